@@ -1,0 +1,31 @@
+/** @type {import('jest').Config} */
+module.exports = {
+  rootDir: '.',
+  roots: ['<rootDir>/src', '<rootDir>/test'],
+  testMatch: ['**/*.spec.ts'],
+  testEnvironment: 'node',
+  // One test file at a time shares a machine of two cores with the servers that it starts.
+  maxWorkers: 2,
+  testTimeout: 30000,
+  transform: {
+    '^.+\\.[tj]s$': [
+      'ts-jest',
+      {
+        tsconfig: {
+          allowJs: true,
+          isolatedModules: true,
+          module: 'commonjs',
+          moduleResolution: 'node10',
+          target: 'ES2022',
+          lib: ['ES2024'],
+          experimentalDecorators: true,
+          emitDecoratorMetadata: true,
+          esModuleInterop: true,
+          sourceMap: true,
+        },
+      },
+    ],
+  },
+  // jose, fast-check, pure-rand, chokidar and readdirp are published as ES modules only.
+  transformIgnorePatterns: ['/node_modules/(?!(jose|fast-check|pure-rand|chokidar|readdirp)/)'],
+};

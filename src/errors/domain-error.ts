@@ -1,0 +1,44 @@
+/** Every reason a request can fail for, and its HTTP status, which is also the envelope's `code`. */
+export const STATUS_OF = {
+  INVALID_REQUEST: 400,
+  UNAUTHENTICATED: 401,
+  NOT_GRANTED: 403,
+  USER_MISMATCH: 403,
+  SECRET_NOT_FOUND: 404,
+  ROUTE_NOT_FOUND: 404,
+  SECRET_ALREADY_EXISTS: 409,
+  APPROVAL_REQUIRED: 409,
+  REQUEST_TOO_LARGE: 413,
+  TOO_MANY_REQUESTS: 429,
+  INTERNAL: 500,
+  STORE_UNAVAILABLE: 503,
+  STORE_OUTCOME_UNKNOWN: 503,
+  GRANTS_UNAVAILABLE: 503,
+  IDENTITY_UNAVAILABLE: 503,
+  NOT_READY: 503,
+  SHUTTING_DOWN: 503,
+} as const satisfies Record<string, number>;
+
+export type Reason = keyof typeof STATUS_OF;
+
+/** What a failure says beside its reason: names and rules, never a value, token or key. */
+export type ErrorDetails = Readonly<Record<string, string | number | readonly string[]>>;
+
+/**
+ * The only error that reaches a caller in its own words. `message` is one sentence that is safe to show;
+ * a foreign error never becomes its `cause`.
+ */
+export class DomainError extends Error {
+  constructor(
+    readonly reason: Reason,
+    message: string,
+    readonly details: ErrorDetails = {},
+  ) {
+    super(message);
+    this.name = new.target.name;
+  }
+
+  get status(): number {
+    return STATUS_OF[this.reason];
+  }
+}

@@ -1,0 +1,32 @@
+import { DomainError } from './domain-error';
+
+/** Says what is missing and the manifest line that would mend it. */
+export class NotGranted extends DomainError {
+  constructor(app: string, operation: string, workspace: string) {
+    const line = `${operation}?workspace=${workspace}`;
+    super(
+      'NOT_GRANTED',
+      `App ${app} has no grant for ${operation} on workspace ${workspace}; ` +
+        `its OlaresManifest.yaml would need "${line}" under permission.sysData (dataType secret, group secret.infisical, version v1).`,
+      { app, operation, workspace, grant: line },
+    );
+  }
+}
+
+/** The app holds the grant, but this access token was not issued for it. */
+export class NotInAccessToken extends DomainError {
+  constructor(app: string, operation: string, workspace: string) {
+    const line = `${operation}?workspace=${workspace}`;
+    super(
+      'NOT_GRANTED',
+      `The access token of app ${app} was not issued for ${line}; ask for it in perm.ops when requesting the token.`,
+      { app, operation, workspace, op: line },
+    );
+  }
+}
+
+export class GrantsUnavailable extends DomainError {
+  constructor() {
+    super('GRANTS_UNAVAILABLE', 'The grants of the installed apps are not known yet; try again.');
+  }
+}

@@ -1,0 +1,27 @@
+import { DomainError } from './domain-error';
+
+/** The two headers that carry a credential. */
+export type CredentialHeader = 'X-Authorization' | 'X-Access-Token';
+
+/**
+ * One fixed text whatever was wrong with the credential, so that nothing can be learnt by trying;
+ * `credential` names the header at fault.
+ */
+export class Unauthenticated extends DomainError {
+  constructor(credential: CredentialHeader) {
+    super('UNAUTHENTICATED', 'A credential is missing or was refused.', { credential });
+  }
+}
+
+/** The user of X-Authorization is not the user for whom the app is installed. */
+export class UserMismatch extends DomainError {
+  constructor() {
+    super('USER_MISMATCH', 'The user token belongs to another user than the app does.');
+  }
+}
+
+export class IdentityUnavailable extends DomainError {
+  constructor() {
+    super('IDENTITY_UNAVAILABLE', 'The user directory did not answer; try again.');
+  }
+}

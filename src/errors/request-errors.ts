@@ -1,0 +1,34 @@
+import { DomainError } from './domain-error';
+
+/** Names the field and the rule that it broke, never the value. */
+export class InvalidRequest extends DomainError {
+  constructor(field: string, rule: string) {
+    super('INVALID_REQUEST', `${field}: ${rule}`, { field, rule });
+  }
+}
+
+export class RequestTooLarge extends DomainError {
+  constructor(maxBytes: number) {
+    super('REQUEST_TOO_LARGE', `The request body is larger than ${maxBytes} bytes.`, { maxBytes });
+  }
+}
+
+export class RouteNotFound extends DomainError {
+  constructor() {
+    super('ROUTE_NOT_FOUND', 'There is no such route; the operations are POST /<Op>?workspace=<name>.');
+  }
+}
+
+export class TooManyRequests extends DomainError {
+  constructor(readonly retryAfterSeconds: number) {
+    super('TOO_MANY_REQUESTS', `Too many requests; try again in ${retryAfterSeconds} s.`, {
+      retryAfterSeconds,
+    });
+  }
+}
+
+export class ShuttingDown extends DomainError {
+  constructor() {
+    super('SHUTTING_DOWN', 'This instance is shutting down; try again.');
+  }
+}

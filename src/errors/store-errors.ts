@@ -1,0 +1,39 @@
+import { DomainError } from './domain-error';
+
+export class SecretNotFound extends DomainError {
+  constructor(name: string) {
+    super('SECRET_NOT_FOUND', 'There is no secret of that name in this workspace and environment.', { name });
+  }
+}
+
+export class SecretAlreadyExists extends DomainError {
+  constructor(name: string) {
+    super('SECRET_ALREADY_EXISTS', 'A secret of that name exists already; its value was left as it is.', {
+      name,
+    });
+  }
+}
+
+/** The backend did not do it: nothing was changed. */
+export class StoreUnavailable extends DomainError {
+  constructor(message = 'The secret store is not available; try again.') {
+    super('STORE_UNAVAILABLE', message);
+  }
+}
+
+/** A write was sent and its answer never came: it may or may not have happened, and is not repeated blindly. */
+export class StoreOutcomeUnknown extends DomainError {
+  constructor() {
+    super(
+      'STORE_OUTCOME_UNKNOWN',
+      'The secret store did not confirm the write; read the secret before trying again, it may have been stored.',
+    );
+  }
+}
+
+/** The backend wants a human to approve the write: nothing was changed yet. */
+export class ApprovalRequired extends DomainError {
+  constructor() {
+    super('APPROVAL_REQUIRED', 'The secret store put the write before its approvers; it is not in force.');
+  }
+}

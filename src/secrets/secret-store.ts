@@ -1,0 +1,27 @@
+import type { Secret, SecretScope } from './secret';
+
+/**
+ * Keeps secrets by scope and name. Every implementation and every wrapper passes describeSecretStore().
+ *
+ * Names and scope fields compare byte for byte: 'Key' is not 'key'.
+ * Values are opaque, well-formed text, '' included, at most MAX_VALUE_BYTES; they come back unchanged.
+ * A resolved write is visible to the next read; of two creates of one name exactly one resolves.
+ * Any method may throw StoreUnavailable (503), and a write StoreOutcomeUnknown (503) or ApprovalRequired (409);
+ * no error carries a value or a credential, not even in `cause`.
+ */
+export abstract class SecretStore {
+  /** Makes room for the scope if needed. @throws SecretAlreadyExists; the old value stays */
+  abstract create(scope: SecretScope, secret: Secret): Promise<void>;
+  /** @throws SecretNotFound, also when the scope is unknown */
+  abstract retrieve(scope: SecretScope, name: string): Promise<Secret>;
+  /** @throws SecretNotFound; never creates */
+  abstract update(scope: SecretScope, secret: Secret): Promise<void>;
+  /** @throws SecretNotFound; so a second delete is told apart */
+  abstract delete(scope: SecretScope, name: string): Promise<void>;
+  /** Name ascending by UTF-16 code unit; [] for an unknown scope. */
+  abstract list(scope: SecretScope): Promise<readonly Secret[]>;
+  /** Resolves when the backend answers and accepts our credential; readiness asks this. */
+  abstract ping(): Promise<void>;
+  /** Lets go of files and connections; no call follows. */
+  abstract close(): Promise<void>;
+}

@@ -1,0 +1,49 @@
+import { Injectable } from '@nestjs/common';
+import { GrantsService, type GrantedScope } from '../grants/grants.service';
+import type { Caller } from '../identity/caller';
+import type { Environment, Secret, SecretScope } from './secret';
+import { SecretStore } from './secret-store';
+
+/** The place a caller names: it is checked before anything is read from it. */
+export interface Place {
+  readonly workspace: string;
+  readonly environment: Environment;
+}
+
+/** The five use-cases: authorize, then store. The only user of the store in the request path. */
+@Injectable()
+export class SecretsService {
+  constructor(
+    private readonly grants: GrantsService,
+    private readonly store: SecretStore,
+  ) {}
+
+  async retrieve(caller: Caller, at: Place, name: string): Promise<Secret> {
+    const scope = this.grants.authorize(caller, 'RetrieveSecret', at.workspace);
+    return this.store.retrieve(within(scope, at), name);
+  }
+
+  async create(caller: Caller, at: Place, secret: Secret): Promise<void> {
+    const scope = this.grants.authorize(caller, 'CreateSecret', at.workspace);
+    return this.store.create(within(scope, at), secret);
+  }
+
+  async update(caller: Caller, at: Place, secret: Secret): Promise<void> {
+    const scope = this.grants.authorize(caller, 'UpdateSecret', at.workspace);
+    return this.store.update(within(scope, at), secret);
+  }
+
+  async delete(caller: Caller, at: Place, name: string): Promise<void> {
+    const scope = this.grants.authorize(caller, 'DeleteSecret', at.workspace);
+    return this.store.delete(within(scope, at), name);
+  }
+
+  async list(caller: Caller, at: Place): Promise<readonly Secret[]> {
+    const scope = this.grants.authorize(caller, 'ListSecret', at.workspace);
+    return this.store.list(within(scope, at));
+  }
+}
+
+function within(scope: GrantedScope, at: Place): SecretScope {
+  return { user: scope.user, workspace: scope.workspace, environment: at.environment };
+}
