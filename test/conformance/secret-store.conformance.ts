@@ -81,7 +81,11 @@ export function describeSecretStore(title: string, subject: StoreUnderTest): voi
   describe(`${title} keeps the contract of SecretStore`, () => {
     let store: SecretStore;
     let dispose: () => Promise<void>;
-    beforeAll(async () => ({ store, dispose } = await subject.open()));
+    beforeAll(async () => {
+      const opened = await subject.open();
+      store = opened.store;
+      dispose = () => opened.dispose();
+    });
     afterAll(async () => dispose());
     let turn = 0;
     /** A workspace of its own for each test. */
