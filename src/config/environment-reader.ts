@@ -1,0 +1,104 @@
+import { MIN_KEY_BYTES, readKeyFile, readTextFile } from './secret-source';
+import {
+  SETTING_DEFINITIONS,
+  type SecretSettingName,
+  type SettingDefinition,
+  type SettingName,
+} from './setting-definitions';
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/**
+ * Reads variables by name and collects every problem instead of stopping at the first.
+ * A problem names the variable and the rule, never the value.
+ */
+export class EnvironmentReader {
+  readonly problems: string[] = [];
+
+  constructor(private readonly env: Environment) {}
+
+  problem(name: string, rule: string): void {
+    this.problems.push(`${name} ${rule}`);
+  }
+
+  text(name: SettingName): string | undefined {
+    const value = this.env[name];
+    if (value !== undefined && value !== '') return value;
+    const definition: SettingDefinition = SETTING_DEFINITIONS[name];
+    return definition.default;
+  }
+
+  required(name: SettingName, why: string): string {
+    const value = this.text(name);
+    if (value === undefined) this.problem(name, why);
+    return value ?? '';
+  }
+
+  integer(name: SettingName, min: number, max: number): number {
+    const value = this.text(name) ?? '';
+    const number = /^\d{1,9}$/.test(value) ? Number(value) : NaN;
+    if (number >= min && number <= max) return number;
+    this.problem(name, `must be a whole number from ${min} to ${max}`);
+    return min;
+  }
+
+  boolean(name: SettingName): boolean {
+    const value = this.text(name);
+    if (value !== 'true' && value !== 'false') this.problem(name, 'must be true or false');
+    return value === 'true';
+  }
+
+  oneOf<T extends string>(name: SettingName, choices: readonly T[]): T {
+    const value = this.text(name);
+    const choice = choices.find((candidate) => candidate === value);
+    if (choice === undefined) this.problem(name, `must be one of ${choices.join(', ')}`);
+    return choice ?? (choices[0] as T);
+  }
+
+  url(name: SettingName): string | undefined {
+    const value = this.text(name);
+    if (value === undefined) return undefined;
+    const parsed = URL.canParse(value) ? new URL(value) : undefined;
+    const plain =
+      parsed?.username === '' && parsed.password === '' && parsed.search === '' && parsed.hash === '';
+    if (plain && (parsed.protocol === 'http:' || parsed.protocol === 'https:'))
+      return value.replace(/\/+$/, '');
+    this.problem(name, 'must be an http or https URL without credentials, query or fragment');
+    return undefined;
+  }
+
+  /** Key material from the variable or from its file. Absent, short or unreadable keys are problems. */
+  key(name: SecretSettingName, why: string): Uint8Array {
+    const file = this.fileOf(name);
+    try {
+      if (file !== undefined) return readKeyFile(file);
+    } catch (error: unknown) {
+      this.problem(`${name}_FILE:`, (error as Error).message);
+      return new Uint8Array();
+    }
+    const bytes = Buffer.from(this.env[name] ?? '', 'utf8');
+    if (bytes.length === 0) this.problem(name, `or ${name}_FILE ${why}`);
+    else if (bytes.length < MIN_KEY_BYTES) this.problem(name, `must be at least ${MIN_KEY_BYTES} bytes`);
+    return bytes;
+  }
+
+  /** A credential from the variable or from its file. */
+  credential(name: SecretSettingName, why: string): string {
+    const file = this.fileOf(name);
+    try {
+      const value = file === undefined ? this.env[name] : readTextFile(file);
+      if (value !== undefined && value !== '') return value;
+      this.problem(name, `or ${name}_FILE ${why}`);
+    } catch (error: unknown) {
+      this.problem(`${name}_FILE:`, (error as Error).message);
+    }
+    return '';
+  }
+
+  private fileOf(name: SecretSettingName): string | undefined {
+    const file = this.env[`${name}_FILE`];
+    if (file === undefined || file === '') return undefined;
+    if ((this.env[name] ?? '') !== '') this.problem(name, `and ${name}_FILE are both set; set one`);
+    return file;
+  }
+}

@@ -1,0 +1,71 @@
+/** One environment variable. The README's table is generated from these. */
+export interface SettingDefinition {
+  readonly description: string;
+  /** Shown and used when the variable is absent or empty. */
+  readonly default?: string;
+  /** May also be given as `<NAME>_FILE`, a path whose content is the value. */
+  readonly secret?: true;
+}
+
+/**
+ * Every variable that the service reads, in the order in which the README shows them.
+ * Only settings.ts reads process.env, and only by these names.
+ */
+export const SETTING_DEFINITIONS = {
+  NODE_ENV: {
+    description:
+      '`production` switches development credentials off for good; any other value allows them on a loopback `HOST`.',
+  },
+  HOST: { default: '127.0.0.1', description: 'Address to listen on.' },
+  PORT: { default: '8080', description: 'Port to listen on; `0` takes a free one.' },
+  LOG_LEVEL: { default: 'info', description: '`trace`, `debug`, `info`, `warn`, `error` or `silent`.' },
+  SHUTDOWN_TIMEOUT_MS: {
+    default: '10000',
+    description: 'How long a SIGTERM waits for requests in flight before it cuts them off, in milliseconds.',
+  },
+  GRANTS_DIR: {
+    description:
+      'Folder of installed apps: `<app>/OlaresManifest.yaml` beside `<app>/app.yaml`. See docs/grants.md.',
+  },
+  USER_TOKEN_SECRET: {
+    secret: true,
+    description: "Key of the users' tokens (LLDAP's `lldap-jwt-secret`), at least 32 bytes.",
+  },
+  USER_TOKEN_REQUIRED: {
+    default: 'true',
+    description:
+      '`false` lets background jobs call with `X-Access-Token` alone; an `X-Authorization` that is sent must still be valid.',
+  },
+  LLDAP_URL: {
+    description:
+      'Where LLDAP answers, e.g. `http://lldap.os-platform:17170`; set, logged-out tokens are refused within 60 s.',
+  },
+  ACCESS_TOKEN_KEY: {
+    secret: true,
+    description: 'Key that signs the access tokens of apps, at least 32 bytes; the same on every replica.',
+  },
+  DATA_DIR: {
+    default: 'data',
+    description: 'Folder of the embedded store (and of development credentials).',
+  },
+  MASTER_KEY: {
+    secret: true,
+    description:
+      "The embedded store's master key, at least 32 bytes. Without it the data cannot be read by anybody.",
+  },
+  INFISICAL_URL: {
+    description: 'Address of Infisical; set, Infisical is the store instead of the embedded one.',
+  },
+  INFISICAL_CLIENT_ID: { secret: true, description: 'Client id of the machine identity (Universal Auth).' },
+  INFISICAL_CLIENT_SECRET: { secret: true, description: 'Client secret of the machine identity.' },
+  INFISICAL_ORGANIZATION_ID: { description: 'Organisation id, for servers that want to be told.' },
+  INFISICAL_TIMEOUT_MS: {
+    default: '10000',
+    description: 'How long one operation may take on Infisical, its retries included, in milliseconds.',
+  },
+} as const satisfies Record<string, SettingDefinition>;
+
+export type SettingName = keyof typeof SETTING_DEFINITIONS;
+export type SecretSettingName = {
+  [N in SettingName]: (typeof SETTING_DEFINITIONS)[N] extends { secret: true } ? N : never;
+}[SettingName];

@@ -1,0 +1,104 @@
+import { EnvironmentReader, type Environment } from './environment-reader';
+
+export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
+
+export interface EmbeddedStoreSettings {
+  readonly kind: 'embedded';
+  readonly dataDir: string;
+  readonly masterKey: Uint8Array;
+}
+
+export interface InfisicalStoreSettings {
+  readonly kind: 'infisical';
+  readonly url: string;
+  readonly clientId: string;
+  readonly clientSecret: string;
+  readonly organizationId?: string;
+  readonly timeoutMs: number;
+}
+
+export interface UserTokenSettings {
+  readonly secret: Uint8Array;
+  readonly required: boolean;
+  readonly lldapUrl?: string;
+}
+
+export interface Settings {
+  readonly host: string;
+  readonly port: number;
+  readonly logLevel: LogLevel;
+  readonly shutdownTimeoutMs: number;
+  readonly grantsDir: string;
+  readonly userToken: UserTokenSettings;
+  readonly accessTokenKey: Uint8Array;
+  readonly store: EmbeddedStoreSettings | InfisicalStoreSettings;
+}
+
+/** Every problem at once, by variable name; no value is in the message. */
+export class InvalidSettings extends Error {
+  constructor(readonly problems: readonly string[]) {
+    super(
+      `The configuration has ${problems.length} problem(s):\n${problems.map((p) => `  - ${p}`).join('\n')}`,
+    );
+    this.name = 'InvalidSettings';
+  }
+}
+
+const LOG_LEVELS = [
+  'info',
+  'trace',
+  'debug',
+  'warn',
+  'error',
+  'silent',
+] as const satisfies readonly LogLevel[];
+
+/** @throws InvalidSettings */
+export function loadSettings(env: Environment): Settings {
+  const read = new EnvironmentReader(env);
+  const lldapUrl = read.url('LLDAP_URL');
+  const settings: Settings = {
+    host: read.required('HOST', 'must be set'),
+    port: read.integer('PORT', 0, 65_535),
+    logLevel: read.oneOf('LOG_LEVEL', LOG_LEVELS),
+    shutdownTimeoutMs: read.integer('SHUTDOWN_TIMEOUT_MS', 100, 600_000),
+    grantsDir: read.required('GRANTS_DIR', 'must name the folder of installed apps'),
+    userToken: {
+      secret: read.key('USER_TOKEN_SECRET', "must hold the key of the users' tokens"),
+      required: read.boolean('USER_TOKEN_REQUIRED'),
+      ...(lldapUrl === undefined ? {} : { lldapUrl }),
+    },
+    accessTokenKey: read.key('ACCESS_TOKEN_KEY', 'must hold the key that signs access tokens'),
+    store: storeSettings(read, env),
+  };
+  if (read.problems.length > 0) throw new InvalidSettings(read.problems);
+  return Object.freeze(settings);
+}
+
+/** INFISICAL_URL decides: with it Infisical is the store, without it the embedded one. */
+function storeSettings(read: EnvironmentReader, env: Environment): Settings['store'] {
+  const timeoutMs = read.integer('INFISICAL_TIMEOUT_MS', 100, 300_000);
+  if ((env['INFISICAL_URL'] ?? '') === '') {
+    for (const name of ['INFISICAL_CLIENT_ID', 'INFISICAL_CLIENT_SECRET'] as const) {
+      if ((env[name] ?? env[`${name}_FILE`] ?? '') !== '')
+        read.problem('INFISICAL_URL', `must be set when ${name} is`);
+    }
+    return {
+      kind: 'embedded',
+      dataDir: read.required('DATA_DIR', 'must name the folder of the embedded store'),
+      masterKey: read.key(
+        'MASTER_KEY',
+        'must hold the master key of the embedded store (or set INFISICAL_URL)',
+      ),
+    };
+  }
+  const organizationId = read.text('INFISICAL_ORGANIZATION_ID');
+  return {
+    kind: 'infisical',
+    url: read.url('INFISICAL_URL') ?? '',
+    clientId: read.credential('INFISICAL_CLIENT_ID', 'must be set when INFISICAL_URL is'),
+    clientSecret: read.credential('INFISICAL_CLIENT_SECRET', 'must be set when INFISICAL_URL is'),
+    ...(organizationId === undefined ? {} : { organizationId }),
+    timeoutMs,
+  };
+}

@@ -1,0 +1,13 @@
+import type { Caller } from './caller';
+
+/** The credentials that a request carries, each exactly as sent; undefined where it carries none. */
+export interface Credentials {
+  readonly userToken: string | undefined;
+  readonly accessToken: string | undefined;
+}
+
+/** Finds out who calls from what they can prove. Nothing is taken from a header by its name alone. */
+export abstract class CallerAuthenticator {
+  /** @throws Unauthenticated (401), UserMismatch (403), IdentityUnavailable (503) */
+  abstract authenticate(credentials: Credentials): Promise<Caller>;
+}

@@ -1,0 +1,51 @@
+import { jwtVerify } from 'jose';
+import type { Clock } from '../clock/clock';
+import { Unauthenticated } from '../errors/identity-errors';
+import type { UserDirectory } from './user-directory';
+
+/** The user whom a token speaks for. */
+export interface VerifiedUser {
+  readonly user: string;
+}
+
+/** Names longer than a Kubernetes label's are nobody's. */
+const MAX_USER_LENGTH = 253;
+
+/**
+ * Verifies X-Authorization: a JWT that LLDAP signs with HS512; its header carries no `typ`.
+ * The algorithm is pinned, `exp` is required, the user is `username`.
+ */
+export class UserTokenVerifier {
+  constructor(
+    private readonly secret: Uint8Array,
+    private readonly clock: Clock,
+    /** Asked for every token that verifies, where one is configured: only it knows who logged out. */
+    private readonly directory?: UserDirectory,
+  ) {}
+
+  /** @throws Unauthenticated (401), IdentityUnavailable (503) */
+  async verify(token: string): Promise<VerifiedUser> {
+    const { user, expiresAtMs } = await this.readClaims(token);
+    if (this.directory !== undefined && !(await this.directory.accepts(token, expiresAtMs))) {
+      throw new Unauthenticated('X-Authorization');
+    }
+    return { user };
+  }
+
+  private async readClaims(token: string): Promise<{ user: string; expiresAtMs: number }> {
+    try {
+      const { payload } = await jwtVerify(token, this.secret, {
+        algorithms: ['HS512'],
+        requiredClaims: ['exp'],
+        currentDate: new Date(this.clock.nowMs()),
+      });
+      const { username, exp } = payload;
+      if (typeof username === 'string' && username !== '' && username.length <= MAX_USER_LENGTH) {
+        return { user: username, expiresAtMs: (exp ?? 0) * 1000 };
+      }
+    } catch {
+      // jose's error carries the claims; nothing of it may leave this place.
+    }
+    throw new Unauthenticated('X-Authorization');
+  }
+}
