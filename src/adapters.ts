@@ -1,0 +1,12 @@
+import type { Clock } from './clock/clock';
+import type { GrantSource } from './grants/grant-source';
+import type { UserDirectory } from './identity/user-directory';
+import type { SecretStore } from './secrets/secret-store';
+
+/** What stands behind the ports: chosen once from the settings, or put in place by a test. */
+export interface Adapters {
+  readonly clock: Clock;
+  readonly store: SecretStore;
+  readonly grantSource: GrantSource;
+  readonly userDirectory?: UserDirectory;
+}

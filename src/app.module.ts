@@ -1,0 +1,64 @@
+import { Module, type DynamicModule, type MiddlewareConsumer, type NestModule } from '@nestjs/common';
+import { APP_FILTER, APP_GUARD, APP_PIPE } from '@nestjs/core';
+import { LoggerModule } from 'nestjs-pino';
+import type { Adapters } from './adapters';
+import type { Settings } from './config/settings';
+import { AccessService } from './grants/access.service';
+import { GrantSource } from './grants/grant-source';
+import { GrantsService } from './grants/grants.service';
+import { AccessController } from './http/access.controller';
+import { AuthenticationGuard } from './http/authentication.guard';
+import { Drain } from './http/drain';
+import { ErrorFilter } from './http/error.filter';
+import { HealthController } from './http/health.controller';
+import { jsonBody } from './http/json-body';
+import { requestLog } from './http/request-log';
+import { RequestValidationPipe } from './http/request-validation.pipe';
+import { SecretsController } from './http/secrets.controller';
+import { AccessTokenAuthenticator } from './identity/access-token.authenticator';
+import { AccessTokens } from './identity/access-token';
+import { AppProofVerifier } from './identity/app-proof.verifier';
+import { CallerAuthenticator } from './identity/caller-authenticator';
+import { UserTokenVerifier } from './identity/user-token.verifier';
+import type { Log } from './logging/log';
+import { SecretStore } from './secrets/secret-store';
+import { SecretsService } from './secrets/secrets.service';
+
+/** The one wiring diagram. */
+@Module({})
+export class AppModule implements NestModule {
+  constructor(private readonly drain: Drain) {}
+
+  static register(settings: Settings, adapters: Adapters, log: Log): DynamicModule {
+    const { clock, userDirectory } = adapters;
+    const accessTokens = new AccessTokens(settings.accessTokenKey, clock);
+    const userTokens = new UserTokenVerifier(settings.userToken.secret, clock, userDirectory);
+    return {
+      module: AppModule,
+      imports: [LoggerModule.forRoot(requestLog(log))],
+      controllers: [SecretsController, AccessController, HealthController],
+      providers: [
+        { provide: SecretStore, useValue: adapters.store },
+        { provide: GrantSource, useValue: adapters.grantSource },
+        { provide: AccessTokens, useValue: accessTokens },
+        { provide: AppProofVerifier, useValue: new AppProofVerifier(clock) },
+        {
+          provide: CallerAuthenticator,
+          useValue: new AccessTokenAuthenticator(accessTokens, userTokens, settings.userToken.required),
+        },
+        GrantsService,
+        AccessService,
+        SecretsService,
+        Drain,
+        { provide: APP_GUARD, useClass: AuthenticationGuard },
+        { provide: APP_PIPE, useClass: RequestValidationPipe },
+        { provide: APP_FILTER, useClass: ErrorFilter },
+      ],
+    };
+  }
+
+  /** Runs after the request log has begun, so that what is refused here is logged with its request id. */
+  configure(consumer: MiddlewareConsumer): void {
+    consumer.apply(this.drain.middleware, ...jsonBody).forRoutes('*splat');
+  }
+}

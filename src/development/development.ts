@@ -1,0 +1,62 @@
+import { randomBytes } from 'node:crypto';
+import { copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import type { Environment } from '../config/environment-reader';
+import { SETTING_DEFINITIONS } from '../config/setting-definitions';
+
+const LOOPBACK = new Set(['127.0.0.1', '::1', 'localhost']);
+const EXAMPLE_MANIFEST = join(__dirname, '../../examples/apps/otmoiclp/OlaresManifest.yaml');
+
+/** Random credentials of one laptop, made at the first start and kept in `<DATA_DIR>/development`, mode 0600. */
+const GENERATED_KEYS = ['MASTER_KEY', 'USER_TOKEN_SECRET', 'ACCESS_TOKEN_KEY'] as const;
+
+export interface Development {
+  /** The environment with a `…_FILE` for every key that was missing. */
+  readonly env: Environment;
+  /** Absolute path of `<DATA_DIR>/development`. */
+  readonly folder: string;
+  /** True where all that identifies apps and users was made here, so that we may act as one for the tour. */
+  readonly selfContained: boolean;
+}
+
+/**
+ * Fills in what a laptop lacks. Never with NODE_ENV=production and never on an address that others reach: there the
+ * missing settings are reported instead.
+ */
+export function withDevelopmentCredentials(env: Environment): Development {
+  const host = env['HOST'] || SETTING_DEFINITIONS.HOST.default;
+  const folder = resolve(env['DATA_DIR'] || SETTING_DEFINITIONS.DATA_DIR.default, 'development');
+  if (env['NODE_ENV'] === 'production' || !LOOPBACK.has(host)) return { env, folder, selfContained: false };
+  const filled: Record<string, string | undefined> = { ...env };
+  const missing = GENERATED_KEYS.filter((name) => !env[name] && !env[`${name}_FILE`]);
+  for (const name of missing) {
+    if (name === 'MASTER_KEY' && env['INFISICAL_URL']) continue;
+    filled[`${name}_FILE`] = keyFile(folder, name);
+  }
+  if (!env['GRANTS_DIR']) filled['GRANTS_DIR'] = exampleApps(folder);
+  const ownIdentities = missing.includes('USER_TOKEN_SECRET') && missing.includes('ACCESS_TOKEN_KEY');
+  return { env: filled, folder, selfContained: ownIdentities && !env['GRANTS_DIR'] };
+}
+
+function keyFile(folder: string, name: string): string {
+  const path = join(folder, `${name.toLowerCase().replaceAll('_', '-')}.key`);
+  if (!existsSync(path)) {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    writeFileSync(path, `${randomBytes(32).toString('hex')}\n`, { mode: 0o600, flag: 'wx' });
+  }
+  return path;
+}
+
+/** One installed app: the real manifest of otmoiclp, for user alice, with an app key and secret of this laptop only. */
+function exampleApps(folder: string): string {
+  const apps = join(folder, 'apps');
+  const app = join(apps, 'otmoiclp');
+  if (!existsSync(join(app, 'app.yaml'))) {
+    mkdirSync(app, { recursive: true, mode: 0o700 });
+    copyFileSync(EXAMPLE_MANIFEST, join(app, 'OlaresManifest.yaml'));
+    const appKey = `bytetrade_otmoiclp_${randomBytes(4).readUInt32BE()}`;
+    const lines = ['user: alice', `appKey: ${appKey}`, `appSecret: ${randomBytes(8).toString('hex')}`, ''];
+    writeFileSync(join(app, 'app.yaml'), lines.join('\n'), { mode: 0o600 });
+  }
+  return apps;
+}

@@ -1,0 +1,59 @@
+import { Injectable } from '@nestjs/common';
+import { GrantsUnavailable } from '../errors/grant-errors';
+import { AccessTokens, type IssuedAccessToken } from '../identity/access-token';
+import { AppProofVerifier, type AppProof } from '../identity/app-proof.verifier';
+import { grantKey, PROVIDER } from './grant';
+import { GrantSource } from './grant-source';
+import type { InstalledApp } from './installed-app';
+import { parseOp } from './parse-op';
+
+/** The tuple that an app asks for: `sysData`'s own form. */
+export interface RequestedPermission {
+  readonly dataType: string;
+  readonly group: string;
+  readonly version: string;
+  readonly ops: readonly string[];
+}
+
+export type AccessOutcome =
+  | { readonly kind: 'issued'; readonly issued: IssuedAccessToken }
+  | { readonly kind: 'unproven' }
+  /** `missing`: what is not granted, safe to show to the app that proved itself. */
+  | { readonly kind: 'refused'; readonly missing: string };
+
+/** Contract, section 4: an app that proves itself gets a token for what it holds, all of what it asks for or nothing. */
+@Injectable()
+export class AccessService {
+  constructor(
+    private readonly source: GrantSource,
+    private readonly proofs: AppProofVerifier,
+    private readonly tokens: AccessTokens,
+  ) {}
+
+  /** @throws GrantsUnavailable (503), TooManyRequests (429) */
+  async request(proof: AppProof, permission: RequestedPermission): Promise<AccessOutcome> {
+    if (!this.source.status().ready) throw new GrantsUnavailable();
+    const installed = this.source.findByKey(proof.appKey);
+    const proven = await this.proofs.verify(proof, installed?.appSecret);
+    if (!proven || installed === undefined) return { kind: 'unproven' };
+    const missing = firstMissing(installed, permission);
+    if (missing !== undefined) return { kind: 'refused', missing };
+    const operations = permission.ops.map((op) => canonical(op, installed.app) ?? op);
+    return { kind: 'issued', issued: await this.tokens.issue(installed.app, installed.user, operations) };
+  }
+}
+
+function firstMissing({ app, grants }: InstalledApp, permission: RequestedPermission): string | undefined {
+  for (const key of ['dataType', 'group', 'version'] as const) {
+    if (permission[key] !== PROVIDER[key]) return `${key} must be ${PROVIDER[key]}`;
+  }
+  if (permission.ops.length === 0) return 'ops is empty';
+  const op = permission.ops.find((candidate) => !grants.has(canonical(candidate, app) ?? ''));
+  return op === undefined ? undefined : `app ${app} has no grant for ${op.slice(0, 128)}`;
+}
+
+/** A bare op stands for the workspace named like the app, here as in the manifest. */
+function canonical(op: string, app: string): string | undefined {
+  const parsed = parseOp(op, app);
+  return 'operation' in parsed ? grantKey(parsed.operation, parsed.workspace) : undefined;
+}

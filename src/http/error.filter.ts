@@ -1,0 +1,84 @@
+import { Catch, HttpException, Logger, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
+import type { Response } from 'express';
+import { DomainError } from '../errors/domain-error';
+import {
+  InvalidRequest,
+  RequestTooLarge,
+  RouteNotFound,
+  ShuttingDown,
+  TooManyRequests,
+} from '../errors/request-errors';
+import type { Envelope } from './envelope';
+import { MAX_BODY_BYTES } from './json-body';
+import type { ProviderRequest } from './provider-request';
+
+/** The only place where an error becomes an answer. A foreign error's own words go nowhere. */
+@Catch()
+export class ErrorFilter implements ExceptionFilter {
+  private readonly logger = new Logger(ErrorFilter.name);
+
+  catch(thrown: unknown, host: ArgumentsHost): void {
+    const http = host.switchToHttp();
+    const response = http.getResponse<Response>();
+    const requestId = http.getRequest<ProviderRequest>().id;
+    const error = toDomainError(thrown);
+    if (error.reason === 'INTERNAL')
+      this.logger.error({ event: 'request failed', requestId, ...traceOf(thrown) });
+    if (response.headersSent) {
+      response.destroy();
+      return;
+    }
+    const retryAfterSeconds = retryAfterOf(error);
+    if (retryAfterSeconds !== undefined) response.setHeader('Retry-After', String(retryAfterSeconds));
+    if (error instanceof ShuttingDown) response.setHeader('Connection', 'close');
+    response.status(error.status).json(failure(error, requestId));
+  }
+}
+
+export function failure(error: DomainError, requestId: string): Envelope<object> {
+  return {
+    code: error.status,
+    message: error.message,
+    data: { reason: error.reason, requestId, ...error.details },
+  };
+}
+
+/** Nest and body-parser throw errors with a status; what they say may quote the body and is not repeated. */
+function toDomainError(thrown: unknown): DomainError {
+  if (thrown instanceof DomainError) return thrown;
+  switch (statusOf(thrown) ?? 500) {
+    case 404:
+    case 405:
+      return new RouteNotFound();
+    case 413:
+      return new RequestTooLarge(MAX_BODY_BYTES);
+    case 400:
+    case 415:
+      return new InvalidRequest('body', 'must be a JSON object, in UTF-8, neither compressed nor cut short');
+    default:
+      return new DomainError(
+        'INTERNAL',
+        'Something went wrong on our side; the log knows this request by its id.',
+      );
+  }
+}
+
+function statusOf(thrown: unknown): number | undefined {
+  if (thrown instanceof HttpException) return thrown.getStatus();
+  if (!(thrown instanceof Error)) return undefined;
+  // URIError: a path or query with a broken percent escape, thrown by Express's router.
+  if (thrown instanceof URIError) return 404;
+  return 'status' in thrown && typeof thrown.status === 'number' ? thrown.status : undefined;
+}
+
+function retryAfterOf(error: DomainError): number | undefined {
+  if (error instanceof TooManyRequests) return error.retryAfterSeconds;
+  return error.status === 503 ? 1 : undefined;
+}
+
+/** Class and places, not the message: a foreign message may carry anything. */
+function traceOf(thrown: unknown): { error: string; at: readonly string[] } {
+  if (!(thrown instanceof Error)) return { error: typeof thrown, at: [] };
+  const frames = (thrown.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line));
+  return { error: thrown.constructor.name, at: frames.slice(0, 8).map((line) => line.trim()) };
+}

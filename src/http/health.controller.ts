@@ -1,0 +1,61 @@
+import { Controller, Get } from '@nestjs/common';
+import { DomainError } from '../errors/domain-error';
+import { GrantSource, type GrantProblem } from '../grants/grant-source';
+import { SecretStore } from '../secrets/secret-store';
+import { Drain } from './drain';
+import { ok, type Envelope } from './envelope';
+import { PublicRoute } from './public-route';
+
+interface Readiness {
+  readonly store: string;
+  readonly grants: string;
+  readonly installedApps: number;
+  /** What an operator should mend although the service is ready, one sentence each. */
+  readonly problems: readonly string[];
+}
+
+@Controller()
+@PublicRoute()
+export class HealthController {
+  constructor(
+    private readonly store: SecretStore,
+    private readonly grants: GrantSource,
+    private readonly drain: Drain,
+  ) {}
+
+  /** The process answers; it says nothing of its dependencies, or an outage of theirs would restart us. */
+  @Get('livez')
+  live(): Envelope<''> {
+    return ok('');
+  }
+
+  /** 503 while the store or the grants are out of reach, or while draining. */
+  @Get('readyz')
+  async ready(): Promise<Envelope<Readiness>> {
+    const store = await this.storeState();
+    const grants = this.grants.status();
+    const readiness: Readiness = {
+      store,
+      grants: grants.ready ? 'ok' : 'not loaded yet',
+      installedApps: grants.installedApps,
+      problems: grants.problems.map(sentence),
+    };
+    if (store === 'ok' && grants.ready && !this.drain.draining) return ok(readiness);
+    const message = this.drain.draining ? 'Shutting down.' : 'Not ready: a dependency is missing.';
+    throw new DomainError('NOT_READY', message, { ...readiness });
+  }
+
+  private async storeState(): Promise<string> {
+    try {
+      await this.store.ping();
+      return 'ok';
+    } catch (error: unknown) {
+      return error instanceof DomainError ? error.message : 'unavailable';
+    }
+  }
+}
+
+function sentence({ source, line, reason, servedFromLastGood }: GrantProblem): string {
+  const place = line === undefined ? source : `${source}:${line}`;
+  return `${place}: ${reason}${servedFromLastGood ? ' (served from its last good state)' : ''}`;
+}

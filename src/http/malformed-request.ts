@@ -1,0 +1,36 @@
+import { randomUUID } from 'node:crypto';
+import { STATUS_CODES, type Server } from 'node:http';
+import type { Socket } from 'node:net';
+import { InvalidRequest } from '../errors/request-errors';
+import { failure } from './error.filter';
+
+/** What node:http refuses before there is a request (no HTTP, headers too large or too slow) is answered in our form too. */
+export function answerMalformedRequests(server: Server): void {
+  server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
+    if (error.code === 'ECONNRESET' || !socket.writable) {
+      socket.destroy();
+      return;
+    }
+    const requestId = randomUUID();
+    const rule = RULES[error.code ?? ''] ?? 'must be well-formed HTTP/1.1';
+    const envelope = failure(new InvalidRequest('request', rule), requestId);
+    const body = JSON.stringify(envelope);
+    socket.end(
+      [
+        `HTTP/1.1 ${envelope.code} ${STATUS_CODES[envelope.code] ?? ''}`,
+        'Content-Type: application/json; charset=utf-8',
+        `Content-Length: ${Buffer.byteLength(body)}`,
+        'Cache-Control: no-store',
+        `X-Request-Id: ${requestId}`,
+        'Connection: close',
+        '',
+        body,
+      ].join('\r\n'),
+    );
+  });
+}
+
+const RULES: Readonly<Record<string, string>> = {
+  HPE_HEADER_OVERFLOW: 'must have headers of at most 16 KiB',
+  ERR_HTTP_REQUEST_TIMEOUT: 'must arrive within 30 s',
+};

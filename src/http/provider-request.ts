@@ -1,0 +1,24 @@
+import type { Request } from 'express';
+import { SECRET_OPERATIONS, type SecretOperation } from '../grants/grant';
+import { WORKSPACE_NAME } from '../grants/workspace-name';
+import type { Caller } from '../identity/caller';
+
+/** What this service adds to a request on its way through the pipeline. */
+export interface ProviderRequest extends Request {
+  /** Taken over from X-Request-Id when sane, made otherwise. */
+  id: string;
+  /** Set by the guard, on every route that is not public. */
+  caller?: Caller;
+}
+
+/** The operation that a path names, for logs; undefined for other routes. */
+export function operationOf(path: string): SecretOperation | undefined {
+  return SECRET_OPERATIONS.find((operation) => path === `/${operation}`);
+}
+
+/** The workspace of a query, for logs, only if it is a workspace's name at all. */
+export function workspaceOf(query: unknown): string | undefined {
+  const workspace: unknown =
+    typeof query === 'object' && query !== null && 'workspace' in query ? query.workspace : undefined;
+  return typeof workspace === 'string' && WORKSPACE_NAME.test(workspace) ? workspace : undefined;
+}

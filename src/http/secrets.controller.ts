@@ -1,0 +1,79 @@
+import { Body, Controller, HttpCode, Post, Query } from '@nestjs/common';
+import type { Caller } from '../identity/caller';
+import type { Environment } from '../secrets/secret';
+import { SecretsService, type Place } from '../secrets/secrets.service';
+import { CurrentCaller } from './current-caller';
+import { DONE, ok, type Envelope } from './envelope';
+import { ListSecretRequest, NamedSecretRequest, SecretRequest, WorkspaceQuery } from './secret-requests';
+
+/** A secret as the contract shows it; `env` is always the effective one. */
+interface SecretView {
+  readonly name: string;
+  readonly value: string;
+  readonly env: Environment;
+}
+
+/** The five operations of the provider API. */
+@Controller()
+export class SecretsController {
+  constructor(private readonly secrets: SecretsService) {}
+
+  @Post('RetrieveSecret')
+  @HttpCode(200)
+  async retrieve(
+    @CurrentCaller() caller: Caller,
+    @Query() query: WorkspaceQuery,
+    @Body() { name, env }: NamedSecretRequest,
+  ): Promise<Envelope<SecretView>> {
+    const secret = await this.secrets.retrieve(caller, place(query, env), name);
+    return ok({ ...secret, env });
+  }
+
+  @Post('CreateSecret')
+  @HttpCode(200)
+  async create(
+    @CurrentCaller() caller: Caller,
+    @Query() query: WorkspaceQuery,
+    @Body() { name, value, env }: SecretRequest,
+  ): Promise<Envelope<''>> {
+    await this.secrets.create(caller, place(query, env), { name, value });
+    return DONE;
+  }
+
+  @Post('UpdateSecret')
+  @HttpCode(200)
+  async update(
+    @CurrentCaller() caller: Caller,
+    @Query() query: WorkspaceQuery,
+    @Body() { name, value, env }: SecretRequest,
+  ): Promise<Envelope<''>> {
+    await this.secrets.update(caller, place(query, env), { name, value });
+    return DONE;
+  }
+
+  @Post('DeleteSecret')
+  @HttpCode(200)
+  async delete(
+    @CurrentCaller() caller: Caller,
+    @Query() query: WorkspaceQuery,
+    @Body() { name, env }: NamedSecretRequest,
+  ): Promise<Envelope<''>> {
+    await this.secrets.delete(caller, place(query, env), name);
+    return DONE;
+  }
+
+  @Post('ListSecret')
+  @HttpCode(200)
+  async list(
+    @CurrentCaller() caller: Caller,
+    @Query() query: WorkspaceQuery,
+    @Body() { env }: ListSecretRequest,
+  ): Promise<Envelope<readonly SecretView[]>> {
+    const secrets = await this.secrets.list(caller, place(query, env));
+    return ok(secrets.map((secret) => ({ ...secret, env })));
+  }
+}
+
+function place({ workspace }: WorkspaceQuery, environment: Environment): Place {
+  return { workspace, environment };
+}

@@ -1,0 +1,73 @@
+import { Semaphore } from 'async-mutex';
+import { compare } from 'bcrypt';
+import { LRUCache } from 'lru-cache';
+import type { Clock } from '../clock/clock';
+import { TooManyRequests } from '../errors/request-errors';
+
+/** What an app shows to get an access token: bcrypt(appKey + timestamp + appSecret), cost 10. */
+export interface AppProof {
+  readonly appKey: string;
+  /** Unix seconds, as a whole number. */
+  readonly timestampS: number;
+  readonly hash: string;
+}
+
+const CLOCK_WINDOW_S = 10;
+/** bcrypt reads 72 bytes and no more; with less left for the secret, a proof would prove too little. */
+const BCRYPT_BYTES = 72;
+const MIN_SECRET_BYTES_READ = 16;
+/** A hash names its own cost, and cost 31 takes days: only cost 10 is computed. */
+const BCRYPT_COST_10 = /^\$2[aby]\$10\$([./A-Za-z0-9]{53})$/;
+/** Compared with where no app has the key, so that both answers take the same time. */
+const NOBODYS_HASH = '$2b$10$CwTycUXWue0Thq9StjUM0uJ8Vj9eQ8Xw9B2m1l5W5QKq3f1XyB0e2';
+
+/** Hashing takes 90 ms of a core each: two at a time leave the thread pool to everybody else. */
+const HASHES_AT_ONCE = 2;
+const MAX_WAITING = 64;
+const MAX_REMEMBERED = 100_000;
+
+/** Verifies proofs off the event loop and accepts each of them once. */
+export class AppProofVerifier {
+  private readonly used: LRUCache<string, true>;
+  private readonly hashing = new Semaphore(HASHES_AT_ONCE);
+  private waiting = 0;
+
+  constructor(private readonly clock: Clock) {
+    const ttl = 2 * CLOCK_WINDOW_S * 1000 + 1000;
+    this.used = new LRUCache({ max: MAX_REMEMBERED, ttl, perf: { now: () => clock.nowMs() } });
+  }
+
+  /**
+   * @param appSecret undefined where no app has this key; it takes as long and is false
+   * @throws TooManyRequests when too many proofs wait already
+   */
+  async verify(proof: AppProof, appSecret: string | undefined): Promise<boolean> {
+    const computed = BCRYPT_COST_10.exec(proof.hash)?.[1];
+    const text = `${proof.appKey}${proof.timestampS}`;
+    if (computed === undefined || !this.isTimely(proof.timestampS)) return false;
+    if (Buffer.byteLength(text) > BCRYPT_BYTES - MIN_SECRET_BYTES_READ) return false;
+    if (this.used.has(computed)) return false;
+    // $2y$ (PHP) names the same algorithm as $2b$.
+    const hash = appSecret === undefined ? NOBODYS_HASH : `$2b$10$${computed}`;
+    const matches = await this.hashed(() => compare(`${text}${appSecret ?? ''}`, hash));
+    // Asked again: an equal proof may have been accepted meanwhile.
+    if (!matches || appSecret === undefined || this.used.has(computed) || !this.isTimely(proof.timestampS))
+      return false;
+    this.used.set(computed, true);
+    return true;
+  }
+
+  private isTimely(timestampS: number): boolean {
+    return Math.abs(Math.floor(this.clock.nowMs() / 1000) - timestampS) <= CLOCK_WINDOW_S;
+  }
+
+  private async hashed(work: () => Promise<boolean>): Promise<boolean> {
+    if (this.waiting >= MAX_WAITING) throw new TooManyRequests(1);
+    this.waiting += 1;
+    try {
+      return await this.hashing.runExclusive(work);
+    } finally {
+      this.waiting -= 1;
+    }
+  }
+}

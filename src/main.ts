@@ -1,0 +1,51 @@
+import type { AddressInfo } from 'node:net';
+import pino from 'pino';
+import { createApplication } from './application';
+import { InvalidSettings, loadSettings } from './config/settings';
+import { announce } from './development/announce';
+import { withDevelopmentCredentials } from './development/development';
+import { createLog, logEvent } from './logging/log';
+import { openAdapters } from './open-adapters';
+import { shutDown } from './shutdown';
+import { EmbeddedStoreUnusable } from './store/embedded/embedded-store-unusable';
+
+async function main(): Promise<void> {
+  const development = withDevelopmentCredentials(process.env);
+  const settings = loadSettings(development.env);
+  const log = createLog(settings.logLevel, pino.destination({ fd: 1, sync: true }));
+  const adapters = await openAdapters(settings, logEvent(log));
+  const app = await createApplication(settings, adapters, log);
+  await app.listen(settings.port, settings.host);
+
+  let stopping = false;
+  const stop = (): void => {
+    if (stopping) return;
+    stopping = true;
+    void shutDown(app, adapters, settings.shutdownTimeoutMs, logEvent(log)).then(
+      (drained) => process.exit(drained ? 0 : 1),
+      () => process.exit(1),
+    );
+  };
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
+
+  const { address, port } = (app.getHttpServer() as { address(): AddressInfo }).address();
+  log.info({ address, port, store: settings.store.kind }, 'listening');
+  if (development.selfContained)
+    await announce(development.folder, `http://${settings.host}:${port}`, settings, adapters.grantSource);
+}
+
+/** A start that cannot succeed ends with one clear text and code 1; nothing of a foreign error is printed. */
+function explain(error: unknown): string {
+  if (error instanceof InvalidSettings || error instanceof EmbeddedStoreUnusable) return error.message;
+  const code: unknown = error instanceof Error && 'code' in error ? error.code : undefined;
+  if (code === 'EADDRINUSE') return 'HOST and PORT name an address that is in use already.';
+  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') return 'HOST is not an address of this machine.';
+  if (code === 'EACCES') return 'The address of HOST and PORT, or a folder, may not be used by this user.';
+  return `The start failed unexpectedly (${error instanceof Error ? error.constructor.name : typeof error}).`;
+}
+
+main().catch((error: unknown) => {
+  process.stderr.write(`olares-secret-provider cannot start. ${explain(error)}\n`);
+  process.exit(1);
+});

@@ -1,0 +1,39 @@
+import type { Adapters } from './adapters';
+import { SystemClock } from './clock/system-clock';
+import type { Settings } from './config/settings';
+import type { Clock } from './clock/clock';
+import { DirectoryGrantSource } from './grants/directory.grant-source';
+import { LldapUserDirectory } from './identity/lldap.user-directory';
+import type { LogEvent } from './logging/log';
+import type { SecretStore } from './secrets/secret-store';
+import { EmbeddedSecretStore } from './store/embedded/embedded.secret-store';
+import { createInfisicalSecretStore } from './store/infisical/infisical.secret-store';
+
+const LLDAP_TIMEOUT_MS = 3_000;
+
+/** Chooses the adapters that the settings name and opens them. */
+export async function openAdapters(settings: Settings, log: LogEvent): Promise<Adapters> {
+  const clock = new SystemClock();
+  const { lldapUrl } = settings.userToken;
+  const [store, grantSource] = await Promise.all([
+    openStore(settings.store, clock, log),
+    DirectoryGrantSource.open({ dir: settings.grantsDir, log }),
+  ]);
+  return {
+    clock,
+    store,
+    grantSource,
+    ...(lldapUrl === undefined
+      ? {}
+      : { userDirectory: new LldapUserDirectory({ url: lldapUrl, timeoutMs: LLDAP_TIMEOUT_MS }, clock) }),
+  };
+}
+
+async function openStore(settings: Settings['store'], clock: Clock, log: LogEvent): Promise<SecretStore> {
+  if (settings.kind === 'embedded') return EmbeddedSecretStore.open(settings);
+  return createInfisicalSecretStore(
+    { ...settings, requestTimeoutMs: settings.timeoutMs },
+    clock,
+    (event, fields) => log('warn', event, fields),
+  );
+}

@@ -1,0 +1,27 @@
+import type { Server } from 'node:http';
+import type { NestExpressApplication } from '@nestjs/platform-express';
+import type { Adapters } from './adapters';
+import { Drain } from './http/drain';
+import type { LogEvent } from './logging/log';
+
+/**
+ * Lets the requests in flight end, refuses new ones with 503 meanwhile, then closes server and adapters.
+ * Resolves false when requests had to be cut off after `timeoutMs`.
+ */
+export async function shutDown(
+  app: NestExpressApplication,
+  adapters: Adapters,
+  timeoutMs: number,
+  log: LogEvent,
+): Promise<boolean> {
+  log('info', 'draining', { timeoutMs });
+  const drained = await app.get(Drain).begin(timeoutMs);
+  const server: Server = app.getHttpServer();
+  if (!drained) log('warn', 'requests cut off');
+  const closed = app.close();
+  server.closeAllConnections();
+  await closed;
+  await Promise.allSettled([adapters.grantSource.close(), adapters.store.close()]);
+  log('info', 'stopped');
+  return drained;
+}

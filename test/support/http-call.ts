@@ -1,0 +1,48 @@
+import { request, type IncomingHttpHeaders } from 'node:http';
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly text: string;
+  /** The parsed body; undefined where it is not JSON. */
+  readonly body: ReturnType<typeof JSON.parse>;
+}
+
+export interface Call {
+  readonly method?: string;
+  readonly headers?: Readonly<Record<string, string | readonly string[]>>;
+  /** A string or bytes are sent as they are, anything else as JSON. */
+  readonly body?: unknown;
+}
+
+/** One request over real HTTP, on a connection of its own; nothing is added but a JSON content type for JSON bodies. */
+export async function httpCall(url: string, call: Call = {}): Promise<Answer> {
+  const raw = typeof call.body === 'string' || call.body instanceof Uint8Array;
+  const payload = call.body === undefined ? undefined : raw ? (call.body as string) : JSON.stringify(call.body);
+  const headers: Record<string, string | readonly string[]> = {
+    ...(payload === undefined ? {} : { 'content-length': String(Buffer.byteLength(payload)) }),
+    ...(payload === undefined || raw ? {} : { 'content-type': 'application/json' }),
+    ...call.headers,
+  };
+  return new Promise((resolve, reject) => {
+    const sent = request(url, { method: call.method ?? 'POST', headers, agent: false }, (response) => {
+      const chunks: Buffer[] = [];
+      response.on('data', (chunk: Buffer) => chunks.push(chunk));
+      response.on('error', reject);
+      response.on('end', () => {
+        const text = Buffer.concat(chunks).toString('utf8');
+        resolve({ status: response.statusCode ?? 0, headers: response.headers, text, body: parsed(text) });
+      });
+    });
+    sent.on('error', reject);
+    sent.end(payload);
+  });
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

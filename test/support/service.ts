@@ -1,0 +1,52 @@
+import { Writable } from 'node:stream';
+import type { AddressInfo } from 'node:net';
+import type { NestExpressApplication } from '@nestjs/platform-express';
+import type { Adapters } from '../../src/adapters';
+import { createApplication } from '../../src/application';
+import type { Settings } from '../../src/config/settings';
+import { createLog } from '../../src/logging/log';
+import { ACCESS_TOKEN_KEY, USER_TOKEN_SECRET } from './tokens';
+
+export interface Service {
+  readonly url: string;
+  readonly app: NestExpressApplication;
+  readonly adapters: Adapters;
+  /** Every line logged so far, as text. */
+  log(): string;
+  logLines(): Record<string, unknown>[];
+  close(): Promise<void>;
+}
+
+export const TEST_SETTINGS: Settings = {
+  host: '127.0.0.1',
+  port: 0,
+  logLevel: 'trace',
+  shutdownTimeoutMs: 1000,
+  grantsDir: '',
+  userToken: { secret: USER_TOKEN_SECRET, required: true },
+  accessTokenKey: ACCESS_TOKEN_KEY,
+  store: { kind: 'embedded', dataDir: '', masterKey: new Uint8Array(32) },
+};
+
+/** The whole service on a free port of loopback, with the given adapters behind its ports. */
+export async function startService(adapters: Adapters, settings: Partial<Settings> = {}): Promise<Service> {
+  const chunks: string[] = [];
+  const sink = new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      chunks.push(chunk.toString('utf8'));
+      done();
+    },
+  });
+  const log = createLog('trace', sink);
+  const app = await createApplication({ ...TEST_SETTINGS, ...settings }, adapters, log);
+  await app.listen(0, '127.0.0.1');
+  const { port } = (app.getHttpServer() as { address(): AddressInfo }).address();
+  return {
+    url: `http://127.0.0.1:${port}`,
+    app,
+    adapters,
+    log: () => chunks.join(''),
+    logLines: () => chunks.join('').split('\n').filter(Boolean).map((line) => JSON.parse(line)), // prettier-ignore
+    close: () => app.close(),
+  };
+}
