@@ -1,0 +1,146 @@
+import type { KeyObject } from 'node:crypto';
+import { DomainError } from '../../errors/domain-error';
+import { SecretAlreadyExists, SecretNotFound, StoreUnavailable } from '../../errors/store-errors';
+import type { Secret, SecretScope } from '../../secrets/secret';
+import { SecretStore } from '../../secrets/secret-store';
+import { CommitQueue, type WriteOperation } from './commit-queue';
+import { DataKeys } from './data-keys';
+import { KeyedLocks } from './keyed-locks';
+import { META_RECORD_KEY, RecordKeys } from './record-keys';
+import { sealSecret, unsealSecret } from './secret-record';
+import { openVault, type Vault, type VaultOptions } from './vault';
+import type { VaultDatabase } from './vault-database';
+
+/** Keeps secrets in an encrypted database in a folder of its own. One process at a time. */
+export class EmbeddedSecretStore extends SecretStore {
+  private readonly database: VaultDatabase;
+  private readonly recordKeys: RecordKeys;
+  private readonly dataKeys: DataKeys;
+  private readonly commits: CommitQueue;
+  private readonly workspaceLocks = new KeyedLocks();
+  private readonly underWay = new Set<Promise<unknown>>();
+  private closed: Promise<void> | undefined;
+
+  private constructor({ database, keys }: Vault) {
+    super();
+    this.database = database;
+    this.recordKeys = new RecordKeys(keys.indexKey);
+    this.dataKeys = new DataKeys(database, keys.wrappingKey);
+    this.commits = new CommitQueue(database);
+  }
+
+  /** Opens the store, or makes it where there is none. The master key is not kept. @throws EmbeddedStoreUnusable */
+  static async open(options: VaultOptions): Promise<EmbeddedSecretStore> {
+    return new EmbeddedSecretStore(await openVault(options));
+  }
+
+  override async create(scope: SecretScope, secret: Secret): Promise<void> {
+    await this.write(scope, async (workspaceKey) => {
+      const recordKey = this.recordKeys.ofSecret(scope, secret.name);
+      if (await this.database.has(recordKey)) throw new SecretAlreadyExists(secret.name);
+      // One batch: no data key without a secret, no secret without its data key.
+      const known = await this.dataKeys.find(workspaceKey);
+      const { key, operations } =
+        known === undefined ? this.firstOf(workspaceKey) : { key: known, operations: [] };
+      const value = sealSecret(key, { scope, recordKey }, secret);
+      return [...operations, { type: 'put', key: recordKey, value }];
+    });
+  }
+
+  override async retrieve(scope: SecretScope, name: string): Promise<Secret> {
+    return this.whileOpen(async () => {
+      const recordKey = this.recordKeys.ofSecret(scope, name);
+      const record = await this.database.get(recordKey);
+      if (record === undefined) throw new SecretNotFound(name);
+      const dataKey = await this.dataKeyOf(scope);
+      return unsealSecret(dataKey, { scope, recordKey }, record);
+    });
+  }
+
+  override async update(scope: SecretScope, secret: Secret): Promise<void> {
+    await this.write(scope, async () => {
+      const recordKey = this.recordKeys.ofSecret(scope, secret.name);
+      if (!(await this.database.has(recordKey))) throw new SecretNotFound(secret.name);
+      const value = sealSecret(await this.dataKeyOf(scope), { scope, recordKey }, secret);
+      return [{ type: 'put', key: recordKey, value }];
+    });
+  }
+
+  override async delete(scope: SecretScope, name: string): Promise<void> {
+    await this.write(scope, async () => {
+      const recordKey = this.recordKeys.ofSecret(scope, name);
+      if (!(await this.database.has(recordKey))) throw new SecretNotFound(name);
+      return [{ type: 'del', key: recordKey }];
+    });
+  }
+
+  override async list(scope: SecretScope): Promise<readonly Secret[]> {
+    return this.whileOpen(async () => {
+      const records = await this.database.iterator(this.recordKeys.ofScope(scope)).all();
+      if (records.length === 0) return [];
+      const dataKey = await this.dataKeyOf(scope);
+      return records
+        .map(([recordKey, record]) => unsealSecret(dataKey, { scope, recordKey }, record))
+        .sort((a, b) => (a.name < b.name ? -1 : 1));
+    });
+  }
+
+  /** Reads a record, and fails once a write has failed: only a restart makes the store writable again. */
+  override async ping(): Promise<void> {
+    await this.whileOpen(async () => {
+      const meta = await this.database.get(META_RECORD_KEY, { fillCache: false });
+      if (meta === undefined || this.commits.isBroken) throw new StoreUnavailable();
+    });
+  }
+
+  override async close(): Promise<void> {
+    this.closed ??= Promise.allSettled(this.underWay).then(() => this.database.close());
+    await safely(this.closed);
+  }
+
+  /** A data key for a new workspace, and the write that keeps it. */
+  private firstOf(workspaceKey: Buffer): { key: KeyObject; operations: readonly WriteOperation[] } {
+    const { key, wrapped } = this.dataKeys.make(workspaceKey);
+    return { key, operations: [{ type: 'put', key: workspaceKey, value: wrapped }] };
+  }
+
+  /** Secrets without a data key are damage, not an unknown workspace. */
+  private async dataKeyOf(scope: SecretScope): Promise<KeyObject> {
+    const dataKey = await this.dataKeys.find(this.recordKeys.ofWorkspace(scope));
+    if (dataKey === undefined) throw new StoreUnavailable();
+    return dataKey;
+  }
+
+  /** `plan` checks and says what to write; nothing comes between it and the write in the same workspace. */
+  private async write(
+    scope: SecretScope,
+    plan: (workspaceKey: Buffer) => Promise<readonly WriteOperation[]>,
+  ): Promise<void> {
+    await this.whileOpen(async () => {
+      const workspaceKey = this.recordKeys.ofWorkspace(scope);
+      await this.workspaceLocks.run(workspaceKey.toString('latin1'), async () =>
+        this.commits.commit(await plan(workspaceKey)),
+      );
+    });
+  }
+
+  private async whileOpen<T>(work: () => Promise<T>): Promise<T> {
+    if (this.closed !== undefined) throw new StoreUnavailable();
+    const call = safely(work());
+    this.underWay.add(call);
+    try {
+      return await call;
+    } finally {
+      this.underWay.delete(call);
+    }
+  }
+}
+
+/** Whatever the database or the cipher threw stays here. */
+async function safely<T>(call: Promise<T>): Promise<T> {
+  try {
+    return await call;
+  } catch (error: unknown) {
+    throw error instanceof DomainError ? error : new StoreUnavailable();
+  }
+}

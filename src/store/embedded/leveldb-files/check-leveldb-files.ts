@@ -1,0 +1,50 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { checkTable } from './check-table';
+import { DamagedFile } from './damaged-file';
+import { logRecords } from './log-records';
+import { liveFilesOf } from './manifest';
+
+const MANIFEST = /^MANIFEST-\d+\n$/;
+const LOG = /^(\d+)\.log$/;
+
+/**
+ * Checks the checksums of all files that make up the LevelDB database in `folder`, which has a CURRENT. Changes nothing.
+ * @throws DamagedFile; an error of the file system as it comes
+ */
+export async function checkLevelDbFiles(folder: string): Promise<void> {
+  const names = await readdir(folder);
+  /** Reads a file that must be there, and puts its name before what is wrong with it. */
+  const check = async <T>(name: string, judge: (file: Buffer) => T): Promise<T> => {
+    if (!names.includes(name)) throw new DamagedFile(`${join(folder, name)}: it is missing`);
+    const file = await readFile(join(folder, name));
+    try {
+      return judge(file);
+    } catch (error: unknown) {
+      throw error instanceof DamagedFile ? new DamagedFile(`${join(folder, name)}: ${error.message}`) : error;
+    }
+  };
+
+  const { tables, firstLog } = await check(await check('CURRENT', manifestNameIn), liveFilesOf);
+  for (const [number, bytes] of tables) {
+    await check(tableNameIn(names, number), (file) => {
+      if (file.length !== bytes) throw new DamagedFile(`it should have ${bytes} bytes`);
+      checkTable(file);
+    });
+  }
+  for (const name of names.filter((each) => Number(LOG.exec(each)?.[1]) >= firstLog)) {
+    await check(name, (file) => Array.from(logRecords(file)).length);
+  }
+}
+
+function manifestNameIn(current: Buffer): string {
+  const text = current.toString('latin1');
+  if (!MANIFEST.test(text)) throw new DamagedFile('it does not name a manifest');
+  return text.trimEnd();
+}
+
+/** Old databases have tables that end in .sst. */
+function tableNameIn(names: readonly string[], number: number): string {
+  const stem = String(number).padStart(6, '0');
+  return names.includes(`${stem}.sst`) ? `${stem}.sst` : `${stem}.ldb`;
+}

@@ -1,0 +1,70 @@
+import { maskedCrc32c } from './crc32c';
+import { DamagedFile } from './damaged-file';
+
+const BLOCK_BYTES = 32 * 1024;
+const HEADER_BYTES = 7;
+const FULL = 1;
+const FIRST = 2;
+const LAST = 4;
+
+interface Fragment {
+  readonly type: number;
+  readonly data: Buffer;
+}
+
+/**
+ * The records of a file in LevelDB's log format (also its manifest): blocks of 32 KiB that hold fragments, each after
+ * its checksum (4 bytes), length (2) and type (1), little endian. A torn end is what a killed process leaves and ends
+ * the list; LevelDB drops anything else that is wrong without a word, this throws.
+ * @throws DamagedFile
+ */
+export function* logRecords(file: Buffer): Generator<Buffer> {
+  let begun: Buffer[] | undefined;
+  for (const { type, data } of fragments(file)) {
+    const begins = type === FULL || type === FIRST;
+    if (begins !== (begun === undefined)) throw new DamagedFile('its records are out of order');
+    const parts: Buffer[] = [...(begun ?? []), data];
+    const ends = type === FULL || type === LAST;
+    if (ends) yield Buffer.concat(parts);
+    begun = ends ? undefined : parts;
+  }
+}
+
+function* fragments(file: Buffer): Generator<Fragment> {
+  let at = 0;
+  while (at < file.length) {
+    const blockEnd = Math.min(file.length, at - (at % BLOCK_BYTES) + BLOCK_BYTES);
+    if (blockEnd - at < HEADER_BYTES) {
+      at = blockEnd;
+      continue;
+    }
+    const fragment = fragmentAt(file, at, blockEnd);
+    if (fragment === undefined) {
+      if (!isTornEnd(file, at)) throw new DamagedFile('a record does not match its checksum');
+      return;
+    }
+    yield fragment;
+    at += HEADER_BYTES + fragment.data.length;
+  }
+}
+
+function fragmentAt(file: Buffer, at: number, blockEnd: number): Fragment | undefined {
+  const end = at + HEADER_BYTES + file.readUInt16LE(at + 4);
+  const type = file.readUInt8(at + 6);
+  if (type < FULL || type > LAST || end > blockEnd) return undefined;
+  if (maskedCrc32c(file, at + 6, end) !== file.readUInt32LE(at)) return undefined;
+  return { type, data: file.subarray(at + HEADER_BYTES, end) };
+}
+
+/** A write that was cut off: a last fragment that is longer than the file, or room that was never filled. */
+function isTornEnd(file: Buffer, at: number): boolean {
+  if (file.subarray(at).every((byte) => byte === 0)) return true;
+  const blockEnd = at - (at % BLOCK_BYTES) + BLOCK_BYTES;
+  const end = at + HEADER_BYTES + file.readUInt16LE(at + 4);
+  if (file.length >= blockEnd || end <= file.length || end > blockEnd) return false;
+  // A whole fragment inside means that this length is wrong, not that the file is short.
+  for (let inside = at + 1; inside + HEADER_BYTES <= file.length; inside++) {
+    if (fragmentAt(file, inside, file.length) !== undefined) return false;
+  }
+  return true;
+}

@@ -1,0 +1,76 @@
+import type { WriteOperation } from './commit-queue';
+import { dataKeyContext } from './data-keys';
+import { EmbeddedStoreUnusable } from './embedded-store-unusable';
+import { META_RECORD_KEY, WORKSPACE_RECORDS, WRAPPED_RECORDS } from './record-keys';
+import { NotAuthentic } from './seal';
+import { withDatabase, type VaultOptions } from './vault';
+import type { VaultDatabase } from './vault-database';
+import { holdsDatabase, vaultFolderIn } from './vault-folder';
+import {
+  encodeMeta,
+  openMeta,
+  requireStrong,
+  rewrapMeta,
+  type VaultKeys,
+  type VaultMeta,
+} from './vault-meta';
+import { rewrapKey } from './wrapped-key';
+
+export interface RotationOptions extends VaultOptions {
+  readonly newMasterKey: Uint8Array;
+}
+
+/** `already-rotated`: the new key opened the store, as after a rotation that was interrupted at its end. */
+export type RotationResult = 'rotated' | 'already-rotated';
+
+/**
+ * Wraps the index key and every data key anew, in one synced batch: whenever it is interrupted, either the old or the
+ * new key opens the store. Then drops the old wrapped keys from the files. Secrets are not encrypted again.
+ * @throws EmbeddedStoreUnusable and nothing was changed, also when a single data key cannot be unwrapped
+ */
+export async function rotateMasterKey(options: RotationOptions): Promise<RotationResult> {
+  const { dataDir, masterKey, newMasterKey } = options;
+  requireStrong(masterKey);
+  requireStrong(newMasterKey);
+  if (!(await holdsDatabase(vaultFolderIn(dataDir)))) throw new EmbeddedStoreUnusable('ABSENT', dataDir);
+  return withDatabase(dataDir, async (database, meta) => {
+    const done = opensWith(meta, newMasterKey) !== undefined;
+    if (!done) await rewrapAll(database, meta, options);
+    await database.compactRange(WRAPPED_RECORDS.start, WRAPPED_RECORDS.end);
+    await database.close();
+    return done ? 'already-rotated' : 'rotated';
+  });
+}
+
+async function rewrapAll(database: VaultDatabase, meta: VaultMeta, options: RotationOptions): Promise<void> {
+  const { dataDir, masterKey, newMasterKey } = options;
+  const old = opensWith(meta, masterKey);
+  if (old === undefined) {
+    throw new EmbeddedStoreUnusable(
+      'WRONG_MASTER_KEY',
+      `${dataDir}: neither the old nor the new key opens it`,
+    );
+  }
+  const newMeta = rewrapMeta(meta, masterKey, newMasterKey);
+  const { wrappingKey } = openMeta(newMeta, newMasterKey);
+  const operations: WriteOperation[] = [{ type: 'put', key: META_RECORD_KEY, value: encodeMeta(newMeta) }];
+  for await (const [key, wrapped] of database.iterator(WORKSPACE_RECORDS)) {
+    const associatedData = dataKeyContext(key);
+    const value = rewrapKey(
+      wrapped,
+      { wrappingKey: old.wrappingKey, associatedData },
+      { wrappingKey, associatedData },
+    );
+    operations.push({ type: 'put', key, value });
+  }
+  await database.batch(operations, { sync: true });
+}
+
+function opensWith(meta: VaultMeta, masterKey: Uint8Array): VaultKeys | undefined {
+  try {
+    return openMeta(meta, masterKey);
+  } catch (error: unknown) {
+    if (error instanceof NotAuthentic) return undefined;
+    throw error;
+  }
+}
