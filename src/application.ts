@@ -1,12 +1,14 @@
 import type { Server } from 'node:http';
 import { NestFactory } from '@nestjs/core';
-import type { NestExpressApplication } from '@nestjs/platform-express';
-import type { NextFunction, Request, Response } from 'express';
+import { ExpressAdapter, type NestExpressApplication } from '@nestjs/platform-express';
+import express, { type Express, type NextFunction, type Request, type Response } from 'express';
 import { Logger } from 'nestjs-pino';
 import type { Adapters } from './adapters';
 import { AppModule } from './app.module';
 import type { Settings } from './config/settings';
 import { answerMalformedRequests } from './http/malformed-request';
+import type { ProviderRequest } from './http/provider-request';
+import { assignRequestId } from './http/request-id';
 import type { Log } from './logging/log';
 
 const HEADERS_TIMEOUT_MS = 10_000;
@@ -20,18 +22,12 @@ export async function createApplication(
   adapters: Adapters,
   log: Log,
 ): Promise<NestExpressApplication> {
-  const app = await NestFactory.create<NestExpressApplication>(AppModule.register(settings, adapters, log), {
-    bodyParser: false,
-    bufferLogs: true,
-    abortOnError: false,
-  });
+  const app = await NestFactory.create<NestExpressApplication>(
+    AppModule.register(settings, adapters, log),
+    new ExpressAdapter(strictExpress()),
+    { bodyParser: false, bufferLogs: true, abortOnError: false },
+  );
   app.useLogger(app.get(Logger));
-  app.set('etag', false);
-  app.set('query parser', 'simple');
-  app.set('case sensitive routing', true);
-  app.set('strict routing', true);
-  app.disable('x-powered-by');
-  app.use(secureHeaders);
   const server: Server = app.getHttpServer();
   server.headersTimeout = HEADERS_TIMEOUT_MS;
   server.requestTimeout = REQUEST_TIMEOUT_MS;
@@ -40,7 +36,21 @@ export async function createApplication(
   return app;
 }
 
-function secureHeaders(_request: Request, response: Response, next: NextFunction): void {
+/** Express reads these when its router is made, which Nest's adapter does at once: so they come first. */
+function strictExpress(): Express {
+  const instance = express();
+  instance.disable('x-powered-by');
+  instance.disable('etag');
+  instance.enable('case sensitive routing');
+  instance.enable('strict routing');
+  instance.set('query parser', 'simple');
+  instance.use(beginAnswer);
+  return instance;
+}
+
+/** What every answer carries, also the one to a path that cannot be decoded. */
+function beginAnswer(request: Request, response: Response, next: NextFunction): void {
+  (request as ProviderRequest).id = assignRequestId(request, response);
   response.setHeader('Cache-Control', 'no-store');
   response.setHeader('X-Content-Type-Options', 'nosniff');
   next();

@@ -20,10 +20,10 @@ export class ErrorFilter implements ExceptionFilter {
   catch(thrown: unknown, host: ArgumentsHost): void {
     const http = host.switchToHttp();
     const response = http.getResponse<Response>();
-    const requestId = http.getRequest<ProviderRequest>().id;
-    const error = toDomainError(thrown);
-    if (error.reason === 'INTERNAL')
-      this.logger.error({ event: 'request failed', requestId, ...traceOf(thrown) });
+    const request = http.getRequest<ProviderRequest>();
+    const requestId = request.id;
+    const error = toDomainError(thrown, request);
+    if (error.reason === 'INTERNAL') this.logger.error(traceOf(thrown), 'request failed');
     if (response.headersSent) {
       response.destroy();
       return;
@@ -44,8 +44,9 @@ export function failure(error: DomainError, requestId: string): Envelope<object>
 }
 
 /** Nest and body-parser throw errors with a status; what they say may quote the body and is not repeated. */
-function toDomainError(thrown: unknown): DomainError {
+function toDomainError(thrown: unknown, request: ProviderRequest): DomainError {
   if (thrown instanceof DomainError) return thrown;
+  if (!isDecodable(request.path)) return new RouteNotFound();
   switch (statusOf(thrown) ?? 500) {
     case 404:
     case 405:
@@ -66,9 +67,17 @@ function toDomainError(thrown: unknown): DomainError {
 function statusOf(thrown: unknown): number | undefined {
   if (thrown instanceof HttpException) return thrown.getStatus();
   if (!(thrown instanceof Error)) return undefined;
-  // URIError: a path or query with a broken percent escape, thrown by Express's router.
-  if (thrown instanceof URIError) return 404;
   return 'status' in thrown && typeof thrown.status === 'number' ? thrown.status : undefined;
+}
+
+/** Nest turns the router's failure on a broken percent escape into the same 400 as a broken body. */
+function isDecodable(path: string): boolean {
+  try {
+    decodeURIComponent(path);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function retryAfterOf(error: DomainError): number | undefined {
@@ -77,8 +86,8 @@ function retryAfterOf(error: DomainError): number | undefined {
 }
 
 /** Class and places, not the message: a foreign message may carry anything. */
-function traceOf(thrown: unknown): { error: string; at: readonly string[] } {
-  if (!(thrown instanceof Error)) return { error: typeof thrown, at: [] };
+function traceOf(thrown: unknown): { errorClass: string; at: readonly string[] } {
+  if (!(thrown instanceof Error)) return { errorClass: typeof thrown, at: [] };
   const frames = (thrown.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line));
-  return { error: thrown.constructor.name, at: frames.slice(0, 8).map((line) => line.trim()) };
+  return { errorClass: thrown.constructor.name, at: frames.slice(0, 8).map((line) => line.trim()) };
 }

@@ -17,13 +17,17 @@ function requirePlainObject(request: Request, _response: Response, next: NextFun
     next(new InvalidRequest('body', 'must be a JSON object, sent with Content-Type: application/json'));
   } else if (Array.isArray(body)) {
     next(new InvalidRequest('body', 'must be a JSON object'));
-  } else if (typeof body === 'object' && body !== null && Object.hasOwn(body, '__proto__')) {
-    // Nest would drop it silently; every other unknown field is refused.
-    next(new InvalidRequest('__proto__', 'is not a field of this request'));
+  } else if (inheritedName(body) !== undefined) {
+    next(new InvalidRequest(inheritedName(body) ?? '', 'is not a field of this request'));
   } else {
     request.body = body ?? {};
     next();
   }
+}
+
+/** `__proto__`, `constructor` and the like: Nest and class-transformer drop them silently; other unknown fields are refused. */
+function inheritedName(body: unknown): string | undefined {
+  return Object.keys(body ?? {}).find((name) => name in Object.prototype);
 }
 
 function carriesBody(request: Request): boolean {

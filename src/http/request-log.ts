@@ -2,7 +2,6 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Params } from 'nestjs-pino';
 import type { Log } from '../logging/log';
 import { operationOf, workspaceOf, type ProviderRequest } from './provider-request';
-import { assignRequestId } from './request-id';
 
 const PROBE = /^\/(livez|readyz)$/;
 
@@ -14,7 +13,6 @@ export function requestLog(logger: Log): Params {
   return {
     pinoHttp: {
       logger,
-      genReqId: assignRequestId,
       quietReqLogger: true,
       quietResLogger: true,
       wrapSerializers: false,

@@ -18,7 +18,8 @@ export interface Call {
 /** One request over real HTTP, on a connection of its own; nothing is added but a JSON content type for JSON bodies. */
 export async function httpCall(url: string, call: Call = {}): Promise<Answer> {
   const raw = typeof call.body === 'string' || call.body instanceof Uint8Array;
-  const payload = call.body === undefined ? undefined : raw ? (call.body as string) : JSON.stringify(call.body);
+  const payload =
+    call.body === undefined ? undefined : raw ? (call.body as string) : JSON.stringify(call.body);
   const headers: Record<string, string | readonly string[]> = {
     ...(payload === undefined ? {} : { 'content-length': String(Buffer.byteLength(payload)) }),
     ...(payload === undefined || raw ? {} : { 'content-type': 'application/json' }),
