@@ -9,7 +9,7 @@ export interface SettingDefinition {
 
 /**
  * Every variable that the service reads, in the order in which the README shows them.
- * Only settings.ts reads process.env, and only by these names.
+ * settings.ts reads them by these names and no other.
  */
 export const SETTING_DEFINITIONS = {
   NODE_ENV: {

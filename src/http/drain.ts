@@ -1,5 +1,6 @@
 import type { NextFunction, Request, Response } from 'express';
 import { ShuttingDown } from '../errors/request-errors';
+import { pathOf } from './provider-request';
 
 const EXEMPT = new Set(['/livez', '/readyz']);
 
@@ -27,7 +28,7 @@ export class Drain {
   }
 
   readonly middleware = (request: Request, response: Response, next: NextFunction): void => {
-    if (EXEMPT.has(request.path)) {
+    if (EXEMPT.has(pathOf(request))) {
       next();
       return;
     }

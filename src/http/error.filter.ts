@@ -10,7 +10,7 @@ import {
 } from '../errors/request-errors';
 import type { Envelope } from './envelope';
 import { MAX_BODY_BYTES } from './json-body';
-import type { ProviderRequest } from './provider-request';
+import { pathOf, type ProviderRequest } from './provider-request';
 
 /** The only place where an error becomes an answer. A foreign error's own words go nowhere. */
 @Catch()
@@ -46,7 +46,7 @@ export function failure(error: DomainError, requestId: string): Envelope<object>
 /** Nest and body-parser throw errors with a status; what they say may quote the body and is not repeated. */
 function toDomainError(thrown: unknown, request: ProviderRequest): DomainError {
   if (thrown instanceof DomainError) return thrown;
-  if (!isDecodable(request.path)) return new RouteNotFound();
+  if (!isDecodable(pathOf(request))) return new RouteNotFound();
   switch (statusOf(thrown) ?? 500) {
     case 404:
     case 405:

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import type { Request } from 'express';
 import { SECRET_OPERATIONS, type SecretOperation } from '../grants/grant';
 import { WORKSPACE_NAME } from '../grants/workspace-name';
@@ -21,4 +22,10 @@ export function workspaceOf(query: unknown): string | undefined {
   const workspace: unknown =
     typeof query === 'object' && query !== null && 'workspace' in query ? query.workspace : undefined;
   return typeof workspace === 'string' && WORKSPACE_NAME.test(workspace) ? workspace : undefined;
+}
+
+/** The path as it was sent; Express's own `path` is cut where a middleware is mounted. */
+export function pathOf(request: IncomingMessage): string {
+  const { originalUrl, url } = request as Partial<ProviderRequest>;
+  return (originalUrl ?? url ?? '').split('?', 1)[0] ?? '';
 }

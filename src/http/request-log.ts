@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Params } from 'nestjs-pino';
 import type { Log } from '../logging/log';
-import { operationOf, workspaceOf, type ProviderRequest } from './provider-request';
+import { operationOf, pathOf, workspaceOf, type ProviderRequest } from './provider-request';
 
 const PROBE = /^\/(livez|readyz)$/;
 
@@ -44,9 +44,4 @@ function fieldsOf(request: IncomingMessage, response: ServerResponse, { duration
     completed: response.writableFinished,
     durationMs,
   };
-}
-
-function pathOf(request: IncomingMessage): string {
-  const { originalUrl, url } = request as Partial<ProviderRequest>;
-  return (originalUrl ?? url ?? '').split('?', 1)[0] ?? '';
 }

@@ -1,0 +1,116 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+
+const ROOT = resolve(__dirname, '../..');
+const SRC = join(ROOT, 'src');
+
+/** Which rooms a room may enter. docs/architecture.md shows the same table. */
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  errors: [],
+  clock: [],
+  config: [],
+  logging: [],
+  identity: ['errors', 'clock'],
+  grants: ['identity', 'errors', 'clock', 'logging'],
+  secrets: ['grants', 'identity', 'errors'],
+  store: ['secrets', 'errors', 'clock', 'logging'],
+  http: ['secrets', 'grants', 'identity', 'errors', 'logging'],
+  development: ['config', 'grants'],
+};
+
+/** The entry points and the wiring, which import everything and are imported by each other only. */
+const ENTRY = /^src\/[a-z.-]+\.ts$/;
+
+/** Packages that have one home. */
+const HOME_OF: Readonly<Record<string, RegExp>> = {
+  axios: /^src\/store\/infisical\/infisical-client\.ts$/,
+  'classic-level': /^src\/store\/embedded\//,
+  bcrypt: /^src\/(identity\/app-proof\.verifier|development\/example-caller)\.ts$/,
+  jose: /^src\/(identity\/(access-token|user-token\.verifier)|development\/example-caller)\.ts$/,
+};
+
+interface Import {
+  readonly file: string;
+  readonly to: string;
+}
+
+const files = readdirSync(SRC, { recursive: true, encoding: 'utf8' })
+  .filter((name) => name.endsWith('.ts'))
+  .map((name) => `src/${name}`);
+const textOf = (file: string): string => readFileSync(join(ROOT, file), 'utf8');
+
+const imports: readonly Import[] = files.flatMap((file) =>
+  [...textOf(file).matchAll(/(?:from|import\(|require\()\s*'([^']+)'/g)].map(([, to = '']) => ({
+    file,
+    to: to.startsWith('.') ? relative(ROOT, resolve(ROOT, dirname(file), to)) : to,
+  })),
+);
+const roomOf = (path: string): string | undefined => /^src\/([^/]+)\//.exec(path)?.[1];
+
+describe('the house rules', () => {
+  it('rooms import only where the table allows', () => {
+    const forbidden = imports
+      .filter(({ file, to }) => !ENTRY.test(file) && to.startsWith('src/') && roomOf(to) !== roomOf(file))
+      .filter(({ file, to }) => !(MAY_IMPORT[roomOf(file) ?? ''] ?? []).includes(roomOf(to) ?? ''));
+    expect(forbidden).toEqual([]);
+  });
+
+  it('every room is in the table', () => {
+    const rooms = new Set(files.map(roomOf).filter((room) => room !== undefined));
+    expect([...rooms].sort()).toEqual(Object.keys(MAY_IMPORT).sort());
+  });
+
+  it('a package with a home is imported there only', () => {
+    const strays = imports.filter(({ file, to }) => HOME_OF[to] !== undefined && !HOME_OF[to].test(file));
+    expect(strays).toEqual([]);
+  });
+
+  it('the environment is read by the entry points only, and settings.ts gives it its meaning', () => {
+    const readers = files.filter((file) => textOf(file).includes('process.env'));
+    expect(readers.sort()).toEqual(['src/development/tour.ts', 'src/main.ts', 'src/rotate-master-key.ts']);
+  });
+
+  it('only the use-cases and health speak to the store', () => {
+    const users = imports.filter(
+      ({ file, to }) => to === 'src/secrets/secret-store' && !file.startsWith('src/store/'),
+    );
+    expect(users.map(({ file }) => file).sort()).toEqual([
+      'src/adapters.ts',
+      'src/app.module.ts',
+      'src/http/health.controller.ts',
+      'src/open-adapters.ts',
+      'src/secrets/secrets.service.ts',
+    ]);
+  });
+
+  it('there are no barrels and no rooms for everything', () => {
+    expect(files.filter((file) => file.endsWith('/index.ts'))).toEqual([]);
+    expect(files.filter((file) => /\/(util|utils|common|helpers?|shared)\//.test(file))).toEqual([]);
+  });
+
+  it('no file is longer than 200 lines, and half of them are under 60', () => {
+    const lengths = files.map((file) => ({ file, lines: textOf(file).split('\n').length - 1 }));
+    expect(lengths.filter(({ lines }) => lines > 200)).toEqual([]);
+    const sorted = lengths.map(({ lines }) => lines).sort((a, b) => a - b);
+    expect(sorted[Math.floor(sorted.length / 2)]).toBeLessThan(61);
+  });
+
+  it('a constructor takes at most four parameters', () => {
+    const tooMany = files.filter((file) =>
+      [...textOf(file).matchAll(/constructor\(([^)]*)\)/g)].some(
+        ([, parameters = '']) =>
+          parameters
+            .replace(/\/\*[\s\S]*?\*\//g, '')
+            .split(/,\s*\n|, /)
+            .filter((p) => /:/.test(p)).length > 4,
+      ),
+    );
+    expect(tooMany).toEqual([]);
+  });
+
+  it('the project stands alone: nothing refers to what lies beside it', () => {
+    const outside = ['..', 'shared'].join('/');
+    const tracked = [...files, 'package.json', 'README.md'].filter((file) => textOf(file).includes(outside));
+    expect(tracked).toEqual([]);
+  });
+});

@@ -1,0 +1,140 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { InvalidSettings, loadSettings } from '../../src/config/settings';
+
+const GOOD = {
+  GRANTS_DIR: '/apps',
+  DATA_DIR: '/data',
+  MASTER_KEY: 'm'.repeat(32),
+  USER_TOKEN_SECRET: 'u'.repeat(64),
+  ACCESS_TOKEN_KEY: 'a'.repeat(32),
+};
+
+function problemsOf(env: Record<string, string | undefined>): readonly string[] {
+  try {
+    loadSettings(env);
+    return [];
+  } catch (error: unknown) {
+    if (error instanceof InvalidSettings) return error.problems;
+    throw error;
+  }
+}
+
+describe('the settings', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'settings-'));
+  afterAll(() => rmSync(dir, { recursive: true }));
+  const file = (name: string, content: string | Uint8Array): string => {
+    writeFileSync(join(dir, name), content);
+    return join(dir, name);
+  };
+
+  it('have defaults for everything but keys and folders', () => {
+    expect(loadSettings(GOOD)).toEqual({
+      host: '127.0.0.1',
+      port: 8080,
+      logLevel: 'info',
+      shutdownTimeoutMs: 10_000,
+      grantsDir: '/apps',
+      userToken: { secret: Buffer.from(GOOD.USER_TOKEN_SECRET), required: true },
+      accessTokenKey: Buffer.from(GOOD.ACCESS_TOKEN_KEY),
+      store: { kind: 'embedded', dataDir: '/data', masterKey: Buffer.from(GOOD.MASTER_KEY) },
+    });
+  });
+
+  it('choose Infisical by three variables', () => {
+    const { MASTER_KEY: _, ...env } = GOOD;
+    const infisical = {
+      INFISICAL_URL: 'https://infisical.example/',
+      INFISICAL_CLIENT_ID: 'id',
+      INFISICAL_CLIENT_SECRET: 's',
+    };
+    expect(loadSettings({ ...env, ...infisical, INFISICAL_ORGANIZATION_ID: 'org' }).store).toEqual({
+      kind: 'infisical',
+      url: 'https://infisical.example',
+      clientId: 'id',
+      clientSecret: 's',
+      organizationId: 'org',
+      timeoutMs: 10_000,
+    });
+  });
+
+  it('report every problem at once, by name and never by value', () => {
+    const env = {
+      HOST: '',
+      PORT: 'canary-port',
+      LOG_LEVEL: 'canary-level',
+      SHUTDOWN_TIMEOUT_MS: '-1',
+      USER_TOKEN_SECRET: 'canary-short',
+      USER_TOKEN_REQUIRED: 'canary-yes',
+      LLDAP_URL: 'ftp://canary',
+      INFISICAL_URL: 'http://user:canary@host',
+      INFISICAL_TIMEOUT_MS: '1e9',
+    };
+    const problems = problemsOf(env);
+    expect(problems.map((problem) => problem.split(' ', 1)[0])).toEqual([
+      'LLDAP_URL',
+      'PORT',
+      'LOG_LEVEL',
+      'SHUTDOWN_TIMEOUT_MS',
+      'GRANTS_DIR',
+      'USER_TOKEN_SECRET',
+      'USER_TOKEN_REQUIRED',
+      'ACCESS_TOKEN_KEY',
+      'INFISICAL_TIMEOUT_MS',
+      'INFISICAL_URL',
+      'INFISICAL_CLIENT_ID',
+      'INFISICAL_CLIENT_SECRET',
+    ]);
+    expect(problems.join()).not.toContain('canary');
+  });
+
+  it.each(['MASTER_KEY', 'USER_TOKEN_SECRET', 'ACCESS_TOKEN_KEY'])(
+    '%s: empty, short, twice or unreadable stops the start',
+    (name) => {
+      const { [name]: _, ...rest } = GOOD as Record<string, string>;
+      const short = { ...rest, [name]: 'x'.repeat(31) };
+      expect(problemsOf(rest)).toHaveLength(1);
+      expect(problemsOf({ ...rest, [name]: '' })).toHaveLength(1);
+      expect(problemsOf(short)).toEqual([`${name} must be at least 32 bytes`]);
+      expect(problemsOf({ ...GOOD, [`${name}_FILE`]: file('k', 'x'.repeat(32)) })).toEqual([
+        `${name} and ${name}_FILE are both set; set one`,
+      ]);
+      expect(problemsOf({ ...rest, [`${name}_FILE`]: file('short', 'x'.repeat(31)) })).toEqual([
+        `${name}_FILE: ${join(dir, 'short')} holds fewer than 32 bytes`,
+      ]);
+      expect(problemsOf({ ...rest, [`${name}_FILE`]: join(dir, 'absent') })).toEqual([
+        `${name}_FILE: ${join(dir, 'absent')} cannot be read (ENOENT)`,
+      ]);
+    },
+  );
+
+  it('read keys from files: raw bytes as they are, text without its last newline', () => {
+    const raw = Buffer.alloc(32, 7);
+    raw[31] = 0x0a;
+    const keyOf = (content: string | Uint8Array) => {
+      const { ACCESS_TOKEN_KEY: _, ...rest } = GOOD;
+      return loadSettings({ ...rest, ACCESS_TOKEN_KEY_FILE: file('key', content) }).accessTokenKey;
+    };
+    expect(Buffer.from(keyOf(raw))).toEqual(raw);
+    expect(Buffer.from(keyOf(`${'h'.repeat(64)}\n`)).toString()).toBe('h'.repeat(64));
+    expect(Buffer.from(keyOf(`${'h'.repeat(64)}\r\n`)).toString()).toBe('h'.repeat(64));
+    expect(Buffer.from(keyOf('h'.repeat(64))).toString()).toBe('h'.repeat(64));
+  });
+
+  it('read the Infisical credentials from files too', () => {
+    const env = {
+      ...GOOD,
+      INFISICAL_URL: 'http://infisical:8080',
+      INFISICAL_CLIENT_ID_FILE: file('id', 'the-id\n'),
+      INFISICAL_CLIENT_SECRET_FILE: file('secret', 'the-secret\n'),
+    };
+    expect(loadSettings(env).store).toMatchObject({ clientId: 'the-id', clientSecret: 'the-secret' });
+  });
+
+  it('take Infisical credentials without an address for a mistake', () => {
+    expect(problemsOf({ ...GOOD, INFISICAL_CLIENT_ID: 'id' })).toEqual([
+      'INFISICAL_URL must be set when INFISICAL_CLIENT_ID is',
+    ]);
+  });
+});

@@ -1,0 +1,249 @@
+import { hash } from 'bcrypt';
+import { decodeJwt } from 'jose';
+import { EXAMPLE_APPS, exampleApps, OTMOICLP, READER } from '../support/example-apps';
+import { FixedClock } from '../support/fixed-clock';
+import { httpCall, type Answer } from '../support/http-call';
+import { MemorySecretStore } from '../support/memory.secret-store';
+import { startService, type Service } from '../support/service';
+import { userToken } from '../support/tokens';
+
+const LIST = 'ListSecret?workspace=otmoic';
+const PERM = { group: 'secret.infisical', dataType: 'secret', version: 'v1', ops: [LIST] };
+
+const clock = new FixedClock();
+const store = new MemorySecretStore();
+const grants = exampleApps();
+let service: Service;
+beforeAll(async () => (service = await startService({ clock, store, grantSource: grants })));
+afterAll(async () => service.close());
+// A hash is good once; each test gets a second of its own.
+beforeEach(() => clock.advance(1000));
+
+const nowS = (): number => Math.floor(clock.nowMs() / 1000);
+const proof = async (app = OTMOICLP, timestamp = nowS()): Promise<string> =>
+  hash(`${app.appKey}${timestamp}${app.appSecret}`, 10);
+const access = async (body: unknown): Promise<Answer> =>
+  httpCall(`${service.url}/permission/v1alpha1/access`, { body });
+const request = async (overrides: object = {}): Promise<Answer> =>
+  access({ app_key: OTMOICLP.appKey, timestamp: nowS(), token: await proof(), perm: PERM, ...overrides });
+const use = async (token: string, target = LIST): Promise<Answer> =>
+  httpCall(`${service.url}/${target}`, {
+    headers: { 'x-authorization': await userToken('alice', clock.nowMs()), 'x-access-token': token },
+    body: target.startsWith('List') ? {} : { name: 'k' },
+  });
+
+const REFUSED = { code: 100001, message: 'invalid auth token' };
+
+describe('POST /permission/v1alpha1/access', () => {
+  it("issues a token for five minutes, in the form that today's clients read", async () => {
+    const answer = await request();
+    expect([answer.status, answer.body]).toEqual([
+      200,
+      {
+        code: 0,
+        message: 'success',
+        data: {
+          access_token: expect.any(String),
+          expired_at: new Date((nowS() + 300) * 1000).toISOString(),
+        },
+      },
+    ]);
+    expect((await use(answer.body.data.access_token)).body).toEqual({ code: 200, message: '', data: [] });
+    expect(decodeJwt(answer.body.data.access_token)).toEqual({
+      iss: 'olares-secret-provider',
+      aud: 'secret.infisical/v1',
+      sub: 'otmoiclp',
+      user: 'alice',
+      ops: [LIST],
+      jti: expect.any(String),
+      iat: nowS(),
+      exp: nowS() + 300,
+    });
+  });
+
+  it('the token is good for the ops that it was asked for and no other', async () => {
+    const { access_token: token } = (await request()).body.data;
+    const refused = await use(token, 'RetrieveSecret?workspace=otmoic');
+    expect([refused.status, refused.body.data.reason]).toEqual([403, 'NOT_GRANTED']);
+    expect(refused.body.message).toContain('was not issued for RetrieveSecret?workspace=otmoic');
+  });
+
+  it('the token survives a restart and is known to a second replica', async () => {
+    const { access_token: token } = (await request()).body.data;
+    const replica = await startService({ clock, store, grantSource: grants });
+    const headers = { 'x-authorization': await userToken('alice', clock.nowMs()), 'x-access-token': token };
+    const answer = await httpCall(`${replica.url}/${LIST}`, { headers, body: {} });
+    await replica.close();
+    expect(answer.status).toBe(200);
+  });
+
+  it('the token ends after five minutes', async () => {
+    const { access_token: token } = (await request()).body.data;
+    clock.advance(299_000);
+    expect((await use(token)).status).toBe(200);
+    clock.advance(2_000);
+    expect((await use(token)).status).toBe(401);
+  });
+
+  it("passes over the fields that today's clients send beside the documented ones", async () => {
+    expect((await request({ perm: { ...PERM, appKey: '', svc: '' }, nonce: 'x' })).body.code).toBe(0);
+  });
+
+  it.each([
+    ['hashes of $2a$ (Go)', '$2a$'],
+    ['hashes of $2y$ (PHP)', '$2y$'],
+  ])('takes %s', async (_title, prefix) => {
+    const token = (await proof()).replace('$2b$', prefix);
+    expect((await request({ token })).body.code).toBe(0);
+  });
+
+  it('refuses a used hash a second time, also with its version letter changed', async () => {
+    const token = await proof();
+    expect((await request({ token })).body.code).toBe(0);
+    for (const again of [token, token.replace('$2b$', '$2a$'), token.replace('$2b$', '$2y$')]) {
+      expect((await request({ token: again })).body).toEqual(REFUSED);
+    }
+  });
+
+  it('lets one of two simultaneous uses of a hash through', async () => {
+    const token = await proof();
+    const answers = await Promise.all(Array.from({ length: 4 }, () => request({ token })));
+    expect(answers.map((a) => a.body.code).sort()).toEqual([0, 100001, 100001, 100001]);
+  });
+
+  it.each([-10, 10])('takes a clock that is %i s off', async (offset) => {
+    const timestamp = nowS() + offset;
+    expect((await request({ timestamp, token: await proof(OTMOICLP, timestamp) })).body.code).toBe(0);
+  });
+
+  it('answers one fixed text for every failed proof', async () => {
+    const late = nowS() - 11;
+    const early = nowS() + 11;
+    for (const wrong of [
+      { timestamp: late, token: await proof(OTMOICLP, late) },
+      { timestamp: early, token: await proof(OTMOICLP, early) },
+      { token: await proof({ ...OTMOICLP, appSecret: 'wrong' }) },
+      { token: await proof(READER) },
+      { app_key: 'bytetrade_nobody_1' },
+      { token: 'garbage' },
+      { token: '$2b$10$short' },
+      { token: (await proof()).slice(0, -1) },
+      { token: `${await proof()}x` },
+    ]) {
+      const answer = await request(wrong);
+      expect([answer.status, answer.body]).toEqual([200, REFUSED]);
+    }
+  });
+
+  it('computes no hash of another cost than 10: a cost of 31 would take days', async () => {
+    const began = Date.now();
+    const token = (await proof()).replace('$10$', '$31$');
+    expect((await request({ token })).body).toEqual(REFUSED);
+    expect(Date.now() - began).toBeLessThan(2000);
+  });
+
+  it('refuses where bcrypt would read fewer than 16 bytes of the secret', async () => {
+    const withKeyOf = (length: number) => ({
+      ...OTMOICLP,
+      app: `key${length}`,
+      user: 'carol',
+      appKey: 'k'.repeat(length),
+    });
+    grants.set([...EXAMPLE_APPS, withKeyOf(46), withKeyOf(47)]);
+    // 72 - 10 digits of time - 16 of the secret = 46.
+    const ask = async (length: number): Promise<Answer> =>
+      request({ app_key: 'k'.repeat(length), token: await proof(withKeyOf(length)) });
+    expect((await ask(46)).body.code).toBe(0);
+    expect((await ask(47)).body).toEqual(REFUSED);
+    grants.set(EXAMPLE_APPS);
+  });
+
+  it('grants all requested ops or none', async () => {
+    const ask = async (perm: object): Promise<unknown> => {
+      clock.advance(1000);
+      const answer = await request({
+        app_key: READER.appKey,
+        token: await proof(READER),
+        perm: { ...PERM, ...perm },
+      });
+      return answer.body;
+    };
+    const refused = (why: string) => ({ code: 1, message: `permission required is not allowed: ${why}` });
+    expect(await ask({ ops: ['RetrieveSecret?workspace=otmoic'] })).toMatchObject({ code: 0 });
+    expect(await ask({ ops: ['RetrieveSecret?workspace=otmoic', LIST] })).toEqual(
+      refused(`app reader has no grant for ${LIST}`),
+    );
+    expect(await ask({ ops: ['RetrieveSecret'] })).toEqual(
+      refused('app reader has no grant for RetrieveSecret'),
+    );
+    expect(await ask({ ops: [] })).toEqual(refused('ops is empty'));
+    expect(await ask({ ops: ['Nonsense'] })).toEqual(refused('app reader has no grant for Nonsense'));
+    expect(await ask({ group: 'other' })).toEqual(refused('group must be secret.infisical'));
+    expect(await ask({ dataType: 'key' })).toEqual(refused('dataType must be secret'));
+    expect(await ask({ version: 'v2' })).toEqual(refused('version must be v1'));
+  });
+
+  it('a bare op stands for the workspace named like the app', async () => {
+    const bare = {
+      app: 'notes',
+      user: 'alice',
+      appKey: 'bytetrade_notes_1',
+      appSecret: '0'.repeat(16),
+      ops: ['ListSecret'],
+    };
+    grants.set([...EXAMPLE_APPS, bare]);
+    const answer = await request({
+      app_key: bare.appKey,
+      token: await proof(bare),
+      perm: { ...PERM, ops: ['ListSecret'] },
+    });
+    const { access_token: token } = answer.body.data;
+    expect((await use(token, 'ListSecret?workspace=notes')).status).toBe(200);
+    expect((await use(token, LIST)).status).toBe(403);
+    grants.set(EXAMPLE_APPS);
+  });
+
+  it.each([
+    ['no body', undefined],
+    ['an empty object', {}],
+    ['a timestamp as text', { app_key: 'k', timestamp: '1', token: 't', perm: PERM }],
+    ['a broken number as timestamp', { app_key: 'k', timestamp: 1.5, token: 't', perm: PERM }],
+    ['an object as key', { app_key: {}, timestamp: 1, token: 't', perm: PERM }],
+    ['no perm', { app_key: 'k', timestamp: 1, token: 't' }],
+    ['ops that are no texts', { app_key: 'k', timestamp: 1, token: 't', perm: { ...PERM, ops: [1] } }],
+    [
+      'too many ops',
+      { app_key: 'k', timestamp: 1, token: 't', perm: { ...PERM, ops: Array(65).fill(LIST) } },
+    ],
+    ['a token of a megabyte', { app_key: 'k', timestamp: 1, token: 't'.repeat(1e6), perm: PERM }],
+  ])('refuses a malformed request: %s', async (_title, body) => {
+    const answer = await access(body);
+    expect([answer.status, answer.body]).toEqual([
+      200,
+      { code: 1, message: 'the request is not of the form {app_key, timestamp, token, perm}' },
+    ]);
+  });
+
+  it('keeps the event loop free while hashes are computed', async () => {
+    const began = Date.now();
+    const requests = Promise.all(Array.from({ length: 6 }, async () => request({ token: await proof() })));
+    let longestMs = 0;
+    let last = Date.now();
+    const timer = setInterval(() => {
+      longestMs = Math.max(longestMs, Date.now() - last);
+      last = Date.now();
+    }, 5);
+    await requests;
+    clearInterval(timer);
+    expect(Date.now() - began).toBeGreaterThan(150);
+    expect(longestMs).toBeLessThan(80);
+  });
+
+  it('writes neither proof nor secret into the log', async () => {
+    const token = await proof();
+    await request({ token });
+    await request({ token });
+    for (const text of [token, OTMOICLP.appSecret, OTMOICLP.appKey])
+      expect(service.log()).not.toContain(text);
+  });
+});

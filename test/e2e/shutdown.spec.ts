@@ -1,0 +1,82 @@
+import { shutDown } from '../../src/shutdown';
+import { OTMOICLP, exampleApps } from '../support/example-apps';
+import { FixedClock } from '../support/fixed-clock';
+import { httpCall, type Answer } from '../support/http-call';
+import { MemorySecretStore } from '../support/memory.secret-store';
+import { startService, type Service } from '../support/service';
+import { accessToken, userToken } from '../support/tokens';
+
+describe('on SIGTERM', () => {
+  const clock = new FixedClock();
+  let store: MemorySecretStore;
+  let service: Service;
+  let open: () => void;
+  beforeEach(async () => {
+    store = new MemorySecretStore();
+    store.gate = new Promise((resolve) => (open = resolve));
+    service = await startService({ clock, store, grantSource: exampleApps() });
+  });
+  afterEach(async () => {
+    open();
+    await service.close();
+  });
+
+  const list = async (): Promise<Answer> =>
+    httpCall(`${service.url}/ListSecret?workspace=otmoic`, {
+      headers: {
+        'x-request-id': 'r1',
+        'x-authorization': await userToken('alice', clock.nowMs()),
+        'x-access-token': await accessToken('otmoiclp', 'alice', OTMOICLP.ops, clock.nowMs()),
+      },
+      body: {},
+    });
+  const inFlight = async (): Promise<void> => {
+    while (store.calls.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  };
+  const health = async (path: string): Promise<number> =>
+    (await httpCall(service.url + path, { method: 'GET' })).status;
+
+  it('requests in flight end, new ones are refused with 503, then the adapters are closed', async () => {
+    const first = list();
+    await inFlight();
+    const stopped = shutDown(service.app, service.adapters, 5000, () => undefined);
+    const refused = await list();
+    expect([
+      refused.status,
+      refused.headers.connection,
+      refused.headers['retry-after'],
+      refused.body,
+    ]).toEqual([
+      503,
+      'close',
+      '1',
+      {
+        code: 503,
+        message: 'This instance is shutting down; try again.',
+        data: { reason: 'SHUTTING_DOWN', requestId: 'r1' },
+      },
+    ]);
+    expect([await health('/livez'), await health('/readyz')]).toEqual([200, 503]);
+    expect(store.calls).not.toContain('close');
+    open();
+    expect((await first).body).toEqual({ code: 200, message: '', data: [] });
+    expect(await stopped).toBe(true);
+    expect(store.calls.at(-1)).toBe('close');
+    await expect(list()).rejects.toThrow(/ECONNREFUSED/);
+  });
+
+  it('it ends within the configured time although a request hangs', async () => {
+    const hanging = list().catch((error: NodeJS.ErrnoException) => error.code);
+    await inFlight();
+    const began = Date.now();
+    expect(await shutDown(service.app, service.adapters, 200, () => undefined)).toBe(false);
+    expect(Date.now() - began).toBeLessThan(1500);
+    expect(await hanging).toBe('ECONNRESET');
+  });
+
+  it('it ends at once where nothing is in flight, idle connections notwithstanding', async () => {
+    const began = Date.now();
+    expect(await shutDown(service.app, service.adapters, 5000, () => undefined)).toBe(true);
+    expect(Date.now() - began).toBeLessThan(1000);
+  });
+});

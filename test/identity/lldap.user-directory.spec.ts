@@ -1,0 +1,112 @@
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { LldapUserDirectory } from '../../src/identity/lldap.user-directory';
+import { UserTokenVerifier } from '../../src/identity/user-token.verifier';
+import { FixedClock } from '../support/fixed-clock';
+import { USER_TOKEN_SECRET, userToken } from '../support/tokens';
+import { outcome } from '../conformance/secret-store.conformance';
+
+/** LLDAP as far as we ask it: says what a test wants and remembers what it was asked. */
+describe('where LLDAP is configured, it is asked whether a token was logged out', () => {
+  let server: Server;
+  let answer: { status: number; body: string; delayMs?: number };
+  let asked: { authorization: string | undefined; body: string; path: string | undefined }[];
+  let clock: FixedClock;
+  let verifier: UserTokenVerifier;
+  beforeEach(async () => {
+    asked = [];
+    answer = { status: 200, body: '{"status":"ok"}' };
+    server = createServer((request, response) => {
+      let body = '';
+      request.on('data', (chunk) => (body += chunk));
+      request.on('end', () => {
+        asked.push({ authorization: request.headers.authorization, body, path: request.url });
+        setTimeout(() => response.writeHead(answer.status).end(answer.body), answer.delayMs ?? 0);
+      });
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    clock = new FixedClock();
+    verifier = new UserTokenVerifier(
+      USER_TOKEN_SECRET,
+      clock,
+      new LldapUserDirectory({ url, timeoutMs: 300 }, clock),
+    );
+  });
+  afterEach(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+
+  const token = async (): Promise<string> => userToken('alice', clock.nowMs());
+
+  it('in the form that LLDAP wants', async () => {
+    const sent = await token();
+    await expect(verifier.verify(sent)).resolves.toEqual({ user: 'alice' });
+    expect(asked).toEqual([
+      {
+        authorization: `Bearer ${sent}`,
+        body: JSON.stringify({ access_token: sent }),
+        path: '/auth/token/verify',
+      },
+    ]);
+  });
+
+  it('only about tokens that verify', async () => {
+    expect(await outcome(verifier.verify('garbage'))).toBe('UNAUTHENTICATED');
+    expect(asked).toEqual([]);
+  });
+
+  it('at most once a minute for each token, and once at a time', async () => {
+    const sent = await token();
+    await Promise.all(Array.from({ length: 20 }, () => verifier.verify(sent)));
+    clock.advance(59_000);
+    await verifier.verify(sent);
+    expect(asked).toHaveLength(1);
+    clock.advance(2_000);
+    await verifier.verify(sent);
+    expect(asked).toHaveLength(2);
+  });
+
+  it.each([
+    ['"invalid token"', 200, '{"status":"invalid token"}'],
+    ['a 401', 401, ''],
+    ['a 404', 404, ''],
+    ['a 500', 500, '{}'],
+    ['what is no JSON', 200, '<html>'],
+  ])('a refusal is final: %s', async (_title, status, body) => {
+    const sent = await token();
+    answer = { status, body };
+    expect(await outcome(verifier.verify(sent))).toBe('UNAUTHENTICATED');
+    answer = { status: 200, body: '{"status":"ok"}' };
+    clock.advance(120_000);
+    expect(await outcome(verifier.verify(sent))).toBe('UNAUTHENTICATED');
+    expect(asked).toHaveLength(1);
+  });
+
+  it('a log-out takes effect within 60 s', async () => {
+    const sent = await token();
+    await verifier.verify(sent);
+    answer = { status: 200, body: '{"status":"invalid token"}' };
+    clock.advance(60_000);
+    expect(await outcome(verifier.verify(sent))).toBe('UNAUTHENTICATED');
+  });
+
+  it.each([429, 502, 503, 504])('a %i is not LLDAP speaking: 503, and asked again', async (status) => {
+    const sent = await token();
+    answer = { status, body: '' };
+    expect(await outcome(verifier.verify(sent))).toBe('IDENTITY_UNAVAILABLE');
+    answer = { status: 200, body: '{"status":"ok"}' };
+    await expect(verifier.verify(sent)).resolves.toEqual({ user: 'alice' });
+  });
+
+  it('silence is 503 in time, and nobody is let through', async () => {
+    answer = { status: 200, body: '{}', delayMs: 2000 };
+    const began = Date.now();
+    expect(await outcome(verifier.verify(await token()))).toBe('IDENTITY_UNAVAILABLE');
+    expect(Date.now() - began).toBeLessThan(1500);
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+    expect(await outcome(verifier.verify(await token()))).toBe('IDENTITY_UNAVAILABLE');
+  });
+});
