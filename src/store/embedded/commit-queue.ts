@@ -1,9 +1,13 @@
 import { StoreOutcomeUnknown, StoreUnavailable } from '../../errors/store-errors';
-import type { VaultDatabase } from './vault-database';
 
 export type WriteOperation =
   | { readonly type: 'put'; readonly key: Buffer; readonly value: Buffer }
   | { readonly type: 'del'; readonly key: Buffer };
+
+/** What the queue needs of the database. */
+export interface BatchWriter {
+  batch(operations: WriteOperation[], options: { readonly sync: boolean }): Promise<void>;
+}
 
 interface Commit {
   readonly operations: readonly WriteOperation[];
@@ -24,7 +28,7 @@ export class CommitQueue {
   private running = false;
   private broken = false;
 
-  constructor(private readonly database: VaultDatabase) {}
+  constructor(private readonly database: BatchWriter) {}
 
   get isBroken(): boolean {
     return this.broken;

@@ -30,7 +30,7 @@ export async function holdsDatabase(folder: string): Promise<boolean> {
 export async function buildFolder(folder: string, build: (path: string) => Promise<void>): Promise<void> {
   const parent = dirname(folder);
   try {
-    await mkdir(parent, { recursive: true, mode: 0o700 });
+    await makeFolder(parent);
     const unfinished = await mkdtemp(folder + UNFINISHED);
     await build(unfinished);
     await syncFolder(unfinished);
@@ -49,6 +49,19 @@ export async function removeUnfinished(folder: string): Promise<void> {
   const parent = dirname(folder);
   const unfinished = (await readdir(parent)).filter((name) => name.startsWith(basename(folder) + UNFINISHED));
   for (const name of unfinished) await rm(join(parent, name), { recursive: true, force: true });
+}
+
+/** With its parents. Node's own recursive mkdir never ends where the system says ENOENT to the last step, as /proc does. */
+async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path, { mode: 0o700 });
+  } catch (error: unknown) {
+    const code = systemCode(error);
+    if (code === 'EEXIST') return;
+    if (code !== 'ENOENT' || dirname(path) === path) throw error;
+    await makeFolder(dirname(path));
+    await mkdir(path, { mode: 0o700 });
+  }
 }
 
 async function namesIn(folder: string): Promise<readonly string[]> {

@@ -32,9 +32,17 @@ export async function checkLevelDbFiles(folder: string): Promise<void> {
       checkTable(file);
     });
   }
-  for (const name of names.filter((each) => Number(LOG.exec(each)?.[1]) >= firstLog)) {
-    await check(name, (file) => Array.from(logRecords(file)).length);
+  const logs = names.filter((name) => logNumberOf(name) >= firstLog);
+  // LevelDB deletes a log only after the manifest names a later one: without it, the manifest has lost its end.
+  if (!logs.some((name) => logNumberOf(name) === firstLog)) {
+    throw new DamagedFile(`${folder}: its log number ${firstLog} is missing`);
   }
+  for (const name of logs) await check(name, (file) => Array.from(logRecords(file)).length);
+}
+
+/** NaN for other files. */
+function logNumberOf(name: string): number {
+  return Number(LOG.exec(name)?.[1]);
 }
 
 function manifestNameIn(current: Buffer): string {

@@ -1,0 +1,85 @@
+import { outcome } from '../../conformance/secret-store.conformance';
+import { CommitQueue, type BatchWriter, type WriteOperation } from '../../../src/store/embedded/commit-queue';
+import { KeyedLocks } from '../../../src/store/embedded/keyed-locks';
+
+/** A database that remembers its batches and fails one of them; it takes one turn of the loop for each. */
+class BatchesInMemory implements BatchWriter {
+  readonly batches: (readonly WriteOperation[])[] = [];
+  inFlight = 0;
+  mostInFlight = 0;
+
+  constructor(private readonly failing?: number) {}
+
+  async batch(operations: WriteOperation[], { sync }: { sync: boolean }): Promise<void> {
+    expect(sync).toBe(true);
+    this.batches.push(operations);
+    const turn = this.batches.length;
+    this.mostInFlight = Math.max(this.mostInFlight, ++this.inFlight);
+    await new Promise((done) => setImmediate(done));
+    this.inFlight--;
+    if (turn === this.failing) throw new Error('canary: /secret/path is full');
+  }
+}
+
+const put = (n: number): WriteOperation => ({ type: 'put', key: Buffer.from([n]), value: Buffer.from([n]) });
+const numbers = (count: number) => Array.from({ length: count }, (_, n) => n);
+
+describe('The commit queue', () => {
+  it('writes what waits together, in order, and never two batches at once', async () => {
+    const database = new BatchesInMemory();
+    const queue = new CommitQueue(database);
+    await Promise.all(numbers(100).map((n) => queue.commit([put(n)])));
+    expect(database.batches.flat()).toEqual(numbers(100).map(put));
+    expect(database.batches.map((batch) => batch.length)).toEqual([1, 32, 32, 32, 3]);
+    expect(database.mostInFlight).toBe(1);
+    expect(queue.isBroken).toBe(false);
+  });
+
+  it('knows nothing about a batch that failed, and writes nothing after it', async () => {
+    const database = new BatchesInMemory(2);
+    const queue = new CommitQueue(database);
+    const outcomes = await Promise.all(numbers(40).map((n) => outcome(queue.commit([put(n)]))));
+    expect(outcomes).toEqual([
+      'done',
+      ...numbers(32).map(() => 'STORE_OUTCOME_UNKNOWN'),
+      ...numbers(7).map(() => 'STORE_UNAVAILABLE'),
+    ]);
+    expect(await outcome(queue.commit([put(1)]))).toBe('STORE_UNAVAILABLE');
+    expect(database.batches).toHaveLength(2);
+    expect(queue.isBroken).toBe(true);
+  });
+});
+
+describe('Keyed locks', () => {
+  it('let one at a time work under a key, side by side under others, and are gone when idle', async () => {
+    const locks = new KeyedLocks();
+    const working = new Map<string, number>();
+    let most = 0;
+    let sideBySide = 0;
+    await Promise.all(
+      numbers(60).map((n) => {
+        const key = `key ${n % 3}`;
+        return locks.run(key, async () => {
+          working.set(key, (working.get(key) ?? 0) + 1);
+          most = Math.max(most, working.get(key)!);
+          sideBySide = Math.max(
+            sideBySide,
+            [...working.values()].reduce((a, b) => a + b),
+          );
+          await new Promise((done) => setImmediate(done));
+          working.set(key, working.get(key)! - 1);
+        });
+      }),
+    );
+    expect([most, sideBySide, locks.size]).toEqual([1, 3, 0]);
+  });
+
+  it('are let go of by a failure, which reaches only its own caller', async () => {
+    const locks = new KeyedLocks();
+    const failing = locks.run('key', async () => Promise.reject(new Error('mine')));
+    const next = locks.run('key', async () => 'done');
+    await expect(failing).rejects.toThrow('mine');
+    expect(await next).toBe('done');
+    expect(locks.size).toBe(0);
+  });
+});
