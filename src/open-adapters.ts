@@ -32,7 +32,7 @@ export async function openAdapters(settings: Settings, log: LogEvent): Promise<A
 async function openStore(settings: Settings['store'], clock: Clock, log: LogEvent): Promise<SecretStore> {
   if (settings.kind === 'embedded') return EmbeddedSecretStore.open(settings);
   return createInfisicalSecretStore(
-    { ...settings, requestTimeoutMs: settings.timeoutMs },
+    { ...settings, operationTimeoutMs: settings.timeoutMs },
     clock,
     (event, fields) => log('warn', event, fields),
   );

@@ -10,7 +10,7 @@ export interface Answer {
 
 export interface Call {
   readonly method?: string;
-  readonly headers?: Readonly<Record<string, string | readonly string[]>>;
+  readonly headers?: Readonly<Record<string, string | string[]>>;
   /** A string or bytes are sent as they are, anything else as JSON. */
   readonly body?: unknown;
 }
@@ -20,7 +20,7 @@ export async function httpCall(url: string, call: Call = {}): Promise<Answer> {
   const raw = typeof call.body === 'string' || call.body instanceof Uint8Array;
   const payload =
     call.body === undefined ? undefined : raw ? (call.body as string) : JSON.stringify(call.body);
-  const headers: Record<string, string | readonly string[]> = {
+  const headers: Record<string, string | string[]> = {
     ...(payload === undefined ? {} : { 'content-length': String(Buffer.byteLength(payload)) }),
     ...(payload === undefined || raw ? {} : { 'content-type': 'application/json' }),
     ...call.headers,

@@ -1,0 +1,166 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { httpCall } from '../support/http-call';
+
+const ROOT = resolve(__dirname, '../..');
+
+interface Running {
+  readonly child: ChildProcess;
+  output(): string;
+  errors(): string;
+  ended: Promise<number | null>;
+}
+
+/** The built service as a process of its own, as an operator starts it. `npm test` builds it first. */
+function run(script: string, env: Record<string, string>): Running {
+  const child = spawn(process.execPath, [join(ROOT, 'dist', script)], {
+    cwd: ROOT,
+    env: { PATH: process.env['PATH'] ?? '', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let output = '';
+  let errors = '';
+  child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  child.stderr.on('data', (chunk: Buffer) => (errors += chunk.toString()));
+  const ended = new Promise<number | null>((resolveEnd) => child.once('close', resolveEnd));
+  return { child, output: () => output, errors: () => errors, ended };
+}
+
+async function listening(running: Running): Promise<string> {
+  for (let waited = 0; waited < 15_000; waited += 10) {
+    const line = running.output().split('\n').find((text) => text.includes('"msg":"listening"')); // prettier-ignore
+    if (line !== undefined) return `http://127.0.0.1:${(JSON.parse(line) as { port: number }).port}`;
+    if (running.child.exitCode !== null) throw new Error(`ended early: ${running.errors()}`);
+    await new Promise((resolveWait) => setTimeout(resolveWait, 10));
+  }
+  throw new Error('does not listen');
+}
+
+describe('the process', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'process-'));
+  const started: Running[] = [];
+  const start = (env: Record<string, string>, script = 'main.js'): Running => {
+    const running = run(script, env);
+    started.push(running);
+    return running;
+  };
+  afterAll(async () => {
+    for (const { child } of started) child.kill('SIGKILL');
+    await Promise.all(started.map(({ ended }) => ended));
+    rmSync(dir, { recursive: true });
+  });
+
+  it('comes up on a laptop with nothing set, prints the tour, walks it, and ends on SIGTERM', async () => {
+    const env = { DATA_DIR: join(dir, 'laptop'), PORT: '0' };
+    const service = start(env);
+    const url = await listening(service);
+    const sequence = await printedSequence(service);
+    expect(sequence.filter((line) => line.startsWith('curl '))).toHaveLength(6);
+
+    const headers = readFileSync(join(dir, 'laptop/development/headers'), 'utf8');
+    const tokens = headers.split('\n').flatMap((line) => line.split(': ').slice(1)); // prettier-ignore
+    expect(tokens).toHaveLength(2);
+    for (const token of tokens) expect(service.output()).not.toContain(token);
+    for (const file of ['headers', 'master-key.key', 'user-token-secret.key', 'apps/otmoiclp/app.yaml']) {
+      expect([file, statSync(join(dir, 'laptop/development', file)).mode & 0o077]).toEqual([file, 0]);
+    }
+
+    const tour = start({ ...env, TOUR_URL: url }, 'development/tour.js');
+    expect([await tour.ended, tour.errors()]).toEqual([0, '']);
+    expect(tour.output()).toContain('Every answer is as documented.');
+    expect(tour.output().match(/^ {2}-> \d{3}/gm)).toHaveLength(6);
+
+    service.child.kill('SIGTERM');
+    expect(await service.ended).toBe(0);
+  });
+
+  it('the tour ends with 1 where an answer is not as documented', async () => {
+    const env = { DATA_DIR: join(dir, 'laptop'), PORT: '0' };
+    const { createServer } = await import('node:http');
+    const liar = createServer((_request, response) =>
+      response.end('{"code":0,"message":"","data":{"access_token":"x"}}'),
+    );
+    await new Promise<void>((resolveListen) => liar.listen(0, '127.0.0.1', resolveListen));
+    const { port } = liar.address() as { port: number };
+    const tour = start({ ...env, TOUR_URL: `http://127.0.0.1:${port}` }, 'development/tour.js');
+    expect(await tour.ended).toBe(1);
+    expect(tour.output()).toContain('NOT AS DOCUMENTED');
+    liar.closeAllConnections();
+    liar.close();
+  });
+
+  it.each([
+    ['NODE_ENV=production', { NODE_ENV: 'production' }],
+    ['an address that others reach', { HOST: '0.0.0.0' }],
+  ])(
+    'makes no development credentials with %s: it names what is missing and ends with 1',
+    async (title, env) => {
+      const data = join(dir, title.replace(/\W/g, ''));
+      const service = start({ ...env, DATA_DIR: data, PORT: '0' });
+      expect(await service.ended).toBe(1);
+      expect(service.errors()).toBe(
+        [
+          'olares-secret-provider cannot start. The configuration has 4 problem(s):',
+          '  - GRANTS_DIR must name the folder of installed apps',
+          "  - USER_TOKEN_SECRET or USER_TOKEN_SECRET_FILE must hold the key of the users' tokens",
+          '  - ACCESS_TOKEN_KEY or ACCESS_TOKEN_KEY_FILE must hold the key that signs access tokens',
+          '  - MASTER_KEY or MASTER_KEY_FILE must hold the master key of the embedded store (or set INFISICAL_URL)',
+          '',
+        ].join('\n'),
+      );
+      expect(existsSync(data)).toBe(false);
+    },
+  );
+
+  it('a second process on the same folder is refused with a clear sentence', async () => {
+    const env = { DATA_DIR: join(dir, 'shared-folder'), PORT: '0' };
+    const first = start(env);
+    await listening(first);
+    const second = start(env);
+    expect(await second.ended).toBe(1);
+    expect(second.errors()).toMatch(
+      /^olares-secret-provider cannot start\. The embedded store is in use by another process/,
+    );
+    first.child.kill('SIGTERM');
+    expect(await first.ended).toBe(0);
+  });
+
+  it('a port in use is said so', async () => {
+    const first = start({ DATA_DIR: join(dir, 'port-a'), PORT: '0' });
+    const { port } = new URL(await listening(first));
+    const second = start({ DATA_DIR: join(dir, 'port-b'), PORT: port });
+    expect(await second.ended).toBe(1);
+    expect(second.errors()).toBe(
+      'olares-secret-provider cannot start. HOST and PORT name an address that is in use already.\n',
+    );
+  });
+
+  it('is ready in under 1.5 s with less than 120 MB of resident memory', async () => {
+    const env = { DATA_DIR: join(dir, 'small'), PORT: '0' };
+    const times: number[] = [];
+    let residentMb = 0;
+    for (let round = 0; round < 3; round++) {
+      const began = process.hrtime.bigint();
+      const service = start(env);
+      const url = await listening(service);
+      expect((await httpCall(`${url}/readyz`, { method: 'GET' })).status).toBe(200);
+      times.push(Number(process.hrtime.bigint() - began) / 1e6);
+      const status = readFileSync(`/proc/${service.child.pid}/status`, 'utf8');
+      residentMb = Math.max(residentMb, Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) / 1024);
+      service.child.kill('SIGTERM');
+      await service.ended;
+    }
+    // The best of three: other tests share these two cores.
+    expect(Math.min(...times)).toBeLessThan(1500);
+    expect(residentMb).toBeLessThan(120);
+  });
+
+  async function printedSequence(service: Running): Promise<string[]> {
+    for (let waited = 0; waited < 10_000 && !service.output().includes('Ctrl-C'); waited += 20) {
+      await new Promise((resolveWait) => setTimeout(resolveWait, 20));
+    }
+    return service.output().split('\n');
+  }
+});
