@@ -1,0 +1,75 @@
+import type { Lease } from './machine-session';
+
+// One parser for each answer that is read; undefined means that the answer is not what its route documents.
+
+export interface Project {
+  readonly id: string;
+  readonly organizationId: string | undefined;
+  /** Slugs. */
+  readonly environments: ReadonlySet<string>;
+}
+
+/** A row of a list: the servers' create race can leave several of one name. */
+export interface SecretRow {
+  readonly id: string;
+  readonly name: string;
+  readonly version: number;
+  /** As stored, or undefined where the server hid it. */
+  readonly stored: string | undefined;
+}
+
+/** Only the servers of 2025 and later hide values; these are the texts that they show instead. */
+const MASKED = /^(\*{6,}|<hidden-by-infisical>)$/;
+
+export function looksMasked(text: string): boolean {
+  return MASKED.test(text);
+}
+
+/** Seconds of 0 mean a token without an end: it is looked at again each hour. */
+export function parseLogin(body: unknown): Lease | undefined {
+  const { accessToken, expiresIn } = fieldsOf(body);
+  if (typeof accessToken !== 'string' || accessToken === '' || typeof expiresIn !== 'number')
+    return undefined;
+  return { accessToken, expiresInSeconds: expiresIn > 0 ? expiresIn : 3600 };
+}
+
+/** Wrapped in `project` by a create, bare when read by slug. */
+export function parseProject(body: unknown): Project | undefined {
+  const outer = fieldsOf(body);
+  const { id, orgId, environments } = outer['project'] === undefined ? outer : fieldsOf(outer['project']);
+  if (typeof id !== 'string' || id === '' || !Array.isArray(environments)) return undefined;
+  const slugs = environments.map((environment) => fieldsOf(environment)['slug']);
+  if (!slugs.every((slug) => typeof slug === 'string')) return undefined;
+  return { id, organizationId: typeof orgId === 'string' ? orgId : undefined, environments: new Set(slugs) };
+}
+
+export function parseSecrets(body: unknown): readonly SecretRow[] | undefined {
+  const { secrets } = fieldsOf(body);
+  if (!Array.isArray(secrets)) return undefined;
+  const rows = secrets.map(parseSecret);
+  return rows.every((row) => row !== undefined) ? rows : undefined;
+}
+
+/** A write answers with the secret, or with the request that its approvers must decide. */
+export function parseWrite(body: unknown): 'done' | 'approvalRequired' | undefined {
+  const { secret, approval } = fieldsOf(body);
+  if (typeof approval === 'object' && approval !== null) return 'approvalRequired';
+  return parseSecret(secret) === undefined ? undefined : 'done';
+}
+
+function parseSecret(body: unknown): SecretRow | undefined {
+  const { id, secretKey, secretValue, version, secretValueHidden } = fieldsOf(body);
+  if (typeof id !== 'string' || typeof secretKey !== 'string') return undefined;
+  const hidden = secretValueHidden === true || (typeof secretValue === 'string' && looksMasked(secretValue));
+  if (!hidden && typeof secretValue !== 'string') return undefined;
+  return {
+    id,
+    name: secretKey,
+    version: typeof version === 'number' ? version : 0,
+    stored: hidden || typeof secretValue !== 'string' ? undefined : secretValue,
+  };
+}
+
+function fieldsOf(body: unknown): Readonly<Record<string, unknown>> {
+  return typeof body === 'object' && body !== null ? (body as Record<string, unknown>) : {};
+}

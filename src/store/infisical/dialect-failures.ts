@@ -1,0 +1,144 @@
+import type { FailureRule } from './failure-reason';
+
+// The failures of each generation, as recorded. The first rule that matches decides; the status alone never does:
+// a 401 of v3 may be a dead token or a wrong body, a 500 of the fork an expired token.
+
+const ROUTE_NOT_FOUND: FailureRule = {
+  status: 404,
+  error: /^Not Found$/,
+  message: /^Route /,
+  reason: 'routeNotFound',
+};
+
+/** The same on the fork and on v3. */
+const RECORDED_ON_BOTH: readonly FailureRule[] = [
+  ROUTE_NOT_FOUND,
+  { status: 429, reason: 'rateLimited' },
+  { status: 413, reason: 'tooLarge' },
+  { status: 400, error: /^BadRequest$/, message: /^Secret already exist/, reason: 'alreadyExists:secret' },
+  {
+    status: 400,
+    error: /^BadRequest$/,
+    message: /^Secret with the new name already exist/,
+    reason: 'alreadyExists:secret',
+  },
+  // The database's own refusal, without a word of why: the caller asks by slug what it was.
+  { on: ['createProject'], status: 500, error: /^Create$/, reason: 'alreadyExists:project' },
+  { status: 500, error: /^Failed to find project by (slug|id)$/, reason: 'notFound:project' },
+];
+
+export const V3_FAILURES: readonly FailureRule[] = [
+  ...RECORDED_ON_BOTH,
+  { status: 401, error: /^ValidationFailure$/, reason: 'invalidRequest' },
+  { on: ['login'], status: 401, error: /^UnauthorizedError$/, reason: 'credentialsRefused' },
+  {
+    status: 404,
+    error: /^NotFound$/,
+    message: /^No identity with specified client ID/,
+    reason: 'credentialsRefused',
+  },
+  { status: 401, error: /^UnauthorizedError$/, reason: 'tokenDead' },
+  { status: 403, error: /^TokenError$/, reason: 'tokenDead' },
+  { status: 404, error: /^NotFound$/, message: /^Service token with ID /, reason: 'tokenDead' },
+  { status: 403, error: /^PermissionDenied$/, reason: 'permissionDenied' },
+  { status: 403, error: /^Forbidden access to /, reason: 'permissionDenied' },
+  { status: 403, error: /^Identity is not a member of the specified project/, reason: 'notAMember' },
+  { status: 404, message: /^Secret with name [\s\S]* not found$/, reason: 'notFound:secret' },
+  { status: 404, message: /^(Secret|One or more secrets) does not exist: /, reason: 'notFound:secret' },
+  {
+    status: 404,
+    message: /^Folder with path [\s\S]* in environment with slug [\s\S]* not found$/,
+    reason: 'notFound:environment',
+  },
+  { status: 404, message: /^Environment with id [\s\S]* not found$/i, reason: 'notFound:environment' },
+  {
+    status: 404,
+    message: /^Project with ID [\s\S]* not found during bot lookup/,
+    reason: 'notFound:project',
+  },
+  {
+    status: 400,
+    error: /^(Create|Update)Environment$/,
+    message: /already exist$/,
+    reason: 'alreadyExists:environment',
+  },
+  { status: 404, message: /^One or more tags not found$/, reason: 'invalidRequest' },
+  { status: 400, error: /^Bad ?Request$/, reason: 'invalidRequest' },
+];
+
+export const FORK_FAILURES: readonly FailureRule[] = [
+  ...RECORDED_ON_BOTH,
+  { status: 403, error: /^ValidationFailure$/, reason: 'invalidRequest' },
+  { on: ['login'], status: 403, error: /^UnauthorizedError$/, reason: 'credentialsRefused' },
+  { status: 403, error: /^UnauthorizedError$/, reason: 'tokenDead' },
+  { status: 403, error: /^Unauthorized access$/, message: /^Token missing$/, reason: 'tokenDead' },
+  {
+    status: 400,
+    error: /^BadRequest$/,
+    message: /^Unable to renew because access token number of uses limit reached/,
+    reason: 'tokenDead',
+  },
+  {
+    status: 500,
+    error: /^Internal Server Error$/,
+    message: /^(jwt |invalid signature$|invalid token$)/,
+    reason: 'tokenDead',
+  },
+  { status: 401, error: /^PermissionDenied$/, reason: 'permissionDenied' },
+  { status: 403, error: / Unauthorized Access$/, reason: 'permissionDenied' },
+  { status: 403, error: /^Identity not in (project|org)$/, reason: 'notAMember' },
+  { status: 400, error: /^BadRequest$/, message: /^Secret not found/, reason: 'notFound:secret' },
+  {
+    status: 400,
+    error: /^Create secret$/,
+    message: /^Folder not found for the given environment/,
+    reason: 'notFound:environment',
+  },
+  { status: 400, error: /^BadRequest$/, message: /^Environment not found$/, reason: 'notFound:environment' },
+  { status: 400, error: /^Re-order env$/, reason: 'notFound:environment' },
+  {
+    status: 400,
+    error: /^BadRequest$/,
+    message: /^Project not found during bot lookup/,
+    reason: 'notFound:project',
+  },
+  { status: 400, error: /^Create envv$/, message: /already exist$/, reason: 'alreadyExists:environment' },
+  // Two environments took one position: this one was rolled back, whatever its slug.
+  {
+    on: ['createEnvironment'],
+    status: 500,
+    message: /duplicate key value violates unique constraint/,
+    reason: 'conflict',
+  },
+  { status: 400, error: /^Bad ?Request$/, reason: 'invalidRequest' },
+  { status: 415, reason: 'invalidRequest' },
+];
+
+/** Documents only: no server of this generation was run. */
+export const V4_FAILURES: readonly FailureRule[] = [
+  ROUTE_NOT_FOUND,
+  { status: 429, reason: 'rateLimited' },
+  { status: 413, reason: 'tooLarge' },
+  { status: 422, reason: 'invalidRequest' },
+  { on: ['login'], status: 401, reason: 'credentialsRefused' },
+  { on: ['login'], status: 403, reason: 'credentialsRefused' },
+  { on: ['login'], status: 404, reason: 'credentialsRefused' },
+  { on: ['login'], status: 400, message: /lock/i, reason: 'credentialsRefused' },
+  { status: 401, reason: 'tokenDead' },
+  { status: 403, error: /^TokenError$/, reason: 'tokenDead' },
+  { status: 403, error: /^PermissionDenied$/, reason: 'permissionDenied' },
+  { status: 403, message: /not a member/i, reason: 'notAMember' },
+  { status: 403, error: /not a member/i, reason: 'notAMember' },
+  { status: 403, reason: 'permissionDenied' },
+  { status: 404, message: /^Secret with name /, reason: 'notFound:secret' },
+  { status: 404, message: /^(Folder with path|Environment with) /, reason: 'notFound:environment' },
+  { on: ['findProject', 'ping'], status: 404, reason: 'notFound:project' },
+  { status: 404, message: /^Project with /, reason: 'notFound:project' },
+  { on: ['createSecret'], status: 409, reason: 'alreadyExists:secret' },
+  { on: ['createSecret'], status: 400, message: /already exist/i, reason: 'alreadyExists:secret' },
+  { on: ['createProject'], status: 400, message: /already exist/i, reason: 'alreadyExists:project' },
+  { on: ['createProject'], status: 409, reason: 'alreadyExists:project' },
+  { on: ['createEnvironment'], status: 400, message: /already exist/i, reason: 'alreadyExists:environment' },
+  { on: ['createEnvironment'], status: 409, reason: 'alreadyExists:environment' },
+  { status: 400, reason: 'invalidRequest' },
+];

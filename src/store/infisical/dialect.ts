@@ -1,0 +1,111 @@
+import { FORK_FAILURES, V3_FAILURES, V4_FAILURES } from './dialect-failures';
+import type { FailureReason, FailureRule } from './failure-reason';
+
+/** The server generations: what Olares ships, upstream's v3 raw routes, and upstream since 2025-09. */
+export type DialectName = 'fork' | 'v3' | 'v4';
+
+/** Every call that this adapter makes. */
+export type CallName =
+  | 'login'
+  | 'ping'
+  | 'findProject'
+  | 'createProject'
+  | 'createEnvironment'
+  | 'listSecrets'
+  | 'createSecret'
+  | 'updateSecret'
+  | 'deleteSecret';
+
+export interface Route {
+  readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
+  /** `{x}` stands for one percent-encoded segment; the template is safe to log. */
+  readonly path: string;
+}
+
+/** All that differs between the generations. */
+export interface Dialect {
+  readonly name: DialectName;
+  readonly routes: Readonly<Record<CallName, Route>>;
+  /** What queries and bodies of the secret routes call a project's id. */
+  readonly projectIdField: 'workspaceId' | 'projectId';
+  /** Sent with every list, so that no server's default decides. */
+  readonly listFlags: Readonly<Record<string, string>>;
+  /** Sent with every new project beside its name and slug. */
+  readonly projectFields: Readonly<Record<string, string>>;
+  /** Answers to `ping` that prove a live database and an accepted token all the same. */
+  readonly aliveReasons: readonly FailureReason[];
+  /** Whether two environments of one slug can never be stored, however the calls overlap. */
+  readonly environmentsAreUnique: boolean;
+  readonly failures: readonly FailureRule[];
+}
+
+const LIST_FLAGS = {
+  secretPath: '/',
+  expandSecretReferences: 'false',
+  includeImports: 'false',
+  include_imports: 'false',
+  recursive: 'false',
+  viewSecretValue: 'true',
+} as const;
+
+/** Nobody's organization: asking for its projects costs one look at the token and shows that the database answers. */
+const NO_ORGANIZATION = '00000000-0000-0000-0000-000000000000';
+
+const V3_ROUTES: Dialect['routes'] = {
+  login: { method: 'POST', path: '/api/v1/auth/universal-auth/login' },
+  ping: { method: 'GET', path: `/api/v2/organizations/${NO_ORGANIZATION}/workspaces` },
+  findProject: { method: 'GET', path: '/api/v2/workspace/{slug}' },
+  createProject: { method: 'POST', path: '/api/v2/workspace' },
+  createEnvironment: { method: 'POST', path: '/api/v1/workspace/{projectId}/environments' },
+  listSecrets: { method: 'GET', path: '/api/v3/secrets/raw' },
+  createSecret: { method: 'POST', path: '/api/v3/secrets/raw/{name}' },
+  updateSecret: { method: 'PATCH', path: '/api/v3/secrets/raw/{name}' },
+  deleteSecret: { method: 'DELETE', path: '/api/v3/secrets/raw/{name}' },
+};
+
+/** Documents only: no server of this generation was run. */
+const V4_ROUTES: Dialect['routes'] = {
+  login: V3_ROUTES.login,
+  ping: { method: 'GET', path: '/api/v1/projects/slug/osp-ping' },
+  findProject: { method: 'GET', path: '/api/v1/projects/slug/{slug}' },
+  createProject: { method: 'POST', path: '/api/v1/projects' },
+  createEnvironment: { method: 'POST', path: '/api/v1/projects/{projectId}/environments' },
+  listSecrets: { method: 'GET', path: '/api/v4/secrets' },
+  createSecret: { method: 'POST', path: '/api/v4/secrets/{name}' },
+  updateSecret: { method: 'PATCH', path: '/api/v4/secrets/{name}' },
+  deleteSecret: { method: 'DELETE', path: '/api/v4/secrets/{name}' },
+};
+
+export const DIALECTS: Readonly<Record<DialectName, Dialect>> = {
+  fork: {
+    name: 'fork',
+    routes: V3_ROUTES,
+    projectIdField: 'workspaceId',
+    listFlags: LIST_FLAGS,
+    projectFields: {},
+    aliveReasons: ['notAMember'],
+    environmentsAreUnique: false,
+    failures: FORK_FAILURES,
+  },
+  v3: {
+    name: 'v3',
+    routes: V3_ROUTES,
+    projectIdField: 'workspaceId',
+    listFlags: LIST_FLAGS,
+    projectFields: {},
+    aliveReasons: [],
+    environmentsAreUnique: true,
+    failures: V3_FAILURES,
+  },
+  // Documents only.
+  v4: {
+    name: 'v4',
+    routes: V4_ROUTES,
+    projectIdField: 'projectId',
+    listFlags: LIST_FLAGS,
+    projectFields: { type: 'secret-manager' },
+    aliveReasons: ['notFound:project', 'notAMember'],
+    environmentsAreUnique: true,
+    failures: V4_FAILURES,
+  },
+};

@@ -1,0 +1,73 @@
+import type { CallName } from './dialect';
+
+/**
+ * Why a call to Infisical did not succeed, in our words. The last two lines are about calls that got no answer:
+ * `unreachable`, `untrusted` and `outOfTime` were never sent, `connectionLost` and `timedOut` may have been carried out.
+ */
+export type FailureReason =
+  | 'credentialsRefused'
+  | 'tokenDead'
+  | 'permissionDenied'
+  | 'notAMember'
+  | `notFound:${'secret' | 'environment' | 'project'}`
+  | `alreadyExists:${'secret' | 'environment' | 'project'}`
+  | 'conflict'
+  | 'invalidRequest'
+  | 'tooLarge'
+  | 'rateLimited'
+  | 'routeNotFound'
+  | 'serverFailure'
+  | 'gatewayFailure'
+  | 'unexpectedAnswer'
+  | 'notUnderstood'
+  | 'unreachable'
+  | 'untrusted'
+  | 'outOfTime'
+  | 'connectionLost'
+  | 'timedOut'
+  | 'answerTooLarge';
+
+/** One recorded case; every field that is given must match. `message` is tried on a text only, not on a list of issues. */
+export interface FailureRule {
+  readonly on?: readonly CallName[];
+  readonly status: number;
+  readonly error?: RegExp;
+  readonly message?: RegExp;
+  readonly reason: FailureReason;
+}
+
+/** `on` is undefined for a call that this adapter never makes. */
+export function classifyFailure(
+  rules: readonly FailureRule[],
+  on: CallName | undefined,
+  status: number,
+  body: unknown,
+): FailureReason {
+  const { error, message } = parseFailure(body);
+  const rule = rules.find(
+    (candidate) =>
+      candidate.status === status &&
+      (candidate.on === undefined || (on !== undefined && candidate.on.includes(on))) &&
+      (candidate.error === undefined || candidate.error.test(error)) &&
+      (candidate.message === undefined || candidate.message.test(message)),
+  );
+  return rule?.reason ?? fallbackReason(status, error);
+}
+
+/** What no rule knows. A 5xx in Infisical's own form is an ended request; any other comes from something in front of it. */
+function fallbackReason(status: number, error: string): FailureReason {
+  if (status < 400) return 'unexpectedAnswer';
+  if (status === 429) return 'rateLimited';
+  if (status < 500) return 'notUnderstood';
+  return error !== '' && (status === 500 || status > 504) ? 'serverFailure' : 'gatewayFailure';
+}
+
+/** `{statusCode, message, error}`; whatever is missing or of another type counts as empty. */
+function parseFailure(body: unknown): { error: string; message: string } {
+  if (typeof body !== 'object' || body === null) return { error: '', message: '' };
+  const { error, message } = body as { error?: unknown; message?: unknown };
+  return {
+    error: typeof error === 'string' ? error : '',
+    message: typeof message === 'string' ? message : '',
+  };
+}

@@ -1,0 +1,43 @@
+import type { CallName } from './dialect';
+import type { FailureReason } from './failure-reason';
+
+/** What is known of the call that failed; all of it may be logged. */
+export interface CallFailure {
+  readonly call: CallName;
+  readonly method: string;
+  readonly pathTemplate: string;
+  readonly reason: FailureReason;
+  readonly status?: number;
+  readonly retryAfterMs?: number;
+}
+
+/**
+ * A call to Infisical that did not succeed. Private to this folder: the store turns it into a DomainError.
+ * It holds no header, body, address or foreign error, so that nothing secret can travel with it.
+ */
+export class InfisicalCallFailed extends Error {
+  readonly call: CallName;
+  readonly method: string;
+  readonly pathTemplate: string;
+  readonly reason: FailureReason;
+  readonly status: number | undefined;
+  readonly retryAfterMs: number | undefined;
+
+  constructor(failure: CallFailure) {
+    super(`${failure.method} ${failure.pathTemplate}: ${failure.reason}`);
+    this.name = 'InfisicalCallFailed';
+    this.call = failure.call;
+    this.method = failure.method;
+    this.pathTemplate = failure.pathTemplate;
+    this.reason = failure.reason;
+    this.status = failure.status;
+    this.retryAfterMs = failure.retryAfterMs;
+  }
+}
+
+export function failedBecause(
+  error: unknown,
+  ...reasons: readonly FailureReason[]
+): error is InfisicalCallFailed {
+  return error instanceof InfisicalCallFailed && reasons.includes(error.reason);
+}

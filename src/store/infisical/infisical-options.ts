@@ -1,0 +1,32 @@
+import type { DialectName } from './dialect';
+
+/** Events and fields only: no value, no name, no token, no foreign error. */
+export type Log = (event: string, fields: Readonly<Record<string, string | number>>) => void;
+
+export interface InfisicalOptions {
+  /** http or https; a path prefix is kept. */
+  readonly url: string;
+  readonly clientId: string;
+  readonly clientSecret: string;
+  /** When given, a project of another organization is refused. */
+  readonly organizationId?: string;
+  /** Which generation answers at `url`. */
+  readonly dialect?: DialectName;
+  /** One call to Infisical, its body included. */
+  readonly requestTimeoutMs?: number;
+  /** One operation of the store: its wait in line, its calls and their retries. */
+  readonly operationTimeoutMs?: number;
+  readonly maxConnections?: number;
+  readonly maxAnswerBytes?: number;
+  /** Project ids kept in memory. */
+  readonly maxKnownProjects?: number;
+}
+
+export const DEFAULTS = {
+  dialect: 'v3',
+  requestTimeoutMs: 8_000,
+  operationTimeoutMs: 20_000,
+  maxConnections: 16,
+  maxAnswerBytes: 64 * 1024 * 1024,
+  maxKnownProjects: 10_000,
+} as const satisfies Partial<InfisicalOptions>;

@@ -1,0 +1,173 @@
+import type { Clock } from '../../clock/clock';
+import { SecretAlreadyExists, SecretNotFound, StoreUnavailable } from '../../errors/store-errors';
+import type { Secret, SecretScope } from '../../secrets/secret';
+import { SecretStore } from '../../secrets/secret-store';
+import type { SecretRow } from './answers';
+import { deadlineIn, type Deadline } from './deadline';
+import { DIALECTS } from './dialect';
+import { InfisicalApi } from './infisical-api';
+import { failedBecause, InfisicalCallFailed } from './infisical-call-failed';
+import { InfisicalClient } from './infisical-client';
+import { DEFAULTS, type InfisicalOptions, type Log } from './infisical-options';
+import { MachineSession } from './machine-session';
+import { PingProbe } from './ping-probe';
+import { ProjectDirectory } from './project-directory';
+import { ScopeQueue } from './scope-queue';
+import { ScopeReader } from './scope-reader';
+import type { Room } from './secret-calls';
+import { requireHoldableName } from './secret-name';
+import { distinctRows, rowNamed } from './secret-rows';
+import { SecretWriter } from './secret-writer';
+import { storeErrorAfter } from './store-failure';
+import { universalAuth } from './universal-auth';
+import { decodeValue, encodeValue, UnreadableValue } from './value-codec';
+
+/** Wires the adapter. Nothing is sent before the first operation or ping. @throws Error for an unusable address */
+export function createInfisicalSecretStore(
+  options: InfisicalOptions,
+  clock: Clock,
+  log: Log = () => undefined,
+): SecretStore {
+  const settings = { ...DEFAULTS, ...options };
+  const dialect = () => Promise.resolve(DIALECTS[settings.dialect]);
+  const client = new InfisicalClient(settings);
+  const login = universalAuth(client, dialect, settings, settings.requestTimeoutMs);
+  const session = new MachineSession(login, clock, log);
+  const api = new InfisicalApi(client, session, clock, {
+    dialect,
+    requestTimeoutMs: settings.requestTimeoutMs,
+  });
+  const projects = new ProjectDirectory(api, settings, log);
+  const parts = {
+    projects,
+    reader: new ScopeReader(api, projects, log),
+    writer: new SecretWriter(api, settings.operationTimeoutMs, log),
+    probe: new PingProbe(api, clock, log),
+    close: () => client.close(),
+  };
+  return new InfisicalSecretStore(parts, settings.operationTimeoutMs, clock, log);
+}
+
+export interface StoreParts {
+  readonly projects: ProjectDirectory;
+  readonly reader: ScopeReader;
+  readonly writer: SecretWriter;
+  readonly probe: PingProbe;
+  readonly close: () => void;
+}
+
+/** Our words → calls → our errors. A project for each (user, workspace), read by one list, written in turn. */
+export class InfisicalSecretStore extends SecretStore {
+  readonly #turns = new ScopeQueue();
+
+  constructor(
+    private readonly parts: StoreParts,
+    private readonly operationTimeoutMs: number,
+    private readonly clock: Clock,
+    private readonly log: Log,
+  ) {
+    super();
+  }
+
+  async create(scope: SecretScope, { name, value }: Secret): Promise<void> {
+    requireHoldableName(name);
+    const stored = encodeValue(value);
+    const { projects, reader } = this.parts;
+    await this.#inTurn(scope, (deadline) =>
+      reader.despiteStaleIds(scope, async () => {
+        const project = await projects.provision(scope, scope.environment, deadline);
+        const room = { projectId: project.id, environment: scope.environment };
+        await projects.warm(project, () => this.#createIn(room, name, stored, deadline));
+      }),
+    );
+  }
+
+  async retrieve(scope: SecretScope, name: string): Promise<Secret> {
+    requireHoldableName(name);
+    return this.#guarded(async (deadline) => {
+      const { rows } = await this.parts.reader.contents(scope, deadline);
+      const row = rowNamed(rows, name);
+      if (row === undefined) throw new SecretNotFound(name);
+      return this.#toSecret(row);
+    });
+  }
+
+  async update(scope: SecretScope, { name, value }: Secret): Promise<void> {
+    requireHoldableName(name);
+    const stored = encodeValue(value);
+    await this.#inTurn(scope, async (deadline) => {
+      const { room, rows } = await this.parts.reader.contents(scope, deadline);
+      const copies = rows.filter((row) => row.name === name).length;
+      if (room === undefined || copies === 0) throw new SecretNotFound(name);
+      await existing(name, () => this.parts.writer.update(room, { name, stored, copies }, deadline));
+    });
+  }
+
+  async delete(scope: SecretScope, name: string): Promise<void> {
+    requireHoldableName(name);
+    await this.#inTurn(scope, async (deadline) => {
+      const { room, rows } = await this.parts.reader.contents(scope, deadline);
+      if (room === undefined || rowNamed(rows, name) === undefined) throw new SecretNotFound(name);
+      await existing(name, () => this.parts.writer.delete(room, name, deadline));
+    });
+  }
+
+  async list(scope: SecretScope): Promise<readonly Secret[]> {
+    return this.#guarded(async (deadline) => {
+      const { rows } = await this.parts.reader.contents(scope, deadline);
+      return distinctRows(rows).map((row) => this.#toSecret(row));
+    });
+  }
+
+  async ping(): Promise<void> {
+    await this.parts.probe.ping();
+  }
+
+  async close(): Promise<void> {
+    this.parts.close();
+    return Promise.resolve();
+  }
+
+  async #createIn(room: Room, name: string, stored: string, deadline: Deadline): Promise<void> {
+    const rows = await this.parts.reader.list(room, deadline);
+    if (rowNamed(rows, name) !== undefined) throw new SecretAlreadyExists(name);
+    await this.parts.writer.create(room, name, stored, deadline);
+  }
+
+  #toSecret(row: SecretRow): Secret {
+    try {
+      if (row.stored === undefined) throw new UnreadableValue();
+      return { name: row.name, value: decodeValue(row.stored) };
+    } catch (error: unknown) {
+      if (!(error instanceof UnreadableValue)) throw error;
+      this.log('infisical.value.unreadable', { hidden: String(row.stored === undefined) });
+      throw new StoreUnavailable('The secret store holds a value in a form that cannot be read.');
+    }
+  }
+
+  /** Writes of one scope take turns: the server's create looks first and stores later. */
+  #inTurn(scope: SecretScope, write: (deadline: Deadline) => Promise<void>): Promise<void> {
+    const key = JSON.stringify([scope.user, scope.workspace, scope.environment]);
+    return this.#guarded((deadline) => this.#turns.run(key, () => write(deadline)));
+  }
+
+  async #guarded<T>(operation: (deadline: Deadline) => Promise<T>): Promise<T> {
+    try {
+      return await operation(deadlineIn(this.operationTimeoutMs, this.clock));
+    } catch (error: unknown) {
+      if (!(error instanceof InfisicalCallFailed)) throw error;
+      const { call, method, pathTemplate, reason, status } = error;
+      this.log('infisical.call.failed', { call, method, pathTemplate, reason, status: status ?? 0 });
+      throw storeErrorAfter(error);
+    }
+  }
+}
+
+/** The room was there a moment ago: if it is gone, so is the secret. */
+async function existing(name: string, write: () => Promise<void>): Promise<void> {
+  try {
+    await write();
+  } catch (error: unknown) {
+    throw failedBecause(error, 'notFound:project', 'notFound:environment') ? new SecretNotFound(name) : error;
+  }
+}

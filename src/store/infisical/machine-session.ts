@@ -1,0 +1,91 @@
+import type { Clock } from '../../clock/clock';
+import { failedBecause, type InfisicalCallFailed } from './infisical-call-failed';
+import type { Log } from './infisical-options';
+import { SingleFlight } from './single-flight';
+
+/** What a login gives. */
+export interface Lease {
+  readonly accessToken: string;
+  readonly expiresInSeconds: number;
+}
+
+/** How to log in: Universal Auth today. It carries no bearer: the servers would check that one first, and refuse. */
+export type LoginMethod = () => Promise<Lease>;
+
+interface Token {
+  readonly accessToken: string;
+  readonly endsAtMs: number;
+}
+
+/** Part of a token's life after which it is renewed, and how far instances spread around it. */
+const RENEW_AT = 0.8;
+const RENEW_SPREAD = 0.05;
+/** Longer than the 30 s in which newer servers count three refusals before they lock the identity. */
+const FIRST_REFUSAL_PAUSE_MS = 60_000;
+const LONGEST_REFUSAL_PAUSE_MS = 300_000;
+const RENEWAL_PAUSE_MS = 30_000;
+
+/**
+ * The one token of this process. Renewed by a fresh login, because the servers' own renewal destroys a token
+ * whose lifetime is also its longest.
+ */
+export class MachineSession {
+  readonly #logins = new SingleFlight<string>();
+  #token: Token | undefined;
+  #renewAtMs = 0;
+  #refusals = 0;
+  #refused: { readonly untilMs: number; readonly failure: InfisicalCallFailed } | undefined;
+
+  constructor(
+    private readonly logIn: LoginMethod,
+    private readonly clock: Clock,
+    private readonly log: Log,
+  ) {}
+
+  /** The token in hand, unless it is time for another. */
+  ready(): string | undefined {
+    return this.clock.nowMs() < this.#renewAtMs ? this.#token?.accessToken : undefined;
+  }
+
+  /** @throws InfisicalCallFailed, without asking again while refused credentials are given a rest */
+  async token(): Promise<string> {
+    return this.ready() ?? this.#logins.run('login', () => this.#renew());
+  }
+
+  /** After the server called this token dead; a newer one, from somebody else's login, stays. */
+  discard(accessToken: string): void {
+    if (this.#token?.accessToken === accessToken) this.#token = undefined;
+  }
+
+  async #renew(): Promise<string> {
+    try {
+      if (this.#refused !== undefined && this.clock.nowMs() < this.#refused.untilMs)
+        throw this.#refused.failure;
+      return this.#keep(await this.logIn());
+    } catch (error: unknown) {
+      if (failedBecause(error, 'credentialsRefused') && error !== this.#refused?.failure) this.#rest(error);
+      const token = this.#token;
+      if (token === undefined || this.clock.nowMs() >= token.endsAtMs) throw error;
+      // The old token still has a fifth of its life: serve with it, and try again a little later.
+      this.#renewAtMs = this.clock.nowMs() + RENEWAL_PAUSE_MS;
+      return token.accessToken;
+    }
+  }
+
+  #keep(lease: Lease): string {
+    const lifetimeMs = lease.expiresInSeconds * 1000;
+    const share = RENEW_AT + (Math.random() - 0.5) * RENEW_SPREAD;
+    this.#token = { accessToken: lease.accessToken, endsAtMs: this.clock.nowMs() + lifetimeMs };
+    this.#renewAtMs = this.clock.nowMs() + lifetimeMs * share;
+    this.#refusals = 0;
+    this.#refused = undefined;
+    this.log('infisical.login.succeeded', { lifetimeMs });
+    return lease.accessToken;
+  }
+
+  #rest(failure: InfisicalCallFailed): void {
+    const pauseMs = Math.min(LONGEST_REFUSAL_PAUSE_MS, FIRST_REFUSAL_PAUSE_MS * 2 ** this.#refusals++);
+    this.#refused = { untilMs: this.clock.nowMs() + pauseMs, failure };
+    this.log('infisical.login.refused', { status: failure.status ?? 0, refusals: this.#refusals, pauseMs });
+  }
+}

@@ -1,0 +1,192 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { LRUCache } from 'lru-cache';
+import { StoreUnavailable } from '../../errors/store-errors';
+import { ENVIRONMENTS, type Environment } from '../../secrets/secret';
+import { parseProject, type Project } from './answers';
+import type { Deadline } from './deadline';
+import type { InfisicalApi } from './infisical-api';
+import { failedBecause, InfisicalCallFailed } from './infisical-call-failed';
+import type { Log } from './infisical-options';
+import { projectDisplayName, projectSlug, type Place } from './project-slug';
+import { ScopeQueue } from './scope-queue';
+import { SingleFlight } from './single-flight';
+
+export interface DirectorySettings {
+  readonly organizationId?: string;
+  readonly maxKnownProjects: number;
+}
+
+const ENVIRONMENT_NAMES = {
+  test: 'Test',
+  dev: 'Development',
+  staging: 'Staging',
+  prod: 'Production',
+} as const satisfies Record<Environment, string>;
+
+/** How often another instance is given time to finish what it began, where a race would store a thing twice. */
+const LOOKS_BEFORE_HELPING = 3;
+
+/** Knows the project of each (user, workspace), and makes it on the first write. */
+export class ProjectDirectory {
+  readonly #known: LRUCache<string, Project>;
+  readonly #lookUps = new SingleFlight<Project | undefined>();
+  readonly #provisions = new SingleFlight<Project>();
+  readonly #cold = new Set<string>();
+  readonly #warmUps = new ScopeQueue();
+
+  constructor(
+    private readonly api: InfisicalApi,
+    private readonly settings: DirectorySettings,
+    private readonly log: Log,
+  ) {
+    this.#known = new LRUCache({ max: settings.maxKnownProjects });
+  }
+
+  /** Undefined for a workspace that was never written: that is asked again each time, another instance may write it. */
+  async find(place: Place, deadline: Deadline): Promise<Project | undefined> {
+    const slug = projectSlug(place);
+    return this.#known.get(slug) ?? this.#lookUps.run(slug, () => this.#lookUp(slug, deadline));
+  }
+
+  /** The project with that environment in it, made where it is missing. Concurrent callers share the work. */
+  async provision(place: Place, environment: Environment, deadline: Deadline): Promise<Project> {
+    const slug = projectSlug(place);
+    const known = this.#known.get(slug);
+    if (known?.environments.has(environment)) return known;
+    const project = await this.#provisions.run(slug, () => this.#provision(place, environment, deadline));
+    // The work that was shared may have been for another environment.
+    return project.environments.has(environment) ? project : this.provision(place, environment, deadline);
+  }
+
+  /** After the server said that the project, or an environment of it, is gone. */
+  forget(place: Place): void {
+    this.#known.delete(projectSlug(place));
+  }
+
+  /** Lets one write of a new project go first: it makes the keys that the others use. */
+  async warm(project: Project, write: () => Promise<void>): Promise<void> {
+    const wentFirst = await this.#warmUps.run(project.id, async () => {
+      if (!this.#cold.has(project.id)) return false;
+      await write();
+      return this.#cold.delete(project.id);
+    });
+    if (!wentFirst) await write();
+  }
+
+  async #provision(place: Place, environment: Environment, deadline: Deadline): Promise<Project> {
+    const slug = projectSlug(place);
+    const found = await this.#lookUp(slug, deadline);
+    if (found === undefined) {
+      const created = await this.#create(place, slug, deadline);
+      if (created !== undefined) return this.#complete(slug, created, ENVIRONMENTS, deadline);
+    }
+    const project = found ?? (await this.#lookUp(slug, deadline));
+    if (project === undefined) throw new StoreUnavailable();
+    return this.#complete(
+      slug,
+      await this.#patiently(slug, project, environment, deadline),
+      [environment],
+      deadline,
+    );
+  }
+
+  async #lookUp(slug: string, deadline: Deadline): Promise<Project | undefined> {
+    try {
+      return this.#remember(
+        slug,
+        await this.api.call('findProject', { path: { slug } }, parseProject, deadline),
+      );
+    } catch (error: unknown) {
+      if (failedBecause(error, 'notFound:project')) return undefined;
+      if (failedBecause(error, 'notAMember', 'permissionDenied')) throw this.#foreign(slug);
+      throw error;
+    }
+  }
+
+  /** Undefined where the slug was taken meanwhile, or where only a look can tell whether it was made. */
+  async #create(place: Place, slug: string, deadline: Deadline): Promise<Project | undefined> {
+    const { projectFields } = await this.api.dialect();
+    const body = { projectName: projectDisplayName(place), slug, ...projectFields };
+    try {
+      const project = await this.api.call('createProject', { body }, parseProject, deadline);
+      this.#cold.add(project.id);
+      this.log('infisical.project.created', { project: slug });
+      return this.#remember(slug, project);
+    } catch (error: unknown) {
+      if (!failedBecause(error, 'alreadyExists:project') && !mayHaveHappened(error)) throw error;
+      return undefined;
+    }
+  }
+
+  /** Adds what is missing, one after the other: together they would race for one position on the server. */
+  async #complete(
+    slug: string,
+    project: Project,
+    wanted: readonly Environment[],
+    deadline: Deadline,
+  ): Promise<Project> {
+    const missing = wanted.find((environment) => !project.environments.has(environment));
+    if (missing === undefined) return project;
+    const body = { name: ENVIRONMENT_NAMES[missing], slug: missing };
+    const path = { projectId: project.id };
+    try {
+      await this.api.call('createEnvironment', { path, body }, (answer) => answer, deadline);
+    } catch (error: unknown) {
+      const seen = await this.#afterFailedEnvironment(error, slug, missing, deadline);
+      return this.#complete(slug, seen, wanted, deadline);
+    }
+    const grown = { ...project, environments: new Set([...project.environments, missing]) };
+    return this.#complete(slug, this.#remember(slug, grown), wanted, deadline);
+  }
+
+  /** The project as it is now, if the environment came to be after all, or was only pushed aside by another. */
+  async #afterFailedEnvironment(
+    error: unknown,
+    slug: string,
+    missing: Environment,
+    deadline: Deadline,
+  ): Promise<Project> {
+    if (!failedBecause(error, 'alreadyExists:environment', 'conflict') && !mayHaveHappened(error))
+      throw error;
+    const seen = await this.#lookUp(slug, deadline);
+    if (seen === undefined) throw error;
+    if (!seen.environments.has(missing) && !failedBecause(error, 'conflict')) throw error;
+    return seen;
+  }
+
+  /** The instance that made the project adds its environments; two that add one at once can leave it there twice. */
+  async #patiently(
+    slug: string,
+    project: Project,
+    needed: Environment,
+    deadline: Deadline,
+  ): Promise<Project> {
+    if ((await this.api.dialect()).environmentsAreUnique) return project;
+    let seen = project;
+    for (let look = 1; look <= LOOKS_BEFORE_HELPING && !seen.environments.has(needed); look++) {
+      await pause((0.5 + Math.random()) * 200 * look);
+      seen = (await this.#lookUp(slug, deadline)) ?? seen;
+    }
+    return seen;
+  }
+
+  #remember(slug: string, project: Project): Project {
+    const { organizationId } = this.settings;
+    if (organizationId !== undefined && project.organizationId !== organizationId) throw this.#foreign(slug);
+    this.#known.set(slug, project);
+    return project;
+  }
+
+  #foreign(slug: string): StoreUnavailable {
+    const advice = 'add the machine identity to this project as admin, or delete the project';
+    this.log('infisical.project.foreign', { project: slug, advice });
+    return new StoreUnavailable();
+  }
+}
+
+function mayHaveHappened(error: unknown): boolean {
+  return (
+    error instanceof InfisicalCallFailed &&
+    failedBecause(error, 'timedOut', 'connectionLost', 'gatewayFailure', 'serverFailure', 'unexpectedAnswer')
+  );
+}

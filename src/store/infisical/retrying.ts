@@ -1,0 +1,46 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Clock } from '../../clock/clock';
+import { remainingMs, type Deadline } from './deadline';
+import type { FailureReason } from './failure-reason';
+import { InfisicalCallFailed } from './infisical-call-failed';
+
+/** A request that was certainly not carried out may be sent again, whatever it was. */
+const NOT_CARRIED_OUT: ReadonlySet<FailureReason> = new Set(['rateLimited', 'unreachable']);
+/** A request that changes nothing may also be sent again after these. */
+const HARMLESS_TO_REPEAT: ReadonlySet<FailureReason> = new Set([
+  ...NOT_CARRIED_OUT,
+  'connectionLost',
+  'gatewayFailure',
+]);
+
+const MAX_ATTEMPTS = 3;
+const FIRST_PAUSE_MS = 100;
+const LONGEST_PAUSE_MS = 2_000;
+
+/**
+ * Sends again where that is safe and there is time for it, with full jitter; a server that says when to come back
+ * is taken at its word, or the failure stands.
+ */
+export async function retrying<T>(
+  changesNothing: boolean,
+  deadline: Deadline,
+  clock: Clock,
+  send: () => Promise<T>,
+): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await send();
+    } catch (error: unknown) {
+      if (!(error instanceof InfisicalCallFailed)) throw error;
+      const repeatable = changesNothing || error.call === 'login' ? HARMLESS_TO_REPEAT : NOT_CARRIED_OUT;
+      if (!repeatable.has(error.reason)) throw error;
+      const pauseMs = error.retryAfterMs ?? jittered(attempt);
+      if (attempt === MAX_ATTEMPTS || pauseMs >= remainingMs(deadline, clock)) throw error;
+      await pause(pauseMs);
+    }
+  }
+}
+
+function jittered(attempt: number): number {
+  return Math.random() * Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** attempt);
+}

@@ -1,0 +1,22 @@
+import type { SecretRow } from './answers';
+
+/** The row that stands for its name: the highest version, then the lowest id, so that every reader picks the same. */
+export function rowNamed(rows: readonly SecretRow[], name: string): SecretRow | undefined {
+  return rows.filter((row) => row.name === name).sort(byPrecedence)[0];
+}
+
+/** One row for each name, by name ascending by code unit. */
+export function distinctRows(rows: readonly SecretRow[]): readonly SecretRow[] {
+  const chosen = new Map<string, SecretRow>();
+  for (const row of [...rows].sort(byPrecedence)) if (!chosen.has(row.name)) chosen.set(row.name, row);
+  return [...chosen.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** How many rows a list holds beyond one for each name. */
+export function surplusRows(rows: readonly SecretRow[]): number {
+  return rows.length - new Set(rows.map((row) => row.name)).size;
+}
+
+function byPrecedence(a: SecretRow, b: SecretRow): number {
+  return b.version - a.version || (a.id < b.id ? -1 : 1);
+}

@@ -1,0 +1,33 @@
+import type { DomainError } from '../../errors/domain-error';
+import { TooManyRequests } from '../../errors/request-errors';
+import { StoreUnavailable } from '../../errors/store-errors';
+import type { FailureReason } from './failure-reason';
+import type { InfisicalCallFailed } from './infisical-call-failed';
+
+const DEFAULT_WAIT_MS = 60_000;
+
+/** What a caller learns: Infisical's own 401 and 403 are ours to mend, not the caller's. */
+export function storeErrorAfter(failure: InfisicalCallFailed): DomainError {
+  if (failure.reason !== 'rateLimited') return new StoreUnavailable();
+  return new TooManyRequests(Math.max(1, Math.ceil((failure.retryAfterMs ?? DEFAULT_WAIT_MS) / 1000)));
+}
+
+const NO_ANSWER = 'Infisical does not answer.';
+
+const ADVICE: Readonly<Partial<Record<FailureReason, string>>> = {
+  credentialsRefused:
+    'Infisical refuses the client id or the client secret; logins are paused between attempts.',
+  unreachable: NO_ANSWER,
+  connectionLost: NO_ANSWER,
+  timedOut: NO_ANSWER,
+  gatewayFailure: NO_ANSWER,
+  untrusted: "Infisical's TLS certificate is not trusted.",
+  rateLimited: 'Infisical limits the rate of our requests.',
+  routeNotFound: 'Infisical does not know a route that it should; is the address right?',
+};
+
+/** What an operator reads in readiness. */
+export function notReadyBecause({ reason, status }: InfisicalCallFailed): StoreUnavailable {
+  const other = `Infisical answers, but not as it should (${reason}, status ${status ?? 'none'}).`;
+  return new StoreUnavailable(ADVICE[reason] ?? other);
+}

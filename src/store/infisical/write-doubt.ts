@@ -1,0 +1,41 @@
+import type { InfisicalCallFailed } from './infisical-call-failed';
+
+/**
+ * What a failed write leaves open: `none`, it was not carried out; `ended`, the server is done with it, so that one
+ * look decides; `unending`, it may still be carried out after the look (the servers cut at 30 s and go on).
+ */
+export type WriteDoubt = 'none' | 'ended' | 'unending';
+
+export function doubtAfter(failure: InfisicalCallFailed): WriteDoubt {
+  if (failure.call === 'login') return 'none';
+  switch (failure.reason) {
+    case 'serverFailure':
+    case 'notUnderstood':
+      return 'ended';
+    case 'timedOut':
+    case 'connectionLost':
+    case 'gatewayFailure':
+    case 'unexpectedAnswer':
+    case 'answerTooLarge':
+      return 'unending';
+    case 'credentialsRefused':
+    case 'tokenDead':
+    case 'permissionDenied':
+    case 'notAMember':
+    case 'notFound:secret':
+    case 'notFound:environment':
+    case 'notFound:project':
+    case 'alreadyExists:secret':
+    case 'alreadyExists:environment':
+    case 'alreadyExists:project':
+    case 'conflict':
+    case 'invalidRequest':
+    case 'tooLarge':
+    case 'rateLimited':
+    case 'routeNotFound':
+    case 'unreachable':
+    case 'untrusted':
+    case 'outOfTime':
+      return 'none';
+  }
+}

@@ -1,0 +1,25 @@
+import { SystemClock } from '../../../src/clock/system-clock';
+import { createInfisicalSecretStore } from '../../../src/store/infisical/infisical.secret-store';
+import { describeSecretStore } from '../../conformance/secret-store.conformance';
+import { FakeInfisical } from '../../support/fake-infisical/fake-infisical';
+
+for (const dialect of ['v3', 'fork'] as const) {
+  describeSecretStore(`the Infisical store (${dialect})`, {
+    refusedNames: { ['__proto__']: 'the servers answer it with a failure' },
+    async open() {
+      const fake = await FakeInfisical.start({ dialect });
+      const { clientId, clientSecret } = fake.identity;
+      const store = createInfisicalSecretStore(
+        { url: fake.url, clientId, clientSecret, dialect },
+        new SystemClock(),
+      );
+      return {
+        store,
+        async dispose() {
+          await store.close();
+          await fake.close();
+        },
+      };
+    },
+  });
+}

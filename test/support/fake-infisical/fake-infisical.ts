@@ -1,0 +1,272 @@
+import { randomUUID } from 'node:crypto';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
+import { FakeRefusal, type FakeAnswer } from './fake-answer';
+import { FAKE_DIALECTS, routeNotFound, type FakeDialectName, type TokenFault } from './fake-dialect';
+import { FaultPlan, type Fault, type PlannedFault } from './fake-faults';
+import { fakeRoutes, type FakeRoute } from './fake-routes';
+import { FakeWorld, type FakeIdentity, type FakeProject } from './fake-world';
+
+const BODY_LIMIT_BYTES = 1_048_576;
+const WINDOW_MS = 60_000;
+const MAX_PARAMETER_LENGTH = 100;
+
+export interface FakeOptions {
+  readonly dialect: FakeDialectName;
+  readonly clientId?: string;
+  readonly clientSecret?: string;
+  readonly tokenTtlSeconds?: number;
+  /** As recorded: per address, method and route. Off unless told, so that suites may be quick. */
+  readonly rateLimits?: boolean;
+}
+
+export interface FakeCall {
+  readonly method: string;
+  /** Undefined for an unknown route. */
+  readonly template: string | undefined;
+  readonly target: string;
+  readonly bearer: boolean;
+  status: number;
+}
+
+/** A stand-in for Infisical on loopback: it remembers, answers as recorded, and fails when told to. */
+export class FakeInfisical {
+  readonly world = new FakeWorld();
+  readonly calls: FakeCall[] = [];
+  readonly identity: FakeIdentity;
+  readonly #dialect;
+  readonly #routes: readonly FakeRoute[];
+  readonly #tokens = new Map<string, { identity: FakeIdentity; fault?: TokenFault }>();
+  readonly #plan = new FaultPlan();
+  readonly #windows = new Map<string, { endsAtMs: number; used: number }>();
+  readonly #server: Server;
+
+  private constructor(private readonly options: FakeOptions) {
+    this.identity = this.world.addIdentity(
+      options.clientId ?? randomUUID(),
+      options.clientSecret ?? randomUUID(),
+    );
+    this.#dialect = FAKE_DIALECTS[options.dialect];
+    this.#routes = fakeRoutes(this.world, this.#dialect, (identity) => ({
+      accessToken: this.issueToken(identity),
+      expiresIn: options.tokenTtlSeconds ?? 2_592_000,
+    }));
+    this.#server = createServer((request, response) => void this.#serve(request, response));
+    // A whole suite uses few connections: a keep-alive that outlives it is cut by close().
+    this.#server.keepAliveTimeout = 60_000;
+  }
+
+  static async start(options: FakeOptions): Promise<FakeInfisical> {
+    const fake = new FakeInfisical(options);
+    await new Promise<void>((resolve) => fake.#server.listen(0, '127.0.0.1', resolve));
+    return fake;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  async close(): Promise<void> {
+    this.#server.closeAllConnections();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+
+  fail(plan: PlannedFault): void {
+    this.#plan.add(plan);
+  }
+
+  heal(): void {
+    this.#plan.clear();
+  }
+
+  issueToken(identity: FakeIdentity = this.identity): string {
+    const accessToken = `fake-token-${randomUUID()}`;
+    this.#tokens.set(accessToken, { identity });
+    return accessToken;
+  }
+
+  /** All tokens given out so far are refused from now on. */
+  killTokens(fault: TokenFault): void {
+    for (const token of this.#tokens.values()) token.fault = fault;
+  }
+
+  /** How many calls there were, of one route or of all. */
+  count(method?: string, template?: string): number {
+    return this.calls.filter(
+      (call) =>
+        (method === undefined || call.method === method) &&
+        (template === undefined || call.template === template),
+    ).length;
+  }
+
+  project(slug: string): FakeProject | undefined {
+    return this.world.projects.find((project) => project.slug === slug);
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const method = request.method ?? 'GET';
+    const target = request.url ?? '/';
+    const found = this.#route(method, target);
+    const call: FakeCall = {
+      method,
+      template: found?.route.template,
+      target,
+      bearer: request.headers.authorization !== undefined,
+      status: 0,
+    };
+    this.calls.push(call);
+    const body = await readBody(request).catch(() => undefined);
+    if (body === undefined) return;
+    const fault = this.#plan.take(method, call.template);
+    if (fault !== undefined && (await this.#failBefore(fault, response, call))) return;
+    const answer = await this.#answer(request, body, found);
+    call.status = answer.status;
+    if (fault !== undefined && this.#failAfter(fault, answer, response, call)) return;
+    send(response, answer);
+  }
+
+  async #answer(
+    request: IncomingMessage,
+    text: Buffer,
+    found: { route: FakeRoute; path: Record<string, string> } | undefined,
+  ): Promise<FakeAnswer> {
+    const target = request.url ?? '/';
+    let headers: Record<string, string> = {};
+    try {
+      // The servers look at a bearer first, on every route, public ones included.
+      const identity = this.#identify(request);
+      if (found === undefined) return routeNotFound(request.method ?? 'GET', target);
+      if (identity === undefined && found.route.public !== true) return this.#dialect.token('missing');
+      if (text.length > BODY_LIMIT_BYTES) return this.#dialect.bodyTooLarge();
+      const body = parseBody(text);
+      if (body === MALFORMED) return this.#dialect.malformedJson();
+      headers = this.#limit(request, found.route);
+      const answer = await found.route.handle({
+        path: found.path,
+        query: new URL(target, 'http://fake').searchParams,
+        body,
+        identity: identity ?? this.identity,
+      });
+      return { ...answer, headers: { ...headers, ...answer.headers } };
+    } catch (error: unknown) {
+      if (!(error instanceof FakeRefusal)) throw error;
+      return { ...error.answer, headers: { ...headers, ...error.answer.headers } };
+    }
+  }
+
+  #identify(request: IncomingMessage): FakeIdentity | undefined {
+    const bearer = request.headers.authorization?.replace(/^Bearer /i, '');
+    if (bearer === undefined) return undefined;
+    const token = this.#tokens.get(bearer);
+    if (token === undefined || token.fault !== undefined) {
+      throw new FakeRefusal(this.#dialect.token(token?.fault ?? 'malformed'));
+    }
+    return token.identity;
+  }
+
+  #limit(request: IncomingMessage, route: FakeRoute): Record<string, string> {
+    if (this.options.rateLimits !== true) return {};
+    const address = String(request.headers['x-forwarded-for'] ?? request.socket.remoteAddress);
+    const key = `${address} ${route.method} ${route.template}`;
+    const limit = this.#dialect.limits[route.limit];
+    let window = this.#windows.get(key);
+    if (window === undefined || window.endsAtMs <= Date.now()) {
+      window = { endsAtMs: Date.now() + WINDOW_MS, used: 0 };
+      this.#windows.set(key, window);
+    }
+    window.used += 1;
+    const reset = String(Math.ceil((window.endsAtMs - Date.now()) / 1000));
+    const headers = {
+      'x-ratelimit-limit': String(limit),
+      'x-ratelimit-remaining': String(Math.max(0, limit - window.used)),
+      'x-ratelimit-reset': reset,
+    };
+    if (window.used <= limit) return headers;
+    throw new FakeRefusal({ ...this.#dialect.rateLimited(), headers: { ...headers, 'retry-after': reset } });
+  }
+
+  #route(method: string, target: string): { route: FakeRoute; path: Record<string, string> } | undefined {
+    const pathname = target.split('?')[0] ?? '';
+    for (const route of this.#routes) {
+      const path = route.method === method ? match(route.template, pathname) : undefined;
+      if (path !== undefined) return { route, path };
+    }
+    return undefined;
+  }
+
+  async #failBefore(fault: Fault, response: ServerResponse, call: FakeCall): Promise<boolean> {
+    if (fault.kind === 'delay') await pause(fault.ms);
+    return fault.kind !== 'delay' && fault.when !== 'after' && this.#apply(fault, undefined, response, call);
+  }
+
+  #failAfter(fault: Fault, answer: FakeAnswer, response: ServerResponse, call: FakeCall): boolean {
+    return fault.kind !== 'delay' && fault.when === 'after' && this.#apply(fault, answer, response, call);
+  }
+
+  #apply(
+    fault: Exclude<Fault, { kind: 'delay' }>,
+    answer: FakeAnswer | undefined,
+    response: ServerResponse,
+    call: FakeCall,
+  ): boolean {
+    switch (fault.kind) {
+      case 'answer':
+        call.status = fault.status;
+        send(response, fault);
+        return true;
+      case 'reset':
+        response.socket?.resetAndDestroy();
+        return true;
+      case 'hang':
+        return true;
+      case 'truncate':
+        response.writeHead(200, { 'content-type': 'application/json', 'content-length': '1000' });
+        response.write(JSON.stringify(answer?.body ?? {}).slice(0, 20));
+        setTimeout(() => response.socket?.destroy(), 5);
+        return true;
+    }
+  }
+}
+
+const MALFORMED = Symbol('malformed');
+
+function parseBody(text: Buffer): unknown {
+  if (text.length === 0) return null;
+  try {
+    return JSON.parse(text.toString('utf8')) as unknown;
+  } catch {
+    return MALFORMED;
+  }
+}
+
+async function readBody(request: IncomingMessage): Promise<Buffer> {
+  const parts: Buffer[] = [];
+  for await (const part of request) parts.push(part as Buffer);
+  return Buffer.concat(parts);
+}
+
+function send(response: ServerResponse, answer: FakeAnswer): void {
+  const text = answer.raw ?? JSON.stringify(answer.body);
+  response.writeHead(answer.status, { 'content-type': 'application/json; charset=utf-8', ...answer.headers });
+  response.end(text);
+}
+
+/** As fastify matches: segment by segment, a parameter decoded and at most 100 characters long. */
+function match(template: string, pathname: string): Record<string, string> | undefined {
+  const [wanted, given] = [template.split('/'), pathname.split('/')];
+  if (wanted.length !== given.length) return undefined;
+  const path: Record<string, string> = {};
+  for (const [at, segment] of wanted.entries()) {
+    const value = given[at] ?? '';
+    const key = /^\{(\w+)\}$/.exec(segment)?.[1];
+    if (key === undefined) {
+      if (segment !== value) return undefined;
+      continue;
+    }
+    const decoded = decodeURIComponent(value);
+    if (decoded === '' || decoded.length > MAX_PARAMETER_LENGTH) return undefined;
+    path[key] = decoded;
+  }
+  return path;
+}

@@ -1,0 +1,282 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { FakeRefusal, type FakeAnswer } from './fake-answer';
+import { badRequest, databaseRefused, type FakeDialect, type SecretVerb } from './fake-dialect';
+import { flagIssues, notASlug, plainSlug, slugIssues, stringIssues, trimmedValue } from './fake-validation';
+import type { FakeEnvironment, FakeIdentity, FakeProject, FakeSecret, FakeWorld } from './fake-world';
+
+/** Between the look and the insert of a create, as long as a database takes: overlapping ones all see nothing. */
+const RACE_WINDOW_MS = 3;
+const NO_BEARER_NEEDED = true;
+
+export interface FakeRequest {
+  readonly path: Readonly<Record<string, string>>;
+  readonly query: URLSearchParams;
+  readonly body: unknown;
+  readonly identity: FakeIdentity;
+}
+
+export interface FakeRoute {
+  readonly method: string;
+  readonly template: string;
+  readonly limit: keyof FakeDialect['limits'];
+  readonly public?: boolean;
+  handle(request: FakeRequest): Promise<FakeAnswer>;
+}
+
+/** The routes that the adapter calls, answering as the recorded servers do, faults included. */
+export function fakeRoutes(
+  world: FakeWorld,
+  dialect: FakeDialect,
+  issueToken: (identity: FakeIdentity) => { accessToken: string; expiresIn: number },
+): readonly FakeRoute[] {
+  const refuse = (answer: FakeAnswer): never => {
+    throw new FakeRefusal(answer);
+  };
+  const ok = (body: unknown): FakeAnswer => ({ status: 200, body });
+
+  const projectView = (project: FakeProject) => ({
+    id: project.id,
+    name: project.name,
+    slug: project.slug,
+    autoCapitalization: true,
+    orgId: world.organizationId,
+    createdAt: project.createdAt,
+    updatedAt: project.createdAt,
+    ...dialect.versionedProject,
+    _id: project.id,
+    environments: project.environments.map(({ name, slug, id }) => ({ name, slug, id })),
+  });
+
+  const secretView = (project: FakeProject, environment: string, secret: FakeSecret) => ({
+    id: secret.id,
+    _id: secret.id,
+    workspace: project.id,
+    environment,
+    version: secret.version,
+    type: 'shared',
+    secretKey: secret.key,
+    secretValue: secret.value,
+    secretComment: '',
+    ...dialect.versionedSecret,
+    ...(dialect.secretsTellTheirTimes && { createdAt: secret.createdAt, updatedAt: secret.updatedAt }),
+  });
+
+  const roleIn = (project: FakeProject, identity: FakeIdentity) =>
+    project.members.get(identity.id) ?? refuse(dialect.notAMember(project.id));
+
+  /** The project that a secret route names, if this identity may do that there. */
+  const projectOf = (id: string, identity: FakeIdentity, action: string): FakeProject => {
+    const project =
+      world.projects.find((candidate) => candidate.id === id) ?? refuse(dialect.projectIdMissing(id));
+    const role = roleIn(project, identity);
+    if (role === 'no-access' || (role === 'viewer' && action !== 'read')) {
+      refuse(dialect.permissionDenied(action, 'secrets'));
+    }
+    return project;
+  };
+
+  /** Where a slug is stored more than once, the servers take whichever comes first. */
+  const environmentOf = (project: FakeProject, slug: string, verb: SecretVerb): FakeEnvironment =>
+    project.environments.find((environment) => environment.slug === slug) ??
+    refuse(dialect.environmentMissing(slug, verb));
+
+  const login = async ({ body }: FakeRequest) => {
+    const issues = stringIssues(body, ['clientId', 'clientSecret']);
+    if (issues.length > 0) return dialect.validation(issues);
+    const { clientId, clientSecret } = body as { clientId: string; clientSecret: string };
+    const identity = world.identities.find((candidate) => candidate.clientId === clientId.trim());
+    if (identity === undefined) return dialect.loginRefused('clientId');
+    if (identity.clientSecret !== clientSecret.trim()) return dialect.loginRefused('secret');
+    const { accessToken, expiresIn } = issueToken(identity);
+    return ok({ accessToken, expiresIn, accessTokenMaxTTL: expiresIn, tokenType: 'Bearer' });
+  };
+
+  const listProjects = async ({ path, identity }: FakeRequest) => {
+    if (path['orgId'] !== world.organizationId) {
+      return dialect.notInOrganization() ?? ok({ workspaces: [] });
+    }
+    if (!identity.mayCreateProjects && dialect.notInOrganization() !== undefined) {
+      return dialect.permissionDenied('read', 'workspace');
+    }
+    const mine = world.projects.filter((project) => project.members.has(identity.id));
+    return ok({
+      workspaces: mine.map(({ id, name, slug, environments }) => ({
+        id,
+        name,
+        slug,
+        organization: world.organizationId,
+        environments: environments.map((environment) => ({
+          name: environment.name,
+          slug: environment.slug,
+        })),
+      })),
+    });
+  };
+
+  const findProject = async ({ path, identity }: FakeRequest) => {
+    const slug = path['slug'] ?? '';
+    const issues = slugIssues(slug);
+    if (issues.length > 0) return dialect.validation(issues);
+    const project = world.projects.find((candidate) => candidate.slug === slug);
+    if (project === undefined) return databaseRefused('Failed to find project by slug');
+    roleIn(project, identity);
+    return ok(projectView(project));
+  };
+
+  const createProject = async ({ body, identity }: FakeRequest) => {
+    const issues = stringIssues(body, ['projectName']);
+    const fields = body as { projectName: string; slug?: unknown };
+    if (issues.length === 0 && typeof fields.slug === 'string') issues.push(...slugIssues(fields.slug));
+    if (issues.length > 0) return dialect.validation(issues);
+    if (!identity.mayCreateProjects) return dialect.permissionDenied('create', 'workspace');
+    await pause(RACE_WINDOW_MS);
+    const slug = typeof fields.slug === 'string' ? fields.slug : `made-up-${world.projects.length}`;
+    const name = fields.projectName.trim();
+    if (name.length > 255 || world.projects.some((project) => project.slug === slug)) {
+      return databaseRefused('Create');
+    }
+    return ok({ project: projectView(world.addProject(slug, name, identity)) });
+  };
+
+  const createEnvironment = async ({ path, body, identity }: FakeRequest) => {
+    const issues = stringIssues(body, ['name', 'slug']);
+    const { name, slug: given } = body as { name: string; slug: string };
+    if (issues.length === 0 && given.trim() !== '' && !plainSlug(given.trim())) issues.push(notASlug());
+    if (issues.length > 0) return dialect.validation(issues);
+    const id = path['projectId'] ?? '';
+    const project = world.projects.find((candidate) => candidate.id === id) ?? refuse(dialect.notAMember(id));
+    if (roleIn(project, identity) !== 'admin') return dialect.permissionDenied('create', 'environments');
+    const slug = given.trim();
+    const taken = () => project.environments.some((environment) => environment.slug === slug);
+    if (taken()) return dialect.environmentSlugTaken();
+    await pause(RACE_WINDOW_MS);
+    if (slug.length > 255) return databaseRefused('Create');
+    if (dialect.environmentSlugsAreUnique && taken()) return dialect.environmentSlugTaken();
+    const position = Math.max(0, ...project.environments.map((environment) => environment.position)) + 1;
+    // Only the position is unique on the fork: of two that took one, the second is rolled back.
+    if (!dialect.environmentSlugsAreUnique && Math.random() < 0.5) await pause(1);
+    if (project.environments.some((environment) => environment.position === position)) {
+      return {
+        status: 500,
+        body: {
+          statusCode: 500,
+          code: '23505',
+          error: 'Internal Server Error',
+          message: 'COMMIT; - duplicate key value violates unique constraint "env_pos_composite_uniqe"',
+        },
+      };
+    }
+    const { id: environmentId } = world.addEnvironment(project, slug, name, position);
+    const times = { createdAt: project.createdAt, updatedAt: project.createdAt };
+    return ok({
+      message: 'Successfully created new environment',
+      workspace: project.id,
+      environment: { id: environmentId, name, slug, position, projectId: project.id, ...times },
+    });
+  };
+
+  const listSecrets = async ({ query, identity }: FakeRequest) => {
+    const issues = flagIssues(query, ['expandSecretReferences', 'recursive', 'include_imports']);
+    if (issues.length > 0) return dialect.validation(issues);
+    const [projectId, slug] = [query.get('workspaceId'), query.get('environment')];
+    if (!projectId || !slug) return badRequest('Missing workspace id or environment');
+    const project = projectOf(projectId, identity, 'read');
+    const environment = project.environments.find((candidate) => candidate.slug === slug);
+    if (environment === undefined || (query.get('secretPath') ?? '/') !== '/') {
+      return ok({ secrets: [], imports: [] });
+    }
+    const values = new Map(environment.secrets.map((secret) => [secret.key, secret.value]));
+    const expanded = (value: string) =>
+      query.get('expandSecretReferences') === 'true'
+        ? value.replace(/\$\{([^}]+)\}/g, (all, key: string) => values.get(key) ?? all)
+        : value;
+    const secrets = shuffled(environment.secrets).map((secret) => ({
+      ...secretView(project, slug, secret),
+      secretValue: expanded(secret.value),
+      ...dialect.listedSecret,
+    }));
+    const imports = dialect.listsAlwaysShowImports || query.get('include_imports') === 'true';
+    return ok({ secrets, ...(imports && { imports: [] }) });
+  };
+
+  const retrieveSecret = async ({ path, query, identity }: FakeRequest) => {
+    const [projectId, slug] = [query.get('workspaceId'), query.get('environment')];
+    if (!projectId) return badRequest('You must provide workspaceSlug or workspaceId');
+    if (!slug) return badRequest('Missing environment');
+    const project = projectOf(projectId, identity, 'read');
+    const name = (path['name'] ?? '').trim();
+    const secret = environmentOf(project, slug, 'Get').secrets.find(({ key }) => key === name);
+    return secret === undefined
+      ? dialect.secretMissing(name, 'Get')
+      : ok({ secret: { ...secretView(project, slug, secret), secretPath: '/' } });
+  };
+
+  const write =
+    (verb: 'Create' | 'Update' | 'Delete', action: string) =>
+    async ({ path, body, identity }: FakeRequest) => {
+      const needed = ['workspaceId', 'environment', ...(verb === 'Delete' ? [] : ['secretValue'])];
+      const issues = stringIssues(body, needed);
+      if (issues.length > 0) return dialect.validation(issues);
+      const fields = body as { workspaceId: string; environment: string; secretValue: string };
+      const name = (path['name'] ?? '').trim();
+      if (name.includes('\0') || name === '__proto__') return databaseRefused('Find one');
+      const project = projectOf(fields.workspaceId, identity, action);
+      const environment = environmentOf(project, fields.environment, verb);
+      const rows = environment.secrets.filter((secret) => secret.key === name);
+      const view = (secret: FakeSecret) => ok({ secret: secretView(project, fields.environment, secret) });
+      if (verb === 'Create') {
+        if (rows.length > 0) return badRequest('Secret already exist');
+        await pause(RACE_WINDOW_MS);
+        return view(world.addSecret(environment, name, trimmedValue(fields.secretValue)));
+      }
+      const [first] = rows;
+      if (first === undefined) return dialect.secretMissing(name, verb);
+      const kept = environment.secrets.filter((secret) =>
+        verb === 'Delete' ? secret.key !== name : secret !== first,
+      );
+      environment.secrets.splice(0, environment.secrets.length, ...kept);
+      if (verb === 'Delete') return view(first);
+      first.value = trimmedValue(fields.secretValue);
+      first.version += 1;
+      environment.secrets.push(first);
+      return view(first);
+    };
+
+  const secret = '/api/v3/secrets/raw/{name}';
+  return [
+    {
+      method: 'POST',
+      template: '/api/v1/auth/universal-auth/login',
+      limit: 'login',
+      public: NO_BEARER_NEEDED,
+      handle: login,
+    },
+    {
+      method: 'GET',
+      template: '/api/v2/organizations/{orgId}/workspaces',
+      limit: 'reads',
+      handle: listProjects,
+    },
+    { method: 'GET', template: '/api/v2/workspace/{slug}', limit: 'reads', handle: findProject },
+    { method: 'POST', template: '/api/v2/workspace', limit: 'createProject', handle: createProject },
+    {
+      method: 'POST',
+      template: '/api/v1/workspace/{projectId}/environments',
+      limit: 'writes',
+      handle: createEnvironment,
+    },
+    { method: 'GET', template: '/api/v3/secrets/raw', limit: 'secrets', handle: listSecrets },
+    { method: 'GET', template: secret, limit: 'secrets', handle: retrieveSecret },
+    { method: 'POST', template: secret, limit: 'secrets', handle: write('Create', 'create') },
+    { method: 'PATCH', template: secret, limit: 'secrets', handle: write('Update', 'edit') },
+    { method: 'DELETE', template: secret, limit: 'secrets', handle: write('Delete', 'delete') },
+  ];
+}
+
+/** The servers list in no order. */
+function shuffled<T>(items: readonly T[]): T[] {
+  return items
+    .map((item) => ({ item, at: Math.random() }))
+    .sort((a, b) => a.at - b.at)
+    .map(({ item }) => item);
+}
