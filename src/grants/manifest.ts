@@ -1,0 +1,118 @@
+import { isMap, isScalar, LineCounter, type Pair, type YAMLMap } from 'yaml';
+import { APP_NAME, APP_NAME_RULE } from './app-name';
+import type { Grant } from './grant';
+import { layOut, type ManifestLayout, type TopLevelBlock } from './manifest-layout';
+import { type Region, requirePlain } from './plain-region';
+import { offsetOf, plainValue, readYaml } from './plain-yaml';
+import { type Refusal, refusalOf, RefusedFile } from './refused-file';
+import { parseSysData } from './sys-data';
+import { withoutTemplatedBlocks } from './templated-blocks';
+
+export interface ManifestWarning {
+  readonly line: number;
+  readonly reason: string;
+}
+
+export interface Manifest {
+  /** `metadata.name`. */
+  readonly app: string;
+  readonly grants: readonly Grant[];
+  readonly warnings: readonly ManifestWarning[];
+}
+
+/**
+ * OlaresManifest.yaml as a developer writes it, Helm directives included, or as Helm rendered it. Taken where
+ * metadata.name and the permission block are plain, that is, the same in every rendering; else refused as a whole.
+ */
+export function parseManifest(source: string): Manifest | Refusal {
+  const text = source.replace(/^\ufeff/, '');
+  try {
+    return parse(text);
+  } catch (error: unknown) {
+    return refusalOf(error, text);
+  }
+}
+
+function parse(text: string): Manifest {
+  const layout = layOut(text);
+  const permissionBlock = onlyBlock(layout, 'permission');
+  if (permissionBlock) requirePlain(text, layout.actions, contentOf(layout, permissionBlock));
+  const metadataBlock = onlyBlock(layout, 'metadata');
+
+  const lines = new LineCounter();
+  const document = readYaml(withoutTemplatedBlocks(layout), lines);
+  const [error] = document.errors;
+  if (error) throw new RefusedFile(error.pos[0], `not valid YAML: ${error.message}`);
+  const root = document.contents;
+  if (!isMap(root) || root.flow)
+    throw new RefusedFile(offsetOf(root), 'the file must be a YAML block mapping');
+
+  const app = appName(text, layout, entry(root, 'metadata', metadataBlock));
+  const permission = entry(root, 'permission', permissionBlock);
+  const value = plainValue(permission?.value);
+  if (value === null) return { app, grants: [], warnings: [] };
+  if (!isMap(permission?.value))
+    throw new RefusedFile(offsetOf(permission?.key), 'permission must be a mapping');
+  const { grants, warnings } = parseSysData((value as Readonly<Record<string, unknown>>)['sysData'], app);
+  return {
+    app,
+    grants,
+    warnings: warnings.map(({ path, reason }) => {
+      const node = document.getIn(['permission', 'sysData', ...path], true) ?? permission.key;
+      return { line: lines.linePos(offsetOf(node)).line, reason };
+    }),
+  };
+}
+
+function onlyBlock({ blocks }: ManifestLayout, key: string): TopLevelBlock | undefined {
+  const [first, second] = blocks.filter((block) => block.key === key);
+  if (second) throw new RefusedFile(second.start, `${key} is stated twice`);
+  return first;
+}
+
+/** A block without the blank lines, comments and directives that follow its last line. */
+function contentOf({ masked }: ManifestLayout, { key = '', start, end }: TopLevelBlock): Region {
+  const lines = masked.slice(start, end).split('\n');
+  const last = lines.findLastIndex((line) => !/^\s*(#|$)/.test(line));
+  const content = lines
+    .slice(0, last + 1)
+    .join('\n')
+    .trimEnd();
+  return { what: `the ${key} block`, start, end: start + content.length, column: 0 };
+}
+
+/** A top-level entry, which must be the block that its lines showed. */
+function entry(root: YAMLMap, name: string, block: TopLevelBlock | undefined): Pair | undefined {
+  const [pair, second] = root.items.filter(({ key }) => isScalar(key) && key.value === name);
+  if (second) throw new RefusedFile(offsetOf(second.key), `${name} is stated twice`);
+  if (pair && offsetOf(pair.key) !== block?.start) {
+    throw new RefusedFile(
+      offsetOf(pair.key),
+      `${name} must be written as a plain key at the start of a line`,
+    );
+  }
+  if (!pair && block) throw new RefusedFile(block.start, `${name} is not a top-level entry`);
+  return pair;
+}
+
+function appName(text: string, layout: ManifestLayout, metadata: Pair | undefined): string {
+  const fields = isMap(metadata?.value) ? metadata.value.items : [];
+  const [pair, second] = fields.filter(({ key }) => isScalar(key) && key.value === 'name');
+  if (second) throw new RefusedFile(offsetOf(second.key), 'metadata.name is stated twice');
+  const block = offsetOf(metadata?.key);
+  if (!pair) throw new RefusedFile(block, 'metadata.name is missing');
+  const what = 'metadata.name';
+  requirePlain(text, layout.actions, { what, start: block, end: block, column: 0 });
+  requirePlain(text, layout.actions, { what, ...linesOf(text, pair) });
+  const name = plainValue(pair.value);
+  if (typeof name !== 'string') throw new RefusedFile(offsetOf(pair.key), `${what} must be text`);
+  if (!APP_NAME.test(name)) throw new RefusedFile(offsetOf(pair.key), `${what} ${APP_NAME_RULE}`);
+  return name;
+}
+
+function linesOf(text: string, { key, value }: Pair): Omit<Region, 'what'> {
+  const keyAt = offsetOf(key);
+  const start = text.lastIndexOf('\n', keyAt) + 1;
+  const lineEnd = text.indexOf('\n', isScalar(value) ? (value.range?.[1] ?? keyAt) : keyAt);
+  return { start, end: lineEnd === -1 ? text.length : lineEnd, column: keyAt - start };
+}

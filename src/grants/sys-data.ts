@@ -1,0 +1,49 @@
+import { type Grant, PROVIDER } from './grant';
+import { parseOp } from './parse-op';
+
+/** Something in `sysData` that looks meant for us and grants nothing. */
+export interface SysDataWarning {
+  /** Where, counted from `sysData`: `[2, 'ops', 0]`. */
+  readonly path: readonly (string | number)[];
+  readonly reason: string;
+}
+
+export interface SysDataGrants {
+  readonly grants: readonly Grant[];
+  readonly warnings: readonly SysDataWarning[];
+}
+
+/**
+ * The grants that a `sysData` list states for an app, from a manifest or from an ApplicationPermission.
+ * Entries of other providers are ignored whatever their shape; an op of ours that is not exact grants nothing.
+ */
+export function parseSysData(sysData: unknown, app: string): SysDataGrants {
+  const grants: Grant[] = [];
+  const warnings: SysDataWarning[] = [];
+  if (sysData === undefined || sysData === null) return { grants, warnings };
+  if (!Array.isArray(sysData)) return { grants, warnings: [{ path: [], reason: 'sysData must be a list' }] };
+  for (const [index, entry] of (sysData as readonly unknown[]).entries()) {
+    if (!concernsUs(entry)) continue;
+    const ops = own(entry, 'ops');
+    if (!Array.isArray(ops)) {
+      warnings.push({ path: [index, 'ops'], reason: 'ops must be a list' });
+      continue;
+    }
+    for (const [position, op] of (ops as readonly unknown[]).entries()) {
+      const parsed = parseOp(op, app);
+      if ('problem' in parsed) warnings.push({ path: [index, 'ops', position], reason: parsed.problem });
+      else grants.push(parsed);
+    }
+  }
+  return { grants, warnings };
+}
+
+function concernsUs(entry: unknown): entry is object {
+  return Object.entries(PROVIDER).every(([field, value]) => own(entry, field) === value);
+}
+
+/** Own properties only: a `__proto__` in the file must not lend an entry fields that it does not state. */
+function own(value: unknown, field: string): unknown {
+  if (typeof value !== 'object' || value === null || !Object.hasOwn(value, field)) return undefined;
+  return (value as Record<string, unknown>)[field];
+}
