@@ -1,4 +1,5 @@
 import { grantKey } from '../../src/grants/grant';
+import { GrantSnapshot } from '../../src/grants/grant-snapshot';
 import { GrantSource, type GrantSourceStatus } from '../../src/grants/grant-source';
 import type { InstalledApp } from '../../src/grants/installed-app';
 import { parseOp } from '../../src/grants/parse-op';
@@ -13,7 +14,7 @@ export interface FixedApp {
 
 /** Installed apps as a test states them; `set` changes them at once. */
 export class FixedGrantSource extends GrantSource {
-  private apps: readonly InstalledApp[] = [];
+  private snapshot = new GrantSnapshot([]);
   private ready = true;
 
   constructor(apps: readonly FixedApp[]) {
@@ -22,7 +23,10 @@ export class FixedGrantSource extends GrantSource {
   }
 
   set(apps: readonly FixedApp[]): void {
-    this.apps = apps.map(({ ops, ...app }) => ({ ...app, grants: compiled(ops, app.app) }));
+    const installed = apps.map(({ ops, ...app }) => ({ ...app, grants: compiled(ops, app.app) }));
+    this.snapshot = new GrantSnapshot(
+      installed.map((app, index) => ({ source: `fixed app ${index}`, installed: app })),
+    );
   }
 
   setReady(ready: boolean): void {
@@ -30,23 +34,19 @@ export class FixedGrantSource extends GrantSource {
   }
 
   find(user: string, app: string): InstalledApp | undefined {
-    return this.single(this.apps.filter((a) => a.user === user && a.app === app));
+    return this.snapshot.find(user, app);
   }
 
   findByKey(appKey: string): InstalledApp | undefined {
-    return this.single(this.apps.filter((a) => a.appKey === appKey));
+    return this.snapshot.findByKey(appKey);
   }
 
   status(): GrantSourceStatus {
-    return { ready: this.ready, installedApps: this.apps.length, problems: [] };
+    return { ready: this.ready, installedApps: this.snapshot.size, problems: this.snapshot.problems };
   }
 
   async close(): Promise<void> {
     this.ready = false;
-  }
-
-  private single(found: readonly InstalledApp[]): InstalledApp | undefined {
-    return found.length === 1 ? found[0] : undefined;
   }
 }
 

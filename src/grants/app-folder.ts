@@ -1,0 +1,61 @@
+import { join } from 'node:path';
+import { type AppCredentials, parseAppCredentials } from './app-credentials';
+import { grantKey } from './grant';
+import type { GrantProblem } from './grant-source';
+import type { InstalledApp } from './installed-app';
+import { type Manifest, parseManifest } from './manifest';
+import { readWatchedFile, type WatchedFile } from './watched-file';
+
+const MANIFEST = { name: 'OlaresManifest.yaml', maxBytes: 256 * 1024, parse: parseManifest };
+const CREDENTIALS = { name: 'app.yaml', maxBytes: 16 * 1024, parse: parseAppCredentials };
+
+/** One app's folder after its latest reading. */
+export interface AppFolder {
+  readonly manifest: WatchedFile<Manifest>;
+  readonly credentials: WatchedFile<AppCredentials>;
+  /** Whose folder it was when last everything in it was good. */
+  readonly identity?: { readonly user: string; readonly app: string };
+  /** What is served from it. */
+  readonly installed?: InstalledApp;
+  readonly problems: readonly GrantProblem[];
+}
+
+/** Reads `<dir>/<name>` again; `before` lends its last good state to a file that went bad. */
+export async function readAppFolder(dir: string, name: string, before?: AppFolder): Promise<AppFolder> {
+  const path = join(dir, name);
+  const [manifest, credentials] = await Promise.all([
+    readWatchedFile(join(path, MANIFEST.name), MANIFEST, before?.manifest),
+    readWatchedFile(join(path, CREDENTIALS.name), CREDENTIALS, before?.credentials),
+  ]);
+  const good = !manifest.problem && !credentials.problem;
+  const merged = merge(manifest.good, credentials.good);
+  const identity = good && merged ? { user: merged.user, app: merged.app } : before?.identity;
+  // A half that is good and a half that was good make an app only where both speak of the same one.
+  const installed =
+    merged && merged.user === identity?.user && merged.app === identity.app ? merged : undefined;
+  const servedFromLastGood = installed !== undefined;
+  return {
+    manifest,
+    credentials,
+    ...(identity ? { identity } : {}),
+    ...(installed ? { installed } : {}),
+    problems: [
+      ...problemOf(`${name}/${MANIFEST.name}`, manifest, servedFromLastGood),
+      ...problemOf(`${name}/${CREDENTIALS.name}`, credentials, servedFromLastGood),
+    ],
+  };
+}
+
+function merge(
+  manifest: Manifest | undefined,
+  credentials: AppCredentials | undefined,
+): InstalledApp | undefined {
+  if (!manifest || !credentials) return undefined;
+  const grants = new Set(manifest.grants.map(({ operation, workspace }) => grantKey(operation, workspace)));
+  return { app: manifest.app, ...credentials, grants };
+}
+
+function problemOf(source: string, file: WatchedFile<unknown>, servedFromLastGood: boolean): GrantProblem[] {
+  if (file.missing) return [{ source, reason: 'is missing', servedFromLastGood: false }];
+  return file.problem ? [{ source, ...file.problem, servedFromLastGood }] : [];
+}

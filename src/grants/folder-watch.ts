@@ -1,0 +1,53 @@
+import { realpath, stat } from 'node:fs/promises';
+import { type FSWatcher, watch } from 'chokidar';
+
+/** The folder and what is in its folders; no deeper. */
+const WATCHED_DEPTH = 1;
+
+/** Notices changes in a folder that may come, go and be replaced. What changed is for the reader to find out. */
+export class FolderWatch {
+  private watcher: FSWatcher | undefined;
+  private watched: string | undefined;
+
+  constructor(
+    private readonly dir: string,
+    private readonly onChange: () => void,
+    private readonly onFault: (error: unknown) => void,
+  ) {}
+
+  /**
+   * Makes sure that the folder which is there now is watched; resolves when it is, so that whatever is read
+   * afterwards cannot change unnoticed. @throws the file system's error where there is no folder
+   */
+  async follow(): Promise<void> {
+    const { dev, ino } = await stat(this.dir);
+    const identity = `${dev}:${ino}`;
+    if (this.watched === identity) return;
+    await this.close();
+    this.watched = identity;
+    // Links are not followed: a Kubernetes mount swaps its `..data` link, which shows as a change of the link, and a
+    // link to somewhere large would be crawled.
+    const watcher = watch(await realpath(this.dir), {
+      ignoreInitial: true,
+      followSymlinks: false,
+      ignorePermissionErrors: true,
+      depth: WATCHED_DEPTH,
+    });
+    this.watcher = watcher;
+    watcher.on('all', this.onChange);
+    await new Promise<void>((resolve) => {
+      watcher.on('ready', resolve);
+      watcher.on('error', (error) => {
+        this.onFault(error);
+        resolve();
+      });
+    });
+  }
+
+  async close(): Promise<void> {
+    const { watcher } = this;
+    this.watcher = undefined;
+    this.watched = undefined;
+    await watcher?.close();
+  }
+}
