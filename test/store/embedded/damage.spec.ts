@@ -77,11 +77,11 @@ describe('A damaged file of the embedded store', () => {
     async (pattern) => {
       const file = fileLike(new RegExp(`^${pattern}$`));
       const whole = readFileSync(file);
-      const step = Math.max(1, Math.floor(whole.length / 70));
+      const step = Math.max(1, Math.floor(whole.length / 40));
       const positions = new Set(
         Array.from({ length: whole.length }, (_, at) => at).filter((at) => at % step === 0),
       );
-      for (let near = 0; near < 16; near++) positions.add(Math.min(near, whole.length - 1));
+      for (let near = 0; near < 12; near++) positions.add(Math.min(near, whole.length - 1));
       for (const position of positions) {
         const wrong = Buffer.from(whole);
         wrong[position]! ^= 1 << (position % 8);

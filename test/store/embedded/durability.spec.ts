@@ -134,6 +134,22 @@ describe('The embedded store', () => {
     });
   });
 
+  it('takes no new call while close waits for the old ones', async () => {
+    const store = await openStore(folder.path);
+    const early = outcome(store.create(SCOPE, { name: 'early', value: 'v' }));
+    const closing = store.close();
+    const late = [store.create(SCOPE, { name: 'late', value: 'v' }), store.list(SCOPE)].map(outcome);
+    expect([await early, ...(await Promise.all(late))]).toEqual([
+      'done',
+      'STORE_UNAVAILABLE',
+      'STORE_UNAVAILABLE',
+    ]);
+    await closing;
+    await withStore(folder.path, async (reopened) => {
+      expect(await reopened.list(SCOPE)).toEqual([{ name: 'early', value: 'v' }]);
+    });
+  });
+
   it('waits on close for the calls under way, closes twice, and answers 503 afterwards', async () => {
     const store = await openStore(folder.path);
     const writes = Array.from({ length: 20 }, (_, n) =>

@@ -1,5 +1,9 @@
+import { createSecretKey, randomBytes } from 'node:crypto';
+import { cpSync } from 'node:fs';
 import { outcome } from '../../conformance/secret-store.conformance';
 import type { EmbeddedSecretStore } from '../../../src/store/embedded/embedded.secret-store';
+import { NotAuthentic } from '../../../src/store/embedded/seal';
+import { sealSecret, unsealSecret } from '../../../src/store/embedded/secret-record';
 import { at, freshFolder, withRecords, withStore } from './vault-under-test';
 
 /** One user's two workspaces and environments, and another user: where a record could be moved to. */
@@ -22,8 +26,8 @@ describe('Somebody who edits the database of the embedded store', () => {
   let secretKeys: Record<Place, Buffer>;
   let workspaceKeys: Record<Place, Buffer>;
 
-  beforeEach(async () => {
-    folder = freshFolder();
+  const pristine = freshFolder();
+  beforeAll(async () => {
     const known = new Set<string>();
     const learnt = {
       [SECRET_RECORD]: new Map<Place, Buffer>(),
@@ -31,8 +35,8 @@ describe('Somebody who edits the database of the embedded store', () => {
     };
     for (const title of TITLES) {
       const { scope, name } = PLACES[title];
-      await withStore(folder.path, (store) => store.create(scope, { name, value: `at ${title}` }));
-      const keys = await withRecords(folder.path, (records) => records.keys().all());
+      await withStore(pristine.path, (store) => store.create(scope, { name, value: `at ${title}` }));
+      const keys = await withRecords(pristine.path, (records) => records.keys().all());
       for (const key of keys.filter((each) => !known.has(each.toString('hex')))) {
         known.add(key.toString('hex'));
         if (key[0] === SECRET_RECORD) learnt[SECRET_RECORD].set(title, key);
@@ -43,6 +47,11 @@ describe('Somebody who edits the database of the embedded store', () => {
     workspaceKeys = Object.fromEntries(learnt[WORKSPACE_RECORD]) as Record<Place, Buffer>;
     expect(Object.keys(secretKeys)).toHaveLength(5);
     expect(Object.keys(workspaceKeys)).toHaveLength(3);
+  });
+  afterAll(() => pristine.remove());
+  beforeEach(() => {
+    folder = freshFolder();
+    cpSync(pristine.path, folder.path, { recursive: true });
   });
   afterEach(() => folder.remove());
 
@@ -134,6 +143,17 @@ describe('Somebody who edits the database of the embedded store', () => {
         { name: 'l', value: 'mended' },
       ]);
     });
+  });
+
+  it.each(TITLES.slice(2))('cannot serve a record at the same key of another scope either: %s', (title) => {
+    const key = createSecretKey(randomBytes(32));
+    const recordKey = secretKeys.here;
+    const record = sealSecret(key, { scope: PLACES.here.scope, recordKey }, { name: 'k', value: 'v' });
+    expect(unsealSecret(key, { scope: PLACES.here.scope, recordKey }, record)).toEqual({
+      name: 'k',
+      value: 'v',
+    });
+    expect(() => unsealSecret(key, { scope: PLACES[title].scope, recordKey }, record)).toThrow(NotAuthentic);
   });
 
   it('gets no foreign error, cause or value out of a failure', async () => {

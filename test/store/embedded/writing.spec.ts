@@ -74,6 +74,22 @@ describe('Keyed locks', () => {
     expect([most, sideBySide, locks.size]).toEqual([1, 3, 0]);
   });
 
+  it('keep out who comes while others wait, after the first has left', async () => {
+    const locks = new KeyedLocks();
+    let working = 0;
+    let most = 0;
+    const work = async () => {
+      most = Math.max(most, ++working);
+      await new Promise((done) => setImmediate(done));
+      working--;
+    };
+    const early = numbers(3).map(() => locks.run('key', work));
+    await early[0];
+    const late = numbers(3).map(() => locks.run('key', work));
+    await Promise.all([...early, ...late]);
+    expect([most, locks.size]).toEqual([1, 0]);
+  });
+
   it('are let go of by a failure, which reaches only its own caller', async () => {
     const locks = new KeyedLocks();
     const failing = locks.run('key', async () => Promise.reject(new Error('mine')));
