@@ -4,7 +4,7 @@ import { MAX_VALUE_BYTES, type SecretScope } from '../../../src/secrets/secret';
 import { dataKeyContext } from '../../../src/store/embedded/data-keys';
 import { META_RECORD_KEY, WORKSPACE_RECORDS } from '../../../src/store/embedded/record-keys';
 import { openMeta, parseMeta } from '../../../src/store/embedded/vault-meta';
-import { unwrapKey } from '../../../src/store/embedded/wrapped-key';
+import { intoKey, unwrapKey } from '../../../src/store/embedded/wrapped-key';
 import {
   at,
   filesBelow,
@@ -128,6 +128,13 @@ describe('The files of the embedded store', () => {
     ];
     const forms = CANARY_FORMS.get('value')!;
     expect(hidden.map((bytes) => forms.some((form) => bytes.includes(form)))).toEqual(hidden.map(() => true));
+  });
+
+  it('have no twin in memory longer than needed: key bytes are overwritten once the key is made', () => {
+    const bytes = masterKeyOf('any');
+    const key = intoKey(bytes);
+    expect(bytes).toEqual(new Uint8Array(32));
+    expect(new Uint8Array(key.export())).toEqual(masterKeyOf('any'));
   });
 
   it('never hold the same value twice in the same way', async () => {

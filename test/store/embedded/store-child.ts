@@ -1,11 +1,13 @@
 import { createHash } from 'node:crypto';
 import { writeSync } from 'node:fs';
+import fs from 'node:fs/promises';
+import { ClassicLevel } from 'classic-level';
 import { DomainError } from '../../../src/errors/domain-error';
 import type { SecretScope } from '../../../src/secrets/secret';
 import { EmbeddedSecretStore } from '../../../src/store/embedded/embedded.secret-store';
 import { rotateMasterKey } from '../../../src/store/embedded/rotate-master-key';
 
-/** A process that tests kill: `node store-child.js <job> <dataDir>`. It says each thing as it is done. */
+/** A process that tests kill: `node store-child.js <job> <dataDir> [<detail>]`. It says each thing as it is done. */
 const SCOPE: SecretScope = { user: 'alice', workspace: 'ws', environment: 'prod' };
 
 function say(line: string): void {
@@ -31,7 +33,7 @@ async function outcomeOf(call: Promise<unknown>): Promise<string> {
   }
 }
 
-const jobs: Record<string, (dataDir: string) => Promise<void>> = {
+const jobs: Record<string, (dataDir: string, detail: string) => Promise<void>> = {
   /** Opens and stays. */
   async hold(dataDir) {
     await EmbeddedSecretStore.open({ dataDir, masterKey: key('A') });
@@ -39,13 +41,31 @@ const jobs: Record<string, (dataDir: string) => Promise<void>> = {
     setInterval(() => undefined, 1000);
   },
 
-  /** Creates new folders without end. */
-  async open(dataDir) {
-    for (let turn = 0; ; turn++) {
-      say(`opening ${turn}`);
-      const store = await EmbeddedSecretStore.open({ dataDir: `${dataDir}/${turn}`, masterKey: key('A') });
-      await store.close();
+  /** Makes a store, and dies right before one of the steps of that. */
+  async make(dataDir, lastStep) {
+    let step = 0;
+    const counted =
+      <A extends unknown[], R>(work: (...args: A) => R) =>
+      (...args: A): R => {
+        if (++step > Number(lastStep)) process.kill(process.pid, 'SIGKILL');
+        return work(...args);
+      };
+    for (const name of ['mkdir', 'mkdtemp', 'open', 'rename', 'rm'] as const) {
+      Object.assign(fs, { [name]: counted(fs[name] as (...args: unknown[]) => unknown) });
     }
+    const steps = ClassicLevel.prototype as unknown as Record<
+      string,
+      (this: unknown, ...args: unknown[]) => unknown
+    >;
+    for (const name of ['open', 'put', 'close']) {
+      const own = steps[name];
+      steps[name] = function (...args) {
+        return counted(() => own?.apply(this, args))();
+      };
+    }
+    const store = await EmbeddedSecretStore.open({ dataDir, masterKey: key('A') });
+    say(`made in ${step} steps`);
+    await store.close();
   },
 
   /** Updates four names side by side without end. */
@@ -87,8 +107,8 @@ const jobs: Record<string, (dataDir: string) => Promise<void>> = {
   },
 };
 
-const [job = '', dataDir = ''] = process.argv.slice(2);
-jobs[job]?.(dataDir).catch((error: unknown) => {
+const [job = '', dataDir = '', detail = ''] = process.argv.slice(2);
+jobs[job]?.(dataDir, detail).catch((error: unknown) => {
   say(error instanceof Error ? `${error.name}: ${error.message}` : 'foreign error');
   process.exitCode = 1;
 });
