@@ -84,6 +84,7 @@ export function fakeRoutes(
     const issues = stringIssues(body, ['clientId', 'clientSecret']);
     if (issues.length > 0) return dialect.validation(issues);
     const { clientId, clientSecret } = body as { clientId: string; clientSecret: string };
+    if (clientId.includes('\0')) return databaseRefused('Find one');
     const identity = world.identities.find((candidate) => candidate.clientId === clientId.trim());
     if (identity === undefined) return dialect.loginRefused('clientId');
     if (identity.clientSecret !== clientSecret.trim()) return dialect.loginRefused('secret');

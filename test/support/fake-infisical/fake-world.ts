@@ -88,8 +88,8 @@ export class FakeWorld {
   }
 
   /** As a person deletes it in the page. */
-  deleteProject(slug: string): void {
-    const at = this.projects.findIndex((project) => project.slug === slug);
+  deleteProject(slugOrId: string): void {
+    const at = this.projects.findIndex(({ slug, id }) => slug === slugOrId || id === slugOrId);
     if (at >= 0) this.projects.splice(at, 1);
   }
 

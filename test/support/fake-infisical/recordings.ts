@@ -1,0 +1,42 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { DIALECTS, type CallName } from '../../../src/store/infisical/dialect';
+import type { FakeDialectName } from './fake-dialect';
+
+/** One request to a real server, and its answer. */
+export interface Recorded {
+  readonly at: number;
+  readonly name: string;
+  readonly method: string;
+  readonly path: string;
+  readonly bearer: boolean;
+  readonly sent?: unknown;
+  readonly status: number;
+  readonly answer: unknown;
+  readonly limit?: number;
+  /** The connection ended without an answer. */
+  readonly lost?: string;
+}
+
+export function recordings(dialect: FakeDialectName): readonly Recorded[] {
+  const file = join(__dirname, `../../fixtures/infisical/${dialect}.recording.json`);
+  return JSON.parse(readFileSync(file, 'utf8')) as Recorded[];
+}
+
+export function recorded(dialect: FakeDialectName, name: string): Recorded {
+  const found = recordings(dialect).find((entry) => entry.name === name);
+  if (found === undefined) throw new Error(`There is no recording named ${name}.`);
+  return found;
+}
+
+/** Which of the adapter's calls a recorded request is, by its route. */
+export function callNameOf({ method, path }: Recorded, dialect: FakeDialectName): CallName | undefined {
+  const pathname = path.split('?')[0] ?? '';
+  const names = Object.keys(DIALECTS[dialect].routes) as CallName[];
+  return names.find((name) => {
+    const route = DIALECTS[dialect].routes[name];
+    // The recorded servers were asked for a real organization, the adapter asks for none.
+    const pattern = route.path.replace(/\{\w+\}|0{8}(-0{4}){3}-0{12}/g, '[^/]+');
+    return route.method === method && new RegExp(`^${pattern}$`).test(pathname);
+  });
+}
