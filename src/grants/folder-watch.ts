@@ -35,6 +35,8 @@ export class FolderWatch {
     });
     this.watcher = watcher;
     watcher.on('all', this.onChange);
+    // Also what leaves the modification time as it was: a restored file, new permissions.
+    watcher.on('raw', this.onChange);
     await new Promise<void>((resolve) => {
       watcher.on('ready', resolve);
       watcher.on('error', (error) => {

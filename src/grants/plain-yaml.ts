@@ -20,7 +20,6 @@ export function readYaml(text: string, lineCounter?: LineCounter): Document.Pars
     // Checked where it matters, by plainValue(): conditional branches elsewhere may well state a key twice.
     uniqueKeys: false,
     prettyErrors: false,
-    logLevel: 'silent',
     ...(lineCounter ? { lineCounter } : {}),
   });
 }

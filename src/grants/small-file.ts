@@ -38,7 +38,8 @@ export async function readSmallFile(path: string, maxBytes: number): Promise<Sma
 
 /** A file system error's code: its message would repeat whole paths. */
 export function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : 'unknown';
+  const { code } = Object(error) as { readonly code?: unknown };
+  return typeof code === 'string' ? code : 'unknown';
 }
 
 function unreadable(reason: string): SmallFile {

@@ -1,0 +1,90 @@
+import { parseSysData } from '../../src/grants/sys-data';
+
+const OURS = { dataType: 'secret', group: 'secret.infisical', version: 'v1' };
+const LIST = { operation: 'ListSecret', workspace: 'desk' };
+const OPS = ['ListSecret?workspace=desk'];
+
+describe('parseSysData', () => {
+  it('takes the ops of every entry that states our tuple', () => {
+    const other = { operation: 'CreateSecret', workspace: 'notes' };
+    expect(
+      parseSysData(
+        [
+          { ...OURS, ops: OPS },
+          { ...OURS, ops: ['CreateSecret'] },
+        ],
+        'notes',
+      ),
+    ).toEqual({
+      grants: [LIST, other],
+      warnings: [],
+    });
+  });
+
+  it.each([
+    { ...OURS, version: 'v2' },
+    { ...OURS, version: 'V1' },
+    { ...OURS, version: 1 },
+    { ...OURS, version: ['v1'] },
+    { ...OURS, version: undefined },
+    { ...OURS, group: 'secret.vault' },
+    { ...OURS, group: 'secret.infisical ' },
+    { ...OURS, dataType: 'key' },
+    { ...OURS, dataType: 'Secret' },
+    { group: OURS.group, version: OURS.version },
+    {
+      dataType: 'legacy_ollama',
+      appName: 'ollama',
+      svc: 'ollama',
+      port: 11434,
+      group: 'api.ollama',
+      version: 'v2',
+    },
+  ])('ignores the entry %j of another provider', (entry) => {
+    expect(parseSysData([{ ...entry, ops: OPS }], 'notes')).toEqual({ grants: [], warnings: [] });
+  });
+
+  it.each([null, undefined, 1, 'secret', [], [OURS], () => OURS])('ignores the odd entry %p', (entry) => {
+    const { grants, warnings } = parseSysData([entry, { ...OURS, ops: OPS }], 'notes');
+    expect({ grants, warnings }).toEqual({ grants: [LIST], warnings: [] });
+  });
+
+  it('does not take fields that an entry inherits', () => {
+    const entry: unknown = Object.create({ ...OURS, ops: OPS });
+    expect(parseSysData([entry], 'notes')).toEqual({ grants: [], warnings: [] });
+    const partly: unknown = Object.assign(Object.create({ ops: OPS }) as object, OURS);
+    expect(parseSysData([partly], 'notes').grants).toEqual([]);
+  });
+
+  it.each([undefined, null])('has nothing to say of sysData %p', (sysData) => {
+    expect(parseSysData(sysData, 'notes')).toEqual({ grants: [], warnings: [] });
+  });
+
+  it.each([{}, { ...OURS, ops: OPS }, 'secret', 1])('warns of sysData %j, which is no list', (sysData) => {
+    expect(parseSysData(sysData, 'notes')).toEqual({
+      grants: [],
+      warnings: [{ path: [], reason: 'sysData must be a list' }],
+    });
+  });
+
+  it.each([undefined, null, 'ListSecret', { 0: 'ListSecret' }])(
+    'warns of ops %j, which is no list',
+    (ops) => {
+      expect(parseSysData([{ ...OURS, ops }], 'notes')).toEqual({
+        grants: [],
+        warnings: [{ path: [0, 'ops'], reason: 'ops must be a list' }],
+      });
+    },
+  );
+
+  it('warns of each op that grants nothing, and takes the others', () => {
+    const entry = { ...OURS, ops: ['All', ...OPS, 7] };
+    expect(parseSysData([{}, entry], 'notes')).toEqual({
+      grants: [LIST],
+      warnings: [
+        { path: [1, 'ops', 0], reason: expect.stringMatching(/^op "All": the operation is none of/) },
+        { path: [1, 'ops', 2], reason: 'an op must be text' },
+      ],
+    });
+  });
+});
