@@ -1,0 +1,146 @@
+import { outcome } from '../../conformance/secret-store.conformance';
+import { FixedClock } from '../../support/fixed-clock';
+import { at, openStore, ROUTES, type Opened } from './opened-store';
+
+const TTL_SECONDS = 1000;
+
+describe.each(['v3', 'fork'] as const)('the session of the Infisical store (%s)', (dialect) => {
+  let clock: FixedClock;
+  let opened: Opened;
+  const logins = () => opened.fake.calls.filter(({ template }) => template === ROUTES.login);
+  const advanceTo = (share: number) => clock.advance(share * TTL_SECONDS * 1000);
+  beforeEach(async () => {
+    clock = new FixedClock();
+    opened = await openStore({ dialect, tokenTtlSeconds: TTL_SECONDS }, {}, clock);
+  });
+  afterEach(() => opened.close());
+
+  it('opens no connection before it is used', () => {
+    expect(opened.fake.calls).toEqual([]);
+  });
+
+  it('is one login for 50 concurrent calls', async () => {
+    await Promise.all(Array.from({ length: 50 }, (_, i) => opened.store.list(at(`ws${i}`))));
+    expect(logins()).toHaveLength(1);
+  });
+
+  it('is renewed at 80 % of its life, by one login for all, without the old bearer', async () => {
+    await opened.store.list(at());
+    advanceTo(0.77);
+    await opened.store.list(at());
+    expect(logins()).toHaveLength(1);
+    advanceTo(0.06);
+    await Promise.all(Array.from({ length: 20 }, () => opened.store.list(at())));
+    expect(logins()).toHaveLength(2);
+    expect(logins().map(({ bearer }) => bearer)).toEqual([false, false]);
+  });
+
+  it('goes on with the old token while a renewal fails, and tries again a little later', async () => {
+    const { fake, store } = opened;
+    await store.list(at());
+    fake.fail({
+      template: ROUTES.login,
+      times: 99,
+      fault: { kind: 'answer', status: 500, body: { error: 'Find one' } },
+    });
+    advanceTo(0.85);
+    await store.list(at());
+    await store.list(at());
+    expect(logins()).toHaveLength(2);
+    fake.heal();
+    clock.advance(30_000);
+    await store.list(at());
+    expect(logins()).toHaveLength(3);
+  });
+
+  it('has no token left once a renewal failed to the end of its life', async () => {
+    const { fake, store } = opened;
+    await store.list(at());
+    fake.fail({
+      template: ROUTES.login,
+      times: 99,
+      fault: { kind: 'answer', status: 500, body: { error: 'Find one' } },
+    });
+    advanceTo(1.01);
+    expect(await outcome(store.list(at()))).toBe('STORE_UNAVAILABLE');
+  });
+
+  it.each(['expired', 'unknown', 'malformed', 'badSignature', 'usesUp'] as const)(
+    'a dead token (%s) is replaced by one login and each call is sent once more',
+    async (fault) => {
+      const { fake, store } = opened;
+      await store.create(at(), { name: 'k', value: 'v' });
+      fake.killTokens(fault);
+      const reads = Array.from({ length: 10 }, () => store.retrieve(at(), 'k'));
+      const write = store.update(at(), { name: 'k', value: 'w' });
+      await Promise.all([...reads, write]);
+      expect(logins()).toHaveLength(2);
+      expect(await store.retrieve(at(), 'k')).toEqual({ name: 'k', value: 'w' });
+    },
+  );
+
+  it('a server that calls every token dead is asked twice, not for ever', async () => {
+    const { fake, store } = opened;
+    await store.create(at(), { name: 'k', value: 'v' });
+    const { status, body } = deadToken(dialect);
+    fake.fail({ method: 'GET', template: ROUTES.list, times: 99, fault: { kind: 'answer', status, body } });
+    const before = fake.count('GET', ROUTES.list);
+    expect(await outcome(store.retrieve(at(), 'k'))).toBe('STORE_UNAVAILABLE');
+    expect(fake.count('GET', ROUTES.list) - before).toBe(2);
+    expect(logins()).toHaveLength(2);
+  });
+
+  it('a missing right is not mended by another login', async () => {
+    const { fake, store } = opened;
+    await store.create(at(), { name: 'k', value: 'v' });
+    for (const project of fake.world.projects) project.members.set(fake.identity.id, 'viewer');
+    expect(await outcome(store.update(at(), { name: 'k', value: 'w' }))).toBe('STORE_UNAVAILABLE');
+    expect(logins()).toHaveLength(1);
+  });
+
+  it('wrong credentials are given longer and longer rests, and readiness says so', async () => {
+    const { fake, another, logged } = opened;
+    const wrong = another({ clientSecret: 'wrong' });
+    const message =
+      'Infisical refuses the client id or the client secret; logins are paused between attempts.';
+    const restsMs: number[] = [];
+    for (let seconds = 0; seconds <= 1500; seconds += 10) {
+      const before = logins().length;
+      await expect(wrong.ping()).rejects.toMatchObject({ reason: 'STORE_UNAVAILABLE', message });
+      expect(await outcome(wrong.list(at()))).toBe('STORE_UNAVAILABLE');
+      if (logins().length > before) restsMs.push(seconds);
+      clock.advance(10_000);
+    }
+    // After 60 s, 120 s, 240 s, then every 300 s: the newer servers lock an identity after three within 30 s.
+    expect(restsMs).toEqual([0, 60, 180, 420, 720, 1020, 1320]);
+    expect(logged.filter(({ event }) => event === 'infisical.login.refused')).toHaveLength(7);
+    fake.identity.clientSecret = 'wrong';
+    clock.advance(300_000);
+    await wrong.ping();
+  });
+
+  it('a login that the server did not answer is tried again, and a refused one is not', async () => {
+    const { fake, store, another } = opened;
+    fake.fail({ template: ROUTES.login, fault: { kind: 'reset', when: 'before' } });
+    await store.list(at());
+    expect(logins()).toHaveLength(2);
+    await outcome(another({ clientId: 'nobody' }).list(at()));
+    expect(logins()).toHaveLength(3);
+  });
+
+  it('a login that hangs holds a call no longer than its deadline', async () => {
+    const { fake, another } = opened;
+    fake.fail({ template: ROUTES.login, times: 99, fault: { kind: 'hang', when: 'before' } });
+    const hasty = another({ operationTimeoutMs: 150, requestTimeoutMs: 5_000 });
+    const started = performance.now();
+    expect(await outcome(hasty.list(at()))).toBe('STORE_UNAVAILABLE');
+    expect(performance.now() - started).toBeLessThan(1_000);
+  });
+});
+
+function deadToken(dialect: 'v3' | 'fork') {
+  const body = { message: 'jwt expired' };
+  return dialect === 'v3'
+    ? { status: 403, body: { ...body, statusCode: 403, error: 'TokenError' } }
+    : { status: 500, body: { ...body, statusCode: 500, error: 'Internal Server Error' } };
+}

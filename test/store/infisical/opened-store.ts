@@ -1,0 +1,77 @@
+import type { Clock } from '../../../src/clock/clock';
+import { SystemClock } from '../../../src/clock/system-clock';
+import type { SecretScope } from '../../../src/secrets/secret';
+import type { SecretStore } from '../../../src/secrets/secret-store';
+import { createInfisicalSecretStore } from '../../../src/store/infisical/infisical.secret-store';
+import type { InfisicalOptions } from '../../../src/store/infisical/infisical-options';
+import { projectSlug } from '../../../src/store/infisical/project-slug';
+import { FakeInfisical, type FakeOptions } from '../../support/fake-infisical/fake-infisical';
+
+export const ROUTES = {
+  login: '/api/v1/auth/universal-auth/login',
+  ping: '/api/v2/organizations/{orgId}/workspaces',
+  project: '/api/v2/workspace/{slug}',
+  projects: '/api/v2/workspace',
+  environments: '/api/v1/workspace/{projectId}/environments',
+  list: '/api/v3/secrets/raw',
+  secret: '/api/v3/secrets/raw/{name}',
+} as const;
+
+export interface Opened {
+  readonly fake: FakeInfisical;
+  readonly store: SecretStore;
+  /** Everything that was logged. */
+  readonly logged: { readonly event: string; readonly fields: Readonly<Record<string, unknown>> }[];
+  /** One more instance of the service, on the same server. */
+  readonly another: (options?: Partial<InfisicalOptions>) => SecretStore;
+  readonly close: () => Promise<void>;
+}
+
+export async function openStore(
+  fakeOptions: FakeOptions,
+  options: Partial<InfisicalOptions> = {},
+  clock: Clock = new SystemClock(),
+): Promise<Opened> {
+  const fake = await FakeInfisical.start(fakeOptions);
+  const { clientId, clientSecret } = fake.identity;
+  const logged: Opened['logged'] = [];
+  const stores: SecretStore[] = [];
+  const another = (more: Partial<InfisicalOptions> = {}) => {
+    const all = { url: fake.url, clientId, clientSecret, dialect: fakeOptions.dialect, ...options, ...more };
+    const store = createInfisicalSecretStore(all, clock, (event, fields) => logged.push({ event, fields }));
+    stores.push(store);
+    return store;
+  };
+  return {
+    fake,
+    store: another(),
+    logged,
+    another,
+    async close() {
+      await Promise.all(stores.map((store) => store.close()));
+      await fake.close();
+    },
+  };
+}
+
+export function at(
+  workspace = 'ws',
+  environment: SecretScope['environment'] = 'prod',
+  user = 'alice',
+): SecretScope {
+  return { user, workspace, environment };
+}
+
+/** What the fake holds in a scope: name and stored text of each row. */
+export function rowsOf(fake: FakeInfisical, scope: SecretScope): [string, string][] {
+  const environments = fake.project(projectSlug(scope))?.environments ?? [];
+  const rows = environments
+    .filter(({ slug }) => slug === scope.environment)
+    .flatMap(({ secrets }) => secrets);
+  return rows.map(({ key, value }): [string, string] => [key, value]).sort();
+}
+
+/** The calls since the last look, as `METHOD template`. */
+export function callsOf(fake: FakeInfisical): string[] {
+  return fake.calls.splice(0).map(({ method, template }) => `${method} ${template}`);
+}

@@ -1,0 +1,242 @@
+import { ENVIRONMENTS } from '../../../src/secrets/secret';
+import { projectDisplayName, projectSlug } from '../../../src/store/infisical/project-slug';
+import { outcome } from '../../conformance/secret-store.conformance';
+import { at, callsOf, openStore, ROUTES, rowsOf, type Opened } from './opened-store';
+
+const environmentsOf = ({ fake }: Opened, slug: string) =>
+  fake
+    .project(slug)
+    ?.environments.map((environment) => environment.slug)
+    .sort();
+
+describe.each(['v3', 'fork'] as const)('the projects of the Infisical store (%s)', (dialect) => {
+  let opened: Opened;
+  beforeEach(async () => {
+    opened = await openStore({ dialect });
+  });
+  afterEach(() => opened.close());
+
+  it('50 parallel first creates make one project, four environments and 50 secrets', async () => {
+    const { fake, store } = opened;
+    const creates = Array.from({ length: 50 }, (_, i) =>
+      store.create(at('new', ENVIRONMENTS[i % 4]), { name: `k${i}`, value: `v${i}` }),
+    );
+    await Promise.all(creates);
+    expect(fake.world.projects).toHaveLength(1);
+    expect(environmentsOf(opened, projectSlug(at('new')))).toEqual([...ENVIRONMENTS].sort());
+    const rows = ENVIRONMENTS.flatMap((environment) => rowsOf(fake, at('new', environment)));
+    expect(new Map(rows)).toEqual(new Map(Array.from({ length: 50 }, (_, i) => [`k${i}`, `v${i}`])));
+    expect(rows).toHaveLength(50);
+    expect(fake.count('POST', ROUTES.login)).toBe(1);
+    expect(fake.count('POST', ROUTES.projects)).toBe(1);
+    expect(fake.count('POST', ROUTES.environments)).toBe(1);
+  });
+
+  it('the first secret of a new project is written alone', async () => {
+    const { fake, store } = opened;
+    await Promise.all(
+      ENVIRONMENTS.map((environment) => store.create(at('new', environment), { name: 'k', value: 'v' })),
+    );
+    const calls = fake.calls.map(({ method, template }) => `${method} ${template}`);
+    const first = calls.indexOf(`POST ${ROUTES.secret}`);
+    // Nothing of the other three environments was asked before it.
+    expect(calls.slice(0, first).filter((call) => call === `GET ${ROUTES.list}`)).toHaveLength(1);
+  });
+
+  it('20 instances that race for one new workspace use one project', async () => {
+    const { fake, another } = opened;
+    const instances = Array.from({ length: 20 }, () => another());
+    await Promise.all(
+      instances.map((instance, i) =>
+        instance.create(at('raced', ENVIRONMENTS[i % 4]), { name: `k${i}`, value: `v${i}` }),
+      ),
+    );
+    expect(fake.world.projects.map(({ slug }) => slug)).toEqual([projectSlug(at('raced'))]);
+    expect(environmentsOf(opened, projectSlug(at('raced')))).toEqual([...ENVIRONMENTS].sort());
+    const seen = await Promise.all(
+      ENVIRONMENTS.map((environment) => another().list(at('raced', environment))),
+    );
+    expect(
+      seen
+        .flat()
+        .map(({ name }) => name)
+        .sort(),
+    ).toEqual(instances.map((_, i) => `k${i}`).sort());
+  });
+
+  it('a cold first write costs a login, a look, a create, an environment, a list and the write', async () => {
+    const { fake, store } = opened;
+    await store.create(at(), { name: 'k', value: 'v' });
+    expect(callsOf(fake)).toEqual([
+      `POST ${ROUTES.login}`,
+      `GET ${ROUTES.project}`,
+      `POST ${ROUTES.projects}`,
+      `POST ${ROUTES.environments}`,
+      `GET ${ROUTES.list}`,
+      `POST ${ROUTES.secret}`,
+    ]);
+  });
+
+  it('in steady state a read is one call and a write is a list and the write', async () => {
+    const { fake, store } = opened;
+    await store.create(at(), { name: 'k', value: 'v' });
+    callsOf(fake);
+    const costs: Record<string, string[]> = {};
+    await store.retrieve(at(), 'k');
+    costs['retrieve'] = callsOf(fake);
+    await store.list(at());
+    costs['list'] = callsOf(fake);
+    await store.update(at(), { name: 'k', value: 'w' });
+    costs['update'] = callsOf(fake);
+    await store.create(at(), { name: 'l', value: 'w' });
+    costs['create'] = callsOf(fake);
+    await store.delete(at(), 'k');
+    costs['delete'] = callsOf(fake);
+    await outcome(store.retrieve(at('never written'), 'k'));
+    costs['never written'] = callsOf(fake);
+    expect(costs).toEqual({
+      retrieve: [`GET ${ROUTES.list}`],
+      list: [`GET ${ROUTES.list}`],
+      update: [`GET ${ROUTES.list}`, `PATCH ${ROUTES.secret}`],
+      create: [`GET ${ROUTES.list}`, `POST ${ROUTES.secret}`],
+      delete: [`GET ${ROUTES.list}`, `DELETE ${ROUTES.secret}`],
+      'never written': [`GET ${ROUTES.project}`],
+    });
+  });
+
+  it('sends every flag with every list', async () => {
+    const { fake, store } = opened;
+    await store.create(at(), { name: 'k', value: 'v' });
+    await store.list(at());
+    const lists = fake.calls.filter(({ method, template }) => method === 'GET' && template === ROUTES.list);
+    for (const { target } of lists) {
+      const flags = Object.fromEntries(new URL(target, 'http://x').searchParams);
+      expect(flags).toEqual({
+        workspaceId: fake.world.projects[0]?.id,
+        environment: 'prod',
+        secretPath: '/',
+        expandSecretReferences: 'false',
+        includeImports: 'false',
+        include_imports: 'false',
+        recursive: 'false',
+        viewSecretValue: 'true',
+      });
+    }
+    expect(lists).toHaveLength(2);
+  });
+
+  it('a project that was deleted by hand is not found on reads and made again by the next write', async () => {
+    const { fake, store } = opened;
+    await store.create(at(), { name: 'k', value: 'v' });
+    fake.world.deleteProject(projectSlug(at()));
+    expect(await outcome(store.retrieve(at(), 'k'))).toBe('SECRET_NOT_FOUND');
+    expect(await store.list(at())).toEqual([]);
+    expect(await outcome(store.update(at(), { name: 'k', value: 'w' }))).toBe('SECRET_NOT_FOUND');
+    expect(fake.world.projects).toEqual([]);
+    await store.create(at(), { name: 'k', value: 'again' });
+    expect(await store.list(at())).toEqual([{ name: 'k', value: 'again' }]);
+  });
+
+  it('a write is the first to notice that its project was deleted by hand', async () => {
+    const { fake, store } = opened;
+    await store.create(at(), { name: 'k', value: 'v' });
+    fake.world.deleteProject(projectSlug(at()));
+    await store.create(at(), { name: 'k', value: 'again' });
+    expect(rowsOf(fake, at())).toEqual([['k', 'again']]);
+    expect(environmentsOf(opened, projectSlug(at()))).toEqual([...ENVIRONMENTS].sort());
+  });
+
+  it('an environment that was deleted by hand is empty, and made again by the next write', async () => {
+    const { fake, store } = opened;
+    await store.create(at('ws', 'dev'), { name: 'k', value: 'v' });
+    fake.world.deleteEnvironment(projectSlug(at()), 'dev');
+    expect(await store.list(at('ws', 'dev'))).toEqual([]);
+    expect(await outcome(store.delete(at('ws', 'dev'), 'k'))).toBe('SECRET_NOT_FOUND');
+    await store.create(at('ws', 'dev'), { name: 'k', value: 'again' });
+    expect(await store.list(at('ws', 'dev'))).toEqual([{ name: 'k', value: 'again' }]);
+  });
+
+  it('a project whose maker never came to add `test` gets it from the first write there', async () => {
+    const { fake, store } = opened;
+    fake.world.addProject(projectSlug(at()), 'half made', fake.identity);
+    await store.create(at('ws', 'test'), { name: 'k', value: 'v' });
+    expect(rowsOf(fake, at('ws', 'test'))).toEqual([['k', 'v']]);
+  });
+
+  it('a project of somebody else is unavailable, and the log tells the operator which and what to do', async () => {
+    const { fake, store, logged } = opened;
+    fake.world.addProject(projectSlug(at()), 'foreign', undefined);
+    expect(await outcome(store.list(at()))).toBe('STORE_UNAVAILABLE');
+    expect(await outcome(store.create(at(), { name: 'k', value: 'v' }))).toBe('STORE_UNAVAILABLE');
+    expect(logged).toContainEqual({
+      event: 'infisical.project.foreign',
+      fields: {
+        project: projectSlug(at()),
+        advice: 'add the machine identity to this project as admin, or delete the project',
+      },
+    });
+  });
+
+  it('an identity that was thrown out of its project finds out by the next call', async () => {
+    const { fake, store } = opened;
+    await store.create(at(), { name: 'k', value: 'v' });
+    fake.project(projectSlug(at()))?.members.clear();
+    expect(await outcome(store.retrieve(at(), 'k'))).toBe('STORE_UNAVAILABLE');
+  });
+
+  it('an identity without the right to make projects is unavailable, not forbidden', async () => {
+    const { fake, another } = opened;
+    fake.world.addIdentity('weak', 'weak', false);
+    const weak = another({ clientId: 'weak', clientSecret: 'weak' });
+    expect(await outcome(weak.create(at(), { name: 'k', value: 'v' }))).toBe('STORE_UNAVAILABLE');
+  });
+
+  it('with an organization given, a project of another one is refused', async () => {
+    const { fake, store, another } = opened;
+    await store.create(at(), { name: 'k', value: 'v' });
+    const home = another({ organizationId: fake.world.organizationId });
+    expect(await home.list(at())).toHaveLength(1);
+    expect(await outcome(another({ organizationId: 'elsewhere' }).list(at()))).toBe('STORE_UNAVAILABLE');
+  });
+
+  it('when the answer to a project create is lost, the slug tells what became of it', async () => {
+    const { fake, store } = opened;
+    fake.fail({ method: 'POST', template: ROUTES.projects, fault: { kind: 'reset', when: 'after' } });
+    await store.create(at(), { name: 'k', value: 'v' });
+    expect(fake.world.projects).toHaveLength(1);
+    expect(rowsOf(fake, at())).toEqual([['k', 'v']]);
+  });
+
+  it('when the answer to an environment create is lost, the project tells what became of it', async () => {
+    const { fake, store } = opened;
+    fake.fail({ method: 'POST', template: ROUTES.environments, fault: { kind: 'reset', when: 'after' } });
+    await store.create(at('ws', 'test'), { name: 'k', value: 'v' });
+    expect(environmentsOf(opened, projectSlug(at()))).toEqual([...ENVIRONMENTS].sort());
+  });
+});
+
+describe('the slug of a project', () => {
+  it('is what every server takes', () => {
+    for (const workspace of ['a', 'Ünïcode', 'x'.repeat(63)]) {
+      expect(projectSlug({ user: 'alice', workspace })).toMatch(/^osp-[0-9a-v]{32}$/);
+    }
+  });
+
+  it('never changes from version to version', () => {
+    expect(projectSlug({ user: 'alice', workspace: 'ws' })).toBe('osp-v2u771h5ns53q5e1t0643ucr8v0n5jph');
+  });
+
+  it('differs for pairs that join to the same text', () => {
+    const pairs = [['a', 'b-c'], ['a-b', 'c'], ['1:a', 'b'], ['1', ':ab'], ['A', 'b-c'], ['', 'ab'], ['ab', '']]; // prettier-ignore
+    expect(new Set(pairs.map(([user = '', workspace = '']) => projectSlug({ user, workspace }))).size).toBe(
+      pairs.length,
+    );
+  });
+
+  it('goes with a name that people can read and every server takes', () => {
+    expect(projectDisplayName({ user: 'alice', workspace: 'ws' })).toBe('alice / ws');
+    const long = projectDisplayName({ user: 'a', workspace: '🚀'.repeat(40) });
+    expect(long.length).toBeLessThanOrEqual(64);
+    expect(long.isWellFormed()).toBe(true);
+  });
+});

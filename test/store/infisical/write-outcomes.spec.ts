@@ -1,0 +1,229 @@
+import type { SecretStore } from '../../../src/secrets/secret-store';
+import { outcome } from '../../conformance/secret-store.conformance';
+import type { Fault } from '../../support/fake-infisical/fake-faults';
+import { at, openStore, ROUTES, rowsOf, type Opened } from './opened-store';
+
+const TIMEOUT_MS = 250;
+
+interface Write {
+  readonly method: 'POST' | 'PATCH' | 'DELETE';
+  send(store: SecretStore): Promise<void>;
+  readonly unwritten: readonly [string, string][];
+  readonly written: readonly [string, string][];
+}
+
+const WRITES: Readonly<Record<string, Write>> = {
+  create: {
+    method: 'POST',
+    send: (store) => store.create(at(), { name: 'new', value: 'v' }),
+    unwritten: [['old', 'v']],
+    written: [['new', 'v'], ['old', 'v']],
+  },
+  update: {
+    method: 'PATCH',
+    send: (store) => store.update(at(), { name: 'old', value: 'w' }),
+    unwritten: [['old', 'v']],
+    written: [['old', 'w']],
+  },
+  delete: {
+    method: 'DELETE',
+    send: (store) => store.delete(at(), 'old'),
+    unwritten: [['old', 'v']],
+    written: [],
+  },
+}; // prettier-ignore
+
+const html = (status: number, when: 'before' | 'after'): Fault => ({
+  kind: 'answer',
+  when,
+  status,
+  body: null,
+  raw: '<html><body>Bad gateway</body></html>',
+  headers: { 'content-type': 'text/html' },
+});
+const failed = (when: 'before' | 'after'): Fault => ({
+  kind: 'answer',
+  when,
+  status: 500,
+  body: { statusCode: 500, message: 'Something went wrong', error: 'InternalServerError' },
+});
+
+describe.each(Object.entries(WRITES))('a %s whose answer is lost', (_name, write) => {
+  let opened: Opened;
+  beforeEach(async () => {
+    opened = await openStore({ dialect: 'v3' }, { requestTimeoutMs: TIMEOUT_MS });
+    await opened.store.create(at(), { name: 'old', value: 'v' });
+    opened.fake.calls.splice(0);
+  });
+  afterEach(() => opened.close());
+  const attempt = async (fault: Fault) => {
+    opened.fake.fail({ method: write.method, template: ROUTES.secret, fault });
+    const ended = await outcome(write.send(opened.store));
+    // Whatever happened, it was sent once and looked for once.
+    expect(opened.fake.count(write.method, ROUTES.secret)).toBe(1);
+    expect(opened.fake.count('GET', ROUTES.list)).toBe(2);
+    return [ended, rowsOf(opened.fake, at())];
+  };
+
+  it.each([
+    ['the connection was reset', { kind: 'reset', when: 'after' }],
+    ['the answer never came', { kind: 'hang', when: 'after' }],
+    ['the answer broke off', { kind: 'truncate', when: 'after' }],
+    ['the server failed afterwards', failed('after')],
+    ['a proxy gave up', html(504, 'after')],
+    ['the answer is a page', html(200, 'after')],
+    ['the answer is of another shape', { kind: 'answer', when: 'after', status: 200, body: { ok: true } }],
+  ] as const)('succeeded when a look shows it: %s', async (_title, fault) => {
+    expect(await attempt(fault)).toEqual(['done', write.written]);
+  });
+
+  it.each([
+    ['the connection was reset', { kind: 'reset', when: 'before' }],
+    ['the answer never came', { kind: 'hang', when: 'before' }],
+    ['a proxy gave up', html(502, 'before')],
+    ['a redirect', { kind: 'answer', status: 302, body: null, headers: { location: 'http://127.0.0.1:1/' } }],
+    ['the answer is a page', html(200, 'before')],
+  ] as const)('is unknown when a look does not show it, for it may come yet: %s', async (_title, fault) => {
+    expect(await attempt(fault)).toEqual(['STORE_OUTCOME_UNKNOWN', write.unwritten]);
+  });
+
+  it('did not happen when the server ended it with a failure and a look does not show it', async () => {
+    expect(await attempt(failed('before'))).toEqual(['STORE_UNAVAILABLE', write.unwritten]);
+  });
+
+  it('is unknown when the look fails too', async () => {
+    const { fake, store } = opened;
+    fake.fail({ method: write.method, template: ROUTES.secret, fault: { kind: 'reset', when: 'after' } });
+    const ended = outcome(write.send(store));
+    while (fake.count(write.method, ROUTES.secret) === 0)
+      await new Promise((resolve) => setImmediate(resolve));
+    fake.fail({ method: 'GET', template: ROUTES.list, times: 99, fault: failed('before') });
+    expect(await ended).toBe('STORE_OUTCOME_UNKNOWN');
+  });
+
+  it('is put before the approvers where there are any', async () => {
+    const { fake, store } = opened;
+    const body = { approval: { id: 'a', policyId: 'p' } };
+    fake.fail({
+      method: write.method,
+      template: ROUTES.secret,
+      fault: { kind: 'answer', status: 200, body },
+    });
+    expect(await outcome(write.send(store))).toBe('APPROVAL_REQUIRED');
+    expect(fake.count(write.method, ROUTES.secret)).toBe(1);
+  });
+
+  it('is sent again after a refusal for its rate, if the server says that it is worth it', async () => {
+    const { fake, store } = opened;
+    const limited = (seconds: number): Fault => ({
+      kind: 'answer',
+      status: 429,
+      headers: { 'retry-after': String(seconds) },
+      body: { statusCode: 429, message: 'Rate limit exceeded', error: 'RateLimitExceeded' },
+    });
+    fake.fail({ method: write.method, template: ROUTES.secret, fault: limited(0) });
+    await write.send(store);
+    expect(rowsOf(fake, at())).toEqual(write.written);
+    fake.fail({ method: 'GET', template: ROUTES.list, fault: limited(59) });
+    await expect(store.list(at())).rejects.toMatchObject({
+      reason: 'TOO_MANY_REQUESTS',
+      retryAfterSeconds: 59,
+    });
+  });
+});
+
+describe('a write beside other writers', () => {
+  let opened: Opened;
+  beforeEach(async () => {
+    opened = await openStore({ dialect: 'v3' });
+    await opened.store.create(at(), { name: 'old', value: 'v' });
+  });
+  afterEach(() => opened.close());
+  const whileListing = (act: () => void) => {
+    const { fake } = opened;
+    // The list is delayed, so that its answer is older than what somebody else does next.
+    fake.fail({ method: 'POST', template: ROUTES.secret, fault: { kind: 'delay', ms: 20 } });
+    fake.fail({ method: 'PATCH', template: ROUTES.secret, fault: { kind: 'delay', ms: 20 } });
+    fake.fail({ method: 'DELETE', template: ROUTES.secret, fault: { kind: 'delay', ms: 20 } });
+    const before = fake.calls.length;
+    void (async () => {
+      while (fake.calls.length < before + 2) await new Promise((resolve) => setImmediate(resolve));
+      act();
+    })();
+  };
+  const room = () => opened.fake.world.projects[0]!.environments.find(({ slug }) => slug === 'prod')!;
+
+  it('a create loses to one that was stored meanwhile', async () => {
+    whileListing(() => opened.fake.world.addSecret(room(), 'new', 'theirs'));
+    expect(await outcome(opened.store.create(at(), { name: 'new', value: 'ours' }))).toBe(
+      'SECRET_ALREADY_EXISTS',
+    );
+    expect(rowsOf(opened.fake, at())).toContainEqual(['new', 'theirs']);
+  });
+
+  it.each(['update', 'delete'] as const)(
+    'an %s of what was deleted meanwhile finds nothing',
+    async (name) => {
+      whileListing(() => room().secrets.splice(0));
+      expect(await outcome(WRITES[name]!.send(opened.store))).toBe('SECRET_NOT_FOUND');
+    },
+  );
+
+  it('an update of a project that was deleted meanwhile finds nothing', async () => {
+    whileListing(() => opened.fake.world.projects.splice(0));
+    expect(await outcome(WRITES['update']!.send(opened.store))).toBe('SECRET_NOT_FOUND');
+  });
+});
+
+describe('a name that the server stored more than once', () => {
+  let opened: Opened;
+  beforeEach(async () => {
+    opened = await openStore({ dialect: 'v3' });
+    const { fake, store } = opened;
+    await store.create(at(), { name: 'single', value: 's' });
+    const room = fake.world.projects[0]!.environments.find(({ slug }) => slug === 'prod')!;
+    for (const [value, version] of [['v1', 1], ['v3', 3], ['v2', 2]] as const) fake.world.addSecret(room, 'twice', value, version); // prettier-ignore
+    fake.calls.splice(0);
+  });
+  afterEach(() => opened.close());
+
+  it('is served by its highest version, whatever the order of the list', async () => {
+    const { store, logged } = opened;
+    for (let i = 0; i < 10; i++) expect((await store.retrieve(at(), 'twice')).value).toBe('v3');
+    expect(await store.list(at())).toEqual([
+      { name: 'single', value: 's' },
+      { name: 'twice', value: 'v3' },
+    ]);
+    expect(logged).toContainEqual({ event: 'infisical.duplicates.served', fields: { surplus: 2 } });
+  });
+
+  it('is made one again by the next update', async () => {
+    await opened.store.update(at(), { name: 'twice', value: 'one' });
+    expect(rowsOf(opened.fake, at())).toEqual([
+      ['single', 's'],
+      ['twice', 'one'],
+    ]);
+    expect(opened.logged).toContainEqual({ event: 'infisical.duplicates.healed', fields: { copies: 3 } });
+  });
+
+  it('exists, so that a create is refused, and a delete takes all of it', async () => {
+    expect(await outcome(opened.store.create(at(), { name: 'twice', value: 'x' }))).toBe(
+      'SECRET_ALREADY_EXISTS',
+    );
+    await opened.store.delete(at(), 'twice');
+    expect(rowsOf(opened.fake, at())).toEqual([['single', 's']]);
+  });
+
+  it('is not said to be updated when it could not be made one', async () => {
+    const body = { statusCode: 500, message: 'Something went wrong', error: 'InternalServerError' };
+    opened.fake.fail({
+      method: 'POST',
+      template: ROUTES.secret,
+      fault: { kind: 'answer', status: 500, body },
+    });
+    expect(await outcome(opened.store.update(at(), { name: 'twice', value: 'one' }))).toBe(
+      'STORE_OUTCOME_UNKNOWN',
+    );
+    expect(opened.logged).toContainEqual({ event: 'infisical.duplicates.notHealed', fields: { copies: 3 } });
+  });
+});
