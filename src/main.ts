@@ -2,7 +2,6 @@ import type { AddressInfo } from 'node:net';
 import pino from 'pino';
 import { createApplication } from './application';
 import { InvalidSettings, loadSettings } from './config/settings';
-import { announce } from './development/announce';
 import { withDevelopmentCredentials } from './development/development';
 import { createLog, logEvent } from './logging/log';
 import { openAdapters } from './open-adapters';
@@ -31,8 +30,10 @@ async function main(): Promise<void> {
 
   const { address, port } = (app.getHttpServer() as { address(): AddressInfo }).address();
   log.info({ address, port, store: settings.store.kind }, 'listening');
-  if (development.selfContained)
+  if (development.selfContained) {
+    const { announce } = await import('./development/announce.js');
     await announce(development.folder, `http://${settings.host}:${port}`, settings, adapters.grantSource);
+  }
 }
 
 /** A start that cannot succeed ends with one clear text and code 1; nothing of a foreign error is printed. */

@@ -6,8 +6,6 @@ import { DirectoryGrantSource } from './grants/directory.grant-source';
 import { LldapUserDirectory } from './identity/lldap.user-directory';
 import type { LogEvent } from './logging/log';
 import type { SecretStore } from './secrets/secret-store';
-import { EmbeddedSecretStore } from './store/embedded/embedded.secret-store';
-import { createInfisicalSecretStore } from './store/infisical/infisical.secret-store';
 
 const LLDAP_TIMEOUT_MS = 3_000;
 
@@ -29,11 +27,13 @@ export async function openAdapters(settings: Settings, log: LogEvent): Promise<A
   };
 }
 
+/** Only the chosen store is loaded: the other one would cost start time and memory for nothing. */
 async function openStore(settings: Settings['store'], clock: Clock, log: LogEvent): Promise<SecretStore> {
-  if (settings.kind === 'embedded') return EmbeddedSecretStore.open(settings);
-  return createInfisicalSecretStore(
-    { ...settings, operationTimeoutMs: settings.timeoutMs },
-    clock,
-    (event, fields) => log('warn', event, fields),
-  );
+  if (settings.kind === 'embedded') {
+    const { EmbeddedSecretStore } = await import('./store/embedded/embedded.secret-store.js');
+    return EmbeddedSecretStore.open(settings);
+  }
+  const { createInfisicalSecretStore } = await import('./store/infisical/infisical.secret-store.js');
+  const options = { ...settings, operationTimeoutMs: settings.timeoutMs };
+  return createInfisicalSecretStore(options, clock, (event, fields) => log('warn', event, fields));
 }

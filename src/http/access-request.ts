@@ -16,7 +16,7 @@ const MAX_TEXT_LENGTH = 1024;
 export function parseAccessRequest(body: unknown): AccessRequest | undefined {
   if (!isObject(body) || !isObject(body['perm'])) return undefined;
   const { app_key: appKey, timestamp: timestampS, token: hash, perm } = body;
-  const { dataType, group, version, ops } = perm as Record<string, unknown>;
+  const { dataType, group, version, ops } = perm;
   if (!isText(appKey) || !isText(hash) || !Number.isSafeInteger(timestampS)) return undefined;
   if (!isText(dataType) || !isText(group) || !isText(version)) return undefined;
   if (!Array.isArray(ops) || ops.length > MAX_OPS || !ops.every(isText)) return undefined;

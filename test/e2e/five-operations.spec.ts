@@ -171,7 +171,7 @@ describe('bad input is a 400 that names the field and the rule, never the value'
   it.each(cases)('%s', async (_title, operation, body, field) => {
     const before = store.calls.length;
     const answer = await call(`${operation}?workspace=otmoic`, body, { 'content-type': 'application/json' });
-    const rule: unknown = answer.body?.data?.rule;
+    const rule = answer.body?.data?.rule as string;
     expect(typeof rule).toBe('string');
     expect([answer.status, answer.body]).toEqual([
       400,
