@@ -2,6 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { FakeInfisical } from '../support/fake-infisical/fake-infisical';
 import { httpCall } from '../support/http-call';
 
 const ROOT = resolve(__dirname, '../..');
@@ -74,6 +75,33 @@ describe('the process', () => {
 
     service.child.kill('SIGTERM');
     expect(await service.ended).toBe(0);
+  });
+
+  it('serves the same calls from Infisical with three settings more', async () => {
+    const fake = await FakeInfisical.start({
+      dialect: 'v3',
+      clientId: 'canary-id',
+      clientSecret: 'canary-secret',
+    });
+    const env = {
+      DATA_DIR: join(dir, 'infisical'),
+      PORT: '0',
+      INFISICAL_URL: fake.url,
+      INFISICAL_CLIENT_ID: 'canary-id',
+      INFISICAL_CLIENT_SECRET: 'canary-secret',
+    };
+    const service = start(env);
+    const url = await listening(service);
+    const tour = start({ ...env, TOUR_URL: url }, 'development/tour.js');
+    expect([await tour.ended, tour.errors()]).toEqual([0, '']);
+    expect(fake.calls.filter((call) => call.template === '/api/v1/auth/universal-auth/login')).toHaveLength(
+      1,
+    );
+    expect(existsSync(join(dir, 'infisical/vault'))).toBe(false);
+    service.child.kill('SIGTERM');
+    expect(await service.ended).toBe(0);
+    expect(service.output() + service.errors()).not.toContain('canary-secret');
+    await fake.close();
   });
 
   it('the tour ends with 1 where an answer is not as documented', async () => {
