@@ -35,9 +35,9 @@ export function parseManifest(source: string): Manifest | Refusal {
 
 function parse(text: string): Manifest {
   const layout = layOut(text);
-  const permissionBlock = onlyBlock(layout, 'permission');
+  const permissionBlock = blockOf(layout, 'permission');
   if (permissionBlock) requirePlain(text, layout.actions, contentOf(layout, permissionBlock));
-  const metadataBlock = onlyBlock(layout, 'metadata');
+  const metadataBlock = blockOf(layout, 'metadata');
 
   const lines = new LineCounter();
   const document = readYaml(withoutTemplatedBlocks(layout), lines);
@@ -64,10 +64,8 @@ function parse(text: string): Manifest {
   };
 }
 
-function onlyBlock({ blocks }: ManifestLayout, key: string): TopLevelBlock | undefined {
-  const [first, second] = blocks.filter((block) => block.key === key);
-  if (second) throw new RefusedFile(second.start, `${key} is stated twice`);
-  return first;
+function blockOf({ blocks }: ManifestLayout, key: string): TopLevelBlock | undefined {
+  return blocks.find((block) => block.key === key);
 }
 
 /** A block without the blank lines, comments and directives that follow its last line. */
@@ -91,7 +89,6 @@ function entry(root: YAMLMap, name: string, block: TopLevelBlock | undefined): P
       `${name} must be written as a plain key at the start of a line`,
     );
   }
-  if (!pair && block) throw new RefusedFile(block.start, `${name} is not a top-level entry`);
   return pair;
 }
 

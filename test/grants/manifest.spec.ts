@@ -251,6 +251,12 @@ describe('a manifest is refused, with the line,', () => {
       'could continue it',
       `${METADATA}${PERMISSION}{{- /* a */ -}}\nspec: 1\n`,
     ],
+    [
+      'a comment that becomes text',
+      11,
+      'could continue it',
+      `${METADATA}${PERMISSION}{{- if .a }}\n{{ end -}}\n# c\n{{ if .b }}\nspec: 1\n{{ end }}\n`,
+    ],
     ['a line end eaten before it', 4, 'joins it', `${METADATA}spec:\n  a: {{ .b -}}\n${PERMISSION}`],
     [
       'a line end eaten before it by an end',
