@@ -56,7 +56,11 @@ export class InfisicalClient {
       validateStatus: () => true,
       transformRequest: [(body: unknown) => body],
       transformResponse: [(body: unknown) => body],
-      headers: { accept: 'application/json', 'accept-encoding': 'identity' },
+      headers: {
+        accept: 'application/json',
+        'accept-encoding': 'identity',
+        'user-agent': 'olares-secret-provider',
+      },
     });
   }
 

@@ -51,9 +51,7 @@ const FAULTS: Readonly<Record<string, Fault>> = {
     status: 200,
     body: { secrets: [{ id: '1', secretKey: NAME, secretValue: `osp:v9:${VALUE}` }] },
   },
-  ...Object.fromEntries(
-    [400, 401, 403, 404, 409, 418, 422, 429, 500, 502, 503, 504].map((s) => [`echo ${s}`, echo(s)]),
-  ),
+  ...Object.fromEntries([400, 401, 403, 404, 418, 429, 500, 502].map((s) => [`echo ${s}`, echo(s)])),
 };
 
 const OPERATIONS: Readonly<Record<string, (store: SecretStore) => Promise<unknown>>> = {
@@ -84,7 +82,7 @@ function writtenDown(thing: unknown): string {
 
 /** All operations under the fault at one place; what they threw, and what was logged. */
 async function driven(target: Omit<PlannedFault, 'fault'>, fault: Fault) {
-  const { fake, another, logged, close } = await openStore(
+  const { fake, another, logged } = await openStore(
     { dialect: 'v3', clientSecret: SECRET },
     { requestTimeoutMs: 60, operationTimeoutMs: 150 },
     new FixedClock(),
@@ -98,7 +96,6 @@ async function driven(target: Omit<PlannedFault, 'fault'>, fault: Fault) {
     operation(another()).catch((error: unknown) => thrown.push(error)),
   );
   await Promise.all(runs);
-  await close();
   return { thrown, logged };
 }
 

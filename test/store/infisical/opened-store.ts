@@ -24,9 +24,16 @@ export interface Opened {
   readonly logged: { readonly event: string; readonly fields: Readonly<Record<string, unknown>> }[];
   /** One more instance of the service, on the same server. */
   readonly another: (options?: Partial<InfisicalOptions>) => SecretStore;
-  readonly close: () => Promise<void>;
 }
 
+const open: (() => Promise<void>)[] = [];
+
+// However a test ends, nothing that it opened keeps the process alive.
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((close) => close()));
+});
+
+/** A fake of its own and a store on it, for one test. */
 export async function openStore(
   fakeOptions: FakeOptions,
   options: Partial<InfisicalOptions> = {},
@@ -42,16 +49,11 @@ export async function openStore(
     stores.push(store);
     return store;
   };
-  return {
-    fake,
-    store: another(),
-    logged,
-    another,
-    async close() {
-      await Promise.all(stores.map((store) => store.close()));
-      await fake.close();
-    },
-  };
+  open.push(async () => {
+    await Promise.all(stores.map((store) => store.close()));
+    await fake.close();
+  });
+  return { fake, store: another(), logged, another };
 }
 
 export function at(

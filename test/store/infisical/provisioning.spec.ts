@@ -14,7 +14,6 @@ describe.each(['v3', 'fork'] as const)('the projects of the Infisical store (%s)
   beforeEach(async () => {
     opened = await openStore({ dialect });
   });
-  afterEach(() => opened.close());
 
   it('50 parallel first creates make one project, four environments and 50 secrets', async () => {
     const { fake, store } = opened;

@@ -23,21 +23,20 @@ describe('a name that Infisical cannot hold', () => {
   it.each(Object.entries(REFUSED))(
     'is refused with its rule before anything is sent: %j',
     async (name, rule) => {
-      const { fake, store, close } = await openStore({ dialect: 'v3' });
+      const { fake, store } = await openStore({ dialect: 'v3' });
       const refusal = { reason: 'INVALID_REQUEST', details: { field: 'name', rule } };
       await expect(store.create(at(), { name, value: 'v' })).rejects.toMatchObject(refusal);
       await expect(store.retrieve(at(), name)).rejects.toMatchObject(refusal);
       await expect(store.update(at(), { name, value: 'v' })).rejects.toMatchObject(refusal);
       await expect(store.delete(at(), name)).rejects.toMatchObject(refusal);
       expect(fake.calls).toEqual([]);
-      await close();
     },
   );
 });
 
 describe('names, users and workspaces', () => {
   it('never leave their place in a path', async () => {
-    const { fake, store, close } = await openStore({ dialect: 'v3' });
+    const { fake, store } = await openStore({ dialect: 'v3' });
     const names = [
       'a?b=c',
       'a#b',
@@ -63,13 +62,11 @@ describe('names, users and workspaces', () => {
     }
     expect(fake.world.projects).toHaveLength(scopes.length);
     expect(fake.calls.filter(({ template }) => template === undefined)).toEqual([]);
-    await close();
   });
 
   it('a user that is no Unicode text is refused', async () => {
-    const { fake, store, close } = await openStore({ dialect: 'v3' });
+    const { fake, store } = await openStore({ dialect: 'v3' });
     expect(await outcome(store.list(at('ws', 'dev', 'a\ud800')))).toBe('INVALID_REQUEST');
     expect(fake.calls).toEqual([]);
-    await close();
   });
 });
