@@ -1,4 +1,4 @@
-import { realpath, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { type FSWatcher, watch } from 'chokidar';
 
 /** The folder and what is in its folders; no deeper. */
@@ -27,7 +27,7 @@ export class FolderWatch {
     this.watched = identity;
     // Links are not followed: a Kubernetes mount swaps its `..data` link, which shows as a change of the link, and a
     // link to somewhere large would be crawled.
-    const watcher = watch(await realpath(this.dir), {
+    const watcher = watch(this.dir, {
       ignoreInitial: true,
       followSymlinks: false,
       ignorePermissionErrors: true,
