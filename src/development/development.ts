@@ -55,7 +55,7 @@ function exampleApps(folder: string): string {
     mkdirSync(app, { recursive: true, mode: 0o700 });
     copyFileSync(EXAMPLE_MANIFEST, join(app, 'OlaresManifest.yaml'));
     const appKey = `bytetrade_otmoiclp_${randomBytes(4).readUInt32BE()}`;
-    const lines = ['user: alice', `appKey: ${appKey}`, `appSecret: ${randomBytes(8).toString('hex')}`, ''];
+    const lines = ['user: alice', `appKey: ${appKey}`, `appSecret: '${randomBytes(8).toString('hex')}'`, ''];
     writeFileSync(join(app, 'app.yaml'), lines.join('\n'), { mode: 0o600 });
   }
   return apps;

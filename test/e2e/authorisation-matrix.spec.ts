@@ -4,7 +4,7 @@ import { FixedClock } from '../support/fixed-clock';
 import { httpCall, type Answer } from '../support/http-call';
 import { MemorySecretStore } from '../support/memory.secret-store';
 import { startService, type Service } from '../support/service';
-import { accessToken, unsigned, userToken } from '../support/tokens';
+import { ACCESS_TOKEN_KEY, accessToken, unsigned, userToken } from '../support/tokens';
 
 /**
  * 5 operations × every way of being somebody else, or nobody. On each refusal the whole answer is compared and the
@@ -86,6 +86,22 @@ describe('the authorisation matrix', () => {
       'an expired access token': {
         user: good.user,
         access: () => accessToken('otmoiclp', 'alice', fullOps, now, { expiresAtMs: now - 1000 }),
+        ...unauthenticated('X-Access-Token'),
+      },
+      'an access token of another issuer under the same key': {
+        user: good.user,
+        access: () => accessToken('otmoiclp', 'alice', fullOps, now, { issuer: 'somebody-else' }),
+        ...unauthenticated('X-Access-Token'),
+      },
+      'an access token for another audience under the same key': {
+        user: good.user,
+        access: () => accessToken('otmoiclp', 'alice', fullOps, now, { audience: 'portfolio/v1' }),
+        ...unauthenticated('X-Access-Token'),
+      },
+      'an access token with HS512 under the same key': {
+        user: good.user,
+        access: () =>
+          accessToken('otmoiclp', 'alice', fullOps, now, { algorithm: 'HS512', key: ACCESS_TOKEN_KEY }),
         ...unauthenticated('X-Access-Token'),
       },
       'an access token with alg none': {

@@ -1,13 +1,15 @@
 import { SignJWT, type JWTPayload } from 'jose';
 
 export const USER_TOKEN_SECRET = Buffer.from('u'.repeat(64));
-export const ACCESS_TOKEN_KEY = Buffer.from('a'.repeat(48));
+export const ACCESS_TOKEN_KEY = Buffer.from('a'.repeat(64));
 
 export interface TokenOptions {
   readonly key?: Uint8Array;
   readonly algorithm?: string;
   readonly expiresAtMs?: number;
   readonly claims?: JWTPayload;
+  readonly issuer?: string;
+  readonly audience?: string;
 }
 
 /** A user's token as LLDAP signs it: HS512, no `typ`, a `jid` beyond JavaScript's integers. */
@@ -38,8 +40,8 @@ export async function accessToken(
   const expiresAtMs = options.expiresAtMs ?? nowMs + 300_000;
   return new SignJWT({ user, ops, ...options.claims })
     .setProtectedHeader({ alg: options.algorithm ?? 'HS256', typ: 'JWT' })
-    .setIssuer('olares-secret-provider')
-    .setAudience('secret.infisical/v1')
+    .setIssuer(options.issuer ?? 'olares-secret-provider')
+    .setAudience(options.audience ?? 'secret.infisical/v1')
     .setSubject(app)
     .setIssuedAt(Math.floor(nowMs / 1000))
     .setExpirationTime(Math.floor(expiresAtMs / 1000))
