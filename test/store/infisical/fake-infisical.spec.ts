@@ -15,7 +15,7 @@ describe.each(['v3', 'fork'] as const)('the fake Infisical (%s)', (dialect) => {
     const differences: unknown[] = [];
     let last = -1;
     for (const request of requests) {
-      const { at, name, status, answer, limit } = request.entry;
+      const { at, name, method, status, answer, limit } = request.entry;
       for (const project of deletedBetween(dialect, last, at)) fake.world.deleteProject(project);
       last = at;
       const got = await replay(fake, dialect, request);
@@ -25,6 +25,9 @@ describe.each(['v3', 'fork'] as const)('the fake Infisical (%s)', (dialect) => {
           ? []
           : [`limit ${limit} became ${got.limit}`]),
         ...shapeDifferences(answer, got.answer),
+        ...(method === 'DELETE' || storedIn(got.answer) === storedIn(answer)
+          ? []
+          : ['another value was stored']),
       ];
       if (found.length > 0) differences.push({ at, name, found });
     }
@@ -87,3 +90,9 @@ describe.each(['v3', 'fork'] as const)('the fake Infisical (%s)', (dialect) => {
     expect(stored).toEqual([]);
   });
 });
+
+/** What a write says that it stored, unless the recording was cut: values are trimmed as they were there. */
+function storedIn(answer: unknown): string | undefined {
+  const value = (answer as { secret?: { secretValue?: string } }).secret?.secretValue;
+  return value === undefined || value.length >= 280 ? undefined : value.toWellFormed();
+}

@@ -1,0 +1,90 @@
+import { inspect } from 'node:util';
+import { InfisicalCallFailed } from '../../../src/store/infisical/infisical-call-failed';
+import { InfisicalClient, type WireRequest } from '../../../src/store/infisical/infisical-client';
+import { FakeInfisical } from '../../support/fake-infisical/fake-infisical';
+import type { Fault } from '../../support/fake-infisical/fake-faults';
+
+const REQUEST: WireRequest = {
+  call: 'createSecret',
+  method: 'POST',
+  pathTemplate: '/api/v3/secrets/raw/{name}',
+  target: '/api/v3/secrets/raw/canary-name',
+  body: { secretValue: 'canary-value' },
+  bearer: 'canary-token',
+  timeoutMs: 400,
+};
+
+describe('a call that got no whole answer', () => {
+  let fake: FakeInfisical;
+  let client: InfisicalClient;
+  beforeEach(async () => {
+    fake = await FakeInfisical.start({ dialect: 'v3' });
+    client = new InfisicalClient({ url: fake.url, maxConnections: 4, maxAnswerBytes: 1_000 });
+  });
+  afterEach(async () => {
+    client.close();
+    await fake.close();
+  });
+  const failureOf = (more: Partial<WireRequest> = {}) =>
+    client.send({ ...REQUEST, ...more }).then(
+      () => 'answered',
+      (error: unknown) => error,
+    );
+
+  it.each([
+    ['connectionLost', { kind: 'reset', when: 'before' }],
+    ['connectionLost', { kind: 'truncate', when: 'after' }],
+    ['timedOut', { kind: 'hang', when: 'before' }],
+    ['answerTooLarge', { kind: 'answer', status: 200, body: 'x'.repeat(2_000) }],
+  ] as const)(
+    'keeps the call, its template and its reason, and nothing else: %s',
+    async (reason, fault: Fault) => {
+      fake.fail({ fault });
+      const error = await failureOf();
+      expect(error).toBeInstanceOf(InfisicalCallFailed);
+      expect({ ...(error as InfisicalCallFailed) }).toEqual({
+        name: 'InfisicalCallFailed',
+        call: 'createSecret',
+        method: 'POST',
+        pathTemplate: '/api/v3/secrets/raw/{name}',
+        reason,
+        status: undefined,
+        retryAfterMs: undefined,
+      });
+      expect(`${inspect(error, { depth: 12, showHidden: true })} ${JSON.stringify(error)}`).not.toMatch(
+        /canary|axios/i,
+      );
+    },
+  );
+
+  it('is told apart when it could never be sent', async () => {
+    await fake.close();
+    expect(await failureOf()).toMatchObject({ reason: 'unreachable' });
+    fake = await FakeInfisical.start({ dialect: 'v3' });
+  });
+
+  it('is not even tried with a body beyond the servers’ limit', async () => {
+    expect(await failureOf({ body: { secretValue: 'x'.repeat(1_048_576) } })).toMatchObject({
+      reason: 'tooLarge',
+    });
+    expect(fake.calls).toEqual([]);
+  });
+
+  it('is an answer all the same when it is a refusal, a redirect or a page', async () => {
+    for (const status of [204, 302, 404, 500]) {
+      fake.fail({ fault: { kind: 'answer', status, body: null, raw: status === 204 ? '' : '<html>' } });
+      expect(await client.send(REQUEST)).toEqual({ status, body: undefined });
+    }
+  });
+
+  it('tells how long a limited caller must wait', async () => {
+    const limited = async (headers: Record<string, string>) => {
+      fake.fail({ fault: { kind: 'answer', status: 429, body: {}, headers } });
+      return (await client.send(REQUEST)).retryAfterMs;
+    };
+    expect(await limited({ 'retry-after': '59' })).toBe(59_000);
+    expect(await limited({ 'x-ratelimit-reset': '12' })).toBe(12_000);
+    expect(await limited({ 'retry-after': 'soon' })).toBeUndefined();
+    expect(await limited({})).toBeUndefined();
+  });
+});
