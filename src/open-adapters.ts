@@ -7,6 +7,9 @@ import { LldapUserDirectory } from './identity/lldap.user-directory';
 import type { LogEvent } from './logging/log';
 import type { SecretStore } from './secrets/secret-store';
 
+/** What the Infisical store tells of its ordinary work; all else wants an operator's eye. */
+const EXPECTED = /\.(succeeded|created|healed)$/;
+
 const LLDAP_TIMEOUT_MS = 3_000;
 
 /** Chooses the adapters that the settings name and opens them. */
@@ -35,5 +38,7 @@ async function openStore(settings: Settings['store'], clock: Clock, log: LogEven
   }
   const { createInfisicalSecretStore } = await import('./store/infisical/infisical.secret-store.js');
   const options = { ...settings, operationTimeoutMs: settings.timeoutMs };
-  return createInfisicalSecretStore(options, clock, (event, fields) => log('warn', event, fields));
+  return createInfisicalSecretStore(options, clock, (event, fields) =>
+    log(EXPECTED.test(event) ? 'info' : 'warn', event, fields),
+  );
 }

@@ -60,7 +60,7 @@ export const SETTING_DEFINITIONS = {
   INFISICAL_CLIENT_SECRET: { secret: true, description: 'Client secret of the machine identity.' },
   INFISICAL_ORGANIZATION_ID: { description: 'Organisation id, for servers that want to be told.' },
   INFISICAL_TIMEOUT_MS: {
-    default: '10000',
+    default: '20000',
     description: 'How long one operation may take on Infisical, its retries included, in milliseconds.',
   },
 } as const satisfies Record<string, SettingDefinition>;

@@ -6,7 +6,7 @@ import type { Secret, SecretScope } from './secret';
  * Names and scope fields compare byte for byte: 'Key' is not 'key'.
  * Values are opaque, well-formed text, '' included, at most MAX_VALUE_BYTES; they come back unchanged.
  * A resolved write is visible to the next read; of two creates of one name exactly one resolves.
- * Any method may throw StoreUnavailable (503), and a write StoreOutcomeUnknown (503) or ApprovalRequired (409);
+ * Any method may throw StoreUnavailable (503) or TooManyRequests (429), and a write StoreOutcomeUnknown (503) or ApprovalRequired (409);
  * no error carries a value or a credential, not even in `cause`.
  */
 export abstract class SecretStore {

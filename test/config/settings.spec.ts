@@ -55,7 +55,7 @@ describe('the settings', () => {
       clientId: 'id',
       clientSecret: 's',
       organizationId: 'org',
-      timeoutMs: 10_000,
+      timeoutMs: 20_000,
     });
   });
 
