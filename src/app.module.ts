@@ -7,6 +7,7 @@ import { AccessService } from './grants/access.service';
 import { GrantSource } from './grants/grant-source';
 import { GrantsService } from './grants/grants.service';
 import { AccessController } from './http/access.controller';
+import { AnswerForms } from './http/answer-forms';
 import { AuthenticationGuard } from './http/authentication.guard';
 import { Drain } from './http/drain';
 import { ErrorFilter } from './http/error.filter';
@@ -46,6 +47,7 @@ export class AppModule implements NestModule {
           provide: CallerAuthenticator,
           useValue: new AccessTokenAuthenticator(accessTokens, userTokens, settings.userToken.required),
         },
+        { provide: AnswerForms, useValue: new AnswerForms(settings.responseStyle) },
         GrantsService,
         AccessService,
         SecretsService,

@@ -9,6 +9,7 @@ import type { Settings } from './config/settings';
 import { answerMalformedRequests } from './http/malformed-request';
 import type { ProviderRequest } from './http/provider-request';
 import { assignRequestId } from './http/request-id';
+import { systemServerRoute } from './http/system-server-route';
 import type { Log } from './logging/log';
 
 const HEADERS_TIMEOUT_MS = 10_000;
@@ -44,7 +45,7 @@ function strictExpress(): Express {
   instance.enable('case sensitive routing');
   instance.enable('strict routing');
   instance.set('query parser', 'simple');
-  instance.use(beginAnswer);
+  instance.use(beginAnswer, systemServerRoute);
   return instance;
 }
 

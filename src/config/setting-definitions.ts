@@ -23,6 +23,11 @@ export const SETTING_DEFINITIONS = {
     default: '10000',
     description: 'How long a SIGTERM waits for requests in flight before it cuts them off, in milliseconds.',
   },
+  RESPONSE_STYLE: {
+    default: 'documented',
+    description:
+      '`sidecar` answers as the predecessor did, for clients written against it: HTTP 200 always, `code: 0` for success.',
+  },
   GRANTS_DIR: {
     description:
       'Folder of installed apps: `<app>/OlaresManifest.yaml` beside `<app>/app.yaml`. See docs/grants.md.',

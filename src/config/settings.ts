@@ -28,6 +28,7 @@ export interface Settings {
   readonly port: number;
   readonly logLevel: LogLevel;
   readonly shutdownTimeoutMs: number;
+  readonly responseStyle: 'documented' | 'sidecar';
   readonly grantsDir: string;
   readonly userToken: UserTokenSettings;
   readonly accessTokenKey: Uint8Array;
@@ -62,6 +63,7 @@ export function loadSettings(env: Environment): Settings {
     port: read.integer('PORT', 0, 65_535),
     logLevel: read.oneOf('LOG_LEVEL', LOG_LEVELS),
     shutdownTimeoutMs: read.integer('SHUTDOWN_TIMEOUT_MS', 100, 600_000),
+    responseStyle: read.oneOf('RESPONSE_STYLE', ['documented', 'sidecar']),
     grantsDir: read.required('GRANTS_DIR', 'must name the folder of installed apps'),
     userToken: {
       secret: read.key('USER_TOKEN_SECRET', "must hold the key of the users' tokens"),

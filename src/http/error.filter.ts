@@ -8,7 +8,8 @@ import {
   ShuttingDown,
   TooManyRequests,
 } from '../errors/request-errors';
-import type { Envelope } from './envelope';
+import { AnswerForms } from './answer-forms';
+import type { Envelope, FailureData } from './envelope';
 import { MAX_BODY_BYTES } from './json-body';
 import { pathOf, type ProviderRequest } from './provider-request';
 
@@ -16,6 +17,8 @@ import { pathOf, type ProviderRequest } from './provider-request';
 @Catch()
 export class ErrorFilter implements ExceptionFilter {
   private readonly logger = new Logger(ErrorFilter.name);
+
+  constructor(private readonly forms: AnswerForms) {}
 
   catch(thrown: unknown, host: ArgumentsHost): void {
     const http = host.switchToHttp();
@@ -31,11 +34,12 @@ export class ErrorFilter implements ExceptionFilter {
     const retryAfterSeconds = retryAfterOf(error);
     if (retryAfterSeconds !== undefined) response.setHeader('Retry-After', String(retryAfterSeconds));
     if (error instanceof ShuttingDown) response.setHeader('Connection', 'close');
-    response.status(error.status).json(failure(error, requestId));
+    const { status, body } = this.forms.of(request).failure(failure(error, requestId));
+    response.status(status).json(body);
   }
 }
 
-export function failure(error: DomainError, requestId: string): Envelope<object> {
+export function failure(error: DomainError, requestId: string): Envelope<FailureData> {
   return {
     code: error.status,
     message: error.message,

@@ -8,6 +8,8 @@ import type { Caller } from '../identity/caller';
 export interface ProviderRequest extends Request {
   /** Taken over from X-Request-Id when sane, made otherwise. */
   id: string;
+  /** True for a call under system-server's own path, which is answered in its wrapping. */
+  asSystemServer?: boolean;
   /** Set by the guard, on every route that is not public. */
   caller?: Caller;
 }

@@ -35,6 +35,7 @@ describe('the settings', () => {
       port: 8080,
       logLevel: 'info',
       shutdownTimeoutMs: 10_000,
+      responseStyle: 'documented',
       grantsDir: '/apps',
       userToken: { secret: Buffer.from(GOOD.USER_TOKEN_SECRET), required: true },
       accessTokenKey: Buffer.from(GOOD.ACCESS_TOKEN_KEY),

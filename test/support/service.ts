@@ -22,6 +22,7 @@ export const TEST_SETTINGS: Settings = {
   port: 0,
   logLevel: 'trace',
   shutdownTimeoutMs: 1000,
+  responseStyle: 'documented',
   grantsDir: '',
   userToken: { secret: USER_TOKEN_SECRET, required: true },
   accessTokenKey: ACCESS_TOKEN_KEY,

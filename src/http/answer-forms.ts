@@ -1,0 +1,26 @@
+import { Injectable } from '@nestjs/common';
+import {
+  DOCUMENTED,
+  SIDECAR,
+  wrappedBySystemServer,
+  type AnswerForm,
+  type ResponseStyle,
+} from './answer-form';
+import { operationOf, pathOf, type ProviderRequest } from './provider-request';
+
+/** Chooses the form in which a request is answered. Probes and the access route have one form only. */
+@Injectable()
+export class AnswerForms {
+  private readonly provider: AnswerForm;
+  private readonly wrapped: AnswerForm;
+
+  constructor(style: ResponseStyle) {
+    this.provider = style === 'sidecar' ? SIDECAR : DOCUMENTED;
+    this.wrapped = wrappedBySystemServer(this.provider);
+  }
+
+  of(request: ProviderRequest): AnswerForm {
+    if (request.asSystemServer === true) return this.wrapped;
+    return operationOf(pathOf(request)) === undefined ? DOCUMENTED : this.provider;
+  }
+}
