@@ -7,7 +7,9 @@ import { AccessService } from './grants/access.service';
 import { GrantSource } from './grants/grant-source';
 import { GrantsService } from './grants/grants.service';
 import { AccessController } from './http/access.controller';
+import { Administrators } from './http/administrators';
 import { AnswerForms } from './http/answer-forms';
+import { AppSecretsController } from './http/app-secrets.controller';
 import { AuthenticationGuard } from './http/authentication.guard';
 import { Drain } from './http/drain';
 import { ErrorFilter } from './http/error.filter';
@@ -22,6 +24,7 @@ import { AppProofVerifier } from './identity/app-proof.verifier';
 import { CallerAuthenticator } from './identity/caller-authenticator';
 import { UserTokenVerifier } from './identity/user-token.verifier';
 import type { Log } from './logging/log';
+import { AppSecretsService } from './secrets/app-secrets.service';
 import { SecretStore } from './secrets/secret-store';
 import { SecretsService } from './secrets/secrets.service';
 
@@ -37,7 +40,7 @@ export class AppModule implements NestModule {
     return {
       module: AppModule,
       imports: [LoggerModule.forRoot(requestLog(log))],
-      controllers: [SecretsController, AccessController, HealthController],
+      controllers: [SecretsController, AppSecretsController, AccessController, HealthController],
       providers: [
         { provide: SecretStore, useValue: adapters.store },
         { provide: GrantSource, useValue: adapters.grantSource },
@@ -47,10 +50,12 @@ export class AppModule implements NestModule {
           provide: CallerAuthenticator,
           useValue: new AccessTokenAuthenticator(accessTokens, userTokens, settings.userToken.required),
         },
+        { provide: Administrators, useValue: new Administrators(settings.userToken.adminGroup) },
         { provide: AnswerForms, useValue: new AnswerForms(settings.responseStyle) },
         GrantsService,
         AccessService,
         SecretsService,
+        AppSecretsService,
         Drain,
         { provide: APP_GUARD, useClass: AuthenticationGuard },
         { provide: APP_PIPE, useClass: RequestValidationPipe },

@@ -45,6 +45,10 @@ export const SETTING_DEFINITIONS = {
     description:
       'Where LLDAP answers, e.g. `http://lldap.os-platform:17170`; set, logged-out tokens are refused within 60 s.',
   },
+  ADMIN_GROUP: {
+    description:
+      'LLDAP group whose members may use the Settings routes for other users (`?user=<name>`); unset, nobody may.',
+  },
   ACCESS_TOKEN_KEY: {
     secret: true,
     description: 'Key that signs the access tokens of apps, at least 32 bytes; the same on every replica.',

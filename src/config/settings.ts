@@ -21,6 +21,7 @@ export interface UserTokenSettings {
   readonly secret: Uint8Array;
   readonly required: boolean;
   readonly lldapUrl?: string;
+  readonly adminGroup?: string;
 }
 
 export interface Settings {
@@ -58,6 +59,7 @@ const LOG_LEVELS = [
 export function loadSettings(env: Environment): Settings {
   const read = new EnvironmentReader(env);
   const lldapUrl = read.url('LLDAP_URL');
+  const adminGroup = read.text('ADMIN_GROUP');
   const settings: Settings = {
     host: read.required('HOST', 'must be set'),
     port: read.integer('PORT', 0, 65_535),
@@ -69,6 +71,7 @@ export function loadSettings(env: Environment): Settings {
       secret: read.key('USER_TOKEN_SECRET', "must hold the key of the users' tokens"),
       required: read.boolean('USER_TOKEN_REQUIRED'),
       ...(lldapUrl === undefined ? {} : { lldapUrl }),
+      ...(adminGroup === undefined ? {} : { adminGroup }),
     },
     accessTokenKey: read.key('ACCESS_TOKEN_KEY', 'must hold the key that signs access tokens'),
     store: storeSettings(read, env),

@@ -30,3 +30,18 @@ export class GrantsUnavailable extends DomainError {
     super('GRANTS_UNAVAILABLE', 'The grants of the installed apps are not known yet; try again.');
   }
 }
+
+/** The Settings app asked for an app that holds no secret grant (there) for this user. */
+export class AppHasNoWorkspace extends DomainError {
+  constructor(app: string) {
+    super('NOT_GRANTED', `App ${app} holds no grant on such a workspace for this user.`, { app });
+  }
+}
+
+/** The app has several workspaces and the request does not say which one is meant. */
+export class WorkspaceNeeded extends DomainError {
+  constructor(app: string) {
+    const rule = 'must name one of the workspaces of the app, since it has several';
+    super('INVALID_REQUEST', `Workspace: ${rule}`, { field: 'Workspace', rule, app });
+  }
+}

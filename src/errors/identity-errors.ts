@@ -13,10 +13,10 @@ export class Unauthenticated extends DomainError {
   }
 }
 
-/** The user of X-Authorization is not the user for whom the app is installed. */
+/** The user of X-Authorization is neither the app's user nor one who may act for them. */
 export class UserMismatch extends DomainError {
   constructor() {
-    super('USER_MISMATCH', 'The user token belongs to another user than the app does.');
+    super('USER_MISMATCH', 'The user token belongs to another user than the one concerned.');
   }
 }
 

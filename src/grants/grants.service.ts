@@ -32,4 +32,17 @@ export class GrantsService {
     }
     return { user: installed.user, workspace, [checked]: true };
   }
+
+  /**
+   * What a user's own hand reaches in the Settings app: every workspace on which the app holds any grant, for that user.
+   * Undefined where the app is not installed for the user; [] where it holds no secret grant.
+   * @throws GrantsUnavailable (503)
+   */
+  workspacesOf(user: string, app: string): readonly GrantedScope[] | undefined {
+    if (!this.source.status().ready) throw new GrantsUnavailable();
+    const installed = this.source.find(user, app);
+    if (installed === undefined) return undefined;
+    const names = new Set([...installed.grants].map((key) => key.slice(key.indexOf('=') + 1)));
+    return [...names].sort().map((workspace) => ({ user, workspace, [checked]: true }));
+  }
 }

@@ -21,6 +21,7 @@ export class AnswerForms {
 
   of(request: ProviderRequest): AnswerForm {
     if (request.asSystemServer === true) return this.wrapped;
-    return operationOf(pathOf(request)) === undefined ? DOCUMENTED : this.provider;
+    const path = pathOf(request);
+    return operationOf(path) !== undefined || path.startsWith('/admin/') ? this.provider : DOCUMENTED;
   }
 }

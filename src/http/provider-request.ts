@@ -12,6 +12,8 @@ export interface ProviderRequest extends Request {
   asSystemServer?: boolean;
   /** Set by the guard, on every route that is not public. */
   caller?: Caller;
+  /** Set by the guard on a @UserRoute(). */
+  user?: string;
 }
 
 /** The operation that a path names, for logs; undefined for other routes. */

@@ -32,12 +32,12 @@ interface Duration {
 }
 
 function fieldsOf(request: IncomingMessage, response: ServerResponse, { durationMs }: Duration): object {
-  const { caller, query } = request as ProviderRequest;
+  const { caller, query, user } = request as ProviderRequest;
   return {
     method: request.method,
     op: operationOf(pathOf(request)),
     app: caller?.app,
-    user: caller?.user,
+    user: caller?.user ?? user,
     workspace: workspaceOf(query),
     code: response.statusCode,
     // False where the client went away before the answer did.

@@ -36,6 +36,11 @@ function Satisfies(
   return ValidateBy({ name, validator: { validate } }, options);
 }
 
+export const IsSecretName = (): PropertyDecorator =>
+  Satisfies('isSecretName', isSecretName, { message: NAME_RULE });
+export const IsSecretValue = (): PropertyDecorator =>
+  Satisfies('isSecretValue', isSecretValue, { message: VALUE_RULE });
+
 /** The query of all five operations: exactly one workspace. */
 export class WorkspaceQuery {
   @Matches(WORKSPACE_NAME, { message: WORKSPACE_RULE })
@@ -51,12 +56,12 @@ export class ListSecretRequest {
 
 /** RetrieveSecret and DeleteSecret. */
 export class NamedSecretRequest extends ListSecretRequest {
-  @Satisfies('isSecretName', isSecretName, { message: NAME_RULE })
+  @IsSecretName()
   name!: string;
 }
 
 /** CreateSecret and UpdateSecret. */
 export class SecretRequest extends NamedSecretRequest {
-  @Satisfies('isSecretValue', isSecretValue, { message: VALUE_RULE })
+  @IsSecretValue()
   value!: string;
 }

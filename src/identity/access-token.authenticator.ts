@@ -2,7 +2,7 @@ import { Unauthenticated, UserMismatch } from '../errors/identity-errors';
 import type { AccessTokens } from './access-token';
 import type { Caller } from './caller';
 import { CallerAuthenticator, type Credentials } from './caller-authenticator';
-import type { UserTokenVerifier } from './user-token.verifier';
+import type { UserTokenVerifier, VerifiedUser } from './user-token.verifier';
 
 /** The app proves itself with X-Access-Token, its user with X-Authorization. */
 export class AccessTokenAuthenticator extends CallerAuthenticator {
@@ -23,9 +23,13 @@ export class AccessTokenAuthenticator extends CallerAuthenticator {
     return caller;
   }
 
+  async authenticateUser(userToken: string | undefined): Promise<VerifiedUser> {
+    if (userToken === undefined) throw new Unauthenticated('X-Authorization');
+    return this.userTokens.verify(userToken);
+  }
+
   private async verifyUser(userToken: string | undefined): Promise<string | undefined> {
     if (userToken === undefined && !this.userTokenRequired) return undefined;
-    if (userToken === undefined) throw new Unauthenticated('X-Authorization');
-    return (await this.userTokens.verify(userToken)).user;
+    return (await this.authenticateUser(userToken)).user;
   }
 }

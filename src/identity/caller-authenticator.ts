@@ -1,4 +1,5 @@
 import type { Caller } from './caller';
+import type { VerifiedUser } from './user-token.verifier';
 
 /** The credentials that a request carries, each exactly as sent; undefined where it carries none. */
 export interface Credentials {
@@ -10,4 +11,6 @@ export interface Credentials {
 export abstract class CallerAuthenticator {
   /** @throws Unauthenticated (401), UserMismatch (403), IdentityUnavailable (503) */
   abstract authenticate(credentials: Credentials): Promise<Caller>;
+  /** A user alone, by their own token, which is never optional here. @throws Unauthenticated, IdentityUnavailable */
+  abstract authenticateUser(userToken: string | undefined): Promise<VerifiedUser>;
 }

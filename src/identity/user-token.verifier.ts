@@ -6,6 +6,8 @@ import type { UserDirectory } from './user-directory';
 /** The user whom a token speaks for. */
 export interface VerifiedUser {
   readonly user: string;
+  /** LLDAP's groups of the user. */
+  readonly groups: readonly string[];
 }
 
 /** Names longer than a Kubernetes label's are nobody's. */
@@ -25,27 +27,31 @@ export class UserTokenVerifier {
 
   /** @throws Unauthenticated (401), IdentityUnavailable (503) */
   async verify(token: string): Promise<VerifiedUser> {
-    const { user, expiresAtMs } = await this.readClaims(token);
+    const { user, groups, expiresAtMs } = await this.readClaims(token);
     if (this.directory !== undefined && !(await this.directory.accepts(token, expiresAtMs))) {
       throw new Unauthenticated('X-Authorization');
     }
-    return { user };
+    return { user, groups };
   }
 
-  private async readClaims(token: string): Promise<{ user: string; expiresAtMs: number }> {
+  private async readClaims(token: string): Promise<VerifiedUser & { expiresAtMs: number }> {
     try {
       const { payload } = await jwtVerify(token, this.secret, {
         algorithms: ['HS512'],
         requiredClaims: ['exp'],
         currentDate: new Date(this.clock.nowMs()),
       });
-      const { username, exp } = payload;
+      const { username, groups, exp } = payload;
       if (typeof username === 'string' && username !== '' && username.length <= MAX_USER_LENGTH) {
-        return { user: username, expiresAtMs: (exp ?? 0) * 1000 };
+        return { user: username, groups: texts(groups), expiresAtMs: (exp ?? 0) * 1000 };
       }
     } catch {
       // jose's error carries the claims; nothing of it may leave this place.
     }
     throw new Unauthenticated('X-Authorization');
   }
+}
+
+function texts(value: unknown): readonly string[] {
+  return Array.isArray(value) ? value.filter((item) => typeof item === 'string') : [];
 }

@@ -79,6 +79,7 @@ describe('the house rules', () => {
       'src/app.module.ts',
       'src/http/health.controller.ts',
       'src/open-adapters.ts',
+      'src/secrets/app-secrets.service.ts',
       'src/secrets/secrets.service.ts',
     ]);
   });

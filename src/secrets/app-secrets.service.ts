@@ -1,0 +1,86 @@
+import { Injectable } from '@nestjs/common';
+import { AppHasNoWorkspace, WorkspaceNeeded } from '../errors/grant-errors';
+import { SecretNotFound } from '../errors/store-errors';
+import { GrantsService, type GrantedScope } from '../grants/grants.service';
+import type { Secret, SecretScope } from './secret';
+import { SecretStore } from './secret-store';
+
+/** A secret of an app by its place, without its value. */
+export interface AppSecretName {
+  readonly workspace: string;
+  readonly name: string;
+}
+
+/** One app of one user, and the workspace where the caller names one. */
+export interface AppPlace {
+  readonly user: string;
+  readonly app: string;
+  readonly workspace?: string;
+}
+
+/**
+ * What the Settings app shows and changes for a user: the secrets of an app in environment prod, over all workspaces on
+ * which the app holds a grant. Values are written, never read.
+ */
+@Injectable()
+export class AppSecretsService {
+  constructor(
+    private readonly grants: GrantsService,
+    private readonly store: SecretStore,
+  ) {}
+
+  holdsGrant(user: string, app: string): boolean {
+    return (this.grants.workspacesOf(user, app) ?? []).length > 0;
+  }
+
+  async names(user: string, app: string): Promise<readonly AppSecretName[]> {
+    const scopes = this.grants.workspacesOf(user, app) ?? [];
+    const lists = await Promise.all(scopes.map(async (scope) => this.namesIn(scope)));
+    return lists.flat();
+  }
+
+  /** Where the app has one workspace only, or the caller names one. @throws WorkspaceNeeded, SecretAlreadyExists */
+  async create(place: AppPlace, secret: Secret): Promise<void> {
+    const [scope, another] = this.candidates(place);
+    if (another !== undefined) throw new WorkspaceNeeded(place.app);
+    await this.store.create(inProd(scope), secret);
+  }
+
+  async update(place: AppPlace, secret: Secret): Promise<void> {
+    await this.store.update(inProd(await this.holderOf(place, secret.name)), secret);
+  }
+
+  async delete(place: AppPlace, name: string): Promise<void> {
+    await this.store.delete(inProd(await this.holderOf(place, name)), name);
+  }
+
+  /** The one workspace that holds the name. @throws SecretNotFound, WorkspaceNeeded where several do */
+  private async holderOf(place: AppPlace, name: string): Promise<GrantedScope> {
+    const candidates = this.candidates(place);
+    if (candidates.length === 1) return candidates[0];
+    const names = await Promise.all(candidates.map(async (scope) => this.namesIn(scope)));
+    const [holder, another] = candidates.filter((_scope, index) =>
+      names[index]?.some((s) => s.name === name),
+    );
+    if (holder === undefined) throw new SecretNotFound(name);
+    if (another !== undefined) throw new WorkspaceNeeded(place.app);
+    return holder;
+  }
+
+  private candidates({ user, app, workspace }: AppPlace): readonly [GrantedScope, ...GrantedScope[]] {
+    const scopes = this.grants.workspacesOf(user, app) ?? [];
+    const [first, ...rest] =
+      workspace === undefined ? scopes : scopes.filter((s) => s.workspace === workspace);
+    if (first === undefined) throw new AppHasNoWorkspace(app);
+    return [first, ...rest];
+  }
+
+  private async namesIn(scope: GrantedScope): Promise<readonly AppSecretName[]> {
+    const secrets = await this.store.list(inProd(scope));
+    return secrets.map(({ name }) => ({ workspace: scope.workspace, name }));
+  }
+}
+
+function inProd({ user, workspace }: GrantedScope): SecretScope {
+  return { user, workspace, environment: 'prod' };
+}
