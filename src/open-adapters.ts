@@ -8,7 +8,7 @@ import type { LogEvent } from './logging/log';
 import type { SecretStore } from './secrets/secret-store';
 
 /** What the Infisical store tells of its ordinary work; all else wants an operator's eye. */
-const EXPECTED = /\.(succeeded|created|healed)$/;
+const EXPECTED = /\.(succeeded|created|healed|met)$/;
 
 const LLDAP_TIMEOUT_MS = 3_000;
 

@@ -27,8 +27,32 @@ const RECORDED_ON_BOTH: readonly FailureRule[] = [
   { status: 500, error: /^Failed to find project by (slug|id)$/, reason: 'notFound:project' },
 ];
 
+/** The v3 routes of servers of 2025, where they answer otherwise than in 2024. */
+const RECORDED_IN_2025: readonly FailureRule[] = [
+  { status: 422, error: /^ValidationFailure$/, reason: 'invalidRequest' },
+  { status: 404, error: /^NotFound$/, message: /^Secret not found$/, reason: 'notFound:secret' },
+  {
+    status: 404,
+    error: /^NotFound$/,
+    message: /^Project with (slug|ID) '[\s\S]*' not found$/,
+    reason: 'notFound:project',
+  },
+  {
+    status: 404,
+    error: /^NotFound$/,
+    message: /^Environment with slug '[\s\S]*' in project with ID [\s\S]* not found$/,
+    reason: 'notFound:environment',
+  },
+  {
+    status: 403,
+    message: /^You do not have permission to view secret value/,
+    reason: 'permissionDenied',
+  },
+];
+
 export const V3_FAILURES: readonly FailureRule[] = [
   ...RECORDED_ON_BOTH,
+  ...RECORDED_IN_2025,
   { status: 401, error: /^ValidationFailure$/, reason: 'invalidRequest' },
   { on: ['login'], status: 401, error: /^UnauthorizedError$/, reason: 'credentialsRefused' },
   {

@@ -12,9 +12,13 @@ export type CallName =
   | 'createProject'
   | 'createEnvironment'
   | 'listSecrets'
+  | 'retrieveSecret'
   | 'createSecret'
   | 'updateSecret'
   | 'deleteSecret';
+
+/** A call as failures and logs name it; the probe is made before it is known which routes there are. */
+export type CallLabel = CallName | 'probe';
 
 export interface Route {
   readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
@@ -28,8 +32,10 @@ export interface Dialect {
   readonly routes: Readonly<Record<CallName, Route>>;
   /** What queries and bodies of the secret routes call a project's id. */
   readonly projectIdField: 'workspaceId' | 'projectId';
-  /** Sent with every list, so that no server's default decides. */
-  readonly listFlags: Readonly<Record<string, string>>;
+  /** Sent with every read, so that no server's default decides. */
+  readonly readFlags: Readonly<Record<string, string>>;
+  /** Whether a look by name costs no more than a small list. */
+  readonly readsByNameAreCheap: boolean;
   /** Sent with every new project beside its name and slug. */
   readonly projectFields: Readonly<Record<string, string>>;
   /** Answers to `ping` that prove a live database and an accepted token all the same. */
@@ -39,7 +45,7 @@ export interface Dialect {
   readonly failures: readonly FailureRule[];
 }
 
-const LIST_FLAGS = {
+const READ_FLAGS = {
   secretPath: '/',
   expandSecretReferences: 'false',
   includeImports: 'false',
@@ -58,6 +64,7 @@ const V3_ROUTES: Dialect['routes'] = {
   createProject: { method: 'POST', path: '/api/v2/workspace' },
   createEnvironment: { method: 'POST', path: '/api/v1/workspace/{projectId}/environments' },
   listSecrets: { method: 'GET', path: '/api/v3/secrets/raw' },
+  retrieveSecret: { method: 'GET', path: '/api/v3/secrets/raw/{name}' },
   createSecret: { method: 'POST', path: '/api/v3/secrets/raw/{name}' },
   updateSecret: { method: 'PATCH', path: '/api/v3/secrets/raw/{name}' },
   deleteSecret: { method: 'DELETE', path: '/api/v3/secrets/raw/{name}' },
@@ -71,6 +78,7 @@ const V4_ROUTES: Dialect['routes'] = {
   createProject: { method: 'POST', path: '/api/v1/projects' },
   createEnvironment: { method: 'POST', path: '/api/v1/projects/{projectId}/environments' },
   listSecrets: { method: 'GET', path: '/api/v4/secrets' },
+  retrieveSecret: { method: 'GET', path: '/api/v4/secrets/{name}' },
   createSecret: { method: 'POST', path: '/api/v4/secrets/{name}' },
   updateSecret: { method: 'PATCH', path: '/api/v4/secrets/{name}' },
   deleteSecret: { method: 'DELETE', path: '/api/v4/secrets/{name}' },
@@ -81,7 +89,8 @@ export const DIALECTS: Readonly<Record<DialectName, Dialect>> = {
     name: 'fork',
     routes: V3_ROUTES,
     projectIdField: 'workspaceId',
-    listFlags: LIST_FLAGS,
+    readFlags: READ_FLAGS,
+    readsByNameAreCheap: false,
     projectFields: {},
     aliveReasons: ['notAMember'],
     environmentsAreUnique: false,
@@ -91,7 +100,8 @@ export const DIALECTS: Readonly<Record<DialectName, Dialect>> = {
     name: 'v3',
     routes: V3_ROUTES,
     projectIdField: 'workspaceId',
-    listFlags: LIST_FLAGS,
+    readFlags: READ_FLAGS,
+    readsByNameAreCheap: true,
     projectFields: {},
     aliveReasons: [],
     environmentsAreUnique: true,
@@ -102,7 +112,8 @@ export const DIALECTS: Readonly<Record<DialectName, Dialect>> = {
     name: 'v4',
     routes: V4_ROUTES,
     projectIdField: 'projectId',
-    listFlags: LIST_FLAGS,
+    readFlags: READ_FLAGS,
+    readsByNameAreCheap: true,
     projectFields: { type: 'secret-manager' },
     aliveReasons: ['notFound:project', 'notAMember'],
     environmentsAreUnique: true,

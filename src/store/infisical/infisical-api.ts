@@ -1,17 +1,21 @@
-import { setTimeout as pause } from 'node:timers/promises';
 import type { Clock } from '../../clock/clock';
 import { remainingMs, type Deadline } from './deadline';
 import type { CallName, Dialect } from './dialect';
+import type { DialectSource } from './dialect-source';
 import { exchange, failureOf, type CallParts } from './exchange';
-import { failedBecause } from './infisical-call-failed';
+import { failedBecause, InfisicalCallFailed } from './infisical-call-failed';
 import type { InfisicalClient } from './infisical-client';
 import type { MachineSession } from './machine-session';
 import { retrying } from './retrying';
+import { withinMs } from './within';
 
 export interface ApiSettings {
-  readonly dialect: () => Promise<Dialect>;
+  readonly dialects: DialectSource;
   readonly requestTimeoutMs: number;
 }
+
+/** What a call sends, in the words of the dialect that is spoken when it is sent. */
+export type PartsIn = (dialect: Dialect) => CallParts;
 
 /** Calls Infisical as our machine identity: a token that died is replaced once, and what is safe to repeat is. */
 export class InfisicalApi {
@@ -22,8 +26,17 @@ export class InfisicalApi {
     private readonly settings: ApiSettings,
   ) {}
 
-  dialect(): Promise<Dialect> {
-    return this.settings.dialect();
+  /** @throws InfisicalCallFailed where it has to be found out first and cannot */
+  async dialect(deadline: Deadline): Promise<Dialect> {
+    const { dialects } = this.settings;
+    return (
+      dialects.known() ??
+      this.#retrying(true, deadline, () => this.#shared('probe', dialects.current(), deadline))
+    );
+  }
+
+  knownDialect(): Dialect | undefined {
+    return this.settings.dialects.known();
   }
 
   /**
@@ -32,15 +45,12 @@ export class InfisicalApi {
    */
   async call<T>(
     name: CallName,
-    parts: CallParts,
+    parts: PartsIn,
     read: (body: unknown) => T | undefined,
     deadline: Deadline,
   ): Promise<T> {
-    const dialect = await this.dialect();
-    const changesNothing = dialect.routes[name].method === 'GET';
-    const body = await retrying(changesNothing, deadline, this.clock, () =>
-      this.#authorized(dialect, name, parts, deadline),
-    );
+    const dialect = await this.dialect(deadline);
+    const body = await this.#inDialect(dialect, name, parts, deadline);
     const answer = read(body);
     if (answer === undefined) throw failureOf(dialect, name, 'unexpectedAnswer');
     return answer;
@@ -48,6 +58,29 @@ export class InfisicalApi {
 
   close(): void {
     this.client.close();
+  }
+
+  /**
+   * Answers that do not fit make us look again which server it is: it may have been replaced while we run. A route
+   * that is not there was not carried out, so that the call is made in the other dialect, whatever it is.
+   */
+  async #inDialect(dialect: Dialect, name: CallName, parts: PartsIn, deadline: Deadline): Promise<unknown> {
+    const changesNothing = dialect.routes[name].method === 'GET';
+    const send = (spoken: Dialect) =>
+      this.#retrying(changesNothing, deadline, () => this.#authorized(spoken, name, parts(spoken), deadline));
+    try {
+      return await send(dialect);
+    } catch (error: unknown) {
+      if (!failedBecause(error, 'routeNotFound', 'notUnderstood')) throw error;
+      const other = await this.#shared('probe', this.settings.dialects.reconsidered(dialect), deadline);
+      const repeatable = changesNothing || error.reason === 'routeNotFound' || error.call === 'login';
+      if (other === dialect || !repeatable) throw error;
+      return send(other);
+    }
+  }
+
+  #retrying<T>(changesNothing: boolean, deadline: Deadline, send: () => Promise<T>): Promise<T> {
+    return retrying(changesNothing, deadline, this.clock, send);
   }
 
   /** A dead token is found before anything is done, so that the replay is safe for writes too. */
@@ -63,32 +96,27 @@ export class InfisicalApi {
         bearer,
         timeoutMs: Math.min(this.settings.requestTimeoutMs, this.#leftMs(dialect, name, deadline)),
       });
-    const bearer = await this.#token(dialect, deadline);
+    const bearer = await this.#token(deadline);
     try {
       return await send(bearer);
     } catch (error: unknown) {
       if (!failedBecause(error, 'tokenDead')) throw error;
       this.session.discard(bearer);
-      return send(await this.#token(dialect, deadline));
+      return send(await this.#token(deadline));
     }
   }
 
-  /** A login is shared: it goes on for the others when this call has no more time for it. */
-  async #token(dialect: Dialect, deadline: Deadline): Promise<string> {
-    const ready = this.session.ready();
-    if (ready !== undefined) return ready;
-    const stop = new AbortController();
-    const late = pause(this.#leftMs(dialect, 'login', deadline), undefined, { signal: stop.signal }).then(
-      () => {
-        throw failureOf(dialect, 'login', 'timedOut');
-      },
+  async #token(deadline: Deadline): Promise<string> {
+    return this.session.ready() ?? this.#shared('login', this.session.token(), deadline);
+  }
+
+  /** Work that is shared goes on for the others when this call has no more time for it. */
+  #shared<T>(call: 'login' | 'probe', work: Promise<T>, deadline: Deadline): Promise<T> {
+    return withinMs(
+      remainingMs(deadline, this.clock),
+      work,
+      () => new InfisicalCallFailed({ call, method: '', pathTemplate: '', reason: 'timedOut' }),
     );
-    try {
-      return await Promise.race([this.session.token(), late]);
-    } finally {
-      stop.abort();
-      late.catch(() => undefined);
-    }
   }
 
   #leftMs(dialect: Dialect, name: CallName, deadline: Deadline): number {

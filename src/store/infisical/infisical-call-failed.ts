@@ -1,9 +1,9 @@
-import type { CallName } from './dialect';
+import type { CallLabel } from './dialect';
 import type { FailureReason } from './failure-reason';
 
 /** What is known of the call that failed; all of it may be logged. */
 export interface CallFailure {
-  readonly call: CallName;
+  readonly call: CallLabel;
   readonly method: string;
   readonly pathTemplate: string;
   readonly reason: FailureReason;
@@ -16,7 +16,7 @@ export interface CallFailure {
  * It holds no header, body, address or foreign error, so that nothing secret can travel with it.
  */
 export class InfisicalCallFailed extends Error {
-  readonly call: CallName;
+  readonly call: CallLabel;
   readonly method: string;
   readonly pathTemplate: string;
   readonly reason: FailureReason;

@@ -1,7 +1,7 @@
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import axios, { isAxiosError, type AxiosInstance, type AxiosResponse } from 'axios';
-import type { CallName } from './dialect';
+import type { CallLabel } from './dialect';
 import type { FailureReason } from './failure-reason';
 import { InfisicalCallFailed } from './infisical-call-failed';
 
@@ -16,7 +16,7 @@ export interface ClientOptions {
 
 export interface WireRequest {
   /** Only a label, for the failure. */
-  readonly call: CallName;
+  readonly call: CallLabel;
   readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
   /** With `{x}` in place of names and ids: what errors and logs may show. */
   readonly pathTemplate: string;

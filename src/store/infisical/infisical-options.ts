@@ -10,7 +10,7 @@ export interface InfisicalOptions {
   readonly clientSecret: string;
   /** When given, a project of another organization is refused. */
   readonly organizationId?: string;
-  /** Which generation answers at `url`. */
+  /** Which generation answers at `url`; found out where it is not told. */
   readonly dialect?: DialectName;
   /** One call to Infisical, its body included. */
   readonly requestTimeoutMs?: number;
@@ -23,7 +23,6 @@ export interface InfisicalOptions {
 }
 
 export const DEFAULTS = {
-  dialect: 'v3',
   requestTimeoutMs: 8_000,
   operationTimeoutMs: 20_000,
   maxConnections: 16,

@@ -4,7 +4,8 @@ import type { Secret, SecretScope } from '../../secrets/secret';
 import { SecretStore } from '../../secrets/secret-store';
 import type { SecretRow } from './answers';
 import { deadlineIn, type Deadline } from './deadline';
-import { DIALECTS } from './dialect';
+import { DialectProbe } from './dialect-probe';
+import { givenDialect } from './dialect-source';
 import { InfisicalApi } from './infisical-api';
 import { failedBecause, InfisicalCallFailed } from './infisical-call-failed';
 import { InfisicalClient } from './infisical-client';
@@ -29,12 +30,16 @@ export function createInfisicalSecretStore(
   log: Log = () => undefined,
 ): SecretStore {
   const settings = { ...DEFAULTS, ...options };
-  const dialect = () => Promise.resolve(DIALECTS[settings.dialect]);
   const client = new InfisicalClient(settings);
+  const dialects =
+    settings.dialect === undefined
+      ? new DialectProbe(client, settings.requestTimeoutMs, clock, log)
+      : givenDialect(settings.dialect);
+  const dialect = () => dialects.current();
   const login = universalAuth(client, dialect, settings, settings.requestTimeoutMs);
   const session = new MachineSession(login, clock, log);
   const api = new InfisicalApi(client, session, clock, {
-    dialect,
+    dialects,
     requestTimeoutMs: settings.requestTimeoutMs,
   });
   const projects = new ProjectDirectory(api, settings, log);

@@ -46,11 +46,16 @@ export class PingProbe {
 
   async #failure(): Promise<StoreUnavailable | undefined> {
     try {
-      await this.api.call('ping', {}, (answer) => answer, deadlineIn(PROBE_TIMEOUT_MS, this.clock));
+      await this.api.call(
+        'ping',
+        () => ({}),
+        (answer) => answer,
+        deadlineIn(PROBE_TIMEOUT_MS, this.clock),
+      );
       return undefined;
     } catch (error: unknown) {
       if (!(error instanceof InfisicalCallFailed)) throw error;
-      if ((await this.api.dialect()).aliveReasons.includes(error.reason)) return undefined;
+      if (this.api.knownDialect()?.aliveReasons.includes(error.reason) === true) return undefined;
       this.log('infisical.ping.failed', { reason: error.reason, status: error.status ?? 0 });
       return notReadyBecause(error);
     }

@@ -4,6 +4,7 @@ import { StoreUnavailable } from '../../errors/store-errors';
 import { ENVIRONMENTS, type Environment } from '../../secrets/secret';
 import { parseProject, type Project } from './answers';
 import type { Deadline } from './deadline';
+import type { Dialect } from './dialect';
 import type { InfisicalApi } from './infisical-api';
 import { failedBecause, InfisicalCallFailed } from './infisical-call-failed';
 import type { Log } from './infisical-options';
@@ -94,7 +95,7 @@ export class ProjectDirectory {
     try {
       return this.#remember(
         slug,
-        await this.api.call('findProject', { path: { slug } }, parseProject, deadline),
+        await this.api.call('findProject', () => ({ path: { slug } }), parseProject, deadline),
       );
     } catch (error: unknown) {
       if (failedBecause(error, 'notFound:project')) return undefined;
@@ -105,10 +106,11 @@ export class ProjectDirectory {
 
   /** Undefined where the slug was taken meanwhile, or where only a look can tell whether it was made. */
   async #create(place: Place, slug: string, deadline: Deadline): Promise<Project | undefined> {
-    const { projectFields } = await this.api.dialect();
-    const body = { projectName: projectDisplayName(place), slug, ...projectFields };
+    const parts = ({ projectFields }: Dialect) => ({
+      body: { projectName: projectDisplayName(place), slug, ...projectFields },
+    });
     try {
-      const project = await this.api.call('createProject', { body }, parseProject, deadline);
+      const project = await this.api.call('createProject', parts, parseProject, deadline);
       this.#cold.add(project.id);
       this.log('infisical.project.created', { project: slug });
       return this.#remember(slug, project);
@@ -130,7 +132,12 @@ export class ProjectDirectory {
     const body = { name: ENVIRONMENT_NAMES[missing], slug: missing };
     const path = { projectId: project.id };
     try {
-      await this.api.call('createEnvironment', { path, body }, (answer) => answer, deadline);
+      await this.api.call(
+        'createEnvironment',
+        () => ({ path, body }),
+        (answer) => answer,
+        deadline,
+      );
     } catch (error: unknown) {
       const seen = await this.#afterFailedEnvironment(error, slug, missing, deadline);
       return this.#complete(slug, seen, wanted, deadline);
@@ -161,7 +168,7 @@ export class ProjectDirectory {
     needed: Environment,
     deadline: Deadline,
   ): Promise<Project> {
-    if ((await this.api.dialect()).environmentsAreUnique) return project;
+    if ((await this.api.dialect(deadline)).environmentsAreUnique) return project;
     let seen = project;
     for (let look = 1; look <= LOOKS_BEFORE_HELPING && !seen.environments.has(needed); look++) {
       await pause((0.5 + Math.random()) * 200 * look);

@@ -32,7 +32,8 @@ export async function retrying<T>(
       return await send();
     } catch (error: unknown) {
       if (!(error instanceof InfisicalCallFailed)) throw error;
-      const repeatable = changesNothing || error.call === 'login' ? HARMLESS_TO_REPEAT : NOT_CARRIED_OUT;
+      const beforeIt = error.call === 'login' || error.call === 'probe';
+      const repeatable = changesNothing || beforeIt ? HARMLESS_TO_REPEAT : NOT_CARRIED_OUT;
       if (!repeatable.has(error.reason)) throw error;
       const pauseMs = error.retryAfterMs ?? jittered(attempt);
       if (attempt === MAX_ATTEMPTS || pauseMs >= remainingMs(deadline, clock)) throw error;

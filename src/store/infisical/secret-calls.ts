@@ -15,9 +15,10 @@ export async function listSecrets(
   room: Room,
   deadline: Deadline,
 ): Promise<readonly SecretRow[]> {
-  const dialect = await api.dialect();
-  const query = { ...addressOf(dialect, room), ...dialect.listFlags };
-  return api.call('listSecrets', { query }, parseSecrets, deadline);
+  const parts = (dialect: Dialect) => ({
+    query: { ...addressOf(dialect, room), ...dialect.readFlags },
+  });
+  return api.call('listSecrets', parts, parseSecrets, deadline);
 }
 
 export type SecretWrite =
@@ -30,13 +31,16 @@ export async function writeSecret(
   write: SecretWrite,
   deadline: Deadline,
 ): Promise<'done' | 'approvalRequired'> {
-  const body = {
-    ...addressOf(await api.dialect(), room),
-    secretPath: '/',
-    type: 'shared',
-    ...('stored' in write && { secretValue: write.stored }),
-  };
-  return api.call(write.call, { path: { name: write.name }, body }, parseWrite, deadline);
+  const parts = (dialect: Dialect) => ({
+    path: { name: write.name },
+    body: {
+      ...addressOf(dialect, room),
+      secretPath: '/',
+      type: 'shared',
+      ...('stored' in write && { secretValue: write.stored }),
+    },
+  });
+  return api.call(write.call, parts, parseWrite, deadline);
 }
 
 function addressOf(dialect: Dialect, room: Room): Readonly<Record<string, string>> {

@@ -7,7 +7,7 @@ import type { InfisicalCallFailed } from './infisical-call-failed';
 export type WriteDoubt = 'none' | 'ended' | 'unending';
 
 export function doubtAfter(failure: InfisicalCallFailed): WriteDoubt {
-  if (failure.call === 'login') return 'none';
+  if (failure.call === 'login' || failure.call === 'probe') return 'none';
   switch (failure.reason) {
     case 'serverFailure':
     case 'notUnderstood':

@@ -1,6 +1,11 @@
 import { DIALECTS, type CallName } from '../../../src/store/infisical/dialect';
 import { classifyFailure } from '../../../src/store/infisical/failure-reason';
-import { callNameOf, recordings, type Recorded } from '../../support/fake-infisical/recordings';
+import {
+  callNameOf,
+  failuresOf2025,
+  recordings,
+  type Recorded,
+} from '../../support/fake-infisical/recordings';
 import { FAILURES } from './recorded-failures';
 
 const failuresOf = (dialect: 'v3' | 'fork') =>
@@ -19,6 +24,37 @@ describe.each(['v3', 'fork'] as const)('the failures that %s was recorded with',
   it('have the reasons that a person gave them', () => {
     const found = failuresOf(dialect).map((entry) => `${reasonOf(dialect, entry)} | ${kindOf(entry)}`);
     expect([...new Set(found)].sort()).toEqual([...FAILURES[dialect]].sort());
+  });
+});
+
+describe('the failures of a server of June 2025, which speaks v3', () => {
+  const reasonOf2025 = (entry: Recorded) =>
+    classifyFailure(DIALECTS.v3.failures, callNameOf(entry, 'v3'), entry.status, entry.answer);
+
+  it('are all understood', () => {
+    const strange = failuresOf2025().filter((entry) => reasonOf2025(entry) === 'notUnderstood');
+    expect(strange.map(({ name, status, answer }) => ({ name, status, answer }))).toEqual([]);
+    expect(failuresOf2025().length).toBeGreaterThan(100);
+  });
+
+  it.each([
+    ['by slug, missing', 'notFound:project'],
+    ['create, slug taken', 'alreadyExists:project'],
+    ['create again', 'alreadyExists:secret'],
+    ['read by name, missing', 'notFound:secret'],
+    ['update, missing', 'notFound:secret'],
+    ['delete again', 'notFound:secret'],
+    ['viewer, delete missing', 'notFound:secret'],
+    ['create, missing environment', 'notFound:environment'],
+    ['list, missing project', 'notFound:project'],
+    ['create, no value', 'invalidRequest'],
+    ['stranger, list', 'notAMember'],
+    ['viewer, update', 'permissionDenied'],
+    ['revoked token', 'tokenDead'],
+    ['login wrong secret, 1', 'credentialsRefused'],
+  ] as const)('%s is %s', (name, reason) => {
+    const found = failuresOf2025().filter((entry) => entry.name === name);
+    expect(found.map(reasonOf2025)).toContain(reason);
   });
 });
 

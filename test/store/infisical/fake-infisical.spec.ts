@@ -15,6 +15,7 @@ describe.each(['v3', 'fork'] as const)('the fake Infisical (%s)', (dialect) => {
     const differences: unknown[] = [];
     let last = -1;
     for (const request of requests) {
+      const { call } = request;
       const { at, name, method, status, answer, limit } = request.entry;
       for (const project of deletedBetween(dialect, last, at)) fake.world.deleteProject(project);
       last = at;
@@ -25,7 +26,7 @@ describe.each(['v3', 'fork'] as const)('the fake Infisical (%s)', (dialect) => {
           ? []
           : [`limit ${limit} became ${got.limit}`]),
         ...shapeDifferences(answer, got.answer),
-        ...(method === 'DELETE' || storedIn(got.answer) === storedIn(answer)
+        ...(method === 'DELETE' || call === 'retrieveSecret' || storedIn(got.answer) === storedIn(answer)
           ? []
           : ['another value was stored']),
       ];

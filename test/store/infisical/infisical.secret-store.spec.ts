@@ -3,16 +3,14 @@ import { createInfisicalSecretStore } from '../../../src/store/infisical/infisic
 import { describeSecretStore } from '../../conformance/secret-store.conformance';
 import { FakeInfisical } from '../../support/fake-infisical/fake-infisical';
 
-for (const dialect of ['v3', 'fork'] as const) {
+// v4 as its documents describe it.
+for (const dialect of ['v3', 'fork', 'v4'] as const) {
   describeSecretStore(`the Infisical store (${dialect})`, {
     refusedNames: { ['__proto__']: 'the servers answer it with a failure' },
     async open() {
       const fake = await FakeInfisical.start({ dialect });
       const { clientId, clientSecret } = fake.identity;
-      const store = createInfisicalSecretStore(
-        { url: fake.url, clientId, clientSecret, dialect },
-        new SystemClock(),
-      );
+      const store = createInfisicalSecretStore({ url: fake.url, clientId, clientSecret }, new SystemClock());
       return {
         store,
         async dispose() {

@@ -3,6 +3,7 @@ import { SystemClock } from '../../../src/clock/system-clock';
 import type { SecretScope } from '../../../src/secrets/secret';
 import type { SecretStore } from '../../../src/secrets/secret-store';
 import { createInfisicalSecretStore } from '../../../src/store/infisical/infisical.secret-store';
+import type { DialectName } from '../../../src/store/infisical/dialect';
 import type { InfisicalOptions } from '../../../src/store/infisical/infisical-options';
 import { projectSlug } from '../../../src/store/infisical/project-slug';
 import { FakeInfisical, type FakeOptions } from '../../support/fake-infisical/fake-infisical';
@@ -17,13 +18,20 @@ export const ROUTES = {
   secret: '/api/v3/secrets/raw/{name}',
 } as const;
 
+/** The dialect is that of the fake, unless it is to be found out. */
+export type Choices = Partial<Omit<InfisicalOptions, 'dialect'>> & {
+  readonly clientId?: string;
+  readonly clientSecret?: string;
+  readonly dialect?: DialectName | undefined;
+};
+
 export interface Opened {
   readonly fake: FakeInfisical;
   readonly store: SecretStore;
   /** Everything that was logged. */
   readonly logged: { readonly event: string; readonly fields: Readonly<Record<string, unknown>> }[];
   /** One more instance of the service, on the same server. */
-  readonly another: (options?: Partial<InfisicalOptions>) => SecretStore;
+  readonly another: (options?: Choices) => SecretStore;
 }
 
 const open: (() => Promise<void>)[] = [];
@@ -36,15 +44,18 @@ afterEach(async () => {
 /** A fake of its own and a store on it, for one test. */
 export async function openStore(
   fakeOptions: FakeOptions,
-  options: Partial<InfisicalOptions> = {},
+  options: Choices = {},
   clock: Clock = new SystemClock(),
 ): Promise<Opened> {
   const fake = await FakeInfisical.start(fakeOptions);
   const { clientId, clientSecret } = fake.identity;
   const logged: Opened['logged'] = [];
   const stores: SecretStore[] = [];
-  const another = (more: Partial<InfisicalOptions> = {}) => {
-    const all = { url: fake.url, clientId, clientSecret, dialect: fakeOptions.dialect, ...options, ...more };
+  const another = (more: Choices = {}) => {
+    const chosen = { dialect: fakeOptions.dialect, ...options, ...more };
+    const { dialect, ...others } = chosen;
+    const told = dialect === undefined ? {} : { dialect };
+    const all: InfisicalOptions = { url: fake.url, clientId, clientSecret, ...others, ...told };
     const store = createInfisicalSecretStore(all, clock, (event, fields) => logged.push({ event, fields }));
     stores.push(store);
     return store;

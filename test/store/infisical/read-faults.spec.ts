@@ -130,7 +130,7 @@ describe('the address of Infisical', () => {
     const { port } = server.address() as { port: number };
     const opened = store(`http://127.0.0.1:${port}/vault/`);
     await outcome(opened.list(at()));
-    expect(asked).toEqual([`/vault${ROUTES.login}`]);
+    expect(asked).toEqual(['/vault/api/v4/secrets']);
     await opened.close();
     server.closeAllConnections();
     server.close();

@@ -1,7 +1,7 @@
 import { classifyFailure, type FailureReason } from '../../../src/store/infisical/failure-reason';
 import { requireHoldableName } from '../../../src/store/infisical/secret-name';
 import { DIALECTS, type CallName } from '../../../src/store/infisical/dialect';
-import type { FakeDialectName, TokenFault } from '../../support/fake-infisical/fake-dialect';
+import type { RecordedDialectName, TokenFault } from '../../support/fake-infisical/fake-dialect';
 import type { FakeInfisical } from '../../support/fake-infisical/fake-infisical';
 import type { FakeIdentity, FakeProject } from '../../support/fake-infisical/fake-world';
 import { callNameOf, recordings, type Recorded } from '../../support/fake-infisical/recordings';
@@ -21,6 +21,7 @@ const FIELDS: Readonly<Record<CallName, readonly string[]>> = {
   createProject: ['projectName', 'slug'],
   createEnvironment: ['name', 'slug'],
   listSecrets: ['workspaceId', 'environment'],
+  retrieveSecret: ['workspaceId', 'environment'],
   createSecret: ['workspaceId', 'environment', 'secretValue'],
   updateSecret: ['workspaceId', 'environment', 'secretValue'],
   deleteSecret: ['workspaceId', 'environment'],
@@ -34,7 +35,7 @@ const NOT_OURS =
   /stopped|frozen|service token|If-None-Match|body limit|fold|tag|org id not a uuid|env slug: 64/i;
 
 /** The recorded requests that the adapter can make, of a server that was well and within its limits. */
-export function replayable(dialect: FakeDialectName): readonly Replayable[] {
+export function replayable(dialect: RecordedDialectName): readonly Replayable[] {
   return recordings(dialect).flatMap((entry) => {
     const call = callNameOf(entry, dialect);
     if (call === undefined || entry.lost !== undefined || entry.status === 429) return [];
@@ -43,7 +44,7 @@ export function replayable(dialect: FakeDialectName): readonly Replayable[] {
 }
 
 /** The projects that the recorder deleted before this request and after the one before it. */
-export function deletedBetween(dialect: FakeDialectName, from: number, to: number): readonly string[] {
+export function deletedBetween(dialect: RecordedDialectName, from: number, to: number): readonly string[] {
   return recordings(dialect)
     .filter(({ at, method, status }) => at > from && at < to && method === 'DELETE' && status === 200)
     .flatMap(({ path }) => /^\/api\/v[12]\/workspace\/([^/]+)$/.exec(path)?.[1] ?? []);
@@ -59,6 +60,7 @@ function canBeMade(entry: Recorded, call: CallName): boolean {
     (fields['secretPath'] ?? '/') === '/' &&
     (fields['type'] ?? 'shared') === 'shared' &&
     fields['recursive'] !== 'true' &&
+    (call !== 'retrieveSecret' || fields['expandSecretReferences'] !== 'true') &&
     fields['include_imports'] !== '1' &&
     (name === undefined || isHoldable(name))
   );
@@ -74,7 +76,7 @@ function isHoldable(name: string): boolean {
 }
 
 /** Sends it to the fake, after what went before it there but was not recorded. */
-export async function replay(fake: FakeInfisical, dialect: FakeDialectName, { entry, call }: Replayable) {
+export async function replay(fake: FakeInfisical, dialect: RecordedDialectName, { entry, call }: Replayable) {
   const failure =
     entry.status < 300
       ? undefined
@@ -128,7 +130,8 @@ function arrange(
   const outside = failure === 'notAMember' || failure === 'permissionDenied';
   const project = projectFor(fake, entry, call, failure);
   if (project !== undefined && failure === 'permissionDenied') {
-    project.members.set(stranger.id, call === 'listSecrets' ? 'no-access' : 'viewer');
+    const reads = call === 'listSecrets' || call === 'retrieveSecret';
+    project.members.set(stranger.id, reads ? 'no-access' : 'viewer');
   }
   if (project !== undefined) arrangeSecrets(fake, project, entry, call, failure);
   return outside ? stranger : fake.identity;

@@ -1,6 +1,8 @@
 import { failureAnswer, type FakeAnswer } from './fake-answer';
 
-export type FakeDialectName = 'v3' | 'fork';
+/** Those that were recorded, each held to its recording. */
+export type RecordedDialectName = 'v3' | 'fork';
+export type FakeDialectName = RecordedDialectName | 'v4';
 
 /** One issue of a schema failure, as zod writes it. */
 export type Issue = Readonly<Record<string, unknown>>;
@@ -10,14 +12,35 @@ export type TokenFault = 'missing' | 'malformed' | 'expired' | 'unknown' | 'uses
 
 export type SecretVerb = 'Get' | 'Create' | 'Update' | 'Delete';
 
-/** All in which the two recorded servers differ; a third generation is one more of these. */
+export interface FakePaths {
+  /** Undefined where there is no such route. */
+  readonly organizationProjects: string | undefined;
+  readonly projects: string;
+  readonly projectBySlug: string;
+  readonly environments: string;
+  readonly secrets: string;
+}
+
+const OLDER_PATHS: FakePaths = {
+  organizationProjects: '/api/v2/organizations/{orgId}/workspaces',
+  projects: '/api/v2/workspace',
+  projectBySlug: '/api/v2/workspace/{slug}',
+  environments: '/api/v1/workspace/{projectId}/environments',
+  secrets: '/api/v3/secrets/raw',
+};
+
+/** All in which the servers differ. */
 export interface FakeDialect {
+  readonly paths: FakePaths;
+  /** Where paths differ, so does the name of a project's id. */
+  readonly projectIdField: 'workspaceId' | 'projectId';
   readonly limits: Readonly<Record<'secrets' | 'login' | 'createProject' | 'writes' | 'reads', number>>;
   readonly listsAlwaysShowImports: boolean;
   readonly environmentSlugsAreUnique: boolean;
   readonly versionedProject: Readonly<Record<string, unknown>>;
   readonly versionedSecret: Readonly<Record<string, unknown>>;
   readonly listedSecret: Readonly<Record<string, unknown>>;
+  readonly retrievedSecret: Readonly<Record<string, unknown>>;
   readonly secretsTellTheirTimes: boolean;
   validation(issues: readonly Issue[]): FakeAnswer;
   token(fault: TokenFault): FakeAnswer;
@@ -25,6 +48,10 @@ export interface FakeDialect {
   permissionDenied(action: string, subject: string): FakeAnswer;
   notAMember(projectId: string): FakeAnswer;
   notInOrganization(): FakeAnswer | undefined;
+  slugMissing(slug: string): FakeAnswer;
+  projectSlugTaken(): FakeAnswer;
+  /** A list of it; undefined where that is an empty list. */
+  environmentMissingInList(slug: string): FakeAnswer | undefined;
   projectIdMissing(projectId: string): FakeAnswer;
   environmentMissing(slug: string, verb: SecretVerb): FakeAnswer;
   secretMissing(name: string, verb: SecretVerb): FakeAnswer;
@@ -53,6 +80,8 @@ const JWT_TEXTS: Readonly<Record<TokenFault, string>> = {
 };
 
 const v3: FakeDialect = {
+  paths: OLDER_PATHS,
+  projectIdField: 'workspaceId',
   limits: { secrets: 40, login: 200, createProject: 200, writes: 200, reads: 60 },
   listsAlwaysShowImports: false,
   environmentSlugsAreUnique: true,
@@ -70,6 +99,7 @@ const v3: FakeDialect = {
     metadata: null,
   },
   listedSecret: { secretPath: '/', tags: [] },
+  retrievedSecret: { tags: [] },
   secretsTellTheirTimes: true,
   validation: (issues) => failureAnswer(401, 'ValidationFailure', issues),
   token: (fault) => {
@@ -97,6 +127,9 @@ const v3: FakeDialect = {
   notAMember: (id) =>
     failureAnswer(403, `Identity is not a member of the specified project with ID '${id}'`, NOT_ALLOWED),
   notInOrganization: () => undefined,
+  slugMissing: () => databaseRefused('Failed to find project by slug'),
+  projectSlugTaken: () => databaseRefused('Create'),
+  environmentMissingInList: () => undefined,
   projectIdMissing: (id) =>
     failureAnswer(404, 'NotFound', `Project with ID '${id}' not found during bot lookup. Are you sure?`),
   environmentMissing: (slug, verb) =>
@@ -121,12 +154,15 @@ const v3: FakeDialect = {
 };
 
 const fork: FakeDialect = {
+  paths: OLDER_PATHS,
+  projectIdField: 'workspaceId',
   limits: { secrets: 60, login: 50, createProject: 30, writes: 50, reads: 600 },
   listsAlwaysShowImports: true,
   environmentSlugsAreUnique: false,
   versionedProject: { version: 2, upgradeStatus: null },
   versionedSecret: {},
   listedSecret: { secretPath: '/' },
+  retrievedSecret: {},
   secretsTellTheirTimes: false,
   validation: (issues) => failureAnswer(403, 'ValidationFailure', issues),
   token: (fault) => {
@@ -148,6 +184,9 @@ const fork: FakeDialect = {
     failureAnswer(401, 'PermissionDenied', `You are not allowed to ${action} on ${subject}`),
   notAMember: () => failureAnswer(403, 'Identity not in project', NOT_ALLOWED),
   notInOrganization: () => failureAnswer(403, 'Identity not in org', NOT_ALLOWED),
+  slugMissing: () => databaseRefused('Failed to find project by slug'),
+  projectSlugTaken: () => databaseRefused('Create'),
+  environmentMissingInList: () => undefined,
   projectIdMissing: () => badRequest('Project not found during bot lookup.'),
   environmentMissing: () =>
     failureAnswer(400, 'Create secret', 'Folder not found for the given environment slug & secret path'),
@@ -165,4 +204,32 @@ const fork: FakeDialect = {
     failureAnswer(400, 'Bad Request', "Expected property name or '}' in JSON at position 1"),
 };
 
-export const FAKE_DIALECTS: Readonly<Record<FakeDialectName, FakeDialect>> = { v3, fork };
+/** From documents and published source: no such server was recorded. */
+const v4: FakeDialect = {
+  ...v3,
+  paths: {
+    organizationProjects: undefined,
+    projects: '/api/v1/projects',
+    projectBySlug: '/api/v1/projects/slug/{slug}',
+    environments: '/api/v1/projects/{projectId}/environments',
+    secrets: '/api/v4/secrets',
+  },
+  projectIdField: 'projectId',
+  limits: {
+    secrets: Infinity,
+    login: Infinity,
+    createProject: Infinity,
+    writes: Infinity,
+    reads: Infinity,
+  },
+  listedSecret: { ...v3.listedSecret, secretValueHidden: false },
+  retrievedSecret: { secretPath: '/', tags: [], secretValueHidden: false },
+  validation: (issues) => failureAnswer(422, 'ValidationFailure', issues),
+  slugMissing: (slug) => failureAnswer(404, 'NotFound', `Project with slug '${slug}' not found`),
+  projectSlugTaken: () => badRequest('A project with this slug already exists'),
+  environmentMissingInList: (slug) =>
+    failureAnswer(404, 'NotFound', `Environment with slug '${slug}' not found`),
+  malformedJson: () => badRequest('Malformed JSON'),
+};
+
+export const FAKE_DIALECTS: Readonly<Record<FakeDialectName, FakeDialect>> = { v3, fork, v4 };

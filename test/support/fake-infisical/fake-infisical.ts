@@ -3,7 +3,13 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { FakeRefusal, type FakeAnswer } from './fake-answer';
-import { FAKE_DIALECTS, routeNotFound, type FakeDialectName, type TokenFault } from './fake-dialect';
+import {
+  FAKE_DIALECTS,
+  routeNotFound,
+  type FakeDialect,
+  type FakeDialectName,
+  type TokenFault,
+} from './fake-dialect';
 import { FaultPlan, type Fault, type PlannedFault } from './fake-faults';
 import { fakeRoutes, type FakeRoute } from './fake-routes';
 import { FakeWorld, type FakeIdentity, type FakeProject } from './fake-world';
@@ -35,9 +41,10 @@ export class FakeInfisical {
   readonly world = new FakeWorld();
   readonly calls: FakeCall[] = [];
   readonly identity: FakeIdentity;
-  readonly #dialect;
-  readonly #routes: readonly FakeRoute[];
+  #dialect!: FakeDialect;
+  #routes: readonly FakeRoute[] = [];
   readonly #tokens = new Map<string, { identity: FakeIdentity; fault?: TokenFault }>();
+  readonly #moreRoutes: FakeRoute[] = [];
   readonly #plan = new FaultPlan();
   readonly #windows = new Map<string, { endsAtMs: number; used: number }>();
   readonly #server: Server;
@@ -47,11 +54,7 @@ export class FakeInfisical {
       options.clientId ?? randomUUID(),
       options.clientSecret ?? randomUUID(),
     );
-    this.#dialect = FAKE_DIALECTS[options.dialect];
-    this.#routes = fakeRoutes(this.world, this.#dialect, (identity) => ({
-      accessToken: this.issueToken(identity),
-      expiresIn: options.tokenTtlSeconds ?? 2_592_000,
-    }));
+    this.become(options.dialect);
     this.#server = createServer((request, response) => void this.#serve(request, response));
     // A whole suite uses few connections: a keep-alive that outlives it is cut by close().
     this.#server.keepAliveTimeout = 60_000;
@@ -70,6 +73,20 @@ export class FakeInfisical {
   async close(): Promise<void> {
     this.#server.closeAllConnections();
     await new Promise((resolve) => this.#server.close(resolve));
+  }
+
+  /** As after an upgrade in place: another server on the same data. */
+  become(dialect: FakeDialectName): void {
+    this.#dialect = FAKE_DIALECTS[dialect];
+    this.#routes = fakeRoutes(this.world, this.#dialect, (identity) => ({
+      accessToken: this.issueToken(identity),
+      expiresIn: this.options.tokenTtlSeconds ?? 2_592_000,
+    }));
+  }
+
+  /** Routes that the adapter's ordinary work does not need, kept in files of their own. */
+  serveAlso(routes: readonly FakeRoute[]): void {
+    this.#moreRoutes.push(...routes);
   }
 
   fail(plan: PlannedFault): void {
@@ -170,6 +187,7 @@ export class FakeInfisical {
     const address = String(request.headers['x-forwarded-for'] ?? request.socket.remoteAddress);
     const key = `${address} ${route.method} ${route.template}`;
     const limit = this.#dialect.limits[route.limit];
+    if (limit === Infinity) return {};
     let window = this.#windows.get(key);
     if (window === undefined || window.endsAtMs <= Date.now()) {
       window = { endsAtMs: Date.now() + WINDOW_MS, used: 0 };
@@ -188,7 +206,7 @@ export class FakeInfisical {
 
   #route(method: string, target: string): { route: FakeRoute; path: Record<string, string> } | undefined {
     const pathname = target.split('?')[0] ?? '';
-    for (const route of this.#routes) {
+    for (const route of [...this.#routes, ...this.#moreRoutes]) {
       const path = route.method === method ? match(route.template, pathname) : undefined;
       if (path !== undefined) return { route, path };
     }

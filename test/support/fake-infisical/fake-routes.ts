@@ -119,7 +119,7 @@ export function fakeRoutes(
     const issues = slugIssues(slug);
     if (issues.length > 0) return dialect.validation(issues);
     const project = world.projects.find((candidate) => candidate.slug === slug);
-    if (project === undefined) return databaseRefused('Failed to find project by slug');
+    if (project === undefined) return dialect.slugMissing(slug);
     roleIn(project, identity);
     return ok(projectView(project));
   };
@@ -133,9 +133,8 @@ export function fakeRoutes(
     await pause(RACE_WINDOW_MS);
     const slug = typeof fields.slug === 'string' ? fields.slug : `made-up-${world.projects.length}`;
     const name = fields.projectName.trim();
-    if (name.length > 255 || world.projects.some((project) => project.slug === slug)) {
-      return databaseRefused('Create');
-    }
+    if (name.length > 255) return databaseRefused('Create');
+    if (world.projects.some((project) => project.slug === slug)) return dialect.projectSlugTaken();
     return ok({ project: projectView(world.addProject(slug, name, identity)) });
   };
 
@@ -179,10 +178,12 @@ export function fakeRoutes(
   const listSecrets = async ({ query, identity }: FakeRequest) => {
     const issues = flagIssues(query, ['expandSecretReferences', 'recursive', 'include_imports']);
     if (issues.length > 0) return dialect.validation(issues);
-    const [projectId, slug] = [query.get('workspaceId'), query.get('environment')];
+    const [projectId, slug] = [query.get(dialect.projectIdField), query.get('environment')];
     if (!projectId || !slug) return badRequest('Missing workspace id or environment');
     const project = projectOf(projectId, identity, 'read');
     const environment = project.environments.find((candidate) => candidate.slug === slug);
+    const refusal = environment === undefined ? dialect.environmentMissingInList(slug) : undefined;
+    if (refusal !== undefined) return refusal;
     if (environment === undefined || (query.get('secretPath') ?? '/') !== '/') {
       return ok({ secrets: [], imports: [] });
     }
@@ -201,27 +202,29 @@ export function fakeRoutes(
   };
 
   const retrieveSecret = async ({ path, query, identity }: FakeRequest) => {
-    const [projectId, slug] = [query.get('workspaceId'), query.get('environment')];
+    const [projectId, slug] = [query.get(dialect.projectIdField), query.get('environment')];
     if (!projectId) return badRequest('You must provide workspaceSlug or workspaceId');
     if (!slug) return badRequest('Missing environment');
+    const issues = flagIssues(query, ['expandSecretReferences', 'include_imports']);
+    if (issues.length > 0) return dialect.validation(issues);
     const project = projectOf(projectId, identity, 'read');
     const name = (path['name'] ?? '').trim();
     const secret = environmentOf(project, slug, 'Get').secrets.find(({ key }) => key === name);
     return secret === undefined
       ? dialect.secretMissing(name, 'Get')
-      : ok({ secret: { ...secretView(project, slug, secret), secretPath: '/' } });
+      : ok({ secret: { ...secretView(project, slug, secret), ...dialect.retrievedSecret } });
   };
 
   const write =
     (verb: 'Create' | 'Update' | 'Delete', action: string) =>
     async ({ path, body, identity }: FakeRequest) => {
-      const needed = ['workspaceId', 'environment', ...(verb === 'Delete' ? [] : ['secretValue'])];
+      const needed = [dialect.projectIdField, 'environment', ...(verb === 'Delete' ? [] : ['secretValue'])];
       const issues = stringIssues(body, needed);
       if (issues.length > 0) return dialect.validation(issues);
-      const fields = body as { workspaceId: string; environment: string; secretValue: string };
+      const fields = body as Record<string, string> & { environment: string; secretValue: string };
       const name = (path['name'] ?? '').trim();
       if (name.includes('\0') || name === '__proto__') return databaseRefused('Find one');
-      const project = projectOf(fields.workspaceId, identity, action);
+      const project = projectOf(fields[dialect.projectIdField] ?? '', identity, action);
       const environment = environmentOf(project, fields.environment, verb);
       const rows = environment.secrets.filter((secret) => secret.key === name);
       const view = (secret: FakeSecret) => ok({ secret: secretView(project, fields.environment, secret) });
@@ -243,7 +246,8 @@ export function fakeRoutes(
       return view(first);
     };
 
-  const secret = '/api/v3/secrets/raw/{name}';
+  const { paths } = dialect;
+  const secret = `${paths.secrets}/{name}`;
   return [
     {
       method: 'POST',
@@ -252,21 +256,25 @@ export function fakeRoutes(
       public: NO_BEARER_NEEDED,
       handle: login,
     },
-    {
-      method: 'GET',
-      template: '/api/v2/organizations/{orgId}/workspaces',
-      limit: 'reads',
-      handle: listProjects,
-    },
-    { method: 'GET', template: '/api/v2/workspace/{slug}', limit: 'reads', handle: findProject },
-    { method: 'POST', template: '/api/v2/workspace', limit: 'createProject', handle: createProject },
+    ...(paths.organizationProjects === undefined
+      ? []
+      : [
+          {
+            method: 'GET',
+            template: paths.organizationProjects,
+            limit: 'reads',
+            handle: listProjects,
+          } as const,
+        ]),
+    { method: 'GET', template: paths.projectBySlug, limit: 'reads', handle: findProject },
+    { method: 'POST', template: paths.projects, limit: 'createProject', handle: createProject },
     {
       method: 'POST',
-      template: '/api/v1/workspace/{projectId}/environments',
+      template: paths.environments,
       limit: 'writes',
       handle: createEnvironment,
     },
-    { method: 'GET', template: '/api/v3/secrets/raw', limit: 'secrets', handle: listSecrets },
+    { method: 'GET', template: paths.secrets, limit: 'secrets', handle: listSecrets },
     { method: 'GET', template: secret, limit: 'secrets', handle: retrieveSecret },
     { method: 'POST', template: secret, limit: 'secrets', handle: write('Create', 'create') },
     { method: 'PATCH', template: secret, limit: 'secrets', handle: write('Update', 'edit') },

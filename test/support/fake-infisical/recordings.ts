@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DIALECTS, type CallName } from '../../../src/store/infisical/dialect';
-import type { FakeDialectName } from './fake-dialect';
+import type { RecordedDialectName } from './fake-dialect';
 
 /** One request to a real server, and its answer. */
 export interface Recorded {
@@ -18,19 +18,25 @@ export interface Recorded {
   readonly lost?: string;
 }
 
-export function recordings(dialect: FakeDialectName): readonly Recorded[] {
+export function recordings(dialect: RecordedDialectName): readonly Recorded[] {
   const file = join(__dirname, `../../fixtures/infisical/${dialect}.recording.json`);
   return JSON.parse(readFileSync(file, 'utf8')) as Recorded[];
 }
 
-export function recorded(dialect: FakeDialectName, name: string): Recorded {
+/** What a server of June 2025 refused: the v3 routes, with other statuses here and there. */
+export function failuresOf2025(): readonly Recorded[] {
+  const file = join(__dirname, '../../fixtures/infisical/v3-2025.failures.json');
+  return JSON.parse(readFileSync(file, 'utf8')) as Recorded[];
+}
+
+export function recorded(dialect: RecordedDialectName, name: string): Recorded {
   const found = recordings(dialect).find((entry) => entry.name === name);
   if (found === undefined) throw new Error(`There is no recording named ${name}.`);
   return found;
 }
 
 /** Which of the adapter's calls a recorded request is, by its route. */
-export function callNameOf({ method, path }: Recorded, dialect: FakeDialectName): CallName | undefined {
+export function callNameOf({ method, path }: Recorded, dialect: RecordedDialectName): CallName | undefined {
   const pathname = path.split('?')[0] ?? '';
   const names = Object.keys(DIALECTS[dialect].routes) as CallName[];
   return names.find((name) => {

@@ -1,0 +1,123 @@
+import { outcome } from '../../conformance/secret-store.conformance';
+import type { Fault } from '../../support/fake-infisical/fake-faults';
+import { recordings } from '../../support/fake-infisical/recordings';
+import { FixedClock } from '../../support/fixed-clock';
+import { at, openStore, rowsOf, type Opened } from './opened-store';
+
+const answer = (status: number, body: unknown, raw?: string): Fault => ({
+  kind: 'answer',
+  status,
+  body,
+  ...(raw !== undefined && { raw }),
+});
+
+describe.each(['v3', 'fork', 'v4'] as const)('a store that was not told its server (%s)', (dialect) => {
+  let opened: Opened;
+  const probes = () => opened.fake.calls.filter(({ target, bearer }) => !bearer && !/login/.test(target));
+  const met = () => opened.logged.filter(({ event }) => event === 'infisical.dialect.met');
+  beforeEach(async () => {
+    opened = await openStore({ dialect }, { dialect: undefined });
+  });
+
+  it('finds it out once, at its first use, and says so', async () => {
+    const { fake, store } = opened;
+    expect(fake.calls).toEqual([]);
+    await Promise.all(Array.from({ length: 20 }, (_, i) => store.list(at(`ws${i}`))));
+    await store.create(at(), { name: 'k', value: 'v' });
+    await store.ping();
+    const asked = probes().map(({ method, target }) => `${method} ${target}`);
+    const older = 'GET /api/v2/organizations/00000000-0000-0000-0000-000000000000/workspaces';
+    expect(asked).toEqual(dialect === 'v4' ? ['GET /api/v4/secrets'] : ['GET /api/v4/secrets', older]);
+    expect(met()).toEqual([{ event: 'infisical.dialect.met', fields: { dialect } }]);
+  });
+
+  it.each([
+    ['the connection is reset', { kind: 'reset', when: 'before' }],
+    ['the server migrates', answer(503, { error: 'Service Unavailable', message: 'migrating' })],
+    ['a proxy answers', answer(502, null, '<html>')],
+    ['a proxy has no such host', answer(404, null, '<html>')],
+    ['a proxy wants its own login', answer(401, null, '<html>')],
+    ['a page is served', answer(200, null, '<html>')],
+    ['something else answers', answer(200, { secrets: [] })],
+    ['the server fails', answer(500, { error: 'Find one', message: 'Something went wrong' })],
+    ['the server limits us', answer(429, { error: 'RateLimitExceeded' })],
+  ] as const)('is unavailable while it cannot find out, and tries again: %s', async (_title, fault) => {
+    const { fake, store } = opened;
+    fake.fail({ method: 'GET', times: 99, fault });
+    const failed = await outcome(store.list(at()));
+    expect(['STORE_UNAVAILABLE', 'TOO_MANY_REQUESTS']).toContain(failed);
+    expect(await outcome(store.create(at(), { name: 'k', value: 'v' }))).toBe(failed);
+    expect(fake.count('POST')).toBe(0);
+    expect(met()).toEqual([]);
+    fake.heal();
+    await store.create(at(), { name: 'k', value: 'v' });
+    expect(met()).toHaveLength(1);
+  });
+
+  it('waits no longer than its deadline when nothing answers', async () => {
+    opened.fake.fail({ times: 99, fault: { kind: 'hang', when: 'before' } });
+    const hasty = opened.another({ operationTimeoutMs: 200, requestTimeoutMs: 5_000, dialect: undefined });
+    const started = performance.now();
+    expect(await outcome(hasty.list(at()))).toBe('STORE_UNAVAILABLE');
+    expect(performance.now() - started).toBeLessThan(3_000);
+  });
+});
+
+describe('a server that is replaced while we run', () => {
+  it.each([
+    ['v3', 'v4'],
+    ['fork', 'v4'],
+    ['v4', 'v3'],
+  ] as const)('from %s to %s is met by the first call, a write included', async (before, after) => {
+    const { fake, store, logged } = await openStore({ dialect: before }, { dialect: undefined });
+    await store.create(at(), { name: 'k', value: 'v' });
+    fake.become(after);
+    await store.update(at(), { name: 'k', value: 'w' });
+    expect(rowsOf(fake, at())).toEqual([['k', 'w']]);
+    expect(await store.retrieve(at(), 'k')).toEqual({ name: 'k', value: 'w' });
+    expect(logged.at(-1)).toEqual({ event: 'infisical.dialect.met', fields: { dialect: after } });
+  });
+
+  it('from fork to v3, whose routes are the same, is met by an answer that is not understood', async () => {
+    const { fake, store } = await openStore({ dialect: 'fork' }, { dialect: undefined });
+    await store.create(at(), { name: 'k', value: 'v' });
+    fake.become('v3');
+    fake.killTokens('expired');
+    expect(await store.retrieve(at(), 'k')).toEqual({ name: 'k', value: 'v' });
+  });
+
+  it('is not looked for with every call where a route is missing for good', async () => {
+    const clock = new FixedClock();
+    const { fake, store } = await openStore({ dialect: 'v3' }, { dialect: undefined }, clock);
+    await store.list(at());
+    const body = { message: 'Route GET:/x not found', error: 'Not Found', statusCode: 404 };
+    const failing = () =>
+      fake.fail({
+        method: 'GET',
+        template: '/api/v2/workspace/{slug}',
+        times: 99,
+        fault: answer(404, body),
+      });
+    failing();
+    const probes = () => fake.calls.filter(({ target }) => target === '/api/v4/secrets').length;
+    for (let i = 0; i < 5; i++) expect(await outcome(store.list(at()))).toBe('STORE_UNAVAILABLE');
+    expect(probes()).toBe(2);
+    clock.advance(60_001);
+    expect(await outcome(store.list(at()))).toBe('STORE_UNAVAILABLE');
+    expect(probes()).toBe(3);
+  });
+});
+
+it.each(['v3', 'fork'] as const)('the probes are answered as %s was recorded', (dialect) => {
+  const [organization] = recordings(dialect).filter(({ name }) => name === 'bearer missing');
+  const [unknown] = recordings(dialect).filter(({ name }) => /unknown route: first answer/.test(name));
+  expect(organization).toMatchObject({
+    bearer: false,
+    status: dialect === 'v3' ? 401 : 403,
+    answer: {
+      message: 'Token missing',
+      error: dialect === 'v3' ? 'UnauthorizedError' : 'Unauthorized access',
+    },
+  });
+  expect(unknown).toMatchObject({ status: 404, answer: { error: 'Not Found' } });
+});
