@@ -67,6 +67,14 @@ export const SETTING_DEFINITIONS = {
   },
   INFISICAL_CLIENT_ID: { secret: true, description: 'Client id of the machine identity (Universal Auth).' },
   INFISICAL_CLIENT_SECRET: { secret: true, description: 'Client secret of the machine identity.' },
+  INFISICAL_KUBERNETES_IDENTITY_ID: {
+    description:
+      'Id of the machine identity for Kubernetes Auth, in place of client id and client secret: the pod logs in with its ServiceAccount token.',
+  },
+  INFISICAL_KUBERNETES_TOKEN_FILE: {
+    default: '/var/run/secrets/kubernetes.io/serviceaccount/token',
+    description: "The pod's ServiceAccount token, read at each login.",
+  },
   INFISICAL_ORGANIZATION_ID: { description: 'Organisation id, for servers that want to be told.' },
   INFISICAL_TIMEOUT_MS: {
     default: '20000',

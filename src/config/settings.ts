@@ -8,14 +8,17 @@ export interface EmbeddedStoreSettings {
   readonly masterKey: Uint8Array;
 }
 
-export interface InfisicalStoreSettings {
+/** Universal Auth or Kubernetes Auth. */
+export type InfisicalLogin =
+  | { readonly clientId: string; readonly clientSecret: string }
+  | { readonly identityId: string; readonly tokenFile: string };
+
+export type InfisicalStoreSettings = InfisicalLogin & {
   readonly kind: 'infisical';
   readonly url: string;
-  readonly clientId: string;
-  readonly clientSecret: string;
   readonly organizationId?: string;
   readonly timeoutMs: number;
-}
+};
 
 export interface UserTokenSettings {
   readonly secret: Uint8Array;
@@ -80,13 +83,14 @@ export function loadSettings(env: Environment): Settings {
   return Object.freeze(settings);
 }
 
+const UNIVERSAL_AUTH = ['INFISICAL_CLIENT_ID', 'INFISICAL_CLIENT_SECRET'] as const;
+
 /** INFISICAL_URL decides: with it Infisical is the store, without it the embedded one. */
 function storeSettings(read: EnvironmentReader, env: Environment): Settings['store'] {
   const timeoutMs = read.integer('INFISICAL_TIMEOUT_MS', 100, 300_000);
   if ((env['INFISICAL_URL'] ?? '') === '') {
-    for (const name of ['INFISICAL_CLIENT_ID', 'INFISICAL_CLIENT_SECRET'] as const) {
-      if ((env[name] ?? env[`${name}_FILE`] ?? '') !== '')
-        read.problem('INFISICAL_URL', `must be set when ${name} is`);
+    for (const name of [...UNIVERSAL_AUTH, 'INFISICAL_KUBERNETES_IDENTITY_ID'] as const) {
+      if (isGiven(env, name)) read.problem('INFISICAL_URL', `must be set when ${name} is`);
     }
     return {
       kind: 'embedded',
@@ -101,9 +105,31 @@ function storeSettings(read: EnvironmentReader, env: Environment): Settings['sto
   return {
     kind: 'infisical',
     url: read.url('INFISICAL_URL') ?? '',
-    clientId: read.credential('INFISICAL_CLIENT_ID', 'must be set when INFISICAL_URL is'),
-    clientSecret: read.credential('INFISICAL_CLIENT_SECRET', 'must be set when INFISICAL_URL is'),
+    ...infisicalLogin(read, env),
     ...(organizationId === undefined ? {} : { organizationId }),
     timeoutMs,
   };
+}
+
+/** Exactly one way to log in. */
+function infisicalLogin(read: EnvironmentReader, env: Environment): InfisicalLogin {
+  const identityId = read.text('INFISICAL_KUBERNETES_IDENTITY_ID');
+  if (identityId === undefined) {
+    const why =
+      'must be set when INFISICAL_URL is (or INFISICAL_KUBERNETES_IDENTITY_ID, for Kubernetes Auth)';
+    return {
+      clientId: read.credential('INFISICAL_CLIENT_ID', why),
+      clientSecret: read.credential('INFISICAL_CLIENT_SECRET', why),
+    };
+  }
+  for (const name of UNIVERSAL_AUTH) {
+    if (isGiven(env, name))
+      read.problem('INFISICAL_KUBERNETES_IDENTITY_ID', `and ${name} are both set; choose one way to log in`);
+  }
+  const tokenFile = read.required('INFISICAL_KUBERNETES_TOKEN_FILE', 'must name a file');
+  return { identityId, tokenFile };
+}
+
+function isGiven(env: Environment, name: string): boolean {
+  return [name, `${name}_FILE`].some((variable) => (env[variable] ?? '') !== '');
 }

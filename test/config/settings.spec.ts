@@ -60,6 +60,45 @@ describe('the settings', () => {
     });
   });
 
+  it('choose Kubernetes Auth by the identity id alone, and never both ways to log in', () => {
+    const { MASTER_KEY: _, ...env } = GOOD;
+    const kubernetes = {
+      INFISICAL_URL: 'https://infisical.example',
+      INFISICAL_KUBERNETES_IDENTITY_ID: 'i-1',
+    };
+    expect(loadSettings({ ...env, ...kubernetes }).store).toEqual({
+      kind: 'infisical',
+      url: 'https://infisical.example',
+      identityId: 'i-1',
+      tokenFile: '/var/run/secrets/kubernetes.io/serviceaccount/token',
+      timeoutMs: 20_000,
+    });
+    const file = { INFISICAL_KUBERNETES_TOKEN_FILE: '/other/token' };
+    expect(loadSettings({ ...env, ...kubernetes, ...file }).store).toMatchObject({
+      tokenFile: '/other/token',
+    });
+    expect(
+      problemsOf({
+        ...env,
+        ...kubernetes,
+        INFISICAL_CLIENT_ID: 'canary',
+        INFISICAL_CLIENT_SECRET_FILE: '/s',
+      }),
+    ).toEqual([
+      'INFISICAL_KUBERNETES_IDENTITY_ID and INFISICAL_CLIENT_ID are both set; choose one way to log in',
+      'INFISICAL_KUBERNETES_IDENTITY_ID and INFISICAL_CLIENT_SECRET are both set; choose one way to log in',
+    ]);
+    const why =
+      'must be set when INFISICAL_URL is (or INFISICAL_KUBERNETES_IDENTITY_ID, for Kubernetes Auth)';
+    expect(problemsOf({ ...env, INFISICAL_URL: 'https://infisical.example' })).toEqual([
+      `INFISICAL_CLIENT_ID or INFISICAL_CLIENT_ID_FILE ${why}`,
+      `INFISICAL_CLIENT_SECRET or INFISICAL_CLIENT_SECRET_FILE ${why}`,
+    ]);
+    expect(problemsOf({ ...GOOD, INFISICAL_KUBERNETES_IDENTITY_ID: 'i-1' })).toEqual([
+      'INFISICAL_URL must be set when INFISICAL_KUBERNETES_IDENTITY_ID is',
+    ]);
+  });
+
   it('report every problem at once, by name and never by value', () => {
     const env = {
       HOST: '',

@@ -6,6 +6,7 @@ import type { CallName } from './dialect';
  */
 export type FailureReason =
   | 'credentialsRefused'
+  | 'serviceAccountTokenUnreadable'
   | 'tokenDead'
   | 'permissionDenied'
   | 'notAMember'

@@ -1,13 +1,14 @@
 import type { DialectName } from './dialect';
+import type { Credentials } from './login-method';
 
 /** Events and fields only: no value, no name, no token, no foreign error. */
 export type Log = (event: string, fields: Readonly<Record<string, string | number>>) => void;
 
-export interface InfisicalOptions {
+export type InfisicalOptions = Credentials & ConnectionOptions;
+
+export interface ConnectionOptions {
   /** http or https; a path prefix is kept. */
   readonly url: string;
-  readonly clientId: string;
-  readonly clientSecret: string;
   /** When given, a project of another organization is refused. */
   readonly organizationId?: string;
   /** Which generation answers at `url`; found out where it is not told. */

@@ -10,6 +10,7 @@ import { InfisicalApi } from './infisical-api';
 import { failedBecause, InfisicalCallFailed } from './infisical-call-failed';
 import { InfisicalClient } from './infisical-client';
 import { DEFAULTS, type InfisicalOptions, type Log } from './infisical-options';
+import { loginMethod } from './login-method';
 import { MachineSession } from './machine-session';
 import { PingProbe } from './ping-probe';
 import { ProjectDirectory } from './project-directory';
@@ -20,7 +21,6 @@ import { requireHoldableName } from './secret-name';
 import { distinctRows, rowNamed } from './secret-rows';
 import { SecretWriter } from './secret-writer';
 import { storeErrorAfter } from './store-failure';
-import { universalAuth } from './universal-auth';
 import { decodeValue, encodeValue, UnreadableValue } from './value-codec';
 
 /** Wires the adapter. Nothing is sent before the first operation or ping. @throws Error for an unusable address */
@@ -36,7 +36,7 @@ export function createInfisicalSecretStore(
       ? new DialectProbe(client, settings.requestTimeoutMs, clock, log)
       : givenDialect(settings.dialect);
   const dialect = () => dialects.current();
-  const login = universalAuth(client, dialect, settings, settings.requestTimeoutMs);
+  const login = loginMethod(client, dialect, settings, settings.requestTimeoutMs);
   const session = new MachineSession(login, clock, log);
   const api = new InfisicalApi(client, session, clock, {
     dialects,

@@ -9,7 +9,7 @@ export interface Lease {
   readonly expiresInSeconds: number;
 }
 
-/** How to log in: Universal Auth today. It carries no bearer: the servers would check that one first, and refuse. */
+/** How to log in: Universal Auth or Kubernetes Auth. It carries no bearer: the servers would check that one first, and refuse. */
 export type LoginMethod = () => Promise<Lease>;
 
 interface Token {

@@ -3,6 +3,7 @@ import { TooManyRequests } from '../../errors/request-errors';
 import { StoreUnavailable } from '../../errors/store-errors';
 import type { FailureReason } from './failure-reason';
 import type { InfisicalCallFailed } from './infisical-call-failed';
+import { KUBERNETES_LOGIN } from './kubernetes-auth';
 
 const DEFAULT_WAIT_MS = 60_000;
 
@@ -17,6 +18,8 @@ const NO_ANSWER = 'Infisical does not answer.';
 const ADVICE: Readonly<Partial<Record<FailureReason, string>>> = {
   credentialsRefused:
     'Infisical refuses the client id or the client secret; logins are paused between attempts.',
+  serviceAccountTokenUnreadable:
+    "The file of the pod's ServiceAccount token (INFISICAL_KUBERNETES_TOKEN_FILE) cannot be read, or is empty.",
   unreachable: NO_ANSWER,
   connectionLost: NO_ANSWER,
   timedOut: NO_ANSWER,
@@ -26,8 +29,13 @@ const ADVICE: Readonly<Partial<Record<FailureReason, string>>> = {
   routeNotFound: 'Infisical does not know a route that it should; is the address right?',
 };
 
+const SERVICE_ACCOUNT_REFUSED =
+  "Infisical refuses the pod's ServiceAccount token or the identity id; logins are paused between attempts.";
+
 /** What an operator reads in readiness. */
-export function notReadyBecause({ reason, status }: InfisicalCallFailed): StoreUnavailable {
+export function notReadyBecause({ reason, status, pathTemplate }: InfisicalCallFailed): StoreUnavailable {
+  if (reason === 'credentialsRefused' && pathTemplate === KUBERNETES_LOGIN.path)
+    return new StoreUnavailable(SERVICE_ACCOUNT_REFUSED);
   const other = `Infisical answers, but not as it should (${reason}, status ${status ?? 'none'}).`;
   return new StoreUnavailable(ADVICE[reason] ?? other);
 }

@@ -19,6 +19,7 @@ export function doubtAfter(failure: InfisicalCallFailed): WriteDoubt {
     case 'answerTooLarge':
       return 'unending';
     case 'credentialsRefused':
+    case 'serviceAccountTokenUnreadable':
     case 'tokenDead':
     case 'permissionDenied':
     case 'notAMember':

@@ -1,0 +1,70 @@
+import { readFile } from 'node:fs/promises';
+import { parseLogin } from './answers';
+import type { Dialect, Route } from './dialect';
+import { exchange, failureOf } from './exchange';
+import type { FailureRule } from './failure-reason';
+import type { InfisicalClient } from './infisical-client';
+import type { LoginMethod } from './machine-session';
+
+export interface KubernetesAuthCredentials {
+  readonly identityId: string;
+  /** The pod's own ServiceAccount token: Kubernetes writes a new one there long before the old one ends. */
+  readonly tokenFile: string;
+}
+
+/** The same on every generation. */
+export const KUBERNETES_LOGIN: Route = { method: 'POST', path: '/api/v1/auth/kubernetes-auth/login' };
+
+/** Larger than any token; it keeps a wrong path from filling memory. */
+const MAX_TOKEN_BYTES = 64 * 1024;
+
+/**
+ * Seen on a server of 2025: an identity without this method. From the published source alone: what Infisical says when
+ * Kubernetes refuses the token, or when the namespace, name or audience is not allowed.
+ */
+const REFUSALS: readonly FailureRule[] = [
+  { status: 404, message: /^Kubernetes auth method not found/i, reason: 'credentialsRefused' },
+  { status: 400, message: /^Kubernetes auth method not found/i, reason: 'credentialsRefused' },
+  { status: 401, error: /^(UnauthorizedError|KubernetesTokenReview)/, reason: 'credentialsRefused' },
+  { status: 403, error: /^(UnauthorizedError|KubernetesTokenReview)/, reason: 'credentialsRefused' },
+];
+
+/** Logs in with the pod's ServiceAccount token, read fresh each time. One attempt, as with a client secret. */
+export function kubernetesAuth(
+  client: InfisicalClient,
+  dialect: () => Promise<Dialect>,
+  { identityId, tokenFile }: KubernetesAuthCredentials,
+  requestTimeoutMs: number,
+): LoginMethod {
+  return async () => {
+    const spoken = speaking(await dialect());
+    const jwt = await readToken(tokenFile);
+    if (jwt === undefined) throw failureOf(spoken, 'login', 'serviceAccountTokenUnreadable');
+    const body = await exchange(client, spoken, 'login', {
+      body: { identityId, jwt },
+      timeoutMs: requestTimeoutMs,
+    });
+    const lease = parseLogin(body);
+    if (lease === undefined) throw failureOf(spoken, 'login', 'unexpectedAnswer');
+    return lease;
+  };
+}
+
+/** The server's dialect, with this way to log in. */
+function speaking(dialect: Dialect): Dialect {
+  return {
+    ...dialect,
+    routes: { ...dialect.routes, login: KUBERNETES_LOGIN },
+    failures: [...REFUSALS, ...dialect.failures],
+  };
+}
+
+/** Undefined where there is nothing to send; the foreign error, which names the path, ends here. */
+async function readToken(file: string): Promise<string | undefined> {
+  try {
+    const token = (await readFile(file, 'utf8')).trim();
+    return token === '' || token.length > MAX_TOKEN_BYTES ? undefined : token;
+  } catch {
+    return undefined;
+  }
+}
