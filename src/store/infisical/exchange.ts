@@ -18,7 +18,7 @@ export async function exchange(
   client: InfisicalClient,
   dialect: Dialect,
   name: CallName,
-  parts: CallParts & Pick<WireRequest, 'timeoutMs' | 'bearer'>,
+  parts: CallParts & Pick<WireRequest, 'timeoutMs' | 'patienceMs' | 'bearer'>,
 ): Promise<unknown> {
   const { method, path } = dialect.routes[name];
   const answer = await client.send({
@@ -27,6 +27,7 @@ export async function exchange(
     pathTemplate: path,
     target: fillIn(path, parts.path ?? {}) + queryOf(parts.query),
     timeoutMs: parts.timeoutMs,
+    ...(parts.patienceMs !== undefined && { patienceMs: parts.patienceMs }),
     ...(parts.body !== undefined && { body: parts.body }),
     ...(parts.bearer !== undefined && { bearer: parts.bearer }),
   });

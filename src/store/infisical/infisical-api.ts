@@ -6,12 +6,14 @@ import { exchange, failureOf, type CallParts } from './exchange';
 import { failedBecause, InfisicalCallFailed } from './infisical-call-failed';
 import type { InfisicalClient } from './infisical-client';
 import type { MachineSession } from './machine-session';
+import type { RetryBudget } from './retry-budget';
 import { retrying } from './retrying';
 import { withinMs } from './within';
 
 export interface ApiSettings {
   readonly dialects: DialectSource;
   readonly requestTimeoutMs: number;
+  readonly budget: RetryBudget;
 }
 
 /** What a call sends, in the words of the dialect that is spoken when it is sent. */
@@ -80,7 +82,8 @@ export class InfisicalApi {
   }
 
   #retrying<T>(changesNothing: boolean, deadline: Deadline, send: () => Promise<T>): Promise<T> {
-    return retrying(changesNothing, deadline, this.clock, send);
+    const { clock, settings } = this;
+    return retrying({ changesNothing, deadline, clock, budget: settings.budget }, send);
   }
 
   /** A dead token is found before anything is done, so that the replay is safe for writes too. */
@@ -90,12 +93,11 @@ export class InfisicalApi {
     parts: CallParts,
     deadline: Deadline,
   ): Promise<unknown> {
-    const send = (bearer: string) =>
-      exchange(this.client, dialect, name, {
-        ...parts,
-        bearer,
-        timeoutMs: Math.min(this.settings.requestTimeoutMs, this.#leftMs(dialect, name, deadline)),
-      });
+    const send = (bearer: string) => {
+      const patienceMs = this.#leftMs(dialect, name, deadline);
+      const timeoutMs = Math.min(this.settings.requestTimeoutMs, patienceMs);
+      return exchange(this.client, dialect, name, { ...parts, bearer, timeoutMs, patienceMs });
+    };
     const bearer = await this.#token(deadline);
     try {
       return await send(bearer);

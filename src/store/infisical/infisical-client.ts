@@ -4,6 +4,9 @@ import axios, { isAxiosError, type AxiosInstance, type AxiosResponse } from 'axi
 import type { CallLabel } from './dialect';
 import type { FailureReason } from './failure-reason';
 import { InfisicalCallFailed } from './infisical-call-failed';
+import { rateReportOf, retryAfterOf } from './rate-report';
+import type { RateReport } from './rate-limit-window';
+import { NoTurnInTime, type RateLimits } from './rate-limits';
 
 /** The servers' own limit; a larger body is refused there with the connection cut. */
 export const MAX_REQUEST_BYTES = 1_048_576;
@@ -26,6 +29,8 @@ export interface WireRequest {
   readonly bearer?: string;
   /** For the whole call, connection and body included. */
   readonly timeoutMs: number;
+  /** For its turn and itself, where that is more than `timeoutMs`. */
+  readonly patienceMs?: number;
 }
 
 /** Any answer of the server, refusals included; `body` is undefined where it was not JSON. */
@@ -40,7 +45,10 @@ export class InfisicalClient {
   readonly #axios: AxiosInstance;
   readonly #agents: readonly [HttpAgent, HttpsAgent];
 
-  constructor(options: ClientOptions) {
+  constructor(
+    options: ClientOptions,
+    private readonly limits: RateLimits,
+  ) {
     // The idle timeout lets Node drop a kept connection before the server's announced end, not in the middle of a write.
     const pool = { keepAlive: true, maxSockets: options.maxConnections, timeout: 60_000 };
     this.#agents = [new HttpAgent(pool), new HttpsAgent(pool)];
@@ -68,29 +76,49 @@ export class InfisicalClient {
   async send(request: WireRequest): Promise<WireAnswer> {
     const body = request.body === undefined ? undefined : Buffer.from(JSON.stringify(request.body));
     if (body !== undefined && body.length > MAX_REQUEST_BYTES) throw failure(request, 'tooLarge');
+    const route = `${request.method} ${request.pathTemplate}`;
+    const timeoutMs = await this.#turn(route, request);
+    let report: RateReport | undefined;
     const cut = new AbortController();
-    const timer = setTimeout(() => cut.abort(), request.timeoutMs);
+    const timer = setTimeout(() => cut.abort(), timeoutMs);
     try {
-      return toAnswer(
-        await this.#axios.request<unknown>({
-          method: request.method,
-          url: request.target,
-          headers: {
-            ...(body !== undefined && { 'content-type': 'application/json' }),
-            ...(request.bearer !== undefined && { authorization: `Bearer ${request.bearer}` }),
-          },
-          data: body,
-          signal: cut.signal,
-        }),
-      );
+      const response = await this.#axios.request<unknown>({
+        method: request.method,
+        url: request.target,
+        headers: {
+          ...(body !== undefined && { 'content-type': 'application/json' }),
+          ...(request.bearer !== undefined && { authorization: `Bearer ${request.bearer}` }),
+        },
+        data: body,
+        signal: cut.signal,
+      });
+      const answer = toAnswer(response);
+      report = rateReportOf(response.headers, answer);
+      return answer;
     } catch (error: unknown) {
       throw failure(request, cut.signal.aborted ? 'timedOut' : reasonOf(error));
     } finally {
       clearTimeout(timer);
+      this.limits.settle(route, report);
+    }
+  }
+
+  /** How long the call may take once its turn has come. */
+  async #turn(route: string, request: WireRequest): Promise<number> {
+    const patienceMs = Math.max(request.timeoutMs, request.patienceMs ?? 0);
+    try {
+      const waitedMs = await this.limits.turn(route, patienceMs);
+      return Math.min(request.timeoutMs, Math.max(1, patienceMs - waitedMs));
+    } catch (error: unknown) {
+      if (!(error instanceof NoTurnInTime)) throw error;
+      // Without a wait to name, nothing answered that could have told how long.
+      if (error.retryAfterMs === 0) throw failure(request, 'outOfTime');
+      throw failure(request, 'rateLimited', error.retryAfterMs);
     }
   }
 
   close(): void {
+    this.limits.close();
     for (const agent of this.#agents) agent.destroy();
   }
 }
@@ -106,25 +134,24 @@ function baseOf(url: string): string {
   return parsed.origin + parsed.pathname.replace(/\/+$/, '');
 }
 
-function failure(request: WireRequest, reason: FailureReason): InfisicalCallFailed {
+function failure(request: WireRequest, reason: FailureReason, retryAfterMs?: number): InfisicalCallFailed {
   const { call, method, pathTemplate } = request;
-  return new InfisicalCallFailed({ call, method, pathTemplate, reason });
+  return new InfisicalCallFailed({
+    call,
+    method,
+    pathTemplate,
+    reason,
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+  });
 }
 
 function toAnswer(response: AxiosResponse<unknown>): WireAnswer {
-  const retryAfterMs = retryAfterOf(response);
+  const retryAfterMs = response.status === 429 ? retryAfterOf(response.headers) : undefined;
   return {
     status: response.status,
     body: parseJson(response.data),
     ...(retryAfterMs !== undefined && { retryAfterMs }),
   };
-}
-
-/** The servers say it in whole seconds; the reset of the window says the same where a proxy drops the header. */
-function retryAfterOf(response: AxiosResponse<unknown>): number | undefined {
-  if (response.status !== 429) return undefined;
-  const seconds = Number(response.headers['retry-after'] ?? response.headers['x-ratelimit-reset'] ?? NaN);
-  return Number.isFinite(seconds) && seconds >= 0 ? seconds * 1000 : undefined;
 }
 
 /** The text of a SyntaxError can quote the body, so it ends here. */

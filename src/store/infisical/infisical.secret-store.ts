@@ -14,6 +14,8 @@ import { loginMethod } from './login-method';
 import { MachineSession } from './machine-session';
 import { PingProbe } from './ping-probe';
 import { ProjectDirectory } from './project-directory';
+import { RateLimits } from './rate-limits';
+import { RetryBudget } from './retry-budget';
 import { ScopeQueue } from './scope-queue';
 import { ScopeReader } from './scope-reader';
 import type { Room } from './secret-calls';
@@ -30,7 +32,7 @@ export function createInfisicalSecretStore(
   log: Log = () => undefined,
 ): SecretStore {
   const settings = { ...DEFAULTS, ...options };
-  const client = new InfisicalClient(settings);
+  const client = new InfisicalClient(settings, new RateLimits(clock));
   const dialects =
     settings.dialect === undefined
       ? new DialectProbe(client, settings.requestTimeoutMs, clock, log)
@@ -41,6 +43,7 @@ export function createInfisicalSecretStore(
   const api = new InfisicalApi(client, session, clock, {
     dialects,
     requestTimeoutMs: settings.requestTimeoutMs,
+    budget: new RetryBudget(clock),
   });
   const projects = new ProjectDirectory(api, settings, log);
   const parts = {

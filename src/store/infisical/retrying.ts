@@ -3,6 +3,7 @@ import type { Clock } from '../../clock/clock';
 import { remainingMs, type Deadline } from './deadline';
 import type { FailureReason } from './failure-reason';
 import { InfisicalCallFailed } from './infisical-call-failed';
+import type { RetryBudget } from './retry-budget';
 
 /** A request that was certainly not carried out may be sent again, whatever it was. */
 const NOT_CARRIED_OUT: ReadonlySet<FailureReason> = new Set(['rateLimited', 'unreachable']);
@@ -13,20 +14,25 @@ const HARMLESS_TO_REPEAT: ReadonlySet<FailureReason> = new Set([
   'gatewayFailure',
 ]);
 
+export interface Circumstances {
+  readonly changesNothing: boolean;
+  readonly deadline: Deadline;
+  readonly clock: Clock;
+  readonly budget: RetryBudget;
+}
+
 const MAX_ATTEMPTS = 3;
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 2_000;
 
 /**
  * Sends again where that is safe and there is time for it, with full jitter; a server that says when to come back
- * is taken at its word, or the failure stands.
+ * is taken at its word, or the failure stands. The
+ * process as a whole repeats little.
  */
-export async function retrying<T>(
-  changesNothing: boolean,
-  deadline: Deadline,
-  clock: Clock,
-  send: () => Promise<T>,
-): Promise<T> {
+export async function retrying<T>(circumstances: Circumstances, send: () => Promise<T>): Promise<T> {
+  const { changesNothing, deadline, clock, budget } = circumstances;
+  budget.earn();
   for (let attempt = 1; ; attempt++) {
     try {
       return await send();
@@ -37,6 +43,7 @@ export async function retrying<T>(
       if (!repeatable.has(error.reason)) throw error;
       const pauseMs = error.retryAfterMs ?? jittered(attempt);
       if (attempt === MAX_ATTEMPTS || pauseMs >= remainingMs(deadline, clock)) throw error;
+      if (!budget.spend()) throw error;
       await pause(pauseMs);
     }
   }

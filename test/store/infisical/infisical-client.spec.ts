@@ -1,6 +1,8 @@
 import { inspect } from 'node:util';
 import { InfisicalCallFailed } from '../../../src/store/infisical/infisical-call-failed';
 import { InfisicalClient, type WireRequest } from '../../../src/store/infisical/infisical-client';
+import { SystemClock } from '../../../src/clock/system-clock';
+import { RateLimits } from '../../../src/store/infisical/rate-limits';
 import { FakeInfisical } from '../../support/fake-infisical/fake-infisical';
 import type { Fault } from '../../support/fake-infisical/fake-faults';
 
@@ -19,7 +21,8 @@ describe('a call that got no whole answer', () => {
   let client: InfisicalClient;
   beforeEach(async () => {
     fake = await FakeInfisical.start({ dialect: 'v3' });
-    client = new InfisicalClient({ url: fake.url, maxConnections: 4, maxAnswerBytes: 1_000 });
+    const limits = new RateLimits(new SystemClock());
+    client = new InfisicalClient({ url: fake.url, maxConnections: 4, maxAnswerBytes: 1_000 }, limits);
   });
   afterEach(async () => {
     client.close();
@@ -80,7 +83,12 @@ describe('a call that got no whole answer', () => {
   it('tells how long a limited caller must wait', async () => {
     const limited = async (headers: Record<string, string>) => {
       fake.fail({ fault: { kind: 'answer', status: 429, body: {}, headers } });
-      return (await client.send(REQUEST)).retryAfterMs;
+      // A client for each: a refusal keeps all later calls of its route away.
+      const fresh = new InfisicalClient(
+        { url: fake.url, maxConnections: 4, maxAnswerBytes: 1_000 },
+        new RateLimits(new SystemClock()),
+      );
+      return (await fresh.send(REQUEST).finally(() => fresh.close())).retryAfterMs;
     };
     expect(await limited({ 'retry-after': '59' })).toBe(59_000);
     expect(await limited({ 'x-ratelimit-reset': '12' })).toBe(12_000);
