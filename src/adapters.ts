@@ -1,5 +1,6 @@
 import type { Clock } from './clock/clock';
 import type { GrantSource } from './grants/grant-source';
+import type { PeerProof } from './identity/peer-proof';
 import type { UserDirectory } from './identity/user-directory';
 import type { SecretStore } from './secrets/secret-store';
 
@@ -9,4 +10,5 @@ export interface Adapters {
   readonly store: SecretStore;
   readonly grantSource: GrantSource;
   readonly userDirectory?: UserDirectory;
+  readonly peerProof?: PeerProof;
 }

@@ -6,6 +6,7 @@ import type { Settings } from './config/settings';
 import { AccessService } from './grants/access.service';
 import { GrantSource } from './grants/grant-source';
 import { GrantsService } from './grants/grants.service';
+import { ProxiedCallerService } from './grants/proxied-caller.service';
 import { AccessController } from './http/access.controller';
 import { Administrators } from './http/administrators';
 import { AnswerForms } from './http/answer-forms';
@@ -16,12 +17,15 @@ import { ErrorFilter } from './http/error.filter';
 import { HealthController } from './http/health.controller';
 import { jsonBody } from './http/json-body';
 import { requestLog } from './http/request-log';
+import { RequestAuthenticator } from './http/request-authenticator';
 import { RequestValidationPipe } from './http/request-validation.pipe';
 import { SecretsController } from './http/secrets.controller';
 import { AccessTokenAuthenticator } from './identity/access-token.authenticator';
 import { AccessTokens } from './identity/access-token';
 import { AppProofVerifier } from './identity/app-proof.verifier';
 import { CallerAuthenticator } from './identity/caller-authenticator';
+import { NoPeerProof } from './identity/no-peer-proof';
+import { PeerProof } from './identity/peer-proof';
 import { UserTokenVerifier } from './identity/user-token.verifier';
 import type { Log } from './logging/log';
 import { AppSecretsService } from './secrets/app-secrets.service';
@@ -54,6 +58,9 @@ export class AppModule implements NestModule {
         { provide: AnswerForms, useValue: new AnswerForms(settings.responseStyle) },
         GrantsService,
         AccessService,
+        ProxiedCallerService,
+        RequestAuthenticator,
+        { provide: PeerProof, useValue: adapters.peerProof ?? new NoPeerProof() },
         SecretsService,
         AppSecretsService,
         Drain,

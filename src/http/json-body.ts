@@ -15,19 +15,26 @@ function requirePlainObject(request: Request, _response: Response, next: NextFun
   const body: unknown = request.body;
   if (body === undefined && carriesBody(request)) {
     next(new InvalidRequest('body', 'must be a JSON object, sent with Content-Type: application/json'));
-  } else if (Array.isArray(body)) {
-    next(new InvalidRequest('body', 'must be a JSON object'));
-  } else if (inheritedName(body) !== undefined) {
-    next(new InvalidRequest(inheritedName(body) ?? '', 'is not a field of this request'));
-  } else {
-    request.body = body ?? {};
-    next();
+    return;
   }
+  request.body = body ?? {};
+  next(bodyProblem(request.body, 'body'));
+}
+
+/** What is wrong with a value that ought to be a plain JSON object; the classes check its fields later. */
+export function bodyProblem(body: unknown, field: string): InvalidRequest | undefined {
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) {
+    return new InvalidRequest(field, 'must be a JSON object');
+  }
+  const inherited = inheritedName(body);
+  return inherited === undefined
+    ? undefined
+    : new InvalidRequest(inherited, 'is not a field of this request');
 }
 
 /** `__proto__`, `constructor` and the like: Nest and class-transformer drop them silently; other unknown fields are refused. */
-function inheritedName(body: unknown): string | undefined {
-  return Object.keys(body ?? {}).find((name) => name in Object.prototype);
+function inheritedName(body: object): string | undefined {
+  return Object.keys(body).find((name) => name in Object.prototype);
 }
 
 function carriesBody(request: Request): boolean {
