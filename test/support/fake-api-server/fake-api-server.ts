@@ -1,0 +1,264 @@
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import type { AddressInfo, Socket } from 'node:net';
+import { FakeObjects, type KubeObject, matches } from './fake-objects';
+import { type FakeToken, reviewToken } from './fake-token-review';
+import { FakeWatch } from './fake-watch';
+import { type FakeResource, RESOURCES, routeOf, type ResourceName } from './fake-resources';
+
+export interface FakeRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly query: URLSearchParams;
+}
+
+interface Refusal {
+  readonly status: number;
+  readonly reason: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+const MERGE_PATCH = 'application/merge-patch+json';
+
+/** A Kubernetes API that remembers, with the faults that a real one shows. */
+export class FakeApiServer {
+  readonly requests: FakeRequest[] = [];
+  readonly watches = new Set<FakeWatch>();
+  readonly tokens = new Map<string, FakeToken>();
+  /** The bearer token that it accepts from us. */
+  token = 'canary-of-our-own-token';
+  /** Every request is answered with this. */
+  failing: Refusal | undefined;
+  /** Watches are answered Gone: as HTTP status, or as an ERROR event on an open watch. */
+  gone: 'status' | 'event' | undefined;
+  listDelayMs = 0;
+  /** New watches open and then say nothing. */
+  silentWatches = false;
+  private version = 1;
+  private readonly collections = new Map<ResourceName, FakeObjects>();
+  private readonly sockets = new Set<Socket>();
+  /** A list that is read page by page stays as it was at its first page. */
+  private readonly snapshots = new Map<string, readonly KubeObject[]>();
+  private server: Server | undefined;
+  private port = 0;
+
+  private constructor(private readonly tls?: { readonly key: string; readonly cert: string }) {
+    for (const name of Object.keys(RESOURCES) as ResourceName[]) {
+      this.collections.set(name, new FakeObjects(() => ++this.version));
+    }
+  }
+
+  static async start(tls?: { readonly key: string; readonly cert: string }): Promise<FakeApiServer> {
+    const server = new FakeApiServer(tls);
+    await server.listen();
+    return server;
+  }
+
+  get url(): string {
+    return `${this.tls ? 'https' : 'http'}://127.0.0.1:${this.port}`;
+  }
+
+  of(name: ResourceName): FakeObjects {
+    const objects = this.collections.get(name);
+    if (objects === undefined) throw new Error(`no resource ${name}`);
+    return objects;
+  }
+
+  count(kind: 'list' | 'watch'): number {
+    const watch = (request: FakeRequest) => request.query.get('watch') === 'true';
+    return this.requests.filter(
+      (request) => request.method === 'GET' && watch(request) === (kind === 'watch'),
+    ).length;
+  }
+
+  bookmark(): void {
+    for (const watch of this.watches) watch.bookmark(this.version);
+  }
+
+  /** Forgets the history: who resumes from an older version is told 410. */
+  compact(): void {
+    for (const objects of this.collections.values()) objects.compactedAt = this.version;
+  }
+
+  /** Takes the server away; its objects stay. */
+  async stop(): Promise<void> {
+    const closed = new Promise((resolve) => this.server?.close(resolve) ?? resolve(undefined));
+    this.dropConnections();
+    await closed;
+    this.server = undefined;
+  }
+
+  dropConnections(): void {
+    for (const socket of this.sockets) socket.destroy();
+  }
+
+  /** On the same port again after stop(). */
+  async listen(): Promise<void> {
+    const listener: RequestListener = (request, response) => void this.handle(request, response);
+    const server = this.tls ? createTlsServer(this.tls, listener) : createServer(listener);
+    server.on('connection', (socket: Socket) => {
+      this.sockets.add(socket);
+      socket.on('error', () => undefined);
+      socket.on('close', () => this.sockets.delete(socket));
+    });
+    await new Promise<void>((resolve) => server.listen(this.port, '127.0.0.1', resolve));
+    this.port = (server.address() as AddressInfo).port;
+    this.server = server;
+  }
+
+  private async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const url = new URL(request.url ?? '/', this.url);
+    const method = request.method ?? 'GET';
+    this.requests.push({ method, path: url.pathname, query: url.searchParams });
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) chunks.push(chunk as Buffer);
+    const body = Buffer.concat(chunks).toString('utf8');
+    if (this.failing) return refuse(response, this.failing);
+    if (request.headers.authorization !== `Bearer ${this.token}`) {
+      return refuse(response, { status: 401, reason: 'Unauthorized' });
+    }
+    if (url.pathname === '/apis/authentication.k8s.io/v1/tokenreviews' && method === 'POST') {
+      return answer(response, 201, reviewToken(JSON.parse(body), this.tokens));
+    }
+    const route = routeOf(url.pathname);
+    if (route === undefined) return refuse(response, { status: 404, reason: 'NotFound' });
+    const { resource, namespace, name } = route;
+    if (name === undefined && method === 'GET') {
+      if (url.searchParams.get('watch') === 'true') {
+        return this.watch(response, RESOURCES[resource], this.of(resource), {
+          namespace,
+          query: url.searchParams,
+        });
+      }
+      if (this.listDelayMs > 0) await new Promise((resolve) => setTimeout(resolve, this.listDelayMs).unref());
+      return this.list(response, RESOURCES[resource], this.of(resource), {
+        namespace,
+        query: url.searchParams,
+      });
+    }
+    const patching = request.headers['content-type']?.startsWith(MERGE_PATCH) === true;
+    if (method === 'PATCH' && !patching)
+      return refuse(response, { status: 415, reason: 'UnsupportedMediaType' });
+    return this.one(response, { method, objects: this.of(resource), namespace, name, body });
+  }
+
+  private one(
+    response: ServerResponse,
+    {
+      method,
+      objects,
+      namespace,
+      name,
+      body,
+    }: {
+      method: string;
+      objects: FakeObjects;
+      namespace: string | undefined;
+      name: string | undefined;
+      body: string;
+    },
+  ): void {
+    const sent = body === '' ? undefined : (JSON.parse(body) as KubeObject);
+    if (method === 'POST' && name === undefined && sent) {
+      if (objects.get(namespace, sent.metadata.name))
+        return refuse(response, { status: 409, reason: 'AlreadyExists' });
+      const metadata = { ...sent.metadata, ...(namespace === undefined ? {} : { namespace }) };
+      return answer(response, 201, objects.put({ ...sent, metadata }));
+    }
+    const present = objects.get(namespace, name ?? '');
+    if (present === undefined) return refuse(response, { status: 404, reason: 'NotFound' });
+    if (method === 'GET') return answer(response, 200, present);
+    if (method === 'DELETE') {
+      objects.delete(namespace, name ?? '');
+      return answer(response, 200, { kind: 'Status', status: 'Success' });
+    }
+    if (method === 'PATCH') return answer(response, 200, objects.put(merged(present, sent) as KubeObject));
+    const outdated = sent?.metadata.resourceVersion !== present.metadata.resourceVersion;
+    if (outdated && sent?.metadata.resourceVersion)
+      return refuse(response, { status: 409, reason: 'Conflict' });
+    if (method === 'PUT' && sent) return answer(response, 200, objects.put(sent));
+    return refuse(response, { status: 405, reason: 'MethodNotAllowed' });
+  }
+
+  private list(response: ServerResponse, kind: FakeResource, objects: FakeObjects, at: Selection): void {
+    const [from = 0, version = this.version] = (at.query.get('continue') ?? '')
+      .split(':')
+      .filter(Boolean)
+      .map(Number);
+    if (version < objects.compactedAt) return refuse(response, { status: 410, reason: 'Expired' });
+    const selector = at.query.get('labelSelector');
+    const snapshot = `${kind.kind} ${version} ${at.namespace} ${selector}`;
+    const all = this.snapshots.get(snapshot) ?? objects.list(at.namespace, selector);
+    const limit = Number(at.query.get('limit') ?? 0) || all.length;
+    const rest = from + limit < all.length ? { continue: `${from + limit}:${version}` } : {};
+    if ('continue' in rest) this.snapshots.set(snapshot, all);
+    else this.snapshots.delete(snapshot);
+    const items = all.slice(from, from + limit);
+    const metadata = { resourceVersion: String(version), ...rest };
+    return answer(response, 200, { apiVersion: kind.apiVersion, kind: `${kind.kind}List`, metadata, items });
+  }
+
+  private watch(response: ServerResponse, kind: FakeResource, objects: FakeObjects, at: Selection): void {
+    const version = Number(at.query.get('resourceVersion') ?? this.version);
+    if (this.gone === 'status' || version < objects.compactedAt) {
+      if (this.gone !== 'event') return refuse(response, { status: 410, reason: 'Expired' });
+    }
+    const watch = new FakeWatch(response, at.query.get('allowWatchBookmarks') === 'true', kind);
+    if (this.silentWatches) watch.fallSilent();
+    this.watches.add(watch);
+    watch.onClose(() => this.watches.delete(watch));
+    if (this.gone === 'event') {
+      watch.send({ type: 'ERROR', object: { kind: 'Status', code: 410, reason: 'Expired' } });
+      return watch.end();
+    }
+    const send = (event: {
+      readonly type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR';
+      readonly object: unknown;
+    }) => {
+      const object = event.object as KubeObject;
+      if (at.namespace !== undefined && object.metadata.namespace !== at.namespace) return;
+      if (matches(object, at.query.get('labelSelector'))) watch.send(event);
+    };
+    for (const event of objects.since(version)) send(event);
+    watch.onClose(objects.onEvent(send));
+    const timeoutMs = Number(at.query.get('timeoutSeconds') ?? 1800) * 1000;
+    const timer = setTimeout(() => {
+      watch.bookmark(this.version);
+      watch.end();
+    }, timeoutMs).unref();
+    watch.onClose(() => clearTimeout(timer));
+  }
+}
+
+interface Selection {
+  readonly namespace: string | undefined;
+  readonly query: URLSearchParams;
+}
+
+function answer(response: ServerResponse, status: number, body: unknown): void {
+  response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+}
+
+function refuse(response: ServerResponse, { status, reason, headers = {} }: Refusal): void {
+  response.writeHead(status, { 'content-type': 'application/json', ...headers });
+  const message = 'canary of a foreign message';
+  response.end(JSON.stringify({ kind: 'Status', status: 'Failure', reason, code: status, message }));
+}
+
+/** RFC 7386. */
+function merged(target: unknown, patch: unknown): unknown {
+  if (typeof patch !== 'object' || patch === null || Array.isArray(patch)) return patch;
+  const base = typeof target === 'object' && target !== null && !Array.isArray(target) ? target : {};
+  const result: Record<string, unknown> = { ...base };
+  for (const [key, value] of Object.entries(patch)) {
+    if (value === null) delete result[key];
+    else result[key] = merged(result[key], value);
+  }
+  return result;
+}

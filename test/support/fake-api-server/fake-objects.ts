@@ -1,0 +1,98 @@
+/** What every Kubernetes object has; the rest is the object's own. */
+export interface KubeObject {
+  readonly metadata: {
+    readonly name: string;
+    readonly namespace?: string;
+    readonly labels?: Readonly<Record<string, string>>;
+    readonly resourceVersion?: string;
+    readonly [field: string]: unknown;
+  };
+  readonly [field: string]: unknown;
+}
+
+export interface WatchEvent {
+  readonly type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR';
+  readonly object: unknown;
+}
+
+interface Remembered extends WatchEvent {
+  readonly version: number;
+  readonly object: KubeObject;
+}
+
+/** One collection, e.g. all ApplicationPermissions, with the history that watches resume from. */
+export class FakeObjects {
+  private readonly objects = new Map<string, KubeObject>();
+  private readonly history: Remembered[] = [];
+  private readonly listeners = new Set<(event: Remembered) => void>();
+  /** Versions before this one are Gone. */
+  compactedAt = 0;
+
+  constructor(private readonly nextVersion: () => number) {}
+
+  put(object: KubeObject): KubeObject {
+    const key = keyOf(object.metadata.namespace, object.metadata.name);
+    const version = this.nextVersion();
+    const stored: KubeObject = {
+      ...object,
+      metadata: { ...object.metadata, resourceVersion: String(version) },
+    };
+    const type = this.objects.has(key) ? 'MODIFIED' : 'ADDED';
+    this.objects.set(key, stored);
+    this.remember({ type, object: stored, version });
+    return stored;
+  }
+
+  get(namespace: string | undefined, name: string): KubeObject | undefined {
+    return this.objects.get(keyOf(namespace, name));
+  }
+
+  delete(namespace: string | undefined, name: string): KubeObject | undefined {
+    const key = keyOf(namespace, name);
+    const object = this.objects.get(key);
+    if (object === undefined) return undefined;
+    this.objects.delete(key);
+    const version = this.nextVersion();
+    const last = { ...object, metadata: { ...object.metadata, resourceVersion: String(version) } };
+    this.remember({ type: 'DELETED', object: last, version });
+    return last;
+  }
+
+  /** In the order of their keys, which is how etcd pages through them. */
+  list(namespace?: string, selector?: string | null): readonly KubeObject[] {
+    return [...this.objects]
+      .filter(([, object]) => namespace === undefined || object.metadata.namespace === namespace)
+      .filter(([, object]) => matches(object, selector))
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([, object]) => object);
+  }
+
+  since(version: number): readonly WatchEvent[] {
+    return this.history.filter((event) => event.version > version);
+  }
+
+  onEvent(listener: (event: WatchEvent) => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  private remember(event: Remembered): void {
+    this.history.push(event);
+    for (const listener of this.listeners) listener(event);
+  }
+}
+
+/** Equality selectors, which are all that we send. */
+export function matches(object: KubeObject, selector: string | null | undefined): boolean {
+  return (selector ?? '')
+    .split(',')
+    .filter((term) => term !== '')
+    .every((term) => {
+      const [label = '', value] = term.split('=');
+      return object.metadata.labels?.[label] === value;
+    });
+}
+
+function keyOf(namespace: string | undefined, name: string): string {
+  return `${namespace ?? ''}/${name}`;
+}

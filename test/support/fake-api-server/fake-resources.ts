@@ -1,0 +1,32 @@
+export interface FakeResource {
+  readonly apiVersion: string;
+  readonly kind: string;
+}
+
+/** The resources that it serves, by plural name. */
+export const RESOURCES = {
+  applicationpermissions: { apiVersion: 'sys.bytetrade.io/v1alpha1', kind: 'ApplicationPermission' },
+  providerregistries: { apiVersion: 'sys.bytetrade.io/v1alpha1', kind: 'ProviderRegistry' },
+  syseventregistries: { apiVersion: 'apr.bytetrade.io/v1alpha1', kind: 'SysEventRegistry' },
+  namespaces: { apiVersion: 'v1', kind: 'Namespace' },
+  endpointslices: { apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSlice' },
+} as const satisfies Record<string, FakeResource>;
+
+export type ResourceName = keyof typeof RESOURCES;
+
+export interface Route {
+  readonly resource: ResourceName;
+  readonly namespace: string | undefined;
+  readonly name: string | undefined;
+}
+
+/** `/apis/<group>/<version>[/namespaces/<namespace>]/<plural>[/<name>]`, and `/api/v1/namespaces[/<name>]`. */
+export function routeOf(path: string): Route | undefined {
+  for (const [plural, { apiVersion }] of Object.entries(RESOURCES) as [ResourceName, FakeResource][]) {
+    const root = apiVersion.includes('/') ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
+    const pattern = new RegExp(`^${root}(?:/namespaces/([^/]+))?/${plural}(?:/([^/]+))?$`);
+    const [match, namespace, name] = pattern.exec(path) ?? [];
+    if (match !== undefined) return { resource: plural, namespace, name };
+  }
+  return undefined;
+}

@@ -1,0 +1,35 @@
+import { MonotonicTime } from '../../src/clock/monotonic-time';
+
+interface Waiting {
+  readonly atMs: number;
+  readonly run: () => void;
+}
+
+/** Durations that only a test lets pass. */
+export class FixedMonotonicTime extends MonotonicTime {
+  private timeMs = 1000;
+  private readonly waiting = new Set<Waiting>();
+
+  nowMs(): number {
+    return this.timeMs;
+  }
+
+  after(ms: number, run: () => void): () => void {
+    const one = { atMs: this.timeMs + ms, run };
+    this.waiting.add(one);
+    return () => this.waiting.delete(one);
+  }
+
+  /** Runs what falls due on the way, in order. */
+  advance(ms: number): void {
+    const untilMs = this.timeMs + ms;
+    for (;;) {
+      const [next] = [...this.waiting].filter(({ atMs }) => atMs <= untilMs).sort((a, b) => a.atMs - b.atMs);
+      if (next === undefined) break;
+      this.waiting.delete(next);
+      this.timeMs = Math.max(this.timeMs, next.atMs);
+      next.run();
+    }
+    this.timeMs = untilMs;
+  }
+}
