@@ -11,7 +11,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   config: [],
   logging: [],
   identity: ['errors', 'clock'],
-  grants: ['identity', 'errors', 'clock', 'logging'],
+  kubernetes: ['identity', 'errors', 'clock', 'logging'],
+  grants: ['kubernetes', 'identity', 'errors', 'clock', 'logging'],
   secrets: ['grants', 'identity', 'errors'],
   store: ['secrets', 'errors', 'clock', 'logging'],
   http: ['secrets', 'grants', 'identity', 'errors', 'logging'],
@@ -24,6 +25,7 @@ const ENTRY = /^src\/[a-z.-]+\.ts$/;
 /** Packages that have one home. */
 const HOME_OF: Readonly<Record<string, RegExp>> = {
   axios: /^src\/store\/infisical\/infisical-client\.ts$/,
+  '@kubernetes/client-node': /^src\/kubernetes\/kube-config\.connection\.ts$/,
   'classic-level': /^src\/store\/embedded\//,
   bcrypt: /^src\/(identity\/app-proof\.verifier|development\/example-caller)\.ts$/,
   jose: /^src\/(identity\/(access-token|user-token\.verifier)|development\/example-caller)\.ts$/,

@@ -1,0 +1,24 @@
+/**
+ * Time for durations: it only goes forward, whatever happens to the clock on the wall, and is what waits are made of,
+ * so that tests can let an hour pass at once.
+ */
+export abstract class MonotonicTime {
+  /** Milliseconds since some moment; only differences mean anything. */
+  abstract nowMs(): number;
+  /** Runs `run` once, `ms` from now; the answer calls it off. It keeps no process alive. */
+  abstract after(ms: number, run: () => void): () => void;
+
+  /** Resolves after `ms`, or as soon as the signal aborts. */
+  pause(ms: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      if (signal.aborted) return resolve();
+      const cancel = this.after(ms, done);
+      signal.addEventListener('abort', done, { once: true });
+      function done(): void {
+        cancel();
+        signal.removeEventListener('abort', done);
+        resolve();
+      }
+    });
+  }
+}

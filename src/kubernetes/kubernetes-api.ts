@@ -1,0 +1,110 @@
+import { type ClientRequest, type IncomingMessage, request as httpRequest } from 'node:http';
+import { request as httpsRequest } from 'node:https';
+import type { MonotonicTime } from '../clock/monotonic-time';
+import type { ApiConnection } from './api-connection';
+import { JsonLines, parseJson } from './json-lines';
+import { failureOf, KubernetesFailure, refusedWith } from './kubernetes-failure';
+
+export interface ApiCall {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  readonly path: string;
+  readonly query?: Readonly<Record<string, string>>;
+  readonly body?: unknown;
+  /** For the whole call, its answer included. */
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal;
+}
+
+const MAX_ANSWER_BYTES = 256 * 1024 * 1024;
+const MAX_REFUSAL_BYTES = 64 * 1024;
+
+/** Calls of the Kubernetes API. Whatever goes wrong is a KubernetesFailure, which keeps a status and a word. */
+export class KubernetesApi {
+  constructor(
+    private readonly connection: ApiConnection,
+    private readonly time: MonotonicTime,
+  ) {}
+
+  /** The parsed answer. A PATCH is a JSON merge patch. @throws KubernetesFailure */
+  send(call: ApiCall): Promise<unknown> {
+    return this.exchange(call, async (answer) => {
+      const text = await textOf(answer, MAX_ANSWER_BYTES);
+      return parseJson(text);
+    });
+  }
+
+  /** Hands over each line of a watch as it comes; resolves where the server ended it in good order. */
+  watch(call: ApiCall, onValue: (value: unknown) => void): Promise<void> {
+    return this.exchange(call, async (answer) => {
+      const lines = new JsonLines(onValue);
+      for await (const chunk of answer) lines.write(chunk as Buffer);
+      lines.end();
+    });
+  }
+
+  private async exchange<T>(call: ApiCall, read: (answer: IncomingMessage) => Promise<T>): Promise<T> {
+    const cut = new AbortController();
+    const stop = () => cut.abort();
+    let late = false;
+    const cancel = this.time.after(call.timeoutMs, () => {
+      late = true;
+      cut.abort();
+    });
+    call.signal?.addEventListener('abort', stop, { once: true });
+    try {
+      if (call.signal?.aborted) throw new KubernetesFailure('Stopped');
+      const answer = await this.open(call, cut.signal);
+      const status = answer.statusCode ?? 0;
+      if (status >= 200 && status < 300) return await read(answer);
+      throw refusedWith(status, await refusalOf(answer), answer.headers['retry-after']);
+    } catch (error: unknown) {
+      if (late) throw new KubernetesFailure('Timeout');
+      throw failureOf(error);
+    } finally {
+      cancel();
+      call.signal?.removeEventListener('abort', stop);
+      // Also ends the socket of an answer that was not read to its end.
+      cut.abort();
+    }
+  }
+
+  private async open(call: ApiCall, signal: AbortSignal): Promise<IncomingMessage> {
+    const url = new URL(`${this.connection.server}${call.path}`);
+    for (const [name, value] of Object.entries(call.query ?? {})) url.searchParams.set(name, value);
+    const options = await this.connection.options();
+    const body = call.body === undefined ? undefined : JSON.stringify(call.body);
+    const contentType = call.method === 'PATCH' ? 'application/merge-patch+json' : 'application/json';
+    const headers = {
+      ...options.headers,
+      accept: 'application/json',
+      ...(body === undefined
+        ? {}
+        : { 'content-type': contentType, 'content-length': String(Buffer.byteLength(body)) }),
+    };
+    return new Promise((resolve, reject) => {
+      const start = url.protocol === 'https:' ? httpsRequest : httpRequest;
+      const sent: ClientRequest = start(url, { ...options, method: call.method, headers, signal }, resolve);
+      sent.on('error', reject);
+      sent.end(body);
+    });
+  }
+}
+
+async function textOf(answer: IncomingMessage, maxBytes: number): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of answer) {
+    chunks.push(chunk as Buffer);
+    bytes += (chunk as Buffer).length;
+    if (bytes > maxBytes) throw new KubernetesFailure('TooLarge');
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+async function refusalOf(answer: IncomingMessage): Promise<unknown> {
+  try {
+    return parseJson(await textOf(answer, MAX_REFUSAL_BYTES));
+  } catch {
+    return undefined;
+  }
+}

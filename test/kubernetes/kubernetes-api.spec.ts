@@ -1,0 +1,73 @@
+import { SystemMonotonicTime } from '../../src/clock/system-monotonic-time';
+import { type ApiCall, KubernetesApi } from '../../src/kubernetes/kubernetes-api';
+import { KubernetesFailure } from '../../src/kubernetes/kubernetes-failure';
+import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
+import { apiOf } from './mirror';
+
+const PATH = '/apis/sys.bytetrade.io/v1alpha1/namespaces/user-system-alice/providerregistries';
+const registry = (endpoint: string) => ({
+  apiVersion: 'sys.bytetrade.io/v1alpha1',
+  kind: 'ProviderRegistry',
+  metadata: { name: 'secret-provider' },
+  spec: { kind: 'provider', endpoint },
+});
+
+describe('calls of the Kubernetes API', () => {
+  let server: FakeApiServer;
+  let api: KubernetesApi;
+  beforeAll(async () => {
+    server = await FakeApiServer.start();
+    api = apiOf(server, new SystemMonotonicTime());
+  });
+  afterAll(() => server.stop());
+
+  const send = (method: ApiCall['method'], path = PATH, body?: unknown): Promise<unknown> =>
+    api.send({ method, path, timeoutMs: 2000, ...(body === undefined ? {} : { body }) });
+  const failureOf = async (call: Promise<unknown>): Promise<unknown> =>
+    call.then(
+      () => 'no failure',
+      (error: unknown) => error,
+    );
+
+  it('make, read, patch and remove an object, and tell a conflict from a missing one', async () => {
+    const one = `${PATH}/secret-provider`;
+    expect(await failureOf(send('GET', one))).toEqual(new KubernetesFailure('NotFound', 404));
+    await send('POST', PATH, registry('a:80'));
+    expect(await failureOf(send('POST', PATH, registry('b:80')))).toMatchObject({
+      status: 409,
+      reason: 'AlreadyExists',
+    });
+    await send('PATCH', one, { spec: { endpoint: 'c:80' } });
+    expect(await send('GET', one)).toMatchObject({
+      metadata: { namespace: 'user-system-alice' },
+      spec: { kind: 'provider', endpoint: 'c:80' },
+    });
+    await send('DELETE', one);
+    expect(await failureOf(send('DELETE', one))).toMatchObject({ status: 404 });
+  });
+
+  it('keep neither our token nor the server’s words of a failure', async () => {
+    const right = server.token;
+    server.token = 'another';
+    const options = () => Promise.resolve({ headers: { authorization: `Bearer ${right}` } });
+    const stranger = new KubernetesApi({ server: server.url, options }, new SystemMonotonicTime());
+    const failure = await failureOf(stranger.send({ method: 'GET', path: PATH, timeoutMs: 2000 }));
+    server.token = right;
+    expect(failure).toEqual(new KubernetesFailure('Unauthorized', 401));
+    expect(
+      JSON.stringify(failure) + String(failure) + JSON.stringify(Object.keys(failure as object)),
+    ).not.toContain('canary');
+  });
+
+  it('fail with the system’s code where nobody listens, and with Timeout where nobody answers', async () => {
+    const options = () => Promise.resolve({});
+    const nobody = new KubernetesApi({ server: 'http://127.0.0.1:1', options }, new SystemMonotonicTime());
+    const call = { method: 'GET', path: PATH, timeoutMs: 2000 } as const;
+    expect(await failureOf(nobody.send(call))).toEqual(new KubernetesFailure('ECONNREFUSED'));
+    server.listDelayMs = 60_000;
+    expect(await failureOf(api.send({ ...call, timeoutMs: 50 }))).toEqual(new KubernetesFailure('Timeout'));
+    server.listDelayMs = 0;
+    const stopped = { ...call, signal: AbortSignal.abort() };
+    expect(await failureOf(api.send(stopped))).toEqual(new KubernetesFailure('Stopped'));
+  });
+});

@@ -1,0 +1,293 @@
+import { SystemMonotonicTime } from '../../src/clock/system-monotonic-time';
+import type { MonotonicTime } from '../../src/clock/monotonic-time';
+import { eventually } from '../support/eventually';
+import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
+import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
+import { Mirror, namespace } from './mirror';
+
+/** Real sockets settle within this, while no fixed time passes. */
+const quiet = () => new Promise((resolve) => setTimeout(resolve, 60));
+
+describe('a watched collection', () => {
+  let server: FakeApiServer;
+  let mirrors: Mirror[];
+  beforeEach(async () => {
+    server = await FakeApiServer.start();
+    mirrors = [];
+  });
+  afterEach(async () => {
+    for (const { collection } of mirrors) await collection.stop();
+    await server.stop();
+  });
+
+  const open = (time: MonotonicTime = new SystemMonotonicTime()): Mirror => {
+    const mirror = new Mirror(server, time);
+    mirrors.push(mirror);
+    mirror.collection.start();
+    return mirror;
+  };
+  const opened = async (time?: MonotonicTime): Promise<Mirror> => {
+    const mirror = open(time);
+    await eventually(() => expect(server.watches.size).toBe(1));
+    return mirror;
+  };
+  const put = (name: string, owner: string) => server.of('namespaces').put(namespace(name, owner));
+  const remove = (name: string) => server.of('namespaces').delete(undefined, name);
+
+  it('reads every page of the first list, and is listed only then', async () => {
+    for (let index = 0; index < 1201; index++) put(`n-${index}`, 'alice');
+    server.listDelayMs = 20;
+    const { collection, said } = open();
+    expect(collection.listed).toBe(false);
+    expect(collection.ageMs()).toBe(Infinity);
+    await collection.firstOutcome;
+    expect(collection.size).toBe(1201);
+    expect(collection.listed).toBe(true);
+    expect(said.filter((line) => line === 'listed')).toHaveLength(1);
+    expect(said.at(-1)).toBe('listed');
+    expect(server.count('list')).toBe(3);
+  });
+
+  it('follows what is put, changed and removed', async () => {
+    put('a', 'alice');
+    const { collection, said } = await opened();
+    put('b', 'bob');
+    put('a', 'carol');
+    remove('b');
+    await eventually(() => expect(said.at(-1)).toBe('removed b'));
+    expect(said).toEqual(['put a alice', 'listed', 'put b bob', 'put a carol', 'removed b']);
+    expect(collection.get('a')).toBe('carol');
+    expect(server.count('list')).toBe(1);
+  });
+
+  it('resumes a dropped watch where it ended, without another list, and misses no removal in between', async () => {
+    put('a', 'alice');
+    const time = new FixedMonotonicTime();
+    const { said, collection } = await opened(time);
+    server.dropConnections();
+    await eventually(() => expect(server.watches.size).toBe(0));
+    remove('a');
+    put('b', 'bob');
+    await quiet();
+    time.advance(1000);
+    await eventually(() => expect(said.at(-1)).toBe('put b bob'));
+    expect(collection.get('a')).toBeUndefined();
+    expect(server.count('list')).toBe(1);
+  });
+
+  it('keeps what it knows while the server is away, and catches up when it is back on its port', async () => {
+    put('a', 'alice');
+    const time = new FixedMonotonicTime();
+    const { collection, logged } = await opened(time);
+    await server.stop();
+    await eventually(() => expect(logged.length).toBeGreaterThan(0));
+    for (let turn = 0; turn < 4; turn++) {
+      time.advance(15_000);
+      await quiet();
+      expect(collection.get('a')).toBe('alice');
+    }
+    remove('a');
+    server.compact();
+    await server.listen();
+    time.advance(15_000);
+    await eventually(() => expect(server.requests.length).toBeGreaterThan(1));
+    await quiet();
+    time.advance(15_000);
+    await eventually(() => expect(collection.get('a')).toBeUndefined());
+    expect(collection.ageMs()).toBe(0);
+  });
+
+  it.each(['status', 'event'] as const)(
+    'lists again after Gone as %s, and says what was removed',
+    async (how) => {
+      put('a', 'alice');
+      put('b', 'bob');
+      const time = new FixedMonotonicTime();
+      const { said } = await opened(time);
+      server.dropConnections();
+      await eventually(() => expect(server.watches.size).toBe(0));
+      remove('a');
+      server.compact();
+      if (how === 'event') server.gone = 'event';
+      await quiet();
+      time.advance(1000);
+      await eventually(() => expect(server.count('watch')).toBe(2));
+      server.gone = undefined;
+      await quiet();
+      time.advance(2000);
+      await eventually(() => expect(said.slice(-2)).toEqual(['removed a', 'listed']));
+      expect(said).not.toContain('removed b');
+    },
+  );
+
+  it.each(['status', 'event'] as const)('backs off in a storm of Gone as %s', async (how) => {
+    const time = new FixedMonotonicTime();
+    server.gone = how;
+    const { collection } = open(time);
+    await eventually(() => expect(server.count('watch')).toBe(1));
+    for (let second = 0; second < 60; second++) {
+      time.advance(1000);
+      await new Promise((resolve) => setTimeout(resolve, 15));
+    }
+    // 1, 2, 4, 8, 15, 15, 15 s apart: seven rounds in a minute, each a list and a watch.
+    expect(server.requests.length).toBeGreaterThan(6);
+    expect(server.requests.length).toBeLessThan(20);
+    put('a', 'alice');
+    server.gone = undefined;
+    time.advance(15_000);
+    await eventually(() => expect(collection.get('a')).toBe('alice'));
+  });
+
+  it('cuts a watch that is half-open, and what it should have told comes with the next', async () => {
+    put('a', 'alice');
+    const time = new FixedMonotonicTime();
+    const { collection } = await opened(time);
+    for (const watch of server.watches) watch.fallSilent();
+    remove('a');
+    time.advance(34_000);
+    await quiet();
+    expect(collection.get('a')).toBe('alice');
+    expect(server.count('watch')).toBe(1);
+    time.advance(1_000);
+    await quiet();
+    time.advance(1_000);
+    await eventually(() => expect(collection.get('a')).toBeUndefined());
+    expect(server.count('list')).toBe(1);
+  });
+
+  it('lists again where every watch stays silent, so that a removal is known within three minutes', async () => {
+    put('a', 'alice');
+    const time = new FixedMonotonicTime();
+    server.silentWatches = true;
+    const { collection } = await opened(time);
+    remove('a');
+    for (let second = 0; second < 180; second += 5) {
+      time.advance(5_000);
+      await new Promise((resolve) => setTimeout(resolve, 15));
+    }
+    expect(collection.get('a')).toBeUndefined();
+    expect(server.count('list')).toBeLessThan(4);
+    expect(server.requests.length).toBeLessThan(12);
+  });
+
+  it('cuts a list that never answers', async () => {
+    server.listDelayMs = 600_000;
+    const time = new FixedMonotonicTime();
+    const { collection, logged } = open(time);
+    await eventually(() => expect(server.count('list')).toBe(1));
+    time.advance(30_000);
+    await collection.firstOutcome;
+    expect(logged).toEqual([
+      expect.objectContaining({ event: 'kubernetes_watch_failed', reason: 'Timeout' }),
+    ]);
+    expect(collection.listed).toBe(false);
+  });
+
+  it.each([
+    [429, 'TooManyRequests'],
+    [500, 'InternalError'],
+    [503, 'ServiceUnavailable'],
+    [401, 'Unauthorized'],
+    [403, 'Forbidden'],
+  ])('backs off from %i and keeps nothing but status and reason', async (status, reason) => {
+    const time = new FixedMonotonicTime();
+    server.failing = { status, reason };
+    const { collection, logged } = open(time);
+    await collection.firstOutcome;
+    for (let second = 0; second < 60; second++) {
+      time.advance(1000);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    expect(server.requests.length).toBeLessThan(9);
+    expect(logged[0]).toMatchObject({ level: 'warn', event: 'kubernetes_watch_failed', status, reason });
+    expect(JSON.stringify(logged)).not.toContain('canary');
+  });
+
+  it('waits as long as the server asks for', async () => {
+    const time = new FixedMonotonicTime();
+    server.failing = { status: 429, reason: 'TooManyRequests', headers: { 'retry-after': '40' } };
+    const { collection } = open(time);
+    await collection.firstOutcome;
+    await quiet();
+    time.advance(39_000);
+    await quiet();
+    expect(server.requests).toHaveLength(1);
+    time.advance(1_000);
+    await eventually(() => expect(server.requests).toHaveLength(2));
+  });
+
+  it('takes a line that it cannot read for a removal that it may have missed, and lists', async () => {
+    put('a', 'alice');
+    const time = new FixedMonotonicTime();
+    const { collection } = await opened(time);
+    const [watch] = server.watches;
+    watch?.line('{"type":"DELETED","object":{"metadata":{"name":"a"');
+    await eventually(() => expect(server.watches.size).toBe(0));
+    remove('a');
+    time.advance(1000);
+    await eventually(() => expect(collection.get('a')).toBeUndefined());
+    expect(server.count('list')).toBe(2);
+  });
+
+  it('takes bookmarks and orderly ends for proofs, and resumes from a bookmark', async () => {
+    put('a', 'alice');
+    const time = new FixedMonotonicTime();
+    const { collection } = await opened(time);
+    time.advance(20_000);
+    expect(collection.ageMs()).toBe(20_000);
+    server.of('applicationpermissions').put({ metadata: { name: 'x', namespace: 'y' } });
+    server.bookmark();
+    await eventually(() => expect(collection.ageMs()).toBe(0));
+    time.advance(10_000);
+    for (const watch of server.watches) watch.end();
+    await eventually(() => expect(server.count('watch')).toBe(2));
+    expect(collection.ageMs()).toBe(0);
+    expect(server.requests.at(-1)?.query.get('resourceVersion')).toBe('3');
+  });
+
+  it('does not spin where watches end as soon as they begin', async () => {
+    const time = new FixedMonotonicTime();
+    await opened(time);
+    for (let second = 0; second < 60; second++) {
+      for (const watch of server.watches) watch.end();
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      time.advance(1000);
+    }
+    expect(server.requests.length).toBeLessThan(14);
+  });
+
+  it('does not care what the clock on the wall says', async () => {
+    put('a', 'alice');
+    const { collection } = await opened();
+    const now = jest.spyOn(Date, 'now').mockReturnValue(Date.now() + 365 * 86_400_000);
+    try {
+      expect(collection.ageMs()).toBeLessThan(5_000);
+      put('b', 'bob');
+      await eventually(() => expect(collection.get('b')).toBe('bob'));
+      now.mockReturnValue(0);
+      remove('a');
+      await eventually(() => expect(collection.get('a')).toBeUndefined());
+      expect(collection.ageMs()).toBeGreaterThanOrEqual(0);
+      expect(server.requests).toHaveLength(2);
+    } finally {
+      now.mockRestore();
+    }
+  });
+
+  it('stops in the midst of a list, a watch or a wait, and asks nothing any more', async () => {
+    const watching = await opened(new FixedMonotonicTime());
+    await watching.collection.stop();
+    server.failing = { status: 500, reason: 'InternalError' };
+    const waiting = open(new FixedMonotonicTime());
+    await waiting.collection.firstOutcome;
+    await waiting.collection.stop();
+    server.failing = undefined;
+    server.listDelayMs = 600_000;
+    const listing = open(new FixedMonotonicTime());
+    await eventually(() => expect(server.count('list')).toBe(3));
+    await listing.collection.stop();
+    await listing.collection.stop();
+    await quiet();
+    expect(server.requests).toHaveLength(4);
+  });
+});
