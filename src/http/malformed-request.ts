@@ -6,6 +6,9 @@ import { failure } from './error.filter';
 
 /** What node:http refuses before there is a request (no HTTP, headers too large or too slow) is answered in our form too. */
 export function answerMalformedRequests(server: Server): void {
+  // Left to themselves, node:http answers these two with an empty body. We read neither header, so the route answers.
+  Object.assign(server, { requireHostHeader: false });
+  server.on('checkExpectation', (request, response) => server.emit('request', request, response));
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
     if (error.code === 'ECONNRESET' || !socket.writable) {
       socket.destroy();

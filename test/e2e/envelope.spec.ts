@@ -103,6 +103,14 @@ describe('every answer is the envelope', () => {
     expect([body.code, body.data.reason, body.data.field]).toEqual([400, 'INVALID_REQUEST', 'request']);
   });
 
+  it.each([
+    ['without a Host', ''],
+    ['with an expectation that nobody knows', 'Host: x\r\nExpect: 200-maybe\r\n'],
+  ])('to HTTP %s', async (_title, headers) => {
+    const text = await rawExchange(`POST /nope HTTP/1.1\r\n${headers}Connection: close\r\n\r\n`);
+    expect(JSON.parse(text.slice(text.indexOf('\r\n\r\n'))).data.reason).toBe('ROUTE_NOT_FOUND');
+  });
+
   async function rawExchange(bytes: string): Promise<string> {
     const socket = connect(Number(new URL(service.url).port), '127.0.0.1');
     socket.write(bytes);
