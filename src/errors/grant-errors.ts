@@ -26,8 +26,9 @@ export class NotInAccessToken extends DomainError {
 }
 
 export class GrantsUnavailable extends DomainError {
-  constructor() {
-    super('GRANTS_UNAVAILABLE', 'The grants of the installed apps are not known yet; try again.');
+  /** @param because one clause that is safe to show */
+  constructor(because = 'they are not loaded yet') {
+    super('GRANTS_UNAVAILABLE', `The grants of the installed apps are not known: ${because}; try again.`);
   }
 }
 

@@ -1,5 +1,4 @@
 import { Injectable } from '@nestjs/common';
-import { GrantsUnavailable } from '../errors/grant-errors';
 import { AccessTokens, type IssuedAccessToken } from '../identity/access-token';
 import { AppProofVerifier, type AppProof } from '../identity/app-proof.verifier';
 import { grantKey, PROVIDER } from './grant';
@@ -32,7 +31,7 @@ export class AccessService {
 
   /** @throws GrantsUnavailable (503), TooManyRequests (429) */
   async request(proof: AppProof, permission: RequestedPermission): Promise<AccessOutcome> {
-    if (!this.source.status().ready) throw new GrantsUnavailable();
+    this.source.requireReady();
     const installed = this.source.findByKey(proof.appKey);
     const proven = await this.proofs.verify(proof, installed?.appSecret);
     if (!proven || installed === undefined) return { kind: 'unproven' };

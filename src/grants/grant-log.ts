@@ -1,6 +1,8 @@
 import type { LogEvent } from '../logging/log';
 import type { AppFolder } from './app-folder';
 import type { GrantProblem, GrantSourceStatus } from './grant-source';
+import type { ManifestWarning } from './manifest';
+import type { SysDataWarning } from './sys-data';
 
 const MAX_WARNINGS = 20;
 
@@ -22,17 +24,21 @@ export class GrantLog {
     }
   }
 
+  /** Of one file or resource, after each of its changes. */
+  warnings(source: string, warnings: readonly (ManifestWarning | SysDataWarning)[]): void {
+    for (const warning of warnings.slice(0, MAX_WARNINGS))
+      this.log('warn', 'grants_warning', { source, ...warning });
+    if (warnings.length > MAX_WARNINGS) {
+      this.log('warn', 'grants_warnings_left_off', { source, leftOff: warnings.length - MAX_WARNINGS });
+    }
+  }
+
   /** Of the manifests that were parsed since. */
   read(now: ReadonlyMap<string, AppFolder>, before: ReadonlyMap<string, AppFolder>): void {
     for (const [folder, { manifest, installed }] of now) {
       if (manifest.problem || manifest === before.get(folder)?.manifest) continue;
-      const warnings = manifest.good?.warnings ?? [];
       const source = `${folder}/OlaresManifest.yaml`;
-      for (const warning of warnings.slice(0, MAX_WARNINGS))
-        this.log('warn', 'grants_warning', { source, ...warning });
-      if (warnings.length > MAX_WARNINGS) {
-        this.log('warn', 'grants_warnings_left_off', { source, leftOff: warnings.length - MAX_WARNINGS });
-      }
+      this.warnings(source, manifest.good?.warnings ?? []);
       const grants = installed?.grants.size ?? 0;
       if (!manifest.missing) this.log('info', 'grants_read', { source, app: manifest.good?.app, grants });
     }

@@ -1,3 +1,4 @@
+import { GrantsUnavailable } from '../errors/grant-errors';
 import type { InstalledApp } from './installed-app';
 
 /** Something an operator should mend; it may name files and apps, never a key or a secret. */
@@ -12,15 +13,17 @@ export interface GrantProblem {
 }
 
 export interface GrantSourceStatus {
-  /** True after the first complete load; no decision is made before. */
+  /** True after the first complete load, and while the source can vouch for it; no decision is made without. */
   readonly ready: boolean;
+  /** Why not, as a clause that a caller may read; a source that is not loaded yet need not say it. */
+  readonly unavailableBecause?: string;
   readonly installedApps: number;
   readonly problems: readonly GrantProblem[];
 }
 
 /**
  * Knows the installed apps and their grants. Every implementation passes describeGrantSource().
- * Look-ups are synchronous and constant in time: an implementation swaps whole compiled snapshots.
+ * Look-ups are synchronous and constant in time, and see each change whole: it happens in one synchronous step.
  * Two apps with the same app key, or the same (user, app): none of them is served, and a problem says so.
  */
 export abstract class GrantSource {
@@ -28,4 +31,15 @@ export abstract class GrantSource {
   abstract findByKey(appKey: string): InstalledApp | undefined;
   abstract status(): GrantSourceStatus;
   abstract close(): Promise<void>;
+
+  /** How long ago the source last had proof that it knows all; undefined where it reads what it decides on. */
+  ageMs(): number | undefined {
+    return undefined;
+  }
+
+  /** @throws GrantsUnavailable (503), with the reason */
+  requireReady(): void {
+    const { ready, unavailableBecause } = this.status();
+    if (!ready) throw new GrantsUnavailable(unavailableBecause);
+  }
 }

@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { GrantsUnavailable, NotGranted, NotInAccessToken } from '../errors/grant-errors';
+import { NotGranted, NotInAccessToken } from '../errors/grant-errors';
 import type { Caller } from '../identity/caller';
 import { grantKey, type SecretOperation } from './grant';
 import { GrantSource } from './grant-source';
@@ -23,7 +23,7 @@ export class GrantsService {
    * @throws NotGranted, NotInAccessToken (403), GrantsUnavailable (503)
    */
   authorize(caller: Caller, operation: SecretOperation, workspace: string): GrantedScope {
-    if (!this.source.status().ready) throw new GrantsUnavailable();
+    this.source.requireReady();
     const key = grantKey(operation, workspace);
     const installed = this.source.find(caller.user, caller.app);
     if (!installed?.grants.has(key)) throw new NotGranted(caller.app, operation, workspace);
@@ -39,7 +39,7 @@ export class GrantsService {
    * @throws GrantsUnavailable (503)
    */
   workspacesOf(user: string, app: string): readonly GrantedScope[] | undefined {
-    if (!this.source.status().ready) throw new GrantsUnavailable();
+    this.source.requireReady();
     const installed = this.source.find(user, app);
     if (installed === undefined) return undefined;
     const names = new Set([...installed.grants].map((key) => key.slice(key.indexOf('=') + 1)));

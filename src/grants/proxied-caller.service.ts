@@ -1,5 +1,4 @@
 import { Injectable } from '@nestjs/common';
-import { GrantsUnavailable } from '../errors/grant-errors';
 import { Unauthenticated, UserMismatch } from '../errors/identity-errors';
 import type { Caller } from '../identity/caller';
 import { PeerProof } from '../identity/peer-proof';
@@ -33,7 +32,7 @@ export class ProxiedCallerService {
   async identify(call: ProxiedCall): Promise<Caller> {
     const { user } = call;
     if (user === undefined || !(await this.isProven(call, user))) throw new Unauthenticated('X-Access-Token');
-    if (!this.source.status().ready) throw new GrantsUnavailable();
+    this.source.requireReady();
     const installed = this.source.findByKey(call.appKey);
     if (installed === undefined) throw new Unauthenticated('X-Access-Token');
     if (installed.user !== user) throw new UserMismatch();

@@ -1,7 +1,7 @@
 import { keyOf, type KubeObject, readPage } from './kube-object';
 import type { KubernetesApi } from './kubernetes-api';
 import { failureOf } from './kubernetes-failure';
-import type { Held, WatchedCollectionOptions } from './watched-collection';
+import type { Held, WatchedCollectionOptions } from './watched-collection-options';
 
 const PAGE_SIZE = 500;
 const PAGE_TIMEOUT_MS = 30_000;

@@ -1,37 +1,8 @@
-import type { MonotonicTime } from '../clock/monotonic-time';
-import type { LogEvent } from '../logging/log';
 import { BackOff } from './back-off';
 import { CollectionLister } from './collection-lister';
 import { keyOf, type KubeObject, readEvent } from './kube-object';
-import type { KubernetesApi } from './kubernetes-api';
 import { failureOf, KubernetesFailure } from './kubernetes-failure';
-
-/** What a collection's reader keeps of one object, and the version that it was read from. */
-export interface Held<T> {
-  readonly version: string;
-  readonly value: T;
-}
-
-export interface WatchedCollectionOptions<T> {
-  /** e.g. `/apis/sys.bytetrade.io/v1alpha1/applicationpermissions`: all namespaces. */
-  readonly path: string;
-  readonly labelSelector?: string;
-  /** Takes what is needed, so that the rest of 100,000 objects is not held. It must not throw. */
-  readonly read: (object: KubeObject) => T;
-  /** Told in the same synchronous step in which the collection changes. */
-  readonly onPut?: (key: string, value: T) => void;
-  readonly onRemoved?: (key: string) => void;
-  /** After each complete list, behind its puts and removals. */
-  readonly onListed?: () => void;
-}
-
-export interface CollectionSurroundings {
-  readonly api: KubernetesApi;
-  readonly time: MonotonicTime;
-  readonly log: LogEvent;
-  /** 0 up to 1. */
-  readonly random?: () => number;
-}
+import type { CollectionSurroundings, Held, WatchedCollectionOptions } from './watched-collection-options';
 
 /** A watch is asked to end after this long: its orderly end is the proof that nothing was missed. */
 const WATCH_MS = 30_000;
@@ -53,6 +24,7 @@ export class WatchedCollection<T> {
   private version: string | undefined;
   private provenAtMs: number | undefined;
   private running: Promise<void> | undefined;
+  private failure: KubernetesFailure | undefined;
   private readonly stopping = new AbortController();
   private readonly backOff: BackOff;
   private readonly lister: CollectionLister<T>;
@@ -92,6 +64,11 @@ export class WatchedCollection<T> {
     return this.held.get(key)?.value;
   }
 
+  /** The latest failure since the last proof, in a few words. */
+  get trouble(): string | undefined {
+    return this.failure?.message;
+  }
+
   /** Since the server last proved that we know all: a list, an event, a bookmark, a watch that ended in order. */
   ageMs(): number {
     return this.provenAtMs === undefined ? Infinity : this.around.time.nowMs() - this.provenAtMs;
@@ -116,6 +93,7 @@ export class WatchedCollection<T> {
       // A line that nobody could read may have been a revocation: as with Gone, only a list tells.
       if (failure.gone || failure.reason === 'MalformedAnswer') this.version = undefined;
       const waitMs = this.backOff.nextMs(failure.retryAfterMs);
+      this.failure = failure;
       const { reason, status } = failure;
       const { path } = this.options;
       this.around.log('warn', 'kubernetes_watch_failed', {
@@ -138,6 +116,7 @@ export class WatchedCollection<T> {
     for (const [key, now] of objects) if (before.get(key) !== now) this.options.onPut?.(key, now.value);
     this.version = version;
     this.provenAtMs = this.around.time.nowMs();
+    this.failure = undefined;
     this.options.onListed?.();
     this.settleFirst();
   }
@@ -187,6 +166,7 @@ export class WatchedCollection<T> {
 
   private proven(): void {
     this.provenAtMs = this.around.time.nowMs();
+    this.failure = undefined;
     this.backOff.reset();
   }
 }

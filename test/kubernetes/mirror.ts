@@ -1,6 +1,7 @@
 import type { MonotonicTime } from '../../src/clock/monotonic-time';
 import { KubernetesApi } from '../../src/kubernetes/kubernetes-api';
-import { type CollectionSurroundings, WatchedCollection } from '../../src/kubernetes/watched-collection';
+import { WatchedCollection } from '../../src/kubernetes/watched-collection';
+import type { CollectionSurroundings } from '../../src/kubernetes/watched-collection-options';
 import type { FakeApiServer } from '../support/fake-api-server/fake-api-server';
 
 export interface Logged {

@@ -1,0 +1,140 @@
+import { WatchedCollection } from '../kubernetes/watched-collection';
+import type { CollectionSurroundings } from '../kubernetes/watched-collection-options';
+import {
+  APPLICATION_PERMISSIONS,
+  type PermissionReading,
+  readApplicationPermission,
+} from './application-permission';
+import { GrantIndex } from './grant-index';
+import { GrantLog } from './grant-log';
+import { type GrantProblem, GrantSource, type GrantSourceStatus } from './grant-source';
+import type { InstalledApp } from './installed-app';
+
+/** Nothing is decided on grants that are older. */
+export const DEFAULT_MAX_AGE_MS = 10 * 60_000;
+
+/** The start waits so long for the first list; without it the service starts all the same, not ready. */
+const FIRST_LIST_MS = 2_000;
+
+/** The ApplicationPermissions of all users, listed once and watched from then on. */
+export class KubernetesGrantSource extends GrantSource {
+  private readonly index = new GrantIndex();
+  private readonly refused = new Map<string, GrantProblem>();
+  private readonly collection: WatchedCollection<PermissionReading>;
+  private readonly log: GrantLog;
+  private known: GrantSourceStatus = { ready: false, installedApps: 0, problems: [] };
+  private told = this.known;
+  private outdated = false;
+
+  private constructor(
+    private readonly around: CollectionSurroundings,
+    private readonly maxAgeMs: number,
+  ) {
+    super();
+    this.log = new GrantLog(around.log);
+    this.collection = new WatchedCollection<PermissionReading>(
+      {
+        path: APPLICATION_PERMISSIONS,
+        read: readApplicationPermission,
+        onPut: (source, reading) => this.put(source, reading),
+        onRemoved: (source) => this.remove(source),
+        onListed: () => this.outdate(),
+      },
+      around,
+    );
+  }
+
+  /** Resolves with the first full list, or without it where the API server refuses or takes its time. */
+  static async open(
+    around: CollectionSurroundings,
+    maxAgeMs = DEFAULT_MAX_AGE_MS,
+  ): Promise<KubernetesGrantSource> {
+    const source = new KubernetesGrantSource(around, maxAgeMs);
+    source.collection.start();
+    const patience = new AbortController();
+    await Promise.race([source.collection.firstOutcome, around.time.pause(FIRST_LIST_MS, patience.signal)]);
+    patience.abort();
+    return source;
+  }
+
+  find(user: string, app: string): InstalledApp | undefined {
+    return this.index.find(user, app);
+  }
+
+  findByKey(appKey: string): InstalledApp | undefined {
+    return this.index.findByKey(appKey);
+  }
+
+  override ageMs(): number {
+    return this.collection.ageMs();
+  }
+
+  status(): GrantSourceStatus {
+    this.refresh();
+    if (this.ageMs() <= this.maxAgeMs) return this.known;
+    const because = this.collection.listed ? this.tooOld() : this.notListed();
+    const trouble = this.collection.trouble ?? 'no answer yet';
+    const problem = {
+      source: 'the Kubernetes API',
+      reason: `${because} (${trouble})`,
+      servedFromLastGood: false,
+    };
+    const { installedApps, problems } = this.known;
+    return { ready: false, unavailableBecause: because, installedApps, problems: [problem, ...problems] };
+  }
+
+  close(): Promise<void> {
+    return this.collection.stop();
+  }
+
+  private tooOld(): string {
+    return `the grants were last confirmed more than ${Math.round(this.maxAgeMs / 1000)} s ago`;
+  }
+
+  private notListed(): string {
+    return 'the ApplicationPermissions were not listed yet';
+  }
+
+  private put(source: string, reading: PermissionReading): void {
+    if (reading.kind !== 'installed') this.remove(source);
+    if (reading.kind === 'inactive') return;
+    this.outdate();
+    if (reading.kind === 'refused') {
+      this.refused.set(source, { source, reason: reading.reason, servedFromLastGood: false });
+      return;
+    }
+    const { installed, warnings } = reading;
+    this.refused.delete(source);
+    this.index.put(source, installed);
+    this.log.warnings(source, warnings);
+    // Of the first list the count is enough.
+    if (this.known.ready) {
+      const { app, grants } = installed;
+      this.around.log('info', 'grants_read', { source, app, grants: grants.size });
+    }
+  }
+
+  private remove(source: string): void {
+    this.outdate();
+    this.refused.delete(source);
+    if (this.index.remove(source)) this.around.log('info', 'grants_withdrawn', { source });
+  }
+
+  /** A list changes thousands of apps in one synchronous step; the log hears of its outcome once. */
+  private outdate(): void {
+    if (this.outdated) return;
+    this.outdated = true;
+    queueMicrotask(() => {
+      this.refresh();
+      this.log.status(this.known, this.told);
+      this.told = this.known;
+    });
+  }
+
+  private refresh(): void {
+    if (!this.outdated) return;
+    this.outdated = false;
+    const problems = [...this.refused.values(), ...this.index.problems()];
+    this.known = { ready: this.collection.listed, installedApps: this.index.size, problems };
+  }
+}

@@ -1,0 +1,31 @@
+import type { MonotonicTime } from '../clock/monotonic-time';
+import type { LogEvent } from '../logging/log';
+import type { KubeObject } from './kube-object';
+import type { KubernetesApi } from './kubernetes-api';
+
+/** What a collection's reader keeps of one object, and the version that it was read from. */
+export interface Held<T> {
+  readonly version: string;
+  readonly value: T;
+}
+
+export interface WatchedCollectionOptions<T> {
+  /** e.g. `/apis/sys.bytetrade.io/v1alpha1/applicationpermissions`: all namespaces. */
+  readonly path: string;
+  readonly labelSelector?: string;
+  /** Takes what is needed, so that the rest of 100,000 objects is not held. It must not throw. */
+  readonly read: (object: KubeObject) => T;
+  /** Told in the same synchronous step in which the collection changes. */
+  readonly onPut?: (key: string, value: T) => void;
+  readonly onRemoved?: (key: string) => void;
+  /** After each complete list, behind its puts and removals. */
+  readonly onListed?: () => void;
+}
+
+export interface CollectionSurroundings {
+  readonly api: KubernetesApi;
+  readonly time: MonotonicTime;
+  readonly log: LogEvent;
+  /** 0 up to 1. */
+  readonly random?: () => number;
+}
