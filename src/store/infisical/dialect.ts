@@ -18,7 +18,7 @@ export type CallName =
   | 'deleteSecret';
 
 /** A call as failures and logs name it; the probe is made before it is known which routes there are. */
-export type CallLabel = CallName | 'probe';
+export type CallLabel = CallName | 'probe' | 'setup';
 
 export interface Route {
   readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';

@@ -98,7 +98,9 @@ export class FakeInfisical {
   }
 
   issueToken(identity: FakeIdentity = this.identity): string {
-    const accessToken = `fake-token-${randomUUID()}`;
+    // The middle part tells whose it is, as in the servers' own tokens.
+    const claims = Buffer.from(JSON.stringify({ identityId: identity.id })).toString('base64url');
+    const accessToken = `fake-token-${randomUUID()}.${claims}.signature`;
     this.#tokens.set(accessToken, { identity });
     return accessToken;
   }
