@@ -138,7 +138,10 @@ export const FORK_FAILURES: readonly FailureRule[] = [
   { status: 415, reason: 'invalidRequest' },
 ];
 
-/** Documents only: no server of this generation was run. */
+/** Upstream's wording changed over time. */
+const NOT_A_MEMBER = /not (a )?member|does not belong to your selected organization/i;
+
+/** Documents and published source only: no server of this generation was run. */
 export const V4_FAILURES: readonly FailureRule[] = [
   ROUTE_NOT_FOUND,
   { status: 429, reason: 'rateLimited' },
@@ -151,10 +154,10 @@ export const V4_FAILURES: readonly FailureRule[] = [
   { status: 401, reason: 'tokenDead' },
   { status: 403, error: /^TokenError$/, reason: 'tokenDead' },
   { status: 403, error: /^PermissionDenied$/, reason: 'permissionDenied' },
-  { status: 403, message: /not a member/i, reason: 'notAMember' },
-  { status: 403, error: /not a member/i, reason: 'notAMember' },
+  { status: 403, message: NOT_A_MEMBER, reason: 'notAMember' },
+  { status: 403, error: NOT_A_MEMBER, reason: 'notAMember' },
   { status: 403, reason: 'permissionDenied' },
-  { status: 404, message: /^Secret with name /, reason: 'notFound:secret' },
+  { status: 404, message: /^Secret (with name |not found$)/, reason: 'notFound:secret' },
   { status: 404, message: /^(Folder with path|Environment with) /, reason: 'notFound:environment' },
   { on: ['findProject', 'ping'], status: 404, reason: 'notFound:project' },
   { status: 404, message: /^Project with /, reason: 'notFound:project' },
@@ -164,5 +167,6 @@ export const V4_FAILURES: readonly FailureRule[] = [
   { on: ['createProject'], status: 409, reason: 'alreadyExists:project' },
   { on: ['createEnvironment'], status: 400, message: /already exist/i, reason: 'alreadyExists:environment' },
   { on: ['createEnvironment'], status: 409, reason: 'alreadyExists:environment' },
+  { status: 400, message: /^Identity does not belong to this organization/, reason: 'tokenDead' },
   { status: 400, reason: 'invalidRequest' },
 ];

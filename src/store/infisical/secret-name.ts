@@ -9,7 +9,11 @@ const RULES: readonly (readonly [rule: string, broken: (name: string) => boolean
   ["must not hold '/' or ':'", (name) => /[/:]/.test(name)],
   ['must not begin or end with white space', (name) => name.trim() !== name],
   ["must not be '.' or '..'", (name) => name === '.' || name === '..'],
-  ["must not be '__proto__': Infisical cannot hold it", (name) => name === '__proto__'],
+  // The servers group by name on a plain object: '__proto__', 'constructor', 'toString' and the like answer 500.
+  [
+    "must not be a name of JavaScript's own objects: Infisical cannot hold it",
+    (name) => name in Object.prototype,
+  ],
 ];
 
 /** Before anything is sent: a name that Infisical would trim, route elsewhere or break on. @throws InvalidRequest */

@@ -27,6 +27,35 @@ describe.each(['v3', 'fork'] as const)('the failures that %s was recorded with',
   });
 });
 
+describe('the wording of v4, as its published source has it', () => {
+  const BAD = 'BadRequest';
+  it.each([
+    ['deleteSecret', 404, 'NotFound', 'Secret not found', 'notFound:secret'],
+    ['listSecrets', 403, 'You are not member of this project', 'x', 'notAMember'],
+    [
+      'findProject',
+      403,
+      'ForbiddenError',
+      'This project does not belong to your selected organization.',
+      'notAMember',
+    ],
+    ['listSecrets', 403, 'Identity is not a member of the specified project', 'x', 'notAMember'],
+    ['listSecrets', 400, BAD, 'Identity does not belong to this organization', 'tokenDead'],
+    ['createSecret', 400, BAD, 'Secret already exists', 'alreadyExists:secret'],
+    [
+      'createProject',
+      400,
+      BAD,
+      'A project with the slug "x" already exists in your organization.',
+      'alreadyExists:project',
+    ],
+    ['createSecret', 403, 'PermissionDenied', 'You are not allowed to create on secrets', 'permissionDenied'],
+  ] as const)('%s: %i %s "%s" is %s', (call, statusCode, error, message, reason) => {
+    const answer = { statusCode, error, message };
+    expect(classifyFailure(DIALECTS.v4.failures, call, statusCode, answer)).toBe(reason);
+  });
+});
+
 describe('the failures of a server of June 2025, which speaks v3', () => {
   const reasonOf2025 = (entry: Recorded) =>
     classifyFailure(DIALECTS.v3.failures, callNameOf(entry, 'v3'), entry.status, entry.answer);

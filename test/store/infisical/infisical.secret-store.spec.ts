@@ -6,7 +6,11 @@ import { FakeInfisical } from '../../support/fake-infisical/fake-infisical';
 // v4 as its documents describe it.
 for (const dialect of ['v3', 'fork', 'v4'] as const) {
   describeSecretStore(`the Infisical store (${dialect})`, {
-    refusedNames: { ['__proto__']: 'the servers answer it with a failure' },
+    refusedNames: {
+      ['__proto__']: 'the servers answer it with a failure',
+      constructor: 'so do servers of 2025',
+      toString: 'so do servers of 2025',
+    },
     async open() {
       const fake = await FakeInfisical.start({ dialect });
       const { clientId, clientSecret } = fake.identity;

@@ -15,7 +15,9 @@ const REFUSED: Readonly<Record<string, string>> = {
   'a\u0085b': 'must not hold control characters',
   ' a': 'must not begin or end with white space',
   'a\u00a0': 'must not begin or end with white space',
-  ['__proto__']: "must not be '__proto__': Infisical cannot hold it",
+  ['__proto__']: "must not be a name of JavaScript's own objects: Infisical cannot hold it",
+  ['constructor']: "must not be a name of JavaScript's own objects: Infisical cannot hold it",
+  ['hasOwnProperty']: "must not be a name of JavaScript's own objects: Infisical cannot hold it",
   'a\ud800': 'must be well-formed Unicode',
 };
 
