@@ -1,5 +1,5 @@
 import type { Clock } from '../../clock/clock';
-import { SecretAlreadyExists, SecretNotFound, StoreUnavailable } from '../../errors/store-errors';
+import { SecretNotFound, StoreUnavailable } from '../../errors/store-errors';
 import type { Secret, SecretScope } from '../../secrets/secret';
 import { SecretStore } from '../../secrets/secret-store';
 import type { SecretRow } from './answers';
@@ -48,7 +48,7 @@ export function createInfisicalSecretStore(
   const projects = new ProjectDirectory(api, settings, log);
   const parts = {
     projects,
-    reader: new ScopeReader(api, projects, log),
+    reader: new ScopeReader(api, projects, clock, log),
     writer: new SecretWriter(api, settings.operationTimeoutMs, log),
     probe: new PingProbe(api, clock, log),
     close: () => client.close(),
@@ -80,12 +80,12 @@ export class InfisicalSecretStore extends SecretStore {
   async create(scope: SecretScope, { name, value }: Secret): Promise<void> {
     requireHoldableName(name);
     const stored = encodeValue(value);
-    const { projects, reader } = this.parts;
+    const { projects, reader, writer } = this.parts;
     await this.#inTurn(scope, (deadline) =>
       reader.despiteStaleIds(scope, async () => {
         const project = await projects.provision(scope, scope.environment, deadline);
         const room = { projectId: project.id, environment: scope.environment };
-        await projects.warm(project, () => this.#createIn(room, name, stored, deadline));
+        await projects.warm(project, () => writer.create(room, name, stored, deadline));
       }),
     );
   }
@@ -103,21 +103,17 @@ export class InfisicalSecretStore extends SecretStore {
   async update(scope: SecretScope, { name, value }: Secret): Promise<void> {
     requireHoldableName(name);
     const stored = encodeValue(value);
-    await this.#inTurn(scope, async (deadline) => {
-      const { room, rows } = await this.parts.reader.contents(scope, deadline);
-      const copies = rows.filter((row) => row.name === name).length;
-      if (room === undefined || copies === 0) throw new SecretNotFound(name);
-      await existing(name, () => this.parts.writer.update(room, { name, stored, copies }, deadline));
+    const { reader, writer } = this.parts;
+    await this.#inRoom(scope, name, async (room, deadline) => {
+      const copies = await reader.copies(room, name, deadline);
+      if (copies === 0) throw new SecretNotFound(name);
+      await writer.update(room, { name, stored, copies }, deadline);
     });
   }
 
   async delete(scope: SecretScope, name: string): Promise<void> {
     requireHoldableName(name);
-    await this.#inTurn(scope, async (deadline) => {
-      const { room, rows } = await this.parts.reader.contents(scope, deadline);
-      if (room === undefined || rowNamed(rows, name) === undefined) throw new SecretNotFound(name);
-      await existing(name, () => this.parts.writer.delete(room, name, deadline));
-    });
+    await this.#inRoom(scope, name, (room, deadline) => this.parts.writer.delete(room, name, deadline));
   }
 
   async list(scope: SecretScope): Promise<readonly Secret[]> {
@@ -136,10 +132,22 @@ export class InfisicalSecretStore extends SecretStore {
     return Promise.resolve();
   }
 
-  async #createIn(room: Room, name: string, stored: string, deadline: Deadline): Promise<void> {
-    const rows = await this.parts.reader.list(room, deadline);
-    if (rowNamed(rows, name) !== undefined) throw new SecretAlreadyExists(name);
-    await this.parts.writer.create(room, name, stored, deadline);
+  /** The server itself says whether the secret is there; a room that is gone has none. */
+  #inRoom(
+    scope: SecretScope,
+    name: string,
+    write: (room: Room, deadline: Deadline) => Promise<void>,
+  ): Promise<void> {
+    const { reader } = this.parts;
+    return this.#inTurn(scope, (deadline) =>
+      existing(name, () =>
+        reader.despiteStaleIds(scope, async () => {
+          const room = await reader.room(scope, deadline);
+          if (room === undefined) throw new SecretNotFound(name);
+          await write(room, deadline);
+        }),
+      ),
+    );
   }
 
   #toSecret(row: SecretRow): Secret {
@@ -171,7 +179,7 @@ export class InfisicalSecretStore extends SecretStore {
   }
 }
 
-/** The room was there a moment ago: if it is gone, so is the secret. */
+/** If the room is gone, so is the secret. */
 async function existing(name: string, write: () => Promise<void>): Promise<void> {
   try {
     await write();

@@ -1,3 +1,5 @@
+import { LRUCache } from 'lru-cache';
+import type { Clock } from '../../clock/clock';
 import type { SecretScope } from '../../secrets/secret';
 import type { SecretRow } from './answers';
 import type { Deadline } from './deadline';
@@ -6,7 +8,7 @@ import { failedBecause } from './infisical-call-failed';
 import type { Log } from './infisical-options';
 import type { ProjectDirectory } from './project-directory';
 import { listSecrets, type Room } from './secret-calls';
-import { surplusRows } from './secret-rows';
+import { doubledNames, surplusRows } from './secret-rows';
 
 /** What is stored for a scope, and where; no room for a workspace that has no project. */
 export interface Contents {
@@ -14,20 +16,46 @@ export interface Contents {
   readonly rows: readonly SecretRow[];
 }
 
+const MAX_REMEMBERED_ROOMS = 10_000;
+/** Names are doubled by writers outside of this process only, as by hand in the page: rare, and never quick to matter. */
+const TRUSTED_MS = 600_000;
+
 /** Reads a scope by one list of its room. */
 export class ScopeReader {
+  /** By room: when it was listed last, and the names that were there more than once. */
+  readonly #seen = new LRUCache<string, { readonly atMs: number; readonly doubled: ReadonlySet<string> }>({
+    max: MAX_REMEMBERED_ROOMS,
+  });
+
   constructor(
     private readonly api: InfisicalApi,
     private readonly projects: ProjectDirectory,
+    private readonly clock: Clock,
     private readonly log: Log,
   ) {}
+
+  /** Where a scope's secrets are; undefined for a workspace that has no project. */
+  async room(scope: SecretScope, deadline: Deadline): Promise<Room | undefined> {
+    const project = await this.projects.find(scope, deadline);
+    return project === undefined ? undefined : { projectId: project.id, environment: scope.environment };
+  }
+
+  /**
+   * How many rows an update of this name would find. An update changes one row only, so that a name that is there
+   * more than once must be known; that it is not there at all, the server itself says to the update.
+   */
+  async copies(room: Room, name: string, deadline: Deadline): Promise<number> {
+    const seen = this.#seen.get(keyOf(room));
+    const ageMs = seen === undefined ? Infinity : this.clock.nowMs() - seen.atMs;
+    if (seen !== undefined && ageMs >= 0 && ageMs < TRUSTED_MS && !seen.doubled.has(name)) return 1;
+    return (await this.list(room, deadline)).filter((row) => row.name === name).length;
+  }
 
   /** A project that was deleted by hand is looked for anew; an environment that was is empty. */
   async contents(scope: SecretScope, deadline: Deadline): Promise<Contents> {
     return this.despiteStaleIds(scope, async () => {
-      const project = await this.projects.find(scope, deadline);
-      if (project === undefined) return { room: undefined, rows: [] };
-      const room = { projectId: project.id, environment: scope.environment };
+      const room = await this.room(scope, deadline);
+      if (room === undefined) return { room: undefined, rows: [] };
       try {
         return { room, rows: await this.list(room, deadline) };
       } catch (error: unknown) {
@@ -39,6 +67,7 @@ export class ScopeReader {
 
   async list(room: Room, deadline: Deadline): Promise<readonly SecretRow[]> {
     const rows = await listSecrets(this.api, room, deadline);
+    this.#seen.set(keyOf(room), { atMs: this.clock.nowMs(), doubled: doubledNames(rows) });
     const surplus = surplusRows(rows);
     if (surplus > 0) this.log('infisical.duplicates.served', { surplus });
     return rows;
@@ -55,4 +84,8 @@ export class ScopeReader {
       return attempt();
     }
   }
+}
+
+function keyOf({ projectId, environment }: Room): string {
+  return `${projectId} ${environment}`;
 }

@@ -17,6 +17,11 @@ export function surplusRows(rows: readonly SecretRow[]): number {
   return rows.length - new Set(rows.map((row) => row.name)).size;
 }
 
+export function doubledNames(rows: readonly SecretRow[]): ReadonlySet<string> {
+  const once = new Set<string>();
+  return new Set(rows.map(({ name }) => name).filter((name) => once.size === once.add(name).size));
+}
+
 function byPrecedence(a: SecretRow, b: SecretRow): number {
   return b.version - a.version || (a.id < b.id ? -1 : 1);
 }

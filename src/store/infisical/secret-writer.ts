@@ -4,6 +4,7 @@ import {
   SecretNotFound,
   StoreOutcomeUnknown,
 } from '../../errors/store-errors';
+import type { SecretRow } from './answers';
 import { earlierBy, type Deadline } from './deadline';
 import type { InfisicalApi } from './infisical-api';
 import { InfisicalCallFailed } from './infisical-call-failed';
@@ -21,7 +22,7 @@ export interface StoredSecret {
   readonly copies: number;
 }
 
-/** Writes once, and finds out what became of it. The caller holds the scope's turn and has listed the room. */
+/** Writes once, and finds out what became of it. The caller holds the scope's turn and has looked for copies. */
 export class SecretWriter {
   constructor(
     private readonly api: InfisicalApi,
@@ -90,7 +91,8 @@ export class SecretWriter {
     try {
       const rows = (await listSecrets(this.api, room, deadline)).filter((row) => row.name === write.name);
       if (write.call === 'deleteSecret') return rows.length === 0;
-      if (rows.some((row) => row.stored === write.stored)) return true;
+      const fresh = (row: SecretRow) => write.call === 'updateSecret' || row.version <= 1;
+      if (rows.some((row) => row.stored === write.stored && fresh(row))) return true;
       return write.call === 'createSecret' && rows.length > 0 ? undefined : false;
     } catch (error: unknown) {
       if (error instanceof InfisicalCallFailed) return undefined;
