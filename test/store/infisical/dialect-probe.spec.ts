@@ -40,7 +40,10 @@ describe.each(['v3', 'fork', 'v4'] as const)('a store that was not told its serv
     ['a page is served', answer(200, null, '<html>')],
     ['something else answers', answer(200, { secrets: [] })],
     ['the server fails', answer(500, { error: 'Find one', message: 'Something went wrong' })],
-    ['the server limits us', answer(429, { error: 'RateLimitExceeded' })],
+    [
+      'the server limits us',
+      { kind: 'answer', status: 429, body: { error: 'RateLimitExceeded' }, headers: { 'retry-after': '0' } },
+    ],
   ] as const)('is unavailable while it cannot find out, and tries again: %s', async (_title, fault) => {
     const { fake, store } = opened;
     fake.fail({ method: 'GET', times: 99, fault });

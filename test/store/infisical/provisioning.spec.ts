@@ -49,9 +49,9 @@ describe.each(['v3', 'fork'] as const)('the projects of the Infisical store (%s)
     expect(writes()).toHaveLength(4);
   });
 
-  it('20 instances that race for one new workspace use one project', async () => {
+  it('20 instances that race for one new workspace, and have yet to find out the server, use one project', async () => {
     const { fake, another } = opened;
-    const instances = Array.from({ length: 20 }, () => another());
+    const instances = Array.from({ length: 20 }, () => another({ dialect: undefined }));
     await Promise.all(
       instances.map((instance, i) =>
         instance.create(at('raced', ENVIRONMENTS[i % 4]), { name: `k${i}`, value: `v${i}` }),

@@ -251,6 +251,17 @@ describe('a name that the server stored more than once', () => {
     expect(opened.logged).toContainEqual({ event: 'infisical.duplicates.healed', fields: { copies: 3 } });
   });
 
+  it('is made one again also when it was a read that met it', async () => {
+    const { fake, store } = opened;
+    await store.retrieve(at(), 'twice');
+    await store.update(at(), { name: 'twice', value: 'one' });
+    await store.update(at(), { name: 'single', value: 't' });
+    expect(rowsOf(fake, at())).toEqual([
+      ['single', 't'],
+      ['twice', 'one'],
+    ]);
+  });
+
   it('exists, so that a create is refused, and a delete takes all of it', async () => {
     expect(await outcome(opened.store.create(at(), { name: 'twice', value: 'x' }))).toBe(
       'SECRET_ALREADY_EXISTS',
