@@ -1,7 +1,7 @@
 import { DomainError } from './domain-error';
 
-/** The two headers that carry a credential. */
-export type CredentialHeader = 'X-Authorization' | 'X-Access-Token';
+/** The headers that carry a credential. */
+export type CredentialHeader = 'X-Authorization' | 'X-Access-Token' | 'Authorization';
 
 /**
  * One fixed text whatever was wrong with the credential, so that nothing can be learnt by trying;
@@ -21,7 +21,8 @@ export class UserMismatch extends DomainError {
 }
 
 export class IdentityUnavailable extends DomainError {
-  constructor() {
-    super('IDENTITY_UNAVAILABLE', 'The user directory did not answer; try again.');
+  /** @param who did not answer */
+  constructor(who: 'The user directory' | 'The Kubernetes API server' = 'The user directory') {
+    super('IDENTITY_UNAVAILABLE', `${who} did not answer; try again.`);
   }
 }

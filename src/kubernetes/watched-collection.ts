@@ -1,6 +1,6 @@
 import { BackOff } from './back-off';
 import { CollectionLister } from './collection-lister';
-import { keyOf, type KubeObject, readEvent } from './kube-object';
+import { keyOf, readEvent } from './kube-object';
 import { failureOf, KubernetesFailure } from './kubernetes-failure';
 import type { CollectionSurroundings, Held, WatchedCollectionOptions } from './watched-collection-options';
 

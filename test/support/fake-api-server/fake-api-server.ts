@@ -38,6 +38,8 @@ export class FakeApiServer {
   /** Watches are answered Gone: as HTTP status, or as an ERROR event on an open watch. */
   gone: 'status' | 'event' | undefined;
   listDelayMs = 0;
+  /** What every TokenReview says, instead of the truth. */
+  reviewStatus: Readonly<Record<string, unknown>> | undefined;
   /** New watches open and then say nothing. */
   silentWatches = false;
   private version = 1;
@@ -124,7 +126,8 @@ export class FakeApiServer {
       return refuse(response, { status: 401, reason: 'Unauthorized' });
     }
     if (url.pathname === '/apis/authentication.k8s.io/v1/tokenreviews' && method === 'POST') {
-      return answer(response, 201, reviewToken(JSON.parse(body), this.tokens));
+      const truth = reviewToken(JSON.parse(body), this.tokens);
+      return answer(response, 201, this.reviewStatus ? { status: this.reviewStatus } : truth);
     }
     const route = routeOf(url.pathname);
     if (route === undefined) return refuse(response, { status: 404, reason: 'NotFound' });

@@ -1,0 +1,38 @@
+import { Unauthenticated } from '../errors/identity-errors';
+import type { Caller } from './caller';
+import type { NamespaceOwners } from './namespace-owners';
+import type { ServiceAccountReviewer } from './service-account-reviewer';
+
+/** Users' own system pods run here; they are no apps, whatever label the namespace has. */
+const NO_APPS = /^user-(system|space)-/;
+
+/**
+ * An app proves itself with the ServiceAccount token of its pod. Its namespace is `<app>-<user>`, and where one name
+ * ends only the namespace's owner tells: `mail-a-b` is app `mail` of user `a-b`, or app `mail-a` of user `b`.
+ */
+export class ServiceAccountAuthenticator {
+  constructor(
+    private readonly reviewer: ServiceAccountReviewer,
+    private readonly owners: NamespaceOwners,
+  ) {}
+
+  /**
+   * @param token of `Authorization: Bearer`
+   * @throws Unauthenticated (401), IdentityUnavailable (503), TooManyRequests (429)
+   */
+  async authenticate(token: string): Promise<Caller> {
+    const account = await this.reviewer.review(token);
+    if (account === undefined) throw new Unauthenticated('Authorization');
+    const user = this.owners.ownerOf(account.namespace);
+    const app = user === undefined ? undefined : appOf(account.namespace, user);
+    if (user === undefined || app === undefined) throw new Unauthenticated('Authorization');
+    return { app, user, operations: 'any' };
+  }
+}
+
+function appOf(namespace: string, user: string): string | undefined {
+  const end = `-${user}`;
+  if (user === '' || NO_APPS.test(namespace) || !namespace.endsWith(end)) return undefined;
+  const app = namespace.slice(0, -end.length);
+  return app === '' ? undefined : app;
+}

@@ -1,0 +1,99 @@
+import { PeerProof, type ServiceAccountName } from '../identity/peer-proof';
+import type { ServiceAccountReviewer } from '../identity/service-account-reviewer';
+import { canonicalAddress } from './canonical-address';
+import { type KubeObject, keyOf } from './kube-object';
+import { WatchedCollection } from './watched-collection';
+import type { CollectionSurroundings } from './watched-collection-options';
+
+export interface ClusterPeerOptions {
+  /** ServiceAccounts that may speak for users, e.g. of a proxy. */
+  readonly trusted: readonly ServiceAccountName[];
+  /** An address may pass to another pod: what is known of it longer ago proves nothing. */
+  readonly maxAgeMs: number;
+}
+
+const SERVICE = 'system-server';
+
+/** Peers as the cluster knows them: the EndpointSlices of each user's system-server, and reviewed tokens. */
+export class ClusterPeerProof extends PeerProof {
+  /** By namespace, then by slice: a service has one slice, or a few. */
+  private readonly addresses = new Map<string, Map<string, ReadonlySet<string>>>();
+  private readonly slices: WatchedCollection<ReadonlySet<string>>;
+  private readonly trusted: ReadonlySet<string>;
+
+  constructor(
+    private readonly reviewer: ServiceAccountReviewer,
+    private readonly options: ClusterPeerOptions,
+    around: CollectionSurroundings,
+  ) {
+    super();
+    this.trusted = new Set(options.trusted.map(({ namespace, name }) => keyOf(namespace, name)));
+    this.slices = new WatchedCollection(
+      {
+        path: '/apis/discovery.k8s.io/v1/endpointslices',
+        labelSelector: `kubernetes.io/service-name=${SERVICE}`,
+        read: addressesIn,
+        onPut: (key, addresses) => this.put(key, addresses),
+        onRemoved: (key) => this.remove(key),
+      },
+      around,
+    );
+    this.slices.start();
+  }
+
+  provesSystemServer(peerAddress: string, user: string): boolean {
+    if (this.slices.ageMs() > this.options.maxAgeMs) return false;
+    const address = canonicalAddress(peerAddress);
+    const slices = this.addresses.get(`user-system-${user}`);
+    if (address === undefined || user === '' || slices === undefined) return false;
+    return [...slices.values()].some((addresses) => addresses.has(address));
+  }
+
+  async serviceAccountOf(token: string): Promise<ServiceAccountName | undefined> {
+    if (this.trusted.size === 0) return undefined;
+    const account = await this.reviewer.review(token);
+    if (account === undefined) return undefined;
+    return this.trusted.has(keyOf(account.namespace, account.name)) ? account : undefined;
+  }
+
+  close(): Promise<void> {
+    return this.slices.stop();
+  }
+
+  private put(key: string, addresses: ReadonlySet<string>): void {
+    const namespace = namespaceOf(key);
+    const slices = this.addresses.get(namespace) ?? new Map<string, ReadonlySet<string>>();
+    this.addresses.set(namespace, slices.set(key, addresses));
+  }
+
+  private remove(key: string): void {
+    const namespace = namespaceOf(key);
+    const slices = this.addresses.get(namespace);
+    slices?.delete(key);
+    if (slices?.size === 0) this.addresses.delete(namespace);
+  }
+}
+
+function namespaceOf(key: string): string {
+  return key.slice(0, key.indexOf('/'));
+}
+
+interface Endpoint {
+  readonly addresses?: unknown;
+  readonly conditions?: { readonly ready?: unknown } | null;
+}
+
+/** Of the pods that are ready; an unset condition means ready. A pod on its way out may lose its address any moment. */
+function addressesIn({ body }: KubeObject): ReadonlySet<string> {
+  const endpoints: unknown = body['endpoints'];
+  const found = new Set<string>();
+  for (const endpoint of Array.isArray(endpoints) ? (endpoints as readonly (Endpoint | null)[]) : []) {
+    const { addresses, conditions } = endpoint ?? {};
+    if (conditions?.ready === false || !Array.isArray(addresses)) continue;
+    for (const address of addresses as readonly unknown[]) {
+      const canonical = typeof address === 'string' ? canonicalAddress(address) : undefined;
+      if (canonical !== undefined) found.add(canonical);
+    }
+  }
+  return found;
+}

@@ -1,0 +1,105 @@
+import { createHash } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
+import type { Clock } from '../clock/clock';
+import type { MonotonicTime } from '../clock/monotonic-time';
+import { IdentityUnavailable } from '../errors/identity-errors';
+import { TooManyRequests } from '../errors/request-errors';
+import type { ServiceAccountName } from '../identity/peer-proof';
+import { ServiceAccountReviewer } from '../identity/service-account-reviewer';
+import type { KubernetesApi } from './kubernetes-api';
+import { claimsOf } from './service-account-token';
+
+interface Accepted {
+  readonly account: ServiceAccountName;
+  readonly expiresAtMs: number;
+  /** Monotonic: a clock that is set back must not lengthen it. */
+  readonly believedUntilMs: number;
+}
+
+const BELIEVED_MS = 60_000;
+const MAX_REMEMBERED = 20_000;
+const MAX_UNDER_WAY = 64;
+const TIMEOUT_MS = 5_000;
+const TOKEN_REVIEWS = '/apis/authentication.k8s.io/v1/tokenreviews';
+const USERNAME = /^system:serviceaccount:([a-z0-9-]{1,63}):([a-z0-9.-]{1,253})$/;
+
+/**
+ * TokenReview with our own audience. An acceptance is remembered by the token's hash until its end, a minute at most;
+ * a token that is nobody's is not remembered, but one that itself says it is not for us is refused without asking.
+ */
+export class TokenReviewer extends ServiceAccountReviewer {
+  private readonly accepted = new LRUCache<string, Accepted>({ max: MAX_REMEMBERED });
+  private readonly underWay = new Map<string, Promise<ServiceAccountName | undefined>>();
+
+  constructor(
+    private readonly api: KubernetesApi,
+    private readonly audience: string,
+    private readonly clock: Clock,
+    private readonly time: MonotonicTime,
+  ) {
+    super();
+  }
+
+  async review(token: string): Promise<ServiceAccountName | undefined> {
+    const claims = claimsOf(token);
+    if (claims === undefined || !claims.audiences.includes(this.audience)) return undefined;
+    if (claims.expiresAtMs <= this.clock.nowMs()) return undefined;
+    const key = createHash('sha256').update(token).digest('base64');
+    const known = this.accepted.get(key);
+    if (known !== undefined && this.isCurrent(known)) return known.account;
+    const running = this.underWay.get(key);
+    if (running !== undefined) return running;
+    if (this.underWay.size >= MAX_UNDER_WAY) throw new TooManyRequests(1);
+    const asked = this.ask(key, token, claims.expiresAtMs);
+    this.underWay.set(key, asked);
+    return asked;
+  }
+
+  private isCurrent({ expiresAtMs, believedUntilMs }: Accepted): boolean {
+    return this.clock.nowMs() < expiresAtMs && this.time.nowMs() < believedUntilMs;
+  }
+
+  private async ask(
+    key: string,
+    token: string,
+    expiresAtMs: number,
+  ): Promise<ServiceAccountName | undefined> {
+    const believedUntilMs = this.time.nowMs() + BELIEVED_MS;
+    try {
+      const account = accountOf(await this.send(token), this.audience);
+      if (account === undefined) this.accepted.delete(key);
+      else this.accepted.set(key, { account, expiresAtMs, believedUntilMs });
+      return account;
+    } finally {
+      this.underWay.delete(key);
+    }
+  }
+
+  private async send(token: string): Promise<unknown> {
+    const spec = { token, audiences: [this.audience] };
+    const body = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenReview', spec };
+    try {
+      return await this.api.send({ method: 'POST', path: TOKEN_REVIEWS, body, timeoutMs: TIMEOUT_MS });
+    } catch {
+      // Also where we ourselves were refused: the caller did nothing wrong.
+      throw new IdentityUnavailable('The Kubernetes API server');
+    }
+  }
+}
+
+/** A server that knows no audiences does not name ours, and has then checked nothing that concerns us. */
+function accountOf(answer: unknown, audience: string): ServiceAccountName | undefined {
+  if (typeof answer !== 'object' || answer === null) return undefined;
+  const { status } = answer as {
+    readonly status?: {
+      readonly authenticated?: unknown;
+      readonly audiences?: unknown;
+      readonly user?: { readonly username?: unknown } | null;
+    } | null;
+  };
+  if (status?.authenticated !== true) return undefined;
+  if (!Array.isArray(status.audiences) || !status.audiences.includes(audience)) return undefined;
+  const username = status.user?.username;
+  const [, namespace, name] = (typeof username === 'string' ? USERNAME.exec(username) : undefined) ?? [];
+  return namespace === undefined || name === undefined ? undefined : { namespace, name };
+}

@@ -1,0 +1,125 @@
+import { ClusterPeerProof } from '../../src/kubernetes/cluster.peer-proof';
+import { canonicalAddress } from '../../src/kubernetes/canonical-address';
+import { TokenReviewer } from '../../src/kubernetes/token-reviewer';
+import { eventually } from '../support/eventually';
+import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
+import { FixedClock } from '../support/fixed-clock';
+import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
+import { AUDIENCE, podToken } from '../support/service-account-tokens';
+import { surroundingsOf } from './mirror';
+
+describe('the proof of a peer', () => {
+  let server: FakeApiServer;
+  let clock: FixedClock;
+  let time: FixedMonotonicTime;
+  const opened: ClusterPeerProof[] = [];
+  beforeEach(async () => {
+    server = await FakeApiServer.start();
+    clock = new FixedClock();
+    time = new FixedMonotonicTime();
+  });
+  afterEach(async () => {
+    for (const one of opened.splice(0)) await one.close();
+    await server.stop();
+  });
+
+  const open = async (
+    ...trusted: readonly { namespace: string; name: string }[]
+  ): Promise<ClusterPeerProof> => {
+    const around = surroundingsOf(server, time);
+    const reviewer = new TokenReviewer(around.api, AUDIENCE, clock, time);
+    const proof = new ClusterPeerProof(reviewer, { trusted, maxAgeMs: 600_000 }, around);
+    opened.push(proof);
+    await eventually(() => expect(server.watches.size).toBe(1));
+    return proof;
+  };
+  const slice = (namespace: string, name: string, endpoints: unknown, service = 'system-server') =>
+    server.of('endpointslices').put({
+      metadata: { namespace, name, labels: { 'kubernetes.io/service-name': service } },
+      addressType: 'IPv4',
+      endpoints,
+    });
+  const pod = (address: string, ready?: boolean) => ({
+    addresses: [address],
+    conditions: ready === undefined ? {} : { ready },
+  });
+  const token = (namespace: string, name: string, audience = AUDIENCE): string =>
+    podToken(server, { namespace, name, audience, expiresAtMs: clock.nowMs() + 3_600_000 });
+
+  it('is the address of one of this user’s system-server pods', async () => {
+    slice('user-system-alice', 's-1', [pod('10.0.0.1'), pod('10.0.0.2', true)]);
+    slice('user-system-alice', 's-2', [pod('10.0.0.3')]);
+    slice('user-system-bob', 's-1', [pod('10.0.0.9'), pod('fd00::9')]);
+    const proof = await open();
+    for (const address of ['10.0.0.1', '::ffff:10.0.0.2', '::FFFF:a00:3']) {
+      expect(proof.provesSystemServer(address, 'alice')).toBe(true);
+      expect(proof.provesSystemServer(address, 'bob')).toBe(false);
+    }
+    expect(proof.provesSystemServer('fd00:0:0::9', 'bob')).toBe(true);
+    expect(proof.provesSystemServer('10.0.0.9', 'alice')).toBe(false);
+    expect(proof.provesSystemServer('10.0.0.4', 'alice')).toBe(false);
+  });
+
+  it('is not the address of another service, namespace, or of a pod that is not ready', async () => {
+    slice('user-system-alice', 'a', [pod('10.0.0.1')], 'notes');
+    slice('user-space-alice', 'b', [pod('10.0.0.2')]);
+    slice('notes-alice', 'c', [pod('10.0.0.3')]);
+    slice('user-system-alice', 'd', [pod('10.0.0.4', false)]);
+    slice('user-system-alice', 'e', null);
+    slice('user-system-alice', 'f', [null, 7, { addresses: 'x' }, { addresses: [7, '', 'x.example'] }]);
+    slice('user-system-', 'g', [pod('10.0.0.5')]);
+    const proof = await open();
+    for (const address of ['10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.0.4', '', 'x.example', 'undefined']) {
+      expect(proof.provesSystemServer(address, 'alice')).toBe(false);
+    }
+    expect(proof.provesSystemServer('10.0.0.5', '')).toBe(false);
+  });
+
+  it('follows pods as they come and go, and is nothing when it is old', async () => {
+    slice('user-system-alice', 's', [pod('10.0.0.1')]);
+    const proof = await open();
+    slice('user-system-alice', 's', [pod('10.0.0.2')]);
+    await eventually(() => expect(proof.provesSystemServer('10.0.0.2', 'alice')).toBe(true));
+    expect(proof.provesSystemServer('10.0.0.1', 'alice')).toBe(false);
+    server.of('endpointslices').delete('user-system-alice', 's');
+    await eventually(() => expect(proof.provesSystemServer('10.0.0.2', 'alice')).toBe(false));
+    slice('user-system-alice', 's', [pod('10.0.0.1')]);
+    await eventually(() => expect(proof.provesSystemServer('10.0.0.1', 'alice')).toBe(true));
+    await server.stop();
+    time.advance(600_001);
+    expect(proof.provesSystemServer('10.0.0.1', 'alice')).toBe(false);
+    await server.listen();
+  });
+
+  it('is the token of a configured ServiceAccount, and of no other', async () => {
+    const proof = await open({ namespace: 'os-framework', name: 'proxy' });
+    expect(await proof.serviceAccountOf(token('os-framework', 'proxy'))).toEqual({
+      namespace: 'os-framework',
+      name: 'proxy',
+    });
+    expect(await proof.serviceAccountOf(token('os-framework', 'default'))).toBeUndefined();
+    expect(await proof.serviceAccountOf(token('notes-alice', 'proxy'))).toBeUndefined();
+    expect(await proof.serviceAccountOf(token('os-framework', 'proxy', 'another'))).toBeUndefined();
+    expect(await proof.serviceAccountOf('nonsense')).toBeUndefined();
+  });
+
+  it('asks nobody where no ServiceAccount is configured', async () => {
+    const proof = await open();
+    expect(await proof.serviceAccountOf(token('os-framework', 'proxy'))).toBeUndefined();
+    expect(server.requests.every(({ method }) => method === 'GET')).toBe(true);
+  });
+
+  it.each([
+    ['::ffff:127.0.0.1', '127.0.0.1'],
+    ['::ffff:7f00:1', '127.0.0.1'],
+    ['FD00:0:0:0::1', 'fd00::1'],
+    ['fe80::1%eth0', 'fe80::1'],
+    ['10.0.0.1', '10.0.0.1'],
+    ['010.0.0.1', undefined],
+    ['10.0.0.1:80', undefined],
+    ['', undefined],
+    ['localhost', undefined],
+  ])('reads the address %p as %p', (address, canonical) => {
+    expect(canonicalAddress(address)).toBe(canonical);
+  });
+});

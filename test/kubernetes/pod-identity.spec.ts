@@ -1,0 +1,202 @@
+import { IdentityUnavailable, Unauthenticated } from '../../src/errors/identity-errors';
+import { TooManyRequests } from '../../src/errors/request-errors';
+import { ServiceAccountAuthenticator } from '../../src/identity/service-account.authenticator';
+import { TokenReviewer } from '../../src/kubernetes/token-reviewer';
+import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-namespace-owners';
+import { eventually } from '../support/eventually';
+import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
+import { FixedClock } from '../support/fixed-clock';
+import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
+import { AUDIENCE, podToken, type TokenToMake } from '../support/service-account-tokens';
+import { surroundingsOf } from './mirror';
+
+const HOUR_MS = 3_600_000;
+
+describe('the identity of a pod', () => {
+  let server: FakeApiServer;
+  let clock: FixedClock;
+  let time: FixedMonotonicTime;
+  let owners: WatchedNamespaceOwners;
+  let pods: ServiceAccountAuthenticator;
+  beforeEach(async () => {
+    server = await FakeApiServer.start();
+    clock = new FixedClock();
+    time = new FixedMonotonicTime();
+    const around = surroundingsOf(server, time);
+    owners = new WatchedNamespaceOwners(around, 600_000);
+    pods = new ServiceAccountAuthenticator(new TokenReviewer(around.api, AUDIENCE, clock, time), owners);
+    owned('notes-alice', 'alice');
+    await eventually(() => expect(server.watches.size).toBe(1));
+  });
+  afterEach(async () => {
+    await owners.close();
+    await server.stop();
+  });
+
+  const owned = (name: string, owner?: string) =>
+    server.of('namespaces').put({
+      metadata: { name, ...(owner === undefined ? {} : { labels: { 'bytetrade.io/ns-owner': owner } }) },
+    });
+  const known = async (name: string, owner?: string): Promise<void> => {
+    const { metadata } = owned(name, owner);
+    server.bookmark();
+    await eventually(() => expect(() => owners.ownerOf(name)).not.toThrow());
+    await eventually(() => expect(owners.ownerOf(metadata.name)).toBe(owner));
+  };
+  const token = (change: Partial<TokenToMake> = {}): string =>
+    podToken(server, { namespace: 'notes-alice', expiresAtMs: clock.nowMs() + HOUR_MS, ...change });
+  const reviews = (): number => server.requests.filter(({ method }) => method === 'POST').length;
+
+  it('is the app and the user of its namespace, for whatever the grants say', async () => {
+    expect(await pods.authenticate(token())).toEqual({ app: 'notes', user: 'alice', operations: 'any' });
+  });
+
+  it.each([
+    ['mail-a-b', 'a-b', { app: 'mail', user: 'a-b' }],
+    ['mail-a-b', 'b', { app: 'mail-a', user: 'b' }],
+    ['x-y-z', 'z', { app: 'x-y', user: 'z' }],
+  ])('splits namespace %s by its owner %s', async (namespace, owner, caller) => {
+    await known(namespace, owner);
+    expect(await pods.authenticate(token({ namespace }))).toMatchObject(caller);
+  });
+
+  it.each([
+    ['user-system-alice', 'alice'],
+    ['user-space-alice', 'alice'],
+    ['user-system-a-b', 'b'],
+    ['user-space-a-b', 'a-b'],
+    ['kube-system', undefined],
+    ['kube-system', 'system'.slice(3)],
+    ['mail-bob', undefined],
+    ['mail-bob', ''],
+    ['mail-bob', 'alice'],
+    ['mail-bob', 'ob'],
+    ['bob', 'bob'],
+    ['-bob', 'bob'],
+  ])('is nobody’s in namespace %s with owner %p', async (namespace, owner) => {
+    await known(namespace, owner);
+    await expect(pods.authenticate(token({ namespace }))).rejects.toEqual(
+      new Unauthenticated('Authorization'),
+    );
+  });
+
+  it('is nobody’s in a namespace that does not exist', async () => {
+    await expect(pods.authenticate(token({ namespace: 'mail-carol' }))).rejects.toThrow(Unauthenticated);
+  });
+
+  it.each([
+    ['of another audience', { audience: 'https://kubernetes.default.svc' }],
+    ['that is over', { expiresAtMs: Date.parse('2026-11-22T12:00:00Z') }],
+  ])('is not proven by a token %s, and the cluster is not asked', async (_, change) => {
+    await expect(pods.authenticate(token(change))).rejects.toThrow(Unauthenticated);
+    expect(reviews()).toBe(0);
+  });
+
+  it('is not proven by a token that only claims our audience', async () => {
+    const forged = token();
+    server.tokens.set(forged, {
+      username: 'system:serviceaccount:notes-alice:default',
+      audiences: ['other'],
+    });
+    await expect(pods.authenticate(forged)).rejects.toThrow(Unauthenticated);
+    server.tokens.delete(forged);
+    await expect(pods.authenticate(forged)).rejects.toThrow(Unauthenticated);
+    expect(reviews()).toBe(2);
+  });
+
+  it('needs the cluster to name our audience: one that knows no audiences has checked nothing', async () => {
+    const one = token();
+    server.reviewStatus = {
+      authenticated: true,
+      user: { username: 'system:serviceaccount:notes-alice:default' },
+    };
+    await expect(pods.authenticate(one)).rejects.toThrow(Unauthenticated);
+    server.reviewStatus = { ...server.reviewStatus, audiences: ['another'] };
+    await expect(pods.authenticate(one)).rejects.toThrow(Unauthenticated);
+    server.reviewStatus = { ...server.reviewStatus, audiences: [AUDIENCE], authenticated: 'true' };
+    await expect(pods.authenticate(one)).rejects.toThrow(Unauthenticated);
+  });
+
+  it.each(['', 'x', 'a.b', 'a.b.c', 'a.bnVsbA.c', 'a.e30.c', `a.${'b'.repeat(9000)}.c`])(
+    'is not proven by %p',
+    async (nonsense) => {
+      await expect(pods.authenticate(nonsense)).rejects.toThrow(Unauthenticated);
+      expect(reviews()).toBe(0);
+    },
+  );
+
+  it.each(['system:node:x', 'alice', 'system:serviceaccount:notes-alice', 'system:serviceaccount:a:b:c', ''])(
+    'is not the user %p of the cluster',
+    async (username) => {
+      const one = token();
+      server.tokens.set(one, { username, audiences: [AUDIENCE] });
+      await expect(pods.authenticate(one)).rejects.toThrow(Unauthenticated);
+    },
+  );
+
+  it('is believed for a minute, then asked for again, whatever the clock on the wall does', async () => {
+    const one = token();
+    await pods.authenticate(one);
+    server.tokens.delete(one);
+    time.advance(59_000);
+    clock.advance(-HOUR_MS);
+    await pods.authenticate(one);
+    expect(reviews()).toBe(1);
+    time.advance(1_000);
+    await expect(pods.authenticate(one)).rejects.toThrow(Unauthenticated);
+    expect(reviews()).toBe(2);
+  });
+
+  it('ends with its token, also within the minute', async () => {
+    const one = token({ expiresAtMs: clock.nowMs() + 10_000 });
+    await pods.authenticate(one);
+    clock.advance(10_000);
+    await expect(pods.authenticate(one)).rejects.toThrow(Unauthenticated);
+  });
+
+  it('is asked for once at a time, and for a bounded number at a time', async () => {
+    const one = token();
+    await Promise.all(Array.from({ length: 20 }, () => pods.authenticate(one)));
+    expect(reviews()).toBe(1);
+    const many = Array.from({ length: 70 }, () => pods.authenticate(token()));
+    const outcomes = await Promise.allSettled(many);
+    const refused = outcomes.filter((outcome) => outcome.status === 'rejected');
+    expect(refused).toHaveLength(6);
+    expect(refused.every(({ reason }) => reason instanceof TooManyRequests)).toBe(true);
+  });
+
+  it.each([500, 503, 429, 401, 403])(
+    'is unavailable, not refused, while the cluster answers %i',
+    async (status) => {
+      const one = token();
+      server.failing = { status, reason: 'Whatever' };
+      const failure: unknown = await pods.authenticate(one).catch((error: unknown) => error);
+      expect(failure).toEqual(new IdentityUnavailable('The Kubernetes API server'));
+      expect(JSON.stringify(failure)).not.toContain('canary');
+      server.failing = undefined;
+      expect(await pods.authenticate(one)).toMatchObject({ app: 'notes' });
+    },
+  );
+
+  it('is unavailable while the owners of namespaces are not known, or were for too long', async () => {
+    const one = token();
+    await pods.authenticate(one);
+    await server.stop();
+    time.advance(59_000);
+    expect(await pods.authenticate(one)).toMatchObject({ app: 'notes' });
+    time.advance(600_000);
+    expect(() => owners.ownerOf('notes-alice')).toThrow(IdentityUnavailable);
+    await expect(pods.authenticate(one)).rejects.toThrow(IdentityUnavailable);
+    await server.listen();
+  });
+
+  it('goes with its namespace and its owner', async () => {
+    const one = token();
+    await pods.authenticate(one);
+    await known('notes-alice', 'bob');
+    await expect(pods.authenticate(one)).rejects.toThrow(Unauthenticated);
+    server.of('namespaces').delete(undefined, 'notes-alice');
+    await eventually(() => expect(owners.ownerOf('notes-alice')).toBeUndefined());
+    await expect(pods.authenticate(one)).rejects.toThrow(Unauthenticated);
+  });
+});

@@ -1,0 +1,24 @@
+import type { FakeApiServer } from './fake-api-server/fake-api-server';
+
+const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
+
+export interface TokenToMake {
+  readonly namespace: string;
+  readonly name?: string;
+  readonly audience?: string;
+  readonly expiresAtMs: number;
+}
+
+export const AUDIENCE = 'olares-secret-provider';
+
+/** A token as a pod's projected volume holds it, known to the API server. */
+export function podToken(
+  server: FakeApiServer,
+  { namespace, name = 'default', audience = AUDIENCE, expiresAtMs }: TokenToMake,
+): string {
+  const username = `system:serviceaccount:${namespace}:${name}`;
+  const claims = { aud: [audience], exp: expiresAtMs / 1000, sub: username };
+  const token = `${part({ alg: 'RS256' })}.${part(claims)}.canary-${server.tokens.size}`;
+  server.tokens.set(token, { username, audiences: [audience] });
+  return token;
+}
