@@ -262,3 +262,15 @@ describe('the slug of a project', () => {
     expect(long.isWellFormed()).toBe(true);
   });
 });
+
+describe('a server with ten database connections', () => {
+  it('is never sent more than four writes at once, however many workspaces are written', async () => {
+    const { fake, store } = await openStore({ dialect: 'v3' });
+    fake.fail({ method: 'POST', template: ROUTES.secret, times: 100, fault: { kind: 'delay', ms: 30 } });
+    const workspaces = Array.from({ length: 20 }, (_, i) => ({ ...at(), workspace: `w${i}` }));
+    await Promise.all(workspaces.map((scope) => store.create(scope, { name: 'k', value: 'v' })));
+    await Promise.all(workspaces.map((scope) => store.update(scope, { name: 'k', value: 'w' })));
+    expect(fake.mostWritesAtOnce).toBeGreaterThan(1);
+    expect(fake.mostWritesAtOnce).toBeLessThanOrEqual(4);
+  });
+});

@@ -40,6 +40,9 @@ export interface FakeCall {
 export class FakeInfisical {
   readonly world = new FakeWorld();
   readonly calls: FakeCall[] = [];
+  /** Real servers stall when more writes overlap than their ten database connections serve. */
+  mostWritesAtOnce = 0;
+  #writesUnderWay = 0;
   readonly identity: FakeIdentity;
   #dialect!: FakeDialect;
   #routes: readonly FakeRoute[] = [];
@@ -124,6 +127,11 @@ export class FakeInfisical {
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (request.method !== 'GET') {
+      this.#writesUnderWay += 1;
+      this.mostWritesAtOnce = Math.max(this.mostWritesAtOnce, this.#writesUnderWay);
+      response.once('close', () => (this.#writesUnderWay -= 1));
+    }
     const method = request.method ?? 'GET';
     const target = request.url ?? '/';
     const found = this.#route(method, target);
