@@ -167,6 +167,13 @@ describe.each(['fork', 'v3', 'v4'] as const)('infisical:setup (%s)', (dialect) =
     expect([second.code, second.err.includes('This server cannot be bootstrapped')]).toEqual([1, true]);
   });
 
+  it('says that a token may too little, and does not show it', async () => {
+    const { code, out, err } = await asAdmin(['--print-secret'], { INFISICAL_ADMIN_TOKEN: fake.issueToken() });
+    const status = dialect === 'fork' ? 401 : 403;
+    const sentence = `The machine identity could not be created (POST /api/v1/identities answers ${status}).`;
+    expect([code, out, err]).toEqual([1, '', `infisical:setup: ${sentence}\n`]);
+  });
+
   it('refuses what it does not know, without repeating it, and says what is missing', async () => {
     const wrong = await setup(['--admin-token', 'fake-token-in-the-wrong-place']);
     expect([wrong.code, wrong.err.startsWith('infisical:setup: An argument is unknown')]).toEqual([2, true]);
