@@ -168,7 +168,9 @@ describe.each(['fork', 'v3', 'v4'] as const)('infisical:setup (%s)', (dialect) =
   });
 
   it('says that a token may too little, and does not show it', async () => {
-    const { code, out, err } = await asAdmin(['--print-secret'], { INFISICAL_ADMIN_TOKEN: fake.issueToken() });
+    const { code, out, err } = await asAdmin(['--print-secret'], {
+      INFISICAL_ADMIN_TOKEN: fake.issueToken(),
+    });
     const status = dialect === 'fork' ? 401 : 403;
     const sentence = `The machine identity could not be created (POST /api/v1/identities answers ${status}).`;
     expect([code, out, err]).toEqual([1, '', `infisical:setup: ${sentence}\n`]);
