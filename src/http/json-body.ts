@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { json, type NextFunction, type Request, type RequestHandler, type Response } from 'express';
 import { InvalidRequest } from '../errors/request-errors';
 import { MAX_VALUE_BYTES } from '../secrets/secret';
@@ -7,9 +8,25 @@ export const MAX_BODY_BYTES = 6 * MAX_VALUE_BYTES + 16 * 1024;
 
 /** Parses a JSON body. No body at all is an empty object: every field of some operations is optional. */
 export const jsonBody: readonly RequestHandler[] = [
-  json({ limit: MAX_BODY_BYTES, strict: true, inflate: false, type: 'application/json' }),
+  json({
+    limit: MAX_BODY_BYTES,
+    strict: true,
+    inflate: false,
+    type: 'application/json',
+    verify: requireUtf8,
+  }),
   requirePlainObject,
 ];
+
+/** Broken UTF-8 would be mended silently, and the value would not come back as it was sent. */
+function requireUtf8(_request: unknown, _response: unknown, body: Buffer, charset: string): void {
+  if (charset !== 'utf-8' || !isUtf8(body)) throw new BodyNotUtf8();
+}
+
+/** body-parser makes a 403 of it, and the error filter the 400 that it is. */
+class BodyNotUtf8 extends Error {
+  readonly status = 400;
+}
 
 function requirePlainObject(request: Request, _response: Response, next: NextFunction): void {
   const body: unknown = request.body;

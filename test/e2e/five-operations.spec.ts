@@ -206,6 +206,40 @@ describe('bad input is a 400 that names the field and the rule, never the value'
     expect([answer.status, answer.body.data.field]).toEqual([400, 'env']);
   });
 
+  it.each(['__proto__=x', 'constructor=1', 'hasOwnProperty=1'])(
+    'so is one that reaches for the prototype: %s',
+    async (query) => {
+      const answer = await call(`ListSecret?workspace=otmoic&${query}`, {});
+      expect([answer.status, answer.body.data.reason]).toEqual([400, 'INVALID_REQUEST']);
+    },
+  );
+
+  it.each([
+    ['200,000 fields', `{${Array.from({ length: 200_000 }, (_, i) => `"k${i}":1`).join()}}`],
+    [
+      'a field of 100,000 fields',
+      `{"name":{${Array.from({ length: 100_000 }, (_, i) => `"k${i}":1`).join()}}}`,
+    ],
+    ['200,000 levels of arrays', `{"name":${'['.repeat(200_000)}${']'.repeat(200_000)}}`],
+    ['100,000 levels of objects', `{"name":"a","value":${'{"a":'.repeat(100_000)}1${'}'.repeat(100_000)}}`],
+  ])('a body that would keep the validators busy, at once: %s', async (_title, body) => {
+    const began = Date.now();
+    const answer = await call('CreateSecret?workspace=otmoic', body, { 'content-type': 'application/json' });
+    expect([answer.status, answer.body.data.reason]).toEqual([400, 'INVALID_REQUEST']);
+    expect(Date.now() - began).toBeLessThan(5000);
+  });
+
+  it('a body that is not UTF-8: mended silently, its value would not come back as it was sent', async () => {
+    const parts = [Buffer.from('{"name":"badutf","value":"a'), Buffer.from([0xff, 0xfe]), Buffer.from('b"}')];
+    const answer = await call('CreateSecret?workspace=otmoic', Buffer.concat(parts), {
+      'content-type': 'application/json',
+    });
+    expect([answer.status, answer.body.data.field]).toEqual([400, 'body']);
+    const utf16 = { 'content-type': 'application/json; charset=utf-16le' };
+    const wide = Buffer.from('{"name":"k"}', 'utf16le') as unknown as string;
+    expect((await call('RetrieveSecret?workspace=otmoic', wide, utf16)).status).toBe(400);
+  });
+
   it('a JSON body that does not say that it is one', async () => {
     for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'application/octet-stream']) {
       const answer = await call('RetrieveSecret?workspace=otmoic', '{"name":"k"}', { 'content-type': type });
