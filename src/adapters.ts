@@ -1,6 +1,7 @@
 import type { Clock } from './clock/clock';
 import type { GrantSource } from './grants/grant-source';
 import type { PeerProof } from './identity/peer-proof';
+import type { ServiceAccountAuthenticator } from './identity/service-account.authenticator';
 import type { UserDirectory } from './identity/user-directory';
 import type { SecretStore } from './secrets/secret-store';
 
@@ -11,4 +12,8 @@ export interface Adapters {
   readonly grantSource: GrantSource;
   readonly userDirectory?: UserDirectory;
   readonly peerProof?: PeerProof;
+  /** Where there is a cluster whose pods may prove themselves. */
+  readonly serviceAccounts?: ServiceAccountAuthenticator;
+  /** Ends what else watches the cluster. */
+  readonly closeCluster?: () => Promise<void>;
 }

@@ -16,18 +16,34 @@ const LLDAP_TIMEOUT_MS = 3_000;
 export async function openAdapters(settings: Settings, log: LogEvent): Promise<Adapters> {
   const clock = new SystemClock();
   const { lldapUrl } = settings.userToken;
-  const [store, grantSource] = await Promise.all([
+  const [store, grants] = await Promise.all([
     openStore(settings.store, clock, log),
-    DirectoryGrantSource.open({ dir: settings.grantsDir, log }),
+    openGrants(settings.grants, clock, log),
   ]);
   return {
     clock,
     store,
-    grantSource,
+    ...grants,
     ...(lldapUrl === undefined
       ? {}
       : { userDirectory: new LldapUserDirectory({ url: lldapUrl, timeoutMs: LLDAP_TIMEOUT_MS }, clock) }),
   };
+}
+
+/** The cluster's client takes a second to load: only who asks for it pays. */
+async function openGrants(
+  settings: Settings['grants'],
+  clock: Clock,
+  log: LogEvent,
+): Promise<Pick<Adapters, 'grantSource' | 'peerProof' | 'serviceAccounts' | 'closeCluster'>> {
+  if (settings.kind === 'directory') {
+    return { grantSource: await DirectoryGrantSource.open({ dir: settings.dir, log }) };
+  }
+  const { openCluster } = await import('./kubernetes/open-cluster.js');
+  const { KubernetesGrantSource } = await import('./grants/kubernetes.grant-source.js');
+  const { around, peerProof, serviceAccounts, close } = openCluster(settings, clock, log);
+  const grantSource = await KubernetesGrantSource.open(around, settings.maxAgeMs);
+  return { grantSource, peerProof, serviceAccounts, closeCluster: close };
 }
 
 /** Only the chosen store is loaded: the other one would cost start time and memory for nothing. */

@@ -21,7 +21,7 @@ export async function shutDown(
   const closed = app.close();
   server.closeAllConnections();
   await closed;
-  await Promise.allSettled([adapters.grantSource.close(), adapters.store.close()]);
+  await Promise.allSettled([adapters.grantSource.close(), adapters.store.close(), adapters.closeCluster?.()]);
   log('info', 'stopped');
   return drained;
 }

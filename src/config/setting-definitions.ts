@@ -28,9 +28,27 @@ export const SETTING_DEFINITIONS = {
     description:
       '`sidecar` answers as the predecessor did, for clients written against it: HTTP 200 always, `code: 0` for success.',
   },
+  GRANTS_SOURCE: {
+    default: 'directory',
+    description:
+      'Where the grants are: `directory`, or `kubernetes` for the ApplicationPermissions of the cluster. See docs/kubernetes.md.',
+  },
   GRANTS_DIR: {
     description:
       'Folder of installed apps: `<app>/OlaresManifest.yaml` beside `<app>/app.yaml`. See docs/grants.md.',
+  },
+  GRANTS_MAX_AGE_S: {
+    default: '600',
+    description:
+      'With `kubernetes`: how long the last known grants go on serving while the API server does not answer, in seconds.',
+  },
+  SERVICE_ACCOUNT_AUDIENCE: {
+    default: 'olares-secret-provider',
+    description: 'With `kubernetes`: the audience that the ServiceAccount tokens of calling pods must have.',
+  },
+  TRUSTED_PROXY_SERVICE_ACCOUNTS: {
+    description:
+      'With `kubernetes`: ServiceAccounts that may call on behalf of users, as `namespace:name`, separated by commas.',
   },
   USER_TOKEN_SECRET: {
     secret: true,

@@ -1,4 +1,5 @@
 import { EnvironmentReader, type Environment } from './environment-reader';
+import { type GrantSettings, grantSettings } from './grant-settings';
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
 
@@ -33,7 +34,7 @@ export interface Settings {
   readonly logLevel: LogLevel;
   readonly shutdownTimeoutMs: number;
   readonly responseStyle: 'documented' | 'sidecar';
-  readonly grantsDir: string;
+  readonly grants: GrantSettings;
   readonly userToken: UserTokenSettings;
   readonly accessTokenKey: Uint8Array;
   readonly store: EmbeddedStoreSettings | InfisicalStoreSettings;
@@ -69,7 +70,7 @@ export function loadSettings(env: Environment): Settings {
     logLevel: read.oneOf('LOG_LEVEL', LOG_LEVELS),
     shutdownTimeoutMs: read.integer('SHUTDOWN_TIMEOUT_MS', 100, 600_000),
     responseStyle: read.oneOf('RESPONSE_STYLE', ['documented', 'sidecar']),
-    grantsDir: read.required('GRANTS_DIR', 'must name the folder of installed apps'),
+    grants: grantSettings(read),
     userToken: {
       secret: read.key('USER_TOKEN_SECRET', "must hold the key of the users' tokens"),
       required: read.boolean('USER_TOKEN_REQUIRED'),

@@ -33,9 +33,10 @@ export function withDevelopmentCredentials(env: Environment): Development {
     if (name === 'MASTER_KEY' && env['INFISICAL_URL']) continue;
     filled[`${name}_FILE`] = keyFile(folder, name);
   }
-  if (!env['GRANTS_DIR']) filled['GRANTS_DIR'] = exampleApps(folder);
+  const exampleGrants = !env['GRANTS_DIR'] && env['GRANTS_SOURCE'] !== 'kubernetes';
+  if (exampleGrants) filled['GRANTS_DIR'] = exampleApps(folder);
   const ownIdentities = missing.includes('USER_TOKEN_SECRET') && missing.includes('ACCESS_TOKEN_KEY');
-  return { env: filled, folder, selfContained: ownIdentities && !env['GRANTS_DIR'] };
+  return { env: filled, folder, selfContained: ownIdentities && exampleGrants };
 }
 
 function keyFile(folder: string, name: string): string {

@@ -49,7 +49,8 @@ function matches(step: TourStep, body: unknown): boolean {
 }
 
 async function exampleApp(settings: Settings): Promise<{ app: InstalledApp; workspace: string }> {
-  const source = await DirectoryGrantSource.open({ dir: settings.grantsDir, log: () => undefined });
+  if (settings.grants.kind !== 'directory') throw new Error('The tour reads its app from GRANTS_DIR.');
+  const source = await DirectoryGrantSource.open({ dir: settings.grants.dir, log: () => undefined });
   try {
     for (const app of source.installedApps()) {
       const workspace = tourWorkspace(app);

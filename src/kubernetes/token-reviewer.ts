@@ -11,7 +11,6 @@ import { claimsOf } from './service-account-token';
 
 interface Accepted {
   readonly account: ServiceAccountName;
-  readonly expiresAtMs: number;
   /** Monotonic: a clock that is set back must not lengthen it. */
   readonly believedUntilMs: number;
 }
@@ -43,32 +42,25 @@ export class TokenReviewer extends ServiceAccountReviewer {
   async review(token: string): Promise<ServiceAccountName | undefined> {
     const claims = claimsOf(token);
     if (claims === undefined || !claims.audiences.includes(this.audience)) return undefined;
+    // Asked each time, so that what is remembered ends with its token too.
     if (claims.expiresAtMs <= this.clock.nowMs()) return undefined;
     const key = createHash('sha256').update(token).digest('base64');
     const known = this.accepted.get(key);
-    if (known !== undefined && this.isCurrent(known)) return known.account;
+    if (known !== undefined && this.time.nowMs() < known.believedUntilMs) return known.account;
     const running = this.underWay.get(key);
     if (running !== undefined) return running;
     if (this.underWay.size >= MAX_UNDER_WAY) throw new TooManyRequests(1);
-    const asked = this.ask(key, token, claims.expiresAtMs);
+    const asked = this.ask(key, token);
     this.underWay.set(key, asked);
     return asked;
   }
 
-  private isCurrent({ expiresAtMs, believedUntilMs }: Accepted): boolean {
-    return this.clock.nowMs() < expiresAtMs && this.time.nowMs() < believedUntilMs;
-  }
-
-  private async ask(
-    key: string,
-    token: string,
-    expiresAtMs: number,
-  ): Promise<ServiceAccountName | undefined> {
+  private async ask(key: string, token: string): Promise<ServiceAccountName | undefined> {
     const believedUntilMs = this.time.nowMs() + BELIEVED_MS;
     try {
       const account = accountOf(await this.send(token), this.audience);
       if (account === undefined) this.accepted.delete(key);
-      else this.accepted.set(key, { account, expiresAtMs, believedUntilMs });
+      else this.accepted.set(key, { account, believedUntilMs });
       return account;
     } finally {
       this.underWay.delete(key);

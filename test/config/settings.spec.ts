@@ -36,7 +36,7 @@ describe('the settings', () => {
       logLevel: 'info',
       shutdownTimeoutMs: 10_000,
       responseStyle: 'documented',
-      grantsDir: '/apps',
+      grants: { kind: 'directory', dir: '/apps' },
       userToken: { secret: Buffer.from(GOOD.USER_TOKEN_SECRET), required: true },
       accessTokenKey: Buffer.from(GOOD.ACCESS_TOKEN_KEY),
       store: { kind: 'embedded', dataDir: '/data', masterKey: Buffer.from(GOOD.MASTER_KEY) },
@@ -177,4 +177,39 @@ describe('the settings', () => {
       'INFISICAL_URL must be set when INFISICAL_CLIENT_ID is',
     ]);
   });
+
+  it('take the grants from the cluster, and then need no folder', () => {
+    const { GRANTS_DIR: _, ...rest } = GOOD;
+    expect(loadSettings({ ...rest, GRANTS_SOURCE: 'kubernetes' }).grants).toEqual({
+      kind: 'kubernetes',
+      maxAgeMs: 600_000,
+      audience: 'olares-secret-provider',
+      trustedServiceAccounts: [],
+    });
+    const chosen = {
+      GRANTS_SOURCE: 'kubernetes',
+      GRANTS_MAX_AGE_S: '60',
+      SERVICE_ACCOUNT_AUDIENCE: 'another',
+      TRUSTED_PROXY_SERVICE_ACCOUNTS: 'os-framework:proxy, user-system-a:system.server',
+    };
+    expect(loadSettings({ ...rest, ...chosen }).grants).toEqual({
+      kind: 'kubernetes',
+      maxAgeMs: 60_000,
+      audience: 'another',
+      trustedServiceAccounts: [
+        { namespace: 'os-framework', name: 'proxy' },
+        { namespace: 'user-system-a', name: 'system.server' },
+      ],
+    });
+  });
+
+  it.each(['proxy', 'a:b:c', ':b', 'a:', 'a:b,', 'A:b', 'a/b', '*:*'])(
+    'refuse %p as a ServiceAccount',
+    (text) => {
+      const env = { ...GOOD, GRANTS_SOURCE: 'kubernetes', TRUSTED_PROXY_SERVICE_ACCOUNTS: text };
+      expect(problemsOf(env)).toEqual([
+        'TRUSTED_PROXY_SERVICE_ACCOUNTS must be namespace:name, separated by commas',
+      ]);
+    },
+  );
 });

@@ -23,7 +23,7 @@ export const TEST_SETTINGS: Settings = {
   logLevel: 'trace',
   shutdownTimeoutMs: 1000,
   responseStyle: 'documented',
-  grantsDir: '',
+  grants: { kind: 'directory', dir: '' },
   userToken: { secret: USER_TOKEN_SECRET, required: true },
   accessTokenKey: ACCESS_TOKEN_KEY,
   store: { kind: 'embedded', dataDir: '', masterKey: new Uint8Array(32) },

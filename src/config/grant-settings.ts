@@ -1,0 +1,42 @@
+import type { EnvironmentReader } from './environment-reader';
+
+export interface DirectoryGrantSettings {
+  readonly kind: 'directory';
+  readonly dir: string;
+}
+
+/** Where the cluster is, the client library finds out by itself: in the pod, or by KUBECONFIG. */
+export interface KubernetesGrantSettings {
+  readonly kind: 'kubernetes';
+  readonly maxAgeMs: number;
+  readonly audience: string;
+  readonly trustedServiceAccounts: readonly { readonly namespace: string; readonly name: string }[];
+}
+
+export type GrantSettings = DirectoryGrantSettings | KubernetesGrantSettings;
+
+const SERVICE_ACCOUNT = /^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?):([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?)$/;
+
+export function grantSettings(read: EnvironmentReader): GrantSettings {
+  if (read.oneOf('GRANTS_SOURCE', ['directory', 'kubernetes']) === 'directory') {
+    return { kind: 'directory', dir: read.required('GRANTS_DIR', 'must name the folder of installed apps') };
+  }
+  return {
+    kind: 'kubernetes',
+    maxAgeMs: read.integer('GRANTS_MAX_AGE_S', 60, 86_400) * 1000,
+    audience: read.required('SERVICE_ACCOUNT_AUDIENCE', 'must be set'),
+    trustedServiceAccounts: serviceAccounts(read),
+  };
+}
+
+function serviceAccounts(read: EnvironmentReader): KubernetesGrantSettings['trustedServiceAccounts'] {
+  const entries = read.text('TRUSTED_PROXY_SERVICE_ACCOUNTS')?.split(',') ?? [];
+  const accounts = entries.map((entry) => {
+    const [, namespace, , name] = SERVICE_ACCOUNT.exec(entry.trim()) ?? [];
+    return namespace === undefined || name === undefined ? undefined : { namespace, name };
+  });
+  if (accounts.includes(undefined)) {
+    read.problem('TRUSTED_PROXY_SERVICE_ACCOUNTS', 'must be namespace:name, separated by commas');
+  }
+  return accounts.filter((account) => account !== undefined);
+}

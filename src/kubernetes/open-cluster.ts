@@ -1,0 +1,45 @@
+import type { Clock } from '../clock/clock';
+import { SystemMonotonicTime } from '../clock/system-monotonic-time';
+import type { PeerProof, ServiceAccountName } from '../identity/peer-proof';
+import { ServiceAccountAuthenticator } from '../identity/service-account.authenticator';
+import type { LogEvent } from '../logging/log';
+import { ClusterPeerProof } from './cluster.peer-proof';
+import { kubeConfigConnection } from './kube-config.connection';
+import { KubernetesApi } from './kubernetes-api';
+import { TokenReviewer } from './token-reviewer';
+import type { CollectionSurroundings } from './watched-collection-options';
+import { WatchedNamespaceOwners } from './watched-namespace-owners';
+
+export interface ClusterOptions {
+  readonly audience: string;
+  readonly trustedServiceAccounts: readonly ServiceAccountName[];
+  /** What was last confirmed longer ago proves nothing. */
+  readonly maxAgeMs: number;
+}
+
+export interface Cluster {
+  /** For further collections, and for calls by its `api`. */
+  readonly around: CollectionSurroundings;
+  readonly serviceAccounts: ServiceAccountAuthenticator;
+  readonly peerProof: PeerProof;
+  readonly close: () => Promise<void>;
+}
+
+/** Starts to watch whose namespaces and whose system-server pods there are. It waits for nothing. */
+export function openCluster(options: ClusterOptions, clock: Clock, log: LogEvent): Cluster {
+  const { audience, maxAgeMs, trustedServiceAccounts: trusted } = options;
+  const time = new SystemMonotonicTime();
+  const api = new KubernetesApi(kubeConfigConnection(), time);
+  const around = { api, time, log };
+  const reviewer = new TokenReviewer(api, audience, clock, time);
+  const owners = new WatchedNamespaceOwners(around, maxAgeMs);
+  const peerProof = new ClusterPeerProof(reviewer, { trusted, maxAgeMs }, around);
+  return {
+    around,
+    serviceAccounts: new ServiceAccountAuthenticator(reviewer, owners),
+    peerProof,
+    close: async () => {
+      await Promise.all([owners.close(), peerProof.close()]);
+    },
+  };
+}

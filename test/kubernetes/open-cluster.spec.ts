@@ -1,0 +1,124 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Adapters } from '../../src/adapters';
+import type { Settings } from '../../src/config/settings';
+import { openAdapters } from '../../src/open-adapters';
+import { permissionOf } from '../support/application-permission';
+import { eventually } from '../support/eventually';
+import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
+import { podToken } from '../support/service-account-tokens';
+import { TEST_SETTINGS } from '../support/service';
+import type { Logged } from './mirror';
+
+const NOTES = { app: 'notes', user: 'alice', appKey: 'k', appSecret: 's', ops: ['ListSecret'] };
+
+/** The client library finds the cluster, trusts its CA and signs our requests: nothing of it is replaced here. */
+describe('the adapters of a cluster', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'cluster-'));
+  const kubeconfig = process.env['KUBECONFIG'];
+  let server: FakeApiServer;
+  let adapters: Adapters | undefined;
+  let logged: Logged[];
+
+  // Some thousand files of the library are transpiled where jest has no cache of them yet.
+  beforeAll(async () => void (await import('@kubernetes/client-node')), 240_000);
+  beforeAll(async () => {
+    const [key, cert] = [join(dir, 'key.pem'), join(dir, 'cert.pem')];
+    const request = [
+      'req',
+      '-x509',
+      '-newkey',
+      'rsa:2048',
+      '-nodes',
+      '-days',
+      '2',
+      '-subj',
+      '/CN=kubernetes',
+    ];
+    const options = { stdio: 'ignore' } as const;
+    execFileSync(
+      'openssl',
+      [...request, '-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', key, '-out', cert],
+      options,
+    );
+    server = await FakeApiServer.start({ key: readFileSync(key, 'utf8'), cert: readFileSync(cert, 'utf8') });
+    server.of('applicationpermissions').put(permissionOf(NOTES, 'notes'));
+    server
+      .of('namespaces')
+      .put({ metadata: { name: 'notes-alice', labels: { 'bytetrade.io/ns-owner': 'alice' } } });
+    server.of('endpointslices').put({
+      metadata: {
+        name: 's',
+        namespace: 'user-system-alice',
+        labels: { 'kubernetes.io/service-name': 'system-server' },
+      },
+      endpoints: [{ addresses: ['10.0.0.1'] }],
+    });
+    process.env['KUBECONFIG'] = join(dir, 'config');
+  });
+  afterEach(async () => {
+    await adapters?.grantSource.close();
+    await adapters?.closeCluster?.();
+    await adapters?.store.close();
+    adapters = undefined;
+  });
+  afterAll(async () => {
+    if (kubeconfig === undefined) delete process.env['KUBECONFIG'];
+    else process.env['KUBECONFIG'] = kubeconfig;
+    await server.stop();
+    rmSync(dir, { recursive: true });
+  });
+
+  const open = async (trustIt = true): Promise<Adapters> => {
+    const tokenFile = join(dir, 'token');
+    writeFileSync(tokenFile, server.token);
+    const ca = trustIt ? { 'certificate-authority': join(dir, 'cert.pem') } : {};
+    const config = {
+      apiVersion: 'v1',
+      kind: 'Config',
+      'current-context': 'here',
+      clusters: [{ name: 'here', cluster: { server: server.url, ...ca } }],
+      contexts: [{ name: 'here', context: { cluster: 'here', user: 'us' } }],
+      users: [{ name: 'us', user: { 'auth-provider': { name: 'tokenFile', config: { tokenFile } } } }],
+    };
+    writeFileSync(join(dir, 'config'), JSON.stringify(config));
+    logged = [];
+    const settings: Settings = {
+      ...TEST_SETTINGS,
+      store: { kind: 'embedded', dataDir: mkdtempSync(join(dir, 'data-')), masterKey: Buffer.alloc(32, 1) },
+      grants: {
+        kind: 'kubernetes',
+        maxAgeMs: 600_000,
+        audience: 'olares-secret-provider',
+        trustedServiceAccounts: [],
+      },
+    };
+    adapters = await openAdapters(settings, (level, event, fields) =>
+      logged.push({ level, event, ...fields }),
+    );
+    return adapters;
+  };
+
+  it('know grants, pods and peers over TLS with a CA and a token from a file', async () => {
+    const { grantSource, serviceAccounts, peerProof } = await open();
+    expect(grantSource.status()).toEqual({ ready: true, installedApps: 1, problems: [] });
+    await eventually(() => expect(peerProof?.provesSystemServer('10.0.0.1', 'alice')).toBe(true));
+    const token = podToken(server, { namespace: 'notes-alice', expiresAtMs: Date.now() + 60_000 });
+    await eventually(() => expect(server.watches.size).toBe(3));
+    expect(await serviceAccounts?.authenticate(token)).toMatchObject({ app: 'notes', user: 'alice' });
+    server.of('applicationpermissions').delete('user-system-alice', 'notes');
+    await eventually(() => expect(grantSource.find('alice', 'notes')).toBeUndefined(), 1000);
+    expect(JSON.stringify(logged)).not.toContain('canary');
+  });
+
+  it('trust no server that the CA does not vouch for', async () => {
+    const before = server.requests.length;
+    const { grantSource } = await open(false);
+    expect(grantSource.status().ready).toBe(false);
+    expect(server.requests).toHaveLength(before);
+    expect(logged).toContainEqual(expect.objectContaining({ reason: 'DEPTH_ZERO_SELF_SIGNED_CERT' }));
+    expect(JSON.stringify(logged)).not.toContain('canary');
+  });
+});
