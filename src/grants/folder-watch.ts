@@ -20,8 +20,7 @@ export class FolderWatch {
    * afterwards cannot change unnoticed. @throws the file system's error where there is no folder
    */
   async follow(): Promise<void> {
-    const { dev, ino } = await stat(this.dir);
-    const identity = `${dev}:${ino}`;
+    const identity = await this.identityNow();
     if (this.watched === identity) return;
     await this.close();
     this.watched = identity;
@@ -44,6 +43,17 @@ export class FolderWatch {
         resolve();
       });
     });
+  }
+
+  /** A folder that went away takes its watch along, also when the very same folder comes back. */
+  private async identityNow(): Promise<string> {
+    try {
+      const { dev, ino } = await stat(this.dir);
+      return `${dev}:${ino}`;
+    } catch (error: unknown) {
+      await this.close();
+      throw error;
+    }
   }
 
   async close(): Promise<void> {

@@ -9,8 +9,18 @@ export function answerMalformedRequests(server: Server): void {
   // Left to themselves, node:http answers these two with an empty body. We read neither header, so the route answers.
   Object.assign(server, { requireHostHeader: false });
   server.on('checkExpectation', (request, response) => server.emit('request', request, response));
+  const answering = new WeakMap<Socket, number>();
+  server.on('request', (request, response) => {
+    const { socket } = request;
+    answering.set(socket, (answering.get(socket) ?? 0) + 1);
+    response.once('close', () => answering.set(socket, (answering.get(socket) ?? 1) - 1));
+  });
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
-    if (error.code === 'ECONNRESET' || !socket.writable) {
+    // With a request under way on this connection, our 400 would be read as its answer, though it may have been done.
+    // (A request that is itself too slow to arrive has not been looked at: it gets its 400.)
+    const own = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 1 : 0;
+    const isAnswering = (answering.get(socket) ?? 0) > own;
+    if (error.code === 'ECONNRESET' || !socket.writable || isAnswering) {
       socket.destroy();
       return;
     }

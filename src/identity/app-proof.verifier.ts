@@ -21,16 +21,25 @@ const BCRYPT_COST_10 = /^\$2[aby]\$10\$([./A-Za-z0-9]{53})$/;
 /** Compared with where no app has the key, so that both answers take the same time. */
 const NOBODYS_HASH = '$2b$10$CwTycUXWue0Thq9StjUM0uJ8Vj9eQ8Xw9B2m1l5W5QKq3f1XyB0e2';
 
-/** Hashing takes 90 ms of a core each: two at a time leave the thread pool to everybody else. */
+/**
+ * Hashing takes 90 ms of a core each: two at a time leave the thread pool to everybody else. Proofs for keys that nobody
+ * has wait in a line of their own, and few for each key that somebody has: whoever floods, floods only themself.
+ */
 const HASHES_AT_ONCE = 2;
 const MAX_WAITING = 64;
+const MAX_WAITING_FOR_NOBODY = 8;
+const MAX_WAITING_FOR_ONE_KEY = 8;
 const MAX_REMEMBERED = 100_000;
+
+/** The line of the keys that no app has; no app key is empty. */
+const NOBODY = '';
 
 /** Verifies proofs off the event loop and accepts each of them once. */
 export class AppProofVerifier {
   private readonly used: LRUCache<string, true>;
-  private readonly hashing = new Semaphore(HASHES_AT_ONCE);
-  private waiting = 0;
+  private readonly known = new Semaphore(HASHES_AT_ONCE);
+  private readonly unknown = new Semaphore(1);
+  private readonly waiting = new Map<string, number>();
 
   constructor(private readonly clock: Clock) {
     const ttl = 2 * CLOCK_WINDOW_S * 1000 + 1000;
@@ -49,7 +58,8 @@ export class AppProofVerifier {
     if (this.used.has(computed)) return false;
     // $2y$ (PHP) names the same algorithm as $2b$.
     const hash = appSecret === undefined ? NOBODYS_HASH : `$2b$10$${computed}`;
-    const matches = await this.hashed(() => compare(`${text}${appSecret ?? ''}`, hash));
+    const line = appSecret === undefined ? NOBODY : proof.appKey;
+    const matches = await this.inLine(line, () => compare(`${text}${appSecret ?? ''}`, hash));
     // Asked again: an equal proof may have been accepted meanwhile.
     if (!matches || appSecret === undefined || this.used.has(computed)) return false;
     this.used.set(computed, true);
@@ -60,13 +70,21 @@ export class AppProofVerifier {
     return Math.abs(Math.floor(this.clock.nowMs() / 1000) - timestampS) <= CLOCK_WINDOW_S;
   }
 
-  private async hashed(work: () => Promise<boolean>): Promise<boolean> {
-    if (this.waiting >= MAX_WAITING) throw new TooManyRequests(1);
-    this.waiting += 1;
+  private async inLine(key: string, work: () => Promise<boolean>): Promise<boolean> {
+    const ofKey = this.waiting.get(key) ?? 0;
+    const all = [...this.waiting.values()].reduce((sum, count) => sum + count, 0);
+    const isFull =
+      key === NOBODY
+        ? ofKey >= MAX_WAITING_FOR_NOBODY
+        : ofKey >= MAX_WAITING_FOR_ONE_KEY || all >= MAX_WAITING;
+    if (isFull) throw new TooManyRequests(1);
+    this.waiting.set(key, ofKey + 1);
     try {
-      return await this.hashing.runExclusive(work);
+      return await (key === NOBODY ? this.unknown : this.known).runExclusive(work);
     } finally {
-      this.waiting -= 1;
+      const left = (this.waiting.get(key) ?? 1) - 1;
+      if (left === 0) this.waiting.delete(key);
+      else this.waiting.set(key, left);
     }
   }
 }

@@ -233,6 +233,26 @@ describe('POST /permission/v1alpha1/access', () => {
     expect(performance.eventLoopUtilization(before).utilization).toBeLessThan(0.5);
   });
 
+  it('a flood of proofs for keys that nobody has keeps no app from its token', async () => {
+    const token = await proof();
+    const nobody = `$2b$10$${'a'.repeat(22)}${'b'.repeat(31)}`;
+    const flood = Promise.all(
+      Array.from({ length: 60 }, (_, i) => request({ app_key: `nobody_${i}`, token: nobody })),
+    );
+    expect((await request({ token })).body.code).toBe(0);
+    const codes = new Set((await flood).map((answer) => answer.body.code));
+    expect(codes).toEqual(new Set([100001, 429]));
+  });
+
+  it("a flood of proofs for one app's key keeps no other app from its token", async () => {
+    const token = await proof(READER);
+    const wrong = `$2b$10$${'a'.repeat(22)}${'b'.repeat(31)}`;
+    const flood = Promise.all(Array.from({ length: 100 }, () => request({ token: wrong })));
+    const perm = { ...PERM, ops: ['RetrieveSecret?workspace=otmoic'] };
+    expect((await request({ app_key: READER.appKey, token, perm })).body.code).toBe(0);
+    await flood;
+  });
+
   it('writes neither proof nor secret into the log', async () => {
     const token = await proof();
     await request({ token });

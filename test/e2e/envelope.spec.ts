@@ -111,6 +111,20 @@ describe('every answer is the envelope', () => {
     expect(JSON.parse(text.slice(text.indexOf('\r\n\r\n'))).data.reason).toBe('ROUTE_NOT_FOUND');
   });
 
+  it('never to a request that is still under way: what is pipelined behind it may be broken', async () => {
+    let open: () => void = () => undefined;
+    store.gate = new Promise((resolve) => (open = resolve));
+    const lines = Object.entries(credentials).map(([name, value]) => `${name}: ${value}\r\n`);
+    const before = store.calls.length;
+    const answer = rawExchange(
+      `POST /ListSecret?workspace=otmoic HTTP/1.1\r\nHost: x\r\n${lines.join('')}Content-Length: 0\r\n\r\nGARBAGE\r\n\r\n`,
+    ).catch(() => '');
+    while (store.calls.length === before) await new Promise((resolve) => setTimeout(resolve, 5));
+    open();
+    store.gate = Promise.resolve();
+    expect(await answer).not.toContain('HTTP/1.1 400');
+  });
+
   async function rawExchange(bytes: string): Promise<string> {
     const socket = connect(Number(new URL(service.url).port), '127.0.0.1');
     socket.write(bytes);

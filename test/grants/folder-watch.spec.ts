@@ -1,4 +1,4 @@
-import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { FolderWatch } from '../../src/grants/folder-watch';
 import { GrantsFolder } from './grants-folder';
@@ -26,6 +26,22 @@ describe('the watch of a folder', () => {
   it('tells of a change in a folder of it', async () => {
     mkdirSync(folder.path('notes'));
     await watch.follow();
+    folder.write('notes/file', '');
+    await pause();
+    expect(changes).toBeGreaterThan(0);
+  });
+
+  it('watches again a folder that went away and came back as it was', async () => {
+    mkdirSync(folder.path('notes'));
+    await watch.follow();
+    const away = `${folder.dir}.away`;
+    renameSync(folder.dir, away);
+    await expect(watch.follow()).rejects.toMatchObject({ code: 'ENOENT' });
+    await pause();
+    renameSync(away, folder.dir);
+    await watch.follow();
+    await pause();
+    changes = 0;
     folder.write('notes/file', '');
     await pause();
     expect(changes).toBeGreaterThan(0);
