@@ -1,0 +1,108 @@
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { SystemClock } from '../../src/clock/system-clock';
+import { GrantsService } from '../../src/grants/grants.service';
+import { KubernetesGrantSource } from '../../src/grants/kubernetes.grant-source';
+import type { Caller } from '../../src/identity/caller';
+import { openCluster } from '../../src/kubernetes/open-cluster';
+import { APPS, USERS } from './cluster-size';
+
+const DECISIONS = 1_000_000;
+const ROUNDS = 20;
+const TARGETS = { syncMs: 10_000, rssMiB: 400, inForceMs: 1_000 };
+
+let missed = 0;
+
+function print(what: string, value: number, unit: string, target?: number): void {
+  const shown = value < 10 ? value.toFixed(3) : value.toFixed(0);
+  const verdict =
+    target === undefined ? '' : value < target ? `  (< ${target}: met)` : `  (< ${target}: MISSED)`;
+  if (target !== undefined && value >= target) missed += 1;
+  process.stdout.write(`${what.padEnd(44)} ${shown.padStart(8)} ${unit}${verdict}\n`);
+}
+
+async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await pause(1);
+}
+
+/** How long the process could do nothing else at a time. */
+function watchPauses(): () => number {
+  let longestMs = 0;
+  let lastMs = performance.now();
+  setInterval(() => {
+    longestMs = Math.max(longestMs, performance.now() - lastMs - 5);
+    lastMs = performance.now();
+  }, 5).unref();
+  return () => longestMs;
+}
+
+function kubeconfig(dir: string, server: string, token: string): string {
+  const path = join(dir, 'config');
+  const clusters = [{ name: 'a', cluster: { server, 'insecure-skip-tls-verify': true } }];
+  const contexts = [{ name: 'a', context: { cluster: 'a', user: 'a' } }];
+  writeFileSync(
+    path,
+    JSON.stringify({ clusters, contexts, users: [{ name: 'a', user: { token } }], 'current-context': 'a' }),
+  );
+  return path;
+}
+
+async function main(): Promise<number> {
+  const dir = mkdtempSync(join(tmpdir(), 'measure-'));
+  const cluster = fork(join(__dirname, 'api-server.js'));
+  const [{ url, token }] = (await once(cluster, 'message')) as [{ url: string; token: string }];
+  process.env['KUBECONFIG'] = kubeconfig(dir, url, token);
+  process.stdout.write(`${USERS} users x ${APPS} apps, and as many namespaces\n`);
+  const baseMiB = process.memoryUsage.rss() / 2 ** 20;
+  const longestPauseMs = watchPauses();
+  let mostMiB = 0;
+  setInterval(() => (mostMiB = Math.max(mostMiB, process.memoryUsage.rss() / 2 ** 20)), 20).unref();
+
+  const startedMs = performance.now();
+  const options = { audience: 'x', trustedServiceAccounts: [], maxAgeMs: 600_000 };
+  const { around, peerProof, close } = openCluster(options, new SystemClock(), () => undefined);
+  const source = await KubernetesGrantSource.open(around);
+  await until(() => source.status().ready);
+  print('first sync of the grants', performance.now() - startedMs, 'ms', TARGETS.syncMs);
+  if (source.status().installedApps !== USERS * APPS) throw new Error('apps are missing');
+  await until(() => peerProof.provesSystemServer('10.1.0.0', 'user0'));
+  await pause(3_000);
+  print('resident set before', baseMiB, 'MiB');
+  print('resident set at its most', mostMiB, 'MiB', TARGETS.rssMiB);
+  print('longest pause of the event loop', longestPauseMs(), 'ms');
+
+  const service = new GrantsService(source);
+  const caller: Caller = { app: 'app0', user: 'user0', operations: 'any' };
+  let slowestMs = 0;
+  for (let round = 0; round < ROUNDS; round++) {
+    const changedMs = performance.now();
+    cluster.send([`ListSecret?workspace=round-${round}`]);
+    await until(
+      () => source.find('user0', 'app0')?.grants.has(`ListSecret?workspace=round-${round}`) === true,
+    );
+    slowestMs = Math.max(slowestMs, performance.now() - changedMs);
+  }
+  print(`one changed resource in force, worst of ${ROUNDS}`, slowestMs, 'ms', TARGETS.inForceMs);
+  service.authorize(caller, 'ListSecret', `round-${ROUNDS - 1}`);
+
+  const callers = Array.from({ length: 1000 }, (_, index): Caller => {
+    const user = `user${(index * 7919) % USERS}`;
+    return { app: `app${1 + (index % (APPS - 1))}`, user, operations: 'any' };
+  });
+  const decidedMs = performance.now();
+  for (let turn = 0; turn < DECISIONS; turn++) {
+    const who = callers[turn % callers.length] ?? caller;
+    service.authorize(who, 'ListSecret', `${who.app}-desk`);
+  }
+  print('one decision', ((performance.now() - decidedMs) * 1000) / DECISIONS, 'us');
+  await Promise.all([source.close(), close()]);
+  cluster.disconnect();
+  rmSync(dir, { recursive: true });
+  return missed;
+}
+
+void main().then((count) => process.exit(count === 0 ? 0 : 1));
