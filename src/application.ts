@@ -1,6 +1,5 @@
-import type { Server } from 'node:http';
 import { NestFactory } from '@nestjs/core';
-import { ExpressAdapter, type NestExpressApplication } from '@nestjs/platform-express';
+import type { NestExpressApplication } from '@nestjs/platform-express';
 import express, { type Express, type NextFunction, type Request, type Response } from 'express';
 import { Logger } from 'nestjs-pino';
 import type { Adapters } from './adapters';
@@ -9,13 +8,9 @@ import type { Settings } from './config/settings';
 import { answerMalformedRequests } from './http/malformed-request';
 import type { ProviderRequest } from './http/provider-request';
 import { assignRequestId } from './http/request-id';
+import { StrictExpressAdapter } from './http/strict-express.adapter';
 import { systemServerRoute } from './http/system-server-route';
 import type { Log } from './logging/log';
-
-const HEADERS_TIMEOUT_MS = 10_000;
-const REQUEST_TIMEOUT_MS = 30_000;
-/** Longer than the 60 s that proxies commonly keep an idle connection, so that it is they who close it. */
-const KEEP_ALIVE_TIMEOUT_MS = 65_000;
 
 /** The whole service, not yet listening. */
 export async function createApplication(
@@ -25,15 +20,11 @@ export async function createApplication(
 ): Promise<NestExpressApplication> {
   const app = await NestFactory.create<NestExpressApplication>(
     AppModule.register(settings, adapters, log),
-    new ExpressAdapter(strictExpress()),
+    new StrictExpressAdapter(strictExpress()),
     { bodyParser: false, bufferLogs: true, abortOnError: false },
   );
   app.useLogger(app.get(Logger));
-  const server: Server = app.getHttpServer();
-  server.headersTimeout = HEADERS_TIMEOUT_MS;
-  server.requestTimeout = REQUEST_TIMEOUT_MS;
-  server.keepAliveTimeout = KEEP_ALIVE_TIMEOUT_MS;
-  answerMalformedRequests(server);
+  answerMalformedRequests(app.getHttpServer());
   return app;
 }
 

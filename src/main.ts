@@ -3,6 +3,7 @@ import pino from 'pino';
 import { createApplication } from './application';
 import { InvalidSettings, loadSettings } from './config/settings';
 import { withDevelopmentCredentials } from './development/development';
+import { urlOf } from './config/url-of';
 import { createLog, logEvent } from './logging/log';
 import { openAdapters } from './open-adapters';
 import { shutDown } from './shutdown';
@@ -32,7 +33,7 @@ async function main(): Promise<void> {
   log.info({ address, port, store: settings.store.kind }, 'listening');
   if (development.selfContained) {
     const { announce } = await import('./development/announce.js');
-    await announce(development.folder, `http://${settings.host}:${port}`, settings, adapters.grantSource);
+    await announce(development.folder, urlOf(settings.host, port), settings, adapters.grantSource);
   }
 }
 

@@ -33,7 +33,8 @@ function withoutLastNewline(bytes: Uint8Array): Uint8Array {
   return bytes.subarray(0, bytes.at(-2) === 0x0d ? -2 : -1);
 }
 
-function systemCode(error: unknown): string {
+/** All that is kept of an error of the file system, e.g. ENOTDIR. */
+export function systemCode(error: unknown): string {
   return typeof error === 'object' && error !== null && 'code' in error
     ? String(error.code)
     : 'unknown error';

@@ -2,7 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Environment } from '../config/environment-reader';
+import { systemCode } from '../config/secret-source';
 import { SETTING_DEFINITIONS } from '../config/setting-definitions';
+import { InvalidSettings } from '../config/settings';
 
 const LOOPBACK = new Set(['127.0.0.1', '::1', 'localhost']);
 const EXAMPLE_MANIFEST = join(__dirname, '../../examples/apps/otmoiclp/OlaresManifest.yaml');
@@ -24,11 +26,22 @@ export interface Development {
  * missing settings are reported instead.
  */
 export function withDevelopmentCredentials(env: Environment): Development {
+  try {
+    return filledIn(env);
+  } catch (error: unknown) {
+    throw new InvalidSettings([`DATA_DIR cannot hold the development credentials (${systemCode(error)})`]);
+  }
+}
+
+function filledIn(env: Environment): Development {
   const host = env['HOST'] || SETTING_DEFINITIONS.HOST.default;
   const folder = resolve(env['DATA_DIR'] || SETTING_DEFINITIONS.DATA_DIR.default, 'development');
   if (env['NODE_ENV'] === 'production' || !LOOPBACK.has(host)) return { env, folder, selfContained: false };
   const filled: Record<string, string | undefined> = { ...env };
-  const missing = GENERATED_KEYS.filter((name) => !env[name] && !env[`${name}_FILE`]);
+  // An empty variable was set by somebody and is a mistake to be reported, not a key to be made.
+  const missing = GENERATED_KEYS.filter(
+    (name) => env[name] === undefined && env[`${name}_FILE`] === undefined,
+  );
   for (const name of missing) {
     if (name === 'MASTER_KEY' && env['INFISICAL_URL']) continue;
     filled[`${name}_FILE`] = keyFile(folder, name);

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { urlOf } from '../config/url-of';
 import { loadSettings, type Settings } from '../config/settings';
 import { DirectoryGrantSource } from '../grants/directory.grant-source';
 import type { InstalledApp } from '../grants/installed-app';
@@ -13,7 +14,7 @@ import { TOUR_STEPS, type TourStep } from './tour-steps';
  */
 async function tour(): Promise<number> {
   const settings = loadSettings(withDevelopmentCredentials(process.env).env);
-  const url = process.env['TOUR_URL'] ?? `http://${settings.host}:${settings.port}`;
+  const url = process.env['TOUR_URL'] ?? urlOf(settings.host, settings.port);
   const { app, workspace } = await exampleApp(settings);
   const credentials = await exampleHeaders({ url, app, userTokenSecret: settings.userToken.secret });
   print(

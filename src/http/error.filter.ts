@@ -10,7 +10,6 @@ import {
 } from '../errors/request-errors';
 import { AnswerForms } from './answer-forms';
 import type { Envelope, FailureData } from './envelope';
-import { MAX_BODY_BYTES } from './json-body';
 import { pathOf, type ProviderRequest } from './provider-request';
 
 /** The only place where an error becomes an answer. A foreign error's own words go nowhere. */
@@ -56,7 +55,7 @@ function toDomainError(thrown: unknown, request: ProviderRequest): DomainError {
     case 405:
       return new RouteNotFound();
     case 413:
-      return new RequestTooLarge(MAX_BODY_BYTES);
+      return new RequestTooLarge(limitOf(thrown));
     case 400:
     case 415:
       return new InvalidRequest('body', 'must be a JSON object, in UTF-8, neither compressed nor cut short');
@@ -82,6 +81,13 @@ function isDecodable(path: string): boolean {
   } catch {
     return false;
   }
+}
+
+/** body-parser names the limit that it kept to. */
+function limitOf(thrown: unknown): number {
+  const limit: unknown =
+    typeof thrown === 'object' && thrown !== null && 'limit' in thrown ? thrown.limit : 0;
+  return typeof limit === 'number' ? limit : 0;
 }
 
 function retryAfterOf(error: DomainError): number | undefined {

@@ -2,21 +2,31 @@ import { isUtf8 } from 'node:buffer';
 import { json, type NextFunction, type Request, type RequestHandler, type Response } from 'express';
 import { InvalidRequest } from '../errors/request-errors';
 import { MAX_VALUE_BYTES } from '../secrets/secret';
+import { pathOf } from './provider-request';
 
 /** JSON may escape each byte of a value as six (`\u0001`); the rest is room for the other fields. */
-export const MAX_BODY_BYTES = 6 * MAX_VALUE_BYTES + 16 * 1024;
+const MAX_BODY_BYTES = 6 * MAX_VALUE_BYTES + 16 * 1024;
+
+/** What carries no value needs no more. */
+const MAX_SMALL_BODY_BYTES = 64 * 1024;
+/** The routes that store a value; every other body, the unauthenticated access route's too, is a small one. */
+const STORES_A_VALUE = /^\/(CreateSecret|UpdateSecret|admin\/secret\/[^/]+)$/;
+
+const parseLarge = parserUpTo(MAX_BODY_BYTES);
+const parseSmall = parserUpTo(MAX_SMALL_BODY_BYTES);
 
 /** Parses a JSON body. No body at all is an empty object: every field of some operations is optional. */
 export const jsonBody: readonly RequestHandler[] = [
-  json({
-    limit: MAX_BODY_BYTES,
-    strict: true,
-    inflate: false,
-    type: 'application/json',
-    verify: requireUtf8,
-  }),
+  (request, response, next) => {
+    const parse = STORES_A_VALUE.test(pathOf(request)) ? parseLarge : parseSmall;
+    parse(request, response, next);
+  },
   requirePlainObject,
 ];
+
+function parserUpTo(limit: number): RequestHandler {
+  return json({ limit, strict: true, inflate: false, type: 'application/json', verify: requireUtf8 });
+}
 
 /** Broken UTF-8 would be mended silently, and the value would not come back as it was sent. */
 function requireUtf8(_request: unknown, _response: unknown, body: Buffer, charset: string): void {

@@ -6,8 +6,7 @@ import { failure } from './error.filter';
 
 /** What node:http refuses before there is a request (no HTTP, headers too large or too slow) is answered in our form too. */
 export function answerMalformedRequests(server: Server): void {
-  // Left to themselves, node:http answers these two with an empty body. We read neither header, so the route answers.
-  Object.assign(server, { requireHostHeader: false });
+  // Left to itself, node:http answers an unknown expectation with an empty body. We have none, so the route answers.
   server.on('checkExpectation', (request, response) => server.emit('request', request, response));
   const answering = new WeakMap<Socket, number>();
   server.on('request', (request, response) => {

@@ -254,6 +254,13 @@ describe('bad input is a 400 that names the field and the rule, never the value'
     expect((await call('RetrieveSecret?workspace=otmoic', 'xx', gzip)).status).toBe(400);
   });
 
+  it('a body that carries no value is 413 much earlier', async () => {
+    for (const target of ['RetrieveSecret?workspace=otmoic', 'permission/v1alpha1/access']) {
+      const answer = await call(target, { name: 'x'.repeat(65_536) });
+      expect([answer.status, answer.body.data.maxBytes]).toEqual([413, 65_536]);
+    }
+  });
+
   it('a request body over the limit is 413 and names the limit', async () => {
     const answer = await onOtmoic('CreateSecret', { name: 'k', value: 'x'.repeat(7 * MAX_VALUE_BYTES) });
     expect([answer.status, answer.body]).toEqual([

@@ -155,6 +155,15 @@ describe('the process', () => {
     expect(await first.ended).toBe(0);
   });
 
+  it('an unusable DATA_DIR and an empty key are said so, and nothing is made up', async () => {
+    const service = start({ DATA_DIR: '/dev/null', PORT: '0' });
+    expect(await service.ended).toBe(1);
+    expect(service.errors()).toContain('DATA_DIR cannot hold the development credentials (');
+    const keyless = start({ DATA_DIR: join(dir, 'keyless'), PORT: '0', USER_TOKEN_SECRET: '' });
+    expect(await keyless.ended).toBe(1);
+    expect(keyless.errors()).toContain('USER_TOKEN_SECRET or USER_TOKEN_SECRET_FILE must hold');
+  });
+
   it('a port in use is said so', async () => {
     const first = start({ DATA_DIR: join(dir, 'port-a'), PORT: '0' });
     const { port } = new URL(await listening(first));

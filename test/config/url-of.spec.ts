@@ -1,0 +1,12 @@
+import { urlOf } from '../../src/config/url-of';
+
+describe('the address that is printed', () => {
+  it.each([
+    ['127.0.0.1', 'http://127.0.0.1:8080'],
+    ['localhost', 'http://localhost:8080'],
+    ['::1', 'http://[::1]:8080'],
+  ])('of %s is a URL', (host, url) => {
+    expect(urlOf(host, 8080)).toBe(url);
+    expect(URL.canParse(url)).toBe(true);
+  });
+});
