@@ -8,6 +8,7 @@ export const RESOURCES = {
   applicationpermissions: { apiVersion: 'sys.bytetrade.io/v1alpha1', kind: 'ApplicationPermission' },
   providerregistries: { apiVersion: 'sys.bytetrade.io/v1alpha1', kind: 'ProviderRegistry' },
   syseventregistries: { apiVersion: 'apr.bytetrade.io/v1alpha1', kind: 'SysEventRegistry' },
+  customresourcedefinitions: { apiVersion: 'apiextensions.k8s.io/v1', kind: 'CustomResourceDefinition' },
   namespaces: { apiVersion: 'v1', kind: 'Namespace' },
   endpointslices: { apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSlice' },
 } as const satisfies Record<string, FakeResource>;

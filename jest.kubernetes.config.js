@@ -1,0 +1,10 @@
+// npm run test:kubernetes: the grants' whole contract on the kube-apiserver that KUBECONFIG names. A scratch one: it
+// must not know ApplicationPermissions yet, since the suite counts what is installed.
+/** @type {import('jest').Config} */
+module.exports = {
+  ...require('./jest.config.js'),
+  roots: ['<rootDir>/test/real'],
+  testMatch: ['**/test/real/kubernetes.cluster.ts'],
+  testTimeout: 120_000,
+  maxWorkers: 1,
+};

@@ -1,0 +1,56 @@
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
+
+const ROOT = resolve(__dirname, '../..');
+
+/** `npm run test:kubernetes`, against a fake in this process. */
+async function suite(server: FakeApiServer) {
+  const dir = mkdtempSync(join(tmpdir(), 'kubernetes-suite-'));
+  const config = {
+    clusters: [{ name: 'a', cluster: { server: server.url, 'insecure-skip-tls-verify': true } }],
+    contexts: [{ name: 'a', context: { cluster: 'a', user: 'a' } }],
+    users: [{ name: 'a', user: { token: server.token } }],
+    'current-context': 'a',
+  };
+  writeFileSync(join(dir, 'config'), JSON.stringify(config));
+  const jest = resolve(ROOT, 'node_modules/jest/bin/jest.js');
+  const child = spawn(process.execPath, [jest, '--config', 'jest.kubernetes.config.js'], {
+    cwd: ROOT,
+    env: { PATH: process.env['PATH'] ?? '', KUBECONFIG: join(dir, 'config') },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  const code = await new Promise<number | null>((ended) => child.once('close', ended));
+  rmSync(dir, { recursive: true });
+  return { code, output };
+}
+
+describe('npm run test:kubernetes', () => {
+  let server: FakeApiServer;
+  beforeEach(async () => {
+    server = await FakeApiServer.start();
+  });
+  afterEach(() => server.stop());
+
+  it('passes on the fake, and leaves nothing behind', async () => {
+    const { code, output } = await suite(server);
+    expect([code, output.includes('✓ forgets an app that was removed')]).toEqual([0, true]);
+    expect(server.of('customresourcedefinitions').list()).toEqual([]);
+    expect(server.of('namespaces').list()).toEqual([]);
+  }, 240_000);
+
+  it('touches no cluster that knows ApplicationPermissions already', async () => {
+    server
+      .of('customresourcedefinitions')
+      .put({ metadata: { name: 'applicationpermissions.sys.bytetrade.io' } });
+    const { code } = await suite(server);
+    expect(code).toBe(1);
+    expect(server.of('customresourcedefinitions').list()).toHaveLength(1);
+    expect(server.requests.filter(({ method }) => method !== 'GET')).toHaveLength(1);
+  }, 240_000);
+});
