@@ -36,7 +36,7 @@ export class HealthController {
     const grants = this.grants.status();
     const readiness: Readiness = {
       store,
-      grants: grants.ready ? 'ok' : 'not loaded yet',
+      grants: grants.ready ? 'ok' : (grants.unavailableBecause ?? 'not loaded yet'),
       installedApps: grants.installedApps,
       problems: grants.problems.map(sentence),
     };
