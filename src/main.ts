@@ -33,7 +33,10 @@ async function main(): Promise<void> {
   log.info({ address, port, store: settings.store.kind }, 'listening');
   if (development.selfContained) {
     const { announce } = await import('./development/announce.js');
-    await announce(development.folder, urlOf(settings.host, port), settings, adapters.grantSource);
+    // A convenience: that it failed must not end a service that is listening.
+    await announce(development.folder, urlOf(settings.host, port), settings, adapters.grantSource).catch(
+      (error: unknown) => log.warn({ err: error }, 'tour not announced'),
+    );
   }
 }
 

@@ -1,0 +1,17 @@
+import { chownSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+
+const NOBODY = 65534;
+
+/** Runs a test as the owner of a folder without root's right to read everything; as anybody else it just runs. */
+export async function withoutPrivileges(root: string, run: () => Promise<void>): Promise<void> {
+  if (process.geteuid?.() !== 0) return run();
+  const names = readdirSync(root, { recursive: true, encoding: 'utf8' });
+  for (const path of [root, ...names.map((name) => join(root, name))]) chownSync(path, NOBODY, NOBODY);
+  process.seteuid?.(NOBODY);
+  try {
+    await run();
+  } finally {
+    process.seteuid?.(0);
+  }
+}
