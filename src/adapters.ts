@@ -14,6 +14,8 @@ export interface Adapters {
   readonly peerProof?: PeerProof;
   /** Where there is a cluster whose pods may prove themselves. */
   readonly serviceAccounts?: ServiceAccountAuthenticator;
+  /** Ends what registers us; called before requests are drained, so that an uninstall meets nobody who registers anew. */
+  readonly closeRegistration?: () => Promise<void>;
   /** Ends what else watches the cluster. */
   readonly closeCluster?: () => Promise<void>;
 }

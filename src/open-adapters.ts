@@ -35,7 +35,9 @@ async function openGrants(
   settings: Settings['grants'],
   clock: Clock,
   log: LogEvent,
-): Promise<Pick<Adapters, 'grantSource' | 'peerProof' | 'serviceAccounts' | 'closeCluster'>> {
+): Promise<
+  Pick<Adapters, 'grantSource' | 'peerProof' | 'serviceAccounts' | 'closeCluster' | 'closeRegistration'>
+> {
   if (settings.kind === 'directory') {
     return { grantSource: await DirectoryGrantSource.open({ dir: settings.dir, log }) };
   }
@@ -43,7 +45,11 @@ async function openGrants(
   const { KubernetesGrantSource } = await import('./grants/kubernetes.grant-source.js');
   const { around, peerProof, serviceAccounts, close } = openCluster(settings, clock, log);
   const grantSource = await KubernetesGrantSource.open(around, settings.maxAgeMs);
-  return { grantSource, peerProof, serviceAccounts, closeCluster: close };
+  const opened = { grantSource, peerProof, serviceAccounts, closeCluster: close };
+  if (settings.providerEndpoint === undefined) return opened;
+  const { Registrar } = await import('./registration/registrar.js');
+  const registrar = new Registrar(settings.providerEndpoint, around);
+  return { ...opened, closeRegistration: () => registrar.close() };
 }
 
 /** Only the chosen store is loaded: the other one would cost start time and memory for nothing. */

@@ -15,13 +15,19 @@ export async function shutDown(
   log: LogEvent,
 ): Promise<boolean> {
   log('info', 'draining', { timeoutMs });
+  const registrationClosed = adapters.closeRegistration?.();
   const drained = await app.get(Drain).begin(timeoutMs);
   const server: Server = app.getHttpServer();
   if (!drained) log('warn', 'requests cut off');
   const closed = app.close();
   server.closeAllConnections();
   await closed;
-  await Promise.allSettled([adapters.grantSource.close(), adapters.store.close(), adapters.closeCluster?.()]);
+  await Promise.allSettled([
+    registrationClosed,
+    adapters.grantSource.close(),
+    adapters.store.close(),
+    adapters.closeCluster?.(),
+  ]);
   log('info', 'stopped');
   return drained;
 }

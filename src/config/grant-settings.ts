@@ -11,14 +11,24 @@ export interface KubernetesGrantSettings {
   readonly maxAgeMs: number;
   readonly audience: string;
   readonly trustedServiceAccounts: readonly { readonly namespace: string; readonly name: string }[];
+  /** Where callers reach us, and so what is registered; undefined registers nothing. */
+  readonly providerEndpoint?: {
+    readonly service: string;
+    readonly namespace: string;
+    readonly port: number;
+  };
 }
 
 export type GrantSettings = DirectoryGrantSettings | KubernetesGrantSettings;
 
+const ENDPOINT = /^([a-z]([-a-z0-9]{0,61}[a-z0-9])?)\.([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?):(\d{1,5})$/;
 const SERVICE_ACCOUNT = /^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?):([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?)$/;
 
 export function grantSettings(read: EnvironmentReader): GrantSettings {
   if (read.oneOf('GRANTS_SOURCE', ['directory', 'kubernetes']) === 'directory') {
+    if (read.text('PROVIDER_ENDPOINT') !== undefined) {
+      read.problem('GRANTS_SOURCE', 'must be kubernetes when PROVIDER_ENDPOINT is set');
+    }
     return { kind: 'directory', dir: read.required('GRANTS_DIR', 'must name the folder of installed apps') };
   }
   return {
@@ -26,6 +36,7 @@ export function grantSettings(read: EnvironmentReader): GrantSettings {
     maxAgeMs: read.integer('GRANTS_MAX_AGE_S', 60, 86_400) * 1000,
     audience: read.required('SERVICE_ACCOUNT_AUDIENCE', 'must be set'),
     trustedServiceAccounts: serviceAccounts(read),
+    ...providerEndpoint(read),
   };
 }
 
@@ -39,4 +50,16 @@ function serviceAccounts(read: EnvironmentReader): KubernetesGrantSettings['trus
     read.problem('TRUSTED_PROXY_SERVICE_ACCOUNTS', 'must be namespace:name, separated by commas');
   }
   return accounts.filter((account) => account !== undefined);
+}
+
+function providerEndpoint(read: EnvironmentReader): Pick<KubernetesGrantSettings, 'providerEndpoint'> {
+  const text = read.text('PROVIDER_ENDPOINT');
+  if (text === undefined) return {};
+  const [, service, , namespace, , digits] = ENDPOINT.exec(text) ?? [];
+  const port = Number(digits);
+  if (service === undefined || namespace === undefined || port < 1 || port > 65_535) {
+    read.problem('PROVIDER_ENDPOINT', 'must be <service>.<namespace>:<port>');
+    return {};
+  }
+  return { providerEndpoint: { service, namespace, port } };
 }

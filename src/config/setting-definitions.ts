@@ -50,6 +50,10 @@ export const SETTING_DEFINITIONS = {
     description:
       'With `kubernetes`: ServiceAccounts that may call on behalf of users, as `namespace:name`, separated by commas.',
   },
+  PROVIDER_ENDPOINT: {
+    description:
+      "With `kubernetes`: this service's address in the cluster, `<service>.<namespace>:<port>`; set, it registers itself as every user's provider. See docs/kubernetes.md.",
+  },
   USER_TOKEN_SECRET: {
     secret: true,
     description: "Key of the users' tokens (LLDAP's `lldap-jwt-secret`), at least 32 bytes.",

@@ -13,6 +13,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   identity: ['errors', 'clock'],
   kubernetes: ['identity', 'errors', 'clock', 'logging'],
   grants: ['kubernetes', 'identity', 'errors', 'clock', 'logging'],
+  registration: ['grants', 'kubernetes', 'clock', 'logging'],
   secrets: ['grants', 'identity', 'errors'],
   store: ['secrets', 'errors', 'clock', 'logging'],
   http: ['secrets', 'grants', 'identity', 'errors', 'logging'],

@@ -203,6 +203,31 @@ describe('the settings', () => {
     });
   });
 
+  it("take this service's address in the cluster, which registers it", () => {
+    const env = { ...GOOD, GRANTS_SOURCE: 'kubernetes', PROVIDER_ENDPOINT: 'secrets.os-secrets:8080' };
+    expect(loadSettings(env).grants).toMatchObject({
+      providerEndpoint: { service: 'secrets', namespace: 'os-secrets', port: 8080 },
+    });
+    expect(problemsOf({ ...GOOD, PROVIDER_ENDPOINT: 'secrets.os-secrets:8080' })).toEqual([
+      'GRANTS_SOURCE must be kubernetes when PROVIDER_ENDPOINT is set',
+    ]);
+  });
+
+  it.each([
+    'secrets',
+    'secrets:8080',
+    'http://a.b:80',
+    'a.b',
+    'a.b:0',
+    'a.b:65536',
+    'a.b.svc:80',
+    'a.b:80/x',
+    'A.b:80',
+  ])('refuse %p as the address to register', (text) => {
+    const env = { ...GOOD, GRANTS_SOURCE: 'kubernetes', PROVIDER_ENDPOINT: text };
+    expect(problemsOf(env)).toEqual(['PROVIDER_ENDPOINT must be <service>.<namespace>:<port>']);
+  });
+
   it.each(['proxy', 'a:b:c', ':b', 'a:', 'a:b,', 'A:b', 'a/b', '*:*'])(
     'refuse %p as a ServiceAccount',
     (text) => {

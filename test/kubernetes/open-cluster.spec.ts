@@ -58,12 +58,14 @@ describe('the adapters of a cluster', () => {
     });
     process.env['KUBECONFIG'] = join(dir, 'config');
   });
-  afterEach(async () => {
+  const closeAll = async () => {
+    await adapters?.closeRegistration?.();
     await adapters?.grantSource.close();
     await adapters?.closeCluster?.();
     await adapters?.store.close();
     adapters = undefined;
-  });
+  };
+  afterEach(closeAll);
   afterAll(async () => {
     if (kubeconfig === undefined) delete process.env['KUBECONFIG'];
     else process.env['KUBECONFIG'] = kubeconfig;
@@ -71,7 +73,7 @@ describe('the adapters of a cluster', () => {
     rmSync(dir, { recursive: true });
   });
 
-  const open = async (trustIt = true): Promise<Adapters> => {
+  const open = async (trustIt = true, more: Partial<Settings['grants']> = {}): Promise<Adapters> => {
     const tokenFile = join(dir, 'token');
     writeFileSync(tokenFile, server.token);
     const ca = trustIt ? { 'certificate-authority': join(dir, 'cert.pem') } : {};
@@ -93,7 +95,8 @@ describe('the adapters of a cluster', () => {
         maxAgeMs: 600_000,
         audience: 'olares-secret-provider',
         trustedServiceAccounts: [],
-      },
+        ...more,
+      } as Settings['grants'],
     };
     adapters = await openAdapters(settings, (level, event, fields) =>
       logged.push({ level, event, ...fields }),
@@ -111,6 +114,14 @@ describe('the adapters of a cluster', () => {
     server.of('applicationpermissions').delete('user-system-alice', 'notes');
     await eventually(() => expect(grantSource.find('alice', 'notes')).toBeUndefined(), 1000);
     expect(JSON.stringify(logged)).not.toContain('canary');
+  });
+
+  it('register the service only where its address is given', async () => {
+    const registered = () => server.of('syseventregistries').list().length;
+    expect((await open()).closeRegistration).toBeUndefined();
+    await closeAll();
+    await open(true, { providerEndpoint: { service: 'secrets', namespace: 'os-secrets', port: 8080 } });
+    await eventually(() => expect(registered()).toBe(2));
   });
 
   it('trust no server that the CA does not vouch for', async () => {

@@ -1,25 +1,19 @@
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
+import { kubeconfigOf } from '../support/kubeconfig';
 
 const ROOT = resolve(__dirname, '../..');
 
 /** `npm run test:kubernetes`, against a fake in this process. */
 async function suite(server: FakeApiServer) {
   const dir = mkdtempSync(join(tmpdir(), 'kubernetes-suite-'));
-  const config = {
-    clusters: [{ name: 'a', cluster: { server: server.url, 'insecure-skip-tls-verify': true } }],
-    contexts: [{ name: 'a', context: { cluster: 'a', user: 'a' } }],
-    users: [{ name: 'a', user: { token: server.token } }],
-    'current-context': 'a',
-  };
-  writeFileSync(join(dir, 'config'), JSON.stringify(config));
   const jest = resolve(ROOT, 'node_modules/jest/bin/jest.js');
   const child = spawn(process.execPath, [jest, '--config', 'jest.kubernetes.config.js'], {
     cwd: ROOT,
-    env: { PATH: process.env['PATH'] ?? '', KUBECONFIG: join(dir, 'config') },
+    env: { PATH: process.env['PATH'] ?? '', KUBECONFIG: kubeconfigOf(server, dir) },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let output = '';

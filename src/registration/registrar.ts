@@ -1,0 +1,76 @@
+import { PROVIDER } from '../grants/grant';
+import type { KubeObject } from '../kubernetes/kube-object';
+import { WatchedCollection } from '../kubernetes/watched-collection';
+import type { CollectionSurroundings } from '../kubernetes/watched-collection-options';
+import { KeptCollection } from './kept-collection';
+import { type ProviderEndpoint, providerRegistry, sysEventRegistries } from './manifests';
+
+const USER_SYSTEM = /^user-system-(.+)$/;
+
+/** Registers this service: as the provider of every user that there is or will be, and for the system's events. */
+export class Registrar {
+  private readonly providers: KeptCollection;
+  private readonly events: KeptCollection;
+  private readonly namespaces: WatchedCollection<boolean>;
+
+  constructor(endpoint: ProviderEndpoint, around: CollectionSurroundings) {
+    const providerOf = (namespace: string) => providerRegistry(endpoint, namespace);
+    const { name: providerName } = providerOf('').metadata;
+    this.providers = new KeptCollection(
+      {
+        root: '/apis/sys.bytetrade.io/v1alpha1',
+        plural: 'providerregistries',
+        manifestOf: (namespace, name) => (name === providerName ? providerOf(namespace) : undefined),
+        isRival,
+      },
+      around,
+    );
+    const events = new Map(
+      sysEventRegistries(endpoint).map((manifest) => [manifest.metadata.name, manifest]),
+    );
+    this.events = new KeptCollection(
+      {
+        root: '/apis/apr.bytetrade.io/v1alpha1',
+        plural: 'syseventregistries',
+        namespace: endpoint.namespace,
+        manifestOf: (_namespace, name) => events.get(name),
+      },
+      around,
+    );
+    for (const manifest of events.values()) this.events.want(manifest);
+    this.namespaces = new WatchedCollection(
+      {
+        path: '/api/v1/namespaces',
+        read: isUsers,
+        onPut: (namespace, users) => {
+          if (users) this.providers.want(providerOf(namespace));
+          else this.providers.unwant(namespace, providerName);
+        },
+        onRemoved: (namespace) => this.providers.unwant(namespace, providerName),
+      },
+      around,
+    );
+    this.namespaces.start();
+  }
+
+  /** Resolves when nothing is registered any more; what is, stays. */
+  async close(): Promise<void> {
+    await Promise.all([this.namespaces.stop(), this.providers.close(), this.events.close()]);
+  }
+}
+
+/** A user's system namespace that is here to stay. */
+function isUsers({ name, body }: KubeObject): boolean {
+  const { deletionTimestamp } = body['metadata'] as { readonly deletionTimestamp?: unknown };
+  return USER_SYSTEM.test(name) && deletionTimestamp === undefined;
+}
+
+/** system-server takes one of the providers of a tuple, and nobody can say which. */
+function isRival({ namespace, body }: KubeObject): boolean {
+  const spec = (body['spec'] ?? {}) as Readonly<Record<string, unknown>>;
+  return (
+    USER_SYSTEM.test(namespace) &&
+    spec['kind'] === 'provider' &&
+    Object.entries(PROVIDER).every(([field, value]) => spec[field] === value)
+  );
+}

@@ -1,0 +1,47 @@
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { providerRegistry } from '../../src/registration/manifests';
+import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
+import { kubeconfigOf } from '../support/kubeconfig';
+
+const COMMAND = resolve(__dirname, '../../dist/unregister.js');
+const ENDPOINT = { service: 'secrets', namespace: 'os-secrets', port: 8080 };
+
+describe('node dist/unregister.js', () => {
+  let server: FakeApiServer;
+  let dir: string;
+  beforeEach(async () => {
+    server = await FakeApiServer.start();
+    dir = mkdtempSync(join(tmpdir(), 'unregister-'));
+  });
+  afterEach(async () => {
+    await server.stop();
+    rmSync(dir, { recursive: true });
+  });
+
+  async function run() {
+    const env = { PATH: process.env['PATH'] ?? '', KUBECONFIG: kubeconfigOf(server, dir) };
+    const child = spawn(process.execPath, [COMMAND], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+    let output = '';
+    for (const stream of [child.stdout, child.stderr])
+      stream.on('data', (chunk: Buffer) => (output += chunk.toString()));
+    const code = await new Promise<number | null>((ended) => child.once('close', ended));
+    return { code, output };
+  }
+
+  it('removes the registrations, and says how many', async () => {
+    server.of('providerregistries').put({ ...providerRegistry(ENDPOINT, 'user-system-alice') });
+    expect(await run()).toEqual({ code: 0, output: '1 registrations were removed.\n' });
+    expect(server.of('providerregistries').list()).toEqual([]);
+  }, 120_000);
+
+  it('ends with code 1 and one sentence where it may not', async () => {
+    server.failing = { status: 403, reason: 'Forbidden' };
+    expect(await run()).toEqual({
+      code: 1,
+      output: 'The registrations could not be removed: 403 Forbidden\n',
+    });
+  }, 60_000);
+});

@@ -1,0 +1,215 @@
+import type { MonotonicTime } from '../../src/clock/monotonic-time';
+import { SystemMonotonicTime } from '../../src/clock/system-monotonic-time';
+import { Registrar } from '../../src/registration/registrar';
+import { type Logged, surroundingsOf } from '../kubernetes/mirror';
+import { eventually } from '../support/eventually';
+import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
+import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
+
+const ENDPOINT = { service: 'olares-secret-provider', namespace: 'os-secrets', port: 8080 };
+
+describe('the registration as provider', () => {
+  let server: FakeApiServer;
+  let registrars: Registrar[];
+  beforeEach(async () => {
+    server = await FakeApiServer.start();
+    registrars = [];
+  });
+  afterEach(async () => {
+    for (const registrar of registrars) await registrar.close();
+    await server.stop();
+  });
+
+  const open = (time: MonotonicTime = new SystemMonotonicTime()): readonly Logged[] => {
+    const around = surroundingsOf(server, time);
+    registrars.push(new Registrar(ENDPOINT, around));
+    return around.logged;
+  };
+  const providers = () => server.of('providerregistries');
+  const provider = (user: string) => providers().get(`user-system-${user}`, 'secret-provider');
+  const addNamespace = (name: string, more: object = {}) =>
+    server.of('namespaces').put({ metadata: { name, ...more } });
+  const writes = () => server.requests.filter(({ method }) => method !== 'GET').length;
+
+  it("states the contract's ProviderRegistry in each user's system namespace, and in no other", async () => {
+    for (const name of [
+      'user-system-alice',
+      'user-system-b-c',
+      'user-space-alice',
+      'mail-alice',
+      'kube-system',
+    ])
+      addNamespace(name);
+    open();
+    await eventually(() => expect(providers().list()).toHaveLength(2));
+    expect(provider('b-c')).toBeDefined();
+    expect(provider('alice')).toMatchObject({
+      apiVersion: 'sys.bytetrade.io/v1alpha1',
+      kind: 'ProviderRegistry',
+      spec: {
+        kind: 'provider',
+        dataType: 'secret',
+        group: 'secret.infisical',
+        version: 'v1',
+        deployment: 'olares-secret-provider',
+        namespace: 'os-secrets',
+        endpoint: 'olares-secret-provider.os-secrets:8080',
+        opApis: [
+          { name: 'RetrieveSecret', uri: '/RetrieveSecret' },
+          { name: 'CreateSecret', uri: '/CreateSecret' },
+          { name: 'UpdateSecret', uri: '/UpdateSecret' },
+          { name: 'DeleteSecret', uri: '/DeleteSecret' },
+          { name: 'ListSecret', uri: '/ListSecret' },
+        ],
+      },
+      status: { state: 'active' },
+    });
+  });
+
+  it('subscribes to users who come and go', async () => {
+    open();
+    await eventually(() => expect(server.of('syseventregistries').list()).toHaveLength(2));
+    const specs = server.of('syseventregistries').list('os-secrets');
+    expect(specs.map(({ spec }) => spec)).toEqual([
+      {
+        type: 'subscriber',
+        event: 'user.create',
+        callback: 'http://olares-secret-provider.os-secrets:8080/user/create',
+      },
+      {
+        type: 'subscriber',
+        event: 'user.delete',
+        callback: 'http://olares-secret-provider.os-secrets:8080/user/delete',
+      },
+    ]);
+  });
+
+  it('registers for a new user as they appear', async () => {
+    open();
+    await eventually(() => expect(server.watches.size).toBe(3));
+    addNamespace('user-system-dora');
+    await eventually(() => expect(provider('dora')).toBeDefined());
+  });
+
+  it('makes again what was removed, and mends what drifted, and leaves what others added', async () => {
+    addNamespace('user-system-alice');
+    open();
+    await eventually(() => expect(provider('alice')).toBeDefined());
+    const right = provider('alice') as { spec: object; metadata: { name: string } };
+    providers().put({
+      ...right,
+      metadata: { name: 'secret-provider', namespace: 'user-system-alice', labels: { team: 'x' } },
+      spec: { ...right.spec, endpoint: 'elsewhere.evil:80', opApis: [], description: 'by hand' },
+      status: { state: 'suspended' },
+    });
+    await eventually(() =>
+      expect(provider('alice')).toMatchObject({
+        metadata: { labels: { team: 'x', 'app.kubernetes.io/managed-by': 'olares-secret-provider' } },
+        spec: { ...right.spec, description: 'by hand' },
+        status: { state: 'active' },
+      }),
+    );
+    providers().delete('user-system-alice', 'secret-provider');
+    await eventually(() => expect(provider('alice')).toBeDefined());
+  });
+
+  it('asks for nothing in a namespace that is going', async () => {
+    addNamespace('user-system-alice');
+    addNamespace('user-system-gone', { deletionTimestamp: '2026-11-23T00:00:00Z' });
+    const time = new FixedMonotonicTime();
+    open(time);
+    const until = (expectation: () => void) =>
+      eventually(() => {
+        time.advance(1);
+        expectation();
+      });
+    await until(() => expect(writes()).toBe(3));
+    addNamespace('user-system-alice', { deletionTimestamp: '2026-11-23T00:00:00Z' });
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    providers().delete('user-system-alice', 'secret-provider');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    time.advance(20_000);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(providers().list()).toEqual([]);
+    expect(writes()).toBe(3);
+  });
+
+  it('names another provider of the same data, and does not touch it', async () => {
+    addNamespace('user-system-alice');
+    const spec = {
+      kind: 'provider',
+      dataType: 'secret',
+      group: 'secret.infisical',
+      version: 'v1',
+      endpoint: 'x',
+    };
+    const rival = providers().put({ metadata: { name: 'vault', namespace: 'user-system-alice' }, spec });
+    providers().put({
+      metadata: { name: 'calendar', namespace: 'user-system-alice' },
+      spec: { ...spec, dataType: 'event' },
+    });
+    providers().put({ metadata: { name: 'vault', namespace: 'elsewhere' }, spec });
+    const logged = open();
+    await eventually(() => expect(provider('alice')).toBeDefined());
+    expect(logged.filter(({ event }) => event === 'registration_rival')).toEqual([
+      expect.objectContaining({ level: 'warn', object: 'user-system-alice/vault' }),
+    ]);
+    expect(providers().get('user-system-alice', 'vault')).toBe(rival);
+  });
+
+  it('two replicas make one object, and neither complains', async () => {
+    for (let user = 0; user < 20; user++) addNamespace(`user-system-u${user}`);
+    const logs = [open(), open()];
+    await eventually(() => expect(providers().list()).toHaveLength(20));
+    await eventually(() => expect(server.of('syseventregistries').list()).toHaveLength(2));
+    expect(logs.flat().filter(({ level }) => level === 'warn')).toEqual([]);
+  });
+
+  it('goes on when the API server is back, and says no foreign word', async () => {
+    addNamespace('user-system-alice');
+    server.failing = { status: 403, reason: 'Forbidden' };
+    const time = new FixedMonotonicTime();
+    const logged = open(time);
+    await eventually(() => expect(logged.length).toBeGreaterThanOrEqual(3));
+    server.failing = undefined;
+    await eventually(() => {
+      time.advance(1000);
+      expect(provider('alice')).toBeDefined();
+    });
+    expect(JSON.stringify(logged)).not.toContain('canary');
+  });
+
+  it('quarrels slowly with a server that drops what it is sent', async () => {
+    addNamespace('user-system-alice');
+    const objects = providers();
+    const put = objects.put.bind(objects);
+    objects.put = (object) => put({ ...object, status: { state: 'draft' } });
+    const time = new FixedMonotonicTime();
+    open(time);
+    const untilWritten = async (count: number) =>
+      eventually(() => {
+        time.advance(1);
+        expect(writes()).toBe(count);
+      });
+    await untilWritten(3);
+    // 1, 2, 4, … seconds apart, up to five minutes.
+    for (let minute = 0; minute < 60; minute++) {
+      time.advance(60_000);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    expect(writes()).toBeLessThan(30);
+    expect(writes()).toBeGreaterThan(5);
+  });
+
+  it('writes nothing once it is closed', async () => {
+    addNamespace('user-system-alice');
+    open();
+    await eventually(() => expect(provider('alice')).toBeDefined());
+    await registrars[0]?.close();
+    const before = writes();
+    providers().delete('user-system-alice', 'secret-provider');
+    addNamespace('user-system-late');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(writes()).toBe(before);
+  });
+});

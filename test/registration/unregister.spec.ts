@@ -1,0 +1,100 @@
+import { unregister } from '../../src/registration/unregister';
+import { providerRegistry, sysEventRegistries } from '../../src/registration/manifests';
+import { apiOf } from '../kubernetes/mirror';
+import { eventually } from '../support/eventually';
+import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
+import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
+
+const ENDPOINT = { service: 'olares-secret-provider', namespace: 'os-secrets', port: 8080 };
+
+describe('the uninstall of the registrations', () => {
+  let server: FakeApiServer;
+  let time: FixedMonotonicTime;
+  beforeEach(async () => {
+    server = await FakeApiServer.start();
+    time = new FixedMonotonicTime();
+  });
+  afterEach(() => server.stop());
+
+  /** Lets time pass until it has ended. */
+  async function unregistered(): Promise<number> {
+    let ended = false;
+    const result = unregister(apiOf(server, time), time).finally(() => (ended = true));
+    result.catch(() => undefined);
+    await eventually(() => {
+      time.advance(1000);
+      expect(ended).toBe(true);
+    });
+    return result;
+  }
+  const register = (user: string) =>
+    server.of('providerregistries').put({ ...providerRegistry(ENDPOINT, `user-system-${user}`) });
+
+  it('removes what this service registered, and nothing else', async () => {
+    for (let user = 0; user < 600; user++) register(`u${user}`);
+    for (const manifest of sysEventRegistries(ENDPOINT)) server.of('syseventregistries').put({ ...manifest });
+    const others = ['providerregistries', 'syseventregistries'] as const;
+    for (const kind of others)
+      server.of(kind).put({ metadata: { name: 'theirs', namespace: 'user-system-u1', labels: { a: 'b' } } });
+    expect(await unregistered()).toBe(602);
+    for (const kind of others)
+      expect(
+        server
+          .of(kind)
+          .list()
+          .map(({ metadata }) => metadata.name),
+      ).toEqual(['theirs']);
+  });
+
+  it('looks again for what a replica on its way out made meanwhile', async () => {
+    register('alice');
+    const objects = server.of('providerregistries');
+    const remove = objects.delete.bind(objects);
+    let straggles = true;
+    objects.delete = (namespace, name) => {
+      const removed = remove(namespace, name);
+      if (straggles) register('alice');
+      straggles = false;
+      return removed;
+    };
+    expect(await unregistered()).toBe(2);
+    expect(objects.list()).toEqual([]);
+  });
+
+  it('and once more where a first look found nothing', async () => {
+    const listsOf = (plural: string) => server.requests.filter(({ path }) => path.endsWith(plural)).length;
+    const result = unregister(apiOf(server, time), time);
+    await eventually(() => expect(listsOf('syseventregistries')).toBe(1));
+    register('late');
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    let ended = false;
+    void result.finally(() => (ended = true));
+    await eventually(() => {
+      time.advance(1000);
+      expect(ended).toBe(true);
+    });
+    expect(await result).toBe(1);
+  });
+
+  it('finds nothing where the kinds are not installed', async () => {
+    server.failing = { status: 404, reason: 'NotFound' };
+    expect(await unregistered()).toBe(0);
+  });
+
+  it('fails where it may not, with a word and a status only', async () => {
+    server.failing = { status: 403, reason: 'Forbidden' };
+    await expect(unregistered()).rejects.toMatchObject({ message: '403 Forbidden' });
+  });
+
+  it('does not go on for ever against a service that was never stopped', async () => {
+    register('alice');
+    const objects = server.of('providerregistries');
+    const remove = objects.delete.bind(objects);
+    objects.delete = (namespace, name) => {
+      const removed = remove(namespace, name);
+      register('alice');
+      return removed;
+    };
+    await expect(unregistered()).rejects.toMatchObject({ reason: 'StillThere' });
+  });
+});
