@@ -1,5 +1,11 @@
 import type { Secret, SecretScope } from './secret';
 
+/** One workspace of one user as it was found: one that is made anew under the same names is another one. */
+export interface StoredWorkspace {
+  /** The store's own; nothing can be read from it. */
+  readonly id: string;
+}
+
 /**
  * Keeps secrets by scope and name. Every implementation and every wrapper passes describeSecretStore().
  *
@@ -20,6 +26,10 @@ export abstract class SecretStore {
   abstract delete(scope: SecretScope, name: string): Promise<void>;
   /** Name ascending by UTF-16 code unit; [] for an unknown scope. */
   abstract list(scope: SecretScope): Promise<readonly Secret[]>;
+  /** All workspaces of exactly this user, in no order; [] for one that never had any. Secrets need not be left in them. */
+  abstract workspacesOf(user: string): Promise<readonly StoredWorkspace[]>;
+  /** With its secrets in all environments, durably. Resolves also when it is gone already; a new one can be made. */
+  abstract removeWorkspace(workspace: StoredWorkspace): Promise<void>;
   /** Resolves when the backend answers and accepts our credential; readiness asks this. */
   abstract ping(): Promise<void>;
   /** Lets go of files and connections; no call follows. */

@@ -236,6 +236,64 @@ export function describeSecretStore(title: string, subject: StoreUnderTest): voi
       expect(outcomes.filter((o) => o === 'SECRET_NOT_FOUND')).toHaveLength(19);
     });
 
+    const removeAllOf = async (user: string): Promise<number> => {
+      const found = await store.workspacesOf(user);
+      for (const workspace of found) await store.removeWorkspace(workspace);
+      return found.length;
+    };
+
+    it('removes all workspaces of a user, in all environments, and nothing of users with names alike', async () => {
+      const name = `gone${++turn}`;
+      const others = [
+        at(`${name}-x`, 'ws'), at(name.slice(0, -1), 'ws'), at(`${name}/x`, 'ws'), at(`x-${name}`, 'ws'),
+        at(name.toUpperCase(), 'ws'), at(`${name} `, 'ws'), at('ws', name), at(`${name}ws`, '1'), at(`${name}:ws`, 'ws'),
+      ]; // prettier-ignore
+      const own = ['ws', 'x-ws', 'WS'].flatMap((ws) => ENVIRONMENTS.map((env) => at(name, ws, env)));
+      for (const scope of [...others, ...own]) await store.create(scope, { name: 'k', value: scope.user });
+      expect(await removeAllOf(name)).toBe(3);
+      for (const scope of own) {
+        expect(await store.list(scope)).toEqual([]);
+        expect(await outcome(store.retrieve(scope, 'k'))).toBe('SECRET_NOT_FOUND');
+      }
+      for (const scope of others) expect(await store.list(scope)).toEqual([{ name: 'k', value: scope.user }]);
+      expect(await removeAllOf(name)).toBe(0);
+    });
+
+    it('finds no workspaces of a user who never had any', async () => {
+      expect(await store.workspacesOf(`nobody${++turn}`)).toEqual([]);
+    });
+
+    it('finds a workspace also when no secret is left in it', async () => {
+      const scope = at(`emptied${++turn}`, 'ws');
+      await store.create(scope, { name: 'k', value: 'v' });
+      await store.delete(scope, 'k');
+      expect(await removeAllOf(scope.user)).toBe(1);
+      expect(await store.workspacesOf(scope.user)).toEqual([]);
+    });
+
+    it('makes a removed workspace anew, and leaves it when the old one is removed again', async () => {
+      const scope = at(`back${++turn}`, 'ws');
+      await store.create(scope, { name: 'old', value: 'v' });
+      const [before] = await store.workspacesOf(scope.user);
+      await store.removeWorkspace(before!);
+      await store.create(scope, { name: 'new', value: 'v' });
+      await store.removeWorkspace(before!);
+      expect(await store.list(scope)).toEqual([{ name: 'new', value: 'v' }]);
+      expect(await store.workspacesOf(scope.user)).toHaveLength(1);
+    });
+
+    it('removes once what is removed by several at once, and loses no write that was acknowledged afterwards', async () => {
+      const scope = at(`raced${++turn}`, 'ws');
+      await store.create(scope, { name: 'k0', value: 'v' });
+      const [found] = await store.workspacesOf(scope.user);
+      const reads = Array.from({ length: 10 }, () => outcome(store.retrieve(scope, 'k0')));
+      await Promise.all(Array.from({ length: 5 }, () => store.removeWorkspace(found!)));
+      await Promise.all(reads);
+      await store.create(scope, { name: 'k1', value: 'v' });
+      await Promise.all(Array.from({ length: 5 }, () => store.removeWorkspace(found!)));
+      expect(await store.list(scope)).toEqual([{ name: 'k1', value: 'v' }]);
+    });
+
     it('shows a resolved write to the next read', async () => {
       const scope = fresh();
       await store.create(scope, { name: 'k', value: '0' });

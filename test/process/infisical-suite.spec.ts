@@ -1,7 +1,6 @@
 import { spawn } from 'node:child_process';
 import { resolve } from 'node:path';
 import { FakeInfisical } from '../support/fake-infisical/fake-infisical';
-import { withProjectDeletion } from '../support/fake-infisical/fake-project-deletion';
 
 const ROOT = resolve(__dirname, '../..');
 const SECRET = 'canary-client-secret';
@@ -29,7 +28,6 @@ async function suite(fake: FakeInfisical, clientSecret = SECRET) {
 describe('npm run test:infisical', () => {
   it('passes on the fake, says which dialect it met, and leaves nothing behind', async () => {
     const fake = await FakeInfisical.start({ dialect: 'fork', clientSecret: SECRET });
-    withProjectDeletion(fake);
     const { code, output } = await suite(fake);
     const [left, made] = [fake.world.projects.length, fake.count('POST', '/api/v2/workspace')];
     await fake.close();
@@ -44,7 +42,6 @@ describe('npm run test:infisical', () => {
 
   it('fails where the server does not keep the contract, and leaves nothing behind then either', async () => {
     const fake = await FakeInfisical.start({ dialect: 'v3', clientSecret: SECRET });
-    withProjectDeletion(fake);
     const denied = {
       statusCode: 403,
       error: 'PermissionDenied',

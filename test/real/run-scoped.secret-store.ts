@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { TooManyRequests } from '../../src/errors/request-errors';
 import type { Secret, SecretScope } from '../../src/secrets/secret';
-import { SecretStore } from '../../src/secrets/secret-store';
+import { SecretStore, type StoredWorkspace } from '../../src/secrets/secret-store';
 import { projectSlug } from '../../src/store/infisical/project-slug';
 
 /** Each user becomes a user of this run alone, and each workspace that was named is remembered for the clean-up. */
@@ -28,6 +28,12 @@ export class RunScopedSecretStore extends SecretStore {
   }
   list(scope: SecretScope): Promise<readonly Secret[]> {
     return patiently(() => this.store.list(this.#ours(scope)));
+  }
+  workspacesOf(user: string): Promise<readonly StoredWorkspace[]> {
+    return patiently(() => this.store.workspacesOf(`${this.run}-${user}`));
+  }
+  removeWorkspace(workspace: StoredWorkspace): Promise<void> {
+    return patiently(() => this.store.removeWorkspace(workspace));
   }
   ping(): Promise<void> {
     return patiently(() => this.store.ping());

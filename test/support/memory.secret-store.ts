@@ -1,6 +1,6 @@
 import { SecretAlreadyExists, SecretNotFound } from '../../src/errors/store-errors';
 import type { Secret, SecretScope } from '../../src/secrets/secret';
-import { SecretStore } from '../../src/secrets/secret-store';
+import { SecretStore, type StoredWorkspace } from '../../src/secrets/secret-store';
 
 /** A store in memory that remembers which calls it got, and can be told to fail. */
 export class MemorySecretStore extends SecretStore {
@@ -8,7 +8,8 @@ export class MemorySecretStore extends SecretStore {
   failure: Error | undefined;
   /** Awaited by every call, so that a test can hold one open. */
   gate: Promise<void> = Promise.resolve();
-  private readonly scopes = new Map<string, Map<string, string>>();
+  private readonly workspaces = new Map<string, MemoryWorkspace>();
+  private made = 0;
 
   async create(scope: SecretScope, { name, value }: Secret): Promise<void> {
     const secrets = await this.enter('create', scope);
@@ -37,6 +38,21 @@ export class MemorySecretStore extends SecretStore {
     return [...secrets].map(([name, value]) => ({ name, value })).sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 
+  async workspacesOf(user: string): Promise<readonly StoredWorkspace[]> {
+    this.calls.push(`workspacesOf ${user}`);
+    await this.gate;
+    if (this.failure !== undefined) throw this.failure;
+    return [...this.workspaces.values()].filter(({ owner }) => owner === user).map(({ id }) => ({ id }));
+  }
+
+  async removeWorkspace({ id }: StoredWorkspace): Promise<void> {
+    this.calls.push(`removeWorkspace ${id}`);
+    await this.gate;
+    if (this.failure !== undefined) throw this.failure;
+    const [key] = [...this.workspaces].find(([, workspace]) => workspace.id === id) ?? [];
+    if (key !== undefined) this.workspaces.delete(key);
+  }
+
   async ping(): Promise<void> {
     if (this.failure !== undefined) throw this.failure;
   }
@@ -46,12 +62,22 @@ export class MemorySecretStore extends SecretStore {
   }
 
   private async enter(method: string, scope: SecretScope): Promise<Map<string, string>> {
-    const key = JSON.stringify([scope.user, scope.workspace, scope.environment]);
-    this.calls.push(`${method} ${key}`);
+    const { user, workspace, environment } = scope;
+    this.calls.push(`${method} ${JSON.stringify([user, workspace, environment])}`);
     await this.gate;
     if (this.failure !== undefined) throw this.failure;
-    const secrets = this.scopes.get(key) ?? new Map<string, string>();
-    this.scopes.set(key, secrets);
+    const key = JSON.stringify([user, workspace]);
+    const none = { id: `${(this.made += 1)}`, owner: user, scopes: new Map<string, Map<string, string>>() };
+    const { scopes } = this.workspaces.get(key) ?? none;
+    if (method === 'create' && !this.workspaces.has(key)) this.workspaces.set(key, none);
+    const secrets = scopes.get(environment) ?? new Map<string, string>();
+    scopes.set(environment, secrets);
     return secrets;
   }
+}
+
+interface MemoryWorkspace {
+  readonly id: string;
+  readonly owner: string;
+  readonly scopes: Map<string, Map<string, string>>;
 }

@@ -1,15 +1,21 @@
 import type { KeyObject } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
-import { lengthPrefixed } from './length-prefixed';
+import type { WorkspaceOfUser } from './record-keys';
 import type { VaultDatabase } from './vault-database';
-import { FORMAT_VERSION } from './vault-meta';
-import { makeWrappedKey, unwrapKey, type WrappedKey } from './wrapped-key';
+import {
+  makeWorkspaceRecord,
+  openWorkspaceRecord,
+  type SealedWorkspaceRecord,
+  type WorkspaceRecord,
+} from './workspace-record';
 
 const CACHED_KEYS = 1000;
 
 /** The data keys of the workspaces: at rest wrapped, in memory only the ones used last. */
 export class DataKeys {
   private readonly unwrapped = new LRUCache<string, KeyObject>({ max: CACHED_KEYS });
+  /** How many keys were removed: a look that began before must not bring one back. */
+  private removals = 0;
 
   constructor(
     private readonly database: VaultDatabase,
@@ -20,22 +26,29 @@ export class DataKeys {
   async find(workspaceKey: Buffer): Promise<KeyObject | undefined> {
     const cached = this.unwrapped.get(cacheKey(workspaceKey));
     if (cached !== undefined) return cached;
-    const wrapped = await this.database.get(workspaceKey);
-    if (wrapped === undefined) return undefined;
-    const key = unwrapKey(this.wrappingKey, wrapped, dataKeyContext(workspaceKey));
-    this.unwrapped.set(cacheKey(workspaceKey), key);
+    const { removals } = this;
+    const sealed = await this.database.get(workspaceKey);
+    if (sealed === undefined) return undefined;
+    const { key } = this.open(workspaceKey, sealed);
+    if (removals === this.removals) this.unwrapped.set(cacheKey(workspaceKey), key);
     return key;
   }
 
-  /** Not cached: it counts only once its record is stored. */
-  make(workspaceKey: Buffer): WrappedKey {
-    return makeWrappedKey(this.wrappingKey, dataKeyContext(workspaceKey));
+  /** @throws NotAuthentic */
+  open(workspaceKey: Buffer, sealed: Buffer): WorkspaceRecord {
+    return openWorkspaceRecord(this.wrappingKey, workspaceKey, sealed);
   }
-}
 
-/** Binds a wrapped data key to its workspace: the record key is the keyed hash of user and workspace. */
-export function dataKeyContext(workspaceKey: Uint8Array): Buffer {
-  return lengthPrefixed('data key', `v${FORMAT_VERSION}`, workspaceKey);
+  /** Not cached: it counts only once its record is stored. */
+  make(workspaceKey: Buffer, names: WorkspaceOfUser): SealedWorkspaceRecord {
+    return makeWorkspaceRecord(this.wrappingKey, workspaceKey, names);
+  }
+
+  /** Once its record is gone: what is written under a key that is stored nowhere could not be read again. */
+  forget(workspaceKey: Buffer): void {
+    this.removals += 1;
+    this.unwrapped.delete(cacheKey(workspaceKey));
+  }
 }
 
 function cacheKey(workspaceKey: Buffer): string {

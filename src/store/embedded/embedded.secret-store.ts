@@ -2,12 +2,13 @@ import type { KeyObject } from 'node:crypto';
 import { DomainError } from '../../errors/domain-error';
 import { SecretAlreadyExists, SecretNotFound, StoreUnavailable } from '../../errors/store-errors';
 import type { Secret, SecretScope } from '../../secrets/secret';
-import { SecretStore } from '../../secrets/secret-store';
+import { SecretStore, type StoredWorkspace } from '../../secrets/secret-store';
 import { CommitQueue, type WriteOperation } from './commit-queue';
 import { DataKeys } from './data-keys';
 import { KeyedLocks } from './keyed-locks';
-import { META_RECORD_KEY, RecordKeys } from './record-keys';
+import { META_RECORD_KEY, RecordKeys, type WorkspaceOfUser } from './record-keys';
 import { sealSecret, unsealSecret } from './secret-record';
+import { StoredWorkspaces, workspaceKeyOf } from './stored-workspaces';
 import { openVault, type Vault, type VaultOptions } from './vault';
 import type { VaultDatabase } from './vault-database';
 
@@ -16,6 +17,7 @@ export class EmbeddedSecretStore extends SecretStore {
   private readonly database: VaultDatabase;
   private readonly recordKeys: RecordKeys;
   private readonly dataKeys: DataKeys;
+  private readonly workspaces: StoredWorkspaces;
   private readonly commits: CommitQueue;
   private readonly workspaceLocks = new KeyedLocks();
   private readonly underWay = new Set<Promise<unknown>>();
@@ -26,6 +28,7 @@ export class EmbeddedSecretStore extends SecretStore {
     this.database = database;
     this.recordKeys = new RecordKeys(keys.indexKey);
     this.dataKeys = new DataKeys(database, keys.wrappingKey);
+    this.workspaces = new StoredWorkspaces(database, this.recordKeys, this.dataKeys);
     this.commits = new CommitQueue(database);
   }
 
@@ -41,7 +44,7 @@ export class EmbeddedSecretStore extends SecretStore {
       // One batch: no data key without a secret, no secret without its data key.
       const known = await this.dataKeys.find(workspaceKey);
       const { key, operations } =
-        known === undefined ? this.firstOf(workspaceKey) : { key: known, operations: [] };
+        known === undefined ? this.firstOf(workspaceKey, scope) : { key: known, operations: [] };
       const value = sealSecret(key, { scope, recordKey }, secret);
       return [...operations, { type: 'put', key: recordKey, value }];
     });
@@ -85,6 +88,23 @@ export class EmbeddedSecretStore extends SecretStore {
     });
   }
 
+  override async workspacesOf(user: string): Promise<readonly StoredWorkspace[]> {
+    return this.whileOpen(() => this.workspaces.of(user));
+  }
+
+  /** In one batch: no secret is left without its data key, whatever comes in between. */
+  override async removeWorkspace(workspace: StoredWorkspace): Promise<void> {
+    await this.whileOpen(async () => {
+      const workspaceKey = workspaceKeyOf(workspace);
+      await this.workspaceLocks.run(workspaceKey.toString('latin1'), async () => {
+        const operations = await this.workspaces.removal(workspace);
+        if (operations.length === 0) return;
+        await this.commits.commit(operations);
+        this.dataKeys.forget(workspaceKey);
+      });
+    });
+  }
+
   /** Reads a record, and fails once a write has failed: only a restart makes the store writable again. */
   override async ping(): Promise<void> {
     await this.whileOpen(async () => {
@@ -99,9 +119,12 @@ export class EmbeddedSecretStore extends SecretStore {
   }
 
   /** A data key for a new workspace, and the write that keeps it. */
-  private firstOf(workspaceKey: Buffer): { key: KeyObject; operations: readonly WriteOperation[] } {
-    const { key, wrapped } = this.dataKeys.make(workspaceKey);
-    return { key, operations: [{ type: 'put', key: workspaceKey, value: wrapped }] };
+  private firstOf(
+    workspaceKey: Buffer,
+    { user, workspace }: WorkspaceOfUser,
+  ): { key: KeyObject; operations: readonly WriteOperation[] } {
+    const { key, sealed } = this.dataKeys.make(workspaceKey, { user, workspace });
+    return { key, operations: [{ type: 'put', key: workspaceKey, value: sealed }] };
   }
 
   /** Secrets without a data key are damage, not an unknown workspace. */

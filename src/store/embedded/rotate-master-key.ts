@@ -1,5 +1,4 @@
 import type { WriteOperation } from './commit-queue';
-import { dataKeyContext } from './data-keys';
 import { EmbeddedStoreUnusable } from './embedded-store-unusable';
 import { META_RECORD_KEY, WORKSPACE_RECORDS, WRAPPED_RECORDS } from './record-keys';
 import { NotAuthentic } from './seal';
@@ -14,6 +13,7 @@ import {
   type VaultKeys,
   type VaultMeta,
 } from './vault-meta';
+import { workspaceContext } from './workspace-record';
 import { rewrapKey } from './wrapped-key';
 
 export interface RotationOptions extends VaultOptions {
@@ -55,7 +55,7 @@ async function rewrapAll(database: VaultDatabase, meta: VaultMeta, options: Rota
   const { wrappingKey } = openMeta(newMeta, newMasterKey);
   const operations: WriteOperation[] = [{ type: 'put', key: META_RECORD_KEY, value: encodeMeta(newMeta) }];
   for await (const [key, wrapped] of database.iterator(WORKSPACE_RECORDS)) {
-    const associatedData = dataKeyContext(key);
+    const associatedData = workspaceContext(key);
     const value = rewrapKey(
       wrapped,
       { wrappingKey: old.wrappingKey, associatedData },

@@ -3,8 +3,11 @@ import { EmbeddedStoreUnusable } from './embedded-store-unusable';
 import { lengthPrefixed } from './length-prefixed';
 import { intoKey, makeWrappedKey, rewrapKey, unwrapKey, WRAPPED_KEY_BYTES } from './wrapped-key';
 
-/** Bound into every sealed record, so that no record is read under the rules of another version. */
-export const FORMAT_VERSION = 1;
+/**
+ * Bound into every sealed record, so that no record is read under the rules of another version.
+ * 2: a workspace's record tells, sealed, whose workspace it is; in 1 a user's workspaces could not be found.
+ */
+export const FORMAT_VERSION = 2;
 export const MIN_MASTER_KEY_BYTES = 32;
 
 const MAGIC = Buffer.from('OSPVAULT', 'latin1');

@@ -43,6 +43,24 @@ export function parseProject(body: unknown): Project | undefined {
   return { id, organizationId: typeof orgId === 'string' ? orgId : undefined, environments: new Set(slugs) };
 }
 
+/** A project as the list shows it. */
+export interface ListedProject {
+  readonly id: string;
+  readonly slug: string;
+}
+
+/** `workspaces` of an organization, or `projects` since v4. */
+export function parseProjects(body: unknown): readonly ListedProject[] | undefined {
+  const { workspaces, projects } = fieldsOf(body);
+  const rows = workspaces ?? projects;
+  if (!Array.isArray(rows)) return undefined;
+  const parsed = rows.map((row: unknown) => {
+    const { id, slug } = fieldsOf(row);
+    return typeof id === 'string' && id !== '' && typeof slug === 'string' ? { id, slug } : undefined;
+  });
+  return parsed.every((project) => project !== undefined) ? parsed : undefined;
+}
+
 export function parseSecrets(body: unknown): readonly SecretRow[] | undefined {
   const { secrets } = fieldsOf(body);
   if (!Array.isArray(secrets)) return undefined;

@@ -10,6 +10,8 @@ export type CallName =
   | 'ping'
   | 'findProject'
   | 'createProject'
+  | 'listProjects'
+  | 'deleteProject'
   | 'createEnvironment'
   | 'listSecrets'
   | 'retrieveSecret'
@@ -38,6 +40,8 @@ export interface Dialect {
   readonly readsByNameAreCheap: boolean;
   /** Sent with every new project beside its name and slug. */
   readonly projectFields: Readonly<Record<string, string>>;
+  /** Whether `listProjects` asks for an organization's; otherwise the token says whose they are. */
+  readonly listsByOrganization: boolean;
   /** Answers to `ping` that prove a live database and an accepted token all the same. */
   readonly aliveReasons: readonly FailureReason[];
   /** Whether two environments of one slug can never be stored, however the calls overlap. */
@@ -62,6 +66,8 @@ const V3_ROUTES: Dialect['routes'] = {
   ping: { method: 'GET', path: `/api/v2/organizations/${NO_ORGANIZATION}/workspaces` },
   findProject: { method: 'GET', path: '/api/v2/workspace/{slug}' },
   createProject: { method: 'POST', path: '/api/v2/workspace' },
+  listProjects: { method: 'GET', path: '/api/v2/organizations/{organizationId}/workspaces' },
+  deleteProject: { method: 'DELETE', path: '/api/v1/workspace/{projectId}' },
   createEnvironment: { method: 'POST', path: '/api/v1/workspace/{projectId}/environments' },
   listSecrets: { method: 'GET', path: '/api/v3/secrets/raw' },
   retrieveSecret: { method: 'GET', path: '/api/v3/secrets/raw/{name}' },
@@ -76,6 +82,8 @@ const V4_ROUTES: Dialect['routes'] = {
   ping: { method: 'GET', path: '/api/v1/projects/slug/osp-ping' },
   findProject: { method: 'GET', path: '/api/v1/projects/slug/{slug}' },
   createProject: { method: 'POST', path: '/api/v1/projects' },
+  listProjects: { method: 'GET', path: '/api/v1/projects' },
+  deleteProject: { method: 'DELETE', path: '/api/v1/projects/{projectId}' },
   createEnvironment: { method: 'POST', path: '/api/v1/projects/{projectId}/environments' },
   listSecrets: { method: 'GET', path: '/api/v4/secrets' },
   retrieveSecret: { method: 'GET', path: '/api/v4/secrets/{name}' },
@@ -92,6 +100,7 @@ export const DIALECTS: Readonly<Record<DialectName, Dialect>> = {
     readFlags: READ_FLAGS,
     readsByNameAreCheap: false,
     projectFields: {},
+    listsByOrganization: true,
     aliveReasons: ['notAMember'],
     environmentsAreUnique: false,
     failures: FORK_FAILURES,
@@ -103,6 +112,7 @@ export const DIALECTS: Readonly<Record<DialectName, Dialect>> = {
     readFlags: READ_FLAGS,
     readsByNameAreCheap: true,
     projectFields: {},
+    listsByOrganization: true,
     aliveReasons: [],
     environmentsAreUnique: true,
     failures: V3_FAILURES,
@@ -115,6 +125,7 @@ export const DIALECTS: Readonly<Record<DialectName, Dialect>> = {
     readFlags: READ_FLAGS,
     readsByNameAreCheap: true,
     projectFields: { type: 'secret-manager' },
+    listsByOrganization: false,
     aliveReasons: ['notFound:project', 'notAMember'],
     environmentsAreUnique: true,
     failures: V4_FAILURES,

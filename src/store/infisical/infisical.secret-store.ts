@@ -1,9 +1,8 @@
 import { Semaphore } from 'async-mutex';
 import type { Clock } from '../../clock/clock';
-import { SecretNotFound, StoreUnavailable } from '../../errors/store-errors';
+import { SecretNotFound } from '../../errors/store-errors';
 import type { Secret, SecretScope } from '../../secrets/secret';
-import { SecretStore } from '../../secrets/secret-store';
-import type { SecretRow } from './answers';
+import { SecretStore, type StoredWorkspace } from '../../secrets/secret-store';
 import { deadlineIn, type Deadline } from './deadline';
 import { DialectProbe } from './dialect-probe';
 import { givenDialect } from './dialect-source';
@@ -16,6 +15,7 @@ import { MachineSession } from './machine-session';
 import { PingProbe } from './ping-probe';
 import { ProjectDirectory } from './project-directory';
 import { RateLimits } from './rate-limits';
+import { readableSecret } from './readable-secret';
 import { RetryBudget } from './retry-budget';
 import { ScopeQueue } from './scope-queue';
 import { ScopeReader } from './scope-reader';
@@ -24,7 +24,8 @@ import { requireHoldableName } from './secret-name';
 import { distinctRows, rowNamed } from './secret-rows';
 import { SecretWriter } from './secret-writer';
 import { storeErrorAfter } from './store-failure';
-import { decodeValue, encodeValue, UnreadableValue } from './value-codec';
+import { UserProjects } from './user-projects';
+import { encodeValue } from './value-codec';
 
 /** Wires the adapter. Nothing is sent before the first operation or ping. @throws Error for an unusable address */
 export function createInfisicalSecretStore(
@@ -51,6 +52,7 @@ export function createInfisicalSecretStore(
     projects,
     reader: new ScopeReader(api, projects, clock, log),
     writer: new SecretWriter(api, settings.operationTimeoutMs, log),
+    users: new UserProjects(api, projects, log),
     probe: new PingProbe(api, clock, log),
     close: () => client.close(),
   };
@@ -61,6 +63,7 @@ export interface StoreParts {
   readonly projects: ProjectDirectory;
   readonly reader: ScopeReader;
   readonly writer: SecretWriter;
+  readonly users: UserProjects;
   readonly probe: PingProbe;
   readonly close: () => void;
 }
@@ -93,7 +96,7 @@ export class InfisicalSecretStore extends SecretStore {
       reader.despiteStaleIds(scope, async () => {
         const project = await projects.provision(scope, scope.environment, deadline);
         const room = { projectId: project.id, environment: scope.environment };
-        await projects.warm(project, () => writer.create(room, name, stored, deadline));
+        await projects.warmUps.run(project.id, () => writer.create(room, name, stored, deadline));
       }),
     );
   }
@@ -104,7 +107,7 @@ export class InfisicalSecretStore extends SecretStore {
       const { rows } = await this.parts.reader.contents(scope, deadline);
       const row = rowNamed(rows, name);
       if (row === undefined) throw new SecretNotFound(name);
-      return this.#toSecret(row);
+      return readableSecret(row, this.log);
     });
   }
 
@@ -127,8 +130,17 @@ export class InfisicalSecretStore extends SecretStore {
   async list(scope: SecretScope): Promise<readonly Secret[]> {
     return this.#guarded(async (deadline) => {
       const { rows } = await this.parts.reader.contents(scope, deadline);
-      return distinctRows(rows).map((row) => this.#toSecret(row));
+      return distinctRows(rows).map((row) => readableSecret(row, this.log));
     });
+  }
+
+  async workspacesOf(user: string): Promise<readonly StoredWorkspace[]> {
+    return this.#guarded((deadline) => this.parts.users.of(user, deadline));
+  }
+
+  async removeWorkspace(workspace: StoredWorkspace): Promise<void> {
+    const { users } = this.parts;
+    return this.#guarded((deadline) => this.#writers.runExclusive(() => users.remove(workspace, deadline)));
   }
 
   async ping(): Promise<void> {
@@ -156,17 +168,6 @@ export class InfisicalSecretStore extends SecretStore {
         }),
       ),
     );
-  }
-
-  #toSecret(row: SecretRow): Secret {
-    try {
-      if (row.stored === undefined) throw new UnreadableValue();
-      return { name: row.name, value: decodeValue(row.stored) };
-    } catch (error: unknown) {
-      if (!(error instanceof UnreadableValue)) throw error;
-      this.log('infisical.value.unreadable', { hidden: String(row.stored === undefined) });
-      throw new StoreUnavailable('The secret store holds a value in a form that cannot be read.');
-    }
   }
 
   /** Writes of one scope take turns: the server's create looks first and stores later. */

@@ -1,5 +1,4 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { LRUCache } from 'lru-cache';
 import { StoreUnavailable } from '../../errors/store-errors';
 import { ENVIRONMENTS, type Environment } from '../../secrets/secret';
 import { parseProject, type Project } from './answers';
@@ -8,9 +7,10 @@ import type { Dialect } from './dialect';
 import type { InfisicalApi } from './infisical-api';
 import { failedBecause, InfisicalCallFailed } from './infisical-call-failed';
 import type { Log } from './infisical-options';
+import { KnownProjects } from './known-projects';
 import { projectDisplayName, projectSlug, type Place } from './project-slug';
-import { ScopeQueue } from './scope-queue';
 import { SingleFlight } from './single-flight';
+import { WarmUps } from './warm-ups';
 
 export interface DirectorySettings {
   readonly organizationId?: string;
@@ -29,18 +29,17 @@ const LOOKS_BEFORE_HELPING = 3;
 
 /** Knows the project of each (user, workspace), and makes it on the first write. */
 export class ProjectDirectory {
-  readonly #known: LRUCache<string, Project>;
+  readonly #known: KnownProjects;
   readonly #lookUps = new SingleFlight<Project | undefined>();
   readonly #provisions = new SingleFlight<Project>();
-  readonly #cold = new Set<string>();
-  readonly #warmUps = new ScopeQueue();
+  readonly warmUps = new WarmUps();
 
   constructor(
     private readonly api: InfisicalApi,
     private readonly settings: DirectorySettings,
     private readonly log: Log,
   ) {
-    this.#known = new LRUCache({ max: settings.maxKnownProjects });
+    this.#known = new KnownProjects(settings.maxKnownProjects);
   }
 
   /** Undefined for a workspace that was never written: that is asked again each time, another instance may write it. */
@@ -61,17 +60,18 @@ export class ProjectDirectory {
 
   /** After the server said that the project, or an environment of it, is gone. */
   forget(place: Place): void {
-    this.#known.delete(projectSlug(place));
+    this.#known.forget(projectSlug(place));
   }
 
-  /** Lets one write of a new project go first: it makes the keys that the others use. */
-  async warm(project: Project, write: () => Promise<void>): Promise<void> {
-    const wentFirst = await this.#warmUps.run(project.id, async () => {
-      if (!this.#cold.has(project.id)) return false;
-      await write();
-      return this.#cold.delete(project.id);
-    });
-    if (!wentFirst) await write();
+  /** After the project itself was deleted. */
+  forgetId(id: string): void {
+    this.#known.forgetId(id);
+    this.warmUps.drop(id);
+  }
+
+  /** As set, or as projects tell it. */
+  get organizationId(): string | undefined {
+    return this.settings.organizationId ?? this.#known.organizationId;
   }
 
   async #provision(place: Place, environment: Environment, deadline: Deadline): Promise<Project> {
@@ -111,7 +111,7 @@ export class ProjectDirectory {
     });
     try {
       const project = await this.api.call('createProject', parts, parseProject, deadline);
-      this.#cold.add(project.id);
+      this.warmUps.add(project.id);
       this.log('infisical.project.created', { project: slug });
       return this.#remember(slug, project);
     } catch (error: unknown) {

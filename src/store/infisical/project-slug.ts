@@ -8,22 +8,32 @@ export interface Place {
 }
 
 const PREFIX = 'osp-';
-/** 32 digits of 5 bits: with the prefix, the 36 characters that a slug may have. */
-const HASH_DIGITS = 32;
 const MAX_DISPLAY_NAME_LENGTH = 64;
+/** 16 digits of 5 bits for the user and as many for the workspace: with the prefix, the 36 characters that a slug may have. */
+const HASH_DIGITS = 16;
 
 /**
- * The same for ever and for every instance. Lengths go before the names, so that no two pairs run together;
- * 160 bits of SHA-256 keep anyone from finding two that collide.
+ * The same for ever and for every instance (docs/decisions/0005). The first half is the user's, so that all projects
+ * of a user can be found; the second half tells the user's workspaces apart.
  */
 export function projectSlug({ user, workspace }: Place): string {
-  const material = [user, workspace].map((part) => {
+  return userSlugPrefix(user) + digitsOf('workspace', user, workspace);
+}
+
+/** What the slugs of exactly this user's projects begin with. */
+export function userSlugPrefix(user: string): string {
+  return PREFIX + digitsOf('user', user);
+}
+
+/** Lengths go before the parts, so that no two lists of parts run together. */
+function digitsOf(...parts: readonly string[]): string {
+  const material = parts.map((part) => {
     if (!part.isWellFormed()) throw new InvalidRequest('workspace', 'must be well-formed Unicode');
     return `${Buffer.byteLength(part)}:${part}`;
   });
   const hash = createHash('sha256').update(material.join('')).digest('hex');
   const digits = BigInt(`0x${hash.slice(0, (HASH_DIGITS * 5) / 4)}`).toString(32);
-  return PREFIX + digits.padStart(HASH_DIGITS, '0');
+  return digits.padStart(HASH_DIGITS, '0');
 }
 
 /** For people in Infisical's page only; two projects may bear the same. */

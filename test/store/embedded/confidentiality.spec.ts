@@ -1,10 +1,10 @@
 import { createSecretKey } from 'node:crypto';
 import { relative } from 'node:path';
 import { MAX_VALUE_BYTES, type SecretScope } from '../../../src/secrets/secret';
-import { dataKeyContext } from '../../../src/store/embedded/data-keys';
+import { openWorkspaceRecord } from '../../../src/store/embedded/workspace-record';
 import { META_RECORD_KEY, WORKSPACE_RECORDS } from '../../../src/store/embedded/record-keys';
 import { openMeta, parseMeta } from '../../../src/store/embedded/vault-meta';
-import { intoKey, unwrapKey } from '../../../src/store/embedded/wrapped-key';
+import { intoKey } from '../../../src/store/embedded/wrapped-key';
 import {
   at,
   filesBelow,
@@ -106,9 +106,7 @@ describe('The files of the embedded store', () => {
       const meta = parseMeta((await records.get(META_RECORD_KEY))!, folder.path);
       const opened = openMeta(meta, masterKeyOf('A'));
       const wrapped = await records.iterator(WORKSPACE_RECORDS).all();
-      const dataKeys = wrapped.map(([key, value]) =>
-        unwrapKey(opened.wrappingKey, value, dataKeyContext(key)),
-      );
+      const dataKeys = wrapped.map(([key, value]) => openWorkspaceRecord(opened.wrappingKey, key, value).key);
       const all = [opened.wrappingKey, opened.indexKey, ...dataKeys, createSecretKey(masterKeyOf('A'))];
       return { raw: all.map((key) => key.export()), keys: dataKeys.length };
     });

@@ -106,15 +106,15 @@ describe('Opening the embedded store', () => {
     const meta = await withRecords(dataDir, async (records) => (await records.get(META))!);
     const checked = (body: Buffer) => Buffer.concat([body, createHash('sha256').update(body).digest()]);
     const body = meta.subarray(0, -32);
-    const version2 = Buffer.from(body);
-    version2.writeUInt16BE(2, 8);
+    const older = Buffer.from(body);
+    older.writeUInt16BE(1, 8);
     const alien = Buffer.from(body);
     alien.write('ALIEN');
     const flipped = Buffer.from(meta);
     flipped[60]! ^= 1;
     const cases: [Buffer, string][] = [
-      [checked(version2), 'UNSUPPORTED_VERSION'],
-      [checked(Buffer.concat([version2, Buffer.alloc(9)])), 'UNSUPPORTED_VERSION'],
+      [checked(older), 'UNSUPPORTED_VERSION'],
+      [checked(Buffer.concat([older, Buffer.alloc(9)])), 'UNSUPPORTED_VERSION'],
       [checked(alien), 'FOREIGN'],
       [checked(body.subarray(0, -1)), 'DAMAGED'],
       [flipped, 'DAMAGED'],

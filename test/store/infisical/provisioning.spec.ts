@@ -245,7 +245,7 @@ describe('the slug of a project', () => {
   });
 
   it('never changes from version to version', () => {
-    expect(projectSlug({ user: 'alice', workspace: 'ws' })).toBe('osp-v2u771h5ns53q5e1t0643ucr8v0n5jph');
+    expect(projectSlug({ user: 'alice', workspace: 'ws' })).toBe('osp-g8ua1uieiq3f2v2lefpreprjvbsjanfo');
   });
 
   it('differs for pairs that join to the same text', () => {

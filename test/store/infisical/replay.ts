@@ -19,6 +19,8 @@ const FIELDS: Readonly<Record<CallName, readonly string[]>> = {
   ping: [],
   findProject: [],
   createProject: ['projectName', 'slug'],
+  listProjects: [],
+  deleteProject: [],
   createEnvironment: ['name', 'slug'],
   listSecrets: ['workspaceId', 'environment'],
   retrieveSecret: ['workspaceId', 'environment'],
@@ -152,7 +154,8 @@ function projectFor(
       ? undefined
       : (fake.project(slug) ?? world.addProject(slug, 'recorded', fake.identity));
   }
-  const id = call === 'createEnvironment' ? pathname.split('/')[4] : fieldsOf(entry)['workspaceId'];
+  const byPath = call === 'createEnvironment' || call === 'deleteProject';
+  const id = byPath ? pathname.split('/')[4] : fieldsOf(entry)['workspaceId'];
   if (id === undefined || /missing project|not uuid|slug in place/.test(entry.name)) return undefined;
   const known = world.projects.find((candidate) => candidate.id === id);
   return known ?? world.addProject(`project-${id.slice(0, 8)}`, 'recorded', fake.identity, id);

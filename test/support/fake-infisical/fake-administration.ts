@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto';
 import { FakeRefusal, failureAnswer, type FakeAnswer } from './fake-answer';
 import { FAKE_DIALECTS, type FakeDialectName } from './fake-dialect';
 import type { FakeInfisical } from './fake-infisical';
-import { withProjectDeletion } from './fake-project-deletion';
 import type { FakeRequest, FakeRoute } from './fake-routes';
 import { stringIssues } from './fake-validation';
 import type { FakeIdentity } from './fake-world';
@@ -156,6 +155,5 @@ export function withAdministration(fake: FakeInfisical, dialect: FakeDialectName
         ]
       : []),
   ]);
-  withProjectDeletion(fake);
   return administration;
 }

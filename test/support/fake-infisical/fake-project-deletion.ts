@@ -1,19 +1,42 @@
-import type { FakeInfisical } from './fake-infisical';
+import { FakeRefusal, failureAnswer } from './fake-answer';
+import { databaseRefused, type FakeDialect } from './fake-dialect';
 import type { FakeRoute } from './fake-routes';
+import type { FakeProject, FakeWorld } from './fake-world';
 
-/** As recorded, but for what the caller may not: what a clean-up needs. */
-export function withProjectDeletion(fake: FakeInfisical): void {
-  const deletion = (template: string): FakeRoute => ({
+/** As recorded; v4's by its documents. */
+export function projectDeletionRoutes(
+  world: FakeWorld,
+  dialect: FakeDialect,
+  view: (project: FakeProject) => Record<string, unknown>,
+): readonly FakeRoute[] {
+  const isV4 = dialect.paths.organizationProjects === undefined;
+  const deletion: FakeRoute = {
     method: 'DELETE',
-    template,
+    template: isV4 ? '/api/v1/projects/{projectId}' : '/api/v1/workspace/{projectId}',
     limit: 'writes',
-    handle: async ({ path }) => {
+    handle: async ({ path, identity }) => {
       const id = path['projectId'] ?? '';
-      const project = fake.world.projects.find((candidate) => candidate.id === id);
-      if (project === undefined) return { status: 404, body: { statusCode: 404, error: 'NotFound' } };
-      fake.world.deleteProject(id);
-      return { status: 200, body: { workspace: { id, slug: project.slug, name: project.name } } };
+      const project = world.projects.find((candidate) => candidate.id === id);
+      if (project === undefined)
+        return isV4
+          ? failureAnswer(404, 'NotFound', `Project with ID '${id}' not found`)
+          : databaseRefused('Failed to find project by id');
+      const role = project.members.get(identity.id);
+      if (role === undefined) throw new FakeRefusal(dialect.notAMember(id));
+      if (role !== 'admin') return dialect.permissionDenied('delete', 'workspace');
+      world.deleteProject(id);
+      const { _id: _ignored, environments: _neither, ...shown } = view(project);
+      return { status: 200, body: isV4 ? { project: shown } : { workspace: shown } };
     },
-  });
-  fake.serveAlso([deletion('/api/v1/workspace/{projectId}'), deletion('/api/v1/projects/{projectId}')]);
+  };
+  const list: FakeRoute = {
+    method: 'GET',
+    template: '/api/v1/projects',
+    limit: 'reads',
+    handle: async ({ identity }) => ({
+      status: 200,
+      body: { projects: world.projects.filter(({ members }) => members.has(identity.id)).map(view) },
+    }),
+  };
+  return isV4 ? [deletion, list] : [deletion];
 }

@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { FakeRefusal, type FakeAnswer } from './fake-answer';
 import { badRequest, databaseRefused, type FakeDialect, type SecretVerb } from './fake-dialect';
+import { projectDeletionRoutes } from './fake-project-deletion';
 import { flagIssues, notASlug, plainSlug, slugIssues, stringIssues, trimmedValue } from './fake-validation';
 import type { FakeEnvironment, FakeIdentity, FakeProject, FakeSecret, FakeWorld } from './fake-world';
 
@@ -266,6 +267,7 @@ export function fakeRoutes(
             handle: listProjects,
           } as const,
         ]),
+    ...projectDeletionRoutes(world, dialect, projectView),
     { method: 'GET', template: paths.projectBySlug, limit: 'reads', handle: findProject },
     { method: 'POST', template: paths.projects, limit: 'createProject', handle: createProject },
     {

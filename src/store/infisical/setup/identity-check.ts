@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { Clock } from '../../../clock/clock';
 import { StoreUnavailable } from '../../../errors/store-errors';
 import { DomainError } from '../../../errors/domain-error';
-import type { SecretStore } from '../../../secrets/secret-store';
+import type { SecretStore, StoredWorkspace } from '../../../secrets/secret-store';
 import { parseProject } from '../answers';
 import type { Dialect } from '../dialect';
 import { DialectProbe } from '../dialect-probe';
@@ -52,7 +52,8 @@ export async function checkIdentity(
       // Whatever it was, the probe project is deleted next.
       findings.push(lastFailure === '' ? wordsFor(error) : lastFailure);
     });
-    const organizationId = await cleanUp(calls, dialect, projectSlug(place), findings);
+    const listed = await store.workspacesOf(place.user).catch(() => []);
+    const organizationId = await cleanUp(calls, dialect, { slug: projectSlug(place), listed }, findings);
     findings.push(...(await excess(calls, organizationId, accessToken)));
     return { dialect: dialect.name, findings, organizationId };
   } catch (error: unknown) {
@@ -76,18 +77,25 @@ async function exercise(store: SecretStore, place: { user: string; workspace: st
   }
 }
 
+/** What the removal of a user needs: to see its projects in their list, and to delete them. */
+interface Probe {
+  readonly slug: string;
+  readonly listed: readonly StoredWorkspace[];
+}
+
 /** @returns the organization, as the probe project shows it */
 async function cleanUp(
   calls: AdminCalls,
   dialect: Dialect,
-  slug: string,
+  { slug, listed }: Probe,
   findings: string[],
 ): Promise<string | undefined> {
   const found = await calls.ask('GET', dialect.routes.findProject.path, { slug });
   const project = found.status === 200 ? parseProject(found.body) : undefined;
   if (project === undefined) return undefined;
-  const path = dialect.name === 'v4' ? '/api/v1/projects/{projectId}' : '/api/v1/workspace/{projectId}';
-  const deleted = await calls.ask('DELETE', path, { projectId: project.id });
+  if (!listed.some(({ id }) => id === project.id))
+    findings.push('It does not see its own projects in their list: deleted users would leave theirs behind.');
+  const deleted = await calls.ask('DELETE', dialect.routes.deleteProject.path, { projectId: project.id });
   if (deleted.status !== 200) findings.push(`It may not delete its own project; delete ${slug} by hand.`);
   return project.organizationId;
 }
