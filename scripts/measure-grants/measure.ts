@@ -63,7 +63,12 @@ async function main(): Promise<number> {
   setInterval(() => (mostMiB = Math.max(mostMiB, process.memoryUsage.rss() / 2 ** 20)), 20).unref();
 
   const startedMs = performance.now();
-  const options = { audience: 'x', trustedServiceAccounts: [], maxAgeMs: 600_000 };
+  const options = {
+    audience: 'x',
+    trustedServiceAccounts: [],
+    systemEventServiceAccounts: [],
+    maxAgeMs: 600_000,
+  };
   const { around, peerProof, close } = openCluster(options, new SystemClock(), () => undefined);
   const source = await KubernetesGrantSource.open(around);
   await until(() => source.status().ready);

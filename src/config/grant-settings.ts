@@ -5,12 +5,20 @@ export interface DirectoryGrantSettings {
   readonly dir: string;
 }
 
+export interface ServiceAccountSetting {
+  readonly namespace: string;
+  readonly name: string;
+}
+
 /** Where the cluster is, the client library finds out by itself: in the pod, or by KUBECONFIG. */
 export interface KubernetesGrantSettings {
   readonly kind: 'kubernetes';
   readonly maxAgeMs: number;
   readonly audience: string;
-  readonly trustedServiceAccounts: readonly { readonly namespace: string; readonly name: string }[];
+  /** They may call on behalf of users. */
+  readonly trustedServiceAccounts: readonly ServiceAccountSetting[];
+  /** They may tell that a user was created or deleted. */
+  readonly systemEventServiceAccounts: readonly ServiceAccountSetting[];
   /** Where callers reach us, and so what is registered; undefined registers nothing. */
   readonly providerEndpoint?: {
     readonly service: string;
@@ -35,19 +43,23 @@ export function grantSettings(read: EnvironmentReader): GrantSettings {
     kind: 'kubernetes',
     maxAgeMs: read.integer('GRANTS_MAX_AGE_S', 60, 86_400) * 1000,
     audience: read.required('SERVICE_ACCOUNT_AUDIENCE', 'must be set'),
-    trustedServiceAccounts: serviceAccounts(read),
+    trustedServiceAccounts: serviceAccounts(read, 'TRUSTED_PROXY_SERVICE_ACCOUNTS'),
+    systemEventServiceAccounts: serviceAccounts(read, 'SYSTEM_EVENT_SERVICE_ACCOUNTS'),
     ...providerEndpoint(read),
   };
 }
 
-function serviceAccounts(read: EnvironmentReader): KubernetesGrantSettings['trustedServiceAccounts'] {
-  const entries = read.text('TRUSTED_PROXY_SERVICE_ACCOUNTS')?.split(',') ?? [];
+function serviceAccounts(
+  read: EnvironmentReader,
+  setting: 'TRUSTED_PROXY_SERVICE_ACCOUNTS' | 'SYSTEM_EVENT_SERVICE_ACCOUNTS',
+): readonly ServiceAccountSetting[] {
+  const entries = read.text(setting)?.split(',') ?? [];
   const accounts = entries.map((entry) => {
     const [, namespace, , name] = SERVICE_ACCOUNT.exec(entry.trim()) ?? [];
     return namespace === undefined || name === undefined ? undefined : { namespace, name };
   });
   if (accounts.includes(undefined)) {
-    read.problem('TRUSTED_PROXY_SERVICE_ACCOUNTS', 'must be namespace:name, separated by commas');
+    read.problem(setting, 'must be namespace:name, separated by commas');
   }
   return accounts.filter((account) => account !== undefined);
 }

@@ -42,6 +42,11 @@ export const SETTING_DEFINITIONS = {
     description:
       'With `kubernetes`: how long the last known grants go on serving while the API server does not answer, in seconds.',
   },
+  WORKSPACE_SHARING: {
+    default: 'allow',
+    description:
+      '`deny` leaves a workspace that several apps of a user state to the one that was installed first. See docs/grants.md.',
+  },
   SERVICE_ACCOUNT_AUDIENCE: {
     default: 'olares-secret-provider',
     description: 'With `kubernetes`: the audience that the ServiceAccount tokens of calling pods must have.',
@@ -49,6 +54,10 @@ export const SETTING_DEFINITIONS = {
   TRUSTED_PROXY_SERVICE_ACCOUNTS: {
     description:
       'With `kubernetes`: ServiceAccounts that may call on behalf of users, as `namespace:name`, separated by commas.',
+  },
+  SYSTEM_EVENT_SERVICE_ACCOUNTS: {
+    description:
+      'With `kubernetes`: ServiceAccounts that may tell of created and deleted users, as `namespace:name`, separated by commas; unset, nobody may.',
   },
   PROVIDER_ENDPOINT: {
     description:

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { Unauthenticated, UserMismatch } from '../errors/identity-errors';
 import type { Caller } from '../identity/caller';
-import { PeerProof } from '../identity/peer-proof';
+import { type Peer, PeerProof } from '../identity/peer-proof';
 import { GrantSource } from './grant-source';
 
 /** What system-server says of a call, and what proves that it is system-server who says it. */
@@ -9,13 +9,8 @@ export interface ProxiedCall {
   readonly appKey: string;
   /** X-BFL-USER; undefined where it is missing or not one plain name. */
   readonly user: string | undefined;
-  /** Of the socket. */
-  readonly peerAddress: string;
-  /** `Authorization: Bearer`, where one was sent. */
-  readonly bearer: string | undefined;
+  readonly peer: Peer;
 }
-
-const SYSTEM_NAMESPACE = 'user-system-';
 
 /**
  * Contract, section 5.1: system-server checked the app's token and calls for it. The app is named by its key, the user
@@ -39,11 +34,7 @@ export class ProxiedCallerService {
     return { app: installed.app, user, operations: 'any' };
   }
 
-  private async isProven({ peerAddress, bearer }: ProxiedCall, user: string): Promise<boolean> {
-    if (this.peers.provesSystemServer(peerAddress, user)) return true;
-    const account = bearer === undefined ? undefined : await this.peers.serviceAccountOf(bearer);
-    if (account === undefined) return false;
-    // One user's system-server does not speak for another user.
-    return !account.namespace.startsWith(SYSTEM_NAMESPACE) || account.namespace === SYSTEM_NAMESPACE + user;
+  private async isProven({ peer }: ProxiedCall, user: string): Promise<boolean> {
+    return this.peers.provesSystemServer(peer.address, user) || this.peers.provesTrustedFor(peer, user);
   }
 }

@@ -46,8 +46,10 @@ export class RequestAuthenticator {
     const caller = await this.proxied.identify({
       appKey: proxyRequest.appKey,
       user: user !== undefined && PLAIN_USER.test(user) ? user : undefined,
-      peerAddress: request.socket.remoteAddress ?? '',
-      bearer: /^Bearer (\S+)$/.exec(header(request, 'authorization') ?? '')?.[1],
+      peer: {
+        address: request.socket.remoteAddress ?? '',
+        bearer: /^Bearer (\S+)$/.exec(header(request, 'authorization') ?? '')?.[1],
+      },
     });
     const userToken = header(request, 'x-authorization');
     if (userToken !== undefined) {

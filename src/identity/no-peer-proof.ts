@@ -1,12 +1,16 @@
 import { PeerProof } from './peer-proof';
 
-/** Outside a cluster nobody is a proven system-server. */
+/** Outside a cluster nobody is proven to be anybody. */
 export class NoPeerProof extends PeerProof {
   provesSystemServer(): boolean {
     return false;
   }
 
-  serviceAccountOf(): Promise<undefined> {
+  trustedServiceAccountOf(): Promise<undefined> {
     return Promise.resolve(undefined);
+  }
+
+  provesEventSender(): Promise<boolean> {
+    return Promise.resolve(false);
   }
 }

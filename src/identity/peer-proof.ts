@@ -1,16 +1,36 @@
-/** A ServiceAccount of the cluster, proven by a token that the API server reviewed. */
+/** A ServiceAccount of the cluster. */
 export interface ServiceAccountName {
   readonly namespace: string;
   readonly name: string;
 }
+
+/** Who is at the other end of a connection, as far as it can be proven. */
+export interface Peer {
+  /** Of the socket, never of a header. */
+  readonly address: string;
+  /** `Authorization: Bearer`, where one was sent. */
+  readonly bearer: string | undefined;
+}
+
+const USER_NAMESPACE = /^user-(?:system|space)-(.*)$/;
 
 /**
  * Knows which peers of a connection are what they say. system-server calls on behalf of apps, and nothing that it
  * sends proves itself: so its pods' addresses, or its ServiceAccount, must.
  */
 export abstract class PeerProof {
-  /** @param peerAddress of the socket, never of a header; true where it is one of this user's system-server pods */
+  /** @param peerAddress of the socket; true where it is one of this user's system-server pods */
   abstract provesSystemServer(peerAddress: string, user: string): boolean;
-  /** The configured, trusted ServiceAccount that this token belongs to. @throws IdentityUnavailable */
-  abstract serviceAccountOf(token: string): Promise<ServiceAccountName | undefined>;
+  /** The configured, trusted ServiceAccount that this peer has, by its address or its token. @throws IdentityUnavailable */
+  abstract trustedServiceAccountOf(peer: Peer): Promise<ServiceAccountName | undefined>;
+  /** Whether the peer may tell of created and deleted users. @throws IdentityUnavailable, TooManyRequests */
+  abstract provesEventSender(peer: Peer): Promise<boolean>;
+
+  /** Whether the peer has a trusted ServiceAccount, and none of another user. @throws IdentityUnavailable */
+  async provesTrustedFor(peer: Peer, user: string): Promise<boolean> {
+    const account = await this.trustedServiceAccountOf(peer);
+    if (account === undefined) return false;
+    const [, owner = user] = USER_NAMESPACE.exec(account.namespace) ?? [];
+    return owner === user;
+  }
 }

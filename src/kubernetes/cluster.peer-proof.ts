@@ -1,25 +1,31 @@
-import { PeerProof, type ServiceAccountName } from '../identity/peer-proof';
+import { type Peer, PeerProof, type ServiceAccountName } from '../identity/peer-proof';
 import type { ServiceAccountReviewer } from '../identity/service-account-reviewer';
 import { canonicalAddress } from './canonical-address';
-import { type KubeObject, keyOf } from './kube-object';
+import type { KubeObject } from './kube-object';
 import { WatchedCollection } from './watched-collection';
 import type { CollectionSurroundings } from './watched-collection-options';
+import { WatchedPods } from './watched-pods';
 
 export interface ClusterPeerOptions {
   /** ServiceAccounts that may speak for users, e.g. of a proxy. */
   readonly trusted: readonly ServiceAccountName[];
+  /** ServiceAccounts that may tell of users who come and go. */
+  readonly eventSenders: readonly ServiceAccountName[];
   /** An address may pass to another pod: what is known of it longer ago proves nothing. */
   readonly maxAgeMs: number;
 }
 
 const SERVICE = 'system-server';
 
-/** Peers as the cluster knows them: the EndpointSlices of each user's system-server, and reviewed tokens. */
+/**
+ * Peers as the cluster knows them: the EndpointSlices of each user's system-server, the pods of the configured
+ * ServiceAccounts (today's Olares components send no token), and reviewed tokens.
+ */
 export class ClusterPeerProof extends PeerProof {
   /** By namespace, then by slice: a service has one slice, or a few. */
   private readonly addresses = new Map<string, Map<string, ReadonlySet<string>>>();
   private readonly slices: WatchedCollection<ReadonlySet<string>>;
-  private readonly trusted: ReadonlySet<string>;
+  private readonly pods: WatchedPods;
 
   constructor(
     private readonly reviewer: ServiceAccountReviewer,
@@ -27,7 +33,12 @@ export class ClusterPeerProof extends PeerProof {
     around: CollectionSurroundings,
   ) {
     super();
-    this.trusted = new Set(options.trusted.map(({ namespace, name }) => keyOf(namespace, name)));
+    const accounts = [...options.trusted, ...options.eventSenders];
+    this.pods = new WatchedPods(
+      accounts.map(({ namespace }) => namespace),
+      options.maxAgeMs,
+      around,
+    );
     this.slices = new WatchedCollection(
       {
         path: '/apis/discovery.k8s.io/v1/endpointslices',
@@ -49,15 +60,28 @@ export class ClusterPeerProof extends PeerProof {
     return [...slices.values()].some((addresses) => addresses.has(address));
   }
 
-  async serviceAccountOf(token: string): Promise<ServiceAccountName | undefined> {
-    if (this.trusted.size === 0) return undefined;
-    const account = await this.reviewer.review(token);
-    if (account === undefined) return undefined;
-    return this.trusted.has(keyOf(account.namespace, account.name)) ? account : undefined;
+  trustedServiceAccountOf(peer: Peer): Promise<ServiceAccountName | undefined> {
+    return this.oneOf(this.options.trusted, peer);
   }
 
-  close(): Promise<void> {
-    return this.slices.stop();
+  async provesEventSender(peer: Peer): Promise<boolean> {
+    return (await this.oneOf(this.options.eventSenders, peer)) !== undefined;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.slices.stop(), this.pods.close()]);
+  }
+
+  private async oneOf(
+    accounts: readonly ServiceAccountName[],
+    { address, bearer }: Peer,
+  ): Promise<ServiceAccountName | undefined> {
+    if (accounts.length === 0) return undefined;
+    const same = (found: ServiceAccountName | undefined) =>
+      accounts.find(({ namespace, name }) => found?.namespace === namespace && found.name === name);
+    const here = same(this.pods.serviceAccountAt(address));
+    if (here !== undefined || bearer === undefined) return here;
+    return same(await this.reviewer.review(bearer));
   }
 
   private put(key: string, addresses: ReadonlySet<string>): void {

@@ -13,6 +13,7 @@ import { WatchedNamespaceOwners } from './watched-namespace-owners';
 export interface ClusterOptions {
   readonly audience: string;
   readonly trustedServiceAccounts: readonly ServiceAccountName[];
+  readonly systemEventServiceAccounts: readonly ServiceAccountName[];
   /** What was last confirmed longer ago proves nothing. */
   readonly maxAgeMs: number;
 }
@@ -28,12 +29,13 @@ export interface Cluster {
 /** Starts to watch whose namespaces and whose system-server pods there are. It waits for nothing. */
 export function openCluster(options: ClusterOptions, clock: Clock, log: LogEvent): Cluster {
   const { audience, maxAgeMs, trustedServiceAccounts: trusted } = options;
+  const { systemEventServiceAccounts: eventSenders } = options;
   const time = new SystemMonotonicTime();
   const api = new KubernetesApi(kubeConfigConnection(), time);
   const around = { api, time, log };
   const reviewer = new TokenReviewer(api, audience, clock, time);
   const owners = new WatchedNamespaceOwners(around, maxAgeMs);
-  const peerProof = new ClusterPeerProof(reviewer, { trusted, maxAgeMs }, around);
+  const peerProof = new ClusterPeerProof(reviewer, { trusted, eventSenders, maxAgeMs }, around);
   return {
     around,
     serviceAccounts: new ServiceAccountAuthenticator(reviewer, owners),

@@ -37,6 +37,7 @@ describe('the settings', () => {
       shutdownTimeoutMs: 10_000,
       responseStyle: 'documented',
       grants: { kind: 'directory', dir: '/apps' },
+      workspaceSharing: 'allow',
       userToken: { secret: Buffer.from(GOOD.USER_TOKEN_SECRET), required: true },
       accessTokenKey: Buffer.from(GOOD.ACCESS_TOKEN_KEY),
       store: { kind: 'embedded', dataDir: '/data', masterKey: Buffer.from(GOOD.MASTER_KEY) },
@@ -185,12 +186,14 @@ describe('the settings', () => {
       maxAgeMs: 600_000,
       audience: 'olares-secret-provider',
       trustedServiceAccounts: [],
+      systemEventServiceAccounts: [],
     });
     const chosen = {
       GRANTS_SOURCE: 'kubernetes',
       GRANTS_MAX_AGE_S: '60',
       SERVICE_ACCOUNT_AUDIENCE: 'another',
       TRUSTED_PROXY_SERVICE_ACCOUNTS: 'os-framework:proxy, user-system-a:system.server',
+      SYSTEM_EVENT_SERVICE_ACCOUNTS: 'os-framework:events',
     };
     expect(loadSettings({ ...rest, ...chosen }).grants).toEqual({
       kind: 'kubernetes',
@@ -200,6 +203,7 @@ describe('the settings', () => {
         { namespace: 'os-framework', name: 'proxy' },
         { namespace: 'user-system-a', name: 'system.server' },
       ],
+      systemEventServiceAccounts: [{ namespace: 'os-framework', name: 'events' }],
     });
   });
 
@@ -231,10 +235,11 @@ describe('the settings', () => {
   it.each(['proxy', 'a:b:c', ':b', 'a:', 'a:b,', 'A:b', 'a/b', '*:*'])(
     'refuse %p as a ServiceAccount',
     (text) => {
-      const env = { ...GOOD, GRANTS_SOURCE: 'kubernetes', TRUSTED_PROXY_SERVICE_ACCOUNTS: text };
-      expect(problemsOf(env)).toEqual([
-        'TRUSTED_PROXY_SERVICE_ACCOUNTS must be namespace:name, separated by commas',
-      ]);
+      for (const setting of ['TRUSTED_PROXY_SERVICE_ACCOUNTS', 'SYSTEM_EVENT_SERVICE_ACCOUNTS']) {
+        expect(problemsOf({ ...GOOD, GRANTS_SOURCE: 'kubernetes', [setting]: text })).toEqual([
+          `${setting} must be namespace:name, separated by commas`,
+        ]);
+      }
     },
   );
 });

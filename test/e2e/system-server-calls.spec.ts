@@ -1,5 +1,5 @@
 import { SECRET_OPERATIONS } from '../../src/grants/grant';
-import { PeerProof, type ServiceAccountName } from '../../src/identity/peer-proof';
+import { type Peer, PeerProof, type ServiceAccountName } from '../../src/identity/peer-proof';
 import { BOBS_OTMOICLP, EXAMPLE_APPS, OTMOICLP, READER, exampleApps } from '../support/example-apps';
 import { FixedClock } from '../support/fixed-clock';
 import { httpCall, type Answer } from '../support/http-call';
@@ -16,8 +16,12 @@ class StatedPeers extends PeerProof {
     return peerAddress.endsWith('127.0.0.1') && user === this.systemServerOf;
   }
 
-  async serviceAccountOf(token: string): Promise<ServiceAccountName | undefined> {
-    return this.accounts[token];
+  async trustedServiceAccountOf({ bearer }: Peer): Promise<ServiceAccountName | undefined> {
+    return this.accounts[bearer ?? ''];
+  }
+
+  async provesEventSender(): Promise<boolean> {
+    return false;
   }
 }
 

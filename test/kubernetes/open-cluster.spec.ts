@@ -95,6 +95,7 @@ describe('the adapters of a cluster', () => {
         maxAgeMs: 600_000,
         audience: 'olares-secret-provider',
         trustedServiceAccounts: [],
+        systemEventServiceAccounts: [],
         ...more,
       } as Settings['grants'],
     };

@@ -28,9 +28,10 @@ describe('the proof of a peer', () => {
   ): Promise<ClusterPeerProof> => {
     const around = surroundingsOf(server, time);
     const reviewer = new TokenReviewer(around.api, AUDIENCE, clock, time);
-    const proof = new ClusterPeerProof(reviewer, { trusted, maxAgeMs: 600_000 }, around);
+    const proof = new ClusterPeerProof(reviewer, { trusted, eventSenders: [], maxAgeMs: 600_000 }, around);
     opened.push(proof);
-    await eventually(() => expect(server.watches.size).toBe(1));
+    const watched = 1 + new Set(trusted.map(({ namespace }) => namespace)).size;
+    await eventually(() => expect(server.watches.size).toBe(watched));
     return proof;
   };
   const slice = (namespace: string, name: string, endpoints: unknown, service = 'system-server') =>
@@ -45,6 +46,8 @@ describe('the proof of a peer', () => {
   });
   const token = (namespace: string, name: string, audience = AUDIENCE): string =>
     podToken(server, { namespace, name, audience, expiresAtMs: clock.nowMs() + 3_600_000 });
+
+  const from = (bearer: string) => ({ address: '10.0.0.1', bearer });
 
   it('is the address of one of this user’s system-server pods', async () => {
     slice('user-system-alice', 's-1', [pod('10.0.0.1'), pod('10.0.0.2', true)]);
@@ -93,19 +96,21 @@ describe('the proof of a peer', () => {
 
   it('is the token of a configured ServiceAccount, and of no other', async () => {
     const proof = await open({ namespace: 'os-framework', name: 'proxy' });
-    expect(await proof.serviceAccountOf(token('os-framework', 'proxy'))).toEqual({
+    expect(await proof.trustedServiceAccountOf(from(token('os-framework', 'proxy')))).toEqual({
       namespace: 'os-framework',
       name: 'proxy',
     });
-    expect(await proof.serviceAccountOf(token('os-framework', 'default'))).toBeUndefined();
-    expect(await proof.serviceAccountOf(token('notes-alice', 'proxy'))).toBeUndefined();
-    expect(await proof.serviceAccountOf(token('os-framework', 'proxy', 'another'))).toBeUndefined();
-    expect(await proof.serviceAccountOf('nonsense')).toBeUndefined();
+    expect(await proof.trustedServiceAccountOf(from(token('os-framework', 'default')))).toBeUndefined();
+    expect(await proof.trustedServiceAccountOf(from(token('notes-alice', 'proxy')))).toBeUndefined();
+    expect(
+      await proof.trustedServiceAccountOf(from(token('os-framework', 'proxy', 'another'))),
+    ).toBeUndefined();
+    expect(await proof.trustedServiceAccountOf(from('nonsense'))).toBeUndefined();
   });
 
   it('asks nobody where no ServiceAccount is configured', async () => {
     const proof = await open();
-    expect(await proof.serviceAccountOf(token('os-framework', 'proxy'))).toBeUndefined();
+    expect(await proof.trustedServiceAccountOf(from(token('os-framework', 'proxy')))).toBeUndefined();
     expect(server.requests.every(({ method }) => method === 'GET')).toBe(true);
   });
 

@@ -10,6 +10,7 @@ export const RESOURCES = {
   syseventregistries: { apiVersion: 'apr.bytetrade.io/v1alpha1', kind: 'SysEventRegistry' },
   customresourcedefinitions: { apiVersion: 'apiextensions.k8s.io/v1', kind: 'CustomResourceDefinition' },
   namespaces: { apiVersion: 'v1', kind: 'Namespace' },
+  pods: { apiVersion: 'v1', kind: 'Pod' },
   endpointslices: { apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSlice' },
 } as const satisfies Record<string, FakeResource>;
 

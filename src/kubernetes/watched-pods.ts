@@ -1,0 +1,103 @@
+import type { ServiceAccountName } from '../identity/peer-proof';
+import { canonicalAddress } from './canonical-address';
+import type { KubeObject } from './kube-object';
+import { WatchedCollection } from './watched-collection';
+import type { CollectionSurroundings } from './watched-collection-options';
+
+/** A pod that has addresses of its own. */
+interface Pod {
+  readonly account: ServiceAccountName;
+  readonly addresses: readonly string[];
+  /** False for one that starts or goes: it may hold its addresses, but not for certain. */
+  readonly settled: boolean;
+}
+
+/** The pods of some namespaces, by address. */
+export class WatchedPods {
+  /** By namespace. */
+  private readonly collections: ReadonlyMap<string, WatchedCollection<Pod>>;
+  private readonly pods = new Map<string, Pod>();
+  /** By address, the keys of the pods that claim it. */
+  private readonly claims = new Map<string, Set<string>>();
+
+  constructor(
+    namespaces: Iterable<string>,
+    /** An address may pass to another pod: what is known of it longer ago proves nothing. */
+    private readonly maxAgeMs: number,
+    around: CollectionSurroundings,
+  ) {
+    const watch = (namespace: string) =>
+      new WatchedCollection(
+        {
+          path: `/api/v1/namespaces/${namespace}/pods`,
+          read: podIn,
+          onPut: (key, pod) => this.put(key, pod),
+          onRemoved: (key) => this.remove(key),
+        },
+        around,
+      );
+    this.collections = new Map([...new Set(namespaces)].map((name) => [name, watch(name)]));
+    for (const collection of this.collections.values()) collection.start();
+  }
+
+  /** The ServiceAccount of the running pod at this address; undefined where there is none, or two that differ. */
+  serviceAccountAt(address: string): ServiceAccountName | undefined {
+    const keys = this.claims.get(canonicalAddress(address) ?? '') ?? [];
+    const pods = [...keys].map((key) => this.pods.get(key)).filter((pod) => pod !== undefined);
+    const proving = pods.find(({ account, settled }) => settled && this.isFresh(account.namespace));
+    if (proving === undefined) return undefined;
+    const { namespace, name } = proving.account;
+    const agree = pods.every(({ account }) => account.namespace === namespace && account.name === name);
+    return agree ? proving.account : undefined;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.collections.values()].map((collection) => collection.stop()));
+  }
+
+  private isFresh(namespace: string): boolean {
+    return (this.collections.get(namespace)?.ageMs() ?? Infinity) <= this.maxAgeMs;
+  }
+
+  private put(key: string, pod: Pod): void {
+    this.remove(key);
+    this.pods.set(key, pod);
+    for (const address of pod.addresses) {
+      this.claims.set(address, (this.claims.get(address) ?? new Set()).add(key));
+    }
+  }
+
+  private remove(key: string): void {
+    for (const address of this.pods.get(key)?.addresses ?? []) {
+      const keys = this.claims.get(address);
+      keys?.delete(key);
+      if (keys?.size === 0) this.claims.delete(address);
+    }
+    this.pods.delete(key);
+  }
+}
+
+interface PodBody {
+  readonly metadata: { readonly deletionTimestamp?: unknown };
+  readonly spec?: { readonly hostNetwork?: unknown; readonly serviceAccountName?: unknown } | null;
+  readonly status?: { readonly phase?: unknown; readonly podIPs?: unknown } | null;
+}
+
+/** A pod on the host's network shares its node's address, and one that has ended has none any more. */
+function podIn({ namespace, body }: KubeObject): Pod {
+  const { metadata, spec, status } = body as unknown as PodBody;
+  const { serviceAccountName: name, hostNetwork = false } = spec ?? {};
+  const { phase, podIPs } = status ?? {};
+  const hasOwn = hostNetwork === false && phase !== 'Succeeded' && phase !== 'Failed';
+  return {
+    account: { namespace, name: typeof name === 'string' ? name : '' },
+    addresses: hasOwn && Array.isArray(podIPs) ? addressesIn(podIPs) : [],
+    settled: phase === 'Running' && metadata.deletionTimestamp === undefined,
+  };
+}
+
+function addressesIn(podIPs: readonly unknown[]): readonly string[] {
+  return (podIPs as readonly ({ readonly ip?: unknown } | null)[])
+    .map((entry) => (typeof entry?.ip === 'string' ? canonicalAddress(entry.ip) : undefined))
+    .filter((address) => address !== undefined);
+}

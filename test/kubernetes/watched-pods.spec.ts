@@ -1,0 +1,185 @@
+import { ClusterPeerProof } from '../../src/kubernetes/cluster.peer-proof';
+import { TokenReviewer } from '../../src/kubernetes/token-reviewer';
+import { WatchedPods } from '../../src/kubernetes/watched-pods';
+import { eventually } from '../support/eventually';
+import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
+import { FixedClock } from '../support/fixed-clock';
+import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
+import { AUDIENCE, podToken } from '../support/service-account-tokens';
+import { surroundingsOf } from './mirror';
+
+const PROXY = { namespace: 'os-framework', name: 'proxy' };
+const EVENTS = { namespace: 'os-framework', name: 'events' };
+const ALICES = { namespace: 'user-system-alice', name: 'proxy' };
+
+interface PodToMake {
+  readonly namespace?: string;
+  readonly name?: string;
+  readonly account?: string;
+  readonly ips?: unknown;
+  readonly phase?: string;
+  readonly hostNetwork?: unknown;
+  readonly deleted?: boolean;
+}
+
+describe('the proof of a peer by the address of its pod', () => {
+  let server: FakeApiServer;
+  let clock: FixedClock;
+  let time: FixedMonotonicTime;
+  const opened: { close(): Promise<void> }[] = [];
+  beforeEach(async () => {
+    server = await FakeApiServer.start();
+    clock = new FixedClock();
+    time = new FixedMonotonicTime();
+  });
+  afterEach(async () => {
+    for (const one of opened.splice(0)) await one.close();
+    await server.stop();
+  });
+
+  const open = async (trusted = [PROXY, ALICES], eventSenders = [EVENTS]): Promise<ClusterPeerProof> => {
+    const around = surroundingsOf(server, time);
+    const reviewer = new TokenReviewer(around.api, AUDIENCE, clock, time);
+    const proof = new ClusterPeerProof(reviewer, { trusted, eventSenders, maxAgeMs: 600_000 }, around);
+    opened.push(proof);
+    const namespaces = new Set([...trusted, ...eventSenders].map(({ namespace }) => namespace));
+    await eventually(() => expect(server.watches.size).toBe(1 + namespaces.size));
+    return proof;
+  };
+  const put = (pod: PodToMake = {}) =>
+    server.of('pods').put({
+      metadata: {
+        namespace: pod.namespace ?? 'os-framework',
+        name: pod.name ?? 'p',
+        ...(pod.deleted === true ? { deletionTimestamp: '2026-11-22T12:00:00Z' } : {}),
+      },
+      spec: { serviceAccountName: pod.account ?? 'proxy', hostNetwork: pod.hostNetwork },
+      status: { phase: pod.phase ?? 'Running', podIPs: pod.ips ?? [{ ip: '10.0.0.1' }] },
+    });
+  const at = (address: string, bearer?: string) => ({ address, bearer });
+
+  it('is a trusted ServiceAccount where a running pod of it has the address, however that is written', async () => {
+    put({ ips: [{ ip: '10.0.0.1' }, { ip: 'fd00::1' }] });
+    const proof = await open();
+    for (const address of ['10.0.0.1', '::ffff:10.0.0.1', '::FFFF:a00:1', 'fd00:0:0::1']) {
+      expect(await proof.trustedServiceAccountOf(at(address))).toEqual(PROXY);
+    }
+    for (const address of ['10.0.0.2', '', 'p', 'undefined']) {
+      expect(await proof.trustedServiceAccountOf(at(address))).toBeUndefined();
+    }
+  });
+
+  it('tells those who may speak for users from those who may tell of them', async () => {
+    put();
+    put({ name: 'e', account: 'events', ips: [{ ip: '10.0.0.2' }] });
+    put({ name: 'd', account: 'default', ips: [{ ip: '10.0.0.3' }] });
+    const proof = await open();
+    const found = await Promise.all(
+      ['10.0.0.1', '10.0.0.2', '10.0.0.3'].map(async (address) => [
+        (await proof.trustedServiceAccountOf(at(address)))?.name,
+        await proof.provesEventSender(at(address)),
+      ]),
+    );
+    expect(found).toEqual([
+      ['proxy', false],
+      [undefined, true],
+      [undefined, false],
+    ]);
+  });
+
+  it('is the event sender’s token as well, and no token of another', async () => {
+    const proof = await open();
+    const token = (name: string, audience = AUDIENCE) =>
+      podToken(server, { ...EVENTS, name, audience, expiresAtMs: clock.nowMs() + 3_600_000 });
+    expect(await proof.provesEventSender(at('10.0.0.9', token('events')))).toBe(true);
+    expect(await proof.provesEventSender(at('10.0.0.9', token('proxy')))).toBe(false);
+    expect(await proof.provesEventSender(at('10.0.0.9', token('events', 'another')))).toBe(false);
+    expect(await proof.provesEventSender(at('10.0.0.9'))).toBe(false);
+  });
+
+  it.each<[string, PodToMake]>([
+    ['of the same name in another namespace', { namespace: 'user-system-alice', account: 'events' }],
+    ['on the host’s network', { hostNetwork: true }],
+    ['whose network is anybody’s guess', { hostNetwork: 'false' }],
+    ['that is being deleted', { deleted: true }],
+    ['that has not started', { phase: 'Pending' }],
+    ['that has ended', { phase: 'Succeeded' }],
+    ['that failed', { phase: 'Failed' }],
+    ['of whom the node says nothing', { phase: 'Unknown' }],
+    ['without an address', { ips: [] }],
+    ['whose addresses nobody can read', { ips: [null, 7, {}, { ip: 7 }, { ip: 'x' }] }],
+    ['of another ServiceAccount', { account: 'default' }],
+  ])('is not the pod %s', async (_, pod) => {
+    put(pod);
+    const proof = await open();
+    expect(await proof.trustedServiceAccountOf(at('10.0.0.1'))).toBeUndefined();
+    expect(await proof.provesEventSender(at('10.0.0.1'))).toBe(false);
+  });
+
+  it.each<[string, PodToMake, boolean]>([
+    ['runs under the same account', {}, true],
+    ['runs under another account', { account: 'default' }, false],
+    ['goes, under another account', { account: 'default', deleted: true }, false],
+    ['starts, under another account', { account: 'default', phase: 'Pending' }, false],
+    ['runs in another namespace', { namespace: 'user-system-alice' }, false],
+    ['has ended', { account: 'default', phase: 'Succeeded' }, true],
+    ['is on the host’s network', { account: 'default', hostNetwork: true }, true],
+  ])('where a second pod with the address %s: %p', async (_, second, proven) => {
+    put();
+    put({ ...second, name: 'second' });
+    const proof = await open();
+    const account = await proof.trustedServiceAccountOf(at('10.0.0.1'));
+    expect(account).toEqual(proven ? PROXY : undefined);
+  });
+
+  it('follows pods as they come, change and go', async () => {
+    const pods = new WatchedPods(['os-framework'], 600_000, surroundingsOf(server, time));
+    opened.push(pods);
+    await eventually(() => expect(server.watches.size).toBe(1));
+    const found = (address: string, expected: unknown) =>
+      eventually(() => expect(pods.serviceAccountAt(address)).toEqual(expected));
+    put();
+    await found('10.0.0.1', PROXY);
+    put({ ips: [{ ip: '10.0.0.2' }] });
+    await found('10.0.0.2', PROXY);
+    await found('10.0.0.1', undefined);
+    server.of('pods').delete('os-framework', 'p');
+    await found('10.0.0.2', undefined);
+  });
+
+  it('is nothing when it is old', async () => {
+    put();
+    const proof = await open();
+    await server.stop();
+    time.advance(600_000);
+    expect(await proof.trustedServiceAccountOf(at('10.0.0.1'))).toEqual(PROXY);
+    time.advance(1);
+    expect(await proof.trustedServiceAccountOf(at('10.0.0.1'))).toBeUndefined();
+    await server.listen();
+  });
+
+  it('reads no pods of a namespace that is not configured, and none at all where none is', async () => {
+    put();
+    const proof = await open([], []);
+    expect(await proof.trustedServiceAccountOf(at('10.0.0.1'))).toBeUndefined();
+    expect(server.requests.some(({ path }) => path.endsWith('/pods'))).toBe(false);
+    await proof.close();
+    await eventually(() => expect(server.watches.size).toBe(0));
+    await open();
+    const paths = server.requests.map(({ path }) => path).filter((path) => path.endsWith('/pods'));
+    expect([...new Set(paths)].sort()).toEqual([
+      '/api/v1/namespaces/os-framework/pods',
+      '/api/v1/namespaces/user-system-alice/pods',
+    ]);
+  });
+
+  it('lets the account of one user’s namespace speak for that user only', async () => {
+    put();
+    put({ namespace: 'user-system-alice', ips: [{ ip: '10.0.0.2' }] });
+    const proof = await open();
+    expect(await proof.provesTrustedFor(at('10.0.0.1'), 'bob')).toBe(true);
+    expect(await proof.provesTrustedFor(at('10.0.0.2'), 'alice')).toBe(true);
+    expect(await proof.provesTrustedFor(at('10.0.0.2'), 'bob')).toBe(false);
+    expect(await proof.provesTrustedFor(at('10.0.0.3'), 'alice')).toBe(false);
+  });
+});
