@@ -1,29 +1,27 @@
-import { Semaphore } from 'async-mutex';
 import type { Clock } from '../../clock/clock';
 import { SecretNotFound } from '../../errors/store-errors';
 import type { Secret, SecretScope } from '../../secrets/secret';
 import { SecretStore, type StoredWorkspace } from '../../secrets/secret-store';
-import { deadlineIn, type Deadline } from './deadline';
+import type { Deadline } from './deadline';
 import { DialectProbe } from './dialect-probe';
 import { givenDialect } from './dialect-source';
 import { InfisicalApi } from './infisical-api';
-import { failedBecause, InfisicalCallFailed } from './infisical-call-failed';
+import { failedBecause } from './infisical-call-failed';
 import { InfisicalClient } from './infisical-client';
 import { DEFAULTS, type InfisicalOptions, type Log } from './infisical-options';
 import { loginMethod } from './login-method';
 import { MachineSession } from './machine-session';
+import { Operations } from './operations';
 import { PingProbe } from './ping-probe';
 import { ProjectDirectory } from './project-directory';
 import { RateLimits } from './rate-limits';
 import { readableSecret } from './readable-secret';
 import { RetryBudget } from './retry-budget';
-import { ScopeQueue } from './scope-queue';
 import { ScopeReader } from './scope-reader';
 import type { Room } from './secret-calls';
 import { requireHoldableName } from './secret-name';
 import { distinctRows, rowNamed } from './secret-rows';
 import { SecretWriter } from './secret-writer';
-import { storeErrorAfter } from './store-failure';
 import { UserProjects } from './user-projects';
 import { encodeValue } from './value-codec';
 
@@ -56,7 +54,7 @@ export function createInfisicalSecretStore(
     probe: new PingProbe(api, clock, log),
     close: () => client.close(),
   };
-  return new InfisicalSecretStore(parts, settings.operationTimeoutMs, clock, log);
+  return new InfisicalSecretStore(parts, new Operations(settings.operationTimeoutMs, clock, log), log);
 }
 
 export interface StoreParts {
@@ -68,21 +66,11 @@ export interface StoreParts {
   readonly close: () => void;
 }
 
-/**
- * Real servers hold two of their ten database connections for a write: from ten writes at once they stall for half a
- * minute, and store some of what they then reset. Two replicas of ours stay below that together.
- */
-const MAX_WRITES_AT_ONCE = 4;
-
 /** Our words → calls → our errors. A project for each (user, workspace), read by one list, written in turn. */
 export class InfisicalSecretStore extends SecretStore {
-  readonly #turns = new ScopeQueue();
-  readonly #writers = new Semaphore(MAX_WRITES_AT_ONCE);
-
   constructor(
     private readonly parts: StoreParts,
-    private readonly operationTimeoutMs: number,
-    private readonly clock: Clock,
+    private readonly operations: Operations,
     private readonly log: Log,
   ) {
     super();
@@ -92,7 +80,7 @@ export class InfisicalSecretStore extends SecretStore {
     requireHoldableName(name);
     const stored = encodeValue(value);
     const { projects, reader, writer } = this.parts;
-    await this.#inTurn(scope, (deadline) =>
+    await this.operations.writeInTurn(scope, (deadline) =>
       reader.despiteStaleIds(scope, async () => {
         const project = await projects.provision(scope, scope.environment, deadline);
         const room = { projectId: project.id, environment: scope.environment };
@@ -103,7 +91,7 @@ export class InfisicalSecretStore extends SecretStore {
 
   async retrieve(scope: SecretScope, name: string): Promise<Secret> {
     requireHoldableName(name);
-    return this.#guarded(async (deadline) => {
+    return this.operations.run(async (deadline) => {
       const { rows } = await this.parts.reader.contents(scope, deadline);
       const row = rowNamed(rows, name);
       if (row === undefined) throw new SecretNotFound(name);
@@ -128,19 +116,19 @@ export class InfisicalSecretStore extends SecretStore {
   }
 
   async list(scope: SecretScope): Promise<readonly Secret[]> {
-    return this.#guarded(async (deadline) => {
+    return this.operations.run(async (deadline) => {
       const { rows } = await this.parts.reader.contents(scope, deadline);
       return distinctRows(rows).map((row) => readableSecret(row, this.log));
     });
   }
 
   async workspacesOf(user: string): Promise<readonly StoredWorkspace[]> {
-    return this.#guarded((deadline) => this.parts.users.of(user, deadline));
+    return this.operations.run((deadline) => this.parts.users.of(user, deadline));
   }
 
   async removeWorkspace(workspace: StoredWorkspace): Promise<void> {
     const { users } = this.parts;
-    return this.#guarded((deadline) => this.#writers.runExclusive(() => users.remove(workspace, deadline)));
+    return this.operations.write((deadline) => users.remove(workspace, deadline));
   }
 
   async ping(): Promise<void> {
@@ -159,7 +147,7 @@ export class InfisicalSecretStore extends SecretStore {
     write: (room: Room, deadline: Deadline) => Promise<void>,
   ): Promise<void> {
     const { reader } = this.parts;
-    return this.#inTurn(scope, (deadline) =>
+    return this.operations.writeInTurn(scope, (deadline) =>
       existing(name, () =>
         reader.despiteStaleIds(scope, async () => {
           const room = await reader.room(scope, deadline);
@@ -168,25 +156,6 @@ export class InfisicalSecretStore extends SecretStore {
         }),
       ),
     );
-  }
-
-  /** Writes of one scope take turns: the server's create looks first and stores later. */
-  #inTurn(scope: SecretScope, write: (deadline: Deadline) => Promise<void>): Promise<void> {
-    const key = JSON.stringify([scope.user, scope.workspace, scope.environment]);
-    return this.#guarded((deadline) =>
-      this.#turns.run(key, () => this.#writers.runExclusive(() => write(deadline))),
-    );
-  }
-
-  async #guarded<T>(operation: (deadline: Deadline) => Promise<T>): Promise<T> {
-    try {
-      return await operation(deadlineIn(this.operationTimeoutMs, this.clock));
-    } catch (error: unknown) {
-      if (!(error instanceof InfisicalCallFailed)) throw error;
-      const { call, method, pathTemplate, reason, status } = error;
-      this.log('infisical.call.failed', { call, method, pathTemplate, reason, status: status ?? 0 });
-      throw storeErrorAfter(error);
-    }
   }
 }
 

@@ -1,0 +1,53 @@
+import { Semaphore } from 'async-mutex';
+import type { Clock } from '../../clock/clock';
+import type { SecretScope } from '../../secrets/secret';
+import { deadlineIn, type Deadline } from './deadline';
+import { InfisicalCallFailed } from './infisical-call-failed';
+import type { Log } from './infisical-options';
+import { ScopeQueue } from './scope-queue';
+import { storeErrorAfter } from './store-failure';
+
+/**
+ * Real servers hold two of their ten database connections for a write: from ten writes at once they stall for half a
+ * minute, and store some of what they then reset. Two replicas of ours stay below that together.
+ */
+const MAX_WRITES_AT_ONCE = 4;
+
+type Operation<T> = (deadline: Deadline) => Promise<T>;
+
+/** What every operation of the store has: a deadline, its turn if it writes, and our words for what went wrong. */
+export class Operations {
+  readonly #turns = new ScopeQueue();
+  readonly #writers = new Semaphore(MAX_WRITES_AT_ONCE);
+
+  constructor(
+    private readonly timeoutMs: number,
+    private readonly clock: Clock,
+    private readonly log: Log,
+  ) {}
+
+  /** The deadline counts from here, the wait for a turn included. @throws DomainError */
+  async run<T>(operation: Operation<T>): Promise<T> {
+    try {
+      return await operation(deadlineIn(this.timeoutMs, this.clock));
+    } catch (error: unknown) {
+      if (!(error instanceof InfisicalCallFailed)) throw error;
+      const { call, method, pathTemplate, reason, status } = error;
+      this.log('infisical.call.failed', { call, method, pathTemplate, reason, status: status ?? 0 });
+      throw storeErrorAfter(error);
+    }
+  }
+
+  /** As one of few writes at once. */
+  write<T>(operation: Operation<T>): Promise<T> {
+    return this.run((deadline) => this.#writers.runExclusive(() => operation(deadline)));
+  }
+
+  /** Writes of one scope take turns: the server's create looks first and stores later. */
+  writeInTurn<T>(scope: SecretScope, operation: Operation<T>): Promise<T> {
+    const key = JSON.stringify([scope.user, scope.workspace, scope.environment]);
+    return this.run((deadline) =>
+      this.#turns.run(key, () => this.#writers.runExclusive(() => operation(deadline))),
+    );
+  }
+}
