@@ -56,7 +56,10 @@ export class AppModule implements NestModule {
         },
         { provide: Administrators, useValue: new Administrators(settings.userToken.adminGroup) },
         { provide: AnswerForms, useValue: new AnswerForms(settings.responseStyle) },
-        GrantsService,
+        {
+          provide: GrantsService,
+          useValue: new GrantsService(adapters.grantSource, settings.workspaceSharing),
+        },
         AccessService,
         ProxiedCallerService,
         RequestAuthenticator,

@@ -35,6 +35,7 @@ export interface Settings {
   readonly shutdownTimeoutMs: number;
   readonly responseStyle: 'documented' | 'sidecar';
   readonly grants: GrantSettings;
+  readonly workspaceSharing: 'allow' | 'deny';
   readonly userToken: UserTokenSettings;
   readonly accessTokenKey: Uint8Array;
   readonly store: EmbeddedStoreSettings | InfisicalStoreSettings;
@@ -71,6 +72,7 @@ export function loadSettings(env: Environment): Settings {
     shutdownTimeoutMs: read.integer('SHUTDOWN_TIMEOUT_MS', 100, 600_000),
     responseStyle: read.oneOf('RESPONSE_STYLE', ['documented', 'sidecar']),
     grants: grantSettings(read),
+    workspaceSharing: read.oneOf('WORKSPACE_SHARING', ['allow', 'deny']),
     userToken: {
       secret: read.key('USER_TOKEN_SECRET', "must hold the key of the users' tokens"),
       required: read.boolean('USER_TOKEN_REQUIRED'),

@@ -13,6 +13,18 @@ export class NotGranted extends DomainError {
   }
 }
 
+/** The app holds the grant, and so does an app that was installed earlier, which is not named to it. */
+export class WorkspaceTaken extends DomainError {
+  constructor(app: string, operation: string, workspace: string) {
+    super(
+      'NOT_GRANTED',
+      `Workspace ${workspace} belongs to another app of this user, and the administrator does not allow apps to share one; ` +
+        `app ${app} should use a workspace of its own.`,
+      { app, operation, workspace },
+    );
+  }
+}
+
 /** The app holds the grant, but this access token was not issued for it. */
 export class NotInAccessToken extends DomainError {
   constructor(app: string, operation: string, workspace: string) {

@@ -3,6 +3,7 @@ import { AccessTokens, type IssuedAccessToken } from '../identity/access-token';
 import { AppProofVerifier, type AppProof } from '../identity/app-proof.verifier';
 import { grantKey, PROVIDER } from './grant';
 import { GrantSource } from './grant-source';
+import { GrantsService } from './grants.service';
 import type { InstalledApp } from './installed-app';
 import { parseOp } from './parse-op';
 
@@ -25,6 +26,7 @@ export type AccessOutcome =
 export class AccessService {
   constructor(
     private readonly source: GrantSource,
+    private readonly grants: GrantsService,
     private readonly proofs: AppProofVerifier,
     private readonly tokens: AccessTokens,
   ) {}
@@ -35,20 +37,27 @@ export class AccessService {
     const installed = this.source.findByKey(proof.appKey);
     const proven = await this.proofs.verify(proof, installed?.appSecret);
     if (!proven || installed === undefined) return { kind: 'unproven' };
-    const missing = firstMissing(installed, permission);
+    const missing = this.firstMissing(installed, permission);
     if (missing !== undefined) return { kind: 'refused', missing };
     const operations = permission.ops.map((op) => canonical(op, installed.app) ?? op);
     return { kind: 'issued', issued: await this.tokens.issue(installed.app, installed.user, operations) };
   }
-}
 
-function firstMissing({ app, grants }: InstalledApp, permission: RequestedPermission): string | undefined {
-  for (const key of ['dataType', 'group', 'version'] as const) {
-    if (permission[key] !== PROVIDER[key]) return `${key} must be ${PROVIDER[key]}`;
+  private firstMissing(installed: InstalledApp, permission: RequestedPermission): string | undefined {
+    for (const key of ['dataType', 'group', 'version'] as const) {
+      if (permission[key] !== PROVIDER[key]) return `${key} must be ${PROVIDER[key]}`;
+    }
+    if (permission.ops.length === 0) return 'ops is empty';
+    const op = permission.ops.find((candidate) => !this.holds(installed, candidate));
+    return op === undefined ? undefined : `app ${installed.app} has no grant for ${op.slice(0, 128)}`;
   }
-  if (permission.ops.length === 0) return 'ops is empty';
-  const op = permission.ops.find((candidate) => !grants.has(canonical(candidate, app) ?? ''));
-  return op === undefined ? undefined : `app ${app} has no grant for ${op.slice(0, 128)}`;
+
+  private holds(installed: InstalledApp, op: string): boolean {
+    const parsed = parseOp(op, installed.app);
+    if (!('operation' in parsed)) return false;
+    const { operation, workspace } = parsed;
+    return installed.grants.has(grantKey(operation, workspace)) && this.grants.mayUse(installed, workspace);
+  }
 }
 
 /** A bare op stands for the workspace named like the app, here as in the manifest. */

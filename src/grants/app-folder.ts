@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type AppCredentials, parseAppCredentials } from './app-credentials';
 import { grantKey } from './grant';
@@ -17,15 +18,18 @@ export interface AppFolder {
   readonly identity?: { readonly user: string; readonly app: string };
   /** What is served from it. */
   readonly installed?: InstalledApp;
+  /** When the folder was made, in milliseconds. */
+  readonly installedAtMs: number;
   readonly problems: readonly GrantProblem[];
 }
 
 /** Reads `<dir>/<name>` again; `before` lends its last good state to a file that went bad. */
 export async function readAppFolder(dir: string, name: string, before?: AppFolder): Promise<AppFolder> {
   const path = join(dir, name);
-  const [manifest, credentials] = await Promise.all([
+  const [manifest, credentials, installedAtMs] = await Promise.all([
     readWatchedFile(join(path, MANIFEST.name), MANIFEST, before?.manifest),
     readWatchedFile(join(path, CREDENTIALS.name), CREDENTIALS, before?.credentials),
+    before?.installedAtMs ?? madeAtMs(path),
   ]);
   const good = !manifest.problem && !credentials.problem;
   const merged = merge(manifest.good, credentials.good);
@@ -39,11 +43,20 @@ export async function readAppFolder(dir: string, name: string, before?: AppFolde
     credentials,
     ...(identity ? { identity } : {}),
     ...(installed ? { installed } : {}),
+    installedAtMs,
     problems: [
       ...problemOf(`${name}/${MANIFEST.name}`, manifest, servedFromLastGood),
       ...problemOf(`${name}/${CREDENTIALS.name}`, credentials, servedFromLastGood),
     ],
   };
+}
+
+/** 0 where the file system does not know. */
+async function madeAtMs(path: string): Promise<number> {
+  return stat(path).then(
+    ({ birthtimeMs }) => birthtimeMs,
+    () => 0,
+  );
 }
 
 function merge(

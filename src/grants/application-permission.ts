@@ -11,6 +11,7 @@ export type PermissionReading =
   | {
       readonly kind: 'installed';
       readonly installed: InstalledApp;
+      readonly installedAtMs: number;
       readonly warnings: readonly SysDataWarning[];
     }
   /** It grants nothing, as its state says. */
@@ -38,7 +39,13 @@ export function readApplicationPermission({ namespace, body }: KubeObject): Perm
   if (!isText(appSecret)) return refused('spec.secret must be text');
   const { grants, warnings } = parseSysData(field(spec, 'permissions'), app);
   const keys = new Set(grants.map(({ operation, workspace }) => grantKey(operation, workspace)));
-  return { kind: 'installed', installed: { app, user, appKey, appSecret, grants: keys }, warnings };
+  const installedAtMs = Date.parse(String(field(metadata, 'creationTimestamp'))) || 0;
+  return {
+    kind: 'installed',
+    installed: { app, user, appKey, appSecret, grants: keys },
+    installedAtMs,
+    warnings,
+  };
 }
 
 function refused(reason: string): PermissionReading {

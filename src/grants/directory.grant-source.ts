@@ -3,11 +3,12 @@ import type { AppFolder } from './app-folder';
 import { DebouncedTask } from './debounced-task';
 import { FolderWatch } from './folder-watch';
 import { type GrantFolders, readGrantFolders } from './grant-folders';
+import { GrantIndex } from './grant-index';
 import { GrantLog } from './grant-log';
-import { GrantSnapshot } from './grant-snapshot';
 import { type GrantProblem, GrantSource, type GrantSourceStatus } from './grant-source';
 import type { InstalledApp } from './installed-app';
 import { codeOf } from './small-file';
+import type { SharedWorkspace } from './workspace-holders';
 
 export interface DirectoryGrantSourceOptions {
   /** Holds `<folder>/OlaresManifest.yaml` and `<folder>/app.yaml` for each installed app. */
@@ -23,7 +24,7 @@ const RESCAN_MS = 10_000;
 
 /** A folder of manifests, read again whenever something in it changes. */
 export class DirectoryGrantSource extends GrantSource {
-  private snapshot = new GrantSnapshot([]);
+  private index = new GrantIndex();
   private current: GrantSourceStatus = { ready: false, installedApps: 0, problems: [] };
   private folders: ReadonlyMap<string, AppFolder> = new Map();
   private problems: readonly GrantProblem[] = [];
@@ -48,15 +49,23 @@ export class DirectoryGrantSource extends GrantSource {
   }
 
   find(user: string, app: string): InstalledApp | undefined {
-    return this.snapshot.find(user, app);
+    return this.index.find(user, app);
   }
 
   findByKey(appKey: string): InstalledApp | undefined {
-    return this.snapshot.findByKey(appKey);
+    return this.index.findByKey(appKey);
   }
 
-  installedApps(): Iterable<InstalledApp> {
-    return this.snapshot.installedApps();
+  holdersOf(user: string, workspace: string): readonly string[] {
+    return this.index.holdersOf(user, workspace);
+  }
+
+  sharedWorkspaces(): readonly SharedWorkspace[] {
+    return this.index.sharedWorkspaces();
+  }
+
+  installedApps(): readonly InstalledApp[] {
+    return this.index.served();
   }
 
   status(): GrantSourceStatus {
@@ -84,14 +93,16 @@ export class DirectoryGrantSource extends GrantSource {
   }
 
   private swap({ folders, problems }: GrantFolders): void {
-    const candidates = [...folders].flatMap(([source, { installed }]) =>
-      installed ? [{ source, installed }] : [],
-    );
-    this.snapshot = new GrantSnapshot(candidates);
-    this.problems = [...problems, ...this.snapshot.problems];
+    const before = this.index;
+    this.index = new GrantIndex();
+    for (const [source, { installed, installedAtMs }] of folders) {
+      if (installed) this.index.put(source, installed, installedAtMs);
+    }
+    this.problems = [...problems, ...this.index.problems()];
+    this.log.sharing(this.index.sharedWorkspaces(), before.sharedWorkspaces());
     this.log.read(folders, this.folders);
     this.folders = folders;
-    this.publish({ ready: true, installedApps: this.snapshot.size, problems: this.problems });
+    this.publish({ ready: true, installedApps: this.index.size, problems: this.problems });
   }
 
   /** A folder that cannot be read says nothing of its apps: what was in force stays so. */

@@ -1,29 +1,39 @@
-import type { InstalledAt } from './grant-snapshot';
 import type { GrantProblem } from './grant-source';
 import type { InstalledApp } from './installed-app';
+import { type SharedWorkspace, WorkspaceHolders } from './workspace-holders';
+
+/** An app, where it was read from (for the problem that names it), and since when it is there. */
+export interface InstalledAt {
+  readonly source: string;
+  readonly installed: InstalledApp;
+  readonly installedAtMs: number;
+}
 
 /** Of the others in a conflict. */
 const SHOWN = 5;
 
 /**
- * All installed apps, changed one at a time in constant time: among 100,000 apps a new snapshot for each change would
- * hold the event loop. As in GrantSnapshot, apps that claim the same app key or the same (user, app) are not served.
+ * All installed apps, changed one at a time in constant time. Apps that claim the same app key or the same (user, app) are
+ * not served, all of them, since nobody can say which one is meant.
  */
 export class GrantIndex {
   private readonly bySource = new Map<string, InstalledAt>();
   private readonly byName = new Map<string, readonly InstalledAt[]>();
   private readonly byKey = new Map<string, readonly InstalledAt[]>();
   private readonly conflicting = new Set<InstalledAt>();
+  private readonly holders = new WorkspaceHolders();
 
   /** How many are served. */
   get size(): number {
     return this.bySource.size - this.conflicting.size;
   }
 
-  put(source: string, installed: InstalledApp): void {
+  /** @param installedAtMs decides who was first; where it is not known, the source's name does */
+  put(source: string, installed: InstalledApp, installedAtMs = 0): void {
     this.remove(source);
-    const candidate = { source, installed };
+    const candidate = { source, installed, installedAtMs };
     this.bySource.set(source, candidate);
+    this.holders.add(candidate);
     const sameName = add(this.byName, nameOf(installed), candidate);
     const sameKey = add(this.byKey, installed.appKey, candidate);
     this.review([...sameName, ...sameKey]);
@@ -35,6 +45,7 @@ export class GrantIndex {
     if (candidate === undefined) return false;
     this.bySource.delete(source);
     this.conflicting.delete(candidate);
+    this.holders.remove(candidate);
     const sameName = drop(this.byName, nameOf(candidate.installed), candidate);
     const sameKey = drop(this.byKey, candidate.installed.appKey, candidate);
     this.review([...sameName, ...sameKey]);
@@ -42,21 +53,36 @@ export class GrantIndex {
   }
 
   find(user: string, app: string): InstalledApp | undefined {
-    return this.served(this.byName.get(nameOf({ user, app })));
+    return this.only(this.byName.get(nameOf({ user, app })));
   }
 
   findByKey(appKey: string): InstalledApp | undefined {
-    return this.served(this.byKey.get(appKey));
+    return this.only(this.byKey.get(appKey));
+  }
+
+  served(): readonly InstalledApp[] {
+    return [...this.bySource.values()]
+      .filter((candidate) => !this.conflicting.has(candidate))
+      .map(({ installed }) => installed);
+  }
+
+  holdersOf(user: string, workspace: string): readonly string[] {
+    return this.holders.appsOn(user, workspace);
+  }
+
+  sharedWorkspaces(): readonly SharedWorkspace[] {
+    return this.holders.sharedWorkspaces();
   }
 
   problems(): readonly GrantProblem[] {
-    return [...this.conflicting].flatMap((candidate) => [
+    const inOrder = [...this.conflicting].sort((a, b) => (a.source < b.source ? -1 : 1));
+    return inOrder.flatMap((candidate) => [
       ...conflict(candidate, 'app and user', this.byName.get(nameOf(candidate.installed))),
       ...conflict(candidate, 'app key', this.byKey.get(candidate.installed.appKey)),
     ]);
   }
 
-  private served(candidates: readonly InstalledAt[] = []): InstalledApp | undefined {
+  private only(candidates: readonly InstalledAt[] = []): InstalledApp | undefined {
     const [only] = candidates;
     return only === undefined || this.conflicting.has(only) ? undefined : only.installed;
   }

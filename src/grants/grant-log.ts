@@ -1,8 +1,9 @@
 import type { LogEvent } from '../logging/log';
 import type { AppFolder } from './app-folder';
-import type { GrantProblem, GrantSourceStatus } from './grant-source';
+import type { GrantSourceStatus } from './grant-source';
 import type { ManifestWarning } from './manifest';
 import type { SysDataWarning } from './sys-data';
+import type { SharedWorkspace } from './workspace-holders';
 
 const MAX_WARNINGS = 20;
 
@@ -22,6 +23,17 @@ export class GrantLog {
     if (now.ready !== before.ready || now.installedApps !== before.installedApps) {
       this.log('info', 'grants_loaded', { installedApps: now.installedApps, problems: now.problems.length });
     }
+  }
+
+  /** Two apps that can read each other's secrets should be on purpose. */
+  sharing(now: readonly SharedWorkspace[], before: readonly SharedWorkspace[]): void {
+    const begun = newIn(now, before);
+    for (const shared of begun.slice(0, MAX_WARNINGS)) this.log('warn', 'workspace_shared', { ...shared });
+    if (begun.length > MAX_WARNINGS) {
+      this.log('warn', 'workspaces_shared_left_off', { leftOff: begun.length - MAX_WARNINGS });
+    }
+    for (const over of newIn(before.map(placeOf), now.map(placeOf)))
+      this.log('info', 'workspace_shared_no_more', over);
   }
 
   /** Of one file or resource, after each of its changes. */
@@ -45,7 +57,14 @@ export class GrantLog {
   }
 }
 
-function newIn(problems: readonly GrantProblem[], before: readonly GrantProblem[]): readonly GrantProblem[] {
+function placeOf({ user, workspace }: SharedWorkspace): {
+  readonly user: string;
+  readonly workspace: string;
+} {
+  return { user, workspace };
+}
+
+function newIn<T>(problems: readonly T[], before: readonly T[]): readonly T[] {
   const known = new Set(before.map((problem) => JSON.stringify(problem)));
   return problems.filter((problem) => !known.has(JSON.stringify(problem)));
 }

@@ -1,5 +1,6 @@
 import { GrantsUnavailable } from '../errors/grant-errors';
 import type { InstalledApp } from './installed-app';
+import type { SharedWorkspace } from './workspace-holders';
 
 /** Something an operator should mend; it may name files and apps, never a key or a secret. */
 export interface GrantProblem {
@@ -29,6 +30,9 @@ export interface GrantSourceStatus {
 export abstract class GrantSource {
   abstract find(user: string, app: string): InstalledApp | undefined;
   abstract findByKey(appKey: string): InstalledApp | undefined;
+  /** The apps that hold any grant on a user's workspace, the one that was installed first first; [] where none does. */
+  abstract holdersOf(user: string, workspace: string): readonly string[];
+  abstract sharedWorkspaces(): readonly SharedWorkspace[];
   abstract status(): GrantSourceStatus;
   abstract close(): Promise<void>;
 

@@ -1,8 +1,9 @@
-import { Injectable } from '@nestjs/common';
-import { NotGranted, NotInAccessToken } from '../errors/grant-errors';
+import { NotGranted, NotInAccessToken, WorkspaceTaken } from '../errors/grant-errors';
 import type { Caller } from '../identity/caller';
-import { grantKey, type SecretOperation } from './grant';
-import { GrantSource } from './grant-source';
+import { grantKey, SECRET_OPERATIONS, type SecretOperation } from './grant';
+import type { GrantSource } from './grant-source';
+import type { InstalledApp } from './installed-app';
+import { workspacesOf } from './workspace-holders';
 
 const checked: unique symbol = Symbol('checked');
 
@@ -13,20 +14,36 @@ export interface GrantedScope {
   readonly [checked]: true;
 }
 
-@Injectable()
+/** Whether a workspace that several apps of a user state is open to all of them, or to the first installed only. */
+export type WorkspaceSharing = 'allow' | 'deny';
+
+/** What an app holds on one workspace. */
+export interface HeldWorkspace {
+  readonly workspace: string;
+  readonly operations: readonly SecretOperation[];
+  /** Other apps of the user that hold grants on it. */
+  readonly sharedWith: readonly string[];
+  /** False where WORKSPACE_SHARING=deny leaves it to an app that was installed earlier. */
+  readonly usable: boolean;
+}
+
 export class GrantsService {
-  constructor(private readonly source: GrantSource) {}
+  constructor(
+    private readonly source: GrantSource,
+    private readonly sharing: WorkspaceSharing = 'allow',
+  ) {}
 
   /**
    * Deny by default. The credential must cover the operation, and the app must hold the grant *now*:
    * a grant that was withdrawn is refused although a token that names it still lives.
-   * @throws NotGranted, NotInAccessToken (403), GrantsUnavailable (503)
+   * @throws NotGranted, WorkspaceTaken, NotInAccessToken (403), GrantsUnavailable (503)
    */
   authorize(caller: Caller, operation: SecretOperation, workspace: string): GrantedScope {
     this.source.requireReady();
     const key = grantKey(operation, workspace);
     const installed = this.source.find(caller.user, caller.app);
     if (!installed?.grants.has(key)) throw new NotGranted(caller.app, operation, workspace);
+    if (!this.mayUse(installed, workspace)) throw new WorkspaceTaken(caller.app, operation, workspace);
     if (caller.operations !== 'any' && !caller.operations.has(key)) {
       throw new NotInAccessToken(caller.app, operation, workspace);
     }
@@ -39,10 +56,28 @@ export class GrantsService {
    * @throws GrantsUnavailable (503)
    */
   workspacesOf(user: string, app: string): readonly GrantedScope[] | undefined {
+    return this.explain(user, app)
+      ?.filter(({ usable }) => usable)
+      .map(({ workspace }) => ({ user, workspace, [checked]: true }));
+  }
+
+  /** What an app holds and with whom, by workspace; undefined where it is not installed. @throws GrantsUnavailable (503) */
+  explain(user: string, app: string): readonly HeldWorkspace[] | undefined {
     this.source.requireReady();
     const installed = this.source.find(user, app);
     if (installed === undefined) return undefined;
-    const names = new Set([...installed.grants].map((key) => key.slice(key.indexOf('=') + 1)));
-    return [...names].sort().map((workspace) => ({ user, workspace, [checked]: true }));
+    return [...workspacesOf(installed)].sort().map((workspace) => ({
+      workspace,
+      operations: SECRET_OPERATIONS.filter((operation) =>
+        installed.grants.has(grantKey(operation, workspace)),
+      ),
+      sharedWith: this.source.holdersOf(user, workspace).filter((other) => other !== app),
+      usable: this.mayUse(installed, workspace),
+    }));
+  }
+
+  /** Whether sharing leaves the workspace to this app; that it holds a grant there is for the caller to know. */
+  mayUse({ user, app }: InstalledApp, workspace: string): boolean {
+    return this.sharing === 'allow' || this.source.holdersOf(user, workspace)[0] === app;
   }
 }

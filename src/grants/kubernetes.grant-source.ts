@@ -9,6 +9,7 @@ import { GrantIndex } from './grant-index';
 import { GrantLog } from './grant-log';
 import { type GrantProblem, GrantSource, type GrantSourceStatus } from './grant-source';
 import type { InstalledApp } from './installed-app';
+import type { SharedWorkspace } from './workspace-holders';
 
 /** Nothing is decided on grants that are older. */
 export const DEFAULT_MAX_AGE_MS = 10 * 60_000;
@@ -24,6 +25,7 @@ export class KubernetesGrantSource extends GrantSource {
   private readonly log: GrantLog;
   private known: GrantSourceStatus = { ready: false, installedApps: 0, problems: [] };
   private told = this.known;
+  private toldShared: readonly SharedWorkspace[] = [];
   private outdated = false;
 
   private constructor(
@@ -65,6 +67,14 @@ export class KubernetesGrantSource extends GrantSource {
     return this.index.findByKey(appKey);
   }
 
+  holdersOf(user: string, workspace: string): readonly string[] {
+    return this.index.holdersOf(user, workspace);
+  }
+
+  sharedWorkspaces(): readonly SharedWorkspace[] {
+    return this.index.sharedWorkspaces();
+  }
+
   override ageMs(): number {
     return this.collection.ageMs();
   }
@@ -103,9 +113,9 @@ export class KubernetesGrantSource extends GrantSource {
       this.refused.set(source, { source, reason: reading.reason, servedFromLastGood: false });
       return;
     }
-    const { installed, warnings } = reading;
+    const { installed, installedAtMs, warnings } = reading;
     this.refused.delete(source);
-    this.index.put(source, installed);
+    this.index.put(source, installed, installedAtMs);
     this.log.warnings(source, warnings);
     // Of the first list the count is enough.
     if (this.known.ready) {
@@ -128,6 +138,9 @@ export class KubernetesGrantSource extends GrantSource {
       this.refresh();
       this.log.status(this.known, this.told);
       this.told = this.known;
+      const shared = this.sharedWorkspaces();
+      this.log.sharing(shared, this.toldShared);
+      this.toldShared = shared;
     });
   }
 

@@ -1,4 +1,5 @@
 import { Body, Controller, Delete, Get, HttpCode, Param, Post, Put, UseInterceptors } from '@nestjs/common';
+import type { HeldWorkspace } from '../grants/grants.service';
 import { AppSecretsService, type AppPlace } from '../secrets/app-secrets.service';
 import { AnswerFormInterceptor } from './answer-form.interceptor';
 import { AppSecretKeyRequest, AppSecretRequest } from './app-secret-requests';
@@ -21,6 +22,11 @@ export class AppSecretsController {
   @Get('permission/:app')
   permission(@CurrentUser() user: string, @Param('app') app: string): Envelope<{ permission: boolean }> {
     return ok({ permission: this.secrets.holdsGrant(user, app) });
+  }
+
+  @Get('explain/:app')
+  explain(@CurrentUser() user: string, @Param('app') app: string): Envelope<readonly HeldWorkspace[]> {
+    return ok(this.secrets.explain(user, app));
   }
 
   @Get('secret/:app')

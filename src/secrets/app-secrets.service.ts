@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { AppHasNoWorkspace, WorkspaceNeeded } from '../errors/grant-errors';
 import { SecretNotFound } from '../errors/store-errors';
-import { GrantsService, type GrantedScope } from '../grants/grants.service';
+import { GrantsService, type GrantedScope, type HeldWorkspace } from '../grants/grants.service';
 import type { Secret, SecretScope } from './secret';
 import { SecretStore } from './secret-store';
 
@@ -31,6 +31,11 @@ export class AppSecretsService {
 
   holdsGrant(user: string, app: string): boolean {
     return (this.grants.workspacesOf(user, app) ?? []).length > 0;
+  }
+
+  /** What the app holds, and which other apps hold the same; [] where it is not installed. */
+  explain(user: string, app: string): readonly HeldWorkspace[] {
+    return this.grants.explain(user, app) ?? [];
   }
 
   async names(user: string, app: string): Promise<readonly AppSecretName[]> {

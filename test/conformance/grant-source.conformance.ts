@@ -234,6 +234,29 @@ export function describeGrantSource(title: string, subject: GrantSourceUnderTest
       expect(source.status().problems).toHaveLength(2);
     });
 
+    it('knows which apps of a user share a workspace, and those of another user do not', async () => {
+      const desk = ['ListSecret?workspace=desk'];
+      const { source, install } = await open(
+        app('notes', 'alice', [...desk, 'CreateSecret?workspace=desk', 'ListSecret?workspace=own']),
+        app('mail', 'alice', ['CreateSecret?workspace=desk']),
+        app('notes', 'bob', desk),
+      );
+      expect([...source.holdersOf('alice', 'desk')].sort()).toEqual(['mail', 'notes']);
+      expect(source.holdersOf('alice', 'own')).toEqual(['notes']);
+      expect(source.holdersOf('bob', 'desk')).toEqual(['notes']);
+      expect(source.holdersOf('alice', 'Desk')).toEqual([]);
+      expect(source.holdersOf('carol', 'desk')).toEqual([]);
+      expect(source.sharedWorkspaces()).toEqual([
+        { user: 'alice', workspace: 'desk', apps: source.holdersOf('alice', 'desk') },
+      ]);
+      await install([app('mail', 'alice', ['CreateSecret?workspace=desk']), app('notes', 'bob', desk)]);
+      await eventually(() => {
+        expect(source.holdersOf('alice', 'desk')).toEqual(['mail']);
+        expect(source.holdersOf('alice', 'own')).toEqual([]);
+        expect(source.sharedWorkspaces()).toEqual([]);
+      });
+    });
+
     it('never names a key or a secret in what it reports', async () => {
       const notes = app('notes', 'alice', ['nonsense']);
       const { source } = await open(

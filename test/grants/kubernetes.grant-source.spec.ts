@@ -212,4 +212,24 @@ describe('the ApplicationPermissions of a cluster', () => {
     expect(decide(source)).toThrow('no grant');
     expect(server.requests.length).toBeLessThan(5);
   });
+
+  it('name the app that was installed first first, and warn of a workspace that becomes shared', async () => {
+    const created = (app: string, creationTimestamp: string) => ({
+      metadata: { name: app, namespace: 'user-system-alice', creationTimestamp },
+    });
+    put(NOTES, created('notes', '2026-11-22T12:00:01Z'));
+    const source = await open(new SystemMonotonicTime());
+    await eventually(() => expect(server.watches.size).toBe(1));
+    put({ ...NOTES, app: 'mail', appKey: 'another' }, created('mail', '2026-11-22T12:00:00Z'));
+    await eventually(() => expect(source.holdersOf('alice', 'desk')).toEqual(['mail', 'notes']));
+    const told = () => logged.filter(({ event }) => event.startsWith('workspace_shared'));
+    const shared = { user: 'alice', workspace: 'desk' };
+    expect(told()).toEqual([
+      { level: 'warn', event: 'workspace_shared', ...shared, apps: ['mail', 'notes'] },
+    ]);
+    put({ ...NOTES, app: 'chat', appKey: 'unrelated', ops: [] });
+    server.of('applicationpermissions').delete('user-system-alice', 'mail');
+    await eventually(() => expect(told()).toHaveLength(2));
+    expect(told()[1]).toEqual({ level: 'info', event: 'workspace_shared_no_more', ...shared });
+  });
 });

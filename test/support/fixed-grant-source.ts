@@ -1,8 +1,9 @@
 import { grantKey } from '../../src/grants/grant';
-import { GrantSnapshot } from '../../src/grants/grant-snapshot';
+import { GrantIndex } from '../../src/grants/grant-index';
 import { GrantSource, type GrantSourceStatus } from '../../src/grants/grant-source';
 import type { InstalledApp } from '../../src/grants/installed-app';
 import { parseOp } from '../../src/grants/parse-op';
+import type { SharedWorkspace } from '../../src/grants/workspace-holders';
 
 export interface FixedApp {
   readonly app: string;
@@ -14,7 +15,7 @@ export interface FixedApp {
 
 /** Installed apps as a test states them; `set` changes them at once. */
 export class FixedGrantSource extends GrantSource {
-  private snapshot = new GrantSnapshot([]);
+  private index = new GrantIndex();
   private ready = true;
 
   constructor(apps: readonly FixedApp[]) {
@@ -23,10 +24,10 @@ export class FixedGrantSource extends GrantSource {
   }
 
   set(apps: readonly FixedApp[]): void {
-    const installed = apps.map(({ ops, ...app }) => ({ ...app, grants: compiled(ops, app.app) }));
-    this.snapshot = new GrantSnapshot(
-      installed.map((app, index) => ({ source: `fixed app ${index}`, installed: app })),
-    );
+    this.index = new GrantIndex();
+    apps.forEach(({ ops, ...app }, at) => {
+      this.index.put(`fixed app ${at}`, { ...app, grants: compiled(ops, app.app) }, at);
+    });
   }
 
   setReady(ready: boolean): void {
@@ -34,15 +35,23 @@ export class FixedGrantSource extends GrantSource {
   }
 
   find(user: string, app: string): InstalledApp | undefined {
-    return this.snapshot.find(user, app);
+    return this.index.find(user, app);
   }
 
   findByKey(appKey: string): InstalledApp | undefined {
-    return this.snapshot.findByKey(appKey);
+    return this.index.findByKey(appKey);
+  }
+
+  holdersOf(user: string, workspace: string): readonly string[] {
+    return this.index.holdersOf(user, workspace);
+  }
+
+  sharedWorkspaces(): readonly SharedWorkspace[] {
+    return this.index.sharedWorkspaces();
   }
 
   status(): GrantSourceStatus {
-    return { ready: this.ready, installedApps: this.snapshot.size, problems: this.snapshot.problems };
+    return { ready: this.ready, installedApps: this.index.size, problems: this.index.problems() };
   }
 
   async close(): Promise<void> {

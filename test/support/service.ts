@@ -24,6 +24,7 @@ export const TEST_SETTINGS: Settings = {
   shutdownTimeoutMs: 1000,
   responseStyle: 'documented',
   grants: { kind: 'directory', dir: '' },
+  workspaceSharing: 'allow',
   userToken: { secret: USER_TOKEN_SECRET, required: true },
   accessTokenKey: ACCESS_TOKEN_KEY,
   store: { kind: 'embedded', dataDir: '', masterKey: new Uint8Array(32) },
