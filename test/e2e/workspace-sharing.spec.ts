@@ -1,3 +1,4 @@
+import { hash } from 'bcrypt';
 import { exampleApps } from '../support/example-apps';
 import { FixedClock } from '../support/fixed-clock';
 import { httpCall } from '../support/http-call';
@@ -79,9 +80,27 @@ describe('a workspace that two apps of a user state', () => {
     expect(JSON.stringify(refused.body)).not.toContain('notes');
     expect(store.calls).toEqual(calls);
     expect(await explained('mail')).toMatchObject([{ workspace: 'desk', usable: false }]);
+    await store.create({ user: 'alice', workspace: 'desk', environment: 'prod' }, { name: 'k', value: 'v' });
     const headers = { 'x-authorization': await userToken('alice', clock.nowMs()) };
     const names = await httpCall(`${service.url}/admin/secret/mail`, { method: 'GET', headers });
     expect(names.body).toMatchObject({ data: [] });
+  });
+
+  it('with WORKSPACE_SHARING=deny gives no access token to the second app', async () => {
+    await start('deny');
+    const outcomes = [];
+    for (const { appKey, appSecret } of [NOTES, MAIL]) {
+      const timestamp = Math.floor(clock.nowMs() / 1000);
+      const body = {
+        app_key: appKey,
+        timestamp,
+        token: await hash(`${appKey}${timestamp}${appSecret}`, 10),
+        perm: { group: 'secret.infisical', dataType: 'secret', version: 'v1', ops: OPS },
+      };
+      const answer = await httpCall(`${service.url}/permission/v1alpha1/access`, { method: 'POST', body });
+      outcomes.push((answer.body as { code: number }).code);
+    }
+    expect(outcomes).toEqual([0, 1]);
   });
 
   it('passes to the second when the first is gone, and not by a conflict of the first', async () => {
