@@ -20,12 +20,13 @@ import { requestLog } from './http/request-log';
 import { RequestAuthenticator } from './http/request-authenticator';
 import { RequestValidationPipe } from './http/request-validation.pipe';
 import { SecretsController } from './http/secrets.controller';
-import { AccessTokenAuthenticator } from './identity/access-token.authenticator';
 import { AccessTokens } from './identity/access-token';
 import { AppProofVerifier } from './identity/app-proof.verifier';
 import { CallerAuthenticator } from './identity/caller-authenticator';
+import { CredentialsAuthenticator } from './identity/credentials.authenticator';
 import { NoPeerProof } from './identity/no-peer-proof';
 import { PeerProof } from './identity/peer-proof';
+import { RbacProxyAuthenticator } from './identity/rbac-proxy.authenticator';
 import { UserTokenVerifier } from './identity/user-token.verifier';
 import type { Log } from './logging/log';
 import { AppSecretsService } from './secrets/app-secrets.service';
@@ -38,7 +39,7 @@ export class AppModule implements NestModule {
   constructor(private readonly drain: Drain) {}
 
   static register(settings: Settings, adapters: Adapters, log: Log): DynamicModule {
-    const { clock, userDirectory } = adapters;
+    const { clock, userDirectory, serviceAccounts, peerProof = new NoPeerProof() } = adapters;
     const accessTokens = new AccessTokens(settings.accessTokenKey, clock);
     const userTokens = new UserTokenVerifier(settings.userToken.secret, clock, userDirectory);
     return {
@@ -52,7 +53,16 @@ export class AppModule implements NestModule {
         { provide: AppProofVerifier, useValue: new AppProofVerifier(clock) },
         {
           provide: CallerAuthenticator,
-          useValue: new AccessTokenAuthenticator(accessTokens, userTokens, settings.userToken.required),
+          useValue: new CredentialsAuthenticator(
+            accessTokens,
+            userTokens,
+            settings.userToken.required,
+            serviceAccounts,
+          ),
+        },
+        {
+          provide: RbacProxyAuthenticator,
+          useValue: new RbacProxyAuthenticator(settings.rbacProxy, peerProof, serviceAccounts),
         },
         { provide: Administrators, useValue: new Administrators(settings.userToken.adminGroup) },
         { provide: AnswerForms, useValue: new AnswerForms(settings.responseStyle) },
@@ -63,7 +73,7 @@ export class AppModule implements NestModule {
         AccessService,
         ProxiedCallerService,
         RequestAuthenticator,
-        { provide: PeerProof, useValue: adapters.peerProof ?? new NoPeerProof() },
+        { provide: PeerProof, useValue: peerProof },
         SecretsService,
         AppSecretsService,
         Drain,

@@ -49,6 +49,19 @@ export function grantSettings(read: EnvironmentReader): GrantSettings {
   };
 }
 
+/** Whose `X-Remote-User` is believed. */
+export type RbacProxySetting = 'off' | 'service-accounts' | 'system-server';
+
+export function rbacProxySetting(read: EnvironmentReader, grants: GrantSettings): RbacProxySetting {
+  const mode = read.oneOf('RBAC_PROXY', ['off', 'service-accounts', 'system-server']);
+  if (mode !== 'off' && grants.kind === 'directory') {
+    read.problem('GRANTS_SOURCE', `must be kubernetes when RBAC_PROXY is ${mode}`);
+  } else if (mode === 'service-accounts' && read.text('TRUSTED_PROXY_SERVICE_ACCOUNTS') === undefined) {
+    read.problem('TRUSTED_PROXY_SERVICE_ACCOUNTS', 'must be set when RBAC_PROXY is service-accounts');
+  }
+  return mode;
+}
+
 function serviceAccounts(
   read: EnvironmentReader,
   setting: 'TRUSTED_PROXY_SERVICE_ACCOUNTS' | 'SYSTEM_EVENT_SERVICE_ACCOUNTS',

@@ -55,6 +55,11 @@ export const SETTING_DEFINITIONS = {
     description:
       'With `kubernetes`: ServiceAccounts that may call on behalf of users, as `namespace:name`, separated by commas.',
   },
+  RBAC_PROXY: {
+    default: 'off',
+    description:
+      "With `kubernetes`: whose `X-Remote-User` is believed. `service-accounts`: that of the trusted ServiceAccounts; `system-server`: also that of each user's system-server, which today's does not protect. See docs/olares.md.",
+  },
   SYSTEM_EVENT_SERVICE_ACCOUNTS: {
     description:
       'With `kubernetes`: ServiceAccounts that may tell of created and deleted users, as `namespace:name`, separated by commas; unset, nobody may.',

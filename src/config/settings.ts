@@ -1,5 +1,5 @@
 import { EnvironmentReader, type Environment } from './environment-reader';
-import { type GrantSettings, grantSettings } from './grant-settings';
+import { type GrantSettings, grantSettings, type RbacProxySetting, rbacProxySetting } from './grant-settings';
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
 
@@ -36,6 +36,7 @@ export interface Settings {
   readonly responseStyle: 'documented' | 'sidecar';
   readonly grants: GrantSettings;
   readonly workspaceSharing: 'allow' | 'deny';
+  readonly rbacProxy: RbacProxySetting;
   readonly userToken: UserTokenSettings;
   readonly accessTokenKey: Uint8Array;
   readonly store: EmbeddedStoreSettings | InfisicalStoreSettings;
@@ -65,14 +66,16 @@ export function loadSettings(env: Environment): Settings {
   const read = new EnvironmentReader(env);
   const lldapUrl = read.url('LLDAP_URL');
   const adminGroup = read.text('ADMIN_GROUP');
+  const grants = grantSettings(read);
   const settings: Settings = {
     host: read.required('HOST', 'must be set'),
     port: read.integer('PORT', 0, 65_535),
     logLevel: read.oneOf('LOG_LEVEL', LOG_LEVELS),
     shutdownTimeoutMs: read.integer('SHUTDOWN_TIMEOUT_MS', 100, 600_000),
     responseStyle: read.oneOf('RESPONSE_STYLE', ['documented', 'sidecar']),
-    grants: grantSettings(read),
+    grants,
     workspaceSharing: read.oneOf('WORKSPACE_SHARING', ['allow', 'deny']),
+    rbacProxy: rbacProxySetting(read, grants),
     userToken: {
       secret: read.key('USER_TOKEN_SECRET', "must hold the key of the users' tokens"),
       required: read.boolean('USER_TOKEN_REQUIRED'),

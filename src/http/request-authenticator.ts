@@ -1,38 +1,42 @@
 import { Injectable } from '@nestjs/common';
-import { UserMismatch } from '../errors/identity-errors';
+import { Unauthenticated, UserMismatch } from '../errors/identity-errors';
 import { InvalidRequest } from '../errors/request-errors';
 import { ProxiedCallerService } from '../grants/proxied-caller.service';
 import type { Caller } from '../identity/caller';
 import { CallerAuthenticator } from '../identity/caller-authenticator';
+import { RbacProxyAuthenticator } from '../identity/rbac-proxy.authenticator';
 import { Administrators } from './administrators';
+import { bearerIn, credentialHeader, isPassedOn, namedUserIn, peerOf } from './credential-headers';
 import { bodyProblem } from './json-body';
 import { pathOf, type ProviderRequest } from './provider-request';
 import { proxyRequestIn, workspaceIn, type ProxyRequest } from './proxy-request';
 
-const PLAIN_USER = /^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$/;
-
-/** Finds out who sent a request; the only reader of headers that carry a credential or a name. */
+/** Finds out who sent a request: an app itself, a proven system-server or proxy for it, or a user. */
 @Injectable()
 export class RequestAuthenticator {
   constructor(
     private readonly authenticator: CallerAuthenticator,
     private readonly proxied: ProxiedCallerService,
+    private readonly rbacProxy: RbacProxyAuthenticator,
     private readonly administrators: Administrators,
   ) {}
 
-  /** An app, by its own credentials or through a proven system-server; such a call is put into the direct form here. */
+  /** An app, by its own credentials or through somebody proven; a ProxyRequest is put into the direct form here. */
   async callerOf(request: ProviderRequest): Promise<Caller> {
     const proxyRequest = proxyRequestIn(request.body);
     if (proxyRequest !== undefined) return this.proxiedCallerOf(request, proxyRequest);
+    const behindProxy = await this.rbacProxiedCallerOf(request);
+    if (behindProxy !== undefined) return behindProxy;
     return this.authenticator.authenticate({
-      userToken: header(request, 'x-authorization'),
-      accessToken: header(request, 'x-access-token'),
+      userToken: credentialHeader(request, 'x-authorization'),
+      accessToken: credentialHeader(request, 'x-access-token'),
+      serviceAccountToken: bearerIn(request),
     });
   }
 
   /** A user acts for themself; an administrator also for the user whom the query names. */
   async userOf(request: ProviderRequest): Promise<string> {
-    const own = await this.authenticator.authenticateUser(header(request, 'x-authorization'));
+    const own = await this.authenticator.authenticateUser(credentialHeader(request, 'x-authorization'));
     const { user: named } = request.query;
     if (named === undefined || named === own.user) return own.user;
     const { group } = this.administrators;
@@ -41,21 +45,15 @@ export class RequestAuthenticator {
     return named;
   }
 
+  /** system-server writes its ProxyRequests itself; one that it passes on, body and all, is somebody else's. */
   private async proxiedCallerOf(request: ProviderRequest, proxyRequest: ProxyRequest): Promise<Caller> {
-    const user = header(request, 'x-bfl-user');
+    if (isPassedOn(request)) throw new Unauthenticated('X-Access-Token');
     const caller = await this.proxied.identify({
       appKey: proxyRequest.appKey,
-      user: user !== undefined && PLAIN_USER.test(user) ? user : undefined,
-      peer: {
-        address: request.socket.remoteAddress ?? '',
-        bearer: /^Bearer (\S+)$/.exec(header(request, 'authorization') ?? '')?.[1],
-      },
+      user: namedUserIn(request),
+      peer: peerOf(request),
     });
-    const userToken = header(request, 'x-authorization');
-    if (userToken !== undefined) {
-      const own = await this.authenticator.authenticateUser(userToken);
-      if (own.user !== caller.user) throw new UserMismatch();
-    }
+    await this.requireSameUser(request, caller);
     const workspace = workspaceIn(proxyRequest, pathOf(request), caller.app);
     const { workspace: queried } = request.query;
     if (queried !== undefined && queried !== workspace)
@@ -66,10 +64,24 @@ export class RequestAuthenticator {
     request.body = proxyRequest.data;
     return caller;
   }
-}
 
-/** A header that was sent twice arrives joined with a comma, which nothing verifies with. An empty one counts as absent. */
-function header(request: ProviderRequest, name: string): string | undefined {
-  const value = request.headers[name];
-  return typeof value === 'string' && value !== '' ? value : undefined;
+  /** An access token counts instead of a proxy's headers. */
+  private async rbacProxiedCallerOf(request: ProviderRequest): Promise<Caller | undefined> {
+    if (credentialHeader(request, 'x-access-token') !== undefined) return undefined;
+    const caller = await this.rbacProxy.callerOf({
+      peer: peerOf(request),
+      user: namedUserIn(request),
+      remoteUser: credentialHeader(request, 'x-remote-user'),
+    });
+    if (caller !== undefined) await this.requireSameUser(request, caller);
+    return caller;
+  }
+
+  /** Whoever speaks for an app need not bring the user's token; one that is brought must be good, and the same user's. */
+  private async requireSameUser(request: ProviderRequest, caller: Caller): Promise<void> {
+    const userToken = credentialHeader(request, 'x-authorization');
+    if (userToken === undefined) return;
+    const own = await this.authenticator.authenticateUser(userToken);
+    if (own.user !== caller.user) throw new UserMismatch();
+  }
 }

@@ -6,8 +6,8 @@ export interface ServiceAccountName {
 
 /** Who is at the other end of a connection, as far as it can be proven. */
 export interface Peer {
-  /** Of the socket, never of a header. */
-  readonly address: string;
+  /** Of the socket, never of a header; undefined proves nothing. */
+  readonly address: string | undefined;
   /** `Authorization: Bearer`, where one was sent. */
   readonly bearer: string | undefined;
 }
@@ -20,7 +20,7 @@ const USER_NAMESPACE = /^user-(?:system|space)-(.*)$/;
  */
 export abstract class PeerProof {
   /** @param peerAddress of the socket; true where it is one of this user's system-server pods */
-  abstract provesSystemServer(peerAddress: string, user: string): boolean;
+  abstract provesSystemServer(peerAddress: string | undefined, user: string): boolean;
   /** The configured, trusted ServiceAccount that this peer has, by its address or its token. @throws IdentityUnavailable */
   abstract trustedServiceAccountOf(peer: Peer): Promise<ServiceAccountName | undefined>;
   /** Whether the peer may tell of created and deleted users. @throws IdentityUnavailable, TooManyRequests */

@@ -22,11 +22,16 @@ export class ServiceAccountAuthenticator {
    */
   async authenticate(token: string): Promise<Caller> {
     const account = await this.reviewer.review(token);
-    if (account === undefined) throw new Unauthenticated('Authorization');
-    const user = this.owners.ownerOf(account.namespace);
-    const app = user === undefined ? undefined : appOf(account.namespace, user);
-    if (user === undefined || app === undefined) throw new Unauthenticated('Authorization');
-    return { app, user, operations: 'any' };
+    const caller = account === undefined ? undefined : this.callerIn(account.namespace);
+    if (caller === undefined) throw new Unauthenticated('Authorization');
+    return caller;
+  }
+
+  /** The app whose pods run in this namespace; undefined where it is nobody's. @throws IdentityUnavailable (503) */
+  callerIn(namespace: string): Caller | undefined {
+    const user = this.owners.ownerOf(namespace);
+    const app = user === undefined ? undefined : appOf(namespace, user);
+    return user === undefined || app === undefined ? undefined : { app, user, operations: 'any' };
   }
 }
 

@@ -52,9 +52,9 @@ export class ClusterPeerProof extends PeerProof {
     this.slices.start();
   }
 
-  provesSystemServer(peerAddress: string, user: string): boolean {
+  provesSystemServer(peerAddress: string | undefined, user: string): boolean {
     if (this.slices.ageMs() > this.options.maxAgeMs) return false;
-    const address = canonicalAddress(peerAddress);
+    const address = canonicalAddress(peerAddress ?? '');
     const slices = this.addresses.get(`user-system-${user}`);
     if (address === undefined || user === '' || slices === undefined) return false;
     return [...slices.values()].some((addresses) => addresses.has(address));
@@ -79,7 +79,7 @@ export class ClusterPeerProof extends PeerProof {
     if (accounts.length === 0) return undefined;
     const same = (found: ServiceAccountName | undefined) =>
       accounts.find(({ namespace, name }) => found?.namespace === namespace && found.name === name);
-    const here = same(this.pods.serviceAccountAt(address));
+    const here = same(this.pods.serviceAccountAt(address ?? ''));
     if (here !== undefined || bearer === undefined) return here;
     return same(await this.reviewer.review(bearer));
   }

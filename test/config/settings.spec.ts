@@ -38,6 +38,7 @@ describe('the settings', () => {
       responseStyle: 'documented',
       grants: { kind: 'directory', dir: '/apps' },
       workspaceSharing: 'allow',
+      rbacProxy: 'off',
       userToken: { secret: Buffer.from(GOOD.USER_TOKEN_SECRET), required: true },
       accessTokenKey: Buffer.from(GOOD.ACCESS_TOKEN_KEY),
       store: { kind: 'embedded', dataDir: '/data', masterKey: Buffer.from(GOOD.MASTER_KEY) },
@@ -115,10 +116,10 @@ describe('the settings', () => {
     const problems = problemsOf(env);
     expect(problems.map((problem) => problem.split(' ', 1)[0])).toEqual([
       'LLDAP_URL',
+      'GRANTS_DIR',
       'PORT',
       'LOG_LEVEL',
       'SHUTDOWN_TIMEOUT_MS',
-      'GRANTS_DIR',
       'USER_TOKEN_SECRET',
       'USER_TOKEN_REQUIRED',
       'ACCESS_TOKEN_KEY',
@@ -205,6 +206,22 @@ describe('the settings', () => {
       ],
       systemEventServiceAccounts: [{ namespace: 'os-framework', name: 'events' }],
     });
+  });
+
+  it('believe proxies only in a cluster, and only where there are any', () => {
+    const env = { ...GOOD, GRANTS_SOURCE: 'kubernetes', RBAC_PROXY: 'service-accounts' };
+    expect(loadSettings(GOOD).rbacProxy).toBe('off');
+    expect(loadSettings({ ...env, TRUSTED_PROXY_SERVICE_ACCOUNTS: 'a:b' }).rbacProxy).toBe(
+      'service-accounts',
+    );
+    expect(loadSettings({ ...env, RBAC_PROXY: 'system-server' }).rbacProxy).toBe('system-server');
+    expect(problemsOf(env)).toEqual([
+      'TRUSTED_PROXY_SERVICE_ACCOUNTS must be set when RBAC_PROXY is service-accounts',
+    ]);
+    expect(problemsOf({ ...GOOD, RBAC_PROXY: 'system-server' })).toEqual([
+      'GRANTS_SOURCE must be kubernetes when RBAC_PROXY is system-server',
+    ]);
+    expect(problemsOf({ ...GOOD, RBAC_PROXY: 'on' })).toEqual([expect.stringContaining('RBAC_PROXY')]);
   });
 
   it("take this service's address in the cluster, which registers it", () => {

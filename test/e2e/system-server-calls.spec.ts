@@ -12,8 +12,8 @@ class StatedPeers extends PeerProof {
   systemServerOf: string | undefined;
   accounts: Record<string, ServiceAccountName> = {};
 
-  provesSystemServer(peerAddress: string, user: string): boolean {
-    return peerAddress.endsWith('127.0.0.1') && user === this.systemServerOf;
+  provesSystemServer(peerAddress: string | undefined, user: string): boolean {
+    return peerAddress?.endsWith('127.0.0.1') === true && user === this.systemServerOf;
   }
 
   async trustedServiceAccountOf({ bearer }: Peer): Promise<ServiceAccountName | undefined> {
@@ -168,6 +168,9 @@ describe.each(SECRET_OPERATIONS)('a forged %s is refused and the store is not to
       {},
       401,
     ],
+    ['that system-server passed on', () => undefined, { 'x-forwarded-for': '10.0.0.7' }, {}, 401],
+    ['that system-server’s second version passed on', () => undefined, { 'x-app-key': 'k' }, {}, 401],
+    ['with two bearers', () => undefined, { authorization: ['Bearer x', 'Bearer x'] }, {}, 401],
     [
       'with an unknown bearer',
       () => (peers.systemServerOf = undefined),

@@ -24,6 +24,7 @@ export const TEST_SETTINGS: Settings = {
   shutdownTimeoutMs: 1000,
   responseStyle: 'documented',
   grants: { kind: 'directory', dir: '' },
+  rbacProxy: 'off',
   workspaceSharing: 'allow',
   userToken: { secret: USER_TOKEN_SECRET, required: true },
   accessTokenKey: ACCESS_TOKEN_KEY,

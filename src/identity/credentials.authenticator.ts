@@ -1,0 +1,54 @@
+import { Unauthenticated, UserMismatch } from '../errors/identity-errors';
+import type { AccessTokens } from './access-token';
+import type { Caller } from './caller';
+import { CallerAuthenticator, type Credentials } from './caller-authenticator';
+import type { ServiceAccountAuthenticator } from './service-account.authenticator';
+import type { UserTokenVerifier, VerifiedUser } from './user-token.verifier';
+
+/** The app proves itself with X-Access-Token or with its pod's ServiceAccount token, its user with X-Authorization. */
+export class CredentialsAuthenticator extends CallerAuthenticator {
+  constructor(
+    private readonly accessTokens: AccessTokens,
+    private readonly userTokens: UserTokenVerifier,
+    /** False lets background jobs go without a user token; one that is sent must still be good. */
+    private readonly userTokenRequired: boolean,
+    /** Undefined where there is no cluster: then no pod can prove itself. */
+    private readonly serviceAccounts: ServiceAccountAuthenticator | undefined,
+  ) {
+    super();
+  }
+
+  async authenticate(credentials: Credentials): Promise<Caller> {
+    const user = await this.verifyUser(credentials.userToken);
+    const caller = await this.verifyApp(credentials);
+    if (user !== undefined && user !== caller.user) throw new UserMismatch();
+    return caller;
+  }
+
+  async authenticateUser(userToken: string | undefined): Promise<VerifiedUser> {
+    if (userToken === undefined) throw new Unauthenticated('X-Authorization');
+    return this.userTokens.verify(userToken);
+  }
+
+  private async verifyUser(userToken: string | undefined): Promise<string | undefined> {
+    if (userToken === undefined && !this.userTokenRequired) return undefined;
+    return (await this.authenticateUser(userToken)).user;
+  }
+
+  /** Of two credentials both must be good and the same app's; the access token's operations then bind. */
+  private async verifyApp({ accessToken, serviceAccountToken }: Credentials): Promise<Caller> {
+    const app = accessToken === undefined ? undefined : await this.accessTokens.verify(accessToken);
+    const pod = serviceAccountToken === undefined ? undefined : await this.verifyPod(serviceAccountToken);
+    if (app !== undefined && pod !== undefined && (app.app !== pod.app || app.user !== pod.user)) {
+      throw new Unauthenticated('Authorization');
+    }
+    const caller = app ?? pod;
+    if (caller === undefined) throw new Unauthenticated('X-Access-Token');
+    return caller;
+  }
+
+  private async verifyPod(token: string): Promise<Caller> {
+    if (this.serviceAccounts === undefined) throw new Unauthenticated('Authorization');
+    return this.serviceAccounts.authenticate(token);
+  }
+}
