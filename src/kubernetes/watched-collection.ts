@@ -13,6 +13,8 @@ const SHORT_WATCH_MS = 5_000;
 /** Without a proof for so long, whatever the watches say, everything is asked for again. */
 const RELIST_AFTER_MS = 120_000;
 const BACK_OFF = { firstMs: 1_000, mostMs: 15_000 };
+/** A failure that goes on is said again after so long. */
+const SAY_AGAIN_MS = 300_000;
 
 /**
  * Mirrors one collection of the API server: a full list, then watches that resume where the last one ended. The mirror
@@ -25,6 +27,7 @@ export class WatchedCollection<T> {
   private provenAtMs: number | undefined;
   private running: Promise<void> | undefined;
   private failure: KubernetesFailure | undefined;
+  private said: { readonly what: string; readonly atMs: number } | undefined;
   private readonly stopping = new AbortController();
   private readonly backOff: BackOff;
   private readonly lister: CollectionLister<T>;
@@ -94,14 +97,7 @@ export class WatchedCollection<T> {
       if (failure.gone || failure.reason === 'MalformedAnswer') this.version = undefined;
       const waitMs = this.backOff.nextMs(failure.retryAfterMs);
       this.failure = failure;
-      const { reason, status } = failure;
-      const { path } = this.options;
-      this.around.log('warn', 'kubernetes_watch_failed', {
-        path,
-        reason,
-        status,
-        waitMs: Math.round(waitMs),
-      });
+      this.say(failure, waitMs);
       return waitMs;
     } finally {
       this.settleFirst();
@@ -164,9 +160,22 @@ export class WatchedCollection<T> {
     this.proven();
   }
 
+  /** By a watch; a list alone proves nothing of the watches, which may fail one by one. */
   private proven(): void {
     this.provenAtMs = this.around.time.nowMs();
     this.failure = undefined;
     this.backOff.reset();
+    if (this.said === undefined) return;
+    this.said = undefined;
+    this.around.log('info', 'kubernetes_watch_recovered', { path: this.options.path });
+  }
+
+  /** Each failure once, and again when it goes on: an outage of a night is no million lines. */
+  private say({ message, reason, status }: KubernetesFailure, waitMs: number): void {
+    const atMs = this.around.time.nowMs();
+    if (this.said?.what === message && atMs - this.said.atMs < SAY_AGAIN_MS) return;
+    this.said = { what: message, atMs };
+    const { path } = this.options;
+    this.around.log('warn', 'kubernetes_watch_failed', { path, reason, status, waitMs: Math.round(waitMs) });
   }
 }

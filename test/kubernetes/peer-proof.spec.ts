@@ -78,6 +78,14 @@ describe('the proof of a peer', () => {
     expect(proof.provesSystemServer('10.0.0.5', '')).toBe(false);
   });
 
+  it('is no more the address of a slice that was given to another service', async () => {
+    slice('user-system-alice', 's-1', [pod('10.0.0.1')]);
+    const proof = await open();
+    await eventually(() => expect(proof.provesSystemServer('10.0.0.1', 'alice')).toBe(true));
+    slice('user-system-alice', 's-1', [pod('10.0.0.1')], 'another');
+    await eventually(() => expect(proof.provesSystemServer('10.0.0.1', 'alice')).toBe(false));
+  });
+
   it('follows pods as they come and go, and is nothing when it is old', async () => {
     slice('user-system-alice', 's', [pod('10.0.0.1')]);
     const proof = await open();

@@ -7,7 +7,7 @@ import {
 } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
-import { FakeObjects, type KubeObject, matches } from './fake-objects';
+import { FakeObjects, type KubeObject, type Remembered, seenBy } from './fake-objects';
 import { type FakeToken, reviewToken } from './fake-token-review';
 import { FakeWatch } from './fake-watch';
 import { type FakeResource, RESOURCES, routeOf, type ResourceName } from './fake-resources';
@@ -220,13 +220,10 @@ export class FakeApiServer {
       watch.send({ type: 'ERROR', object: { kind: 'Status', code: 410, reason: 'Expired' } });
       return watch.end();
     }
-    const send = (event: {
-      readonly type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR';
-      readonly object: unknown;
-    }) => {
-      const object = event.object as KubeObject;
-      if (at.namespace !== undefined && object.metadata.namespace !== at.namespace) return;
-      if (matches(object, at.query.get('labelSelector'))) watch.send(event);
+    const send = (event: Remembered) => {
+      if (at.namespace !== undefined && event.object.metadata.namespace !== at.namespace) return;
+      const seen = seenBy(at.query.get('labelSelector'), event);
+      if (seen !== undefined) watch.send(seen);
     };
     for (const event of objects.since(version)) send(event);
     watch.onClose(objects.onEvent(send));

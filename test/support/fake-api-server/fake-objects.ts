@@ -15,9 +15,23 @@ export interface WatchEvent {
   readonly object: unknown;
 }
 
-interface Remembered extends WatchEvent {
+/** What a watch with this selector is told of a change; undefined: nothing. */
+export function seenBy(
+  selector: string | null,
+  { type, object, before }: Remembered,
+): WatchEvent | undefined {
+  const now = matches(object, selector);
+  const then = before !== undefined && matches(before, selector);
+  if (type !== 'MODIFIED') return now ? { type, object } : undefined;
+  if (now) return { type: then ? 'MODIFIED' : 'ADDED', object };
+  return then ? { type: 'DELETED', object } : undefined;
+}
+
+export interface Remembered extends WatchEvent {
   readonly version: number;
   readonly object: KubeObject;
+  /** What it was before: a selector may have matched that, and not what it is now. */
+  readonly before?: KubeObject;
 }
 
 /** One collection, e.g. all ApplicationPermissions, with the history that watches resume from. */
@@ -37,9 +51,10 @@ export class FakeObjects {
       ...object,
       metadata: { ...object.metadata, resourceVersion: String(version) },
     };
-    const type = this.objects.has(key) ? 'MODIFIED' : 'ADDED';
+    const before = this.objects.get(key);
     this.objects.set(key, stored);
-    this.remember({ type, object: stored, version });
+    if (before) this.remember({ type: 'MODIFIED', object: stored, before, version });
+    else this.remember({ type: 'ADDED', object: stored, version });
     return stored;
   }
 
@@ -67,11 +82,11 @@ export class FakeObjects {
       .map(([, object]) => object);
   }
 
-  since(version: number): readonly WatchEvent[] {
+  since(version: number): readonly Remembered[] {
     return this.history.filter((event) => event.version > version);
   }
 
-  onEvent(listener: (event: WatchEvent) => void): () => void {
+  onEvent(listener: (event: Remembered) => void): () => void {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
   }
