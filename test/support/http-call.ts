@@ -13,6 +13,8 @@ export interface Call {
   readonly headers?: Readonly<Record<string, string | string[]>>;
   /** A string or bytes are sent as they are, anything else as JSON. */
   readonly body?: unknown;
+  /** The address of ours that the call comes from; all of 127.0.0.0/8 is. */
+  readonly from?: string;
 }
 
 /** One request over real HTTP, on a connection of its own; nothing is added but a JSON content type for JSON bodies. */
@@ -26,7 +28,9 @@ export async function httpCall(url: string, call: Call = {}): Promise<Answer> {
     ...call.headers,
   };
   return new Promise((resolve, reject) => {
-    const sent = request(url, { method: call.method ?? 'POST', headers, agent: false }, (response) => {
+    const from = call.from === undefined ? {} : { localAddress: call.from };
+    const options = { method: call.method ?? 'POST', headers, agent: false, ...from } as const;
+    const sent = request(url, options, (response) => {
       const chunks: Buffer[] = [];
       response.on('data', (chunk: Buffer) => chunks.push(chunk));
       response.on('error', reject);

@@ -1,0 +1,132 @@
+import { KubernetesGrantSource } from '../../src/grants/kubernetes.grant-source';
+import { ServiceAccountAuthenticator } from '../../src/identity/service-account.authenticator';
+import type { Settings } from '../../src/config/settings';
+import { ClusterPeerProof } from '../../src/kubernetes/cluster.peer-proof';
+import { TokenReviewer } from '../../src/kubernetes/token-reviewer';
+import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-namespace-owners';
+import { surroundingsOf } from '../kubernetes/mirror';
+import { permissionOf } from './application-permission';
+import { eventually } from './eventually';
+import { EXAMPLE_APPS } from './example-apps';
+import { FakeApiServer } from './fake-api-server/fake-api-server';
+import { FixedClock } from './fixed-clock';
+import { FixedMonotonicTime } from './fixed-monotonic-time';
+import { MemorySecretStore } from './memory.secret-store';
+import { startService, type Service } from './service';
+import { AUDIENCE, podToken, type TokenToMake } from './service-account-tokens';
+
+/** Where calls come from, and who is there. */
+export const PEERS = {
+  nobody: '127.0.0.9',
+  alicesSystemServer: '127.0.0.2',
+  bobsSystemServer: '127.0.0.3',
+  trustedProxy: '127.0.0.4',
+  beside: '127.0.0.5',
+} as const;
+
+export const TRUSTED_PROXY = { namespace: 'os-framework', name: 'proxy' };
+
+const MAX_AGE_MS = 600_000;
+const ops = (workspace: string) => [`ListSecret?workspace=${workspace}`];
+/** Two apps whose namespaces would have the same name. */
+export const MAIL = { app: 'mail', user: 'a-b', appKey: 'k-1', appSecret: 's-1', ops: ops('mail-of-a-b') };
+export const MAIL_A = { app: 'mail-a', user: 'b', appKey: 'k-2', appSecret: 's-2', ops: ops('mail-a-of-b') };
+
+/** Namespaces and their owner's label; undefined for one without. */
+const OWNERS: Readonly<Record<string, string | undefined>> = {
+  'otmoiclp-alice': 'alice',
+  'reader-alice': 'alice',
+  'otmoiclp-bob': 'bob',
+  'mail-a-b': 'a-b',
+  'user-system-alice': 'alice',
+  'user-space-alice': 'alice',
+  'user-system-a-b': 'b',
+  'unlabelled-alice': undefined,
+  'otmoiclp-carol': 'alice',
+  'otmoiclp-x-alice': 'alice',
+  'os-framework': undefined,
+};
+
+/** The whole service, with a fake API server behind everything that it knows of its callers. */
+export class ClusterService {
+  private constructor(
+    readonly server: FakeApiServer,
+    readonly clock: FixedClock,
+    readonly time: FixedMonotonicTime,
+    private readonly stops: (() => Promise<void>)[],
+  ) {}
+
+  readonly store = new MemorySecretStore();
+  service!: Service;
+
+  static async start(settings: Partial<Settings> = {}): Promise<ClusterService> {
+    const server = await FakeApiServer.start();
+    const one = new ClusterService(server, new FixedClock(), new FixedMonotonicTime(), []);
+    fill(server);
+    const around = surroundingsOf(server, one.time);
+    const reviewer = new TokenReviewer(around.api, AUDIENCE, one.clock, one.time);
+    const owners = new WatchedNamespaceOwners(around, MAX_AGE_MS);
+    const options = { trusted: [TRUSTED_PROXY], eventSenders: [], maxAgeMs: MAX_AGE_MS };
+    const peerProof = new ClusterPeerProof(reviewer, options, around);
+    const grantSource = await KubernetesGrantSource.open(around, MAX_AGE_MS);
+    const serviceAccounts = new ServiceAccountAuthenticator(reviewer, owners);
+    const { clock, store } = one;
+    one.service = await startService({ clock, store, grantSource, peerProof, serviceAccounts }, settings);
+    await eventually(() => {
+      if (server.watches.size !== 4) throw new Error(`${server.watches.size} watches`);
+    });
+    one.stops.push(
+      () => one.service.close(),
+      () => grantSource.close(),
+      () => owners.close(),
+      () => peerProof.close(),
+      () => server.stop(),
+    );
+    return one;
+  }
+
+  get url(): string {
+    return this.service.url;
+  }
+
+  token(namespace: string, change: Partial<TokenToMake> = {}): string {
+    return podToken(this.server, { namespace, expiresAtMs: this.clock.nowMs() + 3_600_000, ...change });
+  }
+
+  async close(): Promise<void> {
+    for (const stop of this.stops) await stop();
+  }
+}
+
+function fill(server: FakeApiServer): void {
+  for (const app of [...EXAMPLE_APPS, MAIL, MAIL_A]) {
+    server.of('applicationpermissions').put(permissionOf(app, app.app));
+  }
+  for (const [name, owner] of Object.entries(OWNERS)) {
+    const labels = owner === undefined ? {} : { labels: { 'bytetrade.io/ns-owner': owner } };
+    server.of('namespaces').put({ metadata: { name, ...labels } });
+  }
+  for (const [user, address] of [
+    ['alice', PEERS.alicesSystemServer],
+    ['bob', PEERS.bobsSystemServer],
+  ] as const) {
+    server.of('endpointslices').put({
+      metadata: {
+        name: 's',
+        namespace: `user-system-${user}`,
+        labels: { 'kubernetes.io/service-name': 'system-server' },
+      },
+      endpoints: [{ addresses: [address] }],
+    });
+  }
+  for (const [name, ip] of [
+    ['proxy', PEERS.trustedProxy],
+    ['default', PEERS.beside],
+  ] as const) {
+    server.of('pods').put({
+      metadata: { name, namespace: 'os-framework' },
+      spec: { serviceAccountName: name },
+      status: { phase: 'Running', podIPs: [{ ip }] },
+    });
+  }
+}
