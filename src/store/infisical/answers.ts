@@ -64,18 +64,22 @@ export function parseProjects(body: unknown): readonly ListedProject[] | undefin
 export function parseSecrets(body: unknown): readonly SecretRow[] | undefined {
   const { secrets } = fieldsOf(body);
   if (!Array.isArray(secrets)) return undefined;
-  const rows = secrets.map(parseSecret);
+  const rows = secrets.map(parseRow);
   return rows.every((row) => row !== undefined) ? rows : undefined;
+}
+
+export function parseSecret(body: unknown): SecretRow | undefined {
+  return parseRow(fieldsOf(body)['secret']);
 }
 
 /** A write answers with the secret, or with the request that its approvers must decide. */
 export function parseWrite(body: unknown): 'done' | 'approvalRequired' | undefined {
   const { secret, approval } = fieldsOf(body);
   if (typeof approval === 'object' && approval !== null) return 'approvalRequired';
-  return parseSecret(secret) === undefined ? undefined : 'done';
+  return parseRow(secret) === undefined ? undefined : 'done';
 }
 
-function parseSecret(body: unknown): SecretRow | undefined {
+function parseRow(body: unknown): SecretRow | undefined {
   const { id, secretKey, secretValue, version, secretValueHidden } = fieldsOf(body);
   if (typeof id !== 'string' || typeof secretKey !== 'string') return undefined;
   const hidden = secretValueHidden === true || (typeof secretValue === 'string' && looksMasked(secretValue));

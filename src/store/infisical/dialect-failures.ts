@@ -27,8 +27,18 @@ const RECORDED_ON_BOTH: readonly FailureRule[] = [
   { status: 500, error: /^Failed to find project by (slug|id)$/, reason: 'notFound:project' },
 ];
 
+/** Servers of 2025 and later have rules for names; those of June 2025 take no space inside, and v4 does again. */
+const NAME_REFUSED: FailureRule = {
+  on: ['retrieveSecret', 'createSecret', 'updateSecret', 'deleteSecret'],
+  status: 422,
+  error: /^ValidationFailure$/,
+  issue: /^secretName: /,
+  reason: 'nameRefused',
+};
+
 /** The v3 routes of servers of 2025, where they answer otherwise than in 2024. */
 const RECORDED_IN_2025: readonly FailureRule[] = [
+  NAME_REFUSED,
   { status: 422, error: /^ValidationFailure$/, reason: 'invalidRequest' },
   { status: 404, error: /^NotFound$/, message: /^Secret not found$/, reason: 'notFound:secret' },
   {
@@ -146,6 +156,7 @@ export const V4_FAILURES: readonly FailureRule[] = [
   ROUTE_NOT_FOUND,
   { status: 429, reason: 'rateLimited' },
   { status: 413, reason: 'tooLarge' },
+  NAME_REFUSED,
   { status: 422, reason: 'invalidRequest' },
   { on: ['login'], status: 401, reason: 'credentialsRefused' },
   { on: ['login'], status: 403, reason: 'credentialsRefused' },

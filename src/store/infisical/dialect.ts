@@ -38,6 +38,8 @@ export interface Dialect {
   readonly readFlags: Readonly<Record<string, string>>;
   /** Whether a look by name costs no more than a small list. */
   readonly readsByNameAreCheap: boolean;
+  /** What stands in a write's path where a secret's name would, for other routes: such a secret cannot be written. */
+  readonly routesOfNames: readonly string[];
   /** Sent with every new project beside its name and slug. */
   readonly projectFields: Readonly<Record<string, string>>;
   /** Whether `listProjects` asks for an organization's; otherwise the token says whose they are. */
@@ -99,6 +101,7 @@ export const DIALECTS: Readonly<Record<DialectName, Dialect>> = {
     projectIdField: 'workspaceId',
     readFlags: READ_FLAGS,
     readsByNameAreCheap: false,
+    routesOfNames: [],
     projectFields: {},
     listsByOrganization: true,
     aliveReasons: ['notAMember'],
@@ -111,6 +114,7 @@ export const DIALECTS: Readonly<Record<DialectName, Dialect>> = {
     projectIdField: 'workspaceId',
     readFlags: READ_FLAGS,
     readsByNameAreCheap: true,
+    routesOfNames: [],
     projectFields: {},
     listsByOrganization: true,
     aliveReasons: [],
@@ -124,6 +128,7 @@ export const DIALECTS: Readonly<Record<DialectName, Dialect>> = {
     projectIdField: 'projectId',
     readFlags: READ_FLAGS,
     readsByNameAreCheap: true,
+    routesOfNames: ['batch', 'move', 'backfill-secret-references'],
     projectFields: { type: 'secret-manager' },
     listsByOrganization: false,
     aliveReasons: ['notFound:project', 'notAMember'],

@@ -14,6 +14,7 @@ export type FailureReason =
   | `alreadyExists:${'secret' | 'environment' | 'project'}`
   | 'conflict'
   | 'invalidRequest'
+  | 'nameRefused'
   | 'tooLarge'
   | 'rateLimited'
   | 'routeNotFound'
@@ -28,12 +29,14 @@ export type FailureReason =
   | 'timedOut'
   | 'answerTooLarge';
 
-/** One recorded case; every field that is given must match. `message` is tried on a text only, not on a list of issues. */
+/** One recorded case; every field that is given must match: `message` a text, `issue` one of a list of issues. */
 export interface FailureRule {
   readonly on?: readonly CallName[];
   readonly status: number;
   readonly error?: RegExp;
   readonly message?: RegExp;
+  /** Tried on `<field>: <message>`. */
+  readonly issue?: RegExp;
   readonly reason: FailureReason;
 }
 
@@ -44,13 +47,14 @@ export function classifyFailure(
   status: number,
   body: unknown,
 ): FailureReason {
-  const { error, message } = parseFailure(body);
+  const { error, message, issues } = parseFailure(body);
   const rule = rules.find(
     (candidate) =>
       candidate.status === status &&
       (candidate.on === undefined || (on !== undefined && candidate.on.includes(on))) &&
       (candidate.error === undefined || candidate.error.test(error)) &&
-      (candidate.message === undefined || candidate.message.test(message)),
+      (candidate.message === undefined || candidate.message.test(message)) &&
+      (candidate.issue === undefined || issues.some((issue) => candidate.issue?.test(issue))),
   );
   return rule?.reason ?? fallbackReason(status, error);
 }
@@ -63,12 +67,25 @@ function fallbackReason(status: number, error: string): FailureReason {
   return error !== '' && (status === 500 || status > 504) ? 'serverFailure' : 'gatewayFailure';
 }
 
+interface FailureTexts {
+  readonly error: string;
+  readonly message: string;
+  readonly issues: readonly string[];
+}
+
 /** `{statusCode, message, error}`; whatever is missing or of another type counts as empty. */
-function parseFailure(body: unknown): { error: string; message: string } {
-  if (typeof body !== 'object' || body === null) return { error: '', message: '' };
+function parseFailure(body: unknown): FailureTexts {
+  if (typeof body !== 'object' || body === null) return { error: '', message: '', issues: [] };
   const { error, message } = body as { error?: unknown; message?: unknown };
   return {
     error: typeof error === 'string' ? error : '',
     message: typeof message === 'string' ? message : '',
+    issues: Array.isArray(message) ? message.map(issueOf) : [],
   };
+}
+
+/** `{path: [field], message}`, as the servers' schemas write it. */
+function issueOf(issue: unknown): string {
+  const { path, message } = (issue ?? {}) as { path?: unknown; message?: unknown };
+  return `${Array.isArray(path) ? path.join('.') : ''}: ${typeof message === 'string' ? message : ''}`;
 }

@@ -9,6 +9,7 @@ import { InfisicalApi } from './infisical-api';
 import { failedBecause } from './infisical-call-failed';
 import { InfisicalClient } from './infisical-client';
 import { DEFAULTS, type InfisicalOptions, type Log } from './infisical-options';
+import { ListedRooms } from './listed-rooms';
 import { loginMethod } from './login-method';
 import { MachineSession } from './machine-session';
 import { Operations } from './operations';
@@ -20,7 +21,7 @@ import { RetryBudget } from './retry-budget';
 import { ScopeReader } from './scope-reader';
 import type { Room } from './secret-calls';
 import { requireHoldableName } from './secret-name';
-import { distinctRows, rowNamed } from './secret-rows';
+import { distinctRows, preferredRow } from './secret-rows';
 import { SecretWriter } from './secret-writer';
 import { UserProjects } from './user-projects';
 import { encodeValue } from './value-codec';
@@ -46,10 +47,11 @@ export function createInfisicalSecretStore(
     budget: new RetryBudget(clock),
   });
   const projects = new ProjectDirectory(api, settings, log);
+  const reader = new ScopeReader(api, projects, new ListedRooms(clock), log);
   const parts = {
     projects,
-    reader: new ScopeReader(api, projects, clock, log),
-    writer: new SecretWriter(api, settings.operationTimeoutMs, log),
+    reader,
+    writer: new SecretWriter(api, reader, settings.operationTimeoutMs, log),
     users: new UserProjects(api, projects, log),
     probe: new PingProbe(api, clock, log),
     close: () => client.close(),
@@ -66,7 +68,7 @@ export interface StoreParts {
   readonly close: () => void;
 }
 
-/** Our words → calls → our errors. A project for each (user, workspace), read by one list, written in turn. */
+/** Our words → calls → our errors. A project for each (user, workspace), read by one call, written in turn. */
 export class InfisicalSecretStore extends SecretStore {
   constructor(
     private readonly parts: StoreParts,
@@ -80,20 +82,20 @@ export class InfisicalSecretStore extends SecretStore {
     requireHoldableName(name);
     const stored = encodeValue(value);
     const { projects, reader, writer } = this.parts;
-    await this.operations.writeInTurn(scope, (deadline) =>
-      reader.despiteStaleIds(scope, async () => {
+    await this.operations.writeInTurn(scope, async (deadline) => {
+      await writer.requireWritable(name, deadline);
+      await reader.despiteStaleIds(scope, async () => {
         const project = await projects.provision(scope, scope.environment, deadline);
         const room = { projectId: project.id, environment: scope.environment };
         await projects.warmUps.run(project.id, () => writer.create(room, name, stored, deadline));
-      }),
-    );
+      });
+    });
   }
 
   async retrieve(scope: SecretScope, name: string): Promise<Secret> {
     requireHoldableName(name);
     return this.operations.run(async (deadline) => {
-      const { rows } = await this.parts.reader.contents(scope, deadline);
-      const row = rowNamed(rows, name);
+      const row = preferredRow(await this.parts.reader.rowsOf(scope, name, deadline));
       if (row === undefined) throw new SecretNotFound(name);
       return readableSecret(row, this.log);
     });
@@ -117,7 +119,7 @@ export class InfisicalSecretStore extends SecretStore {
 
   async list(scope: SecretScope): Promise<readonly Secret[]> {
     return this.operations.run(async (deadline) => {
-      const { rows } = await this.parts.reader.contents(scope, deadline);
+      const rows = await this.parts.reader.contents(scope, deadline);
       return distinctRows(rows).map((row) => readableSecret(row, this.log));
     });
   }
@@ -146,16 +148,17 @@ export class InfisicalSecretStore extends SecretStore {
     name: string,
     write: (room: Room, deadline: Deadline) => Promise<void>,
   ): Promise<void> {
-    const { reader } = this.parts;
-    return this.operations.writeInTurn(scope, (deadline) =>
-      existing(name, () =>
+    const { reader, writer } = this.parts;
+    return this.operations.writeInTurn(scope, async (deadline) => {
+      await writer.requireWritable(name, deadline);
+      await existing(name, () =>
         reader.despiteStaleIds(scope, async () => {
           const room = await reader.room(scope, deadline);
           if (room === undefined) throw new SecretNotFound(name);
           await write(room, deadline);
         }),
-      ),
-    );
+      );
+    });
   }
 }
 

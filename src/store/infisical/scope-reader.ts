@@ -1,36 +1,20 @@
-import { LRUCache } from 'lru-cache';
-import type { Clock } from '../../clock/clock';
 import type { SecretScope } from '../../secrets/secret';
 import type { SecretRow } from './answers';
 import type { Deadline } from './deadline';
 import type { InfisicalApi } from './infisical-api';
 import { failedBecause } from './infisical-call-failed';
 import type { Log } from './infisical-options';
+import type { ListedRooms } from './listed-rooms';
 import type { ProjectDirectory } from './project-directory';
-import { listSecrets, type Room } from './secret-calls';
-import { doubledNames, surplusRows } from './secret-rows';
+import { listSecrets, retrieveSecret, type Room } from './secret-calls';
+import { surplusRows } from './secret-rows';
 
-/** What is stored for a scope, and where; no room for a workspace that has no project. */
-export interface Contents {
-  readonly room: Room | undefined;
-  readonly rows: readonly SecretRow[];
-}
-
-const MAX_REMEMBERED_ROOMS = 10_000;
-/** Names are doubled by writers outside of this process only, as by hand in the page: rare, and never quick to matter. */
-const TRUSTED_MS = 600_000;
-
-/** Reads a scope by one list of its room. */
+/** Reads a scope by one list of its room, or one name of it by itself where the room is huge and that is cheap. */
 export class ScopeReader {
-  /** By room: when it was listed last, and the names that were there more than once. */
-  readonly #seen = new LRUCache<string, { readonly atMs: number; readonly doubled: ReadonlySet<string> }>({
-    max: MAX_REMEMBERED_ROOMS,
-  });
-
   constructor(
     private readonly api: InfisicalApi,
     private readonly projects: ProjectDirectory,
-    private readonly clock: Clock,
+    private readonly rooms: ListedRooms,
     private readonly log: Log,
   ) {}
 
@@ -40,37 +24,35 @@ export class ScopeReader {
     return project === undefined ? undefined : { projectId: project.id, environment: scope.environment };
   }
 
+  /** All rows of a scope. */
+  async contents(scope: SecretScope, deadline: Deadline): Promise<readonly SecretRow[]> {
+    return this.#wherever(scope, deadline, (room) => this.#list(room, deadline));
+  }
+
+  /** The rows of one name: several where the server stored it more than once. */
+  async rowsOf(scope: SecretScope, name: string, deadline: Deadline): Promise<readonly SecretRow[]> {
+    return this.#wherever(scope, deadline, (room) => this.rowsIn(room, name, deadline));
+  }
+
+  async rowsIn(room: Room, name: string, deadline: Deadline): Promise<readonly SecretRow[]> {
+    const { readsByNameAreCheap } = await this.api.dialect(deadline);
+    const listed =
+      readsByNameAreCheap && this.rooms.isToReadByName(room, name)
+        ? undefined
+        : await this.#listIfAny(room, deadline, readsByNameAreCheap);
+    if (listed !== undefined) return listed.filter((row) => row.name === name);
+    return this.#retrieve(room, name, deadline);
+  }
+
   /**
    * How many rows an update of this name would find. An update changes one row only, so that a name that is there
-   * more than once must be known; that it is not there at all, the server itself says to the update.
+   * more than once must be known; that it is not there at all, the server itself says to the update. Where no list
+   * can tell, it is taken to be there once.
    */
   async copies(room: Room, name: string, deadline: Deadline): Promise<number> {
-    const seen = this.#seen.get(keyOf(room));
-    const ageMs = seen === undefined ? Infinity : this.clock.nowMs() - seen.atMs;
-    if (seen !== undefined && ageMs >= 0 && ageMs < TRUSTED_MS && !seen.doubled.has(name)) return 1;
-    return (await this.list(room, deadline)).filter((row) => row.name === name).length;
-  }
-
-  /** A project that was deleted by hand is looked for anew; an environment that was is empty. */
-  async contents(scope: SecretScope, deadline: Deadline): Promise<Contents> {
-    return this.despiteStaleIds(scope, async () => {
-      const room = await this.room(scope, deadline);
-      if (room === undefined) return { room: undefined, rows: [] };
-      try {
-        return { room, rows: await this.list(room, deadline) };
-      } catch (error: unknown) {
-        if (failedBecause(error, 'notFound:environment')) return { room: undefined, rows: [] };
-        throw error;
-      }
-    });
-  }
-
-  async list(room: Room, deadline: Deadline): Promise<readonly SecretRow[]> {
-    const rows = await listSecrets(this.api, room, deadline);
-    this.#seen.set(keyOf(room), { atMs: this.clock.nowMs(), doubled: doubledNames(rows) });
-    const surplus = surplusRows(rows);
-    if (surplus > 0) this.log('infisical.duplicates.served', { surplus });
-    return rows;
+    if (this.rooms.hasSingle(room, name)) return 1;
+    const rows = await this.#listIfAny(room, deadline, true);
+    return rows === undefined ? 1 : rows.filter((row) => row.name === name).length;
   }
 
   /** Ids are kept; when the server does not know one any more, it is asked for them again, once. */
@@ -84,8 +66,58 @@ export class ScopeReader {
       return attempt();
     }
   }
-}
 
-function keyOf({ projectId, environment }: Room): string {
-  return `${projectId} ${environment}`;
+  /** A project that was deleted by hand is looked for anew; an environment that was is empty. */
+  async #wherever(
+    scope: SecretScope,
+    deadline: Deadline,
+    read: (room: Room) => Promise<readonly SecretRow[]>,
+  ): Promise<readonly SecretRow[]> {
+    return this.despiteStaleIds(scope, async () => {
+      const room = await this.room(scope, deadline);
+      if (room === undefined) return [];
+      try {
+        return await read(room);
+      } catch (error: unknown) {
+        if (!failedBecause(error, 'notFound:environment')) throw error;
+        this.rooms.forget(room);
+        return [];
+      }
+    });
+  }
+
+  async #list(room: Room, deadline: Deadline): Promise<readonly SecretRow[]> {
+    const rows = await this.rooms.whileListing(room, () => listSecrets(this.api, room, deadline));
+    this.rooms.listed(room, rows);
+    const surplus = surplusRows(rows);
+    if (surplus > 0) this.log('infisical.duplicates.served', { surplus });
+    return rows;
+  }
+
+  /** Undefined, where the caller can do without, for a room that is too large for a list or once more for its time. */
+  async #listIfAny(
+    room: Room,
+    deadline: Deadline,
+    dispensable: boolean,
+  ): Promise<readonly SecretRow[] | undefined> {
+    try {
+      return await this.#list(room, deadline);
+    } catch (error: unknown) {
+      if (!failedBecause(error, 'answerTooLarge', 'timedOut') || error.call !== 'listSecrets') throw error;
+      const forGood = error.reason === 'answerTooLarge' || this.rooms.isHuge(room);
+      this.rooms.unlistable(room, forGood);
+      if (!forGood || !dispensable) throw error;
+      this.log('infisical.list.dispensed', { reason: error.reason });
+      return undefined;
+    }
+  }
+
+  async #retrieve(room: Room, name: string, deadline: Deadline): Promise<readonly SecretRow[]> {
+    try {
+      return [await retrieveSecret(this.api, room, name, deadline)];
+    } catch (error: unknown) {
+      if (failedBecause(error, 'notFound:secret', 'nameRefused')) return [];
+      throw error;
+    }
+  }
 }

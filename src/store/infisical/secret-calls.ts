@@ -1,4 +1,4 @@
-import { parseSecrets, parseWrite, type SecretRow } from './answers';
+import { parseSecret, parseSecrets, parseWrite, type SecretRow } from './answers';
 import type { Deadline } from './deadline';
 import type { Dialect } from './dialect';
 import type { InfisicalApi } from './infisical-api';
@@ -9,7 +9,7 @@ export interface Room {
   readonly environment: string;
 }
 
-/** All of a room in one call: on the servers that Olares ships, a look by name costs ten times as much. */
+/** All of a room in one call: on the server that Olares ships, a look by name costs ten times as much. */
 export async function listSecrets(
   api: InfisicalApi,
   room: Room,
@@ -19,6 +19,24 @@ export async function listSecrets(
     query: { ...addressOf(dialect, room), ...dialect.readFlags },
   });
   return api.call('listSecrets', parts, parseSecrets, deadline);
+}
+
+/** One name by itself. Of a name that is stored more than once, the server shows whichever row it meets first. */
+export async function retrieveSecret(
+  api: InfisicalApi,
+  room: Room,
+  name: string,
+  deadline: Deadline,
+): Promise<SecretRow> {
+  const parts = (dialect: Dialect) => ({
+    path: { name },
+    query: { ...addressOf(dialect, room), type: 'shared', ...dialect.readFlags },
+  });
+  const read = (body: unknown) => {
+    const row = parseSecret(body);
+    return row?.name === name ? row : undefined;
+  };
+  return api.call('retrieveSecret', parts, read, deadline);
 }
 
 export type SecretWrite =

@@ -1,5 +1,6 @@
 import { InvalidRequest } from '../../errors/request-errors';
 import { MAX_NAME_LENGTH } from '../../secrets/secret';
+import type { Dialect } from './dialect';
 
 /** Each rule with what breaks it. The newest servers refuse '/' and ':', so that no store starts to depend on them. */
 const RULES: readonly (readonly [rule: string, broken: (name: string) => boolean])[] = [
@@ -15,6 +16,18 @@ const RULES: readonly (readonly [rule: string, broken: (name: string) => boolean
     (name) => name in Object.prototype,
   ],
 ];
+
+/** A name that this generation cannot write, since the path of its secret is that of another route. @throws InvalidRequest */
+export function requireWritableName(dialect: Dialect, name: string): void {
+  if (dialect.routesOfNames.includes(name))
+    throw new InvalidRequest('name', `must not be '${name}': Infisical has a route of that name`);
+}
+
+/** What a caller learns of a name that passed our rules, but not those of the server, which only its answer tells. */
+export function refusedName(name: string): InvalidRequest {
+  const rule = / /.test(name) ? 'must not hold spaces' : 'must be one that Infisical takes';
+  return new InvalidRequest('name', `${rule}: this server refuses it`);
+}
 
 /** Before anything is sent: a name that Infisical would trim, route elsewhere or break on. @throws InvalidRequest */
 export function requireHoldableName(name: string): void {

@@ -1,8 +1,8 @@
 import type { SecretRow } from './answers';
 
-/** The row that stands for its name: the highest version, then the lowest id, so that every reader picks the same. */
-export function rowNamed(rows: readonly SecretRow[], name: string): SecretRow | undefined {
-  return rows.filter((row) => row.name === name).sort(byPrecedence)[0];
+/** Of the rows of one name, the one that stands for it: the highest version, then the lowest id, so that every reader picks the same. */
+export function preferredRow(rows: readonly SecretRow[]): SecretRow | undefined {
+  return [...rows].sort(byPrecedence)[0];
 }
 
 /** One row for each name, by name ascending by code unit. */
@@ -20,6 +20,17 @@ export function surplusRows(rows: readonly SecretRow[]): number {
 export function doubledNames(rows: readonly SecretRow[]): ReadonlySet<string> {
   const once = new Set<string>();
   return new Set(rows.map(({ name }) => name).filter((name) => once.size === once.add(name).size));
+}
+
+/** What the servers say of a row beside its name and value. */
+const FRAME_BYTES = 500;
+
+/** About how large the list was as an answer. */
+export function listBytes(rows: readonly SecretRow[]): number {
+  return rows.reduce(
+    (sum, { name, stored = '' }) => sum + FRAME_BYTES + Buffer.byteLength(name) + Buffer.byteLength(stored),
+    0,
+  );
 }
 
 function byPrecedence(a: SecretRow, b: SecretRow): number {

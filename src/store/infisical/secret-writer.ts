@@ -9,7 +9,9 @@ import { earlierBy, type Deadline } from './deadline';
 import type { InfisicalApi } from './infisical-api';
 import { InfisicalCallFailed } from './infisical-call-failed';
 import type { Log } from './infisical-options';
-import { listSecrets, writeSecret, type Room, type SecretWrite } from './secret-calls';
+import type { ScopeReader } from './scope-reader';
+import { writeSecret, type Room, type SecretWrite } from './secret-calls';
+import { refusedName, requireWritableName } from './secret-name';
 import { doubtAfter } from './write-doubt';
 
 /** Kept back from each write, for the one look that may have to decide whether it happened. */
@@ -26,9 +28,15 @@ export interface StoredSecret {
 export class SecretWriter {
   constructor(
     private readonly api: InfisicalApi,
+    private readonly reader: ScopeReader,
     private readonly operationTimeoutMs: number,
     private readonly log: Log,
   ) {}
+
+  /** @throws InvalidRequest for a name that this server's own routes leave no room for */
+  async requireWritable(name: string, deadline: Deadline): Promise<void> {
+    requireWritableName(await this.api.dialect(deadline), name);
+  }
 
   /** @throws SecretAlreadyExists where another writer was faster */
   async create(room: Room, name: string, stored: string, deadline: Deadline): Promise<void> {
@@ -66,6 +74,8 @@ export class SecretWriter {
       if (!(error instanceof InfisicalCallFailed)) throw error;
       if (error.reason === 'alreadyExists:secret') throw new SecretAlreadyExists(write.name);
       if (error.reason === 'notFound:secret') throw new SecretNotFound(write.name);
+      if (error.reason === 'nameRefused')
+        throw write.call === 'createSecret' ? refusedName(write.name) : new SecretNotFound(write.name);
       await this.#settle(room, write, error, deadline);
     }
   }
@@ -89,7 +99,7 @@ export class SecretWriter {
   /** Undefined where the look failed too, or shows what somebody else must have written. */
   async #happened(room: Room, write: SecretWrite, deadline: Deadline): Promise<boolean | undefined> {
     try {
-      const rows = (await listSecrets(this.api, room, deadline)).filter((row) => row.name === write.name);
+      const rows = await this.reader.rowsIn(room, write.name, deadline);
       if (write.call === 'deleteSecret') return rows.length === 0;
       const fresh = (row: SecretRow) => write.call === 'updateSecret' || row.version <= 1;
       if (rows.some((row) => row.stored === write.stored && fresh(row))) return true;

@@ -31,6 +31,7 @@ export function doubtAfter(failure: InfisicalCallFailed): WriteDoubt {
     case 'alreadyExists:project':
     case 'conflict':
     case 'invalidRequest':
+    case 'nameRefused':
     case 'tooLarge':
     case 'rateLimited':
     case 'routeNotFound':

@@ -77,6 +77,7 @@ describe('the failures of a server of June 2025, which speaks v3', () => {
     ['create, missing environment', 'notFound:environment'],
     ['list, missing project', 'notFound:project'],
     ['create, no value', 'invalidRequest'],
+    ['create, blank', 'nameRefused'],
     ['stranger, list', 'notAMember'],
     ['viewer, update', 'permissionDenied'],
     ['revoked token', 'tokenDead'],

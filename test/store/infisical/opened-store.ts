@@ -6,6 +6,7 @@ import { createInfisicalSecretStore } from '../../../src/store/infisical/infisic
 import type { DialectName } from '../../../src/store/infisical/dialect';
 import type { InfisicalOptions } from '../../../src/store/infisical/infisical-options';
 import { projectSlug } from '../../../src/store/infisical/project-slug';
+import type { FakeDialectName } from '../../support/fake-infisical/fake-dialect';
 import { FakeInfisical, type FakeOptions } from '../../support/fake-infisical/fake-infisical';
 
 export const ROUTES = {
@@ -17,6 +18,21 @@ export const ROUTES = {
   list: '/api/v3/secrets/raw',
   secret: '/api/v3/secrets/raw/{name}',
 } as const;
+
+/** As v4's documents and source name them. */
+const V4_ROUTES: Readonly<Record<keyof typeof ROUTES, string>> = {
+  login: ROUTES.login,
+  ping: ROUTES.ping,
+  project: '/api/v1/projects/slug/{slug}',
+  projects: '/api/v1/projects',
+  environments: '/api/v1/projects/{projectId}/environments',
+  list: '/api/v4/secrets',
+  secret: '/api/v4/secrets/{name}',
+};
+
+export function routesOf(dialect: FakeDialectName): Readonly<Record<keyof typeof ROUTES, string>> {
+  return dialect === 'v4' ? V4_ROUTES : ROUTES;
+}
 
 /** The dialect is that of the fake, unless it is to be found out. */
 export type Choices = Partial<Omit<InfisicalOptions, 'dialect'>> & {
@@ -52,7 +68,8 @@ export async function openStore(
   const logged: Opened['logged'] = [];
   const stores: SecretStore[] = [];
   const another = (more: Choices = {}) => {
-    const chosen = { dialect: fakeOptions.dialect, ...options, ...more };
+    const spoken = fakeOptions.dialect === 'v3-2025' ? 'v3' : fakeOptions.dialect;
+    const chosen = { dialect: spoken, ...options, ...more };
     const { dialect, ...others } = chosen;
     const told = dialect === undefined ? {} : { dialect };
     const all: InfisicalOptions = { url: fake.url, clientId, clientSecret, ...others, ...told };

@@ -84,7 +84,7 @@ describe('a read', () => {
   it('takes no answer beyond the cap', async () => {
     const small = opened.another({ maxAnswerBytes: 1_000 });
     await opened.store.create(at(), { name: 'large', value: 'x'.repeat(2_000) });
-    expect(await outcome(small.retrieve(at(), 'k'))).toBe('STORE_UNAVAILABLE');
+    expect(await outcome(small.list(at()))).toBe('STORE_UNAVAILABLE');
     expect(opened.logged.at(-1)?.fields['reason']).toBe('answerTooLarge');
   });
 

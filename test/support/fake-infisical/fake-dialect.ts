@@ -1,8 +1,10 @@
 import { failureAnswer, type FakeAnswer } from './fake-answer';
+import { nameIssues } from './fake-validation';
 
 /** Those that were recorded, each held to its recording. */
 export type RecordedDialectName = 'v3' | 'fork';
-export type FakeDialectName = RecordedDialectName | 'v4';
+/** `v3-2025` is v3 as far as a server of June 2025 answers writes otherwise: only its failures were kept. */
+export type FakeDialectName = RecordedDialectName | 'v3-2025' | 'v4';
 
 /** One issue of a schema failure, as zod writes it. */
 export type Issue = Readonly<Record<string, unknown>>;
@@ -42,6 +44,10 @@ export interface FakeDialect {
   readonly listedSecret: Readonly<Record<string, unknown>>;
   readonly retrievedSecret: Readonly<Record<string, unknown>>;
   readonly secretsTellTheirTimes: boolean;
+  /** Names in a secret's place that lead a write to another route. */
+  readonly routesOfNames: readonly string[];
+  /** Why a new secret's name is refused. */
+  newNameIssues(name: string): readonly Issue[];
   validation(issues: readonly Issue[]): FakeAnswer;
   token(fault: TokenFault): FakeAnswer;
   loginRefused(cause: 'secret' | 'clientId'): FakeAnswer;
@@ -101,6 +107,8 @@ const v3: FakeDialect = {
   listedSecret: { secretPath: '/', tags: [] },
   retrievedSecret: { tags: [] },
   secretsTellTheirTimes: true,
+  routesOfNames: [],
+  newNameIssues: () => [],
   validation: (issues) => failureAnswer(401, 'ValidationFailure', issues),
   token: (fault) => {
     switch (fault) {
@@ -164,6 +172,8 @@ const fork: FakeDialect = {
   listedSecret: { secretPath: '/' },
   retrievedSecret: {},
   secretsTellTheirTimes: false,
+  routesOfNames: [],
+  newNameIssues: () => [],
   validation: (issues) => failureAnswer(403, 'ValidationFailure', issues),
   token: (fault) => {
     switch (fault) {
@@ -204,6 +214,12 @@ const fork: FakeDialect = {
     failureAnswer(400, 'Bad Request', "Expected property name or '}' in JSON at position 1"),
 };
 
+const v3Of2025: FakeDialect = {
+  ...v3,
+  newNameIssues: (name) => nameIssues(name, ['forward slash', 'colon', 'spaces']),
+  validation: (issues) => failureAnswer(422, 'ValidationFailure', issues),
+};
+
 /** From documents and published source: no such server was recorded. */
 const v4: FakeDialect = {
   ...v3,
@@ -224,6 +240,8 @@ const v4: FakeDialect = {
   },
   listedSecret: { ...v3.listedSecret, secretValueHidden: false },
   retrievedSecret: { secretPath: '/', tags: [], secretValueHidden: false },
+  routesOfNames: ['batch', 'move', 'backfill-secret-references'],
+  newNameIssues: (name) => nameIssues(name, ['forward slash', 'colon']),
   validation: (issues) => failureAnswer(422, 'ValidationFailure', issues),
   slugMissing: (slug) => failureAnswer(404, 'NotFound', `Project with slug '${slug}' not found`),
   projectSlugTaken: () => badRequest('A project with this slug already exists'),
@@ -232,4 +250,9 @@ const v4: FakeDialect = {
   malformedJson: () => badRequest('Malformed JSON'),
 };
 
-export const FAKE_DIALECTS: Readonly<Record<FakeDialectName, FakeDialect>> = { v3, fork, v4 };
+export const FAKE_DIALECTS: Readonly<Record<FakeDialectName, FakeDialect>> = {
+  v3,
+  fork,
+  'v3-2025': v3Of2025,
+  v4,
+};

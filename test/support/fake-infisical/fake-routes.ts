@@ -220,10 +220,12 @@ export function fakeRoutes(
     (verb: 'Create' | 'Update' | 'Delete', action: string) =>
     async ({ path, body, identity }: FakeRequest) => {
       const needed = [dialect.projectIdField, 'environment', ...(verb === 'Delete' ? [] : ['secretValue'])];
-      const issues = stringIssues(body, needed);
+      const name = (path['name'] ?? '').trim();
+      if (dialect.routesOfNames.includes(name)) return dialect.validation(stringIssues(body, ['secrets']));
+      const refused = verb === 'Create' ? dialect.newNameIssues(name) : [];
+      const issues = [...refused, ...stringIssues(body, needed)];
       if (issues.length > 0) return dialect.validation(issues);
       const fields = body as Record<string, string> & { environment: string; secretValue: string };
-      const name = (path['name'] ?? '').trim();
       if (name.includes('\0') || name === '__proto__') return databaseRefused('Find one');
       const project = projectOf(fields[dialect.projectIdField] ?? '', identity, action);
       const environment = environmentOf(project, fields.environment, verb);

@@ -11,6 +11,18 @@ export function stringIssues(body: unknown, required: readonly string[]): Issue[
     .map((name) => invalidType('string', receivedOf(fields[name]), [name]));
 }
 
+const NAME_PARTS = { 'forward slash': '/', colon: ':', spaces: ' ' } as const;
+
+export function nameIssues(name: string, refused: readonly (keyof typeof NAME_PARTS)[]): Issue[] {
+  return refused
+    .filter((part) => name.includes(NAME_PARTS[part]))
+    .map((part) => ({
+      code: 'custom',
+      message: `Secret name cannot contain ${part}.`,
+      path: ['secretName'],
+    }));
+}
+
 export function slugIssues(slug: string): Issue[] {
   const size = { type: 'string', inclusive: true, exact: false, path: ['slug'] };
   if (slug.length < 5) {

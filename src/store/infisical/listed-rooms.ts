@@ -1,0 +1,86 @@
+import { LRUCache } from 'lru-cache';
+import type { Clock } from '../../clock/clock';
+import type { SecretRow } from './answers';
+import type { Room } from './secret-calls';
+import { doubledNames, listBytes } from './secret-rows';
+
+/** What the last list of a room showed, or showed by never ending. */
+interface Sight {
+  readonly atMs: number;
+  /** Undefined where no list could tell yet. */
+  readonly doubled: ReadonlySet<string> | undefined;
+  readonly huge: boolean;
+}
+
+const MAX_REMEMBERED_ROOMS = 10_000;
+/** Names are doubled by writers outside of this process only, as by hand in the page: rare, and never quick to matter. */
+const TRUSTED_MS = 600_000;
+/** A list above this costs more than what it saves: one name is looked up by itself. */
+const HUGE_LIST_BYTES = 1_048_576;
+const NONE: ReadonlySet<string> = new Set();
+
+/** Remembers of each room what its last list showed, for ten minutes; the least used rooms are forgotten first. */
+export class ListedRooms {
+  readonly #seen = new LRUCache<string, Sight>({ max: MAX_REMEMBERED_ROOMS });
+  readonly #beingListed = new Set<string>();
+
+  constructor(private readonly clock: Clock) {}
+
+  listed(room: Room, rows: readonly SecretRow[]): void {
+    this.#remember(room, { doubled: doubledNames(rows), huge: listBytes(rows) > HUGE_LIST_BYTES });
+  }
+
+  /** A list did not fit, or did not end in time; `for good`, there is no hope that another one tells of doubled names. */
+  unlistable(room: Room, forGood: boolean): void {
+    const doubled = forGood ? NONE : this.#seen.get(keyOf(room))?.doubled;
+    this.#remember(room, { doubled, huge: true });
+  }
+
+  forget(room: Room): void {
+    this.#seen.delete(keyOf(room));
+  }
+
+  isHuge(room: Room): boolean {
+    return this.#seen.get(keyOf(room))?.huge === true;
+  }
+
+  /** Whether a recent list showed this name at most once. */
+  hasSingle(room: Room, name: string): boolean {
+    const seen = this.#seen.get(keyOf(room));
+    return seen !== undefined && this.#isRecent(seen) && seen.doubled?.has(name) === false;
+  }
+
+  /**
+   * Whether to look this name up by itself: in a huge room, but not where the server would have to choose between
+   * rows. What is known ages, so that a room that shrank is listed again; one caller does that, not all of them.
+   */
+  isToReadByName(room: Room, name: string): boolean {
+    const seen = this.#seen.get(keyOf(room));
+    if (seen?.huge !== true || seen.doubled?.has(name) === true) return false;
+    return this.#isRecent(seen) || this.#beingListed.has(keyOf(room));
+  }
+
+  async whileListing<T>(room: Room, list: () => Promise<T>): Promise<T> {
+    const key = keyOf(room);
+    this.#beingListed.add(key);
+    try {
+      return await list();
+    } finally {
+      this.#beingListed.delete(key);
+    }
+  }
+
+  #remember(room: Room, sight: Omit<Sight, 'atMs'>): void {
+    this.#seen.set(keyOf(room), { ...sight, atMs: this.clock.nowMs() });
+  }
+
+  /** A clock that was set back makes nothing recent. */
+  #isRecent({ atMs }: Sight): boolean {
+    const ageMs = this.clock.nowMs() - atMs;
+    return ageMs >= 0 && ageMs < TRUSTED_MS;
+  }
+}
+
+function keyOf({ projectId, environment }: Room): string {
+  return `${projectId} ${environment}`;
+}
