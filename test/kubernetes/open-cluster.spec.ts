@@ -117,6 +117,26 @@ describe('the adapters of a cluster', () => {
     expect(JSON.stringify(logged)).not.toContain('canary');
   });
 
+  it('know the pods of the configured ServiceAccounts, each for what it may', async () => {
+    for (const [name, ip] of Object.entries({ proxy: '10.0.0.2', events: '10.0.0.3' })) {
+      server.of('pods').put({
+        metadata: { name, namespace: 'os-framework' },
+        spec: { serviceAccountName: name },
+        status: { phase: 'Running', podIPs: [{ ip }] },
+      });
+    }
+    const { peerProof } = await open(true, {
+      trustedServiceAccounts: [{ namespace: 'os-framework', name: 'proxy' }],
+      systemEventServiceAccounts: [{ namespace: 'os-framework', name: 'events' }],
+    });
+    await eventually(() => expect(server.watches.size).toBe(4));
+    const at = (address: string) => ({ address, bearer: undefined });
+    expect(await peerProof?.provesTrustedFor(at('10.0.0.2'), 'alice')).toBe(true);
+    expect(await peerProof?.provesTrustedFor(at('10.0.0.3'), 'alice')).toBe(false);
+    expect(await peerProof?.provesEventSender(at('10.0.0.3'))).toBe(true);
+    expect(await peerProof?.provesEventSender(at('10.0.0.2'))).toBe(false);
+  });
+
   it('register the service only where its address is given', async () => {
     const registered = () => server.of('syseventregistries').list().length;
     expect((await open()).closeRegistration).toBeUndefined();

@@ -1,0 +1,118 @@
+import { SECRET_OPERATIONS } from '../../src/grants/grant';
+import { ClusterService, PEERS, TRUSTED_PROXY } from '../support/cluster-service';
+import { OTMOICLP } from '../support/example-apps';
+import { eventually } from '../support/eventually';
+import { httpCall, type Answer } from '../support/http-call';
+import { accessToken, userToken } from '../support/tokens';
+
+const LIST = 'ListSecret?workspace=otmoic';
+const WORD = {
+  'x-bfl-user': 'alice',
+  'x-remote-user': 'system:serviceaccount:otmoiclp-alice:default',
+  'x-forwarded-for': '10.0.0.7',
+  'terminus-nonce': 'n',
+};
+
+describe.each(['service-accounts', 'system-server'] as const)('with RBAC_PROXY=%s', (rbacProxy) => {
+  let cluster: ClusterService;
+  beforeAll(async () => (cluster = await ClusterService.start({ rbacProxy })));
+  afterAll(async () => cluster.close());
+  beforeEach(() => cluster.store.calls.splice(0));
+
+  const send = async (
+    from: string,
+    headers: Record<string, string>,
+    target = LIST,
+    body: unknown = {},
+  ): Promise<Answer> => httpCall(`${cluster.url}/${target}`, { headers, body, from });
+
+  it.each(SECRET_OPERATIONS)('the proxy’s pod may say whose %s it is', async (operation) => {
+    const value = /Create|Update/.test(operation) ? { value: 'v' } : {};
+    const body = operation === 'ListSecret' ? {} : { name: 'k', ...value };
+    const answer = await send(PEERS.trustedProxy, WORD, `${operation}?workspace=otmoic`, body);
+    expect([200, 404, 409]).toContain(answer.status);
+    expect(cluster.store.calls).toEqual([
+      `${operation.replace('Secret', '').toLowerCase()} ["alice","otmoic","prod"]`,
+    ]);
+  });
+
+  it('and so may whoever sends the proxy’s token, from anywhere', async () => {
+    const authorization = `Bearer ${cluster.token(TRUSTED_PROXY.namespace, { name: TRUSTED_PROXY.name })}`;
+    expect((await send(PEERS.nobody, { ...WORD, authorization })).status).toBe(200);
+    expect((await send(PEERS.trustedProxy, { ...WORD, authorization })).status).toBe(200);
+    const another = `Bearer ${cluster.token(TRUSTED_PROXY.namespace, { name: 'default' })}`;
+    expect((await send(PEERS.nobody, { ...WORD, authorization: another })).status).toBe(401);
+  });
+
+  it(`${rbacProxy === 'system-server' ? 'and' : 'but not'} alice’s system-server, for alice`, async () => {
+    const { status } = await send(PEERS.alicesSystemServer, WORD);
+    expect(status).toBe(rbacProxy === 'system-server' ? 200 : 401);
+  });
+
+  it('the grants decide, for the app that the namespace names', async () => {
+    const reader = { ...WORD, 'x-remote-user': 'system:serviceaccount:reader-alice:default' };
+    const answer = await send(PEERS.trustedProxy, reader);
+    expect([answer.status, answer.body.data.app]).toEqual([403, 'reader']);
+    const mail = { 'x-bfl-user': 'a-b', 'x-remote-user': 'system:serviceaccount:mail-a-b:default' };
+    expect((await send(PEERS.trustedProxy, mail, 'ListSecret?workspace=mail-of-a-b')).status).toBe(200);
+    expect(cluster.store.calls).toEqual(['list ["a-b","mail-of-a-b","prod"]']);
+  });
+
+  it('the user’s token need not be there', async () => {
+    const now = cluster.clock.nowMs();
+    const withUser = { ...WORD, 'x-authorization': await userToken('alice', now) };
+    expect((await send(PEERS.trustedProxy, withUser)).status).toBe(200);
+  });
+
+  it('a credential of the app counts instead of the proxy’s word', async () => {
+    const now = cluster.clock.nowMs();
+    const reader = { ...WORD, 'x-remote-user': 'system:serviceaccount:reader-alice:default' };
+    const user = { 'x-authorization': await userToken('alice', now) };
+    const pod = { authorization: `Bearer ${cluster.token('otmoiclp-alice')}` };
+    const access = { 'x-access-token': await accessToken('otmoiclp', 'alice', OTMOICLP.ops, now) };
+    expect((await send(PEERS.trustedProxy, { ...reader, ...user, ...pod })).status).toBe(200);
+    expect((await send(PEERS.trustedProxy, { ...reader, ...user, ...access })).status).toBe(200);
+    const { status, body } = await send(PEERS.trustedProxy, { ...WORD, ...pod });
+    expect([status, body.data.credential]).toEqual([401, 'X-Authorization']);
+  });
+
+  it('a proxy whose pod is gone is a proxy no more', async () => {
+    const pod = cluster.server.of('pods').get(TRUSTED_PROXY.namespace, 'proxy');
+    cluster.server.of('pods').delete(TRUSTED_PROXY.namespace, 'proxy');
+    const { peerProof } = cluster.service.adapters;
+    const peer = { address: PEERS.trustedProxy, bearer: undefined };
+    let proven: boolean | undefined = true;
+    await eventually(() => {
+      void peerProof?.provesTrustedFor(peer, 'alice').then((is) => (proven = is));
+      expect(proven).toBe(false);
+    });
+    expect((await send(PEERS.trustedProxy, WORD)).status).toBe(401);
+    expect(cluster.store.calls).toEqual([]);
+    if (pod !== undefined) cluster.server.of('pods').put(pod);
+  });
+});
+
+describe('with RBAC_PROXY=off', () => {
+  let cluster: ClusterService;
+  beforeAll(async () => (cluster = await ClusterService.start()));
+  afterAll(async () => cluster.close());
+
+  it('a proxy’s word does no harm beside a good credential', async () => {
+    const now = cluster.clock.nowMs();
+    const another = { ...WORD, 'x-bfl-user': 'bob', 'x-remote-user': 'x' };
+    const user = { 'x-authorization': await userToken('alice', now) };
+    for (const credential of [
+      { 'x-access-token': await accessToken('otmoiclp', 'alice', OTMOICLP.ops, now) },
+      { authorization: `Bearer ${cluster.token('otmoiclp-alice')}` },
+    ]) {
+      const headers = { ...another, ...user, ...credential };
+      const answer = await httpCall(`${cluster.url}/${LIST}`, {
+        headers,
+        body: {},
+        from: PEERS.trustedProxy,
+      });
+      expect(answer.status).toBe(200);
+    }
+    expect(cluster.store.calls).toEqual(Array(2).fill('list ["alice","otmoic","prod"]'));
+  });
+});
