@@ -10,7 +10,7 @@ import {
   type FakeDialectName,
   type TokenFault,
 } from './fake-dialect';
-import { FaultPlan, type Fault, type PlannedFault } from './fake-faults';
+import { FaultPlan, sendAnswer, strike, type Fault, type LostAnswer, type PlannedFault } from './fake-faults';
 import { fakeRoutes, type FakeRoute } from './fake-routes';
 import { FakeWorld, type FakeIdentity, type FakeProject } from './fake-world';
 
@@ -42,6 +42,10 @@ export class FakeInfisical {
   readonly calls: FakeCall[] = [];
   /** Real servers stall when more writes overlap than their ten database connections serve. */
   mostWritesAtOnce = 0;
+  /** What the tokens to come are said to live. */
+  tokenTtlSeconds: number;
+  /** How far the server's clock is ahead of everybody else's. */
+  clockSkewMs = 0;
   #writesUnderWay = 0;
   readonly identity: FakeIdentity;
   #dialect!: FakeDialect;
@@ -53,6 +57,7 @@ export class FakeInfisical {
   readonly #server: Server;
 
   private constructor(private readonly options: FakeOptions) {
+    this.tokenTtlSeconds = options.tokenTtlSeconds ?? 2_592_000;
     this.identity = this.world.addIdentity(
       options.clientId ?? randomUUID(),
       options.clientSecret ?? randomUUID(),
@@ -65,8 +70,21 @@ export class FakeInfisical {
 
   static async start(options: FakeOptions): Promise<FakeInfisical> {
     const fake = new FakeInfisical(options);
-    await new Promise<void>((resolve) => fake.#server.listen(0, '127.0.0.1', resolve));
+    await fake.#listen(0);
     return fake;
+  }
+
+  /** Nobody listens any more; gives the way back. */
+  async goDown(): Promise<() => Promise<void>> {
+    const { port } = this.#server.address() as AddressInfo;
+    await this.close();
+    // The other ends learn of it when they look at their sockets next.
+    await pause(5);
+    return () => this.#listen(port);
+  }
+
+  async #listen(port: number): Promise<void> {
+    await new Promise<void>((resolve) => this.#server.listen(port, '127.0.0.1', resolve));
   }
 
   get url(): string {
@@ -83,7 +101,7 @@ export class FakeInfisical {
     this.#dialect = FAKE_DIALECTS[dialect];
     this.#routes = fakeRoutes(this.world, this.#dialect, (identity) => ({
       accessToken: this.issueToken(identity),
-      expiresIn: this.options.tokenTtlSeconds ?? 2_592_000,
+      expiresIn: this.tokenTtlSeconds,
     }));
   }
 
@@ -127,6 +145,7 @@ export class FakeInfisical {
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    response.setHeader('date', new Date(Date.now() + this.clockSkewMs).toUTCString());
     if (request.method !== 'GET') {
       this.#writesUnderWay += 1;
       this.mostWritesAtOnce = Math.max(this.mostWritesAtOnce, this.#writesUnderWay);
@@ -150,7 +169,7 @@ export class FakeInfisical {
     const answer = await this.#answer(request, body, found);
     call.status = answer.status;
     if (fault !== undefined && this.#failAfter(fault, answer, response, call)) return;
-    send(response, answer);
+    sendAnswer(response, answer);
   }
 
   async #answer(
@@ -233,27 +252,14 @@ export class FakeInfisical {
   }
 
   #apply(
-    fault: Exclude<Fault, { kind: 'delay' }>,
+    fault: LostAnswer,
     answer: FakeAnswer | undefined,
     response: ServerResponse,
     call: FakeCall,
   ): boolean {
-    switch (fault.kind) {
-      case 'answer':
-        call.status = fault.status;
-        send(response, fault);
-        return true;
-      case 'reset':
-        response.socket?.resetAndDestroy();
-        return true;
-      case 'hang':
-        return true;
-      case 'truncate':
-        response.writeHead(200, { 'content-type': 'application/json', 'content-length': '1000' });
-        response.write(JSON.stringify(answer?.body ?? {}).slice(0, 20));
-        setTimeout(() => response.socket?.destroy(), 5);
-        return true;
-    }
+    if (fault.kind === 'answer') call.status = fault.status;
+    strike(fault, answer, response);
+    return true;
   }
 }
 
@@ -272,12 +278,6 @@ async function readBody(request: IncomingMessage): Promise<Buffer> {
   const parts: Buffer[] = [];
   for await (const part of request) parts.push(part as Buffer);
   return Buffer.concat(parts);
-}
-
-function send(response: ServerResponse, answer: FakeAnswer): void {
-  const text = answer.raw ?? JSON.stringify(answer.body);
-  response.writeHead(answer.status, { 'content-type': 'application/json; charset=utf-8', ...answer.headers });
-  response.end(text);
 }
 
 /** As fastify matches: segment by segment, a parameter decoded and at most 100 characters long. */
