@@ -1,13 +1,15 @@
 import { outcome } from '../../conformance/secret-store.conformance';
 import { FixedClock } from '../../support/fixed-clock';
-import { at, openStore, ROUTES, type Opened } from './opened-store';
+import { at, openStore, routesOf, type Opened } from './opened-store';
 
 const TTL_SECONDS = 1000;
 
-describe.each(['v3', 'fork'] as const)('the session of the Infisical store (%s)', (dialect) => {
+// v4 as its documents describe it.
+describe.each(['v3', 'fork', 'v4'] as const)('the session of the Infisical store (%s)', (dialect) => {
+  const routes = routesOf(dialect);
   let clock: FixedClock;
   let opened: Opened;
-  const logins = () => opened.fake.calls.filter(({ template }) => template === ROUTES.login);
+  const logins = () => opened.fake.calls.filter(({ template }) => template === routes.login);
   const advanceTo = (share: number) => clock.advance(share * TTL_SECONDS * 1000);
   beforeEach(async () => {
     clock = new FixedClock();
@@ -38,7 +40,7 @@ describe.each(['v3', 'fork'] as const)('the session of the Infisical store (%s)'
     const { fake, store } = opened;
     await store.list(at());
     fake.fail({
-      template: ROUTES.login,
+      template: routes.login,
       times: 99,
       fault: { kind: 'answer', status: 500, body: { error: 'Find one' } },
     });
@@ -56,7 +58,7 @@ describe.each(['v3', 'fork'] as const)('the session of the Infisical store (%s)'
     const { fake, store } = opened;
     await store.list(at());
     fake.fail({
-      template: ROUTES.login,
+      template: routes.login,
       times: 99,
       fault: { kind: 'answer', status: 500, body: { error: 'Find one' } },
     });
@@ -82,10 +84,10 @@ describe.each(['v3', 'fork'] as const)('the session of the Infisical store (%s)'
     const { fake, store } = opened;
     await store.create(at(), { name: 'k', value: 'v' });
     const { status, body } = deadToken(dialect);
-    fake.fail({ method: 'GET', template: ROUTES.list, times: 99, fault: { kind: 'answer', status, body } });
-    const before = fake.count('GET', ROUTES.list);
+    fake.fail({ method: 'GET', template: routes.list, times: 99, fault: { kind: 'answer', status, body } });
+    const before = fake.count('GET', routes.list);
     expect(await outcome(store.retrieve(at(), 'k'))).toBe('STORE_UNAVAILABLE');
-    expect(fake.count('GET', ROUTES.list) - before).toBe(2);
+    expect(fake.count('GET', routes.list) - before).toBe(2);
     expect(logins()).toHaveLength(2);
   });
 
@@ -120,7 +122,7 @@ describe.each(['v3', 'fork'] as const)('the session of the Infisical store (%s)'
 
   it('a login that the server did not answer is tried again, and a refused one is not', async () => {
     const { fake, store, another } = opened;
-    fake.fail({ template: ROUTES.login, fault: { kind: 'reset', when: 'before' } });
+    fake.fail({ template: routes.login, fault: { kind: 'reset', when: 'before' } });
     await store.list(at());
     expect(logins()).toHaveLength(2);
     await outcome(another({ clientId: 'nobody' }).list(at()));
@@ -129,7 +131,7 @@ describe.each(['v3', 'fork'] as const)('the session of the Infisical store (%s)'
 
   it('a login that hangs holds a call no longer than its deadline', async () => {
     const { fake, another } = opened;
-    fake.fail({ template: ROUTES.login, times: 99, fault: { kind: 'hang', when: 'before' } });
+    fake.fail({ template: routes.login, times: 99, fault: { kind: 'hang', when: 'before' } });
     const hasty = another({ operationTimeoutMs: 150, requestTimeoutMs: 5_000 });
     const started = performance.now();
     expect(await outcome(hasty.list(at()))).toBe('STORE_UNAVAILABLE');
@@ -137,9 +139,9 @@ describe.each(['v3', 'fork'] as const)('the session of the Infisical store (%s)'
   });
 });
 
-function deadToken(dialect: 'v3' | 'fork') {
+function deadToken(dialect: 'v3' | 'fork' | 'v4') {
   const body = { message: 'jwt expired' };
-  return dialect === 'v3'
-    ? { status: 403, body: { ...body, statusCode: 403, error: 'TokenError' } }
-    : { status: 500, body: { ...body, statusCode: 500, error: 'Internal Server Error' } };
+  return dialect === 'fork'
+    ? { status: 500, body: { ...body, statusCode: 500, error: 'Internal Server Error' } }
+    : { status: 403, body: { ...body, statusCode: 403, error: 'TokenError' } };
 }

@@ -2,7 +2,7 @@ import { ENVIRONMENTS } from '../../../src/secrets/secret';
 import { projectDisplayName, projectSlug } from '../../../src/store/infisical/project-slug';
 import { outcome } from '../../conformance/secret-store.conformance';
 import { FixedClock } from '../../support/fixed-clock';
-import { at, callsOf, openStore, ROUTES, rowsOf, type Opened } from './opened-store';
+import { at, callsOf, openStore, ROUTES, routesOf, rowsOf, type Opened } from './opened-store';
 
 const environmentsOf = ({ fake }: Opened, slug: string) =>
   fake
@@ -10,7 +10,9 @@ const environmentsOf = ({ fake }: Opened, slug: string) =>
     ?.environments.map((environment) => environment.slug)
     .sort();
 
-describe.each(['v3', 'fork'] as const)('the projects of the Infisical store (%s)', (dialect) => {
+// v4 as its documents describe it.
+describe.each(['v3', 'fork', 'v4'] as const)('the projects of the Infisical store (%s)', (dialect) => {
+  const routes = routesOf(dialect);
   let opened: Opened;
   beforeEach(async () => {
     opened = await openStore({ dialect });
@@ -27,19 +29,19 @@ describe.each(['v3', 'fork'] as const)('the projects of the Infisical store (%s)
     const rows = ENVIRONMENTS.flatMap((environment) => rowsOf(fake, at('new', environment)));
     expect(new Map(rows)).toEqual(new Map(Array.from({ length: 50 }, (_, i) => [`k${i}`, `v${i}`])));
     expect(rows).toHaveLength(50);
-    expect(fake.count('POST', ROUTES.login)).toBe(1);
-    expect(fake.count('POST', ROUTES.projects)).toBe(1);
-    expect(fake.count('POST', ROUTES.environments)).toBe(1);
+    expect(fake.count('POST', routes.login)).toBe(1);
+    expect(fake.count('POST', routes.projects)).toBe(1);
+    expect(fake.count('POST', routes.environments)).toBe(1);
   });
 
   it('the first secret of a new project is written alone', async () => {
     const { fake, store } = opened;
-    fake.fail({ method: 'POST', template: ROUTES.secret, fault: { kind: 'delay', ms: 50 } });
+    fake.fail({ method: 'POST', template: routes.secret, fault: { kind: 'delay', ms: 50 } });
     const creates = Promise.all(
       ENVIRONMENTS.map((environment) => store.create(at('new', environment), { name: 'k', value: 'v' })),
     );
     const writes = () =>
-      fake.calls.filter(({ method, template }) => method === 'POST' && template === ROUTES.secret);
+      fake.calls.filter(({ method, template }) => method === 'POST' && template === routes.secret);
     // As long as the first has no answer, nothing of the other three environments is sent.
     while (writes()[0]?.status !== 200) {
       expect(writes().length).toBeLessThanOrEqual(1);
@@ -74,11 +76,11 @@ describe.each(['v3', 'fork'] as const)('the projects of the Infisical store (%s)
     const { fake, store } = opened;
     await store.create(at(), { name: 'k', value: 'v' });
     expect(callsOf(fake)).toEqual([
-      `POST ${ROUTES.login}`,
-      `GET ${ROUTES.project}`,
-      `POST ${ROUTES.projects}`,
-      `POST ${ROUTES.environments}`,
-      `POST ${ROUTES.secret}`,
+      `POST ${routes.login}`,
+      `GET ${routes.project}`,
+      `POST ${routes.projects}`,
+      `POST ${routes.environments}`,
+      `POST ${routes.secret}`,
     ]);
   });
 
@@ -100,12 +102,12 @@ describe.each(['v3', 'fork'] as const)('the projects of the Infisical store (%s)
     await outcome(store.retrieve(at('never written'), 'k'));
     costs['never written'] = callsOf(fake);
     expect(costs).toEqual({
-      retrieve: [`GET ${ROUTES.list}`],
-      list: [`GET ${ROUTES.list}`],
-      update: [`PATCH ${ROUTES.secret}`],
-      create: [`POST ${ROUTES.secret}`],
-      delete: [`DELETE ${ROUTES.secret}`],
-      'never written': [`GET ${ROUTES.project}`],
+      retrieve: [`GET ${routes.list}`],
+      list: [`GET ${routes.list}`],
+      update: [`PATCH ${routes.secret}`],
+      create: [`POST ${routes.secret}`],
+      delete: [`DELETE ${routes.secret}`],
+      'never written': [`GET ${routes.project}`],
     });
   });
 
@@ -118,23 +120,23 @@ describe.each(['v3', 'fork'] as const)('the projects of the Infisical store (%s)
       await store.update(at(), { name: 'k', value: 'w' });
       return callsOf(fake);
     };
-    expect(await update()).toEqual([`GET ${ROUTES.list}`, `PATCH ${ROUTES.secret}`]);
-    expect(await update()).toEqual([`PATCH ${ROUTES.secret}`]);
+    expect(await update()).toEqual([`GET ${routes.list}`, `PATCH ${routes.secret}`]);
+    expect(await update()).toEqual([`PATCH ${routes.secret}`]);
     clock.advance(599_000);
-    expect(await update()).toEqual([`PATCH ${ROUTES.secret}`]);
+    expect(await update()).toEqual([`PATCH ${routes.secret}`]);
     clock.advance(1_000);
-    expect(await update()).toEqual([`GET ${ROUTES.list}`, `PATCH ${ROUTES.secret}`]);
+    expect(await update()).toEqual([`GET ${routes.list}`, `PATCH ${routes.secret}`]);
   });
 
   it('sends every flag with every list', async () => {
     const { fake, store } = opened;
     await store.create(at(), { name: 'k', value: 'v' });
     await store.list(at());
-    const lists = fake.calls.filter(({ method, template }) => method === 'GET' && template === ROUTES.list);
+    const lists = fake.calls.filter(({ method, template }) => method === 'GET' && template === routes.list);
     for (const { target } of lists) {
       const flags = Object.fromEntries(new URL(target, 'http://x').searchParams);
       expect(flags).toEqual({
-        workspaceId: fake.world.projects[0]?.id,
+        [dialect === 'v4' ? 'projectId' : 'workspaceId']: fake.world.projects[0]?.id,
         environment: 'prod',
         secretPath: '/',
         expandSecretReferences: 'false',
@@ -223,7 +225,7 @@ describe.each(['v3', 'fork'] as const)('the projects of the Infisical store (%s)
 
   it('when the answer to a project create is lost, the slug tells what became of it', async () => {
     const { fake, store } = opened;
-    fake.fail({ method: 'POST', template: ROUTES.projects, fault: { kind: 'reset', when: 'after' } });
+    fake.fail({ method: 'POST', template: routes.projects, fault: { kind: 'reset', when: 'after' } });
     await store.create(at(), { name: 'k', value: 'v' });
     expect(fake.world.projects).toHaveLength(1);
     expect(rowsOf(fake, at())).toEqual([['k', 'v']]);
@@ -231,7 +233,7 @@ describe.each(['v3', 'fork'] as const)('the projects of the Infisical store (%s)
 
   it('when the answer to an environment create is lost, the project tells what became of it', async () => {
     const { fake, store } = opened;
-    fake.fail({ method: 'POST', template: ROUTES.environments, fault: { kind: 'reset', when: 'after' } });
+    fake.fail({ method: 'POST', template: routes.environments, fault: { kind: 'reset', when: 'after' } });
     await store.create(at('ws', 'test'), { name: 'k', value: 'v' });
     expect(environmentsOf(opened, projectSlug(at()))).toEqual([...ENVIRONMENTS].sort());
   });

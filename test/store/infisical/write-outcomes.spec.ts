@@ -1,7 +1,7 @@
 import type { SecretStore } from '../../../src/secrets/secret-store';
 import { outcome } from '../../conformance/secret-store.conformance';
 import type { Fault } from '../../support/fake-infisical/fake-faults';
-import { at, openStore, ROUTES, rowsOf, type Opened } from './opened-store';
+import { at, openStore, routesOf, rowsOf, type Opened } from './opened-store';
 
 /** Only where an answer never comes: a busy machine must not time out anything else. */
 const TIMEOUT_MS = 400;
@@ -49,153 +49,157 @@ const failed = (when: 'before' | 'after'): Fault => ({
   body: { statusCode: 500, message: 'Something went wrong', error: 'InternalServerError' },
 });
 
-describe.each(Object.entries(WRITES))('a %s whose answer is lost', (_name, write) => {
-  let opened: Opened;
-  beforeEach(async () => {
-    opened = await openStore({ dialect: 'v3' });
-    await opened.store.create(at(), { name: 'old', value: 'v' });
-    await opened.store.list(at());
-    opened.fake.calls.splice(0);
-  });
-  const attempt = async (fault: Fault) => {
-    const hasty = fault.kind === 'hang' ? opened.another({ requestTimeoutMs: TIMEOUT_MS }) : undefined;
-    await hasty?.list(at());
-    opened.fake.calls.splice(0);
-    opened.fake.fail({ method: write.method, template: ROUTES.secret, fault });
-    const ended = await outcome(write.send(hasty ?? opened.store));
-    // Whatever happened, it was sent once and looked for once.
-    expect(opened.fake.count(write.method, ROUTES.secret)).toBe(1);
-    expect(opened.fake.count('GET', ROUTES.list)).toBe(1);
-    return [ended, rowsOf(opened.fake, at())];
-  };
-
-  it.each([
-    ['the connection was reset', { kind: 'reset', when: 'after' }],
-    ['the answer never came', { kind: 'hang', when: 'after' }],
-    ['the answer broke off', { kind: 'truncate', when: 'after' }],
-    ['the server failed afterwards', failed('after')],
-    ['a proxy gave up', html(504, 'after')],
-    ['the answer is a page', html(200, 'after')],
-    ['the answer is of another shape', { kind: 'answer', when: 'after', status: 200, body: { ok: true } }],
-  ] as const)('succeeded when a look shows it: %s', async (_title, fault) => {
-    expect(await attempt(fault)).toEqual(['done', write.written]);
-  });
-
-  it.each([
-    ['the connection was reset', { kind: 'reset', when: 'before' }],
-    ['the answer never came', { kind: 'hang', when: 'before' }],
-    ['a proxy gave up', html(502, 'before')],
-    ['a redirect', { kind: 'answer', status: 302, body: null, headers: { location: 'http://127.0.0.1:1/' } }],
-    ['the answer is a page', html(200, 'before')],
-  ] as const)('is unknown when a look does not show it, for it may come yet: %s', async (_title, fault) => {
-    expect(await attempt(fault)).toEqual(['STORE_OUTCOME_UNKNOWN', write.unwritten]);
-  });
-
-  it('did not happen when the server ended it with a failure and a look does not show it', async () => {
-    expect(await attempt(failed('before'))).toEqual(['STORE_UNAVAILABLE', write.unwritten]);
-  });
-
-  it('is unknown when the look fails too', async () => {
-    const { fake, store } = opened;
-    fake.fail({ method: write.method, template: ROUTES.secret, fault: { kind: 'reset', when: 'after' } });
-    const ended = outcome(write.send(store));
-    while (fake.count(write.method, ROUTES.secret) === 0)
-      await new Promise((resolve) => setImmediate(resolve));
-    fake.fail({ method: 'GET', template: ROUTES.list, times: 99, fault: failed('before') });
-    expect(await ended).toBe('STORE_OUTCOME_UNKNOWN');
-  });
-
-  it('is put before the approvers where there are any', async () => {
-    const { fake, store } = opened;
-    const body = { approval: { id: 'a', policyId: 'p' } };
-    fake.fail({
-      method: write.method,
-      template: ROUTES.secret,
-      fault: { kind: 'answer', status: 200, body },
+// v4 as its documents describe it.
+describe.each(['v3', 'fork', 'v4'] as const)('writes of the Infisical store (%s)', (dialect) => {
+  const routes = routesOf(dialect);
+  describe.each(Object.entries(WRITES))('a %s whose answer is lost', (_name, write) => {
+    let opened: Opened;
+    beforeEach(async () => {
+      opened = await openStore({ dialect });
+      await opened.store.create(at(), { name: 'old', value: 'v' });
+      await opened.store.list(at());
+      opened.fake.calls.splice(0);
     });
-    expect(await outcome(write.send(store))).toBe('APPROVAL_REQUIRED');
-    expect(fake.count(write.method, ROUTES.secret)).toBe(1);
-  });
+    const attempt = async (fault: Fault) => {
+      const hasty = fault.kind === 'hang' ? opened.another({ requestTimeoutMs: TIMEOUT_MS }) : undefined;
+      await hasty?.list(at());
+      opened.fake.calls.splice(0);
+      opened.fake.fail({ method: write.method, template: routes.secret, fault });
+      const ended = await outcome(write.send(hasty ?? opened.store));
+      // Whatever happened, it was sent once and looked for once.
+      expect(opened.fake.count(write.method, routes.secret)).toBe(1);
+      expect(opened.fake.count('GET', routes.list)).toBe(1);
+      return [ended, rowsOf(opened.fake, at())];
+    };
 
-  it('is sent again after a refusal for its rate, if the server says that it is worth it', async () => {
-    const { fake, store } = opened;
-    const limited = (seconds: number): Fault => ({
-      kind: 'answer',
-      status: 429,
-      headers: { 'retry-after': String(seconds) },
-      body: { statusCode: 429, message: 'Rate limit exceeded', error: 'RateLimitExceeded' },
+    it.each([
+      ['the connection was reset', { kind: 'reset', when: 'after' }],
+      ['the answer never came', { kind: 'hang', when: 'after' }],
+      ['the answer broke off', { kind: 'truncate', when: 'after' }],
+      ['the server failed afterwards', failed('after')],
+      ['a proxy gave up', html(504, 'after')],
+      ['the answer is a page', html(200, 'after')],
+      ['the answer is of another shape', { kind: 'answer', when: 'after', status: 200, body: { ok: true } }],
+    ] as const)('succeeded when a look shows it: %s', async (_title, fault) => {
+      expect(await attempt(fault)).toEqual(['done', write.written]);
     });
-    fake.fail({ method: write.method, template: ROUTES.secret, fault: limited(0) });
-    await write.send(store);
-    expect(rowsOf(fake, at())).toEqual(write.written);
-    fake.fail({ method: 'GET', template: ROUTES.list, fault: limited(59) });
-    await expect(store.list(at())).rejects.toMatchObject({
-      reason: 'TOO_MANY_REQUESTS',
-      retryAfterSeconds: 59,
+
+    it.each([
+      ['the connection was reset', { kind: 'reset', when: 'before' }],
+      ['the answer never came', { kind: 'hang', when: 'before' }],
+      ['a proxy gave up', html(502, 'before')],
+      [
+        'a redirect',
+        { kind: 'answer', status: 302, body: null, headers: { location: 'http://127.0.0.1:1/' } },
+      ],
+      ['the answer is a page', html(200, 'before')],
+    ] as const)('is unknown when a look does not show it, for it may come yet: %s', async (_title, fault) => {
+      expect(await attempt(fault)).toEqual(['STORE_OUTCOME_UNKNOWN', write.unwritten]);
+    });
+
+    it('did not happen when the server ended it with a failure and a look does not show it', async () => {
+      expect(await attempt(failed('before'))).toEqual(['STORE_UNAVAILABLE', write.unwritten]);
+    });
+
+    it('is unknown when the look fails too', async () => {
+      const { fake, store } = opened;
+      fake.fail({ method: write.method, template: routes.secret, fault: { kind: 'reset', when: 'after' } });
+      const ended = outcome(write.send(store));
+      while (fake.count(write.method, routes.secret) === 0)
+        await new Promise((resolve) => setImmediate(resolve));
+      fake.fail({ method: 'GET', template: routes.list, times: 99, fault: failed('before') });
+      expect(await ended).toBe('STORE_OUTCOME_UNKNOWN');
+    });
+
+    it('is put before the approvers where there are any', async () => {
+      const { fake, store } = opened;
+      const body = { approval: { id: 'a', policyId: 'p' } };
+      fake.fail({
+        method: write.method,
+        template: routes.secret,
+        fault: { kind: 'answer', status: 200, body },
+      });
+      expect(await outcome(write.send(store))).toBe('APPROVAL_REQUIRED');
+      expect(fake.count(write.method, routes.secret)).toBe(1);
+    });
+
+    it('is sent again after a refusal for its rate, if the server says that it is worth it', async () => {
+      const { fake, store } = opened;
+      const limited = (seconds: number): Fault => ({
+        kind: 'answer',
+        status: 429,
+        headers: { 'retry-after': String(seconds) },
+        body: { statusCode: 429, message: 'Rate limit exceeded', error: 'RateLimitExceeded' },
+      });
+      fake.fail({ method: write.method, template: routes.secret, fault: limited(0) });
+      await write.send(store);
+      expect(rowsOf(fake, at())).toEqual(write.written);
+      fake.fail({ method: 'GET', template: routes.list, fault: limited(59) });
+      await expect(store.list(at())).rejects.toMatchObject({
+        reason: 'TOO_MANY_REQUESTS',
+        retryAfterSeconds: 59,
+      });
     });
   });
-});
 
-describe('a create whose answer is lost, of a secret that was there before', () => {
-  it.each([
-    ['with another value', 'theirs', 1],
-    ['with this value, written more than once', 'v', 2],
-  ] as const)('is not said to have succeeded: %s', async (_title, value, version) => {
-    const { fake, store } = await openStore({ dialect: 'v3' });
-    await store.create(at(), { name: 'old', value: 'v' });
-    const room = fake.world.projects[0]!.environments.find(({ slug }) => slug === 'prod')!;
-    fake.world.addSecret(room, 'new', value, version);
-    fake.fail({ method: 'POST', template: ROUTES.secret, fault: { kind: 'reset', when: 'before' } });
-    expect(await outcome(store.create(at(), { name: 'new', value: 'v' }))).toBe('STORE_OUTCOME_UNKNOWN');
+  describe('a create whose answer is lost, of a secret that was there before', () => {
+    it.each([
+      ['with another value', 'theirs', 1],
+      ['with this value, written more than once', 'v', 2],
+    ] as const)('is not said to have succeeded: %s', async (_title, value, version) => {
+      const { fake, store } = await openStore({ dialect });
+      await store.create(at(), { name: 'old', value: 'v' });
+      const room = fake.world.projects[0]!.environments.find(({ slug }) => slug === 'prod')!;
+      fake.world.addSecret(room, 'new', value, version);
+      fake.fail({ method: 'POST', template: routes.secret, fault: { kind: 'reset', when: 'before' } });
+      expect(await outcome(store.create(at(), { name: 'new', value: 'v' }))).toBe('STORE_OUTCOME_UNKNOWN');
+    });
   });
-});
 
-describe('a write beside other writers', () => {
-  let opened: Opened;
-  beforeEach(async () => {
-    opened = await openStore({ dialect: 'v3' });
-    await opened.store.create(at(), { name: 'old', value: 'v' });
-    await opened.store.list(at());
-  });
-  const whileWriting = (act: () => void) => {
-    const { fake } = opened;
-    // The write is delayed, so that somebody else is faster.
-    fake.fail({ method: 'POST', template: ROUTES.secret, fault: { kind: 'delay', ms: 20 } });
-    fake.fail({ method: 'PATCH', template: ROUTES.secret, fault: { kind: 'delay', ms: 20 } });
-    fake.fail({ method: 'DELETE', template: ROUTES.secret, fault: { kind: 'delay', ms: 20 } });
-    const before = fake.calls.length;
-    void (async () => {
-      while (fake.calls.length < before + 1) await new Promise((resolve) => setImmediate(resolve));
-      act();
-    })();
-  };
-  const room = () => opened.fake.world.projects[0]!.environments.find(({ slug }) => slug === 'prod')!;
+  describe('a write beside other writers', () => {
+    let opened: Opened;
+    beforeEach(async () => {
+      opened = await openStore({ dialect });
+      await opened.store.create(at(), { name: 'old', value: 'v' });
+      await opened.store.list(at());
+    });
+    const whileWriting = (act: () => void) => {
+      const { fake } = opened;
+      // The write is delayed, so that somebody else is faster.
+      fake.fail({ method: 'POST', template: routes.secret, fault: { kind: 'delay', ms: 20 } });
+      fake.fail({ method: 'PATCH', template: routes.secret, fault: { kind: 'delay', ms: 20 } });
+      fake.fail({ method: 'DELETE', template: routes.secret, fault: { kind: 'delay', ms: 20 } });
+      const before = fake.calls.length;
+      void (async () => {
+        while (fake.calls.length < before + 1) await new Promise((resolve) => setImmediate(resolve));
+        act();
+      })();
+    };
+    const room = () => opened.fake.world.projects[0]!.environments.find(({ slug }) => slug === 'prod')!;
 
-  it('a create loses to one that was stored meanwhile', async () => {
-    whileWriting(() => opened.fake.world.addSecret(room(), 'new', 'theirs'));
-    expect(await outcome(opened.store.create(at(), { name: 'new', value: 'ours' }))).toBe(
-      'SECRET_ALREADY_EXISTS',
+    it('a create loses to one that was stored meanwhile', async () => {
+      whileWriting(() => opened.fake.world.addSecret(room(), 'new', 'theirs'));
+      expect(await outcome(opened.store.create(at(), { name: 'new', value: 'ours' }))).toBe(
+        'SECRET_ALREADY_EXISTS',
+      );
+      expect(rowsOf(opened.fake, at())).toContainEqual(['new', 'theirs']);
+    });
+
+    it.each(['update', 'delete'] as const)(
+      'an %s of what was deleted meanwhile finds nothing',
+      async (name) => {
+        whileWriting(() => room().secrets.splice(0));
+        expect(await outcome(WRITES[name]!.send(opened.store))).toBe('SECRET_NOT_FOUND');
+      },
     );
-    expect(rowsOf(opened.fake, at())).toContainEqual(['new', 'theirs']);
+
+    it('an update of a project that was deleted meanwhile finds nothing', async () => {
+      whileWriting(() => opened.fake.world.projects.splice(0));
+      expect(await outcome(WRITES['update']!.send(opened.store))).toBe('SECRET_NOT_FOUND');
+    });
   });
 
-  it.each(['update', 'delete'] as const)(
-    'an %s of what was deleted meanwhile finds nothing',
-    async (name) => {
-      whileWriting(() => room().secrets.splice(0));
-      expect(await outcome(WRITES[name]!.send(opened.store))).toBe('SECRET_NOT_FOUND');
-    },
-  );
-
-  it('an update of a project that was deleted meanwhile finds nothing', async () => {
-    whileWriting(() => opened.fake.world.projects.splice(0));
-    expect(await outcome(WRITES['update']!.send(opened.store))).toBe('SECRET_NOT_FOUND');
-  });
-});
-
-describe.each(['v3', 'fork'] as const)(
-  'writes that arrive together in a workspace in use (%s)',
-  (dialect) => {
+  describe('writes that arrive together in a workspace in use', () => {
     it('take turns in an environment, so that the server never stores a name twice', async () => {
       const { fake, store } = await openStore({ dialect });
       await store.create(at(), { name: 'first', value: 'v' });
@@ -213,73 +217,76 @@ describe.each(['v3', 'fork'] as const)(
     it('do not wait for those of another environment', async () => {
       const { fake, store } = await openStore({ dialect });
       await store.create(at(), { name: 'k', value: 'v' });
-      fake.fail({ method: 'POST', template: ROUTES.secret, fault: { kind: 'hang', when: 'before' } });
+      fake.fail({ method: 'POST', template: routes.secret, fault: { kind: 'hang', when: 'before' } });
       void outcome(store.create(at(), { name: 'slow', value: 'v' }));
       await store.create(at('ws', 'dev'), { name: 'quick', value: 'v' });
       expect(rowsOf(fake, at('ws', 'dev'))).toEqual([['quick', 'v']]);
     });
-  },
-);
-
-describe('a name that the server stored more than once', () => {
-  let opened: Opened;
-  beforeEach(async () => {
-    opened = await openStore({ dialect: 'v3' });
-    const { fake, store } = opened;
-    await store.create(at(), { name: 'single', value: 's' });
-    const room = fake.world.projects[0]!.environments.find(({ slug }) => slug === 'prod')!;
-    for (const [value, version] of [['v1', 1], ['v3', 3], ['v2', 2]] as const) fake.world.addSecret(room, 'twice', value, version); // prettier-ignore
-    fake.calls.splice(0);
   });
 
-  it('is served by its highest version, whatever the order of the list', async () => {
-    const { store, logged } = opened;
-    for (let i = 0; i < 10; i++) expect((await store.retrieve(at(), 'twice')).value).toBe('v3');
-    expect(await store.list(at())).toEqual([
-      { name: 'single', value: 's' },
-      { name: 'twice', value: 'v3' },
-    ]);
-    expect(logged).toContainEqual({ event: 'infisical.duplicates.served', fields: { surplus: 2 } });
-  });
-
-  it('is made one again by the next update', async () => {
-    await opened.store.update(at(), { name: 'twice', value: 'one' });
-    expect(rowsOf(opened.fake, at())).toEqual([
-      ['single', 's'],
-      ['twice', 'one'],
-    ]);
-    expect(opened.logged).toContainEqual({ event: 'infisical.duplicates.healed', fields: { copies: 3 } });
-  });
-
-  it('is made one again also when it was a read that met it', async () => {
-    const { fake, store } = opened;
-    await store.retrieve(at(), 'twice');
-    await store.update(at(), { name: 'twice', value: 'one' });
-    await store.update(at(), { name: 'single', value: 't' });
-    expect(rowsOf(fake, at())).toEqual([
-      ['single', 't'],
-      ['twice', 'one'],
-    ]);
-  });
-
-  it('exists, so that a create is refused, and a delete takes all of it', async () => {
-    expect(await outcome(opened.store.create(at(), { name: 'twice', value: 'x' }))).toBe(
-      'SECRET_ALREADY_EXISTS',
-    );
-    await opened.store.delete(at(), 'twice');
-    expect(rowsOf(opened.fake, at())).toEqual([['single', 's']]);
-  });
-
-  it('is not said to be updated when it could not be made one', async () => {
-    const body = { statusCode: 500, message: 'Something went wrong', error: 'InternalServerError' };
-    opened.fake.fail({
-      method: 'POST',
-      template: ROUTES.secret,
-      fault: { kind: 'answer', status: 500, body },
+  describe('a name that the server stored more than once', () => {
+    let opened: Opened;
+    beforeEach(async () => {
+      opened = await openStore({ dialect });
+      const { fake, store } = opened;
+      await store.create(at(), { name: 'single', value: 's' });
+      const room = fake.world.projects[0]!.environments.find(({ slug }) => slug === 'prod')!;
+      for (const [value, version] of [['v1', 1], ['v3', 3], ['v2', 2]] as const) fake.world.addSecret(room, 'twice', value, version); // prettier-ignore
+      fake.calls.splice(0);
     });
-    expect(await outcome(opened.store.update(at(), { name: 'twice', value: 'one' }))).toBe(
-      'STORE_OUTCOME_UNKNOWN',
-    );
-    expect(opened.logged).toContainEqual({ event: 'infisical.duplicates.notHealed', fields: { copies: 3 } });
+
+    it('is served by its highest version, whatever the order of the list', async () => {
+      const { store, logged } = opened;
+      for (let i = 0; i < 10; i++) expect((await store.retrieve(at(), 'twice')).value).toBe('v3');
+      expect(await store.list(at())).toEqual([
+        { name: 'single', value: 's' },
+        { name: 'twice', value: 'v3' },
+      ]);
+      expect(logged).toContainEqual({ event: 'infisical.duplicates.served', fields: { surplus: 2 } });
+    });
+
+    it('is made one again by the next update', async () => {
+      await opened.store.update(at(), { name: 'twice', value: 'one' });
+      expect(rowsOf(opened.fake, at())).toEqual([
+        ['single', 's'],
+        ['twice', 'one'],
+      ]);
+      expect(opened.logged).toContainEqual({ event: 'infisical.duplicates.healed', fields: { copies: 3 } });
+    });
+
+    it('is made one again also when it was a read that met it', async () => {
+      const { fake, store } = opened;
+      await store.retrieve(at(), 'twice');
+      await store.update(at(), { name: 'twice', value: 'one' });
+      await store.update(at(), { name: 'single', value: 't' });
+      expect(rowsOf(fake, at())).toEqual([
+        ['single', 't'],
+        ['twice', 'one'],
+      ]);
+    });
+
+    it('exists, so that a create is refused, and a delete takes all of it', async () => {
+      expect(await outcome(opened.store.create(at(), { name: 'twice', value: 'x' }))).toBe(
+        'SECRET_ALREADY_EXISTS',
+      );
+      await opened.store.delete(at(), 'twice');
+      expect(rowsOf(opened.fake, at())).toEqual([['single', 's']]);
+    });
+
+    it('is not said to be updated when it could not be made one', async () => {
+      const body = { statusCode: 500, message: 'Something went wrong', error: 'InternalServerError' };
+      opened.fake.fail({
+        method: 'POST',
+        template: routes.secret,
+        fault: { kind: 'answer', status: 500, body },
+      });
+      expect(await outcome(opened.store.update(at(), { name: 'twice', value: 'one' }))).toBe(
+        'STORE_OUTCOME_UNKNOWN',
+      );
+      expect(opened.logged).toContainEqual({
+        event: 'infisical.duplicates.notHealed',
+        fields: { copies: 3 },
+      });
+    });
   });
 });

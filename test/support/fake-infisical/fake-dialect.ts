@@ -244,10 +244,15 @@ const v4: FakeDialect = {
   newNameIssues: (name) => nameIssues(name, ['forward slash', 'colon']),
   validation: (issues) => failureAnswer(422, 'ValidationFailure', issues),
   slugMissing: (slug) => failureAnswer(404, 'NotFound', `Project with slug '${slug}' not found`),
-  projectSlugTaken: () => badRequest('A project with this slug already exists'),
+  projectSlugTaken: () =>
+    badRequest('A project with the slug "x" already exists in your organization. Please choose another.'),
+  notAMember: () => failureAnswer(403, 'You are not member of this project', NOT_ALLOWED),
+  projectIdMissing: (id) => failureAnswer(404, 'NotFound', `Project with ID '${id}' not found`),
   environmentMissingInList: (slug) =>
-    failureAnswer(404, 'NotFound', `Environment with slug '${slug}' not found`),
-  malformedJson: () => badRequest('Malformed JSON'),
+    failureAnswer(404, 'SecretPathNotFound', `Folder with path '/' in environment '${slug}' was not found.`),
+  environmentSlugTaken: () => failureAnswer(400, 'CreateEnvironment', 'Environment with slug already exists'),
+  secretMissing: (name, verb) =>
+    verb === 'Delete' ? failureAnswer(404, 'NotFound', 'Secret not found') : v3.secretMissing(name, verb),
 };
 
 export const FAKE_DIALECTS: Readonly<Record<FakeDialectName, FakeDialect>> = {
