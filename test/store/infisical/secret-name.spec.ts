@@ -96,10 +96,13 @@ describe('a name with a space inside, on a server of June 2025', () => {
     async (method) => {
       const { fake, store } = await openStore({ dialect: 'v3-2025' });
       await store.create(at(), { name: 'k', value: 'v' });
+      // So that the update need not look for doubled names first.
+      await store.list(at());
       const { status, answer } = failuresOf2025().find((entry) => entry.name === 'create, blank')!;
       fake.fail({ method, template: ROUTES.secret, fault: { kind: 'answer', status, body: answer } });
       const write = method === 'PATCH' ? store.update(at(), { name, value: 'v' }) : store.delete(at(), name);
       expect(await outcome(write)).toBe('SECRET_NOT_FOUND');
+      expect(fake.count(method, ROUTES.secret)).toBe(1);
     },
   );
 
