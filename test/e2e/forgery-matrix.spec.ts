@@ -221,6 +221,10 @@ const FROM_A_PROXY: Readonly<Record<string, Omit<Forgery, 'from'>>> = {
     ...said({ ...WORD, 'x-remote-user': remote('otmoiclp-bob') }),
     ...MISMATCH,
   },
+  'of another user’s pod, with no user’s token': {
+    ...said({ ...WORD, 'x-remote-user': remote('otmoiclp-bob'), 'x-authorization': '' }),
+    ...MISMATCH,
+  },
   'of mail-a-b, which is a-b’s': {
     headers: asUser('alice', { 'x-bfl-user': 'alice', 'x-remote-user': remote('mail-a-b') }),
     ...MISMATCH,
@@ -297,7 +301,11 @@ const MODES: Readonly<Record<RbacProxyMode, Readonly<Record<string, Forgery>>>> 
     ...ALWAYS,
     ...from(PEERS.trustedProxy, FROM_A_PROXY),
     'a proxy’s word of mail-a-b in the name of b': {
-      headers: asUser('b', { 'x-bfl-user': 'b', 'x-remote-user': remote('mail-a-b') }),
+      headers: () => ({
+        'x-bfl-user': 'b',
+        'x-remote-user': remote('mail-a-b'),
+        'x-authorization': '',
+      }),
       from: PEERS.trustedProxy,
       ...MISMATCH,
     },
