@@ -1,4 +1,5 @@
 import type { Clock } from './clock/clock';
+import type { MonotonicTime } from './clock/monotonic-time';
 import type { GrantSource } from './grants/grant-source';
 import type { PeerProof } from './identity/peer-proof';
 import type { ServiceAccountAuthenticator } from './identity/service-account.authenticator';
@@ -7,6 +8,8 @@ import type { SecretStore } from './secrets/secret-store';
 
 /** What stands behind the ports: chosen once from the settings, or put in place by a test. */
 export interface Adapters {
+  /** For waits; the system's own where a test puts no other in place. */
+  readonly time?: MonotonicTime;
   readonly clock: Clock;
   readonly store: SecretStore;
   readonly grantSource: GrantSource;

@@ -2,7 +2,11 @@ import { Module, type DynamicModule, type MiddlewareConsumer, type NestModule } 
 import { APP_FILTER, APP_GUARD, APP_PIPE } from '@nestjs/core';
 import { LoggerModule } from 'nestjs-pino';
 import type { Adapters } from './adapters';
+import { SystemMonotonicTime } from './clock/system-monotonic-time';
 import type { Settings } from './config/settings';
+import { BackgroundRemovals } from './departures/background-removals';
+import { DepartedUsers } from './departures/departed-users';
+import { departures } from './departures/departures';
 import { AccessService } from './grants/access.service';
 import { GrantSource } from './grants/grant-source';
 import { GrantsService } from './grants/grants.service';
@@ -14,12 +18,14 @@ import { AppSecretsController } from './http/app-secrets.controller';
 import { AuthenticationGuard } from './http/authentication.guard';
 import { Drain } from './http/drain';
 import { ErrorFilter } from './http/error.filter';
+import { EventSenders } from './http/event-senders';
 import { HealthController } from './http/health.controller';
 import { jsonBody } from './http/json-body';
 import { requestLog } from './http/request-log';
 import { RequestAuthenticator } from './http/request-authenticator';
 import { RequestValidationPipe } from './http/request-validation.pipe';
 import { SecretsController } from './http/secrets.controller';
+import { UserEventsController } from './http/user-events.controller';
 import { AccessTokens } from './identity/access-token';
 import { AppProofVerifier } from './identity/app-proof.verifier';
 import { CallerAuthenticator } from './identity/caller-authenticator';
@@ -28,7 +34,7 @@ import { NoPeerProof } from './identity/no-peer-proof';
 import { PeerProof } from './identity/peer-proof';
 import { RbacProxyAuthenticator } from './identity/rbac-proxy.authenticator';
 import { UserTokenVerifier } from './identity/user-token.verifier';
-import type { Log } from './logging/log';
+import { logEvent, type Log } from './logging/log';
 import { AppSecretsService } from './secrets/app-secrets.service';
 import { SecretStore } from './secrets/secret-store';
 import { SecretsService } from './secrets/secrets.service';
@@ -42,10 +48,23 @@ export class AppModule implements NestModule {
     const { clock, userDirectory, serviceAccounts, peerProof = new NoPeerProof() } = adapters;
     const accessTokens = new AccessTokens(settings.accessTokenKey, clock);
     const userTokens = new UserTokenVerifier(settings.userToken.secret, clock, userDirectory);
+    const { departedUsers, background } = departures({
+      store: adapters.store,
+      clock,
+      time: adapters.time ?? new SystemMonotonicTime(),
+      log: logEvent(log),
+      enabled: settings.grants.kind === 'kubernetes',
+    });
     return {
       module: AppModule,
       imports: [LoggerModule.forRoot(requestLog(log))],
-      controllers: [SecretsController, AppSecretsController, AccessController, HealthController],
+      controllers: [
+        SecretsController,
+        AppSecretsController,
+        AccessController,
+        UserEventsController,
+        HealthController,
+      ],
       providers: [
         { provide: SecretStore, useValue: adapters.store },
         { provide: GrantSource, useValue: adapters.grantSource },
@@ -73,6 +92,9 @@ export class AppModule implements NestModule {
         AccessService,
         ProxiedCallerService,
         RequestAuthenticator,
+        EventSenders,
+        { provide: DepartedUsers, useValue: departedUsers },
+        { provide: BackgroundRemovals, useValue: background },
         { provide: PeerProof, useValue: peerProof },
         SecretsService,
         AppSecretsService,

@@ -15,6 +15,7 @@ export const STATUS_OF = {
   STORE_OUTCOME_UNKNOWN: 503,
   GRANTS_UNAVAILABLE: 503,
   IDENTITY_UNAVAILABLE: 503,
+  USER_REMOVAL_PENDING: 503,
   NOT_READY: 503,
   SHUTTING_DOWN: 503,
 } as const satisfies Record<string, number>;

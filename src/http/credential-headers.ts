@@ -1,8 +1,8 @@
 import type { IncomingMessage } from 'node:http';
 import { Unauthenticated } from '../errors/identity-errors';
 import type { Peer } from '../identity/peer-proof';
+import { PLAIN_USER } from './plain-user';
 
-const PLAIN_USER = /^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$/;
 const BEARER = /^Bearer ([^\s,]+)$/;
 
 /**

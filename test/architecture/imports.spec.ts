@@ -15,8 +15,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   grants: ['kubernetes', 'identity', 'errors', 'clock', 'logging'],
   registration: ['grants', 'kubernetes', 'clock', 'logging'],
   secrets: ['grants', 'identity', 'errors'],
+  departures: ['secrets', 'errors', 'clock', 'logging'],
   store: ['secrets', 'errors', 'clock', 'logging'],
-  http: ['secrets', 'grants', 'identity', 'errors', 'logging'],
+  http: ['departures', 'secrets', 'grants', 'identity', 'errors', 'logging'],
   development: ['config', 'grants'],
 };
 
@@ -85,6 +86,9 @@ describe('the house rules', () => {
     expect(users.map(({ file }) => file).sort()).toEqual([
       'src/adapters.ts',
       'src/app.module.ts',
+      'src/departures/departures.ts',
+      'src/departures/removal-orders.ts',
+      'src/departures/user-removal.ts',
       'src/http/health.controller.ts',
       'src/open-adapters.ts',
       'src/secrets/app-secrets.service.ts',

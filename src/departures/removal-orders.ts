@@ -1,0 +1,72 @@
+import { randomUUID } from 'node:crypto';
+import type { Clock } from '../clock/clock';
+import { SecretNotFound } from '../errors/store-errors';
+import type { LogEvent } from '../logging/log';
+import type { SecretScope } from '../secrets/secret';
+import type { SecretStore } from '../secrets/secret-store';
+import { OrderBook } from './order-book';
+import { encodeOrder, parseOrder, type RemovalOrder } from './removal-order';
+
+/**
+ * Where the orders are kept: beside the secrets, so that they last as long. No user can bear that name: it holds a '/',
+ * which no namespace may, and is longer than a user name of a token may be.
+ */
+export const ORDERS: SecretScope = {
+  user: 'olares-secret-provider/departed-users'.padEnd(300, '/'),
+  workspace: 'removal-orders',
+  environment: 'prod',
+};
+
+/** The durable list of users who are to be removed, the same for all replicas. */
+export class RemovalOrders {
+  constructor(
+    private readonly store: SecretStore,
+    private readonly clock: Clock,
+    private readonly log: LogEvent,
+  ) {}
+
+  /** Resolves once it is durable. */
+  async add(user: string): Promise<void> {
+    await this.put({ id: `removal-${randomUUID()}`, user, requestedAtMs: this.clock.nowMs() });
+  }
+
+  async read(): Promise<OrderBook> {
+    const records = await this.store.list(ORDERS);
+    const orders = records.map(({ name, value }) => parseOrder(name, value));
+    const unreadable = orders.filter((order) => order === undefined).length;
+    if (unreadable > 0) this.log('warn', 'user_removal_orders_unreadable', { count: unreadable });
+    return new OrderBook(orders.filter((order) => order !== undefined));
+  }
+
+  /** Leaves alone what another replica did meanwhile. */
+  async complete(user: string, orders: readonly RemovalOrder[]): Promise<void> {
+    const ids = new Set(orders.map(({ id }) => id));
+    const due = (await this.read()).dueOf(user).filter(({ id }) => ids.has(id));
+    for (const order of due) await this.change({ ...order, doneAtMs: this.clock.nowMs() });
+  }
+
+  /** From now on no older order of this user counts. */
+  async userIsBack(lastDone: RemovalOrder): Promise<void> {
+    await this.change({ ...lastDone, userBackAtMs: this.clock.nowMs() });
+  }
+
+  async drop({ id }: RemovalOrder): Promise<void> {
+    await unlessGone(this.store.delete(ORDERS, id));
+  }
+
+  private async put(order: RemovalOrder): Promise<void> {
+    await this.store.create(ORDERS, { name: order.id, value: encodeOrder(order) });
+  }
+
+  private async change(order: RemovalOrder): Promise<void> {
+    await unlessGone(this.store.update(ORDERS, { name: order.id, value: encodeOrder(order) }));
+  }
+}
+
+async function unlessGone(write: Promise<void>): Promise<void> {
+  try {
+    await write;
+  } catch (error: unknown) {
+    if (!(error instanceof SecretNotFound)) throw error;
+  }
+}

@@ -1,0 +1,233 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Settings } from '../../src/config/settings';
+import { ORDERS } from '../../src/departures/removal-orders';
+import { StoreUnavailable } from '../../src/errors/store-errors';
+import { PeerProof } from '../../src/identity/peer-proof';
+import type { SecretStore } from '../../src/secrets/secret-store';
+import { shutDown } from '../../src/shutdown';
+import { EmbeddedSecretStore } from '../../src/store/embedded/embedded.secret-store';
+import { eventually } from '../support/eventually';
+import { exampleApps } from '../support/example-apps';
+import { FixedClock } from '../support/fixed-clock';
+import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
+import { httpCall } from '../support/http-call';
+import { MemorySecretStore } from '../support/memory.secret-store';
+import { startService, TEST_SETTINGS, type Service } from '../support/service';
+
+const SENDER = 'the-sender';
+const IN_CLUSTER: Partial<Settings> = {
+  grants: { kind: 'kubernetes', maxAgeMs: 600_000, audience: 'a', trustedServiceAccounts: [], systemEventServiceAccounts: [] },
+}; // prettier-ignore
+
+class OneSender extends PeerProof {
+  provesSystemServer(): boolean {
+    return false;
+  }
+  trustedServiceAccountOf(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+  provesEventSender({ bearer }: { bearer: string | undefined }): Promise<boolean> {
+    return Promise.resolve(bearer === SENDER);
+  }
+}
+
+const at = (user: string, workspace = 'ws') => ({ user, workspace, environment: 'prod' }) as const;
+
+describe('system events of users', () => {
+  const clock = new FixedClock();
+  let time: FixedMonotonicTime;
+  let store: MemorySecretStore;
+  const services: Service[] = [];
+  beforeEach(() => {
+    time = new FixedMonotonicTime();
+    store = new MemorySecretStore();
+  });
+  afterEach(async () => Promise.all(services.splice(0).map(async (service) => service.close())));
+
+  const start = async (on: SecretStore = store, settings: Partial<Settings> = {}): Promise<Service> => {
+    const adapters = { clock, time, store: on, grantSource: exampleApps(), peerProof: new OneSender() };
+    const service = await startService(adapters, { ...IN_CLUSTER, ...settings });
+    services.push(service);
+    return service;
+  };
+  const event = (service: Service, path: string, body: object, headers: Record<string, string> = {}) =>
+    httpCall(`${service.url}/user/${path}`, {
+      body,
+      headers: { authorization: `Bearer ${SENDER}`, 'x-request-id': 'r', ...headers },
+    });
+  const fill = async (...users: string[]) => {
+    for (const user of users)
+      for (const workspace of ['ws', 'other'])
+        await store.create(at(user, workspace), { name: 'k', value: 'canary' });
+  };
+  const events = (service: Service, user: string) =>
+    service.logLines().filter((line) => line['user'] === user).map((line) => line['msg']); // prettier-ignore
+  const done = (service: Service, user: string) =>
+    eventually(() => expect(events(service, user)).toContain('user_removal_done'));
+  const orders = async (on: SecretStore = store) => (await on.list(ORDERS)).map(({ value }) => JSON.parse(value)); // prettier-ignore
+
+  it('a deleted user is written down, answered, and removed in the background; others stay', async () => {
+    const service = await start();
+    await fill('alice', 'alice-b', 'bob');
+    const answer = await event(service, 'delete', { name: 'alice', email: 'a@x', more: { any: 'thing' } });
+    expect([answer.status, answer.body]).toEqual([200, { code: 200, message: '', data: '' }]);
+    await done(service, 'alice');
+    expect(events(service, 'alice')).toEqual([
+      'user_removal_started', 'user_removal_progress', 'user_removal_progress', 'user_removal_done',
+    ]); // prettier-ignore
+    expect(await store.list(at('alice'))).toEqual([]);
+    expect(await store.list(at('alice-b'))).toHaveLength(1);
+    expect(await store.list(at('bob'))).toHaveLength(1);
+    expect(service.log()).not.toContain('canary');
+    await event(service, 'delete', { name: 'alice', email: '' });
+    await eventually(() =>
+      expect(events(service, 'alice').filter((e) => e === 'user_removal_done')).toHaveLength(2),
+    );
+  });
+
+  it('nobody but the proven sender is heard, and nothing is written down', async () => {
+    const service = await start();
+    await eventually(() => expect(store.calls).toHaveLength(1));
+    for (const headers of [
+      { authorization: '' },
+      { authorization: 'Bearer other' },
+      { authorization: SENDER },
+      { 'x-forwarded-for': '10.0.0.1' },
+      { authorization: 'Bearer other', 'x-bfl-user': 'alice', 'x-authorization': 'x', 'x-access-token': 'x' },
+    ] as Record<string, string>[]) {
+      // prettier-ignore
+      for (const path of ['delete', 'create']) {
+        const answer = await event(service, path, { name: 'alice' }, headers);
+        expect([headers, answer.status, answer.body.data.reason]).toEqual([headers, 401, 'UNAUTHENTICATED']);
+      }
+    }
+    expect(store.calls).toHaveLength(1);
+    expect(await orders()).toEqual([]);
+  });
+
+  it.each([{}, { name: '' }, { name: 'a/b' }, { name: 7 }, { name: ['a'] }, { name: 'a'.repeat(254) }, { name: ORDERS.user }])(
+    'a body without one plain name is refused: %j',
+    async (body) => {
+      const service = await start();
+      for (const path of ['delete', 'create']) expect((await event(service, path, body)).status).toBe(400);
+      expect(await orders()).toEqual([]);
+    },
+  ); // prettier-ignore
+
+  it('a failure keeps its status in the sidecar style too: the sender looks at nothing else', async () => {
+    const service = await start(store, { responseStyle: 'sidecar' });
+    expect((await event(service, 'create', { name: 'alice' })).body).toEqual({
+      code: 0,
+      message: '',
+      data: '',
+    });
+    store.failure = new StoreUnavailable();
+    expect((await event(service, 'delete', { name: 'alice' })).status).toBe(503);
+    expect((await event(service, 'create', { name: 'alice' })).status).toBe(503);
+    store.failure = undefined;
+    expect(await orders()).toEqual([]);
+  });
+
+  it('a store that fails in the middle is tried again, and a user of that name is told to wait meanwhile', async () => {
+    const service = await start();
+    await fill('alice');
+    const remove = store.removeWorkspace.bind(store);
+    let broken = true;
+    let calls = 0;
+    store.removeWorkspace = async (workspace) => {
+      calls += 1;
+      if (broken && calls > 1) throw new StoreUnavailable();
+      await remove(workspace);
+    };
+    await event(service, 'delete', { name: 'alice' });
+    await eventually(() => expect(events(service, 'alice')).toContain('user_removal_failed'));
+    const answer = await event(service, 'create', { name: 'alice' });
+    expect([answer.status, answer.body.data.reason]).toEqual([503, 'USER_REMOVAL_PENDING']);
+    broken = false;
+    // Once it is back, the pause after the failure is all that is waited for.
+    await eventually(() => {
+      time.advance(1000);
+      expect(events(service, 'alice')).toContain('user_removal_done');
+    });
+    expect((await event(service, 'create', { name: 'alice' })).status).toBe(200);
+    expect(await store.list(at('alice', 'other'))).toEqual([]);
+  });
+
+  it('an order that comes to light after the user is back removes nothing', async () => {
+    const service = await start();
+    await event(service, 'delete', { name: 'alice' });
+    await done(service, 'alice');
+    const late = { user: 'alice', requestedAtMs: clock.nowMs() };
+    clock.advance(1000);
+    expect((await event(service, 'create', { name: 'alice' })).status).toBe(200);
+    await fill('alice');
+    await store.create(ORDERS, { name: 'removal-late', value: JSON.stringify(late) });
+    time.advance(600_000);
+    await eventually(() => expect(events(service, 'alice')).toContain('user_removal_order_too_late'));
+    expect(await store.list(at('alice'))).toHaveLength(1);
+    expect((await event(service, 'create', { name: 'alice' })).status).toBe(200);
+  });
+
+  it('a slow replica leaves what was made after a fast one was done and the user was back', async () => {
+    await fill('alice');
+    const [slow, fast] = [await start(), await start()];
+    const found = store.workspacesOf.bind(store);
+    let release = (): void => undefined;
+    const held = new Promise<void>((resolve) => (release = resolve));
+    let looks = 0;
+    store.workspacesOf = async (user) => {
+      looks += 1;
+      if (looks > 1) return found(user);
+      // The first look, of the replica that heard the event, is answered late, with what is there then.
+      await held;
+      return found(user);
+    };
+    await event(slow, 'delete', { name: 'alice' });
+    await eventually(() => expect(looks).toBe(1));
+    time.advance(600_000);
+    await done(fast, 'alice');
+    clock.advance(1000);
+    expect((await event(fast, 'create', { name: 'alice' })).status).toBe(200);
+    await fill('alice');
+    release();
+    await eventually(() => expect(events(slow, 'alice')).toContain('user_removal_overtaken'));
+    expect(await store.list(at('alice'))).toHaveLength(1);
+  });
+
+  it('a restart in between goes on where the last process stopped', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'departures-'));
+    const open = () => EmbeddedSecretStore.open({ dataDir: folder, masterKey: new Uint8Array(32).fill(7) });
+    const first = await open();
+    for (let i = 0; i < 5; i++) await first.create(at('alice', `w${i}`), { name: 'k', value: 'v' });
+    const remove = first.removeWorkspace.bind(first);
+    let removed = 0;
+    first.removeWorkspace = async (workspace) => {
+      removed += 1;
+      if (removed > 2) throw new StoreUnavailable();
+      await remove(workspace);
+    };
+    const before = await start(first);
+    expect((await event(before, 'delete', { name: 'alice' })).status).toBe(200);
+    await eventually(() => expect(events(before, 'alice')).toContain('user_removal_failed'));
+    services.splice(0);
+    await shutDown(before.app, before.adapters, 1000, () => undefined);
+
+    const second = await open();
+    expect(await second.workspacesOf('alice')).toHaveLength(3);
+    const after = await start(second);
+    await done(after, 'alice');
+    expect(await second.workspacesOf('alice')).toEqual([]);
+    expect((await event(after, 'create', { name: 'alice' })).status).toBe(200);
+    services.splice(0);
+    await shutDown(after.app, after.adapters, 1000, () => undefined);
+    rmSync(folder, { recursive: true });
+  });
+
+  it('without a cluster nothing is looked for, and nobody is a sender', async () => {
+    const service = await start(store, { grants: TEST_SETTINGS.grants });
+    expect(store.calls).toEqual([]);
+    expect((await event(service, 'delete', { name: 'alice' }, { authorization: '' })).status).toBe(401);
+  });
+});
