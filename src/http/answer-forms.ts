@@ -18,7 +18,10 @@ export class AnswerForms {
   constructor(style: ResponseStyle) {
     this.provider = style === 'sidecar' ? SIDECAR : DOCUMENTED;
     // The sender of events looks at the HTTP status only: a failure with 200 would lose the event for good.
-    this.event = { success: this.provider.success, failure: DOCUMENTED.failure };
+    this.event = {
+      success: (envelope) => this.provider.success(envelope),
+      failure: (envelope) => DOCUMENTED.failure(envelope),
+    };
     this.wrapped = wrappedBySystemServer(this.provider);
   }
 
