@@ -1,5 +1,5 @@
-// npm run test:kubernetes: the grants' whole contract on the kube-apiserver that KUBECONFIG names. A scratch one: it
-// must not know ApplicationPermissions yet, since the suite counts what is installed.
+// npm run test:kubernetes: grants, identity and registration on the kube-apiserver that KUBECONFIG names. A scratch one:
+// it must not know Olares' kinds yet, since the suite counts what is installed.
 /** @type {import('jest').Config} */
 module.exports = {
   ...require('./jest.config.js'),

@@ -5,7 +5,7 @@ const part = (value: object): string => Buffer.from(JSON.stringify(value)).toStr
 export interface TokenToMake {
   readonly namespace: string;
   readonly name?: string;
-  readonly audience?: string;
+  readonly audience?: string | undefined;
   readonly expiresAtMs: number;
 }
 

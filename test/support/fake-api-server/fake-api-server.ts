@@ -7,6 +7,7 @@ import {
 } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
+import { podToken } from '../service-account-tokens';
 import { FakeObjects, type KubeObject, type Remembered, seenBy } from './fake-objects';
 import { type FakeToken, reviewToken } from './fake-token-review';
 import { FakeWatch } from './fake-watch';
@@ -24,6 +25,7 @@ interface Refusal {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
+const TOKEN_REQUEST = /^\/api\/v1\/namespaces\/([^/]+)\/serviceaccounts\/([^/]+)\/token$/;
 const MERGE_PATCH = 'application/merge-patch+json';
 
 /** A Kubernetes API that remembers, with the faults that a real one shows. */
@@ -129,6 +131,9 @@ export class FakeApiServer {
       const truth = reviewToken(JSON.parse(body), this.tokens);
       return answer(response, 201, this.reviewStatus ? { status: this.reviewStatus } : truth);
     }
+    const account = TOKEN_REQUEST.exec(url.pathname)?.slice(1);
+    if (account !== undefined && method === 'POST')
+      return answer(response, 201, this.makeToken(account, body));
     const route = routeOf(url.pathname);
     if (route === undefined) return refuse(response, { status: 404, reason: 'NotFound' });
     const { resource, namespace, name } = route;
@@ -149,6 +154,14 @@ export class FakeApiServer {
     if (method === 'PATCH' && !patching)
       return refuse(response, { status: 415, reason: 'UnsupportedMediaType' });
     return this.one(response, { method, objects: this.of(resource), namespace, name, body });
+  }
+
+  /** TokenRequest of a ServiceAccount. */
+  private makeToken([namespace = '', name = '']: readonly string[], body: string): unknown {
+    const { spec } = JSON.parse(body) as { spec: { audiences: string[]; expirationSeconds: number } };
+    const [audience] = spec.audiences;
+    const expiresAtMs = Date.now() + spec.expirationSeconds * 1000;
+    return { status: { token: podToken(this, { namespace, name, audience, expiresAtMs }) } };
   }
 
   private one(

@@ -49,7 +49,11 @@ export class FakeObjects {
     const version = this.nextVersion();
     const stored: KubeObject = {
       ...object,
-      metadata: { ...object.metadata, resourceVersion: String(version) },
+      metadata: {
+        ...object.metadata,
+        resourceVersion: String(version),
+        uid: this.objects.get(key)?.metadata['uid'] ?? `uid-${version}`,
+      },
     };
     const before = this.objects.get(key);
     this.objects.set(key, stored);

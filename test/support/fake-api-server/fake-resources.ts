@@ -9,6 +9,7 @@ export const RESOURCES = {
   providerregistries: { apiVersion: 'sys.bytetrade.io/v1alpha1', kind: 'ProviderRegistry' },
   syseventregistries: { apiVersion: 'apr.bytetrade.io/v1alpha1', kind: 'SysEventRegistry' },
   customresourcedefinitions: { apiVersion: 'apiextensions.k8s.io/v1', kind: 'CustomResourceDefinition' },
+  serviceaccounts: { apiVersion: 'v1', kind: 'ServiceAccount' },
   namespaces: { apiVersion: 'v1', kind: 'Namespace' },
   pods: { apiVersion: 'v1', kind: 'Pod' },
   endpointslices: { apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSlice' },
