@@ -1,5 +1,6 @@
 import type { Clock } from '../../clock/clock';
 import type { StoreUnavailable } from '../../errors/store-errors';
+import { parseProject, parseProjects } from './answers';
 import { deadlineIn } from './deadline';
 import type { InfisicalApi } from './infisical-api';
 import { InfisicalCallFailed } from './infisical-call-failed';
@@ -49,7 +50,7 @@ export class PingProbe {
       await this.api.call(
         'ping',
         () => ({}),
-        (answer) => answer,
+        (answer) => parseProjects(answer) ?? parseProject(answer),
         deadlineIn(PROBE_TIMEOUT_MS, this.clock),
       );
       return undefined;

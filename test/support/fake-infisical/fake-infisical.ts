@@ -78,8 +78,8 @@ export class FakeInfisical {
   async goDown(): Promise<() => Promise<void>> {
     const { port } = this.#server.address() as AddressInfo;
     await this.close();
-    // The other ends learn of it when they look at their sockets next.
-    await pause(5);
+    // The other ends learn of it when they look at their sockets next, which is between these.
+    for (let look = 0; look < 5; look++) await pause(2).then(() => new Promise(setImmediate));
     return () => this.#listen(port);
   }
 
