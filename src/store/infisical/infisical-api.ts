@@ -1,4 +1,4 @@
-import type { Clock } from '../../clock/clock';
+import type { MonotonicTime } from '../../clock/monotonic-time';
 import { remainingMs, type Deadline } from './deadline';
 import type { CallName, Dialect } from './dialect';
 import type { DialectSource } from './dialect-source';
@@ -24,7 +24,7 @@ export class InfisicalApi {
   constructor(
     private readonly client: InfisicalClient,
     private readonly session: MachineSession,
-    private readonly clock: Clock,
+    private readonly time: MonotonicTime,
     private readonly settings: ApiSettings,
   ) {}
 
@@ -82,8 +82,8 @@ export class InfisicalApi {
   }
 
   #retrying<T>(changesNothing: boolean, deadline: Deadline, send: () => Promise<T>): Promise<T> {
-    const { clock, settings } = this;
-    return retrying({ changesNothing, deadline, clock, budget: settings.budget }, send);
+    const { time, settings } = this;
+    return retrying({ changesNothing, deadline, clock: time, budget: settings.budget }, send);
   }
 
   /** A dead token is found before anything is done, so that the replay is safe for writes too. */
@@ -115,14 +115,14 @@ export class InfisicalApi {
   /** Work that is shared goes on for the others when this call has no more time for it. */
   #shared<T>(call: 'login' | 'probe', work: Promise<T>, deadline: Deadline): Promise<T> {
     return withinMs(
-      remainingMs(deadline, this.clock),
+      remainingMs(deadline, this.time),
       work,
       () => new InfisicalCallFailed({ call, method: '', pathTemplate: '', reason: 'timedOut' }),
     );
   }
 
   #leftMs(dialect: Dialect, name: CallName, deadline: Deadline): number {
-    const leftMs = remainingMs(deadline, this.clock);
+    const leftMs = remainingMs(deadline, this.time);
     if (leftMs <= 0) throw failureOf(dialect, name, 'outOfTime');
     return leftMs;
   }

@@ -1,4 +1,6 @@
 import type { Clock } from '../../clock/clock';
+import type { MonotonicTime } from '../../clock/monotonic-time';
+import { SystemMonotonicTime } from '../../clock/system-monotonic-time';
 import { SecretNotFound } from '../../errors/store-errors';
 import type { Secret, SecretScope } from '../../secrets/secret';
 import { SecretStore, type StoredWorkspace } from '../../secrets/secret-store';
@@ -26,11 +28,16 @@ import { SecretWriter } from './secret-writer';
 import { UserProjects } from './user-projects';
 import { encodeValue } from './value-codec';
 
-/** Wires the adapter. Nothing is sent before the first operation or ping. @throws Error for an unusable address */
+/**
+ * Wires the adapter. Nothing is sent before the first operation or ping.
+ * @param clock tells how old things are that outlive an operation; `time` is what deadlines are made of
+ * @throws Error for an unusable address
+ */
 export function createInfisicalSecretStore(
   options: InfisicalOptions,
   clock: Clock,
   log: Log = () => undefined,
+  time: MonotonicTime = new SystemMonotonicTime(),
 ): SecretStore {
   const settings = { ...DEFAULTS, ...options };
   const client = new InfisicalClient(settings, new RateLimits(clock));
@@ -41,7 +48,7 @@ export function createInfisicalSecretStore(
   const dialect = () => dialects.current();
   const login = loginMethod(client, dialect, settings, settings.requestTimeoutMs);
   const session = new MachineSession(login, clock, log);
-  const api = new InfisicalApi(client, session, clock, {
+  const api = new InfisicalApi(client, session, time, {
     dialects,
     requestTimeoutMs: settings.requestTimeoutMs,
     budget: new RetryBudget(clock),
@@ -53,10 +60,10 @@ export function createInfisicalSecretStore(
     reader,
     writer: new SecretWriter(api, reader, settings.operationTimeoutMs, log),
     users: new UserProjects(api, projects, log),
-    probe: new PingProbe(api, clock, log),
+    probe: new PingProbe(api, clock, time, log),
     close: () => client.close(),
   };
-  return new InfisicalSecretStore(parts, new Operations(settings.operationTimeoutMs, clock, log), log);
+  return new InfisicalSecretStore(parts, new Operations(settings.operationTimeoutMs, time, log), log);
 }
 
 export interface StoreParts {

@@ -34,7 +34,8 @@ export class MachineSession {
   #token: Token | undefined;
   #renewAtMs = 0;
   #refusals = 0;
-  #refused: { readonly untilMs: number; readonly failure: InfisicalCallFailed } | undefined;
+  #refused:
+    { readonly sinceMs: number; readonly pauseMs: number; readonly failure: InfisicalCallFailed } | undefined;
 
   constructor(
     private readonly logIn: LoginMethod,
@@ -59,8 +60,8 @@ export class MachineSession {
 
   async #renew(): Promise<string> {
     try {
-      if (this.#refused !== undefined && this.clock.nowMs() < this.#refused.untilMs)
-        throw this.#refused.failure;
+      const resting = this.#resting();
+      if (resting !== undefined) throw resting;
       return this.#keep(await this.logIn());
     } catch (error: unknown) {
       if (failedBecause(error, 'credentialsRefused') && error !== this.#refused?.failure) this.#rest(error);
@@ -83,9 +84,17 @@ export class MachineSession {
     return lease.accessToken;
   }
 
+  /** Why it rests, while it does; a clock that was set back makes that no longer. */
+  #resting(): InfisicalCallFailed | undefined {
+    if (this.#refused === undefined) return undefined;
+    const { sinceMs, pauseMs, failure } = this.#refused;
+    const restedMs = this.clock.nowMs() - sinceMs;
+    return restedMs >= 0 && restedMs < pauseMs ? failure : undefined;
+  }
+
   #rest(failure: InfisicalCallFailed): void {
     const pauseMs = Math.min(LONGEST_REFUSAL_PAUSE_MS, FIRST_REFUSAL_PAUSE_MS * 2 ** this.#refusals++);
-    this.#refused = { untilMs: this.clock.nowMs() + pauseMs, failure };
+    this.#refused = { sinceMs: this.clock.nowMs(), pauseMs, failure };
     this.log('infisical.login.refused', { status: failure.status ?? 0, refusals: this.#refusals, pauseMs });
   }
 }

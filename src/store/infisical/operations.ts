@@ -1,5 +1,5 @@
 import { Semaphore } from 'async-mutex';
-import type { Clock } from '../../clock/clock';
+import type { MonotonicTime } from '../../clock/monotonic-time';
 import type { SecretScope } from '../../secrets/secret';
 import { deadlineIn, type Deadline } from './deadline';
 import { InfisicalCallFailed } from './infisical-call-failed';
@@ -22,14 +22,14 @@ export class Operations {
 
   constructor(
     private readonly timeoutMs: number,
-    private readonly clock: Clock,
+    private readonly time: MonotonicTime,
     private readonly log: Log,
   ) {}
 
   /** The deadline counts from here, the wait for a turn included. @throws DomainError */
   async run<T>(operation: Operation<T>): Promise<T> {
     try {
-      return await operation(deadlineIn(this.timeoutMs, this.clock));
+      return await operation(deadlineIn(this.timeoutMs, this.time));
     } catch (error: unknown) {
       if (!(error instanceof InfisicalCallFailed)) throw error;
       const { call, method, pathTemplate, reason, status } = error;

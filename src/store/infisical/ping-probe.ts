@@ -1,4 +1,5 @@
 import type { Clock } from '../../clock/clock';
+import type { MonotonicTime } from '../../clock/monotonic-time';
 import type { StoreUnavailable } from '../../errors/store-errors';
 import { parseProject, parseProjects } from './answers';
 import { deadlineIn } from './deadline';
@@ -25,6 +26,7 @@ export class PingProbe {
   constructor(
     private readonly api: InfisicalApi,
     private readonly clock: Clock,
+    private readonly time: MonotonicTime,
     private readonly log: Log,
   ) {}
 
@@ -35,8 +37,9 @@ export class PingProbe {
   }
 
   #remembered(): Finding | undefined {
-    const last = this.#last;
-    return last !== undefined && this.clock.nowMs() - last.atMs < REMEMBERED_MS ? last : undefined;
+    const ageMs = this.clock.nowMs() - (this.#last?.atMs ?? -Infinity);
+    // A clock that was set back makes nothing recent.
+    return ageMs >= 0 && ageMs < REMEMBERED_MS ? this.#last : undefined;
   }
 
   async #probe(): Promise<Finding> {
@@ -51,7 +54,7 @@ export class PingProbe {
         'ping',
         () => ({}),
         (answer) => parseProjects(answer) ?? parseProject(answer),
-        deadlineIn(PROBE_TIMEOUT_MS, this.clock),
+        deadlineIn(PROBE_TIMEOUT_MS, this.time),
       );
       return undefined;
     } catch (error: unknown) {

@@ -41,8 +41,13 @@ export const OPERATIONS: Readonly<Record<Operation, Kind>> = {
 };
 
 /** The times of a store that meets a server which never answers, and of all others: a busy machine must not time out these. */
-export const HASTY = { requestTimeoutMs: 400, operationTimeoutMs: 700 } as const;
-export const PATIENT = { requestTimeoutMs: 4_000, operationTimeoutMs: 6_000 } as const;
+export const HASTY: Times = { requestTimeoutMs: 400, operationTimeoutMs: 700 };
+export const PATIENT: Times = { requestTimeoutMs: 4_000, operationTimeoutMs: 6_000 };
+
+interface Times {
+  readonly requestTimeoutMs: number;
+  readonly operationTimeoutMs: number;
+}
 
 /** How far a store has come: it has used its server, knows which it is, or knows nothing. */
 export type Experience = 'warm' | 'new' | 'ignorant';
@@ -51,12 +56,12 @@ export type Experience = 'warm' | 'new' | 'ignorant';
 export interface Scene extends Opened {
   readonly dialect: DialectName;
   readonly clock: RunningClock;
-  readonly times: { readonly operationTimeoutMs: number };
+  readonly times: Times;
 }
 
 export async function openScene(
   dialect: DialectName,
-  times: typeof HASTY | typeof PATIENT,
+  times: Times,
   experience: Experience = 'warm',
 ): Promise<Scene> {
   const clock = new RunningClock();
