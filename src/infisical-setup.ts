@@ -1,22 +1,26 @@
 import { SystemClock } from './clock/system-clock';
+import { connectionSettings } from './config/connection-settings';
+import { EnvironmentReader } from './config/environment-reader';
 import { readTextFile } from './config/secret-source';
+import { infisicalConnection } from './infisical-connection';
 import type { Credentials } from './store/infisical/login-method';
 import { runSetup, type SetupEnvironment } from './store/infisical/setup/run-setup';
 import { parseSetupArguments, WrongUsage } from './store/infisical/setup/setup-arguments';
 import { SetupFailed } from './store/infisical/setup/setup-failed';
+import type { RouteOptions } from './store/infisical/wire-route';
 
 const TOKEN_FILE = '/var/run/secrets/kubernetes.io/serviceaccount/token';
 
 /** The command `npm run infisical:setup`: exit code 0 when all is well, 1 when something is missing, 2 for wrong use. */
 async function main(): Promise<void> {
   const args = parseSetupArguments(process.argv.slice(2));
-  const allIsWell = await runSetup(args, environment(), new SystemClock(), (text) =>
+  const allIsWell = await runSetup(args, environment(args.url), new SystemClock(), (text) =>
     process.stdout.write(text),
   );
   if (!allIsWell) process.exitCode = 1;
 }
 
-function environment(): SetupEnvironment {
+function environment(url: string): SetupEnvironment {
   return {
     adminToken: given('INFISICAL_ADMIN_TOKEN'),
     email: given('INFISICAL_ADMIN_EMAIL'),
@@ -24,7 +28,16 @@ function environment(): SetupEnvironment {
     organization: given('INFISICAL_ADMIN_ORGANIZATION'),
     reviewerJwt: given('KUBERNETES_TOKEN_REVIEWER_JWT'),
     credentials: credentials(),
+    connection: connection(url),
   };
+}
+
+/** By the same variables as the service. */
+function connection(url: string): Pick<RouteOptions, 'authorities' | 'proxyUrl'> {
+  const read = new EnvironmentReader(process.env);
+  const settings = connectionSettings(read, process.env, url);
+  if (read.problems.length > 0) throw new WrongUsage(read.problems.join('; '));
+  return infisicalConnection(settings, () => undefined);
 }
 
 function credentials(): Credentials | undefined {

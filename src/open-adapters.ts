@@ -1,6 +1,7 @@
 import type { Adapters } from './adapters';
 import { SystemClock } from './clock/system-clock';
 import type { Settings } from './config/settings';
+import { infisicalConnection } from './infisical-connection';
 import type { Clock } from './clock/clock';
 import { DirectoryGrantSource } from './grants/directory.grant-source';
 import { LldapUserDirectory } from './identity/lldap.user-directory';
@@ -59,7 +60,11 @@ async function openStore(settings: Settings['store'], clock: Clock, log: LogEven
     return EmbeddedSecretStore.open(settings);
   }
   const { createInfisicalSecretStore } = await import('./store/infisical/infisical.secret-store.js');
-  const options = { ...settings, operationTimeoutMs: settings.timeoutMs };
+  const options = {
+    ...settings,
+    ...infisicalConnection(settings, (problem) => log('warn', 'infisical.caFile.unusable', { problem })),
+    operationTimeoutMs: settings.timeoutMs,
+  };
   return createInfisicalSecretStore(options, clock, (event, fields) =>
     log(EXPECTED.test(event) ? 'info' : 'warn', event, fields),
   );

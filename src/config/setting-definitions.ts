@@ -116,6 +116,23 @@ export const SETTING_DEFINITIONS = {
     default: '20000',
     description: 'How long one operation may take on Infisical, its retries included, in milliseconds.',
   },
+  INFISICAL_CA_FILE: {
+    description:
+      "PEM file of certificate authorities to trust for Infisical beside Node's own; read anew when it changes.",
+  },
+  NODE_EXTRA_CA_CERTS: {
+    description:
+      "Node's own: PEM file of more certificate authorities, for Infisical, LLDAP and the API server; read at the start.",
+  },
+  HTTPS_PROXY: {
+    description:
+      'Proxy for an https `INFISICAL_URL`, e.g. `http://user:password@proxy:3128`; also in lower case. Nothing but Infisical is called through it.',
+  },
+  HTTP_PROXY: { description: 'The same for an http `INFISICAL_URL`.' },
+  NO_PROXY: {
+    description:
+      'What is called without a proxy, separated by commas: `host`, `.suffix`, `address`, `network/bits`, each but the last also with `:port`, or `*`.',
+  },
 } as const satisfies Record<string, SettingDefinition>;
 
 export type SettingName = keyof typeof SETTING_DEFINITIONS;

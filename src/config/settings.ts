@@ -1,4 +1,5 @@
 import { EnvironmentReader, type Environment } from './environment-reader';
+import { type ConnectionSettings, connectionSettings } from './connection-settings';
 import { type GrantSettings, grantSettings, type RbacProxySetting, rbacProxySetting } from './grant-settings';
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
@@ -14,12 +15,13 @@ export type InfisicalLogin =
   | { readonly clientId: string; readonly clientSecret: string }
   | { readonly identityId: string; readonly tokenFile: string };
 
-export type InfisicalStoreSettings = InfisicalLogin & {
-  readonly kind: 'infisical';
-  readonly url: string;
-  readonly organizationId?: string;
-  readonly timeoutMs: number;
-};
+export type InfisicalStoreSettings = InfisicalLogin &
+  ConnectionSettings & {
+    readonly kind: 'infisical';
+    readonly url: string;
+    readonly organizationId?: string;
+    readonly timeoutMs: number;
+  };
 
 export interface UserTokenSettings {
   readonly secret: Uint8Array;
@@ -65,6 +67,9 @@ const LOG_LEVELS = [
 export function loadSettings(env: Environment): Settings {
   const read = new EnvironmentReader(env);
   const lldapUrl = read.url('LLDAP_URL');
+  if (lldapUrl?.startsWith('https:') === true && env['NODE_TLS_REJECT_UNAUTHORIZED'] === '0') {
+    read.problem('NODE_TLS_REJECT_UNAUTHORIZED', "must not be 0: LLDAP's certificate would go unverified");
+  }
   const adminGroup = read.text('ADMIN_GROUP');
   const grants = grantSettings(read);
   const settings: Settings = {
@@ -108,9 +113,11 @@ function storeSettings(read: EnvironmentReader, env: Environment): Settings['sto
     };
   }
   const organizationId = read.text('INFISICAL_ORGANIZATION_ID');
+  const url = read.url('INFISICAL_URL') ?? '';
   return {
     kind: 'infisical',
-    url: read.url('INFISICAL_URL') ?? '',
+    url,
+    ...connectionSettings(read, env, url),
     ...infisicalLogin(read, env),
     ...(organizationId === undefined ? {} : { organizationId }),
     timeoutMs,

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { InvalidSettings, loadSettings } from '../../src/config/settings';
+import { TestAuthority } from '../support/certificates';
 
 const GOOD = {
   GRANTS_DIR: '/apps',
@@ -172,6 +173,58 @@ describe('the settings', () => {
       INFISICAL_CLIENT_SECRET_FILE: file('secret', 'the-secret\n'),
     };
     expect(loadSettings(env).store).toMatchObject({ clientId: 'the-id', clientSecret: 'the-secret' });
+  });
+
+  const INFISICAL = {
+    ...GOOD,
+    INFISICAL_URL: 'https://infisical.example',
+    INFISICAL_CLIENT_ID: 'id',
+    INFISICAL_CLIENT_SECRET: 's',
+  };
+
+  it('take the way to Infisical from the environment: its authorities and its proxy', () => {
+    const caFile = file('ca.pem', new TestAuthority().cert);
+    const env = { ...INFISICAL, INFISICAL_CA_FILE: caFile, https_proxy: 'proxy:3128' };
+    expect(loadSettings(env).store).toMatchObject({
+      authorityFiles: { caFile },
+      proxyUrl: 'http://proxy:3128',
+    });
+    expect(loadSettings({ ...env, NODE_EXTRA_CA_CERTS: '/extra', NO_PROXY: '*' }).store).toMatchObject({
+      authorityFiles: { caFile, extraCaFile: '/extra' },
+    });
+    expect(loadSettings({ ...env, NO_PROXY: 'infisical.example' }).store).not.toHaveProperty('proxyUrl');
+    // Who has the embedded store may have any proxy.
+    expect(problemsOf({ ...GOOD, HTTPS_PROXY: 'socks://a' })).toEqual([]);
+    expect(problemsOf({ ...INFISICAL, HTTPS_PROXY: 'socks://canary' })).toEqual([
+      'HTTPS_PROXY must be an http or https URL without a path, with user and password if it wants any',
+    ]);
+  });
+
+  it.each([
+    ['absent', undefined, 'cannot be read (ENOENT)'],
+    ['empty', '', 'holds no PEM certificate'],
+    ['key', '-----BEGIN PRIVATE KEY-----\ncanary\n-----END PRIVATE KEY-----', 'holds no PEM certificate'],
+    [
+      'damaged',
+      '-----BEGIN CERTIFICATE-----\ncanary\n-----END CERTIFICATE-----',
+      'holds a damaged certificate',
+    ],
+    ['second-damaged', 'both', 'holds a damaged certificate'],
+  ])('refuse a CA file that is %s', (name, content, rule) => {
+    const bad = '-----BEGIN CERTIFICATE-----\ncanary\n-----END CERTIFICATE-----';
+    const text = content === 'both' ? new TestAuthority().cert + bad : content;
+    const path = text === undefined ? join(dir, name) : file(name, text);
+    expect(problemsOf({ ...INFISICAL, INFISICAL_CA_FILE: path })).toEqual([
+      `INFISICAL_CA_FILE: ${path} ${rule}`,
+    ]);
+  });
+
+  it('do not let the certificate of LLDAP go unverified', () => {
+    const env = { ...GOOD, NODE_TLS_REJECT_UNAUTHORIZED: '0' };
+    expect(problemsOf({ ...env, LLDAP_URL: 'http://lldap:17170' })).toEqual([]);
+    expect(problemsOf({ ...env, LLDAP_URL: 'https://lldap:17170' })).toEqual([
+      "NODE_TLS_REJECT_UNAUTHORIZED must not be 0: LLDAP's certificate would go unverified",
+    ]);
   });
 
   it('take Infisical credentials without an address for a mistake', () => {

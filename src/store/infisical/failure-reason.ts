@@ -1,8 +1,8 @@
 import type { CallName } from './dialect';
 
 /**
- * Why a call to Infisical did not succeed, in our words. The last two lines are about calls that got no answer:
- * `unreachable`, `untrusted` and `outOfTime` were never sent, `connectionLost` and `timedOut` may have been carried out.
+ * Why a call to Infisical did not succeed, in our words. From `unreachable` on they are about calls that got no answer:
+ * `connectionLost`, `timedOut` and `answerTooLarge` may have been carried out, the others were never sent.
  */
 export type FailureReason =
   | 'credentialsRefused'
@@ -23,7 +23,10 @@ export type FailureReason =
   | 'unexpectedAnswer'
   | 'notUnderstood'
   | 'unreachable'
-  | 'untrusted'
+  | `certificate:${'unknownAuthority' | 'wrongHost' | 'expired' | 'notYetValid' | 'refused'}`
+  | 'tlsFailed'
+  | 'proxyFailed'
+  | 'proxyRefused'
   | 'outOfTime'
   | 'connectionLost'
   | 'timedOut'

@@ -1,5 +1,3 @@
-import { Agent as HttpAgent } from 'node:http';
-import { Agent as HttpsAgent } from 'node:https';
 import axios, { isAxiosError, type AxiosInstance, type AxiosResponse } from 'axios';
 import type { CallLabel } from './dialect';
 import type { FailureReason } from './failure-reason';
@@ -7,13 +5,14 @@ import { InfisicalCallFailed } from './infisical-call-failed';
 import { rateReportOf, retryAfterOf } from './rate-report';
 import type { RateReport } from './rate-limit-window';
 import { NoTurnInTime, type RateLimits } from './rate-limits';
+import { reasonOfCode } from './wire-failure';
+import { wireRoute, type RouteOptions, type WireRoute } from './wire-route';
 
 /** The servers' own limit; a larger body is refused there with the connection cut. */
 export const MAX_REQUEST_BYTES = 1_048_576;
 
-export interface ClientOptions {
+export interface ClientOptions extends RouteOptions {
   readonly url: string;
-  readonly maxConnections: number;
   readonly maxAnswerBytes: number;
 }
 
@@ -43,19 +42,17 @@ export interface WireAnswer {
 /** The only door to the network, and the only place where a foreign error is seen. Opens no connection by itself. */
 export class InfisicalClient {
   readonly #axios: AxiosInstance;
-  readonly #agents: readonly [HttpAgent, HttpsAgent];
+  readonly #route: WireRoute;
 
   constructor(
     options: ClientOptions,
     private readonly limits: RateLimits,
   ) {
-    // The idle timeout lets Node drop a kept connection before the server's announced end, not in the middle of a write.
-    const pool = { keepAlive: true, maxSockets: options.maxConnections, timeout: 60_000 };
-    this.#agents = [new HttpAgent(pool), new HttpsAgent(pool)];
+    const baseURL = baseOf(options.url);
+    this.#route = wireRoute(baseURL, options);
     this.#axios = axios.create({
-      baseURL: baseOf(options.url),
-      httpAgent: this.#agents[0],
-      httpsAgent: this.#agents[1],
+      baseURL,
+      ...this.#route,
       maxRedirects: 0,
       maxContentLength: options.maxAnswerBytes,
       maxBodyLength: MAX_REQUEST_BYTES,
@@ -92,10 +89,13 @@ export class InfisicalClient {
         data: body,
         signal: cut.signal,
       });
+      // Only a proxy answers so, and it kept the request to itself.
+      if (response.status === 407) throw failure(request, 'proxyRefused');
       const answer = toAnswer(response);
       report = rateReportOf(response.headers, answer);
       return answer;
     } catch (error: unknown) {
+      if (error instanceof InfisicalCallFailed) throw error;
       throw failure(request, cut.signal.aborted ? 'timedOut' : reasonOf(error));
     } finally {
       clearTimeout(timer);
@@ -119,7 +119,8 @@ export class InfisicalClient {
 
   close(): void {
     this.limits.close();
-    for (const agent of this.#agents) agent.destroy();
+    this.#route.httpAgent.destroy();
+    this.#route.httpsAgent.destroy();
   }
 }
 
@@ -164,14 +165,8 @@ function parseJson(text: unknown): unknown {
   }
 }
 
-const NEVER_CONNECTED = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH']);
-const NOT_TRUSTED = /CERT|SIGNED|UNABLE_TO|ERR_TLS|ERR_SSL|EPROTO/;
-
 function reasonOf(error: unknown): FailureReason {
   if (!isAxiosError(error)) return 'connectionLost';
-  const code = error.code ?? '';
-  if (NEVER_CONNECTED.has(code)) return 'unreachable';
-  if (NOT_TRUSTED.test(code)) return 'untrusted';
-  if (code === 'ETIMEDOUT') return 'timedOut';
-  return error.message.startsWith('maxContentLength') ? 'answerTooLarge' : 'connectionLost';
+  if (error.message.startsWith('maxContentLength')) return 'answerTooLarge';
+  return reasonOfCode(error.code ?? '') ?? 'connectionLost';
 }

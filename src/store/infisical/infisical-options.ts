@@ -1,12 +1,13 @@
 import type { DialectName } from './dialect';
 import type { Credentials } from './login-method';
+import type { RouteOptions } from './wire-route';
 
 /** Events and fields only: no value, no name, no token, no foreign error. */
 export type Log = (event: string, fields: Readonly<Record<string, string | number>>) => void;
 
 export type InfisicalOptions = Credentials & ConnectionOptions;
 
-export interface ConnectionOptions {
+export interface ConnectionOptions extends Partial<RouteOptions> {
   /** http or https; a path prefix is kept. */
   readonly url: string;
   /** When given, a project of another organization is refused. */
@@ -17,7 +18,6 @@ export interface ConnectionOptions {
   readonly requestTimeoutMs?: number;
   /** One operation of the store: its wait in line, its calls and their retries. */
   readonly operationTimeoutMs?: number;
-  readonly maxConnections?: number;
   readonly maxAnswerBytes?: number;
   /** Project ids kept in memory. */
   readonly maxKnownProjects?: number;

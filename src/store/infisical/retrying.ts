@@ -6,7 +6,7 @@ import { InfisicalCallFailed } from './infisical-call-failed';
 import type { RetryBudget } from './retry-budget';
 
 /** A request that was certainly not carried out may be sent again, whatever it was. */
-const NOT_CARRIED_OUT: ReadonlySet<FailureReason> = new Set(['rateLimited', 'unreachable']);
+const NOT_CARRIED_OUT: ReadonlySet<FailureReason> = new Set(['rateLimited', 'unreachable', 'proxyFailed']);
 /** A request that changes nothing may also be sent again after these. */
 const HARMLESS_TO_REPEAT: ReadonlySet<FailureReason> = new Set([
   ...NOT_CARRIED_OUT,

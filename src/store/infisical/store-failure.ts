@@ -27,7 +27,16 @@ const ADVICE: Readonly<Partial<Record<FailureReason, string>>> = {
   connectionLost: NO_ANSWER,
   timedOut: NO_ANSWER,
   gatewayFailure: NO_ANSWER,
-  untrusted: "Infisical's TLS certificate is not trusted.",
+  'certificate:unknownAuthority':
+    "Infisical's certificate is of an authority that is not trusted here; INFISICAL_CA_FILE names more of them.",
+  'certificate:wrongHost': "Infisical's certificate is for another host name than that of INFISICAL_URL.",
+  'certificate:expired': "Infisical's certificate has expired.",
+  'certificate:notYetValid': "Infisical's certificate is not valid yet.",
+  'certificate:refused': "Infisical's certificate is refused.",
+  tlsFailed: 'No TLS can be spoken with Infisical; is INFISICAL_URL an https address?',
+  proxyFailed: 'The proxy of HTTPS_PROXY does not answer, or does not reach Infisical.',
+  proxyRefused:
+    'The proxy of HTTPS_PROXY or HTTP_PROXY refuses our requests; are its user and password right?',
   rateLimited: 'Infisical limits the rate of our requests.',
   routeNotFound: 'Infisical does not know a route that it should; is the address right?',
 };

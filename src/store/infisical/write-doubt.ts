@@ -36,7 +36,14 @@ export function doubtAfter(failure: InfisicalCallFailed): WriteDoubt {
     case 'rateLimited':
     case 'routeNotFound':
     case 'unreachable':
-    case 'untrusted':
+    case 'certificate:unknownAuthority':
+    case 'certificate:wrongHost':
+    case 'certificate:expired':
+    case 'certificate:notYetValid':
+    case 'certificate:refused':
+    case 'tlsFailed':
+    case 'proxyFailed':
+    case 'proxyRefused':
     case 'outOfTime':
       return 'none';
   }

@@ -8,7 +8,7 @@ import type { Dialect } from '../dialect';
 import { DialectProbe } from '../dialect-probe';
 import { InfisicalClient } from '../infisical-client';
 import { createInfisicalSecretStore } from '../infisical.secret-store';
-import { DEFAULTS, type Log } from '../infisical-options';
+import { DEFAULTS, type ConnectionOptions, type Log } from '../infisical-options';
 import { loginMethod, type Credentials } from '../login-method';
 import { projectSlug } from '../project-slug';
 import { RateLimits } from '../rate-limits';
@@ -28,16 +28,16 @@ const ALL_PROJECTS = '/api/v1/organization-admin/projects';
 
 /** Does what the service does, as the service does it, in a project that is deleted afterwards. */
 export async function checkIdentity(
-  url: string,
+  connection: ConnectionOptions,
   credentials: Credentials,
   clock: Clock,
 ): Promise<CheckOutcome> {
-  const client = new InfisicalClient({ ...DEFAULTS, url }, new RateLimits(clock));
+  const client = new InfisicalClient({ ...DEFAULTS, ...connection }, new RateLimits(clock));
   let lastFailure = '';
   const note: Log = (event, { call, reason }) => {
     if (event === 'infisical.call.failed') lastFailure = explained(`${call}`, `${reason}`);
   };
-  const store = createInfisicalSecretStore({ url, ...credentials }, clock, note);
+  const store = createInfisicalSecretStore({ ...connection, ...credentials }, clock, note);
   const place = { user: `osp-setup-${randomBytes(5).toString('hex')}`, workspace: 'probe' };
   try {
     // Readiness has the best words for a server that does not answer and for credentials that it refuses.

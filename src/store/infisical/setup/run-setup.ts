@@ -4,6 +4,7 @@ import { InfisicalClient } from '../infisical-client';
 import { DEFAULTS } from '../infisical-options';
 import type { Credentials } from '../login-method';
 import { RateLimits } from '../rate-limits';
+import type { RouteOptions } from '../wire-route';
 import { AdminCalls, fieldsOf, textOf } from './admin-calls';
 import { checkIdentity, identityIn } from './identity-check';
 import * as identity from './machine-identity';
@@ -20,6 +21,7 @@ export interface SetupEnvironment {
   readonly reviewerJwt: string | undefined;
   /** Of an identity that exists. */
   readonly credentials: Credentials | undefined;
+  readonly connection: Pick<RouteOptions, 'authorities' | 'proxyUrl'>;
 }
 
 type Say = (text: string) => void;
@@ -34,9 +36,12 @@ export async function runSetup(
   if (args.mode === 'check') {
     const why =
       '--check needs INFISICAL_CLIENT_ID and INFISICAL_CLIENT_SECRET, or INFISICAL_KUBERNETES_IDENTITY_ID.';
-    return checked(args, required(env.credentials, why), clock, say);
+    return checked(args, env, required(env.credentials, why), clock, say);
   }
-  const client = new InfisicalClient({ ...DEFAULTS, url: args.url }, new RateLimits(clock));
+  const client = new InfisicalClient(
+    { ...DEFAULTS, ...env.connection, url: args.url },
+    new RateLimits(clock),
+  );
   try {
     const admin =
       args.mode === 'bootstrap' ? await bootstrap(client, env, say) : await given(client, args, env);
@@ -105,7 +110,7 @@ async function withUniversalAuth(
     say(`It has a client secret already, and no other was made; --new-secret makes one.\n${values}`);
     const own = env.credentials;
     if (own !== undefined && 'clientId' in own && own.clientId === clientId)
-      return checked(args, own, clock, say);
+      return checked(args, env, own, clock, say);
     say('Not checked: set INFISICAL_CLIENT_ID and INFISICAL_CLIENT_SECRET, and run --check.\n');
     return true;
   }
@@ -116,7 +121,7 @@ async function withUniversalAuth(
     say,
   );
   say(values);
-  return checked(args, { clientId, clientSecret }, clock, say);
+  return checked(args, env, { clientId, clientSecret }, clock, say);
 }
 
 /** The client secret is shown once, by Infisical and by us. */
@@ -154,12 +159,13 @@ async function withKubernetesAuth(
 }
 
 async function checked(
-  args: SetupArguments,
+  { url }: SetupArguments,
+  { connection }: SetupEnvironment,
   credentials: Credentials,
   clock: Clock,
   say: Say,
 ): Promise<boolean> {
-  const { dialect, findings } = await checkIdentity(args.url, credentials, clock);
+  const { dialect, findings } = await checkIdentity({ ...connection, url }, credentials, clock);
   say(`Checked on a server of the dialect ${dialect}.\n`);
   for (const finding of findings) say(`Missing or wrong: ${finding}\n`);
   if (findings.length === 0) say('The identity can do all that the service needs, and is no admin.\n');

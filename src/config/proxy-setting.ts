@@ -1,0 +1,71 @@
+import { BlockList, isIP } from 'node:net';
+import type { Environment } from './environment-reader';
+
+export type ProxySetting =
+  | Readonly<Record<string, never>>
+  /** May hold the proxy's user and password. */
+  | { readonly proxyUrl: string }
+  /** What is wrong with the variable, without its value. */
+  | { readonly name: 'HTTPS_PROXY' | 'HTTP_PROXY'; readonly problem: string };
+
+/**
+ * The proxy on the way to `url`, as HTTPS_PROXY or HTTP_PROXY and NO_PROXY say; a name in lower case goes first, as in
+ * curl. This machine itself is never reached through a proxy.
+ */
+export function proxySetting(env: Environment, url: string): ProxySetting {
+  const { protocol, hostname, port } = new URL(url);
+  const name = protocol === 'https:' ? 'HTTPS_PROXY' : 'HTTP_PROXY';
+  const value = given(env, name);
+  const host = hostname.replace(/^\[|\]$/g, '').replace(/\.$/, '');
+  const usedPort = port === '' ? (protocol === 'https:' ? '443' : '80') : port;
+  if (value === undefined || isLoopback(host)) return {};
+  const exceptions = (given(env, 'NO_PROXY') ?? '').toLowerCase().split(/[\s,]+/);
+  if (exceptions.some((entry) => covers(entry, host, usedPort))) return {};
+  const proxyUrl = value.includes('://') ? value : `http://${value}`;
+  if (isProxyUrl(proxyUrl)) return { proxyUrl };
+  return {
+    name,
+    problem: 'must be an http or https URL without a path, with user and password if it wants any',
+  };
+}
+
+function given(env: Environment, name: string): string | undefined {
+  const value = [env[name.toLowerCase()], env[name]].find((text) => text !== undefined && text.trim() !== '');
+  return value?.trim();
+}
+
+function isProxyUrl(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const { protocol, hostname, pathname, search, hash, username, password } = new URL(text);
+  try {
+    decodeURIComponent(username + password);
+  } catch {
+    return false;
+  }
+  return /^https?:$/.test(protocol) && hostname !== '' && pathname === '/' && search + hash === '';
+}
+
+function isLoopback(host: string): boolean {
+  return /(^|\.)localhost$/.test(host) || isWithin(host, '127.0.0.0', 8) || host === '::1';
+}
+
+/** `*`, `host`, `.suffix`, `*.suffix`, an address, or a range of addresses; all but `*` and ranges also with `:port`. */
+function covers(entry: string, host: string, port: string): boolean {
+  if (entry === '*') return true;
+  const range = /^\[?([0-9a-f.:]+)\]?\/(\d{1,3})$/.exec(entry);
+  if (range !== null) return isWithin(host, range[1] ?? '', Number(range[2]));
+  const [, name = '', onlyPort = port] = /^(\[[^\]]+\]|[^:]+|[0-9a-f:.]+)(?::(\d+))?$/.exec(entry) ?? [];
+  const suffix = name.replace(/^\*?\./, '').replace(/^\[|\]$/g, '');
+  if (suffix === '' || onlyPort !== port) return false;
+  // A bare name covers itself and what is below it; one with a dot before it, only what is below.
+  if (host === suffix) return !/^\*?\./.test(name);
+  return isIP(host) === 0 && host.endsWith(`.${suffix}`);
+}
+
+function isWithin(host: string, network: string, bits: number): boolean {
+  const [inNetwork, inHost] = [isIP(network), isIP(host)];
+  if (inNetwork === 0 || inHost === 0 || bits > (inNetwork === 4 ? 32 : 128)) return false;
+  const list = new BlockList();
+  list.addSubnet(network, bits, inNetwork === 4 ? 'ipv4' : 'ipv6');
+  return list.check(host, inHost === 4 ? 'ipv4' : 'ipv6');
+}

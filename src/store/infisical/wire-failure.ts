@@ -1,0 +1,27 @@
+import type { FailureReason } from './failure-reason';
+
+const NEVER_CONNECTED = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH']);
+const TLS_FAILURE = /CERT|SIGNED|UNABLE_TO|ERR_TLS|ERR_SSL|EPROTO/;
+
+/** In the order in which they are tried: the codes of OpenSSL and Node, of which many mean the same to an operator. */
+const TLS_REASONS: readonly (readonly [RegExp, FailureReason])[] = [
+  [/ALTNAME_INVALID|HOSTNAME_MISMATCH/, 'certificate:wrongHost'],
+  [/CERT_HAS_EXPIRED/, 'certificate:expired'],
+  [/CERT_NOT_YET_VALID/, 'certificate:notYetValid'],
+  [/SELF_SIGNED|UNABLE_TO_(GET|VERIFY)|UNTRUSTED/, 'certificate:unknownAuthority'],
+  [/CERT/, 'certificate:refused'],
+  [TLS_FAILURE, 'tlsFailed'],
+];
+
+/** What a code of Node's, OpenSSL's or the tunnel's means; the error that bears it ends here. */
+export function reasonOfCode(code: string): FailureReason | undefined {
+  if (NEVER_CONNECTED.has(code)) return 'unreachable';
+  if (code === 'PROXY_FAILED') return 'proxyFailed';
+  if (code === 'PROXY_REFUSED') return 'proxyRefused';
+  if (code === 'ETIMEDOUT') return 'timedOut';
+  return TLS_REASONS.find(([pattern]) => pattern.test(code))?.[1];
+}
+
+export function isTlsFailure(error: NodeJS.ErrnoException): boolean {
+  return TLS_FAILURE.test(error.code ?? '');
+}

@@ -1,0 +1,95 @@
+import { Agent as HttpAgent } from 'node:http';
+import { Agent as HttpsAgent, type RequestOptions } from 'node:https';
+import type { Duplex } from 'node:stream';
+import { createSecureContext, type SecureContext } from 'node:tls';
+import { ProxyTunnel } from './proxy-tunnel';
+
+export interface RouteOptions {
+  readonly maxConnections: number;
+  /** PEM of all authorities to trust, in place of Node's own list; asked before each new connection. */
+  readonly authorities?: () => readonly string[];
+  /** For every call; http or https, with credentials if it wants any. Nothing is read from the environment here. */
+  readonly proxyUrl?: string;
+  /** Until the proxy has opened a tunnel. */
+  readonly tunnelTimeoutMs?: number;
+}
+
+/** A forwarding proxy, as axios takes it. */
+export interface ForwardingProxy {
+  readonly protocol: string;
+  readonly host: string;
+  readonly port: number;
+  readonly auth?: { readonly username: string; readonly password: string };
+}
+
+/** How the bytes get to Infisical. */
+export interface WireRoute {
+  readonly httpAgent: HttpAgent;
+  readonly httpsAgent: HttpsAgent;
+  /** For http only: https goes through the tunnels of its agent. */
+  readonly proxy: ForwardingProxy | false;
+}
+
+/** Shorter than a call, so that a proxy that hangs is not taken for an Infisical that may have carried a write out. */
+const TUNNEL_TIMEOUT_MS = 5_000;
+
+export function wireRoute(url: string, options: RouteOptions): WireRoute {
+  // The idle timeout lets Node drop a kept connection before the server's announced end, not in the middle of a write.
+  const pool = { keepAlive: true, maxSockets: options.maxConnections, timeout: 60_000 };
+  const proxy = options.proxyUrl === undefined ? undefined : new URL(options.proxyUrl);
+  const isTunnelled = new URL(url).protocol === 'https:';
+  return {
+    httpAgent: new HttpAgent(pool),
+    httpsAgent: new VerifyingAgent(pool, options, isTunnelled ? proxy : undefined),
+    proxy: proxy === undefined || isTunnelled ? false : forwardingProxy(proxy),
+  };
+}
+
+/** Verifies every certificate, whatever NODE_TLS_REJECT_UNAUTHORIZED says, and anew on each connection. */
+class VerifyingAgent extends HttpsAgent {
+  #context: { readonly of: readonly string[]; readonly context: SecureContext } | undefined;
+
+  constructor(
+    pool: ConstructorParameters<typeof HttpsAgent>[0],
+    private readonly route: RouteOptions,
+    private readonly proxy: URL | undefined,
+  ) {
+    super({ ...pool, rejectUnauthorized: true, maxCachedSessions: 0 });
+  }
+
+  override createConnection(
+    options: RequestOptions,
+    callback?: (error: Error | null, stream: Duplex) => void,
+  ): Duplex | null | undefined {
+    const secureContext = this.#secureContext();
+    const { proxy, route } = this;
+    const target = `${options.host?.includes(':') === true ? `[${options.host}]` : options.host}:${options.port}`;
+    const timeoutMs = route.tunnelTimeoutMs ?? TUNNEL_TIMEOUT_MS;
+    const more = {
+      ...(secureContext !== undefined && { secureContext }),
+      ...(proxy !== undefined && { socket: new ProxyTunnel({ proxy, target, timeoutMs, secureContext }) }),
+    };
+    return super.createConnection({ ...options, ...more }, callback);
+  }
+
+  /** Made once for a list of authorities: to read all of Node's own takes milliseconds. */
+  #secureContext(): SecureContext | undefined {
+    const authorities = this.route.authorities?.();
+    if (authorities === undefined) return undefined;
+    if (this.#context?.of !== authorities)
+      this.#context = { of: authorities, context: createSecureContext({ ca: [...authorities] }) };
+    return this.#context.context;
+  }
+}
+
+function forwardingProxy(proxy: URL): ForwardingProxy {
+  const { protocol, username, password } = proxy;
+  return {
+    protocol,
+    host: proxy.hostname.replace(/^\[|\]$/g, ''),
+    port: Number(proxy.port === '' ? (protocol === 'https:' ? 443 : 80) : proxy.port),
+    ...((username !== '' || password !== '') && {
+      auth: { username: decodeURIComponent(username), password: decodeURIComponent(password) },
+    }),
+  };
+}

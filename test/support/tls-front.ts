@@ -1,0 +1,57 @@
+import { connect, type AddressInfo, type Socket } from 'node:net';
+import { createServer, type Server } from 'node:tls';
+import type { KeyAndCertificate } from './certificates';
+
+/** TLS on loopback in front of a plain server, byte for byte. */
+export class TlsFront {
+  readonly #sockets = new Set<Socket>();
+  readonly #server: Server;
+  /** Handshakes that succeeded. */
+  accepted = 0;
+
+  private constructor(identity: KeyAndCertificate, behindUrl: string) {
+    const behind = Number(new URL(behindUrl).port);
+    this.#server = createServer(identity, (socket) => {
+      this.accepted += 1;
+      const inner = connect(behind, '127.0.0.1');
+      for (const [one, other] of [
+        [socket, inner],
+        [inner, socket],
+      ] as const) {
+        this.#sockets.add(one);
+        one.once('close', () => {
+          this.#sockets.delete(one);
+          other.destroy();
+        });
+        one.on('error', () => other.destroy());
+        one.pipe(other);
+      }
+    });
+    // A client that does not trust us goes in the middle of the handshake.
+    this.#server.on('tlsClientError', () => undefined);
+  }
+
+  static async start(identity: KeyAndCertificate, behindUrl: string): Promise<TlsFront> {
+    const front = new TlsFront(identity, behindUrl);
+    await new Promise<void>((resolve) => front.#server.listen(0, '127.0.0.1', resolve));
+    return front;
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  renew(identity: KeyAndCertificate): void {
+    this.#server.setSecureContext(identity);
+  }
+
+  /** Kept connections are made anew, as after an idle time. */
+  cut(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  async close(): Promise<void> {
+    this.cut();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+}
