@@ -5,12 +5,13 @@ import { parseProject, type Project } from './answers';
 import type { Deadline } from './deadline';
 import type { Dialect } from './dialect';
 import type { InfisicalApi } from './infisical-api';
-import { failedBecause, InfisicalCallFailed } from './infisical-call-failed';
+import { failedBecause } from './infisical-call-failed';
 import type { Log } from './infisical-options';
 import { KnownProjects } from './known-projects';
 import { projectDisplayName, projectSlug, type Place } from './project-slug';
 import { SingleFlight } from './single-flight';
 import { WarmUps } from './warm-ups';
+import { leavesDoubt } from './write-doubt';
 
 export interface DirectorySettings {
   readonly organizationId?: string;
@@ -115,7 +116,7 @@ export class ProjectDirectory {
       this.log('infisical.project.created', { project: slug });
       return this.#remember(slug, project);
     } catch (error: unknown) {
-      if (!failedBecause(error, 'alreadyExists:project') && !mayHaveHappened(error)) throw error;
+      if (!failedBecause(error, 'alreadyExists:project') && !leavesDoubt(error)) throw error;
       return undefined;
     }
   }
@@ -153,8 +154,7 @@ export class ProjectDirectory {
     missing: Environment,
     deadline: Deadline,
   ): Promise<Project> {
-    if (!failedBecause(error, 'alreadyExists:environment', 'conflict') && !mayHaveHappened(error))
-      throw error;
+    if (!failedBecause(error, 'alreadyExists:environment', 'conflict') && !leavesDoubt(error)) throw error;
     const seen = await this.#lookUp(slug, deadline);
     if (seen === undefined) throw error;
     if (!seen.environments.has(missing) && !failedBecause(error, 'conflict')) throw error;
@@ -189,11 +189,4 @@ export class ProjectDirectory {
     this.log('infisical.project.foreign', { project: slug, advice });
     return new StoreUnavailable();
   }
-}
-
-function mayHaveHappened(error: unknown): boolean {
-  return (
-    error instanceof InfisicalCallFailed &&
-    failedBecause(error, 'timedOut', 'connectionLost', 'gatewayFailure', 'serverFailure', 'unexpectedAnswer')
-  );
 }

@@ -8,12 +8,16 @@ import { failedBecause } from './infisical-call-failed';
 import type { Log } from './infisical-options';
 import type { ProjectDirectory } from './project-directory';
 import { userSlugPrefix } from './project-slug';
+import { SingleFlight } from './single-flight';
+import { leavesDoubt } from './write-doubt';
 
 /**
  * The projects of one user: those of the machine identity whose slugs begin with the user's part. A project that the
  * identity lost its membership of is not among them.
  */
 export class UserProjects {
+  readonly #removals = new SingleFlight<void>();
+
   constructor(
     private readonly api: InfisicalApi,
     private readonly projects: ProjectDirectory,
@@ -38,19 +42,32 @@ export class UserProjects {
 
   /** Ids are given once: a project that is made anew has another. Who is no member any more sees it nowhere. */
   async remove({ id }: StoredWorkspace, deadline: Deadline): Promise<void> {
+    // Real servers answer 500 to all but one of several deletes at once.
+    await this.#removals.run(id, () => this.#remove(id, deadline));
+  }
+
+  async #remove(id: string, deadline: Deadline): Promise<void> {
     try {
-      await this.api.call(
-        'deleteProject',
-        () => ({ path: { projectId: id } }),
-        (answer) => answer,
-        deadline,
-      );
+      await this.#delete(id, deadline).catch((error: unknown) => {
+        // The server may have done it, or another instance has: nothing else tells than to ask for it again.
+        if (!leavesDoubt(error)) throw error;
+        return this.#delete(id, deadline);
+      });
       this.log('infisical.project.removal.succeeded', { project: id });
     } catch (error: unknown) {
       if (!failedBecause(error, 'notFound:project', 'notAMember')) throw error;
     } finally {
       this.projects.forgetId(id);
     }
+  }
+
+  async #delete(projectId: string, deadline: Deadline): Promise<void> {
+    await this.api.call(
+      'deleteProject',
+      () => ({ path: { projectId } }),
+      (answer) => answer,
+      deadline,
+    );
   }
 
   /** Only projects tell the identity its organization: where none is known yet, one of this user's is made to ask. */

@@ -1,4 +1,4 @@
-import type { InfisicalCallFailed } from './infisical-call-failed';
+import { InfisicalCallFailed } from './infisical-call-failed';
 
 /**
  * What a failed write leaves open: `none`, it was not carried out; `ended`, the server is done with it, so that one
@@ -47,4 +47,9 @@ export function doubtAfter(failure: InfisicalCallFailed): WriteDoubt {
     case 'outOfTime':
       return 'none';
   }
+}
+
+/** Whether what was asked for may have been done, or may still be. */
+export function leavesDoubt(error: unknown): boolean {
+  return error instanceof InfisicalCallFailed && doubtAfter(error) !== 'none';
 }

@@ -1,0 +1,64 @@
+import { outcome } from '../../conformance/secret-store.conformance';
+import type { LostAnswer } from '../../support/fake-infisical/fake-faults';
+import { at, openStore, type Opened } from './opened-store';
+
+const DELETE = {
+  fork: '/api/v1/workspace/{projectId}',
+  v3: '/api/v1/workspace/{projectId}',
+  v4: '/api/v1/projects/{projectId}',
+};
+
+// v4 as its documents describe it.
+describe.each(['v3', 'fork', 'v4'] as const)("a user's projects (%s)", (dialect) => {
+  const template = DELETE[dialect];
+  let opened: Opened;
+  let workspace: { readonly id: string };
+  beforeEach(async () => {
+    opened = await openStore({ dialect });
+    await opened.store.create(at('w'), { name: 'k', value: 'v' });
+    const [found] = await opened.store.workspacesOf(at('w').user);
+    if (found === undefined) throw new Error('no workspace');
+    workspace = found;
+  });
+  const fail = (fault: LostAnswer, times = 1) =>
+    opened.fake.fail({ method: 'DELETE', template, fault, times });
+  const deletes = () => opened.fake.count('DELETE', template);
+  const answer = (statusCode: number, error: string, message: string): LostAnswer => ({
+    kind: 'answer',
+    status: statusCode,
+    body: { statusCode, error, message },
+  });
+
+  it.each<[string, LostAnswer]>([
+    ['the answer is lost', { kind: 'reset', when: 'after' }],
+    ['the connection breaks before', { kind: 'reset', when: 'before' }],
+    ['the answer is cut', { kind: 'truncate', when: 'after' }],
+    ['another instance is faster', answer(500, 'Internal Server Error', 'Something went wrong')],
+  ])('are gone after a removal where %s, for it is asked for once more', async (_, fault) => {
+    fail(fault);
+    await opened.store.removeWorkspace(workspace);
+    expect(deletes()).toBe(2);
+    expect(opened.fake.world.projects).toEqual([]);
+  });
+
+  it('are deleted by one call, when several at once ask for it', async () => {
+    await Promise.all(Array.from({ length: 4 }, () => opened.store.removeWorkspace(workspace)));
+    expect(deletes()).toBe(1);
+  });
+
+  it('stay where the server refuses or fails on, which is said, and a later removal succeeds', async () => {
+    for (const [fault, calls] of [
+      [answer(400, 'Bad Request', 'Project delete protection is enabled'), 1],
+      [answer(500, 'Internal Server Error', 'Something went wrong'), 2],
+    ] as const) {
+      const before = deletes();
+      fail(fault, 2);
+      expect(await outcome(opened.store.removeWorkspace(workspace))).toBe('STORE_UNAVAILABLE');
+      expect(deletes() - before).toBe(calls);
+      opened.fake.heal();
+      expect(opened.fake.world.projects).toHaveLength(1);
+    }
+    await opened.store.removeWorkspace(workspace);
+    expect(opened.fake.world.projects).toEqual([]);
+  });
+});
