@@ -2,8 +2,8 @@ import type { DialectName } from '../../../src/store/infisical/dialect';
 import { projectSlug } from '../../../src/store/infisical/project-slug';
 import { FAKE_DIALECTS } from '../../support/fake-infisical/fake-dialect';
 import { course, type Courses } from './fault-plan';
-import { at } from './opened-store';
-import { routesOf, type Scene } from './fault-plan-run';
+import { at, routesOf } from './opened-store';
+import type { Scene } from './fault-plan-run';
 
 /** Something that became of the server, of what it holds or of a clock. */
 export interface Circumstance {

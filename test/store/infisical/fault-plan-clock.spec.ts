@@ -16,7 +16,7 @@ describe('a clock that jumps', () => {
     ['put forward', DAY_MS],
   ])('in the middle of a write makes its deadline neither longer nor shorter: %s', async (_title, ms) => {
     // The deadline of the operation is all that ends its calls.
-    const scene = await openScene('v3', { requestTimeoutMs: 10_000, operationTimeoutMs: 700 });
+    const scene = await openScene('v3', { requestTimeoutMs: 10_000, operationTimeoutMs: 1_600 });
     scene.fake.fail({ times: 999, fault: { kind: 'hang', when: 'before' } });
     const course = drive(scene, 'create');
     await jumpsIn(scene, ms);

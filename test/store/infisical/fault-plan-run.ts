@@ -5,15 +5,14 @@ import { TooManyRequests } from '../../../src/errors/request-errors';
 import type { SecretStore } from '../../../src/secrets/secret-store';
 import type { DialectName } from '../../../src/store/infisical/dialect';
 import { projectSlug } from '../../../src/store/infisical/project-slug';
-import { FAKE_DIALECTS } from '../../support/fake-infisical/fake-dialect';
 import type { FakeInfisical } from '../../support/fake-infisical/fake-infisical';
 import { LostTime } from '../../support/lost-time';
 import { RunningClock } from '../../support/running-clock';
 import { CLIENT_SECRET, leaksIn, VALUE } from './canary';
 import { CAP_BYTES, ELSEWHERE, type Course, type Courses, type Operation } from './fault-plan';
-import { at, openStore, ROUTES, type Choices, type Opened } from './opened-store';
+import { at, openStore, ROUTES, routesOf, type Choices, type Opened } from './opened-store';
 
-const NAME = 'canary-name';
+export const NAME = 'canary-name';
 /** Beside its deadline, and beside the time that the machine did not let us run. */
 const SLACK_MS = 150;
 
@@ -41,7 +40,7 @@ export const OPERATIONS: Readonly<Record<Operation, Kind>> = {
 };
 
 /** The times of a store that meets a server which never answers, and of all others: a busy machine must not time out these. */
-export const HASTY: Times = { requestTimeoutMs: 400, operationTimeoutMs: 700 };
+export const HASTY: Times = { requestTimeoutMs: 500, operationTimeoutMs: 1_200 };
 export const PATIENT: Times = { requestTimeoutMs: 4_000, operationTimeoutMs: 6_000 };
 
 interface Times {
@@ -65,7 +64,7 @@ export async function openScene(
   experience: Experience = 'warm',
 ): Promise<Scene> {
   const clock = new RunningClock();
-  const options: Choices = { ...times, maxAnswerBytes: CAP_BYTES };
+  const options: Choices = { ...times, maxAnswerBytes: CAP_BYTES, maxKnownProjects: 10 };
   const opened = await openStore({ dialect, clientSecret: CLIENT_SECRET }, options, clock);
   const { fake } = opened;
   const project = fake.world.addProject(projectSlug(at()), 'a project', fake.identity);
@@ -150,7 +149,9 @@ function countsOf(ended: string, fake: FakeInfisical, operation: Operation, dial
   });
 }
 
-export function routesOf(dialect: DialectName): Readonly<Record<'list' | 'secret' | 'ping', string>> {
-  const { secrets, organizationProjects, projectBySlug } = FAKE_DIALECTS[dialect].paths;
-  return { list: secrets, secret: `${secrets}/{name}`, ping: organizationProjects ?? projectBySlug };
+/** The pauses between attempts are as short as chance can have them. */
+export function shortPauses(): void {
+  const chance = Math.random;
+  beforeEach(() => void jest.spyOn(Math, 'random').mockImplementation(() => chance() / 50));
+  afterEach(() => jest.restoreAllMocks());
 }

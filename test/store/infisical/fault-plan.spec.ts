@@ -11,6 +11,7 @@ import {
   recovery,
   type Experience,
   type Scene,
+  shortPauses,
 } from './fault-plan-run';
 
 const ALL = Object.keys(OPERATIONS) as Operation[];
@@ -24,9 +25,7 @@ const remember = (reason: unknown) => void unhandled.push(reason);
 beforeAll(() => void process.on('unhandledRejection', remember));
 afterAll(() => void process.off('unhandledRejection', remember));
 
-// The pauses between attempts are as short as chance can have them.
-beforeEach(() => void jest.spyOn(Math, 'random').mockImplementation(() => 0.02));
-afterEach(() => jest.restoreAllMocks());
+shortPauses();
 
 type Results = Record<string, string>;
 

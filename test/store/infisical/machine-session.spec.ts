@@ -80,17 +80,6 @@ describe.each(['v3', 'fork', 'v4'] as const)('the session of the Infisical store
     },
   );
 
-  it('a server that calls every token dead is asked twice, not for ever', async () => {
-    const { fake, store } = opened;
-    await store.create(at(), { name: 'k', value: 'v' });
-    const { status, body } = deadToken(dialect);
-    fake.fail({ method: 'GET', template: routes.list, times: 99, fault: { kind: 'answer', status, body } });
-    const before = fake.count('GET', routes.list);
-    expect(await outcome(store.retrieve(at(), 'k'))).toBe('STORE_UNAVAILABLE');
-    expect(fake.count('GET', routes.list) - before).toBe(2);
-    expect(logins()).toHaveLength(2);
-  });
-
   it('a missing right is not mended by another login', async () => {
     const { fake, store } = opened;
     await store.create(at(), { name: 'k', value: 'v' });
@@ -138,10 +127,3 @@ describe.each(['v3', 'fork', 'v4'] as const)('the session of the Infisical store
     expect(performance.now() - started).toBeLessThan(3_000);
   });
 });
-
-function deadToken(dialect: 'v3' | 'fork' | 'v4') {
-  const body = { message: 'jwt expired' };
-  return dialect === 'fork'
-    ? { status: 500, body: { ...body, statusCode: 500, error: 'Internal Server Error' } }
-    : { status: 403, body: { ...body, statusCode: 403, error: 'TokenError' } };
-}

@@ -22,7 +22,7 @@ export const ROUTES = {
 /** As v4's documents and source name them. */
 const V4_ROUTES: Readonly<Record<keyof typeof ROUTES, string>> = {
   login: ROUTES.login,
-  ping: ROUTES.ping,
+  ping: '/api/v1/projects/slug/{slug}',
   project: '/api/v1/projects/slug/{slug}',
   projects: '/api/v1/projects',
   environments: '/api/v1/projects/{projectId}/environments',
