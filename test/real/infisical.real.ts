@@ -92,3 +92,28 @@ describe('provisioning on a real server', () => {
     expect(stored).toEqual([{ name: 'k', value: `v${outcomes.indexOf('done')}` }]);
   });
 });
+
+describe('a huge scope on a real server', () => {
+  const HALF_MIB = 512 * 1024;
+
+  it('of more than a MiB is read by name, and read, updated and listed right', async () => {
+    const store = openStore();
+    const scope: SecretScope = { user: 'hoarder', workspace: 'huge', environment: 'prod' };
+    const secrets = ['a', 'b', 'c', 'd'].map((name) => ({ name, value: name.repeat(HALF_MIB) }));
+    for (const secret of secrets) await store.create(scope, secret);
+    const listed = await store.list(scope);
+    const read = await store.retrieve(scope, 'c');
+    const missing = await outcome(store.retrieve(scope, 'none'));
+    await store.update(scope, { name: 'c', value: 'changed' });
+    const changed = await store.retrieve(scope, 'c');
+    await store.delete(scope, 'c');
+    const gone = await outcome(store.retrieve(scope, 'c'));
+    await store.close();
+
+    expect(listed.map(({ name, value }) => [name, value.length])).toEqual(
+      secrets.map(({ name }) => [name, HALF_MIB]),
+    );
+    expect([read.value === secrets[2]?.value, changed.value]).toEqual([true, 'changed']);
+    expect([missing, gone]).toEqual(['SECRET_NOT_FOUND', 'SECRET_NOT_FOUND']);
+  });
+});
