@@ -86,6 +86,17 @@ describe('an Infisical that only the environment leads to', () => {
     }
   });
 
+  it('is not believed because of NODE_TLS_REJECT_UNAUTHORIZED=0', async () => {
+    env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0';
+    env['INFISICAL_CA_FILE'] = join(dir, 'stranger.pem');
+    writeFileSync(env['INFISICAL_CA_FILE'], new TestAuthority('stranger').cert);
+    const [code, output] = await check();
+    expect([code, output.includes("Infisical's certificate is of an authority that is not trusted")]).toEqual(
+      [1, true],
+    );
+    expect(fake.calls).toEqual([]);
+  });
+
   it('is not trusted by infisical:setup without the authority, and both settings are checked', async () => {
     const { INFISICAL_CA_FILE: _, ...without } = env;
     env = without;

@@ -107,6 +107,9 @@ describe('an https Infisical behind a proxy', () => {
       );
       const errors = await Promise.all(created);
       expect(Date.now() - startedAtMs).toBeLessThan(7_000);
+      // What the proxy may do better next time is tried again, what it will refuse again is not.
+      expect(Math.min(proxy.tunnels.length, 3)).toBe(reason === 'proxyRefused' ? 1 : 3);
+      expect(proxy.tunnels.length).toBeLessThan(10);
       expect(errors).toEqual(errors.map(() => new StoreUnavailable()));
       expect(new Set(logged.map(({ fields }) => fields['reason']))).toEqual(new Set([reason]));
       await expect(store.ping()).rejects.toThrow(words);
@@ -135,8 +138,6 @@ describe('an https Infisical behind a proxy', () => {
       );
       expect(new Set(await Promise.all(calls))).toEqual(new Set(['proxyFailed']));
       expect(proxy.tunnels).toHaveLength(8);
-      // One that ends and the next one may overlap.
-      expect(proxy.mostOpen).toBeLessThan(6);
       client.close();
     },
   );

@@ -76,17 +76,6 @@ describe('an Infisical behind a certificate of an own authority', () => {
     },
   );
 
-  it('is not believed because of NODE_TLS_REJECT_UNAUTHORIZED=0', async () => {
-    process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0';
-    try {
-      const { fake, store } = await opened(good, stranger.cert);
-      await expect(store.retrieve(at(), 'n')).rejects.toBeInstanceOf(StoreUnavailable);
-      expect(fake.calls).toEqual([]);
-    } finally {
-      delete process.env['NODE_TLS_REJECT_UNAUTHORIZED'];
-    }
-  });
-
   it('may change its authority: the file is read anew, and kept in mind while it is unusable', async () => {
     const { store, front } = await opened();
     await store.create(at(), { name: 'n', value: 'v' });
