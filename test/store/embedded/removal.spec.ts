@@ -1,6 +1,9 @@
+import { createSecretKey } from 'node:crypto';
 import { outcome } from '../../conformance/secret-store.conformance';
 import { ENVIRONMENTS } from '../../../src/secrets/secret';
 import type { EmbeddedSecretStore } from '../../../src/store/embedded/embedded.secret-store';
+import { DataKeys } from '../../../src/store/embedded/data-keys';
+import type { VaultDatabase } from '../../../src/store/embedded/vault-database';
 import { at, freshFolder, withRecords, withStore } from './vault-under-test';
 
 const META_RECORD = 1;
@@ -61,5 +64,29 @@ describe('Removing the workspaces of a user from the embedded store', () => {
       await removeAll(store, 'gone');
       expect(await store.workspacesOf('gone')).toEqual([]);
     });
+  });
+});
+
+describe('The data keys in memory', () => {
+  it('forget a removed workspace although a look that began before ends after', async () => {
+    const workspaceKey = Buffer.from('workspace');
+    let stored: Buffer | undefined;
+    let letGo: () => void = () => undefined;
+    const gate = new Promise<void>((resolve) => (letGo = resolve));
+    const database = {
+      get: async () => {
+        const found = stored;
+        await gate;
+        return found;
+      },
+    } as unknown as VaultDatabase;
+    const keys = new DataKeys(database, createSecretKey(Buffer.alloc(32, 1)));
+    stored = keys.make(workspaceKey, { user: 'gone', workspace: 'one' }).sealed;
+    const begunBefore = keys.find(workspaceKey);
+    stored = undefined;
+    keys.forget(workspaceKey);
+    letGo();
+    expect(await begunBefore).toBeDefined();
+    expect(await keys.find(workspaceKey)).toBeUndefined();
   });
 });
