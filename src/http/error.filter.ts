@@ -92,7 +92,8 @@ function limitOf(thrown: unknown): number {
 
 function retryAfterOf(error: DomainError): number | undefined {
   if (error instanceof TooManyRequests) return error.retryAfterSeconds;
-  return error.status === 503 ? 1 : undefined;
+  // What may have happened is not to be repeated blindly.
+  return error.status === 503 && error.reason !== 'STORE_OUTCOME_UNKNOWN' ? 1 : undefined;
 }
 
 /** Class and places, not the message: a foreign message may carry anything. */

@@ -70,7 +70,10 @@ describe('every answer is the envelope', () => {
 
   it('an unknown outcome says so', async () => {
     store.failure = new StoreOutcomeUnknown();
-    expect((await list()).body.data.reason).toBe('STORE_OUTCOME_UNKNOWN');
+    const unknown = await list();
+    expect(unknown.body.data.reason).toBe('STORE_OUTCOME_UNKNOWN');
+    // Nobody is invited to repeat blindly what may have happened.
+    expect(unknown.headers['retry-after']).toBeUndefined();
   });
 
   it('a foreign error says nothing, here or in the log', async () => {
