@@ -1,0 +1,57 @@
+{{/*
+Every credential that the pod gets, as a YAML list of { setting, secret, key, value?, generated? }:
+a value goes into the chart's own Secret, one that is generated into a Secret of its own.
+*/}}
+{{- define "provider.credentials" -}}
+{{- $name := include "provider.name" . -}}
+{{- $joint := .Values.credentials.existingSecret -}}
+{{- $list := list (dict "setting" "USER_TOKEN_SECRET" "at" "userToken" "key" .Values.userToken.key "existing" .Values.userToken.existingSecret "value" .Values.userToken.value "joint" true) -}}
+{{- $list = append $list (dict "setting" "ACCESS_TOKEN_KEY" "at" "accessToken" "key" .Values.accessToken.key "existing" .Values.accessToken.existingSecret "value" .Values.accessToken.value "generated" (printf "%s-access-token-key" $name)) -}}
+{{- with .Values.infisical -}}
+{{- if not .url -}}
+{{- with $.Values.embedded.masterKey -}}
+{{- $list = append $list (dict "setting" "MASTER_KEY" "at" "embedded.masterKey" "key" .key "existing" .existingSecret "value" .value "generated" (printf "%s-master-key" $name)) -}}
+{{- end -}}
+{{- else if not .kubernetesAuth.identityId -}}
+{{- $list = append $list (dict "setting" "INFISICAL_CLIENT_ID" "at" "infisical" "valueAt" "infisical.clientId" "key" .clientIdKey "existing" .existingSecret "value" .clientId "joint" true) -}}
+{{- $list = append $list (dict "setting" "INFISICAL_CLIENT_SECRET" "at" "infisical" "valueAt" "infisical.clientSecret" "key" .clientSecretKey "existing" .existingSecret "value" .clientSecret "joint" true) -}}
+{{- end -}}
+{{- end -}}
+{{- with .Values.redis -}}
+{{- if .enabled -}}
+{{- $list = append $list (dict "setting" "REDIS_URL" "at" "redis" "valueAt" "redis.url" "key" .key "existing" .existingSecret "value" .url "joint" true) -}}
+{{- end -}}
+{{- end -}}
+{{- range $list }}
+{{- $valueAt := .valueAt | default (printf "%s.value" .at) }}
+{{- if and .existing .value }}{{ fail (printf "%s.existingSecret and %s are both set; choose one." .at $valueAt) }}{{ end }}
+{{- $secret := "" }}
+{{- if .existing }}{{ $secret = .existing }}
+{{- else if .value }}{{ $secret = printf "%s-credentials" $name }}
+{{- else if .generated }}{{ $secret = .generated }}
+{{- else if $joint }}{{ $secret = $joint }}
+{{- else }}{{ fail (printf "%s.existingSecret: name the Secret of this namespace whose key %s is %s (or set credentials.existingSecret for all of them, or %s)." .at .key .setting $valueAt) }}
+{{- end }}
+- setting: {{ .setting }}
+  secret: {{ $secret | quote }}
+  key: {{ .key | quote }}
+  {{- if .value }}
+  value: {{ .value | quote }}
+  {{- end }}
+  {{- if and .generated (eq $secret .generated) }}
+  generated: true
+  {{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* A key that was made once stays: what is in the cluster counts, and only where there is nothing one is made. */}}
+{{- define "provider.keptKey" -}}
+{{- $root := index . 0 -}}
+{{- $credential := index . 1 -}}
+{{- $there := lookup "v1" "Secret" $root.Release.Namespace $credential.secret -}}
+{{- if $there -}}
+{{- get ($there.data | default dict) $credential.key | required (printf "Secret %s is there and has no key %s." $credential.secret $credential.key) -}}
+{{- else -}}
+{{- randAlphaNum 64 | b64enc -}}
+{{- end -}}
+{{- end -}}

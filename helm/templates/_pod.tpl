@@ -1,0 +1,61 @@
+{{/* What every pod of the chart has: no root, nothing writable, no rights of the kernel. */}}
+{{- define "provider.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+fsGroup: 65532
+fsGroupChangePolicy: OnRootMismatch
+seccompProfile: { type: RuntimeDefault }
+{{- end -}}
+
+{{- define "provider.containerSecurity" -}}
+allowPrivilegeEscalation: false
+privileged: false
+readOnlyRootFilesystem: true
+runAsNonRoot: true
+capabilities: { drop: [ALL] }
+{{- end -}}
+
+{{/* Pods that run once and end. */}}
+{{- define "provider.smallResources" -}}
+requests: { cpu: 20m, memory: 128Mi }
+limits: { memory: 128Mi }
+{{- end -}}
+
+{{- define "provider.imagePull" -}}
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* Where the kubelet asks: it has no client certificate to show, so with mTLS it asks the metrics port. */}}
+{{- define "provider.probe" -}}
+{{- $root := index . 0 -}}
+{{- $path := index . 1 -}}
+{{- if include "provider.mutualTls" $root -}}
+httpGet: { path: {{ $path }}, port: metrics }
+{{- else -}}
+httpGet: { path: {{ $path }}, port: http, scheme: {{ include "provider.scheme" $root | upper }} }
+{{- end -}}
+{{- end -}}
+
+{{/* A file of a ConfigMap or a Secret as a source of a projected volume. */}}
+{{- define "provider.fileSource" -}}
+{{- $from := index . 0 -}}
+{{- $file := index . 1 -}}
+{{- if $from.existingConfigMap -}}
+- configMap: { name: {{ $from.existingConfigMap }}, items: [{ key: {{ $from.key }}, path: {{ $file }} }] }
+{{- else if $from.existingSecret -}}
+- secret: { name: {{ $from.existingSecret }}, items: [{ key: {{ $from.key }}, path: {{ $file }} }] }
+{{- end -}}
+{{- end -}}
+
+{{/* Annotations of what the uninstall brings along; a smaller weight comes first. */}}
+{{- define "provider.uninstallHook" -}}
+helm.sh/hook: post-delete
+helm.sh/hook-weight: {{ . | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end -}}

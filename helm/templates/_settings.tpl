@@ -1,0 +1,90 @@
+{{/* The settings of the service by their names in its README, those that are no credentials. */}}
+{{- define "provider.settings" -}}
+{{- $name := include "provider.name" . -}}
+HOST: {{ .Values.listenAddress | quote }}
+PORT: "8080"
+LOG_LEVEL: {{ .Values.logLevel }}
+RESPONSE_STYLE: {{ .Values.responseStyle }}
+SHUTDOWN_TIMEOUT_MS: {{ int64 .Values.shutdownTimeoutMs | quote }}
+{{- with .Values.grants }}
+GRANTS_SOURCE: {{ .source }}
+WORKSPACE_SHARING: {{ .workspaceSharing }}
+{{- if eq .source "directory" }}
+GRANTS_DIR: /grants
+{{- else }}
+GRANTS_MAX_AGE_S: {{ int64 .maxAgeSeconds | quote }}
+SERVICE_ACCOUNT_AUDIENCE: {{ $.Values.identity.audience | quote }}
+{{- end }}
+{{- end }}
+{{- with .Values.identity }}
+{{- with .trustedProxyServiceAccounts }}
+TRUSTED_PROXY_SERVICE_ACCOUNTS: {{ join "," . | quote }}
+{{- end }}
+{{- with .systemEventServiceAccounts }}
+SYSTEM_EVENT_SERVICE_ACCOUNTS: {{ join "," . | quote }}
+{{- end }}
+RBAC_PROXY: {{ .rbacProxy | quote }}
+{{- end }}
+{{- if .Values.registration.enabled }}
+PROVIDER_ENDPOINT: {{ printf "%s.%s:%d" $name .Release.Namespace (int64 .Values.service.port) | quote }}
+{{- end }}
+{{- with .Values.userToken }}
+USER_TOKEN_REQUIRED: {{ .required | quote }}
+{{- with .lldapUrl }}
+LLDAP_URL: {{ . | quote }}
+{{- end }}
+{{- with .adminGroup }}
+ADMIN_GROUP: {{ . | quote }}
+{{- end }}
+{{- end }}
+{{- with .Values.infisical }}
+{{- if .url }}
+INFISICAL_URL: {{ .url | quote }}
+INFISICAL_TIMEOUT_MS: {{ int64 .timeoutMs | quote }}
+{{- with .organizationId }}
+INFISICAL_ORGANIZATION_ID: {{ . | quote }}
+{{- end }}
+{{- with .kubernetesAuth.identityId }}
+INFISICAL_KUBERNETES_IDENTITY_ID: {{ . | quote }}
+INFISICAL_KUBERNETES_TOKEN_FILE: /run/provider/infisical/token
+{{- end }}
+{{- if or .ca.existingConfigMap .ca.existingSecret }}
+INFISICAL_CA_FILE: /run/provider/files/infisical-ca.crt
+{{- end }}
+{{- with .proxy.url }}
+{{ ternary "HTTPS_PROXY" "HTTP_PROXY" (hasPrefix "https:" $.Values.infisical.url) }}: {{ . | quote }}
+{{- end }}
+{{- with .proxy.noProxy }}
+NO_PROXY: {{ . | quote }}
+{{- end }}
+{{- else }}
+DATA_DIR: /data
+{{- end }}
+{{- end }}
+{{- with .Values.trustedCa }}
+{{- if or .existingConfigMap .existingSecret }}
+NODE_EXTRA_CA_CERTS: /run/provider/files/trusted-ca.crt
+{{- end }}
+{{- end }}
+{{- with .Values.tls }}
+{{- if .existingSecret }}
+TLS_CERT_FILE: /run/provider/tls/tls.crt
+TLS_KEY_FILE: /run/provider/tls/tls.key
+{{- end }}
+{{- if include "provider.mutualTls" $ }}
+TLS_CLIENT_CA_FILE: /run/provider/tls/client-ca.crt
+{{- with .clientSubjects }}
+TLS_CLIENT_SUBJECTS: {{ join "," . | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if .Values.metrics.enabled }}
+METRICS_PORT: {{ int64 .Values.metrics.port | quote }}
+{{- end }}
+{{- with .Values.tracing.endpoint }}
+OTEL_EXPORTER_OTLP_ENDPOINT: {{ . | quote }}
+{{- end }}
+{{- range include "provider.credentials" . | fromYamlArray }}
+{{ .setting }}_FILE: {{ printf "/run/provider/credentials/%s" (.setting | lower | replace "_" "-") | quote }}
+{{- end }}
+{{- end -}}
