@@ -23,7 +23,7 @@ TRUSTED_PROXY_SERVICE_ACCOUNTS: {{ join "," . | quote }}
 {{- with .systemEventServiceAccounts }}
 SYSTEM_EVENT_SERVICE_ACCOUNTS: {{ join "," . | quote }}
 {{- end }}
-RBAC_PROXY: {{ .rbacProxy | quote }}
+RBAC_PROXY: {{ .rbacProxy | default "off" | quote }}
 {{- end }}
 {{- if .Values.registration.enabled }}
 PROVIDER_ENDPOINT: {{ printf "%s.%s:%d" $name .Release.Namespace (int64 .Values.service.port) | quote }}

@@ -1,0 +1,84 @@
+import { merged, type Profile, template, THREE_VALUES, type Values } from './chart';
+import { FAMILIES } from './helm-tools';
+
+interface Refusal {
+  readonly profile: Profile;
+  readonly values: Values;
+  /** What both releases of Helm must say. */
+  readonly says: readonly string[];
+}
+
+const refusal = (profile: Profile, values: Values, ...says: string[]): Refusal => ({ profile, values, says });
+const olares = refusal.bind(undefined, 'olares');
+const standalone = refusal.bind(undefined, 'standalone-embedded');
+const several = refusal.bind(undefined, 'high-availability');
+
+/** Wrong values one by one: the schema names the place. */
+const WRONG_VALUES: Readonly<Record<string, Refusal>> = {
+  'an unknown key': olares({ replcias: 2 }, 'replcias', 'not allowed'),
+  'an unknown key further in': olares({ infisical: { clientID: 'x' } }, 'infisical', 'clientID', 'not allowed'),
+  'no pods at all': olares({ replicas: 0 }, 'replicas', '1'),
+  'a number as text': olares({ replicas: '2' }, 'replicas', 'integer'),
+  'a URL of another scheme': olares({ infisical: { url: 'ftp://x' } }, 'infisical', 'url', 'https?'),
+  'a URL with credentials': olares({ infisical: { url: 'https://a:b@x' } }, 'infisical', 'url', 'https?'),
+  'a proxy with credentials': olares({ infisical: { proxy: { url: 'http://a:b@x' } } }, 'proxy', 'url'),
+  'a log level that there is not': olares({ logLevel: 'loud' }, 'logLevel', 'silent'),
+  'a port out of range': olares({ service: { port: 70000 } }, 'service', 'port', '65'),
+  'a ServiceAccount without namespace': olares({ identity: { trustedProxyServiceAccounts: ['proxy'] } }, 'trustedProxyServiceAccounts'),
+  'memory in a unit that cannot be compared': olares({ resources: { limits: { memory: '256M' } } }, 'resources', 'memory', '(Mi|Gi)'),
+  'an image digest that is none': olares({ image: { digest: 'sha256:1' } }, 'image', 'digest'),
+  'a credential among the settings': olares({ extraSettings: { MASTER_KEY: 'x' } }, 'extraSettings'),
+  'a credential file among the settings': olares({ extraSettings: { REDIS_URL_FILE: 'x' } }, 'extraSettings'),
+  'a label by which the Service finds pods': olares({ podLabels: { 'app.kubernetes.io/name': 'x' } }, 'podLabels'),
+  'a name for objects that no Service may have': olares({ fullnameOverride: '1st' }, 'fullnameOverride'),
+}; // prettier-ignore
+
+/** Values that are right alone and wrong together: the chart says which, and what to do. */
+const WRONG_TOGETHER: Readonly<Record<string, Refusal>> = {
+  'no key for user tokens': standalone({ userToken: { existingSecret: '' } }, 'userToken.existingSecret: name the Secret', 'user-token-secret', 'credentials.existingSecret'),
+  'no machine identity': olares({ infisical: { existingSecret: '' } }, 'infisical.existingSecret: name the Secret', 'client-id', 'infisical.clientId'),
+  'half a machine identity': olares({ infisical: { existingSecret: '', clientId: 'x' } }, 'client-secret', 'infisical.clientSecret'),
+  'a credential given twice': olares({ infisical: { clientId: 'x' } }, 'infisical.existingSecret and infisical.clientId are both set'),
+  'two ways to log in': olares({ infisical: { kubernetesAuth: { identityId: 'x' } } }, 'choose one way to log in'),
+  'an identity without Infisical': standalone({ infisical: { existingSecret: 'x' } }, 'infisical.url: must be set'),
+  'several pods on the embedded store': standalone({ replicas: 2 }, 'the embedded store belongs to one pod', 'infisical.url'),
+  'autoscaling on the embedded store': standalone({ autoscaling: { enabled: true } }, 'the embedded store belongs to one pod'),
+  'several pods without Redis': olares({ replicas: 2 }, 'more than one pod needs Redis', 'redis.enabled'),
+  'autoscaling without Redis': olares({ autoscaling: { enabled: true } }, 'more than one pod needs Redis'),
+  'no URL of Redis': several({ credentials: { existingSecret: '' }, userToken: { existingSecret: 'a' }, infisical: { existingSecret: 'a' } }, 'redis.existingSecret', 'redis-url'),
+  'fewer at most than at least': several({ autoscaling: { minReplicas: 5, maxReplicas: 4 } }, 'autoscaling.maxReplicas is less'),
+  'a folder of grants without a volume': olares({ registration: { enabled: false }, grants: { source: 'directory' } }, 'grants.volume: state the volume'),
+  'a volume of grants beside the cluster': olares({ grants: { volume: { emptyDir: {} } } }, 'grants.volume is for grants.source directory only'),
+  'a registration without a cluster': standalone({ registration: { enabled: true } }, 'registration.enabled needs grants.source kubernetes'),
+  'believed accounts without a cluster': standalone({ identity: { systemEventServiceAccounts: ['a:b'] } }, 'no ServiceAccount can be known'),
+  'a proxy mode without proxies': olares({ identity: { rbacProxy: 'service-accounts' } }, 'needs identity.trustedProxyServiceAccounts'),
+  'client certificates without TLS': olares({ tls: { clientCa: { existingSecret: 'x' } } }, 'tls.clientCa needs tls.existingSecret'),
+  'client certificates that the kubelet cannot show': several({ tls: { existingSecret: 'x', clientCa: { existingSecret: 'x' } }, metrics: { enabled: false, serviceMonitor: { enabled: false }, prometheusRule: { enabled: false }, dashboard: { enabled: false } } }, 'tls.clientCa needs metrics.enabled'),
+  'subjects without client certificates': olares({ registration: { enabled: false }, tls: { existingSecret: 'x', clientSubjects: ['CN=a'] } }, 'tls.clientSubjects needs tls.clientCa'),
+  'a registration with TLS': olares({ tls: { existingSecret: 'x' } }, 'system-server calls plain http'),
+  'authorities from two places': olares({ trustedCa: { existingConfigMap: 'x', existingSecret: 'x' } }, 'trustedCa', 'choose one'),
+  'alerts without metrics': several({ metrics: { enabled: false } }, 'need metrics.enabled'),
+  "metrics on the service's own port": olares({ metrics: { port: 8080 } }, "the service's own port"),
+  'less memory asked for than allowed': olares({ resources: { requests: { memory: '128Mi' } } }, 'must be equal'),
+  'no ServiceAccount': olares({ serviceAccount: { create: false } }, 'serviceAccount.name'),
+  'half a test': olares({ test: { app: { workspace: 'x' } } }, 'test.app: existingSecret and workspace go together'),
+  'a short key': standalone({ embedded: { masterKey: { value: 'canary-short' } } }, 'MASTER_KEY', '32 bytes'),
+  'a setting that the chart sets itself': olares({ extraSettings: { LOG_LEVEL: 'debug' } }, 'extraSettings.LOG_LEVEL', 'a value of its own'),
+}; // prettier-ignore
+
+describe.each(FAMILIES)('the chart with %s', (family) => {
+  it.each(Object.entries({ ...WRONG_VALUES, ...WRONG_TOGETHER }))('refuses %s', (_name, refused) => {
+    const { profile, says } = refused;
+    const values = merged(THREE_VALUES[profile], refused.values);
+    const { ok, stderr } = template({ family, profiles: [profile], values });
+    expect(ok).toBe(false);
+    for (const words of says) expect(stderr).toContain(words);
+    expect(stderr).not.toContain('canary');
+  });
+
+  it('takes an unquoted `off`, which YAML reads as false', () => {
+    const values = merged(THREE_VALUES.olares, { identity: { rbacProxy: false } });
+    const { ok, stdout } = template({ family, profiles: ['olares'], values });
+    expect([ok, stdout.includes('RBAC_PROXY: "off"')]).toEqual([true, true]);
+  });
+});

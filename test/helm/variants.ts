@@ -1,0 +1,141 @@
+import { type KubeManifest, merged, type Profile, renderProfile, THREE_VALUES, type Values } from './chart';
+
+interface Variant {
+  readonly profile: Profile;
+  readonly values: Values;
+}
+
+const accounts = ['os-framework:rbac-proxy', 'proxies:gateway', 'os-framework:other'];
+const tls = { existingSecret: 'tls' };
+const clientCa = { existingSecret: 'callers', key: 'ca.pem' };
+
+/** Every toggle of the chart at least once: what holds for all pods and objects is held to all of these. */
+const VARIANTS: Readonly<Record<string, Variant>> = {
+  olares: { profile: 'olares', values: {} },
+  'standalone-embedded': { profile: 'standalone-embedded', values: {} },
+  'high-availability': { profile: 'high-availability', values: {} },
+  'trusted ServiceAccounts': {
+    profile: 'olares',
+    values: {
+      identity: {
+        trustedProxyServiceAccounts: accounts,
+        rbacProxy: 'service-accounts',
+        systemEventServiceAccounts: ['os-framework:app-service'],
+      },
+    },
+  },
+  'Kubernetes Auth': {
+    profile: 'high-availability',
+    values: { infisical: { kubernetesAuth: { identityId: 'id', audience: 'https://infisical.example' } } },
+  },
+  'values in place of Secrets': {
+    profile: 'standalone-embedded',
+    values: {
+      userToken: { existingSecret: '', value: 'canary-user-token-secret-0123456789' },
+      accessToken: { value: 'canary-access-token-key-0123456789' },
+      embedded: { masterKey: { value: 'canary-master-key-012345678901234' }, storageClassName: 'fast' },
+    },
+  },
+  "Infisical's and Redis' credentials as values": {
+    profile: 'high-availability',
+    values: {
+      credentials: { existingSecret: '' },
+      userToken: { value: 'canary-user-token-secret-0123456789' },
+      infisical: { clientId: 'canary-client-id', clientSecret: 'canary-client-secret' },
+      redis: { url: 'redis://:canary-password@redis:6379' },
+    },
+  },
+  'authorities, proxy, tracing': {
+    profile: 'high-availability',
+    values: {
+      infisical: {
+        ca: { existingConfigMap: 'authority', key: 'root.pem' },
+        organizationId: 'org',
+        proxy: { url: 'http://proxy:3128', noProxy: '.svc' },
+      },
+      trustedCa: { existingSecret: 'authority' },
+      tracing: { endpoint: 'http://collector.monitoring:4318' },
+      userToken: { lldapUrl: 'http://lldap.os-platform:17170', adminGroup: 'admins', required: false },
+    },
+  },
+  TLS: { profile: 'high-availability', values: { tls } },
+  'client certificates': {
+    profile: 'high-availability',
+    values: { tls: { ...tls, clientCa, clientSubjects: ['CN=a', 'CN=b'] } },
+  },
+  'client certificates from a ConfigMap, and one for the test': {
+    profile: 'high-availability',
+    values: {
+      tls: { ...tls, clientCa: { existingConfigMap: 'callers' } },
+      test: { clientCertificate: 'test-certificate' },
+    },
+  },
+  'a test with an app': {
+    profile: 'standalone-embedded',
+    values: { test: { app: { existingSecret: 'test-app', workspace: 'helm-test' } } },
+  },
+  'no metrics, no policies, no roles, no accounts of its own': {
+    profile: 'olares',
+    values: {
+      metrics: { enabled: false },
+      networkPolicy: { enabled: false },
+      podDisruptionBudget: { enabled: false },
+      rbac: { create: false },
+      serviceAccount: { create: false, name: 'given' },
+      topologySpread: { nodes: 'none', zones: 'none' },
+      preStopSeconds: 0,
+    },
+  },
+  'where pods run, and what is put on them': {
+    profile: 'high-availability',
+    values: {
+      fullnameOverride: 'secrets',
+      image: { digest: `sha256:${'0'.repeat(64)}`, pullSecrets: ['registry'] },
+      priorityClassName: 'system-cluster-critical',
+      nodeSelector: { disk: 'ssd' },
+      tolerations: [{ key: 'a', operator: 'Exists' }],
+      affinity: { nodeAffinity: {} },
+      podAnnotations: { a: 'b' },
+      podLabels: { c: 'd' },
+      service: { type: 'LoadBalancer', annotations: { e: 'f' } },
+      serviceAccount: { name: 'other', annotations: { g: 'h' } },
+      metrics: {
+        serviceMonitor: { labels: { release: 'prometheus' } },
+        prometheusRule: { labels: { release: 'prometheus' } },
+      },
+      extraSettings: { NODE_OPTIONS: '--max-old-space-size=400' },
+      autoscaling: { enabled: false },
+      registration: { enabled: true },
+    },
+  },
+  'narrow network': {
+    profile: 'olares',
+    values: {
+      networkPolicy: {
+        ingress: { extraFrom: [{ ipBlock: { cidr: '10.0.0.0/8' } }], monitoringNamespaces: [] },
+        egress: {
+          apiServer: { to: [{ ipBlock: { cidr: '10.0.0.1/32' } }], ports: [6443] },
+          infisical: { to: [{ namespaceSelector: {} }] },
+          lldap: { to: [{ podSelector: { matchLabels: { app: 'lldap' } } }] },
+          extra: [{ ports: [{ port: 5432 }] }],
+        },
+      },
+    },
+  },
+};
+
+export const VARIANT_NAMES = Object.keys(VARIANTS);
+const rendered = new Map<string, readonly KubeManifest[]>();
+
+export function variantValues(name: string): { readonly profile: Profile; readonly values: Values } {
+  const { profile, values } = VARIANTS[name]!;
+  return { profile, values: merged(THREE_VALUES[profile], values) };
+}
+
+/** Rendered once for each test file. */
+export function renderVariant(name: string): readonly KubeManifest[] {
+  const { profile, values } = VARIANTS[name]!;
+  const manifests = rendered.get(name) ?? renderProfile(profile, values);
+  rendered.set(name, manifests);
+  return manifests;
+}
