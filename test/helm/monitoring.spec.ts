@@ -1,0 +1,119 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parser } from '@prometheus-io/lezer-promql';
+import { parse } from 'yaml';
+import { chartFile, type KubeManifest, one, renderProfile, ROOT } from './chart';
+import { METRICS } from './metric-names';
+import { renderVariant } from './variants';
+
+const manifests = renderVariant('high-availability');
+const rules: readonly KubeManifest[] = one(manifests, 'PrometheusRule')['spec'].groups[0].rules;
+const dashboard = JSON.parse(
+  one(manifests, 'ConfigMap', 'vault-dashboard')['data']['olares-secret-provider.json'],
+);
+const panelExprs: readonly string[] = dashboard.panels.flatMap(({ targets }: KubeManifest) =>
+  targets.map(({ expr }: KubeManifest) => expr.replaceAll('$__rate_interval', '5m')),
+); // prettier-ignore
+
+interface Read {
+  readonly metric: string;
+  readonly labels: readonly string[];
+}
+
+/** The metrics that a PromQL expression reads, each with the labels that it is narrowed by; undefined where it is no PromQL. */
+function metricsIn(expr: string): readonly Read[] | undefined {
+  const found: Read[] = [];
+  let isValid = true;
+  parser.parse(expr).iterate({
+    enter: ({ type, node, from, to }) => {
+      if (type.isError) isValid = false;
+      if (type.name !== 'VectorSelector') return;
+      const [metric = ''] = /^\w+/.exec(expr.slice(from, to)) ?? [];
+      const labels = node
+        .getChild('LabelMatchers')
+        ?.getChildren('UnquotedLabelMatcher')
+        .map((matcher) => /^\w+/.exec(expr.slice(matcher.from, matcher.to))![0]);
+      found.push({ metric, labels: labels ?? [] });
+    },
+  });
+  return isValid ? found : undefined;
+}
+
+const OF_PROMETHEUS = ['namespace', 'service', 'pod'];
+
+describe.each([
+  ['alerts', rules.map(({ expr }) => String(expr))],
+  ['dashboard', panelExprs],
+])('every expression of the %s', (_name, exprs) => {
+  it.each(exprs)('%s is PromQL over metrics of ours, narrowed to this release', (expr) => {
+    const read = metricsIn(expr)!;
+    expect(read.length).toBeGreaterThan(0);
+    for (const { metric, labels } of read) {
+      const name = metric.replace(/_bucket$/, '');
+      if (metric.startsWith('osp_')) {
+        expect(Object.keys(METRICS)).toContain(name);
+        expect([...METRICS[name]!, ...OF_PROMETHEUS]).toEqual(expect.arrayContaining([...labels]));
+      } else {
+        expect(metric).toMatch(/^(up|process_\w+)$/);
+      }
+      expect(labels).toEqual(expect.arrayContaining(['namespace', 'service']));
+    }
+  });
+
+  it('groups by labels that its metrics have', () => {
+    for (const expr of exprs) {
+      const grouped = [...expr.matchAll(/\bby \(([^)]*)\)/g)].flatMap(([, list = '']) => list.split(', '));
+      const offered = (metricsIn(expr) ?? []).flatMap(({ metric }) => METRICS[metric.replace(/_bucket$/, '')] ?? []);
+      expect([...offered, 'le', 'pod']).toEqual(expect.arrayContaining(grouped));
+    }
+  });
+}); // prettier-ignore
+
+describe('the chart', () => {
+  it('names no metric that the service does not serve, and watches each that it does', () => {
+    const text = chartFile('files/alerts.yaml') + chartFile('dashboards/olares-secret-provider.json');
+    const named = new Set([...text.matchAll(/\bosp_\w+/g)].map(([name]) => name.replace(/_bucket$/, '')));
+    expect([...named].sort()).toEqual(Object.keys(METRICS).sort());
+  });
+
+  it('scrapes the metrics port of the Service that only it selects', () => {
+    const { selector, endpoints, namespaceSelector } = one(manifests, 'ServiceMonitor')['spec'];
+    const services = manifests.filter(
+      ({ kind, metadata }) =>
+        kind === 'Service' &&
+        Object.entries(selector.matchLabels).every(([label, value]) => metadata.labels[label] === value),
+    );
+    expect(services.map(({ metadata, spec }) => [metadata.name, spec.ports])).toEqual([
+      ['vault-metrics', [{ name: 'metrics', port: 9464, targetPort: 'metrics' }]],
+    ]);
+    expect(namespaceSelector).toEqual({ matchNames: ['os-platform'] });
+    expect(endpoints[0]).toEqual({ port: 'metrics', path: '/metrics', interval: '30s' });
+  });
+
+  it('takes thresholds from the values that they are about', () => {
+    const exprOf = (values: object, alert: string): string => {
+      const rule = one(renderProfile('high-availability', values), 'PrometheusRule');
+      return rule['spec'].groups[0].rules.find((r: KubeManifest) => r['alert'] === alert).expr;
+    };
+    const memory = { requests: { memory: '1Gi' }, limits: { memory: '1Gi' } };
+    expect(exprOf({ resources: memory }, 'SecretProviderMemoryHigh')).toMatch(/0\.9 \* 1073741824$/);
+    expect(exprOf({}, 'SecretProviderMemoryHigh')).toMatch(/0\.9 \* 536870912$/);
+    expect(exprOf({ grants: { maxAgeSeconds: 120 } }, 'SecretProviderGrantsStale')).toMatch(/> 120 \/ 2$/);
+  });
+});
+
+describe('docs/runbook.md', () => {
+  const entries = readFileSync(join(ROOT, 'docs/runbook.md'), 'utf8').split('\n## ').slice(1);
+  const alerts: readonly KubeManifest[] = parse(chartFile('files/alerts.yaml')).alerts;
+
+  it('has an entry for each alert, and the alert leads there', () => {
+    expect(entries.map((entry) => entry.split('\n')[0])).toEqual(alerts.map(({ alert }) => alert));
+    for (const { alert, annotations } of rules) {
+      expect(annotations.runbook_url).toBe(`docs/runbook.md#${String(alert).toLowerCase()}`);
+    }
+  });
+
+  it.each(entries.map((entry) => [entry.split('\n')[0], entry]))('says of %s what it means, where to look and what to do', (_alert, entry) => {
+    for (const part of ['**Means.** ', '**Look at.** ', '**Do.** ']) expect(entry).toContain(`\n${part}`);
+  }); // prettier-ignore
+});

@@ -1,0 +1,79 @@
+import { type KubeManifest, one, renderProfile } from './chart';
+import { renderVariant } from './variants';
+
+const policyOf = (manifests: readonly KubeManifest[]): KubeManifest =>
+  one(manifests, 'NetworkPolicy', 'vault')['spec'];
+const toPort = (policy: KubeManifest, port: string): KubeManifest[] =>
+  policy['ingress'].filter((rule: KubeManifest) =>
+    rule['ports'].some((p: KubeManifest) => p['port'] === port),
+  );
+const namespacesOf = (rule: KubeManifest): string[] =>
+  rule['from'].flatMap(({ namespaceSelector }: KubeManifest) =>
+    (namespaceSelector?.matchExpressions ?? []).flatMap(({ key, operator, values }: KubeManifest) =>
+      key === 'kubernetes.io/metadata.name' ? values : [`${key} ${operator}`],
+    ),
+  );
+const egressPorts = (policy: KubeManifest): string[] =>
+  policy['egress'].map(({ ports }: KubeManifest) => ports.map(({ port }: KubeManifest) => port).join('+'));
+// prettier-ignore
+
+describe('the NetworkPolicy of the pods that serve', () => {
+  it("lets in apps, users' system pods and the system's namespaces, and Prometheus to the metrics only", () => {
+    const policy = policyOf(renderVariant('olares'));
+    expect(toPort(policy, 'http').map(namespacesOf)).toEqual([
+      ['bytetrade.io/ns-owner Exists', 'os-framework', 'os-platform'],
+    ]);
+    expect(toPort(policy, 'metrics').map(namespacesOf)).toEqual([['monitoring']]);
+    expect(policy['ingress']).toHaveLength(2);
+  });
+
+  it('lets in the namespaces of believed ServiceAccounts without their being named again', () => {
+    const policy = policyOf(renderVariant('trusted ServiceAccounts'));
+    expect(toPort(policy, 'http').map(namespacesOf)).toEqual([
+      ['bytetrade.io/ns-owner Exists', 'os-framework', 'os-platform', 'proxies'],
+    ]);
+  });
+
+  it('never lets in everybody by an empty list of peers', () => {
+    const everyone = renderProfile('olares', {
+      networkPolicy: { ingress: { monitoringNamespaces: [], systemNamespaces: [] } },
+    });
+    for (const { from } of policyOf(everyone)['ingress']) expect(from.length).toBeGreaterThan(0);
+  });
+
+  it('lets out to names, the API server, Infisical, LLDAP, Redis and the collector, each where it is configured', () => {
+    expect(egressPorts(policyOf(renderVariant('standalone-embedded')))).toEqual(['53+53']);
+    expect(egressPorts(policyOf(renderVariant('olares')))).toEqual(['53+53', '443+6443', '443', '17170']);
+    expect(egressPorts(policyOf(renderVariant('authorities, proxy, tracing')))).toEqual([
+      '53+53',
+      '443+6443',
+      '3128',
+      '17170',
+      '6379',
+      '4318',
+    ]);
+  });
+
+  it.each([
+    ['http://infisical', '80'],
+    ['https://infisical/', '443'],
+    ['https://infisical:8443', '8443'],
+    ['http://[fd00::1]:8080/api', '8080'],
+    ['https://[fd00::1]', '443'],
+  ])('knows the port of %s', (url, port) => {
+    expect(egressPorts(policyOf(renderProfile('olares', { infisical: { url } })))[2]).toBe(port);
+  });
+
+  it('is as narrow as its values', () => {
+    const { egress } = policyOf(renderVariant('narrow network')) as KubeManifest;
+    expect(egress.slice(1)).toEqual([
+      { ports: [{ protocol: 'TCP', port: 6443 }], to: [{ ipBlock: { cidr: '10.0.0.1/32' } }] },
+      { ports: [{ protocol: 'TCP', port: 443 }], to: [{ namespaceSelector: {} }] },
+      {
+        ports: [{ protocol: 'TCP', port: 17170 }],
+        to: [{ podSelector: { matchLabels: { app: 'lldap' } } }],
+      },
+      { ports: [{ port: 5432 }] },
+    ]);
+  });
+});

@@ -1,0 +1,11 @@
+/** Settings that the chart gives already and the service is about to read; each moves to src/config/setting-definitions.ts. */
+export const PLANNED_SETTINGS = [
+  'METRICS_PORT',
+  'OTEL_EXPORTER_OTLP_ENDPOINT',
+  'REDIS_URL',
+  'REDIS_URL_FILE',
+  'TLS_CERT_FILE',
+  'TLS_CLIENT_CA_FILE',
+  'TLS_CLIENT_SUBJECTS',
+  'TLS_KEY_FILE',
+];

@@ -1,0 +1,115 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type KubeManifest, renderProfile, ROOT } from './chart';
+import { renderVariant, VARIANT_NAMES } from './variants';
+
+/** `<where> <group>/<resource>: <verbs>`, of every account that a binding names. */
+function rightsOf(manifests: readonly KubeManifest[], account: string): readonly string[] {
+  const bindings = manifests.filter(({ kind }) => /^(Cluster)?RoleBinding$/.test(kind));
+  const held = bindings.filter(({ subjects }) =>
+    subjects.some((s: KubeManifest) => s['kind'] === 'ServiceAccount' && s['name'] === account && s['namespace'] === 'os-platform'),
+  );
+  return held
+    .flatMap(({ roleRef, metadata }) => {
+      const role = manifests.find(({ kind, metadata: { name, namespace } }) =>
+        kind === roleRef.kind && name === roleRef.name && (kind === 'ClusterRole' || namespace === metadata.namespace),
+      );
+      const where = role!['kind'] === 'ClusterRole' ? 'everywhere' : metadata.namespace;
+      return role!['rules'].flatMap(({ apiGroups, resources, verbs }: KubeManifest) =>
+        resources.map((resource: string) => `${where} ${apiGroups.join()}/${resource}: ${verbs.join(', ')}`),
+      );
+    })
+    .sort();
+} // prettier-ignore
+
+const WATCHED = [
+  'everywhere /namespaces: list, watch',
+  'everywhere authentication.k8s.io/tokenreviews: create',
+  'everywhere discovery.k8s.io/endpointslices: list, watch',
+  'everywhere sys.bytetrade.io/applicationpermissions: list, watch',
+];
+const REGISTERED = [
+  'everywhere sys.bytetrade.io/providerregistries: list, watch, create, patch',
+  'os-platform apr.bytetrade.io/syseventregistries: list, watch, create, patch',
+];
+
+describe("the service's ServiceAccount", () => {
+  it('holds what is watched everywhere, and nothing more', () => {
+    const manifests = renderProfile('olares', { registration: { enabled: false } });
+    expect(rightsOf(manifests, 'vault')).toEqual(WATCHED);
+    expect(manifests.filter(({ kind }) => kind === 'Job')).toEqual([]);
+  });
+
+  it('may register where it registers', () => {
+    expect(rightsOf(renderVariant('olares'), 'vault')).toEqual([...WATCHED, ...REGISTERED].sort());
+  });
+
+  it('may watch pods in the namespaces of believed ServiceAccounts only', () => {
+    const pods = ['os-framework /pods: list, watch', 'proxies /pods: list, watch'];
+    expect(rightsOf(renderVariant('trusted ServiceAccounts'), 'vault')).toEqual(
+      [...WATCHED, ...REGISTERED, ...pods].sort(),
+    );
+  });
+
+  it('holds nothing where the grants are a folder, nor where roles are made by somebody else', () => {
+    expect(rightsOf(renderVariant('standalone-embedded'), 'vault')).toEqual([]);
+    const without = renderVariant('no metrics, no policies, no roles, no accounts of its own');
+    expect(rightsOf(without, 'given')).toEqual([]);
+  });
+
+  it('holds what docs/kubernetes.md lists', () => {
+    const table = readFileSync(join(ROOT, 'docs/kubernetes.md'), 'utf8')
+      .split('ServiceAccount needs')[1]!
+      .split('\n## ')[0]!;
+    const rows = table.split('\n').filter((line) => /^\| [`–]/.test(line));
+    const listed = rows.flatMap((line) => {
+      const [, group = '', resources = '', verbs = ''] = line.split('|').map((cell) => cell.trim());
+      const [, resource = ''] = /`(\w+)`/.exec(resources) ?? [];
+      const meant = /the same/.test(verbs) ? 'list, watch, create, patch' : verbs.replace(/;.*/, '').replace(/.*: /, '');
+      return [`${group.replace(/[`–]/g, '')}/${resource}: ${meant}`];
+    }); // prettier-ignore
+    const held = rightsOf(renderVariant('trusted ServiceAccounts'), 'vault').map((right) => right.replace(/^\S+ /, '')); // prettier-ignore
+    expect([...new Set(held)].sort()).toEqual(listed.sort());
+  });
+});
+
+describe("the uninstall's ServiceAccount", () => {
+  const manifests = renderVariant('olares');
+  const hooks = manifests.filter(({ metadata }) => metadata.annotations?.['helm.sh/hook'] === 'post-delete');
+
+  it('may find and remove registrations, and nothing more', () => {
+    expect(rightsOf(manifests, 'vault-unregister')).toEqual([
+      'everywhere apr.bytetrade.io/syseventregistries: list',
+      'everywhere sys.bytetrade.io/providerregistries: list, delete',
+      'os-platform apr.bytetrade.io/syseventregistries: delete',
+    ]);
+  });
+
+  it('comes with the job, which needs nothing of the release that is gone', () => {
+    const kinds = hooks.map(({ kind }) => kind).sort();
+    expect(kinds).toEqual([
+      'ClusterRole',
+      'ClusterRoleBinding',
+      'Job',
+      'NetworkPolicy',
+      'Role',
+      'RoleBinding',
+      'ServiceAccount',
+    ]);
+    const weight = (kind: string): number =>
+      Number(hooks.find((hook) => hook['kind'] === kind)!['metadata'].annotations['helm.sh/hook-weight']);
+    for (const kind of kinds.filter((k) => k !== 'Job')) expect(weight(kind)).toBeLessThan(weight('Job'));
+    const job = hooks.find(({ kind }) => kind === 'Job')!['spec'].template.spec;
+    expect(job.serviceAccountName).toBe('vault-unregister');
+    expect(job.containers[0].command).toEqual(['node', 'dist/unregister.js']);
+    expect([job.volumes, job.containers[0].envFrom]).toEqual([undefined, undefined]);
+  });
+});
+
+describe.each(VARIANT_NAMES)('the roles for %s', (name) => {
+  it('name each group, resource and verb, and let nobody read a Secret', () => {
+    const roles = renderVariant(name).filter(({ kind }) => /^(Cluster)?Role$/.test(kind));
+    const words = roles.flatMap(({ rules }) => rules.flatMap((rule: object) => Object.values(rule).flat()));
+    expect(words.filter((word) => /\*|^secrets|^get$|impersonate|bind|escalate/.test(word))).toEqual([]);
+  });
+});

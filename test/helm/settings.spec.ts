@@ -1,0 +1,85 @@
+import { existsSync } from 'node:fs';
+import { loadSettings } from '../../src/config/settings';
+import { SETTING_DEFINITIONS, type SettingDefinition } from '../../src/config/setting-definitions';
+import { TestAuthority } from '../support/certificates';
+import { chartFile, renderProfile } from './chart';
+import { PLANNED_SETTINGS } from './planned-settings';
+import { filePathsOf, podRoot, type PodRoot, settingsOf, workloadOf } from './pod-files';
+import { renderVariant, VARIANT_NAMES } from './variants';
+
+const authority = new TestAuthority();
+const contentOf = (path: string): string => (path.endsWith('.crt') ? authority.cert : 'k'.repeat(64));
+
+const definitions: [string, SettingDefinition][] = Object.entries(SETTING_DEFINITIONS);
+const KNOWN = new Set([
+  ...definitions.flatMap(([name, { secret }]) => (secret === true ? [name, `${name}_FILE`] : [name])),
+  ...PLANNED_SETTINGS,
+  'NODE_OPTIONS',
+]);
+
+describe.each(VARIANT_NAMES)('the settings for %s', (name) => {
+  const manifests = renderVariant(name);
+  let root: PodRoot;
+  beforeAll(() => (root = podRoot(manifests, contentOf)));
+  afterAll(() => root.remove());
+
+  it('are ones that the service reads', () => {
+    expect(Object.keys(settingsOf(manifests)).filter((setting) => !KNOWN.has(setting))).toEqual([]);
+  });
+
+  it('are accepted by the service, with the files that the pod mounts', () => {
+    expect(() => loadSettings({ NODE_ENV: 'production', ...root.env })).not.toThrow();
+    const files = Object.entries(root.env).filter(([setting]) => /(_FILE|_CERTS)$/.test(setting));
+    expect(files.filter(([, path]) => !existsSync(path)).map(([setting]) => setting)).toEqual([]);
+  });
+
+  it('use every file that is mounted', () => {
+    const used = new Set(Object.values(settingsOf(manifests)));
+    expect(filePathsOf(manifests).filter((path) => !used.has(path))).toEqual([]);
+  });
+
+  it('leave the pod the time that preStop, the drain and the end of the store need', () => {
+    const pod = workloadOf(manifests)['spec'].template.spec;
+    const command: string[] = pod.containers[0].lifecycle?.preStop.exec.command ?? [];
+    const preStopMs = Number(/(\d+)\)$/.exec(command.at(-1) ?? '0)')?.[1]);
+    const drainMs = Number(settingsOf(manifests)['SHUTDOWN_TIMEOUT_MS']);
+    expect(pod.terminationGracePeriodSeconds).toBe(preStopMs / 1000 + Math.ceil(drainMs / 1000) + 5);
+  });
+});
+
+describe('the chart', () => {
+  it('has a value for every setting of the service', () => {
+    const templates = ['templates/_settings.tpl', 'templates/_credentials.tpl'].map(chartFile).join('\n');
+    // NODE_ENV is the image's.
+    const missing = definitions.filter(([name]) => name !== 'NODE_ENV' && !templates.includes(name));
+    expect(missing.map(([name]) => name)).toEqual([]);
+  });
+
+  it('registers the Service that it makes', () => {
+    const manifests = renderProfile('olares', { service: { port: 80 }, fullnameOverride: 'secrets' });
+    expect(settingsOf(manifests)['PROVIDER_ENDPOINT']).toBe('secrets.os-platform:80');
+  });
+
+  it('restarts pods for a changed setting, and not for a credential, which is a watched file', () => {
+    const checksum = (values: object): string =>
+      workloadOf(renderProfile('standalone-embedded', values))['spec'].template.metadata.annotations[
+        'checksum/settings'
+      ];
+    expect(checksum({ logLevel: 'debug' })).not.toBe(checksum({}));
+    expect(checksum({ accessToken: { value: 'k'.repeat(40) } })).toBe(checksum({}));
+  });
+
+  it('asks the metrics port how the pod is where callers must show a certificate, and by TLS where there is TLS', () => {
+    const probeOf = (variant: string): unknown[] => {
+      const [container] = workloadOf(renderVariant(variant))['spec'].template.spec.containers;
+      return [container.startupProbe, container.livenessProbe, container.readinessProbe].map(
+        ({ httpGet }) => [httpGet.path, httpGet.port, httpGet.scheme],
+      );
+    };
+    const everyPath = (port: string, scheme?: string): unknown[] =>
+      ['/livez', '/livez', '/readyz'].map((path) => [path, port, scheme]);
+    expect(probeOf('olares')).toEqual(everyPath('http', 'HTTP'));
+    expect(probeOf('TLS')).toEqual(everyPath('http', 'HTTPS'));
+    expect(probeOf('client certificates')).toEqual(everyPath('metrics'));
+  });
+});
