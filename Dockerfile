@@ -11,7 +11,12 @@ COPY src ./src
 RUN npm run build && rm -f dist/.tsbuildinfo && npm prune --omit=dev
 
 FROM ${RUNTIME_IMAGE}
+ARG VERSION=0.1.0
+ARG REVISION=unknown
 LABEL org.opencontainers.image.title="olares-secret-provider" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.source="https://github.com/beclab/olares-secret-provider" \
       org.opencontainers.image.description="The secret service of an Olares cluster" \
       org.opencontainers.image.licenses="Apache-2.0"
 ENV NODE_ENV=production HOST=0.0.0.0 PORT=8080 DATA_DIR=/data

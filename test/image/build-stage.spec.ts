@@ -1,0 +1,133 @@
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { eventually } from '../support/eventually';
+import { httpCall } from '../support/http-call';
+import { ACCESS_TOKEN_KEY, accessToken, USER_TOKEN_SECRET, userToken } from '../support/tokens';
+import { ROOT, stagesOf } from './recipe';
+
+const UNPRIVILEGED = 65_532;
+const OPS = ['CreateSecret?workspace=otmoic', 'RetrieveSecret?workspace=otmoic'];
+const [, build = [], final = []] = stagesOf();
+
+/** Takes the recipe at its word: the very steps of both stages, in folders in place of layers. */
+describe('the image, made by the steps of its recipe', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'image-'));
+  const built = join(dir, 'build');
+  const image = join(dir, 'image');
+  let service: ChildProcess | undefined;
+  let output = '';
+
+  beforeAll(() => {
+    chmodSync(dir, 0o755);
+    mkdirSync(built);
+    mkdirSync(image);
+    for (const { keyword, text, words } of build) {
+      if (keyword === 'COPY')
+        for (const source of words.slice(0, -1))
+          cpSync(join(ROOT, source), join(built, words.length === 2 ? (words[1] ?? '') : source), {
+            recursive: true,
+          });
+      if (keyword === 'RUN') execFileSync('/bin/sh', ['-c', text], { cwd: built, stdio: 'ignore' });
+    }
+    for (const { keyword, words } of final) {
+      const [from = '', to = ''] = words;
+      if (keyword !== 'COPY') continue;
+      const inside = from.replace(/^\/app\//, '');
+      // Moved, not copied: there are tens of thousands of files.
+      renameSync(join(built, inside), join(image, to === './' ? inside : to));
+    }
+    execFileSync('chmod', ['-R', 'a-w', image]);
+  }, 300_000);
+  afterAll(async () => {
+    if (service?.exitCode === null) {
+      service.kill('SIGKILL');
+      await new Promise((resolve) => service?.once('close', resolve));
+    }
+    execFileSync('chmod', ['-R', 'u+w', image]);
+    rmSync(dir, { recursive: true });
+  });
+
+  const environmentOf = (...stage: typeof final): Record<string, string> =>
+    Object.fromEntries(
+      stage
+        .filter(({ keyword }) => keyword === 'ENV')
+        .flatMap(({ words }) =>
+          words.map((word) => [word.slice(0, word.indexOf('=')), word.slice(word.indexOf('=') + 1)]),
+        ),
+    );
+
+  it('holds what runs and nothing of what built it', () => {
+    expect(readdirSync(image).sort()).toEqual(['dist', 'node_modules', 'package.json']);
+    for (const tool of ['jest', 'typescript', 'eslint', '@nestjs/cli', '@nestjs/testing'])
+      expect([tool, existsSync(join(image, 'node_modules', tool))]).toEqual([tool, false]);
+    expect(existsSync(join(image, 'dist/main.js'))).toBe(true);
+    expect(existsSync(join(image, 'dist/unregister.js'))).toBe(true);
+  });
+
+  it('serves a round trip as an unprivileged user on a read-only tree', async () => {
+    const data = join(dir, 'data');
+    mkdirSync(data);
+    const root = process.geteuid?.() === 0;
+    cpSync(join(ROOT, 'examples/apps'), join(dir, 'apps'), { recursive: true });
+    writeFileSync(
+      join(dir, 'apps/otmoiclp/app.yaml'),
+      JSON.stringify({ user: 'alice', appKey: 'bytetrade_otmoiclp_1', appSecret: '0'.repeat(16) }),
+    );
+    if (root) execFileSync('chown', [`${UNPRIVILEGED}:${UNPRIVILEGED}`, data]);
+    const [command = '', ...args] = JSON.parse(
+      final.find(({ keyword }) => keyword === 'ENTRYPOINT')?.text ?? '[]',
+    ) as string[];
+    expect(command).toBe('node');
+    const env = {
+      ...environmentOf(...final),
+      HOST: '127.0.0.1',
+      PORT: '0',
+      DATA_DIR: data,
+      GRANTS_DIR: join(dir, 'apps'),
+      MASTER_KEY: 'm'.repeat(32),
+      USER_TOKEN_SECRET: USER_TOKEN_SECRET.toString(),
+      ACCESS_TOKEN_KEY: ACCESS_TOKEN_KEY.toString(),
+    };
+    expect(env).toMatchObject({ NODE_ENV: 'production' });
+    service = spawn(process.execPath, args, {
+      cwd: image,
+      env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      ...(root ? { uid: UNPRIVILEGED, gid: UNPRIVILEGED } : {}),
+    });
+    for (const stream of [service.stdout, service.stderr])
+      stream?.on('data', (chunk: Buffer) => (output += chunk.toString()));
+    await eventually(() => expect(output).toContain('"msg":"listening"'), 20_000);
+    const line = output.split('\n').find((text) => text.includes('"msg":"listening"')) ?? '';
+    const url = `http://127.0.0.1:${(JSON.parse(line) as { port: number }).port}`;
+    const headers = {
+      'x-authorization': await userToken('alice', Date.now()),
+      'x-access-token': await accessToken('otmoiclp', 'alice', OPS, Date.now()),
+    };
+    const call = async (op: string, body: object) =>
+      (await httpCall(`${url}/${op}?workspace=otmoic`, { headers, body })).body;
+    expect(await call('CreateSecret', { name: 'k', value: 'v' })).toMatchObject({ code: 200 });
+    expect(await call('RetrieveSecret', { name: 'k' })).toMatchObject({ code: 200, data: { value: 'v' } });
+    const health = final.find(({ keyword }) => keyword === 'HEALTHCHECK')?.text ?? '';
+    const [, ...check] = JSON.parse(health.slice(health.indexOf('['))) as string[];
+    const probe = spawn(process.execPath, check, { env: { PORT: new URL(url).port }, stdio: 'ignore' });
+    expect(await new Promise((resolve) => probe.once('close', resolve))).toBe(0);
+    expect((await httpCall(`${url}/readyz`, { method: 'GET' })).status).toBe(200);
+    expect(lstatSync(join(image, 'dist')).mode & 0o222).toBe(0);
+    service.kill('SIGTERM');
+    expect(await new Promise((resolve) => service?.once('close', resolve))).toBe(0);
+  }, 60_000);
+});
