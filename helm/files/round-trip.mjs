@@ -42,6 +42,7 @@ async function call(method, url, { headers = {}, body, certificate = clientCerti
 }
 
 const steps = [];
+let cleanUp = async () => undefined;
 /** `check` throws, or answers what is not as documented. Answers themselves are never printed: they may hold secrets. */
 const step = (name, check) => steps.push({ name, check });
 const unless = (right, complaint) => (right ? undefined : complaint);
@@ -117,6 +118,7 @@ if (APP_DIR !== undefined && mayCall) {
       );
     });
   operation('CreateSecret', secret);
+  cleanUp = () => post(`DeleteSecret?workspace=${WORKSPACE}`, { headers, body: { name, env } });
   operation('RetrieveSecret', { name, env }, (data) => data?.value === secret.value);
   operation('DeleteSecret', { name, env });
 }
@@ -126,5 +128,7 @@ for (const { name, check } of steps) {
   console.log(
     `${complaint === undefined ? 'ok     ' : 'FAILED '} ${name}${complaint ? `: ${complaint}` : ''}`,
   );
-  if (complaint !== undefined) process.exit(1);
+  if (complaint === undefined) continue;
+  await cleanUp().catch(() => undefined);
+  process.exit(1);
 }
