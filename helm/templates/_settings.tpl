@@ -83,6 +83,7 @@ METRICS_PORT: {{ int64 .Values.metrics.port | quote }}
 {{- end }}
 {{- with .Values.tracing.endpoint }}
 OTEL_EXPORTER_OTLP_ENDPOINT: {{ . | quote }}
+OTEL_TRACES_SAMPLER_ARG: {{ $.Values.tracing.sampleRatio | toString | quote }}
 {{- end }}
 {{- range include "provider.credentials" . | fromYamlArray }}
 {{ .setting }}_FILE: {{ printf "/run/provider/credentials/%s" (.setting | lower | replace "_" "-") | quote }}

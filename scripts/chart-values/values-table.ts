@@ -20,10 +20,12 @@ export function valueRows(valuesYaml: string): readonly ValueRow[] {
 /** Markdown for the README. */
 export function valuesTable(valuesYaml: string): string {
   const rows = valueRows(valuesYaml).map(({ path, meaning = '', standard }) =>
-    standard === undefined ? `| **\`${path}\`** | | **${meaning}** |` : `| \`${path}\` | \`${standard}\` | ${meaning} |`,
+    standard === undefined
+      ? `| **\`${path}\`** | | **${meaning}** |`
+      : `| \`${path}\` | \`${standard}\` | ${meaning} |`,
   );
   return ['| value | default | meaning |', '|---|---|---|', ...rows].join('\n');
-} // prettier-ignore
+}
 
 function rowsOf(map: YAMLMap, prefix: string, firstComment: string | undefined): readonly ValueRow[] {
   return map.items.flatMap((pair, index) => {
@@ -32,9 +34,12 @@ function rowsOf(map: YAMLMap, prefix: string, firstComment: string | undefined):
     const path = `${prefix}${String(key.value)}`;
     const meaning = sentence(commentOf(pair) ?? (index === 0 ? firstComment : undefined));
     if (!isMap(value) || !hasComments(value)) return [{ path, meaning, standard: jsonOf(value) }];
-    return [{ path, meaning, standard: undefined }, ...rowsOf(value, `${path}.`, value.commentBefore ?? undefined)];
+    return [
+      { path, meaning, standard: undefined },
+      ...rowsOf(value, `${path}.`, value.commentBefore ?? undefined),
+    ];
   });
-} // prettier-ignore
+}
 
 function hasComments(map: YAMLMap): boolean {
   return (map.commentBefore ?? '') !== '' || map.items.some((pair) => commentOf(pair) !== undefined);

@@ -47,8 +47,14 @@ describe("the chart's README", () => {
 
 describe('values.schema.json', () => {
   it('knows every value, and none that there is not', () => {
-    const free = ['networkPolicy.ingress.appNamespaces.', 'metrics.dashboard.labels.', 'networkPolicy.egress.dns.to', 'resources.limits.cpu'];
-    const isFixed = (path: string): boolean => !free.some((start) => path.startsWith(start)) && path !== 'global';
+    const free = [
+      'networkPolicy.ingress.appNamespaces.',
+      'metrics.dashboard.labels.',
+      'networkPolicy.egress.dns.to',
+      'resources.limits.cpu',
+    ];
+    const isFixed = (path: string): boolean =>
+      !free.some((start) => path.startsWith(start)) && path !== 'global';
     const known = schemaPaths(schema).filter(isFixed);
     expect(valuePaths(parse(valuesYaml)).filter(isFixed).sort()).toEqual(known.sort());
   });
@@ -63,4 +69,4 @@ describe('values.schema.json', () => {
           ];
     expect(open(schema, '')).toEqual([]);
   });
-}); // prettier-ignore
+});

@@ -90,9 +90,16 @@ export function merged(base: Values, over: Values): Values {
 }
 
 export function one(manifests: readonly KubeManifest[], kind: string, name?: string): KubeManifest {
-  const found = manifests.filter((m) => m['kind'] === kind && (name === undefined || m['metadata'].name === name)); // prettier-ignore
+  const found = manifests.filter(
+    (m) => m['kind'] === kind && (name === undefined || m['metadata'].name === name),
+  );
   if (found.length !== 1) throw new Error(`${found.length} objects are ${kind} ${name ?? ''}`);
   return found[0]!;
+}
+
+/** A list inside of an object; empty where it is missing. */
+export function listOf(value: unknown): readonly KubeManifest[] {
+  return Array.isArray(value) ? (value as readonly KubeManifest[]) : [];
 }
 
 export function chartFile(path: string): string {

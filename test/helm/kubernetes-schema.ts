@@ -25,7 +25,9 @@ function invalidFields(manifest: KubeManifest): readonly string[] {
     ? '@kubernetes-models/prometheus-operator'
     : 'kubernetes-models';
   // eslint-disable-next-line @typescript-eslint/no-require-imports -- the module is named by the object
-  const Model = (require(`${home}/${apiVersion}/${kind}`) as Record<string, new (data: object) => { validate(): void }>)[kind]!; // prettier-ignore
+  const Model = (
+    require(`${home}/${apiVersion}/${kind}`) as Record<string, new (data: object) => { validate(): void }>
+  )[kind]!;
   try {
     new Model(manifest).validate();
     return [];

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parser } from '@prometheus-io/lezer-promql';
 import { parse } from 'yaml';
-import { chartFile, type KubeManifest, one, renderProfile, ROOT } from './chart';
+import { chartFile, type KubeManifest, listOf, one, renderProfile, ROOT, type Values } from './chart';
 import { METRICS } from './metric-names';
 import { renderVariant } from './variants';
 
@@ -11,9 +11,9 @@ const rules: readonly KubeManifest[] = one(manifests, 'PrometheusRule')['spec'].
 const dashboard = JSON.parse(
   one(manifests, 'ConfigMap', 'vault-dashboard')['data']['olares-secret-provider.json'],
 );
-const panelExprs: readonly string[] = dashboard.panels.flatMap(({ targets }: KubeManifest) =>
-  targets.map(({ expr }: KubeManifest) => expr.replaceAll('$__rate_interval', '5m')),
-); // prettier-ignore
+const panelExprs: readonly string[] = listOf(dashboard.panels).flatMap(({ targets }) =>
+  listOf(targets).map(({ expr }) => String(expr).replaceAll('$__rate_interval', '5m')),
+);
 
 interface Read {
   readonly metric: string;
@@ -63,11 +63,13 @@ describe.each([
   it('groups by labels that its metrics have', () => {
     for (const expr of exprs) {
       const grouped = [...expr.matchAll(/\bby \(([^)]*)\)/g)].flatMap(([, list = '']) => list.split(', '));
-      const offered = (metricsIn(expr) ?? []).flatMap(({ metric }) => METRICS[metric.replace(/_bucket$/, '')] ?? []);
+      const offered = (metricsIn(expr) ?? []).flatMap(
+        ({ metric }) => METRICS[metric.replace(/_bucket$/, '')] ?? [],
+      );
       expect([...offered, 'le', 'pod']).toEqual(expect.arrayContaining(grouped));
     }
   });
-}); // prettier-ignore
+});
 
 describe('the chart', () => {
   it('names no metric that the service does not serve, and watches each that it does', () => {
@@ -91,9 +93,9 @@ describe('the chart', () => {
   });
 
   it('takes thresholds from the values that they are about', () => {
-    const exprOf = (values: object, alert: string): string => {
+    const exprOf = (values: Values, alert: string): string => {
       const rule = one(renderProfile('high-availability', values), 'PrometheusRule');
-      return rule['spec'].groups[0].rules.find((r: KubeManifest) => r['alert'] === alert).expr;
+      return listOf(rule['spec'].groups[0].rules).find((r) => r['alert'] === alert)!['expr'];
     };
     const memory = { requests: { memory: '1Gi' }, limits: { memory: '1Gi' } };
     expect(exprOf({ resources: memory }, 'SecretProviderMemoryHigh')).toMatch(/0\.9 \* 1073741824$/);
@@ -113,7 +115,10 @@ describe('docs/runbook.md', () => {
     }
   });
 
-  it.each(entries.map((entry) => [entry.split('\n')[0], entry]))('says of %s what it means, where to look and what to do', (_alert, entry) => {
-    for (const part of ['**Means.** ', '**Look at.** ', '**Do.** ']) expect(entry).toContain(`\n${part}`);
-  }); // prettier-ignore
+  it.each(entries.map((entry) => [entry.split('\n')[0], entry]))(
+    'says of %s what it means, where to look and what to do',
+    (_alert, entry) => {
+      for (const part of ['**Means.** ', '**Look at.** ', '**Do.** ']) expect(entry).toContain(`\n${part}`);
+    },
+  );
 });

@@ -1,21 +1,22 @@
-import { type KubeManifest, one, renderProfile } from './chart';
+import { type KubeManifest, listOf, one, renderProfile } from './chart';
 import { renderVariant } from './variants';
 
 const policyOf = (manifests: readonly KubeManifest[]): KubeManifest =>
   one(manifests, 'NetworkPolicy', 'vault')['spec'];
-const toPort = (policy: KubeManifest, port: string): KubeManifest[] =>
-  policy['ingress'].filter((rule: KubeManifest) =>
-    rule['ports'].some((p: KubeManifest) => p['port'] === port),
-  );
+const toPort = (policy: KubeManifest, wanted: string): KubeManifest[] =>
+  listOf(policy['ingress']).filter(({ ports }) => listOf(ports).some(({ port }) => port === wanted));
 const namespacesOf = (rule: KubeManifest): string[] =>
-  rule['from'].flatMap(({ namespaceSelector }: KubeManifest) =>
-    (namespaceSelector?.matchExpressions ?? []).flatMap(({ key, operator, values }: KubeManifest) =>
-      key === 'kubernetes.io/metadata.name' ? values : [`${key} ${operator}`],
+  listOf(rule['from']).flatMap(({ namespaceSelector }) =>
+    listOf(namespaceSelector?.matchExpressions).flatMap(({ key, operator, values }) =>
+      key === 'kubernetes.io/metadata.name' ? (values as string[]) : [`${key} ${operator}`],
     ),
   );
 const egressPorts = (policy: KubeManifest): string[] =>
-  policy['egress'].map(({ ports }: KubeManifest) => ports.map(({ port }: KubeManifest) => port).join('+'));
-// prettier-ignore
+  listOf(policy['egress']).map(({ ports }) =>
+    listOf(ports)
+      .map(({ port }) => String(port))
+      .join('+'),
+  );
 
 describe('the NetworkPolicy of the pods that serve', () => {
   it("lets in apps, users' system pods and the system's namespaces, and Prometheus to the metrics only", () => {
@@ -65,8 +66,8 @@ describe('the NetworkPolicy of the pods that serve', () => {
   });
 
   it('is as narrow as its values', () => {
-    const { egress } = policyOf(renderVariant('narrow network')) as KubeManifest;
-    expect(egress.slice(1)).toEqual([
+    const { egress } = policyOf(renderVariant('narrow network'));
+    expect(listOf(egress).slice(1)).toEqual([
       { ports: [{ protocol: 'TCP', port: 6443 }], to: [{ ipBlock: { cidr: '10.0.0.1/32' } }] },
       { ports: [{ protocol: 'TCP', port: 443 }], to: [{ namespaceSelector: {} }] },
       {

@@ -1,4 +1,4 @@
-import type { KubeManifest } from './chart';
+import { type KubeManifest, listOf } from './chart';
 import { problemsOf } from './kubernetes-schema';
 import { renderVariant, VARIANT_NAMES } from './variants';
 
@@ -12,27 +12,38 @@ interface Pod {
 function podsOf(manifests: readonly KubeManifest[]): readonly Pod[] {
   return manifests.flatMap(({ kind, metadata, spec }) => {
     const owner = `${kind} ${metadata.name}`;
-    if (kind === 'Pod') return [{ owner, namespace: metadata.namespace ?? 'os-platform', labels: metadata.labels, spec }];
+    if (kind === 'Pod')
+      return [{ owner, namespace: metadata.namespace ?? 'os-platform', labels: metadata.labels, spec }];
     if (spec?.template?.spec === undefined) return [];
-    const { metadata: { labels }, spec: podSpec } = spec.template; // prettier-ignore
+    const {
+      metadata: { labels },
+      spec: podSpec,
+    } = spec.template;
     return [{ owner, namespace: 'os-platform', labels, spec: podSpec }];
   });
-} // prettier-ignore
+}
 
 /** Is every label that the selector asks for there? */
 function selects(selector: KubeManifest, labels: Pod['labels']): boolean {
-  return Object.entries((selector['matchLabels'] ?? {}) as object).every(([key, value]) => labels[key] === value);
-} // prettier-ignore
+  return Object.entries((selector['matchLabels'] ?? {}) as object).every(
+    ([key, value]) => labels[key] === value,
+  );
+}
 
 describe('the schema check', () => {
   const deployment = renderVariant('olares').find(({ kind }) => kind === 'Deployment')!;
-  const withSpec = (change: object): KubeManifest => ({ ...deployment, spec: { ...deployment['spec'], ...change } }); // prettier-ignore
+  const withSpec = (change: object): KubeManifest => ({
+    ...deployment,
+    spec: { ...deployment['spec'], ...change },
+  });
 
   it('sees a missing, a mistyped and an unknown field', () => {
-    expect(problemsOf(withSpec({ selector: undefined }))).toContain('data/spec must have required property selector');
+    expect(problemsOf(withSpec({ selector: undefined }))).toContain(
+      'data/spec must have required property selector',
+    );
     expect(problemsOf(withSpec({ replicas: 'two' }))).toContain('data/spec/replicas must be integer');
     expect(problemsOf(withSpec({ replcias: 2 }))).toEqual(['/spec/replcias is not known']);
-  }); // prettier-ignore
+  });
 });
 
 describe.each(VARIANT_NAMES)('the objects for %s', (name) => {
@@ -80,13 +91,13 @@ describe.each(VARIANT_NAMES)('the objects for %s', (name) => {
           runAsNonRoot: true,
           capabilities: { drop: ['ALL'] },
         });
-        expect((container.ports ?? []).filter((port: KubeManifest) => 'hostPort' in port)).toEqual([]);
+        expect(listOf(container.ports).filter((port) => 'hostPort' in port)).toEqual([]);
         expect(container.resources.limits.memory).toBe(container.resources.requests.memory);
       }
-      const kinds = (spec['volumes'] ?? []).flatMap((volume: object) =>
+      const kinds = listOf(spec['volumes']).flatMap((volume) =>
         Object.keys(volume).filter((key) => key !== 'name'),
       );
-      expect(kinds.filter((kind: string) => !['projected', 'configMap'].includes(kind))).toEqual([]);
+      expect(kinds.filter((kind) => !['projected', 'configMap'].includes(kind))).toEqual([]);
     }
   });
 
@@ -110,10 +121,10 @@ describe.each(VARIANT_NAMES)('the objects for %s', (name) => {
       expect(JSON.stringify(outside)).not.toContain(text);
     }
     for (const { spec } of pods) {
-      const env = spec['containers'].flatMap((container: KubeManifest) => container['env'] ?? []);
-      expect(env.filter((entry: KubeManifest) => entry['valueFrom'] !== undefined)).toEqual([]);
-      const from = spec['containers'].flatMap((container: KubeManifest) => container['envFrom'] ?? []);
-      expect(from.filter((entry: KubeManifest) => entry['secretRef'] !== undefined)).toEqual([]);
+      const env = listOf(spec['containers']).flatMap((container) => listOf(container['env']));
+      expect(env.filter(({ valueFrom }) => valueFrom !== undefined)).toEqual([]);
+      const from = listOf(spec['containers']).flatMap(({ envFrom }) => listOf(envFrom));
+      expect(from.filter(({ secretRef }) => secretRef !== undefined)).toEqual([]);
     }
   });
 

@@ -1,22 +1,21 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { type KubeManifest, one } from './chart';
+import { type KubeManifest, listOf, one } from './chart';
 
 /** The paths under which files of Secrets, ConfigMaps and tokens stand in the pod that serves. */
 export function filePathsOf(manifests: readonly KubeManifest[]): readonly string[] {
   const { spec } = workloadOf(manifests)['spec'].template as { readonly spec: KubeManifest };
   const mounts: readonly KubeManifest[] = spec['containers'][0].volumeMounts;
   return mounts.flatMap(({ name, mountPath }) => {
-    const volume: KubeManifest = spec['volumes']?.find((candidate: KubeManifest) => candidate['name'] === name) ?? {};
-    const sources: readonly KubeManifest[] = volume['projected']?.sources ?? [];
-    return sources.flatMap(({ secret, configMap, serviceAccountToken }) =>
+    const volume = listOf(spec['volumes']).find((candidate) => candidate['name'] === name);
+    return listOf(volume?.['projected']?.sources).flatMap(({ secret, configMap, serviceAccountToken }) =>
       serviceAccountToken === undefined
-        ? (secret ?? configMap).items.map(({ path }: KubeManifest) => `${mountPath}/${path}`)
+        ? listOf((secret ?? configMap).items).map(({ path }) => `${mountPath}/${path}`)
         : [`${mountPath}/${serviceAccountToken.path}`],
     );
   });
-} // prettier-ignore
+}
 
 export function workloadOf(manifests: readonly KubeManifest[]): KubeManifest {
   return manifests.find(({ kind }) => kind === 'Deployment') ?? one(manifests, 'StatefulSet');

@@ -1,26 +1,35 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type KubeManifest, renderProfile, ROOT } from './chart';
+import { type KubeManifest, listOf, renderProfile, ROOT } from './chart';
 import { renderVariant, VARIANT_NAMES } from './variants';
 
 /** `<where> <group>/<resource>: <verbs>`, of every account that a binding names. */
 function rightsOf(manifests: readonly KubeManifest[], account: string): readonly string[] {
   const bindings = manifests.filter(({ kind }) => /^(Cluster)?RoleBinding$/.test(kind));
   const held = bindings.filter(({ subjects }) =>
-    subjects.some((s: KubeManifest) => s['kind'] === 'ServiceAccount' && s['name'] === account && s['namespace'] === 'os-platform'),
+    listOf(subjects).some(
+      ({ kind, name, namespace }) =>
+        [kind, name, namespace].join() === `ServiceAccount,${account},os-platform`,
+    ),
   );
   return held
     .flatMap(({ roleRef, metadata }) => {
-      const role = manifests.find(({ kind, metadata: { name, namespace } }) =>
-        kind === roleRef.kind && name === roleRef.name && (kind === 'ClusterRole' || namespace === metadata.namespace),
+      const role = manifests.find(
+        ({ kind, metadata: { name, namespace } }) =>
+          kind === roleRef.kind &&
+          name === roleRef.name &&
+          (kind === 'ClusterRole' || namespace === metadata.namespace),
       );
       const where = role!['kind'] === 'ClusterRole' ? 'everywhere' : metadata.namespace;
-      return role!['rules'].flatMap(({ apiGroups, resources, verbs }: KubeManifest) =>
-        resources.map((resource: string) => `${where} ${apiGroups.join()}/${resource}: ${verbs.join(', ')}`),
-      );
+      return listOf(role!['rules']).flatMap((rule) => {
+        const { apiGroups, resources, verbs } = rule as Readonly<Record<string, readonly string[]>>;
+        return resources!.map(
+          (resource) => `${where} ${apiGroups!.join()}/${resource}: ${verbs!.join(', ')}`,
+        );
+      });
     })
     .sort();
-} // prettier-ignore
+}
 
 const WATCHED = [
   'everywhere /namespaces: list, watch',
@@ -65,10 +74,14 @@ describe("the service's ServiceAccount", () => {
     const listed = rows.flatMap((line) => {
       const [, group = '', resources = '', verbs = ''] = line.split('|').map((cell) => cell.trim());
       const [, resource = ''] = /`(\w+)`/.exec(resources) ?? [];
-      const meant = /the same/.test(verbs) ? 'list, watch, create, patch' : verbs.replace(/;.*/, '').replace(/.*: /, '');
+      const meant = /the same/.test(verbs)
+        ? 'list, watch, create, patch'
+        : verbs.replace(/;.*/, '').replace(/.*: /, '');
       return [`${group.replace(/[`–]/g, '')}/${resource}: ${meant}`];
-    }); // prettier-ignore
-    const held = rightsOf(renderVariant('trusted ServiceAccounts'), 'vault').map((right) => right.replace(/^\S+ /, '')); // prettier-ignore
+    });
+    const held = rightsOf(renderVariant('trusted ServiceAccounts'), 'vault').map((right) =>
+      right.replace(/^\S+ /, ''),
+    );
     expect([...new Set(held)].sort()).toEqual(listed.sort());
   });
 });
@@ -109,7 +122,7 @@ describe("the uninstall's ServiceAccount", () => {
 describe.each(VARIANT_NAMES)('the roles for %s', (name) => {
   it('name each group, resource and verb, and let nobody read a Secret', () => {
     const roles = renderVariant(name).filter(({ kind }) => /^(Cluster)?Role$/.test(kind));
-    const words = roles.flatMap(({ rules }) => rules.flatMap((rule: object) => Object.values(rule).flat()));
+    const words = roles.flatMap(({ rules }) => listOf(rules).flatMap((rule) => Object.values(rule).flat()));
     expect(words.filter((word) => /\*|^secrets|^get$|impersonate|bind|escalate/.test(word))).toEqual([]);
   });
 });

@@ -18,7 +18,11 @@ describe.each(VARIANT_NAMES)('the chart for %s', (name) => {
 
   it.each(FAMILIES)('passes lint --strict of %s', (family) => {
     const { ok, stdout, stderr } = lint({ family, profiles: [profile], values });
-    expect([ok, stderr, stdout.match(/\[(WARNING|ERROR)\].*/g)]).toEqual([true, expect.not.stringContaining('Fail'), null]); // prettier-ignore
+    expect([ok, stderr, stdout.match(/\[(WARNING|ERROR)\].*/g)]).toEqual([
+      true,
+      expect.not.stringContaining('Fail'),
+      null,
+    ]);
   });
 
   it('is rendered alike by Helm 3 and Helm 4', () => {

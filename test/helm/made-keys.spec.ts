@@ -1,0 +1,97 @@
+import { execFile } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { parseAllDocuments, stringify } from 'yaml';
+import { CHART, type KubeManifest, one, render, THREE_VALUES } from './chart';
+import { FakeDiscovery } from './fake-discovery';
+import { FAMILIES, type Family, tool } from './helm-tools';
+
+const NAMES = ['vault-access-token-key', 'vault-master-key'];
+const KEYS = { 'vault-access-token-key': 'access-token-key', 'vault-master-key': 'master-key' } as const;
+
+let cluster: FakeDiscovery;
+let folder: string;
+beforeAll(async () => {
+  cluster = await FakeDiscovery.start();
+  folder = mkdtempSync(join(tmpdir(), 'helm-upgrade-'));
+  writeFileSync(
+    join(folder, 'kubeconfig'),
+    stringify({
+      apiVersion: 'v1',
+      kind: 'Config',
+      clusters: [{ name: 'fake', cluster: { server: cluster.url } }],
+      contexts: [{ name: 'fake', context: { cluster: 'fake', user: 'fake' } }],
+      users: [{ name: 'fake', user: {} }],
+      'current-context': 'fake',
+    }),
+  );
+  writeFileSync(join(folder, 'values'), stringify(THREE_VALUES['standalone-embedded']));
+});
+afterAll(async () => {
+  await cluster.close();
+  rmSync(folder, { recursive: true });
+});
+beforeEach(() => cluster.secrets.clear());
+
+/** As `helm upgrade` renders: with a cluster to look into. */
+async function renderInCluster(family: Family): Promise<readonly KubeManifest[]> {
+  const profile = join(CHART, 'values/standalone-embedded.yaml');
+  const args = [
+    'template',
+    'vault',
+    CHART,
+    '-n',
+    'os-platform',
+    '--dry-run=server',
+    '--disable-openapi-validation',
+  ];
+  const { stdout } = await promisify(execFile)(
+    tool(family, 'helm'),
+    [...args, '-f', profile, '-f', join(folder, 'values')],
+    { env: { HOME: folder, KUBECONFIG: join(folder, 'kubeconfig') } },
+  );
+  return parseAllDocuments(stdout).map((document) => document.toJS() as KubeManifest);
+}
+
+const secretOf = (manifests: readonly KubeManifest[], name: string): KubeManifest =>
+  one(manifests, 'Secret', name);
+
+describe('the keys that the chart makes', () => {
+  it('have 64 random letters and digits', () => {
+    const [first, second] = [0, 1].map(() =>
+      render({ profiles: ['standalone-embedded'], values: THREE_VALUES['standalone-embedded'] }),
+    );
+    for (const [name, key] of Object.entries(KEYS)) {
+      const made = Buffer.from(secretOf(first!, name)['data'][key], 'base64').toString();
+      expect(made).toMatch(/^[A-Za-z0-9]{64}$/);
+      expect(secretOf(second!, name)['data'][key]).not.toBe(secretOf(first!, name)['data'][key]);
+    }
+  });
+
+  it('can be replaced by no later rendering, and the master key not even by an uninstall', () => {
+    const manifests = render({
+      profiles: ['standalone-embedded'],
+      values: THREE_VALUES['standalone-embedded'],
+    });
+    expect(NAMES.map((name) => secretOf(manifests, name)['immutable'])).toEqual([true, true]);
+    expect(secretOf(manifests, 'vault-master-key')['metadata'].annotations).toEqual({
+      'helm.sh/resource-policy': 'keep',
+    });
+  });
+
+  it.each(FAMILIES)('are made by %s where there are none yet, and kept by each upgrade', async (family) => {
+    const installed = await renderInCluster(family);
+    for (const name of NAMES) cluster.secrets.set(name, secretOf(installed, name)['data']);
+    const upgraded = await renderInCluster(family);
+    for (const name of NAMES) expect(secretOf(upgraded, name)['data']).toEqual(cluster.secrets.get(name));
+  });
+
+  it.each(FAMILIES)('are not made anew by %s where their Secret is there without them', async (family) => {
+    cluster.secrets.set('vault-master-key', { other: 'eA==' });
+    await expect(renderInCluster(family)).rejects.toThrow(
+      'Secret vault-master-key is there and has no key master-key.',
+    );
+  });
+});
