@@ -138,10 +138,10 @@ describe.each(['fork', 'v3', 'v4'] as const)('infisical:setup (%s)', (dialect) =
     const jwt = { KUBERNETES_TOKEN_REVIEWER_JWT: 'canary-client-secret-jwt' };
     for (const namespace of ['one', 'two']) {
       const { code, out } = await asAdmin(['--kubernetes', '--namespace', namespace, '--audience', 'a'], jwt);
-      expect([code, out.includes(`INFISICAL_KUBERNETES_IDENTITY_ID=${madeIdentity().identity.id}`)]).toEqual([
-        0,
-        true,
-      ]);
+      expect([
+        code,
+        out.includes(`kubernetesAuth:\n    identityId: "${madeIdentity().identity.id}"\n    audience: "a"\n`),
+      ]).toEqual([0, true]);
     }
     expect(madeIdentity().kubernetes).toMatchObject({
       kubernetesHost: 'https://kubernetes.default.svc',

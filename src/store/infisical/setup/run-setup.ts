@@ -153,7 +153,7 @@ async function withKubernetesAuth(
 ): Promise<boolean> {
   const caCert = target.caFile === undefined ? '' : await textFile(target.caFile);
   await identity.ensureKubernetesAuth(calls, identityId, { ...target, caCert, reviewerJwt: env.reviewerJwt });
-  say(helmValues({ url: args.url, organizationId, login: { identityId } }));
+  say(helmValues({ url: args.url, organizationId, login: { identityId, audience: target.audience } }));
   say('Not checked: only a pod of the cluster can log in this way. Run --check in it.\n');
   return true;
 }

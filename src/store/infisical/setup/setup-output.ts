@@ -5,20 +5,27 @@ import { SetupFailed } from './setup-failed';
 export interface HelmInput {
   readonly url: string;
   readonly organizationId: string;
-  readonly login: { readonly secretName: string } | { readonly identityId: string };
+  readonly login:
+    { readonly secretName: string } | { readonly identityId: string; readonly audience: string };
 }
 
-/** Values of the chart; for Kubernetes Auth the variable that takes the place of the Secret. */
+/** Values of the chart. */
 export function helmValues({ url, organizationId, login }: HelmInput): string {
-  const lines = ['infisical:', `  url: ${quoted(url)}`, `  organizationId: ${quoted(organizationId)}`];
-  return 'secretName' in login
-    ? [...lines, `  existingSecret: ${quoted(login.secretName)}`, ''].join('\n')
-    : [
-        ...lines,
-        '# and in the environment of the service:',
-        `# INFISICAL_KUBERNETES_IDENTITY_ID=${login.identityId}`,
-        '',
-      ].join('\n');
+  const way =
+    'secretName' in login
+      ? [`  existingSecret: ${quoted(login.secretName)}`]
+      : [
+          '  kubernetesAuth:',
+          `    identityId: ${quoted(login.identityId)}`,
+          `    audience: ${quoted(login.audience)}`,
+        ];
+  return [
+    'infisical:',
+    `  url: ${quoted(url)}`,
+    `  organizationId: ${quoted(organizationId)}`,
+    ...way,
+    '',
+  ].join('\n');
 }
 
 export function secretManifest(name: string, clientId: string, clientSecret: string): string {
