@@ -1,5 +1,5 @@
 import { FAMILIES } from './helm-tools';
-import { lint, render } from './chart';
+import { chartFile, lint, listOf, one, PROFILES, render, THREE_VALUES, type Values } from './chart';
 import { VARIANT_NAMES, renderVariant, variantValues } from './variants';
 
 /** Keys are made anew at each rendering outside of a cluster. */
@@ -12,6 +12,44 @@ function isKey(value: unknown): boolean {
   const [name] = Object.keys(value as object);
   return name === 'access-token-key' || name === 'master-key';
 }
+
+describe('profiles', () => {
+  it('are added to each other: several pods on Olares', () => {
+    const profiles = ['olares', 'high-availability'] as const;
+    const values = {
+      infisical: { url: 'https://infisical.example' },
+      credentials: { existingSecret: 'provider' },
+    };
+    const manifests = render({ profiles, values });
+    expect(one(manifests, 'HorizontalPodAutoscaler')['spec']).toMatchObject({
+      minReplicas: 3,
+      maxReplicas: 9,
+    });
+    const { volumes } = one(manifests, 'Deployment')['spec'].template.spec;
+    const sources = listOf(volumes[0].projected.sources).map(({ secret }) => [
+      secret.items[0].path,
+      secret.name,
+    ]);
+    expect(Object.fromEntries(sources)).toEqual({
+      'user-token-secret': 'lldap-credentials',
+      'access-token-key': 'vault-access-token-key',
+      'infisical-client-id': 'provider',
+      'infisical-client-secret': 'provider',
+      'redis-url': 'provider',
+    });
+  });
+
+  it.each(PROFILES)('say in their first lines which three values %s still asks for', (profile) => {
+    const asked = [...chartFile(`values/${profile}.yaml`).matchAll(/--set ([\w.]+)=/g)].map(
+      ([, path]) => path!,
+    );
+    expect(asked).toHaveLength(3);
+    for (const path of asked) {
+      const value = path.split('.').reduce<unknown>((at, key) => (at as Values)[key], THREE_VALUES[profile]);
+      expect([path, typeof value]).toEqual([path, 'string']);
+    }
+  });
+});
 
 describe.each(VARIANT_NAMES)('the chart for %s', (name) => {
   const { profile, values } = variantValues(name);
