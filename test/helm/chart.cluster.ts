@@ -1,5 +1,4 @@
 import { spawnSync } from 'node:child_process';
-import { stringify } from 'yaml';
 import type { KubeManifest } from './chart';
 import { tool } from './helm-tools';
 import { renderVariant, VARIANT_NAMES } from './variants';
@@ -22,7 +21,7 @@ describe('the chart on the API server that KUBECONFIG names', () => {
     served = new Set(kubectl(['api-versions']).trim().split('\n'));
     kubectl(['create', 'namespace', NAMESPACE]);
     const made = accounts.map((name) => ({ apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name } }));
-    kubectl(['apply', '-n', NAMESPACE, '-f', '-'], made.map((one) => stringify(one)).join('---\n'));
+    kubectl(['apply', '-n', NAMESPACE, '-f', '-'], made.map((one) => JSON.stringify(one)).join('\n---\n'));
   });
   afterAll(() => {
     kubectl(['delete', 'namespace', NAMESPACE, '--wait=false']);
@@ -38,7 +37,7 @@ describe('the chart on the API server that KUBECONFIG names', () => {
       ...manifest,
       metadata: { ...manifest['metadata'], ...(manifest['metadata'].namespace && { namespace: NAMESPACE }) },
     }));
-    const documents = moved.map((manifest) => stringify(manifest, { version: '1.1' })).join('---\n');
+    const documents = moved.map((manifest) => JSON.stringify(manifest)).join('\n---\n');
     const applied = kubectl(
       ['apply', '--server-side', '--dry-run=server', '--force-conflicts', '-n', NAMESPACE, '-f', '-'],
       documents,

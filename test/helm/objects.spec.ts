@@ -101,6 +101,14 @@ describe.each(VARIANT_NAMES)('the objects for %s', (name) => {
     }
   });
 
+  it('mount files that only the process and its group may read', () => {
+    const projected = pods.flatMap(({ spec }) =>
+      listOf(spec['volumes']).filter((volume) => 'projected' in volume),
+    );
+    const modes = projected.map((volume) => volume['projected'].defaultMode);
+    expect(modes).toEqual(modes.map(() => 0o440));
+  });
+
   it('mount a token of the API server only where it is used', () => {
     const inCluster = settings(manifests)['GRANTS_SOURCE'] === 'kubernetes';
     for (const { owner, spec } of pods) {
