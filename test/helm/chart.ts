@@ -15,6 +15,8 @@ export const CHART = join(ROOT, 'helm');
 export type KubeManifest = Readonly<Record<string, any>>;
 export type Values = Readonly<Record<string, unknown>>;
 
+const HOME = join(ROOT, 'node_modules/.cache/helm/home');
+
 export interface Outcome {
   readonly ok: boolean;
   readonly stdout: string;
@@ -52,7 +54,14 @@ export function helm(family: Family, args: readonly string[], values: Values = {
   const ran = spawnSync(tool(family, 'helm'), args, {
     input: stringify(values),
     encoding: 'utf8',
-    env: { PATH: process.env['PATH'], HOME: '/nonexistent', KUBECONFIG: '/nonexistent' },
+    // No cluster, and no settings or plugins of whoever runs this.
+    env: {
+      HELM_CACHE_HOME: HOME,
+      HELM_CONFIG_HOME: HOME,
+      HELM_DATA_HOME: HOME,
+      HOME,
+      KUBECONFIG: join(HOME, 'none'),
+    },
   });
   return { ok: ran.status === 0, stdout: ran.stdout, stderr: ran.stderr };
 }
