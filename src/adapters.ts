@@ -5,6 +5,7 @@ import type { PeerProof } from './identity/peer-proof';
 import type { ServiceAccountAuthenticator } from './identity/service-account.authenticator';
 import type { UserDirectory } from './identity/user-directory';
 import type { SecretStore } from './secrets/secret-store';
+import type { Telemetry } from './telemetry/telemetry';
 
 /** What stands behind the ports: chosen once from the settings, or put in place by a test. */
 export interface Adapters {
@@ -17,6 +18,8 @@ export interface Adapters {
   readonly peerProof?: PeerProof;
   /** Where there is a cluster whose pods may prove themselves. */
   readonly serviceAccounts?: ServiceAccountAuthenticator;
+  /** Where somebody wants to know how we are. */
+  readonly telemetry?: Telemetry;
   /** Ends what registers us; called before requests are drained, so that an uninstall meets nobody who registers anew. */
   readonly closeRegistration?: () => Promise<void>;
   /** Ends what else watches the cluster. */

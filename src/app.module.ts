@@ -38,6 +38,9 @@ import { logEvent, type Log } from './logging/log';
 import { AppSecretsService } from './secrets/app-secrets.service';
 import { SecretStore } from './secrets/secret-store';
 import { SecretsService } from './secrets/secrets.service';
+import { TracedGrantsService } from './telemetry/traced.grants.service';
+import { TracedGuard } from './telemetry/traced.guard';
+import { TracedSecretStore } from './telemetry/traced.secret-store';
 
 /** The one wiring diagram. */
 @Module({})
@@ -45,11 +48,19 @@ export class AppModule implements NestModule {
   constructor(private readonly drain: Drain) {}
 
   static register(settings: Settings, adapters: Adapters, log: Log): DynamicModule {
-    const { clock, userDirectory, serviceAccounts, peerProof = new NoPeerProof() } = adapters;
+    const { spans } = adapters.telemetry ?? {};
+    const {
+      store,
+      grantSource,
+      clock,
+      userDirectory,
+      serviceAccounts,
+      peerProof = new NoPeerProof(),
+    } = adapters;
     const accessTokens = new AccessTokens(settings.accessTokenKey, clock);
     const userTokens = new UserTokenVerifier(settings.userToken.secret, clock, userDirectory);
     const { departedUsers, background } = departures({
-      store: adapters.store,
+      store,
       clock,
       time: adapters.time ?? new SystemMonotonicTime(),
       log: logEvent(log),
@@ -66,8 +77,8 @@ export class AppModule implements NestModule {
         HealthController,
       ],
       providers: [
-        { provide: SecretStore, useValue: adapters.store },
-        { provide: GrantSource, useValue: adapters.grantSource },
+        { provide: SecretStore, useValue: spans ? new TracedSecretStore(store, spans) : store },
+        { provide: GrantSource, useValue: grantSource },
         { provide: AccessTokens, useValue: accessTokens },
         { provide: AppProofVerifier, useValue: new AppProofVerifier(clock) },
         {
@@ -87,7 +98,9 @@ export class AppModule implements NestModule {
         { provide: AnswerForms, useValue: new AnswerForms(settings.responseStyle) },
         {
           provide: GrantsService,
-          useValue: new GrantsService(adapters.grantSource, settings.workspaceSharing),
+          useValue: spans
+            ? new TracedGrantsService(grantSource, settings.workspaceSharing, spans)
+            : new GrantsService(grantSource, settings.workspaceSharing),
         },
         AccessService,
         ProxiedCallerService,
@@ -99,7 +112,12 @@ export class AppModule implements NestModule {
         SecretsService,
         AppSecretsService,
         Drain,
-        { provide: APP_GUARD, useClass: AuthenticationGuard },
+        AuthenticationGuard,
+        {
+          provide: APP_GUARD,
+          inject: [AuthenticationGuard],
+          useFactory: (guard: AuthenticationGuard) => (spans ? new TracedGuard(guard, spans) : guard),
+        },
         { provide: APP_PIPE, useClass: RequestValidationPipe },
         { provide: APP_FILTER, useClass: ErrorFilter },
       ],

@@ -5,8 +5,10 @@ import { Logger } from 'nestjs-pino';
 import type { Adapters } from './adapters';
 import { AppModule } from './app.module';
 import type { Settings } from './config/settings';
+import { BackgroundRemovals } from './departures/background-removals';
 import { answerMalformedRequests } from './http/malformed-request';
 import type { ProviderRequest } from './http/provider-request';
+import { observeRequests, type RequestObserver } from './http/request-observer';
 import { assignRequestId } from './http/request-id';
 import { StrictExpressAdapter } from './http/strict-express.adapter';
 import { systemServerRoute } from './http/system-server-route';
@@ -20,7 +22,7 @@ export async function createApplication(
 ): Promise<NestExpressApplication> {
   const app = await NestFactory.create<NestExpressApplication>(
     AppModule.register(settings, adapters, log),
-    new StrictExpressAdapter(strictExpress()),
+    new StrictExpressAdapter(strictExpress(adapters.telemetry?.requests)),
     { bodyParser: false, bufferLogs: true, abortOnError: false },
   );
   app.useLogger(app.get(Logger));
@@ -28,14 +30,26 @@ export async function createApplication(
   return app;
 }
 
+/** On a port of its own, where that is wanted; the answer is which. The probes are answered there too, as here. */
+export async function listenForMetrics(
+  app: NestExpressApplication,
+  { telemetry, store, grantSource }: Adapters,
+): Promise<number | undefined> {
+  const removals = app.get(BackgroundRemovals);
+  const service = { store, grantSource, userRemovalsPending: () => removals.pending };
+  const probes: Express = app.getHttpAdapter().getInstance();
+  return telemetry?.listen(service, probes);
+}
+
 /** Express reads these when its router is made, which Nest's adapter does at once: so they come first. */
-function strictExpress(): Express {
+function strictExpress(observer: RequestObserver | undefined): Express {
   const instance = express();
   instance.disable('x-powered-by');
   instance.disable('etag');
   instance.enable('case sensitive routing');
   instance.enable('strict routing');
   instance.set('query parser', 'simple');
+  if (observer !== undefined) instance.use(observeRequests(observer));
   instance.use(beginAnswer, systemServerRoute);
   return instance;
 }

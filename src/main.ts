@@ -1,6 +1,6 @@
 import type { AddressInfo } from 'node:net';
 import pino from 'pino';
-import { createApplication } from './application';
+import { createApplication, listenForMetrics } from './application';
 import { InvalidSettings, loadSettings } from './config/settings';
 import { withDevelopmentCredentials } from './development/development';
 import { urlOf } from './config/url-of';
@@ -8,6 +8,7 @@ import { createLog, logEvent } from './logging/log';
 import { openAdapters } from './open-adapters';
 import { shutDown } from './shutdown';
 import { EmbeddedStoreUnusable } from './store/embedded/embedded-store-unusable';
+import { AddressUnusable } from './telemetry/address-unusable';
 
 async function main(): Promise<void> {
   const development = withDevelopmentCredentials(process.env);
@@ -16,6 +17,7 @@ async function main(): Promise<void> {
   const adapters = await openAdapters(settings, logEvent(log));
   const app = await createApplication(settings, adapters, log);
   await app.listen(settings.port, settings.host);
+  const metricsPort = await listenForMetrics(app, adapters);
 
   let stopping = false;
   const stop = (): void => {
@@ -30,7 +32,7 @@ async function main(): Promise<void> {
   process.on('SIGINT', stop);
 
   const { address, port } = (app.getHttpServer() as { address(): AddressInfo }).address();
-  log.info({ address, port, store: settings.store.kind }, 'listening');
+  log.info({ address, port, metricsPort, store: settings.store.kind }, 'listening');
   if (development.selfContained) {
     const { announce } = await import('./development/announce.js');
     // A convenience: that it failed must not end a service that is listening.
@@ -43,6 +45,7 @@ async function main(): Promise<void> {
 /** A start that cannot succeed ends with one clear text and code 1; nothing of a foreign error is printed. */
 function explain(error: unknown): string {
   if (error instanceof InvalidSettings || error instanceof EmbeddedStoreUnusable) return error.message;
+  if (error instanceof AddressUnusable) return error.message;
   const code: unknown = error instanceof Error && 'code' in error ? error.code : undefined;
   if (code === 'EADDRINUSE') return 'HOST and PORT name an address that is in use already.';
   if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') return 'HOST is not an address of this machine.';

@@ -7,6 +7,8 @@ import { DirectoryGrantSource } from './grants/directory.grant-source';
 import { LldapUserDirectory } from './identity/lldap.user-directory';
 import type { LogEvent } from './logging/log';
 import type { SecretStore } from './secrets/secret-store';
+import { startTelemetry } from './start-telemetry';
+import type { Telemetry } from './telemetry/telemetry';
 
 /** What the Infisical store tells of its ordinary work; all else wants an operator's eye. */
 const EXPECTED = /\.(succeeded|created|healed|met)$/;
@@ -17,14 +19,16 @@ const LLDAP_TIMEOUT_MS = 3_000;
 export async function openAdapters(settings: Settings, log: LogEvent): Promise<Adapters> {
   const clock = new SystemClock();
   const { lldapUrl } = settings.userToken;
+  const telemetry = await startTelemetry(settings, clock, log);
   const [store, grants] = await Promise.all([
-    openStore(settings.store, clock, log),
-    openGrants(settings.grants, clock, log),
+    openStore(settings.store, clock, log, telemetry),
+    openGrants(settings.grants, clock, log, telemetry),
   ]);
   return {
     clock,
     store,
     ...grants,
+    ...(telemetry !== undefined && { telemetry }),
     ...(lldapUrl === undefined
       ? {}
       : { userDirectory: new LldapUserDirectory({ url: lldapUrl, timeoutMs: LLDAP_TIMEOUT_MS }, clock) }),
@@ -36,6 +40,7 @@ async function openGrants(
   settings: Settings['grants'],
   clock: Clock,
   log: LogEvent,
+  telemetry: Telemetry | undefined,
 ): Promise<
   Pick<Adapters, 'grantSource' | 'peerProof' | 'serviceAccounts' | 'closeCluster' | 'closeRegistration'>
 > {
@@ -44,7 +49,7 @@ async function openGrants(
   }
   const { openCluster } = await import('./kubernetes/open-cluster.js');
   const { KubernetesGrantSource } = await import('./grants/kubernetes.grant-source.js');
-  const { around, peerProof, serviceAccounts, close } = openCluster(settings, clock, log);
+  const { around, peerProof, serviceAccounts, close } = openCluster(settings, clock, log, telemetry?.watches);
   const grantSource = await KubernetesGrantSource.open(around, settings.maxAgeMs);
   const opened = { grantSource, peerProof, serviceAccounts, closeCluster: close };
   if (settings.providerEndpoint === undefined) return opened;
@@ -54,7 +59,12 @@ async function openGrants(
 }
 
 /** Only the chosen store is loaded: the other one would cost start time and memory for nothing. */
-async function openStore(settings: Settings['store'], clock: Clock, log: LogEvent): Promise<SecretStore> {
+async function openStore(
+  settings: Settings['store'],
+  clock: Clock,
+  log: LogEvent,
+  telemetry: Telemetry | undefined,
+): Promise<SecretStore> {
   if (settings.kind === 'embedded') {
     const { EmbeddedSecretStore } = await import('./store/embedded/embedded.secret-store.js');
     return EmbeddedSecretStore.open(settings);
@@ -64,6 +74,7 @@ async function openStore(settings: Settings['store'], clock: Clock, log: LogEven
     ...settings,
     ...infisicalConnection(settings, (problem) => log('warn', 'infisical.caFile.unusable', { problem })),
     operationTimeoutMs: settings.timeoutMs,
+    ...(telemetry?.infisical !== undefined && { observer: telemetry.infisical }),
   };
   return createInfisicalSecretStore(options, clock, (event, fields) =>
     log(EXPECTED.test(event) ? 'info' : 'warn', event, fields),

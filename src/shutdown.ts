@@ -28,6 +28,7 @@ export async function shutDown(
     adapters.store.close(),
     adapters.closeCluster?.(),
   ]);
+  await adapters.telemetry?.close();
   log('info', 'stopped');
   return drained;
 }

@@ -28,6 +28,20 @@ export const SETTING_DEFINITIONS = {
     description:
       '`sidecar` answers as the predecessor did, for clients written against it: HTTP 200 always, `code: 0` for success.',
   },
+  METRICS_PORT: {
+    description:
+      'Port for Prometheus: `/metrics`, and `/livez` and `/readyz` again; `0` takes a free one. Unset, there are no metrics. See docs/telemetry.md.',
+  },
+  METRICS_HOST: { description: 'Address of `METRICS_PORT`; unset, that of `HOST`.' },
+  OTEL_EXPORTER_OTLP_ENDPOINT: {
+    description:
+      'OpenTelemetry collector that takes traces by OTLP over HTTP, e.g. `http://collector:4318`. Unset, there are no traces. See docs/telemetry.md.',
+  },
+  OTEL_TRACES_SAMPLER_ARG: {
+    default: '1',
+    description:
+      'Share of the traces that are kept, `0` to `1`; a request that belongs to a trace already follows that one.',
+  },
   GRANTS_SOURCE: {
     default: 'directory',
     description:

@@ -1,6 +1,7 @@
 import { EnvironmentReader, type Environment } from './environment-reader';
 import { type ConnectionSettings, connectionSettings } from './connection-settings';
 import { type GrantSettings, grantSettings, type RbacProxySetting, rbacProxySetting } from './grant-settings';
+import { type TelemetrySettings, telemetrySettings } from './telemetry-settings';
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
 
@@ -30,7 +31,7 @@ export interface UserTokenSettings {
   readonly adminGroup?: string;
 }
 
-export interface Settings {
+export interface Settings extends TelemetrySettings {
   readonly host: string;
   readonly port: number;
   readonly logLevel: LogLevel;
@@ -72,9 +73,12 @@ export function loadSettings(env: Environment): Settings {
   }
   const adminGroup = read.text('ADMIN_GROUP');
   const grants = grantSettings(read);
+  const host = read.required('HOST', 'must be set');
+  const port = read.integer('PORT', 0, 65_535);
   const settings: Settings = {
-    host: read.required('HOST', 'must be set'),
-    port: read.integer('PORT', 0, 65_535),
+    host,
+    port,
+    ...telemetrySettings(read, { host, port }),
     logLevel: read.oneOf('LOG_LEVEL', LOG_LEVELS),
     shutdownTimeoutMs: read.integer('SHUTDOWN_TIMEOUT_MS', 100, 600_000),
     responseStyle: read.oneOf('RESPONSE_STYLE', ['documented', 'sidecar']),

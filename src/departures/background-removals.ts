@@ -13,6 +13,11 @@ export class BackgroundRemovals implements OnApplicationBootstrap, BeforeApplica
     if (this.enabled) this.worker.start();
   }
 
+  /** Users who are yet to be removed, as far as was last seen. */
+  get pending(): number {
+    return this.worker.pending;
+  }
+
   async beforeApplicationShutdown(): Promise<void> {
     await this.worker.stop();
   }

@@ -35,12 +35,18 @@ export class RemovalWorker {
   private waiting = new AbortController();
   private running: Promise<void> = Promise.resolve();
   private failedReads = 0;
+  private due = new Set<string>();
 
   constructor(
     private readonly orders: RemovalOrders,
     private readonly removal: UserRemoval,
     private readonly around: WorkerSurroundings,
   ) {}
+
+  /** Users who are yet to be removed, as the orders were last read. */
+  get pending(): number {
+    return this.due.size;
+  }
 
   /** Returns at once: a store that is away delays nobody's start. */
   start(): void {
@@ -50,6 +56,7 @@ export class RemovalWorker {
   /** There is something to do; for `user` at once, whatever went wrong before. */
   wake(user: string): void {
     this.setbacks.delete(user);
+    this.due.add(user);
     this.waiting.abort();
   }
 
@@ -82,7 +89,8 @@ export class RemovalWorker {
       const book = await this.orders.read();
       await this.tidy(book);
       this.failedReads = 0;
-      for (const user of book.usersDue()) {
+      this.due = new Set(book.usersDue());
+      for (const user of [...this.due]) {
         if (this.stopped) return 0;
         if (this.isReady(user)) await this.attempt(user, book);
       }
@@ -102,6 +110,7 @@ export class RemovalWorker {
     log('info', 'user_removal_started', { user, attempt: attempts });
     try {
       const result = await this.removal.run(user, book, this.stopping.signal);
+      this.due.delete(user);
       if (result !== 'done') log('info', `user_removal_${result}`, { user });
       this.setbacks.delete(user);
     } catch (error: unknown) {

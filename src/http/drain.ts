@@ -1,8 +1,6 @@
 import type { NextFunction, Request, Response } from 'express';
 import { ShuttingDown } from '../errors/request-errors';
-import { pathOf } from './provider-request';
-
-const EXEMPT = new Set(['/livez', '/readyz']);
+import { isProbe } from './provider-request';
 
 /** Counts the requests in flight; once draining, refuses new ones and tells when the last has left. */
 export class Drain {
@@ -28,7 +26,7 @@ export class Drain {
   }
 
   readonly middleware = (request: Request, response: Response, next: NextFunction): void => {
-    if (EXEMPT.has(pathOf(request))) {
+    if (isProbe(request)) {
       next();
       return;
     }

@@ -25,6 +25,7 @@ export class ErrorFilter implements ExceptionFilter {
     const request = http.getRequest<ProviderRequest>();
     const requestId = request.id;
     const error = toDomainError(thrown, request);
+    request.failure = error.reason;
     if (error.reason === 'INTERNAL') this.logger.error(traceOf(thrown), 'request failed');
     if (response.headersSent) {
       response.destroy();

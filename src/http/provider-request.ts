@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Request } from 'express';
 import { SECRET_OPERATIONS, type SecretOperation } from '../grants/grant';
 import { WORKSPACE_NAME } from '../grants/workspace-name';
+import type { Reason } from '../errors/domain-error';
 import type { Caller } from '../identity/caller';
 
 /** What this service adds to a request on its way through the pipeline. */
@@ -14,6 +15,15 @@ export interface ProviderRequest extends Request {
   caller?: Caller;
   /** Set by the guard on a @UserRoute(). */
   user?: string;
+  /** Set by the error filter. */
+  failure?: Reason;
+}
+
+const PROBE = /^\/(livez|readyz)$/;
+
+/** Asked for every few seconds, by machines: neither logged nor counted. */
+export function isProbe(request: IncomingMessage): boolean {
+  return PROBE.test(pathOf(request));
 }
 
 /** The operation that a path names, for logs; undefined for other routes. */

@@ -1,9 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Params } from 'nestjs-pino';
 import type { Log } from '../logging/log';
-import { operationOf, pathOf, workspaceOf, type ProviderRequest } from './provider-request';
-
-const PROBE = /^\/(livez|readyz)$/;
+import { isProbe, operationOf, pathOf, workspaceOf, type ProviderRequest } from './provider-request';
 
 /**
  * One JSON line a request: who, what, where, how it ended, how long it took.
@@ -22,7 +20,7 @@ export function requestLog(logger: Log): Params {
       customErrorMessage: () => 'request completed',
       customSuccessObject: fieldsOf,
       customErrorObject: (request, response, _error, value: Duration) => fieldsOf(request, response, value),
-      autoLogging: { ignore: (request) => PROBE.test(pathOf(request)) },
+      autoLogging: { ignore: isProbe },
     },
   };
 }

@@ -7,7 +7,7 @@ import { ClusterPeerProof } from './cluster.peer-proof';
 import { kubeConfigConnection } from './kube-config.connection';
 import { KubernetesApi } from './kubernetes-api';
 import { TokenReviewer } from './token-reviewer';
-import type { CollectionSurroundings } from './watched-collection-options';
+import type { CollectionSurroundings, WatchObserver } from './watched-collection-options';
 import { WatchedNamespaceOwners } from './watched-namespace-owners';
 
 export interface ClusterOptions {
@@ -27,12 +27,17 @@ export interface Cluster {
 }
 
 /** Starts to watch whose namespaces and whose system-server pods there are. It waits for nothing. */
-export function openCluster(options: ClusterOptions, clock: Clock, log: LogEvent): Cluster {
+export function openCluster(
+  options: ClusterOptions,
+  clock: Clock,
+  log: LogEvent,
+  watches?: WatchObserver,
+): Cluster {
   const { audience, maxAgeMs, trustedServiceAccounts: trusted } = options;
   const { systemEventServiceAccounts: eventSenders } = options;
   const time = new SystemMonotonicTime();
   const api = new KubernetesApi(kubeConfigConnection(), time);
-  const around = { api, time, log };
+  const around = { api, time, log, ...(watches !== undefined && { watches }) };
   const reviewer = new TokenReviewer(api, audience, clock, time);
   const owners = new WatchedNamespaceOwners(around, maxAgeMs);
   const peerProof = new ClusterPeerProof(reviewer, { trusted, eventSenders, maxAgeMs }, around);

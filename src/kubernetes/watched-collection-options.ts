@@ -22,10 +22,25 @@ export interface WatchedCollectionOptions<T> {
   readonly onListed?: () => void;
 }
 
+/** One collection as whoever observes the watches sees it. */
+export interface ObservedWatch {
+  readonly path: string;
+  /** Since the server last proved that we know all; Infinity before the first list. */
+  ageMs(): number;
+  /** False from a failure until the next proof, and before the first list. */
+  readonly up: boolean;
+}
+
+export interface WatchObserver {
+  watchBegins(watch: ObservedWatch): void;
+  watchEnds(watch: ObservedWatch): void;
+}
+
 export interface CollectionSurroundings {
   readonly api: KubernetesApi;
   readonly time: MonotonicTime;
   readonly log: LogEvent;
   /** 0 up to 1. */
   readonly random?: () => number;
+  readonly watches?: WatchObserver;
 }

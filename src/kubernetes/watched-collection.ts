@@ -2,7 +2,12 @@ import { BackOff } from './back-off';
 import { CollectionLister } from './collection-lister';
 import { keyOf, readEvent } from './kube-object';
 import { failureOf, KubernetesFailure } from './kubernetes-failure';
-import type { CollectionSurroundings, Held, WatchedCollectionOptions } from './watched-collection-options';
+import type {
+  CollectionSurroundings,
+  Held,
+  ObservedWatch,
+  WatchedCollectionOptions,
+} from './watched-collection-options';
 
 /** A watch is asked to end after this long: its orderly end is the proof that nothing was missed. */
 const WATCH_MS = 30_000;
@@ -21,7 +26,7 @@ const SAY_AGAIN_MS = 300_000;
  * is never emptied while the server is away; a new list replaces it in one step, so that no deletion is missed.
  * docs/decisions/0004-kubernetes-watch.md says why the client library's informer does not serve.
  */
-export class WatchedCollection<T> {
+export class WatchedCollection<T> implements ObservedWatch {
   private held = new Map<string, Held<T>>();
   private version: string | undefined;
   private provenAtMs: number | undefined;
@@ -44,12 +49,14 @@ export class WatchedCollection<T> {
   }
 
   start(): void {
+    this.around.watches?.watchBegins(this);
     this.running ??= this.run();
   }
 
   /** Resolves when no request is under way any more. */
   async stop(): Promise<void> {
     this.stopping.abort();
+    this.around.watches?.watchEnds(this);
     await this.running;
     this.settleFirst();
   }
@@ -57,6 +64,14 @@ export class WatchedCollection<T> {
   /** Whether there was a full list; before, a missing key means nothing. */
   get listed(): boolean {
     return this.provenAtMs !== undefined;
+  }
+
+  get path(): string {
+    return this.options.path;
+  }
+
+  get up(): boolean {
+    return this.listed && this.failure === undefined;
   }
 
   get size(): number {

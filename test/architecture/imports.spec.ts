@@ -18,6 +18,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   departures: ['secrets', 'errors', 'clock', 'logging'],
   store: ['secrets', 'errors', 'clock', 'logging'],
   http: ['departures', 'secrets', 'grants', 'identity', 'errors', 'logging'],
+  telemetry: ['http', 'store', 'secrets', 'kubernetes', 'grants', 'identity', 'errors', 'clock', 'logging'],
   development: ['config', 'grants'],
 };
 
@@ -30,6 +31,12 @@ const HOME_OF: Readonly<Record<string, RegExp>> = {
   '@kubernetes/client-node': /^src\/kubernetes\/kube-config\.connection\.ts$/,
   'classic-level': /^src\/store\/embedded\//,
   bcrypt: /^src\/(identity\/app-proof\.verifier|development\/example-caller)\.ts$/,
+  'prom-client': /^src\/telemetry\//,
+  '@opentelemetry/api': /^src\/telemetry\//,
+  '@opentelemetry/core': /^src\/telemetry\//,
+  '@opentelemetry/exporter-trace-otlp-http': /^src\/telemetry\//,
+  '@opentelemetry/resources': /^src\/telemetry\//,
+  '@opentelemetry/sdk-trace': /^src\/telemetry\//,
   jose: /^src\/(identity\/(access-token|user-token\.verifier)|development\/example-caller)\.ts$/,
 };
 
@@ -93,6 +100,8 @@ describe('the house rules', () => {
       'src/open-adapters.ts',
       'src/secrets/app-secrets.service.ts',
       'src/secrets/secrets.service.ts',
+      'src/telemetry/service-metrics.ts',
+      'src/telemetry/traced.secret-store.ts',
     ]);
   });
 

@@ -1,7 +1,7 @@
 import type { CallName, Dialect } from './dialect';
 import { classifyFailure, type FailureReason } from './failure-reason';
 import { InfisicalCallFailed } from './infisical-call-failed';
-import type { InfisicalClient, WireRequest } from './infisical-client';
+import type { InfisicalClient, WireAnswer, WireRequest } from './infisical-client';
 
 /** What one call sends beside its route. */
 export interface CallParts {
@@ -21,25 +21,39 @@ export async function exchange(
   parts: CallParts & Pick<WireRequest, 'timeoutMs' | 'patienceMs' | 'bearer'>,
 ): Promise<unknown> {
   const { method, path } = dialect.routes[name];
+  const reasonOf = ({ status, body }: WireAnswer): FailureReason | undefined =>
+    status >= 200 && status < 300 && body !== undefined
+      ? undefined
+      : classifyFailure(dialect.failures, name, status, body);
   const answer = await client.send({
     call: name,
     method,
     pathTemplate: path,
     target: fillIn(path, parts.path ?? {}) + queryOf(parts.query),
     timeoutMs: parts.timeoutMs,
+    judge: (given) => {
+      const reason = reasonOf(given);
+      return provesLife(dialect, name, reason) ? undefined : reason;
+    },
     ...(parts.patienceMs !== undefined && { patienceMs: parts.patienceMs }),
     ...(parts.body !== undefined && { body: parts.body }),
     ...(parts.bearer !== undefined && { bearer: parts.bearer }),
   });
-  if (answer.status >= 200 && answer.status < 300 && answer.body !== undefined) return answer.body;
+  const reason = reasonOf(answer);
+  if (reason === undefined) return answer.body;
   throw new InfisicalCallFailed({
     call: name,
     method,
     pathTemplate: path,
     status: answer.status,
-    reason: classifyFailure(dialect.failures, name, answer.status, answer.body),
+    reason,
     ...(answer.retryAfterMs !== undefined && { retryAfterMs: answer.retryAfterMs }),
   });
+}
+
+/** A ping is refused by design on some servers. */
+function provesLife({ aliveReasons }: Dialect, name: CallName, reason: FailureReason | undefined): boolean {
+  return name === 'ping' && reason !== undefined && aliveReasons.includes(reason);
 }
 
 /** A failure that is ours to tell: no time left to send, or an answer that is not what its route documents. */

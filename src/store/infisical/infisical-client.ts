@@ -2,6 +2,7 @@ import axios, { isAxiosError, type AxiosInstance, type AxiosResponse } from 'axi
 import type { CallLabel } from './dialect';
 import type { FailureReason } from './failure-reason';
 import { InfisicalCallFailed } from './infisical-call-failed';
+import { outcomeOf, type InfisicalObserver } from './infisical-observer';
 import { rateReportOf, retryAfterOf } from './rate-report';
 import type { RateReport } from './rate-limit-window';
 import { NoTurnInTime, type RateLimits } from './rate-limits';
@@ -14,6 +15,7 @@ export const MAX_REQUEST_BYTES = 1_048_576;
 export interface ClientOptions extends RouteOptions {
   readonly url: string;
   readonly maxAnswerBytes: number;
+  readonly observer?: InfisicalObserver;
 }
 
 export interface WireRequest {
@@ -30,6 +32,8 @@ export interface WireRequest {
   readonly timeoutMs: number;
   /** For its turn and itself, where that is more than `timeoutMs`. */
   readonly patienceMs?: number;
+  /** Why an answer is a failure, for who observes; without it only what no server should answer is one. */
+  readonly judge?: (answer: WireAnswer) => FailureReason | undefined;
 }
 
 /** Any answer of the server, refusals included; `body` is undefined where it was not JSON. */
@@ -43,6 +47,7 @@ export interface WireAnswer {
 export class InfisicalClient {
   readonly #axios: AxiosInstance;
   readonly #route: WireRoute;
+  readonly #observer: InfisicalObserver | undefined;
 
   constructor(
     options: ClientOptions,
@@ -50,6 +55,7 @@ export class InfisicalClient {
   ) {
     const baseURL = baseOf(options.url);
     this.#route = wireRoute(baseURL, options);
+    this.#observer = options.observer;
     this.#axios = axios.create({
       baseURL,
       ...this.#route,
@@ -75,6 +81,7 @@ export class InfisicalClient {
     if (body !== undefined && body.length > MAX_REQUEST_BYTES) throw failure(request, 'tooLarge');
     const route = `${request.method} ${request.pathTemplate}`;
     const timeoutMs = await this.#turn(route, request);
+    const underWay = this.#observer?.callBegins(request);
     let report: RateReport | undefined;
     const cut = new AbortController();
     const timer = setTimeout(() => cut.abort(), timeoutMs);
@@ -85,6 +92,7 @@ export class InfisicalClient {
         headers: {
           ...(body !== undefined && { 'content-type': 'application/json' }),
           ...(request.bearer !== undefined && { authorization: `Bearer ${request.bearer}` }),
+          ...underWay?.headers,
         },
         data: body,
         signal: cut.signal,
@@ -93,10 +101,15 @@ export class InfisicalClient {
       if (response.status === 407) throw failure(request, 'proxyRefused');
       const answer = toAnswer(response);
       report = rateReportOf(response.headers, answer);
+      underWay?.ended(outcomeOf((request.judge ?? serverFailureOf)(answer)), answer.status);
       return answer;
     } catch (error: unknown) {
-      if (error instanceof InfisicalCallFailed) throw error;
-      throw failure(request, cut.signal.aborted ? 'timedOut' : reasonOf(error));
+      const failed =
+        error instanceof InfisicalCallFailed
+          ? error
+          : failure(request, cut.signal.aborted ? 'timedOut' : reasonOf(error));
+      underWay?.ended(outcomeOf(failed.reason));
+      throw failed;
     } finally {
       clearTimeout(timer);
       this.limits.settle(route, report);
@@ -108,11 +121,13 @@ export class InfisicalClient {
     const patienceMs = Math.max(request.timeoutMs, request.patienceMs ?? 0);
     try {
       const waitedMs = await this.limits.turn(route, patienceMs);
+      if (waitedMs > 0) this.#observer?.waitedForTurn(waitedMs);
       return Math.min(request.timeoutMs, Math.max(1, patienceMs - waitedMs));
     } catch (error: unknown) {
       if (!(error instanceof NoTurnInTime)) throw error;
       // Without a wait to name, nothing answered that could have told how long.
       if (error.retryAfterMs === 0) throw failure(request, 'outOfTime');
+      this.#observer?.turnRefused();
       throw failure(request, 'rateLimited', error.retryAfterMs);
     }
   }
@@ -144,6 +159,12 @@ function failure(request: WireRequest, reason: FailureReason, retryAfterMs?: num
     reason,
     ...(retryAfterMs !== undefined && { retryAfterMs }),
   });
+}
+
+/** What the dialect probe provokes is refused by design. */
+function serverFailureOf({ status }: WireAnswer): FailureReason | undefined {
+  if (status === 429) return 'rateLimited';
+  return status >= 500 ? 'serverFailure' : undefined;
 }
 
 function toAnswer(response: AxiosResponse<unknown>): WireAnswer {

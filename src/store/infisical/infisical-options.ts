@@ -1,4 +1,5 @@
 import type { DialectName } from './dialect';
+import type { InfisicalObserver } from './infisical-observer';
 import type { Credentials } from './login-method';
 import type { RouteOptions } from './wire-route';
 
@@ -21,6 +22,7 @@ export interface ConnectionOptions extends Partial<RouteOptions> {
   readonly maxAnswerBytes?: number;
   /** Project ids kept in memory. */
   readonly maxKnownProjects?: number;
+  readonly observer?: InfisicalObserver;
 }
 
 export const DEFAULTS = {

@@ -40,7 +40,8 @@ export function createInfisicalSecretStore(
   time: MonotonicTime = new SystemMonotonicTime(),
 ): SecretStore {
   const settings = { ...DEFAULTS, ...options };
-  const client = new InfisicalClient(settings, new RateLimits(clock));
+  const limits = new RateLimits(clock);
+  const client = new InfisicalClient(settings, limits);
   const dialects =
     settings.dialect === undefined
       ? new DialectProbe(client, settings.requestTimeoutMs, clock, log)
@@ -63,7 +64,14 @@ export function createInfisicalSecretStore(
     probe: new PingProbe(api, clock, time, log),
     close: () => client.close(),
   };
-  return new InfisicalSecretStore(parts, new Operations(settings.operationTimeoutMs, time, log), log);
+  const operations = new Operations(settings.operationTimeoutMs, time, log);
+  settings.observer?.opened({
+    dialect: () => dialects.known()?.name,
+    sessionEndsAtMs: () => session.endsAtMs,
+    callsWaiting: () => limits.waiting,
+    writes: () => operations.writes,
+  });
+  return new InfisicalSecretStore(parts, operations, log);
 }
 
 export interface StoreParts {

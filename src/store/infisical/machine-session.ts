@@ -48,6 +48,11 @@ export class MachineSession {
     return this.clock.nowMs() < this.#renewAtMs ? this.#token?.accessToken : undefined;
   }
 
+  /** Of the token in hand, in milliseconds since the epoch; 0 once it was discarded, undefined before the first. */
+  get endsAtMs(): number | undefined {
+    return this.#token?.endsAtMs ?? (this.#renewAtMs > 0 ? 0 : undefined);
+  }
+
   /** @throws InfisicalCallFailed, without asking again while refused credentials are given a rest */
   async token(): Promise<string> {
     return this.ready() ?? this.#logins.run('login', () => this.#renew());

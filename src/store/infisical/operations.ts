@@ -19,6 +19,8 @@ type Operation<T> = (deadline: Deadline) => Promise<T>;
 export class Operations {
   readonly #turns = new ScopeQueue();
   readonly #writers = new Semaphore(MAX_WRITES_AT_ONCE);
+  #writesAsked = 0;
+  #writesUnderWay = 0;
 
   constructor(
     private readonly timeoutMs: number,
@@ -38,16 +40,40 @@ export class Operations {
     }
   }
 
+  get writes(): { readonly waiting: number; readonly underWay: number } {
+    return { waiting: this.#writesAsked - this.#writesUnderWay, underWay: this.#writesUnderWay };
+  }
+
   /** As one of few writes at once. */
   write<T>(operation: Operation<T>): Promise<T> {
-    return this.run((deadline) => this.#writers.runExclusive(() => operation(deadline)));
+    return this.#counted(() => this.run((deadline) => this.#withSlot(() => operation(deadline))));
   }
 
   /** Writes of one scope take turns: the server's create looks first and stores later. */
   writeInTurn<T>(scope: SecretScope, operation: Operation<T>): Promise<T> {
     const key = JSON.stringify([scope.user, scope.workspace, scope.environment]);
-    return this.run((deadline) =>
-      this.#turns.run(key, () => this.#writers.runExclusive(() => operation(deadline))),
+    return this.#counted(() =>
+      this.run((deadline) => this.#turns.run(key, () => this.#withSlot(() => operation(deadline)))),
     );
+  }
+
+  async #counted<T>(write: () => Promise<T>): Promise<T> {
+    this.#writesAsked += 1;
+    try {
+      return await write();
+    } finally {
+      this.#writesAsked -= 1;
+    }
+  }
+
+  #withSlot<T>(write: () => Promise<T>): Promise<T> {
+    return this.#writers.runExclusive(async () => {
+      this.#writesUnderWay += 1;
+      try {
+        return await write();
+      } finally {
+        this.#writesUnderWay -= 1;
+      }
+    });
   }
 }

@@ -67,6 +67,11 @@ export class RateLimits {
     this.#serve(line);
   }
 
+  /** How many calls wait, over all routes. */
+  get waiting(): number {
+    return [...this.#lines.values()].reduce((sum, { waiting }) => sum + waiting.length, 0);
+  }
+
   /** Nobody is kept waiting when the store closes. */
   close(): void {
     for (const line of this.#lines.values()) {

@@ -1,0 +1,113 @@
+/** One metric of ours. docs/telemetry.md's table is generated from these, and the chart's alerts are held to them. */
+export interface MetricDefinition {
+  readonly type: 'counter' | 'gauge' | 'histogram' | 'summary';
+  readonly help: string;
+  /** Each label, and what its few values are: never a user, an app, a workspace or a secret's name. */
+  readonly labels?: Readonly<Record<string, string>>;
+  /** Upper bounds, in the unit of the name. */
+  readonly buckets?: readonly number[];
+}
+
+/** From a look into memory to an operation that ran out of time. */
+const LATENCY_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20];
+
+const OP = 'one of the five operations, or `other`';
+const ROUTE = "method and path template of Infisical's API";
+
+/** Every metric of our own. The library's `nodejs_` and `process_` metrics come beside them. */
+export const METRIC_DEFINITIONS = {
+  osp_requests_total: {
+    type: 'counter',
+    help: 'Requests that were answered, probes left out.',
+    labels: { op: OP, code: "the documented HTTP status, whatever RESPONSE_STYLE is; `499`: the caller went away" }, // prettier-ignore
+  },
+  osp_request_duration_seconds: {
+    type: 'histogram',
+    help: 'Time from the head of a request to the end of its answer.',
+    labels: { op: OP },
+    buckets: LATENCY_SECONDS,
+  },
+  osp_denials_total: {
+    type: 'counter',
+    help: 'Requests that were refused with 401 or 403.',
+    labels: { reason: 'the reason of docs/errors.md' },
+  },
+  osp_store_ready: {
+    type: 'gauge',
+    help: 'Whether the store answers and accepts our credential, 1 or 0, as readiness sees it.',
+  },
+  osp_upstream_calls_total: {
+    type: 'counter',
+    help: 'Calls to Infisical that were sent.',
+    labels: { route: ROUTE, outcome: '`ok`, also for a refusal that is the right answer, or the reason that the log names' }, // prettier-ignore
+  },
+  osp_upstream_duration_seconds: {
+    type: 'histogram',
+    help: 'Time that one call to Infisical took, without its wait for a turn.',
+    labels: { route: ROUTE },
+    buckets: LATENCY_SECONDS,
+  },
+  osp_infisical_session_expires_seconds: {
+    type: 'gauge',
+    help: 'Time until the session with Infisical ends; below zero once it has. Absent before the first login.',
+  },
+  osp_infisical_dialect: {
+    type: 'gauge',
+    help: 'The generation of Infisical that was met: 1 for it, 0 for the others.',
+    labels: { dialect: '`fork`, `v3` or `v4`' },
+  },
+  osp_infisical_calls_waiting: {
+    type: 'gauge',
+    help: "Calls that wait for room under Infisical's rate limits.",
+  },
+  osp_infisical_call_wait_seconds: {
+    type: 'histogram',
+    help: "How long calls waited for room under Infisical's rate limits, of those that had to.",
+    buckets: [0.1, 0.5, 1, 2.5, 5, 10, 20, 60],
+  },
+  osp_infisical_calls_refused_total: {
+    type: 'counter',
+    help: "Calls that were not sent since Infisical's rate limits left no room in time.",
+  },
+  osp_infisical_writes: {
+    type: 'gauge',
+    help: 'Writes to Infisical that were begun and not ended.',
+    labels: { state: '`waiting` for their turn, or `under_way`' },
+  },
+  osp_grants_apps: { type: 'gauge', help: 'Installed apps that are served.' },
+  osp_grants_problems: { type: 'gauge', help: 'Grants that an operator should mend; readiness names them.' },
+  osp_grants_age_seconds: {
+    type: 'gauge',
+    help: 'How long ago the grants were last confirmed; 0 where they are read from a folder, +Inf before the first list.',
+  },
+  osp_shared_workspaces: {
+    type: 'gauge',
+    help: 'Workspaces on which several apps of one user hold grants.',
+  },
+  osp_user_removals_pending: {
+    type: 'gauge',
+    help: 'Deleted users whose workspaces are not removed yet, as this replica last saw it.',
+  },
+  osp_watch_up: {
+    type: 'gauge',
+    help: 'Whether all watches of a resource of the Kubernetes API work, 1 or 0.',
+    labels: { resource: 'the plural of the resource, e.g. `applicationpermissions`' },
+  },
+  osp_watch_age_seconds: {
+    type: 'gauge',
+    help: 'How long ago the API server last proved that nothing of a resource was missed; +Inf before the first list.',
+    labels: { resource: 'the same' },
+  },
+  osp_event_loop_delay_seconds: {
+    type: 'summary',
+    help: 'How late the event loop ran since the last scrape.',
+    labels: { quantile: '`0.5`, `0.9`, `0.99` and `1`, the longest' },
+  },
+} as const satisfies Record<string, MetricDefinition>;
+
+export type MetricName = keyof typeof METRIC_DEFINITIONS;
+
+/** The names of one type. */
+export type NameOf<T extends MetricDefinition['type']> = {
+  [N in MetricName]: (typeof METRIC_DEFINITIONS)[N]['type'] extends T ? N : never;
+}[MetricName];

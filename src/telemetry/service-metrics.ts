@@ -1,0 +1,59 @@
+import type { GrantSource } from '../grants/grant-source';
+import type { SecretStore } from '../secrets/secret-store';
+import type { Metrics } from './metrics';
+
+/** What is looked at when somebody asks. */
+export interface ObservedService {
+  readonly store: Pick<SecretStore, 'ping'>;
+  readonly grantSource: Pick<GrantSource, 'status' | 'ageMs' | 'sharedWorkspaces'>;
+  readonly userRemovalsPending: () => number;
+}
+
+/** A store that hangs must not take the metrics along: its answer is shown by the next scrape then. */
+const PATIENCE_MS = 250;
+
+/** The figures of the service as a whole, collected at each scrape. */
+export function collectService(metrics: Metrics, service: ObservedService): void {
+  const { grantSource, userRemovalsPending } = service;
+  const apps = metrics.gauge('osp_grants_apps');
+  const problems = metrics.gauge('osp_grants_problems');
+  const age = metrics.gauge('osp_grants_age_seconds');
+  const shared = metrics.gauge('osp_shared_workspaces');
+  const removals = metrics.gauge('osp_user_removals_pending');
+  metrics.collectFirst(() => {
+    const status = grantSource.status();
+    apps.set(status.installedApps);
+    problems.set(status.problems.length);
+    age.set((grantSource.ageMs() ?? 0) / 1000);
+    shared.set(grantSource.sharedWorkspaces().length);
+    removals.set(userRemovalsPending());
+  });
+  collectReadiness(metrics, service.store);
+}
+
+function collectReadiness(metrics: Metrics, store: ObservedService['store']): void {
+  const ready = metrics.gauge('osp_store_ready');
+  let asking: Promise<void> | undefined;
+  const ask = async (): Promise<void> => {
+    try {
+      await store.ping();
+      ready.set(1);
+    } catch {
+      ready.set(0);
+    } finally {
+      asking = undefined;
+    }
+  };
+  metrics.collectFirst(async () => {
+    asking ??= ask();
+    await within(PATIENCE_MS, asking);
+  });
+}
+
+/** Resolves with the work, or without it after so long. */
+async function within(patienceMs: number, work: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const patience = new Promise<void>((resolve) => (timer = setTimeout(resolve, patienceMs)));
+  await Promise.race([work, patience]);
+  clearTimeout(timer);
+}
