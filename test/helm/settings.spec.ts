@@ -71,6 +71,11 @@ describe('the chart', () => {
     expect(checksum({ accessToken: { value: 'k'.repeat(40) } })).toBe(checksum({}));
   });
 
+  it('calls Node where the image has it', () => {
+    const text = JSON.stringify(renderVariant('where pods run, and what is put on them'));
+    expect(text.match(/"command":\["[^"]+"/g)).toEqual(Array(3).fill('"command":["/nodejs/bin/node"'));
+  });
+
   it('asks the metrics port how the pod is where callers must show a certificate, and by TLS where there is TLS', () => {
     const probeOf = (variant: string): unknown[] => {
       const [container] = workloadOf(renderVariant(variant))['spec'].template.spec.containers;

@@ -90,7 +90,7 @@ const VARIANTS: Readonly<Record<string, Variant>> = {
     profile: 'high-availability',
     values: {
       fullnameOverride: 'secrets',
-      image: { digest: `sha256:${'0'.repeat(64)}`, pullSecrets: ['registry'] },
+      image: { digest: `sha256:${'0'.repeat(64)}`, pullSecrets: ['registry'], node: '/nodejs/bin/node' },
       priorityClassName: 'system-cluster-critical',
       nodeSelector: { disk: 'ssd' },
       tolerations: [{ key: 'a', operator: 'Exists' }],
