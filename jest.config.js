@@ -27,7 +27,9 @@ module.exports = {
     ],
   },
   // open-adapters.ts loads what was chosen by import(), whose paths end as in the built tree.
-  moduleNameMapper: { '^\\./(store|grants|kubernetes|registration|telemetry)/(.+)\\.js$': '<rootDir>/src/$1/$2' },
+  moduleNameMapper: {
+    '^\\./(store|grants|kubernetes|registration|telemetry)/(.+)\\.js$': '<rootDir>/src/$1/$2',
+  },
   // These are published as ES modules only.
   transformIgnorePatterns: [
     '/node_modules/(?!(jose|fast-check|pure-rand|chokidar|readdirp|@kubernetes/client-node|openid-client|oauth4webapi)/)',
