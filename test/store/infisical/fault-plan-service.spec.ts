@@ -68,7 +68,7 @@ function shown({ status, headers, body }: Answer): string {
 
 const ANSWERED: Readonly<Partial<Record<Course['ended'], string>>> = {
   StoreUnavailable: '503 STORE_UNAVAILABLE after 1',
-  StoreOutcomeUnknown: '503 STORE_OUTCOME_UNKNOWN after 1',
+  StoreOutcomeUnknown: '503 STORE_OUTCOME_UNKNOWN',
   'TooManyRequests 59': '429 TOO_MANY_REQUESTS after 59',
 };
 
