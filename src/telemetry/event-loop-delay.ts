@@ -1,5 +1,5 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { Gauge, MetricType, type MetricObjectWithValues, type MetricValueWithName } from 'prom-client';
+import { Summary, type MetricObjectWithValues, type MetricValueWithName } from 'prom-client';
 import { METRIC_DEFINITIONS } from './metric-definitions';
 
 const NAME = 'osp_event_loop_delay_seconds';
@@ -8,17 +8,17 @@ const QUANTILES = [0.5, 0.9, 0.99, 1];
 const RESOLUTION_MS = 20;
 
 /** A summary over the time since the last scrape; the library's own is over the last values it was given. */
-export class EventLoopDelay extends Gauge<'quantile'> {
+export class EventLoopDelay extends Summary {
   private readonly delays = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
   private count = 0;
   private sumSeconds = 0;
 
   constructor() {
-    super({ name: NAME, help: METRIC_DEFINITIONS[NAME].help, labelNames: ['quantile'], registers: [] });
+    super({ name: NAME, help: METRIC_DEFINITIONS[NAME].help, registers: [] });
     this.delays.enable();
   }
 
-  override get(): Promise<MetricObjectWithValues<MetricValueWithName<'quantile'>>> {
+  override async get(): Promise<MetricObjectWithValues<MetricValueWithName<string>>> {
     const { delays } = this;
     const quantiles = QUANTILES.map((quantile) => ({
       metricName: NAME,
@@ -33,7 +33,7 @@ export class EventLoopDelay extends Gauge<'quantile'> {
       { metricName: `${NAME}_sum`, labels: {}, value: this.sumSeconds },
       { metricName: `${NAME}_count`, labels: {}, value: this.count },
     ];
-    return super.get().then((gauge) => ({ ...gauge, type: MetricType.Summary, values }));
+    return { ...(await super.get()), values };
   }
 }
 

@@ -33,6 +33,8 @@ export interface FakeCall {
   readonly template: string | undefined;
   readonly target: string;
   readonly bearer: boolean;
+  /** The trace that the call belongs to, where it was told one. */
+  readonly traceparent?: string;
   status: number;
 }
 
@@ -159,6 +161,9 @@ export class FakeInfisical {
       template: found?.route.template,
       target,
       bearer: request.headers.authorization !== undefined,
+      ...(typeof request.headers['traceparent'] === 'string' && {
+        traceparent: request.headers['traceparent'],
+      }),
       status: 0,
     };
     this.calls.push(call);

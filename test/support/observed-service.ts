@@ -1,0 +1,123 @@
+import { listenForMetrics } from '../../src/application';
+import type { Adapters } from '../../src/adapters';
+import type { Settings } from '../../src/config/settings';
+import type { MonotonicTime } from '../../src/clock/monotonic-time';
+import type { GrantSource } from '../../src/grants/grant-source';
+import type { LogEvent } from '../../src/logging/log';
+import type { SecretStore } from '../../src/secrets/secret-store';
+import { startTelemetry } from '../../src/start-telemetry';
+import { createInfisicalSecretStore } from '../../src/store/infisical/infisical.secret-store';
+import type { Telemetry } from '../../src/telemetry/telemetry';
+import { exampleApps, OTMOICLP } from './example-apps';
+import { FakeInfisical } from './fake-infisical/fake-infisical';
+import { httpCall, type Answer } from './http-call';
+import { RunningClock } from './running-clock';
+import { startService, TEST_SETTINGS, type Service } from './service';
+import { accessToken, userToken } from './tokens';
+
+export interface ObservedParts {
+  readonly settings?: Partial<Settings>;
+  /** In place of a store on a fake Infisical. */
+  readonly store?: SecretStore;
+  readonly grantSource?: GrantSource;
+  readonly time?: MonotonicTime;
+}
+
+/** The whole service with its telemetry, in front of a fake Infisical, as the settings ask for it. */
+export class ObservedService {
+  private constructor(
+    readonly fake: FakeInfisical,
+    readonly clock: RunningClock,
+    readonly service: Service,
+    private readonly parts: {
+      readonly telemetry: Telemetry | undefined;
+      readonly metricsPort: number | undefined;
+      readonly logged: readonly string[];
+    },
+  ) {}
+
+  /** What telemetry itself had to say. */
+  get logged(): readonly string[] {
+    return this.parts.logged;
+  }
+
+  static async start(parts: ObservedParts = {}): Promise<ObservedService> {
+    const fake = await FakeInfisical.start({ dialect: 'v3', rateLimits: true });
+    const { clientId, clientSecret } = fake.identity;
+    const clock = new RunningClock();
+    const logged: string[] = [];
+    const log: LogEvent = (_level, event) => logged.push(event);
+    const credentials = { url: fake.url, clientId, clientSecret };
+    const settings: Settings = {
+      ...TEST_SETTINGS,
+      store: { kind: 'infisical', ...credentials, timeoutMs: 5_000 },
+      metrics: { host: '127.0.0.1', port: 0 },
+      ...parts.settings,
+    };
+    const telemetry = await startTelemetry(settings, clock, log);
+    const observer = telemetry?.infisical;
+    const options = {
+      ...credentials,
+      operationTimeoutMs: 5_000,
+      ...(observer !== undefined && { observer }),
+    };
+    const adapters: Adapters = {
+      clock,
+      store: parts.store ?? createInfisicalSecretStore(options, clock),
+      grantSource: parts.grantSource ?? exampleApps(),
+      ...(parts.time !== undefined && { time: parts.time }),
+      ...(telemetry !== undefined && { telemetry }),
+    };
+    const service = await startService(adapters, settings);
+    const metricsPort = await listenForMetrics(service.app, adapters);
+    return new ObservedService(fake, clock, service, { telemetry, metricsPort, logged });
+  }
+
+  get metricsUrl(): string {
+    return `http://127.0.0.1:${this.parts.metricsPort}`;
+  }
+
+  async headers(user = 'alice', app = 'otmoiclp'): Promise<Record<string, string>> {
+    return {
+      'x-authorization': await userToken(user, this.clock.nowMs()),
+      'x-access-token': await accessToken(app, user, OTMOICLP.ops, this.clock.nowMs()),
+    };
+  }
+
+  async call(target: string, body: unknown, more: Record<string, string> = {}): Promise<Answer> {
+    const headers = { ...(await this.headers()), ...more };
+    return httpCall(`${this.service.url}/${target}`, { headers, body });
+  }
+
+  /** The text of `/metrics`. */
+  async scrape(): Promise<string> {
+    const { status, text } = await httpCall(`${this.metricsUrl}/metrics`, { method: 'GET' });
+    if (status !== 200) throw new Error(`/metrics answers ${status}`);
+    return text;
+  }
+
+  /** One series, e.g. `osp_requests_total{op="ListSecret",code="200"}`; undefined where there is none. */
+  async value(series: string): Promise<number | undefined> {
+    return valueIn(await this.scrape(), series);
+  }
+
+  async close(): Promise<void> {
+    await this.service.close();
+    await this.service.adapters.store.close();
+    await this.parts.telemetry?.close();
+    await this.fake.close();
+  }
+}
+
+export function valueIn(text: string, series: string): number | undefined {
+  const line = text.split('\n').find((one) => one.startsWith(`${series} `));
+  return line === undefined ? undefined : Number(line.slice(series.length + 1).replace('Inf', 'Infinity'));
+}
+
+/** All series but those whose number is the library's and time's to decide. */
+export function seriesOf(text: string): string[] {
+  return text
+    .split('\n')
+    .filter((line) => line.startsWith('osp_'))
+    .map((line) => line.slice(0, line.lastIndexOf(' ')));
+}

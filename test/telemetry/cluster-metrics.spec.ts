@@ -1,0 +1,76 @@
+import { KubernetesGrantSource } from '../../src/grants/kubernetes.grant-source';
+import { Metrics } from '../../src/telemetry/metrics';
+import { collectService } from '../../src/telemetry/service-metrics';
+import { WatchMetrics } from '../../src/telemetry/watch-metrics';
+import { StoreUnavailable } from '../../src/errors/store-errors';
+import { departures } from '../../src/departures/departures';
+import { surroundingsOf } from '../kubernetes/mirror';
+import { permissionOf } from '../support/application-permission';
+import { eventually } from '../support/eventually';
+import { EXAMPLE_APPS } from '../support/example-apps';
+import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
+import { FixedClock } from '../support/fixed-clock';
+import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
+import { MemorySecretStore } from '../support/memory.secret-store';
+import { valueIn } from '../support/observed-service';
+
+const PERMISSIONS = '{resource="applicationpermissions"}';
+
+describe('in a cluster, the metrics', () => {
+  it('tell the age of the grants and the state of each watch', async () => {
+    const server = await FakeApiServer.start();
+    for (const app of EXAMPLE_APPS) server.of('applicationpermissions').put(permissionOf(app, app.app));
+    const time = new FixedMonotonicTime();
+    const metrics = new Metrics();
+    const around = { ...surroundingsOf(server, time), watches: new WatchMetrics(metrics) };
+    const grantSource = await KubernetesGrantSource.open(around);
+    collectService(metrics, { store: new MemorySecretStore(), grantSource, userRemovalsPending: () => 0 });
+    try {
+      const at = async (series: string) => valueIn(await metrics.exposition(), series);
+      expect(await at('osp_grants_apps')).toBe(3);
+      expect(await at(`osp_watch_up${PERMISSIONS}`)).toBe(1);
+      const before = (await at('osp_grants_age_seconds')) ?? NaN;
+      time.advance(3_000);
+      expect((await at('osp_grants_age_seconds')) ?? NaN).toBeCloseTo(before + 3, 3);
+      expect((await at(`osp_watch_age_seconds${PERMISSIONS}`)) ?? NaN).toBeCloseTo(before + 3, 3);
+      await server.stop();
+      await eventually(() =>
+        expect(around.logged.map(({ event }) => event)).toContain('kubernetes_watch_failed'),
+      );
+      expect(await at(`osp_watch_up${PERMISSIONS}`)).toBe(0);
+      expect(await at('osp_grants_apps')).toBe(3);
+    } finally {
+      await grantSource.close();
+      await server.stop().catch(() => undefined);
+    }
+  });
+
+  it('count the deleted users who are not removed yet', async () => {
+    const store = new MemorySecretStore();
+    const scope = { user: 'alice', workspace: 'ws', environment: 'prod' } as const;
+    await store.create(scope, { name: 'k', value: 'v' });
+    const time = new FixedMonotonicTime();
+    const clock = new FixedClock();
+    const { departedUsers, background } = departures({
+      store,
+      clock,
+      time,
+      log: () => undefined,
+      enabled: true,
+    });
+    const remove = store.removeWorkspace.bind(store);
+    store.removeWorkspace = () => Promise.reject(new StoreUnavailable());
+    background.onApplicationBootstrap();
+    await departedUsers.userDeleted('alice');
+    expect(background.pending).toBe(1);
+    await eventually(() => expect(store.calls).toContain('workspacesOf alice'));
+    expect(background.pending).toBe(1);
+    store.removeWorkspace = remove;
+    await eventually(() => {
+      time.advance(1_000);
+      expect(background.pending).toBe(0);
+    });
+    await background.beforeApplicationShutdown();
+    expect(await store.list(scope)).toEqual([]);
+  });
+});

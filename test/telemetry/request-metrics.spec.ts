@@ -1,0 +1,25 @@
+import { STATUS_OF, type Reason } from '../../src/errors/domain-error';
+import { SECRET_OPERATIONS } from '../../src/grants/grant';
+import { Metrics } from '../../src/telemetry/metrics';
+import { RequestMetrics } from '../../src/telemetry/request-metrics';
+import { seriesOf } from '../support/observed-service';
+
+describe('the metrics of requests', () => {
+  it('have no more series after 10,000 users than after every kind of end once', async () => {
+    const metrics = new Metrics();
+    const requests = new RequestMetrics(metrics);
+    const ends = [...SECRET_OPERATIONS, 'other' as const].flatMap((op) =>
+      [undefined, ...(Object.keys(STATUS_OF) as Reason[])].map((reason) => ({ op, reason })),
+    );
+    const one = (user: number) => {
+      const { op, reason } = ends[user % ends.length] ?? { op: 'other' as const, reason: undefined };
+      const code = reason === undefined ? 200 : STATUS_OF[reason];
+      requests.requestArrives().ended({ op, code, reason, durationMs: user });
+    };
+    ends.forEach((_, user) => one(user));
+    const before = seriesOf(await metrics.exposition());
+    for (let user = 0; user < 10_000; user++) one(user);
+    expect(seriesOf(await metrics.exposition())).toEqual(before);
+    expect(before.length).toBeLessThan(250);
+  });
+});
