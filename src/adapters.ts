@@ -1,5 +1,6 @@
 import type { Clock } from './clock/clock';
 import type { MonotonicTime } from './clock/monotonic-time';
+import type { Credentials } from './credentials';
 import type { GrantSource } from './grants/grant-source';
 import type { PeerProof } from './identity/peer-proof';
 import type { ServiceAccountAuthenticator } from './identity/service-account.authenticator';
@@ -13,6 +14,8 @@ export interface Adapters {
   readonly time?: MonotonicTime;
   readonly clock: Clock;
   readonly store: SecretStore;
+  /** Where they may change; what the settings hold otherwise. */
+  readonly credentials?: Credentials;
   readonly grantSource: GrantSource;
   readonly userDirectory?: UserDirectory;
   readonly peerProof?: PeerProof;
@@ -22,6 +25,8 @@ export interface Adapters {
   readonly telemetry?: Telemetry;
   /** Ends what registers us; called before requests are drained, so that an uninstall meets nobody who registers anew. */
   readonly closeRegistration?: () => Promise<void>;
+  /** Ends the watch of the credentials' files. */
+  readonly closeCredentials?: () => void;
   /** Ends what else watches the cluster. */
   readonly closeCluster?: () => Promise<void>;
 }

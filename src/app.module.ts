@@ -4,6 +4,7 @@ import { LoggerModule } from 'nestjs-pino';
 import type { Adapters } from './adapters';
 import { SystemMonotonicTime } from './clock/system-monotonic-time';
 import type { Settings } from './config/settings';
+import { givenCredentials } from './credentials';
 import { BackgroundRemovals } from './departures/background-removals';
 import { DepartedUsers } from './departures/departed-users';
 import { departures } from './departures/departures';
@@ -16,6 +17,7 @@ import { Administrators } from './http/administrators';
 import { AnswerForms } from './http/answer-forms';
 import { AppSecretsController } from './http/app-secrets.controller';
 import { AuthenticationGuard } from './http/authentication.guard';
+import { ClientSubjects } from './http/client-subjects';
 import { Drain } from './http/drain';
 import { ErrorFilter } from './http/error.filter';
 import { EventSenders } from './http/event-senders';
@@ -45,7 +47,10 @@ import { TracedSecretStore } from './telemetry/traced.secret-store';
 /** The one wiring diagram. */
 @Module({})
 export class AppModule implements NestModule {
-  constructor(private readonly drain: Drain) {}
+  constructor(
+    private readonly clientSubjects: ClientSubjects,
+    private readonly drain: Drain,
+  ) {}
 
   static register(settings: Settings, adapters: Adapters, log: Log): DynamicModule {
     const { spans } = adapters.telemetry ?? {};
@@ -57,8 +62,9 @@ export class AppModule implements NestModule {
       serviceAccounts,
       peerProof = new NoPeerProof(),
     } = adapters;
-    const accessTokens = new AccessTokens(settings.accessTokenKey, clock);
-    const userTokens = new UserTokenVerifier(settings.userToken.secret, clock, userDirectory);
+    const { accessTokenKey, userTokenSecret } = adapters.credentials ?? givenCredentials(settings);
+    const accessTokens = new AccessTokens(accessTokenKey, clock);
+    const userTokens = new UserTokenVerifier(userTokenSecret, clock, userDirectory);
     const { departedUsers, background } = departures({
       store,
       clock,
@@ -111,6 +117,7 @@ export class AppModule implements NestModule {
         { provide: PeerProof, useValue: peerProof },
         SecretsService,
         AppSecretsService,
+        { provide: ClientSubjects, useValue: new ClientSubjects(settings.tls?.clientSubjects) },
         Drain,
         AuthenticationGuard,
         {
@@ -126,6 +133,6 @@ export class AppModule implements NestModule {
 
   /** Runs after the request log has begun, so that what is refused here is logged with its request id. */
   configure(consumer: MiddlewareConsumer): void {
-    consumer.apply(this.drain.middleware, ...jsonBody).forRoutes('*splat');
+    consumer.apply(this.clientSubjects.middleware, this.drain.middleware, ...jsonBody).forRoutes('*splat');
   }
 }

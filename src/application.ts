@@ -5,6 +5,7 @@ import { Logger } from 'nestjs-pino';
 import type { Adapters } from './adapters';
 import { AppModule } from './app.module';
 import type { Settings } from './config/settings';
+import { givenCredentials } from './credentials';
 import { BackgroundRemovals } from './departures/background-removals';
 import { answerMalformedRequests } from './http/malformed-request';
 import type { ProviderRequest } from './http/provider-request';
@@ -22,7 +23,10 @@ export async function createApplication(
 ): Promise<NestExpressApplication> {
   const app = await NestFactory.create<NestExpressApplication>(
     AppModule.register(settings, adapters, log),
-    new StrictExpressAdapter(strictExpress(adapters.telemetry?.requests)),
+    new StrictExpressAdapter(
+      strictExpress(adapters.telemetry?.requests),
+      (adapters.credentials ?? givenCredentials(settings)).tls,
+    ),
     { bodyParser: false, bufferLogs: true, abortOnError: false },
   );
   app.useLogger(app.get(Logger));

@@ -1,15 +1,41 @@
 import type { ConnectionSettings } from './config/connection-settings';
-import { TrustedAuthorities } from './config/trusted-authorities';
+import {
+  type AuthorityFiles,
+  certificatesFrom,
+  otherAuthorities,
+  readCertificates,
+} from './config/trusted-authorities';
+import { type Rotating, unchanging } from './rotation/rotating';
+import type { WatchedFiles } from './rotation/watched-files';
 import type { RouteOptions } from './store/infisical/wire-route';
 
-/** The settings as the adapter takes them. `tell` hears of a CA file that became unusable. @throws Error if it is so now */
+/**
+ * The settings as the adapter takes them; without `files` a changed CA file changes nothing.
+ * @throws Error if the CA file is unusable now
+ */
 export function infisicalConnection(
   { authorityFiles, proxyUrl }: ConnectionSettings,
-  tell: (problem: string) => void,
+  files?: WatchedFiles,
 ): Pick<RouteOptions, 'authorities' | 'proxyUrl'> {
-  const authorities = authorityFiles && new TrustedAuthorities(authorityFiles, tell);
+  const authorities = authorityFiles && trustedAuthorities(authorityFiles, files);
   return {
-    ...(authorities !== undefined && { authorities: () => authorities.current() }),
+    // A look before each connection: the server's new certificate may be in use as soon as its authority is in the file.
+    ...(authorities !== undefined && { authorities: () => authorities.renewed() }),
     ...(proxyUrl !== undefined && { proxyUrl }),
   };
+}
+
+function trustedAuthorities(
+  authorityFiles: AuthorityFiles,
+  files: WatchedFiles | undefined,
+): Rotating<readonly string[]> {
+  const { caFile } = authorityFiles;
+  const others = otherAuthorities(authorityFiles);
+  const initial = [...others, ...readCertificates(caFile)];
+  if (files === undefined) return unchanging(initial);
+  const parse = ([bytes = new Uint8Array()]: readonly Uint8Array[]): readonly string[] => [
+    ...others,
+    ...certificatesFrom(caFile, bytes),
+  ];
+  return files.follow({ paths: [caFile], parse, kind: 'credential', name: 'INFISICAL_CA_FILE' }, initial);
 }

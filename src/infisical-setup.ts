@@ -37,7 +37,7 @@ function connection(url: string): Pick<RouteOptions, 'authorities' | 'proxyUrl'>
   const read = new EnvironmentReader(process.env);
   const settings = connectionSettings(read, process.env, url);
   if (read.problems.length > 0) throw new WrongUsage(read.problems.join('; '));
-  return infisicalConnection(settings, () => undefined);
+  return infisicalConnection(settings);
 }
 
 function credentials(): Credentials | undefined {

@@ -33,7 +33,8 @@ async function main(): Promise<void> {
 
   const { address, port } = (app.getHttpServer() as { address(): AddressInfo }).address();
   log.info({ address, port, metricsPort, store: settings.store.kind }, 'listening');
-  if (development.selfContained) {
+  // The printed calls are plain http.
+  if (development.selfContained && settings.tls === undefined) {
     const { announce } = await import('./development/announce.js');
     // A convenience: that it failed must not end a service that is listening.
     await announce(development.folder, urlOf(settings.host, port), settings, adapters.grantSource).catch(

@@ -1,11 +1,15 @@
 import type { Adapters } from './adapters';
 import { SystemClock } from './clock/system-clock';
+import { SystemMonotonicTime } from './clock/system-monotonic-time';
 import type { Settings } from './config/settings';
+import { followedCredentials } from './credentials';
 import { infisicalConnection } from './infisical-connection';
+import { followedLogin } from './infisical-login';
 import type { Clock } from './clock/clock';
 import { DirectoryGrantSource } from './grants/directory.grant-source';
 import { LldapUserDirectory } from './identity/lldap.user-directory';
 import type { LogEvent } from './logging/log';
+import { WatchedFiles } from './rotation/watched-files';
 import type { SecretStore } from './secrets/secret-store';
 import { startTelemetry } from './start-telemetry';
 import type { Telemetry } from './telemetry/telemetry';
@@ -18,15 +22,18 @@ const LLDAP_TIMEOUT_MS = 3_000;
 /** Chooses the adapters that the settings name and opens them. */
 export async function openAdapters(settings: Settings, log: LogEvent): Promise<Adapters> {
   const clock = new SystemClock();
+  const files = new WatchedFiles(clock, new SystemMonotonicTime(), log);
   const { lldapUrl } = settings.userToken;
   const telemetry = await startTelemetry(settings, clock, log);
   const [store, grants] = await Promise.all([
-    openStore(settings.store, clock, log, telemetry),
+    openStore(settings, { clock, log, files, telemetry }),
     openGrants(settings.grants, clock, log, telemetry),
   ]);
   return {
     clock,
     store,
+    credentials: followedCredentials(settings, files),
+    closeCredentials: () => files.close(),
     ...grants,
     ...(telemetry !== undefined && { telemetry }),
     ...(lldapUrl === undefined
@@ -58,22 +65,28 @@ async function openGrants(
   return { ...opened, closeRegistration: () => registrar.close() };
 }
 
+interface StoreSurroundings {
+  readonly clock: Clock;
+  readonly log: LogEvent;
+  readonly files: WatchedFiles;
+  readonly telemetry: Telemetry | undefined;
+}
+
 /** Only the chosen store is loaded: the other one would cost start time and memory for nothing. */
 async function openStore(
-  settings: Settings['store'],
-  clock: Clock,
-  log: LogEvent,
-  telemetry: Telemetry | undefined,
+  { store, credentialFiles }: Settings,
+  { clock, log, files, telemetry }: StoreSurroundings,
 ): Promise<SecretStore> {
-  if (settings.kind === 'embedded') {
+  if (store.kind === 'embedded') {
     const { EmbeddedSecretStore } = await import('./store/embedded/embedded.secret-store.js');
-    return EmbeddedSecretStore.open(settings);
+    return EmbeddedSecretStore.open(store);
   }
   const { createInfisicalSecretStore } = await import('./store/infisical/infisical.secret-store.js');
   const options = {
-    ...settings,
-    ...infisicalConnection(settings, (problem) => log('warn', 'infisical.caFile.unusable', { problem })),
-    operationTimeoutMs: settings.timeoutMs,
+    ...store,
+    ...infisicalConnection(store, files),
+    ...followedLogin(store, credentialFiles, files),
+    operationTimeoutMs: store.timeoutMs,
     ...(telemetry?.infisical !== undefined && { observer: telemetry.infisical }),
   };
   return createInfisicalSecretStore(options, clock, (event, fields) =>

@@ -19,6 +19,7 @@ export async function shutDown(
   const drained = await app.get(Drain).begin(timeoutMs);
   const server: Server = app.getHttpServer();
   if (!drained) log('warn', 'requests cut off');
+  adapters.closeCredentials?.();
   const closed = app.close();
   server.closeAllConnections();
   await closed;

@@ -14,6 +14,8 @@ export type Environment = Readonly<Record<string, string | undefined>>;
  */
 export class EnvironmentReader {
   readonly problems: string[] = [];
+  /** Where the secrets came from that were given as files. */
+  readonly files: Partial<Record<SecretSettingName, string>> = {};
 
   constructor(private readonly env: Environment) {}
 
@@ -99,6 +101,7 @@ export class EnvironmentReader {
     const file = this.env[`${name}_FILE`];
     if (file === undefined || file === '') return undefined;
     if ((this.env[name] ?? '') !== '') this.problem(name, `and ${name}_FILE are both set; set one`);
+    this.files[name] = file;
     return file;
   }
 }

@@ -9,7 +9,11 @@ export const MIN_KEY_BYTES = 32;
  * @throws Error with a sentence that names the path and is safe to print
  */
 export function readKeyFile(path: string): Uint8Array {
-  const bytes = readFile(path);
+  return keyFrom(path, readFile(path));
+}
+
+/** The same of a file that was read already; the path is only for the sentence. */
+export function keyFrom(path: string, bytes: Uint8Array): Uint8Array {
   const key = bytes.length === MIN_KEY_BYTES ? bytes : withoutLastNewline(bytes);
   if (key.length < MIN_KEY_BYTES) throw new Error(`${path} holds fewer than ${MIN_KEY_BYTES} bytes`);
   return key;
@@ -17,10 +21,16 @@ export function readKeyFile(path: string): Uint8Array {
 
 /** Text of a credential that is not a key, e.g. a client secret; one last newline is dropped. */
 export function readTextFile(path: string): string {
-  return Buffer.from(withoutLastNewline(readFile(path))).toString('utf8');
+  return textFrom(readFile(path));
 }
 
-function readFile(path: string): Uint8Array {
+/** The same of a file that was read already. */
+export function textFrom(bytes: Uint8Array): string {
+  return Buffer.from(withoutLastNewline(bytes)).toString('utf8');
+}
+
+/** @throws Error as readKeyFile */
+export function readFile(path: string): Uint8Array {
   try {
     return readFileSync(path);
   } catch (error: unknown) {

@@ -28,6 +28,19 @@ export const SETTING_DEFINITIONS = {
     description:
       '`sidecar` answers as the predecessor did, for clients written against it: HTTP 200 always, `code: 0` for success.',
   },
+  TLS_CERT_FILE: {
+    description:
+      "PEM file of the service's certificate with its chain; set, callers must speak https. Read anew when it changes, as every file here. See docs/tls.md.",
+  },
+  TLS_KEY_FILE: { description: 'PEM file of its private key.' },
+  TLS_CLIENT_CA_FILE: {
+    description:
+      'PEM file of certificate authorities; set, every caller must show a client certificate of theirs, beside the other credentials.',
+  },
+  TLS_CLIENT_SUBJECTS: {
+    description:
+      'Whose client certificates are let in: `CN=<name>`, `DNS=<name>` or `URI=<uri>`, separated by commas; unset, those of anybody.',
+  },
   METRICS_PORT: {
     description:
       'Port for Prometheus: `/metrics`, and `/livez` and `/readyz` again; `0` takes a free one. Unset, there are no metrics. See docs/telemetry.md.',

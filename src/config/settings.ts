@@ -1,6 +1,8 @@
 import { EnvironmentReader, type Environment } from './environment-reader';
 import { type ConnectionSettings, connectionSettings } from './connection-settings';
 import { type GrantSettings, grantSettings, type RbacProxySetting, rbacProxySetting } from './grant-settings';
+import type { SecretSettingName } from './setting-definitions';
+import { type TlsSettings, tlsSettings } from './tls-settings';
 import { type TelemetrySettings, telemetrySettings } from './telemetry-settings';
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
@@ -43,6 +45,9 @@ export interface Settings extends TelemetrySettings {
   readonly userToken: UserTokenSettings;
   readonly accessTokenKey: Uint8Array;
   readonly store: EmbeddedStoreSettings | InfisicalStoreSettings;
+  readonly tls?: TlsSettings;
+  /** The secrets above that were read from files, which may change. */
+  readonly credentialFiles: Readonly<Partial<Record<SecretSettingName, string>>>;
 }
 
 /** Every problem at once, by variable name; no value is in the message. */
@@ -75,6 +80,10 @@ export function loadSettings(env: Environment): Settings {
   const grants = grantSettings(read);
   const host = read.required('HOST', 'must be set');
   const port = read.integer('PORT', 0, 65_535);
+  const tls = tlsSettings(read);
+  if (tls !== undefined && grants.kind === 'kubernetes' && grants.providerEndpoint !== undefined) {
+    read.problem('PROVIDER_ENDPOINT', 'and TLS_CERT_FILE do not go together: system-server calls plain http');
+  }
   const settings: Settings = {
     host,
     port,
@@ -93,6 +102,8 @@ export function loadSettings(env: Environment): Settings {
     },
     accessTokenKey: read.key('ACCESS_TOKEN_KEY', 'must hold the key that signs access tokens'),
     store: storeSettings(read, env),
+    ...(tls !== undefined && { tls }),
+    credentialFiles: read.files,
   };
   if (read.problems.length > 0) throw new InvalidSettings(read.problems);
   return Object.freeze(settings);

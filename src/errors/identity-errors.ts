@@ -5,10 +5,10 @@ export type CredentialHeader = 'X-Authorization' | 'X-Access-Token' | 'Authoriza
 
 /**
  * One fixed text whatever was wrong with the credential, so that nothing can be learnt by trying;
- * `credential` names the header at fault.
+ * `credential` names the header at fault, or the client certificate.
  */
 export class Unauthenticated extends DomainError {
-  constructor(credential: CredentialHeader) {
+  constructor(credential: CredentialHeader | 'client certificate') {
     super('UNAUTHENTICATED', 'A credential is missing or was refused.', { credential });
   }
 }

@@ -19,7 +19,7 @@ export function answerMalformedRequests(server: Server): void {
     // (A request that is itself too slow to arrive has not been looked at: it gets its 400.)
     const own = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 1 : 0;
     const isAnswering = (answering.get(socket) ?? 0) > own;
-    if (error.code === 'ECONNRESET' || !socket.writable || isAnswering) {
+    if (error.code === 'ECONNRESET' || !socket.writable || isAnswering || isTlsFailure(error)) {
       socket.destroy();
       return;
     }
@@ -40,6 +40,11 @@ export function answerMalformedRequests(server: Server): void {
       ].join('\r\n'),
     );
   });
+}
+
+/** Who does not get through the handshake, or breaks off later, could not read our answer. */
+function isTlsFailure({ code = '' }: NodeJS.ErrnoException): boolean {
+  return /^(ERR_SSL|ERR_TLS|EPROTO)/.test(code);
 }
 
 const RULES: Readonly<Record<string, string>> = {

@@ -1,5 +1,10 @@
-import { createServer } from 'node:http';
+import { createServer, type ServerOptions } from 'node:http';
+import type { Server } from 'node:https';
 import { ExpressAdapter } from '@nestjs/platform-express';
+import type { Express } from 'express';
+import type { Rotating } from '../rotation/rotating';
+import { secureServer, type ServerIdentity } from './secure-server';
+import { UnfinishedHandshakes } from './unfinished-handshakes';
 
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 30_000;
@@ -10,22 +15,42 @@ const CONNECTIONS_CHECKED_EVERY_MS = 1_000;
 /** Bodies are read before credentials are checked: this bounds what strangers can make us hold. */
 const MAX_CONNECTIONS = 2_000;
 
-/** Nest's adapter over a server with limits that only its constructor takes. */
+const LIMITS = {
+  headersTimeout: HEADERS_TIMEOUT_MS,
+  requestTimeout: REQUEST_TIMEOUT_MS,
+  keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+  connectionsCheckingInterval: CONNECTIONS_CHECKED_EVERY_MS,
+  // We do not read Host; without it node:http would answer with an empty body of its own.
+  requireHostHeader: false,
+} as const satisfies ServerOptions;
+
+/** Nest's adapter over a server with limits that only its constructor takes; behind TLS where there is an identity for it. */
 export class StrictExpressAdapter extends ExpressAdapter {
+  private handshakes: UnfinishedHandshakes | undefined;
+
+  constructor(
+    instance: Express,
+    private readonly identity?: Rotating<ServerIdentity>,
+  ) {
+    super(instance);
+  }
+
   override initHttpServer(): void {
     const handler = this.getInstance<Parameters<typeof createServer>[1]>();
-    const server = createServer(
-      {
-        headersTimeout: HEADERS_TIMEOUT_MS,
-        requestTimeout: REQUEST_TIMEOUT_MS,
-        keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
-        connectionsCheckingInterval: CONNECTIONS_CHECKED_EVERY_MS,
-        // We do not read Host; without it node:http would answer with an empty body of its own.
-        requireHostHeader: false,
-      },
-      handler,
-    );
-    server.maxConnections = MAX_CONNECTIONS;
-    this.httpServer = server;
+    this.httpServer =
+      this.identity === undefined ? createServer(LIMITS, handler) : this.secured(handler, this.identity);
+    this.httpServer.maxConnections = MAX_CONNECTIONS;
+  }
+
+  override async close(): Promise<void> {
+    const closed = super.close();
+    this.handshakes?.cut();
+    await closed;
+  }
+
+  private secured(handler: Parameters<typeof createServer>[1], identity: Rotating<ServerIdentity>): Server {
+    const server = secureServer(LIMITS, handler, identity);
+    this.handshakes = new UnfinishedHandshakes(server);
+    return server;
   }
 }

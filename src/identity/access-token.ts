@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import { jwtVerify, SignJWT } from 'jose';
+import { SignJWT } from 'jose';
 import type { Clock } from '../clock/clock';
 import { Unauthenticated } from '../errors/identity-errors';
+import type { Rotating } from '../rotation/rotating';
+import { ACCESS_TOKEN_LIFETIME_MS, AccessTokenKeys } from './access-token-keys';
 import type { Caller } from './caller';
-
-/** Contract, section 4: an access token lives five minutes. */
-export const ACCESS_TOKEN_LIFETIME_MS = 5 * 60_000;
+import { verifiedClaims } from './verified-claims';
 
 const ISSUER = 'olares-secret-provider';
 const AUDIENCE = 'secret.infisical/v1';
@@ -20,10 +20,14 @@ export interface IssuedAccessToken {
  * survive a restart and are known to every replica.
  */
 export class AccessTokens {
+  private readonly keys: AccessTokenKeys;
+
   constructor(
-    private readonly key: Uint8Array,
+    key: Rotating<Uint8Array>,
     private readonly clock: Clock,
-  ) {}
+  ) {
+    this.keys = new AccessTokenKeys(key, clock);
+  }
 
   /** @param operations `<Op>?workspace=<name>` each; the token is good for exactly these */
   async issue(app: string, user: string, operations: readonly string[]): Promise<IssuedAccessToken> {
@@ -37,26 +41,22 @@ export class AccessTokens {
       .setJti(randomUUID())
       .setIssuedAt(issuedAtS)
       .setExpirationTime(expiresAtS)
-      .sign(this.key);
+      .sign(this.keys.signing());
     return { token, expiresAtMs: expiresAtS * 1000 };
   }
 
   /** @throws Unauthenticated (401) with one text, whatever is wrong with the token */
   async verify(token: string): Promise<Caller> {
-    try {
-      const { payload } = await jwtVerify(token, this.key, {
-        algorithms: ['HS256'],
-        issuer: ISSUER,
-        audience: AUDIENCE,
-        requiredClaims: ['exp', 'sub', 'user', 'ops'],
-        currentDate: new Date(this.clock.nowMs()),
-      });
-      const { sub, user, ops } = payload as { sub?: unknown; user?: unknown; ops?: unknown };
-      if (typeof sub === 'string' && typeof user === 'string' && isTexts(ops)) {
-        return { app: sub, user, operations: new Set(ops) };
-      }
-    } catch {
-      // jose's error carries the claims; nothing of it may leave this place.
+    const claims = await verifiedClaims(token, this.keys.verifying(), {
+      algorithms: ['HS256'],
+      issuer: ISSUER,
+      audience: AUDIENCE,
+      requiredClaims: ['exp', 'sub', 'user', 'ops'],
+      currentDate: new Date(this.clock.nowMs()),
+    });
+    const { sub, user, ops } = (claims ?? {}) as { sub?: unknown; user?: unknown; ops?: unknown };
+    if (typeof sub === 'string' && typeof user === 'string' && isTexts(ops)) {
+      return { app: sub, user, operations: new Set(ops) };
     }
     throw new Unauthenticated('X-Access-Token');
   }

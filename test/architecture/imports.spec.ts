@@ -10,14 +10,15 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   clock: [],
   config: [],
   logging: [],
-  identity: ['errors', 'clock'],
+  rotation: ['clock', 'logging'],
+  identity: ['rotation', 'errors', 'clock'],
   kubernetes: ['identity', 'errors', 'clock', 'logging'],
   grants: ['kubernetes', 'identity', 'errors', 'clock', 'logging'],
   registration: ['grants', 'kubernetes', 'clock', 'logging'],
   secrets: ['grants', 'identity', 'errors'],
   departures: ['secrets', 'errors', 'clock', 'logging'],
-  store: ['secrets', 'errors', 'clock', 'logging'],
-  http: ['departures', 'secrets', 'grants', 'identity', 'errors', 'logging'],
+  store: ['secrets', 'rotation', 'errors', 'clock', 'logging'],
+  http: ['departures', 'secrets', 'grants', 'identity', 'rotation', 'errors', 'logging'],
   telemetry: ['http', 'store', 'secrets', 'kubernetes', 'grants', 'identity', 'errors', 'clock', 'logging'],
   development: ['config', 'grants'],
 };
@@ -37,7 +38,7 @@ const HOME_OF: Readonly<Record<string, RegExp>> = {
   '@opentelemetry/exporter-trace-otlp-http': /^src\/telemetry\//,
   '@opentelemetry/resources': /^src\/telemetry\//,
   '@opentelemetry/sdk-trace': /^src\/telemetry\//,
-  jose: /^src\/(identity\/(access-token|user-token\.verifier)|development\/example-caller)\.ts$/,
+  jose: /^src\/(identity\/(access-token|verified-claims)|development\/example-caller)\.ts$/,
 };
 
 interface Import {

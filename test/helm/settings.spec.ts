@@ -8,7 +8,11 @@ import { filePathsOf, podRoot, type PodRoot, settingsOf, workloadOf } from './po
 import { renderVariant, VARIANT_NAMES } from './variants';
 
 const authority = new TestAuthority();
-const contentOf = (path: string): string => (path.endsWith('.crt') ? authority.cert : 'k'.repeat(64));
+const server = authority.certificateFor('provider');
+const contentOf = (path: string): string => {
+  if (/\/tls\.(crt|key)$/.test(path)) return path.endsWith('.crt') ? server.cert : server.key;
+  return path.endsWith('.crt') ? authority.cert : 'k'.repeat(64);
+};
 
 const definitions: [string, SettingDefinition][] = Object.entries(SETTING_DEFINITIONS);
 const KNOWN = new Set([

@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { LldapUserDirectory } from '../../src/identity/lldap.user-directory';
 import { UserTokenVerifier } from '../../src/identity/user-token.verifier';
 import { FixedClock } from '../support/fixed-clock';
+import { unchanging } from '../../src/rotation/rotating';
 import { USER_TOKEN_SECRET, userToken } from '../support/tokens';
 import { outcome } from '../conformance/secret-store.conformance';
 
@@ -28,7 +29,7 @@ describe('where LLDAP is configured, it is asked whether a token was logged out'
     const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
     clock = new FixedClock();
     verifier = new UserTokenVerifier(
-      USER_TOKEN_SECRET,
+      unchanging(USER_TOKEN_SECRET),
       clock,
       new LldapUserDirectory({ url, timeoutMs: 300 }, clock),
     );

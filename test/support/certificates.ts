@@ -7,7 +7,7 @@ export interface KeyAndCertificate {
 }
 
 interface Wanted {
-  /** A DNS name or an IPv4 address; an authority has none. */
+  /** A DNS name, an IPv4 address or a URI; an authority has none. */
   readonly host?: string;
   /** Days from now; a year around today unless told. */
   readonly validDays?: readonly [from: number, to: number];
@@ -47,7 +47,9 @@ export class TestAuthority {
         : [
             {
               name: 'subjectAltName',
-              altNames: [isAddress ? { type: 7, ip: host } : { type: 2, value: host }],
+              altNames: [
+                isAddress ? { type: 7, ip: host } : { type: host.includes('://') ? 6 : 2, value: host },
+              ],
             },
           ],
     );

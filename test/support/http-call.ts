@@ -1,4 +1,5 @@
 import { request, type IncomingHttpHeaders } from 'node:http';
+import { request as secureRequest } from 'node:https';
 
 export interface Answer {
   readonly status: number;
@@ -15,6 +16,8 @@ export interface Call {
   readonly body?: unknown;
   /** The address of ours that the call comes from; all of 127.0.0.0/8 is. */
   readonly from?: string;
+  /** For https: whom the caller trusts, and its own certificate. */
+  readonly tls?: { readonly ca: string; readonly cert?: string; readonly key?: string };
 }
 
 /** One request over real HTTP, on a connection of its own; nothing is added but a JSON content type for JSON bodies. */
@@ -29,8 +32,9 @@ export async function httpCall(url: string, call: Call = {}): Promise<Answer> {
   };
   return new Promise((resolve, reject) => {
     const from = call.from === undefined ? {} : { localAddress: call.from };
-    const options = { method: call.method ?? 'POST', headers, agent: false, ...from } as const;
-    const sent = request(url, options, (response) => {
+    const options = { method: call.method ?? 'POST', headers, agent: false, ...from, ...call.tls } as const;
+    const send = url.startsWith('https:') ? secureRequest : request;
+    const sent = send(url, options, (response) => {
       const chunks: Buffer[] = [];
       response.on('data', (chunk: Buffer) => chunks.push(chunk));
       response.on('error', reject);

@@ -29,6 +29,7 @@ export const TEST_SETTINGS: Settings = {
   userToken: { secret: USER_TOKEN_SECRET, required: true },
   accessTokenKey: ACCESS_TOKEN_KEY,
   store: { kind: 'embedded', dataDir: '', masterKey: new Uint8Array(32) },
+  credentialFiles: {},
 };
 
 /** The whole service on a free port of loopback, with the given adapters behind its ports. */
@@ -45,7 +46,7 @@ export async function startService(adapters: Adapters, settings: Partial<Setting
   await app.listen(0, '127.0.0.1');
   const { port } = (app.getHttpServer() as { address(): AddressInfo }).address();
   return {
-    url: `http://127.0.0.1:${port}`,
+    url: `${settings.tls === undefined ? 'http' : 'https'}://127.0.0.1:${port}`,
     app,
     adapters,
     log: () => chunks.join(''),

@@ -1,19 +1,28 @@
+import { type Rotating, unchanging } from '../../rotation/rotating';
 import type { Dialect } from './dialect';
 import type { InfisicalClient } from './infisical-client';
 import { kubernetesAuth, type KubernetesAuthCredentials } from './kubernetes-auth';
-import type { LoginMethod } from './machine-session';
+import type { Login } from './machine-session';
 import { universalAuth, type UniversalAuthCredentials } from './universal-auth';
 
-/** Exactly one of the two. */
-export type Credentials = UniversalAuthCredentials | KubernetesAuthCredentials;
+/** Somebody may replace these while we run; they go before others that are given with them. */
+export interface RotatingCredentials {
+  readonly universalAuth: Rotating<UniversalAuthCredentials>;
+}
+
+/** Exactly one of the three. The token of Kubernetes Auth is read at each login anyway. */
+export type Credentials = UniversalAuthCredentials | KubernetesAuthCredentials | RotatingCredentials;
 
 export function loginMethod(
   client: InfisicalClient,
   dialect: () => Promise<Dialect>,
   credentials: Credentials,
   requestTimeoutMs: number,
-): LoginMethod {
-  return 'identityId' in credentials
-    ? kubernetesAuth(client, dialect, credentials, requestTimeoutMs)
-    : universalAuth(client, dialect, credentials, requestTimeoutMs);
+): Login {
+  if ('identityId' in credentials) {
+    const logIn = kubernetesAuth(client, dialect, credentials, requestTimeoutMs);
+    return { logIn, credentials: unchanging(credentials) };
+  }
+  const rotating = 'universalAuth' in credentials ? credentials.universalAuth : unchanging(credentials);
+  return { logIn: universalAuth(client, dialect, rotating, requestTimeoutMs), credentials: rotating };
 }

@@ -1,4 +1,5 @@
 import type { Clock } from '../../clock/clock';
+import type { Rotating } from '../../rotation/rotating';
 import { failedBecause, type InfisicalCallFailed } from './infisical-call-failed';
 import type { Log } from './infisical-options';
 import { SingleFlight } from './single-flight';
@@ -11,6 +12,12 @@ export interface Lease {
 
 /** How to log in: Universal Auth or Kubernetes Auth. It carries no bearer: the servers would check that one first, and refuse. */
 export type LoginMethod = () => Promise<Lease>;
+
+export interface Login {
+  readonly logIn: LoginMethod;
+  /** What it logs in with; a new one is tried at once, while the token of the old one is still there. */
+  readonly credentials: Rotating<unknown>;
+}
 
 interface Token {
   readonly accessToken: string;
@@ -34,18 +41,21 @@ export class MachineSession {
   #token: Token | undefined;
   #renewAtMs = 0;
   #refusals = 0;
+  /** The credentials of the latest login, whatever came of it. */
+  #tried: unknown;
   #refused:
     { readonly sinceMs: number; readonly pauseMs: number; readonly failure: InfisicalCallFailed } | undefined;
 
   constructor(
-    private readonly logIn: LoginMethod,
+    private readonly login: Login,
     private readonly clock: Clock,
     private readonly log: Log,
   ) {}
 
   /** The token in hand, unless it is time for another. */
   ready(): string | undefined {
-    return this.clock.nowMs() < this.#renewAtMs ? this.#token?.accessToken : undefined;
+    const isTime = this.clock.nowMs() >= this.#renewAtMs || this.login.credentials.current() !== this.#tried;
+    return isTime ? undefined : this.#token?.accessToken;
   }
 
   /** Of the token in hand, in milliseconds since the epoch; 0 once it was discarded, undefined before the first. */
@@ -67,7 +77,7 @@ export class MachineSession {
     try {
       const resting = this.#resting();
       if (resting !== undefined) throw resting;
-      return this.#keep(await this.logIn());
+      return this.#keep(await this.#logIn());
     } catch (error: unknown) {
       if (failedBecause(error, 'credentialsRefused') && error !== this.#refused?.failure) this.#rest(error);
       const token = this.#token;
@@ -75,6 +85,19 @@ export class MachineSession {
       // The old token still has a fifth of its life: serve with it, and try again a little later.
       this.#renewAtMs = this.clock.nowMs() + RENEWAL_PAUSE_MS;
       return token.accessToken;
+    }
+  }
+
+  /** Once more where the refused credentials have just been replaced. */
+  async #logIn(): Promise<Lease> {
+    const { logIn, credentials } = this.login;
+    this.#tried = credentials.current();
+    try {
+      return await logIn();
+    } catch (error: unknown) {
+      if (!failedBecause(error, 'credentialsRefused') || credentials.renewed() === this.#tried) throw error;
+      this.#tried = credentials.current();
+      return logIn();
     }
   }
 
@@ -89,9 +112,14 @@ export class MachineSession {
     return lease.accessToken;
   }
 
-  /** Why it rests, while it does; a clock that was set back makes that no longer. */
+  /** Why it rests, while it does; a clock that was set back makes that no longer. New credentials were never refused. */
   #resting(): InfisicalCallFailed | undefined {
     if (this.#refused === undefined) return undefined;
+    if (this.login.credentials.current() !== this.#tried) {
+      this.#refusals = 0;
+      this.#refused = undefined;
+      return undefined;
+    }
     const { sinceMs, pauseMs, failure } = this.#refused;
     const restedMs = this.clock.nowMs() - sinceMs;
     return restedMs >= 0 && restedMs < pauseMs ? failure : undefined;

@@ -1,3 +1,4 @@
+import type { Rotating } from '../../rotation/rotating';
 import { parseLogin } from './answers';
 import type { Dialect } from './dialect';
 import { exchange, failureOf } from './exchange';
@@ -13,12 +14,12 @@ export interface UniversalAuthCredentials {
 export function universalAuth(
   client: InfisicalClient,
   dialect: () => Promise<Dialect>,
-  credentials: UniversalAuthCredentials,
+  credentials: Rotating<UniversalAuthCredentials>,
   requestTimeoutMs: number,
 ): LoginMethod {
   return async () => {
+    const { clientId, clientSecret } = credentials.current();
     const spoken = await dialect();
-    const { clientId, clientSecret } = credentials;
     const body = await exchange(client, spoken, 'login', {
       body: { clientId, clientSecret },
       timeoutMs: requestTimeoutMs,

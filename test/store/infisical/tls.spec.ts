@@ -2,9 +2,12 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { rootCertificates } from 'node:tls';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { TrustedAuthorities } from '../../../src/config/trusted-authorities';
+import { infisicalConnection } from '../../../src/infisical-connection';
+import { WatchedFiles } from '../../../src/rotation/watched-files';
 import { StoreUnavailable } from '../../../src/errors/store-errors';
 import { TestAuthority } from '../../support/certificates';
+import { FixedClock } from '../../support/fixed-clock';
+import { FixedMonotonicTime } from '../../support/fixed-monotonic-time';
 import { TlsFront } from '../../support/tls-front';
 import { at, openStore } from './opened-store';
 
@@ -15,7 +18,7 @@ const good = authority.certificateFor('localhost');
 describe('an Infisical behind a certificate of an own authority', () => {
   const dir = mkdtempSync(join(tmpdir(), 'tls-'));
   const caFile = join(dir, 'ca.pem');
-  const problems: string[] = [];
+  const problems: unknown[] = [];
   let running: TlsFront | undefined;
   afterEach(async () => {
     await running?.close();
@@ -29,11 +32,12 @@ describe('an Infisical behind a certificate of an own authority', () => {
     const front = await TlsFront.start(identity, fake.url);
     running = front;
     if (trusting !== null) writeFileSync(caFile, trusting);
-    const trusted =
-      trusting === null ? undefined : new TrustedAuthorities({ caFile }, (text) => problems.push(text));
+    const files = new WatchedFiles(new FixedClock(), new FixedMonotonicTime(), (_level, event, fields) =>
+      problems.push([event, fields]),
+    );
     const store = another({
       url: `https://localhost:${front.port}`,
-      ...(trusted !== undefined && { authorities: () => trusted.current() }),
+      ...(trusting !== null && infisicalConnection({ authorityFiles: { caFile } }, files)),
     });
     return { fake, store, logged, front };
   }
@@ -87,7 +91,13 @@ describe('an Infisical behind a certificate of an own authority', () => {
     writeFileSync(caFile, 'half-written');
     front.cut();
     expect(await store.retrieve(at(), 'n')).toEqual({ name: 'n', value: 'v' });
-    expect(problems).toEqual([`${caFile} holds no PEM certificate`]);
+    expect(problems).toEqual([
+      ['credential_reloaded', { name: 'INFISICAL_CA_FILE' }],
+      [
+        'credential_reload_failed',
+        { name: 'INFISICAL_CA_FILE', problem: `${caFile} holds no PEM certificate` },
+      ],
+    ]);
     // Who is not trusted any more is not let in by an old session.
     writeFileSync(caFile, authority.cert);
     front.cut();
@@ -98,11 +108,12 @@ describe('an Infisical behind a certificate of an own authority', () => {
     writeFileSync(caFile, authority.cert);
     const extraCaFile = join(dir, 'extra.pem');
     writeFileSync(extraCaFile, stranger.cert);
-    const all = new TrustedAuthorities({ caFile, extraCaFile }, () => undefined).current();
+    const trusted = (extra: string) =>
+      infisicalConnection({ authorityFiles: { caFile, extraCaFile: extra } }).authorities?.() ?? [];
+    const all = trusted(extraCaFile);
     const trim = (pem: string) => pem.replace(/\r/g, '').trim();
     expect(all.map(trim)).toEqual([...rootCertificates, stranger.cert, authority.cert].map(trim));
-    const without = new TrustedAuthorities({ caFile, extraCaFile: join(dir, 'absent') }, () => undefined);
-    expect(without.current()).toHaveLength(rootCertificates.length + 1);
+    expect(trusted(join(dir, 'absent'))).toHaveLength(rootCertificates.length + 1);
   });
 
   it('is no certificate at all where the address is plain http after all', async () => {

@@ -44,8 +44,13 @@ export async function checkIdentity(
     await store.ping();
     const source = new DialectProbe(client, DEFAULTS.requestTimeoutMs, clock, () => undefined);
     const dialect = await source.current();
-    const login = loginMethod(client, () => Promise.resolve(dialect), credentials, DEFAULTS.requestTimeoutMs);
-    const { accessToken } = await login();
+    const { logIn } = loginMethod(
+      client,
+      () => Promise.resolve(dialect),
+      credentials,
+      DEFAULTS.requestTimeoutMs,
+    );
+    const { accessToken } = await logIn();
     const calls = new AdminCalls(client, accessToken);
     const findings: string[] = [];
     await exercise(store, place).catch((error: unknown) => {

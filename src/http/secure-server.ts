@@ -1,0 +1,45 @@
+import { constants } from 'node:crypto';
+import type { ServerOptions } from 'node:http';
+import { createServer, type Server, type ServerOptions as SecureServerOptions } from 'node:https';
+import type { Rotating } from '../rotation/rotating';
+
+/** PEM. */
+export interface ServerIdentity {
+  readonly cert: string;
+  readonly key: string;
+  /** Given, a client must show a certificate of one of these. */
+  readonly clientAuthorities?: readonly string[];
+}
+
+const HANDSHAKE_TIMEOUT_MS = 10_000;
+/** SSL_OP_NO_RENEGOTIATION, which Node has no name for. TLS 1.3 has none of it anyway. */
+const NO_RENEGOTIATION = 0x4000_0000;
+
+/**
+ * An HTTP server behind TLS 1.2 or newer. A new identity counts for new connections; those that are open go on.
+ * Sessions are not resumed where clients must show a certificate: each connection has it verified anew.
+ */
+export function secureServer(
+  limits: ServerOptions,
+  handler: Parameters<typeof createServer>[1],
+  identity: Rotating<ServerIdentity>,
+): Server {
+  const server = createServer(
+    { ...limits, ...secureContextOf(identity.current()), handshakeTimeout: HANDSHAKE_TIMEOUT_MS },
+    handler,
+  );
+  identity.whenChanged((renewed) => server.setSecureContext(secureContextOf(renewed)));
+  return server;
+}
+
+function secureContextOf({ cert, key, clientAuthorities }: ServerIdentity): SecureServerOptions {
+  const asksClients = clientAuthorities !== undefined;
+  return {
+    cert,
+    key,
+    minVersion: 'TLSv1.2',
+    secureOptions: NO_RENEGOTIATION | (asksClients ? constants.SSL_OP_NO_TICKET : 0),
+    honorCipherOrder: true,
+    ...(asksClients && { ca: [...clientAuthorities], requestCert: true, rejectUnauthorized: true }),
+  };
+}
