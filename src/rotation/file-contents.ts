@@ -10,8 +10,8 @@ export function contentsOf(paths: readonly string[]): FileContents {
     try {
       contents.push(readFileSync(path));
     } catch (error: unknown) {
-      const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
-      return { problem: `${path} cannot be read (${code})` };
+      const { code } = error as { code?: unknown };
+      return { problem: `${path} cannot be read (${typeof code === 'string' ? code : 'unknown error'})` };
     }
   }
   return contents;

@@ -176,6 +176,48 @@ describe('the settings', () => {
     expect(loadSettings(env).store).toMatchObject({ clientId: 'the-id', clientSecret: 'the-secret' });
   });
 
+  it('take TLS from files that belong together, and say what does not without its content', () => {
+    const authority = new TestAuthority();
+    const [one, other] = [authority.certificateFor('a'), authority.certificateFor('b')];
+    const certFile = file('tls.crt', one.cert);
+    const keyFile = file('tls.key', one.key);
+    const clientCaFile = file('client-ca.crt', authority.cert);
+    const TLS = { ...GOOD, TLS_CERT_FILE: certFile, TLS_KEY_FILE: keyFile };
+    expect(loadSettings(GOOD)).not.toHaveProperty('tls');
+    expect(loadSettings(TLS).tls).toEqual({ certFile, keyFile });
+    const mutual = { ...TLS, TLS_CLIENT_CA_FILE: clientCaFile };
+    expect(loadSettings({ ...mutual, TLS_CLIENT_SUBJECTS: 'CN=a, URI=spiffe://b' }).tls).toEqual({
+      certFile,
+      keyFile,
+      clientCaFile,
+      clientSubjects: ['CN=a', 'URI=spiffe://b'],
+    });
+
+    expect(problemsOf({ ...GOOD, TLS_CERT_FILE: certFile })).toEqual(['TLS_KEY_FILE must be set when TLS_CERT_FILE is']); // prettier-ignore
+    expect(problemsOf({ ...GOOD, TLS_KEY_FILE: keyFile })).toEqual(['TLS_CERT_FILE must be set when TLS_KEY_FILE is']); // prettier-ignore
+    expect(problemsOf({ ...GOOD, TLS_CLIENT_CA_FILE: clientCaFile })).toEqual(['TLS_CERT_FILE must be set when TLS_CLIENT_CA_FILE is']); // prettier-ignore
+    expect(problemsOf({ ...TLS, TLS_CLIENT_SUBJECTS: 'CN=a' })).toEqual(['TLS_CLIENT_CA_FILE must be set when TLS_CLIENT_SUBJECTS is']); // prettier-ignore
+    for (const subjects of ['canary', 'CN=', 'CN=a,', 'cn=a', 'OU=a']) {
+      expect(problemsOf({ ...mutual, TLS_CLIENT_SUBJECTS: subjects })).toEqual([
+        'TLS_CLIENT_SUBJECTS must list subjects as CN=…, DNS=… or URI=…, separated by commas',
+      ]);
+    }
+    const cases: [Record<string, string>, string][] = [
+      [{ TLS_KEY_FILE: file('other.key', other.key) }, `${join(dir, 'other.key')} does not hold the key of the certificate in ${certFile}`], // prettier-ignore
+      [{ TLS_KEY_FILE: join(dir, 'absent') }, `${join(dir, 'absent')} cannot be read (ENOENT)`],
+      [{ TLS_KEY_FILE: file('no.key', 'canary') }, `${join(dir, 'no.key')} holds no PEM private key that can be used without a passphrase`], // prettier-ignore
+      [{ TLS_CERT_FILE: keyFile }, `${keyFile} holds no PEM certificate`],
+      [{ TLS_CLIENT_CA_FILE: keyFile }, `${keyFile} holds no PEM certificate`],
+    ];
+    for (const [change, why] of cases) {
+      expect(problemsOf({ ...mutual, ...change })).toEqual([`TLS_CERT_FILE, TLS_KEY_FILE or TLS_CLIENT_CA_FILE: ${why}`]); // prettier-ignore
+    }
+    const registered = { GRANTS_SOURCE: 'kubernetes', PROVIDER_ENDPOINT: 'a.b:80' };
+    expect(problemsOf({ ...TLS, ...registered })).toEqual([
+      'PROVIDER_ENDPOINT and TLS_CERT_FILE do not go together: system-server calls plain http',
+    ]);
+  });
+
   const INFISICAL = {
     ...GOOD,
     INFISICAL_URL: 'https://infisical.example',

@@ -1,4 +1,5 @@
 import { outcome } from '../../conformance/secret-store.conformance';
+import { unchanging } from '../../../src/rotation/rotating';
 import { FixedClock } from '../../support/fixed-clock';
 import { at, openStore, routesOf, type Opened } from './opened-store';
 
@@ -107,6 +108,24 @@ describe.each(['v3', 'fork', 'v4'] as const)('the session of the Infisical store
     fake.identity.clientSecret = 'wrong';
     clock.advance(300_000);
     await wrong.ping();
+  });
+
+  it('new credentials end the rest that refused ones were given', async () => {
+    const { fake, another } = opened;
+    let current = { clientId: fake.identity.clientId, clientSecret: 'wrong' };
+    const store = another({
+      universalAuth: { ...unchanging(current), current: () => current, renewed: () => current },
+    });
+    expect(await outcome(store.list(at()))).toBe('STORE_UNAVAILABLE');
+    expect(await outcome(store.list(at()))).toBe('STORE_UNAVAILABLE');
+    expect(logins()).toHaveLength(1);
+    current = { ...current, clientSecret: fake.identity.clientSecret };
+    expect(await outcome(store.list(at()))).toBe('done');
+    expect(logins()).toHaveLength(2);
+    // Refused ones that come while a session is good leave it alone.
+    current = { ...current, clientSecret: 'wrong again' };
+    for (let i = 0; i < 5; i++) expect(await outcome(store.list(at()))).toBe('done');
+    expect(logins()).toHaveLength(3);
   });
 
   it('a login that the server did not answer is tried again, and a refused one is not', async () => {

@@ -5,6 +5,7 @@ import type { SecretStore } from '../../../src/secrets/secret-store';
 import { createInfisicalSecretStore } from '../../../src/store/infisical/infisical.secret-store';
 import type { DialectName } from '../../../src/store/infisical/dialect';
 import type { InfisicalOptions } from '../../../src/store/infisical/infisical-options';
+import type { RotatingCredentials } from '../../../src/store/infisical/login-method';
 import { projectSlug } from '../../../src/store/infisical/project-slug';
 import type { FakeDialectName } from '../../support/fake-infisical/fake-dialect';
 import { FakeInfisical, type FakeOptions } from '../../support/fake-infisical/fake-infisical';
@@ -38,6 +39,7 @@ export function routesOf(dialect: FakeDialectName): Readonly<Record<keyof typeof
 export type Choices = Partial<Omit<InfisicalOptions, 'dialect'>> & {
   readonly clientId?: string;
   readonly clientSecret?: string;
+  readonly universalAuth?: RotatingCredentials['universalAuth'];
   readonly dialect?: DialectName | undefined;
 };
 
