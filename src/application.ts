@@ -7,6 +7,7 @@ import { AppModule } from './app.module';
 import type { Settings } from './config/settings';
 import { givenCredentials } from './credentials';
 import { BackgroundRemovals } from './departures/background-removals';
+import { noteWhoWrites } from './http/credential-headers';
 import { answerMalformedRequests } from './http/malformed-request';
 import type { ProviderRequest } from './http/provider-request';
 import { observeRequests, type RequestObserver } from './http/request-observer';
@@ -60,6 +61,7 @@ function strictExpress(observer: RequestObserver | undefined): Express {
 
 /** What every answer carries, also the one to a path that cannot be decoded. */
 function beginAnswer(request: Request, response: Response, next: NextFunction): void {
+  noteWhoWrites(request);
   (request as ProviderRequest).id = assignRequestId(request, response);
   response.setHeader('Cache-Control', 'no-store');
   response.setHeader('X-Content-Type-Options', 'nosniff');

@@ -14,7 +14,9 @@ export class DepartedUsers {
 
   /** Resolves once it is durable that the user is to be removed. The same event may come again. */
   async userDeleted(user: string): Promise<void> {
-    await this.turns.runExclusive(() => this.orders.add(user));
+    // Taken here, not when the turn comes: a user who is back meanwhile is not meant.
+    const order = this.orders.newOrder(user);
+    await this.turns.runExclusive(() => this.orders.add(order));
     this.worker.wake(user);
   }
 

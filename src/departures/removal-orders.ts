@@ -25,9 +25,14 @@ export class RemovalOrders {
     private readonly log: LogEvent,
   ) {}
 
+  /** As of now; it counts once it is added. */
+  newOrder(user: string): RemovalOrder {
+    return { id: `removal-${randomUUID()}`, user, requestedAtMs: this.clock.nowMs() };
+  }
+
   /** Resolves once it is durable. */
-  async add(user: string): Promise<void> {
-    await this.put({ id: `removal-${randomUUID()}`, user, requestedAtMs: this.clock.nowMs() });
+  async add(order: RemovalOrder): Promise<void> {
+    await this.store.create(ORDERS, { name: order.id, value: encodeOrder(order) });
   }
 
   async read(): Promise<OrderBook> {
@@ -52,10 +57,6 @@ export class RemovalOrders {
 
   async drop({ id }: RemovalOrder): Promise<void> {
     await unlessGone(this.store.delete(ORDERS, id));
-  }
-
-  private async put(order: RemovalOrder): Promise<void> {
-    await this.store.create(ORDERS, { name: order.id, value: encodeOrder(order) });
   }
 
   private async change(order: RemovalOrder): Promise<void> {

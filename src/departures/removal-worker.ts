@@ -90,6 +90,8 @@ export class RemovalWorker {
       await this.tidy(book);
       this.failedReads = 0;
       this.due = new Set(book.usersDue());
+      // Another replica may have done it: who is not due any more is not waited for.
+      for (const user of this.setbacks.keys()) if (!this.due.has(user)) this.setbacks.delete(user);
       for (const user of [...this.due]) {
         if (this.stopped) return 0;
         if (this.isReady(user)) await this.attempt(user, book);

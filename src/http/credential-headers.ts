@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
 import { Unauthenticated } from '../errors/identity-errors';
 import type { Peer } from '../identity/peer-proof';
 import { PLAIN_USER } from './plain-user';
@@ -7,9 +8,20 @@ const BEARER = /^Bearer ([^\s,]+)$/;
 
 /**
  * What somebody adds who passes a call on, body and all: HTTP proxies (system-server's RBAC proxy is one) the first three,
- * system-server's route `/system-server/v2` insists on the last.
+ * system-server's route `/system-server/v2` insists on the next, and an RBAC proxy names the caller in the last ones.
  */
-const PASSED_ON = ['x-forwarded-for', 'forwarded', 'x-real-ip', 'x-app-key'];
+const PASSED_ON = [
+  'x-forwarded-for',
+  'forwarded',
+  'x-real-ip',
+  'x-app-key',
+  'x-remote-user',
+  'x-remote-group',
+  'x-remote-groups',
+];
+
+/** Connections on which something was passed on once. */
+const passingOn = new WeakSet<Socket>();
 
 /**
  * Undefined where it is missing or empty. One that was sent twice comes joined with a comma, which nothing verifies with;
@@ -40,7 +52,20 @@ export function namedUserIn(request: IncomingMessage): string | undefined {
   return user !== undefined && PLAIN_USER.test(user) ? user : undefined;
 }
 
-/** Whether the peer merely passes on what somebody else wrote. */
+/** Whether the peer merely passes on what somebody else wrote, or did so before on this connection. */
 export function isPassedOn(request: IncomingMessage): boolean {
+  return passingOn.has(request.socket) || carriesAnother(request);
+}
+
+/**
+ * To be told of every request, in the order in which they arrive. A proxy that is asked for a WebSocket may hand the
+ * connection over to whoever asked, whatever we answer (system-server's does): all that follows on it is theirs.
+ */
+export function noteWhoWrites(request: IncomingMessage): void {
+  if (carriesAnother(request) || request.headersDistinct['upgrade'] !== undefined)
+    passingOn.add(request.socket);
+}
+
+function carriesAnother(request: IncomingMessage): boolean {
   return PASSED_ON.some((name) => request.headersDistinct[name] !== undefined);
 }
