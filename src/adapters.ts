@@ -4,6 +4,7 @@ import type { Credentials } from './credentials';
 import type { GrantSource } from './grants/grant-source';
 import type { PeerProof } from './identity/peer-proof';
 import type { ServiceAccountAuthenticator } from './identity/service-account.authenticator';
+import type { UserPresence } from './identity/user-presence';
 import type { UserDirectory } from './identity/user-directory';
 import type { SecretStore } from './secrets/secret-store';
 import type { Telemetry } from './telemetry/telemetry';
@@ -19,6 +20,8 @@ export interface Adapters {
   readonly grantSource: GrantSource;
   readonly userDirectory?: UserDirectory;
   readonly peerProof?: PeerProof;
+  /** Where there is a cluster that knows its users. */
+  readonly users?: UserPresence;
   /** Where there is a cluster whose pods may prove themselves. */
   readonly serviceAccounts?: ServiceAccountAuthenticator;
   /** Where somebody wants to know how we are. */

@@ -70,7 +70,7 @@ export class AppModule implements NestModule {
       clock,
       time: adapters.time ?? new SystemMonotonicTime(),
       log: logEvent(log),
-      enabled: settings.grants.kind === 'kubernetes',
+      users: settings.grants.kind === 'kubernetes' ? adapters.users : undefined,
     });
     return {
       module: AppModule,

@@ -49,16 +49,24 @@ async function openGrants(
   log: LogEvent,
   telemetry: Telemetry | undefined,
 ): Promise<
-  Pick<Adapters, 'grantSource' | 'peerProof' | 'serviceAccounts' | 'closeCluster' | 'closeRegistration'>
+  Pick<
+    Adapters,
+    'grantSource' | 'peerProof' | 'serviceAccounts' | 'users' | 'closeCluster' | 'closeRegistration'
+  >
 > {
   if (settings.kind === 'directory') {
     return { grantSource: await DirectoryGrantSource.open({ dir: settings.dir, log }) };
   }
   const { openCluster } = await import('./kubernetes/open-cluster.js');
   const { KubernetesGrantSource } = await import('./grants/kubernetes.grant-source.js');
-  const { around, peerProof, serviceAccounts, close } = openCluster(settings, clock, log, telemetry?.watches);
+  const { around, peerProof, serviceAccounts, users, close } = openCluster(
+    settings,
+    clock,
+    log,
+    telemetry?.watches,
+  );
   const grantSource = await KubernetesGrantSource.open(around, settings.maxAgeMs);
-  const opened = { grantSource, peerProof, serviceAccounts, closeCluster: close };
+  const opened = { grantSource, peerProof, serviceAccounts, users, closeCluster: close };
   if (settings.providerEndpoint === undefined) return opened;
   const { Registrar } = await import('./registration/registrar.js');
   const registrar = new Registrar(settings.providerEndpoint, around);

@@ -5,6 +5,8 @@ export interface RemovalOrder {
   readonly user: string;
   /** When the event arrived. */
   readonly requestedAtMs: number;
+  /** When the cluster itself was first seen without the user: an event alone removes nothing. */
+  readonly confirmedAtMs?: number;
   /** Kept for a while when done: an order of the same event may still come to light. */
   readonly doneAtMs?: number;
   /** When it was acknowledged that a user of that name is there again: orders from before count no more. */
@@ -17,12 +19,13 @@ export function encodeOrder({ id: _name, ...fields }: RemovalOrder): string {
 
 /** undefined for what is not an order. */
 export function parseOrder(id: string, text: string): RemovalOrder | undefined {
-  const { user, requestedAtMs, doneAtMs, userBackAtMs } = fieldsOf(text);
+  const { user, requestedAtMs, confirmedAtMs, doneAtMs, userBackAtMs } = fieldsOf(text);
   if (typeof user !== 'string' || typeof requestedAtMs !== 'number') return undefined;
   return {
     id,
     user,
     requestedAtMs,
+    ...(typeof confirmedAtMs === 'number' && { confirmedAtMs }),
     ...(typeof doneAtMs === 'number' && { doneAtMs }),
     ...(typeof userBackAtMs === 'number' && { userBackAtMs }),
   };

@@ -43,6 +43,11 @@ export class RemovalOrders {
     return new OrderBook(orders.filter((order) => order !== undefined));
   }
 
+  /** The cluster is without the user: from now on what is due is carried out, whoever comes to be called like that. */
+  async confirm(orders: readonly RemovalOrder[]): Promise<void> {
+    for (const order of orders) await this.change({ ...order, confirmedAtMs: this.clock.nowMs() });
+  }
+
   /** Leaves alone what another replica did meanwhile. */
   async complete(user: string, orders: readonly RemovalOrder[]): Promise<void> {
     const ids = new Set(orders.map(({ id }) => id));

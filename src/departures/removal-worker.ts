@@ -60,6 +60,11 @@ export class RemovalWorker {
     this.waiting.abort();
   }
 
+  /** The cluster lost this user: what was held for that can begin. */
+  wakeIfDue(user: string): void {
+    if (this.due.has(user)) this.wake(user);
+  }
+
   async stop(): Promise<void> {
     this.stopping.abort();
     this.waiting.abort();
@@ -109,9 +114,9 @@ export class RemovalWorker {
   private async attempt(user: string, book: OrderBook): Promise<void> {
     const { log, time } = this.around;
     const attempts = (this.setbacks.get(user)?.attempts ?? 0) + 1;
-    log('info', 'user_removal_started', { user, attempt: attempts });
     try {
       const result = await this.removal.run(user, book, this.stopping.signal);
+      if (result === 'held') return this.hold(user, attempts);
       this.due.delete(user);
       if (result !== 'done') log('info', `user_removal_${result}`, { user });
       this.setbacks.delete(user);
@@ -122,6 +127,11 @@ export class RemovalWorker {
       log('warn', 'user_removal_failed', { user, attempt: attempts, reason: reasonOf(error), pauseMs });
       this.setbacks.set(user, { attempts, notBeforeMs: time.nowMs() + pauseMs });
     }
+  }
+
+  private hold(user: string, attempts: number): void {
+    if (attempts === 1) this.around.log('warn', 'user_removal_held', { user });
+    this.setbacks.set(user, { attempts, notBeforeMs: this.around.time.nowMs() + this.pauseMs(attempts) });
   }
 
   private async tidy(book: OrderBook): Promise<void> {

@@ -1,6 +1,7 @@
 import type { Clock } from '../clock/clock';
 import { SystemMonotonicTime } from '../clock/system-monotonic-time';
 import type { PeerProof, ServiceAccountName } from '../identity/peer-proof';
+import type { UserPresence } from '../identity/user-presence';
 import { ServiceAccountAuthenticator } from '../identity/service-account.authenticator';
 import type { LogEvent } from '../logging/log';
 import { ClusterPeerProof } from './cluster.peer-proof';
@@ -23,6 +24,7 @@ export interface Cluster {
   readonly around: CollectionSurroundings;
   readonly serviceAccounts: ServiceAccountAuthenticator;
   readonly peerProof: PeerProof;
+  readonly users: UserPresence;
   readonly close: () => Promise<void>;
 }
 
@@ -45,6 +47,7 @@ export function openCluster(
     around,
     serviceAccounts: new ServiceAccountAuthenticator(reviewer, owners),
     peerProof,
+    users: owners,
     close: async () => {
       await Promise.all([owners.close(), peerProof.close()]);
     },

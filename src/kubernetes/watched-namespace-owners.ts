@@ -1,36 +1,61 @@
 import { IdentityUnavailable } from '../errors/identity-errors';
 import { NamespaceOwners } from '../identity/namespace-owners';
+import type { UserPresence } from '../identity/user-presence';
 import type { KubeObject } from './kube-object';
 import { WatchedCollection } from './watched-collection';
 import type { CollectionSurroundings } from './watched-collection-options';
 
 const OWNER = 'bytetrade.io/ns-owner';
+const SYSTEM_NAMESPACE = 'user-system-';
 
-/** The namespaces of the cluster, watched for their owner's label. */
-export class WatchedNamespaceOwners extends NamespaceOwners {
-  private readonly namespaces: WatchedCollection<string | undefined>;
+/** The namespaces of the cluster, watched for their owner's label; a user is there as long as their system namespace is. */
+export class WatchedNamespaceOwners extends NamespaceOwners implements UserPresence {
+  /** Their owners; '' where there is none. */
+  private readonly namespaces: WatchedCollection<string>;
+  private readonly listeners: ((user: string) => void)[] = [];
 
   constructor(
     around: CollectionSurroundings,
     private readonly maxAgeMs: number,
   ) {
     super();
-    this.namespaces = new WatchedCollection({ path: '/api/v1/namespaces', read: ownerIn }, around);
+    this.namespaces = new WatchedCollection(
+      { path: '/api/v1/namespaces', read: ownerIn, onRemoved: (name) => this.tellGone(name) },
+      around,
+    );
     this.namespaces.start();
   }
 
   ownerOf(namespace: string): string | undefined {
-    if (this.namespaces.ageMs() > this.maxAgeMs) throw new IdentityUnavailable('The Kubernetes API server');
-    return this.namespaces.get(namespace);
+    return this.known().get(namespace) || undefined;
+  }
+
+  /** The grants of a user end with their system namespace, and not before it is gone altogether. */
+  isHere(user: string): boolean {
+    return this.known().get(SYSTEM_NAMESPACE + user) !== undefined;
+  }
+
+  onGone(listener: (user: string) => void): void {
+    this.listeners.push(listener);
   }
 
   close(): Promise<void> {
     return this.namespaces.stop();
   }
+
+  private known(): WatchedCollection<string> {
+    if (this.namespaces.ageMs() > this.maxAgeMs) throw new IdentityUnavailable('The Kubernetes API server');
+    return this.namespaces;
+  }
+
+  private tellGone(namespace: string): void {
+    if (!namespace.startsWith(SYSTEM_NAMESPACE)) return;
+    for (const listener of this.listeners) listener(namespace.slice(SYSTEM_NAMESPACE.length));
+  }
 }
 
-function ownerIn({ body }: KubeObject): string | undefined {
+function ownerIn({ body }: KubeObject): string {
   const { labels } = body['metadata'] as { readonly labels?: Readonly<Record<string, unknown>> | null };
   const owner = labels?.[OWNER];
-  return typeof owner === 'string' ? owner : undefined;
+  return typeof owner === 'string' ? owner : '';
 }

@@ -16,7 +16,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   grants: ['kubernetes', 'identity', 'errors', 'clock', 'logging'],
   registration: ['grants', 'kubernetes', 'clock', 'logging'],
   secrets: ['grants', 'identity', 'errors'],
-  departures: ['secrets', 'errors', 'clock', 'logging'],
+  departures: ['secrets', 'identity', 'errors', 'clock', 'logging'],
   store: ['secrets', 'rotation', 'errors', 'clock', 'logging'],
   http: ['departures', 'secrets', 'grants', 'identity', 'rotation', 'errors', 'logging'],
   telemetry: ['http', 'store', 'secrets', 'kubernetes', 'grants', 'identity', 'errors', 'clock', 'logging'],

@@ -14,6 +14,7 @@ import { FixedClock } from '../support/fixed-clock';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { httpCall } from '../support/http-call';
 import { MemorySecretStore } from '../support/memory.secret-store';
+import { StatedUsers } from '../support/stated-users';
 import { startService, TEST_SETTINGS, type Service } from '../support/service';
 
 const SENDER = 'the-sender';
@@ -47,7 +48,14 @@ describe('system events of users', () => {
   afterEach(async () => Promise.all(services.splice(0).map(async (service) => service.close())));
 
   const start = async (on: SecretStore = store, settings: Partial<Settings> = {}): Promise<Service> => {
-    const adapters = { clock, time, store: on, grantSource: exampleApps(), peerProof: new OneSender() };
+    const adapters = {
+      clock,
+      time,
+      store: on,
+      grantSource: exampleApps(),
+      peerProof: new OneSender(),
+      users: new StatedUsers(),
+    };
     const service = await startService(adapters, { ...IN_CLUSTER, ...settings });
     services.push(service);
     return service;

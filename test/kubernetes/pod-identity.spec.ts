@@ -41,7 +41,7 @@ describe('the identity of a pod', () => {
     const { metadata } = owned(name, owner);
     server.bookmark();
     await eventually(() => expect(() => owners.ownerOf(name)).not.toThrow());
-    await eventually(() => expect(owners.ownerOf(metadata.name)).toBe(owner));
+    await eventually(() => expect(owners.ownerOf(metadata.name) ?? '').toBe(owner ?? ''));
   };
   const token = (change: Partial<TokenToMake> = {}): string =>
     podToken(server, { namespace: 'notes-alice', expiresAtMs: clock.nowMs() + HOUR_MS, ...change });

@@ -9,6 +9,7 @@ import { permissionOf } from '../support/application-permission';
 import { eventually } from '../support/eventually';
 import { EXAMPLE_APPS } from '../support/example-apps';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
+import { StatedUsers } from '../support/stated-users';
 import { FixedClock } from '../support/fixed-clock';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { MemorySecretStore } from '../support/memory.secret-store';
@@ -56,7 +57,7 @@ describe('in a cluster, the metrics', () => {
       clock,
       time,
       log: () => undefined,
-      enabled: true,
+      users: new StatedUsers(),
     });
     const remove = store.removeWorkspace.bind(store);
     store.removeWorkspace = () => Promise.reject(new StoreUnavailable());
