@@ -70,6 +70,11 @@ export class GrantIndex {
     return this.holders.appsOn(user, workspace);
   }
 
+  /** Grows with each change of what is shared. */
+  get sharingChanges(): number {
+    return this.holders.sharingChanges;
+  }
+
   sharedWorkspaces(): readonly SharedWorkspace[] {
     return this.holders.sharedWorkspaces();
   }

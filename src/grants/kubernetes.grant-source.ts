@@ -26,6 +26,7 @@ export class KubernetesGrantSource extends GrantSource {
   private known: GrantSourceStatus = { ready: false, installedApps: 0, problems: [] };
   private told = this.known;
   private toldShared: readonly SharedWorkspace[] = [];
+  private toldChanges = 0;
   private outdated = false;
 
   private constructor(
@@ -138,10 +139,17 @@ export class KubernetesGrantSource extends GrantSource {
       this.refresh();
       this.log.status(this.known, this.told);
       this.told = this.known;
-      const shared = this.sharedWorkspaces();
-      this.log.sharing(shared, this.toldShared);
-      this.toldShared = shared;
+      this.tellSharing();
     });
+  }
+
+  /** Not for each event: of 50,000 shared workspaces the comparison alone would hold the event loop. */
+  private tellSharing(): void {
+    if (this.index.sharingChanges === this.toldChanges) return;
+    this.toldChanges = this.index.sharingChanges;
+    const shared = this.sharedWorkspaces();
+    this.log.sharing(shared, this.toldShared);
+    this.toldShared = shared;
   }
 
   private refresh(): void {

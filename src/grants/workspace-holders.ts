@@ -15,6 +15,8 @@ export interface SharedWorkspace {
 export class WorkspaceHolders {
   private readonly byUser = new Map<string, Map<string, readonly InstalledAt[]>>();
   private readonly shared = new Map<string, readonly InstalledAt[]>();
+  /** Grows with each change of what is shared, and of nothing else. */
+  sharingChanges = 0;
 
   add(holder: InstalledAt): void {
     const { user } = holder.installed;
@@ -59,8 +61,10 @@ export class WorkspaceHolders {
     else ofUser.delete(workspace);
     if (ofUser.size === 0) this.byUser.delete(user);
     const key = JSON.stringify([user, workspace]);
-    if (holders.some(({ installed }) => installed.app !== holders[0]?.installed.app))
-      this.shared.set(key, holders);
+    const isShared = holders.some(({ installed }) => installed.app !== holders[0]?.installed.app);
+    if (!isShared && !this.shared.has(key)) return;
+    this.sharingChanges += 1;
+    if (isShared) this.shared.set(key, holders);
     else this.shared.delete(key);
   }
 }

@@ -66,7 +66,9 @@ export class CollectionLister<T> {
   }
 
   private held(object: KubeObject, before: Held<T> | undefined): Held<T> {
-    if (before?.version === object.version) return before;
-    return { version: object.version, value: this.options.read(object) };
+    // After a restored backup a version may come again, for another object.
+    const { version, uid } = object;
+    if (before?.version === version && before.uid === uid) return before;
+    return { version, uid, value: this.options.read(object) };
   }
 }

@@ -5,6 +5,8 @@ export interface KubeObject {
   readonly namespace: string;
   readonly name: string;
   readonly version: string;
+  /** Of this object for ever: one that is made anew has another. '' where the server gives none. */
+  readonly uid: string;
   readonly body: Readonly<Record<string, unknown>>;
 }
 
@@ -70,9 +72,9 @@ export function readEvent(line: unknown): ObjectEvent | Bookmark {
 
 function readObject(value: unknown): KubeObject {
   const body = recordOf(value);
-  const { namespace = '', name, resourceVersion } = recordOf(body['metadata']);
+  const { namespace = '', name, resourceVersion, uid } = recordOf(body['metadata']);
   if (typeof namespace === 'string' && typeof name === 'string' && isVersion(resourceVersion)) {
-    return { namespace, name, version: resourceVersion, body };
+    return { namespace, name, version: resourceVersion, uid: typeof uid === 'string' ? uid : '', body };
   }
   throw new KubernetesFailure('MalformedAnswer');
 }

@@ -6,6 +6,7 @@ import type { KubernetesApi } from './kubernetes-api';
 /** What a collection's reader keeps of one object, and the version that it was read from. */
 export interface Held<T> {
   readonly version: string;
+  readonly uid: string;
   readonly value: T;
 }
 

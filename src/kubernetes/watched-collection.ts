@@ -167,7 +167,7 @@ export class WatchedCollection<T> implements ObservedWatch {
     this.version = object.version;
     if (event.type === 'put') {
       const value = this.options.read(object);
-      this.held.set(key, { version: object.version, value });
+      this.held.set(key, { version: object.version, uid: object.uid, value });
       this.options.onPut?.(key, value);
     } else if (this.held.delete(key)) {
       this.options.onRemoved?.(key);

@@ -232,4 +232,23 @@ describe('the ApplicationPermissions of a cluster', () => {
     await eventually(() => expect(told()).toHaveLength(2));
     expect(told()[1]).toEqual({ level: 'info', event: 'workspace_shared_no_more', ...shared });
   });
+
+  it('are read again where a restored backup has another object of the same version', async () => {
+    const before = put();
+    const time = new FixedMonotonicTime();
+    const source = await open(time);
+    expect(source.find('alice', 'notes')?.grants.size).toBe(1);
+    const { spec } = permissionOf({ ...NOTES, ops: [] }, 'notes');
+    server
+      .of('applicationpermissions')
+      .restore({ ...before, metadata: { ...before.metadata, uid: 'another' }, spec });
+    const lists = server.count('list');
+    server.gone = 'status';
+    server.dropConnections();
+    await eventually(() => {
+      time.advance(1000);
+      expect(server.count('list')).toBeGreaterThan(lists + 1);
+    });
+    expect(source.find('alice', 'notes')?.grants.size).toBe(0);
+  });
 });

@@ -62,6 +62,11 @@ export class FakeObjects {
     return stored;
   }
 
+  /** As from a backup: another object under a version that was given before, and nobody is told. */
+  restore(object: KubeObject): void {
+    this.objects.set(keyOf(object.metadata.namespace, object.metadata.name), object);
+  }
+
   get(namespace: string | undefined, name: string): KubeObject | undefined {
     return this.objects.get(keyOf(namespace, name));
   }
