@@ -96,7 +96,10 @@ describe('the service behind TLS', () => {
     await start();
     const refused = new Promise((resolve) => {
       const socket = connect({ port: port(), host: '127.0.0.1', ca: authority.cert, maxVersion: 'TLSv1.2' }, () =>
-        socket.renegotiate({}, (error) => resolve(error)),
+        socket.renegotiate({}, (error) => {
+          resolve(error);
+          socket.destroy();
+        }),
       ); // prettier-ignore
       socket.on('error', resolve);
       socket.on('close', () => resolve('closed'));
