@@ -30,10 +30,21 @@ export class ListedRooms {
     this.#remember(room, { doubled: doubledNames(rows), huge: listBytes(rows) > HUGE_LIST_BYTES });
   }
 
-  /** A list did not fit, or did not end in time; `for good`, there is no hope that another one tells of doubled names. */
+  /**
+   * A list did not fit, or did not end in time; `for good`, there is no hope that another one tells of doubled names.
+   * Those that were known stay known.
+   */
   unlistable(room: Room, forGood: boolean): void {
-    const doubled = forGood ? NONE : this.#seen.get(keyOf(room))?.doubled;
-    this.#remember(room, { doubled, huge: true });
+    const known = this.#seen.get(keyOf(room))?.doubled;
+    this.#remember(room, { doubled: forGood ? (known ?? NONE) : known, huge: true });
+  }
+
+  /** All rows of this name were deleted. */
+  deleted(room: Room, name: string): void {
+    const seen = this.#seen.get(keyOf(room));
+    if (seen?.doubled?.has(name) !== true) return;
+    const doubled = new Set([...seen.doubled].filter((other) => other !== name));
+    this.#seen.set(keyOf(room), { ...seen, doubled });
   }
 
   forget(room: Room): void {
@@ -42,6 +53,11 @@ export class ListedRooms {
 
   isHuge(room: Room): boolean {
     return this.#seen.get(keyOf(room))?.huge === true;
+  }
+
+  /** Whether the last list that told showed this name more than once, however long ago. */
+  isDoubled(room: Room, name: string): boolean {
+    return this.#seen.get(keyOf(room))?.doubled?.has(name) === true;
   }
 
   /** Whether a recent list showed this name at most once. */
@@ -56,7 +72,7 @@ export class ListedRooms {
    */
   isToReadByName(room: Room, name: string): boolean {
     const seen = this.#seen.get(keyOf(room));
-    if (seen?.huge !== true || seen.doubled?.has(name) === true) return false;
+    if (seen?.huge !== true || this.isDoubled(room, name)) return false;
     return this.#isRecent(seen) || this.#beingListed.has(keyOf(room));
   }
 

@@ -34,12 +34,14 @@ export class ScopeReader {
     return this.#wherever(scope, deadline, (room) => this.rowsIn(room, name, deadline));
   }
 
+  /** Of a name that is known to be doubled, the server may show any row: without a list it cannot be read. */
   async rowsIn(room: Room, name: string, deadline: Deadline): Promise<readonly SecretRow[]> {
     const { readsByNameAreCheap } = await this.api.dialect(deadline);
+    const dispensable = readsByNameAreCheap && !this.rooms.isDoubled(room, name);
     const listed =
       readsByNameAreCheap && this.rooms.isToReadByName(room, name)
         ? undefined
-        : await this.#listIfAny(room, deadline, readsByNameAreCheap);
+        : await this.#listIfAny(room, deadline, dispensable);
     if (listed !== undefined) return listed.filter((row) => row.name === name);
     return this.#retrieve(room, name, deadline);
   }
@@ -47,12 +49,18 @@ export class ScopeReader {
   /**
    * How many rows an update of this name would find. An update changes one row only, so that a name that is there
    * more than once must be known; that it is not there at all, the server itself says to the update. Where no list
-   * can tell, it is taken to be there once.
+   * can tell, it is taken to be there once, or twice if an earlier one showed it doubled.
    */
   async copies(room: Room, name: string, deadline: Deadline): Promise<number> {
     if (this.rooms.hasSingle(room, name)) return 1;
     const rows = await this.#listIfAny(room, deadline, true);
-    return rows === undefined ? 1 : rows.filter((row) => row.name === name).length;
+    if (rows !== undefined) return rows.filter((row) => row.name === name).length;
+    return this.rooms.isDoubled(room, name) ? 2 : 1;
+  }
+
+  /** A delete takes all rows of a name. */
+  deleted(room: Room, name: string): void {
+    this.rooms.deleted(room, name);
   }
 
   /** Ids are kept; when the server does not know one any more, it is asked for them again, once. */

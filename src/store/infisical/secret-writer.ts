@@ -49,7 +49,7 @@ export class SecretWriter {
    */
   async update(room: Room, { name, stored, copies }: StoredSecret, deadline: Deadline): Promise<void> {
     if (copies === 1) return this.#write(room, { call: 'updateSecret', name, stored }, deadline);
-    await this.#write(room, { call: 'deleteSecret', name }, deadline);
+    await this.delete(room, name, deadline);
     try {
       await this.#write(room, { call: 'createSecret', name, stored }, deadline);
     } catch {
@@ -63,6 +63,7 @@ export class SecretWriter {
   /** @throws SecretNotFound where another writer was faster */
   async delete(room: Room, name: string, deadline: Deadline): Promise<void> {
     await this.#write(room, { call: 'deleteSecret', name }, deadline);
+    this.reader.deleted(room, name);
   }
 
   async #write(room: Room, write: SecretWrite, deadline: Deadline): Promise<void> {

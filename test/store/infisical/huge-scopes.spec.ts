@@ -185,6 +185,18 @@ describe.each(['v3', 'v4'] as const)('a scope whose list is larger than 1 MiB (%
     ]);
   });
 
+  it('a name that is known to be doubled is made one although lists do not come in time any more', async () => {
+    const opened = await openRoom(dialect, { bytes: 0, options: { requestTimeoutMs: 400 } });
+    const { fake, store, room } = opened;
+    fake.world.addSecret(room, 'k', 'v');
+    await store.list(at());
+    fake.fail({ method: 'GET', template: routes.list, times: 3, fault: { kind: 'hang', when: 'before' } });
+    expect([await retrieve(opened), await retrieve(opened)]).toEqual(Array(2).fill('STORE_UNAVAILABLE'));
+    await store.update(at(), { name: 'k', value: 'new' });
+    expect(rowsOf(fake, at())).toEqual([['k', 'new']]);
+    expect((await store.retrieve(at(), 'k')).value).toBe('new');
+  });
+
   describe('and larger than any answer that is taken', () => {
     const open = () => openRoom(dialect, { bytes: 200_000, options: { maxAnswerBytes: 120_000 } });
 
@@ -208,6 +220,23 @@ describe.each(['v3', 'v4'] as const)('a scope whose list is larger than 1 MiB (%
       expect(await outcome(store.update(at(), { name: 'absent', value: 'x' }))).toBe('SECRET_NOT_FOUND');
       expect(fake.count('GET')).toBe(0);
       expect(await store.retrieve(at(), 'k')).toEqual({ name: 'k', value: 'x' });
+    });
+
+    it('does not serve any row of a name that is known to be doubled, until an update makes it one', async () => {
+      const opened = await openRoom(dialect, { bytes: 0, options: { maxAnswerBytes: 120_000 } });
+      const { fake, store, room } = opened;
+      fake.world.addSecret(room, 'k', 'newer', 2);
+      expect((await store.retrieve(at(), 'k')).value).toBe('newer');
+      for (const name of ['filler', 'other']) fake.world.addSecret(room, name, 'x'.repeat(100_000));
+      for (let i = 0; i < 2; i++)
+        await expect(store.retrieve(at(), 'k')).rejects.toMatchObject({
+          reason: 'STORE_UNAVAILABLE',
+          message: 'This environment holds more than the secret store can list.',
+        });
+      expect(await retrieve(opened, 'filler')).toBe('done');
+      await store.update(at(), { name: 'k', value: 'newest' });
+      expect((await store.retrieve(at(), 'k')).value).toBe('newest');
+      expect(room.secrets.filter(({ key }) => key === 'k')).toHaveLength(1);
     });
 
     it('is not listed, and the failure says why', async () => {
