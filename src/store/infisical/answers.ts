@@ -72,11 +72,11 @@ export function parseSecret(body: unknown): SecretRow | undefined {
   return parseRow(fieldsOf(body)['secret']);
 }
 
-/** A write answers with the secret, or with the request that its approvers must decide. */
-export function parseWrite(body: unknown): 'done' | 'approvalRequired' | undefined {
+/** A write answers with the secret of this name, or with the request that its approvers must decide. */
+export function parseWrite(name: string, body: unknown): 'done' | 'approvalRequired' | undefined {
   const { secret, approval } = fieldsOf(body);
   if (typeof approval === 'object' && approval !== null) return 'approvalRequired';
-  return parseRow(secret) === undefined ? undefined : 'done';
+  return parseRow(secret)?.name === name ? 'done' : undefined;
 }
 
 function parseRow(body: unknown): SecretRow | undefined {

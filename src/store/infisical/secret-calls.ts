@@ -58,7 +58,7 @@ export async function writeSecret(
       ...('stored' in write && { secretValue: write.stored }),
     },
   });
-  return api.call(write.call, parts, parseWrite, deadline);
+  return api.call(write.call, parts, (body) => parseWrite(write.name, body), deadline);
 }
 
 function addressOf(dialect: Dialect, room: Room): Readonly<Record<string, string>> {

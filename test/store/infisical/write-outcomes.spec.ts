@@ -64,6 +64,20 @@ describe.each(['v3', 'fork', 'v4'] as const)('writes of the Infisical store (%s)
     });
   });
 
+  it.each(Object.entries(WRITES))(
+    '%s is not said to be done by an answer about another secret',
+    async (_name, write) => {
+      const { fake, store } = await openStore({ dialect });
+      await store.create(at(), { name: 'old', value: 'v' });
+      await store.list(at());
+      const secret = { id: 'x', secretKey: 'other', secretValue: 'v', version: 1 };
+      const fault = { kind: 'answer', status: 200, body: { secret } } as const;
+      fake.fail({ method: write.method, template: routes.secret, fault });
+      expect(await outcome(write.send(store))).toBe('STORE_OUTCOME_UNKNOWN');
+      expect(rowsOf(fake, at())).toEqual([['old', 'v']]);
+    },
+  );
+
   describe('a create whose answer is lost, of a secret that was there before', () => {
     it.each([
       ['with another value', 'theirs', 1],
