@@ -48,15 +48,17 @@ export class AccessService {
       if (permission[key] !== PROVIDER[key]) return `${key} must be ${PROVIDER[key]}`;
     }
     if (permission.ops.length === 0) return 'ops is empty';
-    const op = permission.ops.find((candidate) => !this.holds(installed, candidate));
-    return op === undefined ? undefined : `app ${installed.app} has no grant for ${op.slice(0, 128)}`;
+    return permission.ops
+      .map((op) => this.missingFor(installed, op))
+      .find((missing) => missing !== undefined);
   }
 
-  private holds(installed: InstalledApp, op: string): boolean {
+  private missingFor(installed: InstalledApp, op: string): string | undefined {
     const parsed = parseOp(op, installed.app);
-    if (!('operation' in parsed)) return false;
-    const { operation, workspace } = parsed;
-    return installed.grants.has(grantKey(operation, workspace)) && this.grants.mayUse(installed, workspace);
+    if (!('operation' in parsed) || !installed.grants.has(grantKey(parsed.operation, parsed.workspace)))
+      return `app ${installed.app} has no grant for ${op.slice(0, 128)}`;
+    if (this.grants.mayUse(installed, parsed.workspace)) return undefined;
+    return `workspace ${parsed.workspace} belongs to another app of this user`;
   }
 }
 

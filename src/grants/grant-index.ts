@@ -53,11 +53,11 @@ export class GrantIndex {
   }
 
   find(user: string, app: string): InstalledApp | undefined {
-    return this.only(this.byName.get(nameOf({ user, app })));
+    return this.unrivalled(this.byName.get(nameOf({ user, app })));
   }
 
   findByKey(appKey: string): InstalledApp | undefined {
-    return this.only(this.byKey.get(appKey));
+    return this.unrivalled(this.byKey.get(appKey));
   }
 
   served(): readonly InstalledApp[] {
@@ -87,7 +87,7 @@ export class GrantIndex {
     ]);
   }
 
-  private only(candidates: readonly InstalledAt[] = []): InstalledApp | undefined {
+  private unrivalled(candidates: readonly InstalledAt[] = []): InstalledApp | undefined {
     const [only] = candidates;
     return only === undefined || this.conflicting.has(only) ? undefined : only.installed;
   }

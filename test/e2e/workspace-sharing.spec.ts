@@ -98,9 +98,13 @@ describe('a workspace that two apps of a user state', () => {
         perm: { group: 'secret.infisical', dataType: 'secret', version: 'v1', ops: OPS },
       };
       const answer = await httpCall(`${service.url}/permission/v1alpha1/access`, { method: 'POST', body });
-      outcomes.push((answer.body as { code: number }).code);
+      outcomes.push(answer.body as { code: number; message: string });
     }
-    expect(outcomes).toEqual([0, 1]);
+    expect(outcomes).toMatchObject([
+      { code: 0 },
+      { code: 1, message: expect.stringContaining('workspace desk belongs to another app') },
+    ]);
+    expect(JSON.stringify(outcomes[1])).not.toContain('notes');
   });
 
   it('passes to the second when the first is gone, and not by a conflict of the first', async () => {

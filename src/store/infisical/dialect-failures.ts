@@ -151,6 +151,9 @@ export const FORK_FAILURES: readonly FailureRule[] = [
 /** Upstream's wording changed over time. */
 const NOT_A_MEMBER = /not (a )?member|does not belong to your selected organization/i;
 
+/** Infisical names its errors. A status alone may be that of a proxy in front, whose page says nothing of secrets. */
+const SAID = /./;
+
 /** Documents and published source only: no server of this generation was run. */
 export const V4_FAILURES: readonly FailureRule[] = [
   ROUTE_NOT_FOUND,
@@ -158,26 +161,26 @@ export const V4_FAILURES: readonly FailureRule[] = [
   { status: 413, reason: 'tooLarge' },
   NAME_REFUSED,
   { status: 422, reason: 'invalidRequest' },
-  { on: ['login'], status: 401, reason: 'credentialsRefused' },
-  { on: ['login'], status: 403, reason: 'credentialsRefused' },
-  { on: ['login'], status: 404, reason: 'credentialsRefused' },
+  { on: ['login'], status: 401, error: SAID, reason: 'credentialsRefused' },
+  { on: ['login'], status: 403, error: SAID, reason: 'credentialsRefused' },
+  { on: ['login'], status: 404, error: SAID, reason: 'credentialsRefused' },
   { on: ['login'], status: 400, message: /lock/i, reason: 'credentialsRefused' },
-  { status: 401, reason: 'tokenDead' },
+  { status: 401, error: SAID, reason: 'tokenDead' },
   { status: 403, error: /^TokenError$/, reason: 'tokenDead' },
   { status: 403, error: /^PermissionDenied$/, reason: 'permissionDenied' },
   { status: 403, message: NOT_A_MEMBER, reason: 'notAMember' },
   { status: 403, error: NOT_A_MEMBER, reason: 'notAMember' },
-  { status: 403, reason: 'permissionDenied' },
+  { status: 403, error: SAID, reason: 'permissionDenied' },
   { status: 404, message: /^Secret (with name |not found$)/, reason: 'notFound:secret' },
   { status: 404, message: /^(Folder with path|Environment with) /, reason: 'notFound:environment' },
-  { on: ['findProject', 'ping'], status: 404, reason: 'notFound:project' },
+  { on: ['findProject', 'ping'], status: 404, error: SAID, reason: 'notFound:project' },
   { status: 404, message: /^Project with /, reason: 'notFound:project' },
-  { on: ['createSecret'], status: 409, reason: 'alreadyExists:secret' },
+  { on: ['createSecret'], status: 409, error: SAID, reason: 'alreadyExists:secret' },
   { on: ['createSecret'], status: 400, message: /already exist/i, reason: 'alreadyExists:secret' },
   { on: ['createProject'], status: 400, message: /already exist/i, reason: 'alreadyExists:project' },
-  { on: ['createProject'], status: 409, reason: 'alreadyExists:project' },
+  { on: ['createProject'], status: 409, error: SAID, reason: 'alreadyExists:project' },
   { on: ['createEnvironment'], status: 400, message: /already exist/i, reason: 'alreadyExists:environment' },
-  { on: ['createEnvironment'], status: 409, reason: 'alreadyExists:environment' },
+  { on: ['createEnvironment'], status: 409, error: SAID, reason: 'alreadyExists:environment' },
   { status: 400, message: /^Identity does not belong to this organization/, reason: 'tokenDead' },
-  { status: 400, reason: 'invalidRequest' },
+  { status: 400, error: SAID, reason: 'invalidRequest' },
 ];

@@ -1,5 +1,8 @@
 import type { RateReport } from './rate-limit-window';
 
+/** The servers' windows last a minute. Who says a year is no Infisical, or is mistaken, and is asked again. */
+const LONGEST_WAIT_S = 300;
+
 type Headers = Readonly<Record<string, unknown>>;
 
 /** The servers say it in whole seconds; the reset of the window says the same where a proxy drops the header. */
@@ -24,7 +27,7 @@ export function rateReportOf(
 
 function secondsToMs(header: unknown): number | undefined {
   const seconds = wholeNumber(header);
-  return seconds === undefined ? undefined : seconds * 1000;
+  return seconds === undefined ? undefined : Math.min(seconds, LONGEST_WAIT_S) * 1000;
 }
 
 function wholeNumber(header: unknown): number | undefined {

@@ -27,6 +27,16 @@ describe.each(['v3', 'fork'] as const)('the failures that %s was recorded with',
   });
 });
 
+describe.each(['fork', 'v3', 'v4'] as const)('a page of something in front of %s', (dialect) => {
+  const { routes, failures } = DIALECTS[dialect];
+
+  it.each([400, 401, 403, 404, 409])('with %d says nothing of secrets, projects or credentials', (status) => {
+    for (const body of ['404 page not found', '<html></html>', '', {}, null, { message: 'Not found' }])
+      for (const call of Object.keys(routes) as CallName[])
+        expect([call, classifyFailure(failures, call, status, body)]).toEqual([call, 'notUnderstood']);
+  });
+});
+
 describe('the wording of v4, as its published source has it', () => {
   const BAD = 'BadRequest';
   it.each([
