@@ -7,8 +7,10 @@ import type { InfisicalClient, WireAnswer } from './infisical-client';
 import type { Log } from './infisical-options';
 import { SingleFlight } from './single-flight';
 
-/** Where doubts led to the same dialect again, as behind a wrong address, they do not cost two calls each time. */
+/** Where doubts led to the same dialect again, as with a right that is missing, they do not cost two calls each time. */
 const SAME_AGAIN_MS = 60_000;
+/** Nor where a server in trouble could not be asked. */
+const ASKED_IN_VAIN_MS = 5_000;
 
 /** The first call tells v4 from the others, the second fork from v3: both are refused, for want of a bearer. */
 const NEWEST: Route = DIALECTS.v4.routes.listSecrets;
@@ -40,9 +42,14 @@ export class DialectProbe implements DialectSource {
     const nowMs = this.clock.nowMs();
     // A clock that was set back must not keep the doubt away for longer.
     if (nowMs < this.#sureUntilMs && this.#sureUntilMs - nowMs <= SAME_AGAIN_MS) return doubted;
-    const met = await this.#probes.run('probe', () => this.#probe());
-    if (met === doubted) this.#sureUntilMs = this.clock.nowMs() + SAME_AGAIN_MS;
-    return met;
+    let restMs = ASKED_IN_VAIN_MS;
+    try {
+      const met = await this.#probes.run('probe', () => this.#probe());
+      restMs = met === doubted ? SAME_AGAIN_MS : 0;
+      return met;
+    } finally {
+      this.#sureUntilMs = this.clock.nowMs() + restMs;
+    }
   }
 
   async #probe(): Promise<Dialect> {

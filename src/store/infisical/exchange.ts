@@ -1,4 +1,5 @@
 import type { CallName, Dialect } from './dialect';
+import { otherReadings } from './dialect-doubt';
 import { classifyFailure, type FailureReason } from './failure-reason';
 import { InfisicalCallFailed } from './infisical-call-failed';
 import type { InfisicalClient, WireAnswer, WireRequest } from './infisical-client';
@@ -41,12 +42,14 @@ export async function exchange(
   });
   const reason = reasonOf(answer);
   if (reason === undefined) return answer.body;
+  const readings = otherReadings(dialect, name, answer);
   throw new InfisicalCallFailed({
     call: name,
     method,
     pathTemplate: path,
     status: answer.status,
     reason,
+    ...(readings !== undefined && { readings }),
     ...(answer.retryAfterMs !== undefined && { retryAfterMs: answer.retryAfterMs }),
   });
 }

@@ -50,16 +50,25 @@ export function classifyFailure(
   status: number,
   body: unknown,
 ): FailureReason {
+  return recordedReason(rules, on, status, body) ?? fallbackReason(status, parseFailure(body).error);
+}
+
+/** Undefined where none of the cases fits. */
+export function recordedReason(
+  rules: readonly FailureRule[],
+  on: CallName | undefined,
+  status: number,
+  body: unknown,
+): FailureReason | undefined {
   const { error, message, issues } = parseFailure(body);
-  const rule = rules.find(
+  return rules.find(
     (candidate) =>
       candidate.status === status &&
       (candidate.on === undefined || (on !== undefined && candidate.on.includes(on))) &&
       (candidate.error === undefined || candidate.error.test(error)) &&
       (candidate.message === undefined || candidate.message.test(message)) &&
       (candidate.issue === undefined || issues.some((issue) => candidate.issue?.test(issue))),
-  );
-  return rule?.reason ?? fallbackReason(status, error);
+  )?.reason;
 }
 
 /** What no rule knows. A 5xx in Infisical's own form is an ended request; any other comes from something in front of it. */

@@ -63,8 +63,8 @@ export class InfisicalApi {
   }
 
   /**
-   * Answers that do not fit make us look again which server it is: it may have been replaced while we run. A route
-   * that is not there was not carried out, so that the call is made in the other dialect, whatever it is.
+   * Answers that do not fit make us look again which server it is: it may have been replaced while we run. What was
+   * refused for the sake of the route or the token was not carried out, so that it is sent in the other dialect.
    */
   async #inDialect(dialect: Dialect, name: CallName, parts: PartsIn, deadline: Deadline): Promise<unknown> {
     const changesNothing = dialect.routes[name].method === 'GET';
@@ -73,11 +73,24 @@ export class InfisicalApi {
     try {
       return await send(dialect);
     } catch (error: unknown) {
-      if (!failedBecause(error, 'routeNotFound', 'notUnderstood')) throw error;
-      const other = await this.#shared('probe', this.settings.dialects.reconsidered(dialect), deadline);
-      const repeatable = changesNothing || error.reason === 'routeNotFound' || error.call === 'login';
-      if (other === dialect || !repeatable) throw error;
+      if (!(error instanceof InfisicalCallFailed) || !error.isDoubtful) throw error;
+      const other = await this.#reconsidered(dialect, deadline);
+      if (other === dialect) throw error;
+      const failure = error.readAs(other.name);
+      const { call, reason } = failure;
+      const wasNotCarriedOut = reason === 'routeNotFound' || reason === 'tokenDead' || call === 'login';
+      if (!changesNothing && !wasNotCarriedOut) throw failure;
       return send(other);
+    }
+  }
+
+  /** Where it cannot be found out, what failed before says more than why. */
+  async #reconsidered(doubted: Dialect, deadline: Deadline): Promise<Dialect> {
+    try {
+      return await this.#shared('probe', this.settings.dialects.reconsidered(doubted), deadline);
+    } catch (error: unknown) {
+      if (error instanceof InfisicalCallFailed) return doubted;
+      throw error;
     }
   }
 

@@ -1,4 +1,5 @@
-import type { CallLabel } from './dialect';
+import type { CallLabel, DialectName } from './dialect';
+import type { Readings } from './dialect-doubt';
 import type { FailureReason } from './failure-reason';
 
 /** What is known of the call that failed; all of it may be logged. */
@@ -9,6 +10,8 @@ export interface CallFailure {
   readonly reason: FailureReason;
   readonly status?: number;
   readonly retryAfterMs?: number;
+  /** Where the answer makes it doubtful which server it is. */
+  readonly readings?: Readings;
 }
 
 /**
@@ -23,7 +26,7 @@ export class InfisicalCallFailed extends Error {
   readonly status: number | undefined;
   readonly retryAfterMs: number | undefined;
 
-  constructor(failure: CallFailure) {
+  constructor(private readonly failure: CallFailure) {
     super(`${failure.method} ${failure.pathTemplate}: ${failure.reason}`);
     this.name = 'InfisicalCallFailed';
     this.call = failure.call;
@@ -32,6 +35,16 @@ export class InfisicalCallFailed extends Error {
     this.reason = failure.reason;
     this.status = failure.status;
     this.retryAfterMs = failure.retryAfterMs;
+  }
+
+  get isDoubtful(): boolean {
+    return this.failure.readings !== undefined;
+  }
+
+  /** The same failure as it is meant where the server turned out to speak this dialect. */
+  readAs(dialect: DialectName): InfisicalCallFailed {
+    const reason = this.failure.readings?.[dialect] ?? this.reason;
+    return new InfisicalCallFailed({ ...this.failure, reason });
   }
 }
 

@@ -1,10 +1,10 @@
 import { outcome } from '../../conformance/secret-store.conformance';
-import type { Fault } from '../../support/fake-infisical/fake-faults';
+import type { LostAnswer } from '../../support/fake-infisical/fake-faults';
 import { recordings } from '../../support/fake-infisical/recordings';
 import { FixedClock } from '../../support/fixed-clock';
 import { at, openStore, rowsOf, type Opened } from './opened-store';
 
-const answer = (status: number, body: unknown, raw?: string): Fault => ({
+const answer = (status: number, body: unknown, raw?: string): LostAnswer => ({
   kind: 'answer',
   status,
   body,
@@ -81,12 +81,77 @@ describe('a server that is replaced while we run', () => {
     expect(logged.at(-1)).toEqual({ event: 'infisical.dialect.met', fields: { dialect: after } });
   });
 
-  it('from fork to v3, whose routes are the same, is met by an answer that is not understood', async () => {
-    const { fake, store } = await openStore({ dialect: 'fork' }, { dialect: undefined });
+  const GENERATIONS = ['fork', 'v3', 'v4'] as const;
+  const REPLACEMENTS = GENERATIONS.flatMap((before) =>
+    GENERATIONS.filter((after) => after !== before).map((after) => [before, after] as const),
+  );
+  const DEATHS = ['expired', 'malformed', 'badSignature', 'unknown', 'usesUp'] as const;
+
+  describe.each(REPLACEMENTS)('from %s to %s', (before, after) => {
+    it.each(DEATHS)('is met by the first call where the token died with the old one (%s)', async (death) => {
+      for (const write of [false, true]) {
+        const { fake, store } = await openStore({ dialect: before }, { dialect: undefined });
+        await store.create(at(), { name: 'k', value: 'v' });
+        fake.become(after);
+        fake.killTokens(death);
+        if (write) await store.update(at(), { name: 'k', value: 'w' });
+        expect(await store.retrieve(at(), 'k')).toEqual({ name: 'k', value: write ? 'w' : 'v' });
+        expect(rowsOf(fake, at())).toEqual([['k', write ? 'w' : 'v']]);
+      }
+    });
+
+    it('is met by the first refusal, which is read as the new server means it', async () => {
+      const { fake, store } = await openStore({ dialect: before }, { dialect: undefined });
+      await store.create(at(), { name: 'k', value: 'v' });
+      await store.list(at());
+      fake.become(after);
+      expect(await outcome(store.update(at(), { name: 'missing', value: 'w' }))).toBe('SECRET_NOT_FOUND');
+    });
+  });
+
+  it('is not looked for with every call where a right is missing for good', async () => {
+    const clock = new FixedClock();
+    const { fake, store } = await openStore({ dialect: 'v4' }, { dialect: undefined }, clock);
     await store.create(at(), { name: 'k', value: 'v' });
-    fake.become('v3');
-    fake.killTokens('expired');
-    expect(await store.retrieve(at(), 'k')).toEqual({ name: 'k', value: 'v' });
+    // Bare as this, v4 could mean a right and the fork a dead token.
+    const body = { statusCode: 403, error: 'UnauthorizedError', message: 'x' };
+    fake.fail({ method: 'PATCH', times: 99, fault: answer(403, body) });
+    const probes = () => fake.calls.filter(({ target }) => target === '/api/v4/secrets').length;
+    const before = probes();
+    for (let i = 0; i < 5; i++)
+      expect(await outcome(store.update(at(), { name: 'k', value: 'w' }))).toBe('STORE_UNAVAILABLE');
+    expect(probes() - before).toBe(1);
+    clock.advance(60_001);
+    await outcome(store.update(at(), { name: 'k', value: 'w' }));
+    expect(probes() - before).toBe(2);
+  });
+
+  describe('while it does not say which it is', () => {
+    const STRANGE = answer(418, { statusCode: 418, error: 'Teapot', message: 'x' });
+    const PROBE = '/api/v2/organizations/{orgId}/workspaces';
+
+    it('is not asked with every call either', async () => {
+      const clock = new FixedClock();
+      const { fake, store } = await openStore({ dialect: 'v3' }, { dialect: undefined }, clock);
+      await store.create(at(), { name: 'k', value: 'v' });
+      fake.fail({ method: 'GET', template: '/api/v3/secrets/raw', times: 99, fault: STRANGE });
+      fake.fail({ method: 'GET', template: PROBE, times: 99, fault: answer(503, null, '<html>') });
+      const before = fake.count('GET', PROBE);
+      for (let i = 0; i < 5; i++) expect(await outcome(store.list(at()))).toBe('STORE_UNAVAILABLE');
+      expect(fake.count('GET', PROBE) - before).toBe(1);
+      clock.advance(5_001);
+      await outcome(store.list(at()));
+      expect(fake.count('GET', PROBE) - before).toBe(2);
+    });
+
+    it('a write that was answered strangely is looked up all the same', async () => {
+      const { fake, store } = await openStore({ dialect: 'v3' }, { dialect: undefined });
+      await store.create(at(), { name: 'k', value: 'v' });
+      fake.fail({ method: 'POST', fault: { ...STRANGE, when: 'after' } });
+      fake.fail({ method: 'GET', template: PROBE, times: 99, fault: answer(503, null, '<html>') });
+      await store.create(at(), { name: 'l', value: 'w' });
+      expect(rowsOf(fake, at())).toHaveLength(2);
+    });
   });
 
   it('is not looked for with every call where a route is missing for good', async () => {
@@ -110,6 +175,23 @@ describe('a server that is replaced while we run', () => {
     expect(probes()).toBe(3);
   });
 });
+
+it.each([401, 403])(
+  'a second probe that something in front refuses with %d decides nothing',
+  async (status) => {
+    const { fake, store, logged } = await openStore({ dialect: 'fork' }, { dialect: undefined });
+    const template = '/api/v2/organizations/{orgId}/workspaces';
+    for (const fault of [
+      answer(status, null, '<html>'),
+      answer(status, { statusCode: status, error: 'Forbidden', message: 'by the proxy' }),
+    ]) {
+      fake.fail({ method: 'GET', template, times: 1, fault });
+      expect(await outcome(store.list(at()))).toBe('STORE_UNAVAILABLE');
+    }
+    expect(logged.filter(({ event }) => event === 'infisical.dialect.met')).toEqual([]);
+    expect(await store.list(at())).toEqual([]);
+  },
+);
 
 it.each(['v3', 'fork'] as const)('the probes are answered as %s was recorded', (dialect) => {
   const [organization] = recordings(dialect).filter(({ name }) => name === 'bearer missing');
