@@ -2,9 +2,20 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parser } from '@prometheus-io/lezer-promql';
 import { parse } from 'yaml';
+import { SETTING_DEFINITIONS } from '../../src/config/setting-definitions';
+import { STATUS_OF } from '../../src/errors/domain-error';
+import { METRIC_DEFINITIONS, type MetricDefinition } from '../../src/telemetry/metric-definitions';
 import { chartFile, type KubeManifest, listOf, one, renderProfile, ROOT, type Values } from './chart';
-import { METRICS } from './metric-names';
 import { renderVariant } from './variants';
+
+/** The service's own metrics with their labels. */
+const METRICS = new Map<string, readonly string[]>(
+  Object.entries<MetricDefinition>(METRIC_DEFINITIONS).map(([name, { labels = {} }]) => [
+    name,
+    Object.keys(labels),
+  ]),
+);
+const RUNBOOK = readFileSync(join(ROOT, 'docs/runbook.md'), 'utf8');
 
 const manifests = renderVariant('high-availability');
 const rules: readonly KubeManifest[] = one(manifests, 'PrometheusRule')['spec'].groups[0].rules;
@@ -51,8 +62,8 @@ describe.each([
     for (const { metric, labels } of read) {
       const name = metric.replace(/_bucket$/, '');
       if (metric.startsWith('osp_')) {
-        expect(Object.keys(METRICS)).toContain(name);
-        expect([...METRICS[name]!, ...OF_PROMETHEUS]).toEqual(expect.arrayContaining([...labels]));
+        expect([...METRICS.keys()]).toContain(name);
+        expect([...METRICS.get(name)!, ...OF_PROMETHEUS]).toEqual(expect.arrayContaining([...labels]));
       } else {
         expect(metric).toMatch(/^(up|process_\w+)$/);
       }
@@ -64,7 +75,7 @@ describe.each([
     for (const expr of exprs) {
       const grouped = [...expr.matchAll(/\bby \(([^)]*)\)/g)].flatMap(([, list = '']) => list.split(', '));
       const offered = (metricsIn(expr) ?? []).flatMap(
-        ({ metric }) => METRICS[metric.replace(/_bucket$/, '')] ?? [],
+        ({ metric }) => METRICS.get(metric.replace(/_bucket$/, '')) ?? [],
       );
       expect([...offered, 'le', 'pod']).toEqual(expect.arrayContaining(grouped));
     }
@@ -75,7 +86,7 @@ describe('the chart', () => {
   it('names no metric that the service does not serve, and watches each that it does', () => {
     const text = chartFile('files/alerts.yaml') + chartFile('dashboards/olares-secret-provider.json');
     const named = new Set([...text.matchAll(/\bosp_\w+/g)].map(([name]) => name.replace(/_bucket$/, '')));
-    expect([...named].sort()).toEqual(Object.keys(METRICS).sort());
+    expect([...named].sort()).toEqual([...METRICS.keys()].sort());
   });
 
   it('scrapes the metrics port of the Service that only it selects', () => {
@@ -105,8 +116,35 @@ describe('the chart', () => {
 });
 
 describe('docs/runbook.md', () => {
-  const entries = readFileSync(join(ROOT, 'docs/runbook.md'), 'utf8').split('\n## ').slice(1);
+  const entries = RUNBOOK.split('\n## ').slice(1);
   const alerts: readonly KubeManifest[] = parse(chartFile('files/alerts.yaml')).alerts;
+
+  it('names no metric, no setting and no reason that the service does not have', () => {
+    const known = new Set([
+      ...METRICS.keys(),
+      ...Object.keys(SETTING_DEFINITIONS),
+      ...Object.keys(STATUS_OF),
+    ]);
+    const text = RUNBOOK + chartFile('files/alerts.yaml');
+    const named = text.match(/\bosp_\w+|\b[A-Z][A-Z0-9]*_[A-Z0-9_]+\b/g) ?? [];
+    expect(named.length).toBeGreaterThan(20);
+    expect(
+      named.map((name) => name.replace(/_(bucket|FILE)$/, '')).filter((name) => !known.has(name)),
+    ).toEqual([]);
+  });
+
+  it('names no value that the chart does not have', () => {
+    const logEvents = ['infisical.dialect.met'];
+    const values = parse(chartFile('values.yaml')) as Values;
+    const named = [...RUNBOOK.matchAll(/`([a-z]\w*(?:\.[a-z]\w*)+)`/gi)].map(([, path = '']) =>
+      path.split('.'),
+    );
+    const ofTheChart = named.filter((path) => path[0]! in values && !logEvents.includes(path.join('.')));
+    const isThere = (path: readonly string[]): boolean =>
+      path.reduce<unknown>((at, key) => (at as Values | undefined)?.[key], values) !== undefined;
+    expect(ofTheChart.length).toBeGreaterThan(5);
+    expect(ofTheChart.filter((path) => !isThere(path))).toEqual([]);
+  });
 
   it('has an entry for each alert, and the alert leads there', () => {
     expect(entries.map((entry) => entry.split('\n')[0])).toEqual(alerts.map(({ alert }) => alert));

@@ -13,6 +13,8 @@ const olares = refusal.bind(undefined, 'olares');
 const standalone = refusal.bind(undefined, 'standalone-embedded');
 const several = refusal.bind(undefined, 'high-availability');
 
+const MUTUAL = { existingSecret: 'tls', clientCa: { existingSecret: 'callers' } };
+
 /** Wrong values one by one: the schema names the place. */
 const WRONG_VALUES: Readonly<Record<string, Refusal>> = {
   'an unknown key': olares({ replcias: 2 }, 'replcias', 'not allowed'),
@@ -22,6 +24,11 @@ const WRONG_VALUES: Readonly<Record<string, Refusal>> = {
   'a URL of another scheme': olares({ infisical: { url: 'ftp://x' } }, 'infisical', 'url', 'https?'),
   'a URL with credentials': olares({ infisical: { url: 'https://a:b@x' } }, 'infisical', 'url', 'https?'),
   'a proxy with credentials': olares({ infisical: { proxy: { url: 'http://a:b@x' } } }, 'proxy', 'url'),
+  'a client subject without its kind': several({ tls: { ...MUTUAL, clientSubjects: ['gateway'] } }, 'clientSubjects', '(CN|DNS|URI)='),
+  'a client subject of another kind': several({ tls: { ...MUTUAL, clientSubjects: ['CN=a', 'O=olares'] } }, 'clientSubjects', '(CN|DNS|URI)='),
+  'a client subject in small letters': several({ tls: { ...MUTUAL, clientSubjects: ['cn=a'] } }, 'clientSubjects', '(CN|DNS|URI)='),
+  'a client subject of nobody': several({ tls: { ...MUTUAL, clientSubjects: ['CN= '] } }, 'clientSubjects', '(CN|DNS|URI)='),
+  'two client subjects as one': several({ tls: { ...MUTUAL, clientSubjects: ['CN=a,DNS=b'] } }, 'clientSubjects', '(CN|DNS|URI)='),
   'a log level that there is not': olares({ logLevel: 'loud' }, 'logLevel', 'silent'),
   'a port out of range': olares({ service: { port: 70000 } }, 'service', 'port', '65'),
   'a ServiceAccount without namespace': olares({ identity: { trustedProxyServiceAccounts: ['proxy'] } }, 'trustedProxyServiceAccounts'),

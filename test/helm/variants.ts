@@ -61,7 +61,7 @@ const VARIANTS: Readonly<Record<string, Variant>> = {
   TLS: { profile: 'high-availability', values: { tls } },
   'client certificates': {
     profile: 'high-availability',
-    values: { tls: { ...tls, clientCa, clientSubjects: ['CN=a', 'CN=b'] } },
+    values: { tls: { ...tls, clientCa, clientSubjects: ['CN=a gateway', 'DNS=b', 'URI=spiffe://c/d'] } },
   },
   'client certificates from a ConfigMap, and one for the test': {
     profile: 'high-availability',
