@@ -116,8 +116,16 @@ export class InfisicalApi {
       return await send(bearer);
     } catch (error: unknown) {
       if (!failedBecause(error, 'tokenDead')) throw error;
-      this.session.discard(bearer);
-      return send(await this.#token(deadline));
+      if (!this.session.discard(bearer)) throw error;
+    }
+    const fresh = await this.#token(deadline);
+    try {
+      const answer = await send(fresh);
+      this.session.trust();
+      return answer;
+    } catch (error: unknown) {
+      if (failedBecause(error, 'tokenDead')) this.session.mistrust(fresh);
+      throw error;
     }
   }
 

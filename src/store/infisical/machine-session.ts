@@ -2,6 +2,7 @@ import type { Clock } from '../../clock/clock';
 import type { Rotating } from '../../rotation/rotating';
 import { failedBecause, type InfisicalCallFailed } from './infisical-call-failed';
 import type { Log } from './infisical-options';
+import { RefusalPause } from './refusal-pause';
 import { SingleFlight } from './single-flight';
 
 /** What a login gives. */
@@ -27,9 +28,6 @@ interface Token {
 /** Part of a token's life after which it is renewed, and how far instances spread around it. */
 const RENEW_AT = 0.8;
 const RENEW_SPREAD = 0.05;
-/** Longer than the 30 s in which newer servers count three refusals before they lock the identity. */
-const FIRST_REFUSAL_PAUSE_MS = 60_000;
-const LONGEST_REFUSAL_PAUSE_MS = 300_000;
 const RENEWAL_PAUSE_MS = 30_000;
 
 /**
@@ -40,17 +38,20 @@ export class MachineSession {
   readonly #logins = new SingleFlight<string>();
   #token: Token | undefined;
   #renewAtMs = 0;
-  #refusals = 0;
   /** The credentials of the latest login, whatever came of it. */
   #tried: unknown;
-  #refused:
-    { readonly sinceMs: number; readonly pauseMs: number; readonly failure: InfisicalCallFailed } | undefined;
+  #refusal: InfisicalCallFailed | undefined;
+  readonly #refusedCredentials: RefusalPause;
+  readonly #refusedTokens: RefusalPause;
 
   constructor(
     private readonly login: Login,
     private readonly clock: Clock,
     private readonly log: Log,
-  ) {}
+  ) {
+    this.#refusedCredentials = new RefusalPause(clock);
+    this.#refusedTokens = new RefusalPause(clock);
+  }
 
   /** The token in hand, unless it is time for another. */
   ready(): string | undefined {
@@ -68,9 +69,26 @@ export class MachineSession {
     return this.ready() ?? this.#logins.run('login', () => this.#renew());
   }
 
-  /** After the server called this token dead; a newer one, from somebody else's login, stays. */
-  discard(accessToken: string): void {
-    if (this.#token?.accessToken === accessToken) this.#token = undefined;
+  /**
+   * After the server called this token dead; a newer one, from somebody else's login, stays.
+   * @returns whether another is worth a try: not where the last one that came in place of a dead one was dead at once
+   */
+  discard(accessToken: string): boolean {
+    if (this.#token?.accessToken !== accessToken) return true;
+    if (this.#refusedTokens.isOn) return false;
+    this.#token = undefined;
+    return true;
+  }
+
+  /** After a token that came in place of a dead one was called dead too. It is kept: other calls may get on with it. */
+  mistrust(accessToken: string): void {
+    if (this.#token?.accessToken !== accessToken || this.#refusedTokens.isOn) return;
+    this.log('infisical.token.refused', this.#refusedTokens.begin());
+  }
+
+  /** After a token that came in place of a dead one did its work. */
+  trust(): void {
+    this.#refusedTokens.end();
   }
 
   async #renew(): Promise<string> {
@@ -79,7 +97,7 @@ export class MachineSession {
       if (resting !== undefined) throw resting;
       return this.#keep(await this.#logIn());
     } catch (error: unknown) {
-      if (failedBecause(error, 'credentialsRefused') && error !== this.#refused?.failure) this.#rest(error);
+      if (failedBecause(error, 'credentialsRefused') && error !== this.#refusal) this.#rest(error);
       const token = this.#token;
       if (token === undefined || this.clock.nowMs() >= token.endsAtMs) throw error;
       // The old token still has a fifth of its life: serve with it, and try again a little later.
@@ -106,28 +124,19 @@ export class MachineSession {
     const share = RENEW_AT + (Math.random() - 0.5) * RENEW_SPREAD;
     this.#token = { accessToken: lease.accessToken, endsAtMs: this.clock.nowMs() + lifetimeMs };
     this.#renewAtMs = this.clock.nowMs() + lifetimeMs * share;
-    this.#refusals = 0;
-    this.#refused = undefined;
+    this.#refusedCredentials.end();
     this.log('infisical.login.succeeded', { lifetimeMs });
     return lease.accessToken;
   }
 
-  /** Why it rests, while it does; a clock that was set back makes that no longer. New credentials were never refused. */
+  /** Why it rests, while it does. New credentials were never refused. */
   #resting(): InfisicalCallFailed | undefined {
-    if (this.#refused === undefined) return undefined;
-    if (this.login.credentials.current() !== this.#tried) {
-      this.#refusals = 0;
-      this.#refused = undefined;
-      return undefined;
-    }
-    const { sinceMs, pauseMs, failure } = this.#refused;
-    const restedMs = this.clock.nowMs() - sinceMs;
-    return restedMs >= 0 && restedMs < pauseMs ? failure : undefined;
+    if (this.login.credentials.current() !== this.#tried) this.#refusedCredentials.end();
+    return this.#refusedCredentials.isOn ? this.#refusal : undefined;
   }
 
   #rest(failure: InfisicalCallFailed): void {
-    const pauseMs = Math.min(LONGEST_REFUSAL_PAUSE_MS, FIRST_REFUSAL_PAUSE_MS * 2 ** this.#refusals++);
-    this.#refused = { sinceMs: this.clock.nowMs(), pauseMs, failure };
-    this.log('infisical.login.refused', { status: failure.status ?? 0, refusals: this.#refusals, pauseMs });
+    this.#refusal = failure;
+    this.log('infisical.login.refused', { status: failure.status ?? 0, ...this.#refusedCredentials.begin() });
   }
 }

@@ -23,6 +23,8 @@ const ADVICE: Readonly<Partial<Record<FailureReason, string>>> = {
     'Infisical refuses the client id or the client secret; logins are paused between attempts.',
   serviceAccountTokenUnreadable:
     "The file of the pod's ServiceAccount token (INFISICAL_KUBERNETES_TOKEN_FILE) cannot be read, or is empty.",
+  tokenDead:
+    'Infisical refuses the token that it has just given; logins are paused between attempts. May the identity be used from our address?',
   unreachable: NO_ANSWER,
   connectionLost: NO_ANSWER,
   timedOut: NO_ANSWER,

@@ -37,6 +37,32 @@ describe.each(['v3', 'fork', 'v4'] as const)('the session of the Infisical store
     expect(logins().map(({ bearer }) => bearer)).toEqual([false, false]);
   });
 
+  it('is not renewed by all instances at one moment', async () => {
+    const instances = Array.from({ length: 20 }, () => opened.another());
+    const listAll = () => Promise.all(instances.map((instance) => instance.list(at())));
+    await listAll();
+    expect(logins()).toHaveLength(20);
+    advanceTo(0.8);
+    await listAll();
+    expect(logins().length).toBeGreaterThan(20);
+    expect(logins().length).toBeLessThan(40);
+  });
+
+  it.each([0, -1])(
+    'that is said to live %d seconds has no end, and is looked at again each hour',
+    async (life) => {
+      const { fake, store } = opened;
+      fake.tokenTtlSeconds = life;
+      for (let i = 0; i < 5; i++) await store.list(at());
+      clock.advance(0.77 * 3_600_000);
+      await store.list(at());
+      expect(logins()).toHaveLength(1);
+      clock.advance(0.06 * 3_600_000);
+      await store.list(at());
+      expect(logins()).toHaveLength(2);
+    },
+  );
+
   it('goes on with the old token while a renewal fails, and tries again a little later', async () => {
     const { fake, store } = opened;
     await store.list(at());
@@ -80,6 +106,59 @@ describe.each(['v3', 'fork', 'v4'] as const)('the session of the Infisical store
       expect(await store.retrieve(at(), 'k')).toEqual({ name: 'k', value: 'w' });
     },
   );
+
+  it('a late answer about a dead token leaves the one that came in its place alone', async () => {
+    const { fake, store } = opened;
+    await store.create(at(), { name: 'k', value: 'v' });
+    await store.list(at());
+    fake.killTokens('unknown');
+    fake.fail({ method: 'GET', template: routes.list, fault: { kind: 'delay', ms: 100 } });
+    fake.calls.splice(0);
+    const late = store.list(at());
+    while (fake.count('GET', routes.list) === 0) await new Promise((resolve) => setImmediate(resolve));
+    await store.update(at(), { name: 'k', value: 'w' });
+    expect(logins()).toHaveLength(1);
+    expect(await late).toHaveLength(1);
+    expect(logins()).toHaveLength(1);
+  });
+
+  it('a token that is refused as soon as it was given is given longer and longer rests', async () => {
+    const { fake, store, logged } = opened;
+    await store.create(at(), { name: 'k', value: 'v' });
+    const status = dialect === 'fork' ? 403 : 401;
+    const body = { statusCode: status, error: 'UnauthorizedError', message: 'Not from this address' };
+    const refuse = () => {
+      for (const template of [routes.list, routes.ping])
+        fake.fail({ method: 'GET', template, times: 9999, fault: { kind: 'answer', status, body } });
+    };
+    refuse();
+    const message = expect.stringMatching(/refuses the token that it has just given; logins are paused/);
+    const atSeconds: number[] = [];
+    for (let seconds = 0; seconds <= 700; seconds += 10) {
+      const before = logins().length;
+      const reads = Array.from({ length: 5 }, () => outcome(store.list(at())));
+      expect(new Set(await Promise.all(reads))).toEqual(new Set(['STORE_UNAVAILABLE']));
+      await expect(store.ping()).rejects.toMatchObject({ reason: 'STORE_UNAVAILABLE', message });
+      expect(logins().length - before).toBeLessThanOrEqual(1);
+      if (logins().length > before) atSeconds.push(seconds);
+      clock.advance(10_000);
+    }
+    expect(atSeconds).toEqual([0, 60, 180, 420]);
+    expect(logged.filter(({ event }) => event === 'infisical.token.refused')).toHaveLength(4);
+    // What it is not refused for is served all the while.
+    await store.create(at(), { name: 'l', value: 'w' });
+    fake.heal();
+    fake.killTokens('unknown');
+    clock.advance(300_000);
+    expect(await store.list(at())).toHaveLength(2);
+    // Another trouble begins with a short rest again.
+    refuse();
+    await outcome(store.list(at()));
+    const before = logins().length;
+    clock.advance(60_000);
+    await outcome(store.list(at()));
+    expect(logins()).toHaveLength(before + 1);
+  });
 
   it('a missing right is not mended by another login', async () => {
     const { fake, store } = opened;
