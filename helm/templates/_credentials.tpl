@@ -17,6 +17,11 @@ a value goes into the chart's own Secret, one that is generated into a Secret of
 {{- $list = append $list (dict "setting" "INFISICAL_CLIENT_SECRET" "at" "infisical" "valueAt" "infisical.clientSecret" "key" .clientSecretKey "existing" .existingSecret "value" .clientSecret "joint" true) -}}
 {{- end -}}
 {{- end -}}
+{{- with .Values.infisical -}}
+{{- if and .url .proxy.existingSecret -}}
+{{- $list = append $list (dict "setting" (include "provider.proxySetting" $) "at" "infisical.proxy" "valueAt" "infisical.proxy.url" "key" .proxy.key "existing" .proxy.existingSecret "value" .proxy.url) -}}
+{{- end -}}
+{{- end -}}
 {{- with .Values.redis -}}
 {{- if .enabled -}}
 {{- $list = append $list (dict "setting" "REDIS_URL" "at" "redis" "valueAt" "redis.url" "key" .key "existing" .existingSecret "value" .url "joint" true) -}}

@@ -52,7 +52,7 @@ INFISICAL_KUBERNETES_TOKEN_FILE: /run/provider/infisical/token
 INFISICAL_CA_FILE: /run/provider/files/infisical-ca.crt
 {{- end }}
 {{- with .proxy.url }}
-{{ ternary "HTTPS_PROXY" "HTTP_PROXY" (hasPrefix "https:" $.Values.infisical.url) }}: {{ . | quote }}
+{{ include "provider.proxySetting" $ }}: {{ . | quote }}
 {{- end }}
 {{- with .proxy.noProxy }}
 NO_PROXY: {{ . | quote }}
@@ -88,4 +88,9 @@ OTEL_TRACES_SAMPLER_ARG: {{ $.Values.tracing.sampleRatio | toString | quote }}
 {{- range include "provider.credentials" . | fromYamlArray }}
 {{ .setting }}_FILE: {{ printf "/run/provider/credentials/%s" (.setting | lower | replace "_" "-") | quote }}
 {{- end }}
+{{- end -}}
+
+{{/* By which the service knows the proxy on the way to Infisical. */}}
+{{- define "provider.proxySetting" -}}
+{{- ternary "HTTPS_PROXY" "HTTP_PROXY" (hasPrefix "https:" .Values.infisical.url) -}}
 {{- end -}}

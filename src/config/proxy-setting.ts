@@ -1,32 +1,42 @@
 import { BlockList, isIP } from 'node:net';
 import type { Environment } from './environment-reader';
+import { readTextFile } from './secret-source';
 
 export type ProxySetting =
   | Readonly<Record<string, never>>
   /** May hold the proxy's user and password. */
   | { readonly proxyUrl: string }
   /** What is wrong with the variable, without its value. */
-  | { readonly name: 'HTTPS_PROXY' | 'HTTP_PROXY'; readonly problem: string };
+  | { readonly name: string; readonly problem: string };
+
+const RULE = 'must be an http or https URL without a path, with user and password if it wants any';
 
 /**
  * The proxy on the way to `url`, as HTTPS_PROXY or HTTP_PROXY and NO_PROXY say; a name in lower case goes first, as in
- * curl. This machine itself is never reached through a proxy.
+ * curl. `<NAME>_FILE` is a path whose content is the proxy, read only where it counts. This machine itself is never reached
+ * through a proxy.
  */
 export function proxySetting(env: Environment, url: string): ProxySetting {
   const { protocol, hostname, port } = new URL(url);
   const name = protocol === 'https:' ? 'HTTPS_PROXY' : 'HTTP_PROXY';
-  const value = given(env, name);
+  const [value, file] = [given(env, name), given(env, `${name}_FILE`)];
   const host = hostname.replace(/^\[|\]$/g, '').replace(/\.$/, '');
   const usedPort = port === '' ? (protocol === 'https:' ? '443' : '80') : port;
-  if (value === undefined || isLoopback(host)) return {};
+  if ((value === undefined && file === undefined) || isLoopback(host)) return {};
   const exceptions = (given(env, 'NO_PROXY') ?? '').toLowerCase().split(/[\s,]+/);
   if (exceptions.some((entry) => covers(entry, host, usedPort))) return {};
-  const proxyUrl = value.includes('://') ? value : `http://${value}`;
-  if (isProxyUrl(proxyUrl)) return { proxyUrl };
-  return {
-    name,
-    problem: 'must be an http or https URL without a path, with user and password if it wants any',
-  };
+  if (file === undefined) return usable(value ?? '', name);
+  if (value !== undefined) return { name, problem: `and ${name}_FILE are both set; set one` };
+  try {
+    return usable(readTextFile(file).trim(), `${name}_FILE`);
+  } catch (error: unknown) {
+    return { name: `${name}_FILE:`, problem: (error as Error).message };
+  }
+}
+
+function usable(text: string, name: string): ProxySetting {
+  const proxyUrl = text.includes('://') ? text : `http://${text}`;
+  return isProxyUrl(proxyUrl) ? { proxyUrl } : { name, problem: RULE };
 }
 
 function given(env: Environment, name: string): string | undefined {

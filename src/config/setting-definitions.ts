@@ -152,10 +152,11 @@ export const SETTING_DEFINITIONS = {
       "Node's own: PEM file of more certificate authorities, for Infisical, LLDAP and the API server; read at the start.",
   },
   HTTPS_PROXY: {
+    secret: true,
     description:
       'Proxy for an https `INFISICAL_URL`, e.g. `http://user:password@proxy:3128`; also in lower case. Nothing but Infisical is called through it.',
   },
-  HTTP_PROXY: { description: 'The same for an http `INFISICAL_URL`.' },
+  HTTP_PROXY: { secret: true, description: 'The same for an http `INFISICAL_URL`.' },
   NO_PROXY: {
     description:
       'What is called without a proxy, separated by commas: `host`, `.suffix`, `address`, `network/bits`, each but the last also with `:port`, or `*`.',

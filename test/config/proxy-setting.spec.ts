@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { proxySetting } from '../../src/config/proxy-setting';
 
 const URL_ = 'https://infisical.example';
@@ -82,5 +85,42 @@ describe('the proxy', () => {
     const problem = 'must be an http or https URL without a path, with user and password if it wants any';
     expect(used({ HTTPS_PROXY: text })).toEqual({ name: 'HTTPS_PROXY', problem });
     expect(used({ HTTPS_PROXY: text, NO_PROXY: '.example' })).toEqual({});
+  });
+
+  describe('from a file, as any credential', () => {
+    const dir = mkdtempSync(join(tmpdir(), 'proxy-'));
+    const file = join(dir, 'proxy');
+    afterAll(() => rmSync(dir, { recursive: true }));
+
+    it('is what the file holds, for the scheme that it is named for', () => {
+      writeFileSync(file, 'http://user:canary@proxy:3128\n');
+      const proxyUrl = 'http://user:canary@proxy:3128';
+      expect(used({ HTTPS_PROXY_FILE: file })).toEqual({ proxyUrl });
+      expect(used({ HTTP_PROXY_FILE: file })).toEqual({});
+      expect(used({ HTTP_PROXY_FILE: file }, 'http://infisical.example')).toEqual({ proxyUrl });
+      expect(used({ HTTPS_PROXY_FILE: file, NO_PROXY: '.example' })).toEqual({});
+      writeFileSync(file, 'user:canary@proxy:3128');
+      expect(used({ HTTPS_PROXY_FILE: file })).toEqual({ proxyUrl });
+    });
+
+    it('is a problem where it is given twice, cannot be read, or holds no proxy', () => {
+      writeFileSync(file, PROXY);
+      for (const name of ['HTTPS_PROXY', 'https_proxy']) {
+        expect(used({ [name]: PROXY, HTTPS_PROXY_FILE: file })).toEqual({
+          name: 'HTTPS_PROXY',
+          problem: 'and HTTPS_PROXY_FILE are both set; set one',
+        });
+      }
+      const absent = join(dir, 'absent');
+      expect(used({ HTTPS_PROXY_FILE: absent })).toEqual({
+        name: 'HTTPS_PROXY_FILE:',
+        problem: `${absent} cannot be read (ENOENT)`,
+      });
+      for (const text of ['', 'socks5://canary:1080', 'http://a:canary%@b']) {
+        writeFileSync(file, text);
+        const problem = 'must be an http or https URL without a path, with user and password if it wants any';
+        expect(used({ HTTPS_PROXY_FILE: file })).toEqual({ name: 'HTTPS_PROXY_FILE', problem });
+      }
+    });
   });
 });

@@ -53,6 +53,7 @@ describe('the NetworkPolicy of the pods that serve', () => {
       '6379',
       '4318',
     ]);
+    expect(egressPorts(policyOf(renderVariant('a proxy with a password')))[2]).toBe('8888');
   });
 
   it.each([

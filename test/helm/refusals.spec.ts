@@ -36,6 +36,7 @@ const WRONG_VALUES: Readonly<Record<string, Refusal>> = {
   'an image digest that is none': olares({ image: { digest: 'sha256:1' } }, 'image', 'digest'),
   'a credential among the settings': olares({ extraSettings: { MASTER_KEY: 'x' } }, 'extraSettings'),
   'a credential file among the settings': olares({ extraSettings: { REDIS_URL_FILE: 'x' } }, 'extraSettings'),
+  'a proxy among the settings': olares({ extraSettings: { HTTPS_PROXY: 'http://a:canary@b' } }, 'extraSettings'),
   'a label by which the Service finds pods': olares({ podLabels: { 'app.kubernetes.io/name': 'x' } }, 'podLabels'),
   'a name for objects that no Service may have': olares({ fullnameOverride: '1st' }, 'fullnameOverride'),
 }; // prettier-ignore
@@ -46,6 +47,8 @@ const WRONG_TOGETHER: Readonly<Record<string, Refusal>> = {
   'no machine identity': olares({ infisical: { existingSecret: '' } }, 'infisical.existingSecret: name the Secret', 'client-id', 'infisical.clientId'),
   'half a machine identity': olares({ infisical: { existingSecret: '', clientId: 'x' } }, 'client-secret', 'infisical.clientSecret'),
   'a credential given twice': olares({ infisical: { clientId: 'x' } }, 'infisical.existingSecret and infisical.clientId are both set'),
+  'a proxy given twice': olares({ infisical: { proxy: { url: 'http://proxy', existingSecret: 'proxy' } } }, 'infisical.proxy.existingSecret and infisical.proxy.url are both set'),
+  'a proxy without Infisical': standalone({ infisical: { proxy: { existingSecret: 'proxy' } } }, 'infisical.url: must be set when infisical.proxy is'),
   'two ways to log in': olares({ infisical: { kubernetesAuth: { identityId: 'x' } } }, 'choose one way to log in'),
   'an identity without Infisical': standalone({ infisical: { existingSecret: 'x' } }, 'infisical.url: must be set'),
   'several pods on the embedded store': standalone({ replicas: 2 }, 'the embedded store belongs to one pod', 'infisical.url'),

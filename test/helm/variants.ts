@@ -58,6 +58,10 @@ const VARIANTS: Readonly<Record<string, Variant>> = {
       userToken: { lldapUrl: 'http://lldap.os-platform:17170', adminGroup: 'admins', required: false },
     },
   },
+  'a proxy with a password': {
+    profile: 'high-availability',
+    values: { infisical: { proxy: { existingSecret: 'proxy', key: 'url', port: 8888 } } },
+  },
   TLS: { profile: 'high-availability', values: { tls } },
   'client certificates': {
     profile: 'high-availability',

@@ -75,6 +75,14 @@ describe('an Infisical that only the environment leads to', () => {
     expect(fake.calls.length).toBeGreaterThan(8);
   });
 
+  it('is reached through a proxy whose password is in a file', async () => {
+    const { HTTPS_PROXY: proxyUrl = '', ...without } = env;
+    env = { ...without, HTTPS_PROXY_FILE: join(dir, 'proxy-url') };
+    writeFileSync(env['HTTPS_PROXY_FILE'] ?? '', `${proxyUrl}\n`);
+    expect((await check())[0]).toBe(0);
+    expect(new Set(proxy.tunnels)).toEqual(new Set([`${HOST}:${front.port}`]));
+  });
+
   it("is trusted by Node's own NODE_EXTRA_CA_CERTS too, alone or beside other authorities", async () => {
     env['NODE_EXTRA_CA_CERTS'] = caFile;
     const { INFISICAL_CA_FILE: _, ...alone } = env;
