@@ -268,6 +268,7 @@ export function describeSecretStore(title: string, subject: StoreUnderTest): voi
     });
 
     it('finds no workspaces of a user who never had any', async () => {
+      await store.create(fresh(), { name: 'k', value: 'v' });
       expect(await store.workspacesOf(`nobody${++turn}`)).toEqual([]);
     });
 

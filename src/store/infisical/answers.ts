@@ -7,6 +7,8 @@ export interface Project {
   readonly organizationId: string | undefined;
   /** Slugs. */
   readonly environments: ReadonlySet<string>;
+  /** Slugs that it has more than once: the server takes whichever of their environments it meets first. */
+  readonly doubledEnvironments: ReadonlySet<string>;
 }
 
 /** A row of a list: the servers' create race can leave several of one name. */
@@ -14,6 +16,8 @@ export interface SecretRow {
   readonly id: string;
   readonly name: string;
   readonly version: number;
+  /** 0 on servers whose lists do not tell it. */
+  readonly updatedAtMs: number;
   /** As stored, or undefined where the server hid it. */
   readonly stored: string | undefined;
 }
@@ -37,10 +41,21 @@ export function parseLogin(body: unknown): Lease | undefined {
 export function parseProject(body: unknown): Project | undefined {
   const outer = fieldsOf(body);
   const { id, orgId, environments } = outer['project'] === undefined ? outer : fieldsOf(outer['project']);
-  if (typeof id !== 'string' || id === '' || !Array.isArray(environments)) return undefined;
+  if (!isId(id) || !Array.isArray(environments)) return undefined;
   const slugs = environments.map((environment) => fieldsOf(environment)['slug']);
   if (!slugs.every((slug) => typeof slug === 'string')) return undefined;
-  return { id, organizationId: typeof orgId === 'string' ? orgId : undefined, environments: new Set(slugs) };
+  const doubled = slugs.filter((slug, index) => slugs.indexOf(slug) !== index);
+  return {
+    id,
+    organizationId: isId(orgId) ? orgId : undefined,
+    environments: new Set(slugs),
+    doubledEnvironments: new Set(doubled),
+  };
+}
+
+/** Ids become segments of paths, which dots would leave. */
+function isId(value: unknown): value is string {
+  return typeof value === 'string' && !/^\.{0,2}$/.test(value);
 }
 
 /** A project as the list shows it. */
@@ -56,7 +71,7 @@ export function parseProjects(body: unknown): readonly ListedProject[] | undefin
   if (!Array.isArray(rows)) return undefined;
   const parsed = rows.map((row: unknown) => {
     const { id, slug } = fieldsOf(row);
-    return typeof id === 'string' && id !== '' && typeof slug === 'string' ? { id, slug } : undefined;
+    return isId(id) && typeof slug === 'string' ? { id, slug } : undefined;
   });
   return parsed.every((project) => project !== undefined) ? parsed : undefined;
 }
@@ -80,7 +95,7 @@ export function parseWrite(name: string, body: unknown): 'done' | 'approvalRequi
 }
 
 function parseRow(body: unknown): SecretRow | undefined {
-  const { id, secretKey, secretValue, version, secretValueHidden } = fieldsOf(body);
+  const { id, secretKey, secretValue, version, updatedAt, secretValueHidden } = fieldsOf(body);
   if (typeof id !== 'string' || typeof secretKey !== 'string') return undefined;
   const hidden = secretValueHidden === true || (typeof secretValue === 'string' && looksMasked(secretValue));
   if (!hidden && typeof secretValue !== 'string') return undefined;
@@ -88,6 +103,7 @@ function parseRow(body: unknown): SecretRow | undefined {
     id,
     name: secretKey,
     version: typeof version === 'number' ? version : 0,
+    updatedAtMs: (typeof updatedAt === 'string' && Date.parse(updatedAt)) || 0,
     stored: hidden || typeof secretValue !== 'string' ? undefined : secretValue,
   };
 }

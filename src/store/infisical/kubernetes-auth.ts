@@ -1,4 +1,5 @@
-import { readFile } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { parseLogin } from './answers';
 import type { Dialect, Route } from './dialect';
 import { exchange, failureOf } from './exchange';
@@ -15,7 +16,7 @@ export interface KubernetesAuthCredentials {
 /** The same on every generation. */
 export const KUBERNETES_LOGIN: Route = { method: 'POST', path: '/api/v1/auth/kubernetes-auth/login' };
 
-/** Larger than any token; it keeps a wrong path from filling memory. */
+/** Larger than any token. */
 const MAX_TOKEN_BYTES = 64 * 1024;
 
 /**
@@ -59,11 +60,19 @@ function speaking(dialect: Dialect): Dialect {
   };
 }
 
-/** Undefined where there is nothing to send; the foreign error, which names the path, ends here. */
-async function readToken(file: string): Promise<string | undefined> {
+/**
+ * Undefined where there is nothing to send; the foreign error, which names the path, ends here. Whatever a wrong path
+ * leads to, this neither fills memory nor waits for a pipe's writer.
+ */
+async function readToken(path: string): Promise<string | undefined> {
   try {
-    const token = (await readFile(file, 'utf8')).trim();
-    return token === '' || token.length > MAX_TOKEN_BYTES ? undefined : token;
+    const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const parts: Buffer[] = [];
+    // The stream closes the file.
+    for await (const part of file.createReadStream({ end: MAX_TOKEN_BYTES })) parts.push(part as Buffer);
+    const bytes = Buffer.concat(parts);
+    const token = bytes.toString('utf8').trim();
+    return token === '' || bytes.length > MAX_TOKEN_BYTES ? undefined : token;
   } catch {
     return undefined;
   }

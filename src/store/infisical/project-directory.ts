@@ -9,6 +9,7 @@ import { failedBecause } from './infisical-call-failed';
 import type { Log } from './infisical-options';
 import { KnownProjects } from './known-projects';
 import { projectDisplayName, projectSlug, type Place } from './project-slug';
+import { foreignProject, warnOfDoubled } from './project-warnings';
 import { SingleFlight } from './single-flight';
 import { WarmUps } from './warm-ups';
 import { leavesDoubt } from './write-doubt';
@@ -33,7 +34,7 @@ export class ProjectDirectory {
   readonly #known: KnownProjects;
   readonly #lookUps = new SingleFlight<Project | undefined>();
   readonly #provisions = new SingleFlight<Project>();
-  readonly warmUps = new WarmUps();
+  readonly warmUps: WarmUps;
 
   constructor(
     private readonly api: InfisicalApi,
@@ -41,6 +42,7 @@ export class ProjectDirectory {
     private readonly log: Log,
   ) {
     this.#known = new KnownProjects(settings.maxKnownProjects);
+    this.warmUps = new WarmUps(settings.maxKnownProjects);
   }
 
   /** Undefined for a workspace that was never written: that is asked again each time, another instance may write it. */
@@ -100,7 +102,7 @@ export class ProjectDirectory {
       );
     } catch (error: unknown) {
       if (failedBecause(error, 'notFound:project')) return undefined;
-      if (failedBecause(error, 'notAMember', 'permissionDenied')) throw this.#foreign(slug);
+      if (failedBecause(error, 'notAMember', 'permissionDenied')) throw foreignProject(this.log, slug);
       throw error;
     }
   }
@@ -179,14 +181,10 @@ export class ProjectDirectory {
 
   #remember(slug: string, project: Project): Project {
     const { organizationId } = this.settings;
-    if (organizationId !== undefined && project.organizationId !== organizationId) throw this.#foreign(slug);
+    if (organizationId !== undefined && project.organizationId !== organizationId)
+      throw foreignProject(this.log, slug);
     this.#known.set(slug, project);
+    warnOfDoubled(this.log, slug, project);
     return project;
-  }
-
-  #foreign(slug: string): StoreUnavailable {
-    const advice = 'add the machine identity to this project as admin, or delete the project';
-    this.log('infisical.project.foreign', { project: slug, advice });
-    return new StoreUnavailable();
   }
 }

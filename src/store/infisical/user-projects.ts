@@ -11,6 +11,10 @@ import { userSlugPrefix } from './project-slug';
 import { SingleFlight } from './single-flight';
 import { leavesDoubt } from './write-doubt';
 
+/** Only projects tell the identity its organization, and to look for a user's makes none. */
+const NO_ORGANIZATION_YET =
+  'Infisical tells its organization only with one of its projects, and none was met yet: set INFISICAL_ORGANIZATION_ID.';
+
 /**
  * The projects of one user: those of the machine identity whose slugs begin with the user's part. A project that the
  * identity lost its membership of is not among them.
@@ -26,14 +30,10 @@ export class UserProjects {
 
   async of(user: string, deadline: Deadline): Promise<readonly StoredWorkspace[]> {
     const prefix = userSlugPrefix(user);
-    const dialect = await this.api.dialect(deadline);
-    const organizationId = dialect.listsByOrganization
-      ? await this.#organizationBy(user, deadline)
-      : undefined;
     const parts = ({ listsByOrganization }: Dialect) => {
       if (!listsByOrganization) return {};
-      // Another server took the place of one that needs no organization: the next attempt knows.
-      if (organizationId === undefined) throw new StoreUnavailable();
+      const { organizationId } = this.projects;
+      if (organizationId === undefined) throw new StoreUnavailable(NO_ORGANIZATION_YET);
       return { path: { organizationId } };
     };
     const all = await this.api.call('listProjects', parts, parseProjects, deadline);
@@ -68,15 +68,5 @@ export class UserProjects {
       (answer) => answer,
       deadline,
     );
-  }
-
-  /** Only projects tell the identity its organization: where none is known yet, one of this user's is made to ask. */
-  async #organizationBy(user: string, deadline: Deadline): Promise<string> {
-    const known = this.projects.organizationId;
-    if (known !== undefined) return known;
-    const probe = { user, workspace: '' };
-    const { organizationId } = await this.projects.provision(probe, 'prod', deadline);
-    if (organizationId === undefined) throw new StoreUnavailable('Infisical does not tell its organization.');
-    return organizationId;
   }
 }

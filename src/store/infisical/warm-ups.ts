@@ -1,12 +1,17 @@
+import { LRUCache } from 'lru-cache';
 import { ScopeQueue } from './scope-queue';
 
-/** New projects whose keys are yet to be made by their first write. */
+/** New projects whose keys are yet to be made by their first write; those whose first write never came go first. */
 export class WarmUps {
-  readonly #cold = new Set<string>();
+  readonly #cold: LRUCache<string, true>;
   readonly #turns = new ScopeQueue();
 
+  constructor(max: number) {
+    this.#cold = new LRUCache({ max });
+  }
+
   add(projectId: string): void {
-    this.#cold.add(projectId);
+    this.#cold.set(projectId, true);
   }
 
   drop(projectId: string): void {

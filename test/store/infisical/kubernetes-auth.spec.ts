@@ -1,4 +1,5 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
@@ -84,6 +85,7 @@ describe.each(['fork', 'v3', 'v4'] as const)('Kubernetes Auth (%s)', (dialect) =
     ['is missing', () => rmSync(tokenFile)],
     ['is empty', () => writeFileSync(tokenFile, ' \n')],
     ['is no token', () => writeFileSync(tokenFile, 'canary-jwt'.repeat(10_000))],
+    ['is a pipe', () => (rmSync(tokenFile), execFileSync('mkfifo', [tokenFile]))],
   ])('readiness says that the token file %s, and all is well once it is there', async (_title, spoil) => {
     spoil();
     const store = open();
@@ -91,9 +93,19 @@ describe.each(['fork', 'v3', 'v4'] as const)('Kubernetes Auth (%s)', (dialect) =
       "The file of the pod's ServiceAccount token (INFISICAL_KUBERNETES_TOKEN_FILE) cannot be read, or is empty.";
     expect(await failureOf(store.ping())).toBe(message);
     expect(logins()).toEqual([]);
+    rmSync(tokenFile, { force: true });
     writeFileSync(tokenFile, JWT);
     clock.advance(5_000);
     await store.ping();
+  });
+
+  it('a token file without an end fills no memory', async () => {
+    rmSync(tokenFile);
+    symlinkSync('/dev/zero', tokenFile);
+    const beforeKiB = process.resourceUsage().maxRSS;
+    expect(await failureOf(open().ping())).toMatch(/cannot be read/);
+    expect(process.resourceUsage().maxRSS - beforeKiB).toBeLessThan(100 * 1024);
+    rmSync(tokenFile);
   });
 
   it.each([

@@ -201,6 +201,53 @@ describe.each(['v3', 'fork', 'v4'] as const)('the projects of the Infisical stor
     });
   });
 
+  it.each(['..', '.', ''])(
+    'a project whose id is told as "%s" is no answer, and nothing is sent there',
+    async (id) => {
+      const { fake, store } = opened;
+      const body = { id, slug: projectSlug(at()), environments: [] };
+      for (const method of ['GET', 'POST'])
+      fake.fail({ method, template: method === 'GET' ? routes.project : routes.projects, times: 9, fault: { kind: 'answer', status: 200, body } }); // prettier-ignore
+      expect(await outcome(store.list(at()))).toBe('STORE_UNAVAILABLE');
+      expect(await outcome(store.create(at(), { name: 'k', value: 'v' }))).toBe('STORE_UNAVAILABLE');
+      expect(
+        fake.calls.filter(({ template }) => template === routes.secret || template === undefined),
+      ).toEqual([]);
+    },
+  );
+
+  it('an environment that a project has twice is served, and the log tells the operator where', async () => {
+    const { fake, store, logged } = opened;
+    const project = fake.world.addProject(projectSlug(at()), 'raced', fake.identity);
+    for (let i = 0; i < 2; i++) fake.world.addEnvironment(project, 'test', 'Test');
+    await store.create(at('ws', 'test'), { name: 'k', value: 'v' });
+    expect(await store.list(at('ws', 'test'))).toEqual([{ name: 'k', value: 'v' }]);
+    expect(logged.filter(({ event }) => event === 'infisical.environment.doubled')).toEqual([
+      {
+        event: 'infisical.environment.doubled',
+        fields: {
+          project: projectSlug(at()),
+          environment: 'test',
+          advice: 'compare the environments of this slug in the page, and delete all but one',
+        },
+      },
+    ]);
+  });
+
+  it('no more projects are remembered than told, the least used forgotten first', async () => {
+    const { fake, another } = opened;
+    const small = another({ maxKnownProjects: 2 });
+    for (const workspace of ['a', 'b', 'c']) await small.create(at(workspace), { name: 'k', value: 'v' });
+    const looksFor = async (workspace: string) => {
+      callsOf(fake);
+      await small.list(at(workspace));
+      return callsOf(fake).length - 1;
+    };
+    expect([await looksFor('c'), await looksFor('b'), await looksFor('a'), await looksFor('c')]).toEqual([
+      0, 0, 1, 1,
+    ]);
+  });
+
   it('an identity that was thrown out of its project finds out by the next call', async () => {
     const { fake, store } = opened;
     await store.create(at(), { name: 'k', value: 'v' });

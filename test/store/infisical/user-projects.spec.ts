@@ -41,6 +41,24 @@ describe.each(['v3', 'fork', 'v4'] as const)("a user's projects (%s)", (dialect)
     expect(opened.fake.world.projects).toEqual([]);
   });
 
+  it('are looked for without making one, also by an instance that was just started', async () => {
+    const fresh = opened.another();
+    const seen = await outcome(fresh.workspacesOf('nobody'));
+    expect(seen).toBe(dialect === 'v4' ? 'done' : 'STORE_UNAVAILABLE');
+    await fresh.list(at('w'));
+    expect(await fresh.workspacesOf('nobody')).toEqual([]);
+    expect(await fresh.workspacesOf(at().user)).toEqual([workspace]);
+    expect(opened.fake.world.projects).toHaveLength(1);
+  });
+
+  it('are not deleted by an id that would leave its place in the path', async () => {
+    const listed = dialect === 'v4' ? '/api/v1/projects' : '/api/v2/organizations/{orgId}/workspaces';
+    const rows = [{ id: '..', slug: opened.fake.world.projects[0]?.slug, environments: [] }];
+    const fault = { kind: 'answer', status: 200, body: { workspaces: rows } } as const;
+    opened.fake.fail({ method: 'GET', template: listed, fault });
+    expect(await outcome(opened.store.workspacesOf(at().user))).toBe('STORE_UNAVAILABLE');
+  });
+
   it('are deleted by one call, when several at once ask for it', async () => {
     await Promise.all(Array.from({ length: 4 }, () => opened.store.removeWorkspace(workspace)));
     expect(deletes()).toBe(1);
