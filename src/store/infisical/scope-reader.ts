@@ -49,13 +49,13 @@ export class ScopeReader {
   /**
    * How many rows an update of this name would find. An update changes one row only, so that a name that is there
    * more than once must be known; that it is not there at all, the server itself says to the update. Where no list
-   * can tell, it is taken to be there once, or twice if an earlier one showed it doubled.
+   * can tell, it is taken to be there once.
+   * @throws InfisicalCallFailed where an earlier list showed it doubled and there is no list now
    */
   async copies(room: Room, name: string, deadline: Deadline): Promise<number> {
     if (this.rooms.hasSingle(room, name)) return 1;
-    const rows = await this.#listIfAny(room, deadline, true);
-    if (rows !== undefined) return rows.filter((row) => row.name === name).length;
-    return this.rooms.isDoubled(room, name) ? 2 : 1;
+    const rows = await this.#listIfAny(room, deadline, !this.rooms.isDoubled(room, name));
+    return rows === undefined ? 1 : rows.filter((row) => row.name === name).length;
   }
 
   /** A delete takes all rows of a name. */

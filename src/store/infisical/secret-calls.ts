@@ -39,8 +39,15 @@ export async function retrieveSecret(
   return api.call('retrieveSecret', parts, read, deadline);
 }
 
+export interface SecretUpdate {
+  readonly call: 'updateSecret';
+  readonly name: string;
+  readonly stored: string;
+}
+
 export type SecretWrite =
-  | { readonly call: 'createSecret' | 'updateSecret'; readonly name: string; readonly stored: string }
+  | SecretUpdate
+  | { readonly call: 'createSecret'; readonly name: string; readonly stored: string }
   | { readonly call: 'deleteSecret'; readonly name: string };
 
 export async function writeSecret(

@@ -1,6 +1,10 @@
 import type { SecretRow } from './answers';
 
-/** Of the rows of one name, the one that stands for it: the highest version, then the lowest id, so that every reader picks the same. */
+/**
+ * Of the rows of one name, the one that stands for it, the same for every reader: the highest version, then the latest
+ * update, then the lowest id. An update raises one row's version, so that it is this one from then on, or soon; a create
+ * that is carried out late never is, once there was an update.
+ */
 export function preferredRow(rows: readonly SecretRow[]): SecretRow | undefined {
   return [...rows].sort(byPrecedence)[0];
 }
@@ -34,5 +38,5 @@ export function listBytes(rows: readonly SecretRow[]): number {
 }
 
 function byPrecedence(a: SecretRow, b: SecretRow): number {
-  return b.version - a.version || (a.id < b.id ? -1 : 1);
+  return b.version - a.version || b.updatedAtMs - a.updatedAtMs || (a.id < b.id ? -1 : 1);
 }

@@ -1,3 +1,4 @@
+import { DomainError } from '../../errors/domain-error';
 import {
   ApprovalRequired,
   SecretAlreadyExists,
@@ -10,12 +11,16 @@ import type { InfisicalApi } from './infisical-api';
 import { InfisicalCallFailed } from './infisical-call-failed';
 import type { Log } from './infisical-options';
 import type { ScopeReader } from './scope-reader';
-import { writeSecret, type Room, type SecretWrite } from './secret-calls';
+import { writeSecret, type Room, type SecretUpdate, type SecretWrite } from './secret-calls';
 import { refusedName, requireWritableName } from './secret-name';
+import { preferredRow } from './secret-rows';
 import { doubtAfter } from './write-doubt';
 
 /** Kept back from each write, for the one look that may have to decide whether it happened. */
 const LONGEST_LOOK_MS = 2_500;
+
+/** Sent of one update of a doubled name: the servers were seen to leave two to twenty rows. */
+const MOST_UPDATES = 8;
 
 /** A secret that is there, and how many rows the server holds of it. */
 export interface StoredSecret {
@@ -43,21 +48,34 @@ export class SecretWriter {
     await this.#write(room, { call: 'createSecret', name, stored }, deadline);
   }
 
-  /**
-   * A name that is stored more than once is made whole: an update would change one of its rows, a delete takes all.
-   * @throws SecretNotFound where another writer deleted it meanwhile
-   */
+  /** @throws SecretNotFound where another writer deleted it meanwhile */
   async update(room: Room, { name, stored, copies }: StoredSecret, deadline: Deadline): Promise<void> {
-    if (copies === 1) return this.#write(room, { call: 'updateSecret', name, stored }, deadline);
-    await this.delete(room, name, deadline);
-    try {
-      await this.#write(room, { call: 'createSecret', name, stored }, deadline);
-    } catch {
-      // The old rows are gone already: whatever went wrong, nobody may be told that nothing changed.
-      this.log('infisical.duplicates.notHealed', { copies });
+    const write = { call: 'updateSecret', name, stored } as const;
+    await this.#write(room, write, deadline);
+    if (copies > 1) await this.#untilServed(room, write, deadline);
+  }
+
+  /**
+   * Each update changes one row of a doubled name, which only the server picks: repeated until the one that reads
+   * serve holds the value. Nothing is deleted: a delete takes all rows, and the create after it might be refused.
+   */
+  async #untilServed(room: Room, write: SecretUpdate, deadline: Deadline): Promise<void> {
+    for (let updates = 1; ; updates++) {
+      try {
+        const rows = await this.reader.rowsIn(room, write.name, deadline);
+        if (preferredRow(rows)?.stored === write.stored)
+          return this.log('infisical.duplicates.healed', { copies: rows.length, updates });
+        if (updates < MOST_UPDATES) {
+          await this.#write(room, write, deadline);
+          continue;
+        }
+      } catch (error: unknown) {
+        if (!(error instanceof InfisicalCallFailed || error instanceof DomainError)) throw error;
+      }
+      // One of the rows was changed, but reads may go on serving another.
+      this.log('infisical.duplicates.notHealed', { updates });
       throw new StoreOutcomeUnknown();
     }
-    this.log('infisical.duplicates.healed', { copies });
   }
 
   /** @throws SecretNotFound where another writer was faster */

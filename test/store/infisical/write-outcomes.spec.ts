@@ -181,24 +181,86 @@ describe.each(['v3', 'fork', 'v4'] as const)('writes of the Infisical store (%s)
       expect(logged).toContainEqual({ event: 'infisical.duplicates.served', fields: { surplus: 2 } });
     });
 
-    it('is made one again by the next update', async () => {
-      await opened.store.update(at(), { name: 'twice', value: 'one' });
-      expect(rowsOf(opened.fake, at())).toEqual([
-        ['single', 's'],
-        ['twice', 'one'],
-      ]);
-      expect(opened.logged).toContainEqual({ event: 'infisical.duplicates.healed', fields: { copies: 3 } });
+    const served = async () => {
+      const values = new Set([(await opened.store.retrieve(at(), 'twice')).value]);
+      for (let i = 0; i < 5; i++) values.add((await opened.another().retrieve(at(), 'twice')).value);
+      for (const { name, value } of await opened.store.list(at())) if (name === 'twice') values.add(value);
+      return [...values];
+    };
+
+    it('is served with the value of the next update from then on, by every reader, update after update', async () => {
+      const { fake, store, logged } = opened;
+      for (const value of ['one', 'two', 'three', 'four', 'five', 'six']) {
+        await store.update(at(), { name: 'twice', value });
+        expect(await served()).toEqual([value]);
+      }
+      expect(rowsOf(fake, at())).toHaveLength(4);
+      expect(fake.count('DELETE') + fake.count('POST', routes.secret)).toBe(0);
+      expect(logged.some(({ event }) => event === 'infisical.duplicates.healed')).toBe(true);
     });
 
-    it('is made one again also when it was a read that met it', async () => {
-      const { fake, store } = opened;
+    it('is served with its new value also when it was a read that met it', async () => {
+      const { store } = opened;
       await store.retrieve(at(), 'twice');
       await store.update(at(), { name: 'twice', value: 'one' });
       await store.update(at(), { name: 'single', value: 't' });
-      expect(rowsOf(fake, at())).toEqual([
-        ['single', 't'],
-        ['twice', 'one'],
-      ]);
+      expect(await served()).toEqual(['one']);
+    });
+
+    it.each([
+      ['the first update is', 1],
+      ['a later update is', 2],
+    ])('keeps a value when %s refused', async (_title, nth) => {
+      const { fake, store } = opened;
+      const refused = { statusCode: 503, message: 'rolling restart', error: 'x' };
+      const fault: Fault = { kind: 'answer', status: 503, body: refused };
+      if (nth === 2) fake.fail({ method: 'PATCH', template: routes.secret, fault: { kind: 'delay', ms: 1 } });
+      fake.fail({ method: 'PATCH', template: routes.secret, times: 99, fault });
+      expect(await outcome(store.update(at(), { name: 'twice', value: 'one' }))).toBe(
+        'STORE_OUTCOME_UNKNOWN',
+      );
+      fake.heal();
+      expect(await served()).toEqual(['v3']);
+      await store.update(at(), { name: 'twice', value: 'one' });
+      expect(await served()).toEqual(['one']);
+    });
+
+    it('is not updated where no list can be had before', async () => {
+      const { fake, store } = opened;
+      fake.fail({ method: 'GET', template: routes.list, times: 99, fault: failed('before') });
+      expect(await outcome(store.update(at(), { name: 'twice', value: 'one' }))).toBe('STORE_UNAVAILABLE');
+      expect(fake.count('PATCH')).toBe(0);
+    });
+
+    it.each([
+      ['every row but the one that is served', 'v3', 8],
+      ['nothing', undefined, 8],
+    ] as const)('is not said to be updated by a server that changes %s', async (_title, kept, updates) => {
+      const { fake, store, logged } = opened;
+      const room = fake.world.projects[0]!.environments.find(({ slug }) => slug === 'prod')!;
+      room.secrets.find(({ value }) => value === 'v3')!.version = kept === undefined ? 3 : 100;
+      const secret = { id: 'x', secretKey: 'twice', secretValue: 'one', version: 9 };
+      if (kept === undefined)
+        fake.fail({
+          method: 'PATCH',
+          template: routes.secret,
+          times: 99,
+          fault: { kind: 'answer', status: 200, body: { secret } },
+        });
+      else {
+        // As a database that always finds the same row first.
+        const first = room.secrets.find(({ value }) => value === 'v1')!;
+        const rows = room.secrets;
+        rows.push = (...pushed) => rows.unshift(...pushed);
+        rows.splice(rows.indexOf(first), 1);
+        rows.unshift(first);
+      }
+      expect(await outcome(store.update(at(), { name: 'twice', value: 'one' }))).toBe(
+        'STORE_OUTCOME_UNKNOWN',
+      );
+      expect(fake.count('PATCH')).toBe(updates);
+      expect(await served()).toEqual(['v3']);
+      expect(logged).toContainEqual({ event: 'infisical.duplicates.notHealed', fields: { updates } });
     });
 
     it('exists, so that a create is refused, and a delete takes all of it', async () => {
@@ -207,22 +269,6 @@ describe.each(['v3', 'fork', 'v4'] as const)('writes of the Infisical store (%s)
       );
       await opened.store.delete(at(), 'twice');
       expect(rowsOf(opened.fake, at())).toEqual([['single', 's']]);
-    });
-
-    it('is not said to be updated when it could not be made one', async () => {
-      const body = { statusCode: 500, message: 'Something went wrong', error: 'InternalServerError' };
-      opened.fake.fail({
-        method: 'POST',
-        template: routes.secret,
-        fault: { kind: 'answer', status: 500, body },
-      });
-      expect(await outcome(opened.store.update(at(), { name: 'twice', value: 'one' }))).toBe(
-        'STORE_OUTCOME_UNKNOWN',
-      );
-      expect(opened.logged).toContainEqual({
-        event: 'infisical.duplicates.notHealed',
-        fields: { copies: 3 },
-      });
     });
   });
 });

@@ -245,6 +245,7 @@ export function fakeRoutes(
       if (verb === 'Delete') return view(first);
       first.value = trimmedValue(fields.secretValue);
       first.version += 1;
+      first.updatedAt = new Date().toISOString();
       environment.secrets.push(first);
       return view(first);
     };
