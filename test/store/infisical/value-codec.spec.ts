@@ -88,7 +88,8 @@ describe('the form in which Infisical holds a value', () => {
   });
 });
 
-describe.each(['v3', 'fork'] as const)('values on a server that trims and expands (%s)', (dialect) => {
+// v4 as its documents describe it.
+describe.each(['v3', 'fork', 'v4'] as const)('values on a server that trims and expands (%s)', (dialect) => {
   it('come back byte for byte, whatever they are', async () => {
     const { store } = await openStore({ dialect });
     await store.create(at(), { name: 'k', value: 'first' });

@@ -12,7 +12,8 @@ import { DEFAULTS, type ConnectionOptions, type Log } from '../infisical-options
 import { loginMethod, type Credentials } from '../login-method';
 import { projectSlug } from '../project-slug';
 import { RateLimits } from '../rate-limits';
-import { AdminCalls } from './admin-calls';
+import { classifyFailure } from '../failure-reason';
+import { AdminCalls, type AdminAnswer } from './admin-calls';
 import { LEAST_ROLE, membershipsOf } from './machine-identity';
 import { SetupFailed } from './setup-failed';
 
@@ -59,7 +60,7 @@ export async function checkIdentity(
     });
     const listed = await store.workspacesOf(place.user).catch(() => []);
     const organizationId = await cleanUp(calls, dialect, { slug: projectSlug(place), listed }, findings);
-    findings.push(...(await excess(calls, organizationId, accessToken)));
+    findings.push(...(await excess(calls, organizationId, accessToken).catch(unanswered)));
     return { dialect: dialect.name, findings, organizationId };
   } catch (error: unknown) {
     if (!(error instanceof StoreUnavailable)) throw error;
@@ -88,21 +89,54 @@ interface Probe {
   readonly listed: readonly StoredWorkspace[];
 }
 
-/** @returns the organization, as the probe project shows it */
+/** What was found before is told all the same. */
+function unanswered(error: unknown): readonly string[] {
+  if (error instanceof SetupFailed) return [error.message];
+  throw error;
+}
+
+/**
+ * Looks whatever went wrong before: also a create that failed may have been carried out.
+ * @returns the organization, as the probe project shows it
+ */
 async function cleanUp(
   calls: AdminCalls,
   dialect: Dialect,
   { slug, listed }: Probe,
   findings: string[],
 ): Promise<string | undefined> {
-  const found = await calls.ask('GET', dialect.routes.findProject.path, { slug });
-  const project = found.status === 200 ? parseProject(found.body) : undefined;
-  if (project === undefined) return undefined;
+  const found = await answered(calls.ask('GET', dialect.routes.findProject.path, { slug }));
+  const project = found?.status === 200 ? parseProject(found.body) : undefined;
+  if (project === undefined) {
+    if (!isMissing(dialect, found))
+      findings.push(
+        `It cannot be seen whether the project of this check is left: look for ${slug} and delete it.`,
+      );
+    return undefined;
+  }
   if (!listed.some(({ id }) => id === project.id))
     findings.push('It does not see its own projects in their list: deleted users would leave theirs behind.');
-  const deleted = await calls.ask('DELETE', dialect.routes.deleteProject.path, { projectId: project.id });
-  if (deleted.status !== 200) findings.push(`It may not delete its own project; delete ${slug} by hand.`);
+  const path = { projectId: project.id };
+  const deleted = await answered(calls.ask('DELETE', dialect.routes.deleteProject.path, path));
+  if (deleted?.status !== 200)
+    findings.push(
+      deleted === undefined
+        ? `Its project could not be deleted, for Infisical did not answer; delete ${slug} by hand.`
+        : `It may not delete its own project; delete ${slug} by hand.`,
+    );
   return project.organizationId;
+}
+
+async function answered(asked: Promise<AdminAnswer>): Promise<AdminAnswer | undefined> {
+  return asked.catch((error: unknown) => {
+    if (error instanceof SetupFailed) return undefined;
+    throw error;
+  });
+}
+
+function isMissing({ failures }: Dialect, answer: AdminAnswer | undefined): boolean {
+  if (answer === undefined) return false;
+  return classifyFailure(failures, 'findProject', answer.status, answer.body) === 'notFound:project';
 }
 
 /** A member may read who else is there; what it is itself is in that list. */
