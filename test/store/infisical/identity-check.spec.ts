@@ -1,5 +1,6 @@
 import { SystemClock } from '../../../src/clock/system-clock';
 import { checkIdentity } from '../../../src/store/infisical/setup/identity-check';
+import { withAdministration } from '../../support/fake-infisical/fake-administration';
 import type { Fault } from '../../support/fake-infisical/fake-faults';
 import { FakeInfisical } from '../../support/fake-infisical/fake-infisical';
 import { routesOf } from './opened-store';
@@ -50,6 +51,18 @@ describe.each(['v3', 'fork', 'v4'] as const)('the check of an identity (%s)', (d
     expect(left).toHaveLength(1);
     expect(found).toEqual([
       `Its project could not be deleted, for Infisical did not answer; delete ${left[0]?.slug} by hand.`,
+    ]);
+  });
+
+  it('tells what it found, though it cannot find out all', async () => {
+    if (dialect === 'fork') return; // It has no such list.
+    withAdministration(fake, dialect);
+    fake.fail({ method: 'POST', template: routes.secret, fault: PAGE });
+    const template = '/api/v1/organization-admin/projects';
+    fake.fail({ method: 'GET', template, fault: { kind: 'reset', when: 'before' } });
+    expect(await findings()).toEqual([
+      'createSecret failed (gatewayFailure).',
+      `Infisical gave no answer to GET ${template} (connectionLost).`,
     ]);
   });
 });
