@@ -1,4 +1,5 @@
 import { DomainError } from './domain-error';
+import { InvalidRequest, TooManyRequests } from './request-errors';
 
 export class SecretNotFound extends DomainError {
   constructor(name: string) {
@@ -21,6 +22,14 @@ export class StoreUnavailable extends DomainError {
   }
 }
 
+/** It could not be asked: what it holds, and whether we may see it, is as it was for all that we know. */
+export class StoreUnreachable extends StoreUnavailable {}
+
+/** Whether the store did not get to answer, or to look at the request: it said nothing about what it holds. */
+export function isUnreachable(error: unknown): boolean {
+  return error instanceof StoreUnreachable || error instanceof TooManyRequests;
+}
+
 /** A write was sent and its answer never came: it may or may not have happened, and is not repeated blindly. */
 export class StoreOutcomeUnknown extends DomainError {
   constructor() {
@@ -36,4 +45,9 @@ export class ApprovalRequired extends DomainError {
   constructor() {
     super('APPROVAL_REQUIRED', 'The secret store put the write before its approvers; it is not in force.');
   }
+}
+
+/** Whether a write that failed so changed nothing, and says nothing of what the store holds. */
+export function leftAsItWas(error: unknown): boolean {
+  return isUnreachable(error) || error instanceof ApprovalRequired || error instanceof InvalidRequest;
 }

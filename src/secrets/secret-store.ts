@@ -6,6 +6,21 @@ export interface StoredWorkspace {
   readonly id: string;
 }
 
+/** What a store found where it looked for one name: the whole scope where it lists, or that name alone. */
+export interface ScopeContents {
+  readonly whole: boolean;
+  /** By name ascending by UTF-16 code unit, without those that cannot be read. */
+  readonly secrets: readonly Secret[];
+  /** Names that are there, and of which a retrieve tells why they cannot be read. */
+  readonly unreadable: ReadonlySet<string>;
+}
+
+/** Told by a store that keeps what it read. */
+export interface ReadReport {
+  /** The answer is what was read so long ago: the store could not be asked whether it still holds. */
+  servedStale(ageMs: number): void;
+}
+
 /**
  * Keeps secrets by scope and name. Every implementation and every wrapper passes describeSecretStore().
  *
@@ -19,13 +34,13 @@ export abstract class SecretStore {
   /** Makes room for the scope if needed. @throws SecretAlreadyExists; the old value stays */
   abstract create(scope: SecretScope, secret: Secret): Promise<void>;
   /** @throws SecretNotFound, also when the scope is unknown */
-  abstract retrieve(scope: SecretScope, name: string): Promise<Secret>;
+  abstract retrieve(scope: SecretScope, name: string, report?: ReadReport): Promise<Secret>;
   /** @throws SecretNotFound; never creates */
   abstract update(scope: SecretScope, secret: Secret): Promise<void>;
   /** @throws SecretNotFound; so a second delete is told apart */
   abstract delete(scope: SecretScope, name: string): Promise<void>;
   /** Name ascending by UTF-16 code unit; [] for an unknown scope. */
-  abstract list(scope: SecretScope): Promise<readonly Secret[]>;
+  abstract list(scope: SecretScope, report?: ReadReport): Promise<readonly Secret[]>;
   /** All workspaces of exactly this user, in no order; [] for one that never had any. Secrets need not be left in them. */
   abstract workspacesOf(user: string): Promise<readonly StoredWorkspace[]>;
   /** With its secrets in all environments, durably. Resolves also when it is gone already; a new one can be made. */
@@ -34,4 +49,12 @@ export abstract class SecretStore {
   abstract ping(): Promise<void>;
   /** Lets go of files and connections; no call follows. */
   abstract close(): Promise<void>;
+
+  /** What one look for this name shows, for those that keep it. A name that is not there is not an error here. */
+  async lookUp(scope: SecretScope, _name: string): Promise<ScopeContents> {
+    return { whole: true, secrets: await this.list(scope), unreadable: new Set() };
+  }
+
+  /** @throws InvalidRequest for a name that no secret of this store can have */
+  requireName(_name: string): void {}
 }

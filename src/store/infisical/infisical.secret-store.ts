@@ -3,7 +3,7 @@ import type { MonotonicTime } from '../../clock/monotonic-time';
 import { SystemMonotonicTime } from '../../clock/system-monotonic-time';
 import { SecretNotFound } from '../../errors/store-errors';
 import type { Secret, SecretScope } from '../../secrets/secret';
-import { SecretStore, type StoredWorkspace } from '../../secrets/secret-store';
+import { SecretStore, type ScopeContents, type StoredWorkspace } from '../../secrets/secret-store';
 import type { Deadline } from './deadline';
 import { DialectProbe } from './dialect-probe';
 import { givenDialect } from './dialect-source';
@@ -18,7 +18,7 @@ import { Operations } from './operations';
 import { PingProbe } from './ping-probe';
 import { ProjectDirectory } from './project-directory';
 import { RateLimits } from './rate-limits';
-import { readableSecret } from './readable-secret';
+import { readableSecret, readableSecrets } from './readable-secret';
 import { RetryBudget } from './retry-budget';
 import { ScopeReader } from './scope-reader';
 import type { Room } from './secret-calls';
@@ -137,6 +137,17 @@ export class InfisicalSecretStore extends SecretStore {
       const rows = await this.parts.reader.contents(scope, deadline);
       return distinctRows(rows).map((row) => readableSecret(row, this.log));
     });
+  }
+
+  override async lookUp(scope: SecretScope, name: string): Promise<ScopeContents> {
+    return this.operations.run(async (deadline) => {
+      const { whole, rows } = await this.parts.reader.lookFor(scope, name, deadline);
+      return { whole, ...readableSecrets(distinctRows(rows)) };
+    });
+  }
+
+  override requireName(name: string): void {
+    requireHoldableName(name);
   }
 
   async workspacesOf(user: string): Promise<readonly StoredWorkspace[]> {

@@ -1,17 +1,35 @@
 import { StoreUnavailable } from '../../errors/store-errors';
 import type { Secret } from '../../secrets/secret';
+import type { ScopeContents } from '../../secrets/secret-store';
 import type { SecretRow } from './answers';
 import type { Log } from './infisical-options';
 import { decodeValue, UnreadableValue } from './value-codec';
 
+/** What rows hold, those aside that cannot be read. */
+export function readableSecrets(rows: readonly SecretRow[]): Omit<ScopeContents, 'whole'> {
+  const secrets: Secret[] = [];
+  const unreadable = new Set<string>();
+  for (const row of rows) {
+    const value = valueOf(row);
+    if (value === undefined) unreadable.add(row.name);
+    else secrets.push({ name: row.name, value });
+  }
+  return { secrets, unreadable };
+}
+
 /** What a row holds. @throws StoreUnavailable where the server hid the value, or its form is not ours */
 export function readableSecret(row: SecretRow, log: Log): Secret {
+  const value = valueOf(row);
+  if (value !== undefined) return { name: row.name, value };
+  log('infisical.value.unreadable', { hidden: String(row.stored === undefined) });
+  throw new StoreUnavailable('The secret store holds a value in a form that cannot be read.');
+}
+
+function valueOf({ stored }: SecretRow): string | undefined {
   try {
-    if (row.stored === undefined) throw new UnreadableValue();
-    return { name: row.name, value: decodeValue(row.stored) };
+    return stored === undefined ? undefined : decodeValue(stored);
   } catch (error: unknown) {
-    if (!(error instanceof UnreadableValue)) throw error;
-    log('infisical.value.unreadable', { hidden: String(row.stored === undefined) });
-    throw new StoreUnavailable('The secret store holds a value in a form that cannot be read.');
+    if (error instanceof UnreadableValue) return undefined;
+    throw error;
   }
 }

@@ -9,6 +9,12 @@ import type { ProjectDirectory } from './project-directory';
 import { listSecrets, retrieveSecret, type Room } from './secret-calls';
 import { surplusRows } from './secret-rows';
 
+/** The rows of all names of a room, or of the one that was looked for. */
+export interface Look {
+  readonly whole: boolean;
+  readonly rows: readonly SecretRow[];
+}
+
 /** Reads a scope by one list of its room, or one name of it by itself where the room is huge and that is cheap. */
 export class ScopeReader {
   constructor(
@@ -26,24 +32,38 @@ export class ScopeReader {
 
   /** All rows of a scope. */
   async contents(scope: SecretScope, deadline: Deadline): Promise<readonly SecretRow[]> {
-    return this.#wherever(scope, deadline, (room) => this.#list(room, deadline));
+    return (await this.#wherever(scope, deadline, async (room) => whole(await this.#list(room, deadline))))
+      .rows;
+  }
+
+  /** One look for a name: all rows of its scope, where that is how the scope is read. */
+  async lookFor(scope: SecretScope, name: string, deadline: Deadline): Promise<Look> {
+    return this.#wherever(scope, deadline, (room) => this.#lookIn(room, name, deadline));
   }
 
   /** The rows of one name: several where the server stored it more than once. */
   async rowsOf(scope: SecretScope, name: string, deadline: Deadline): Promise<readonly SecretRow[]> {
-    return this.#wherever(scope, deadline, (room) => this.rowsIn(room, name, deadline));
+    return this.#rowsOf(name, await this.lookFor(scope, name, deadline));
+  }
+
+  async rowsIn(room: Room, name: string, deadline: Deadline): Promise<readonly SecretRow[]> {
+    return this.#rowsOf(name, await this.#lookIn(room, name, deadline));
+  }
+
+  #rowsOf(name: string, { rows }: Look): readonly SecretRow[] {
+    return rows.filter((row) => row.name === name);
   }
 
   /** Of a name that is known to be doubled, the server may show any row: without a list it cannot be read. */
-  async rowsIn(room: Room, name: string, deadline: Deadline): Promise<readonly SecretRow[]> {
+  async #lookIn(room: Room, name: string, deadline: Deadline): Promise<Look> {
     const { readsByNameAreCheap } = await this.api.dialect(deadline);
     const dispensable = readsByNameAreCheap && !this.rooms.isDoubled(room, name);
     const listed =
       readsByNameAreCheap && this.rooms.isToReadByName(room, name)
         ? undefined
         : await this.#listIfAny(room, deadline, dispensable);
-    if (listed !== undefined) return listed.filter((row) => row.name === name);
-    return this.#retrieve(room, name, deadline);
+    if (listed !== undefined) return whole(listed);
+    return { whole: false, rows: await this.#retrieve(room, name, deadline) };
   }
 
   /**
@@ -56,6 +76,10 @@ export class ScopeReader {
     if (this.rooms.hasSingle(room, name)) return 1;
     const rows = await this.#listIfAny(room, deadline, !this.rooms.isDoubled(room, name));
     return rows === undefined ? 1 : rows.filter((row) => row.name === name).length;
+  }
+
+  createInDoubt(room: Room, name: string): void {
+    this.rooms.createInDoubt(room, name);
   }
 
   /** A delete takes all rows of a name. */
@@ -79,17 +103,17 @@ export class ScopeReader {
   async #wherever(
     scope: SecretScope,
     deadline: Deadline,
-    read: (room: Room) => Promise<readonly SecretRow[]>,
-  ): Promise<readonly SecretRow[]> {
+    read: (room: Room) => Promise<Look>,
+  ): Promise<Look> {
     return this.despiteStaleIds(scope, async () => {
       const room = await this.room(scope, deadline);
-      if (room === undefined) return [];
+      if (room === undefined) return whole([]);
       try {
         return await read(room);
       } catch (error: unknown) {
         if (!failedBecause(error, 'notFound:environment')) throw error;
         this.rooms.forget(room);
-        return [];
+        return whole([]);
       }
     });
   }
@@ -128,4 +152,8 @@ export class ScopeReader {
       throw error;
     }
   }
+}
+
+function whole(rows: readonly SecretRow[]): Look {
+  return { whole: true, rows };
 }

@@ -1,6 +1,6 @@
 import type { DomainError } from '../../errors/domain-error';
 import { TooManyRequests } from '../../errors/request-errors';
-import { StoreUnavailable } from '../../errors/store-errors';
+import { StoreUnavailable, StoreUnreachable } from '../../errors/store-errors';
 import type { FailureReason } from './failure-reason';
 import type { InfisicalCallFailed } from './infisical-call-failed';
 import { KUBERNETES_LOGIN } from './kubernetes-auth';
@@ -12,9 +12,26 @@ const TOO_LARGE = 'This environment holds more than the secret store can list.';
 /** What a caller learns: Infisical's own 401 and 403 are ours to mend, not the caller's. */
 export function storeErrorAfter(failure: InfisicalCallFailed): DomainError {
   if (failure.reason === 'answerTooLarge') return new StoreUnavailable(TOO_LARGE);
+  if (isNoAnswer(failure.reason)) return new StoreUnreachable();
   if (failure.reason !== 'rateLimited') return new StoreUnavailable();
   return new TooManyRequests(Math.max(1, Math.ceil((failure.retryAfterMs ?? DEFAULT_WAIT_MS) / 1000)));
 }
+
+/** Infisical did not get to say anything about the request: neither that it may be made, nor what it found. */
+function isNoAnswer(reason: FailureReason): boolean {
+  return NO_ANSWERS.has(reason) || reason.startsWith('certificate:');
+}
+
+const NO_ANSWERS: ReadonlySet<FailureReason> = new Set([
+  'unreachable',
+  'connectionLost',
+  'timedOut',
+  'outOfTime',
+  'gatewayFailure',
+  'serverFailure',
+  'tlsFailed',
+  'proxyFailed',
+]);
 
 const NO_ANSWER = 'Infisical does not answer.';
 
@@ -51,5 +68,8 @@ export function notReadyBecause({ reason, status, pathTemplate }: InfisicalCallF
   if (reason === 'credentialsRefused' && pathTemplate === KUBERNETES_LOGIN.path)
     return new StoreUnavailable(SERVICE_ACCOUNT_REFUSED);
   const other = `Infisical answers, but not as it should (${reason}, status ${status ?? 'none'}).`;
-  return new StoreUnavailable(ADVICE[reason] ?? other);
+  const advice = ADVICE[reason] ?? other;
+  return isNoAnswer(reason) || reason === 'rateLimited'
+    ? new StoreUnreachable(advice)
+    : new StoreUnavailable(advice);
 }

@@ -1,0 +1,152 @@
+import type { MonotonicTime } from '../clock/monotonic-time';
+import { isUnreachable, StoreUnavailable } from '../errors/store-errors';
+import type { ReadReport } from '../secrets/secret-store';
+import type { CacheObserver } from './cache-observer';
+import { KeptSnapshots, type CacheBounds } from './kept-snapshots';
+import { ScopeEpochs } from './scope-epochs';
+import { SharedReads } from './shared-reads';
+import type { Moment, Snapshot } from './snapshot';
+
+/** A store that takes longer than this to confirm what is kept is not waited for. */
+const PATIENCE_MS = 500;
+const SWEEP_EVERY_MS = 10_000;
+
+export interface Wanted {
+  readonly scope: string;
+  /** What is kept of one name by itself is looked at, where there is a name; else what is kept of the scope. */
+  readonly name?: string;
+  /** How old it may be; what is older is read again. */
+  readonly ttlMs: (snapshot: Snapshot) => number;
+  /** As of the moment that is handed in. @throws DomainError */
+  readonly read: (moment: Moment) => Promise<Snapshot>;
+}
+
+export interface CachedReadsOptions extends CacheBounds {
+  /** How old something may be that is served where the store cannot be asked. */
+  readonly maxStaleMs: number;
+}
+
+/** Reads that are kept: asked for again when their time is up, superseded by writes, and served stale for a while in need. */
+export class CachedReads {
+  readonly #epochs = new ScopeEpochs();
+  readonly #shared = new SharedReads<Snapshot>(this.#epochs);
+  readonly #kept: KeptSnapshots;
+  #lastAnswerMs = -Infinity;
+  #cancelSweep: () => void = () => undefined;
+
+  constructor(
+    private readonly options: CachedReadsOptions,
+    private readonly time: MonotonicTime,
+    private readonly observer: CacheObserver | undefined,
+  ) {
+    this.#kept = new KeptSnapshots(options, () => observer?.evicted());
+    observer?.opened(() => ({ entries: this.#kept.entries, bytes: this.#kept.bytes }));
+    this.#sweepLater();
+  }
+
+  async get(wanted: Wanted, report: ReadReport | undefined): Promise<Snapshot> {
+    const kept = this.#current(wanted);
+    if (kept !== undefined && this.#ageMs(kept) <= wanted.ttlMs(kept)) {
+      this.observer?.read('hit');
+      return kept;
+    }
+    const reading = this.#shared.run(wanted.scope, keyOf(wanted.scope, wanted.name), (asOf) =>
+      this.#read(wanted, asOf),
+    );
+    const fresh = await (this.#mayServe(kept) ? this.#unlessUnreachable(reading) : reading);
+    if (fresh !== undefined) {
+      this.observer?.read('miss');
+      return fresh;
+    }
+    const stale = this.#current(wanted);
+    if (!this.#mayServe(stale)) return reading;
+    this.observer?.read('stale');
+    report?.servedStale(this.#ageMs(stale));
+    return stale;
+  }
+
+  /** A write to this scope ended, or nobody knows which: what was read before it is not served any more. */
+  supersede(scope?: string): void {
+    if (scope === undefined) {
+      this.#epochs.raiseAll();
+      this.#kept.clear();
+      return;
+    }
+    this.#epochs.raise(scope);
+    this.#kept.delete(keyOf(scope));
+  }
+
+  answered(): void {
+    this.#lastAnswerMs = this.time.nowMs();
+  }
+
+  /** Whether reads can be answered although the store has not been heard of for a moment. */
+  get canServeAlone(): boolean {
+    return this.#kept.entries > 0 && this.time.nowMs() - this.#lastAnswerMs <= this.options.maxStaleMs;
+  }
+
+  close(): void {
+    this.#cancelSweep();
+    this.#kept.clear();
+  }
+
+  /** What a read that failed says of what is kept: nothing, unless the store itself refused it. */
+  async #read(wanted: Wanted, asOf: number): Promise<Snapshot> {
+    try {
+      const snapshot = await wanted.read({ asOf, atMs: this.time.nowMs() });
+      this.answered();
+      if (!this.#epochs.supersedes(wanted.scope, asOf)) {
+        this.#kept.set(keyOf(wanted.scope, snapshot.only), snapshot);
+      }
+      return snapshot;
+    } catch (error: unknown) {
+      if (error instanceof StoreUnavailable && !isUnreachable(error)) this.supersede(wanted.scope);
+      throw error;
+    }
+  }
+
+  #current({ scope, name }: Wanted): Snapshot | undefined {
+    const snapshot = this.#kept.get(keyOf(scope, name));
+    return snapshot === undefined || this.#epochs.supersedes(scope, snapshot.read.asOf)
+      ? undefined
+      : snapshot;
+  }
+
+  #mayServe(kept: Snapshot | undefined): kept is Snapshot {
+    return kept !== undefined && this.#ageMs(kept) <= this.options.maxStaleMs;
+  }
+
+  /** Undefined where the store does not answer, or not soon; the read goes on for whoever comes next. */
+  async #unlessUnreachable(reading: Promise<Snapshot>): Promise<Snapshot | undefined> {
+    let cancel: () => void = () => undefined;
+    const patience = new Promise<undefined>((resolve) => {
+      cancel = this.time.after(PATIENCE_MS, () => resolve(undefined));
+    });
+    try {
+      return await Promise.race([reading.catch(undefinedIfUnreachable), patience]);
+    } finally {
+      cancel();
+    }
+  }
+
+  #ageMs({ read }: Snapshot): number {
+    return this.time.nowMs() - read.atMs;
+  }
+
+  #sweepLater(): void {
+    this.#cancelSweep = this.time.after(SWEEP_EVERY_MS, () => {
+      this.#kept.sweep((_key, snapshot) => !this.#mayServe(snapshot));
+      this.#sweepLater();
+    });
+  }
+}
+
+/** A scope's key is JSON, so that none is the beginning of another. */
+function keyOf(scope: string, name?: string): string {
+  return name === undefined ? scope : `${scope}${name}`;
+}
+
+function undefinedIfUnreachable(error: unknown): undefined {
+  if (isUnreachable(error)) return undefined;
+  throw error;
+}

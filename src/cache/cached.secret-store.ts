@@ -1,0 +1,165 @@
+import { LRUCache } from 'lru-cache';
+import type { MonotonicTime } from '../clock/monotonic-time';
+import { isUnreachable, leftAsItWas, SecretNotFound } from '../errors/store-errors';
+import type { Secret, SecretScope } from '../secrets/secret';
+import { SecretStore, type ReadReport, type StoredWorkspace } from '../secrets/secret-store';
+import type { CacheObserver } from './cache-observer';
+import { CachedReads, type CachedReadsOptions } from './cached-reads';
+import { Snapshot, type Moment } from './snapshot';
+import type { WriteAnnouncements } from './write-announcements';
+
+export interface CacheOptions extends CachedReadsOptions {
+  /** How long what was read is served without asking. */
+  readonly ttlMs: number;
+}
+
+export interface CacheSurroundings {
+  readonly time: MonotonicTime;
+  readonly announcements: WriteAnnouncements;
+  readonly observer?: CacheObserver;
+}
+
+/** Where other replicas are not heard, this is all that bounds what one of them wrote. */
+const UNHEARD_TTL_MS = 1_000;
+/** What is not there is looked for again sooner: whoever asks for it often waits for it. */
+const ABSENT_TTL_MS = 1_000;
+const MAX_SCOPES_BY_NAME = 10_000;
+const NONE: ReadonlySet<string> = new Set();
+
+/**
+ * A store whose reads are answered from memory for a short time. A write that ended is seen by every read that begins
+ * after it; what other replicas write, as soon as they tell.
+ */
+export class CachedSecretStore extends SecretStore {
+  readonly #reads: CachedReads;
+  /** Scopes of which the store showed one name only, when it was last asked. */
+  readonly #byName = new LRUCache<string, true>({ max: MAX_SCOPES_BY_NAME });
+
+  constructor(
+    private readonly inner: SecretStore,
+    private readonly options: CacheOptions,
+    private readonly around: CacheSurroundings,
+  ) {
+    super();
+    this.#reads = new CachedReads(options, around.time, around.observer);
+    around.announcements.listen((written) =>
+      this.#reads.supersede(written === 'unknown' ? undefined : written.scope),
+    );
+  }
+
+  async create(scope: SecretScope, secret: Secret): Promise<void> {
+    return this.#write(keyOf(scope), () => this.inner.create(scope, secret));
+  }
+
+  async update(scope: SecretScope, secret: Secret): Promise<void> {
+    return this.#write(keyOf(scope), () => this.inner.update(scope, secret));
+  }
+
+  async delete(scope: SecretScope, name: string): Promise<void> {
+    return this.#write(keyOf(scope), () => this.inner.delete(scope, name));
+  }
+
+  async removeWorkspace(workspace: StoredWorkspace): Promise<void> {
+    return this.#write(undefined, () => this.inner.removeWorkspace(workspace));
+  }
+
+  async retrieve(scope: SecretScope, name: string, report?: ReadReport): Promise<Secret> {
+    const snapshot = await this.#showing(scope, name, report);
+    if (snapshot.isUnreadable(name)) return this.inner.retrieve(scope, name);
+    const secret = snapshot.secret(name);
+    if (secret !== undefined) return secret;
+    this.inner.requireName(name);
+    throw new SecretNotFound(name);
+  }
+
+  async list(scope: SecretScope, report?: ReadReport): Promise<readonly Secret[]> {
+    const snapshot = await this.#reads.get(
+      {
+        scope: keyOf(scope),
+        ttlMs: (kept) => (kept.isEmpty ? this.#absentTtlMs : this.#ttlMs),
+        read: async (moment) => new Snapshot({ unreadable: NONE }, await this.inner.list(scope), moment),
+      },
+      report,
+    );
+    return snapshot.isUnreadable() ? this.inner.list(scope) : snapshot.secrets();
+  }
+
+  async workspacesOf(user: string): Promise<readonly StoredWorkspace[]> {
+    return this.inner.workspacesOf(user);
+  }
+
+  /** Whoever can be served from memory is not sent away because the store is out of reach. */
+  async ping(): Promise<void> {
+    try {
+      await this.inner.ping();
+      this.#reads.answered();
+    } catch (error: unknown) {
+      const isGone = isUnreachable(error);
+      if (!isGone) this.#reads.supersede();
+      if (!isGone || !this.#reads.canServeAlone) throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#reads.close();
+    await this.inner.close();
+  }
+
+  override requireName(name: string): void {
+    this.inner.requireName(name);
+  }
+
+  /** A read of the scope, or of this name by itself where that is how the store reads the scope. */
+  async #showing(scope: SecretScope, name: string, report: ReadReport | undefined): Promise<Snapshot> {
+    const key = keyOf(scope);
+    const look = async (alone: boolean): Promise<Snapshot> =>
+      this.#reads.get(
+        {
+          scope: key,
+          ...(alone && { name }),
+          ttlMs: (kept) => (kept.has(name) ? this.#ttlMs : this.#absentTtlMs),
+          read: (moment) => this.#lookUp(scope, name, moment),
+        },
+        report,
+      );
+    const seen = await look(this.#byName.has(key));
+    // The look that was shared with others may have been for another name.
+    return seen.tellsOf(name) ? seen : look(true);
+  }
+
+  async #lookUp(scope: SecretScope, name: string, moment: Moment): Promise<Snapshot> {
+    const { whole, secrets, unreadable } = await this.inner.lookUp(scope, name);
+    if (whole) this.#byName.delete(keyOf(scope));
+    else this.#byName.set(keyOf(scope), true);
+    return new Snapshot({ unreadable, ...(!whole && { only: name }) }, secrets, moment);
+  }
+
+  async #write(scope: string | undefined, write: () => Promise<void>): Promise<void> {
+    try {
+      await write();
+    } catch (error: unknown) {
+      if (!leftAsItWas(error)) await this.#written(scope);
+      throw error;
+    }
+    await this.#written(scope);
+  }
+
+  /** Here first, then to the others; only then may the writer go on. */
+  async #written(scope: string | undefined): Promise<void> {
+    this.#reads.supersede(scope);
+    await this.around.announcements.announce(scope === undefined ? 'unknown' : { scope });
+  }
+
+  get #ttlMs(): number {
+    const { ttlMs } = this.options;
+    return this.around.announcements.heard ? ttlMs : Math.min(ttlMs, UNHEARD_TTL_MS);
+  }
+
+  get #absentTtlMs(): number {
+    return Math.min(this.#ttlMs, ABSENT_TTL_MS);
+  }
+}
+
+function keyOf({ user, workspace, environment }: SecretScope): string {
+  return JSON.stringify([user, workspace, environment]);
+}

@@ -1,0 +1,95 @@
+import type { Secret } from '../secrets/secret';
+
+/** What the maps and objects of one secret take beside its own bytes, roughly. */
+const FRAME_BYTES = 160;
+
+/** When a read began, in epochs of its scope and in milliseconds. */
+export interface Moment {
+  readonly asOf: number;
+  readonly atMs: number;
+}
+
+/** What a read says of names beyond the secrets that it holds. */
+export interface Extent {
+  /** The one name that was looked for; undefined where all names of the scope were. */
+  readonly only?: string;
+  readonly unreadable: ReadonlySet<string>;
+}
+
+/**
+ * What a read showed: the secrets of a scope, or one of its names. The values are kept in one block of memory of their
+ * own, outside of the heap, which is overwritten when the snapshot is let go.
+ */
+export class Snapshot {
+  readonly bytes: number;
+  /** By name, where in the block. */
+  readonly #places = new Map<string, readonly [start: number, end: number]>();
+  #block: Buffer | undefined;
+
+  constructor(
+    private readonly extent: Extent,
+    secrets: readonly Secret[],
+    readonly read: Moment,
+  ) {
+    const size = secrets.reduce((sum, { value }) => sum + Buffer.byteLength(value), 0);
+    // Not of Node's pool, whose memory is shared with others.
+    this.#block = Buffer.allocUnsafeSlow(size);
+    let end = 0;
+    for (const { name, value } of secrets) {
+      const start = end;
+      end += this.#block.write(value, start);
+      this.#places.set(name, [start, end]);
+    }
+    const names = secrets.reduce((sum, { name }) => sum + FRAME_BYTES + 2 * name.length, 0);
+    this.bytes = FRAME_BYTES + size + names;
+  }
+
+  /** Whether it tells of all names of its scope. */
+  get isWhole(): boolean {
+    return this.extent.only === undefined;
+  }
+
+  /** The one name that it tells of. */
+  get only(): string | undefined {
+    return this.extent.only;
+  }
+
+  tellsOf(name: string): boolean {
+    return this.isWhole || this.extent.only === name;
+  }
+
+  get isEmpty(): boolean {
+    return this.#places.size === 0;
+  }
+
+  has(name: string): boolean {
+    return this.#places.has(name);
+  }
+
+  /** Of a name that is there and cannot be read, or of a list with one, the store itself must speak. */
+  isUnreadable(name?: string): boolean {
+    const { unreadable } = this.extent;
+    return name === undefined ? unreadable.size > 0 : unreadable.has(name);
+  }
+
+  secret(name: string): Secret | undefined {
+    const place = this.#places.get(name);
+    return place === undefined ? undefined : { name, value: this.#text(place) };
+  }
+
+  /** In the order in which they were read. */
+  secrets(): readonly Secret[] {
+    return [...this.#places].map(([name, place]) => ({ name, value: this.#text(place) }));
+  }
+
+  /** Overwrites the values. What was made of them for an answer before is the garbage collector's. */
+  wipe(): void {
+    this.#block?.fill(0);
+    this.#block = undefined;
+  }
+
+  #text([start, end]: readonly [number, number]): string {
+    if (this.#block === undefined) throw new Error('A snapshot was read after it had been wiped.');
+    return this.#block.toString('utf8', start, end);
+  }
+}
