@@ -1,0 +1,68 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { join, resolve } from 'node:path';
+import { eventually } from './eventually';
+
+const ROOT = resolve(__dirname, '../..');
+
+/** Line of the log, as far as tests look into it. */
+interface LogLine {
+  readonly msg?: string;
+  readonly name?: string;
+  readonly port?: number;
+  readonly metricsPort?: number;
+}
+
+/** The built service as a process of its own, with these variables and no other. `npm test` builds it first. */
+export class ChildService {
+  readonly #child: ChildProcess;
+  readonly #ended: Promise<number | null>;
+  #output = '';
+
+  private constructor(env: Readonly<Record<string, string>>) {
+    this.#child = spawn(process.execPath, [join(ROOT, 'dist/main.js')], {
+      cwd: ROOT,
+      env: { PATH: process.env['PATH'] ?? '', ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    for (const stream of [this.#child.stdout, this.#child.stderr])
+      stream?.on('data', (chunk: Buffer) => (this.#output += chunk.toString()));
+    this.#ended = new Promise((end) => this.#child.once('close', end));
+  }
+
+  static async start(env: Readonly<Record<string, string>>): Promise<ChildService> {
+    const service = new ChildService(env);
+    await service.logs('listening');
+    return service;
+  }
+
+  /** Everything that was printed. */
+  get output(): string {
+    return this.#output;
+  }
+
+  get ports(): { readonly main: number; readonly metrics: number } {
+    const { port = 0, metricsPort = 0 } = this.lines('listening')[0] ?? {};
+    return { main: port, metrics: metricsPort };
+  }
+
+  lines(event: string): readonly LogLine[] {
+    return this.#output
+      .split('\n')
+      .filter((line) => line.startsWith('{') && line.endsWith('}'))
+      .map((line) => JSON.parse(line) as LogLine)
+      .filter(({ msg }) => msg === event);
+  }
+
+  /** Resolves once so many lines tell of the event. */
+  async logs(event: string, times = 1): Promise<void> {
+    await eventually(() => {
+      if (this.lines(event).length < times) throw new Error(`no ${event}: ${this.#output}`);
+    }, 20_000);
+  }
+
+  /** As Kubernetes ends it; resolves with the exit code. */
+  async end(): Promise<number | null> {
+    this.#child.kill('SIGTERM');
+    return this.#ended;
+  }
+}
