@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { TestAuthority } from '../support/certificates';
 import { ChildService } from '../support/child-service';
 import { httpCall } from '../support/http-call';
-import { renderProfile, type Values } from './chart';
+import { listOf, renderProfile, type Values } from './chart';
 import { podRoot, type PodRoot, settingsOf, workloadOf } from './pod-files';
 
 const authority = new TestAuthority();
@@ -56,10 +56,7 @@ describe.each<[string, Values]>([
   };
 
   it('name ports on which the service listens', () => {
-    const ports = container.ports.map((port: { name: string; containerPort: number }) => [
-      port.name,
-      String(port.containerPort),
-    ]);
+    const ports = listOf(container.ports).map(({ name, containerPort }) => [name, String(containerPort)]);
     const { PORT, METRICS_PORT } = settingsOf(manifests);
     expect(ports).toEqual([['http', PORT], ['metrics', METRICS_PORT]]); // prettier-ignore
   });
