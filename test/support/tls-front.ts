@@ -6,6 +6,8 @@ import type { KeyAndCertificate } from './certificates';
 export class TlsFront {
   readonly #sockets = new Set<Socket>();
   readonly #server: Server;
+  readonly #raw = new Map<number | undefined, Socket>();
+  #breaksNextAnswer = false;
   /** Handshakes that succeeded. */
   accepted = 0;
 
@@ -24,9 +26,15 @@ export class TlsFront {
           other.destroy();
         });
         one.on('error', () => other.destroy());
-        one.pipe(other);
+        if (one === socket) one.pipe(other);
       }
+      inner.on('data', (bytes) => {
+        if (!this.#breaksNextAnswer) return void socket.write(bytes);
+        this.#breaksNextAnswer = false;
+        this.#raw.get(socket.remotePort)?.write('HTTP/1.1 502 Bad Gateway\r\n\r\nin the clear');
+      });
     });
+    this.#server.on('connection', (raw: Socket) => this.#raw.set(raw.remotePort, raw));
     // A client that does not trust us goes in the middle of the handshake.
     this.#server.on('tlsClientError', () => undefined);
   }
@@ -43,6 +51,11 @@ export class TlsFront {
 
   renew(identity: KeyAndCertificate): void {
     this.#server.setSecureContext(identity);
+  }
+
+  /** What it hears next from behind it answers with bytes that are no TLS. */
+  breakNextAnswer(): void {
+    this.#breaksNextAnswer = true;
   }
 
   /** Kept connections are made anew, as after an idle time. */

@@ -1,4 +1,4 @@
-import axios, { isAxiosError, type AxiosInstance, type AxiosResponse } from 'axios';
+import axios, { type AxiosInstance, type AxiosResponse } from 'axios';
 import type { CallLabel } from './dialect';
 import type { FailureReason } from './failure-reason';
 import { InfisicalCallFailed } from './infisical-call-failed';
@@ -6,8 +6,9 @@ import { outcomeOf, type InfisicalObserver } from './infisical-observer';
 import { rateReportOf, retryAfterOf } from './rate-report';
 import type { RateReport } from './rate-limit-window';
 import { NoTurnInTime, type RateLimits } from './rate-limits';
-import { reasonOfCode } from './wire-failure';
-import { wireRoute, type RouteOptions, type WireRoute } from './wire-route';
+import { reasonOfWireFailure } from './wire-failure';
+import { baseOf, wireRoute, type RouteOptions, type WireRoute } from './wire-route';
+import { WriteSlots } from './write-slots';
 
 /** The servers' own limit; a larger body is refused there with the connection cut. */
 export const MAX_REQUEST_BYTES = 1_048_576;
@@ -48,6 +49,7 @@ export class InfisicalClient {
   readonly #axios: AxiosInstance;
   readonly #route: WireRoute;
   readonly #observer: InfisicalObserver | undefined;
+  readonly #writes = new WriteSlots();
 
   constructor(
     options: ClientOptions,
@@ -80,9 +82,29 @@ export class InfisicalClient {
     const body = request.body === undefined ? undefined : Buffer.from(JSON.stringify(request.body));
     if (body !== undefined && body.length > MAX_REQUEST_BYTES) throw failure(request, 'tooLarge');
     const route = `${request.method} ${request.pathTemplate}`;
-    const timeoutMs = await this.#turn(route, request);
-    const underWay = this.#observer?.callBegins(request);
+    const patienceMs = await this.#turn(route, request);
     let report: RateReport | undefined;
+    const carryOut = (timeoutMs: number) =>
+      this.#carryOut(request, body, timeoutMs, (told) => (report = told));
+    try {
+      if (!isWrite(request)) return await carryOut(Math.min(request.timeoutMs, patienceMs));
+      return await this.#writes.run(
+        patienceMs,
+        (leftMs) => carryOut(Math.min(request.timeoutMs, leftMs)),
+        () => failure(request, 'outOfTime'),
+      );
+    } finally {
+      this.limits.settle(route, report);
+    }
+  }
+
+  async #carryOut(
+    request: WireRequest,
+    body: Buffer | undefined,
+    timeoutMs: number,
+    tell: (report: RateReport | undefined) => void,
+  ): Promise<WireAnswer> {
+    const underWay = this.#observer?.callBegins(request);
     const cut = new AbortController();
     const timer = setTimeout(() => cut.abort(), timeoutMs);
     try {
@@ -100,29 +122,28 @@ export class InfisicalClient {
       // Only a proxy answers so, and it kept the request to itself.
       if (response.status === 407) throw failure(request, 'proxyRefused');
       const answer = toAnswer(response);
-      report = rateReportOf(response.headers, answer);
+      tell(rateReportOf(response.headers, answer));
       underWay?.ended(outcomeOf((request.judge ?? serverFailureOf)(answer)), answer.status);
       return answer;
     } catch (error: unknown) {
       const failed =
         error instanceof InfisicalCallFailed
           ? error
-          : failure(request, cut.signal.aborted ? 'timedOut' : reasonOf(error));
+          : failure(request, cut.signal.aborted ? 'timedOut' : reasonOfWireFailure(error));
       underWay?.ended(outcomeOf(failed.reason));
       throw failed;
     } finally {
       clearTimeout(timer);
-      this.limits.settle(route, report);
     }
   }
 
-  /** How long the call may take once its turn has come. */
+  /** How much of its time is left once its turn has come. */
   async #turn(route: string, request: WireRequest): Promise<number> {
     const patienceMs = Math.max(request.timeoutMs, request.patienceMs ?? 0);
     try {
       const waitedMs = await this.limits.turn(route, patienceMs);
       if (waitedMs > 0) this.#observer?.waitedForTurn(waitedMs);
-      return Math.min(request.timeoutMs, Math.max(1, patienceMs - waitedMs));
+      return Math.max(1, patienceMs - waitedMs);
     } catch (error: unknown) {
       if (!(error instanceof NoTurnInTime)) throw error;
       // Without a wait to name, nothing answered that could have told how long.
@@ -139,17 +160,6 @@ export class InfisicalClient {
   }
 }
 
-/** Keeps a path prefix, as behind a shared host; refuses what would send the credentials elsewhere. */
-function baseOf(url: string): string {
-  const parsed = URL.canParse(url) ? new URL(url) : undefined;
-  const plain =
-    parsed !== undefined && parsed.username === '' && parsed.password === '' && parsed.search === '';
-  if (!plain || !/^https?:$/.test(parsed.protocol)) {
-    throw new Error('The address of Infisical must be an http or https URL without credentials or query.');
-  }
-  return parsed.origin + parsed.pathname.replace(/\/+$/, '');
-}
-
 function failure(request: WireRequest, reason: FailureReason, retryAfterMs?: number): InfisicalCallFailed {
   const { call, method, pathTemplate } = request;
   return new InfisicalCallFailed({
@@ -160,6 +170,8 @@ function failure(request: WireRequest, reason: FailureReason, retryAfterMs?: num
     ...(retryAfterMs !== undefined && { retryAfterMs }),
   });
 }
+
+const isWrite = ({ method, call }: WireRequest) => method !== 'GET' && call !== 'login' && call !== 'probe';
 
 /** What the dialect probe provokes is refused by design. */
 function serverFailureOf({ status }: WireAnswer): FailureReason | undefined {
@@ -184,10 +196,4 @@ function parseJson(text: unknown): unknown {
   } catch {
     return undefined;
   }
-}
-
-function reasonOf(error: unknown): FailureReason {
-  if (!isAxiosError(error)) return 'connectionLost';
-  if (error.message.startsWith('maxContentLength')) return 'answerTooLarge';
-  return reasonOfCode(error.code ?? '') ?? 'connectionLost';
 }

@@ -18,11 +18,16 @@ const TRUSTED_MS = 600_000;
 /** A list above this costs more than what it saves: one name is looked up by itself. */
 const HUGE_LIST_BYTES = 1_048_576;
 const NONE: ReadonlySet<string> = new Set();
+const MAX_REMEMBERED_DOUBTS = 10_000;
+/** The servers cut at 30 s and go on; what they have not stored by then, they will not store any more. */
+const DOUBT_MS = 120_000;
 
 /** Remembers of each room what its last list showed, for ten minutes; the least used rooms are forgotten first. */
 export class ListedRooms {
   readonly #seen = new LRUCache<string, Sight>({ max: MAX_REMEMBERED_ROOMS });
   readonly #beingListed = new Set<string>();
+  /** When a create that may still be carried out will certainly have ended. */
+  readonly #doubts = new LRUCache<string, number>({ max: MAX_REMEMBERED_DOUBTS });
 
   constructor(private readonly clock: Clock) {}
 
@@ -37,6 +42,11 @@ export class ListedRooms {
   unlistable(room: Room, forGood: boolean): void {
     const known = this.#seen.get(keyOf(room))?.doubled;
     this.#remember(room, { doubled: forGood ? (known ?? NONE) : known, huge: true });
+  }
+
+  /** A create of this name may still be carried out, beside another one: no list tells that it is single before it is. */
+  createInDoubt(room: Room, name: string): void {
+    this.#doubts.set(nameKeyOf(room, name), this.clock.nowMs() + DOUBT_MS);
   }
 
   /** All rows of this name were deleted. */
@@ -63,7 +73,8 @@ export class ListedRooms {
   /** Whether a recent list showed this name at most once. */
   hasSingle(room: Room, name: string): boolean {
     const seen = this.#seen.get(keyOf(room));
-    return seen !== undefined && this.#isRecent(seen) && seen.doubled?.has(name) === false;
+    if (seen === undefined || this.#isInDoubt(room, name, seen)) return false;
+    return this.#isRecent(seen) && seen.doubled?.has(name) === false;
   }
 
   /**
@@ -72,7 +83,7 @@ export class ListedRooms {
    */
   isToReadByName(room: Room, name: string): boolean {
     const seen = this.#seen.get(keyOf(room));
-    if (seen?.huge !== true || this.isDoubled(room, name)) return false;
+    if (seen?.huge !== true || this.isDoubled(room, name) || this.#isInDoubt(room, name, seen)) return false;
     return this.#isRecent(seen) || this.#beingListed.has(keyOf(room));
   }
 
@@ -84,6 +95,10 @@ export class ListedRooms {
     } finally {
       this.#beingListed.delete(key);
     }
+  }
+
+  #isInDoubt(room: Room, name: string, { atMs }: Sight): boolean {
+    return atMs < (this.#doubts.get(nameKeyOf(room, name)) ?? 0);
   }
 
   #remember(room: Room, sight: Omit<Sight, 'atMs'>): void {
@@ -99,4 +114,8 @@ export class ListedRooms {
 
 function keyOf({ projectId, environment }: Room): string {
   return `${projectId} ${environment}`;
+}
+
+function nameKeyOf(room: Room, name: string): string {
+  return `${keyOf(room)} ${name}`;
 }

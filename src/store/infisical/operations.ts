@@ -1,4 +1,3 @@
-import { Semaphore } from 'async-mutex';
 import type { MonotonicTime } from '../../clock/monotonic-time';
 import type { SecretScope } from '../../secrets/secret';
 import { deadlineIn, type Deadline } from './deadline';
@@ -7,18 +6,11 @@ import type { Log } from './infisical-options';
 import { ScopeQueue } from './scope-queue';
 import { storeErrorAfter } from './store-failure';
 
-/**
- * Real servers hold two of their ten database connections for a write: from ten writes at once they stall for half a
- * minute, and store some of what they then reset. Two replicas of ours stay below that together.
- */
-const MAX_WRITES_AT_ONCE = 4;
-
 type Operation<T> = (deadline: Deadline) => Promise<T>;
 
 /** What every operation of the store has: a deadline, its turn if it writes, and our words for what went wrong. */
 export class Operations {
   readonly #turns = new ScopeQueue();
-  readonly #writers = new Semaphore(MAX_WRITES_AT_ONCE);
   #writesAsked = 0;
   #writesUnderWay = 0;
 
@@ -44,16 +36,15 @@ export class Operations {
     return { waiting: this.#writesAsked - this.#writesUnderWay, underWay: this.#writesUnderWay };
   }
 
-  /** As one of few writes at once. */
   write<T>(operation: Operation<T>): Promise<T> {
-    return this.#counted(() => this.run((deadline) => this.#withSlot(() => operation(deadline))));
+    return this.#counted(() => this.run((deadline) => this.#underWay(() => operation(deadline))));
   }
 
   /** Writes of one scope take turns: the server's create looks first and stores later. */
   writeInTurn<T>(scope: SecretScope, operation: Operation<T>): Promise<T> {
     const key = JSON.stringify([scope.user, scope.workspace, scope.environment]);
     return this.#counted(() =>
-      this.run((deadline) => this.#turns.run(key, () => this.#withSlot(() => operation(deadline)))),
+      this.run((deadline) => this.#turns.run(key, () => this.#underWay(() => operation(deadline)))),
     );
   }
 
@@ -66,14 +57,12 @@ export class Operations {
     }
   }
 
-  #withSlot<T>(write: () => Promise<T>): Promise<T> {
-    return this.#writers.runExclusive(async () => {
-      this.#writesUnderWay += 1;
-      try {
-        return await write();
-      } finally {
-        this.#writesUnderWay -= 1;
-      }
-    });
+  async #underWay<T>(write: () => Promise<T>): Promise<T> {
+    this.#writesUnderWay += 1;
+    try {
+      return await write();
+    } finally {
+      this.#writesUnderWay -= 1;
+    }
   }
 }

@@ -52,7 +52,8 @@ export class RateLimitWindow {
     const { limit, remaining, resetMs, refused } = report;
     if (limit !== undefined && remaining !== undefined && resetMs !== undefined) {
       const endsAtMs = nowMs + resetMs;
-      const another = this.#limit === undefined || endsAtMs > this.#endsAtMs + ROUNDING_MS;
+      const unlimited = this.#limit === undefined || this.#limit === Infinity;
+      const another = unlimited || endsAtMs > this.#endsAtMs + ROUNDING_MS;
       this.#left = another ? remaining - this.#inFlight : Math.min(this.#left, remaining);
       this.#limit = limit;
       this.#keep(endsAtMs, nowMs);

@@ -1,3 +1,4 @@
+import { isAxiosError, type AxiosError } from 'axios';
 import type { FailureReason } from './failure-reason';
 
 const NEVER_CONNECTED = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH']);
@@ -13,8 +14,28 @@ const TLS_REASONS: readonly (readonly [RegExp, FailureReason])[] = [
   [TLS_FAILURE, 'tlsFailed'],
 ];
 
-/** What a code of Node's, OpenSSL's or the tunnel's means; the error that bears it ends here. */
-export function reasonOfCode(code: string): FailureReason | undefined {
+/** Why no whole answer came; the foreign error ends here. */
+export function reasonOfWireFailure(error: unknown): FailureReason {
+  if (!isAxiosError(error)) return 'connectionLost';
+  if (error.message.startsWith('maxContentLength')) return 'answerTooLarge';
+  const reason = reasonOfCode(error.code ?? '') ?? 'connectionLost';
+  return reason !== 'timedOut' && wasConnected(error) ? 'connectionLost' : reason;
+}
+
+/**
+ * Whether the connection stood, so that the request may have been carried out: the codes do not tell, as TLS can break
+ * and a host become unreachable at any time. A TLS socket is authorized once it has accepted the certificate.
+ */
+function wasConnected({ request, cause }: AxiosError): boolean {
+  const { socket } = (request ?? {}) as { readonly socket?: { readonly authorized?: unknown } };
+  const { syscall } = (cause ?? {}) as NodeJS.ErrnoException;
+  return (
+    socket?.authorized === true || (socket?.authorized === undefined && /^(read|write)$/.test(syscall ?? ''))
+  );
+}
+
+/** What a code of Node's, OpenSSL's or the tunnel's means. */
+function reasonOfCode(code: string): FailureReason | undefined {
   if (NEVER_CONNECTED.has(code)) return 'unreachable';
   if (code === 'PROXY_FAILED') return 'proxyFailed';
   if (code === 'PROXY_REFUSED') return 'proxyRefused';

@@ -93,3 +93,14 @@ function forwardingProxy(proxy: URL): ForwardingProxy {
     }),
   };
 }
+
+/** Keeps a path prefix, as behind a shared host; refuses what would send the credentials elsewhere. */
+export function baseOf(url: string): string {
+  const parsed = URL.canParse(url) ? new URL(url) : undefined;
+  const plain =
+    parsed !== undefined && parsed.username === '' && parsed.password === '' && parsed.search === '';
+  if (!plain || !/^https?:$/.test(parsed.protocol)) {
+    throw new Error('The address of Infisical must be an http or https URL without credentials or query.');
+  }
+  return parsed.origin + parsed.pathname.replace(/\/+$/, '');
+}

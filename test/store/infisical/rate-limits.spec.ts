@@ -130,6 +130,16 @@ describe('the limits of a server', () => {
     await Promise.all(Array.from({ length: 500 }, () => limits.turn(ROUTE, 0)));
   });
 
+  it('that show up after there were none count the calls that are on their way', async () => {
+    await limits.turn(ROUTE, 1_000);
+    limits.settle(ROUTE, {});
+    for (let i = 0; i < 15; i++) await limits.turn(ROUTE, 1_000);
+    limits.settle(ROUTE, { limit: LIMIT, remaining: 20, resetMs: 50_000 });
+    await many(20, 1_000);
+    expect(sent).toHaveLength(6);
+    expect(refusals).toHaveLength(14);
+  });
+
   it('a clock that is set back keeps nobody waiting', async () => {
     await many(LIMIT);
     clock.advance(-3_600_000);

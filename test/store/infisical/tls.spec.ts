@@ -9,7 +9,7 @@ import { TestAuthority } from '../../support/certificates';
 import { FixedClock } from '../../support/fixed-clock';
 import { FixedMonotonicTime } from '../../support/fixed-monotonic-time';
 import { TlsFront } from '../../support/tls-front';
-import { at, openStore } from './opened-store';
+import { at, openStore, ROUTES, rowsOf } from './opened-store';
 
 const authority = new TestAuthority();
 const stranger = new TestAuthority('stranger');
@@ -114,6 +114,15 @@ describe('an Infisical behind a certificate of an own authority', () => {
     const trim = (pem: string) => pem.replace(/\r/g, '').trim();
     expect(all.map(trim)).toEqual([...rootCertificates, stranger.cert, authority.cert].map(trim));
     expect(trusted(join(dir, 'absent'))).toHaveLength(rootCertificates.length + 1);
+  });
+
+  it('may have carried out a write on whose connection TLS broke after the handshake', async () => {
+    const { fake, store, front } = await opened();
+    await store.create(at(), { name: 'a', value: 'v' });
+    front.breakNextAnswer();
+    await store.create(at(), { name: 'k', value: 'v' });
+    expect(rowsOf(fake, at())).toContainEqual(['k', 'v']);
+    expect(fake.count('GET', ROUTES.list)).toBe(1);
   });
 
   it('is no certificate at all where the address is plain http after all', async () => {

@@ -1,6 +1,7 @@
 import type { SecretStore } from '../../../src/secrets/secret-store';
 import { outcome } from '../../conformance/secret-store.conformance';
 import type { Fault } from '../../support/fake-infisical/fake-faults';
+import { FixedClock } from '../../support/fixed-clock';
 import { at, openStore, routesOf, rowsOf, type Opened } from './opened-store';
 
 interface Write {
@@ -158,6 +159,69 @@ describe.each(['v3', 'fork', 'v4'] as const)('writes of the Infisical store (%s)
       await store.create(at('ws', 'dev'), { name: 'quick', value: 'v' });
       expect(rowsOf(fake, at('ws', 'dev'))).toEqual([['quick', 'v']]);
     });
+  });
+
+  it('writes whose turn under the rate limits is yet to come hold nobody up who writes otherwise', async () => {
+    const { fake, store } = await openStore({ dialect });
+    for (let i = 0; i < 6; i++) await store.create(at(`w${i}`), { name: 'k', value: 'v' });
+    const headers = { 'x-ratelimit-limit': '40', 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': '2' };
+    const body = { statusCode: 400, error: 'BadRequest', message: 'Secret already exist' };
+    const fault = { kind: 'answer', status: 400, body, headers } as const;
+    fake.fail({ method: 'POST', template: routes.secret, fault });
+    await outcome(store.create(at('w0'), { name: 'k', value: 'v' }));
+    let ended = 0;
+    const waiting = [1, 2, 3, 4].map((i) =>
+      store.create(at(`w${i}`), { name: 'other', value: 'v' }).then(() => (ended += 1)),
+    );
+    await store.delete(at('w5'), 'k');
+    expect(ended).toBe(0);
+    await Promise.all(waiting);
+  });
+
+  it('no more than four writes are on the wire at once', async () => {
+    const { fake, store } = await openStore(
+      { dialect },
+      { requestTimeoutMs: 400, operationTimeoutMs: 4_000 },
+    );
+    for (let i = 0; i < 6; i++) await store.create(at(`w${i}`), { name: 'k', value: 'v' });
+    fake.calls.splice(0);
+    const hang: Fault = { kind: 'hang', when: 'before' };
+    fake.fail({ method: 'DELETE', template: routes.secret, times: 4, fault: hang });
+    const deletes = [0, 1, 2, 3, 4, 5].map((i) => outcome(store.delete(at(`w${i}`), 'k')));
+    while (fake.count('DELETE', routes.secret) < 4) await new Promise((resolve) => setImmediate(resolve));
+    for (let i = 0; i < 5; i++) await store.retrieve(at('w5'), 'k');
+    expect(fake.count('DELETE', routes.secret)).toBe(4);
+    const unknown = 'STORE_OUTCOME_UNKNOWN';
+    expect(await Promise.all(deletes)).toEqual([unknown, unknown, unknown, unknown, 'done', 'done']);
+  });
+
+  it('an update sees that a create in doubt was carried out after all, beside the one that was tried again', async () => {
+    const clock = new FixedClock();
+    const { fake, store } = await openStore({ dialect }, {}, clock);
+    await store.create(at(), { name: 'a', value: 'v' });
+    await store.list(at());
+    fake.fail({ method: 'POST', template: routes.secret, fault: { kind: 'reset', when: 'before' } });
+    expect(await outcome(store.create(at(), { name: 'k', value: 'v1' }))).toBe('STORE_OUTCOME_UNKNOWN');
+    await store.create(at(), { name: 'k', value: 'v1' });
+    await store.list(at());
+    const room = fake.world.projects[0]!.environments.find(({ slug }) => slug === 'prod')!;
+    fake.world.addSecret(room, 'k', 'v1');
+    for (const [value, laterMs] of [
+      ['v2', 0],
+      ['v3', 119_000],
+      ['v4', 2_000],
+    ] as const) {
+      // prettier-ignore
+      clock.advance(laterMs);
+      fake.calls.splice(0);
+      await store.update(at(), { name: 'k', value });
+      expect(fake.count('GET', routes.list)).toBeGreaterThan(0);
+      expect((await store.retrieve(at(), 'k')).value).toBe(value);
+    }
+    // Others are written by one call as ever.
+    fake.calls.splice(0);
+    await store.update(at(), { name: 'a', value: 'w' });
+    expect(fake.calls).toHaveLength(1);
   });
 
   describe('a name that the server stored more than once', () => {
