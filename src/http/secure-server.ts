@@ -20,12 +20,12 @@ const NO_RENEGOTIATION = 0x4000_0000;
  * Sessions are not resumed where clients must show a certificate: each connection has it verified anew.
  */
 export function secureServer(
-  limits: ServerOptions,
+  limits: ServerOptions & { readonly handshakeTimeout?: number },
   handler: Parameters<typeof createServer>[1],
   identity: Rotating<ServerIdentity>,
 ): Server {
   const server = createServer(
-    { ...limits, ...secureContextOf(identity.current()), handshakeTimeout: HANDSHAKE_TIMEOUT_MS },
+    { handshakeTimeout: HANDSHAKE_TIMEOUT_MS, ...limits, ...secureContextOf(identity.current()) },
     handler,
   );
   identity.whenChanged((renewed) => server.setSecureContext(secureContextOf(renewed)));

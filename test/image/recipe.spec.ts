@@ -32,6 +32,13 @@ describe("the image's recipe", () => {
       expect(step.text.replace(/^.*?CMD /, '')).toMatch(/^\["node",/);
   });
 
+  it('asks the metrics port how the service is, where there is one: the other may speak TLS and want a certificate', () => {
+    const [check] = of('HEALTHCHECK');
+    expect(check?.text).toContain(
+      "'http://127.0.0.1:'+(process.env.METRICS_PORT||process.env.PORT||8080)+'/livez'",
+    );
+  });
+
   it('copies what was built, owned by root, and nothing else', () => {
     expect(of('COPY').map(({ words, flags }) => [flags['from'], flags['chown'], words[0]])).toEqual([
       ['build', '0:0', '/app/package.json'],
