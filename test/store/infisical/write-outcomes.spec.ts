@@ -31,6 +31,23 @@ const failed = (when: 'before' | 'after'): Fault => ({
   body: { statusCode: 500, message: 'Something went wrong', error: 'InternalServerError' },
 });
 
+it('a write that was answered with nothing known is not sent again to the server that is found there then', async () => {
+  const { fake, store } = await openStore({ dialect: 'v3' }, { dialect: undefined });
+  await store.create(at(), { name: 'old', value: 'v' });
+  await store.list(at());
+  fake.calls.splice(0);
+  fake.become('v4');
+  const teapot = {
+    kind: 'answer',
+    status: 418,
+    body: { statusCode: 418, error: 'x', message: 'y' },
+  } as const;
+  fake.fail({ method: 'PATCH', fault: teapot });
+  expect(await outcome(store.update(at(), { name: 'old', value: 'w' }))).toBe('STORE_UNAVAILABLE');
+  expect(fake.count('PATCH')).toBe(1);
+  expect(rowsOf(fake, at())).toEqual([['old', 'v']]);
+});
+
 // v4 as its documents describe it.
 describe.each(['v3', 'fork', 'v4'] as const)('writes of the Infisical store (%s)', (dialect) => {
   const routes = routesOf(dialect);
