@@ -40,7 +40,7 @@ export function createInfisicalSecretStore(
   time: MonotonicTime = new SystemMonotonicTime(),
 ): SecretStore {
   const settings = { ...DEFAULTS, ...options };
-  const limits = new RateLimits(clock);
+  const limits = new RateLimits(time);
   const client = new InfisicalClient(settings, limits);
   const dialects =
     settings.dialect === undefined

@@ -1,4 +1,4 @@
-import type { Clock } from '../../clock/clock';
+import type { MonotonicTime } from '../../clock/monotonic-time';
 import { RateLimitWindow, type RateReport } from './rate-limit-window';
 
 /** Calls back once, later; gives the way to call it off. */
@@ -36,7 +36,7 @@ export class RateLimits {
   readonly #lines = new Map<string, Line>();
 
   constructor(
-    private readonly clock: Clock,
+    private readonly clock: Pick<MonotonicTime, 'nowMs'>,
     private readonly alarm: Alarm = byTimeout,
   ) {}
 

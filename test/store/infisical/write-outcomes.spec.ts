@@ -31,6 +31,20 @@ const failed = (when: 'before' | 'after'): Fault => ({
   body: { statusCode: 500, message: 'Something went wrong', error: 'InternalServerError' },
 });
 
+it('a write waits for its turn under the rate limits undisturbed by a clock on the wall that is put forward', async () => {
+  const clock = new FixedClock();
+  const { fake, store } = await openStore({ dialect: 'v3' }, {}, clock);
+  await store.create(at(), { name: 'a', value: 'v' });
+  const headers = { 'x-ratelimit-limit': '40', 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': '1' };
+  const body = { statusCode: 400, error: 'BadRequest', message: 'Secret already exist' };
+  fake.fail({ method: 'POST', fault: { kind: 'answer', status: 400, body, headers } });
+  await outcome(store.create(at(), { name: 'a', value: 'v' }));
+  const waiting = outcome(store.create(at(), { name: 'k', value: 'v' }));
+  await store.list(at());
+  clock.advance(60_000);
+  expect(await waiting).toBe('done');
+});
+
 it('a write that was answered with nothing known is not sent again to the server that is found there then', async () => {
   const { fake, store } = await openStore({ dialect: 'v3' }, { dialect: undefined });
   await store.create(at(), { name: 'old', value: 'v' });
