@@ -1,4 +1,5 @@
 import type { Adapters } from './adapters';
+import { NoAnnouncements } from './cache/write-announcements';
 import { SystemClock } from './clock/system-clock';
 import { SystemMonotonicTime } from './clock/system-monotonic-time';
 import type { Settings } from './config/settings';
@@ -97,7 +98,14 @@ async function openStore(
     operationTimeoutMs: store.timeoutMs,
     ...(telemetry?.infisical !== undefined && { observer: telemetry.infisical }),
   };
-  return createInfisicalSecretStore(options, clock, (event, fields) =>
+  const infisical = createInfisicalSecretStore(options, clock, (event, fields) =>
     log(EXPECTED.test(event) ? 'info' : 'warn', event, fields),
   );
+  if (store.cache === undefined) return infisical;
+  const { CachedSecretStore } = await import('./cache/cached.secret-store.js');
+  return new CachedSecretStore(infisical, store.cache, {
+    time: new SystemMonotonicTime(),
+    announcements: new NoAnnouncements(),
+    ...(telemetry?.cache !== undefined && { observer: telemetry.cache }),
+  });
 }

@@ -2,6 +2,7 @@ import type { Clock } from './clock/clock';
 import type { Settings } from './config/settings';
 import type { LogEvent } from './logging/log';
 import type { InfisicalMetrics } from './telemetry/infisical-metrics';
+import type { CacheMetrics } from './telemetry/cache-metrics';
 import type { MetricsServer } from './telemetry/metrics-server';
 import type { RequestMetrics } from './telemetry/request-metrics';
 import type { WatchMetrics } from './telemetry/watch-metrics';
@@ -12,6 +13,7 @@ interface MetricsPart extends Pick<Telemetry, 'listen' | 'close'> {
   readonly requests: RequestMetrics;
   readonly infisical?: InfisicalMetrics;
   readonly watches?: WatchMetrics;
+  readonly cache?: CacheMetrics;
 }
 
 /** What the settings ask for. The libraries are loaded for who asks only: they cost start time and memory. */
@@ -28,6 +30,7 @@ export async function startTelemetry(
     requests,
     ...(infisical !== undefined && { infisical }),
     ...(metrics?.watches !== undefined && { watches: metrics.watches }),
+    ...(metrics?.cache !== undefined && { cache: metrics.cache }),
     ...(traces !== undefined && { spans: traces }),
     listen: async (service, probes) => metrics?.listen(service, probes),
     close: async () => {
@@ -43,6 +46,7 @@ async function startMetrics(settings: Settings, clock: Clock): Promise<MetricsPa
   const { RequestMetrics } = await import('./telemetry/request-metrics.js');
   const { InfisicalMetrics } = await import('./telemetry/infisical-metrics.js');
   const { WatchMetrics } = await import('./telemetry/watch-metrics.js');
+  const { CacheMetrics } = await import('./telemetry/cache-metrics.js');
   const { collectService } = await import('./telemetry/service-metrics.js');
   const { serveMetrics } = await import('./telemetry/metrics-server.js');
   const metrics = new Metrics();
@@ -50,6 +54,8 @@ async function startMetrics(settings: Settings, clock: Clock): Promise<MetricsPa
   return {
     requests: new RequestMetrics(metrics),
     ...(settings.store.kind === 'infisical' && { infisical: new InfisicalMetrics(metrics, clock) }),
+    ...(settings.store.kind === 'infisical' &&
+      settings.store.cache !== undefined && { cache: new CacheMetrics(metrics) }),
     ...(settings.grants.kind === 'kubernetes' && { watches: new WatchMetrics(metrics) }),
     listen: async (service, probes) => {
       collectService(metrics, service);

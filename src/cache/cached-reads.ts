@@ -1,6 +1,6 @@
 import type { MonotonicTime } from '../clock/monotonic-time';
 import { isUnreachable, StoreUnavailable } from '../errors/store-errors';
-import type { ReadReport } from '../secrets/secret-store';
+import type { ReadReport } from '../secrets/read-report';
 import type { CacheObserver } from './cache-observer';
 import { KeptSnapshots, type CacheBounds } from './kept-snapshots';
 import { ScopeEpochs } from './scope-epochs';

@@ -147,6 +147,18 @@ export const SETTING_DEFINITIONS = {
     description:
       "PEM file of certificate authorities to trust for Infisical beside Node's own; read anew when it changes.",
   },
+  CACHE_TTL_MS: {
+    default: '5000',
+    description:
+      'With Infisical: how long what was read is served from memory, in milliseconds; `0` switches the cache off. See docs/cache.md.',
+  },
+  CACHE_MAX_STALE_MS: {
+    default: '60000',
+    description:
+      'How old a secret may be that is served while Infisical cannot be asked, in milliseconds; the answer says so. `0`: never.',
+  },
+  CACHE_MAX_ENTRIES: { default: '10000', description: 'How many workspaces (by environment) are kept.' },
+  CACHE_MAX_MIB: { default: '32', description: 'How much memory they may take, in MiB.' },
   NODE_EXTRA_CA_CERTS: {
     description:
       "Node's own: PEM file of more certificate authorities, for Infisical, LLDAP and the API server; read at the start.",

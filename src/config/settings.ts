@@ -1,4 +1,5 @@
 import { EnvironmentReader, type Environment } from './environment-reader';
+import { type CacheSettings, cacheSettings } from './cache-settings';
 import { type ConnectionSettings, connectionSettings } from './connection-settings';
 import { type GrantSettings, grantSettings, type RbacProxySetting, rbacProxySetting } from './grant-settings';
 import type { SecretSettingName } from './setting-definitions';
@@ -24,6 +25,7 @@ export type InfisicalStoreSettings = InfisicalLogin &
     readonly url: string;
     readonly organizationId?: string;
     readonly timeoutMs: number;
+    readonly cache?: CacheSettings;
   };
 
 export interface UserTokenSettings {
@@ -114,6 +116,7 @@ const UNIVERSAL_AUTH = ['INFISICAL_CLIENT_ID', 'INFISICAL_CLIENT_SECRET'] as con
 /** INFISICAL_URL decides: with it Infisical is the store, without it the embedded one. */
 function storeSettings(read: EnvironmentReader, env: Environment): Settings['store'] {
   const timeoutMs = read.integer('INFISICAL_TIMEOUT_MS', 100, 300_000);
+  const cache = cacheSettings(read);
   if ((env['INFISICAL_URL'] ?? '') === '') {
     for (const name of [...UNIVERSAL_AUTH, 'INFISICAL_KUBERNETES_IDENTITY_ID'] as const) {
       if (isGiven(env, name)) read.problem('INFISICAL_URL', `must be set when ${name} is`);
@@ -136,6 +139,7 @@ function storeSettings(read: EnvironmentReader, env: Environment): Settings['sto
     ...infisicalLogin(read, env),
     ...(organizationId === undefined ? {} : { organizationId }),
     timeoutMs,
+    ...(cache !== undefined && { cache }),
   };
 }
 

@@ -1,10 +1,12 @@
 import { Body, Controller, HttpCode, Post, Query, UseInterceptors } from '@nestjs/common';
 import type { Caller } from '../identity/caller';
 import type { Environment } from '../secrets/secret';
+import type { ReadReport } from '../secrets/read-report';
 import { SecretsService, type Place } from '../secrets/secrets.service';
 import { AnswerFormInterceptor } from './answer-form.interceptor';
 import { CurrentCaller } from './current-caller';
 import { DONE, ok, type Envelope } from './envelope';
+import { StaleNote } from './stale-note';
 import { ListSecretRequest, NamedSecretRequest, SecretRequest, WorkspaceQuery } from './secret-requests';
 
 /** A secret as the contract shows it; `env` is always the effective one. */
@@ -26,8 +28,9 @@ export class SecretsController {
     @CurrentCaller() caller: Caller,
     @Query() query: WorkspaceQuery,
     @Body() { name, env }: NamedSecretRequest,
+    @StaleNote() report: ReadReport,
   ): Promise<Envelope<SecretView>> {
-    const secret = await this.secrets.retrieve(caller, place(query, env), name);
+    const secret = await this.secrets.retrieve(caller, place(query, env), name, report);
     return ok({ ...secret, env });
   }
 
@@ -70,8 +73,9 @@ export class SecretsController {
     @CurrentCaller() caller: Caller,
     @Query() query: WorkspaceQuery,
     @Body() { env }: ListSecretRequest,
+    @StaleNote() report: ReadReport,
   ): Promise<Envelope<readonly SecretView[]>> {
-    const secrets = await this.secrets.list(caller, place(query, env));
+    const secrets = await this.secrets.list(caller, place(query, env), report);
     return ok(secrets.map((secret) => ({ ...secret, env })));
   }
 }

@@ -1,3 +1,4 @@
+import type { ReadReport } from './read-report';
 import type { Secret, SecretScope } from './secret';
 
 /** One workspace of one user as it was found: one that is made anew under the same names is another one. */
@@ -13,12 +14,6 @@ export interface ScopeContents {
   readonly secrets: readonly Secret[];
   /** Names that are there, and of which a retrieve tells why they cannot be read. */
   readonly unreadable: ReadonlySet<string>;
-}
-
-/** Told by a store that keeps what it read. */
-export interface ReadReport {
-  /** The answer is what was read so long ago: the store could not be asked whether it still holds. */
-  servedStale(ageMs: number): void;
 }
 
 /**

@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { GrantsService, type GrantedScope } from '../grants/grants.service';
 import type { Caller } from '../identity/caller';
 import type { Environment, Secret, SecretScope } from './secret';
+import type { ReadReport } from './read-report';
 import { SecretStore } from './secret-store';
 
 /** The place a caller names: it is checked before anything is read from it. */
@@ -18,9 +19,9 @@ export class SecretsService {
     private readonly store: SecretStore,
   ) {}
 
-  async retrieve(caller: Caller, at: Place, name: string): Promise<Secret> {
+  async retrieve(caller: Caller, at: Place, name: string, report?: ReadReport): Promise<Secret> {
     const scope = this.grants.authorize(caller, 'RetrieveSecret', at.workspace);
-    return this.store.retrieve(within(scope, at), name);
+    return this.store.retrieve(within(scope, at), name, report);
   }
 
   async create(caller: Caller, at: Place, secret: Secret): Promise<void> {
@@ -38,9 +39,9 @@ export class SecretsService {
     return this.store.delete(within(scope, at), name);
   }
 
-  async list(caller: Caller, at: Place): Promise<readonly Secret[]> {
+  async list(caller: Caller, at: Place, report?: ReadReport): Promise<readonly Secret[]> {
     const scope = this.grants.authorize(caller, 'ListSecret', at.workspace);
-    return this.store.list(within(scope, at));
+    return this.store.list(within(scope, at), report);
   }
 }
 

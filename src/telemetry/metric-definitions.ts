@@ -74,6 +74,17 @@ export const METRIC_DEFINITIONS = {
     help: 'Writes to Infisical that were begun and not ended.',
     labels: { state: '`waiting` for their turn, or `under_way`' },
   },
+  osp_cache_reads_total: {
+    type: 'counter',
+    help: 'Reads by how they were answered.',
+    labels: { outcome: '`hit`: from memory; `miss`: by the store; `stale`: from memory, since the store could not be asked' }, // prettier-ignore
+  },
+  osp_cache_evictions_total: {
+    type: 'counter',
+    help: 'Workspaces that were put out of the cache before their time, for want of room.',
+  },
+  osp_cache_entries: { type: 'gauge', help: 'Workspaces (by environment) that the cache holds.' },
+  osp_cache_bytes: { type: 'gauge', help: 'Memory that they take.' },
   osp_grants_apps: { type: 'gauge', help: 'Installed apps that are served.' },
   osp_grants_problems: { type: 'gauge', help: 'Grants that an operator should mend; readiness names them.' },
   osp_grants_age_seconds: {

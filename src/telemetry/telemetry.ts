@@ -1,5 +1,6 @@
 import type { RequestListener } from 'node:http';
 import type { WatchObserver } from '../kubernetes/watched-collection-options';
+import type { CacheObserver } from '../cache/cache-observer';
 import type { RequestObserver } from '../http/request-observer';
 import type { InfisicalObserver } from '../store/infisical/infisical-observer';
 import type { ObservedService } from './service-metrics';
@@ -10,6 +11,7 @@ export interface Telemetry {
   readonly requests?: RequestObserver;
   readonly infisical?: InfisicalObserver;
   readonly watches?: WatchObserver;
+  readonly cache?: CacheObserver;
   readonly spans?: Spans;
   /**
    * Opens the port of the metrics, if there is one, and tells it. `probes` answers /livez and /readyz there.

@@ -1,4 +1,5 @@
 import type { Secret, SecretScope } from '../secrets/secret';
+import type { ReadReport } from '../secrets/read-report';
 import { SecretStore, type StoredWorkspace } from '../secrets/secret-store';
 import type { Spans } from './spans';
 
@@ -15,8 +16,8 @@ export class TracedSecretStore extends SecretStore {
     return this.spans.during('store create', () => this.inner.create(scope, secret));
   }
 
-  retrieve(scope: SecretScope, name: string): Promise<Secret> {
-    return this.spans.during('store retrieve', () => this.inner.retrieve(scope, name));
+  retrieve(scope: SecretScope, name: string, report?: ReadReport): Promise<Secret> {
+    return this.spans.during('store retrieve', () => this.inner.retrieve(scope, name, report));
   }
 
   update(scope: SecretScope, secret: Secret): Promise<void> {
@@ -27,8 +28,8 @@ export class TracedSecretStore extends SecretStore {
     return this.spans.during('store delete', () => this.inner.delete(scope, name));
   }
 
-  list(scope: SecretScope): Promise<readonly Secret[]> {
-    return this.spans.during('store list', () => this.inner.list(scope));
+  list(scope: SecretScope, report?: ReadReport): Promise<readonly Secret[]> {
+    return this.spans.during('store list', () => this.inner.list(scope, report));
   }
 
   workspacesOf(user: string): Promise<readonly StoredWorkspace[]> {

@@ -20,7 +20,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   store: ['secrets', 'rotation', 'errors', 'clock', 'logging'],
   cache: ['secrets', 'errors', 'clock'],
   http: ['departures', 'secrets', 'grants', 'identity', 'rotation', 'errors', 'logging'],
-  telemetry: ['http', 'store', 'secrets', 'kubernetes', 'grants', 'identity', 'errors', 'clock', 'logging'],
+  telemetry: ['http', 'store', 'cache', 'secrets', 'kubernetes', 'grants', 'identity', 'errors', 'clock', 'logging'],
   development: ['config', 'grants'],
 };
 

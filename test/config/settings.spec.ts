@@ -22,6 +22,8 @@ function problemsOf(env: Record<string, string | undefined>): readonly string[] 
   }
 }
 
+const CACHE = { ttlMs: 5_000, maxStaleMs: 60_000, maxEntries: 10_000, maxBytes: 32 * 1024 * 1024 };
+
 describe('the settings', () => {
   const dir = mkdtempSync(join(tmpdir(), 'settings-'));
   afterAll(() => rmSync(dir, { recursive: true }));
@@ -61,6 +63,20 @@ describe('the settings', () => {
       clientSecret: 's',
       organizationId: 'org',
       timeoutMs: 20_000,
+      cache: CACHE,
+    });
+  });
+
+  it('switch the cache off by a time to live of 0', () => {
+    const env = {
+      ...GOOD,
+      INFISICAL_URL: 'https://i.example',
+      INFISICAL_CLIENT_ID: 'i',
+      INFISICAL_CLIENT_SECRET: 's',
+    };
+    expect(loadSettings({ ...env, CACHE_TTL_MS: '0' }).store).not.toHaveProperty('cache');
+    expect(loadSettings({ ...env, CACHE_MAX_MIB: '1' }).store).toMatchObject({
+      cache: { maxBytes: 1_048_576 },
     });
   });
 
@@ -76,6 +92,7 @@ describe('the settings', () => {
       identityId: 'i-1',
       tokenFile: '/var/run/secrets/kubernetes.io/serviceaccount/token',
       timeoutMs: 20_000,
+      cache: CACHE,
     });
     const file = { INFISICAL_KUBERNETES_TOKEN_FILE: '/other/token' };
     expect(loadSettings({ ...env, ...kubernetes, ...file }).store).toMatchObject({

@@ -98,7 +98,10 @@ describe("the chart's test pod", () => {
 
   it('fails where what is read is not what was written, and prints no value', async () => {
     const wrong = Object.create(store) as SecretStore;
-    wrong.retrieve = async (...args) => ({ ...(await store.retrieve(...args)), value: 'canary-value' });
+    wrong.retrieve = async (scope, name) => ({
+      ...(await store.retrieve(scope, name)),
+      value: 'canary-value',
+    });
     await service.close();
     service = await startService({ clock, store: wrong, grantSource: grants });
     const run = await helmTest(await appFiles(OTMOICLP));

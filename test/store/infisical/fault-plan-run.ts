@@ -2,6 +2,7 @@ import { performance } from 'node:perf_hooks';
 import { inspect } from 'node:util';
 import { DomainError } from '../../../src/errors/domain-error';
 import { TooManyRequests } from '../../../src/errors/request-errors';
+import { StoreUnreachable } from '../../../src/errors/store-errors';
 import type { SecretStore } from '../../../src/secrets/secret-store';
 import type { DialectName } from '../../../src/store/infisical/dialect';
 import { projectSlug } from '../../../src/store/infisical/project-slug';
@@ -130,6 +131,7 @@ export async function recovery({ fake, store, clock, logged }: Scene, afterMs = 
 export function endedAs(thrown: unknown): string {
   if (thrown === undefined) return 'done';
   if (!(thrown instanceof DomainError)) return `foreign ${inspect(thrown)}`;
+  if (thrown instanceof StoreUnreachable) return 'StoreUnavailable';
   return thrown instanceof TooManyRequests ? `${thrown.name} ${thrown.retryAfterSeconds}` : thrown.name;
 }
 

@@ -1,0 +1,5 @@
+/** Told by a store that keeps what it read. */
+export interface ReadReport {
+  /** The answer is what was read so long ago: the store could not be asked whether it still holds. */
+  servedStale(ageMs: number): void;
+}

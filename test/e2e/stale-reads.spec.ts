@@ -1,0 +1,68 @@
+import { CachedSecretStore } from '../../src/cache/cached.secret-store';
+import { NoAnnouncements } from '../../src/cache/write-announcements';
+import { StoreUnreachable } from '../../src/errors/store-errors';
+import { exampleApps, OTMOICLP } from '../support/example-apps';
+import { FixedClock } from '../support/fixed-clock';
+import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
+import { httpCall, type Answer } from '../support/http-call';
+import { MemorySecretStore } from '../support/memory.secret-store';
+import { startService, type Service } from '../support/service';
+import { accessToken, userToken } from '../support/tokens';
+
+const clock = new FixedClock();
+const time = new FixedMonotonicTime();
+const inner = new MemorySecretStore();
+let service: Service;
+let credentials: Record<string, string>;
+beforeAll(async () => {
+  const options = { ttlMs: 5_000, maxStaleMs: 60_000, maxEntries: 10, maxBytes: 1_000_000 };
+  const store = new CachedSecretStore(inner, options, { time, announcements: new NoAnnouncements() });
+  const grantSource = exampleApps();
+  service = await startService({ clock, store, grantSource });
+  credentials = {
+    'x-authorization': await userToken('alice', clock.nowMs()),
+    'x-access-token': await accessToken('otmoiclp', 'alice', OTMOICLP.ops, clock.nowMs()),
+  };
+  await call('CreateSecret', { name: 'k', value: 'v' });
+});
+afterAll(async () => service.close());
+
+const call = async (operation: string, body: object): Promise<Answer> =>
+  httpCall(`${service.url}/${operation}?workspace=otmoic`, { headers: credentials, body });
+const notes = ({ headers }: Answer) => [headers['age'], headers['cache-status']];
+
+describe('an answer from memory', () => {
+  it('carries no note while it is fresh', async () => {
+    expect(notes(await call('RetrieveSecret', { name: 'k' }))).toEqual([undefined, undefined]);
+  });
+
+  it('says by Age and Cache-Status how old it is when the store could not be asked, and is an ordinary answer else', async () => {
+    inner.failure = new StoreUnreachable();
+    time.advance(12_300);
+    const told = ['13', 'olares-secret-provider; hit; ttl=-13; detail=STORE_UNAVAILABLE'];
+    const retrieved = await call('RetrieveSecret', { name: 'k' });
+    expect([retrieved.status, retrieved.body.data]).toEqual([200, { name: 'k', value: 'v', env: 'prod' }]);
+    expect(notes(retrieved)).toEqual(told);
+    expect(notes(await call('ListSecret', {}))).toEqual(told);
+    expect(notes(await call('RetrieveSecret', { name: 'absent' }))).toEqual(told);
+    expect((await httpCall(`${service.url}/readyz`, { method: 'GET' })).status).toBe(200);
+  });
+
+  it('is refused to an app without the grant, however warm', async () => {
+    const other = {
+      ...credentials,
+      'x-access-token': await accessToken('otmoiclp', 'alice', [], clock.nowMs()),
+    };
+    const answer = await httpCall(`${service.url}/RetrieveSecret?workspace=otmoic`, {
+      headers: other,
+      body: { name: 'k' },
+    });
+    expect(answer.status).toBe(403);
+  });
+
+  it('gives way to the truth: a write that fails fails, and after a minute so does the read', async () => {
+    expect((await call('UpdateSecret', { name: 'k', value: 'w' })).status).toBe(503);
+    time.advance(60_000);
+    expect((await call('RetrieveSecret', { name: 'k' })).status).toBe(503);
+  });
+});
