@@ -25,9 +25,11 @@ export class InfisicalCallFailed extends Error {
   readonly reason: FailureReason;
   readonly status: number | undefined;
   readonly retryAfterMs: number | undefined;
+  readonly #failure: CallFailure;
 
-  constructor(private readonly failure: CallFailure) {
+  constructor(failure: CallFailure) {
     super(`${failure.method} ${failure.pathTemplate}: ${failure.reason}`);
+    this.#failure = failure;
     this.name = 'InfisicalCallFailed';
     this.call = failure.call;
     this.method = failure.method;
@@ -38,13 +40,13 @@ export class InfisicalCallFailed extends Error {
   }
 
   get isDoubtful(): boolean {
-    return this.failure.readings !== undefined;
+    return this.#failure.readings !== undefined;
   }
 
   /** The same failure as it is meant where the server turned out to speak this dialect. */
   readAs(dialect: DialectName): InfisicalCallFailed {
-    const reason = this.failure.readings?.[dialect] ?? this.reason;
-    return new InfisicalCallFailed({ ...this.failure, reason });
+    const reason = this.#failure.readings?.[dialect] ?? this.reason;
+    return new InfisicalCallFailed({ ...this.#failure, reason });
   }
 }
 
