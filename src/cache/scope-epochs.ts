@@ -11,6 +11,13 @@ export class ScopeEpochs {
   /** Scopes in the order of their last write. */
   readonly #raised = new Map<string, number>();
 
+  constructor(private readonly maxScopes = MAX_SCOPES) {}
+
+  /** How many scopes are remembered one by one. */
+  get remembered(): number {
+    return this.#raised.size;
+  }
+
   /** What a read that begins now is as of. */
   get now(): number {
     return this.#now;
@@ -21,7 +28,7 @@ export class ScopeEpochs {
     this.#now += 1;
     this.#raised.delete(scope);
     this.#raised.set(scope, this.#now);
-    if (this.#raised.size > MAX_SCOPES) this.#forgetOldest();
+    if (this.#raised.size > this.maxScopes) this.#forgetOldest();
   }
 
   /** A write ended whose scope is not known. */

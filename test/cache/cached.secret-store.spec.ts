@@ -1,7 +1,7 @@
 import type { ReadOutcome } from '../../src/cache/cache-observer';
 import { CachedSecretStore, type CacheOptions } from '../../src/cache/cached.secret-store';
 import { NoAnnouncements, WriteAnnouncements, type WrittenScope } from '../../src/cache/write-announcements';
-import { TooManyRequests } from '../../src/errors/request-errors';
+import { InvalidRequest, TooManyRequests } from '../../src/errors/request-errors';
 import { StoreOutcomeUnknown, StoreUnavailable, StoreUnreachable } from '../../src/errors/store-errors';
 import type { SecretScope } from '../../src/secrets/secret';
 import type { ScopeContents } from '../../src/secrets/secret-store';
@@ -163,7 +163,7 @@ describe('a write', () => {
   });
 
   it('is not undone by an older read that is slow: whoever comes after the write does not join it, and it fills nothing', async () => {
-    const { inner, store, get } = opened();
+    const { inner, store, get, reads } = opened();
     await inner.create(SCOPE, { name: 'k', value: 'old' });
     const slow = gate();
     // This read has its answer already, and is slow to bring it.
@@ -180,8 +180,10 @@ describe('a write', () => {
     expect(await get()).toBe('new');
     slow.open();
     await older;
+    const before = reads();
     expect(await get()).toBe('new');
     expect(await store.list(SCOPE)).toEqual([{ name: 'k', value: 'new' }]);
+    expect(reads() - before).toBe(0);
   });
 
   it('is not seen stale in any interleaving of one reader and one writer', async () => {
@@ -276,6 +278,20 @@ describe('what another replica wrote', () => {
     announcements.tell('unknown');
     await get();
     expect(reads()).toBe(1);
+  });
+
+  it('may have been missed while a read is under way: that read fills nothing', async () => {
+    const { inner, get, announcements, reads } = opened();
+    await inner.create(SCOPE, { name: 'k', value: 'v' });
+    const slow = gate();
+    inner.gate = slow.opened;
+    const reading = get();
+    await settled();
+    announcements.tell('unknown');
+    slow.open();
+    await reading;
+    await get();
+    expect(reads()).toBe(2);
   });
 
   it('is served a second late at most while nothing is heard', async () => {
@@ -406,7 +422,7 @@ describe('memory', () => {
     expect(figures.now()).toEqual({ entries: 0, bytes: 0 });
   });
 
-  it('is overwritten when it is let go of', async () => {
+  it('is overwritten when it is let go of, or was too large to be kept', async () => {
     const blocks: Buffer[] = [];
     const allocate = jest.spyOn(Buffer, 'allocUnsafeSlow').mockImplementation((size) => {
       const block = Buffer.alloc(size);
@@ -420,6 +436,12 @@ describe('memory', () => {
       await store.update(SCOPE, { name: 'k', value: 'second' });
       await settled();
       expect(block?.every((byte) => byte === 0)).toBe(true);
+      const { inner: large, get } = opened({ maxBytes: 1_000 });
+      await large.create(SCOPE, { name: 'k', value: 'x'.repeat(900) });
+      await get();
+      await settled();
+      expect(blocks.at(-1)?.length).toBe(900);
+      expect(blocks.at(-1)?.every((byte) => byte === 0)).toBe(true);
     } finally {
       allocate.mockRestore();
     }
@@ -454,6 +476,17 @@ describe('a store that reads name by name', () => {
     await get('a');
     await store.update(SCOPE, { name: 'a', value: 'new' });
     expect(await get('a')).toBe('new');
+  });
+});
+
+describe('a name that no secret can have', () => {
+  it('is refused by the rule, warm or cold', async () => {
+    const { inner, store } = await warmed();
+    inner.requireName = () => {
+      throw new InvalidRequest('name', 'is odd');
+    };
+    for (const name of ['odd', 'odd'])
+      expect(await outcome(store.retrieve(SCOPE, name))).toBe('INVALID_REQUEST');
   });
 });
 

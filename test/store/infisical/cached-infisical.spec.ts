@@ -65,6 +65,19 @@ describe.each(['fork', 'v3', 'v4'] as const)('the cache in front of Infisical (%
     }
   });
 
+  it('serves the one row of a doubled name that stands for it', async () => {
+    const { fake, store, time } = await warm();
+    const secrets = fake
+      .project(projectSlug(at()))
+      ?.environments.find(({ slug }) => slug === 'prod')?.secrets;
+    const [row] = secrets ?? [];
+    secrets?.unshift({ ...row!, id: 'newer', value: 'newer', version: row!.version + 1 });
+    secrets?.push({ ...row!, id: 'older', value: 'older' });
+    time.advance(6_000);
+    expect((await store.retrieve(at(), 'k')).value).toBe('newer');
+    expect(await store.list(at())).toEqual([{ name: 'k', value: 'newer' }]);
+  });
+
   describeSecretStore(`the cache before ${dialect}`, {
     refusedNames: {
       ['__proto__']: 'the servers answer it with a failure',
