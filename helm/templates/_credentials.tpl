@@ -25,6 +25,9 @@ a value goes into the chart's own Secret, one that is generated into a Secret of
 {{- with .Values.redis -}}
 {{- if .enabled -}}
 {{- $list = append $list (dict "setting" "REDIS_URL" "at" "redis" "valueAt" "redis.url" "key" .key "existing" .existingSecret "value" .url "joint" true) -}}
+{{- if and .sentinel.hosts .sentinel.existingSecret -}}
+{{- $list = append $list (dict "setting" "REDIS_SENTINEL_PASSWORD" "at" "redis.sentinel" "key" .sentinel.key "existing" .sentinel.existingSecret) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- range $list }}

@@ -61,6 +61,24 @@ NO_PROXY: {{ . | quote }}
 DATA_DIR: /data
 {{- end }}
 {{- end }}
+{{- with .Values.redis }}
+{{- if .enabled }}
+REDIS_KEY_PREFIX: {{ .keyPrefix | quote }}
+{{- if or .ca.existingConfigMap .ca.existingSecret }}
+REDIS_CA_FILE: /run/provider/files/redis-ca.crt
+{{- end }}
+{{- with .sentinel }}
+{{- if .hosts }}
+REDIS_SENTINEL_HOSTS: {{ join "," .hosts | quote }}
+REDIS_SENTINEL_MASTER_NAME: {{ .masterName | quote }}
+REDIS_SENTINEL_ENABLE_TLS: {{ .tls | quote }}
+{{- with .username }}
+REDIS_SENTINEL_USERNAME: {{ . | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- with .Values.trustedCa }}
 {{- if or .existingConfigMap .existingSecret }}
 NODE_EXTRA_CA_CERTS: /run/provider/files/trusted-ca.crt

@@ -97,6 +97,12 @@ export class EnvironmentReader {
     return '';
   }
 
+  /** The same, where it may be left out. */
+  optionalCredential(name: SecretSettingName): string | undefined {
+    const isGiven = [name, `${name}_FILE`].some((variable) => (this.env[variable] ?? '') !== '');
+    return isGiven ? this.credential(name, 'must hold something') : undefined;
+  }
+
   private fileOf(name: SecretSettingName): string | undefined {
     const file = this.env[`${name}_FILE`];
     if (file === undefined || file === '') return undefined;

@@ -1,3 +1,5 @@
+import { REDIS_SETTING_DEFINITIONS } from './redis-setting-definitions';
+
 /** One environment variable. The README's table is generated from these. */
 export interface SettingDefinition {
   readonly description: string;
@@ -159,6 +161,7 @@ export const SETTING_DEFINITIONS = {
   },
   CACHE_MAX_ENTRIES: { default: '10000', description: 'How many workspaces (by environment) are kept.' },
   CACHE_MAX_MIB: { default: '32', description: 'How much memory they may take, in MiB.' },
+  ...REDIS_SETTING_DEFINITIONS,
   NODE_EXTRA_CA_CERTS: {
     description:
       "Node's own: PEM file of more certificate authorities, for Infisical, LLDAP and the API server; read at the start.",

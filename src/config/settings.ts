@@ -2,6 +2,7 @@ import { EnvironmentReader, type Environment } from './environment-reader';
 import { type CacheSettings, cacheSettings } from './cache-settings';
 import { type ConnectionSettings, connectionSettings } from './connection-settings';
 import { type GrantSettings, grantSettings, type RbacProxySetting, rbacProxySetting } from './grant-settings';
+import { type RedisSettings, redisSettings } from './redis-settings';
 import type { SecretSettingName } from './setting-definitions';
 import { type TlsSettings, tlsSettings } from './tls-settings';
 import { type TelemetrySettings, telemetrySettings } from './telemetry-settings';
@@ -48,6 +49,8 @@ export interface Settings extends TelemetrySettings {
   readonly accessTokenKey: Uint8Array;
   readonly store: EmbeddedStoreSettings | InfisicalStoreSettings;
   readonly tls?: TlsSettings;
+  /** Absent, this replica is alone. */
+  readonly redis?: RedisSettings;
   /** The secrets above that were read from files, which may change. */
   readonly credentialFiles: Readonly<Partial<Record<SecretSettingName, string>>>;
 }
@@ -86,6 +89,7 @@ export function loadSettings(env: Environment): Settings {
   if (tls !== undefined && grants.kind === 'kubernetes' && grants.providerEndpoint !== undefined) {
     read.problem('PROVIDER_ENDPOINT', 'and TLS_CERT_FILE do not go together: system-server calls plain http');
   }
+  const redis = redisSettings(read);
   const settings: Settings = {
     host,
     port,
@@ -105,6 +109,7 @@ export function loadSettings(env: Environment): Settings {
     accessTokenKey: read.key('ACCESS_TOKEN_KEY', 'must hold the key that signs access tokens'),
     store: storeSettings(read, env),
     ...(tls !== undefined && { tls }),
+    ...(redis !== undefined && { redis }),
     credentialFiles: read.files,
   };
   if (read.problems.length > 0) throw new InvalidSettings(read.problems);

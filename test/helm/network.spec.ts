@@ -54,6 +54,8 @@ describe('the NetworkPolicy of the pods that serve', () => {
       '4318',
     ]);
     expect(egressPorts(policyOf(renderVariant('a proxy with a password')))[2]).toBe('8888');
+    const sentinels = policyOf(renderVariant('Sentinels and an authority of their own'));
+    expect(egressPorts(sentinels)[3]).toBe('6379+26379');
   });
 
   it.each([

@@ -10,6 +10,7 @@ const authority = new TestAuthority();
 const server = authority.certificateFor('provider');
 const contentOf = (path: string): string => {
   if (/\/tls\.(crt|key)$/.test(path)) return path.endsWith('.crt') ? server.cert : server.key;
+  if (path.endsWith('/redis-url')) return 'redis://:canary@redis';
   return path.endsWith('.crt') ? authority.cert : 'k'.repeat(64);
 };
 
@@ -18,9 +19,6 @@ const KNOWN = new Set([
   ...definitions.flatMap(([name, { secret }]) => (secret === true ? [name, `${name}_FILE`] : [name])),
   'NODE_OPTIONS',
 ]);
-
-/** What the chart gives ahead of the service. */
-const AHEAD = ['REDIS_URL_FILE'];
 
 /** The first is the image's; the other follows HOST where it is unset. */
 const NOT_OF_THE_CHART = new Set(['NODE_ENV', 'METRICS_HOST']);
@@ -32,8 +30,7 @@ describe.each(VARIANT_NAMES)('the settings for %s', (name) => {
   afterAll(() => root.remove());
 
   it('are ones that the service reads', () => {
-    const unknown = Object.keys(settingsOf(manifests)).filter((setting) => !KNOWN.has(setting));
-    expect(unknown.filter((setting) => !AHEAD.includes(setting))).toEqual([]);
+    expect(Object.keys(settingsOf(manifests)).filter((setting) => !KNOWN.has(setting))).toEqual([]);
   });
 
   it('are accepted by the service, with the files that the pod mounts', () => {
@@ -61,10 +58,6 @@ describe('the chart', () => {
     const templates = ['templates/_settings.tpl', 'templates/_credentials.tpl'].map(chartFile).join('\n');
     const missing = definitions.filter(([name]) => !NOT_OF_THE_CHART.has(name) && !templates.includes(name));
     expect(missing.map(([name]) => name)).toEqual([]);
-  });
-
-  it('is ahead of the service in the shared cache only, until the service reads it', () => {
-    expect(AHEAD.filter((setting) => KNOWN.has(setting))).toEqual([]);
   });
 
   it('registers the Service that it makes', () => {

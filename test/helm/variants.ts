@@ -58,6 +58,22 @@ const VARIANTS: Readonly<Record<string, Variant>> = {
       userToken: { lldapUrl: 'http://lldap.os-platform:17170', adminGroup: 'admins', required: false },
     },
   },
+  'Sentinels and an authority of their own': {
+    profile: 'high-availability',
+    values: {
+      redis: {
+        keyPrefix: 'secrets:',
+        ca: { existingSecret: 'redis-tls' },
+        sentinel: {
+          hosts: ['one.redis:26379', '[fd00::1]'],
+          masterName: 'main',
+          username: 'watcher',
+          existingSecret: 'redis',
+          tls: true,
+        },
+      },
+    },
+  },
   'a proxy with a password': {
     profile: 'high-availability',
     values: { infisical: { proxy: { existingSecret: 'proxy', key: 'url', port: 8888 } } },

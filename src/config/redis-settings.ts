@@ -1,0 +1,116 @@
+import type { EnvironmentReader } from './environment-reader';
+import type { AuthorityFiles } from './trusted-authorities';
+import { readCertificates } from './trusted-authorities';
+
+/** What a URL of Redis says. */
+export interface RedisServer {
+  readonly host: string;
+  readonly port: number;
+  readonly username?: string;
+  readonly password?: string;
+  readonly database: number;
+  readonly tls: boolean;
+}
+
+export interface RedisSentinels {
+  readonly hosts: readonly { readonly host: string; readonly port: number }[];
+  readonly masterName: string;
+  readonly username?: string;
+  readonly password?: string;
+  readonly tls: boolean;
+}
+
+export interface RedisSettings {
+  readonly server: RedisServer;
+  readonly sentinels?: RedisSentinels;
+  readonly authorityFiles?: AuthorityFiles;
+  readonly keyPrefix: string;
+}
+
+const NOT_A_URL = 'must be redis://[[user]:password@]host[:port][/database], or rediss:// for TLS';
+const SENTINEL_PORT = 26_379;
+
+/** Undefined where there is no Redis. */
+export function redisSettings(read: EnvironmentReader): RedisSettings | undefined {
+  const url = read.optionalCredential('REDIS_URL');
+  const sentinels = sentinelSettings(read);
+  const authorityFiles = redisAuthorities(read);
+  const keyPrefix = read.required('REDIS_KEY_PREFIX', 'must be text');
+  if (!/^[\x21-\x7a]{1,64}$/.test(keyPrefix)) {
+    read.problem('REDIS_KEY_PREFIX', 'must have at most 64 printable characters and no space');
+  }
+  if (url === undefined) {
+    if (sentinels !== undefined) read.problem('REDIS_URL', 'must be set when REDIS_SENTINEL_HOSTS is');
+    return undefined;
+  }
+  try {
+    return {
+      server: redisServerFrom(url),
+      keyPrefix,
+      ...(sentinels !== undefined && { sentinels }),
+      ...(authorityFiles !== undefined && { authorityFiles }),
+    };
+  } catch (error: unknown) {
+    read.problem('REDIS_URL', (error as Error).message);
+    return undefined;
+  }
+}
+
+/** @throws Error with a rule that names no part of the URL */
+export function redisServerFrom(text: string): RedisServer {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  const database = /^\/?(\d{0,4})$/.exec(url?.pathname ?? '')?.[1];
+  const isPlain = url?.search === '' && url.hash === '' && url.hostname !== '';
+  if (!isPlain || database === undefined || !/^rediss?:$/.test(url.protocol)) throw new Error(NOT_A_URL);
+  const [username, password] = [decoded(url.username), decoded(url.password)];
+  return {
+    host: url.hostname.replace(/^\[|\]$/g, ''),
+    port: Number(url.port || 6_379),
+    ...(username !== '' && { username }),
+    ...(password !== '' && { password }),
+    database: Number(database),
+    tls: url.protocol === 'rediss:',
+  };
+}
+
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    throw new Error(NOT_A_URL);
+  }
+}
+
+function sentinelSettings(read: EnvironmentReader): RedisSentinels | undefined {
+  const text = read.text('REDIS_SENTINEL_HOSTS');
+  const tls = read.boolean('REDIS_SENTINEL_ENABLE_TLS');
+  const password = read.optionalCredential('REDIS_SENTINEL_PASSWORD');
+  if (text === undefined) return undefined;
+  const username = read.text('REDIS_SENTINEL_USERNAME');
+  const hosts = text.split(',').map((one) => {
+    const [, bracketed, plain, port] = /^(?:\[([\da-fA-F:.]+)\]|([^:\s[\]]+))(?::(\d{1,5}))?$/.exec(one.trim()) ?? []; // prettier-ignore
+    return { host: bracketed ?? plain ?? '', port: Number(port ?? SENTINEL_PORT) };
+  });
+  if (hosts.some(({ host, port }) => host === '' || port < 1 || port > 65_535)) {
+    read.problem('REDIS_SENTINEL_HOSTS', 'must list host:port, separated by commas');
+  }
+  return {
+    hosts,
+    masterName: read.required('REDIS_SENTINEL_MASTER_NAME', 'must be set'),
+    ...(username !== undefined && { username }),
+    ...(password !== undefined && { password }),
+    tls,
+  };
+}
+
+function redisAuthorities(read: EnvironmentReader): AuthorityFiles | undefined {
+  const caFile = read.text('REDIS_CA_FILE');
+  if (caFile === undefined) return undefined;
+  try {
+    readCertificates(caFile);
+  } catch (error: unknown) {
+    read.problem('REDIS_CA_FILE:', (error as Error).message);
+  }
+  const extraCaFile = read.text('NODE_EXTRA_CA_CERTS');
+  return { caFile, ...(extraCaFile !== undefined && { extraCaFile }) };
+}
