@@ -1,4 +1,6 @@
-import axios, { type AxiosInstance, type AxiosResponse } from 'axios';
+import type { Readable } from 'node:stream';
+import axios, { type AxiosInstance } from 'axios';
+import { AnswerBodies, AnswerTooLarge } from './answer-body';
 import type { CallLabel } from './dialect';
 import type { FailureReason } from './failure-reason';
 import { InfisicalCallFailed } from './infisical-call-failed';
@@ -50,9 +52,10 @@ export class InfisicalClient {
   readonly #route: WireRoute;
   readonly #observer: InfisicalObserver | undefined;
   readonly #writes = new WriteSlots();
+  readonly #bodies = new AnswerBodies();
 
   constructor(
-    options: ClientOptions,
+    private readonly options: ClientOptions,
     private readonly limits: RateLimits,
   ) {
     const baseURL = baseOf(options.url);
@@ -62,13 +65,11 @@ export class InfisicalClient {
       baseURL,
       ...this.#route,
       maxRedirects: 0,
-      maxContentLength: options.maxAnswerBytes,
       maxBodyLength: MAX_REQUEST_BYTES,
-      responseType: 'text',
+      responseType: 'stream',
       decompress: false,
       validateStatus: () => true,
       transformRequest: [(body: unknown) => body],
-      transformResponse: [(body: unknown) => body],
       headers: {
         accept: 'application/json',
         'accept-encoding': 'identity',
@@ -108,7 +109,7 @@ export class InfisicalClient {
     const cut = new AbortController();
     const timer = setTimeout(() => cut.abort(), timeoutMs);
     try {
-      const response = await this.#axios.request<unknown>({
+      const response = await this.#axios.request<Readable>({
         method: request.method,
         url: request.target,
         headers: {
@@ -121,7 +122,12 @@ export class InfisicalClient {
       });
       // Only a proxy answers so, and it kept the request to itself.
       if (response.status === 407) throw failure(request, 'proxyRefused');
-      const answer = toAnswer(response);
+      const { maxAnswerBytes } = this.options;
+      const answer: WireAnswer = {
+        status: response.status,
+        body: await this.#bodies.take(response, maxAnswerBytes, cut.signal),
+        ...(response.status === 429 && waitIn(response.headers)),
+      };
       tell(rateReportOf(response.headers, answer));
       underWay?.ended(outcomeOf((request.judge ?? serverFailureOf)(answer)), answer.status);
       return answer;
@@ -129,7 +135,7 @@ export class InfisicalClient {
       const failed =
         error instanceof InfisicalCallFailed
           ? error
-          : failure(request, cut.signal.aborted ? 'timedOut' : reasonOfWireFailure(error));
+          : failure(request, cut.signal.aborted ? 'timedOut' : reasonOf(error));
       underWay?.ended(outcomeOf(failed.reason));
       throw failed;
     } finally {
@@ -179,21 +185,11 @@ function serverFailureOf({ status }: WireAnswer): FailureReason | undefined {
   return status >= 500 ? 'serverFailure' : undefined;
 }
 
-function toAnswer(response: AxiosResponse<unknown>): WireAnswer {
-  const retryAfterMs = response.status === 429 ? retryAfterOf(response.headers) : undefined;
-  return {
-    status: response.status,
-    body: parseJson(response.data),
-    ...(retryAfterMs !== undefined && { retryAfterMs }),
-  };
+function waitIn(headers: Readonly<Record<string, unknown>>): Pick<WireAnswer, 'retryAfterMs'> {
+  const retryAfterMs = retryAfterOf(headers);
+  return retryAfterMs === undefined ? {} : { retryAfterMs };
 }
 
-/** The text of a SyntaxError can quote the body, so it ends here. */
-function parseJson(text: unknown): unknown {
-  if (typeof text !== 'string') return undefined;
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    return undefined;
-  }
+function reasonOf(error: unknown): FailureReason {
+  return error instanceof AnswerTooLarge ? 'answerTooLarge' : reasonOfWireFailure(error);
 }

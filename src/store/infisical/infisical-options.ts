@@ -19,6 +19,7 @@ export interface ConnectionOptions extends Partial<RouteOptions> {
   readonly requestTimeoutMs?: number;
   /** One operation of the store: its wait in line, its calls and their retries. */
   readonly operationTimeoutMs?: number;
+  /** One answer, in bytes; see answer-body.ts for all together. */
   readonly maxAnswerBytes?: number;
   /** Project ids kept in memory. */
   readonly maxKnownProjects?: number;
@@ -29,6 +30,6 @@ export const DEFAULTS = {
   requestTimeoutMs: 8_000,
   operationTimeoutMs: 20_000,
   maxConnections: 16,
-  maxAnswerBytes: 64 * 1024 * 1024,
+  maxAnswerBytes: 8 * 1024 * 1024,
   maxKnownProjects: 10_000,
 } as const satisfies Partial<InfisicalOptions>;

@@ -109,8 +109,8 @@ export class SecretWriter {
     const doubt = doubtAfter(failure);
     if (doubt === 'none') throw failure;
     const { call, reason } = failure;
-    if (call === 'createSecret' && doubt === 'unending') this.reader.createInDoubt(room, write.name);
     const happened = await this.#happened(room, write, deadline);
+    if (call === 'createSecret' && doubt === 'unending') this.reader.createInDoubt(room, write.name);
     this.log('infisical.write.lookedUp', { call, reason, happened: String(happened) });
     if (happened === true) return;
     throw happened === false && doubt === 'ended' ? failure : new StoreOutcomeUnknown();

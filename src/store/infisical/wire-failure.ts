@@ -17,7 +17,6 @@ const TLS_REASONS: readonly (readonly [RegExp, FailureReason])[] = [
 /** Why no whole answer came; the foreign error ends here. */
 export function reasonOfWireFailure(error: unknown): FailureReason {
   if (!isAxiosError(error)) return 'connectionLost';
-  if (error.message.startsWith('maxContentLength')) return 'answerTooLarge';
   const reason = reasonOfCode(error.code ?? '') ?? 'connectionLost';
   return reason !== 'timedOut' && wasConnected(error) ? 'connectionLost' : reason;
 }

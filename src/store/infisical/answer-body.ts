@@ -1,0 +1,100 @@
+import type { Readable } from 'node:stream';
+import { Semaphore } from 'async-mutex';
+
+/** An answer was larger than what is taken; the rest of it was not received. */
+export class AnswerTooLarge extends Error {}
+
+/** An answer whose head has come. */
+export interface Answer {
+  readonly data: Readable;
+  readonly headers: Readonly<Record<string, unknown>>;
+}
+
+/** What every answer may hold, however many arrive at once. */
+const SMALL_BYTES = 512 * 1024;
+
+/** Text that is parsed takes up to four times its bytes for a moment: of large answers, one is taken in at a time. */
+const LARGE_AT_ONCE = 1;
+
+/**
+ * Takes in answers so that their memory is bounded: one by one when they are large, and none above the cap. What waits
+ * stays with the server, for the connection is read no further.
+ */
+export class AnswerBodies {
+  readonly #large = new Semaphore(LARGE_AT_ONCE);
+
+  /**
+   * The parsed body; undefined where it is not JSON.
+   * @throws AnswerTooLarge, or what ended the body before its end
+   */
+  async take({ data: body, headers }: Answer, maxBytes: number, signal: AbortSignal): Promise<unknown> {
+    const destroy = (): void => void body.destroy(new Error('The time of the call is up.'));
+    signal.addEventListener('abort', destroy, { once: true });
+    let release: (() => void) | undefined;
+    try {
+      signal.throwIfAborted();
+      if (Number(headers['content-length'] ?? 0) > maxBytes) throw new AnswerTooLarge();
+      const received = new GrowingBuffer();
+      for await (const chunk of body as AsyncIterable<Buffer>) {
+        if (received.length + chunk.length > maxBytes) throw new AnswerTooLarge();
+        if (received.length + chunk.length > SMALL_BYTES) release ??= await this.#turn(signal);
+        received.add(chunk);
+      }
+      return parseJson(received.text());
+    } finally {
+      body.destroy();
+      release?.();
+      signal.removeEventListener('abort', destroy);
+    }
+  }
+
+  async #turn(signal: AbortSignal): Promise<() => void> {
+    const turn = this.#large.acquire();
+    const aborted = new Promise<never>((_resolve, reject) => {
+      signal.addEventListener('abort', () => reject(new Error('The time of the call is up.')), {
+        once: true,
+      });
+    });
+    try {
+      const [, release] = await Promise.race([turn, aborted]);
+      return release;
+    } catch (error: unknown) {
+      void turn.then(([, release]) => release());
+      throw error;
+    }
+  }
+}
+
+/** One piece of memory: a list of chunks could be one of single bytes. */
+class GrowingBuffer {
+  #bytes = Buffer.alloc(0);
+  #length = 0;
+
+  get length(): number {
+    return this.#length;
+  }
+
+  add(chunk: Buffer): void {
+    const needed = this.#length + chunk.length;
+    if (needed > this.#bytes.length) {
+      const larger = Buffer.allocUnsafe(Math.max(needed, 2 * this.#bytes.length));
+      this.#bytes.copy(larger, 0, 0, this.#length);
+      this.#bytes = larger;
+    }
+    chunk.copy(this.#bytes, this.#length);
+    this.#length = needed;
+  }
+
+  text(): string {
+    return this.#bytes.toString('utf8', 0, this.#length);
+  }
+}
+
+/** The text of a SyntaxError can quote the body, so it ends here. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
+}
