@@ -19,8 +19,23 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   departures: ['secrets', 'identity', 'errors', 'clock', 'logging'],
   store: ['secrets', 'rotation', 'errors', 'clock', 'logging'],
   cache: ['secrets', 'errors', 'clock'],
-  http: ['departures', 'secrets', 'grants', 'identity', 'rotation', 'errors', 'logging'],
-  telemetry: ['http', 'store', 'cache', 'secrets', 'kubernetes', 'grants', 'identity', 'errors', 'clock', 'logging'],
+  protection: ['secrets', 'errors', 'clock', 'logging'],
+  redis: ['cache', 'store', 'rotation', 'clock', 'logging'],
+  http: ['protection', 'departures', 'secrets', 'grants', 'identity', 'rotation', 'errors', 'logging'],
+  telemetry: [
+    'http',
+    'redis',
+    'store',
+    'cache',
+    'protection',
+    'secrets',
+    'kubernetes',
+    'grants',
+    'identity',
+    'errors',
+    'clock',
+    'logging',
+  ],
   development: ['config', 'grants'],
 };
 
@@ -39,6 +54,7 @@ const HOME_OF: Readonly<Record<string, RegExp>> = {
   '@opentelemetry/exporter-trace-otlp-http': /^src\/telemetry\//,
   '@opentelemetry/resources': /^src\/telemetry\//,
   '@opentelemetry/sdk-trace': /^src\/telemetry\//,
+  ioredis: /^src\/redis\//,
   jose: /^src\/(identity\/(access-token|verified-claims)|development\/example-caller)\.ts$/,
 };
 

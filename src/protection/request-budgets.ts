@@ -1,0 +1,41 @@
+export type RequestKind = 'read' | 'write';
+
+/** On whose account a request goes: an app of a user, or a user alone, who calls for themself. */
+export interface Spender {
+  readonly app?: string;
+  readonly user: string;
+}
+
+export interface BudgetSpent {
+  /** Whose budget it was that is spent. */
+  readonly budget: 'app' | 'user';
+  /** When there will be room for one more request, if no other takes it. */
+  readonly retryAfterMs: number;
+}
+
+/** How many requests of each kind an app, and all apps of a user together with the user, may make. */
+export abstract class RequestBudgets {
+  /** Takes one request from the app's budget and the user's, or from neither. Undefined: go on. */
+  abstract take(
+    kind: RequestKind,
+    spender: Spender,
+  ): BudgetSpent | undefined | Promise<BudgetSpent | undefined>;
+}
+
+export interface BudgetRate {
+  readonly perSecond: number;
+  /** How many requests may come at once after a while of none. */
+  readonly burst: number;
+}
+
+/** What is absent is not limited. */
+export interface BudgetRates {
+  readonly app: Readonly<Partial<Record<RequestKind, BudgetRate>>>;
+  readonly user: Readonly<Partial<Record<RequestKind, BudgetRate>>>;
+}
+
+/** Whose budget a spender draws on; an app is another one for each user that has it. Undefined: on no such. */
+export function accountOf(budget: BudgetSpent['budget'], { app, user }: Spender): string | undefined {
+  if (budget === 'user') return user;
+  return app === undefined ? undefined : JSON.stringify([user, app]);
+}
