@@ -48,7 +48,8 @@ function isProxyUrl(text: string): boolean {
   if (!URL.canParse(text)) return false;
   const { protocol, hostname, pathname, search, hash, username, password } = new URL(text);
   try {
-    decodeURIComponent(username + password);
+    // Each by itself, as it is used: an escape must not be completed by the other one.
+    for (const part of [username, password]) decodeURIComponent(part);
   } catch {
     return false;
   }

@@ -7,6 +7,13 @@ const URL_ = 'https://infisical.example';
 const PROXY = 'http://proxy:3128';
 const used = (env: Record<string, string>, url = URL_) => proxySetting(env, url);
 
+describe('the user and the password of a proxy', () => {
+  it('are each to be decodable by themselves', () => {
+    const url = 'http://a%:20b@proxy:3128';
+    expect(proxySetting({ HTTP_PROXY: url }, 'http://i.example')).toMatchObject({ name: 'HTTP_PROXY' });
+  });
+});
+
 describe('the proxy', () => {
   it('is that of the scheme, in lower case before upper case, with http where it names no scheme', () => {
     expect(used({})).toEqual({});

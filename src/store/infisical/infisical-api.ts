@@ -8,6 +8,7 @@ import type { InfisicalClient } from './infisical-client';
 import type { MachineSession } from './machine-session';
 import type { RetryBudget } from './retry-budget';
 import { retrying } from './retrying';
+import type { Patience } from './scope-queue';
 import { withinMs } from './within';
 
 export interface ApiSettings {
@@ -33,7 +34,7 @@ export class InfisicalApi {
     const { dialects } = this.settings;
     return (
       dialects.known() ??
-      this.#retrying(true, deadline, () => this.#shared('probe', dialects.current(), deadline))
+      this.#retrying(true, deadline, () => this.shared('probe', dialects.current(), deadline))
     );
   }
 
@@ -87,7 +88,7 @@ export class InfisicalApi {
   /** Where it cannot be found out, what failed before says more than why. */
   async #reconsidered(doubted: Dialect, deadline: Deadline): Promise<Dialect> {
     try {
-      return await this.#shared('probe', this.settings.dialects.reconsidered(doubted), deadline);
+      return await this.shared('probe', this.settings.dialects.reconsidered(doubted), deadline);
     } catch (error: unknown) {
       if (error instanceof InfisicalCallFailed) return doubted;
       throw error;
@@ -130,16 +131,23 @@ export class InfisicalApi {
   }
 
   async #token(deadline: Deadline): Promise<string> {
-    return this.session.ready() ?? this.#shared('login', this.session.token(), deadline);
+    return this.session.ready() ?? this.shared('login', this.session.token(), deadline);
   }
 
   /** Work that is shared goes on for the others when this call has no more time for it. */
-  #shared<T>(call: 'login' | 'probe', work: Promise<T>, deadline: Deadline): Promise<T> {
+  shared<T>(call: CallName | 'probe', work: Promise<T>, deadline: Deadline): Promise<T> {
     return withinMs(
       remainingMs(deadline, this.time),
       work,
       () => new InfisicalCallFailed({ call, method: '', pathTemplate: '', reason: 'timedOut' }),
     );
+  }
+
+  /** Of what waits for others before it sends anything. */
+  patience(call: CallName, deadline: Deadline): Patience {
+    const late = (): Error =>
+      new InfisicalCallFailed({ call, method: '', pathTemplate: '', reason: 'outOfTime' });
+    return { ms: remainingMs(deadline, this.time), late };
   }
 
   #leftMs(dialect: Dialect, name: CallName, deadline: Deadline): number {

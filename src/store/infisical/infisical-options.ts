@@ -1,6 +1,7 @@
 import type { DialectName } from './dialect';
 import type { InfisicalObserver } from './infisical-observer';
 import type { Credentials } from './login-method';
+import { NO_OTHER_REPLICA, type ScopeLock } from './scope-lock';
 import type { RouteOptions } from './wire-route';
 
 /** Events and fields only: no value, no name, no token, no foreign error. */
@@ -24,6 +25,8 @@ export interface ConnectionOptions extends Partial<RouteOptions> {
   /** Project ids kept in memory. */
   readonly maxKnownProjects?: number;
   readonly observer?: InfisicalObserver;
+  /** Where other replicas write to the same Infisical. */
+  readonly scopeLock?: ScopeLock;
 }
 
 export const DEFAULTS = {
@@ -32,4 +35,5 @@ export const DEFAULTS = {
   maxConnections: 16,
   maxAnswerBytes: 8 * 1024 * 1024,
   maxKnownProjects: 10_000,
+  scopeLock: NO_OTHER_REPLICA,
 } as const satisfies Partial<InfisicalOptions>;

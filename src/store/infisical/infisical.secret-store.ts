@@ -64,7 +64,7 @@ export function createInfisicalSecretStore(
     probe: new PingProbe(api, clock, time, log),
     close: () => client.close(),
   };
-  const operations = new Operations(settings.operationTimeoutMs, time, log);
+  const operations = new Operations(settings.operationTimeoutMs, time, log, settings.scopeLock);
   settings.observer?.opened({
     dialect: () => dialects.known()?.name,
     sessionEndsAtMs: () => session.endsAtMs,
@@ -102,7 +102,8 @@ export class InfisicalSecretStore extends SecretStore {
       await reader.despiteStaleIds(scope, async () => {
         const project = await projects.provision(scope, scope.environment, deadline);
         const room = { projectId: project.id, environment: scope.environment };
-        await projects.warmUps.run(project.id, () => writer.create(room, name, stored, deadline));
+        const create = () => writer.create(room, name, stored, deadline);
+        await projects.firstOrAfter(project.id, create, deadline);
       });
     });
   }

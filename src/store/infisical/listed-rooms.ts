@@ -10,6 +10,8 @@ interface Sight {
   /** Undefined where no list could tell yet. */
   readonly doubled: ReadonlySet<string> | undefined;
   readonly huge: boolean;
+  /** Above what is taken of an answer. */
+  readonly tooLarge: boolean;
 }
 
 const MAX_REMEMBERED_ROOMS = 10_000;
@@ -32,16 +34,23 @@ export class ListedRooms {
   constructor(private readonly clock: Clock) {}
 
   listed(room: Room, rows: readonly SecretRow[]): void {
-    this.#remember(room, { doubled: doubledNames(rows), huge: listBytes(rows) > HUGE_LIST_BYTES });
+    this.#remember(room, {
+      doubled: doubledNames(rows),
+      huge: listBytes(rows) > HUGE_LIST_BYTES,
+      tooLarge: false,
+    });
   }
 
   /**
    * A list did not fit, or did not end in time; `for good`, there is no hope that another one tells of doubled names.
    * Those that were known stay known.
    */
-  unlistable(room: Room, forGood: boolean): void {
+  unlistable(
+    room: Room,
+    { forGood, tooLarge }: { readonly forGood: boolean; readonly tooLarge: boolean },
+  ): void {
     const known = this.#seen.get(keyOf(room))?.doubled;
-    this.#remember(room, { doubled: forGood ? (known ?? NONE) : known, huge: true });
+    this.#remember(room, { doubled: forGood ? (known ?? NONE) : known, huge: true, tooLarge });
   }
 
   /** A create of this name may still be carried out, beside another one: no list tells that it is single before it is. */
@@ -63,6 +72,10 @@ export class ListedRooms {
 
   isHuge(room: Room): boolean {
     return this.#seen.get(keyOf(room))?.huge === true;
+  }
+
+  isTooLarge(room: Room): boolean {
+    return this.#seen.get(keyOf(room))?.tooLarge === true;
   }
 
   /** Whether the last list that told showed this name more than once, however long ago. */

@@ -1,12 +1,16 @@
 import type { MonotonicTime } from '../../clock/monotonic-time';
+import { StoreUnreachable } from '../../errors/store-errors';
 import type { SecretScope } from '../../secrets/secret';
-import { deadlineIn, type Deadline } from './deadline';
+import { deadlineIn, type Deadline, remainingMs } from './deadline';
 import { InfisicalCallFailed } from './infisical-call-failed';
 import type { Log } from './infisical-options';
+import type { ScopeLock } from './scope-lock';
 import { ScopeQueue } from './scope-queue';
 import { storeErrorAfter } from './store-failure';
 
 type Operation<T> = (deadline: Deadline) => Promise<T>;
+
+const ALWAYS_WRITTEN = 'Others write to this workspace all the time; nothing was changed. Try again.';
 
 /** What every operation of the store has: a deadline, its turn if it writes, and our words for what went wrong. */
 export class Operations {
@@ -18,6 +22,7 @@ export class Operations {
     private readonly timeoutMs: number,
     private readonly time: MonotonicTime,
     private readonly log: Log,
+    private readonly lock: ScopeLock,
   ) {}
 
   /** The deadline counts from here, the wait for a turn included. @throws DomainError */
@@ -44,8 +49,23 @@ export class Operations {
   writeInTurn<T>(scope: SecretScope, operation: Operation<T>): Promise<T> {
     const key = JSON.stringify([scope.user, scope.workspace, scope.environment]);
     return this.#counted(() =>
-      this.run((deadline) => this.#turns.run(key, () => this.#underWay(() => operation(deadline)))),
+      this.run((deadline) =>
+        this.#turns.run(key, () =>
+          this.#locked(key, deadline, () => this.#underWay(() => operation(deadline))),
+        ),
+      ),
     );
+  }
+
+  /** First our own turn, then that among replicas, so that each of them has one write at most at the lock. */
+  async #locked<T>(key: string, deadline: Deadline, write: () => Promise<T>): Promise<T> {
+    const held = await this.lock.hold(key, remainingMs(deadline, this.time));
+    if (held === undefined) throw new StoreUnreachable(ALWAYS_WRITTEN);
+    try {
+      return await write();
+    } finally {
+      held.release();
+    }
   }
 
   async #counted<T>(write: () => Promise<T>): Promise<T> {

@@ -34,7 +34,7 @@ export class ProjectDirectory {
   readonly #known: KnownProjects;
   readonly #lookUps = new SingleFlight<Project | undefined>();
   readonly #provisions = new SingleFlight<Project>();
-  readonly warmUps: WarmUps;
+  readonly #warmUps: WarmUps;
 
   constructor(
     private readonly api: InfisicalApi,
@@ -42,13 +42,16 @@ export class ProjectDirectory {
     private readonly log: Log,
   ) {
     this.#known = new KnownProjects(settings.maxKnownProjects);
-    this.warmUps = new WarmUps(settings.maxKnownProjects);
+    this.#warmUps = new WarmUps(settings.maxKnownProjects);
   }
 
   /** Undefined for a workspace that was never written: that is asked again each time, another instance may write it. */
   async find(place: Place, deadline: Deadline): Promise<Project | undefined> {
     const slug = projectSlug(place);
-    return this.#known.get(slug) ?? this.#lookUps.run(slug, () => this.#lookUp(slug, deadline));
+    const known = this.#known.get(slug);
+    if (known !== undefined) return known;
+    const look = this.#lookUps.run(slug, () => this.#lookUp(slug, deadline));
+    return this.api.shared('findProject', look, deadline);
   }
 
   /** The project with that environment in it, made where it is missing. Concurrent callers share the work. */
@@ -56,9 +59,15 @@ export class ProjectDirectory {
     const slug = projectSlug(place);
     const known = this.#known.get(slug);
     if (known?.environments.has(environment)) return known;
-    const project = await this.#provisions.run(slug, () => this.#provision(place, environment, deadline));
+    const work = this.#provisions.run(slug, () => this.#provision(place, environment, deadline));
+    const project = await this.api.shared('findProject', work, deadline);
     // The work that was shared may have been for another environment.
     return project.environments.has(environment) ? project : this.provision(place, environment, deadline);
+  }
+
+  /** Lets the first write of a new project go before all others. */
+  async firstOrAfter(id: string, write: () => Promise<void>, deadline: Deadline): Promise<void> {
+    await this.#warmUps.run(id, write, this.api.patience('createSecret', deadline));
   }
 
   /** After the server said that the project, or an environment of it, is gone. */
@@ -69,7 +78,7 @@ export class ProjectDirectory {
   /** After the project itself was deleted. */
   forgetId(id: string): void {
     this.#known.forgetId(id);
-    this.warmUps.drop(id);
+    this.#warmUps.drop(id);
   }
 
   /** As set, or as projects tell it. */
@@ -114,7 +123,7 @@ export class ProjectDirectory {
     });
     try {
       const project = await this.api.call('createProject', parts, parseProject, deadline);
-      this.warmUps.add(project.id);
+      this.#warmUps.add(project.id);
       this.log('infisical.project.created', { project: slug });
       return this.#remember(slug, project);
     } catch (error: unknown) {

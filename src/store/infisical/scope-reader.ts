@@ -56,12 +56,14 @@ export class ScopeReader {
 
   /** Of a name that is known to be doubled, the server may show any row: without a list it cannot be read. */
   async #lookIn(room: Room, name: string, deadline: Deadline): Promise<Look> {
-    const { readsByNameAreCheap } = await this.api.dialect(deadline);
-    const dispensable = readsByNameAreCheap && !this.rooms.isDoubled(room, name);
+    const { readsByNameAreCheap: cheap } = await this.api.dialect(deadline);
     const listed =
-      readsByNameAreCheap && this.rooms.isToReadByName(room, name)
+      (cheap || this.rooms.isTooLarge(room)) && this.rooms.isToReadByName(room, name)
         ? undefined
-        : await this.#listIfAny(room, deadline, dispensable);
+        : await this.#listIfAny(room, deadline, {
+            dispensable: !this.rooms.isDoubled(room, name),
+            evenIfSlow: cheap,
+          });
     if (listed !== undefined) return whole(listed);
     return { whole: false, rows: await this.#retrieve(room, name, deadline) };
   }
@@ -74,7 +76,8 @@ export class ScopeReader {
    */
   async copies(room: Room, name: string, deadline: Deadline): Promise<number> {
     if (this.rooms.hasSingle(room, name)) return 1;
-    const rows = await this.#listIfAny(room, deadline, !this.rooms.isDoubled(room, name));
+    const dispensable = !this.rooms.isDoubled(room, name);
+    const rows = await this.#listIfAny(room, deadline, { dispensable, evenIfSlow: true });
     return rows === undefined ? 1 : rows.filter((row) => row.name === name).length;
   }
 
@@ -130,15 +133,16 @@ export class ScopeReader {
   async #listIfAny(
     room: Room,
     deadline: Deadline,
-    dispensable: boolean,
+    { dispensable, evenIfSlow }: { readonly dispensable: boolean; readonly evenIfSlow: boolean },
   ): Promise<readonly SecretRow[] | undefined> {
     try {
       return await this.#list(room, deadline);
     } catch (error: unknown) {
       if (!failedBecause(error, 'answerTooLarge', 'timedOut') || error.call !== 'listSecrets') throw error;
-      const forGood = error.reason === 'answerTooLarge' || this.rooms.isHuge(room);
-      this.rooms.unlistable(room, forGood);
-      if (!forGood || !dispensable) throw error;
+      const tooLarge = error.reason === 'answerTooLarge';
+      const forGood = tooLarge || this.rooms.isHuge(room);
+      this.rooms.unlistable(room, { forGood, tooLarge });
+      if (!forGood || !dispensable || !(tooLarge || evenIfSlow)) throw error;
       this.log('infisical.list.dispensed', { reason: error.reason });
       return undefined;
     }

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import { ScopeQueue } from './scope-queue';
+import { ScopeQueue, type Patience } from './scope-queue';
 
 /** New projects whose keys are yet to be made by their first write; those whose first write never came go first. */
 export class WarmUps {
@@ -19,12 +19,13 @@ export class WarmUps {
   }
 
   /** Lets one write of a new project go first: it makes the keys that the others use. */
-  async run(projectId: string, write: () => Promise<void>): Promise<void> {
-    const wentFirst = await this.#turns.run(projectId, async () => {
+  async run(projectId: string, write: () => Promise<void>, patience: Patience): Promise<void> {
+    const first = async (): Promise<boolean> => {
       if (!this.#cold.has(projectId)) return false;
       await write();
       return this.#cold.delete(projectId);
-    });
+    };
+    const wentFirst = await this.#turns.run(projectId, first, patience);
     if (!wentFirst) await write();
   }
 }

@@ -42,7 +42,7 @@ describe.each(['fork', 'v3', 'v4'] as const)('the cache in front of Infisical (%
 
   it('serves what it read while the server is gone, and is ready', async () => {
     const { fake, store, time } = await warm();
-    fake.goDown();
+    await fake.goDown();
     time.advance(6_000);
     const ages: number[] = [];
     const read = await store.retrieve(at(), 'k', { servedStale: (ageMs) => ages.push(ageMs) });
@@ -60,7 +60,7 @@ describe.each(['fork', 'v3', 'v4'] as const)('the cache in front of Infisical (%
       time.advance(6_000);
       const ended = act === 'delete' ? 'SECRET_NOT_FOUND' : 'STORE_UNAVAILABLE';
       expect(await outcome(store.retrieve(at(), 'k'))).toBe(ended);
-      fake.goDown();
+      await fake.goDown();
       expect(await outcome(store.retrieve(at(), 'k'))).not.toBe('done');
     }
   });

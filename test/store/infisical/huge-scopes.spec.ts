@@ -261,9 +261,15 @@ describe('a scope whose list is larger than 1 MiB on the server that Olares ship
     expect(callsOf(fake)).toEqual(Array<string>(3).fill(`GET ${routes.list}`));
   });
 
-  it('cannot be read when it is larger than any answer that is taken, but still be written', async () => {
+  it('is read by name all the same when it is larger than any answer that is taken, and written', async () => {
     const opened = await openRoom('fork', { bytes: 200_000, options: { maxAnswerBytes: 120_000 } });
-    expect(await retrieve(opened)).toBe('STORE_UNAVAILABLE');
+    for (let i = 0; i < 2; i++) expect(await retrieve(opened)).toBe('done');
+    expect(callsOf(opened.fake)).toEqual([
+      `GET ${routes.list}`,
+      `GET ${routes.secret}`,
+      `GET ${routes.secret}`,
+    ]);
+    expect(await outcome(opened.store.list(at()))).toBe('STORE_UNAVAILABLE');
     await opened.store.update(at(), { name: 'k', value: 'w' });
     await opened.store.delete(at(), 'filler-0');
     expect(await opened.store.retrieve(at(), 'k')).toEqual({ name: 'k', value: 'w' });

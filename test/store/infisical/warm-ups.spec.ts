@@ -1,5 +1,7 @@
 import { WarmUps } from '../../../src/store/infisical/warm-ups';
 
+const PATIENCE = { ms: 10_000, late: () => new Error('late') };
+
 /** Which of two writes began while neither had ended. */
 async function begunAtOnce(warmUps: WarmUps, projectId: string): Promise<number> {
   let begun = 0;
@@ -9,7 +11,7 @@ async function begunAtOnce(warmUps: WarmUps, projectId: string): Promise<number>
     begun += 1;
     return held;
   };
-  const writes = [warmUps.run(projectId, write), warmUps.run(projectId, write)];
+  const writes = [warmUps.run(projectId, write, PATIENCE), warmUps.run(projectId, write, PATIENCE)];
   await new Promise(setImmediate);
   const seen = begun;
   end();
@@ -28,8 +30,23 @@ describe('the first writes of new projects', () => {
   it('go alone again where the first one failed', async () => {
     const warmUps = new WarmUps(2);
     warmUps.add('new');
-    await expect(warmUps.run('new', () => Promise.reject(new Error('cut')))).rejects.toThrow('cut');
+    await expect(warmUps.run('new', () => Promise.reject(new Error('cut')), PATIENCE)).rejects.toThrow('cut');
     expect(await begunAtOnce(warmUps, 'new')).toBe(1);
+  });
+
+  it('wait for it as long as they have time, do nothing after that, and keep the line in order', async () => {
+    const warmUps = new WarmUps(2);
+    warmUps.add('new');
+    let end = (): void => undefined;
+    const begun: string[] = [];
+    const first = warmUps.run('new', () => new Promise<void>((resolve) => (end = resolve)), PATIENCE);
+    const hasty = warmUps.run('new', async () => void begun.push('hasty'), { ...PATIENCE, ms: 5 });
+    const patient = warmUps.run('new', async () => void begun.push('patient'), PATIENCE);
+    await expect(hasty).rejects.toThrow('late');
+    expect(begun).toEqual([]);
+    end();
+    await Promise.all([first, patient]);
+    expect(begun).toEqual(['patient']);
   });
 
   it('are remembered for no more projects than told, however many were made and never written', async () => {
