@@ -1,0 +1,108 @@
+import { Redis } from 'ioredis';
+import type { MonotonicTime } from '../clock/monotonic-time';
+import { clientOptions, COMMAND_TIMEOUT_MS } from './client-options';
+import { redisFailureOf, RedisUnavailable, type RedisFailure } from './redis-failure';
+import type { RedisOptions } from './redis-options';
+
+/** A connection whose other end is gone without a word is noticed after this and the time that a command may take. */
+const PING_EVERY_MS = 500;
+
+export interface LifeOfConnection {
+  /** It can be used; called again after each time it was lost. */
+  ready(): void;
+  lost(why: RedisFailure): void;
+}
+
+/** One connection that is made anew for ever, and that says whether it works. */
+export class LiveConnection {
+  readonly #client: Redis;
+  #isReady = false;
+  #isClosed = false;
+  #why: RedisFailure = 'connectionLost';
+  #cancelPing: () => void = () => undefined;
+
+  constructor(
+    private readonly options: RedisOptions,
+    private readonly time: MonotonicTime,
+    private readonly life: LifeOfConnection,
+  ) {
+    this.#client = new Redis(clientOptions(options));
+    this.#client.on('ready', () => this.#ready());
+    this.#client.on('close', () => this.#lost());
+    // The client gives up where it is disconnected while it connects; we never do.
+    this.#client.on('end', () => this.#beginAgain());
+    this.#client.on('error', (error: unknown) => (this.#why = redisFailureOf(error)));
+    options.server.whenChanged(() => this.#renew());
+    this.#pingLater();
+  }
+
+  get isReady(): boolean {
+    return this.#isReady;
+  }
+
+  onMessage(listener: (text: string) => void): void {
+    this.#client.on('message', (_channel: string, text: string) => listener(text));
+  }
+
+  /** @throws RedisUnavailable at once where there is no connection, else within a second */
+  async run<T>(command: (client: Redis) => Promise<T>): Promise<T> {
+    if (!this.#isReady) throw new RedisUnavailable(this.#why);
+    try {
+      return await command(this.#client);
+    } catch (error: unknown) {
+      throw new RedisUnavailable(redisFailureOf(error));
+    }
+  }
+
+  /** What was sent before is answered before, if the server answers soon. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#cancelPing();
+    const quitting = this.#isReady ? this.#client.quit().catch(() => undefined) : undefined;
+    this.#isReady = false;
+    await Promise.race([quitting, this.time.pause(COMMAND_TIMEOUT_MS, new AbortController().signal)]);
+    this.#client.disconnect();
+  }
+
+  #ready(): void {
+    this.#isReady = true;
+    this.life.ready();
+  }
+
+  /** Told for each attempt that failed, too. */
+  #lost(): void {
+    this.#isReady = false;
+    this.life.lost(this.#why);
+    this.#why = 'connectionLost';
+  }
+
+  #beginAgain(): void {
+    if (this.#isClosed) return;
+    this.time.after(PING_EVERY_MS, () => {
+      if (!this.#isClosed && this.#client.status === 'end') this.#client.connect().catch(() => undefined);
+    });
+  }
+
+  /** With other credentials, or elsewhere. */
+  #renew(): void {
+    Object.assign(this.#client.options, clientOptions(this.options));
+    this.#client.disconnect(true);
+  }
+
+  #pingLater(): void {
+    this.#cancelPing = this.time.after(PING_EVERY_MS, () => void this.#ping().then(() => this.#pingLater()));
+  }
+
+  async #ping(): Promise<void> {
+    if (!this.#isReady) return;
+    try {
+      await this.#client.ping();
+    } catch (error: unknown) {
+      if (!this.#isReady) return;
+      this.#why = redisFailureOf(error);
+      this.#isReady = false;
+      this.life.lost(this.#why);
+      this.#client.disconnect(true);
+    }
+  }
+}

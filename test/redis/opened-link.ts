@@ -1,0 +1,37 @@
+import { SystemMonotonicTime } from '../../src/clock/system-monotonic-time';
+import { RedisLink } from '../../src/redis/redis-link';
+import type { LockOutcome } from '../../src/redis/redis-observer';
+import type { RedisServer as ServerOptions, RedisOptions } from '../../src/redis/redis-options';
+import { unchanging } from '../../src/rotation/rotating';
+import { eventually } from '../support/eventually';
+
+/** A link with what it told. */
+export interface OpenedLink {
+  readonly link: RedisLink;
+  readonly logged: string[];
+  readonly outcomes: LockOutcome[];
+  readonly states: boolean[];
+}
+
+export function linkTo(server: Partial<ServerOptions>, more: Partial<RedisOptions> = {}): OpenedLink {
+  const logged: string[] = [];
+  const outcomes: LockOutcome[] = [];
+  const states: boolean[] = [];
+  const at = { host: '127.0.0.1', port: 1, database: 0, tls: false, ...server };
+  const link = new RedisLink(
+    { server: unchanging(at), keyPrefix: 'test:', ...more },
+    {
+      time: new SystemMonotonicTime(),
+      log: (_level, event, fields) => void logged.push(`${event} ${JSON.stringify(fields ?? {})}`),
+      observer: {
+        connected: (isUp) => void states.push(isUp),
+        locked: (outcome) => void outcomes.push(outcome),
+      },
+    },
+  );
+  return { link, logged, outcomes, states };
+}
+
+export async function up({ link }: OpenedLink, isUp = true, withinMs = 5_000): Promise<void> {
+  await eventually(() => expect(link.isUp).toBe(isUp), withinMs);
+}

@@ -1,0 +1,142 @@
+import { RedisScopeLock } from '../../src/redis/redis-scope-lock';
+import { SystemClock } from '../../src/clock/system-clock';
+import { createInfisicalSecretStore } from '../../src/store/infisical/infisical.secret-store';
+import type { SecretStore } from '../../src/secrets/secret-store';
+import { outcome } from '../conformance/secret-store.conformance';
+import { eventually } from '../support/eventually';
+import { FakeInfisical } from '../support/fake-infisical/fake-infisical';
+import { RedisServer } from '../support/redis-server';
+import { linkTo, type OpenedLink, up } from './opened-link';
+
+const SCOPE = '["alice","canary-notes","prod"]';
+let redis: RedisServer;
+beforeAll(async () => (redis = await RedisServer.start({ password: 'canary-password' })));
+afterAll(() => redis.remove());
+
+/** As many replicas as wanted, each with its own connections. */
+async function replicas(count: number) {
+  const links = Array.from({ length: count }, () =>
+    linkTo({ port: redis.port, password: 'canary-password' }),
+  );
+  opened.push(...links);
+  await Promise.all(links.map((link) => up(link)));
+  return links.map((opened) => ({ ...opened, lock: new RedisScopeLock(opened.link) }));
+}
+const opened: OpenedLink[] = [];
+afterEach(async () => {
+  for (const { link, logged } of opened.splice(0)) {
+    await link.close();
+    expect(logged.join()).not.toContain('canary');
+  }
+});
+const keys = async ({ link }: OpenedLink): Promise<string[]> =>
+  link.commands.run((client) => client.keys('test:*'));
+
+describe('the lock of a scope', () => {
+  it('is one for all replicas, and free once it is let go', async () => {
+    const [a, b] = await replicas(2);
+    const held = await a!.lock.hold(SCOPE, 1_000);
+    expect(await b!.lock.hold(SCOPE, 100)).toBeUndefined();
+    const waiting = b!.lock.hold(SCOPE, 5_000);
+    held?.release();
+    (await waiting)?.release();
+    expect(b!.outcomes).toEqual(['late', 'held']);
+  });
+
+  it('does not keep other scopes waiting', async () => {
+    const [a, b] = await replicas(2);
+    const held = await a!.lock.hold(SCOPE, 1_000);
+    const other = await b!.lock.hold('["bob","notes","prod"]', 0);
+    expect(other).toBeDefined();
+    held?.release();
+    other?.release();
+  });
+
+  it('leaves nothing behind in Redis, and spells out nobody while it is held', async () => {
+    const [a] = await replicas(1);
+    const held = await a!.lock.hold(SCOPE, 1_000);
+    expect((await keys(a!)).filter((key) => !/^test:lock:[\w-]{43}$/.test(key))).toEqual([]);
+    held?.release();
+    expect((await keys(a!)).filter((key) => !key.endsWith(':next'))).toEqual([]);
+  });
+
+  it('goes to who waits for it, however many writes the other replica has in line', async () => {
+    const [a, b] = await replicas(2);
+    const order: string[] = [];
+    const write = async (who: string, { lock }: typeof a & object): Promise<void> => {
+      const held = await lock.hold(SCOPE, 10_000);
+      order.push(who);
+      await new Promise((resolve) => setTimeout(resolve, 60));
+      held?.release();
+    };
+    const many = (async () => {
+      for (let i = 0; i < 10; i++) await write('a', a!);
+    })();
+    await eventually(() => expect(order).toContain('a'));
+    await write('b', b!);
+    await many;
+    expect(order.indexOf('b')).toBeLessThan(4);
+  });
+
+  it('is renewed while it is held, and is not let go by who lost it', async () => {
+    const [a, b] = await replicas(2);
+    const held = await a!.lock.hold(SCOPE, 1_000);
+    const [key = ''] = (await keys(a!)).filter((name) => !name.endsWith(':next'));
+    const left = () => a!.link.commands.run((client) => client.pttl(key));
+    await a!.link.commands.run((client) => client.pexpire(key, 3_000));
+    await new Promise((resolve) => setTimeout(resolve, 2_500));
+    expect(await left()).toBeGreaterThan(3_000);
+    await a!.link.commands.run((client) => client.del(key));
+    const taken = await b!.lock.hold(SCOPE, 1_000);
+    await eventually(() => expect(a!.outcomes).toEqual(['held', 'lost']), 4_000);
+    held?.release();
+    expect(await a!.lock.hold(SCOPE, 100)).toBeUndefined();
+    taken?.release();
+  }, 15_000);
+
+  it('is as if it were held where Redis is gone, at once', async () => {
+    const alone = linkTo({ port: 1 });
+    opened.push(alone);
+    const beganMs = performance.now();
+    const held = await new RedisScopeLock(alone.link).hold(SCOPE, 10_000);
+    expect(performance.now() - beganMs).toBeLessThan(200);
+    held?.release();
+    expect(alone.outcomes).toEqual(['alone']);
+    await eventually(() => expect(alone.logged).toEqual(['redis.lost {"reason":"unreachable"}']));
+  });
+});
+
+describe('two stores on one Infisical', () => {
+  let fake: FakeInfisical;
+  let stores: SecretStore[];
+  beforeEach(async () => {
+    fake = await FakeInfisical.start({ dialect: 'v3' });
+    const both = await replicas(2);
+    const { clientId, clientSecret } = fake.identity;
+    stores = both.map(({ lock }) =>
+      createInfisicalSecretStore(
+        { url: fake.url, clientId, clientSecret, scopeLock: lock },
+        new SystemClock(),
+      ),
+    );
+  });
+  afterEach(async () => {
+    await Promise.all(stores.map((store) => store.close()));
+    await fake.close();
+  });
+
+  it('let one of 50 creates of one name succeed, and no row is doubled', async () => {
+    const scope = { user: 'alice', workspace: 'notes', environment: 'prod' } as const;
+    const secret = (value: number) => ({ name: 'KEY', value: String(value) });
+    const results = await Promise.all(
+      Array.from({ length: 50 }, (_, i) => outcome(stores[i % 2]!.create(scope, secret(i)))),
+    );
+    const counts = new Map<string, number>();
+    for (const result of results) counts.set(String(result), (counts.get(String(result)) ?? 0) + 1);
+    expect([...counts.values()].sort((a, b) => a - b)).toEqual([1, 49]);
+    const rows = fake.world.projects.flatMap(({ environments }) =>
+      environments.flatMap(({ secrets }) => secrets),
+    );
+    expect(rows).toHaveLength(1);
+  }, 30_000);
+});
