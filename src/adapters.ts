@@ -6,6 +6,7 @@ import type { PeerProof } from './identity/peer-proof';
 import type { ServiceAccountAuthenticator } from './identity/service-account.authenticator';
 import type { UserPresence } from './identity/user-presence';
 import type { UserDirectory } from './identity/user-directory';
+import type { RequestBudgets } from './protection/request-budgets';
 import type { SecretStore } from './secrets/secret-store';
 import type { Telemetry } from './telemetry/telemetry';
 
@@ -20,6 +21,8 @@ export interface Adapters {
   readonly grantSource: GrantSource;
   readonly userDirectory?: UserDirectory;
   readonly peerProof?: PeerProof;
+  /** Where replicas share them; this process's own otherwise. */
+  readonly budgets?: RequestBudgets;
   /** Where there is a cluster that knows its users. */
   readonly users?: UserPresence;
   /** Where there is a cluster whose pods may prove themselves. */
@@ -30,6 +33,10 @@ export interface Adapters {
   readonly closeRegistration?: () => Promise<void>;
   /** Ends the watch of the credentials' files. */
   readonly closeCredentials?: () => void;
+  /** What an operator should mend although the service is ready, one sentence each. */
+  readonly problems?: () => readonly string[];
+  /** Says good-bye to the other replicas; called when the store is closed. */
+  readonly closeRedis?: () => Promise<void>;
   /** Ends what else watches the cluster. */
   readonly closeCluster?: () => Promise<void>;
 }

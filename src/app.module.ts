@@ -17,6 +17,7 @@ import { Administrators } from './http/administrators';
 import { AnswerForms } from './http/answer-forms';
 import { AppSecretsController } from './http/app-secrets.controller';
 import { AuthenticationGuard } from './http/authentication.guard';
+import { BudgetGuard } from './http/budget.guard';
 import { ClientSubjects } from './http/client-subjects';
 import { Drain } from './http/drain';
 import { ErrorFilter } from './http/error.filter';
@@ -26,7 +27,10 @@ import { jsonBody } from './http/json-body';
 import { requestLog } from './http/request-log';
 import { RequestAuthenticator } from './http/request-authenticator';
 import { RequestValidationPipe } from './http/request-validation.pipe';
+import { ServiceProblems } from './http/service-problems';
 import { SecretsController } from './http/secrets.controller';
+import { Shedding } from './http/shedding';
+import { SpentCredentials } from './http/spent-credentials';
 import { UserEventsController } from './http/user-events.controller';
 import { AccessTokens } from './identity/access-token';
 import { AppProofVerifier } from './identity/app-proof.verifier';
@@ -37,6 +41,7 @@ import { PeerProof } from './identity/peer-proof';
 import { RbacProxyAuthenticator } from './identity/rbac-proxy.authenticator';
 import { UserTokenVerifier } from './identity/user-token.verifier';
 import { logEvent, type Log } from './logging/log';
+import { protection } from './protection/protection';
 import { AppSecretsService } from './secrets/app-secrets.service';
 import { SecretStore } from './secrets/secret-store';
 import { SecretsService } from './secrets/secrets.service';
@@ -117,6 +122,7 @@ export class AppModule implements NestModule {
         { provide: PeerProof, useValue: peerProof },
         SecretsService,
         AppSecretsService,
+        { provide: ServiceProblems, useValue: new ServiceProblems(adapters.problems ?? (() => [])) },
         { provide: ClientSubjects, useValue: new ClientSubjects(settings.tls?.clientSubjects) },
         Drain,
         AuthenticationGuard,

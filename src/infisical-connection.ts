@@ -1,4 +1,5 @@
 import type { ConnectionSettings } from './config/connection-settings';
+import type { SettingName } from './config/setting-definitions';
 import {
   type AuthorityFiles,
   certificatesFrom,
@@ -17,7 +18,7 @@ export function infisicalConnection(
   { authorityFiles, proxyUrl }: ConnectionSettings,
   files?: WatchedFiles,
 ): Pick<RouteOptions, 'authorities' | 'proxyUrl'> {
-  const authorities = authorityFiles && trustedAuthorities(authorityFiles, files);
+  const authorities = authorityFiles && trustedAuthorities('INFISICAL_CA_FILE', authorityFiles, files);
   return {
     // A look before each connection: the server's new certificate may be in use as soon as its authority is in the file.
     ...(authorities !== undefined && { authorities: () => authorities.renewed() }),
@@ -25,7 +26,9 @@ export function infisicalConnection(
   };
 }
 
-function trustedAuthorities(
+/** Those of the file that the setting names, beside all others. */
+export function trustedAuthorities(
+  name: SettingName,
   authorityFiles: AuthorityFiles,
   files: WatchedFiles | undefined,
 ): Rotating<readonly string[]> {
@@ -37,5 +40,5 @@ function trustedAuthorities(
     ...others,
     ...certificatesFrom(caFile, bytes),
   ];
-  return files.follow({ paths: [caFile], parse, kind: 'credential', name: 'INFISICAL_CA_FILE' }, initial);
+  return files.follow({ paths: [caFile], parse, kind: 'credential', name }, initial);
 }

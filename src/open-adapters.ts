@@ -10,6 +10,7 @@ import type { Clock } from './clock/clock';
 import { DirectoryGrantSource } from './grants/directory.grant-source';
 import { LldapUserDirectory } from './identity/lldap.user-directory';
 import type { LogEvent } from './logging/log';
+import { openRedis, type SharedRedis } from './open-redis';
 import { WatchedFiles } from './rotation/watched-files';
 import type { SecretStore } from './secrets/secret-store';
 import { startTelemetry } from './start-telemetry';
@@ -26,17 +27,22 @@ export async function openAdapters(settings: Settings, log: LogEvent): Promise<A
   const files = new WatchedFiles(clock, new SystemMonotonicTime(), log);
   const { lldapUrl } = settings.userToken;
   const telemetry = await startTelemetry(settings, clock, log);
+  const credentials = followedCredentials(settings, files);
+  const time = new SystemMonotonicTime();
+  const [key, observer] = [credentials.accessTokenKey, telemetry?.redis];
+  const redis = await openRedis(settings, { time, log, files, key, observer });
   const [store, grants] = await Promise.all([
-    openStore(settings, { clock, log, files, telemetry }),
+    openStore(settings, { clock, log, files, telemetry, redis }),
     openGrants(settings.grants, clock, log, telemetry),
   ]);
   return {
     clock,
     store,
-    credentials: followedCredentials(settings, files),
+    credentials,
     closeCredentials: () => files.close(),
     ...grants,
     ...(telemetry !== undefined && { telemetry }),
+    ...(redis !== undefined && { problems: redis.problems, closeRedis: redis.close }),
     ...(lldapUrl === undefined
       ? {}
       : { userDirectory: new LldapUserDirectory({ url: lldapUrl, timeoutMs: LLDAP_TIMEOUT_MS }, clock) }),
@@ -79,12 +85,13 @@ interface StoreSurroundings {
   readonly log: LogEvent;
   readonly files: WatchedFiles;
   readonly telemetry: Telemetry | undefined;
+  readonly redis: SharedRedis | undefined;
 }
 
 /** Only the chosen store is loaded: the other one would cost start time and memory for nothing. */
 async function openStore(
   { store, credentialFiles }: Settings,
-  { clock, log, files, telemetry }: StoreSurroundings,
+  { clock, log, files, telemetry, redis }: StoreSurroundings,
 ): Promise<SecretStore> {
   if (store.kind === 'embedded') {
     const { EmbeddedSecretStore } = await import('./store/embedded/embedded.secret-store.js');
@@ -97,6 +104,7 @@ async function openStore(
     ...followedLogin(store, credentialFiles, files),
     operationTimeoutMs: store.timeoutMs,
     ...(telemetry?.infisical !== undefined && { observer: telemetry.infisical }),
+    ...(redis !== undefined && { scopeLock: redis.scopeLock }),
   };
   const infisical = createInfisicalSecretStore(options, clock, (event, fields) =>
     log(EXPECTED.test(event) ? 'info' : 'warn', event, fields),
@@ -105,7 +113,7 @@ async function openStore(
   const { CachedSecretStore } = await import('./cache/cached.secret-store.js');
   return new CachedSecretStore(infisical, store.cache, {
     time: new SystemMonotonicTime(),
-    announcements: new NoAnnouncements(),
+    announcements: redis?.announcements ?? new NoAnnouncements(),
     ...(telemetry?.cache !== undefined && { observer: telemetry.cache }),
   });
 }

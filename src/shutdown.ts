@@ -29,6 +29,7 @@ export async function shutDown(
     adapters.store.close(),
     adapters.closeCluster?.(),
   ]);
+  await adapters.closeRedis?.();
   await adapters.telemetry?.close();
   log('info', 'stopped');
   return drained;

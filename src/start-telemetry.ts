@@ -4,6 +4,7 @@ import type { LogEvent } from './logging/log';
 import type { InfisicalMetrics } from './telemetry/infisical-metrics';
 import type { CacheMetrics } from './telemetry/cache-metrics';
 import type { MetricsServer } from './telemetry/metrics-server';
+import type { RedisMetrics } from './telemetry/redis-metrics';
 import type { RequestMetrics } from './telemetry/request-metrics';
 import type { WatchMetrics } from './telemetry/watch-metrics';
 import { bothInfisical, bothRequests, type Telemetry } from './telemetry/telemetry';
@@ -14,6 +15,7 @@ interface MetricsPart extends Pick<Telemetry, 'listen' | 'close'> {
   readonly infisical?: InfisicalMetrics;
   readonly watches?: WatchMetrics;
   readonly cache?: CacheMetrics;
+  readonly redis?: RedisMetrics;
 }
 
 /** What the settings ask for. The libraries are loaded for who asks only: they cost start time and memory. */
@@ -31,6 +33,7 @@ export async function startTelemetry(
     ...(infisical !== undefined && { infisical }),
     ...(metrics?.watches !== undefined && { watches: metrics.watches }),
     ...(metrics?.cache !== undefined && { cache: metrics.cache }),
+    ...(metrics?.redis !== undefined && { redis: metrics.redis }),
     ...(traces !== undefined && { spans: traces }),
     listen: async (service, probes) => metrics?.listen(service, probes),
     close: async () => {
@@ -47,6 +50,7 @@ async function startMetrics(settings: Settings, clock: Clock): Promise<MetricsPa
   const { InfisicalMetrics } = await import('./telemetry/infisical-metrics.js');
   const { WatchMetrics } = await import('./telemetry/watch-metrics.js');
   const { CacheMetrics } = await import('./telemetry/cache-metrics.js');
+  const { RedisMetrics } = await import('./telemetry/redis-metrics.js');
   const { collectService } = await import('./telemetry/service-metrics.js');
   const { serveMetrics } = await import('./telemetry/metrics-server.js');
   const metrics = new Metrics();
@@ -56,6 +60,7 @@ async function startMetrics(settings: Settings, clock: Clock): Promise<MetricsPa
     ...(settings.store.kind === 'infisical' && { infisical: new InfisicalMetrics(metrics, clock) }),
     ...(settings.store.kind === 'infisical' &&
       settings.store.cache !== undefined && { cache: new CacheMetrics(metrics) }),
+    ...(settings.redis !== undefined && { redis: new RedisMetrics(metrics) }),
     ...(settings.grants.kind === 'kubernetes' && { watches: new WatchMetrics(metrics) }),
     listen: async (service, probes) => {
       collectService(metrics, service);

@@ -5,6 +5,7 @@ import { SecretStore } from '../secrets/secret-store';
 import { Drain } from './drain';
 import { ok, type Envelope } from './envelope';
 import { PublicRoute } from './public-route';
+import { ServiceProblems } from './service-problems';
 
 interface Readiness {
   readonly store: string;
@@ -21,6 +22,7 @@ export class HealthController {
     private readonly store: SecretStore,
     private readonly grants: GrantSource,
     private readonly drain: Drain,
+    private readonly service: ServiceProblems,
   ) {}
 
   /** The process answers; it says nothing of its dependencies, or an outage of theirs would restart us. */
@@ -38,7 +40,7 @@ export class HealthController {
       store,
       grants: grants.ready ? 'ok' : (grants.unavailableBecause ?? 'not loaded yet'),
       installedApps: grants.installedApps,
-      problems: grants.problems.map(sentence),
+      problems: [...grants.problems.map(sentence), ...this.service.sentences()],
     };
     if (store === 'ok' && grants.ready && !this.drain.draining) return ok(readiness);
     const message = this.drain.draining ? 'Shutting down.' : 'Not ready: a dependency is missing.';

@@ -85,6 +85,15 @@ export const METRIC_DEFINITIONS = {
   },
   osp_cache_entries: { type: 'gauge', help: 'Workspaces (by environment) that the cache holds.' },
   osp_cache_bytes: { type: 'gauge', help: 'Memory that they take.' },
+  osp_redis_up: {
+    type: 'gauge',
+    help: 'Whether both connections to Redis work, 1 or 0. Absent where there is no REDIS_URL.',
+  },
+  osp_scope_locks_total: {
+    type: 'counter',
+    help: 'Writes by how they got the lock of their scope in Redis.',
+    labels: { outcome: '`held`; `alone`: without it, since Redis did not answer; `late`: others had it too long; `lost`: it ended while it was held' }, // prettier-ignore
+  },
   osp_grants_apps: { type: 'gauge', help: 'Installed apps that are served.' },
   osp_grants_problems: { type: 'gauge', help: 'Grants that an operator should mend; readiness names them.' },
   osp_grants_age_seconds: {

@@ -1,7 +1,9 @@
 import type { RequestListener } from 'node:http';
 import type { WatchObserver } from '../kubernetes/watched-collection-options';
 import type { CacheObserver } from '../cache/cache-observer';
+import type { RedisObserver } from '../redis/redis-observer';
 import type { RequestObserver } from '../http/request-observer';
+import type { ProtectionObserver } from '../protection/protection-observer';
 import type { InfisicalObserver } from '../store/infisical/infisical-observer';
 import type { ObservedService } from './service-metrics';
 import type { Spans } from './spans';
@@ -12,6 +14,8 @@ export interface Telemetry {
   readonly infisical?: InfisicalObserver;
   readonly watches?: WatchObserver;
   readonly cache?: CacheObserver;
+  readonly protection?: ProtectionObserver;
+  readonly redis?: RedisObserver;
   readonly spans?: Spans;
   /**
    * Opens the port of the metrics, if there is one, and tells it. `probes` answers /livez and /readyz there.

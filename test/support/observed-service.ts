@@ -1,5 +1,9 @@
 import { listenForMetrics } from '../../src/application';
 import type { Adapters } from '../../src/adapters';
+import { CachedSecretStore } from '../../src/cache/cached.secret-store';
+import { NoAnnouncements } from '../../src/cache/write-announcements';
+import { SystemMonotonicTime } from '../../src/clock/system-monotonic-time';
+import type { CacheSettings } from '../../src/config/cache-settings';
 import type { Settings } from '../../src/config/settings';
 import type { MonotonicTime } from '../../src/clock/monotonic-time';
 import type { GrantSource } from '../../src/grants/grant-source';
@@ -21,6 +25,8 @@ export interface ObservedParts {
   readonly store?: SecretStore;
   readonly grantSource?: GrantSource;
   readonly time?: MonotonicTime;
+  /** Around the store on the fake Infisical. */
+  readonly cache?: CacheSettings;
 }
 
 /** The whole service with its telemetry, in front of a fake Infisical, as the settings ask for it. */
@@ -50,7 +56,7 @@ export class ObservedService {
     const credentials = { url: fake.url, clientId, clientSecret };
     const settings: Settings = {
       ...TEST_SETTINGS,
-      store: { kind: 'infisical', ...credentials, timeoutMs: 5_000 },
+      store: { kind: 'infisical', ...credentials, timeoutMs: 5_000, ...pick(parts.cache) },
       metrics: { host: '127.0.0.1', port: 0 },
       ...parts.settings,
     };
@@ -61,9 +67,16 @@ export class ObservedService {
       operationTimeoutMs: 5_000,
       ...(observer !== undefined && { observer }),
     };
+    const infisical = createInfisicalSecretStore(options, clock);
+    const around = {
+      time: new SystemMonotonicTime(),
+      announcements: new NoAnnouncements(),
+      ...(telemetry?.cache !== undefined && { observer: telemetry.cache }),
+    };
+    const kept = parts.cache && new CachedSecretStore(infisical, parts.cache, around);
     const adapters: Adapters = {
       clock,
-      store: parts.store ?? createInfisicalSecretStore(options, clock),
+      store: parts.store ?? kept ?? infisical,
       grantSource: parts.grantSource ?? exampleApps(),
       ...(parts.time !== undefined && { time: parts.time }),
       ...(telemetry !== undefined && { telemetry }),
@@ -107,6 +120,10 @@ export class ObservedService {
     await this.parts.telemetry?.close();
     await this.fake.close();
   }
+}
+
+function pick(cache: CacheSettings | undefined) {
+  return cache === undefined ? {} : { cache };
 }
 
 export function valueIn(text: string, series: string): number | undefined {
