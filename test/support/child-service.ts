@@ -40,6 +40,10 @@ export class ChildService {
     return this.#output;
   }
 
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
   get ports(): { readonly main: number; readonly metrics: number } {
     const { port = 0, metricsPort = 0 } = this.lines('listening')[0] ?? {};
     return { main: port, metrics: metricsPort };

@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
 import { Semaphore } from 'async-mutex';
+import type { CallTime } from './call-time';
 
 /** An answer was larger than what is taken; the rest of it was not received. */
 export class AnswerTooLarge extends Error {}
@@ -27,20 +28,25 @@ export class AnswerBodies {
    * The parsed body; undefined where it is not JSON.
    * @throws AnswerTooLarge, or what ended the body before its end
    */
-  async take({ data: body, headers }: Answer, maxBytes: number, signal: AbortSignal): Promise<unknown> {
+  async take({ data: body, headers }: Answer, maxBytes: number, time: CallTime): Promise<unknown> {
+    const { signal } = time;
     const destroy = (): void => void body.destroy(new Error('The time of the call is up.'));
     signal.addEventListener('abort', destroy, { once: true });
     let release: (() => void) | undefined;
     try {
       signal.throwIfAborted();
-      if (Number(headers['content-length'] ?? 0) > maxBytes) throw new AnswerTooLarge();
+      const announced = Number(headers['content-length'] ?? 0);
+      if (announced > maxBytes) throw new AnswerTooLarge();
       const received = new GrowingBuffer();
       for await (const chunk of body as AsyncIterable<Buffer>) {
         if (received.length + chunk.length > maxBytes) throw new AnswerTooLarge();
-        if (received.length + chunk.length > SMALL_BYTES) release ??= await this.#turn(signal);
+        if (release === undefined && received.length + chunk.length > SMALL_BYTES) {
+          release = await time.paused(this.#turn(signal));
+          received.reserve(announced);
+        }
         received.add(chunk);
       }
-      return parseJson(received.text());
+      return parseJson(received.takeText());
     } finally {
       body.destroy();
       release?.();
@@ -76,17 +82,23 @@ class GrowingBuffer {
 
   add(chunk: Buffer): void {
     const needed = this.#length + chunk.length;
-    if (needed > this.#bytes.length) {
-      const larger = Buffer.allocUnsafe(Math.max(needed, 2 * this.#bytes.length));
-      this.#bytes.copy(larger, 0, 0, this.#length);
-      this.#bytes = larger;
-    }
+    if (needed > this.#bytes.length) this.reserve(Math.max(needed, 2 * this.#bytes.length));
     chunk.copy(this.#bytes, this.#length);
     this.#length = needed;
   }
 
-  text(): string {
-    return this.#bytes.toString('utf8', 0, this.#length);
+  reserve(bytes: number): void {
+    if (bytes <= this.#bytes.length) return;
+    const larger = Buffer.allocUnsafeSlow(bytes);
+    this.#bytes.copy(larger, 0, 0, this.#length);
+    this.#bytes = larger;
+  }
+
+  /** Lets go of the bytes. */
+  takeText(): string {
+    const text = this.#bytes.toString('utf8', 0, this.#length);
+    this.#bytes = Buffer.alloc(0);
+    return text;
   }
 }
 

@@ -1,5 +1,8 @@
 import type { Readable } from 'node:stream';
 import axios, { type AxiosInstance } from 'axios';
+import type { MonotonicTime } from '../../clock/monotonic-time';
+import { SystemMonotonicTime } from '../../clock/system-monotonic-time';
+import { CallTime } from './call-time';
 import { AnswerBodies, AnswerTooLarge } from './answer-body';
 import type { CallLabel } from './dialect';
 import type { FailureReason } from './failure-reason';
@@ -57,6 +60,7 @@ export class InfisicalClient {
   constructor(
     private readonly options: ClientOptions,
     private readonly limits: RateLimits,
+    private readonly time: MonotonicTime = new SystemMonotonicTime(),
   ) {
     const baseURL = baseOf(options.url);
     this.#route = wireRoute(baseURL, options);
@@ -85,15 +89,10 @@ export class InfisicalClient {
     const route = `${request.method} ${request.pathTemplate}`;
     const patienceMs = await this.#turn(route, request);
     let report: RateReport | undefined;
-    const carryOut = (timeoutMs: number) =>
-      this.#carryOut(request, body, timeoutMs, (told) => (report = told));
+    const carryOut = (leftMs: number) => this.#carryOut(request, body, leftMs, (told) => (report = told));
     try {
-      if (!isWrite(request)) return await carryOut(Math.min(request.timeoutMs, patienceMs));
-      return await this.#writes.run(
-        patienceMs,
-        (leftMs) => carryOut(Math.min(request.timeoutMs, leftMs)),
-        () => failure(request, 'outOfTime'),
-      );
+      if (!isWrite(request)) return await carryOut(patienceMs);
+      return await this.#writes.run(patienceMs, carryOut, () => failure(request, 'outOfTime'));
     } finally {
       this.limits.settle(route, report);
     }
@@ -102,12 +101,11 @@ export class InfisicalClient {
   async #carryOut(
     request: WireRequest,
     body: Buffer | undefined,
-    timeoutMs: number,
+    leftMs: number,
     tell: (report: RateReport | undefined) => void,
   ): Promise<WireAnswer> {
     const underWay = this.#observer?.callBegins(request);
-    const cut = new AbortController();
-    const timer = setTimeout(() => cut.abort(), timeoutMs);
+    const time = new CallTime(Math.min(request.timeoutMs, leftMs), leftMs, this.time);
     try {
       const response = await this.#axios.request<Readable>({
         method: request.method,
@@ -118,14 +116,14 @@ export class InfisicalClient {
           ...underWay?.headers,
         },
         data: body,
-        signal: cut.signal,
+        signal: time.signal,
       });
       // Only a proxy answers so, and it kept the request to itself.
       if (response.status === 407) throw failure(request, 'proxyRefused');
       const { maxAnswerBytes } = this.options;
       const answer: WireAnswer = {
         status: response.status,
-        body: await this.#bodies.take(response, maxAnswerBytes, cut.signal),
+        body: await this.#bodies.take(response, maxAnswerBytes, time),
         ...(response.status === 429 && waitIn(response.headers)),
       };
       tell(rateReportOf(response.headers, answer));
@@ -135,11 +133,11 @@ export class InfisicalClient {
       const failed =
         error instanceof InfisicalCallFailed
           ? error
-          : failure(request, cut.signal.aborted ? 'timedOut' : reasonOf(error));
+          : failure(request, time.signal.aborted ? 'timedOut' : reasonOf(error));
       underWay?.ended(outcomeOf(failed.reason));
       throw failed;
     } finally {
-      clearTimeout(timer);
+      time.end();
     }
   }
 

@@ -1,9 +1,13 @@
 import { Readable } from 'node:stream';
+import { SystemMonotonicTime } from '../../../src/clock/system-monotonic-time';
+import { CallTime } from '../../../src/store/infisical/call-time';
 import { AnswerBodies, AnswerTooLarge } from '../../../src/store/infisical/answer-body';
 
 const MEBIBYTE = 1_048_576;
 const CAP = 8 * MEBIBYTE;
-const never = new AbortController().signal;
+const callOf = (ms: number) => new CallTime(ms, ms, new SystemMonotonicTime());
+const never = callOf(60_000);
+afterAll(() => never.end());
 
 /** A body of so many bytes that counts how much of it was asked for. */
 function body(bytes: number, { chunk = 65_536, announced = false } = {}) {
@@ -66,20 +70,31 @@ describe('the bodies of answers', () => {
 
   it('end with the time of their call, also while they wait, and leave their place to the next', async () => {
     const bodies = new AnswerBodies();
-    const [one, two] = [new AbortController(), new AbortController()];
     const held = new Readable({ read: () => undefined });
     held.push(`"${'x'.repeat(MEBIBYTE)}`);
-    const first = bodies.take({ data: held, headers: {} }, CAP, one.signal);
+    const first = bodies.take({ data: held, headers: {} }, CAP, callOf(200));
     await settled();
     const second = body(2 * MEBIBYTE);
-    const waiting = bodies.take(second, CAP, two.signal);
-    await settled();
-    two.abort();
-    await expect(waiting).rejects.toThrow();
+    await expect(bodies.take(second, CAP, callOf(50))).rejects.toThrow();
     expect(second.data.destroyed).toBe(true);
-    one.abort();
     await expect(first).rejects.toThrow();
     expect(await bodies.take(body(2 * MEBIBYTE), CAP, never)).toHaveLength(2 * MEBIBYTE);
+  });
+
+  it('are not late by what we let them wait for', async () => {
+    const bodies = new AnswerBodies();
+    const held = new Readable({ read: () => undefined });
+    held.push(`"${'x'.repeat(MEBIBYTE)}`);
+    const first = bodies.take({ data: held, headers: {} }, CAP, never);
+    await settled();
+    const time = new CallTime(100, 60_000, new SystemMonotonicTime());
+    const second = bodies.take(body(2 * MEBIBYTE), CAP, time);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    held.push('"');
+    held.push(null);
+    await first;
+    expect(await second).toHaveLength(2 * MEBIBYTE);
+    time.end();
   });
 
   it('that fail midway fail, and leave their place to the next', async () => {

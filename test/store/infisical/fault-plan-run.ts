@@ -9,6 +9,7 @@ import { projectSlug } from '../../../src/store/infisical/project-slug';
 import type { FakeInfisical } from '../../support/fake-infisical/fake-infisical';
 import { LostTime } from '../../support/lost-time';
 import { RunningClock } from '../../support/running-clock';
+import { RunningMonotonicTime } from '../../support/running-monotonic-time';
 import { CLIENT_SECRET, leaksIn, VALUE } from './canary';
 import { CAP_BYTES, ELSEWHERE, type Course, type Courses, type Operation } from './fault-plan';
 import { at, openStore, ROUTES, routesOf, type Choices, type Opened } from './opened-store';
@@ -55,7 +56,9 @@ export type Experience = 'warm' | 'new' | 'ignorant';
 /** A server with one secret, and a store on it. */
 export interface Scene extends Opened {
   readonly dialect: DialectName;
+  /** The one on the wall, which may also jump. */
   readonly clock: RunningClock;
+  readonly time: RunningMonotonicTime;
   readonly times: Times;
 }
 
@@ -65,8 +68,9 @@ export async function openScene(
   experience: Experience = 'warm',
 ): Promise<Scene> {
   const clock = new RunningClock();
+  const time = new RunningMonotonicTime();
   const options: Choices = { ...times, maxAnswerBytes: CAP_BYTES, maxKnownProjects: 10 };
-  const opened = await openStore({ dialect, clientSecret: CLIENT_SECRET }, options, clock);
+  const opened = await openStore({ dialect, clientSecret: CLIENT_SECRET }, options, clock, time);
   const { fake } = opened;
   const project = fake.world.addProject(projectSlug(at()), 'a project', fake.identity);
   const prod = project.environments.find(({ slug }) => slug === 'prod');
@@ -74,7 +78,7 @@ export async function openScene(
   const store = experience === 'ignorant' ? opened.another({ dialect: undefined }) : opened.store;
   if (experience === 'warm') await store.list(at());
   fake.calls.splice(0);
-  return { ...opened, store, dialect, clock, times };
+  return { ...opened, store, dialect, clock, time, times };
 }
 
 /** What one operation did and left, in a line that a table can be compared with. */
@@ -111,15 +115,15 @@ export function lineOf({ ended, sent, looks = 0, logins = 0, probes = 0 }: Cours
 }
 
 /** Serves as if nothing had been, and is ready: the same store, without a restart. */
-export async function recovery({ fake, store, clock, logged }: Scene, afterMs = 0): Promise<string> {
+export async function recovery({ fake, store, clock, time, logged }: Scene, afterMs = 0): Promise<string> {
   const secret = { name: 'after', value: 'all is well' };
-  clock.advance(afterMs);
+  for (const each of [clock, time]) each.advance(afterMs);
   try {
     await store.create(at(), secret);
     const { value } = await store.retrieve(at(), secret.name);
     if (value !== secret.value) return `another value: ${value}`;
     // Readiness looks again each 5 s.
-    clock.advance(5_000);
+    for (const each of [clock, time]) each.advance(5_000);
     await store.ping();
     return 'recovered';
   } catch (error: unknown) {

@@ -5,7 +5,7 @@ import { httpCall, type Answer } from '../../support/http-call';
 import { startService } from '../../support/service';
 import { accessToken, userToken } from '../../support/tokens';
 import { CLIENT_SECRET, leaksIn, VALUE } from './canary';
-import { wireFaults, type Course, type Courses } from './fault-plan';
+import { WIRE_FAULTS, type Course, type Courses } from './fault-plan';
 import { HASTY, NAME, openScene, PATIENT, type Scene, shortPauses } from './fault-plan-run';
 import { at } from './opened-store';
 
@@ -83,7 +83,7 @@ const answered = ({ read, write }: Courses) => ({
 shortPauses();
 
 describe.each(['fork', 'v3', 'v4'] as const)('the service in front of a server (%s)', (dialect) => {
-  const chosen = Object.entries(wireFaults(dialect)).filter(([title]) => CHOSEN.includes(title));
+  const chosen = Object.entries(WIRE_FAULTS).filter(([title]) => CHOSEN.includes(title));
 
   it.each(chosen)('that meets %s answers with the reason and shows nothing else', async (_title, wire) => {
     const scene = await openScene(dialect, wire.endless ? HASTY : PATIENT);

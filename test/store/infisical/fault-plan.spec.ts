@@ -1,6 +1,6 @@
 import type { DialectName } from '../../../src/store/infisical/dialect';
 import { circumstances, type Circumstance } from './fault-plan-circumstances';
-import { wireFaults, type Courses, type Operation, type WireFault } from './fault-plan';
+import { WIRE_FAULTS, type Courses, type Operation, type WireFault } from './fault-plan';
 import {
   drive,
   expected,
@@ -72,7 +72,7 @@ const RECOVERED = '; recovered';
 
 describe.each(['fork', 'v3', 'v4'] as const)('every operation (%s)', (dialect) => {
   afterEach(() => expect(unhandled.splice(0)).toEqual([]));
-  const faults = Object.entries(wireFaults(dialect));
+  const faults = Object.entries(WIRE_FAULTS);
 
   it.each(faults)('that every call of meets %s', async (_title, wire) => {
     const strike = { times: 999, when: 'before', experience: 'warm' } as const;

@@ -1,4 +1,3 @@
-import { DIALECTS, type DialectName } from '../../../src/store/infisical/dialect';
 import type { LostAnswer } from '../../support/fake-infisical/fake-faults';
 import { ECHO } from './canary';
 
@@ -101,18 +100,13 @@ export const ELSEWHERE = '/elsewhere';
 /** What a store takes of an answer. */
 export const CAP_BYTES = 20_000;
 
-/** A list beyond the cap is dispensed with where a read by name is cheap. */
-const beyondTheCap = (dialect: DialectName): WireFault => ({
-  ...SENSELESS,
-  fault: json(200, { secrets: [], padding: ECHO.repeat(CAP_BYTES / 10) }),
-  once: {
-    ...SENSELESS.once,
-    ...(DIALECTS[dialect].readsByNameAreCheap && { retrieve: course('done', 1) }),
+export const WIRE_FAULTS: Readonly<Record<string, WireFault>> = {
+  // A list beyond the cap is dispensed with: its name is read by itself.
+  'an answer beyond the cap': {
+    ...SENSELESS,
+    fault: json(200, { secrets: [], padding: ECHO.repeat(CAP_BYTES / 10) }),
+    once: { ...SENSELESS.once, retrieve: course('done', 1) },
   },
-});
-
-export const wireFaults = (dialect: DialectName): Readonly<Record<string, WireFault>> => ({
-  'an answer beyond the cap': beyondTheCap(dialect),
   'reset before headers': { ...LOST, fault: (when) => ({ kind: 'reset', when }) },
   'reset mid-body': { ...LOST, fault: (when) => ({ kind: 'resetInBody', when }) },
   'an end mid-body': { ...LOST, fault: (when) => ({ kind: 'truncate', when }) },
@@ -158,4 +152,4 @@ export const wireFaults = (dialect: DialectName): Readonly<Record<string, WireFa
     ...ENDED,
     fault: json(418, { statusCode: 418, error: `Echo ${ECHO}`, message: ECHO }),
   },
-});
+};

@@ -1,4 +1,5 @@
 import type { Clock } from '../../../src/clock/clock';
+import type { MonotonicTime } from '../../../src/clock/monotonic-time';
 import { SystemClock } from '../../../src/clock/system-clock';
 import type { SecretScope } from '../../../src/secrets/secret';
 import type { SecretStore } from '../../../src/secrets/secret-store';
@@ -64,6 +65,7 @@ export async function openStore(
   fakeOptions: FakeOptions,
   options: Choices = {},
   clock: Clock = new SystemClock(),
+  time?: MonotonicTime,
 ): Promise<Opened> {
   const fake = await FakeInfisical.start(fakeOptions);
   const { clientId, clientSecret } = fake.identity;
@@ -75,7 +77,8 @@ export async function openStore(
     const { dialect, ...others } = chosen;
     const told = dialect === undefined ? {} : { dialect };
     const all: InfisicalOptions = { url: fake.url, clientId, clientSecret, ...others, ...told };
-    const store = createInfisicalSecretStore(all, clock, (event, fields) => logged.push({ event, fields }));
+    const log = (event: string, fields: Opened['logged'][number]['fields']) => logged.push({ event, fields });
+    const store = createInfisicalSecretStore(all, clock, log, time);
     stores.push(store);
     return store;
   };
