@@ -31,7 +31,7 @@ export class LiveConnection {
     this.#client.on('close', () => this.#lost());
     // The client gives up where it is disconnected while it connects; we never do.
     this.#client.on('end', () => this.#beginAgain());
-    this.#client.on('error', (error: unknown) => (this.#why = redisFailureOf(error)));
+    this.#client.on('error', (error: unknown) => this.#failed(error));
     options.server.whenChanged(() => this.#renew());
     this.#pingLater();
   }
@@ -69,6 +69,12 @@ export class LiveConnection {
     this.life.ready();
   }
 
+  /** Where Sentinels do not know the primary there is no connection to close: this is all that tells. */
+  #failed(error: unknown): void {
+    this.#why = redisFailureOf(error);
+    if (!this.#isReady && !this.#isClosed) this.life.lost(this.#why);
+  }
+
   /** Told for each attempt that failed, too. */
   #lost(): void {
     this.#isReady = false;
@@ -90,6 +96,7 @@ export class LiveConnection {
   }
 
   #pingLater(): void {
+    if (this.#isClosed) return;
     this.#cancelPing = this.time.after(PING_EVERY_MS, () => void this.#ping().then(() => this.#pingLater()));
   }
 

@@ -11,7 +11,7 @@ export type RedisFailure =
 
 /** In the order in which they are tried, by the error's code or the first word of Redis' answer. */
 const FAILURES: readonly (readonly [RegExp, RedisFailure])[] = [
-  [/^(WRONGPASS|NOAUTH)\b|invalid password|without any password|WRONGPASS/, 'credentialsRefused'],
+  [/\b(WRONGPASS|NOAUTH)\b|invalid password|without any password/, 'credentialsRefused'],
   [/\bNOPERM\b/, 'permissionDenied'],
   [/^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH)$|sentinels are unreachable/, 'unreachable'],
   [/^ETIMEDOUT$|timed out/, 'timedOut'],

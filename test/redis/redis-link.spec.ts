@@ -1,0 +1,175 @@
+import { TestAuthority } from '../support/certificates';
+import { eventually } from '../support/eventually';
+import { RedisServer } from '../support/redis-server';
+import type { RedisServer as ServerOptions } from '../../src/redis/redis-options';
+import { linkTo, type OpenedLink, up } from './opened-link';
+
+const PASSWORD = 'canary-password';
+const authority = new TestAuthority();
+const opened: OpenedLink[] = [];
+const servers: RedisServer[] = [];
+
+async function redis(...options: Parameters<typeof RedisServer.start>): Promise<RedisServer> {
+  const server = await RedisServer.start(...options);
+  servers.push(server);
+  return server;
+}
+function link(...options: Parameters<typeof linkTo>): OpenedLink {
+  const one = linkTo(...options);
+  opened.push(one);
+  return one;
+}
+afterEach(async () => {
+  for (const { link: one, logged } of opened.splice(0)) {
+    await one.close();
+    expect(logged.join()).not.toContain('canary');
+  }
+  await Promise.all(servers.splice(0).map((server) => server.remove()));
+});
+const heardOn = (one: OpenedLink): string[] => {
+  const heard: string[] = [];
+  one.link.listen({ heard: (text) => heard.push(text), opened: () => heard.push('opened') });
+  return heard;
+};
+
+describe('the link to Redis', () => {
+  it('says once that it is there, once that it is lost, and is back by itself', async () => {
+    const server = await redis({ password: PASSWORD });
+    const one = link({ port: server.port, password: PASSWORD });
+    const heard = heardOn(one);
+    await up(one);
+    await one.link.publish('one');
+    await eventually(() => expect(heard).toEqual(['opened', 'one']));
+    await server.kill();
+    await up(one, false, 1_000);
+    await expect(one.link.publish('canary')).rejects.toThrow(/^Redis is not available \((\w+)\)\.$/);
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    await server.begin();
+    await up(one, true, 1_500);
+    await one.link.publish('two');
+    await eventually(() => expect(heard).toEqual(['opened', 'one', 'opened', 'two']));
+    expect(one.logged).toEqual([
+      'redis.connected {}',
+      expect.stringMatching(/^redis.lost {"reason":"(connectionLost|unreachable)"}$/),
+      'redis.connected {}',
+    ]);
+    expect(one.states).toEqual([false, true, false, true]);
+  }, 20_000);
+
+  it('is known to be lost within two seconds where Redis takes what is sent and says nothing', async () => {
+    const server = await redis();
+    const one = link({ port: server.port });
+    await up(one);
+    const thaw = server.freeze();
+    const beganMs = performance.now();
+    await up(one, false, 2_000);
+    expect(one.link.isOpen).toBe(false);
+    await expect(one.link.publish('x')).rejects.toThrow(/timedOut|connectionLost/);
+    expect(performance.now() - beganMs).toBeLessThan(2_000);
+    thaw();
+    await up(one);
+  }, 15_000);
+
+  it('says why it is not there, in a word, and shows no password', async () => {
+    const server = await redis({ password: PASSWORD });
+    const wrong = link({ port: server.port, username: 'canary-user', password: 'canary-wrong' });
+    const none = link({ port: server.port });
+    const nowhere = link({ port: 1, password: PASSWORD });
+    const lost = (reason: string): string[] => [`redis.lost {"reason":"${reason}"}`];
+    await eventually(() => {
+      expect(wrong.logged).toEqual(lost('credentialsRefused'));
+      expect(none.logged).toEqual(lost('credentialsRefused'));
+      expect(nowhere.logged).toEqual(lost('unreachable'));
+    });
+  });
+
+  it('uses a new password, or a new address, as soon as it is told', async () => {
+    const [old, renewed] = [await redis(), await redis({ password: PASSWORD })];
+    const at = (port: number, more = {}): ServerOptions => ({ host: '127.0.0.1', port, database: 0, tls: false, ...more }); // prettier-ignore
+    let current = at(old.port);
+    let change: (value: ServerOptions) => void = () => undefined;
+    const listeners: (typeof change)[] = [];
+    change = (value) => {
+      current = value;
+      for (const listener of listeners) listener(value);
+    };
+    const server = {
+      current: () => current,
+      renewed: () => current,
+      versions: () => [],
+      whenChanged: (listener: typeof change) => void listeners.push(listener),
+    };
+    const one = link({}, { server });
+    await up(one);
+    const port = async () =>
+      ((await one.link.commands.run((client) => client.config('GET', 'port'))) as string[])[1];
+    change(at(renewed.port, { password: PASSWORD }));
+    await up(one, false);
+    await up(one);
+    expect(await port()).toBe(String(renewed.port));
+    // While it connects to nobody, too.
+    change(at(1));
+    await up(one, false);
+    change(at(renewed.port, { password: PASSWORD }));
+    await up(one);
+  }, 15_000);
+});
+
+describe('TLS to Redis', () => {
+  const tls = { ...authority.certificateFor('127.0.0.1'), ca: authority.cert };
+
+  it('is spoken with an authority of its own, and with no other', async () => {
+    const server = await redis({ tls, password: PASSWORD });
+    const at = { port: server.port, tls: true, password: PASSWORD };
+    const one = link(at, { authorities: () => [authority.cert] });
+    const [other, none] = [link(at, { authorities: () => [new TestAuthority('x').cert] }), link(at)];
+    await up(one);
+    await eventually(() => {
+      for (const { logged } of [other, none])
+        expect(logged).toEqual(['redis.lost {"reason":"certificateRefused"}']);
+    });
+  });
+
+  it('wants a certificate for the host', async () => {
+    const server = await redis({ tls: { ...authority.certificateFor('other.test'), ca: authority.cert } });
+    const one = link({ port: server.port, tls: true }, { authorities: () => [authority.cert] });
+    await eventually(() => expect(one.logged).toEqual(['redis.lost {"reason":"certificateRefused"}']));
+  });
+
+  it('trusts an authority as soon as it is in the file', async () => {
+    const server = await redis({ tls });
+    let trusted = new TestAuthority('old').cert;
+    const one = link({ port: server.port, tls: true }, { authorities: () => [trusted] });
+    await eventually(() => expect(one.logged).toHaveLength(1));
+    trusted = authority.cert;
+    await up(one);
+  });
+});
+
+describe('Sentinels', () => {
+  it('tell where the primary is, in place of the URL', async () => {
+    const primary = await redis({ password: PASSWORD });
+    const sentinel = await redis({ watches: primary, password: 'canary-sentinel' });
+    const sentinels = {
+      hosts: [
+        { host: '127.0.0.1', port: 1 },
+        { host: '127.0.0.1', port: sentinel.port },
+      ],
+      masterName: 'main',
+      tls: false,
+    };
+    const at = { host: 'nowhere.invalid', password: PASSWORD };
+    const one = link(at, { sentinels: { ...sentinels, password: 'canary-sentinel' } });
+    await up(one);
+    expect(await one.link.commands.run((client) => client.config('GET', 'port'))).toEqual([
+      'port',
+      String(primary.port),
+    ]);
+    const other = link(at, { sentinels: { ...sentinels, masterName: 'other', password: 'canary-sentinel' } });
+    const wrong = link(at, { sentinels: { ...sentinels, password: 'canary-wrong' } });
+    await eventually(() => {
+      expect(other.logged).toEqual(['redis.lost {"reason":"unreachable"}']);
+      expect(wrong.logged).toEqual(['redis.lost {"reason":"credentialsRefused"}']);
+    });
+  }, 20_000);
+});
