@@ -5,10 +5,10 @@ import { FolderWatch } from './folder-watch';
 import { type GrantFolders, readGrantFolders } from './grant-folders';
 import { GrantIndex } from './grant-index';
 import { GrantLog } from './grant-log';
-import { type GrantProblem, GrantSource, type GrantSourceStatus } from './grant-source';
+import type { GrantProblem, GrantSourceStatus } from './grant-source';
+import { IndexedGrantSource } from './indexed-grant-source';
 import type { InstalledApp } from './installed-app';
 import { codeOf } from './small-file';
-import type { SharedWorkspace } from './workspace-holders';
 
 export interface DirectoryGrantSourceOptions {
   /** Holds `<folder>/OlaresManifest.yaml` and `<folder>/app.yaml` for each installed app. */
@@ -23,8 +23,8 @@ const RETRY_MS = 500;
 const RESCAN_MS = 10_000;
 
 /** A folder of manifests, read again whenever something in it changes. */
-export class DirectoryGrantSource extends GrantSource {
-  private index = new GrantIndex();
+export class DirectoryGrantSource extends IndexedGrantSource {
+  protected index = new GrantIndex();
   private current: GrantSourceStatus = { ready: false, installedApps: 0, problems: [] };
   private folders: ReadonlyMap<string, AppFolder> = new Map();
   private problems: readonly GrantProblem[] = [];
@@ -46,22 +46,6 @@ export class DirectoryGrantSource extends GrantSource {
     const source = new DirectoryGrantSource(options);
     await source.reloading.run();
     return source;
-  }
-
-  find(user: string, app: string): InstalledApp | undefined {
-    return this.index.find(user, app);
-  }
-
-  findByKey(appKey: string): InstalledApp | undefined {
-    return this.index.findByKey(appKey);
-  }
-
-  holdersOf(user: string, workspace: string): readonly string[] {
-    return this.index.holdersOf(user, workspace);
-  }
-
-  sharedWorkspaces(): readonly SharedWorkspace[] {
-    return this.index.sharedWorkspaces();
   }
 
   installedApps(): readonly InstalledApp[] {

@@ -1,12 +1,10 @@
 import type { GrantProblem } from './grant-source';
 import type { InstalledApp } from './installed-app';
-import { type SharedWorkspace, WorkspaceHolders } from './workspace-holders';
+import { type Claim, type SharedWorkspace, WorkspaceHolders } from './workspace-holders';
 
 /** An app, where it was read from (for the problem that names it), and since when it is there. */
-export interface InstalledAt {
-  readonly source: string;
+interface InstalledAt extends Claim {
   readonly installed: InstalledApp;
-  readonly installedAtMs: number;
 }
 
 /** Of the others in a conflict. */
@@ -21,6 +19,8 @@ export class GrantIndex {
   private readonly byName = new Map<string, readonly InstalledAt[]>();
   private readonly byKey = new Map<string, readonly InstalledAt[]>();
   private readonly conflicting = new Set<InstalledAt>();
+  /** Of apps that are there without being served, by source. */
+  private readonly withheld = new Map<string, Claim>();
   private readonly holders = new WorkspaceHolders();
 
   /** How many are served. */
@@ -34,22 +34,29 @@ export class GrantIndex {
     const candidate = { source, installed, installedAtMs };
     this.bySource.set(source, candidate);
     this.holders.add(candidate);
-    const sameName = add(this.byName, nameOf(installed), candidate);
-    const sameKey = add(this.byKey, installed.appKey, candidate);
+    const sameName = join(this.byName, nameOf(installed), candidate);
+    const sameKey = join(this.byKey, installed.appKey, candidate);
     this.review([...sameName, ...sameKey]);
   }
 
-  /** False where there was nothing of it. */
+  /** The source is gone. False where it served nothing. */
   remove(source: string): boolean {
-    const candidate = this.bySource.get(source);
-    if (candidate === undefined) return false;
-    this.bySource.delete(source);
-    this.conflicting.delete(candidate);
-    this.holders.remove(candidate);
-    const sameName = drop(this.byName, nameOf(candidate.installed), candidate);
-    const sameKey = drop(this.byKey, candidate.installed.appKey, candidate);
-    this.review([...sameName, ...sameKey]);
-    return true;
+    this.forgetClaim(source);
+    return this.drop(source);
+  }
+
+  /**
+   * The source is there and serves nothing: its app keeps what it claims. False where it served nothing before.
+   * @param claim undefined where it cannot be read: then what it claimed before counts on
+   */
+  withhold(source: string, claim: Omit<Claim, 'source'> | undefined): boolean {
+    const before = this.bySource.get(source) ?? this.withheld.get(source);
+    const served = this.remove(source);
+    const now = claim === undefined ? before : { source, ...claim };
+    if (now === undefined) return served;
+    this.withheld.set(source, now);
+    this.holders.add(now);
+    return served;
   }
 
   find(user: string, app: string): InstalledApp | undefined {
@@ -87,6 +94,25 @@ export class GrantIndex {
     ]);
   }
 
+  private forgetClaim(source: string): void {
+    const claim = this.withheld.get(source);
+    if (claim === undefined) return;
+    this.withheld.delete(source);
+    this.holders.remove(claim);
+  }
+
+  private drop(source: string): boolean {
+    const candidate = this.bySource.get(source);
+    if (candidate === undefined) return false;
+    this.bySource.delete(source);
+    this.conflicting.delete(candidate);
+    this.holders.remove(candidate);
+    const sameName = leave(this.byName, nameOf(candidate.installed), candidate);
+    const sameKey = leave(this.byKey, candidate.installed.appKey, candidate);
+    this.review([...sameName, ...sameKey]);
+    return true;
+  }
+
   private unrivalled(candidates: readonly InstalledAt[] = []): InstalledApp | undefined {
     const [only] = candidates;
     return only === undefined || this.conflicting.has(only) ? undefined : only.installed;
@@ -104,13 +130,13 @@ export class GrantIndex {
 
 type Groups = Map<string, readonly InstalledAt[]>;
 
-function add(groups: Groups, key: string, candidate: InstalledAt): readonly InstalledAt[] {
+function join(groups: Groups, key: string, candidate: InstalledAt): readonly InstalledAt[] {
   const group = [...(groups.get(key) ?? []), candidate];
   groups.set(key, group);
   return group;
 }
 
-function drop(groups: Groups, key: string, candidate: InstalledAt): readonly InstalledAt[] {
+function leave(groups: Groups, key: string, candidate: InstalledAt): readonly InstalledAt[] {
   const group = (groups.get(key) ?? []).filter((other) => other !== candidate);
   if (group.length === 0) groups.delete(key);
   else groups.set(key, group);

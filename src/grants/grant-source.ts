@@ -30,7 +30,7 @@ export interface GrantSourceStatus {
 export abstract class GrantSource {
   abstract find(user: string, app: string): InstalledApp | undefined;
   abstract findByKey(appKey: string): InstalledApp | undefined;
-  /** The apps that hold any grant on a user's workspace, the one that was installed first first; [] where none does. */
+  /** The apps that state any grant on a user's workspace, served or not, the one that was installed first first; [] where none does. */
   abstract holdersOf(user: string, workspace: string): readonly string[];
   abstract sharedWorkspaces(): readonly SharedWorkspace[];
   abstract status(): GrantSourceStatus;

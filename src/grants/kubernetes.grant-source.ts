@@ -7,8 +7,8 @@ import {
 } from './application-permission';
 import { GrantIndex } from './grant-index';
 import { GrantLog } from './grant-log';
-import { type GrantProblem, GrantSource, type GrantSourceStatus } from './grant-source';
-import type { InstalledApp } from './installed-app';
+import type { GrantProblem, GrantSourceStatus } from './grant-source';
+import { IndexedGrantSource } from './indexed-grant-source';
 import type { SharedWorkspace } from './workspace-holders';
 
 /** Nothing is decided on grants that are older. */
@@ -18,8 +18,8 @@ export const DEFAULT_MAX_AGE_MS = 10 * 60_000;
 const FIRST_LIST_MS = 2_000;
 
 /** The ApplicationPermissions of all users, listed once and watched from then on. */
-export class KubernetesGrantSource extends GrantSource {
-  private readonly index = new GrantIndex();
+export class KubernetesGrantSource extends IndexedGrantSource {
+  protected readonly index = new GrantIndex();
   private readonly refused = new Map<string, GrantProblem>();
   private readonly collection: WatchedCollection<PermissionReading>;
   private readonly log: GrantLog;
@@ -60,22 +60,6 @@ export class KubernetesGrantSource extends GrantSource {
     return source;
   }
 
-  find(user: string, app: string): InstalledApp | undefined {
-    return this.index.find(user, app);
-  }
-
-  findByKey(appKey: string): InstalledApp | undefined {
-    return this.index.findByKey(appKey);
-  }
-
-  holdersOf(user: string, workspace: string): readonly string[] {
-    return this.index.holdersOf(user, workspace);
-  }
-
-  sharedWorkspaces(): readonly SharedWorkspace[] {
-    return this.index.sharedWorkspaces();
-  }
-
   override ageMs(): number {
     return this.collection.ageMs();
   }
@@ -107,15 +91,16 @@ export class KubernetesGrantSource extends GrantSource {
   }
 
   private put(source: string, reading: PermissionReading): void {
-    if (reading.kind !== 'installed') this.remove(source);
-    if (reading.kind === 'inactive') return;
+    if (reading.kind === 'outside') return this.remove(source);
     this.outdate();
-    if (reading.kind === 'refused') {
+    this.refused.delete(source);
+    if (reading.kind !== 'installed') {
+      if (this.index.withhold(source, reading.claim)) this.tellWithdrawn(source);
+      if (reading.kind === 'inactive') return;
       this.refused.set(source, { source, reason: reading.reason, servedFromLastGood: false });
       return;
     }
     const { installed, installedAtMs, warnings } = reading;
-    this.refused.delete(source);
     this.index.put(source, installed, installedAtMs);
     this.log.warnings(source, warnings);
     // Of the first list the count is enough.
@@ -128,7 +113,11 @@ export class KubernetesGrantSource extends GrantSource {
   private remove(source: string): void {
     this.outdate();
     this.refused.delete(source);
-    if (this.index.remove(source)) this.around.log('info', 'grants_withdrawn', { source });
+    if (this.index.remove(source)) this.tellWithdrawn(source);
+  }
+
+  private tellWithdrawn(source: string): void {
+    this.around.log('info', 'grants_withdrawn', { source });
   }
 
   /** A list changes thousands of apps in one synchronous step; the log hears of its outcome once. */

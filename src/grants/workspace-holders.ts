@@ -1,5 +1,11 @@
-import type { InstalledAt } from './grant-index';
 import type { InstalledApp } from './installed-app';
+
+/** What an app states for a user, where it was read from, and since when it is there. */
+export interface Claim {
+  readonly source: string;
+  readonly installed: Pick<InstalledApp, 'app' | 'user' | 'grants'>;
+  readonly installedAtMs: number;
+}
 
 /** A workspace of one user on which several apps hold grants; the one that was installed first comes first. */
 export interface SharedWorkspace {
@@ -9,16 +15,16 @@ export interface SharedWorkspace {
 }
 
 /**
- * Who holds a grant on which workspace. Apps that are not served for a conflict count too: the second app of a
- * workspace must not get it to itself by a conflict of the first.
+ * Who holds a grant on which workspace. Apps that are there and not served count too, be it for a conflict, a suspension or
+ * a resource that cannot be read: the second app of a workspace must not get it to itself by a mishap of the first.
  */
 export class WorkspaceHolders {
-  private readonly byUser = new Map<string, Map<string, readonly InstalledAt[]>>();
-  private readonly shared = new Map<string, readonly InstalledAt[]>();
+  private readonly byUser = new Map<string, Map<string, readonly Claim[]>>();
+  private readonly shared = new Map<string, readonly Claim[]>();
   /** Grows with each change of what is shared, and of nothing else. */
   sharingChanges = 0;
 
-  add(holder: InstalledAt): void {
+  add(holder: Claim): void {
     const { user } = holder.installed;
     for (const workspace of workspacesOf(holder.installed)) {
       const others = this.at(user, workspace);
@@ -27,7 +33,7 @@ export class WorkspaceHolders {
     }
   }
 
-  remove(holder: InstalledAt): void {
+  remove(holder: Claim): void {
     const { user } = holder.installed;
     for (const workspace of workspacesOf(holder.installed)) {
       this.set(
@@ -50,12 +56,12 @@ export class WorkspaceHolders {
     });
   }
 
-  private at(user: string, workspace: string): readonly InstalledAt[] {
+  private at(user: string, workspace: string): readonly Claim[] {
     return this.byUser.get(user)?.get(workspace) ?? [];
   }
 
-  private set(user: string, workspace: string, holders: readonly InstalledAt[]): void {
-    const ofUser = this.byUser.get(user) ?? new Map<string, readonly InstalledAt[]>();
+  private set(user: string, workspace: string, holders: readonly Claim[]): void {
+    const ofUser = this.byUser.get(user) ?? new Map<string, readonly Claim[]>();
     this.byUser.set(user, ofUser);
     if (holders.length > 0) ofUser.set(workspace, holders);
     else ofUser.delete(workspace);
@@ -70,15 +76,15 @@ export class WorkspaceHolders {
 }
 
 /** All workspaces on which an app holds any grant. */
-export function workspacesOf({ grants }: InstalledApp): ReadonlySet<string> {
+export function workspacesOf({ grants }: Pick<InstalledApp, 'grants'>): ReadonlySet<string> {
   return new Set([...grants].map((key) => key.slice(key.indexOf('=') + 1)));
 }
 
-function appsOf(holders: readonly InstalledAt[]): readonly string[] {
+function appsOf(holders: readonly Claim[]): readonly string[] {
   return [...new Set(holders.map(({ installed }) => installed.app))];
 }
 
 /** Where two came in the same second, or nobody knows when, the source's name decides, on every replica alike. */
-function byInstallation(a: InstalledAt, b: InstalledAt): number {
+function byInstallation(a: Claim, b: Claim): number {
   return a.installedAtMs - b.installedAtMs || (a.source < b.source ? -1 : 1);
 }

@@ -233,6 +233,76 @@ describe('the ApplicationPermissions of a cluster', () => {
     expect(told()[1]).toEqual({ level: 'info', event: 'workspace_shared_no_more', ...shared });
   });
 
+  describe('with WORKSPACE_SHARING=deny', () => {
+    const MAIL = { ...NOTES, app: 'mail', appKey: 'another' };
+    const since = (app: string, creationTimestamp: string, more: object = {}) => ({
+      metadata: { name: app, namespace: 'user-system-alice', creationTimestamp, ...more },
+    });
+    const EARLIER = since('notes', '2026-11-22T12:00:00Z');
+    const LATER = since('mail', '2026-11-22T13:00:00Z');
+    const { spec } = permissionOf(NOTES, 'notes');
+    const mayMail = (source: KubernetesGrantSource): boolean => {
+      try {
+        new GrantsService(source, 'deny').authorize({ ...CALLER, app: 'mail' }, 'ListSecret', 'desk');
+        return true;
+      } catch {
+        return false;
+      }
+    };
+    const opened = async (): Promise<KubernetesGrantSource> => {
+      put(NOTES, EARLIER);
+      put(MAIL, LATER);
+      const source = await open(new SystemMonotonicTime());
+      await eventually(() => expect(server.watches.size).toBe(1));
+      expect(mayMail(source)).toBe(false);
+      return source;
+    };
+
+    it.each([
+      ['is suspended', { status: { state: 'suspended' } }],
+      ['has no state', { status: undefined }],
+      ['has no secret', { spec: { ...spec, secret: '' } }],
+      ['has permissions that nobody can read', { spec: { ...spec, secret: '', permissions: 'x' } }],
+      ['has no name', { spec: { ...spec, app: '' } }],
+      ['waits for a finalizer', since('notes', '2026-11-22T12:00:00Z', { deletionTimestamp: 'x' })],
+    ])(
+      'leave a workspace to the first app while it %s, and pass it on when it is gone',
+      async (_, change) => {
+        const source = await opened();
+        put(NOTES, { ...EARLIER, ...change });
+        await eventually(() => expect(source.find('alice', 'notes')).toBeUndefined());
+        expect(mayMail(source)).toBe(false);
+        expect(source.holdersOf('alice', 'desk')).toEqual(['notes', 'mail']);
+        put(NOTES, EARLIER);
+        await eventually(() => expect(source.find('alice', 'notes')).toBeDefined());
+        expect(mayMail(source)).toBe(false);
+        put(NOTES, { ...EARLIER, ...change });
+        await eventually(() => expect(source.find('alice', 'notes')).toBeUndefined());
+        server.of('applicationpermissions').delete('user-system-alice', 'notes');
+        await eventually(() => expect(mayMail(source)).toBe(true));
+      },
+    );
+
+    it('leave a workspace to a suspended first app after a restart as well', async () => {
+      put(NOTES, { ...EARLIER, status: { state: 'suspended' } });
+      put(MAIL, LATER);
+      expect(mayMail(await open(new SystemMonotonicTime()))).toBe(false);
+    });
+
+    it.each([
+      ['was rejected', { status: { state: 'rejected' } }],
+      ['states it no more', { spec: { ...spec, permissions: [] } }],
+      [
+        'is suspended and states it no more',
+        { status: { state: 'suspended' }, spec: { ...spec, permissions: [] } },
+      ],
+    ])('pass a workspace on when the first app %s', async (_, change) => {
+      const source = await opened();
+      put(NOTES, { ...EARLIER, ...change });
+      await eventually(() => expect(mayMail(source)).toBe(true));
+    });
+  });
+
   it('are read again where a restored backup has another object of the same version', async () => {
     const before = put();
     const time = new FixedMonotonicTime();

@@ -1,14 +1,12 @@
-import type { InstalledAt } from '../../src/grants/grant-index';
-import { WorkspaceHolders } from '../../src/grants/workspace-holders';
+import { type Claim, WorkspaceHolders } from '../../src/grants/workspace-holders';
 
-const holder = (app: string, installedAtMs: number, source = `of-${app}`): InstalledAt => ({
+const holder = (app: string, installedAtMs: number, source = `of-${app}`): Claim => ({
   source,
   installedAtMs,
   installed: {
     app,
     user: 'alice',
-    appKey: app,
-    appSecret: '',
+
     grants: new Set(['ListSecret?workspace=desk']),
   },
 });

@@ -1,9 +1,8 @@
 import { grantKey } from '../../src/grants/grant';
 import { GrantIndex } from '../../src/grants/grant-index';
-import { GrantSource, type GrantSourceStatus } from '../../src/grants/grant-source';
-import type { InstalledApp } from '../../src/grants/installed-app';
+import type { GrantSourceStatus } from '../../src/grants/grant-source';
+import { IndexedGrantSource } from '../../src/grants/indexed-grant-source';
 import { parseOp } from '../../src/grants/parse-op';
-import type { SharedWorkspace } from '../../src/grants/workspace-holders';
 
 export interface FixedApp {
   readonly app: string;
@@ -14,8 +13,8 @@ export interface FixedApp {
 }
 
 /** Installed apps as a test states them; `set` changes them at once. */
-export class FixedGrantSource extends GrantSource {
-  private index = new GrantIndex();
+export class FixedGrantSource extends IndexedGrantSource {
+  protected index = new GrantIndex();
   private ready = true;
 
   constructor(apps: readonly FixedApp[]) {
@@ -32,22 +31,6 @@ export class FixedGrantSource extends GrantSource {
 
   setReady(ready: boolean): void {
     this.ready = ready;
-  }
-
-  find(user: string, app: string): InstalledApp | undefined {
-    return this.index.find(user, app);
-  }
-
-  findByKey(appKey: string): InstalledApp | undefined {
-    return this.index.findByKey(appKey);
-  }
-
-  holdersOf(user: string, workspace: string): readonly string[] {
-    return this.index.holdersOf(user, workspace);
-  }
-
-  sharedWorkspaces(): readonly SharedWorkspace[] {
-    return this.index.sharedWorkspaces();
   }
 
   status(): GrantSourceStatus {
