@@ -41,7 +41,7 @@ import { PeerProof } from './identity/peer-proof';
 import { RbacProxyAuthenticator } from './identity/rbac-proxy.authenticator';
 import { UserTokenVerifier } from './identity/user-token.verifier';
 import { logEvent, type Log } from './logging/log';
-import { protection } from './protection/protection';
+import { protectionProviders } from './protection-providers';
 import { AppSecretsService } from './secrets/app-secrets.service';
 import { SecretStore } from './secrets/secret-store';
 import { SecretsService } from './secrets/secrets.service';
@@ -55,6 +55,8 @@ export class AppModule implements NestModule {
   constructor(
     private readonly clientSubjects: ClientSubjects,
     private readonly drain: Drain,
+    private readonly spentCredentials: SpentCredentials,
+    private readonly shedding: Shedding,
   ) {}
 
   static register(settings: Settings, adapters: Adapters, log: Log): DynamicModule {
@@ -66,6 +68,7 @@ export class AppModule implements NestModule {
       userDirectory,
       serviceAccounts,
       peerProof = new NoPeerProof(),
+      time = new SystemMonotonicTime(),
     } = adapters;
     const { accessTokenKey, userTokenSecret } = adapters.credentials ?? givenCredentials(settings);
     const accessTokens = new AccessTokens(accessTokenKey, clock);
@@ -73,7 +76,7 @@ export class AppModule implements NestModule {
     const { departedUsers, background } = departures({
       store,
       clock,
-      time: adapters.time ?? new SystemMonotonicTime(),
+      time,
       log: logEvent(log),
       users: settings.grants.kind === 'kubernetes' ? adapters.users : undefined,
     });
@@ -125,12 +128,14 @@ export class AppModule implements NestModule {
         { provide: ServiceProblems, useValue: new ServiceProblems(adapters.problems ?? (() => [])) },
         { provide: ClientSubjects, useValue: new ClientSubjects(settings.tls?.clientSubjects) },
         Drain,
+        ...protectionProviders(settings.protection, adapters, time),
         AuthenticationGuard,
         {
           provide: APP_GUARD,
           inject: [AuthenticationGuard],
           useFactory: (guard: AuthenticationGuard) => (spans ? new TracedGuard(guard, spans) : guard),
         },
+        { provide: APP_GUARD, useExisting: BudgetGuard },
         { provide: APP_PIPE, useClass: RequestValidationPipe },
         { provide: APP_FILTER, useClass: ErrorFilter },
       ],
@@ -139,6 +144,10 @@ export class AppModule implements NestModule {
 
   /** Runs after the request log has begun, so that what is refused here is logged with its request id. */
   configure(consumer: MiddlewareConsumer): void {
-    consumer.apply(this.clientSubjects.middleware, this.drain.middleware, ...jsonBody).forRoutes('*splat');
+    const { clientSubjects, drain, spentCredentials, shedding } = this;
+    const beforeBodies = [clientSubjects, drain, spentCredentials, shedding].map(
+      ({ middleware }) => middleware,
+    );
+    consumer.apply(...beforeBodies, ...jsonBody).forRoutes('*splat');
   }
 }

@@ -1,3 +1,5 @@
+import { PROTECTION_DEFINITIONS } from './protection-definitions';
+
 import { REDIS_SETTING_DEFINITIONS } from './redis-setting-definitions';
 
 /** One environment variable. The README's table is generated from these. */
@@ -162,6 +164,7 @@ export const SETTING_DEFINITIONS = {
   CACHE_MAX_ENTRIES: { default: '10000', description: 'How many workspaces (by environment) are kept.' },
   CACHE_MAX_MIB: { default: '32', description: 'How much memory they may take, in MiB.' },
   ...REDIS_SETTING_DEFINITIONS,
+  ...PROTECTION_DEFINITIONS,
   NODE_EXTRA_CA_CERTS: {
     description:
       "Node's own: PEM file of more certificate authorities, for Infisical, LLDAP and the API server; read at the start.",

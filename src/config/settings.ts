@@ -3,6 +3,7 @@ import { type CacheSettings, cacheSettings } from './cache-settings';
 import { type ConnectionSettings, connectionSettings } from './connection-settings';
 import { type GrantSettings, grantSettings, type RbacProxySetting, rbacProxySetting } from './grant-settings';
 import { type RedisSettings, redisSettings } from './redis-settings';
+import { type ProtectionSettings, protectionSettings } from './protection-settings';
 import type { SecretSettingName } from './setting-definitions';
 import { type TlsSettings, tlsSettings } from './tls-settings';
 import { type TelemetrySettings, telemetrySettings } from './telemetry-settings';
@@ -45,6 +46,7 @@ export interface Settings extends TelemetrySettings {
   readonly grants: GrantSettings;
   readonly workspaceSharing: 'allow' | 'deny';
   readonly rbacProxy: RbacProxySetting;
+  readonly protection: ProtectionSettings;
   readonly userToken: UserTokenSettings;
   readonly accessTokenKey: Uint8Array;
   readonly store: EmbeddedStoreSettings | InfisicalStoreSettings;
@@ -100,6 +102,7 @@ export function loadSettings(env: Environment): Settings {
     grants,
     workspaceSharing: read.oneOf('WORKSPACE_SHARING', ['allow', 'deny']),
     rbacProxy: rbacProxySetting(read, grants),
+    protection: protectionSettings(read),
     userToken: {
       secret: read.key('USER_TOKEN_SECRET', "must hold the key of the users' tokens"),
       required: read.boolean('USER_TOKEN_REQUIRED'),

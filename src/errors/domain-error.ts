@@ -17,6 +17,7 @@ export const STATUS_OF = {
   IDENTITY_UNAVAILABLE: 503,
   USER_REMOVAL_PENDING: 503,
   NOT_READY: 503,
+  OVERLOADED: 503,
   SHUTTING_DOWN: 503,
 } as const satisfies Record<string, number>;
 

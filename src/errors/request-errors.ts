@@ -32,3 +32,10 @@ export class ShuttingDown extends DomainError {
     super('SHUTTING_DOWN', 'This instance is shutting down; try again.');
   }
 }
+
+/** Refused before anything was done for it, so that what is under way gets done. */
+export class Overloaded extends DomainError {
+  constructor() {
+    super('OVERLOADED', 'This instance has more to do than it can at the moment; try again.');
+  }
+}

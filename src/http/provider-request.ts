@@ -11,6 +11,8 @@ export interface ProviderRequest extends Request {
   id: string;
   /** True for a call under system-server's own path, which is answered in its wrapping. */
   asSystemServer?: boolean;
+  /** True where the body named the caller, and was put into the direct form. */
+  isProxied?: boolean;
   /** Set by the guard, on every route that is not public. */
   caller?: Caller;
   /** Set by the guard on a @UserRoute(). */

@@ -62,6 +62,7 @@ export class RequestAuthenticator {
     if (problem !== undefined) throw problem;
     Object.defineProperty(request, 'query', { value: { workspace } });
     request.body = proxyRequest.data;
+    request.isProxied = true;
     return caller;
   }
 

@@ -21,7 +21,17 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   cache: ['secrets', 'errors', 'clock'],
   protection: ['secrets', 'errors', 'clock', 'logging'],
   redis: ['cache', 'store', 'rotation', 'clock', 'logging'],
-  http: ['protection', 'departures', 'secrets', 'grants', 'identity', 'rotation', 'errors', 'logging'],
+  http: [
+    'protection',
+    'departures',
+    'secrets',
+    'grants',
+    'identity',
+    'rotation',
+    'errors',
+    'clock',
+    'logging',
+  ],
   telemetry: [
     'http',
     'redis',
@@ -106,7 +116,7 @@ describe('the house rules', () => {
 
   it('only the use-cases and health speak to the store', () => {
     const users = imports.filter(
-      ({ file, to }) => to === 'src/secrets/secret-store' && !/^src\/(store|cache)\//.test(file),
+      ({ file, to }) => to === 'src/secrets/secret-store' && !/^src\/(store|cache|protection)\//.test(file),
     );
     expect(users.map(({ file }) => file).sort()).toEqual([
       'src/adapters.ts',
@@ -118,6 +128,7 @@ describe('the house rules', () => {
       'src/open-adapters.ts',
       'src/secrets/app-secrets.service.ts',
       'src/secrets/secrets.service.ts',
+      'src/secrets/wrapped.secret-store.ts',
       'src/telemetry/service-metrics.ts',
       'src/telemetry/traced.secret-store.ts',
     ]);

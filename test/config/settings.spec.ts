@@ -42,6 +42,14 @@ describe('the settings', () => {
       grants: { kind: 'directory', dir: '/apps' },
       workspaceSharing: 'allow',
       rbacProxy: 'off',
+      protection: {
+        rates: {
+          app: { read: { perSecond: 200, burst: 400 }, write: { perSecond: 20, burst: 100 } },
+          user: { read: { perSecond: 500, burst: 1000 }, write: { perSecond: 50, burst: 200 } },
+        },
+        maxInFlight: 500,
+        maxLoopDelayMs: 500,
+      },
       userToken: { secret: Buffer.from(GOOD.USER_TOKEN_SECRET), required: true },
       accessTokenKey: Buffer.from(GOOD.ACCESS_TOKEN_KEY),
       store: { kind: 'embedded', dataDir: '/data', masterKey: Buffer.from(GOOD.MASTER_KEY) },
@@ -78,6 +86,21 @@ describe('the settings', () => {
     expect(loadSettings({ ...env, CACHE_MAX_MIB: '1' }).store).toMatchObject({
       cache: { maxBytes: 1_048_576 },
     });
+  });
+
+  it('bound requests by a rate and a burst, by a rate alone, or not at all', () => {
+    const appReads = (rate: string) =>
+      loadSettings({ ...GOOD, RATE_LIMIT_APP_READS: rate }).protection.rates.app.read;
+    expect(appReads('10:30')).toEqual({ perSecond: 10, burst: 30 });
+    expect(appReads('10')).toEqual({ perSecond: 10, burst: 20 });
+    expect(appReads('0.1')).toEqual({ perSecond: 0.1, burst: 1 });
+    expect(appReads('0')).toBeUndefined();
+    expect(loadSettings({ ...GOOD, MAX_EVENT_LOOP_DELAY_MS: '0' }).protection).not.toHaveProperty(
+      'maxLoopDelayMs',
+    );
+    for (const rate of ['ten', '-1', '10:0', '0:5', '10:', ':10', '1e3', '10:1.5']) {
+      expect(() => appReads(rate)).toThrow(/RATE_LIMIT_APP_READS must be <per second>/);
+    }
   });
 
   it('choose Kubernetes Auth by the identity id alone, and never both ways to log in', () => {

@@ -1,0 +1,140 @@
+import type { ProtectionSettings } from '../../src/config/protection-settings';
+import { BOBS_OTMOICLP, exampleApps, OTMOICLP, READER } from '../support/example-apps';
+import { FixedClock } from '../support/fixed-clock';
+import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
+import { httpCall, type Answer } from '../support/http-call';
+import { MemorySecretStore } from '../support/memory.secret-store';
+import { startService, type Service } from '../support/service';
+import { accessToken, userToken } from '../support/tokens';
+
+const clock = new FixedClock();
+const time = new FixedMonotonicTime();
+const store = new MemorySecretStore();
+const few = (burst: number) => ({ perSecond: 0.5, burst });
+const APP_RATES: ProtectionSettings['rates'] = { app: { read: few(3), write: few(2) }, user: {} };
+
+describe('the budgets of requests', () => {
+  let service: Service;
+  let stop = async (): Promise<void> => undefined;
+  const start = async (protection: Partial<ProtectionSettings>): Promise<void> => {
+    service = await startService(
+      { clock, time, store, grantSource: exampleApps() },
+      { protection: { rates: APP_RATES, maxInFlight: 500, ...protection } },
+    );
+    stop = () => service.close();
+  };
+  beforeEach(() => {
+    store.calls.splice(0);
+    store.failure = undefined;
+    store.gate = Promise.resolve();
+  });
+  afterEach(async () => stop());
+
+  const headersOf = async (app: typeof OTMOICLP): Promise<Record<string, string>> => ({
+    'x-authorization': await userToken(app.user, clock.nowMs()),
+    'x-access-token': await accessToken(app.app, app.user, app.ops, clock.nowMs()),
+    'x-request-id': 'r',
+  });
+  const call = async (app: typeof OTMOICLP, op = 'ListSecret', body: unknown = {}): Promise<Answer> =>
+    httpCall(`${service.url}/${op}?workspace=otmoic`, { headers: await headersOf(app), body });
+  const statusesOf = async (times: number, send: () => Promise<Answer>): Promise<number[]> => {
+    const statuses: number[] = [];
+    for (let i = 0; i < times; i += 1) statuses.push((await send()).status);
+    return statuses;
+  };
+
+  it('refuse an app beyond its reads with 429 and Retry-After, before the store is asked', async () => {
+    await start({});
+    expect(await statusesOf(3, () => call(OTMOICLP))).toEqual([200, 200, 200]);
+    const asked = store.calls.length;
+    const refused = await call(OTMOICLP);
+    expect([refused.status, refused.headers['retry-after']]).toEqual([429, '2']);
+    expect(refused.body).toEqual({
+      code: 429,
+      message: 'Too many requests; try again in 2 s.',
+      data: { reason: 'TOO_MANY_REQUESTS', requestId: 'r', retryAfterSeconds: 2 },
+    });
+    expect(store.calls).toHaveLength(asked);
+    time.advance(2_000);
+    expect(await statusesOf(2, () => call(OTMOICLP))).toEqual([200, 429]);
+  });
+
+  it('keep the writes of an app, other apps and other users out of it', async () => {
+    await start({});
+    expect(await statusesOf(4, () => call(OTMOICLP))).toEqual([200, 200, 200, 429]);
+    expect((await call(OTMOICLP, 'CreateSecret', { name: 'k', value: 'v' })).status).toBe(200);
+    expect((await call(READER, 'RetrieveSecret', { name: 'k' })).status).toBe(200);
+    expect((await call(BOBS_OTMOICLP)).status).toBe(200);
+  });
+
+  it('refuse writes too', async () => {
+    await start({});
+    const write = () => call(OTMOICLP, 'DeleteSecret', { name: 'absent' });
+    expect(await statusesOf(3, write)).toEqual([404, 404, 429]);
+  });
+
+  it('spend nothing of an app for what others send without being it', async () => {
+    await start({});
+    const url = `${service.url}/ListSecret?workspace=otmoic`;
+    const forged = { ...(await headersOf(OTMOICLP)), 'x-access-token': 'forged' };
+    expect(await statusesOf(10, () => httpCall(url, { headers: forged, body: {} }))).toEqual(
+      Array(10).fill(401),
+    );
+    expect((await call(OTMOICLP)).status).toBe(200);
+  });
+
+  it('bound the Settings routes for each user, and all apps of the user with them', async () => {
+    await start({ rates: { app: {}, user: { read: few(2) } } });
+    const token = await userToken('alice', clock.nowMs());
+    const settings = () =>
+      httpCall(`${service.url}/admin/secret/otmoiclp`, {
+        method: 'GET',
+        headers: { 'x-authorization': token },
+      });
+    expect((await call(READER, 'RetrieveSecret', { name: 'k' })).status).not.toBe(429);
+    expect(await statusesOf(3, settings)).toEqual([200, 429, 429]);
+    expect((await call(OTMOICLP)).status).toBe(429);
+    expect((await call(BOBS_OTMOICLP)).status).toBe(200);
+  });
+
+  it('refuse the same credentials again before the body is read, and not longer than the budget is spent', async () => {
+    await start({});
+    await statusesOf(4, () => call(OTMOICLP));
+    const headers = { ...(await headersOf(OTMOICLP)), 'content-type': 'application/json' };
+    const broken = () => httpCall(`${service.url}/ListSecret?workspace=otmoic`, { headers, body: '{' });
+    expect((await broken()).status).toBe(429);
+    time.advance(2_000);
+    expect((await broken()).status).toBe(400);
+    const lines = service.logLines().filter(({ code }) => code === 429);
+    expect(lines.map(({ app, user, op }) => [app, user, op])).toEqual(
+      Array(2).fill(['otmoiclp', 'alice', 'ListSecret']),
+    );
+  });
+
+  it('refuse nobody else for it: neither other credentials nor none', async () => {
+    await start({});
+    await statusesOf(4, () => call(OTMOICLP));
+    const spent = await headersOf(OTMOICLP);
+    const url = `${service.url}/ListSecret?workspace=otmoic`;
+    for (const changed of [{ 'x-access-token': 'other' }, { 'x-authorization': 'other' }]) {
+      expect((await httpCall(url, { headers: { ...spent, ...changed }, body: {} })).status).toBe(401);
+    }
+    expect((await httpCall(url, { body: {} })).status).toBe(401);
+    expect((await httpCall(`${service.url}/readyz`, { method: 'GET', headers: spent })).status).toBe(200);
+  });
+
+  it('leave room for others while the requests of one app hang', async () => {
+    await start({ rates: { app: {}, user: {} }, maxInFlight: 8 });
+    let open = (): void => undefined;
+    store.gate = new Promise((resolve) => (open = resolve));
+    const hanging = [call(OTMOICLP), call(OTMOICLP)];
+    while (store.calls.length < 2) await new Promise(setImmediate);
+    const third = await call(OTMOICLP);
+    expect([third.status, third.body.data.reason]).toEqual([429, 'TOO_MANY_REQUESTS']);
+    const other = call(BOBS_OTMOICLP);
+    open();
+    expect((await other).status).toBe(200);
+    expect((await Promise.all(hanging)).map(({ status }) => status)).toEqual([200, 200]);
+    expect((await call(OTMOICLP)).status).toBe(200);
+  });
+});
