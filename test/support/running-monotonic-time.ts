@@ -1,0 +1,14 @@
+import { SystemMonotonicTime } from '../../src/clock/system-monotonic-time';
+
+/** Real time, of which a test lets some pass at once. */
+export class RunningMonotonicTime extends SystemMonotonicTime {
+  #aheadMs = 0;
+
+  override nowMs(): number {
+    return super.nowMs() + this.#aheadMs;
+  }
+
+  advance(ms: number): void {
+    this.#aheadMs += ms;
+  }
+}
