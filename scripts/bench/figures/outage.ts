@@ -1,0 +1,68 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { callsOf } from '../apps';
+import { observed, type Measured } from '../figure';
+import type { LoadResult } from '../processes/load-generator';
+import type { Size } from '../size';
+import type { Stage } from '../stage';
+import { APPS, LIMITS_OUT_OF_REACH, seedWorkspaces } from './apps-of-the-bench';
+
+const READS_PER_SECOND = 200;
+const WRITES_PER_SECOND = 5;
+const WRITES_FAIL_WITHIN_MS = 1_000;
+
+/** Infisical is gone, and nobody stops asking. */
+export async function outage(stage: Stage, size: Size): Promise<Measured> {
+  const infisical = stage.infisical('v3');
+  await seedWorkspaces(infisical);
+  const service = await stage.service(await infisical.ask('url'), APPS, {
+    ...LIMITS_OUT_OF_REACH,
+    CACHE_TTL_MS: `${size.outageTtlMs}`,
+  });
+  const [readers, writers] = [stage.loadGenerator(), stage.loadGenerator()];
+  const [reads, writes] = [
+    await callsOf(service.url, APPS),
+    await callsOf(service.url, APPS, 'UpdateSecret'),
+  ];
+  const seconds = size.outageSeconds;
+  const read = (during: number) =>
+    readers.ask('run', { calls: reads, connections: 10, seconds: during, perSecond: READS_PER_SECOND });
+  // What was never read cannot be served: a scope is warm once each app has read.
+  await read(1);
+  const reading = read(seconds + 2);
+  await pause(500);
+  await infisical.ask('goDown');
+  const written = await writers.ask('run', {
+    calls: writes,
+    connections: 20,
+    seconds,
+    perSecond: WRITES_PER_SECOND,
+  });
+  await infisical.ask('comeUp');
+  const served = await reading;
+  const failedReads = sum(served);
+  const failedWrites = sum(written);
+  const isClear = Object.keys(written.failures).every((outcome) => /^503 [A-Z_]+$/.test(outcome));
+  const back = await writers.ask('run', { calls: writes, connections: 1, requests: 1 });
+  return {
+    figures: [
+      {
+        name: `Infisical gone for ${seconds} s under load: failed reads of warm scopes`,
+        value: failedReads,
+        target: '0, and writes fail within 1 s and clearly',
+        ok: failedReads === 0 && isClear && written.slowestMs < WRITES_FAIL_WITHIN_MS,
+        inCi: failedReads === 0 && isClear,
+      },
+    ],
+    observations: [
+      observed('reads during the outage, p99', served.p99Ms, 'ms'),
+      observed('writes that failed of those during the outage', (100 * failedWrites) / written.requests, '%'),
+      ...Object.entries(written.failures).map(([outcome, count]) => observed(`writes answered ${outcome}`, count, '')), // prettier-ignore
+      observed('slowest of them', written.slowestMs, 'ms'),
+      observed('the first write afterwards', back.slowestMs, sum(back) === 0 ? 'ms' : 'ms, and it failed'),
+    ],
+  };
+}
+
+function sum({ failures }: LoadResult): number {
+  return Object.values(failures).reduce((total, count) => total + count, 0);
+}
