@@ -42,7 +42,7 @@ export async function openAdapters(settings: Settings, log: LogEvent): Promise<A
     closeCredentials: () => files.close(),
     ...grants,
     ...(telemetry !== undefined && { telemetry }),
-    ...(redis !== undefined && { problems: redis.problems, closeRedis: redis.close }),
+    ...(redis !== undefined && { problems: redis.problems, budgets: redis.budgets, closeRedis: redis.close }),
     ...(lldapUrl === undefined
       ? {}
       : { userDirectory: new LldapUserDirectory({ url: lldapUrl, timeoutMs: LLDAP_TIMEOUT_MS }, clock) }),
@@ -97,7 +97,7 @@ async function openStore(
     const { EmbeddedSecretStore } = await import('./store/embedded/embedded.secret-store.js');
     return EmbeddedSecretStore.open(store);
   }
-  const { createInfisicalSecretStore } = await import('./store/infisical/infisical.secret-store.js');
+  const { createInfisicalSecretStore } = await import('./store/infisical/create-infisical-secret-store.js');
   const options = {
     ...store,
     ...infisicalConnection(store, files),

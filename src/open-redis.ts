@@ -4,6 +4,8 @@ import { textFrom } from './config/secret-source';
 import type { Settings } from './config/settings';
 import { trustedAuthorities } from './infisical-connection';
 import type { LogEvent } from './logging/log';
+import { LocalRequestBudgets } from './protection/local.request-budgets';
+import type { RequestBudgets } from './protection/request-budgets';
 import type { RedisAnnouncements } from './redis/redis-announcements';
 import type { RedisObserver } from './redis/redis-observer';
 import type { RedisServer } from './redis/redis-options';
@@ -15,9 +17,10 @@ import type { WatchedFiles } from './rotation/watched-files';
 export interface SharedRedis {
   readonly announcements: RedisAnnouncements;
   readonly scopeLock: RedisScopeLock;
+  readonly budgets: RequestBudgets;
   /** What an operator should mend, one sentence each. */
-  problems(): readonly string[];
-  close(): Promise<void>;
+  readonly problems: () => readonly string[];
+  readonly close: () => Promise<void>;
 }
 
 export interface RedisSurroundings {
@@ -30,17 +33,18 @@ export interface RedisSurroundings {
 }
 
 const NOT_CONNECTED =
-  'Redis is not connected: replicas see what others wrote within 1 s, and two of them can write one name at once.';
+  'Redis is not connected: replicas see what others wrote within 1 s, two of them can create one name at once, and each has budgets of its own.';
 
 /** Nothing waits for Redis: the service starts, and goes on, without it. */
 export async function openRedis(
-  { redis, credentialFiles }: Settings,
+  { redis, credentialFiles, protection }: Settings,
   { time, log, files, key, observer }: RedisSurroundings,
 ): Promise<SharedRedis | undefined> {
   if (redis === undefined) return undefined;
   const { RedisLink } = await import('./redis/redis-link.js');
   const { RedisAnnouncements } = await import('./redis/redis-announcements.js');
   const { RedisScopeLock } = await import('./redis/redis-scope-lock.js');
+  const { RedisRequestBudgets } = await import('./redis/redis-request-budgets.js');
   const { SealedScopes } = await import('./redis/sealed-scopes.js');
   const { keyPrefix, sentinels, authorityFiles } = redis;
   const authorities = authorityFiles && trustedAuthorities('REDIS_CA_FILE', authorityFiles, files);
@@ -52,9 +56,11 @@ export async function openRedis(
   };
   const link = new RedisLink(options, { time, log, ...(observer !== undefined && { observer }) });
   const announcements = new RedisAnnouncements(link, new SealedScopes(key), time, log);
+  const alone = new LocalRequestBudgets(protection.rates, time);
   return {
     announcements,
     scopeLock: new RedisScopeLock(link),
+    budgets: new RedisRequestBudgets(protection.rates, link, alone),
     problems: () => (link.isUp ? [] : [NOT_CONNECTED]),
     close: async () => {
       await announcements.close();

@@ -20,7 +20,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   store: ['secrets', 'rotation', 'errors', 'clock', 'logging'],
   cache: ['secrets', 'errors', 'clock'],
   protection: ['secrets', 'errors', 'clock', 'logging'],
-  redis: ['cache', 'store', 'rotation', 'clock', 'logging'],
+  redis: ['cache', 'store', 'protection', 'rotation', 'clock', 'logging'],
   http: [
     'protection',
     'departures',

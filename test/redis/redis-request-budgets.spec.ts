@@ -1,0 +1,119 @@
+import { LocalRequestBudgets } from '../../src/protection/local.request-budgets';
+import type { BudgetRates, BudgetSpent } from '../../src/protection/request-budgets';
+import { RedisRequestBudgets } from '../../src/redis/redis-request-budgets';
+import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
+import { RedisServer } from '../support/redis-server';
+import { linkTo, type OpenedLink, up } from './opened-link';
+
+const notes = { app: 'canary-notes', user: 'alice' };
+/** Too slow to drip within a test. */
+const slow = (burst: number) => ({ perSecond: 0.01, burst });
+let redis: RedisServer;
+const opened: OpenedLink[] = [];
+beforeAll(async () => (redis = await RedisServer.start()));
+afterAll(() => redis.remove());
+afterEach(async () => {
+  const [first] = opened;
+  await first?.link.commands.run((client) => client.flushall()).catch(() => undefined);
+  await Promise.all(opened.splice(0).map(({ link }) => link.close()));
+});
+
+async function replica(rates: Partial<BudgetRates>, port = redis.port) {
+  const one = linkTo({ port });
+  opened.push(one);
+  if (port === redis.port) await up(one);
+  const all = { app: {}, user: {}, ...rates };
+  const alone = new LocalRequestBudgets(all, new FixedMonotonicTime());
+  return { ...one, budgets: new RedisRequestBudgets(all, one.link, alone) };
+}
+type Replica = Awaited<ReturnType<typeof replica>>;
+const take = async ({ budgets }: Replica, spender: Parameters<typeof budgets.take>[1] = notes) =>
+  budgets.take('read', spender);
+const passed = (taken: readonly (BudgetSpent | undefined)[]): number =>
+  taken.filter((spent) => spent === undefined).length;
+
+describe('budgets of requests over Redis', () => {
+  it('are one for all replicas', async () => {
+    const rates = { app: { read: slow(7) } };
+    const [a, b] = [await replica(rates), await replica(rates)];
+    const taken = await Promise.all(Array.from({ length: 20 }, (_, i) => take(i % 2 === 0 ? a : b)));
+    expect(passed(taken)).toBe(7);
+    for (const spent of taken.filter((one) => one !== undefined)) {
+      expect(spent.budget).toBe('app');
+      expect(spent.retryAfterMs).toBeGreaterThan(90_000);
+      expect(spent.retryAfterMs).toBeLessThanOrEqual(100_000);
+    }
+  });
+
+  it('take from both budgets or from neither', async () => {
+    const a = await replica({ app: { read: slow(2) }, user: { read: slow(3) } });
+    const apps = ['notes', 'notes', 'notes', 'mail', 'mail'];
+    const taken: (BudgetSpent | undefined)[] = [];
+    for (const app of apps) taken.push(await take(a, { app, user: 'alice' }));
+    expect(taken.map((spent) => spent?.budget)).toEqual([undefined, undefined, 'app', undefined, 'user']);
+  });
+
+  it('keep users, and reads and writes, apart', async () => {
+    const one = slow(1);
+    const a = await replica({ user: { read: one, write: one } });
+    const outcomes = [];
+    for (const user of ['alice', 'bob', 'alice']) {
+      outcomes.push((await a.budgets.take('read', { user }))?.budget);
+      outcomes.push((await a.budgets.take('write', { user }))?.budget);
+    }
+    expect(outcomes).toEqual([undefined, undefined, undefined, undefined, 'user', 'user']);
+    expect(await a.budgets.take('read', { app: 'notes', user: 'carol' })).toBeUndefined();
+  });
+
+  it('drip in again', async () => {
+    const a = await replica({ app: { read: { perSecond: 50, burst: 5 } } });
+    const first = await Promise.all(Array.from({ length: 10 }, () => take(a)));
+    expect(passed(first)).toBeLessThanOrEqual(6);
+    const spent = first.find((one) => one !== undefined);
+    expect(spent?.retryAfterMs).toBeLessThanOrEqual(20);
+    await new Promise((resolve) => setTimeout(resolve, 120));
+    expect(passed(await Promise.all(Array.from({ length: 10 }, () => take(a))))).toBeGreaterThanOrEqual(4);
+  });
+
+  it('ask Redis for a few at a time, and not at all while there are none', async () => {
+    const a = await replica({ app: { read: { perSecond: 200, burst: 400 } } });
+    const calls = async (): Promise<number> => {
+      const text = await a.link.commands.run((client) => client.info('commandstats'));
+      return Number(/cmdstat_eval:calls=(\d+)/.exec(text)?.[1] ?? 0);
+    };
+    const before = await calls();
+    for (let i = 0; i < 200; i++) await take(a);
+    expect((await calls()) - before).toBeLessThanOrEqual(10);
+    const b = await replica({ app: { read: slow(1) } });
+    await take(b, { app: 'other', user: 'bob' });
+    const between = await calls();
+    for (let i = 0; i < 50; i++) await take(b, { app: 'other', user: 'bob' });
+    expect((await calls()) - between).toBeLessThanOrEqual(1);
+  });
+
+  it('are those of this replica alone while Redis is gone', async () => {
+    const away = await replica({ app: { read: slow(3) } }, 1);
+    const taken = [];
+    for (let i = 0; i < 5; i++) taken.push(await take(away));
+    expect(taken.map((spent) => spent?.budget)).toEqual([undefined, undefined, undefined, 'app', 'app']);
+  });
+
+  it('do not hold a request up while Redis hangs', async () => {
+    const a = await replica({ app: { read: slow(3) } });
+    const thaw = redis.freeze();
+    const beganMs = performance.now();
+    const taken = [await take(a), await take(a)];
+    const tookMs = performance.now() - beganMs;
+    thaw();
+    expect([passed(taken), tookMs < 500]).toEqual([2, true]);
+  });
+
+  it('spell out nobody in Redis, and leave nothing there for long', async () => {
+    const a = await replica({ app: { read: slow(3) }, user: { read: { perSecond: 10, burst: 10 } } });
+    await take(a);
+    const keys = await a.link.commands.run((client) => client.keys('*'));
+    expect(keys.filter((key) => !/^test:budget:(app|user):read:[\w-]{43}$/.test(key))).toEqual([]);
+    for (const key of keys)
+      expect(await a.link.commands.run((client) => client.pttl(key))).toBeGreaterThan(0);
+  });
+});
