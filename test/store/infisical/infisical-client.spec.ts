@@ -1,4 +1,7 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { inspect } from 'node:util';
+import { gzipSync } from 'node:zlib';
 import { InfisicalCallFailed } from '../../../src/store/infisical/infisical-call-failed';
 import { InfisicalClient, type WireRequest } from '../../../src/store/infisical/infisical-client';
 import { SystemClock } from '../../../src/clock/system-clock';
@@ -94,5 +97,24 @@ describe('a call that got no whole answer', () => {
     expect(await limited({ 'x-ratelimit-reset': '12' })).toBe(12_000);
     expect(await limited({ 'retry-after': 'soon' })).toBeUndefined();
     expect(await limited({})).toBeUndefined();
+  });
+});
+
+describe('an answer that is compressed, though none was asked for', () => {
+  it('is not unpacked: what it takes is what came over the wire', async () => {
+    const asked: unknown[] = [];
+    const packed = gzipSync('{"secrets":[]}');
+    const server = createServer(({ headers }, answer) => {
+      asked.push(headers['accept-encoding']);
+      answer.writeHead(200, { 'content-type': 'application/json', 'content-encoding': 'gzip' }).end(packed);
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const limits = new RateLimits(new SystemClock());
+    const client = new InfisicalClient({ url, maxConnections: 1, maxAnswerBytes: 1_000 }, limits);
+    expect(await client.send(REQUEST)).toEqual({ status: 200, body: undefined });
+    expect(asked).toEqual(['identity']);
+    client.close();
+    await new Promise((resolve) => server.close(resolve));
   });
 });

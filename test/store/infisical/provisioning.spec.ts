@@ -323,3 +323,24 @@ describe('a server with ten database connections', () => {
     expect(fake.mostWritesAtOnce).toBeLessThanOrEqual(4);
   });
 });
+
+describe('an environment of the fork whose position another one took', () => {
+  it('was rolled back, whatever its slug, so that it is asked for again', async () => {
+    const { fake, store } = await openStore({ dialect: 'fork' });
+    fake.world.addProject(projectSlug(at()), 'made meanwhile', fake.identity);
+    const body = {
+      statusCode: 500,
+      code: '23505',
+      error: 'Internal Server Error',
+      message: 'COMMIT; - duplicate key value violates unique constraint "env_pos_composite_uniqe"',
+    };
+    fake.fail({
+      method: 'POST',
+      template: ROUTES.environments,
+      fault: { kind: 'answer', status: 500, body },
+    });
+    await store.create(at('ws', 'test'), { name: 'k', value: 'v' });
+    expect(fake.count('POST', ROUTES.environments)).toBe(2);
+    expect(rowsOf(fake, at('ws', 'test'))).toEqual([['k', 'v']]);
+  });
+});
