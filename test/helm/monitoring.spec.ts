@@ -87,9 +87,7 @@ describe('the chart', () => {
     const text = chartFile('files/alerts.yaml') + chartFile('dashboards/olares-secret-provider.json');
     const named = new Set([...text.matchAll(/\bosp_\w+/g)].map(([name]) => name.replace(/_bucket$/, '')));
     expect([...named].filter((name) => !METRICS.has(name))).toEqual([]);
-    // The cache's come into the dashboard together.
-    const watched = [...METRICS.keys()].filter((name) => !name.startsWith('osp_cache_'));
-    expect(watched.filter((name) => !named.has(name))).toEqual([]);
+    expect([...METRICS.keys()].filter((name) => !named.has(name))).toEqual([]);
   });
 
   it('scrapes the metrics port of the Service that only it selects', () => {
@@ -115,6 +113,21 @@ describe('the chart', () => {
     expect(exprOf({ resources: memory }, 'SecretProviderMemoryHigh')).toMatch(/0\.9 \* 1073741824$/);
     expect(exprOf({}, 'SecretProviderMemoryHigh')).toMatch(/0\.9 \* 536870912$/);
     expect(exprOf({ grants: { maxAgeSeconds: 120 } }, 'SecretProviderGrantsStale')).toMatch(/> 120 \/ 2$/);
+  });
+});
+
+describe('an outage that readiness does not show', () => {
+  const exprOf = (alert: string): string => rules.find((rule) => rule['alert'] === alert)!['expr'];
+
+  it('of Infisical, while the cache serves what it has, is told by the share of stale reads', () => {
+    const selected = 'namespace="os-platform",service="vault-metrics"';
+    expect(exprOf('SecretProviderServingStale')).toBe(
+      `sum(rate(osp_cache_reads_total{outcome="stale",${selected}}[5m])) / sum(rate(osp_cache_reads_total{${selected}}[5m])) > 0.2`,
+    );
+  });
+
+  it('of Redis, while each replica goes on alone, is told by its connections', () => {
+    expect(exprOf('SecretProviderRedisDown')).toMatch(/^min\(osp_redis_up\{.*\}\) == 0$/);
   });
 });
 
