@@ -1,5 +1,18 @@
+import { parseAllDocuments } from 'yaml';
 import { FAMILIES } from './helm-tools';
-import { chartFile, lint, listOf, one, PROFILES, render, THREE_VALUES, type Values } from './chart';
+import {
+  CHART,
+  chartFile,
+  helm,
+  type KubeManifest,
+  lint,
+  listOf,
+  one,
+  PROFILES,
+  render,
+  THREE_VALUES,
+  type Values,
+} from './chart';
 import { VARIANT_NAMES, renderVariant, variantValues } from './variants';
 
 /** Keys are made anew at each rendering outside of a cluster. */
@@ -66,5 +79,41 @@ describe.each(VARIANT_NAMES)('the chart for %s', (name) => {
   it('is rendered alike by Helm 3 and Helm 4', () => {
     const helm3 = render({ family: 'helm 3', profiles: [profile], values });
     expect(comparable(helm3)).toBe(comparable(renderVariant(name)));
+  });
+});
+
+describe('replicas that are spread over nodes', () => {
+  const args = ['template', 'vault', CHART, '-f', `${CHART}/values/high-availability.yaml`, '-f', '-'];
+  const spreadBy = (version: string): readonly KubeManifest[] => {
+    const { stdout } = helm(
+      'helm 4',
+      [...args, '--kube-version', version],
+      THREE_VALUES['high-availability'],
+    );
+    const manifests = parseAllDocuments(stdout).map((document) => document.toJS() as KubeManifest);
+    return one(manifests, 'Deployment')['spec'].template.spec.topologySpreadConstraints;
+  };
+
+  // Else three pods on three workers beside a tainted control plane could never be updated: a fourth would find no node.
+  it('leave room for an update and a drain: nodes that take no pod and pods of the version before do not count', () => {
+    const spread = spreadBy('1.27.0');
+    expect(spread.map(({ whenUnsatisfiable }) => whenUnsatisfiable)).toEqual([
+      'DoNotSchedule',
+      'ScheduleAnyway',
+    ]);
+    for (const constraint of spread) {
+      expect(constraint).toMatchObject({ nodeTaintsPolicy: 'Honor', matchLabelKeys: ['pod-template-hash'] });
+    }
+  });
+
+  it('name nothing that an older API server does not know', () => {
+    for (const constraint of spreadBy('1.26.9')) {
+      expect(Object.keys(constraint).sort()).toEqual([
+        'labelSelector',
+        'maxSkew',
+        'topologyKey',
+        'whenUnsatisfiable',
+      ]);
+    }
   });
 });
