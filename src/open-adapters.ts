@@ -109,10 +109,17 @@ async function openStore(
   const infisical = createInfisicalSecretStore(options, clock, (event, fields) =>
     log(EXPECTED.test(event) ? 'info' : 'warn', event, fields),
   );
-  if (store.cache === undefined) return infisical;
+  const time = new SystemMonotonicTime();
+  const { protectedStore } = await import('./protection/protected-store.js');
+  const guarded = protectedStore(infisical, store.timeoutMs, {
+    time,
+    log,
+    ...(telemetry?.storeLoad !== undefined && { observer: telemetry.storeLoad }),
+  });
+  if (store.cache === undefined) return guarded;
   const { CachedSecretStore } = await import('./cache/cached.secret-store.js');
-  return new CachedSecretStore(infisical, store.cache, {
-    time: new SystemMonotonicTime(),
+  return new CachedSecretStore(guarded, store.cache, {
+    time,
     announcements: redis?.announcements ?? new NoAnnouncements(),
     ...(telemetry?.cache !== undefined && { observer: telemetry.cache }),
   });

@@ -17,8 +17,8 @@ export interface Wanted {
   readonly name?: string;
   /** How old it may be; what is older is read again. */
   readonly ttlMs: (snapshot: Snapshot) => number;
-  /** As of the moment that is handed in. @throws DomainError */
-  readonly read: (moment: Moment) => Promise<Snapshot>;
+  /** As of the moment that is handed in. What is kept may be confirmed and be the answer. @throws DomainError */
+  readonly read: (moment: Moment, kept: Snapshot | undefined) => Promise<Snapshot>;
 }
 
 export interface CachedReadsOptions extends CacheBounds {
@@ -51,7 +51,7 @@ export class CachedReads {
       return kept;
     }
     const reading = this.#shared.run(wanted.scope, keyOf(wanted.scope, wanted.name), (asOf) =>
-      this.#read(wanted, asOf),
+      this.#read(wanted, asOf, kept),
     );
     const fresh = await (this.#mayServe(kept) ? this.#unlessUnreachable(reading) : reading);
     if (fresh !== undefined) {
@@ -91,9 +91,9 @@ export class CachedReads {
   }
 
   /** What a read that failed says of what is kept: nothing, unless the store itself refused it. */
-  async #read(wanted: Wanted, asOf: number): Promise<Snapshot> {
+  async #read(wanted: Wanted, asOf: number, kept: Snapshot | undefined): Promise<Snapshot> {
     try {
-      const snapshot = await wanted.read({ asOf, atMs: this.time.nowMs() });
+      const snapshot = await wanted.read({ asOf, atMs: this.time.nowMs() }, kept);
       this.answered();
       if (!this.#epochs.supersedes(wanted.scope, asOf)) {
         this.#kept.set(keyOf(wanted.scope, snapshot.only), snapshot);

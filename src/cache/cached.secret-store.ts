@@ -20,6 +20,12 @@ export interface CacheSurroundings {
   readonly observer?: CacheObserver;
 }
 
+interface LookUp {
+  readonly scope: SecretScope;
+  readonly name: string;
+  readonly moment: Moment;
+}
+
 /** Where other replicas are not heard, this is all that bounds what one of them wrote. */
 const UNHEARD_TTL_MS = 1_000;
 /** What is not there is looked for again sooner: whoever asks for it often waits for it. */
@@ -119,7 +125,7 @@ export class CachedSecretStore extends SecretStore {
           scope: key,
           ...(alone && { name }),
           ttlMs: (kept) => (kept.has(name) ? this.#ttlMs : this.#absentTtlMs),
-          read: (moment) => this.#lookUp(scope, name, moment),
+          read: (moment, kept) => this.#lookUp({ scope, name, moment }, kept),
         },
         report,
       );
@@ -128,11 +134,14 @@ export class CachedSecretStore extends SecretStore {
     return seen.tellsOf(name) ? seen : look(true);
   }
 
-  async #lookUp(scope: SecretScope, name: string, moment: Moment): Promise<Snapshot> {
-    const { whole, secrets, unreadable } = await this.inner.lookUp(scope, name);
+  async #lookUp(look: LookUp, kept: Snapshot | undefined): Promise<Snapshot> {
+    const { scope, name, moment } = look;
+    const answer = await this.inner.lookUp(scope, name, kept?.revision);
+    if (answer === 'unchanged') return kept?.confirm(moment) === true ? kept : this.#lookUp(look, undefined);
+    const { whole, secrets, ...extent } = answer;
     if (whole) this.#byName.delete(keyOf(scope));
     else this.#byName.set(keyOf(scope), true);
-    return new Snapshot({ unreadable, ...(!whole && { only: name }) }, secrets, moment);
+    return new Snapshot({ ...extent, ...(!whole && { only: name }) }, secrets, moment);
   }
 
   async #write(scope: string | undefined, write: () => Promise<void>): Promise<void> {

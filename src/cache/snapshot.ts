@@ -14,6 +14,8 @@ export interface Extent {
   /** The one name that was looked for; undefined where all names of the scope were. */
   readonly only?: string;
   readonly unreadable: ReadonlySet<string>;
+  /** Where the store can be asked whether it still holds. */
+  readonly revision?: string;
 }
 
 /**
@@ -25,12 +27,14 @@ export class Snapshot {
   /** By name, where in the block. */
   readonly #places = new Map<string, readonly [start: number, end: number]>();
   #block: Buffer | undefined;
+  #read: Moment;
 
   constructor(
     private readonly extent: Extent,
     secrets: readonly Secret[],
-    readonly read: Moment,
+    read: Moment,
   ) {
+    this.#read = read;
     const size = secrets.reduce((sum, { value }) => sum + Buffer.byteLength(value), 0);
     // Not of Node's pool, whose memory is shared with others.
     this.#block = Buffer.allocUnsafeSlow(size);
@@ -47,6 +51,22 @@ export class Snapshot {
   /** Whether it tells of all names of its scope. */
   get isWhole(): boolean {
     return this.extent.only === undefined;
+  }
+
+  /** When it was read, or last confirmed. */
+  get read(): Moment {
+    return this.#read;
+  }
+
+  get revision(): string | undefined {
+    return this.extent.revision;
+  }
+
+  /** The store said that nothing has changed. False where it was let go of meanwhile. */
+  confirm(read: Moment): boolean {
+    if (this.#block === undefined) return false;
+    this.#read = read;
+    return true;
   }
 
   /** The one name that it tells of. */

@@ -14,6 +14,8 @@ export interface ScopeContents {
   readonly secrets: readonly Secret[];
   /** Names that are there, and of which a retrieve tells why they cannot be read. */
   readonly unreadable: ReadonlySet<string>;
+  /** Where the store can be asked later whether anything has changed since. */
+  readonly revision?: string;
 }
 
 /**
@@ -45,8 +47,11 @@ export abstract class SecretStore {
   /** Lets go of files and connections; no call follows. */
   abstract close(): Promise<void>;
 
-  /** What one look for this name shows, for those that keep it. A name that is not there is not an error here. */
-  async lookUp(scope: SecretScope, _name: string): Promise<ScopeContents> {
+  /**
+   * What one look for this name shows, for those that keep it. A name that is not there is not an error here.
+   * @param _known a revision that was told of the whole scope: where it still holds, the answer may be 'unchanged'
+   */
+  async lookUp(scope: SecretScope, _name: string, _known?: string): Promise<ScopeContents | 'unchanged'> {
     return { whole: true, secrets: await this.list(scope), unreadable: new Set() };
   }
 

@@ -38,8 +38,8 @@ export abstract class WrappedSecretStore extends SecretStore {
     return this.around({ method: 'list', scope }, () => this.inner.list(scope, report));
   }
 
-  override lookUp(scope: SecretScope, name: string): Promise<ScopeContents> {
-    return this.around({ method: 'lookUp', scope }, () => this.inner.lookUp(scope, name));
+  override lookUp(scope: SecretScope, name: string, known?: string): Promise<ScopeContents | 'unchanged'> {
+    return this.around({ method: 'lookUp', scope }, () => this.inner.lookUp(scope, name, known));
   }
 
   workspacesOf(user: string): Promise<readonly StoredWorkspace[]> {

@@ -168,7 +168,7 @@ describe('a write', () => {
     const slow = gate();
     // This read has its answer already, and is slow to bring it.
     const lookUp = inner.lookUp.bind(inner);
-    inner.lookUp = async (scope, name): Promise<ScopeContents> => {
+    inner.lookUp = async (scope, name): Promise<ScopeContents | 'unchanged'> => {
       inner.lookUp = lookUp;
       const contents = await lookUp(scope, name);
       await slow.opened;
@@ -396,6 +396,57 @@ describe('while the store cannot be asked', () => {
     const { inner, store } = opened();
     inner.failure = new StoreUnreachable();
     expect(await outcome(store.ping())).toBe('STORE_UNAVAILABLE');
+  });
+});
+
+describe('a store that can tell whether anything has changed', () => {
+  async function tagged() {
+    const house = opened();
+    await house.inner.create(SCOPE, { name: 'k', value: 'v' });
+    const lookUp = house.inner.lookUp.bind(house.inner);
+    const asked: (string | undefined)[] = [];
+    house.inner.lookUp = async (scope, name, known) => {
+      asked.push(known);
+      const contents = (await lookUp(scope, name)) as ScopeContents;
+      const revision = JSON.stringify(contents.secrets);
+      return known === revision ? 'unchanged' : { ...contents, revision };
+    };
+    return { ...house, asked };
+  }
+
+  it('is asked for that, and no is taken as read at that time', async () => {
+    const { get, time, asked, stale, inner } = await tagged();
+    for (let n = 0; n < 4; n += 1) {
+      expect(await get()).toBe('v');
+      time.advance(5_001);
+    }
+    expect(asked).toEqual([undefined, ...Array<unknown>(3).fill(expect.any(String))]);
+    inner.failure = new StoreUnreachable();
+    time.advance(50_000);
+    expect([await get(), stale]).toEqual(['v', [55_001]]);
+  });
+
+  it('is asked for all again where what was kept is gone by the time of its answer', async () => {
+    const { get, time, asked, inner, store } = await tagged();
+    await get();
+    time.advance(5_001);
+    const slow = gate();
+    inner.gate = slow.opened;
+    const reading = get();
+    await settled();
+    await store.close();
+    await settled();
+    slow.open();
+    expect(await reading).toBe('v');
+    expect(asked).toEqual([undefined, expect.any(String), undefined]);
+  });
+
+  it('is asked for all after a write', async () => {
+    const { get, asked, store } = await tagged();
+    await get();
+    await store.update(SCOPE, { name: 'k', value: 'new' });
+    expect(await get()).toBe('new');
+    expect(asked).toEqual([undefined, undefined]);
   });
 });
 

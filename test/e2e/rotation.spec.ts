@@ -9,7 +9,7 @@ import { infisicalConnection } from '../../src/infisical-connection';
 import { followedLogin } from '../../src/infisical-login';
 import { WatchedFiles } from '../../src/rotation/watched-files';
 import { shutDown } from '../../src/shutdown';
-import { createInfisicalSecretStore } from '../../src/store/infisical/infisical.secret-store';
+import { createInfisicalSecretStore } from '../../src/store/infisical/create-infisical-secret-store';
 import { TestAuthority } from '../support/certificates';
 import { CredentialFolder, WAYS_TO_REPLACE, type Files } from '../support/credential-folder';
 import { OTMOICLP, exampleApps } from '../support/example-apps';

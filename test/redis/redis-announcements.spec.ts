@@ -146,6 +146,17 @@ describe('whether others are heard', () => {
     expect(c.announcements.heard).toBe(true);
   });
 
+  it('is not so after the channel opened, until our own beat came back', () => {
+    const { time, a } = replicas();
+    a.channel.cut();
+    a.channel.isDeaf = true;
+    a.channel.mend();
+    expect(a.announcements.heard).toBe(false);
+    a.channel.isDeaf = false;
+    time.advance(500);
+    expect(a.announcements.heard).toBe(true);
+  });
+
   it('is not so where what we say does not come back, although nothing tells that the connection is lost', () => {
     const { time, a } = replicas();
     a.channel.isDeaf = true;

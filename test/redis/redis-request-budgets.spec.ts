@@ -47,10 +47,17 @@ describe('budgets of requests over Redis', () => {
 
   it('take from both budgets or from neither', async () => {
     const a = await replica({ app: { read: slow(2) }, user: { read: slow(3) } });
-    const apps = ['notes', 'notes', 'notes', 'mail', 'mail'];
+    const apps = ['notes', 'notes', 'notes', 'mail', 'mail', 'mail'];
     const taken: (BudgetSpent | undefined)[] = [];
     for (const app of apps) taken.push(await take(a, { app, user: 'alice' }));
-    expect(taken.map((spent) => spent?.budget)).toEqual([undefined, undefined, 'app', undefined, 'user']);
+    expect(taken.map((spent) => spent?.budget)).toEqual([
+      undefined,
+      undefined,
+      'app',
+      undefined,
+      'user',
+      'user',
+    ]);
   });
 
   it('keep users, and reads and writes, apart', async () => {
@@ -94,7 +101,7 @@ describe('budgets of requests over Redis', () => {
   it('are those of this replica alone while Redis is gone', async () => {
     const away = await replica({ app: { read: slow(3) } }, 1);
     const taken = [];
-    for (let i = 0; i < 5; i++) taken.push(await take(away));
+    for (let i = 0; i < 5; i++) taken.push(away.budgets.take('read', notes) as BudgetSpent | undefined);
     expect(taken.map((spent) => spent?.budget)).toEqual([undefined, undefined, undefined, 'app', 'app']);
   });
 

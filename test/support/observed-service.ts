@@ -10,7 +10,7 @@ import type { GrantSource } from '../../src/grants/grant-source';
 import type { LogEvent } from '../../src/logging/log';
 import type { SecretStore } from '../../src/secrets/secret-store';
 import { startTelemetry } from '../../src/start-telemetry';
-import { createInfisicalSecretStore } from '../../src/store/infisical/infisical.secret-store';
+import { createInfisicalSecretStore } from '../../src/store/infisical/create-infisical-secret-store';
 import type { Telemetry } from '../../src/telemetry/telemetry';
 import { exampleApps, OTMOICLP } from './example-apps';
 import { FakeInfisical } from './fake-infisical/fake-infisical';

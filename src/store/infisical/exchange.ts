@@ -9,10 +9,19 @@ export interface CallParts {
   readonly path?: Readonly<Record<string, string>>;
   readonly query?: Readonly<Record<string, string>>;
   readonly body?: Readonly<Record<string, unknown>>;
+  readonly ifNoneMatch?: string;
+}
+
+/** An answer that is what its route promises. */
+export interface Answered {
+  readonly body: unknown;
+  readonly etag?: string;
+  /** The entity tag that was sent still holds; there is no body. */
+  readonly unchanged: boolean;
 }
 
 /**
- * One call of a dialect: its route filled in, sent once, and its answer's body, or the failure in our words.
+ * One call of a dialect: its route filled in, sent once, and its answer, or the failure in our words.
  * @throws InfisicalCallFailed
  */
 export async function exchange(
@@ -20,12 +29,15 @@ export async function exchange(
   dialect: Dialect,
   name: CallName,
   parts: CallParts & Pick<WireRequest, 'timeoutMs' | 'patienceMs' | 'bearer'>,
-): Promise<unknown> {
+): Promise<Answered> {
   const { method, path } = dialect.routes[name];
-  const reasonOf = ({ status, body }: WireAnswer): FailureReason | undefined =>
-    status >= 200 && status < 300 && body !== undefined
+  const isUnchanged = ({ status }: WireAnswer): boolean => status === 304 && parts.ifNoneMatch !== undefined;
+  const isGood = ({ status, body }: WireAnswer): boolean =>
+    status >= 200 && status < 300 && body !== undefined;
+  const reasonOf = (given: WireAnswer): FailureReason | undefined =>
+    isGood(given) || isUnchanged(given)
       ? undefined
-      : classifyFailure(dialect.failures, name, status, body);
+      : classifyFailure(dialect.failures, name, given.status, given.body);
   const answer = await client.send({
     call: name,
     method,
@@ -39,9 +51,12 @@ export async function exchange(
     ...(parts.patienceMs !== undefined && { patienceMs: parts.patienceMs }),
     ...(parts.body !== undefined && { body: parts.body }),
     ...(parts.bearer !== undefined && { bearer: parts.bearer }),
+    ...(parts.ifNoneMatch !== undefined && { ifNoneMatch: parts.ifNoneMatch }),
   });
   const reason = reasonOf(answer);
-  if (reason === undefined) return answer.body;
+  const { body, etag } = answer;
+  if (reason === undefined)
+    return { body, unchanged: isUnchanged(answer), ...(etag !== undefined && { etag }) };
   const readings = otherReadings(dialect, name, answer);
   throw new InfisicalCallFailed({
     call: name,

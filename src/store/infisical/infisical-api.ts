@@ -2,7 +2,7 @@ import type { MonotonicTime } from '../../clock/monotonic-time';
 import { remainingMs, type Deadline } from './deadline';
 import type { CallName, Dialect } from './dialect';
 import type { DialectSource } from './dialect-source';
-import { exchange, failureOf, type CallParts } from './exchange';
+import { exchange, failureOf, type Answered, type CallParts } from './exchange';
 import { failedBecause, InfisicalCallFailed } from './infisical-call-failed';
 import type { InfisicalClient } from './infisical-client';
 import type { MachineSession } from './machine-session';
@@ -49,14 +49,14 @@ export class InfisicalApi {
   async call<T>(
     name: CallName,
     parts: PartsIn,
-    read: (body: unknown) => T | undefined,
+    read: (body: unknown, answer: Answered) => T | undefined,
     deadline: Deadline,
   ): Promise<T> {
     const dialect = await this.dialect(deadline);
-    const body = await this.#inDialect(dialect, name, parts, deadline);
-    const answer = read(body);
-    if (answer === undefined) throw failureOf(dialect, name, 'unexpectedAnswer');
-    return answer;
+    const answer = await this.#inDialect(dialect, name, parts, deadline);
+    const wanted = read(answer.body, answer);
+    if (wanted === undefined) throw failureOf(dialect, name, 'unexpectedAnswer');
+    return wanted;
   }
 
   close(): void {
@@ -67,7 +67,7 @@ export class InfisicalApi {
    * Answers that do not fit make us look again which server it is: it may have been replaced while we run. What was
    * refused for the sake of the route or the token was not carried out, so that it is sent in the other dialect.
    */
-  async #inDialect(dialect: Dialect, name: CallName, parts: PartsIn, deadline: Deadline): Promise<unknown> {
+  async #inDialect(dialect: Dialect, name: CallName, parts: PartsIn, deadline: Deadline): Promise<Answered> {
     const changesNothing = dialect.routes[name].method === 'GET';
     const send = (spoken: Dialect) =>
       this.#retrying(changesNothing, deadline, () => this.#authorized(spoken, name, parts(spoken), deadline));
@@ -106,7 +106,7 @@ export class InfisicalApi {
     name: CallName,
     parts: CallParts,
     deadline: Deadline,
-  ): Promise<unknown> {
+  ): Promise<Answered> {
     const send = (bearer: string) => {
       const patienceMs = this.#leftMs(dialect, name, deadline);
       const timeoutMs = Math.min(this.settings.requestTimeoutMs, patienceMs);

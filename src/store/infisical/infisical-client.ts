@@ -34,6 +34,8 @@ export interface WireRequest {
   readonly target: string;
   readonly body?: Readonly<Record<string, unknown>>;
   readonly bearer?: string;
+  /** An entity tag: an answer that still bears it is 304, without a body. */
+  readonly ifNoneMatch?: string;
   /** For the whole call, connection and body included. */
   readonly timeoutMs: number;
   /** For its turn and itself, where that is more than `timeoutMs`. */
@@ -46,6 +48,7 @@ export interface WireRequest {
 export interface WireAnswer {
   readonly status: number;
   readonly body: unknown;
+  readonly etag?: string;
   readonly retryAfterMs?: number;
 }
 
@@ -112,6 +115,7 @@ export class InfisicalClient {
         url: request.target,
         headers: {
           ...(body !== undefined && { 'content-type': 'application/json' }),
+          ...(request.ifNoneMatch !== undefined && { 'if-none-match': request.ifNoneMatch }),
           ...(request.bearer !== undefined && { authorization: `Bearer ${request.bearer}` }),
           ...underWay?.headers,
         },
@@ -124,6 +128,7 @@ export class InfisicalClient {
       const answer: WireAnswer = {
         status: response.status,
         body: await this.#bodies.take(response, maxAnswerBytes, time),
+        ...(typeof response.headers['etag'] === 'string' && { etag: response.headers['etag'] }),
         ...(response.status === 429 && waitIn(response.headers)),
       };
       tell(rateReportOf(response.headers, answer));

@@ -1,78 +1,20 @@
-import type { Clock } from '../../clock/clock';
-import type { MonotonicTime } from '../../clock/monotonic-time';
-import { SystemMonotonicTime } from '../../clock/system-monotonic-time';
 import { SecretNotFound } from '../../errors/store-errors';
 import type { Secret, SecretScope } from '../../secrets/secret';
 import { SecretStore, type ScopeContents, type StoredWorkspace } from '../../secrets/secret-store';
 import type { Deadline } from './deadline';
-import { DialectProbe } from './dialect-probe';
-import { givenDialect } from './dialect-source';
-import { InfisicalApi } from './infisical-api';
 import { failedBecause } from './infisical-call-failed';
-import { InfisicalClient } from './infisical-client';
-import { DEFAULTS, type InfisicalOptions, type Log } from './infisical-options';
-import { ListedRooms } from './listed-rooms';
-import { loginMethod } from './login-method';
-import { MachineSession } from './machine-session';
-import { Operations } from './operations';
-import { PingProbe } from './ping-probe';
-import { ProjectDirectory } from './project-directory';
-import { RateLimits } from './rate-limits';
+import type { Log } from './infisical-options';
+import type { Operations } from './operations';
+import type { PingProbe } from './ping-probe';
+import type { ProjectDirectory } from './project-directory';
 import { readableSecret, readableSecrets } from './readable-secret';
-import { RetryBudget } from './retry-budget';
-import { ScopeReader } from './scope-reader';
+import type { ScopeReader } from './scope-reader';
 import type { Room } from './secret-calls';
 import { requireHoldableName } from './secret-name';
 import { distinctRows, preferredRow } from './secret-rows';
-import { SecretWriter } from './secret-writer';
-import { UserProjects } from './user-projects';
+import type { SecretWriter } from './secret-writer';
+import type { UserProjects } from './user-projects';
 import { encodeValue } from './value-codec';
-
-/**
- * Wires the adapter. Nothing is sent before the first operation or ping.
- * @param clock tells how old things are that outlive an operation; `time` is what deadlines are made of
- * @throws Error for an unusable address
- */
-export function createInfisicalSecretStore(
-  options: InfisicalOptions,
-  clock: Clock,
-  log: Log = () => undefined,
-  time: MonotonicTime = new SystemMonotonicTime(),
-): SecretStore {
-  const settings = { ...DEFAULTS, ...options };
-  const limits = new RateLimits(time);
-  const client = new InfisicalClient(settings, limits);
-  const dialects =
-    settings.dialect === undefined
-      ? new DialectProbe(client, settings.requestTimeoutMs, clock, log)
-      : givenDialect(settings.dialect);
-  const dialect = () => dialects.current();
-  const login = loginMethod(client, dialect, settings, settings.requestTimeoutMs);
-  const session = new MachineSession(login, clock, log);
-  const api = new InfisicalApi(client, session, time, {
-    dialects,
-    requestTimeoutMs: settings.requestTimeoutMs,
-    budget: new RetryBudget(clock),
-  });
-  const projects = new ProjectDirectory(api, settings, log);
-  const reader = new ScopeReader(api, projects, new ListedRooms(clock), log);
-  const parts = {
-    projects,
-    reader,
-    writer: new SecretWriter(api, reader, settings.operationTimeoutMs, log),
-    users: new UserProjects(api, projects, log),
-    probe: new PingProbe(api, clock, time, log),
-    close: () => client.close(),
-  };
-  const operations = new Operations(settings.operationTimeoutMs, time, log, settings.scopeLock);
-  settings.observer?.opened({
-    dialect: () => dialects.known()?.name,
-    sessionEndsAtMs: () => session.endsAtMs,
-    callsWaiting: () => limits.waiting,
-    writes: () => operations.writes,
-  });
-  return new InfisicalSecretStore(parts, operations, log);
-}
 
 export interface StoreParts {
   readonly projects: ProjectDirectory;
@@ -140,10 +82,16 @@ export class InfisicalSecretStore extends SecretStore {
     });
   }
 
-  override async lookUp(scope: SecretScope, name: string): Promise<ScopeContents> {
+  override async lookUp(
+    scope: SecretScope,
+    name: string,
+    known?: string,
+  ): Promise<ScopeContents | 'unchanged'> {
     return this.operations.run(async (deadline) => {
-      const { whole, rows } = await this.parts.reader.lookFor(scope, name, deadline);
-      return { whole, ...readableSecrets(distinctRows(rows)) };
+      const look = await this.parts.reader.lookFor(scope, name, deadline, known);
+      if (look === 'unchanged') return look;
+      const { rows, ...extent } = look;
+      return { ...extent, ...readableSecrets(distinctRows(rows)) };
     });
   }
 

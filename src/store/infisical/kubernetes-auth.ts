@@ -41,7 +41,7 @@ export function kubernetesAuth(
     const spoken = speaking(await dialect());
     const jwt = await readToken(tokenFile);
     if (jwt === undefined) throw failureOf(spoken, 'login', 'serviceAccountTokenUnreadable');
-    const body = await exchange(client, spoken, 'login', {
+    const { body } = await exchange(client, spoken, 'login', {
       body: { identityId, jwt },
       timeoutMs: requestTimeoutMs,
     });

@@ -41,6 +41,12 @@ export class ListedRooms {
     });
   }
 
+  /** A list is as it was when it was last shown. */
+  unchanged(room: Room): void {
+    const seen = this.#seen.get(keyOf(room));
+    if (seen !== undefined) this.#remember(room, seen);
+  }
+
   /**
    * A list did not fit, or did not end in time; `for good`, there is no hope that another one tells of doubled names.
    * Those that were known stay known.

@@ -1,6 +1,7 @@
 import type { MonotonicTime } from '../../clock/monotonic-time';
 import { StoreUnreachable } from '../../errors/store-errors';
 import type { SecretScope } from '../../secrets/secret';
+import { waitedMs } from '../../secrets/waited';
 import { deadlineIn, type Deadline, remainingMs } from './deadline';
 import { InfisicalCallFailed } from './infisical-call-failed';
 import type { Log } from './infisical-options';
@@ -25,10 +26,10 @@ export class Operations {
     private readonly lock: ScopeLock,
   ) {}
 
-  /** The deadline counts from here, the wait for a turn included. @throws DomainError */
+  /** The deadline counts from here, the wait for a turn included, and less what was waited before. @throws DomainError */
   async run<T>(operation: Operation<T>): Promise<T> {
     try {
-      return await operation(deadlineIn(this.timeoutMs, this.time));
+      return await operation(deadlineIn(this.timeoutMs - waitedMs(), this.time));
     } catch (error: unknown) {
       if (!(error instanceof InfisicalCallFailed)) throw error;
       const { call, method, pathTemplate, reason, status } = error;

@@ -13,6 +13,14 @@ import { surplusRows } from './secret-rows';
 export interface Look {
   readonly whole: boolean;
   readonly rows: readonly SecretRow[];
+  readonly revision?: string;
+}
+
+interface ListManner {
+  /** One that does not fit can be done without, and so can, `evenIfSlow`, one that does not come in time. */
+  readonly dispensable: boolean;
+  readonly evenIfSlow: boolean;
+  readonly known?: string | undefined;
 }
 
 /** Reads a scope by one list of its room, or one name of it by itself where the room is huge and that is cheap. */
@@ -32,30 +40,33 @@ export class ScopeReader {
 
   /** All rows of a scope. */
   async contents(scope: SecretScope, deadline: Deadline): Promise<readonly SecretRow[]> {
-    return (await this.#wherever(scope, deadline, async (room) => whole(await this.#list(room, deadline))))
-      .rows;
+    return rowsIn(await this.#wherever(scope, deadline, (room) => this.#list(room, deadline)));
   }
 
-  /** One look for a name: all rows of its scope, where that is how the scope is read. */
-  async lookFor(scope: SecretScope, name: string, deadline: Deadline): Promise<Look> {
-    return this.#wherever(scope, deadline, (room) => this.#lookIn(room, name, deadline));
+  /**
+   * One look for a name: all rows of its scope, where that is how the scope is read.
+   * @param known the revision of an earlier look at all rows, which may turn out to be unchanged
+   */
+  async lookFor(
+    scope: SecretScope,
+    name: string,
+    deadline: Deadline,
+    known?: string,
+  ): Promise<Look | 'unchanged'> {
+    return this.#wherever(scope, deadline, (room) => this.#lookIn(room, name, deadline, known));
   }
 
   /** The rows of one name: several where the server stored it more than once. */
   async rowsOf(scope: SecretScope, name: string, deadline: Deadline): Promise<readonly SecretRow[]> {
-    return this.#rowsOf(name, await this.lookFor(scope, name, deadline));
+    return rowsIn(await this.lookFor(scope, name, deadline), name);
   }
 
   async rowsIn(room: Room, name: string, deadline: Deadline): Promise<readonly SecretRow[]> {
-    return this.#rowsOf(name, await this.#lookIn(room, name, deadline));
-  }
-
-  #rowsOf(name: string, { rows }: Look): readonly SecretRow[] {
-    return rows.filter((row) => row.name === name);
+    return rowsIn(await this.#lookIn(room, name, deadline), name);
   }
 
   /** Of a name that is known to be doubled, the server may show any row: without a list it cannot be read. */
-  async #lookIn(room: Room, name: string, deadline: Deadline): Promise<Look> {
+  async #lookIn(room: Room, name: string, deadline: Deadline, known?: string): Promise<Look | 'unchanged'> {
     const { readsByNameAreCheap: cheap } = await this.api.dialect(deadline);
     const listed =
       (cheap || this.rooms.isTooLarge(room)) && this.rooms.isToReadByName(room, name)
@@ -63,8 +74,9 @@ export class ScopeReader {
         : await this.#listIfAny(room, deadline, {
             dispensable: !this.rooms.isDoubled(room, name),
             evenIfSlow: cheap,
+            known,
           });
-    if (listed !== undefined) return whole(listed);
+    if (listed !== undefined) return listed;
     return { whole: false, rows: await this.#retrieve(room, name, deadline) };
   }
 
@@ -77,8 +89,8 @@ export class ScopeReader {
   async copies(room: Room, name: string, deadline: Deadline): Promise<number> {
     if (this.rooms.hasSingle(room, name)) return 1;
     const dispensable = !this.rooms.isDoubled(room, name);
-    const rows = await this.#listIfAny(room, deadline, { dispensable, evenIfSlow: true });
-    return rows === undefined ? 1 : rows.filter((row) => row.name === name).length;
+    const look = await this.#listIfAny(room, deadline, { dispensable, evenIfSlow: true });
+    return look === undefined ? 1 : rowsIn(look, name).length;
   }
 
   createInDoubt(room: Room, name: string): void {
@@ -106,8 +118,8 @@ export class ScopeReader {
   async #wherever(
     scope: SecretScope,
     deadline: Deadline,
-    read: (room: Room) => Promise<Look>,
-  ): Promise<Look> {
+    read: (room: Room) => Promise<Look | 'unchanged'>,
+  ): Promise<Look | 'unchanged'> {
     return this.despiteStaleIds(scope, async () => {
       const room = await this.room(scope, deadline);
       if (room === undefined) return whole([]);
@@ -121,22 +133,26 @@ export class ScopeReader {
     });
   }
 
-  async #list(room: Room, deadline: Deadline): Promise<readonly SecretRow[]> {
-    const rows = await this.rooms.whileListing(room, () => listSecrets(this.api, room, deadline));
-    this.rooms.listed(room, rows);
-    const surplus = surplusRows(rows);
+  async #list(room: Room, deadline: Deadline, known?: string): Promise<Look | 'unchanged'> {
+    const list = await this.rooms.whileListing(room, () => listSecrets(this.api, room, deadline, known));
+    if (list === 'unchanged') {
+      this.rooms.unchanged(room);
+      return list;
+    }
+    this.rooms.listed(room, list.rows);
+    const surplus = surplusRows(list.rows);
     if (surplus > 0) this.log('infisical.duplicates.served', { surplus });
-    return rows;
+    return { whole: true, ...list };
   }
 
   /** Undefined, where the caller can do without, for a room that is too large for a list or once more for its time. */
   async #listIfAny(
     room: Room,
     deadline: Deadline,
-    { dispensable, evenIfSlow }: { readonly dispensable: boolean; readonly evenIfSlow: boolean },
-  ): Promise<readonly SecretRow[] | undefined> {
+    { dispensable, evenIfSlow, known }: ListManner,
+  ): Promise<Look | 'unchanged' | undefined> {
     try {
-      return await this.#list(room, deadline);
+      return await this.#list(room, deadline, known);
     } catch (error: unknown) {
       if (!failedBecause(error, 'answerTooLarge', 'timedOut') || error.call !== 'listSecrets') throw error;
       const tooLarge = error.reason === 'answerTooLarge';
@@ -156,6 +172,12 @@ export class ScopeReader {
       throw error;
     }
   }
+}
+
+/** Of one name, or all. What was looked at without a known revision is never 'unchanged'. */
+function rowsIn(look: Look | 'unchanged', name?: string): readonly SecretRow[] {
+  const { rows } = look === 'unchanged' ? whole([]) : look;
+  return name === undefined ? rows : rows.filter((row) => row.name === name);
 }
 
 function whole(rows: readonly SecretRow[]): Look {

@@ -1,6 +1,7 @@
 import { parseSecret, parseSecrets, parseWrite, type SecretRow } from './answers';
 import type { Deadline } from './deadline';
 import type { Dialect } from './dialect';
+import type { Answered } from './exchange';
 import type { InfisicalApi } from './infisical-api';
 
 /** One environment of one project: where a list looks and a write goes. */
@@ -9,16 +10,29 @@ export interface Room {
   readonly environment: string;
 }
 
+/** All rows of a room, and its entity tag, where the server gives one. */
+export interface SecretList {
+  readonly rows: readonly SecretRow[];
+  readonly revision?: string;
+}
+
 /** All of a room in one call: on the server that Olares ships, a look by name costs ten times as much. */
 export async function listSecrets(
   api: InfisicalApi,
   room: Room,
   deadline: Deadline,
-): Promise<readonly SecretRow[]> {
+  known?: string,
+): Promise<SecretList | 'unchanged'> {
   const parts = (dialect: Dialect) => ({
     query: { ...addressOf(dialect, room), ...dialect.readFlags },
+    ...(known !== undefined && { ifNoneMatch: known }),
   });
-  return api.call('listSecrets', parts, parseSecrets, deadline);
+  const read = (body: unknown, { unchanged, etag }: Answered): SecretList | 'unchanged' | undefined => {
+    if (unchanged) return 'unchanged';
+    const rows = parseSecrets(body);
+    return rows === undefined ? undefined : { rows, ...(etag !== undefined && { revision: etag }) };
+  };
+  return api.call('listSecrets', parts, read, deadline);
 }
 
 /** One name by itself. Of a name that is stored more than once, the server shows whichever row it meets first. */

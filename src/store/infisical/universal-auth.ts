@@ -20,7 +20,7 @@ export function universalAuth(
   return async () => {
     const { clientId, clientSecret } = credentials.current();
     const spoken = await dialect();
-    const body = await exchange(client, spoken, 'login', {
+    const { body } = await exchange(client, spoken, 'login', {
       body: { clientId, clientSecret },
       timeoutMs: requestTimeoutMs,
     });

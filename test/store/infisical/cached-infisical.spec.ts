@@ -2,7 +2,7 @@ import { CachedSecretStore } from '../../../src/cache/cached.secret-store';
 import { NoAnnouncements } from '../../../src/cache/write-announcements';
 import { SystemClock } from '../../../src/clock/system-clock';
 import type { SecretStore } from '../../../src/secrets/secret-store';
-import { createInfisicalSecretStore } from '../../../src/store/infisical/infisical.secret-store';
+import { createInfisicalSecretStore } from '../../../src/store/infisical/create-infisical-secret-store';
 import { projectSlug } from '../../../src/store/infisical/project-slug';
 import { describeSecretStore, outcome } from '../../conformance/secret-store.conformance';
 import { FakeInfisical } from '../../support/fake-infisical/fake-infisical';
@@ -38,6 +38,30 @@ describe.each(['fork', 'v3', 'v4'] as const)('the cache in front of Infisical (%
     time.advance(5_001);
     await Promise.all(Array.from({ length: 100 }, () => store.retrieve(at(), 'k')));
     expect(callsOf(fake)).toEqual([`GET ${routesOf(dialect).list}`]);
+  });
+
+  it('asks only whether anything has changed, and takes the answer no', async () => {
+    const { fake, store, time } = await warm();
+    const statuses: number[] = [];
+    const ask = async (): Promise<string> => {
+      const { value } = await store.retrieve(at(), 'k');
+      statuses.push(...fake.calls.splice(0).map(({ status }) => status));
+      return value;
+    };
+    for (let n = 0; n < 3; n += 1) {
+      time.advance(5_001);
+      expect(await ask()).toBe('v');
+    }
+    expect(statuses).toEqual([304, 304, 304]);
+    const [room] = fake.project(projectSlug(at()))!.environments.filter(({ slug }) => slug === 'prod');
+    fake.world.addSecret(room!, 'by-hand', 'w');
+    time.advance(5_001);
+    expect(await ask()).toBe('v');
+    expect((await store.retrieve(at(), 'by-hand')).value).toBe('w');
+    await store.update(at(), { name: 'k', value: 'new' });
+    fake.calls.splice(0);
+    expect(await ask()).toBe('new');
+    expect(statuses.slice(3)).toEqual([200, 200]);
   });
 
   it('serves what it read while the server is gone, and is ready', async () => {

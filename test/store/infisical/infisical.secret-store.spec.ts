@@ -1,5 +1,5 @@
 import { SystemClock } from '../../../src/clock/system-clock';
-import { createInfisicalSecretStore } from '../../../src/store/infisical/infisical.secret-store';
+import { createInfisicalSecretStore } from '../../../src/store/infisical/create-infisical-secret-store';
 import { describeSecretStore } from '../../conformance/secret-store.conformance';
 import { FakeInfisical } from '../../support/fake-infisical/fake-infisical';
 

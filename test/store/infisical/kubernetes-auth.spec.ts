@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import type { SecretStore } from '../../../src/secrets/secret-store';
-import { createInfisicalSecretStore } from '../../../src/store/infisical/infisical.secret-store';
+import { createInfisicalSecretStore } from '../../../src/store/infisical/create-infisical-secret-store';
 import { FakeInfisical } from '../../support/fake-infisical/fake-infisical';
 import {
   KUBERNETES_LOGIN,

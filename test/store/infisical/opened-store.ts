@@ -3,7 +3,7 @@ import type { MonotonicTime } from '../../../src/clock/monotonic-time';
 import { SystemClock } from '../../../src/clock/system-clock';
 import type { SecretScope } from '../../../src/secrets/secret';
 import type { SecretStore } from '../../../src/secrets/secret-store';
-import { createInfisicalSecretStore } from '../../../src/store/infisical/infisical.secret-store';
+import { createInfisicalSecretStore } from '../../../src/store/infisical/create-infisical-secret-store';
 import type { DialectName } from '../../../src/store/infisical/dialect';
 import type { InfisicalOptions } from '../../../src/store/infisical/infisical-options';
 import type { RotatingCredentials } from '../../../src/store/infisical/login-method';

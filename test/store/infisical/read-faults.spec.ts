@@ -1,7 +1,7 @@
 import { createServer } from 'node:http';
 import { performance } from 'node:perf_hooks';
 import { SystemClock } from '../../../src/clock/system-clock';
-import { createInfisicalSecretStore } from '../../../src/store/infisical/infisical.secret-store';
+import { createInfisicalSecretStore } from '../../../src/store/infisical/create-infisical-secret-store';
 import { outcome } from '../../conformance/secret-store.conformance';
 import type { Fault } from '../../support/fake-infisical/fake-faults';
 import { FixedClock } from '../../support/fixed-clock';

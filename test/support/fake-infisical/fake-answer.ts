@@ -1,3 +1,6 @@
+import { createHash } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+
 /** What the fake sends: a status and a JSON body, as recorded. */
 export interface FakeAnswer {
   readonly status: number;
@@ -21,4 +24,14 @@ export function failureAnswer(
   more: Record<string, unknown> = {},
 ): FakeAnswer {
   return { status, body: { statusCode: status, message, error, ...more } };
+}
+
+/** The servers tag the 200 of every GET by its content, and answer 304 where that is known already. */
+export function withEntityTag({ method, headers }: IncomingMessage, answer: FakeAnswer): FakeAnswer {
+  if (method !== 'GET' || answer.status !== 200) return answer;
+  const etag = `"${createHash('sha1')
+    .update(answer.raw ?? JSON.stringify(answer.body))
+    .digest('base64')}"`;
+  const tagged = { ...answer, headers: { ...answer.headers, etag } };
+  return headers['if-none-match'] === etag ? { ...tagged, status: 304, raw: '' } : tagged;
 }

@@ -7,7 +7,7 @@ import { parseProject } from '../answers';
 import type { Dialect } from '../dialect';
 import { DialectProbe } from '../dialect-probe';
 import { InfisicalClient } from '../infisical-client';
-import { createInfisicalSecretStore } from '../infisical.secret-store';
+import { createInfisicalSecretStore } from '../create-infisical-secret-store';
 import { DEFAULTS, type ConnectionOptions, type Log } from '../infisical-options';
 import { loginMethod, type Credentials } from '../login-method';
 import { projectSlug } from '../project-slug';
