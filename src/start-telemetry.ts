@@ -4,14 +4,18 @@ import type { LogEvent } from './logging/log';
 import type { InfisicalMetrics } from './telemetry/infisical-metrics';
 import type { CacheMetrics } from './telemetry/cache-metrics';
 import type { MetricsServer } from './telemetry/metrics-server';
+import type { ProtectionMetrics } from './telemetry/protection-metrics';
 import type { RedisMetrics } from './telemetry/redis-metrics';
 import type { RequestMetrics } from './telemetry/request-metrics';
+import type { StoreLoadMetrics } from './telemetry/store-load-metrics';
 import type { WatchMetrics } from './telemetry/watch-metrics';
 import { bothInfisical, bothRequests, type Telemetry } from './telemetry/telemetry';
 import type { Traces } from './telemetry/traces';
 
 interface MetricsPart extends Pick<Telemetry, 'listen' | 'close'> {
   readonly requests: RequestMetrics;
+  readonly protection: ProtectionMetrics;
+  readonly storeLoad?: StoreLoadMetrics;
   readonly infisical?: InfisicalMetrics;
   readonly watches?: WatchMetrics;
   readonly cache?: CacheMetrics;
@@ -34,6 +38,8 @@ export async function startTelemetry(
     ...(metrics?.watches !== undefined && { watches: metrics.watches }),
     ...(metrics?.cache !== undefined && { cache: metrics.cache }),
     ...(metrics?.redis !== undefined && { redis: metrics.redis }),
+    ...(metrics !== undefined && { protection: metrics.protection }),
+    ...(metrics?.storeLoad !== undefined && { storeLoad: metrics.storeLoad }),
     ...(traces !== undefined && { spans: traces }),
     listen: async (service, probes) => metrics?.listen(service, probes),
     close: async () => {
@@ -47,6 +53,8 @@ async function startMetrics(settings: Settings, clock: Clock): Promise<MetricsPa
   if (address === undefined) return undefined;
   const { Metrics } = await import('./telemetry/metrics.js');
   const { RequestMetrics } = await import('./telemetry/request-metrics.js');
+  const { ProtectionMetrics } = await import('./telemetry/protection-metrics.js');
+  const { StoreLoadMetrics } = await import('./telemetry/store-load-metrics.js');
   const { InfisicalMetrics } = await import('./telemetry/infisical-metrics.js');
   const { WatchMetrics } = await import('./telemetry/watch-metrics.js');
   const { CacheMetrics } = await import('./telemetry/cache-metrics.js');
@@ -57,6 +65,8 @@ async function startMetrics(settings: Settings, clock: Clock): Promise<MetricsPa
   let server: MetricsServer | undefined;
   return {
     requests: new RequestMetrics(metrics),
+    protection: new ProtectionMetrics(metrics),
+    ...(settings.store.kind === 'infisical' && { storeLoad: new StoreLoadMetrics(metrics) }),
     ...(settings.store.kind === 'infisical' && { infisical: new InfisicalMetrics(metrics, clock) }),
     ...(settings.store.kind === 'infisical' &&
       settings.store.cache !== undefined && { cache: new CacheMetrics(metrics) }),

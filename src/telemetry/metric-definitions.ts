@@ -118,6 +118,39 @@ export const METRIC_DEFINITIONS = {
     help: 'How long ago the API server last proved that nothing of a resource was missed; +Inf before the first list.',
     labels: { resource: 'the same' },
   },
+  osp_requests_in_flight: { type: 'gauge', help: 'Requests that are worked on, without probes.' },
+  osp_requests_refused_total: {
+    type: 'counter',
+    help: 'Requests of authenticated callers that were told to come later (429).',
+    labels: {
+      bound: "`app`, `user`: whose budget is spent; `in_flight`: too many of the app's are worked on already",
+      kind: '`read` or `write`',
+    },
+  },
+  osp_requests_shed_total: {
+    type: 'counter',
+    help: 'Requests that were not looked at (503), for want of room.',
+    labels: { cause: '`in_flight`: too many are worked on; `event_loop`: it runs late' },
+  },
+  osp_store_queue_calls: {
+    type: 'gauge',
+    help: 'Operations on Infisical, by where they are.',
+    labels: { state: '`waiting` for their turn, or `under_way`' },
+  },
+  osp_store_queue_refused_total: {
+    type: 'counter',
+    help: 'Operations that found no place in the line to Infisical, or no turn in time.',
+  },
+  osp_store_breaker_state: {
+    type: 'gauge',
+    help: 'The breaker before Infisical: 1 for the state that it is in, 0 for the others.',
+    labels: { state: '`closed`: calls pass; `open`: they fail at once; `half_open`: one passes, as a trial' },
+  },
+  osp_store_breaker_transitions_total: {
+    type: 'counter',
+    help: 'How often the breaker changed its state.',
+    labels: { to: 'the same' },
+  },
   osp_event_loop_delay_seconds: {
     type: 'summary',
     help: 'How late the event loop ran since the last scrape.',

@@ -4,6 +4,7 @@ import type { CacheObserver } from '../cache/cache-observer';
 import type { RedisObserver } from '../redis/redis-observer';
 import type { RequestObserver } from '../http/request-observer';
 import type { ProtectionObserver } from '../protection/protection-observer';
+import type { StoreLoadObserver } from '../protection/store-load-observer';
 import type { InfisicalObserver } from '../store/infisical/infisical-observer';
 import type { ObservedService } from './service-metrics';
 import type { Spans } from './spans';
@@ -15,6 +16,7 @@ export interface Telemetry {
   readonly watches?: WatchObserver;
   readonly cache?: CacheObserver;
   readonly protection?: ProtectionObserver;
+  readonly storeLoad?: StoreLoadObserver;
   readonly redis?: RedisObserver;
   readonly spans?: Spans;
   /**

@@ -64,6 +64,7 @@ const HOME_OF: Readonly<Record<string, RegExp>> = {
   '@opentelemetry/exporter-trace-otlp-http': /^src\/telemetry\//,
   '@opentelemetry/resources': /^src\/telemetry\//,
   '@opentelemetry/sdk-trace': /^src\/telemetry\//,
+  cockatiel: /^src\/protection\//,
   ioredis: /^src\/redis\//,
   jose: /^src\/(identity\/(access-token|verified-claims)|development\/example-caller)\.ts$/,
 };

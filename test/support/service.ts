@@ -25,7 +25,7 @@ export const TEST_SETTINGS: Settings = {
   responseStyle: 'documented',
   grants: { kind: 'directory', dir: '' },
   rbacProxy: 'off',
-  protection: { rates: { app: {}, user: {} }, maxInFlight: 500 },
+  protection: { rates: { app: {}, user: {} }, maxInFlight: 10_000 },
   workspaceSharing: 'allow',
   userToken: { secret: USER_TOKEN_SECRET, required: true },
   accessTokenKey: ACCESS_TOKEN_KEY,

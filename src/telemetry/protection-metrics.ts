@@ -1,0 +1,34 @@
+import type { LoadFigures, ProtectionObserver, RefusedFor, ShedFor } from '../protection/protection-observer';
+import type { RequestKind } from '../protection/request-budgets';
+import type { Metrics } from './metrics';
+
+const BOUNDS = ['app', 'user', 'in_flight'] as const satisfies readonly RefusedFor[];
+const KINDS = ['read', 'write'] as const satisfies readonly RequestKind[];
+const CAUSES = ['in_flight', 'event_loop'] as const satisfies readonly ShedFor[];
+
+/** Whom the bounds of load meet; shown from the start, so that the first refusal is a change. */
+export class ProtectionMetrics implements ProtectionObserver {
+  private readonly refusals;
+  private readonly sheds;
+  private readonly inFlight;
+
+  constructor(private readonly metrics: Metrics) {
+    this.refusals = metrics.counter('osp_requests_refused_total');
+    this.sheds = metrics.counter('osp_requests_shed_total');
+    this.inFlight = metrics.gauge('osp_requests_in_flight');
+    for (const bound of BOUNDS) for (const kind of KINDS) this.refusals.inc({ bound, kind }, 0);
+    for (const cause of CAUSES) this.sheds.inc({ cause }, 0);
+  }
+
+  opened(figures: () => LoadFigures): void {
+    this.metrics.collectFirst(() => this.inFlight.set(figures().inFlight));
+  }
+
+  refused(bound: RefusedFor, kind: RequestKind): void {
+    this.refusals.inc({ bound, kind });
+  }
+
+  shed(cause: ShedFor): void {
+    this.sheds.inc({ cause });
+  }
+}

@@ -1,0 +1,79 @@
+import { Overloaded } from '../../src/errors/request-errors';
+import { StoreUnreachable } from '../../src/errors/store-errors';
+import { Admission } from '../../src/protection/admission';
+import { protectedStore } from '../../src/protection/protected-store';
+import { Metrics } from '../../src/telemetry/metrics';
+import { ProtectionMetrics } from '../../src/telemetry/protection-metrics';
+import { StoreLoadMetrics } from '../../src/telemetry/store-load-metrics';
+import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
+import { MemorySecretStore } from '../support/memory.secret-store';
+import { ObservedService } from '../support/observed-service';
+
+const linesOf = async (metrics: Metrics, name: string): Promise<readonly string[]> =>
+  (await metrics.exposition()).split('\n').filter((line) => line.startsWith(name));
+
+describe('the metrics of what bounds load', () => {
+  it('count refusals by bound and kind, also those before the body is read', async () => {
+    const read = { perSecond: 0.1, burst: 1 };
+    const protection = { rates: { app: { read }, user: {} }, maxInFlight: 500 };
+    const one = await ObservedService.start({ store: new MemorySecretStore(), settings: { protection } });
+    try {
+      expect(await one.value('osp_requests_refused_total{bound="app",kind="read"}')).toBe(0);
+      for (let i = 0; i < 4; i += 1) await one.call('ListSecret?workspace=otmoic', {});
+      const text = await one.scrape();
+      expect(text).toContain('osp_requests_refused_total{bound="app",kind="read"} 3\n');
+      expect(text).toContain('osp_requests_refused_total{bound="user",kind="write"} 0\n');
+      expect(text).toContain('osp_requests_total{op="ListSecret",code="429"} 3\n');
+      expect(text).toContain('osp_requests_in_flight 0\n');
+    } finally {
+      await one.close();
+    }
+  });
+
+  it('count what was not looked at, by cause, and what is worked on', async () => {
+    const metrics = new Metrics();
+    const loop = { isTooLate: false };
+    const admission = new Admission(1, loop, new ProtectionMetrics(metrics));
+    const leave = admission.enter();
+    expect(() => admission.enter()).toThrow(Overloaded);
+    expect(await linesOf(metrics, 'osp_requests_in_flight')).toEqual(['osp_requests_in_flight 1']);
+    leave();
+    loop.isTooLate = true;
+    for (let i = 0; i < 2; i += 1) expect(() => admission.enter()).toThrow(Overloaded);
+    expect(await linesOf(metrics, 'osp_requests_shed_total')).toEqual([
+      'osp_requests_shed_total{cause="in_flight"} 1',
+      'osp_requests_shed_total{cause="event_loop"} 2',
+    ]);
+    expect(await linesOf(metrics, 'osp_requests_in_flight')).toEqual(['osp_requests_in_flight 0']);
+  });
+
+  it('tell of the line to the store and of the breaker before it', async () => {
+    const metrics = new Metrics();
+    const inner = new MemorySecretStore();
+    const time = new FixedMonotonicTime();
+    const observer = new StoreLoadMetrics(metrics);
+    const store = protectedStore(inner, 20_000, { time, log: () => undefined, observer });
+    let open = (): void => undefined;
+    inner.gate = new Promise((resolve) => (open = resolve));
+    const scope = { user: 'alice', workspace: 'notes', environment: 'prod' } as const;
+    inner.failure = new StoreUnreachable();
+    const calls = Array.from({ length: 105 }, () => store.list(scope).catch(() => undefined));
+    await new Promise(setImmediate);
+    expect(await linesOf(metrics, 'osp_store_queue')).toEqual([
+      'osp_store_queue_refused_total 1',
+      'osp_store_queue_calls{state="waiting"} 100',
+      'osp_store_queue_calls{state="under_way"} 4',
+    ]);
+    expect(await linesOf(metrics, 'osp_store_breaker_state{state="closed"}')).toHaveLength(1);
+    open();
+    await Promise.all(calls);
+    expect(await linesOf(metrics, 'osp_store_breaker')).toEqual([
+      'osp_store_breaker_transitions_total{to="closed"} 0',
+      'osp_store_breaker_transitions_total{to="open"} 1',
+      'osp_store_breaker_transitions_total{to="half_open"} 0',
+      'osp_store_breaker_state{state="closed"} 0',
+      'osp_store_breaker_state{state="open"} 1',
+      'osp_store_breaker_state{state="half_open"} 0',
+    ]);
+  });
+});
