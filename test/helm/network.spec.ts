@@ -68,6 +68,22 @@ describe('the NetworkPolicy of the pods that serve', () => {
     expect(egressPorts(policyOf(renderProfile('olares', { infisical: { url } })))[2]).toBe(port);
   });
 
+  it('lets out to the port of the pods, where their Service has another than the URL', () => {
+    const egress = {
+      infisical: { ports: [8080] },
+      lldap: { ports: [17171] },
+      tracing: { ports: [4319, 4320] },
+    };
+    const policy = policyOf(
+      renderProfile('olares', {
+        infisical: { url: 'http://infisical.os-platform' },
+        tracing: { endpoint: 'http://collector' },
+        networkPolicy: { egress },
+      }),
+    );
+    expect(egressPorts(policy).slice(2)).toEqual(['8080', '17171', '4319+4320']);
+  });
+
   it('is as narrow as its values', () => {
     const { egress } = policyOf(renderVariant('narrow network'));
     expect(listOf(egress).slice(1)).toEqual([
