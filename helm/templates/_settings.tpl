@@ -57,9 +57,23 @@ INFISICAL_CA_FILE: /run/provider/files/infisical-ca.crt
 {{- with .proxy.noProxy }}
 NO_PROXY: {{ . | quote }}
 {{- end }}
+{{- with $.Values.cache }}
+CACHE_TTL_MS: {{ int64 .ttlMs | quote }}
+CACHE_MAX_STALE_MS: {{ int64 .maxStaleMs | quote }}
+CACHE_MAX_ENTRIES: {{ int64 .maxEntries | quote }}
+CACHE_MAX_MIB: {{ int64 .maxMiB | quote }}
+{{- end }}
 {{- else }}
 DATA_DIR: /data
 {{- end }}
+{{- end }}
+{{- with .Values.protection }}
+RATE_LIMIT_APP_READS: {{ .app.reads | quote }}
+RATE_LIMIT_APP_WRITES: {{ .app.writes | quote }}
+RATE_LIMIT_USER_READS: {{ .user.reads | quote }}
+RATE_LIMIT_USER_WRITES: {{ .user.writes | quote }}
+MAX_IN_FLIGHT: {{ int64 .maxInFlight | quote }}
+MAX_EVENT_LOOP_DELAY_MS: {{ int64 .maxEventLoopDelayMs | quote }}
 {{- end }}
 {{- with .Values.redis }}
 {{- if .enabled }}

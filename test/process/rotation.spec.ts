@@ -51,6 +51,9 @@ describe.each(WAYS_TO_REPLACE)('credentials that are replaced %s while the proce
       NODE_ENV: 'production',
       PORT: '0',
       GRANTS_DIR: apps,
+      // One app makes all the load.
+      RATE_LIMIT_APP_READS: '0',
+      RATE_LIMIT_USER_READS: '0',
       INFISICAL_URL: fake.url,
       INFISICAL_CLIENT_ID: 'id',
       INFISICAL_CLIENT_SECRET_FILE: folder.path('client-secret'),
