@@ -16,6 +16,18 @@
 {{- regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) | default (ternary "443" "80" (eq $url.scheme "https")) -}}
 {{- end -}}
 
+{{/* Where Redis and its Sentinels listen, as a JSON list: the ports of the values, and those that addresses among the values name. */}}
+{{- define "provider.redisPorts" -}}
+{{- $values := .Values.networkPolicy.egress.redis -}}
+{{- $ports := list (toString (int $values.port)) -}}
+{{- $hosts := .Values.redis.sentinel.hosts -}}
+{{- if $hosts -}}{{- $ports = append $ports (toString (int $values.sentinelPort)) -}}{{- end -}}
+{{- range append $hosts (urlParse .Values.redis.url).host -}}
+{{- with regexFind ":[0-9]+$" . -}}{{- $ports = append $ports (trimPrefix ":" .) -}}{{- end -}}
+{{- end -}}
+{{- toJson ($ports | uniq) -}}
+{{- end -}}
+
 {{- define "provider.egressToDns" -}}
 - ports:
     - { protocol: UDP, port: 53 }

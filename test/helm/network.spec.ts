@@ -1,4 +1,4 @@
-import { type KubeManifest, listOf, one, renderProfile } from './chart';
+import { type KubeManifest, listOf, one, renderProfile, type Values } from './chart';
 import { renderVariant } from './variants';
 
 const policyOf = (manifests: readonly KubeManifest[]): KubeManifest =>
@@ -82,6 +82,17 @@ describe('the NetworkPolicy of the pods that serve', () => {
       }),
     );
     expect(egressPorts(policy).slice(2)).toEqual(['8080', '17171', '4319+4320']);
+  });
+
+  it("lets out to the ports that Redis' URL and Sentinels name", () => {
+    const at = (redis: Values): string | undefined =>
+      egressPorts(policyOf(renderProfile('high-availability', { redis })))[3];
+    expect(at({})).toBe('6379');
+    expect(at({ url: 'rediss://user:pass@redis.example:6390/0' })).toBe('6379+6390');
+    expect(at({ url: 'redis://redis.example' })).toBe('6379');
+    expect(at({ sentinel: { hosts: ['a:26380', 'b', '[fd00::1]:26381', '[fd00::2]'] } })).toBe(
+      '6379+26379+26380+26381',
+    );
   });
 
   it('is as narrow as its values', () => {

@@ -36,6 +36,7 @@ const WRONG_VALUES: Readonly<Record<string, Refusal>> = {
   'an image digest that is none': olares({ image: { digest: 'sha256:1' } }, 'image', 'digest'),
   'a credential among the settings': olares({ extraSettings: { MASTER_KEY: 'x' } }, 'extraSettings'),
   'a credential file among the settings': olares({ extraSettings: { REDIS_URL_FILE: 'x' } }, 'extraSettings'),
+  "a collector's credential among the settings": olares({ extraSettings: { OTEL_EXPORTER_OTLP_HEADERS: 'authorization=canary' } }, 'extraSettings.OTEL_EXPORTER_OTLP_HEADERS', 'a collector in the cluster'),
   'a proxy among the settings': olares({ extraSettings: { HTTPS_PROXY: 'http://a:canary@b' } }, 'extraSettings'),
   'a label by which the Service finds pods': olares({ podLabels: { 'app.kubernetes.io/name': 'x' } }, 'podLabels'),
   'a name for objects that no Service may have': olares({ fullnameOverride: '1st' }, 'fullnameOverride'),
