@@ -1,9 +1,9 @@
 /** How much is done for each figure. */
 export interface Size {
   readonly rounds: number;
-  readonly warmUpRequests: number;
+  readonly warmUpSeconds: number;
   /** In each round, on either side. */
-  readonly cpuRequests: number;
+  readonly cpuSeconds: number;
   readonly throughputSeconds: number;
   readonly coldReads: number;
   readonly forkReads: number;
@@ -11,15 +11,19 @@ export interface Size {
   readonly floodSeconds: number;
   readonly decisions: number;
   readonly steadyRequests: number;
+  /** The short form does not wait longer, however few they were. */
+  readonly steadySeconds: number;
   readonly outageSeconds: number;
   /** Shorter than the outage, so that what is kept becomes stale within it. */
   readonly outageTtlMs: number;
+  /** Of reads of one kind, when it is seen how they grow. */
+  readonly growthSeconds: number;
 }
 
 export const FULL: Size = {
   rounds: 5,
-  warmUpRequests: 10_000,
-  cpuRequests: 10_000,
+  warmUpSeconds: 5,
+  cpuSeconds: 4,
   throughputSeconds: 4,
   coldReads: 60,
   forkReads: 20,
@@ -27,21 +31,25 @@ export const FULL: Size = {
   floodSeconds: 6,
   decisions: 500_000,
   steadyRequests: 1_000_000,
+  steadySeconds: Infinity,
   outageSeconds: 30,
   outageTtlMs: 5_000,
+  growthSeconds: 2,
 };
 
 export const SHORT: Size = {
   rounds: 3,
-  warmUpRequests: 2_000,
-  cpuRequests: 1_500,
-  throughputSeconds: 1,
+  warmUpSeconds: 1.5,
+  cpuSeconds: 0.8,
+  throughputSeconds: 0.8,
   coldReads: 25,
   forkReads: 8,
   predecessorReads: 2,
   floodSeconds: 1.5,
   decisions: 200_000,
   steadyRequests: 10_000,
-  outageSeconds: 4,
+  steadySeconds: 4,
+  outageSeconds: 3,
   outageTtlMs: 1_000,
+  growthSeconds: 0.2,
 };

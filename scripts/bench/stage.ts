@@ -48,13 +48,13 @@ export class Stage {
       INFISICAL_CLIENT_SECRET: LOGIN.clientSecret,
       ...settings,
     });
-    await answers(`${server.url}/readyz`);
+    await answers(server, '/readyz');
     return server;
   }
 
   async echo(): Promise<RunningServer> {
     const server = await this.#server(script('echo-server'), {});
-    await answers(`${server.url}/echo`);
+    await answers(server, '/echo');
     return server;
   }
 
@@ -123,11 +123,12 @@ async function freePort(): Promise<number> {
 }
 
 /** Whatever it says; /readyz says 503 until it is. */
-async function answers(url: string): Promise<void> {
+async function answers({ url, reporter }: RunningServer, path: string): Promise<void> {
   for (const startMs = performance.now(); ;) {
-    const status = await fetch(url).then((answer) => answer.status, () => undefined); // prettier-ignore
+    const status = await fetch(url + path).then((answer) => answer.status, () => undefined); // prettier-ignore
     if (status !== undefined && status < 500) return;
-    if (performance.now() - startMs > START_WITHIN_MS) throw new Error(`${url} does not answer`);
+    if (reporter.hasEnded) throw new Error('a server ended before it answered');
+    if (performance.now() - startMs > START_WITHIN_MS) throw new Error(`${path} is not answered`);
     await pause(20);
   }
 }

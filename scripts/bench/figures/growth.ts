@@ -40,19 +40,19 @@ export async function growth(stage: Stage, size: Size): Promise<Measured> {
   });
   const load = stage.loadGenerator();
   const calls = await callsOf(service.url, [app]);
-  const requests = Math.ceil(size.cpuRequests / 5);
+  const seconds = size.growthSeconds;
   const rows: Observation[] = [];
   for (const [at, { name }] of STEPS.entries()) {
     const read = calls.slice(at, at + 1);
     const cold = await allAnswered(load, { calls: read, connections: 1, requests: 1 });
-    await allAnswered(load, { calls: read, connections: 1, requests });
+    await allAnswered(load, { calls: read, connections: 1, seconds });
     const beforeMs = await service.reporter.ask('cpuMs');
-    const warm = await allAnswered(load, { calls: read, connections: 1, requests });
+    const warm = await allAnswered(load, { calls: read, connections: 1, seconds });
     const cpuMs = (await service.reporter.ask('cpuMs')) - beforeMs;
     rows.push(
       observed(`${name}: first read`, cold.p50Ms, 'ms'),
       observed(`${name}: warm read, p50`, warm.p50Ms, 'ms'),
-      observed(`${name}: warm read, CPU`, (cpuMs * 1000) / requests, 'us'),
+      observed(`${name}: warm read, CPU`, (cpuMs * 1000) / warm.requests, 'us'),
     );
   }
   return { observations: rows.filter(({ name }) => !name.startsWith('warming up')) };

@@ -6,10 +6,10 @@ import type { Stage } from '../stage';
 import { APPS, LIMITS_OUT_OF_REACH, seedWorkspaces } from './apps-of-the-bench';
 import { allAnswered } from './load';
 
-const LIMIT_PER_SECOND = 50;
+const LIMIT_PER_SECOND = 20;
 const FLOOD = 20;
 /** Of the fifteen others together: each keeps to half of its limit. */
-const WELL_BEHAVED_PER_SECOND = 15 * 25;
+const WELL_BEHAVED_PER_SECOND = 15 * 10;
 
 /** What the others notice of an app that asks twenty times as often as it may. */
 export async function noisyApp(stage: Stage, size: Size): Promise<Measured> {
@@ -38,7 +38,7 @@ export async function noisyApp(stage: Stage, size: Size): Promise<Measured> {
     return { ...result, flooded };
   });
   const floods = pairs.map(({ second: { flooded } }) => flooded);
-  const refused = floods.map(({ failures, requests }) => (failures['429 RATE_LIMITED'] ?? 0) / requests);
+  const refused = floods.map(({ failures, requests }) => (failures['429 TOO_MANY_REQUESTS'] ?? 0) / requests);
   return {
     figures: [
       atMost(

@@ -22,16 +22,16 @@ export async function warmReads(stage: Stage, size: Size): Promise<Measured> {
   const reads = await callsOf(service.url, APPS);
   // The same request, headers and body, so that both parse as much.
   const echoes = reads.map((call): Call => ({ ...call, url: `${echo.url}/echo` }));
-  const run = (calls: readonly Call[], connections: number, requests: number) =>
-    allAnswered(load, { calls, connections, requests });
+  const run = (calls: readonly Call[], connections: number, seconds: number) =>
+    allAnswered(load, { calls, connections, seconds });
 
   const cpuUs = async ({ reporter }: RunningServer, calls: readonly Call[]): Promise<number> => {
     const beforeMs = await reporter.ask('cpuMs');
-    await run(calls, 10, size.cpuRequests);
-    return (((await reporter.ask('cpuMs')) - beforeMs) * 1000) / size.cpuRequests;
+    const { requests } = await run(calls, 10, size.cpuSeconds);
+    return (((await reporter.ask('cpuMs')) - beforeMs) * 1000) / requests;
   };
-  await run(reads, 10, size.warmUpRequests);
-  await run(echoes, 10, size.warmUpRequests);
+  await run(reads, 10, size.warmUpSeconds);
+  await run(echoes, 10, size.warmUpSeconds);
   const cpu = await byTurns(size.rounds, () => cpuUs(service, reads), () => cpuUs(echo, echoes)); // prettier-ignore
 
   const direct = await Promise.all(
@@ -41,13 +41,13 @@ export async function warmReads(stage: Stage, size: Size): Promise<Measured> {
   const fresh = await callsOf(service.url, APPS);
   const throughput = await byTurns(
     size.rounds,
-    () => allAnswered(load, { calls: fresh, connections: 50, seconds }),
-    () => allAnswered(load, { calls: direct, connections: 50, seconds: 2 * seconds }),
+    () => run(fresh, 50, seconds),
+    () => run(direct, 50, 2 * seconds),
   );
 
   const latencies = [];
   for (const connections of CONNECTIONS) {
-    const { p50Ms, p99Ms, perSecond } = await run(fresh, connections, size.cpuRequests);
+    const { p50Ms, p99Ms, perSecond } = await run(fresh, connections, size.cpuSeconds);
     const at = `warm read, ${connections} connection(s)`;
     latencies.push(
       observed(`${at}: p50`, p50Ms, 'ms'),

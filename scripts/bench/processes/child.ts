@@ -16,10 +16,6 @@ export class Child<H extends Handlers> {
     });
   }
 
-  get pid(): number {
-    return this.#process.pid ?? NaN;
-  }
-
   async ask<K extends keyof H & string>(
     what: K,
     ...[argument]: Parameters<H[K]>
@@ -37,8 +33,12 @@ export class Child<H extends Handlers> {
     return value as Awaited<ReturnType<H[K]>>;
   }
 
+  get hasEnded(): boolean {
+    return this.#process.exitCode !== null || this.#process.signalCode !== null;
+  }
+
   async end(): Promise<void> {
-    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
+    if (this.hasEnded) return;
     const ended = once(this.#process, 'exit');
     this.#process.kill('SIGKILL');
     await ended;
