@@ -50,6 +50,7 @@ const WRONG_TOGETHER: Readonly<Record<string, Refusal>> = {
   'a credential given twice': olares({ infisical: { clientId: 'x' } }, 'infisical.existingSecret and infisical.clientId are both set'),
   'a proxy given twice': olares({ infisical: { proxy: { url: 'http://proxy', existingSecret: 'proxy' } } }, 'infisical.proxy.existingSecret and infisical.proxy.url are both set'),
   'a proxy without Infisical': standalone({ infisical: { proxy: { existingSecret: 'proxy' } } }, 'infisical.url: must be set when infisical.proxy is'),
+  'authorities without Infisical': standalone({ infisical: { ca: { existingSecret: 'ca' } } }, 'infisical.url: must be set when infisical.ca is'),
   'two ways to log in': olares({ infisical: { kubernetesAuth: { identityId: 'x' } } }, 'choose one way to log in'),
   'an identity without Infisical': standalone({ infisical: { existingSecret: 'x' } }, 'infisical.url: must be set'),
   'several pods on the embedded store': standalone({ replicas: 2 }, 'the embedded store belongs to one pod', 'infisical.url'),
