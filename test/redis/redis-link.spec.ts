@@ -1,7 +1,10 @@
+import { inspect } from 'node:util';
 import { TestAuthority } from '../support/certificates';
 import { eventually } from '../support/eventually';
 import { RedisServer } from '../support/redis-server';
+import { RedisUnavailable } from '../../src/redis/redis-failure';
 import type { RedisServer as ServerOptions } from '../../src/redis/redis-options';
+import type { Rotating } from '../../src/rotation/rotating';
 import { linkTo, type OpenedLink, up } from './opened-link';
 
 const PASSWORD = 'canary-password';
@@ -31,6 +34,25 @@ const heardOn = (one: OpenedLink): string[] => {
   one.link.listen({ heard: (text) => heard.push(text), opened: () => heard.push('opened') });
   return heard;
 };
+
+const LOCAL: ServerOptions = { host: '127.0.0.1', port: 1, database: 0, tls: false };
+
+/** A server's address and credentials that a test changes. */
+function changing(initial: ServerOptions) {
+  let current = initial;
+  const listeners: ((value: ServerOptions) => void)[] = [];
+  const server: Rotating<ServerOptions> = {
+    current: () => current,
+    renewed: () => current,
+    versions: () => [{ value: current, sinceMs: 0 }],
+    whenChanged: (listener) => void listeners.push(listener),
+  };
+  const change = (value: ServerOptions): void => {
+    current = value;
+    for (const listener of listeners) listener(value);
+  };
+  return { server, change };
+}
 
 describe('the link to Redis', () => {
   it('says once that it is there, once that it is lost, and is back by itself', async () => {
@@ -83,22 +105,20 @@ describe('the link to Redis', () => {
     });
   });
 
+  it('lets nothing of an error of Redis through: it carries the command with its arguments', async () => {
+    const server = await redis();
+    const one = link({ port: server.port });
+    await up(one);
+    const refused = one.link.commands.run((client) => client.set('canary-key', 'canary', 'EX', -1));
+    const error: unknown = await refused.catch((caught: unknown) => caught);
+    expect(error).toEqual(new RedisUnavailable('refused'));
+    expect(inspect(error, { depth: 9, showHidden: true })).not.toContain('canary');
+  });
+
   it('uses a new password, or a new address, as soon as it is told', async () => {
     const [old, renewed] = [await redis(), await redis({ password: PASSWORD })];
-    const at = (port: number, more = {}): ServerOptions => ({ host: '127.0.0.1', port, database: 0, tls: false, ...more }); // prettier-ignore
-    let current = at(old.port);
-    let change: (value: ServerOptions) => void = () => undefined;
-    const listeners: (typeof change)[] = [];
-    change = (value) => {
-      current = value;
-      for (const listener of listeners) listener(value);
-    };
-    const server = {
-      current: () => current,
-      renewed: () => current,
-      versions: () => [],
-      whenChanged: (listener: typeof change) => void listeners.push(listener),
-    };
+    const at = (port: number, more = {}): ServerOptions => ({ ...LOCAL, port, ...more });
+    const { server, change } = changing(at(old.port));
     const one = link({}, { server });
     await up(one);
     const port = async () =>
@@ -171,5 +191,18 @@ describe('Sentinels', () => {
       expect(other.logged).toEqual(['redis.lost {"reason":"unreachable"}']);
       expect(wrong.logged).toEqual(['redis.lost {"reason":"credentialsRefused"}']);
     });
+  }, 20_000);
+
+  it('are asked again after a password was changed while none of them answered', async () => {
+    const primary = await redis({ password: PASSWORD });
+    const sentinel = await redis({ watches: primary });
+    await sentinel.kill();
+    const { server, change } = changing(LOCAL);
+    const hosts = [{ host: '127.0.0.1', port: sentinel.port }];
+    const one = link({}, { server, sentinels: { hosts, masterName: 'main', tls: false } });
+    await eventually(() => expect(one.logged).toHaveLength(1));
+    change({ ...LOCAL, password: PASSWORD });
+    await sentinel.begin();
+    await up(one);
   }, 20_000);
 });
