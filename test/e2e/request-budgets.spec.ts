@@ -1,4 +1,5 @@
 import type { ProtectionSettings } from '../../src/config/protection-settings';
+import { PeerProof } from '../../src/identity/peer-proof';
 import { BOBS_OTMOICLP, exampleApps, OTMOICLP, READER } from '../support/example-apps';
 import { FixedClock } from '../support/fixed-clock';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
@@ -12,6 +13,20 @@ const time = new FixedMonotonicTime();
 const store = new MemorySecretStore();
 const few = (burst: number) => ({ perSecond: 0.5, burst });
 const APP_RATES: ProtectionSettings['rates'] = { app: { read: few(3), write: few(2) }, user: {} };
+
+class AlicesSystemServer extends PeerProof {
+  provesSystemServer(_peerAddress: string | undefined, user: string): boolean {
+    return user === 'alice';
+  }
+
+  async trustedServiceAccountOf(): Promise<undefined> {
+    return undefined;
+  }
+
+  async provesEventSender(): Promise<boolean> {
+    return false;
+  }
+}
 
 describe('the budgets of requests', () => {
   let service: Service;
@@ -121,6 +136,23 @@ describe('the budgets of requests', () => {
     }
     expect((await httpCall(url, { body: {} })).status).toBe(401);
     expect((await httpCall(`${service.url}/readyz`, { method: 'GET', headers: spent })).status).toBe(200);
+  });
+
+  it('refuse no other app that the same system-server speaks for', async () => {
+    service = await startService(
+      { clock, time, store, grantSource: exampleApps(), peerProof: new AlicesSystemServer() },
+      { protection: { rates: { app: { read: few(1) }, user: {} }, maxInFlight: 500 } },
+    );
+    stop = () => service.close();
+    const headers = { 'x-bfl-user': 'alice', 'x-authorization': await userToken('alice', clock.nowMs()) };
+    const proxied = async ({ appKey: appkey }: typeof OTMOICLP): Promise<number> => {
+      const op = 'RetrieveSecret?workspace=otmoic';
+      const provider = { datatype: 'secret', version: 'v1', group: 'secret.infisical' };
+      const body = { op, ...provider, appkey, param: null, data: { name: 'absent' }, Token: 'any' };
+      return (await httpCall(`${service.url}/RetrieveSecret`, { headers, body })).status;
+    };
+    expect([await proxied(OTMOICLP), await proxied(OTMOICLP)]).toEqual([404, 429]);
+    expect([await proxied(READER), await proxied(READER)]).toEqual([404, 429]);
   });
 
   it('leave room for others while the requests of one app hang', async () => {
