@@ -6,6 +6,7 @@ import { BudgetGuard } from './http/budget.guard';
 import { Shedding } from './http/shedding';
 import { SpentCredentials } from './http/spent-credentials';
 import { Admission } from './protection/admission';
+import { BodyRoom } from './protection/body-room';
 import { LocalRequestBudgets } from './protection/local.request-budgets';
 import { LoopDelay } from './protection/loop-delay';
 import { RequestBudgets } from './protection/request-budgets';
@@ -22,7 +23,7 @@ export function protectionProviders(
   return [
     { provide: RequestBudgets, useValue: budgets ?? new LocalRequestBudgets(rates, time) },
     { provide: Admission, useValue: admission },
-    { provide: Shedding, useValue: new Shedding(admission) },
+    { provide: Shedding, useValue: new Shedding(admission, new BodyRoom(observer)) },
     { provide: SpentCredentials, useValue: new SpentCredentials(time, observer) },
     { provide: LoopDelay, useValue: { onModuleDestroy: () => delay?.close() } },
     BudgetGuard,

@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer';
+import type { IncomingMessage } from 'node:http';
 import { json, type NextFunction, type Request, type RequestHandler, type Response } from 'express';
 import { InvalidRequest } from '../errors/request-errors';
 import { MAX_VALUE_BYTES } from '../secrets/secret';
@@ -18,11 +19,25 @@ const parseSmall = parserUpTo(MAX_SMALL_BODY_BYTES);
 /** Parses a JSON body. No body at all is an empty object: every field of some operations is optional. */
 export const jsonBody: readonly RequestHandler[] = [
   (request, response, next) => {
-    const parse = STORES_A_VALUE.test(pathOf(request)) ? parseLarge : parseSmall;
+    const parse = storesAValue(request) ? parseLarge : parseSmall;
     parse(request, response, next);
   },
   requirePlainObject,
 ];
+
+/** How much of the body of this request will be held in memory, as far as its head tells: all that it may be, where it does not. */
+export function bodyBytesOf(request: IncomingMessage): number {
+  const limit = storesAValue(request) ? MAX_BODY_BYTES : MAX_SMALL_BODY_BYTES;
+  const { 'content-length': length, 'transfer-encoding': coding } = request.headers;
+  if (coding !== undefined) return limit;
+  const announced = Number(length ?? 0);
+  // What is larger is refused unread.
+  return announced <= limit ? announced : 0;
+}
+
+function storesAValue(request: IncomingMessage): boolean {
+  return STORES_A_VALUE.test(pathOf(request));
+}
 
 function parserUpTo(limit: number): RequestHandler {
   return json({ limit, strict: true, inflate: false, type: 'application/json', verify: requireUtf8 });

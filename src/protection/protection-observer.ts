@@ -4,7 +4,7 @@ import type { BudgetSpent, RequestKind } from './request-budgets';
 export type RefusedFor = BudgetSpent['budget'] | 'in_flight';
 
 /** Why a request was not looked at. */
-export type ShedFor = 'in_flight' | 'event_loop';
+export type ShedFor = 'in_flight' | 'event_loop' | 'bodies';
 
 export interface LoadFigures {
   readonly inFlight: number;

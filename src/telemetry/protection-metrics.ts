@@ -4,7 +4,7 @@ import type { Metrics } from './metrics';
 
 const BOUNDS = ['app', 'user', 'in_flight'] as const satisfies readonly RefusedFor[];
 const KINDS = ['read', 'write'] as const satisfies readonly RequestKind[];
-const CAUSES = ['in_flight', 'event_loop'] as const satisfies readonly ShedFor[];
+const CAUSES = ['in_flight', 'event_loop', 'bodies'] as const satisfies readonly ShedFor[];
 
 /** Whom the bounds of load meet; shown from the start, so that the first refusal is a change. */
 export class ProtectionMetrics implements ProtectionObserver {
