@@ -12,10 +12,11 @@ export async function seedWorkspaces(infisical: Child<InfisicalServer>): Promise
   await infisical.ask('seed', workspaces);
 }
 
-/** The limits stay in each request's path; they are only out of reach. */
+/** The limits stay in each request's path; they are only out of reach, also on a machine that other work slows. */
 export const LIMITS_OUT_OF_REACH = {
   RATE_LIMIT_APP_READS: '100000',
   RATE_LIMIT_APP_WRITES: '100000',
   RATE_LIMIT_USER_READS: '100000',
   RATE_LIMIT_USER_WRITES: '100000',
+  MAX_EVENT_LOOP_DELAY_MS: '60000',
 };

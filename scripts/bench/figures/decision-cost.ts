@@ -21,7 +21,7 @@ export async function decisionCost(stage: Stage, { rounds, decisions }: Size): P
         'decision cost with 100,000 apps / with 10',
         median(pairs.map(({ first, second }) => second / first)),
         1.1,
-        1.6,
+        2,
       ),
     ],
     observations: [

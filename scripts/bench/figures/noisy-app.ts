@@ -45,7 +45,7 @@ export async function noisyApp(stage: Stage, size: Size): Promise<Measured> {
         'p99 of well-behaved apps while one app floods at 20 x its limit / alone',
         median(pairs.map(({ first, second }) => second.p99Ms / first.p99Ms)),
         1.5,
-        8,
+        20,
       ),
     ],
     observations: [
