@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { callsOf } from '../apps';
 import { observed, type Measured } from '../figure';
 import type { Size } from '../size';
@@ -33,10 +34,14 @@ export async function steadiness(stage: Stage, size: Size): Promise<Measured> {
     }
     return made;
   };
-  const state = async () => ({
-    heapMb: await reporter.ask('heapMb'),
-    descriptors: await reporter.ask('fileDescriptors'),
-  });
+  const state = async () => {
+    // The connections of the load are closed on both ends by then.
+    await pause(300);
+    return {
+      heapMb: await reporter.ask('heapMb'),
+      descriptors: await reporter.ask('fileDescriptors'),
+    };
+  };
   await some(Math.min(size.steadyRequests, WARM_UP));
   const before = await state();
   const made = await some(size.steadyRequests);
