@@ -31,6 +31,8 @@ const NO_ANSWERS: ReadonlySet<FailureReason> = new Set([
   'serverFailure',
   'tlsFailed',
   'proxyFailed',
+  'proxyRefused',
+  'serviceAccountTokenUnreadable',
 ]);
 
 const NO_ANSWER = 'Infisical does not answer.';

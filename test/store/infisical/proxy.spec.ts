@@ -98,7 +98,7 @@ describe('an https Infisical behind a proxy', () => {
   ] as const)(
     'whose proxy answers %s is not available, soon and for that reason',
     async (manner, reason, words) => {
-      const limits = { operationTimeoutMs: 6_000, requestTimeoutMs: 4_000, tunnelTimeoutMs: 150 };
+      const limits = { operationTimeoutMs: 6_000, requestTimeoutMs: 4_000, tunnelTimeoutMs: 800 };
       const { store, proxy, logged, fake } = await behindProxy(limits);
       proxy.manner = manner;
       const startedAtMs = Date.now();
@@ -127,7 +127,7 @@ describe('an https Infisical behind a proxy', () => {
     async (manner) => {
       const { proxy, reach } = await behindProxy();
       const limits = new RateLimits(new SystemClock());
-      const sizes = { maxConnections: 2, maxAnswerBytes: 1_000, tunnelTimeoutMs: 100 };
+      const sizes = { maxConnections: 2, maxAnswerBytes: 1_000, tunnelTimeoutMs: 600 };
       const client = new InfisicalClient({ ...reach, ...sizes }, limits);
       proxy.manner = manner;
       const path = '/api/status';

@@ -18,6 +18,9 @@ const AFTER: Readonly<Record<FailureReason, 'served stale' | 'asked'>> = {
   'certificate:notYetValid': 'served stale',
   'certificate:refused': 'served stale',
   proxyFailed: 'served stale',
+  proxyRefused: 'served stale',
+  // It was never asked.
+  serviceAccountTokenUnreadable: 'served stale',
   // "answers with 5xx or 429".
   serverFailure: 'served stale',
   gatewayFailure: 'served stale',
@@ -44,9 +47,6 @@ const AFTER: Readonly<Record<FailureReason, 'served stale' | 'asked'>> = {
   notUnderstood: 'asked',
   unexpectedAnswer: 'asked',
   answerTooLarge: 'asked',
-  // Ours to mend; to wait does not.
-  serviceAccountTokenUnreadable: 'asked',
-  proxyRefused: 'asked',
 };
 
 const failed = (reason: FailureReason): InfisicalCallFailed =>
