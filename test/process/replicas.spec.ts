@@ -39,6 +39,10 @@ describe('two replicas in front of one Infisical', () => {
       ACCESS_TOKEN_KEY: ACCESS_TOKEN_KEY.toString(),
       USER_TOKEN_SECRET: USER_TOKEN_SECRET.toString(),
       CACHE_TTL_MS: '60000',
+      RATE_LIMIT_APP_READS: '0',
+      RATE_LIMIT_USER_READS: '0',
+      RATE_LIMIT_USER_WRITES: '0',
+      RATE_LIMIT_APP_WRITES: '0.1:150',
       REDIS_URL_FILE: join(dir, 'redis-url'),
     };
     services = await Promise.all([ChildService.start(env), ChildService.start(env)]);
@@ -133,5 +137,17 @@ describe('two replicas in front of one Infisical', () => {
     expect(await seenAfterMs('201')).toBeLessThan(1_300);
     thaw();
     await Promise.all(services.map((service) => service.logs('redis.connected', 3)));
+  }, 30_000);
+
+  it('give an app one budget between them', async () => {
+    const statuses: number[] = [];
+    for (let batch = 0; batch < 40; batch++) {
+      const deletes = Array.from({ length: 10 }, (_, i) => call(i % 2, 'DeleteSecret', { name: 'NONE' }));
+      statuses.push(...(await Promise.all(deletes)).map(({ status }) => status));
+    }
+    expect(new Set(statuses)).toEqual(new Set([404, 429]));
+    const passed = statuses.filter((status) => status === 404).length;
+    expect(passed).toBeGreaterThan(50);
+    expect(passed).toBeLessThanOrEqual(155);
   }, 30_000);
 });
