@@ -5,10 +5,17 @@ import { Unauthenticated } from '../errors/identity-errors';
 import type { Rotating } from '../rotation/rotating';
 import { ACCESS_TOKEN_LIFETIME_MS, AccessTokenKeys } from './access-token-keys';
 import type { Caller } from './caller';
-import { verifiedClaims } from './verified-claims';
+import type { TokenRules } from './verified-claims';
+import { VerifiedTokens } from './verified-tokens';
 
 const ISSUER = 'olares-secret-provider';
 const AUDIENCE = 'secret.infisical/v1';
+const RULES: TokenRules = {
+  algorithms: ['HS256'],
+  issuer: ISSUER,
+  audience: AUDIENCE,
+  requiredClaims: ['exp', 'sub', 'user', 'ops'],
+};
 
 export interface IssuedAccessToken {
   readonly token: string;
@@ -21,12 +28,14 @@ export interface IssuedAccessToken {
  */
 export class AccessTokens {
   private readonly keys: AccessTokenKeys;
+  private readonly verified: VerifiedTokens<Caller>;
 
   constructor(
     key: Rotating<Uint8Array>,
     private readonly clock: Clock,
   ) {
     this.keys = new AccessTokenKeys(key, clock);
+    this.verified = new VerifiedTokens(RULES, callerIn, clock);
   }
 
   /** @param operations `<Op>?workspace=<name>` each; the token is good for exactly these */
@@ -47,19 +56,15 @@ export class AccessTokens {
 
   /** @throws Unauthenticated (401) with one text, whatever is wrong with the token */
   async verify(token: string): Promise<Caller> {
-    const claims = await verifiedClaims(token, this.keys.verifying(), {
-      algorithms: ['HS256'],
-      issuer: ISSUER,
-      audience: AUDIENCE,
-      requiredClaims: ['exp', 'sub', 'user', 'ops'],
-      currentDate: new Date(this.clock.nowMs()),
-    });
-    const { sub, user, ops } = (claims ?? {}) as { sub?: unknown; user?: unknown; ops?: unknown };
-    if (typeof sub === 'string' && typeof user === 'string' && isTexts(ops)) {
-      return { app: sub, user, operations: new Set(ops) };
-    }
-    throw new Unauthenticated('X-Access-Token');
+    const caller = await this.verified.verify(token, this.keys.verifying());
+    if (caller === undefined) throw new Unauthenticated('X-Access-Token');
+    return caller;
   }
+}
+
+function callerIn({ sub, user, ops }: Readonly<Record<string, unknown>>): Caller | undefined {
+  if (typeof sub !== 'string' || typeof user !== 'string' || !isTexts(ops)) return undefined;
+  return { app: sub, user, operations: new Set(ops) };
 }
 
 function isTexts(value: unknown): value is readonly string[] {

@@ -2,7 +2,8 @@ import type { Clock } from '../clock/clock';
 import { Unauthenticated } from '../errors/identity-errors';
 import { type Rotating, stillGood } from '../rotation/rotating';
 import type { UserDirectory } from './user-directory';
-import { verifiedClaims } from './verified-claims';
+import type { TokenRules } from './verified-claims';
+import { VerifiedTokens } from './verified-tokens';
 
 /** The user whom a token speaks for. */
 export interface VerifiedUser {
@@ -14,6 +15,8 @@ export interface VerifiedUser {
 /** Names longer than a Kubernetes label's are nobody's. */
 const MAX_USER_LENGTH = 253;
 
+const RULES: TokenRules = { algorithms: ['HS512'], requiredClaims: ['exp'] };
+
 /** LLDAP reads its key when it starts: until it has been restarted, and its users' pages have fresh tokens, the old one counts. */
 export const USER_TOKEN_GRACE_MS = 5 * 60_000;
 
@@ -22,35 +25,37 @@ export const USER_TOKEN_GRACE_MS = 5 * 60_000;
  * The algorithm is pinned, `exp` is required, the user is `username`.
  */
 export class UserTokenVerifier {
+  private readonly verified: VerifiedTokens<UserClaims>;
+
   constructor(
     private readonly secret: Rotating<Uint8Array>,
     private readonly clock: Clock,
     /** Asked for every token that verifies, where one is configured: only it knows who logged out. */
     private readonly directory?: UserDirectory,
-  ) {}
+  ) {
+    this.verified = new VerifiedTokens(RULES, userIn, clock);
+  }
 
   /** @throws Unauthenticated (401), IdentityUnavailable (503) */
   async verify(token: string): Promise<VerifiedUser> {
-    const { user, groups, expiresAtMs } = await this.readClaims(token);
+    const keys = stillGood(this.secret, USER_TOKEN_GRACE_MS, this.clock.nowMs());
+    const claims = await this.verified.verify(token, keys);
+    if (claims === undefined) throw new Unauthenticated('X-Authorization');
+    const { user, groups, expiresAtMs } = claims;
     if (this.directory !== undefined && !(await this.directory.accepts(token, expiresAtMs))) {
       throw new Unauthenticated('X-Authorization');
     }
     return { user, groups };
   }
+}
 
-  private async readClaims(token: string): Promise<VerifiedUser & { expiresAtMs: number }> {
-    const nowMs = this.clock.nowMs();
-    const claims = await verifiedClaims(token, stillGood(this.secret, USER_TOKEN_GRACE_MS, nowMs), {
-      algorithms: ['HS512'],
-      requiredClaims: ['exp'],
-      currentDate: new Date(nowMs),
-    });
-    const { username, groups, exp } = claims ?? {};
-    if (typeof username === 'string' && username !== '' && username.length <= MAX_USER_LENGTH) {
-      return { user: username, groups: texts(groups), expiresAtMs: (exp ?? 0) * 1000 };
-    }
-    throw new Unauthenticated('X-Authorization');
-  }
+interface UserClaims extends VerifiedUser {
+  readonly expiresAtMs: number;
+}
+
+function userIn({ username, groups, exp }: Readonly<Record<string, unknown>>): UserClaims | undefined {
+  if (typeof username !== 'string' || username === '' || username.length > MAX_USER_LENGTH) return undefined;
+  return { user: username, groups: texts(groups), expiresAtMs: (typeof exp === 'number' ? exp : 0) * 1000 };
 }
 
 function texts(value: unknown): readonly string[] {
