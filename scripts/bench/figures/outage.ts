@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { callsOf } from '../apps';
-import { observed, type Measured } from '../figure';
+import { observed, type Measured, type Observation } from '../figure';
 import type { Child } from '../processes/child';
 import type { Call, LoadGenerator, LoadResult } from '../processes/load-generator';
 import type { Size } from '../size';
@@ -57,7 +57,8 @@ export async function outage(stage: Stage, size: Size): Promise<Measured> {
     observations: [
       observed('reads during the outage, p99', served.p99Ms, 'ms'),
       observed('writes that failed of those during the outage', (100 * failedWrites) / written.requests, '%'),
-      ...Object.entries(written.failures).map(([outcome, count]) => observed(`writes answered ${outcome}`, count, '')), // prettier-ignore
+      ...outcomes('reads', served),
+      ...outcomes('writes', written),
       observed('slowest of them', written.slowestMs, 'ms'),
       observed('until writes succeed again', backMs, 'ms'),
     ],
@@ -73,6 +74,12 @@ async function untilWritesSucceed(writers: Child<LoadGenerator>, calls: readonly
     await pause(100);
   }
   throw new Error('writes do not succeed again');
+}
+
+function outcomes(what: string, { failures }: LoadResult): readonly Observation[] {
+  return Object.entries(failures).map(([outcome, count]) =>
+    observed(`${what} answered ${outcome}`, count, ''),
+  );
 }
 
 function sum({ failures }: LoadResult): number {
