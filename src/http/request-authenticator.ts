@@ -31,6 +31,7 @@ export class RequestAuthenticator {
       userToken: credentialHeader(request, 'x-authorization'),
       accessToken: credentialHeader(request, 'x-access-token'),
       serviceAccountToken: bearerIn(request),
+      peerAddress: request.socket.remoteAddress,
     });
   }
 

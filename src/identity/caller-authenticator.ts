@@ -7,6 +7,8 @@ export interface Credentials {
   readonly accessToken: string | undefined;
   /** Of the calling pod; what `Authorization: Bearer` carries. */
   readonly serviceAccountToken: string | undefined;
+  /** Of the socket; it proves nothing here, and only keeps one peer from taking the others' turns. */
+  readonly peerAddress: string | undefined;
 }
 
 /** Finds out who calls from what they can prove. Nothing is taken from a header by its name alone. */

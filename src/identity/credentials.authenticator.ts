@@ -36,9 +36,10 @@ export class CredentialsAuthenticator extends CallerAuthenticator {
   }
 
   /** Of two credentials both must be good and the same app's; the access token's operations then bind. */
-  private async verifyApp({ accessToken, serviceAccountToken }: Credentials): Promise<Caller> {
+  private async verifyApp({ accessToken, serviceAccountToken, peerAddress }: Credentials): Promise<Caller> {
     const app = accessToken === undefined ? undefined : await this.accessTokens.verify(accessToken);
-    const pod = serviceAccountToken === undefined ? undefined : await this.verifyPod(serviceAccountToken);
+    const pod =
+      serviceAccountToken === undefined ? undefined : await this.verifyPod(serviceAccountToken, peerAddress);
     if (app !== undefined && pod !== undefined && (app.app !== pod.app || app.user !== pod.user)) {
       throw new Unauthenticated('Authorization');
     }
@@ -47,8 +48,8 @@ export class CredentialsAuthenticator extends CallerAuthenticator {
     return caller;
   }
 
-  private async verifyPod(token: string): Promise<Caller> {
+  private async verifyPod(token: string, peerAddress: string | undefined): Promise<Caller> {
     if (this.serviceAccounts === undefined) throw new Unauthenticated('Authorization');
-    return this.serviceAccounts.authenticate(token);
+    return this.serviceAccounts.authenticate(token, peerAddress);
   }
 }

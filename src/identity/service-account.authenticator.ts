@@ -18,10 +18,11 @@ export class ServiceAccountAuthenticator {
 
   /**
    * @param token of `Authorization: Bearer`
+   * @param peerAddress of the socket that it came by
    * @throws Unauthenticated (401), IdentityUnavailable (503), TooManyRequests (429)
    */
-  async authenticate(token: string): Promise<Caller> {
-    const account = await this.reviewer.review(token);
+  async authenticate(token: string, peerAddress: string | undefined): Promise<Caller> {
+    const account = await this.reviewer.review(token, peerAddress);
     const caller = account === undefined ? undefined : this.callerIn(account.namespace);
     if (caller === undefined) throw new Unauthenticated('Authorization');
     return caller;

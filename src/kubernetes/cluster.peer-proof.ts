@@ -81,7 +81,7 @@ export class ClusterPeerProof extends PeerProof {
       accounts.find(({ namespace, name }) => found?.namespace === namespace && found.name === name);
     const here = same(this.pods.serviceAccountAt(address ?? ''));
     if (here !== undefined || bearer === undefined) return here;
-    return same(await this.reviewer.review(bearer));
+    return same(await this.reviewer.review(bearer, address));
   }
 
   private put(key: string, addresses: ReadonlySet<string>): void {

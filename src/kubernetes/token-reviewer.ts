@@ -7,6 +7,7 @@ import { TooManyRequests } from '../errors/request-errors';
 import type { ServiceAccountName } from '../identity/peer-proof';
 import { ServiceAccountReviewer } from '../identity/service-account-reviewer';
 import type { KubernetesApi } from './kubernetes-api';
+import { ReviewSlots } from './review-slots';
 import { claimsOf } from './service-account-token';
 
 interface Accepted {
@@ -17,7 +18,6 @@ interface Accepted {
 
 const BELIEVED_MS = 60_000;
 const MAX_REMEMBERED = 20_000;
-const MAX_UNDER_WAY = 64;
 const TIMEOUT_MS = 5_000;
 const TOKEN_REVIEWS = '/apis/authentication.k8s.io/v1/tokenreviews';
 const USERNAME = /^system:serviceaccount:([a-z0-9-]{1,63}):([a-z0-9.-]{1,253})$/;
@@ -29,6 +29,7 @@ const USERNAME = /^system:serviceaccount:([a-z0-9-]{1,63}):([a-z0-9.-]{1,253})$/
 export class TokenReviewer extends ServiceAccountReviewer {
   private readonly accepted = new LRUCache<string, Accepted>({ max: MAX_REMEMBERED });
   private readonly underWay = new Map<string, Promise<ServiceAccountName | undefined>>();
+  private readonly slots = new ReviewSlots();
 
   constructor(
     private readonly api: KubernetesApi,
@@ -39,7 +40,7 @@ export class TokenReviewer extends ServiceAccountReviewer {
     super();
   }
 
-  async review(token: string): Promise<ServiceAccountName | undefined> {
+  async review(token: string, peerAddress: string | undefined): Promise<ServiceAccountName | undefined> {
     const claims = claimsOf(token);
     if (claims === undefined || !claims.audiences.includes(this.audience)) return undefined;
     // Asked each time, so that what is remembered ends with its token too.
@@ -49,8 +50,9 @@ export class TokenReviewer extends ServiceAccountReviewer {
     if (known !== undefined && this.time.nowMs() < known.believedUntilMs) return known.account;
     const running = this.underWay.get(key);
     if (running !== undefined) return running;
-    if (this.underWay.size >= MAX_UNDER_WAY) throw new TooManyRequests(1);
-    const asked = this.ask(key, token);
+    const giveBack = this.slots.take(peerAddress);
+    if (giveBack === undefined) throw new TooManyRequests(1);
+    const asked = this.ask(key, token).finally(giveBack);
     this.underWay.set(key, asked);
     return asked;
   }

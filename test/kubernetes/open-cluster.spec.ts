@@ -111,7 +111,10 @@ describe('the adapters of a cluster', () => {
     await eventually(() => expect(peerProof?.provesSystemServer('10.0.0.1', 'alice')).toBe(true));
     const token = podToken(server, { namespace: 'notes-alice', expiresAtMs: Date.now() + 60_000 });
     await eventually(() => expect(server.watches.size).toBe(3));
-    expect(await serviceAccounts?.authenticate(token)).toMatchObject({ app: 'notes', user: 'alice' });
+    expect(await serviceAccounts?.authenticate(token, undefined)).toMatchObject({
+      app: 'notes',
+      user: 'alice',
+    });
     server.of('applicationpermissions').delete('user-system-alice', 'notes');
     await eventually(() => expect(grantSource.find('alice', 'notes')).toBeUndefined(), 1000);
     expect(JSON.stringify(logged)).not.toContain('canary');

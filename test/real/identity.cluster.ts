@@ -43,7 +43,7 @@ export function describeIdentity(): void {
     it('know the app and the user by the token of a pod', async () => {
       const token = await tokenOf('osp-mail-alice');
 
-      expect(await opened().serviceAccounts.authenticate(token)).toMatchObject({
+      expect(await opened().serviceAccounts.authenticate(token, undefined)).toMatchObject({
         app: 'osp-mail',
         user: 'alice',
       });
@@ -56,7 +56,7 @@ export function describeIdentity(): void {
         await tokenOf('osp-mail-bob'),
         `${good.slice(0, -8)}AAAAAAAA`,
       ])
-        await expect(opened().serviceAccounts.authenticate(token)).rejects.toMatchObject({
+        await expect(opened().serviceAccounts.authenticate(token, undefined)).rejects.toMatchObject({
           reason: 'UNAUTHENTICATED',
         });
     });
