@@ -5,6 +5,7 @@ import type { Child } from '../processes/child';
 import type { Call, LoadGenerator, LoadResult } from '../processes/load-generator';
 import type { Size } from '../size';
 import type { Stage } from '../stage';
+import { allAnswered } from './load';
 import { APPS, LIMITS_OUT_OF_REACH, seedWorkspaces } from './apps-of-the-bench';
 
 const READS_PER_SECOND = 200;
@@ -27,8 +28,8 @@ export async function outage(stage: Stage, size: Size): Promise<Measured> {
   const seconds = size.outageSeconds;
   const read = (during: number) =>
     readers.ask('run', { calls: reads, connections: 10, seconds: during, perSecond: READS_PER_SECOND });
-  // What was never read cannot be served: a scope is warm once each app has read.
-  await read(1);
+  // What was never read cannot be served: a scope is warm once its app has read.
+  await allAnswered(readers, { calls: reads, connections: 4, requests: 3 * reads.length });
   const reading = read(seconds + 2);
   await pause(500);
   await infisical.ask('goDown');
