@@ -1,5 +1,6 @@
-import { Module, type DynamicModule, type MiddlewareConsumer, type NestModule } from '@nestjs/common';
+import { Inject, Module, type DynamicModule, type MiddlewareConsumer, type NestModule } from '@nestjs/common';
 import { APP_FILTER, APP_GUARD, APP_PIPE } from '@nestjs/core';
+import type { RequestHandler } from 'express';
 import { LoggerModule } from 'nestjs-pino';
 import type { Adapters } from './adapters';
 import { SystemMonotonicTime } from './clock/system-monotonic-time';
@@ -23,8 +24,9 @@ import { Drain } from './http/drain';
 import { ErrorFilter } from './http/error.filter';
 import { EventSenders } from './http/event-senders';
 import { HealthController } from './http/health.controller';
+import { inTurn } from './http/in-turn';
 import { jsonBody } from './http/json-body';
-import { requestLog } from './http/request-log';
+import { RequestLog } from './http/request-log';
 import { RequestAuthenticator } from './http/request-authenticator';
 import { RequestValidationPipe } from './http/request-validation.pipe';
 import { ServiceProblems } from './http/service-problems';
@@ -49,15 +51,16 @@ import { TracedGrantsService } from './telemetry/traced.grants.service';
 import { TracedGuard } from './telemetry/traced.guard';
 import { TracedSecretStore } from './telemetry/traced.secret-store';
 
+const BEFORE_BODIES = Symbol('before bodies');
+
+interface Step {
+  readonly middleware: RequestHandler;
+}
+
 /** The one wiring diagram. */
 @Module({})
 export class AppModule implements NestModule {
-  constructor(
-    private readonly clientSubjects: ClientSubjects,
-    private readonly drain: Drain,
-    private readonly spentCredentials: SpentCredentials,
-    private readonly shedding: Shedding,
-  ) {}
+  constructor(@Inject(BEFORE_BODIES) private readonly beforeBodies: readonly Step[]) {}
 
   static register(settings: Settings, adapters: Adapters, log: Log): DynamicModule {
     const { spans } = adapters.telemetry ?? {};
@@ -82,7 +85,8 @@ export class AppModule implements NestModule {
     });
     return {
       module: AppModule,
-      imports: [LoggerModule.forRoot(requestLog(log))],
+      // Its own middleware is left out: it makes two loggers and an asynchronous context for each request.
+      imports: [LoggerModule.forRoot({ pinoHttp: { logger: log }, forRoutes: [] })],
       controllers: [
         SecretsController,
         AppSecretsController,
@@ -128,6 +132,13 @@ export class AppModule implements NestModule {
         { provide: ServiceProblems, useValue: new ServiceProblems(adapters.problems ?? (() => [])) },
         { provide: ClientSubjects, useValue: new ClientSubjects(settings.tls?.clientSubjects) },
         Drain,
+        { provide: RequestLog, useValue: new RequestLog(log) },
+        {
+          provide: BEFORE_BODIES,
+          // The request log begins first, so that what is refused here is logged with its request id.
+          inject: [RequestLog, ClientSubjects, Drain, SpentCredentials, Shedding],
+          useFactory: (...steps: readonly Step[]) => steps,
+        },
         ...protectionProviders(settings.protection, adapters, time),
         AuthenticationGuard,
         {
@@ -137,17 +148,17 @@ export class AppModule implements NestModule {
         },
         { provide: APP_GUARD, useExisting: BudgetGuard },
         { provide: APP_PIPE, useClass: RequestValidationPipe },
-        { provide: APP_FILTER, useClass: ErrorFilter },
+        {
+          provide: APP_FILTER,
+          inject: [AnswerForms],
+          useFactory: (forms: AnswerForms) => new ErrorFilter(forms, logEvent(log)),
+        },
       ],
     };
   }
 
-  /** Runs after the request log has begun, so that what is refused here is logged with its request id. */
   configure(consumer: MiddlewareConsumer): void {
-    const { clientSubjects, drain, spentCredentials, shedding } = this;
-    const beforeBodies = [clientSubjects, drain, spentCredentials, shedding].map(
-      ({ middleware }) => middleware,
-    );
-    consumer.apply(...beforeBodies, ...jsonBody).forRoutes('*splat');
+    const steps = this.beforeBodies.map(({ middleware }) => middleware);
+    consumer.apply(inTurn([...steps, ...jsonBody])).forRoutes('*splat');
   }
 }

@@ -1,4 +1,4 @@
-import { Catch, HttpException, Logger, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
+import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
 import type { Response } from 'express';
 import { DomainError } from '../errors/domain-error';
 import {
@@ -8,6 +8,7 @@ import {
   ShuttingDown,
   TooManyRequests,
 } from '../errors/request-errors';
+import type { LogEvent } from '../logging/log';
 import { AnswerForms } from './answer-forms';
 import type { Envelope, FailureData } from './envelope';
 import { pathOf, type ProviderRequest } from './provider-request';
@@ -15,9 +16,10 @@ import { pathOf, type ProviderRequest } from './provider-request';
 /** The only place where an error becomes an answer. A foreign error's own words go nowhere. */
 @Catch()
 export class ErrorFilter implements ExceptionFilter {
-  private readonly logger = new Logger(ErrorFilter.name);
-
-  constructor(private readonly forms: AnswerForms) {}
+  constructor(
+    private readonly forms: AnswerForms,
+    private readonly log: LogEvent,
+  ) {}
 
   catch(thrown: unknown, host: ArgumentsHost): void {
     const http = host.switchToHttp();
@@ -26,7 +28,9 @@ export class ErrorFilter implements ExceptionFilter {
     const requestId = request.id;
     const error = toDomainError(thrown, request);
     request.failure = error.reason;
-    if (error.reason === 'INTERNAL') this.logger.error(traceOf(thrown), 'request failed');
+    if (error.reason === 'INTERNAL') {
+      this.log('error', 'request failed', { requestId, context: ErrorFilter.name, ...traceOf(thrown) });
+    }
     if (response.headersSent) {
       response.destroy();
       return;

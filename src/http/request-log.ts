@@ -1,5 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Params } from 'nestjs-pino';
+import type { NextFunction, Request, Response } from 'express';
 import type { Log } from '../logging/log';
 import { isProbe, operationOf, pathOf, workspaceOf, type ProviderRequest } from './provider-request';
 
@@ -7,31 +6,31 @@ import { isProbe, operationOf, pathOf, workspaceOf, type ProviderRequest } from 
  * One JSON line a request: who, what, where, how it ended, how long it took.
  * The fields are listed here and nothing else is written: no header, body, URL or foreign error object.
  */
-export function requestLog(logger: Log): Params {
-  return {
-    pinoHttp: {
-      logger,
-      quietReqLogger: true,
-      quietResLogger: true,
-      wrapSerializers: false,
-      customAttributeKeys: { reqId: 'requestId', responseTime: 'durationMs' },
-      customLogLevel: (_request, response) => (response.statusCode >= 500 ? 'error' : 'info'),
-      customSuccessMessage: () => 'request completed',
-      customErrorMessage: () => 'request completed',
-      customSuccessObject: fieldsOf,
-      customErrorObject: (request, response, _error, value: Duration) => fieldsOf(request, response, value),
-      autoLogging: { ignore: isProbe },
-    },
+export class RequestLog {
+  constructor(private readonly log: Log) {}
+
+  readonly middleware = (request: Request, response: Response, next: NextFunction): void => {
+    if (!isProbe(request)) this.awaitEnd(request as ProviderRequest, response);
+    next();
   };
+
+  /** The answer was sent, or the client went away before. */
+  private awaitEnd(request: ProviderRequest, response: Response): void {
+    const beganMs = performance.now();
+    const ended = (): void => {
+      response.off('finish', ended).off('close', ended);
+      const level = response.statusCode >= 500 ? 'error' : 'info';
+      const durationMs = Math.round(performance.now() - beganMs);
+      this.log[level](fieldsOf(request, response, durationMs), 'request completed');
+    };
+    response.on('finish', ended).on('close', ended);
+  }
 }
 
-interface Duration {
-  readonly durationMs: number;
-}
-
-function fieldsOf(request: IncomingMessage, response: ServerResponse, { durationMs }: Duration): object {
-  const { caller, query, user } = request as ProviderRequest;
+function fieldsOf(request: ProviderRequest, response: Response, durationMs: number): object {
+  const { caller, query, user } = request;
   return {
+    requestId: request.id,
     method: request.method,
     op: operationOf(pathOf(request)),
     app: caller?.app,

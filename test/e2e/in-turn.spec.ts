@@ -1,0 +1,35 @@
+import type { NextFunction, Request, RequestHandler, Response } from 'express';
+import { inTurn } from '../../src/http/in-turn';
+
+const went = async (steps: readonly RequestHandler[]): Promise<unknown> =>
+  new Promise((resolve) => {
+    inTurn(steps)({} as Request, {} as Response, resolve as NextFunction);
+  });
+
+describe('steps in turn', () => {
+  const later: RequestHandler = (_request, _response, next) => setImmediate(next);
+  const never: RequestHandler = () => {
+    throw new Error('not to be reached');
+  };
+
+  it('go one after the other, and then on', async () => {
+    const order: number[] = [];
+    const noted =
+      (at: number): RequestHandler =>
+      (_request, _response, next) => {
+        order.push(at);
+        next();
+      };
+    expect(await went([noted(1), later, noted(2)])).toBeUndefined();
+    expect(order).toEqual([1, 2]);
+  });
+
+  it('end with the first that refuses', async () => {
+    const refusal = new Error('refused');
+    expect(await went([later, (_request, _response, next) => next(refusal), never])).toBe(refusal);
+  });
+
+  it('hand on what one throws, also after the body was waited for', async () => {
+    expect(await went([later, never])).toEqual(new Error('not to be reached'));
+  });
+});
