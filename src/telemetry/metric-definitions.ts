@@ -130,7 +130,10 @@ export const METRIC_DEFINITIONS = {
   osp_requests_shed_total: {
     type: 'counter',
     help: 'Requests that were not looked at (503), for want of room.',
-    labels: { cause: '`in_flight`: too many are worked on; `event_loop`: it runs late; `bodies`: what they send takes too much memory' },
+    labels: {
+      cause:
+        '`in_flight`: too many are worked on; `event_loop`: it runs late; `bodies`: what they send takes too much memory',
+    },
   },
   osp_store_queue_calls: {
     type: 'gauge',
