@@ -42,7 +42,8 @@ export async function openAdapters(settings: Settings, log: LogEvent): Promise<A
     closeCredentials: () => files.close(),
     ...grants,
     ...(telemetry !== undefined && { telemetry }),
-    ...(redis !== undefined && { problems: redis.problems, budgets: redis.budgets, closeRedis: redis.close }),
+    ...(redis !== undefined && { budgets: redis.budgets, closeRedis: redis.close }),
+    problems: () => [...(grants.problems?.() ?? []), ...(redis?.problems() ?? [])],
     ...(lldapUrl === undefined
       ? {}
       : { userDirectory: new LldapUserDirectory({ url: lldapUrl, timeoutMs: LLDAP_TIMEOUT_MS }, clock) }),
@@ -58,7 +59,13 @@ async function openGrants(
 ): Promise<
   Pick<
     Adapters,
-    'grantSource' | 'peerProof' | 'serviceAccounts' | 'users' | 'closeCluster' | 'closeRegistration'
+    | 'grantSource'
+    | 'peerProof'
+    | 'serviceAccounts'
+    | 'users'
+    | 'problems'
+    | 'closeCluster'
+    | 'closeRegistration'
   >
 > {
   if (settings.kind === 'directory') {
@@ -66,14 +73,14 @@ async function openGrants(
   }
   const { openCluster } = await import('./kubernetes/open-cluster.js');
   const { KubernetesGrantSource } = await import('./grants/kubernetes.grant-source.js');
-  const { around, peerProof, serviceAccounts, users, close } = openCluster(
+  const { around, peerProof, serviceAccounts, users, problems, close } = openCluster(
     settings,
     clock,
     log,
     telemetry?.watches,
   );
   const grantSource = await KubernetesGrantSource.open(around, settings.maxAgeMs);
-  const opened = { grantSource, peerProof, serviceAccounts, users, closeCluster: close };
+  const opened = { grantSource, peerProof, serviceAccounts, users, problems, closeCluster: close };
   if (settings.providerEndpoint === undefined) return opened;
   const { Registrar } = await import('./registration/registrar.js');
   const registrar = new Registrar(settings.providerEndpoint, around);

@@ -9,6 +9,7 @@ import { kubeConfigConnection } from './kube-config.connection';
 import { KubernetesApi } from './kubernetes-api';
 import { TokenReviewer } from './token-reviewer';
 import type { CollectionSurroundings, WatchObserver } from './watched-collection-options';
+import { WatchProblems } from './watch-problems';
 import { WatchedNamespaceOwners } from './watched-namespace-owners';
 
 export interface ClusterOptions {
@@ -25,6 +26,8 @@ export interface Cluster {
   readonly serviceAccounts: ServiceAccountAuthenticator;
   readonly peerProof: PeerProof;
   readonly users: UserPresence;
+  /** What an operator should mend of the watches, one sentence each. */
+  readonly problems: () => readonly string[];
   readonly close: () => Promise<void>;
 }
 
@@ -39,7 +42,8 @@ export function openCluster(
   const { systemEventServiceAccounts: eventSenders } = options;
   const time = new SystemMonotonicTime();
   const api = new KubernetesApi(kubeConfigConnection(), time);
-  const around = { api, time, log, ...(watches !== undefined && { watches }) };
+  const problems = new WatchProblems(watches);
+  const around = { api, time, log, watches: problems };
   const reviewer = new TokenReviewer(api, audience, clock, time);
   const owners = new WatchedNamespaceOwners(around, maxAgeMs);
   const peerProof = new ClusterPeerProof(reviewer, { trusted, eventSenders, maxAgeMs }, around);
@@ -48,6 +52,7 @@ export function openCluster(
     serviceAccounts: new ServiceAccountAuthenticator(reviewer, owners),
     peerProof,
     users: owners,
+    problems: () => problems.sentences(),
     close: async () => {
       await Promise.all([owners.close(), peerProof.close()]);
     },

@@ -30,6 +30,8 @@ export interface ObservedWatch {
   ageMs(): number;
   /** False from a failure until the next proof, and before the first list. */
   readonly up: boolean;
+  /** Why the server refuses each watch although it answers; undefined where it does not. */
+  readonly refusal: string | undefined;
 }
 
 export interface WatchObserver {

@@ -2,6 +2,7 @@ import { BackOff } from './back-off';
 import { CollectionLister } from './collection-lister';
 import { keyOf, readEvent } from './kube-object';
 import { failureOf, KubernetesFailure } from './kubernetes-failure';
+import { WatchTrouble } from './watch-trouble';
 import type {
   CollectionSurroundings,
   Held,
@@ -18,8 +19,6 @@ const SHORT_WATCH_MS = 5_000;
 /** Without a proof for so long, whatever the watches say, everything is asked for again. */
 const RELIST_AFTER_MS = 120_000;
 const BACK_OFF = { firstMs: 1_000, mostMs: 15_000 };
-/** A failure that goes on is said again after so long. */
-const SAY_AGAIN_MS = 300_000;
 
 /**
  * Mirrors one collection of the API server: a full list, then watches that resume where the last one ended. The mirror
@@ -31,11 +30,11 @@ export class WatchedCollection<T> implements ObservedWatch {
   private version: string | undefined;
   private provenAtMs: number | undefined;
   private running: Promise<void> | undefined;
-  private failure: KubernetesFailure | undefined;
-  private said: { readonly what: string; readonly atMs: number } | undefined;
+  private listTookMs = 0;
   private readonly stopping = new AbortController();
   private readonly backOff: BackOff;
   private readonly lister: CollectionLister<T>;
+  private readonly troubles: WatchTrouble;
   private settleFirst: () => void = () => undefined;
   /** Resolves with the first full list, or with the first failure if that comes first. */
   readonly firstOutcome = new Promise<void>((resolve) => (this.settleFirst = resolve));
@@ -46,6 +45,7 @@ export class WatchedCollection<T> implements ObservedWatch {
   ) {
     this.backOff = new BackOff({ ...BACK_OFF, random: around.random ?? Math.random });
     this.lister = new CollectionLister(options, around.api);
+    this.troubles = new WatchTrouble(options.path, around);
   }
 
   start(): void {
@@ -71,7 +71,7 @@ export class WatchedCollection<T> implements ObservedWatch {
   }
 
   get up(): boolean {
-    return this.listed && this.failure === undefined;
+    return this.listed && this.trouble === undefined;
   }
 
   get size(): number {
@@ -84,7 +84,11 @@ export class WatchedCollection<T> implements ObservedWatch {
 
   /** The latest failure since the last proof, in a few words. */
   get trouble(): string | undefined {
-    return this.failure?.message;
+    return this.troubles.message;
+  }
+
+  get refusal(): string | undefined {
+    return this.troubles.refusal;
   }
 
   /** Since the server last proved that we know all: a list, an event, a bookmark, a watch that ended in order. */
@@ -102,24 +106,34 @@ export class WatchedCollection<T> implements ObservedWatch {
 
   /** One list or watch; the answer is how long to wait before the next. */
   private async turn(signal: AbortSignal): Promise<number> {
+    let watchingSinceMs: number | undefined;
     try {
-      if (this.version === undefined || this.ageMs() > RELIST_AFTER_MS) await this.list(signal);
+      if (this.mustList()) await this.list(signal);
+      watchingSinceMs = this.around.time.nowMs();
       return await this.watch(this.version ?? '', signal);
     } catch (error: unknown) {
       if (signal.aborted) return 0;
       const failure = failureOf(error);
       // A line that nobody could read may have been a revocation: as with Gone, only a list tells.
       if (failure.gone || failure.reason === 'MalformedAnswer') this.version = undefined;
-      const waitMs = this.backOff.nextMs(failure.retryAfterMs);
-      this.failure = failure;
-      this.say(failure, waitMs);
+      const lastedMs = this.around.time.nowMs() - (watchingSinceMs ?? -Infinity);
+      // Where each refused watch means another list, lists take half of the time at most.
+      const waitMs = Math.max(this.backOff.nextMs(failure.retryAfterMs), this.listTookMs);
+      const refused = failure.status !== undefined && lastedMs < SHORT_WATCH_MS;
+      this.troubles.failed(failure, refused, waitMs);
       return waitMs;
     } finally {
       this.settleFirst();
     }
   }
 
+  /** Also before each further attempt where watches are refused: lists are then all that tells of a revocation. */
+  private mustList(): boolean {
+    return this.version === undefined || this.ageMs() > RELIST_AFTER_MS || this.refusal !== undefined;
+  }
+
   private async list(signal: AbortSignal): Promise<void> {
+    const startedMs = this.around.time.nowMs();
     const { objects, version } = await this.lister.list(this.held, signal);
     const before = this.held;
     this.held = objects;
@@ -127,7 +141,8 @@ export class WatchedCollection<T> implements ObservedWatch {
     for (const [key, now] of objects) if (before.get(key) !== now) this.options.onPut?.(key, now.value);
     this.version = version;
     this.provenAtMs = this.around.time.nowMs();
-    this.failure = undefined;
+    this.listTookMs = this.provenAtMs - startedMs;
+    this.troubles.listed();
     this.options.onListed?.();
     this.settleFirst();
   }
@@ -175,22 +190,10 @@ export class WatchedCollection<T> implements ObservedWatch {
     this.proven();
   }
 
-  /** By a watch; a list alone proves nothing of the watches, which may fail one by one. */
+  /** By a watch. */
   private proven(): void {
     this.provenAtMs = this.around.time.nowMs();
-    this.failure = undefined;
     this.backOff.reset();
-    if (this.said === undefined) return;
-    this.said = undefined;
-    this.around.log('info', 'kubernetes_watch_recovered', { path: this.options.path });
-  }
-
-  /** Each failure once, and again when it goes on: an outage of a night is no million lines. */
-  private say({ message, reason, status }: KubernetesFailure, waitMs: number): void {
-    const atMs = this.around.time.nowMs();
-    if (this.said?.what === message && atMs - this.said.atMs < SAY_AGAIN_MS) return;
-    this.said = { what: message, atMs };
-    const { path } = this.options;
-    this.around.log('warn', 'kubernetes_watch_failed', { path, reason, status, waitMs: Math.round(waitMs) });
+    this.troubles.over();
   }
 }

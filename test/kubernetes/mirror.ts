@@ -1,7 +1,7 @@
 import type { MonotonicTime } from '../../src/clock/monotonic-time';
 import { KubernetesApi } from '../../src/kubernetes/kubernetes-api';
 import { WatchedCollection } from '../../src/kubernetes/watched-collection';
-import type { CollectionSurroundings } from '../../src/kubernetes/watched-collection-options';
+import type { CollectionSurroundings, WatchObserver } from '../../src/kubernetes/watched-collection-options';
 import type { FakeApiServer } from '../support/fake-api-server/fake-api-server';
 
 export interface Logged {
@@ -37,7 +37,7 @@ export class Mirror {
   readonly collection: WatchedCollection<unknown>;
   readonly logged: Logged[];
 
-  constructor(server: FakeApiServer, time: MonotonicTime) {
+  constructor(server: FakeApiServer, time: MonotonicTime, watches?: WatchObserver) {
     const around = surroundingsOf(server, time);
     this.logged = around.logged;
     this.collection = new WatchedCollection<unknown>(
@@ -48,7 +48,7 @@ export class Mirror {
         onRemoved: (key) => this.said.push(`removed ${key}`),
         onListed: () => this.said.push('listed'),
       },
-      around,
+      { ...around, ...(watches !== undefined && { watches }) },
     );
   }
 }

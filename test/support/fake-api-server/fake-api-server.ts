@@ -44,6 +44,8 @@ export class FakeApiServer {
   reviewStatus: Readonly<Record<string, unknown>> | undefined;
   /** New watches open and then say nothing. */
   silentWatches = false;
+  /** New watches are answered with this; lists go on. */
+  refusingWatches: Refusal | undefined;
   private version = 1;
   private readonly collections = new Map<ResourceName, FakeObjects>();
   private readonly sockets = new Set<Socket>();
@@ -221,6 +223,7 @@ export class FakeApiServer {
   }
 
   private watch(response: ServerResponse, kind: FakeResource, objects: FakeObjects, at: Selection): void {
+    if (this.refusingWatches) return refuse(response, this.refusingWatches);
     const version = Number(at.query.get('resourceVersion') ?? this.version);
     if (this.gone === 'status' || version < objects.compactedAt) {
       if (this.gone !== 'event') return refuse(response, { status: 410, reason: 'Expired' });
