@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import type { StoredWorkspace } from '../../secrets/secret-store';
 import { StoreUnavailable } from '../../errors/store-errors';
 import { parseProjects } from './answers';
@@ -15,11 +16,16 @@ import { leavesDoubt } from './write-doubt';
 const NO_ORGANIZATION_YET =
   'Infisical tells its organization only with one of its projects, and none was met yet: set INFISICAL_ORGANIZATION_ID.';
 
+const MAX_FOUND = 10_000;
+
 /**
- * The projects of one user: those of the machine identity whose slugs begin with the user's part. A project that the
- * identity lost its membership of is not among them.
+ * The projects of one user: those of the machine identity whose slugs begin with the user's part. One that was found
+ * stays among them until it is removed, also where the identity lost its membership and finds it no more; one whose
+ * membership was lost before is not known.
  */
 export class UserProjects {
+  /** Ids with the user's part of their slugs. */
+  readonly #found = new LRUCache<string, string>({ max: MAX_FOUND });
   readonly #removals = new SingleFlight<void>();
 
   constructor(
@@ -37,10 +43,14 @@ export class UserProjects {
       return { path: { organizationId } };
     };
     const all = await this.api.call('listProjects', parts, parseProjects, deadline);
-    return all.filter(({ slug }) => slug.startsWith(prefix)).map(({ id }) => ({ id }));
+    for (const { id, slug } of all) if (slug.startsWith(prefix)) this.#found.set(id, prefix);
+    return [...this.#found].flatMap(([id, of]) => (of === prefix ? [{ id }] : []));
   }
 
-  /** Ids are given once: a project that is made anew has another. Who is no member any more sees it nowhere. */
+  /**
+   * Ids are given once: a project that is made anew has another. All servers answer differently for a project that is
+   * gone and for one that the identity is no member of: only the first counts as removed.
+   */
   async remove({ id }: StoredWorkspace, deadline: Deadline): Promise<void> {
     // Real servers answer 500 to all but one of several deletes at once.
     await this.#removals.run(id, () => this.#remove(id, deadline));
@@ -55,10 +65,14 @@ export class UserProjects {
       });
       this.log('infisical.project.removal.succeeded', { project: id });
     } catch (error: unknown) {
-      if (!failedBecause(error, 'notFound:project', 'notAMember')) throw error;
+      if (!failedBecause(error, 'notFound:project')) {
+        this.log('infisical.project.removal.failed', { project: id });
+        throw error;
+      }
     } finally {
       this.projects.forgetId(id);
     }
+    this.#found.delete(id);
   }
 
   async #delete(projectId: string, deadline: Deadline): Promise<void> {

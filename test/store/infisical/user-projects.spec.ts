@@ -64,6 +64,27 @@ describe.each(['v3', 'fork', 'v4'] as const)("a user's projects (%s)", (dialect)
     expect(deletes()).toBe(1);
   });
 
+  it('stay due where the identity is no member any more, until it is one again', async () => {
+    const [project] = opened.fake.world.projects;
+    const members = new Map(project?.members);
+    project?.members.clear();
+    expect(await opened.store.workspacesOf(at().user)).toEqual([workspace]);
+    expect(await outcome(opened.store.removeWorkspace(workspace))).toBe('STORE_UNAVAILABLE');
+    expect(opened.fake.world.projects).toHaveLength(1);
+    expect(await opened.store.workspacesOf(at().user)).toEqual([workspace]);
+    expect(await opened.store.workspacesOf('somebody-else')).toEqual([]);
+    for (const [id, role] of members) project?.members.set(id, role);
+    await opened.store.removeWorkspace(workspace);
+    expect(await opened.store.workspacesOf(at().user)).toEqual([]);
+    expect(opened.fake.world.projects).toEqual([]);
+  });
+
+  it('are gone where another instance removed what this one had found', async () => {
+    await opened.another().removeWorkspace(workspace);
+    for (const found of await opened.store.workspacesOf(at().user)) await opened.store.removeWorkspace(found);
+    expect(await opened.store.workspacesOf(at().user)).toEqual([]);
+  });
+
   it('stay where the server refuses or fails on, which is said, and a later removal succeeds', async () => {
     for (const [fault, calls] of [
       [answer(400, 'Bad Request', 'Project delete protection is enabled'), 1],
