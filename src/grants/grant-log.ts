@@ -6,20 +6,25 @@ import type { SysDataWarning } from './sys-data';
 import type { SharedWorkspace } from './workspace-holders';
 
 const MAX_WARNINGS = 20;
+/** Of one change: a list may bring thousands. */
+const MAX_PROBLEMS = 100;
 
 /** Tells each thing once, when it becomes true. */
 export class GrantLog {
   constructor(private readonly log: LogEvent) {}
 
   status(now: GrantSourceStatus, before: GrantSourceStatus): void {
-    for (const problem of newIn(now.problems, before.problems)) {
+    const begun = newIn(now.problems, before.problems);
+    for (const problem of begun.slice(0, MAX_PROBLEMS)) {
       this.log(problem.servedFromLastGood ? 'warn' : 'error', 'grants_problem', { ...problem });
     }
-    for (const { source } of newIn(before.problems, now.problems)) {
-      if (!now.problems.some((problem) => problem.source === source)) {
-        this.log('info', 'grants_problem_solved', { source });
-      }
+    if (begun.length > MAX_PROBLEMS) {
+      this.log('warn', 'grants_problems_left_off', { leftOff: begun.length - MAX_PROBLEMS });
     }
+    const sources = new Set(now.problems.map(({ source }) => source));
+    const solved = newIn(before.problems, now.problems).filter(({ source }) => !sources.has(source));
+    for (const { source } of solved.slice(0, MAX_PROBLEMS))
+      this.log('info', 'grants_problem_solved', { source });
     if (now.ready !== before.ready || now.installedApps !== before.installedApps) {
       this.log('info', 'grants_loaded', { installedApps: now.installedApps, problems: now.problems.length });
     }

@@ -40,7 +40,7 @@ export class HealthController {
       store,
       grants: grants.ready ? 'ok' : (grants.unavailableBecause ?? 'not loaded yet'),
       installedApps: grants.installedApps,
-      problems: [...grants.problems.map(sentence), ...this.service.sentences()],
+      problems: [...sentencesOf(grants.problems), ...this.service.sentences()],
     };
     if (store === 'ok' && grants.ready && !this.drain.draining) return ok(readiness);
     const message = this.drain.draining ? 'Shutting down.' : 'Not ready: a dependency is missing.';
@@ -57,7 +57,15 @@ export class HealthController {
   }
 }
 
-function sentence({ source, line, reason, servedFromLastGood }: GrantProblem): string {
-  const place = line === undefined ? source : `${source}:${line}`;
-  return `${place}: ${reason}${servedFromLastGood ? ' (served from its last good state)' : ''}`;
+/** Counts only: whoever may ask for readiness need not know whose apps there are. The log names them. */
+function sentencesOf(problems: readonly GrantProblem[]): readonly string[] {
+  const kept = problems.filter(({ servedFromLastGood }) => servedFromLastGood).length;
+  return [
+    ...sentence(problems.length - kept, 'cannot be served'),
+    ...sentence(kept, 'can no longer be read and stay as they last were'),
+  ];
+}
+
+function sentence(count: number, what: string): readonly string[] {
+  return count === 0 ? [] : [`Grants of ${count} source(s) ${what}: grants_problem in the log names them.`];
 }

@@ -95,7 +95,7 @@ export const METRIC_DEFINITIONS = {
     labels: { outcome: '`held`; `alone`: without it, since Redis did not answer; `late`: others had it too long; `lost`: it ended while it was held' }, // prettier-ignore
   },
   osp_grants_apps: { type: 'gauge', help: 'Installed apps that are served.' },
-  osp_grants_problems: { type: 'gauge', help: 'Grants that an operator should mend; readiness names them.' },
+  osp_grants_problems: { type: 'gauge', help: 'Grants that an operator should mend; the log names them.' },
   osp_grants_age_seconds: {
     type: 'gauge',
     help: 'How long ago the grants were last confirmed; 0 where they are read from a folder, +Inf before the first list.',

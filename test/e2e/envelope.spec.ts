@@ -183,6 +183,24 @@ describe('health', () => {
     });
   });
 
+  it('counts the problems of grants, however many, and names nobody', async () => {
+    const status = jest.spyOn(grants, 'status').mockReturnValue({
+      ready: true,
+      installedApps: 3,
+      problems: Array.from({ length: 1_002 }, (_, at) => ({
+        source: `user-system-carol${at}/app${at}`,
+        reason: `the same app key as user-system-dave/app${at}`,
+        servedFromLastGood: at < 2,
+      })),
+    });
+    const answer = await ready();
+    status.mockRestore();
+    expect(answer.body.data.problems).toEqual([
+      'Grants of 1000 source(s) cannot be served: grants_problem in the log names them.',
+      'Grants of 2 source(s) can no longer be read and stay as they last were: grants_problem in the log names them.',
+    ]);
+  });
+
   it('is alive but not ready without its store', async () => {
     store.failure = new StoreUnavailable();
     const answer = await ready();
