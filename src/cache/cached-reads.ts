@@ -46,7 +46,7 @@ export class CachedReads {
 
   async get(wanted: Wanted, report: ReadReport | undefined): Promise<Snapshot> {
     const kept = this.#current(wanted);
-    if (kept !== undefined && this.#ageMs(kept) <= wanted.ttlMs(kept)) {
+    if (kept !== undefined && !kept.isDoubted && this.#ageMs(kept) <= wanted.ttlMs(kept)) {
       this.observer?.read('hit');
       return kept;
     }
@@ -74,6 +74,17 @@ export class CachedReads {
     }
     this.#epochs.raise(scope);
     this.#kept.delete(keyOf(scope));
+  }
+
+  /**
+   * A write to this scope may have happened: what is kept must be confirmed, and is all there is where it cannot be.
+   * Reads as of the epoch that is answered, or later, show how it ended.
+   */
+  doubt(scope: string): number {
+    const kept = this.#current({ scope });
+    this.#epochs.raise(scope);
+    kept?.doubt(this.#epochs.now);
+    return this.#epochs.now;
   }
 
   answered(): void {
@@ -105,7 +116,7 @@ export class CachedReads {
     }
   }
 
-  #current({ scope, name }: Wanted): Snapshot | undefined {
+  #current({ scope, name }: Pick<Wanted, 'scope' | 'name'>): Snapshot | undefined {
     const snapshot = this.#kept.get(keyOf(scope, name));
     return snapshot === undefined || this.#epochs.supersedes(scope, snapshot.read.asOf)
       ? undefined

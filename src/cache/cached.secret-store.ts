@@ -1,11 +1,19 @@
 import { LRUCache } from 'lru-cache';
 import type { MonotonicTime } from '../clock/monotonic-time';
-import { isUnreachable, leftAsItWas, SecretNotFound } from '../errors/store-errors';
+import {
+  isUnreachable,
+  leftAsItWas,
+  SecretNotFound,
+  StoreOutcomeUnknown,
+  StoreUnreachable,
+} from '../errors/store-errors';
 import type { Secret, SecretScope } from '../secrets/secret';
 import type { ReadReport } from '../secrets/read-report';
 import { SecretStore, type StoredWorkspace } from '../secrets/secret-store';
 import type { CacheObserver } from './cache-observer';
 import { CachedReads, type CachedReadsOptions } from './cached-reads';
+import { DoubtfulNames } from './doubtful-names';
+import { keyOf } from './scope-key';
 import { Snapshot, type Moment } from './snapshot';
 import type { WriteAnnouncements } from './write-announcements';
 
@@ -40,6 +48,7 @@ const NONE: ReadonlySet<string> = new Set();
 export class CachedSecretStore extends SecretStore {
   readonly #reads: CachedReads;
   /** Scopes of which the store showed one name only, when it was last asked. */
+  readonly #doubtful = new DoubtfulNames();
   readonly #byName = new LRUCache<string, true>({ max: MAX_SCOPES_BY_NAME });
 
   constructor(
@@ -55,15 +64,15 @@ export class CachedSecretStore extends SecretStore {
   }
 
   async create(scope: SecretScope, secret: Secret): Promise<void> {
-    return this.#write(keyOf(scope), () => this.inner.create(scope, secret));
+    return this.#write(keyOf(scope), () => this.inner.create(scope, secret), secret.name);
   }
 
   async update(scope: SecretScope, secret: Secret): Promise<void> {
-    return this.#write(keyOf(scope), () => this.inner.update(scope, secret));
+    return this.#write(keyOf(scope), () => this.inner.update(scope, secret), secret.name);
   }
 
   async delete(scope: SecretScope, name: string): Promise<void> {
-    return this.#write(keyOf(scope), () => this.inner.delete(scope, name));
+    return this.#write(keyOf(scope), () => this.inner.delete(scope, name), name);
   }
 
   async removeWorkspace(workspace: StoredWorkspace): Promise<void> {
@@ -71,7 +80,7 @@ export class CachedSecretStore extends SecretStore {
   }
 
   async retrieve(scope: SecretScope, name: string, report?: ReadReport): Promise<Secret> {
-    const snapshot = await this.#showing(scope, name, report);
+    const snapshot = await this.#showing(scope, name, this.#unlessDoubtful(keyOf(scope), name, report));
     if (snapshot.isUnreadable(name)) return this.inner.retrieve(scope, name);
     const secret = snapshot.secret(name);
     if (secret !== undefined) return secret;
@@ -84,9 +93,13 @@ export class CachedSecretStore extends SecretStore {
       {
         scope: keyOf(scope),
         ttlMs: (kept) => (kept.isEmpty ? this.#absentTtlMs : this.#ttlMs),
-        read: async (moment) => new Snapshot({ unreadable: NONE }, await this.inner.list(scope), moment),
+        read: async (moment) => {
+          const secrets = await this.inner.list(scope);
+          this.#doubtful.settle(keyOf(scope), moment.asOf);
+          return new Snapshot({ unreadable: NONE }, secrets, moment);
+        },
       },
-      report,
+      this.#unlessDoubtful(keyOf(scope), undefined, report),
     );
     return snapshot.isUnreadable() ? this.inner.list(scope) : snapshot.secrets();
   }
@@ -137,6 +150,7 @@ export class CachedSecretStore extends SecretStore {
   async #lookUp(look: LookUp, kept: Snapshot | undefined): Promise<Snapshot> {
     const { scope, name, moment } = look;
     const answer = await this.inner.lookUp(scope, name, kept?.revision);
+    this.#doubtful.settle(keyOf(scope), moment.asOf);
     if (answer === 'unchanged') return kept?.confirm(moment) === true ? kept : this.#lookUp(look, undefined);
     const { whole, secrets, ...extent } = answer;
     if (whole) this.#byName.delete(keyOf(scope));
@@ -144,19 +158,32 @@ export class CachedSecretStore extends SecretStore {
     return new Snapshot({ ...extent, ...(!whole && { only: name }) }, secrets, moment);
   }
 
-  async #write(scope: string | undefined, write: () => Promise<void>): Promise<void> {
+  async #write(scope: string | undefined, write: () => Promise<void>, name?: string): Promise<void> {
     try {
       await write();
     } catch (error: unknown) {
-      if (!leftAsItWas(error)) await this.#written(scope);
+      if (error instanceof StoreOutcomeUnknown && scope !== undefined && name !== undefined)
+        this.#doubtful.add(scope, name, this.#reads.doubt(scope));
+      else if (!leftAsItWas(error)) this.#reads.supersede(scope);
+      if (!leftAsItWas(error)) await this.#announce(scope);
       throw error;
     }
-    await this.#written(scope);
+    // Here first, then to the others; only then may the writer go on.
+    this.#reads.supersede(scope);
+    await this.#announce(scope);
   }
 
-  /** Here first, then to the others; only then may the writer go on. */
-  async #written(scope: string | undefined): Promise<void> {
-    this.#reads.supersede(scope);
+  /** Whoever looks how a write ended is told what the store says, or that it cannot be asked. */
+  #unlessDoubtful(scope: string, name: string | undefined, report: ReadReport | undefined): ReadReport {
+    return {
+      servedStale: (ageMs) => {
+        if (this.#doubtful.has(scope, name)) throw new StoreUnreachable();
+        report?.servedStale(ageMs);
+      },
+    };
+  }
+
+  async #announce(scope: string | undefined): Promise<void> {
     await this.around.announcements.announce(scope === undefined ? 'unknown' : { scope });
   }
 
@@ -168,8 +195,4 @@ export class CachedSecretStore extends SecretStore {
   get #absentTtlMs(): number {
     return Math.min(this.#ttlMs, ABSENT_TTL_MS);
   }
-}
-
-function keyOf({ user, workspace, environment }: SecretScope): string {
-  return JSON.stringify([user, workspace, environment]);
 }

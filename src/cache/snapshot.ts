@@ -28,6 +28,7 @@ export class Snapshot {
   readonly #places = new Map<string, readonly [start: number, end: number]>();
   #block: Buffer | undefined;
   #read: Moment;
+  #isDoubted = false;
 
   constructor(
     private readonly extent: Extent,
@@ -66,7 +67,18 @@ export class Snapshot {
   confirm(read: Moment): boolean {
     if (this.#block === undefined) return false;
     this.#read = read;
+    this.#isDoubted = false;
     return true;
+  }
+
+  /** A write may have changed it: it counts as a read of this epoch still, but must be confirmed where that can be. */
+  doubt(asOf: number): void {
+    this.#read = { ...this.#read, asOf };
+    this.#isDoubted = true;
+  }
+
+  get isDoubted(): boolean {
+    return this.#isDoubted;
   }
 
   /** The one name that it tells of. */

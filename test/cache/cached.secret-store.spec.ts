@@ -244,6 +244,46 @@ describe('a write', () => {
     expect(reads()).toBe(asked);
   });
 
+  it('whose outcome is unknown leaves the other names served while the store is gone; of its own only the store tells', async () => {
+    const { inner, store, get, time, stale, announcements } = await warmed();
+    await inner.create(SCOPE, { name: 'other', value: 'o' });
+    time.advance(5_001);
+    await get();
+    inner.failure = new StoreOutcomeUnknown();
+    await outcome(store.update(SCOPE, { name: 'k', value: 'second' }));
+    expect(announcements.announced).toHaveLength(1);
+    inner.failure = new StoreUnreachable();
+    expect([await get('other'), stale]).toEqual(['o', [0]]);
+    expect(await outcome(get())).toBe('STORE_UNAVAILABLE');
+    expect(await outcome(store.list(SCOPE))).toBe('STORE_UNAVAILABLE');
+    inner.failure = undefined;
+    expect(await get()).toBe('first');
+    inner.failure = new StoreUnreachable();
+    time.advance(10_000);
+    expect([await get(), (await store.list(SCOPE)).length]).toEqual(['first', 2]);
+  });
+
+  it('whose outcome is unknown is not settled by a read that began before it', async () => {
+    const { inner, store, get, time } = await warmed();
+    time.advance(5_001);
+    const slow = gate();
+    const lookUp = inner.lookUp.bind(inner);
+    inner.lookUp = async (scope, name) => {
+      inner.lookUp = lookUp;
+      const contents = await lookUp(scope, name);
+      await slow.opened;
+      return contents;
+    };
+    const older = get();
+    await settled();
+    inner.failure = new StoreOutcomeUnknown();
+    await outcome(store.update(SCOPE, { name: 'k', value: 'second' }));
+    inner.failure = new StoreUnreachable();
+    slow.open();
+    await older;
+    expect(await outcome(get())).toBe('STORE_UNAVAILABLE');
+  });
+
   it('is announced before the writer goes on, and only once it is done', async () => {
     const { inner, store, announcements } = opened();
     const slow = gate();
@@ -439,6 +479,16 @@ describe('a store that can tell whether anything has changed', () => {
     slow.open();
     expect(await reading).toBe('v');
     expect(asked).toEqual([undefined, expect.any(String), undefined]);
+  });
+
+  it('is asked once after a write whose outcome is unknown, and no ends the doubt', async () => {
+    const { get, asked, store, inner } = await tagged();
+    await get();
+    inner.failure = new StoreOutcomeUnknown();
+    await outcome(store.update(SCOPE, { name: 'k', value: 'new' }));
+    inner.failure = undefined;
+    expect([await get(), await get()]).toEqual(['v', 'v']);
+    expect(asked).toEqual([undefined, expect.any(String)]);
   });
 
   it('is asked for all after a write', async () => {
