@@ -22,7 +22,7 @@ export interface Size {
 
 export const FULL: Size = {
   rounds: 5,
-  warmUpSeconds: 5,
+  warmUpSeconds: 12,
   cpuSeconds: 4,
   throughputSeconds: 4,
   coldReads: 60,
@@ -39,7 +39,7 @@ export const FULL: Size = {
 
 export const SHORT: Size = {
   rounds: 3,
-  warmUpSeconds: 1.5,
+  warmUpSeconds: 8,
   cpuSeconds: 0.8,
   throughputSeconds: 0.8,
   coldReads: 25,
