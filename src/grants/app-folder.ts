@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type AppCredentials, parseAppCredentials } from './app-credentials';
-import { grantKey } from './grant';
+import { grantSet } from './grant-set';
 import type { GrantProblem } from './grant-source';
 import type { InstalledApp } from './installed-app';
 import { type Manifest, parseManifest } from './manifest';
@@ -64,7 +64,7 @@ function merge(
   credentials: AppCredentials | undefined,
 ): InstalledApp | undefined {
   if (!manifest || !credentials) return undefined;
-  const grants = new Set(manifest.grants.map(({ operation, workspace }) => grantKey(operation, workspace)));
+  const grants = grantSet(manifest.grants);
   return { app: manifest.app, ...credentials, grants };
 }
 

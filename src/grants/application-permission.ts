@@ -1,6 +1,6 @@
 import type { KubeObject } from '../kubernetes/kube-object';
 import { APP_NAME, APP_NAME_RULE } from './app-name';
-import { grantKey } from './grant';
+import { grantSet } from './grant-set';
 import type { InstalledApp } from './installed-app';
 import { parseSysData, type SysDataWarning } from './sys-data';
 import type { Claim } from './workspace-holders';
@@ -61,9 +61,8 @@ function statedBy(
   { metadata, spec }: KubeObject['body'],
 ): StatedClaim & { readonly warnings: readonly SysDataWarning[] } {
   const { grants, warnings } = parseSysData(field(spec, 'permissions'), app);
-  const keys = new Set(grants.map(({ operation, workspace }) => grantKey(operation, workspace)));
   const installedAtMs = Date.parse(String(field(metadata, 'creationTimestamp'))) || 0;
-  return { installed: { app, user, grants: keys }, installedAtMs, warnings };
+  return { installed: { app, user, grants: grantSet(grants) }, installedAtMs, warnings };
 }
 
 function isText(value: unknown): value is string {

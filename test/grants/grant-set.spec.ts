@@ -1,0 +1,31 @@
+import { parseSysData } from '../../src/grants/sys-data';
+import { grantSet } from '../../src/grants/grant-set';
+
+const PROVIDER = { dataType: 'secret', group: 'secret.infisical', version: 'v1' };
+const stated = (...ops: readonly string[]) => grantSet(parseSysData([{ ...PROVIDER, ops }], 'app').grants);
+
+describe('compiled grants', () => {
+  it('are held once for all installations that state the same', () => {
+    const ops = ['RetrieveSecret?workspace=w', 'ListSecret'];
+    expect(stated(...ops)).toBe(stated(...ops));
+    expect([...stated(...ops)]).toEqual(['RetrieveSecret?workspace=w', 'ListSecret?workspace=app']);
+  });
+
+  it('are never those of an installation that states another operation, workspace, or number of them', () => {
+    const all = [
+      stated('RetrieveSecret?workspace=w'),
+      stated('ListSecret?workspace=w'),
+      stated('RetrieveSecret?workspace=v'),
+      stated('RetrieveSecret?workspace=w', 'RetrieveSecret?workspace=v'),
+      stated(),
+    ];
+    expect(new Set(all).size).toBe(all.length);
+    expect([...(all[3] ?? [])]).toEqual(['RetrieveSecret?workspace=w', 'RetrieveSecret?workspace=v']);
+    expect(all[4]?.size).toBe(0);
+  });
+
+  it('of an app that states more than would ever be remembered are made nevertheless', () => {
+    const ops = Array.from({ length: 80_000 }, (_, i) => `RetrieveSecret?workspace=${'w'.repeat(30)}${i}`);
+    expect(stated(...ops).size).toBe(ops.length);
+  });
+});
