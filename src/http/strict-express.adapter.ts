@@ -3,6 +3,7 @@ import type { Server } from 'node:https';
 import { ExpressAdapter } from '@nestjs/platform-express';
 import type { Express } from 'express';
 import type { Rotating } from '../rotation/rotating';
+import { expressMessages } from './express-messages';
 import { secureServer, type ServerIdentity } from './secure-server';
 import { UnfinishedHandshakes } from './unfinished-handshakes';
 
@@ -36,9 +37,12 @@ export class StrictExpressAdapter extends ExpressAdapter {
   }
 
   override initHttpServer(): void {
-    const handler = this.getInstance<Parameters<typeof createServer>[1]>();
+    const instance = this.getInstance<Express>();
+    const options = { ...LIMITS, ...expressMessages(instance) };
     this.httpServer =
-      this.identity === undefined ? createServer(LIMITS, handler) : this.secured(handler, this.identity);
+      this.identity === undefined
+        ? createServer(options, instance)
+        : this.secured(options, instance, this.identity);
     this.httpServer.maxConnections = MAX_CONNECTIONS;
   }
 
@@ -48,8 +52,8 @@ export class StrictExpressAdapter extends ExpressAdapter {
     await closed;
   }
 
-  private secured(handler: Parameters<typeof createServer>[1], identity: Rotating<ServerIdentity>): Server {
-    const server = secureServer(LIMITS, handler, identity);
+  private secured(options: ServerOptions, instance: Express, identity: Rotating<ServerIdentity>): Server {
+    const server = secureServer(options, instance, identity);
     this.handshakes = new UnfinishedHandshakes(server);
     return server;
   }
