@@ -62,7 +62,7 @@ interface Step {
 export class AppModule implements NestModule {
   constructor(@Inject(BEFORE_BODIES) private readonly beforeBodies: readonly Step[]) {}
 
-  static register(settings: Settings, adapters: Adapters, log: Log): DynamicModule {
+  static register(settings: Settings, adapters: Adapters, forms: AnswerForms, log: Log): DynamicModule {
     const { spans } = adapters.telemetry ?? {};
     const {
       store,
@@ -113,7 +113,7 @@ export class AppModule implements NestModule {
           useValue: new RbacProxyAuthenticator(settings.rbacProxy, peerProof, serviceAccounts),
         },
         { provide: Administrators, useValue: new Administrators(settings.userToken.adminGroup) },
-        { provide: AnswerForms, useValue: new AnswerForms(settings.responseStyle) },
+        { provide: AnswerForms, useValue: forms },
         {
           provide: GrantsService,
           useValue: spans

@@ -7,6 +7,7 @@ import { AppModule } from './app.module';
 import type { Settings } from './config/settings';
 import { givenCredentials } from './credentials';
 import { BackgroundRemovals } from './departures/background-removals';
+import { AnswerForms } from './http/answer-forms';
 import { noteWhoWrites } from './http/credential-headers';
 import { answerMalformedRequests } from './http/malformed-request';
 import type { ProviderRequest } from './http/provider-request';
@@ -22,10 +23,12 @@ export async function createApplication(
   adapters: Adapters,
   log: Log,
 ): Promise<NestExpressApplication> {
+  const forms = new AnswerForms(settings.responseStyle);
   const app = await NestFactory.create<NestExpressApplication>(
-    AppModule.register(settings, adapters, log),
+    AppModule.register(settings, adapters, forms, log),
     new StrictExpressAdapter(
       strictExpress(adapters.telemetry?.requests),
+      forms,
       (adapters.credentials ?? givenCredentials(settings)).tls,
     ),
     { bodyParser: false, bufferLogs: true, abortOnError: false },
@@ -63,6 +66,8 @@ function strictExpress(observer: RequestObserver | undefined): Express {
 function beginAnswer(request: Request, response: Response, next: NextFunction): void {
   noteWhoWrites(request);
   (request as ProviderRequest).id = assignRequestId(request, response);
+  // Express parses it anew each time it is asked for.
+  Object.defineProperty(request, 'query', { value: request.query, configurable: true });
   response.setHeader('Cache-Control', 'no-store');
   response.setHeader('X-Content-Type-Options', 'nosniff');
   next();

@@ -1,7 +1,7 @@
 import { Body, Controller, HttpCode, Post } from '@nestjs/common';
 import { AccessService } from '../grants/access.service';
 import { parseAccessRequest } from './access-request';
-import { PublicRoute } from './public-route';
+import { PublicRoute } from './route-sender';
 
 /** system-server's own form, byte for byte what today's clients read: HTTP 200 always, `code` 0 on success. */
 type AccessAnswer =

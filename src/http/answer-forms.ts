@@ -1,4 +1,3 @@
-import { Injectable } from '@nestjs/common';
 import {
   DOCUMENTED,
   SIDECAR,
@@ -9,7 +8,6 @@ import {
 import { operationOf, pathOf, type ProviderRequest } from './provider-request';
 
 /** Chooses the form in which a request is answered. Probes and the access route have one form only. */
-@Injectable()
 export class AnswerForms {
   private readonly provider: AnswerForm;
   private readonly wrapped: AnswerForm;

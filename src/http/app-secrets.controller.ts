@@ -1,10 +1,10 @@
-import { Body, Controller, Delete, Get, HttpCode, Param, Post, Put, UseInterceptors } from '@nestjs/common';
+import { Body, Controller, Delete, Get, HttpCode, Param, Post, Put } from '@nestjs/common';
 import type { HeldWorkspace } from '../grants/grants.service';
 import { AppSecretsService, type AppPlace } from '../secrets/app-secrets.service';
-import { AnswerFormInterceptor } from './answer-form.interceptor';
 import { AppSecretKeyRequest, AppSecretRequest } from './app-secret-requests';
+import { CurrentUser } from './current-caller';
 import { DONE, ok, type Envelope } from './envelope';
-import { CurrentUser, UserRoute } from './user-route';
+import { UserRoute } from './route-sender';
 
 /** As today's sidecar spells it. */
 interface AppSecretView {
@@ -15,7 +15,6 @@ interface AppSecretView {
 /** What the Settings app calls for a user (contract, section 7). `:app` is the app's name. */
 @Controller('admin')
 @UserRoute()
-@UseInterceptors(AnswerFormInterceptor)
 export class AppSecretsController {
   constructor(private readonly secrets: AppSecretsService) {}
 

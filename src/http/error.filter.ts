@@ -12,6 +12,7 @@ import type { LogEvent } from '../logging/log';
 import { AnswerForms } from './answer-forms';
 import type { Envelope, FailureData } from './envelope';
 import { pathOf, type ProviderRequest } from './provider-request';
+import { sendJson } from './send-json';
 
 /** The only place where an error becomes an answer. A foreign error's own words go nowhere. */
 @Catch()
@@ -39,7 +40,7 @@ export class ErrorFilter implements ExceptionFilter {
     if (retryAfterSeconds !== undefined) response.setHeader('Retry-After', String(retryAfterSeconds));
     if (error instanceof ShuttingDown) response.setHeader('Connection', 'close');
     const { status, body } = this.forms.of(request).failure(failure(error, requestId));
-    response.status(status).json(body);
+    sendJson(response, status, body);
   }
 }
 

@@ -4,7 +4,7 @@ import { GrantSource, type GrantProblem } from '../grants/grant-source';
 import { SecretStore } from '../secrets/secret-store';
 import { Drain } from './drain';
 import { ok, type Envelope } from './envelope';
-import { PublicRoute } from './public-route';
+import { PublicRoute } from './route-sender';
 import { ServiceProblems } from './service-problems';
 
 interface Readiness {

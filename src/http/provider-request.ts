@@ -21,16 +21,19 @@ export interface ProviderRequest extends Request {
   failure?: Reason;
 }
 
-const PROBE = /^\/(livez|readyz)$/;
+const OPERATION_AT: ReadonlyMap<string, SecretOperation> = new Map(
+  SECRET_OPERATIONS.map((operation) => [`/${operation}`, operation]),
+);
 
 /** Asked for every few seconds, by machines: neither logged nor counted. */
 export function isProbe(request: IncomingMessage): boolean {
-  return PROBE.test(pathOf(request));
+  const path = pathOf(request);
+  return path === '/livez' || path === '/readyz';
 }
 
 /** The operation that a path names, for logs; undefined for other routes. */
 export function operationOf(path: string): SecretOperation | undefined {
-  return SECRET_OPERATIONS.find((operation) => path === `/${operation}`);
+  return OPERATION_AT.get(path);
 }
 
 /** The workspace of a query, for logs, only if it is a workspace's name at all. */
@@ -43,5 +46,7 @@ export function workspaceOf(query: unknown): string | undefined {
 /** The path as it was sent; Express's own `path` is cut where a middleware is mounted. */
 export function pathOf(request: IncomingMessage): string {
   const { originalUrl, url } = request as Partial<ProviderRequest>;
-  return (originalUrl ?? url ?? '').split('?', 1)[0] ?? '';
+  const sent = originalUrl ?? url ?? '';
+  const end = sent.indexOf('?');
+  return end < 0 ? sent : sent.slice(0, end);
 }

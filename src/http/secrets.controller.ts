@@ -1,9 +1,8 @@
-import { Body, Controller, HttpCode, Post, Query, UseInterceptors } from '@nestjs/common';
+import { Body, Controller, HttpCode, Post, Query } from '@nestjs/common';
 import type { Caller } from '../identity/caller';
 import type { Environment } from '../secrets/secret';
 import type { ReadReport } from '../secrets/read-report';
 import { SecretsService, type Place } from '../secrets/secrets.service';
-import { AnswerFormInterceptor } from './answer-form.interceptor';
 import { CurrentCaller } from './current-caller';
 import { DONE, ok, type Envelope } from './envelope';
 import { StaleNote } from './stale-note';
@@ -18,7 +17,6 @@ interface SecretView {
 
 /** The five operations of the provider API. */
 @Controller()
-@UseInterceptors(AnswerFormInterceptor)
 export class SecretsController {
   constructor(private readonly secrets: SecretsService) {}
 

@@ -1,10 +1,14 @@
 import { createServer, type ServerOptions } from 'node:http';
 import type { Server } from 'node:https';
 import { ExpressAdapter } from '@nestjs/platform-express';
-import type { Express } from 'express';
+import type { Express, Response } from 'express';
 import type { Rotating } from '../rotation/rotating';
+import type { AnswerForms } from './answer-forms';
+import type { Envelope } from './envelope';
 import { expressMessages } from './express-messages';
+import type { ProviderRequest } from './provider-request';
 import { secureServer, type ServerIdentity } from './secure-server';
+import { sendJson } from './send-json';
 import { UnfinishedHandshakes } from './unfinished-handshakes';
 
 const HEADERS_TIMEOUT_MS = 10_000;
@@ -25,12 +29,13 @@ const LIMITS = {
   requireHostHeader: false,
 } as const satisfies ServerOptions;
 
-/** Nest's adapter over a server with limits that only its constructor takes; behind TLS where there is an identity for it. */
+/** Nest's adapter over a server with limits that only its constructor takes, and TLS where there is an identity for it. */
 export class StrictExpressAdapter extends ExpressAdapter {
   private handshakes: UnfinishedHandshakes | undefined;
 
   constructor(
     instance: Express,
+    private readonly forms: AnswerForms,
     private readonly identity?: Rotating<ServerIdentity>,
   ) {
     super(instance);
@@ -44,6 +49,12 @@ export class StrictExpressAdapter extends ExpressAdapter {
         ? createServer(options, instance)
         : this.secured(options, instance, this.identity);
     this.httpServer.maxConnections = MAX_CONNECTIONS;
+  }
+
+  /** Of what a controller returns: here it takes the form that the caller reads. Failures are the error filter's. */
+  override reply(response: Response, body: Envelope<unknown>, status = response.statusCode): void {
+    const form = this.forms.of(response.req as ProviderRequest);
+    sendJson(response, status, form.success(body).body);
   }
 
   override async close(): Promise<void> {

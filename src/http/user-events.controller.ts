@@ -1,14 +1,12 @@
-import { Body, Controller, HttpCode, Post, UseInterceptors } from '@nestjs/common';
+import { Body, Controller, HttpCode, Post } from '@nestjs/common';
 import { DepartedUsers } from '../departures/departed-users';
-import { AnswerFormInterceptor } from './answer-form.interceptor';
 import { DONE, type Envelope } from './envelope';
-import { EventRoute } from './event-route';
+import { EventRoute } from './route-sender';
 import { userOfEvent } from './user-event';
 
 /** System events of Olares (contract, section 7). Their sender waits 2 s and repeats whatever is answered with 400 or more. */
 @Controller('user')
 @EventRoute()
-@UseInterceptors(AnswerFormInterceptor)
 export class UserEventsController {
   constructor(private readonly departedUsers: DepartedUsers) {}
 

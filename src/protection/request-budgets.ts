@@ -34,8 +34,11 @@ export interface BudgetRates {
   readonly user: Readonly<Partial<Record<RequestKind, BudgetRate>>>;
 }
 
-/** Whose budget a spender draws on; an app is another one for each user that has it. Undefined: on no such. */
+/**
+ * Whose budget a spender draws on; an app is another one for each user that has it: the length parts the two names.
+ * Undefined: on no such.
+ */
 export function accountOf(budget: BudgetSpent['budget'], { app, user }: Spender): string | undefined {
   if (budget === 'user') return user;
-  return app === undefined ? undefined : JSON.stringify([user, app]);
+  return app === undefined ? undefined : `${user.length}:${user}${app}`;
 }
