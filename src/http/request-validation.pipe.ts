@@ -1,30 +1,61 @@
-import { ValidationPipe, type ArgumentMetadata } from '@nestjs/common';
+import { ValidationPipe, type ArgumentMetadata, type PipeTransform } from '@nestjs/common';
 import type { ValidationError } from 'class-validator';
+import { LRUCache } from 'lru-cache';
 import { InvalidRequest } from '../errors/request-errors';
+import { ListSecretRequest, NamedSecretRequest, WorkspaceQuery } from './secret-requests';
 
 const MAX_FIELD_LENGTH_SHOWN = 64;
 /** Far more than any request class has: the validators behind take time that grows with the square of it. */
 const MAX_FIELDS = 16;
 
-/** Validates bodies and queries against their classes; names the field and the rule, never the value. */
-export class RequestValidationPipe extends ValidationPipe {
-  constructor() {
-    super({
-      transform: true,
-      whitelist: true,
-      forbidNonWhitelisted: true,
-      forbidUnknownValues: true,
-      stopAtFirstError: true,
-      validationError: { target: false, value: false },
-      exceptionFactory: toInvalidRequest,
-    });
+/** Requests that apps repeat all day long. None of them holds a secret's value. */
+const REPEATED: readonly unknown[] = [WorkspaceQuery, ListSecretRequest, NamedSecretRequest];
+const MAX_REMEMBERED = 10_000;
+const MAX_REMEMBERED_LENGTH = 512;
+
+/**
+ * Validates bodies and queries against their classes; names the field and the rule, never the value. What was valid
+ * once is not examined again: class-validator and class-transformer reflect on their metadata for each request.
+ */
+export class RequestValidationPipe implements PipeTransform<unknown, unknown> {
+  readonly #validation = new ValidationPipe({
+    transform: true,
+    whitelist: true,
+    forbidNonWhitelisted: true,
+    forbidUnknownValues: true,
+    stopAtFirstError: true,
+    validationError: { target: false, value: false },
+    exceptionFactory: toInvalidRequest,
+  });
+  readonly #valid = new Map(
+    REPEATED.map((metatype) => [metatype, new LRUCache<string, object>({ max: MAX_REMEMBERED })]),
+  );
+
+  transform(value: unknown, metadata: ArgumentMetadata): unknown {
+    // What the guard found out is not the caller's to say.
+    if (metadata.type === 'custom') return value;
+    const valid = this.#valid.get(metadata.metatype);
+    if (valid === undefined) return this.#validated(value, metadata);
+    const text = JSON.stringify(value);
+    return valid.get(text) ?? this.#remembered(valid, text, this.#validated(value, metadata));
   }
 
-  override async transform(value: unknown, metadata: ArgumentMetadata): Promise<unknown> {
-    const isValidated = metadata.metatype !== undefined && metadata.metatype !== Object;
-    if (isValidated && (metadata.type === 'body' || metadata.type === 'query'))
-      requireFlat(value, metadata.type);
-    return super.transform(value, metadata) as Promise<unknown>;
+  async #validated(value: unknown, metadata: ArgumentMetadata): Promise<unknown> {
+    const { metatype, type } = metadata;
+    const isValidated = metatype !== undefined && metatype !== Object;
+    if (isValidated && (type === 'body' || type === 'query')) requireFlat(value, type);
+    return this.#validation.transform(value, metadata) as Promise<unknown>;
+  }
+
+  /** Shared by all requests that say the same, so that nobody may change it. */
+  async #remembered(
+    valid: LRUCache<string, object>,
+    text: string,
+    validated: Promise<unknown>,
+  ): Promise<unknown> {
+    const request = Object.freeze((await validated) as object);
+    if (text.length <= MAX_REMEMBERED_LENGTH) valid.set(text, request);
+    return request;
   }
 }
 

@@ -62,6 +62,9 @@ const handlers = {
     fake.calls.length = front.calls = 0;
     return calls;
   },
+  answerAtOnce: async (atOnce: boolean): Promise<void> => {
+    (await opened).front.atOnce = atOnce;
+  },
   directList: ({ user, workspace }: { readonly user: string; readonly workspace: string }): Promise<Call> =>
     directRead(user, workspace),
   predecessorRead: async (of: {
