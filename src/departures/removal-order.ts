@@ -11,6 +11,8 @@ export interface RemovalOrder {
   readonly doneAtMs?: number;
   /** When it was acknowledged that a user of that name is there again: orders from before count no more. */
   readonly userBackAtMs?: number;
+  /** Ids of workspaces that were found and are not known to be gone: a store may lose sight of one before it is. */
+  readonly found?: readonly string[];
 }
 
 export function encodeOrder({ id: _name, ...fields }: RemovalOrder): string {
@@ -19,7 +21,7 @@ export function encodeOrder({ id: _name, ...fields }: RemovalOrder): string {
 
 /** undefined for what is not an order. */
 export function parseOrder(id: string, text: string): RemovalOrder | undefined {
-  const { user, requestedAtMs, confirmedAtMs, doneAtMs, userBackAtMs } = fieldsOf(text);
+  const { user, requestedAtMs, confirmedAtMs, doneAtMs, userBackAtMs, found } = fieldsOf(text);
   if (typeof user !== 'string' || typeof requestedAtMs !== 'number') return undefined;
   return {
     id,
@@ -28,7 +30,12 @@ export function parseOrder(id: string, text: string): RemovalOrder | undefined {
     ...(typeof confirmedAtMs === 'number' && { confirmedAtMs }),
     ...(typeof doneAtMs === 'number' && { doneAtMs }),
     ...(typeof userBackAtMs === 'number' && { userBackAtMs }),
+    ...(isIds(found) && { found }),
   };
+}
+
+function isIds(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every((id) => typeof id === 'string');
 }
 
 function fieldsOf(text: string): Readonly<Record<string, unknown>> {

@@ -48,6 +48,22 @@ export class RemovalOrders {
     for (const order of orders) await this.change({ ...order, confirmedAtMs: this.clock.nowMs() });
   }
 
+  /** Resolves once it is durable that these are to go: whoever goes on with the removal asks for them again. */
+  async remember(due: readonly RemovalOrder[], ids: readonly string[]): Promise<void> {
+    const known = new Set(due.flatMap(({ found = [] }) => found));
+    const [holder] = due;
+    if (holder === undefined || ids.every((id) => known.has(id))) return;
+    await this.change({ ...holder, found: [...new Set([...ids, ...(holder.found ?? [])])] });
+  }
+
+  /** What is gone for good is not asked for again. */
+  async forget(user: string, gone: ReadonlySet<string>): Promise<void> {
+    for (const { found = [], ...order } of (await this.read()).dueOf(user)) {
+      const left = found.filter((id) => !gone.has(id));
+      if (left.length < found.length) await this.change({ ...order, found: left });
+    }
+  }
+
   /** Leaves alone what another replica did meanwhile. */
   async complete(user: string, orders: readonly RemovalOrder[]): Promise<void> {
     const ids = new Set(orders.map(({ id }) => id));

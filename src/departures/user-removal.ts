@@ -1,8 +1,9 @@
 import { StoreUnavailable } from '../errors/store-errors';
 import type { UserPresence } from '../identity/user-presence';
 import type { LogEvent } from '../logging/log';
-import type { SecretStore } from '../secrets/secret-store';
+import type { SecretStore, StoredWorkspace } from '../secrets/secret-store';
 import type { OrderBook } from './order-book';
+import type { RemovalOrder } from './removal-order';
 import type { RemovalOrders } from './removal-orders';
 
 /** More looks mean that somebody goes on writing: the rest is for a later attempt. */
@@ -30,25 +31,57 @@ export class UserRemoval {
       await this.orders.confirm(due);
     }
     this.log('info', 'user_removal_started', { user });
-    let removed = 0;
+    const gone = new Set<string>();
     for (let look = 1; look <= MAX_LOOKS; look++) {
-      const found = await this.store.workspacesOf(user);
+      const listed = await this.store.workspacesOf(user);
       if (signal.aborted) return 'stopped';
+      const stillDue = (await this.orders.read()).dueOf(user);
+      const found = unionOf(listed, stillDue, gone);
       if (found.length === 0) {
         await this.orders.complete(user, due);
-        this.log('info', 'user_removal_done', { user, workspaces: removed });
+        this.log('info', 'user_removal_done', { user, workspaces: gone.size });
         return 'done';
       }
       // What was found before an order was last seen is of the old user: nobody is told that a new one is there while
       // an order is due. Whatever is made later is another workspace, and not among these.
-      if ((await this.orders.read()).dueOf(user).length === 0) return 'overtaken';
-      for (const workspace of found) {
-        if (signal.aborted) return 'stopped';
-        await this.store.removeWorkspace(workspace);
-        removed += 1;
-        this.log('info', 'user_removal_progress', { user, removed, found: found.length });
-      }
+      if (stillDue.length === 0) return 'overtaken';
+      await this.orders.remember(
+        stillDue,
+        found.map(({ id }) => id),
+      );
+      if ((await this.removeAll(user, found, gone, signal)) === 'stopped') return 'stopped';
     }
     throw new StoreUnavailable('Workspaces of a deleted user are still being made.');
   }
+
+  private async removeAll(
+    user: string,
+    found: readonly StoredWorkspace[],
+    gone: Set<string>,
+    signal: AbortSignal,
+  ): Promise<'removed' | 'stopped'> {
+    try {
+      for (const workspace of found) {
+        if (signal.aborted) return 'stopped';
+        await this.store.removeWorkspace(workspace);
+        gone.add(workspace.id);
+        this.log('info', 'user_removal_progress', { user, removed: gone.size, found: found.length });
+      }
+      return 'removed';
+    } catch (error: unknown) {
+      // Only spares the next attempt some calls: the failure is what counts.
+      if (gone.size > 0) await this.orders.forget(user, gone).catch(() => undefined);
+      throw error;
+    }
+  }
+}
+
+/** What the store shows, and last what only the orders still know of. */
+function unionOf(
+  listed: readonly StoredWorkspace[],
+  due: readonly RemovalOrder[],
+  gone: ReadonlySet<string>,
+): readonly StoredWorkspace[] {
+  const known = due.flatMap(({ found = [] }) => found).filter((id) => !gone.has(id));
+  return [...new Set([...listed.map(({ id }) => id), ...known])].map((id) => ({ id }));
 }

@@ -92,4 +92,68 @@ describe('the orders of removals', () => {
     await expect(orders.confirm([order])).rejects.toBe(store.failure);
     store.failure = undefined;
   });
+
+  const AT = { user: 'alice', workspace: 'ws', environment: 'prod' } as const;
+  /** As Infisical shows a project that our identity was taken out of: it is listed no more, and not removed. */
+  const takeOut = async () => {
+    const [lost] = await store.workspacesOf('alice');
+    const workspacesOf = MemorySecretStore.prototype.workspacesOf.bind(store);
+    const removeWorkspace = MemorySecretStore.prototype.removeWorkspace.bind(store);
+    store.workspacesOf = async (user) => (await workspacesOf(user)).filter(({ id }) => id !== lost?.id);
+    store.removeWorkspace = ({ id }) =>
+      id === lost?.id ? Promise.reject(new StoreUnavailable()) : removeWorkspace({ id });
+  };
+  const restart = async () => {
+    const stopped = parts.background.beforeApplicationShutdown();
+    time.advance(10_000);
+    await stopped;
+    told = [];
+    const log = (_: string, event: string) => void told.push(event);
+    parts = departures({ store, clock, time, log, users: new StatedUsers() });
+    parts.background.onApplicationBootstrap();
+  };
+
+  it('name what was found: what the store loses sight of stays due for the next process', async () => {
+    await store.create(AT, { name: 'k', value: 'v' });
+    store.removeWorkspace = () => Promise.reject(new StoreUnavailable());
+    await parts.departedUsers.userDeleted('alice');
+    await eventually(() => expect(told).toContain('user_removal_failed'));
+    await takeOut();
+    await restart();
+    await eventually(() => expect(told).toContain('user_removal_failed'));
+    expect(told).not.toContain('user_removal_done');
+    store.removeWorkspace = MemorySecretStore.prototype.removeWorkspace.bind(store);
+    await eventually(() => {
+      time.advance(1_000);
+      expect(told).toContain('user_removal_done');
+    });
+    expect(await store.list(AT)).toEqual([]);
+  });
+
+  it('do not ask again for what is gone, and take the rest before what is out of sight', async () => {
+    await store.create(AT, { name: 'k', value: 'v' });
+    const removed = () => store.calls.filter((call) => call.startsWith('removeWorkspace')).length;
+    store.removeWorkspace = () => Promise.reject(new StoreUnavailable());
+    await parts.departedUsers.userDeleted('alice');
+    await eventually(() => expect(told).toContain('user_removal_failed'));
+    await takeOut();
+    await store.create({ ...AT, workspace: 'late' }, { name: 'k', value: 'v' });
+    await restart();
+    await eventually(() => expect(told).toContain('user_removal_failed'));
+    expect(removed()).toBe(1);
+    await restart();
+    await eventually(() => expect(told).toContain('user_removal_failed'));
+    expect(removed()).toBe(1);
+  });
+
+  it('of the version before, which name nothing, and with a field that is no list of ids, are carried out', async () => {
+    const order = { user: 'alice', requestedAtMs: clock.nowMs() };
+    await store.create(AT, { name: 'k', value: 'v' });
+    await store.create(ORDERS, { name: 'removal-old', value: JSON.stringify(order) });
+    await store.create(ORDERS, { name: 'removal-odd', value: JSON.stringify({ ...order, found: [7] }) });
+    await restart();
+    await eventually(() => expect(told).toContain('user_removal_done'));
+    expect(told).not.toContain('user_removal_failed');
+    expect(await store.list(AT)).toEqual([]);
+  });
 });
