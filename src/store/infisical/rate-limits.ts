@@ -56,7 +56,7 @@ export class RateLimits {
     if (waitMs >= patienceMs) throw new NoTurnInTime(waitMs);
     return new Promise((go, giveUp) => {
       line.waiting.push({ sinceMs: nowMs, untilMs: nowMs + patienceMs, go, giveUp });
-      this.#watch(line);
+      this.#watch(line, nowMs);
     });
   }
 
@@ -93,6 +93,11 @@ export class RateLimits {
     while (line.waiting.length > 0 && line.window.isFree(nowMs)) {
       const first = line.waiting.shift();
       if (first === undefined) break;
+      // Sent with no time left, it would be cut at once and leave a write in doubt.
+      if (nowMs >= first.untilMs) {
+        first.giveUp(new NoTurnInTime(0));
+        continue;
+      }
       line.window.take();
       first.go(nowMs - first.sinceMs);
     }
@@ -104,14 +109,16 @@ export class RateLimits {
       else waiting.giveUp(new NoTurnInTime(waitMs));
     }
     line.waiting.push(...inTime);
-    this.#watch(line);
+    this.#watch(line, nowMs);
   }
 
-  /** Wakes up when the window ends or a patience does; what nobody waits for needs no timer. */
-  #watch(line: Line): void {
+  /**
+   * Wakes up when the window ends or a patience does; what nobody waits for needs no timer.
+   * @param nowMs of whoever found that the calls must wait: a window that has ended since then is still to be waited for
+   */
+  #watch(line: Line, nowMs: number): void {
     line.callOff();
     if (line.waiting.length === 0) return;
-    const nowMs = this.clock.nowMs();
     const nextMs = Math.min(...line.waiting.map(({ untilMs }) => untilMs)) - nowMs;
     const freeMs = line.window.waitMs(nowMs, 0);
     line.callOff = this.alarm(Math.max(1, freeMs > 0 ? Math.min(freeMs, nextMs) : nextMs), () =>

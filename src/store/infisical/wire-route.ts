@@ -30,12 +30,17 @@ export interface WireRoute {
   readonly proxy: ForwardingProxy | false;
 }
 
+/**
+ * A connection that the server closes just as a write is sent on it leaves that write in doubt. Node's own servers close
+ * after 5 s without a request, and all others that we know of later.
+ */
+const KEPT_IDLE_MS = 4_000;
+
 /** Shorter than a call, so that a proxy that hangs is not taken for an Infisical that may have carried a write out. */
 const TUNNEL_TIMEOUT_MS = 5_000;
 
 export function wireRoute(url: string, options: RouteOptions): WireRoute {
-  // The idle timeout lets Node drop a kept connection before the server's announced end, not in the middle of a write.
-  const pool = { keepAlive: true, maxSockets: options.maxConnections, timeout: 60_000 };
+  const pool = { keepAlive: true, maxSockets: options.maxConnections, timeout: KEPT_IDLE_MS };
   const proxy = options.proxyUrl === undefined ? undefined : new URL(options.proxyUrl);
   const isTunnelled = new URL(url).protocol === 'https:';
   return {

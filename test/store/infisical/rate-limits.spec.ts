@@ -10,6 +10,8 @@ import { at, openStore, ROUTES } from './opened-store';
 const LIMIT = 40;
 const ROUTE = 'GET /secrets';
 
+const outcomeOf = (work: Promise<unknown>) => work.catch((error: unknown) => error);
+
 /** A server's fixed window, as the recorded ones count. */
 class CountingServer {
   refused = 0;
@@ -33,6 +35,42 @@ class CountingServer {
     return { ...report, refused: { forMs: resetMs } };
   }
 }
+
+describe('a call whose turn comes with the next window', () => {
+  /** Time goes on between two looks at the clock, and Node's timers ring up to a millisecond early. */
+  const earlyBy = (ms: number) => {
+    const clock = new ManualAlarm();
+    const time = {
+      nowMs: () => {
+        clock.advance(0.4);
+        return clock.nowMs();
+      },
+    };
+    return { clock, limits: new RateLimits(time, (afterMs, ring) => clock.alarm(afterMs - ms, ring)) };
+  };
+  const closed: RateReport = { limit: LIMIT, remaining: 0, resetMs: 2_000 };
+
+  it.each([0.3, 0.5, 0.7, 0.9])(
+    'gets it then, also where the alarm rings %d ms before the window ends',
+    async (ms) => {
+      const { clock, limits } = earlyBy(ms);
+      await limits.turn(ROUTE, 20_000);
+      limits.settle(ROUTE, closed);
+      const waited = limits.turn(ROUTE, 20_000);
+      await clock.pass(2_010);
+      expect(await Promise.race([waited, 'still waiting'])).toBeLessThan(2_010);
+    },
+  );
+
+  it('is refused unsent where its time is up by then', async () => {
+    const { clock, limits } = earlyBy(-50);
+    await limits.turn(ROUTE, 20_000);
+    limits.settle(ROUTE, closed);
+    const late = outcomeOf(limits.turn(ROUTE, 2_020));
+    await clock.pass(2_060);
+    expect(await late).toEqual(new NoTurnInTime(0));
+  });
+});
 
 describe('the limits of a server', () => {
   let clock: ManualAlarm;
