@@ -54,7 +54,7 @@ const ENTRY = /^src\/[a-z.-]+\.ts$/;
 
 /** Packages that have one home. */
 const HOME_OF: Readonly<Record<string, RegExp>> = {
-  axios: /^src\/store\/infisical\/(infisical-client|wire-failure)\.ts$/,
+  axios: /^src\/store\/infisical\/(wire-call|wire-failure)\.ts$/,
   '@kubernetes/client-node': /^src\/kubernetes\/kube-config\.connection\.ts$/,
   'classic-level': /^src\/store\/embedded\//,
   bcrypt: /^src\/(identity\/app-proof\.verifier|development\/example-caller)\.ts$/,

@@ -1,5 +1,3 @@
-import type { Readable } from 'node:stream';
-import axios, { type AxiosInstance } from 'axios';
 import type { MonotonicTime } from '../../clock/monotonic-time';
 import { SystemMonotonicTime } from '../../clock/system-monotonic-time';
 import { CallTime } from './call-time';
@@ -11,6 +9,7 @@ import { outcomeOf, type InfisicalObserver } from './infisical-observer';
 import { rateReportOf, retryAfterOf } from './rate-report';
 import type { RateReport } from './rate-limit-window';
 import { NoTurnInTime, type RateLimits } from './rate-limits';
+import { wireCalls, type SendCall } from './wire-call';
 import { reasonOfWireFailure } from './wire-failure';
 import { baseOf, wireRoute, type RouteOptions, type WireRoute } from './wire-route';
 import { WriteSlots } from './write-slots';
@@ -54,7 +53,7 @@ export interface WireAnswer {
 
 /** The only door to the network, and the only place where a foreign error is seen. Opens no connection by itself. */
 export class InfisicalClient {
-  readonly #axios: AxiosInstance;
+  readonly #call: SendCall;
   readonly #route: WireRoute;
   readonly #observer: InfisicalObserver | undefined;
   readonly #writes = new WriteSlots();
@@ -68,21 +67,7 @@ export class InfisicalClient {
     const baseURL = baseOf(options.url);
     this.#route = wireRoute(baseURL, options);
     this.#observer = options.observer;
-    this.#axios = axios.create({
-      baseURL,
-      ...this.#route,
-      maxRedirects: 0,
-      maxBodyLength: MAX_REQUEST_BYTES,
-      responseType: 'stream',
-      decompress: false,
-      validateStatus: () => true,
-      transformRequest: [(body: unknown) => body],
-      headers: {
-        accept: 'application/json',
-        'accept-encoding': 'identity',
-        'user-agent': 'olares-secret-provider',
-      },
-    });
+    this.#call = wireCalls(baseURL, this.#route, MAX_REQUEST_BYTES);
   }
 
   /** @throws InfisicalCallFailed where no whole answer came */
@@ -110,16 +95,16 @@ export class InfisicalClient {
     const underWay = this.#observer?.callBegins(request);
     const time = new CallTime(Math.min(request.timeoutMs, leftMs), leftMs, this.time);
     try {
-      const response = await this.#axios.request<Readable>({
+      const response = await this.#call({
         method: request.method,
-        url: request.target,
+        target: request.target,
         headers: {
           ...(body !== undefined && { 'content-type': 'application/json' }),
           ...(request.ifNoneMatch !== undefined && { 'if-none-match': request.ifNoneMatch }),
           ...(request.bearer !== undefined && { authorization: `Bearer ${request.bearer}` }),
           ...underWay?.headers,
         },
-        data: body,
+        body,
         signal: time.signal,
       });
       // Only a proxy answers so, and it kept the request to itself.
