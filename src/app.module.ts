@@ -159,6 +159,6 @@ export class AppModule implements NestModule {
 
   configure(consumer: MiddlewareConsumer): void {
     const steps = this.beforeBodies.map(({ middleware }) => middleware);
-    consumer.apply(inTurn([...steps, ...jsonBody])).forRoutes('*splat');
+    consumer.apply(inTurn([...steps, jsonBody])).forRoutes('*splat');
   }
 }

@@ -61,13 +61,13 @@ export async function warmReads(stage: Stage, size: Size): Promise<Measured> {
         'warm RetrieveSecret, CPU per request / bare Nest+Express POST echo with body parsing',
         median(cpu.map(({ first, second }) => first / second)),
         1.3,
-        6,
+        3,
       ),
       atLeast(
         "warm throughput / direct calls to a server with v3's service time, 50 connections",
         median(throughput.map(({ first, second }) => first.perSecond / second.perSecond)),
         20,
-        1,
+        5,
       ),
     ],
     observations: [
