@@ -32,10 +32,11 @@ export class UserRemoval {
     }
     this.log('info', 'user_removal_started', { user });
     const gone = new Set<string>();
-    for (let look = 1; look <= MAX_LOOKS; look++) {
-      const listed = await this.store.workspacesOf(user);
+    for (let look = 1, known = due; look <= MAX_LOOKS; look++) {
+      const listed = this.isOfNewUser(user, known) ? [] : await this.store.workspacesOf(user);
       if (signal.aborted) return 'stopped';
       const stillDue = (await this.orders.read()).dueOf(user);
+      known = stillDue;
       const found = unionOf(listed, stillDue, gone);
       if (found.length === 0) {
         await this.orders.complete(user, due);
@@ -52,6 +53,14 @@ export class UserRemoval {
       if ((await this.removeAll(user, found, gone, signal)) === 'stopped') return 'stopped';
     }
     throw new StoreUnavailable('Workspaces of a deleted user are still being made.');
+  }
+
+  /**
+   * What a store would list now may be a new user's of that name, where a removal took so long. All that was there when
+   * the user was gone was written down by the first look: only that is removed then.
+   */
+  private isOfNewUser(user: string, due: readonly RemovalOrder[]): boolean {
+    return this.users?.isHere(user) === true && due.some(({ found }) => found !== undefined);
   }
 
   private async removeAll(

@@ -16,14 +16,16 @@ describe('the orders of removals', () => {
   let time: FixedMonotonicTime;
   let told: string[];
   let parts: ReturnType<typeof departures>;
+  let users: StatedUsers;
 
   beforeEach(() => {
     store = new MemorySecretStore();
     clock = new FixedClock();
     time = new FixedMonotonicTime();
     told = [];
+    users = new StatedUsers();
     const log = (_: string, event: string) => void told.push(event);
-    parts = departures({ store, clock, time, log, users: new StatedUsers() });
+    parts = departures({ store, clock, time, log, users });
     parts.background.onApplicationBootstrap();
   });
   afterEach(async () => {
@@ -108,8 +110,9 @@ describe('the orders of removals', () => {
     time.advance(10_000);
     await stopped;
     told = [];
+    users = new StatedUsers();
     const log = (_: string, event: string) => void told.push(event);
-    parts = departures({ store, clock, time, log, users: new StatedUsers() });
+    parts = departures({ store, clock, time, log, users });
     parts.background.onApplicationBootstrap();
   };
 
@@ -144,6 +147,24 @@ describe('the orders of removals', () => {
     await restart();
     await eventually(() => expect(told).toContain('user_removal_failed'));
     expect(removed()).toBe(1);
+  });
+
+  it('that took so long that a new user of that name is there remove what was found, and nothing of the new one', async () => {
+    await store.create(AT, { name: 'k', value: 'v' });
+    store.removeWorkspace = () => Promise.reject(new StoreUnavailable());
+    await parts.departedUsers.userDeleted('alice');
+    await eventually(() => expect(told).toContain('user_removal_failed'));
+    await restart();
+    users.come('alice');
+    const fresh = { ...AT, workspace: 'of-the-new-user' };
+    await store.create(fresh, { name: 'k', value: 'new' });
+    store.removeWorkspace = MemorySecretStore.prototype.removeWorkspace.bind(store);
+    await eventually(() => {
+      time.advance(1_000);
+      expect(told).toContain('user_removal_done');
+    });
+    expect(await store.list(AT)).toEqual([]);
+    expect(await store.retrieve(fresh, 'k')).toEqual({ name: 'k', value: 'new' });
   });
 
   it('of the version before, which name nothing, and with a field that is no list of ids, are carried out', async () => {

@@ -22,7 +22,7 @@ async function exchange(instance: Express, options: object) {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   try {
     const answer = await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
-    return { seen, body: (await answer.json()) };
+    return { seen, body: await answer.json() };
   } finally {
     server.closeAllConnections();
     server.close();
