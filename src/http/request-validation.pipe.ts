@@ -10,7 +10,7 @@ const MAX_FIELDS = 16;
 
 /** Requests that apps repeat all day long. None of them holds a secret's value. */
 const REPEATED: readonly unknown[] = [WorkspaceQuery, ListSecretRequest, NamedSecretRequest];
-const MAX_REMEMBERED = 10_000;
+const MAX_REMEMBERED = 2_000;
 const MAX_REMEMBERED_LENGTH = 512;
 
 /**
