@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { AccessTokens, type IssuedAccessToken } from '../identity/access-token';
-import { AppProofVerifier, type AppProof } from '../identity/app-proof.verifier';
+import { AppProofVerifier, type AppProof, type ProofRefusal } from '../identity/app-proof.verifier';
 import { grantKey, PROVIDER } from './grant';
 import { GrantSource } from './grant-source';
 import { GrantsService } from './grants.service';
@@ -15,11 +15,14 @@ export interface RequestedPermission {
   readonly ops: readonly string[];
 }
 
+type AppOfUser = Pick<InstalledApp, 'app' | 'user'>;
+
 export type AccessOutcome =
-  | { readonly kind: 'issued'; readonly issued: IssuedAccessToken }
-  | { readonly kind: 'unproven' }
+  | { readonly kind: 'issued'; readonly of: AppOfUser; readonly issued: IssuedAccessToken }
+  /** `claimed`: the app that has the key, if there is one. For the log: the caller is not to learn any of this. */
+  | { readonly kind: 'unproven'; readonly claimed: AppOfUser | undefined; readonly refusal: ProofRefusal }
   /** `missing`: what is not granted, safe to show to the app that proved itself. */
-  | { readonly kind: 'refused'; readonly missing: string };
+  | { readonly kind: 'refused'; readonly of: AppOfUser; readonly missing: string };
 
 /** Contract, section 4: an app that proves itself gets a token for what it holds, all of what it asks for or nothing. */
 @Injectable()
@@ -35,12 +38,14 @@ export class AccessService {
   async request(proof: AppProof, permission: RequestedPermission): Promise<AccessOutcome> {
     this.source.requireReady();
     const installed = this.source.findByKey(proof.appKey);
-    const proven = await this.proofs.verify(proof, installed?.appSecret);
-    if (!proven || installed === undefined) return { kind: 'unproven' };
+    const refusal = await this.proofs.verify(proof, installed?.appSecret);
+    const of = installed && { app: installed.app, user: installed.user };
+    if (refusal !== undefined || installed === undefined || of === undefined)
+      return { kind: 'unproven', claimed: of, refusal: refusal ?? { cause: 'unknown_key' } };
     const missing = this.firstMissing(installed, permission);
-    if (missing !== undefined) return { kind: 'refused', missing };
-    const operations = permission.ops.map((op) => canonical(op, installed.app) ?? op);
-    return { kind: 'issued', issued: await this.tokens.issue(installed.app, installed.user, operations) };
+    if (missing !== undefined) return { kind: 'refused', of, missing };
+    const operations = permission.ops.map((op) => canonical(op, of.app) ?? op);
+    return { kind: 'issued', of, issued: await this.tokens.issue(of.app, of.user, operations) };
   }
 
   private firstMissing(installed: InstalledApp, permission: RequestedPermission): string | undefined {

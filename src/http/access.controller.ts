@@ -1,6 +1,7 @@
-import { Body, Controller, HttpCode, Post } from '@nestjs/common';
+import { Body, Controller, HttpCode, Post, Req } from '@nestjs/common';
 import { AccessService } from '../grants/access.service';
 import { parseAccessRequest } from './access-request';
+import type { ProviderRequest } from './provider-request';
 import { PublicRoute } from './route-sender';
 
 /** system-server's own form, byte for byte what today's clients read: HTTP 200 always, `code` 0 on success. */
@@ -21,23 +22,32 @@ export class AccessController {
 
   @Post('access')
   @HttpCode(200)
-  async request(@Body() body: object): Promise<AccessAnswer> {
-    const request = parseAccessRequest(body);
-    if (request === undefined)
+  async request(@Body() body: object, @Req() request: ProviderRequest): Promise<AccessAnswer> {
+    const asked = parseAccessRequest(body);
+    if (asked === undefined) {
+      request.failure = 'INVALID_REQUEST';
       return { code: 1, message: 'the request is not of the form {app_key, timestamp, token, perm}' };
-    const outcome = await this.access.request(request.proof, request.permission);
+    }
+    const outcome = await this.access.request(asked.proof, asked.permission);
     switch (outcome.kind) {
       case 'issued': {
         const { token, expiresAtMs } = outcome.issued;
+        request.access = outcome.of;
         return {
           code: 0,
           message: 'success',
           data: { access_token: token, expired_at: new Date(expiresAtMs).toISOString() },
         };
       }
-      case 'unproven':
+      case 'unproven': {
+        const { claimed, refusal } = outcome;
+        request.failure = 'UNAUTHENTICATED';
+        request.access = { ...refusal, claimedApp: claimed?.app, claimedUser: claimed?.user };
         return { code: 100001, message: 'invalid auth token' };
+      }
       case 'refused':
+        request.failure = 'NOT_GRANTED';
+        request.access = outcome.of;
         return { code: 1, message: `permission required is not allowed: ${outcome.missing}` };
     }
   }

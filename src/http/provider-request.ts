@@ -17,8 +17,24 @@ export interface ProviderRequest extends Request {
   caller?: Caller;
   /** Set by the guard on a @UserRoute(). */
   user?: string;
-  /** Set by the error filter. */
+  /** Why it failed; set where the failure becomes an answer: by the error filter, or by the route for access tokens. */
   failure?: Reason;
+  /** Set by the route for access tokens, for the log alone. */
+  access?: AccessAttempt;
+}
+
+/** What is known of a request for an access token. Names are those of the installed app, never what the caller wrote. */
+export interface AccessAttempt {
+  /** The app that proved itself. */
+  readonly app?: string;
+  readonly user?: string;
+  /** The app whose key was sent along with a proof that was refused; anybody may have sent it. */
+  readonly claimedApp?: string | undefined;
+  readonly claimedUser?: string | undefined;
+  /** Why the proof was refused. */
+  readonly cause?: string;
+  /** How far the proof's timestamp is ahead of our clock, where that is the cause. */
+  readonly skewS?: number;
 }
 
 const OPERATION_AT: ReadonlyMap<string, SecretOperation> = new Map(

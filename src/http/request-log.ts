@@ -1,9 +1,10 @@
 import type { NextFunction, Request, Response } from 'express';
 import type { Log } from '../logging/log';
-import { isProbe, operationOf, pathOf, workspaceOf, type ProviderRequest } from './provider-request';
+import { isProbe, workspaceOf, type ProviderRequest } from './provider-request';
+import { outcomeOf, requestedOperationOf } from './request-outcome';
 
 /**
- * One JSON line a request: who, what, where, how it ended, how long it took.
+ * One JSON line a request: who, from where, what, how it ended, how long it took.
  * The fields are listed here and nothing else is written: no header, body, URL or foreign error object.
  */
 export class RequestLog {
@@ -17,28 +18,33 @@ export class RequestLog {
   /** The answer was sent, or the client went away before. */
   private awaitEnd(request: ProviderRequest, response: Response): void {
     const beganMs = performance.now();
+    // A socket forgets it when it is closed.
+    const { remoteAddress: peer } = request.socket;
     const ended = (): void => {
       response.off('finish', ended).off('close', ended);
-      const level = response.statusCode >= 500 ? 'error' : 'info';
       const durationMs = Math.round(performance.now() - beganMs);
-      this.log[level](fieldsOf(request, response, durationMs), 'request completed');
+      const fields = { ...fieldsOf(request, response), peer, durationMs };
+      this.log[fields.code >= 500 ? 'error' : 'info'](fields, 'request completed');
     };
     response.on('finish', ended).on('close', ended);
   }
 }
 
-function fieldsOf(request: ProviderRequest, response: Response, durationMs: number): object {
-  const { caller, query, user } = request;
+function fieldsOf(request: ProviderRequest, response: Response) {
+  const { access, caller, query, user } = request;
   return {
     requestId: request.id,
     method: request.method,
-    op: operationOf(pathOf(request)),
-    app: caller?.app,
-    user: caller?.user ?? user,
+    op: requestedOperationOf(request),
+    app: caller?.app ?? access?.app,
+    user: caller?.user ?? user ?? access?.user,
+    claimedApp: access?.claimedApp,
+    claimedUser: access?.claimedUser,
     workspace: workspaceOf(query),
-    code: response.statusCode,
+    ...outcomeOf(request, response),
+    cause: access?.cause,
+    skewS: access?.skewS,
     // False where the client went away before the answer did.
     completed: response.writableFinished,
-    durationMs,
   };
 }

@@ -12,6 +12,12 @@ export interface AppProof {
   readonly hash: string;
 }
 
+/** Why a proof was refused: for the log. Whoever sent it gets one answer for all of them. */
+export type ProofRefusal =
+  | { readonly cause: 'malformed' | 'key_too_long' | 'unknown_key' | 'wrong_secret' | 'replayed' }
+  /** `skewS`: how far the proof's timestamp is ahead of our clock. */
+  | { readonly cause: 'clock_skew'; readonly skewS: number };
+
 const CLOCK_WINDOW_S = 10;
 /** bcrypt reads 72 bytes and no more; with less left for the secret, a proof would prove too little. */
 const BCRYPT_BYTES = 72;
@@ -47,27 +53,28 @@ export class AppProofVerifier {
   }
 
   /**
-   * @param appSecret undefined where no app has this key; it takes as long and is false
+   * @param appSecret undefined where no app has this key; it takes as long and is refused
+   * @returns undefined where the proof is good
    * @throws TooManyRequests when too many proofs wait already
    */
-  async verify(proof: AppProof, appSecret: string | undefined): Promise<boolean> {
+  async verify(proof: AppProof, appSecret: string | undefined): Promise<ProofRefusal | undefined> {
     const computed = BCRYPT_COST_10.exec(proof.hash)?.[1];
     const text = `${proof.appKey}${proof.timestampS}`;
-    if (computed === undefined || !this.isTimely(proof.timestampS)) return false;
-    if (Buffer.byteLength(text) > BCRYPT_BYTES - MIN_SECRET_BYTES_READ) return false;
-    if (this.used.has(computed)) return false;
+    if (computed === undefined) return { cause: 'malformed' };
+    const skewS = proof.timestampS - Math.floor(this.clock.nowMs() / 1000);
+    if (Math.abs(skewS) > CLOCK_WINDOW_S) return { cause: 'clock_skew', skewS };
+    if (Buffer.byteLength(text) > BCRYPT_BYTES - MIN_SECRET_BYTES_READ) return { cause: 'key_too_long' };
+    if (this.used.has(computed)) return { cause: 'replayed' };
     // $2y$ (PHP) names the same algorithm as $2b$.
     const hash = appSecret === undefined ? NOBODYS_HASH : `$2b$10$${computed}`;
     const line = appSecret === undefined ? NOBODY : proof.appKey;
     const matches = await this.inLine(line, () => compare(`${text}${appSecret ?? ''}`, hash));
+    if (appSecret === undefined) return { cause: 'unknown_key' };
+    if (!matches) return { cause: 'wrong_secret' };
     // Asked again: an equal proof may have been accepted meanwhile.
-    if (!matches || appSecret === undefined || this.used.has(computed)) return false;
+    if (this.used.has(computed)) return { cause: 'replayed' };
     this.used.set(computed, true);
-    return true;
-  }
-
-  private isTimely(timestampS: number): boolean {
-    return Math.abs(Math.floor(this.clock.nowMs() / 1000) - timestampS) <= CLOCK_WINDOW_S;
+    return undefined;
   }
 
   private async inLine(key: string, work: () => Promise<boolean>): Promise<boolean> {

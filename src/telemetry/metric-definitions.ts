@@ -11,7 +11,7 @@ export interface MetricDefinition {
 /** From a look into memory to an operation that ran out of time. */
 const LATENCY_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20];
 
-const OP = 'one of the five operations, or `other`';
+const OP = 'one of the five operations, `access` for access tokens, or `other`';
 const ROUTE = "method and path template of Infisical's API";
 
 /** Every metric of our own. The library's `nodejs_` and `process_` metrics come beside them. */
@@ -19,7 +19,7 @@ export const METRIC_DEFINITIONS = {
   osp_requests_total: {
     type: 'counter',
     help: 'Requests that were answered, probes left out.',
-    labels: { op: OP, code: "the documented HTTP status, whatever RESPONSE_STYLE is; `499`: the caller went away" }, // prettier-ignore
+    labels: { op: OP, code: "the documented HTTP status, whatever style of answer the caller reads; `499`: the caller went away" }, // prettier-ignore
   },
   osp_request_duration_seconds: {
     type: 'histogram',

@@ -250,6 +250,7 @@ describe('the log', () => {
         workspace: 'otmoic',
         code: 200,
         completed: true,
+        peer: '127.0.0.1',
         durationMs: expect.any(Number),
         msg: 'request completed',
       },

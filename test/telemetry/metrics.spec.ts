@@ -56,6 +56,10 @@ describe('the metrics', () => {
     await one.call(`system-server/v1alpha1/secret/secret.infisical/v1/${LIST}`, {});
     await one.call('no-such-route', {});
     await httpCall(`${one.service.url}/livez`, { method: 'GET' });
+    for (const app_key of [EXAMPLE_APPS[0]!.appKey, 'nobody', undefined]) {
+      const perm = { group: 'secret.infisical', dataType: 'secret', version: 'v1', ops: [LIST] };
+      await one.call('permission/v1alpha1/access', { app_key, timestamp: 1, token: 'x', perm });
+    }
     const text = await one.scrape();
     const counted = text.split('\n').filter((line) => line.startsWith('osp_requests_total'));
     expect(counted.sort()).toEqual([
@@ -63,9 +67,12 @@ describe('the metrics', () => {
       'osp_requests_total{op="ListSecret",code="200"} 1',
       'osp_requests_total{op="RetrieveSecret",code="400"} 1',
       'osp_requests_total{op="RetrieveSecret",code="404"} 1',
+      'osp_requests_total{op="access",code="400"} 1',
+      'osp_requests_total{op="access",code="401"} 2',
       'osp_requests_total{op="other",code="404"} 1',
     ]);
     expect(text).toContain('osp_request_duration_seconds_count{op="RetrieveSecret"} 2\n');
+    expect(text).toContain('osp_denials_total{reason="UNAUTHENTICATED"} 2\n');
   });
 
   it('count denials by reason, from zero', async () => {
