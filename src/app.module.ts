@@ -14,7 +14,6 @@ import { GrantSource } from './grants/grant-source';
 import { GrantsService } from './grants/grants.service';
 import { ProxiedCallerService } from './grants/proxied-caller.service';
 import { AccessController } from './http/access.controller';
-import { Administrators } from './http/administrators';
 import { AnswerForms } from './http/answer-forms';
 import { AppSecretsController } from './http/app-secrets.controller';
 import { AuthenticationGuard } from './http/authentication.guard';
@@ -29,6 +28,7 @@ import { jsonBody } from './http/json-body';
 import { RequestLog } from './http/request-log';
 import { RequestAuthenticator } from './http/request-authenticator';
 import { RequestValidationPipe } from './http/request-validation.pipe';
+import { SettingsCallers, SettingsRoutesOptions } from './http/settings-callers';
 import { ServiceProblems } from './http/service-problems';
 import { SecretsController } from './http/secrets.controller';
 import { Shedding } from './http/shedding';
@@ -89,7 +89,7 @@ export class AppModule implements NestModule {
       imports: [LoggerModule.forRoot({ pinoHttp: { logger: log }, forRoutes: [] })],
       controllers: [
         SecretsController,
-        AppSecretsController,
+        ...(settings.settingsRoutes === 'off' ? [] : [AppSecretsController]),
         AccessController,
         UserEventsController,
         HealthController,
@@ -112,7 +112,11 @@ export class AppModule implements NestModule {
           provide: RbacProxyAuthenticator,
           useValue: new RbacProxyAuthenticator(settings.rbacProxy, peerProof, serviceAccounts),
         },
-        { provide: Administrators, useValue: new Administrators(settings.userToken.adminGroup) },
+        {
+          provide: SettingsRoutesOptions,
+          useValue: new SettingsRoutesOptions(settings.settingsRoutes, settings.userToken.adminGroup),
+        },
+        SettingsCallers,
         { provide: AnswerForms, useValue: forms },
         {
           provide: GrantsService,

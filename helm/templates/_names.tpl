@@ -46,11 +46,24 @@ app.kubernetes.io/component: service
 {{- end -}}
 {{- end -}}
 
-{{/* The namespaces of a list of namespace:name, each once, as a YAML list. */}}
+{{/* The ServiceAccounts that may call the Settings routes, as a YAML list. */}}
+{{- define "provider.settingsAccounts" -}}
+{{- $proven := and (eq .Values.grants.source "kubernetes") (eq (toString .Values.settingsRoutes.mode) "service-accounts") -}}
+{{- toYaml (ternary .Values.settingsRoutes.serviceAccounts list $proven) -}}
+{{- end -}}
+
+{{/* "yes" where the frontends of all users are known by the addresses of their pods. */}}
+{{- define "provider.podsEverywhere" -}}
+{{- if contains "<user>" (include "provider.settingsAccounts" .) -}}yes{{- end -}}
+{{- end -}}
+
+{{/* The namespaces of the believed ServiceAccounts, each once, as a YAML list; those that bear a user's name are not among them. */}}
 {{- define "provider.accountNamespaces" -}}
 {{- $namespaces := list -}}
-{{- range concat .Values.identity.trustedProxyServiceAccounts .Values.identity.systemEventServiceAccounts -}}
-{{- $namespaces = append $namespaces (splitList ":" . | first) -}}
+{{- $identity := .Values.identity -}}
+{{- range concat $identity.trustedProxyServiceAccounts $identity.systemEventServiceAccounts (include "provider.settingsAccounts" . | fromYamlArray) -}}
+{{- $namespace := splitList ":" . | first -}}
+{{- if not (contains "<user>" $namespace) -}}{{- $namespaces = append $namespaces $namespace -}}{{- end -}}
 {{- end -}}
 {{- toYaml ($namespaces | uniq | sortAlpha) -}}
 {{- end -}}

@@ -25,6 +25,10 @@ SYSTEM_EVENT_SERVICE_ACCOUNTS: {{ join "," . | quote }}
 {{- end }}
 RBAC_PROXY: {{ .rbacProxy | default "off" | quote }}
 {{- end }}
+SETTINGS_ROUTES: {{ .Values.settingsRoutes.mode | default "off" | quote }}
+{{- with include "provider.settingsAccounts" . | fromYamlArray }}
+SETTINGS_SERVICE_ACCOUNTS: {{ join "," . | quote }}
+{{- end }}
 {{- if .Values.registration.enabled }}
 PROVIDER_ENDPOINT: {{ printf "%s.%s:%d" $name .Release.Namespace (int64 .Values.service.port) | quote }}
 {{- end }}

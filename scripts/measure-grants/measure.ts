@@ -101,6 +101,7 @@ async function main(): Promise<number> {
     audience: 'x',
     trustedServiceAccounts: [],
     systemEventServiceAccounts: [],
+    settingsServiceAccounts: [],
     maxAgeMs: 600_000,
   };
   const { around, peerProof, close } = openCluster(options, new SystemClock(), () => undefined);

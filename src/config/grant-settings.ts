@@ -19,6 +19,8 @@ export interface KubernetesGrantSettings {
   readonly trustedServiceAccounts: readonly ServiceAccountSetting[];
   /** They may tell that a user was created or deleted. */
   readonly systemEventServiceAccounts: readonly ServiceAccountSetting[];
+  /** The Settings app; in a namespace `<user>` stands for the user whom it serves. */
+  readonly settingsServiceAccounts: readonly ServiceAccountSetting[];
   /** Where callers reach us, and so what is registered; undefined registers nothing. */
   readonly providerEndpoint?: {
     readonly service: string;
@@ -45,6 +47,10 @@ export function grantSettings(read: EnvironmentReader): GrantSettings {
     audience: read.required('SERVICE_ACCOUNT_AUDIENCE', 'must be set'),
     trustedServiceAccounts: serviceAccounts(read, 'TRUSTED_PROXY_SERVICE_ACCOUNTS'),
     systemEventServiceAccounts: serviceAccounts(read, 'SYSTEM_EVENT_SERVICE_ACCOUNTS'),
+    settingsServiceAccounts:
+      read.text('SETTINGS_ROUTES') === 'off'
+        ? []
+        : serviceAccounts(read, 'SETTINGS_SERVICE_ACCOUNTS', '<user>'),
     ...providerEndpoint(read),
   };
 }
@@ -62,17 +68,40 @@ export function rbacProxySetting(read: EnvironmentReader, grants: GrantSettings)
   return mode;
 }
 
+/** Who may call the Settings routes: the proven Settings app, or whoever holds the user's token. */
+export type SettingsRoutesSetting = 'off' | 'service-accounts' | 'user-token';
+
+/** With grants from a folder no ServiceAccount can be proven, so that `service-accounts` is `off` there. */
+export function settingsRoutesSetting(read: EnvironmentReader, grants: GrantSettings): SettingsRoutesSetting {
+  const mode = read.oneOf('SETTINGS_ROUTES', ['service-accounts', 'user-token', 'off']);
+  if (grants.kind === 'directory') return mode === 'service-accounts' ? 'off' : mode;
+  if (mode === 'user-token') {
+    read.problem(
+      'SETTINGS_ROUTES',
+      'must not be user-token when GRANTS_SOURCE is kubernetes: every app holds the token of its user',
+    );
+  }
+  return mode;
+}
+
+/** @param placeholder what may stand once for a part of the namespace */
 function serviceAccounts(
   read: EnvironmentReader,
-  setting: 'TRUSTED_PROXY_SERVICE_ACCOUNTS' | 'SYSTEM_EVENT_SERVICE_ACCOUNTS',
+  setting: 'TRUSTED_PROXY_SERVICE_ACCOUNTS' | 'SYSTEM_EVENT_SERVICE_ACCOUNTS' | 'SETTINGS_SERVICE_ACCOUNTS',
+  placeholder?: string,
 ): readonly ServiceAccountSetting[] {
   const entries = read.text(setting)?.split(',') ?? [];
   const accounts = entries.map((entry) => {
-    const [, namespace, , name] = SERVICE_ACCOUNT.exec(entry.trim()) ?? [];
-    return namespace === undefined || name === undefined ? undefined : { namespace, name };
+    const [namespace = '', name] = entry.trim().split(/:(.*)/s);
+    const example = placeholder === undefined ? namespace : namespace.replace(placeholder, 'x');
+    return name !== undefined && SERVICE_ACCOUNT.test(`${example}:${name}`) ? { namespace, name } : undefined;
   });
   if (accounts.includes(undefined)) {
-    read.problem(setting, 'must be namespace:name, separated by commas');
+    const rule = 'must be namespace:name, separated by commas';
+    read.problem(
+      setting,
+      placeholder === undefined ? rule : `${rule}; ${placeholder} may stand in a namespace`,
+    );
   }
   return accounts.filter((account) => account !== undefined);
 }

@@ -95,6 +95,16 @@ export const SETTING_DEFINITIONS = {
     description:
       'With `kubernetes`: ServiceAccounts that may tell of created and deleted users, as `namespace:name`, separated by commas; unset, nobody may.',
   },
+  SETTINGS_ROUTES: {
+    default: 'service-accounts',
+    description:
+      "Who may call `/admin/*`. `service-accounts`: the Settings app alone, so nobody with `directory`; `user-token`: whoever holds the user's token, not with `kubernetes`; `off`: nobody. See docs/olares.md.",
+  },
+  SETTINGS_SERVICE_ACCOUNTS: {
+    default: 'user-space-<user>:system-frontend',
+    description:
+      'With `kubernetes`: ServiceAccounts of the Settings app, as `namespace:name`, separated by commas; `<user>` stands for the user of the token.',
+  },
   PROVIDER_ENDPOINT: {
     description:
       "With `kubernetes`: this service's address in the cluster, `<service>.<namespace>:<port>`; set, it registers itself as every user's provider. See docs/kubernetes.md.",

@@ -1,7 +1,14 @@
 import { EnvironmentReader, type Environment } from './environment-reader';
 import { type CacheSettings, cacheSettings } from './cache-settings';
 import { type ConnectionSettings, connectionSettings } from './connection-settings';
-import { type GrantSettings, grantSettings, type RbacProxySetting, rbacProxySetting } from './grant-settings';
+import {
+  type GrantSettings,
+  grantSettings,
+  type RbacProxySetting,
+  rbacProxySetting,
+  type SettingsRoutesSetting,
+  settingsRoutesSetting,
+} from './grant-settings';
 import { type RedisSettings, redisSettings } from './redis-settings';
 import { type ProtectionSettings, protectionSettings } from './protection-settings';
 import type { SecretSettingName } from './setting-definitions';
@@ -46,6 +53,7 @@ export interface Settings extends TelemetrySettings {
   readonly grants: GrantSettings;
   readonly workspaceSharing: 'allow' | 'deny';
   readonly rbacProxy: RbacProxySetting;
+  readonly settingsRoutes: SettingsRoutesSetting;
   readonly protection: ProtectionSettings;
   readonly userToken: UserTokenSettings;
   readonly accessTokenKey: Uint8Array;
@@ -102,6 +110,7 @@ export function loadSettings(env: Environment): Settings {
     grants,
     workspaceSharing: read.oneOf('WORKSPACE_SHARING', ['allow', 'deny']),
     rbacProxy: rbacProxySetting(read, grants),
+    settingsRoutes: settingsRoutesSetting(read, grants),
     protection: protectionSettings(read),
     userToken: {
       secret: read.key('USER_TOKEN_SECRET', "must hold the key of the users' tokens"),

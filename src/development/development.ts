@@ -49,7 +49,10 @@ function filledIn(env: Environment): Development {
   const exampleGrants = !env['GRANTS_DIR'] && env['GRANTS_SOURCE'] !== 'kubernetes';
   if (exampleGrants) filled['GRANTS_DIR'] = exampleApps(folder);
   const ownIdentities = missing.includes('USER_TOKEN_SECRET') && missing.includes('ACCESS_TOKEN_KEY');
-  return { env: filled, folder, selfContained: ownIdentities && exampleGrants };
+  const selfContained = ownIdentities && exampleGrants;
+  // The only user is the one at this laptop, and nobody else has their token.
+  if (selfContained && env['SETTINGS_ROUTES'] === undefined) filled['SETTINGS_ROUTES'] = 'user-token';
+  return { env: filled, folder, selfContained };
 }
 
 function keyFile(folder: string, name: string): string {

@@ -20,6 +20,17 @@ export class UserMismatch extends DomainError {
   }
 }
 
+/** The user is known, but it is not the Settings app of this user that calls. */
+export class NotSettingsApp extends DomainError {
+  constructor() {
+    super(
+      'NOT_SETTINGS_APP',
+      'These routes are for the Settings app alone: the peer has none of the ServiceAccounts that SETTINGS_SERVICE_ACCOUNTS allows for this user.',
+      { setting: 'SETTINGS_SERVICE_ACCOUNTS' },
+    );
+  }
+}
+
 export class IdentityUnavailable extends DomainError {
   /** @param who did not answer */
   constructor(who: 'The user directory' | 'The Kubernetes API server' = 'The user directory') {

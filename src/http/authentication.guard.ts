@@ -4,12 +4,14 @@ import { EventSenders } from './event-senders';
 import type { ProviderRequest } from './provider-request';
 import { RequestAuthenticator } from './request-authenticator';
 import { ROUTE_SENDER, type RouteSender } from './route-sender';
+import { SettingsCallers } from './settings-callers';
 
 /** Authenticates the sender of every request, as its route is marked; an app, where it is not. */
 @Injectable()
 export class AuthenticationGuard implements CanActivate {
   constructor(
     private readonly authenticator: RequestAuthenticator,
+    private readonly settingsCallers: SettingsCallers,
     private readonly eventSenders: EventSenders,
     private readonly reflector: Reflector,
   ) {}
@@ -24,7 +26,7 @@ export class AuthenticationGuard implements CanActivate {
         await this.eventSenders.require(request);
         return true;
       case 'user':
-        request.user = await this.authenticator.userOf(request);
+        request.user = await this.settingsCallers.userOf(request);
         return true;
       case 'app':
         request.caller = await this.authenticator.callerOf(request);

@@ -5,20 +5,18 @@ import { ProxiedCallerService } from '../grants/proxied-caller.service';
 import type { Caller } from '../identity/caller';
 import { CallerAuthenticator } from '../identity/caller-authenticator';
 import { RbacProxyAuthenticator } from '../identity/rbac-proxy.authenticator';
-import { Administrators } from './administrators';
 import { bearerIn, credentialHeader, isPassedOn, namedUserIn, peerOf } from './credential-headers';
 import { bodyProblem } from './json-body';
 import { pathOf, type ProviderRequest } from './provider-request';
 import { proxyRequestIn, workspaceIn, type ProxyRequest } from './proxy-request';
 
-/** Finds out who sent a request: an app itself, a proven system-server or proxy for it, or a user. */
+/** Finds out who sent a request: an app itself, or a proven system-server or proxy for it. */
 @Injectable()
 export class RequestAuthenticator {
   constructor(
     private readonly authenticator: CallerAuthenticator,
     private readonly proxied: ProxiedCallerService,
     private readonly rbacProxy: RbacProxyAuthenticator,
-    private readonly administrators: Administrators,
   ) {}
 
   /** An app, by its own credentials or through somebody proven; a ProxyRequest is put into the direct form here. */
@@ -33,17 +31,6 @@ export class RequestAuthenticator {
       serviceAccountToken: bearerIn(request),
       peerAddress: request.socket.remoteAddress,
     });
-  }
-
-  /** A user acts for themself; an administrator also for the user whom the query names. */
-  async userOf(request: ProviderRequest): Promise<string> {
-    const own = await this.authenticator.authenticateUser(credentialHeader(request, 'x-authorization'));
-    const { user: named } = request.query;
-    if (named === undefined || named === own.user) return own.user;
-    const { group } = this.administrators;
-    const isAdministrator = group !== undefined && own.groups.includes(group);
-    if (typeof named !== 'string' || !isAdministrator) throw new UserMismatch();
-    return named;
   }
 
   /** system-server writes its ProxyRequests itself; one that it passes on, body and all, is somebody else's. */

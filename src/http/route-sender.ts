@@ -8,7 +8,7 @@ export type RouteSender = 'app' | 'user' | 'cluster' | 'anybody';
 /** Lets a route be called without credentials. */
 export const PublicRoute = (): CustomDecorator => sentBy('anybody');
 
-/** A route that a user calls with their own token, without any app. */
+/** A route of the Settings app, which calls it with the user's token. */
 export const UserRoute = (): CustomDecorator => sentBy('user');
 
 /** A route for the cluster's system events, whose sender must be proven; no app and no user calls it. */

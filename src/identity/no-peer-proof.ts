@@ -13,4 +13,8 @@ export class NoPeerProof extends PeerProof {
   provesEventSender(): Promise<boolean> {
     return Promise.resolve(false);
   }
+
+  provesSettings(): Promise<boolean> {
+    return Promise.resolve(false);
+  }
 }

@@ -25,12 +25,18 @@ export abstract class PeerProof {
   abstract trustedServiceAccountOf(peer: Peer): Promise<ServiceAccountName | undefined>;
   /** Whether the peer may tell of created and deleted users. @throws IdentityUnavailable, TooManyRequests */
   abstract provesEventSender(peer: Peer): Promise<boolean>;
+  /** Whether the peer is the Settings app of this user. @throws IdentityUnavailable, TooManyRequests */
+  abstract provesSettings(peer: Peer, user: string): Promise<boolean>;
 
   /** Whether the peer has a trusted ServiceAccount, and none of another user. @throws IdentityUnavailable */
   async provesTrustedFor(peer: Peer, user: string): Promise<boolean> {
     const account = await this.trustedServiceAccountOf(peer);
-    if (account === undefined) return false;
-    const [, owner = user] = USER_NAMESPACE.exec(account.namespace) ?? [];
-    return owner === user;
+    return account !== undefined && maySpeakFor(account, user);
   }
+}
+
+/** An account of a user's own namespace speaks for that user alone. */
+export function maySpeakFor({ namespace }: ServiceAccountName, user: string): boolean {
+  const [, owner = user] = USER_NAMESPACE.exec(namespace) ?? [];
+  return owner === user;
 }

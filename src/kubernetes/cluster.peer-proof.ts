@@ -1,21 +1,24 @@
-import { type Peer, PeerProof, type ServiceAccountName } from '../identity/peer-proof';
+import { maySpeakFor, type Peer, PeerProof, type ServiceAccountName } from '../identity/peer-proof';
 import type { ServiceAccountReviewer } from '../identity/service-account-reviewer';
 import { canonicalAddress } from './canonical-address';
 import type { KubeObject } from './kube-object';
 import { WatchedCollection } from './watched-collection';
 import type { CollectionSurroundings } from './watched-collection-options';
-import { WatchedPods } from './watched-pods';
+import { type PodSelection, WatchedPods } from './watched-pods';
 
 export interface ClusterPeerOptions {
   /** ServiceAccounts that may speak for users, e.g. of a proxy. */
   readonly trusted: readonly ServiceAccountName[];
   /** ServiceAccounts that may tell of users who come and go. */
   readonly eventSenders: readonly ServiceAccountName[];
+  /** ServiceAccounts of the Settings app; in their namespace `<user>` stands for the user whom it serves. */
+  readonly settings: readonly ServiceAccountName[];
   /** An address may pass to another pod: what is known of it longer ago proves nothing. */
   readonly maxAgeMs: number;
 }
 
 const SERVICE = 'system-server';
+const USER = '<user>';
 
 /**
  * Peers as the cluster knows them: the EndpointSlices of each user's system-server, the pods of the configured
@@ -33,12 +36,8 @@ export class ClusterPeerProof extends PeerProof {
     around: CollectionSurroundings,
   ) {
     super();
-    const accounts = [...options.trusted, ...options.eventSenders];
-    this.pods = new WatchedPods(
-      accounts.map(({ namespace }) => namespace),
-      options.maxAgeMs,
-      around,
-    );
+    const accounts = [...options.trusted, ...options.eventSenders, ...options.settings];
+    this.pods = new WatchedPods(accounts.map(podsOf), options.maxAgeMs, around);
     this.slices = new WatchedCollection(
       {
         path: '/apis/discovery.k8s.io/v1/endpointslices',
@@ -66,6 +65,21 @@ export class ClusterPeerProof extends PeerProof {
 
   async provesEventSender(peer: Peer): Promise<boolean> {
     return (await this.oneOf(this.options.eventSenders, peer)) !== undefined;
+  }
+
+  /**
+   * A token that came along counts alone: where the frontend passes on an app's, it is the app that calls. And what comes
+   * from system-server was written by anybody, whatever account its pods have.
+   */
+  async provesSettings({ address, bearer }: Peer, user: string): Promise<boolean> {
+    const accounts = this.options.settings
+      .map(({ namespace, name }) => ({ namespace: namespace.replace(USER, () => user), name }))
+      .filter((account) => maySpeakFor(account, user));
+    if (bearer !== undefined)
+      return (await this.oneOf(accounts, { address: undefined, bearer })) !== undefined;
+    const isApart = this.slices.ageMs() <= this.options.maxAgeMs && !this.provesSystemServer(address, user);
+    if (!isApart) return false;
+    return (await this.oneOf(accounts, { address, bearer })) !== undefined;
   }
 
   async close(): Promise<void> {
@@ -96,6 +110,11 @@ export class ClusterPeerProof extends PeerProof {
     slices?.delete(key);
     if (slices?.size === 0) this.addresses.delete(namespace);
   }
+}
+
+/** Users come and go, so that their namespaces cannot be named one by one. */
+function podsOf({ namespace, name }: ServiceAccountName): PodSelection {
+  return namespace.includes(USER) ? { serviceAccount: name } : { namespace };
 }
 
 function namespaceOf(key: string): string {

@@ -19,11 +19,17 @@ export class CollectionLister<T> {
   private paged = true;
 
   constructor(
-    private readonly options: Pick<WatchedCollectionOptions<T>, 'path' | 'labelSelector' | 'read'>,
+    private readonly options: Pick<
+      WatchedCollectionOptions<T>,
+      'path' | 'labelSelector' | 'fieldSelector' | 'read'
+    >,
     private readonly api: KubernetesApi,
   ) {
-    const { labelSelector } = options;
-    this.selection = labelSelector === undefined ? {} : { labelSelector };
+    const { labelSelector, fieldSelector } = options;
+    this.selection = {
+      ...(labelSelector !== undefined && { labelSelector }),
+      ...(fieldSelector !== undefined && { fieldSelector }),
+    };
   }
 
   /** @param before lends what it read from the same version of an object @throws KubernetesFailure */

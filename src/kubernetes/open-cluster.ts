@@ -16,6 +16,7 @@ export interface ClusterOptions {
   readonly audience: string;
   readonly trustedServiceAccounts: readonly ServiceAccountName[];
   readonly systemEventServiceAccounts: readonly ServiceAccountName[];
+  readonly settingsServiceAccounts: readonly ServiceAccountName[];
   /** What was last confirmed longer ago proves nothing. */
   readonly maxAgeMs: number;
 }
@@ -39,14 +40,14 @@ export function openCluster(
   watches?: WatchObserver,
 ): Cluster {
   const { audience, maxAgeMs, trustedServiceAccounts: trusted } = options;
-  const { systemEventServiceAccounts: eventSenders } = options;
+  const { systemEventServiceAccounts: eventSenders, settingsServiceAccounts: settings } = options;
   const time = new SystemMonotonicTime();
   const api = new KubernetesApi(kubeConfigConnection(), time);
   const problems = new WatchProblems(watches);
   const around = { api, time, log, watches: problems };
   const reviewer = new TokenReviewer(api, audience, clock, time);
   const owners = new WatchedNamespaceOwners(around, maxAgeMs);
-  const peerProof = new ClusterPeerProof(reviewer, { trusted, eventSenders, maxAgeMs }, around);
+  const peerProof = new ClusterPeerProof(reviewer, { trusted, eventSenders, settings, maxAgeMs }, around);
   return {
     around,
     serviceAccounts: new ServiceAccountAuthenticator(reviewer, owners),

@@ -14,6 +14,7 @@ export interface WatchedCollectionOptions<T> {
   /** e.g. `/apis/sys.bytetrade.io/v1alpha1/applicationpermissions`: all namespaces. */
   readonly path: string;
   readonly labelSelector?: string;
+  readonly fieldSelector?: string;
   /** Takes what is needed, so that the rest of 100,000 objects is not held. It must not throw. */
   readonly read: (object: KubeObject) => T;
   /** Told in the same synchronous step in which the collection changes. */

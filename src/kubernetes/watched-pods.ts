@@ -12,39 +12,47 @@ interface Pod {
   readonly settled: boolean;
 }
 
-/** The pods of some namespaces, by address. */
+/** A pod as one collection has it; two collections may have the same pod. */
+interface KnownPod extends Pod {
+  readonly collection: WatchedCollection<Pod>;
+}
+
+/** All pods of a namespace, or those of all namespaces whose ServiceAccount has this name. */
+export type PodSelection = { readonly namespace: string } | { readonly serviceAccount: string };
+
+/** The selected pods, by address. */
 export class WatchedPods {
-  /** By namespace. */
-  private readonly collections: ReadonlyMap<string, WatchedCollection<Pod>>;
-  private readonly pods = new Map<string, Pod>();
+  private readonly collections: readonly WatchedCollection<Pod>[];
+  private readonly pods = new Map<string, KnownPod>();
   /** By address, the keys of the pods that claim it. */
   private readonly claims = new Map<string, Set<string>>();
 
   constructor(
-    namespaces: Iterable<string>,
+    selections: readonly PodSelection[],
     /** An address may pass to another pod: what is known of it longer ago proves nothing. */
     private readonly maxAgeMs: number,
     around: CollectionSurroundings,
   ) {
-    const watch = (namespace: string) =>
-      new WatchedCollection(
+    this.collections = distinct(selections).map((selection, index) => {
+      const collection: WatchedCollection<Pod> = new WatchedCollection(
         {
-          path: `/api/v1/namespaces/${namespace}/pods`,
+          ...whereToFind(selection),
           read: podIn,
-          onPut: (key, pod) => this.put(key, pod),
-          onRemoved: (key) => this.remove(key),
+          onPut: (key, pod) => this.put(`${index} ${key}`, { ...pod, collection }),
+          onRemoved: (key) => this.remove(`${index} ${key}`),
         },
         around,
       );
-    this.collections = new Map([...new Set(namespaces)].map((name) => [name, watch(name)]));
-    for (const collection of this.collections.values()) collection.start();
+      return collection;
+    });
+    for (const collection of this.collections) collection.start();
   }
 
   /** The ServiceAccount of the running pod at this address; undefined where there is none, or two that differ. */
   serviceAccountAt(address: string): ServiceAccountName | undefined {
     const keys = this.claims.get(canonicalAddress(address) ?? '') ?? [];
     const pods = [...keys].map((key) => this.pods.get(key)).filter((pod) => pod !== undefined);
-    const proving = pods.find(({ account, settled }) => settled && this.isFresh(account.namespace));
+    const proving = pods.find(({ collection, settled }) => settled && collection.ageMs() <= this.maxAgeMs);
     if (proving === undefined) return undefined;
     const { namespace, name } = proving.account;
     const agree = pods.every(({ account }) => account.namespace === namespace && account.name === name);
@@ -52,14 +60,10 @@ export class WatchedPods {
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.collections.values()].map((collection) => collection.stop()));
+    await Promise.all(this.collections.map((collection) => collection.stop()));
   }
 
-  private isFresh(namespace: string): boolean {
-    return (this.collections.get(namespace)?.ageMs() ?? Infinity) <= this.maxAgeMs;
-  }
-
-  private put(key: string, pod: Pod): void {
+  private put(key: string, pod: KnownPod): void {
     this.remove(key);
     this.pods.set(key, pod);
     for (const address of pod.addresses) {
@@ -75,6 +79,15 @@ export class WatchedPods {
     }
     this.pods.delete(key);
   }
+}
+
+function distinct(selections: readonly PodSelection[]): readonly PodSelection[] {
+  return [...new Map(selections.map((selection) => [JSON.stringify(selection), selection])).values()];
+}
+
+function whereToFind(selection: PodSelection): { readonly path: string; readonly fieldSelector?: string } {
+  if ('namespace' in selection) return { path: `/api/v1/namespaces/${selection.namespace}/pods` };
+  return { path: '/api/v1/pods', fieldSelector: `spec.serviceAccountName=${selection.serviceAccount}` };
 }
 
 interface PodBody {

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { InvalidSettings, loadSettings } from '../../src/config/settings';
+import { withDevelopmentCredentials } from '../../src/development/development';
 import { TestAuthority } from '../support/certificates';
 
 const GOOD = {
@@ -42,6 +43,7 @@ describe('the settings', () => {
       grants: { kind: 'directory', dir: '/apps' },
       workspaceSharing: 'allow',
       rbacProxy: 'off',
+      settingsRoutes: 'off',
       protection: {
         rates: {
           app: { read: { perSecond: 200, burst: 400 }, write: { perSecond: 20, burst: 100 } },
@@ -324,6 +326,7 @@ describe('the settings', () => {
       audience: 'olares-secret-provider',
       trustedServiceAccounts: [],
       systemEventServiceAccounts: [],
+      settingsServiceAccounts: [{ namespace: 'user-space-<user>', name: 'system-frontend' }],
     });
     const chosen = {
       GRANTS_SOURCE: 'kubernetes',
@@ -331,6 +334,7 @@ describe('the settings', () => {
       SERVICE_ACCOUNT_AUDIENCE: 'another',
       TRUSTED_PROXY_SERVICE_ACCOUNTS: 'os-framework:proxy, user-system-a:system.server',
       SYSTEM_EVENT_SERVICE_ACCOUNTS: 'os-framework:events',
+      SETTINGS_SERVICE_ACCOUNTS: 'os-settings:settings, <user>-settings:default',
     };
     expect(loadSettings({ ...rest, ...chosen }).grants).toEqual({
       kind: 'kubernetes',
@@ -341,7 +345,62 @@ describe('the settings', () => {
         { namespace: 'user-system-a', name: 'system.server' },
       ],
       systemEventServiceAccounts: [{ namespace: 'os-framework', name: 'events' }],
+      settingsServiceAccounts: [
+        { namespace: 'os-settings', name: 'settings' },
+        { namespace: '<user>-settings', name: 'default' },
+      ],
     });
+  });
+
+  it('open the Settings routes to the proven Settings app, and without a cluster to nobody unless that is asked for', () => {
+    const cluster = { ...GOOD, GRANTS_SOURCE: 'kubernetes' };
+    const routes = (env: Record<string, string>, SETTINGS_ROUTES?: string) =>
+      loadSettings({ ...env, SETTINGS_ROUTES }).settingsRoutes;
+    expect([routes(GOOD), routes(cluster)]).toEqual(['off', 'service-accounts']);
+    expect([routes(GOOD, 'service-accounts'), routes(GOOD, 'off')]).toEqual(['off', 'off']);
+    expect([routes(GOOD, 'user-token'), routes(cluster, 'off')]).toEqual(['user-token', 'off']);
+    expect(problemsOf({ ...cluster, SETTINGS_ROUTES: 'user-token' })).toEqual([
+      'SETTINGS_ROUTES must not be user-token when GRANTS_SOURCE is kubernetes: every app holds the token of its user',
+    ]);
+    expect(problemsOf({ ...GOOD, SETTINGS_ROUTES: 'on' })).toEqual([
+      'SETTINGS_ROUTES must be one of service-accounts, user-token, off',
+    ]);
+    // No pod is watched for routes that there are not.
+    expect(loadSettings({ ...cluster, SETTINGS_ROUTES: 'off' }).grants).toMatchObject({
+      settingsServiceAccounts: [],
+    });
+  });
+
+  it('open them on a laptop whose users and apps were made there, and on no other', () => {
+    const routes = (env: Record<string, string>) =>
+      withDevelopmentCredentials({ DATA_DIR: dir, ...env }).env['SETTINGS_ROUTES'];
+    expect(routes({})).toBe('user-token');
+    expect(routes({ SETTINGS_ROUTES: 'off' })).toBe('off');
+    for (const env of [
+      { NODE_ENV: 'production' },
+      { HOST: '0.0.0.0' },
+      { GRANTS_DIR: '/apps' },
+      { GRANTS_SOURCE: 'kubernetes' },
+      { USER_TOKEN_SECRET: 'u'.repeat(64) },
+      { ACCESS_TOKEN_KEY: 'a'.repeat(64) },
+    ] as Record<string, string>[])
+      expect([env, routes(env)]).toEqual([env, undefined]);
+  });
+
+  it.each([
+    'user-space-<user>',
+    '<user>',
+    'a:<user>',
+    '<user><user>:a',
+    'a-<USER>:b',
+    '-<user>:a',
+    '<user>:',
+    'a:b:c',
+    'a:b,',
+  ])('take %p for no list of accounts of the Settings app', (SETTINGS_SERVICE_ACCOUNTS) => {
+    expect(problemsOf({ ...GOOD, GRANTS_SOURCE: 'kubernetes', SETTINGS_SERVICE_ACCOUNTS })).toEqual([
+      'SETTINGS_SERVICE_ACCOUNTS must be namespace:name, separated by commas; <user> may stand in a namespace',
+    ]);
   });
 
   it('believe proxies only in a cluster, and only where there are any', () => {

@@ -21,6 +21,10 @@ class HereIsSystemServer extends PeerProof {
   async provesEventSender(): Promise<boolean> {
     return false;
   }
+
+  async provesSettings(): Promise<boolean> {
+    return false;
+  }
 }
 
 /** As the clients see it: they look where they look, whatever was answered. */

@@ -26,6 +26,10 @@ class AlicesSystemServer extends PeerProof {
   async provesEventSender(): Promise<boolean> {
     return false;
   }
+
+  async provesSettings(): Promise<boolean> {
+    return false;
+  }
 }
 
 describe('the budgets of requests', () => {

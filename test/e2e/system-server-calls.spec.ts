@@ -23,6 +23,10 @@ class StatedPeers extends PeerProof {
   async provesEventSender(): Promise<boolean> {
     return false;
   }
+
+  async provesSettings(): Promise<boolean> {
+    return false;
+  }
 }
 
 const clock = new FixedClock();

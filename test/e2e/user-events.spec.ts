@@ -19,7 +19,7 @@ import { startService, TEST_SETTINGS, type Service } from '../support/service';
 
 const SENDER = 'the-sender';
 const IN_CLUSTER: Partial<Settings> = {
-  grants: { kind: 'kubernetes', maxAgeMs: 600_000, audience: 'a', trustedServiceAccounts: [], systemEventServiceAccounts: [] },
+  grants: { kind: 'kubernetes', maxAgeMs: 600_000, audience: 'a', trustedServiceAccounts: [], systemEventServiceAccounts: [], settingsServiceAccounts: [] },
 }; // prettier-ignore
 
 class OneSender extends PeerProof {
@@ -31,6 +31,9 @@ class OneSender extends PeerProof {
   }
   provesEventSender({ bearer }: { bearer: string | undefined }): Promise<boolean> {
     return Promise.resolve(bearer === SENDER);
+  }
+  provesSettings(): Promise<boolean> {
+    return Promise.resolve(false);
   }
 }
 

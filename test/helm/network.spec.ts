@@ -33,6 +33,9 @@ describe('the NetworkPolicy of the pods that serve', () => {
     expect(toPort(policy, 'http').map(namespacesOf)).toEqual([
       ['bytetrade.io/ns-owner Exists', 'os-framework', 'os-platform', 'proxies'],
     ]);
+    expect(toPort(policyOf(renderVariant('a Settings app of its own')), 'http').map(namespacesOf)).toEqual([
+      ['bytetrade.io/ns-owner Exists', 'os-framework', 'os-platform', 'os-settings'],
+    ]);
   });
 
   it('never lets in everybody by an empty list of peers', () => {

@@ -33,6 +33,7 @@ function rightsOf(manifests: readonly KubeManifest[], account: string): readonly
 
 const WATCHED = [
   'everywhere /namespaces: list, watch',
+  'everywhere /pods: list, watch',
   'everywhere authentication.k8s.io/tokenreviews: create',
   'everywhere discovery.k8s.io/endpointslices: list, watch',
   'everywhere sys.bytetrade.io/applicationpermissions: list, watch',
@@ -53,7 +54,15 @@ describe("the service's ServiceAccount", () => {
     expect(rightsOf(renderVariant('olares'), 'vault')).toEqual([...WATCHED, ...REGISTERED].sort());
   });
 
-  it('may watch pods in the namespaces of believed ServiceAccounts only', () => {
+  it('may watch pods everywhere only where the Settings app stands in the namespaces of users', () => {
+    const narrow = [...WATCHED, ...REGISTERED].filter((right) => !right.includes('/pods')).sort();
+    expect(rightsOf(renderVariant('no Settings app'), 'vault')).toEqual(narrow);
+    expect(rightsOf(renderVariant('a Settings app of its own'), 'vault')).toEqual(
+      [...narrow, 'os-settings /pods: list, watch'].sort(),
+    );
+  });
+
+  it('may watch pods in the namespaces of believed ServiceAccounts', () => {
     const pods = ['os-framework /pods: list, watch', 'proxies /pods: list, watch'];
     expect(rightsOf(renderVariant('trusted ServiceAccounts'), 'vault')).toEqual(
       [...WATCHED, ...REGISTERED, ...pods].sort(),

@@ -32,6 +32,10 @@ const WRONG_VALUES: Readonly<Record<string, Refusal>> = {
   'a log level that there is not': olares({ logLevel: 'loud' }, 'logLevel', 'silent'),
   'a port out of range': olares({ service: { port: 70000 } }, 'service', 'port', '65'),
   'a ServiceAccount without namespace': olares({ identity: { trustedProxyServiceAccounts: ['proxy'] } }, 'trustedProxyServiceAccounts'),
+  'no Settings app': olares({ settingsRoutes: { serviceAccounts: [] } }, 'settingsRoutes', 'serviceAccounts'),
+  'a Settings app without namespace': olares({ settingsRoutes: { serviceAccounts: ['<user>'] } }, 'settingsRoutes', 'serviceAccounts'),
+  'another placeholder than the user': olares({ settingsRoutes: { serviceAccounts: ['user-space-<app>:a'] } }, 'settingsRoutes', 'serviceAccounts'),
+  'a mode of the Settings routes that there is not': olares({ settingsRoutes: { mode: 'on' } }, 'settingsRoutes', 'user-token'),
   'memory in a unit that cannot be compared': olares({ resources: { limits: { memory: '256M' } } }, 'resources', 'memory', '(Mi|Gi)'),
   'an image digest that is none': olares({ image: { digest: 'sha256:1' } }, 'image', 'digest'),
   'a credential among the settings': olares({ extraSettings: { MASTER_KEY: 'x' } }, 'extraSettings'),
@@ -68,6 +72,7 @@ const WRONG_TOGETHER: Readonly<Record<string, Refusal>> = {
   'a registration without a cluster': standalone({ registration: { enabled: true } }, 'registration.enabled needs grants.source kubernetes'),
   'believed accounts without a cluster': standalone({ identity: { systemEventServiceAccounts: ['a:b'] } }, 'no ServiceAccount can be known'),
   'a proxy mode without proxies': olares({ identity: { rbacProxy: 'service-accounts' } }, 'needs identity.trustedProxyServiceAccounts'),
+  'Settings routes for every app': olares({ settingsRoutes: { mode: 'user-token' } }, 'settingsRoutes.mode: user-token is for grants.source directory only'),
   'client certificates without TLS': olares({ tls: { clientCa: { existingSecret: 'x' } } }, 'tls.clientCa needs tls.existingSecret'),
   'client certificates that the kubelet cannot show': several({ tls: { existingSecret: 'x', clientCa: { existingSecret: 'x' } }, metrics: { enabled: false, serviceMonitor: { enabled: false }, prometheusRule: { enabled: false }, dashboard: { enabled: false } } }, 'tls.clientCa needs metrics.enabled'),
   'subjects without client certificates': olares({ registration: { enabled: false }, tls: { existingSecret: 'x', clientSubjects: ['CN=a'] } }, 'tls.clientSubjects needs tls.clientCa'),
@@ -94,8 +99,14 @@ describe.each(FAMILIES)('the chart with %s', (family) => {
   });
 
   it('takes an unquoted `off`, which YAML reads as false', () => {
-    const values = merged(THREE_VALUES.olares, { identity: { rbacProxy: false } });
-    const { ok, stdout } = template({ family, profiles: ['olares'], values });
-    expect([ok, stdout.includes('RBAC_PROXY: "off"')]).toEqual([true, true]);
+    const off = { identity: { rbacProxy: false }, settingsRoutes: { mode: false } };
+    const { ok, stdout } = template({
+      family,
+      profiles: ['olares'],
+      values: merged(THREE_VALUES.olares, off),
+    });
+    expect(ok).toBe(true);
+    expect(stdout).toContain('RBAC_PROXY: "off"');
+    expect(stdout).toContain('SETTINGS_ROUTES: "off"');
   });
 });

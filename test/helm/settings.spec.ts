@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { loadSettings } from '../../src/config/settings';
+import { loadSettings, type Settings } from '../../src/config/settings';
 import { SETTING_DEFINITIONS, type SettingDefinition } from '../../src/config/setting-definitions';
 import { TestAuthority } from '../support/certificates';
 import { chartFile, renderProfile, type Values } from './chart';
@@ -53,11 +53,33 @@ describe.each(VARIANT_NAMES)('the settings for %s', (name) => {
   });
 });
 
+function loadedOf(variant: string): Settings {
+  const root = podRoot(renderVariant(variant), contentOf);
+  try {
+    return loadSettings({ NODE_ENV: 'production', ...root.env });
+  } finally {
+    root.remove();
+  }
+}
+
 describe('the chart', () => {
   it('has a value for every setting of the service', () => {
     const templates = ['templates/_settings.tpl', 'templates/_credentials.tpl'].map(chartFile).join('\n');
     const missing = definitions.filter(([name]) => !NOT_OF_THE_CHART.has(name) && !templates.includes(name));
     expect(missing.map(([name]) => name)).toEqual([]);
+  });
+
+  it('names the Settings app in a cluster, and without one opens its routes to nobody', () => {
+    const routes = (variant: string) => {
+      const { SETTINGS_ROUTES, SETTINGS_SERVICE_ACCOUNTS } = settingsOf(renderVariant(variant));
+      return [SETTINGS_ROUTES, SETTINGS_SERVICE_ACCOUNTS, loadedOf(variant).settingsRoutes];
+    };
+    const frontend = 'user-space-<user>:system-frontend';
+    expect(routes('olares')).toEqual(['service-accounts', frontend, 'service-accounts']);
+    expect(routes('a Settings app of its own')[1]).toBe('os-settings:settings,os-settings:other');
+    expect(routes('no Settings app')).toEqual(['off', undefined, 'off']);
+    expect(routes('standalone-embedded')).toEqual(['service-accounts', undefined, 'off']);
+    expect(routes('Settings routes for the user alone')).toEqual(['user-token', undefined, 'user-token']);
   });
 
   it('registers the Service that it makes', () => {

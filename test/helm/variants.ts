@@ -24,6 +24,15 @@ const VARIANTS: Readonly<Record<string, Variant>> = {
       },
     },
   },
+  'a Settings app of its own': {
+    profile: 'olares',
+    values: { settingsRoutes: { serviceAccounts: ['os-settings:settings', 'os-settings:other'] } },
+  },
+  'no Settings app': { profile: 'olares', values: { settingsRoutes: { mode: 'off' } } },
+  'Settings routes for the user alone': {
+    profile: 'standalone-embedded',
+    values: { settingsRoutes: { mode: 'user-token' } },
+  },
   'Kubernetes Auth': {
     profile: 'high-availability',
     values: { infisical: { kubernetesAuth: { identityId: 'id', audience: 'https://infisical.example' } } },

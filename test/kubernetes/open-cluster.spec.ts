@@ -96,6 +96,7 @@ describe('the adapters of a cluster', () => {
         audience: 'olares-secret-provider',
         trustedServiceAccounts: [],
         systemEventServiceAccounts: [],
+        settingsServiceAccounts: [],
         ...more,
       } as Settings['grants'],
     };

@@ -28,7 +28,11 @@ describe('the proof of a peer', () => {
   ): Promise<ClusterPeerProof> => {
     const around = surroundingsOf(server, time);
     const reviewer = new TokenReviewer(around.api, AUDIENCE, clock, time);
-    const proof = new ClusterPeerProof(reviewer, { trusted, eventSenders: [], maxAgeMs: 600_000 }, around);
+    const proof = new ClusterPeerProof(
+      reviewer,
+      { trusted, eventSenders: [], settings: [], maxAgeMs: 600_000 },
+      around,
+    );
     opened.push(proof);
     const watched = 1 + new Set(trusted.map(({ namespace }) => namespace)).size;
     await eventually(() => expect(server.watches.size).toBe(watched));

@@ -1,3 +1,4 @@
+import type { ServiceAccountName } from '../../src/identity/peer-proof';
 import { ClusterPeerProof } from '../../src/kubernetes/cluster.peer-proof';
 import { TokenReviewer } from '../../src/kubernetes/token-reviewer';
 import { WatchedPods } from '../../src/kubernetes/watched-pods';
@@ -37,13 +38,21 @@ describe('the proof of a peer by the address of its pod', () => {
     await server.stop();
   });
 
-  const open = async (trusted = [PROXY, ALICES], eventSenders = [EVENTS]): Promise<ClusterPeerProof> => {
+  const open = async (
+    trusted = [PROXY, ALICES],
+    eventSenders = [EVENTS],
+    settings: readonly ServiceAccountName[] = [],
+  ): Promise<ClusterPeerProof> => {
     const around = surroundingsOf(server, time);
     const reviewer = new TokenReviewer(around.api, AUDIENCE, clock, time);
-    const proof = new ClusterPeerProof(reviewer, { trusted, eventSenders, maxAgeMs: 600_000 }, around);
+    const proof = new ClusterPeerProof(
+      reviewer,
+      { trusted, eventSenders, settings, maxAgeMs: 600_000 },
+      around,
+    );
     opened.push(proof);
     const namespaces = new Set([...trusted, ...eventSenders].map(({ namespace }) => namespace));
-    await eventually(() => expect(server.watches.size).toBe(1 + namespaces.size));
+    await eventually(() => expect(server.watches.size).toBe(1 + namespaces.size + settings.length));
     return proof;
   };
   const put = (pod: PodToMake = {}) =>
@@ -133,7 +142,7 @@ describe('the proof of a peer by the address of its pod', () => {
   });
 
   it('follows pods as they come, change and go', async () => {
-    const pods = new WatchedPods(['os-framework'], 600_000, surroundingsOf(server, time));
+    const pods = new WatchedPods([{ namespace: 'os-framework' }], 600_000, surroundingsOf(server, time));
     opened.push(pods);
     await eventually(() => expect(server.watches.size).toBe(1));
     const found = (address: string, expected: unknown) =>
@@ -171,6 +180,62 @@ describe('the proof of a peer by the address of its pod', () => {
       '/api/v1/namespaces/os-framework/pods',
       '/api/v1/namespaces/user-system-alice/pods',
     ]);
+  });
+
+  describe('of the Settings app', () => {
+    const FRONTEND = { namespace: 'user-space-<user>', name: 'system-frontend' };
+    const ofAlice = { namespace: 'user-space-alice', account: 'system-frontend' };
+
+    it('watches the pods of that account’s name alone, in all namespaces at once', async () => {
+      put(ofAlice);
+      put({ namespace: 'user-space-alice', name: 'other', account: 'bfl', ips: [{ ip: '10.0.0.2' }] });
+      const proof = await open([], [], [FRONTEND]);
+      expect(await proof.provesSettings(at('10.0.0.1'), 'alice')).toBe(true);
+      expect(await proof.provesSettings(at('10.0.0.2'), 'alice')).toBe(false);
+      const asked = server.requests.filter(({ path }) => path === '/api/v1/pods');
+      expect(asked.length).toBeGreaterThan(1);
+      for (const { query } of asked)
+        expect(query.get('fieldSelector')).toBe('spec.serviceAccountName=system-frontend');
+    });
+
+    it('follows the frontends of users who come and go', async () => {
+      const proof = await open([], [], [FRONTEND]);
+      put({ ...ofAlice, namespace: 'user-space-dave', ips: [{ ip: '10.0.0.4' }] });
+      let proven: boolean | undefined;
+      const becomes = (expected: boolean) =>
+        eventually(() => {
+          void proof.provesSettings(at('10.0.0.4'), 'dave').then((is) => (proven = is));
+          expect(proven).toBe(expected);
+        });
+      await becomes(true);
+      server.of('pods').delete('user-space-dave', 'p');
+      await becomes(false);
+    });
+
+    it('is nothing when it is old', async () => {
+      put(ofAlice);
+      const proof = await open([], [], [FRONTEND]);
+      await server.stop();
+      time.advance(600_000);
+      expect(await proof.provesSettings(at('10.0.0.1'), 'alice')).toBe(true);
+      time.advance(1);
+      expect(await proof.provesSettings(at('10.0.0.1'), 'alice')).toBe(false);
+      await server.listen();
+    });
+
+    it('speaks for one user where it names that user’s namespace, and for all users from a namespace of nobody', async () => {
+      put(ofAlice);
+      put({ namespace: 'os-settings', account: 'settings', ips: [{ ip: '10.0.0.5' }] });
+      const accounts = [
+        { namespace: 'user-space-alice', name: 'system-frontend' },
+        { namespace: 'os-settings', name: 'settings' },
+      ];
+      const proof = await open([], [], accounts);
+      const who = async (address: string) =>
+        Promise.all(['alice', 'bob'].map((user) => proof.provesSettings(at(address), user)));
+      expect(await who('10.0.0.1')).toEqual([true, false]);
+      expect(await who('10.0.0.5')).toEqual([true, true]);
+    });
   });
 
   it('lets the account of one user’s namespace speak for that user only', async () => {

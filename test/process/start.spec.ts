@@ -68,6 +68,13 @@ describe('the process', () => {
       expect([file, statSync(join(dir, 'laptop/development', file)).mode & 0o077]).toEqual([file, 0]);
     }
 
+    const [, userToken = ''] = /^X-Authorization: (.*)$/im.exec(headers) ?? [];
+    const names = await httpCall(`${url}/admin/secret/otmoiclp`, {
+      method: 'GET',
+      headers: { 'x-authorization': userToken },
+    });
+    expect(names.body).toEqual({ code: 200, message: '', data: [] });
+
     const tour = start({ ...env, TOUR_URL: url }, 'development/tour.js');
     expect([await tour.ended, tour.errors()]).toEqual([0, '']);
     expect(tour.output()).toContain('Every answer is as documented.');

@@ -30,6 +30,7 @@ export function describeIdentity(): void {
         audience: AUDIENCE,
         trustedServiceAccounts: [],
         systemEventServiceAccounts: [],
+        settingsServiceAccounts: [],
         maxAgeMs: 600_000,
       };
       cluster = openCluster(options, new SystemClock(), () => undefined);

@@ -1,6 +1,7 @@
 import { KubernetesGrantSource } from '../../src/grants/kubernetes.grant-source';
 import { ServiceAccountAuthenticator } from '../../src/identity/service-account.authenticator';
 import type { Settings } from '../../src/config/settings';
+import type { ServiceAccountName } from '../../src/identity/peer-proof';
 import { ClusterPeerProof } from '../../src/kubernetes/cluster.peer-proof';
 import { TokenReviewer } from '../../src/kubernetes/token-reviewer';
 import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-namespace-owners';
@@ -59,21 +60,30 @@ export class ClusterService {
   readonly store = new MemorySecretStore();
   service!: Service;
 
-  static async start(settings: Partial<Settings> = {}): Promise<ClusterService> {
+  /** @param settingsApp ServiceAccounts of the Settings app, whose pods are watched then */
+  static async start(
+    settings: Partial<Settings> = {},
+    settingsApp: readonly ServiceAccountName[] = [],
+  ): Promise<ClusterService> {
     const server = await FakeApiServer.start();
     const one = new ClusterService(server, new FixedClock(), new FixedMonotonicTime(), []);
     fill(server);
     const around = surroundingsOf(server, one.time);
     const reviewer = new TokenReviewer(around.api, AUDIENCE, one.clock, one.time);
     const owners = new WatchedNamespaceOwners(around, MAX_AGE_MS);
-    const options = { trusted: [TRUSTED_PROXY], eventSenders: [], maxAgeMs: MAX_AGE_MS };
+    const options = {
+      trusted: [TRUSTED_PROXY],
+      eventSenders: [],
+      settings: settingsApp,
+      maxAgeMs: MAX_AGE_MS,
+    };
     const peerProof = new ClusterPeerProof(reviewer, options, around);
     const grantSource = await KubernetesGrantSource.open(around, MAX_AGE_MS);
     const serviceAccounts = new ServiceAccountAuthenticator(reviewer, owners);
     const { clock, store } = one;
     one.service = await startService({ clock, store, grantSource, peerProof, serviceAccounts }, settings);
     await eventually(() => {
-      if (server.watches.size !== 4) throw new Error(`${server.watches.size} watches`);
+      if (server.watches.size !== 4 + settingsApp.length) throw new Error(`${server.watches.size} watches`);
     });
     one.stops.push(
       () => one.service.close(),

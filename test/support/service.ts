@@ -25,6 +25,7 @@ export const TEST_SETTINGS: Settings = {
   responseStyle: 'documented',
   grants: { kind: 'directory', dir: '' },
   rbacProxy: 'off',
+  settingsRoutes: 'user-token',
   protection: { rates: { app: {}, user: {} }, maxInFlight: 10_000 },
   workspaceSharing: 'allow',
   userToken: { secret: USER_TOKEN_SECRET, required: true },

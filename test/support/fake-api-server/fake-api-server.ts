@@ -8,7 +8,7 @@ import {
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { podToken } from '../service-account-tokens';
-import { FakeObjects, type KubeObject, type Remembered, seenBy } from './fake-objects';
+import { FakeObjects, type KubeObject, type Remembered, seenBy, type Selectors } from './fake-objects';
 import { type FakeToken, reviewToken } from './fake-token-review';
 import { FakeWatch } from './fake-watch';
 import { type FakeResource, RESOURCES, routeOf, type ResourceName } from './fake-resources';
@@ -210,8 +210,8 @@ export class FakeApiServer {
       .filter(Boolean)
       .map(Number);
     if (version < objects.compactedAt) return refuse(response, { status: 410, reason: 'Expired' });
-    const selector = at.query.get('labelSelector');
-    const snapshot = `${kind.kind} ${version} ${at.namespace} ${selector}`;
+    const selector = selectorsIn(at.query);
+    const snapshot = `${kind.kind} ${version} ${at.namespace} ${JSON.stringify(selector)}`;
     const all = this.snapshots.get(snapshot) ?? objects.list(at.namespace, selector);
     const limit = Number(at.query.get('limit') ?? 0) || all.length;
     const rest = from + limit < all.length ? { continue: `${from + limit}:${version}` } : {};
@@ -238,7 +238,7 @@ export class FakeApiServer {
     }
     const send = (event: Remembered) => {
       if (at.namespace !== undefined && event.object.metadata.namespace !== at.namespace) return;
-      const seen = seenBy(at.query.get('labelSelector'), event);
+      const seen = seenBy(selectorsIn(at.query), event);
       if (seen !== undefined) watch.send(seen);
     };
     for (const event of objects.since(version)) send(event);
@@ -255,6 +255,10 @@ export class FakeApiServer {
 interface Selection {
   readonly namespace: string | undefined;
   readonly query: URLSearchParams;
+}
+
+function selectorsIn(query: URLSearchParams): Selectors {
+  return { labels: query.get('labelSelector'), fields: query.get('fieldSelector') };
 }
 
 function answer(response: ServerResponse, status: number, body: unknown): void {

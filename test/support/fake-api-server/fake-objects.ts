@@ -15,11 +15,14 @@ export interface WatchEvent {
   readonly object: unknown;
 }
 
-/** What a watch with this selector is told of a change; undefined: nothing. */
-export function seenBy(
-  selector: string | null,
-  { type, object, before }: Remembered,
-): WatchEvent | undefined {
+/** By labels and by fields, as a query states both. */
+export interface Selectors {
+  readonly labels?: string | null | undefined;
+  readonly fields?: string | null | undefined;
+}
+
+/** What a watch with these selectors is told of a change; undefined: nothing. */
+export function seenBy(selector: Selectors, { type, object, before }: Remembered): WatchEvent | undefined {
   const now = matches(object, selector);
   const then = before !== undefined && matches(before, selector);
   if (type !== 'MODIFIED') return now ? { type, object } : undefined;
@@ -83,7 +86,7 @@ export class FakeObjects {
   }
 
   /** In the order of their keys, which is how etcd pages through them. */
-  list(namespace?: string, selector?: string | null): readonly KubeObject[] {
+  list(namespace?: string, selector: Selectors = {}): readonly KubeObject[] {
     return [...this.objects]
       .filter(([, object]) => namespace === undefined || object.metadata.namespace === namespace)
       .filter(([, object]) => matches(object, selector))
@@ -107,14 +110,23 @@ export class FakeObjects {
 }
 
 /** Equality selectors, which are all that we send. */
-export function matches(object: KubeObject, selector: string | null | undefined): boolean {
-  return (selector ?? '')
-    .split(',')
-    .filter((term) => term !== '')
-    .every((term) => {
-      const [label = '', value] = term.split('=');
-      return object.metadata.labels?.[label] === value;
-    });
+export function matches(object: KubeObject, { labels, fields }: Selectors): boolean {
+  const fieldAt = (path: string): unknown =>
+    path
+      .split('.')
+      .reduce<unknown>((at, name) => (at as Record<string, unknown> | undefined)?.[name], object);
+  return (
+    terms(labels).every(([label, value]) => object.metadata.labels?.[label] === value) &&
+    terms(fields).every(([path, value]) => fieldAt(path) === value)
+  );
+}
+
+function terms(selector: string | null | undefined): readonly (readonly [string, string | undefined])[] {
+  const written = (selector ?? '').split(',').filter((term) => term !== '');
+  return written.map((term) => {
+    const [name = '', value] = term.split('=');
+    return [name, value];
+  });
 }
 
 function keyOf(namespace: string | undefined, name: string): string {
