@@ -1,3 +1,4 @@
+import './inspector-signal';
 import { SystemClock } from './clock/system-clock';
 import { connectionSettings } from './config/connection-settings';
 import { EnvironmentReader } from './config/environment-reader';

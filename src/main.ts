@@ -1,3 +1,4 @@
+import { logInspectorSignal } from './inspector-signal';
 import type { AddressInfo } from 'node:net';
 import pino from 'pino';
 import { createApplication, listenForMetrics } from './application';
@@ -14,6 +15,7 @@ async function main(): Promise<void> {
   const development = withDevelopmentCredentials(process.env);
   const settings = loadSettings(development.env);
   const log = createLog(settings.logLevel, pino.destination({ fd: 1, sync: true }));
+  logInspectorSignal(logEvent(log));
   const adapters = await openAdapters(settings, logEvent(log));
   const app = await createApplication(settings, adapters, log);
   await app.listen(settings.port, settings.host);

@@ -1,3 +1,4 @@
+import './inspector-signal';
 import { readKeyFile } from './config/secret-source';
 import { EmbeddedStoreUnusable, type UnusableReason } from './store/embedded/embedded-store-unusable';
 import { rotateMasterKey, type RotationResult } from './store/embedded/rotate-master-key';

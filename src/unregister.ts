@@ -1,3 +1,4 @@
+import './inspector-signal';
 import { SystemMonotonicTime } from './clock/system-monotonic-time';
 import { kubeConfigConnection } from './kubernetes/kube-config.connection';
 import { KubernetesApi } from './kubernetes/kubernetes-api';

@@ -115,6 +115,18 @@ describe('the house rules', () => {
     ]);
   });
 
+  it('every entry point first sees to it that SIGUSR1 opens no debugger', () => {
+    const entries = files.filter((file) => /^main\(\)\.catch\(/m.test(textOf(file)));
+    expect(entries.sort()).toEqual([
+      'src/infisical-setup.ts',
+      'src/main.ts',
+      'src/rotate-master-key.ts',
+      'src/unregister.ts',
+    ]);
+    const firstImports = entries.map((file) => /^import .*'(.+)';$/m.exec(textOf(file))?.[1]);
+    expect(firstImports).toEqual(entries.map(() => './inspector-signal'));
+  });
+
   it('only the use-cases and health speak to the store', () => {
     const users = imports.filter(
       ({ file, to }) => to === 'src/secrets/secret-store' && !/^src\/(store|cache|protection)\//.test(file),

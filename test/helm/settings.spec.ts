@@ -96,9 +96,11 @@ describe('the chart', () => {
     expect(checksum({ accessToken: { value: 'k'.repeat(40) } })).toBe(checksum({}));
   });
 
-  it('calls Node where the image has it', () => {
+  it('calls Node where the image has it, without a debugger that opens by a signal', () => {
     const text = JSON.stringify(renderVariant('where pods run, and what is put on them'));
-    expect(text.match(/"command":\["[^"]+"/g)).toEqual(Array(3).fill('"command":["/nodejs/bin/node"'));
+    expect(text.match(/"command":\["[^"]+","[^"]+"/g)).toEqual(
+      Array(3).fill('"command":["/nodejs/bin/node","--disable-sigusr1"'),
+    );
   });
 
   it('asks the metrics port how the pod is where callers must show a certificate, and by TLS where there is TLS', () => {

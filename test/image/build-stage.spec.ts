@@ -1,12 +1,14 @@
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import {
   chmodSync,
+  chownSync,
   cpSync,
   existsSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   renameSync,
   rmSync,
   writeFileSync,
@@ -15,7 +17,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { eventually } from '../support/eventually';
 import { httpCall } from '../support/http-call';
+import { listeningPorts } from '../support/listening-ports';
 import { ACCESS_TOKEN_KEY, accessToken, USER_TOKEN_SECRET, userToken } from '../support/tokens';
+import { becomes } from '../support/without-privileges';
 import { ROOT, stagesOf } from './recipe';
 
 const UNPRIVILEGED = 65_532;
@@ -49,7 +53,8 @@ describe('the image, made by the steps of its recipe', () => {
       // Moved, not copied: there are tens of thousands of files.
       renameSync(join(built, inside), join(image, to === './' ? inside : to));
     }
-    execFileSync('chmod', ['-R', 'a-w', image]);
+    // Whatever this user's umask is, in the image's layers everybody may read.
+    execFileSync('chmod', ['-R', 'a-w,a+rX', image]);
   }, 300_000);
   afterAll(async () => {
     if (service?.exitCode === null) {
@@ -59,6 +64,10 @@ describe('the image, made by the steps of its recipe', () => {
     execFileSync('chmod', ['-R', 'u+w', image]);
     rmSync(dir, { recursive: true });
   });
+
+  /** The arguments of Node as the recipe has them, without the flags that the Node of this machine is too old for. */
+  const runnable = (args: readonly string[]): readonly string[] =>
+    args.filter((arg) => arg !== '--disable-sigusr1' || process.allowedNodeEnvironmentFlags.has(arg));
 
   const environmentOf = (...stage: typeof final): Record<string, string> =>
     Object.fromEntries(
@@ -80,13 +89,13 @@ describe('the image, made by the steps of its recipe', () => {
   it('serves a round trip as an unprivileged user on a read-only tree', async () => {
     const data = join(dir, 'data');
     mkdirSync(data);
-    const root = process.geteuid?.() === 0;
     cpSync(join(ROOT, 'examples/apps'), join(dir, 'apps'), { recursive: true });
     writeFileSync(
       join(dir, 'apps/otmoiclp/app.yaml'),
       JSON.stringify({ user: 'alice', appKey: 'bytetrade_otmoiclp_1', appSecret: '0'.repeat(16) }),
     );
-    if (root) execFileSync('chown', [`${UNPRIVILEGED}:${UNPRIVILEGED}`, data]);
+    execFileSync('chmod', ['-R', 'a+rX', join(dir, 'apps')]);
+    if (process.geteuid?.() === 0) chownSync(data, UNPRIVILEGED, UNPRIVILEGED);
     const [command = '', ...args] = JSON.parse(
       final.find(({ keyword }) => keyword === 'ENTRYPOINT')?.text ?? '[]',
     ) as string[];
@@ -102,11 +111,10 @@ describe('the image, made by the steps of its recipe', () => {
       ACCESS_TOKEN_KEY: ACCESS_TOKEN_KEY.toString(),
     };
     expect(env).toMatchObject({ NODE_ENV: 'production' });
-    service = spawn(process.execPath, args, {
+    service = spawn(process.execPath, [...becomes(UNPRIVILEGED), ...runnable(args)], {
       cwd: image,
       env,
       stdio: ['ignore', 'pipe', 'pipe'],
-      ...(root ? { uid: UNPRIVILEGED, gid: UNPRIVILEGED } : {}),
     });
     for (const stream of [service.stdout, service.stderr])
       stream?.on('data', (chunk: Buffer) => (output += chunk.toString()));
@@ -123,9 +131,19 @@ describe('the image, made by the steps of its recipe', () => {
     expect(await call('RetrieveSecret', { name: 'k' })).toMatchObject({ code: 200, data: { value: 'v' } });
     const health = final.find(({ keyword }) => keyword === 'HEALTHCHECK')?.text ?? '';
     const [, ...check] = JSON.parse(health.slice(health.indexOf('['))) as string[];
-    const probe = spawn(process.execPath, check, { env: { PORT: new URL(url).port }, stdio: 'ignore' });
+    const probe = spawn(process.execPath, runnable(check), {
+      env: { PORT: new URL(url).port },
+      stdio: 'ignore',
+    });
     expect(await new Promise((resolve) => probe.once('close', resolve))).toBe(0);
     expect((await httpCall(`${url}/readyz`, { method: 'GET' })).status).toBe(200);
+    const pid = service.pid ?? 0;
+    process.kill(pid, 'SIGUSR1');
+    expect((await httpCall(`${url}/livez`, { method: 'GET' })).status).toBe(200);
+    expect(listeningPorts(pid)).toEqual([Number(new URL(url).port)]);
+    expect(readFileSync(`/proc/${pid}/status`, 'utf8')).toMatch(
+      process.geteuid?.() === 0 ? /^Uid:\t65532\t65532\t65532\t65532$/m : /^Uid:\t[1-9]/m,
+    );
     expect(lstatSync(join(image, 'dist')).mode & 0o222).toBe(0);
     service.kill('SIGTERM');
     expect(await new Promise((resolve) => service?.once('close', resolve))).toBe(0);

@@ -15,3 +15,13 @@ export async function withoutPrivileges(root: string, run: () => Promise<void>):
     process.seteuid?.(0);
   }
 }
+
+/**
+ * Returns the arguments with which a Node that root starts becomes another user before it loads its script; none for anybody but root. Spawning it
+ * as that user would need a Node that every user may run, and a newcomer's may lie below /root.
+ */
+export function becomes(uid: number): readonly string[] {
+  if (process.geteuid?.() !== 0) return [];
+  const drop = `process.setgroups([]); process.setgid(${uid}); process.setuid(${uid});`;
+  return ['--import', `data:text/javascript,${encodeURIComponent(drop)}`];
+}
