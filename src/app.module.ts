@@ -3,7 +3,7 @@ import { APP_FILTER, APP_GUARD, APP_PIPE } from '@nestjs/core';
 import type { RequestHandler } from 'express';
 import { LoggerModule } from 'nestjs-pino';
 import type { Adapters } from './adapters';
-import { SystemMonotonicTime } from './clock/system-monotonic-time';
+import type { MonotonicTime } from './clock/monotonic-time';
 import type { Settings } from './config/settings';
 import { givenCredentials } from './credentials';
 import { BackgroundRemovals } from './departures/background-removals';
@@ -17,21 +17,19 @@ import { AccessController } from './http/access.controller';
 import { AnswerForms } from './http/answer-forms';
 import { AppSecretsController } from './http/app-secrets.controller';
 import { AuthenticationGuard } from './http/authentication.guard';
-import { BudgetGuard } from './http/budget.guard';
+import { AdmissionGuard } from './http/admission.guard';
 import { ClientSubjects } from './http/client-subjects';
 import { Drain } from './http/drain';
 import { ErrorFilter } from './http/error.filter';
 import { EventSenders } from './http/event-senders';
 import { HealthController } from './http/health.controller';
 import { inTurn } from './http/in-turn';
-import { jsonBody } from './http/json-body';
-import { RequestLog } from './http/request-log';
+import { isProbe } from './http/provider-request';
 import { RequestAuthenticator } from './http/request-authenticator';
 import { RequestValidationPipe } from './http/request-validation.pipe';
 import { SettingsCallers, SettingsRoutesOptions } from './http/settings-callers';
 import { ServiceProblems } from './http/service-problems';
 import { SecretsController } from './http/secrets.controller';
-import { Shedding } from './http/shedding';
 import { SpentCredentials } from './http/spent-credentials';
 import { UserEventsController } from './http/user-events.controller';
 import { AccessTokens } from './identity/access-token';
@@ -44,6 +42,7 @@ import { RbacProxyAuthenticator } from './identity/rbac-proxy.authenticator';
 import { UserTokenVerifier } from './identity/user-token.verifier';
 import { logEvent, type Log } from './logging/log';
 import { protectionProviders } from './protection-providers';
+import { Admission } from './protection/admission';
 import { AppSecretsService } from './secrets/app-secrets.service';
 import { SecretStore } from './secrets/secret-store';
 import { SecretsService } from './secrets/secrets.service';
@@ -51,18 +50,30 @@ import { TracedGrantsService } from './telemetry/traced.grants.service';
 import { TracedGuard } from './telemetry/traced.guard';
 import { TracedSecretStore } from './telemetry/traced.secret-store';
 
-const BEFORE_BODIES = Symbol('before bodies');
+/** What the server and the module both need. */
+export interface ApplicationParts {
+  readonly forms: AnswerForms;
+  readonly admission: Admission;
+  readonly time: MonotonicTime;
+}
 
 interface Step {
   readonly middleware: RequestHandler;
 }
 
+const BEFORE_GUARDS = Symbol('before guards');
+
 /** The one wiring diagram. */
 @Module({})
 export class AppModule implements NestModule {
-  constructor(@Inject(BEFORE_BODIES) private readonly beforeBodies: readonly Step[]) {}
+  constructor(@Inject(BEFORE_GUARDS) private readonly beforeGuards: readonly Step[]) {}
 
-  static register(settings: Settings, adapters: Adapters, forms: AnswerForms, log: Log): DynamicModule {
+  static register(
+    settings: Settings,
+    adapters: Adapters,
+    { forms, admission, time }: ApplicationParts,
+    log: Log,
+  ): DynamicModule {
     const { spans } = adapters.telemetry ?? {};
     const {
       store,
@@ -71,7 +82,6 @@ export class AppModule implements NestModule {
       userDirectory,
       serviceAccounts,
       peerProof = new NoPeerProof(),
-      time = new SystemMonotonicTime(),
     } = adapters;
     const { accessTokenKey, userTokenSecret } = adapters.credentials ?? givenCredentials(settings);
     const accessTokens = new AccessTokens(accessTokenKey, clock);
@@ -136,21 +146,19 @@ export class AppModule implements NestModule {
         { provide: ServiceProblems, useValue: new ServiceProblems(adapters.problems ?? (() => [])) },
         { provide: ClientSubjects, useValue: new ClientSubjects(settings.tls?.clientSubjects) },
         Drain,
-        { provide: RequestLog, useValue: new RequestLog(log) },
         {
-          provide: BEFORE_BODIES,
-          // The request log begins first, so that what is refused here is logged with its request id.
-          inject: [RequestLog, ClientSubjects, Drain, SpentCredentials, Shedding],
-          useFactory: (...steps: readonly Step[]) => steps,
+          provide: BEFORE_GUARDS,
+          inject: [ClientSubjects, Drain, SpentCredentials],
+          useFactory: (...steps: readonly Step[]) => [...steps, { middleware: refuseWhileLate(admission) }],
         },
-        ...protectionProviders(settings.protection, adapters, time),
+        ...protectionProviders(settings.protection, adapters, admission, time),
         AuthenticationGuard,
         {
           provide: APP_GUARD,
           inject: [AuthenticationGuard],
           useFactory: (guard: AuthenticationGuard) => (spans ? new TracedGuard(guard, spans) : guard),
         },
-        { provide: APP_GUARD, useExisting: BudgetGuard },
+        { provide: APP_GUARD, useExisting: AdmissionGuard },
         { provide: APP_PIPE, useClass: RequestValidationPipe },
         {
           provide: APP_FILTER,
@@ -162,7 +170,14 @@ export class AppModule implements NestModule {
   }
 
   configure(consumer: MiddlewareConsumer): void {
-    const steps = this.beforeBodies.map(({ middleware }) => middleware);
-    consumer.apply(inTurn([...steps, jsonBody])).forRoutes('*splat');
+    const steps = this.beforeGuards.map(({ middleware }) => middleware);
+    consumer.apply(inTurn(steps)).forRoutes('*splat');
   }
+}
+
+function refuseWhileLate(admission: Admission): RequestHandler {
+  return (request, _response, next) => {
+    if (!isProbe(request)) admission.requireLoopInTime();
+    next();
+  };
 }

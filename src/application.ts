@@ -1,21 +1,27 @@
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
-import express, { type Express, type NextFunction, type Request, type Response } from 'express';
+import express, { type Express } from 'express';
 import { Logger } from 'nestjs-pino';
 import type { Adapters } from './adapters';
 import { AppModule } from './app.module';
+import { SystemMonotonicTime } from './clock/system-monotonic-time';
 import type { Settings } from './config/settings';
 import { givenCredentials } from './credentials';
 import { BackgroundRemovals } from './departures/background-removals';
 import { AnswerForms } from './http/answer-forms';
-import { noteWhoWrites } from './http/credential-headers';
+import { beginRequest, refuseAmbiguous } from './http/begin-request';
+import { limitConnections } from './http/connection-limit';
+import { inTurn } from './http/in-turn';
 import { answerMalformedRequests } from './http/malformed-request';
-import type { ProviderRequest } from './http/provider-request';
+import { RequestLog } from './http/request-log';
 import { observeRequests, type RequestObserver } from './http/request-observer';
-import { assignRequestId } from './http/request-id';
 import { StrictExpressAdapter } from './http/strict-express.adapter';
 import { systemServerRoute } from './http/system-server-route';
 import type { Log } from './logging/log';
+import { createAdmission } from './protection-providers';
+
+/** Each takes some 20 KiB, and up to 100 while a head, or a body that nobody reads yet, waits in its buffers. */
+const MAX_CONNECTIONS = 2_000;
 
 /** The whole service, not yet listening. */
 export async function createApplication(
@@ -24,16 +30,15 @@ export async function createApplication(
   log: Log,
 ): Promise<NestExpressApplication> {
   const forms = new AnswerForms(settings.responseStyle);
+  const { time = new SystemMonotonicTime(), telemetry, credentials = givenCredentials(settings) } = adapters;
+  const admission = createAdmission(settings.protection, telemetry?.protection, time);
   const app = await NestFactory.create<NestExpressApplication>(
-    AppModule.register(settings, adapters, forms, log),
-    new StrictExpressAdapter(
-      strictExpress(adapters.telemetry?.requests),
-      forms,
-      (adapters.credentials ?? givenCredentials(settings)).tls,
-    ),
+    AppModule.register(settings, adapters, { forms, admission, time }, log),
+    new StrictExpressAdapter(strictExpress(telemetry?.requests, log), forms, admission, credentials.tls),
     { bodyParser: false, bufferLogs: true, abortOnError: false },
   );
   app.useLogger(app.get(Logger));
+  limitConnections(app.getHttpServer(), MAX_CONNECTIONS, telemetry?.protection);
   answerMalformedRequests(app.getHttpServer());
   return app;
 }
@@ -50,25 +55,15 @@ export async function listenForMetrics(
 }
 
 /** Express reads these when its router is made, which Nest's adapter does at once: so they come first. */
-function strictExpress(observer: RequestObserver | undefined): Express {
+function strictExpress(observer: RequestObserver | undefined, log: Log): Express {
   const instance = express();
   instance.disable('x-powered-by');
   instance.disable('etag');
   instance.enable('case sensitive routing');
   instance.enable('strict routing');
   instance.set('query parser', 'simple');
-  if (observer !== undefined) instance.use(observeRequests(observer));
-  instance.use(beginAnswer, systemServerRoute);
+  const { middleware: logRequest } = new RequestLog(log);
+  const observe = observer === undefined ? [] : [observeRequests(observer)];
+  instance.use(inTurn([beginRequest, ...observe, logRequest, refuseAmbiguous, systemServerRoute]));
   return instance;
-}
-
-/** What every answer carries, also the one to a path that cannot be decoded. */
-function beginAnswer(request: Request, response: Response, next: NextFunction): void {
-  noteWhoWrites(request);
-  (request as ProviderRequest).id = assignRequestId(request, response);
-  // Express parses it anew each time it is asked for.
-  Object.defineProperty(request, 'query', { value: request.query, configurable: true });
-  response.setHeader('Cache-Control', 'no-store');
-  response.setHeader('X-Content-Type-Options', 'nosniff');
-  next();
 }

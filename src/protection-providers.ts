@@ -1,31 +1,36 @@
 import type { Provider } from '@nestjs/common';
 import type { Adapters } from './adapters';
 import type { MonotonicTime } from './clock/monotonic-time';
-import type { Settings } from './config/settings';
-import { BudgetGuard } from './http/budget.guard';
-import { Shedding } from './http/shedding';
+import type { ProtectionSettings } from './config/protection-settings';
+import { AdmissionGuard } from './http/admission.guard';
+import { RequestBodies } from './http/request-bodies';
 import { SpentCredentials } from './http/spent-credentials';
 import { Admission } from './protection/admission';
-import { BodyRoom } from './protection/body-room';
 import { LocalRequestBudgets } from './protection/local.request-budgets';
 import { LoopDelay } from './protection/loop-delay';
 import { RequestBudgets } from './protection/request-budgets';
 
+export function createAdmission(
+  { maxInFlight, maxLoopDelayMs }: ProtectionSettings,
+  observer: ConstructorParameters<typeof Admission>[2],
+  time: MonotonicTime,
+): Admission {
+  const loop = maxLoopDelayMs === undefined ? undefined : new LoopDelay(maxLoopDelayMs, time);
+  return new Admission(maxInFlight, loop, observer);
+}
+
 /** What bounds the load of requests. */
 export function protectionProviders(
-  { rates, maxInFlight, maxLoopDelayMs }: Settings['protection'],
+  { rates }: ProtectionSettings,
   { budgets, telemetry }: Adapters,
+  admission: Admission,
   time: MonotonicTime,
 ): Provider[] {
-  const observer = telemetry?.protection;
-  const delay = maxLoopDelayMs === undefined ? undefined : new LoopDelay(maxLoopDelayMs, time);
-  const admission = new Admission(maxInFlight, delay, observer);
   return [
     { provide: RequestBudgets, useValue: budgets ?? new LocalRequestBudgets(rates, time) },
     { provide: Admission, useValue: admission },
-    { provide: Shedding, useValue: new Shedding(admission, new BodyRoom(observer)) },
-    { provide: SpentCredentials, useValue: new SpentCredentials(time, observer) },
-    { provide: LoopDelay, useValue: { onModuleDestroy: () => delay?.close() } },
-    BudgetGuard,
+    { provide: SpentCredentials, useValue: new SpentCredentials(time, telemetry?.protection) },
+    RequestBodies,
+    AdmissionGuard,
   ];
 }

@@ -11,6 +11,8 @@ export const STATUS_OF = {
   APPROVAL_REQUIRED: 409,
   REQUEST_TOO_LARGE: 413,
   TOO_MANY_REQUESTS: 429,
+  HEADERS_TOO_LARGE: 431,
+  CLIENT_GONE: 499,
   INTERNAL: 500,
   STORE_UNAVAILABLE: 503,
   STORE_OUTCOME_UNKNOWN: 503,
@@ -20,6 +22,7 @@ export const STATUS_OF = {
   NOT_READY: 503,
   OVERLOADED: 503,
   SHUTTING_DOWN: 503,
+  LIST_TOO_LARGE: 507,
 } as const satisfies Record<string, number>;
 
 export type Reason = keyof typeof STATUS_OF;

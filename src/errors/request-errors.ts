@@ -13,6 +13,13 @@ export class RequestTooLarge extends DomainError {
   }
 }
 
+/** More headers, or longer ones, than any client of ours sends. */
+export class HeadersTooLarge extends DomainError {
+  constructor() {
+    super('HEADERS_TOO_LARGE', 'The request has more than 100 headers, or more than 16 KiB of them.');
+  }
+}
+
 export class RouteNotFound extends DomainError {
   constructor() {
     super('ROUTE_NOT_FOUND', 'There is no such route; the operations are POST /<Op>?workspace=<name>.');
@@ -37,5 +44,12 @@ export class ShuttingDown extends DomainError {
 export class Overloaded extends DomainError {
   constructor() {
     super('OVERLOADED', 'This instance has more to do than it can at the moment; try again.');
+  }
+}
+
+/** The client closed its connection before anything was done. Nobody reads this; the log does. */
+export class ClientGone extends DomainError {
+  constructor() {
+    super('CLIENT_GONE', 'The client closed its connection.');
   }
 }

@@ -15,6 +15,16 @@ export class SecretAlreadyExists extends DomainError {
   }
 }
 
+/** What the workspace holds in this environment is more than one answer may carry. */
+export class ListTooLarge extends DomainError {
+  constructor() {
+    super(
+      'LIST_TOO_LARGE',
+      'The secrets of this workspace and environment are too large for one list; retrieve them by name, or delete some.',
+    );
+  }
+}
+
 /** The backend did not do it: nothing was changed. */
 export class StoreUnavailable extends DomainError {
   constructor(message = 'The secret store is not available; try again.') {

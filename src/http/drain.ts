@@ -1,6 +1,6 @@
 import type { NextFunction, Request, Response } from 'express';
 import { ShuttingDown } from '../errors/request-errors';
-import { isProbe } from './provider-request';
+import { isProbe, type ProviderRequest } from './provider-request';
 
 /** Counts the requests in flight; once draining, refuses new ones and tells when the last has left. */
 export class Drain {
@@ -25,7 +25,7 @@ export class Drain {
     });
   }
 
-  readonly middleware = (request: Request, response: Response, next: NextFunction): void => {
+  readonly middleware = (request: Request, _response: Response, next: NextFunction): void => {
     if (isProbe(request)) {
       next();
       return;
@@ -35,7 +35,7 @@ export class Drain {
       return;
     }
     this.inFlight += 1;
-    response.once('close', () => {
+    (request as ProviderRequest).cleanup.add(() => {
       this.inFlight -= 1;
       if (this.inFlight === 0) this.emptied();
     });

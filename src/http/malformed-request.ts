@@ -1,31 +1,26 @@
 import { randomUUID } from 'node:crypto';
 import { STATUS_CODES, type Server } from 'node:http';
 import type { Socket } from 'node:net';
-import { InvalidRequest } from '../errors/request-errors';
+import type { DomainError } from '../errors/domain-error';
+import { HeadersTooLarge, InvalidRequest } from '../errors/request-errors';
 import { failure } from './error.filter';
+import { openRequestsOn } from './request-cleanup';
 
 /** What node:http refuses before there is a request (no HTTP, headers too large or too slow) is answered in our form too. */
 export function answerMalformedRequests(server: Server): void {
   // Left to itself, node:http answers an unknown expectation with an empty body. We have none, so the route answers.
   server.on('checkExpectation', (request, response) => server.emit('request', request, response));
-  const answering = new WeakMap<Socket, number>();
-  server.on('request', (request, response) => {
-    const { socket } = request;
-    answering.set(socket, (answering.get(socket) ?? 0) + 1);
-    response.once('close', () => answering.set(socket, (answering.get(socket) ?? 1) - 1));
-  });
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
     // With a request under way on this connection, our 400 would be read as its answer, though it may have been done.
     // (A request that is itself too slow to arrive has not been looked at: it gets its 400.)
     const own = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 1 : 0;
-    const isAnswering = (answering.get(socket) ?? 0) > own;
+    const isAnswering = openRequestsOn(socket) > own;
     if (error.code === 'ECONNRESET' || !socket.writable || isAnswering || isTlsFailure(error)) {
       socket.destroy();
       return;
     }
     const requestId = randomUUID();
-    const rule = RULES[error.code ?? ''] ?? 'must be well-formed HTTP/1.1';
-    const envelope = failure(new InvalidRequest('request', rule), requestId);
+    const envelope = failure(refusalFor(error), requestId);
     const body = JSON.stringify(envelope);
     socket.end(
       [
@@ -47,7 +42,8 @@ function isTlsFailure({ code = '' }: NodeJS.ErrnoException): boolean {
   return /^(ERR_SSL|ERR_TLS|EPROTO)/.test(code);
 }
 
-const RULES: Readonly<Record<string, string>> = {
-  HPE_HEADER_OVERFLOW: 'must have headers of at most 16 KiB',
-  ERR_HTTP_REQUEST_TIMEOUT: 'must arrive within 30 s',
-};
+function refusalFor({ code }: NodeJS.ErrnoException): DomainError {
+  if (code === 'HPE_HEADER_OVERFLOW') return new HeadersTooLarge();
+  const isSlow = code === 'ERR_HTTP_REQUEST_TIMEOUT';
+  return new InvalidRequest('request', isSlow ? 'must arrive within 30 s' : 'must be well-formed HTTP/1.1');
+}

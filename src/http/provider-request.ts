@@ -2,15 +2,24 @@ import type { IncomingMessage } from 'node:http';
 import type { Request } from 'express';
 import { SECRET_OPERATIONS, type SecretOperation } from '../grants/grant';
 import { WORKSPACE_NAME } from '../grants/workspace-name';
-import type { Reason } from '../errors/domain-error';
+import type { DomainError, Reason } from '../errors/domain-error';
 import type { Caller } from '../identity/caller';
+import type { RequestCleanup } from './request-cleanup';
+import type { RequestTarget } from './request-target';
 
 /** What this service adds to a request on its way through the pipeline. */
 export interface ProviderRequest extends Request {
   /** Taken over from X-Request-Id when sane, made otherwise. */
   id: string;
+  /** Parsed once; `url` is for Express alone. */
+  target: RequestTarget;
+  cleanup: RequestCleanup;
+  /** Why it is refused before anybody looks at it. */
+  refusal: DomainError | undefined;
   /** True for a call under system-server's own path, which is answered in its wrapping. */
   asSystemServer?: boolean;
+  /** True where the peer is proven to be a system-server or a trusted proxy, which may send a ProxyRequest. */
+  hasProvenPeer?: boolean;
   /** True where the body named the caller, and was put into the direct form. */
   isProxied?: boolean;
   /** Set by the guard, on every route that is not public. */
@@ -41,13 +50,19 @@ const OPERATION_AT: ReadonlyMap<string, SecretOperation> = new Map(
   SECRET_OPERATIONS.map((operation) => [`/${operation}`, operation]),
 );
 
-/** Asked for every few seconds, by machines: neither logged nor counted. */
+/** Asked for every few seconds, by machines: neither logged nor counted. A probe has no body. */
 export function isProbe(request: IncomingMessage): boolean {
   const path = pathOf(request);
-  return path === '/livez' || path === '/readyz';
+  if (path !== '/livez' && path !== '/readyz') return false;
+  return (request.method === 'GET' || request.method === 'HEAD') && !carriesBody(request);
 }
 
-/** The operation that a path names, for logs; undefined for other routes. */
+/** Whether a body was announced. */
+export function carriesBody({ headers }: IncomingMessage): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
+}
+
+/** The operation that a path names; undefined for other routes. */
 export function operationOf(path: string): SecretOperation | undefined {
   return OPERATION_AT.get(path);
 }
@@ -59,10 +74,6 @@ export function workspaceOf(query: unknown): string | undefined {
   return typeof workspace === 'string' && WORKSPACE_NAME.test(workspace) ? workspace : undefined;
 }
 
-/** The path as it was sent; Express's own `path` is cut where a middleware is mounted. */
 export function pathOf(request: IncomingMessage): string {
-  const { originalUrl, url } = request as Partial<ProviderRequest>;
-  const sent = originalUrl ?? url ?? '';
-  const end = sent.indexOf('?');
-  return end < 0 ? sent : sent.slice(0, end);
+  return (request as ProviderRequest).target.path;
 }

@@ -1,14 +1,14 @@
 import { Injectable } from '@nestjs/common';
-import { Unauthenticated, UserMismatch } from '../errors/identity-errors';
+import { UserMismatch } from '../errors/identity-errors';
 import { InvalidRequest } from '../errors/request-errors';
 import { ProxiedCallerService } from '../grants/proxied-caller.service';
 import type { Caller } from '../identity/caller';
 import { CallerAuthenticator } from '../identity/caller-authenticator';
 import { RbacProxyAuthenticator } from '../identity/rbac-proxy.authenticator';
 import { bearerIn, credentialHeader, isPassedOn, namedUserIn, peerOf } from './credential-headers';
-import { bodyProblem } from './json-body';
 import { pathOf, type ProviderRequest } from './provider-request';
 import { proxyRequestIn, workspaceIn, type ProxyRequest } from './proxy-request';
+import { bodyProblem, RequestBodies } from './request-bodies';
 
 /** Finds out who sent a request: an app itself, or a proven system-server or proxy for it. */
 @Injectable()
@@ -17,12 +17,21 @@ export class RequestAuthenticator {
     private readonly authenticator: CallerAuthenticator,
     private readonly proxied: ProxiedCallerService,
     private readonly rbacProxy: RbacProxyAuthenticator,
+    private readonly bodies: RequestBodies,
   ) {}
 
-  /** An app, by its own credentials or through somebody proven; a ProxyRequest is put into the direct form here. */
+  /**
+   * An app, by its own credentials or through somebody proven; a ProxyRequest is put into the direct form here. All is told
+   * by the headers and the peer, before the body is read; only the body of a proven peer names an app.
+   */
   async callerOf(request: ProviderRequest): Promise<Caller> {
-    const proxyRequest = proxyRequestIn(request.body);
-    if (proxyRequest !== undefined) return this.proxiedCallerOf(request, proxyRequest);
+    const user = await this.provenFor(request);
+    if (user !== undefined) {
+      request.hasProvenPeer = true;
+      await this.bodies.read(request);
+      const proxyRequest = proxyRequestIn(request.body);
+      if (proxyRequest !== undefined) return this.proxiedCallerOf(request, proxyRequest, user);
+    }
     const behindProxy = await this.rbacProxiedCallerOf(request);
     if (behindProxy !== undefined) return behindProxy;
     return this.authenticator.authenticate({
@@ -33,14 +42,22 @@ export class RequestAuthenticator {
     });
   }
 
-  /** system-server writes its ProxyRequests itself; one that it passes on, body and all, is somebody else's. */
-  private async proxiedCallerOf(request: ProviderRequest, proxyRequest: ProxyRequest): Promise<Caller> {
-    if (isPassedOn(request)) throw new Unauthenticated('X-Access-Token');
-    const caller = await this.proxied.identify({
-      appKey: proxyRequest.appKey,
-      user: namedUserIn(request),
-      peer: peerOf(request),
-    });
+  /**
+   * The user for whom the peer may send ProxyRequests; undefined where it is nobody proven. system-server writes its
+   * ProxyRequests itself; one that it passes on, body and all, is somebody else's.
+   */
+  private async provenFor(request: ProviderRequest): Promise<string | undefined> {
+    const user = namedUserIn(request);
+    if (user === undefined || isPassedOn(request)) return undefined;
+    return (await this.proxied.isProven(peerOf(request), user)) ? user : undefined;
+  }
+
+  private async proxiedCallerOf(
+    request: ProviderRequest,
+    proxyRequest: ProxyRequest,
+    user: string,
+  ): Promise<Caller> {
+    const caller = this.proxied.identify(proxyRequest.appKey, user);
     await this.requireSameUser(request, caller);
     const workspace = workspaceIn(proxyRequest, pathOf(request), caller.app);
     const { workspace: queried } = request.query;
@@ -48,7 +65,8 @@ export class RequestAuthenticator {
       throw new InvalidRequest('workspace', 'must agree with op');
     const problem = bodyProblem(proxyRequest.data, 'data');
     if (problem !== undefined) throw problem;
-    Object.defineProperty(request, 'query', { value: { workspace } });
+    request.target = { ...request.target, query: { workspace } };
+    Object.defineProperty(request, 'query', { value: request.target.query });
     request.body = proxyRequest.data;
     request.isProxied = true;
     return caller;

@@ -20,13 +20,11 @@ export class RequestLog {
     const beganMs = performance.now();
     // A socket forgets it when it is closed.
     const { remoteAddress: peer } = request.socket;
-    const ended = (): void => {
-      response.off('finish', ended).off('close', ended);
+    request.cleanup.add(() => {
       const durationMs = Math.round(performance.now() - beganMs);
       const fields = { ...fieldsOf(request, response), peer, durationMs };
       this.log[fields.code >= 500 ? 'error' : 'info'](fields, 'request completed');
-    };
-    response.on('finish', ended).on('close', ended);
+    });
   }
 }
 
@@ -45,6 +43,6 @@ function fieldsOf(request: ProviderRequest, response: Response) {
     cause: access?.cause,
     skewS: access?.skewS,
     // False where the client went away before the answer did.
-    completed: response.writableFinished,
+    completed: request.cleanup.isAnswered,
   };
 }

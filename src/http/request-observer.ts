@@ -33,7 +33,7 @@ export function observeRequests(observer: RequestObserver): RequestHandler {
     }
     const beganMs = performance.now();
     const observed = observer.requestArrives(request.headers);
-    response.once('close', () => {
+    (request as ProviderRequest).cleanup.add(() => {
       observed.ended({
         ...outcomeOf(request as ProviderRequest, response),
         op: requestedOperationOf(request as ProviderRequest) ?? 'other',

@@ -15,8 +15,6 @@ export interface RequestOutcome {
 }
 
 const ACCESS_PATH = '/permission/v1alpha1/access';
-/** As nginx has it: the client went away before there was an answer. What it asked for may have been done all the same. */
-const CLIENT_GONE = 499;
 
 /** Undefined for other routes than the five operations and the one for access tokens. */
 export function requestedOperationOf(request: ProviderRequest): RequestedOperation | undefined {
@@ -24,8 +22,8 @@ export function requestedOperationOf(request: ProviderRequest): RequestedOperati
   return path === ACCESS_PATH ? 'access' : operationOf(path);
 }
 
-/** Of a request whose answer was sent, or whose client is gone. */
-export function outcomeOf({ failure: reason }: ProviderRequest, response: Response): RequestOutcome {
-  if (reason !== undefined) return { code: STATUS_OF[reason], reason };
-  return { code: response.writableFinished ? response.statusCode : CLIENT_GONE, reason };
+/** Of a request that has ended. Where the client went away, what it asked for may have been done all the same. */
+export function outcomeOf({ failure, cleanup }: ProviderRequest, response: Response): RequestOutcome {
+  const reason = failure ?? (cleanup.isAnswered ? undefined : 'CLIENT_GONE');
+  return { code: reason === undefined ? response.statusCode : STATUS_OF[reason], reason };
 }

@@ -5,8 +5,8 @@ import type { MonotonicTime } from '../clock/monotonic-time';
 import { TooManyRequests } from '../errors/request-errors';
 import type { ProtectionObserver } from '../protection/protection-observer';
 import type { BudgetSpent, RequestKind } from '../protection/request-budgets';
-import { kindOf } from './request-kind';
 import { operationOf, pathOf, type ProviderRequest } from './provider-request';
+import { kindOf } from './request-subject';
 
 interface Spent {
   readonly caller: ProviderRequest['caller'] | undefined;

@@ -2,13 +2,15 @@ import { createServer, type ServerOptions } from 'node:http';
 import type { Server } from 'node:https';
 import { ExpressAdapter } from '@nestjs/platform-express';
 import type { Express, Response } from 'express';
+import type { Admission } from '../protection/admission';
 import type { Rotating } from '../rotation/rotating';
 import type { AnswerForms } from './answer-forms';
 import type { Envelope } from './envelope';
 import { expressMessages } from './express-messages';
 import type { ProviderRequest } from './provider-request';
+import { subjectOf } from './request-subject';
 import { secureServer, type ServerIdentity } from './secure-server';
-import { sendJson } from './send-json';
+import { sendLargeJson } from './send-json';
 import { UnfinishedHandshakes } from './unfinished-handshakes';
 
 const HEADERS_TIMEOUT_MS = 10_000;
@@ -17,8 +19,6 @@ const REQUEST_TIMEOUT_MS = 30_000;
 const KEEP_ALIVE_TIMEOUT_MS = 65_000;
 /** Node looks for overdue connections every 30 s of its own accord, which makes the time-outs above mean little. */
 const CONNECTIONS_CHECKED_EVERY_MS = 1_000;
-/** Bodies are read before credentials are checked: this bounds what strangers can make us hold. */
-const MAX_CONNECTIONS = 2_000;
 
 const LIMITS = {
   headersTimeout: HEADERS_TIMEOUT_MS,
@@ -36,6 +36,7 @@ export class StrictExpressAdapter extends ExpressAdapter {
   constructor(
     instance: Express,
     private readonly forms: AnswerForms,
+    private readonly admission: Admission,
     private readonly identity?: Rotating<ServerIdentity>,
   ) {
     super(instance);
@@ -48,13 +49,16 @@ export class StrictExpressAdapter extends ExpressAdapter {
       this.identity === undefined
         ? createServer(options, instance)
         : this.secured(options, instance, this.identity);
-    this.httpServer.maxConnections = MAX_CONNECTIONS;
+    // Node would drop what comes behind so many headers unseen, after which checks and proxies disagree: they are counted instead.
+    this.httpServer.maxHeadersCount = 0;
   }
 
   /** Of what a controller returns: here it takes the form that the caller reads. Failures are the error filter's. */
   override reply(response: Response, body: Envelope<unknown>, status = response.statusCode): void {
-    const form = this.forms.of(response.req as ProviderRequest);
-    sendJson(response, status, form.success(body).body);
+    const request = response.req as ProviderRequest;
+    sendLargeJson(response, status, this.forms.of(request).success(body).body, (bytes) =>
+      request.cleanup.add(this.admission.answer(subjectOf(request), bytes)),
+    );
   }
 
   override async close(): Promise<void> {

@@ -11,9 +11,10 @@ const PREFIX = `/system-server/v1alpha1/${PROVIDER.dataType}/${PROVIDER.group}/$
 export function systemServerRoute(request: Request, _response: Response, next: NextFunction): void {
   const path = pathOf(request);
   if (path.startsWith(`${PREFIX}/`) && operationOf(path.slice(PREFIX.length)) !== undefined) {
-    (request as ProviderRequest).asSystemServer = true;
-    request.url = request.url.slice(PREFIX.length);
-    request.originalUrl = request.url;
+    const renamed = request as ProviderRequest;
+    renamed.asSystemServer = true;
+    renamed.url = renamed.url.slice(PREFIX.length);
+    renamed.target = { ...renamed.target, path: path.slice(PREFIX.length) };
   }
   next();
 }

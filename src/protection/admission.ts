@@ -1,52 +1,97 @@
-import { TooManyRequests, Overloaded } from '../errors/request-errors';
+import type { OnModuleDestroy } from '@nestjs/common';
+import { Overloaded, TooManyRequests } from '../errors/request-errors';
 import type { LoopDelay } from './loop-delay';
-import type { ProtectionObserver } from './protection-observer';
+import type { ProtectionObserver, SharedBound } from './protection-observer';
 import type { RequestKind } from './request-budgets';
+import { SharedCapacity, type Release } from './shared-capacity';
 
-/** Of all that may be under way, one account has this much at most: one whose work hangs leaves room for the others. */
+/** Who shares: an authenticated caller, or an address whose sender is not known yet. */
+export interface Subject {
+  readonly key: string;
+  /** What an authenticated caller asks for; undefined for a stranger. */
+  readonly kind: RequestKind | undefined;
+}
+
+export interface MemoryBounds {
+  /** Bodies of authenticated callers that are being received. */
+  readonly bodyBytes: number;
+  /** Bodies whose senders are known by their contents only, as on the access route. */
+  readonly strangersBodyBytes: number;
+  readonly strangersBodyBytesOfOne: number;
+  /** Large answers that their clients have not taken yet. */
+  readonly answerBytes: number;
+}
+
+const KIBIBYTE = 1_024;
+const MEBIBYTE = 1_024 * KIBIBYTE;
+
+/** What a pod of 320 MiB bears beside everything else. */
+export const MEMORY_BOUNDS: MemoryBounds = {
+  bodyBytes: 32 * MEBIBYTE,
+  strangersBodyBytes: 8 * MEBIBYTE,
+  strangersBodyBytesOfOne: 256 * KIBIBYTE,
+  answerBytes: 64 * MEBIBYTE,
+};
+
+/** Of all requests that are worked on, one caller's are this much at most: one whose calls hang leaves the rest to others. */
 const LARGEST_SHARE = 1 / 4;
 
-/** Lets requests in as long as there is room for them, in all and for each account. Each that leaves tells so, once. */
-export class Admission {
-  #inFlight = 0;
-  readonly #ofAccount = new Map<string, number>();
+/** Lets requests in as long as there is room for them, in all and for each subject. Whoever takes gives back. */
+export class Admission implements OnModuleDestroy {
+  readonly #requests: SharedCapacity;
+  readonly #bodies: SharedCapacity;
+  readonly #strangersBodies: SharedCapacity;
+  readonly #answers: SharedCapacity;
 
   constructor(
-    private readonly maxInFlight: number,
-    private readonly loop: Pick<LoopDelay, 'isTooLate'> | undefined,
+    maxInFlight: number,
+    private readonly loop: Pick<LoopDelay, 'isTooLate' | 'close'> | undefined,
     private readonly observer: ProtectionObserver | undefined,
+    bounds = MEMORY_BOUNDS,
   ) {
-    observer?.opened(() => ({ inFlight: this.#inFlight }));
+    this.#requests = new SharedCapacity(maxInFlight, Math.max(1, maxInFlight * LARGEST_SHARE));
+    this.#bodies = new SharedCapacity(bounds.bodyBytes);
+    this.#strangersBodies = new SharedCapacity(bounds.strangersBodyBytes, bounds.strangersBodyBytesOfOne);
+    this.#answers = new SharedCapacity(bounds.answerBytes);
+    observer?.opened(() => ({
+      inFlight: this.#requests.used,
+      bodyBytes: this.#bodies.used + this.#strangersBodies.used,
+      answerBytes: this.#answers.used,
+    }));
   }
 
-  /** Before anything is known of the request. @throws Overloaded */
-  enter(): () => void {
-    if (this.#inFlight >= this.maxInFlight) {
-      this.observer?.shed('in_flight');
-      throw new Overloaded();
-    }
-    if (this.loop?.isTooLate === true) {
-      this.observer?.shed('event_loop');
-      throw new Overloaded();
-    }
-    this.#inFlight += 1;
-    return () => {
-      this.#inFlight -= 1;
-    };
+  /** Before anything is done for a request. @throws Overloaded while the event loop runs late */
+  requireLoopInTime(): void {
+    if (this.loop?.isTooLate !== true) return;
+    this.observer?.shed('event_loop');
+    throw new Overloaded();
   }
 
-  /** When it is known on whose account it goes. @throws TooManyRequests */
-  enterAs(account: string, kind: RequestKind): () => void {
-    const already = this.#ofAccount.get(account) ?? 0;
-    if (already >= this.maxInFlight * LARGEST_SHARE) {
-      this.observer?.refused('in_flight', kind);
-      throw new TooManyRequests(1);
-    }
-    this.#ofAccount.set(account, already + 1);
-    return () => {
-      const left = (this.#ofAccount.get(account) ?? 1) - 1;
-      if (left === 0) this.#ofAccount.delete(account);
-      else this.#ofAccount.set(account, left);
-    };
+  /** For a request whose body is there. @throws Overloaded, TooManyRequests */
+  enter(subject: Subject): Release {
+    return this.#take(this.#requests, subject, 1, 'in_flight');
+  }
+
+  /** For a body of at most so many bytes that is about to be read. @throws Overloaded, TooManyRequests */
+  receive(subject: Subject, bytes: number): Release {
+    const capacity = subject.kind === undefined ? this.#strangersBodies : this.#bodies;
+    return this.#take(capacity, subject, bytes, 'bodies');
+  }
+
+  /** For so many bytes of an answer, until the client has taken them. @throws Overloaded, TooManyRequests */
+  answer(subject: Subject, bytes: number): Release {
+    return this.#take(this.#answers, subject, bytes, 'answers');
+  }
+
+  onModuleDestroy(): void {
+    this.loop?.close();
+  }
+
+  #take(capacity: SharedCapacity, { key, kind }: Subject, amount: number, bound: SharedBound): Release {
+    const taken = capacity.take(key, amount);
+    if (typeof taken === 'function') return taken;
+    if (taken === 'share' && kind !== undefined) this.observer?.refused(bound, kind);
+    else this.observer?.shed(bound);
+    throw taken === 'share' ? new TooManyRequests(1) : new Overloaded();
   }
 }

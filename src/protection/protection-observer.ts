@@ -1,18 +1,24 @@
 import type { BudgetSpent, RequestKind } from './request-budgets';
 
-/** Why an authenticated caller was told to come later: a budget is spent, or too much of theirs is under way. */
-export type RefusedFor = BudgetSpent['budget'] | 'in_flight';
+/** What all requests share: how many are worked on, the memory of their bodies, that of their answers. */
+export type SharedBound = 'in_flight' | 'bodies' | 'answers';
 
-/** Why a request was not looked at. */
-export type ShedFor = 'in_flight' | 'event_loop' | 'bodies';
+/** Why an authenticated caller was told to come later: a budget is spent, or the caller holds its share already. */
+export type RefusedFor = BudgetSpent['budget'] | SharedBound;
+
+/** Why a request was refused whoever sent it. */
+export type ShedFor = SharedBound | 'event_loop' | 'connections';
 
 export interface LoadFigures {
   readonly inFlight: number;
+  readonly bodyBytes: number;
+  readonly answerBytes: number;
 }
 
 /** Whoever wants to know whom the bounds of load meet. */
 export interface ProtectionObserver {
   opened(figures: () => LoadFigures): void;
+  connectionsOpened(count: () => number): void;
   refused(why: RefusedFor, kind: RequestKind): void;
   shed(why: ShedFor): void;
 }

@@ -119,20 +119,27 @@ export const METRIC_DEFINITIONS = {
     labels: { resource: 'the same' },
   },
   osp_requests_in_flight: { type: 'gauge', help: 'Requests that are worked on, without probes.' },
+  osp_request_body_bytes: {
+    type: 'gauge',
+    help: 'Memory set aside for bodies of requests that are worked on.',
+  },
+  osp_answer_bytes: { type: 'gauge', help: 'Bytes of large answers that their clients have not taken yet.' },
+  osp_connections: { type: 'gauge', help: 'Open connections of callers, without those of the metrics port.' },
   osp_requests_refused_total: {
     type: 'counter',
     help: 'Requests of authenticated callers that were told to come later (429).',
     labels: {
-      bound: "`app`, `user`: whose budget is spent; `in_flight`: too many of the app's are worked on already",
+      bound:
+        "`app`, `user`: whose budget is spent; `in_flight`, `bodies`, `answers`: the caller's share of requests, of memory for bodies or for answers is taken",
       kind: '`read` or `write`',
     },
   },
   osp_requests_shed_total: {
     type: 'counter',
-    help: 'Requests that were not looked at (503), for want of room.',
+    help: 'Requests and connections that were refused for want of room, whoever sent them.',
     labels: {
       cause:
-        '`in_flight`: too many are worked on; `event_loop`: it runs late; `bodies`: what they send takes too much memory',
+        '`in_flight`: too many are worked on; `event_loop`: it runs late; `bodies`, `answers`: they take too much memory; `connections`: of one address, or in all',
     },
   },
   osp_store_queue_calls: {

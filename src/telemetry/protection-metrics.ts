@@ -2,9 +2,15 @@ import type { LoadFigures, ProtectionObserver, RefusedFor, ShedFor } from '../pr
 import type { RequestKind } from '../protection/request-budgets';
 import type { Metrics } from './metrics';
 
-const BOUNDS = ['app', 'user', 'in_flight'] as const satisfies readonly RefusedFor[];
+const BOUNDS = ['app', 'user', 'in_flight', 'bodies', 'answers'] as const satisfies readonly RefusedFor[];
 const KINDS = ['read', 'write'] as const satisfies readonly RequestKind[];
-const CAUSES = ['in_flight', 'event_loop', 'bodies'] as const satisfies readonly ShedFor[];
+const CAUSES = [
+  'in_flight',
+  'event_loop',
+  'bodies',
+  'answers',
+  'connections',
+] as const satisfies readonly ShedFor[];
 
 /** Whom the bounds of load meet; shown from the start, so that the first refusal is a change. */
 export class ProtectionMetrics implements ProtectionObserver {
@@ -21,7 +27,19 @@ export class ProtectionMetrics implements ProtectionObserver {
   }
 
   opened(figures: () => LoadFigures): void {
-    this.metrics.collectFirst(() => this.inFlight.set(figures().inFlight));
+    const bodies = this.metrics.gauge('osp_request_body_bytes');
+    const answers = this.metrics.gauge('osp_answer_bytes');
+    this.metrics.collectFirst(() => {
+      const { inFlight, bodyBytes, answerBytes } = figures();
+      this.inFlight.set(inFlight);
+      bodies.set(bodyBytes);
+      answers.set(answerBytes);
+    });
+  }
+
+  connectionsOpened(count: () => number): void {
+    const connections = this.metrics.gauge('osp_connections');
+    this.metrics.collectFirst(() => connections.set(count()));
   }
 
   refused(bound: RefusedFor, kind: RequestKind): void {

@@ -71,10 +71,10 @@ describe('the built process among the largest workspaces', () => {
   const peakMib = (): number =>
     Number(/^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${service.pid}/status`, 'utf8'))?.[1]) / 1024;
 
-  /** On a busy machine some find no turn in time, and are told so. */
+  /** Some exceed the app's share of answers, find no turn in time or a late event loop, and are told to come later. */
   const expectServed = (statuses: readonly number[]): void => {
     expect(statuses).toContain(200);
-    expect(statuses.filter((status) => status !== 200 && status !== 429)).toEqual([]);
+    expect(statuses.filter((status) => ![200, 429, 503].includes(status))).toEqual([]);
   };
 
   it('reads a name of each of them at once within the memory of its pod', async () => {

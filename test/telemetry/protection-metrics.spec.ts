@@ -32,14 +32,14 @@ describe('the metrics of what bounds load', () => {
 
   it('count what was not looked at, by cause, and what is worked on', async () => {
     const metrics = new Metrics();
-    const loop = { isTooLate: false };
+    const loop = { isTooLate: false, close: () => undefined };
     const admission = new Admission(1, loop, new ProtectionMetrics(metrics));
-    const leave = admission.enter();
-    expect(() => admission.enter()).toThrow(Overloaded);
+    const leave = admission.enter({ key: 'alice', kind: 'read' });
+    expect(() => admission.enter({ key: 'bob', kind: 'read' })).toThrow(Overloaded);
     expect(await linesOf(metrics, 'osp_requests_in_flight')).toEqual(['osp_requests_in_flight 1']);
     leave();
     loop.isTooLate = true;
-    for (let i = 0; i < 2; i += 1) expect(() => admission.enter()).toThrow(Overloaded);
+    for (let i = 0; i < 2; i += 1) expect(() => admission.requireLoopInTime()).toThrow(Overloaded);
     const shed = await linesOf(metrics, 'osp_requests_shed_total');
     expect(shed.filter((line) => !line.endsWith(' 0'))).toEqual([
       'osp_requests_shed_total{cause="in_flight"} 1',

@@ -1,0 +1,164 @@
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import fc from 'fast-check';
+import { ListTooLarge } from '../../src/errors/store-errors';
+import { DOCUMENTED, SIDECAR, wrappedBySystemServer } from '../../src/http/answer-form';
+import { ok } from '../../src/http/envelope';
+import { sendLargeJson, type AnswerTimeouts } from '../../src/http/send-json';
+import { eventually } from '../support/eventually';
+import { BOBS_OTMOICLP, exampleApps, OTMOICLP } from '../support/example-apps';
+import { FixedClock } from '../support/fixed-clock';
+import { httpCall } from '../support/http-call';
+import { MemorySecretStore } from '../support/memory.secret-store';
+import { openSocket } from '../support/raw-exchange';
+import { startService, type Service } from '../support/service';
+import { accessToken, userToken } from '../support/tokens';
+
+const clock = new FixedClock();
+const VALUE = 'x'.repeat(500_000);
+
+describe('large answers', () => {
+  const store = new MemorySecretStore();
+  let service: Service;
+  const sockets: Socket[] = [];
+  const scopeOf = (user: string) => ({ user, workspace: 'otmoic', environment: 'prod' }) as const;
+  const headersOf = async ({ app, user, ops }: typeof OTMOICLP): Promise<Record<string, string>> => ({
+    'x-authorization': await userToken(user, clock.nowMs()),
+    'x-access-token': await accessToken(app, user, ops, clock.nowMs()),
+  });
+  beforeAll(async () => {
+    service = await startService({ clock, store, grantSource: exampleApps() });
+    for (const user of ['alice', 'bob'])
+      for (let at = 0; at < 14; at += 1) await store.create(scopeOf(user), { name: `k${at}`, value: VALUE });
+  });
+  afterAll(() => service.close());
+  afterEach(() => {
+    for (const socket of sockets.splice(0)) socket.destroy();
+  });
+
+  const list = async (app: typeof OTMOICLP) =>
+    httpCall(`${service.url}/ListSecret?workspace=otmoic`, { headers: await headersOf(app) });
+  /** Clients that ask for a list of 7 MB and take nothing of it. */
+  const listUnread = async (app: typeof OTMOICLP, count: number): Promise<void> => {
+    const headers = Object.entries(await headersOf(app)).map(([name, value]) => `${name}: ${value}\r\n`);
+    for (let at = 0; at < count; at += 1) {
+      const socket = openSocket(service.url, '127.0.0.2').pause();
+      socket.write(`POST /ListSecret?workspace=otmoic HTTP/1.1\r\nHost: x\r\n${headers.join('')}\r\n`);
+      sockets.push(socket);
+    }
+    const calls = store.calls.length;
+    await eventually(() => expect(store.calls.length).toBeGreaterThanOrEqual(calls));
+  };
+
+  it('that nobody reads take the share of their own app, which is told to come later, and no more', async () => {
+    await listUnread(OTMOICLP, 20);
+    let refused = await list(OTMOICLP);
+    while (refused.status === 200) refused = await list(OTMOICLP);
+    expect([refused.status, refused.body.data.reason]).toEqual([429, 'TOO_MANY_REQUESTS']);
+    // Small answers are no matter of memory, and the other app has its own share.
+    const one = { headers: await headersOf(OTMOICLP), body: { name: 'none' } };
+    expect((await httpCall(`${service.url}/RetrieveSecret?workspace=otmoic`, one)).status).toBe(404);
+    const bobs = await list(BOBS_OTMOICLP);
+    expect([bobs.status, bobs.body.data.length]).toEqual([200, 14]);
+    for (const socket of sockets.splice(0)) socket.destroy();
+    while ((await list(OTMOICLP)).status !== 200) await new Promise(setImmediate);
+  });
+
+  it('are refused with 507 where they are larger than any client should get', async () => {
+    const large = { ...scopeOf('alice'), environment: 'dev' } as const;
+    for (let at = 0; at < 40; at += 1) await store.create(large, { name: `k${at}`, value: VALUE });
+    const call = { headers: await headersOf(OTMOICLP), body: { env: 'dev' } };
+    const answer = await httpCall(`${service.url}/ListSecret?workspace=otmoic`, call);
+    expect([answer.status, answer.body.data.reason]).toEqual([507, 'LIST_TOO_LARGE']);
+  });
+});
+
+describe('an answer that is made in parts', () => {
+  let server: Server;
+  let url: string;
+  let answered: { readonly body: object; readonly held: number[] };
+  let failed: unknown;
+  let timeouts: AnswerTimeouts | undefined;
+  let onEnd = (_isFinished: boolean): void => undefined;
+  beforeAll(async () => {
+    server = createServer((_request, response) => {
+      response.once('close', () => onEnd(response.writableFinished));
+      try {
+        sendLargeJson(response, 200, answered.body, (bytes) => answered.held.push(bytes), timeouts);
+      } catch (error: unknown) {
+        failed = error;
+        response.destroy();
+      }
+    });
+    await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
+    url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  });
+  afterAll(() => new Promise((closed) => server.close(closed)));
+
+  const secrets = fc.array(
+    fc.record({
+      name: fc.string(),
+      value: fc.oneof(fc.string(), fc.constant('x'.repeat(70_000))),
+      env: fc.constant('prod'),
+    }),
+    { maxLength: 8 },
+  );
+  const data = fc.oneof(
+    secrets,
+    fc.constant(''),
+    secrets.map(([first]) => first ?? ''),
+  );
+
+  it.each([
+    ['documented', DOCUMENTED],
+    ['sidecar', SIDECAR],
+    ['wrapped by system-server', wrappedBySystemServer(DOCUMENTED)],
+  ])('is the same text as in one, and all that is large of it is held (%s)', async (_title, form) => {
+    await fc.assert(
+      fc.asyncProperty(data, async (value) => {
+        const { body } = form.success(ok(value));
+        answered = { body, held: [] };
+        const { text, headers } = await httpCall(url, { method: 'GET' });
+        expect(text).toBe(JSON.stringify(body));
+        expect(headers['content-length']).toBe(String(Buffer.byteLength(text)));
+        const held = answered.held.reduce((sum, bytes) => sum + bytes, 0);
+        expect(held).toBe(text.length > 16 * 1024 ? Buffer.byteLength(text) : 0);
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  it('is not sent where it is too large, and no more of it is made', async () => {
+    answered = { body: ok(Array(100).fill({ name: 'k', value: VALUE })), held: [] };
+    await expect(httpCall(url, { method: 'GET' })).rejects.toThrow();
+    expect(failed).toBeInstanceOf(ListTooLarge);
+    expect(answered.held.length).toBeLessThan(40);
+  });
+
+  /** Whether a client that takes so many bytes of 14 MB each time gets to their end before it is cut off. */
+  const isTaken = async (bytesEach: number, everyMs: number): Promise<boolean> => {
+    answered = { body: ok(Array(28).fill({ name: 'k', value: VALUE })), held: [] };
+    const ended = new Promise<boolean>((resolve) => (onEnd = resolve));
+    const socket = openSocket(url).on('readable', () => undefined);
+    const taking = setInterval(() => {
+      for (let left = bytesEach; left > 0;) left -= (socket.read() as Buffer | null)?.length ?? left;
+    }, everyMs);
+    socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+    const isFinished = await ended;
+    clearInterval(taking);
+    socket.destroy();
+    return isFinished;
+  };
+
+  it('is cut off where its client takes nothing of it for too long', async () => {
+    timeouts = { stalledMs: 200, largeMs: 60_000 };
+    expect(await isTaken(0, 1_000)).toBe(false);
+  });
+
+  it('is cut off where its client drips, and goes on where it only takes its time', async () => {
+    timeouts = { stalledMs: 10_000, largeMs: 500 };
+    expect(await isTaken(1_000, 50)).toBe(false);
+    timeouts = { stalledMs: 1_000, largeMs: 60_000 };
+    expect(await isTaken(300_000, 10)).toBe(true);
+  });
+});
