@@ -1,37 +1,24 @@
+const base = require('./jest.base.config.js');
+
+// These hold the service to real seconds, its own processor time or its memory: they run after the others, one at a time.
+const SERIAL = [
+  '<rootDir>/test/grants/growth.spec.ts',
+  '<rootDir>/test/process/memory.spec.ts',
+  '<rootDir>/test/process/replicas.spec.ts',
+  '<rootDir>/test/process/start.spec.ts',
+  '<rootDir>/test/redis/redis-link.spec.ts',
+  '<rootDir>/test/redis/redis-scope-lock.spec.ts',
+  '<rootDir>/test/telemetry/metrics-lint.spec.ts',
+];
+
 /** @type {import('jest').Config} */
 module.exports = {
-  rootDir: '.',
-  roots: ['<rootDir>/src', '<rootDir>/test'],
-  testMatch: ['**/*.spec.ts'],
-  testEnvironment: 'node',
+  projects: [
+    { ...base, testPathIgnorePatterns: ['/node_modules/', ...SERIAL] },
+    { ...base, testMatch: SERIAL, displayName: 'serial', runner: '<rootDir>/test/support/serial.runner.js' },
+  ],
   // One test file at a time shares a machine of two cores with the servers that it starts.
   maxWorkers: 2,
   testTimeout: 30000,
-  transform: {
-    '^.+\\.[tj]s$': [
-      'ts-jest',
-      {
-        tsconfig: {
-          allowJs: true,
-          isolatedModules: true,
-          module: 'commonjs',
-          moduleResolution: 'node10',
-          target: 'ES2022',
-          lib: ['ES2024'],
-          experimentalDecorators: true,
-          emitDecoratorMetadata: true,
-          esModuleInterop: true,
-          sourceMap: true,
-        },
-      },
-    ],
-  },
-  // open-adapters.ts loads what was chosen by import(), whose paths end as in the built tree.
-  moduleNameMapper: {
-    '^\\./(store|grants|kubernetes|registration|telemetry)/(.+)\\.js$': '<rootDir>/src/$1/$2',
-  },
-  // These are published as ES modules only; the last one loads by import(), which jest has no way for.
-  transformIgnorePatterns: [
-    '/node_modules/(?!(jose|fast-check|pure-rand|chokidar|readdirp|@kubernetes/client-node|openid-client|oauth4webapi|@opentelemetry/otlp-exporter-base)/)',
-  ],
+  reporters: ['default', '<rootDir>/test/support/skipped-tests.reporter.js'],
 };

@@ -4,7 +4,7 @@ const slow = process.env.INFISICAL_SLOW === 'true';
 
 /** @type {import('jest').Config} */
 module.exports = {
-  ...require('./jest.config.js'),
+  ...require('./jest.base.config.js'),
   roots: ['<rootDir>/test/real'],
   testMatch: ['**/test/real/**/*.real.ts'],
   testTimeout: slow ? 3_600_000 : 600_000,

@@ -2,7 +2,7 @@
 // it must not know Olares' kinds yet, since the suite counts what is installed.
 /** @type {import('jest').Config} */
 module.exports = {
-  ...require('./jest.config.js'),
+  ...require('./jest.base.config.js'),
   roots: ['<rootDir>/test/real'],
   testMatch: ['**/test/real/kubernetes.cluster.ts'],
   testTimeout: 120_000,

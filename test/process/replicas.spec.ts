@@ -2,6 +2,7 @@ import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { ChildService } from '../support/child-service';
+import { describeWith } from '../support/describe-with';
 import { FakeInfisical } from '../support/fake-infisical/fake-infisical';
 import { httpCall, type Answer } from '../support/http-call';
 import { valueIn } from '../support/observed-service';
@@ -12,7 +13,7 @@ import { ACCESS_TOKEN_KEY, accessToken, USER_TOKEN_SECRET, userToken } from '../
 const PASSWORD = 'canary-redis-password';
 
 /** Two built processes with warm caches that would serve what they read for a minute, if nobody told them better. */
-describe('two replicas in front of one Infisical', () => {
+describeWith('redis-server', 'two replicas in front of one Infisical', () => {
   const dir = mkdtempSync(join(tmpdir(), 'replicas-'));
   let fake: FakeInfisical;
   let redis: RedisServer;

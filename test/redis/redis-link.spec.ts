@@ -1,5 +1,6 @@
 import { inspect } from 'node:util';
 import { TestAuthority } from '../support/certificates';
+import { describeWith } from '../support/describe-with';
 import { eventually } from '../support/eventually';
 import { RedisServer } from '../support/redis-server';
 import { RedisUnavailable } from '../../src/redis/redis-failure';
@@ -54,7 +55,7 @@ function changing(initial: ServerOptions) {
   return { server, change };
 }
 
-describe('the link to Redis', () => {
+describeWith('redis-server', 'the link to Redis', () => {
   it('says once that it is there, once that it is lost, and is back by itself', async () => {
     const server = await redis({ password: PASSWORD });
     const one = link({ port: server.port, password: PASSWORD });
@@ -135,7 +136,7 @@ describe('the link to Redis', () => {
   }, 15_000);
 });
 
-describe('TLS to Redis', () => {
+describeWith('redis-server', 'TLS to Redis', () => {
   const tls = { ...authority.certificateFor('127.0.0.1'), ca: authority.cert };
 
   it('is spoken with an authority of its own, and with no other', async () => {
@@ -166,7 +167,7 @@ describe('TLS to Redis', () => {
   });
 });
 
-describe('Sentinels', () => {
+describeWith('redis-server', 'Sentinels', () => {
   it('tell where the primary is, in place of the URL', async () => {
     const primary = await redis({ password: PASSWORD });
     const sentinel = await redis({ watches: primary, password: 'canary-sentinel' });

@@ -1,6 +1,7 @@
 import { LocalRequestBudgets } from '../../src/protection/local.request-budgets';
 import type { BudgetRates, BudgetSpent } from '../../src/protection/request-budgets';
 import { RedisRequestBudgets } from '../../src/redis/redis-request-budgets';
+import { describeWith } from '../support/describe-with';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { RedisServer } from '../support/redis-server';
 import { linkTo, type OpenedLink, up } from './opened-link';
@@ -32,7 +33,7 @@ const take = async ({ budgets }: Replica, spender: Parameters<typeof budgets.tak
 const passed = (taken: readonly (BudgetSpent | undefined)[]): number =>
   taken.filter((spent) => spent === undefined).length;
 
-describe('budgets of requests over Redis', () => {
+describeWith('redis-server', 'budgets of requests over Redis', () => {
   it('are one for all replicas', async () => {
     const rates = { app: { read: slow(7) } };
     const [a, b] = [await replica(rates), await replica(rates)];

@@ -3,6 +3,7 @@ import { SystemClock } from '../../src/clock/system-clock';
 import { createInfisicalSecretStore } from '../../src/store/infisical/create-infisical-secret-store';
 import type { SecretStore } from '../../src/secrets/secret-store';
 import { outcome } from '../conformance/secret-store.conformance';
+import { describeWith } from '../support/describe-with';
 import { eventually } from '../support/eventually';
 import { FakeInfisical } from '../support/fake-infisical/fake-infisical';
 import { RedisServer } from '../support/redis-server';
@@ -32,7 +33,7 @@ afterEach(async () => {
 const keys = async ({ link }: OpenedLink): Promise<string[]> =>
   link.commands.run((client) => client.keys('test:*'));
 
-describe('the lock of a scope', () => {
+describeWith('redis-server', 'the lock of a scope', () => {
   it('is one for all replicas, and free once it is let go', async () => {
     const [a, b] = await replicas(2);
     const held = await a!.lock.hold(SCOPE, 1_000);
@@ -106,7 +107,7 @@ describe('the lock of a scope', () => {
   });
 });
 
-describe('two stores on one Infisical', () => {
+describeWith('redis-server', 'two stores on one Infisical', () => {
   let fake: FakeInfisical;
   let stores: SecretStore[];
   beforeEach(async () => {

@@ -1,13 +1,10 @@
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { KeyAndCertificate } from './certificates';
 import { eventually } from './eventually';
-
-const MISSING =
-  'These tests need redis-server, and there is none in PATH: apt-get install redis-server (.ci/run does).';
 
 interface Started {
   readonly password?: string;
@@ -17,7 +14,7 @@ interface Started {
   readonly watches?: RedisServer;
 }
 
-/** A real Redis of its own, on a free port of loopback; it keeps nothing. */
+/** A real Redis of its own, on a free port of loopback; it keeps nothing. A suite that starts one is described with `describeWith('redis-server', …)`. */
 export class RedisServer {
   #child: ChildProcess | undefined;
   #output = '';
@@ -29,7 +26,6 @@ export class RedisServer {
   ) {}
 
   static async start(options: Started = {}): Promise<RedisServer> {
-    if (spawnSync('redis-server', ['--version']).error !== undefined) throw new Error(MISSING);
     const server = new RedisServer(options, mkdtempSync(join(tmpdir(), 'redis-')), await freePort());
     await server.begin();
     return server;

@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { chmodSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import ts from 'typescript';
@@ -25,7 +25,6 @@ export interface Build {
 
 export interface StartOptions {
   readonly env?: Readonly<Record<string, string>>;
-  readonly uid?: number;
   /** Of 512 bytes: the largest file that the child can write, as on a full disk. */
   readonly fileBlocks?: number;
 }
@@ -43,8 +42,6 @@ export interface Child {
 
 export function buildChildren(): Build {
   const folder = freshFolder();
-  // Readable for the child that runs as another user.
-  chmodSync(folder.path, 0o755);
   const inFolders = SOURCES.flatMap((source) =>
     readdirSync(join(ROOT, source), { recursive: true, encoding: 'utf8' }).map((name) => join(source, name)),
   );
@@ -72,12 +69,11 @@ function transpiled(path: string): string {
   return outputText;
 }
 
-function start(path: string, args: readonly string[], { env = {}, uid, fileBlocks }: StartOptions): Child {
+function start(path: string, args: readonly string[], { env = {}, fileBlocks }: StartOptions): Child {
   const limit = fileBlocks === undefined ? '' : `ulimit -f ${fileBlocks}; `;
   const child = spawn('sh', ['-c', `${limit}exec "$0" "$@"`, process.execPath, path, ...args], {
     env: { PATH: process.env['PATH'], ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
-    ...(uid === undefined ? {} : { uid, gid: uid }),
   });
   let stderr = '';
   child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));

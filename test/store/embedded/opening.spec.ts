@@ -11,6 +11,7 @@ import {
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { ClassicLevel } from 'classic-level';
+import { itWith } from '../../support/describe-with';
 import { buildChildren } from './child-process';
 import { at, freshFolder, masterKeyOf, openStore, refusal, withRecords, withStore } from './vault-under-test';
 
@@ -146,18 +147,16 @@ describe('Opening the embedded store', () => {
     expect((await refusal(openStore('/proc/data')))?.reason).toBe('UNWRITABLE');
   });
 
-  it('refuses a database in a folder of another user, new or old', async () => {
+  itWith('root', 'refuses a database in a folder of another user, new or old', async () => {
     await filled();
     const build = buildChildren();
     try {
       const asNobody = async (path: string) => {
-        const child = build.start('test/store/embedded/store-child.js', ['hold', path], { uid: 65534 });
+        const child = build.start('test/store/embedded/store-child.js', ['hold', path, '65534']);
         const { value } = await child.lines.next();
         child.process.kill('SIGKILL');
         return String(value);
       };
-      const canSwitch = process.getuid?.() === 0;
-      if (!canSwitch) return;
       const sentence = (path: string) =>
         `EmbeddedStoreUnusable: The folder of the embedded store cannot be written (${path}: EACCES).`;
       chmodSync(folder.path, 0o755);

@@ -34,8 +34,16 @@ async function outcomeOf(call: Promise<unknown>): Promise<string> {
 }
 
 const jobs: Record<string, (dataDir: string, detail: string) => Promise<void>> = {
-  /** Opens and stays. */
-  async hold(dataDir) {
+  /**
+   * Opens and stays, as another user where one is named: not before everything is loaded, since the project may lie in a folder that
+   * only root may enter.
+   */
+  async hold(dataDir, uid) {
+    if (uid !== '') {
+      process.setgroups?.([]);
+      process.setgid?.(Number(uid));
+      process.setuid?.(Number(uid));
+    }
     await EmbeddedSecretStore.open({ dataDir, masterKey: key('A') });
     say('open');
     setInterval(() => undefined, 1000);

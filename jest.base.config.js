@@ -1,0 +1,35 @@
+// What every run of jest has in common.
+/** @type {import('jest').Config} */
+module.exports = {
+  rootDir: '.',
+  roots: ['<rootDir>/src', '<rootDir>/test'],
+  testMatch: ['**/*.spec.ts'],
+  testEnvironment: 'node',
+  transform: {
+    '^.+\\.[tj]s$': [
+      'ts-jest',
+      {
+        tsconfig: {
+          allowJs: true,
+          isolatedModules: true,
+          module: 'commonjs',
+          moduleResolution: 'node10',
+          target: 'ES2022',
+          lib: ['ES2024'],
+          experimentalDecorators: true,
+          emitDecoratorMetadata: true,
+          esModuleInterop: true,
+          sourceMap: true,
+        },
+      },
+    ],
+  },
+  // open-adapters.ts loads what was chosen by import(), whose paths end as in the built tree.
+  moduleNameMapper: {
+    '^\\./(store|grants|kubernetes|registration|telemetry)/(.+)\\.js$': '<rootDir>/src/$1/$2',
+  },
+  // These are published as ES modules only; the last one loads by import(), which jest has no way for.
+  transformIgnorePatterns: [
+    '/node_modules/(?!(jose|fast-check|pure-rand|chokidar|readdirp|@kubernetes/client-node|openid-client|oauth4webapi|@opentelemetry/otlp-exporter-base)/)',
+  ],
+};
