@@ -46,7 +46,9 @@ export async function openAdapters(settings: Settings, log: LogEvent): Promise<A
     problems: () => [...(grants.problems?.() ?? []), ...(redis?.problems() ?? [])],
     ...(lldapUrl === undefined
       ? {}
-      : { userDirectory: new LldapUserDirectory({ url: lldapUrl, timeoutMs: LLDAP_TIMEOUT_MS }, clock) }),
+      : {
+          userDirectory: new LldapUserDirectory({ url: lldapUrl, timeoutMs: LLDAP_TIMEOUT_MS }, clock, time),
+        }),
   };
 }
 

@@ -15,6 +15,6 @@ export interface Credentials {
 export abstract class CallerAuthenticator {
   /** @throws Unauthenticated (401), UserMismatch (403), TooManyRequests (429), IdentityUnavailable (503) */
   abstract authenticate(credentials: Credentials): Promise<Caller>;
-  /** A user alone, by their own token, which is never optional here. @throws Unauthenticated, IdentityUnavailable */
+  /** A user alone, by their own token, which is never optional here. @throws as authenticate */
   abstract authenticateUser(userToken: string | undefined): Promise<VerifiedUser>;
 }

@@ -6,11 +6,14 @@ export interface ServiceAccountName {
 
 /** Who is at the other end of a connection, as far as it can be proven. */
 export interface Peer {
-  /** Of the socket, never of a header; undefined proves nothing. */
+  /** Of the socket, never of a header; undefined proves nothing. It is also whose turn it is while a token is reviewed. */
   readonly address: string | undefined;
   /** `Authorization: Bearer`, where one was sent. */
   readonly bearer: string | undefined;
 }
+
+/** What may prove a peer; either of them where nothing is said. */
+export type PeerEvidence = 'address or token' | 'token';
 
 const USER_NAMESPACE = /^user-(?:system|space)-(.*)$/;
 
@@ -21,16 +24,16 @@ const USER_NAMESPACE = /^user-(?:system|space)-(.*)$/;
 export abstract class PeerProof {
   /** @param peerAddress of the socket; true where it is one of this user's system-server pods */
   abstract provesSystemServer(peerAddress: string | undefined, user: string): boolean;
-  /** The configured, trusted ServiceAccount that this peer has, by its address or its token. @throws IdentityUnavailable */
-  abstract trustedServiceAccountOf(peer: Peer): Promise<ServiceAccountName | undefined>;
+  /** The configured, trusted ServiceAccount that this peer has. @throws IdentityUnavailable, TooManyRequests */
+  abstract trustedServiceAccountOf(peer: Peer, by?: PeerEvidence): Promise<ServiceAccountName | undefined>;
   /** Whether the peer may tell of created and deleted users. @throws IdentityUnavailable, TooManyRequests */
   abstract provesEventSender(peer: Peer): Promise<boolean>;
   /** Whether the peer is the Settings app of this user. @throws IdentityUnavailable, TooManyRequests */
   abstract provesSettings(peer: Peer, user: string): Promise<boolean>;
 
-  /** Whether the peer has a trusted ServiceAccount, and none of another user. @throws IdentityUnavailable */
-  async provesTrustedFor(peer: Peer, user: string): Promise<boolean> {
-    const account = await this.trustedServiceAccountOf(peer);
+  /** Whether the peer has a trusted ServiceAccount, and none of another user. @throws IdentityUnavailable, TooManyRequests */
+  async provesTrustedFor(peer: Peer, user: string, by?: PeerEvidence): Promise<boolean> {
+    const account = await this.trustedServiceAccountOf(peer, by);
     return account !== undefined && maySpeakFor(account, user);
   }
 }

@@ -44,7 +44,7 @@ export class RbacProxyAuthenticator {
 
   /** A token that came along is the proxy's own, or else a credential of the app, which counts instead of any header. */
   private async isProxy(peer: Peer, user: string): Promise<boolean> {
-    if (peer.bearer !== undefined) return this.peers.provesTrustedFor({ ...peer, address: undefined }, user);
+    if (peer.bearer !== undefined) return this.peers.provesTrustedFor(peer, user, 'token');
     if (this.mode === 'system-server' && this.peers.provesSystemServer(peer.address, user)) return true;
     return this.peers.provesTrustedFor(peer, user);
   }

@@ -36,13 +36,13 @@ export class UserTokenVerifier {
     this.verified = new VerifiedTokens(RULES, userIn, clock);
   }
 
-  /** @throws Unauthenticated (401), IdentityUnavailable (503) */
+  /** @throws Unauthenticated (401), IdentityUnavailable (503), TooManyRequests (429) */
   async verify(token: string): Promise<VerifiedUser> {
     const keys = stillGood(this.secret, USER_TOKEN_GRACE_MS, this.clock.nowMs());
     const claims = await this.verified.verify(token, keys);
     if (claims === undefined) throw new Unauthenticated('X-Authorization');
     const { user, groups, expiresAtMs } = claims;
-    if (this.directory !== undefined && !(await this.directory.accepts(token, expiresAtMs))) {
+    if (this.directory !== undefined && !(await this.directory.accepts({ token, user, expiresAtMs }))) {
       throw new Unauthenticated('X-Authorization');
     }
     return { user, groups };

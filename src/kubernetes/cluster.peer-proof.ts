@@ -1,6 +1,12 @@
-import { maySpeakFor, type Peer, PeerProof, type ServiceAccountName } from '../identity/peer-proof';
+import {
+  maySpeakFor,
+  type Peer,
+  type PeerEvidence,
+  PeerProof,
+  type ServiceAccountName,
+} from '../identity/peer-proof';
 import type { ServiceAccountReviewer } from '../identity/service-account-reviewer';
-import { canonicalAddress } from './canonical-address';
+import { canonicalAddress } from '../identity/canonical-address';
 import type { KubeObject } from './kube-object';
 import { WatchedCollection } from './watched-collection';
 import type { CollectionSurroundings } from './watched-collection-options';
@@ -59,8 +65,8 @@ export class ClusterPeerProof extends PeerProof {
     return [...slices.values()].some((addresses) => addresses.has(address));
   }
 
-  trustedServiceAccountOf(peer: Peer): Promise<ServiceAccountName | undefined> {
-    return this.oneOf(this.options.trusted, peer);
+  trustedServiceAccountOf(peer: Peer, by?: PeerEvidence): Promise<ServiceAccountName | undefined> {
+    return this.oneOf(this.options.trusted, peer, by);
   }
 
   async provesEventSender(peer: Peer): Promise<boolean> {
@@ -75,8 +81,7 @@ export class ClusterPeerProof extends PeerProof {
     const accounts = this.options.settings
       .map(({ namespace, name }) => ({ namespace: namespace.replace(USER, () => user), name }))
       .filter((account) => maySpeakFor(account, user));
-    if (bearer !== undefined)
-      return (await this.oneOf(accounts, { address: undefined, bearer })) !== undefined;
+    if (bearer !== undefined) return (await this.oneOf(accounts, { address, bearer }, 'token')) !== undefined;
     const isApart = this.slices.ageMs() <= this.options.maxAgeMs && !this.provesSystemServer(address, user);
     if (!isApart) return false;
     return (await this.oneOf(accounts, { address, bearer })) !== undefined;
@@ -89,11 +94,12 @@ export class ClusterPeerProof extends PeerProof {
   private async oneOf(
     accounts: readonly ServiceAccountName[],
     { address, bearer }: Peer,
+    by: PeerEvidence = 'address or token',
   ): Promise<ServiceAccountName | undefined> {
     if (accounts.length === 0) return undefined;
     const same = (found: ServiceAccountName | undefined) =>
       accounts.find(({ namespace, name }) => found?.namespace === namespace && found.name === name);
-    const here = same(this.pods.serviceAccountAt(address ?? ''));
+    const here = by === 'token' ? undefined : same(this.pods.serviceAccountAt(address ?? ''));
     if (here !== undefined || bearer === undefined) return here;
     return same(await this.reviewer.review(bearer, address));
   }

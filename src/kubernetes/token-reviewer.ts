@@ -2,12 +2,13 @@ import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock/clock';
 import type { MonotonicTime } from '../clock/monotonic-time';
+import { FairTurns } from '../concurrency/fair-turns';
 import { IdentityUnavailable } from '../errors/identity-errors';
 import { TooManyRequests } from '../errors/request-errors';
+import { canonicalAddress } from '../identity/canonical-address';
 import type { ServiceAccountName } from '../identity/peer-proof';
 import { ServiceAccountReviewer } from '../identity/service-account-reviewer';
 import type { KubernetesApi } from './kubernetes-api';
-import { ReviewSlots } from './review-slots';
 import { claimsOf } from './service-account-token';
 
 interface Accepted {
@@ -19,6 +20,8 @@ interface Accepted {
 const BELIEVED_MS = 60_000;
 const MAX_REMEMBERED = 20_000;
 const TIMEOUT_MS = 5_000;
+/** Of one address, so that a pod that floods with made-up tokens floods only itself; and of one ServiceAccount. */
+const TURNS = { maxUnderWay: 64, maxUnderWayOfOne: 8, maxWaiting: 64, maxWaitingOfOne: 16, maxWaitMs: 2_000 };
 const TOKEN_REVIEWS = '/apis/authentication.k8s.io/v1/tokenreviews';
 const USERNAME = /^system:serviceaccount:([a-z0-9-]{1,63}):([a-z0-9.-]{1,253})$/;
 
@@ -29,7 +32,7 @@ const USERNAME = /^system:serviceaccount:([a-z0-9-]{1,63}):([a-z0-9.-]{1,253})$/
 export class TokenReviewer extends ServiceAccountReviewer {
   private readonly accepted = new LRUCache<string, Accepted>({ max: MAX_REMEMBERED });
   private readonly underWay = new Map<string, Promise<ServiceAccountName | undefined>>();
-  private readonly slots = new ReviewSlots();
+  private readonly turns: FairTurns;
 
   constructor(
     private readonly api: KubernetesApi,
@@ -38,6 +41,7 @@ export class TokenReviewer extends ServiceAccountReviewer {
     private readonly time: MonotonicTime,
   ) {
     super();
+    this.turns = new FairTurns(TURNS, time, () => new TooManyRequests(1));
   }
 
   async review(token: string, peerAddress: string | undefined): Promise<ServiceAccountName | undefined> {
@@ -50,23 +54,19 @@ export class TokenReviewer extends ServiceAccountReviewer {
     if (known !== undefined && this.time.nowMs() < known.believedUntilMs) return known.account;
     const running = this.underWay.get(key);
     if (running !== undefined) return running;
-    const giveBack = this.slots.take(peerAddress);
-    if (giveBack === undefined) throw new TooManyRequests(1);
-    const asked = this.ask(key, token).finally(giveBack);
+    const asked = this.turns
+      .run(lineOf(known, peerAddress), () => this.ask(key, token))
+      .finally(() => this.underWay.delete(key));
     this.underWay.set(key, asked);
     return asked;
   }
 
   private async ask(key: string, token: string): Promise<ServiceAccountName | undefined> {
     const believedUntilMs = this.time.nowMs() + BELIEVED_MS;
-    try {
-      const account = accountOf(await this.send(token), this.audience);
-      if (account === undefined) this.accepted.delete(key);
-      else this.accepted.set(key, { account, believedUntilMs });
-      return account;
-    } finally {
-      this.underWay.delete(key);
-    }
+    const account = accountOf(await this.send(token), this.audience);
+    if (account === undefined) this.accepted.delete(key);
+    else this.accepted.set(key, { account, believedUntilMs });
+    return account;
   }
 
   private async send(token: string): Promise<unknown> {
@@ -79,6 +79,15 @@ export class TokenReviewer extends ServiceAccountReviewer {
       throw new IdentityUnavailable('The Kubernetes API server');
     }
   }
+}
+
+/**
+ * Whose turn a review takes. A token that was good before waits with those of its ServiceAccount: nobody else can have it,
+ * so that a flood from an address that many share, as of a proxy, does not keep them out.
+ */
+function lineOf(known: Accepted | undefined, peerAddress: string | undefined): string {
+  if (known === undefined) return `address ${canonicalAddress(peerAddress ?? '') ?? ''}`;
+  return `account ${known.account.namespace}:${known.account.name}`;
 }
 
 /** A server that knows no audiences does not name ours, and has then checked nothing that concerns us. */

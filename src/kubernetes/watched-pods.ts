@@ -1,5 +1,5 @@
 import type { ServiceAccountName } from '../identity/peer-proof';
-import { canonicalAddress } from './canonical-address';
+import { canonicalAddress } from '../identity/canonical-address';
 import type { KubeObject } from './kube-object';
 import { WatchedCollection } from './watched-collection';
 import type { CollectionSurroundings } from './watched-collection-options';

@@ -1,15 +1,10 @@
 import type { MonotonicTime } from '../clock/monotonic-time';
+import { FairTurns, type TurnBounds } from '../concurrency/fair-turns';
 import { TooManyRequests } from '../errors/request-errors';
 import type { SecretStore } from '../secrets/secret-store';
 import { afterWaiting } from '../secrets/waited';
 import { WrappedSecretStore, type StoreCall } from '../secrets/wrapped.secret-store';
-import { FairTurns, type Turn, type TurnBounds } from './fair-turns';
 import type { StoreLoadObserver } from './store-load-observer';
-
-export interface QueueOptions extends TurnBounds {
-  /** Who waits so long in vain is sent away. */
-  readonly maxWaitMs: number;
-}
 
 /** What a server of Infisical's kind does at once without getting slower, and what one workspace may take of it. */
 export const QUEUE_BOUNDS = {
@@ -17,7 +12,7 @@ export const QUEUE_BOUNDS = {
   maxUnderWayOfOne: 4,
   maxWaiting: 1_000,
   maxWaitingOfOne: 100,
-} as const satisfies TurnBounds;
+} as const satisfies Omit<TurnBounds, 'maxWaitMs'>;
 
 const RETRY_AFTER_S = 1;
 /** The line of what goes over all workspaces, which runs in the background. */
@@ -29,12 +24,15 @@ export class QueuedSecretStore extends WrappedSecretStore {
 
   constructor(
     inner: SecretStore,
-    private readonly options: QueueOptions,
+    bounds: TurnBounds,
     private readonly time: MonotonicTime,
-    private readonly observer: StoreLoadObserver | undefined,
+    observer: StoreLoadObserver | undefined,
   ) {
     super(inner);
-    this.#turns = new FairTurns(options);
+    this.#turns = new FairTurns(bounds, time, () => {
+      observer?.turnRefused();
+      return new TooManyRequests(RETRY_AFTER_S);
+    });
     observer?.queueOpened(() => ({ waiting: this.#turns.waiting, underWay: this.#turns.underWay }));
   }
 
@@ -42,27 +40,6 @@ export class QueuedSecretStore extends WrappedSecretStore {
   protected async around<T>({ scope }: StoreCall, pass: () => Promise<T>): Promise<T> {
     const key = scope === undefined ? NO_WORKSPACE : JSON.stringify([scope.user, scope.workspace]);
     const beganMs = this.time.nowMs();
-    const turn = this.#turns.ask(key);
-    if (turn === undefined || (turn.come !== undefined && !(await this.#inTime(turn.come, turn)))) {
-      this.observer?.turnRefused();
-      throw new TooManyRequests(RETRY_AFTER_S);
-    }
-    try {
-      return await afterWaiting(this.time.nowMs() - beganMs, pass);
-    } finally {
-      this.#turns.ended(key);
-    }
-  }
-
-  async #inTime(come: Promise<void>, turn: Turn): Promise<boolean> {
-    let callOff = (): void => undefined;
-    const givenUp = new Promise<boolean>((resolve) => {
-      callOff = this.time.after(this.options.maxWaitMs, () => {
-        if (turn.giveUp()) resolve(false);
-      });
-    });
-    const came = await Promise.race([come.then(() => true), givenUp]);
-    callOff();
-    return came;
+    return this.#turns.run(key, () => afterWaiting(this.time.nowMs() - beganMs, pass));
   }
 }

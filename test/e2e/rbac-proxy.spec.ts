@@ -18,6 +18,8 @@ describe.each(['service-accounts', 'system-server'] as const)('with RBAC_PROXY=%
   beforeAll(async () => (cluster = await ClusterService.start({ rbacProxy })));
   afterAll(async () => cluster.close());
   beforeEach(() => cluster.store.calls.splice(0));
+  let go: () => void = () => undefined;
+  afterEach(() => go());
 
   const send = async (
     from: string,
@@ -75,6 +77,31 @@ describe.each(['service-accounts', 'system-server'] as const)('with RBAC_PROXY=%
     const { status, body } = await send(PEERS.trustedProxy, { ...WORD, ...pod });
     expect([status, body.data.credential]).toEqual([401, 'X-Authorization']);
   });
+
+  it('a flood of forged tokens from one address keeps nobody at another address out', async () => {
+    cluster.server.reviewGate = new Promise((resolve) => (go = resolve));
+    const forged = (i: number) => `Bearer ${cluster.token('otmoiclp-alice').replace('canary', `forged-${i}`)}`;
+    const reviews = () => cluster.server.requests.filter(({ method }) => method === 'POST').length;
+    const before = reviews();
+    const told: number[] = [];
+    const flood = Array.from({ length: 100 }, async (_, i) => {
+      told.push((await send('127.0.0.66', { ...WORD, authorization: forged(i) })).status);
+    });
+    // Eight are reviewed at once, and sixteen wait.
+    await eventually(() => expect([told.length, reviews() - before]).toEqual([76, 8]));
+    const user = { 'x-authorization': await userToken('alice', cluster.clock.nowMs()) };
+    const others = Promise.all(
+      Array.from({ length: 20 }, (_, i) => {
+        const authorization = `Bearer ${cluster.token('otmoiclp-alice')}`;
+        return send(`127.0.1.${i + 1}`, { ...WORD, ...user, authorization });
+      }),
+    );
+    await eventually(() => expect(reviews() - before).toBe(28));
+    go();
+    expect((await others).map(({ status }) => status)).toEqual(Array(20).fill(200));
+    await Promise.all(flood);
+    expect(told.sort()).toEqual([...Array<number>(24).fill(401), ...Array<number>(76).fill(429)]);
+  }); // prettier-ignore
 
   it('a proxy whose pod is gone is a proxy no more', async () => {
     const pod = cluster.server.of('pods').get(TRUSTED_PROXY.namespace, 'proxy');

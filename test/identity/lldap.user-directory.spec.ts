@@ -3,6 +3,8 @@ import type { AddressInfo } from 'node:net';
 import { LldapUserDirectory } from '../../src/identity/lldap.user-directory';
 import { UserTokenVerifier } from '../../src/identity/user-token.verifier';
 import { FixedClock } from '../support/fixed-clock';
+import { RunningMonotonicTime } from '../support/running-monotonic-time';
+import { eventually } from '../support/eventually';
 import { unchanging } from '../../src/rotation/rotating';
 import { USER_TOKEN_SECRET, userToken } from '../support/tokens';
 import { outcome } from '../conformance/secret-store.conformance';
@@ -10,10 +12,11 @@ import { outcome } from '../conformance/secret-store.conformance';
 /** LLDAP as far as we ask it: says what a test wants and remembers what it was asked. */
 describe('where LLDAP is configured, it is asked whether a token was logged out', () => {
   let server: Server;
-  let answer: { status: number; body: string; delayMs?: number };
+  let answer: { status: number; body: string; delayMs?: number; gate?: Promise<void> };
   let asked: { authorization: string | undefined; body: string; path: string | undefined }[];
   let clock: FixedClock;
   let verifier: UserTokenVerifier;
+  let patient: UserTokenVerifier;
   beforeEach(async () => {
     asked = [];
     answer = { status: 200, body: '{"status":"ok"}' };
@@ -22,7 +25,10 @@ describe('where LLDAP is configured, it is asked whether a token was logged out'
       request.on('data', (chunk) => (body += chunk));
       request.on('end', () => {
         asked.push({ authorization: request.headers.authorization, body, path: request.url });
-        setTimeout(() => response.writeHead(answer.status).end(answer.body), answer.delayMs ?? 0);
+        const { status, delayMs = 0, gate } = answer;
+        const say = (): void => void setTimeout(() => response.writeHead(status).end(answer.body), delayMs);
+        if (gate === undefined) say();
+        else void gate.then(say);
       });
     });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -31,7 +37,12 @@ describe('where LLDAP is configured, it is asked whether a token was logged out'
     verifier = new UserTokenVerifier(
       unchanging(USER_TOKEN_SECRET),
       clock,
-      new LldapUserDirectory({ url, timeoutMs: 300 }, clock),
+      new LldapUserDirectory({ url, timeoutMs: 300 }, clock, new RunningMonotonicTime()),
+    );
+    patient = new UserTokenVerifier(
+      unchanging(USER_TOKEN_SECRET),
+      clock,
+      new LldapUserDirectory({ url, timeoutMs: 20_000 }, clock, new RunningMonotonicTime()),
     );
   });
   afterEach(() => {
@@ -99,6 +110,24 @@ describe('where LLDAP is configured, it is asked whether a token was logged out'
     expect(await outcome(verifier.verify(sent))).toBe('IDENTITY_UNAVAILABLE');
     answer = { status: 200, body: '{"status":"ok"}' };
     await expect(verifier.verify(sent)).resolves.toMatchObject({ user: 'alice' });
+  });
+
+  it('a user with ever more tokens takes four calls at a time, and keeps nobody else from theirs', async () => {
+    let open: () => void = () => undefined;
+    answer = { status: 200, body: '{"status":"ok"}', gate: new Promise((resolve) => (open = resolve)) };
+    const of = async (user: string, turn: number) =>
+      outcome(patient.verify(await userToken(user, clock.nowMs(), { claims: { jid: turn } })));
+    const flood = Promise.all(Array.from({ length: 100 }, (_, turn) => of('mallory', turn)));
+    await eventually(() => expect(asked).toHaveLength(4));
+    const others = Promise.all(Array.from({ length: 10 }, (_, turn) => of(`user-${turn}`, 0)));
+    await eventually(() => expect(asked).toHaveLength(14));
+    open();
+    expect(await others).toEqual(Array(10).fill('done'));
+    const told = await flood;
+    expect(told.filter((one) => one === 'done')).toHaveLength(4 + 16);
+    expect(told.filter((one) => one === 'TOO_MANY_REQUESTS')).toHaveLength(80);
+    // What was refused was not remembered.
+    expect(await of('mallory', 99)).toBe('done');
   });
 
   it('silence is 503 in time, and nobody is let through', async () => {

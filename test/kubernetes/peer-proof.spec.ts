@@ -1,5 +1,5 @@
 import { ClusterPeerProof } from '../../src/kubernetes/cluster.peer-proof';
-import { canonicalAddress } from '../../src/kubernetes/canonical-address';
+import { canonicalAddress } from '../../src/identity/canonical-address';
 import { TokenReviewer } from '../../src/kubernetes/token-reviewer';
 import { eventually } from '../support/eventually';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
@@ -119,6 +119,21 @@ describe('the proof of a peer', () => {
     ).toBeUndefined();
     expect(await proof.trustedServiceAccountOf(from('nonsense'))).toBeUndefined();
   });
+
+  it('is the token alone where the address is not to count', async () => {
+    const [namespace, name] = ['os-framework', 'proxy'];
+    server.of('pods').put({
+      metadata: { name: 'p', namespace },
+      spec: { serviceAccountName: name },
+      status: { phase: 'Running', podIPs: [{ ip: '10.0.0.1' }] },
+    });
+    const proof = await open({ namespace, name });
+    const another = from(token(namespace, 'default'));
+    await eventually(() => expect(proof.trustedServiceAccountOf(another)).resolves.toEqual({ namespace, name }));
+    expect(await proof.trustedServiceAccountOf(another)).toEqual({ namespace, name });
+    expect(await proof.trustedServiceAccountOf(another, 'token')).toBeUndefined();
+    expect(await proof.trustedServiceAccountOf(from(token(namespace, name)), 'token')).toEqual({ namespace, name });
+  }); // prettier-ignore
 
   it('asks nobody where no ServiceAccount is configured', async () => {
     const proof = await open();

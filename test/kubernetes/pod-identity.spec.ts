@@ -159,6 +159,63 @@ describe('the identity of a pod', () => {
     expect(reviews()).toBe(1);
   });
 
+  const holdReviews = (): (() => void) => {
+    let go: () => void = () => undefined;
+    server.reviewGate = new Promise((resolve) => (go = resolve));
+    return go;
+  };
+  let made = 0;
+  /** Made up: the API server knows none of them. */
+  const forged = (): string => {
+    const one = token();
+    server.tokens.delete(one);
+    made += 1;
+    return one.replace('canary', `forged-${made}`);
+  };
+  const refusedOf = async (flood: Promise<PromiseSettledResult<unknown>[]>): Promise<unknown[]> =>
+    (await flood).flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason] : []));
+  const floodFrom = (addresses: readonly string[], each: number) =>
+    Promise.allSettled(
+      addresses.flatMap((address) => Array.from({ length: each }, () => authenticate(forged(), address))),
+    );
+
+  it('is not kept out by floods from however many addresses: each of them gets its turns, and the others theirs', async () => {
+    const go = holdReviews();
+    const flood = floodFrom(Array.from({ length: 40 }, (_, pod) => `10.0.2.${pod}`), 30);
+    const served = Promise.all(Array.from({ length: 20 }, (_, pod) => authenticate(token(), `10.0.1.${pod}`)));
+    go();
+    expect(await served).toHaveLength(20);
+    const refused = await refusedOf(flood);
+    expect(refused.filter((reason) => reason instanceof Unauthenticated).length).toBeGreaterThanOrEqual(64);
+    expect(refused.filter((reason) => reason instanceof TooManyRequests).length).toBeGreaterThan(1_000);
+  }); // prettier-ignore
+
+  it('that was good before is not kept out by a flood from the very address that it shares', async () => {
+    const [one, other] = [token(), token()];
+    await authenticate(one);
+    time.advance(60_000);
+    const go = holdReviews();
+    const flood = floodFrom(['10.0.0.1'], 200);
+    const served = authenticate(one);
+    // A token that is seen for the first time cannot be told from those that are made up.
+    await expect(authenticate(other)).rejects.toThrow(TooManyRequests);
+    go();
+    expect(await served).toMatchObject({ app: 'notes' });
+    await flood;
+    expect(await authenticate(other)).toMatchObject({ app: 'notes' });
+  });
+
+  it('is told to come again where its turn does not come in time, and nothing is kept of it', async () => {
+    const go = holdReviews();
+    const flood = floodFrom(['10.0.0.1'], 8);
+    const late = authenticate(token());
+    time.advance(2_000);
+    await expect(late).rejects.toThrow(TooManyRequests);
+    go();
+    await flood;
+    expect(await authenticate(token())).toMatchObject({ app: 'notes' });
+  });
+
   it('is not kept waiting by another pod that floods with tokens which nobody knows', async () => {
     const flood = Promise.allSettled(
       Array.from({ length: 70 }, (_, turn) =>
@@ -167,7 +224,8 @@ describe('the identity of a pod', () => {
     );
     expect(await authenticate(token(), '10.0.0.1')).toMatchObject({ app: 'notes' });
     const refused = (await flood).filter((outcome) => outcome.status === 'rejected');
-    expect(refused).toHaveLength(62);
+    // Eight at once, and sixteen in line.
+    expect(refused).toHaveLength(46);
     expect(refused.every(({ reason }) => reason instanceof TooManyRequests)).toBe(true);
     // What was refused took nothing: the pod is served as soon as its own reviews are over.
     expect(await authenticate(token(), '10.0.0.9')).toMatchObject({ app: 'notes' });

@@ -1,11 +1,12 @@
-import { QUEUE_BOUNDS, QueuedSecretStore, type QueueOptions } from '../../src/protection/queued.secret-store';
+import type { TurnBounds } from '../../src/concurrency/fair-turns';
+import { QUEUE_BOUNDS, QueuedSecretStore } from '../../src/protection/queued.secret-store';
 import type { QueueFigures, StoreLoadObserver } from '../../src/protection/store-load-observer';
 import { waitedMs } from '../../src/secrets/waited';
 import { describeSecretStore, outcome } from '../conformance/secret-store.conformance';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { MemorySecretStore } from '../support/memory.secret-store';
 
-const OPTIONS: QueueOptions = { ...QUEUE_BOUNDS, maxWaitMs: 5_000 };
+const OPTIONS: TurnBounds = { ...QUEUE_BOUNDS, maxWaitMs: 5_000 };
 
 describeSecretStore('the queue', {
   open: async () => {
@@ -54,7 +55,7 @@ class Figures implements StoreLoadObserver {
 }
 
 describe('the queue before the store', () => {
-  const build = (bounds: Partial<QueueOptions>) => {
+  const build = (bounds: Partial<TurnBounds>) => {
     const inner = new HeldStore();
     const [time, seen] = [new FixedMonotonicTime(), new Figures()];
     const store = new QueuedSecretStore(inner, { ...OPTIONS, ...bounds }, time, seen);
@@ -99,15 +100,18 @@ describe('the queue before the store', () => {
     await Promise.all(all);
   });
 
-  it('sends away who finds the line full: their own, or that of all', async () => {
+  it('sends away who finds their own line full, and where all is full, the last of the longest line', async () => {
     const { inner, seen, list } = build({ maxUnderWay: 1, maxWaiting: 3, maxWaitingOfOne: 2 });
     const waiting = ['a', 'a', 'a'].map((user) => list(user));
     expect(await list('a')).toBe('TOO_MANY_REQUESTS');
-    waiting.push(list('b'));
-    expect(await list('c')).toBe('TOO_MANY_REQUESTS');
-    expect(seen.refused).toBe(2);
+    waiting.push(list('b'), list('c'));
+    expect(await waiting[2]).toBe('TOO_MANY_REQUESTS');
+    // Each of the three has one in line now.
+    expect(await list('d')).toBe('TOO_MANY_REQUESTS');
+    expect(seen.refused).toBe(3);
     await inner.end(4);
-    expect(await Promise.all(waiting)).toEqual(Array(4).fill('done'));
+    expect(await Promise.all(waiting)).toEqual(['done', 'done', 'TOO_MANY_REQUESTS', 'done', 'done']);
+    expect(inner.calls).toEqual(['a/notes', 'a/notes', 'b/notes', 'c/notes']);
   });
 
   it('sends away who waited too long, and the store never hears of it', async () => {

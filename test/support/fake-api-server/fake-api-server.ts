@@ -42,6 +42,8 @@ export class FakeApiServer {
   listDelayMs = 0;
   /** What every TokenReview says, instead of the truth. */
   reviewStatus: Readonly<Record<string, unknown>> | undefined;
+  /** Awaited by every TokenReview, so that a test can hold them open. */
+  reviewGate: Promise<void> = Promise.resolve();
   /** New watches open and then say nothing. */
   silentWatches = false;
   /** New watches are answered with this; lists go on. */
@@ -130,6 +132,7 @@ export class FakeApiServer {
       return refuse(response, { status: 401, reason: 'Unauthorized' });
     }
     if (url.pathname === '/apis/authentication.k8s.io/v1/tokenreviews' && method === 'POST') {
+      await this.reviewGate;
       const truth = reviewToken(JSON.parse(body), this.tokens);
       return answer(response, 201, this.reviewStatus ? { status: this.reviewStatus } : truth);
     }
