@@ -1,6 +1,7 @@
 import { connect } from 'node:net';
 import { ClusterService, PEERS } from '../support/cluster-service';
 import { OTMOICLP } from '../support/example-apps';
+import { eventually } from '../support/eventually';
 import { httpCall, type Answer } from '../support/http-call';
 import { accessToken, userToken } from '../support/tokens';
 
@@ -124,6 +125,28 @@ describe('the Settings routes in a cluster', () => {
     });
   const bearer = (namespace: string, name: string, change = {}) => ({
     authorization: `Bearer ${cluster.token(namespace, { name, ...change })}`,
+  });
+
+  it('are not kept from the frontend’s token by an address that floods with forged ones', async () => {
+    let go: () => void = () => undefined;
+    cluster.server.reviewGate = new Promise((resolve) => (go = resolve));
+    const told: number[] = [];
+    const forged = (i: number) => ({
+      authorization: bearer('user-space-alice', 'x').authorization.replace('canary', `forged-${i}`),
+    });
+    const flood = Array.from({ length: 100 }, async (_, i) =>
+      told.push((await call({ from: PEERS.nobody, headers: forged(i) })).status),
+    );
+    await eventually(() => expect(told).toHaveLength(76));
+    const own = Promise.all(
+      ['127.0.2.1', '127.0.2.2'].map((from) =>
+        call({ from, headers: bearer('user-space-alice', 'system-frontend') }),
+      ),
+    );
+    setTimeout(go, 100);
+    expect((await own).map(({ status }) => status)).toEqual([200, 200]);
+    await Promise.all(flood);
+    expect(new Set(told)).toEqual(new Set([403, 429]));
   });
 
   it.each(ROUTES)(
