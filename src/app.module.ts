@@ -41,8 +41,8 @@ import { PeerProof } from './identity/peer-proof';
 import { RbacProxyAuthenticator } from './identity/rbac-proxy.authenticator';
 import { UserTokenVerifier } from './identity/user-token.verifier';
 import { logEvent, type Log } from './logging/log';
-import { protectionProviders } from './protection-providers';
-import { Admission } from './protection/admission';
+import { protectionProviders, type Protection } from './protection-providers';
+import type { Admission } from './protection/admission';
 import { AppSecretsService } from './secrets/app-secrets.service';
 import { SecretStore } from './secrets/secret-store';
 import { SecretsService } from './secrets/secrets.service';
@@ -53,7 +53,7 @@ import { TracedSecretStore } from './telemetry/traced.secret-store';
 /** What the server and the module both need. */
 export interface ApplicationParts {
   readonly forms: AnswerForms;
-  readonly admission: Admission;
+  readonly protection: Protection;
   readonly time: MonotonicTime;
 }
 
@@ -71,7 +71,7 @@ export class AppModule implements NestModule {
   static register(
     settings: Settings,
     adapters: Adapters,
-    { forms, admission, time }: ApplicationParts,
+    { forms, protection, time }: ApplicationParts,
     log: Log,
   ): DynamicModule {
     const { spans } = adapters.telemetry ?? {};
@@ -149,9 +149,12 @@ export class AppModule implements NestModule {
         {
           provide: BEFORE_GUARDS,
           inject: [ClientSubjects, Drain, SpentCredentials],
-          useFactory: (...steps: readonly Step[]) => [...steps, { middleware: refuseWhileLate(admission) }],
+          useFactory: (...steps: readonly Step[]) => [
+            ...steps,
+            { middleware: refuseWhileLate(protection.admission) },
+          ],
         },
-        ...protectionProviders(settings.protection, adapters, admission, time),
+        ...protectionProviders(protection, time),
         AuthenticationGuard,
         {
           provide: APP_GUARD,

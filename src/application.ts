@@ -12,13 +12,14 @@ import { AnswerForms } from './http/answer-forms';
 import { beginRequest, refuseAmbiguous } from './http/begin-request';
 import { limitConnections } from './http/connection-limit';
 import { inTurn } from './http/in-turn';
+import { LargeAnswers } from './http/large-answers';
 import { answerMalformedRequests } from './http/malformed-request';
 import { RequestLog } from './http/request-log';
 import { observeRequests, type RequestObserver } from './http/request-observer';
 import { StrictExpressAdapter } from './http/strict-express.adapter';
 import { systemServerRoute } from './http/system-server-route';
 import type { Log } from './logging/log';
-import { createAdmission } from './protection-providers';
+import { createProtection } from './protection-providers';
 
 /** Each takes some 20 KiB, and up to 100 while a head, or a body that nobody reads yet, waits in its buffers. */
 const MAX_CONNECTIONS = 2_000;
@@ -31,10 +32,11 @@ export async function createApplication(
 ): Promise<NestExpressApplication> {
   const forms = new AnswerForms(settings.responseStyle);
   const { time = new SystemMonotonicTime(), telemetry, credentials = givenCredentials(settings) } = adapters;
-  const admission = createAdmission(settings.protection, telemetry?.protection, time);
+  const protection = createProtection(settings.protection, adapters, time);
+  const largeAnswers = new LargeAnswers(protection.admission, protection.budgets);
   const app = await NestFactory.create<NestExpressApplication>(
-    AppModule.register(settings, adapters, { forms, admission, time }, log),
-    new StrictExpressAdapter(strictExpress(telemetry?.requests, log), forms, admission, credentials.tls),
+    AppModule.register(settings, adapters, { forms, protection, time }, log),
+    new StrictExpressAdapter(strictExpress(telemetry?.requests, log), forms, largeAnswers, credentials.tls),
     { bodyParser: false, bufferLogs: true, abortOnError: false },
   );
   app.useLogger(app.get(Logger));

@@ -8,28 +8,38 @@ import { SpentCredentials } from './http/spent-credentials';
 import { Admission } from './protection/admission';
 import { LocalRequestBudgets } from './protection/local.request-budgets';
 import { LoopDelay } from './protection/loop-delay';
+import type { ProtectionObserver } from './protection/protection-observer';
 import { RequestBudgets } from './protection/request-budgets';
 
-export function createAdmission(
-  { maxInFlight, maxLoopDelayMs }: ProtectionSettings,
-  observer: ConstructorParameters<typeof Admission>[2],
-  time: MonotonicTime,
-): Admission {
-  const loop = maxLoopDelayMs === undefined ? undefined : new LoopDelay(maxLoopDelayMs, time);
-  return new Admission(maxInFlight, loop, observer);
+/** What bounds the load of requests, for the server and the module. */
+export interface Protection {
+  readonly admission: Admission;
+  readonly budgets: RequestBudgets;
+  readonly observer: ProtectionObserver | undefined;
 }
 
-/** What bounds the load of requests. */
-export function protectionProviders(
-  { rates }: ProtectionSettings,
+export function createProtection(
+  { rates, maxInFlight, maxLoopDelayMs }: ProtectionSettings,
   { budgets, telemetry }: Adapters,
-  admission: Admission,
+  time: MonotonicTime,
+): Protection {
+  const observer = telemetry?.protection;
+  const loop = maxLoopDelayMs === undefined ? undefined : new LoopDelay(maxLoopDelayMs, time);
+  return {
+    admission: new Admission(maxInFlight, loop, observer),
+    budgets: budgets ?? new LocalRequestBudgets(rates, time),
+    observer,
+  };
+}
+
+export function protectionProviders(
+  { admission, budgets, observer }: Protection,
   time: MonotonicTime,
 ): Provider[] {
   return [
-    { provide: RequestBudgets, useValue: budgets ?? new LocalRequestBudgets(rates, time) },
+    { provide: RequestBudgets, useValue: budgets },
     { provide: Admission, useValue: admission },
-    { provide: SpentCredentials, useValue: new SpentCredentials(time, telemetry?.protection) },
+    { provide: SpentCredentials, useValue: new SpentCredentials(time, observer) },
     RequestBodies,
     AdmissionGuard,
   ];

@@ -1,3 +1,4 @@
+import { Mutex } from 'async-mutex';
 import { LRUCache } from 'lru-cache';
 import type { MonotonicTime } from '../clock/monotonic-time';
 import {
@@ -39,6 +40,8 @@ const UNHEARD_TTL_MS = 1_000;
 /** What is not there is looked for again sooner: whoever asks for it often waits for it. */
 const ABSENT_TTL_MS = 1_000;
 const MAX_SCOPES_BY_NAME = 10_000;
+/** The texts of a list above this are not made beside those of another. */
+const LARGE_BYTES = 512 * 1024;
 const NONE: ReadonlySet<string> = new Set();
 
 /**
@@ -49,6 +52,7 @@ export class CachedSecretStore extends SecretStore {
   readonly #reads: CachedReads;
   /** Scopes of which the store showed one name only, when it was last asked. */
   readonly #doubtful = new DoubtfulNames();
+  readonly #largeLists = new Mutex();
   readonly #byName = new LRUCache<string, true>({ max: MAX_SCOPES_BY_NAME });
 
   constructor(
@@ -101,7 +105,8 @@ export class CachedSecretStore extends SecretStore {
       },
       this.#unlessDoubtful(keyOf(scope), undefined, report),
     );
-    return snapshot.isUnreadable() ? this.inner.list(scope) : snapshot.secrets();
+    if (snapshot.isUnreadable()) return this.inner.list(scope);
+    return this.#secretsIn(snapshot) ?? (await this.#secretsInTurn(snapshot)) ?? this.list(scope, report);
   }
 
   async workspacesOf(user: string): Promise<readonly StoredWorkspace[]> {
@@ -127,6 +132,18 @@ export class CachedSecretStore extends SecretStore {
 
   override requireName(name: string): void {
     this.inner.requireName(name);
+  }
+
+  #secretsIn(snapshot: Snapshot): readonly Secret[] | undefined {
+    return snapshot.bytes > LARGE_BYTES ? undefined : snapshot.secrets();
+  }
+
+  /** Of many lists that came at once, one text after the other is made. Undefined where the snapshot was let go meanwhile. */
+  async #secretsInTurn(snapshot: Snapshot): Promise<readonly Secret[] | undefined> {
+    const release = await this.#largeLists.acquire();
+    // By then whoever asked has made an answer of it.
+    setImmediate(release);
+    return snapshot.isWiped ? undefined : snapshot.secrets();
   }
 
   /** A read of the scope, or of this name by itself where that is how the store reads the scope. */

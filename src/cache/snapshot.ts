@@ -114,6 +114,10 @@ export class Snapshot {
     return [...this.#places].map(([name, place]) => ({ name, value: this.#text(place) }));
   }
 
+  get isWiped(): boolean {
+    return this.#block === undefined;
+  }
+
   /** Overwrites the values. What was made of them for an answer before is the garbage collector's. */
   wipe(): void {
     this.#block?.fill(0);

@@ -10,7 +10,7 @@ export class RequestCleanup {
   #releases: (() => void)[] | undefined = [];
   #isAnswered = false;
 
-  /** True once all of the answer was handed to the operating system. (`writableFinished` is true also of one that was cut off.) */
+  /** True once all of the answer was handed to the operating system. */
   get isAnswered(): boolean {
     return this.#isAnswered;
   }
@@ -44,7 +44,10 @@ export function beginCleanup({ socket }: IncomingMessage, response: ServerRespon
   const open = openRequests.get(socket) ?? watchedConnection(socket);
   const cleanup = new RequestCleanup();
   open.add(cleanup);
-  response.once('finish', () => cleanup.answered());
+  // Of an answer that was cut off, node:http says `finish` and `writableFinished` too.
+  response.once('finish', () => {
+    if (!socket.destroyed) cleanup.answered();
+  });
   response.once('close', () => {
     open.delete(cleanup);
     cleanup.run();

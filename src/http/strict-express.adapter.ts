@@ -1,16 +1,16 @@
-import { createServer, type ServerOptions } from 'node:http';
+import { createServer, type RequestListener, type ServerOptions } from 'node:http';
 import type { Server } from 'node:https';
 import { ExpressAdapter } from '@nestjs/platform-express';
 import type { Express, Response } from 'express';
-import type { Admission } from '../protection/admission';
 import type { Rotating } from '../rotation/rotating';
 import type { AnswerForms } from './answer-forms';
 import type { Envelope } from './envelope';
 import { expressMessages } from './express-messages';
+import { lengthOf, SMALL_ANSWER_LENGTH, type LargeAnswers } from './large-answers';
 import type { ProviderRequest } from './provider-request';
-import { subjectOf } from './request-subject';
+import { openRequestsOn } from './request-cleanup';
 import { secureServer, type ServerIdentity } from './secure-server';
-import { sendLargeJson } from './send-json';
+import { sendJson, sendLargeJson } from './send-json';
 import { UnfinishedHandshakes } from './unfinished-handshakes';
 
 const HEADERS_TIMEOUT_MS = 10_000;
@@ -30,13 +30,16 @@ const LIMITS = {
 } as const satisfies ServerOptions;
 
 /** Nest's adapter over a server with limits that only its constructor takes, and TLS where there is an identity for it. */
+/** Node parses all requests that came together at once, though they are answered one after the other. */
+const MAX_PIPELINED = 8;
+
 export class StrictExpressAdapter extends ExpressAdapter {
   private handshakes: UnfinishedHandshakes | undefined;
 
   constructor(
     instance: Express,
     private readonly forms: AnswerForms,
-    private readonly admission: Admission,
+    private readonly largeAnswers: LargeAnswers,
     private readonly identity?: Rotating<ServerIdentity>,
   ) {
     super(instance);
@@ -45,20 +48,25 @@ export class StrictExpressAdapter extends ExpressAdapter {
   override initHttpServer(): void {
     const instance = this.getInstance<Express>();
     const options = { ...LIMITS, ...expressMessages(instance) };
+    const listener = cuttingPipelines(instance);
     this.httpServer =
       this.identity === undefined
-        ? createServer(options, instance)
-        : this.secured(options, instance, this.identity);
+        ? createServer(options, listener)
+        : this.secured(options, listener, this.identity);
     // Node would drop what comes behind so many headers unseen, after which checks and proxies disagree: they are counted instead.
     this.httpServer.maxHeadersCount = 0;
   }
 
   /** Of what a controller returns: here it takes the form that the caller reads. Failures are the error filter's. */
-  override reply(response: Response, body: Envelope<unknown>, status = response.statusCode): void {
+  override reply(
+    response: Response,
+    envelope: Envelope<unknown>,
+    status = response.statusCode,
+  ): void | Promise<void> {
     const request = response.req as ProviderRequest;
-    sendLargeJson(response, status, this.forms.of(request).success(body).body, (bytes) =>
-      request.cleanup.add(this.admission.answer(subjectOf(request), bytes)),
-    );
+    const { body } = this.forms.of(request).success(envelope);
+    if (lengthOf(body) > SMALL_ANSWER_LENGTH) return this.replyLarge(request, response, status, body);
+    sendJson(response, status, body);
   }
 
   override async close(): Promise<void> {
@@ -67,9 +75,31 @@ export class StrictExpressAdapter extends ExpressAdapter {
     await closed;
   }
 
-  private secured(options: ServerOptions, instance: Express, identity: Rotating<ServerIdentity>): Server {
-    const server = secureServer(options, instance, identity);
+  private async replyLarge(
+    request: ProviderRequest,
+    response: Response,
+    status: number,
+    body: object,
+  ): Promise<void> {
+    sendLargeJson(response, status, await this.largeAnswers.textOf(request, body));
+  }
+
+  private secured(
+    options: ServerOptions,
+    listener: RequestListener,
+    identity: Rotating<ServerIdentity>,
+  ): Server {
+    const server = secureServer(options, listener, identity);
     this.handshakes = new UnfinishedHandshakes(server);
     return server;
   }
+}
+
+/** Cuts a connection on which more requests are open than a client needs that waits for its answers. */
+function cuttingPipelines(listener: RequestListener): RequestListener {
+  return (request, response) => {
+    const { socket } = request;
+    if (openRequestsOn(socket) >= MAX_PIPELINED) socket.destroy();
+    if (!socket.destroyed) listener(request, response);
+  };
 }

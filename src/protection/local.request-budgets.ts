@@ -45,4 +45,11 @@ export class LocalRequestBudgets extends RequestBudgets {
     for (const { buckets, account } of drawn) buckets.take(account);
     return undefined;
   }
+
+  charge(kind: RequestKind, spender: Spender, requests: number): void {
+    for (const { budget, buckets } of this.#budgets) {
+      const account = accountOf(budget, spender);
+      if (account !== undefined) buckets[kind]?.take(account, requests);
+    }
+  }
 }

@@ -20,6 +20,9 @@ export abstract class RequestBudgets {
     kind: RequestKind,
     spender: Spender,
   ): BudgetSpent | undefined | Promise<BudgetSpent | undefined>;
+
+  /** Takes so many requests more for one that turned out to cost as much. What is not there is owed. */
+  abstract charge(kind: RequestKind, spender: Spender, requests: number): void;
 }
 
 export interface BudgetRate {

@@ -31,9 +31,10 @@ export class TokenBuckets {
     return tokens >= 1 ? 0 : Math.max(1, Math.ceil(((1 - tokens) / this.rate.perSecond) * 1000 - ROUNDING));
   }
 
-  take(account: string): void {
+  /** More tokens than there are leave a debt, which drips off. */
+  take(account: string, tokens = 1): void {
     const bucket = this.#filled(account);
-    bucket.tokens -= 1;
+    bucket.tokens -= tokens;
     this.#buckets.set(account, bucket);
   }
 

@@ -54,9 +54,9 @@ export class LeasedTokens {
     return (this.#leases.get(account)?.tokens ?? 0) >= 1;
   }
 
-  take(account: string): void {
-    const lease = this.#leases.get(account);
-    if (lease !== undefined) lease.tokens -= 1;
+  /** More tokens than there are leave a debt, which the next ones that are fetched pay. */
+  take(account: string, tokens = 1): void {
+    this.#leaseOf(account).tokens -= tokens;
   }
 
   /** Milliseconds until it is worth asking again; 0 where it is now. */
@@ -67,13 +67,15 @@ export class LeasedTokens {
 
   /** Fetches some, once for all who ask at the same time. @throws RedisUnavailable */
   async fetch(account: string): Promise<void> {
-    let lease = this.#leases.get(account);
-    if (lease === undefined) {
-      lease = { tokens: 0, spentUntilMs: 0 };
-      this.#leases.set(account, lease);
-    }
+    const lease = this.#leaseOf(account);
     lease.asking ??= this.#ask(account, lease).finally(() => delete lease.asking);
     await lease.asking;
+  }
+
+  #leaseOf(account: string): Lease {
+    const lease = this.#leases.get(account) ?? { tokens: 0, spentUntilMs: 0 };
+    this.#leases.set(account, lease);
+    return lease;
   }
 
   async #ask(account: string, lease: Lease): Promise<void> {

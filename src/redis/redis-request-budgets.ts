@@ -50,6 +50,15 @@ export class RedisRequestBudgets extends RequestBudgets {
     return takenFrom(drawn) ? undefined : this.#fetched(drawn, kind, spender);
   }
 
+  /** Paid back with what is fetched next: so it counts for all replicas. */
+  charge(kind: RequestKind, spender: Spender, requests: number): void {
+    if (!this.link.commands.isReady) return this.alone.charge(kind, spender, requests);
+    for (const { budget, kind: ofKind, tokens } of this.#tokens) {
+      const account = accountOf(budget, spender);
+      if (ofKind === kind && account !== undefined) tokens.take(account, requests);
+    }
+  }
+
   async #fetched(
     drawn: readonly Drawn[],
     kind: RequestKind,

@@ -1,13 +1,21 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import fc from 'fast-check';
+import { ClientGone } from '../../src/errors/request-errors';
 import { ListTooLarge } from '../../src/errors/store-errors';
 import { DOCUMENTED, SIDECAR, wrappedBySystemServer } from '../../src/http/answer-form';
 import { ok } from '../../src/http/envelope';
+import { LargeAnswers } from '../../src/http/large-answers';
+import type { ProviderRequest } from '../../src/http/provider-request';
+import { beginCleanup } from '../../src/http/request-cleanup';
+import { NO_TARGET } from '../../src/http/request-target';
 import { sendLargeJson, type AnswerTimeouts } from '../../src/http/send-json';
+import { Admission } from '../../src/protection/admission';
+import { LocalRequestBudgets } from '../../src/protection/local.request-budgets';
 import { eventually } from '../support/eventually';
 import { BOBS_OTMOICLP, exampleApps, OTMOICLP } from '../support/example-apps';
 import { FixedClock } from '../support/fixed-clock';
+import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { httpCall } from '../support/http-call';
 import { MemorySecretStore } from '../support/memory.secret-store';
 import { openSocket } from '../support/raw-exchange';
@@ -76,19 +84,37 @@ describe('large answers', () => {
 describe('an answer that is made in parts', () => {
   let server: Server;
   let url: string;
-  let answered: { readonly body: object; readonly held: number[] };
+  let body: object;
+  let figures = (): number => 0;
+  let heldWhole = 0;
+  let heldMost = 0;
   let failed: unknown;
   let timeouts: AnswerTimeouts | undefined;
-  let onEnd = (_isFinished: boolean): void => undefined;
+  let onEnd = (_isAnswered: boolean): void => undefined;
+  const admission = new Admission(100, undefined, {
+    opened: (read) => (figures = () => read().answerBytes),
+    connectionsOpened: () => undefined,
+    refused: () => undefined,
+    shed: () => undefined,
+  });
+  const budgets = new LocalRequestBudgets({ app: {}, user: {} }, new FixedMonotonicTime());
+  const answers = new LargeAnswers(admission, budgets);
+
   beforeAll(async () => {
-    server = createServer((_request, response) => {
-      response.once('close', () => onEnd(response.writableFinished));
-      try {
-        sendLargeJson(response, 200, answered.body, (bytes) => answered.held.push(bytes), timeouts);
-      } catch (error: unknown) {
-        failed = error;
-        response.destroy();
-      }
+    server = createServer((message, response) => {
+      const cleanup = beginCleanup(message, response);
+      const request = Object.assign(message, { cleanup, target: NO_TARGET }) as ProviderRequest;
+      response.once('close', () => onEnd(cleanup.isAnswered));
+      void answers.textOf(request, body).then(
+        (chunks) => {
+          heldWhole = figures();
+          sendLargeJson(response, 200, chunks, timeouts);
+        },
+        (error: unknown) => {
+          [failed, heldMost] = [error, figures()];
+          response.destroy();
+        },
+      );
     });
     await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
     url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
@@ -113,31 +139,42 @@ describe('an answer that is made in parts', () => {
     ['documented', DOCUMENTED],
     ['sidecar', SIDECAR],
     ['wrapped by system-server', wrappedBySystemServer(DOCUMENTED)],
-  ])('is the same text as in one, and all that is large of it is held (%s)', async (_title, form) => {
+  ])('is the same text as in one, and held until it is taken (%s)', async (_title, form) => {
     await fc.assert(
       fc.asyncProperty(data, async (value) => {
-        const { body } = form.success(ok(value));
-        answered = { body, held: [] };
+        ({ body } = form.success(ok(value)));
         const { text, headers } = await httpCall(url, { method: 'GET' });
         expect(text).toBe(JSON.stringify(body));
         expect(headers['content-length']).toBe(String(Buffer.byteLength(text)));
-        const held = answered.held.reduce((sum, bytes) => sum + bytes, 0);
-        expect(held).toBe(text.length > 16 * 1024 ? Buffer.byteLength(text) : 0);
+        expect(heldWhole).toBe(Buffer.byteLength(text));
+        await eventually(() => expect(figures()).toBe(0));
       }),
       { numRuns: 60 },
     );
   });
 
   it('is not sent where it is too large, and no more of it is made', async () => {
-    answered = { body: ok(Array(100).fill({ name: 'k', value: VALUE })), held: [] };
+    body = ok(Array(30).fill({ name: 'k', value: '\u0001'.repeat(500_000) }));
     await expect(httpCall(url, { method: 'GET' })).rejects.toThrow();
     expect(failed).toBeInstanceOf(ListTooLarge);
-    expect(answered.held.length).toBeLessThan(40);
+    expect(heldMost).toBeLessThan(15_000_000 + 20 * 1024 * 1024);
+    await eventually(() => expect(figures()).toBe(0));
+  });
+
+  it('is not made any further once its client has gone', async () => {
+    body = ok(Array(28).fill({ name: 'k', value: VALUE }));
+    failed = undefined;
+    const socket = openSocket(url);
+    socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+    await eventually(() => expect(figures()).toBeGreaterThan(0));
+    socket.resetAndDestroy();
+    await eventually(() => expect(failed).toBeInstanceOf(ClientGone));
+    await eventually(() => expect(figures()).toBe(0));
   });
 
   /** Whether a client that takes so many bytes of 14 MB each time gets to their end before it is cut off. */
   const isTaken = async (bytesEach: number, everyMs: number): Promise<boolean> => {
-    answered = { body: ok(Array(28).fill({ name: 'k', value: VALUE })), held: [] };
+    body = ok(Array(28).fill({ name: 'k', value: VALUE }));
     const ended = new Promise<boolean>((resolve) => (onEnd = resolve));
     const socket = openSocket(url).on('readable', () => undefined);
     const taking = setInterval(() => {

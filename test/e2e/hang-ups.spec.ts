@@ -45,6 +45,7 @@ class GatedBudgets extends RequestBudgets {
   async take(): Promise<undefined> {
     await budget.pass();
   }
+  charge(): void {}
 }
 class GatedPeers extends PeerProof {
   provesSystemServer(address: string | undefined): boolean {
@@ -223,6 +224,19 @@ describe('a client that hangs up', () => {
       body: { name: 'small' },
     });
     expect(answer.status).toBe(200);
+  });
+
+  it('finds no more of its connection served than what it could wait for', async () => {
+    const completed = () => service.logLines().filter(({ msg }) => msg === 'request completed').length;
+    const before = completed();
+    storing.shut();
+    const socket = openSocket(service.url);
+    socket.write(retrieve('small').repeat(300));
+    // The service closes it, and gives back all that its requests held.
+    await new Promise((closed) => socket.once('close', closed));
+    await eventually(() => expect(figures().inFlight).toBe(0));
+    expect(completed() - before).toBeLessThanOrEqual(8);
+    storing.open();
   });
 
   it('is logged once for each request whose head was there, and the service drains without it', async () => {

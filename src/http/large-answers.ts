@@ -1,0 +1,103 @@
+import { ClientGone } from '../errors/request-errors';
+import { ListTooLarge } from '../errors/store-errors';
+import type { Admission } from '../protection/admission';
+import type { RequestBudgets } from '../protection/request-budgets';
+import type { ProviderRequest } from './provider-request';
+import { kindOf, spenderOf, subjectOf } from './request-subject';
+
+/** What is no longer is neither counted nor made in parts. */
+export const SMALL_ANSWER_LENGTH = 16 * 1024;
+/** What no pod should hold for one client: twice the largest workspace of the default quota, as JSON may escape what is in it. */
+const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
+const CHUNK_LENGTH = 64 * 1024;
+/** An answer counts as one more request for each so many bytes, since it costs as much. */
+const BYTES_OF_ONE_REQUEST = 64 * 1024;
+
+/**
+ * Makes the text of answers that may be lists of many megabytes: item by item, other requests in between, and each byte
+ * counted against the caller's share until the client has taken it.
+ */
+export class LargeAnswers {
+  constructor(
+    private readonly admission: Admission,
+    private readonly budgets: RequestBudgets,
+  ) {}
+
+  /** @throws TooManyRequests, Overloaded, ListTooLarge, ClientGone; what was counted ends with the request */
+  async textOf(request: ProviderRequest, body: object): Promise<readonly Buffer[]> {
+    const length = lengthOf(body);
+    if (length > MAX_ANSWER_BYTES) throw new ListTooLarge();
+    // The values that the text is made of are in memory until it is whole.
+    const values = this.admission.answer(subjectOf(request), length);
+    request.cleanup.add(values);
+    this.#charge(request, length);
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    for (const text of chunksOf(body)) {
+      const chunk = Buffer.from(text);
+      bytes += chunk.length;
+      if (bytes > MAX_ANSWER_BYTES) throw new ListTooLarge();
+      request.cleanup.add(this.admission.answer(subjectOf(request), chunk.length));
+      chunks.push(chunk);
+      await new Promise(setImmediate);
+      if (request.cleanup.hasRun) throw new ClientGone();
+    }
+    values();
+    return chunks;
+  }
+
+  #charge(request: ProviderRequest, bytes: number): void {
+    const [kind, spender] = [kindOf(request), spenderOf(request)];
+    if (kind !== undefined && spender !== undefined)
+      this.budgets.charge(kind, spender, Math.floor(bytes / BYTES_OF_ONE_REQUEST));
+  }
+}
+
+/** About how long the JSON text of a value is, without what escaping adds. */
+export function lengthOf(value: unknown): number {
+  if (typeof value === 'string') return value.length;
+  if (typeof value !== 'object' || value === null) return 8;
+  let length = 16;
+  for (const field of Object.values(value)) length += 8 + lengthOf(field);
+  return length;
+}
+
+function* chunksOf(body: object): Generator<string> {
+  let text = '';
+  for (const part of jsonParts(body)) {
+    text += part;
+    if (text.length < CHUNK_LENGTH) continue;
+    yield text;
+    text = '';
+  }
+  yield text;
+}
+
+/** An envelope, or one that is wrapped in another. */
+interface Wrapping {
+  readonly data?: unknown;
+}
+
+/** In no envelope: their messages are ours. */
+const DATA = '\0data';
+
+/** The JSON text of an envelope, in parts: each item of its list is one. */
+function* jsonParts(body: Wrapping): Generator<string> {
+  const { data } = body;
+  if (typeof data !== 'object' || data === null || !hasList(body)) {
+    yield JSON.stringify(body);
+    return;
+  }
+  const [before = '', after = ''] = JSON.stringify({ ...body, data: DATA }).split(JSON.stringify(DATA));
+  yield before;
+  if (Array.isArray(data)) {
+    yield '[';
+    for (const [at, item] of data.entries()) yield `${at === 0 ? '' : ','}${JSON.stringify(item)}`;
+    yield ']';
+  } else yield* jsonParts(data);
+  yield after;
+}
+
+function hasList({ data }: Wrapping): boolean {
+  return Array.isArray(data) || (typeof data === 'object' && data !== null && hasList(data));
+}
