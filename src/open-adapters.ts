@@ -7,10 +7,12 @@ import { followedCredentials } from './credentials';
 import { infisicalConnection } from './infisical-connection';
 import { followedLogin } from './infisical-login';
 import type { Clock } from './clock/clock';
+import { ORDERS } from './departures/removal-orders';
 import { DirectoryGrantSource } from './grants/directory.grant-source';
 import { LldapUserDirectory } from './identity/lldap.user-directory';
 import type { LogEvent } from './logging/log';
 import { openRedis, type SharedRedis } from './open-redis';
+import { QuotaSecretStore } from './protection/quota.secret-store';
 import { WatchedFiles } from './rotation/watched-files';
 import type { SecretStore } from './secrets/secret-store';
 import { startTelemetry } from './start-telemetry';
@@ -37,7 +39,7 @@ export async function openAdapters(settings: Settings, log: LogEvent): Promise<A
   ]);
   return {
     clock,
-    store,
+    store: withQuotas(store, settings.quotas, { telemetry, redis }),
     credentials,
     closeCredentials: () => files.close(),
     ...grants,
@@ -50,6 +52,27 @@ export async function openAdapters(settings: Settings, log: LogEvent): Promise<A
           userDirectory: new LldapUserDirectory({ url: lldapUrl, timeoutMs: LLDAP_TIMEOUT_MS }, clock, time),
         }),
   };
+}
+
+/** As many and as large secrets as the settings allow; the service's own are not limited. */
+function withQuotas(
+  store: SecretStore,
+  quotas: Settings['quotas'],
+  { telemetry, redis }: Pick<StoreSurroundings, 'telemetry' | 'redis'>,
+): SecretStore {
+  const isLimited = [quotas.workspace, quotas.user].some(
+    ({ secrets, bytes }) => Math.min(secrets, bytes) < Infinity,
+  );
+  if (!isLimited) return store;
+  const limited = new QuotaSecretStore(store, quotas, {
+    time: new SystemMonotonicTime(),
+    unlimitedUser: ORDERS.user,
+    ...(telemetry?.quotas !== undefined && { observer: telemetry.quotas }),
+  });
+  redis?.announcements.listen((written) =>
+    limited.writtenElsewhere(written === 'unknown' ? undefined : written.scope),
+  );
+  return limited;
 }
 
 /** The cluster's client takes a second to load: only who asks for it pays. */

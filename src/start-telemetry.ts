@@ -5,6 +5,7 @@ import type { InfisicalMetrics } from './telemetry/infisical-metrics';
 import type { CacheMetrics } from './telemetry/cache-metrics';
 import type { MetricsServer } from './telemetry/metrics-server';
 import type { ProtectionMetrics } from './telemetry/protection-metrics';
+import type { QuotaMetrics } from './telemetry/quota-metrics';
 import type { RedisMetrics } from './telemetry/redis-metrics';
 import type { RequestMetrics } from './telemetry/request-metrics';
 import type { StoreLoadMetrics } from './telemetry/store-load-metrics';
@@ -15,6 +16,7 @@ import type { Traces } from './telemetry/traces';
 interface MetricsPart extends Pick<Telemetry, 'listen' | 'close'> {
   readonly requests: RequestMetrics;
   readonly protection: ProtectionMetrics;
+  readonly quotas: QuotaMetrics;
   readonly storeLoad?: StoreLoadMetrics;
   readonly infisical?: InfisicalMetrics;
   readonly watches?: WatchMetrics;
@@ -38,7 +40,7 @@ export async function startTelemetry(
     ...(metrics?.watches !== undefined && { watches: metrics.watches }),
     ...(metrics?.cache !== undefined && { cache: metrics.cache }),
     ...(metrics?.redis !== undefined && { redis: metrics.redis }),
-    ...(metrics !== undefined && { protection: metrics.protection }),
+    ...(metrics !== undefined && { protection: metrics.protection, quotas: metrics.quotas }),
     ...(metrics?.storeLoad !== undefined && { storeLoad: metrics.storeLoad }),
     ...(traces !== undefined && { spans: traces }),
     listen: async (service, probes) => metrics?.listen(service, probes),
@@ -54,6 +56,7 @@ async function startMetrics(settings: Settings, clock: Clock): Promise<MetricsPa
   const { Metrics } = await import('./telemetry/metrics.js');
   const { RequestMetrics } = await import('./telemetry/request-metrics.js');
   const { ProtectionMetrics } = await import('./telemetry/protection-metrics.js');
+  const { QuotaMetrics } = await import('./telemetry/quota-metrics.js');
   const { StoreLoadMetrics } = await import('./telemetry/store-load-metrics.js');
   const { InfisicalMetrics } = await import('./telemetry/infisical-metrics.js');
   const { WatchMetrics } = await import('./telemetry/watch-metrics.js');
@@ -66,6 +69,7 @@ async function startMetrics(settings: Settings, clock: Clock): Promise<MetricsPa
   return {
     requests: new RequestMetrics(metrics),
     protection: new ProtectionMetrics(metrics),
+    quotas: new QuotaMetrics(metrics),
     ...(settings.store.kind === 'infisical' && { storeLoad: new StoreLoadMetrics(metrics) }),
     ...(settings.store.kind === 'infisical' && { infisical: new InfisicalMetrics(metrics, clock) }),
     ...(settings.store.kind === 'infisical' &&

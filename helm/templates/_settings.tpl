@@ -78,6 +78,10 @@ RATE_LIMIT_USER_READS: {{ .user.reads | quote }}
 RATE_LIMIT_USER_WRITES: {{ .user.writes | quote }}
 MAX_IN_FLIGHT: {{ int64 .maxInFlight | quote }}
 MAX_EVENT_LOOP_DELAY_MS: {{ int64 .maxEventLoopDelayMs | quote }}
+QUOTA_WORKSPACE_SECRETS: {{ int64 .quotas.workspace.maxSecrets | quote }}
+QUOTA_WORKSPACE_MIB: {{ int64 .quotas.workspace.maxMiB | quote }}
+QUOTA_USER_SECRETS: {{ int64 .quotas.user.maxSecrets | quote }}
+QUOTA_USER_MIB: {{ int64 .quotas.user.maxMiB | quote }}
 {{- end }}
 {{- with .Values.redis }}
 {{- if .enabled }}

@@ -1,5 +1,5 @@
 import type { MonotonicTime } from '../clock/monotonic-time';
-import { isUnreachable, StoreUnavailable } from '../errors/store-errors';
+import { isUnreachable, ListTooLarge, StoreUnavailable } from '../errors/store-errors';
 import type { ReadReport } from '../secrets/read-report';
 import type { CacheObserver } from './cache-observer';
 import { KeptSnapshots, type CacheBounds } from './kept-snapshots';
@@ -44,9 +44,15 @@ export class CachedReads {
     this.#sweepLater();
   }
 
+  /** What is kept of a scope, if it may be served without asking. */
+  fresh(scope: string, ttlMs: number): Snapshot | undefined {
+    const kept = this.#current({ scope });
+    return kept !== undefined && this.#isFresh(kept, ttlMs) ? kept : undefined;
+  }
+
   async get(wanted: Wanted, report: ReadReport | undefined): Promise<Snapshot> {
     const kept = this.#current(wanted);
-    if (kept !== undefined && !kept.isDoubted && this.#ageMs(kept) <= wanted.ttlMs(kept)) {
+    if (kept !== undefined && this.#isFresh(kept, wanted.ttlMs(kept))) {
       this.observer?.read('hit');
       return kept;
     }
@@ -111,7 +117,8 @@ export class CachedReads {
       }
       return snapshot;
     } catch (error: unknown) {
-      if (error instanceof StoreUnavailable && !isUnreachable(error)) this.supersede(wanted.scope);
+      const isRefused = error instanceof StoreUnavailable && !isUnreachable(error);
+      if (isRefused || error instanceof ListTooLarge) this.supersede(wanted.scope);
       throw error;
     }
   }
@@ -121,6 +128,10 @@ export class CachedReads {
     return snapshot === undefined || this.#epochs.supersedes(scope, snapshot.read.asOf)
       ? undefined
       : snapshot;
+  }
+
+  #isFresh(kept: Snapshot, ttlMs: number): boolean {
+    return !kept.isDoubted && this.#ageMs(kept) <= ttlMs;
   }
 
   #mayServe(kept: Snapshot | undefined): kept is Snapshot {

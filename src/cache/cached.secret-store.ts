@@ -1,20 +1,15 @@
 import { Mutex } from 'async-mutex';
 import { LRUCache } from 'lru-cache';
 import type { MonotonicTime } from '../clock/monotonic-time';
-import {
-  isUnreachable,
-  leftAsItWas,
-  SecretNotFound,
-  StoreOutcomeUnknown,
-  StoreUnreachable,
-} from '../errors/store-errors';
+import { isUnreachable, leftAsItWas, SecretNotFound, StoreOutcomeUnknown } from '../errors/store-errors';
 import type { Secret, SecretScope } from '../secrets/secret';
 import type { ReadReport } from '../secrets/read-report';
 import { SecretStore, type StoredWorkspace } from '../secrets/secret-store';
+import { usageOf, type ScopeUsage, type Usage } from '../secrets/usage';
 import type { CacheObserver } from './cache-observer';
 import { CachedReads, type CachedReadsOptions } from './cached-reads';
 import { DoubtfulNames } from './doubtful-names';
-import { keyOf } from './scope-key';
+import { keyOf } from '../secrets/scope-key';
 import { Snapshot, type Moment } from './snapshot';
 import type { WriteAnnouncements } from './write-announcements';
 
@@ -84,7 +79,7 @@ export class CachedSecretStore extends SecretStore {
   }
 
   async retrieve(scope: SecretScope, name: string, report?: ReadReport): Promise<Secret> {
-    const snapshot = await this.#showing(scope, name, this.#unlessDoubtful(keyOf(scope), name, report));
+    const snapshot = await this.#showing(scope, name, this.#doubtful.unless(keyOf(scope), name, report));
     if (snapshot.isUnreadable(name)) return this.inner.retrieve(scope, name);
     const secret = snapshot.secret(name);
     if (secret !== undefined) return secret;
@@ -103,10 +98,20 @@ export class CachedSecretStore extends SecretStore {
           return new Snapshot({ unreadable: NONE }, secrets, moment);
         },
       },
-      this.#unlessDoubtful(keyOf(scope), undefined, report),
+      this.#doubtful.unless(keyOf(scope), undefined, report),
     );
     if (snapshot.isUnreadable()) return this.inner.list(scope);
     return this.#secretsIn(snapshot) ?? (await this.#secretsInTurn(snapshot)) ?? this.list(scope, report);
+  }
+
+  /** By what is kept, if that is all of the scope: a write that comes after it supersedes it anyway. */
+  override async measure(scope: SecretScope): Promise<ScopeUsage> {
+    const kept = this.#reads.fresh(keyOf(scope), this.#ttlMs);
+    return kept?.isWhole === true ? usageOf(kept.sizes()) : this.inner.measure(scope);
+  }
+
+  override measureUser(user: string): Promise<Usage | undefined> {
+    return this.inner.measureUser(user);
   }
 
   async workspacesOf(user: string): Promise<readonly StoredWorkspace[]> {
@@ -188,16 +193,6 @@ export class CachedSecretStore extends SecretStore {
     // Here first, then to the others; only then may the writer go on.
     this.#reads.supersede(scope);
     await this.#announce(scope);
-  }
-
-  /** Whoever looks how a write ended is told what the store says, or that it cannot be asked. */
-  #unlessDoubtful(scope: string, name: string | undefined, report: ReadReport | undefined): ReadReport {
-    return {
-      servedStale: (ageMs) => {
-        if (this.#doubtful.has(scope, name)) throw new StoreUnreachable();
-        report?.servedStale(ageMs);
-      },
-    };
   }
 
   async #announce(scope: string | undefined): Promise<void> {

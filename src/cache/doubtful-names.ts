@@ -1,4 +1,6 @@
 import { LRUCache } from 'lru-cache';
+import { StoreUnreachable } from '../errors/store-errors';
+import type { ReadReport } from '../secrets/read-report';
 
 const MAX_SCOPES = 1_000;
 
@@ -29,5 +31,15 @@ export class DoubtfulNames {
   has(scope: string, name?: string): boolean {
     const doubt = this.#ofScope.get(scope);
     return doubt !== undefined && (name === undefined || doubt.names.has(name));
+  }
+
+  /** Whoever looks how a write ended is told what the store says, or that it cannot be asked. */
+  unless(scope: string, name: string | undefined, report: ReadReport | undefined): ReadReport {
+    return {
+      servedStale: (ageMs) => {
+        if (this.has(scope, name)) throw new StoreUnreachable();
+        report?.servedStale(ageMs);
+      },
+    };
   }
 }

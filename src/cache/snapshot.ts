@@ -118,6 +118,14 @@ export class Snapshot {
     return this.#block === undefined;
   }
 
+  /** What each name takes, itself included; of one that cannot be read, nothing more is known. */
+  sizes(): ReadonlyMap<string, number> {
+    const sizes = new Map<string, number>();
+    for (const name of this.extent.unreadable) sizes.set(name, Buffer.byteLength(name));
+    for (const [name, [start, end]] of this.#places) sizes.set(name, Buffer.byteLength(name) + end - start);
+    return sizes;
+  }
+
   /** Overwrites the values. What was made of them for an answer before is the garbage collector's. */
   wipe(): void {
     this.#block?.fill(0);

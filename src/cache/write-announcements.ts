@@ -7,7 +7,7 @@ export abstract class WriteAnnouncements {
   abstract readonly heard: boolean;
   /** Resolves when the others were told, or cannot be: a write is not held up for long. Never rejects. */
   abstract announce(written: WrittenScope): Promise<void>;
-  /** Called for each write of another replica, and with 'unknown' after one may have been missed. */
+  /** Each listener is called for each write of another replica, and with 'unknown' after one may have been missed. */
   abstract listen(written: (scope: WrittenScope) => void): void;
 }
 

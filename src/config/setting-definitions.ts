@@ -1,5 +1,5 @@
 import { PROTECTION_DEFINITIONS } from './protection-definitions';
-
+import { QUOTA_DEFINITIONS } from './quota-definitions';
 import { REDIS_SETTING_DEFINITIONS } from './redis-setting-definitions';
 
 /** One environment variable. The README's table is generated from these. */
@@ -175,6 +175,7 @@ export const SETTING_DEFINITIONS = {
   CACHE_MAX_MIB: { default: '32', description: 'How much memory they may take, in MiB.' },
   ...REDIS_SETTING_DEFINITIONS,
   ...PROTECTION_DEFINITIONS,
+  ...QUOTA_DEFINITIONS,
   NODE_EXTRA_CA_CERTS: {
     description:
       "Node's own: PEM file of more certificate authorities, for Infisical, LLDAP and the API server; read at the start.",

@@ -11,6 +11,7 @@ import {
 } from './grant-settings';
 import { type RedisSettings, redisSettings } from './redis-settings';
 import { type ProtectionSettings, protectionSettings } from './protection-settings';
+import { type QuotaSettings, quotaSettings } from './quota-settings';
 import type { SecretSettingName } from './setting-definitions';
 import { type TlsSettings, tlsSettings } from './tls-settings';
 import { type TelemetrySettings, telemetrySettings } from './telemetry-settings';
@@ -55,6 +56,7 @@ export interface Settings extends TelemetrySettings {
   readonly rbacProxy: RbacProxySetting;
   readonly settingsRoutes: SettingsRoutesSetting;
   readonly protection: ProtectionSettings;
+  readonly quotas: QuotaSettings;
   readonly userToken: UserTokenSettings;
   readonly accessTokenKey: Uint8Array;
   readonly store: EmbeddedStoreSettings | InfisicalStoreSettings;
@@ -112,6 +114,7 @@ export function loadSettings(env: Environment): Settings {
     rbacProxy: rbacProxySetting(read, grants),
     settingsRoutes: settingsRoutesSetting(read, grants),
     protection: protectionSettings(read),
+    quotas: quotaSettings(read),
     userToken: {
       secret: read.key('USER_TOKEN_SECRET', "must hold the key of the users' tokens"),
       required: read.boolean('USER_TOKEN_REQUIRED'),

@@ -22,6 +22,7 @@ export const STATUS_OF = {
   NOT_READY: 503,
   OVERLOADED: 503,
   SHUTTING_DOWN: 503,
+  QUOTA_EXCEEDED: 507,
   LIST_TOO_LARGE: 507,
 } as const satisfies Record<string, number>;
 

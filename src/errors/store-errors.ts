@@ -57,6 +57,28 @@ export class ApprovalRequired extends DomainError {
   }
 }
 
+/** A limit of what may be kept, as a refusal, the metrics and the settings name it. */
+export const QUOTA_LIMITS = ['workspace_secrets', 'workspace_bytes', 'user_secrets', 'user_bytes'] as const;
+export type QuotaLimit = (typeof QUOTA_LIMITS)[number];
+
+const LIMITED = {
+  workspace_secrets: 'This workspace may hold no more secrets in this environment',
+  workspace_bytes: 'This workspace may hold no more bytes in this environment',
+  user_secrets: 'This user may hold no more secrets',
+  user_bytes: 'This user may hold no more bytes',
+} as const satisfies Record<QuotaLimit, string>;
+
+/** The write would make more of what is limited: nothing was changed. */
+export class QuotaExceeded extends DomainError {
+  constructor(
+    readonly limit: QuotaLimit,
+    max: number,
+    used: number,
+  ) {
+    super('QUOTA_EXCEEDED', `${LIMITED[limit]}; delete some, or store smaller values.`, { limit, max, used });
+  }
+}
+
 /** Whether a write that failed so changed nothing, and says nothing of what the store holds. */
 export function leftAsItWas(error: unknown): boolean {
   return isUnreachable(error) || error instanceof ApprovalRequired || error instanceof InvalidRequest;

@@ -2,7 +2,7 @@ import type { MonotonicTime } from '../clock/monotonic-time';
 import { FairTurns, type TurnBounds } from '../concurrency/fair-turns';
 import { TooManyRequests } from '../errors/request-errors';
 import type { SecretStore } from '../secrets/secret-store';
-import { afterWaiting } from '../secrets/waited';
+import { afterWaiting, waitedMs } from '../secrets/waited';
 import { WrappedSecretStore, type StoreCall } from '../secrets/wrapped.secret-store';
 import type { StoreLoadObserver } from './store-load-observer';
 
@@ -39,7 +39,7 @@ export class QueuedSecretStore extends WrappedSecretStore {
   /** @throws TooManyRequests before the store was asked */
   protected async around<T>({ scope }: StoreCall, pass: () => Promise<T>): Promise<T> {
     const key = scope === undefined ? NO_WORKSPACE : JSON.stringify([scope.user, scope.workspace]);
-    const beganMs = this.time.nowMs();
+    const beganMs = this.time.nowMs() - waitedMs();
     return this.#turns.run(key, () => afterWaiting(this.time.nowMs() - beganMs, pass));
   }
 }

@@ -20,7 +20,7 @@ export class RedisAnnouncements extends WriteAnnouncements {
   readonly #self = randomUUID();
   readonly #replicas = new KnownReplicas();
   #wrote = 0;
-  #tell: (written: WrittenScope) => void = () => undefined;
+  readonly #listeners: ((written: WrittenScope) => void)[] = [];
   #cancelBeat: () => void = () => undefined;
   readonly #logged = new Set<string>();
 
@@ -55,13 +55,17 @@ export class RedisAnnouncements extends WriteAnnouncements {
   }
 
   listen(written: (scope: WrittenScope) => void): void {
-    this.#tell = written;
+    this.#listeners.push(written);
   }
 
   /** Says good-bye, so that nobody waits for our beats. */
   async close(): Promise<void> {
     this.#cancelBeat();
     await this.#say({ from: this.#self, of: this.#wrote, kind: 'bye' });
+  }
+
+  #tell(written: WrittenScope): void {
+    for (const listener of this.#listeners) listener(written);
   }
 
   #opened(): void {

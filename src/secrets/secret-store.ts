@@ -1,5 +1,7 @@
+import { SecretNotFound } from '../errors/store-errors';
 import type { ReadReport } from './read-report';
 import type { Secret, SecretScope } from './secret';
+import { bytesOf, usageOf, type ScopeUsage, type Usage } from './usage';
 
 /** One workspace of one user as it was found: one that is made anew under the same names is another one. */
 export interface StoredWorkspace {
@@ -53,6 +55,26 @@ export abstract class SecretStore {
    */
   async lookUp(scope: SecretScope, _name: string, _known?: string): Promise<ScopeContents | 'unchanged'> {
     return { whole: true, secrets: await this.list(scope), unreadable: new Set() };
+  }
+
+  /** What the secrets of a scope take. Those that cannot be read count as well, as far as the store can tell. */
+  async measure(scope: SecretScope): Promise<ScopeUsage> {
+    return usageOf(new Map((await this.list(scope)).map((secret) => [secret.name, bytesOf(secret)])));
+  }
+
+  /** What one secret takes, in bytes; undefined where there is none. */
+  async sizeOf(scope: SecretScope, name: string): Promise<number | undefined> {
+    try {
+      return bytesOf(await this.retrieve(scope, name));
+    } catch (error: unknown) {
+      if (error instanceof SecretNotFound) return undefined;
+      throw error;
+    }
+  }
+
+  /** What all secrets of a user take; undefined for a store that could only ask for one scope after the other. */
+  measureUser(_user: string): Promise<Usage | undefined> {
+    return Promise.resolve(undefined);
   }
 
   /** @throws InvalidRequest for a name that no secret of this store can have */

@@ -1,11 +1,20 @@
 import type { ReadReport } from './read-report';
 import type { Secret, SecretScope } from './secret';
 import { SecretStore, type ScopeContents, type StoredWorkspace } from './secret-store';
+import type { ScopeUsage, Usage } from './usage';
 
 /** One call of a store, for who stands around it. */
 export interface StoreCall {
   readonly method:
-    'create' | 'retrieve' | 'update' | 'delete' | 'list' | 'lookUp' | 'workspacesOf' | 'removeWorkspace';
+    | 'create'
+    | 'retrieve'
+    | 'update'
+    | 'delete'
+    | 'list'
+    | 'lookUp'
+    | 'workspacesOf'
+    | 'removeWorkspace'
+    | 'measure';
   /** Undefined for what goes over several scopes. */
   readonly scope?: SecretScope;
 }
@@ -40,6 +49,15 @@ export abstract class WrappedSecretStore extends SecretStore {
 
   override lookUp(scope: SecretScope, name: string, known?: string): Promise<ScopeContents | 'unchanged'> {
     return this.around({ method: 'lookUp', scope }, () => this.inner.lookUp(scope, name, known));
+  }
+
+  override measure(scope: SecretScope): Promise<ScopeUsage> {
+    return this.around({ method: 'measure', scope }, () => this.inner.measure(scope));
+  }
+
+  /** Not within `around`: a store that would have to ask for it has no answer. */
+  override measureUser(user: string): Promise<Usage | undefined> {
+    return this.inner.measureUser(user);
   }
 
   workspacesOf(user: string): Promise<readonly StoredWorkspace[]> {

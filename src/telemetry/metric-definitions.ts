@@ -142,6 +142,11 @@ export const METRIC_DEFINITIONS = {
         '`in_flight`: too many are worked on; `event_loop`: it runs late; `bodies`, `answers`: they take too much memory; `connections`: of one address, or in all',
     },
   },
+  osp_quota_refusals_total: {
+    type: 'counter',
+    help: 'Writes that were refused with 507 since a workspace or a user would have held too much.',
+    labels: { limit: '`workspace_secrets`, `workspace_bytes`, `user_secrets` or `user_bytes`' },
+  },
   osp_store_queue_calls: {
     type: 'gauge',
     help: 'Operations on Infisical, by where they are.',

@@ -4,6 +4,7 @@ import type { CacheObserver } from '../cache/cache-observer';
 import type { RedisObserver } from '../redis/redis-observer';
 import type { RequestObserver } from '../http/request-observer';
 import type { ProtectionObserver } from '../protection/protection-observer';
+import type { QuotaObserver } from '../protection/quotas';
 import type { StoreLoadObserver } from '../protection/store-load-observer';
 import type { InfisicalObserver } from '../store/infisical/infisical-observer';
 import type { ObservedService } from './service-metrics';
@@ -17,6 +18,7 @@ export interface Telemetry {
   readonly cache?: CacheObserver;
   readonly protection?: ProtectionObserver;
   readonly storeLoad?: StoreLoadObserver;
+  readonly quotas?: QuotaObserver;
   readonly redis?: RedisObserver;
   readonly spans?: Spans;
   /**

@@ -52,11 +52,32 @@ describe('the settings', () => {
         maxInFlight: 500,
         maxLoopDelayMs: 500,
       },
+      quotas: {
+        workspace: { secrets: 1_000, bytes: 4 * 1024 * 1024 },
+        user: { secrets: 10_000, bytes: 64 * 1024 * 1024 },
+      },
       userToken: { secret: Buffer.from(GOOD.USER_TOKEN_SECRET), required: true },
       accessTokenKey: Buffer.from(GOOD.ACCESS_TOKEN_KEY),
       store: { kind: 'embedded', dataDir: '/data', masterKey: Buffer.from(GOOD.MASTER_KEY) },
       credentialFiles: {},
     });
+  });
+
+  it('take quotas as whole numbers, and 0 for none', () => {
+    const none = {
+      QUOTA_WORKSPACE_SECRETS: '0',
+      QUOTA_WORKSPACE_MIB: '0',
+      QUOTA_USER_SECRETS: '7',
+      QUOTA_USER_MIB: '2',
+    };
+    expect(loadSettings({ ...GOOD, ...none }).quotas).toEqual({
+      workspace: { secrets: Infinity, bytes: Infinity },
+      user: { secrets: 7, bytes: 2 * 1024 * 1024 },
+    });
+    for (const wrong of ['-1', '1.5', 'many', '1e3'])
+      expect(problemsOf({ ...GOOD, QUOTA_USER_SECRETS: wrong })).toEqual([
+        'QUOTA_USER_SECRETS must be a whole number from 0 to 100000000',
+      ]);
   });
 
   it('choose Infisical by three variables', () => {

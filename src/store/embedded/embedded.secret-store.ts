@@ -3,11 +3,13 @@ import { DomainError } from '../../errors/domain-error';
 import { SecretAlreadyExists, SecretNotFound, StoreUnavailable } from '../../errors/store-errors';
 import type { Secret, SecretScope } from '../../secrets/secret';
 import { SecretStore, type StoredWorkspace } from '../../secrets/secret-store';
+import type { ScopeUsage, Usage } from '../../secrets/usage';
 import { CommitQueue, type WriteOperation } from './commit-queue';
 import { DataKeys } from './data-keys';
 import { KeyedLocks } from './keyed-locks';
 import { META_RECORD_KEY, RecordKeys, type WorkspaceOfUser } from './record-keys';
-import { sealSecret, unsealSecret } from './secret-record';
+import { usageIn } from './record-batches';
+import { sealSecret, secretBytesOf, unsealSecret } from './secret-record';
 import { StoredWorkspaces, workspaceKeyOf } from './stored-workspaces';
 import { openVault, type Vault, type VaultOptions } from './vault';
 import type { VaultDatabase } from './vault-database';
@@ -86,6 +88,21 @@ export class EmbeddedSecretStore extends SecretStore {
         .map(([recordKey, record]) => unsealSecret(dataKey, { scope, recordKey }, record))
         .sort((a, b) => (a.name < b.name ? -1 : 1));
     });
+  }
+
+  override async measure(scope: SecretScope): Promise<ScopeUsage> {
+    return this.whileOpen(() => usageIn(this.database, this.recordKeys.ofScope(scope)));
+  }
+
+  override async sizeOf(scope: SecretScope, name: string): Promise<number | undefined> {
+    return this.whileOpen(async () => {
+      const record = await this.database.get(this.recordKeys.ofSecret(scope, name));
+      return record && secretBytesOf(record);
+    });
+  }
+
+  override async measureUser(user: string): Promise<Usage> {
+    return this.whileOpen(() => this.workspaces.usageOf(user));
   }
 
   override async workspacesOf(user: string): Promise<readonly StoredWorkspace[]> {

@@ -1,13 +1,14 @@
 import { SecretNotFound } from '../../errors/store-errors';
 import type { Secret, SecretScope } from '../../secrets/secret';
 import { SecretStore, type ScopeContents, type StoredWorkspace } from '../../secrets/secret-store';
+import { usageOf, type ScopeUsage } from '../../secrets/usage';
 import type { Deadline } from './deadline';
 import { failedBecause } from './infisical-call-failed';
 import type { Log } from './infisical-options';
 import type { Operations } from './operations';
 import type { PingProbe } from './ping-probe';
 import type { ProjectDirectory } from './project-directory';
-import { readableSecret, readableSecrets } from './readable-secret';
+import { bytesOfRow, readableSecret, readableSecrets } from './readable-secret';
 import type { ScopeReader } from './scope-reader';
 import type { Room } from './secret-calls';
 import { requireHoldableName } from './secret-name';
@@ -92,6 +93,14 @@ export class InfisicalSecretStore extends SecretStore {
       if (look === 'unchanged') return look;
       const { rows, ...extent } = look;
       return { ...extent, ...readableSecrets(distinctRows(rows)) };
+    });
+  }
+
+  /** By one list, whose rows count as they are stored where they cannot be read. */
+  override async measure(scope: SecretScope): Promise<ScopeUsage> {
+    return this.operations.run(async (deadline) => {
+      const rows = distinctRows(await this.parts.reader.contents(scope, deadline));
+      return usageOf(new Map(rows.map((row) => [row.name, bytesOfRow(row)])));
     });
   }
 

@@ -1,6 +1,7 @@
 import { StoreUnavailable } from '../../errors/store-errors';
 import type { Secret } from '../../secrets/secret';
 import type { ScopeContents } from '../../secrets/secret-store';
+import { bytesOf } from '../../secrets/usage';
 import type { SecretRow } from './answers';
 import type { Log } from './infisical-options';
 import { decodeValue, UnreadableValue } from './value-codec';
@@ -23,6 +24,11 @@ export function readableSecret(row: SecretRow, log: Log): Secret {
   if (value !== undefined) return { name: row.name, value };
   log('infisical.value.unreadable', { hidden: String(row.stored === undefined) });
   throw new StoreUnavailable('The secret store holds a value in a form that cannot be read.');
+}
+
+/** What the secret of a row takes; one that cannot be read takes what is stored of it. */
+export function bytesOfRow(row: SecretRow): number {
+  return bytesOf({ name: row.name, value: valueOf(row) ?? row.stored ?? '' });
 }
 
 function valueOf({ stored }: SecretRow): string | undefined {

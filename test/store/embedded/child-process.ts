@@ -14,7 +14,7 @@ const SOURCES = [
   'src/grants',
   'src/identity',
 ];
-const FILES = ['src/rotate-master-key.ts', 'test/store/embedded/store-child.ts'];
+const FILES = ['src/rotate-master-key.ts', 'src/inspector-signal.ts', 'test/store/embedded/store-child.ts'];
 
 /** The store and its child script as JavaScript in a folder of its own: jest itself cannot start TypeScript. */
 export interface Build {

@@ -230,11 +230,10 @@ describe.each(['v3', 'v4'] as const)('a scope whose list is larger than 1 MiB (%
       for (const name of ['filler', 'other']) fake.world.addSecret(room, name, 'x'.repeat(100_000));
       for (let i = 0; i < 2; i++)
         await expect(store.retrieve(at(), 'k')).rejects.toMatchObject({
-          reason: 'STORE_UNAVAILABLE',
-          message: 'This environment holds more than the secret store can list.',
+          reason: 'LIST_TOO_LARGE',
         });
       expect(await retrieve(opened, 'filler')).toBe('done');
-      expect(await outcome(store.update(at(), { name: 'k', value: 'x' }))).toBe('STORE_UNAVAILABLE');
+      expect(await outcome(store.update(at(), { name: 'k', value: 'x' }))).toBe('LIST_TOO_LARGE');
       expect(fake.count('PATCH')).toBe(0);
       await store.delete(at(), 'k');
       await store.create(at(), { name: 'k', value: 'newest' });
@@ -245,8 +244,9 @@ describe.each(['v3', 'v4'] as const)('a scope whose list is larger than 1 MiB (%
     it('is not listed, and the failure says why', async () => {
       const { store } = await open();
       await expect(store.list(at())).rejects.toMatchObject({
-        reason: 'STORE_UNAVAILABLE',
-        message: 'This environment holds more than the secret store can list.',
+        reason: 'LIST_TOO_LARGE',
+        message:
+          'The secrets of this workspace and environment are too large for one list; retrieve them by name, or delete some.',
       });
     });
   });
@@ -269,7 +269,7 @@ describe('a scope whose list is larger than 1 MiB on the server that Olares ship
       `GET ${routes.secret}`,
       `GET ${routes.secret}`,
     ]);
-    expect(await outcome(opened.store.list(at()))).toBe('STORE_UNAVAILABLE');
+    expect(await outcome(opened.store.list(at()))).toBe('LIST_TOO_LARGE');
     await opened.store.update(at(), { name: 'k', value: 'w' });
     await opened.store.delete(at(), 'filler-0');
     expect(await opened.store.retrieve(at(), 'k')).toEqual({ name: 'k', value: 'w' });
