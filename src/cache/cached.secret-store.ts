@@ -1,7 +1,7 @@
-import { Mutex } from 'async-mutex';
 import { LRUCache } from 'lru-cache';
 import type { MonotonicTime } from '../clock/monotonic-time';
 import { isUnreachable, leftAsItWas, SecretNotFound, StoreOutcomeUnknown } from '../errors/store-errors';
+import { keyOf } from '../secrets/scope-key';
 import type { Secret, SecretScope } from '../secrets/secret';
 import type { ReadReport } from '../secrets/read-report';
 import { SecretStore, type StoredWorkspace } from '../secrets/secret-store';
@@ -9,7 +9,7 @@ import { usageOf, type ScopeUsage, type Usage } from '../secrets/usage';
 import type { CacheObserver } from './cache-observer';
 import { CachedReads, type CachedReadsOptions } from './cached-reads';
 import { DoubtfulNames } from './doubtful-names';
-import { keyOf } from '../secrets/scope-key';
+import { ListTexts } from './list-texts';
 import { Snapshot, type Moment } from './snapshot';
 import type { WriteAnnouncements } from './write-announcements';
 
@@ -35,8 +35,6 @@ const UNHEARD_TTL_MS = 1_000;
 /** What is not there is looked for again sooner: whoever asks for it often waits for it. */
 const ABSENT_TTL_MS = 1_000;
 const MAX_SCOPES_BY_NAME = 10_000;
-/** The texts of a list above this are not made beside those of another. */
-const LARGE_BYTES = 512 * 1024;
 const NONE: ReadonlySet<string> = new Set();
 
 /**
@@ -47,7 +45,7 @@ export class CachedSecretStore extends SecretStore {
   readonly #reads: CachedReads;
   /** Scopes of which the store showed one name only, when it was last asked. */
   readonly #doubtful = new DoubtfulNames();
-  readonly #largeLists = new Mutex();
+  readonly #texts = new ListTexts();
   readonly #byName = new LRUCache<string, true>({ max: MAX_SCOPES_BY_NAME });
 
   constructor(
@@ -101,7 +99,7 @@ export class CachedSecretStore extends SecretStore {
       this.#doubtful.unless(keyOf(scope), undefined, report),
     );
     if (snapshot.isUnreadable()) return this.inner.list(scope);
-    return this.#secretsIn(snapshot) ?? (await this.#secretsInTurn(snapshot)) ?? this.list(scope, report);
+    return (await this.#texts.secretsOf(snapshot)) ?? this.list(scope, report);
   }
 
   /** By what is kept, if that is all of the scope: a write that comes after it supersedes it anyway. */
@@ -137,18 +135,6 @@ export class CachedSecretStore extends SecretStore {
 
   override requireName(name: string): void {
     this.inner.requireName(name);
-  }
-
-  #secretsIn(snapshot: Snapshot): readonly Secret[] | undefined {
-    return snapshot.bytes > LARGE_BYTES ? undefined : snapshot.secrets();
-  }
-
-  /** Of many lists that came at once, one text after the other is made. Undefined where the snapshot was let go meanwhile. */
-  async #secretsInTurn(snapshot: Snapshot): Promise<readonly Secret[] | undefined> {
-    const release = await this.#largeLists.acquire();
-    // By then whoever asked has made an answer of it.
-    setImmediate(release);
-    return snapshot.isWiped ? undefined : snapshot.secrets();
   }
 
   /** A read of the scope, or of this name by itself where that is how the store reads the scope. */
