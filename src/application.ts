@@ -39,7 +39,10 @@ export async function createApplication(
     new StrictExpressAdapter(strictExpress(telemetry?.requests, log), forms, largeAnswers, credentials.tls),
     { bodyParser: false, bufferLogs: true, abortOnError: false },
   );
-  app.useLogger(app.get(Logger));
+  const nestLog = app.get(Logger);
+  // Nest tells of each module and each route at `info`.
+  nestLog.log = (message: unknown, ...more: unknown[]) => nestLog.debug(message, ...more);
+  app.useLogger(nestLog);
   limitConnections(app.getHttpServer(), MAX_CONNECTIONS, telemetry?.protection);
   answerMalformedRequests(app.getHttpServer());
   return app;

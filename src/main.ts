@@ -1,8 +1,8 @@
 import { logInspectorSignal } from './inspector-signal';
 import type { AddressInfo } from 'node:net';
-import pino from 'pino';
+import pino, { type DestinationStream } from 'pino';
 import { createApplication, listenForMetrics } from './application';
-import { InvalidSettings, loadSettings } from './config/settings';
+import { InvalidSettings, loadSettings, type Settings } from './config/settings';
 import { withDevelopmentCredentials } from './development/development';
 import { urlOf } from './config/url-of';
 import { createLog, logEvent } from './logging/log';
@@ -14,7 +14,7 @@ import { AddressUnusable } from './telemetry/address-unusable';
 async function main(): Promise<void> {
   const development = withDevelopmentCredentials(process.env);
   const settings = loadSettings(development.env);
-  const log = createLog(settings.logLevel, pino.destination({ fd: 1, sync: true }));
+  const log = createLog(settings.logLevel, await logDestination(settings.logFormat));
   logInspectorSignal(logEvent(log));
   const adapters = await openAdapters(settings, logEvent(log));
   const app = await createApplication(settings, adapters, log);
@@ -43,6 +43,18 @@ async function main(): Promise<void> {
       (error: unknown) => log.warn({ err: error }, 'tour not announced'),
     );
   }
+}
+
+/** JSON lines on stdout; on a terminal lines for people, whose printer is loaded for them alone. */
+async function logDestination(format: Settings['logFormat']): Promise<DestinationStream> {
+  const { stdout } = process;
+  const lines = pino.destination({ fd: 1, sync: true });
+  if (format === 'json' || (format === 'auto' && !stdout.isTTY)) return lines;
+  stdout.write(
+    `olares-secret-provider is starting on Node ${process.versions.node}. LOG_FORMAT=json logs as in production.\n\n`,
+  );
+  const { prettyLog } = await import('./logging/pretty-log.js');
+  return prettyLog(lines, stdout.isTTY && stdout.hasColors());
 }
 
 /** A start that cannot succeed ends with one clear text and code 1; nothing of a foreign error is printed. */

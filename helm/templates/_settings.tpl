@@ -4,6 +4,7 @@
 HOST: {{ .Values.listenAddress | quote }}
 PORT: "8080"
 LOG_LEVEL: {{ .Values.logLevel }}
+LOG_FORMAT: json
 RESPONSE_STYLE: {{ .Values.responseStyle }}
 SHUTDOWN_TIMEOUT_MS: {{ int64 .Values.shutdownTimeoutMs | quote }}
 {{- with .Values.grants }}

@@ -23,6 +23,7 @@ export const SETTING_DEFINITIONS = {
   HOST: { default: '127.0.0.1', description: 'Address to listen on.' },
   PORT: { default: '8080', description: 'Port to listen on; `0` takes a free one.' },
   LOG_LEVEL: { default: 'info', description: '`trace`, `debug`, `info`, `warn`, `error` or `silent`.' },
+  LOG_FORMAT: { default: 'auto', description: '`json`; `pretty`; `auto`: `pretty` on a terminal.' },
   SHUTDOWN_TIMEOUT_MS: {
     default: '10000',
     description: 'How long a SIGTERM waits for requests in flight before it cuts them off, in milliseconds.',

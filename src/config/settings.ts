@@ -49,6 +49,7 @@ export interface Settings extends TelemetrySettings {
   readonly host: string;
   readonly port: number;
   readonly logLevel: LogLevel;
+  readonly logFormat: 'auto' | 'json' | 'pretty';
   readonly shutdownTimeoutMs: number;
   readonly responseStyle: 'documented' | 'sidecar';
   readonly grants: GrantSettings;
@@ -107,6 +108,7 @@ export function loadSettings(env: Environment): Settings {
     port,
     ...telemetrySettings(read, { host, port }),
     logLevel: read.oneOf('LOG_LEVEL', LOG_LEVELS),
+    logFormat: read.oneOf('LOG_FORMAT', ['auto', 'json', 'pretty']),
     shutdownTimeoutMs: read.integer('SHUTDOWN_TIMEOUT_MS', 100, 600_000),
     responseStyle: read.oneOf('RESPONSE_STYLE', ['documented', 'sidecar']),
     grants,

@@ -1,4 +1,4 @@
-import pino, { type DestinationStream, type Logger } from 'pino';
+import pino, { type DestinationStream, type LogFn, type Logger } from 'pino';
 
 export type Log = Logger;
 
@@ -18,6 +18,7 @@ export function createLog(level: string, destination: DestinationStream): Log {
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
       serializers: { req: nothing, res: nothing, err: classOf, error: classOf },
+      hooks: { logMethod: withTextOfItsOwn },
     },
     destination,
   );
@@ -25,6 +26,15 @@ export function createLog(level: string, destination: DestinationStream): Log {
 
 export function logEvent(log: Log): LogEvent {
   return (level, event, fields = {}) => log[level](fields, event);
+}
+
+/** Of an event that has an error and no text, pino would make the error's message the text. */
+function withTextOfItsOwn(this: Logger, args: Parameters<LogFn>, log: LogFn): void {
+  const [fields] = args as [unknown];
+  if (args.length > 1 || typeof fields !== 'object' || fields === null) log.apply(this, args);
+  else if (fields instanceof Error) log.call(this, { err: fields }, 'error');
+  else if ('err' in fields) log.call(this, fields, 'error');
+  else log.apply(this, args);
 }
 
 function nothing(): undefined {

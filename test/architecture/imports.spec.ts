@@ -66,6 +66,7 @@ const HOME_OF: Readonly<Record<string, RegExp>> = {
   '@opentelemetry/resources': /^src\/telemetry\//,
   '@opentelemetry/sdk-trace': /^src\/telemetry\//,
   cockatiel: /^src\/protection\//,
+  'pino-pretty': /^src\/logging\/pretty-log\.ts$/,
   ioredis: /^src\/redis\//,
   jose: /^src\/(identity\/(access-token|verified-claims)|development\/example-caller)\.ts$/,
 };

@@ -38,6 +38,7 @@ describe('the settings', () => {
       host: '127.0.0.1',
       port: 8080,
       logLevel: 'info',
+      logFormat: 'auto',
       shutdownTimeoutMs: 10_000,
       responseStyle: 'documented',
       grants: { kind: 'directory', dir: '/apps' },

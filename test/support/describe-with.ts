@@ -2,11 +2,13 @@ import { spawnSync } from 'node:child_process';
 
 /** What a test may need beside Node; each answers why this machine does not have it, or undefined. */
 const NEEDS = {
-  'redis-server': () => absent('redis-server', 'redis-server'),
+  'redis-server': () =>
+    unless('redis-server', ['--version'], 'there is no redis-server in PATH (apt-get install redis-server)'),
   /** Becoming another user. */
   root: () => (process.geteuid?.() === 0 ? undefined : 'only root can become another user'),
-  /** A pseudo-terminal. */
-  script: () => absent('script', 'bsdutils'),
+  /** Of util-linux, as in Debian's essential bsdutils; elsewhere `script` takes other arguments. */
+  'pseudo-terminal': () =>
+    unless('script', ['-qec', 'true', '/dev/null'], 'script (bsdutils) opens no pseudo-terminal'),
 } satisfies Record<string, () => string | undefined>;
 
 type Need = keyof typeof NEEDS;
@@ -30,9 +32,6 @@ function titleOf(title: string, reason: string): string {
   return `${title} [skipped: ${reason}]`;
 }
 
-function absent(program: string, debianPackage: string): string | undefined {
-  const { error } = spawnSync(program, ['--version'], { stdio: 'ignore' });
-  return error === undefined
-    ? undefined
-    : `there is no ${program} in PATH (apt-get install ${debianPackage})`;
+function unless(program: string, args: readonly string[], reason: string): string | undefined {
+  return spawnSync(program, args, { stdio: 'ignore' }).status === 0 ? undefined : reason;
 }

@@ -21,6 +21,7 @@ export const TEST_SETTINGS: Settings = {
   host: '127.0.0.1',
   port: 0,
   logLevel: 'trace',
+  logFormat: 'json',
   shutdownTimeoutMs: 1000,
   responseStyle: 'documented',
   grants: { kind: 'directory', dir: '' },

@@ -1,0 +1,72 @@
+import fc from 'fast-check';
+import { createLog } from '../../src/logging/log';
+import { prettyLog } from '../../src/logging/pretty-log';
+
+/** What a terminal is told by other characters than those of text; the end of a line apart. */
+const CONTROLS =
+  /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/; // eslint-disable-line no-control-regex
+const COLOR = /\u001b\[\d+m/g; // eslint-disable-line no-control-regex
+
+function logged(colorize = false) {
+  let text = '';
+  const log = createLog('info', prettyLog({ write: (line) => (text += line) }, colorize));
+  return { log, text: () => text };
+}
+
+describe('the log for people', () => {
+  it('has a line for each event: the time, the level, the event, the fields', () => {
+    const { log, text } = logged();
+    log.info({ app: 'notes', count: 2, quota: undefined }, 'grants_read');
+    log.warn('redis.lost');
+    expect(text()).toMatch(
+      /^\[\d\d:\d\d:\d\d\.\d{3}\] INFO: grants_read \{"app":"notes","count":2\}\n\[[\d:.]+\] WARN: redis\.lost\n$/,
+    );
+  });
+
+  it('has colours only where they are asked for', () => {
+    const [plain, colored] = [logged(), logged(true)];
+    for (const { log } of [plain, colored]) log.error({ reason: 'x' }, 'failed');
+    expect(plain.text()).not.toContain('\u001b');
+    const timeOff = (text: string): string => text.slice('[00:00:00.000] '.length);
+    expect(timeOff(colored.text().replace(COLOR, ''))).toBe(timeOff(plain.text()));
+    expect(colored.text()).toContain('\u001b[31mERROR\u001b[39m');
+  });
+
+  it('keeps out what the JSON log keeps out: requests, responses, and all of an error but its class', () => {
+    const { log, text } = logged();
+    const error = Object.assign(new TypeError('canary-message'), { config: 'canary-config' });
+    log.error(
+      { req: { headers: 'canary-header' }, res: { body: 'canary-body' }, err: error, error },
+      'failed',
+    );
+    log.error(error);
+    log.error({ err: error });
+    expect(text()).not.toContain('canary');
+    expect(text().match(/ERROR: error \{"err":"TypeError"\}$/gm)).toHaveLength(2);
+    expect(text().split('\n')[0]).toMatch(/ERROR: failed \{"err":"TypeError","error":"TypeError"\}$/);
+  });
+
+  it('shows a control character as its escape, wherever a caller may have put it', () => {
+    const { log, text } = logged();
+    log.info({ path: '/\u001b[2J\r\n\u009b1m\u202e"\\', name: 'a\u001bb' }, 'seen\n[12:00:00] ERROR: forged');
+    expect(text().trimEnd()).not.toMatch(CONTROLS);
+    expect(text().split('\n')).toHaveLength(2);
+    expect(text()).toContain(String.raw`/\u001b[2J\r\n\u009b1m\u202e\"\"`.replace(/"$/, ''));
+    expect(text()).toContain(String.raw`seen\n[12:00:00] ERROR: forged`);
+  });
+
+  it('is one line of text for any event', () => {
+    fc.assert(
+      fc.property(
+        fc.string({ unit: 'binary' }),
+        fc.dictionary(fc.string({ unit: 'binary' }), fc.json()),
+        (event, fields) => {
+          const { log, text } = logged();
+          log.info(fields, event);
+          expect(text().slice(0, -1)).not.toMatch(CONTROLS);
+          expect(text().indexOf('\n')).toBe(text().length - 1);
+        },
+      ),
+    );
+  });
+});
