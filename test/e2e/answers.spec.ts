@@ -19,7 +19,7 @@ import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { httpCall } from '../support/http-call';
 import { MemorySecretStore } from '../support/memory.secret-store';
 import { openSocket } from '../support/raw-exchange';
-import { startService, type Service } from '../support/service';
+import { startService, TEST_SETTINGS, type Service } from '../support/service';
 import { accessToken, userToken } from '../support/tokens';
 
 const clock = new FixedClock();
@@ -70,6 +70,21 @@ describe('large answers', () => {
     expect([bobs.status, bobs.body.data.length]).toEqual([200, 14]);
     for (const socket of sockets.splice(0)) socket.destroy();
     while ((await list(OTMOICLP)).status !== 200) await new Promise(setImmediate);
+  });
+
+  it('count on the budget of reads by their size', async () => {
+    const read = { perSecond: 0.001, burst: 200 };
+    const limited = await startService(
+      { clock, store, time: new FixedMonotonicTime(), grantSource: exampleApps() },
+      { protection: { ...TEST_SETTINGS.protection, rates: { app: { read }, user: {} } } },
+    );
+    const headers = await headersOf(OTMOICLP);
+    const statuses: number[] = [];
+    // 7 MB are a hundred and six times 64 KiB.
+    for (let at = 0; at < 3; at += 1)
+      statuses.push((await httpCall(`${limited.url}/ListSecret?workspace=otmoic`, { headers })).status);
+    expect(statuses).toEqual([200, 200, 429]);
+    await limited.close();
   });
 
   it('are refused with 507 where they are larger than any client should get', async () => {

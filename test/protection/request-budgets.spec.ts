@@ -58,6 +58,17 @@ describe('budgets of requests', () => {
     expect(some.take('read', mail)).toBeUndefined();
   });
 
+  it('owe what a request turned out to cost, of the same kind, by app and by user', () => {
+    const rate = { perSecond: 10, burst: 5 };
+    const some = budgets({ app: { read: rate, write: rate }, user: { read: { perSecond: 100, burst: 10 } } });
+    some.charge('read', notes, 14);
+    expect(some.take('read', notes)).toEqual({ budget: 'app', retryAfterMs: 1_000 });
+    expect(some.take('write', notes)).toBeUndefined();
+    expect(some.take('read', { user: 'alice' })).toEqual({ budget: 'user', retryAfterMs: 50 });
+    time.advance(1_000);
+    expect([some.take('read', notes), some.take('read', notes)?.budget]).toEqual([undefined, 'app']);
+  });
+
   it('remember a bounded number of accounts, whoever asks', () => {
     const buckets = new TokenBuckets({ perSecond: 1, burst: 1 }, time, 100);
     for (let i = 0; i < 1_000; i += 1) buckets.take(`account ${i}`);

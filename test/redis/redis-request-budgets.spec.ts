@@ -46,6 +46,15 @@ describeWith('redis-server', 'budgets of requests over Redis', () => {
     }
   });
 
+  it('owe for all replicas what a request turned out to cost one of them', async () => {
+    const rates = { app: { read: slow(20) } };
+    const [a, b] = [await replica(rates), await replica(rates)];
+    a.budgets.charge('read', notes, 16);
+    expect(passed([await take(a), await take(a)])).toBe(2);
+    const taken = await Promise.all(Array.from({ length: 20 }, () => take(b)));
+    expect(passed(taken)).toBeLessThanOrEqual(2);
+  });
+
   it('take from both budgets or from neither', async () => {
     const a = await replica({ app: { read: slow(2) }, user: { read: slow(3) } });
     const apps = ['notes', 'notes', 'notes', 'mail', 'mail', 'mail'];
