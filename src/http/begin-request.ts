@@ -33,7 +33,7 @@ export function refuseAmbiguous(request: Request, response: Response, next: Next
   next(refusal);
 }
 
-/** The server takes every header that came (`maxHeadersCount` is 0), so that the count is that of the wire. */
+/** Node drops the headers behind the first 1,000 unseen: a request that has as many never gets so far. */
 function refusalOf({ rawHeaders }: Request, target: unknown): ProviderRequest['refusal'] {
   if (rawHeaders.length > 2 * MAX_HEADER_PAIRS) return new HeadersTooLarge();
   return typeof target === 'string' ? new InvalidRequest('request target', target) : undefined;

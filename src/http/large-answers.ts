@@ -1,6 +1,7 @@
 import { ClientGone } from '../errors/request-errors';
 import { ListTooLarge } from '../errors/store-errors';
 import type { Admission } from '../protection/admission';
+import type { Release } from '../protection/shared-capacity';
 import type { RequestBudgets } from '../protection/request-budgets';
 import type { ProviderRequest } from './provider-request';
 import { kindOf, spenderOf, subjectOf } from './request-subject';
@@ -13,6 +14,19 @@ const CHUNK_LENGTH = 64 * 1024;
 /** An answer counts as one more request for each so many bytes, since it costs as much. */
 const BYTES_OF_ONE_REQUEST = 64 * 1024;
 
+/** The text of an answer, and the memory that was set aside for it. */
+export interface LargeText {
+  readonly chunks: readonly Buffer[];
+  /** To be called once the client has taken all of it, or is gone. */
+  readonly release: Release;
+}
+
+/** What was set aside for a text so far. */
+interface Aside {
+  bytes: number;
+  readonly held: Release[];
+}
+
 /**
  * Makes the text of answers that may be lists of many megabytes: item by item, other requests in between, and each byte
  * counted against the caller's share until the client has taken it.
@@ -23,26 +37,51 @@ export class LargeAnswers {
     private readonly budgets: RequestBudgets,
   ) {}
 
-  /** @throws TooManyRequests, Overloaded, ListTooLarge, ClientGone; what was counted ends with the request */
-  async textOf(request: ProviderRequest, body: object): Promise<readonly Buffer[]> {
+  /** @throws TooManyRequests, Overloaded, ListTooLarge, ClientGone; nothing is set aside then */
+  async textOf(request: ProviderRequest, body: object): Promise<LargeText> {
     const length = lengthOf(body);
     if (length > MAX_ANSWER_BYTES) throw new ListTooLarge();
-    // The values that the text is made of are in memory until it is whole.
-    const values = this.admission.answer(subjectOf(request), length);
-    request.cleanup.add(values);
+    // The values that the text is made of are in memory until it is whole. Both at once: or of many lists none would end.
+    const [values, text] = this.#take(request, length);
     this.#charge(request, length);
+    const held: Release[] = [text];
+    const release = (): void => held.forEach((giveBack) => giveBack());
+    try {
+      return { chunks: await this.#chunksOf(request, body, { bytes: length, held }), release };
+    } catch (error: unknown) {
+      release();
+      throw error;
+    } finally {
+      values();
+    }
+  }
+
+  #take(request: ProviderRequest, length: number): readonly [values: Release, text: Release] {
+    const values = this.admission.answer(subjectOf(request), length);
+    try {
+      return [values, this.admission.answer(subjectOf(request), length)];
+    } catch (error: unknown) {
+      values();
+      throw error;
+    }
+  }
+
+  /** What escaping adds to the length that was set aside is set aside on the way. */
+  async #chunksOf(request: ProviderRequest, body: object, aside: Aside): Promise<readonly Buffer[]> {
     const chunks: Buffer[] = [];
     let bytes = 0;
-    for (const text of chunksOf(body)) {
+    for (const text of textsOf(body)) {
       const chunk = Buffer.from(text);
       bytes += chunk.length;
       if (bytes > MAX_ANSWER_BYTES) throw new ListTooLarge();
-      request.cleanup.add(this.admission.answer(subjectOf(request), chunk.length));
+      if (bytes > aside.bytes) {
+        aside.held.push(this.admission.answer(subjectOf(request), bytes - aside.bytes));
+        aside.bytes = bytes;
+      }
       chunks.push(chunk);
       await new Promise(setImmediate);
       if (request.cleanup.hasRun) throw new ClientGone();
     }
-    values();
     return chunks;
   }
 
@@ -62,7 +101,7 @@ export function lengthOf(value: unknown): number {
   return length;
 }
 
-function* chunksOf(body: object): Generator<string> {
+function* textsOf(body: object): Generator<string> {
   let text = '';
   for (const part of jsonParts(body)) {
     text += part;

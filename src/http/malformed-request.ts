@@ -15,7 +15,14 @@ export function answerMalformedRequests(server: Server): void {
     // (A request that is itself too slow to arrive has not been looked at: it gets its 400.)
     const own = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 1 : 0;
     const isAnswering = openRequestsOn(socket) > own;
-    if (error.code === 'ECONNRESET' || !socket.writable || isAnswering || isTlsFailure(error)) {
+    // Nobody waits behind a request that was cut short; and it may have been answered by its head already.
+    if (
+      error.code === 'HPE_INVALID_EOF_STATE' ||
+      error.code === 'ECONNRESET' ||
+      !socket.writable ||
+      isAnswering ||
+      isTlsFailure(error)
+    ) {
       socket.destroy();
       return;
     }

@@ -53,8 +53,6 @@ export class StrictExpressAdapter extends ExpressAdapter {
       this.identity === undefined
         ? createServer(options, listener)
         : this.secured(options, listener, this.identity);
-    // Node would drop what comes behind so many headers unseen, after which checks and proxies disagree: they are counted instead.
-    this.httpServer.maxHeadersCount = 0;
   }
 
   /** Of what a controller returns: here it takes the form that the caller reads. Failures are the error filter's. */
@@ -81,7 +79,9 @@ export class StrictExpressAdapter extends ExpressAdapter {
     status: number,
     body: object,
   ): Promise<void> {
-    sendLargeJson(response, status, await this.largeAnswers.textOf(request, body));
+    const { chunks, release } = await this.largeAnswers.textOf(request, body);
+    request.socket.once('close', release);
+    sendLargeJson(response, status, chunks);
   }
 
   private secured(

@@ -61,6 +61,17 @@ describe('the body of a request', () => {
     expect(performance.now() - beganMs).toBeLessThan(1_000);
   });
 
+  it('that ends before its announced length is not answered twice', async () => {
+    const answers = await new Promise<string>((resolve) => {
+      const socket = openSocket(service.url);
+      let text = '';
+      socket.on('data', (chunk: Buffer) => (text += chunk.toString()));
+      socket.on('close', () => resolve(text));
+      socket.end(rawHead('/CreateSecret?workspace=otmoic', 100) + '{');
+    });
+    expect(answers.match(/HTTP\/1\.1 \d+/g)?.length ?? 0).toBeLessThanOrEqual(1);
+  });
+
   it('takes a place among the requests in flight only when all of it is there', async () => {
     const headers = await headersOf(OTMOICLP);
     const waiting = Array.from({ length: 120 }, () => openSocket(service.url, '127.0.0.2'));

@@ -9,11 +9,13 @@ import type { TlsSettings } from '../../src/config/tls-settings';
 import { WatchedFiles } from '../../src/rotation/watched-files';
 import { shutDown } from '../../src/shutdown';
 import { type KeyAndCertificate, TestAuthority } from '../support/certificates';
+import { eventually } from '../support/eventually';
 import { OTMOICLP, exampleApps } from '../support/example-apps';
 import { FixedClock } from '../support/fixed-clock';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { httpCall, type Answer, type Call } from '../support/http-call';
 import { MemorySecretStore } from '../support/memory.secret-store';
+import { openSocket } from '../support/raw-exchange';
 import { startService, TEST_SETTINGS, type Service } from '../support/service';
 import { accessToken, userToken } from '../support/tokens';
 
@@ -120,6 +122,18 @@ describe('the service behind TLS', () => {
     const plain = httpCall(service.url.replace('https:', 'http:') + '/livez', { method: 'GET' });
     await expect(plain.catch(nobody)).resolves.toMatch(/ECONNRESET|HPE_INVALID/);
     expect((await list()).status).toBe(200);
+  });
+
+  it('leaves room to shake hands however many others do not end with it', async () => {
+    await start();
+    const idle = Array.from({ length: 400 }, () =>
+      openSocket(service.url.replace('https:', 'http:'), '127.0.0.2'),
+    );
+    let closed = 0;
+    for (const socket of idle) socket.once('close', () => (closed += 1));
+    await eventually(() => expect(closed).toBe(400 - 256));
+    expect((await list()).status).toBe(200);
+    for (const socket of idle) socket.destroy();
   });
 
   it('ends at once although somebody never shakes hands', async () => {
