@@ -218,7 +218,7 @@ describe('a client that hangs up', () => {
       for (const socket of sockets) socket.write(retrieve('small'), () => socket.resetAndDestroy());
       await Promise.all(sockets.map((socket) => new Promise((closed) => socket.once('close', closed))));
     }
-    await eventually(() => expect([connections(), figures().inFlight]).toEqual([0, 0]));
+    await eventually(() => expect([connections(), figures().inFlight]).toEqual([0, 0]), 20_000);
     const answer = await httpCall(`${service.url}/RetrieveSecret?workspace=otmoic`, {
       headers,
       body: { name: 'small' },
