@@ -31,17 +31,6 @@ imagePullSecrets:
 {{- end }}
 {{- end -}}
 
-{{/* Where the kubelet asks: it has no client certificate to show, so with mTLS it asks the metrics port. */}}
-{{- define "provider.probe" -}}
-{{- $root := index . 0 -}}
-{{- $path := index . 1 -}}
-{{- if include "provider.mutualTls" $root -}}
-httpGet: { path: {{ $path }}, port: metrics }
-{{- else -}}
-httpGet: { path: {{ $path }}, port: http, scheme: {{ include "provider.scheme" $root | upper }} }
-{{- end -}}
-{{- end -}}
-
 {{/* A file of a ConfigMap or a Secret as a source of a projected volume. */}}
 {{- define "provider.fileSource" -}}
 {{- $from := index . 0 -}}

@@ -119,9 +119,7 @@ TLS_CLIENT_SUBJECTS: {{ join "," . | quote }}
 {{- end }}
 {{- end }}
 {{- end }}
-{{- if .Values.metrics.enabled }}
 METRICS_PORT: {{ int64 .Values.metrics.port | quote }}
-{{- end }}
 {{- with .Values.tracing.endpoint }}
 OTEL_EXPORTER_OTLP_ENDPOINT: {{ . | quote }}
 OTEL_TRACES_SAMPLER_ARG: {{ $.Values.tracing.sampleRatio | toString | quote }}

@@ -18,6 +18,9 @@ interface Readiness {
 @Controller()
 @PublicRoute()
 export class HealthController {
+  /** Anybody may ask, and as often as they like: the store is asked once at a time. */
+  private asking: Promise<string> | undefined;
+
   constructor(
     private readonly store: SecretStore,
     private readonly grants: GrantSource,
@@ -34,7 +37,8 @@ export class HealthController {
   /** 503 while the store or the grants are out of reach, or while draining. */
   @Get('readyz')
   async ready(): Promise<Envelope<Readiness>> {
-    const store = await this.storeState();
+    this.asking ??= this.storeState().finally(() => (this.asking = undefined));
+    const store = await this.asking;
     const grants = this.grants.status();
     const readiness: Readiness = {
       store,

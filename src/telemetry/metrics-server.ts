@@ -1,12 +1,24 @@
-import { createServer, type RequestListener, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
 import { AddressUnusable } from './address-unusable';
 import type { Metrics } from './metrics';
 
 /** Prometheus and the kubelet are few. */
 const MAX_CONNECTIONS = 64;
-const TIMEOUT_MS = 10_000;
+/** Both are near, send a few lines at once, and read what they asked for. */
+const ARRIVAL_TIMEOUT_MS = 5_000;
+/** The whole life of a connection, whatever goes on in it. */
+const CONNECTION_TIMEOUT_MS = 10_000;
+const MAX_HEADER_PAIRS = 100;
 const PROBE = /^\/(livez|readyz)$/;
+
+const LIMITS = {
+  headersTimeout: ARRIVAL_TIMEOUT_MS,
+  requestTimeout: ARRIVAL_TIMEOUT_MS,
+  // Node looks for overdue connections every 30 s of its own accord.
+  connectionsCheckingInterval: 1_000,
+  maxHeaderSize: 8 * 1024,
+} as const;
 
 export interface MetricsServer {
   readonly port: number;
@@ -22,21 +34,23 @@ export async function serveMetrics(
   probes: RequestListener,
   { host, port }: { readonly host: string; readonly port: number },
 ): Promise<MetricsServer> {
-  const limits = { headersTimeout: TIMEOUT_MS, requestTimeout: TIMEOUT_MS, maxHeaderSize: 8 * 1024 };
-  const server = createServer(limits, (request, response) => {
+  const server = createServer(LIMITS, (request, response) => {
+    response.shouldKeepAlive = false;
     const path = (request.url ?? '').split('?', 1)[0] ?? '';
     const isRead = request.method === 'GET' || request.method === 'HEAD';
-    if (isRead && PROBE.test(path)) return probes(request, response);
-    if (isRead && path === '/metrics') {
-      void metrics.exposition().then(
-        (text) => response.writeHead(200, { 'Content-Type': metrics.contentType }).end(text),
-        () => response.writeHead(500).end(),
-      );
-      return;
-    }
-    response.writeHead(404).end();
+    if (!isRead || !(path === '/metrics' || PROBE.test(path))) return void response.writeHead(404).end();
+    if (hasBody(request)) return void response.writeHead(413).end();
+    if (request.rawHeaders.length > 2 * MAX_HEADER_PAIRS) return void response.writeHead(431).end();
+    if (path !== '/metrics') return probes(request, response);
+    void metrics.exposition().then(
+      (text) => response.writeHead(200, { 'Content-Type': metrics.contentType }).end(text),
+      () => response.writeHead(500).end(),
+    );
   });
-  server.maxConnections = MAX_CONNECTIONS;
+  // An answer ends its connection, so that nobody keeps one; whatever stands behind the first request is dropped.
+  server.maxRequestsPerSocket = 1;
+  server.on('connection', endInTime);
+  makeRoom(server);
   await listen(server, host, port);
   return {
     port: (server.address() as AddressInfo).port,
@@ -45,6 +59,43 @@ export async function serveMetrics(
       return new Promise((resolve) => server.close(() => resolve()));
     },
   };
+}
+
+function endInTime(socket: Socket): void {
+  const timer = setTimeout(() => socket.destroy(), CONNECTION_TIMEOUT_MS);
+  socket.once('close', () => clearTimeout(timer));
+}
+
+/**
+ * With all connections taken, a new one takes the place of the oldest of that address which has the most. So whoever
+ * floods the port closes their own, and a probe finds a place however many there are who flood it.
+ */
+function makeRoom(server: Server): void {
+  const open = new Map<string, Set<Socket>>();
+  let count = 0;
+  const forget = (socket: Socket, address: string): void => {
+    const sockets = open.get(address);
+    if (sockets?.delete(socket) !== true) return;
+    count -= 1;
+    if (sockets.size === 0) open.delete(address);
+  };
+  server.on('connection', (socket: Socket) => {
+    const address = socket.remoteAddress ?? '';
+    open.set(address, (open.get(address) ?? new Set()).add(socket));
+    count += 1;
+    socket.once('close', () => forget(socket, address));
+    if (count <= MAX_CONNECTIONS) return;
+    const [most, sockets] = [...open].reduce((a, b) => (b[1].size > a[1].size ? b : a));
+    for (const oldest of [...sockets].slice(0, 1)) {
+      forget(oldest, most);
+      oldest.destroy();
+    }
+  });
+}
+
+/** What is asked here has none, and one that comes is not waited for. */
+function hasBody({ headers }: IncomingMessage): boolean {
+  return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0';
 }
 
 function listen(server: Server, host: string, port: number): Promise<void> {

@@ -13,6 +13,7 @@ export class Metrics {
   readonly contentType = Registry.PROMETHEUS_CONTENT_TYPE;
   private readonly registry = new Registry();
   private readonly collectors: Collector[] = [];
+  private underWay: Promise<string> | undefined;
 
   constructor() {
     collectDefaultMetrics({ register: this.registry });
@@ -38,7 +39,13 @@ export class Metrics {
     this.collectors.push(collector);
   }
 
-  async exposition(): Promise<string> {
+  /** Computed once at a time: whoever asks meanwhile gets the same text. */
+  exposition(): Promise<string> {
+    this.underWay ??= this.collected().finally(() => (this.underWay = undefined));
+    return this.underWay;
+  }
+
+  private async collected(): Promise<string> {
     await Promise.all(this.collectors.map(async (collect) => collect()));
     return this.registry.metrics();
   }

@@ -27,6 +27,7 @@ describe.each<[string, Values]>([
   ['without TLS', {}],
   ['with TLS', { tls }],
   ['with client certificates required', { tls: mutual }],
+  ['without metrics', { metrics: { enabled: false } }],
 ])('the probes as rendered, %s', (_name, values) => {
   const manifests = renderProfile('standalone-embedded', values);
   const [container] = workloadOf(manifests)['spec'].template.spec.containers;

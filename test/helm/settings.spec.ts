@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { loadSettings, type Settings } from '../../src/config/settings';
 import { SETTING_DEFINITIONS, type SettingDefinition } from '../../src/config/setting-definitions';
 import { TestAuthority } from '../support/certificates';
-import { chartFile, renderProfile, type Values } from './chart';
+import { chartFile, listOf, one, renderProfile, type Values } from './chart';
 import { filePathsOf, podRoot, type PodRoot, settingsOf, workloadOf } from './pod-files';
 import { renderVariant, VARIANT_NAMES } from './variants';
 
@@ -103,17 +103,25 @@ describe('the chart', () => {
     );
   });
 
-  it('asks the metrics port how the pod is where callers must show a certificate, and by TLS where there is TLS', () => {
-    const probeOf = (variant: string): unknown[] => {
-      const [container] = workloadOf(renderVariant(variant))['spec'].template.spec.containers;
-      return [container.startupProbe, container.livenessProbe, container.readinessProbe].map(
-        ({ httpGet }) => [httpGet.path, httpGet.port, httpGet.scheme],
-      );
-    };
-    const everyPath = (port: string, scheme?: string): unknown[] =>
-      ['/livez', '/livez', '/readyz'].map((path) => [path, port, scheme]);
-    expect(probeOf('olares')).toEqual(everyPath('http', 'HTTP'));
-    expect(probeOf('TLS')).toEqual(everyPath('http', 'HTTPS'));
-    expect(probeOf('client certificates')).toEqual(everyPath('metrics'));
+  it.each(VARIANT_NAMES)('has the kubelet ask the metrics port, whatever else is there: %s', (variant) => {
+    const [container] = workloadOf(renderVariant(variant))['spec'].template.spec.containers;
+    const probes = [container.startupProbe, container.livenessProbe, container.readinessProbe];
+    expect(probes.map(({ httpGet }) => httpGet)).toEqual(
+      ['/livez', '/livez', '/readyz'].map((path) => ({ path, port: 'metrics' })),
+    );
+    const ports = listOf(container.ports).map(({ name, containerPort }) => [name, containerPort]);
+    expect(ports).toEqual([
+      ['http', 8080],
+      ['metrics', 9464],
+    ]);
+    expect(settingsOf(renderVariant(variant))['METRICS_PORT']).toBe('9464');
+  });
+
+  it('lets nobody but the kubelet to a metrics port that is not to be scraped', () => {
+    const manifests = renderProfile('olares', { metrics: { enabled: false } });
+    const named = manifests.filter(({ metadata }) => /-metrics$/.test(metadata.name));
+    expect(named).toEqual([]);
+    const { ingress } = one(manifests, 'NetworkPolicy', 'vault')['spec'];
+    expect(listOf(ingress).flatMap(({ ports }) => listOf(ports).map(({ port }) => port))).toEqual(['http']);
   });
 });
