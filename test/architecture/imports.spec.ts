@@ -18,7 +18,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   registration: ['grants', 'kubernetes', 'clock', 'logging'],
   secrets: ['grants', 'identity', 'errors'],
   departures: ['secrets', 'identity', 'errors', 'clock', 'logging'],
-  store: ['secrets', 'rotation', 'errors', 'clock', 'logging'],
+  store: ['secrets', 'rotation', 'concurrency', 'errors', 'clock', 'logging'],
   cache: ['secrets', 'errors', 'clock'],
   protection: ['secrets', 'concurrency', 'errors', 'clock', 'logging'],
   redis: ['cache', 'store', 'protection', 'rotation', 'clock', 'logging'],

@@ -1,4 +1,5 @@
 import type { KeyObject } from 'node:crypto';
+import { SystemMonotonicTime } from '../../clock/system-monotonic-time';
 import { DomainError } from '../../errors/domain-error';
 import { SecretAlreadyExists, SecretNotFound, StoreUnavailable } from '../../errors/store-errors';
 import type { Secret, SecretScope } from '../../secrets/secret';
@@ -9,6 +10,7 @@ import { DataKeys } from './data-keys';
 import { KeyedLocks } from './keyed-locks';
 import { META_RECORD_KEY, RecordKeys, type WorkspaceOfUser } from './record-keys';
 import { usageIn } from './record-batches';
+import { ScopeLists } from './scope-lists';
 import { sealSecret, secretBytesOf, unsealSecret } from './secret-record';
 import { StoredWorkspaces, workspaceKeyOf } from './stored-workspaces';
 import { openVault, type Vault, type VaultOptions } from './vault';
@@ -20,6 +22,7 @@ export class EmbeddedSecretStore extends SecretStore {
   private readonly recordKeys: RecordKeys;
   private readonly dataKeys: DataKeys;
   private readonly workspaces: StoredWorkspaces;
+  private readonly lists: ScopeLists;
   private readonly commits: CommitQueue;
   private readonly workspaceLocks = new KeyedLocks();
   private readonly underWay = new Set<Promise<unknown>>();
@@ -30,6 +33,7 @@ export class EmbeddedSecretStore extends SecretStore {
     this.database = database;
     this.recordKeys = new RecordKeys(keys.indexKey);
     this.dataKeys = new DataKeys(database, keys.wrappingKey);
+    this.lists = new ScopeLists(database, this.recordKeys, new SystemMonotonicTime());
     this.workspaces = new StoredWorkspaces(database, this.recordKeys, this.dataKeys);
     this.commits = new CommitQueue(database);
   }
@@ -80,14 +84,7 @@ export class EmbeddedSecretStore extends SecretStore {
   }
 
   override async list(scope: SecretScope): Promise<readonly Secret[]> {
-    return this.whileOpen(async () => {
-      const records = await this.database.iterator(this.recordKeys.ofScope(scope)).all();
-      if (records.length === 0) return [];
-      const dataKey = await this.dataKeyOf(scope);
-      return records
-        .map(([recordKey, record]) => unsealSecret(dataKey, { scope, recordKey }, record))
-        .sort((a, b) => (a.name < b.name ? -1 : 1));
-    });
+    return this.whileOpen(() => this.lists.read(scope, () => this.dataKeyOf(scope)));
   }
 
   override async measure(scope: SecretScope): Promise<ScopeUsage> {
@@ -109,14 +106,12 @@ export class EmbeddedSecretStore extends SecretStore {
     return this.whileOpen(() => this.workspaces.of(user));
   }
 
-  /** In one batch: no secret is left without its data key, whatever comes in between. */
+  /** Nothing is written to the workspace until all of it is gone. */
   override async removeWorkspace(workspace: StoredWorkspace): Promise<void> {
     await this.whileOpen(async () => {
       const workspaceKey = workspaceKeyOf(workspace);
       await this.workspaceLocks.run(workspaceKey.toString('latin1'), async () => {
-        const operations = await this.workspaces.removal(workspace);
-        if (operations.length === 0) return;
-        await this.commits.commit(operations);
+        for await (const deletes of this.workspaces.removal(workspace)) await this.commits.commit(deletes);
         this.dataKeys.forget(workspaceKey);
       });
     });

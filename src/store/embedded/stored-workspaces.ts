@@ -3,10 +3,13 @@ import type { StoredWorkspace } from '../../secrets/secret-store';
 import type { Usage } from '../../secrets/usage';
 import type { WriteOperation } from './commit-queue';
 import type { DataKeys } from './data-keys';
-import { recordBatches, usageIn, type RecordRange } from './record-batches';
+import { keyBatches, recordBatches, usageIn, type RecordRange } from './record-batches';
 import { WORKSPACE_RECORDS, type RecordKeys, type WorkspaceOfUser } from './record-keys';
 import { NotAuthentic } from './seal';
 import type { VaultDatabase } from './vault-database';
+
+/** In one batch of a removal; a workspace with fewer secrets is removed at one blow. */
+const MAX_DELETES = 1_000;
 
 /** One nonce for each record that was ever made: a workspace that is made anew is another one. */
 const NONCE_BYTES = 12;
@@ -40,16 +43,26 @@ export class StoredWorkspaces {
     return { secrets, bytes };
   }
 
-  /** The deletes of its record and of all its secrets; none when it is gone, or was made anew. */
-  async removal(workspace: StoredWorkspace): Promise<readonly WriteOperation[]> {
+  /**
+   * What deletes its secrets and then its record, in batches to be written one after the other; none when it is gone, or
+   * was made anew. Whatever comes in between, no secret is left without its data key.
+   */
+  async *removal(workspace: StoredWorkspace): AsyncGenerator<readonly WriteOperation[]> {
     const key = workspaceKeyOf(workspace);
     const sealed = await this.database.get(key);
-    if (sealed === undefined || handleOf(key, sealed).id !== workspace.id) return [];
+    if (sealed === undefined || handleOf(key, sealed).id !== workspace.id) return;
     const { names } = this.dataKeys.open(key, sealed);
-    const secrets = await Promise.all(
-      this.rangesOf(names).map(async (range) => this.database.keys(range).all()),
-    );
-    return [key, ...secrets.flat()].map((each) => ({ type: 'del', key: each }));
+    let last: readonly Buffer[] = [];
+    for (const range of this.rangesOf(names)) {
+      for await (const keys of keyBatches(this.database, range)) {
+        if (last.length > 0 && last.length + keys.length > MAX_DELETES) {
+          yield deletesOf(last);
+          last = [];
+        }
+        last = [...last, ...keys];
+      }
+    }
+    yield deletesOf([...last, key]);
   }
 
   private rangesOf(names: WorkspaceOfUser): readonly RecordRange[] {
@@ -77,6 +90,10 @@ export class StoredWorkspaces {
 
 export function workspaceKeyOf({ id }: StoredWorkspace): Buffer {
   return Buffer.from(id.split('.')[0] ?? '', 'hex');
+}
+
+function deletesOf(keys: readonly Buffer[]): readonly WriteOperation[] {
+  return keys.map((key) => ({ type: 'del', key }));
 }
 
 function handleOf(workspaceKey: Buffer, sealed: Buffer): StoredWorkspace {

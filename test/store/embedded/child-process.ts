@@ -9,6 +9,8 @@ const ROOT = resolve(__dirname, '../../..');
 const SOURCES = [
   'src/store/embedded',
   'src/secrets',
+  'src/clock',
+  'src/concurrency',
   'src/errors',
   'src/config',
   'src/grants',
@@ -27,6 +29,8 @@ export interface StartOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Of 512 bytes: the largest file that the child can write, as on a full disk. */
   readonly fileBlocks?: number;
+  /** The largest heap that it may have. */
+  readonly heapMib?: number;
 }
 
 export interface Child {
@@ -69,9 +73,14 @@ function transpiled(path: string): string {
   return outputText;
 }
 
-function start(path: string, args: readonly string[], { env = {}, fileBlocks }: StartOptions): Child {
+function start(
+  path: string,
+  args: readonly string[],
+  { env = {}, fileBlocks, heapMib }: StartOptions,
+): Child {
   const limit = fileBlocks === undefined ? '' : `ulimit -f ${fileBlocks}; `;
-  const child = spawn('sh', ['-c', `${limit}exec "$0" "$@"`, process.execPath, path, ...args], {
+  const flags = heapMib === undefined ? [] : [`--max-old-space-size=${heapMib}`];
+  const child = spawn('sh', ['-c', `${limit}exec "$0" "$@"`, process.execPath, ...flags, path, ...args], {
     env: { PATH: process.env['PATH'], ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

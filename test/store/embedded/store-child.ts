@@ -105,6 +105,30 @@ const jobs: Record<string, (dataDir: string, detail: string) => Promise<void>> =
     say(`close ${await outcomeOf(store.close())}`);
   },
 
+  /** Lists all that users u0, u1, … have in `ws`, so often at once, and makes an answer of each list. */
+  async list(dataDir, detail) {
+    const [users = 1, times = 1] = detail.split(' ').map(Number);
+    const store = await EmbeddedSecretStore.open({ dataDir, masterKey: key('A') });
+    const outcomes = new Map<string, number>();
+    await Promise.all(
+      Array.from({ length: times }, async (_, n) => {
+        const list = store.list({ user: `u${n % users}`, workspace: 'ws', environment: 'prod' });
+        const outcome = await outcomeOf(list.then((secrets) => Buffer.from(JSON.stringify(secrets))));
+        outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+      }),
+    );
+    for (const [outcome, count] of [...outcomes].sort()) say(`${outcome} ${count}`);
+    await store.close();
+  },
+
+  /** Removes all workspaces of user `detail`. */
+  async remove(dataDir, user) {
+    const store = await EmbeddedSecretStore.open({ dataDir, masterKey: key('A') });
+    for (const workspace of await store.workspacesOf(user)) await store.removeWorkspace(workspace);
+    say(`left ${(await store.workspacesOf(user)).length}`);
+    await store.close();
+  },
+
   /** Rotates from A to B and back without end. */
   async rotate(dataDir) {
     for (let turn = 0; ; turn++) {
