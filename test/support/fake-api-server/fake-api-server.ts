@@ -40,6 +40,7 @@ export class FakeApiServer {
   /** Watches are answered Gone: as HTTP status, or as an ERROR event on an open watch. */
   gone: 'status' | 'event' | undefined;
   listDelayMs = 0;
+  reviewDelayMs = 0;
   /** What every TokenReview says, instead of the truth. */
   reviewStatus: Readonly<Record<string, unknown>> | undefined;
   /** Awaited by every TokenReview, so that a test can hold them open. */
@@ -133,6 +134,8 @@ export class FakeApiServer {
     }
     if (url.pathname === '/apis/authentication.k8s.io/v1/tokenreviews' && method === 'POST') {
       await this.reviewGate;
+      if (this.reviewDelayMs > 0)
+        await new Promise((resolve) => setTimeout(resolve, this.reviewDelayMs).unref());
       const truth = reviewToken(JSON.parse(body), this.tokens);
       return answer(response, 201, this.reviewStatus ? { status: this.reviewStatus } : truth);
     }

@@ -1,0 +1,153 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { setPriority } from 'node:os';
+import { setTimeout as pause } from 'node:timers/promises';
+import { MemoryCgroup, type MemoryUse } from './memory-cgroup';
+
+/** The chart's limit, from which Node takes half as its heap by itself; the chart sets neither heap nor threads. */
+export const LIMIT_MIB = 320;
+
+const START_WITHIN_MS = 20_000;
+const SAMPLE_EVERY_MS = 25;
+const KEPT_OUTPUT = 4_000;
+
+let made = 0;
+
+/** The built service under the pod's memory limit, with what an operator sees of it. */
+export class AttackedService {
+  #tail = '';
+  #ports: { readonly port: number; readonly metricsPort: number } | undefined;
+  #highest: MemoryUse = { ownMib: 0, kernelMib: 0, socketsMib: 0 };
+  #highestMib = 0;
+  #ending = '';
+  readonly #child: ChildProcess;
+  readonly #sampling: NodeJS.Timeout;
+  readonly #ended: Promise<void>;
+
+  private constructor(
+    main: string,
+    settings: Readonly<Record<string, string>>,
+    readonly group: MemoryCgroup,
+  ) {
+    const [shell, args] = group.entering;
+    this.#child = spawn(shell, [...args, process.execPath, main], {
+      env: { PATH: process.env['PATH'] ?? '', ...settings },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    preferred(this.#child.pid);
+    for (const stream of [this.#child.stdout, this.#child.stderr])
+      stream?.on('data', (chunk: Buffer) => this.#read(chunk));
+    this.#ended = new Promise((resolve) =>
+      this.#child.once('close', (code, signal) => {
+        this.#ending = signal ?? `code ${code}`;
+        clearInterval(this.#sampling);
+        resolve();
+      }),
+    );
+    this.#sampling = setInterval(() => this.#sample(), SAMPLE_EVERY_MS);
+  }
+
+  /** @throws NoMemoryCgroup, or an error with the last of what it printed where it does not start */
+  static async start(main: string, settings: Readonly<Record<string, string>>): Promise<AttackedService> {
+    const group = MemoryCgroup.make(`olares-secret-provider-${process.pid}-${made++}`, LIMIT_MIB);
+    const service = new AttackedService(main, settings, group);
+    for (const endMs = performance.now() + START_WITHIN_MS; service.#ports === undefined;) {
+      if (service.hasEnded || performance.now() > endMs) {
+        const { output } = service;
+        await service.end();
+        throw new Error(`the service did not start: ${output}`);
+      }
+      await pause(20);
+    }
+    return service;
+  }
+
+  get port(): number {
+    return this.#ports?.port ?? 0;
+  }
+
+  get metricsPort(): number {
+    return this.#ports?.metricsPort ?? 0;
+  }
+
+  get hasEnded(): boolean {
+    return this.#ending !== '';
+  }
+
+  /** The signal or code that it ended with; `OOM` where the memory limit did it, or V8 by itself at the end of its heap. */
+  get ending(): string | undefined {
+    if (!this.hasEnded) return undefined;
+    const isOutOfMemory = this.group.kills() > 0 || /heap out of memory|Allocation failed/.test(this.#tail);
+    return isOutOfMemory ? `OOM (${this.#ending})` : this.#ending;
+  }
+
+  /** The last of what was printed. */
+  get output(): string {
+    return this.#tail;
+  }
+
+  /** The most memory that was in use at once since this was last asked, in all and by kind, as far as samples of 25 ms tell. */
+  takeHighest(): MemoryUse & { readonly allMib: number } {
+    const highest = { ...this.#highest, allMib: this.#highestMib };
+    this.#highest = { ownMib: 0, kernelMib: 0, socketsMib: 0 };
+    this.#highestMib = 0;
+    return highest;
+  }
+
+  descriptors(): number {
+    const folder = `/proc/${this.#child.pid}/fd`;
+    return existsSync(folder) ? readdirSync(folder).length : 0;
+  }
+
+  cpuMs(): number {
+    const file = `/proc/${this.#child.pid}/stat`;
+    if (!existsSync(file)) return NaN;
+    const fields = readFileSync(file, 'utf8')
+      .replace(/^.*\) /, '')
+      .split(' ');
+    return (Number(fields[11]) + Number(fields[12])) * 10;
+  }
+
+  /** Undefined while it does not answer. */
+  async metric(series: string): Promise<number | undefined> {
+    const text = await fetch(`http://127.0.0.1:${this.metricsPort}/metrics`, {
+      headers: { connection: 'close' },
+      signal: AbortSignal.timeout(5_000),
+    }).then((answer) => answer.text(), () => undefined); // prettier-ignore
+    const line = text?.split('\n').find((one) => one.startsWith(`${series} `));
+    return line === undefined ? undefined : Number(line.slice(series.length + 1));
+  }
+
+  async end(): Promise<void> {
+    if (!this.hasEnded) this.#child.kill('SIGKILL');
+    await this.#ended;
+    this.group.remove();
+  }
+
+  #read(chunk: Buffer): void {
+    this.#tail = (this.#tail + chunk.toString('latin1')).slice(-KEPT_OUTPUT);
+    if (this.#ports !== undefined) return;
+    const line = /^\{.*"msg":"listening".*\}$/m.exec(this.#tail)?.[0];
+    if (line !== undefined) this.#ports = JSON.parse(line) as { port: number; metricsPort: number };
+  }
+
+  #sample(): void {
+    const use = this.group.use();
+    const highest = this.#highest;
+    this.#highest = {
+      ownMib: Math.max(highest.ownMib, use.ownMib),
+      kernelMib: Math.max(highest.kernelMib, use.kernelMib),
+      socketsMib: Math.max(highest.socketsMib, use.socketsMib),
+    };
+    this.#highestMib = Math.max(this.#highestMib, use.ownMib + use.kernelMib + use.socketsMib);
+  }
+}
+
+/** Before whatever else this machine does, where that may be asked for: a machine full of other work tells little. */
+export function preferred(pid: number | undefined): void {
+  try {
+    if (pid !== undefined) setPriority(pid, -10);
+  } catch {
+    // Only root may.
+  }
+}

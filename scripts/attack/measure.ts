@@ -1,0 +1,173 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Outcomes } from '../../test/support/attacks/attack-connection';
+import { median } from '../bench/rounds';
+import type { AttackedService } from './attacked-service';
+import type { WellBehavedResult } from './processes/well-behaved-app';
+import { titleOf, type Scenario } from './scenarios';
+import type { Stage } from './stage';
+
+export interface Size {
+  /** Quiet and attacked by turns. */
+  readonly rounds: number;
+  readonly seconds: number;
+  readonly perSecond: number;
+}
+
+export const FULL: Size = { rounds: 3, seconds: 5, perSecond: 50 };
+
+/** What the well-behaved app saw, as medians of the windows, in milliseconds. */
+export interface Seen {
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  readonly slowestMs: number;
+  readonly writesP50Ms: number;
+  /** Share of its reads and writes that were answered with 200. */
+  readonly served: number;
+  readonly probesP99Ms: number;
+  readonly failures: Outcomes;
+}
+
+export interface Row {
+  readonly attack: string;
+  readonly quiet: Seen;
+  readonly attacked: Seen;
+  /** p99 of reads, the median window of each. */
+  readonly ratio: number;
+  readonly ratioOfP50: number;
+  /** Longest that the event loop was held up, as the service itself tells, or else the slowest answer to a probe. */
+  readonly stallMs: number;
+  readonly peakMib: {
+    readonly all: number;
+    readonly own: number;
+    readonly kernel: number;
+    readonly sockets: number;
+  };
+  readonly cpuShare: number;
+  /** Undefined while it lives. */
+  readonly ended?: string;
+  /** What became of the attackers' requests. */
+  readonly attackers: Outcomes;
+  readonly after: {
+    readonly inFlight: number | undefined;
+    readonly descriptorsMore: number;
+    readonly attackerIsServed: boolean;
+    readonly recoveredInS: number;
+  };
+  /** How late the measuring process itself was at worst. */
+  readonly ownLateMs: number;
+}
+
+/** Begins before the well-behaved app is measured, and ends after. */
+const LEAD_MS = 400;
+const RECOVERS_WITHIN_MS = 10_000;
+const WARM_UP_SECONDS = 1.5;
+
+/** The attack by turns with quiet, on a service that was started for it. */
+export async function measure(stage: Stage, scenario: Scenario, size: Size): Promise<Row> {
+  const { service } = stage;
+  // The same credentials all along, as an app's are for some minutes.
+  const job = await stage.job(size.rounds * 2 * size.seconds, size.perSecond);
+  const behave = (seconds: number): Promise<WellBehavedResult> =>
+    stage.wellBehaved.ask('measure', { ...job, seconds });
+  await behave(WARM_UP_SECONDS);
+  const descriptors = service.descriptors();
+  const quiet: WellBehavedResult[] = [];
+  const attacked: WellBehavedResult[] = [];
+  const attackers: Outcomes = {};
+  const recoveries: number[] = [];
+  const stalls: number[] = [];
+  let cpuMs = 0;
+  service.takeHighest();
+  for (let round = 0; round < size.rounds && !service.hasEnded; round++) {
+    quiet.push(await behave(size.seconds));
+    await service.metric(LONGEST_DELAY);
+    const target = await stage.target(size.seconds + (2 * LEAD_MS) / 1000);
+    const cpuBefore = service.cpuMs();
+    const attack = stage.attacker
+      .ask('attack', { name: scenario.attack, target })
+      .catch((error: unknown) => ({ [`failed: ${error instanceof Error ? error.message : 'unknown'}`]: 1 }));
+    await pause(LEAD_MS);
+    const seen = await behave(size.seconds);
+    cpuMs += service.cpuMs() - cpuBefore;
+    attacked.push(seen);
+    stalls.push(((await service.metric(LONGEST_DELAY)) ?? NaN) * 1000 || seen.healthProbes.slowestMs);
+    for (const [outcome, count] of Object.entries(await attack))
+      attackers[outcome] = (attackers[outcome] ?? 0) + count;
+    recoveries.push(await recovery(service, descriptors));
+  }
+  const after = {
+    inFlight: await service.metric('osp_requests_in_flight'),
+    descriptorsMore: service.descriptors() - descriptors,
+    attackerIsServed: await isServedSoon(stage),
+    recoveredInS: round1(Math.max(...recoveries) / 1000),
+  };
+  const highest = service.takeHighest();
+  const [before, beside] = [seenOf(quiet), seenOf(attacked)];
+  const { ending } = service;
+  return {
+    attack: titleOf(scenario),
+    quiet: before,
+    attacked: beside,
+    ratio: round1(beside.p99Ms / before.p99Ms),
+    ratioOfP50: round1(beside.p50Ms / before.p50Ms),
+    stallMs: Math.round(Math.max(...stalls)),
+    peakMib: {
+      all: Math.round(highest.allMib),
+      own: Math.round(highest.ownMib),
+      kernel: Math.round(highest.kernelMib),
+      sockets: Math.round(highest.socketsMib),
+    },
+    cpuShare: round1(cpuMs / (attacked.length * (size.seconds + LEAD_MS / 1000) * 1000)),
+    ...(ending !== undefined && { ended: ending }),
+    attackers,
+    after,
+    ownLateMs: Math.round(Math.max(...attacked.map(({ ownLateMs }) => ownLateMs))),
+  };
+}
+
+const LONGEST_DELAY = 'osp_event_loop_delay_seconds{quantile="1"}';
+
+/** How long until nothing is in flight and nearly all descriptors are given back, in milliseconds. */
+async function recovery(service: AttackedService, descriptors: number): Promise<number> {
+  const startMs = performance.now();
+  while (performance.now() - startMs < RECOVERS_WITHIN_MS && !service.hasEnded) {
+    const inFlight = await service.metric('osp_requests_in_flight');
+    if (inFlight === 0 && service.descriptors() <= descriptors + 10) break;
+    await pause(50);
+  }
+  return performance.now() - startMs;
+}
+
+async function isServedSoon(stage: Stage): Promise<boolean> {
+  for (const endMs = performance.now() + RECOVERS_WITHIN_MS; performance.now() < endMs;) {
+    if (stage.service.hasEnded) return false;
+    if (await stage.servesTheAttacker()) return true;
+    await pause(250);
+  }
+  return false;
+}
+
+function seenOf(windows: readonly WellBehavedResult[]): Seen {
+  const of = (value: (window: WellBehavedResult) => number): number => round1(median(windows.map(value)));
+  const asked = windows.reduce((sum, { reads, writes }) => sum + reads.count + writes.count, 0);
+  const failures: Outcomes = {};
+  for (const window of windows)
+    for (const [outcome, count] of Object.entries(window.failures))
+      failures[outcome] = (failures[outcome] ?? 0) + count;
+  const failed = Object.entries(failures)
+    .filter(([outcome]) => /^(reads|writes) /.test(outcome))
+    .reduce((sum, [, count]) => sum + count, 0);
+  return {
+    p50Ms: of(({ reads }) => reads.p50Ms),
+    p99Ms: of(({ reads }) => reads.p99Ms),
+    slowestMs: round1(Math.max(...windows.map(({ reads }) => reads.slowestMs))),
+    writesP50Ms: of(({ writes }) => writes.p50Ms),
+    served: Number((1 - failed / asked).toFixed(3)),
+    probesP99Ms: of(({ healthProbes }) => healthProbes.p99Ms),
+    failures,
+  };
+}
+
+function round1(value: number): number {
+  return Number(value.toFixed(1));
+}

@@ -1,0 +1,118 @@
+import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+const MEBIBYTE = 1_048_576;
+
+/** What a group's processes hold that the kernel cannot take back: their own pages, its own for them, and buffers of sockets. */
+export interface MemoryUse {
+  readonly ownMib: number;
+  readonly kernelMib: number;
+  readonly socketsMib: number;
+}
+
+/** No group can be made here; the message is a sentence that says why. */
+export class NoMemoryCgroup extends Error {}
+
+/** A memory limit as Kubernetes sets it, of cgroup v1 or v2: whoever exceeds it is killed. Removed when it is no longer needed. */
+export class MemoryCgroup {
+  private constructor(
+    private readonly dir: string,
+    private readonly version: 1 | 2,
+  ) {}
+
+  /** @throws NoMemoryCgroup where this process may not make one */
+  static make(name: string, limitMib: number): MemoryCgroup {
+    const { dir: parent, version } = hierarchy();
+    const group = new MemoryCgroup(join(parent, name), version);
+    try {
+      if (version === 2 && !read(join(parent, 'cgroup.subtree_control')).includes('memory'))
+        writeFileSync(join(parent, 'cgroup.subtree_control'), '+memory');
+      mkdirSync(group.dir);
+      const limit = String(limitMib * MEBIBYTE);
+      if (version === 2) {
+        group.#write('memory.max', limit);
+        if (existsSync(join(group.dir, 'memory.swap.max'))) group.#write('memory.swap.max', '0');
+      } else {
+        group.#write('memory.limit_in_bytes', limit);
+        // Buffers of sockets are counted in v1 only where they have a limit, and count for the same one in v2.
+        group.#write('memory.kmem.tcp.limit_in_bytes', limit);
+      }
+      return group;
+    } catch (error: unknown) {
+      if (existsSync(group.dir)) rmdirSync(group.dir);
+      throw new NoMemoryCgroup(`no memory cgroup can be made in ${parent} (${codeOf(error)})`);
+    }
+  }
+
+  /** Before a shell's own command line: it enters the group, and becomes what follows. */
+  get entering(): readonly [string, readonly string[]] {
+    return ['sh', ['-c', 'echo $$ > "$0" && exec "$@"', join(this.dir, 'cgroup.procs')]];
+  }
+
+  use(): MemoryUse {
+    const stat = new Map(
+      read(join(this.dir, 'memory.stat'))
+        .split('\n')
+        .map((line) => line.split(' ') as [string, string]),
+    );
+    const mib = (bytes: string | undefined): number => Number(bytes ?? 0) / MEBIBYTE;
+    if (this.version === 2) {
+      const kernel = stat.get('kernel') ?? stat.get('kernel_stack');
+      return { ownMib: mib(stat.get('anon')), kernelMib: mib(kernel), socketsMib: mib(stat.get('sock')) };
+    }
+    return {
+      ownMib: mib(stat.get('total_rss') ?? stat.get('rss')),
+      kernelMib: mib(this.#read('memory.kmem.usage_in_bytes')),
+      socketsMib: mib(this.#read('memory.kmem.tcp.usage_in_bytes')),
+    };
+  }
+
+  /** The most that was ever charged, caches of files included, which the kernel takes back when it must. */
+  peakMib(): number {
+    const file = this.version === 2 ? 'memory.peak' : 'memory.max_usage_in_bytes';
+    return Number(this.#read(file)) / MEBIBYTE;
+  }
+
+  /** How many processes the limit has cost. */
+  kills(): number {
+    const file = this.version === 2 ? 'memory.events' : 'memory.oom_control';
+    return Number(/^oom_kill (\d+)$/m.exec(this.#read(file) ?? '')?.[1] ?? 0);
+  }
+
+  /** Once its processes are gone. */
+  remove(): void {
+    rmdirSync(this.dir);
+  }
+
+  #read(file: string): string | undefined {
+    const path = join(this.dir, file);
+    return existsSync(path) ? read(path).trim() : undefined;
+  }
+
+  #write(file: string, text: string): void {
+    writeFileSync(join(this.dir, file), text);
+  }
+}
+
+/** Where the memory controller is mounted: its outermost group that is seen from here. @throws NoMemoryCgroup */
+function hierarchy(): { readonly dir: string; readonly version: 1 | 2 } {
+  const mounts = existsSync('/proc/self/mountinfo') ? read('/proc/self/mountinfo').split('\n') : [];
+  for (const line of mounts) {
+    const [before = '', after = ''] = line.split(' - ');
+    const dir = before.split(' ')[4] ?? '';
+    const [kind, , options = ''] = after.split(' ');
+    if (kind === 'cgroup' && options.split(',').includes('memory')) return { dir, version: 1 };
+    if (kind === 'cgroup2' && read(join(dir, 'cgroup.controllers')).split(/\s+/).includes('memory'))
+      return { dir, version: 2 };
+  }
+  throw new NoMemoryCgroup('no memory controller of cgroups is mounted here');
+}
+
+function read(path: string): string {
+  return readFileSync(path, 'utf8');
+}
+
+function codeOf(error: unknown): string {
+  const { code } = Object(error) as { readonly code?: unknown };
+  return typeof code === 'string' ? code : 'unknown';
+}

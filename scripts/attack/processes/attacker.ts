@@ -1,0 +1,16 @@
+import { setPriority } from 'node:os';
+import { ATTACKS, type AttackName } from '../../../test/support/attacks/attacks';
+import type { Outcomes, Target } from '../../../test/support/attacks/attack-connection';
+import { serve } from '../../bench/processes/handlers';
+
+// In the world outside, who attacks takes no time of the service's processors.
+setPriority(19);
+
+const handlers = {
+  attack: ({ name, target }: { readonly name: AttackName; readonly target: Target }): Promise<Outcomes> =>
+    ATTACKS[name](target),
+};
+
+export type Attacker = typeof handlers;
+
+serve(handlers);

@@ -1,0 +1,174 @@
+import { Agent, request, type RequestOptions } from 'node:http';
+import { Agent as SecureAgent, request as secureRequest } from 'node:https';
+import { setTimeout as pause } from 'node:timers/promises';
+import { hash } from 'bcrypt';
+import { percentile } from '../../bench/rounds';
+import { serve } from '../../bench/processes/handlers';
+import { preferred } from '../attacked-service';
+
+export interface WellBehavedJob {
+  readonly port: number;
+  readonly metricsPort: number;
+  readonly seconds: number;
+  readonly perSecond: number;
+  readonly workspace: string;
+  readonly headers: Readonly<Record<string, string>>;
+  /** Given, each request comes with another one of these as `Authorization`. */
+  readonly bearers?: readonly string[];
+  readonly tls?: boolean;
+  /** Given, it also proves itself anew every half second, as apps do whose access token ends. */
+  readonly proof?: { readonly appKey: string; readonly appSecret: string };
+}
+
+export interface Times {
+  readonly count: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  readonly slowestMs: number;
+}
+
+export interface WellBehavedResult {
+  readonly reads: Times;
+  readonly writes: Times;
+  /** `/livez` on the service's own port and on that of the metrics, each time on a new connection, as the kubelet asks. */
+  readonly probes: Times;
+  readonly healthProbes: Times;
+  readonly proofs: Times;
+  /** What was not answered with 200, by kind and outcome. */
+  readonly failures: Readonly<Record<string, number>>;
+  /** How late this process itself came to send, at most: on a busy machine all times may be that much longer. */
+  readonly ownLateMs: number;
+}
+
+const KINDS = ['reads', 'writes', 'probes', 'healthProbes', 'proofs'] as const;
+type Kind = (typeof KINDS)[number];
+
+const TIMEOUT_MS = 10_000;
+/** A certificate, say: some 100 kB. */
+const LARGE_WRITE = JSON.stringify({ name: 'k9', value: 'c'.repeat(100_000), env: 'dev' });
+
+const PROBE_EVERY_MS = 100;
+const PROVE_EVERY_MS = 500;
+
+const kept = new Agent({ keepAlive: true, maxSockets: 64 });
+const keptSecure = new SecureAgent({ keepAlive: true, maxSockets: 64, rejectUnauthorized: false });
+
+/** Each request is sent in its time, whatever became of those before it: who waits is not spared the wait. */
+async function measure(job: WellBehavedJob): Promise<WellBehavedResult> {
+  const tookMs: Record<Kind, number[]> = { reads: [], writes: [], probes: [], healthProbes: [], proofs: [] };
+  const failures: Record<string, number> = {};
+  const sent: Promise<void>[] = [];
+  let ownLateMs = 0;
+  const send = (kind: Kind, options: RequestOptions, body?: string, isGood = '200'): void => {
+    const beganMs = performance.now();
+    sent.push(
+      outcomeOf(options, body, job.tls === true && kind !== 'healthProbes').then((outcome) => {
+        tookMs[kind].push(performance.now() - beganMs);
+        if (outcome !== isGood) failures[`${kind} ${outcome}`] = (failures[`${kind} ${outcome}`] ?? 0) + 1;
+      }),
+    );
+  };
+  const startMs = performance.now();
+  const every = async (intervalMs: number, work: (turn: number) => void | Promise<void>): Promise<void> => {
+    for (let turn = 0; turn * intervalMs < job.seconds * 1000; turn++) {
+      const waitMs = startMs + turn * intervalMs - performance.now();
+      if (waitMs > 0) await pause(waitMs);
+      ownLateMs = Math.max(ownLateMs, performance.now() - startMs - turn * intervalMs);
+      await work(turn);
+    }
+  };
+  await Promise.all([
+    every(1000 / job.perSecond, (turn) => {
+      const [kind, op, body] = operationAt(turn);
+      send(kind, callOf(job, op, body, turn), body);
+    }),
+    every(PROBE_EVERY_MS, () => {
+      send('probes', { port: job.port, path: '/livez', agent: false });
+      send('healthProbes', { port: job.metricsPort, path: '/livez', agent: false });
+    }),
+    every(PROVE_EVERY_MS, async () => {
+      if (job.proof === undefined) return;
+      const body = await proofOf(job.proof, job.workspace);
+      const path = '/permission/v1alpha1/access';
+      send('proofs', { ...postOf(job.port, path, body), agent: false }, body, '200 0');
+    }),
+  ]);
+  await Promise.all(sent);
+  // So that the service's descriptors are those of others.
+  kept.destroy();
+  keptSecure.destroy();
+  const [reads, writes, probes, healthProbes, proofs] = KINDS.map((kind) => timesOf(tookMs[kind]));
+  return { reads, writes, probes, healthProbes, proofs, failures, ownLateMs } as WellBehavedResult;
+}
+
+/** Mostly reads by name, a list now and then, few writes, and few of those large. */
+function operationAt(turn: number): readonly ['reads' | 'writes', string, string] {
+  if (turn % 20 === 7)
+    return ['writes', 'UpdateSecret', `{"name":"k${turn % 10}","value":"written ${turn}"}`];
+  if (turn % 10 === 3) return ['reads', 'ListSecret', '{}'];
+  return ['reads', 'RetrieveSecret', `{"name":"k${turn % 10}"}`];
+}
+
+function callOf(job: WellBehavedJob, op: string, body: string, turn: number): RequestOptions {
+  const bearer = job.bearers?.[turn % job.bearers.length];
+  const more = bearer === undefined ? {} : { authorization: `Bearer ${bearer}` };
+  const options = postOf(job.port, `/${op}?workspace=${job.workspace}`, body);
+  return {
+    ...options,
+    headers: { ...options.headers, ...job.headers, ...more },
+    agent: turn % 10 === 9 ? false : job.tls === true ? keptSecure : kept,
+  };
+}
+
+function postOf(port: number, path: string, body: string): RequestOptions & { readonly headers: object } {
+  const headers = { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(body) };
+  return { method: 'POST', port, path, headers };
+}
+
+async function proofOf(
+  { appKey, appSecret }: { readonly appKey: string; readonly appSecret: string },
+  workspace: string,
+): Promise<string> {
+  const timestamp = Math.floor(Date.now() / 1000);
+  const token = await hash(`${appKey}${timestamp}${appSecret}`, 10);
+  const ops = [`RetrieveSecret?workspace=${workspace}`];
+  const perm = { group: 'secret.infisical', dataType: 'secret', version: 'v1', ops };
+  return JSON.stringify({ app_key: appKey, timestamp, token, perm });
+}
+
+/** The status, with the reason of a failure, and with the code of an answer to a proof; or how the connection was lost. */
+function outcomeOf(options: RequestOptions, body: string | undefined, tls: boolean): Promise<string> {
+  return new Promise((resolve) => {
+    const to = { host: '127.0.0.1', localAddress: '127.0.0.1', timeout: TIMEOUT_MS, ...options };
+    const sent = tls ? secureRequest({ ...to, rejectUnauthorized: false }) : request(to);
+    sent.on('timeout', () => sent.destroy(Object.assign(new Error(), { code: 'timeout' })));
+    sent.on('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? 'lost'));
+    sent.on('response', (response) => {
+      let text = '';
+      response.on('data', (chunk: Buffer) => (text += chunk.toString()));
+      response.on('error', () => resolve('lost'));
+      response.on('end', () => {
+        const reason = /"reason":"(\w+)"/.exec(text)?.[1];
+        const code = options.path?.endsWith('/access') === true ? /"code":(\d+)/.exec(text)?.[1] : undefined;
+        resolve([response.statusCode, reason ?? code].filter((part) => part !== undefined).join(' '));
+      });
+    });
+    sent.end(body);
+  });
+}
+
+function timesOf(tookMs: readonly number[]): Times {
+  return {
+    count: tookMs.length,
+    p50Ms: percentile(tookMs, 0.5),
+    p99Ms: percentile(tookMs, 0.99),
+    slowestMs: percentile(tookMs, 1),
+  };
+}
+
+preferred(process.pid);
+
+const handlers = { measure };
+export type WellBehavedApp = typeof handlers;
+
+serve(handlers);

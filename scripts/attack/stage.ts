@@ -1,0 +1,181 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { GrantsFolder } from '../../test/grants/grants-folder';
+import type { Target } from '../../test/support/attacks/attack-connection';
+import { TestAuthority } from '../../test/support/certificates';
+import { httpCall, type Answer } from '../../test/support/http-call';
+import { ACCESS_TOKEN_KEY, USER_TOKEN_SECRET } from '../../test/support/tokens';
+import { Child } from '../bench/processes/child';
+import type { InfisicalServer } from '../bench/processes/infisical-server';
+import { LOGIN } from '../bench/processes/login';
+import { AttackedCluster } from './attacked-cluster';
+import { AttackedService } from './attacked-service';
+import type { Attacker } from './processes/attacker';
+import type { WellBehavedApp, WellBehavedJob } from './processes/well-behaved-app';
+import type { Scenario } from './scenarios';
+import { ATTACKERS, credentialsOf, WELL_BEHAVED, type Tenant } from './tenants';
+
+/** Some values of 500 kB: a list of nearly 7 MiB. */
+const LARGE_VALUE = 'x'.repeat(500_000);
+const LARGE_VALUES = 14;
+/** So many tokens of one attacker's user, where somebody is asked about each. */
+const TOKENS = 200;
+
+/** The service of one scenario with all that it needs; its well-behaved app and its attacker, each a process of its own. */
+export class Stage {
+  readonly #folder = new GrantsFolder([WELL_BEHAVED, ...ATTACKERS]);
+  readonly #data = mkdtempSync(join(tmpdir(), 'attacked-'));
+  readonly #authority = new TestAuthority();
+  #lldap: Server | undefined;
+  #infisical: Child<InfisicalServer> | undefined;
+  #cluster: AttackedCluster | undefined;
+  #service: AttackedService | undefined;
+  readonly attacker: Child<Attacker>;
+  readonly wellBehaved: Child<WellBehavedApp>;
+
+  /**
+   * @param main the entry point of the service
+   * @param built the folder that scripts/ was compiled to
+   */
+  constructor(
+    private readonly scenario: Scenario,
+    private readonly main: string,
+    private readonly built: string,
+  ) {
+    this.attacker = new Child<Attacker>(join(built, 'attack/processes/attacker.js'));
+    this.wellBehaved = new Child<WellBehavedApp>(join(built, 'attack/processes/well-behaved-app.js'));
+  }
+
+  get service(): AttackedService {
+    if (this.#service === undefined) throw new Error('the service was not started');
+    return this.#service;
+  }
+
+  /** @throws NoMemoryCgroup */
+  async start(): Promise<void> {
+    this.#service = await AttackedService.start(this.main, {
+      NODE_ENV: 'production',
+      HOST: '127.0.0.1',
+      PORT: '0',
+      METRICS_PORT: '0',
+      LOG_LEVEL: 'info',
+      USER_TOKEN_SECRET: USER_TOKEN_SECRET.toString(),
+      ACCESS_TOKEN_KEY: ACCESS_TOKEN_KEY.toString(),
+      ...(await this.#storeSettings()),
+      ...(await this.#grantSettings()),
+      ...(await this.#lldapSettings()),
+      ...(this.scenario.tls === true && this.#tlsSettings()),
+      ...this.scenario.settings,
+    });
+    await this.#seed();
+  }
+
+  async target(seconds: number): Promise<Target> {
+    const { addresses = 1, lldapMs, tls = false } = this.scenario;
+    const [first = WELL_BEHAVED] = ATTACKERS;
+    const tenants = lldapMs === undefined ? ATTACKERS : Array.from({ length: TOKENS }, () => first);
+    return {
+      port: this.service.port,
+      metricsPort: this.service.metricsPort,
+      from: Array.from({ length: addresses }, (_, at) => `127.0.0.${at + 2}`),
+      seconds,
+      apps: await Promise.all(tenants.map(credentialsOf)),
+      victim: WELL_BEHAVED,
+      grantsDir: this.#folder.dir,
+      tls,
+    };
+  }
+
+  async job(seconds: number, perSecond: number): Promise<WellBehavedJob> {
+    const { port, metricsPort } = this.service;
+    const { tls = false, proofs = false } = this.scenario;
+    const { workspace, headers } = await credentialsOf(WELL_BEHAVED);
+    return {
+      ...{ port, metricsPort, seconds, perSecond, workspace, headers, tls },
+      ...(proofs && { proof: WELL_BEHAVED }),
+      ...this.#cluster?.proxied(seconds * perSecond),
+    };
+  }
+
+  /** Whether the app that attacked is served as before, which it must be once it attacks no more. */
+  async servesTheAttacker(): Promise<boolean> {
+    const [attacker = WELL_BEHAVED] = ATTACKERS;
+    const answer = await this.#call(attacker, 'RetrieveSecret', { name: 'k0' }).catch(() => undefined);
+    return answer?.status === 200;
+  }
+
+  async clear(): Promise<void> {
+    await Promise.all([this.attacker.end(), this.wellBehaved.end(), this.#infisical?.end()]);
+    await this.#service?.end();
+    await this.#cluster?.stop();
+    this.#lldap?.closeAllConnections();
+    this.#lldap?.close();
+    this.#folder.dispose();
+    rmSync(this.#data, { recursive: true });
+  }
+
+  async #call(tenant: Tenant, operation: string, body: object): Promise<Answer> {
+    const { headers, workspace } = await credentialsOf(tenant);
+    const scheme = this.scenario.tls === true ? 'https' : 'http';
+    const url = `${scheme}://127.0.0.1:${this.service.port}/${operation}?workspace=${workspace}`;
+    const tls = { ca: this.#authority.cert };
+    return httpCall(url, { headers, body, from: '127.0.0.2', ...(scheme === 'https' && { tls }) });
+  }
+
+  async #storeSettings(): Promise<Readonly<Record<string, string>>> {
+    if (this.scenario.store === 'embedded') return { DATA_DIR: this.#data, MASTER_KEY: 'm'.repeat(64) };
+    const script = join(this.built, 'bench/processes/infisical-server.js');
+    this.#infisical = new Child<InfisicalServer>(script, {}, ['v3']);
+    await this.#infisical.ask('answerAtOnce', true);
+    return {
+      INFISICAL_URL: await this.#infisical.ask('url'),
+      INFISICAL_CLIENT_ID: LOGIN.clientId,
+      INFISICAL_CLIENT_SECRET: LOGIN.clientSecret,
+    };
+  }
+
+  async #grantSettings(): Promise<Readonly<Record<string, string>>> {
+    if (this.scenario.cluster !== true) return { GRANTS_DIR: this.#folder.dir };
+    this.#cluster = await AttackedCluster.start();
+    return this.#cluster.settings(this.#data);
+  }
+
+  async #lldapSettings(): Promise<Readonly<Record<string, string>>> {
+    const { lldapMs } = this.scenario;
+    if (lldapMs === undefined) return {};
+    const server = createServer((request, response) => {
+      request.resume();
+      setTimeout(() => response.end('{"status":"ok"}'), lldapMs);
+    });
+    this.#lldap = server;
+    await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+    return { LLDAP_URL: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
+  }
+
+  #tlsSettings(): Readonly<Record<string, string>> {
+    const { cert, key } = this.#authority.certificateFor('127.0.0.1');
+    const files = { TLS_CERT_FILE: join(this.#data, 'cert.pem'), TLS_KEY_FILE: join(this.#data, 'key.pem') };
+    writeFileSync(files.TLS_CERT_FILE, cert);
+    writeFileSync(files.TLS_KEY_FILE, key);
+    return files;
+  }
+
+  /** Ten small secrets of the well-behaved app; of each attacker one, or a workspace full of large ones. */
+  async #seed(): Promise<void> {
+    const isLarge = this.scenario.largeWorkspaces === true;
+    const [count, value] = isLarge ? [LARGE_VALUES, LARGE_VALUE] : [1, 'v'];
+    await this.#store(WELL_BEHAVED, 10, 'v'.repeat(200));
+    await this.#store(WELL_BEHAVED, 10, 'v'.repeat(200), 'dev');
+    for (const attacker of ATTACKERS) await this.#store(attacker, count, value);
+  }
+
+  async #store(tenant: Tenant, count: number, value: string, env = 'prod'): Promise<void> {
+    for (let at = 0; at < count; at++) {
+      const { status, text } = await this.#call(tenant, 'CreateSecret', { name: `k${at}`, value, env });
+      if (status !== 200) throw new Error(`a secret was not stored: ${status} ${text.slice(0, 200)}`);
+    }
+  }
+}

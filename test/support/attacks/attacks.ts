@@ -1,0 +1,19 @@
+import * as answers from './answer-attacks';
+import type { Outcomes, Target } from './attack-connection';
+import * as bodies from './body-attacks';
+import * as connections from './connection-attacks';
+import * as heads from './head-attacks';
+import * as hoards from './hoard-attacks';
+import * as manifests from './manifest-attacks';
+
+/** By name, so that a process of its own can be told which. */
+export const ATTACKS = {
+  ...bodies,
+  ...connections,
+  ...answers,
+  ...heads,
+  ...hoards,
+  ...manifests,
+} satisfies Record<string, (target: Target) => Promise<Outcomes>>;
+
+export type AttackName = keyof typeof ATTACKS;

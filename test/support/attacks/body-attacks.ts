@@ -1,0 +1,114 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { AttackConnections, FORGED, head, post, type Outcomes, type Target } from './attack-connection';
+
+/** Nearly the most that is taken where a value is stored, and elsewhere. */
+const LARGE = 3 * 1024 * 1024;
+const SMALL = 60 * 1024;
+
+const CREATE = '/CreateSecret?workspace=w';
+const NOBODY: Readonly<Record<string, string>> = {};
+
+/** The same bodies again and again, on so many connections at once. */
+async function flood(
+  target: Target,
+  requests: readonly (string | Uint8Array)[],
+  atOnce: number,
+): Promise<Outcomes> {
+  const all = new AttackConnections(target);
+  let turn = 0;
+  await all.repeat(atOnce, async () => {
+    const connection = await all.connect();
+    if (connection === undefined) return pause(20);
+    const request = requests[turn++ % requests.length] ?? '';
+    const outcome = connection.ask(request);
+    // Whoever answers before it has read all of it may cut us off.
+    const ended = pause(target.seconds * 1000, 'unanswered', { ref: false });
+    if ((await Promise.race([outcome, ended])) === 'unanswered') all.count('unanswered');
+    connection.end();
+  });
+  return all.end();
+}
+
+function ofOneApp({ apps: [app] }: Target): { readonly path: string; readonly headers: typeof NOBODY } {
+  return { path: `?workspace=${app?.workspace}`, headers: app?.headers ?? NOBODY };
+}
+
+/** Bodies whose parsing costs time and memory: nesting, many fields, many numbers. */
+const COSTLY = {
+  arrays: (bytes: number) => '['.repeat(bytes),
+  objects: (bytes: number) => '{"a":'.repeat(Math.floor(bytes / 5)),
+  closed: (bytes: number) => '['.repeat(Math.floor(bytes / 2)) + ']'.repeat(Math.floor(bytes / 2)),
+  fields: (bytes: number) => `{${Array.from({ length: Math.floor(bytes / 12) }, (_, at) => `"${at.toString(36)}":0`).join(',')}}`, // prettier-ignore
+  numbers: (bytes: number) => `{"name":"k","value":[${'1,'.repeat(Math.floor(bytes / 2) - 40)}1]}`,
+  escapes: (bytes: number) => `{"name":"k","value":"${'\\u0041'.repeat(Math.floor(bytes / 6) - 10)}"}`,
+};
+
+/** 3 MiB of `[` from nobody, five at once. */
+export const nestedBodies = (target: Target): Promise<Outcomes> =>
+  flood(target, [post(CREATE, NOBODY, COSTLY.arrays(LARGE))], 5);
+
+/** The same with tokens that are well-formed and nobody's, and with other costly bodies. */
+export const costlyBodiesForged = (target: Target): Promise<Outcomes> =>
+  flood(
+    target,
+    Object.values(COSTLY).map((body) => post(CREATE, FORGED, body(LARGE))),
+    5,
+  );
+
+/** The same in chunks, which announce no length. */
+export function costlyBodiesInChunks(target: Target): Promise<Outcomes> {
+  const chunked = (body: string): string =>
+    `${head('POST', CREATE, { 'Content-Type': 'application/json', 'Transfer-Encoding': 'chunked' })}${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`;
+  return flood(
+    target,
+    Object.values(COSTLY).map((body) => chunked(body(LARGE))),
+    5,
+  );
+}
+
+/** An app whose credentials are good sends them as its secrets' values. */
+export function costlyBodiesOfAnApp(target: Target): Promise<Outcomes> {
+  const { path, headers } = ofOneApp(target);
+  return flood(
+    target,
+    Object.values(COSTLY).map((body) => post(`/CreateSecret${path}`, headers, body(LARGE))),
+    5,
+  );
+}
+
+/** Small ones to the operations that store nothing, by nobody and by an app. */
+export function costlySmallBodies(target: Target): Promise<Outcomes> {
+  const { path, headers } = ofOneApp(target);
+  const requests = ['RetrieveSecret', 'ListSecret', 'DeleteSecret'].flatMap((op) =>
+    [NOBODY, headers].flatMap((credentials) => [
+      post(`/${op}${path}`, credentials, '['.repeat(5_000)),
+      post(`/${op}${path}`, credentials, `{"env":${'['.repeat(5_000)}${']'.repeat(5_000)}}`),
+      ...Object.values(COSTLY).map((body) => post(`/${op}${path}`, credentials, body(SMALL))),
+    ]),
+  );
+  return flood(target, requests, 8);
+}
+
+/** The same to the routes that anybody may call, and with a ProxyRequest's field in them. */
+export function costlyPublicBodies(target: Target): Promise<Outcomes> {
+  const paths = ['/permission/v1alpha1/access', '/user/create', '/user/delete', '/nothing'];
+  const proxied = (body: string) => `{"appkey":"k","op":"RetrieveSecret","data":${body}}`;
+  const requests = paths.flatMap((path) =>
+    Object.values(COSTLY).map((body) => post(path, NOBODY, body(SMALL))),
+  );
+  const asSystemServer = [COSTLY.closed(LARGE - 100), COSTLY.fields(LARGE - 100)].map((body) =>
+    post('/CreateSecret', { 'X-BFL-USER': 'alice' }, proxied(body)),
+  );
+  return flood(target, [...requests, ...asSystemServer], 5);
+}
+
+/** Bodies where none belongs: with GET, HEAD, OPTIONS and to the probes, and an expectation before each. */
+export function bodiesWhereNoneBelongs(target: Target): Promise<Outcomes> {
+  const body = '['.repeat(LARGE);
+  const headers = { 'Content-Type': 'application/json', 'Content-Length': body.length };
+  const requests = ['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE'].flatMap((method) =>
+    ['/livez', '/readyz', CREATE].map((path) => head(method, path, headers) + body),
+  );
+  const expecting = head('POST', CREATE, { ...headers, Expect: '100-continue' }) + body;
+  return flood(target, [...requests, expecting], 5);
+}
