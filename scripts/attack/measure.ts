@@ -66,7 +66,7 @@ const WARM_UP_SECONDS = 1.5;
 export async function measure(stage: Stage, scenario: Scenario, size: Size): Promise<Row> {
   const { service } = stage;
   // The same credentials all along, as an app's are for some minutes.
-  const job = await stage.job(size.rounds * 2 * size.seconds, size.perSecond);
+  const job = await stage.job(scenario, size.rounds * 2 * size.seconds, size.perSecond);
   const behave = (seconds: number): Promise<WellBehavedResult> =>
     stage.wellBehaved.ask('measure', { ...job, seconds });
   await behave(WARM_UP_SECONDS);
@@ -81,7 +81,7 @@ export async function measure(stage: Stage, scenario: Scenario, size: Size): Pro
   for (let round = 0; round < size.rounds && !service.hasEnded; round++) {
     quiet.push(await behave(size.seconds));
     await service.metric(LONGEST_DELAY);
-    const target = await stage.target(size.seconds + (2 * LEAD_MS) / 1000);
+    const target = await stage.target(scenario, size.seconds + (2 * LEAD_MS) / 1000);
     const cpuBefore = service.cpuMs();
     const attack = stage.attacker
       .ask('attack', { name: scenario.attack, target })

@@ -1,23 +1,27 @@
 import type { AttackName } from '../../test/support/attacks/attacks';
 
-/** One attack, and what the service is like that it meets. */
-export interface Scenario {
-  /** Of the issue that it comes from. */
-  readonly fault: string;
-  readonly attack: AttackName;
+/** What the service is like. */
+export interface Surroundings {
   readonly store: 'embedded' | 'infisical';
-  /** Addresses that it comes from; one, where nothing is said. */
-  readonly addresses?: number;
   readonly settings?: Readonly<Record<string, string>>;
   /** The attackers' workspaces hold 7 MiB each, under credentials that are good. */
   readonly largeWorkspaces?: boolean;
   /** LLDAP is asked for each user's token, and takes so long. */
   readonly lldapMs?: number;
-  /** The well-behaved app also proves itself from time to time. */
-  readonly proofs?: boolean;
   readonly tls?: boolean;
   /** Grants, pods and peers come from a cluster; the attackers' address is that of a system-server. */
   readonly cluster?: boolean;
+}
+
+/** One attack, and the service that it meets. */
+export interface Scenario extends Surroundings {
+  /** Of the issue that it comes from. */
+  readonly fault: string;
+  readonly attack: AttackName;
+  /** How many addresses it comes from; one, where nothing is said. */
+  readonly addresses?: number;
+  /** The well-behaved app also proves itself from time to time. */
+  readonly proofs?: boolean;
 }
 
 const MANY = 59;

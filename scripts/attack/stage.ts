@@ -15,7 +15,7 @@ import { AttackedCluster } from './attacked-cluster';
 import { AttackedService } from './attacked-service';
 import type { Attacker } from './processes/attacker';
 import type { WellBehavedApp, WellBehavedJob } from './processes/well-behaved-app';
-import type { Scenario } from './scenarios';
+import type { Scenario, Surroundings } from './scenarios';
 import { ATTACKERS, credentialsOf, WELL_BEHAVED, type Tenant } from './tenants';
 
 /** Some values of 500 kB: a list of nearly 7 MiB. */
@@ -24,11 +24,12 @@ const LARGE_VALUES = 14;
 /** So many tokens of one attacker's user, where somebody is asked about each. */
 const TOKENS = 200;
 
-/** The service of one scenario with all that it needs; its well-behaved app and its attacker, each a process of its own. */
+/** The service with all that it needs; its well-behaved app and its attacker, each a process of its own. */
 export class Stage {
   readonly #folder = new GrantsFolder([WELL_BEHAVED, ...ATTACKERS]);
   readonly #data = mkdtempSync(join(tmpdir(), 'attacked-'));
   readonly #authority = new TestAuthority();
+  #settings: Readonly<Record<string, string>> = {};
   #lldap: Server | undefined;
   #infisical: Child<InfisicalServer> | undefined;
   #cluster: AttackedCluster | undefined;
@@ -41,7 +42,7 @@ export class Stage {
    * @param built the folder that scripts/ was compiled to
    */
   constructor(
-    private readonly scenario: Scenario,
+    private readonly around: Surroundings,
     private readonly main: string,
     private readonly built: string,
   ) {
@@ -56,7 +57,7 @@ export class Stage {
 
   /** @throws NoMemoryCgroup */
   async start(): Promise<void> {
-    this.#service = await AttackedService.start(this.main, {
+    this.#settings = {
       NODE_ENV: 'production',
       HOST: '127.0.0.1',
       PORT: '0',
@@ -67,14 +68,22 @@ export class Stage {
       ...(await this.#storeSettings()),
       ...(await this.#grantSettings()),
       ...(await this.#lldapSettings()),
-      ...(this.scenario.tls === true && this.#tlsSettings()),
-      ...this.scenario.settings,
-    });
+      ...(this.around.tls === true && this.#tlsSettings()),
+      ...this.around.settings,
+    };
+    this.#service = await AttackedService.start(this.main, this.#settings);
     await this.#seed();
   }
 
-  async target(seconds: number): Promise<Target> {
-    const { addresses = 1, lldapMs, tls = false } = this.scenario;
+  /** Starts the service again where it has ended, as Kubernetes would. */
+  async revive(): Promise<void> {
+    if (this.#service?.hasEnded !== true) return;
+    await this.#service.end();
+    this.#service = await AttackedService.start(this.main, this.#settings);
+  }
+
+  async target({ addresses = 1 }: Scenario, seconds: number): Promise<Target> {
+    const { lldapMs, tls = false } = this.around;
     const [first = WELL_BEHAVED] = ATTACKERS;
     const tenants = lldapMs === undefined ? ATTACKERS : Array.from({ length: TOKENS }, () => first);
     return {
@@ -89,9 +98,9 @@ export class Stage {
     };
   }
 
-  async job(seconds: number, perSecond: number): Promise<WellBehavedJob> {
+  async job({ proofs = false }: Scenario, seconds: number, perSecond: number): Promise<WellBehavedJob> {
     const { port, metricsPort } = this.service;
-    const { tls = false, proofs = false } = this.scenario;
+    const { tls = false } = this.around;
     const { workspace, headers } = await credentialsOf(WELL_BEHAVED);
     return {
       ...{ port, metricsPort, seconds, perSecond, workspace, headers, tls },
@@ -119,14 +128,14 @@ export class Stage {
 
   async #call(tenant: Tenant, operation: string, body: object): Promise<Answer> {
     const { headers, workspace } = await credentialsOf(tenant);
-    const scheme = this.scenario.tls === true ? 'https' : 'http';
+    const scheme = this.around.tls === true ? 'https' : 'http';
     const url = `${scheme}://127.0.0.1:${this.service.port}/${operation}?workspace=${workspace}`;
     const tls = { ca: this.#authority.cert };
     return httpCall(url, { headers, body, from: '127.0.0.2', ...(scheme === 'https' && { tls }) });
   }
 
   async #storeSettings(): Promise<Readonly<Record<string, string>>> {
-    if (this.scenario.store === 'embedded') return { DATA_DIR: this.#data, MASTER_KEY: 'm'.repeat(64) };
+    if (this.around.store === 'embedded') return { DATA_DIR: this.#data, MASTER_KEY: 'm'.repeat(64) };
     const script = join(this.built, 'bench/processes/infisical-server.js');
     this.#infisical = new Child<InfisicalServer>(script, {}, ['v3']);
     await this.#infisical.ask('answerAtOnce', true);
@@ -138,13 +147,13 @@ export class Stage {
   }
 
   async #grantSettings(): Promise<Readonly<Record<string, string>>> {
-    if (this.scenario.cluster !== true) return { GRANTS_DIR: this.#folder.dir };
+    if (this.around.cluster !== true) return { GRANTS_DIR: this.#folder.dir };
     this.#cluster = await AttackedCluster.start();
     return this.#cluster.settings(this.#data);
   }
 
   async #lldapSettings(): Promise<Readonly<Record<string, string>>> {
-    const { lldapMs } = this.scenario;
+    const { lldapMs } = this.around;
     if (lldapMs === undefined) return {};
     const server = createServer((request, response) => {
       request.resume();
@@ -165,7 +174,7 @@ export class Stage {
 
   /** Ten small secrets of the well-behaved app; of each attacker one, or a workspace full of large ones. */
   async #seed(): Promise<void> {
-    const isLarge = this.scenario.largeWorkspaces === true;
+    const isLarge = this.around.largeWorkspaces === true;
     const [count, value] = isLarge ? [LARGE_VALUES, LARGE_VALUE] : [1, 'v'];
     await this.#store(WELL_BEHAVED, 10, 'v'.repeat(200));
     await this.#store(WELL_BEHAVED, 10, 'v'.repeat(200), 'dev');

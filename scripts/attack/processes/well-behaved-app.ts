@@ -103,6 +103,7 @@ async function measure(job: WellBehavedJob): Promise<WellBehavedResult> {
 
 /** Mostly reads by name, a list now and then, few writes, and few of those large. */
 function operationAt(turn: number): readonly ['reads' | 'writes', string, string] {
+  if (turn % 40 === 27) return ['writes', 'UpdateSecret', LARGE_WRITE];
   if (turn % 20 === 7)
     return ['writes', 'UpdateSecret', `{"name":"k${turn % 10}","value":"written ${turn}"}`];
   if (turn % 10 === 3) return ['reads', 'ListSecret', '{}'];
