@@ -21,7 +21,8 @@ async function main(): Promise<number> {
       json: { type: 'string' },
     },
   });
-  const size = { ...FULL, rounds: Number(options.rounds), seconds: Number(options.seconds) };
+  const rounds = Number(options.rounds);
+  const size = { ...FULL, rounds, mostRounds: rounds, seconds: Number(options.seconds) };
   const rows: Row[] = [];
   const wanted = SCENARIOS.filter((scenario) => isWanted(scenario, options.only));
   for (const line of headOfTable()) print(line);

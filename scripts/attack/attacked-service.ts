@@ -23,6 +23,7 @@ export class AttackedService {
   readonly #child: ChildProcess;
   readonly #sampling: NodeJS.Timeout;
   readonly #ended: Promise<void>;
+  readonly #kill = (): void => void this.#child.kill('SIGKILL');
 
   private constructor(
     main: string,
@@ -35,6 +36,8 @@ export class AttackedService {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     preferred(this.#child.pid);
+    // It has no channel to us by which it would learn that we are gone.
+    process.once('exit', this.#kill);
     for (const stream of [this.#child.stdout, this.#child.stderr])
       stream?.on('data', (chunk: Buffer) => this.#read(chunk));
     this.#ended = new Promise((resolve) =>
@@ -119,7 +122,8 @@ export class AttackedService {
   }
 
   async end(): Promise<void> {
-    if (!this.hasEnded) this.#child.kill('SIGKILL');
+    this.#kill();
+    process.off('exit', this.#kill);
     await this.#ended;
     this.group.remove();
   }

@@ -94,6 +94,17 @@ export class MemoryCgroup {
   }
 }
 
+/** Undefined where a memory cgroup can be made; a sentence's end, where not. */
+export function whyNoMemoryCgroup(): string | undefined {
+  try {
+    MemoryCgroup.make(`olares-secret-provider-trial-${process.pid}`, 64).remove();
+    return undefined;
+  } catch (error: unknown) {
+    if (error instanceof NoMemoryCgroup) return error.message;
+    throw error;
+  }
+}
+
 /** Where the memory controller is mounted: its outermost group that is seen from here. @throws NoMemoryCgroup */
 function hierarchy(): { readonly dir: string; readonly version: 1 | 2 } {
   const mounts = existsSync('/proc/self/mountinfo') ? read('/proc/self/mountinfo').split('\n') : [];

@@ -1,0 +1,113 @@
+import { execFileSync } from 'node:child_process';
+import { join, resolve } from 'node:path';
+import { LIMIT_MIB } from '../../scripts/attack/attacked-service';
+import { measure, MOST_RATIO, type Row, type Size } from '../../scripts/attack/measure';
+import { whyNoMemoryCgroup } from '../../scripts/attack/memory-cgroup';
+import type { Scenario, Surroundings } from '../../scripts/attack/scenarios';
+import { Stage } from '../../scripts/attack/stage';
+import { STATUS_OF } from '../../src/errors/domain-error';
+
+const ROOT = resolve(__dirname, '../..');
+/** Where `scripts/attack/tsconfig.json` puts what it compiles. */
+const BUILT = join(ROOT, 'node_modules/.cache/attack/scripts');
+/** Another build may be given, to see what it does not withstand. */
+const MAIN = process.env['ATTACKED_MAIN'] ?? join(ROOT, 'dist/main.js');
+
+/** `npm run attack` is the long form. */
+const SHORT: Size = { rounds: 3, mostRounds: 7, seconds: 0.8, leadMs: 300, perSecond: 120 };
+
+type Attack = Omit<Scenario, keyof Surroundings>;
+
+/** One service for the attacks of each; where one of them ends it, it is started again. */
+const STAGES: readonly (readonly [title: string, around: Surroundings, attacks: readonly Attack[]])[] = [
+  [
+    'on the embedded store',
+    { store: 'embedded', largeWorkspaces: true },
+    [
+      { fault: 'B4', attack: 'nestedBodies' },
+      { fault: 'B4', attack: 'costlyBodiesOfAnApp' },
+      { fault: 'B7', attack: 'missingBodies' },
+      { fault: 'B7', attack: 'drippingBodies', addresses: 3 },
+      { fault: 'B7', attack: 'idleConnections' },
+      { fault: 'B7', attack: 'unfinishedProbeBodies' },
+      { fault: 'B7', attack: 'pipelinedRequests' },
+      { fault: 'B8', attack: 'unreadLists' },
+      { fault: 'B5', attack: 'hoard' },
+    ],
+  ],
+  [
+    'on Infisical',
+    { store: 'infisical', largeWorkspaces: true },
+    [{ fault: 'B8', attack: 'unreadListsOfManyApps', addresses: 8 }],
+  ],
+  ['behind a slow LLDAP', { store: 'embedded', lldapMs: 400 }, [{ fault: 'B2', attack: 'quitters' }]],
+];
+
+const unavailable = whyNoMemoryCgroup();
+
+if (unavailable !== undefined)
+  describe('a service under attack, within the memory limit of its pod', () => {
+    if (process.env['CI'] === undefined) it.skip(`is not tested: ${unavailable}`, () => undefined);
+    else it('can be tested here', () => expect(unavailable).toBeUndefined());
+  });
+else
+  describe.each(STAGES)(
+    'a service under attack %s, within the memory limit of its pod',
+    (_title, around, attacks) => {
+      let stage: Stage;
+      beforeAll(async () => {
+        compileOnce();
+        stage = new Stage(around, MAIN, BUILT);
+        await stage.start();
+      }, 60_000);
+      afterAll(() => stage.clear());
+      beforeEach(() => stage.revive());
+
+      it.each(attacks.map((attack) => [nameOf(attack), attack] as const))(
+        'lives, refuses by documented reasons and serves others in good time: %s',
+        async (_name, attack) => {
+          const row = await measure(stage, { ...around, ...attack }, SHORT);
+          expect(faultsOf(row)).toEqual([]);
+        },
+        60_000,
+      );
+    },
+  );
+
+let isCompiled = false;
+
+/** The processes beside this one run what node runs. */
+function compileOnce(): void {
+  if (isCompiled) return;
+  const compiler = require.resolve('typescript/bin/tsc');
+  execFileSync(process.execPath, [compiler, '-p', join(ROOT, 'scripts/attack'), '--noCheck']);
+  isCompiled = true;
+}
+
+function nameOf({ fault, attack, addresses }: Attack): string {
+  return `${attack}${addresses === undefined ? '' : ` from ${addresses} addresses`} (${fault})`;
+}
+
+/** What the attack did that it must not, a sentence each. */
+function faultsOf({ ended, peakMib, attackers, attacked, quiet, ratio, after }: Row): readonly string[] {
+  const undocumented = Object.keys(attackers).filter((outcome) => !isDocumented(outcome));
+  const faults: readonly (readonly [boolean, string])[] = [
+    [ended !== undefined, `the process ended: ${ended}`],
+    [peakMib.all >= LIMIT_MIB, `it took ${peakMib.all} MiB of ${LIMIT_MIB}`],
+    [undocumented.length > 0, `attackers were answered ${undocumented.join(', ')}`],
+    [attacked.served < 1, `others were not served: ${JSON.stringify(attacked.failures)}`],
+    [!(ratio <= MOST_RATIO), `their p99 went from ${quiet.p99Ms} to ${attacked.p99Ms} ms`],
+    [after.inFlight !== 0, `${after.inFlight} requests are in flight although nobody asks any more`],
+    [after.descriptorsMore > 10, `${after.descriptorsMore} descriptors were not given back`],
+    [!after.attackerIsServed, 'whoever attacked is not served although the attack has ended'],
+  ];
+  return faults.filter(([isFault]) => isFault).map(([, sentence]) => sentence);
+}
+
+/** A success, a refusal of docs/errors.md with its own status, or what the attacker itself did or saw of its connection. */
+function isDocumented(outcome: string): boolean {
+  const [status, reason] = outcome.split(' ');
+  if (reason === undefined)
+    return /^(200|cut|refused|unanswered|asked|closed|opened|left|shaken)$/.test(outcome);
+  return reason !== 'INTERNAL' && STATUS_OF[reason as keyof typeof STATUS_OF] === Number(status);
+}
