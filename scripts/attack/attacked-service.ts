@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import { setTimeout as pause } from 'node:timers/promises';
 import { MemoryCgroup, type MemoryUse } from './memory-cgroup';
@@ -34,6 +34,7 @@ export class AttackedService {
     this.#child = spawn(shell, [...args, process.execPath, main], {
       env: { PATH: process.env['PATH'] ?? '', ...settings },
       stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true,
     });
     preferred(this.#child.pid);
     // It has no channel to us by which it would learn that we are gone.
@@ -147,11 +148,16 @@ export class AttackedService {
   }
 }
 
-/** Before whatever else this machine does, where that may be asked for: a machine full of other work tells little. */
+/**
+ * Before whatever else this machine does, where that may be asked for: a machine full of other work tells little. A process
+ * that leads a session (`detached`) has a share of its own where the kernel shares by sessions, and its weight is that session's.
+ */
 export function preferred(pid: number | undefined): void {
+  if (pid === undefined) return;
   try {
-    if (pid !== undefined) setPriority(pid, -10);
+    setPriority(pid, -10);
+    writeFileSync(`/proc/${pid}/autogroup`, '-10');
   } catch {
-    // Only root may.
+    // Only root may, and not everywhere.
   }
 }

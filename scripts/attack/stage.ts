@@ -46,8 +46,10 @@ export class Stage {
     private readonly main: string,
     private readonly built: string,
   ) {
-    this.attacker = new Child<Attacker>(join(built, 'attack/processes/attacker.js'));
-    this.wellBehaved = new Child<WellBehavedApp>(join(built, 'attack/processes/well-behaved-app.js'));
+    this.attacker = new Child<Attacker>(join(built, 'attack/processes/attacker.js'), { detached: true });
+    this.wellBehaved = new Child<WellBehavedApp>(join(built, 'attack/processes/well-behaved-app.js'), {
+      detached: true,
+    });
   }
 
   get service(): AttackedService {

@@ -4,7 +4,7 @@ import type { Outcomes, Target } from '../../../test/support/attacks/attack-conn
 import { serve } from '../../bench/processes/handlers';
 
 // In the world outside, who attacks takes no time of the service's processors.
-setPriority(19);
+setPriority(10);
 
 const handlers = {
   attack: ({ name, target }: { readonly name: AttackName; readonly target: Target }): Promise<Outcomes> =>
