@@ -114,7 +114,7 @@ export class Stage {
   /** Whether the app that attacked is served as before, which it must be once it attacks no more. */
   async servesTheAttacker(): Promise<boolean> {
     const [attacker = WELL_BEHAVED] = ATTACKERS;
-    const answer = await this.#call(attacker, 'RetrieveSecret', { name: 'k0' }).catch(() => undefined);
+    const answer = await this.#call(attacker, 'RetrieveSecret', { name: 's0' }).catch(() => undefined);
     return answer?.status === 200;
   }
 
@@ -174,18 +174,24 @@ export class Stage {
     return files;
   }
 
-  /** Ten small secrets of the well-behaved app; of each attacker one, or a workspace full of large ones. */
+  /** Ten small secrets of the well-behaved app; of each attacker one, or as many large ones as there may be. */
   async #seed(): Promise<void> {
     const isLarge = this.around.largeWorkspaces === true;
     const [count, value] = isLarge ? [LARGE_VALUES, LARGE_VALUE] : [1, 'v'];
     await this.#store(WELL_BEHAVED, 10, 'v'.repeat(200));
     await this.#store(WELL_BEHAVED, 10, 'v'.repeat(200), 'dev');
-    for (const attacker of ATTACKERS) await this.#store(attacker, count, value);
+    // People may have stored them on Infisical's own page, where no quota of ours counts.
+    const [secrets, valueBytes] = [count, value.length];
+    const large = ATTACKERS.map(({ user, workspace }) => ({ user, workspace, secrets, valueBytes }));
+    if (this.#infisical !== undefined) await this.#infisical.ask('seed', large);
+    else for (const attacker of ATTACKERS) await this.#store(attacker, count, value);
   }
 
+  /** Until the workspace is full, where it holds less. */
   async #store(tenant: Tenant, count: number, value: string, env = 'prod'): Promise<void> {
     for (let at = 0; at < count; at++) {
-      const { status, text } = await this.#call(tenant, 'CreateSecret', { name: `k${at}`, value, env });
+      const { status, text } = await this.#call(tenant, 'CreateSecret', { name: `s${at}`, value, env });
+      if (status === 507) return;
       if (status !== 200) throw new Error(`a secret was not stored: ${status} ${text.slice(0, 200)}`);
     }
   }

@@ -45,7 +45,7 @@ type Kind = (typeof KINDS)[number];
 
 const TIMEOUT_MS = 10_000;
 /** A certificate, say: some 100 kB. */
-const LARGE_WRITE = JSON.stringify({ name: 'k9', value: 'c'.repeat(100_000), env: 'dev' });
+const LARGE_WRITE = JSON.stringify({ name: 's9', value: 'c'.repeat(100_000), env: 'dev' });
 
 const PROBE_EVERY_MS = 100;
 const PROVE_EVERY_MS = 500;
@@ -105,9 +105,9 @@ async function measure(job: WellBehavedJob): Promise<WellBehavedResult> {
 function operationAt(turn: number): readonly ['reads' | 'writes', string, string] {
   if (turn % 40 === 27) return ['writes', 'UpdateSecret', LARGE_WRITE];
   if (turn % 20 === 7)
-    return ['writes', 'UpdateSecret', `{"name":"k${turn % 10}","value":"written ${turn}"}`];
+    return ['writes', 'UpdateSecret', `{"name":"s${turn % 10}","value":"written ${turn}"}`];
   if (turn % 10 === 3) return ['reads', 'ListSecret', '{}'];
-  return ['reads', 'RetrieveSecret', `{"name":"k${turn % 10}"}`];
+  return ['reads', 'RetrieveSecret', `{"name":"s${turn % 10}"}`];
 }
 
 function callOf(job: WellBehavedJob, op: string, body: string, turn: number): RequestOptions {

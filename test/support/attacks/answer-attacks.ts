@@ -40,7 +40,7 @@ async function unread(
 const list = ({ workspace, headers }: AttackingApp): string =>
   post(`/ListSecret?workspace=${workspace}`, headers, '{}');
 const retrieve = ({ workspace, headers }: AttackingApp): string =>
-  post(`/RetrieveSecret?workspace=${workspace}`, headers, '{"name":"k0"}');
+  post(`/RetrieveSecret?workspace=${workspace}`, headers, '{"name":"s0"}');
 
 /** Eighty lists of one app, and no byte of them taken. */
 export const unreadLists = (target: Target): Promise<Outcomes> =>

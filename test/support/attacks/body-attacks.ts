@@ -39,8 +39,8 @@ const COSTLY = {
   objects: (bytes: number) => '{"a":'.repeat(Math.floor(bytes / 5)),
   closed: (bytes: number) => '['.repeat(Math.floor(bytes / 2)) + ']'.repeat(Math.floor(bytes / 2)),
   fields: (bytes: number) => `{${Array.from({ length: Math.floor(bytes / 12) }, (_, at) => `"${at.toString(36)}":0`).join(',')}}`, // prettier-ignore
-  numbers: (bytes: number) => `{"name":"k","value":[${'1,'.repeat(Math.floor(bytes / 2) - 40)}1]}`,
-  escapes: (bytes: number) => `{"name":"k","value":"${'\\u0041'.repeat(Math.floor(bytes / 6) - 10)}"}`,
+  numbers: (bytes: number) => `{"name":"s","value":[${'1,'.repeat(Math.floor(bytes / 2) - 40)}1]}`,
+  escapes: (bytes: number) => `{"name":"s","value":"${'\\u0041'.repeat(Math.floor(bytes / 6) - 10)}"}`,
 };
 
 /** 3 MiB of `[` from nobody, five at once. */

@@ -44,7 +44,7 @@ export function headerPairs(target: Target): Promise<Outcomes> {
     version: 'v1',
     group: 'secret.infisical',
     appkey: target.victim?.appKey,
-    data: { name: 'k0' },
+    data: { name: 's0' },
   });
   return askAgain(target, 8, (turn) => {
     const pairs = PAIRS[turn % PAIRS.length] ?? 0;
@@ -67,7 +67,7 @@ export function headerPairs(target: Target): Promise<Outcomes> {
 export function absoluteTargets(target: Target): Promise<Outcomes> {
   const app = target.apps[0];
   const read = (origin: string): string =>
-    post(`${origin}/RetrieveSecret?workspace=${app?.workspace}`, app?.headers ?? {}, '{"name":"k0"}');
+    post(`${origin}/RetrieveSecret?workspace=${app?.workspace}`, app?.headers ?? {}, '{"name":"s0"}');
   const targets = ['http://x', 'https://x', 'HTTP://x:80', 'http://a@x', '//x'].map(read);
   return askAgain(target, 25, (turn) => targets[turn % targets.length] ?? '', 2_500);
 }
@@ -75,7 +75,7 @@ export function absoluteTargets(target: Target): Promise<Outcomes> {
 /** The same reads in the ordinary form, far beyond the app's rate. */
 export function throttledReads(target: Target): Promise<Outcomes> {
   const app = target.apps[0];
-  const read = post(`/RetrieveSecret?workspace=${app?.workspace}`, app?.headers ?? {}, '{"name":"k0"}');
+  const read = post(`/RetrieveSecret?workspace=${app?.workspace}`, app?.headers ?? {}, '{"name":"s0"}');
   return askAgain(target, 25, () => read);
 }
 
@@ -83,7 +83,7 @@ export function throttledReads(target: Target): Promise<Outcomes> {
 export function forgedTokens(target: Target): Promise<Outcomes> {
   return askAgain(target, 25, (turn) => {
     const fresh = Object.entries(FORGED).map(([name, token]) => [name, `${token.slice(0, -8)}${String(turn).padStart(8, '0')}`]); // prettier-ignore
-    return post('/RetrieveSecret?workspace=w', Object.fromEntries(fresh) as Record<string, string>, '{"name":"k0"}'); // prettier-ignore
+    return post('/RetrieveSecret?workspace=w', Object.fromEntries(fresh) as Record<string, string>, '{"name":"s0"}'); // prettier-ignore
   });
 }
 
@@ -121,6 +121,6 @@ export function forgedServiceAccountTokens(target: Target): Promise<Outcomes> {
       'x-bfl-user': `${user}`,
       'x-remote-user': sub,
     };
-    return post(`/RetrieveSecret?workspace=${target.victim?.workspace}`, headers, '{"name":"k0"}');
+    return post(`/RetrieveSecret?workspace=${target.victim?.workspace}`, headers, '{"name":"s0"}');
   });
 }
