@@ -15,9 +15,17 @@ export interface Size {
   /** The attack begins so long before the well-behaved app is measured, and ends so long after. */
   readonly leadMs: number;
   readonly perSecond: number;
+  readonly warmUpSeconds: number;
 }
 
-export const FULL: Size = { rounds: 3, mostRounds: 3, seconds: 5, leadMs: 400, perSecond: 50 };
+export const FULL: Size = {
+  rounds: 3,
+  mostRounds: 3,
+  seconds: 5,
+  leadMs: 400,
+  perSecond: 50,
+  warmUpSeconds: 2,
+};
 
 /** What an attack may make of the p99 of others. */
 export const MOST_RATIO = 3;
@@ -67,7 +75,6 @@ export interface Row {
 }
 
 const RECOVERS_WITHIN_MS = 10_000;
-const WARM_UP_SECONDS = 1.5;
 
 /** The attack by turns with quiet, on a service that was started for it. */
 export async function measure(stage: Stage, scenario: Scenario, size: Size): Promise<Row> {
@@ -76,7 +83,7 @@ export async function measure(stage: Stage, scenario: Scenario, size: Size): Pro
   const job = await stage.job(scenario, size.mostRounds * 2 * size.seconds, size.perSecond);
   const behave = (seconds: number): Promise<WellBehavedResult> =>
     stage.wellBehaved.ask('measure', { ...job, seconds });
-  await behave(WARM_UP_SECONDS);
+  await behave(size.warmUpSeconds);
   const descriptors = service.descriptors();
   const quiet: WellBehavedResult[] = [];
   const attacked: WellBehavedResult[] = [];

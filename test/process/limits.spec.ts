@@ -2,10 +2,10 @@ import { execFileSync } from 'node:child_process';
 import { join, resolve } from 'node:path';
 import { LIMIT_MIB } from '../../scripts/attack/attacked-service';
 import { measure, MOST_RATIO, type Row, type Size } from '../../scripts/attack/measure';
-import { whyNoMemoryCgroup } from '../../scripts/attack/memory-cgroup';
 import type { Scenario, Surroundings } from '../../scripts/attack/scenarios';
 import { Stage } from '../../scripts/attack/stage';
 import { STATUS_OF } from '../../src/errors/domain-error';
+import { describeWith } from '../support/describe-with';
 
 const ROOT = resolve(__dirname, '../..');
 /** Where `scripts/attack/tsconfig.json` puts what it compiles. */
@@ -14,7 +14,14 @@ const BUILT = join(ROOT, 'node_modules/.cache/attack/scripts');
 const MAIN = process.env['ATTACKED_MAIN'] ?? join(ROOT, 'dist/main.js');
 
 /** `npm run attack` is the long form. */
-const SHORT: Size = { rounds: 3, mostRounds: 7, seconds: 0.8, leadMs: 300, perSecond: 120 };
+const SHORT: Size = {
+  rounds: 2,
+  mostRounds: 7,
+  seconds: 0.8,
+  leadMs: 300,
+  perSecond: 120,
+  warmUpSeconds: 0.5,
+};
 
 type Attack = Omit<Scenario, keyof Surroundings>;
 
@@ -43,36 +50,26 @@ const STAGES: readonly (readonly [title: string, around: Surroundings, attacks: 
   ['behind a slow LLDAP', { store: 'embedded', lldapMs: 400 }, [{ fault: 'B2', attack: 'quitters' }]],
 ];
 
-const unavailable = whyNoMemoryCgroup();
+for (const [title, around, attacks] of STAGES)
+  describeWith('memory cgroup', `a service under attack ${title}, within the memory limit of its pod`, () => {
+    let stage: Stage;
+    beforeAll(async () => {
+      compileOnce();
+      stage = new Stage(around, MAIN, BUILT);
+      await stage.start();
+    }, 60_000);
+    afterAll(() => stage.clear());
+    beforeEach(() => stage.revive());
 
-if (unavailable !== undefined)
-  describe('a service under attack, within the memory limit of its pod', () => {
-    if (process.env['CI'] === undefined) it.skip(`is not tested: ${unavailable}`, () => undefined);
-    else it('can be tested here', () => expect(unavailable).toBeUndefined());
+    it.each(attacks.map((attack) => [nameOf(attack), attack] as const))(
+      'lives, refuses by documented reasons and serves the others in good time: %s',
+      async (_name, attack) => {
+        const row = await measure(stage, { ...around, ...attack }, SHORT);
+        expect(faultsOf(row)).toEqual([]);
+      },
+      60_000,
+    );
   });
-else
-  describe.each(STAGES)(
-    'a service under attack %s, within the memory limit of its pod',
-    (_title, around, attacks) => {
-      let stage: Stage;
-      beforeAll(async () => {
-        compileOnce();
-        stage = new Stage(around, MAIN, BUILT);
-        await stage.start();
-      }, 60_000);
-      afterAll(() => stage.clear());
-      beforeEach(() => stage.revive());
-
-      it.each(attacks.map((attack) => [nameOf(attack), attack] as const))(
-        'lives, refuses by documented reasons and serves others in good time: %s',
-        async (_name, attack) => {
-          const row = await measure(stage, { ...around, ...attack }, SHORT);
-          expect(faultsOf(row)).toEqual([]);
-        },
-        60_000,
-      );
-    },
-  );
 
 let isCompiled = false;
 

@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process';
+import { whyNoMemoryCgroup } from '../../scripts/attack/memory-cgroup';
 
 /** What a test may need beside Node; each answers why this machine does not have it, or undefined. */
 const NEEDS = {
@@ -9,6 +10,8 @@ const NEEDS = {
   /** Of util-linux, as in Debian's essential bsdutils; elsewhere `script` takes other arguments. */
   'pseudo-terminal': () =>
     unless('script', ['-qec', 'true', '/dev/null'], 'script (bsdutils) opens no pseudo-terminal'),
+  /** A memory limit that kills, as a pod's does. */
+  'memory cgroup': whyNoMemoryCgroup,
 } satisfies Record<string, () => string | undefined>;
 
 type Need = keyof typeof NEEDS;
