@@ -99,7 +99,10 @@ function faultsOf({ ended, peakMib, attackers, attacked, quiet, ratio, after }: 
     [peakMib.all >= LIMIT_MIB, `it took ${peakMib.all} MiB of ${LIMIT_MIB}`],
     [undocumented.length > 0, `attackers were answered ${undocumented.join(', ')}`],
     [attacked.served < 1, `others were not served: ${JSON.stringify(attacked.failures)}`],
-    [!(ratio <= MOST_RATIO || attacked.p99Ms <= NOISE_MS), `their p99 went from ${quiet.p99Ms} to ${attacked.p99Ms} ms`],
+    [
+      !(ratio <= MOST_RATIO || attacked.p99Ms <= NOISE_MS),
+      `their p99 went from ${quiet.p99Ms} to ${attacked.p99Ms} ms`,
+    ],
     [after.inFlight !== 0, `${after.inFlight} requests are in flight although nobody asks any more`],
     [after.descriptorsMore > 10, `${after.descriptorsMore} descriptors were not given back`],
     [!after.attackerIsServed, 'whoever attacked is not served although the attack has ended'],
