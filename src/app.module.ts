@@ -108,7 +108,7 @@ export class AppModule implements NestModule {
         { provide: SecretStore, useValue: spans ? new TracedSecretStore(store, spans) : store },
         { provide: GrantSource, useValue: grantSource },
         { provide: AccessTokens, useValue: accessTokens },
-        { provide: AppProofVerifier, useValue: new AppProofVerifier(clock) },
+        { provide: AppProofVerifier, useValue: new AppProofVerifier(clock, time) },
         {
           provide: CallerAuthenticator,
           useValue: new CredentialsAuthenticator(

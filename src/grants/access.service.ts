@@ -34,11 +34,15 @@ export class AccessService {
     private readonly tokens: AccessTokens,
   ) {}
 
-  /** @throws GrantsUnavailable (503), TooManyRequests (429) */
-  async request(proof: AppProof, permission: RequestedPermission): Promise<AccessOutcome> {
+  /** @param peerAddress of the socket that it came by. @throws GrantsUnavailable (503), TooManyRequests (429) */
+  async request(
+    proof: AppProof,
+    permission: RequestedPermission,
+    peerAddress: string | undefined,
+  ): Promise<AccessOutcome> {
     this.source.requireReady();
     const installed = this.source.findByKey(proof.appKey);
-    const refusal = await this.proofs.verify(proof, installed?.appSecret);
+    const refusal = await this.proofs.verify(proof, installed?.appSecret, peerAddress);
     const of = installed && { app: installed.app, user: installed.user };
     if (refusal !== undefined || installed === undefined || of === undefined)
       return { kind: 'unproven', claimed: of, refusal: refusal ?? { cause: 'unknown_key' } };

@@ -28,7 +28,7 @@ export class AccessController {
       request.failure = 'INVALID_REQUEST';
       return { code: 1, message: 'the request is not of the form {app_key, timestamp, token, perm}' };
     }
-    const outcome = await this.access.request(asked.proof, asked.permission);
+    const outcome = await this.access.request(asked.proof, asked.permission, request.socket.remoteAddress);
     switch (outcome.kind) {
       case 'issued': {
         const { token, expiresAtMs } = outcome.issued;

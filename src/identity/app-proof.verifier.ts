@@ -1,8 +1,10 @@
-import { Semaphore } from 'async-mutex';
-import { compare } from 'bcrypt';
-import { LRUCache } from 'lru-cache';
+import type { OnModuleDestroy } from '@nestjs/common';
 import type { Clock } from '../clock/clock';
+import type { MonotonicTime } from '../clock/monotonic-time';
+import { FairTurns } from '../concurrency/fair-turns';
 import { TooManyRequests } from '../errors/request-errors';
+import { BcryptThreads } from './bcrypt-threads';
+import { canonicalAddress } from './canonical-address';
 
 /** What an app shows to get an access token: bcrypt(appKey + timestamp + appSecret), cost 10. */
 export interface AppProof {
@@ -24,74 +26,79 @@ const BCRYPT_BYTES = 72;
 const MIN_SECRET_BYTES_READ = 16;
 /** A hash names its own cost, and cost 31 takes days: only cost 10 is computed. */
 const BCRYPT_COST_10 = /^\$2[aby]\$10\$([./A-Za-z0-9]{53})$/;
-/** Compared with where no app has the key, so that both answers take the same time. */
-const NOBODYS_HASH = '$2b$10$CwTycUXWue0Thq9StjUM0uJ8Vj9eQ8Xw9B2m1l5W5QKq3f1XyB0e2';
 
 /**
- * Hashing takes 90 ms of a core each: two at a time leave the thread pool to everybody else. Proofs for keys that nobody
- * has wait in a line of their own, and few for each key that somebody has: whoever floods, floods only themself.
+ * A hash takes 50 to 90 ms of a core. Turns go by the address of the connection, the only thing known of the sender that
+ * is neither made up nor tells whether an app has the key. A line of 64 is what all apps of a user may send at once
+ * through one proxy; how long it is costs nobody at another address anything.
  */
-const HASHES_AT_ONCE = 2;
-const MAX_WAITING = 64;
-const MAX_WAITING_FOR_NOBODY = 8;
-const MAX_WAITING_FOR_ONE_KEY = 8;
-const MAX_REMEMBERED = 100_000;
-
-/** The line of the keys that no app has; no app key is empty. */
-const NOBODY = '';
+const TURNS = { maxUnderWay: 2, maxUnderWayOfOne: 2, maxWaiting: 128, maxWaitingOfOne: 64, maxWaitMs: 5_000 };
 
 /** Verifies proofs off the event loop and accepts each of them once. */
-export class AppProofVerifier {
-  private readonly used: LRUCache<string, true>;
-  private readonly known = new Semaphore(HASHES_AT_ONCE);
-  private readonly unknown = new Semaphore(1);
-  private readonly waiting = new Map<string, number>();
+export class AppProofVerifier implements OnModuleDestroy {
+  private readonly turns: FairTurns;
+  private readonly used = new UsedHashes();
 
-  constructor(private readonly clock: Clock) {
-    const ttl = 2 * CLOCK_WINDOW_S * 1000 + 1000;
-    this.used = new LRUCache({ max: MAX_REMEMBERED, ttl, perf: { now: () => clock.nowMs() } });
+  constructor(
+    private readonly clock: Clock,
+    time: MonotonicTime,
+    private readonly threads = new BcryptThreads(),
+  ) {
+    this.turns = new FairTurns(TURNS, time, () => new TooManyRequests(1));
   }
 
   /**
-   * @param appSecret undefined where no app has this key; it takes as long and is refused
+   * Whether an app has the key makes no difference to status, time and turns: what is refused early is refused for its own
+   * form and time, and everything else is compared with the hash that was sent.
+   * @param appSecret undefined where no app has this key
+   * @param peerAddress of the socket that the proof came by
    * @returns undefined where the proof is good
-   * @throws TooManyRequests when too many proofs wait already
+   * @throws TooManyRequests where no turn comes
    */
-  async verify(proof: AppProof, appSecret: string | undefined): Promise<ProofRefusal | undefined> {
+  async verify(
+    proof: AppProof,
+    appSecret: string | undefined,
+    peerAddress: string | undefined,
+  ): Promise<ProofRefusal | undefined> {
     const computed = BCRYPT_COST_10.exec(proof.hash)?.[1];
     const text = `${proof.appKey}${proof.timestampS}`;
     if (computed === undefined) return { cause: 'malformed' };
     const skewS = proof.timestampS - Math.floor(this.clock.nowMs() / 1000);
     if (Math.abs(skewS) > CLOCK_WINDOW_S) return { cause: 'clock_skew', skewS };
     if (Buffer.byteLength(text) > BCRYPT_BYTES - MIN_SECRET_BYTES_READ) return { cause: 'key_too_long' };
-    if (this.used.has(computed)) return { cause: 'replayed' };
-    // $2y$ (PHP) names the same algorithm as $2b$.
-    const hash = appSecret === undefined ? NOBODYS_HASH : `$2b$10$${computed}`;
-    const line = appSecret === undefined ? NOBODY : proof.appKey;
-    const matches = await this.inLine(line, () => compare(`${text}${appSecret ?? ''}`, hash));
+    const line = canonicalAddress(peerAddress ?? '') ?? '';
+    // $2a$ (Go) and $2y$ (PHP) name the same algorithm as $2b$.
+    const matches = await this.turns.run(line, () =>
+      this.threads.compare(`${text}${appSecret ?? ''}`, `$2b$10$${computed}`),
+    );
     if (appSecret === undefined) return { cause: 'unknown_key' };
     if (!matches) return { cause: 'wrong_secret' };
-    // Asked again: an equal proof may have been accepted meanwhile.
-    if (this.used.has(computed)) return { cause: 'replayed' };
-    this.used.set(computed, true);
-    return undefined;
+    return this.used.add(computed, proof.timestampS, this.clock.nowMs()) ? undefined : { cause: 'replayed' };
   }
 
-  private async inLine(key: string, work: () => Promise<boolean>): Promise<boolean> {
-    const ofKey = this.waiting.get(key) ?? 0;
-    const all = [...this.waiting.values()].reduce((sum, count) => sum + count, 0);
-    const isFull =
-      key === NOBODY
-        ? ofKey >= MAX_WAITING_FOR_NOBODY
-        : ofKey >= MAX_WAITING_FOR_ONE_KEY || all >= MAX_WAITING;
-    if (isFull) throw new TooManyRequests(1);
-    this.waiting.set(key, ofKey + 1);
-    try {
-      return await (key === NOBODY ? this.unknown : this.known).runExclusive(work);
-    } finally {
-      const left = (this.waiting.get(key) ?? 1) - 1;
-      if (left === 0) this.waiting.delete(key);
-      else this.waiting.set(key, left);
-    }
+  async onModuleDestroy(): Promise<void> {
+    await this.threads.close();
+  }
+}
+
+/** At 25 hashes a second none of them is pushed out within its time; none would be, either. */
+const MAX_REMEMBERED = 10_000;
+
+/** The hashes that were accepted. One is forgotten to make room only, and only when its time is long over. */
+class UsedHashes {
+  /** Until when each may still be in line, on the clock on the wall. */
+  private readonly untilMs = new Map<string, number>();
+
+  /** False where it was used before. @throws TooManyRequests where it could not be remembered */
+  add(hash: string, timestampS: number, nowMs: number): boolean {
+    if (this.untilMs.has(hash)) return false;
+    if (this.untilMs.size >= MAX_REMEMBERED) this.forgetBefore(nowMs);
+    if (this.untilMs.size >= MAX_REMEMBERED) throw new TooManyRequests(1);
+    this.untilMs.set(hash, (timestampS + CLOCK_WINDOW_S + 1) * 1000 + 2 * TURNS.maxWaitMs);
+    return true;
+  }
+
+  private forgetBefore(nowMs: number): void {
+    for (const [hash, untilMs] of this.untilMs) if (untilMs <= nowMs) this.untilMs.delete(hash);
   }
 }

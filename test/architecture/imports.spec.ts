@@ -58,7 +58,7 @@ const HOME_OF: Readonly<Record<string, RegExp>> = {
   axios: /^src\/store\/infisical\/(wire-call|wire-failure)\.ts$/,
   '@kubernetes/client-node': /^src\/kubernetes\/kube-config\.connection\.ts$/,
   'classic-level': /^src\/store\/embedded\//,
-  bcrypt: /^src\/(identity\/app-proof\.verifier|development\/example-caller)\.ts$/,
+  bcrypt: /^src\/(identity\/bcrypt-worker\.mjs|development\/example-caller\.ts)$/,
   'prom-client': /^src\/telemetry\//,
   '@opentelemetry/api': /^src\/telemetry\//,
   '@opentelemetry/core': /^src\/telemetry\//,
@@ -77,7 +77,7 @@ interface Import {
 }
 
 const files = readdirSync(SRC, { recursive: true, encoding: 'utf8' })
-  .filter((name) => name.endsWith('.ts'))
+  .filter((name) => /\.(ts|mjs)$/.test(name))
   .map((name) => `src/${name}`);
 const textOf = (file: string): string => readFileSync(join(ROOT, file), 'utf8');
 

@@ -1,7 +1,9 @@
 import { hash } from 'bcrypt';
 import { decodeJwt } from 'jose';
+import { eventually } from '../support/eventually';
 import { EXAMPLE_APPS, exampleApps, OTMOICLP, READER } from '../support/example-apps';
 import { FixedClock } from '../support/fixed-clock';
+import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { httpCall, type Answer } from '../support/http-call';
 import { MemorySecretStore } from '../support/memory.secret-store';
 import { startService, type Service } from '../support/service';
@@ -233,24 +235,82 @@ describe('POST /permission/v1alpha1/access', () => {
     expect(performance.eventLoopUtilization(before).utilization).toBeLessThan(0.5);
   });
 
-  it('a flood of proofs for keys that nobody has keeps no app from its token', async () => {
-    const token = await proof();
-    const nobody = `$2b$10$${'a'.repeat(22)}${'b'.repeat(31)}`;
-    const flood = Promise.all(
-      Array.from({ length: 60 }, (_, i) => request({ app_key: `nobody_${i}`, token: nobody })),
-    );
-    expect((await request({ token })).body.code).toBe(0);
-    const codes = new Set((await flood).map((answer) => answer.body.code));
-    expect(codes).toEqual(new Set([100001, 429]));
+  const WRONG = `$2b$10$${'a'.repeat(22)}${'b'.repeat(31)}`;
+  /** All of an answer but what is another one each time. */
+  const seenOf = ({ status, headers, body }: Answer) => {
+    const { date: _date, 'x-request-id': _id, ...kept } = headers;
+    return { status, headers: kept, body: { ...body, data: { ...body.data, requestId: undefined } } };
+  };
+
+  it('answers the same for a key that an app has and for one that none has, at whichever step it is refused', async () => {
+    const used = await proof();
+    await request({ token: used });
+    for (const sent of [
+      { token: WRONG },
+      { token: used },
+      { token: 'x' },
+      { timestamp: nowS() - 11 },
+      { token: WRONG.replace('$10$', '$31$') },
+    ]) {
+      const [known, unknown] = [await request(sent), await request({ ...sent, app_key: 'bytetrade_nobody_12345678' })];
+      expect(seenOf(known)).toEqual(seenOf(unknown));
+      expect(known.body).toEqual(REFUSED);
+    }
+  }); // prettier-ignore
+
+  it('takes as long for a used hash, a wrong one and a key that nobody has', async () => {
+    const used = await proof();
+    await request({ token: used });
+    for (const sent of [{ token: used }, { token: WRONG }, { app_key: 'nobody', token: used }]) {
+      const beganMs = performance.now();
+      expect((await request(sent)).body).toEqual(REFUSED);
+      // No machine computes a hash in less; without one, an answer takes a few.
+      expect(performance.now() - beganMs).toBeGreaterThan(15);
+    }
   });
 
-  it("a flood of proofs for one app's key keeps no other app from its token", async () => {
-    const token = await proof(READER);
-    const wrong = `$2b$10$${'a'.repeat(22)}${'b'.repeat(31)}`;
-    const flood = Promise.all(Array.from({ length: 100 }, () => request({ token: wrong })));
-    const perm = { ...PERM, ops: ['RetrieveSecret?workspace=otmoic'] };
-    expect((await request({ app_key: READER.appKey, token, perm })).body.code).toBe(0);
-    await flood;
+  describe('while proofs are sent without end from other addresses', () => {
+    let flooded: Service;
+    // Time stands still, so that on a slow machine too nobody is refused for having waited.
+    beforeAll(async () => {
+      flooded = await startService({ clock, store, grantSource: grants, time: new FixedMonotonicTime() });
+    });
+    afterAll(async () => flooded.close());
+
+    const send = async (from: string, app_key: string, token: string): Promise<Answer> =>
+      httpCall(`${flooded.url}/permission/v1alpha1/access`, {
+        body: { app_key, timestamp: nowS(), token, perm: PERM },
+        from,
+      });
+
+    it('for the very key of an app, each of its own right proofs is accepted', async () => {
+      const tokens = await Promise.all(Array.from({ length: 5 }, () => proof()));
+      const told: string[] = [];
+      const flood = Array.from({ length: 320 }, async (_, i) => {
+        const key = i % 8 < 4 ? OTMOICLP.appKey : `nobody_${i}`;
+        const { status, body } = await send(`127.0.1.${i % 4}`, key, WRONG);
+        told.push(`${status} ${body.code}`);
+      });
+      // Of each address 64 wait at most, of all 128.
+      await eventually(() => expect(told.length).toBeGreaterThan(150));
+      const own = await Promise.all(tokens.map((token) => send('127.0.0.1', OTMOICLP.appKey, token)));
+      expect(own.map(({ body }) => body.code)).toEqual(Array(5).fill(0));
+      expect(new Set(told)).toEqual(new Set(['429 429', '200 100001']));
+      void Promise.allSettled(flood);
+    });
+
+    it('a line that is full refuses keys that an app has and those that none has alike', async () => {
+      const refused: Answer[] = [];
+      const flood = Array.from({ length: 160 }, async (_, i) => {
+        const answer = await send('127.0.1.9', i % 2 ? OTMOICLP.appKey : `nobody_${i}`, WRONG);
+        if (answer.status === 429) refused.push(answer);
+      });
+      await eventually(() => expect(refused.length).toBeGreaterThan(80));
+      const [first, ...others] = refused.map(seenOf);
+      expect(others.filter((one) => JSON.stringify(one) !== JSON.stringify(first))).toEqual([]);
+      expect(first?.headers['retry-after']).toBe('1');
+      void Promise.allSettled(flood);
+    });
   });
 
   it('writes neither proof nor secret into the log', async () => {

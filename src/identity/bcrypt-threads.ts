@@ -1,0 +1,68 @@
+import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
+
+const WORKER = join(__dirname, 'bcrypt-worker.mjs');
+/** V8 takes more than it needs where nothing is said. The thread is given no variable of the environment either. */
+const OPTIONS = {
+  env: {},
+  resourceLimits: { maxOldGenerationSizeMb: 8, maxYoungGenerationSizeMb: 1, stackSizeMb: 1 },
+};
+
+/**
+ * bcrypt on threads of its own. On those of libuv, which it would use, reads of the embedded store wait behind it: it takes
+ * 50 to 90 ms of a core for each proof. A thread is started when one is needed and none is free, and kept.
+ */
+export class BcryptThreads {
+  readonly #all = new Set<Worker>();
+  readonly #free: Worker[] = [];
+  #closed = false;
+
+  constructor(private readonly file = WORKER) {}
+
+  /** Resolves to whether the hash is one of the text. As many threads as there are calls at once: the caller bounds them. */
+  async compare(text: string, hash: string): Promise<boolean> {
+    const work = { text, hash };
+    try {
+      return await this.#compareOn(this.#free.pop() ?? this.#start(), work);
+    } catch {
+      // A thread that died, for want of memory perhaps, says nothing about the proof: once more, on another one.
+      return this.#compareOn(this.#start(), work);
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.all([...this.#all].map((worker) => worker.terminate()));
+  }
+
+  #start(): Worker {
+    if (this.#closed) throw new Error('no more proofs: the service is shutting down');
+    const worker = new Worker(this.file, OPTIONS);
+    this.#all.add(worker);
+    // It is the calls that wait for it which learn of a failure.
+    worker.on('error', () => undefined);
+    worker.once('exit', () => {
+      this.#all.delete(worker);
+      const at = this.#free.indexOf(worker);
+      if (at >= 0) this.#free.splice(at, 1);
+    });
+    return worker;
+  }
+
+  async #compareOn(worker: Worker, work: { readonly text: string; readonly hash: string }): Promise<boolean> {
+    worker.ref();
+    const matches = await new Promise<boolean>((resolve, reject) => {
+      const died = (): void => reject(new Error('the thread that compared the proof ended'));
+      worker.once('exit', died);
+      worker.once('message', (answer: unknown) => {
+        worker.off('exit', died);
+        resolve(answer === true);
+      });
+      worker.postMessage(work);
+    });
+    // A free thread keeps no process alive.
+    worker.unref();
+    this.#free.push(worker);
+    return matches;
+  }
+}
