@@ -62,7 +62,8 @@ export class BcryptThreads {
     });
     // A free thread keeps no process alive.
     worker.unref();
-    this.#free.push(worker);
+    // It may have died right behind its answer.
+    if (this.#all.has(worker)) this.#free.push(worker);
     return matches;
   }
 }

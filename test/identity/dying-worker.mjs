@@ -4,5 +4,7 @@ import { parentPort } from 'node:worker_threads';
 parentPort?.on('message', ({ text }) => {
   if (text === 'dies always') throw new Error('canary of a thread');
   parentPort?.postMessage(true);
-  if (text === 'dies soon') process.exit(1);
+  // With its answer, or a moment later.
+  if (text === 'dies at once') process.exit(1);
+  if (text === 'dies soon') setTimeout(() => process.exit(1), 10);
 });
