@@ -3,6 +3,7 @@ const base = require('./jest.base.config.js');
 // These hold the service to real seconds, its own processor time or its memory: they run after the others, one at a time.
 const SERIAL = [
   '<rootDir>/test/grants/growth.spec.ts',
+  '<rootDir>/test/grants/manifest-cost.spec.ts',
   '<rootDir>/test/process/limits.spec.ts',
   '<rootDir>/test/process/memory.spec.ts',
   '<rootDir>/test/process/replicas.spec.ts',

@@ -7,7 +7,7 @@ import type { InstalledApp } from './installed-app';
 import { type Manifest, parseManifest } from './manifest';
 import { readWatchedFile, type WatchedFile } from './watched-file';
 
-const MANIFEST = { name: 'OlaresManifest.yaml', maxBytes: 256 * 1024, parse: parseManifest };
+const MANIFEST = { name: 'OlaresManifest.yaml', maxBytes: 64 * 1024, parse: parseManifest };
 const CREDENTIALS = { name: 'app.yaml', maxBytes: 16 * 1024, parse: parseAppCredentials };
 
 /** One app's folder after its latest reading. */

@@ -2,7 +2,7 @@ import type { KubeObject } from '../kubernetes/kube-object';
 import { APP_NAME, APP_NAME_RULE } from './app-name';
 import { grantSet } from './grant-set';
 import type { InstalledApp } from './installed-app';
-import { parseSysData, type SysDataWarning } from './sys-data';
+import { parseSysData, type SysDataRefusal, type SysDataWarning } from './sys-data';
 import type { Claim } from './workspace-holders';
 
 export const APPLICATION_PERMISSIONS = '/apis/sys.bytetrade.io/v1alpha1/applicationpermissions';
@@ -41,7 +41,8 @@ export function readApplicationPermission({ namespace, body }: KubeObject): Perm
   const appSecret = field(spec, 'secret');
   const isNamed = APP_NAME.test(user) && typeof app === 'string' && APP_NAME.test(app);
   const stated = isNamed ? statedBy(app, user, body) : undefined;
-  const claim = Array.isArray(field(spec, 'permissions')) ? stated : undefined;
+  const readable = stated === undefined || 'refused' in stated ? undefined : stated;
+  const claim = Array.isArray(field(spec, 'permissions')) ? readable : undefined;
   const refused = (reason: string): PermissionReading => ({ kind: 'refused', reason, claim });
   // Deletion was asked for, and only a finalizer still holds the resource: what it granted is withdrawn.
   const isGoing = field(metadata, 'deletionTimestamp') !== undefined;
@@ -51,6 +52,7 @@ export function readApplicationPermission({ namespace, body }: KubeObject): Perm
   if (stated === undefined) return refused(`spec.app ${APP_NAME_RULE}`);
   if (!isText(appKey)) return refused('spec.key must be text');
   if (!isText(appSecret)) return refused('spec.secret must be text');
+  if ('refused' in stated) return refused(`spec.permissions states ${stated.refused}`);
   const { installed, installedAtMs, warnings } = stated;
   return { kind: 'installed', installed: { ...installed, appKey, appSecret }, installedAtMs, warnings };
 }
@@ -59,10 +61,11 @@ function statedBy(
   app: string,
   user: string,
   { metadata, spec }: KubeObject['body'],
-): StatedClaim & { readonly warnings: readonly SysDataWarning[] } {
-  const { grants, warnings } = parseSysData(field(spec, 'permissions'), app);
+): (StatedClaim & { readonly warnings: readonly SysDataWarning[] }) | SysDataRefusal {
+  const read = parseSysData(field(spec, 'permissions'), app);
+  if ('refused' in read) return read;
   const installedAtMs = Date.parse(String(field(metadata, 'creationTimestamp'))) || 0;
-  return { installed: { app, user, grants: grantSet(grants) }, installedAtMs, warnings };
+  return { installed: { app, user, grants: grantSet(read.grants) }, installedAtMs, warnings: read.warnings };
 }
 
 function isText(value: unknown): value is string {

@@ -1,11 +1,11 @@
-import { isMap, isScalar, LineCounter, type Pair, type YAMLMap } from 'yaml';
+import { isCollection, isMap, isScalar, LineCounter, type Pair, type YAMLMap } from 'yaml';
 import { APP_NAME, APP_NAME_RULE } from './app-name';
 import type { Grant } from './grant';
 import { layOut, type ManifestLayout, type TopLevelBlock } from './manifest-layout';
 import { type Region, requirePlain } from './plain-region';
 import { offsetOf, plainValue, readYaml } from './plain-yaml';
 import { type Refusal, refusalOf, RefusedFile } from './refused-file';
-import { parseSysData } from './sys-data';
+import { parseSysData, type SysDataWarning } from './sys-data';
 import { withoutTemplatedBlocks } from './templated-blocks';
 
 export interface ManifestWarning {
@@ -53,15 +53,34 @@ function parse(text: string): Manifest {
   if (value === null) return { app, grants: [], warnings: [] };
   if (!isMap(permission?.value))
     throw new RefusedFile(offsetOf(permission?.key), 'permission must be a mapping');
-  const { grants, warnings } = parseSysData((value as Readonly<Record<string, unknown>>)['sysData'], app);
+  const read = parseSysData((value as Readonly<Record<string, unknown>>)['sysData'], app);
+  if ('refused' in read)
+    throw new RefusedFile(offsetOf(permission.key), `permission.sysData states ${read.refused}`);
+  const nodeAt = nodesBelow(permission.value.get('sysData', true));
   return {
     app,
-    grants,
-    warnings: warnings.map(({ path, reason }) => {
-      const node = document.getIn(['permission', 'sysData', ...path], true) ?? permission.key;
+    grants: read.grants,
+    warnings: read.warnings.map(({ path, reason }) => {
+      const node = nodeAt(path) ?? permission.key;
       return { line: lines.linePos(offsetOf(node)).line, reason };
     }),
   };
+}
+
+/** Finds nodes by their paths, and looks for each key of the way once: thousands of paths lead through the same maps. */
+function nodesBelow(root: unknown): (path: SysDataWarning['path']) => unknown {
+  const found = new Map<string, unknown>();
+  const nodeAt = (path: SysDataWarning['path']): unknown => {
+    const last = path.at(-1);
+    if (last === undefined) return root;
+    const name = path.join('/');
+    if (!found.has(name)) {
+      const parent = nodeAt(path.slice(0, -1));
+      found.set(name, isCollection(parent) ? parent.get(last, true) : undefined);
+    }
+    return found.get(name);
+  };
+  return nodeAt;
 }
 
 function blockOf({ blocks }: ManifestLayout, key: string): TopLevelBlock | undefined {

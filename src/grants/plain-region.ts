@@ -49,6 +49,7 @@ function openerAt(actions: readonly TemplateAction[], offset: number): number | 
  */
 function requireCleanFollower(text: string, actions: readonly TemplateAction[], region: Region): void {
   const byStart = new Map(actions.map((action) => [action.start, action]));
+  const exitsOf = exitsIn(actions);
   const first = byStart.get(endOfGap(text, region.end));
   const pending = first ? [first] : [];
   const seen = new Set(pending);
@@ -59,10 +60,7 @@ function requireCleanFollower(text: string, actions: readonly TemplateAction[], 
         `a template directive right after ${region.what} could continue it`,
       );
     }
-    const exits = actions.filter(
-      (exit) => exit.group === action.group && (exit === action || !isSilent(action)),
-    );
-    for (const exit of exits) {
+    for (const exit of exitsOf(action)) {
       const at = exit.trimsAfter ? endOfSpace(text, exit.end) : endOfGap(text, exit.end);
       const next = byStart.get(at);
       if (next && !seen.has(next)) {
@@ -79,8 +77,23 @@ function requireCleanFollower(text: string, actions: readonly TemplateAction[], 
   }
 }
 
-function isSilent(action: TemplateAction): boolean {
-  return action.kind === 'silent';
+/**
+ * Where a rendering that came to an action may go on: behind it, or for a control structure behind any action of it.
+ * Those of one structure are told once.
+ */
+function exitsIn(actions: readonly TemplateAction[]): (action: TemplateAction) => readonly TemplateAction[] {
+  const groups = new Map<number, TemplateAction[]>();
+  for (const action of actions) {
+    const group = groups.get(action.group) ?? [];
+    group.push(action);
+    groups.set(action.group, group);
+  }
+  return (action) => {
+    if (action.kind === 'silent') return [action];
+    const exits = groups.get(action.group) ?? [];
+    groups.delete(action.group);
+    return exits;
+  };
 }
 
 /** Whether the text at an offset begins a line of its own behind the directive, at most so far indented. */
@@ -91,7 +104,10 @@ function startsOwnLine(text: string, exit: TemplateAction, at: number, column: n
 }
 
 function endOfSpace(text: string, from: number): number {
-  return from + (/^[ \t\r\n]*/.exec(text.slice(from))?.[0].length ?? 0);
+  const space = /[ \t\r\n]*/y;
+  space.lastIndex = from;
+  space.test(text);
+  return space.lastIndex;
 }
 
 /** Behind white space and comments, but never behind a directive. */

@@ -3,6 +3,7 @@ import {
   isNode,
   isScalar,
   isSeq,
+  Lexer,
   type LineCounter,
   parseDocument,
   type Document,
@@ -10,18 +11,54 @@ import {
 } from 'yaml';
 import { RefusedFile } from './refused-file';
 
-/** Parses one YAML 1.2 document with the core schema and nothing beyond it. Never throws for what is in the text. */
+/** Real manifests have up to 1,500. What a text costs to parse goes by its tokens more than by its length. */
+const MAX_TOKENS = 10_000;
+
+/**
+ * Parses one YAML 1.2 document with the core schema and nothing beyond it. What is wrong with the text is in the
+ * document's errors.
+ * @throws RefusedFile where it has more tokens than a manifest ever has
+ */
 export function readYaml(text: string, lineCounter?: LineCounter): Document.Parsed {
-  return parseDocument(text, {
-    version: '1.2',
-    schema: 'core',
-    merge: false,
-    strict: true,
-    // Checked where it matters, by plainValue(): conditional branches elsewhere may well state a key twice.
-    uniqueKeys: false,
-    prettyErrors: false,
-    ...(lineCounter ? { lineCounter } : {}),
-  });
+  requireFewTokens(text, 0);
+  return withoutStackTraces(() =>
+    parseDocument(text, {
+      version: '1.2',
+      schema: 'core',
+      merge: false,
+      strict: true,
+      // Checked where it matters, by plainValue(): conditional branches elsewhere may well state a key twice.
+      uniqueKeys: false,
+      prettyErrors: false,
+      ...(lineCounter ? { lineCounter } : {}),
+    }),
+  );
+}
+
+/**
+ * @param before how many were counted elsewhere in the file
+ * @returns how many there are with those
+ * @throws RefusedFile
+ */
+export function requireFewTokens(text: string, startsAt: number, before = 0): number {
+  let [count, offset] = [before, startsAt];
+  for (const { length } of new Lexer().lex(text)) {
+    count += 1;
+    if (count > MAX_TOKENS) throw new RefusedFile(offset, `more than ${MAX_TOKENS} YAML tokens`);
+    offset += length;
+  }
+  return count;
+}
+
+/** The parser makes an error of each fault that it finds, and most of the time would go into their stack traces. */
+function withoutStackTraces<T>(parse: () => T): T {
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = 0;
+  try {
+    return parse();
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
+  }
 }
 
 /**

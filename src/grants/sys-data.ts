@@ -13,18 +13,29 @@ export interface SysDataGrants {
   readonly warnings: readonly SysDataWarning[];
 }
 
+/** Real apps state five or ten. */
+const MAX_OPS = 1_000;
+
+/** Why none of a list is taken. */
+export interface SysDataRefusal {
+  readonly refused: string;
+}
+
 /**
  * The grants that a `sysData` list states for an app, from a manifest or from an ApplicationPermission.
  * Entries of other providers are ignored whatever their shape; an op of ours that is not exact grants nothing.
  */
-export function parseSysData(sysData: unknown, app: string): SysDataGrants {
+export function parseSysData(sysData: unknown, app: string): SysDataGrants | SysDataRefusal {
   const grants: Grant[] = [];
   const warnings: SysDataWarning[] = [];
   if (sysData === undefined || sysData === null) return { grants, warnings };
   if (!Array.isArray(sysData)) return { grants, warnings: [{ path: [], reason: 'sysData must be a list' }] };
+  let stated = 0;
   for (const [index, entry] of (sysData as readonly unknown[]).entries()) {
     if (!concernsUs(entry)) continue;
     const ops = own(entry, 'ops');
+    stated += Array.isArray(ops) ? ops.length : 1;
+    if (stated > MAX_OPS) return { refused: `more than ${MAX_OPS} ops` };
     if (!Array.isArray(ops)) {
       warnings.push({ path: [index, 'ops'], reason: 'ops must be a list' });
       continue;

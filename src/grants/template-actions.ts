@@ -16,8 +16,8 @@ export interface TemplateAction {
   readonly group: number;
 }
 
-/** Real manifests have up to thirty; a bound keeps every walk over them short. */
-const MAX_ACTIONS = 2000;
+/** Real manifests have up to thirty. Each may cost the parsing of a block by itself. */
+const MAX_ACTIONS = 200;
 
 const OPENERS = new Set(['if', 'with', 'range', 'define', 'block']);
 const ASSIGNMENT = /^\$\w*(\s*,\s*\$\w+)?\s*:?=/;

@@ -1,5 +1,5 @@
 import { type ManifestLayout, MASK } from './manifest-layout';
-import { readYaml } from './plain-yaml';
+import { readYaml, requireFewTokens } from './plain-yaml';
 import { RefusedFile } from './refused-file';
 
 /** The blocks whose content counts, and which are therefore never taken away. */
@@ -15,13 +15,17 @@ const PLACEHOLDER = 'x';
  */
 export function withoutTemplatedBlocks({ actions, blocks, masked }: ManifestLayout): string {
   const pieces: string[] = [];
-  let from = 0;
+  let [from, at, tokens] = [0, 0, 0];
   for (const { key, start, end } of blocks) {
-    if (!actions.some((action) => action.start < end && action.end > start)) continue;
+    // Both are in order.
+    while ((actions[at]?.end ?? Infinity) <= start) at += 1;
+    if ((actions[at]?.start ?? Infinity) >= end) continue;
     const block = masked.slice(start, end);
     if (/^(---|\.\.\.)\s*$/.test(block) || (key !== undefined && READ_BLOCKS.has(key))) continue;
     if (key === undefined) throw new RefusedFile(start, 'a templated line that is not a plain top-level key');
-    requireClosed(block, start);
+    const readable = block.replaceAll(MASK, PLACEHOLDER);
+    tokens = requireFewTokens(readable, start, tokens);
+    requireClosed(readable, start);
     const body = start + block.indexOf(':') + 1;
     pieces.push(masked.slice(from, body), masked.slice(body, end).replace(/[^\r\n]/g, ' '));
     from = end;
@@ -32,7 +36,7 @@ export function withoutTemplatedBlocks({ actions, blocks, masked }: ManifestLayo
 
 /** A quote or a bracket that is left open could, to a lenient reader, swallow the blocks below. */
 function requireClosed(block: string, start: number): void {
-  const { errors } = readYaml(block.replaceAll(MASK, PLACEHOLDER));
+  const { errors } = readYaml(block);
   const unclosed = errors.find(({ message }) => /^Missing closing|end with a/.test(message));
   if (unclosed) throw new RefusedFile(start + unclosed.pos[0], `not valid YAML: ${unclosed.message}`);
 }

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { setImmediate } from 'node:timers/promises';
 import type { Refusal } from './refused-file';
 import { readSmallFile } from './small-file';
 
@@ -30,8 +31,18 @@ export async function readWatchedFile<T extends object>(
   if (file.kind === 'unreadable') return { missing: false, problem: { reason: file.reason }, ...lastGood };
   const digest = createHash('sha256').update(file.text).digest('base64');
   if (before?.digest === digest) return before;
-  const parsed = parse(file.text);
+  const parsed = await inTurn(() => parse(file.text));
   if (!('refused' in parsed)) return { missing: false, digest, good: parsed };
   const problem = { reason: parsed.refused, line: parsed.line };
   return { missing: false, digest, problem, ...lastGood };
+}
+
+/** The last of those that were asked for. */
+let turn: Promise<unknown> = Promise.resolve();
+
+/** Between two files everybody else gets their turn, however many changed at once. */
+function inTurn<T>(work: () => T): Promise<T> {
+  const done = turn.then(() => setImmediate()).then(work);
+  turn = done.catch(() => undefined);
+  return done;
 }

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { keyOf, type KubeObject, readPage } from './kube-object';
 import type { KubernetesApi } from './kubernetes-api';
 import { failureOf } from './kubernetes-failure';
@@ -5,6 +6,8 @@ import type { Held, WatchedCollectionOptions } from './watched-collection-option
 
 const PAGE_SIZE = 500;
 const PAGE_TIMEOUT_MS = 30_000;
+/** Then everybody else gets their turn. */
+const READ_AT_ONCE_MS = 10;
 
 export interface FullList<T> {
   readonly objects: Map<string, Held<T>>;
@@ -38,7 +41,12 @@ export class CollectionLister<T> {
     let next: string | undefined;
     for (;;) {
       const page = readPage(await this.page(next, signal));
+      let readingSinceMs = performance.now();
       for (const object of page.objects) {
+        if (performance.now() - readingSinceMs > READ_AT_ONCE_MS) {
+          await setImmediate();
+          readingSinceMs = performance.now();
+        }
         const key = keyOf(object.namespace, object.name);
         objects.set(key, this.held(object, before.get(key)));
       }

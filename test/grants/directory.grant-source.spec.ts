@@ -433,7 +433,7 @@ describe('the folder of manifests', () => {
         'empty/OlaresManifest.yaml: is missing',
         'empty/app.yaml: is missing',
         'fifo/OlaresManifest.yaml: not a regular file',
-        'huge/OlaresManifest.yaml: larger than 262144 bytes',
+        'huge/OlaresManifest.yaml: larger than 65536 bytes',
         'loop/OlaresManifest.yaml: cannot be read (ELOOP)',
         'loop/app.yaml: cannot be read (ELOOP)',
         'looping/OlaresManifest.yaml: cannot be read (ELOOP)',

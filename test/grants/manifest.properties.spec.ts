@@ -124,7 +124,8 @@ function grantsOfRendered(text: string): string[] | undefined {
   }
   const name = manifest?.metadata?.name;
   if (typeof name !== 'string') return undefined;
-  return grantsOf(parseSysData(manifest?.permission?.sysData, name));
+  const read = parseSysData(manifest?.permission?.sysData, name);
+  return 'refused' in read ? undefined : grantsOf(read);
 }
 
 describe('whatever a manifest holds', () => {

@@ -273,7 +273,31 @@ describe('a manifest is refused, with the line,', () => {
     ['a directive without an end', 11, 'never closed', `${METADATA}${PERMISSION}spec:\n  a: {{ .b\n`],
     ['a comment without an end', 3, 'never closed', `${METADATA}{{/* a }}\n${PERMISSION}`],
     ['a string without an end', 4, 'never closed', `${METADATA}spec:\n  a: {{ "b }}\n${PERMISSION}`],
-    ['too many directives', 10, 'more than 2000', `${METADATA}${PERMISSION}# ${'{{ .a }}'.repeat(2001)}\n`],
+    ['too many directives', 10, 'more than 200', `${METADATA}${PERMISSION}# ${'{{ .a }}'.repeat(201)}\n`],
+    [
+      'too many tokens',
+      2001,
+      'more than 10000 YAML tokens',
+      `${METADATA}${PERMISSION}${'a: b\n'.repeat(2100)}`,
+    ],
+    [
+      'too many tokens of a block with a directive',
+      2859,
+      'more than 10000 YAML tokens',
+      `${METADATA}a:\n{{ .a }}\n${'  b: c\n'.repeat(4000)}`,
+    ],
+    [
+      'too many tokens of many such blocks',
+      902,
+      'more than 10000 YAML tokens',
+      `${METADATA}${`a:\n{{ .a }}\n${'  - [a, b]\n'.repeat(9)}`.repeat(150)}`,
+    ],
+    [
+      'too many ops',
+      3,
+      'permission.sysData states more than 1000 ops',
+      `${METADATA}${PERMISSION}${'    - ListSecret\n'.repeat(1000)}`,
+    ],
   ])('for %s', (_, line, reason, text) => {
     expect(read(text)).toEqual(refusal(line, reason));
   });

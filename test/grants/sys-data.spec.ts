@@ -45,15 +45,14 @@ describe('parseSysData', () => {
   });
 
   it.each([null, undefined, 1, 'secret', [], [OURS], () => OURS])('ignores the odd entry %p', (entry) => {
-    const { grants, warnings } = parseSysData([entry, { ...OURS, ops: OPS }], 'notes');
-    expect({ grants, warnings }).toEqual({ grants: [LIST], warnings: [] });
+    expect(parseSysData([entry, { ...OURS, ops: OPS }], 'notes')).toEqual({ grants: [LIST], warnings: [] });
   });
 
   it('does not take fields that an entry inherits', () => {
     const entry: unknown = Object.create({ ...OURS, ops: OPS });
     expect(parseSysData([entry], 'notes')).toEqual({ grants: [], warnings: [] });
     const partly: unknown = Object.assign(Object.create({ ops: OPS }) as object, OURS);
-    expect(parseSysData([partly], 'notes').grants).toEqual([]);
+    expect(parseSysData([partly], 'notes')).toMatchObject({ grants: [] });
   });
 
   it.each([undefined, null])('has nothing to say of sysData %p', (sysData) => {
@@ -85,6 +84,21 @@ describe('parseSysData', () => {
         { path: [1, 'ops', 0], reason: expect.stringMatching(/^op "All": the operation is none of/) },
         { path: [1, 'ops', 2], reason: 'an op must be text' },
       ],
+    });
+  });
+
+  it.each<[string, (count: number) => unknown]>([
+    ['good ones', (count) => [{ ...OURS, ops: Array(count).fill(OPS[0]) }]],
+    ['bad ones', (count) => [{ ...OURS, ops: Array(count).fill(7) }]],
+    ['one in each entry', (count) => Array(count).fill({ ...OURS, ops: OPS })],
+    ['none in each entry', (count) => Array(count).fill({ ...OURS })],
+  ])('takes a thousand ops of ours and no more: %s', (_, sysData) => {
+    expect(parseSysData(sysData(1000), 'notes')).not.toHaveProperty('refused');
+    expect(parseSysData(sysData(1001), 'notes')).toEqual({ refused: 'more than 1000 ops' });
+    const others = Array(5000).fill({ ...OURS, version: 'v2', ops: OPS });
+    expect(parseSysData([...others, { ...OURS, ops: OPS }], 'notes')).toEqual({
+      grants: [LIST],
+      warnings: [],
     });
   });
 });
