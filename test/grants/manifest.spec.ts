@@ -282,13 +282,13 @@ describe('a manifest is refused, with the line,', () => {
     ],
     [
       'too many tokens of a block with a directive',
-      2859,
+      1611,
       'more than 10000 YAML tokens',
       `${METADATA}a:\n{{ .a }}\n${'  b: c\n'.repeat(4000)}`,
     ],
     [
       'too many tokens of many such blocks',
-      902,
+      962,
       'more than 10000 YAML tokens',
       `${METADATA}${`a:\n{{ .a }}\n${'  - [a, b]\n'.repeat(9)}`.repeat(150)}`,
     ],
