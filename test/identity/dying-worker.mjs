@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers';
 import { parentPort } from 'node:worker_threads';
 
 // A stand-in for bcrypt-worker.mjs that dies as it is told.
