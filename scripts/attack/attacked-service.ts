@@ -66,6 +66,10 @@ export class AttackedService {
     return service;
   }
 
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
   get port(): number {
     return this.#ports?.port ?? 0;
   }
@@ -82,7 +86,8 @@ export class AttackedService {
   get ending(): string | undefined {
     if (!this.hasEnded) return undefined;
     const isOutOfMemory = this.group.kills() > 0 || /heap out of memory|Allocation failed/.test(this.#tail);
-    return isOutOfMemory ? `OOM (${this.#ending})` : this.#ending;
+    if (isOutOfMemory) return `OOM (${this.#ending})`;
+    return `${this.#ending}, having said: ${this.#tail.trim().split('\n').slice(-3).join(' ').slice(-600)}`;
   }
 
   /** The last of what was printed. */

@@ -1,8 +1,8 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Outcomes } from '../../test/support/attacks/attack-connection';
-import { median } from '../bench/rounds';
+import { percentile } from '../bench/rounds';
 import type { AttackedService } from './attacked-service';
-import type { WellBehavedResult } from './processes/well-behaved-app';
+import type { Kind, WellBehavedResult } from './processes/well-behaved-app';
 import { titleOf, type Scenario } from './scenarios';
 import type { Stage } from './stage';
 
@@ -32,7 +32,7 @@ export const MOST_RATIO = 3;
 /** A p99 below this is what timers and a shared machine make it, and no measure. */
 const FLOOR_MS = 5;
 
-/** What the well-behaved app saw, as medians of the windows, in milliseconds. */
+/** What the well-behaved app saw in all windows together, in milliseconds. */
 export interface Seen {
   readonly p50Ms: number;
   readonly p99Ms: number;
@@ -41,6 +41,8 @@ export interface Seen {
   /** Share of its reads and writes that were answered with 200. */
   readonly served: number;
   readonly probesP99Ms: number;
+  /** Of a server beside that nobody attacks: what the machine makes of it. */
+  readonly controlP99Ms: number;
   readonly failures: Outcomes;
 }
 
@@ -48,9 +50,8 @@ export interface Row {
   readonly attack: string;
   readonly quiet: Seen;
   readonly attacked: Seen;
-  /** p99 of reads, the median window of each; a quiet one counts as 5 ms at least. */
+  /** p99 of reads, attacked ÷ quiet. */
   readonly ratio: number;
-  readonly ratioOfP50: number;
   /** Longest that the event loop was held up, as the service itself tells, or else the slowest answer to a probe. */
   readonly stallMs: number;
   readonly peakMib: {
@@ -70,8 +71,6 @@ export interface Row {
     readonly attackerIsServed: boolean;
     readonly recoveredInS: number;
   };
-  /** How late the measuring process itself was at worst. */
-  readonly ownLateMs: number;
 }
 
 const RECOVERS_WITHIN_MS = 10_000;
@@ -93,7 +92,7 @@ export async function measure(stage: Stage, scenario: Scenario, size: Size): Pro
   let cpuMs = 0;
   service.takeHighest();
   const goesOn = (round: number): boolean =>
-    round < size.rounds || (round < size.mostRounds && ratioOf(quiet, attacked) > MOST_RATIO);
+    round < size.rounds || (round < size.mostRounds && isSlowed(seenOf(quiet), seenOf(attacked)));
   for (let round = 0; goesOn(round) && !service.hasEnded; round++) {
     quiet.push(await behave(size.seconds));
     await service.metric(LONGEST_DELAY);
@@ -106,7 +105,9 @@ export async function measure(stage: Stage, scenario: Scenario, size: Size): Pro
     const seen = await behave(size.seconds);
     cpuMs += service.cpuMs() - cpuBefore;
     attacked.push(seen);
-    stalls.push(((await service.metric(LONGEST_DELAY)) ?? NaN) * 1000 || seen.healthProbes.slowestMs);
+    stalls.push(
+      ((await service.metric(LONGEST_DELAY)) ?? NaN) * 1000 || Math.max(...seen.tookMs.healthProbes),
+    );
     for (const [outcome, count] of Object.entries(await attack))
       attackers[outcome] = (attackers[outcome] ?? 0) + count;
     recoveries.push(await recovery(service, descriptors));
@@ -124,8 +125,7 @@ export async function measure(stage: Stage, scenario: Scenario, size: Size): Pro
     attack: titleOf(scenario),
     quiet: before,
     attacked: beside,
-    ratio: round1(ratioOf(quiet, attacked)),
-    ratioOfP50: round1(beside.p50Ms / before.p50Ms),
+    ratio: round1(beside.p99Ms / before.p99Ms),
     stallMs: Math.round(Math.max(...stalls)),
     peakMib: {
       all: Math.round(highest.allMib),
@@ -137,7 +137,6 @@ export async function measure(stage: Stage, scenario: Scenario, size: Size): Pro
     ...(ending !== undefined && { ended: ending }),
     attackers,
     after,
-    ownLateMs: Math.round(Math.max(...attacked.map(({ ownLateMs }) => ownLateMs))),
   };
 }
 
@@ -163,16 +162,21 @@ async function isServedSoon(stage: Stage): Promise<boolean> {
   return false;
 }
 
-function ratioOf(quiet: readonly WellBehavedResult[], attacked: readonly WellBehavedResult[]): number {
-  const [before, beside] = [quiet, attacked].map((windows) =>
-    median(windows.map(({ reads }) => reads.p99Ms)),
-  );
-  return (beside ?? NaN) / Math.max(before ?? NaN, FLOOR_MS);
+/** Whether the attack made others slower than it may, beyond what it made of a server beside that nobody attacks. */
+export function isSlowed(quiet: Seen, attacked: Seen): boolean {
+  const machineMs = Math.max(0, attacked.controlP99Ms - quiet.controlP99Ms);
+  return !(attacked.p99Ms <= MOST_RATIO * Math.max(quiet.p99Ms, FLOOR_MS) + machineMs);
 }
 
 function seenOf(windows: readonly WellBehavedResult[]): Seen {
-  const of = (value: (window: WellBehavedResult) => number): number => round1(median(windows.map(value)));
-  const asked = windows.reduce((sum, { reads, writes }) => sum + reads.count + writes.count, 0);
+  const of = (kind: Kind, share: number): number =>
+    round1(
+      percentile(
+        windows.flatMap(({ tookMs }) => tookMs[kind]),
+        share,
+      ),
+    );
+  const asked = windows.reduce((sum, { tookMs }) => sum + tookMs.reads.length + tookMs.writes.length, 0);
   const failures: Outcomes = {};
   for (const window of windows)
     for (const [outcome, count] of Object.entries(window.failures))
@@ -181,12 +185,13 @@ function seenOf(windows: readonly WellBehavedResult[]): Seen {
     .filter(([outcome]) => /^(reads|writes) /.test(outcome))
     .reduce((sum, [, count]) => sum + count, 0);
   return {
-    p50Ms: of(({ reads }) => reads.p50Ms),
-    p99Ms: of(({ reads }) => reads.p99Ms),
-    slowestMs: round1(Math.max(...windows.map(({ reads }) => reads.slowestMs))),
-    writesP50Ms: of(({ writes }) => writes.p50Ms),
+    p50Ms: of('reads', 0.5),
+    p99Ms: of('reads', 0.99),
+    slowestMs: of('reads', 1),
+    writesP50Ms: of('writes', 0.5),
     served: Number((1 - failed / asked).toFixed(3)),
-    probesP99Ms: of(({ healthProbes }) => healthProbes.p99Ms),
+    probesP99Ms: of('healthProbes', 0.99),
+    controlP99Ms: of('control', 0.99),
     failures,
   };
 }

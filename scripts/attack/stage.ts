@@ -14,6 +14,7 @@ import { LOGIN } from '../bench/processes/login';
 import { AttackedCluster } from './attacked-cluster';
 import { AttackedService } from './attacked-service';
 import type { Attacker } from './processes/attacker';
+import type { ControlServer } from './processes/control-server';
 import type { WellBehavedApp, WellBehavedJob } from './processes/well-behaved-app';
 import type { Scenario, Surroundings } from './scenarios';
 import { ATTACKERS, credentialsOf, WELL_BEHAVED, type Tenant } from './tenants';
@@ -36,6 +37,7 @@ export class Stage {
   #service: AttackedService | undefined;
   readonly attacker: Child<Attacker>;
   readonly wellBehaved: Child<WellBehavedApp>;
+  readonly #control: Child<ControlServer>;
 
   /**
    * @param main the entry point of the service
@@ -46,10 +48,10 @@ export class Stage {
     private readonly main: string,
     private readonly built: string,
   ) {
-    this.attacker = new Child<Attacker>(join(built, 'attack/processes/attacker.js'), { detached: true });
-    this.wellBehaved = new Child<WellBehavedApp>(join(built, 'attack/processes/well-behaved-app.js'), {
-      detached: true,
-    });
+    const processes = join(built, 'attack/processes');
+    this.attacker = new Child<Attacker>(join(processes, 'attacker.js'), { detached: true });
+    this.#control = new Child<ControlServer>(join(processes, 'control-server.js'), { detached: true });
+    this.wellBehaved = new Child<WellBehavedApp>(join(processes, 'well-behaved-app.js'), { detached: true });
   }
 
   get service(): AttackedService {
@@ -105,7 +107,16 @@ export class Stage {
     const { tls = false } = this.around;
     const { workspace, headers } = await credentialsOf(WELL_BEHAVED);
     return {
-      ...{ port, metricsPort, seconds, perSecond, workspace, headers, tls },
+      ...{
+        port,
+        metricsPort,
+        controlPort: await this.#control.ask('port'),
+        seconds,
+        perSecond,
+        workspace,
+        headers,
+        tls,
+      },
       ...(proofs && { proof: WELL_BEHAVED }),
       ...this.#cluster?.proxied(seconds * perSecond),
     };
@@ -119,7 +130,8 @@ export class Stage {
   }
 
   async clear(): Promise<void> {
-    await Promise.all([this.attacker.end(), this.wellBehaved.end(), this.#infisical?.end()]);
+    const beside = [this.attacker, this.wellBehaved, this.#control, this.#infisical];
+    await Promise.all(beside.map(async (child) => child?.end()));
     await this.#service?.end();
     await this.#cluster?.stop();
     this.#lldap?.closeAllConnections();

@@ -2,13 +2,14 @@ import { Agent, request, type RequestOptions } from 'node:http';
 import { Agent as SecureAgent, request as secureRequest } from 'node:https';
 import { setTimeout as pause } from 'node:timers/promises';
 import { hash } from 'bcrypt';
-import { percentile } from '../../bench/rounds';
 import { serve } from '../../bench/processes/handlers';
 import { preferred } from '../attacked-service';
 
 export interface WellBehavedJob {
   readonly port: number;
   readonly metricsPort: number;
+  /** A server that nobody attacks is asked as often. */
+  readonly controlPort: number;
   readonly seconds: number;
   readonly perSecond: number;
   readonly workspace: string;
@@ -20,28 +21,17 @@ export interface WellBehavedJob {
   readonly proof?: { readonly appKey: string; readonly appSecret: string };
 }
 
-export interface Times {
-  readonly count: number;
-  readonly p50Ms: number;
-  readonly p99Ms: number;
-  readonly slowestMs: number;
-}
-
 export interface WellBehavedResult {
-  readonly reads: Times;
-  readonly writes: Times;
-  /** `/livez` on the service's own port and on that of the metrics, each time on a new connection, as the kubelet asks. */
-  readonly probes: Times;
-  readonly healthProbes: Times;
-  readonly proofs: Times;
+  /**
+   * How long each answer took, in milliseconds. Probes are `/livez` on the service's own port, health probes on that of the
+   * metrics, each time on a new connection, as the kubelet asks.
+   */
+  readonly tookMs: Readonly<Record<Kind, readonly number[]>>;
   /** What was not answered with 200, by kind and outcome. */
   readonly failures: Readonly<Record<string, number>>;
-  /** How late this process itself came to send, at most: on a busy machine all times may be that much longer. */
-  readonly ownLateMs: number;
 }
 
-const KINDS = ['reads', 'writes', 'probes', 'healthProbes', 'proofs'] as const;
-type Kind = (typeof KINDS)[number];
+export type Kind = 'reads' | 'writes' | 'probes' | 'healthProbes' | 'proofs' | 'control';
 
 const TIMEOUT_MS = 10_000;
 /** A certificate, say: some 100 kB. */
@@ -55,17 +45,25 @@ const keptSecure = new SecureAgent({ keepAlive: true, maxSockets: 64, rejectUnau
 
 /** Each request is sent in its time, whatever became of those before it: who waits is not spared the wait. */
 async function measure(job: WellBehavedJob): Promise<WellBehavedResult> {
-  const tookMs: Record<Kind, number[]> = { reads: [], writes: [], probes: [], healthProbes: [], proofs: [] };
+  const tookMs: Record<Kind, number[]> = {
+    reads: [],
+    writes: [],
+    probes: [],
+    healthProbes: [],
+    proofs: [],
+    control: [],
+  };
   const failures: Record<string, number> = {};
   const sent: Promise<void>[] = [];
-  let ownLateMs = 0;
   const send = (kind: Kind, options: RequestOptions, body?: string, isGood = '200'): void => {
     const beganMs = performance.now();
     sent.push(
-      outcomeOf(options, body, job.tls === true && kind !== 'healthProbes').then((outcome) => {
-        tookMs[kind].push(performance.now() - beganMs);
-        if (outcome !== isGood) failures[`${kind} ${outcome}`] = (failures[`${kind} ${outcome}`] ?? 0) + 1;
-      }),
+      outcomeOf(options, body, job.tls === true && kind !== 'healthProbes' && kind !== 'control').then(
+        (outcome) => {
+          tookMs[kind].push(performance.now() - beganMs);
+          if (outcome !== isGood) failures[`${kind} ${outcome}`] = (failures[`${kind} ${outcome}`] ?? 0) + 1;
+        },
+      ),
     );
   };
   const startMs = performance.now();
@@ -73,7 +71,6 @@ async function measure(job: WellBehavedJob): Promise<WellBehavedResult> {
     for (let turn = 0; turn * intervalMs < job.seconds * 1000; turn++) {
       const waitMs = startMs + turn * intervalMs - performance.now();
       if (waitMs > 0) await pause(waitMs);
-      ownLateMs = Math.max(ownLateMs, performance.now() - startMs - turn * intervalMs);
       await work(turn);
     }
   };
@@ -81,6 +78,7 @@ async function measure(job: WellBehavedJob): Promise<WellBehavedResult> {
     every(1000 / job.perSecond, (turn) => {
       const [kind, op, body] = operationAt(turn);
       send(kind, callOf(job, op, body, turn), body);
+      send('control', { port: job.controlPort, path: '/', agent: turn % 10 === 9 ? false : kept });
     }),
     every(PROBE_EVERY_MS, () => {
       send('probes', { port: job.port, path: '/livez', agent: false });
@@ -97,8 +95,7 @@ async function measure(job: WellBehavedJob): Promise<WellBehavedResult> {
   // So that the service's descriptors are those of others.
   kept.destroy();
   keptSecure.destroy();
-  const [reads, writes, probes, healthProbes, proofs] = KINDS.map((kind) => timesOf(tookMs[kind]));
-  return { reads, writes, probes, healthProbes, proofs, failures, ownLateMs } as WellBehavedResult;
+  return { tookMs, failures };
 }
 
 /** Mostly reads by name, a list now and then, few writes, and few of those large. */
@@ -156,15 +153,6 @@ function outcomeOf(options: RequestOptions, body: string | undefined, tls: boole
     });
     sent.end(body);
   });
-}
-
-function timesOf(tookMs: readonly number[]): Times {
-  return {
-    count: tookMs.length,
-    p50Ms: percentile(tookMs, 0.5),
-    p99Ms: percentile(tookMs, 0.99),
-    slowestMs: percentile(tookMs, 1),
-  };
 }
 
 preferred(process.pid);
