@@ -5,7 +5,12 @@ export type Operation = 'retrieve' | 'list' | 'create' | 'update' | 'delete' | '
 
 /** The class of the error, a wait in seconds where it names one, or `done`. */
 export type Ended =
-  'done' | 'SecretNotFound' | 'StoreUnavailable' | 'StoreOutcomeUnknown' | `TooManyRequests ${number}`;
+  | 'ListTooLarge'
+  | 'done'
+  | 'SecretNotFound'
+  | 'StoreUnavailable'
+  | 'StoreOutcomeUnknown'
+  | `TooManyRequests ${number}`;
 
 /** How an operation ends; how often its own call is sent; for a write, how often it is looked for. */
 export interface Course {
@@ -105,7 +110,8 @@ export const WIRE_FAULTS: Readonly<Record<string, WireFault>> = {
   'an answer beyond the cap': {
     ...SENSELESS,
     fault: json(200, { secrets: [], padding: ECHO.repeat(CAP_BYTES / 10) }),
-    once: { ...SENSELESS.once, retrieve: course('done', 1) },
+    once: { ...SENSELESS.once, retrieve: course('done', 1), list: course('ListTooLarge', 1) },
+    always: { ...SENSELESS.always, list: course('ListTooLarge', 1) },
   },
   'reset before headers': { ...LOST, fault: (when) => ({ kind: 'reset', when }) },
   'reset mid-body': { ...LOST, fault: (when) => ({ kind: 'resetInBody', when }) },
