@@ -29,10 +29,10 @@ const LIMITS = {
   requireHostHeader: false,
 } as const satisfies ServerOptions;
 
-/** Nest's adapter over a server with limits that only its constructor takes, and TLS where there is an identity for it. */
 /** Node parses all requests that came together at once, though they are answered one after the other. */
 const MAX_PIPELINED = 8;
 
+/** Nest's adapter over a server with limits that only its constructor takes, and TLS where there is an identity for it. */
 export class StrictExpressAdapter extends ExpressAdapter {
   private handshakes: UnfinishedHandshakes | undefined;
 

@@ -1,48 +1,36 @@
 import type { Server } from 'node:https';
 import type { Socket } from 'node:net';
-import { SharedCapacity, type Release } from '../protection/shared-capacity';
-
-interface Handshake {
-  readonly socket: Socket;
-  readonly release: Release;
-}
+import { FairSockets } from './connection-limit';
 
 /** Each takes some 70 KiB of OpenSSL's; it must end within ten seconds. */
 const MAX_HANDSHAKES = 512;
 
-/**
- * Whoever connects and never shakes hands is in none of the server's own lists, and would hold its end up. So many may be
- * at it at once, shared among the addresses that they come from.
- */
+/** Whoever connects and never shakes hands is in none of the server's own lists, and would hold its end up. */
 export class UnfinishedHandshakes {
-  readonly #byPeer = new Map<string, Handshake>();
-  readonly #capacity: SharedCapacity;
+  readonly #byPeer = new Map<string, Socket>();
+  readonly #sockets = new FairSockets(MAX_HANDSHAKES);
 
-  constructor(server: Pick<Server, 'on'>, max = MAX_HANDSHAKES) {
-    this.#capacity = new SharedCapacity(max);
+  constructor(server: Pick<Server, 'on'>) {
     server.on('connection', (socket: Socket) => this.#begin(socket));
-    server.on('secureConnection', (socket: Socket) => this.#end(peerOf(socket)));
+    server.on('secureConnection', (secured: Socket) => this.#end(peerOf(secured)));
   }
 
   cut(): void {
-    for (const { socket } of this.#byPeer.values()) socket.destroy();
+    this.#sockets.closeAll();
   }
 
   #begin(socket: Socket): void {
-    const release = this.#capacity.take(socket.remoteAddress ?? '');
-    if (typeof release !== 'function') {
-      socket.destroy();
-      return;
-    }
     const peer = peerOf(socket);
-    this.#byPeer.set(peer, { socket, release });
+    this.#byPeer.set(peer, socket);
     // The same peer may have connected anew meanwhile.
-    socket.once('close', () => (this.#byPeer.get(peer)?.socket === socket ? this.#end(peer) : release()));
+    socket.once('close', () => this.#byPeer.get(peer) === socket && this.#byPeer.delete(peer));
+    this.#sockets.add(socket);
   }
 
   #end(peer: string): void {
-    this.#byPeer.get(peer)?.release();
+    const socket = this.#byPeer.get(peer);
     this.#byPeer.delete(peer);
+    if (socket !== undefined) this.#sockets.delete(socket);
   }
 }
 

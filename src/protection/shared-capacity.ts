@@ -6,8 +6,8 @@ export type NoCapacity = 'full' | 'share';
 
 /**
  * A capacity that subjects share so that none of them can take all of it. A subject holds at most as much as is still
- * free: alone it gets half, among n others 1/(n+1), and whoever comes later always finds as much again. (Network switches
- * share their buffers like this: Choudhury and Hahne, "Dynamic queue length thresholds", 1998.)
+ * free: alone it gets half, and the next one half of the rest. (Network switches share their buffers like this: Choudhury and
+ * Hahne, "Dynamic queue length thresholds", 1998.) What is taken must end by itself, since nothing is taken away again.
  */
 export class SharedCapacity {
   #used = 0;

@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
+import { limitConnections } from '../http/connection-limit';
 import { AddressUnusable } from './address-unusable';
 import type { Metrics } from './metrics';
 
@@ -50,7 +51,7 @@ export async function serveMetrics(
   // An answer ends its connection, so that nobody keeps one; whatever stands behind the first request is dropped.
   server.maxRequestsPerSocket = 1;
   server.on('connection', endInTime);
-  makeRoom(server);
+  limitConnections(server, MAX_CONNECTIONS);
   await listen(server, host, port);
   return {
     port: (server.address() as AddressInfo).port,
@@ -64,33 +65,6 @@ export async function serveMetrics(
 function endInTime(socket: Socket): void {
   const timer = setTimeout(() => socket.destroy(), CONNECTION_TIMEOUT_MS);
   socket.once('close', () => clearTimeout(timer));
-}
-
-/**
- * With all connections taken, a new one takes the place of the oldest of that address which has the most. So whoever
- * floods the port closes their own, and a probe finds a place however many there are who flood it.
- */
-function makeRoom(server: Server): void {
-  const open = new Map<string, Set<Socket>>();
-  let count = 0;
-  const forget = (socket: Socket, address: string): void => {
-    const sockets = open.get(address);
-    if (sockets?.delete(socket) !== true) return;
-    count -= 1;
-    if (sockets.size === 0) open.delete(address);
-  };
-  server.on('connection', (socket: Socket) => {
-    const address = socket.remoteAddress ?? '';
-    open.set(address, (open.get(address) ?? new Set()).add(socket));
-    count += 1;
-    socket.once('close', () => forget(socket, address));
-    if (count <= MAX_CONNECTIONS) return;
-    const [most, sockets] = [...open].reduce((a, b) => (b[1].size > a[1].size ? b : a));
-    for (const oldest of [...sockets].slice(0, 1)) {
-      forget(oldest, most);
-      oldest.destroy();
-    }
-  });
 }
 
 /** What is asked here has none, and one that comes is not waited for. */

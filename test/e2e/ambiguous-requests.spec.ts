@@ -1,4 +1,4 @@
-import { ClusterService, PEERS } from '../support/cluster-service';
+import { ClusterService, PEERS, PROXY_REQUEST } from '../support/cluster-service';
 import { OTMOICLP } from '../support/example-apps';
 import { FixedClock } from '../support/fixed-clock';
 import { FixedGrantSource } from '../support/fixed-grant-source';
@@ -10,14 +10,7 @@ import { accessToken, userToken } from '../support/tokens';
 
 const SCOPE = { user: 'alice', workspace: 'otmoic', environment: 'prod' } as const;
 const CANARY = 'canary-victim';
-const PROXY_REQUEST = JSON.stringify({
-  op: 'ListSecret?workspace=otmoic',
-  datatype: 'secret',
-  version: 'v1',
-  group: 'secret.infisical',
-  appkey: OTMOICLP.appKey,
-  data: {},
-});
+const BODY = JSON.stringify(PROXY_REQUEST);
 
 describe('a request with more headers than any client sends', () => {
   let cluster: ClusterService;
@@ -30,8 +23,8 @@ describe('a request with more headers than any client sends', () => {
   const fillers = (count: number) => 'A: b\r\n'.repeat(count);
   /** As system-server passes a call on, with what tells so behind the fillers. */
   const smuggled = (count: number, hidden: string) =>
-    `POST /ListSecret HTTP/1.1\r\nHost: x\r\nUser-Agent: u\r\nContent-Length: ${PROXY_REQUEST.length}\r\n` +
-    `${fillers(count)}Content-Type: application/json\r\nX-Bfl-User: alice\r\n${hidden}\r\n${PROXY_REQUEST}`;
+    `POST /ListSecret HTTP/1.1\r\nHost: x\r\nUser-Agent: u\r\nContent-Length: ${BODY.length}\r\n` +
+    `${fillers(count)}Content-Type: application/json\r\nX-Bfl-User: alice\r\n${hidden}\r\n${BODY}`;
 
   it.each([96, 100, 200, 993, 994, 995, 996, 997, 998, 1_100, 1_994, 1_995, 1_996, 2_400])(
     'is refused with 431 with %i of them, and nothing behind them is hidden',

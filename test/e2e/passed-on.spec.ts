@@ -1,18 +1,9 @@
 import { connect } from 'node:net';
-import { ClusterService, PEERS } from '../support/cluster-service';
-import { OTMOICLP } from '../support/example-apps';
+import { ClusterService, PEERS, PROXY_REQUEST } from '../support/cluster-service';
 import { httpCall } from '../support/http-call';
 
 const AS_READER = { 'x-bfl-user': 'alice', 'x-remote-user': 'system:serviceaccount:reader-alice:default' };
 const SCOPE = { user: 'alice', workspace: 'otmoic', environment: 'prod' } as const;
-const proxyRequest = {
-  op: 'ListSecret?workspace=otmoic',
-  datatype: 'secret',
-  version: 'v1',
-  group: 'secret.infisical',
-  appkey: OTMOICLP.appKey,
-  data: {},
-};
 
 describe('a body that a proven proxy passes on', () => {
   let cluster: ClusterService;
@@ -24,14 +15,14 @@ describe('a body that a proven proxy passes on', () => {
     const calls = [...cluster.store.calls];
     const answer = await httpCall(`${cluster.url}/ListSecret`, {
       headers: AS_READER,
-      body: proxyRequest,
+      body: PROXY_REQUEST,
       from: PEERS.trustedProxy,
     });
     expect([answer.status, answer.body.data.reason]).toEqual([401, 'UNAUTHENTICATED']);
     expect(cluster.store.calls).toEqual(calls);
   });
 
-  const BODY = JSON.stringify(proxyRequest);
+  const BODY = JSON.stringify(PROXY_REQUEST);
   const FORGED = `POST /ListSecret HTTP/1.1\r\nHost: x\r\nX-BFL-USER: alice\r\nContent-Type: application/json\r\nContent-Length: ${BODY.length}\r\n\r\n${BODY}`;
 
   // system-server's RBAC proxy hands the connection over to whoever asked for a WebSocket, whatever we answer.

@@ -8,7 +8,7 @@ import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-namespace-o
 import { surroundingsOf } from '../kubernetes/mirror';
 import { permissionOf } from './application-permission';
 import { eventually } from './eventually';
-import { EXAMPLE_APPS } from './example-apps';
+import { EXAMPLE_APPS, OTMOICLP } from './example-apps';
 import { FakeApiServer } from './fake-api-server/fake-api-server';
 import { FixedClock } from './fixed-clock';
 import { FixedMonotonicTime } from './fixed-monotonic-time';
@@ -24,6 +24,16 @@ export const PEERS = {
   trustedProxy: '127.0.0.4',
   beside: '127.0.0.5',
 } as const;
+
+/** As alice's system-server writes it for her otmoiclp. */
+export const PROXY_REQUEST = {
+  op: 'ListSecret?workspace=otmoic',
+  datatype: 'secret',
+  version: 'v1',
+  group: 'secret.infisical',
+  appkey: OTMOICLP.appKey,
+  data: {},
+};
 
 export const TRUSTED_PROXY = { namespace: 'os-framework', name: 'proxy' };
 
