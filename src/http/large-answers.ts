@@ -40,10 +40,12 @@ export class LargeAnswers {
   /** @throws TooManyRequests, Overloaded, ListTooLarge, ClientGone; nothing is set aside then */
   async textOf(request: ProviderRequest, body: object): Promise<LargeText> {
     const length = lengthOf(body);
+    // The store has read it, whatever becomes of the answer: or whoever is refused or quits could ask for nothing again and again.
+    this.#charge(request, length);
     if (length > MAX_ANSWER_BYTES) throw new ListTooLarge();
+    if (request.cleanup.hasRun) throw new ClientGone();
     // The values that the text is made of are in memory until it is whole. Both at once: or of many lists none would end.
     const [values, text] = this.#take(request, length);
-    this.#charge(request, length);
     const held: Release[] = [text];
     const release = (): void => held.forEach((giveBack) => giveBack());
     try {

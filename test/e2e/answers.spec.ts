@@ -1,16 +1,16 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import fc from 'fast-check';
-import { ClientGone } from '../../src/errors/request-errors';
+import { ClientGone, Overloaded } from '../../src/errors/request-errors';
 import { ListTooLarge } from '../../src/errors/store-errors';
 import { DOCUMENTED, SIDECAR, wrappedBySystemServer } from '../../src/http/answer-form';
 import { ok } from '../../src/http/envelope';
 import { LargeAnswers } from '../../src/http/large-answers';
 import type { ProviderRequest } from '../../src/http/provider-request';
-import { beginCleanup } from '../../src/http/request-cleanup';
+import { beginCleanup, RequestCleanup } from '../../src/http/request-cleanup';
 import { NO_TARGET } from '../../src/http/request-target';
 import { sendLargeJson, type AnswerTimeouts } from '../../src/http/send-json';
-import { Admission } from '../../src/protection/admission';
+import { Admission, MEMORY_BOUNDS } from '../../src/protection/admission';
 import { LocalRequestBudgets } from '../../src/protection/local.request-budgets';
 import { eventually } from '../support/eventually';
 import { BOBS_OTMOICLP, exampleApps, OTMOICLP } from '../support/example-apps';
@@ -86,6 +86,25 @@ describe('large answers', () => {
       statuses.push((await httpCall(`${limited.url}/ListSecret?workspace=otmoic`, { headers })).status);
     expect(statuses).toEqual([200, 200, 429]);
     await limited.close();
+  });
+
+  it('count too where the caller is refused or has gone, since they were read all the same', async () => {
+    const budgets = new LocalRequestBudgets(
+      { app: { read: { perSecond: 1, burst: 300 } }, user: {} },
+      new FixedMonotonicTime(),
+    );
+    const admission = new Admission(100, undefined, undefined, { ...MEMORY_BOUNDS, answerBytes: 1_000 });
+    const answers = new LargeAnswers(admission, budgets);
+    const caller = { app: 'otmoiclp', user: 'alice', operations: 'any' } as const;
+    const cleanup = new RequestCleanup();
+    const target = { path: '/ListSecret', query: {} };
+    const request = { caller, cleanup, target, socket: {} } as unknown as ProviderRequest;
+    const body = ok(Array(14).fill({ name: 'k', value: VALUE }));
+    await expect(answers.textOf(request, body)).rejects.toBeInstanceOf(Overloaded);
+    cleanup.run();
+    await expect(answers.textOf(request, body)).rejects.toBeInstanceOf(ClientGone);
+    await expect(answers.textOf(request, body)).rejects.toBeInstanceOf(ClientGone);
+    expect(budgets.take('read', caller)).toMatchObject({ budget: 'app' });
   });
 
   it('are refused with 507 where they are larger than any client should get', async () => {
