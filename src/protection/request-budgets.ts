@@ -31,6 +31,11 @@ export interface BudgetRate {
   readonly burst: number;
 }
 
+/** No more is owed than a burst, or what drips in within ten seconds. */
+export function mostOwed({ perSecond, burst }: BudgetRate): number {
+  return Math.max(burst, 10 * perSecond);
+}
+
 /** What is absent is not limited. */
 export interface BudgetRates {
   readonly app: Readonly<Partial<Record<RequestKind, BudgetRate>>>;

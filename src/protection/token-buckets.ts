@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import type { MonotonicTime } from '../clock/monotonic-time';
-import type { BudgetRate } from './request-budgets';
+import { mostOwed, type BudgetRate } from './request-budgets';
 
 interface Bucket {
   tokens: number;
@@ -34,7 +34,7 @@ export class TokenBuckets {
   /** More tokens than there are leave a debt, which drips off. */
   take(account: string, tokens = 1): void {
     const bucket = this.#filled(account);
-    bucket.tokens -= tokens;
+    bucket.tokens = Math.max(bucket.tokens - tokens, -mostOwed(this.rate));
     this.#buckets.set(account, bucket);
   }
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
-import type { BudgetRate } from '../protection/request-budgets';
+import { mostOwed, type BudgetRate } from '../protection/request-budgets';
 import { RedisUnavailable } from './redis-failure';
 import type { RedisLink } from './redis-link';
 
@@ -56,7 +56,8 @@ export class LeasedTokens {
 
   /** More tokens than there are leave a debt, which the next ones that are fetched pay. */
   take(account: string, tokens = 1): void {
-    this.#leaseOf(account).tokens -= tokens;
+    const lease = this.#leaseOf(account);
+    lease.tokens = Math.max(lease.tokens - tokens, -mostOwed(this.rate));
   }
 
   /** Milliseconds until it is worth asking again; 0 where it is now. */

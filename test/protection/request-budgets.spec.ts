@@ -69,6 +69,15 @@ describe('budgets of requests', () => {
     expect([some.take('read', notes), some.take('read', notes)?.budget]).toEqual([undefined, 'app']);
   });
 
+  it('owe no more than drips in within ten seconds, or a burst where that is more', () => {
+    const some = budgets({ app: { read: { perSecond: 10, burst: 5 } } });
+    for (let at = 0; at < 50; at += 1) some.charge('read', notes, 100);
+    expect(some.take('read', notes)).toEqual({ budget: 'app', retryAfterMs: 10_100 });
+    const slow = budgets({ app: { read: { perSecond: 0.1, burst: 5 } } });
+    for (let at = 0; at < 50; at += 1) slow.charge('read', notes, 100);
+    expect(slow.take('read', notes)).toEqual({ budget: 'app', retryAfterMs: 60_000 });
+  });
+
   it('remember a bounded number of accounts, whoever asks', () => {
     const buckets = new TokenBuckets({ perSecond: 1, burst: 1 }, time, 100);
     for (let i = 0; i < 1_000; i += 1) buckets.take(`account ${i}`);
