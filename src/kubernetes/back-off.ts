@@ -14,8 +14,9 @@ export class BackOff {
 
   constructor(private readonly options: BackOffOptions) {}
 
-  nextMs(atLeastMs = LEAST_MS): number {
-    const { firstMs, mostMs, random } = this.options;
+  /** @param mostMs of this failure, where that is less than of others */
+  nextMs(atLeastMs = LEAST_MS, mostMs = this.options.mostMs): number {
+    const { firstMs, random } = this.options;
     const ceilingMs = Math.min(mostMs, firstMs * 2 ** Math.min(this.failures, 30));
     this.failures += 1;
     return Math.max(LEAST_MS, atLeastMs, random() * ceilingMs);

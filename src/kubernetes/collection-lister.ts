@@ -1,8 +1,9 @@
 import { setImmediate } from 'node:timers/promises';
-import { keyOf, type KubeObject, readPage } from './kube-object';
+import { isDeepStrictEqual } from 'node:util';
+import { keyOf, readPage } from './kube-object';
 import type { KubernetesApi } from './kubernetes-api';
 import { failureOf } from './kubernetes-failure';
-import type { Held, WatchedCollectionOptions } from './watched-collection-options';
+import type { WatchedCollectionOptions } from './watched-collection-options';
 
 const PAGE_SIZE = 500;
 const PAGE_TIMEOUT_MS = 30_000;
@@ -10,7 +11,7 @@ const PAGE_TIMEOUT_MS = 30_000;
 const READ_AT_ONCE_MS = 10;
 
 export interface FullList<T> {
-  readonly objects: Map<string, Held<T>>;
+  readonly objects: Map<string, T>;
   readonly version: string;
 }
 
@@ -35,9 +36,12 @@ export class CollectionLister<T> {
     };
   }
 
-  /** @param before lends what it read from the same version of an object @throws KubernetesFailure */
-  async list(before: ReadonlyMap<string, Held<T>>, signal: AbortSignal): Promise<FullList<T>> {
-    const objects = new Map<string, Held<T>>();
+  /**
+   * Every object is read again, since a version says nothing once a backup was restored: other content may have it then.
+   * @param before lends the values that are still the same @throws KubernetesFailure
+   */
+  async list(before: ReadonlyMap<string, T>, signal: AbortSignal): Promise<FullList<T>> {
+    const objects = new Map<string, T>();
     let next: string | undefined;
     for (;;) {
       const page = readPage(await this.page(next, signal));
@@ -48,7 +52,8 @@ export class CollectionLister<T> {
           readingSinceMs = performance.now();
         }
         const key = keyOf(object.namespace, object.name);
-        objects.set(key, this.held(object, before.get(key)));
+        const [known, value] = [before.get(key), this.options.read(object)];
+        objects.set(key, known !== undefined && isDeepStrictEqual(known, value) ? known : value);
       }
       next = page.next;
       if (next === undefined) {
@@ -77,12 +82,5 @@ export class CollectionLister<T> {
       if (next !== undefined && failureOf(error).gone) this.paged = false;
       throw error;
     }
-  }
-
-  private held(object: KubeObject, before: Held<T> | undefined): Held<T> {
-    // After a restored backup a version may come again, for another object.
-    const { version, uid } = object;
-    if (before?.version === version && before.uid === uid) return before;
-    return { version, uid, value: this.options.read(object) };
   }
 }

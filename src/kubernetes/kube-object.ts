@@ -1,12 +1,12 @@
 import { KubernetesFailure } from './kubernetes-failure';
 
+const NUMBER = /^\d{1,20}$/;
+
 /** One object of the API as it came; `metadata` was checked, the rest is for whoever reads it. */
 export interface KubeObject {
   readonly namespace: string;
   readonly name: string;
   readonly version: string;
-  /** Of this object for ever: one that is made anew has another. '' where the server gives none. */
-  readonly uid: string;
   readonly body: Readonly<Record<string, unknown>>;
 }
 
@@ -26,6 +26,11 @@ export interface ObjectEvent {
 export interface Bookmark {
   readonly type: 'bookmark';
   readonly version: string;
+}
+
+/** Versions can be compared where they are numbers, as every API server has them. */
+export function isOlder(version: string, than: string): boolean {
+  return NUMBER.test(version) && NUMBER.test(than) && BigInt(version) < BigInt(than);
 }
 
 /** `<namespace>/<name>`, and the bare name for what has no namespace: neither part can hold a slash. */
@@ -72,9 +77,9 @@ export function readEvent(line: unknown): ObjectEvent | Bookmark {
 
 function readObject(value: unknown): KubeObject {
   const body = recordOf(value);
-  const { namespace = '', name, resourceVersion, uid } = recordOf(body['metadata']);
+  const { namespace = '', name, resourceVersion } = recordOf(body['metadata']);
   if (typeof namespace === 'string' && typeof name === 'string' && isVersion(resourceVersion)) {
-    return { namespace, name, version: resourceVersion, uid: typeof uid === 'string' ? uid : '', body };
+    return { namespace, name, version: resourceVersion, body };
   }
   throw new KubernetesFailure('MalformedAnswer');
 }

@@ -15,6 +15,10 @@ export interface ApiCall {
   readonly signal?: AbortSignal;
 }
 
+/** A host that is away swallows what is sent to it: asked again, it may be back. */
+const CONNECT_MS = 3_000;
+/** A peer that has nothing to say is asked after so long whether it is still there, and a dead one is given up 10 s later. */
+const KEEP_ALIVE_MS = 5_000;
 const MAX_ANSWER_BYTES = 256 * 1024 * 1024;
 const MAX_REFUSAL_BYTES = 64 * 1024;
 
@@ -46,14 +50,15 @@ export class KubernetesApi {
     const cut = new AbortController();
     const stop = () => cut.abort();
     let late = false;
-    const cancel = this.time.after(call.timeoutMs, () => {
+    const giveUp = (): void => {
       late = true;
       cut.abort();
-    });
+    };
+    const cancel = this.time.after(call.timeoutMs, giveUp);
     call.signal?.addEventListener('abort', stop, { once: true });
     try {
       if (call.signal?.aborted) throw new KubernetesFailure('Stopped');
-      const answer = await this.open(call, cut.signal);
+      const answer = await this.open(call, cut.signal, giveUp);
       const status = answer.statusCode ?? 0;
       if (status >= 200 && status < 300) return await read(answer);
       throw refusedWith(status, await refusalOf(answer), answer.headers['retry-after']);
@@ -68,7 +73,7 @@ export class KubernetesApi {
     }
   }
 
-  private async open(call: ApiCall, signal: AbortSignal): Promise<IncomingMessage> {
+  private async open(call: ApiCall, signal: AbortSignal, giveUp: () => void): Promise<IncomingMessage> {
     const url = new URL(`${this.connection.server}${call.path}`);
     for (const [name, value] of Object.entries(call.query ?? {})) url.searchParams.set(name, value);
     const options = await this.connection.options();
@@ -82,9 +87,17 @@ export class KubernetesApi {
         : { 'content-type': contentType, 'content-length': String(Buffer.byteLength(body)) }),
     };
     return new Promise((resolve, reject) => {
-      const start = url.protocol === 'https:' ? httpsRequest : httpRequest;
+      const isTls = url.protocol === 'https:';
+      const start = isTls ? httpsRequest : httpRequest;
       const sent: ClientRequest = start(url, { ...options, method: call.method, headers, signal }, resolve);
       sent.on('error', reject);
+      sent.on('socket', (socket) => {
+        socket.setKeepAlive(true, KEEP_ALIVE_MS);
+        if (!socket.connecting) return;
+        const cancel = this.time.after(CONNECT_MS, giveUp);
+        socket.once(isTls ? 'secureConnect' : 'connect', cancel);
+        sent.once('close', cancel);
+      });
       sent.end(body);
     });
   }

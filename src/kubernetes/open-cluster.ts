@@ -44,7 +44,7 @@ export function openCluster(
   const time = new SystemMonotonicTime();
   const api = new KubernetesApi(kubeConfigConnection(), time);
   const problems = new WatchProblems(watches);
-  const around = { api, time, log, watches: problems };
+  const around = { api, time, log, watches: problems, maxAgeMs };
   const reviewer = new TokenReviewer(api, audience, clock, time);
   const owners = new WatchedNamespaceOwners(around, maxAgeMs);
   const peerProof = new ClusterPeerProof(reviewer, { trusted, eventSenders, settings, maxAgeMs }, around);

@@ -1,9 +1,9 @@
 import type { KubernetesFailure } from './kubernetes-failure';
-import type { CollectionSurroundings } from './watched-collection-options';
+import type { CollectionSurroundings, LastingTrouble } from './watched-collection-options';
 
 /** A failure that goes on is said again after so long. */
 const SAY_AGAIN_MS = 300_000;
-/** One watch that is refused may be chance. */
+/** One that fails may be chance. */
 const LASTING = 2;
 
 /** What goes wrong with one collection, until the next proof, and what the log heard of it. */
@@ -11,6 +11,7 @@ export class WatchTrouble {
   private latest: KubernetesFailure | undefined;
   private refused: KubernetesFailure | undefined;
   private refusals = 0;
+  private failedLists = 0;
   private said: { readonly what: string; readonly atMs: number } | undefined;
 
   constructor(
@@ -23,15 +24,18 @@ export class WatchTrouble {
     return this.latest?.message;
   }
 
-  /** Why watches are refused again and again; a list between them changes nothing of it. */
-  get refusal(): string | undefined {
-    return this.refusals >= LASTING ? this.refused?.message : undefined;
+  /** A list between refused watches changes nothing of that. */
+  get lasting(): LastingTrouble | undefined {
+    if (this.failedLists >= LASTING && this.latest !== undefined) return { of: 'list', failure: this.latest };
+    if (this.refusals >= LASTING && this.refused !== undefined) return { of: 'watch', failure: this.refused };
+    return undefined;
   }
 
-  /** @param refused whether the server answered a watch with a refusal, before it could have told anything */
-  failed(failure: KubernetesFailure, refused: boolean, waitMs: number): void {
+  /** @param what `refused watch`: the server answered one with a refusal, before it could have told anything */
+  failed(failure: KubernetesFailure, what: 'list' | 'refused watch' | 'watch', waitMs: number): void {
     this.latest = failure;
-    if (refused) {
+    if (what === 'list') this.failedLists += 1;
+    if (what === 'refused watch') {
       this.refused = failure;
       this.refusals += 1;
     }
@@ -40,6 +44,7 @@ export class WatchTrouble {
 
   /** A list alone proves nothing of the watches, which may fail one by one. */
   listed(): void {
+    this.failedLists = 0;
     this.latest = this.refusals >= LASTING ? this.refused : undefined;
   }
 
@@ -47,6 +52,7 @@ export class WatchTrouble {
   over(): void {
     this.latest = undefined;
     this.refusals = 0;
+    this.failedLists = 0;
     if (this.said === undefined) return;
     this.said = undefined;
     this.around.log('info', 'kubernetes_watch_recovered', { path: this.path });

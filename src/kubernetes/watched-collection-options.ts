@@ -2,13 +2,7 @@ import type { MonotonicTime } from '../clock/monotonic-time';
 import type { LogEvent } from '../logging/log';
 import type { KubeObject } from './kube-object';
 import type { KubernetesApi } from './kubernetes-api';
-
-/** What a collection's reader keeps of one object, and the version that it was read from. */
-export interface Held<T> {
-  readonly version: string;
-  readonly uid: string;
-  readonly value: T;
-}
+import type { KubernetesFailure } from './kubernetes-failure';
 
 export interface WatchedCollectionOptions<T> {
   /** e.g. `/apis/sys.bytetrade.io/v1alpha1/applicationpermissions`: all namespaces. */
@@ -17,7 +11,10 @@ export interface WatchedCollectionOptions<T> {
   readonly fieldSelector?: string;
   /** Takes what is needed, so that the rest of 100,000 objects is not held. It must not throw. */
   readonly read: (object: KubeObject) => T;
-  /** Told in the same synchronous step in which the collection changes. */
+  /**
+   * Told in the same synchronous step in which the collection changes. A list tells of an object only where what was read of
+   * it is not deeply equal to what was known.
+   */
   readonly onPut?: (key: string, value: T) => void;
   readonly onRemoved?: (key: string) => void;
   /** After each complete list, behind its puts and removals. */
@@ -31,8 +28,14 @@ export interface ObservedWatch {
   ageMs(): number;
   /** False from a failure until the next proof, and before the first list. */
   readonly up: boolean;
-  /** Why the server refuses each watch although it answers; undefined where it does not. */
-  readonly refusal: string | undefined;
+  /** What fails again and again; undefined where nothing does. */
+  readonly lasting: LastingTrouble | undefined;
+}
+
+export interface LastingTrouble {
+  /** `watch`: each watch is refused, but lists are answered; `list`: nothing is learnt any more. */
+  readonly of: 'list' | 'watch';
+  readonly failure: KubernetesFailure;
 }
 
 export interface WatchObserver {
@@ -47,4 +50,6 @@ export interface CollectionSurroundings {
   /** 0 up to 1. */
   readonly random?: () => number;
   readonly watches?: WatchObserver;
+  /** How old what is known may get at most before nothing is decided on it; GRANTS_MAX_AGE_S. */
+  readonly maxAgeMs?: number;
 }

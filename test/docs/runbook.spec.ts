@@ -8,6 +8,7 @@ import { httpCall } from '../support/http-call';
 import { MemorySecretStore } from '../support/memory.secret-store';
 import { startService } from '../support/service';
 import { accessToken, userToken } from '../support/tokens';
+import { clusterLog } from './cluster-log';
 
 const page = readFileSync(join(__dirname, '../../docs/runbook.md'), 'utf8');
 const LOGS = 'kubectl logs deploy/<release> --since=1h';
@@ -34,13 +35,13 @@ async function exampleLog(): Promise<string> {
 
 describe('docs/runbook.md', () => {
   let log: string;
-  beforeAll(async () => (log = await exampleLog()));
+  beforeAll(async () => (log = (await exampleLog()) + (await clusterLog())));
 
   const found = (command: string): string =>
     execFileSync('sh', ['-c', command.replace(LOGS, 'cat')], { input: log, encoding: 'utf8' });
 
   it('has a command for each of its questions to the log', () => {
-    expect(commands).toHaveLength(5);
+    expect(commands).toHaveLength(6);
   });
 
   it.each(commands)('has a command that finds what it looks for: %s', (command) => {

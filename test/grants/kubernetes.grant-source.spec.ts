@@ -302,23 +302,4 @@ describe('the ApplicationPermissions of a cluster', () => {
       await eventually(() => expect(mayMail(source)).toBe(true));
     });
   });
-
-  it('are read again where a restored backup has another object of the same version', async () => {
-    const before = put();
-    const time = new FixedMonotonicTime();
-    const source = await open(time);
-    expect(source.find('alice', 'notes')?.grants.size).toBe(1);
-    const { spec } = permissionOf({ ...NOTES, ops: [] }, 'notes');
-    server
-      .of('applicationpermissions')
-      .restore({ ...before, metadata: { ...before.metadata, uid: 'another' }, spec });
-    const lists = server.count('list');
-    server.gone = 'status';
-    server.dropConnections();
-    await eventually(() => {
-      time.advance(1000);
-      expect(server.count('list')).toBeGreaterThan(lists + 1);
-    });
-    expect(source.find('alice', 'notes')?.grants.size).toBe(0);
-  });
 });

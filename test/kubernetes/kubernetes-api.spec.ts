@@ -1,7 +1,11 @@
+import { Agent } from 'node:http';
+import { type AddressInfo, createServer, Socket } from 'node:net';
 import { SystemMonotonicTime } from '../../src/clock/system-monotonic-time';
 import { type ApiCall, KubernetesApi } from '../../src/kubernetes/kubernetes-api';
 import { KubernetesFailure } from '../../src/kubernetes/kubernetes-failure';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
+import { eventually } from '../support/eventually';
+import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { apiOf } from './mirror';
 
 const PATH = '/apis/sys.bytetrade.io/v1alpha1/namespaces/user-system-alice/providerregistries';
@@ -70,4 +74,48 @@ describe('calls of the Kubernetes API', () => {
     const stopped = { ...call, signal: AbortSignal.abort() };
     expect(await failureOf(api.send(stopped))).toEqual(new KubernetesFailure('Stopped'));
   });
+
+  it.each(['http', 'https'])(
+    'give up a host that lets no connection come about by %s after 3 s, however long the call may take',
+    async (scheme) => {
+      const mute = createServer(() => undefined);
+      await new Promise<void>((resolve) => mute.listen(0, '127.0.0.1', resolve));
+      const { port } = mute.address() as AddressInfo;
+      const time = new FixedMonotonicTime();
+      // Where TCP itself swallows everything, as at a machine that is off, no test can be: an agent that never connects is.
+      const agent = scheme === 'http' ? neverConnecting() : undefined;
+      const options = () => Promise.resolve(agent === undefined ? {} : { agent });
+      const away = new KubernetesApi({ server: `${scheme}://127.0.0.1:${port}`, options }, time);
+      const failure = failureOf(away.send({ method: 'GET', path: PATH, timeoutMs: 30_000 }));
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      time.advance(2_999);
+      let ended = false;
+      void failure.then(() => (ended = true));
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      expect(ended).toBe(false);
+      time.advance(1);
+      expect(await failure).toEqual(new KubernetesFailure('Timeout'));
+      mute.close();
+    },
+  );
+
+  it('are made on connections that notice a peer which is gone, and are not given up while it is slow', async () => {
+    const time = new FixedMonotonicTime();
+    const keptAlive = jest.spyOn(Socket.prototype, 'setKeepAlive');
+    server.listDelayMs = 100;
+    const answer = apiOf(server, time).send({ method: 'GET', path: PATH, timeoutMs: 30_000 });
+    await eventually(() => expect(server.requests.at(-1)?.path).toBe(PATH));
+    time.advance(29_000);
+    expect(await answer).toMatchObject({ items: [] });
+    expect(keptAlive).toHaveBeenCalledWith(true, 5_000);
+    keptAlive.mockRestore();
+    server.listDelayMs = 0;
+  });
 });
+
+/** Its sockets begin to connect and never end. */
+function neverConnecting(): Agent {
+  const agent = new Agent();
+  agent.createConnection = () => Object.defineProperty(new Socket(), 'connecting', { value: true });
+  return agent;
+}

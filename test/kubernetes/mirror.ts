@@ -37,7 +37,7 @@ export class Mirror {
   readonly collection: WatchedCollection<unknown>;
   readonly logged: Logged[];
 
-  constructor(server: FakeApiServer, time: MonotonicTime, watches?: WatchObserver) {
+  constructor(server: FakeApiServer, time: MonotonicTime, watches?: WatchObserver, maxAgeMs?: number) {
     const around = surroundingsOf(server, time);
     this.logged = around.logged;
     this.collection = new WatchedCollection<unknown>(
@@ -48,7 +48,11 @@ export class Mirror {
         onRemoved: (key) => this.said.push(`removed ${key}`),
         onListed: () => this.said.push('listed'),
       },
-      { ...around, ...(watches !== undefined && { watches }) },
+      {
+        ...around,
+        ...(watches !== undefined && { watches }),
+        ...(maxAgeMs !== undefined && { maxAgeMs }),
+      },
     );
   }
 }

@@ -2,7 +2,8 @@ import { WatchProblems } from '../../src/kubernetes/watch-problems';
 import { eventually } from '../support/eventually';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
-import { Mirror, namespace } from './mirror';
+import { WatchedCollection } from '../../src/kubernetes/watched-collection';
+import { Mirror, namespace, surroundingsOf } from './mirror';
 
 /** Time passes in steps of a second, each long enough for the answers of a real socket. */
 const pass = async (time: FixedMonotonicTime, seconds: number, until: () => boolean = () => false) => {
@@ -72,12 +73,45 @@ describe('a collection whose watch is refused while lists are answered', () => {
     await eventually(() => expect(mirror.said).toContain('removed a'));
   });
 
-  it('grows old where lists are refused as well', async () => {
-    await refusedFromTheStart();
-    server.failing = { status: 403, reason: 'Forbidden' };
-    await pass(time, 60);
-    expect(mirror.collection.ageMs()).toBeGreaterThan(40_000);
-    expect(problems.sentences()).toHaveLength(1);
+  it.each([
+    [403, 'Forbidden', /refuses to let us list namespaces \(403 Forbidden\): what is known .* grows old/],
+    [
+      401,
+      'Unauthorized',
+      /does not accept our own token \(401 Unauthorized\): .* grows old .*start the pods anew\.$/,
+    ],
+    [500, 'InternalError', /list namespaces \(500 InternalError\): .* grows old/],
+  ])(
+    'grows old where lists are answered %i as well, and nobody says that lists tell of changes',
+    async (status, reason, sentence) => {
+      await refusedFromTheStart();
+      server.failing = { status, reason };
+      await pass(time, 60);
+      expect(mirror.collection.ageMs()).toBeGreaterThan(40_000);
+      expect(problems.sentences()).toEqual([expect.stringMatching(sentence)]);
+      server.failing = undefined;
+      await pass(time, 20);
+      expect(problems.sentences()).toEqual([expect.stringMatching(/changes are learnt from lists/)]);
+    },
+  );
+
+  it('grows old where nobody answers, and readiness names that once for all resources', async () => {
+    const pods = new WatchedCollection(
+      { path: '/api/v1/pods', read: () => 1 },
+      { ...surroundingsOf(server, time), watches: problems },
+    );
+    mirror.collection.start();
+    pods.start();
+    await eventually(() => expect(server.watches.size).toBe(2));
+    await server.stop();
+    await pass(time, 10);
+    expect(problems.sentences()).toEqual([
+      'The Kubernetes API does not answer (ECONNREFUSED): what is known of the cluster grows old and counts for GRANTS_MAX_AGE_S at most.',
+    ]);
+    await server.listen();
+    await pass(time, 5);
+    expect(problems.sentences()).toEqual([]);
+    await pods.stop();
   });
 
   it('is no problem for one refusal alone', async () => {

@@ -7,6 +7,8 @@ import {
 } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
+import type { MonotonicTime } from '../../../src/clock/monotonic-time';
+import { SystemMonotonicTime } from '../../../src/clock/system-monotonic-time';
 import { podToken } from '../service-account-tokens';
 import { FakeObjects, type KubeObject, type Remembered, seenBy, type Selectors } from './fake-objects';
 import { type FakeToken, reviewToken } from './fake-token-review';
@@ -25,6 +27,11 @@ interface Refusal {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
+interface EtcdSnapshot {
+  readonly version: number;
+  readonly objects: ReadonlyMap<ResourceName, readonly KubeObject[]>;
+}
+
 const TOKEN_REQUEST = /^\/api\/v1\/namespaces\/([^/]+)\/serviceaccounts\/([^/]+)\/token$/;
 const MERGE_PATCH = 'application/merge-patch+json';
 
@@ -39,6 +46,8 @@ export class FakeApiServer {
   failing: Refusal | undefined;
   /** Watches are answered Gone: as HTTP status, or as an ERROR event on an open watch. */
   gone: 'status' | 'event' | undefined;
+  /** By which watches end, where a test lets time pass. */
+  time: MonotonicTime = new SystemMonotonicTime();
   listDelayMs = 0;
   reviewDelayMs = 0;
   /** What every TokenReview says, instead of the truth. */
@@ -86,8 +95,22 @@ export class FakeApiServer {
     ).length;
   }
 
+  /** After a write of somebody else's, as there are many in any cluster. */
   bookmark(): void {
+    this.version += 1;
     for (const watch of this.watches) watch.bookmark(this.version);
+  }
+
+  /** What etcd holds, as a snapshot of it. */
+  snapshot(): EtcdSnapshot {
+    const objects = [...this.collections].map(([name, collection]) => [name, collection.list()] as const);
+    return { version: this.version, objects: new Map(objects) };
+  }
+
+  /** Objects and revision go back to the snapshot: what comes then is another history under the same numbers. */
+  restore({ version, objects }: EtcdSnapshot = { version: 1, objects: new Map() }): void {
+    this.version = version;
+    for (const [name, collection] of this.collections) collection.restore(objects.get(name) ?? [], version);
   }
 
   /** Forgets the history: who resumes from an older version is told 410. */
@@ -234,7 +257,7 @@ export class FakeApiServer {
     if (this.gone === 'status' || version < objects.compactedAt) {
       if (this.gone !== 'event') return refuse(response, { status: 410, reason: 'Expired' });
     }
-    const watch = new FakeWatch(response, at.query.get('allowWatchBookmarks') === 'true', kind);
+    const watch = new FakeWatch(response, at.query.get('allowWatchBookmarks') === 'true', kind, version);
     if (this.silentWatches) watch.fallSilent();
     this.watches.add(watch);
     watch.onClose(() => this.watches.delete(watch));
@@ -245,16 +268,16 @@ export class FakeApiServer {
     const send = (event: Remembered) => {
       if (at.namespace !== undefined && event.object.metadata.namespace !== at.namespace) return;
       const seen = seenBy(selectorsIn(at.query), event);
-      if (seen !== undefined) watch.send(seen);
+      if (seen !== undefined) watch.send(seen, event.version);
     };
     for (const event of objects.since(version)) send(event);
     watch.onClose(objects.onEvent(send));
     const timeoutMs = Number(at.query.get('timeoutSeconds') ?? 1800) * 1000;
-    const timer = setTimeout(() => {
+    const cancel = this.time.after(timeoutMs, () => {
       watch.bookmark(this.version);
       watch.end();
-    }, timeoutMs).unref();
-    watch.onClose(() => clearTimeout(timer));
+    });
+    watch.onClose(cancel);
   }
 }
 

@@ -65,9 +65,13 @@ export class FakeObjects {
     return stored;
   }
 
-  /** As from a backup: another object under a version that was given before, and nobody is told. */
-  restore(object: KubeObject): void {
-    this.objects.set(keyOf(object.metadata.namespace, object.metadata.name), object);
+  /** Nobody is told: these are the objects, and there is no history before them. */
+  restore(objects: readonly KubeObject[], version: number): void {
+    this.objects.clear();
+    for (const object of objects)
+      this.objects.set(keyOf(object.metadata.namespace, object.metadata.name), object);
+    this.history.length = 0;
+    this.compactedAt = version;
   }
 
   get(namespace: string | undefined, name: string): KubeObject | undefined {

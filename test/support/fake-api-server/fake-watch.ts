@@ -1,7 +1,10 @@
 import type { ServerResponse } from 'node:http';
 import type { WatchEvent } from './fake-objects';
 
-/** One open watch: a chunked answer of JSON lines. */
+/**
+ * One open watch: a chunked answer of JSON lines. It tells of what is newer than `version`, and of nothing else, as a real
+ * server does: one that was asked for a future version stays open, silent, until it ends in order.
+ */
 export class FakeWatch {
   private silent = false;
   private readonly undo: (() => void)[] = [];
@@ -10,6 +13,8 @@ export class FakeWatch {
     private readonly response: ServerResponse,
     readonly bookmarks: boolean,
     private readonly kind: { readonly apiVersion: string; readonly kind: string },
+    /** The newest that its client knows of. */
+    private version: number,
   ) {
     response.writeHead(200, { 'content-type': 'application/json', 'transfer-encoding': 'chunked' });
     response.flushHeaders();
@@ -20,7 +25,9 @@ export class FakeWatch {
     this.undo.push(run);
   }
 
-  send(event: WatchEvent): void {
+  send(event: WatchEvent, version = Infinity): void {
+    if (version <= this.version) return;
+    if (version < Infinity) this.version = version;
     this.line(JSON.stringify(event));
   }
 
@@ -30,7 +37,7 @@ export class FakeWatch {
 
   bookmark(version: number): void {
     const object = { ...this.kind, metadata: { resourceVersion: String(version) } };
-    if (this.bookmarks) this.send({ type: 'BOOKMARK', object });
+    if (this.bookmarks) this.send({ type: 'BOOKMARK', object }, version);
   }
 
   /** Half-open: the socket stays, nothing comes any more. */
@@ -40,6 +47,7 @@ export class FakeWatch {
 
   end(): void {
     if (!this.silent) this.response.end();
+    this.silent = true;
   }
 
   drop(): void {

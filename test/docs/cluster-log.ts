@@ -1,0 +1,35 @@
+import { Writable } from 'node:stream';
+import { KubernetesGrantSource } from '../../src/grants/kubernetes.grant-source';
+import { createLog, logEvent } from '../../src/logging/log';
+import { surroundingsOf } from '../kubernetes/mirror';
+import { eventually } from '../support/eventually';
+import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
+import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
+
+/** What the service logs of an API server whose etcd went back to a snapshot. */
+export async function clusterLog(): Promise<string> {
+  const chunks: string[] = [];
+  const sink = new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      chunks.push(chunk.toString('utf8'));
+      done();
+    },
+  });
+  const [server, time] = [await FakeApiServer.start(), new FixedMonotonicTime()];
+  const around = { ...surroundingsOf(server, time), log: logEvent(createLog('info', sink)) };
+  const until = (text: string) =>
+    eventually(() => {
+      time.advance(1000);
+      expect(chunks.join('')).toContain(text);
+    });
+  server.of('applicationpermissions').put({ metadata: { name: 'bad', namespace: 'elsewhere' } });
+  const grants = await KubernetesGrantSource.open(around);
+  await eventually(() => expect(server.watches.size).toBe(1));
+  await server.stop();
+  server.restore();
+  await server.listen();
+  await until('kubernetes_went_back');
+  await grants.close();
+  await server.stop();
+  return chunks.join('');
+}

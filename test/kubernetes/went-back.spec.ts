@@ -1,0 +1,273 @@
+import { KubernetesGrantSource } from '../../src/grants/kubernetes.grant-source';
+import { Registrar } from '../../src/registration/registrar';
+import { permissionOf } from '../support/application-permission';
+import { eventually } from '../support/eventually';
+import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
+import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
+import { Mirror, namespace, surroundingsOf } from './mirror';
+
+/** Time passes in steps, each long enough for the answers of a real socket. */
+const pass = async (
+  time: FixedMonotonicTime,
+  seconds: number,
+  until: () => boolean = () => false,
+  stepS = 1,
+) => {
+  for (let passedS = 0; passedS < seconds;) {
+    const nowS = Math.min(stepS, seconds - passedS);
+    time.advance(nowS * 1000);
+    passedS += nowS;
+    await new Promise((resolve) => setTimeout(resolve, 15));
+    if (until()) return passedS;
+  }
+  return seconds;
+};
+
+describe('an API server whose etcd went back to a snapshot', () => {
+  let server: FakeApiServer;
+  let time: FixedMonotonicTime;
+  let mirror: Mirror;
+  let maxAgeMs: number | undefined;
+  const stops: (() => Promise<void>)[] = [];
+  beforeEach(async () => {
+    server = await FakeApiServer.start();
+    time = new FixedMonotonicTime();
+    server.time = time;
+    maxAgeMs = undefined;
+    server.of('namespaces').put(namespace('kept', 'alice'));
+    server.of('namespaces').put(namespace('going', 'bob'));
+  });
+  afterEach(async () => {
+    for (const stop of stops.splice(0)) await stop();
+    await server.stop();
+  });
+
+  const put = (name: string, owner: string) => server.of('namespaces').put(namespace(name, owner));
+  const remove = (name: string) => server.of('namespaces').delete(undefined, name);
+  const watched = async () => {
+    mirror = new Mirror(server, time, undefined, maxAgeMs);
+    stops.push(() => mirror.collection.stop());
+    mirror.collection.start();
+    await eventually(() => expect(server.watches.size).toBe(1));
+  };
+  /** What it told since the snapshot ought to be forgotten: ten objects and ten revisions. */
+  const goOn = async () => {
+    for (let index = 0; index < 10; index++) put(`later-${index}`, 'carol');
+    await eventually(() => expect(mirror.collection.size).toBe(12));
+  };
+  const endWatches = () => {
+    for (const watch of server.watches) watch.end();
+  };
+  const known = () => [...Array(10).keys()].filter((index) => mirror.collection.get(`later-${index}`));
+
+  it.each([2, 60, 119, 3600])(
+    'is listed within 5 s of its return, after an outage of %i s: nothing of the lost history is known, and all of the new',
+    async (outageS) => {
+      await watched();
+      const snapshot = server.snapshot();
+      await goOn();
+      await server.stop();
+      server.restore(snapshot);
+      await pass(time, outageS, () => false, Math.max(1, outageS / 100));
+      await server.listen();
+      remove('going');
+      put('new', 'dora');
+      await pass(time, 5, () => mirror.collection.get('new') === 'dora');
+      expect(mirror.collection.get('new')).toBe('dora');
+      expect(mirror.collection.get('going')).toBeUndefined();
+      expect(known()).toEqual([]);
+      expect(mirror.logged).toContainEqual({
+        level: 'warn',
+        event: 'kubernetes_went_back',
+        path: '/api/v1/namespaces',
+        had: '13',
+        has: expect.any(String),
+      });
+    },
+  );
+
+  it('is listed also where its new history has overtaken the old one before anybody looked', async () => {
+    await watched();
+    const snapshot = server.snapshot();
+    await goOn();
+    await server.stop();
+    server.restore(snapshot);
+    remove('going');
+    for (let index = 0; index < 50; index++) put('busy', `owner-${index}`);
+    await pass(time, 20);
+    await server.listen();
+    await pass(time, 5, () => mirror.collection.get('busy') !== undefined);
+    expect(mirror.collection.get('going')).toBeUndefined();
+    expect(known()).toEqual([]);
+  });
+
+  it('is read anew where it has other content of an object under the same version', async () => {
+    await watched();
+    const snapshot = server.snapshot();
+    put('kept', 'mallory');
+    await eventually(() => expect(mirror.collection.get('kept')).toBe('mallory'));
+    await server.stop();
+    server.restore(snapshot);
+    put('kept', 'nobody');
+    await server.listen();
+    await pass(time, 5, () => mirror.collection.get('kept') !== 'mallory');
+    expect(mirror.collection.get('kept')).toBe('nobody');
+    expect(mirror.said.at(-2)).toBe('put kept nobody');
+  });
+
+  it('is listed where it ended a watch in order, before its time', async () => {
+    await watched();
+    const snapshot = server.snapshot();
+    await goOn();
+    await pass(time, 10);
+    server.restore(snapshot);
+    endWatches();
+    await pass(time, 5, () => known().length === 0);
+    expect(known()).toEqual([]);
+  });
+
+  it('is listed where a watch tells of a revision before ours', async () => {
+    await watched();
+    await goOn();
+    server.restore();
+    for (const watch of server.watches) watch.line(JSON.stringify(bookmarkOf(3)));
+    await pass(time, 2, () => mirror.collection.size === 0);
+    expect(mirror.collection.size).toBe(0);
+  });
+
+  it.each(['bookmark', 'event'])('is believed in no %s of a revision before ours', async (what) => {
+    await watched();
+    await goOn();
+    time.advance(10_000);
+    server.failing = { status: 503, reason: 'ServiceUnavailable' };
+    const line = what === 'bookmark' ? bookmarkOf(3) : { type: 'ADDED', object: oldObject() };
+    for (const watch of server.watches) watch.line(JSON.stringify(line));
+    await eventually(() => expect(mirror.collection.up).toBe(false));
+    expect(mirror.collection.get('old')).toBeUndefined();
+    expect(mirror.collection.ageMs()).toBe(10_000);
+  });
+
+  it('is listed within two minutes where nothing at all told of it', async () => {
+    await watched();
+    const snapshot = server.snapshot();
+    await goOn();
+    server.restore(snapshot);
+    remove('going');
+    const waitedS = await pass(time, 300, () => mirror.collection.get('going') === undefined);
+    expect(waitedS).toBeLessThanOrEqual(120);
+    expect(known()).toEqual([]);
+  });
+
+  it('is listed within eleven minutes where another history goes on under the same numbers', async () => {
+    await watched();
+    const snapshot = server.snapshot();
+    await goOn();
+    server.restore(snapshot);
+    remove('going');
+    for (let index = 0; index < 20; index++) put('busy', `owner-${index}`);
+    const isKnown = () => {
+      server.bookmark();
+      return mirror.collection.get('going') === undefined;
+    };
+    expect(await pass(time, 900, isKnown, 5)).toBeLessThanOrEqual(660);
+    expect(known()).toEqual([]);
+  });
+
+  it('wiped, leaves no app known', async () => {
+    const permission = permissionOf(
+      { app: 'notes', user: 'alice', appKey: 'k', appSecret: 's', ops: ['ListSecret?workspace=desk'] },
+      'notes',
+    );
+    server.of('applicationpermissions').put(permission);
+    const source = await KubernetesGrantSource.open(surroundingsOf(server, time));
+    stops.push(() => source.close());
+    await eventually(() => expect(server.watches.size).toBe(1));
+    expect(source.find('alice', 'notes')).toBeDefined();
+    await server.stop();
+    server.restore();
+    await pass(time, 60);
+    await server.listen();
+    await pass(time, 5, () => source.find('alice', 'notes') === undefined);
+    expect(source.find('alice', 'notes')).toBeUndefined();
+    expect(source.status()).toMatchObject({ ready: true, installedApps: 0 });
+  });
+
+  it('has the users who came after the restoration registered', async () => {
+    put('user-system-alice', 'alice');
+    const snapshot = server.snapshot();
+    const registrar = new Registrar(
+      { service: 'secrets', namespace: 'os', port: 8080 },
+      surroundingsOf(server, time),
+    );
+    stops.push(() => registrar.close());
+    const provider = (user: string) =>
+      server.of('providerregistries').get(`user-system-${user}`, 'secret-provider');
+    await eventually(() => {
+      time.advance(1);
+      expect(provider('alice')).toBeDefined();
+    });
+    for (let index = 0; index < 10; index++) put(`later-${index}`, 'carol');
+    await server.stop();
+    server.restore(snapshot);
+    await pass(time, 30);
+    await server.listen();
+    put('user-system-dora', 'dora');
+    await pass(time, 8, () => provider('dora') !== undefined && provider('alice') !== undefined);
+    expect(provider('dora')).toBeDefined();
+    expect(provider('alice')).toBeDefined();
+  });
+});
+
+const bookmarkOf = (version: number) => ({
+  type: 'BOOKMARK',
+  object: { apiVersion: 'v1', kind: 'Namespace', metadata: { resourceVersion: String(version) } },
+});
+const oldObject = () => ({ metadata: { name: 'old', resourceVersion: '3' } });
+
+describe('a watch that stays silent', () => {
+  let server: FakeApiServer;
+  let time: FixedMonotonicTime;
+  beforeEach(async () => {
+    server = await FakeApiServer.start();
+    time = new FixedMonotonicTime();
+    server.time = time;
+    server.of('namespaces').put(namespace('a', 'alice'));
+  });
+  afterEach(() => server.stop());
+
+  it.each([
+    [600_000, 120_000],
+    [60_000, 59_000],
+  ])(
+    'proves nothing, so that lists confirm what is known: with a maximum age of %i ms it is never older than %i ms',
+    async (maxAgeMs, oldestMs) => {
+      const mirror = new Mirror(server, time, undefined, maxAgeMs);
+      mirror.collection.start();
+      let oldest = 0;
+      await eventually(() => expect(server.watches.size).toBe(1));
+      const look = () => {
+        oldest = Math.max(oldest, mirror.collection.ageMs());
+        return false;
+      };
+      await pass(time, 300, look, 5);
+      await mirror.collection.stop();
+      expect(oldest).toBeGreaterThanOrEqual(25_000);
+      expect(oldest).toBeLessThanOrEqual(oldestMs);
+      expect(server.count('list')).toBeLessThanOrEqual(1 + (300_000 / maxAgeMs) * 2 + 3);
+      expect(mirror.said.filter((line) => line !== 'listed')).toEqual(['put a alice']);
+    },
+  );
+
+  it('costs no list while bookmarks come', async () => {
+    const mirror = new Mirror(server, time);
+    mirror.collection.start();
+    await eventually(() => expect(server.watches.size).toBe(1));
+    const bookmark = () => {
+      server.bookmark();
+      return false;
+    };
+    await pass(time, 300, bookmark, 5);
+    expect(server.count('list')).toBe(1);
+    await mirror.collection.stop();
+  });
+});
