@@ -15,6 +15,7 @@ import { inTurn } from './http/in-turn';
 import { LargeAnswers } from './http/large-answers';
 import { answerMalformedRequests } from './http/malformed-request';
 import { RequestLog } from './http/request-log';
+import { RequestTurns } from './http/request-turns';
 import { observeRequests, type RequestObserver } from './http/request-observer';
 import { StrictExpressAdapter } from './http/strict-express.adapter';
 import { systemServerRoute } from './http/system-server-route';
@@ -34,16 +35,24 @@ export async function createApplication(
   const { time = new SystemMonotonicTime(), telemetry, credentials = givenCredentials(settings) } = adapters;
   const protection = createProtection(settings.protection, adapters, time);
   const largeAnswers = new LargeAnswers(protection.admission, protection.budgets);
+  const turns = new RequestTurns(time, telemetry?.protection);
   const app = await NestFactory.create<NestExpressApplication>(
     AppModule.register(settings, adapters, { forms, protection, time }, log),
-    new StrictExpressAdapter(strictExpress(telemetry?.requests, log), forms, largeAnswers, credentials.tls),
+    new StrictExpressAdapter(
+      strictExpress(telemetry?.requests, log),
+      forms,
+      largeAnswers,
+      (listener) => turns.listener(listener),
+      credentials.tls,
+    ),
     { bodyParser: false, bufferLogs: true, abortOnError: false },
   );
   const nestLog = app.get(Logger);
   // Nest tells of each module and each route at `info`.
   nestLog.log = (message: unknown, ...more: unknown[]) => nestLog.debug(message, ...more);
   app.useLogger(nestLog);
-  limitConnections(app.getHttpServer(), MAX_CONNECTIONS, telemetry?.protection);
+  limitConnections(app.getHttpServer(), MAX_CONNECTIONS, telemetry?.protection, time);
+  turns.watchConnections(app.getHttpServer());
   answerMalformedRequests(app.getHttpServer());
   return app;
 }

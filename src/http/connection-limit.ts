@@ -1,24 +1,33 @@
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
+import type { MonotonicTime } from '../clock/monotonic-time';
+import { SystemMonotonicTime } from '../clock/system-monotonic-time';
 import type { ProtectionObserver } from '../protection/protection-observer';
 import { openRequestsOn } from './request-cleanup';
 
 /** So many of the oldest are looked at for one without a request. */
 const LOOKED_AT = 16;
 
+const LARGEST_SHARE = 1 / 4;
+/** Who floods could else have thousands accepted in a second, and everybody waits in the same queue to be accepted. */
+const KEPT_MS = 5_000;
+
 /**
- * At most so many sockets, and half of them of one address. A new one beyond that takes the place of one of its own address,
- * or of the address that has the most: the oldest without a request if there is one, else the oldest. So whoever floods
- * closes their own, and a newcomer finds a place however many addresses flood.
+ * At most so many sockets, and a quarter of them of one address. A new one beyond that takes the place of one of the address that
+ * has the most: the oldest without a request if there is one, else the oldest. That of an address which itself has the most
+ * is closed at once, unless one of its own is some seconds old and without a request. So a newcomer finds a place however
+ * many addresses flood, and whoever floods costs little.
  */
 export class FairSockets {
   readonly #byAddress = new Map<string, Set<Socket>>();
   readonly #addressOf = new WeakMap<Socket, string>();
+  readonly #addedMs = new WeakMap<Socket, number>();
   #count = 0;
 
   constructor(
     private readonly max: number,
     private readonly onClosed: () => void = () => undefined,
+    private readonly time: Pick<MonotonicTime, 'nowMs'> = new SystemMonotonicTime(),
   ) {}
 
   get count(): number {
@@ -30,10 +39,13 @@ export class FairSockets {
     const ofAddress = this.#byAddress.get(address) ?? new Set();
     this.#byAddress.set(address, ofAddress.add(socket));
     this.#addressOf.set(socket, address);
+    this.#addedMs.set(socket, this.time.nowMs());
     this.#count += 1;
     socket.once('close', () => this.delete(socket));
-    if (ofAddress.size > this.max / 2) this.#closeOneOf(ofAddress);
-    else if (this.#count > this.max) this.#closeOneOf(this.#largest());
+    if (ofAddress.size <= this.max * LARGEST_SHARE && this.#count <= this.max) return;
+    const largest = this.#largest();
+    if (largest.size > ofAddress.size) this.#close(replaceable(largest) ?? oldest(largest));
+    else this.#close(replaceable(ofAddress, (one) => this.#isOld(one)) ?? socket);
   }
 
   /** Counts a socket no more, and leaves it open. */
@@ -53,15 +65,35 @@ export class FairSockets {
     return [...this.#byAddress.values()].reduce((most, other) => (other.size > most.size ? other : most));
   }
 
-  #closeOneOf(sockets: ReadonlySet<Socket>): void {
-    const oldest: Socket[] = [];
-    for (const socket of sockets) if (oldest.push(socket) === LOOKED_AT) break;
-    const closed = oldest.find((socket) => openRequestsOn(socket) === 0) ?? oldest[0];
-    if (closed === undefined) return;
-    this.delete(closed);
-    this.onClosed();
-    closed.destroy();
+  #isOld(socket: Socket): boolean {
+    return this.time.nowMs() - (this.#addedMs.get(socket) ?? 0) >= KEPT_MS;
   }
+
+  #close(socket: Socket | undefined): void {
+    if (socket === undefined) return;
+    this.delete(socket);
+    this.onClosed();
+    socket.destroy();
+  }
+}
+
+/** The oldest that is without a request, of those that are looked at. */
+function replaceable(
+  sockets: ReadonlySet<Socket>,
+  may: (socket: Socket) => boolean = () => true,
+): Socket | undefined {
+  let looked = 0;
+  for (const socket of sockets) {
+    if (openRequestsOn(socket) === 0 && may(socket)) return socket;
+    looked += 1;
+    if (looked === LOOKED_AT) return undefined;
+  }
+  return undefined;
+}
+
+function oldest(sockets: ReadonlySet<Socket>): Socket | undefined {
+  const [first] = sockets;
+  return first;
 }
 
 /** Bounds the connections of a server, as FairSockets does, from when they are accepted. */
@@ -69,8 +101,9 @@ export function limitConnections(
   server: Pick<Server, 'on'>,
   max: number,
   observer?: Pick<ProtectionObserver, 'connectionsOpened' | 'shed'>,
+  time?: Pick<MonotonicTime, 'nowMs'>,
 ): void {
-  const connections = new FairSockets(max, () => observer?.shed('connections'));
+  const connections = new FairSockets(max, () => observer?.shed('connections'), time);
   observer?.connectionsOpened(() => connections.count);
   server.on('connection', (socket: Socket) => connections.add(socket));
 }

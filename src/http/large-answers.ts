@@ -4,15 +4,13 @@ import type { Admission } from '../protection/admission';
 import type { Release } from '../protection/shared-capacity';
 import type { RequestBudgets } from '../protection/request-budgets';
 import type { ProviderRequest } from './provider-request';
-import { kindOf, spenderOf, subjectOf } from './request-subject';
+import { chargeBytes, subjectOf } from './request-subject';
 
 /** What is no longer is neither counted nor made in parts. */
 export const SMALL_ANSWER_LENGTH = 16 * 1024;
 /** What no pod should hold for one client: twice the largest workspace of the default quota, as JSON may escape what is in it. */
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 const CHUNK_LENGTH = 64 * 1024;
-/** An answer counts as one more request for each so many bytes, since it costs as much. */
-const BYTES_OF_ONE_REQUEST = 64 * 1024;
 
 /** The text of an answer, and the memory that was set aside for it. */
 export interface LargeText {
@@ -41,7 +39,7 @@ export class LargeAnswers {
   async textOf(request: ProviderRequest, body: object): Promise<LargeText> {
     const length = lengthOf(body);
     // The store has read it, whatever becomes of the answer: or whoever is refused or quits could ask for nothing again and again.
-    this.#charge(request, length);
+    chargeBytes(this.budgets, request, length);
     if (length > MAX_ANSWER_BYTES) throw new ListTooLarge();
     if (request.cleanup.hasRun) throw new ClientGone();
     // The values that the text is made of are in memory until it is whole. Both at once: or of many lists none would end.
@@ -85,12 +83,6 @@ export class LargeAnswers {
       if (request.cleanup.hasRun) throw new ClientGone();
     }
     return chunks;
-  }
-
-  #charge(request: ProviderRequest, bytes: number): void {
-    const [kind, spender] = [kindOf(request), spenderOf(request)];
-    if (kind !== undefined && spender !== undefined)
-      this.budgets.charge(kind, spender, Math.floor(bytes / BYTES_OF_ONE_REQUEST));
   }
 }
 

@@ -1,14 +1,15 @@
 import { isUtf8 } from 'node:buffer';
-import { finished } from 'node:stream';
 import { Injectable } from '@nestjs/common';
 import { parse } from 'content-type';
 import getRawBody, { type Options } from 'raw-body';
 import { InvalidRequest } from '../errors/request-errors';
 import { Admission } from '../protection/admission';
+import { RequestBudgets } from '../protection/request-budgets';
 import { MAX_VALUE_BYTES } from '../secrets/secret';
+import { discardBody } from './discard-body';
 import { isShallowJson, MAX_DEPTH, MAX_ITEMS } from './json-structure';
 import { carriesBody, pathOf, type ProviderRequest } from './provider-request';
-import { subjectOf } from './request-subject';
+import { chargeBytes, subjectOf } from './request-subject';
 
 /** JSON may escape each byte of a value as six (`\u0001`); the rest is room for the other fields. */
 const MAX_BODY_BYTES = 6 * MAX_VALUE_BYTES + 16 * 1024;
@@ -28,7 +29,10 @@ class BodyUnreadable extends Error {
 /** Reads the JSON bodies of requests once it is known, as far as headers tell, who sends them. */
 @Injectable()
 export class RequestBodies {
-  constructor(private readonly admission: Admission) {}
+  constructor(
+    private readonly admission: Admission,
+    private readonly budgets: RequestBudgets,
+  ) {}
 
   /**
    * Makes the body of a request a plain object; without one, an empty object, since every field of some operations is
@@ -56,7 +60,9 @@ export class RequestBodies {
     // What announces more than the limit is not kept at all; what announces nothing may take all of it.
     const bytes = length === undefined ? limit : Number(length) > limit ? 0 : Number(length);
     if (bytes > 0) request.cleanup.add(this.admission.receive(subjectOf(request), bytes));
-    return parsed(await bytesOf(request, { limit, length: length ?? null }));
+    const received = await bytesOf(request, { limit, length: length ?? null });
+    chargeBytes(this.budgets, request, received.length);
+    return parsed(received);
   }
 }
 
@@ -65,7 +71,7 @@ async function bytesOf(request: ProviderRequest, bounds: Options): Promise<Buffe
   try {
     return await getRawBody(request, bounds);
   } catch (error: unknown) {
-    await new Promise((ended) => finished(request.resume(), ended));
+    await discardBody(request);
     throw error;
   }
 }

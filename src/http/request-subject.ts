@@ -1,7 +1,12 @@
 import type { IncomingMessage } from 'node:http';
 import type { SecretOperation } from '../grants/grant';
 import type { Subject } from '../protection/admission';
-import { accountOf, type RequestKind, type Spender } from '../protection/request-budgets';
+import {
+  accountOf,
+  type RequestBudgets,
+  type RequestKind,
+  type Spender,
+} from '../protection/request-budgets';
 import { operationOf, pathOf, type ProviderRequest } from './provider-request';
 
 const KIND_OF = {
@@ -34,4 +39,14 @@ export function subjectOf(request: ProviderRequest): Subject {
   if (spender !== undefined) return { key: accountOf('app', spender) ?? spender.user, kind: kindOf(request) };
   // A proven proxy is no stranger, though its body must tell for whom it speaks.
   return { key: address, kind: request.hasProvenPeer === true ? kindOf(request) : undefined };
+}
+
+/** A body or an answer counts as one more request for each so many bytes, since it costs as much. */
+const BYTES_OF_ONE_REQUEST = 64 * 1024;
+
+/** Takes what so many bytes cost from the rate limit of the authenticated caller. */
+export function chargeBytes(budgets: RequestBudgets, request: ProviderRequest, bytes: number): void {
+  const [kind, spender] = [kindOf(request), spenderOf(request)];
+  if (kind !== undefined && spender !== undefined)
+    budgets.charge(kind, spender, Math.floor(bytes / BYTES_OF_ONE_REQUEST));
 }

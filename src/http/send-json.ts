@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
+import { discardBody } from './discard-body';
 
 /** How long a client is waited for before its connection is cut. */
 export interface AnswerTimeouts {
@@ -59,6 +60,7 @@ function end(
   response.statusCode = status;
   response.setHeader('Content-Type', 'application/json; charset=utf-8');
   response.setHeader('Content-Length', length);
+  if (!response.req.complete) void discardBody(response.req);
   response.socket?.setTimeout(stalledMs);
   response.once('timeout', cut);
   const last = parts.length - 1;

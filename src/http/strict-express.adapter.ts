@@ -8,7 +8,6 @@ import type { Envelope } from './envelope';
 import { expressMessages } from './express-messages';
 import { lengthOf, SMALL_ANSWER_LENGTH, type LargeAnswers } from './large-answers';
 import type { ProviderRequest } from './provider-request';
-import { openRequestsOn } from './request-cleanup';
 import { secureServer, type ServerIdentity } from './secure-server';
 import { sendJson, sendLargeJson } from './send-json';
 import { UnfinishedHandshakes } from './unfinished-handshakes';
@@ -29,9 +28,6 @@ const LIMITS = {
   requireHostHeader: false,
 } as const satisfies ServerOptions;
 
-/** Node parses all requests that came together at once, though they are answered one after the other. */
-const MAX_PIPELINED = 8;
-
 /** Nest's adapter over a server with limits that only its constructor takes, and TLS where there is an identity for it. */
 export class StrictExpressAdapter extends ExpressAdapter {
   private handshakes: UnfinishedHandshakes | undefined;
@@ -40,6 +36,7 @@ export class StrictExpressAdapter extends ExpressAdapter {
     instance: Express,
     private readonly forms: AnswerForms,
     private readonly largeAnswers: LargeAnswers,
+    private readonly inTurns: (listener: RequestListener) => RequestListener,
     private readonly identity?: Rotating<ServerIdentity>,
   ) {
     super(instance);
@@ -48,7 +45,7 @@ export class StrictExpressAdapter extends ExpressAdapter {
   override initHttpServer(): void {
     const instance = this.getInstance<Express>();
     const options = { ...LIMITS, ...expressMessages(instance) };
-    const listener = cuttingPipelines(instance);
+    const listener = this.inTurns(instance);
     this.httpServer =
       this.identity === undefined
         ? createServer(options, listener)
@@ -93,13 +90,4 @@ export class StrictExpressAdapter extends ExpressAdapter {
     this.handshakes = new UnfinishedHandshakes(server);
     return server;
   }
-}
-
-/** Cuts a connection on which more requests are open than a client needs that waits for its answers. */
-function cuttingPipelines(listener: RequestListener): RequestListener {
-  return (request, response) => {
-    const { socket } = request;
-    if (openRequestsOn(socket) >= MAX_PIPELINED) socket.destroy();
-    if (!socket.destroyed) listener(request, response);
-  };
 }

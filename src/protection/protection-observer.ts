@@ -7,7 +7,7 @@ export type SharedBound = 'in_flight' | 'bodies' | 'answers';
 export type RefusedFor = BudgetSpent['budget'] | SharedBound;
 
 /** Why a request was refused whoever sent it. */
-export type ShedFor = SharedBound | 'event_loop' | 'connections';
+export type ShedFor = SharedBound | 'event_loop' | 'turns' | 'connections';
 
 export interface LoadFigures {
   readonly inFlight: number;

@@ -1,0 +1,112 @@
+import type { RequestListener, Server } from 'node:http';
+import type { Socket } from 'node:net';
+import type { MonotonicTime } from '../clock/monotonic-time';
+import type { ProtectionObserver } from '../protection/protection-observer';
+import { openRequestsOn } from './request-cleanup';
+
+/** Node parses all requests that came together at once, though they are answered one after the other. */
+const MAX_PIPELINED = 8;
+/** Of one address; each keeps at most 64 KiB of its body in memory. */
+const MAX_WAITING = 256;
+const MAX_WAITING_IN_ALL = 1_024;
+/** What is begun in one turn of the event loop. */
+const TURN_MS = 2;
+
+type Begin = () => void;
+
+/**
+ * Begins requests a few in each turn of the event loop, the addresses by turns: whoever sends thousands waits for their own,
+ * and others' next request comes after a few of them. Node accepts one connection in each turn, first come first served: so
+ * a turn that had one is kept short, since more may be waiting.
+ */
+export class RequestTurns {
+  /** In the order of their turns: an address that has had its turn goes to the end. */
+  readonly #lines = new Map<string, Begin[]>();
+  #waiting = 0;
+  #isScheduled = false;
+  #isShort = false;
+  #beganMs = 0;
+
+  constructor(
+    private readonly time: MonotonicTime,
+    private readonly observer?: Pick<ProtectionObserver, 'shed'>,
+  ) {}
+
+  /** Cuts a connection where too many requests of its address wait, or more are open on it than a client needs that awaits answers. */
+  listener(listener: RequestListener): RequestListener {
+    const waitingOn = new WeakMap<Socket, number>();
+    return (request, response) => {
+      const { socket } = request;
+      const waiting = waitingOn.get(socket) ?? 0;
+      if (waiting + openRequestsOn(socket) >= MAX_PIPELINED) cut(socket);
+      if (socket.destroyed) return;
+      waitingOn.set(socket, waiting + 1);
+      const begin = (): void => {
+        waitingOn.set(socket, (waitingOn.get(socket) ?? 1) - 1);
+        if (!socket.destroyed) listener(request, response);
+      };
+      if (this.#wait(socket.remoteAddress ?? '', begin)) return;
+      this.observer?.shed('turns');
+      cut(socket);
+    };
+  }
+
+  watchConnections(server: Pick<Server, 'on'>): void {
+    server.on('connection', () => (this.#isShort = true));
+  }
+
+  /** False where too many wait. */
+  #wait(address: string, begin: Begin): boolean {
+    const line = this.#lines.get(address);
+    if (this.#waiting >= MAX_WAITING_IN_ALL || (line?.length ?? 0) >= MAX_WAITING) return false;
+    if (line === undefined) this.#lines.set(address, [begin]);
+    else line.push(begin);
+    this.#waiting += 1;
+    this.#schedule();
+    return true;
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    setImmediate(this.#turn);
+  }
+
+  readonly #turn = (): void => {
+    this.#isScheduled = false;
+    this.#beganMs = this.time.nowMs();
+    this.#beginNext();
+  };
+
+  readonly #beginNext = (): void => {
+    this.#next()?.();
+    if (this.#waiting === 0) this.#isShort = false;
+    else if (this.#isShort || this.time.nowMs() - this.#beganMs >= TURN_MS) {
+      this.#isShort = false;
+      this.#schedule();
+    } // What the request goes on with at once comes first, and counts.
+    else queueMicrotask(this.#beginNext);
+  };
+
+  #next(): Begin | undefined {
+    for (const [address, line] of this.#lines) {
+      const begin = line.shift();
+      this.#lines.delete(address);
+      if (line.length > 0) this.#lines.set(address, line);
+      this.#waiting -= 1;
+      return begin;
+    }
+    return undefined;
+  }
+}
+
+/** What node:http calls for each request that it has parsed; 2 means that what follows is not HTTP. */
+interface Parser {
+  onIncoming?: (() => number) | null;
+}
+
+/** Destroyed alone, node:http would still build each of the requests in what it has read: a thousand, where they are short. */
+function cut(socket: Socket & { readonly parser?: Parser | null }): void {
+  if (typeof socket.parser?.onIncoming === 'function') socket.parser.onIncoming = () => 2;
+  socket.destroy();
+}
