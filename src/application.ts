@@ -34,7 +34,7 @@ export async function createApplication(
   const forms = new AnswerForms(settings.responseStyle);
   const { time = new SystemMonotonicTime(), telemetry, credentials = givenCredentials(settings) } = adapters;
   const protection = createProtection(settings.protection, adapters, time);
-  const largeAnswers = new LargeAnswers(protection.admission, protection.budgets);
+  const largeAnswers = new LargeAnswers(protection.admission, protection.budgets, time);
   const turns = new RequestTurns(time, telemetry?.protection);
   const app = await NestFactory.create<NestExpressApplication>(
     AppModule.register(settings, adapters, { forms, protection, time }, log),

@@ -1,4 +1,6 @@
-import { ClientGone } from '../errors/request-errors';
+import type { MonotonicTime } from '../clock/monotonic-time';
+import { FairTurns, type TurnBounds } from '../concurrency/fair-turns';
+import { ClientGone, Overloaded } from '../errors/request-errors';
 import { ListTooLarge } from '../errors/store-errors';
 import type { Admission } from '../protection/admission';
 import type { Release } from '../protection/shared-capacity';
@@ -11,6 +13,17 @@ export const SMALL_ANSWER_LENGTH = 16 * 1024;
 /** What no pod should hold for one client: twice the largest workspace of the default quota, as JSON may escape what is in it. */
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 const CHUNK_LENGTH = 64 * 1024;
+
+/** One chunk of all answers together in a turn of the event loop; how many there are is bounded by their memory. */
+const TURNS: TurnBounds = {
+  maxUnderWay: 1,
+  maxUnderWayOfOne: 1,
+  maxWaiting: 4_096,
+  maxWaitingOfOne: 4_096,
+  maxWaitMs: 30_000,
+};
+
+const nextTurn = (): Promise<void> => new Promise(setImmediate);
 
 /** The text of an answer, and the memory that was set aside for it. */
 export interface LargeText {
@@ -26,14 +39,19 @@ interface Aside {
 }
 
 /**
- * Makes the text of answers that may be lists of many megabytes: item by item, other requests in between, and each byte
- * counted against the caller's share until the client has taken it.
+ * Makes the text of answers that may be lists of many megabytes: item by item, the callers by turns and other requests in
+ * between, and each byte counted against the caller's share until the client has taken it.
  */
 export class LargeAnswers {
+  private readonly turns: FairTurns;
+
   constructor(
     private readonly admission: Admission,
     private readonly budgets: RequestBudgets,
-  ) {}
+    time: MonotonicTime,
+  ) {
+    this.turns = new FairTurns(TURNS, time, () => new Overloaded());
+  }
 
   /** @throws TooManyRequests, Overloaded, ListTooLarge, ClientGone; nothing is set aside then */
   async textOf(request: ProviderRequest, body: object): Promise<LargeText> {
@@ -79,7 +97,7 @@ export class LargeAnswers {
         aside.bytes = bytes;
       }
       chunks.push(chunk);
-      await new Promise(setImmediate);
+      await this.turns.run(subjectOf(request).key, nextTurn);
       if (request.cleanup.hasRun) throw new ClientGone();
     }
     return chunks;

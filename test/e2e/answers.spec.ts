@@ -1,3 +1,4 @@
+import { SystemMonotonicTime } from '../../src/clock/system-monotonic-time';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import fc from 'fast-check';
@@ -94,7 +95,7 @@ describe('large answers', () => {
       new FixedMonotonicTime(),
     );
     const admission = new Admission(100, undefined, undefined, { ...MEMORY_BOUNDS, answerBytes: 1_000 });
-    const answers = new LargeAnswers(admission, budgets);
+    const answers = new LargeAnswers(admission, budgets, new SystemMonotonicTime());
     const caller = { app: 'otmoiclp', user: 'alice', operations: 'any' } as const;
     const cleanup = new RequestCleanup();
     const target = { path: '/ListSecret', query: {} };
@@ -133,7 +134,7 @@ describe('an answer that is made in parts', () => {
     shed: () => undefined,
   });
   const budgets = new LocalRequestBudgets({ app: {}, user: {} }, new FixedMonotonicTime());
-  const answers = new LargeAnswers(admission, budgets);
+  const answers = new LargeAnswers(admission, budgets, new SystemMonotonicTime());
 
   beforeAll(async () => {
     server = createServer((message, response) => {

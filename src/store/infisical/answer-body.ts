@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
 import { Semaphore } from 'async-mutex';
 import type { CallTime } from './call-time';
+import { parseSlicedJson } from './sliced-json';
 
 /** An answer was larger than what is taken; the rest of it was not received. */
 export class AnswerTooLarge extends Error {}
@@ -46,7 +47,7 @@ export class AnswerBodies {
         }
         received.add(chunk);
       }
-      return parseJson(received.takeText());
+      return await parseSlicedJson(received.take());
     } finally {
       body.destroy();
       release?.();
@@ -95,18 +96,9 @@ class GrowingBuffer {
   }
 
   /** Lets go of the bytes. */
-  takeText(): string {
-    const text = this.#bytes.toString('utf8', 0, this.#length);
+  take(): Buffer {
+    const bytes = this.#bytes.subarray(0, this.#length);
     this.#bytes = Buffer.alloc(0);
-    return text;
-  }
-}
-
-/** The text of a SyntaxError can quote the body, so it ends here. */
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    return undefined;
+    return bytes;
   }
 }
