@@ -26,7 +26,8 @@ module.exports = {
   },
   // open-adapters.ts loads what was chosen by import(), whose paths end as in the built tree.
   moduleNameMapper: {
-    '^\\./(store|grants|kubernetes|registration|telemetry)/(.+)\\.js$': '<rootDir>/src/$1/$2',
+    '^\\./(store|grants|kubernetes|registration|telemetry|protection|cache|redis)/(.+)\\.js$':
+      '<rootDir>/src/$1/$2',
   },
   // These are published as ES modules only; the last one loads by import(), which jest has no way for.
   transformIgnorePatterns: [

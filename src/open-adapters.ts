@@ -1,6 +1,7 @@
 import type { Adapters } from './adapters';
 import { NoAnnouncements } from './cache/write-announcements';
 import { SystemClock } from './clock/system-clock';
+import type { MonotonicTime } from './clock/monotonic-time';
 import { SystemMonotonicTime } from './clock/system-monotonic-time';
 import type { Settings } from './config/settings';
 import { followedCredentials } from './credentials';
@@ -9,6 +10,7 @@ import { followedLogin } from './infisical-login';
 import type { Clock } from './clock/clock';
 import { ORDERS } from './departures/removal-orders';
 import { DirectoryGrantSource } from './grants/directory.grant-source';
+import { IdentityDependency } from './identity/identity-dependency';
 import { LldapUserDirectory } from './identity/lldap.user-directory';
 import type { LogEvent } from './logging/log';
 import { openRedis, type SharedRedis } from './open-redis';
@@ -27,16 +29,16 @@ const LLDAP_TIMEOUT_MS = 3_000;
 export async function openAdapters(settings: Settings, log: LogEvent): Promise<Adapters> {
   const clock = new SystemClock();
   const files = new WatchedFiles(clock, new SystemMonotonicTime(), log);
-  const { lldapUrl } = settings.userToken;
   const telemetry = await startTelemetry(settings, clock, log);
   const credentials = followedCredentials(settings, files);
   const time = new SystemMonotonicTime();
   const [key, observer] = [credentials.accessTokenKey, telemetry?.redis];
   const redis = await openRedis(settings, { time, log, files, key, observer });
-  const [store, grants] = await Promise.all([
+  const [{ store, problems: storeProblems }, grants] = await Promise.all([
     openStore(settings, { clock, log, files, telemetry, redis }),
     openGrants(settings.grants, clock, log, telemetry),
   ]);
+  const lldap = openLldap(settings.userToken.lldapUrl, { clock, time, log, telemetry });
   return {
     clock,
     store: withQuotas(store, settings.quotas, { telemetry, redis }),
@@ -45,12 +47,33 @@ export async function openAdapters(settings: Settings, log: LogEvent): Promise<A
     ...grants,
     ...(telemetry !== undefined && { telemetry }),
     ...(redis !== undefined && { budgets: redis.budgets, closeRedis: redis.close }),
-    problems: () => [...(grants.problems?.() ?? []), ...(redis?.problems() ?? [])],
-    ...(lldapUrl === undefined
-      ? {}
-      : {
-          userDirectory: new LldapUserDirectory({ url: lldapUrl, timeoutMs: LLDAP_TIMEOUT_MS }, clock, time),
-        }),
+    problems: () =>
+      [storeProblems, grants.problems, redis?.problems, lldap?.problems].flatMap((tell) => tell?.() ?? []),
+    ...(lldap !== undefined && { userDirectory: lldap.userDirectory }),
+  };
+}
+
+/** Nothing waits for LLDAP: it is asked at once, so that a wrong address is told before the first call. */
+function openLldap(
+  url: string | undefined,
+  {
+    clock,
+    time,
+    log,
+    telemetry,
+  }: Pick<StoreSurroundings, 'clock' | 'log' | 'telemetry'> & { time: MonotonicTime },
+): Pick<Required<Adapters>, 'userDirectory' | 'problems'> | undefined {
+  if (url === undefined) return undefined;
+  const observer = telemetry?.dependencies;
+  const dependency = new IdentityDependency('lldap', {
+    time,
+    log,
+    ...(observer !== undefined && { observer }),
+  });
+  const options = { url, timeoutMs: LLDAP_TIMEOUT_MS };
+  return {
+    userDirectory: new LldapUserDirectory(options, clock, time, dependency),
+    problems: () => dependency.sentences(),
   };
 }
 
@@ -102,7 +125,7 @@ async function openGrants(
     settings,
     clock,
     log,
-    telemetry?.watches,
+    telemetry,
   );
   const grantSource = await KubernetesGrantSource.open(around, settings.maxAgeMs);
   const opened = { grantSource, peerProof, serviceAccounts, users, problems, closeCluster: close };
@@ -124,10 +147,10 @@ interface StoreSurroundings {
 async function openStore(
   { store, credentialFiles }: Settings,
   { clock, log, files, telemetry, redis }: StoreSurroundings,
-): Promise<SecretStore> {
+): Promise<Pick<Adapters, 'store' | 'problems'>> {
   if (store.kind === 'embedded') {
     const { EmbeddedSecretStore } = await import('./store/embedded/embedded.secret-store.js');
-    return EmbeddedSecretStore.open(store);
+    return { store: await EmbeddedSecretStore.open(store) };
   }
   const { createInfisicalSecretStore } = await import('./store/infisical/create-infisical-secret-store.js');
   const options = {
@@ -148,11 +171,12 @@ async function openStore(
     log,
     ...(telemetry?.storeLoad !== undefined && { observer: telemetry.storeLoad }),
   });
-  if (store.cache === undefined) return guarded;
+  if (store.cache === undefined) return { store: guarded };
   const { CachedSecretStore } = await import('./cache/cached.secret-store.js');
-  return new CachedSecretStore(guarded, store.cache, {
+  const cached = new CachedSecretStore(guarded, store.cache, {
     time,
     announcements: redis?.announcements ?? new NoAnnouncements(),
     ...(telemetry?.cache !== undefined && { observer: telemetry.cache }),
   });
+  return { store: cached, problems: () => cached.problems() };
 }

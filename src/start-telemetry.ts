@@ -3,6 +3,7 @@ import type { Settings } from './config/settings';
 import type { LogEvent } from './logging/log';
 import type { InfisicalMetrics } from './telemetry/infisical-metrics';
 import type { CacheMetrics } from './telemetry/cache-metrics';
+import type { DependencyMetrics } from './telemetry/dependency-metrics';
 import type { MetricsServer } from './telemetry/metrics-server';
 import type { ProtectionMetrics } from './telemetry/protection-metrics';
 import type { QuotaMetrics } from './telemetry/quota-metrics';
@@ -17,6 +18,7 @@ interface MetricsPart extends Pick<Telemetry, 'listen' | 'close'> {
   readonly requests: RequestMetrics;
   readonly protection: ProtectionMetrics;
   readonly quotas: QuotaMetrics;
+  readonly dependencies: DependencyMetrics;
   readonly storeLoad?: StoreLoadMetrics;
   readonly infisical?: InfisicalMetrics;
   readonly watches?: WatchMetrics;
@@ -41,6 +43,7 @@ export async function startTelemetry(
     ...(metrics?.cache !== undefined && { cache: metrics.cache }),
     ...(metrics?.redis !== undefined && { redis: metrics.redis }),
     ...(metrics !== undefined && { protection: metrics.protection, quotas: metrics.quotas }),
+    ...(metrics !== undefined && { dependencies: metrics.dependencies }),
     ...(metrics?.storeLoad !== undefined && { storeLoad: metrics.storeLoad }),
     ...(traces !== undefined && { spans: traces }),
     listen: async (service, probes) => metrics?.listen(service, probes),
@@ -57,6 +60,7 @@ async function startMetrics(settings: Settings, clock: Clock): Promise<MetricsPa
   const { RequestMetrics } = await import('./telemetry/request-metrics.js');
   const { ProtectionMetrics } = await import('./telemetry/protection-metrics.js');
   const { QuotaMetrics } = await import('./telemetry/quota-metrics.js');
+  const { DependencyMetrics } = await import('./telemetry/dependency-metrics.js');
   const { StoreLoadMetrics } = await import('./telemetry/store-load-metrics.js');
   const { InfisicalMetrics } = await import('./telemetry/infisical-metrics.js');
   const { WatchMetrics } = await import('./telemetry/watch-metrics.js');
@@ -70,6 +74,7 @@ async function startMetrics(settings: Settings, clock: Clock): Promise<MetricsPa
     requests: new RequestMetrics(metrics),
     protection: new ProtectionMetrics(metrics),
     quotas: new QuotaMetrics(metrics),
+    dependencies: new DependencyMetrics(metrics),
     ...(settings.store.kind === 'infisical' && { storeLoad: new StoreLoadMetrics(metrics) }),
     ...(settings.store.kind === 'infisical' && { infisical: new InfisicalMetrics(metrics, clock) }),
     ...(settings.store.kind === 'infisical' &&

@@ -35,6 +35,7 @@ const UNHEARD_TTL_MS = 1_000;
 /** What is not there is looked for again sooner: whoever asks for it often waits for it. */
 const ABSENT_TTL_MS = 1_000;
 const MAX_SCOPES_BY_NAME = 10_000;
+const STORE_IS_AWAY = 'What was read lately is served from memory, all else is refused with 503.';
 const NONE: ReadonlySet<string> = new Set();
 
 /**
@@ -47,6 +48,7 @@ export class CachedSecretStore extends SecretStore {
   readonly #doubtful = new DoubtfulNames();
   readonly #texts = new ListTexts();
   readonly #byName = new LRUCache<string, true>({ max: MAX_SCOPES_BY_NAME });
+  #awayBecause: string | undefined;
 
   constructor(
     private readonly inner: SecretStore,
@@ -120,12 +122,19 @@ export class CachedSecretStore extends SecretStore {
   async ping(): Promise<void> {
     try {
       await this.inner.ping();
+      this.#awayBecause = undefined;
       this.#reads.answered();
     } catch (error: unknown) {
       const isGone = isUnreachable(error);
+      this.#awayBecause = isGone && error instanceof Error ? error.message : undefined;
       if (!isGone) this.#reads.supersede();
       if (!isGone || !this.#reads.canServeAlone) throw error;
     }
+  }
+
+  /** Of the latest ping: readiness is good as long as the cache serves, and still says that the store is away. */
+  problems(): readonly string[] {
+    return this.#awayBecause === undefined ? [] : [`${this.#awayBecause} ${STORE_IS_AWAY}`];
   }
 
   async close(): Promise<void> {

@@ -121,7 +121,7 @@ export const SETTING_DEFINITIONS = {
   },
   LLDAP_URL: {
     description:
-      'Where LLDAP answers, e.g. `http://lldap.os-platform:17170`; set, logged-out tokens are refused within 60 s.',
+      'Where LLDAP answers, e.g. `http://lldap-service.os-platform:17170`; set, logged-out tokens are refused within 60 s.',
   },
   ADMIN_GROUP: {
     description:

@@ -33,7 +33,7 @@ export class NotSettingsApp extends DomainError {
 
 export class IdentityUnavailable extends DomainError {
   /** @param who did not answer */
-  constructor(who: 'The user directory' | 'The Kubernetes API server' = 'The user directory') {
+  constructor(who: 'LLDAP' | 'The Kubernetes API server' = 'LLDAP') {
     super('IDENTITY_UNAVAILABLE', `${who} did not answer; try again.`);
   }
 }

@@ -5,10 +5,11 @@ import type { MonotonicTime } from '../clock/monotonic-time';
 import { FairTurns } from '../concurrency/fair-turns';
 import { IdentityUnavailable } from '../errors/identity-errors';
 import { TooManyRequests } from '../errors/request-errors';
+import type { IdentityDependency } from './identity-dependency';
 import { UserDirectory, type VerifiedToken } from './user-directory';
 
 export interface LldapOptions {
-  /** Without a trailing slash, e.g. `http://lldap.os-platform:17170`. */
+  /** Without a trailing slash, e.g. `http://lldap-service.os-platform:17170`. */
   readonly url: string;
   readonly timeoutMs: number;
 }
@@ -28,6 +29,9 @@ const MAX_ANSWER_BYTES = 64 * 1024;
 
 /** Answers of something between us and LLDAP, not of LLDAP: they say nothing about the token. */
 const NOT_FROM_LLDAP = new Set([429, 502, 503, 504]);
+/** No token of ours: any answer to it shows that LLDAP is there. */
+const PROBE_TOKEN = 'probe';
+const WORD = /^[A-Z0-9_]{1,64}$/;
 
 /**
  * Asks LLDAP: `POST /auth/token/verify`. A 200 that does not say "invalid token" accepts; anything else that LLDAP
@@ -42,9 +46,12 @@ export class LldapUserDirectory extends UserDirectory {
     private readonly options: LldapOptions,
     private readonly clock: Clock,
     time: MonotonicTime,
+    /** Told of each answer and each failure. */
+    private readonly dependency?: IdentityDependency,
   ) {
     super();
     this.turns = new FairTurns(TURNS, time, () => new TooManyRequests(1));
+    dependency?.watch(async () => void (await this.verify(PROBE_TOKEN)));
   }
 
   async accepts(verified: VerifiedToken): Promise<boolean> {
@@ -59,36 +66,66 @@ export class LldapUserDirectory extends UserDirectory {
   }
 
   private async ask(key: string, { token, expiresAtMs }: VerifiedToken): Promise<boolean> {
-    const accepted = await verifyAtLldap(this.options, token);
+    const accepted = await this.verify(token);
     const untilMs = accepted ? Math.min(expiresAtMs, this.clock.nowMs() + MAX_ACCEPTED_MS) : expiresAtMs;
     this.answers.set(key, { accepted, untilMs });
     return accepted;
   }
-}
 
-async function verifyAtLldap({ url, timeoutMs }: LldapOptions, token: string): Promise<boolean> {
-  try {
-    const answer = await fetch(`${url}/auth/token/verify`, {
-      method: 'POST',
-      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-      body: JSON.stringify({ access_token: token }),
-      redirect: 'manual',
-      signal: AbortSignal.timeout(timeoutMs),
-    });
-    if (NOT_FROM_LLDAP.has(answer.status)) throw new IdentityUnavailable();
-    const text = await answer.text();
-    return answer.status === 200 && text.length <= MAX_ANSWER_BYTES && !saysInvalid(text);
-  } catch {
-    // The failure of fetch may quote the request; nothing of it leaves this place.
-    throw new IdentityUnavailable();
+  /** @throws IdentityUnavailable (503) */
+  private async verify(token: string): Promise<boolean> {
+    try {
+      const { accepted, unlikeLldap } = await verifyAtLldap(this.options, token);
+      if (unlikeLldap === undefined) this.dependency?.answered();
+      else this.dependency?.failed(unlikeLldap);
+      return accepted;
+    } catch (error: unknown) {
+      // The failure of fetch may quote the request; nothing but a word of it leaves this place.
+      this.dependency?.failed(wordOf(error));
+      throw new IdentityUnavailable();
+    }
   }
 }
 
-function saysInvalid(text: string): boolean {
+/** Where the answer came from, if not from LLDAP, is a matter for the operator: the token is refused all the same. */
+interface Verdict {
+  readonly accepted: boolean;
+  readonly unlikeLldap?: string;
+}
+
+class NotFromLldap extends Error {}
+
+async function verifyAtLldap({ url, timeoutMs }: LldapOptions, token: string): Promise<Verdict> {
+  const answer = await fetch(`${url}/auth/token/verify`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ access_token: token }),
+    redirect: 'manual',
+    signal: AbortSignal.timeout(timeoutMs),
+  });
+  if (NOT_FROM_LLDAP.has(answer.status)) throw new NotFromLldap(`status ${answer.status}`);
+  const text = await answer.text();
+  if (answer.status === 404) return { accepted: false, unlikeLldap: 'status 404' };
+  if (answer.status !== 200 || text.length > MAX_ANSWER_BYTES) return { accepted: false };
+  return verdictOf(text);
+}
+
+function verdictOf(text: string): Verdict {
   try {
     const body: unknown = JSON.parse(text);
-    return typeof body !== 'object' || body === null || ('status' in body && body.status === 'invalid token');
+    if (typeof body !== 'object' || body === null) return { accepted: false, unlikeLldap: 'no object' };
+    return { accepted: !('status' in body && body.status === 'invalid token') };
   } catch {
-    return true;
+    return { accepted: false, unlikeLldap: 'no JSON' };
   }
+}
+
+/** By their shapes: fetch's errors hold the address and the request in their texts. */
+function wordOf(error: unknown): string {
+  if (error instanceof NotFromLldap) return error.message;
+  if (typeof error !== 'object' || error === null) return 'Failed';
+  if ('name' in error && error.name === 'TimeoutError') return 'Timeout';
+  const cause = 'cause' in error ? error.cause : undefined;
+  const code = typeof cause === 'object' && cause !== null && 'code' in cause ? cause.code : undefined;
+  return typeof code === 'string' && WORD.test(code) ? code : 'Failed';
 }

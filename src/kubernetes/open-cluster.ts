@@ -1,5 +1,6 @@
 import type { Clock } from '../clock/clock';
 import { SystemMonotonicTime } from '../clock/system-monotonic-time';
+import { IdentityDependency, type IdentityDependencyObserver } from '../identity/identity-dependency';
 import type { PeerProof, ServiceAccountName } from '../identity/peer-proof';
 import type { UserPresence } from '../identity/user-presence';
 import { ServiceAccountAuthenticator } from '../identity/service-account.authenticator';
@@ -27,9 +28,14 @@ export interface Cluster {
   readonly serviceAccounts: ServiceAccountAuthenticator;
   readonly peerProof: PeerProof;
   readonly users: UserPresence;
-  /** What an operator should mend of the watches, one sentence each. */
+  /** What an operator should mend of the watches and the reviews, one sentence each. */
   readonly problems: () => readonly string[];
   readonly close: () => Promise<void>;
+}
+
+export interface ClusterObservers {
+  readonly watches?: WatchObserver;
+  readonly dependencies?: IdentityDependencyObserver;
 }
 
 /** Starts to watch whose namespaces and whose system-server pods there are. It waits for nothing. */
@@ -37,7 +43,7 @@ export function openCluster(
   options: ClusterOptions,
   clock: Clock,
   log: LogEvent,
-  watches?: WatchObserver,
+  { watches, dependencies }: ClusterObservers = {},
 ): Cluster {
   const { audience, maxAgeMs, trustedServiceAccounts: trusted } = options;
   const { systemEventServiceAccounts: eventSenders, settingsServiceAccounts: settings } = options;
@@ -45,7 +51,9 @@ export function openCluster(
   const api = new KubernetesApi(kubeConfigConnection(), time);
   const problems = new WatchProblems(watches);
   const around = { api, time, log, watches: problems, maxAgeMs };
-  const reviewer = new TokenReviewer(api, audience, clock, time);
+  const deps = { time, log, ...(dependencies !== undefined && { observer: dependencies }) };
+  const reviews = new IdentityDependency('token_review', deps);
+  const reviewer = new TokenReviewer(api, audience, clock, time, reviews);
   const owners = new WatchedNamespaceOwners(around, maxAgeMs);
   const peerProof = new ClusterPeerProof(reviewer, { trusted, eventSenders, settings, maxAgeMs }, around);
   return {
@@ -53,8 +61,9 @@ export function openCluster(
     serviceAccounts: new ServiceAccountAuthenticator(reviewer, owners),
     peerProof,
     users: owners,
-    problems: () => problems.sentences(),
+    problems: () => [...problems.sentences(), ...reviews.sentences()],
     close: async () => {
+      reviews.close();
       await Promise.all([owners.close(), peerProof.close()]);
     },
   };

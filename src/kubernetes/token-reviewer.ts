@@ -6,9 +6,11 @@ import { FairTurns } from '../concurrency/fair-turns';
 import { IdentityUnavailable } from '../errors/identity-errors';
 import { TooManyRequests } from '../errors/request-errors';
 import { canonicalAddress } from '../identity/canonical-address';
+import type { IdentityDependency } from '../identity/identity-dependency';
 import type { ServiceAccountName } from '../identity/peer-proof';
 import { ServiceAccountReviewer } from '../identity/service-account-reviewer';
 import type { KubernetesApi } from './kubernetes-api';
+import { failureOf } from './kubernetes-failure';
 import { claimsOf } from './service-account-token';
 
 interface Accepted {
@@ -23,6 +25,8 @@ const TIMEOUT_MS = 5_000;
 /** Of one address, so that a pod that floods with made-up tokens floods only itself; and of one ServiceAccount. */
 const TURNS = { maxUnderWay: 64, maxUnderWayOfOne: 8, maxWaiting: 64, maxWaitingOfOne: 16, maxWaitMs: 2_000 };
 const TOKEN_REVIEWS = '/apis/authentication.k8s.io/v1/tokenreviews';
+/** Nobody's token: any review of it shows that we may ask and are answered. */
+const PROBE_TOKEN = 'probe';
 const USERNAME = /^system:serviceaccount:([a-z0-9-]{1,63}):([a-z0-9.-]{1,253})$/;
 
 /**
@@ -39,9 +43,12 @@ export class TokenReviewer extends ServiceAccountReviewer {
     private readonly audience: string,
     private readonly clock: Clock,
     private readonly time: MonotonicTime,
+    /** Told of each answer and each failure. */
+    private readonly dependency?: IdentityDependency,
   ) {
     super();
     this.turns = new FairTurns(TURNS, time, () => new TooManyRequests(1));
+    dependency?.watch(async () => void (await this.send(PROBE_TOKEN)));
   }
 
   async review(token: string, peerAddress: string | undefined): Promise<ServiceAccountName | undefined> {
@@ -73,9 +80,17 @@ export class TokenReviewer extends ServiceAccountReviewer {
     const spec = { token, audiences: [this.audience] };
     const body = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenReview', spec };
     try {
-      return await this.api.send({ method: 'POST', path: TOKEN_REVIEWS, body, timeoutMs: TIMEOUT_MS });
-    } catch {
+      const answer = await this.api.send({
+        method: 'POST',
+        path: TOKEN_REVIEWS,
+        body,
+        timeoutMs: TIMEOUT_MS,
+      });
+      this.dependency?.answered();
+      return answer;
+    } catch (error: unknown) {
       // Also where we ourselves were refused: the caller did nothing wrong.
+      this.dependency?.failed(failureOf(error).message);
       throw new IdentityUnavailable('The Kubernetes API server');
     }
   }

@@ -94,6 +94,11 @@ export const METRIC_DEFINITIONS = {
     help: 'Writes by how they got the lock of their scope in Redis.',
     labels: { outcome: '`held`; `alone`: without it, since Redis did not answer; `late`: others had it too long; `lost`: it ended while it was held' }, // prettier-ignore
   },
+  osp_dependency_up: {
+    type: 'gauge',
+    help: 'Whether who is asked about callers answers, 1 or 0; absent for whom nobody asks.',
+    labels: { dependency: '`lldap`: for user tokens (`LLDAP_URL`); `token_review`: the Kubernetes API server, for ServiceAccount tokens' }, // prettier-ignore
+  },
   osp_grants_apps: { type: 'gauge', help: 'Installed apps that are served.' },
   osp_grants_problems: { type: 'gauge', help: 'Grants that an operator should mend; the log names them.' },
   osp_grants_age_seconds: {

@@ -1,4 +1,5 @@
 import type { RequestListener } from 'node:http';
+import type { IdentityDependencyObserver } from '../identity/identity-dependency';
 import type { WatchObserver } from '../kubernetes/watched-collection-options';
 import type { CacheObserver } from '../cache/cache-observer';
 import type { RedisObserver } from '../redis/redis-observer';
@@ -15,6 +16,7 @@ export interface Telemetry {
   readonly requests?: RequestObserver;
   readonly infisical?: InfisicalObserver;
   readonly watches?: WatchObserver;
+  readonly dependencies?: IdentityDependencyObserver;
   readonly cache?: CacheObserver;
   readonly protection?: ProtectionObserver;
   readonly storeLoad?: StoreLoadObserver;

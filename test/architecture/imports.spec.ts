@@ -12,7 +12,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   config: [],
   logging: [],
   rotation: ['clock', 'logging'],
-  identity: ['concurrency', 'rotation', 'errors', 'clock'],
+  identity: ['concurrency', 'rotation', 'errors', 'clock', 'logging'],
   kubernetes: ['identity', 'concurrency', 'errors', 'clock', 'logging'],
   grants: ['kubernetes', 'identity', 'errors', 'clock', 'logging'],
   registration: ['grants', 'kubernetes', 'clock', 'logging'],

@@ -1,56 +1,148 @@
-import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Writable } from 'node:stream';
+import { promisify } from 'node:util';
+import { listenForMetrics } from '../../src/application';
+import type { Settings } from '../../src/config/settings';
 import { StoreUnavailable } from '../../src/errors/store-errors';
+import { createLog, logEvent } from '../../src/logging/log';
+import { openAdapters } from '../../src/open-adapters';
+import { eventually } from '../support/eventually';
 import { exampleApps, OTMOICLP } from '../support/example-apps';
-import { FixedClock } from '../support/fixed-clock';
+import { FakeInfisical } from '../support/fake-infisical/fake-infisical';
 import { httpCall } from '../support/http-call';
 import { MemorySecretStore } from '../support/memory.secret-store';
-import { startService } from '../support/service';
+import { startService, TEST_SETTINGS, type Service } from '../support/service';
 import { accessToken, userToken } from '../support/tokens';
 import { clusterLog } from './cluster-log';
 
-const page = readFileSync(join(__dirname, '../../docs/runbook.md'), 'utf8');
-const LOGS = 'kubectl logs deploy/<release> --since=1h';
-const commands = page.split('\n').filter((line) => line.startsWith(`${LOGS} |`));
+const PAGE = readFileSync(join(__dirname, '../../docs/runbook.md'), 'utf8');
+/** Every line of its blocks that is no comment, and every command inside of a sentence. */
+const blocks = [...PAGE.matchAll(/```sh\n([\s\S]*?)```/g)].flatMap(([, text = '']) =>
+  text.split('\n').filter((line) => line !== '' && !line.startsWith('#')),
+);
+const inline = [...PAGE.matchAll(/`((?:kubectl|npm|helm|curl|grep|redis-cli)(?: [^`]+))`/g)]
+  .map(([, command = '']) => command)
+  // As it is introduced, and what `npm run infisical:setup` is: test/process/infisical-setup.spec.ts runs those.
+  .filter((command) => !/^(kubectl -n <|npm run infisical:setup|helm upgrade$)/.test(command));
+const commands = [...new Set([...blocks, ...inline])].filter((command) => !command.startsWith('npm run '));
 
-/** What a service of the sidecar's style logs of a denial, a refused proof and a store that is away. */
-async function exampleLog(): Promise<string> {
-  const [clock, store] = [new FixedClock(), new MemorySecretStore()];
-  const settings = { responseStyle: 'sidecar' } as const;
-  const service = await startService({ clock, store, grantSource: exampleApps() }, settings);
-  const headers = {
-    'x-authorization': await userToken('alice', clock.nowMs()),
-    'x-access-token': await accessToken('otmoiclp', 'alice', OTMOICLP.ops, clock.nowMs()),
-  };
-  await httpCall(`${service.url}/ListSecret?workspace=foreign`, { headers, body: {} });
-  const perm = { group: 'secret.infisical', dataType: 'secret', version: 'v1', ops: OTMOICLP.ops };
-  const body = { app_key: OTMOICLP.appKey, timestamp: 1, token: `$2b$10$${'a'.repeat(53)}`, perm };
-  await httpCall(`${service.url}/permission/v1alpha1/access`, { body });
-  store.failure = new StoreUnavailable();
-  await httpCall(`${service.url}/ListSecret?workspace=otmoic`, { headers, body: {} });
-  await service.close();
-  return service.log();
-}
+/** What stands behind `kubectl` here: the pods' log, and what is in the cluster; test/helm/monitoring.spec.ts holds both to the chart. */
+const KUBECTL = `#!/bin/sh
+PODS=app.kubernetes.io/instance=vault,app.kubernetes.io/component=service
+case "$*" in
+  "logs -l $PODS --tail=-1 --since=1h" | "logs --previous") cat "$LOG" ;;
+  "port-forward svc/vault-metrics 9464") ;;
+  "get pods" | "get pods -A -o wide" | "describe pod") echo found ;;
+  "get applicationpermissions.sys.bytetrade.io -A") echo found ;;
+  *) echo "unknown: $*" >&2; exit 1 ;;
+esac
+`;
 
 describe('docs/runbook.md', () => {
-  let log: string;
-  beforeAll(async () => (log = (await exampleLog()) + (await clusterLog())));
+  const dir = mkdtempSync(join(tmpdir(), 'runbook-'));
+  const [kubectl, logFile, grantsDir] = [join(dir, 'kubectl'), join(dir, 'log'), join(dir, 'apps')];
+  let log = '';
+  let service: Service;
+  let metricsPort: number | undefined;
+  let close: () => Promise<void>;
 
-  const found = (command: string): string =>
-    execFileSync('sh', ['-c', command.replace(LOGS, 'cat')], { input: log, encoding: 'utf8' });
-
-  it('has a command for each of its questions to the log', () => {
-    expect(commands).toHaveLength(6);
+  /** A denial, a refused proof, a store that is away and an LLDAP that is away, as the service logs them. */
+  beforeAll(async () => {
+    mkdirSync(grantsDir);
+    const nobody = await FakeInfisical.start({ dialect: 'v3' });
+    const settings: Settings = {
+      ...TEST_SETTINGS,
+      responseStyle: 'sidecar',
+      grants: { kind: 'directory', dir: grantsDir },
+      store: { kind: 'embedded', dataDir: join(dir, 'data'), masterKey: Buffer.alloc(32, 1) },
+      metrics: { host: '127.0.0.1', port: 0 },
+      userToken: { ...TEST_SETTINGS.userToken, lldapUrl: nobody.url },
+    };
+    await nobody.close();
+    const sink = new Writable({
+      write: (chunk: Buffer, _encoding, done) => {
+        log += chunk.toString('utf8');
+        done();
+      },
+    });
+    const opened = await openAdapters(settings, logEvent(createLog('info', sink)));
+    await opened.store.close();
+    const store = new MemorySecretStore();
+    const { userDirectory: _lldap, ...others } = opened;
+    const adapters = { ...others, store, grantSource: exampleApps() };
+    service = await startService(adapters, settings);
+    metricsPort = await listenForMetrics(service.app, adapters);
+    await calls(store);
+    await eventually(() => expect(log).toContain('dependency_lost'));
+    log += service.log() + (await clusterLog());
+    writeFileSync(logFile, log);
+    writeFileSync(kubectl, KUBECTL);
+    chmodSync(kubectl, 0o755);
+    close = async () => {
+      await service.close();
+      await opened.grantSource.close();
+      await opened.telemetry?.close();
+      opened.closeCredentials?.();
+    };
+  });
+  afterAll(async () => {
+    await close();
+    rmSync(dir, { recursive: true });
   });
 
-  it.each(commands)('has a command that finds what it looks for: %s', (command) => {
-    expect(found(command)).not.toBe('');
+  async function calls(store: MemorySecretStore): Promise<void> {
+    const headers = {
+      'x-authorization': await userToken('alice', Date.now()),
+      'x-access-token': await accessToken('otmoiclp', 'alice', OTMOICLP.ops, Date.now()),
+    };
+    await httpCall(`${service.url}/ListSecret?workspace=foreign`, { headers, body: {} });
+    await httpCall(`${service.url}/ListSecret?workspace=otmoic`, { body: {} });
+    const perm = { group: 'secret.infisical', dataType: 'secret', version: 'v1', ops: OTMOICLP.ops };
+    const body = { app_key: OTMOICLP.appKey, timestamp: 1, token: `$2b$10$${'a'.repeat(53)}`, perm };
+    await httpCall(`${service.url}/permission/v1alpha1/access`, { body });
+    store.failure = new StoreUnavailable();
+    await httpCall(`${service.url}/ListSecret?workspace=otmoic`, { headers, body: {} });
+  }
+
+  /** What the command prints, run as it is written but for the release's name and a free port. */
+  const found = async (command: string): Promise<string> => {
+    const line = command.replaceAll('<release>', 'vault').replace(':9464/', `:${metricsPort}/`);
+    const env = { ...process.env, PATH: `${dir}:${process.env['PATH'] ?? ''}`, LOG: logFile };
+    return (await promisify(execFile)('sh', ['-c', line], { env, timeout: 10_000 })).stdout;
+  };
+
+  it('has commands for the log, for readiness and for the cluster', () => {
+    expect(blocks.length).toBeGreaterThanOrEqual(7);
+    expect(commands.filter((command) => command.includes('kubectl logs')).length).toBeGreaterThanOrEqual(6);
+    expect(commands.join('\n')).toMatch(/curl .*readyz[\s\S]*kubectl get pods/);
   });
 
-  it('finds the failures by level, reason and code, and the cause of a refused proof', () => {
-    const all = commands.map(found).join('');
+  it.each(commands)('has a command that finds what it looks for: %s', async (command) => {
+    expect(await found(command)).not.toBe('');
+  });
+
+  it('finds the failures by level, reason and code, and the cause of a refused proof', async () => {
+    const all = await Promise.all(commands.filter((one) => one.includes('kubectl logs')).map(found));
     for (const part of ['NOT_GRANTED', 'UNAUTHENTICATED', 'STORE_UNAVAILABLE', 'otmoiclp', 'clock_skew'])
-      expect(all).toContain(part);
+      expect(all.join('')).toContain(part);
+  });
+
+  it.each([
+    ['"level":"(warn|error)"', /"level":"error"[^\n]*request completed/],
+    ['"code":5', /"code":503/],
+    ['dependency_(lost|recovered)', /"dependency":"lldap","reason":"\w+"/],
+    ['"reason":"[A-Z_]+"\' | sort', /^ +\d+ "reason":"STORE_UNAVAILABLE"$/m],
+    ['readyz', /"problems":/],
+  ])('finds by %s the very thing', async (part, expected) => {
+    const [command = ''] = commands.filter((one) => one.includes(part));
+    expect(await found(command)).toMatch(expected);
+  });
+
+  it('greps for levels by their words, as the log has them', () => {
+    expect(log).toMatch(/"level":"warn"/);
+    expect(PAGE).not.toMatch(/"level":\s*\d/);
   });
 });

@@ -5,7 +5,17 @@ import { parse } from 'yaml';
 import { SETTING_DEFINITIONS } from '../../src/config/setting-definitions';
 import { STATUS_OF } from '../../src/errors/domain-error';
 import { METRIC_DEFINITIONS, type MetricDefinition } from '../../src/telemetry/metric-definitions';
-import { chartFile, type KubeManifest, listOf, one, renderProfile, ROOT, type Values } from './chart';
+import {
+  chartFile,
+  type KubeManifest,
+  listOf,
+  one,
+  PROFILES,
+  renderProfile,
+  ROOT,
+  type Values,
+} from './chart';
+import { workloadOf } from './pod-files';
 import { renderVariant } from './variants';
 
 /** The service's own metrics with their labels. */
@@ -160,6 +170,20 @@ describe('docs/runbook.md', () => {
       path.reduce<unknown>((at, key) => (at as Values | undefined)?.[key], values) !== undefined;
     expect(ofTheChart.length).toBeGreaterThan(5);
     expect(ofTheChart.filter((path) => !isThere(path))).toEqual([]);
+  });
+
+  it.each(PROFILES)('selects by labels and names that are there: %s', (profile) => {
+    const rendered = renderProfile(profile, { metrics: { serviceMonitor: { enabled: false } } });
+    const { metadata } = workloadOf(rendered)['spec'].template;
+    const [, selector = ''] = / -l (\S+) /.exec(RUNBOOK) ?? [];
+    const labels = selector
+      .replace('<release>', 'vault')
+      .split(',')
+      .map((label) => label.split('='));
+    expect(metadata.labels).toMatchObject(Object.fromEntries(labels) as Values);
+    expect([...new Set(RUNBOOK.match(/kubectl logs -l \S+/g))]).toHaveLength(1);
+    const [, service = ''] = / svc\/(\S+) /.exec(RUNBOOK) ?? [];
+    expect(one(rendered, 'Service', service.replace('<release>', 'vault'))['spec'].ports[0].port).toBe(9464);
   });
 
   it('has an entry for each alert, and the alert leads there', () => {

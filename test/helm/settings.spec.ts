@@ -1,8 +1,9 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { loadSettings, type Settings } from '../../src/config/settings';
 import { SETTING_DEFINITIONS, type SettingDefinition } from '../../src/config/setting-definitions';
 import { TestAuthority } from '../support/certificates';
-import { chartFile, listOf, one, renderProfile, type Values } from './chart';
+import { chartFile, listOf, one, renderProfile, ROOT, type Values } from './chart';
 import { filePathsOf, podRoot, type PodRoot, settingsOf, workloadOf } from './pod-files';
 import { renderVariant, VARIANT_NAMES } from './variants';
 
@@ -19,6 +20,8 @@ const KNOWN = new Set([
   ...definitions.flatMap(([name, { secret }]) => (secret === true ? [name, `${name}_FILE`] : [name])),
   'NODE_OPTIONS',
 ]);
+
+const readme = readFileSync(join(ROOT, 'README.md'), 'utf8');
 
 /** The first is the image's; the other follows HOST where it is unset. */
 const NOT_OF_THE_CHART = new Set(['NODE_ENV', 'METRICS_HOST']);
@@ -80,6 +83,16 @@ describe('the chart', () => {
     expect(routes('no Settings app')).toEqual(['off', undefined, 'off']);
     expect(routes('standalone-embedded')).toEqual(['service-accounts', undefined, 'off']);
     expect(routes('Settings routes for the user alone')).toEqual(['user-token', undefined, 'user-token']);
+  });
+
+  it('asks LLDAP at the Service that Olares has, and nothing says otherwise', () => {
+    const url = 'http://lldap-service.os-platform:17170';
+    expect(settingsOf(renderVariant('olares'))['LLDAP_URL']).toBe(url);
+    expect(SETTING_DEFINITIONS.LLDAP_URL.description).toContain(url);
+    const texts = [...['README.md', 'values.yaml', 'values/olares.yaml'].map(chartFile), readme];
+    expect(texts.map((text) => [...text.matchAll(/\/\/lldap[\w.-]*/g)].map(([host]) => host))).toEqual(
+      texts.map(() => ['//lldap-service.os-platform']),
+    );
   });
 
   it('registers the Service that it makes', () => {

@@ -64,7 +64,11 @@ const VARIANTS: Readonly<Record<string, Variant>> = {
       },
       trustedCa: { existingSecret: 'authority' },
       tracing: { endpoint: 'http://collector.monitoring:4318' },
-      userToken: { lldapUrl: 'http://lldap.os-platform:17170', adminGroup: 'admins', required: false },
+      userToken: {
+        lldapUrl: 'http://lldap-service.os-platform:17170',
+        adminGroup: 'admins',
+        required: false,
+      },
     },
   },
   'Sentinels and an authority of their own': {
