@@ -57,6 +57,18 @@ export class ApprovalRequired extends DomainError {
   }
 }
 
+/** The backend refuses the write as it is, and would again: nothing was changed. */
+export class StoreRefused extends DomainError {
+  /** @param storeMessage the backend's own words, where they are safe to show */
+  constructor(storeMessage?: string) {
+    super(
+      'STORE_REFUSED',
+      `The secret store refuses this write, and would refuse it again${storeMessage === undefined ? '.' : `: ${storeMessage}`}`,
+      storeMessage === undefined ? {} : { storeMessage },
+    );
+  }
+}
+
 /** A limit of what may be kept, as a refusal, the metrics and the settings name it. */
 export const QUOTA_LIMITS = ['workspace_secrets', 'workspace_bytes', 'user_secrets', 'user_bytes'] as const;
 export type QuotaLimit = (typeof QUOTA_LIMITS)[number];
@@ -81,5 +93,10 @@ export class QuotaExceeded extends DomainError {
 
 /** Whether a write that failed so changed nothing, and says nothing of what the store holds. */
 export function leftAsItWas(error: unknown): boolean {
-  return isUnreachable(error) || error instanceof ApprovalRequired || error instanceof InvalidRequest;
+  return (
+    isUnreachable(error) ||
+    error instanceof ApprovalRequired ||
+    error instanceof StoreRefused ||
+    error instanceof InvalidRequest
+  );
 }

@@ -3,6 +3,7 @@ import { otherReadings } from './dialect-doubt';
 import { classifyFailure, type FailureReason } from './failure-reason';
 import { InfisicalCallFailed } from './infisical-call-failed';
 import type { InfisicalClient, WireAnswer, WireRequest } from './infisical-client';
+import { isRefusedWrite, refusalSentence, type Sent } from './refused-write';
 
 /** What one call sends beside its route. */
 export interface CallParts {
@@ -58,15 +59,26 @@ export async function exchange(
   if (reason === undefined)
     return { body, unchanged: isUnchanged(answer), ...(etag !== undefined && { etag }) };
   const readings = otherReadings(dialect, name, answer);
+  const { status } = answer;
+  const said = isRefusedWrite({ call: name, reason, status })
+    ? refusalSentence(answer.body, sentIn(parts))
+    : undefined;
   throw new InfisicalCallFailed({
     call: name,
     method,
     pathTemplate: path,
-    status: answer.status,
+    status,
     reason,
+    ...(said !== undefined && { said }),
     ...(readings !== undefined && { readings }),
     ...(answer.retryAfterMs !== undefined && { retryAfterMs: answer.retryAfterMs }),
   });
+}
+
+function sentIn({ path, body }: CallParts): Sent {
+  const name = path?.['name'];
+  const value = body?.['secretValue'];
+  return { ...(name !== undefined && { name }), ...(typeof value === 'string' && { value }) };
 }
 
 /** A ping is refused by design on some servers. */

@@ -10,6 +10,8 @@ export interface CallFailure {
   readonly reason: FailureReason;
   readonly status?: number;
   readonly retryAfterMs?: number;
+  /** Infisical's words about a write that it refused; nothing of what was sent is in them. */
+  readonly said?: string;
   /** Where the answer makes it doubtful which server it is. */
   readonly readings?: Readings;
 }
@@ -37,6 +39,10 @@ export class InfisicalCallFailed extends Error {
     this.reason = failure.reason;
     this.status = failure.status;
     this.retryAfterMs = failure.retryAfterMs;
+  }
+
+  get said(): string | undefined {
+    return this.#failure.said;
   }
 
   get isDoubtful(): boolean {

@@ -32,8 +32,16 @@ export class Operations {
       return await operation(deadlineIn(this.timeoutMs - waitedMs(), this.time));
     } catch (error: unknown) {
       if (!(error instanceof InfisicalCallFailed)) throw error;
-      const { call, method, pathTemplate, reason, status } = error;
-      this.log('infisical.call.failed', { call, method, pathTemplate, reason, status: status ?? 0 });
+      const { call, method, pathTemplate, reason, status, said } = error;
+      const words = said === undefined ? {} : { said };
+      this.log('infisical.call.failed', {
+        call,
+        method,
+        pathTemplate,
+        reason,
+        status: status ?? 0,
+        ...words,
+      });
       throw storeErrorAfter(error);
     }
   }

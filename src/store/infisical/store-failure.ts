@@ -1,15 +1,17 @@
 import type { DomainError } from '../../errors/domain-error';
 import { TooManyRequests } from '../../errors/request-errors';
-import { ListTooLarge, StoreUnavailable, StoreUnreachable } from '../../errors/store-errors';
+import { ListTooLarge, StoreRefused, StoreUnavailable, StoreUnreachable } from '../../errors/store-errors';
 import type { FailureReason } from './failure-reason';
 import type { InfisicalCallFailed } from './infisical-call-failed';
 import { KUBERNETES_LOGIN } from './kubernetes-auth';
+import { isRefusedWrite } from './refused-write';
 
 const DEFAULT_WAIT_MS = 60_000;
 
 /** What a caller learns: Infisical's own 401 and 403 are ours to mend, not the caller's. */
 export function storeErrorAfter(failure: InfisicalCallFailed): DomainError {
   if (failure.reason === 'answerTooLarge' && failure.call === 'listSecrets') return new ListTooLarge();
+  if (isRefusedWrite(failure)) return new StoreRefused(failure.said);
   if (isNoAnswer(failure.reason)) return new StoreUnreachable();
   if (failure.reason !== 'rateLimited') return new StoreUnavailable();
   return new TooManyRequests(Math.max(1, Math.ceil((failure.retryAfterMs ?? DEFAULT_WAIT_MS) / 1000)));
