@@ -14,7 +14,7 @@ const TOKEN_FILE = '/var/run/secrets/kubernetes.io/serviceaccount/token';
 
 /** The command `npm run infisical:setup`: exit code 0 when all is well, 1 when something is missing, 2 for wrong use. */
 async function main(): Promise<void> {
-  const args = parseSetupArguments(process.argv.slice(2));
+  const args = parseSetupArguments(process.argv.slice(2), process.env['INFISICAL_URL']);
   const allIsWell = await runSetup(args, environment(args.url), new SystemClock(), (text) =>
     process.stdout.write(text),
   );

@@ -141,7 +141,8 @@ export const SETTING_DEFINITIONS = {
       "The embedded store's master key, at least 32 bytes. Without it the data cannot be read by anybody.",
   },
   INFISICAL_URL: {
-    description: 'Address of Infisical; set, Infisical is the store instead of the embedded one.',
+    description:
+      'Address of Infisical, with or without `/api` at its end; set, Infisical is the store instead of the embedded one.',
   },
   INFISICAL_CLIENT_ID: { secret: true, description: 'Client id of the machine identity (Universal Auth).' },
   INFISICAL_CLIENT_SECRET: { secret: true, description: 'Client secret of the machine identity.' },

@@ -12,7 +12,7 @@ export interface TelemetrySettings {
 }
 
 export function telemetrySettings(read: EnvironmentReader, main: MainAddress): TelemetrySettings {
-  const endpoint = read.url('OTEL_EXPORTER_OTLP_ENDPOINT');
+  const endpoint = read.url('OTEL_EXPORTER_OTLP_ENDPOINT')?.replace(/\/v1\/traces$/, '');
   const share = shareIn(read);
   const metrics = read.text('METRICS_PORT') === undefined ? undefined : metricsAddress(read, main);
   return {

@@ -26,6 +26,11 @@ describe('the settings of telemetry', () => {
       metrics: { host: '0.0.0.0', port: 0 },
       traces: { endpoint: 'http://collector:4318', share: 1 },
     });
+    const whole = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318/v1/traces/' };
+    expect(loadSettings({ ...GOOD, ...whole }).traces).toEqual({
+      endpoint: 'http://collector:4318',
+      share: 1,
+    });
     const more = { METRICS_HOST: '127.0.0.1', METRICS_PORT: '9090', OTEL_TRACES_SAMPLER_ARG: '0.25' };
     expect(loadSettings({ ...GOOD, ...on, ...more })).toMatchObject({
       metrics: { host: '127.0.0.1', port: 9090 },

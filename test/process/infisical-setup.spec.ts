@@ -19,15 +19,15 @@ describe.each(['fork', 'v3', 'v4'] as const)('infisical:setup (%s)', (dialect) =
   let printed: string;
 
   /** The built command, as an operator runs it. */
-  async function setup(args: readonly string[], env: Record<string, string> = {}) {
-    const child = spawn(
-      process.execPath,
-      [join(ROOT, 'dist/infisical-setup.js'), '--url', fake.url, ...args],
-      {
-        env: { PATH: process.env['PATH'] ?? '', ...env },
-        stdio: ['ignore', 'pipe', 'pipe'],
-      },
-    );
+  async function setup(
+    args: readonly string[],
+    env: Record<string, string> = {},
+    address: readonly string[] = ['--url', fake.url],
+  ) {
+    const child = spawn(process.execPath, [join(ROOT, 'dist/infisical-setup.js'), ...address, ...args], {
+      env: { PATH: process.env['PATH'] ?? '', ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     const streams = { out: '', err: '' };
     child.stdout.on('data', (chunk: Buffer) => (streams.out += chunk.toString()));
     child.stderr.on('data', (chunk: Buffer) => (streams.err += chunk.toString()));
@@ -98,6 +98,23 @@ describe.each(['fork', 'v3', 'v4'] as const)('infisical:setup (%s)', (dialect) =
     for (const secret of madeIdentity().secrets) secret.revoked = true;
     expect((await asAdmin(['--secret-manifest', manifest])).code).toBe(0);
     expect(madeIdentity().secrets).toHaveLength(3);
+  });
+
+  it('takes the address from INFISICAL_URL, and /api at its end: every such command of the runbook ends well', async () => {
+    await asAdmin(['--secret-manifest', manifest]);
+    const page = readFileSync(join(ROOT, 'docs/runbook.md'), 'utf8');
+    const commands = [...page.matchAll(/`npm run infisical:setup -- ([^`]+)`/g)].map(([, args = '']) => args);
+    expect(commands.length).toBeGreaterThanOrEqual(2);
+    for (const command of commands) {
+      const args = command.replace('secret.yaml', manifest).split(' ');
+      const more = dialect === 'fork' && !args.includes('--check');
+      const { code, err } = await setup(
+        more ? [...args, '--organization-id', fake.world.organizationId] : args,
+        { ...credentials(), INFISICAL_ADMIN_TOKEN: admin.adminToken, INFISICAL_URL: `${fake.url}/api` },
+        [],
+      );
+      expect([command, code, err]).toEqual([command, 0, '']);
+    }
   });
 
   it('shows the client secret on --print-secret only', async () => {

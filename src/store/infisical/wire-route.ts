@@ -99,7 +99,10 @@ function forwardingProxy(proxy: URL): ForwardingProxy {
   };
 }
 
-/** Keeps a path prefix, as behind a shared host; refuses what would send the credentials elsewhere. */
+/** Infisical's own samples and clients call it by the address of its API: every route of ours begins so. */
+const API = /\/api(\/v\d)?$/;
+
+/** Keeps a path prefix, as behind a shared host, without `/api` at its end; refuses what would send the credentials elsewhere. */
 export function baseOf(url: string): string {
   const parsed = URL.canParse(url) ? new URL(url) : undefined;
   const plain =
@@ -107,5 +110,5 @@ export function baseOf(url: string): string {
   if (!plain || !/^https?:$/.test(parsed.protocol)) {
     throw new Error('The address of Infisical must be an http or https URL without credentials or query.');
   }
-  return parsed.origin + parsed.pathname.replace(/\/+$/, '');
+  return parsed.origin + parsed.pathname.replace(/\/+$/, '').replace(API, '');
 }

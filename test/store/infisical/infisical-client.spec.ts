@@ -5,7 +5,9 @@ import { gzipSync } from 'node:zlib';
 import { InfisicalCallFailed } from '../../../src/store/infisical/infisical-call-failed';
 import { InfisicalClient, type WireRequest } from '../../../src/store/infisical/infisical-client';
 import { SystemClock } from '../../../src/clock/system-clock';
+import { createInfisicalSecretStore } from '../../../src/store/infisical/create-infisical-secret-store';
 import { RateLimits } from '../../../src/store/infisical/rate-limits';
+import { baseOf } from '../../../src/store/infisical/wire-route';
 import { FakeInfisical } from '../../support/fake-infisical/fake-infisical';
 import type { Fault } from '../../support/fake-infisical/fake-faults';
 
@@ -130,5 +132,37 @@ describe('a server that compresses, though it was not asked to', () => {
         'user-agent': 'olares-secret-provider',
       },
     ]);
+  });
+});
+
+describe('the address of Infisical', () => {
+  it.each(['', '/', '/api', '/api/', '/api/v3'])(
+    'is taken with "%s" at its end, as its own samples have it',
+    async (end) => {
+      const fake = await FakeInfisical.start({ dialect: 'v3' });
+      const { clientId, clientSecret } = fake.identity;
+      const store = createInfisicalSecretStore(
+        { url: fake.url + end, clientId, clientSecret },
+        new SystemClock(),
+      );
+      try {
+        await store.ping();
+        const scope = { user: 'alice', workspace: 'ws', environment: 'prod' } as const;
+        await store.create(scope, { name: 'k', value: 'v' });
+        expect(await store.list(scope)).toEqual([{ name: 'k', value: 'v' }]);
+        expect(fake.calls.filter(({ template }) => template?.startsWith('/api/api'))).toEqual([]);
+      } finally {
+        await store.close();
+        await fake.close();
+      }
+    },
+  );
+
+  it.each([
+    ['https://shared.example/infisical/api', 'https://shared.example/infisical'],
+    ['https://shared.example/myapi', 'https://shared.example/myapi'],
+    ['https://shared.example/api/infisical', 'https://shared.example/api/infisical'],
+  ])('keeps every other path: %s', (url, base) => {
+    expect(baseOf(url)).toBe(base);
   });
 });

@@ -46,12 +46,16 @@ const OPTIONS = {
   'secret-name': { type: 'string', default: 'olares-secret-provider-infisical' },
 } as const;
 
-/** Strict: what is not known is refused, unread. @throws WrongUsage */
-export function parseSetupArguments(args: readonly string[]): SetupArguments {
+/**
+ * Strict: what is not known is refused, unread.
+ * @param serviceUrl the service's own INFISICAL_URL, which counts where there is no `--url`
+ * @throws WrongUsage
+ */
+export function parseSetupArguments(args: readonly string[], serviceUrl = ''): SetupArguments {
   const values = parsed(args);
-  const url = values.url ?? '';
+  const url = values.url ?? serviceUrl;
   if (!/^https?:\/\/[^\s@?#]+$/.test(url))
-    throw new WrongUsage('--url must be the http or https address of Infisical.');
+    throw new WrongUsage('--url (or INFISICAL_URL) must be the http or https address of Infisical.');
   if (values.bootstrap && values.check) throw new WrongUsage('--bootstrap and --check do not go together.');
   if (values.kubernetes && !values.check && values.namespace === undefined)
     throw new WrongUsage('--kubernetes needs --namespace, in which the service runs.');
