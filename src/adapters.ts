@@ -7,6 +7,7 @@ import type { ServiceAccountAuthenticator } from './identity/service-account.aut
 import type { UserPresence } from './identity/user-presence';
 import type { UserDirectory } from './identity/user-directory';
 import type { RequestBudgets } from './protection/request-budgets';
+import type { Registration } from './registration/registrar';
 import type { SecretStore } from './secrets/secret-store';
 import type { Telemetry } from './telemetry/telemetry';
 
@@ -29,8 +30,8 @@ export interface Adapters {
   readonly serviceAccounts?: ServiceAccountAuthenticator;
   /** Where somebody wants to know how we are. */
   readonly telemetry?: Telemetry;
-  /** Ends what registers us; called before requests are drained, so that an uninstall meets nobody who registers anew. */
-  readonly closeRegistration?: () => Promise<void>;
+  /** What registers us: started once we listen, and closed before requests are drained, so that an uninstall meets nobody who registers anew. */
+  readonly registration?: Registration;
   /** Ends the watch of the credentials' files. */
   readonly closeCredentials?: () => void;
   /** What an operator should mend although the service is ready, one sentence each. */

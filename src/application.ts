@@ -60,10 +60,15 @@ export async function createApplication(
 /** On a port of its own, where that is wanted; the answer is which. The probes are answered there too, as here. */
 export async function listenForMetrics(
   app: NestExpressApplication,
-  { telemetry, store, grantSource }: Adapters,
+  { telemetry, store, grantSource, registration }: Adapters,
 ): Promise<number | undefined> {
   const removals = app.get(BackgroundRemovals);
-  const service = { store, grantSource, userRemovalsPending: () => removals.pending };
+  const service = {
+    store,
+    grantSource,
+    userRemovalsPending: () => removals.pending,
+    registrationsFailing: registration && (() => registration.failing()),
+  };
   const probes: Express = app.getHttpAdapter().getInstance();
   return telemetry?.listen(service, probes);
 }

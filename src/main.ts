@@ -20,6 +20,8 @@ async function main(): Promise<void> {
   const app = await createApplication(settings, adapters, log);
   await app.listen(settings.port, settings.host);
   const metricsPort = await listenForMetrics(app, adapters);
+  // A start that failed before, as with a store that is locked, has left nothing in the cluster.
+  adapters.registration?.start();
 
   let stopping = false;
   const stop = (): void => {

@@ -107,13 +107,7 @@ async function openGrants(
 ): Promise<
   Pick<
     Adapters,
-    | 'grantSource'
-    | 'peerProof'
-    | 'serviceAccounts'
-    | 'users'
-    | 'problems'
-    | 'closeCluster'
-    | 'closeRegistration'
+    'grantSource' | 'peerProof' | 'serviceAccounts' | 'users' | 'problems' | 'closeCluster' | 'registration'
   >
 > {
   if (settings.kind === 'directory') {
@@ -131,8 +125,8 @@ async function openGrants(
   const opened = { grantSource, peerProof, serviceAccounts, users, problems, closeCluster: close };
   if (settings.providerEndpoint === undefined) return opened;
   const { Registrar } = await import('./registration/registrar.js');
-  const registrar = new Registrar(settings.providerEndpoint, around);
-  return { ...opened, closeRegistration: () => registrar.close() };
+  const registration = new Registrar(settings.providerEndpoint, around);
+  return { ...opened, registration, problems: () => [...problems(), ...registration.problems()] };
 }
 
 interface StoreSurroundings {

@@ -15,7 +15,7 @@ export async function shutDown(
   log: LogEvent,
 ): Promise<boolean> {
   log('info', 'draining', { timeoutMs });
-  const registrationClosed = adapters.closeRegistration?.();
+  const registrationClosed = adapters.registration?.close();
   const drained = await app.get(Drain).begin(timeoutMs);
   const server: Server = app.getHttpServer();
   if (!drained) log('warn', 'requests cut off');

@@ -9,6 +9,8 @@ export class KubernetesFailure extends Error {
     /** Undefined where no answer came. */
     readonly status?: number,
     readonly retryAfterMs?: number,
+    /** Which field of an object that we sent was refused, as a path; never its content. */
+    readonly field?: string,
   ) {
     super(status === undefined ? reason : `${status} ${reason}`);
     this.name = 'KubernetesFailure';
@@ -21,6 +23,7 @@ export class KubernetesFailure extends Error {
 }
 
 const WORD = /^[A-Za-z0-9_]{1,64}$/;
+const FIELD = /^[A-Za-z0-9_.[\]]{1,128}$/;
 const MAX_RETRY_AFTER_S = 60;
 
 /** @param answer a parsed `Status` object, or whatever came instead */
@@ -30,7 +33,17 @@ export function refusedWith(status: number, answer: unknown, retryAfter?: string
   const seconds = /^\d{1,4}$/.test(retryAfter ?? '')
     ? Math.min(Number(retryAfter), MAX_RETRY_AFTER_S)
     : undefined;
-  return new KubernetesFailure(word, status, seconds === undefined ? undefined : seconds * 1000);
+  const retryAfterMs = seconds === undefined ? undefined : seconds * 1000;
+  return new KubernetesFailure(word, status, retryAfterMs, status === 422 ? refusedField(answer) : undefined);
+}
+
+/** The first one that a 422 names. */
+function refusedField(answer: unknown): string | undefined {
+  const { details } = answer as { readonly details?: { readonly causes?: unknown } | null };
+  const causes: unknown = details?.causes;
+  const [first] = Array.isArray(causes) ? (causes as readonly unknown[]) : [];
+  const field = typeof first === 'object' && first !== null && 'field' in first ? first.field : undefined;
+  return typeof field === 'string' && FIELD.test(field) ? field : undefined;
 }
 
 /** Of anything that was thrown: a system's code at most. */

@@ -1,10 +1,10 @@
-import { Mutex } from 'async-mutex';
-import { BackOff } from '../kubernetes/back-off';
 import { keyOf, type KubeObject } from '../kubernetes/kube-object';
-import { failureOf } from '../kubernetes/kubernetes-failure';
+import { failureOf, KubernetesFailure } from '../kubernetes/kubernetes-failure';
 import { WatchedCollection } from '../kubernetes/watched-collection';
 import type { CollectionSurroundings } from '../kubernetes/watched-collection-options';
+import { KeptFailures } from './kept-failures';
 import type { Manifest } from './manifests';
+import { RepairQueue } from './repair-queue';
 import { type Standing, standingOf } from './standing';
 
 export interface KeptCollectionOptions {
@@ -19,43 +19,39 @@ export interface KeptCollectionOptions {
   readonly isRival?: (object: KubeObject) => boolean;
 }
 
-interface Repair {
-  readonly backOff: BackOff;
-  lastMs: number;
-}
-
 const TIMEOUT_MS = 10_000;
-const BACK_OFF = { firstMs: 1_000, mostMs: 300_000 };
-/** What stayed right for so long has no more quarrel behind it. */
-const SETTLED_MS = 600_000;
 
-/**
- * Keeps wanted objects as they should be: makes what is missing, mends what drifted. Each object is written at most once
- * per back-off, so that two versions of us, or an API server that drops a field, quarrel slowly.
- */
+/** Keeps wanted objects as they should be, one write after the other: makes what is missing, mends what drifted. */
 export class KeptCollection {
   private readonly wanted = new Map<string, Manifest>();
-  private readonly scheduled = new Map<string, () => void>();
-  private readonly repairs = new Map<string, Repair>();
+  private readonly queue: RepairQueue;
+  private readonly failures: KeptFailures;
   private readonly collection: WatchedCollection<Standing | undefined>;
-  private readonly turns = new Mutex();
   private readonly stopping = new AbortController();
+  private sleeping = new AbortController();
+  private running: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly options: KeptCollectionOptions,
     private readonly around: CollectionSurroundings,
   ) {
+    this.queue = new RepairQueue(around);
+    this.failures = new KeptFailures(options.plural, around);
     this.collection = new WatchedCollection(
       {
         path: this.pathOf(options.namespace),
         read: (object) => this.read(object),
         onPut: (key, standing) => this.seen(key, standing),
-        onRemoved: (key) => this.check(key),
+        onRemoved: (key) => this.seen(key, undefined),
         onListed: () => this.checkAll(),
       },
       around,
     );
+  }
+
+  start(): void {
     this.collection.start();
+    this.running = this.run();
   }
 
   want(manifest: Manifest): void {
@@ -69,15 +65,29 @@ export class KeptCollection {
   unwant(namespace: string, name: string): void {
     const key = keyOf(namespace, name);
     this.wanted.delete(key);
-    this.repairs.delete(key);
-    this.callOff(key);
+    this.queue.forget(key);
+    this.failures.over(key);
+  }
+
+  /** How many of the wanted objects cannot be made or kept. */
+  get failing(): number {
+    return new Set([...this.failures.keys(), ...this.queue.stuck]).size;
+  }
+
+  get plural(): string {
+    return this.options.plural;
+  }
+
+  /** One sentence each. */
+  problems(): readonly string[] {
+    return this.failures.sentences(this.failing, this.wanted.size);
   }
 
   /** Resolves when nothing is written any more. */
   async close(): Promise<void> {
     this.stopping.abort();
-    for (const key of [...this.scheduled.keys()]) this.callOff(key);
-    await Promise.all([this.collection.stop(), this.turns.waitForUnlock()]);
+    this.sleeping.abort();
+    await Promise.all([this.collection.stop(), this.running]);
   }
 
   private read(object: KubeObject): Standing | undefined {
@@ -87,9 +97,8 @@ export class KeptCollection {
   }
 
   private seen(key: string, standing: Standing | undefined): void {
-    if (standing !== 'rival') return this.check(key);
-    const { plural } = this.options;
-    this.around.log('warn', 'registration_rival', { plural, object: key });
+    this.failures.rival(key, standing === 'rival');
+    this.check(key);
   }
 
   private checkAll(): void {
@@ -97,58 +106,61 @@ export class KeptCollection {
   }
 
   private check(key: string): void {
-    if (this.stopping.signal.aborted || !this.collection.listed || !this.wanted.has(key)) return;
-    if (this.collection.get(key) === 'right') return this.callOff(key);
-    if (this.scheduled.has(key)) return;
-    const repair = () => void this.turns.runExclusive(() => this.repair(key));
-    this.scheduled.set(key, this.around.time.after(this.waitMsOf(key), repair));
+    if (!this.collection.listed || !this.wanted.has(key)) return;
+    if (this.collection.get(key) === 'right') {
+      this.queue.settled(key);
+      this.failures.over(key);
+    } else {
+      this.queue.add(key);
+      this.sleeping.abort();
+    }
   }
 
-  private waitMsOf(key: string): number {
-    const known = this.repairs.get(key);
-    if (known === undefined) return 0;
-    if (this.around.time.nowMs() - known.lastMs > SETTLED_MS) known.backOff.reset();
-    return known.backOff.nextMs();
-  }
-
-  private callOff(key: string): void {
-    this.scheduled.get(key)?.();
-    this.scheduled.delete(key);
+  private async run(): Promise<void> {
+    const { signal } = this.stopping;
+    while (!signal.aborted) {
+      // Made anew before the look: what falls due during it is not slept over.
+      this.sleeping = new AbortController();
+      const woken = this.sleeping.signal;
+      const [key, waitMs] = this.queue.next();
+      if (key !== undefined) await this.repair(key);
+      else await this.around.time.pause(waitMs, woken);
+    }
   }
 
   private async repair(key: string): Promise<void> {
-    this.scheduled.delete(key);
+    this.queue.begin(key);
     const manifest = this.wanted.get(key);
     const standing = this.collection.get(key);
-    if (this.stopping.signal.aborted || manifest === undefined || standing === 'right') return;
-    const random = this.around.random ?? Math.random;
-    const known = this.repairs.get(key) ?? { backOff: new BackOff({ ...BACK_OFF, random }), lastMs: 0 };
-    this.repairs.set(key, known);
-    known.lastMs = this.around.time.nowMs();
-    const { plural } = this.options;
+    if (manifest === undefined || standing === 'right') return;
+    const exists = standing !== undefined;
     try {
-      const how = await this.write(manifest, standing !== undefined);
-      this.around.log('info', 'registration_kept', { plural, object: key, how });
+      await this.write(manifest, exists);
+      this.failures.wrote(key, exists ? 'mended' : 'made');
+      this.failures.over(key);
+      this.queue.succeeded();
     } catch (error: unknown) {
-      const { reason, status } = failureOf(error);
+      const failure = failureOf(error);
       // Another replica made it, or somebody removed it; the watch tells, and asks for what is left to do.
-      if (status === 409 || (standing !== undefined && status === 404)) return;
-      if (!this.stopping.signal.aborted) {
-        this.around.log('warn', 'registration_failed', { plural, object: key, reason, status });
-      }
+      const isOver = failure.status === 409 || (exists && failure.status === 404);
+      if (isOver || this.stopping.signal.aborted) return;
+      this.queue.failed(failure.retryAfterMs ?? 0);
+      this.failures.begin(key, failure);
       this.check(key);
     }
   }
 
-  private async write(manifest: Manifest, exists: boolean): Promise<'made' | 'mended'> {
+  private async write(manifest: Manifest, exists: boolean): Promise<void> {
     const { namespace, name } = manifest.metadata;
     const collection = this.pathOf(namespace);
     const call = exists
       ? ({ method: 'PATCH', path: `${collection}/${name}` } as const)
       : ({ method: 'POST', path: collection } as const);
     const { signal } = this.stopping;
-    await this.around.api.send({ ...call, body: manifest, timeoutMs: TIMEOUT_MS, signal });
-    return exists ? 'mended' : 'made';
+    const answer = await this.around.api.send({ ...call, body: manifest, timeoutMs: TIMEOUT_MS, signal });
+    // A kind whose schema does not know a field takes it out without a word.
+    if (standingOf(answer as Readonly<Record<string, unknown>>, manifest) !== 'right')
+      throw new KubernetesFailure('FieldsDropped');
   }
 
   private pathOf(namespace: string | undefined): string {

@@ -7,8 +7,20 @@ import { type ProviderEndpoint, providerRegistry, sysEventRegistries } from './m
 
 const USER_SYSTEM = /^user-system-(.+)$/;
 
+/** What of us is registered where, as far as others look at it. */
+export interface Registration {
+  /** Only once there is somebody to be called: what is registered is called. */
+  start(): void;
+  /** What an operator should mend, one sentence each. */
+  problems(): readonly string[];
+  /** By plural, how many objects cannot be made or kept. */
+  failing(): ReadonlyMap<string, number>;
+  /** Resolves when nothing is registered any more; what is, stays. */
+  close(): Promise<void>;
+}
+
 /** Registers this service: as the provider of every user that there is or will be, and for the system's events. */
-export class Registrar {
+export class Registrar implements Registration {
   private readonly providers: KeptCollection;
   private readonly events: KeptCollection;
   private readonly namespaces: WatchedCollection<boolean>;
@@ -50,10 +62,21 @@ export class Registrar {
       },
       around,
     );
+  }
+
+  start(): void {
+    for (const kept of [this.providers, this.events]) kept.start();
     this.namespaces.start();
   }
 
-  /** Resolves when nothing is registered any more; what is, stays. */
+  problems(): readonly string[] {
+    return [...this.providers.problems(), ...this.events.problems()];
+  }
+
+  failing(): ReadonlyMap<string, number> {
+    return new Map([this.providers, this.events].map(({ plural, failing }) => [plural, failing]));
+  }
+
   async close(): Promise<void> {
     await Promise.all([this.namespaces.stop(), this.providers.close(), this.events.close()]);
   }

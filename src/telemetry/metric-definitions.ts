@@ -123,6 +123,11 @@ export const METRIC_DEFINITIONS = {
     help: 'How long ago the API server last proved that nothing of a resource was missed; +Inf before the first list.',
     labels: { resource: 'the same' },
   },
+  osp_registrations_failing: {
+    type: 'gauge',
+    help: 'Objects that register this service and cannot be made or kept. Absent where nothing is registered.',
+    labels: { resource: '`providerregistries` or `syseventregistries`' },
+  },
   osp_requests_in_flight: { type: 'gauge', help: 'Requests that are worked on, without probes.' },
   osp_request_body_bytes: {
     type: 'gauge',

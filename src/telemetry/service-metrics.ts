@@ -7,6 +7,8 @@ export interface ObservedService {
   readonly store: Pick<SecretStore, 'ping'>;
   readonly grantSource: Pick<GrantSource, 'status' | 'ageMs' | 'sharedWorkspaces'>;
   readonly userRemovalsPending: () => number;
+  /** By plural; undefined where nothing is registered. */
+  readonly registrationsFailing?: (() => ReadonlyMap<string, number>) | undefined;
 }
 
 /** A store that hangs must not take the metrics along: its answer is shown by the next scrape then. */
@@ -14,7 +16,7 @@ const PATIENCE_MS = 250;
 
 /** The figures of the service as a whole, collected at each scrape. */
 export function collectService(metrics: Metrics, service: ObservedService): void {
-  const { grantSource, userRemovalsPending } = service;
+  const { grantSource, userRemovalsPending, registrationsFailing } = service;
   const apps = metrics.gauge('osp_grants_apps');
   const problems = metrics.gauge('osp_grants_problems');
   const age = metrics.gauge('osp_grants_age_seconds');
@@ -29,6 +31,11 @@ export function collectService(metrics: Metrics, service: ObservedService): void
     removals.set(userRemovalsPending());
   });
   collectReadiness(metrics, service.store);
+  if (registrationsFailing === undefined) return;
+  const failing = metrics.gauge('osp_registrations_failing');
+  metrics.collectFirst(() => {
+    for (const [resource, count] of registrationsFailing()) failing.set({ resource }, count);
+  });
 }
 
 function collectReadiness(metrics: Metrics, store: ObservedService['store']): void {

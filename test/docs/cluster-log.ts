@@ -1,12 +1,13 @@
 import { Writable } from 'node:stream';
 import { KubernetesGrantSource } from '../../src/grants/kubernetes.grant-source';
 import { createLog, logEvent } from '../../src/logging/log';
+import { Registrar } from '../../src/registration/registrar';
 import { surroundingsOf } from '../kubernetes/mirror';
 import { eventually } from '../support/eventually';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 
-/** What the service logs of an API server whose etcd went back to a snapshot. */
+/** What the service logs of an API server whose etcd went back to a snapshot, and that refuses its registration. */
 export async function clusterLog(): Promise<string> {
   const chunks: string[] = [];
   const sink = new Writable({
@@ -29,6 +30,12 @@ export async function clusterLog(): Promise<string> {
   server.restore();
   await server.listen();
   await until('kubernetes_went_back');
+  server.of('namespaces').put({ metadata: { name: 'user-system-alice' } });
+  server.refusingWrites = () => ({ status: 422, reason: 'Invalid' });
+  const registrar = new Registrar({ service: 'secrets', namespace: 'os', port: 8080 }, around);
+  registrar.start();
+  await until('registration_failed');
+  await registrar.close();
   await grants.close();
   await server.stop();
   return chunks.join('');

@@ -59,7 +59,7 @@ describe('the adapters of a cluster', () => {
     process.env['KUBECONFIG'] = join(dir, 'config');
   });
   const closeAll = async () => {
-    await adapters?.closeRegistration?.();
+    await adapters?.registration?.close();
     await adapters?.grantSource.close();
     await adapters?.closeCluster?.();
     await adapters?.store.close();
@@ -141,11 +141,16 @@ describe('the adapters of a cluster', () => {
     expect(await peerProof?.provesEventSender(at('10.0.0.2'))).toBe(false);
   });
 
-  it('register the service only where its address is given', async () => {
+  it('register the service only where its address is given, and not before it is told to', async () => {
     const registered = () => server.of('syseventregistries').list().length;
-    expect((await open()).closeRegistration).toBeUndefined();
+    expect((await open()).registration).toBeUndefined();
     await closeAll();
-    await open(true, { providerEndpoint: { service: 'secrets', namespace: 'os-secrets', port: 8080 } });
+    const { registration } = await open(true, {
+      providerEndpoint: { service: 'secrets', namespace: 'os-secrets', port: 8080 },
+    });
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(registered()).toBe(0);
+    registration?.start();
     await eventually(() => expect(registered()).toBe(2));
   });
 

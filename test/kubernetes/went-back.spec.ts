@@ -6,18 +6,20 @@ import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { Mirror, namespace, surroundingsOf } from './mirror';
 
-/** Time passes in steps, each long enough for the answers of a real socket. */
+/** Time passes in steps, each long enough for the answers of a real socket. @param ready what each step ends with */
 const pass = async (
   time: FixedMonotonicTime,
   seconds: number,
   until: () => boolean = () => false,
   stepS = 1,
+  ready: () => void = () => undefined,
 ) => {
   for (let passedS = 0; passedS < seconds;) {
     const nowS = Math.min(stepS, seconds - passedS);
     time.advance(nowS * 1000);
     passedS += nowS;
     await new Promise((resolve) => setTimeout(resolve, 15));
+    await eventually(ready);
     if (until()) return passedS;
   }
   return seconds;
@@ -55,6 +57,7 @@ describe('an API server whose etcd went back to a snapshot', () => {
     for (let index = 0; index < 10; index++) put(`later-${index}`, 'carol');
     await eventually(() => expect(mirror.collection.size).toBe(12));
   };
+  const watches = () => expect(server.watches.size).toBe(1);
   const endWatches = () => {
     for (const watch of server.watches) watch.end();
   };
@@ -169,7 +172,7 @@ describe('an API server whose etcd went back to a snapshot', () => {
       server.bookmark();
       return mirror.collection.get('going') === undefined;
     };
-    expect(await pass(time, 900, isKnown, 5)).toBeLessThanOrEqual(660);
+    expect(await pass(time, 900, isKnown, 5, watches)).toBeLessThanOrEqual(660);
     expect(known()).toEqual([]);
   });
 
@@ -199,6 +202,7 @@ describe('an API server whose etcd went back to a snapshot', () => {
       { service: 'secrets', namespace: 'os', port: 8080 },
       surroundingsOf(server, time),
     );
+    registrar.start();
     stops.push(() => registrar.close());
     const provider = (user: string) =>
       server.of('providerregistries').get(`user-system-${user}`, 'secret-provider');
@@ -234,6 +238,7 @@ describe('a watch that stays silent', () => {
     server.of('namespaces').put(namespace('a', 'alice'));
   });
   afterEach(() => server.stop());
+  const watches = () => expect(server.watches.size).toBe(1);
 
   it.each([
     [600_000, 120_000],
@@ -249,7 +254,7 @@ describe('a watch that stays silent', () => {
         oldest = Math.max(oldest, mirror.collection.ageMs());
         return false;
       };
-      await pass(time, 300, look, 5);
+      await pass(time, 300, look, 5, watches);
       await mirror.collection.stop();
       expect(oldest).toBeGreaterThanOrEqual(25_000);
       expect(oldest).toBeLessThanOrEqual(oldestMs);
@@ -266,7 +271,7 @@ describe('a watch that stays silent', () => {
       server.bookmark();
       return false;
     };
-    await pass(time, 300, bookmark, 5);
+    await pass(time, 300, bookmark, 5, watches);
     expect(server.count('list')).toBe(1);
     await mirror.collection.stop();
   });

@@ -18,6 +18,7 @@ export function describeRegistration(): void {
       await makeNamespace(NAMESPACE);
       const endpoint = { service: 'secrets', namespace: 'osp-service', port: 8080 };
       const registrar = new Registrar(endpoint, { api, time, log: () => undefined });
+      registrar.start();
       const provider = async () => (await send('GET', PROVIDER)) as Registered;
       const untilRight = (isNew: (now: Registered) => boolean) =>
         insist(async () => {

@@ -23,6 +23,7 @@ describe('the registration as provider', () => {
   const open = (time: MonotonicTime = new SystemMonotonicTime()): readonly Logged[] => {
     const around = surroundingsOf(server, time);
     registrars.push(new Registrar(ENDPOINT, around));
+    registrars.at(-1)?.start();
     return around.logged;
   };
   const providers = () => server.of('providerregistries');
@@ -199,6 +200,161 @@ describe('the registration as provider', () => {
     }
     expect(writes()).toBeLessThan(30);
     expect(writes()).toBeGreaterThan(5);
+  });
+
+  describe('that cannot be made', () => {
+    const INVALID = {
+      status: 422,
+      reason: 'Invalid',
+      // As the API server says it of the CRD of beclab/system-server.
+      details: {
+        causes: [
+          {
+            reason: 'FieldValueNotSupported',
+            message: 'canary: Unsupported value',
+            field: 'spec.opApis[0].name',
+          },
+        ],
+      },
+    };
+    const refuse = (isRefused: (namespace: string) => boolean, refusal: object = INVALID) => {
+      server.refusingWrites = ({ kind, metadata }) =>
+        kind === 'ProviderRegistry' && isRefused(metadata.namespace ?? '')
+          ? (refusal as typeof INVALID)
+          : undefined;
+    };
+    const told = (logged: readonly Logged[], event: string) => logged.filter((line) => line.event === event);
+    /** In steps that are shorter than any timeout, each as long as the answers of a real socket take. */
+    const pass = async (time: FixedMonotonicTime, seconds: number) => {
+      for (let rest = seconds; rest > 0; rest -= 2) {
+        time.advance(Math.min(2, rest) * 1000);
+        let seen: number;
+        do {
+          seen = server.requests.length;
+          await new Promise((resolve) => setTimeout(resolve, 8));
+        } while (server.requests.length > seen);
+      }
+    };
+    const fixedTime = () => {
+      const time = new FixedMonotonicTime();
+      server.time = time;
+      return time;
+    };
+    const writesIn = async (work: Promise<void>) => {
+      const before = writes();
+      await work;
+      return writes() - before;
+    };
+
+    it('for 2,000 users costs a write now and then, one line in five minutes, and is told to the operator', async () => {
+      for (let user = 0; user < 2000; user++) addNamespace(`user-system-u${user}`);
+      refuse(() => true);
+      const time = fixedTime();
+      const logged = open(time);
+      await pass(time, 60);
+      expect(writes()).toBeLessThan(30);
+      expect(await writesIn(pass(time, 600))).toBeLessThanOrEqual(130);
+      const [registrar] = registrars;
+      expect(told(logged, 'registration_failed')).toHaveLength(3);
+      expect(told(logged, 'registration_failed')[0]).toMatchObject({
+        level: 'warn',
+        plural: 'providerregistries',
+        object: expect.stringMatching(/^user-system-u\d+\/secret-provider$/),
+        reason: 'Invalid',
+        status: 422,
+        field: 'spec.opApis[0].name',
+      });
+      expect(registrar?.failing()).toEqual(
+        new Map([
+          ['providerregistries', 2000],
+          ['syseventregistries', 0],
+        ]),
+      );
+      expect(registrar?.problems()).toEqual([
+        'The registration fails for 2000 of 2000 providerregistries (422 Invalid): registration_failed in the log names one.',
+      ]);
+      expect(JSON.stringify(logged)).not.toContain('canary');
+      refuse(() => false);
+      time.advance(60_000);
+      await eventually(() => expect(providers().list()).toHaveLength(2000), 20_000);
+      await eventually(() => expect(told(logged, 'registration_recovered')).toHaveLength(1));
+      expect(registrar?.problems()).toEqual([]);
+      expect(told(logged, 'registration_kept').length).toBeLessThanOrEqual(60);
+    }, 60_000);
+
+    it('for some users keeps nobody else waiting, neither those of before nor a new one', async () => {
+      for (let user = 0; user < 40; user++) addNamespace(`user-system-u${user}`);
+      refuse((namespace) => /u\d$/.test(namespace) && !/u\d\d/.test(namespace));
+      const time = fixedTime();
+      open(time);
+      await pass(time, 5);
+      expect(providers().list()).toHaveLength(30);
+      await pass(time, 120);
+      addNamespace('user-system-dora');
+      await pass(time, 8);
+      expect(provider('dora')).toBeDefined();
+      expect(registrars[0]?.failing().get('providerregistries')).toBe(10);
+    });
+
+    it('for new users one after the other is tried for each of them within seconds, the latest first', async () => {
+      for (let user = 0; user < 100; user++) addNamespace(`user-system-u${user}`);
+      refuse((namespace) => namespace !== 'user-system-dora');
+      const time = fixedTime();
+      open(time);
+      await pass(time, 120);
+      addNamespace('user-system-dora');
+      await pass(time, 10);
+      expect(provider('dora')).toBeDefined();
+    });
+
+    it('since a field is taken out without a word is told as such, and not written on and on', async () => {
+      for (let user = 0; user < 50; user++) addNamespace(`user-system-u${user}`);
+      const objects = providers();
+      const put = objects.put.bind(objects);
+      objects.put = (object) => put({ ...object, status: {} });
+      const time = fixedTime();
+      const logged = open(time);
+      await pass(time, 120);
+      expect(told(logged, 'registration_failed')).toEqual([
+        expect.objectContaining({ reason: 'FieldsDropped', status: undefined }),
+      ]);
+      expect(told(logged, 'registration_kept')).toHaveLength(2);
+      expect(await writesIn(pass(time, 600))).toBeLessThan(60);
+    });
+
+    it('waits as long as the API server asks for', async () => {
+      for (let user = 0; user < 10; user++) addNamespace(`user-system-u${user}`);
+      refuse(() => true, { status: 429, reason: 'TooManyRequests', headers: { 'retry-after': '50' } });
+      const time = fixedTime();
+      open(time);
+      await pass(time, 2);
+      expect(await writesIn(pass(time, 40))).toBeLessThanOrEqual(8);
+    });
+  });
+
+  it('tells of another provider once, however often that changes, and of it as a problem while it is there', async () => {
+    addNamespace('user-system-alice');
+    const spec = { kind: 'provider', dataType: 'secret', group: 'secret.infisical', version: 'v1' };
+    const metadata = { name: 'vault', namespace: 'user-system-alice' };
+    const logged = open();
+    await eventually(() => expect(provider('alice')).toBeDefined());
+    for (let change = 0; change < 6; change++) providers().put({ metadata, spec: { ...spec, change } });
+    const isTold = () => registrars[0]?.problems();
+    await eventually(() =>
+      expect(isTold()).toEqual([
+        'Another provider of the same data is registered for 1 user(s): registration_rival in the log names it.',
+      ]),
+    );
+    server.dropConnections();
+    providers().put({ metadata, spec: { ...spec, change: 7 } });
+    await eventually(() => expect(server.watches.size).toBe(3));
+    expect(logged.filter(({ event }) => event === 'registration_rival')).toHaveLength(1);
+    providers().delete('user-system-alice', 'vault');
+    await eventually(() => expect(isTold()).toEqual([]));
+    providers().put({ metadata, spec });
+    await eventually(() =>
+      expect(logged.filter(({ event }) => event === 'registration_rival')).toHaveLength(2),
+    );
   });
 
   it('writes nothing once it is closed', async () => {

@@ -9,6 +9,7 @@ import type { MonotonicTime } from '../../src/clock/monotonic-time';
 import type { GrantSource } from '../../src/grants/grant-source';
 import type { LogEvent } from '../../src/logging/log';
 import type { SecretStore } from '../../src/secrets/secret-store';
+import type { Registration } from '../../src/registration/registrar';
 import { startTelemetry } from '../../src/start-telemetry';
 import { createInfisicalSecretStore } from '../../src/store/infisical/create-infisical-secret-store';
 import type { Telemetry } from '../../src/telemetry/telemetry';
@@ -20,6 +21,7 @@ import { startService, TEST_SETTINGS, type Service } from './service';
 import { accessToken, userToken } from './tokens';
 
 export interface ObservedParts {
+  readonly registration?: Registration;
   readonly settings?: Partial<Settings>;
   /** In place of a store on a fake Infisical. */
   readonly store?: SecretStore;
@@ -79,6 +81,7 @@ export class ObservedService {
       store: parts.store ?? kept ?? infisical,
       grantSource: parts.grantSource ?? exampleApps(),
       ...(parts.time !== undefined && { time: parts.time }),
+      ...(parts.registration !== undefined && { registration: parts.registration }),
       ...(telemetry !== undefined && { telemetry }),
     };
     const service = await startService(adapters, settings);

@@ -39,8 +39,15 @@ describe('the metrics', () => {
     const server = { host: 'redis', port: 6379, database: 0, tls: false };
     const cache = { ttlMs: 5_000, maxStaleMs: 60_000, maxEntries: 10, maxBytes: 1_000_000 };
     const settings = { ...IN_CLUSTER, redis: { server, keyPrefix: 'osp:' } };
-    const one = await start({ settings, cache });
+    const registration = {
+      start: () => undefined,
+      problems: () => [],
+      failing: () => new Map([['providerregistries', 2]]),
+      close: () => Promise.resolve(),
+    };
+    const one = await start({ settings, cache, registration });
     const text = await one.scrape();
+    expect(text).toContain('osp_registrations_failing{resource="providerregistries"} 2');
     const ours = [...text.matchAll(/^# TYPE (osp_\w+) (\w+)$/gm)].map(([, name, type]) => `${name} ${type}`);
     const listed = Object.entries(METRIC_DEFINITIONS).map(([name, { type }]) => `${name} ${type}`);
     expect(ours.sort()).toEqual(listed.sort());

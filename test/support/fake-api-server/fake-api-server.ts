@@ -24,6 +24,7 @@ export interface FakeRequest {
 interface Refusal {
   readonly status: number;
   readonly reason: string;
+  readonly details?: unknown;
   readonly headers?: Readonly<Record<string, string>>;
 }
 
@@ -58,6 +59,8 @@ export class FakeApiServer {
   silentWatches = false;
   /** New watches are answered with this; lists go on. */
   refusingWatches: Refusal | undefined;
+  /** What is made or changed is refused with this; undefined lets it pass. */
+  refusingWrites: (object: KubeObject) => Refusal | undefined = () => undefined;
   private version = 1;
   private readonly collections = new Map<ResourceName, FakeObjects>();
   private readonly sockets = new Set<Socket>();
@@ -212,6 +215,8 @@ export class FakeApiServer {
     },
   ): void {
     const sent = body === '' ? undefined : (JSON.parse(body) as KubeObject);
+    const refusal = sent && this.refusingWrites(sent);
+    if (refusal) return refuse(response, refusal);
     if (method === 'POST' && name === undefined && sent) {
       if (objects.get(namespace, sent.metadata.name))
         return refuse(response, { status: 409, reason: 'AlreadyExists' });
@@ -294,10 +299,10 @@ function answer(response: ServerResponse, status: number, body: unknown): void {
   response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
 }
 
-function refuse(response: ServerResponse, { status, reason, headers = {} }: Refusal): void {
+function refuse(response: ServerResponse, { status, reason, details, headers = {} }: Refusal): void {
   response.writeHead(status, { 'content-type': 'application/json', ...headers });
   const message = 'canary of a foreign message';
-  response.end(JSON.stringify({ kind: 'Status', status: 'Failure', reason, code: status, message }));
+  response.end(JSON.stringify({ kind: 'Status', status: 'Failure', reason, details, code: status, message }));
 }
 
 /** RFC 7386. */
