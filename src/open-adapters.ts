@@ -3,7 +3,7 @@ import { NoAnnouncements } from './cache/write-announcements';
 import { SystemClock } from './clock/system-clock';
 import type { MonotonicTime } from './clock/monotonic-time';
 import { SystemMonotonicTime } from './clock/system-monotonic-time';
-import type { Settings } from './config/settings';
+import type { InfisicalStoreSettings, Settings } from './config/settings';
 import { followedCredentials } from './credentials';
 import { infisicalConnection } from './infisical-connection';
 import { followedLogin } from './infisical-login';
@@ -139,13 +139,22 @@ interface StoreSurroundings {
 
 /** Only the chosen store is loaded: the other one would cost start time and memory for nothing. */
 async function openStore(
-  { store, credentialFiles }: Settings,
+  settings: Settings,
+  surroundings: StoreSurroundings,
+): Promise<Pick<Adapters, 'store' | 'problems'>> {
+  const { store } = settings;
+  if (store.kind === 'infisical') return openInfisical(store, settings, surroundings);
+  const { EmbeddedSecretStore } = await import('./store/embedded/embedded.secret-store.js');
+  const embedded = await EmbeddedSecretStore.open({ ...store, serviceUser: ORDERS.user });
+  surroundings.telemetry?.disk?.opened(() => embedded.diskFigures());
+  return { store: embedded, problems: () => embedded.problems() };
+}
+
+async function openInfisical(
+  store: InfisicalStoreSettings,
+  { credentialFiles }: Settings,
   { clock, log, files, telemetry, redis }: StoreSurroundings,
 ): Promise<Pick<Adapters, 'store' | 'problems'>> {
-  if (store.kind === 'embedded') {
-    const { EmbeddedSecretStore } = await import('./store/embedded/embedded.secret-store.js');
-    return { store: await EmbeddedSecretStore.open(store) };
-  }
   const { createInfisicalSecretStore } = await import('./store/infisical/create-infisical-secret-store.js');
   const options = {
     ...store,

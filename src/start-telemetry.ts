@@ -4,6 +4,7 @@ import type { LogEvent } from './logging/log';
 import type { InfisicalMetrics } from './telemetry/infisical-metrics';
 import type { CacheMetrics } from './telemetry/cache-metrics';
 import type { DependencyMetrics } from './telemetry/dependency-metrics';
+import type { DiskMetrics } from './telemetry/disk-metrics';
 import type { MetricsServer } from './telemetry/metrics-server';
 import type { ProtectionMetrics } from './telemetry/protection-metrics';
 import type { QuotaMetrics } from './telemetry/quota-metrics';
@@ -24,6 +25,7 @@ interface MetricsPart extends Pick<Telemetry, 'listen' | 'close'> {
   readonly watches?: WatchMetrics;
   readonly cache?: CacheMetrics;
   readonly redis?: RedisMetrics;
+  readonly disk?: DiskMetrics;
 }
 
 /** What the settings ask for. The libraries are loaded for who asks only: they cost start time and memory. */
@@ -42,6 +44,7 @@ export async function startTelemetry(
     ...(metrics?.watches !== undefined && { watches: metrics.watches }),
     ...(metrics?.cache !== undefined && { cache: metrics.cache }),
     ...(metrics?.redis !== undefined && { redis: metrics.redis }),
+    ...(metrics?.disk !== undefined && { disk: metrics.disk }),
     ...(metrics !== undefined && { protection: metrics.protection, quotas: metrics.quotas }),
     ...(metrics !== undefined && { dependencies: metrics.dependencies }),
     ...(metrics?.storeLoad !== undefined && { storeLoad: metrics.storeLoad }),
@@ -65,6 +68,7 @@ async function startMetrics(settings: Settings, clock: Clock): Promise<MetricsPa
   const { InfisicalMetrics } = await import('./telemetry/infisical-metrics.js');
   const { WatchMetrics } = await import('./telemetry/watch-metrics.js');
   const { CacheMetrics } = await import('./telemetry/cache-metrics.js');
+  const { DiskMetrics } = await import('./telemetry/disk-metrics.js');
   const { RedisMetrics } = await import('./telemetry/redis-metrics.js');
   const { collectService } = await import('./telemetry/service-metrics.js');
   const { serveMetrics } = await import('./telemetry/metrics-server.js');
@@ -79,6 +83,7 @@ async function startMetrics(settings: Settings, clock: Clock): Promise<MetricsPa
     ...(settings.store.kind === 'infisical' && { infisical: new InfisicalMetrics(metrics, clock) }),
     ...(settings.store.kind === 'infisical' &&
       settings.store.cache !== undefined && { cache: new CacheMetrics(metrics) }),
+    ...(settings.store.kind === 'embedded' && { disk: new DiskMetrics(metrics) }),
     ...(settings.redis !== undefined && { redis: new RedisMetrics(metrics) }),
     ...(settings.grants.kind === 'kubernetes' && { watches: new WatchMetrics(metrics) }),
     listen: async (service, probes) => {

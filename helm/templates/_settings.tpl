@@ -70,6 +70,7 @@ CACHE_MAX_MIB: {{ int64 .maxMiB | quote }}
 {{- end }}
 {{- else }}
 DATA_DIR: /data
+DISK_RESERVE_MIB: {{ int64 $.Values.embedded.diskReserveMiB | quote }}
 {{- end }}
 {{- end }}
 {{- with .Values.protection }}

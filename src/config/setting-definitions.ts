@@ -140,6 +140,11 @@ export const SETTING_DEFINITIONS = {
     description:
       "The embedded store's master key, at least 32 bytes. Without it the data cannot be read by anybody.",
   },
+  DISK_RESERVE_MIB: {
+    default: '64',
+    description:
+      'How much of its disk the embedded store keeps for deletes and its own start, in MiB: 12 and what is stored, this at most. `0`: nothing. See docs/embedded-store.md.',
+  },
   INFISICAL_URL: {
     description:
       'Address of Infisical, with or without `/api` at its end; set, Infisical is the store instead of the embedded one.',

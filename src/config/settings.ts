@@ -22,6 +22,7 @@ export interface EmbeddedStoreSettings {
   readonly kind: 'embedded';
   readonly dataDir: string;
   readonly masterKey: Uint8Array;
+  readonly maxDiskReserveBytes: number;
 }
 
 /** Universal Auth or Kubernetes Auth. */
@@ -133,6 +134,7 @@ export function loadSettings(env: Environment): Settings {
   return Object.freeze(settings);
 }
 
+const MEBIBYTE = 1_048_576;
 const UNIVERSAL_AUTH = ['INFISICAL_CLIENT_ID', 'INFISICAL_CLIENT_SECRET'] as const;
 
 /** INFISICAL_URL decides: with it Infisical is the store, without it the embedded one. */
@@ -150,6 +152,7 @@ function storeSettings(read: EnvironmentReader, env: Environment): Settings['sto
         'MASTER_KEY',
         'must hold the master key of the embedded store (or set INFISICAL_URL)',
       ),
+      maxDiskReserveBytes: read.integer('DISK_RESERVE_MIB', 0, 65_536) * MEBIBYTE,
     };
   }
   const organizationId = read.text('INFISICAL_ORGANIZATION_ID');

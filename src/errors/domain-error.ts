@@ -24,6 +24,7 @@ export const STATUS_OF = {
   OVERLOADED: 503,
   SHUTTING_DOWN: 503,
   QUOTA_EXCEEDED: 507,
+  STORE_FULL: 507,
   LIST_TOO_LARGE: 507,
 } as const satisfies Record<string, number>;
 

@@ -57,6 +57,16 @@ export class ApprovalRequired extends DomainError {
   }
 }
 
+/** The disk has no room left but for what deletes need. Nothing was changed. */
+export class StoreFull extends DomainError {
+  constructor() {
+    super(
+      'STORE_FULL',
+      'The disk of the secret store is full; nothing was stored. Secrets can still be read and deleted.',
+    );
+  }
+}
+
 /** The backend refuses the write as it is, and would again: nothing was changed. */
 export class StoreRefused extends DomainError {
   /** @param storeMessage the backend's own words, where they are safe to show */

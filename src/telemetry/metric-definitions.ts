@@ -157,6 +157,10 @@ export const METRIC_DEFINITIONS = {
     help: 'Writes that were refused with 507 since a workspace or a user would have held too much.',
     labels: { limit: '`workspace_secrets`, `workspace_bytes`, `user_secrets` or `user_bytes`' },
   },
+  osp_disk_storable_bytes: {
+    type: 'gauge',
+    help: 'What the disk of the embedded store can take before creates and updates are refused; 0: they are. Absent with Infisical.',
+  },
   osp_store_queue_calls: {
     type: 'gauge',
     help: 'Operations on Infisical, by where they are.',

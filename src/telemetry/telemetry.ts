@@ -7,6 +7,7 @@ import type { RequestObserver } from '../http/request-observer';
 import type { ProtectionObserver } from '../protection/protection-observer';
 import type { QuotaObserver } from '../protection/quotas';
 import type { StoreLoadObserver } from '../protection/store-load-observer';
+import type { DiskObserver } from '../store/embedded/disk-observer';
 import type { InfisicalObserver } from '../store/infisical/infisical-observer';
 import type { ObservedService } from './service-metrics';
 import type { Spans } from './spans';
@@ -22,6 +23,7 @@ export interface Telemetry {
   readonly storeLoad?: StoreLoadObserver;
   readonly quotas?: QuotaObserver;
   readonly redis?: RedisObserver;
+  readonly disk?: DiskObserver;
   readonly spans?: Spans;
   /**
    * Opens the port of the metrics, if there is one, and tells it. `probes` answers /livez and /readyz there.

@@ -59,9 +59,22 @@ describe('the settings', () => {
       },
       userToken: { secret: Buffer.from(GOOD.USER_TOKEN_SECRET), required: true },
       accessTokenKey: Buffer.from(GOOD.ACCESS_TOKEN_KEY),
-      store: { kind: 'embedded', dataDir: '/data', masterKey: Buffer.from(GOOD.MASTER_KEY) },
+      store: {
+        kind: 'embedded',
+        dataDir: '/data',
+        masterKey: Buffer.from(GOOD.MASTER_KEY),
+        maxDiskReserveBytes: 64 * 1024 * 1024,
+      },
       credentialFiles: {},
     });
+  });
+
+  it.each([
+    ['0', 0],
+    ['16', 16 * 1024 * 1024],
+  ])('take a disk reserve of %s MiB', (DISK_RESERVE_MIB, maxDiskReserveBytes) => {
+    expect(loadSettings({ ...GOOD, DISK_RESERVE_MIB }).store).toMatchObject({ maxDiskReserveBytes });
+    expect(() => loadSettings({ ...GOOD, DISK_RESERVE_MIB: '1.5' })).toThrow('DISK_RESERVE_MIB');
   });
 
   it('take quotas as whole numbers, and 0 for none', () => {

@@ -59,7 +59,12 @@ describe('docs/runbook.md', () => {
       ...TEST_SETTINGS,
       responseStyle: 'sidecar',
       grants: { kind: 'directory', dir: grantsDir },
-      store: { kind: 'embedded', dataDir: join(dir, 'data'), masterKey: Buffer.alloc(32, 1) },
+      store: {
+        kind: 'embedded',
+        dataDir: join(dir, 'data'),
+        maxDiskReserveBytes: 0,
+        masterKey: Buffer.alloc(32, 1),
+      },
       metrics: { host: '127.0.0.1', port: 0 },
       userToken: { ...TEST_SETTINGS.userToken, lldapUrl: nobody.url },
     };

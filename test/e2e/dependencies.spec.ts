@@ -48,7 +48,12 @@ async function served(settings: Partial<Settings>) {
 
 describe('a dependency that fails is named in the log, in readiness and in the metrics', () => {
   it('LLDAP, while readiness stays good for whom it is not asked', async () => {
-    const store = { kind: 'embedded', dataDir: join(dir, 'data'), masterKey: Buffer.alloc(32, 1) } as const;
+    const store = {
+      kind: 'embedded',
+      dataDir: join(dir, 'data'),
+      maxDiskReserveBytes: 0,
+      masterKey: Buffer.alloc(32, 1),
+    } as const;
     const nobody = await FakeInfisical.start({ dialect: 'v3' });
     const userToken = { ...TEST_SETTINGS.userToken, lldapUrl: nobody.url };
     await nobody.close();

@@ -89,7 +89,12 @@ describe('the adapters of a cluster', () => {
     logged = [];
     const settings: Settings = {
       ...TEST_SETTINGS,
-      store: { kind: 'embedded', dataDir: mkdtempSync(join(dir, 'data-')), masterKey: Buffer.alloc(32, 1) },
+      store: {
+        kind: 'embedded',
+        dataDir: mkdtempSync(join(dir, 'data-')),
+        maxDiskReserveBytes: 0,
+        masterKey: Buffer.alloc(32, 1),
+      },
       grants: {
         kind: 'kubernetes',
         maxAgeMs: 600_000,

@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { whyNoMemoryCgroup } from '../../scripts/attack/memory-cgroup';
+import { whyNoSmallDisk } from './small-disk';
 
 /** What a test may need beside Node; each answers why this machine does not have it, or undefined. */
 const NEEDS = {
@@ -12,6 +13,8 @@ const NEEDS = {
     unless('script', ['-qec', 'true', '/dev/null'], 'script (bsdutils) opens no pseudo-terminal'),
   /** A memory limit that kills, as a pod's does. */
   'memory cgroup': whyNoMemoryCgroup,
+  /** A file system that is as small as a test wants it. */
+  'small disk': whyNoSmallDisk,
 } satisfies Record<string, () => string | undefined>;
 
 type Need = keyof typeof NEEDS;

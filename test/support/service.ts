@@ -32,7 +32,7 @@ export const TEST_SETTINGS: Settings = {
   workspaceSharing: 'allow',
   userToken: { secret: USER_TOKEN_SECRET, required: true },
   accessTokenKey: ACCESS_TOKEN_KEY,
-  store: { kind: 'embedded', dataDir: '', masterKey: new Uint8Array(32) },
+  store: { kind: 'embedded', dataDir: '', maxDiskReserveBytes: 0, masterKey: new Uint8Array(32) },
   credentialFiles: {},
 };
 

@@ -1,5 +1,6 @@
 import type { KeyObject } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
+import type { WriteOperation } from './commit-queue';
 import type { WorkspaceOfUser } from './record-keys';
 import type { VaultDatabase } from './vault-database';
 import {
@@ -37,6 +38,17 @@ export class DataKeys {
   /** @throws NotAuthentic */
   open(workspaceKey: Buffer, sealed: Buffer): WorkspaceRecord {
     return openWorkspaceRecord(this.wrappingKey, workspaceKey, sealed);
+  }
+
+  /** The key, and where the workspace is new the write that keeps it. @throws NotAuthentic */
+  async findOrMake(
+    workspaceKey: Buffer,
+    names: WorkspaceOfUser,
+  ): Promise<{ readonly key: KeyObject; readonly operations: readonly WriteOperation[] }> {
+    const known = await this.find(workspaceKey);
+    if (known !== undefined) return { key: known, operations: [] };
+    const { key, sealed } = this.make(workspaceKey, names);
+    return { key, operations: [{ type: 'put', key: workspaceKey, value: sealed }] };
   }
 
   /** Not cached: it counts only once its record is stored. */

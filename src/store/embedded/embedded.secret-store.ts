@@ -5,16 +5,31 @@ import { SecretAlreadyExists, SecretNotFound, StoreUnavailable } from '../../err
 import type { Secret, SecretScope } from '../../secrets/secret';
 import { SecretStore, type StoredWorkspace } from '../../secrets/secret-store';
 import type { ScopeUsage, Usage } from '../../secrets/usage';
-import { CommitQueue, type WriteOperation } from './commit-queue';
+import type { WriteOperation } from './commit-queue';
 import { DataKeys } from './data-keys';
+import { DatabaseRecovery } from './database-recovery';
+import type { DiskFigures } from './disk-observer';
+import { DEFAULT_MAX_RESERVE_BYTES, openDiskSpace, type DiskSpace } from './disk-space';
 import { KeyedLocks } from './keyed-locks';
-import { META_RECORD_KEY, RecordKeys, type WorkspaceOfUser } from './record-keys';
+import { META_RECORD_KEY, RecordKeys } from './record-keys';
 import { usageIn } from './record-batches';
 import { ScopeLists } from './scope-lists';
 import { sealSecret, secretBytesOf, unsealSecret } from './secret-record';
 import { StoredWorkspaces, workspaceKeyOf } from './stored-workspaces';
 import { openVault, type Vault, type VaultOptions } from './vault';
-import type { VaultDatabase } from './vault-database';
+import { unusable, type VaultDatabase } from './vault-database';
+import { vaultFolderIn } from './vault-folder';
+import { VaultWriter } from './vault-writer';
+
+export interface EmbeddedStoreOptions extends VaultOptions {
+  /** What is kept of the disk for deletes and the next start, at most; 0: nothing. */
+  readonly maxDiskReserveBytes?: number;
+  /** Whose secrets are the service's own, which are stored as long as there is any room. */
+  readonly serviceUser?: string;
+}
+
+const NEARLY_FULL =
+  'The disk of the embedded store is nearly full: creates and updates are refused, deletes are not.';
 
 /** Keeps secrets in an encrypted database in a folder of its own. One process at a time. */
 export class EmbeddedSecretStore extends SecretStore {
@@ -23,24 +38,49 @@ export class EmbeddedSecretStore extends SecretStore {
   private readonly dataKeys: DataKeys;
   private readonly workspaces: StoredWorkspaces;
   private readonly lists: ScopeLists;
-  private readonly commits: CommitQueue;
+  private readonly recovery: DatabaseRecovery;
+  private readonly writer: VaultWriter;
   private readonly workspaceLocks = new KeyedLocks();
   private readonly underWay = new Set<Promise<unknown>>();
   private closed: Promise<void> | undefined;
 
-  private constructor({ database, keys }: Vault) {
+  private constructor(
+    { database, keys }: Vault,
+    private readonly disk: DiskSpace,
+    private readonly serviceUser: string | undefined,
+  ) {
     super();
+    const time = new SystemMonotonicTime();
     this.database = database;
     this.recordKeys = new RecordKeys(keys.indexKey);
     this.dataKeys = new DataKeys(database, keys.wrappingKey);
-    this.lists = new ScopeLists(database, this.recordKeys, new SystemMonotonicTime());
+    this.lists = new ScopeLists(database, this.recordKeys, time);
     this.workspaces = new StoredWorkspaces(database, this.recordKeys, this.dataKeys);
-    this.commits = new CommitQueue(database);
+    this.recovery = new DatabaseRecovery(database, disk, time);
+    this.writer = new VaultWriter(database, disk, this.recovery, time);
   }
 
   /** Opens the store, or makes it where there is none. The master key is not kept. @throws EmbeddedStoreUnusable */
-  static async open(options: VaultOptions): Promise<EmbeddedSecretStore> {
-    return new EmbeddedSecretStore(await openVault(options));
+  static async open(options: EmbeddedStoreOptions): Promise<EmbeddedSecretStore> {
+    const vault = await openVault(options);
+    const { dataDir, maxDiskReserveBytes = DEFAULT_MAX_RESERVE_BYTES, serviceUser } = options;
+    const [folder, time] = [vaultFolderIn(dataDir), new SystemMonotonicTime()];
+    try {
+      const disk = await openDiskSpace(folder, vault.database, maxDiskReserveBytes, time);
+      return new EmbeddedSecretStore(vault, disk, serviceUser);
+    } catch (error: unknown) {
+      await vault.database.close();
+      throw unusable(folder, error);
+    }
+  }
+
+  /** What an operator should mend although the store works, one sentence each. */
+  problems(): readonly string[] {
+    return this.disk.isLow ? [NEARLY_FULL] : [];
+  }
+
+  diskFigures(): Promise<DiskFigures> {
+    return this.disk.figures();
   }
 
   override async create(scope: SecretScope, secret: Secret): Promise<void> {
@@ -48,9 +88,7 @@ export class EmbeddedSecretStore extends SecretStore {
       const recordKey = this.recordKeys.ofSecret(scope, secret.name);
       if (await this.database.has(recordKey)) throw new SecretAlreadyExists(secret.name);
       // One batch: no data key without a secret, no secret without its data key.
-      const known = await this.dataKeys.find(workspaceKey);
-      const { key, operations } =
-        known === undefined ? this.firstOf(workspaceKey, scope) : { key: known, operations: [] };
+      const { key, operations } = await this.dataKeys.findOrMake(workspaceKey, scope);
       const value = sealSecret(key, { scope, recordKey }, secret);
       return [...operations, { type: 'put', key: recordKey, value }];
     });
@@ -111,32 +149,28 @@ export class EmbeddedSecretStore extends SecretStore {
     await this.whileOpen(async () => {
       const workspaceKey = workspaceKeyOf(workspace);
       await this.workspaceLocks.run(workspaceKey.toString('latin1'), async () => {
-        for await (const deletes of this.workspaces.removal(workspace)) await this.commits.commit(deletes);
+        for await (const deletes of this.workspaces.removal(workspace))
+          await this.writer.write(deletes, true);
         this.dataKeys.forget(workspaceKey);
       });
     });
   }
 
-  /** Reads a record, and fails once a write has failed: only a restart makes the store writable again. */
+  /** Reads a record, and fails once a write has failed which cannot be got over. */
   override async ping(): Promise<void> {
     await this.whileOpen(async () => {
       const meta = await this.database.get(META_RECORD_KEY, { fillCache: false });
-      if (meta === undefined || this.commits.isBroken) throw new StoreUnavailable();
+      if (meta === undefined || !(await this.writer.repair())) throw new StoreUnavailable();
+      // So that problems() knows.
+      await this.disk.figures();
     });
   }
 
   override async close(): Promise<void> {
-    this.closed ??= Promise.allSettled(this.underWay).then(() => this.database.close());
+    this.closed ??= Promise.allSettled(this.underWay)
+      .then(() => this.writer.close())
+      .then(() => this.database.close());
     await safely(this.closed);
-  }
-
-  /** A data key for a new workspace, and the write that keeps it. */
-  private firstOf(
-    workspaceKey: Buffer,
-    { user, workspace }: WorkspaceOfUser,
-  ): { key: KeyObject; operations: readonly WriteOperation[] } {
-    const { key, sealed } = this.dataKeys.make(workspaceKey, { user, workspace });
-    return { key, operations: [{ type: 'put', key: workspaceKey, value: sealed }] };
   }
 
   /** Secrets without a data key are damage, not an unknown workspace. */
@@ -154,19 +188,30 @@ export class EmbeddedSecretStore extends SecretStore {
     await this.whileOpen(async () => {
       const workspaceKey = this.recordKeys.ofWorkspace(scope);
       await this.workspaceLocks.run(workspaceKey.toString('latin1'), async () =>
-        this.commits.commit(await plan(workspaceKey)),
+        this.writer.write(await plan(workspaceKey), scope.user === this.serviceUser),
       );
     });
   }
 
   private async whileOpen<T>(work: () => Promise<T>): Promise<T> {
     if (this.closed !== undefined) throw new StoreUnavailable();
-    const call = safely(work());
+    const call = safely(this.againIfOpenedAnew(work));
     this.underWay.add(call);
     try {
       return await call;
     } finally {
       this.underWay.delete(call);
+    }
+  }
+
+  /** Does it once more where the database was opened anew meanwhile. What the database itself says comes before anything is written. */
+  private async againIfOpenedAnew<T>(work: () => Promise<T>): Promise<T> {
+    const { generation } = this.recovery;
+    try {
+      return await work();
+    } catch (error: unknown) {
+      if (error instanceof DomainError || !(await this.recovery.isOpenedSince(generation))) throw error;
+      return work();
     }
   }
 }

@@ -8,7 +8,21 @@ const SECRET = Buffer.from([3]);
 export const META_RECORD_KEY = Buffer.from([1]);
 /** Half-open ranges of record keys. */
 export const WORKSPACE_RECORDS = { gte: WORKSPACE, lt: SECRET };
+export const ALL_RECORDS = { gte: META_RECORD_KEY, lt: Buffer.from([4]) };
 export const WRAPPED_RECORDS = { start: META_RECORD_KEY, end: SECRET };
+
+export function isSecretKey(recordKey: Buffer): boolean {
+  return recordKey[0] === SECRET[0];
+}
+
+const SCOPE_BYTES = 33;
+const LAST_NAME = Buffer.alloc(32, 0xff);
+
+/** The range of the scope that the record of a secret is in. */
+export function scopeRangeOf(recordKey: Buffer): { readonly gte: Buffer; readonly lte: Buffer } {
+  const gte = recordKey.subarray(0, SCOPE_BYTES);
+  return { gte, lte: Buffer.concat([gte, LAST_NAME]) };
+}
 
 export type WorkspaceOfUser = Pick<SecretScope, 'user' | 'workspace'>;
 
@@ -30,8 +44,7 @@ export class RecordKeys {
 
   /** The range that holds the secrets of a scope, and nothing else. */
   ofScope(scope: SecretScope): { readonly gte: Buffer; readonly lte: Buffer } {
-    const prefix = this.prefixOf(scope);
-    return { gte: prefix, lte: Buffer.concat([prefix, Buffer.alloc(32, 0xff)]) };
+    return scopeRangeOf(this.prefixOf(scope));
   }
 
   private prefixOf({ user, workspace, environment }: SecretScope): Buffer {

@@ -1,9 +1,12 @@
 import { access, constants } from 'node:fs/promises';
 import { ClassicLevel } from 'classic-level';
+import { makeRoomToOpen } from './disk-space';
 import { EmbeddedStoreUnusable } from './embedded-store-unusable';
 import { checkLevelDbFiles } from './leveldb-files/check-leveldb-files';
 import { DamagedFile } from './leveldb-files/damaged-file';
 import { systemCode } from './system-code';
+
+const MEBIBYTE = 1024 * 1024;
 
 export type VaultDatabase = ClassicLevel<Buffer, Buffer>;
 
@@ -16,6 +19,7 @@ export async function openVaultDatabase(folder: string): Promise<VaultDatabase> 
   try {
     await access(folder, constants.R_OK | constants.W_OK | constants.X_OK);
     await checkLevelDbFiles(folder);
+    await makeRoomToOpen(folder);
   } catch (error: unknown) {
     throw unusable(folder, error);
   }
@@ -35,6 +39,9 @@ async function openUnchecked(
     valueEncoding: 'buffer',
     // What is encrypted does not compress; and plain blocks are what the check of the files reads.
     compression: false,
+    // Smaller than LevelDB's own: what it writes anew at once must find room on a disk that is nearly full.
+    writeBufferSize: MEBIBYTE,
+    maxFileSize: MEBIBYTE,
     ...mode,
   });
   try {

@@ -94,7 +94,7 @@ describe('The embedded store', () => {
       await withStore(dataDir, async (store) => {
         expect([steps, await store.list(SCOPE)]).toEqual([steps, []]);
       });
-      expect(readdirSync(dataDir)).toEqual(['vault']);
+      expect(readdirSync(dataDir)).toEqual(['vault', 'vault.reserve']);
     }
     expect(made).toBe(`made in ${steps - 1} steps`);
     expect(steps).toBeGreaterThan(6);

@@ -39,14 +39,14 @@ describe('Opening the embedded store', () => {
     for (const path of [join(folder.path, 'missing'), dataDir, join(dataDir, 'vault')]) {
       expect((statSync(path).mode & 0o777).toString(8)).toBe('700');
     }
-    expect(readdirSync(dataDir)).toEqual(['vault']);
+    expect(readdirSync(dataDir)).toEqual(['vault', 'vault.reserve']);
   });
 
   it('takes an empty folder, and leaves other files of the data folder alone', async () => {
     mkdirSync(vault, { recursive: true });
     writeFileSync(join(dataDir, 'notes.txt'), 'mine');
     await filled();
-    expect(readdirSync(dataDir)).toEqual(['notes.txt', 'vault']);
+    expect(readdirSync(dataDir)).toEqual(['notes.txt', 'vault', 'vault.reserve']);
   });
 
   it('refuses another master key, and leaves everything as it was', async () => {

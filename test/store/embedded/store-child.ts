@@ -89,9 +89,9 @@ const jobs: Record<string, (dataDir: string, detail: string) => Promise<void>> =
     );
   },
 
-  /** Creates until the disk is full, then says what still works. */
+  /** Creates until a file cannot grow any more, then says what still works. */
   async fill(dataDir) {
-    const store = await EmbeddedSecretStore.open({ dataDir, masterKey: key('A') });
+    const store = await EmbeddedSecretStore.open({ dataDir, masterKey: key('A'), maxDiskReserveBytes: 0 });
     const create = (n: number) =>
       outcomeOf(store.create(SCOPE, { name: `n${n}`, value: versioned(n) })).then((outcome) => {
         say(`create ${n} ${outcome}`);
@@ -103,6 +103,44 @@ const jobs: Record<string, (dataDir: string, detail: string) => Promise<void>> =
     say(`retrieve ${await outcomeOf(store.retrieve(SCOPE, 'n0'))}`);
     say(`ping ${await outcomeOf(store.ping())}`);
     say(`close ${await outcomeOf(store.close())}`);
+  },
+
+  /**
+   * Creates, updates and deletes large secrets for full-disk.spec.ts without end, eight at a time, and deletes when it is told that the
+   * store is full. Says each operation before and after, its outcome with it.
+   */
+  async churn(dataDir, detail) {
+    const store = await EmbeddedSecretStore.open({ dataDir, masterKey: key('A') });
+    say('open');
+    const scope = { user: 'mallory', workspace: 'hoard', environment: 'prod' } as const;
+    const held = new Map<string, number>();
+    for (const { name, value } of await store.list(scope)) held.set(name, Number(value.split(':')[0]));
+    let version = Number(detail) * 1_000_000;
+    const attempt = async (name: string, operation: 'create' | 'update' | 'delete'): Promise<string> => {
+      const next = operation === 'delete' ? 0 : ++version;
+      say(`${name} ${next} begins`);
+      const value = `${next}:${'x'.repeat(256 * 1024)}`;
+      const outcome = await outcomeOf(
+        operation === 'delete' ? store.delete(scope, name) : store[operation](scope, { name, value }),
+      );
+      say(`${name} ${next} ${outcome}`);
+      if (outcome === 'done' && next === 0) held.delete(name);
+      if (outcome === 'done' && next !== 0) held.set(name, next);
+      return outcome;
+    };
+    const writer = async (number: number): Promise<void> => {
+      for (let turn = 0; ; turn++) {
+        const own = [...held.keys()].filter((name) => name.startsWith(`w${number}-`));
+        const [first] = own;
+        const outcome =
+          first !== undefined && turn % 4 === 3
+            ? await attempt(first, 'update')
+            : await attempt(`w${number}-${detail}-${turn}`, 'create');
+        if (outcome !== 'done' && first !== undefined) await attempt(first, 'delete');
+        if (outcome !== 'done') await new Promise((resume) => setTimeout(resume, 20));
+      }
+    };
+    await Promise.all(Array.from({ length: 8 }, (_, number) => writer(number)));
   },
 
   /** Lists all that users u0, u1, … have in `ws`, so often at once, and makes an answer of each list. */

@@ -1,0 +1,107 @@
+import { loadSettings } from '../../src/config/settings';
+import { openAdapters } from '../../src/open-adapters';
+import { GrantsFolder } from '../grants/grants-folder';
+import { describeWith } from '../support/describe-with';
+import { OTMOICLP } from '../support/example-apps';
+import { httpCall, type Answer } from '../support/http-call';
+import { startService, type Service } from '../support/service';
+import { SmallDisk } from '../support/small-disk';
+import { ACCESS_TOKEN_KEY, accessToken, USER_TOKEN_SECRET, userToken } from '../support/tokens';
+
+/** The service as its settings put it together, on the embedded store. */
+describeWith('small disk', 'a service whose disk is full', () => {
+  const apps = new GrantsFolder([OTMOICLP]);
+  let disk: SmallDisk;
+  let service: Service;
+  let close: () => Promise<unknown>;
+  let storable: () => Promise<number>;
+
+  beforeAll(async () => {
+    disk = new SmallDisk(40);
+    const settings = loadSettings({
+      GRANTS_DIR: apps.dir,
+      DATA_DIR: disk.path,
+      MASTER_KEY: 'm'.repeat(32),
+      USER_TOKEN_SECRET: USER_TOKEN_SECRET.toString(),
+      ACCESS_TOKEN_KEY: ACCESS_TOKEN_KEY.toString(),
+      METRICS_PORT: '0',
+      RATE_LIMIT_APP_WRITES: '0',
+      RATE_LIMIT_USER_WRITES: '0',
+      QUOTA_WORKSPACE_MIB: '0',
+    });
+    const adapters = await openAdapters(settings, () => undefined);
+    service = await startService(adapters, settings);
+    const noProbes = (): void => undefined;
+    const { store, grantSource, telemetry } = adapters;
+    const port = await telemetry?.listen({ store, grantSource, userRemovalsPending: () => 0 }, noProbes);
+    storable = async () => {
+      const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+      return Number(/^osp_disk_storable_bytes (\d+)$/m.exec(text)?.[1]);
+    };
+    close = async () => {
+      await service.close();
+      await Promise.all([store.close(), grantSource.close(), telemetry?.close()]);
+    };
+  });
+  afterAll(async () => {
+    await close();
+    apps.dispose();
+    disk.remove();
+  });
+
+  const call = async (operation: string, body: object): Promise<Answer> =>
+    httpCall(`${service.url}/${operation}?workspace=otmoic`, {
+      headers: {
+        'x-authorization': await userToken('alice', Date.now()),
+        'x-access-token': await accessToken(OTMOICLP.app, 'alice', OTMOICLP.ops, Date.now()),
+      },
+      body,
+    });
+  const readiness = () => httpCall(`${service.url}/readyz`, { method: 'GET' });
+
+  it('answers 507 STORE_FULL to writes, reads and deletes, says so to its operator, and takes writes again', async () => {
+    expect(await storable()).toBeGreaterThan(5 * 1024 * 1024);
+    expect((await readiness()).body.data.problems).toEqual([]);
+    const stored: string[] = [];
+    let refusal: Answer | undefined;
+    for (let n = 0; refusal === undefined; n++) {
+      const answer = await call('CreateSecret', { name: `k${n}`, value: 'v'.repeat(500_000) });
+      if (answer.status === 200) stored.push(`k${n}`);
+      else refusal = answer;
+    }
+    expect(stored.length).toBeGreaterThan(5);
+    expect([refusal.status, refusal.body.code, refusal.body.data.reason]).toEqual([507, 507, 'STORE_FULL']);
+    // Somebody else takes the rest, so that nothing that LevelDB gives back makes room.
+    disk.fill();
+    await within10s(async () => {
+      const { status, body } = await readiness();
+      expect(status).toBe(200);
+      return body.data.problems.length === 1;
+    });
+    expect((await readiness()).body.data.problems[0]).toMatch(/disk .* nearly full/);
+    expect((await call('UpdateSecret', { name: 'k0', value: 'v'.repeat(500_000) })).body.data.reason).toBe(
+      'STORE_FULL',
+    );
+    expect(await storable()).toBe(0);
+    for (const name of stored) {
+      expect((await call('RetrieveSecret', { name })).status).toBe(200);
+      expect((await call('DeleteSecret', { name })).status).toBe(200);
+    }
+    disk.clear();
+    await within10s(async () => {
+      const { status } = await call('CreateSecret', { name: 'again', value: 'v' });
+      expect([200, 507]).toContain(status);
+      return status === 200;
+    });
+    expect(await storable()).toBeGreaterThan(5 * 1024 * 1024);
+  });
+});
+
+/** A measurement of the disk is believed for a second, and what was deleted is given back a moment later. */
+async function within10s(isSo: () => Promise<boolean>): Promise<void> {
+  const untilMs = performance.now() + 10_000;
+  while (!(await isSo())) {
+    expect(performance.now()).toBeLessThan(untilMs);
+    await new Promise((resume) => setTimeout(resume, 20));
+  }
+}
