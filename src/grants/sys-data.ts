@@ -15,6 +15,8 @@ export interface SysDataGrants {
 
 /** Real apps state five or ten. */
 const MAX_OPS = 1_000;
+/** So many entries that are nearly ours are told. */
+const MAX_INEXACT = 20;
 
 /** Why none of a list is taken. */
 export interface SysDataRefusal {
@@ -23,16 +25,21 @@ export interface SysDataRefusal {
 
 /**
  * The grants that a `sysData` list states for an app, from a manifest or from an ApplicationPermission.
- * Entries of other providers are ignored whatever their shape; an op of ours that is not exact grants nothing.
+ * Entries of other providers are ignored whatever their shape; an entry or an op of ours that is not exact grants nothing.
  */
 export function parseSysData(sysData: unknown, app: string): SysDataGrants | SysDataRefusal {
   const grants: Grant[] = [];
   const warnings: SysDataWarning[] = [];
   if (sysData === undefined || sysData === null) return { grants, warnings };
   if (!Array.isArray(sysData)) return { grants, warnings: [{ path: [], reason: 'sysData must be a list' }] };
-  let stated = 0;
+  let [stated, inexact] = [0, 0];
   for (const [index, entry] of (sysData as readonly unknown[]).entries()) {
-    if (!concernsUs(entry)) continue;
+    const wrong = wrongFieldsOf(entry);
+    if (wrong === undefined) continue;
+    if (wrong.length > 0) {
+      if ((inexact += 1) <= MAX_INEXACT) warnings.push(inexactEntry(index, entry, wrong));
+      continue;
+    }
     const ops = own(entry, 'ops');
     stated += Array.isArray(ops) ? ops.length : 1;
     if (stated > MAX_OPS) return { refused: `more than ${MAX_OPS} ops` };
@@ -49,8 +56,23 @@ export function parseSysData(sysData: unknown, app: string): SysDataGrants | Sys
   return { grants, warnings };
 }
 
-function concernsUs(entry: unknown): entry is object {
-  return Object.entries(PROVIDER).every(([field, value]) => own(entry, field) === value);
+type ProviderField = keyof typeof PROVIDER;
+const PROVIDER_FIELDS = Object.keys(PROVIDER) as ProviderField[];
+
+/** Which fields of our tuple an entry states otherwise; undefined for an entry of another provider, by its group. */
+function wrongFieldsOf(entry: unknown): readonly ProviderField[] | undefined {
+  const group = own(entry, 'group');
+  if (typeof group !== 'string' || group.trim().toLowerCase() !== PROVIDER.group) return undefined;
+  return PROVIDER_FIELDS.filter((field) => own(entry, field) !== PROVIDER[field]);
+}
+
+function inexactEntry(index: number, entry: unknown, wrong: readonly ProviderField[]): SysDataWarning {
+  const [first = 'version'] = wrong;
+  const needed = wrong.map((field) => `${field}: ${PROVIDER[field]}`).join(' and ');
+  return {
+    path: own(entry, first) === undefined ? [index] : [index, first],
+    reason: `the entry of ${PROVIDER.group} grants nothing: it must state ${needed}`,
+  };
 }
 
 /** Own properties only: a `__proto__` in the file must not lend an entry fields that it does not state. */

@@ -16,6 +16,9 @@ const MAX_BODY_BYTES = 6 * MAX_VALUE_BYTES + 16 * 1024;
 
 const BYTE_ORDER_MARK = '\uFEFF';
 
+/** Its name, and how Java and PHP clients write it. */
+const UTF_8 = /^utf-?8$/i;
+
 /** What carries no value needs no more. */
 const MAX_SMALL_BODY_BYTES = 64 * 1024;
 /** The routes that store a value; every other body, the unauthenticated access route's too, is a small one. */
@@ -54,8 +57,7 @@ export class RequestBodies {
       throw new InvalidRequest('body', 'must be a JSON object, sent with Content-Type: application/json');
     const { 'content-encoding': encoding = 'identity', 'content-length': length } = request.headers;
     const { charset = 'utf-8' } = parameters;
-    if (encoding.toLowerCase() !== 'identity' || charset.toLowerCase() !== 'utf-8')
-      throw new BodyUnreadable();
+    if (encoding.toLowerCase() !== 'identity' || !UTF_8.test(charset)) throw new BodyUnreadable();
     const limit = STORES_A_VALUE.test(pathOf(request)) ? MAX_BODY_BYTES : MAX_SMALL_BODY_BYTES;
     // What announces more than the limit is not kept at all; what announces nothing may take all of it.
     const bytes = length === undefined ? limit : Number(length) > limit ? 0 : Number(length);

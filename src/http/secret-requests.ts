@@ -7,7 +7,7 @@ const NAME_RULE =
   `must be 1-${MAX_NAME_LENGTH} printable characters without "/" and ":", ` +
   'without white space at its ends, and neither "." nor ".."';
 const VALUE_RULE = `must be a string of at most ${MAX_VALUE_BYTES} bytes of UTF-8, without NUL and lone surrogates`;
-const ENVIRONMENT_RULE = `must be one of ${ENVIRONMENTS.join(', ')}, or empty for prod`;
+const ENVIRONMENT_RULE = `must be one of ${ENVIRONMENTS.join(', ')}, or empty or null for prod`;
 
 /** Control, format, surrogate, private and unassigned characters, line and paragraph separators. */
 const NOT_PRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/u;
@@ -49,7 +49,8 @@ export class WorkspaceQuery {
 }
 
 export class ListSecretRequest {
-  @Transform(({ value }: { value: unknown }) => (value === '' ? 'prod' : value))
+  /** Null too: clients that write all fields of an object send it for one that is not set. */
+  @Transform(({ value }: { value: unknown }) => (value === '' || value === null ? 'prod' : value))
   @IsIn(ENVIRONMENTS, { message: ENVIRONMENT_RULE })
   env: Environment = 'prod';
 }

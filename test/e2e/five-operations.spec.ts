@@ -73,17 +73,19 @@ describe('the five operations answer as documented', () => {
     }
   });
 
-  it('an absent or empty env means prod, and the effective one is answered', async () => {
+  it('an absent, empty or null env means prod, and the effective one is answered', async () => {
     await onOtmoic('CreateSecret', { name: 'in-prod', value: 'v' });
     const expected = { name: 'in-prod', value: 'v', env: 'prod' };
     for (const body of [
       { name: 'in-prod' },
       { name: 'in-prod', env: '' },
+      { name: 'in-prod', env: null },
       { name: 'in-prod', env: 'prod' },
     ]) {
       expect((await onOtmoic('RetrieveSecret', body)).body.data).toEqual(expected);
     }
-    expect((await onOtmoic('ListSecret', { env: '' })).body.data).toEqual([expected]);
+    for (const env of ['', null])
+      expect((await onOtmoic('ListSecret', { env })).body.data).toEqual([expected]);
     expect((await onOtmoic('ListSecret')).body.data).toEqual([expected]);
     expect((await onOtmoic('ListSecret', { env: 'test' })).body.data).toEqual([]);
   });
@@ -98,6 +100,12 @@ describe('the five operations answer as documented', () => {
       await onOtmoic('DeleteSecret', { name, env: 'staging' });
     },
   );
+
+  it.each(['utf-8', 'UTF-8', 'utf8', 'UTF8', '"utf8"'])('takes a body of charset=%s', async (charset) => {
+    const headers = { 'content-type': `application/json; charset=${charset}` };
+    const answer = await call('ListSecret?workspace=otmoic', '{"env":"test"}', headers);
+    expect([answer.status, answer.body.data]).toEqual([200, []]);
+  });
 
   it('takes the longest value in the longest JSON form', async () => {
     const body = `{"name":"wide","value":"${'\\u0001'.repeat(MAX_VALUE_BYTES)}","env":"test"}`;
@@ -151,7 +159,7 @@ describe('bad input is a 400 that names the field and the rule, never the value'
     ],
     ['an unknown env', 'RetrieveSecret', { name, env: CANARY }, 'env'],
     ['an env in another letter case', 'RetrieveSecret', { name, env: 'Prod' }, 'env'],
-    ['a null env', 'RetrieveSecret', { name, env: null }, 'env'],
+    ['an env that is no text', 'RetrieveSecret', { name, env: false }, 'env'],
     ['an unknown field', 'RetrieveSecret', { name, extra: CANARY }, 'extra'],
     ['a field of another operation', 'RetrieveSecret', { name, value: CANARY }, 'value'],
     ['an unknown field named constructor', 'RetrieveSecret', { name, constructor: CANARY }, 'constructor'],
@@ -248,8 +256,10 @@ describe('bad input is a 400 that names the field and the rule, never the value'
   });
 
   it('a compressed body or one in another charset', async () => {
-    const headers = { 'content-type': 'application/json; charset=iso-8859-1' };
-    expect((await call('RetrieveSecret?workspace=otmoic', '{"name":"k"}', headers)).status).toBe(400);
+    for (const charset of ['iso-8859-1', 'utf', 'utf-88', 'xutf8']) {
+      const headers = { 'content-type': `application/json; charset=${charset}` };
+      expect((await call('RetrieveSecret?workspace=otmoic', '{"name":"k"}', headers)).status).toBe(400);
+    }
     const gzip = { 'content-type': 'application/json', 'content-encoding': 'gzip' };
     expect((await call('RetrieveSecret?workspace=otmoic', 'xx', gzip)).status).toBe(400);
   });

@@ -22,16 +22,10 @@ describe('parseSysData', () => {
   });
 
   it.each([
-    { ...OURS, version: 'v2' },
-    { ...OURS, version: 'V1' },
-    { ...OURS, version: 1 },
-    { ...OURS, version: ['v1'] },
-    { ...OURS, version: undefined },
     { ...OURS, group: 'secret.vault' },
-    { ...OURS, group: 'secret.infisical ' },
-    { ...OURS, dataType: 'key' },
-    { ...OURS, dataType: 'Secret' },
-    { group: OURS.group, version: OURS.version },
+    { ...OURS, group: 'infisical' },
+    { ...OURS, group: ['secret.infisical'] },
+    { dataType: OURS.dataType, version: OURS.version },
     {
       dataType: 'legacy_ollama',
       appName: 'ollama',
@@ -42,6 +36,31 @@ describe('parseSysData', () => {
     },
   ])('ignores the entry %j of another provider', (entry) => {
     expect(parseSysData([{ ...entry, ops: OPS }], 'notes')).toEqual({ grants: [], warnings: [] });
+  });
+
+  it.each<[object, string, readonly (string | number)[]]>([
+    [{ ...OURS, version: 'v2' }, 'version: v1', [0, 'version']],
+    [{ ...OURS, version: 'V1' }, 'version: v1', [0, 'version']],
+    [{ ...OURS, version: 1 }, 'version: v1', [0, 'version']],
+    [{ ...OURS, version: ['v1'] }, 'version: v1', [0, 'version']],
+    [{ ...OURS, version: undefined }, 'version: v1', [0]],
+    [{ dataType: OURS.dataType, group: OURS.group }, 'version: v1', [0]],
+    [{ ...OURS, group: 'secret.infisical ' }, 'group: secret.infisical', [0, 'group']],
+    [{ ...OURS, group: 'Secret.Infisical' }, 'group: secret.infisical', [0, 'group']],
+    [{ ...OURS, dataType: 'key' }, 'dataType: secret', [0, 'dataType']],
+    [{ ...OURS, dataType: 'Secret', version: 'v2' }, 'dataType: secret and version: v1', [0, 'dataType']],
+    [{ group: OURS.group, version: OURS.version }, 'dataType: secret', [0]],
+  ])('grants nothing for the entry %j of our group, and warns of it', (entry, needed, path) => {
+    const reason = `the entry of secret.infisical grants nothing: it must state ${needed}`;
+    expect(parseSysData([{ ...entry, ops: OPS }], 'notes')).toEqual({
+      grants: [],
+      warnings: [{ path, reason }],
+    });
+  });
+
+  it('tells twenty of such entries and no more', () => {
+    const many = Array.from({ length: 1_001 }, () => ({ ...OURS, version: 'v2' }));
+    expect(parseSysData(many, 'notes')).toMatchObject({ grants: [], warnings: { length: 20 } });
   });
 
   it.each([null, undefined, 1, 'secret', [], [OURS], () => OURS])('ignores the odd entry %p', (entry) => {
@@ -96,9 +115,9 @@ describe('parseSysData', () => {
     expect(parseSysData(sysData(1000), 'notes')).not.toHaveProperty('refused');
     expect(parseSysData(sysData(1001), 'notes')).toEqual({ refused: 'more than 1000 ops' });
     const others = Array(5000).fill({ ...OURS, version: 'v2', ops: OPS });
-    expect(parseSysData([...others, { ...OURS, ops: OPS }], 'notes')).toEqual({
+    expect(parseSysData([...others, { ...OURS, ops: OPS }], 'notes')).toMatchObject({
       grants: [LIST],
-      warnings: [],
+      warnings: { length: 20 },
     });
   });
 });
