@@ -28,6 +28,7 @@ export class KubernetesGrantSource extends IndexedGrantSource {
   private toldShared: readonly SharedWorkspace[] = [];
   private toldChanges = 0;
   private outdated = false;
+  private isToldUnavailable = false;
 
   private constructor(
     private readonly around: CollectionSurroundings,
@@ -41,9 +42,13 @@ export class KubernetesGrantSource extends IndexedGrantSource {
         read: readApplicationPermission,
         onPut: (source, reading) => this.put(source, reading),
         onRemoved: (source) => this.remove(source),
-        onListed: () => this.outdate(),
+        onListed: () => {
+          this.outdate();
+          if (this.isToldUnavailable) this.tellAvailability();
+        },
+        onOutdated: () => this.tellAvailability(),
       },
-      around,
+      { ...around, maxAgeMs },
     );
   }
 
@@ -57,6 +62,7 @@ export class KubernetesGrantSource extends IndexedGrantSource {
     const patience = new AbortController();
     await Promise.race([source.collection.firstOutcome, around.time.pause(FIRST_LIST_MS, patience.signal)]);
     patience.abort();
+    source.tellAvailability();
     return source;
   }
 
@@ -66,28 +72,28 @@ export class KubernetesGrantSource extends IndexedGrantSource {
 
   status(): GrantSourceStatus {
     this.refresh();
-    if (this.ageMs() <= this.maxAgeMs) return this.known;
-    const because = this.collection.listed ? this.tooOld() : this.notListed();
-    const trouble = this.collection.trouble ?? 'no answer yet';
-    const problem = {
-      source: 'the Kubernetes API',
-      reason: `${because} (${trouble})`,
-      servedFromLastGood: false,
-    };
-    const { installedApps, problems } = this.known;
-    return { ready: false, unavailableBecause: because, installedApps, problems: [problem, ...problems] };
+    const because = this.unavailableBecause();
+    return because === undefined ? this.known : { ...this.known, ready: false, unavailableBecause: because };
   }
 
   close(): Promise<void> {
     return this.collection.stop();
   }
 
-  private tooOld(): string {
+  private unavailableBecause(): string | undefined {
+    if (!this.collection.listed) return 'the ApplicationPermissions were not listed yet';
+    if (this.ageMs() <= this.maxAgeMs) return undefined;
     return `the grants were last confirmed more than ${Math.round(this.maxAgeMs / 1000)} s ago`;
   }
 
-  private notListed(): string {
-    return 'the ApplicationPermissions were not listed yet';
+  /** From here on every request is refused, or none for this any more; the start of a service that is well is no news. */
+  private tellAvailability(): void {
+    const because = this.unavailableBecause();
+    if (because !== undefined) {
+      const reason = this.collection.trouble ?? 'no answer yet';
+      this.around.log('error', 'grants_unavailable', { because, reason });
+    } else if (this.isToldUnavailable) this.around.log('info', 'grants_available');
+    this.isToldUnavailable = because !== undefined;
   }
 
   private put(source: string, reading: PermissionReading): void {

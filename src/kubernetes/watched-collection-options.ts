@@ -19,6 +19,8 @@ export interface WatchedCollectionOptions<T> {
   readonly onRemoved?: (key: string) => void;
   /** After each complete list, behind its puts and removals. */
   readonly onListed?: () => void;
+  /** When it has become older than counts, and when it counts again. Without, the log is told. */
+  readonly onOutdated?: (isOutdated: boolean) => void;
 }
 
 /** One collection as whoever observes the watches sees it. */

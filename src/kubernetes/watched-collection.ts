@@ -1,3 +1,4 @@
+import { AgeAlarm } from './age-alarm';
 import { BackOff } from './back-off';
 import { CollectionLister } from './collection-lister';
 import { isOlder, keyOf, readEvent } from './kube-object';
@@ -45,6 +46,7 @@ export class WatchedCollection<T> implements ObservedWatch {
   private listTookMs = 0;
   private answered = true;
   private readonly confirmWithinMs: number;
+  private readonly ageAlarm: AgeAlarm;
   private readonly stopping = new AbortController();
   private readonly backOff: BackOff;
   private readonly lister: CollectionLister<T>;
@@ -57,7 +59,10 @@ export class WatchedCollection<T> implements ObservedWatch {
     private readonly options: WatchedCollectionOptions<T>,
     private readonly around: CollectionSurroundings,
   ) {
-    this.confirmWithinMs = Math.min(CONFIRM_WITHIN_MS, (around.maxAgeMs ?? DEFAULT_MAX_AGE_MS) / 2);
+    const { maxAgeMs = DEFAULT_MAX_AGE_MS, time } = around;
+    this.confirmWithinMs = Math.min(CONFIRM_WITHIN_MS, maxAgeMs / 2);
+    const tell = options.onOutdated ?? ((isOutdated) => this.logOutdated(isOutdated));
+    this.ageAlarm = new AgeAlarm(maxAgeMs, time, () => this.ageMs(), tell);
     this.backOff = new BackOff({ ...BACK_OFF, random: around.random ?? Math.random });
     this.lister = new CollectionLister(options, around.api);
     this.troubles = new WatchTrouble(options.path, around);
@@ -71,6 +76,7 @@ export class WatchedCollection<T> implements ObservedWatch {
   /** Resolves when no request is under way any more. */
   async stop(): Promise<void> {
     this.stopping.abort();
+    this.ageAlarm.stop();
     this.around.watches?.watchEnds(this);
     await this.running;
     this.settleFirst();
@@ -168,7 +174,7 @@ export class WatchedCollection<T> implements ObservedWatch {
     for (const key of before.keys()) if (!objects.has(key)) this.options.onRemoved?.(key);
     for (const [key, now] of objects) if (before.get(key) !== now) this.options.onPut?.(key, now);
     this.version = version;
-    this.provenAtMs = startedMs;
+    this.proven(startedMs);
     this.listedAtMs = this.around.time.nowMs();
     this.listTookMs = this.listedAtMs - startedMs;
     this.troubles.listed();
@@ -220,8 +226,19 @@ export class WatchedCollection<T> implements ObservedWatch {
       const key = keyOf(event.object.namespace, event.object.name);
       if (this.held.delete(key)) this.options.onRemoved?.(key);
     }
-    this.provenAtMs = this.around.time.nowMs();
+    this.proven(this.around.time.nowMs());
     this.works();
+  }
+
+  private proven(atMs: number): void {
+    this.provenAtMs = atMs;
+    this.ageAlarm.renewed();
+  }
+
+  private logOutdated(isOutdated: boolean): void {
+    const { path } = this;
+    if (isOutdated) this.around.log('error', 'kubernetes_outdated', { path, reason: this.trouble });
+    else this.around.log('info', 'kubernetes_outdated_no_more', { path });
   }
 
   /** A watch does what it is for. */

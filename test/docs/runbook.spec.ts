@@ -38,6 +38,7 @@ case "$*" in
   "apply -f secret.yaml") echo configured ;;
   "get pods" | "get pods -A -o wide" | "describe pod") echo found ;;
   "get applicationpermissions.sys.bytetrade.io -A") echo found ;;
+  "rollout restart deployment/vault" | "rollout restart statefulset/vault") echo restarted ;;
   "get customresourcedefinitions providerregistries.sys.bytetrade.io -o yaml") echo found ;;
   *) echo "unknown: $*" >&2; exit 1 ;;
 esac

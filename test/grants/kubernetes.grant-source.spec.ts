@@ -157,13 +157,21 @@ describe('the ApplicationPermissions of a cluster', () => {
     const time = new FixedMonotonicTime();
     const source = await open(time);
     expect(source.status()).toMatchObject({ ready: false, installedApps: 0 });
-    expect(source.status().problems[0]?.reason).toContain('not listed yet (403 Forbidden)');
+    const because = 'the ApplicationPermissions were not listed yet';
+    expect(source.status()).toMatchObject({ unavailableBecause: because, problems: [] });
+    expect(logged.at(-1)).toEqual({
+      level: 'error',
+      event: 'grants_unavailable',
+      because,
+      reason: '403 Forbidden',
+    });
     expect(decide(source)).toThrow(GrantsUnavailable);
     expect(decide(source)).toThrow('not listed yet');
     server.failing = undefined;
     await quiet();
     time.advance(1000);
     await eventually(() => expect(decide(source)).not.toThrow());
+    expect(logged.filter(({ event }) => event === 'grants_available')).toHaveLength(1);
   });
 
   it('do not hold the start while the first list takes its time', async () => {
@@ -189,13 +197,41 @@ describe('the ApplicationPermissions of a cluster', () => {
     time.advance(2_000);
     expect(decide(source)).toThrow('last confirmed more than 600 s ago');
     expect(source.status()).toMatchObject({ ready: false, installedApps: 1 });
-    expect(source.status().problems[0]?.reason).toContain('ECONN');
+    expect(logged.filter(({ event }) => event === 'grants_unavailable')).toEqual([
+      expect.objectContaining({ level: 'error', reason: expect.stringContaining('ECONN') }),
+    ]);
     await server.listen();
     await eventually(() => {
       time.advance(5_000);
       expect(decide(source)).not.toThrow();
     });
     expect(source.status()).toEqual({ ready: true, installedApps: 1, problems: [] });
+    expect(logged.filter(({ event }) => event.startsWith('grants_') && event.includes('available'))).toEqual([
+      expect.objectContaining({ event: 'grants_unavailable' }),
+      { level: 'info', event: 'grants_available' },
+    ]);
+  });
+
+  it('say in the log when they have become too old, although nobody asks for them', async () => {
+    put();
+    const time = new FixedMonotonicTime();
+    server.time = time;
+    await open(time, 60_000);
+    await eventually(() => expect(server.watches.size).toBe(1));
+    await server.stop();
+    for (let second = 0; second < 120; second++) {
+      time.advance(1000);
+      await new Promise((resolve) => setTimeout(resolve, 3));
+    }
+    const told = logged.filter(({ event }) => event === 'grants_unavailable');
+    expect(told).toEqual([
+      {
+        level: 'error',
+        event: 'grants_unavailable',
+        because: 'the grants were last confirmed more than 60 s ago',
+        reason: expect.stringContaining('ECONN'),
+      },
+    ]);
   });
 
   it('are revoked although the watch was half-open for a minute', async () => {
