@@ -1,11 +1,12 @@
 import { logInspectorSignal } from './inspector-signal';
 import type { AddressInfo } from 'node:net';
-import pino, { type DestinationStream } from 'pino';
+import type { DestinationStream } from 'pino';
 import { createApplication, listenForMetrics } from './application';
 import { InvalidSettings, loadSettings, type Settings } from './config/settings';
 import { withDevelopmentCredentials } from './development/development';
 import { urlOf } from './config/url-of';
 import { createLog, logEvent } from './logging/log';
+import { LogDestination } from './logging/log-destination';
 import { openAdapters } from './open-adapters';
 import { shutDown } from './shutdown';
 import { EmbeddedStoreUnusable } from './store/embedded/embedded-store-unusable';
@@ -14,7 +15,8 @@ import { AddressUnusable } from './telemetry/address-unusable';
 async function main(): Promise<void> {
   const development = withDevelopmentCredentials(process.env);
   const settings = loadSettings(development.env);
-  const log = createLog(settings.logLevel, await logDestination(settings.logFormat));
+  const lines = new LogDestination(1, (dropped) => log.warn({ lines: dropped }, 'log lines dropped'));
+  const log = createLog(settings.logLevel, await formatted(lines, settings.logFormat));
   logInspectorSignal(logEvent(log));
   const adapters = await openAdapters(settings, logEvent(log));
   const app = await createApplication(settings, adapters, log);
@@ -48,9 +50,11 @@ async function main(): Promise<void> {
 }
 
 /** JSON lines on stdout; on a terminal lines for people, whose printer is loaded for them alone. */
-async function logDestination(format: Settings['logFormat']): Promise<DestinationStream> {
+async function formatted(
+  lines: DestinationStream,
+  format: Settings['logFormat'],
+): Promise<DestinationStream> {
   const { stdout } = process;
-  const lines = pino.destination({ fd: 1, sync: true });
   if (format === 'json' || (format === 'auto' && !stdout.isTTY)) return lines;
   stdout.write(
     `olares-secret-provider is starting on Node ${process.versions.node}. LOG_FORMAT=json logs as in production.\n\n`,

@@ -9,7 +9,7 @@ import { usageOf, type ScopeUsage, type Usage } from '../secrets/usage';
 import type { CacheObserver } from './cache-observer';
 import { CachedReads, type CachedReadsOptions } from './cached-reads';
 import { DoubtfulNames } from './doubtful-names';
-import { ListTexts } from './list-texts';
+import { LargeTexts } from './large-texts';
 import { Snapshot, type Moment } from './snapshot';
 import type { WriteAnnouncements } from './write-announcements';
 
@@ -46,7 +46,7 @@ export class CachedSecretStore extends SecretStore {
   readonly #reads: CachedReads;
   /** Scopes of which the store showed one name only, when it was last asked. */
   readonly #doubtful = new DoubtfulNames();
-  readonly #texts = new ListTexts();
+  readonly #texts: LargeTexts;
   readonly #byName = new LRUCache<string, true>({ max: MAX_SCOPES_BY_NAME });
   #awayBecause: string | undefined;
 
@@ -57,6 +57,7 @@ export class CachedSecretStore extends SecretStore {
   ) {
     super();
     this.#reads = new CachedReads(options, around.time, around.observer);
+    this.#texts = new LargeTexts(around.time);
     around.announcements.listen((written) =>
       this.#reads.supersede(written === 'unknown' ? undefined : written.scope),
     );
@@ -79,9 +80,11 @@ export class CachedSecretStore extends SecretStore {
   }
 
   async retrieve(scope: SecretScope, name: string, report?: ReadReport): Promise<Secret> {
-    const snapshot = await this.#showing(scope, name, this.#doubtful.unless(keyOf(scope), name, report));
+    const key = keyOf(scope);
+    const snapshot = await this.#showing(key, scope, name, this.#doubtful.unless(key, name, report));
     if (snapshot.isUnreadable(name)) return this.inner.retrieve(scope, name);
-    const secret = snapshot.secret(name);
+    const secret = await this.#texts.secret(key, snapshot, name);
+    if (secret === 'gone') return this.retrieve(scope, name, report);
     if (secret !== undefined) return secret;
     this.inner.requireName(name);
     throw new SecretNotFound(name);
@@ -101,7 +104,8 @@ export class CachedSecretStore extends SecretStore {
       this.#doubtful.unless(keyOf(scope), undefined, report),
     );
     if (snapshot.isUnreadable()) return this.inner.list(scope);
-    return (await this.#texts.secretsOf(snapshot)) ?? this.list(scope, report);
+    const secrets = await this.#texts.secrets(keyOf(scope), snapshot);
+    return secrets === 'gone' ? this.list(scope, report) : secrets;
   }
 
   /** By what is kept, if that is all of the scope: a write that comes after it supersedes it anyway. */
@@ -147,8 +151,12 @@ export class CachedSecretStore extends SecretStore {
   }
 
   /** A read of the scope, or of this name by itself where that is how the store reads the scope. */
-  async #showing(scope: SecretScope, name: string, report: ReadReport | undefined): Promise<Snapshot> {
-    const key = keyOf(scope);
+  async #showing(
+    key: string,
+    scope: SecretScope,
+    name: string,
+    report: ReadReport | undefined,
+  ): Promise<Snapshot> {
     const look = async (alone: boolean): Promise<Snapshot> =>
       this.#reads.get(
         {

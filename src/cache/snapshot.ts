@@ -104,14 +104,20 @@ export class Snapshot {
     return name === undefined ? unreadable.size > 0 : unreadable.has(name);
   }
 
+  /** Of its value; 0 where there is none. */
+  bytesOf(name: string): number {
+    const [start, end] = this.#places.get(name) ?? [0, 0];
+    return end - start;
+  }
+
   secret(name: string): Secret | undefined {
     const place = this.#places.get(name);
     return place === undefined ? undefined : { name, value: this.#text(place) };
   }
 
   /** In the order in which they were read. */
-  secrets(): readonly Secret[] {
-    return [...this.#places].map(([name, place]) => ({ name, value: this.#text(place) }));
+  *secrets(): Generator<Secret> {
+    for (const [name, place] of this.#places) yield { name, value: this.#text(place) };
   }
 
   get isWiped(): boolean {

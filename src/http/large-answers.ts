@@ -1,5 +1,6 @@
 import type { MonotonicTime } from '../clock/monotonic-time';
 import { FairTurns, type TurnBounds } from '../concurrency/fair-turns';
+import { quietTurn } from '../concurrency/quiet-turn';
 import { ClientGone, Overloaded } from '../errors/request-errors';
 import { ListTooLarge } from '../errors/store-errors';
 import type { Admission } from '../protection/admission';
@@ -22,8 +23,6 @@ const TURNS: TurnBounds = {
   maxWaitingOfOne: 4_096,
   maxWaitMs: 30_000,
 };
-
-const nextTurn = (): Promise<void> => new Promise(setImmediate);
 
 /** The text of an answer, and the memory that was set aside for it. */
 export interface LargeText {
@@ -97,7 +96,7 @@ export class LargeAnswers {
         aside.bytes = bytes;
       }
       chunks.push(chunk);
-      await this.turns.run(subjectOf(request).key, nextTurn);
+      await this.turns.run(subjectOf(request).key, quietTurn);
       if (request.cleanup.hasRun) throw new ClientGone();
     }
     return chunks;

@@ -1,6 +1,7 @@
 import type { RequestListener, Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { MonotonicTime } from '../clock/monotonic-time';
+import { connectionAccepted } from '../concurrency/quiet-turn';
 import type { ProtectionObserver } from '../protection/protection-observer';
 import { openRequestsOn } from './request-cleanup';
 
@@ -9,8 +10,9 @@ const MAX_PIPELINED = 8;
 /** Of one address; each keeps at most 64 KiB of its body in memory. */
 const MAX_WAITING = 256;
 const MAX_WAITING_IN_ALL = 1_024;
-/** What is begun in one turn of the event loop. */
+/** How long requests are begun in one turn of the event loop, and in one that accepted a connection. */
 const TURN_MS = 2;
+const SHORT_TURN_MS = 0.5;
 
 type Begin = () => void;
 
@@ -52,7 +54,10 @@ export class RequestTurns {
   }
 
   watchConnections(server: Pick<Server, 'on'>): void {
-    server.on('connection', () => (this.#isShort = true));
+    server.on('connection', () => {
+      connectionAccepted();
+      this.#isShort = true;
+    });
   }
 
   /** False where too many wait. */
@@ -81,7 +86,7 @@ export class RequestTurns {
   readonly #beginNext = (): void => {
     this.#next()?.();
     if (this.#waiting === 0) this.#isShort = false;
-    else if (this.#isShort || this.time.nowMs() - this.#beganMs >= TURN_MS) {
+    else if (this.time.nowMs() - this.#beganMs >= (this.#isShort ? SHORT_TURN_MS : TURN_MS)) {
       this.#isShort = false;
       this.#schedule();
     } // What the request goes on with at once comes first, and counts.

@@ -92,6 +92,16 @@ describe('the budgets of requests', () => {
     expect(await statusesOf(3, write)).toEqual([404, 404, 429]);
   });
 
+  it('count a large body as more writes, one for each 64 KiB, also where it is refused', async () => {
+    await start({ rates: { app: { write: { perSecond: 0.001, burst: 12 } }, user: {} } });
+    const write = async (value: unknown) =>
+      (await call(OTMOICLP, 'CreateSecret', { name: 'large', value })).status;
+    const statuses = [await write(['x'.repeat(500_000)])];
+    for (let at = 0; at < 8; at += 1) statuses.push(await write(''));
+    // 500 kB are seven times 64 KiB: four of the twelve were left.
+    expect(statuses).toEqual([400, 200, 409, 409, 409, 429, 429, 429, 429]);
+  });
+
   it('spend nothing of an app for what others send without being it', async () => {
     await start({});
     const url = `${service.url}/ListSecret?workspace=otmoic`;

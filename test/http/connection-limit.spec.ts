@@ -2,6 +2,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { limitConnections } from '../../src/http/connection-limit';
 import { beginCleanup } from '../../src/http/request-cleanup';
+import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { eventually } from '../support/eventually';
 import { openSocket } from '../support/raw-exchange';
 
@@ -9,6 +10,7 @@ describe('the connections of a server', () => {
   let server: Server;
   let url: string;
   let open = (): number => 0;
+  const time = new FixedMonotonicTime();
   let hanging = 0;
   let accepted = 0;
   const shed: string[] = [];
@@ -20,10 +22,11 @@ describe('the connections of a server', () => {
       else response.end('ok');
     });
     server.on('connection', () => (accepted += 1));
-    limitConnections(server, 40, {
-      connectionsOpened: (count) => (open = count),
-      shed: (why) => void shed.push(why),
-    });
+    const observer = {
+      connectionsOpened: (count: () => number) => (open = count),
+      shed: (why: string) => void shed.push(why),
+    };
+    limitConnections(server, 40, observer, time);
     await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
     url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   });
@@ -49,17 +52,32 @@ describe('the connections of a server', () => {
     return count - closed;
   };
 
-  it("are half of them one address's at most, and each newcomer takes the place of one of whoever has the most", async () => {
-    expect(await connect('127.0.0.2', 60)).toBe(20);
-    expect(shed).toEqual(Array(40).fill('connections'));
-    expect(await connect('127.0.0.3', 20)).toBe(20);
+  it("are a quarter of them one address's at most: what comes beyond that is closed at once", async () => {
+    const first = openSocket(url, '127.0.0.2');
+    sockets.push(first);
+    await eventually(() => expect(open()).toBe(1));
+    expect(await connect('127.0.0.2', 30)).toBe(9);
+    expect(shed).toEqual(Array(21).fill('connections'));
+    expect(first.destroyed).toBe(false);
+  });
+
+  it('take the place of one of the address that has the most, where the newcomer has fewer', async () => {
+    for (let address = 2; address < 6; address += 1) expect(await connect(`127.0.0.${address}`, 10)).toBe(10);
+    expect(open()).toBe(40);
     expect(await connect('127.0.0.1', 2)).toBe(2);
+    expect(await connect('127.0.0.5', 5)).toBeLessThanOrEqual(2);
     expect(open()).toBe(40);
   });
 
   it('have room for a newcomer however many addresses hold all that they can, one after the other', async () => {
     for (let address = 2; address < 20; address += 1) await connect(`127.0.0.${address}`, 40);
     expect(await connect('127.0.0.1', 2)).toBe(2);
+  });
+
+  it('take the place of one of the same address that is five seconds old and without a request', async () => {
+    await connect('127.0.0.2', 10);
+    time.advance(5_000);
+    expect(await connect('127.0.0.2', 15)).toBe(10);
   });
 
   it('are closed where nobody asks for anything, before those that wait for an answer', async () => {
@@ -74,9 +92,9 @@ describe('the connections of a server', () => {
   });
 
   it('are free again when they are closed', async () => {
-    await connect('127.0.0.2', 20);
+    await connect('127.0.0.2', 10);
     for (const socket of sockets) socket.destroy();
     await eventually(() => expect(open()).toBe(0));
-    expect(await connect('127.0.0.2', 20)).toBe(20);
+    expect(await connect('127.0.0.2', 10)).toBe(10);
   });
 });

@@ -1,3 +1,5 @@
+import { quietTurn } from '../../concurrency/quiet-turn';
+
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const COMMA = 0x2c;
@@ -64,7 +66,7 @@ async function listsIn(bytes: Buffer): Promise<readonly List[]> {
       cutAfter = at + SLICE_BYTES;
     }
     if (at < turnEnds) continue;
-    await nextTurn();
+    await quietTurn();
     turnEnds = at + SLICE_BYTES;
   }
   return lists;
@@ -88,7 +90,7 @@ async function itemsOf(bytes: Buffer, { from, to, cuts }: List): Promise<unknown
     if (slice.length === 0 && cuts.length > 0) throw new SyntaxError();
     for (const item of slice) items.push(item);
     begin = end + 1;
-    if (cuts.length > 0) await nextTurn();
+    if (cuts.length > 0) await quietTurn();
   }
   return items;
 }
@@ -111,8 +113,4 @@ function filled(frame: object, lists: readonly unknown[][]): object {
     Array.isArray(value) ? lists[Number(value[0])] : value,
   ]);
   return Object.fromEntries(entries) as object;
-}
-
-function nextTurn(): Promise<void> {
-  return new Promise(setImmediate);
 }

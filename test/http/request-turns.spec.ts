@@ -1,0 +1,118 @@
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { RequestTurns } from '../../src/http/request-turns';
+import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
+import { eventually } from '../support/eventually';
+import { openSocket, rawExchange } from '../support/raw-exchange';
+
+const nextTurn = (): Promise<void> => new Promise(setImmediate);
+
+describe('the turns of requests', () => {
+  const time = new FixedMonotonicTime();
+  const shed: string[] = [];
+  let begun: string[] = [];
+  const closed: string[] = [];
+  let accepted: () => void = () => undefined;
+  let ask: RequestListener;
+  beforeEach(() => {
+    shed.length = closed.length = 0;
+    const mine: string[] = (begun = []);
+    const turns = new RequestTurns(time, { shed: (why) => void shed.push(why) });
+    turns.watchConnections({ on: (_: string, listener: () => void) => (accepted = listener) } as never);
+    // Each takes a millisecond.
+    ask = turns.listener(({ socket }) => {
+      time.advance(1);
+      mine.push(socket.remoteAddress ?? '');
+    });
+  });
+  const send = (remoteAddress: string, count: number): void => {
+    for (let at = 0; at < count; at += 1) {
+      const socket = {
+        remoteAddress,
+        destroyed: false,
+        destroy: () => closed.push(remoteAddress),
+        on: () => undefined,
+      };
+      ask({ socket } as unknown as IncomingMessage, {} as ServerResponse);
+    }
+  };
+
+  it('come to each address after a few requests of others, however many of those wait', async () => {
+    send('10.0.0.1', 200);
+    await nextTurn();
+    send('10.0.0.2', 1);
+    send('10.0.0.3', 1);
+    const before = begun.length;
+    await nextTurn();
+    await nextTurn();
+    expect(begun.slice(before, before + 4)).toEqual(expect.arrayContaining(['10.0.0.2', '10.0.0.3']));
+  });
+
+  it('come in the order of arrival within an address, and to all of them in the end', async () => {
+    send('10.0.0.1', 100);
+    for (let turn = 0; turn < 100; turn += 1) await nextTurn();
+    expect(begun).toHaveLength(100);
+  });
+
+  it('take two milliseconds of one turn of the event loop, and half of one where a connection was accepted, since more may be waiting', async () => {
+    send('10.0.0.1', 100);
+    await nextTurn();
+    expect(begun).toHaveLength(2);
+    accepted();
+    await nextTurn();
+    expect(begun).toHaveLength(3);
+    await nextTurn();
+    expect(begun).toHaveLength(5);
+  });
+
+  it('are not waited for by more than 256 requests of one address: the connections of others are cut', async () => {
+    send('10.0.0.1', 300);
+    expect(closed).toEqual(Array(44).fill('10.0.0.1'));
+    expect(shed).toEqual(Array(44).fill('turns'));
+    send('10.0.0.2', 10);
+    expect(closed).toHaveLength(44);
+    await nextTurn();
+  });
+});
+
+describe('requests that come together on one connection', () => {
+  let server: Server;
+  let url: string;
+  let built = 0;
+  let begun = 0;
+  beforeEach(async () => {
+    built = begun = 0;
+    const turns = new RequestTurns(new FixedMonotonicTime());
+    server = createServer(
+      turns.listener((_, response) => {
+        begun += 1;
+        response.end('{}');
+      }),
+    );
+    server.on('request', () => (built += 1));
+    await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
+    url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  });
+  afterEach(() => new Promise((closed) => server.close(closed)));
+  const requests = (count: number): string => 'GET / HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(count);
+
+  it('are answered, eight of them', async () => {
+    expect(await rawExchange(url, requests(8), '127.0.0.1', 8)).toHaveLength(8);
+  });
+
+  it('are cut off beyond eight: none is begun, and Node does not go on to build what else it has read', async () => {
+    const socket = openSocket(url);
+    let isClosed = false;
+    socket.once('close', () => (isClosed = true)).resume();
+    socket.write(requests(1_000));
+    await eventually(() => expect(isClosed).toBe(true));
+    expect(begun).toBe(0);
+    expect(built).toBeLessThan(12);
+  });
+});

@@ -1,0 +1,62 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { setTimeout as pause } from 'node:timers/promises';
+import { LogDestination } from '../../src/logging/log-destination';
+import { eventually } from '../support/eventually';
+
+const LINE = `${'x'.repeat(999)}\n`;
+
+describe('the log, where nobody reads it', () => {
+  let reader: ChildProcess;
+  let fd: number;
+  const dropped: number[] = [];
+  let destination: LogDestination;
+  const readerOf = (command: string): void => {
+    reader = spawn('sh', ['-c', command], { stdio: ['pipe', 'pipe', 'inherit'] });
+    reader.stdin?.on('error', () => undefined);
+    fd = (reader.stdin as unknown as { _handle: { fd: number } })._handle.fd;
+    dropped.length = 0;
+    destination = new LogDestination(fd, (lines) => dropped.push(lines));
+  };
+  afterEach(async () => {
+    reader.kill('SIGKILL');
+    if (reader.exitCode === null && reader.signalCode === null) await once(reader, 'exit');
+  });
+  const write = (count: number): number => {
+    const beganMs = performance.now();
+    for (let at = 0; at < count; at += 1) destination.write(LINE);
+    return performance.now() - beganMs;
+  };
+
+  it('holds nobody up: lines are kept for its reader', async () => {
+    readerOf('read go; wc -c');
+    const tookMs = write(900);
+    // Left to itself, pino waits 100 ms for each line that finds the pipe full.
+    expect(tookMs).toBeLessThan(2_000);
+    let counted = '';
+    reader.stdout?.on('data', (chunk: Buffer) => (counted += chunk.toString()));
+    await pause(1_000);
+    reader.stdin?.end();
+    // The first line is what the reader waited for.
+    await eventually(() => expect(Number(counted)).toBe(899 * LINE.length));
+    expect(dropped).toEqual([]);
+  });
+
+  it('is dropped beyond a megabyte, which is told once the reader has caught up', async () => {
+    readerOf('sleep 1; cat > /dev/null');
+    expect(write(5_000)).toBeLessThan(2_000);
+    await eventually(() => {
+      destination.write(LINE);
+      expect(dropped).toHaveLength(1);
+    }, 10_000);
+    expect(dropped[0]).toBeGreaterThan(3_000);
+  });
+
+  it('ends nothing where its reader has gone', async () => {
+    readerOf('exit 0');
+    await once(reader, 'exit');
+    write(100);
+    await pause(100);
+    write(100);
+  });
+});
