@@ -44,9 +44,28 @@ export async function ignoring(status: number, action: Promise<unknown>): Promis
   });
 }
 
+/** Waits for what an earlier run left on its way out; anything else that is there stays as it is. */
+async function untilGone(path: string): Promise<void> {
+  await insist(async () => {
+    const isGone = await call('GET', path).then(isOnItsWayOut, isMissing);
+    if (isGone === 'on its way out') throw new Error(`${path} is still on its way out`);
+  });
+}
+
+function isOnItsWayOut(object: unknown): 'there' | 'on its way out' {
+  const { metadata } = object as { readonly metadata: { readonly deletionTimestamp?: unknown } };
+  return metadata.deletionTimestamp === undefined ? 'there' : 'on its way out';
+}
+
+function isMissing(error: unknown): 'missing' {
+  if (error instanceof KubernetesFailure && error.status === 404) return 'missing';
+  throw error;
+}
+
 /** The kinds of Olares. An AlreadyExists ends the run: that cluster is somebody's, and its objects are not ours to touch. */
 export async function furnish(): Promise<void> {
   for (const crd of OLARES_CRDS) {
+    await untilGone(`${CRDS}/${crd.metadata.name}`);
     await call('POST', CRDS, crd);
     ours = true;
     made.push(crd.metadata.name);
@@ -55,10 +74,15 @@ export async function furnish(): Promise<void> {
   }
 }
 
+/** Resolves when all of it is gone, so that another run can begin. */
 export async function clear(): Promise<void> {
-  for (const name of made.splice(0)) await send('DELETE', `${CRDS}/${name}`);
-  for (const name of namespaces) await ignoring(404, send('DELETE', `/api/v1/namespaces/${name}`));
+  const paths = [
+    ...made.splice(0).map((name) => `${CRDS}/${name}`),
+    ...[...namespaces].map((name) => `/api/v1/namespaces/${name}`),
+  ];
   namespaces.clear();
+  for (const path of paths) await ignoring(404, send('DELETE', path));
+  for (const path of paths) await untilGone(path);
 }
 
 export async function makeNamespace(
@@ -67,6 +91,7 @@ export async function makeNamespace(
 ): Promise<void> {
   if (namespaces.has(name)) return;
   const body = { apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } };
+  await untilGone(`/api/v1/namespaces/${name}`);
   await ignoring(409, send('POST', '/api/v1/namespaces', body));
   namespaces.add(name);
 }

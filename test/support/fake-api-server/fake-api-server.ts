@@ -34,6 +34,8 @@ interface EtcdSnapshot {
 }
 
 const TOKEN_REQUEST = /^\/api\/v1\/namespaces\/([^/]+)\/serviceaccounts\/([^/]+)\/token$/;
+/** They go only after what is in them. */
+const TERMINATING: ReadonlySet<ResourceName> = new Set(['namespaces', 'customresourcedefinitions']);
 const MERGE_PATCH = 'application/merge-patch+json';
 
 /** A Kubernetes API that remembers, with the faults that a real one shows. */
@@ -61,6 +63,8 @@ export class FakeApiServer {
   refusingWatches: Refusal | undefined;
   /** What is made or changed is refused with this; undefined lets it pass. */
   refusingWrites: (object: KubeObject) => Refusal | undefined = () => undefined;
+  /** How long a namespace or a kind takes to go after its DELETE, as with a controller-manager; meanwhile nothing is made in it. */
+  terminationMs = 0;
   private version = 1;
   private readonly collections = new Map<ResourceName, FakeObjects>();
   private readonly sockets = new Set<Socket>();
@@ -187,7 +191,7 @@ export class FakeApiServer {
     const patching = request.headers['content-type']?.startsWith(MERGE_PATCH) === true;
     if (method === 'PATCH' && !patching)
       return refuse(response, { status: 415, reason: 'UnsupportedMediaType' });
-    return this.one(response, { method, objects: this.of(resource), namespace, name, body });
+    return this.one(response, { method, resource, namespace, name, body });
   }
 
   /** TokenRequest of a ServiceAccount. */
@@ -202,24 +206,27 @@ export class FakeApiServer {
     response: ServerResponse,
     {
       method,
-      objects,
+      resource,
       namespace,
       name,
       body,
     }: {
       method: string;
-      objects: FakeObjects;
+      resource: ResourceName;
       namespace: string | undefined;
       name: string | undefined;
       body: string;
     },
   ): void {
+    const objects = this.of(resource);
     const sent = body === '' ? undefined : (JSON.parse(body) as KubeObject);
     const refusal = sent && this.refusingWrites(sent);
     if (refusal) return refuse(response, refusal);
     if (method === 'POST' && name === undefined && sent) {
       if (objects.get(namespace, sent.metadata.name))
         return refuse(response, { status: 409, reason: 'AlreadyExists' });
+      if (this.of('namespaces').get(undefined, namespace ?? '')?.metadata['deletionTimestamp'] !== undefined)
+        return refuse(response, { status: 403, reason: 'Forbidden' });
       const metadata = { ...sent.metadata, ...(namespace === undefined ? {} : { namespace }) };
       return answer(response, 201, objects.put({ ...sent, metadata }));
     }
@@ -227,7 +234,8 @@ export class FakeApiServer {
     if (present === undefined) return refuse(response, { status: 404, reason: 'NotFound' });
     if (method === 'GET') return answer(response, 200, present);
     if (method === 'DELETE') {
-      objects.delete(namespace, name ?? '');
+      if (TERMINATING.has(resource) && this.terminationMs > 0) this.terminate(resource, present);
+      else objects.delete(namespace, name ?? '');
       return answer(response, 200, { kind: 'Status', status: 'Success' });
     }
     if (method === 'PATCH') return answer(response, 200, objects.put(merged(present, sent) as KubeObject));
@@ -236,6 +244,19 @@ export class FakeApiServer {
       return refuse(response, { status: 409, reason: 'Conflict' });
     if (method === 'PUT' && sent) return answer(response, 200, objects.put(sent));
     return refuse(response, { status: 405, reason: 'MethodNotAllowed' });
+  }
+
+  private terminate(resource: ResourceName, object: KubeObject): void {
+    const { name } = object.metadata;
+    const metadata = { ...object.metadata, deletionTimestamp: new Date().toISOString() };
+    this.of(resource).put({ ...object, metadata });
+    const end = (): void => {
+      this.of(resource).delete(undefined, name);
+      if (resource !== 'namespaces') return;
+      for (const objects of this.collections.values())
+        for (const { metadata: inside } of objects.list(name)) objects.delete(name, inside.name);
+    };
+    setTimeout(end, this.terminationMs).unref();
   }
 
   private list(response: ServerResponse, kind: FakeResource, objects: FakeObjects, at: Selection): void {
