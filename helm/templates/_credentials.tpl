@@ -6,7 +6,7 @@ a value goes into the chart's own Secret, one that is generated into a Secret of
 {{- $name := include "provider.name" . -}}
 {{- $joint := .Values.credentials.existingSecret -}}
 {{- $list := list (dict "setting" "USER_TOKEN_SECRET" "at" "userToken" "key" .Values.userToken.key "existing" .Values.userToken.existingSecret "value" .Values.userToken.value "joint" true) -}}
-{{- $list = append $list (dict "setting" "ACCESS_TOKEN_KEY" "at" "accessToken" "key" .Values.accessToken.key "existing" .Values.accessToken.existingSecret "value" .Values.accessToken.value "generated" (printf "%s-access-token-key" $name)) -}}
+{{- $list = append $list (dict "setting" "ACCESS_TOKEN_KEY" "at" "accessToken" "key" .Values.accessToken.key "existing" .Values.accessToken.existingSecret "value" .Values.accessToken.value "generated" (printf "%s-access-token-key%s" $name (include "provider.keyGeneration" .))) -}}
 {{- with .Values.infisical -}}
 {{- if not .url -}}
 {{- with $.Values.embedded.masterKey -}}
@@ -50,6 +50,11 @@ a value goes into the chart's own Secret, one that is generated into a Secret of
   generated: true
   {{- end }}
 {{- end }}
+{{- end -}}
+
+{{/* Another generation is another Secret: each revision of the release has the key that it was made with, also after a rollback. */}}
+{{- define "provider.keyGeneration" -}}
+{{- with .Values.accessToken.generation -}}-{{ toString . }}{{- end -}}
 {{- end -}}
 
 {{/* A key that was made once stays: what is in the cluster counts, and only where there is nothing one is made. */}}

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { parseAllDocuments, stringify } from 'yaml';
-import { CHART, type KubeManifest, one, render, THREE_VALUES } from './chart';
+import { CHART, type KubeManifest, merged, one, render, THREE_VALUES } from './chart';
 import { FakeDiscovery } from './fake-discovery';
 import { FAMILIES, type Family, tool } from './helm-tools';
 
@@ -79,6 +79,28 @@ describe('the keys that the chart makes', () => {
     expect(secretOf(manifests, 'vault-master-key')['metadata'].annotations).toEqual({
       'helm.sh/resource-policy': 'keep',
     });
+  });
+
+  it('have another name in another generation, so that a rollback changes no Secret that is immutable', () => {
+    const revision = (generation?: string | number) => {
+      const manifests = render({
+        profiles: ['standalone-embedded'],
+        values: merged(
+          THREE_VALUES['standalone-embedded'],
+          generation === undefined ? {} : { accessToken: { generation } },
+        ),
+      });
+      const secrets = manifests.filter(({ kind }) => kind === 'Secret');
+      const mounted = JSON.stringify(one(manifests, 'StatefulSet')['spec'].template.spec.volumes);
+      const names = secrets.map(({ metadata }) => String(metadata.name));
+      expect(names.filter((name) => !mounted.includes(`"${name}"`))).toEqual([]);
+      return names.filter((name) => name.includes('access-token'));
+    };
+    expect(revision()).toEqual(['vault-access-token-key']);
+    expect(revision('')).toEqual(['vault-access-token-key']);
+    expect(revision(2)).toEqual(['vault-access-token-key-2']);
+    expect(revision('2026-11')).toEqual(['vault-access-token-key-2026-11']);
+    expect(() => revision('No_Name')).toThrow('generation');
   });
 
   it.each(FAMILIES)('are made by %s where there are none yet, and kept by each upgrade', async (family) => {
