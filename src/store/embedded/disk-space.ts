@@ -15,8 +15,8 @@ const LEAST_RESERVE_BYTES = 12 * MEBIBYTE;
 const STEP_BYTES = 4 * MEBIBYTE;
 /** Free before a delete: for the log, and for a table of what was in it. */
 const DELETE_BYTES = 4 * MEBIBYTE;
-/** What an opening writes beside a table of what is in the logs. */
-const OPENING_BYTES = MEBIBYTE;
+/** What an opening writes beside a table of what is in the logs, and a manifest. */
+const OPENING_BYTES = MEBIBYTE / 4;
 /** The part of the reserve that is kept for the next opening: for that, and two logs. */
 const KEPT_TO_OPEN_BYTES = 6 * MEBIBYTE;
 
@@ -209,10 +209,13 @@ export async function openDiskSpace(
   return disk;
 }
 
-/** What opening a database may write: a table of what is in its logs, and what begins anew. */
+/**
+ * What opening a database may write: a table of what is in its logs, a manifest, and what begins anew. No more than that: a compaction
+ * that fails leaves behind what it wrote, and only an opening gives that back, for which a part of the reserve must be left.
+ */
 export async function bytesToOpen(folder: string): Promise<number> {
-  const logs = (await readdir(folder)).filter((name) => name.endsWith('.log'));
-  const sizes = await Promise.all(logs.map(async (name) => (await stat(join(folder, name))).size));
+  const written = (await readdir(folder)).filter((name) => /\.log$|^MANIFEST-/.test(name));
+  const sizes = await Promise.all(written.map(async (name) => (await stat(join(folder, name))).size));
   return sizes.reduce((sum, size) => sum + size, OPENING_BYTES);
 }
 

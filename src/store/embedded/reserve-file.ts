@@ -3,6 +3,8 @@ import { open, rm, stat, truncate } from 'node:fs/promises';
 import { systemCode } from './system-code';
 
 const CHUNK_BYTES = 1024 * 1024;
+/** A multiple of the blocks that file systems give back. */
+const CUT_BYTES = 64 * 1024;
 
 /**
  * A file beside the database that only takes up room. On a full disk it is cut down, so that the database can be opened and
@@ -41,10 +43,10 @@ export class ReserveFile {
     }
   }
 
-  /** Makes it smaller by at least so much; by whole MiB, as a file system gives back blocks. Keeps so much of it. */
+  /** Makes it smaller by at least so much, as a file system gives back blocks; but keeps so much of it. */
   async shrinkBy(bytes: number, keptBytes: number): Promise<void> {
     const before = await this.bytes();
-    const after = Math.max(keptBytes, Math.floor((before - bytes) / CHUNK_BYTES) * CHUNK_BYTES);
+    const after = Math.max(keptBytes, Math.floor((before - bytes) / CUT_BYTES) * CUT_BYTES);
     if (after >= before) return;
     if (after === 0) await rm(this.path, { force: true });
     else await truncate(this.path, after);
