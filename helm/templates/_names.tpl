@@ -35,6 +35,14 @@ app.kubernetes.io/component: service
 {{- end -}}
 {{- end -}}
 
+{{/* "yes" where an object of the Prometheus operator is made; `auto`: where the cluster serves its kinds. */}}
+{{- define "provider.ofPrometheusOperator" -}}
+{{- $root := index . 0 -}}
+{{- $enabled := index . 1 | toString -}}
+{{- $served := $root.Capabilities.APIVersions.Has "monitoring.coreos.com/v1" -}}
+{{- if or (eq $enabled "true") (and (eq $enabled "auto") $root.Values.metrics.enabled $served) -}}yes{{- end -}}
+{{- end -}}
+
 {{- define "provider.scheme" -}}
 {{- ternary "https" "http" (ne .Values.tls.existingSecret "") -}}
 {{- end -}}

@@ -45,6 +45,8 @@ export const THREE_VALUES: Readonly<Record<Profile, Values>> = {
 };
 
 export interface Rendering {
+  /** What the cluster serves beside Kubernetes' own kinds. */
+  readonly apiVersions?: readonly string[];
   readonly family?: Family;
   readonly profiles?: readonly Profile[];
   readonly values?: Values;
@@ -67,8 +69,15 @@ export function helm(family: Family, args: readonly string[], values: Values = {
 }
 
 /** `helm template` as release `vault` in namespace `os-platform`. */
-export function template({ family = 'helm 4', profiles = [], values = {} }: Rendering): Outcome {
-  return helm(family, ['template', 'vault', CHART, '-n', 'os-platform', ...filesOf(profiles)], values);
+export function template({
+  family = 'helm 4',
+  profiles = [],
+  values = {},
+  apiVersions = ['monitoring.coreos.com/v1'],
+}: Rendering): Outcome {
+  const served = apiVersions.flatMap((version) => ['--api-versions', version]);
+  const args = ['template', 'vault', CHART, '-n', 'os-platform', ...served, ...filesOf(profiles)];
+  return helm(family, args, values);
 }
 
 export function lint({ family = 'helm 4', profiles = [], values = {} }: Rendering): Outcome {

@@ -9,10 +9,13 @@ import {
   chartFile,
   type KubeManifest,
   listOf,
+  merged,
   one,
   PROFILES,
+  render,
   renderProfile,
   ROOT,
+  THREE_VALUES,
   type Values,
 } from './chart';
 import { workloadOf } from './pod-files';
@@ -123,6 +126,44 @@ describe('the chart', () => {
     expect(exprOf({ resources: memory }, 'SecretProviderMemoryHigh')).toMatch(/0\.9 \* 1073741824$/);
     expect(exprOf({}, 'SecretProviderMemoryHigh')).toMatch(/0\.9 \* 536870912$/);
     expect(exprOf({ grants: { maxAgeSeconds: 120 } }, 'SecretProviderGrantsStale')).toMatch(/> 120 \/ 2$/);
+  });
+});
+
+describe('the Prometheus operator’s kinds', () => {
+  const kindsOf = (enabled: boolean | 'auto', apiVersions: readonly string[], more: Values = {}) =>
+    render({
+      profiles: ['high-availability'],
+      values: merged(THREE_VALUES['high-availability'], {
+        metrics: { serviceMonitor: { enabled }, prometheusRule: { enabled }, ...more },
+      }),
+      apiVersions,
+    })
+      .map(({ kind }) => String(kind))
+      .filter((kind) => ['ServiceMonitor', 'PrometheusRule'].includes(kind))
+      .sort();
+  const SERVED = ['monitoring.coreos.com/v1'];
+  const BOTH = ['PrometheusRule', 'ServiceMonitor'];
+
+  it.each([
+    ['auto', SERVED, BOTH],
+    ['auto', [], []],
+    [true, [], BOTH],
+    [false, SERVED, []],
+  ] as const)('with %s, in a cluster that serves %p, are made: %p', (enabled, served, expected) => {
+    expect(kindsOf(enabled, served)).toEqual(expected);
+  });
+
+  it('are not made without metrics where nobody insists', () => {
+    expect(kindsOf('auto', SERVED, { enabled: false, dashboard: { enabled: false } })).toEqual([]);
+  });
+
+  it('are what the profile for several pods makes where they are served, so that it can be installed anywhere', () => {
+    const kinds = (apiVersions: readonly string[]) =>
+      render({ profiles: ['high-availability'], values: THREE_VALUES['high-availability'], apiVersions })
+        .map(({ apiVersion }) => String(apiVersion))
+        .filter((apiVersion) => apiVersion.startsWith('monitoring'));
+    expect(kinds(SERVED)).toHaveLength(2);
+    expect(kinds([])).toEqual([]);
   });
 });
 

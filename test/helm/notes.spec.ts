@@ -30,4 +30,11 @@ describe('after an install', () => {
     expect(closed).toContain('https://vault.os-platform.svc:8080');
     expect(closed).not.toMatch(/every pod|is empty|There is one pod/);
   });
+
+  it('one reads that there are no alerts where the Prometheus operator is not installed', () => {
+    const says = 'This cluster does not serve monitoring.coreos.com/v1';
+    expect(notesOf('high-availability')).toContain(says);
+    const off = { metrics: { serviceMonitor: { enabled: false }, prometheusRule: { enabled: false } } };
+    expect(notesOf('high-availability', off)).not.toContain(says);
+  });
 });
