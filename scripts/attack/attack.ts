@@ -18,11 +18,18 @@ async function main(): Promise<number> {
       only: { type: 'string', multiple: true },
       rounds: { type: 'string', default: String(FULL.rounds) },
       seconds: { type: 'string', default: String(FULL.seconds) },
+      lead: { type: 'string', default: String(FULL.leadMs / 1000) },
       json: { type: 'string' },
     },
   });
   const rounds = Number(options.rounds);
-  const size = { ...FULL, rounds, mostRounds: rounds, seconds: Number(options.seconds) };
+  const size = {
+    ...FULL,
+    rounds,
+    mostRounds: rounds,
+    seconds: Number(options.seconds),
+    leadMs: Number(options.lead) * 1000,
+  };
   const rows: Row[] = [];
   const wanted = SCENARIOS.filter((scenario) => isWanted(scenario, options.only));
   for (const line of headOfTable()) print(line);

@@ -19,11 +19,12 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   secrets: ['grants', 'identity', 'errors'],
   departures: ['secrets', 'identity', 'errors', 'clock', 'logging'],
   store: ['secrets', 'rotation', 'concurrency', 'errors', 'clock', 'logging'],
-  cache: ['secrets', 'errors', 'clock'],
+  cache: ['secrets', 'concurrency', 'errors', 'clock'],
   protection: ['secrets', 'concurrency', 'errors', 'clock', 'logging'],
   redis: ['cache', 'store', 'protection', 'rotation', 'clock', 'logging'],
   http: [
     'protection',
+    'concurrency',
     'departures',
     'secrets',
     'grants',
