@@ -48,9 +48,24 @@ export async function openAdapters(settings: Settings, log: LogEvent): Promise<A
     ...(telemetry !== undefined && { telemetry }),
     ...(redis !== undefined && { budgets: redis.budgets, closeRedis: redis.close }),
     problems: () =>
-      [storeProblems, grants.problems, redis?.problems, lldap?.problems].flatMap((tell) => tell?.() ?? []),
+      [
+        storeProblems,
+        () => eventProblems(settings.grants),
+        grants.problems,
+        redis?.problems,
+        lldap?.problems,
+      ].flatMap((tell) => tell?.() ?? []),
     ...(lldap !== undefined && { userDirectory: lldap.userDirectory }),
   };
+}
+
+/** Who is subscribed to and may not tell is answered 401, and tells it for ten minutes. */
+function eventProblems(grants: Settings['grants']): readonly string[] {
+  if (grants.kind !== 'kubernetes' || grants.providerEndpoint === undefined) return [];
+  if (grants.systemEventServiceAccounts.length > 0) return [];
+  return [
+    "Nobody may tell of deleted users, whose secrets stay: SYSTEM_EVENT_SERVICE_ACCOUNTS is unset (Olares' sender is os-framework:tapr-sysevent).",
+  ];
 }
 
 /** Nothing waits for LLDAP: it is asked at once, so that a wrong address is told before the first call. */

@@ -2,7 +2,7 @@
 {{- define "provider.egressRule" -}}
 {{- $to := index . 0 -}}
 - ports:
-    {{- range index . 1 }}
+    {{- range index . 1 | toStrings | uniq }}
     - { protocol: TCP, port: {{ int . }} }
     {{- end }}
   {{- with $to }}

@@ -47,7 +47,12 @@ describe('the NetworkPolicy of the pods that serve', () => {
 
   it('lets out to names, the API server, Infisical, LLDAP, Redis and the collector, each where it is configured', () => {
     expect(egressPorts(policyOf(renderVariant('standalone-embedded')))).toEqual(['53+53']);
-    expect(egressPorts(policyOf(renderVariant('olares')))).toEqual(['53+53', '443+6443', '443', '17170']);
+    expect(egressPorts(policyOf(renderVariant('olares')))).toEqual([
+      '53+53',
+      '443+6443',
+      '443+8088',
+      '17170',
+    ]);
     expect(egressPorts(policyOf(renderVariant('authorities, proxy, tracing')))).toEqual([
       '53+53',
       '443+6443',
@@ -68,7 +73,12 @@ describe('the NetworkPolicy of the pods that serve', () => {
     ['http://[fd00::1]:8080/api', '8080'],
     ['https://[fd00::1]', '443'],
   ])('knows the port of %s', (url, port) => {
-    expect(egressPorts(policyOf(renderProfile('olares', { infisical: { url } })))[2]).toBe(port);
+    expect(egressPorts(policyOf(renderProfile('high-availability', { infisical: { url } })))[2]).toBe(port);
+  });
+
+  it("lets out to Olares' own Infisical, whose Service is at port 80 and whose pods are at 8088", () => {
+    const infisical = { url: 'http://infisical.os-protected' };
+    expect(egressPorts(policyOf(renderProfile('olares', { infisical })))[2]).toBe('80+8088');
   });
 
   it('lets out to the port of the pods, where their Service has another than the URL', () => {
@@ -84,7 +94,7 @@ describe('the NetworkPolicy of the pods that serve', () => {
         networkPolicy: { egress },
       }),
     );
-    expect(egressPorts(policy).slice(2)).toEqual(['8080', '17171', '4319+4320']);
+    expect(egressPorts(policy).slice(2)).toEqual(['80+8080', '17170+17171', '80+4319+4320']);
   });
 
   it("lets out to the ports that Redis' URL and Sentinels name", () => {
@@ -102,7 +112,10 @@ describe('the NetworkPolicy of the pods that serve', () => {
     const { egress } = policyOf(renderVariant('narrow network'));
     expect(listOf(egress).slice(1)).toEqual([
       { ports: [{ protocol: 'TCP', port: 6443 }], to: [{ ipBlock: { cidr: '10.0.0.1/32' } }] },
-      { ports: [{ protocol: 'TCP', port: 443 }], to: [{ namespaceSelector: {} }] },
+      {
+        ports: [443, 8088].map((port) => ({ protocol: 'TCP', port })),
+        to: [{ namespaceSelector: {} }],
+      },
       {
         ports: [{ protocol: 'TCP', port: 17170 }],
         to: [{ podSelector: { matchLabels: { app: 'lldap' } } }],

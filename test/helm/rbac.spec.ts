@@ -37,6 +37,8 @@ const WATCHED = [
   'everywhere authentication.k8s.io/tokenreviews: create',
   'everywhere discovery.k8s.io/endpointslices: list, watch',
   'everywhere sys.bytetrade.io/applicationpermissions: list, watch',
+  // Of Olares' sender of system events.
+  'os-framework /pods: list, watch',
 ];
 const REGISTERED = [
   'everywhere sys.bytetrade.io/providerregistries: list, watch, create, patch',
@@ -55,7 +57,7 @@ describe("the service's ServiceAccount", () => {
   });
 
   it('may watch pods everywhere only where the Settings app stands in the namespaces of users', () => {
-    const narrow = [...WATCHED, ...REGISTERED].filter((right) => !right.includes('/pods')).sort();
+    const narrow = [...WATCHED, ...REGISTERED].filter((right) => !right.includes('everywhere /pods')).sort();
     expect(rightsOf(renderVariant('no Settings app'), 'vault')).toEqual(narrow);
     expect(rightsOf(renderVariant('a Settings app of its own'), 'vault')).toEqual(
       [...narrow, 'os-settings /pods: list, watch'].sort(),
@@ -63,7 +65,7 @@ describe("the service's ServiceAccount", () => {
   });
 
   it('may watch pods in the namespaces of believed ServiceAccounts', () => {
-    const pods = ['os-framework /pods: list, watch', 'proxies /pods: list, watch'];
+    const pods = ['proxies /pods: list, watch'];
     expect(rightsOf(renderVariant('trusted ServiceAccounts'), 'vault')).toEqual(
       [...WATCHED, ...REGISTERED, ...pods].sort(),
     );

@@ -85,6 +85,18 @@ describe('the chart', () => {
     expect(routes('Settings routes for the user alone')).toEqual(['user-token', undefined, 'user-token']);
   });
 
+  it("lets Olares' sender of system events tell of deleted users, to which the profile subscribes", () => {
+    const manifests = renderVariant('olares');
+    const { SYSTEM_EVENT_SERVICE_ACCOUNTS: senders, PROVIDER_ENDPOINT: endpoint } = settingsOf(manifests);
+    expect([senders, endpoint]).toEqual(['os-framework:tapr-sysevent', 'vault.os-platform:8080']);
+    const role = manifests.filter(
+      ({ kind, metadata }) => kind === 'Role' && metadata.namespace === 'os-framework',
+    );
+    expect(role.map(({ rules }) => rules)).toEqual([
+      [{ apiGroups: [''], resources: ['pods'], verbs: ['list', 'watch'] }],
+    ]);
+  });
+
   it('asks LLDAP at the Service that Olares has, and nothing says otherwise', () => {
     const url = 'http://lldap-service.os-platform:17170';
     expect(settingsOf(renderVariant('olares'))['LLDAP_URL']).toBe(url);

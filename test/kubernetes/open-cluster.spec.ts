@@ -159,6 +159,16 @@ describe('the adapters of a cluster', () => {
     await eventually(() => expect(registered()).toBe(2));
   });
 
+  it('say so where the service is registered for system events that nobody may tell', async () => {
+    const providerEndpoint = { service: 'secrets', namespace: 'os-secrets', port: 8080 };
+    const said = expect.stringMatching(/SYSTEM_EVENT_SERVICE_ACCOUNTS is unset/);
+    expect((await open(true, { providerEndpoint })).problems?.()).toContainEqual(said);
+    await closeAll();
+    const systemEventServiceAccounts = [{ namespace: 'os-framework', name: 'tapr-sysevent' }];
+    const { problems } = await open(true, { providerEndpoint, systemEventServiceAccounts });
+    expect(problems?.()).not.toContainEqual(said);
+  });
+
   it('trust no server that the CA does not vouch for', async () => {
     const before = server.requests.length;
     const { grantSource } = await open(false);
