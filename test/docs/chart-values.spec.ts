@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parse } from 'yaml';
+import { parse, stringify } from 'yaml';
 import { valueRows, valuesTable } from '../../scripts/chart-values/values-table';
 
 const CHART = join(__dirname, '../../helm');
@@ -38,6 +38,13 @@ describe("the chart's README", () => {
     if (process.env['UPDATE_DOCS'] !== undefined) writeFileSync(README, renewed);
     else expect(text).toBe(renewed);
     expect(renewed).toContain('`infisical.kubernetesAuth.identityId`');
+  });
+
+  it('has the values as YAML alone for the templates, which see no comments (npm run docs renews them)', () => {
+    const file = join(CHART, 'files/defaults.yaml');
+    const text = `# Made from values.yaml by npm run docs: see templates/_defaults.tpl.\n${stringify(parse(valuesYaml))}`;
+    if (process.env['UPDATE_DOCS'] !== undefined) writeFileSync(file, text);
+    expect(readFileSync(file, 'utf8')).toBe(text);
   });
 
   it('says of every value what it means', () => {
