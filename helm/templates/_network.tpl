@@ -30,8 +30,10 @@
 
 {{- define "provider.egressToDns" -}}
 - ports:
-    - { protocol: UDP, port: 53 }
-    - { protocol: TCP, port: 53 }
+    {{- range .Values.networkPolicy.egress.dns.ports }}
+    - { protocol: UDP, port: {{ int . }} }
+    - { protocol: TCP, port: {{ int . }} }
+    {{- end }}
   {{- with .Values.networkPolicy.egress.dns.to }}
   to: {{- toYaml . | nindent 4 }}
   {{- end }}

@@ -1,9 +1,13 @@
-{{/* What every pod of the chart has: no root, nothing writable, no rights of the kernel. */}}
+{{/* What every pod of the chart has: no root, nothing writable, no rights of the kernel. OpenShift gives each namespace ids of its own, and refuses others. */}}
 {{- define "provider.podSecurity" -}}
+{{- $given := .Capabilities.APIVersions.Has "security.openshift.io/v1" -}}
+{{- if ne .Values.podSecurity.ids "auto" }}{{ $given = eq .Values.podSecurity.ids "platform" }}{{ end -}}
 runAsNonRoot: true
+{{- if not $given }}
 runAsUser: 65532
 runAsGroup: 65532
 fsGroup: 65532
+{{- end }}
 fsGroupChangePolicy: OnRootMismatch
 seccompProfile: { type: RuntimeDefault }
 {{- end -}}

@@ -97,6 +97,18 @@ describe('the NetworkPolicy of the pods that serve', () => {
     expect(egressPorts(policy).slice(2)).toEqual(['80+8080', '17170+17171', '80+4319+4320']);
   });
 
+  it.each(['vault', 'vault-test', 'vault-unregister'])(
+    'and every other of the chart lets names be resolved at the ports of the values: %s',
+    (name) => {
+      const dns = { ports: [53, 5353] };
+      const manifests = renderProfile('olares', { networkPolicy: { egress: { dns } } });
+      const ports = listOf(one(manifests, 'NetworkPolicy', name)['spec'].egress).flatMap((rule) =>
+        listOf(rule['ports']).filter(({ protocol, port }) => protocol === 'UDP' && port),
+      );
+      expect(ports.map(({ port }) => port)).toEqual([53, 5353]);
+    },
+  );
+
   it("lets out to the ports that Redis' URL and Sentinels name", () => {
     const at = (redis: Values): string | undefined =>
       egressPorts(policyOf(renderProfile('high-availability', { redis })))[3];

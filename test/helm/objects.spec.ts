@@ -1,4 +1,4 @@
-import { type KubeManifest, listOf } from './chart';
+import { type KubeManifest, listOf, merged, render, THREE_VALUES } from './chart';
 import { problemsOf } from './kubernetes-schema';
 import { renderVariant, VARIANT_NAMES } from './variants';
 
@@ -168,3 +168,20 @@ describe.each(VARIANT_NAMES)('the objects for %s', (name) => {
 function settings(manifests: readonly KubeManifest[]): Record<string, string> {
   return manifests.find(({ kind, data }) => kind === 'ConfigMap' && 'GRANTS_SOURCE' in data)!['data'];
 }
+
+describe('on OpenShift, which gives each namespace ids of its own', () => {
+  const openshift = ['security.openshift.io/v1'];
+  it.each<[string, string, readonly string[], number | undefined]>([
+    ['auto', 'there', openshift, undefined],
+    ['auto', 'elsewhere', [], 65532],
+    ['platform', 'elsewhere', [], undefined],
+    ['fixed', 'there', openshift, 65532],
+  ])('the ids %s are, %s, in every pod those of the platform or 65532', (ids, _where, apiVersions, id) => {
+    const values = merged(THREE_VALUES.olares, { podSecurity: { ids } });
+    const found = podsOf(render({ profiles: ['olares'], values, apiVersions })).map(({ spec }) => {
+      const { runAsUser, runAsGroup, fsGroup, runAsNonRoot } = spec['securityContext'];
+      return [runAsUser, runAsGroup, fsGroup, runAsNonRoot];
+    });
+    expect(found).toEqual(Array(3).fill([id, id, id, true]));
+  });
+});

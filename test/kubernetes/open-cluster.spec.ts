@@ -73,9 +73,16 @@ describe('the adapters of a cluster', () => {
     rmSync(dir, { recursive: true });
   });
 
-  const open = async (trustIt = true, more: Partial<Settings['grants']> = {}): Promise<Adapters> => {
+  const byProvider = () => ({
+    'auth-provider': { name: 'tokenFile', config: { tokenFile: join(dir, 'token') } },
+  });
+  const open = async (
+    trustIt = true,
+    more: Partial<Settings['grants']> = {},
+    user: object = byProvider(),
+  ): Promise<Adapters> => {
     const tokenFile = join(dir, 'token');
-    writeFileSync(tokenFile, server.token);
+    writeFileSync(tokenFile, `${server.token}\n`);
     const ca = trustIt ? { 'certificate-authority': join(dir, 'cert.pem') } : {};
     const config = {
       apiVersion: 'v1',
@@ -83,7 +90,7 @@ describe('the adapters of a cluster', () => {
       'current-context': 'here',
       clusters: [{ name: 'here', cluster: { server: server.url, ...ca } }],
       contexts: [{ name: 'here', context: { cluster: 'here', user: 'us' } }],
-      users: [{ name: 'us', user: { 'auth-provider': { name: 'tokenFile', config: { tokenFile } } } }],
+      users: [{ name: 'us', user }],
     };
     writeFileSync(join(dir, 'config'), JSON.stringify(config));
     logged = [];
@@ -167,6 +174,14 @@ describe('the adapters of a cluster', () => {
     const systemEventServiceAccounts = [{ namespace: 'os-framework', name: 'tapr-sysevent' }];
     const { problems } = await open(true, { providerEndpoint, systemEventServiceAccounts });
     expect(problems?.()).not.toContainEqual(said);
+  });
+
+  it.each<[string, object]>([
+    ['relative to the kubeconfig, as kubectl takes it', { tokenFile: 'token' }],
+    ['before a token that is there too', { tokenFile: join(dir, 'token'), token: 'canary-old' }],
+  ])('send the token of a tokenFile: %s', async (_how, user) => {
+    const { grantSource } = await open(true, {}, user);
+    expect(grantSource.status()).toMatchObject({ ready: true });
   });
 
   it('trust no server that the CA does not vouch for', async () => {
