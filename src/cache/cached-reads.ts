@@ -29,7 +29,7 @@ export interface CachedReadsOptions extends CacheBounds {
 /** Reads that are kept: asked for again when their time is up, superseded by writes, and served stale for a while in need. */
 export class CachedReads {
   readonly #epochs = new ScopeEpochs();
-  readonly #shared = new SharedReads<Snapshot>(this.#epochs);
+  readonly #shared: SharedReads<Snapshot>;
   readonly #kept: KeptSnapshots;
   #lastAnswerMs = -Infinity;
   #cancelSweep: () => void = () => undefined;
@@ -39,6 +39,7 @@ export class CachedReads {
     private readonly time: MonotonicTime,
     private readonly observer: CacheObserver | undefined,
   ) {
+    this.#shared = new SharedReads(this.#epochs, time);
     this.#kept = new KeptSnapshots(options, () => observer?.evicted());
     observer?.opened(() => ({ entries: this.#kept.entries, bytes: this.#kept.bytes }));
     this.#sweepLater();

@@ -35,6 +35,14 @@ export class StoreUnavailable extends DomainError {
 /** It could not be asked: what it holds, and whether we may see it, is as it was for all that we know. */
 export class StoreUnreachable extends StoreUnavailable {}
 
+/** The time of this call was up before the store could be asked: who has more time may be answered. */
+export class StoreOutOfTime extends StoreUnreachable {}
+
+/** Whether a call was given up for the sake of its own time; another one of the same kind may have more. */
+export function isOutOfTime(error: unknown): boolean {
+  return error instanceof StoreOutOfTime || error instanceof TooManyRequests;
+}
+
 /** Whether the store did not get to answer, or to look at the request: it said nothing about what it holds. */
 export function isUnreachable(error: unknown): boolean {
   return error instanceof StoreUnreachable || error instanceof TooManyRequests;

@@ -2,9 +2,15 @@ import type { ReadOutcome } from '../../src/cache/cache-observer';
 import { CachedSecretStore, type CacheOptions } from '../../src/cache/cached.secret-store';
 import { NoAnnouncements, WriteAnnouncements, type WrittenScope } from '../../src/cache/write-announcements';
 import { InvalidRequest, TooManyRequests } from '../../src/errors/request-errors';
-import { StoreOutcomeUnknown, StoreUnavailable, StoreUnreachable } from '../../src/errors/store-errors';
+import {
+  StoreOutcomeUnknown,
+  StoreOutOfTime,
+  StoreUnavailable,
+  StoreUnreachable,
+} from '../../src/errors/store-errors';
 import type { SecretScope } from '../../src/secrets/secret';
 import type { ScopeContents } from '../../src/secrets/secret-store';
+import { waitedMs } from '../../src/secrets/waited';
 import { describeSecretStore, outcome } from '../conformance/secret-store.conformance';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { MemorySecretStore } from '../support/memory.secret-store';
@@ -80,6 +86,45 @@ function gate(): { readonly opened: Promise<void>; open(): void } {
 }
 
 const settled = async (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+describe('a read that joined another', () => {
+  const joined = (failure: Error) => {
+    const { inner, get, time } = opened();
+    const asked = gate();
+    const waited: number[] = [];
+    inner.lookUp = async () => {
+      waited.push(waitedMs());
+      if (waited.length > 1)
+        return { whole: true, secrets: [{ name: 'k', value: 'v' }], unreadable: new Set() };
+      await asked.opened;
+      throw failure;
+    };
+    const first = outcome(get());
+    time.advance(19_200);
+    const later = [get(), get(), get()].map((read) => read.catch(({ reason }: { reason: string }) => reason));
+    time.advance(800);
+    asked.open();
+    return { waited, all: () => Promise.all([first, ...later]) };
+  };
+
+  it.each([
+    ['turn', new TooManyRequests(7), 'TOO_MANY_REQUESTS'],
+    ['time', new StoreOutOfTime(), 'STORE_UNAVAILABLE'],
+  ])(
+    'goes on by itself where the other had no %s left, with what it has itself',
+    async (_, failure, first) => {
+      const { waited, all } = joined(failure);
+      expect(await all()).toEqual([first, 'v', 'v', 'v']);
+      expect(waited).toEqual([0, 800]);
+    },
+  );
+
+  it('fails with it where the store did not answer', async () => {
+    const { waited, all } = joined(new StoreUnreachable());
+    expect(await all()).toEqual(Array(4).fill('STORE_UNAVAILABLE'));
+    expect(waited).toEqual([0]);
+  });
+});
 
 describe('a read within the time to live', () => {
   it('asks the store once for all names of the scope, whether they are there or not', async () => {

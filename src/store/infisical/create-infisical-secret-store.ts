@@ -20,6 +20,10 @@ import { ScopeReader } from './scope-reader';
 import { SecretWriter } from './secret-writer';
 import { UserProjects } from './user-projects';
 
+/** What a call is given at least: a write of the slowest server takes 0.3 s, four at once about a second. */
+const SHORTEST_CALL_MS = 1_000;
+const SHORTEST_CALL_SHARE = 20;
+
 /**
  * Wires the adapter. Nothing is sent before the first operation or ping.
  * @param clock tells how old things are that outlive an operation; `time` is what deadlines are made of
@@ -45,6 +49,7 @@ export function createInfisicalSecretStore(
     dialects,
     requestTimeoutMs: settings.requestTimeoutMs,
     budget: new RetryBudget(clock),
+    shortestCallMs: Math.min(SHORTEST_CALL_MS, settings.operationTimeoutMs / SHORTEST_CALL_SHARE),
   });
   const projects = new ProjectDirectory(api, settings, log);
   const reader = new ScopeReader(api, projects, new ListedRooms(clock), log);

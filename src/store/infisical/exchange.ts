@@ -29,7 +29,7 @@ export async function exchange(
   client: InfisicalClient,
   dialect: Dialect,
   name: CallName,
-  parts: CallParts & Pick<WireRequest, 'timeoutMs' | 'patienceMs' | 'bearer'>,
+  parts: CallParts & Pick<WireRequest, 'timeoutMs' | 'patienceMs' | 'shortestMs' | 'bearer'>,
 ): Promise<Answered> {
   const { method, path } = dialect.routes[name];
   const isUnchanged = ({ status }: WireAnswer): boolean => status === 304 && parts.ifNoneMatch !== undefined;
@@ -50,6 +50,7 @@ export async function exchange(
       return provesLife(dialect, name, reason) ? undefined : reason;
     },
     ...(parts.patienceMs !== undefined && { patienceMs: parts.patienceMs }),
+    ...(parts.shortestMs !== undefined && { shortestMs: parts.shortestMs }),
     ...(parts.body !== undefined && { body: parts.body }),
     ...(parts.bearer !== undefined && { bearer: parts.bearer }),
     ...(parts.ifNoneMatch !== undefined && { ifNoneMatch: parts.ifNoneMatch }),

@@ -14,6 +14,8 @@ import { withinMs } from './within';
 export interface ApiSettings {
   readonly dialects: DialectSource;
   readonly requestTimeoutMs: number;
+  /** A call that has less time than this left is not sent: it would be cut off before it could be answered. */
+  readonly shortestCallMs: number;
   readonly budget: RetryBudget;
 }
 
@@ -97,7 +99,8 @@ export class InfisicalApi {
 
   #retrying<T>(changesNothing: boolean, deadline: Deadline, send: () => Promise<T>): Promise<T> {
     const { time, settings } = this;
-    return retrying({ changesNothing, deadline, clock: time, budget: settings.budget }, send);
+    const { budget, shortestCallMs } = settings;
+    return retrying({ changesNothing, deadline, clock: time, budget, shortestCallMs }, send);
   }
 
   /** A dead token is found before anything is done, so that the replay is safe for writes too. */
@@ -109,8 +112,9 @@ export class InfisicalApi {
   ): Promise<Answered> {
     const send = (bearer: string) => {
       const patienceMs = this.#leftMs(dialect, name, deadline);
-      const timeoutMs = Math.min(this.settings.requestTimeoutMs, patienceMs);
-      return exchange(this.client, dialect, name, { ...parts, bearer, timeoutMs, patienceMs });
+      const { requestTimeoutMs, shortestCallMs: shortestMs } = this.settings;
+      const timeoutMs = Math.min(requestTimeoutMs, patienceMs);
+      return exchange(this.client, dialect, name, { ...parts, bearer, timeoutMs, patienceMs, shortestMs });
     };
     const bearer = await this.#token(deadline);
     try {
@@ -139,7 +143,7 @@ export class InfisicalApi {
     return withinMs(
       remainingMs(deadline, this.time),
       work,
-      () => new InfisicalCallFailed({ call, method: '', pathTemplate: '', reason: 'timedOut' }),
+      () => new InfisicalCallFailed({ call, method: '', pathTemplate: '', reason: 'outOfTime' }),
     );
   }
 
@@ -152,7 +156,7 @@ export class InfisicalApi {
 
   #leftMs(dialect: Dialect, name: CallName, deadline: Deadline): number {
     const leftMs = remainingMs(deadline, this.time);
-    if (leftMs <= 0) throw failureOf(dialect, name, 'outOfTime');
+    if (leftMs < this.settings.shortestCallMs) throw failureOf(dialect, name, 'outOfTime');
     return leftMs;
   }
 }

@@ -10,7 +10,7 @@ import { rateReportOf, retryAfterOf } from './rate-report';
 import type { RateReport } from './rate-limit-window';
 import { NoTurnInTime, type RateLimits } from './rate-limits';
 import { wireCalls, type SendCall } from './wire-call';
-import { reasonOfWireFailure } from './wire-failure';
+import { isUnsent, reasonOfWireFailure } from './wire-failure';
 import { baseOf, wireRoute, type RouteOptions, type WireRoute } from './wire-route';
 import { WriteSlots } from './write-slots';
 
@@ -39,6 +39,8 @@ export interface WireRequest {
   readonly timeoutMs: number;
   /** For its turn and itself, where that is more than `timeoutMs`. */
   readonly patienceMs?: number;
+  /** What must be left of that when it is sent; else it is refused unsent. */
+  readonly shortestMs?: number;
   /** Why an answer is a failure, for who observes; without it only what no server should answer is one. */
   readonly judge?: (answer: WireAnswer) => FailureReason | undefined;
 }
@@ -80,7 +82,8 @@ export class InfisicalClient {
     const carryOut = (leftMs: number) => this.#carryOut(request, body, leftMs, (told) => (report = told));
     try {
       if (!isWrite(request)) return await carryOut(patienceMs);
-      return await this.#writes.run(patienceMs, carryOut, () => failure(request, 'outOfTime'));
+      const times = { patienceMs, shortestMs: request.shortestMs ?? 0 };
+      return await this.#writes.run(times, carryOut, () => failure(request, 'outOfTime'));
     } finally {
       this.limits.settle(route, report);
     }
@@ -123,7 +126,7 @@ export class InfisicalClient {
       const failed =
         error instanceof InfisicalCallFailed
           ? error
-          : failure(request, time.signal.aborted ? 'timedOut' : reasonOf(error));
+          : failure(request, time.signal.aborted ? reasonOfLate(request, error) : reasonOf(error));
       underWay?.ended(outcomeOf(failed.reason));
       throw failed;
     } finally {
@@ -135,7 +138,7 @@ export class InfisicalClient {
   async #turn(route: string, request: WireRequest): Promise<number> {
     const patienceMs = Math.max(request.timeoutMs, request.patienceMs ?? 0);
     try {
-      const waitedMs = await this.limits.turn(route, patienceMs);
+      const waitedMs = await this.limits.turn(route, patienceMs - (request.shortestMs ?? 0));
       if (waitedMs > 0) this.#observer?.waitedForTurn(waitedMs);
       return Math.max(1, patienceMs - waitedMs);
     } catch (error: unknown) {
@@ -176,6 +179,11 @@ function serverFailureOf({ status }: WireAnswer): FailureReason | undefined {
 function waitIn(headers: Readonly<Record<string, unknown>>): Pick<WireAnswer, 'retryAfterMs'> {
   const retryAfterMs = retryAfterOf(headers);
   return retryAfterMs === undefined ? {} : { retryAfterMs };
+}
+
+/** A write whose connection never stood was not sent: nothing about it is in doubt. */
+function reasonOfLate(request: WireRequest, error: unknown): FailureReason {
+  return isWrite(request) && isUnsent(error) ? 'outOfTime' : 'timedOut';
 }
 
 function reasonOf(error: unknown): FailureReason {

@@ -29,6 +29,9 @@ const ENVIRONMENT_NAMES = {
 /** How often another instance is given time to finish what it began, where a race would store a thing twice. */
 const LOOKS_BEFORE_HELPING = 3;
 
+/** Another caller may have more time. */
+const isOutOfTime = (error: unknown): boolean => failedBecause(error, 'rateLimited', 'outOfTime');
+
 /** Knows the project of each (user, workspace), and makes it on the first write. */
 export class ProjectDirectory {
   readonly #known: KnownProjects;
@@ -50,7 +53,7 @@ export class ProjectDirectory {
     const slug = projectSlug(place);
     const known = this.#known.get(slug);
     if (known !== undefined) return known;
-    const look = this.#lookUps.run(slug, () => this.#lookUp(slug, deadline));
+    const look = this.#lookUps.run(slug, () => this.#lookUp(slug, deadline), isOutOfTime);
     return this.api.shared('findProject', look, deadline);
   }
 
@@ -59,7 +62,7 @@ export class ProjectDirectory {
     const slug = projectSlug(place);
     const known = this.#known.get(slug);
     if (known?.environments.has(environment)) return known;
-    const work = this.#provisions.run(slug, () => this.#provision(place, environment, deadline));
+    const work = this.#provisions.run(slug, () => this.#provision(place, environment, deadline), isOutOfTime);
     const project = await this.api.shared('findProject', work, deadline);
     // The work that was shared may have been for another environment.
     return project.environments.has(environment) ? project : this.provision(place, environment, deadline);

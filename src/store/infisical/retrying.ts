@@ -19,6 +19,8 @@ export interface Circumstances {
   readonly deadline: Deadline;
   readonly clock: Clock;
   readonly budget: RetryBudget;
+  /** What must be left for the next attempt. */
+  readonly shortestCallMs: number;
 }
 
 const MAX_ATTEMPTS = 3;
@@ -31,7 +33,7 @@ const LONGEST_PAUSE_MS = 2_000;
  * process as a whole repeats little.
  */
 export async function retrying<T>(circumstances: Circumstances, send: () => Promise<T>): Promise<T> {
-  const { changesNothing, deadline, clock, budget } = circumstances;
+  const { changesNothing, deadline, clock, budget, shortestCallMs } = circumstances;
   budget.earn();
   for (let attempt = 1; ; attempt++) {
     try {
@@ -42,7 +44,7 @@ export async function retrying<T>(circumstances: Circumstances, send: () => Prom
       const repeatable = changesNothing || beforeIt ? HARMLESS_TO_REPEAT : NOT_CARRIED_OUT;
       if (!repeatable.has(error.reason)) throw error;
       const pauseMs = error.retryAfterMs ?? jittered(attempt);
-      if (attempt === MAX_ATTEMPTS || pauseMs >= remainingMs(deadline, clock)) throw error;
+      if (attempt === MAX_ATTEMPTS || pauseMs + shortestCallMs >= remainingMs(deadline, clock)) throw error;
       if (!budget.spend()) throw error;
       await pause(pauseMs);
     }

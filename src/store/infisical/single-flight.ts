@@ -2,9 +2,15 @@
 export class SingleFlight<T> {
   readonly #running = new Map<string, Promise<T>>();
 
-  run(key: string, start: () => Promise<T>): Promise<T> {
+  /** @param isOwn a failure of whoever began it alone: who joined it begins anew */
+  run(key: string, start: () => Promise<T>, isOwn: (error: unknown) => boolean = () => false): Promise<T> {
     const running = this.#running.get(key);
-    if (running !== undefined) return running;
+    if (running !== undefined) {
+      return running.catch((error: unknown) => {
+        if (!isOwn(error)) throw error;
+        return this.run(key, start, isOwn);
+      });
+    }
     const started = start().finally(() => this.#running.delete(key));
     this.#running.set(key, started);
     return started;

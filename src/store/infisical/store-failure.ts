@@ -1,6 +1,12 @@
 import type { DomainError } from '../../errors/domain-error';
 import { TooManyRequests } from '../../errors/request-errors';
-import { ListTooLarge, StoreRefused, StoreUnavailable, StoreUnreachable } from '../../errors/store-errors';
+import {
+  ListTooLarge,
+  StoreOutOfTime,
+  StoreRefused,
+  StoreUnavailable,
+  StoreUnreachable,
+} from '../../errors/store-errors';
 import type { FailureReason } from './failure-reason';
 import type { InfisicalCallFailed } from './infisical-call-failed';
 import { KUBERNETES_LOGIN } from './kubernetes-auth';
@@ -12,6 +18,7 @@ const DEFAULT_WAIT_MS = 60_000;
 export function storeErrorAfter(failure: InfisicalCallFailed): DomainError {
   if (failure.reason === 'answerTooLarge' && failure.call === 'listSecrets') return new ListTooLarge();
   if (isRefusedWrite(failure)) return new StoreRefused(failure.said);
+  if (failure.reason === 'outOfTime') return new StoreOutOfTime();
   if (isNoAnswer(failure.reason)) return new StoreUnreachable();
   if (failure.reason !== 'rateLimited') return new StoreUnavailable();
   return new TooManyRequests(Math.max(1, Math.ceil((failure.retryAfterMs ?? DEFAULT_WAIT_MS) / 1000)));
@@ -47,6 +54,7 @@ const ADVICE: Readonly<Partial<Record<FailureReason, string>>> = {
   unreachable: NO_ANSWER,
   connectionLost: NO_ANSWER,
   timedOut: NO_ANSWER,
+  outOfTime: NO_ANSWER,
   gatewayFailure: NO_ANSWER,
   'certificate:unknownAuthority':
     "Infisical's certificate is of an authority that is not trusted here; INFISICAL_CA_FILE names more of them.",

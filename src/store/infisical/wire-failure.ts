@@ -1,3 +1,4 @@
+import type { TLSSocket } from 'node:tls';
 import { isAxiosError, type AxiosError } from 'axios';
 import type { FailureReason } from './failure-reason';
 
@@ -31,6 +32,20 @@ function wasConnected({ request, cause }: AxiosError): boolean {
   return (
     socket?.authorized === true || (socket?.authorized === undefined && /^(read|write)$/.test(syscall ?? ''))
   );
+}
+
+/** Whether a call that was cut off was never written, as it had no connection yet, or one that did not stand. */
+export function isUnsent(error: unknown): boolean {
+  if (!isAxiosError(error)) return false;
+  const { request } = error as { readonly request?: { readonly socket?: Partial<TLSSocket> | null } };
+  if (request === undefined) return false;
+  const { socket } = request;
+  return socket == null || socket.connecting === true || (socket as Unsecured).secureConnecting === true;
+}
+
+/** As Node has it, and its types do not. */
+interface Unsecured {
+  readonly secureConnecting?: boolean;
 }
 
 /** What a code of Node's, OpenSSL's or the tunnel's means. */

@@ -16,14 +16,18 @@ export class WriteSlots {
   constructor(private readonly time: MonotonicTime = new SystemMonotonicTime()) {}
 
   /**
-   * @param send is given what is left of `patienceMs`
+   * @param send is given what is left of `patienceMs`, which is no less than `shortestMs`
    * @throws late, where no slot is free in time; then nothing is sent
    */
-  async run<T>(patienceMs: number, send: (leftMs: number) => Promise<T>, late: () => Error): Promise<T> {
+  async run<T>(
+    { patienceMs, shortestMs }: { readonly patienceMs: number; readonly shortestMs: number },
+    send: (leftMs: number) => Promise<T>,
+    late: () => Error,
+  ): Promise<T> {
     const sinceMs = this.time.nowMs();
     const slot = this.#slots.acquire();
     try {
-      await withinMs(patienceMs, slot, late);
+      await withinMs(patienceMs - shortestMs, slot, late);
     } catch (error: unknown) {
       void slot.then(([, release]) => release());
       throw error;

@@ -65,6 +65,16 @@ describe('a call that got no whole answer', () => {
     },
   );
 
+  it('is not in doubt where it never got a connection, since all were taken', async () => {
+    fake.fail({ times: 4, fault: { kind: 'hang', when: 'before' } });
+    const reads = { method: 'GET', call: 'listSecrets', timeoutMs: 400 } as const;
+    const hung = Array.from({ length: 4 }, () => failureOf(reads));
+    expect(await failureOf({ timeoutMs: 100 })).toMatchObject({ reason: 'outOfTime' });
+    expect(await failureOf({ ...reads, timeoutMs: 100 })).toMatchObject({ reason: 'timedOut' });
+    expect(await Promise.all(hung)).toEqual(Array(4).fill(expect.objectContaining({ reason: 'timedOut' })));
+    expect(fake.calls).toHaveLength(4);
+  });
+
   it('is told apart when it could never be sent', async () => {
     await fake.close();
     expect(await failureOf()).toMatchObject({ reason: 'unreachable' });

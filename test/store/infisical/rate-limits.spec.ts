@@ -2,6 +2,7 @@ import type { RateReport } from '../../../src/store/infisical/rate-limit-window'
 import { NoTurnInTime, RateLimits } from '../../../src/store/infisical/rate-limits';
 import { RetryBudget } from '../../../src/store/infisical/retry-budget';
 import { outcome } from '../../conformance/secret-store.conformance';
+import { failureAnswer } from '../../support/fake-infisical/fake-answer';
 import type { Fault } from '../../support/fake-infisical/fake-faults';
 import { FixedClock } from '../../support/fixed-clock';
 import { ManualAlarm } from '../../support/manual-alarm';
@@ -238,6 +239,27 @@ describe.each(['v3', 'fork'] as const)('a store on a server with limits (%s)', (
     expect(fake.count('GET', ROUTES.list)).toBe(before + 1);
   });
 });
+
+describe.each([
+  ['list', 'GET', ROUTES.list, 2_050],
+  ['delete', 'DELETE', ROUTES.secret, 2_700],
+] as const)(
+  'a %s whose turn would leave it no time to be answered',
+  (call, method, template, operationTimeoutMs) => {
+    it('is refused at once with the true wait, and never sent', async () => {
+      const { fake, store } = await openStore({ dialect: 'v3' }, { operationTimeoutMs });
+      await store.create(at(), { name: 'k', value: 'v' });
+      const refusal = failureAnswer(429, 'RateLimitExceeded', 'Rate limit exceeded');
+      fake.fail({ method, template, fault: { kind: 'answer', ...refusal, headers: { 'retry-after': '2' } } });
+      const ask = () => (call === 'list' ? store.list(at()) : store.delete(at(), 'k'));
+      expect(await outcome(ask())).toBe('TOO_MANY_REQUESTS');
+      const [sinceMs, sent] = [performance.now(), fake.count(method, template)];
+      await expect(ask()).rejects.toMatchObject({ reason: 'TOO_MANY_REQUESTS', retryAfterSeconds: 2 });
+      expect(performance.now() - sinceMs).toBeLessThan(1_000);
+      expect(fake.count(method, template)).toBe(sent);
+    });
+  },
+);
 
 describe('the budget of retries', () => {
   it('is a tenth of the calls, after a small start', () => {

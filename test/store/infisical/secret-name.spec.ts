@@ -140,7 +140,7 @@ describe('a name with a space inside, on a server of June 2025', () => {
       template: ROUTES.secret,
       fault: { kind: 'answer', status, body: answer },
     });
-    expect(await outcome(store.create(at(), { name, value: 'v' }))).toBe('STORE_UNAVAILABLE');
+    expect(await outcome(store.create(at(), { name, value: 'v' }))).toBe('STORE_REFUSED');
   });
 });
 
