@@ -10,23 +10,25 @@ const MAX_PIPELINED = 8;
 /** Of one address; each keeps at most 64 KiB of its body in memory. */
 const MAX_WAITING = 256;
 const MAX_WAITING_IN_ALL = 1_024;
-/** How long requests are begun in one turn of the event loop, and in one that accepted a connection. */
+/** How long requests are begun in one turn of the event loop. */
 const TURN_MS = 2;
-const SHORT_TURN_MS = 0.5;
+/** So many turns in a row begin none, while each of them accepts a connection. */
+const MAX_PUT_OFF = 8;
 
 type Begin = () => void;
 
 /**
  * Begins requests a few in each turn of the event loop, the addresses by turns: whoever sends thousands waits for their own,
  * and others' next request comes after a few of them. Node accepts one connection in each turn, first come first served: so
- * a turn that had one is kept short, since more may be waiting.
+ * a turn that had one begins nothing, for a while, since more may be waiting.
  */
 export class RequestTurns {
   /** In the order of their turns: an address that has had its turn goes to the end. */
   readonly #lines = new Map<string, Begin[]>();
   #waiting = 0;
   #isScheduled = false;
-  #isShort = false;
+  #hasAccepted = false;
+  #putOff = 0;
   #beganMs = 0;
 
   constructor(
@@ -56,7 +58,7 @@ export class RequestTurns {
   watchConnections(server: Pick<Server, 'on'>): void {
     server.on('connection', () => {
       connectionAccepted();
-      this.#isShort = true;
+      this.#hasAccepted = true;
     });
   }
 
@@ -79,17 +81,23 @@ export class RequestTurns {
 
   readonly #turn = (): void => {
     this.#isScheduled = false;
+    const mayPutOff = this.#hasAccepted && this.#putOff < MAX_PUT_OFF;
+    this.#hasAccepted = false;
+    if (mayPutOff) {
+      this.#putOff += 1;
+      this.#schedule();
+      return;
+    }
+    this.#putOff = 0;
     this.#beganMs = this.time.nowMs();
     this.#beginNext();
   };
 
   readonly #beginNext = (): void => {
     this.#next()?.();
-    if (this.#waiting === 0) this.#isShort = false;
-    else if (this.time.nowMs() - this.#beganMs >= (this.#isShort ? SHORT_TURN_MS : TURN_MS)) {
-      this.#isShort = false;
-      this.#schedule();
-    } // What the request goes on with at once comes first, and counts.
+    if (this.#waiting === 0) return;
+    if (this.time.nowMs() - this.#beganMs >= TURN_MS) this.#schedule();
+    // What the request goes on with at once comes first, and counts.
     else queueMicrotask(this.#beginNext);
   };
 
