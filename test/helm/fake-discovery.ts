@@ -13,6 +13,9 @@ const KINDS: Readonly<Record<string, readonly (readonly [resource: string, kind:
     ['deployments', 'Deployment'],
     ['statefulsets', 'StatefulSet'],
   ],
+  'batch/v1': [['jobs', 'Job']],
+  'sys.bytetrade.io/v1alpha1': [['providerregistries', 'ProviderRegistry']],
+  'apr.bytetrade.io/v1alpha1': [['syseventregistries', 'SysEventRegistry']],
   'networking.k8s.io/v1': [['networkpolicies', 'NetworkPolicy']],
   'policy/v1': [['poddisruptionbudgets', 'PodDisruptionBudget']],
   'rbac.authorization.k8s.io/v1': [
@@ -34,7 +37,8 @@ export class FakeDiscovery {
   /** Data of Secrets by name, base64 as ever. */
   readonly secrets = new Map<string, Readonly<Record<string, string>>>();
   readonly #server: Server = createServer(({ url = '/' }, response) => {
-    const body = this.#answer(new URL(url, 'http://fake').pathname);
+    const path = new URL(url, 'http://fake').pathname;
+    const body = discoveryAnswer(path) ?? this.#secretAt(path);
     response.writeHead(body === undefined ? 404 : 200, { 'content-type': 'application/json' });
     response.end(
       JSON.stringify(body ?? { kind: 'Status', status: 'Failure', reason: 'NotFound', code: 404 }),
@@ -56,26 +60,31 @@ export class FakeDiscovery {
     await new Promise((resolve) => this.#server.close(resolve));
   }
 
-  #answer(path: string): object | undefined {
-    if (path === '/version') return { major: '1', minor: '34', gitVersion: 'v1.34.0' };
-    if (path === '/api') return { kind: 'APIVersions', versions: ['v1'] };
-    if (path === '/apis') return { kind: 'APIGroupList', apiVersion: 'v1', groups: groups() };
-    const groupVersion = path.replace(/^\/apis?\//, '');
-    const kinds = KINDS[groupVersion];
-    if (kinds !== undefined) {
-      const resources = kinds.map(([name, kind]) => ({
-        name,
-        kind,
-        singularName: '',
-        namespaced: !kind.startsWith('Cluster'),
-        verbs: ['get', 'list', 'create'],
-      }));
-      return { kind: 'APIResourceList', apiVersion: 'v1', groupVersion, resources };
-    }
+  #secretAt(path: string): object | undefined {
     const [, name = ''] = /\/secrets\/(.+)$/.exec(path) ?? [];
     const data = this.secrets.get(name);
     return data && { apiVersion: 'v1', kind: 'Secret', metadata: { name, ...OF_THE_RELEASE }, data };
   }
+}
+
+/** Which kinds there are; undefined for any other path. */
+export function discoveryAnswer(path: string): object | undefined {
+  if (path === '/version') return { major: '1', minor: '34', gitVersion: 'v1.34.0' };
+  if (path === '/api') return { kind: 'APIVersions', versions: ['v1'] };
+  if (path === '/apis') return { kind: 'APIGroupList', apiVersion: 'v1', groups: groups() };
+  const groupVersion = path.replace(/^\/apis?\//, '');
+  const kinds = KINDS[groupVersion];
+  if (kinds !== undefined) {
+    const resources = kinds.map(([name, kind]) => ({
+      name,
+      kind,
+      singularName: '',
+      namespaced: !kind.startsWith('Cluster'),
+      verbs: ['get', 'list', 'watch', 'create', 'update', 'patch', 'delete'],
+    }));
+    return { kind: 'APIResourceList', apiVersion: 'v1', groupVersion, resources };
+  }
+  return undefined;
 }
 
 function groups(): readonly object[] {
