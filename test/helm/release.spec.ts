@@ -59,7 +59,9 @@ describe.each(FAMILIES)('a release of %s', (family: Family) => {
     new Promise((done, fail) => {
       const env = { HOME: folder, KUBECONFIG: join(folder, 'kubeconfig') };
       const args = command.split(' ').slice(1);
-      execFile(tool(family, 'kubectl'), args, { env }, (error) => (error === null ? done() : fail(error)));
+      execFile(tool(family, 'kubectl'), args, { env }, (error, _stdout, stderr) =>
+        error === null ? done() : fail(new Error(stderr)),
+      );
     });
   const apply = async (verb: 'install' | 'upgrade', values: Values = {}) => {
     writeFileSync(join(folder, 'values'), stringify(merged(THREE_VALUES.olares, values)));
