@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import { finished } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
 import { SystemMonotonicTime } from '../clock/system-monotonic-time';
 import { FairTurns } from '../concurrency/fair-turns';
@@ -22,10 +23,7 @@ const turns = new FairTurns(
 export function discardBody(request: IncomingMessage): Promise<void> {
   const { remoteAddress = '' } = request.socket;
   return new Promise((resolve) => {
-    request
-      .once('end', resolve)
-      .once('close', resolve)
-      .once('error', () => resolve());
+    finished(request, () => resolve());
     request.on('data', () => {
       request.pause();
       turns
@@ -34,5 +32,7 @@ export function discardBody(request: IncomingMessage): Promise<void> {
     });
     // node:http discards at full speed what nobody has begun to read when the answer has ended.
     request.read(0);
+    // Whoever gave up reading it has paused it.
+    request.resume();
   });
 }

@@ -131,7 +131,7 @@ describe('the service behind TLS', () => {
     );
     let closed = 0;
     for (const socket of idle) socket.once('close', () => (closed += 1));
-    await eventually(() => expect(closed).toBe(400 - 256));
+    await eventually(() => expect(closed).toBe(400 - 128));
     expect((await list()).status).toBe(200);
     for (const socket of idle) socket.destroy();
   });
