@@ -9,6 +9,9 @@ export interface TurnBounds {
   readonly maxWaitMs: number;
 }
 
+/** How much the latest piece of work counts in what is usual. */
+const USUAL_WEIGHT = 0.1;
+
 /** Told once: whether the turn has come. */
 type Waiting = (hasCome: boolean) => void;
 
@@ -22,12 +25,14 @@ export class FairTurns {
   readonly #underWayOf = new Map<string, number>();
   #waiting = 0;
   #underWay = 0;
+  /** What a piece of work took lately. */
+  #usualMs = 0;
 
   constructor(
     private readonly bounds: TurnBounds,
     private readonly time: MonotonicTime,
-    /** What is thrown where too many wait already, or a turn does not come in time. */
-    private readonly refusal: () => Error,
+    /** What is thrown where too many wait already, or a turn does not come in time; by then, about, the line is done. */
+    private readonly refusal: (lineMs: number) => Error,
   ) {}
 
   get waiting(): number {
@@ -38,21 +43,37 @@ export class FairTurns {
     return this.#underWay;
   }
 
-  /** Does the work when the turn of this key has come: at once where nothing is in its way. @throws the refusal */
-  async run<T>(key: string, work: () => Promise<T>): Promise<T> {
+  /**
+   * Does the work when the turn of this key has come: at once where nothing is in its way.
+   * @param waitedMs for the same thing before, which counts
+   * @throws the refusal
+   */
+  async run<T>(key: string, work: () => Promise<T>, waitedMs = 0): Promise<T> {
     const line = this.#lines.get(key) ?? [];
     if (line.length === 0 && this.#hasRoomFor(key)) this.#begin(key);
-    else if (!(await this.#turnOf(key, line))) throw this.refusal();
+    else if (!(await this.#turnOf(key, line, waitedMs))) throw this.refusal(this.#lineMs(line));
+    const beganMs = this.time.nowMs();
     try {
       return await work();
     } finally {
+      const tookMs = this.time.nowMs() - beganMs;
+      this.#usualMs += (this.#usualMs === 0 ? 1 : USUAL_WEIGHT) * (tookMs - this.#usualMs);
       this.#end(key);
     }
   }
 
+  /** How long about the line of a key will take, among the others. */
+  #lineMs(line: readonly Waiting[]): number {
+    const { maxUnderWay, maxUnderWayOfOne } = this.bounds;
+    const rounds = Math.max((line.length + 1) / maxUnderWayOfOne, (this.#waiting + 1) / maxUnderWay);
+    return rounds * this.#usualMs;
+  }
+
   /** False where it does not come. */
-  #turnOf(key: string, line: Waiting[]): boolean | Promise<boolean> {
-    const { maxWaiting, maxWaitingOfOne, maxWaitMs } = this.bounds;
+  #turnOf(key: string, line: Waiting[], waitedMs: number): boolean | Promise<boolean> {
+    const { maxWaiting, maxWaitingOfOne } = this.bounds;
+    const maxWaitMs = this.bounds.maxWaitMs - waitedMs;
+    if (maxWaitMs <= 0) return false;
     if (line.length >= maxWaitingOfOne) return false;
     if (this.#waiting >= maxWaiting && !this.#makeRoomFor(line)) return false;
     return new Promise((resolve) => {

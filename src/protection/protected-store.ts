@@ -2,18 +2,19 @@ import type { SecretStore } from '../secrets/secret-store';
 import { GuardedSecretStore, type BreakerSurroundings } from './guarded.secret-store';
 import { QUEUE_BOUNDS, QueuedSecretStore } from './queued.secret-store';
 
-const MAX_WAIT_MS = 5_000;
+/** What of an operation's time may be spent in the line: the rest is for its own calls. */
+const WAIT_SHARE = 3 / 4;
 
 /**
  * A store on the other end of a wire, behind a queue and a breaker.
- * @param timeoutMs what one operation may take; at most half of it is spent in the line
+ * @param timeoutMs what one operation may take, its wait in the line included
  */
 export function protectedStore(
   store: SecretStore,
   timeoutMs: number,
   surroundings: BreakerSurroundings,
 ): SecretStore {
-  const options = { ...QUEUE_BOUNDS, maxWaitMs: Math.min(MAX_WAIT_MS, timeoutMs / 2) };
+  const options = { ...QUEUE_BOUNDS, maxWaitMs: timeoutMs * WAIT_SHARE };
   const queued = new QueuedSecretStore(store, options, surroundings.time, surroundings.observer);
   return new GuardedSecretStore(queued, surroundings);
 }

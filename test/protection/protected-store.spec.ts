@@ -55,6 +55,28 @@ describe.each([
   });
 });
 
+describe('a call that waits in the line', () => {
+  it.each([4_000, 20_000, 60_000])(
+    'waits for three quarters of the time of an operation: %d ms',
+    async (timeoutMs) => {
+      const inner = new MemorySecretStore();
+      let open = (): void => undefined;
+      inner.gate = new Promise((resolve) => (open = resolve));
+      const store = protectedStore(inner, timeoutMs, { time, log: () => undefined });
+      const underWay = Array.from({ length: 4 }, () => outcome(store.list(SCOPE)));
+      let ended: string | undefined;
+      const waits = outcome(store.list(SCOPE)).then((how) => (ended = how));
+      time.advance(timeoutMs * 0.75 - 1);
+      await new Promise(setImmediate);
+      expect(ended).toBeUndefined();
+      time.advance(1);
+      expect(await waits).toBe('TOO_MANY_REQUESTS');
+      open();
+      await Promise.all(underWay);
+    },
+  );
+});
+
 describe('a store that is gone', () => {
   it('lets warm reads be served and writes fail at once, without being asked, and is found when it is back', async () => {
     const inner = new MemorySecretStore();

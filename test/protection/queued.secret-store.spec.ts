@@ -1,7 +1,8 @@
 import type { TurnBounds } from '../../src/concurrency/fair-turns';
+import { StoreUnreachable } from '../../src/errors/store-errors';
 import { QUEUE_BOUNDS, QueuedSecretStore } from '../../src/protection/queued.secret-store';
 import type { QueueFigures, StoreLoadObserver } from '../../src/protection/store-load-observer';
-import { waitedMs } from '../../src/secrets/waited';
+import { afterWaiting, waitedMs } from '../../src/secrets/waited';
 import { describeSecretStore, outcome } from '../conformance/secret-store.conformance';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { MemorySecretStore } from '../support/memory.secret-store';
@@ -146,5 +147,77 @@ describe('the queue before the store', () => {
     inner.failure = new Error('foreign');
     await expect(store.workspacesOf('a')).rejects.toBe(inner.failure);
     expect(seen.figures()).toEqual({ waiting: 0, underWay: 0 });
+  });
+
+  it('tells who finds no turn when the line may be done', async () => {
+    const { inner, time, store } = build({ maxUnderWay: 4, maxUnderWayOfOne: 1, maxWaitingOfOne: 20 });
+    const scope = { user: 'a', workspace: 'w', environment: 'prod' } as const;
+    const first = store.list(scope);
+    time.advance(300);
+    await inner.end();
+    await first;
+    const waiting = Array.from({ length: 21 }, () => outcome(store.list(scope)));
+    await expect(store.list(scope)).rejects.toMatchObject({ retryAfterSeconds: 7 });
+    await inner.end(21);
+    await Promise.all(waiting);
+  });
+
+  it('counts what was waited for the same call before', async () => {
+    const { inner, store, list } = build({ maxUnderWay: 1 });
+    const scope = { user: 'a', workspace: 'w', environment: 'prod' } as const;
+    const first = list('b');
+    expect(await outcome(afterWaiting(5_000, () => store.list(scope)))).toBe('TOO_MANY_REQUESTS');
+    await inner.end();
+    await first;
+  });
+});
+
+describe('creates of one name that come together', () => {
+  const SCOPE = { user: 'a', workspace: 'w', environment: 'prod' } as const;
+  const build = (bounds: Partial<TurnBounds> = {}) => {
+    const inner = new MemorySecretStore();
+    const store = new QueuedSecretStore(
+      inner,
+      { ...OPTIONS, ...bounds },
+      new FixedMonotonicTime(),
+      undefined,
+    );
+    const create = (name = 'k') => outcome(store.create(SCOPE, { name, value: 'v' }));
+    return { inner, store, create, creates: () => inner.calls.filter((call) => /^create/.test(call)).length };
+  };
+
+  it('are answered by the outcome of the first, without a place in the line', async () => {
+    const { create, creates } = build({ maxUnderWayOfOne: 1, maxWaitingOfOne: 60 });
+    const outcomes = await Promise.all([...Array.from({ length: 50 }, () => create()), create('other')]);
+    expect(outcomes).toEqual(['done', ...Array(49).fill('SECRET_ALREADY_EXISTS'), 'done']);
+    expect(creates()).toBe(2);
+  });
+
+  it('try one after the other where it failed', async () => {
+    const { inner, create } = build();
+    const passOn = inner.create.bind(inner);
+    let failed = 0;
+    inner.create = async (scope, secret) => {
+      await new Promise(setImmediate);
+      if ((failed += 1) === 1) throw new StoreUnreachable();
+      await passOn(scope, secret);
+    };
+    const [failing, ...next] = [create(), create(), create()];
+    expect(await Promise.all([failing, ...next])).toEqual([
+      'STORE_UNAVAILABLE',
+      'done',
+      'SECRET_ALREADY_EXISTS',
+    ]);
+  });
+
+  it('wait in a bounded number', async () => {
+    const { inner, create } = build({ maxWaitingOfOne: 2 });
+    let open = (): void => undefined;
+    inner.gate = new Promise((resolve) => (open = resolve));
+    const creates = [create(), create(), create()];
+    expect(await create()).toBe('TOO_MANY_REQUESTS');
+    open();
+    expect(await Promise.all(creates)).toEqual(['done', 'SECRET_ALREADY_EXISTS', 'SECRET_ALREADY_EXISTS']);
+    expect(await create()).toBe('SECRET_ALREADY_EXISTS');
   });
 });

@@ -1,5 +1,7 @@
 import type { RateReport } from '../../../src/store/infisical/rate-limit-window';
 import { NoTurnInTime, RateLimits } from '../../../src/store/infisical/rate-limits';
+import { protectedStore } from '../../../src/protection/protected-store';
+import { SystemMonotonicTime } from '../../../src/clock/system-monotonic-time';
 import { RetryBudget } from '../../../src/store/infisical/retry-budget';
 import { outcome } from '../../conformance/secret-store.conformance';
 import { failureAnswer } from '../../support/fake-infisical/fake-answer';
@@ -260,6 +262,17 @@ describe.each([
     });
   },
 );
+
+describe("fifty creates of one name within the fork's limits, where a write takes 0.3 s", () => {
+  it('are one success and 49 that find it there', async () => {
+    const { fake, store: inner } = await openStore({ dialect: 'fork', rateLimits: true });
+    const store = protectedStore(inner, 20_000, { time: new SystemMonotonicTime(), log: () => undefined });
+    fake.fail({ method: 'POST', template: ROUTES.secret, times: 99, fault: { kind: 'delay', ms: 300 } });
+    const creates = Array.from({ length: 50 }, () => outcome(store.create(at(), { name: 'k', value: 'v' })));
+    expect((await Promise.all(creates)).sort()).toEqual([...Array(49).fill('SECRET_ALREADY_EXISTS'), 'done']);
+    expect(fake.calls.filter(({ status }) => status === 429)).toEqual([]);
+  }, 30_000);
+});
 
 describe('the budget of retries', () => {
   it('is a tenth of the calls, after a small start', () => {
