@@ -40,6 +40,12 @@ export class FakeCluster {
     this.objects.set(path, object);
   }
 
+  /** As JSON; '' where it is not there. */
+  text(kind: string, name: string): string {
+    const is = ({ kind: of, metadata }: KubeManifest) => of === kind && metadata.name === name;
+    return [...this.objects.values()].filter(is).map((object) => JSON.stringify(object)).join(''); // prettier-ignore
+  }
+
   remove(kind: string, name: string): void {
     for (const [path, object] of this.objects)
       if (object['kind'] === kind && object['metadata'].name === name) this.objects.delete(path);

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { type Manifest, providerRegistry, sysEventRegistries } from '../../src/registration/manifests';
-import { CHART, merged, THREE_VALUES, type Values } from './chart';
+import { CHART, merged, ROOT, THREE_VALUES, type Values } from './chart';
 import { FakeCluster } from './fake-cluster';
 import { FAMILIES, type Family, tool } from './helm-tools';
 
@@ -119,6 +119,14 @@ describe.each(FAMILIES)('a release of %s', (family: Family) => {
     expect((await helm('uninstall', 'vault', '--timeout', '20s')).text).toContain('uninstalled');
     // The job, which is none here, takes these.
     expect(cluster.names()).toEqual(REGISTERED);
+  });
+
+  it('has its pods made anew by the commands that docs/runbook.md has for a token that counts no more', async () => {
+    await apply('install');
+    const runbook = readFileSync(join(ROOT, 'docs/runbook.md'), 'utf8');
+    const [command = ''] = /kubectl rollout restart deployment\/<release>/.exec(runbook) ?? [];
+    await shell(`${command.replace('<release>', 'vault')} -n os-platform`);
+    expect(cluster.text('Deployment', 'vault')).toContain('kubectl.kubernetes.io/restartedAt');
   });
 
   it('is rolled back to before another generation of its key, and forth again', async () => {

@@ -81,9 +81,9 @@ describe('a process that registers itself', () => {
       method: 'GET',
     });
     expect(status).toBe(200);
-    expect((body as { data: { problems: string[] } }).data.problems).toEqual([
+    expect((body as { data: { problems: string[] } }).data.problems).toContain(
       'The registration fails for 1 of 1 providerregistries (422 Invalid): registration_failed in the log names one.',
-    ]);
+    );
     server.refusingWrites = () => undefined;
     await service.end();
   });
