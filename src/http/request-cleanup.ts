@@ -56,9 +56,18 @@ export function beginCleanup({ socket }: IncomingMessage, response: ServerRespon
   return cleanup;
 }
 
+/** Of each connection, the requests that have arrived and were not begun. */
+const waitingRequests = new WeakMap<Socket, number>();
+
+/** Counts a request as open that is not begun yet, until that which is returned is called. */
+export function awaitTurn(socket: Socket): () => void {
+  waitingRequests.set(socket, (waitingRequests.get(socket) ?? 0) + 1);
+  return () => void waitingRequests.set(socket, (waitingRequests.get(socket) ?? 1) - 1);
+}
+
 /** How many requests of a connection have not ended. */
 export function openRequestsOn(socket: Socket): number {
-  return openRequests.get(socket)?.size ?? 0;
+  return (openRequests.get(socket)?.size ?? 0) + (waitingRequests.get(socket) ?? 0);
 }
 
 /** An answer that waits behind another one of its connection is never closed by node:http: so the connection is asked too. */

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import type { MonotonicTime } from '../clock/monotonic-time';
 import { connectionAccepted } from '../concurrency/quiet-turn';
 import type { ProtectionObserver } from '../protection/protection-observer';
-import { openRequestsOn } from './request-cleanup';
+import { awaitTurn, openRequestsOn } from './request-cleanup';
 
 /** Node parses all requests that came together at once, though they are answered one after the other. */
 const MAX_PIPELINED = 8;
@@ -38,15 +38,13 @@ export class RequestTurns {
 
   /** Cuts a connection where too many requests of its address wait, or more are open on it than a client needs that awaits answers. */
   listener(listener: RequestListener): RequestListener {
-    const waitingOn = new WeakMap<Socket, number>();
     return (request, response) => {
       const { socket } = request;
-      const waiting = waitingOn.get(socket) ?? 0;
-      if (waiting + openRequestsOn(socket) >= MAX_PIPELINED) cut(socket);
+      if (openRequestsOn(socket) >= MAX_PIPELINED) cut(socket);
       if (socket.destroyed) return;
-      waitingOn.set(socket, waiting + 1);
+      const hasTurn = awaitTurn(socket);
       const begin = (): void => {
-        waitingOn.set(socket, (waitingOn.get(socket) ?? 1) - 1);
+        hasTurn();
         if (!socket.destroyed) listener(request, response);
       };
       if (this.#wait(socket.remoteAddress ?? '', begin)) return;

@@ -122,16 +122,30 @@ describe('every answer is the envelope', () => {
   it('never to a request that is still under way: what is pipelined behind it may be broken', async () => {
     let open: () => void = () => undefined;
     store.gate = new Promise((resolve) => (open = resolve));
-    const lines = Object.entries(credentials).map(([name, value]) => `${name}: ${value}\r\n`);
     const before = store.calls.length;
-    const answer = rawExchange(
-      `POST /ListSecret?workspace=otmoic HTTP/1.1\r\nHost: x\r\n${lines.join('')}Content-Length: 0\r\n\r\nGARBAGE\r\n\r\n`,
-    ).catch(() => '');
+    const socket = connect(Number(new URL(service.url).port), '127.0.0.1');
+    let answer = '';
+    socket.on('data', (chunk: Buffer) => (answer += chunk.toString()));
+    socket.write(listRequest());
     while (store.calls.length === before) await new Promise((resolve) => setTimeout(resolve, 5));
+    socket.write('GARBAGE\r\n\r\n');
+    await new Promise((closed) => socket.once('close', closed));
     open();
     store.gate = Promise.resolve();
-    expect(await answer).not.toContain('HTTP/1.1 400');
+    expect(answer).not.toContain('HTTP/1.1 400');
   });
+
+  it('never to a request that is not begun yet, which is not done then either', async () => {
+    const before = store.calls.length;
+    expect(await rawExchange(`${listRequest()}GARBAGE\r\n\r\n`)).toBe('');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(store.calls).toHaveLength(before);
+  });
+
+  function listRequest(): string {
+    const lines = Object.entries(credentials).map(([name, value]) => `${name}: ${value}\r\n`);
+    return `POST /ListSecret?workspace=otmoic HTTP/1.1\r\nHost: x\r\n${lines.join('')}Content-Length: 0\r\n\r\n`;
+  }
 
   async function rawExchange(bytes: string): Promise<string> {
     const socket = connect(Number(new URL(service.url).port), '127.0.0.1');
