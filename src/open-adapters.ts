@@ -161,8 +161,15 @@ async function openStore(
   if (store.kind === 'infisical') return openInfisical(store, settings, surroundings);
   const { EmbeddedSecretStore } = await import('./store/embedded/embedded.secret-store.js');
   const embedded = await EmbeddedSecretStore.open({ ...store, serviceUser: ORDERS.user });
+  const { tornTailsIn } = await import('./store/embedded/torn-tail.js');
+  const torn = await tornTailsIn(store.dataDir);
+  for (const file of torn) surroundings.log('warn', 'embedded_store_tail_put_aside', { file });
   surroundings.telemetry?.disk?.opened(() => embedded.diskFigures());
-  return { store: embedded, problems: () => embedded.problems() };
+  return { store: embedded, problems: () => [...embedded.problems(), ...torn.map(tornTail)] };
+}
+
+function tornTail(file: string): string {
+  return `The end of a write that was never acknowledged, as a power cut leaves it, was put aside as ${file}: remove that file.`;
 }
 
 async function openInfisical(

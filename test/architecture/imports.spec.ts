@@ -113,6 +113,7 @@ describe('the house rules', () => {
     expect(readers.sort()).toEqual([
       'src/development/tour.ts',
       'src/infisical-setup.ts',
+      'src/inspect-embedded-store.ts',
       'src/main.ts',
       'src/rotate-master-key.ts',
     ]);
@@ -122,6 +123,7 @@ describe('the house rules', () => {
     const entries = files.filter((file) => /^main\(\)\.catch\(/m.test(textOf(file)));
     expect(entries.sort()).toEqual([
       'src/infisical-setup.ts',
+      'src/inspect-embedded-store.ts',
       'src/main.ts',
       'src/rotate-master-key.ts',
       'src/unregister.ts',

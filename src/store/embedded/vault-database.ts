@@ -3,9 +3,12 @@ import { ClassicLevel } from 'classic-level';
 import { makeRoomToOpen } from './disk-space';
 import { EmbeddedStoreUnusable } from './embedded-store-unusable';
 import { checkLevelDbFiles } from './leveldb-files/check-leveldb-files';
-import { DamagedFile } from './leveldb-files/damaged-file';
+import { DamagedFile, TornTail } from './leveldb-files/damaged-file';
 import { systemCode } from './system-code';
+import { cutTornTail } from './torn-tail';
 
+const TORN_HINT =
+  'if the power failed while it was written, it was never acknowledged, and npm run inspect-embedded-store puts it aside';
 const MEBIBYTE = 1024 * 1024;
 
 export type VaultDatabase = ClassicLevel<Buffer, Buffer>;
@@ -18,12 +21,23 @@ export type VaultDatabase = ClassicLevel<Buffer, Buffer>;
 export async function openVaultDatabase(folder: string): Promise<VaultDatabase> {
   try {
     await access(folder, constants.R_OK | constants.W_OK | constants.X_OK);
-    await checkLevelDbFiles(folder);
+    await checkAndRecover(folder);
     await makeRoomToOpen(folder);
   } catch (error: unknown) {
     throw unusable(folder, error);
   }
   return openUnchecked(folder, { createIfMissing: false });
+}
+
+/** What a power cut tore was never acknowledged, and is put aside. A log and the manifest may both have been written to. */
+async function checkAndRecover(folder: string): Promise<void> {
+  try {
+    await checkLevelDbFiles(folder);
+  } catch (error: unknown) {
+    if (!(error instanceof TornTail) || !error.hasHoles) throw error;
+    await cutTornTail(folder, error);
+    await checkAndRecover(folder);
+  }
 }
 
 export async function createVaultDatabase(folder: string): Promise<VaultDatabase> {
@@ -54,6 +68,8 @@ async function openUnchecked(
 
 /** What a failure of the file system, of LevelDB or of a check means; only its code is kept. */
 export function unusable(folder: string, error: unknown): EmbeddedStoreUnusable {
+  if (error instanceof TornTail)
+    return new EmbeddedStoreUnusable('DAMAGED', `${error.message}; ${TORN_HINT}`);
   if (error instanceof DamagedFile) return new EmbeddedStoreUnusable('DAMAGED', error.message);
   const code = systemCode(error);
   if (code === 'LEVEL_LOCKED') return new EmbeddedStoreUnusable('IN_USE', folder);

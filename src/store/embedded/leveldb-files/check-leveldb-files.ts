@@ -1,7 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { checkTable } from './check-table';
-import { DamagedFile } from './damaged-file';
+import { DamagedFile, TornTail } from './damaged-file';
 import { logRecords } from './log-records';
 import { liveFilesOf } from './manifest';
 
@@ -10,7 +10,7 @@ const LOG = /^(\d+)\.log$/;
 
 /**
  * Checks the checksums of all files that make up the LevelDB database in `folder`, which has a CURRENT. Changes nothing.
- * @throws DamagedFile; an error of the file system as it comes
+ * @throws DamagedFile, TornTail; an error of the file system as it comes
  */
 export async function checkLevelDbFiles(folder: string): Promise<void> {
   const names = await readdir(folder);
@@ -21,7 +21,7 @@ export async function checkLevelDbFiles(folder: string): Promise<void> {
     try {
       return judge(file);
     } catch (error: unknown) {
-      throw error instanceof DamagedFile ? new DamagedFile(`${join(folder, name)}: ${error.message}`) : error;
+      throw named(error, join(folder, name));
     }
   };
 
@@ -38,6 +38,12 @@ export async function checkLevelDbFiles(folder: string): Promise<void> {
     throw new DamagedFile(`${folder}: its log number ${firstLog} is missing`);
   }
   for (const name of logs) await check(name, (file) => Array.from(logRecords(file)).length);
+}
+
+function named(error: unknown, path: string): unknown {
+  if (error instanceof TornTail)
+    return new TornTail(`${path}: ${error.message}`, error.at, error.hasHoles, path);
+  return error instanceof DamagedFile ? new DamagedFile(`${path}: ${error.message}`) : error;
 }
 
 /** NaN for other files. */

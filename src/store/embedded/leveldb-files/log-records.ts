@@ -1,5 +1,5 @@
 import { maskedCrc32c } from './crc32c';
-import { DamagedFile } from './damaged-file';
+import { DamagedFile, TornTail } from './damaged-file';
 
 const BLOCK_BYTES = 32 * 1024;
 const HEADER_BYTES = 7;
@@ -7,7 +7,12 @@ const FULL = 1;
 const FIRST = 2;
 const LAST = 4;
 
+/** A file system loses what was not synced by whole sectors; no sealed record has so many zeroes in a row. */
+const SECTOR_BYTES = 512;
+const MIN_HOLE_BYTES = 64;
+
 interface Fragment {
+  readonly at: number;
   readonly type: number;
   readonly data: Buffer;
 }
@@ -16,13 +21,15 @@ interface Fragment {
  * The records of a file in LevelDB's log format (also its manifest): blocks of 32 KiB that hold fragments, each after
  * its checksum (4 bytes), length (2) and type (1), little endian. A torn end is what a killed process leaves and ends
  * the list; LevelDB drops anything else that is wrong without a word, this throws.
- * @throws DamagedFile
+ * @throws TornTail where only the last record is not whole, else DamagedFile
  */
 export function* logRecords(file: Buffer): Generator<Buffer> {
   let begun: Buffer[] | undefined;
-  for (const { type, data } of fragments(file)) {
+  let begunAt = 0;
+  for (const { at, type, data } of fragments(file, () => (begun === undefined ? undefined : begunAt))) {
     const begins = type === FULL || type === FIRST;
     if (begins !== (begun === undefined)) throw new DamagedFile('its records are out of order');
+    if (begins) begunAt = at;
     const parts: Buffer[] = [...(begun ?? []), data];
     const ends = type === FULL || type === LAST;
     if (ends) yield Buffer.concat(parts);
@@ -30,7 +37,8 @@ export function* logRecords(file: Buffer): Generator<Buffer> {
   }
 }
 
-function* fragments(file: Buffer): Generator<Fragment> {
+/** @param begunAt where the record begins of which the next fragment is a part */
+function* fragments(file: Buffer, begunAt: () => number | undefined): Generator<Fragment> {
   let at = 0;
   while (at < file.length) {
     const blockEnd = Math.min(file.length, at - (at % BLOCK_BYTES) + BLOCK_BYTES);
@@ -40,8 +48,10 @@ function* fragments(file: Buffer): Generator<Fragment> {
     }
     const fragment = fragmentAt(file, at, blockEnd);
     if (fragment === undefined) {
-      if (!isTornEnd(file, at)) throw new DamagedFile('a record does not match its checksum');
-      return;
+      if (isTornEnd(file, at)) return;
+      const recordAt = begunAt() ?? at;
+      if (beginsAfter(file, at)) throw new DamagedFile('a record does not match its checksum');
+      throw new TornTail('its last record does not match its checksum', recordAt, hasHoles(file, recordAt));
     }
     yield fragment;
     at += HEADER_BYTES + fragment.data.length;
@@ -53,7 +63,27 @@ function fragmentAt(file: Buffer, at: number, blockEnd: number): Fragment | unde
   const type = file.readUInt8(at + 6);
   if (type < FULL || type > LAST || end > blockEnd) return undefined;
   if (maskedCrc32c(file, at + 6, end) !== file.readUInt32LE(at)) return undefined;
-  return { type, data: file.subarray(at + HEADER_BYTES, end) };
+  return { at, type, data: file.subarray(at + HEADER_BYTES, end) };
+}
+
+/** Whether a record begins behind this place: it was written after what is here had been acknowledged. */
+function beginsAfter(file: Buffer, at: number): boolean {
+  for (let next = at + 1; next + HEADER_BYTES <= file.length; next++) {
+    const type = file[next + 6];
+    if (type !== FULL && type !== FIRST) continue;
+    const blockEnd = Math.min(file.length, next - (next % BLOCK_BYTES) + BLOCK_BYTES);
+    if (next + HEADER_BYTES <= blockEnd && fragmentAt(file, next, blockEnd) !== undefined) return true;
+  }
+  return false;
+}
+
+/** Whether a whole sector of it, as far as it is its own, is zeroes. */
+function hasHoles(file: Buffer, from: number): boolean {
+  for (let at = from; at < file.length; at = at - (at % SECTOR_BYTES) + SECTOR_BYTES) {
+    const sector = file.subarray(at, at - (at % SECTOR_BYTES) + SECTOR_BYTES);
+    if (sector.length >= MIN_HOLE_BYTES && sector.every((byte) => byte === 0)) return true;
+  }
+  return false;
 }
 
 /** A write that was cut off: a last fragment that is longer than the file, or room that was never filled. */
