@@ -36,7 +36,6 @@ const UNHEARD_TTL_MS = 1_000;
 const ABSENT_TTL_MS = 1_000;
 const MAX_SCOPES_BY_NAME = 10_000;
 const STORE_IS_AWAY = 'What was read lately is served from memory, all else is refused with 503.';
-const NONE: ReadonlySet<string> = new Set();
 
 /**
  * A store whose reads are answered from memory for a short time. A write that ended is seen by every read that begins
@@ -96,14 +95,21 @@ export class CachedSecretStore extends SecretStore {
         scope: keyOf(scope),
         ttlMs: (kept) => (kept.isEmpty ? this.#absentTtlMs : this.#ttlMs),
         read: async (moment) => {
-          const secrets = await this.inner.list(scope);
+          const unreadable = new Set<string>();
+          const secrets = await this.inner.list(scope, {
+            servedStale: () => undefined,
+            unreadable: (names) => names.forEach((name) => unreadable.add(name)),
+          });
           this.#doubtful.settle(keyOf(scope), moment.asOf);
-          return new Snapshot({ unreadable: NONE }, secrets, moment);
+          return new Snapshot({ unreadable }, secrets, moment);
         },
       },
       this.#doubtful.unless(keyOf(scope), undefined, report),
     );
-    if (snapshot.isUnreadable()) return this.inner.list(scope);
+    if (snapshot.isUnreadable()) {
+      if (report?.unreadable === undefined) return this.inner.list(scope);
+      report.unreadable([...snapshot.unreadable]);
+    }
     const secrets = await this.#texts.secrets(keyOf(scope), snapshot);
     return secrets === 'gone' ? this.list(scope, report) : secrets;
   }

@@ -104,6 +104,11 @@ export class Snapshot {
     return name === undefined ? unreadable.size > 0 : unreadable.has(name);
   }
 
+  /** Names that are there and cannot be read. */
+  get unreadable(): ReadonlySet<string> {
+    return this.extent.unreadable;
+  }
+
   /** Of its value; 0 where there is none. */
   bytesOf(name: string): number {
     const [start, end] = this.#places.get(name) ?? [0, 0];

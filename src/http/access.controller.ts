@@ -24,9 +24,9 @@ export class AccessController {
   @HttpCode(200)
   async request(@Body() body: object, @Req() request: ProviderRequest): Promise<AccessAnswer> {
     const asked = parseAccessRequest(body);
-    if (asked === undefined) {
+    if ('refusal' in asked) {
       request.failure = 'INVALID_REQUEST';
-      return { code: 1, message: 'the request is not of the form {app_key, timestamp, token, perm}' };
+      return { code: 1, message: asked.refusal };
     }
     const outcome = await this.access.request(asked.proof, asked.permission, request.socket.remoteAddress);
     switch (outcome.kind) {

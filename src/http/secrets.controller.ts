@@ -15,6 +15,11 @@ interface SecretView {
   readonly env: Environment;
 }
 
+/** A list, and the names that it is without, since the store cannot show their values. */
+interface ListAnswer extends Envelope<readonly SecretView[]> {
+  readonly unreadable?: readonly string[];
+}
+
 /** The five operations of the provider API. */
 @Controller()
 export class SecretsController {
@@ -72,9 +77,14 @@ export class SecretsController {
     @Query() query: WorkspaceQuery,
     @Body() { env }: ListSecretRequest,
     @StaleNote() report: ReadReport,
-  ): Promise<Envelope<readonly SecretView[]>> {
-    const secrets = await this.secrets.list(caller, place(query, env), report);
-    return ok(secrets.map((secret) => ({ ...secret, env })));
+  ): Promise<ListAnswer> {
+    const unreadable: string[] = [];
+    const secrets = await this.secrets.list(caller, place(query, env), {
+      servedStale: (ageMs) => report.servedStale(ageMs),
+      unreadable: (names) => unreadable.splice(0, unreadable.length, ...names),
+    });
+    const answer = ok(secrets.map((secret) => ({ ...secret, env })));
+    return unreadable.length === 0 ? answer : { ...answer, unreadable };
   }
 }
 

@@ -81,8 +81,14 @@ export class AppSecretsService {
   }
 
   private async namesIn(scope: GrantedScope): Promise<readonly AppSecretName[]> {
-    const secrets = await this.store.list(inProd(scope));
-    return secrets.map(({ name }) => ({ workspace: scope.workspace, name }));
+    const names: string[] = [];
+    const secrets = await this.store.list(inProd(scope), {
+      servedStale: () => undefined,
+      unreadable: (unreadable) => names.push(...unreadable),
+    });
+    names.push(...secrets.map(({ name }) => name));
+    // A name whose value cannot be read can still be written and deleted.
+    return names.sort().map((name) => ({ workspace: scope.workspace, name }));
   }
 }
 

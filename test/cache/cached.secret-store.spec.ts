@@ -10,6 +10,7 @@ import {
 } from '../../src/errors/store-errors';
 import type { SecretScope } from '../../src/secrets/secret';
 import type { ScopeContents } from '../../src/secrets/secret-store';
+import type { ReadReport } from '../../src/secrets/read-report';
 import { waitedMs } from '../../src/secrets/waited';
 import { describeSecretStore, outcome } from '../conformance/secret-store.conformance';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
@@ -673,4 +674,30 @@ describe('a value that the store cannot show', () => {
     inner.list = async () => Promise.reject(new StoreUnavailable());
     expect(await outcome(store.list(SCOPE))).toBe('STORE_UNAVAILABLE');
   });
+
+  it.each(['a retrieve', 'a list'])(
+    'is named beside a list, also from what %s left in memory',
+    async (before) => {
+      const { inner, get, store, reads } = opened();
+      await inner.create(SCOPE, { name: 'k', value: 'v' });
+      const list = inner.list.bind(inner);
+      inner.list = async (scope, report?: ReadReport) => {
+        report?.unreadable?.(['hidden']);
+        return list(scope);
+      };
+      inner.lookUp = async (scope) => ({
+        whole: true,
+        secrets: await list(scope),
+        unreadable: new Set(['hidden']),
+      });
+      const told: string[] = [];
+      const listed = () =>
+        store.list(SCOPE, { servedStale: () => undefined, unreadable: (names) => told.push(...names) });
+      if (before === 'a retrieve') await get();
+      else await listed();
+      expect(await listed()).toEqual([{ name: 'k', value: 'v' }]);
+      expect(new Set(told)).toEqual(new Set(['hidden']));
+      expect(reads()).toBe(1);
+    },
+  );
 });

@@ -1,6 +1,7 @@
 import { CachedSecretStore } from '../../src/cache/cached.secret-store';
 import { NoAnnouncements } from '../../src/cache/write-announcements';
 import { StoreUnreachable } from '../../src/errors/store-errors';
+import type { ReadReport } from '../../src/secrets/read-report';
 import { exampleApps, OTMOICLP } from '../support/example-apps';
 import { FixedClock } from '../support/fixed-clock';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
@@ -64,5 +65,23 @@ describe('an answer from memory', () => {
     expect((await call('UpdateSecret', { name: 'k', value: 'w' })).status).toBe(503);
     time.advance(60_000);
     expect((await call('RetrieveSecret', { name: 'k' })).status).toBe(503);
+  });
+});
+
+describe('a list with a name whose value the store cannot show', () => {
+  it('is an ordinary answer with the name beside its data', async () => {
+    inner.failure = undefined;
+    time.advance(60_000);
+    const list = inner.list.bind(inner);
+    inner.list = async (scope, report?: ReadReport) => {
+      report?.unreadable?.(['damaged']);
+      return list(scope);
+    };
+    const { status, body } = await call('ListSecret', {});
+    const data = [{ name: 'k', value: 'v', env: 'prod' }];
+    expect([status, body]).toEqual([200, { code: 200, message: '', data, unreadable: ['damaged'] }]);
+    inner.list = list;
+    time.advance(60_000);
+    expect((await call('ListSecret', {})).body).toEqual({ code: 200, message: '', data });
   });
 });

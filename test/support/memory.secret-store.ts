@@ -1,5 +1,6 @@
 import { SecretAlreadyExists, SecretNotFound } from '../../src/errors/store-errors';
 import type { Secret, SecretScope } from '../../src/secrets/secret';
+import type { ReadReport } from '../../src/secrets/read-report';
 import { SecretStore, type StoredWorkspace } from '../../src/secrets/secret-store';
 
 /** A store in memory that remembers which calls it got, and can be told to fail. */
@@ -33,7 +34,7 @@ export class MemorySecretStore extends SecretStore {
     if (!(await this.enter('delete', scope)).delete(name)) throw new SecretNotFound(name);
   }
 
-  async list(scope: SecretScope): Promise<readonly Secret[]> {
+  async list(scope: SecretScope, _report?: ReadReport): Promise<readonly Secret[]> {
     const secrets = await this.enter('list', scope);
     return [...secrets].map(([name, value]) => ({ name, value })).sort((a, b) => (a.name < b.name ? -1 : 1));
   }

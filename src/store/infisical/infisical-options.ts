@@ -4,7 +4,7 @@ import type { Credentials } from './login-method';
 import { NO_OTHER_REPLICA, type ScopeLock } from './scope-lock';
 import type { RouteOptions } from './wire-route';
 
-/** Events and fields only: no value, no name, no token, no foreign error. */
+/** Events and fields only: no value, no token, no foreign error, and no name but that of a value that cannot be read. */
 export type Log = (event: string, fields: Readonly<Record<string, string | number>>) => void;
 
 export type InfisicalOptions = Credentials & ConnectionOptions;

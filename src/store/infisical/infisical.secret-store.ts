@@ -1,5 +1,6 @@
 import { SecretNotFound } from '../../errors/store-errors';
 import type { Secret, SecretScope } from '../../secrets/secret';
+import type { ReadReport } from '../../secrets/read-report';
 import { SecretStore, type ScopeContents, type StoredWorkspace } from '../../secrets/secret-store';
 import { usageOf, type ScopeUsage } from '../../secrets/usage';
 import type { Deadline } from './deadline';
@@ -76,10 +77,13 @@ export class InfisicalSecretStore extends SecretStore {
     await this.#inRoom(scope, name, (room, deadline) => this.parts.writer.delete(room, name, deadline));
   }
 
-  async list(scope: SecretScope): Promise<readonly Secret[]> {
+  async list(scope: SecretScope, report?: ReadReport): Promise<readonly Secret[]> {
     return this.operations.run(async (deadline) => {
-      const rows = await this.parts.reader.contents(scope, deadline);
-      return distinctRows(rows).map((row) => readableSecret(row, this.log));
+      const rows = distinctRows(await this.parts.reader.contents(scope, deadline));
+      if (report?.unreadable === undefined) return rows.map((row) => readableSecret(row, this.log));
+      const { secrets, unreadable } = readableSecrets(rows, this.log);
+      if (unreadable.size > 0) report.unreadable([...unreadable]);
+      return secrets;
     });
   }
 

@@ -6,14 +6,21 @@ import type { SecretRow } from './answers';
 import type { Log } from './infisical-options';
 import { decodeValue, UnreadableValue } from './value-codec';
 
-/** What rows hold, those aside that cannot be read. */
-export function readableSecrets(rows: readonly SecretRow[]): Omit<ScopeContents, 'whole'> {
+/** Of one list. */
+const MAX_LOGGED = 10;
+
+/** What rows hold, those aside that cannot be read, which are logged where a log is given. */
+export function readableSecrets(rows: readonly SecretRow[], log?: Log): Omit<ScopeContents, 'whole'> {
   const secrets: Secret[] = [];
   const unreadable = new Set<string>();
   for (const row of rows) {
     const value = valueOf(row);
-    if (value === undefined) unreadable.add(row.name);
-    else secrets.push({ name: row.name, value });
+    if (value !== undefined) {
+      secrets.push({ name: row.name, value });
+      continue;
+    }
+    if (unreadable.size < MAX_LOGGED) log?.('infisical.value.unreadable', tellOf(row));
+    unreadable.add(row.name);
   }
   return { secrets, unreadable };
 }
@@ -22,8 +29,13 @@ export function readableSecrets(rows: readonly SecretRow[]): Omit<ScopeContents,
 export function readableSecret(row: SecretRow, log: Log): Secret {
   const value = valueOf(row);
   if (value !== undefined) return { name: row.name, value };
-  log('infisical.value.unreadable', { hidden: String(row.stored === undefined) });
+  log('infisical.value.unreadable', tellOf(row));
   throw new StoreUnavailable('The secret store holds a value in a form that cannot be read.');
+}
+
+/** The one place where a name is in the log: nobody else can tell which value is to be mended. */
+function tellOf({ name, stored }: SecretRow): Readonly<Record<string, string>> {
+  return { name, hidden: String(stored === undefined) };
 }
 
 /** What the secret of a row takes; one that cannot be read takes what is stored of it. */

@@ -122,7 +122,18 @@ describe.each(['v3', 'fork', 'v4'] as const)('values on a server that trims and 
     expect(await outcome(store.retrieve(at(), 'hidden'))).toBe('STORE_UNAVAILABLE');
     expect(await outcome(store.list(at()))).toBe('STORE_UNAVAILABLE');
     expect(await store.retrieve(at(), 'good')).toEqual({ name: 'good', value: 'v' });
-    expect(logged).toContainEqual({ event: 'infisical.value.unreadable', fields: { hidden: 'true' } });
+    const told: string[] = [];
+    const report = {
+      servedStale: () => undefined,
+      unreadable: (names: readonly string[]) => told.push(...names),
+    };
+    expect(await store.list(at(), report)).toEqual([{ name: 'good', value: 'v' }]);
+    expect(told).toEqual(['hidden', 'newer']);
+    for (const [name, hidden] of [
+      ['hidden', 'true'],
+      ['newer', 'false'],
+    ])
+      expect(logged).toContainEqual({ event: 'infisical.value.unreadable', fields: { name, hidden } });
     // An update does not care what was there.
     await store.update(at(), { name: 'newer', value: 'mended' });
     await store.delete(at(), 'hidden');
