@@ -154,7 +154,7 @@ const NOT_A_MEMBER = /not (a )?member|does not belong to your selected organizat
 /** Infisical names its errors. A status alone may be that of a proxy in front, whose page says nothing of secrets. */
 const SAID = /./;
 
-/** Documents and published source only: no server of this generation was run. */
+/** As recorded of a server of July 2026, and what documents and published source say of others. */
 export const V4_FAILURES: readonly FailureRule[] = [
   ROUTE_NOT_FOUND,
   { status: 429, reason: 'rateLimited' },

@@ -40,6 +40,8 @@ export interface Dialect {
   readonly readsByNameAreCheap: boolean;
   /** What stands in a write's path where a secret's name would, for other routes: such a secret cannot be written. */
   readonly routesOfNames: readonly string[];
+  /** The same of creates alone. */
+  readonly routesOfNewNames: readonly string[];
   /** Sent with every new project beside its name and slug. */
   readonly projectFields: Readonly<Record<string, string>>;
   /** Whether `listProjects` asks for an organization's; otherwise the token says whose they are. */
@@ -78,7 +80,7 @@ const V3_ROUTES: Dialect['routes'] = {
   deleteSecret: { method: 'DELETE', path: '/api/v3/secrets/raw/{name}' },
 };
 
-/** Documents only: no server of this generation was run. */
+/** As recorded of a server of July 2026. */
 const V4_ROUTES: Dialect['routes'] = {
   login: V3_ROUTES.login,
   ping: { method: 'GET', path: '/api/v1/projects/slug/osp-ping' },
@@ -102,6 +104,7 @@ export const DIALECTS: Readonly<Record<DialectName, Dialect>> = {
     readFlags: READ_FLAGS,
     readsByNameAreCheap: false,
     routesOfNames: [],
+    routesOfNewNames: [],
     projectFields: {},
     listsByOrganization: true,
     aliveReasons: ['notAMember'],
@@ -115,13 +118,13 @@ export const DIALECTS: Readonly<Record<DialectName, Dialect>> = {
     readFlags: READ_FLAGS,
     readsByNameAreCheap: true,
     routesOfNames: [],
+    routesOfNewNames: [],
     projectFields: {},
     listsByOrganization: true,
     aliveReasons: [],
     environmentsAreUnique: true,
     failures: V3_FAILURES,
   },
-  // Documents only.
   v4: {
     name: 'v4',
     routes: V4_ROUTES,
@@ -129,6 +132,7 @@ export const DIALECTS: Readonly<Record<DialectName, Dialect>> = {
     readFlags: READ_FLAGS,
     readsByNameAreCheap: true,
     routesOfNames: ['batch', 'move', 'backfill-secret-references'],
+    routesOfNewNames: ['duplicate'],
     projectFields: { type: 'secret-manager' },
     listsByOrganization: false,
     aliveReasons: ['notFound:project', 'notAMember'],

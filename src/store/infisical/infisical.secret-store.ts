@@ -42,7 +42,7 @@ export class InfisicalSecretStore extends SecretStore {
     const stored = encodeValue(value);
     const { projects, reader, writer } = this.parts;
     await this.operations.writeInTurn(scope, async (deadline) => {
-      await writer.requireWritable(name, deadline);
+      await writer.requireWritable(name, true, deadline);
       await reader.despiteStaleIds(scope, async () => {
         const project = await projects.provision(scope, scope.environment, deadline);
         const room = { projectId: project.id, environment: scope.environment };
@@ -138,7 +138,7 @@ export class InfisicalSecretStore extends SecretStore {
   ): Promise<void> {
     const { reader, writer } = this.parts;
     return this.operations.writeInTurn(scope, async (deadline) => {
-      await writer.requireWritable(name, deadline);
+      await writer.requireWritable(name, false, deadline);
       await existing(name, () =>
         reader.despiteStaleIds(scope, async () => {
           const room = await reader.room(scope, deadline);

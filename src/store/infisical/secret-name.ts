@@ -18,8 +18,8 @@ const RULES: readonly (readonly [rule: string, broken: (name: string) => boolean
 ];
 
 /** A name that this generation cannot write, since the path of its secret is that of another route. @throws InvalidRequest */
-export function requireWritableName(dialect: Dialect, name: string): void {
-  if (dialect.routesOfNames.includes(name))
+export function requireWritableName(dialect: Dialect, name: string, isNew: boolean): void {
+  if (dialect.routesOfNames.includes(name) || (isNew && dialect.routesOfNewNames.includes(name)))
     throw new InvalidRequest('name', `must not be '${name}': Infisical has a route of that name`);
 }
 

@@ -39,8 +39,8 @@ export class SecretWriter {
   ) {}
 
   /** @throws InvalidRequest for a name that this server's own routes leave no room for */
-  async requireWritable(name: string, deadline: Deadline): Promise<void> {
-    requireWritableName(await this.api.dialect(deadline), name);
+  async requireWritable(name: string, isNew: boolean, deadline: Deadline): Promise<void> {
+    requireWritableName(await this.api.dialect(deadline), name, isNew);
   }
 
   /** @throws SecretAlreadyExists where another writer was faster */
@@ -113,17 +113,26 @@ export class SecretWriter {
     if (call === 'createSecret' && doubt === 'unending') this.reader.createInDoubt(room, write.name);
     this.log('infisical.write.lookedUp', { call, reason, happened: String(happened) });
     if (happened === true) return;
+    if (happened === 'another' && doubt === 'ended') throw new SecretAlreadyExists(write.name);
     throw happened === false && doubt === 'ended' ? failure : new StoreOutcomeUnknown();
   }
 
-  /** Undefined where the look failed too, or shows what somebody else must have written. */
-  async #happened(room: Room, write: SecretWrite, deadline: Deadline): Promise<boolean | undefined> {
+  /**
+   * Undefined where the look failed too, or shows what may have come of it; `another` where somebody else created the
+   * name and nobody has updated it since, so that it cannot have been this one.
+   */
+  async #happened(
+    room: Room,
+    write: SecretWrite,
+    deadline: Deadline,
+  ): Promise<boolean | 'another' | undefined> {
     try {
       const rows = await this.reader.rowsIn(room, write.name, deadline);
       if (write.call === 'deleteSecret') return rows.length === 0;
       const fresh = (row: SecretRow) => write.call === 'updateSecret' || row.version <= 1;
       if (rows.some((row) => row.stored === write.stored && fresh(row))) return true;
-      return write.call === 'createSecret' && rows.length > 0 ? undefined : false;
+      if (write.call === 'updateSecret' || rows.length === 0) return false;
+      return rows.every((row) => row.version <= 1) ? 'another' : undefined;
     } catch (error: unknown) {
       if (error instanceof InfisicalCallFailed) return undefined;
       throw error;

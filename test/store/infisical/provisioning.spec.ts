@@ -10,7 +10,7 @@ const environmentsOf = ({ fake }: Opened, slug: string) =>
     ?.environments.map((environment) => environment.slug)
     .sort();
 
-// v4 as its documents describe it.
+// v4 as a server of July 2026 answers.
 describe.each(['v3', 'fork', 'v4'] as const)('the projects of the Infisical store (%s)', (dialect) => {
   const routes = routesOf(dialect);
   let opened: Opened;

@@ -46,6 +46,13 @@ export interface FakeDialect {
   readonly secretsTellTheirTimes: boolean;
   /** Names in a secret's place that lead a write to another route. */
   readonly routesOfNames: readonly string[];
+  /** The same of creates alone. */
+  readonly routesOfNewNames: readonly string[];
+  /** Whether two creates of one name that overlap can both store it. */
+  readonly createsAreAtomic: boolean;
+  /** What is answered to an environment that was deleted a moment ago; undefined where its slug is free. */
+  readonly environmentHeld: ((slug: string) => FakeAnswer) | undefined;
+  secretExists(): FakeAnswer;
   /** Why a new secret's name is refused. */
   newNameIssues(name: string): readonly Issue[];
   validation(issues: readonly Issue[]): FakeAnswer;
@@ -108,6 +115,10 @@ const v3: FakeDialect = {
   retrievedSecret: { tags: [] },
   secretsTellTheirTimes: true,
   routesOfNames: [],
+  routesOfNewNames: [],
+  createsAreAtomic: false,
+  environmentHeld: undefined,
+  secretExists: () => badRequest('Secret already exist'),
   newNameIssues: () => [],
   validation: (issues) => failureAnswer(401, 'ValidationFailure', issues),
   token: (fault) => {
@@ -173,6 +184,10 @@ const fork: FakeDialect = {
   retrievedSecret: {},
   secretsTellTheirTimes: false,
   routesOfNames: [],
+  routesOfNewNames: [],
+  createsAreAtomic: false,
+  environmentHeld: undefined,
+  secretExists: () => badRequest('Secret already exist'),
   newNameIssues: () => [],
   validation: (issues) => failureAnswer(403, 'ValidationFailure', issues),
   token: (fault) => {
@@ -220,7 +235,7 @@ const v3Of2025: FakeDialect = {
   validation: (issues) => failureAnswer(422, 'ValidationFailure', issues),
 };
 
-/** From documents and published source: no such server was recorded. */
+/** As recorded of a server of July 2026. */
 const v4: FakeDialect = {
   ...v3,
   paths: {
@@ -241,6 +256,15 @@ const v4: FakeDialect = {
   listedSecret: { ...v3.listedSecret, secretValueHidden: false },
   retrievedSecret: { secretPath: '/', tags: [], secretValueHidden: false },
   routesOfNames: ['batch', 'move', 'backfill-secret-references'],
+  routesOfNewNames: ['duplicate'],
+  createsAreAtomic: true,
+  environmentHeld: (slug) =>
+    failureAnswer(
+      400,
+      'CreateEnvironment',
+      `Environment slug '${slug}' is held by a pending-deletion environment. Permanently delete that environment first, then retry.`,
+    ),
+  secretExists: () => badRequest('Secret already exists'),
   newNameIssues: (name) => nameIssues(name, ['forward slash', 'colon']),
   validation: (issues) => failureAnswer(422, 'ValidationFailure', issues),
   slugMissing: (slug) => failureAnswer(404, 'NotFound', `Project with slug '${slug}' not found`),

@@ -150,6 +150,8 @@ export function fakeRoutes(
     const slug = given.trim();
     const taken = () => project.environments.some((environment) => environment.slug === slug);
     if (taken()) return dialect.environmentSlugTaken();
+    if (project.deleted.has(slug) && dialect.environmentHeld !== undefined)
+      return dialect.environmentHeld(slug);
     await pause(RACE_WINDOW_MS);
     if (slug.length > 255) return databaseRefused('Create');
     if (dialect.environmentSlugsAreUnique && taken()) return dialect.environmentSlugTaken();
@@ -221,7 +223,11 @@ export function fakeRoutes(
     async ({ path, body, identity }: FakeRequest) => {
       const needed = [dialect.projectIdField, 'environment', ...(verb === 'Delete' ? [] : ['secretValue'])];
       const name = (path['name'] ?? '').trim();
-      if (dialect.routesOfNames.includes(name)) return dialect.validation(stringIssues(body, ['secrets']));
+      if (
+        dialect.routesOfNames.includes(name) ||
+        (verb === 'Create' && dialect.routesOfNewNames.includes(name))
+      )
+        return dialect.validation(stringIssues(body, ['secrets']));
       const refused = verb === 'Create' ? dialect.newNameIssues(name) : [];
       const issues = [...refused, ...stringIssues(body, needed)];
       if (issues.length > 0) return dialect.validation(issues);
@@ -232,8 +238,10 @@ export function fakeRoutes(
       const rows = environment.secrets.filter((secret) => secret.key === name);
       const view = (secret: FakeSecret) => ok({ secret: secretView(project, fields.environment, secret) });
       if (verb === 'Create') {
-        if (rows.length > 0) return badRequest('Secret already exist');
+        if (rows.length > 0) return dialect.secretExists();
         await pause(RACE_WINDOW_MS);
+        if (dialect.createsAreAtomic && environment.secrets.some((secret) => secret.key === name))
+          return databaseRefused('Create');
         return view(world.addSecret(environment, name, trimmedValue(fields.secretValue)));
       }
       const [first] = rows;

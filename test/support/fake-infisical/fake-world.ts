@@ -24,6 +24,8 @@ export interface FakeProject {
   readonly name: string;
   readonly createdAt: string;
   readonly environments: FakeEnvironment[];
+  /** Slugs of environments that were deleted softly. */
+  readonly deleted: Set<string>;
   /** Identity id → role in the project. */
   readonly members: Map<string, 'admin' | 'viewer' | 'no-access'>;
 }
@@ -60,6 +62,7 @@ export class FakeWorld {
       name,
       createdAt: new Date().toISOString(),
       environments: [],
+      deleted: new Set(),
       members: new Map(owner === undefined ? [] : [[owner.id, 'admin']]),
     };
     for (const [environment, label] of [
@@ -93,9 +96,11 @@ export class FakeWorld {
     if (at >= 0) this.projects.splice(at, 1);
   }
 
-  deleteEnvironment(slug: string, environment: string): void {
+  /** @param softly as newer servers do, which hold its slug */
+  deleteEnvironment(slug: string, environment: string, softly = false): void {
     const project = this.projects.find((candidate) => candidate.slug === slug);
     const at = project?.environments.findIndex((candidate) => candidate.slug === environment) ?? -1;
     if (at >= 0) project?.environments.splice(at, 1);
+    if (softly) project?.deleted.add(environment);
   }
 }

@@ -1,0 +1,62 @@
+import { projectSlug } from '../../../src/store/infisical/project-slug';
+import { outcome } from '../../conformance/secret-store.conformance';
+import { failureAnswer } from '../../support/fake-infisical/fake-answer';
+import { at, openStore, routesOf, rowsOf } from './opened-store';
+
+/** What a server of July 2026 was recorded to do that those before it do not. */
+describe('a server of v4', () => {
+  it('tells the loser of two creates of one name that it is there, with the value of the other', async () => {
+    const { fake, store, another } = await openStore({ dialect: 'v4' });
+    await store.create(at(), { name: 'first', value: 'v' });
+    const stores = [store, another(), another(), another()];
+    const race = stores.map((one, n) => outcome(one.create(at(), { name: 'k', value: `v${n}` })));
+    expect((await Promise.all(race)).sort()).toEqual([
+      ...Array<string>(3).fill('SECRET_ALREADY_EXISTS'),
+      'done',
+    ]);
+    expect(rowsOf(fake, at())).toHaveLength(2);
+  });
+
+  it.each([
+    ['nobody has updated it since', 1, 'SECRET_ALREADY_EXISTS'],
+    ['it was updated since, so that it may have been ours', 2, 'STORE_OUTCOME_UNKNOWN'],
+  ])('a create that ended with 500 finds another value: %s', async (_, version, expected) => {
+    const { fake, store } = await openStore({ dialect: 'v4' });
+    await store.create(at(), { name: 'first', value: 'v' });
+    const [room] = fake.project(projectSlug(at()))?.environments.filter(({ slug }) => slug === 'prod') ?? [];
+    if (room === undefined) throw new Error('The environment is missing.');
+    fake.world.addSecret(room, 'k', 'of another', version);
+    fake.fail({
+      method: 'POST',
+      template: routesOf('v4').secret,
+      fault: { kind: 'answer', ...failureAnswer(500, 'Create', 'Something went wrong') },
+    });
+    expect(await outcome(store.create(at(), { name: 'k', value: 'ours' }))).toBe(expected);
+  });
+
+  it("refuses to create 'duplicate' with the reason, since a route has that name, and updates and deletes it", async () => {
+    const { fake, store } = await openStore({ dialect: 'v4' });
+    await store.create(at(), { name: 'first', value: 'v' });
+    await expect(store.create(at(), { name: 'duplicate', value: 'v' })).rejects.toMatchObject({
+      reason: 'INVALID_REQUEST',
+    });
+    const [room] = fake.project(projectSlug(at()))?.environments.filter(({ slug }) => slug === 'prod') ?? [];
+    if (room === undefined) throw new Error('The environment is missing.');
+    fake.world.addSecret(room, 'duplicate', 'by hand');
+    await store.update(at(), { name: 'duplicate', value: 'w' });
+    expect((await store.retrieve(at(), 'duplicate')).value).toBe('w');
+    await store.delete(at(), 'duplicate');
+  });
+
+  it('says of an environment that was deleted by hand what is to be done, and not to try again', async () => {
+    const { fake, store } = await openStore({ dialect: 'v4' });
+    await store.create(at('ws', 'staging'), { name: 'k', value: 'v' });
+    fake.world.deleteEnvironment(projectSlug(at()), 'staging', true);
+    const create = store.create(at('ws', 'staging'), { name: 'l', value: 'v' });
+    await expect(create).rejects.toMatchObject({
+      reason: 'STORE_REFUSED',
+      message: expect.stringMatching(/Permanently delete that environment first/) as string,
+    });
+    expect(await store.list(at('ws', 'staging'))).toEqual([]);
+  });
+});
