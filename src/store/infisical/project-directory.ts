@@ -9,7 +9,7 @@ import { failedBecause } from './infisical-call-failed';
 import type { Log } from './infisical-options';
 import { KnownProjects } from './known-projects';
 import { projectDisplayName, projectSlug, type Place } from './project-slug';
-import { foreignProject, warnOfDoubled } from './project-warnings';
+import { foreignProject, otherOrganization, warnOfDoubled } from './project-warnings';
 import { SingleFlight } from './single-flight';
 import { WarmUps } from './warm-ups';
 import { leavesDoubt } from './write-doubt';
@@ -194,7 +194,7 @@ export class ProjectDirectory {
   #remember(slug: string, project: Project): Project {
     const { organizationId } = this.settings;
     if (organizationId !== undefined && project.organizationId !== organizationId)
-      throw foreignProject(this.log, slug);
+      throw otherOrganization(this.log, slug);
     this.#known.set(slug, project);
     warnOfDoubled(this.log, slug, project);
     return project;

@@ -18,3 +18,11 @@ export function foreignProject(log: Log, slug: string): StoreUnavailable {
   log('infisical.project.foreign', { project: slug, advice });
   return new StoreUnavailable();
 }
+
+/** @returns what the caller learns of a project that our identity is in, and that is not of the organization of the settings */
+export function otherOrganization(log: Log, slug: string): StoreUnavailable {
+  const advice =
+    'INFISICAL_ORGANIZATION_ID is not the organization of this project: correct it, or remove it';
+  log('infisical.organization.other', { project: slug, advice });
+  return new StoreUnavailable();
+}
