@@ -12,6 +12,9 @@ import { shutDown } from './shutdown';
 import { EmbeddedStoreUnusable } from './store/embedded/embedded-store-unusable';
 import { AddressUnusable } from './telemetry/address-unusable';
 
+/** What a reader of the log that is behind is waited for when the process ends. */
+const LAST_LINES_WITHIN_MS = 500;
+
 async function main(): Promise<void> {
   const development = withDevelopmentCredentials(process.env);
   const settings = loadSettings(development.env);
@@ -25,13 +28,14 @@ async function main(): Promise<void> {
   // A start that failed before, as with a store that is locked, has left nothing in the cluster.
   adapters.registration?.start();
 
+  const exit = (code: number): void => void lines.flush(LAST_LINES_WITHIN_MS).then(() => process.exit(code));
   let stopping = false;
   const stop = (): void => {
     if (stopping) return;
     stopping = true;
     void shutDown(app, adapters, settings.shutdownTimeoutMs, logEvent(log)).then(
-      (drained) => process.exit(drained ? 0 : 1),
-      () => process.exit(1),
+      (drained) => exit(drained ? 0 : 1),
+      () => exit(1),
     );
   };
   process.on('SIGTERM', stop);

@@ -83,7 +83,7 @@ export class CachedSecretStore extends SecretStore {
     const snapshot = await this.#showing(key, scope, name, this.#doubtful.unless(key, name, report));
     if (snapshot.isUnreadable(name)) return this.inner.retrieve(scope, name);
     const secret = await this.#texts.secret(key, snapshot, name);
-    if (secret === 'gone') return this.retrieve(scope, name, report);
+    if (secret === 'gone') return this.inner.retrieve(scope, name);
     if (secret !== undefined) return secret;
     this.inner.requireName(name);
     throw new SecretNotFound(name);
@@ -111,7 +111,7 @@ export class CachedSecretStore extends SecretStore {
       report.unreadable([...snapshot.unreadable]);
     }
     const secrets = await this.#texts.secrets(keyOf(scope), snapshot);
-    return secrets === 'gone' ? this.list(scope, report) : secrets;
+    return secrets === 'gone' ? this.inner.list(scope) : secrets;
   }
 
   /** By what is kept, if that is all of the scope: a write that comes after it supersedes it anyway. */

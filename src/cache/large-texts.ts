@@ -42,18 +42,26 @@ export class LargeTexts {
   secrets(scope: string, snapshot: Snapshot): readonly Secret[] | Promise<readonly Secret[] | 'gone'> {
     if (snapshot.bytes <= LARGE_BYTES) return [...snapshot.secrets()];
     return this.#turns.run(scope, async () => {
-      const secrets: Secret[] = [];
-      let bytes = 0;
       if (snapshot.isWiped) return 'gone';
-      for (const secret of snapshot.secrets()) {
-        secrets.push(secret);
-        bytes += snapshot.bytesOf(secret.name);
-        if (bytes < LARGE_BYTES) continue;
-        bytes = 0;
-        await quietTurn();
-        if (snapshot.isWiped) return 'gone';
+      const release = snapshot.hold();
+      try {
+        return await inParts(snapshot);
+      } finally {
+        release();
       }
-      return secrets;
     });
   }
+}
+
+async function inParts(snapshot: Snapshot): Promise<readonly Secret[]> {
+  const secrets: Secret[] = [];
+  let bytes = 0;
+  for (const secret of snapshot.secrets()) {
+    secrets.push(secret);
+    bytes += snapshot.bytesOf(secret.name);
+    if (bytes < LARGE_BYTES) continue;
+    bytes = 0;
+    await quietTurn();
+  }
+  return secrets;
 }

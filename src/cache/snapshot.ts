@@ -29,6 +29,8 @@ export class Snapshot {
   #block: Buffer | undefined;
   #read: Moment;
   #isDoubted = false;
+  #holders = 0;
+  #isLetGo = false;
 
   constructor(
     private readonly extent: Extent,
@@ -137,10 +139,21 @@ export class Snapshot {
     return sizes;
   }
 
-  /** Overwrites the values. What was made of them for an answer before is the garbage collector's. */
+  /** Overwrites the values, once nobody holds it. What was made of them for an answer before is the garbage collector's. */
   wipe(): void {
+    this.#isLetGo = true;
+    if (this.#holders > 0) return;
     this.#block?.fill(0);
     this.#block = undefined;
+  }
+
+  /** Keeps the values for a moment, until that which is returned is called. */
+  hold(): () => void {
+    this.#holders += 1;
+    return () => {
+      this.#holders -= 1;
+      if (this.#isLetGo) this.wipe();
+    };
   }
 
   #text([start, end]: readonly [number, number]): string {

@@ -1,7 +1,7 @@
 /** Nobody else connects, or they are accepted by now. */
 const QUIET_MS = 2;
 /** Who floods with connections delays large work by this much at each step. */
-const LONGEST_MS = 50;
+const LONGEST_MS = 5;
 
 let acceptedAtMs = -Infinity;
 

@@ -6,7 +6,7 @@ import { RequestBudgets } from '../protection/request-budgets';
 import { isProbe, operationOf, pathOf, type ProviderRequest } from './provider-request';
 import { proxyRequestIn } from './proxy-request';
 import { RequestBodies } from './request-bodies';
-import { kindOf, spenderOf, subjectOf } from './request-subject';
+import { chargeBytes, kindOf, spenderOf, subjectOf } from './request-subject';
 import { SpentCredentials } from './spent-credentials';
 
 /**
@@ -29,7 +29,11 @@ export class AdmissionGuard implements CanActivate {
     const spent =
       kind === undefined || spender === undefined ? undefined : await this.budgets.take(kind, spender);
     if (kind !== undefined && spent !== undefined) throw this.spentCredentials.refusal(request, kind, spent);
-    await this.bodies.read(request);
+    try {
+      await this.bodies.read(request);
+    } finally {
+      chargeBytes(this.budgets, request, request.bodyBytes ?? 0);
+    }
     refuseImitation(request);
     // Whoever hung up meanwhile has nothing done for them.
     if (request.cleanup.hasRun) throw new ClientGone();

@@ -28,6 +28,7 @@ export class FairSockets {
     private readonly max: number,
     private readonly onClosed: () => void = () => undefined,
     private readonly time: Pick<MonotonicTime, 'nowMs'> = new SystemMonotonicTime(),
+    private readonly requestsOn: (socket: Socket) => number = openRequestsOn,
   ) {}
 
   get count(): number {
@@ -44,8 +45,8 @@ export class FairSockets {
     socket.once('close', () => this.delete(socket));
     if (ofAddress.size <= this.max * LARGEST_SHARE && this.#count <= this.max) return;
     const largest = this.#largest();
-    if (largest.size > ofAddress.size) this.#close(replaceable(largest) ?? oldest(largest));
-    else this.#close(replaceable(ofAddress, (one) => this.#isOld(one)) ?? socket);
+    if (largest.size > ofAddress.size) this.#close(this.#replaceable(largest) ?? oldest(largest));
+    else this.#close(this.#replaceable(ofAddress, (one) => this.#isOld(one)) ?? socket);
   }
 
   /** Counts a socket no more, and leaves it open. */
@@ -69,26 +70,26 @@ export class FairSockets {
     return this.time.nowMs() - (this.#addedMs.get(socket) ?? 0) >= KEPT_MS;
   }
 
+  /** The oldest that is without a request, of those that are looked at. */
+  #replaceable(
+    sockets: ReadonlySet<Socket>,
+    may: (socket: Socket) => boolean = () => true,
+  ): Socket | undefined {
+    let looked = 0;
+    for (const socket of sockets) {
+      if (this.requestsOn(socket) === 0 && may(socket)) return socket;
+      looked += 1;
+      if (looked === LOOKED_AT) return undefined;
+    }
+    return undefined;
+  }
+
   #close(socket: Socket | undefined): void {
     if (socket === undefined) return;
     this.delete(socket);
     this.onClosed();
     socket.destroy();
   }
-}
-
-/** The oldest that is without a request, of those that are looked at. */
-function replaceable(
-  sockets: ReadonlySet<Socket>,
-  may: (socket: Socket) => boolean = () => true,
-): Socket | undefined {
-  let looked = 0;
-  for (const socket of sockets) {
-    if (openRequestsOn(socket) === 0 && may(socket)) return socket;
-    looked += 1;
-    if (looked === LOOKED_AT) return undefined;
-  }
-  return undefined;
 }
 
 function oldest(sockets: ReadonlySet<Socket>): Socket | undefined {
@@ -103,7 +104,29 @@ export function limitConnections(
   observer?: Pick<ProtectionObserver, 'connectionsOpened' | 'shed'>,
   time?: Pick<MonotonicTime, 'nowMs'>,
 ): void {
-  const connections = new FairSockets(max, () => observer?.shed('connections'), time);
+  const secured = securedSockets(server);
+  const connections = new FairSockets(
+    max,
+    () => observer?.shed('connections'),
+    time,
+    (socket) => openRequestsOn(secured.get(peerOf(socket)) ?? socket),
+  );
   observer?.connectionsOpened(() => connections.count);
   server.on('connection', (socket: Socket) => connections.add(socket));
+}
+
+/** By peer, the TLS socket of each connection: requests are made on that, and not on the one that was accepted. */
+function securedSockets(server: Pick<Server, 'on'>): ReadonlyMap<string, Socket> {
+  const byPeer = new Map<string, Socket>();
+  server.on('secureConnection', (socket: Socket) => {
+    const peer = peerOf(socket);
+    byPeer.set(peer, socket);
+    socket.once('close', () => byPeer.get(peer) === socket && byPeer.delete(peer));
+  });
+  return byPeer;
+}
+
+/** The same of a TLS socket and of the one that it is within. */
+export function peerOf({ remoteAddress, remotePort, localAddress, localPort }: Socket): string {
+  return `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`;
 }

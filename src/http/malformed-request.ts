@@ -4,7 +4,10 @@ import type { Socket } from 'node:net';
 import type { DomainError } from '../errors/domain-error';
 import { HeadersTooLarge, InvalidRequest } from '../errors/request-errors';
 import { failure } from './error.filter';
-import { openRequestsOn } from './request-cleanup';
+import { endRequestsOn, isReceivingBodyOn, openRequestsOn } from './request-cleanup';
+
+/** How long a client may take to close a connection that was answered and ended. */
+const LINGER_MS = 1_000;
 
 /** What node:http refuses before there is a request (no HTTP, headers too large or too slow) is answered in our form too. */
 export function answerMalformedRequests(server: Server): void {
@@ -12,20 +15,23 @@ export function answerMalformedRequests(server: Server): void {
   server.on('checkExpectation', (request, response) => server.emit('request', request, response));
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
     // With a request under way on this connection, our 400 would be read as its answer, though it may have been done.
-    // (A request that is itself too slow to arrive has not been looked at: it gets its 400.)
-    const own = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 1 : 0;
-    const isAnswering = openRequestsOn(socket) > own;
+    // (One whose body is itself too slow to arrive has not been done: it gets its 400, unless it was answered by its head.)
+    const isSlow = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && isReceivingBodyOn(socket);
     // Nobody waits behind a request that was cut short; and it may have been answered by its head already.
     if (
       error.code === 'HPE_INVALID_EOF_STATE' ||
       error.code === 'ECONNRESET' ||
       !socket.writable ||
-      isAnswering ||
+      openRequestsOn(socket) !== (isSlow ? 1 : 0) ||
       isTlsFailure(error)
     ) {
       socket.destroy();
       return;
     }
+    // What of it is still to come is not done.
+    endRequestsOn(socket);
+    // At once, the rest of what the client sends would reset the connection before it has seen the answer.
+    setTimeout(() => socket.destroy(), LINGER_MS).unref();
     const requestId = randomUUID();
     const envelope = failure(refusalFor(error), requestId);
     const body = JSON.stringify(envelope);

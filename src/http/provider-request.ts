@@ -22,6 +22,8 @@ export interface ProviderRequest extends Request {
   hasProvenPeer?: boolean;
   /** True where the body named the caller, and was put into the direct form. */
   isProxied?: boolean;
+  /** Of its body, once that was read. */
+  bodyBytes?: number;
   /** Set by the guard, on every route that is not public. */
   caller?: Caller;
   /** Set by the guard on a @UserRoute(). */

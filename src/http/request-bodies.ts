@@ -4,12 +4,11 @@ import { parse } from 'content-type';
 import getRawBody, { type Options } from 'raw-body';
 import { InvalidRequest } from '../errors/request-errors';
 import { Admission } from '../protection/admission';
-import { RequestBudgets } from '../protection/request-budgets';
 import { MAX_VALUE_BYTES } from '../secrets/secret';
 import { discardBody } from './discard-body';
 import { isShallowJson, MAX_DEPTH, MAX_ITEMS } from './json-structure';
 import { carriesBody, pathOf, type ProviderRequest } from './provider-request';
-import { chargeBytes, subjectOf } from './request-subject';
+import { subjectOf } from './request-subject';
 
 /** JSON may escape each byte of a value as six (`\u0001`); the rest is room for the other fields. */
 const MAX_BODY_BYTES = 6 * MAX_VALUE_BYTES + 16 * 1024;
@@ -32,10 +31,7 @@ class BodyUnreadable extends Error {
 /** Reads the JSON bodies of requests once it is known, as far as headers tell, who sends them. */
 @Injectable()
 export class RequestBodies {
-  constructor(
-    private readonly admission: Admission,
-    private readonly budgets: RequestBudgets,
-  ) {}
+  constructor(private readonly admission: Admission) {}
 
   /**
    * Makes the body of a request a plain object; without one, an empty object, since every field of some operations is
@@ -63,7 +59,7 @@ export class RequestBodies {
     const bytes = length === undefined ? limit : Number(length) > limit ? 0 : Number(length);
     if (bytes > 0) request.cleanup.add(this.admission.receive(subjectOf(request), bytes));
     const received = await bytesOf(request, { limit, length: length ?? null });
-    chargeBytes(this.budgets, request, received.length);
+    request.bodyBytes = received.length;
     return parsed(received);
   }
 }

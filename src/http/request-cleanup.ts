@@ -56,13 +56,29 @@ export function beginCleanup({ socket }: IncomingMessage, response: ServerRespon
   return cleanup;
 }
 
-/** Of each connection, the requests that have arrived and were not begun. */
+/** Of each connection, how many requests have arrived and were not begun. */
 const waitingRequests = new WeakMap<Socket, number>();
+/** Of each connection, the one whose head came last. */
+const latestRequests = new WeakMap<Socket, IncomingMessage>();
 
-/** Counts a request as open that is not begun yet, until that which is returned is called. */
-export function awaitTurn(socket: Socket): () => void {
+/** Counts a request that has arrived as open although it is not begun yet, until that which is returned is called. */
+export function awaitTurn(request: IncomingMessage): () => void {
+  const { socket } = request;
+  latestRequests.set(socket, request);
   waitingRequests.set(socket, (waitingRequests.get(socket) ?? 0) + 1);
   return () => void waitingRequests.set(socket, (waitingRequests.get(socket) ?? 1) - 1);
+}
+
+/** Whether the body of a request is still to come on this connection. */
+export function isReceivingBodyOn(socket: Socket): boolean {
+  return latestRequests.get(socket)?.complete === false;
+}
+
+/** Gives back all that the requests of a connection hold, which are not done any more. */
+export function endRequestsOn(socket: Socket): void {
+  const open = openRequests.get(socket) ?? new Set();
+  for (const cleanup of open) cleanup.run();
+  open.clear();
 }
 
 /** How many requests of a connection have not ended. */
@@ -74,9 +90,6 @@ export function openRequestsOn(socket: Socket): number {
 function watchedConnection(socket: Socket): Set<RequestCleanup> {
   const open = new Set<RequestCleanup>();
   openRequests.set(socket, open);
-  socket.once('close', () => {
-    for (const cleanup of open) cleanup.run();
-    open.clear();
-  });
+  socket.once('close', () => endRequestsOn(socket));
   return open;
 }

@@ -15,7 +15,10 @@ const TURN_MS = 2;
 /** So many turns in a row begin none, while each of them accepts a connection. */
 const MAX_PUT_OFF = 8;
 
-type Begin = () => void;
+interface Waiting {
+  readonly begin: () => void;
+  readonly cut: () => void;
+}
 
 /**
  * Begins requests a few in each turn of the event loop, the addresses by turns: whoever sends thousands waits for their own,
@@ -24,7 +27,7 @@ type Begin = () => void;
  */
 export class RequestTurns {
   /** In the order of their turns: an address that has had its turn goes to the end. */
-  readonly #lines = new Map<string, Begin[]>();
+  readonly #lines = new Map<string, Waiting[]>();
   #waiting = 0;
   #isScheduled = false;
   #hasAccepted = false;
@@ -41,15 +44,20 @@ export class RequestTurns {
     return (request, response) => {
       const { socket } = request;
       if (openRequestsOn(socket) >= MAX_PIPELINED) cut(socket);
-      if (socket.destroyed) return;
-      const hasTurn = awaitTurn(socket);
-      const begin = (): void => {
-        hasTurn();
-        if (!socket.destroyed) listener(request, response);
-      };
-      if (this.#wait(socket.remoteAddress ?? '', begin)) return;
-      this.observer?.shed('turns');
-      cut(socket);
+      // What comes behind an answer that ended the connection could not be answered.
+      if (!socket.writable) return;
+      const hasTurn = awaitTurn(request);
+      this.#wait(socket.remoteAddress ?? '', {
+        begin: () => {
+          hasTurn();
+          if (socket.writable) listener(request, response);
+        },
+        cut: () => {
+          hasTurn();
+          this.observer?.shed('turns');
+          cut(socket);
+        },
+      });
     };
   }
 
@@ -60,14 +68,26 @@ export class RequestTurns {
     });
   }
 
-  /** False where too many wait. */
-  #wait(address: string, begin: Begin): boolean {
-    const line = this.#lines.get(address);
-    if (this.#waiting >= MAX_WAITING_IN_ALL || (line?.length ?? 0) >= MAX_WAITING) return false;
-    if (line === undefined) this.#lines.set(address, [begin]);
-    else line.push(begin);
+  /** Where all places are taken, the longest line gives one up for a shorter one. */
+  #wait(address: string, waiting: Waiting): void {
+    const line = this.#lines.get(address) ?? [];
+    const isFull = this.#waiting >= MAX_WAITING_IN_ALL && !this.#makeRoomFor(line);
+    if (isFull || line.length >= MAX_WAITING) {
+      waiting.cut();
+      return;
+    }
+    if (line.push(waiting) === 1) this.#lines.set(address, line);
     this.#waiting += 1;
     this.#schedule();
+  }
+
+  #makeRoomFor(line: readonly Waiting[]): boolean {
+    const longest = [...this.#lines.values()].reduce((one, other) =>
+      other.length > one.length ? other : one,
+    );
+    if (longest.length <= line.length + 1) return false;
+    longest.pop()?.cut();
+    this.#waiting -= 1;
     return true;
   }
 
@@ -92,20 +112,20 @@ export class RequestTurns {
   };
 
   readonly #beginNext = (): void => {
-    this.#next()?.();
+    this.#next()?.begin();
     if (this.#waiting === 0) return;
     if (this.time.nowMs() - this.#beganMs >= TURN_MS) this.#schedule();
     // What the request goes on with at once comes first, and counts.
     else queueMicrotask(this.#beginNext);
   };
 
-  #next(): Begin | undefined {
+  #next(): Waiting | undefined {
     for (const [address, line] of this.#lines) {
-      const begin = line.shift();
+      const waiting = line.shift();
       this.#lines.delete(address);
       if (line.length > 0) this.#lines.set(address, line);
       this.#waiting -= 1;
-      return begin;
+      return waiting;
     }
     return undefined;
   }

@@ -1,6 +1,6 @@
 import type { Server } from 'node:https';
 import type { Socket } from 'node:net';
-import { FairSockets } from './connection-limit';
+import { FairSockets, peerOf } from './connection-limit';
 
 /** Each takes some 70 KiB of OpenSSL's; it must end within ten seconds. */
 const MAX_HANDSHAKES = 512;
@@ -32,9 +32,4 @@ export class UnfinishedHandshakes {
     this.#byPeer.delete(peer);
     if (socket !== undefined) this.#sockets.delete(socket);
   }
-}
-
-/** A connection's TLS socket is another object than the one that was accepted. */
-function peerOf({ remoteAddress, remotePort, localAddress, localPort }: Socket): string {
-  return `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`;
 }

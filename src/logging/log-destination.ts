@@ -29,6 +29,12 @@ export class LogDestination {
     this.#lines.write(line);
   }
 
+  /** Gives the reader a moment to take what is kept, as before the process ends. */
+  async flush(withinMs: number): Promise<void> {
+    for (const untilMs = performance.now() + withinMs; this.#isBehind && performance.now() < untilMs;)
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+  }
+
   #retryLater(): void {
     if (this.#isBehind) return;
     this.#isBehind = true;

@@ -173,6 +173,15 @@ describe('a read within the time to live', () => {
     },
   );
 
+  it('answers with what is too large to be kept, and asks for it a second time at most', async () => {
+    const { inner, store } = opened({ maxBytes: 1024 * 1024 });
+    for (const name of ['a', 'b']) await inner.create(SCOPE, { name, value: 'x'.repeat(400_000) });
+    const lists = await Promise.all(Array.from({ length: 5 }, () => store.list(SCOPE)));
+    expect(lists.map((list) => list.length)).toEqual([2, 2, 2, 2, 2]);
+    const values = await Promise.all(Array.from({ length: 5 }, () => store.retrieve(SCOPE, 'a')));
+    expect(values.map(({ value }) => value.length)).toEqual(Array(5).fill(400_000));
+  });
+
   it('asks again once it is over', async () => {
     const { inner, time, get, reads } = await warmed();
     await inner.update(SCOPE, { name: 'k', value: 'second' });

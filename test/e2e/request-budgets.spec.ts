@@ -169,6 +169,24 @@ describe('the budgets of requests', () => {
     expect([await proxied(READER), await proxied(READER)]).toEqual([404, 429]);
   });
 
+  it('count a large body by its size also where it comes through system-server', async () => {
+    service = await startService(
+      { clock, time, store, grantSource: exampleApps(), peerProof: new AlicesSystemServer() },
+      { protection: { rates: { app: { write: few(10) }, user: {} }, maxInFlight: 500 } },
+    );
+    stop = () => service.close();
+    const headers = { 'x-bfl-user': 'alice', 'x-authorization': await userToken('alice', clock.nowMs()) };
+    const write = async (value: string): Promise<number> => {
+      const provider = { datatype: 'secret', version: 'v1', group: 'secret.infisical' };
+      const op = 'CreateSecret?workspace=otmoic';
+      const body = { op, ...provider, appkey: OTMOICLP.appKey, param: null, data: { name: 'proxied', value }, Token: 'any' }; // prettier-ignore
+      return (await httpCall(`${service.url}/CreateSecret`, { headers, body })).status;
+    };
+    // 300 kB are four times 64 KiB: five writes.
+    const large = 'x'.repeat(300_000);
+    expect([await write(large), await write(large), await write(large)]).toEqual([200, 409, 429]);
+  });
+
   it('leave room for others while the requests of one app hang', async () => {
     await start({ rates: { app: {}, user: {} }, maxInFlight: 8 });
     let open = (): void => undefined;

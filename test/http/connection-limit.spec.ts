@@ -1,7 +1,11 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
+import { connect, type TLSSocket } from 'node:tls';
 import { limitConnections } from '../../src/http/connection-limit';
 import { beginCleanup } from '../../src/http/request-cleanup';
+import { secureServer } from '../../src/http/secure-server';
+import { unchanging } from '../../src/rotation/rotating';
+import { TestAuthority } from '../support/certificates';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { eventually } from '../support/eventually';
 import { openSocket } from '../support/raw-exchange';
@@ -76,8 +80,11 @@ describe('the connections of a server', () => {
 
   it('take the place of one of the same address that is five seconds old and without a request', async () => {
     await connect('127.0.0.2', 10);
+    const old = [...sockets];
     time.advance(5_000);
-    expect(await connect('127.0.0.2', 15)).toBe(10);
+    await connect('127.0.0.2', 15);
+    await eventually(() => expect(old.every(({ destroyed }) => destroyed)).toBe(true));
+    await eventually(() => expect(sockets.filter(({ destroyed }) => !destroyed)).toHaveLength(10));
   });
 
   it('are closed where nobody asks for anything, before those that wait for an answer', async () => {
@@ -97,4 +104,34 @@ describe('the connections of a server', () => {
     await eventually(() => expect(open()).toBe(0));
     expect(await connect('127.0.0.2', 10)).toBe(10);
   });
+});
+
+it('connections with TLS are not closed either while a request on them waits for its answer', async () => {
+  const identity = unchanging(new TestAuthority().certificateFor('127.0.0.1'));
+  const time = new FixedMonotonicTime();
+  let hanging = 0;
+  const server = secureServer(
+    {},
+    (request, response) => {
+      beginCleanup(request, response);
+      hanging += 1;
+    },
+    identity,
+  );
+  limitConnections(server, 8, undefined, time);
+  await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
+  const { port } = server.address() as AddressInfo;
+  const open = (): TLSSocket => {
+    const socket = connect({ port, host: '127.0.0.1', rejectUnauthorized: false });
+    return socket.on('error', () => undefined);
+  };
+  const busy = [open(), open()];
+  for (const socket of busy) socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+  await eventually(() => expect(hanging).toBe(2));
+  time.advance(5_000);
+  const newcomer = open();
+  await eventually(() => expect(newcomer.destroyed).toBe(true));
+  expect(busy.map(({ destroyed }) => destroyed)).toEqual([false, false]);
+  for (const socket of busy) socket.destroy();
+  await new Promise((closed) => server.close(closed));
 });

@@ -36,6 +36,7 @@ describe('the turns of requests', () => {
       const socket = {
         remoteAddress,
         destroyed: false,
+        writable: true,
         destroy: () => closed.push(remoteAddress),
         on: () => undefined,
       };
@@ -91,6 +92,22 @@ describe('the turns of requests', () => {
     send('10.0.0.2', 10);
     expect(closed).toHaveLength(44);
     await nextTurn();
+  });
+
+  it('are there for another address also where four have taken all places to wait: the longest line gives one up', () => {
+    for (const last of [1, 2, 3, 4]) send(`10.0.0.${last}`, 256);
+    expect(closed).toEqual([]);
+    send('10.0.0.5', 1);
+    expect(closed).toEqual(['10.0.0.1']);
+    send('10.0.0.4', 1);
+    expect(closed).toEqual(['10.0.0.1', '10.0.0.4']);
+  });
+
+  it('do not come to what stands behind an answer that has ended the connection', async () => {
+    const socket = { remoteAddress: '10.0.0.1', writable: false, on: () => undefined };
+    ask({ socket } as unknown as IncomingMessage, {} as ServerResponse);
+    await nextTurn();
+    expect(begun).toEqual([]);
   });
 });
 
