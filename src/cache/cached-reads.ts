@@ -84,6 +84,17 @@ export class CachedReads {
   }
 
   /**
+   * A write of ours to this scope ended well: what was read before it is asked for again, and where the store cannot be asked,
+   * what is kept is served with the write in it. `value` is undefined where the name was deleted.
+   */
+  carry(scope: string, name: string, value: string | undefined): void {
+    const kept = this.#current({ scope });
+    if (kept?.isWhole !== true || kept.isWiped) return this.supersede(scope);
+    this.#epochs.raise(scope);
+    this.#kept.set(keyOf(scope), kept.after(name, value, this.#epochs.now));
+  }
+
+  /**
    * A write to this scope may have happened: what is kept must be confirmed, and is all there is where it cannot be.
    * Reads as of the epoch that is answered, or later, show how it ended.
    */

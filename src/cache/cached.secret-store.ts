@@ -24,6 +24,12 @@ export interface CacheSurroundings {
   readonly observer?: CacheObserver;
 }
 
+/** One name as a write leaves it: without a value where it was deleted. */
+interface Written {
+  readonly name: string;
+  readonly value?: string;
+}
+
 interface LookUp {
   readonly scope: SecretScope;
   readonly name: string;
@@ -63,15 +69,15 @@ export class CachedSecretStore extends SecretStore {
   }
 
   async create(scope: SecretScope, secret: Secret): Promise<void> {
-    return this.#write(keyOf(scope), () => this.inner.create(scope, secret), secret.name);
+    return this.#write(keyOf(scope), () => this.inner.create(scope, secret), secret);
   }
 
   async update(scope: SecretScope, secret: Secret): Promise<void> {
-    return this.#write(keyOf(scope), () => this.inner.update(scope, secret), secret.name);
+    return this.#write(keyOf(scope), () => this.inner.update(scope, secret), secret);
   }
 
   async delete(scope: SecretScope, name: string): Promise<void> {
-    return this.#write(keyOf(scope), () => this.inner.delete(scope, name), name);
+    return this.#write(keyOf(scope), () => this.inner.delete(scope, name), { name });
   }
 
   async removeWorkspace(workspace: StoredWorkspace): Promise<void> {
@@ -189,18 +195,19 @@ export class CachedSecretStore extends SecretStore {
     return new Snapshot({ ...extent, ...(!whole && { only: name }) }, secrets, moment);
   }
 
-  async #write(scope: string | undefined, write: () => Promise<void>, name?: string): Promise<void> {
+  async #write(scope: string | undefined, write: () => Promise<void>, written?: Written): Promise<void> {
     try {
       await write();
     } catch (error: unknown) {
-      if (error instanceof StoreOutcomeUnknown && scope !== undefined && name !== undefined)
-        this.#doubtful.add(scope, name, this.#reads.doubt(scope));
+      if (error instanceof StoreOutcomeUnknown && scope !== undefined && written !== undefined)
+        this.#doubtful.add(scope, written.name, this.#reads.doubt(scope));
       else if (!leftAsItWas(error)) this.#reads.supersede(scope);
       if (!leftAsItWas(error)) await this.#announce(scope);
       throw error;
     }
     // Here first, then to the others; only then may the writer go on.
-    this.#reads.supersede(scope);
+    if (scope === undefined || written === undefined) this.#reads.supersede(scope);
+    else this.#reads.carry(scope, written.name, written.value);
     await this.#announce(scope);
   }
 

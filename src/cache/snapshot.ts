@@ -23,7 +23,7 @@ export interface Extent {
  * own, outside of the heap, which is overwritten when the snapshot is let go.
  */
 export class Snapshot {
-  readonly bytes: number;
+  #bytes: number;
   /** By name, where in the block. */
   readonly #places = new Map<string, readonly [start: number, end: number]>();
   #block: Buffer | undefined;
@@ -48,7 +48,31 @@ export class Snapshot {
       this.#places.set(name, [start, end]);
     }
     const names = secrets.reduce((sum, { name }) => sum + FRAME_BYTES + 2 * name.length, 0);
-    this.bytes = FRAME_BYTES + size + names;
+    this.#bytes = FRAME_BYTES + size + names;
+  }
+
+  /** What it takes in memory, about. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /**
+   * Returns what a read of the whole scope would show after a write of ours, as far as is known: it must be confirmed where that can be.
+   * @param value undefined where the name was deleted
+   */
+  after(name: string, value: string | undefined, asOf: number): Snapshot {
+    const unreadable = new Set([...this.extent.unreadable].filter((other) => other !== name));
+    const written = value === undefined ? [] : [{ name, value }];
+    const next = new Snapshot({ unreadable }, written, { ...this.#read, asOf });
+    const own = next.#block;
+    const parts = [...this.#places.keys()]
+      .filter((other) => other !== name)
+      .map((other) => [other, this.#part(other)] as const);
+    if (value !== undefined) parts.push([name, own ?? Buffer.alloc(0)]);
+    next.#take(parts.sort(([one], [other]) => (one < other ? -1 : 1)));
+    own?.fill(0);
+    next.#isDoubted = true;
+    return next;
   }
 
   /** Whether it tells of all names of its scope. */
@@ -154,6 +178,26 @@ export class Snapshot {
       this.#holders -= 1;
       if (this.#isLetGo) this.wipe();
     };
+  }
+
+  #part(name: string): Buffer {
+    const [start, end] = this.#places.get(name) ?? [0, 0];
+    return this.#block?.subarray(start, end) ?? Buffer.alloc(0);
+  }
+
+  /** Holds a copy of these values and nothing else. */
+  #take(parts: readonly (readonly [name: string, value: Buffer])[]): void {
+    const block = Buffer.allocUnsafeSlow(parts.reduce((sum, [, { length }]) => sum + length, 0));
+    this.#places.clear();
+    this.#bytes = FRAME_BYTES + block.length;
+    let end = 0;
+    for (const [name, value] of parts) {
+      const start = end;
+      end += value.copy(block, start);
+      this.#places.set(name, [start, end]);
+      this.#bytes += FRAME_BYTES + 2 * name.length;
+    }
+    this.#block = block;
   }
 
   #text([start, end]: readonly [number, number]): string {

@@ -11,6 +11,7 @@ import {
 import type { SecretScope } from '../../src/secrets/secret';
 import type { ScopeContents } from '../../src/secrets/secret-store';
 import type { ReadReport } from '../../src/secrets/read-report';
+import { keyOf } from '../../src/secrets/scope-key';
 import { waitedMs } from '../../src/secrets/waited';
 import { describeSecretStore, outcome } from '../conformance/secret-store.conformance';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
@@ -709,4 +710,46 @@ describe('a value that the store cannot show', () => {
       expect(reads()).toBe(1);
     },
   );
+});
+
+describe('a write that the store acknowledged before it went away', () => {
+  const written = [
+    ['create', (store: CachedSecretStore) => store.create(SCOPE, { name: 'a', value: 'new' })],
+    ['update', (store: CachedSecretStore) => store.update(SCOPE, { name: 'k', value: 'new and longer' })],
+    ['delete', (store: CachedSecretStore) => store.delete(SCOPE, 'l')],
+  ] as const;
+
+  it.each(written)('is served with all that was read before: %s', async (_, write) => {
+    const { inner, store, stale, time } = await warmed();
+    await inner.create(SCOPE, { name: 'l', value: 'other' });
+    time.advance(6_000);
+    await store.list(SCOPE);
+    await write(store);
+    const truth = await inner.list(SCOPE);
+    inner.failure = new StoreUnreachable();
+    const report = { servedStale: (ageMs: number) => stale.push(ageMs) };
+    expect(await store.list(SCOPE, report)).toEqual(truth);
+    expect(stale).toHaveLength(1);
+    for (const { name, value } of truth) expect((await store.retrieve(SCOPE, name)).value).toBe(value);
+    time.advance(60_001);
+    expect(await outcome(store.list(SCOPE))).toBe('STORE_UNAVAILABLE');
+  });
+
+  it.each(written)('is asked for as before where the store is there: %s', async (_, write) => {
+    const { inner, store, time } = await warmed();
+    await inner.create(SCOPE, { name: 'l', value: 'other' });
+    time.advance(6_000);
+    await store.list(SCOPE);
+    await write(store);
+    await inner.create(SCOPE, { name: 'by-hand', value: 'v' });
+    expect(await store.list(SCOPE)).toEqual(await inner.list(SCOPE));
+  });
+
+  it('is not served any more once another replica has written', async () => {
+    const { inner, store, announcements } = await warmed();
+    await store.update(SCOPE, { name: 'k', value: 'ours' });
+    announcements.tell({ scope: keyOf(SCOPE) });
+    inner.failure = new StoreUnreachable();
+    expect(await outcome(store.retrieve(SCOPE, 'k'))).toBe('STORE_UNAVAILABLE');
+  });
 });
