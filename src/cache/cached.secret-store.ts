@@ -117,7 +117,7 @@ export class CachedSecretStore extends SecretStore {
       report.unreadable([...snapshot.unreadable]);
     }
     const secrets = await this.#texts.secrets(keyOf(scope), snapshot);
-    return secrets === 'gone' ? this.inner.list(scope) : secrets;
+    return secrets === 'gone' ? this.inner.list(scope, report) : secrets;
   }
 
   /** By what is kept, if that is all of the scope: a write that comes after it supersedes it anyway. */
