@@ -14,7 +14,7 @@ const KEPT_MS = 5_000;
 
 /**
  * At most so many sockets, and a quarter of them of one address. A new one beyond that takes the place of one of the address that
- * has the most: the oldest without a request if there is one, else the oldest. That of an address which itself has the most
+ * has the most: the oldest without a request if there is one, else the oldest. That of an address which itself has the most, and more than one,
  * is closed at once, unless one of its own is some seconds old and without a request. So a newcomer finds a place however
  * many addresses flood, and whoever floods costs little.
  */
@@ -45,7 +45,8 @@ export class FairSockets {
     socket.once('close', () => this.delete(socket));
     if (ofAddress.size <= this.max * LARGEST_SHARE && this.#count <= this.max) return;
     const largest = this.#largest();
-    if (largest.size > ofAddress.size) this.#close(this.#replaceable(largest) ?? oldest(largest));
+    if (largest.size > ofAddress.size || ofAddress.size === 1)
+      this.#close(this.#replaceable(largest) ?? oldest(largest));
     else this.#close(this.#replaceable(ofAddress, (one) => this.#isOld(one)) ?? socket);
   }
 

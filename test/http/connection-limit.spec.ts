@@ -78,6 +78,11 @@ describe('the connections of a server', () => {
     expect(await connect('127.0.0.1', 2)).toBe(2);
   });
 
+  it('have room for a newcomer also where each of them is of another address', async () => {
+    for (let address = 2; address < 52; address += 1) await connect(`127.0.0.${address}`, 1);
+    expect(await connect('127.0.0.1', 1)).toBe(1);
+  });
+
   it('take the place of one of the same address that is five seconds old and without a request', async () => {
     await connect('127.0.0.2', 10);
     const old = [...sockets];
