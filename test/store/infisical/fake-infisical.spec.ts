@@ -1,9 +1,17 @@
+import { DIALECTS } from '../../../src/store/infisical/dialect';
 import { FakeInfisical } from '../../support/fake-infisical/fake-infisical';
 import { recorded } from '../../support/fake-infisical/recordings';
 import { deletedBetween, replay, replayable } from './replay';
 import { shapeDifferences } from './shape-differences';
 
-describe.each(['v3', 'fork'] as const)('the fake Infisical (%s)', (dialect) => {
+/** v4 was not asked for the very byte. */
+const BODY_TOO_LARGE = {
+  v3: 'body limit: request body of 1048577 bytes',
+  fork: 'body limit: request body of 1048577 bytes',
+  v4: 'body of 1.2 MB',
+};
+
+describe.each(['v3', 'fork', 'v4'] as const)('the fake Infisical (%s)', (dialect) => {
   let fake: FakeInfisical;
   beforeAll(async () => {
     fake = await FakeInfisical.start({ dialect, rateLimits: true });
@@ -33,8 +41,30 @@ describe.each(['v3', 'fork'] as const)('the fake Infisical (%s)', (dialect) => {
       if (found.length > 0) differences.push({ at, name, found });
     }
     expect(differences).toEqual([]);
-    expect(requests.length).toBeGreaterThan(200);
+    expect(requests.length).toBeGreaterThan(dialect === 'v4' ? 100 : 200);
   });
+
+  it('takes bodies up to the recorded limit', async () => {
+    const { id } = fake.world.addProject('bodies', 'bodies', fake.identity);
+    const { projectIdField, routes } = DIALECTS[dialect];
+    const post = (bytes: number) => {
+      const frame = JSON.stringify({ [projectIdField]: id, environment: 'dev', secretValue: '' });
+      const body = frame.replace('""', `"${'x'.repeat(bytes - frame.length)}"`);
+      return fetch(`${fake.url}${routes.listSecrets.path}/B${bytes}`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', authorization: `Bearer ${fake.issueToken()}` },
+        body,
+      });
+    };
+    expect((await post(1_048_576)).status).toBe(200);
+    const refused = await post(1_048_577);
+    const refusal = recorded(dialect, BODY_TOO_LARGE[dialect]);
+    expect(refused.status).toBe(refusal.status);
+    expect(shapeDifferences(refusal.answer, await refused.json())).toEqual([]);
+  });
+
+  // Without limits where one hosts it oneself, and with atomic creates (v4.spec.ts).
+  if (dialect === 'v4') return;
 
   it('limits a route per address as recorded', async () => {
     const { id } = fake.world.addProject('limits', 'limits', fake.identity);
@@ -51,24 +81,6 @@ describe.each(['v3', 'fork'] as const)('the fake Infisical (%s)', (dialect) => {
     expect(shapeDifferences(refusal.answer, await refused.json())).toEqual([]);
   });
 
-  it('takes bodies up to the recorded limit', async () => {
-    const { id } = fake.world.addProject('bodies', 'bodies', fake.identity);
-    const post = (bytes: number) => {
-      const frame = JSON.stringify({ workspaceId: id, environment: 'dev', secretValue: '' });
-      const body = frame.replace('""', `"${'x'.repeat(bytes - frame.length)}"`);
-      return fetch(`${fake.url}/api/v3/secrets/raw/B${bytes}`, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json', authorization: `Bearer ${fake.issueToken()}` },
-        body,
-      });
-    };
-    expect((await post(1_048_576)).status).toBe(200);
-    const refused = await post(1_048_577);
-    const refusal = recorded(dialect, 'body limit: request body of 1048577 bytes');
-    expect(refused.status).toBe(refusal.status);
-    expect(shapeDifferences(refusal.answer, await refused.json())).toEqual([]);
-  });
-
   it('stores a name several times when creates of it overlap, and deletes all of them at once', async () => {
     const { id } = fake.world.addProject('races', 'races', fake.identity);
     const send = (method: string, value?: string) =>
@@ -81,6 +93,8 @@ describe.each(['v3', 'fork'] as const)('the fake Infisical (%s)', (dialect) => {
         },
         body: JSON.stringify({ workspaceId: id, environment: 'dev', secretValue: value }),
       });
+    // So that all have a connection, and none is through before the others come.
+    await Promise.all(Array.from({ length: 10 }, () => send('PATCH', 'missing')));
     const created = await Promise.all(Array.from({ length: 10 }, (_, i) => send('POST', `v${i}`)));
     const stored = fake.project('races')?.environments.find(({ slug }) => slug === 'dev')?.secrets ?? [];
     expect(created.filter(({ status }) => status === 200)).toHaveLength(stored.length);

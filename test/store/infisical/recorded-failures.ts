@@ -1,5 +1,7 @@
+import type { RecordedDialectName } from '../../support/fake-infisical/fake-dialect';
+
 /** Each kind of failure in the recordings, with the reason that a person gave it: `reason | status | error | message`. */
-export const FAILURES: Readonly<Record<'v3' | 'fork', readonly string[]>> = {
+export const FAILURES: Readonly<Record<RecordedDialectName, readonly string[]>> = {
   v3: [
     'alreadyExists:environment | 400 | CreateEnvironment | Environment with slug already exist',
     'alreadyExists:environment | 400 | UpdateEnvironment | Environment with slug already exist',
@@ -137,6 +139,35 @@ export const FAILURES: Readonly<Record<'v3' | 'fork', readonly string[]>> = {
     'tokenDead | 500 | Internal Server Error | jwt must be provided',
     'tokenDead | 500 | Internal Server Error | jwt signature is required',
     'tooLarge | 413 | Payload Too Large | Request body is too large',
+    'unexpectedAnswer | 304 | – | –',
+  ],
+  v4: [
+    'alreadyExists:environment | 400 | CreateEnvironment | Environment with slug already exists',
+    'alreadyExists:project | 400 | BadRequest | A project with the slug "…" already exists in your organization. Please choose a different name or slug.',
+    'alreadyExists:secret | 400 | BadRequest | Secret already exists',
+    'alreadyExists:secret | 400 | BadRequest | Secret already exists: B1',
+    'credentialsRefused | 401 | UnauthorizedError | Invalid credentials',
+    // Of a login with a bearer beside it, which ours never have: whatever it is, attempts are paused.
+    'credentialsRefused | 403 | TokenError | The provided access token is malformed. Please use a valid token or generate a new one and try again.',
+    // To be done by a person: the slug is free again once that environment is gone for good.
+    "invalidRequest | 400 | CreateEnvironment | Environment slug '…' is held by a pending-deletion environment. Permanently delete that environment first, then retry.",
+    'invalidRequest | 422 | ValidationFailure | [issues]',
+    'nameRefused | 422 | ValidationFailure | [issues]',
+    "notFound:environment | 404 | CreateSecret | Folder with path '…' in environment with slug '…' not found",
+    "notFound:environment | 404 | GetSecretByName | Folder with path '…' in environment with slug '…' not found",
+    "notFound:environment | 404 | SecretPathNotFound | Folder with path '…' in environment '…' was not found. Please ensure the environment slug and secret path is correct.",
+    "notFound:project | 404 | NotFound | Project with ID '…' not found",
+    "notFound:project | 404 | NotFound | Project with ID '…' not found during bot lookup. Are you sure you are using the correct project ID?",
+    "notFound:project | 404 | NotFound | Project with slug '…' not found",
+    'notFound:secret | 404 | NotFound | Secret not found',
+    "notFound:secret | 404 | NotFound | Secret with name '…' not found",
+    'notFound:secret | 404 | NotFound | Secret with name … not found',
+    'permissionDenied | 403 | Forbidden access to … | You are not allowed to access this resource',
+    'routeNotFound | 404 | Not Found | Route …',
+    'serverFailure | 500 | InternalServerError | Something went wrong',
+    'tokenDead | 401 | UnauthorizedError | Token missing',
+    'tokenDead | 403 | TokenError | The provided access token is malformed. Please use a valid token or generate a new one and try again.',
+    'tokenDead | 403 | TokenError | invalid signature',
     'unexpectedAnswer | 304 | – | –',
   ],
 };

@@ -1,5 +1,5 @@
 import { classifyFailure, type FailureReason } from '../../../src/store/infisical/failure-reason';
-import { requireHoldableName } from '../../../src/store/infisical/secret-name';
+import { requireHoldableName, requireWritableName } from '../../../src/store/infisical/secret-name';
 import { DIALECTS, type CallName } from '../../../src/store/infisical/dialect';
 import type { RecordedDialectName, TokenFault } from '../../support/fake-infisical/fake-dialect';
 import type { FakeInfisical } from '../../support/fake-infisical/fake-infisical';
@@ -32,16 +32,16 @@ const MAY_ALSO_HOLD = [
   'secretPath', 'type', 'expandSecretReferences', 'includeImports', 'include_imports', 'recursive', 'viewSecretValue',
 ]; // prettier-ignore
 
-/** Servers that were stopped, limits used up, and requests that hold what the recorder cut or the adapter never sends. */
+/** Servers that were stopped, limits used up, and requests that hold what the recorder cut or the adapter never sends (an ETag, a mask). */
 const NOT_OURS =
-  /stopped|frozen|service token|If-None-Match|body limit|fold|tag|org id not a uuid|env slug: 64/i;
+  /stopped|frozen|service token|If-None-Match|not to be shown|body limit|fold|tag(?!s")|org id not a uuid|env slug: 64/i;
 
 /** The recorded requests that the adapter can make, of a server that was well and within its limits. */
 export function replayable(dialect: RecordedDialectName): readonly Replayable[] {
   return recordings(dialect).flatMap((entry) => {
     const call = callNameOf(entry, dialect);
     if (call === undefined || entry.lost !== undefined || entry.status === 429) return [];
-    return !NOT_OURS.test(entry.name) && canBeMade(entry, call) ? [{ entry, call }] : [];
+    return !NOT_OURS.test(entry.name) && canBeMade(entry, call, dialect) ? [{ entry, call }] : [];
   });
 }
 
@@ -49,10 +49,10 @@ export function replayable(dialect: RecordedDialectName): readonly Replayable[] 
 export function deletedBetween(dialect: RecordedDialectName, from: number, to: number): readonly string[] {
   return recordings(dialect)
     .filter(({ at, method, status }) => at > from && at < to && method === 'DELETE' && status === 200)
-    .flatMap(({ path }) => /^\/api\/v[12]\/workspace\/([^/]+)$/.exec(path)?.[1] ?? []);
+    .flatMap(({ path }) => /^\/api\/v[12]\/(?:workspace|projects)\/([^/]+)$/.exec(path)?.[1] ?? []);
 }
 
-function canBeMade(entry: Recorded, call: CallName): boolean {
+function canBeMade(entry: Recorded, call: CallName, dialect: RecordedDialectName): boolean {
   const fields = entry.method === 'GET' ? fieldsOf(entry) : fieldsOf({ ...entry, path: '' });
   const name = nameOf(entry);
   return (
@@ -60,17 +60,18 @@ function canBeMade(entry: Recorded, call: CallName): boolean {
     Object.keys(fields).every((key) => FIELDS[call].includes(key) || MAY_ALSO_HOLD.includes(key)) &&
     FIELDS[call].every((key) => key in fields) &&
     (fields['secretPath'] ?? '/') === '/' &&
-    (fields['type'] ?? 'shared') === 'shared' &&
+    (call === 'createProject' || (fields['type'] ?? 'shared') === 'shared') &&
     fields['recursive'] !== 'true' &&
     (call !== 'retrieveSecret' || fields['expandSecretReferences'] !== 'true') &&
     fields['include_imports'] !== '1' &&
-    (name === undefined || isHoldable(name))
+    (name === undefined || isSent(name, call, dialect))
   );
 }
 
-function isHoldable(name: string): boolean {
+function isSent(name: string, call: CallName, dialect: RecordedDialectName): boolean {
   try {
     requireHoldableName(name);
+    if (call !== 'retrieveSecret') requireWritableName(DIALECTS[dialect], name, call === 'createSecret');
     return true;
   } catch {
     return false;
@@ -84,7 +85,10 @@ export async function replay(fake: FakeInfisical, dialect: RecordedDialectName, 
       ? undefined
       : classifyFailure(DIALECTS[dialect].failures, call, entry.status, entry.answer);
   const identity = arrange(fake, entry, call, failure);
-  const fault = failure === 'tokenDead' ? tokenFaultOf(entry) : undefined;
+  // A bearer beside a login is looked at first.
+  const bearerRefused =
+    failure === 'tokenDead' || (failure !== undefined && call === 'login' && entry.bearer);
+  const fault = bearerRefused ? tokenFaultOf(entry) : undefined;
   const token = fault === 'malformed' ? 'garbage' : fake.issueToken(identity);
   if (fault !== undefined && fault !== 'malformed') fake.killTokens(fault);
   const path = entry.path.replace(/organizations\/[^/]+/, (all) =>
@@ -174,6 +178,7 @@ function arrangeSecrets(
   if (call === 'createEnvironment') {
     const at = project.environments.findIndex((candidate) => candidate.slug === fieldsOf(entry)['slug']);
     if (failure === undefined && at >= 0) project.environments.splice(at, 1);
+    if (isHeld(entry)) fake.world.deleteEnvironment(project.slug, fieldsOf(entry)['slug'] ?? '', true);
     return;
   }
   const name = nameOf(entry);
@@ -189,13 +194,19 @@ function arrangeSecrets(
   if (unwanted) for (const row of rows) environment.secrets.splice(environment.secrets.indexOf(row), 1);
 }
 
+/** A project's id is named here as on v3, whatever the server calls it. */
 function fieldsOf({ path, sent }: Recorded): Fields {
   const query = Object.fromEntries(new URLSearchParams(path.split('?')[1] ?? ''));
-  return { ...query, ...(typeof sent === 'object' ? sent : {}) };
+  const { projectId, ...fields }: Fields = { ...query, ...(typeof sent === 'object' ? sent : {}) };
+  return projectId === undefined ? fields : { ...fields, workspaceId: projectId };
+}
+
+function isHeld({ answer }: Recorded): boolean {
+  return /pending-deletion/.test(String((answer as { message?: unknown }).message));
 }
 
 function nameOf({ path }: Recorded): string | undefined {
-  const segment = /^\/api\/v3\/secrets\/raw\/([^?]*)/.exec(path)?.[1];
+  const segment = /^\/api\/(?:v3\/secrets\/raw|v4\/secrets)\/([^?]*)/.exec(path)?.[1];
   if (segment === undefined) return undefined;
   try {
     return decodeURIComponent(segment);

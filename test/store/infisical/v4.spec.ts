@@ -34,19 +34,21 @@ describe('a server of v4', () => {
     expect(await outcome(store.create(at(), { name: 'k', value: 'ours' }))).toBe(expected);
   });
 
-  it("refuses to create 'duplicate' with the reason, since a route has that name, and updates and deletes it", async () => {
-    const { fake, store } = await openStore({ dialect: 'v4' });
-    await store.create(at(), { name: 'first', value: 'v' });
-    await expect(store.create(at(), { name: 'duplicate', value: 'v' })).rejects.toMatchObject({
-      reason: 'INVALID_REQUEST',
-    });
-    const [room] = fake.project(projectSlug(at()))?.environments.filter(({ slug }) => slug === 'prod') ?? [];
-    if (room === undefined) throw new Error('The environment is missing.');
-    fake.world.addSecret(room, 'duplicate', 'by hand');
-    await store.update(at(), { name: 'duplicate', value: 'w' });
-    expect((await store.retrieve(at(), 'duplicate')).value).toBe('w');
-    await store.delete(at(), 'duplicate');
-  });
+  it.each(['duplicate', 'move', 'backfill-secret-references'])(
+    'updates and deletes a secret with the name %s, which is a route to creates alone',
+    async (name) => {
+      const { fake, store } = await openStore({ dialect: 'v4' });
+      await store.create(at(), { name: 'first', value: 'v' });
+      const [room] =
+        fake.project(projectSlug(at()))?.environments.filter(({ slug }) => slug === 'prod') ?? [];
+      if (room === undefined) throw new Error('The environment is missing.');
+      fake.world.addSecret(room, name, 'of an older server');
+      await store.update(at(), { name, value: 'w' });
+      expect((await store.retrieve(at(), name)).value).toBe('w');
+      await store.delete(at(), name);
+      expect(rowsOf(fake, at())).toEqual([['first', 'v']]);
+    },
+  );
 
   it('says of an environment that was deleted by hand what is to be done, and not to try again', async () => {
     const { fake, store } = await openStore({ dialect: 'v4' });

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 
 /** What the fake sends: a status and a JSON body, as recorded. */
@@ -24,6 +24,13 @@ export function failureAnswer(
   more: Record<string, unknown> = {},
 ): FakeAnswer {
   return { status, body: { statusCode: status, message, error, ...more } };
+}
+
+/** Newer servers name the request in each refusal, but for that of an unknown route. */
+export function withRequestId(answer: FakeAnswer): FakeAnswer {
+  const body = answer.body as { statusCode?: unknown; error?: unknown } | null;
+  if (answer.status < 400 || body?.statusCode === undefined || body.error === 'Not Found') return answer;
+  return { ...answer, body: { reqId: `req-${randomBytes(7).toString('hex')}`, ...body } };
 }
 
 /** The servers tag the 200 of every GET by its content, and answer 304 where that is known already. */

@@ -2,9 +2,9 @@ import { failureAnswer, type FakeAnswer } from './fake-answer';
 import { nameIssues } from './fake-validation';
 
 /** Those that were recorded, each held to its recording. */
-export type RecordedDialectName = 'v3' | 'fork';
+export type RecordedDialectName = 'v3' | 'fork' | 'v4';
 /** `v3-2025` is v3 as far as a server of June 2025 answers writes otherwise: only its failures were kept. */
-export type FakeDialectName = RecordedDialectName | 'v3-2025' | 'v4';
+export type FakeDialectName = RecordedDialectName | 'v3-2025';
 
 /** One issue of a schema failure, as zod writes it. */
 export type Issue = Readonly<Record<string, unknown>>;
@@ -13,6 +13,8 @@ export type Issue = Readonly<Record<string, unknown>>;
 export type TokenFault = 'missing' | 'malformed' | 'expired' | 'unknown' | 'usesUp' | 'badSignature';
 
 export type SecretVerb = 'Get' | 'Create' | 'Update' | 'Delete';
+
+const NOTHING_MORE = { Create: {}, Update: {}, Delete: {} };
 
 export interface FakePaths {
   /** Undefined where there is no such route. */
@@ -43,6 +45,13 @@ export interface FakeDialect {
   readonly versionedSecret: Readonly<Record<string, unknown>>;
   readonly listedSecret: Readonly<Record<string, unknown>>;
   readonly retrievedSecret: Readonly<Record<string, unknown>>;
+  /** What the answer of a write shows beside. */
+  readonly writtenSecret: Readonly<Record<Exclude<SecretVerb, 'Get'>, Readonly<Record<string, unknown>>>>;
+  readonly versionedEnvironment: Readonly<Record<string, unknown>>;
+  /** Undefined where any length up to the database's is taken. */
+  readonly longestProjectName: number | undefined;
+  /** Whether refusals name their request. */
+  readonly refusalsHaveIds: boolean;
   readonly secretsTellTheirTimes: boolean;
   /** Names in a secret's place that lead a write to another route. */
   readonly routesOfNames: readonly string[];
@@ -113,6 +122,10 @@ const v3: FakeDialect = {
   },
   listedSecret: { secretPath: '/', tags: [] },
   retrievedSecret: { tags: [] },
+  writtenSecret: NOTHING_MORE,
+  versionedEnvironment: {},
+  longestProjectName: undefined,
+  refusalsHaveIds: false,
   secretsTellTheirTimes: true,
   routesOfNames: [],
   routesOfNewNames: [],
@@ -182,6 +195,10 @@ const fork: FakeDialect = {
   versionedSecret: {},
   listedSecret: { secretPath: '/' },
   retrievedSecret: {},
+  writtenSecret: NOTHING_MORE,
+  versionedEnvironment: {},
+  longestProjectName: undefined,
+  refusalsHaveIds: false,
   secretsTellTheirTimes: false,
   routesOfNames: [],
   routesOfNewNames: [],
@@ -235,6 +252,15 @@ const v3Of2025: FakeDialect = {
   validation: (issues) => failureAnswer(422, 'ValidationFailure', issues),
 };
 
+const NOT_ROTATED = { isRotatedSecret: false, rotationId: null };
+const READ_ON_V4 = {
+  ...NOT_ROTATED,
+  secretPath: '/',
+  secretValueHidden: false,
+  secretMetadata: [],
+  tags: [],
+};
+
 /** As recorded of a server of July 2026. */
 const v4: FakeDialect = {
   ...v3,
@@ -253,10 +279,42 @@ const v4: FakeDialect = {
     writes: Infinity,
     reads: Infinity,
   },
-  listedSecret: { ...v3.listedSecret, secretValueHidden: false },
-  retrievedSecret: { secretPath: '/', tags: [], secretValueHidden: false },
-  routesOfNames: ['batch', 'move', 'backfill-secret-references'],
-  routesOfNewNames: ['duplicate'],
+  listsAlwaysShowImports: true,
+  versionedProject: {
+    ...v3.versionedProject,
+    description: null,
+    type: 'secret-manager',
+    defaultProduct: null,
+    autoCapitalization: false,
+    hasDeleteProtection: false,
+    secretSharing: true,
+    showSnapshotsLegacy: false,
+    secretDetectionIgnoreValues: null,
+    enforceEncryptedSecretManagerSecretMetadata: null,
+    deletedEnvironments: [],
+  },
+  versionedEnvironment: {
+    deleteAfter: null,
+    softDeletedAt: null,
+    deletedByUserId: null,
+    deletedByIdentityId: null,
+  },
+  versionedSecret: {
+    secretReminderNote: null,
+    secretReminderRepeatDays: null,
+    skipMultilineEncoding: false,
+  },
+  listedSecret: READ_ON_V4,
+  retrievedSecret: READ_ON_V4,
+  writtenSecret: {
+    Create: NOT_ROTATED,
+    Update: { ...NOT_ROTATED, secretValueHidden: false },
+    Delete: { secretValueHidden: false },
+  },
+  longestProjectName: 64,
+  refusalsHaveIds: true,
+  routesOfNames: ['batch'],
+  routesOfNewNames: ['move', 'duplicate', 'backfill-secret-references'],
   createsAreAtomic: true,
   environmentHeld: (slug) =>
     failureAnswer(
@@ -267,11 +325,11 @@ const v4: FakeDialect = {
   secretExists: () => badRequest('Secret already exists'),
   newNameIssues: (name) => nameIssues(name, ['forward slash', 'colon']),
   validation: (issues) => failureAnswer(422, 'ValidationFailure', issues),
+  loginRefused: () => v3.loginRefused('secret'),
   slugMissing: (slug) => failureAnswer(404, 'NotFound', `Project with slug '${slug}' not found`),
   projectSlugTaken: () =>
     badRequest('A project with the slug "x" already exists in your organization. Please choose another.'),
   notAMember: () => failureAnswer(403, 'You are not member of this project', NOT_ALLOWED),
-  projectIdMissing: (id) => failureAnswer(404, 'NotFound', `Project with ID '${id}' not found`),
   environmentMissingInList: (slug) =>
     failureAnswer(404, 'SecretPathNotFound', `Folder with path '/' in environment '${slug}' was not found.`),
   environmentSlugTaken: () => failureAnswer(400, 'CreateEnvironment', 'Environment with slug already exists'),

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
-import { FakeRefusal, withEntityTag, type FakeAnswer } from './fake-answer';
+import { FakeRefusal, withEntityTag, withRequestId, type FakeAnswer } from './fake-answer';
 import {
   FAKE_DIALECTS,
   routeNotFound,
@@ -171,7 +171,8 @@ export class FakeInfisical {
     if (body === undefined) return;
     const fault = this.#plan.take(method, call.template);
     if (fault !== undefined && (await this.#failBefore(fault, response, call))) return;
-    const answer = withEntityTag(request, await this.#answer(request, body, found));
+    const given = await this.#answer(request, body, found);
+    const answer = withEntityTag(request, this.#dialect.refusalsHaveIds ? withRequestId(given) : given);
     call.status = answer.status;
     if (fault !== undefined && this.#failAfter(fault, answer, response, call)) return;
     sendAnswer(response, answer);

@@ -3,7 +3,7 @@ import { databaseRefused, type FakeDialect } from './fake-dialect';
 import type { FakeRoute } from './fake-routes';
 import type { FakeProject, FakeWorld } from './fake-world';
 
-/** As recorded; v4's by its documents. */
+/** As recorded. */
 export function projectDeletionRoutes(
   world: FakeWorld,
   dialect: FakeDialect,
@@ -25,7 +25,7 @@ export function projectDeletionRoutes(
       if (role === undefined) throw new FakeRefusal(dialect.notAMember(id));
       if (role !== 'admin') return dialect.permissionDenied('delete', 'workspace');
       world.deleteProject(id);
-      const { _id: _ignored, environments: _neither, ...shown } = view(project);
+      const { _id: _own, environments: _now, deletedEnvironments: _before, ...shown } = view(project);
       return { status: 200, body: isV4 ? { project: shown } : { workspace: shown } };
     },
   };

@@ -2,7 +2,15 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { FakeRefusal, type FakeAnswer } from './fake-answer';
 import { badRequest, databaseRefused, type FakeDialect, type SecretVerb } from './fake-dialect';
 import { projectDeletionRoutes } from './fake-project-deletion';
-import { flagIssues, notASlug, plainSlug, slugIssues, stringIssues, trimmedValue } from './fake-validation';
+import {
+  flagIssues,
+  longNameIssues,
+  notASlug,
+  plainSlug,
+  slugIssues,
+  stringIssues,
+  trimmedValue,
+} from './fake-validation';
 import type { FakeEnvironment, FakeIdentity, FakeProject, FakeSecret, FakeWorld } from './fake-world';
 
 /** Between the look and the insert of a create, as long as a database takes: overlapping ones all see nothing. */
@@ -129,6 +137,7 @@ export function fakeRoutes(
     const issues = stringIssues(body, ['projectName']);
     const fields = body as { projectName: string; slug?: unknown };
     if (issues.length === 0 && typeof fields.slug === 'string') issues.push(...slugIssues(fields.slug));
+    if (issues.length === 0) issues.push(...longNameIssues(fields.projectName, dialect.longestProjectName));
     if (issues.length > 0) return dialect.validation(issues);
     if (!identity.mayCreateProjects) return dialect.permissionDenied('create', 'workspace');
     await pause(RACE_WINDOW_MS);
@@ -173,8 +182,16 @@ export function fakeRoutes(
     const times = { createdAt: project.createdAt, updatedAt: project.createdAt };
     return ok({
       message: 'Successfully created new environment',
-      workspace: project.id,
-      environment: { id: environmentId, name, slug, position, projectId: project.id, ...times },
+      [dialect.projectIdField === 'projectId' ? 'projectId' : 'workspace']: project.id,
+      environment: {
+        id: environmentId,
+        name,
+        slug,
+        position,
+        projectId: project.id,
+        ...times,
+        ...dialect.versionedEnvironment,
+      },
     });
   };
 
@@ -236,7 +253,10 @@ export function fakeRoutes(
       const project = projectOf(fields[dialect.projectIdField] ?? '', identity, action);
       const environment = environmentOf(project, fields.environment, verb);
       const rows = environment.secrets.filter((secret) => secret.key === name);
-      const view = (secret: FakeSecret) => ok({ secret: secretView(project, fields.environment, secret) });
+      const view = (secret: FakeSecret) =>
+        ok({
+          secret: { ...secretView(project, fields.environment, secret), ...dialect.writtenSecret[verb] },
+        });
       if (verb === 'Create') {
         if (rows.length > 0) return dialect.secretExists();
         await pause(RACE_WINDOW_MS);

@@ -38,6 +38,14 @@ export function slugIssues(slug: string): Issue[] {
   return plainSlug(slug) ? [] : [notASlug()];
 }
 
+export function longNameIssues(projectName: string, longest = Infinity): Issue[] {
+  if (projectName.length <= longest) return [];
+  const size = { type: 'string', inclusive: true, exact: false, path: ['projectName'] };
+  return [
+    { code: 'too_big', maximum: longest, ...size, message: `Name must be ${longest} or fewer characters` },
+  ];
+}
+
 export function notASlug(): Issue {
   return { code: 'custom', message: 'Slug must be a valid slug', path: ['slug'] };
 }
