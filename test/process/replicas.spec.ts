@@ -111,7 +111,8 @@ describeWith('redis-server', 'two replicas in front of one Infisical', () => {
       environments.flatMap(({ secrets }) => secrets),
     );
     expect(rows.filter(({ key }) => key === 'ONCE')).toHaveLength(1);
-    expect(await metric('osp_scope_locks_total{outcome="held"}')).toBeGreaterThan(25);
+    // Ten updates and the create of KEY by this replica; creates that wait for one another share the outcome of one.
+    expect(await metric('osp_scope_locks_total{outcome="held"}')).toBeGreaterThan(10);
   }, 30_000);
 
   it('show it within two seconds while Redis is gone, and say so; at once again when it is back', async () => {
