@@ -8,6 +8,9 @@ import { Overloaded } from '../errors/request-errors';
 /** Some 20 MB a second of all addresses together: beyond that the garbage collector holds everybody up. */
 const CHUNK_EVERY_MS = 3;
 
+/** What is smaller is not waited for: it costs what its sender does to send it. */
+const LARGE_CHUNK_BYTES = 16 * 1024;
+
 /** One for the process, as its garbage collector is. What waits has some hundred KiB in the buffers of the operating system. */
 const turns = new FairTurns(
   { maxUnderWay: 1, maxUnderWayOfOne: 1, maxWaiting: 64, maxWaitingOfOne: 16, maxWaitMs: 30_000 },
@@ -24,7 +27,8 @@ export function discardBody(request: IncomingMessage): Promise<void> {
   const { remoteAddress = '' } = request.socket;
   return new Promise((resolve) => {
     finished(request, () => resolve());
-    request.on('data', () => {
+    request.on('data', ({ length }: Buffer) => {
+      if (length < LARGE_CHUNK_BYTES) return;
       request.pause();
       turns
         .run(remoteAddress, () => pause(CHUNK_EVERY_MS))
