@@ -112,12 +112,11 @@ export class CachedSecretStore extends SecretStore {
       },
       this.#doubtful.unless(keyOf(scope), undefined, report),
     );
-    if (snapshot.isUnreadable()) {
-      if (report?.unreadable === undefined) return this.inner.list(scope);
-      report.unreadable([...snapshot.unreadable]);
-    }
+    if (snapshot.isUnreadable() && report?.unreadable === undefined) return this.inner.list(scope);
     const secrets = await this.#texts.secrets(keyOf(scope), snapshot);
-    return secrets === 'gone' ? this.inner.list(scope, report) : secrets;
+    if (secrets === 'gone') return this.inner.list(scope, report);
+    if (snapshot.isUnreadable()) report?.unreadable?.([...snapshot.unreadable]);
+    return secrets;
   }
 
   /** By what is kept, if that is all of the scope: a write that comes after it supersedes it anyway. */

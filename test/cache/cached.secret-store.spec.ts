@@ -183,6 +183,23 @@ describe('a read within the time to live', () => {
     expect(values.map(({ value }) => value.length)).toEqual(Array(5).fill(400_000));
   });
 
+  it('names what cannot be read once, also where a list is too large to be kept', async () => {
+    const { inner, store } = opened({ maxBytes: 1024 * 1024 });
+    for (const name of ['a', 'b']) await inner.create(SCOPE, { name, value: 'x'.repeat(400_000) });
+    const list = inner.list.bind(inner);
+    inner.list = async (scope, report?: ReadReport) => {
+      report?.unreadable?.(['damaged']);
+      return list(scope);
+    };
+    const named: string[][] = Array.from({ length: 5 }, () => []);
+    await Promise.all(
+      named.map((names) =>
+        store.list(SCOPE, { servedStale: () => undefined, unreadable: (some) => names.push(...some) }),
+      ),
+    );
+    expect(named).toEqual(Array(5).fill(['damaged']));
+  });
+
   it('asks again once it is over', async () => {
     const { inner, time, get, reads } = await warmed();
     await inner.update(SCOPE, { name: 'k', value: 'second' });
