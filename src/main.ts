@@ -27,6 +27,8 @@ async function main(): Promise<void> {
   const metricsPort = await listenForMetrics(app, adapters);
   // A start that failed before, as with a store that is locked, has left nothing in the cluster.
   adapters.registration?.start();
+  // A store that is set wrong is told in the log before anybody asks for it.
+  void adapters.store.ping().catch(() => undefined);
 
   const exit = (code: number): void => void lines.flush(LAST_LINES_WITHIN_MS).then(() => process.exit(code));
   let stopping = false;

@@ -21,7 +21,7 @@ import { startTelemetry } from './start-telemetry';
 import type { Telemetry } from './telemetry/telemetry';
 
 /** What the Infisical store tells of its ordinary work; all else wants an operator's eye. */
-const EXPECTED = /\.(succeeded|created|healed|met)$/;
+const EXPECTED = /\.(succeeded|created|healed|met|verified)$/;
 
 const LLDAP_TIMEOUT_MS = 3_000;
 
@@ -196,12 +196,12 @@ async function openInfisical(
     log,
     ...(telemetry?.storeLoad !== undefined && { observer: telemetry.storeLoad }),
   });
-  if (store.cache === undefined) return { store: guarded };
+  if (store.cache === undefined) return { store: guarded, problems: () => infisical.problems() };
   const { CachedSecretStore } = await import('./cache/cached.secret-store.js');
   const cached = new CachedSecretStore(guarded, store.cache, {
     time,
     announcements: redis?.announcements ?? new NoAnnouncements(),
     ...(telemetry?.cache !== undefined && { observer: telemetry.cache }),
   });
-  return { store: cached, problems: () => cached.problems() };
+  return { store: cached, problems: () => [...cached.problems(), ...infisical.problems()] };
 }

@@ -159,7 +159,10 @@ export const SETTING_DEFINITIONS = {
     default: '/var/run/secrets/kubernetes.io/serviceaccount/token',
     description: "The pod's ServiceAccount token, read at each login.",
   },
-  INFISICAL_ORGANIZATION_ID: { description: 'Organisation id, for servers that want to be told.' },
+  INFISICAL_ORGANIZATION_ID: {
+    description:
+      "Id of the machine identity's organization, a UUID; compared with what Infisical says, and readiness is bad where it is another. Olares' fork wants to be told.",
+  },
   INFISICAL_TIMEOUT_MS: {
     default: '20000',
     description: 'How long one operation may take on Infisical, its retries included, in milliseconds.',

@@ -137,6 +137,8 @@ export function loadSettings(env: Environment): Settings {
 const MEBIBYTE = 1_048_576;
 const UNIVERSAL_AUTH = ['INFISICAL_CLIENT_ID', 'INFISICAL_CLIENT_SECRET'] as const;
 
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
 /** INFISICAL_URL decides: with it Infisical is the store, without it the embedded one. */
 function storeSettings(read: EnvironmentReader, env: Environment): Settings['store'] {
   const timeoutMs = read.integer('INFISICAL_TIMEOUT_MS', 100, 300_000);
@@ -155,7 +157,12 @@ function storeSettings(read: EnvironmentReader, env: Environment): Settings['sto
       maxDiskReserveBytes: read.integer('DISK_RESERVE_MIB', 0, 65_536) * MEBIBYTE,
     };
   }
-  const organizationId = read.text('INFISICAL_ORGANIZATION_ID');
+  const organizationId = read.text('INFISICAL_ORGANIZATION_ID')?.toLowerCase();
+  if (organizationId !== undefined && !UUID.test(organizationId))
+    read.problem(
+      'INFISICAL_ORGANIZATION_ID',
+      'must be the id of an organization, a UUID, not its name or slug',
+    );
   const url = read.url('INFISICAL_URL') ?? '';
   return {
     kind: 'infisical',

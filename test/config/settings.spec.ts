@@ -5,6 +5,7 @@ import { InvalidSettings, loadSettings } from '../../src/config/settings';
 import { withDevelopmentCredentials } from '../../src/development/development';
 import { TestAuthority } from '../support/certificates';
 
+const ORGANIZATION = '334e1428-3927-4c1d-b618-16bced09bd25';
 const GOOD = {
   GRANTS_DIR: '/apps',
   DATA_DIR: '/data',
@@ -94,6 +95,21 @@ describe('the settings', () => {
       ]);
   });
 
+  it.each(['my-org', '64d1f0c2a3b4c5d6e7f80912', `${ORGANIZATION}x`])(
+    'take no name or slug for the organization (%s), and do not repeat it',
+    (wrong) => {
+      const { MASTER_KEY: _, ...env } = GOOD;
+      const infisical = {
+        INFISICAL_URL: 'https://i.example',
+        INFISICAL_CLIENT_ID: 'i',
+        INFISICAL_CLIENT_SECRET: 's',
+      };
+      expect(problemsOf({ ...env, ...infisical, INFISICAL_ORGANIZATION_ID: wrong })).toEqual([
+        'INFISICAL_ORGANIZATION_ID must be the id of an organization, a UUID, not its name or slug',
+      ]);
+    },
+  );
+
   it('choose Infisical by three variables', () => {
     const { MASTER_KEY: _, ...env } = GOOD;
     const infisical = {
@@ -101,12 +117,14 @@ describe('the settings', () => {
       INFISICAL_CLIENT_ID: 'id',
       INFISICAL_CLIENT_SECRET: 's',
     };
-    expect(loadSettings({ ...env, ...infisical, INFISICAL_ORGANIZATION_ID: 'org' }).store).toEqual({
+    expect(
+      loadSettings({ ...env, ...infisical, INFISICAL_ORGANIZATION_ID: ORGANIZATION.toUpperCase() }).store,
+    ).toEqual({
       kind: 'infisical',
       url: 'https://infisical.example',
       clientId: 'id',
       clientSecret: 's',
-      organizationId: 'org',
+      organizationId: ORGANIZATION,
       timeoutMs: 20_000,
       cache: CACHE,
     });

@@ -59,7 +59,7 @@ const VARIANTS: Readonly<Record<string, Variant>> = {
     values: {
       infisical: {
         ca: { existingConfigMap: 'authority', key: 'root.pem' },
-        organizationId: 'org',
+        organizationId: '334e1428-3927-4c1d-b618-16bced09bd25',
         proxy: { url: 'http://proxy:3128', noProxy: '.svc' },
       },
       trustedCa: { existingSecret: 'authority' },

@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -129,6 +130,19 @@ describe('an Infisical that only the environment leads to', () => {
     const readyz = `http://127.0.0.1:${(JSON.parse(line) as { port: number }).port}/readyz`;
     expect((await httpCall(readyz, { method: 'GET' })).status).toBe(200);
     expect(proxy.tunnels).toEqual([`${HOST}:${front.port}`]);
+    service.child.kill('SIGTERM');
+    expect(await service.ended).toBe(0);
+  });
+
+  it('says in the log at the start that INFISICAL_ORGANIZATION_ID is another organization, before anybody asks', async () => {
+    env = { ...env, DATA_DIR: join(dir, 'data'), PORT: '0', INFISICAL_URL: url() };
+    env['INFISICAL_ORGANIZATION_ID'] = randomUUID();
+    const service = start('main.js', []);
+    await eventually(() => expect(service.output()).toContain('"infisical.organization.other"'), 15_000);
+    expect(service.output()).toContain(
+      'INFISICAL_ORGANIZATION_ID is not the organization of the machine identity',
+    );
+    expect(service.output()).not.toContain(fake.world.organizationId);
     service.child.kill('SIGTERM');
     expect(await service.ended).toBe(0);
   });

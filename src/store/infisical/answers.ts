@@ -53,6 +53,12 @@ export function parseProject(body: unknown): Project | undefined {
   };
 }
 
+/** Of one identity, as its route shows it. */
+export function parseIdentityOrganization(body: unknown): string | undefined {
+  const { orgId } = fieldsOf(fieldsOf(body)['identity']);
+  return isId(orgId) ? orgId : undefined;
+}
+
 /** Ids become segments of paths, which dots would leave. */
 function isId(value: unknown): value is string {
   return typeof value === 'string' && !/^\.{0,2}$/.test(value);

@@ -1,7 +1,6 @@
 import type { Clock } from '../../clock/clock';
 import type { MonotonicTime } from '../../clock/monotonic-time';
 import { SystemMonotonicTime } from '../../clock/system-monotonic-time';
-import type { SecretStore } from '../../secrets/secret-store';
 import { DialectProbe } from './dialect-probe';
 import { givenDialect } from './dialect-source';
 import { InfisicalApi } from './infisical-api';
@@ -12,6 +11,7 @@ import { ListedRooms } from './listed-rooms';
 import { loginMethod } from './login-method';
 import { MachineSession } from './machine-session';
 import { Operations } from './operations';
+import { OrganizationCheck } from './organization-check';
 import { PingProbe } from './ping-probe';
 import { ProjectDirectory } from './project-directory';
 import { RateLimits } from './rate-limits';
@@ -34,7 +34,7 @@ export function createInfisicalSecretStore(
   clock: Clock,
   log: Log = () => undefined,
   time: MonotonicTime = new SystemMonotonicTime(),
-): SecretStore {
+): InfisicalSecretStore {
   const settings = { ...DEFAULTS, ...options };
   const limits = new RateLimits(time);
   const client = new InfisicalClient(settings, limits);
@@ -51,14 +51,15 @@ export function createInfisicalSecretStore(
     budget: new RetryBudget(clock),
     shortestCallMs: Math.min(SHORTEST_CALL_MS, settings.operationTimeoutMs / SHORTEST_CALL_SHARE),
   });
-  const projects = new ProjectDirectory(api, settings, log);
+  const organization = new OrganizationCheck(api, settings.organizationId, clock, log);
+  const projects = new ProjectDirectory(api, settings, organization, log);
   const reader = new ScopeReader(api, projects, new ListedRooms(clock), log);
   const parts = {
     projects,
     reader,
     writer: new SecretWriter(api, reader, settings.operationTimeoutMs, log),
     users: new UserProjects(api, projects, log),
-    probe: new PingProbe(api, clock, time, log),
+    probe: new PingProbe(api, organization, { clock, time, log }),
     close: () => client.close(),
   };
   const operations = new Operations(settings.operationTimeoutMs, time, log, settings.scopeLock);

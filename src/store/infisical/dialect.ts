@@ -8,6 +8,7 @@ export type DialectName = 'fork' | 'v3' | 'v4';
 export type CallName =
   | 'login'
   | 'ping'
+  | 'checkOrganization'
   | 'findProject'
   | 'createProject'
   | 'listProjects'
@@ -46,6 +47,8 @@ export interface Dialect {
   readonly projectFields: Readonly<Record<string, string>>;
   /** Whether `listProjects` asks for an organization's; otherwise the token says whose they are. */
   readonly listsByOrganization: boolean;
+  /** How `checkOrganization` is answered: with the organization of an identity, or by a refusal to list the projects of another one. */
+  readonly tellsOrganization: 'withIdentity' | 'byRefusal';
   /** Answers to `ping` that prove a live database and an accepted token all the same. */
   readonly aliveReasons: readonly FailureReason[];
   /** Whether two environments of one slug can never be stored, however the calls overlap. */
@@ -68,6 +71,7 @@ const NO_ORGANIZATION = '00000000-0000-0000-0000-000000000000';
 const V3_ROUTES: Dialect['routes'] = {
   login: { method: 'POST', path: '/api/v1/auth/universal-auth/login' },
   ping: { method: 'GET', path: `/api/v2/organizations/${NO_ORGANIZATION}/workspaces` },
+  checkOrganization: { method: 'GET', path: '/api/v1/identities/{identityId}' },
   findProject: { method: 'GET', path: '/api/v2/workspace/{slug}' },
   createProject: { method: 'POST', path: '/api/v2/workspace' },
   listProjects: { method: 'GET', path: '/api/v2/organizations/{organizationId}/workspaces' },
@@ -80,10 +84,14 @@ const V3_ROUTES: Dialect['routes'] = {
   deleteSecret: { method: 'DELETE', path: '/api/v3/secrets/raw/{name}' },
 };
 
-/** As recorded of a server of July 2026. */
+/** As recorded; the identity's own route is missing there. */
+const FORK_ROUTES: Dialect['routes'] = { ...V3_ROUTES, checkOrganization: V3_ROUTES.listProjects };
+
+/** As recorded of a server of July 2026; `checkOrganization` from the published source. */
 const V4_ROUTES: Dialect['routes'] = {
   login: V3_ROUTES.login,
   ping: { method: 'GET', path: '/api/v1/projects/slug/osp-ping' },
+  checkOrganization: V3_ROUTES.checkOrganization,
   findProject: { method: 'GET', path: '/api/v1/projects/slug/{slug}' },
   createProject: { method: 'POST', path: '/api/v1/projects' },
   listProjects: { method: 'GET', path: '/api/v1/projects' },
@@ -99,7 +107,7 @@ const V4_ROUTES: Dialect['routes'] = {
 export const DIALECTS: Readonly<Record<DialectName, Dialect>> = {
   fork: {
     name: 'fork',
-    routes: V3_ROUTES,
+    routes: FORK_ROUTES,
     projectIdField: 'workspaceId',
     readFlags: READ_FLAGS,
     readsByNameAreCheap: false,
@@ -107,6 +115,7 @@ export const DIALECTS: Readonly<Record<DialectName, Dialect>> = {
     routesOfNewNames: [],
     projectFields: {},
     listsByOrganization: true,
+    tellsOrganization: 'byRefusal',
     aliveReasons: ['notAMember'],
     environmentsAreUnique: false,
     failures: FORK_FAILURES,
@@ -121,6 +130,7 @@ export const DIALECTS: Readonly<Record<DialectName, Dialect>> = {
     routesOfNewNames: [],
     projectFields: {},
     listsByOrganization: true,
+    tellsOrganization: 'withIdentity',
     aliveReasons: [],
     environmentsAreUnique: true,
     failures: V3_FAILURES,
@@ -135,6 +145,7 @@ export const DIALECTS: Readonly<Record<DialectName, Dialect>> = {
     routesOfNewNames: ['move', 'duplicate', 'backfill-secret-references'],
     projectFields: { type: 'secret-manager' },
     listsByOrganization: false,
+    tellsOrganization: 'withIdentity',
     aliveReasons: ['notFound:project', 'notAMember'],
     environmentsAreUnique: true,
     failures: V4_FAILURES,

@@ -61,6 +61,11 @@ export class InfisicalApi {
     return wanted;
   }
 
+  /** The token of the latest login. */
+  heldToken(): string | undefined {
+    return this.session.held;
+  }
+
   close(): void {
     this.client.close();
   }
@@ -116,14 +121,14 @@ export class InfisicalApi {
       const timeoutMs = Math.min(requestTimeoutMs, patienceMs);
       return exchange(this.client, dialect, name, { ...parts, bearer, timeoutMs, patienceMs, shortestMs });
     };
-    const bearer = await this.#token(deadline);
+    const bearer = await this.token(deadline);
     try {
       return await send(bearer);
     } catch (error: unknown) {
       if (!failedBecause(error, 'tokenDead')) throw error;
       if (!this.session.discard(bearer)) throw error;
     }
-    const fresh = await this.#token(deadline);
+    const fresh = await this.token(deadline);
     try {
       const answer = await send(fresh);
       this.session.trust();
@@ -134,7 +139,8 @@ export class InfisicalApi {
     }
   }
 
-  async #token(deadline: Deadline): Promise<string> {
+  /** The token that calls are made with, after a login where there is none. @throws InfisicalCallFailed */
+  async token(deadline: Deadline): Promise<string> {
     return this.session.ready() ?? this.shared('login', this.session.token(), deadline);
   }
 

@@ -125,6 +125,11 @@ export class InfisicalSecretStore extends SecretStore {
     await this.parts.probe.ping();
   }
 
+  /** What an operator should mend although this store is ready, one sentence each. */
+  problems(): readonly string[] {
+    return this.parts.projects.problems();
+  }
+
   async close(): Promise<void> {
     this.parts.close();
     return Promise.resolve();

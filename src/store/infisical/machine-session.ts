@@ -59,6 +59,11 @@ export class MachineSession {
     return isTime ? undefined : this.#token?.accessToken;
   }
 
+  /** The token in hand, whatever its age. */
+  get held(): string | undefined {
+    return this.#token?.accessToken;
+  }
+
   /** Of the token in hand, in milliseconds since the epoch; 0 once it was discarded, undefined before the first. */
   get endsAtMs(): number | undefined {
     return this.#token?.endsAtMs ?? (this.#renewAtMs > 0 ? 0 : undefined);

@@ -1,11 +1,12 @@
 import type { Clock } from '../../clock/clock';
 import type { MonotonicTime } from '../../clock/monotonic-time';
-import type { StoreUnavailable } from '../../errors/store-errors';
+import { StoreUnavailable } from '../../errors/store-errors';
 import { parseProject, parseProjects } from './answers';
-import { deadlineIn } from './deadline';
+import { deadlineIn, type Deadline } from './deadline';
 import type { InfisicalApi } from './infisical-api';
-import { InfisicalCallFailed } from './infisical-call-failed';
+import { failedBecause, InfisicalCallFailed } from './infisical-call-failed';
 import type { Log } from './infisical-options';
+import { OTHER_ORGANIZATION, type OrganizationCheck } from './organization-check';
 import { SingleFlight } from './single-flight';
 import { notReadyBecause } from './store-failure';
 
@@ -25,9 +26,8 @@ export class PingProbe {
 
   constructor(
     private readonly api: InfisicalApi,
-    private readonly clock: Clock,
-    private readonly time: MonotonicTime,
-    private readonly log: Log,
+    private readonly organization: OrganizationCheck,
+    private readonly deps: { readonly clock: Clock; readonly time: MonotonicTime; readonly log: Log },
   ) {}
 
   /** @throws StoreUnavailable with words for an operator */
@@ -37,31 +37,44 @@ export class PingProbe {
   }
 
   #remembered(): Finding | undefined {
-    const ageMs = this.clock.nowMs() - (this.#last?.atMs ?? -Infinity);
+    const ageMs = this.deps.clock.nowMs() - (this.#last?.atMs ?? -Infinity);
     // A clock that was set back makes nothing recent.
     return ageMs >= 0 && ageMs < REMEMBERED_MS ? this.#last : undefined;
   }
 
   async #probe(): Promise<Finding> {
     const failure = await this.#failure();
-    this.#last = { atMs: this.clock.nowMs(), failure };
+    this.#last = { atMs: this.deps.clock.nowMs(), failure };
     return this.#last;
   }
 
   async #failure(): Promise<StoreUnavailable | undefined> {
+    const deadline = deadlineIn(PROBE_TIMEOUT_MS, this.deps.time);
+    try {
+      await this.#ask(deadline);
+      await this.organization.require(deadline);
+      return undefined;
+    } catch (error: unknown) {
+      if (error instanceof StoreUnavailable) return new StoreUnavailable(OTHER_ORGANIZATION);
+      if (!(error instanceof InfisicalCallFailed)) throw error;
+      const failure = notReadyBecause(error);
+      const { reason, status = 0 } = error;
+      this.deps.log('infisical.ping.failed', { reason, status, advice: failure.message });
+      return failure;
+    }
+  }
+
+  async #ask(deadline: Deadline): Promise<void> {
     try {
       await this.api.call(
         'ping',
         () => ({}),
         (answer) => parseProjects(answer) ?? parseProject(answer),
-        deadlineIn(PROBE_TIMEOUT_MS, this.time),
+        deadline,
       );
-      return undefined;
     } catch (error: unknown) {
-      if (!(error instanceof InfisicalCallFailed)) throw error;
-      if (this.api.knownDialect()?.aliveReasons.includes(error.reason) === true) return undefined;
-      this.log('infisical.ping.failed', { reason: error.reason, status: error.status ?? 0 });
-      return notReadyBecause(error);
+      const alive = this.api.knownDialect()?.aliveReasons ?? [];
+      if (!failedBecause(error, ...alive)) throw error;
     }
   }
 }

@@ -8,8 +8,15 @@ import type { InfisicalApi } from './infisical-api';
 import { failedBecause } from './infisical-call-failed';
 import type { Log } from './infisical-options';
 import { KnownProjects } from './known-projects';
+import type { OrganizationCheck } from './organization-check';
 import { projectDisplayName, projectSlug, type Place } from './project-slug';
-import { foreignProject, otherOrganization, warnOfDoubled } from './project-warnings';
+import {
+  foreignProject,
+  MAY_NOT_CREATE,
+  refusedProject,
+  warnOfDoubled,
+  warnOfLeft,
+} from './project-warnings';
 import { SingleFlight } from './single-flight';
 import { WarmUps } from './warm-ups';
 import { leavesDoubt } from './write-doubt';
@@ -38,10 +45,12 @@ export class ProjectDirectory {
   readonly #lookUps = new SingleFlight<Project | undefined>();
   readonly #provisions = new SingleFlight<Project>();
   readonly #warmUps: WarmUps;
+  #mayNotCreate = false;
 
   constructor(
     private readonly api: InfisicalApi,
     private readonly settings: DirectorySettings,
+    private readonly organization: OrganizationCheck,
     private readonly log: Log,
   ) {
     this.#known = new KnownProjects(settings.maxKnownProjects);
@@ -53,6 +62,7 @@ export class ProjectDirectory {
     const slug = projectSlug(place);
     const known = this.#known.get(slug);
     if (known !== undefined) return known;
+    await this.organization.require(deadline);
     const look = this.#lookUps.run(slug, () => this.#lookUp(slug, deadline), isOutOfTime);
     return this.api.shared('findProject', look, deadline);
   }
@@ -62,6 +72,7 @@ export class ProjectDirectory {
     const slug = projectSlug(place);
     const known = this.#known.get(slug);
     if (known?.environments.has(environment)) return known;
+    await this.organization.require(deadline);
     const work = this.#provisions.run(slug, () => this.#provision(place, environment, deadline), isOutOfTime);
     const project = await this.api.shared('findProject', work, deadline);
     // The work that was shared may have been for another environment.
@@ -82,6 +93,16 @@ export class ProjectDirectory {
   forgetId(id: string): void {
     this.#known.forgetId(id);
     this.#warmUps.drop(id);
+  }
+
+  /** What an operator should mend although all that is there is served. */
+  problems(): readonly string[] {
+    return [...this.organization.problems(), ...(this.#mayNotCreate ? [MAY_NOT_CREATE] : [])];
+  }
+
+  /** Resolves unless the setting names another organization than the machine identity's. */
+  requireOrganization(deadline: Deadline): Promise<void> {
+    return this.organization.require(deadline);
   }
 
   /** As set, or as projects tell it. */
@@ -126,10 +147,13 @@ export class ProjectDirectory {
     });
     try {
       const project = await this.api.call('createProject', parts, parseProject, deadline);
+      this.#mayNotCreate = false;
+      await this.#takeBackUnlessOurs(project, slug, deadline);
       this.#warmUps.add(project.id);
       this.log('infisical.project.created', { project: slug });
       return this.#remember(slug, project);
     } catch (error: unknown) {
+      if (failedBecause(error, 'permissionDenied')) this.#creationRefused();
       if (!failedBecause(error, 'alreadyExists:project') && !leavesDoubt(error)) throw error;
       return undefined;
     }
@@ -191,10 +215,31 @@ export class ProjectDirectory {
     return seen;
   }
 
+  /** Where the server tells its organization with its projects alone, nothing may be left of the one that showed it. */
+  async #takeBackUnlessOurs(project: Project, slug: string, deadline: Deadline): Promise<void> {
+    try {
+      this.organization.requireOurs(project, slug);
+    } catch (error: unknown) {
+      const path = { projectId: project.id };
+      await this.api
+        .call(
+          'deleteProject',
+          () => ({ path }),
+          (answer) => answer,
+          deadline,
+        )
+        .catch(() => warnOfLeft(this.log, slug));
+      throw error;
+    }
+  }
+
+  #creationRefused(): void {
+    if (!this.#mayNotCreate) refusedProject(this.log);
+    this.#mayNotCreate = true;
+  }
+
   #remember(slug: string, project: Project): Project {
-    const { organizationId } = this.settings;
-    if (organizationId !== undefined && project.organizationId !== organizationId)
-      throw otherOrganization(this.log, slug);
+    this.organization.requireOurs(project, slug);
     this.#known.set(slug, project);
     warnOfDoubled(this.log, slug, project);
     return project;

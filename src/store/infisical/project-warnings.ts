@@ -19,10 +19,15 @@ export function foreignProject(log: Log, slug: string): StoreUnavailable {
   return new StoreUnavailable();
 }
 
-/** @returns what the caller learns of a project that our identity is in, and that is not of the organization of the settings */
-export function otherOrganization(log: Log, slug: string): StoreUnavailable {
-  const advice =
-    'INFISICAL_ORGANIZATION_ID is not the organization of this project: correct it, or remove it';
-  log('infisical.organization.other', { project: slug, advice });
-  return new StoreUnavailable();
+/** What an operator reads in the log and in readiness. */
+export const MAY_NOT_CREATE =
+  'Infisical refused the machine identity a new project, so that new workspaces are 503: give it the organization role member.';
+
+export function refusedProject(log: Log): void {
+  log('infisical.project.refused', { advice: MAY_NOT_CREATE });
+}
+
+/** One that we made in an organization that is not ours, and could not take back. */
+export function warnOfLeft(log: Log, slug: string): void {
+  log('infisical.project.left', { project: slug, advice: 'delete this empty project in the page' });
 }

@@ -46,7 +46,7 @@ const NO_ANSWER = 'Infisical does not answer.';
 
 const ADVICE: Readonly<Partial<Record<FailureReason, string>>> = {
   credentialsRefused:
-    'Infisical refuses the client id or the client secret; logins are paused between attempts.',
+    'Infisical refuses the client id or the client secret; are they of the Infisical at INFISICAL_URL? Logins are paused between attempts.',
   serviceAccountTokenUnreadable:
     "The file of the pod's ServiceAccount token (INFISICAL_KUBERNETES_TOKEN_FILE) cannot be read, or is empty.",
   tokenDead:
@@ -73,10 +73,24 @@ const ADVICE: Readonly<Partial<Record<FailureReason, string>>> = {
 const SERVICE_ACCOUNT_REFUSED =
   "Infisical refuses the pod's ServiceAccount token or the identity id; logins are paused between attempts.";
 
+const UNKNOWN_CLIENT =
+  'Infisical does not know the client id; is it of the Infisical at INFISICAL_URL? Logins are paused between attempts.';
+
+const NOT_INFISICAL = (status: number | undefined): string =>
+  `What answers at INFISICAL_URL does not answer as Infisical does (status ${status ?? 'none'}); is the address right?`;
+
 /** What an operator reads in readiness. */
-export function notReadyBecause({ reason, status, pathTemplate }: InfisicalCallFailed): StoreUnavailable {
+export function notReadyBecause({
+  call,
+  reason,
+  status,
+  pathTemplate,
+}: InfisicalCallFailed): StoreUnavailable {
   if (reason === 'credentialsRefused' && pathTemplate === KUBERNETES_LOGIN.path)
     return new StoreUnavailable(SERVICE_ACCOUNT_REFUSED);
+  if (reason === 'credentialsRefused' && status === 404) return new StoreUnavailable(UNKNOWN_CLIENT);
+  if (call === 'probe' && (reason === 'notUnderstood' || reason === 'unexpectedAnswer'))
+    return new StoreUnavailable(NOT_INFISICAL(status));
   const other = `Infisical answers, but not as it should (${reason}, status ${status ?? 'none'}).`;
   const advice = ADVICE[reason] ?? other;
   return isNoAnswer(reason) || reason === 'rateLimited'

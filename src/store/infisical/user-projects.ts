@@ -35,6 +35,8 @@ export class UserProjects {
   ) {}
 
   async of(user: string, deadline: Deadline): Promise<readonly StoredWorkspace[]> {
+    // v3 answers with an empty list for an organization that is not the identity's: nothing would be removed.
+    await this.projects.requireOrganization(deadline);
     const prefix = userSlugPrefix(user);
     const parts = ({ listsByOrganization }: Dialect) => {
       if (!listsByOrganization) return {};

@@ -172,7 +172,7 @@ describe.each(['v3', 'fork', 'v4'] as const)('the session of the Infisical store
     const { fake, another, logged } = opened;
     const wrong = another({ clientSecret: 'wrong' });
     const message =
-      'Infisical refuses the client id or the client secret; logins are paused between attempts.';
+      'Infisical refuses the client id or the client secret; are they of the Infisical at INFISICAL_URL? Logins are paused between attempts.';
     const restsMs: number[] = [];
     for (let seconds = 0; seconds <= 1500; seconds += 10) {
       const before = logins().length;

@@ -262,22 +262,6 @@ describe.each(['v3', 'fork', 'v4'] as const)('the projects of the Infisical stor
     expect(await outcome(weak.create(at(), { name: 'k', value: 'v' }))).toBe('STORE_UNAVAILABLE');
   });
 
-  it('with an organization given, a project of another one is refused, and the log names the setting', async () => {
-    const { fake, store, another, logged } = opened;
-    await store.create(at(), { name: 'k', value: 'v' });
-    const home = another({ organizationId: fake.world.organizationId });
-    expect(await home.list(at())).toHaveLength(1);
-    expect(await outcome(another({ organizationId: 'elsewhere' }).list(at()))).toBe('STORE_UNAVAILABLE');
-    expect(logged.map(({ event }) => event)).not.toContain('infisical.project.foreign');
-    expect(logged).toContainEqual({
-      event: 'infisical.organization.other',
-      fields: {
-        project: projectSlug(at()),
-        advice: expect.stringMatching(/^INFISICAL_ORGANIZATION_ID /) as string,
-      },
-    });
-  });
-
   it('when the answer to a project create is lost, the slug tells what became of it', async () => {
     const { fake, store } = opened;
     fake.fail({ method: 'POST', template: routes.projects, fault: { kind: 'reset', when: 'after' } });

@@ -17,6 +17,7 @@ type Fields = Readonly<Record<string, string>>;
 const FIELDS: Readonly<Record<CallName, readonly string[]>> = {
   login: ['clientId', 'clientSecret'],
   ping: [],
+  checkOrganization: [],
   findProject: [],
   createProject: ['projectName', 'slug'],
   listProjects: [],
@@ -64,6 +65,7 @@ function canBeMade(entry: Recorded, call: CallName, dialect: RecordedDialectName
     fields['recursive'] !== 'true' &&
     (call !== 'retrieveSecret' || fields['expandSecretReferences'] !== 'true') &&
     fields['include_imports'] !== '1' &&
+    (call !== 'checkOrganization' || /\/[0-9a-f-]{36}$/.test(entry.path)) &&
     (name === undefined || isSent(name, call, dialect))
   );
 }
@@ -91,9 +93,11 @@ export async function replay(fake: FakeInfisical, dialect: RecordedDialectName, 
   const fault = bearerRefused ? tokenFaultOf(entry) : undefined;
   const token = fault === 'malformed' ? 'garbage' : fake.issueToken(identity);
   if (fault !== undefined && fault !== 'malformed') fake.killTokens(fault);
-  const path = entry.path.replace(/organizations\/[^/]+/, (all) =>
-    /wrong org id/.test(entry.name) ? all : `organizations/${fake.world.organizationId}`,
-  );
+  const path = entry.path
+    .replace(/(?<=^\/api\/v1\/identities\/)[^/]+$/, identity.id)
+    .replace(/organizations\/[^/]+/, (all) =>
+      /wrong org id/.test(entry.name) ? all : `organizations/${fake.world.organizationId}`,
+    );
   const response = await fetch(fake.url + path, {
     method: entry.method,
     headers: {
@@ -149,7 +153,13 @@ function projectFor(
   call: CallName,
   failure: FailureReason | undefined,
 ): FakeProject | undefined {
-  if (call === 'ping' || call === 'createProject' || failure === 'notFound:project') return undefined;
+  if (
+    call === 'ping' ||
+    call === 'checkOrganization' ||
+    call === 'createProject' ||
+    failure === 'notFound:project'
+  )
+    return undefined;
   const pathname = entry.path.split('?')[0] ?? '';
   const { world } = fake;
   if (call === 'findProject') {

@@ -132,9 +132,6 @@ export function withAdministration(fake: FakeInfisical, dialect: FakeDialectName
     ...(dialect === 'fork'
       ? []
       : [
-          route('GET', '/api/v1/identities/{identityId}', ({ path }) =>
-            ok({ identity: view(memberOf(path['identityId'])) }),
-          ),
           route('GET', '/api/v1/organization-admin/projects', (request) => {
             requireAdmin(request);
             return ok({ projects: [], count: 0 });

@@ -53,6 +53,8 @@ export interface FakeDialect {
   /** Whether refusals name their request. */
   readonly refusalsHaveIds: boolean;
   readonly secretsTellTheirTimes: boolean;
+  /** Whether there is a route that shows one identity. */
+  readonly showsIdentities: boolean;
   /** Names in a secret's place that lead a write to another route. */
   readonly routesOfNames: readonly string[];
   /** The same of creates alone. */
@@ -127,6 +129,7 @@ const v3: FakeDialect = {
   longestProjectName: undefined,
   refusalsHaveIds: false,
   secretsTellTheirTimes: true,
+  showsIdentities: true,
   routesOfNames: [],
   routesOfNewNames: [],
   createsAreAtomic: false,
@@ -200,6 +203,7 @@ const fork: FakeDialect = {
   longestProjectName: undefined,
   refusalsHaveIds: false,
   secretsTellTheirTimes: false,
+  showsIdentities: false,
   routesOfNames: [],
   routesOfNewNames: [],
   createsAreAtomic: false,

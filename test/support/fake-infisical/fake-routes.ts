@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { FakeRefusal, type FakeAnswer } from './fake-answer';
+import { FakeRefusal, failureAnswer, type FakeAnswer } from './fake-answer';
 import { badRequest, databaseRefused, type FakeDialect, type SecretVerb } from './fake-dialect';
 import { projectDeletionRoutes } from './fake-project-deletion';
 import {
@@ -16,6 +16,7 @@ import type { FakeEnvironment, FakeIdentity, FakeProject, FakeSecret, FakeWorld 
 /** Between the look and the insert of a create, as long as a database takes: overlapping ones all see nothing. */
 const RACE_WINDOW_MS = 3;
 const NO_BEARER_NEEDED = true;
+const START = '2026-11-22T19:48:12.992Z';
 
 export interface FakeRequest {
   readonly path: Readonly<Record<string, string>>;
@@ -120,6 +121,27 @@ export function fakeRoutes(
           slug: environment.slug,
         })),
       })),
+    });
+  };
+
+  /** A member may see who there is, itself included. */
+  const findIdentity = async ({ path, identity }: FakeRequest) => {
+    if (!identity.mayCreateProjects) return dialect.permissionDenied('read', 'identity');
+    const id = path['identityId'] ?? '';
+    if (!world.identities.some((candidate) => candidate.id === id))
+      return failureAnswer(404, 'NotFound', `Failed to find identity with id ${id}`);
+    return ok({
+      identity: {
+        id: world.organizationId,
+        role: 'member',
+        roleId: null,
+        orgId: world.organizationId,
+        createdAt: START,
+        updatedAt: START,
+        identityId: id,
+        metadata: [],
+        identity: { name: 'an identity', id, authMethod: 'universal-auth' },
+      },
     });
   };
 
@@ -298,6 +320,16 @@ export function fakeRoutes(
             handle: listProjects,
           } as const,
         ]),
+    ...(dialect.showsIdentities
+      ? [
+          {
+            method: 'GET',
+            template: '/api/v1/identities/{identityId}',
+            limit: 'reads',
+            handle: findIdentity,
+          } as const,
+        ]
+      : []),
     ...projectDeletionRoutes(world, dialect, projectView),
     { method: 'GET', template: paths.projectBySlug, limit: 'reads', handle: findProject },
     { method: 'POST', template: paths.projects, limit: 'createProject', handle: createProject },

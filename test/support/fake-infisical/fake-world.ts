@@ -39,7 +39,7 @@ export interface FakeIdentity {
 
 /** What the server remembers. */
 export class FakeWorld {
-  readonly organizationId = randomUUID();
+  organizationId: string = randomUUID();
   readonly identities: FakeIdentity[] = [];
   readonly projects: FakeProject[] = [];
 

@@ -10,6 +10,7 @@ import { InfisicalClient } from '../infisical-client';
 import { createInfisicalSecretStore } from '../create-infisical-secret-store';
 import { DEFAULTS, type ConnectionOptions, type Log } from '../infisical-options';
 import { loginMethod, type Credentials } from '../login-method';
+import { identityIn } from '../organization-check';
 import { projectSlug } from '../project-slug';
 import { RateLimits } from '../rate-limits';
 import { classifyFailure } from '../failure-reason';
@@ -152,18 +153,6 @@ async function excess(
   return [
     `It may more than it needs: give it the organization role ${LEAST_ROLE} in place of the one it has.`,
   ];
-}
-
-/** Read, not verified: it only finds our own line in a list. */
-export function identityIn(accessToken: string): string | undefined {
-  try {
-    const claims: unknown = JSON.parse(Buffer.from(accessToken.split('.')[1] ?? '', 'base64url').toString());
-    const id =
-      typeof claims === 'object' && claims !== null && 'identityId' in claims ? claims.identityId : '';
-    return typeof id === 'string' && id !== '' ? id : undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 function wordsFor(error: unknown): string {
