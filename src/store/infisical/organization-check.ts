@@ -3,6 +3,7 @@ import { StoreUnavailable } from '../../errors/store-errors';
 import { parseIdentityOrganization, parseProjects, type Project } from './answers';
 import type { Deadline } from './deadline';
 import type { Dialect } from './dialect';
+import type { FailureReason } from './failure-reason';
 import type { InfisicalApi } from './infisical-api';
 import { failedBecause, InfisicalCallFailed } from './infisical-call-failed';
 import type { Log } from './infisical-options';
@@ -14,10 +15,21 @@ const ASKED_AGAIN_MS = 5_000;
 /** What an operator reads in readiness and in the log. Neither id is shown: the server's is not everybody's to know. */
 export const OTHER_ORGANIZATION =
   'INFISICAL_ORGANIZATION_ID is not the organization of the machine identity: correct it (infisical.organizationId in the chart), or remove it.';
-const isOutOfTime = (error: unknown): boolean => failedBecause(error, 'rateLimited', 'outOfTime');
-
 const UNTOLD =
   'Infisical does not tell the organization of the machine identity, so INFISICAL_ORGANIZATION_ID is compared with its projects alone: give the identity the organization role member.';
+
+/** Answers that do not tell it, and would not if asked again. */
+const NOT_TOLD: ReadonlySet<FailureReason> = new Set([
+  'permissionDenied',
+  'notAMember',
+  'invalidRequest',
+  'routeNotFound',
+  'notUnderstood',
+  'unexpectedAnswer',
+]);
+
+/** Another caller may have more time. */
+const isOutOfTime = (error: unknown): boolean => failedBecause(error, 'rateLimited', 'outOfTime');
 
 /** `untold` where the server has no way to tell, or the identity no right to ask; `unanswered` where it failed over it. */
 type Verdict = 'same' | 'other' | 'untold' | 'unanswered';
@@ -126,24 +138,14 @@ export class OrganizationCheck {
 /** A server that lists an organization's projects to its members alone has told by what it refuses. */
 function verdictAfter(error: InfisicalCallFailed, tells: Dialect['tellsOrganization']): Verdict {
   const byRefusal = tells === 'byRefusal';
-  switch (error.reason) {
-    // That decides nothing, and who asked goes on.
-    case 'serverFailure':
-      return 'unanswered';
-    case 'notAMember':
-      return byRefusal ? 'other' : 'untold';
-    // Of a role that may not list them; or there are more than one answer may carry.
-    case 'permissionDenied':
-    case 'answerTooLarge':
-      return byRefusal ? 'same' : 'untold';
-    case 'invalidRequest':
-    case 'routeNotFound':
-    case 'notUnderstood':
-    case 'unexpectedAnswer':
-      return 'untold';
-    default:
-      throw error;
-  }
+  const { reason } = error;
+  // That decides nothing, and who asked goes on.
+  if (reason === 'serverFailure') return 'unanswered';
+  if (byRefusal && reason === 'notAMember') return 'other';
+  // Of a role that may not list them; or there are more than one answer may carry.
+  if (byRefusal && (reason === 'permissionDenied' || reason === 'answerTooLarge')) return 'same';
+  if (NOT_TOLD.has(reason)) return 'untold';
+  throw error;
 }
 
 /** Read, not verified: it is our own token, and tells whom to ask for. */
