@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import type { MonotonicTime } from '../clock/monotonic-time';
 import { isUnreachable, ListTooLarge, StoreUnavailable } from '../errors/store-errors';
 import type { ReadReport } from '../secrets/read-report';
@@ -5,7 +6,7 @@ import type { CacheObserver } from './cache-observer';
 import { KeptSnapshots, type CacheBounds } from './kept-snapshots';
 import { ScopeEpochs } from './scope-epochs';
 import { SharedReads } from './shared-reads';
-import type { Moment, Snapshot } from './snapshot';
+import { Snapshot, type Moment } from './snapshot';
 
 /** A store that takes longer than this to confirm what is kept is not waited for. */
 const PATIENCE_MS = 500;
@@ -15,6 +16,8 @@ export interface Wanted {
   readonly scope: string;
   /** What is kept of one name by itself is looked at, where there is a name; else what is kept of the scope. */
   readonly name?: string;
+  /** Of a scope of which nothing is kept, what is kept of this name by itself will do. */
+  readonly orOf?: string;
   /** How old it may be; what is older is read again. */
   readonly ttlMs: (snapshot: Snapshot) => number;
   /** As of the moment that is handed in. What is kept may be confirmed and be the answer. @throws DomainError */
@@ -31,6 +34,8 @@ export class CachedReads {
   readonly #epochs = new ScopeEpochs();
   readonly #shared: SharedReads<Snapshot>;
   readonly #kept: KeptSnapshots;
+  /** Scopes of which names are kept by themselves. */
+  readonly #alone: LRUCache<string, true>;
   #lastAnswerMs = -Infinity;
   #cancelSweep: () => void = () => undefined;
 
@@ -41,6 +46,7 @@ export class CachedReads {
   ) {
     this.#shared = new SharedReads(this.#epochs, time);
     this.#kept = new KeptSnapshots(options, () => observer?.evicted());
+    this.#alone = new LRUCache({ max: options.maxEntries });
     observer?.opened(() => ({ entries: this.#kept.entries, bytes: this.#kept.bytes }));
     this.#sweepLater();
   }
@@ -89,9 +95,17 @@ export class CachedReads {
    */
   carry(scope: string, name: string, value: string | undefined): void {
     const kept = this.#current({ scope });
-    if (kept?.isWhole !== true || kept.isWiped) return this.supersede(scope);
-    this.#epochs.raise(scope);
-    this.#kept.set(keyOf(scope), kept.after(name, value, this.#epochs.now));
+    if (kept !== undefined && !kept.isWiped) {
+      this.#epochs.raise(scope);
+      this.#keep(scope, kept.after(name, value, this.#epochs.now));
+      return;
+    }
+    const asOf = this.doubt(scope);
+    const secrets = value === undefined ? [] : [{ name, value }];
+    const moment = { asOf, atMs: this.time.nowMs() };
+    const written = new Snapshot({ only: name, unreadable: new Set() }, secrets, moment);
+    written.doubt(asOf);
+    this.#keep(scope, written);
   }
 
   /**
@@ -99,10 +113,15 @@ export class CachedReads {
    * Reads as of the epoch that is answered, or later, show how it ended.
    */
   doubt(scope: string): number {
-    const kept = this.#current({ scope });
+    const kept = [this.#current({ scope }), ...this.#currentAlone(scope)];
     this.#epochs.raise(scope);
-    kept?.doubt(this.#epochs.now);
+    for (const snapshot of kept) snapshot?.doubt(this.#epochs.now);
     return this.#epochs.now;
+  }
+
+  /** Whether what is kept of the scope shows this name. */
+  shows(scope: string, name: string): boolean {
+    return this.#current({ scope, orOf: name })?.has(name) === true;
   }
 
   answered(): void {
@@ -125,7 +144,7 @@ export class CachedReads {
       const snapshot = await wanted.read({ asOf, atMs: this.time.nowMs() }, kept);
       this.answered();
       if (!this.#epochs.supersedes(wanted.scope, asOf)) {
-        this.#kept.set(keyOf(wanted.scope, snapshot.only), snapshot);
+        this.#keep(wanted.scope, snapshot);
       }
       return snapshot;
     } catch (error: unknown) {
@@ -135,11 +154,25 @@ export class CachedReads {
     }
   }
 
-  #current({ scope, name }: Pick<Wanted, 'scope' | 'name'>): Snapshot | undefined {
+  /** What was read of all names takes the place of what was kept of single ones. */
+  #keep(scope: string, snapshot: Snapshot): void {
+    if (snapshot.only !== undefined) this.#alone.set(scope, true);
+    else if (this.#alone.delete(scope)) for (const [key] of this.#kept.alone(scope)) this.#kept.delete(key);
+    this.#kept.set(keyOf(scope, snapshot.only), snapshot);
+  }
+
+  #current({ scope, name, orOf }: Pick<Wanted, 'scope' | 'name' | 'orOf'>): Snapshot | undefined {
     const snapshot = this.#kept.get(keyOf(scope, name));
-    return snapshot === undefined || this.#epochs.supersedes(scope, snapshot.read.asOf)
-      ? undefined
-      : snapshot;
+    if (snapshot !== undefined && !this.#epochs.supersedes(scope, snapshot.read.asOf)) return snapshot;
+    return orOf === undefined ? undefined : this.#current({ scope, name: orOf });
+  }
+
+  #currentAlone(scope: string): readonly Snapshot[] {
+    if (!this.#alone.has(scope)) return [];
+    return this.#kept
+      .alone(scope)
+      .map(([, snapshot]) => snapshot)
+      .filter(({ read }) => !this.#epochs.supersedes(scope, read.asOf));
   }
 
   #isFresh(kept: Snapshot, ttlMs: number): boolean {

@@ -1,6 +1,12 @@
 import { LRUCache } from 'lru-cache';
 import type { MonotonicTime } from '../clock/monotonic-time';
-import { isUnreachable, leftAsItWas, SecretNotFound, StoreOutcomeUnknown } from '../errors/store-errors';
+import {
+  isUnreachable,
+  leftAsItWas,
+  SecretAlreadyExists,
+  SecretNotFound,
+  StoreOutcomeUnknown,
+} from '../errors/store-errors';
 import { keyOf } from '../secrets/scope-key';
 import type { Secret, SecretScope } from '../secrets/secret';
 import type { ReadReport } from '../secrets/read-report';
@@ -172,7 +178,7 @@ export class CachedSecretStore extends SecretStore {
       this.#reads.get(
         {
           scope: key,
-          ...(alone && { name }),
+          ...(alone ? { name } : { orOf: name }),
           ttlMs: (kept) => (kept.has(name) ? this.#ttlMs : this.#absentTtlMs),
           read: (moment, kept) => this.#lookUp({ scope, name, moment }, kept),
         },
@@ -198,16 +204,26 @@ export class CachedSecretStore extends SecretStore {
     try {
       await write();
     } catch (error: unknown) {
-      if (error instanceof StoreOutcomeUnknown && scope !== undefined && written !== undefined)
-        this.#doubtful.add(scope, written.name, this.#reads.doubt(scope));
-      else if (!leftAsItWas(error)) this.#reads.supersede(scope);
-      if (!leftAsItWas(error)) await this.#announce(scope);
+      if (leftAsItWas(error)) throw error;
+      if (scope === undefined || written === undefined) this.#reads.supersede(scope);
+      else this.#failed(scope, written, error);
+      await this.#announce(scope);
       throw error;
     }
     // Here first, then to the others; only then may the writer go on.
     if (scope === undefined || written === undefined) this.#reads.supersede(scope);
     else this.#reads.carry(scope, written.name, written.value);
     await this.#announce(scope);
+  }
+
+  /** A write that failed: what is kept and agrees with the answer must be confirmed, what does not is not served any more. */
+  #failed(scope: string, { name }: Written, error: unknown): void {
+    const isShown = this.#reads.shows(scope, name);
+    const agrees = isShown ? error instanceof SecretAlreadyExists : error instanceof SecretNotFound;
+    if (agrees) this.#reads.doubt(scope);
+    else if (error instanceof SecretAlreadyExists || error instanceof StoreOutcomeUnknown)
+      this.#doubtful.add(scope, name, this.#reads.doubt(scope));
+    else this.#reads.supersede(scope);
   }
 
   async #announce(scope: string | undefined): Promise<void> {

@@ -38,6 +38,11 @@ export class KeptSnapshots {
     return this.#kept.get(key);
   }
 
+  /** What is kept of single names of a scope. */
+  alone(scope: string): readonly (readonly [key: string, snapshot: Snapshot])[] {
+    return [...this.#kept.entries()].filter(([key, { only }]) => only !== undefined && key.startsWith(scope));
+  }
+
   /** One that is too large is not kept, nor is the one before it. */
   set(key: string, snapshot: Snapshot): void {
     this.#kept.set(key, snapshot);

@@ -358,6 +358,60 @@ describe('a write', () => {
     expect([await get(), (await store.list(SCOPE)).length]).toEqual(['first', 2]);
   });
 
+  it.each([
+    ['create', 'k', 'SECRET_ALREADY_EXISTS', 'first'],
+    ['create', 'new', 'SECRET_ALREADY_EXISTS', 'STORE_UNAVAILABLE'],
+    ['update', 'gone', 'SECRET_NOT_FOUND', 'SECRET_NOT_FOUND'],
+    ['delete', 'gone', 'SECRET_NOT_FOUND', 'SECRET_NOT_FOUND'],
+  ] as const)(
+    'that is refused for what is there (%s of %s: %s) leaves what agrees served while the store is gone',
+    async (operation, name, refusal, then) => {
+      const { inner, store, get, stale, reads } = await warmed();
+      if (name === 'new') await inner.create(SCOPE, { name, value: 'by another' });
+      const secret = { name, value: 'mine' };
+      const write = () =>
+        operation === 'delete' ? store.delete(SCOPE, name) : store[operation](SCOPE, secret);
+      expect(await outcome(write())).toBe(refusal);
+      inner.failure = new StoreUnreachable();
+      const before = reads();
+      expect([await get(), stale, reads()]).toEqual(['first', [0], before + 1]);
+      expect(await get(name).catch((error: { reason: string }) => error.reason)).toBe(then);
+    },
+  );
+
+  it.each(['update', 'delete'] as const)(
+    'that finds gone what was read (%s) leaves nothing of it served while the store is gone',
+    async (operation) => {
+      const { inner, store, get } = await warmed();
+      await inner.delete(SCOPE, 'k');
+      const write = () => (operation === 'delete' ? store.delete(SCOPE, 'k') : store.update(SCOPE, { name: 'k', value: 'v' })); // prettier-ignore
+      expect(await outcome(write())).toBe('SECRET_NOT_FOUND');
+      inner.failure = new StoreUnreachable();
+      expect(await outcome(get())).toBe('STORE_UNAVAILABLE');
+    },
+  );
+
+  it('is served while the store is gone, also of a scope that was never read, until a read shows more', async () => {
+    const { inner, store, get, stale, time } = opened();
+    await store.create(SCOPE, { name: 'k', value: 'first' });
+    await store.create(SCOPE, { name: 'other', value: 'o' });
+    await store.delete(SCOPE, 'other');
+    inner.failure = new StoreUnreachable();
+    time.advance(2_000);
+    expect([await get(), stale]).toEqual(['first', [2_000]]);
+    expect(await outcome(get('other'))).toBe('SECRET_NOT_FOUND');
+    expect(await outcome(get('third'))).toBe('STORE_UNAVAILABLE');
+    expect(await outcome(store.list(SCOPE))).toBe('STORE_UNAVAILABLE');
+    inner.failure = undefined;
+    await inner.update(SCOPE, { name: 'k', value: 'by another' });
+    expect(await get()).toBe('by another');
+    inner.failure = new StoreUnreachable();
+    time.advance(58_001);
+    expect(await get()).toBe('by another');
+    time.advance(2_000);
+    expect(await outcome(get())).toBe('STORE_UNAVAILABLE');
+  });
+
   it('whose outcome is unknown is not settled by a read that began before it', async () => {
     const { inner, store, get, time } = await warmed();
     time.advance(5_001);
@@ -672,6 +726,48 @@ describe('a store that reads name by name', () => {
     await get('a');
     await store.update(SCOPE, { name: 'a', value: 'new' });
     expect(await get('a')).toBe('new');
+  });
+});
+
+describe('a write to a store that reads name by name', () => {
+  async function warmByName() {
+    const house = opened();
+    house.inner.lookUp = async (scope, name) => {
+      const secrets = (await house.inner.list(scope)).filter((secret) => secret.name === name);
+      return { whole: false, secrets, unreadable: new Set() };
+    };
+    for (const name of ['a', 'b', 'c']) await house.inner.create(SCOPE, { name, value: `v-${name}` });
+    await house.inner.create(ELSEWHERE, { name: 'a', value: 'elsewhere' });
+    for (const name of ['a', 'b', 'c']) await house.get(name);
+    await house.get('a', ELSEWHERE);
+    return house;
+  }
+
+  it('is served, and so is what was read of the others, while the store is gone', async () => {
+    const { inner, store, get, reads } = await warmByName();
+    await store.update(SCOPE, { name: 'a', value: 'new' });
+    await store.delete(SCOPE, 'b');
+    inner.failure = new StoreUnreachable();
+    const before = reads();
+    expect([await get('a'), await get('c')]).toEqual(['new', 'v-c']);
+    expect(await outcome(get('b'))).toBe('SECRET_NOT_FOUND');
+    expect(reads()).toBe(before + 3);
+    expect([await get('a', ELSEWHERE), reads()]).toEqual(['elsewhere', before + 3]);
+  });
+
+  it('whose outcome is unknown leaves the others served', async () => {
+    const { inner, store, get } = await warmByName();
+    inner.failure = new StoreOutcomeUnknown();
+    await outcome(store.update(SCOPE, { name: 'a', value: 'new' }));
+    inner.failure = new StoreUnreachable();
+    expect([await outcome(get('a')), await get('b')]).toEqual(['STORE_UNAVAILABLE', 'v-b']);
+  });
+
+  it('of a whole workspace leaves nothing served', async () => {
+    const { inner, store, get } = await warmByName();
+    await store.removeWorkspace({ id: 'x' });
+    inner.failure = new StoreUnreachable();
+    expect(await outcome(get('b'))).toBe('STORE_UNAVAILABLE');
   });
 });
 
