@@ -1,7 +1,7 @@
 import type { Clock } from '../../clock/clock';
 import { DIALECTS, type Dialect, type DialectName, type Route } from './dialect';
 import type { DialectSource } from './dialect-source';
-import { classifyFailure, type FailureReason } from './failure-reason';
+import { classifyFailure } from './failure-reason';
 import { InfisicalCallFailed } from './infisical-call-failed';
 import type { InfisicalClient, WireAnswer } from './infisical-client';
 import type { Log } from './infisical-options';
@@ -92,8 +92,7 @@ function errorOf({ body }: WireAnswer): string | undefined {
 }
 
 function undecided({ method, path }: Route, { status, body, retryAfterMs }: WireAnswer): InfisicalCallFailed {
-  const reason: FailureReason =
-    status >= 200 && status < 300 ? 'unexpectedAnswer' : classifyFailure([], undefined, status, body);
+  const reason = classifyFailure([], undefined, status, body);
   return new InfisicalCallFailed({
     call: 'probe',
     method,

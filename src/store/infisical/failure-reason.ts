@@ -2,7 +2,8 @@ import type { CallName } from './dialect';
 
 /**
  * Why a call to Infisical did not succeed, in our words. From `unreachable` on they are about calls that got no answer:
- * `connectionLost`, `timedOut` and `answerTooLarge` may have been carried out, the others were never sent.
+ * `connectionLost`, `timedOut` and `answerTooLarge` may have been carried out, the others were never sent. `notInfisical` is a page of
+ * something in front of it, a proxy or a login.
  */
 export type FailureReason =
   | 'credentialsRefused'
@@ -22,6 +23,7 @@ export type FailureReason =
   | 'gatewayFailure'
   | 'unexpectedAnswer'
   | 'notUnderstood'
+  | 'notInfisical'
   | 'unreachable'
   | `certificate:${'unknownAuthority' | 'wrongHost' | 'expired' | 'notYetValid' | 'refused'}`
   | 'tlsFailed'
@@ -50,7 +52,7 @@ export function classifyFailure(
   status: number,
   body: unknown,
 ): FailureReason {
-  return recordedReason(rules, on, status, body) ?? fallbackReason(status, parseFailure(body).error);
+  return recordedReason(rules, on, status, body) ?? fallbackReason(status, body);
 }
 
 /** Undefined where none of the cases fits. */
@@ -72,11 +74,14 @@ export function recordedReason(
 }
 
 /** What no rule knows. A 5xx in Infisical's own form is an ended request; any other comes from something in front of it. */
-function fallbackReason(status: number, error: string): FailureReason {
-  if (status < 400) return 'unexpectedAnswer';
+function fallbackReason(status: number, body: unknown): FailureReason {
+  const { error } = parseFailure(body);
   if (status === 429) return 'rateLimited';
-  if (status < 500) return 'notUnderstood';
-  return error !== '' && (status === 500 || status > 504) ? 'serverFailure' : 'gatewayFailure';
+  if (status >= 500)
+    return error !== '' && (status === 500 || status > 504) ? 'serverFailure' : 'gatewayFailure';
+  if (status >= 400) return error === '' ? 'notInfisical' : 'notUnderstood';
+  // Infisical redirects no call, and answers each with JSON.
+  return status === 304 || (status < 300 && body !== undefined) ? 'unexpectedAnswer' : 'notInfisical';
 }
 
 interface FailureTexts {

@@ -19,7 +19,7 @@ export interface FailedCall {
 /** Whether Infisical will not have this write, by a rule of the project's, say: to send it again is of no use. */
 export function isRefusedWrite({ call, reason, status }: FailedCall): boolean {
   if (!WRITES.has(call)) return false;
-  if (reason === 'notUnderstood') return status === 400 || status === 422;
+  if (reason === 'notUnderstood' || reason === 'notInfisical') return status === 400 || status === 422;
   return reason === 'invalidRequest' || reason === 'tooLarge';
 }
 

@@ -36,6 +36,7 @@ const NO_ANSWERS: ReadonlySet<FailureReason> = new Set([
   'outOfTime',
   'gatewayFailure',
   'serverFailure',
+  'notInfisical',
   'tlsFailed',
   'proxyFailed',
   'proxyRefused',
@@ -56,6 +57,8 @@ const ADVICE: Readonly<Partial<Record<FailureReason, string>>> = {
   timedOut: NO_ANSWER,
   outOfTime: NO_ANSWER,
   gatewayFailure: NO_ANSWER,
+  notInfisical:
+    'What answers is not Infisical but a page of something in front of it; is INFISICAL_URL right, and what do proxies answer in its place?',
   'certificate:unknownAuthority':
     "Infisical's certificate is of an authority that is not trusted here; INFISICAL_CA_FILE names more of them.",
   'certificate:wrongHost': "Infisical's certificate is for another host name than that of INFISICAL_URL.",

@@ -12,6 +12,8 @@ export function doubtAfter(failure: InfisicalCallFailed): WriteDoubt {
     case 'serverFailure':
     case 'notUnderstood':
       return 'ended';
+    case 'notInfisical':
+      return (failure.status ?? 0) >= 400 ? 'ended' : 'unending';
     case 'timedOut':
     case 'connectionLost':
     case 'gatewayFailure':

@@ -34,7 +34,7 @@ describe.each(['fork', 'v3', 'v4'] as const)('a page of something in front of %s
   it.each([400, 401, 403, 404, 409])('with %d says nothing of secrets, projects or credentials', (status) => {
     for (const body of ['404 page not found', '<html></html>', '', {}, null, { message: 'Not found' }])
       for (const call of Object.keys(routes) as CallName[])
-        expect([call, classifyFailure(failures, call, status, body)]).toEqual([call, 'notUnderstood']);
+        expect([call, classifyFailure(failures, call, status, body)]).toEqual([call, 'notInfisical']);
   });
 });
 
@@ -106,12 +106,17 @@ describe('a failure that was never recorded', () => {
   it.each([
     ['a proxy that has no server behind it', 502, 'gatewayFailure'],
     ['a proxy that waited too long', 504, 'gatewayFailure'],
-    ['a redirect', 301, 'unexpectedAnswer'],
+    ['a redirect', 301, 'notInfisical'],
     ['a failure page', 500, 'gatewayFailure'],
-    ['an unknown refusal', 418, 'notUnderstood'],
-    ['a refusal of the bearer by something in front', 401, 'notUnderstood'],
+    ['a page with 200', 200, 'notInfisical'],
+    ['a refusal of the bearer by something in front', 401, 'notInfisical'],
   ] as const)('%s', (_title, status, reason) => {
     expect(of('listSecrets', status)).toBe(reason);
+  });
+
+  it('in the form of Infisical', () => {
+    expect(of('listSecrets', 418, { statusCode: 418, error: 'Teapot', message: '' })).toBe('notUnderstood');
+    expect(of('listSecrets', 200, { secrets: 1 })).toBe('unexpectedAnswer');
   });
 
   it('with a message in another form', () => {

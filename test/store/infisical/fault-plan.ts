@@ -121,6 +121,7 @@ export const WIRE_FAULTS: Readonly<Record<string, WireFault>> = {
   'slow body': { ...SENSELESS, endless: true, fault: (when) => ({ kind: 'dripBody', when }) },
   'truncated JSON': { ...SENSELESS, fault: answer(200, `{"secrets": [{"secretValue": "${ECHO}`) },
   'a page with 200': { ...SENSELESS, fault: page(200) },
+  'a page with 404': { ...ENDED, fault: page(404) },
   'a page with 502': { ...LOST, fault: page(502) },
   'a page with 504': { ...LOST, fault: page(504) },
   'wrong types': { ...SENSELESS, fault: json(200, { secrets: [{ secretValue: [ECHO] }], secret: ECHO }) },

@@ -163,7 +163,7 @@ describe('an https Infisical behind a proxy', () => {
     await expect(store.retrieve(at('third'), 'n')).rejects.toEqual(new StoreUnavailable());
     expect(
       logged.filter(({ event }) => event.endsWith('failed')).map(({ fields }) => fields['reason']),
-    ).toEqual(['timedOut', 'unexpectedAnswer']);
+    ).toEqual(['timedOut', 'notInfisical']);
     expect(proxy.tunnels.join()).not.toContain('elsewhere');
   });
 });

@@ -75,7 +75,7 @@ export const FAILURES: Readonly<Record<RecordedDialectName, readonly string[]>> 
     'tokenDead | 403 | TokenError | jwt must be provided',
     'tokenDead | 403 | TokenError | jwt signature is required',
     "tokenDead | 404 | NotFound | Service token with ID '…' not found",
-    'unexpectedAnswer | 302 | – | –',
+    'notInfisical | 302 | – | –',
     'unexpectedAnswer | 304 | – | –',
   ],
   fork: [

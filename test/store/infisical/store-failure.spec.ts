@@ -24,6 +24,8 @@ const AFTER: Readonly<Record<FailureReason, 'served stale' | 'asked'>> = {
   // "answers with 5xx or 429".
   serverFailure: 'served stale',
   gatewayFailure: 'served stale',
+  // What stands in front of it answered in its place.
+  notInfisical: 'served stale',
   rateLimited: 'served stale',
   // "once Infisical itself refused (401, 403)".
   credentialsRefused: 'asked',
@@ -77,16 +79,23 @@ describe.each(['fork', 'v3', 'v4'] as const)('an answer of %s', (dialect) => {
   const page = '<html></html>';
 
   it.each([401, 403, 404])(
-    'with %d lets nothing stale be served, whoever wrote it and in whatever words',
+    'with %d in the form of Infisical lets nothing stale be served, in whatever words; a page of something in front does',
     (status) => {
       const worded = DIALECTS[dialect].failures
         .filter((rule) => rule.status === status)
         .map(({ reason }) => storeErrorAfter(failed(reason)));
       expect(worded.filter(isUnreachable)).toEqual([]);
-      for (const body of [undefined, page, {}, { statusCode: status, error: 'x', message: 'y' }])
-        expect(new Set(afterAnswer(dialect, status, body))).toEqual(new Set(['asked']));
+      const words = { statusCode: status, error: 'x', message: 'y' };
+      expect(new Set(afterAnswer(dialect, status, words))).toEqual(new Set(['asked']));
+      for (const body of [undefined, page, {}])
+        expect(new Set(afterAnswer(dialect, status, body))).toEqual(new Set(['served stale']));
     },
   );
+
+  it.each([200, 302])('with %d that is no JSON lets what is kept be served', (status) => {
+    expect(new Set(afterAnswer(dialect, status, undefined))).toEqual(new Set(['served stale']));
+    expect(new Set(afterAnswer(dialect, 200, {}))).toEqual(new Set(['asked']));
+  });
 
   it.each([429, 500, 501, 502, 503, 504])('with %d lets what is kept be served', (status) => {
     for (const body of [undefined, page, {}, { statusCode: status, error: 'x', message: 'y' }])
