@@ -57,8 +57,6 @@ const ADVICE: Readonly<Partial<Record<FailureReason, string>>> = {
   timedOut: NO_ANSWER,
   outOfTime: NO_ANSWER,
   gatewayFailure: NO_ANSWER,
-  notInfisical:
-    'What answers is not Infisical but a page of something in front of it; is INFISICAL_URL right, and what do proxies answer in its place?',
   'certificate:unknownAuthority':
     "Infisical's certificate is of an authority that is not trusted here; INFISICAL_CA_FILE names more of them.",
   'certificate:wrongHost': "Infisical's certificate is for another host name than that of INFISICAL_URL.",
@@ -92,6 +90,7 @@ export function notReadyBecause({
   if (reason === 'credentialsRefused' && pathTemplate === KUBERNETES_LOGIN.path)
     return new StoreUnavailable(SERVICE_ACCOUNT_REFUSED);
   if (reason === 'credentialsRefused' && status === 404) return new StoreUnavailable(UNKNOWN_CLIENT);
+  if (reason === 'notInfisical') return new StoreUnreachable(NOT_INFISICAL(status));
   if (call === 'probe' && (reason === 'notUnderstood' || reason === 'unexpectedAnswer'))
     return new StoreUnavailable(NOT_INFISICAL(status));
   const other = `Infisical answers, but not as it should (${reason}, status ${status ?? 'none'}).`;

@@ -15,7 +15,6 @@ import { protectedStore } from '../../../src/protection/protected-store';
 import { outcome } from '../../conformance/secret-store.conformance';
 import { failureAnswer, type FakeAnswer } from '../../support/fake-infisical/fake-answer';
 import { sendAnswer } from '../../support/fake-infisical/fake-faults';
-import type { FakeInfisical } from '../../support/fake-infisical/fake-infisical';
 import { RunningClock } from '../../support/running-clock';
 import { at, openStore } from './opened-store';
 
@@ -65,7 +64,7 @@ class Front {
   /** How long the server takes for each answer. */
   tookMs = 0;
 
-  constructor(private readonly fake: FakeInfisical) {}
+  constructor(private readonly behind: string) {}
 
   get url(): string {
     return `http://127.0.0.1:${this.#port}`;
@@ -112,7 +111,7 @@ class Front {
     if (this.tookMs > 0) await pause(this.tookMs);
     if (response.destroyed || response.headersSent) return;
     const { method, url, headers } = given;
-    const onward = request(`${this.fake.url}${url}`, { method, headers, agent: this.#agent }, (answer) => {
+    const onward = request(`${this.behind}${url}`, { method, headers, agent: this.#agent }, (answer) => {
       if (response.destroyed || response.headersSent) return void answer.resume();
       response.writeHead(answer.statusCode ?? 0, answer.headers);
       answer.pipe(response);
@@ -134,7 +133,7 @@ const WORKSPACES = Array.from({ length: 8 }, (_, n) => `ws${n}`);
 async function readersOf(dialect: 'fork' | 'v3' | 'v4') {
   const [clock, time] = [new RunningClock(), new SystemMonotonicTime()];
   const { fake, another } = await openStore({ dialect });
-  const front = new Front(fake);
+  const front = new Front(fake.url);
   await front.listen();
   const inner = protectedStore(another({ url: front.url }), 20_000, { time, log: () => undefined });
   const cache = { ttlMs: 25, maxStaleMs: 60_000, maxEntries: 1_000, maxBytes: 1 << 26 };
