@@ -6,6 +6,7 @@ import { Writable } from 'node:stream';
 import { promisify } from 'node:util';
 import { listenForMetrics } from '../../src/application';
 import type { Settings } from '../../src/config/settings';
+import { TooManyRequests } from '../../src/errors/request-errors';
 import { StoreUnavailable } from '../../src/errors/store-errors';
 import { createLog, logEvent } from '../../src/logging/log';
 import { openAdapters } from '../../src/open-adapters';
@@ -17,6 +18,7 @@ import { MemorySecretStore } from '../support/memory.secret-store';
 import { startService, TEST_SETTINGS, type Service } from '../support/service';
 import { accessToken, userToken } from '../support/tokens';
 import { clusterLog } from './cluster-log';
+import { infisicalLog } from './infisical-log';
 
 const PAGE = readFileSync(join(__dirname, '../../docs/runbook.md'), 'utf8');
 /** Every line of its blocks that is no comment, and every command inside of a sentence. */
@@ -85,7 +87,7 @@ describe('docs/runbook.md', () => {
     metricsPort = await listenForMetrics(service.app, adapters);
     await calls(store);
     await eventually(() => expect(log).toContain('dependency_lost'));
-    log += service.log() + (await clusterLog());
+    log += service.log() + (await clusterLog()) + (await infisicalLog());
     writeFileSync(logFile, log);
     writeFileSync(kubectl, KUBECTL);
     chmodSync(kubectl, 0o755);
@@ -111,6 +113,8 @@ describe('docs/runbook.md', () => {
     const perm = { group: 'secret.infisical', dataType: 'secret', version: 'v1', ops: OTMOICLP.ops };
     const body = { app_key: OTMOICLP.appKey, timestamp: 1, token: `$2b$10$${'a'.repeat(53)}`, perm };
     await httpCall(`${service.url}/permission/v1alpha1/access`, { body });
+    store.failure = new TooManyRequests(7);
+    await httpCall(`${service.url}/ListSecret?workspace=otmoic`, { headers, body: {} });
     store.failure = new StoreUnavailable();
     await httpCall(`${service.url}/ListSecret?workspace=otmoic`, { headers, body: {} });
   }
@@ -144,6 +148,11 @@ describe('docs/runbook.md', () => {
     ['dependency_(lost|recovered)', /"dependency":"lldap","reason":"\w+"/],
     ['"reason":"[A-Z_]+"\' | sort', /^ +\d+ "reason":"STORE_UNAVAILABLE"$/m],
     ['readyz', /"problems":/],
+    ['"code":429', /^ +\d+ "workspace":"otmoic"$/m],
+    ['environment.held', /"environment":"staging"[^\n]*"advice":"restore/],
+    ['environment.held', /"said":"Environment slug/],
+    ['(call|ping).failed', /^ +\d+ "reason":"notInfisical"$/m],
+    ['value.unreadable', /"name":"damaged"/],
   ])('finds by %s the very thing', async (part, expected) => {
     const [command = ''] = commands.filter((one) => one.includes(part));
     expect(await found(command)).toMatch(expected);

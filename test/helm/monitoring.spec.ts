@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parser } from '@prometheus-io/lezer-promql';
 import { parse } from 'yaml';
@@ -203,7 +203,12 @@ describe('docs/runbook.md', () => {
   });
 
   it('names no value that the chart does not have', () => {
-    const logEvents = ['infisical.dialect.met'];
+    const sources = readdirSync(join(ROOT, 'src/store/infisical')).filter((file) => file.endsWith('.ts'));
+    const logEvents = sources.flatMap((file) =>
+      [
+        ...readFileSync(join(ROOT, 'src/store/infisical', file), 'utf8').matchAll(/'(infisical(?:\.\w+)+)'/g),
+      ].map(([, event = '']) => event),
+    );
     const values = parse(chartFile('values.yaml')) as Values;
     const named = [...RUNBOOK.matchAll(/`([a-z]\w*(?:\.[a-z]\w*)+)`/gi)].map(([, path = '']) =>
       path.split('.'),

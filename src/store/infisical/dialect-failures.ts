@@ -179,6 +179,7 @@ export const V4_FAILURES: readonly FailureRule[] = [
   { on: ['createSecret'], status: 400, message: /already exist/i, reason: 'alreadyExists:secret' },
   { on: ['createProject'], status: 400, message: /already exist/i, reason: 'alreadyExists:project' },
   { on: ['createProject'], status: 409, error: SAID, reason: 'alreadyExists:project' },
+  { on: ['createEnvironment'], status: 400, message: /pending-deletion/i, reason: 'environmentHeld' },
   { on: ['createEnvironment'], status: 400, message: /already exist/i, reason: 'alreadyExists:environment' },
   { on: ['createEnvironment'], status: 409, error: SAID, reason: 'alreadyExists:environment' },
   { status: 400, message: /^Identity does not belong to this organization/, reason: 'tokenDead' },

@@ -13,6 +13,7 @@ export type FailureReason =
   | 'notAMember'
   | `notFound:${'secret' | 'environment' | 'project'}`
   | `alreadyExists:${'secret' | 'environment' | 'project'}`
+  | 'environmentHeld'
   | 'conflict'
   | 'invalidRequest'
   | 'nameRefused'

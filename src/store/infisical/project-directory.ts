@@ -15,6 +15,7 @@ import {
   MAY_NOT_CREATE,
   refusedProject,
   warnOfDoubled,
+  warnOfHeld,
   warnOfLeft,
 } from './project-warnings';
 import { SingleFlight } from './single-flight';
@@ -192,6 +193,7 @@ export class ProjectDirectory {
     missing: Environment,
     deadline: Deadline,
   ): Promise<Project> {
+    if (failedBecause(error, 'environmentHeld')) warnOfHeld(this.log, slug, missing);
     if (!failedBecause(error, 'alreadyExists:environment', 'conflict') && !leavesDoubt(error)) throw error;
     const seen = await this.#lookUp(slug, deadline);
     if (seen === undefined) throw error;

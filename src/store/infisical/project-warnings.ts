@@ -1,5 +1,5 @@
 import { StoreUnavailable } from '../../errors/store-errors';
-import { ENVIRONMENTS } from '../../secrets/secret';
+import { ENVIRONMENTS, type Environment } from '../../secrets/secret';
 import type { Project } from './answers';
 import type { Log } from './infisical-options';
 
@@ -17,6 +17,12 @@ export function foreignProject(log: Log, slug: string): StoreUnavailable {
   const advice = 'add the machine identity to this project as admin, or delete the project';
   log('infisical.project.foreign', { project: slug, advice });
   return new StoreUnavailable();
+}
+
+/** Newer servers keep a deleted environment for two weeks, and none of its slug can be made meanwhile. */
+export function warnOfHeld(log: Log, slug: string, environment: Environment): void {
+  const advice = "restore this deleted environment in the project's settings, or delete it there for good";
+  log('infisical.environment.held', { project: slug, environment, advice });
 }
 
 /** What an operator reads in the log and in readiness. */

@@ -20,7 +20,7 @@ export interface FailedCall {
 export function isRefusedWrite({ call, reason, status }: FailedCall): boolean {
   if (!WRITES.has(call)) return false;
   if (reason === 'notUnderstood' || reason === 'notInfisical') return status === 400 || status === 422;
-  return reason === 'invalidRequest' || reason === 'tooLarge';
+  return reason === 'invalidRequest' || reason === 'tooLarge' || reason === 'environmentHeld';
 }
 
 /** What was sent, of which nothing may come back. */

@@ -31,6 +31,7 @@ export function doubtAfter(failure: InfisicalCallFailed): WriteDoubt {
     case 'alreadyExists:secret':
     case 'alreadyExists:environment':
     case 'alreadyExists:project':
+    case 'environmentHeld':
     case 'conflict':
     case 'invalidRequest':
     case 'nameRefused':

@@ -150,7 +150,7 @@ export const FAILURES: Readonly<Record<RecordedDialectName, readonly string[]>> 
     // Of a login with a bearer beside it, which ours never have: whatever it is, attempts are paused.
     'credentialsRefused | 403 | TokenError | The provided access token is malformed. Please use a valid token or generate a new one and try again.',
     // To be done by a person: the slug is free again once that environment is gone for good.
-    "invalidRequest | 400 | CreateEnvironment | Environment slug '…' is held by a pending-deletion environment. Permanently delete that environment first, then retry.",
+    "environmentHeld | 400 | CreateEnvironment | Environment slug '…' is held by a pending-deletion environment. Permanently delete that environment first, then retry.",
     'invalidRequest | 422 | ValidationFailure | [issues]',
     'nameRefused | 422 | ValidationFailure | [issues]',
     "notFound:environment | 404 | CreateSecret | Folder with path '…' in environment with slug '…' not found",

@@ -41,6 +41,7 @@ const AFTER: Readonly<Record<FailureReason, 'served stale' | 'asked'>> = {
   'alreadyExists:secret': 'asked',
   'alreadyExists:environment': 'asked',
   'alreadyExists:project': 'asked',
+  environmentHeld: 'asked',
   conflict: 'asked',
   invalidRequest: 'asked',
   nameRefused: 'asked',

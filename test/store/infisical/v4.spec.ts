@@ -51,7 +51,7 @@ describe('a server of v4', () => {
   );
 
   it('says of an environment that was deleted by hand what is to be done, and not to try again', async () => {
-    const { fake, store } = await openStore({ dialect: 'v4' });
+    const { fake, store, logged } = await openStore({ dialect: 'v4' });
     await store.create(at('ws', 'staging'), { name: 'k', value: 'v' });
     fake.world.deleteEnvironment(projectSlug(at()), 'staging', true);
     const create = store.create(at('ws', 'staging'), { name: 'l', value: 'v' });
@@ -60,5 +60,24 @@ describe('a server of v4', () => {
       message: expect.stringMatching(/Permanently delete that environment first/) as string,
     });
     expect(await store.list(at('ws', 'staging'))).toEqual([]);
+    expect(logged).toContainEqual({
+      event: 'infisical.environment.held',
+      fields: {
+        project: projectSlug(at()),
+        environment: 'staging',
+        advice: "restore this deleted environment in the project's settings, or delete it there for good",
+      },
+    });
+    const said = expect.stringMatching(/Permanently delete that environment first/) as string;
+    expect(logged).toContainEqual({
+      event: 'infisical.call.failed',
+      fields: expect.objectContaining({
+        call: 'createEnvironment',
+        reason: 'environmentHeld',
+        said,
+      }) as object,
+    });
+    fake.project(projectSlug(at()))?.deleted.clear();
+    await store.create(at('ws', 'staging'), { name: 'l', value: 'v' });
   });
 });

@@ -1,0 +1,45 @@
+import { Writable } from 'node:stream';
+import { SystemClock } from '../../src/clock/system-clock';
+import { createLog, logEvent } from '../../src/logging/log';
+import type { SecretScope } from '../../src/secrets/secret';
+import { createInfisicalSecretStore } from '../../src/store/infisical/create-infisical-secret-store';
+import { projectSlug } from '../../src/store/infisical/project-slug';
+import { outcome } from '../conformance/secret-store.conformance';
+import { FakeInfisical } from '../support/fake-infisical/fake-infisical';
+
+const SCOPE: SecretScope = { user: 'alice', workspace: 'notes', environment: 'staging' };
+
+/** What the service logs of an Infisical with a damaged value, one without the environment that somebody deleted, and a page in its place. */
+export async function infisicalLog(): Promise<string> {
+  let text = '';
+  const sink = new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      text += chunk.toString('utf8');
+      done();
+    },
+  });
+  const [fake, log] = [await FakeInfisical.start({ dialect: 'v4' }), logEvent(createLog('info', sink))];
+  const { clientId, clientSecret } = fake.identity;
+  const store = createInfisicalSecretStore(
+    { url: fake.url, clientId, clientSecret },
+    new SystemClock(),
+    (event, fields) => log('warn', event, fields),
+  );
+  try {
+    await store.create(SCOPE, { name: 'k', value: 'v' });
+    const [room] =
+      fake.project(projectSlug(SCOPE))?.environments.filter(({ slug }) => slug === 'staging') ?? [];
+    if (room === undefined) throw new Error('The environment is missing.');
+    fake.world.addSecret(room, 'damaged', 'osp:v2:typed by hand');
+    await outcome(store.list(SCOPE));
+    fake.world.deleteEnvironment(projectSlug(SCOPE), 'staging', true);
+    await outcome(store.create(SCOPE, { name: 'l', value: 'v' }));
+    fake.fail({ times: 9, fault: { kind: 'answer', status: 404, body: null, raw: '404 page not found' } });
+    await outcome(store.list(SCOPE));
+    await outcome(store.ping());
+    return text;
+  } finally {
+    await store.close();
+    await fake.close();
+  }
+}
