@@ -1,16 +1,16 @@
-import { logInspectorSignal } from './inspector-signal';
+import { logInspectorSignal } from './bootstrap/inspector-signal';
 import type { AddressInfo } from 'node:net';
 import type { DestinationStream } from 'pino';
-import { createApplication, listenForMetrics } from './application';
+import { createApplication, listenForMetrics } from './bootstrap/application';
 import { InvalidSettings, loadSettings, type Settings } from './config/settings';
 import { withDevelopmentCredentials } from './development/development';
-import { urlOf } from './config/url-of';
+import { urlOf } from './development/start-banner';
 import { createLog, logEvent } from './logging/log';
 import { LogDestination } from './logging/log-destination';
-import { openAdapters } from './open-adapters';
-import { shutDown } from './shutdown';
-import { EmbeddedStoreUnusable } from './store/embedded/embedded-store-unusable';
-import { AddressUnusable } from './telemetry/address-unusable';
+import { openAdapters } from './bootstrap/open-adapters';
+import { shutDown } from './bootstrap/shutdown';
+import { EmbeddedStoreUnusable } from './stores/embedded/embedded-store-unusable';
+import { AddressUnusable } from './telemetry/metrics-server';
 
 /** What a reader of the log that is behind is waited for when the process ends. */
 const LAST_LINES_WITHIN_MS = 500;
@@ -47,7 +47,7 @@ async function main(): Promise<void> {
   log.info({ address, port, metricsPort, store: settings.store.kind }, 'listening');
   // The printed calls are plain http.
   if (development.selfContained && settings.tls === undefined) {
-    const { announce } = await import('./development/announce.js');
+    const { announce } = await import('./development/start-banner.js');
     // A convenience: that it failed must not end a service that is listening.
     await announce(development.folder, urlOf(settings.host, port), settings, adapters.grantSource).catch(
       (error: unknown) => log.warn({ err: error }, 'tour not announced'),

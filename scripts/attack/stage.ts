@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { GrantsFolder } from '../../test/grants/grants-folder';
+import { GrantsFolder } from '../../test/grant-sources/grants-folder';
 import type { Target } from '../../test/support/attacks/attack-connection';
 import { TestAuthority } from '../../test/support/certificates';
 import { httpCall, type Answer } from '../../test/support/http-call';

@@ -1,4 +1,4 @@
-import { SECRET_OPERATIONS } from '../../src/grants/grant';
+import { SECRET_OPERATIONS } from '../../src/authz/grant';
 import type { AttackingApp } from '../../test/support/attacks/attack-connection';
 import { accessToken, userToken } from '../../test/support/tokens';
 

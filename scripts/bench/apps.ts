@@ -1,4 +1,4 @@
-import { SECRET_OPERATIONS } from '../../src/grants/grant';
+import { SECRET_OPERATIONS } from '../../src/authz/grant';
 import { accessToken, userToken } from '../../test/support/tokens';
 import type { Call } from './processes/load-generator';
 

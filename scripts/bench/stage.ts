@@ -2,7 +2,7 @@ import { openSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { join, resolve } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { GrantsFolder } from '../../test/grants/grants-folder';
+import { GrantsFolder } from '../../test/grant-sources/grants-folder';
 import { ACCESS_TOKEN_KEY, USER_TOKEN_SECRET } from '../../test/support/tokens';
 import type { BenchApp } from './apps';
 import { Child } from './processes/child';

@@ -1,6 +1,86 @@
+import { BlockList, isIP } from 'node:net';
 import type { Environment, EnvironmentReader } from './environment-reader';
-import { proxySetting } from './proxy-setting';
-import { type AuthorityFiles, readCertificates } from './trusted-authorities';
+import { readTextFile } from './secret-source';
+import { type AuthorityFiles, readCertificates } from './tls-settings';
+
+type ProxySetting =
+  | Readonly<Record<string, never>>
+  /** May hold the proxy's user and password. */
+  | { readonly proxyUrl: string }
+  /** What is wrong with the variable, without its value. */
+  | { readonly name: string; readonly problem: string };
+
+const RULE = 'must be an http or https URL without a path, with user and password if it wants any';
+
+/**
+ * The proxy on the way to `url`, as HTTPS_PROXY or HTTP_PROXY and NO_PROXY say; a name in lower case goes first, as in
+ * curl. `<NAME>_FILE` is a path whose content is the proxy, read only where it counts. This machine itself is never reached
+ * through a proxy.
+ */
+export function proxySetting(env: Environment, url: string): ProxySetting {
+  const { protocol, hostname, port } = new URL(url);
+  const name = protocol === 'https:' ? 'HTTPS_PROXY' : 'HTTP_PROXY';
+  const [value, file] = [given(env, name), given(env, `${name}_FILE`)];
+  const host = hostname.replace(/^\[|\]$/g, '').replace(/\.$/, '');
+  const usedPort = port === '' ? (protocol === 'https:' ? '443' : '80') : port;
+  if ((value === undefined && file === undefined) || isLoopback(host)) return {};
+  const exceptions = (given(env, 'NO_PROXY') ?? '').toLowerCase().split(/[\s,]+/);
+  if (exceptions.some((entry) => covers(entry, host, usedPort))) return {};
+  if (file === undefined) return usable(value ?? '', name);
+  if (value !== undefined) return { name, problem: `and ${name}_FILE are both set; set one` };
+  try {
+    return usable(readTextFile(file).trim(), `${name}_FILE`);
+  } catch (error: unknown) {
+    return { name: `${name}_FILE:`, problem: (error as Error).message };
+  }
+}
+
+function usable(text: string, name: string): ProxySetting {
+  const proxyUrl = text.includes('://') ? text : `http://${text}`;
+  return isProxyUrl(proxyUrl) ? { proxyUrl } : { name, problem: RULE };
+}
+
+function given(env: Environment, name: string): string | undefined {
+  const value = [env[name.toLowerCase()], env[name]].find((text) => text !== undefined && text.trim() !== '');
+  return value?.trim();
+}
+
+function isProxyUrl(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const { protocol, hostname, pathname, search, hash, username, password } = new URL(text);
+  try {
+    // Each by itself, as it is used: an escape must not be completed by the other one.
+    for (const part of [username, password]) decodeURIComponent(part);
+  } catch {
+    return false;
+  }
+  return /^https?:$/.test(protocol) && hostname !== '' && pathname === '/' && search + hash === '';
+}
+
+function isLoopback(host: string): boolean {
+  return /(^|\.)localhost$/.test(host) || isWithin(host, '127.0.0.0', 8) || host === '::1';
+}
+
+/** `*`, `host`, `.suffix`, `*.suffix`, an address, or a range of addresses; all but `*` and ranges also with `:port`. */
+function covers(entry: string, host: string, port: string): boolean {
+  if (entry === '*') return true;
+  const range = /^\[?([0-9a-f.:]+)\]?\/(\d{1,3})$/.exec(entry);
+  if (range !== null) return isWithin(host, range[1] ?? '', Number(range[2]));
+  const [, name = '', onlyPort = port] = /^(\[[^\]]+\]|[^:]+|[0-9a-f:.]+)(?::(\d+))?$/.exec(entry) ?? [];
+  const suffix = name.replace(/^\*?\./, '').replace(/^\[|\]$/g, '');
+  if (suffix === '' || onlyPort !== port) return false;
+  // A bare name covers itself and what is below it; one with a dot before it, only what is below.
+  if (host === suffix) return !/^\*?\./.test(name);
+  return isIP(host) === 0 && host.endsWith(`.${suffix}`);
+}
+
+function isWithin(host: string, network: string, bits: number): boolean {
+  const [inNetwork, inHost] = [isIP(network), isIP(host)];
+  if (inNetwork === 0 || inHost === 0 || bits > (inNetwork === 4 ? 32 : 128)) return false;
+  const list = new BlockList();
+  list.addSubnet(network, bits, inNetwork === 4 ? 'ipv4' : 'ipv6');
+  return list.check(host, inHost === 4 ? 'ipv4' : 'ipv6');
+}
 
 /** How Infisical is reached, beside its address. */
 export interface ConnectionSettings {

@@ -1,6 +1,5 @@
 import type { EnvironmentReader } from './environment-reader';
-import type { AuthorityFiles } from './trusted-authorities';
-import { readCertificates } from './trusted-authorities';
+import { type AuthorityFiles, readCertificates } from './tls-settings';
 
 /** What a URL of Redis says. */
 export interface RedisServer {

@@ -1,5 +1,4 @@
 import { EnvironmentReader, type Environment } from './environment-reader';
-import { type CacheSettings, cacheSettings } from './cache-settings';
 import { type ConnectionSettings, connectionSettings } from './connection-settings';
 import {
   type GrantSettings,
@@ -10,15 +9,38 @@ import {
   settingsRoutesSetting,
 } from './grant-settings';
 import { type RedisSettings, redisSettings } from './redis-settings';
-import { type ProtectionSettings, protectionSettings } from './protection-settings';
-import { type QuotaSettings, quotaSettings } from './quota-settings';
+import {
+  type ProtectionSettings,
+  protectionSettings,
+  type QuotaSettings,
+  quotaSettings,
+} from './limit-settings';
 import type { SecretSettingName } from './setting-definitions';
 import { type TlsSettings, tlsSettings } from './tls-settings';
 import { type TelemetrySettings, telemetrySettings } from './telemetry-settings';
 
-export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
+export interface CacheSettings {
+  readonly ttlMs: number;
+  readonly maxStaleMs: number;
+  readonly maxEntries: number;
+  readonly maxBytes: number;
+}
 
-export interface EmbeddedStoreSettings {
+/** Undefined where reads are not to be kept. */
+function cacheSettings(read: EnvironmentReader): CacheSettings | undefined {
+  const ttlMs = read.integer('CACHE_TTL_MS', 0, 300_000);
+  const settings = {
+    ttlMs,
+    maxStaleMs: read.integer('CACHE_MAX_STALE_MS', 0, 3_600_000),
+    maxEntries: read.integer('CACHE_MAX_ENTRIES', 1, 1_000_000),
+    maxBytes: read.integer('CACHE_MAX_MIB', 1, 4_096) * MEBIBYTE,
+  };
+  return ttlMs === 0 ? undefined : settings;
+}
+
+type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
+
+interface EmbeddedStoreSettings {
   readonly kind: 'embedded';
   readonly dataDir: string;
   readonly masterKey: Uint8Array;
@@ -26,7 +48,7 @@ export interface EmbeddedStoreSettings {
 }
 
 /** Universal Auth or Kubernetes Auth. */
-export type InfisicalLogin =
+type InfisicalLogin =
   | { readonly clientId: string; readonly clientSecret: string }
   | { readonly identityId: string; readonly tokenFile: string };
 
@@ -39,7 +61,7 @@ export type InfisicalStoreSettings = InfisicalLogin &
     readonly cache?: CacheSettings;
   };
 
-export interface UserTokenSettings {
+interface UserTokenSettings {
   readonly secret: Uint8Array;
   readonly required: boolean;
   readonly lldapUrl?: string;

@@ -1,5 +1,15 @@
 import { DomainError } from './domain-error';
 
+/** An earlier user of that name was deleted, and some of that user's workspaces are still there. */
+export class UserRemovalPending extends DomainError {
+  constructor() {
+    super(
+      'USER_REMOVAL_PENDING',
+      'The workspaces of an earlier user of that name are still being removed; try again.',
+    );
+  }
+}
+
 /** Names the field and the rule that it broke, never the value. */
 export class InvalidRequest extends DomainError {
   constructor(field: string, rule: string) {

@@ -1,4 +1,4 @@
-import { KubernetesFailure } from './kubernetes-failure';
+import { KubernetesFailure } from './kubernetes-api';
 
 const NUMBER = /^\d{1,20}$/;
 

@@ -1,17 +1,40 @@
 import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
-import type { Clock } from '../clock/clock';
-import type { MonotonicTime } from '../clock/monotonic-time';
-import { FairTurns } from '../concurrency/fair-turns';
-import { IdentityUnavailable } from '../errors/identity-errors';
+import type { Clock, MonotonicTime } from '../time/clock';
+import { FairTurns } from '../concurrency/fair-queue';
+import { IdentityUnavailable } from '../errors/authn-errors';
 import { TooManyRequests } from '../errors/request-errors';
-import { canonicalAddress } from '../identity/canonical-address';
-import type { IdentityDependency } from '../identity/identity-dependency';
-import type { ServiceAccountName } from '../identity/peer-proof';
-import { ServiceAccountReviewer } from '../identity/service-account-reviewer';
-import type { KubernetesApi } from './kubernetes-api';
-import { failureOf } from './kubernetes-failure';
-import { claimsOf } from './service-account-token';
+import { canonicalAddress, type ServiceAccountName } from '../authn/peer-verifier';
+import type { IdentityDependency } from '../authn/identity-dependency';
+import { ServiceAccountReviewer } from '../authn/service-account.authenticator';
+import { type KubernetesApi, failureOf } from './kubernetes-api';
+
+/** What a ServiceAccount token says of itself: enough to refuse it, never to accept it. */
+interface TokenClaims {
+  readonly audiences: readonly string[];
+  readonly expiresAtMs: number;
+}
+
+const MAX_TOKEN_LENGTH = 8192;
+const JWT = /^[\w-]+\.([\w-]+)\.[\w-]+$/;
+
+/** Undefined for anything that is no JWT with an audience and an end: no pod's own token lacks them. */
+function claimsOf(token: string): TokenClaims | undefined {
+  const payload = token.length > MAX_TOKEN_LENGTH ? undefined : JWT.exec(token)?.[1];
+  if (payload === undefined) return undefined;
+  try {
+    const claims: unknown = JSON.parse(Buffer.from(payload, 'base64url').toString('utf8'));
+    if (typeof claims !== 'object' || claims === null) return undefined;
+    const { aud, exp } = claims as { readonly aud?: unknown; readonly exp?: unknown };
+    const audiences = (Array.isArray(aud) ? (aud as readonly unknown[]) : [aud]).filter(
+      (audience) => typeof audience === 'string',
+    );
+    if (audiences.length === 0 || typeof exp !== 'number') return undefined;
+    return { audiences, expiresAtMs: exp * 1000 };
+  } catch {
+    return undefined;
+  }
+}
 
 interface Accepted {
   readonly account: ServiceAccountName;

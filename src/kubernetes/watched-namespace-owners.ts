@@ -1,9 +1,9 @@
-import { IdentityUnavailable } from '../errors/identity-errors';
-import { NamespaceOwners } from '../identity/namespace-owners';
-import type { UserPresence } from '../identity/user-presence';
+import { IdentityUnavailable } from '../errors/authn-errors';
+import { NamespaceOwners } from '../authn/service-account.authenticator';
+import type { UserPresence } from '../authn/user-token.verifier';
 import type { KubeObject } from './kube-object';
-import { WatchedCollection } from './watched-collection';
-import type { CollectionSurroundings } from './watched-collection-options';
+import { WatchedCollection } from './informer';
+import type { CollectionSurroundings } from './informer-options';
 
 const OWNER = 'bytetrade.io/ns-owner';
 const SYSTEM_NAMESPACE = 'user-system-';

@@ -1,8 +1,7 @@
-import type { ServiceAccountName } from '../identity/peer-proof';
-import { canonicalAddress } from '../identity/canonical-address';
+import { type ServiceAccountName, canonicalAddress } from '../authn/peer-verifier';
 import type { KubeObject } from './kube-object';
-import { WatchedCollection } from './watched-collection';
-import type { CollectionSurroundings } from './watched-collection-options';
+import { WatchedCollection } from './informer';
+import type { CollectionSurroundings } from './informer-options';
 
 /** A pod that has addresses of its own. */
 interface Pod {

@@ -1,8 +1,7 @@
 import { Redis } from 'ioredis';
-import type { MonotonicTime } from '../clock/monotonic-time';
-import { clientOptions, COMMAND_TIMEOUT_MS } from './client-options';
+import type { MonotonicTime } from '../time/clock';
+import { clientOptions, COMMAND_TIMEOUT_MS, type RedisOptions } from './client-options';
 import { redisFailureOf, RedisUnavailable, type RedisFailure } from './redis-failure';
-import type { RedisOptions } from './redis-options';
 
 /** A connection whose other end is gone without a word is noticed after this and the time that a command may take. */
 const PING_EVERY_MS = 500;

@@ -1,4 +1,4 @@
-import { PROVIDER, SECRET_OPERATIONS } from '../grants/grant';
+import { PROVIDER, SECRET_OPERATIONS } from '../authz/grant';
 
 /** Where callers reach this service inside the cluster: `<service>.<namespace>:<port>`. */
 export interface ProviderEndpoint {

@@ -1,8 +1,8 @@
-import { PROVIDER } from '../grants/grant';
+import { PROVIDER } from '../authz/grant';
 import type { KubeObject } from '../kubernetes/kube-object';
-import { WatchedCollection } from '../kubernetes/watched-collection';
-import type { CollectionSurroundings } from '../kubernetes/watched-collection-options';
-import { KeptCollection } from './kept-collection';
+import { WatchedCollection } from '../kubernetes/informer';
+import type { CollectionSurroundings } from '../kubernetes/informer-options';
+import { KeptCollection } from './reconciler';
 import { type ProviderEndpoint, providerRegistry, sysEventRegistries } from './manifests';
 
 const USER_SYSTEM = /^user-system-(.+)$/;

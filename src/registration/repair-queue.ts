@@ -1,5 +1,5 @@
-import { BackOff } from '../kubernetes/back-off';
-import type { CollectionSurroundings } from '../kubernetes/watched-collection-options';
+import { BackOff } from '../concurrency/back-off';
+import type { CollectionSurroundings } from '../kubernetes/informer-options';
 
 /** The writes of one object that did not settle it. */
 interface Repair {

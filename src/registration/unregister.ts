@@ -1,7 +1,6 @@
-import type { MonotonicTime } from '../clock/monotonic-time';
+import type { MonotonicTime } from '../time/clock';
 import { readPage } from '../kubernetes/kube-object';
-import type { KubernetesApi } from '../kubernetes/kubernetes-api';
-import { failureOf, KubernetesFailure } from '../kubernetes/kubernetes-failure';
+import { type KubernetesApi, failureOf, KubernetesFailure } from '../kubernetes/kubernetes-api';
 import { OURS } from './manifests';
 
 const COLLECTIONS = [

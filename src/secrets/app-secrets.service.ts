@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
-import { AppHasNoWorkspace, WorkspaceNeeded } from '../errors/grant-errors';
+import { AppHasNoWorkspace, WorkspaceNeeded } from '../errors/authz-errors';
 import { SecretNotFound } from '../errors/store-errors';
-import { GrantsService, type GrantedScope, type HeldWorkspace } from '../grants/grants.service';
+import { GrantsService, type GrantedScope, type HeldWorkspace } from '../authz/grants.service';
 import type { Secret, SecretScope } from './secret';
 import { SecretStore } from './secret-store';
 

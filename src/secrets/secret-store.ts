@@ -1,7 +1,13 @@
 import { SecretNotFound } from '../errors/store-errors';
-import type { ReadReport } from './read-report';
-import type { Secret, SecretScope } from './secret';
-import { bytesOf, usageOf, type ScopeUsage, type Usage } from './usage';
+import { type Secret, type SecretScope, bytesOf, usageOf, type ScopeUsage, type Usage } from './secret';
+
+/** Told by a store that keeps what it read. */
+export interface ReadReport {
+  /** The answer is what was read so long ago: the store could not be asked whether it still holds. */
+  servedStale(ageMs: number): void;
+  /** The list is without these, which are there and cannot be read. A list that nobody can be told of fails instead. */
+  unreadable?(names: readonly string[]): void;
+}
 
 /** One workspace of one user as it was found: one that is made anew under the same names is another one. */
 export interface StoredWorkspace {

@@ -1,9 +1,8 @@
 import { Injectable } from '@nestjs/common';
-import { GrantsService, type GrantedScope } from '../grants/grants.service';
-import type { Caller } from '../identity/caller';
+import { GrantsService, type GrantedScope } from '../authz/grants.service';
+import type { Caller } from '../authn/caller';
 import type { Environment, Secret, SecretScope } from './secret';
-import type { ReadReport } from './read-report';
-import { SecretStore } from './secret-store';
+import { type ReadReport, SecretStore } from './secret-store';
 
 /** The place a caller names: it is checked before anything is read from it. */
 export interface Place {

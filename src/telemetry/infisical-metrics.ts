@@ -1,10 +1,10 @@
-import type { Clock } from '../clock/clock';
+import type { Clock } from '../time/clock';
 import type {
   CallUnderWay,
   InfisicalFigures,
   InfisicalObserver,
   ObservedCall,
-} from '../store/infisical/infisical-observer';
+} from '../stores/infisical/infisical-options';
 import type { Metrics } from './metrics';
 
 const DIALECTS = ['fork', 'v3', 'v4'] as const;

@@ -1,8 +1,15 @@
 import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import { limitConnections } from '../http/connection-limit';
-import { AddressUnusable } from './address-unusable';
+import { limitConnections } from '../http/server/connection-limit';
 import type { Metrics } from './metrics';
+
+/** Said by name, since the service listens on another address too. */
+export class AddressUnusable extends Error {
+  constructor(code: string) {
+    super(`METRICS_HOST and METRICS_PORT name an address that cannot be listened on (${code}).`);
+    this.name = 'AddressUnusable';
+  }
+}
 
 /** Prometheus and the kubelet are few. */
 const MAX_CONNECTIONS = 64;

@@ -1,5 +1,62 @@
-import type { EndedRequest, ObservedRequest, RequestObserver } from '../http/request-observer';
+import type {
+  LoadFigures,
+  ProtectionObserver,
+  RefusedFor,
+  ShedFor,
+  RequestKind,
+} from '../limits/rate-limits';
 import type { Metrics } from './metrics';
+import type { EndedRequest, ObservedRequest, RequestObserver } from '../http/request/request-observer';
+
+const BOUNDS = ['app', 'user', 'in_flight', 'bodies', 'answers'] as const satisfies readonly RefusedFor[];
+const KINDS = ['read', 'write'] as const satisfies readonly RequestKind[];
+const CAUSES = [
+  'in_flight',
+  'event_loop',
+  'turns',
+  'bodies',
+  'answers',
+  'connections',
+] as const satisfies readonly ShedFor[];
+
+/** Whom the bounds of load meet; shown from the start, so that the first refusal is a change. */
+export class ProtectionMetrics implements ProtectionObserver {
+  private readonly refusals;
+  private readonly sheds;
+  private readonly inFlight;
+
+  constructor(private readonly metrics: Metrics) {
+    this.refusals = metrics.counter('osp_requests_refused_total');
+    this.sheds = metrics.counter('osp_requests_shed_total');
+    this.inFlight = metrics.gauge('osp_requests_in_flight');
+    for (const bound of BOUNDS) for (const kind of KINDS) this.refusals.inc({ bound, kind }, 0);
+    for (const cause of CAUSES) this.sheds.inc({ cause }, 0);
+  }
+
+  opened(figures: () => LoadFigures): void {
+    const bodies = this.metrics.gauge('osp_request_body_bytes');
+    const answers = this.metrics.gauge('osp_answer_bytes');
+    this.metrics.collectFirst(() => {
+      const { inFlight, bodyBytes, answerBytes } = figures();
+      this.inFlight.set(inFlight);
+      bodies.set(bodyBytes);
+      answers.set(answerBytes);
+    });
+  }
+
+  connectionsOpened(count: () => number): void {
+    const connections = this.metrics.gauge('osp_connections');
+    this.metrics.collectFirst(() => connections.set(count()));
+  }
+
+  refused(bound: RefusedFor, kind: RequestKind): void {
+    this.refusals.inc({ bound, kind });
+  }
+
+  shed(cause: ShedFor): void {
+    this.sheds.inc({ cause });
+  }
+}
 
 /** Shown from the start, so that the first denial is a change. */
 const DENIALS = ['UNAUTHENTICATED', 'NOT_GRANTED', 'USER_MISMATCH'] as const;

@@ -1,4 +1,4 @@
-import type { GrantSource } from '../grants/grant-source';
+import type { GrantSource } from '../authz/grant-source';
 import type { SecretStore } from '../secrets/secret-store';
 import type { Metrics } from './metrics';
 

@@ -1,16 +1,22 @@
 import type { RequestListener } from 'node:http';
-import type { IdentityDependencyObserver } from '../identity/identity-dependency';
-import type { WatchObserver } from '../kubernetes/watched-collection-options';
-import type { CacheObserver } from '../cache/cache-observer';
-import type { RedisObserver } from '../redis/redis-observer';
-import type { RequestObserver } from '../http/request-observer';
-import type { ProtectionObserver } from '../protection/protection-observer';
-import type { QuotaObserver } from '../protection/quotas';
-import type { StoreLoadObserver } from '../protection/store-load-observer';
-import type { DiskObserver } from '../store/embedded/disk-observer';
-import type { InfisicalObserver } from '../store/infisical/infisical-observer';
+import type { IdentityDependencyObserver } from '../authn/identity-dependency';
+import type { WatchObserver } from '../kubernetes/informer-options';
+import type { CacheObserver } from '../stores/cached/cache-entries';
+import type { RedisObserver } from '../redis/redis-failure';
+import type { RequestObserver } from '../http/request/request-observer';
+import type { ProtectionObserver } from '../limits/rate-limits';
+import type { QuotaObserver } from '../stores/quota/usage-counters';
+import type { StoreLoadObserver } from '../stores/resilience/circuit-breaker.secret-store';
+import type { DiskObserver } from '../stores/embedded/disk-space';
+import type { InfisicalObserver } from '../stores/infisical/infisical-options';
 import type { ObservedService } from './service-metrics';
-import type { Spans } from './spans';
+
+/** Parts of a request, as a trace shows them. Nothing is recorded of what they return or throw but a reason. */
+export interface Spans {
+  /** Outside of a request that is traced, only the work is done. */
+  during<T>(name: string, work: () => Promise<T>): Promise<T>;
+  around<T>(name: string, work: () => T): T;
+}
 
 /** What the rooms are given to report to; whatever is absent is off. */
 export interface Telemetry {

@@ -1,3 +1,15 @@
+import { ExportResultCode, type ExportResult, W3CTraceContextPropagator } from '@opentelemetry/core';
+import {
+  type ReadableSpan,
+  type SpanExporter,
+  BatchSpanProcessor,
+  ParentBasedSampler,
+  TraceIdRatioBasedSampler,
+  TracerProvider,
+} from '@opentelemetry/sdk-trace';
+import type { LogEvent } from '../logging/log';
+import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http';
+import { resourceFromAttributes } from '@opentelemetry/resources';
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { IncomingHttpHeaders } from 'node:http';
 import {
@@ -12,19 +24,82 @@ import {
   type Span,
   type Tracer,
 } from '@opentelemetry/api';
-import { W3CTraceContextPropagator } from '@opentelemetry/core';
-import type { TracerProvider } from '@opentelemetry/sdk-trace';
 import { DomainError } from '../errors/domain-error';
-import type { EndedRequest, ObservedRequest, RequestObserver } from '../http/request-observer';
-import type { LogEvent } from '../logging/log';
+import type { EndedRequest, ObservedRequest, RequestObserver } from '../http/request/request-observer';
 import type {
   CallUnderWay,
   InfisicalFigures,
   InfisicalObserver,
   ObservedCall,
-} from '../store/infisical/infisical-observer';
-import type { Spans } from './spans';
-import { traceProvider, type TraceOptions } from './trace-provider';
+} from '../stores/infisical/infisical-options';
+import type { Spans } from './telemetry';
+
+/** A collector that is away for a night is no million lines. */
+const SAY_AGAIN_MS = 300_000;
+
+/** Says that spans are lost, which the library keeps to itself; of why it says nothing, since the answer is the collector's. */
+class TraceExporter implements SpanExporter {
+  private lost = 0;
+  private saidAtMs = -Infinity;
+
+  constructor(
+    private readonly inner: SpanExporter,
+    private readonly log: LogEvent,
+  ) {}
+
+  export(spans: ReadableSpan[], done: (result: ExportResult) => void): void {
+    this.inner.export(spans, (result) => {
+      if (result.code !== ExportResultCode.SUCCESS) this.say(spans.length);
+      done(result);
+    });
+  }
+
+  shutdown(): Promise<void> {
+    return this.inner.shutdown();
+  }
+
+  private say(spans: number): void {
+    this.lost += spans;
+    const nowMs = performance.now();
+    if (nowMs - this.saidAtMs < SAY_AGAIN_MS) return;
+    this.saidAtMs = nowMs;
+    this.log('warn', 'traces_not_exported', { spans: this.lost });
+    this.lost = 0;
+  }
+}
+
+/** Of one export, its retries included. */
+const EXPORT_TIMEOUT_MS = 5_000;
+const QUEUE = { maxQueueSize: 2_048, maxExportBatchSize: 512, scheduledDelayMillis: 2_000 };
+/** Batches on their way at once; the others wait in the queue, and beyond it spans are dropped. */
+const EXPORTS_AT_ONCE = 2;
+
+interface TraceOptions {
+  /** The collector's base address. */
+  readonly endpoint: string;
+  /** Of the traces that begin here, 0 to 1. */
+  readonly share: number;
+}
+
+/** Queues spans in bounded memory and exports them in the background. */
+function traceProvider({ endpoint, share }: TraceOptions, log: LogEvent): TracerProvider {
+  const exporter = new OTLPTraceExporter({
+    url: `${endpoint}/v1/traces`,
+    timeoutMillis: EXPORT_TIMEOUT_MS,
+    concurrencyLimit: EXPORTS_AT_ONCE,
+  });
+  return new TracerProvider({
+    resource: resourceFromAttributes({ 'service.name': 'olares-secret-provider' }),
+    sampler: new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(share) }),
+    spanProcessors: [
+      new BatchSpanProcessor({
+        ...QUEUE,
+        exporter: new TraceExporter(exporter, log),
+        exportTimeoutMillis: EXPORT_TIMEOUT_MS,
+      }),
+    ],
+  });
+}
 
 /** For what is left of the queue at the end. */
 const SHUTDOWN_TIMEOUT_MS = 2_000;

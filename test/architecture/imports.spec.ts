@@ -111,22 +111,22 @@ describe('the house rules', () => {
   it('the environment is read by the entry points only, and settings.ts gives it its meaning', () => {
     const readers = files.filter((file) => textOf(file).includes('process.env'));
     expect(readers.sort()).toEqual([
-      'src/development/tour.ts',
-      'src/infisical-setup.ts',
-      'src/inspect-embedded-store.ts',
+      'src/cli/smoke-test.ts',
+      'src/cli/infisical-setup.ts',
+      'src/cli/inspect-embedded-store.ts',
       'src/main.ts',
-      'src/rotate-master-key.ts',
+      'src/cli/rotate-master-key.ts',
     ]);
   });
 
   it('every entry point first sees to it that SIGUSR1 opens no debugger', () => {
     const entries = files.filter((file) => /^main\(\)\.catch\(/m.test(textOf(file)));
     expect(entries.sort()).toEqual([
-      'src/infisical-setup.ts',
-      'src/inspect-embedded-store.ts',
+      'src/cli/infisical-setup.ts',
+      'src/cli/inspect-embedded-store.ts',
       'src/main.ts',
-      'src/rotate-master-key.ts',
-      'src/unregister.ts',
+      'src/cli/rotate-master-key.ts',
+      'src/cli/unregister.ts',
     ]);
     const firstImports = entries.map((file) => /^import .*'(.+)';$/m.exec(textOf(file))?.[1]);
     expect(firstImports).toEqual(entries.map(() => './inspector-signal'));
@@ -137,18 +137,18 @@ describe('the house rules', () => {
       ({ file, to }) => to === 'src/secrets/secret-store' && !/^src\/(store|cache|protection)\//.test(file),
     );
     expect(users.map(({ file }) => file).sort()).toEqual([
-      'src/adapters.ts',
+      'src/bootstrap/adapters.ts',
       'src/app.module.ts',
-      'src/departures/departures.ts',
-      'src/departures/removal-orders.ts',
-      'src/departures/user-removal.ts',
-      'src/http/health.controller.ts',
-      'src/open-adapters.ts',
+      'src/user-deprovisioning/user-deprovisioning.ts',
+      'src/user-deprovisioning/deletion-jobs.ts',
+      'src/user-deprovisioning/user-deletion.ts',
+      'src/http/controllers/health.controller.ts',
+      'src/bootstrap/open-adapters.ts',
       'src/secrets/app-secrets.service.ts',
       'src/secrets/secrets.service.ts',
-      'src/secrets/wrapped.secret-store.ts',
+      'src/secrets/secret-store-decorator.ts',
       'src/telemetry/service-metrics.ts',
-      'src/telemetry/traced.secret-store.ts',
+      'src/telemetry/traced.ts',
     ]);
   });
 

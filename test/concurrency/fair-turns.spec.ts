@@ -1,5 +1,5 @@
 import * as fc from 'fast-check';
-import { FairTurns, type TurnBounds } from '../../src/concurrency/fair-turns';
+import { FairTurns, type TurnBounds } from '../../src/concurrency/fair-queue';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 
 class Refused extends Error {}

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { proxySetting } from '../../src/config/proxy-setting';
+import { proxySetting } from '../../src/config/connection-settings';
 
 const URL_ = 'https://infisical.example';
 const PROXY = 'http://proxy:3128';

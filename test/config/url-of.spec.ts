@@ -1,4 +1,4 @@
-import { urlOf } from '../../src/config/url-of';
+import { urlOf } from '../../src/development/start-banner';
 
 describe('the address that is printed', () => {
   it.each([

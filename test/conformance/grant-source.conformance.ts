@@ -1,5 +1,5 @@
-import { SECRET_OPERATIONS } from '../../src/grants/grant';
-import type { GrantSource } from '../../src/grants/grant-source';
+import { SECRET_OPERATIONS } from '../../src/authz/grant';
+import type { GrantSource } from '../../src/authz/grant-source';
 
 /** An app as the suite wants it installed; `ops` as a manifest states them. */
 export interface AppToInstall {

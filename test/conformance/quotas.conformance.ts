@@ -1,10 +1,9 @@
 import fc from 'fast-check';
 import { QuotaExceeded, type QuotaLimit } from '../../src/errors/store-errors';
-import { QuotaSecretStore, type QuotaDependencies } from '../../src/protection/quota.secret-store';
-import type { Quotas } from '../../src/protection/quotas';
-import { ENVIRONMENTS, type Secret, type SecretScope } from '../../src/secrets/secret';
+import { QuotaSecretStore, type QuotaDependencies } from '../../src/stores/quota/quota.secret-store';
+import type { Quotas } from '../../src/stores/quota/usage-counters';
+import { ENVIRONMENTS, type Secret, type SecretScope, type Usage } from '../../src/secrets/secret';
 import type { SecretStore } from '../../src/secrets/secret-store';
-import type { Usage } from '../../src/secrets/usage';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { outcome } from './secret-store.conformance';
 

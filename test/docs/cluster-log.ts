@@ -1,5 +1,5 @@
 import { Writable } from 'node:stream';
-import { KubernetesGrantSource } from '../../src/grants/kubernetes.grant-source';
+import { KubernetesGrantSource } from '../../src/grant-sources/kubernetes/kubernetes.grant-source';
 import { createLog, logEvent } from '../../src/logging/log';
 import { Registrar } from '../../src/registration/registrar';
 import { surroundingsOf } from '../kubernetes/mirror';

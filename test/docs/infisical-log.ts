@@ -1,9 +1,9 @@
 import { Writable } from 'node:stream';
-import { SystemClock } from '../../src/clock/system-clock';
+import { SystemClock } from '../../src/time/clock';
 import { createLog, logEvent } from '../../src/logging/log';
 import type { SecretScope } from '../../src/secrets/secret';
-import { createInfisicalSecretStore } from '../../src/store/infisical/create-infisical-secret-store';
-import { projectSlug } from '../../src/store/infisical/project-slug';
+import { createInfisicalSecretStore } from '../../src/stores/infisical/create-infisical-secret-store';
+import { projectSlug } from '../../src/stores/infisical/projects/project-slug';
 import { outcome } from '../conformance/secret-store.conformance';
 import { FakeInfisical } from '../support/fake-infisical/fake-infisical';
 

@@ -1,5 +1,5 @@
-import { KubernetesGrantSource } from '../../src/grants/kubernetes.grant-source';
-import { WatchProblems } from '../../src/kubernetes/watch-problems';
+import { KubernetesGrantSource } from '../../src/grant-sources/kubernetes/kubernetes.grant-source';
+import { WatchProblems } from '../../src/kubernetes/sync-errors';
 import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-namespace-owners';
 import { type Logged, surroundingsOf } from '../kubernetes/mirror';
 import { permissionOf } from '../support/application-permission';

@@ -1,4 +1,4 @@
-import { SECRET_OPERATIONS, type SecretOperation } from '../../src/grants/grant';
+import { SECRET_OPERATIONS, type SecretOperation } from '../../src/authz/grant';
 import { EXAMPLE_APPS, OTMOICLP, exampleApps } from '../support/example-apps';
 import { FixedClock } from '../support/fixed-clock';
 import { httpCall, type Answer } from '../support/http-call';

@@ -1,9 +1,9 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { listenForMetrics } from '../../src/application';
+import { listenForMetrics } from '../../src/bootstrap/application';
 import type { Settings } from '../../src/config/settings';
-import { openAdapters } from '../../src/open-adapters';
+import { openAdapters } from '../../src/bootstrap/open-adapters';
 import { eventually } from '../support/eventually';
 import { FakeInfisical } from '../support/fake-infisical/fake-infisical';
 import { httpCall } from '../support/http-call';

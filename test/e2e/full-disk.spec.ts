@@ -1,6 +1,6 @@
 import { loadSettings } from '../../src/config/settings';
-import { openAdapters } from '../../src/open-adapters';
-import { GrantsFolder } from '../grants/grants-folder';
+import { openAdapters } from '../../src/bootstrap/open-adapters';
+import { GrantsFolder } from '../grant-sources/grants-folder';
 import { describeWith } from '../support/describe-with';
 import { OTMOICLP } from '../support/example-apps';
 import { httpCall, type Answer } from '../support/http-call';

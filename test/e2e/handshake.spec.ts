@@ -1,6 +1,6 @@
 import { connect, type AddressInfo } from 'node:net';
-import { secureServer } from '../../src/http/secure-server';
-import { unchanging } from '../../src/rotation/rotating';
+import { secureServer } from '../../src/http/server/secure-server';
+import { unchanging } from '../../src/reloadable/reloadable';
 import { TestAuthority } from '../support/certificates';
 
 describe('the server behind TLS', () => {

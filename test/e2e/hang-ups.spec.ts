@@ -1,9 +1,8 @@
 import type { Socket } from 'node:net';
-import { Drain } from '../../src/http/drain';
-import { PeerProof } from '../../src/identity/peer-proof';
-import { UserDirectory } from '../../src/identity/user-directory';
-import type { LoadFigures, ProtectionObserver } from '../../src/protection/protection-observer';
-import { RequestBudgets } from '../../src/protection/request-budgets';
+import { Drain } from '../../src/http/server/drain';
+import { PeerProof } from '../../src/authn/peer-verifier';
+import { UserDirectory } from '../../src/authn/user-token.verifier';
+import { type LoadFigures, type ProtectionObserver, RequestBudgets } from '../../src/limits/rate-limits';
 import { eventually } from '../support/eventually';
 import { exampleApps, OTMOICLP } from '../support/example-apps';
 import { FixedClock } from '../support/fixed-clock';

@@ -1,5 +1,5 @@
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
-import { inTurn } from '../../src/http/in-turn';
+import { inTurn } from '../../src/http/request/middleware';
 
 const went = async (steps: readonly RequestHandler[]): Promise<unknown> =>
   new Promise((resolve) => {

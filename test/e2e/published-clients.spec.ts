@@ -1,5 +1,5 @@
 import { hash } from 'bcrypt';
-import { PeerProof } from '../../src/identity/peer-proof';
+import { PeerProof } from '../../src/authn/peer-verifier';
 import { exampleApps, OTMOICLP } from '../support/example-apps';
 import { FixedClock } from '../support/fixed-clock';
 import { httpCall, type Answer } from '../support/http-call';

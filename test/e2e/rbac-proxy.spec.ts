@@ -1,4 +1,4 @@
-import { SECRET_OPERATIONS } from '../../src/grants/grant';
+import { SECRET_OPERATIONS } from '../../src/authz/grant';
 import { ClusterService, PEERS, TRUSTED_PROXY } from '../support/cluster-service';
 import { OTMOICLP } from '../support/example-apps';
 import { eventually } from '../support/eventually';

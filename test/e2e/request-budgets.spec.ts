@@ -1,5 +1,5 @@
-import type { ProtectionSettings } from '../../src/config/protection-settings';
-import { PeerProof } from '../../src/identity/peer-proof';
+import type { ProtectionSettings } from '../../src/config/limit-settings';
+import { PeerProof } from '../../src/authn/peer-verifier';
 import { BOBS_OTMOICLP, exampleApps, OTMOICLP, READER } from '../support/example-apps';
 import { FixedClock } from '../support/fixed-clock';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';

@@ -1,7 +1,7 @@
-import { CachedSecretStore } from '../../src/cache/cached.secret-store';
-import { NoAnnouncements } from '../../src/cache/write-announcements';
+import { CachedSecretStore } from '../../src/stores/cached/cached.secret-store';
+import { NoAnnouncements } from '../../src/stores/cached/invalidation-bus';
 import { StoreUnreachable } from '../../src/errors/store-errors';
-import type { ReadReport } from '../../src/secrets/read-report';
+import type { ReadReport } from '../../src/secrets/secret-store';
 import { exampleApps, OTMOICLP } from '../support/example-apps';
 import { FixedClock } from '../support/fixed-clock';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';

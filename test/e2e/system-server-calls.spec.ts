@@ -1,5 +1,5 @@
-import { SECRET_OPERATIONS } from '../../src/grants/grant';
-import { type Peer, PeerProof, type ServiceAccountName } from '../../src/identity/peer-proof';
+import { SECRET_OPERATIONS } from '../../src/authz/grant';
+import { type Peer, PeerProof, type ServiceAccountName } from '../../src/authn/peer-verifier';
 import { BOBS_OTMOICLP, EXAMPLE_APPS, OTMOICLP, READER, exampleApps } from '../support/example-apps';
 import { FixedClock } from '../support/fixed-clock';
 import { httpCall, type Answer } from '../support/http-call';

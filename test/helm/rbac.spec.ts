@@ -125,7 +125,7 @@ describe("the uninstall's ServiceAccount", () => {
     for (const kind of kinds.filter((k) => k !== 'Job')) expect(weight(kind)).toBeLessThan(weight('Job'));
     const job = hooks.find(({ kind }) => kind === 'Job')!['spec'].template.spec;
     expect(job.serviceAccountName).toBe('vault-unregister');
-    expect(job.containers[0].command).toEqual(['node', '--disable-sigusr1', 'dist/unregister.js']);
+    expect(job.containers[0].command).toEqual(['node', '--disable-sigusr1', 'dist/cli/unregister.js']);
     expect([job.volumes, job.containers[0].envFrom]).toEqual([undefined, undefined]);
   });
 });

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { SystemClock } from '../../src/clock/system-clock';
+import { SystemClock } from '../../src/time/clock';
 import type { SecretStore } from '../../src/secrets/secret-store';
 import { TestAuthority } from '../support/certificates';
 import { exampleApps, OTMOICLP, READER } from '../support/example-apps';

@@ -1,10 +1,10 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { connect, type TLSSocket } from 'node:tls';
-import { limitConnections } from '../../src/http/connection-limit';
-import { beginCleanup } from '../../src/http/request-cleanup';
-import { secureServer } from '../../src/http/secure-server';
-import { unchanging } from '../../src/rotation/rotating';
+import { limitConnections } from '../../src/http/server/connection-limit';
+import { beginCleanup } from '../../src/http/server/request-cleanup';
+import { secureServer } from '../../src/http/server/secure-server';
+import { unchanging } from '../../src/reloadable/reloadable';
 import { TestAuthority } from '../support/certificates';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { eventually } from '../support/eventually';

@@ -1,6 +1,6 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import { sendJson } from '../../src/http/send-json';
+import { sendJson } from '../../src/http/server/send-json';
 import { eventually } from '../support/eventually';
 import { openSocket, rawExchange } from '../support/raw-exchange';
 

@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import express, { type Express } from 'express';
-import { expressMessages } from '../../src/http/express-messages';
+import { expressMessages } from '../../src/http/server/strict-express.adapter';
 
 const prototypesOf = (request: IncomingMessage, response: ServerResponse): readonly unknown[] => [
   Object.getPrototypeOf(request),

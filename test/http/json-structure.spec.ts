@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { isShallowJson, MAX_DEPTH, MAX_ITEMS } from '../../src/http/json-structure';
+import { isShallowJson, MAX_DEPTH, MAX_ITEMS } from '../../src/http/server/request-bodies';
 
 const isShallow = (text: string): boolean => isShallowJson(Buffer.from(text));
 

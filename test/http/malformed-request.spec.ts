@@ -1,8 +1,8 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import { answerMalformedRequests } from '../../src/http/malformed-request';
-import { beginCleanup } from '../../src/http/request-cleanup';
-import { RequestTurns } from '../../src/http/request-turns';
+import { answerMalformedRequests } from '../../src/http/server/malformed-request';
+import { beginCleanup } from '../../src/http/server/request-cleanup';
+import { RequestTurns } from '../../src/http/server/request-queue';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { eventually } from '../support/eventually';
 import { openSocket } from '../support/raw-exchange';

@@ -6,7 +6,7 @@ import {
   type ServerResponse,
 } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { RequestTurns } from '../../src/http/request-turns';
+import { RequestTurns } from '../../src/http/server/request-queue';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { eventually } from '../support/eventually';
 import { openSocket, rawExchange } from '../support/raw-exchange';

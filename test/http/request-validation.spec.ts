@@ -1,12 +1,12 @@
 import type { ArgumentMetadata } from '@nestjs/common';
 import fc from 'fast-check';
-import { RequestValidationPipe } from '../../src/http/request-validation.pipe';
+import { RequestValidationPipe } from '../../src/http/answers/request-validation.pipe';
 import {
   ListSecretRequest,
   NamedSecretRequest,
   SecretRequest,
   WorkspaceQuery,
-} from '../../src/http/secret-requests';
+} from '../../src/http/controllers/secret-requests';
 
 const body = (metatype: ArgumentMetadata['metatype']): ArgumentMetadata => ({ type: 'body', metatype });
 const query: ArgumentMetadata = { type: 'query', metatype: WorkspaceQuery };

@@ -83,7 +83,7 @@ describe('the image, made by the steps of its recipe', () => {
     for (const tool of ['jest', 'typescript', 'eslint', '@nestjs/cli', '@nestjs/testing'])
       expect([tool, existsSync(join(image, 'node_modules', tool))]).toEqual([tool, false]);
     expect(existsSync(join(image, 'dist/main.js'))).toBe(true);
-    expect(existsSync(join(image, 'dist/unregister.js'))).toBe(true);
+    expect(existsSync(join(image, 'dist/cli/unregister.js'))).toBe(true);
   });
 
   it('serves a round trip as an unprivileged user on a read-only tree', async () => {

@@ -1,8 +1,7 @@
 import { Agent } from 'node:http';
 import { type AddressInfo, createServer, Socket } from 'node:net';
-import { SystemMonotonicTime } from '../../src/clock/system-monotonic-time';
-import { type ApiCall, KubernetesApi } from '../../src/kubernetes/kubernetes-api';
-import { KubernetesFailure } from '../../src/kubernetes/kubernetes-failure';
+import { SystemMonotonicTime } from '../../src/time/clock';
+import { type ApiCall, KubernetesApi, KubernetesFailure } from '../../src/kubernetes/kubernetes-api';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
 import { eventually } from '../support/eventually';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';

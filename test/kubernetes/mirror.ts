@@ -1,7 +1,7 @@
-import type { MonotonicTime } from '../../src/clock/monotonic-time';
+import type { MonotonicTime } from '../../src/time/clock';
 import { KubernetesApi } from '../../src/kubernetes/kubernetes-api';
-import { WatchedCollection } from '../../src/kubernetes/watched-collection';
-import type { CollectionSurroundings, WatchObserver } from '../../src/kubernetes/watched-collection-options';
+import { WatchedCollection } from '../../src/kubernetes/informer';
+import type { CollectionSurroundings, WatchObserver } from '../../src/kubernetes/informer-options';
 import type { FakeApiServer } from '../support/fake-api-server/fake-api-server';
 
 export interface Logged {

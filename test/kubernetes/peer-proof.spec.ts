@@ -1,5 +1,5 @@
-import { ClusterPeerProof } from '../../src/kubernetes/cluster.peer-proof';
-import { canonicalAddress } from '../../src/identity/canonical-address';
+import { ClusterPeerProof } from '../../src/kubernetes/cluster.peer-verifier';
+import { canonicalAddress } from '../../src/authn/peer-verifier';
 import { TokenReviewer } from '../../src/kubernetes/token-reviewer';
 import { eventually } from '../support/eventually';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';

@@ -1,6 +1,6 @@
-import { IdentityUnavailable, Unauthenticated } from '../../src/errors/identity-errors';
+import { IdentityUnavailable, Unauthenticated } from '../../src/errors/authn-errors';
 import { TooManyRequests } from '../../src/errors/request-errors';
-import { ServiceAccountAuthenticator } from '../../src/identity/service-account.authenticator';
+import { ServiceAccountAuthenticator } from '../../src/authn/service-account.authenticator';
 import { TokenReviewer } from '../../src/kubernetes/token-reviewer';
 import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-namespace-owners';
 import { eventually } from '../support/eventually';

@@ -1,8 +1,8 @@
-import { WatchProblems } from '../../src/kubernetes/watch-problems';
+import { WatchProblems } from '../../src/kubernetes/sync-errors';
 import { eventually } from '../support/eventually';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
-import { WatchedCollection } from '../../src/kubernetes/watched-collection';
+import { WatchedCollection } from '../../src/kubernetes/informer';
 import { Mirror, namespace, surroundingsOf } from './mirror';
 
 /** Time passes in steps of a second, each long enough for the answers of a real socket. */

@@ -1,5 +1,4 @@
-import { SystemMonotonicTime } from '../../src/clock/system-monotonic-time';
-import type { MonotonicTime } from '../../src/clock/monotonic-time';
+import { SystemMonotonicTime, type MonotonicTime } from '../../src/time/clock';
 import { eventually } from '../support/eventually';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';

@@ -1,5 +1,5 @@
-import type { ServiceAccountName } from '../../src/identity/peer-proof';
-import { ClusterPeerProof } from '../../src/kubernetes/cluster.peer-proof';
+import type { ServiceAccountName } from '../../src/authn/peer-verifier';
+import { ClusterPeerProof } from '../../src/kubernetes/cluster.peer-verifier';
 import { TokenReviewer } from '../../src/kubernetes/token-reviewer';
 import { WatchedPods } from '../../src/kubernetes/watched-pods';
 import { eventually } from '../support/eventually';

@@ -1,4 +1,4 @@
-import { KubernetesGrantSource } from '../../src/grants/kubernetes.grant-source';
+import { KubernetesGrantSource } from '../../src/grant-sources/kubernetes/kubernetes.grant-source';
 import { Registrar } from '../../src/registration/registrar';
 import { permissionOf } from '../support/application-permission';
 import { eventually } from '../support/eventually';

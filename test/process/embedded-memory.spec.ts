@@ -1,8 +1,8 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { EmbeddedSecretStore } from '../../src/store/embedded/embedded.secret-store';
-import { GrantsFolder } from '../grants/grants-folder';
+import { EmbeddedSecretStore } from '../../src/stores/embedded/embedded.secret-store';
+import { GrantsFolder } from '../grant-sources/grants-folder';
 import { ChildService } from '../support/child-service';
 import { httpCall } from '../support/http-call';
 import { ACCESS_TOKEN_KEY, accessToken, USER_TOKEN_SECRET, userToken } from '../support/tokens';

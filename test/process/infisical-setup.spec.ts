@@ -24,7 +24,7 @@ describe.each(['fork', 'v3', 'v4'] as const)('infisical:setup (%s)', (dialect) =
     env: Record<string, string> = {},
     address: readonly string[] = ['--url', fake.url],
   ) {
-    const child = spawn(process.execPath, [join(ROOT, 'dist/infisical-setup.js'), ...address, ...args], {
+    const child = spawn(process.execPath, [join(ROOT, 'dist/cli/infisical-setup.js'), ...address, ...args], {
       env: { PATH: process.env['PATH'] ?? '', ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });

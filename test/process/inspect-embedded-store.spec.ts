@@ -1,11 +1,11 @@
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { openAdapters } from '../../src/open-adapters';
+import { openAdapters } from '../../src/bootstrap/open-adapters';
 import { TEST_SETTINGS } from '../support/service';
-import { at, freshFolder, masterKeyOf, withStore } from '../store/embedded/vault-under-test';
+import { at, freshFolder, masterKeyOf, withStore } from '../stores/embedded/vault-under-test';
 
-const MAIN = resolve(__dirname, '../../dist/inspect-embedded-store.js');
+const MAIN = resolve(__dirname, '../../dist/cli/inspect-embedded-store.js');
 
 /** The built command, as an operator runs it. */
 function inspect(dataDir: string | undefined, ...args: readonly string[]) {

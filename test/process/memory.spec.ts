@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
-import { projectSlug } from '../../src/store/infisical/project-slug';
+import { projectSlug } from '../../src/stores/infisical/projects/project-slug';
 import { ChildService } from '../support/child-service';
 import { FakeInfisical } from '../support/fake-infisical/fake-infisical';
 import { httpCall } from '../support/http-call';

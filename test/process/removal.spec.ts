@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { EmbeddedSecretStore } from '../../src/store/embedded/embedded.secret-store';
+import { EmbeddedSecretStore } from '../../src/stores/embedded/embedded.secret-store';
 import { ChildService } from '../support/child-service';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
 import { httpCall } from '../support/http-call';

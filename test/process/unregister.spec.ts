@@ -6,10 +6,10 @@ import { providerRegistry } from '../../src/registration/manifests';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
 import { kubeconfigOf } from '../support/kubeconfig';
 
-const COMMAND = resolve(__dirname, '../../dist/unregister.js');
+const COMMAND = resolve(__dirname, '../../dist/cli/unregister.js');
 const ENDPOINT = { service: 'secrets', namespace: 'os-secrets', port: 8080 };
 
-describe('node dist/unregister.js', () => {
+describe('node dist/cli/unregister.js', () => {
   let server: FakeApiServer;
   let dir: string;
   beforeEach(async () => {

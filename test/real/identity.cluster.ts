@@ -1,5 +1,5 @@
-import { SystemClock } from '../../src/clock/system-clock';
-import { type Cluster, openCluster } from '../../src/kubernetes/open-cluster';
+import { SystemClock } from '../../src/time/clock';
+import { type Cluster, openCluster } from '../../src/bootstrap/open-cluster';
 import { AUDIENCE } from '../support/service-account-tokens';
 import { makeNamespace, send } from './scratch-cluster';
 import { eventually } from '../support/eventually';

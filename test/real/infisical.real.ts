@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { SystemClock } from '../../src/clock/system-clock';
+import { SystemClock } from '../../src/time/clock';
 import { ENVIRONMENTS, type SecretScope } from '../../src/secrets/secret';
-import { createInfisicalSecretStore } from '../../src/store/infisical/create-infisical-secret-store';
+import { createInfisicalSecretStore } from '../../src/stores/infisical/create-infisical-secret-store';
 import { describeSecretStore, outcome } from '../conformance/secret-store.conformance';
 import { RealProjects, realServer } from './real-infisical';
 import { RunScopedSecretStore } from './run-scoped.secret-store';

@@ -1,4 +1,4 @@
-import { KubernetesGrantSource } from '../../src/grants/kubernetes.grant-source';
+import { KubernetesGrantSource } from '../../src/grant-sources/kubernetes/kubernetes.grant-source';
 import { type AppToInstall, describeGrantSource } from '../conformance/grant-source.conformance';
 import { permissionOf } from '../support/application-permission';
 import { describeIdentity } from './identity.cluster';

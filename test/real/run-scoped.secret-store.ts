@@ -2,7 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { TooManyRequests } from '../../src/errors/request-errors';
 import type { Secret, SecretScope } from '../../src/secrets/secret';
 import { SecretStore, type StoredWorkspace } from '../../src/secrets/secret-store';
-import { projectSlug } from '../../src/store/infisical/project-slug';
+import { projectSlug } from '../../src/stores/infisical/projects/project-slug';
 
 /** Each user becomes a user of this run alone, and each workspace that was named is remembered for the clean-up. */
 export class RunScopedSecretStore extends SecretStore {

@@ -1,7 +1,6 @@
-import { SystemMonotonicTime } from '../../src/clock/system-monotonic-time';
+import { SystemMonotonicTime } from '../../src/time/clock';
 import { kubeConfigConnection } from '../../src/kubernetes/kube-config.connection';
-import { type ApiCall, KubernetesApi } from '../../src/kubernetes/kubernetes-api';
-import { KubernetesFailure } from '../../src/kubernetes/kubernetes-failure';
+import { type ApiCall, KubernetesApi, KubernetesFailure } from '../../src/kubernetes/kubernetes-api';
 import { OLARES_CRDS } from './olares-crds';
 
 const CRDS = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';

@@ -1,4 +1,4 @@
-import { Channel, type ChannelListener } from '../../src/redis/channel';
+import { Channel, type ChannelListener } from '../../src/redis/redis-client';
 
 /** What replicas are connected to; messages are heard at once. */
 export class MemoryBus {

@@ -1,8 +1,8 @@
-import { SystemMonotonicTime } from '../../src/clock/system-monotonic-time';
-import { RedisLink } from '../../src/redis/redis-link';
-import type { LockOutcome } from '../../src/redis/redis-observer';
-import type { RedisServer as ServerOptions, RedisOptions } from '../../src/redis/redis-options';
-import { unchanging } from '../../src/rotation/rotating';
+import { SystemMonotonicTime } from '../../src/time/clock';
+import { RedisLink } from '../../src/redis/redis-client';
+import type { LockOutcome } from '../../src/redis/redis-failure';
+import type { RedisServer as ServerOptions, RedisOptions } from '../../src/redis/client-options';
+import { unchanging } from '../../src/reloadable/reloadable';
 import { eventually } from '../support/eventually';
 
 /** A link with what it told. */

@@ -1,7 +1,7 @@
-import type { WrittenScope } from '../../src/cache/write-announcements';
-import { RedisAnnouncements } from '../../src/redis/redis-announcements';
-import { SealedScopes } from '../../src/redis/sealed-scopes';
-import { type Rotating, unchanging } from '../../src/rotation/rotating';
+import type { WrittenScope } from '../../src/stores/cached/invalidation-bus';
+import { RedisAnnouncements } from '../../src/redis/redis.invalidation-bus';
+import { SealedScopes } from '../../src/redis/scope-cipher';
+import { type Rotating, unchanging } from '../../src/reloadable/reloadable';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { MemoryBus, type MemoryChannel } from './memory-channel';
 

@@ -4,8 +4,8 @@ import { describeWith } from '../support/describe-with';
 import { eventually } from '../support/eventually';
 import { RedisServer } from '../support/redis-server';
 import { RedisUnavailable } from '../../src/redis/redis-failure';
-import type { RedisServer as ServerOptions } from '../../src/redis/redis-options';
-import type { Rotating } from '../../src/rotation/rotating';
+import type { RedisServer as ServerOptions } from '../../src/redis/client-options';
+import type { Rotating } from '../../src/reloadable/reloadable';
 import { linkTo, type OpenedLink, up } from './opened-link';
 
 const PASSWORD = 'canary-password';

@@ -1,6 +1,6 @@
-import { LocalRequestBudgets } from '../../src/protection/local.request-budgets';
-import type { BudgetRates, BudgetSpent } from '../../src/protection/request-budgets';
-import { RedisRequestBudgets } from '../../src/redis/redis-request-budgets';
+import { LocalRequestBudgets } from '../../src/limits/local.rate-limits';
+import type { BudgetRates, BudgetSpent } from '../../src/limits/rate-limits';
+import { RedisRequestBudgets } from '../../src/redis/redis.rate-limits';
 import { describeWith } from '../support/describe-with';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { RedisServer } from '../support/redis-server';

@@ -1,6 +1,6 @@
-import { RedisScopeLock } from '../../src/redis/redis-scope-lock';
-import { SystemClock } from '../../src/clock/system-clock';
-import { createInfisicalSecretStore } from '../../src/store/infisical/create-infisical-secret-store';
+import { RedisScopeLock } from '../../src/redis/redis.scope-lock';
+import { SystemClock } from '../../src/time/clock';
+import { createInfisicalSecretStore } from '../../src/stores/infisical/create-infisical-secret-store';
 import type { SecretStore } from '../../src/secrets/secret-store';
 import { outcome } from '../conformance/secret-store.conformance';
 import { describeWith } from '../support/describe-with';

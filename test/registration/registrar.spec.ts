@@ -1,5 +1,4 @@
-import type { MonotonicTime } from '../../src/clock/monotonic-time';
-import { SystemMonotonicTime } from '../../src/clock/system-monotonic-time';
+import { type MonotonicTime, SystemMonotonicTime } from '../../src/time/clock';
 import { Registrar } from '../../src/registration/registrar';
 import { type Logged, surroundingsOf } from '../kubernetes/mirror';
 import { eventually } from '../support/eventually';

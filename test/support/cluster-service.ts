@@ -1,8 +1,8 @@
-import { KubernetesGrantSource } from '../../src/grants/kubernetes.grant-source';
-import { ServiceAccountAuthenticator } from '../../src/identity/service-account.authenticator';
+import { KubernetesGrantSource } from '../../src/grant-sources/kubernetes/kubernetes.grant-source';
+import { ServiceAccountAuthenticator } from '../../src/authn/service-account.authenticator';
 import type { Settings } from '../../src/config/settings';
-import type { ServiceAccountName } from '../../src/identity/peer-proof';
-import { ClusterPeerProof } from '../../src/kubernetes/cluster.peer-proof';
+import type { ServiceAccountName } from '../../src/authn/peer-verifier';
+import { ClusterPeerProof } from '../../src/kubernetes/cluster.peer-verifier';
 import { TokenReviewer } from '../../src/kubernetes/token-reviewer';
 import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-namespace-owners';
 import { surroundingsOf } from '../kubernetes/mirror';

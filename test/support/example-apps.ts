@@ -1,4 +1,4 @@
-import { SECRET_OPERATIONS } from '../../src/grants/grant';
+import { SECRET_OPERATIONS } from '../../src/authz/grant';
 import { FixedGrantSource } from './fixed-grant-source';
 
 /** Alice's otmoiclp holds all five operations on `otmoic`; her reader may only retrieve; bob has otmoiclp too. */

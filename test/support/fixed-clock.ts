@@ -1,4 +1,4 @@
-import { Clock } from '../../src/clock/clock';
+import { Clock } from '../../src/time/clock';
 
 /** Time that only a test moves. */
 export class FixedClock extends Clock {

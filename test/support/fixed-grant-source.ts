@@ -1,8 +1,7 @@
-import { grantKey } from '../../src/grants/grant';
-import { GrantIndex } from '../../src/grants/grant-index';
-import type { GrantSourceStatus } from '../../src/grants/grant-source';
-import { IndexedGrantSource } from '../../src/grants/indexed-grant-source';
-import { parseOp } from '../../src/grants/parse-op';
+import { grantKey } from '../../src/authz/grant';
+import { GrantIndex, IndexedGrantSource } from '../../src/authz/grant-index';
+import type { GrantSourceStatus } from '../../src/authz/grant-source';
+import { parseOp } from '../../src/authz/sys-data';
 
 export interface FixedApp {
   readonly app: string;

@@ -1,4 +1,4 @@
-import { MonotonicTime } from '../../src/clock/monotonic-time';
+import { MonotonicTime } from '../../src/time/clock';
 
 interface Waiting {
   readonly atMs: number;

@@ -1,4 +1,4 @@
-import type { Alarm } from '../../src/store/infisical/rate-limits';
+import type { Alarm } from '../../src/stores/infisical/transport/upstream-rate-limits';
 import { FixedClock } from './fixed-clock';
 
 /** A clock that also rings the alarms that were set on it, in their order. */

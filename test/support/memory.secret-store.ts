@@ -1,7 +1,6 @@
 import { SecretAlreadyExists, SecretNotFound } from '../../src/errors/store-errors';
 import type { Secret, SecretScope } from '../../src/secrets/secret';
-import type { ReadReport } from '../../src/secrets/read-report';
-import { SecretStore, type StoredWorkspace } from '../../src/secrets/secret-store';
+import { type ReadReport, SecretStore, type StoredWorkspace } from '../../src/secrets/secret-store';
 
 /** A store in memory that remembers which calls it got, and can be told to fail. */
 export class MemorySecretStore extends SecretStore {

@@ -1,4 +1,4 @@
-import { SystemClock } from '../../src/clock/system-clock';
+import { SystemClock } from '../../src/time/clock';
 
 /** Real time, as of a machine whose clock a test puts forward or back. */
 export class RunningClock extends SystemClock {

@@ -1,4 +1,4 @@
-import { SystemMonotonicTime } from '../../src/clock/system-monotonic-time';
+import { SystemMonotonicTime } from '../../src/time/clock';
 
 /** Real time, of which a test lets some pass at once. */
 export class RunningMonotonicTime extends SystemMonotonicTime {

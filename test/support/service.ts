@@ -1,8 +1,8 @@
 import { Writable } from 'node:stream';
 import type { AddressInfo } from 'node:net';
 import type { NestExpressApplication } from '@nestjs/platform-express';
-import type { Adapters } from '../../src/adapters';
-import { createApplication } from '../../src/application';
+import type { Adapters } from '../../src/bootstrap/adapters';
+import { createApplication } from '../../src/bootstrap/application';
 import type { Settings } from '../../src/config/settings';
 import { createLog } from '../../src/logging/log';
 import { ACCESS_TOKEN_KEY, USER_TOKEN_SECRET } from './tokens';

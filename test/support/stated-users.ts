@@ -1,4 +1,4 @@
-import { UserPresence } from '../../src/identity/user-presence';
+import { UserPresence } from '../../src/authn/user-token.verifier';
 
 /** The users whom a test says the cluster has; nobody unless told. */
 export class StatedUsers extends UserPresence {

@@ -1,9 +1,9 @@
-import { KubernetesGrantSource } from '../../src/grants/kubernetes.grant-source';
+import { KubernetesGrantSource } from '../../src/grant-sources/kubernetes/kubernetes.grant-source';
 import { Metrics } from '../../src/telemetry/metrics';
 import { collectService } from '../../src/telemetry/service-metrics';
-import { WatchMetrics } from '../../src/telemetry/watch-metrics';
+import { WatchMetrics } from '../../src/telemetry/dependency-metrics';
 import { StoreUnavailable } from '../../src/errors/store-errors';
-import { departures } from '../../src/departures/departures';
+import { departures } from '../../src/user-deprovisioning/user-deprovisioning';
 import { surroundingsOf } from '../kubernetes/mirror';
 import { permissionOf } from '../support/application-permission';
 import { eventually } from '../support/eventually';

@@ -1,5 +1,5 @@
 import { StoreUnavailable } from '../../src/errors/store-errors';
-import { SECRET_OPERATIONS } from '../../src/grants/grant';
+import { SECRET_OPERATIONS } from '../../src/authz/grant';
 import { METRIC_DEFINITIONS } from '../../src/telemetry/metric-definitions';
 import { EXAMPLE_APPS } from '../support/example-apps';
 import { FixedGrantSource } from '../support/fixed-grant-source';

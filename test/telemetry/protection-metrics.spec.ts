@@ -1,10 +1,10 @@
 import { Overloaded } from '../../src/errors/request-errors';
 import { StoreUnreachable } from '../../src/errors/store-errors';
-import { Admission } from '../../src/protection/admission';
-import { protectedStore } from '../../src/protection/protected-store';
+import { Admission } from '../../src/limits/admission';
+import { protectedStore } from '../../src/stores/resilience/resilient-store';
 import { Metrics } from '../../src/telemetry/metrics';
-import { ProtectionMetrics } from '../../src/telemetry/protection-metrics';
-import { StoreLoadMetrics } from '../../src/telemetry/store-load-metrics';
+import { ProtectionMetrics } from '../../src/telemetry/request-metrics';
+import { StoreLoadMetrics } from '../../src/telemetry/store-metrics';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { MemorySecretStore } from '../support/memory.secret-store';
 import { ObservedService } from '../support/observed-service';

@@ -1,5 +1,5 @@
 import { STATUS_OF, type Reason } from '../../src/errors/domain-error';
-import { SECRET_OPERATIONS } from '../../src/grants/grant';
+import { SECRET_OPERATIONS } from '../../src/authz/grant';
 import { Metrics } from '../../src/telemetry/metrics';
 import { RequestMetrics } from '../../src/telemetry/request-metrics';
 import { seriesOf } from '../support/observed-service';

@@ -1,6 +1,6 @@
-import { SECRET_OPERATIONS } from '../../../src/grants/grant';
-import { GrantsService } from '../../../src/grants/grants.service';
-import type { Caller } from '../../../src/identity/caller';
+import { SECRET_OPERATIONS } from '../../../src/authz/grant';
+import { GrantsService } from '../../../src/authz/grants.service';
+import type { Caller } from '../../../src/authn/caller';
 import { FixedGrantSource } from '../../../test/support/fixed-grant-source';
 import { serve } from './handlers';
 

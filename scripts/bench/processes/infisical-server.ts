@@ -1,4 +1,4 @@
-import { projectDisplayName, projectSlug } from '../../../src/store/infisical/project-slug';
+import { projectDisplayName, projectSlug } from '../../../src/stores/infisical/projects/project-slug';
 import { FakeInfisical } from '../../../test/support/fake-infisical/fake-infisical';
 import { startDatabase } from './database';
 import { serve } from './handlers';

@@ -7,8 +7,7 @@ import {
 } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
-import type { MonotonicTime } from '../../../src/clock/monotonic-time';
-import { SystemMonotonicTime } from '../../../src/clock/system-monotonic-time';
+import { type MonotonicTime, SystemMonotonicTime } from '../../../src/time/clock';
 import { podToken } from '../service-account-tokens';
 import { FakeObjects, type KubeObject, type Remembered, seenBy, type Selectors } from './fake-objects';
 import { type FakeToken, reviewToken } from './fake-token-review';

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { DIALECTS, type CallName } from '../../../src/store/infisical/dialect';
+import { DIALECTS, type CallName } from '../../../src/stores/infisical/versions/api-version';
 import type { RecordedDialectName } from './fake-dialect';
 
 /** One request to a real server, and its answer. */

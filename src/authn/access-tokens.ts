@@ -1,0 +1,100 @@
+import type { Clock } from '../time/clock';
+import { type Rotating, stillGood } from '../reloadable/reloadable';
+import { randomUUID } from 'node:crypto';
+import { SignJWT } from 'jose';
+import { Unauthenticated } from '../errors/authn-errors';
+import type { Caller } from './caller';
+import { type TokenRules, VerifiedTokens } from './verified-tokens';
+
+/** Contract, section 4: an access token lives five minutes. */
+const ACCESS_TOKEN_LIFETIME_MS = 5 * 60_000;
+
+/** A kubelet takes up to a minute and a half to write a changed Secret; replicas on other nodes may be that much apart. */
+const REPLICAS_AGREE_WITHIN_MS = 2 * 60_000;
+
+/**
+ * Which keys count while one takes over from another. A new key verifies at once and signs once every replica knows it;
+ * the old one verifies until the last token is over that a replica signed with it.
+ */
+class AccessTokenKeys {
+  constructor(
+    private readonly key: Rotating<Uint8Array>,
+    private readonly clock: Clock,
+  ) {}
+
+  signing(): Uint8Array {
+    const versions = this.key.versions();
+    const knownSinceMs = this.clock.nowMs() - REPLICAS_AGREE_WITHIN_MS;
+    const known = versions.find(({ sinceMs }) => sinceMs <= knownSinceMs) ?? versions.at(-1);
+    return known?.value ?? this.key.current();
+  }
+
+  /** The current one first. */
+  verifying(): readonly Uint8Array[] {
+    const graceMs = 2 * REPLICAS_AGREE_WITHIN_MS + ACCESS_TOKEN_LIFETIME_MS;
+    return stillGood(this.key, graceMs, this.clock.nowMs());
+  }
+}
+
+const ISSUER = 'olares-secret-provider';
+const AUDIENCE = 'secret.infisical/v1';
+const RULES: TokenRules = {
+  algorithms: ['HS256'],
+  issuer: ISSUER,
+  audience: AUDIENCE,
+  requiredClaims: ['exp', 'sub', 'user', 'ops'],
+};
+
+export interface IssuedAccessToken {
+  readonly token: string;
+  readonly expiresAtMs: number;
+}
+
+/**
+ * Signs and verifies the access tokens of apps: stateless JWTs (HS256) that name app, user and operations, so that they
+ * survive a restart and are known to every replica.
+ */
+export class AccessTokens {
+  private readonly keys: AccessTokenKeys;
+  private readonly verified: VerifiedTokens<Caller>;
+
+  constructor(
+    key: Rotating<Uint8Array>,
+    private readonly clock: Clock,
+  ) {
+    this.keys = new AccessTokenKeys(key, clock);
+    this.verified = new VerifiedTokens(RULES, callerIn, clock);
+  }
+
+  /** @param operations `<Op>?workspace=<name>` each; the token is good for exactly these */
+  async issue(app: string, user: string, operations: readonly string[]): Promise<IssuedAccessToken> {
+    const issuedAtS = Math.floor(this.clock.nowMs() / 1000);
+    const expiresAtS = issuedAtS + ACCESS_TOKEN_LIFETIME_MS / 1000;
+    const token = await new SignJWT({ user, ops: operations })
+      .setProtectedHeader({ alg: 'HS256', typ: 'JWT' })
+      .setIssuer(ISSUER)
+      .setAudience(AUDIENCE)
+      .setSubject(app)
+      .setJti(randomUUID())
+      .setIssuedAt(issuedAtS)
+      .setExpirationTime(expiresAtS)
+      .sign(this.keys.signing());
+    return { token, expiresAtMs: expiresAtS * 1000 };
+  }
+
+  /** @throws Unauthenticated (401) with one text, whatever is wrong with the token */
+  async verify(token: string): Promise<Caller> {
+    const caller = await this.verified.verify(token, this.keys.verifying());
+    if (caller === undefined) throw new Unauthenticated('X-Access-Token');
+    return caller;
+  }
+}
+
+function callerIn({ sub, user, ops }: Readonly<Record<string, unknown>>): Caller | undefined {
+  if (typeof sub !== 'string' || typeof user !== 'string' || !isTexts(ops)) return undefined;
+  return { app: sub, user, operations: new Set(ops) };
+}
+
+function isTexts(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every((item) => typeof item === 'string');
+}

@@ -1,0 +1,82 @@
+import { NotGranted, NotInAccessToken, WorkspaceTaken } from '../errors/authz-errors';
+import type { Caller } from '../authn/caller';
+import { grantKey, SECRET_OPERATIONS, type SecretOperation, type InstalledApp } from './grant';
+import type { GrantSource } from './grant-source';
+import { workspacesOf } from './workspace-holders';
+
+const checked: unique symbol = Symbol('checked');
+
+/** Proof that the grant was checked. The symbol is private to this file, so that nobody else can make one. */
+export interface GrantedScope {
+  readonly user: string;
+  readonly workspace: string;
+  readonly [checked]: true;
+}
+
+/** Whether a workspace that several apps of a user state is open to all of them, or to the first installed only. */
+export type WorkspaceSharing = 'allow' | 'deny';
+
+/** What an app holds on one workspace. */
+export interface HeldWorkspace {
+  readonly workspace: string;
+  readonly operations: readonly SecretOperation[];
+  /** Other apps of the user that hold grants on it. */
+  readonly sharedWith: readonly string[];
+  /** False where WORKSPACE_SHARING=deny leaves it to an app that was installed earlier. */
+  readonly usable: boolean;
+}
+
+export class GrantsService {
+  constructor(
+    private readonly source: GrantSource,
+    private readonly sharing: WorkspaceSharing = 'allow',
+  ) {}
+
+  /**
+   * Deny by default. The credential must cover the operation, and the app must hold the grant *now*:
+   * a grant that was withdrawn is refused although a token that names it still lives.
+   * @throws NotGranted, WorkspaceTaken, NotInAccessToken (403), GrantsUnavailable (503)
+   */
+  authorize(caller: Caller, operation: SecretOperation, workspace: string): GrantedScope {
+    this.source.requireReady();
+    const key = grantKey(operation, workspace);
+    const installed = this.source.find(caller.user, caller.app);
+    if (!installed?.grants.has(key)) throw new NotGranted(caller.app, operation, workspace);
+    if (!this.mayUse(installed, workspace)) throw new WorkspaceTaken(caller.app, operation, workspace);
+    if (caller.operations !== 'any' && !caller.operations.has(key)) {
+      throw new NotInAccessToken(caller.app, operation, workspace);
+    }
+    return { user: installed.user, workspace, [checked]: true };
+  }
+
+  /**
+   * What a user's own hand reaches in the Settings app: every workspace on which the app holds any grant, for that user.
+   * Undefined where the app is not installed for the user; [] where it holds no secret grant.
+   * @throws GrantsUnavailable (503)
+   */
+  workspacesOf(user: string, app: string): readonly GrantedScope[] | undefined {
+    return this.explain(user, app)
+      ?.filter(({ usable }) => usable)
+      .map(({ workspace }) => ({ user, workspace, [checked]: true }));
+  }
+
+  /** What an app holds and with whom, by workspace; undefined where it is not installed. @throws GrantsUnavailable (503) */
+  explain(user: string, app: string): readonly HeldWorkspace[] | undefined {
+    this.source.requireReady();
+    const installed = this.source.find(user, app);
+    if (installed === undefined) return undefined;
+    return [...workspacesOf(installed)].sort().map((workspace) => ({
+      workspace,
+      operations: SECRET_OPERATIONS.filter((operation) =>
+        installed.grants.has(grantKey(operation, workspace)),
+      ),
+      sharedWith: this.source.holdersOf(user, workspace).filter((other) => other !== app),
+      usable: this.mayUse(installed, workspace),
+    }));
+  }
+
+  /** Whether sharing leaves the workspace to this app; that it holds a grant there is for the caller to know. */
+  mayUse({ user, app }: InstalledApp, workspace: string): boolean {
+    return this.sharing === 'allow' || this.source.holdersOf(user, workspace)[0] === app;
+  }
+}

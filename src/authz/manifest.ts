@@ -1,0 +1,178 @@
+import { type ManifestLayout, MASK, layOut, type TopLevelBlock } from './manifest-layout';
+import {
+  readYaml,
+  requireFewTokens,
+  RefusedFile,
+  offsetOf,
+  plainValue,
+  type Refusal,
+  refusalOf,
+} from './plain-yaml';
+import { isCollection, isMap, isScalar, LineCounter, type Pair, type YAMLMap } from 'yaml';
+import { APP_NAME, APP_NAME_RULE, type Grant } from './grant';
+import { type Region, requirePlain } from './plain-region';
+import { parseSysData, type SysDataWarning } from './sys-data';
+
+/** The blocks whose content counts, and which are therefore never taken away. */
+const READ_BLOCKS = new Set(['metadata', 'permission']);
+
+/** Left of a directive inside a line, where it stands for some text. */
+const PLACEHOLDER = 'x';
+
+/**
+ * The masked text as YAML, offsets unchanged. Templated blocks that we do not read become bare keys: with all of
+ * their branches side by side they need not be YAML.
+ * @throws RefusedFile
+ */
+function withoutTemplatedBlocks({ actions, blocks, masked }: ManifestLayout): string {
+  const pieces: string[] = [];
+  let [from, at, tokens] = [0, 0, 0];
+  for (const { key, start, end } of blocks) {
+    // Both are in order.
+    while ((actions[at]?.end ?? Infinity) <= start) at += 1;
+    if ((actions[at]?.start ?? Infinity) >= end) continue;
+    const block = masked.slice(start, end);
+    if (/^(---|\.\.\.)\s*$/.test(block) || (key !== undefined && READ_BLOCKS.has(key))) continue;
+    if (key === undefined) throw new RefusedFile(start, 'a templated line that is not a plain top-level key');
+    const readable = block.replaceAll(MASK, PLACEHOLDER);
+    tokens = requireFewTokens(readable, start, tokens);
+    requireClosed(readable, start);
+    const body = start + block.indexOf(':') + 1;
+    pieces.push(masked.slice(from, body), masked.slice(body, end).replace(/[^\r\n]/g, ' '));
+    from = end;
+  }
+  pieces.push(masked.slice(from));
+  return pieces.join('').replaceAll(MASK, PLACEHOLDER);
+}
+
+/** A quote or a bracket that is left open could, to a lenient reader, swallow the blocks below. */
+function requireClosed(block: string, start: number): void {
+  const { errors } = readYaml(block);
+  const unclosed = errors.find(({ message }) => /^Missing closing|end with a/.test(message));
+  if (unclosed) throw new RefusedFile(start + unclosed.pos[0], `not valid YAML: ${unclosed.message}`);
+}
+
+export interface ManifestWarning {
+  readonly line: number;
+  readonly reason: string;
+}
+
+export interface Manifest {
+  /** `metadata.name`. */
+  readonly app: string;
+  readonly grants: readonly Grant[];
+  readonly warnings: readonly ManifestWarning[];
+}
+
+/**
+ * OlaresManifest.yaml as a developer writes it, Helm directives included, or as Helm rendered it. Taken where
+ * metadata.name and the permission block are plain, that is, the same in every rendering; else refused as a whole.
+ */
+export function parseManifest(source: string): Manifest | Refusal {
+  const text = source.replace(/^\ufeff/, '');
+  try {
+    return parse(text);
+  } catch (error: unknown) {
+    return refusalOf(error, text);
+  }
+}
+
+function parse(text: string): Manifest {
+  const layout = layOut(text);
+  const permissionBlock = blockOf(layout, 'permission');
+  if (permissionBlock) requirePlain(text, layout.actions, contentOf(layout, permissionBlock));
+  const metadataBlock = blockOf(layout, 'metadata');
+
+  const lines = new LineCounter();
+  const document = readYaml(withoutTemplatedBlocks(layout), lines);
+  const [error] = document.errors;
+  if (error) throw new RefusedFile(error.pos[0], `not valid YAML: ${error.message}`);
+  const root = document.contents;
+  if (!isMap(root) || root.flow)
+    throw new RefusedFile(offsetOf(root), 'the file must be a YAML block mapping');
+
+  const app = appName(text, layout, entry(root, 'metadata', metadataBlock));
+  const permission = entry(root, 'permission', permissionBlock);
+  const value = plainValue(permission?.value);
+  if (value === null) return { app, grants: [], warnings: [] };
+  if (!isMap(permission?.value))
+    throw new RefusedFile(offsetOf(permission?.key), 'permission must be a mapping');
+  const read = parseSysData((value as Readonly<Record<string, unknown>>)['sysData'], app);
+  if ('refused' in read)
+    throw new RefusedFile(offsetOf(permission.key), `permission.sysData states ${read.refused}`);
+  const nodeAt = nodesBelow(permission.value.get('sysData', true));
+  return {
+    app,
+    grants: read.grants,
+    warnings: read.warnings.map(({ path, reason }) => {
+      const node = nodeAt(path) ?? permission.key;
+      return { line: lines.linePos(offsetOf(node)).line, reason };
+    }),
+  };
+}
+
+/** Finds nodes by their paths, and looks for each key of the way once: thousands of paths lead through the same maps. */
+function nodesBelow(root: unknown): (path: SysDataWarning['path']) => unknown {
+  const found = new Map<string, unknown>();
+  const nodeAt = (path: SysDataWarning['path']): unknown => {
+    const last = path.at(-1);
+    if (last === undefined) return root;
+    const name = path.join('/');
+    if (!found.has(name)) {
+      const parent = nodeAt(path.slice(0, -1));
+      found.set(name, isCollection(parent) ? parent.get(last, true) : undefined);
+    }
+    return found.get(name);
+  };
+  return nodeAt;
+}
+
+function blockOf({ blocks }: ManifestLayout, key: string): TopLevelBlock | undefined {
+  return blocks.find((block) => block.key === key);
+}
+
+/** A block without the blank lines, comments and directives that follow its last line. */
+function contentOf({ masked }: ManifestLayout, { key = '', start, end }: TopLevelBlock): Region {
+  const lines = masked.slice(start, end).split('\n');
+  const last = lines.findLastIndex((line) => !/^\s*(#|$)/.test(line));
+  const content = lines
+    .slice(0, last + 1)
+    .join('\n')
+    .trimEnd();
+  return { what: `the ${key} block`, start, end: start + content.length, column: 0 };
+}
+
+/** A top-level entry, which must be the block that its lines showed. */
+function entry(root: YAMLMap, name: string, block: TopLevelBlock | undefined): Pair | undefined {
+  const [pair, second] = root.items.filter(({ key }) => isScalar(key) && key.value === name);
+  if (second) throw new RefusedFile(offsetOf(second.key), `${name} is stated twice`);
+  if (pair && offsetOf(pair.key) !== block?.start) {
+    throw new RefusedFile(
+      offsetOf(pair.key),
+      `${name} must be written as a plain key at the start of a line`,
+    );
+  }
+  return pair;
+}
+
+function appName(text: string, layout: ManifestLayout, metadata: Pair | undefined): string {
+  const fields = isMap(metadata?.value) ? metadata.value.items : [];
+  const [pair, second] = fields.filter(({ key }) => isScalar(key) && key.value === 'name');
+  if (second) throw new RefusedFile(offsetOf(second.key), 'metadata.name is stated twice');
+  const block = offsetOf(metadata?.key);
+  if (!pair) throw new RefusedFile(block, 'metadata.name is missing');
+  const what = 'metadata.name';
+  requirePlain(text, layout.actions, { what, start: block, end: block, column: 0 });
+  requirePlain(text, layout.actions, { what, ...linesOf(text, pair) });
+  const name = plainValue(pair.value);
+  if (typeof name !== 'string') throw new RefusedFile(offsetOf(pair.key), `${what} must be text`);
+  if (!APP_NAME.test(name)) throw new RefusedFile(offsetOf(pair.key), `${what} ${APP_NAME_RULE}`);
+  return name;
+}
+
+function linesOf(text: string, { key, value }: Pair): Omit<Region, 'what'> {
+  const keyAt = offsetOf(key);
+  const start = text.lastIndexOf('\n', keyAt) + 1;
+  const lineEnd = text.indexOf('\n', isScalar(value) ? (value.range?.[1] ?? keyAt) : keyAt);
+  return { start, end: lineEnd === -1 ? text.length : lineEnd, column: keyAt - start };
+}

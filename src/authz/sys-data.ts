@@ -1,0 +1,130 @@
+import {
+  type Grant,
+  SECRET_OPERATIONS,
+  type SecretOperation,
+  WORKSPACE_NAME,
+  WORKSPACE_RULE,
+  PROVIDER,
+} from './grant';
+
+/** Why an `ops` entry grants nothing; one clause that is safe to log and to show. */
+interface OpProblem {
+  readonly problem: string;
+}
+
+const SHOWN_LENGTH = 100;
+
+/**
+ * One entry of `ops`: `<Op>?workspace=<name>`, or a bare `<Op>`, which means the workspace named like the app.
+ * Nothing is decoded, trimmed or completed: what is not exactly one of the two grants nothing.
+ */
+export function parseOp(entry: unknown, app: string): Grant | OpProblem {
+  if (typeof entry !== 'string') return { problem: 'an op must be text' };
+  const [name, ...rest] = entry.split('?');
+  const operation = SECRET_OPERATIONS.find((known) => known === name);
+  if (operation === undefined) {
+    return refuse(entry, `the operation is none of ${SECRET_OPERATIONS.join(', ')}`);
+  }
+  if (rest.length === 0) return parseBareOp(operation, app);
+  const parameters = rest.join('?').split('&');
+  const [parameter, second] = parameters;
+  if (parameter === undefined || second !== undefined || !parameter.startsWith('workspace=')) {
+    return refuse(entry, 'the query must be exactly one workspace=<name>');
+  }
+  const workspace = parameter.slice('workspace='.length);
+  if (!WORKSPACE_NAME.test(workspace)) return refuse(entry, `the workspace ${WORKSPACE_RULE}`);
+  return { operation, workspace };
+}
+
+function parseBareOp(operation: SecretOperation, app: string): Grant | OpProblem {
+  if (WORKSPACE_NAME.test(app)) return { operation, workspace: app };
+  return refuse(
+    operation,
+    `a bare op means the workspace named like the app, and a workspace ${WORKSPACE_RULE}`,
+  );
+}
+
+function refuse(entry: string, rule: string): OpProblem {
+  const shown = entry.length > SHOWN_LENGTH ? `${entry.slice(0, SHOWN_LENGTH)}…` : entry;
+  return { problem: `op ${JSON.stringify(shown)}: ${rule}` };
+}
+
+/** Something in `sysData` that looks meant for us and grants nothing. */
+export interface SysDataWarning {
+  /** Where, counted from `sysData`: `[2, 'ops', 0]`. */
+  readonly path: readonly (string | number)[];
+  readonly reason: string;
+}
+
+interface SysDataGrants {
+  readonly grants: readonly Grant[];
+  readonly warnings: readonly SysDataWarning[];
+}
+
+/** Real apps state five or ten. */
+const MAX_OPS = 1_000;
+/** So many entries that are nearly ours are told. */
+const MAX_INEXACT = 20;
+
+/** Why none of a list is taken. */
+export interface SysDataRefusal {
+  readonly refused: string;
+}
+
+/**
+ * The grants that a `sysData` list states for an app, from a manifest or from an ApplicationPermission.
+ * Entries of other providers are ignored whatever their shape; an entry or an op of ours that is not exact grants nothing.
+ */
+export function parseSysData(sysData: unknown, app: string): SysDataGrants | SysDataRefusal {
+  const grants: Grant[] = [];
+  const warnings: SysDataWarning[] = [];
+  if (sysData === undefined || sysData === null) return { grants, warnings };
+  if (!Array.isArray(sysData)) return { grants, warnings: [{ path: [], reason: 'sysData must be a list' }] };
+  let [stated, inexact] = [0, 0];
+  for (const [index, entry] of (sysData as readonly unknown[]).entries()) {
+    const wrong = wrongFieldsOf(entry);
+    if (wrong === undefined) continue;
+    if (wrong.length > 0) {
+      if ((inexact += 1) <= MAX_INEXACT) warnings.push(inexactEntry(index, entry, wrong));
+      continue;
+    }
+    const ops = own(entry, 'ops');
+    stated += Array.isArray(ops) ? ops.length : 1;
+    if (stated > MAX_OPS) return { refused: `more than ${MAX_OPS} ops` };
+    if (!Array.isArray(ops)) {
+      warnings.push({ path: [index, 'ops'], reason: 'ops must be a list' });
+      continue;
+    }
+    for (const [position, op] of (ops as readonly unknown[]).entries()) {
+      const parsed = parseOp(op, app);
+      if ('problem' in parsed) warnings.push({ path: [index, 'ops', position], reason: parsed.problem });
+      else grants.push(parsed);
+    }
+  }
+  return { grants, warnings };
+}
+
+type ProviderField = keyof typeof PROVIDER;
+const PROVIDER_FIELDS = Object.keys(PROVIDER) as ProviderField[];
+
+/** Which fields of our tuple an entry states otherwise; undefined for an entry of another provider, by its group. */
+function wrongFieldsOf(entry: unknown): readonly ProviderField[] | undefined {
+  const group = own(entry, 'group');
+  if (typeof group !== 'string' || group.trim().toLowerCase() !== PROVIDER.group) return undefined;
+  return PROVIDER_FIELDS.filter((field) => own(entry, field) !== PROVIDER[field]);
+}
+
+function inexactEntry(index: number, entry: unknown, wrong: readonly ProviderField[]): SysDataWarning {
+  const [first = 'version'] = wrong;
+  const needed = wrong.map((field) => `${field}: ${PROVIDER[field]}`).join(' and ');
+  return {
+    path: own(entry, first) === undefined ? [index] : [index, first],
+    reason: `the entry of ${PROVIDER.group} grants nothing: it must state ${needed}`,
+  };
+}
+
+/** Own properties only: a `__proto__` in the file must not lend an entry fields that it does not state. */
+function own(value: unknown, field: string): unknown {
+  if (typeof value !== 'object' || value === null || !Object.hasOwn(value, field)) return undefined;
+  return (value as Record<string, unknown>)[field];
+}

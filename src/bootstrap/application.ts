@@ -1,0 +1,85 @@
+import { NestFactory } from '@nestjs/core';
+import type { NestExpressApplication } from '@nestjs/platform-express';
+import express, { type Express } from 'express';
+import { Logger } from 'nestjs-pino';
+import type { Adapters } from './adapters';
+import { AppModule } from '../app.module';
+import { SystemMonotonicTime } from '../time/clock';
+import type { Settings } from '../config/settings';
+import { givenCredentials } from './credentials';
+import { BackgroundRemovals } from '../user-deprovisioning/deletion-worker';
+import { AnswerForms } from '../http/answers/envelope';
+import { beginRequest, refuseAmbiguous, inTurn, systemServerRoute } from '../http/request/middleware';
+import { limitConnections } from '../http/server/connection-limit';
+import { LargeAnswers } from '../http/server/large-answers';
+import { answerMalformedRequests } from '../http/server/malformed-request';
+import { RequestLog, observeRequests, type RequestObserver } from '../http/request/request-observer';
+import { RequestTurns } from '../http/server/request-queue';
+import { StrictExpressAdapter } from '../http/server/strict-express.adapter';
+import type { Log } from '../logging/log';
+import { createProtection } from './limit-providers';
+
+/** Each takes some 20 KiB, and up to 100 while a head, or a body that nobody reads yet, waits in its buffers. */
+const MAX_CONNECTIONS = 2_000;
+
+/** The whole service, not yet listening. */
+export async function createApplication(
+  settings: Settings,
+  adapters: Adapters,
+  log: Log,
+): Promise<NestExpressApplication> {
+  const forms = new AnswerForms(settings.responseStyle);
+  const { time = new SystemMonotonicTime(), telemetry, credentials = givenCredentials(settings) } = adapters;
+  const protection = createProtection(settings.protection, adapters, time);
+  const largeAnswers = new LargeAnswers(protection.admission, protection.budgets, time);
+  const turns = new RequestTurns(time, telemetry?.protection);
+  const app = await NestFactory.create<NestExpressApplication>(
+    AppModule.register(settings, adapters, { forms, protection, time }, log),
+    new StrictExpressAdapter(
+      strictExpress(telemetry?.requests, log),
+      forms,
+      largeAnswers,
+      (listener) => turns.listener(listener),
+      credentials.tls,
+    ),
+    { bodyParser: false, bufferLogs: true, abortOnError: false },
+  );
+  const nestLog = app.get(Logger);
+  // Nest tells of each module and each route at `info`.
+  nestLog.log = (message: unknown, ...more: unknown[]) => nestLog.debug(message, ...more);
+  app.useLogger(nestLog);
+  limitConnections(app.getHttpServer(), MAX_CONNECTIONS, telemetry?.protection, time);
+  turns.watchConnections(app.getHttpServer());
+  answerMalformedRequests(app.getHttpServer());
+  return app;
+}
+
+/** On a port of its own, where that is wanted; the answer is which. The probes are answered there too, as here. */
+export async function listenForMetrics(
+  app: NestExpressApplication,
+  { telemetry, store, grantSource, registration }: Adapters,
+): Promise<number | undefined> {
+  const removals = app.get(BackgroundRemovals);
+  const service = {
+    store,
+    grantSource,
+    userRemovalsPending: () => removals.pending,
+    registrationsFailing: registration && (() => registration.failing()),
+  };
+  const probes: Express = app.getHttpAdapter().getInstance();
+  return telemetry?.listen(service, probes);
+}
+
+/** Express reads these when its router is made, which Nest's adapter does at once: so they come first. */
+function strictExpress(observer: RequestObserver | undefined, log: Log): Express {
+  const instance = express();
+  instance.disable('x-powered-by');
+  instance.disable('etag');
+  instance.enable('case sensitive routing');
+  instance.enable('strict routing');
+  instance.set('query parser', 'simple');
+  const { middleware: logRequest } = new RequestLog(log);
+  const observe = observer === undefined ? [] : [observeRequests(observer)];
+  instance.use(inTurn([beginRequest, ...observe, logRequest, refuseAmbiguous, systemServerRoute]));
+  return instance;
+}

@@ -1,0 +1,82 @@
+import { keyFrom, readFile, textFrom } from '../config/secret-source';
+import type { SecretSettingName } from '../config/setting-definitions';
+import type { Settings, InfisicalStoreSettings } from '../config/settings';
+import { tlsMaterialFrom, type TlsFiles, type TlsMaterial, tlsPaths } from '../config/tls-settings';
+import { type Rotating, unchanging } from '../reloadable/reloadable';
+import type { WatchedFiles } from '../reloadable/watched-files';
+import type { RotatingCredentials, UniversalAuthCredentials } from '../stores/infisical/auth/login-method';
+
+/** Ours, as opposed to those of the store: what callers are believed by, and what they believe us by. */
+export interface Credentials {
+  readonly accessTokenKey: Rotating<Uint8Array>;
+  readonly userTokenSecret: Rotating<Uint8Array>;
+  /** Where callers speak TLS. */
+  readonly tls?: Rotating<TlsMaterial>;
+}
+
+/** As the settings hold them, for ever. */
+export function givenCredentials({ accessTokenKey, userToken, tls }: Settings): Credentials {
+  return {
+    accessTokenKey: unchanging(accessTokenKey),
+    userTokenSecret: unchanging(userToken.secret),
+    ...(tls !== undefined && { tls: unchanging(readTlsMaterial(tls)) }),
+  };
+}
+
+/** Those that were given as files follow their files. */
+export function followedCredentials(settings: Settings, files: WatchedFiles): Credentials {
+  const { accessTokenKey, userToken, tls, credentialFiles } = settings;
+  const key = (name: SecretSettingName, initial: Uint8Array): Rotating<Uint8Array> => {
+    const path = credentialFiles[name];
+    if (path === undefined) return unchanging(initial);
+    const parse = ([bytes = new Uint8Array()]: readonly Uint8Array[]): Uint8Array => keyFrom(path, bytes);
+    return files.follow({ paths: [path], parse, kind: 'credential', name }, initial);
+  };
+  return {
+    accessTokenKey: key('ACCESS_TOKEN_KEY', accessTokenKey),
+    userTokenSecret: key('USER_TOKEN_SECRET', userToken.secret),
+    ...(tls !== undefined && { tls: followedTls(tls, files) }),
+  };
+}
+
+function followedTls(tls: TlsFiles, files: WatchedFiles): Rotating<TlsMaterial> {
+  const parse = (contents: readonly Uint8Array[], nowMs: number): TlsMaterial => {
+    const material = tlsMaterialFrom(tls, contents);
+    if (material.expiresAtMs <= nowMs)
+      throw new Error(`${tls.certFile} holds a certificate that has expired`);
+    return material;
+  };
+  const describe = ({ expiresAtMs }: TlsMaterial): Readonly<Record<string, string>> => ({
+    expires: new Date(expiresAtMs).toISOString(),
+  });
+  const about = { paths: tlsPaths(tls), parse, describe, kind: 'tls', name: 'TLS_CERT_FILE' } as const;
+  return files.follow(about, readTlsMaterial(tls));
+}
+
+function readTlsMaterial(tls: TlsFiles): TlsMaterial {
+  return tlsMaterialFrom(tls, tlsPaths(tls).map(readFile));
+}
+
+/** The client id and the client secret as their files hold them by and by; nothing where neither is in a file. */
+export function followedLogin(
+  store: InfisicalStoreSettings,
+  { INFISICAL_CLIENT_ID: idFile, INFISICAL_CLIENT_SECRET: secretFile }: Settings['credentialFiles'],
+  files: WatchedFiles,
+): RotatingCredentials | undefined {
+  if (!('clientId' in store)) return undefined;
+  const paths = [idFile, secretFile].filter((path) => path !== undefined);
+  if (paths.length === 0) return undefined;
+  const parse = (contents: readonly Uint8Array[]): UniversalAuthCredentials => {
+    const texts = contents.map(textFrom);
+    const empty = texts.indexOf('');
+    if (empty >= 0) throw new Error(`${paths[empty]} is empty`);
+    const clientId = idFile === undefined ? store.clientId : texts[0];
+    const clientSecret = secretFile === undefined ? store.clientSecret : texts.at(-1);
+    return { clientId: clientId ?? '', clientSecret: clientSecret ?? '' };
+  };
+  const { clientId, clientSecret } = store;
+  const name = 'INFISICAL_CLIENT_ID, INFISICAL_CLIENT_SECRET';
+  return {
+    universalAuth: files.follow({ paths, parse, kind: 'credential', name }, { clientId, clientSecret }),
+  };
+}

@@ -1,0 +1,44 @@
+import type { ConnectionSettings } from '../config/connection-settings';
+import type { SettingName } from '../config/setting-definitions';
+import {
+  type AuthorityFiles,
+  certificatesFrom,
+  otherAuthorities,
+  readCertificates,
+} from '../config/tls-settings';
+import { type Rotating, unchanging } from '../reloadable/reloadable';
+import type { WatchedFiles } from '../reloadable/watched-files';
+import type { RouteOptions } from '../stores/infisical/transport/transport-route';
+
+/**
+ * The settings as the adapter takes them; without `files` a changed CA file changes nothing.
+ * @throws Error if the CA file is unusable now
+ */
+export function infisicalConnection(
+  { authorityFiles, proxyUrl }: ConnectionSettings,
+  files?: WatchedFiles,
+): Pick<RouteOptions, 'authorities' | 'proxyUrl'> {
+  const authorities = authorityFiles && trustedAuthorities('INFISICAL_CA_FILE', authorityFiles, files);
+  return {
+    // A look before each connection: the server's new certificate may be in use as soon as its authority is in the file.
+    ...(authorities !== undefined && { authorities: () => authorities.renewed() }),
+    ...(proxyUrl !== undefined && { proxyUrl }),
+  };
+}
+
+/** Those of the file that the setting names, beside all others. */
+export function trustedAuthorities(
+  name: SettingName,
+  authorityFiles: AuthorityFiles,
+  files: WatchedFiles | undefined,
+): Rotating<readonly string[]> {
+  const { caFile } = authorityFiles;
+  const others = otherAuthorities(authorityFiles);
+  const initial = [...others, ...readCertificates(caFile)];
+  if (files === undefined) return unchanging(initial);
+  const parse = ([bytes = new Uint8Array()]: readonly Uint8Array[]): readonly string[] => [
+    ...others,
+    ...certificatesFrom(caFile, bytes),
+  ];
+  return files.follow({ paths: [caFile], parse, kind: 'credential', name }, initial);
+}

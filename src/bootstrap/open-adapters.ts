@@ -1,0 +1,203 @@
+import type { Adapters } from './adapters';
+import { NoAnnouncements } from '../stores/cached/invalidation-bus';
+import { SystemClock, type MonotonicTime, SystemMonotonicTime, type Clock } from '../time/clock';
+import type { InfisicalStoreSettings, Settings } from '../config/settings';
+import { followedCredentials, followedLogin } from './credentials';
+import { infisicalConnection } from './infisical-connection';
+import { ORDERS } from '../user-deprovisioning/deletion-jobs';
+import { DirectoryGrantSource } from '../grant-sources/directory/directory.grant-source';
+import { IdentityDependency } from '../authn/identity-dependency';
+import { LldapUserDirectory } from '../lldap/lldap.user-directory';
+import type { LogEvent } from '../logging/log';
+import { openRedis, type SharedRedis } from './open-redis';
+import { QuotaSecretStore } from '../stores/quota/quota.secret-store';
+import { WatchedFiles } from '../reloadable/watched-files';
+import type { SecretStore } from '../secrets/secret-store';
+import { startTelemetry } from './start-telemetry';
+import type { Telemetry } from '../telemetry/telemetry';
+
+/** What the Infisical store tells of its ordinary work; all else wants an operator's eye. */
+const EXPECTED = /\.(succeeded|created|healed|met|verified)$/;
+
+const LLDAP_TIMEOUT_MS = 3_000;
+
+/** Chooses the adapters that the settings name and opens them. */
+export async function openAdapters(settings: Settings, log: LogEvent): Promise<Adapters> {
+  const clock = new SystemClock();
+  const files = new WatchedFiles(clock, new SystemMonotonicTime(), log);
+  const telemetry = await startTelemetry(settings, clock, log);
+  const credentials = followedCredentials(settings, files);
+  const time = new SystemMonotonicTime();
+  const [key, observer] = [credentials.accessTokenKey, telemetry?.redis];
+  const redis = await openRedis(settings, { time, log, files, key, observer });
+  const [{ store, problems: storeProblems }, grants] = await Promise.all([
+    openStore(settings, { clock, log, files, telemetry, redis }),
+    openGrants(settings.grants, clock, log, telemetry),
+  ]);
+  const lldap = openLldap(settings.userToken.lldapUrl, { clock, time, log, telemetry });
+  return {
+    clock,
+    store: withQuotas(store, settings.quotas, { telemetry, redis }),
+    credentials,
+    closeCredentials: () => files.close(),
+    ...grants,
+    ...(telemetry !== undefined && { telemetry }),
+    ...(redis !== undefined && { budgets: redis.budgets, closeRedis: redis.close }),
+    problems: () =>
+      [
+        storeProblems,
+        () => eventProblems(settings.grants),
+        grants.problems,
+        redis?.problems,
+        lldap?.problems,
+      ].flatMap((tell) => tell?.() ?? []),
+    ...(lldap !== undefined && { userDirectory: lldap.userDirectory }),
+  };
+}
+
+/** Who is subscribed to and may not tell is answered 401, and tells it for ten minutes. */
+function eventProblems(grants: Settings['grants']): readonly string[] {
+  if (grants.kind !== 'kubernetes' || grants.providerEndpoint === undefined) return [];
+  if (grants.systemEventServiceAccounts.length > 0) return [];
+  return [
+    "Nobody may tell of deleted users, whose secrets stay: SYSTEM_EVENT_SERVICE_ACCOUNTS is unset (Olares' sender is os-framework:tapr-sysevent).",
+  ];
+}
+
+/** Nothing waits for LLDAP: it is asked at once, so that a wrong address is told before the first call. */
+function openLldap(
+  url: string | undefined,
+  {
+    clock,
+    time,
+    log,
+    telemetry,
+  }: Pick<StoreSurroundings, 'clock' | 'log' | 'telemetry'> & { time: MonotonicTime },
+): Pick<Required<Adapters>, 'userDirectory' | 'problems'> | undefined {
+  if (url === undefined) return undefined;
+  const observer = telemetry?.dependencies;
+  const dependency = new IdentityDependency('lldap', {
+    time,
+    log,
+    ...(observer !== undefined && { observer }),
+  });
+  const options = { url, timeoutMs: LLDAP_TIMEOUT_MS };
+  return {
+    userDirectory: new LldapUserDirectory(options, clock, time, dependency),
+    problems: () => dependency.sentences(),
+  };
+}
+
+/** As many and as large secrets as the settings allow; the service's own are not limited. */
+function withQuotas(
+  store: SecretStore,
+  quotas: Settings['quotas'],
+  { telemetry, redis }: Pick<StoreSurroundings, 'telemetry' | 'redis'>,
+): SecretStore {
+  const isLimited = [quotas.workspace, quotas.user].some(
+    ({ secrets, bytes }) => Math.min(secrets, bytes) < Infinity,
+  );
+  if (!isLimited) return store;
+  const limited = new QuotaSecretStore(store, quotas, {
+    time: new SystemMonotonicTime(),
+    unlimitedUser: ORDERS.user,
+    ...(telemetry?.quotas !== undefined && { observer: telemetry.quotas }),
+  });
+  redis?.announcements.listen((written) =>
+    limited.writtenElsewhere(written === 'unknown' ? undefined : written.scope),
+  );
+  return limited;
+}
+
+/** The cluster's client takes a second to load: only who asks for it pays. */
+async function openGrants(
+  settings: Settings['grants'],
+  clock: Clock,
+  log: LogEvent,
+  telemetry: Telemetry | undefined,
+): Promise<
+  Pick<
+    Adapters,
+    'grantSource' | 'peerProof' | 'serviceAccounts' | 'users' | 'problems' | 'closeCluster' | 'registration'
+  >
+> {
+  if (settings.kind === 'directory') {
+    return { grantSource: await DirectoryGrantSource.open({ dir: settings.dir, log }) };
+  }
+  const { openCluster } = await import('./open-cluster.js');
+  const { KubernetesGrantSource } = await import('../grant-sources/kubernetes/kubernetes.grant-source.js');
+  const { around, peerProof, serviceAccounts, users, problems, close } = openCluster(
+    settings,
+    clock,
+    log,
+    telemetry,
+  );
+  const grantSource = await KubernetesGrantSource.open(around, settings.maxAgeMs);
+  const opened = { grantSource, peerProof, serviceAccounts, users, problems, closeCluster: close };
+  if (settings.providerEndpoint === undefined) return opened;
+  const { Registrar } = await import('../registration/registrar.js');
+  const registration = new Registrar(settings.providerEndpoint, around);
+  return { ...opened, registration, problems: () => [...problems(), ...registration.problems()] };
+}
+
+interface StoreSurroundings {
+  readonly clock: Clock;
+  readonly log: LogEvent;
+  readonly files: WatchedFiles;
+  readonly telemetry: Telemetry | undefined;
+  readonly redis: SharedRedis | undefined;
+}
+
+/** Only the chosen store is loaded: the other one would cost start time and memory for nothing. */
+async function openStore(
+  settings: Settings,
+  surroundings: StoreSurroundings,
+): Promise<Pick<Adapters, 'store' | 'problems'>> {
+  const { store } = settings;
+  if (store.kind === 'infisical') return openInfisical(store, settings, surroundings);
+  const { EmbeddedSecretStore } = await import('../stores/embedded/embedded.secret-store.js');
+  const embedded = await EmbeddedSecretStore.open({ ...store, serviceUser: ORDERS.user });
+  const { tornTailsIn } = await import('../stores/embedded/vault/torn-tail.js');
+  const torn = await tornTailsIn(store.dataDir);
+  for (const file of torn) surroundings.log('warn', 'embedded_store_tail_put_aside', { file });
+  surroundings.telemetry?.disk?.opened(() => embedded.diskFigures());
+  return { store: embedded, problems: () => [...embedded.problems(), ...torn.map(tornTail)] };
+}
+
+function tornTail(file: string): string {
+  return `The end of a write that was never acknowledged, as a power cut leaves it, was put aside as ${file}: remove that file.`;
+}
+
+async function openInfisical(
+  store: InfisicalStoreSettings,
+  { credentialFiles }: Settings,
+  { clock, log, files, telemetry, redis }: StoreSurroundings,
+): Promise<Pick<Adapters, 'store' | 'problems'>> {
+  const { createInfisicalSecretStore } = await import('../stores/infisical/create-infisical-secret-store.js');
+  const options = {
+    ...store,
+    ...infisicalConnection(store, files),
+    ...followedLogin(store, credentialFiles, files),
+    operationTimeoutMs: store.timeoutMs,
+    ...(telemetry?.infisical !== undefined && { observer: telemetry.infisical }),
+    ...(redis !== undefined && { scopeLock: redis.scopeLock }),
+  };
+  const infisical = createInfisicalSecretStore(options, clock, (event, fields) =>
+    log(EXPECTED.test(event) ? 'info' : 'warn', event, fields),
+  );
+  const time = new SystemMonotonicTime();
+  const { protectedStore } = await import('../stores/resilience/resilient-store.js');
+  const guarded = protectedStore(infisical, store.timeoutMs, {
+    time,
+    log,
+    ...(telemetry?.storeLoad !== undefined && { observer: telemetry.storeLoad }),
+  });
+  if (store.cache === undefined) return { store: guarded, problems: () => infisical.problems() };
+  const { CachedSecretStore } = await import('../stores/cached/cached.secret-store.js');
+  const cached = new CachedSecretStore(guarded, store.cache, {
+    time,
+    announcements: redis?.announcements ?? new NoAnnouncements(),
+    ...(telemetry?.cache !== undefined && { observer: telemetry.cache }),
+  });
+  return { store: cached, problems: () => [...cached.problems(), ...infisical.problems()] };
+}

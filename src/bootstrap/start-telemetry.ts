@@ -1,0 +1,96 @@
+import type { Clock } from '../time/clock';
+import type { Settings } from '../config/settings';
+import type { LogEvent } from '../logging/log';
+import type { InfisicalMetrics } from '../telemetry/infisical-metrics';
+import type { CacheMetrics, DiskMetrics, QuotaMetrics, StoreLoadMetrics } from '../telemetry/store-metrics';
+import type { DependencyMetrics, RedisMetrics, WatchMetrics } from '../telemetry/dependency-metrics';
+import type { MetricsServer } from '../telemetry/metrics-server';
+import type { ProtectionMetrics, RequestMetrics } from '../telemetry/request-metrics';
+import { bothInfisical, bothRequests, type Telemetry } from '../telemetry/telemetry';
+import type { Traces } from '../telemetry/traces';
+
+interface MetricsPart extends Pick<Telemetry, 'listen' | 'close'> {
+  readonly requests: RequestMetrics;
+  readonly protection: ProtectionMetrics;
+  readonly quotas: QuotaMetrics;
+  readonly dependencies: DependencyMetrics;
+  readonly storeLoad?: StoreLoadMetrics;
+  readonly infisical?: InfisicalMetrics;
+  readonly watches?: WatchMetrics;
+  readonly cache?: CacheMetrics;
+  readonly redis?: RedisMetrics;
+  readonly disk?: DiskMetrics;
+}
+
+/** What the settings ask for. The libraries are loaded for who asks only: they cost start time and memory. */
+export async function startTelemetry(
+  settings: Settings,
+  clock: Clock,
+  log: LogEvent,
+): Promise<Telemetry | undefined> {
+  const [metrics, traces] = await Promise.all([startMetrics(settings, clock), startTraces(settings, log)]);
+  const requests = bothRequests(metrics?.requests, traces);
+  if (requests === undefined) return undefined;
+  const infisical = bothInfisical(metrics?.infisical, traces);
+  return {
+    requests,
+    ...(infisical !== undefined && { infisical }),
+    ...(metrics?.watches !== undefined && { watches: metrics.watches }),
+    ...(metrics?.cache !== undefined && { cache: metrics.cache }),
+    ...(metrics?.redis !== undefined && { redis: metrics.redis }),
+    ...(metrics?.disk !== undefined && { disk: metrics.disk }),
+    ...(metrics !== undefined && { protection: metrics.protection, quotas: metrics.quotas }),
+    ...(metrics !== undefined && { dependencies: metrics.dependencies }),
+    ...(metrics?.storeLoad !== undefined && { storeLoad: metrics.storeLoad }),
+    ...(traces !== undefined && { spans: traces }),
+    listen: async (service, probes) => metrics?.listen(service, probes),
+    close: async () => {
+      await Promise.all([metrics?.close(), traces?.close()]);
+    },
+  };
+}
+
+async function startMetrics(settings: Settings, clock: Clock): Promise<MetricsPart | undefined> {
+  const { metrics: address } = settings;
+  if (address === undefined) return undefined;
+  const { Metrics } = await import('../telemetry/metrics.js');
+  const { RequestMetrics } = await import('../telemetry/request-metrics.js');
+  const { ProtectionMetrics } = await import('../telemetry/request-metrics.js');
+  const { QuotaMetrics } = await import('../telemetry/store-metrics.js');
+  const { DependencyMetrics } = await import('../telemetry/dependency-metrics.js');
+  const { StoreLoadMetrics } = await import('../telemetry/store-metrics.js');
+  const { InfisicalMetrics } = await import('../telemetry/infisical-metrics.js');
+  const { WatchMetrics } = await import('../telemetry/dependency-metrics.js');
+  const { CacheMetrics } = await import('../telemetry/store-metrics.js');
+  const { DiskMetrics } = await import('../telemetry/store-metrics.js');
+  const { RedisMetrics } = await import('../telemetry/dependency-metrics.js');
+  const { collectService } = await import('../telemetry/service-metrics.js');
+  const { serveMetrics } = await import('../telemetry/metrics-server.js');
+  const metrics = new Metrics();
+  let server: MetricsServer | undefined;
+  return {
+    requests: new RequestMetrics(metrics),
+    protection: new ProtectionMetrics(metrics),
+    quotas: new QuotaMetrics(metrics),
+    dependencies: new DependencyMetrics(metrics),
+    ...(settings.store.kind === 'infisical' && { storeLoad: new StoreLoadMetrics(metrics) }),
+    ...(settings.store.kind === 'infisical' && { infisical: new InfisicalMetrics(metrics, clock) }),
+    ...(settings.store.kind === 'infisical' &&
+      settings.store.cache !== undefined && { cache: new CacheMetrics(metrics) }),
+    ...(settings.store.kind === 'embedded' && { disk: new DiskMetrics(metrics) }),
+    ...(settings.redis !== undefined && { redis: new RedisMetrics(metrics) }),
+    ...(settings.grants.kind === 'kubernetes' && { watches: new WatchMetrics(metrics) }),
+    listen: async (service, probes) => {
+      collectService(metrics, service);
+      server = await serveMetrics(metrics, probes, address);
+      return server.port;
+    },
+    close: async () => server?.close(),
+  };
+}
+
+async function startTraces(settings: Settings, log: LogEvent): Promise<Traces | undefined> {
+  if (settings.traces === undefined) return undefined;
+  const { Traces } = await import('../telemetry/traces.js');
+  return new Traces(settings.traces, log);
+}

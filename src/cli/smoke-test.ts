@@ -1,0 +1,74 @@
+import { isDeepStrictEqual } from 'node:util';
+import { urlOf, tourWorkspace, TOUR_STEPS, type TourStep } from '../development/start-banner';
+import { loadSettings, type Settings } from '../config/settings';
+import { DirectoryGrantSource } from '../grant-sources/directory/directory.grant-source';
+import type { InstalledApp } from '../authz/grant';
+import { withDevelopmentCredentials } from '../development/development';
+import { exampleHeaders } from '../development/example-headers';
+
+/**
+ * Walks the printed calls against a running service, shows each call and answer, and ends with 1 where one is not as
+ * documented. It reads the service's own settings; TOUR_URL names a service elsewhere.
+ */
+async function tour(): Promise<number> {
+  const settings = loadSettings(withDevelopmentCredentials(process.env).env);
+  const url = process.env['TOUR_URL'] ?? urlOf(settings.host, settings.port);
+  const { app, workspace } = await exampleApp(settings);
+  const credentials = await exampleHeaders({ url, app, userTokenSecret: settings.userToken.secret });
+  print(
+    `POST /permission/v1alpha1/access  (app ${app.app} of user ${app.user})\n  -> an access token for ${app.grants.size} operations`,
+  );
+  const headers = { ...credentials, 'content-type': 'application/json' };
+  // What a tour that was cut short left behind.
+  await fetch(`${url}/DeleteSecret?workspace=${workspace}`, {
+    method: 'POST',
+    headers,
+    body: JSON.stringify({ name: TOUR_STEPS[0]?.body['name'], env: 'dev' }),
+  });
+  let wrong = 0;
+  for (const step of TOUR_STEPS) {
+    const path = `/${step.operation}?workspace=${workspace}`;
+    const answer = await fetch(url + path, { method: 'POST', headers, body: JSON.stringify(step.body) });
+    const text = await answer.text();
+    const asDocumented = answer.status === step.code && matches(step, JSON.parse(text));
+    if (!asDocumented) wrong += 1;
+    print(
+      `POST ${path} ${JSON.stringify(step.body)}\n  -> ${answer.status} ${text}${asDocumented ? '' : '   NOT AS DOCUMENTED'}`,
+    );
+  }
+  print(wrong === 0 ? 'Every answer is as documented.' : `${wrong} answer(s) are not as documented.`);
+  return wrong === 0 ? 0 : 1;
+}
+
+function matches(step: TourStep, body: unknown): boolean {
+  if (step.reason === undefined)
+    return isDeepStrictEqual(body, { code: step.code, message: '', data: step.data });
+  const { code, data } = body as { code: unknown; data: { reason: unknown } };
+  return code === step.code && data.reason === step.reason;
+}
+
+async function exampleApp(settings: Settings): Promise<{ app: InstalledApp; workspace: string }> {
+  if (settings.grants.kind !== 'directory') throw new Error('The tour reads its app from GRANTS_DIR.');
+  const source = await DirectoryGrantSource.open({ dir: settings.grants.dir, log: () => undefined });
+  try {
+    for (const app of source.installedApps()) {
+      const workspace = tourWorkspace(app);
+      if (workspace !== undefined) return { app, workspace };
+    }
+  } finally {
+    await source.close();
+  }
+  throw new Error('No installed app holds all five operations on one workspace.');
+}
+
+function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+tour().then(
+  (code) => process.exit(code),
+  (error: unknown) => {
+    process.stderr.write(`The tour stopped: ${error instanceof Error ? error.message : 'unknown error'}\n`);
+    process.exit(1);
+  },
+);

@@ -1,0 +1,20 @@
+import '../bootstrap/inspector-signal';
+import { SystemMonotonicTime } from '../time/clock';
+import { kubeConfigConnection } from '../kubernetes/kube-config.connection';
+import { KubernetesApi, failureOf } from '../kubernetes/kubernetes-api';
+import { unregister } from '../registration/unregister';
+
+/** The command `node dist/cli/unregister.js`, which the chart's uninstall runs: one sentence, exit code 1 on failure. */
+async function main(): Promise<void> {
+  // Pauses keep no process alive by themselves.
+  const awake = setInterval(() => undefined, 1000);
+  const time = new SystemMonotonicTime();
+  const removed = await unregister(new KubernetesApi(kubeConfigConnection(), time), time);
+  clearInterval(awake);
+  process.stdout.write(`${removed} registrations were removed.\n`);
+}
+
+main().catch((error: unknown) => {
+  process.stderr.write(`The registrations could not be removed: ${failureOf(error).message}\n`);
+  process.exit(1);
+});

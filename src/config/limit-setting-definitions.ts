@@ -1,0 +1,47 @@
+import type { SettingDefinition } from './setting-definitions';
+
+/** The variables that bound load, as setting-definitions.ts takes them in. */
+export const PROTECTION_DEFINITIONS = {
+  RATE_LIMIT_APP_READS: {
+    default: '200:400',
+    description:
+      'How many reads an app of a user may make: `<per second>`, or `<per second>:<at once>`; `0`: any. See docs/protection.md.',
+  },
+  RATE_LIMIT_APP_WRITES: { default: '20:100', description: 'The same for its writes.' },
+  RATE_LIMIT_USER_READS: {
+    default: '500:1000',
+    description: 'The same for the reads of a user, with those of all the apps of that user.',
+  },
+  RATE_LIMIT_USER_WRITES: { default: '50:200', description: 'The same for their writes.' },
+  MAX_IN_FLIGHT: {
+    default: '500',
+    description:
+      'How many requests are worked on at once, a quarter of them for one app at most; more are refused with 503.',
+  },
+  MAX_EVENT_LOOP_DELAY_MS: {
+    default: '500',
+    description:
+      'How late the process may run, on average over a second, before it refuses requests with 503, in milliseconds; `0`: as late as it gets.',
+  },
+} as const satisfies Record<string, SettingDefinition>;
+
+/** The variables that bound what is kept, as setting-definitions.ts takes them in. */
+export const QUOTA_DEFINITIONS = {
+  QUOTA_WORKSPACE_SECRETS: {
+    default: '1000',
+    description:
+      'How many secrets a workspace may hold in each environment; writes beyond it are refused with 507, `0`: any number. See docs/protection.md.',
+  },
+  QUOTA_WORKSPACE_MIB: {
+    default: '4',
+    description: 'How much their names and values may take together, in MiB; `0`: any amount.',
+  },
+  QUOTA_USER_SECRETS: {
+    default: '10000',
+    description: 'How many secrets a user may hold in all workspaces and environments; `0`: any number.',
+  },
+  QUOTA_USER_MIB: {
+    default: '64',
+    description: 'How much they may take together, in MiB; `0`: any amount.',
+  },
+} as const satisfies Record<string, SettingDefinition>;

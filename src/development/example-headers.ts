@@ -1,0 +1,68 @@
+import { hash } from 'bcrypt';
+import { SignJWT } from 'jose';
+import type { InstalledApp } from '../authz/grant';
+import { chmodSync, renameSync, writeFileSync } from 'node:fs';
+
+const USER_TOKEN_LIFETIME_S = 600;
+
+/** A user's token as LLDAP signs it. */
+async function signUserToken(user: string, secret: Uint8Array, nowMs: number): Promise<string> {
+  const issuedAtS = Math.floor(nowMs / 1000);
+  return new SignJWT({ username: user, groups: [], mfa: 0 })
+    .setProtectedHeader({ alg: 'HS512' })
+    .setIssuedAt(issuedAtS)
+    .setExpirationTime(issuedAtS + USER_TOKEN_LIFETIME_S)
+    .sign(secret);
+}
+
+/** The body with which an app asks for an access token (contract, section 4). */
+async function accessRequestOf(app: InstalledApp, ops: readonly string[], nowMs: number): Promise<object> {
+  const timestamp = Math.floor(nowMs / 1000);
+  return {
+    app_key: app.appKey,
+    timestamp,
+    token: await hash(`${app.appKey}${timestamp}${app.appSecret}`, 10),
+    perm: { group: 'secret.infisical', dataType: 'secret', version: 'v1', ops },
+  };
+}
+
+/** Access tokens live five minutes. */
+const REFRESH_EVERY_MS = 2 * 60_000;
+
+interface ExampleCallerOptions {
+  readonly url: string;
+  readonly app: InstalledApp;
+  readonly userTokenSecret: Uint8Array;
+}
+
+/** The two credential headers of the example app, got from the running service as any app gets them. */
+export async function exampleHeaders(
+  options: ExampleCallerOptions,
+): Promise<Readonly<Record<string, string>>> {
+  const { url, app, userTokenSecret } = options;
+  const answer = await fetch(`${url}/permission/v1alpha1/access`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(await accessRequestOf(app, [...app.grants], Date.now())),
+  });
+  const body = (await answer.json()) as { code: number; message: string; data?: { access_token: string } };
+  if (body.data === undefined)
+    throw new Error(`POST /permission/v1alpha1/access: ${body.code} ${body.message}`);
+  return {
+    'X-Authorization': await signUserToken(app.user, userTokenSecret, Date.now()),
+    'X-Access-Token': body.data.access_token,
+  };
+}
+
+/** Keeps a file of the two headers fresh, for `curl -H @file`: so no token is ever printed. */
+export async function keepHeadersFile(path: string, options: ExampleCallerOptions): Promise<void> {
+  const write = async (): Promise<void> => {
+    const lines = Object.entries(await exampleHeaders(options)).map(([name, value]) => `${name}: ${value}\n`);
+    const next = `${path}.next`;
+    writeFileSync(next, lines.join(''), { mode: 0o600 });
+    chmodSync(next, 0o600);
+    renameSync(next, path);
+  };
+  await write();
+  setInterval(() => void write().catch(() => undefined), REFRESH_EVERY_MS).unref();
+}

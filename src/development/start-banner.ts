@@ -1,0 +1,102 @@
+import type { SecretOperation, InstalledApp } from '../authz/grant';
+import { isIPv6 } from 'node:net';
+import { join } from 'node:path';
+import type { Settings } from '../config/settings';
+import type { GrantSource } from '../authz/grant-source';
+import { keepHeadersFile } from './example-headers';
+
+/** One call of the tour and the whole answer that the contract documents for it. */
+export interface TourStep {
+  readonly operation: SecretOperation;
+  readonly body: Readonly<Record<string, string>>;
+  readonly code: number;
+  /** Undefined where the answer carries a request id: `reason` is compared then. */
+  readonly data?: unknown;
+  readonly reason?: string;
+}
+
+const NAME = 'wallet-password';
+
+/** A secret's whole life. The first step's answer may be 409 where an earlier tour was cut short. */
+export const TOUR_STEPS: readonly TourStep[] = [
+  {
+    operation: 'CreateSecret',
+    body: { name: NAME, value: 'correct horse', env: 'dev' },
+    code: 200,
+    data: '',
+  },
+  {
+    operation: 'RetrieveSecret',
+    body: { name: NAME, env: 'dev' },
+    code: 200,
+    data: { name: NAME, value: 'correct horse', env: 'dev' },
+  },
+  {
+    operation: 'UpdateSecret',
+    body: { name: NAME, value: ' battery staple\n', env: 'dev' },
+    code: 200,
+    data: '',
+  },
+  {
+    operation: 'ListSecret',
+    body: { env: 'dev' },
+    code: 200,
+    data: [{ name: NAME, value: ' battery staple\n', env: 'dev' }],
+  },
+  { operation: 'DeleteSecret', body: { name: NAME, env: 'dev' }, code: 200, data: '' },
+  { operation: 'RetrieveSecret', body: { name: NAME, env: 'dev' }, code: 404, reason: 'SECRET_NOT_FOUND' },
+];
+
+/** The address of a service on this machine; an IPv6 host stands in brackets. */
+export function urlOf(host: string, port: number): string {
+  return `http://${isIPv6(host) ? `[${host}]` : host}:${port}`;
+}
+
+/** The workspace on which the app holds all five operations; undefined where there is none. */
+export function tourWorkspace(app: InstalledApp): string | undefined {
+  const counts = new Map<string, number>();
+  for (const grant of app.grants) {
+    const workspace = grant.slice(grant.indexOf('=') + 1);
+    counts.set(workspace, (counts.get(workspace) ?? 0) + 1);
+  }
+  return [...counts].find(([, count]) => count === 5)?.[0];
+}
+
+/** A ready-to-paste sequence; the credentials stay in the file. */
+function curlSequence(url: string, workspace: string, headersFile: string): string {
+  const calls = TOUR_STEPS.map(({ operation, body }) =>
+    [
+      `curl -sS -X POST '${url}/${operation}?workspace=${workspace}'`,
+      `-H @'${headersFile}'`,
+      "-H 'Content-Type: application/json'",
+      `-d '${JSON.stringify(body)}'; echo`,
+    ].join(' '),
+  );
+  return calls.join('\n');
+}
+
+function announcement(url: string, app: InstalledApp, workspace: string, headersFile: string): string {
+  return `
+olares-secret-provider listens on ${url}, with app ${app.app} installed for user ${app.user}.
+Paste this into another shell (the credentials of this laptop are in the file behind -H @, and kept fresh):
+
+${curlSequence(url, workspace, headersFile)}
+
+Or let \`npm run tour\` walk the same calls and check each answer. Ctrl-C stops the service.
+`;
+}
+
+/** Prints the curl tour of a laptop's own service and keeps its credentials file fresh. */
+export async function announce(
+  folder: string,
+  url: string,
+  settings: Settings,
+  apps: GrantSource,
+): Promise<void> {
+  const app = apps.find('alice', 'otmoiclp');
+  const workspace = app === undefined ? undefined : tourWorkspace(app);
+  if (app === undefined || workspace === undefined) return;
+  const headersFile = join(folder, 'headers');
+  await keepHeadersFile(headersFile, { url, app, userTokenSecret: settings.userToken.secret });
+  process.stdout.write(announcement(url, app, workspace, headersFile));
+}

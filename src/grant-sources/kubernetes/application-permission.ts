@@ -1,0 +1,76 @@
+import type { KubeObject } from '../../kubernetes/kube-object';
+import { APP_NAME, APP_NAME_RULE, grantSet, type InstalledApp } from '../../authz/grant';
+import { parseSysData, type SysDataRefusal, type SysDataWarning } from '../../authz/sys-data';
+import type { Claim } from '../../authz/workspace-holders';
+
+export const APPLICATION_PERMISSIONS = '/apis/sys.bytetrade.io/v1alpha1/applicationpermissions';
+
+/** What one ApplicationPermission says. */
+export type PermissionReading =
+  | {
+      readonly kind: 'installed';
+      readonly installed: InstalledApp;
+      readonly installedAtMs: number;
+      readonly warnings: readonly SysDataWarning[];
+    }
+  /** It was not let in: it grants nothing, and nobody has to wait for it. */
+  | { readonly kind: 'outside' }
+  /** It grants nothing now, as its state says. */
+  | { readonly kind: 'inactive'; readonly claim: StatedClaim | undefined }
+  /** It should grant something and cannot; the reason names fields, never their content. */
+  | { readonly kind: 'refused'; readonly reason: string; readonly claim: StatedClaim | undefined };
+
+/** What the app goes on claiming while it grants nothing; undefined where that cannot be read. */
+export type StatedClaim = Omit<Claim, 'source'>;
+
+/** The user's name is the rest of the namespace's, whole: nothing else in the resource is asked for it. */
+const SYSTEM_NAMESPACE = 'user-system-';
+/** States of an app that is not installed, or not yet. */
+const OUTSIDE: readonly unknown[] = ['draft', 'submitted', 'passed', 'rejected'];
+const MAX_TEXT_LENGTH = 1024;
+
+export function readApplicationPermission({ namespace, body }: KubeObject): PermissionReading {
+  const { metadata, spec, status } = body;
+  const state = field(status, 'state');
+  if (OUTSIDE.includes(state)) return { kind: 'outside' };
+  const user = namespace.startsWith(SYSTEM_NAMESPACE) ? namespace.slice(SYSTEM_NAMESPACE.length) : '';
+  const app = field(spec, 'app');
+  const appKey = field(spec, 'key');
+  const appSecret = field(spec, 'secret');
+  const isNamed = APP_NAME.test(user) && typeof app === 'string' && APP_NAME.test(app);
+  const stated = isNamed ? statedBy(app, user, body) : undefined;
+  const readable = stated === undefined || 'refused' in stated ? undefined : stated;
+  const claim = Array.isArray(field(spec, 'permissions')) ? readable : undefined;
+  const refused = (reason: string): PermissionReading => ({ kind: 'refused', reason, claim });
+  // Deletion was asked for, and only a finalizer still holds the resource: what it granted is withdrawn.
+  const isGoing = field(metadata, 'deletionTimestamp') !== undefined;
+  if (isGoing || state !== 'active') return { kind: 'inactive', claim };
+  if (!namespace.startsWith(SYSTEM_NAMESPACE)) return refused('only resources in user-system-<user> count');
+  if (!APP_NAME.test(user)) return refused(`the user ${APP_NAME_RULE}`);
+  if (stated === undefined) return refused(`spec.app ${APP_NAME_RULE}`);
+  if (!isText(appKey)) return refused('spec.key must be text');
+  if (!isText(appSecret)) return refused('spec.secret must be text');
+  if ('refused' in stated) return refused(`spec.permissions states ${stated.refused}`);
+  const { installed, installedAtMs, warnings } = stated;
+  return { kind: 'installed', installed: { ...installed, appKey, appSecret }, installedAtMs, warnings };
+}
+
+function statedBy(
+  app: string,
+  user: string,
+  { metadata, spec }: KubeObject['body'],
+): (StatedClaim & { readonly warnings: readonly SysDataWarning[] }) | SysDataRefusal {
+  const read = parseSysData(field(spec, 'permissions'), app);
+  if ('refused' in read) return read;
+  const installedAtMs = Date.parse(String(field(metadata, 'creationTimestamp'))) || 0;
+  return { installed: { app, user, grants: grantSet(read.grants) }, installedAtMs, warnings: read.warnings };
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string' && value.trim() !== '' && value.length <= MAX_TEXT_LENGTH;
+}
+
+function field(value: unknown, name: string): unknown {
+  if (typeof value !== 'object' || value === null || !Object.hasOwn(value, name)) return undefined;
+  return (value as Record<string, unknown>)[name];
+}

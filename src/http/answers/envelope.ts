@@ -1,0 +1,95 @@
+import type { Reason } from '../../errors/domain-error';
+import { operationOf, pathOf, type ProviderRequest } from '../request/provider-request';
+
+/** The form of every answer. `code` is the HTTP status; `data` of a failure is `{reason, requestId, …}`. */
+export interface Envelope<T> {
+  readonly code: number;
+  readonly message: string;
+  readonly data: T;
+}
+
+/** Reason and request id, and what the error names beside them. */
+export interface FailureData {
+  readonly reason: Reason;
+  readonly requestId: string;
+  readonly credential?: unknown;
+}
+
+export function ok<T>(data: T): Envelope<T> {
+  return { code: 200, message: '', data };
+}
+
+/** The documented success of a write. */
+export const DONE: Envelope<''> = ok('');
+
+/** `RESPONSE_STYLE`: as documented, or as today's sidecar answers and its clients test. */
+type ResponseStyle = 'documented' | 'sidecar';
+
+interface Answer {
+  readonly status: number;
+  readonly body: object;
+}
+
+/** How an envelope is put into an HTTP answer. */
+interface AnswerForm {
+  success(envelope: Envelope<unknown>): Answer;
+  failure(envelope: Envelope<FailureData>): Answer;
+}
+
+/** The envelope as it is; `code` is the HTTP status. */
+export const DOCUMENTED: AnswerForm = { success: asItIs, failure: asItIs };
+
+/** HTTP 200 always, and `code: 0` for success: clients of the sidecar test `data.code == 0`. */
+export const SIDECAR: AnswerForm = {
+  success: (envelope) => ({ status: 200, body: { ...envelope, code: 0 } }),
+  failure: (envelope) => ({ status: 200, body: envelope }),
+};
+
+/**
+ * What system-server makes of a provider's answer, so that an app that calls `OS_SYSTEM_SERVER` may call us instead:
+ * HTTP 200 always; a provider's failure is a sentence with its status and body in it.
+ */
+export function wrappedBySystemServer(provider: AnswerForm): AnswerForm {
+  const wrap = ({ status, body }: Answer): object =>
+    status < 400
+      ? { code: 0, message: 'success', data: body }
+      : { code: 1, message: `invoke provider err: code ${status}, ${JSON.stringify(body)}` };
+  return {
+    success: (envelope) => ({ status: 200, body: wrap(provider.success(envelope)) }),
+    failure: (envelope) => ({ status: 200, body: ownFailure(envelope) ?? wrap(provider.failure(envelope)) }),
+  };
+}
+
+/** system-server checks the access token itself, before it calls a provider. */
+function ownFailure(envelope: Envelope<FailureData>): object | undefined {
+  if (envelope.data.credential !== 'X-Access-Token') return undefined;
+  return { code: 100001, message: `TokenValidationError: ${envelope.message}` };
+}
+
+function asItIs(envelope: Envelope<unknown>): Answer {
+  return { status: envelope.code, body: envelope };
+}
+
+/** Chooses the form in which a request is answered. Probes and the access route have one form only. */
+export class AnswerForms {
+  private readonly provider: AnswerForm;
+  private readonly wrapped: AnswerForm;
+  private readonly event: AnswerForm;
+
+  constructor(style: ResponseStyle) {
+    this.provider = style === 'sidecar' ? SIDECAR : DOCUMENTED;
+    // The sender of events looks at the HTTP status only: a failure with 200 would lose the event for good.
+    this.event = {
+      success: (envelope) => this.provider.success(envelope),
+      failure: (envelope) => DOCUMENTED.failure(envelope),
+    };
+    this.wrapped = wrappedBySystemServer(this.provider);
+  }
+
+  of(request: ProviderRequest): AnswerForm {
+    if (request.asSystemServer === true) return this.wrapped;
+    const path = pathOf(request);
+    if (path.startsWith('/user/')) return this.event;
+    return operationOf(path) !== undefined || path.startsWith('/admin/') ? this.provider : DOCUMENTED;
+  }
+}

@@ -1,0 +1,109 @@
+import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
+import type { Response } from 'express';
+import { DomainError } from '../../errors/domain-error';
+import {
+  InvalidRequest,
+  RequestTooLarge,
+  RouteNotFound,
+  ShuttingDown,
+  TooManyRequests,
+} from '../../errors/request-errors';
+import type { LogEvent } from '../../logging/log';
+import { AnswerForms, type Envelope, type FailureData } from './envelope';
+import { pathOf, type ProviderRequest } from '../request/provider-request';
+import { sendJson } from '../server/send-json';
+
+/** The only place where an error becomes an answer. A foreign error's own words go nowhere. */
+@Catch()
+export class ErrorFilter implements ExceptionFilter {
+  constructor(
+    private readonly forms: AnswerForms,
+    private readonly log: LogEvent,
+  ) {}
+
+  catch(thrown: unknown, host: ArgumentsHost): void {
+    const http = host.switchToHttp();
+    const response = http.getResponse<Response>();
+    const request = http.getRequest<ProviderRequest>();
+    const requestId = request.id;
+    const error = toDomainError(thrown, request);
+    request.failure = error.reason;
+    if (error.reason === 'INTERNAL') {
+      this.log('error', 'request failed', { requestId, context: ErrorFilter.name, ...traceOf(thrown) });
+    }
+    if (response.headersSent) {
+      response.destroy();
+      return;
+    }
+    const retryAfterSeconds = retryAfterOf(error);
+    if (retryAfterSeconds !== undefined) response.setHeader('Retry-After', String(retryAfterSeconds));
+    if (error instanceof ShuttingDown) response.setHeader('Connection', 'close');
+    const { status, body } = this.forms.of(request).failure(failure(error, requestId));
+    sendJson(response, status, body);
+  }
+}
+
+export function failure(error: DomainError, requestId: string): Envelope<FailureData> {
+  return {
+    code: error.status,
+    message: error.message,
+    data: { reason: error.reason, requestId, ...error.details },
+  };
+}
+
+/** Nest and body-parser throw errors with a status; what they say may quote the body and is not repeated. */
+function toDomainError(thrown: unknown, request: ProviderRequest): DomainError {
+  if (thrown instanceof DomainError) return thrown;
+  if (!isDecodable(pathOf(request))) return new RouteNotFound();
+  switch (statusOf(thrown) ?? 500) {
+    case 404:
+    case 405:
+      return new RouteNotFound();
+    case 413:
+      return new RequestTooLarge(limitOf(thrown));
+    case 400:
+    case 415:
+      return new InvalidRequest('body', 'must be a JSON object, in UTF-8, neither compressed nor cut short');
+    default:
+      return new DomainError(
+        'INTERNAL',
+        'Something went wrong on our side; the log knows this request by its id.',
+      );
+  }
+}
+
+function statusOf(thrown: unknown): number | undefined {
+  if (thrown instanceof HttpException) return thrown.getStatus();
+  if (!(thrown instanceof Error)) return undefined;
+  return 'status' in thrown && typeof thrown.status === 'number' ? thrown.status : undefined;
+}
+
+/** Nest turns the router's failure on a broken percent escape into the same 400 as a broken body. */
+function isDecodable(path: string): boolean {
+  try {
+    decodeURIComponent(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** body-parser names the limit that it kept to. */
+function limitOf(thrown: unknown): number {
+  const limit: unknown =
+    typeof thrown === 'object' && thrown !== null && 'limit' in thrown ? thrown.limit : 0;
+  return typeof limit === 'number' ? limit : 0;
+}
+
+function retryAfterOf(error: DomainError): number | undefined {
+  if (error instanceof TooManyRequests) return error.retryAfterSeconds;
+  // What may have happened is not to be repeated blindly.
+  return error.status === 503 && error.reason !== 'STORE_OUTCOME_UNKNOWN' ? 1 : undefined;
+}
+
+/** Class and places, not the message: a foreign message may carry anything. */
+function traceOf(thrown: unknown): { errorClass: string; at: readonly string[] } {
+  if (!(thrown instanceof Error)) return { errorClass: typeof thrown, at: [] };
+  const frames = (thrown.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line));
+  return { errorClass: thrown.constructor.name, at: frames.slice(0, 8).map((line) => line.trim()) };
+}

@@ -1,0 +1,88 @@
+import { ValidationPipe, type ArgumentMetadata, type PipeTransform } from '@nestjs/common';
+import type { ValidationError } from 'class-validator';
+import { LRUCache } from 'lru-cache';
+import { InvalidRequest } from '../../errors/request-errors';
+import { ListSecretRequest, NamedSecretRequest, WorkspaceQuery } from '../controllers/secret-requests';
+
+const MAX_FIELD_LENGTH_SHOWN = 64;
+/** Far more than any request class has: the validators behind take time that grows with the square of it. */
+const MAX_FIELDS = 16;
+
+/** Requests that apps repeat all day long. None of them holds a secret's value. */
+const REPEATED: readonly unknown[] = [WorkspaceQuery, ListSecretRequest, NamedSecretRequest];
+const MAX_REMEMBERED = 2_000;
+const MAX_REMEMBERED_LENGTH = 512;
+
+/**
+ * Validates bodies and queries against their classes; names the field and the rule, never the value. What was valid
+ * once is not examined again: class-validator and class-transformer reflect on their metadata for each request.
+ */
+export class RequestValidationPipe implements PipeTransform<unknown, unknown> {
+  readonly #validation = new ValidationPipe({
+    transform: true,
+    whitelist: true,
+    forbidNonWhitelisted: true,
+    forbidUnknownValues: true,
+    stopAtFirstError: true,
+    validationError: { target: false, value: false },
+    exceptionFactory: toInvalidRequest,
+  });
+  readonly #valid = new Map(
+    REPEATED.map((metatype) => [metatype, new LRUCache<string, object>({ max: MAX_REMEMBERED })]),
+  );
+
+  transform(value: unknown, metadata: ArgumentMetadata): unknown {
+    // What the guard found out is not the caller's to say.
+    if (metadata.type === 'custom') return value;
+    const { metatype, type } = metadata;
+    const isValidated = metatype !== undefined && metatype !== Object;
+    if (isValidated && (type === 'body' || type === 'query')) requireFlat(value, type);
+    const valid = this.#valid.get(metatype);
+    if (valid === undefined) return this.#validated(value, metadata);
+    const text = JSON.stringify(value);
+    return valid.get(text) ?? this.#remembered(valid, text, this.#validated(value, metadata));
+  }
+
+  async #validated(value: unknown, metadata: ArgumentMetadata): Promise<unknown> {
+    return this.#validation.transform(value, metadata) as Promise<unknown>;
+  }
+
+  /** Shared by all requests that say the same, so that nobody may change it. */
+  async #remembered(
+    valid: LRUCache<string, object>,
+    text: string,
+    validated: Promise<unknown>,
+  ): Promise<unknown> {
+    const request = Object.freeze((await validated) as object);
+    if (text.length <= MAX_REMEMBERED_LENGTH) valid.set(text, request);
+    return request;
+  }
+}
+
+/**
+ * Refuses what the validators cannot bear: many fields, fields that reach for the prototype, and deep nesting, which no
+ * field of ours has. Query parameters that were sent twice arrive as arrays and are left to their own rule.
+ */
+function requireFlat(value: unknown, type: 'body' | 'query'): void {
+  const fields = Object.entries(value ?? {});
+  if (fields.length > MAX_FIELDS) throw new InvalidRequest(type, `must have at most ${MAX_FIELDS} fields`);
+  for (const [name, field] of fields) {
+    if (name in Object.prototype) throw new InvalidRequest(shown(name), 'is not a field of this request');
+    if (type === 'body' && typeof field === 'object' && field !== null) {
+      throw new InvalidRequest(shown(name), 'must be text, not an object or an array');
+    }
+  }
+}
+
+function shown(name: string): string {
+  return name.slice(0, MAX_FIELD_LENGTH_SHOWN);
+}
+
+function toInvalidRequest(errors: readonly ValidationError[]): InvalidRequest {
+  const [first] = errors;
+  if (first?.constraints === undefined) return new InvalidRequest('body', 'is not of the documented form');
+  const field = shown(first.property);
+  if ('whitelistValidation' in first.constraints)
+    return new InvalidRequest(field, 'is not a field of this request');
+  return new InvalidRequest(field, Object.values(first.constraints)[0] ?? 'is not valid');
+}

@@ -1,0 +1,88 @@
+import { IsOptional, Matches } from 'class-validator';
+import { WORKSPACE_NAME, WORKSPACE_RULE } from '../../authz/grant';
+import { IsSecretName, IsSecretValue } from './secret-requests';
+import { Body, Controller, Delete, Get, HttpCode, Param, Post, Put } from '@nestjs/common';
+import type { HeldWorkspace } from '../../authz/grants.service';
+import { AppSecretsService, type AppPlace } from '../../secrets/app-secrets.service';
+import { CurrentUser, UserRoute } from '../request/route-sender';
+import { DONE, ok, type Envelope } from '../answers/envelope';
+
+/** Delete: `{Key}`; `Workspace` is ours, for apps that hold grants on several. */
+class AppSecretKeyRequest {
+  @IsSecretName()
+  Key!: string;
+
+  @IsOptional()
+  @Matches(WORKSPACE_NAME, { message: WORKSPACE_RULE })
+  Workspace?: string;
+}
+
+/** Create and update: `{Key, Value}`. */
+class AppSecretRequest extends AppSecretKeyRequest {
+  @IsSecretValue()
+  Value!: string;
+}
+
+/** As today's sidecar spells it. */
+interface AppSecretView {
+  readonly Workspace: string;
+  readonly Key: string;
+}
+
+/** What the Settings app calls for a user (contract, section 7). `:app` is the app's name. */
+@Controller('admin')
+@UserRoute()
+export class AppSecretsController {
+  constructor(private readonly secrets: AppSecretsService) {}
+
+  @Get('permission/:app')
+  permission(@CurrentUser() user: string, @Param('app') app: string): Envelope<{ permission: boolean }> {
+    return ok({ permission: this.secrets.holdsGrant(user, app) });
+  }
+
+  @Get('explain/:app')
+  explain(@CurrentUser() user: string, @Param('app') app: string): Envelope<readonly HeldWorkspace[]> {
+    return ok(this.secrets.explain(user, app));
+  }
+
+  @Get('secret/:app')
+  async names(@CurrentUser() user: string, @Param('app') app: string): Promise<Envelope<AppSecretView[]>> {
+    const names = await this.secrets.names(user, app);
+    return ok(names.map(({ workspace, name }) => ({ Workspace: workspace, Key: name })));
+  }
+
+  @Post('secret/:app')
+  @HttpCode(200)
+  async create(
+    @CurrentUser() user: string,
+    @Param('app') app: string,
+    @Body() body: AppSecretRequest,
+  ): Promise<Envelope<''>> {
+    await this.secrets.create(place(user, app, body), { name: body.Key, value: body.Value });
+    return DONE;
+  }
+
+  @Put('secret/:app')
+  async update(
+    @CurrentUser() user: string,
+    @Param('app') app: string,
+    @Body() body: AppSecretRequest,
+  ): Promise<Envelope<''>> {
+    await this.secrets.update(place(user, app, body), { name: body.Key, value: body.Value });
+    return DONE;
+  }
+
+  @Delete('secret/:app')
+  async delete(
+    @CurrentUser() user: string,
+    @Param('app') app: string,
+    @Body() body: AppSecretKeyRequest,
+  ): Promise<Envelope<''>> {
+    await this.secrets.delete(place(user, app, body), body.Key);
+    return DONE;
+  }
+}
+
+function place(user: string, app: string, { Workspace }: AppSecretKeyRequest): AppPlace {
+  return { user, app, ...(Workspace === undefined ? {} : { workspace: Workspace }) };
+}

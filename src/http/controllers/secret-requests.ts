@@ -1,0 +1,68 @@
+import { Transform } from 'class-transformer';
+import { IsIn, IsString, Matches, ValidateBy, type ValidationOptions } from 'class-validator';
+import { WORKSPACE_NAME, WORKSPACE_RULE } from '../../authz/grant';
+import { ENVIRONMENTS, MAX_NAME_LENGTH, MAX_VALUE_BYTES, type Environment } from '../../secrets/secret';
+
+const NAME_RULE =
+  `must be 1-${MAX_NAME_LENGTH} printable characters without "/" and ":", ` +
+  'without white space at its ends, and neither "." nor ".."';
+const VALUE_RULE = `must be a string of at most ${MAX_VALUE_BYTES} bytes of UTF-8, without NUL and lone surrogates`;
+const ENVIRONMENT_RULE = `must be one of ${ENVIRONMENTS.join(', ')}, or empty or null for prod`;
+
+/** Control, format, surrogate, private and unassigned characters, line and paragraph separators. */
+const NOT_PRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/u;
+
+export function isSecretName(value: unknown): boolean {
+  if (typeof value !== 'string' || value === '' || value.length > MAX_NAME_LENGTH) return false;
+  return (
+    !NOT_PRINTABLE.test(value) &&
+    !/[/:]/.test(value) &&
+    value === value.trim() &&
+    value !== '.' &&
+    value !== '..'
+  );
+}
+
+export function isSecretValue(value: unknown): boolean {
+  if (typeof value !== 'string' || value.length > MAX_VALUE_BYTES) return false;
+  return value.isWellFormed() && !value.includes('\0') && Buffer.byteLength(value) <= MAX_VALUE_BYTES;
+}
+
+function Satisfies(
+  name: string,
+  validate: (value: unknown) => boolean,
+  options: ValidationOptions,
+): PropertyDecorator {
+  return ValidateBy({ name, validator: { validate } }, options);
+}
+
+export const IsSecretName = (): PropertyDecorator =>
+  Satisfies('isSecretName', isSecretName, { message: NAME_RULE });
+export const IsSecretValue = (): PropertyDecorator =>
+  Satisfies('isSecretValue', isSecretValue, { message: VALUE_RULE });
+
+/** The query of all five operations: exactly one workspace. */
+export class WorkspaceQuery {
+  @Matches(WORKSPACE_NAME, { message: WORKSPACE_RULE })
+  @IsString({ message: 'must be given exactly once' })
+  workspace!: string;
+}
+
+export class ListSecretRequest {
+  /** Null too: clients that write all fields of an object send it for one that is not set. */
+  @Transform(({ value }: { value: unknown }) => (value === '' || value === null ? 'prod' : value))
+  @IsIn(ENVIRONMENTS, { message: ENVIRONMENT_RULE })
+  env: Environment = 'prod';
+}
+
+/** RetrieveSecret and DeleteSecret. */
+export class NamedSecretRequest extends ListSecretRequest {
+  @IsSecretName()
+  name!: string;
+}
+
+/** CreateSecret and UpdateSecret. */
+export class SecretRequest extends NamedSecretRequest {
+  @IsSecretValue()
+  value!: string;
+}

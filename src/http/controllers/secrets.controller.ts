@@ -1,0 +1,119 @@
+import {
+  createParamDecorator,
+  type ExecutionContext,
+  Body,
+  Controller,
+  HttpCode,
+  Post,
+  Query,
+} from '@nestjs/common';
+import type { Response } from 'express';
+import type { ReadReport } from '../../secrets/secret-store';
+import type { Caller } from '../../authn/caller';
+import type { Environment } from '../../secrets/secret';
+import { SecretsService, type Place } from '../../secrets/secrets.service';
+import { CurrentCaller } from '../request/route-sender';
+import { DONE, ok, type Envelope } from '../answers/envelope';
+import { ListSecretRequest, NamedSecretRequest, SecretRequest, WorkspaceQuery } from './secret-requests';
+
+/**
+ * Says of an answer what a store that keeps what it read tells: how old it is, where that could not be confirmed.
+ * `Cache-Status` is RFC 9211's; a `ttl` below zero is by how long it is stale, in seconds.
+ */
+const StaleNote = createParamDecorator((_: unknown, context: ExecutionContext): ReadReport => {
+  const response = context.switchToHttp().getResponse<Response>();
+  return {
+    servedStale: (ageMs) => {
+      const ageS = Math.ceil(ageMs / 1000);
+      response.setHeader('Age', String(ageS));
+      response.setHeader(
+        'Cache-Status',
+        `olares-secret-provider; hit; ttl=-${ageS}; detail=STORE_UNAVAILABLE`,
+      );
+    },
+  };
+});
+
+/** A secret as the contract shows it; `env` is always the effective one. */
+interface SecretView {
+  readonly name: string;
+  readonly value: string;
+  readonly env: Environment;
+}
+
+/** A list, and the names that it is without, since the store cannot show their values. */
+interface ListAnswer extends Envelope<readonly SecretView[]> {
+  readonly unreadable?: readonly string[];
+}
+
+/** The five operations of the provider API. */
+@Controller()
+export class SecretsController {
+  constructor(private readonly secrets: SecretsService) {}
+
+  @Post('RetrieveSecret')
+  @HttpCode(200)
+  async retrieve(
+    @CurrentCaller() caller: Caller,
+    @Query() query: WorkspaceQuery,
+    @Body() { name, env }: NamedSecretRequest,
+    @StaleNote() report: ReadReport,
+  ): Promise<Envelope<SecretView>> {
+    const secret = await this.secrets.retrieve(caller, place(query, env), name, report);
+    return ok({ ...secret, env });
+  }
+
+  @Post('CreateSecret')
+  @HttpCode(200)
+  async create(
+    @CurrentCaller() caller: Caller,
+    @Query() query: WorkspaceQuery,
+    @Body() { name, value, env }: SecretRequest,
+  ): Promise<Envelope<''>> {
+    await this.secrets.create(caller, place(query, env), { name, value });
+    return DONE;
+  }
+
+  @Post('UpdateSecret')
+  @HttpCode(200)
+  async update(
+    @CurrentCaller() caller: Caller,
+    @Query() query: WorkspaceQuery,
+    @Body() { name, value, env }: SecretRequest,
+  ): Promise<Envelope<''>> {
+    await this.secrets.update(caller, place(query, env), { name, value });
+    return DONE;
+  }
+
+  @Post('DeleteSecret')
+  @HttpCode(200)
+  async delete(
+    @CurrentCaller() caller: Caller,
+    @Query() query: WorkspaceQuery,
+    @Body() { name, env }: NamedSecretRequest,
+  ): Promise<Envelope<''>> {
+    await this.secrets.delete(caller, place(query, env), name);
+    return DONE;
+  }
+
+  @Post('ListSecret')
+  @HttpCode(200)
+  async list(
+    @CurrentCaller() caller: Caller,
+    @Query() query: WorkspaceQuery,
+    @Body() { env }: ListSecretRequest,
+    @StaleNote() report: ReadReport,
+  ): Promise<ListAnswer> {
+    const unreadable: string[] = [];
+    const secrets = await this.secrets.list(caller, place(query, env), {
+      servedStale: (ageMs) => report.servedStale(ageMs),
+      unreadable: (names) => unreadable.splice(0, unreadable.length, ...names),
+    });
+    const answer = ok(secrets.map((secret) => ({ ...secret, env })));
+    return unreadable.length === 0 ? answer : { ...answer, unreadable };
+  }
+}
+
+function place({ workspace }: WorkspaceQuery, environment: Environment): Place {
+  return { workspace, environment };
+}

@@ -1,0 +1,51 @@
+import { Injectable } from '@nestjs/common';
+import { NotSettingsApp, UserMismatch } from '../../errors/authn-errors';
+import { CallerAuthenticator } from '../../authn/caller-authenticator';
+import { PeerProof } from '../../authn/peer-verifier';
+import { credentialHeader, peerOf } from '../request/credential-headers';
+import type { ProviderRequest } from '../request/provider-request';
+
+/** `service-accounts`: the proven Settings app of the user; `user-token`: whoever holds the user's token. */
+export type SettingsRoutesMode = 'off' | 'service-accounts' | 'user-token';
+
+/** Who may call the Settings routes. */
+export class SettingsRoutesOptions {
+  constructor(
+    readonly mode: SettingsRoutesMode,
+    /** The LLDAP group whose members may act for other users; undefined: nobody may. */
+    readonly adminGroup: string | undefined,
+  ) {}
+}
+
+/**
+ * Finds out for whom the Settings app calls. The user's token alone does not do in a cluster: every app is told to send
+ * it, so every app holds it.
+ */
+@Injectable()
+export class SettingsCallers {
+  constructor(
+    private readonly authenticator: CallerAuthenticator,
+    private readonly peers: PeerProof,
+    private readonly options: SettingsRoutesOptions,
+  ) {}
+
+  /**
+   * Returns the user of the token; for an administrator, the user whom the query names. The frontend must be the token's
+   * own user's in both cases. That it passes on what a browser sent is its work, so forwarding headers do not matter here.
+   * @throws Unauthenticated (401), NotSettingsApp (403), UserMismatch (403), IdentityUnavailable (503), TooManyRequests (429)
+   */
+  async userOf(request: ProviderRequest): Promise<string> {
+    const own = await this.authenticator.authenticateUser(credentialHeader(request, 'x-authorization'));
+    if (this.options.mode !== 'user-token') await this.requireSettings(request, own.user);
+    const { user: named } = request.query;
+    if (named === undefined || named === own.user) return own.user;
+    const { adminGroup } = this.options;
+    const isAdministrator = adminGroup !== undefined && own.groups.includes(adminGroup);
+    if (typeof named !== 'string' || !isAdministrator) throw new UserMismatch();
+    return named;
+  }
+
+  private async requireSettings(request: ProviderRequest, user: string): Promise<void> {
+    if (!(await this.peers.provesSettings(peerOf(request), user))) throw new NotSettingsApp();
+  }
+}

@@ -1,0 +1,148 @@
+import {
+  maySpeakFor,
+  type Peer,
+  type PeerEvidence,
+  PeerProof,
+  type ServiceAccountName,
+  canonicalAddress,
+} from '../authn/peer-verifier';
+import type { ServiceAccountReviewer } from '../authn/service-account.authenticator';
+import type { KubeObject } from './kube-object';
+import { WatchedCollection } from './informer';
+import type { CollectionSurroundings } from './informer-options';
+import { type PodSelection, WatchedPods } from './watched-pods';
+
+export interface ClusterPeerOptions {
+  /** ServiceAccounts that may speak for users, e.g. of a proxy. */
+  readonly trusted: readonly ServiceAccountName[];
+  /** ServiceAccounts that may tell of users who come and go. */
+  readonly eventSenders: readonly ServiceAccountName[];
+  /** ServiceAccounts of the Settings app; in their namespace `<user>` stands for the user whom it serves. */
+  readonly settings: readonly ServiceAccountName[];
+  /** An address may pass to another pod: what is known of it longer ago proves nothing. */
+  readonly maxAgeMs: number;
+}
+
+const SERVICE = 'system-server';
+const USER = '<user>';
+
+/**
+ * Peers as the cluster knows them: the EndpointSlices of each user's system-server, the pods of the configured
+ * ServiceAccounts (today's Olares components send no token), and reviewed tokens.
+ */
+export class ClusterPeerProof extends PeerProof {
+  /** By namespace, then by slice: a service has one slice, or a few. */
+  private readonly addresses = new Map<string, Map<string, ReadonlySet<string>>>();
+  private readonly slices: WatchedCollection<ReadonlySet<string>>;
+  private readonly pods: WatchedPods;
+
+  constructor(
+    private readonly reviewer: ServiceAccountReviewer,
+    private readonly options: ClusterPeerOptions,
+    around: CollectionSurroundings,
+  ) {
+    super();
+    const accounts = [...options.trusted, ...options.eventSenders, ...options.settings];
+    this.pods = new WatchedPods(accounts.map(podsOf), options.maxAgeMs, around);
+    this.slices = new WatchedCollection(
+      {
+        path: '/apis/discovery.k8s.io/v1/endpointslices',
+        labelSelector: `kubernetes.io/service-name=${SERVICE}`,
+        read: addressesIn,
+        onPut: (key, addresses) => this.put(key, addresses),
+        onRemoved: (key) => this.remove(key),
+      },
+      around,
+    );
+    this.slices.start();
+  }
+
+  provesSystemServer(peerAddress: string | undefined, user: string): boolean {
+    if (this.slices.ageMs() > this.options.maxAgeMs) return false;
+    const address = canonicalAddress(peerAddress ?? '');
+    const slices = this.addresses.get(`user-system-${user}`);
+    if (address === undefined || user === '' || slices === undefined) return false;
+    return [...slices.values()].some((addresses) => addresses.has(address));
+  }
+
+  trustedServiceAccountOf(peer: Peer, by?: PeerEvidence): Promise<ServiceAccountName | undefined> {
+    return this.oneOf(this.options.trusted, peer, by);
+  }
+
+  async provesEventSender(peer: Peer): Promise<boolean> {
+    return (await this.oneOf(this.options.eventSenders, peer)) !== undefined;
+  }
+
+  /**
+   * A token that came along counts alone: where the frontend passes on an app's, it is the app that calls. And what comes
+   * from system-server was written by anybody, whatever account its pods have.
+   */
+  async provesSettings({ address, bearer }: Peer, user: string): Promise<boolean> {
+    const accounts = this.options.settings
+      .map(({ namespace, name }) => ({ namespace: namespace.replace(USER, () => user), name }))
+      .filter((account) => maySpeakFor(account, user));
+    if (bearer !== undefined) return (await this.oneOf(accounts, { address, bearer }, 'token')) !== undefined;
+    const isApart = this.slices.ageMs() <= this.options.maxAgeMs && !this.provesSystemServer(address, user);
+    if (!isApart) return false;
+    return (await this.oneOf(accounts, { address, bearer })) !== undefined;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.slices.stop(), this.pods.close()]);
+  }
+
+  private async oneOf(
+    accounts: readonly ServiceAccountName[],
+    { address, bearer }: Peer,
+    by: PeerEvidence = 'address or token',
+  ): Promise<ServiceAccountName | undefined> {
+    if (accounts.length === 0) return undefined;
+    const same = (found: ServiceAccountName | undefined) =>
+      accounts.find(({ namespace, name }) => found?.namespace === namespace && found.name === name);
+    const here = by === 'token' ? undefined : same(this.pods.serviceAccountAt(address ?? ''));
+    if (here !== undefined || bearer === undefined) return here;
+    return same(await this.reviewer.review(bearer, address));
+  }
+
+  private put(key: string, addresses: ReadonlySet<string>): void {
+    const namespace = namespaceOf(key);
+    const slices = this.addresses.get(namespace) ?? new Map<string, ReadonlySet<string>>();
+    this.addresses.set(namespace, slices.set(key, addresses));
+  }
+
+  private remove(key: string): void {
+    const namespace = namespaceOf(key);
+    const slices = this.addresses.get(namespace);
+    slices?.delete(key);
+    if (slices?.size === 0) this.addresses.delete(namespace);
+  }
+}
+
+/** Users come and go, so that their namespaces cannot be named one by one. */
+function podsOf({ namespace, name }: ServiceAccountName): PodSelection {
+  return namespace.includes(USER) ? { serviceAccount: name } : { namespace };
+}
+
+function namespaceOf(key: string): string {
+  return key.slice(0, key.indexOf('/'));
+}
+
+interface Endpoint {
+  readonly addresses?: unknown;
+  readonly conditions?: { readonly ready?: unknown } | null;
+}
+
+/** Of the pods that are ready; an unset condition means ready. A pod on its way out may lose its address any moment. */
+function addressesIn({ body }: KubeObject): ReadonlySet<string> {
+  const endpoints: unknown = body['endpoints'];
+  const found = new Set<string>();
+  for (const endpoint of Array.isArray(endpoints) ? (endpoints as readonly (Endpoint | null)[]) : []) {
+    const { addresses, conditions } = endpoint ?? {};
+    if (conditions?.ready === false || !Array.isArray(addresses)) continue;
+    for (const address of addresses as readonly unknown[]) {
+      const canonical = typeof address === 'string' ? canonicalAddress(address) : undefined;
+      if (canonical !== undefined) found.add(canonical);
+    }
+  }
+  return found;
+}

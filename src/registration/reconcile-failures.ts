@@ -1,0 +1,84 @@
+import type { KubernetesFailure } from '../kubernetes/kubernetes-api';
+import type { CollectionSurroundings } from '../kubernetes/informer-options';
+
+/** What goes on is said again after so long. */
+const SAY_AGAIN_MS = 300_000;
+const MAX_REASONS = 20;
+/** So many lines a minute tell of single objects; at the first start there may be thousands. */
+const MAX_KEPT = 20;
+const KEPT_WINDOW_MS = 60_000;
+
+/** What cannot be registered, or is registered by others too, and what the log heard of it: a state is told once, however many objects share it. */
+export class KeptFailures {
+  private readonly failures = new Map<string, KubernetesFailure>();
+  private readonly toldAtMs = new Map<string, number>();
+  private readonly rivals = new Set<string>();
+  private kept = { sinceMs: -Infinity, count: 0 };
+
+  constructor(
+    private readonly plural: string,
+    private readonly around: Pick<CollectionSurroundings, 'log' | 'time'>,
+  ) {}
+
+  keys(): Iterable<string> {
+    return this.failures.keys();
+  }
+
+  begin(key: string, failure: KubernetesFailure): void {
+    this.failures.set(key, failure);
+    const { message, reason, status, field } = failure;
+    const nowMs = this.around.time.nowMs();
+    const toldAtMs = this.toldAtMs.get(message);
+    if (toldAtMs === undefined && this.toldAtMs.size >= MAX_REASONS) return;
+    if (toldAtMs !== undefined && nowMs - toldAtMs < SAY_AGAIN_MS) return;
+    this.toldAtMs.set(message, nowMs);
+    const { plural } = this;
+    this.around.log('warn', 'registration_failed', { plural, object: key, reason, status, field });
+  }
+
+  /** It is as it should be, or not wanted any more. */
+  over(key: string): void {
+    if (!this.failures.delete(key) || this.failures.size > 0) return;
+    this.toldAtMs.clear();
+    this.around.log('info', 'registration_recovered', { plural: this.plural });
+  }
+
+  wrote(key: string, how: 'made' | 'mended'): void {
+    const nowMs = this.around.time.nowMs();
+    const { plural } = this;
+    if (nowMs - this.kept.sinceMs > KEPT_WINDOW_MS) {
+      const leftOff = this.kept.count - MAX_KEPT;
+      if (leftOff > 0) this.around.log('info', 'registration_kept_left_off', { plural, leftOff });
+      this.kept = { sinceMs: nowMs, count: 0 };
+    }
+    this.kept.count += 1;
+    if (this.kept.count <= MAX_KEPT)
+      this.around.log('info', 'registration_kept', { plural, object: key, how });
+  }
+
+  rival(key: string, isThere: boolean): void {
+    if (!isThere) this.rivals.delete(key);
+    else if (!this.rivals.has(key)) {
+      this.rivals.add(key);
+      this.around.log('warn', 'registration_rival', { plural: this.plural, object: key });
+    }
+  }
+
+  /** @param failing how many of the `wanted` objects are not as they should be */
+  sentences(failing: number, wanted: number): readonly string[] {
+    const [latest] = [...this.failures.values()].slice(-1);
+    const { plural, rivals } = this;
+    return [
+      ...(failing === 0 || latest === undefined
+        ? []
+        : [
+            `The registration fails for ${failing} of ${wanted} ${plural} (${latest.message}): registration_failed in the log names one.`,
+          ]),
+      ...(rivals.size === 0
+        ? []
+        : [
+            `Another provider of the same data is registered for ${rivals.size} user(s): registration_rival in the log names it.`,
+          ]),
+    ];
+  }
+}

@@ -1,0 +1,43 @@
+/**
+ * The code of an error of the system or of the database, e.g. ENOTDIR: all that is kept of a foreign error.
+ * Where abstract-level only says that a database did not open, the code of its cause.
+ */
+export function systemCode(error: unknown): string {
+  const cause = field(error, 'cause');
+  const code = field(cause ?? error, 'code');
+  return typeof code === 'string' ? code : 'no code';
+}
+
+/** Not `instanceof Error`: errors of native code belong to the realm that loaded it. */
+function field(error: unknown, name: 'code' | 'cause'): unknown {
+  return typeof error === 'object' && error !== null ? Reflect.get(error, name) : undefined;
+}
+
+/** Why an embedded store cannot be opened: one stable word per failure, and its sentence. */
+const SENTENCES = {
+  WEAK_MASTER_KEY: 'The master key is shorter than 32 bytes',
+  WRONG_MASTER_KEY: 'The embedded store is encrypted under another master key',
+  FOREIGN: 'The folder of the embedded store holds something else',
+  DAMAGED: 'The embedded store is damaged; restore a backup',
+  UNSUPPORTED_VERSION: 'The embedded store has a format version that this release does not read',
+  UNWRITABLE: 'The folder of the embedded store cannot be written',
+  IN_USE: 'The embedded store is in use by another process',
+  ABSENT: 'There is no embedded store in this folder',
+} as const satisfies Record<string, string>;
+
+export type UnusableReason = keyof typeof SENTENCES;
+
+/**
+ * The embedded store cannot be opened, and the start stops. `message` is one sentence that is safe to print:
+ * it names files and system error codes, never key material, and no foreign error is its `cause`.
+ */
+export class EmbeddedStoreUnusable extends Error {
+  constructor(
+    readonly reason: UnusableReason,
+    /** What was found and where: a path, a system error code. */
+    detail: string,
+  ) {
+    super(`${SENTENCES[reason]} (${detail}).`);
+    this.name = new.target.name;
+  }
+}

@@ -1,0 +1,119 @@
+import { StoreOutcomeUnknown, StoreUnavailable } from '../../../errors/store-errors';
+
+export type WriteOperation =
+  | { readonly type: 'put'; readonly key: Buffer; readonly value: Buffer }
+  | { readonly type: 'del'; readonly key: Buffer };
+
+/** What the queue needs of the database. */
+export interface BatchWriter {
+  batch(operations: WriteOperation[], options: { readonly sync: boolean }): Promise<void>;
+  get(key: Buffer): Promise<Buffer | undefined>;
+}
+
+/** Makes the database writable again after a write failed; false where only a restart can. */
+export type Recover = (error: unknown) => Promise<boolean>;
+
+/** There was no room for it, and nothing of it was written. What comes next is written again. */
+export class NotWritten extends Error {}
+
+interface Commit {
+  readonly operations: readonly WriteOperation[];
+  readonly done: () => void;
+  readonly failed: (error: Error) => void;
+}
+
+const MAX_COMMITS_PER_BATCH = 32;
+/** Of one batch, unless a single commit is larger: all of it is in one log, for which an opening needs room. */
+const MAX_BYTES_PER_BATCH = 1024 * 1024;
+
+/**
+ * The only writer of the database. What waits is written together: one synced batch, all or nothing.
+ *
+ * After a failed write nothing more is written until the database was opened anew. LevelDB would append to a log whose end is
+ * torn, acknowledge, and drop the record at the next start; so two writes are never in flight at once.
+ */
+export class CommitQueue {
+  private readonly waiting: Commit[] = [];
+  private running = false;
+  private failure: { readonly error: unknown } | undefined;
+
+  constructor(
+    private readonly database: BatchWriter,
+    private readonly recover: Recover,
+  ) {}
+
+  /**
+   * Resolves when all operations are on disk. The first must change something.
+   * @throws StoreOutcomeUnknown, or nothing was written: NotWritten, StoreUnavailable
+   */
+  async commit(operations: readonly WriteOperation[]): Promise<void> {
+    await new Promise<void>((done, failed) => {
+      this.waiting.push({ operations, done, failed });
+      if (!this.running) void this.drain();
+    });
+  }
+
+  /** Tries once more to get over a failure. Returns whether writes are taken. */
+  async repair(): Promise<boolean> {
+    if (this.failure !== undefined && (await this.recover(this.failure.error))) this.failure = undefined;
+    return this.failure === undefined;
+  }
+
+  private async drain(): Promise<void> {
+    this.running = true;
+    while (this.waiting.length > 0) {
+      const commits = this.waiting.splice(0, this.nextBatch());
+      if (await this.repair()) await this.write(commits);
+      else for (const { failed } of commits) failed(new StoreUnavailable());
+    }
+    this.running = false;
+  }
+
+  private async write(commits: readonly Commit[]): Promise<void> {
+    try {
+      await this.database.batch(
+        commits.flatMap(({ operations }) => operations),
+        { sync: true },
+      );
+      for (const { done } of commits) done();
+    } catch (error: unknown) {
+      this.failure = { error };
+      const isWritten = (await this.repair()) ? await this.isWritten(commits) : undefined;
+      for (const { done, failed } of commits) {
+        if (isWritten === true) done();
+        else failed(isWritten === false ? new NotWritten() : new StoreOutcomeUnknown());
+      }
+    }
+  }
+
+  /** A batch is there as a whole or not at all, so its first operation tells; undefined where that cannot be read. */
+  private async isWritten(commits: readonly Commit[]): Promise<boolean | undefined> {
+    const first = commits[0]?.operations[0];
+    if (first === undefined) return true;
+    try {
+      const value = await this.database.get(first.key);
+      return first.type === 'del' ? value === undefined : value?.equals(first.value) === true;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** How many of those that wait are written together. */
+  private nextBatch(): number {
+    let bytes = 0;
+    const next = this.waiting.slice(0, MAX_COMMITS_PER_BATCH);
+    const tooMany = next.findIndex(({ operations }, at) => {
+      bytes += bytesOf(operations);
+      return at > 0 && bytes > MAX_BYTES_PER_BATCH;
+    });
+    return tooMany < 0 ? next.length : tooMany;
+  }
+}
+
+/** What operations add to the database. */
+export function bytesOf(operations: readonly WriteOperation[]): number {
+  return operations.reduce(
+    (sum, one) => sum + (one.type === 'put' ? one.key.length + one.value.length : 0),
+    0,
+  );
+}

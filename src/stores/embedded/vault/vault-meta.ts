@@ -1,0 +1,153 @@
+import { createSecretKey, randomBytes, type KeyObject, createHash, hkdfSync } from 'node:crypto';
+import { seal, SEAL_BYTES, unseal, lengthPrefixed } from '../seal';
+import { EmbeddedStoreUnusable } from '../embedded-store-unusable';
+
+const KEY_BYTES = 32;
+const WRAPPED_KEY_BYTES = KEY_BYTES + SEAL_BYTES;
+
+/** A key in the only two forms it leaves a function in: opaque, and wrapped. */
+interface WrappedKey {
+  readonly key: KeyObject;
+  readonly wrapped: Buffer;
+}
+
+/** Makes a random 256-bit key and wraps it. */
+function makeWrappedKey(wrappingKey: KeyObject, associatedData: Uint8Array): WrappedKey {
+  const bytes = randomBytes(KEY_BYTES);
+  const wrapped = seal(wrappingKey, bytes, associatedData);
+  return { key: intoKey(bytes), wrapped };
+}
+
+/** @throws NotAuthentic */
+function unwrapKey(wrappingKey: KeyObject, wrapped: Uint8Array, associatedData: Uint8Array): KeyObject {
+  return intoKey(unseal(wrappingKey, wrapped, associatedData));
+}
+
+/** Wraps the same key under another wrapping key and other associated data. @throws NotAuthentic */
+export function rewrapKey(
+  wrapped: Uint8Array,
+  from: { readonly wrappingKey: KeyObject; readonly associatedData: Uint8Array },
+  to: { readonly wrappingKey: KeyObject; readonly associatedData: Uint8Array },
+): Buffer {
+  const bytes = unseal(from.wrappingKey, wrapped, from.associatedData);
+  try {
+    return seal(to.wrappingKey, bytes, to.associatedData);
+  } finally {
+    bytes.fill(0);
+  }
+}
+
+/** Takes the bytes over and overwrites them: a KeyObject's own copy is cleared by OpenSSL when it is let go. */
+export function intoKey(bytes: Uint8Array): KeyObject {
+  const key = createSecretKey(bytes);
+  bytes.fill(0);
+  return key;
+}
+
+/**
+ * Bound into every sealed record, so that no record is read under the rules of another version.
+ * 2: a workspace's record tells, sealed, whose workspace it is; in 1 a user's workspaces could not be found.
+ */
+export const FORMAT_VERSION = 2;
+const MIN_MASTER_KEY_BYTES = 32;
+
+const MAGIC = Buffer.from('OSPVAULT', 'latin1');
+const SALT_BYTES = 32;
+const CHECKSUM_BYTES = 32;
+const VERSION_AT = MAGIC.length;
+const SALT_AT = VERSION_AT + 2;
+const INDEX_KEY_AT = SALT_AT + SALT_BYTES;
+const CHECKSUM_AT = INDEX_KEY_AT + WRAPPED_KEY_BYTES;
+
+/**
+ * The one record that says what the database is:
+ * magic | version (2 bytes, big endian) | salt | wrapped index key | SHA-256 of all before.
+ * The checksum holds no secret: it tells a damaged record from a wrong master key.
+ */
+export interface VaultMeta {
+  readonly salt: Buffer;
+  readonly wrappedIndexKey: Buffer;
+}
+
+/** What the master key opens. `wrappingKey` wraps the data keys, `indexKey` makes the record keys. */
+export interface VaultKeys {
+  readonly wrappingKey: KeyObject;
+  readonly indexKey: KeyObject;
+}
+
+export function makeMeta(masterKey: Uint8Array): VaultMeta {
+  const salt = randomBytes(SALT_BYTES);
+  const { wrapped } = makeWrappedKey(wrappingKeyOf(masterKey, salt), indexKeyContext(salt));
+  return { salt, wrappedIndexKey: wrapped };
+}
+
+export function encodeMeta({ salt, wrappedIndexKey }: VaultMeta): Buffer {
+  const version = Buffer.alloc(2);
+  version.writeUInt16BE(FORMAT_VERSION);
+  const body = Buffer.concat([MAGIC, version, salt, wrappedIndexKey]);
+  return Buffer.concat([body, sha256(body)]);
+}
+
+/** @throws EmbeddedStoreUnusable DAMAGED, FOREIGN or UNSUPPORTED_VERSION */
+export function parseMeta(record: Buffer, dataDir: string): VaultMeta {
+  // Every version begins with magic and version and ends with the checksum.
+  const checksumAt = record.length - CHECKSUM_BYTES;
+  if (checksumAt < SALT_AT || !sha256(record.subarray(0, checksumAt)).equals(record.subarray(checksumAt))) {
+    throw new EmbeddedStoreUnusable('DAMAGED', `${dataDir}: its meta record does not match its checksum`);
+  }
+  if (!record.subarray(0, VERSION_AT).equals(MAGIC)) {
+    throw new EmbeddedStoreUnusable('FOREIGN', `${dataDir}: its meta record is not of this service`);
+  }
+  const version = record.readUInt16BE(VERSION_AT);
+  if (version !== FORMAT_VERSION) {
+    throw new EmbeddedStoreUnusable(
+      'UNSUPPORTED_VERSION',
+      `${dataDir}: found version ${version}, this release reads version ${FORMAT_VERSION}`,
+    );
+  }
+  if (checksumAt !== CHECKSUM_AT) {
+    throw new EmbeddedStoreUnusable('DAMAGED', `${dataDir}: its meta record has a wrong length`);
+  }
+  return {
+    salt: record.subarray(SALT_AT, INDEX_KEY_AT),
+    wrappedIndexKey: record.subarray(INDEX_KEY_AT, CHECKSUM_AT),
+  };
+}
+
+/** The index key being authentic is the check of the master key. @throws NotAuthentic when it is another one */
+export function openMeta({ salt, wrappedIndexKey }: VaultMeta, masterKey: Uint8Array): VaultKeys {
+  const wrappingKey = wrappingKeyOf(masterKey, salt);
+  return { wrappingKey, indexKey: unwrapKey(wrappingKey, wrappedIndexKey, indexKeyContext(salt)) };
+}
+
+/** The same index key under a new master key and a new salt. @throws NotAuthentic when `masterKey` is another one */
+export function rewrapMeta(
+  { salt, wrappedIndexKey }: VaultMeta,
+  masterKey: Uint8Array,
+  newMasterKey: Uint8Array,
+): VaultMeta {
+  const newSalt = randomBytes(SALT_BYTES);
+  const from = { wrappingKey: wrappingKeyOf(masterKey, salt), associatedData: indexKeyContext(salt) };
+  const to = { wrappingKey: wrappingKeyOf(newMasterKey, newSalt), associatedData: indexKeyContext(newSalt) };
+  return { salt: newSalt, wrappedIndexKey: rewrapKey(wrappedIndexKey, from, to) };
+}
+
+/** @throws EmbeddedStoreUnusable WEAK_MASTER_KEY */
+export function requireStrong(masterKey: Uint8Array): void {
+  if (masterKey.length < MIN_MASTER_KEY_BYTES) {
+    throw new EmbeddedStoreUnusable('WEAK_MASTER_KEY', `it has ${masterKey.length} bytes`);
+  }
+}
+
+function wrappingKeyOf(masterKey: Uint8Array, salt: Uint8Array): KeyObject {
+  const info = `olares-secret-provider embedded store v${FORMAT_VERSION} key-encryption key`;
+  return intoKey(new Uint8Array(hkdfSync('sha256', masterKey, salt, info, 32)));
+}
+
+function indexKeyContext(salt: Uint8Array): Buffer {
+  return lengthPrefixed('index key', `v${FORMAT_VERSION}`, salt);
+}
+
+function sha256(bytes: Uint8Array): Buffer {
+  return createHash('sha256').update(bytes).digest();
+}

@@ -1,0 +1,119 @@
+import type { Lease } from '../auth/machine-session';
+
+// One parser for each answer that is read; undefined means that the answer is not what its route documents.
+
+export interface Project {
+  readonly id: string;
+  readonly organizationId: string | undefined;
+  /** Slugs. */
+  readonly environments: ReadonlySet<string>;
+  /** Slugs that it has more than once: the server takes whichever of their environments it meets first. */
+  readonly doubledEnvironments: ReadonlySet<string>;
+}
+
+/** A row of a list: the servers' create race can leave several of one name. */
+export interface SecretRow {
+  readonly id: string;
+  readonly name: string;
+  readonly version: number;
+  /** 0 on servers whose lists do not tell it. */
+  readonly updatedAtMs: number;
+  /** As stored, or undefined where the server hid it. */
+  readonly stored: string | undefined;
+}
+
+/** Only the servers of 2025 and later hide values; these are the texts that they show instead. */
+const MASKED = /^(\*{6,}|<hidden-by-infisical>)$/;
+
+export function looksMasked(text: string): boolean {
+  return MASKED.test(text);
+}
+
+/** Seconds of 0 mean a token without an end: it is looked at again each hour. */
+export function parseLogin(body: unknown): Lease | undefined {
+  const { accessToken, expiresIn } = fieldsOf(body);
+  if (typeof accessToken !== 'string' || accessToken === '' || typeof expiresIn !== 'number')
+    return undefined;
+  return { accessToken, expiresInSeconds: expiresIn > 0 ? expiresIn : 3600 };
+}
+
+/** Wrapped in `project` by a create, bare when read by slug. */
+export function parseProject(body: unknown): Project | undefined {
+  const outer = fieldsOf(body);
+  const { id, orgId, environments } = outer['project'] === undefined ? outer : fieldsOf(outer['project']);
+  if (!isId(id) || !Array.isArray(environments)) return undefined;
+  const slugs = environments.map((environment) => fieldsOf(environment)['slug']);
+  if (!slugs.every((slug) => typeof slug === 'string')) return undefined;
+  const doubled = slugs.filter((slug, index) => slugs.indexOf(slug) !== index);
+  return {
+    id,
+    organizationId: isId(orgId) ? orgId : undefined,
+    environments: new Set(slugs),
+    doubledEnvironments: new Set(doubled),
+  };
+}
+
+/** Of one identity, as its route shows it. */
+export function parseIdentityOrganization(body: unknown): string | undefined {
+  const { orgId } = fieldsOf(fieldsOf(body)['identity']);
+  return isId(orgId) ? orgId : undefined;
+}
+
+/** Ids become segments of paths, which dots would leave. */
+function isId(value: unknown): value is string {
+  return typeof value === 'string' && !/^\.{0,2}$/.test(value);
+}
+
+/** A project as the list shows it. */
+export interface ListedProject {
+  readonly id: string;
+  readonly slug: string;
+}
+
+/** `workspaces` of an organization, or `projects` since v4. */
+export function parseProjects(body: unknown): readonly ListedProject[] | undefined {
+  const { workspaces, projects } = fieldsOf(body);
+  const rows = workspaces ?? projects;
+  if (!Array.isArray(rows)) return undefined;
+  const parsed = rows.map((row: unknown) => {
+    const { id, slug } = fieldsOf(row);
+    return isId(id) && typeof slug === 'string' ? { id, slug } : undefined;
+  });
+  return parsed.every((project) => project !== undefined) ? parsed : undefined;
+}
+
+export function parseSecrets(body: unknown): readonly SecretRow[] | undefined {
+  const { secrets } = fieldsOf(body);
+  if (!Array.isArray(secrets)) return undefined;
+  const rows = secrets.map(parseRow);
+  return rows.every((row) => row !== undefined) ? rows : undefined;
+}
+
+export function parseSecret(body: unknown): SecretRow | undefined {
+  return parseRow(fieldsOf(body)['secret']);
+}
+
+/** A write answers with the secret of this name, or with the request that its approvers must decide. */
+export function parseWrite(name: string, body: unknown): 'done' | 'approvalRequired' | undefined {
+  const { secret, approval } = fieldsOf(body);
+  if (typeof approval === 'object' && approval !== null) return 'approvalRequired';
+  return parseRow(secret)?.name === name ? 'done' : undefined;
+}
+
+function parseRow(body: unknown): SecretRow | undefined {
+  const { id, secretKey, secretValue, version, updatedAt, secretValueHidden } = fieldsOf(body);
+  if (typeof id !== 'string' || typeof secretKey !== 'string') return undefined;
+  const hidden = secretValueHidden === true || (typeof secretValue === 'string' && looksMasked(secretValue));
+  if (!hidden && typeof secretValue !== 'string') return undefined;
+  return {
+    id,
+    name: secretKey,
+    version: typeof version === 'number' ? version : 0,
+    updatedAtMs: (typeof updatedAt === 'string' && Date.parse(updatedAt)) || 0,
+    stored: hidden || typeof secretValue !== 'string' ? undefined : secretValue,
+  };
+}
+
+function fieldsOf(body: unknown): Readonly<Record<string, unknown>> {
+  return typeof body === 'object' && body !== null ? (body as Record<string, unknown>) : {};
+}

@@ -1,0 +1,70 @@
+import { type Clock, type MonotonicTime, SystemMonotonicTime } from '../../time/clock';
+import { DialectProbe, givenDialect } from './versions/version-probe';
+import { InfisicalApi } from './api/infisical-api';
+import { InfisicalClient } from './transport/infisical-client';
+import { DEFAULTS, type InfisicalOptions, type Log } from './infisical-options';
+import { InfisicalSecretStore } from './infisical.secret-store';
+import { ListedRooms } from './listed-locations';
+import { loginMethod } from './auth/login-method';
+import { MachineSession } from './auth/machine-session';
+import { Operations } from './operations';
+import { OrganizationCheck } from './projects/organization-check';
+import { PingProbe } from './ping-probe';
+import { ProjectDirectory } from './projects/project-directory';
+import { RateLimits } from './transport/upstream-rate-limits';
+import { RetryBudget } from './transport/retrying';
+import { ScopeReader } from './scope-reader';
+import { SecretWriter } from './secret-writer';
+import { UserProjects } from './projects/user-projects';
+
+/** What a call is given at least: a write of the slowest server takes 0.3 s, four at once about a second. */
+const SHORTEST_CALL_MS = 1_000;
+const SHORTEST_CALL_SHARE = 20;
+
+/**
+ * Wires the adapter. Nothing is sent before the first operation or ping.
+ * @param clock tells how old things are that outlive an operation; `time` is what deadlines are made of
+ * @throws Error for an unusable address
+ */
+export function createInfisicalSecretStore(
+  options: InfisicalOptions,
+  clock: Clock,
+  log: Log = () => undefined,
+  time: MonotonicTime = new SystemMonotonicTime(),
+): InfisicalSecretStore {
+  const settings = { ...DEFAULTS, ...options };
+  const limits = new RateLimits(time);
+  const client = new InfisicalClient(settings, limits);
+  const dialects =
+    settings.dialect === undefined
+      ? new DialectProbe(client, settings.requestTimeoutMs, clock, log)
+      : givenDialect(settings.dialect);
+  const dialect = () => dialects.current();
+  const login = loginMethod(client, dialect, settings, settings.requestTimeoutMs);
+  const session = new MachineSession(login, clock, log);
+  const api = new InfisicalApi(client, session, time, {
+    dialects,
+    requestTimeoutMs: settings.requestTimeoutMs,
+    budget: new RetryBudget(clock),
+    shortestCallMs: Math.min(SHORTEST_CALL_MS, settings.operationTimeoutMs / SHORTEST_CALL_SHARE),
+  });
+  const organization = new OrganizationCheck(api, settings.organizationId, clock, log);
+  const projects = new ProjectDirectory(api, settings, organization, log);
+  const reader = new ScopeReader(api, projects, new ListedRooms(clock), log);
+  const parts = {
+    projects,
+    reader,
+    writer: new SecretWriter(api, reader, settings.operationTimeoutMs, log),
+    users: new UserProjects(api, projects, log),
+    probe: new PingProbe(api, organization, { clock, time, log }),
+    close: () => client.close(),
+  };
+  const operations = new Operations(settings.operationTimeoutMs, time, log, settings.scopeLock);
+  settings.observer?.opened({
+    dialect: () => dialects.known()?.name,
+    sessionEndsAtMs: () => session.endsAtMs,
+    callsWaiting: () => limits.waiting,
+    writes: () => operations.writes,
+  });
+  return new InfisicalSecretStore(parts, operations, log);
+}

@@ -1,0 +1,79 @@
+import type { Clock, MonotonicTime } from '../../time/clock';
+import { StoreUnavailable } from '../../errors/store-errors';
+import { parseProject, parseProjects } from './api/answers';
+import { deadlineIn, type Deadline } from '../../time/deadline';
+import type { InfisicalApi } from './api/infisical-api';
+import { failedBecause, InfisicalCallFailed } from './versions/infisical-call-failed';
+import type { Log } from './infisical-options';
+import { OTHER_ORGANIZATION, type OrganizationCheck } from './projects/organization-check';
+import { SingleFlight } from '../../concurrency/single-flight';
+import { notReadyBecause } from './operations';
+
+/** However often readiness asks, Infisical is asked this often. */
+const REMEMBERED_MS = 5_000;
+const PROBE_TIMEOUT_MS = 5_000;
+
+interface Finding {
+  readonly atMs: number;
+  readonly failure: StoreUnavailable | undefined;
+}
+
+/** Asks for something that needs a live token and a live database and changes nothing; `/api/status` shows neither. */
+export class PingProbe {
+  readonly #probes = new SingleFlight<Finding>();
+  #last: Finding | undefined;
+
+  constructor(
+    private readonly api: InfisicalApi,
+    private readonly organization: OrganizationCheck,
+    private readonly deps: { readonly clock: Clock; readonly time: MonotonicTime; readonly log: Log },
+  ) {}
+
+  /** @throws StoreUnavailable with words for an operator */
+  async ping(): Promise<void> {
+    const { failure } = this.#remembered() ?? (await this.#probes.run('ping', () => this.#probe()));
+    if (failure !== undefined) throw failure;
+  }
+
+  #remembered(): Finding | undefined {
+    const ageMs = this.deps.clock.nowMs() - (this.#last?.atMs ?? -Infinity);
+    // A clock that was set back makes nothing recent.
+    return ageMs >= 0 && ageMs < REMEMBERED_MS ? this.#last : undefined;
+  }
+
+  async #probe(): Promise<Finding> {
+    const failure = await this.#failure();
+    this.#last = { atMs: this.deps.clock.nowMs(), failure };
+    return this.#last;
+  }
+
+  async #failure(): Promise<StoreUnavailable | undefined> {
+    const deadline = deadlineIn(PROBE_TIMEOUT_MS, this.deps.time);
+    try {
+      await this.#ask(deadline);
+      await this.organization.require(deadline);
+      return undefined;
+    } catch (error: unknown) {
+      if (error instanceof StoreUnavailable) return new StoreUnavailable(OTHER_ORGANIZATION);
+      if (!(error instanceof InfisicalCallFailed)) throw error;
+      const failure = notReadyBecause(error);
+      const { reason, status = 0 } = error;
+      this.deps.log('infisical.ping.failed', { reason, status, advice: failure.message });
+      return failure;
+    }
+  }
+
+  async #ask(deadline: Deadline): Promise<void> {
+    try {
+      await this.api.call(
+        'ping',
+        () => ({}),
+        (answer) => parseProjects(answer) ?? parseProject(answer),
+        deadline,
+      );
+    } catch (error: unknown) {
+      const alive = this.api.knownDialect()?.aliveReasons ?? [];
+      if (!failedBecause(error, ...alive)) throw error;
+    }
+  }
+}

@@ -1,0 +1,161 @@
+import type { Clock } from '../../../time/clock';
+import { StoreUnavailable } from '../../../errors/store-errors';
+import { parseIdentityOrganization, parseProjects, type Project } from '../api/answers';
+import type { Deadline } from '../../../time/deadline';
+import type { Dialect } from '../versions/api-version';
+import type { FailureReason } from '../versions/failure-reason';
+import type { InfisicalApi } from '../api/infisical-api';
+import { failedBecause, InfisicalCallFailed } from '../versions/infisical-call-failed';
+import type { Log } from '../infisical-options';
+import { SingleFlight } from '../../../concurrency/single-flight';
+
+/** However many calls there are while the setting is wrong, or no answer comes, the server is asked this often. */
+const ASKED_AGAIN_MS = 5_000;
+
+/** What an operator reads in readiness and in the log. Neither id is shown: the server's is not everybody's to know. */
+export const OTHER_ORGANIZATION =
+  'INFISICAL_ORGANIZATION_ID is not the organization of the machine identity: correct it (infisical.organizationId in the chart), or remove it.';
+const UNTOLD =
+  'Infisical does not tell the organization of the machine identity, so INFISICAL_ORGANIZATION_ID is compared with its projects alone: give the identity the organization role member.';
+
+/** Answers that do not tell it, and would not if asked again. */
+const NOT_TOLD: ReadonlySet<FailureReason> = new Set([
+  'permissionDenied',
+  'notAMember',
+  'invalidRequest',
+  'routeNotFound',
+  'notUnderstood',
+  'unexpectedAnswer',
+]);
+
+/** Another caller may have more time. */
+const isOutOfTime = (error: unknown): boolean => failedBecause(error, 'rateLimited', 'outOfTime');
+
+/** `untold` where the server has no way to tell, or the identity no right to ask; `unanswered` where it failed over it. */
+type Verdict = 'same' | 'other' | 'untold' | 'unanswered';
+
+interface Finding {
+  readonly verdict: Verdict;
+  /** Another login may be one at another server, or of another identity. */
+  readonly accessToken: string;
+  readonly atMs: number;
+}
+
+/** Whether INFISICAL_ORGANIZATION_ID is the organization of our machine identity: asked once for each login, and as long as it is not. */
+export class OrganizationCheck {
+  readonly #checks = new SingleFlight<void>();
+  #finding: Finding | undefined;
+
+  constructor(
+    private readonly api: InfisicalApi,
+    private readonly organizationId: string | undefined,
+    private readonly clock: Clock,
+    private readonly log: Log,
+  ) {}
+
+  /**
+   * Resolves where the setting is right, unset, or cannot be compared.
+   * @throws StoreUnavailable where it is another organization; InfisicalCallFailed where Infisical did not answer
+   */
+  async require(deadline: Deadline): Promise<void> {
+    const { organizationId } = this;
+    if (organizationId === undefined) return;
+    const accessToken = await this.api.token(deadline);
+    if (!this.#isSettled(accessToken)) {
+      const ask = () => this.#check(organizationId, accessToken, deadline);
+      const check = this.#checks.run(accessToken, ask, isOutOfTime);
+      await this.api.shared('checkOrganization', check, deadline);
+    }
+    if (this.#finding?.verdict === 'other') throw new StoreUnavailable();
+  }
+
+  /**
+   * Compares a project that the server showed; one that does not tell its organization is ours.
+   * @throws StoreUnavailable where it is of another organization
+   */
+  requireOurs(project: Project, slug: string): void {
+    const { organizationId } = this;
+    if (organizationId === undefined || project.organizationId === undefined) return;
+    const isOurs = project.organizationId === organizationId;
+    const accessToken = this.api.heldToken() ?? '';
+    if (!isOurs) this.#settle('other', accessToken, { project: slug });
+    else if (this.#finding?.verdict !== 'same') this.#settle('same', accessToken);
+    if (!isOurs) throw new StoreUnavailable();
+  }
+
+  /** What an operator should know although calls are served. */
+  problems(): readonly string[] {
+    return this.#finding?.verdict === 'untold' ? [UNTOLD] : [];
+  }
+
+  #isSettled(accessToken: string): boolean {
+    const { verdict, atMs, accessToken: of } = this.#finding ?? {};
+    if (of !== accessToken || atMs === undefined) return false;
+    const ageMs = this.clock.nowMs() - atMs;
+    const stays = verdict === 'same' || verdict === 'untold';
+    return stays || (ageMs >= 0 && ageMs < ASKED_AGAIN_MS);
+  }
+
+  async #check(organizationId: string, accessToken: string, deadline: Deadline): Promise<void> {
+    const verdict = await this.#ask(organizationId, accessToken, deadline);
+    const before = this.#finding;
+    const wasOther = before?.verdict === 'other';
+    // What a project showed to the same identity stands; and no answer is no news.
+    const stands = verdict === 'untold' ? wasOther && before.accessToken === accessToken : wasOther;
+    const isNews = verdict === 'same' || verdict === 'other';
+    this.#settle(stands && !isNews ? 'other' : verdict, accessToken);
+  }
+
+  async #ask(organizationId: string, accessToken: string, deadline: Deadline): Promise<Verdict> {
+    const identityId = identityIn(accessToken);
+    const { tellsOrganization } = await this.api.dialect(deadline);
+    if (tellsOrganization === 'withIdentity' && identityId === undefined) return 'untold';
+    const parts = () => ({ path: { organizationId, identityId: identityId ?? '' } });
+    const read = (body: unknown): Verdict | undefined => {
+      const told = parseIdentityOrganization(body);
+      if (told !== undefined) return told === organizationId ? 'same' : 'other';
+      return parseProjects(body) === undefined ? undefined : 'same';
+    };
+    try {
+      return await this.api.call('checkOrganization', parts, read, deadline);
+    } catch (error: unknown) {
+      if (!(error instanceof InfisicalCallFailed)) throw error;
+      return verdictAfter(error, (await this.api.dialect(deadline)).tellsOrganization);
+    }
+  }
+
+  #settle(verdict: Verdict, accessToken: string, fields: Readonly<Record<string, string>> = {}): void {
+    const before = this.#finding?.verdict;
+    this.#finding = { verdict, accessToken, atMs: this.clock.nowMs() };
+    if (verdict === before) return;
+    if (verdict === 'other')
+      this.log('infisical.organization.other', { ...fields, advice: OTHER_ORGANIZATION });
+    if (verdict === 'untold') this.log('infisical.organization.untold', { advice: UNTOLD });
+    if (verdict === 'same' && before === 'other') this.log('infisical.organization.verified', {});
+  }
+}
+
+/** A server that lists an organization's projects to its members alone has told by what it refuses. */
+function verdictAfter(error: InfisicalCallFailed, tells: Dialect['tellsOrganization']): Verdict {
+  const byRefusal = tells === 'byRefusal';
+  const { reason } = error;
+  // That decides nothing, and who asked goes on.
+  if (reason === 'serverFailure') return 'unanswered';
+  if (byRefusal && reason === 'notAMember') return 'other';
+  // Of a role that may not list them; or there are more than one answer may carry.
+  if (byRefusal && (reason === 'permissionDenied' || reason === 'answerTooLarge')) return 'same';
+  if (NOT_TOLD.has(reason)) return 'untold';
+  throw error;
+}
+
+/** Read, not verified: it is our own token, and tells whom to ask for. */
+export function identityIn(accessToken: string): string | undefined {
+  try {
+    const claims: unknown = JSON.parse(Buffer.from(accessToken.split('.')[1] ?? '', 'base64url').toString());
+    const id =
+      typeof claims === 'object' && claims !== null && 'identityId' in claims ? claims.identityId : '';
+    return typeof id === 'string' && !/^\.{0,2}$/.test(id) ? id : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,181 @@
+import { InvalidRequest } from '../../errors/request-errors';
+import { MAX_NAME_LENGTH } from '../../secrets/secret';
+import type { Dialect } from './versions/api-version';
+import { DomainError } from '../../errors/domain-error';
+import {
+  ApprovalRequired,
+  SecretAlreadyExists,
+  SecretNotFound,
+  StoreOutcomeUnknown,
+} from '../../errors/store-errors';
+import type { SecretRow } from './api/answers';
+import { earlierBy, type Deadline } from '../../time/deadline';
+import type { InfisicalApi } from './api/infisical-api';
+import { InfisicalCallFailed } from './versions/infisical-call-failed';
+import type { Log } from './infisical-options';
+import type { ScopeReader } from './scope-reader';
+import {
+  writeSecret,
+  type Room,
+  type SecretUpdate,
+  type SecretWrite,
+  preferredRow,
+} from './api/secret-calls';
+import { doubtAfter } from './versions/indeterminate-write';
+
+/** Each rule with what breaks it. The newest servers refuse '/' and ':', so that no store starts to depend on them. */
+const RULES: readonly (readonly [rule: string, broken: (name: string) => boolean])[] = [
+  ['must be well-formed Unicode', (name) => !name.isWellFormed()],
+  [`must be 1 to ${MAX_NAME_LENGTH} characters`, (name) => name === '' || name.length > MAX_NAME_LENGTH],
+  ['must not hold control characters', (name) => /\p{Cc}/u.test(name)],
+  ["must not hold '/' or ':'", (name) => /[/:]/.test(name)],
+  ['must not begin or end with white space', (name) => name.trim() !== name],
+  ["must not be '.' or '..'", (name) => name === '.' || name === '..'],
+  // The servers group by name on a plain object: '__proto__', 'constructor', 'toString' and the like answer 500.
+  [
+    "must not be a name of JavaScript's own objects: Infisical cannot hold it",
+    (name) => name in Object.prototype,
+  ],
+];
+
+/** A name that this generation cannot write, since the path of its secret is that of another route. @throws InvalidRequest */
+export function requireWritableName(dialect: Dialect, name: string, isNew: boolean): void {
+  if (dialect.routesOfNames.includes(name) || (isNew && dialect.routesOfNewNames.includes(name)))
+    throw new InvalidRequest('name', `must not be '${name}': Infisical has a route of that name`);
+}
+
+/** What a caller learns of a name that passed our rules, but not those of the server, which only its answer tells. */
+function refusedName(name: string): InvalidRequest {
+  const rule = / /.test(name) ? 'must not hold spaces' : 'must be one that Infisical takes';
+  return new InvalidRequest('name', `${rule}: this server refuses it`);
+}
+
+/** Before anything is sent: a name that Infisical would trim, route elsewhere or break on. @throws InvalidRequest */
+export function requireHoldableName(name: string): void {
+  const broken = RULES.find(([, isBroken]) => isBroken(name));
+  if (broken !== undefined) throw new InvalidRequest('name', broken[0]);
+}
+
+/** Kept back from each write, for the one look that may have to decide whether it happened. */
+const LONGEST_LOOK_MS = 2_500;
+
+/** Sent of one update of a doubled name: the servers were seen to leave two to twenty rows. */
+const MOST_UPDATES = 8;
+
+/** A secret that is there, and how many rows the server holds of it. */
+interface StoredSecret {
+  readonly name: string;
+  readonly stored: string;
+  readonly copies: number;
+}
+
+/** Writes once, and finds out what became of it. The caller holds the scope's turn and has looked for copies. */
+export class SecretWriter {
+  constructor(
+    private readonly api: InfisicalApi,
+    private readonly reader: ScopeReader,
+    private readonly operationTimeoutMs: number,
+    private readonly log: Log,
+  ) {}
+
+  /** @throws InvalidRequest for a name that this server's own routes leave no room for */
+  async requireWritable(name: string, isNew: boolean, deadline: Deadline): Promise<void> {
+    requireWritableName(await this.api.dialect(deadline), name, isNew);
+  }
+
+  /** @throws SecretAlreadyExists where another writer was faster */
+  async create(room: Room, name: string, stored: string, deadline: Deadline): Promise<void> {
+    await this.#write(room, { call: 'createSecret', name, stored }, deadline);
+  }
+
+  /** @throws SecretNotFound where another writer deleted it meanwhile */
+  async update(room: Room, { name, stored, copies }: StoredSecret, deadline: Deadline): Promise<void> {
+    const write = { call: 'updateSecret', name, stored } as const;
+    await this.#write(room, write, deadline);
+    if (copies > 1) await this.#untilServed(room, write, deadline);
+  }
+
+  /**
+   * Each update changes one row of a doubled name, which only the server picks: repeated until the one that reads
+   * serve holds the value. Nothing is deleted: a delete takes all rows, and the create after it might be refused.
+   */
+  async #untilServed(room: Room, write: SecretUpdate, deadline: Deadline): Promise<void> {
+    for (let updates = 1; ; updates++) {
+      try {
+        const rows = await this.reader.rowsIn(room, write.name, deadline);
+        if (preferredRow(rows)?.stored === write.stored)
+          return this.log('infisical.duplicates.healed', { copies: rows.length, updates });
+        if (updates < MOST_UPDATES) {
+          await this.#write(room, write, deadline);
+          continue;
+        }
+      } catch (error: unknown) {
+        if (!(error instanceof InfisicalCallFailed || error instanceof DomainError)) throw error;
+      }
+      // One of the rows was changed, but reads may go on serving another.
+      this.log('infisical.duplicates.notHealed', { updates });
+      throw new StoreOutcomeUnknown();
+    }
+  }
+
+  /** @throws SecretNotFound where another writer was faster */
+  async delete(room: Room, name: string, deadline: Deadline): Promise<void> {
+    await this.#write(room, { call: 'deleteSecret', name }, deadline);
+    this.reader.deleted(room, name);
+  }
+
+  async #write(room: Room, write: SecretWrite, deadline: Deadline): Promise<void> {
+    try {
+      const reserveMs = Math.min(LONGEST_LOOK_MS, this.operationTimeoutMs / 4);
+      const answer = await writeSecret(this.api, room, write, earlierBy(reserveMs, deadline));
+      if (answer === 'approvalRequired') throw new ApprovalRequired();
+    } catch (error: unknown) {
+      if (!(error instanceof InfisicalCallFailed)) throw error;
+      if (error.reason === 'alreadyExists:secret') throw new SecretAlreadyExists(write.name);
+      if (error.reason === 'notFound:secret') throw new SecretNotFound(write.name);
+      if (error.reason === 'nameRefused')
+        throw write.call === 'createSecret' ? refusedName(write.name) : new SecretNotFound(write.name);
+      await this.#settle(room, write, error, deadline);
+    }
+  }
+
+  /** One look; a write is never sent twice. */
+  async #settle(
+    room: Room,
+    write: SecretWrite,
+    failure: InfisicalCallFailed,
+    deadline: Deadline,
+  ): Promise<void> {
+    const doubt = doubtAfter(failure);
+    if (doubt === 'none') throw failure;
+    const { call, reason } = failure;
+    const happened = await this.#happened(room, write, deadline);
+    if (call === 'createSecret' && doubt === 'unending') this.reader.createInDoubt(room, write.name);
+    this.log('infisical.write.lookedUp', { call, reason, happened: String(happened) });
+    if (happened === true) return;
+    if (happened === 'another' && doubt === 'ended') throw new SecretAlreadyExists(write.name);
+    throw happened === false && doubt === 'ended' ? failure : new StoreOutcomeUnknown();
+  }
+
+  /**
+   * Undefined where the look failed too, or shows what may have come of it; `another` where somebody else created the
+   * name and nobody has updated it since, so that it cannot have been this one.
+   */
+  async #happened(
+    room: Room,
+    write: SecretWrite,
+    deadline: Deadline,
+  ): Promise<boolean | 'another' | undefined> {
+    try {
+      const rows = await this.reader.rowsIn(room, write.name, deadline);
+      if (write.call === 'deleteSecret') return rows.length === 0;
+      const fresh = (row: SecretRow) => write.call === 'updateSecret' || row.version <= 1;
+      if (rows.some((row) => row.stored === write.stored && fresh(row))) return true;
+      if (write.call === 'updateSecret' || rows.length === 0) return false;
+      return rows.every((row) => row.version <= 1) ? 'another' : undefined;
+    } catch (error: unknown) {
+      if (error instanceof InfisicalCallFailed) return undefined;
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,108 @@
+import { fieldsOf, rowsOf, textOf, type AdminCalls, SetupFailed } from './admin-calls';
+import type { KubernetesTarget } from './setup-arguments';
+
+/** `no-access` may not create projects, and every other role may more than that. */
+export const LEAST_ROLE = 'member';
+
+const IDENTITIES = '/api/v1/identities';
+const MEMBERSHIPS = '/api/v2/organizations/{organizationId}/identity-memberships';
+const UNIVERSAL = '/api/v1/auth/universal-auth/identities/{identityId}';
+const KUBERNETES = '/api/v1/auth/kubernetes-auth/identities/{identityId}';
+
+export interface Membership {
+  readonly identityId: string;
+  readonly name: string;
+  readonly role: string;
+}
+
+/** Undefined where they may not be read. */
+export async function membershipsOf(
+  calls: AdminCalls,
+  organizationId: string,
+): Promise<readonly Membership[] | undefined> {
+  const { status, body } = await calls.ask('GET', MEMBERSHIPS, { organizationId });
+  if (status !== 200) return undefined;
+  return rowsOf(body['identityMemberships']).map((row) => {
+    const identity = fieldsOf(row['identity']);
+    return { identityId: textOf(identity, 'id'), name: textOf(identity, 'name'), role: textOf(row, 'role') };
+  });
+}
+
+/** The identity of that name: a second run finds what the first one made. */
+export async function ensureIdentity(
+  calls: AdminCalls,
+  organizationId: string,
+  name: string,
+): Promise<{ readonly identityId: string; readonly made: boolean }> {
+  const all = await membershipsOf(calls, organizationId);
+  if (all === undefined)
+    throw new SetupFailed('The admin token may not list the machine identities of this organization.');
+  const [found, ...others] = all.filter((membership) => membership.name === name);
+  if (others.length > 0)
+    throw new SetupFailed(`Several machine identities bear the name; choose another with --name.`);
+  if (found !== undefined) {
+    if (found.role !== LEAST_ROLE)
+      throw new SetupFailed(
+        `The machine identity has another organization role than ${LEAST_ROLE}; change it first.`,
+      );
+    return { identityId: found.identityId, made: false };
+  }
+  const why = 'The machine identity could not be created';
+  const body = await calls.demand(why, 'POST', IDENTITIES, {}, { name, organizationId, role: LEAST_ROLE });
+  return { identityId: textOf(fieldsOf(body['identity']), 'id'), made: true };
+}
+
+/** @returns the client id */
+export async function ensureUniversalAuth(calls: AdminCalls, identityId: string): Promise<string> {
+  const present = await calls.ask('GET', UNIVERSAL, { identityId });
+  const body =
+    present.status === 200
+      ? present.body
+      : await calls.demand('Universal Auth could not be added', 'POST', UNIVERSAL, { identityId }, {});
+  return textOf(fieldsOf(body['identityUniversalAuth']), 'clientId');
+}
+
+/** How many client secrets may still log in. */
+export async function usableClientSecrets(
+  calls: AdminCalls,
+  identityId: string,
+  nowMs: number,
+): Promise<number> {
+  const why = 'The client secrets could not be listed';
+  const body = await calls.demand(why, 'GET', `${UNIVERSAL}/client-secrets`, { identityId });
+  return rowsOf(body['clientSecretData']).filter((secret) => {
+    const [uses, limit] = [Number(secret['clientSecretNumUses']), Number(secret['clientSecretNumUsesLimit'])];
+    const lifeMs = Number(secret['clientSecretTTL']) * 1000;
+    const isOver = lifeMs > 0 && Date.parse(textOf(secret, 'createdAt')) + lifeMs <= nowMs;
+    return secret['isClientSecretRevoked'] !== true && !isOver && (limit === 0 || uses < limit);
+  }).length;
+}
+
+export async function makeClientSecret(calls: AdminCalls, identityId: string): Promise<string> {
+  const sent = { description: 'olares-secret-provider', numUsesLimit: 0, ttl: 0 };
+  const why = 'The client secret could not be created';
+  return textOf(
+    await calls.demand(why, 'POST', `${UNIVERSAL}/client-secrets`, { identityId }, sent),
+    'clientSecret',
+  );
+}
+
+/** Sets what the cluster is and who may log in, whether or not it was set before. */
+export async function ensureKubernetesAuth(
+  calls: AdminCalls,
+  identityId: string,
+  target: KubernetesTarget & { readonly caCert: string; readonly reviewerJwt: string | undefined },
+): Promise<void> {
+  const present = await calls.ask('GET', KUBERNETES, { identityId });
+  const method = present.status === 200 ? 'PATCH' : 'POST';
+  const sent = {
+    kubernetesHost: target.host,
+    caCert: target.caCert,
+    allowedNamespaces: target.namespace,
+    allowedNames: target.serviceAccount,
+    allowedAudience: target.audience,
+    ...(target.reviewerJwt !== undefined && { tokenReviewerJwt: target.reviewerJwt }),
+  };
+  const why = 'Kubernetes Auth could not be set; older servers need KUBERNETES_TOKEN_REVIEWER_JWT';
+  await calls.demand(why, method, KUBERNETES, { identityId }, sent);
+}

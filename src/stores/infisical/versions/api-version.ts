@@ -1,0 +1,153 @@
+import { FORK_FAILURES, V3_FAILURES, V4_FAILURES } from './version-failures';
+import type { FailureReason, FailureRule } from './failure-reason';
+
+/** The server generations: what Olares ships, upstream's v3 raw routes, and upstream since 2025-09. */
+export type DialectName = 'fork' | 'v3' | 'v4';
+
+/** Every call that this adapter makes. */
+export type CallName =
+  | 'login'
+  | 'ping'
+  | 'checkOrganization'
+  | 'findProject'
+  | 'createProject'
+  | 'listProjects'
+  | 'deleteProject'
+  | 'createEnvironment'
+  | 'listSecrets'
+  | 'retrieveSecret'
+  | 'createSecret'
+  | 'updateSecret'
+  | 'deleteSecret';
+
+/** A call as failures and logs name it; the probe is made before it is known which routes there are. */
+export type CallLabel = CallName | 'probe' | 'setup';
+
+export interface Route {
+  readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
+  /** `{x}` stands for one percent-encoded segment; the template is safe to log. */
+  readonly path: string;
+}
+
+/** All that differs between the generations. */
+export interface Dialect {
+  readonly name: DialectName;
+  readonly routes: Readonly<Record<CallName, Route>>;
+  /** What queries and bodies of the secret routes call a project's id. */
+  readonly projectIdField: 'workspaceId' | 'projectId';
+  /** Sent with every read, so that no server's default decides. */
+  readonly readFlags: Readonly<Record<string, string>>;
+  /** Whether a look by name costs no more than a small list. */
+  readonly readsByNameAreCheap: boolean;
+  /** What stands in a write's path where a secret's name would, for other routes: such a secret cannot be written. */
+  readonly routesOfNames: readonly string[];
+  /** The same of creates alone. */
+  readonly routesOfNewNames: readonly string[];
+  /** Sent with every new project beside its name and slug. */
+  readonly projectFields: Readonly<Record<string, string>>;
+  /** Whether `listProjects` asks for an organization's; otherwise the token says whose they are. */
+  readonly listsByOrganization: boolean;
+  /** How `checkOrganization` is answered: with the organization of an identity, or by a refusal to list the projects of another one. */
+  readonly tellsOrganization: 'withIdentity' | 'byRefusal';
+  /** Answers to `ping` that prove a live database and an accepted token all the same. */
+  readonly aliveReasons: readonly FailureReason[];
+  /** Whether two environments of one slug can never be stored, however the calls overlap. */
+  readonly environmentsAreUnique: boolean;
+  readonly failures: readonly FailureRule[];
+}
+
+const READ_FLAGS = {
+  secretPath: '/',
+  expandSecretReferences: 'false',
+  includeImports: 'false',
+  include_imports: 'false',
+  recursive: 'false',
+  viewSecretValue: 'true',
+} as const;
+
+/** Nobody's organization: asking for its projects costs one look at the token and shows that the database answers. */
+const NO_ORGANIZATION = '00000000-0000-0000-0000-000000000000';
+
+const V3_ROUTES: Dialect['routes'] = {
+  login: { method: 'POST', path: '/api/v1/auth/universal-auth/login' },
+  ping: { method: 'GET', path: `/api/v2/organizations/${NO_ORGANIZATION}/workspaces` },
+  checkOrganization: { method: 'GET', path: '/api/v1/identities/{identityId}' },
+  findProject: { method: 'GET', path: '/api/v2/workspace/{slug}' },
+  createProject: { method: 'POST', path: '/api/v2/workspace' },
+  listProjects: { method: 'GET', path: '/api/v2/organizations/{organizationId}/workspaces' },
+  deleteProject: { method: 'DELETE', path: '/api/v1/workspace/{projectId}' },
+  createEnvironment: { method: 'POST', path: '/api/v1/workspace/{projectId}/environments' },
+  listSecrets: { method: 'GET', path: '/api/v3/secrets/raw' },
+  retrieveSecret: { method: 'GET', path: '/api/v3/secrets/raw/{name}' },
+  createSecret: { method: 'POST', path: '/api/v3/secrets/raw/{name}' },
+  updateSecret: { method: 'PATCH', path: '/api/v3/secrets/raw/{name}' },
+  deleteSecret: { method: 'DELETE', path: '/api/v3/secrets/raw/{name}' },
+};
+
+/** As recorded; the identity's own route is missing there. */
+const FORK_ROUTES: Dialect['routes'] = { ...V3_ROUTES, checkOrganization: V3_ROUTES.listProjects };
+
+/** As recorded of a server of July 2026; `checkOrganization` from the published source. */
+const V4_ROUTES: Dialect['routes'] = {
+  login: V3_ROUTES.login,
+  ping: { method: 'GET', path: '/api/v1/projects/slug/osp-ping' },
+  checkOrganization: V3_ROUTES.checkOrganization,
+  findProject: { method: 'GET', path: '/api/v1/projects/slug/{slug}' },
+  createProject: { method: 'POST', path: '/api/v1/projects' },
+  listProjects: { method: 'GET', path: '/api/v1/projects' },
+  deleteProject: { method: 'DELETE', path: '/api/v1/projects/{projectId}' },
+  createEnvironment: { method: 'POST', path: '/api/v1/projects/{projectId}/environments' },
+  listSecrets: { method: 'GET', path: '/api/v4/secrets' },
+  retrieveSecret: { method: 'GET', path: '/api/v4/secrets/{name}' },
+  createSecret: { method: 'POST', path: '/api/v4/secrets/{name}' },
+  updateSecret: { method: 'PATCH', path: '/api/v4/secrets/{name}' },
+  deleteSecret: { method: 'DELETE', path: '/api/v4/secrets/{name}' },
+};
+
+export const DIALECTS: Readonly<Record<DialectName, Dialect>> = {
+  fork: {
+    name: 'fork',
+    routes: FORK_ROUTES,
+    projectIdField: 'workspaceId',
+    readFlags: READ_FLAGS,
+    readsByNameAreCheap: false,
+    routesOfNames: [],
+    routesOfNewNames: [],
+    projectFields: {},
+    listsByOrganization: true,
+    tellsOrganization: 'byRefusal',
+    aliveReasons: ['notAMember'],
+    environmentsAreUnique: false,
+    failures: FORK_FAILURES,
+  },
+  v3: {
+    name: 'v3',
+    routes: V3_ROUTES,
+    projectIdField: 'workspaceId',
+    readFlags: READ_FLAGS,
+    readsByNameAreCheap: true,
+    routesOfNames: [],
+    routesOfNewNames: [],
+    projectFields: {},
+    listsByOrganization: true,
+    tellsOrganization: 'withIdentity',
+    aliveReasons: [],
+    environmentsAreUnique: true,
+    failures: V3_FAILURES,
+  },
+  v4: {
+    name: 'v4',
+    routes: V4_ROUTES,
+    projectIdField: 'projectId',
+    readFlags: READ_FLAGS,
+    readsByNameAreCheap: true,
+    routesOfNames: ['batch'],
+    routesOfNewNames: ['move', 'duplicate', 'backfill-secret-references'],
+    projectFields: { type: 'secret-manager' },
+    listsByOrganization: false,
+    tellsOrganization: 'withIdentity',
+    aliveReasons: ['notFound:project', 'notAMember'],
+    environmentsAreUnique: true,
+    failures: V4_FAILURES,
+  },
+};

@@ -1,0 +1,90 @@
+import { DIALECTS, type CallName, type Dialect, type DialectName, type CallLabel } from './api-version';
+import { classifyFailure, recordedReason, type FailureReason } from './failure-reason';
+
+/** What one answer means on each generation. */
+type Readings = Readonly<Record<DialectName, FailureReason>>;
+
+/** What a server of another generation looks like to one who takes it for this one. */
+const STRANGE: ReadonlySet<FailureReason> = new Set(['routeNotFound', 'notUnderstood']);
+/** So does this, where a recorded case of another generation fits the answer and means something else there. */
+const AMBIGUOUS: ReadonlySet<FailureReason> = new Set([
+  'tokenDead',
+  'permissionDenied',
+  'invalidRequest',
+  'serverFailure',
+]);
+
+/** How others would read a failure, where it makes it doubtful that the server speaks `dialect`; else undefined. */
+export function otherReadings(
+  dialect: Dialect,
+  call: CallName,
+  { status, body }: { readonly status: number; readonly body: unknown },
+): Readings | undefined {
+  const own = classifyFailure(dialect.failures, call, status, body);
+  const meansElse = ({ failures }: Dialect) => (recordedReason(failures, call, status, body) ?? own) !== own;
+  const doubtful = STRANGE.has(own) || (AMBIGUOUS.has(own) && Object.values(DIALECTS).some(meansElse));
+  if (!doubtful) return undefined;
+  const read = (name: DialectName) => classifyFailure(DIALECTS[name].failures, call, status, body);
+  return { fork: read('fork'), v3: read('v3'), v4: read('v4') };
+}
+
+/** What is known of the call that failed; all of it may be logged. */
+interface CallFailure {
+  readonly call: CallLabel;
+  readonly method: string;
+  readonly pathTemplate: string;
+  readonly reason: FailureReason;
+  readonly status?: number;
+  readonly retryAfterMs?: number;
+  /** Infisical's words about a write that it refused; nothing of what was sent is in them. */
+  readonly said?: string;
+  /** Where the answer makes it doubtful which server it is. */
+  readonly readings?: Readings;
+}
+
+/**
+ * A call to Infisical that did not succeed. Private to this folder: the store turns it into a DomainError.
+ * It holds no header, body, address or foreign error, so that nothing secret can travel with it.
+ */
+export class InfisicalCallFailed extends Error {
+  readonly call: CallLabel;
+  readonly method: string;
+  readonly pathTemplate: string;
+  readonly reason: FailureReason;
+  readonly status: number | undefined;
+  readonly retryAfterMs: number | undefined;
+  readonly #failure: CallFailure;
+
+  constructor(failure: CallFailure) {
+    super(`${failure.method} ${failure.pathTemplate}: ${failure.reason}`);
+    this.#failure = failure;
+    this.name = 'InfisicalCallFailed';
+    this.call = failure.call;
+    this.method = failure.method;
+    this.pathTemplate = failure.pathTemplate;
+    this.reason = failure.reason;
+    this.status = failure.status;
+    this.retryAfterMs = failure.retryAfterMs;
+  }
+
+  get said(): string | undefined {
+    return this.#failure.said;
+  }
+
+  get isDoubtful(): boolean {
+    return this.#failure.readings !== undefined;
+  }
+
+  /** The same failure as it is meant where the server turned out to speak this dialect. */
+  readAs(dialect: DialectName): InfisicalCallFailed {
+    const reason = this.#failure.readings?.[dialect] ?? this.reason;
+    return new InfisicalCallFailed({ ...this.#failure, reason });
+  }
+}
+
+export function failedBecause(
+  error: unknown,
+  ...reasons: readonly FailureReason[]
+): error is InfisicalCallFailed {
+  return error instanceof InfisicalCallFailed && reasons.includes(error.reason);
+}

@@ -1,0 +1,165 @@
+import { LRUCache } from 'lru-cache';
+import type { MonotonicTime } from '../../time/clock';
+import { ListTooLarge } from '../../errors/store-errors';
+import { keyOf, type SecretScope, type ScopeUsage, type Usage } from '../../secrets/secret';
+import type { SecretStore } from '../../secrets/secret-store';
+import { KeptScopeUsage, KeptUserUsage, type KeptUsage } from './usage-counters';
+
+/** Others may write to a scope whom nobody hears: what it was measured at is believed for so long. */
+const BELIEVED_MS = 600_000;
+/** After a measurement that failed, where an earlier one had not. */
+const TRIED_AGAIN_AFTER_MS = 60_000;
+/** A scope that is less than so full is not measured for each write of another replica. */
+const NEARLY_EMPTY = 1 / 4;
+
+const MAX_SCOPES = 5_000;
+const MAX_USERS = 5_000;
+const MAX_SIZES = 20_000;
+
+/** Measures what scopes and users use, and keeps it as long as there is room. */
+export class MeasuredUsage {
+  /** What was used last stands last. */
+  readonly #scopes = new Map<string, KeptScopeUsage>();
+  readonly #users = new Map<string, KeptUserUsage>();
+  readonly #sizes = new LRUCache<string, number>({ max: MAX_SIZES });
+  #measurements = 0;
+
+  /** @param limit of one scope, Infinity where there is none: what it counts as if the store has too much to tell */
+  constructor(
+    private readonly store: SecretStore,
+    private readonly limit: Usage,
+    private readonly time: MonotonicTime,
+  ) {}
+
+  of(scope: SecretScope): KeptScopeUsage {
+    const key = keyOf(scope);
+    const kept = this.#scopes.get(key);
+    const user = kept?.user ?? this.#users.get(scope.user) ?? new KeptUserUsage();
+    const usage = kept ?? new KeptScopeUsage(user);
+    if (kept === undefined) user.holders += 1;
+    putLast(this.#users, scope.user, user);
+    putLast(this.#scopes, key, usage);
+    this.#makeRoom();
+    return usage;
+  }
+
+  /**
+   * Undefined where the usage of the scope and of its user is known; else to be awaited, and asked again.
+   * @param mayBegin where not, only a measurement that is under way, or missing altogether, is waited for
+   */
+  measured(scope: SecretScope, usage: KeptScopeUsage, mayBegin: boolean): Promise<void> | undefined {
+    const { user } = usage;
+    const userIsDue = isMissing(user) || (mayBegin && isIdle(user) && user.isStale);
+    const isDue = isMissing(usage) || (mayBegin && isIdle(usage) && (usage.isStale || this.#isOld(usage)));
+    return (
+      user.measured(userIsDue, () => this.#measureUser(scope.user, user)) ??
+      usage.measured(isDue, () => this.#measureScope(scope, usage))
+    );
+  }
+
+  /** What a name takes, if that was seen since the scope was measured. */
+  sizeOf(usage: KeptScopeUsage, name: string): number | undefined {
+    return this.#sizes.get(sizeKey(usage, name));
+  }
+
+  /** @param bytes undefined where it was deleted */
+  written(usage: KeptScopeUsage, name: string, bytes: number | undefined): void {
+    if (bytes === undefined) this.#sizes.delete(sizeKey(usage, name));
+    else this.#sizes.set(sizeKey(usage, name), bytes);
+  }
+
+  /** Another replica wrote to the scope of this key. */
+  writtenElsewhere(key: string): void {
+    const usage = this.#scopes.get(key);
+    if (usage === undefined) return;
+    const { secrets, bytes } = this.limit;
+    usage.isStale ||= usage.secrets > secrets * NEARLY_EMPTY || usage.bytes > bytes * NEARLY_EMPTY;
+  }
+
+  /** Something was written that nobody can tell, or a workspace was removed. */
+  invalidateAll(): void {
+    for (const usage of this.#scopes.values()) usage.isStale = true;
+    for (const user of this.#users.values()) user.isStale = user.isWhole;
+  }
+
+  async #measureUser(name: string, user: KeptUserUsage): Promise<void> {
+    user.isStale = false;
+    const whole = await this.store.measureUser(name);
+    user.measuredAtMs = this.time.nowMs();
+    user.isWhole = whole !== undefined;
+    if (whole !== undefined) user.add(difference(whole, user));
+  }
+
+  async #measureScope(scope: SecretScope, usage: KeptScopeUsage): Promise<void> {
+    usage.isStale = false;
+    const measured = await this.#measure(scope, usage);
+    if (measured === undefined) {
+      usage.measuredAtMs = this.time.nowMs() - BELIEVED_MS + TRIED_AGAIN_AFTER_MS;
+      return;
+    }
+    usage.measuredAtMs = this.time.nowMs();
+    this.#measurements += 1;
+    usage.serial = this.#measurements;
+    for (const [name, bytes] of measured.sizes ?? []) this.written(usage, name, bytes);
+    const change = difference(measured, usage);
+    usage.add(change);
+    if (!usage.user.isWhole) usage.user.add(change);
+  }
+
+  /** Undefined where what was measured before has to do. */
+  async #measure(scope: SecretScope, usage: KeptScopeUsage): Promise<ScopeUsage | undefined> {
+    try {
+      return await this.store.measure(scope);
+    } catch (error: unknown) {
+      if (error instanceof ListTooLarge)
+        return { secrets: finite(this.limit.secrets), bytes: finite(this.limit.bytes) };
+      if (isMissing(usage)) throw error;
+      return undefined;
+    }
+  }
+
+  #isOld({ measuredAtMs = 0 }: KeptUsage): boolean {
+    return this.time.nowMs() - measuredAtMs > BELIEVED_MS;
+  }
+
+  #makeRoom(): void {
+    const [key, usage] = (this.#scopes.size > MAX_SCOPES && firstUnheld(this.#scopes)) || [];
+    if (key !== undefined && usage !== undefined) {
+      this.#scopes.delete(key);
+      usage.user.holders -= 1;
+      if (!usage.user.isWhole) usage.user.add(difference({ secrets: 0, bytes: 0 }, usage));
+    }
+    const [name] = (this.#users.size > MAX_USERS && firstUnheld(this.#users)) || [];
+    if (name !== undefined) this.#users.delete(name);
+  }
+}
+
+function isMissing({ measuredAtMs }: KeptUsage): boolean {
+  return measuredAtMs === undefined;
+}
+
+function isIdle({ underWay }: KeptUsage): boolean {
+  return underWay === 0;
+}
+
+function difference(to: Usage, from: Usage): Usage {
+  return { secrets: to.secrets - from.secrets, bytes: to.bytes - from.bytes };
+}
+
+function finite(limit: number): number {
+  return Number.isFinite(limit) ? limit : 0;
+}
+
+function sizeKey({ serial }: KeptScopeUsage, name: string): string {
+  return `${serial} ${name}`;
+}
+
+function putLast<T>(map: Map<string, T>, key: string, value: T): void {
+  map.delete(key);
+  map.set(key, value);
+}
+
+function firstUnheld<T extends KeptUsage>(map: ReadonlyMap<string, T>): [string, T] | undefined {
+  for (const entry of map) if (entry[1].holders === 0) return entry;
+  return undefined;
+}

@@ -1,0 +1,106 @@
+import type { CacheFigures, CacheObserver, ReadOutcome } from '../stores/cached/cache-entries';
+import type { Metrics } from './metrics';
+import type { DiskFigures, DiskObserver } from '../stores/embedded/disk-space';
+import { QUOTA_LIMITS, type QuotaLimit } from '../errors/store-errors';
+import type { QuotaObserver } from '../stores/quota/usage-counters';
+import {
+  BREAKER_STATES,
+  type BreakerState,
+  type QueueFigures,
+  type StoreLoadObserver,
+} from '../stores/resilience/circuit-breaker.secret-store';
+
+/** What the cache spares Infisical, and what it holds. */
+export class CacheMetrics implements CacheObserver {
+  private readonly reads;
+  private readonly evictions;
+
+  constructor(private readonly metrics: Metrics) {
+    this.reads = metrics.counter('osp_cache_reads_total');
+    this.evictions = metrics.counter('osp_cache_evictions_total');
+  }
+
+  opened(figures: () => CacheFigures): void {
+    const entries = this.metrics.gauge('osp_cache_entries');
+    const bytes = this.metrics.gauge('osp_cache_bytes');
+    this.metrics.collectFirst(() => {
+      const now = figures();
+      entries.set(now.entries);
+      bytes.set(now.bytes);
+    });
+  }
+
+  read(outcome: ReadOutcome): void {
+    this.reads.inc({ outcome });
+  }
+
+  evicted(): void {
+    this.evictions.inc();
+  }
+}
+
+/** How full the disk of the embedded store is, looked up at each scrape. */
+export class DiskMetrics implements DiskObserver {
+  private readonly storable;
+
+  constructor(private readonly metrics: Metrics) {
+    this.storable = metrics.gauge('osp_disk_storable_bytes');
+  }
+
+  opened(figures: () => Promise<DiskFigures>): void {
+    this.metrics.collectFirst(async () => this.storable.set((await figures()).storableBytes));
+  }
+}
+
+/** Which quotas are met; shown from the start, so that the first refusal is a change. */
+export class QuotaMetrics implements QuotaObserver {
+  private readonly refusals;
+
+  constructor(metrics: Metrics) {
+    this.refusals = metrics.counter('osp_quota_refusals_total');
+    for (const limit of QUOTA_LIMITS) this.refusals.inc({ limit }, 0);
+  }
+
+  quotaExceeded(limit: QuotaLimit): void {
+    this.refusals.inc({ limit });
+  }
+}
+
+/** How calls get through to the store. */
+export class StoreLoadMetrics implements StoreLoadObserver {
+  private readonly refused;
+  private readonly transitions;
+  private readonly state;
+  private readonly queue;
+
+  constructor(private readonly metrics: Metrics) {
+    this.refused = metrics.counter('osp_store_queue_refused_total');
+    this.transitions = metrics.counter('osp_store_breaker_transitions_total');
+    this.state = metrics.gauge('osp_store_breaker_state');
+    this.queue = metrics.gauge('osp_store_queue_calls');
+    for (const to of BREAKER_STATES) this.transitions.inc({ to }, 0);
+  }
+
+  queueOpened(figures: () => QueueFigures): void {
+    this.metrics.collectFirst(() => {
+      const { waiting, underWay } = figures();
+      this.queue.set({ state: 'waiting' }, waiting);
+      this.queue.set({ state: 'under_way' }, underWay);
+    });
+  }
+
+  turnRefused(): void {
+    this.refused.inc();
+  }
+
+  breakerOpened(current: () => BreakerState): void {
+    this.metrics.collectFirst(() => {
+      const now = current();
+      for (const state of BREAKER_STATES) this.state.set({ state }, state === now ? 1 : 0);
+    });
+  }
+
+  breakerBecame(to: BreakerState): void {
+    this.transitions.inc({ to });
+  }
+}

@@ -1,0 +1,50 @@
+import type { SecretOperation } from '../authz/grant';
+import type { GrantSource } from '../authz/grant-source';
+import { GrantsService, type GrantedScope, type WorkspaceSharing } from '../authz/grants.service';
+import type { Caller } from '../authn/caller';
+import type { Spans } from './telemetry';
+import type { CanActivate, ExecutionContext } from '@nestjs/common';
+import type { AuthenticationGuard } from '../http/guards/authentication.guard';
+import type { SecretStore } from '../secrets/secret-store';
+import { WrappedSecretStore, type StoreCall } from '../secrets/secret-store-decorator';
+
+/** The decision, as a span. */
+export class TracedGrantsService extends GrantsService {
+  constructor(
+    source: GrantSource,
+    sharing: WorkspaceSharing,
+    private readonly spans: Spans,
+  ) {
+    super(source, sharing);
+  }
+
+  override authorize(caller: Caller, operation: SecretOperation, workspace: string): GrantedScope {
+    return this.spans.around('authorise', () => super.authorize(caller, operation, workspace));
+  }
+}
+
+/** The guard, as a span. */
+export class TracedGuard implements CanActivate {
+  constructor(
+    private readonly inner: AuthenticationGuard,
+    private readonly spans: Spans,
+  ) {}
+
+  canActivate(context: ExecutionContext): Promise<boolean> {
+    return this.spans.during('authenticate', () => this.inner.canActivate(context));
+  }
+}
+
+/** A store whose calls are spans. What runs in the background belongs to no request and is only passed on. */
+export class TracedSecretStore extends WrappedSecretStore {
+  constructor(
+    inner: SecretStore,
+    private readonly spans: Spans,
+  ) {
+    super(inner);
+  }
+
+  protected around<T>({ method, scope }: StoreCall, pass: () => Promise<T>): Promise<T> {
+    return scope === undefined ? pass() : this.spans.during(`store ${method}`, pass);
+  }
+}

@@ -1,0 +1,47 @@
+/** The only source of time, so that tests can set it. */
+export abstract class Clock {
+  /** Milliseconds since the epoch. */
+  abstract nowMs(): number;
+}
+
+export class SystemClock extends Clock {
+  nowMs(): number {
+    return Date.now();
+  }
+}
+
+/**
+ * Time for durations: it only goes forward, whatever happens to the clock on the wall, and is what waits are made of,
+ * so that tests can let an hour pass at once.
+ */
+export abstract class MonotonicTime {
+  /** Milliseconds since some moment; only differences mean anything. */
+  abstract nowMs(): number;
+  /** Runs `run` once, `ms` from now; the answer calls it off. It keeps no process alive. */
+  abstract after(ms: number, run: () => void): () => void;
+
+  /** Resolves after `ms`, or as soon as the signal aborts. */
+  pause(ms: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      if (signal.aborted) return resolve();
+      const cancel = this.after(ms, done);
+      signal.addEventListener('abort', done, { once: true });
+      function done(): void {
+        cancel();
+        signal.removeEventListener('abort', done);
+        resolve();
+      }
+    });
+  }
+}
+
+export class SystemMonotonicTime extends MonotonicTime {
+  nowMs(): number {
+    return performance.now();
+  }
+
+  after(ms: number, run: () => void): () => void {
+    const timer = setTimeout(run, ms).unref();
+    return () => clearTimeout(timer);
+  }
+}

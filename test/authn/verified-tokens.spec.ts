@@ -1,0 +1,126 @@
+import { AccessTokens } from '../../src/authn/access-tokens';
+import { USER_TOKEN_GRACE_MS, UserTokenVerifier, UserDirectory } from '../../src/authn/user-token.verifier';
+import { unchanging, type Rotating, type Version } from '../../src/reloadable/reloadable';
+import { outcome } from '../conformance/secret-store.conformance';
+import { FixedClock } from '../support/fixed-clock';
+import { ACCESS_TOKEN_KEY, accessToken, USER_TOKEN_SECRET, userToken } from '../support/tokens';
+
+const OPS = ['RetrieveSecret?workspace=desk'];
+
+describe('a token that verified a moment ago', () => {
+  let clock: FixedClock;
+  let verifier: UserTokenVerifier;
+
+  beforeEach(() => {
+    clock = new FixedClock();
+    verifier = new UserTokenVerifier(unchanging(USER_TOKEN_SECRET), clock);
+  });
+
+  it('is refused from its exp on', async () => {
+    const token = await userToken('alice', clock.nowMs(), { expiresAtMs: clock.nowMs() + 5_000 });
+    await expect(verifier.verify(token)).resolves.toMatchObject({ user: 'alice' });
+    clock.advance(4_999);
+    await expect(verifier.verify(token)).resolves.toMatchObject({ user: 'alice' });
+    clock.advance(1);
+    expect(await outcome(verifier.verify(token))).toBe('UNAUTHENTICATED');
+  });
+
+  it('is refused before its nbf, should the clock be put back', async () => {
+    const nbf = clock.nowMs() / 1000;
+    const token = await userToken('alice', clock.nowMs(), { claims: { nbf } });
+    clock.advance(10_000);
+    await expect(verifier.verify(token)).resolves.toMatchObject({ user: 'alice' });
+    clock.advance(-11_000);
+    expect(await outcome(verifier.verify(token))).toBe('UNAUTHENTICATED');
+  });
+
+  it('says nothing for one that differs in its header, its claims or its signature', async () => {
+    const token = await userToken('alice', clock.nowMs());
+    await verifier.verify(token);
+    const parts = token.split('.');
+    for (const at of parts.keys()) {
+      const changed = parts.map((part, index) => (index === at ? flipped(part) : part)).join('.');
+      expect(await outcome(verifier.verify(changed))).toBe('UNAUTHENTICATED');
+    }
+    const [header = '', , signature = ''] = parts;
+    const [, claims = ''] = (await userToken('bob', clock.nowMs())).split('.');
+    expect(await outcome(verifier.verify(`${header}.${claims}.${signature}`))).toBe('UNAUTHENTICATED');
+  });
+
+  it('is believed for a minute and then verified again', async () => {
+    const key = Buffer.from(USER_TOKEN_SECRET);
+    const withOwnKey = new UserTokenVerifier(unchanging(key), clock);
+    const token = await userToken('alice', clock.nowMs());
+    await withOwnKey.verify(token);
+    key.fill('x');
+    clock.advance(59_999);
+    await expect(withOwnKey.verify(token)).resolves.toMatchObject({ user: 'alice' });
+    clock.advance(1);
+    expect(await outcome(withOwnKey.verify(token))).toBe('UNAUTHENTICATED');
+  });
+
+  it('goes with its key, once that counts no more', async () => {
+    const rotating = replaceable(USER_TOKEN_SECRET);
+    verifier = new UserTokenVerifier(rotating, clock);
+    const token = await userToken('alice', clock.nowMs());
+    await verifier.verify(token);
+    rotating.replace(Buffer.from('n'.repeat(64)), clock.nowMs());
+    clock.advance(USER_TOKEN_GRACE_MS - 1);
+    await expect(verifier.verify(token)).resolves.toMatchObject({ user: 'alice' });
+    clock.advance(1);
+    expect(await outcome(verifier.verify(token))).toBe('UNAUTHENTICATED');
+  });
+
+  it('still is refused where the directory says that its user has logged out', async () => {
+    let loggedIn = true;
+    class Directory extends UserDirectory {
+      override accepts(): Promise<boolean> {
+        return Promise.resolve(loggedIn);
+      }
+    }
+    verifier = new UserTokenVerifier(unchanging(USER_TOKEN_SECRET), clock, new Directory());
+    const token = await userToken('alice', clock.nowMs());
+    await expect(verifier.verify(token)).resolves.toMatchObject({ user: 'alice' });
+    loggedIn = false;
+    expect(await outcome(verifier.verify(token))).toBe('UNAUTHENTICATED');
+  });
+
+  it('is of one kind only: a user token is no access token, nor the other way round', async () => {
+    const key = unchanging(ACCESS_TOKEN_KEY);
+    const [users, apps] = [new UserTokenVerifier(key, clock), new AccessTokens(key, clock)];
+    const user = await userToken('alice', clock.nowMs(), { key: ACCESS_TOKEN_KEY });
+    const app = await accessToken('notes', 'alice', OPS, clock.nowMs());
+    await users.verify(user);
+    await expect(apps.verify(app)).resolves.toMatchObject({ app: 'notes', user: 'alice' });
+    await expect(apps.verify(app)).resolves.toMatchObject({ operations: new Set(OPS) });
+    expect(await outcome(apps.verify(user))).toBe('UNAUTHENTICATED');
+    expect(await outcome(users.verify(app))).toBe('UNAUTHENTICATED');
+  });
+
+  it('was refused before for nothing that stays: what is wrong today may be right tomorrow', async () => {
+    const token = await userToken('alice', clock.nowMs(), { claims: { nbf: clock.nowMs() / 1000 + 1 } });
+    expect(await outcome(verifier.verify(token))).toBe('UNAUTHENTICATED');
+    clock.advance(1_000);
+    await expect(verifier.verify(token)).resolves.toMatchObject({ user: 'alice' });
+  });
+});
+
+/** With another character in the middle: the last one of a part may hold bits that mean nothing. */
+function flipped(part: string): string {
+  const middle = part.length >> 1;
+  return `${part.slice(0, middle)}${part[middle] === 'A' ? 'B' : 'A'}${part.slice(middle + 1)}`;
+}
+
+function replaceable(
+  first: Uint8Array,
+): Rotating<Uint8Array> & { replace(by: Uint8Array, sinceMs: number): void } {
+  const versions: Version<Uint8Array>[] = [{ value: first, sinceMs: -Infinity }];
+  const current = (): Uint8Array => versions[0]?.value ?? first;
+  return {
+    current,
+    renewed: current,
+    versions: () => versions,
+    whenChanged: () => undefined,
+    replace: (value, sinceMs) => versions.unshift({ value, sinceMs }),
+  };
+}

@@ -1,0 +1,62 @@
+import { DebouncedTask } from '../../src/grant-sources/directory/folder-watch';
+
+const PACE = { quietMs: 100, atMostMs: 500 };
+
+describe('a debounced task', () => {
+  beforeEach(() => jest.useFakeTimers());
+  afterEach(() => jest.useRealTimers());
+
+  it('runs once for a burst, after it', async () => {
+    let runs = 0;
+    const task = new DebouncedTask(async () => void runs++, PACE);
+    for (let nudge = 0; nudge < 4; nudge++) {
+      task.nudge();
+      await jest.advanceTimersByTimeAsync(90);
+      expect(runs).toBe(0);
+    }
+    await jest.advanceTimersByTimeAsync(10);
+    expect(runs).toBe(1);
+    await jest.advanceTimersByTimeAsync(1000);
+    expect(runs).toBe(1);
+  });
+
+  it('does not wait for quiet for ever', async () => {
+    let runs = 0;
+    const task = new DebouncedTask(async () => void runs++, PACE);
+    for (let nudge = 0; nudge < 11; nudge++) {
+      task.nudge();
+      await jest.advanceTimersByTimeAsync(50);
+    }
+    expect(runs).toBe(1);
+  });
+
+  it('never runs twice at a time, and again for a nudge during a run', async () => {
+    const running: (() => void)[] = [];
+    const task = new DebouncedTask(() => new Promise<void>((resolve) => void running.push(resolve)), PACE);
+    task.nudge();
+    await jest.advanceTimersByTimeAsync(100);
+    task.nudge();
+    await jest.advanceTimersByTimeAsync(1000);
+    expect(running).toHaveLength(1);
+    running[0]?.();
+    await jest.advanceTimersByTimeAsync(0);
+    expect(running).toHaveLength(2);
+    running[1]?.();
+  });
+
+  it('is quiet once closed, and closes when the run under way has ended', async () => {
+    const running: (() => void)[] = [];
+    const task = new DebouncedTask(() => new Promise<void>((resolve) => void running.push(resolve)), PACE);
+    void task.run();
+    await jest.advanceTimersByTimeAsync(0);
+    let closed = false;
+    const closing = task.close().then(() => (closed = true));
+    task.nudge();
+    void task.run();
+    await jest.advanceTimersByTimeAsync(1000);
+    expect(closed).toBe(false);
+    running[0]?.();
+    await closing;
+    expect(running).toHaveLength(1);
+  });
+});

@@ -1,0 +1,85 @@
+import { LocalRequestBudgets, TokenBuckets } from '../../src/limits/local.rate-limits';
+import type { BudgetRates } from '../../src/limits/rate-limits';
+import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
+
+const time = new FixedMonotonicTime();
+const notes = { app: 'notes', user: 'alice' };
+const budgets = (rates: Partial<BudgetRates>) =>
+  new LocalRequestBudgets({ app: {}, user: {}, ...rates }, time);
+
+describe('budgets of requests', () => {
+  it('let the burst through at once, and then one for each that drips in', () => {
+    const some = budgets({ app: { read: { perSecond: 10, burst: 3 } } });
+    const taken = [1, 2, 3, 4].map(() => some.take('read', notes));
+    expect(taken).toEqual([undefined, undefined, undefined, { budget: 'app', retryAfterMs: 100 }]);
+    time.advance(99);
+    expect(some.take('read', notes)).toEqual({ budget: 'app', retryAfterMs: 1 });
+    time.advance(1);
+    expect([some.take('read', notes), some.take('read', notes)?.retryAfterMs]).toEqual([undefined, 100]);
+  });
+
+  it('hold no more than the burst, however long nobody asks', () => {
+    const some = budgets({ user: { write: { perSecond: 1000, burst: 2 } } });
+    some.take('write', notes);
+    time.advance(3_600_000);
+    expect([1, 2, 3].map(() => some.take('write', notes)?.budget)).toEqual([undefined, undefined, 'user']);
+  });
+
+  it('keep reads and writes apart, the apps of one user, and the users of one app', () => {
+    const one = { perSecond: 1, burst: 1 };
+    const some = budgets({ app: { read: one, write: one } });
+    const spenders = [notes, { app: 'mail', user: 'alice' }, { app: 'notes', user: 'bob' }];
+    for (const spender of spenders) {
+      expect([some.take('read', spender), some.take('write', spender)]).toEqual([undefined, undefined]);
+    }
+    for (const spender of spenders) expect(some.take('read', spender)?.budget).toBe('app');
+  });
+
+  it("count all of a user's apps, and the user's own calls, on the user's budget", () => {
+    const some = budgets({ user: { read: { perSecond: 1, burst: 2 } } });
+    expect(some.take('read', notes)).toBeUndefined();
+    expect(some.take('read', { user: 'alice' })).toBeUndefined();
+    expect(some.take('read', { app: 'mail', user: 'alice' })?.budget).toBe('user');
+    expect(some.take('read', { app: 'mail', user: 'bob' })).toBeUndefined();
+  });
+
+  it('take nothing from the user for what the app may not do, and nothing from the app for what the user may not', () => {
+    const some = budgets({
+      app: { read: { perSecond: 1, burst: 1 } },
+      user: { read: { perSecond: 0.5, burst: 2 } },
+    });
+    expect(some.take('read', notes)).toBeUndefined();
+    for (let i = 0; i < 10; i += 1) expect(some.take('read', notes)?.budget).toBe('app');
+    expect(some.take('read', { user: 'alice' })).toBeUndefined();
+    const mail = { app: 'mail', user: 'alice' };
+    for (let i = 0; i < 10; i += 1) expect(some.take('read', mail)?.budget).toBe('user');
+    time.advance(2_000);
+    expect(some.take('read', mail)).toBeUndefined();
+  });
+
+  it('owe what a request turned out to cost, of the same kind, by app and by user', () => {
+    const rate = { perSecond: 10, burst: 5 };
+    const some = budgets({ app: { read: rate, write: rate }, user: { read: { perSecond: 100, burst: 10 } } });
+    some.charge('read', notes, 14);
+    expect(some.take('read', notes)).toEqual({ budget: 'app', retryAfterMs: 1_000 });
+    expect(some.take('write', notes)).toBeUndefined();
+    expect(some.take('read', { user: 'alice' })).toEqual({ budget: 'user', retryAfterMs: 50 });
+    time.advance(1_000);
+    expect([some.take('read', notes), some.take('read', notes)?.budget]).toEqual([undefined, 'app']);
+  });
+
+  it('owe no more than drips in within ten seconds, or a burst where that is more', () => {
+    const some = budgets({ app: { read: { perSecond: 10, burst: 5 } } });
+    for (let at = 0; at < 50; at += 1) some.charge('read', notes, 100);
+    expect(some.take('read', notes)).toEqual({ budget: 'app', retryAfterMs: 10_100 });
+    const slow = budgets({ app: { read: { perSecond: 0.1, burst: 5 } } });
+    for (let at = 0; at < 50; at += 1) slow.charge('read', notes, 100);
+    expect(slow.take('read', notes)).toEqual({ budget: 'app', retryAfterMs: 60_000 });
+  });
+
+  it('remember a bounded number of accounts, whoever asks', () => {
+    const buckets = new TokenBuckets({ perSecond: 1, burst: 1 }, time, 100);
+    for (let i = 0; i < 1_000; i += 1) buckets.take(`account ${i}`);
+    expect(buckets.count).toBe(100);
+  });
+});

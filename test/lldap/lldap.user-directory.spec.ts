@@ -1,0 +1,142 @@
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { LldapUserDirectory } from '../../src/lldap/lldap.user-directory';
+import { UserTokenVerifier } from '../../src/authn/user-token.verifier';
+import { FixedClock } from '../support/fixed-clock';
+import { RunningMonotonicTime } from '../support/running-monotonic-time';
+import { eventually } from '../support/eventually';
+import { unchanging } from '../../src/reloadable/reloadable';
+import { USER_TOKEN_SECRET, userToken } from '../support/tokens';
+import { outcome } from '../conformance/secret-store.conformance';
+
+/** LLDAP as far as we ask it: says what a test wants and remembers what it was asked. */
+describe('where LLDAP is configured, it is asked whether a token was logged out', () => {
+  let server: Server;
+  let answer: { status: number; body: string; delayMs?: number; gate?: Promise<void> };
+  let asked: { authorization: string | undefined; body: string; path: string | undefined }[];
+  let clock: FixedClock;
+  let verifier: UserTokenVerifier;
+  let patient: UserTokenVerifier;
+  beforeEach(async () => {
+    asked = [];
+    answer = { status: 200, body: '{"status":"ok"}' };
+    server = createServer((request, response) => {
+      let body = '';
+      request.on('data', (chunk) => (body += chunk));
+      request.on('end', () => {
+        asked.push({ authorization: request.headers.authorization, body, path: request.url });
+        const { status, delayMs = 0, gate } = answer;
+        const say = (): void => void setTimeout(() => response.writeHead(status).end(answer.body), delayMs);
+        if (gate === undefined) say();
+        else void gate.then(say);
+      });
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    clock = new FixedClock();
+    verifier = new UserTokenVerifier(
+      unchanging(USER_TOKEN_SECRET),
+      clock,
+      new LldapUserDirectory({ url, timeoutMs: 300 }, clock, new RunningMonotonicTime()),
+    );
+    patient = new UserTokenVerifier(
+      unchanging(USER_TOKEN_SECRET),
+      clock,
+      new LldapUserDirectory({ url, timeoutMs: 20_000 }, clock, new RunningMonotonicTime()),
+    );
+  });
+  afterEach(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+
+  const token = async (): Promise<string> => userToken('alice', clock.nowMs());
+
+  it('in the form that LLDAP wants', async () => {
+    const sent = await token();
+    await expect(verifier.verify(sent)).resolves.toMatchObject({ user: 'alice' });
+    expect(asked).toEqual([
+      {
+        authorization: `Bearer ${sent}`,
+        body: JSON.stringify({ access_token: sent }),
+        path: '/auth/token/verify',
+      },
+    ]);
+  });
+
+  it('only about tokens that verify', async () => {
+    expect(await outcome(verifier.verify('garbage'))).toBe('UNAUTHENTICATED');
+    expect(asked).toEqual([]);
+  });
+
+  it('at most once a minute for each token, and once at a time', async () => {
+    const sent = await token();
+    await Promise.all(Array.from({ length: 20 }, () => verifier.verify(sent)));
+    clock.advance(59_000);
+    await verifier.verify(sent);
+    expect(asked).toHaveLength(1);
+    clock.advance(2_000);
+    await verifier.verify(sent);
+    expect(asked).toHaveLength(2);
+  });
+
+  it.each([
+    ['"invalid token"', 200, '{"status":"invalid token"}'],
+    ['a 401', 401, ''],
+    ['a 404', 404, ''],
+    ['a 500', 500, '{}'],
+    ['what is no JSON', 200, '<html>'],
+  ])('a refusal is final: %s', async (_title, status, body) => {
+    const sent = await token();
+    answer = { status, body };
+    expect(await outcome(verifier.verify(sent))).toBe('UNAUTHENTICATED');
+    answer = { status: 200, body: '{"status":"ok"}' };
+    clock.advance(120_000);
+    expect(await outcome(verifier.verify(sent))).toBe('UNAUTHENTICATED');
+    expect(asked).toHaveLength(1);
+  });
+
+  it('a log-out takes effect within 60 s', async () => {
+    const sent = await token();
+    await verifier.verify(sent);
+    answer = { status: 200, body: '{"status":"invalid token"}' };
+    clock.advance(60_000);
+    expect(await outcome(verifier.verify(sent))).toBe('UNAUTHENTICATED');
+  });
+
+  it.each([429, 502, 503, 504])('a %i is not LLDAP speaking: 503, and asked again', async (status) => {
+    const sent = await token();
+    answer = { status, body: '' };
+    expect(await outcome(verifier.verify(sent))).toBe('IDENTITY_UNAVAILABLE');
+    answer = { status: 200, body: '{"status":"ok"}' };
+    await expect(verifier.verify(sent)).resolves.toMatchObject({ user: 'alice' });
+  });
+
+  it('a user with ever more tokens takes four calls at a time, and keeps nobody else from theirs', async () => {
+    let open: () => void = () => undefined;
+    answer = { status: 200, body: '{"status":"ok"}', gate: new Promise((resolve) => (open = resolve)) };
+    const of = async (user: string, turn: number) =>
+      outcome(patient.verify(await userToken(user, clock.nowMs(), { claims: { jid: turn } })));
+    const flood = Promise.all(Array.from({ length: 100 }, (_, turn) => of('mallory', turn)));
+    await eventually(() => expect(asked).toHaveLength(4));
+    const others = Promise.all(Array.from({ length: 10 }, (_, turn) => of(`user-${turn}`, 0)));
+    await eventually(() => expect(asked).toHaveLength(14));
+    open();
+    expect(await others).toEqual(Array(10).fill('done'));
+    const told = await flood;
+    expect(told.filter((one) => one === 'done')).toHaveLength(4 + 16);
+    expect(told.filter((one) => one === 'TOO_MANY_REQUESTS')).toHaveLength(80);
+    // What was refused was not remembered.
+    expect(await of('mallory', 99)).toBe('done');
+  });
+
+  it('silence is 503 in time, and nobody is let through', async () => {
+    answer = { status: 200, body: '{}', delayMs: 2000 };
+    const began = Date.now();
+    expect(await outcome(verifier.verify(await token()))).toBe('IDENTITY_UNAVAILABLE');
+    expect(Date.now() - began).toBeLessThan(1500);
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+    expect(await outcome(verifier.verify(await token()))).toBe('IDENTITY_UNAVAILABLE');
+  });
+});

@@ -1,0 +1,92 @@
+import { createSecretKey } from 'node:crypto';
+import { outcome } from '../../conformance/secret-store.conformance';
+import { ENVIRONMENTS } from '../../../src/secrets/secret';
+import type { EmbeddedSecretStore } from '../../../src/stores/embedded/embedded.secret-store';
+import { DataKeys } from '../../../src/stores/embedded/data-keys';
+import type { VaultDatabase } from '../../../src/stores/embedded/vault/vault-database';
+import { at, freshFolder, withRecords, withStore } from './vault-under-test';
+
+const META_RECORD = 1;
+const WORKSPACE_RECORD = 2;
+
+async function removeAll(store: EmbeddedSecretStore, user: string): Promise<void> {
+  for (const workspace of await store.workspacesOf(user)) await store.removeWorkspace(workspace);
+}
+
+describe('Removing the workspaces of a user from the embedded store', () => {
+  const folder = freshFolder();
+  beforeEach(() => withStore(folder.path, fill));
+  afterAll(() => folder.remove());
+
+  const fill = async (store: EmbeddedSecretStore) => {
+    for (const workspace of ['one', 'two']) {
+      for (const environment of ENVIRONMENTS) {
+        await store
+          .create(at('gone', workspace, environment), { name: 'k', value: 'v' })
+          .catch(() => undefined);
+      }
+    }
+  };
+  const records = () => withRecords(folder.path, (all) => all.keys().all());
+
+  it('leaves no record of them behind, and stays done after a restart', async () => {
+    await withStore(folder.path, (store) => removeAll(store, 'gone'));
+    expect((await records()).map((key) => key[0])).toEqual([META_RECORD]);
+    await withStore(folder.path, async (store) => {
+      expect(await store.workspacesOf('gone')).toEqual([]);
+      expect(await store.list(at('gone', 'one'))).toEqual([]);
+    });
+  });
+
+  it('forgets the data key: what is written afterwards can be read after a restart', async () => {
+    const scope = at('gone', 'one');
+    await withStore(folder.path, async (store) => {
+      // Reads that overlap the removal must not bring the old key back.
+      const reads = async () => {
+        for (let i = 0; i < 50; i++) await outcome(store.retrieve(scope, 'k'));
+      };
+      await Promise.all([reads(), removeAll(store, 'gone'), reads()]);
+      await store.create(scope, { name: 'after', value: 'v' });
+    });
+    await withStore(folder.path, async (store) => {
+      expect(await store.list(scope)).toEqual([{ name: 'after', value: 'v' }]);
+      await removeAll(store, 'gone');
+    });
+  });
+
+  it('goes on around a workspace that does not open', async () => {
+    await withRecords(folder.path, async (all) => {
+      const key = (await all.keys().all()).find(([kind]) => kind === WORKSPACE_RECORD)!;
+      await all.put(key, Buffer.alloc(80));
+    });
+    await withStore(folder.path, async (store) => {
+      expect(await store.workspacesOf('gone')).toHaveLength(1);
+      await removeAll(store, 'gone');
+      expect(await store.workspacesOf('gone')).toEqual([]);
+    });
+  });
+});
+
+describe('The data keys in memory', () => {
+  it('forget a removed workspace although a look that began before ends after', async () => {
+    const workspaceKey = Buffer.from('workspace');
+    let stored: Buffer | undefined;
+    let letGo: () => void = () => undefined;
+    const gate = new Promise<void>((resolve) => (letGo = resolve));
+    const database = {
+      get: async () => {
+        const found = stored;
+        await gate;
+        return found;
+      },
+    } as unknown as VaultDatabase;
+    const keys = new DataKeys(database, createSecretKey(Buffer.alloc(32, 1)));
+    stored = keys.make(workspaceKey, { user: 'gone', workspace: 'one' }).sealed;
+    const begunBefore = keys.find(workspaceKey);
+    stored = undefined;
+    keys.forget(workspaceKey);
+    letGo();
+    expect(await begunBefore).toBeDefined();
+    expect(await keys.find(workspaceKey)).toBeUndefined();
+  });
+});

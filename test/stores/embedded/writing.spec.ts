@@ -1,0 +1,155 @@
+import { outcome } from '../../conformance/secret-store.conformance';
+import {
+  CommitQueue,
+  type BatchWriter,
+  type WriteOperation,
+} from '../../../src/stores/embedded/vault/commit-queue';
+import { KeyedLocks } from '../../../src/concurrency/keyed-mutex';
+
+/** A database that remembers its batches and fails one of them; it takes one turn of the loop for each. */
+class BatchesInMemory implements BatchWriter {
+  readonly batches: (readonly WriteOperation[])[] = [];
+  inFlight = 0;
+  mostInFlight = 0;
+
+  constructor(
+    private readonly failing?: number,
+    private readonly stored?: Buffer,
+  ) {}
+
+  async batch(operations: WriteOperation[], { sync }: { sync: boolean }): Promise<void> {
+    expect(sync).toBe(true);
+    this.batches.push(operations);
+    const turn = this.batches.length;
+    this.mostInFlight = Math.max(this.mostInFlight, ++this.inFlight);
+    await new Promise((done) => setImmediate(done));
+    this.inFlight--;
+    if (turn === this.failing) throw new Error('canary: /secret/path is full');
+  }
+
+  async get(): Promise<Buffer | undefined> {
+    return this.stored;
+  }
+}
+
+const never = async (): Promise<boolean> => false;
+const always = async (): Promise<boolean> => true;
+const endOf = (commit: Promise<void>) => outcome(commit).catch((error: Error) => error.constructor.name);
+
+const put = (n: number): WriteOperation => ({ type: 'put', key: Buffer.from([n]), value: Buffer.from([n]) });
+const numbers = (count: number) => Array.from({ length: count }, (_, n) => n);
+
+describe('The commit queue', () => {
+  it('writes what waits together, in order, and never two batches at once', async () => {
+    const database = new BatchesInMemory();
+    const queue = new CommitQueue(database, never);
+    await Promise.all(numbers(100).map((n) => queue.commit([put(n)])));
+    expect(database.batches.flat()).toEqual(numbers(100).map(put));
+    expect(database.batches.map((batch) => batch.length)).toEqual([1, 32, 32, 32, 3]);
+    expect(database.mostInFlight).toBe(1);
+  });
+
+  it('writes no more than 1 MiB together, unless a single commit is larger', async () => {
+    const database = new BatchesInMemory();
+    const queue = new CommitQueue(database, never);
+    const large = (kibibytes: number): WriteOperation => ({
+      type: 'put',
+      key: Buffer.from([1]),
+      value: Buffer.alloc(kibibytes * 1024),
+    });
+    await Promise.all([1, 400, 400, 400, 2000, 1, 1].map((size) => queue.commit([large(size)])));
+    expect(database.batches.map((batch) => batch.length)).toEqual([1, 2, 1, 1, 2]);
+  });
+
+  it('knows nothing about a batch that failed, and writes nothing after it', async () => {
+    const database = new BatchesInMemory(2);
+    const queue = new CommitQueue(database, never);
+    const outcomes = await Promise.all(numbers(40).map((n) => outcome(queue.commit([put(n)]))));
+    expect(outcomes).toEqual([
+      'done',
+      ...numbers(32).map(() => 'STORE_OUTCOME_UNKNOWN'),
+      ...numbers(7).map(() => 'STORE_UNAVAILABLE'),
+    ]);
+    expect(await outcome(queue.commit([put(1)]))).toBe('STORE_UNAVAILABLE');
+    expect(database.batches).toHaveLength(2);
+    expect(await queue.repair()).toBe(false);
+  });
+
+  it.each([
+    ['done', 'is there', Buffer.from([0])],
+    ['NotWritten', 'is not', undefined],
+    ['NotWritten', 'is what it was before', Buffer.from([7])],
+  ])('says %s of a write that failed and %s when the database was opened anew', async (end, _, stored) => {
+    const database = new BatchesInMemory(1, stored);
+    const queue = new CommitQueue(database, always);
+    expect(await endOf(queue.commit([put(0)]))).toBe(end);
+    expect(await endOf(queue.commit([put(1)]))).toBe('done');
+    expect(database.batches).toHaveLength(2);
+  });
+
+  it('says of a delete that failed that it is done where nothing is there any more', async () => {
+    const del: WriteOperation = { type: 'del', key: Buffer.from([0]) };
+    expect(await endOf(new CommitQueue(new BatchesInMemory(1), always).commit([del]))).toBe('done');
+    const database = new BatchesInMemory(1, Buffer.from([0]));
+    expect(await endOf(new CommitQueue(database, always).commit([del]))).toBe('NotWritten');
+  });
+
+  it('takes writes again once the database could be opened anew', async () => {
+    let isRoom = false;
+    const queue = new CommitQueue(new BatchesInMemory(1), async () => isRoom);
+    expect(await endOf(queue.commit([put(0)]))).toBe('STORE_OUTCOME_UNKNOWN');
+    expect(await endOf(queue.commit([put(1)]))).toBe('STORE_UNAVAILABLE');
+    isRoom = true;
+    expect(await endOf(queue.commit([put(2)]))).toBe('done');
+  });
+});
+
+describe('Keyed locks', () => {
+  it('let one at a time work under a key, side by side under others, and are gone when idle', async () => {
+    const locks = new KeyedLocks();
+    const working = new Map<string, number>();
+    let most = 0;
+    let sideBySide = 0;
+    await Promise.all(
+      numbers(60).map((n) => {
+        const key = `key ${n % 3}`;
+        return locks.run(key, async () => {
+          working.set(key, (working.get(key) ?? 0) + 1);
+          most = Math.max(most, working.get(key)!);
+          sideBySide = Math.max(
+            sideBySide,
+            [...working.values()].reduce((a, b) => a + b),
+          );
+          await new Promise((done) => setImmediate(done));
+          working.set(key, working.get(key)! - 1);
+        });
+      }),
+    );
+    expect([most, sideBySide, locks.size]).toEqual([1, 3, 0]);
+  });
+
+  it('keep out who comes while others wait, after the first has left', async () => {
+    const locks = new KeyedLocks();
+    let working = 0;
+    let most = 0;
+    const work = async () => {
+      most = Math.max(most, ++working);
+      await new Promise((done) => setImmediate(done));
+      working--;
+    };
+    const early = numbers(3).map(() => locks.run('key', work));
+    await early[0];
+    const late = numbers(3).map(() => locks.run('key', work));
+    await Promise.all([...early, ...late]);
+    expect([most, locks.size]).toEqual([1, 0]);
+  });
+
+  it('are let go of by a failure, which reaches only its own caller', async () => {
+    const locks = new KeyedLocks();
+    const failing = locks.run('key', async () => Promise.reject(new Error('mine')));
+    const next = locks.run('key', async () => 'done');
+    await expect(failing).rejects.toThrow('mine');
+    expect(await next).toBe('done');
+    expect(locks.size).toBe(0);
+  });
+});

@@ -1,0 +1,277 @@
+import { outcome } from '../../conformance/secret-store.conformance';
+import type { Fault } from '../../support/fake-infisical/fake-faults';
+import { projectSlug } from '../../../src/stores/infisical/projects/project-slug';
+import { FixedClock } from '../../support/fixed-clock';
+import { at, callsOf, openStore, routesOf, rowsOf, type Choices, type Opened } from './opened-store';
+
+const MINUTES_MS = 60_000;
+
+/** A workspace in use, whose prod environment holds this many bytes beside the secret `k`. */
+async function openRoom(
+  dialect: 'v3' | 'v4' | 'fork',
+  { bytes, options = {}, clock = new FixedClock() }: { bytes: number; options?: Choices; clock?: FixedClock },
+) {
+  const opened = await openStore({ dialect }, options, clock);
+  await opened.store.create(at(), { name: 'k', value: 'v' });
+  const room = opened.fake
+    .project(projectSlug(at()))!
+    .environments.find(({ slug }) => slug === at().environment)!;
+  for (let left = bytes, i = 0; left > 0; left -= 100_000, i++)
+    opened.fake.world.addSecret(room, `filler-${i}`, 'x'.repeat(Math.min(left, 100_000)));
+  opened.fake.calls.splice(0);
+  return { ...opened, room, clock };
+}
+
+/** A store that has met the huge environment by one list. */
+async function openHuge(dialect: 'v3' | 'v4', options: Choices = {}) {
+  const opened = await openRoom(dialect, { bytes: 1_100_000, options });
+  await opened.store.retrieve(at(), 'k');
+  opened.fake.calls.splice(0);
+  return opened;
+}
+
+const retrieve = ({ store }: Opened, name = 'k') => outcome(store.retrieve(at(), name));
+
+// v4 as its documents describe it.
+describe.each(['v3', 'v4'] as const)('a scope whose list is larger than 1 MiB (%s)', (dialect) => {
+  const routes = routesOf(dialect);
+  const LIST = `GET ${routes.list}`;
+  const BY_NAME = `GET ${routes.secret}`;
+
+  it('is listed once, and from then on each retrieve is one look by name', async () => {
+    const opened = await openRoom(dialect, { bytes: 1_100_000 });
+    const { fake, store } = opened;
+    expect(await store.retrieve(at(), 'k')).toEqual({ name: 'k', value: 'v' });
+    expect(callsOf(fake)).toEqual([LIST]);
+    expect(await store.retrieve(at(), 'k')).toEqual({ name: 'k', value: 'v' });
+    expect(await retrieve(opened, 'absent')).toBe('SECRET_NOT_FOUND');
+    expect(callsOf(fake)).toEqual([BY_NAME, BY_NAME]);
+  });
+
+  it('leaves each write and each list one call', async () => {
+    const { fake, store } = await openHuge(dialect);
+    await store.update(at(), { name: 'k', value: 'w' });
+    await store.create(at(), { name: 'l', value: 'w' });
+    await store.delete(at(), 'k');
+    await store.list(at());
+    const secret = routes.secret;
+    expect(callsOf(fake)).toEqual([`PATCH ${secret}`, `POST ${secret}`, `DELETE ${secret}`, LIST]);
+  });
+
+  it('a smaller one is always listed', async () => {
+    const { fake, store } = await openRoom(dialect, { bytes: 900_000 });
+    for (let i = 0; i < 3; i++) await store.retrieve(at(), 'k');
+    expect(callsOf(fake)).toEqual([LIST, LIST, LIST]);
+  });
+
+  it('sends every flag with a look by name', async () => {
+    const { fake, store } = await openHuge(dialect);
+    await store.retrieve(at(), 'k');
+    const { searchParams } = new URL(fake.calls[0]?.target ?? '', 'http://x');
+    expect(Object.fromEntries(searchParams)).toEqual({
+      [dialect === 'v4' ? 'projectId' : 'workspaceId']: fake.world.projects[0]?.id,
+      environment: 'prod',
+      type: 'shared',
+      secretPath: '/',
+      expandSecretReferences: 'false',
+      includeImports: 'false',
+      include_imports: 'false',
+      recursive: 'false',
+      viewSecretValue: 'true',
+    });
+  });
+
+  it('is listed again after ten minutes, by one of many callers, and for good once it shrank', async () => {
+    const opened = await openHuge(dialect);
+    const { fake, clock, room } = opened;
+    clock.advance(10 * MINUTES_MS);
+    await Promise.all(Array.from({ length: 10 }, () => retrieve(opened)));
+    expect(callsOf(fake).sort()).toEqual([LIST, ...Array<string>(9).fill(BY_NAME)]);
+    room.secrets.splice(1);
+    await retrieve(opened);
+    expect(callsOf(fake)).toEqual([BY_NAME]);
+    clock.advance(10 * MINUTES_MS);
+    await retrieve(opened);
+    await retrieve(opened);
+    expect(callsOf(fake)).toEqual([LIST, LIST]);
+  });
+
+  it('is known to have shrunk as soon as anything lists it', async () => {
+    const opened = await openHuge(dialect);
+    opened.room.secrets.splice(1);
+    await opened.store.list(at());
+    await retrieve(opened);
+    expect(callsOf(opened.fake)).toEqual([LIST, LIST]);
+  });
+
+  it.each([
+    ['hidden', { secretValue: 'x', secretValueHidden: true }],
+    ['hidden and left out', { secretValueHidden: true }],
+    ['masked', { secretValue: '******' }],
+    ['hidden in words', { secretValue: '<hidden-by-infisical>' }],
+    ['of another name', { secretValue: 'v', secretKey: 'K' }],
+  ])('never gives a value that is %s for a secret', async (_title, more) => {
+    const opened = await openHuge(dialect);
+    const body = { secret: { id: 'i', version: 1, secretKey: 'k', ...more } };
+    opened.fake.fail({
+      method: 'GET',
+      template: routes.secret,
+      fault: { kind: 'answer', status: 200, body },
+    });
+    expect(await retrieve(opened)).toBe('STORE_UNAVAILABLE');
+  });
+
+  it('serves a name that is stored more than once from the list, always the same row', async () => {
+    const opened = await openRoom(dialect, { bytes: 1_100_000 });
+    const { fake, store, room } = opened;
+    for (const [value, version] of [['v1', 1], ['v3', 3], ['v2', 2]] as const) fake.world.addSecret(room, 'twice', value, version); // prettier-ignore
+    for (let i = 0; i < 3; i++) expect((await store.retrieve(at(), 'twice')).value).toBe('v3');
+    expect(callsOf(fake)).toEqual([LIST, LIST, LIST]);
+    await store.update(at(), { name: 'twice', value: 'one' });
+    for (let i = 0; i < 3; i++) expect((await store.retrieve(at(), 'twice')).value).toBe('one');
+    await store.delete(at(), 'twice');
+    await store.create(at(), { name: 'twice', value: 'once' });
+    callsOf(fake);
+    expect((await store.retrieve(at(), 'twice')).value).toBe('once');
+    expect(callsOf(fake)).toEqual([BY_NAME]);
+  });
+
+  it('is gone with its project, and comes again with the next create', async () => {
+    const opened = await openHuge(dialect);
+    opened.fake.world.deleteProject(projectSlug(at()));
+    expect(await retrieve(opened)).toBe('SECRET_NOT_FOUND');
+    await opened.store.create(at(), { name: 'k', value: 'again' });
+    expect(await opened.store.retrieve(at(), 'k')).toEqual({ name: 'k', value: 'again' });
+  });
+
+  it('is empty when its environment was deleted, and small when that comes again', async () => {
+    const opened = await openHuge(dialect);
+    opened.fake.world.deleteEnvironment(projectSlug(at()), 'prod');
+    expect(await retrieve(opened)).toBe('SECRET_NOT_FOUND');
+    await opened.store.create(at(), { name: 'k', value: 'again' });
+    callsOf(opened.fake);
+    expect(await opened.store.retrieve(at(), 'k')).toEqual({ name: 'k', value: 'again' });
+    expect(callsOf(opened.fake)).toEqual([LIST]);
+  });
+
+  it('a write whose answer is lost is looked for by name', async () => {
+    const { fake, store } = await openHuge(dialect);
+    fake.fail({ method: 'POST', template: routes.secret, fault: { kind: 'reset', when: 'after' } });
+    await store.create(at(), { name: 'new', value: 'v' });
+    expect(callsOf(fake)).toEqual([`POST ${routes.secret}`, BY_NAME]);
+  });
+
+  it('is read by name when a list of it does not come in time, and before that fails once', async () => {
+    const opened = await openRoom(dialect, { bytes: 0, options: { requestTimeoutMs: 400 } });
+    const never: Fault = { kind: 'hang', when: 'before' };
+    opened.fake.fail({ method: 'GET', template: routes.list, times: 99, fault: never });
+    expect(await retrieve(opened)).toBe('STORE_UNAVAILABLE');
+    expect(await retrieve(opened)).toBe('done');
+    expect(callsOf(opened.fake)).toEqual([LIST, BY_NAME]);
+    opened.clock.advance(10 * MINUTES_MS);
+    expect(await retrieve(opened)).toBe('done');
+    expect(callsOf(opened.fake)).toEqual([LIST, BY_NAME]);
+  });
+
+  it('an update looks for doubled names although the last list did not come in time', async () => {
+    const opened = await openRoom(dialect, { bytes: 0, options: { requestTimeoutMs: 400 } });
+    const { fake, store, room } = opened;
+    for (const version of [1, 2]) fake.world.addSecret(room, 'twice', 'v', version);
+    fake.fail({ method: 'GET', template: routes.list, fault: { kind: 'hang', when: 'before' } });
+    expect(await retrieve(opened)).toBe('STORE_UNAVAILABLE');
+    await store.update(at(), { name: 'twice', value: 'one' });
+    expect(rowsOf(fake, at())).toHaveLength(3);
+    expect((await store.retrieve(at(), 'twice')).value).toBe('one');
+  });
+
+  it('a name that is known to be doubled is neither read nor updated while lists do not come in time', async () => {
+    const opened = await openRoom(dialect, { bytes: 0, options: { requestTimeoutMs: 400 } });
+    const { fake, store, room } = opened;
+    fake.world.addSecret(room, 'k', 'v');
+    await store.list(at());
+    fake.fail({ method: 'GET', template: routes.list, times: 3, fault: { kind: 'hang', when: 'before' } });
+    expect([await retrieve(opened), await retrieve(opened)]).toEqual(Array(2).fill('STORE_UNAVAILABLE'));
+    expect(await outcome(store.update(at(), { name: 'k', value: 'new' }))).toBe('STORE_UNAVAILABLE');
+    expect(fake.count('PATCH')).toBe(0);
+    await store.update(at(), { name: 'k', value: 'new' });
+    expect((await store.retrieve(at(), 'k')).value).toBe('new');
+  });
+
+  describe('and larger than any answer that is taken', () => {
+    const open = () => openRoom(dialect, { bytes: 200_000, options: { maxAnswerBytes: 120_000 } });
+
+    it('is read by name, after one list that was cut', async () => {
+      const opened = await open();
+      expect(await retrieve(opened)).toBe('done');
+      expect(callsOf(opened.fake)).toEqual([LIST, BY_NAME]);
+      expect(await retrieve(opened)).toBe('done');
+      expect(await retrieve(opened, 'filler-1')).toBe('done');
+      expect(await retrieve(opened, 'absent')).toBe('SECRET_NOT_FOUND');
+      expect(callsOf(opened.fake)).toEqual([BY_NAME, BY_NAME, BY_NAME]);
+    });
+
+    it('is written as ever, and updated after one list that was cut', async () => {
+      const { fake, store } = await open();
+      await store.update(at(), { name: 'k', value: 'w' });
+      expect(callsOf(fake)).toEqual([LIST, `PATCH ${routes.secret}`]);
+      await store.update(at(), { name: 'k', value: 'x' });
+      await store.create(at(), { name: 'l', value: 'y' });
+      await store.delete(at(), 'filler-0');
+      expect(await outcome(store.update(at(), { name: 'absent', value: 'x' }))).toBe('SECRET_NOT_FOUND');
+      expect(fake.count('GET')).toBe(0);
+      expect(await store.retrieve(at(), 'k')).toEqual({ name: 'k', value: 'x' });
+    });
+
+    it('does not serve any row of a name that is known to be doubled, nor updates it, until a delete took all', async () => {
+      const opened = await openRoom(dialect, { bytes: 0, options: { maxAnswerBytes: 120_000 } });
+      const { fake, store, room } = opened;
+      fake.world.addSecret(room, 'k', 'newer', 2);
+      expect((await store.retrieve(at(), 'k')).value).toBe('newer');
+      for (const name of ['filler', 'other']) fake.world.addSecret(room, name, 'x'.repeat(100_000));
+      for (let i = 0; i < 2; i++)
+        await expect(store.retrieve(at(), 'k')).rejects.toMatchObject({
+          reason: 'LIST_TOO_LARGE',
+        });
+      expect(await retrieve(opened, 'filler')).toBe('done');
+      expect(await outcome(store.update(at(), { name: 'k', value: 'x' }))).toBe('LIST_TOO_LARGE');
+      expect(fake.count('PATCH')).toBe(0);
+      await store.delete(at(), 'k');
+      await store.create(at(), { name: 'k', value: 'newest' });
+      expect((await store.retrieve(at(), 'k')).value).toBe('newest');
+      expect(room.secrets.filter(({ key }) => key === 'k')).toHaveLength(1);
+    });
+
+    it('is not listed, and the failure says why', async () => {
+      const { store } = await open();
+      await expect(store.list(at())).rejects.toMatchObject({
+        reason: 'LIST_TOO_LARGE',
+        message:
+          'The secrets of this workspace and environment are too large for one list; retrieve them by name, or delete some.',
+      });
+    });
+  });
+});
+
+describe('a scope whose list is larger than 1 MiB on the server that Olares ships', () => {
+  const routes = routesOf('fork');
+
+  it('is always listed, for a look by name costs ten times as much there', async () => {
+    const { fake, store } = await openRoom('fork', { bytes: 1_100_000 });
+    for (let i = 0; i < 3; i++) await store.retrieve(at(), 'k');
+    expect(callsOf(fake)).toEqual(Array<string>(3).fill(`GET ${routes.list}`));
+  });
+
+  it('is read by name all the same when it is larger than any answer that is taken, and written', async () => {
+    const opened = await openRoom('fork', { bytes: 200_000, options: { maxAnswerBytes: 120_000 } });
+    for (let i = 0; i < 2; i++) expect(await retrieve(opened)).toBe('done');
+    expect(callsOf(opened.fake)).toEqual([
+      `GET ${routes.list}`,
+      `GET ${routes.secret}`,
+      `GET ${routes.secret}`,
+    ]);
+    expect(await outcome(opened.store.list(at()))).toBe('LIST_TOO_LARGE');
+    await opened.store.update(at(), { name: 'k', value: 'w' });
+    await opened.store.delete(at(), 'filler-0');
+    expect(await opened.store.retrieve(at(), 'k')).toEqual({ name: 'k', value: 'w' });
+  });
+});

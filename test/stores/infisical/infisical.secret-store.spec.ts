@@ -1,0 +1,29 @@
+import { SystemClock } from '../../../src/time/clock';
+import { createInfisicalSecretStore } from '../../../src/stores/infisical/create-infisical-secret-store';
+import { describeSecretStore } from '../../conformance/secret-store.conformance';
+import { FakeInfisical } from '../../support/fake-infisical/fake-infisical';
+
+// v4 as its documents describe it.
+for (const dialect of ['v3', 'v3-2025', 'fork', 'v4'] as const) {
+  describeSecretStore(`the Infisical store (${dialect})`, {
+    refusedNames: {
+      ['__proto__']: 'the servers answer it with a failure',
+      constructor: 'so do servers of 2025',
+      toString: 'so do servers of 2025',
+      ...(dialect === 'v3-2025' && { 'a b': 'a server of June 2025 takes no space in a name' }),
+      ...(dialect === 'v4' && { batch: 'v4 has a route of that name' }),
+    },
+    async open() {
+      const fake = await FakeInfisical.start({ dialect });
+      const { clientId, clientSecret } = fake.identity;
+      const store = createInfisicalSecretStore({ url: fake.url, clientId, clientSecret }, new SystemClock());
+      return {
+        store,
+        async dispose() {
+          await store.close();
+          await fake.close();
+        },
+      };
+    },
+  });
+}

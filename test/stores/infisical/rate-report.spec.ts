@@ -1,0 +1,23 @@
+import { rateReportOf, retryAfterOf } from '../../../src/stores/infisical/transport/rate-limit-window';
+
+describe('what a server says of its limits', () => {
+  it('is taken at its word for a wait that its windows can mean', () => {
+    expect(retryAfterOf({ 'retry-after': '59' })).toBe(59_000);
+    expect(retryAfterOf({ 'x-ratelimit-reset': '42' })).toBe(42_000);
+  });
+
+  it('closes a route for five minutes at the most, whatever it says', () => {
+    expect(retryAfterOf({ 'retry-after': '999999999' })).toBe(300_000);
+    const headers = {
+      'x-ratelimit-limit': '40',
+      'x-ratelimit-remaining': '0',
+      'x-ratelimit-reset': '999999999',
+    };
+    expect(rateReportOf(headers, { status: 200 })).toMatchObject({ resetMs: 300_000 });
+  });
+
+  it('is no wait where it is no whole number', () => {
+    for (const value of ['-1', '1.5', 'soon', '9999999999', '', ['1', '2']])
+      expect(retryAfterOf({ 'retry-after': value })).toBeUndefined();
+  });
+});

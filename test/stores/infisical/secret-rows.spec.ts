@@ -1,0 +1,23 @@
+import type { SecretRow } from '../../../src/stores/infisical/api/answers';
+import { distinctRows, preferredRow } from '../../../src/stores/infisical/api/secret-calls';
+
+const row = (id: string, version: number, updatedAtMs = 0): SecretRow => ({
+  id,
+  name: 'k',
+  version,
+  updatedAtMs,
+  stored: `of ${id}`,
+});
+
+describe('of the rows of a doubled name, reads serve', () => {
+  it.each([
+    ['the highest version, though another is newer', [row('a', 1, 9), row('b', 2, 1)], 'b'],
+    ['of equal versions the latest update', [row('a', 2, 1), row('b', 2, 9)], 'b'],
+    ['of equal ones the lowest id', [row('b', 2, 1), row('a', 2, 1), row('c', 2, 1)], 'a'],
+  ])('%s, in whatever order they come', (_rule, rows, id) => {
+    for (const ordered of [rows, [...rows].reverse()]) {
+      expect(preferredRow(ordered)?.id).toBe(id);
+      expect(distinctRows(ordered).map((one) => one.id)).toEqual([id]);
+    }
+  });
+});

@@ -1,0 +1,60 @@
+import { parseSlicedJson } from '../../../src/stores/infisical/transport/sliced-json';
+
+const item = (at: number, length = 300): object => ({
+  name: `s${at}`,
+  value: `${'\\"}],[{'.repeat(3)} ü ${'x'.repeat(length)}\\`,
+  tags: [{ at }, [], ','],
+});
+const items = (count: number, length?: number): object[] =>
+  Array.from({ length: count }, (_, at) => item(at, length));
+
+describe('JSON that is parsed in slices', () => {
+  it.each([
+    ['a long list', { secrets: items(5_000) }],
+    ['few items that are long', { secrets: items(6, 400_000), imports: [] }],
+    [
+      'several lists, and more beside them',
+      { a: 1, secrets: items(3_000), b: { c: [1] }, imports: items(900), d: [] },
+    ],
+    ['lists of lists', { rows: items(2_000).map((one) => [one]) }],
+    ['no list in the outermost object', { data: { secrets: items(2_000) } }],
+    ['a list as a whole', items(2_000)],
+    ['a long text', 'x'.repeat(300_000)],
+    ['a short object', { secrets: [1] }],
+  ])('is what JSON.parse makes of it: %s', async (_, value) => {
+    for (const text of [JSON.stringify(value), ` ${JSON.stringify(value, null, 1)}\n`])
+      expect(await parseSlicedJson(Buffer.from(text))).toEqual(value);
+  });
+
+  it('is undefined where it is no JSON, wherever it is broken', async () => {
+    const good = JSON.stringify({ secrets: items(2_000), imports: items(2) });
+    const broken = [
+      good.slice(0, -1),
+      good.slice(0, 400_000),
+      good.replace('},{', '},,{'),
+      good.replace('],"imports"', ',],"imports"'),
+      good.replace('"secrets":[', '"secrets":[,'),
+      good.replace('],"imports"', '},"imports"'),
+      good.replace('"imports":', '"imports"'),
+      `${good}]`,
+      `${good.slice(0, 300_000)}\0${good.slice(300_000)}`,
+    ];
+    for (const text of broken) {
+      expect(() => JSON.parse(text) as unknown).toThrow();
+      expect(await parseSlicedJson(Buffer.from(text))).toBeUndefined();
+    }
+  });
+
+  it('lets others go on in between', async () => {
+    let turns = 0;
+    let isDone = false;
+    const count = (): void => {
+      turns += 1;
+      if (!isDone) setImmediate(count);
+    };
+    setImmediate(count);
+    await parseSlicedJson(Buffer.from(JSON.stringify({ secrets: items(10_000) })));
+    isDone = true;
+    expect(turns).toBeGreaterThan(20);
+  });
+});

@@ -1,0 +1,129 @@
+import { isUnreachable, StoreUnavailable, StoreUnreachable } from '../../../src/errors/store-errors';
+import { DIALECTS, type CallName } from '../../../src/stores/infisical/versions/api-version';
+import { classifyFailure, type FailureReason } from '../../../src/stores/infisical/versions/failure-reason';
+import { InfisicalCallFailed } from '../../../src/stores/infisical/versions/infisical-call-failed';
+import { notReadyBecause, storeErrorAfter } from '../../../src/stores/infisical/operations';
+
+/** What the cache does after a failure of this reason: `asked` stands for an Infisical that was asked, and answered. */
+const AFTER: Readonly<Record<FailureReason, 'served stale' | 'asked'>> = {
+  // "does not answer": nothing was said about what it holds, or whether we may see it.
+  unreachable: 'served stale',
+  connectionLost: 'served stale',
+  timedOut: 'served stale',
+  outOfTime: 'served stale',
+  tlsFailed: 'served stale',
+  'certificate:unknownAuthority': 'served stale',
+  'certificate:wrongHost': 'served stale',
+  'certificate:expired': 'served stale',
+  'certificate:notYetValid': 'served stale',
+  'certificate:refused': 'served stale',
+  proxyFailed: 'served stale',
+  proxyRefused: 'served stale',
+  // It was never asked.
+  serviceAccountTokenUnreadable: 'served stale',
+  // "answers with 5xx or 429".
+  serverFailure: 'served stale',
+  gatewayFailure: 'served stale',
+  // What stands in front of it answered in its place.
+  notInfisical: 'served stale',
+  rateLimited: 'served stale',
+  // "once Infisical itself refused (401, 403)".
+  credentialsRefused: 'asked',
+  tokenDead: 'asked',
+  permissionDenied: 'asked',
+  notAMember: 'asked',
+  // "or said that there is nothing (404)".
+  'notFound:secret': 'asked',
+  'notFound:environment': 'asked',
+  'notFound:project': 'asked',
+  routeNotFound: 'asked',
+  // Other words of Infisical's about the request.
+  'alreadyExists:secret': 'asked',
+  'alreadyExists:environment': 'asked',
+  'alreadyExists:project': 'asked',
+  environmentHeld: 'asked',
+  conflict: 'asked',
+  invalidRequest: 'asked',
+  nameRefused: 'asked',
+  tooLarge: 'asked',
+  // An answer came, of which it is not known what it says: it may be a refusal.
+  notUnderstood: 'asked',
+  unexpectedAnswer: 'asked',
+  answerTooLarge: 'asked',
+};
+
+const failed = (reason: FailureReason): InfisicalCallFailed =>
+  new InfisicalCallFailed({ call: 'listSecrets', method: 'GET', pathTemplate: '/list', reason });
+
+const afterAnswer = (dialect: keyof typeof DIALECTS, status: number, body: unknown) =>
+  (Object.keys(DIALECTS[dialect].routes) as CallName[]).map((call) => {
+    const error = storeErrorAfter(failed(classifyFailure(DIALECTS[dialect].failures, call, status, body)));
+    return isUnreachable(error) ? 'served stale' : 'asked';
+  });
+
+describe.each(Object.entries(AFTER) as [FailureReason, string][])(
+  'a read that fails by %s',
+  (reason, after) => {
+    it(`is one that is ${after}`, () => {
+      expect(isUnreachable(storeErrorAfter(failed(reason)))).toBe(after === 'served stale');
+    });
+
+    it('leaves readiness good as long as what is kept may be served, and only then', () => {
+      const error = notReadyBecause(failed(reason));
+      expect(error).toBeInstanceOf(StoreUnavailable);
+      expect(error instanceof StoreUnreachable).toBe(after === 'served stale');
+    });
+  },
+);
+
+describe.each(['fork', 'v3', 'v4'] as const)('an answer of %s', (dialect) => {
+  const page = '<html></html>';
+
+  it.each([401, 403, 404])(
+    'with %d in the form of Infisical lets nothing stale be served, in whatever words; a page of something in front does',
+    (status) => {
+      const worded = DIALECTS[dialect].failures
+        .filter((rule) => rule.status === status)
+        .map(({ reason }) => storeErrorAfter(failed(reason)));
+      expect(worded.filter(isUnreachable)).toEqual([]);
+      const words = { statusCode: status, error: 'x', message: 'y' };
+      expect(new Set(afterAnswer(dialect, status, words))).toEqual(new Set(['asked']));
+      for (const body of [undefined, page, {}])
+        expect(new Set(afterAnswer(dialect, status, body))).toEqual(new Set(['served stale']));
+    },
+  );
+
+  it.each([200, 302])('with %d that is no JSON lets what is kept be served', (status) => {
+    expect(new Set(afterAnswer(dialect, status, undefined))).toEqual(new Set(['served stale']));
+    expect(new Set(afterAnswer(dialect, 200, {}))).toEqual(new Set(['asked']));
+  });
+
+  it.each([429, 500, 501, 502, 503, 504])('with %d lets what is kept be served', (status) => {
+    for (const body of [undefined, page, {}, { statusCode: status, error: 'x', message: 'y' }])
+      expect(new Set(afterAnswer(dialect, status, body))).toEqual(new Set(['served stale']));
+  });
+});
+
+describe('a 500 that means a refusal', () => {
+  it.each([
+    ['fork', 'Internal Server Error', 'jwt expired'],
+    ['fork', 'Failed to find project by id', 'x'],
+    ['v3', 'Failed to find project by id', 'x'],
+  ] as const)('is one all the same (%s: %s, %s)', (dialect, error, message) => {
+    expect(new Set(afterAnswer(dialect, 500, { error, message }))).toEqual(new Set(['asked']));
+  });
+});
+
+describe('a refusal for the rate', () => {
+  it.each([
+    [undefined, 60],
+    [1, 1],
+    [0, 1],
+    [1_001, 2],
+  ])('that names %p ms as the wait asks for %d seconds', (retryAfterMs, seconds) => {
+    const { call, method, pathTemplate, reason } = failed('rateLimited');
+    const wait = retryAfterMs === undefined ? {} : { retryAfterMs };
+    const error = storeErrorAfter(new InfisicalCallFailed({ call, method, pathTemplate, reason, ...wait }));
+    expect(error).toMatchObject({ reason: 'TOO_MANY_REQUESTS', retryAfterSeconds: seconds });
+  });
+});

@@ -1,0 +1,30 @@
+import { WriteSlots } from '../../../src/stores/infisical/transport/upstream-rate-limits';
+
+const never = () => new Promise<never>(() => undefined);
+const times = (patienceMs: number) => ({ patienceMs, shortestMs: 0 });
+const late = () => new Error('late');
+
+describe('a write that finds four others on the wire', () => {
+  it('is not sent when none of them ends in time, and leaves its place to the next', async () => {
+    const slots = new WriteSlots();
+    let end = (): void => undefined;
+    const first = slots.run(times(1_000), () => new Promise<void>((resolve) => (end = resolve)), late);
+    for (let i = 0; i < 3; i++) void slots.run(times(1_000), never, late);
+    let sent = 0;
+    const send = () => Promise.resolve((sent += 1));
+    await expect(slots.run(times(5), send, late)).rejects.toThrow('late');
+    end();
+    await first;
+    expect(sent).toBe(0);
+    await slots.run(times(1_000), send, late);
+    await slots.run(times(1_000), send, late);
+    expect(sent).toBe(2);
+  });
+
+  it('is not sent where the place would come with less than it needs', async () => {
+    const slots = new WriteSlots();
+    for (let i = 0; i < 4; i++) void slots.run(times(60_000), never, late);
+    const waits = slots.run({ patienceMs: 60_000, shortestMs: 59_995 }, never, late);
+    await expect(waits).rejects.toThrow('late');
+  });
+});

@@ -1,0 +1,219 @@
+import { ORDERS } from '../../../src/user-deprovisioning/deletion-jobs';
+import { ListTooLarge, StoreOutcomeUnknown, StoreUnreachable } from '../../../src/errors/store-errors';
+import { keyOf, type Secret, type SecretScope, type ScopeUsage } from '../../../src/secrets/secret';
+import { waitedMs } from '../../../src/secrets/secret-store-decorator';
+import { refusal, secretOf, withQuotas } from '../../conformance/quotas.conformance';
+import { outcome } from '../../conformance/secret-store.conformance';
+import { FixedMonotonicTime } from '../../support/fixed-monotonic-time';
+import { MemorySecretStore } from '../../support/memory.secret-store';
+
+const SCOPE: SecretScope = { user: 'alice', workspace: 'notes', environment: 'prod' };
+const OTHER: SecretScope = { ...SCOPE, workspace: 'other' };
+const MINUTES_MS = 60_000;
+
+/** A store whose writes may end without its word, done or not, and that can have too much to list. */
+class DoubtfulStore extends MemorySecretStore {
+  unknown: 'done' | 'not done' | undefined;
+  tooLarge = false;
+  waitedMs = 0;
+
+  override async create(scope: SecretScope, secret: Secret): Promise<void> {
+    this.waitedMs = waitedMs();
+    return this.#perhaps(() => super.create(scope, secret));
+  }
+
+  override async update(scope: SecretScope, secret: Secret): Promise<void> {
+    return this.#perhaps(() => super.update(scope, secret));
+  }
+
+  override async delete(scope: SecretScope, name: string): Promise<void> {
+    return this.#perhaps(() => super.delete(scope, name));
+  }
+
+  override async measure(scope: SecretScope): Promise<ScopeUsage> {
+    if (this.tooLarge) throw new ListTooLarge();
+    return super.measure(scope);
+  }
+
+  async #perhaps(write: () => Promise<void>): Promise<void> {
+    if (this.unknown !== 'not done') await write();
+    if (this.unknown !== undefined) throw new StoreOutcomeUnknown();
+  }
+}
+
+function opened(quotas: Parameters<typeof withQuotas>[1]) {
+  const inner = new DoubtfulStore();
+  const time = new FixedMonotonicTime();
+  const refused: string[] = [];
+  const observer = { quotaExceeded: (limit: string) => void refused.push(limit) };
+  const store = withQuotas(inner, quotas, { time, observer, unlimitedUser: ORDERS.user });
+  const measurements = () => inner.calls.filter((call) => call.startsWith('list')).length;
+  return { inner, time, store, refused, measurements };
+}
+
+describe('a store behind quotas', () => {
+  it('measures a workspace once, and asks nothing more for the writes after it', async () => {
+    const { inner, store, measurements } = opened({ workspace: { secrets: 10 }, user: { secrets: 10 } });
+    for (const name of ['a', 'b']) await inner.create(SCOPE, { name, value: 'v' });
+    inner.calls.length = 0;
+    await store.update(SCOPE, { name: 'a', value: 'w' });
+    await store.create(SCOPE, { name: 'c', value: 'w' });
+    await store.delete(SCOPE, 'b');
+    expect(inner.calls.map((call) => call.split(' ')[0])).toEqual(['list', 'update', 'create', 'delete']);
+    await Promise.all(['d', 'e', 'f'].map((name) => store.create(OTHER, { name, value: 'v' })));
+    expect(measurements()).toBe(2);
+  });
+
+  it('passes reads on as they are', async () => {
+    const { inner, store } = opened({ workspace: { secrets: 1 } });
+    const reading = Promise.resolve({ name: 'k', value: 'v' });
+    inner.retrieve = () => reading;
+    expect(store.retrieve(SCOPE, 'k')).toBe(reading);
+  });
+
+  it.each(['done', 'not done'] as const)(
+    'counts a create of unknown outcome (%s) until it is measured again',
+    async (how) => {
+      const { inner, store } = opened({ workspace: { bytes: 100 }, user: { bytes: 100 } });
+      await store.create(SCOPE, secretOf('a', 10));
+      inner.unknown = how;
+      const both = [store.create(SCOPE, secretOf('b', 60)), store.create(SCOPE, secretOf('c', 60))];
+      expect(await Promise.all(both.map(outcome))).toEqual(['STORE_OUTCOME_UNKNOWN', 'QUOTA_EXCEEDED']);
+      inner.unknown = undefined;
+      expect(await outcome(store.create(SCOPE, secretOf('d', 60)))).toBe(
+        how === 'done' ? 'QUOTA_EXCEEDED' : 'done',
+      );
+      const { bytes } = await inner.measure(SCOPE);
+      expect(await refusal(store.create(SCOPE, secretOf('e', 91)))).toMatchObject({ used: bytes });
+    },
+  );
+
+  it.each(['done', 'not done'] as const)(
+    'believes an update and a delete of unknown outcome (%s) as far as it can be measured',
+    async (how) => {
+      const { inner, store } = opened({ workspace: { bytes: 100 } });
+      await store.create(SCOPE, secretOf('a', 40));
+      await store.create(SCOPE, secretOf('b', 40));
+      inner.unknown = how;
+      expect(await outcome(store.update(SCOPE, secretOf('a', 60)))).toBe('STORE_OUTCOME_UNKNOWN');
+      expect(await outcome(store.delete(SCOPE, 'b'))).toBe('STORE_OUTCOME_UNKNOWN');
+      inner.unknown = undefined;
+      const { bytes } = await inner.measure(SCOPE);
+      expect(bytes).toBe(how === 'done' ? 60 : 80);
+      expect(await refusal(store.create(SCOPE, secretOf('c', 90)))).toMatchObject({ used: bytes });
+    },
+  );
+
+  it('fails as the store does where it cannot be measured, and keeps nothing of it', async () => {
+    const { inner, store } = opened({ workspace: { secrets: 1 } });
+    inner.failure = new StoreUnreachable();
+    for (let i = 0; i < 3; i++)
+      expect(await outcome(store.create(SCOPE, secretOf('a', 10)))).toBe('STORE_UNAVAILABLE');
+    inner.failure = undefined;
+    await store.create(SCOPE, secretOf('a', 10));
+    inner.failure = new StoreUnreachable();
+    expect(await outcome(store.update(SCOPE, secretOf('a', 20)))).toBe('STORE_UNAVAILABLE');
+    inner.failure = undefined;
+    expect(await refusal(store.create(SCOPE, secretOf('b', 10)))).toMatchObject({ used: 1 });
+  });
+
+  it('measures a workspace again after ten minutes, and does with what it knew where it cannot', async () => {
+    const { inner, time, store } = opened({ workspace: { secrets: 2 } });
+    await store.create(SCOPE, secretOf('a', 10));
+    await inner.create(SCOPE, secretOf('by-hand', 10));
+    time.advance(10 * MINUTES_MS);
+    await store.create(SCOPE, secretOf('b', 10));
+    await store.delete(SCOPE, 'b');
+    inner.measure = async () => Promise.reject(new StoreUnreachable());
+    time.advance(1);
+    await store.create(SCOPE, secretOf('b', 10));
+    await store.delete(SCOPE, 'b');
+    Reflect.deleteProperty(inner, 'measure');
+    time.advance(MINUTES_MS + 1);
+    expect(await outcome(store.create(SCOPE, secretOf('b', 10)))).toBe('QUOTA_EXCEEDED');
+  });
+
+  it('measures again what another replica wrote to, unless it is nearly empty', async () => {
+    const { inner, store, measurements } = opened({ workspace: { secrets: 8 } });
+    await store.create(SCOPE, secretOf('a', 10));
+    store.writtenElsewhere(keyOf(SCOPE));
+    await store.create(SCOPE, secretOf('b', 10));
+    expect(measurements()).toBe(1);
+    await store.create(SCOPE, secretOf('c', 10));
+    for (let i = 0; i < 5; i++) await inner.create(SCOPE, secretOf(`other-${i}`, 10));
+    store.writtenElsewhere(keyOf(OTHER));
+    store.writtenElsewhere(keyOf(SCOPE));
+    expect(await outcome(store.create(SCOPE, secretOf('d', 10)))).toBe('QUOTA_EXCEEDED');
+  });
+
+  it('measures everything again where it is not known what another replica wrote', async () => {
+    const { inner, store } = opened({ workspace: { secrets: 8 } });
+    await store.create(SCOPE, secretOf('a', 10));
+    for (let i = 0; i < 7; i++) await inner.create(SCOPE, secretOf(`other-${i}`, 10));
+    store.writtenElsewhere(undefined);
+    expect(await outcome(store.create(SCOPE, secretOf('d', 10)))).toBe('QUOTA_EXCEEDED');
+  });
+
+  it('takes a workspace that is too large to list for one that is full', async () => {
+    const { inner, store } = opened({ workspace: { secrets: 100, bytes: 1_000 } });
+    await inner.create(SCOPE, secretOf('a', 50));
+    inner.tooLarge = true;
+    expect(await refusal(store.create(SCOPE, secretOf('b', 10)))).toMatchObject({ used: 100 });
+    expect(await refusal(store.update(SCOPE, secretOf('a', 51)))).toMatchObject({ used: 1_000 });
+    expect(await refusal(store.update(SCOPE, secretOf('a', 50)))).toBe('done');
+    expect(await refusal(store.delete(SCOPE, 'a'))).toBe('done');
+  });
+
+  it('does not limit the orders to remove a user', async () => {
+    const { store } = opened({ workspace: { secrets: 1, bytes: 1 }, user: { secrets: 1, bytes: 1 } });
+    for (const name of ['one', 'two', 'three']) await store.create(ORDERS, { name, value: 'order' });
+    await store.update(ORDERS, { name: 'one', value: 'order'.repeat(1_000) });
+    await store.delete(ORDERS, 'two');
+    expect(await store.list(ORDERS)).toHaveLength(2);
+  });
+
+  it('tells of each refusal which limit it was, and of no other', async () => {
+    const { store, refused } = opened({
+      workspace: { secrets: 2, bytes: 20 },
+      user: { secrets: 3, bytes: 35 },
+    });
+    await store.create(SCOPE, secretOf('a', 15));
+    await outcome(store.create(SCOPE, secretOf('b', 6)));
+    await store.create(SCOPE, secretOf('b', 5));
+    await outcome(store.create(SCOPE, secretOf('c', 1)));
+    await outcome(store.create(SCOPE, secretOf('a', 1_000)));
+    await outcome(store.create(OTHER, secretOf('c', 16)));
+    await store.create(OTHER, secretOf('c', 15));
+    await outcome(store.create(OTHER, secretOf('d', 1)));
+    expect(refused).toEqual(['workspace_bytes', 'workspace_secrets', 'user_bytes', 'user_secrets']);
+  });
+
+  it('takes the time of a measurement off the time of the write', async () => {
+    const { inner, time, store } = opened({ workspace: { secrets: 2 } });
+    const list = inner.list.bind(inner);
+    inner.list = async (scope) => {
+      time.advance(3_000);
+      return list(scope);
+    };
+    await store.create(SCOPE, secretOf('a', 10));
+    expect(inner.waitedMs).toBe(3_000);
+    await store.create(SCOPE, secretOf('b', 10));
+    expect(inner.waitedMs).toBe(0);
+  });
+
+  it('keeps what it knows of so many workspaces and no more, and measures what it forgot', async () => {
+    const { inner, store, measurements } = opened({ workspace: { secrets: 1 }, user: { secrets: 10 } });
+    const at = (i: number): SecretScope => ({ ...SCOPE, user: `user-${i % 600}`, workspace: `ws-${i}` });
+    for (let i = 0; i < 5_001; i++) await store.create(at(i), secretOf('a', 10));
+    inner.calls.length = 0;
+    expect(await outcome(store.create(at(1), secretOf('b', 10)))).toBe('QUOTA_EXCEEDED');
+    expect(measurements()).toBe(0);
+    expect(await outcome(store.create(at(0), secretOf('b', 10)))).toBe('QUOTA_EXCEEDED');
+    expect(measurements()).toBe(1);
+    await store.create({ ...at(0), workspace: 'one more' }, secretOf('a', 10));
+    expect(await refusal(store.create({ ...at(0), workspace: 'another' }, secretOf('a', 10)))).toMatchObject({
+      limit: 'user_secrets',
+      used: 10,
+    });
+  });
+});

@@ -1,0 +1,102 @@
+import { CachedSecretStore } from '../../../src/stores/cached/cached.secret-store';
+import { NoAnnouncements } from '../../../src/stores/cached/invalidation-bus';
+import { InvalidRequest } from '../../../src/errors/request-errors';
+import { StoreUnreachable } from '../../../src/errors/store-errors';
+import { protectedStore } from '../../../src/stores/resilience/resilient-store';
+import type { SecretScope } from '../../../src/secrets/secret';
+import type { ScopeContents, SecretStore } from '../../../src/secrets/secret-store';
+import type { Spans } from '../../../src/telemetry/telemetry';
+import { TracedSecretStore } from '../../../src/telemetry/traced';
+import { describeSecretStore, outcome } from '../../conformance/secret-store.conformance';
+import { FixedMonotonicTime } from '../../support/fixed-monotonic-time';
+import { MemorySecretStore } from '../../support/memory.secret-store';
+
+const SCOPE = { user: 'alice', workspace: 'notes', environment: 'prod' } as const;
+const UNTRACED: Spans = { during: (_name, work) => work(), around: (_name, work) => work() };
+const time = new FixedMonotonicTime();
+const guarded = (store: SecretStore): SecretStore =>
+  protectedStore(store, 20_000, { time, log: () => undefined });
+
+const CACHE = { ttlMs: 5_000, maxStaleMs: 60_000, maxEntries: 100, maxBytes: 8 * 1024 * 1024 };
+const cached = (store: SecretStore): SecretStore =>
+  new CachedSecretStore(store, CACHE, { time, announcements: new NoAnnouncements() });
+
+describeSecretStore('the cache before breaker and queue', {
+  open: async () => {
+    const store = cached(guarded(new MemorySecretStore()));
+    return { store, dispose: () => store.close() };
+  },
+});
+
+/** Reads name by name, and has names that it cannot hold. */
+class NamedStore extends MemorySecretStore {
+  override async lookUp(_scope: SecretScope, name: string): Promise<ScopeContents> {
+    return { whole: false, secrets: [{ name, value: 'looked up' }], unreadable: new Set(['odd']) };
+  }
+
+  override requireName(name: string): void {
+    if (name === 'refused') throw new InvalidRequest('name', 'is refused');
+  }
+}
+
+describe.each([
+  ['queue and breaker', guarded],
+  ['spans', (store: SecretStore) => new TracedSecretStore(store, UNTRACED)],
+])('a store behind %s', (_, wrapped) => {
+  it('is looked into as it is by itself', async () => {
+    const store = wrapped(new NamedStore());
+    expect(await store.lookUp(SCOPE, 'k')).toEqual({
+      whole: false,
+      secrets: [{ name: 'k', value: 'looked up' }],
+      unreadable: new Set(['odd']),
+    });
+    expect(() => store.requireName('refused')).toThrow(InvalidRequest);
+    expect(() => store.requireName('k')).not.toThrow();
+  });
+});
+
+describe('a call that waits in the line', () => {
+  it.each([4_000, 20_000, 60_000])(
+    'waits for three quarters of the time of an operation: %d ms',
+    async (timeoutMs) => {
+      const inner = new MemorySecretStore();
+      let open = (): void => undefined;
+      inner.gate = new Promise((resolve) => (open = resolve));
+      const store = protectedStore(inner, timeoutMs, { time, log: () => undefined });
+      const underWay = Array.from({ length: 4 }, () => outcome(store.list(SCOPE)));
+      let ended: string | undefined;
+      const waits = outcome(store.list(SCOPE)).then((how) => (ended = how));
+      time.advance(timeoutMs * 0.75 - 1);
+      await new Promise(setImmediate);
+      expect(ended).toBeUndefined();
+      time.advance(1);
+      expect(await waits).toBe('TOO_MANY_REQUESTS');
+      open();
+      await Promise.all(underWay);
+    },
+  );
+});
+
+describe('a store that is gone', () => {
+  it('lets warm reads be served and writes fail at once, without being asked, and is found when it is back', async () => {
+    const inner = new MemorySecretStore();
+    const store = cached(guarded(inner));
+    await store.create(SCOPE, { name: 'k', value: 'v' });
+    expect(await store.retrieve(SCOPE, 'k')).toEqual({ name: 'k', value: 'v' });
+    inner.failure = new StoreUnreachable();
+    time.advance(6_000);
+    for (let i = 0; i < 10; i += 1) expect((await store.retrieve(SCOPE, 'k')).value).toBe('v');
+    const asked = inner.calls.length;
+    for (let i = 0; i < 10; i += 1) {
+      expect(await outcome(store.update(SCOPE, { name: 'k', value: 'w' }))).toBe('STORE_UNAVAILABLE');
+      expect((await store.retrieve(SCOPE, 'k')).value).toBe('v');
+    }
+    expect(inner.calls).toHaveLength(asked);
+    await expect(store.ping()).resolves.toBeUndefined();
+    inner.failure = undefined;
+    time.advance(2_000);
+    expect(await outcome(store.update(SCOPE, { name: 'k', value: 'w' }))).toBe('done');
+    expect((await store.retrieve(SCOPE, 'k')).value).toBe('w');
+    await store.close();
+  });
+});

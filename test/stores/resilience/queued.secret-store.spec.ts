@@ -1,0 +1,229 @@
+import type { TurnBounds } from '../../../src/concurrency/fair-queue';
+import { StoreUnreachable } from '../../../src/errors/store-errors';
+import {
+  QUEUE_BOUNDS,
+  QueuedSecretStore,
+} from '../../../src/stores/resilience/concurrency-limit.secret-store';
+import type {
+  QueueFigures,
+  StoreLoadObserver,
+} from '../../../src/stores/resilience/circuit-breaker.secret-store';
+import { afterWaiting, waitedMs } from '../../../src/secrets/secret-store-decorator';
+import { describeSecretStore, outcome } from '../../conformance/secret-store.conformance';
+import { FixedMonotonicTime } from '../../support/fixed-monotonic-time';
+import { MemorySecretStore } from '../../support/memory.secret-store';
+
+const OPTIONS: TurnBounds = { ...QUEUE_BOUNDS, maxWaitMs: 5_000 };
+
+describeSecretStore('the queue', {
+  open: async () => {
+    const store = new QueuedSecretStore(
+      new MemorySecretStore(),
+      OPTIONS,
+      new FixedMonotonicTime(),
+      undefined,
+    );
+    return { store, dispose: () => store.close() };
+  },
+});
+
+/** A store whose calls end when the test says so. */
+class HeldStore extends MemorySecretStore {
+  readonly waited: number[] = [];
+  readonly #held: (() => void)[] = [];
+
+  override async list(scope: Parameters<MemorySecretStore['list']>[0]): Promise<never[]> {
+    this.calls.push(`${scope.user}/${scope.workspace}`);
+    this.waited.push(waitedMs());
+    await new Promise<void>((end) => this.#held.push(end));
+    return [];
+  }
+
+  /** Ends the oldest calls, one after the other, and lets follow what follows. */
+  async end(count = 1): Promise<void> {
+    for (let i = 0; i < count; i += 1) {
+      this.#held.shift()?.();
+      await new Promise(setImmediate);
+    }
+  }
+}
+
+class Figures implements StoreLoadObserver {
+  refused = 0;
+  figures: () => QueueFigures = () => ({ waiting: -1, underWay: -1 });
+  queueOpened(figures: () => QueueFigures): void {
+    this.figures = figures;
+  }
+  turnRefused(): void {
+    this.refused += 1;
+  }
+  breakerOpened(): void {}
+  breakerBecame(): void {}
+}
+
+describe('the queue before the store', () => {
+  const build = (bounds: Partial<TurnBounds>) => {
+    const inner = new HeldStore();
+    const [time, seen] = [new FixedMonotonicTime(), new Figures()];
+    const store = new QueuedSecretStore(inner, { ...OPTIONS, ...bounds }, time, seen);
+    const list = (user: string, workspace = 'notes') =>
+      outcome(store.list({ user, workspace, environment: 'prod' }));
+    return { inner, time, seen, store, list };
+  };
+
+  it('asks the store so many things at once, and no more', async () => {
+    const { inner, seen, list } = build({ maxUnderWay: 3 });
+    const all = ['a', 'b', 'c', 'd', 'e'].map((user) => list(user));
+    expect([inner.calls.length, seen.figures()]).toEqual([3, { waiting: 2, underWay: 3 }]);
+    await inner.end();
+    expect(inner.calls).toHaveLength(4);
+    await inner.end(4);
+    expect(await Promise.all(all)).toEqual(Array(5).fill('done'));
+    expect(seen.figures()).toEqual({ waiting: 0, underWay: 0 });
+  });
+
+  it('gives workspaces their turns one after the other, however much one of them wants', async () => {
+    const { inner, list } = build({ maxUnderWay: 1, maxUnderWayOfOne: 1 });
+    const all = [
+      ...Array.from({ length: 5 }, () => list('flood')),
+      list('alice'),
+      list('alice', 'other'),
+      list('bob'),
+      list('alice'),
+    ];
+    await inner.end(9);
+    await Promise.all(all);
+    expect(inner.calls).toEqual([
+      'flood/notes', 'flood/notes', 'alice/notes', 'alice/other', 'bob/notes',
+      'flood/notes', 'alice/notes', 'flood/notes', 'flood/notes',
+    ]); // prettier-ignore
+  });
+
+  it('leaves room for others beside a workspace whose calls hang', async () => {
+    const { inner, list } = build({ maxUnderWay: 4, maxUnderWayOfOne: 2 });
+    const all = [...Array.from({ length: 4 }, () => list('hangs')), list('alice')];
+    expect(inner.calls).toEqual(['hangs/notes', 'hangs/notes', 'alice/notes']);
+    await inner.end(5);
+    await Promise.all(all);
+  });
+
+  it('sends away who finds their own line full, and where all is full, the last of the longest line', async () => {
+    const { inner, seen, list } = build({ maxUnderWay: 1, maxWaiting: 3, maxWaitingOfOne: 2 });
+    const waiting = ['a', 'a', 'a'].map((user) => list(user));
+    expect(await list('a')).toBe('TOO_MANY_REQUESTS');
+    waiting.push(list('b'), list('c'));
+    expect(await waiting[2]).toBe('TOO_MANY_REQUESTS');
+    // Each of the three has one in line now.
+    expect(await list('d')).toBe('TOO_MANY_REQUESTS');
+    expect(seen.refused).toBe(3);
+    await inner.end(4);
+    expect(await Promise.all(waiting)).toEqual(['done', 'done', 'TOO_MANY_REQUESTS', 'done', 'done']);
+    expect(inner.calls).toEqual(['a/notes', 'a/notes', 'b/notes', 'c/notes']);
+  });
+
+  it('sends away who waited too long, and the store never hears of it', async () => {
+    const { inner, time, seen, list } = build({ maxUnderWay: 1 });
+    const first = list('a');
+    const late = [list('a'), list('b')];
+    time.advance(5_000);
+    expect(await Promise.all(late)).toEqual(['TOO_MANY_REQUESTS', 'TOO_MANY_REQUESTS']);
+    await inner.end();
+    expect(await first).toBe('done');
+    expect([inner.calls.length, seen.figures()]).toEqual([1, { waiting: 0, underWay: 0 }]);
+    const next = list('b');
+    await inner.end();
+    expect(await next).toBe('done');
+  });
+
+  it('tells the store how much of its time was spent in the line', async () => {
+    const { inner, time, list } = build({ maxUnderWay: 1 });
+    const both = [list('a'), list('b')];
+    time.advance(1_200);
+    await inner.end(2);
+    await Promise.all(both);
+    expect(inner.waited).toEqual([0, 1_200]);
+    expect(waitedMs()).toBe(0);
+  });
+
+  it('passes a call on that fails, and gives its turn to the next', async () => {
+    const { inner, store, seen } = build({ maxUnderWay: 1 });
+    const scope = { user: 'a', workspace: 'w', environment: 'prod' } as const;
+    expect(await outcome(store.retrieve(scope, 'k'))).toBe('SECRET_NOT_FOUND');
+    expect(seen.figures()).toEqual({ waiting: 0, underWay: 0 });
+    inner.failure = new Error('foreign');
+    await expect(store.workspacesOf('a')).rejects.toBe(inner.failure);
+    expect(seen.figures()).toEqual({ waiting: 0, underWay: 0 });
+  });
+
+  it('tells who finds no turn when the line may be done', async () => {
+    const { inner, time, store } = build({ maxUnderWay: 4, maxUnderWayOfOne: 1, maxWaitingOfOne: 20 });
+    const scope = { user: 'a', workspace: 'w', environment: 'prod' } as const;
+    const first = store.list(scope);
+    time.advance(300);
+    await inner.end();
+    await first;
+    const waiting = Array.from({ length: 21 }, () => outcome(store.list(scope)));
+    await expect(store.list(scope)).rejects.toMatchObject({ retryAfterSeconds: 7 });
+    await inner.end(21);
+    await Promise.all(waiting);
+  });
+
+  it('counts what was waited for the same call before', async () => {
+    const { inner, store, list } = build({ maxUnderWay: 1 });
+    const scope = { user: 'a', workspace: 'w', environment: 'prod' } as const;
+    const first = list('b');
+    expect(await outcome(afterWaiting(5_000, () => store.list(scope)))).toBe('TOO_MANY_REQUESTS');
+    await inner.end();
+    await first;
+  });
+});
+
+describe('creates of one name that come together', () => {
+  const SCOPE = { user: 'a', workspace: 'w', environment: 'prod' } as const;
+  const build = (bounds: Partial<TurnBounds> = {}) => {
+    const inner = new MemorySecretStore();
+    const store = new QueuedSecretStore(
+      inner,
+      { ...OPTIONS, ...bounds },
+      new FixedMonotonicTime(),
+      undefined,
+    );
+    const create = (name = 'k') => outcome(store.create(SCOPE, { name, value: 'v' }));
+    return { inner, store, create, creates: () => inner.calls.filter((call) => /^create/.test(call)).length };
+  };
+
+  it('are answered by the outcome of the first, without a place in the line', async () => {
+    const { create, creates } = build({ maxUnderWayOfOne: 1, maxWaitingOfOne: 60 });
+    const outcomes = await Promise.all([...Array.from({ length: 50 }, () => create()), create('other')]);
+    expect(outcomes).toEqual(['done', ...Array(49).fill('SECRET_ALREADY_EXISTS'), 'done']);
+    expect(creates()).toBe(2);
+  });
+
+  it('try one after the other where it failed', async () => {
+    const { inner, create } = build();
+    const passOn = inner.create.bind(inner);
+    let failed = 0;
+    inner.create = async (scope, secret) => {
+      await new Promise(setImmediate);
+      if ((failed += 1) === 1) throw new StoreUnreachable();
+      await passOn(scope, secret);
+    };
+    const [failing, ...next] = [create(), create(), create()];
+    expect(await Promise.all([failing, ...next])).toEqual([
+      'STORE_UNAVAILABLE',
+      'done',
+      'SECRET_ALREADY_EXISTS',
+    ]);
+  });
+
+  it('wait in a bounded number', async () => {
+    const { inner, create } = build({ maxWaitingOfOne: 2 });
+    let open = (): void => undefined;
+    inner.gate = new Promise((resolve) => (open = resolve));
+    const creates = [create(), create(), create()];
+    expect(await create()).toBe('TOO_MANY_REQUESTS');
+    open();
+    expect(await Promise.all(creates)).toEqual(['done', 'SECRET_ALREADY_EXISTS', 'SECRET_ALREADY_EXISTS']);
+    expect(await create()).toBe('SECRET_ALREADY_EXISTS');
+  });
+});

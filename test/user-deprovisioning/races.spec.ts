@@ -1,0 +1,158 @@
+import { FixedClock } from '../support/fixed-clock';
+import { type MonotonicTime, SystemMonotonicTime } from '../../src/time/clock';
+import { departures } from '../../src/user-deprovisioning/user-deprovisioning';
+import { IdentityUnavailable } from '../../src/errors/authn-errors';
+import { StoreOutcomeUnknown, StoreUnavailable } from '../../src/errors/store-errors';
+import type { SecretStore } from '../../src/secrets/secret-store';
+import { eventually } from '../support/eventually';
+import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
+import { StatedUsers } from '../support/stated-users';
+import { MemorySecretStore } from '../support/memory.secret-store';
+
+const WS = { user: 'alice', workspace: 'ws', environment: 'prod' } as const;
+const quiet = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+describe('the removal of departed users', () => {
+  let store: MemorySecretStore;
+  let clock: FixedClock;
+  let stops: (() => Promise<void>)[];
+  let users: StatedUsers;
+  beforeEach(() => {
+    store = new MemorySecretStore();
+    clock = new FixedClock();
+    stops = [];
+    users = new StatedUsers();
+  });
+  afterEach(async () => {
+    for (const stop of stops) await stop();
+  });
+
+  function replica(time: MonotonicTime, on: SecretStore = store) {
+    const said: string[] = [];
+    const log = (_level: string, event: string) => void said.push(event);
+    const { departedUsers, background } = departures({ store: on, clock, time, log, users });
+    background.onApplicationBootstrap();
+    stops.push(() => background.beforeApplicationShutdown());
+    return { departedUsers, stop: () => background.beforeApplicationShutdown(), said };
+  }
+
+  it.each(['a completion in doubt', 'another replica that was faster'])(
+    'is no busy loop after %s',
+    async (what) => {
+      const one = replica(new SystemMonotonicTime());
+      await store.create(WS, { name: 'k', value: 'v' });
+      const [update, remove] = [store.update.bind(store), store.removeWorkspace.bind(store)];
+      if (what === 'a completion in doubt') {
+        store.update = async (scope, secret) => {
+          await update(scope, secret);
+          // The first update confirms the order, the second completes it.
+          if (!secret.value.includes('doneAtMs')) return;
+          store.update = update;
+          throw new StoreOutcomeUnknown();
+        };
+      } else {
+        store.removeWorkspace = async () => {
+          throw new StoreUnavailable();
+        };
+      }
+      await one.departedUsers.userDeleted('alice');
+      await eventually(() => expect(one.said).toContain('user_removal_failed'));
+      store.removeWorkspace = remove;
+      const other = replica(new SystemMonotonicTime());
+      if (what !== 'a completion in doubt')
+        await eventually(() => expect(other.said).toContain('user_removal_done'));
+      await other.stop();
+      await quiet(1500);
+      const before = store.calls.length;
+      await quiet(500);
+      expect(store.calls.length - before).toBeLessThan(5);
+    },
+  );
+
+  it('leaves what a returned user stored, whatever event waited in line of a slow replica', async () => {
+    const time = new FixedMonotonicTime();
+    const slow: SecretStore = Object.create(store) as SecretStore;
+    let release = (): void => undefined;
+    const held = new Promise<void>((resolve) => (release = resolve));
+    let first = true;
+    slow.create = async (scope, secret) => {
+      if (first) {
+        first = false;
+        await held;
+      }
+      await store.create(scope, secret);
+    };
+    const [a, b] = [replica(time, slow), replica(time)];
+    const waiting = [a.departedUsers.userDeleted('alice')];
+    clock.advance(3000);
+    waiting.push(a.departedUsers.userDeleted('alice'));
+    clock.advance(3000);
+    await b.departedUsers.userDeleted('alice');
+    await eventually(() => expect(b.said).toContain('user_removal_done'));
+    clock.advance(3000);
+    await b.departedUsers.userCreated('alice');
+    clock.advance(1000);
+    await store.create(WS, { name: 'k', value: 'of the new alice' });
+    clock.advance(3000);
+    release();
+    await Promise.all(waiting);
+    await quiet(100);
+    time.advance(600_000);
+    await quiet(100);
+    expect(await store.list(WS)).toEqual([{ name: 'k', value: 'of the new alice' }]);
+  });
+
+  it('waits until the cluster itself is without the user: an event alone removes nothing', async () => {
+    const time = new FixedMonotonicTime();
+    users.come('alice');
+    const { departedUsers, said } = replica(time);
+    await store.create(WS, { name: 'k', value: 'v' });
+    await departedUsers.userDeleted('alice');
+    await eventually(() => expect(said).toContain('user_removal_held'));
+    for (let minute = 0; minute < 30; minute++) {
+      time.advance(60_000);
+      await quiet(5);
+    }
+    expect(said).toEqual(['user_removal_held']);
+    expect(await store.list(WS)).toHaveLength(1);
+    // What the old user's apps still write goes along.
+    await store.create({ ...WS, workspace: 'late' }, { name: 'k', value: 'v' });
+    await expect(departedUsers.userCreated('alice')).rejects.toMatchObject({
+      reason: 'USER_REMOVAL_PENDING',
+    });
+    await quiet(100);
+    users.go('alice');
+    await eventually(() => expect(said).toContain('user_removal_done'));
+    expect(await store.workspacesOf('alice')).toEqual([]);
+  });
+
+  it('goes on with what was once confirmed, although a new user of that name has come', async () => {
+    const time = new FixedMonotonicTime();
+    const one = replica(time);
+    await store.create(WS, { name: 'k', value: 'of the old alice' });
+    const remove = store.removeWorkspace.bind(store);
+    store.removeWorkspace = async () => {
+      throw new StoreUnavailable();
+    };
+    await one.departedUsers.userDeleted('alice');
+    await eventually(() => expect(one.said).toContain('user_removal_failed'));
+    users.come('alice');
+    store.removeWorkspace = remove;
+    await eventually(() => {
+      time.advance(1000);
+      expect(one.said).toContain('user_removal_done');
+    });
+    expect(await store.list(WS)).toEqual([]);
+  });
+
+  it('decides nothing while the cluster does not answer', async () => {
+    users.isHere = () => {
+      throw new IdentityUnavailable('The Kubernetes API server');
+    };
+    const { departedUsers, said } = replica(new FixedMonotonicTime());
+    await store.create(WS, { name: 'k', value: 'v' });
+    await departedUsers.userDeleted('alice');
+    await eventually(() => expect(said).toContain('user_removal_failed'));
+    expect(await store.list(WS)).toHaveLength(1);
+  });
+});
