@@ -5,9 +5,9 @@ import { LoggerModule } from 'nestjs-pino';
 import type { Adapters } from './bootstrap/adapters';
 import type { MonotonicTime } from './time/clock';
 import type { Settings } from './config/settings';
-import { givenCredentials } from './bootstrap/credentials';
-import { BackgroundRemovals } from './user-deprovisioning/deletion-worker';
-import { DepartedUsers, departures } from './user-deprovisioning/user-deprovisioning';
+import { fixedCredentials } from './bootstrap/credentials';
+import { BackgroundDeletions } from './user-deprovisioning/deletion-worker';
+import { UserDeprovisioning, deprovisioning } from './user-deprovisioning/user-deprovisioning';
 import { AccessService, ProxiedCallerService } from './authz/access.service';
 import { GrantSource } from './authz/grant-source';
 import { GrantsService } from './authz/grants.service';
@@ -20,22 +20,22 @@ import { ClientSubjects } from './http/guards/client-subjects';
 import { Drain } from './http/server/drain';
 import { ErrorFilter } from './http/answers/error.filter';
 import { HealthController, ServiceProblems } from './http/controllers/health.controller';
-import { inTurn } from './http/request/middleware';
+import { composeMiddleware } from './http/request/middleware';
 import { isProbe } from './http/request/provider-request';
 import { RequestAuthenticator } from './http/guards/request-authenticator';
 import { RequestValidationPipe } from './http/answers/request-validation.pipe';
 import { SettingsCallers, SettingsRoutesOptions } from './http/guards/settings-callers';
 import { SecretsController } from './http/controllers/secrets.controller';
-import { SpentCredentials } from './http/guards/throttled-credentials';
+import { ThrottledCredentials } from './http/guards/throttled-credentials';
 import { UserEventsController } from './http/controllers/user-events.controller';
 import { AccessTokens } from './authn/access-tokens';
 import { AppProofVerifier } from './authn/app-proof.verifier';
 import { CallerAuthenticator, CredentialsAuthenticator } from './authn/caller-authenticator';
-import { NoPeerProof, PeerProof } from './authn/peer-verifier';
+import { NoPeerVerifier, PeerVerifier } from './authn/peer-verifier';
 import { RbacProxyAuthenticator } from './authn/rbac-proxy.authenticator';
 import { UserTokenVerifier } from './authn/user-token.verifier';
 import { logEvent, type Log } from './logging/log';
-import { protectionProviders, type Protection } from './bootstrap/limit-providers';
+import { limitProviders, type Limits } from './bootstrap/limit-providers';
 import type { Admission } from './limits/admission';
 import { AppSecretsService } from './secrets/app-secrets.service';
 import { SecretStore } from './secrets/secret-store';
@@ -45,7 +45,7 @@ import { TracedGrantsService, TracedGuard, TracedSecretStore } from './telemetry
 /** What the server and the module both need. */
 export interface ApplicationParts {
   readonly forms: AnswerForms;
-  readonly protection: Protection;
+  readonly limits: Limits;
   readonly time: MonotonicTime;
 }
 
@@ -63,7 +63,7 @@ export class AppModule implements NestModule {
   static register(
     settings: Settings,
     adapters: Adapters,
-    { forms, protection, time }: ApplicationParts,
+    { forms, limits, time }: ApplicationParts,
     log: Log,
   ): DynamicModule {
     const { spans } = adapters.telemetry ?? {};
@@ -73,12 +73,12 @@ export class AppModule implements NestModule {
       clock,
       userDirectory,
       serviceAccounts,
-      peerProof = new NoPeerProof(),
+      peerVerifier = new NoPeerVerifier(),
     } = adapters;
-    const { accessTokenKey, userTokenSecret } = adapters.credentials ?? givenCredentials(settings);
+    const { accessTokenKey, userTokenSecret } = adapters.credentials ?? fixedCredentials(settings);
     const accessTokens = new AccessTokens(accessTokenKey, clock);
     const userTokens = new UserTokenVerifier(userTokenSecret, clock, userDirectory);
-    const { departedUsers, background } = departures({
+    const { userDeprovisioning, background } = deprovisioning({
       store,
       clock,
       time,
@@ -112,7 +112,7 @@ export class AppModule implements NestModule {
         },
         {
           provide: RbacProxyAuthenticator,
-          useValue: new RbacProxyAuthenticator(settings.rbacProxy, peerProof, serviceAccounts),
+          useValue: new RbacProxyAuthenticator(settings.rbacProxy, peerVerifier, serviceAccounts),
         },
         {
           provide: SettingsRoutesOptions,
@@ -130,9 +130,9 @@ export class AppModule implements NestModule {
         ProxiedCallerService,
         RequestAuthenticator,
         EventSenders,
-        { provide: DepartedUsers, useValue: departedUsers },
-        { provide: BackgroundRemovals, useValue: background },
-        { provide: PeerProof, useValue: peerProof },
+        { provide: UserDeprovisioning, useValue: userDeprovisioning },
+        { provide: BackgroundDeletions, useValue: background },
+        { provide: PeerVerifier, useValue: peerVerifier },
         SecretsService,
         AppSecretsService,
         { provide: ServiceProblems, useValue: new ServiceProblems(adapters.problems ?? (() => [])) },
@@ -140,13 +140,13 @@ export class AppModule implements NestModule {
         Drain,
         {
           provide: BEFORE_GUARDS,
-          inject: [ClientSubjects, Drain, SpentCredentials],
+          inject: [ClientSubjects, Drain, ThrottledCredentials],
           useFactory: (...steps: readonly Step[]) => [
             ...steps,
-            { middleware: refuseWhileLate(protection.admission) },
+            { middleware: refuseWhileLate(limits.admission) },
           ],
         },
-        ...protectionProviders(protection, time),
+        ...limitProviders(limits, time),
         AuthenticationGuard,
         {
           provide: APP_GUARD,
@@ -166,7 +166,7 @@ export class AppModule implements NestModule {
 
   configure(consumer: MiddlewareConsumer): void {
     const steps = this.beforeGuards.map(({ middleware }) => middleware);
-    consumer.apply(inTurn(steps)).forRoutes('*splat');
+    consumer.apply(composeMiddleware(steps)).forRoutes('*splat');
   }
 }
 

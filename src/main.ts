@@ -47,11 +47,14 @@ async function main(): Promise<void> {
   log.info({ address, port, metricsPort, store: settings.store.kind }, 'listening');
   // The printed calls are plain http.
   if (development.selfContained && settings.tls === undefined) {
-    const { announce } = await import('./development/start-banner.js');
+    const { printStartBanner } = await import('./development/start-banner.js');
     // A convenience: that it failed must not end a service that is listening.
-    await announce(development.folder, urlOf(settings.host, port), settings, adapters.grantSource).catch(
-      (error: unknown) => log.warn({ err: error }, 'tour not announced'),
-    );
+    await printStartBanner(
+      development.folder,
+      urlOf(settings.host, port),
+      settings,
+      adapters.grantSource,
+    ).catch((error: unknown) => log.warn({ err: error }, 'tour not announced'));
   }
 }
 

@@ -103,12 +103,12 @@ async function main(): Promise<number> {
     settingsServiceAccounts: [],
     maxAgeMs: 600_000,
   };
-  const { around, peerProof, close } = openCluster(options, new SystemClock(), () => undefined);
+  const { around, peerVerifier, close } = openCluster(options, new SystemClock(), () => undefined);
   const source = await KubernetesGrantSource.open(around);
   await until(() => source.status().ready);
   print('first sync of the grants', performance.now() - startedMs, 'ms', TARGETS.syncMs);
   if (source.status().installedApps !== USERS * APPS) throw new Error('apps are missing');
-  await until(() => peerProof.provesSystemServer('10.1.0.0', 'user0'));
+  await until(() => peerVerifier.provesSystemServer('10.1.0.0', 'user0'));
   await pause(3_000);
   print('resident set before', baseMiB, 'MiB');
   print('resident set at its most', mostMiB, 'MiB', TARGETS.rssMiB);

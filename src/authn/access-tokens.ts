@@ -1,5 +1,5 @@
 import type { Clock } from '../time/clock';
-import { type Rotating, stillGood } from '../reloadable/reloadable';
+import { type Reloadable, stillGood } from '../reloadable/reloadable';
 import { randomUUID } from 'node:crypto';
 import { SignJWT } from 'jose';
 import { Unauthenticated } from '../errors/authn-errors';
@@ -18,7 +18,7 @@ const REPLICAS_AGREE_WITHIN_MS = 2 * 60_000;
  */
 class AccessTokenKeys {
   constructor(
-    private readonly key: Rotating<Uint8Array>,
+    private readonly key: Reloadable<Uint8Array>,
     private readonly clock: Clock,
   ) {}
 
@@ -59,7 +59,7 @@ export class AccessTokens {
   private readonly verified: VerifiedTokens<Caller>;
 
   constructor(
-    key: Rotating<Uint8Array>,
+    key: Reloadable<Uint8Array>,
     private readonly clock: Clock,
   ) {
     this.keys = new AccessTokenKeys(key, clock);

@@ -1,6 +1,6 @@
 import type { OnModuleDestroy } from '@nestjs/common';
 import type { Clock, MonotonicTime } from '../time/clock';
-import { FairTurns } from '../concurrency/fair-queue';
+import { FairQueue } from '../concurrency/fair-queue';
 import { TooManyRequests } from '../errors/request-errors';
 import { BcryptThreads } from './bcrypt-threads';
 import { canonicalAddress } from './peer-verifier';
@@ -35,7 +35,7 @@ const TURNS = { maxUnderWay: 2, maxUnderWayOfOne: 2, maxWaiting: 128, maxWaiting
 
 /** Verifies proofs off the event loop and accepts each of them once. */
 export class AppProofVerifier implements OnModuleDestroy {
-  private readonly turns: FairTurns;
+  private readonly turns: FairQueue;
   private readonly used = new UsedHashes();
 
   constructor(
@@ -43,7 +43,7 @@ export class AppProofVerifier implements OnModuleDestroy {
     time: MonotonicTime,
     private readonly threads = new BcryptThreads(),
   ) {
-    this.turns = new FairTurns(TURNS, time, () => new TooManyRequests(1));
+    this.turns = new FairQueue(TURNS, time, () => new TooManyRequests(1));
   }
 
   /**

@@ -5,7 +5,7 @@ import type { AccessTokens } from './access-tokens';
 import type { ServiceAccountAuthenticator } from './service-account.authenticator';
 
 /** The credentials that a request carries, each exactly as sent; undefined where it carries none. */
-interface Credentials {
+interface CallerCredentials {
   readonly userToken: string | undefined;
   readonly accessToken: string | undefined;
   /** Of the calling pod; what `Authorization: Bearer` carries. */
@@ -17,7 +17,7 @@ interface Credentials {
 /** Finds out who calls from what they can prove. Nothing is taken from a header by its name alone. */
 export abstract class CallerAuthenticator {
   /** @throws Unauthenticated (401), UserMismatch (403), TooManyRequests (429), IdentityUnavailable (503) */
-  abstract authenticate(credentials: Credentials): Promise<Caller>;
+  abstract authenticate(credentials: CallerCredentials): Promise<Caller>;
   /** A user alone, by their own token, which is never optional here. @throws as authenticate */
   abstract authenticateUser(userToken: string | undefined): Promise<VerifiedUser>;
 }
@@ -35,7 +35,7 @@ export class CredentialsAuthenticator extends CallerAuthenticator {
     super();
   }
 
-  async authenticate(credentials: Credentials): Promise<Caller> {
+  async authenticate(credentials: CallerCredentials): Promise<Caller> {
     const user = await this.verifyUser(credentials.userToken);
     const caller = await this.verifyApp(credentials);
     if (user !== undefined && user !== caller.user) throw new UserMismatch();
@@ -53,7 +53,11 @@ export class CredentialsAuthenticator extends CallerAuthenticator {
   }
 
   /** Of two credentials both must be good and the same app's; the access token's operations then bind. */
-  private async verifyApp({ accessToken, serviceAccountToken, peerAddress }: Credentials): Promise<Caller> {
+  private async verifyApp({
+    accessToken,
+    serviceAccountToken,
+    peerAddress,
+  }: CallerCredentials): Promise<Caller> {
     const app = accessToken === undefined ? undefined : await this.accessTokens.verify(accessToken);
     const pod =
       serviceAccountToken === undefined ? undefined : await this.verifyPod(serviceAccountToken, peerAddress);

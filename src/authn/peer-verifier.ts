@@ -37,7 +37,7 @@ const USER_NAMESPACE = /^user-(?:system|space)-(.*)$/;
  * Knows which peers of a connection are what they say. system-server calls on behalf of apps, and nothing that it
  * sends proves itself: so its pods' addresses, or its ServiceAccount, must.
  */
-export abstract class PeerProof {
+export abstract class PeerVerifier {
   /** @param peerAddress of the socket; true where it is one of this user's system-server pods */
   abstract provesSystemServer(peerAddress: string | undefined, user: string): boolean;
   /** The configured, trusted ServiceAccount that this peer has. @throws IdentityUnavailable, TooManyRequests */
@@ -61,7 +61,7 @@ export function maySpeakFor({ namespace }: ServiceAccountName, user: string): bo
 }
 
 /** Outside a cluster nobody is proven to be anybody. */
-export class NoPeerProof extends PeerProof {
+export class NoPeerVerifier extends PeerVerifier {
   provesSystemServer(): boolean {
     return false;
   }

@@ -1,6 +1,6 @@
 import { UserMismatch } from '../errors/authn-errors';
 import type { Caller } from './caller';
-import type { Peer, PeerProof } from './peer-verifier';
+import type { Peer, PeerVerifier } from './peer-verifier';
 import type { ServiceAccountAuthenticator } from './service-account.authenticator';
 
 /**
@@ -24,7 +24,7 @@ const SERVICE_ACCOUNT = /^system:serviceaccount:([a-z0-9-]{1,63}):[a-z0-9.-]{1,2
 export class RbacProxyAuthenticator {
   constructor(
     private readonly mode: RbacProxyMode,
-    private readonly peers: PeerProof,
+    private readonly peers: PeerVerifier,
     /** Undefined where there is no cluster. */
     private readonly serviceAccounts: ServiceAccountAuthenticator | undefined,
   ) {}

@@ -1,6 +1,6 @@
 import type { Clock } from '../time/clock';
 import { Unauthenticated } from '../errors/authn-errors';
-import { type Rotating, stillGood } from '../reloadable/reloadable';
+import { type Reloadable, stillGood } from '../reloadable/reloadable';
 import { type TokenRules, VerifiedTokens } from './verified-tokens';
 
 /** A token whose signature and end were found good. */
@@ -48,7 +48,7 @@ export class UserTokenVerifier {
   private readonly verified: VerifiedTokens<UserClaims>;
 
   constructor(
-    private readonly secret: Rotating<Uint8Array>,
+    private readonly secret: Reloadable<Uint8Array>,
     private readonly clock: Clock,
     /** Asked for every token that verifies, where one is configured: only it knows who logged out. */
     private readonly directory?: UserDirectory,

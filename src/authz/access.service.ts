@@ -7,7 +7,7 @@ import { GrantsService } from './grants.service';
 import { parseOp } from './sys-data';
 import { Unauthenticated, UserMismatch } from '../errors/authn-errors';
 import type { Caller } from '../authn/caller';
-import { type Peer, PeerProof } from '../authn/peer-verifier';
+import { type Peer, PeerVerifier } from '../authn/peer-verifier';
 
 /** The tuple that an app asks for: `sysData`'s own form. */
 export interface RequestedPermission {
@@ -87,7 +87,7 @@ function canonical(op: string, app: string): string | undefined {
 export class ProxiedCallerService {
   constructor(
     private readonly source: GrantSource,
-    private readonly peers: PeerProof,
+    private readonly peers: PeerVerifier,
   ) {}
 
   /** Whether the peer is this user's system-server, or has a trusted ServiceAccount. @throws IdentityUnavailable (503), TooManyRequests (429) */

@@ -60,11 +60,11 @@ export class GrantIndex {
   }
 
   find(user: string, app: string): InstalledApp | undefined {
-    return this.unrivalled(this.byName.get(nameOf({ user, app })));
+    return this.uncontested(this.byName.get(nameOf({ user, app })));
   }
 
   findByKey(appKey: string): InstalledApp | undefined {
-    return this.unrivalled(this.byKey.get(appKey));
+    return this.uncontested(this.byKey.get(appKey));
   }
 
   served(): readonly InstalledApp[] {
@@ -113,7 +113,7 @@ export class GrantIndex {
     return true;
   }
 
-  private unrivalled(candidates: readonly InstalledAt[] = []): InstalledApp | undefined {
+  private uncontested(candidates: readonly InstalledAt[] = []): InstalledApp | undefined {
     const [only] = candidates;
     return only === undefined || this.conflicting.has(only) ? undefined : only.installed;
   }

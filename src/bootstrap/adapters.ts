@@ -1,10 +1,10 @@
 import type { Clock, MonotonicTime } from '../time/clock';
-import type { Credentials } from './credentials';
+import type { ServiceCredentials } from './credentials';
 import type { GrantSource } from '../authz/grant-source';
-import type { PeerProof } from '../authn/peer-verifier';
+import type { PeerVerifier } from '../authn/peer-verifier';
 import type { ServiceAccountAuthenticator } from '../authn/service-account.authenticator';
 import type { UserPresence, UserDirectory } from '../authn/user-token.verifier';
-import type { RequestBudgets } from '../limits/rate-limits';
+import type { RateLimits } from '../limits/rate-limits';
 import type { Registration } from '../registration/registrar';
 import type { SecretStore } from '../secrets/secret-store';
 import type { Telemetry } from '../telemetry/telemetry';
@@ -16,12 +16,12 @@ export interface Adapters {
   readonly clock: Clock;
   readonly store: SecretStore;
   /** Where they may change; what the settings hold otherwise. */
-  readonly credentials?: Credentials;
+  readonly credentials?: ServiceCredentials;
   readonly grantSource: GrantSource;
   readonly userDirectory?: UserDirectory;
-  readonly peerProof?: PeerProof;
+  readonly peerVerifier?: PeerVerifier;
   /** Where replicas share them; this process's own otherwise. */
-  readonly budgets?: RequestBudgets;
+  readonly rateLimits?: RateLimits;
   /** Where there is a cluster that knows its users. */
   readonly users?: UserPresence;
   /** Where there is a cluster whose pods may prove themselves. */

@@ -6,18 +6,23 @@ import type { Adapters } from './adapters';
 import { AppModule } from '../app.module';
 import { SystemMonotonicTime } from '../time/clock';
 import type { Settings } from '../config/settings';
-import { givenCredentials } from './credentials';
-import { BackgroundRemovals } from '../user-deprovisioning/deletion-worker';
+import { fixedCredentials } from './credentials';
+import { BackgroundDeletions } from '../user-deprovisioning/deletion-worker';
 import { AnswerForms } from '../http/answers/envelope';
-import { beginRequest, refuseAmbiguous, inTurn, systemServerRoute } from '../http/request/middleware';
+import {
+  beginRequest,
+  refuseAmbiguous,
+  composeMiddleware,
+  systemServerRoute,
+} from '../http/request/middleware';
 import { limitConnections } from '../http/server/connection-limit';
 import { LargeAnswers } from '../http/server/large-answers';
 import { answerMalformedRequests } from '../http/server/malformed-request';
 import { RequestLog, observeRequests, type RequestObserver } from '../http/request/request-observer';
-import { RequestTurns } from '../http/server/request-queue';
+import { RequestQueue } from '../http/server/request-queue';
 import { StrictExpressAdapter } from '../http/server/strict-express.adapter';
 import type { Log } from '../logging/log';
-import { createProtection } from './limit-providers';
+import { createLimits } from './limit-providers';
 
 /** Each takes some 20 KiB, and up to 100 while a head, or a body that nobody reads yet, waits in its buffers. */
 const MAX_CONNECTIONS = 2_000;
@@ -29,12 +34,12 @@ export async function createApplication(
   log: Log,
 ): Promise<NestExpressApplication> {
   const forms = new AnswerForms(settings.responseStyle);
-  const { time = new SystemMonotonicTime(), telemetry, credentials = givenCredentials(settings) } = adapters;
-  const protection = createProtection(settings.protection, adapters, time);
-  const largeAnswers = new LargeAnswers(protection.admission, protection.budgets, time);
-  const turns = new RequestTurns(time, telemetry?.protection);
+  const { time = new SystemMonotonicTime(), telemetry, credentials = fixedCredentials(settings) } = adapters;
+  const limits = createLimits(settings.limits, adapters, time);
+  const largeAnswers = new LargeAnswers(limits.admission, limits.rateLimits, time);
+  const turns = new RequestQueue(time, telemetry?.limits);
   const app = await NestFactory.create<NestExpressApplication>(
-    AppModule.register(settings, adapters, { forms, protection, time }, log),
+    AppModule.register(settings, adapters, { forms, limits, time }, log),
     new StrictExpressAdapter(
       strictExpress(telemetry?.requests, log),
       forms,
@@ -48,7 +53,7 @@ export async function createApplication(
   // Nest tells of each module and each route at `info`.
   nestLog.log = (message: unknown, ...more: unknown[]) => nestLog.debug(message, ...more);
   app.useLogger(nestLog);
-  limitConnections(app.getHttpServer(), MAX_CONNECTIONS, telemetry?.protection, time);
+  limitConnections(app.getHttpServer(), MAX_CONNECTIONS, telemetry?.limits, time);
   turns.watchConnections(app.getHttpServer());
   answerMalformedRequests(app.getHttpServer());
   return app;
@@ -59,7 +64,7 @@ export async function listenForMetrics(
   app: NestExpressApplication,
   { telemetry, store, grantSource, registration }: Adapters,
 ): Promise<number | undefined> {
-  const removals = app.get(BackgroundRemovals);
+  const removals = app.get(BackgroundDeletions);
   const service = {
     store,
     grantSource,
@@ -80,6 +85,6 @@ function strictExpress(observer: RequestObserver | undefined, log: Log): Express
   instance.set('query parser', 'simple');
   const { middleware: logRequest } = new RequestLog(log);
   const observe = observer === undefined ? [] : [observeRequests(observer)];
-  instance.use(inTurn([beginRequest, ...observe, logRequest, refuseAmbiguous, systemServerRoute]));
+  instance.use(composeMiddleware([beginRequest, ...observe, logRequest, refuseAmbiguous, systemServerRoute]));
   return instance;
 }

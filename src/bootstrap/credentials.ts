@@ -2,44 +2,44 @@ import { keyFrom, readFile, textFrom } from '../config/secret-source';
 import type { SecretSettingName } from '../config/setting-definitions';
 import type { Settings, InfisicalStoreSettings } from '../config/settings';
 import { tlsMaterialFrom, type TlsFiles, type TlsMaterial, tlsPaths } from '../config/tls-settings';
-import { type Rotating, unchanging } from '../reloadable/reloadable';
+import { type Reloadable, fixed } from '../reloadable/reloadable';
 import type { WatchedFiles } from '../reloadable/watched-files';
-import type { RotatingCredentials, UniversalAuthCredentials } from '../stores/infisical/auth/login-method';
+import type { ReloadableCredentials, UniversalAuthCredentials } from '../stores/infisical/auth/login-method';
 
 /** Ours, as opposed to those of the store: what callers are believed by, and what they believe us by. */
-export interface Credentials {
-  readonly accessTokenKey: Rotating<Uint8Array>;
-  readonly userTokenSecret: Rotating<Uint8Array>;
+export interface ServiceCredentials {
+  readonly accessTokenKey: Reloadable<Uint8Array>;
+  readonly userTokenSecret: Reloadable<Uint8Array>;
   /** Where callers speak TLS. */
-  readonly tls?: Rotating<TlsMaterial>;
+  readonly tls?: Reloadable<TlsMaterial>;
 }
 
 /** As the settings hold them, for ever. */
-export function givenCredentials({ accessTokenKey, userToken, tls }: Settings): Credentials {
+export function fixedCredentials({ accessTokenKey, userToken, tls }: Settings): ServiceCredentials {
   return {
-    accessTokenKey: unchanging(accessTokenKey),
-    userTokenSecret: unchanging(userToken.secret),
-    ...(tls !== undefined && { tls: unchanging(readTlsMaterial(tls)) }),
+    accessTokenKey: fixed(accessTokenKey),
+    userTokenSecret: fixed(userToken.secret),
+    ...(tls !== undefined && { tls: fixed(readTlsMaterial(tls)) }),
   };
 }
 
 /** Those that were given as files follow their files. */
-export function followedCredentials(settings: Settings, files: WatchedFiles): Credentials {
+export function reloadedCredentials(settings: Settings, files: WatchedFiles): ServiceCredentials {
   const { accessTokenKey, userToken, tls, credentialFiles } = settings;
-  const key = (name: SecretSettingName, initial: Uint8Array): Rotating<Uint8Array> => {
+  const key = (name: SecretSettingName, initial: Uint8Array): Reloadable<Uint8Array> => {
     const path = credentialFiles[name];
-    if (path === undefined) return unchanging(initial);
+    if (path === undefined) return fixed(initial);
     const parse = ([bytes = new Uint8Array()]: readonly Uint8Array[]): Uint8Array => keyFrom(path, bytes);
     return files.follow({ paths: [path], parse, kind: 'credential', name }, initial);
   };
   return {
     accessTokenKey: key('ACCESS_TOKEN_KEY', accessTokenKey),
     userTokenSecret: key('USER_TOKEN_SECRET', userToken.secret),
-    ...(tls !== undefined && { tls: followedTls(tls, files) }),
+    ...(tls !== undefined && { tls: reloadedTls(tls, files) }),
   };
 }
 
-function followedTls(tls: TlsFiles, files: WatchedFiles): Rotating<TlsMaterial> {
+function reloadedTls(tls: TlsFiles, files: WatchedFiles): Reloadable<TlsMaterial> {
   const parse = (contents: readonly Uint8Array[], nowMs: number): TlsMaterial => {
     const material = tlsMaterialFrom(tls, contents);
     if (material.expiresAtMs <= nowMs)
@@ -58,11 +58,11 @@ function readTlsMaterial(tls: TlsFiles): TlsMaterial {
 }
 
 /** The client id and the client secret as their files hold them by and by; nothing where neither is in a file. */
-export function followedLogin(
+export function reloadedLogin(
   store: InfisicalStoreSettings,
   { INFISICAL_CLIENT_ID: idFile, INFISICAL_CLIENT_SECRET: secretFile }: Settings['credentialFiles'],
   files: WatchedFiles,
-): RotatingCredentials | undefined {
+): ReloadableCredentials | undefined {
   if (!('clientId' in store)) return undefined;
   const paths = [idFile, secretFile].filter((path) => path !== undefined);
   if (paths.length === 0) return undefined;

@@ -6,7 +6,7 @@ import {
   otherAuthorities,
   readCertificates,
 } from '../config/tls-settings';
-import { type Rotating, unchanging } from '../reloadable/reloadable';
+import { type Reloadable, fixed } from '../reloadable/reloadable';
 import type { WatchedFiles } from '../reloadable/watched-files';
 import type { RouteOptions } from '../stores/infisical/transport/transport-route';
 
@@ -31,11 +31,11 @@ export function trustedAuthorities(
   name: SettingName,
   authorityFiles: AuthorityFiles,
   files: WatchedFiles | undefined,
-): Rotating<readonly string[]> {
+): Reloadable<readonly string[]> {
   const { caFile } = authorityFiles;
   const others = otherAuthorities(authorityFiles);
   const initial = [...others, ...readCertificates(caFile)];
-  if (files === undefined) return unchanging(initial);
+  if (files === undefined) return fixed(initial);
   const parse = ([bytes = new Uint8Array()]: readonly Uint8Array[]): readonly string[] => [
     ...others,
     ...certificatesFrom(caFile, bytes),

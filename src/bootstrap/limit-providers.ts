@@ -1,43 +1,40 @@
 import type { Provider } from '@nestjs/common';
 import type { Adapters } from './adapters';
 import type { MonotonicTime } from '../time/clock';
-import type { ProtectionSettings } from '../config/limit-settings';
+import type { LimitSettings } from '../config/limit-settings';
 import { AdmissionGuard } from '../http/guards/admission.guard';
 import { RequestBodies } from '../http/server/request-bodies';
-import { SpentCredentials } from '../http/guards/throttled-credentials';
+import { ThrottledCredentials } from '../http/guards/throttled-credentials';
 import { Admission, LoopDelay } from '../limits/admission';
-import { LocalRequestBudgets } from '../limits/local.rate-limits';
-import { type ProtectionObserver, RequestBudgets } from '../limits/rate-limits';
+import { LocalRateLimits } from '../limits/local.rate-limits';
+import { type LimitsObserver, RateLimits } from '../limits/rate-limits';
 
 /** What bounds the load of requests, for the server and the module. */
-export interface Protection {
+export interface Limits {
   readonly admission: Admission;
-  readonly budgets: RequestBudgets;
-  readonly observer: ProtectionObserver | undefined;
+  readonly rateLimits: RateLimits;
+  readonly observer: LimitsObserver | undefined;
 }
 
-export function createProtection(
-  { rates, maxInFlight, maxLoopDelayMs }: ProtectionSettings,
-  { budgets, telemetry }: Adapters,
+export function createLimits(
+  { rates, maxInFlight, maxLoopDelayMs }: LimitSettings,
+  { rateLimits, telemetry }: Adapters,
   time: MonotonicTime,
-): Protection {
-  const observer = telemetry?.protection;
+): Limits {
+  const observer = telemetry?.limits;
   const loop = maxLoopDelayMs === undefined ? undefined : new LoopDelay(maxLoopDelayMs, time);
   return {
     admission: new Admission(maxInFlight, loop, observer),
-    budgets: budgets ?? new LocalRequestBudgets(rates, time),
+    rateLimits: rateLimits ?? new LocalRateLimits(rates, time),
     observer,
   };
 }
 
-export function protectionProviders(
-  { admission, budgets, observer }: Protection,
-  time: MonotonicTime,
-): Provider[] {
+export function limitProviders({ admission, rateLimits, observer }: Limits, time: MonotonicTime): Provider[] {
   return [
-    { provide: RequestBudgets, useValue: budgets },
+    { provide: RateLimits, useValue: rateLimits },
     { provide: Admission, useValue: admission },
-    { provide: SpentCredentials, useValue: new SpentCredentials(time, observer) },
+    { provide: ThrottledCredentials, useValue: new ThrottledCredentials(time, observer) },
     RequestBodies,
     AdmissionGuard,
   ];

@@ -1,8 +1,8 @@
 import type { Adapters } from './adapters';
-import { NoAnnouncements } from '../stores/cached/invalidation-bus';
+import { NoInvalidationBus } from '../stores/cached/invalidation-bus';
 import { SystemClock, type MonotonicTime, SystemMonotonicTime, type Clock } from '../time/clock';
 import type { InfisicalStoreSettings, Settings } from '../config/settings';
-import { followedCredentials, followedLogin } from './credentials';
+import { reloadedCredentials, reloadedLogin } from './credentials';
 import { infisicalConnection } from './infisical-connection';
 import { ORDERS } from '../user-deprovisioning/deletion-jobs';
 import { DirectoryGrantSource } from '../grant-sources/directory/directory.grant-source';
@@ -26,7 +26,7 @@ export async function openAdapters(settings: Settings, log: LogEvent): Promise<A
   const clock = new SystemClock();
   const files = new WatchedFiles(clock, new SystemMonotonicTime(), log);
   const telemetry = await startTelemetry(settings, clock, log);
-  const credentials = followedCredentials(settings, files);
+  const credentials = reloadedCredentials(settings, files);
   const time = new SystemMonotonicTime();
   const [key, observer] = [credentials.accessTokenKey, telemetry?.redis];
   const redis = await openRedis(settings, { time, log, files, key, observer });
@@ -42,7 +42,7 @@ export async function openAdapters(settings: Settings, log: LogEvent): Promise<A
     closeCredentials: () => files.close(),
     ...grants,
     ...(telemetry !== undefined && { telemetry }),
-    ...(redis !== undefined && { budgets: redis.budgets, closeRedis: redis.close }),
+    ...(redis !== undefined && { rateLimits: redis.rateLimits, closeRedis: redis.close }),
     problems: () =>
       [
         storeProblems,
@@ -67,12 +67,7 @@ function eventProblems(grants: Settings['grants']): readonly string[] {
 /** Nothing waits for LLDAP: it is asked at once, so that a wrong address is told before the first call. */
 function openLldap(
   url: string | undefined,
-  {
-    clock,
-    time,
-    log,
-    telemetry,
-  }: Pick<StoreSurroundings, 'clock' | 'log' | 'telemetry'> & { time: MonotonicTime },
+  { clock, time, log, telemetry }: Pick<StoreDeps, 'clock' | 'log' | 'telemetry'> & { time: MonotonicTime },
 ): Pick<Required<Adapters>, 'userDirectory' | 'problems'> | undefined {
   if (url === undefined) return undefined;
   const observer = telemetry?.dependencies;
@@ -92,7 +87,7 @@ function openLldap(
 function withQuotas(
   store: SecretStore,
   quotas: Settings['quotas'],
-  { telemetry, redis }: Pick<StoreSurroundings, 'telemetry' | 'redis'>,
+  { telemetry, redis }: Pick<StoreDeps, 'telemetry' | 'redis'>,
 ): SecretStore {
   const isLimited = [quotas.workspace, quotas.user].some(
     ({ secrets, bytes }) => Math.min(secrets, bytes) < Infinity,
@@ -103,7 +98,7 @@ function withQuotas(
     unlimitedUser: ORDERS.user,
     ...(telemetry?.quotas !== undefined && { observer: telemetry.quotas }),
   });
-  redis?.announcements.listen((written) =>
+  redis?.invalidationBus.listen((written) =>
     limited.writtenElsewhere(written === 'unknown' ? undefined : written.scope),
   );
   return limited;
@@ -118,7 +113,13 @@ async function openGrants(
 ): Promise<
   Pick<
     Adapters,
-    'grantSource' | 'peerProof' | 'serviceAccounts' | 'users' | 'problems' | 'closeCluster' | 'registration'
+    | 'grantSource'
+    | 'peerVerifier'
+    | 'serviceAccounts'
+    | 'users'
+    | 'problems'
+    | 'closeCluster'
+    | 'registration'
   >
 > {
   if (settings.kind === 'directory') {
@@ -126,21 +127,21 @@ async function openGrants(
   }
   const { openCluster } = await import('./open-cluster.js');
   const { KubernetesGrantSource } = await import('../grant-sources/kubernetes/kubernetes.grant-source.js');
-  const { around, peerProof, serviceAccounts, users, problems, close } = openCluster(
+  const { around, peerVerifier, serviceAccounts, users, problems, close } = openCluster(
     settings,
     clock,
     log,
     telemetry,
   );
   const grantSource = await KubernetesGrantSource.open(around, settings.maxAgeMs);
-  const opened = { grantSource, peerProof, serviceAccounts, users, problems, closeCluster: close };
+  const opened = { grantSource, peerVerifier, serviceAccounts, users, problems, closeCluster: close };
   if (settings.providerEndpoint === undefined) return opened;
   const { Registrar } = await import('../registration/registrar.js');
   const registration = new Registrar(settings.providerEndpoint, around);
   return { ...opened, registration, problems: () => [...problems(), ...registration.problems()] };
 }
 
-interface StoreSurroundings {
+interface StoreDeps {
   readonly clock: Clock;
   readonly log: LogEvent;
   readonly files: WatchedFiles;
@@ -149,18 +150,15 @@ interface StoreSurroundings {
 }
 
 /** Only the chosen store is loaded: the other one would cost start time and memory for nothing. */
-async function openStore(
-  settings: Settings,
-  surroundings: StoreSurroundings,
-): Promise<Pick<Adapters, 'store' | 'problems'>> {
+async function openStore(settings: Settings, deps: StoreDeps): Promise<Pick<Adapters, 'store' | 'problems'>> {
   const { store } = settings;
-  if (store.kind === 'infisical') return openInfisical(store, settings, surroundings);
+  if (store.kind === 'infisical') return openInfisical(store, settings, deps);
   const { EmbeddedSecretStore } = await import('../stores/embedded/embedded.secret-store.js');
   const embedded = await EmbeddedSecretStore.open({ ...store, serviceUser: ORDERS.user });
   const { tornTailsIn } = await import('../stores/embedded/vault/torn-tail.js');
   const torn = await tornTailsIn(store.dataDir);
-  for (const file of torn) surroundings.log('warn', 'embedded_store_tail_put_aside', { file });
-  surroundings.telemetry?.disk?.opened(() => embedded.diskFigures());
+  for (const file of torn) deps.log('warn', 'embedded_store_tail_put_aside', { file });
+  deps.telemetry?.disk?.opened(() => embedded.diskFigures());
   return { store: embedded, problems: () => [...embedded.problems(), ...torn.map(tornTail)] };
 }
 
@@ -171,13 +169,13 @@ function tornTail(file: string): string {
 async function openInfisical(
   store: InfisicalStoreSettings,
   { credentialFiles }: Settings,
-  { clock, log, files, telemetry, redis }: StoreSurroundings,
+  { clock, log, files, telemetry, redis }: StoreDeps,
 ): Promise<Pick<Adapters, 'store' | 'problems'>> {
   const { createInfisicalSecretStore } = await import('../stores/infisical/create-infisical-secret-store.js');
   const options = {
     ...store,
     ...infisicalConnection(store, files),
-    ...followedLogin(store, credentialFiles, files),
+    ...reloadedLogin(store, credentialFiles, files),
     operationTimeoutMs: store.timeoutMs,
     ...(telemetry?.infisical !== undefined && { observer: telemetry.infisical }),
     ...(redis !== undefined && { scopeLock: redis.scopeLock }),
@@ -186,8 +184,8 @@ async function openInfisical(
     log(EXPECTED.test(event) ? 'info' : 'warn', event, fields),
   );
   const time = new SystemMonotonicTime();
-  const { protectedStore } = await import('../stores/resilience/resilient-store.js');
-  const guarded = protectedStore(infisical, store.timeoutMs, {
+  const { resilientStore } = await import('../stores/resilience/resilient-store.js');
+  const guarded = resilientStore(infisical, store.timeoutMs, {
     time,
     log,
     ...(telemetry?.storeLoad !== undefined && { observer: telemetry.storeLoad }),
@@ -196,7 +194,7 @@ async function openInfisical(
   const { CachedSecretStore } = await import('../stores/cached/cached.secret-store.js');
   const cached = new CachedSecretStore(guarded, store.cache, {
     time,
-    announcements: redis?.announcements ?? new NoAnnouncements(),
+    invalidationBus: redis?.invalidationBus ?? new NoInvalidationBus(),
     ...(telemetry?.cache !== undefined && { observer: telemetry.cache }),
   });
   return { store: cached, problems: () => [...cached.problems(), ...infisical.problems()] };

@@ -1,15 +1,15 @@
 import { type Clock, SystemMonotonicTime } from '../time/clock';
 import { IdentityDependency, type IdentityDependencyObserver } from '../authn/identity-dependency';
-import type { PeerProof, ServiceAccountName } from '../authn/peer-verifier';
+import type { PeerVerifier, ServiceAccountName } from '../authn/peer-verifier';
 import type { UserPresence } from '../authn/user-token.verifier';
 import { ServiceAccountAuthenticator } from '../authn/service-account.authenticator';
 import type { LogEvent } from '../logging/log';
-import { ClusterPeerProof } from '../kubernetes/cluster.peer-verifier';
+import { ClusterPeerVerifier } from '../kubernetes/cluster.peer-verifier';
 import { kubeConfigConnection } from '../kubernetes/kube-config.connection';
 import { KubernetesApi } from '../kubernetes/kubernetes-api';
 import { TokenReviewer } from '../kubernetes/token-reviewer';
-import type { CollectionSurroundings, WatchObserver } from '../kubernetes/informer-options';
-import { WatchProblems } from '../kubernetes/sync-errors';
+import type { InformerDeps, WatchObserver } from '../kubernetes/informer-options';
+import { SyncProblems } from '../kubernetes/sync-errors';
 import { WatchedNamespaceOwners } from '../kubernetes/watched-namespace-owners';
 
 export interface ClusterOptions {
@@ -23,9 +23,9 @@ export interface ClusterOptions {
 
 export interface Cluster {
   /** For further collections, and for calls by its `api`. */
-  readonly around: CollectionSurroundings;
+  readonly around: InformerDeps;
   readonly serviceAccounts: ServiceAccountAuthenticator;
-  readonly peerProof: PeerProof;
+  readonly peerVerifier: PeerVerifier;
   readonly users: UserPresence;
   /** What an operator should mend of the watches and the reviews, one sentence each. */
   readonly problems: () => readonly string[];
@@ -48,22 +48,26 @@ export function openCluster(
   const { systemEventServiceAccounts: eventSenders, settingsServiceAccounts: settings } = options;
   const time = new SystemMonotonicTime();
   const api = new KubernetesApi(kubeConfigConnection(), time);
-  const problems = new WatchProblems(watches);
+  const problems = new SyncProblems(watches);
   const around = { api, time, log, watches: problems, maxAgeMs };
   const deps = { time, log, ...(dependencies !== undefined && { observer: dependencies }) };
   const reviews = new IdentityDependency('token_review', deps);
   const reviewer = new TokenReviewer(api, audience, clock, time, reviews);
   const owners = new WatchedNamespaceOwners(around, maxAgeMs);
-  const peerProof = new ClusterPeerProof(reviewer, { trusted, eventSenders, settings, maxAgeMs }, around);
+  const peerVerifier = new ClusterPeerVerifier(
+    reviewer,
+    { trusted, eventSenders, settings, maxAgeMs },
+    around,
+  );
   return {
     around,
     serviceAccounts: new ServiceAccountAuthenticator(reviewer, owners),
-    peerProof,
+    peerVerifier,
     users: owners,
     problems: () => [...problems.sentences(), ...reviews.sentences()],
     close: async () => {
       reviews.close();
-      await Promise.all([owners.close(), peerProof.close()]);
+      await Promise.all([owners.close(), peerVerifier.close()]);
     },
   };
 }

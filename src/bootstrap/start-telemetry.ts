@@ -5,13 +5,13 @@ import type { InfisicalMetrics } from '../telemetry/infisical-metrics';
 import type { CacheMetrics, DiskMetrics, QuotaMetrics, StoreLoadMetrics } from '../telemetry/store-metrics';
 import type { DependencyMetrics, RedisMetrics, WatchMetrics } from '../telemetry/dependency-metrics';
 import type { MetricsServer } from '../telemetry/metrics-server';
-import type { ProtectionMetrics, RequestMetrics } from '../telemetry/request-metrics';
+import type { LimitMetrics, RequestMetrics } from '../telemetry/request-metrics';
 import { bothInfisical, bothRequests, type Telemetry } from '../telemetry/telemetry';
 import type { Traces } from '../telemetry/traces';
 
 interface MetricsPart extends Pick<Telemetry, 'listen' | 'close'> {
   readonly requests: RequestMetrics;
-  readonly protection: ProtectionMetrics;
+  readonly limits: LimitMetrics;
   readonly quotas: QuotaMetrics;
   readonly dependencies: DependencyMetrics;
   readonly storeLoad?: StoreLoadMetrics;
@@ -39,7 +39,7 @@ export async function startTelemetry(
     ...(metrics?.cache !== undefined && { cache: metrics.cache }),
     ...(metrics?.redis !== undefined && { redis: metrics.redis }),
     ...(metrics?.disk !== undefined && { disk: metrics.disk }),
-    ...(metrics !== undefined && { protection: metrics.protection, quotas: metrics.quotas }),
+    ...(metrics !== undefined && { limits: metrics.limits, quotas: metrics.quotas }),
     ...(metrics !== undefined && { dependencies: metrics.dependencies }),
     ...(metrics?.storeLoad !== undefined && { storeLoad: metrics.storeLoad }),
     ...(traces !== undefined && { spans: traces }),
@@ -55,7 +55,7 @@ async function startMetrics(settings: Settings, clock: Clock): Promise<MetricsPa
   if (address === undefined) return undefined;
   const { Metrics } = await import('../telemetry/metrics.js');
   const { RequestMetrics } = await import('../telemetry/request-metrics.js');
-  const { ProtectionMetrics } = await import('../telemetry/request-metrics.js');
+  const { LimitMetrics } = await import('../telemetry/request-metrics.js');
   const { QuotaMetrics } = await import('../telemetry/store-metrics.js');
   const { DependencyMetrics } = await import('../telemetry/dependency-metrics.js');
   const { StoreLoadMetrics } = await import('../telemetry/store-metrics.js');
@@ -70,7 +70,7 @@ async function startMetrics(settings: Settings, clock: Clock): Promise<MetricsPa
   let server: MetricsServer | undefined;
   return {
     requests: new RequestMetrics(metrics),
-    protection: new ProtectionMetrics(metrics),
+    limits: new LimitMetrics(metrics),
     quotas: new QuotaMetrics(metrics),
     dependencies: new DependencyMetrics(metrics),
     ...(settings.store.kind === 'infisical' && { storeLoad: new StoreLoadMetrics(metrics) }),

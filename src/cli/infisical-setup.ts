@@ -4,7 +4,7 @@ import { connectionSettings } from '../config/connection-settings';
 import { EnvironmentReader } from '../config/environment-reader';
 import { readTextFile } from '../config/secret-source';
 import { infisicalConnection } from '../bootstrap/infisical-connection';
-import type { Credentials } from '../stores/infisical/auth/login-method';
+import type { LoginCredentials } from '../stores/infisical/auth/login-method';
 import { runSetup, type SetupEnvironment } from '../stores/infisical/setup/run-setup';
 import { parseSetupArguments, WrongUsage } from '../stores/infisical/setup/setup-arguments';
 import { SetupFailed } from '../stores/infisical/setup/admin-calls';
@@ -41,7 +41,7 @@ function connection(url: string): Pick<RouteOptions, 'authorities' | 'proxyUrl'>
   return infisicalConnection(settings);
 }
 
-function credentials(): Credentials | undefined {
+function credentials(): LoginCredentials | undefined {
   const identityId = given('INFISICAL_KUBERNETES_IDENTITY_ID');
   if (identityId !== undefined) {
     return { identityId, tokenFile: given('INFISICAL_KUBERNETES_TOKEN_FILE') ?? TOKEN_FILE };

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { urlOf, tourWorkspace, TOUR_STEPS, type TourStep } from '../development/start-banner';
+import { urlOf, exampleWorkspace, SMOKE_TEST_STEPS, type SmokeTestStep } from '../development/start-banner';
 import { loadSettings, type Settings } from '../config/settings';
 import { DirectoryGrantSource } from '../grant-sources/directory/directory.grant-source';
 import type { InstalledApp } from '../authz/grant';
@@ -23,10 +23,10 @@ async function tour(): Promise<number> {
   await fetch(`${url}/DeleteSecret?workspace=${workspace}`, {
     method: 'POST',
     headers,
-    body: JSON.stringify({ name: TOUR_STEPS[0]?.body['name'], env: 'dev' }),
+    body: JSON.stringify({ name: SMOKE_TEST_STEPS[0]?.body['name'], env: 'dev' }),
   });
   let wrong = 0;
-  for (const step of TOUR_STEPS) {
+  for (const step of SMOKE_TEST_STEPS) {
     const path = `/${step.operation}?workspace=${workspace}`;
     const answer = await fetch(url + path, { method: 'POST', headers, body: JSON.stringify(step.body) });
     const text = await answer.text();
@@ -40,7 +40,7 @@ async function tour(): Promise<number> {
   return wrong === 0 ? 0 : 1;
 }
 
-function matches(step: TourStep, body: unknown): boolean {
+function matches(step: SmokeTestStep, body: unknown): boolean {
   if (step.reason === undefined)
     return isDeepStrictEqual(body, { code: step.code, message: '', data: step.data });
   const { code, data } = body as { code: unknown; data: { reason: unknown } };
@@ -52,7 +52,7 @@ async function exampleApp(settings: Settings): Promise<{ app: InstalledApp; work
   const source = await DirectoryGrantSource.open({ dir: settings.grants.dir, log: () => undefined });
   try {
     for (const app of source.installedApps()) {
-      const workspace = tourWorkspace(app);
+      const workspace = exampleWorkspace(app);
       if (workspace !== undefined) return { app, workspace };
     }
   } finally {

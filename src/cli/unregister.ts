@@ -1,7 +1,7 @@
 import '../bootstrap/inspector-signal';
 import { SystemMonotonicTime } from '../time/clock';
 import { kubeConfigConnection } from '../kubernetes/kube-config.connection';
-import { KubernetesApi, failureOf } from '../kubernetes/kubernetes-api';
+import { KubernetesApi, kubernetesFailureOf } from '../kubernetes/kubernetes-api';
 import { unregister } from '../registration/unregister';
 
 /** The command `node dist/cli/unregister.js`, which the chart's uninstall runs: one sentence, exit code 1 on failure. */
@@ -15,6 +15,6 @@ async function main(): Promise<void> {
 }
 
 main().catch((error: unknown) => {
-  process.stderr.write(`The registrations could not be removed: ${failureOf(error).message}\n`);
+  process.stderr.write(`The registrations could not be removed: ${kubernetesFailureOf(error).message}\n`);
   process.exit(1);
 });

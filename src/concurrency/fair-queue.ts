@@ -1,6 +1,6 @@
 import type { MonotonicTime } from '../time/clock';
 
-export interface TurnBounds {
+export interface FairQueueBounds {
   readonly maxUnderWay: number;
   readonly maxUnderWayOfOne: number;
   readonly maxWaiting: number;
@@ -19,7 +19,7 @@ type Waiting = (hasCome: boolean) => void;
  * Work of many keys, so much of it at once: the keys take turns, so that one with much to do delays the others by little.
  * Where all the places to wait are taken, the longest line gives one up for a shorter one: nobody is kept out by others.
  */
-export class FairTurns {
+export class FairQueue {
   /** In the order of their turns: a key that has had its turn goes to the end. */
   readonly #lines = new Map<string, Waiting[]>();
   readonly #underWayOf = new Map<string, number>();
@@ -29,7 +29,7 @@ export class FairTurns {
   #usualMs = 0;
 
   constructor(
-    private readonly bounds: TurnBounds,
+    private readonly bounds: FairQueueBounds,
     private readonly time: MonotonicTime,
     /** What is thrown where too many wait already, or a turn does not come in time; by then, about, the line is done. */
     private readonly refusal: (lineMs: number) => Error,

@@ -10,9 +10,9 @@ export interface HeldScope {
 export interface ScopeLock {
   /**
    * Where the lock cannot be had for other reasons than that somebody has it, the answer is as if it were held.
-   * @returns undefined where others had it for all of `patienceMs`
+   * @returns undefined where others had it for all of `maxWaitMs`
    */
-  hold(scope: string, patienceMs: number): Promise<HeldScope | undefined>;
+  hold(scope: string, maxWaitMs: number): Promise<HeldScope | undefined>;
 }
 
 /** One replica alone: its own queue is all that is needed. */
@@ -21,7 +21,7 @@ export const NO_OTHER_REPLICA: ScopeLock = {
 };
 
 /** One lock per key, which lives only while somebody holds it or waits for it. */
-export class KeyedLocks {
+export class KeyedMutex {
   private readonly locks = new Map<string, Mutex>();
 
   async run<T>(key: string, work: () => Promise<T>): Promise<T> {

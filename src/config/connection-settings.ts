@@ -1,5 +1,5 @@
 import { BlockList, isIP } from 'node:net';
-import type { Environment, EnvironmentReader } from './environment-reader';
+import type { EnvironmentVariables, EnvironmentReader } from './environment-reader';
 import { readTextFile } from './secret-source';
 import { type AuthorityFiles, readCertificates } from './tls-settings';
 
@@ -17,7 +17,7 @@ const RULE = 'must be an http or https URL without a path, with user and passwor
  * curl. `<NAME>_FILE` is a path whose content is the proxy, read only where it counts. This machine itself is never reached
  * through a proxy.
  */
-export function proxySetting(env: Environment, url: string): ProxySetting {
+export function proxySetting(env: EnvironmentVariables, url: string): ProxySetting {
   const { protocol, hostname, port } = new URL(url);
   const name = protocol === 'https:' ? 'HTTPS_PROXY' : 'HTTP_PROXY';
   const [value, file] = [given(env, name), given(env, `${name}_FILE`)];
@@ -40,7 +40,7 @@ function usable(text: string, name: string): ProxySetting {
   return isProxyUrl(proxyUrl) ? { proxyUrl } : { name, problem: RULE };
 }
 
-function given(env: Environment, name: string): string | undefined {
+function given(env: EnvironmentVariables, name: string): string | undefined {
   const value = [env[name.toLowerCase()], env[name]].find((text) => text !== undefined && text.trim() !== '');
   return value?.trim();
 }
@@ -92,7 +92,7 @@ export interface ConnectionSettings {
 /** For the service and for `infisical:setup` alike; an empty `url` is one that has a problem already. */
 export function connectionSettings(
   read: EnvironmentReader,
-  env: Environment,
+  env: EnvironmentVariables,
   url: string,
 ): ConnectionSettings {
   const proxy = url === '' ? {} : proxySetting(env, url);

@@ -1,12 +1,8 @@
 import { MIN_KEY_BYTES, readKeyFile, readTextFile } from './secret-source';
-import {
-  SETTING_DEFINITIONS,
-  type SecretSettingName,
-  type SettingDefinition,
-  type SettingName,
-} from './setting-definitions';
+import { SETTING_DEFINITIONS, type SecretSettingName, type SettingName } from './setting-definitions';
+import type { SettingDefinition } from './limit-setting-definitions';
 
-export type Environment = Readonly<Record<string, string | undefined>>;
+export type EnvironmentVariables = Readonly<Record<string, string | undefined>>;
 
 /**
  * Reads variables by name and collects every problem instead of stopping at the first.
@@ -17,7 +13,7 @@ export class EnvironmentReader {
   /** Where the secrets came from that were given as files. */
   readonly files: Partial<Record<SecretSettingName, string>> = {};
 
-  constructor(private readonly env: Environment) {}
+  constructor(private readonly env: EnvironmentVariables) {}
 
   problem(name: string, rule: string): void {
     this.problems.push(`${name} ${rule}`);

@@ -1,7 +1,14 @@
-import type { SettingDefinition } from './setting-definitions';
+/** One environment variable. The README's table is generated from these. */
+export interface SettingDefinition {
+  readonly description: string;
+  /** Shown and used when the variable is absent or empty. */
+  readonly default?: string;
+  /** May also be given as `<NAME>_FILE`, a path whose content is the value. */
+  readonly secret?: true;
+}
 
 /** The variables that bound load, as setting-definitions.ts takes them in. */
-export const PROTECTION_DEFINITIONS = {
+export const LIMIT_DEFINITIONS = {
   RATE_LIMIT_APP_READS: {
     default: '200:400',
     description:

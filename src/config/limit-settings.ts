@@ -12,7 +12,7 @@ interface RateSettings {
   readonly write?: RateSetting;
 }
 
-export interface ProtectionSettings {
+export interface LimitSettings {
   readonly rates: { readonly app: RateSettings; readonly user: RateSettings };
   readonly maxInFlight: number;
   /** Undefined where the process may run as late as it gets. */
@@ -22,7 +22,7 @@ export interface ProtectionSettings {
 /** Whole numbers, or fractions of one request a second. */
 const RATE = /^(\d{1,6}(?:\.\d{1,3})?)(?::(\d{1,6}))?$/;
 
-export function protectionSettings(read: EnvironmentReader): ProtectionSettings {
+export function limitSettings(read: EnvironmentReader): LimitSettings {
   const maxLoopDelayMs = read.integer('MAX_EVENT_LOOP_DELAY_MS', 0, 60_000);
   return {
     rates: {

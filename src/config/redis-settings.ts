@@ -2,7 +2,7 @@ import type { EnvironmentReader } from './environment-reader';
 import { type AuthorityFiles, readCertificates } from './tls-settings';
 
 /** What a URL of Redis says. */
-export interface RedisServer {
+export interface RedisServerSettings {
   readonly host: string;
   readonly port: number;
   readonly username?: string;
@@ -11,7 +11,7 @@ export interface RedisServer {
   readonly tls: boolean;
 }
 
-export interface RedisSentinels {
+export interface RedisSentinelSettings {
   readonly hosts: readonly { readonly host: string; readonly port: number }[];
   readonly masterName: string;
   readonly username?: string;
@@ -20,8 +20,8 @@ export interface RedisSentinels {
 }
 
 export interface RedisSettings {
-  readonly server: RedisServer;
-  readonly sentinels?: RedisSentinels;
+  readonly server: RedisServerSettings;
+  readonly sentinels?: RedisSentinelSettings;
   readonly authorityFiles?: AuthorityFiles;
   readonly keyPrefix: string;
 }
@@ -56,7 +56,7 @@ export function redisSettings(read: EnvironmentReader): RedisSettings | undefine
 }
 
 /** @throws Error with a rule that names no part of the URL */
-export function redisServerFrom(text: string): RedisServer {
+export function redisServerFrom(text: string): RedisServerSettings {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   const database = /^\/?(\d{0,4})$/.exec(url?.pathname ?? '')?.[1];
   const isPlain = url?.search === '' && url.hash === '' && url.hostname !== '';
@@ -80,7 +80,7 @@ function decoded(part: string): string {
   }
 }
 
-function sentinelSettings(read: EnvironmentReader): RedisSentinels | undefined {
+function sentinelSettings(read: EnvironmentReader): RedisSentinelSettings | undefined {
   const text = read.text('REDIS_SENTINEL_HOSTS');
   const tls = read.boolean('REDIS_SENTINEL_ENABLE_TLS');
   const password = read.optionalCredential('REDIS_SENTINEL_PASSWORD');

@@ -34,7 +34,7 @@ export function readFile(path: string): Uint8Array {
   try {
     return readFileSync(path);
   } catch (error: unknown) {
-    throw new Error(`${path} cannot be read (${systemCode(error)})`);
+    throw new Error(`${path} cannot be read (${fileErrorCode(error)})`);
   }
 }
 
@@ -44,7 +44,7 @@ function withoutLastNewline(bytes: Uint8Array): Uint8Array {
 }
 
 /** All that is kept of an error of the file system, e.g. ENOTDIR. */
-export function systemCode(error: unknown): string {
+export function fileErrorCode(error: unknown): string {
   return typeof error === 'object' && error !== null && 'code' in error
     ? String(error.code)
     : 'unknown error';

@@ -1,4 +1,4 @@
-import { PROTECTION_DEFINITIONS, QUOTA_DEFINITIONS } from './limit-setting-definitions';
+import { LIMIT_DEFINITIONS, QUOTA_DEFINITIONS, type SettingDefinition } from './limit-setting-definitions';
 
 /** Redis, which replicas share; spread into SETTING_DEFINITIONS. */
 const REDIS_SETTING_DEFINITIONS = {
@@ -23,15 +23,6 @@ const REDIS_SETTING_DEFINITIONS = {
   REDIS_SENTINEL_PASSWORD: { secret: true, description: 'Password at the Sentinels.' },
   REDIS_SENTINEL_ENABLE_TLS: { default: 'false', description: '`true`: the Sentinels speak TLS.' },
 } as const;
-
-/** One environment variable. The README's table is generated from these. */
-export interface SettingDefinition {
-  readonly description: string;
-  /** Shown and used when the variable is absent or empty. */
-  readonly default?: string;
-  /** May also be given as `<NAME>_FILE`, a path whose content is the value. */
-  readonly secret?: true;
-}
 
 /**
  * Every variable that the service reads, in the order in which the README shows them.
@@ -206,7 +197,7 @@ export const SETTING_DEFINITIONS = {
   CACHE_MAX_ENTRIES: { default: '10000', description: 'How many workspaces (by environment) are kept.' },
   CACHE_MAX_MIB: { default: '32', description: 'How much memory they may take, in MiB.' },
   ...REDIS_SETTING_DEFINITIONS,
-  ...PROTECTION_DEFINITIONS,
+  ...LIMIT_DEFINITIONS,
   ...QUOTA_DEFINITIONS,
   NODE_EXTRA_CA_CERTS: {
     description:

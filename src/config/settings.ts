@@ -1,4 +1,4 @@
-import { EnvironmentReader, type Environment } from './environment-reader';
+import { EnvironmentReader, type EnvironmentVariables } from './environment-reader';
 import { type ConnectionSettings, connectionSettings } from './connection-settings';
 import {
   type GrantSettings,
@@ -9,12 +9,7 @@ import {
   settingsRoutesSetting,
 } from './grant-settings';
 import { type RedisSettings, redisSettings } from './redis-settings';
-import {
-  type ProtectionSettings,
-  protectionSettings,
-  type QuotaSettings,
-  quotaSettings,
-} from './limit-settings';
+import { type LimitSettings, limitSettings, type QuotaSettings, quotaSettings } from './limit-settings';
 import type { SecretSettingName } from './setting-definitions';
 import { type TlsSettings, tlsSettings } from './tls-settings';
 import { type TelemetrySettings, telemetrySettings } from './telemetry-settings';
@@ -79,7 +74,7 @@ export interface Settings extends TelemetrySettings {
   readonly workspaceSharing: 'allow' | 'deny';
   readonly rbacProxy: RbacProxySetting;
   readonly settingsRoutes: SettingsRoutesSetting;
-  readonly protection: ProtectionSettings;
+  readonly limits: LimitSettings;
   readonly quotas: QuotaSettings;
   readonly userToken: UserTokenSettings;
   readonly accessTokenKey: Uint8Array;
@@ -111,7 +106,7 @@ const LOG_LEVELS = [
 ] as const satisfies readonly LogLevel[];
 
 /** @throws InvalidSettings */
-export function loadSettings(env: Environment): Settings {
+export function loadSettings(env: EnvironmentVariables): Settings {
   const read = new EnvironmentReader(env);
   const lldapUrl = read.url('LLDAP_URL');
   if (lldapUrl?.startsWith('https:') === true && env['NODE_TLS_REJECT_UNAUTHORIZED'] === '0') {
@@ -138,7 +133,7 @@ export function loadSettings(env: Environment): Settings {
     workspaceSharing: read.oneOf('WORKSPACE_SHARING', ['allow', 'deny']),
     rbacProxy: rbacProxySetting(read, grants),
     settingsRoutes: settingsRoutesSetting(read, grants),
-    protection: protectionSettings(read),
+    limits: limitSettings(read),
     quotas: quotaSettings(read),
     userToken: {
       secret: read.key('USER_TOKEN_SECRET', "must hold the key of the users' tokens"),
@@ -162,7 +157,7 @@ const UNIVERSAL_AUTH = ['INFISICAL_CLIENT_ID', 'INFISICAL_CLIENT_SECRET'] as con
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /** INFISICAL_URL decides: with it Infisical is the store, without it the embedded one. */
-function storeSettings(read: EnvironmentReader, env: Environment): Settings['store'] {
+function storeSettings(read: EnvironmentReader, env: EnvironmentVariables): Settings['store'] {
   const timeoutMs = read.integer('INFISICAL_TIMEOUT_MS', 100, 300_000);
   const cache = cacheSettings(read);
   if ((env['INFISICAL_URL'] ?? '') === '') {
@@ -198,7 +193,7 @@ function storeSettings(read: EnvironmentReader, env: Environment): Settings['sto
 }
 
 /** Exactly one way to log in. */
-function infisicalLogin(read: EnvironmentReader, env: Environment): InfisicalLogin {
+function infisicalLogin(read: EnvironmentReader, env: EnvironmentVariables): InfisicalLogin {
   const identityId = read.text('INFISICAL_KUBERNETES_IDENTITY_ID');
   if (identityId === undefined) {
     const why =
@@ -216,6 +211,6 @@ function infisicalLogin(read: EnvironmentReader, env: Environment): InfisicalLog
   return { identityId, tokenFile };
 }
 
-function isGiven(env: Environment, name: string): boolean {
+function isGiven(env: EnvironmentVariables, name: string): boolean {
   return [name, `${name}_FILE`].some((variable) => (env[variable] ?? '') !== '');
 }

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import type { Environment } from '../config/environment-reader';
-import { systemCode } from '../config/secret-source';
+import type { EnvironmentVariables } from '../config/environment-reader';
+import { fileErrorCode } from '../config/secret-source';
 import { SETTING_DEFINITIONS } from '../config/setting-definitions';
 import { InvalidSettings } from '../config/settings';
 
@@ -14,7 +14,7 @@ const GENERATED_KEYS = ['MASTER_KEY', 'USER_TOKEN_SECRET', 'ACCESS_TOKEN_KEY'] a
 
 export interface Development {
   /** The environment with a `…_FILE` for every key that was missing. */
-  readonly env: Environment;
+  readonly env: EnvironmentVariables;
   /** Absolute path of `<DATA_DIR>/development`. */
   readonly folder: string;
   /** True where all that identifies apps and users was made here, so that we may act as one for the tour. */
@@ -25,15 +25,15 @@ export interface Development {
  * Fills in what a laptop lacks. Never with NODE_ENV=production and never on an address that others reach: there the
  * missing settings are reported instead.
  */
-export function withDevelopmentCredentials(env: Environment): Development {
+export function withDevelopmentCredentials(env: EnvironmentVariables): Development {
   try {
     return filledIn(env);
   } catch (error: unknown) {
-    throw new InvalidSettings([`DATA_DIR cannot hold the development credentials (${systemCode(error)})`]);
+    throw new InvalidSettings([`DATA_DIR cannot hold the development credentials (${fileErrorCode(error)})`]);
   }
 }
 
-function filledIn(env: Environment): Development {
+function filledIn(env: EnvironmentVariables): Development {
   const host = env['HOST'] || SETTING_DEFINITIONS.HOST.default;
   const folder = resolve(env['DATA_DIR'] || SETTING_DEFINITIONS.DATA_DIR.default, 'development');
   if (env['NODE_ENV'] === 'production' || !LOOPBACK.has(host)) return { env, folder, selfContained: false };

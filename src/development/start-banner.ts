@@ -6,7 +6,7 @@ import type { GrantSource } from '../authz/grant-source';
 import { keepHeadersFile } from './example-headers';
 
 /** One call of the tour and the whole answer that the contract documents for it. */
-export interface TourStep {
+export interface SmokeTestStep {
   readonly operation: SecretOperation;
   readonly body: Readonly<Record<string, string>>;
   readonly code: number;
@@ -18,7 +18,7 @@ export interface TourStep {
 const NAME = 'wallet-password';
 
 /** A secret's whole life. The first step's answer may be 409 where an earlier tour was cut short. */
-export const TOUR_STEPS: readonly TourStep[] = [
+export const SMOKE_TEST_STEPS: readonly SmokeTestStep[] = [
   {
     operation: 'CreateSecret',
     body: { name: NAME, value: 'correct horse', env: 'dev' },
@@ -53,7 +53,7 @@ export function urlOf(host: string, port: number): string {
 }
 
 /** The workspace on which the app holds all five operations; undefined where there is none. */
-export function tourWorkspace(app: InstalledApp): string | undefined {
+export function exampleWorkspace(app: InstalledApp): string | undefined {
   const counts = new Map<string, number>();
   for (const grant of app.grants) {
     const workspace = grant.slice(grant.indexOf('=') + 1);
@@ -64,7 +64,7 @@ export function tourWorkspace(app: InstalledApp): string | undefined {
 
 /** A ready-to-paste sequence; the credentials stay in the file. */
 function curlSequence(url: string, workspace: string, headersFile: string): string {
-  const calls = TOUR_STEPS.map(({ operation, body }) =>
+  const calls = SMOKE_TEST_STEPS.map(({ operation, body }) =>
     [
       `curl -sS -X POST '${url}/${operation}?workspace=${workspace}'`,
       `-H @'${headersFile}'`,
@@ -75,7 +75,7 @@ function curlSequence(url: string, workspace: string, headersFile: string): stri
   return calls.join('\n');
 }
 
-function announcement(url: string, app: InstalledApp, workspace: string, headersFile: string): string {
+function startBanner(url: string, app: InstalledApp, workspace: string, headersFile: string): string {
   return `
 olares-secret-provider listens on ${url}, with app ${app.app} installed for user ${app.user}.
 Paste this into another shell (the credentials of this laptop are in the file behind -H @, and kept fresh):
@@ -87,16 +87,16 @@ Or let \`npm run tour\` walk the same calls and check each answer. Ctrl-C stops 
 }
 
 /** Prints the curl tour of a laptop's own service and keeps its credentials file fresh. */
-export async function announce(
+export async function printStartBanner(
   folder: string,
   url: string,
   settings: Settings,
   apps: GrantSource,
 ): Promise<void> {
   const app = apps.find('alice', 'otmoiclp');
-  const workspace = app === undefined ? undefined : tourWorkspace(app);
+  const workspace = app === undefined ? undefined : exampleWorkspace(app);
   if (app === undefined || workspace === undefined) return;
   const headersFile = join(folder, 'headers');
   await keepHeadersFile(headersFile, { url, app, userTokenSecret: settings.userToken.secret });
-  process.stdout.write(announcement(url, app, workspace, headersFile));
+  process.stdout.write(startBanner(url, app, workspace, headersFile));
 }

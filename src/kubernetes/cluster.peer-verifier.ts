@@ -2,14 +2,14 @@ import {
   maySpeakFor,
   type Peer,
   type PeerEvidence,
-  PeerProof,
+  PeerVerifier,
   type ServiceAccountName,
   canonicalAddress,
 } from '../authn/peer-verifier';
 import type { ServiceAccountReviewer } from '../authn/service-account.authenticator';
 import type { KubeObject } from './kube-object';
-import { WatchedCollection } from './informer';
-import type { CollectionSurroundings } from './informer-options';
+import { Informer } from './informer';
+import type { InformerDeps } from './informer-options';
 import { type PodSelection, WatchedPods } from './watched-pods';
 
 export interface ClusterPeerOptions {
@@ -30,21 +30,21 @@ const USER = '<user>';
  * Peers as the cluster knows them: the EndpointSlices of each user's system-server, the pods of the configured
  * ServiceAccounts (today's Olares components send no token), and reviewed tokens.
  */
-export class ClusterPeerProof extends PeerProof {
+export class ClusterPeerVerifier extends PeerVerifier {
   /** By namespace, then by slice: a service has one slice, or a few. */
   private readonly addresses = new Map<string, Map<string, ReadonlySet<string>>>();
-  private readonly slices: WatchedCollection<ReadonlySet<string>>;
+  private readonly slices: Informer<ReadonlySet<string>>;
   private readonly pods: WatchedPods;
 
   constructor(
     private readonly reviewer: ServiceAccountReviewer,
     private readonly options: ClusterPeerOptions,
-    around: CollectionSurroundings,
+    around: InformerDeps,
   ) {
     super();
     const accounts = [...options.trusted, ...options.eventSenders, ...options.settings];
     this.pods = new WatchedPods(accounts.map(podsOf), options.maxAgeMs, around);
-    this.slices = new WatchedCollection(
+    this.slices = new Informer(
       {
         path: '/apis/discovery.k8s.io/v1/endpointslices',
         labelSelector: `kubernetes.io/service-name=${SERVICE}`,

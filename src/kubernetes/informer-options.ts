@@ -3,7 +3,7 @@ import type { LogEvent } from '../logging/log';
 import type { KubeObject } from './kube-object';
 import type { KubernetesApi, KubernetesFailure } from './kubernetes-api';
 
-export interface WatchedCollectionOptions<T> {
+export interface InformerOptions<T> {
   /** e.g. `/apis/sys.bytetrade.io/v1alpha1/applicationpermissions`: all namespaces. */
   readonly path: string;
   readonly labelSelector?: string;
@@ -30,10 +30,10 @@ export interface ObservedWatch {
   /** False from a failure until the next proof, and before the first list. */
   readonly up: boolean;
   /** What fails again and again; undefined where nothing does. */
-  readonly lasting: LastingTrouble | undefined;
+  readonly lasting: LastingSyncError | undefined;
 }
 
-export interface LastingTrouble {
+export interface LastingSyncError {
   /** `watch`: each watch is refused, but lists are answered; `list`: nothing is learnt any more. */
   readonly of: 'list' | 'watch';
   readonly failure: KubernetesFailure;
@@ -44,7 +44,7 @@ export interface WatchObserver {
   watchEnds(watch: ObservedWatch): void;
 }
 
-export interface CollectionSurroundings {
+export interface InformerDeps {
   readonly api: KubernetesApi;
   readonly time: MonotonicTime;
   readonly log: LogEvent;

@@ -1,14 +1,9 @@
-import { AgeAlarm, WatchTrouble } from './sync-errors';
+import { AgeAlarm, SyncErrors } from './sync-errors';
 import { BackOff } from '../concurrency/back-off';
-import { CollectionLister } from './object-lister';
-import { isOlder, keyOf, readEvent } from './kube-object';
-import { failureOf, KubernetesFailure } from './kubernetes-api';
-import type {
-  CollectionSurroundings,
-  LastingTrouble,
-  ObservedWatch,
-  WatchedCollectionOptions,
-} from './informer-options';
+import { ObjectLister } from './object-lister';
+import { isOlder, objectKeyOf, readEvent } from './kube-object';
+import { kubernetesFailureOf, KubernetesFailure } from './kubernetes-api';
+import type { InformerDeps, LastingSyncError, ObservedWatch, InformerOptions } from './informer-options';
 
 /** A watch is asked to end after this long. */
 const WATCH_MS = 30_000;
@@ -34,10 +29,10 @@ const MOST_MS_OF_OUTAGE = 3_000;
  * so that no deletion is missed.
  * docs/decisions/0004-kubernetes-watch.md says why the client library's informer does not serve.
  */
-export class WatchedCollection<T> implements ObservedWatch {
+export class Informer<T> implements ObservedWatch {
   private held = new Map<string, T>();
   private version: string | undefined;
-  private provenAtMs: number | undefined;
+  private syncedAtMs: number | undefined;
   private listedAtMs = -Infinity;
   /** Whether the next watch may go on from `version`. */
   private resumable = false;
@@ -48,23 +43,23 @@ export class WatchedCollection<T> implements ObservedWatch {
   private readonly ageAlarm: AgeAlarm;
   private readonly stopping = new AbortController();
   private readonly backOff: BackOff;
-  private readonly lister: CollectionLister<T>;
-  private readonly troubles: WatchTrouble;
+  private readonly lister: ObjectLister<T>;
+  private readonly syncErrors: SyncErrors;
   private settleFirst: () => void = () => undefined;
   /** Resolves with the first full list, or with the first failure if that comes first. */
   readonly firstOutcome = new Promise<void>((resolve) => (this.settleFirst = resolve));
 
   constructor(
-    private readonly options: WatchedCollectionOptions<T>,
-    private readonly around: CollectionSurroundings,
+    private readonly options: InformerOptions<T>,
+    private readonly around: InformerDeps,
   ) {
     const { maxAgeMs = DEFAULT_MAX_AGE_MS, time } = around;
     this.confirmWithinMs = Math.min(CONFIRM_WITHIN_MS, maxAgeMs / 2);
     const tell = options.onOutdated ?? ((isOutdated) => this.logOutdated(isOutdated));
     this.ageAlarm = new AgeAlarm(maxAgeMs, time, () => this.ageMs(), tell);
     this.backOff = new BackOff({ ...BACK_OFF, random: around.random ?? Math.random });
-    this.lister = new CollectionLister(options, around.api);
-    this.troubles = new WatchTrouble(options.path, around);
+    this.lister = new ObjectLister(options, around.api);
+    this.syncErrors = new SyncErrors(options.path, around);
   }
 
   start(): void {
@@ -83,7 +78,7 @@ export class WatchedCollection<T> implements ObservedWatch {
 
   /** Whether there was a full list; before, a missing key means nothing. */
   get listed(): boolean {
-    return this.provenAtMs !== undefined;
+    return this.syncedAtMs !== undefined;
   }
 
   get path(): string {
@@ -91,7 +86,7 @@ export class WatchedCollection<T> implements ObservedWatch {
   }
 
   get up(): boolean {
-    return this.listed && this.trouble === undefined;
+    return this.listed && this.syncError === undefined;
   }
 
   get size(): number {
@@ -103,17 +98,17 @@ export class WatchedCollection<T> implements ObservedWatch {
   }
 
   /** The latest failure since the last proof, in a few words. */
-  get trouble(): string | undefined {
-    return this.troubles.message;
+  get syncError(): string | undefined {
+    return this.syncErrors.message;
   }
 
-  get lasting(): LastingTrouble | undefined {
-    return this.troubles.lasting;
+  get lasting(): LastingSyncError | undefined {
+    return this.syncErrors.lasting;
   }
 
   /** Since the server last proved that we know all: the beginning of a list, an event, a bookmark. That a watch stayed silent proves nothing. */
   ageMs(): number {
-    return this.provenAtMs === undefined ? Infinity : this.around.time.nowMs() - this.provenAtMs;
+    return this.syncedAtMs === undefined ? Infinity : this.around.time.nowMs() - this.syncedAtMs;
   }
 
   private async run(): Promise<void> {
@@ -136,14 +131,14 @@ export class WatchedCollection<T> implements ObservedWatch {
       return await this.watch(this.version ?? '', signal);
     } catch (error: unknown) {
       if (signal.aborted) return 0;
-      const failure = failureOf(error);
+      const failure = kubernetesFailureOf(error);
       const lastedMs = watchingSinceMs === undefined ? 0 : time.nowMs() - watchingSinceMs;
       // What is known is outdated, and the server there to be asked.
       if (failure.gone && (!lists || lastedMs >= SHORT_WATCH_MS)) return 0;
       const waitMs = this.waitMsAfter(failure);
       const refused = failure.status !== undefined && lastedMs < SHORT_WATCH_MS;
       const what = watchingSinceMs === undefined ? 'list' : refused ? 'refused watch' : 'watch';
-      this.troubles.failed(failure, what, waitMs);
+      this.syncErrors.failed(failure, what, waitMs);
       return waitMs;
     } finally {
       this.settleFirst();
@@ -176,7 +171,7 @@ export class WatchedCollection<T> implements ObservedWatch {
     this.proven(startedMs);
     this.listedAtMs = this.around.time.nowMs();
     this.listTookMs = this.listedAtMs - startedMs;
-    this.troubles.listed();
+    this.syncErrors.listed();
     this.options.onListed?.();
     this.settleFirst();
     if (had !== undefined && isOlder(version, had)) {
@@ -217,12 +212,12 @@ export class WatchedCollection<T> implements ObservedWatch {
     this.version = version;
     if (event.type === 'put') {
       const { object } = event;
-      const key = keyOf(object.namespace, object.name);
+      const key = objectKeyOf(object.namespace, object.name);
       const value = this.options.read(object);
       this.held.set(key, value);
       this.options.onPut?.(key, value);
     } else if (event.type === 'removed') {
-      const key = keyOf(event.object.namespace, event.object.name);
+      const key = objectKeyOf(event.object.namespace, event.object.name);
       if (this.held.delete(key)) this.options.onRemoved?.(key);
     }
     this.proven(this.around.time.nowMs());
@@ -230,19 +225,19 @@ export class WatchedCollection<T> implements ObservedWatch {
   }
 
   private proven(atMs: number): void {
-    this.provenAtMs = atMs;
+    this.syncedAtMs = atMs;
     this.ageAlarm.renewed();
   }
 
   private logOutdated(isOutdated: boolean): void {
     const { path } = this;
-    if (isOutdated) this.around.log('error', 'kubernetes_outdated', { path, reason: this.trouble });
+    if (isOutdated) this.around.log('error', 'kubernetes_outdated', { path, reason: this.syncError });
     else this.around.log('info', 'kubernetes_outdated_no_more', { path });
   }
 
   /** A watch does what it is for. */
   private works(): void {
     this.backOff.reset();
-    this.troubles.over();
+    this.syncErrors.over();
   }
 }

@@ -3,15 +3,7 @@ import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { KubeConfig } from '@kubernetes/client-node';
 import { parse } from 'yaml';
-import { KubernetesFailure } from './kubernetes-api';
-
-/** Where the API server is, and what every request to it needs: CA, certificates, our own token. */
-export interface ApiConnection {
-  /** `https://host:port`, without a trailing slash. */
-  readonly server: string;
-  /** Asked for each request: the kubelet renews our token every hour. */
-  options(): Promise<RequestOptions>;
-}
+import { KubernetesFailure, type ApiConnection } from './kubernetes-api';
 
 /** As every Kubernetes tool finds its cluster: KUBECONFIG, ~/.kube/config, or the pod's own ServiceAccount. */
 export function kubeConfigConnection(): ApiConnection {

@@ -34,7 +34,7 @@ export function isOlder(version: string, than: string): boolean {
 }
 
 /** `<namespace>/<name>`, and the bare name for what has no namespace: neither part can hold a slash. */
-export function keyOf(namespace: string, name: string): string {
+export function objectKeyOf(namespace: string, name: string): string {
   return namespace === '' ? name : `${namespace}/${name}`;
 }
 

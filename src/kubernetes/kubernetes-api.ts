@@ -1,8 +1,16 @@
+import type { RequestOptions } from 'node:https';
 import { StringDecoder } from 'node:string_decoder';
 import { type ClientRequest, type IncomingMessage, request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import type { MonotonicTime } from '../time/clock';
-import type { ApiConnection } from './kube-config.connection';
+
+/** Where the API server is, and what every request to it needs: CA, certificates, our own token. */
+export interface ApiConnection {
+  /** `https://host:port`, without a trailing slash. */
+  readonly server: string;
+  /** Asked for each request: the kubelet renews our token every hour. */
+  options(): Promise<RequestOptions>;
+}
 
 /**
  * What is kept of a failed call to the API server. Its message, its headers and the library's error objects may hold
@@ -53,7 +61,7 @@ function refusedField(answer: unknown): string | undefined {
 }
 
 /** Of anything that was thrown: a system's code at most. */
-export function failureOf(error: unknown): KubernetesFailure {
+export function kubernetesFailureOf(error: unknown): KubernetesFailure {
   if (error instanceof KubernetesFailure) return error;
   const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : '';
   return new KubernetesFailure(typeof code === 'string' && WORD.test(code) ? code : 'Failed');
@@ -151,7 +159,7 @@ export class KubernetesApi {
       throw refusedWith(status, await refusalOf(answer), answer.headers['retry-after']);
     } catch (error: unknown) {
       if (late) throw new KubernetesFailure('Timeout');
-      throw failureOf(error);
+      throw kubernetesFailureOf(error);
     } finally {
       cancel();
       call.signal?.removeEventListener('abort', stop);

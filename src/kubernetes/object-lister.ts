@@ -1,8 +1,8 @@
 import { setImmediate } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
-import { keyOf, readPage } from './kube-object';
-import { type KubernetesApi, failureOf } from './kubernetes-api';
-import type { WatchedCollectionOptions } from './informer-options';
+import { objectKeyOf, readPage } from './kube-object';
+import { type KubernetesApi, kubernetesFailureOf } from './kubernetes-api';
+import type { InformerOptions } from './informer-options';
 
 const PAGE_SIZE = 500;
 const PAGE_TIMEOUT_MS = 30_000;
@@ -15,17 +15,14 @@ export interface FullList<T> {
 }
 
 /** Reads a collection page by page. It is all of it or nothing: half a list would revoke the other half. */
-export class CollectionLister<T> {
+export class ObjectLister<T> {
   /** What list and watch both must ask for. */
   readonly selection: Readonly<Record<string, string>>;
   /** In pages, until a list takes so long that its later pages are Gone: then in one piece. */
   private paged = true;
 
   constructor(
-    private readonly options: Pick<
-      WatchedCollectionOptions<T>,
-      'path' | 'labelSelector' | 'fieldSelector' | 'read'
-    >,
+    private readonly options: Pick<InformerOptions<T>, 'path' | 'labelSelector' | 'fieldSelector' | 'read'>,
     private readonly api: KubernetesApi,
   ) {
     const { labelSelector, fieldSelector } = options;
@@ -50,7 +47,7 @@ export class CollectionLister<T> {
           await setImmediate();
           readingSinceMs = performance.now();
         }
-        const key = keyOf(object.namespace, object.name);
+        const key = objectKeyOf(object.namespace, object.name);
         const [known, value] = [before.get(key), this.options.read(object)];
         objects.set(key, known !== undefined && isDeepStrictEqual(known, value) ? known : value);
       }
@@ -78,7 +75,7 @@ export class CollectionLister<T> {
     try {
       return await this.api.send(call);
     } catch (error: unknown) {
-      if (next !== undefined && failureOf(error).gone) this.paged = false;
+      if (next !== undefined && kubernetesFailureOf(error).gone) this.paged = false;
       throw error;
     }
   }

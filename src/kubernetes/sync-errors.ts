@@ -1,11 +1,6 @@
 import type { MonotonicTime } from '../time/clock';
 import type { KubernetesFailure } from './kubernetes-api';
-import type {
-  CollectionSurroundings,
-  LastingTrouble,
-  ObservedWatch,
-  WatchObserver,
-} from './informer-options';
+import type { InformerDeps, LastingSyncError, ObservedWatch, WatchObserver } from './informer-options';
 
 /** Tells when something has become too old to count, although nobody looks at it, and when it counts again. */
 export class AgeAlarm {
@@ -48,7 +43,7 @@ const SAY_AGAIN_MS = 300_000;
 const LASTING = 2;
 
 /** What goes wrong with one collection, until the next proof, and what the log heard of it. */
-export class WatchTrouble {
+export class SyncErrors {
   private latest: KubernetesFailure | undefined;
   private refused: KubernetesFailure | undefined;
   private refusals = 0;
@@ -57,7 +52,7 @@ export class WatchTrouble {
 
   constructor(
     private readonly path: string,
-    private readonly around: Pick<CollectionSurroundings, 'time' | 'log'>,
+    private readonly around: Pick<InformerDeps, 'time' | 'log'>,
   ) {}
 
   /** The latest failure since the last proof, in a few words. */
@@ -66,7 +61,7 @@ export class WatchTrouble {
   }
 
   /** A list between refused watches changes nothing of that. */
-  get lasting(): LastingTrouble | undefined {
+  get lasting(): LastingSyncError | undefined {
     if (this.failedLists >= LASTING && this.latest !== undefined) return { of: 'list', failure: this.latest };
     if (this.refusals >= LASTING && this.refused !== undefined) return { of: 'watch', failure: this.refused };
     return undefined;
@@ -110,7 +105,7 @@ export class WatchTrouble {
 }
 
 /** What an operator should mend of the watches. It passes on to `next`, which observes them too. */
-export class WatchProblems implements WatchObserver {
+export class SyncProblems implements WatchObserver {
   private readonly watches = new Set<ObservedWatch>();
 
   constructor(private readonly next?: WatchObserver) {}
@@ -136,7 +131,7 @@ export class WatchProblems implements WatchObserver {
 
 const GROWS_OLD = 'what is known of the cluster grows old and counts for GRANTS_MAX_AGE_S at most';
 
-function sentence(resource: string, { of, failure }: LastingTrouble): string {
+function sentence(resource: string, { of, failure }: LastingSyncError): string {
   const { message, status } = failure;
   if (of === 'watch') {
     return `The Kubernetes API refuses to let us watch ${resource} (${message}): changes are learnt from lists, some seconds late.`;

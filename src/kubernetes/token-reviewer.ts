@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { Clock, MonotonicTime } from '../time/clock';
-import { FairTurns } from '../concurrency/fair-queue';
+import { FairQueue } from '../concurrency/fair-queue';
 import { IdentityUnavailable } from '../errors/authn-errors';
 import { TooManyRequests } from '../errors/request-errors';
 import { canonicalAddress, type ServiceAccountName } from '../authn/peer-verifier';
 import type { IdentityDependency } from '../authn/identity-dependency';
 import { ServiceAccountReviewer } from '../authn/service-account.authenticator';
-import { type KubernetesApi, failureOf } from './kubernetes-api';
+import { type KubernetesApi, kubernetesFailureOf } from './kubernetes-api';
 
 /** What a ServiceAccount token says of itself: enough to refuse it, never to accept it. */
 interface TokenClaims {
@@ -59,7 +59,7 @@ const USERNAME = /^system:serviceaccount:([a-z0-9-]{1,63}):([a-z0-9.-]{1,253})$/
 export class TokenReviewer extends ServiceAccountReviewer {
   private readonly accepted = new LRUCache<string, Accepted>({ max: MAX_REMEMBERED });
   private readonly underWay = new Map<string, Promise<ServiceAccountName | undefined>>();
-  private readonly turns: FairTurns;
+  private readonly turns: FairQueue;
 
   constructor(
     private readonly api: KubernetesApi,
@@ -70,7 +70,7 @@ export class TokenReviewer extends ServiceAccountReviewer {
     private readonly dependency?: IdentityDependency,
   ) {
     super();
-    this.turns = new FairTurns(TURNS, time, () => new TooManyRequests(1));
+    this.turns = new FairQueue(TURNS, time, () => new TooManyRequests(1));
     dependency?.watch(async () => void (await this.send(PROBE_TOKEN)));
   }
 
@@ -113,7 +113,7 @@ export class TokenReviewer extends ServiceAccountReviewer {
       return answer;
     } catch (error: unknown) {
       // Also where we ourselves were refused: the caller did nothing wrong.
-      this.dependency?.failed(failureOf(error).message);
+      this.dependency?.failed(kubernetesFailureOf(error).message);
       throw new IdentityUnavailable('The Kubernetes API server');
     }
   }

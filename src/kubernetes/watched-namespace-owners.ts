@@ -2,8 +2,8 @@ import { IdentityUnavailable } from '../errors/authn-errors';
 import { NamespaceOwners } from '../authn/service-account.authenticator';
 import type { UserPresence } from '../authn/user-token.verifier';
 import type { KubeObject } from './kube-object';
-import { WatchedCollection } from './informer';
-import type { CollectionSurroundings } from './informer-options';
+import { Informer } from './informer';
+import type { InformerDeps } from './informer-options';
 
 const OWNER = 'bytetrade.io/ns-owner';
 const SYSTEM_NAMESPACE = 'user-system-';
@@ -11,15 +11,15 @@ const SYSTEM_NAMESPACE = 'user-system-';
 /** The namespaces of the cluster, watched for their owner's label; a user is there as long as their system namespace is. */
 export class WatchedNamespaceOwners extends NamespaceOwners implements UserPresence {
   /** Their owners; '' where there is none. */
-  private readonly namespaces: WatchedCollection<string>;
+  private readonly namespaces: Informer<string>;
   private readonly listeners: ((user: string) => void)[] = [];
 
   constructor(
-    around: CollectionSurroundings,
+    around: InformerDeps,
     private readonly maxAgeMs: number,
   ) {
     super();
-    this.namespaces = new WatchedCollection(
+    this.namespaces = new Informer(
       { path: '/api/v1/namespaces', read: ownerIn, onRemoved: (name) => this.tellGone(name) },
       around,
     );
@@ -43,7 +43,7 @@ export class WatchedNamespaceOwners extends NamespaceOwners implements UserPrese
     return this.namespaces.stop();
   }
 
-  private known(): WatchedCollection<string> {
+  private known(): Informer<string> {
     if (this.namespaces.ageMs() > this.maxAgeMs) throw new IdentityUnavailable('The Kubernetes API server');
     return this.namespaces;
   }

@@ -1,7 +1,7 @@
 import { type ServiceAccountName, canonicalAddress } from '../authn/peer-verifier';
 import type { KubeObject } from './kube-object';
-import { WatchedCollection } from './informer';
-import type { CollectionSurroundings } from './informer-options';
+import { Informer } from './informer';
+import type { InformerDeps } from './informer-options';
 
 /** A pod that has addresses of its own. */
 interface Pod {
@@ -13,7 +13,7 @@ interface Pod {
 
 /** A pod as one collection has it; two collections may have the same pod. */
 interface KnownPod extends Pod {
-  readonly collection: WatchedCollection<Pod>;
+  readonly collection: Informer<Pod>;
 }
 
 /** All pods of a namespace, or those of all namespaces whose ServiceAccount has this name. */
@@ -21,7 +21,7 @@ export type PodSelection = { readonly namespace: string } | { readonly serviceAc
 
 /** The selected pods, by address. */
 export class WatchedPods {
-  private readonly collections: readonly WatchedCollection<Pod>[];
+  private readonly collections: readonly Informer<Pod>[];
   private readonly pods = new Map<string, KnownPod>();
   /** By address, the keys of the pods that claim it. */
   private readonly claims = new Map<string, Set<string>>();
@@ -30,10 +30,10 @@ export class WatchedPods {
     selections: readonly PodSelection[],
     /** An address may pass to another pod: what is known of it longer ago proves nothing. */
     private readonly maxAgeMs: number,
-    around: CollectionSurroundings,
+    around: InformerDeps,
   ) {
     this.collections = distinct(selections).map((selection, index) => {
-      const collection: WatchedCollection<Pod> = new WatchedCollection(
+      const collection: Informer<Pod> = new Informer(
         {
           ...whereToFind(selection),
           read: podIn,

@@ -2,7 +2,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { MonotonicTime } from '../time/clock';
 import type { OnModuleDestroy } from '@nestjs/common';
 import { Overloaded, TooManyRequests } from '../errors/request-errors';
-import type { ProtectionObserver, SharedBound, RequestKind } from './rate-limits';
+import type { LimitsObserver, SharedBound, RequestKind } from './rate-limits';
 import { SharedCapacity, type Release } from '../concurrency/shared-capacity';
 
 /** How often the loop is looked at. A loop in time shows this much too, so it is taken off. */
@@ -85,7 +85,7 @@ export class Admission implements OnModuleDestroy {
   constructor(
     maxInFlight: number,
     private readonly loop: Pick<LoopDelay, 'isTooLate' | 'close'> | undefined,
-    private readonly observer: ProtectionObserver | undefined,
+    private readonly observer: LimitsObserver | undefined,
     bounds = MEMORY_BOUNDS,
   ) {
     this.#requests = new SharedCapacity(maxInFlight, Math.max(1, maxInFlight * LARGEST_SHARE));

@@ -2,13 +2,13 @@ import { LRUCache } from 'lru-cache';
 import type { MonotonicTime } from '../time/clock';
 import {
   mostOwed,
-  type BudgetRate,
+  type RateLimit,
   accountOf,
-  RequestBudgets,
-  type BudgetRates,
-  type BudgetSpent,
+  RateLimits,
+  type RateLimitsByKind,
+  type RateLimitExceeded,
   type RequestKind,
-  type Spender,
+  type RateLimitSubject,
 } from './rate-limits';
 
 interface Bucket {
@@ -27,7 +27,7 @@ export class TokenBuckets {
   readonly #buckets: LRUCache<string, Bucket>;
 
   constructor(
-    private readonly rate: BudgetRate,
+    private readonly rate: RateLimit,
     private readonly time: MonotonicTime,
     maxBuckets = MAX_BUCKETS,
   ) {
@@ -62,18 +62,18 @@ export class TokenBuckets {
   }
 }
 
-interface Budget {
-  readonly budget: BudgetSpent['budget'];
+interface LocalLimit {
+  readonly budget: RateLimitExceeded['budget'];
   readonly buckets: Readonly<Partial<Record<RequestKind, TokenBuckets>>>;
 }
 
 /** Budgets of this process alone. */
-export class LocalRequestBudgets extends RequestBudgets {
-  readonly #budgets: readonly Budget[];
+export class LocalRateLimits extends RateLimits {
+  readonly #rateLimits: readonly LocalLimit[];
 
-  constructor(rates: BudgetRates, time: MonotonicTime) {
+  constructor(rates: RateLimitsByKind, time: MonotonicTime) {
     super();
-    this.#budgets = (['app', 'user'] as const).map((budget) => {
+    this.#rateLimits = (['app', 'user'] as const).map((budget) => {
       const { read, write } = rates[budget];
       return {
         budget,
@@ -85,11 +85,11 @@ export class LocalRequestBudgets extends RequestBudgets {
     });
   }
 
-  take(kind: RequestKind, spender: Spender): BudgetSpent | undefined {
+  take(kind: RequestKind, rateLimitSubject: RateLimitSubject): RateLimitExceeded | undefined {
     const drawn: { readonly buckets: TokenBuckets; readonly account: string }[] = [];
-    for (const { budget, buckets: ofKind } of this.#budgets) {
+    for (const { budget, buckets: ofKind } of this.#rateLimits) {
       const buckets = ofKind[kind];
-      const account = accountOf(budget, spender);
+      const account = accountOf(budget, rateLimitSubject);
       if (buckets === undefined || account === undefined) continue;
       const retryAfterMs = buckets.waitMs(account);
       if (retryAfterMs > 0) return { budget, retryAfterMs };
@@ -99,9 +99,9 @@ export class LocalRequestBudgets extends RequestBudgets {
     return undefined;
   }
 
-  charge(kind: RequestKind, spender: Spender, requests: number): void {
-    for (const { budget, buckets } of this.#budgets) {
-      const account = accountOf(budget, spender);
+  charge(kind: RequestKind, rateLimitSubject: RateLimitSubject, requests: number): void {
+    for (const { budget, buckets } of this.#rateLimits) {
+      const account = accountOf(budget, rateLimitSubject);
       if (account !== undefined) buckets[kind]?.take(account, requests);
     }
   }

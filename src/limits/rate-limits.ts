@@ -2,7 +2,7 @@
 export type SharedBound = 'in_flight' | 'bodies' | 'answers';
 
 /** Why an authenticated caller was told to come later: a budget is spent, or the caller holds its share already. */
-export type RefusedFor = BudgetSpent['budget'] | SharedBound;
+export type RefusedFor = RateLimitExceeded['budget'] | SharedBound;
 
 /** Why a request was refused whoever sent it. */
 export type ShedFor = SharedBound | 'event_loop' | 'turns' | 'connections';
@@ -14,7 +14,7 @@ export interface LoadFigures {
 }
 
 /** Whoever wants to know whom the bounds of load meet. */
-export interface ProtectionObserver {
+export interface LimitsObserver {
   opened(figures: () => LoadFigures): void;
   connectionsOpened(count: () => number): void;
   refused(why: RefusedFor, kind: RequestKind): void;
@@ -24,12 +24,12 @@ export interface ProtectionObserver {
 export type RequestKind = 'read' | 'write';
 
 /** On whose account a request goes: an app of a user, or a user alone, who calls for themself. */
-export interface Spender {
+export interface RateLimitSubject {
   readonly app?: string;
   readonly user: string;
 }
 
-export interface BudgetSpent {
+export interface RateLimitExceeded {
   /** Whose budget it was that is spent. */
   readonly budget: 'app' | 'user';
   /** When there will be room for one more request, if no other takes it. */
@@ -37,39 +37,42 @@ export interface BudgetSpent {
 }
 
 /** How many requests of each kind an app, and all apps of a user together with the user, may make. */
-export abstract class RequestBudgets {
+export abstract class RateLimits {
   /** Takes one request from the app's budget and the user's, or from neither. Undefined: go on. */
   abstract take(
     kind: RequestKind,
-    spender: Spender,
-  ): BudgetSpent | undefined | Promise<BudgetSpent | undefined>;
+    rateLimitSubject: RateLimitSubject,
+  ): RateLimitExceeded | undefined | Promise<RateLimitExceeded | undefined>;
 
   /** Takes so many requests more for one that turned out to cost as much. What is not there is owed. */
-  abstract charge(kind: RequestKind, spender: Spender, requests: number): void;
+  abstract charge(kind: RequestKind, rateLimitSubject: RateLimitSubject, requests: number): void;
 }
 
-export interface BudgetRate {
+export interface RateLimit {
   readonly perSecond: number;
   /** How many requests may come at once after a while of none. */
   readonly burst: number;
 }
 
 /** No more is owed than a burst, or what drips in within ten seconds. */
-export function mostOwed({ perSecond, burst }: BudgetRate): number {
+export function mostOwed({ perSecond, burst }: RateLimit): number {
   return Math.max(burst, 10 * perSecond);
 }
 
 /** What is absent is not limited. */
-export interface BudgetRates {
-  readonly app: Readonly<Partial<Record<RequestKind, BudgetRate>>>;
-  readonly user: Readonly<Partial<Record<RequestKind, BudgetRate>>>;
+export interface RateLimitsByKind {
+  readonly app: Readonly<Partial<Record<RequestKind, RateLimit>>>;
+  readonly user: Readonly<Partial<Record<RequestKind, RateLimit>>>;
 }
 
 /**
  * Whose budget a spender draws on; an app is another one for each user that has it: the length parts the two names.
  * Undefined: on no such.
  */
-export function accountOf(budget: BudgetSpent['budget'], { app, user }: Spender): string | undefined {
+export function accountOf(
+  budget: RateLimitExceeded['budget'],
+  { app, user }: RateLimitSubject,
+): string | undefined {
   if (budget === 'user') return user;
   return app === undefined ? undefined : `${user.length}:${user}${app}`;
 }

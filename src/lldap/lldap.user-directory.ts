@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { Clock, MonotonicTime } from '../time/clock';
-import { FairTurns } from '../concurrency/fair-queue';
+import { FairQueue } from '../concurrency/fair-queue';
 import { IdentityUnavailable } from '../errors/authn-errors';
 import { TooManyRequests } from '../errors/request-errors';
 import type { IdentityDependency } from '../authn/identity-dependency';
@@ -13,7 +13,7 @@ export interface LldapOptions {
   readonly timeoutMs: number;
 }
 
-interface Answer {
+interface TokenVerdict {
   readonly accepted: boolean;
   readonly untilMs: number;
 }
@@ -37,9 +37,9 @@ const WORD = /^[A-Z0-9_]{1,64}$/;
  * says is a refusal and final for that token. Tokens are remembered by hash only, and asked for once at a time.
  */
 export class LldapUserDirectory extends UserDirectory {
-  private readonly answers = new LRUCache<string, Answer>({ max: MAX_REMEMBERED_TOKENS });
+  private readonly answers = new LRUCache<string, TokenVerdict>({ max: MAX_REMEMBERED_TOKENS });
   private readonly underWay = new Map<string, Promise<boolean>>();
-  private readonly turns: FairTurns;
+  private readonly turns: FairQueue;
 
   constructor(
     private readonly options: LldapOptions,
@@ -49,7 +49,7 @@ export class LldapUserDirectory extends UserDirectory {
     private readonly dependency?: IdentityDependency,
   ) {
     super();
-    this.turns = new FairTurns(TURNS, time, () => new TooManyRequests(1));
+    this.turns = new FairQueue(TURNS, time, () => new TooManyRequests(1));
     dependency?.watch(async () => void (await this.verify(PROBE_TOKEN)));
   }
 

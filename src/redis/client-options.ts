@@ -1,4 +1,4 @@
-import type { Rotating } from '../reloadable/reloadable';
+import type { Reloadable } from '../reloadable/reloadable';
 import { isIP } from 'node:net';
 import type { RedisOptions as ClientOptions } from 'ioredis';
 
@@ -23,7 +23,7 @@ interface RedisSentinels {
 
 export interface RedisOptions {
   /** A new value is used by new connections, which are then made. */
-  readonly server: Rotating<RedisServer>;
+  readonly server: Reloadable<RedisServer>;
   readonly sentinels?: RedisSentinels;
   /** All that are trusted, asked for at each connection; Node's own where it is absent. */
   readonly authorities?: () => readonly string[];

@@ -5,7 +5,7 @@ import { redisFailureOf, type RedisFailure, type RedisObserver } from './redis-f
 import type { RedisOptions } from './client-options';
 
 export interface ChannelListener {
-  heard(message: string): void;
+  received(message: string): void;
   /** Messages are heard from now on; what was said before may have been missed. */
   opened(): void;
 }
@@ -21,16 +21,16 @@ export abstract class Channel {
 
 const ASK_AGAIN_AFTER_MS = 1_000;
 
-interface RedisSurroundings {
+interface RedisClientDeps {
   readonly time: MonotonicTime;
   readonly log: LogEvent;
   readonly observer?: RedisObserver;
 }
 
 /** Our two connections: one for commands, and one that listens, on which Redis takes no others. */
-export class RedisLink extends Channel {
+export class RedisClient extends Channel {
   readonly commands: LiveConnection;
-  readonly #ears: LiveConnection;
+  readonly #subscriber: LiveConnection;
   readonly #channel: string;
   #listener: ChannelListener | undefined;
   #isOpen = false;
@@ -39,20 +39,20 @@ export class RedisLink extends Channel {
 
   constructor(
     readonly options: RedisOptions,
-    readonly around: RedisSurroundings,
+    readonly around: RedisClientDeps,
   ) {
     super();
     this.#channel = `${options.keyPrefix}writes`;
     const lost = (why: RedisFailure): void => this.#tell(why);
     this.commands = new LiveConnection(options, around.time, { ready: () => this.#tell(), lost });
-    this.#ears = new LiveConnection(options, around.time, {
+    this.#subscriber = new LiveConnection(options, around.time, {
       ready: () => void this.#open(),
       lost: (why) => {
         this.#isOpen = false;
         lost(why);
       },
     });
-    this.#ears.onMessage((message) => this.#listener?.heard(message));
+    this.#subscriber.onMessage((message) => this.#listener?.received(message));
     around.observer?.connected(false);
   }
 
@@ -75,21 +75,21 @@ export class RedisLink extends Channel {
 
   async close(): Promise<void> {
     this.#wasUp = false;
-    await Promise.all([this.commands.close(), this.#ears.close()]);
+    await Promise.all([this.commands.close(), this.#subscriber.close()]);
   }
 
   async #open(): Promise<void> {
     if (this.#isOpen) return;
     try {
-      await this.#ears.run((client) => client.subscribe(this.#channel));
+      await this.#subscriber.run((client) => client.subscribe(this.#channel));
       this.#isOpen = true;
       this.#listener?.opened();
       this.#tell();
     } catch (error: unknown) {
       // A connection that was lost meanwhile opens anew by itself; else we may not listen, until an operator mends it.
-      if (!this.#ears.isReady) return;
+      if (!this.#subscriber.isReady) return;
       this.#tell(redisFailureOf(error));
-      this.around.time.after(ASK_AGAIN_AFTER_MS, () => void (this.#ears.isReady && this.#open()));
+      this.around.time.after(ASK_AGAIN_AFTER_MS, () => void (this.#subscriber.isReady && this.#open()));
     }
   }
 

@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import { WriteAnnouncements, type WrittenScope } from '../stores/cached/invalidation-bus';
+import { InvalidationBus, type WrittenScope } from '../stores/cached/invalidation-bus';
 import type { MonotonicTime } from '../time/clock';
 import type { LogEvent } from '../logging/log';
 import type { Channel } from './redis-client';
-import type { SealedScopes } from './scope-cipher';
+import type { ScopeCipher } from './scope-cipher';
 
 /** What replicas say to each other; `of` counts what its speaker has written so far. */
-type Announcement = {
+type Invalidation = {
   /** Who speaks: one process, from its start to its end. */
   readonly from: string;
   readonly of: number;
@@ -18,14 +18,14 @@ type Announcement = {
 
 const FORM = /^1 ([\w-]{1,64}) (\d{1,15}) (?:(beat|bye|all)|scope ([\w-]{1,8192}))$/;
 
-function textOf(announcement: Announcement): string {
-  const { from, of, kind } = announcement;
+function textOf(invalidation: Invalidation): string {
+  const { from, of, kind } = invalidation;
   const head = `1 ${from} ${of} ${kind}`;
-  return kind === 'scope' ? `${head} ${announcement.sealed}` : head;
+  return kind === 'scope' ? `${head} ${invalidation.sealed}` : head;
 }
 
 /** Undefined for what is none of ours, or of another release. */
-function announcementIn(text: string): Announcement | undefined {
+function invalidationIn(text: string): Invalidation | undefined {
   const [, from, count, kind, sealed] = FORM.exec(text) ?? [];
   if (from === undefined) return undefined;
   const of = Number(count);
@@ -84,7 +84,7 @@ const PATIENCE_MS = 250;
  * Writes told over a channel on which messages can get lost. What makes a lost one known: each message says how many
  * writes its speaker has made, beats say so twice a second, and we hear our own. Who is not heard is not trusted to be silent.
  */
-export class RedisAnnouncements extends WriteAnnouncements {
+export class RedisInvalidationBus extends InvalidationBus {
   readonly #self = randomUUID();
   readonly #replicas = new KnownReplicas();
   #wrote = 0;
@@ -94,21 +94,21 @@ export class RedisAnnouncements extends WriteAnnouncements {
 
   constructor(
     private readonly channel: Channel,
-    private readonly scopes: SealedScopes,
+    private readonly scopes: ScopeCipher,
     private readonly time: MonotonicTime,
     private readonly log: LogEvent,
   ) {
     super();
-    channel.listen({ heard: (text) => this.#hear(text), opened: () => this.#opened() });
+    channel.listen({ received: (text) => this.#hear(text), opened: () => this.#opened() });
     this.#beatLater();
   }
 
-  get heard(): boolean {
+  get received(): boolean {
     const nowMs = this.time.nowMs();
     return this.channel.isOpen && this.#replicas.isHeard(this.#self, nowMs) && this.#replicas.areHeard(nowMs);
   }
 
-  async announce(written: WrittenScope): Promise<void> {
+  async publish(written: WrittenScope): Promise<void> {
     this.#wrote += 1;
     const from = { from: this.#self, of: this.#wrote };
     const said = this.#say(
@@ -117,8 +117,8 @@ export class RedisAnnouncements extends WriteAnnouncements {
         : { ...from, kind: 'scope', sealed: this.scopes.seal(written.scope, aboutOf(from)) },
     );
     let cancel: () => void = () => undefined;
-    const patience = new Promise<void>((resolve) => (cancel = this.time.after(PATIENCE_MS, resolve)));
-    await Promise.race([said, patience]);
+    const waitLimit = new Promise<void>((resolve) => (cancel = this.time.after(PATIENCE_MS, resolve)));
+    await Promise.race([said, waitLimit]);
     cancel();
   }
 
@@ -139,11 +139,11 @@ export class RedisAnnouncements extends WriteAnnouncements {
   #opened(): void {
     this.#tell('unknown');
     this.#replicas.forget(this.#self);
-    void this.#beat();
+    void this.#heartbeat();
   }
 
   #hear(text: string): void {
-    const said = announcementIn(text);
+    const said = invalidationIn(text);
     if (said === undefined) return this.#logOnce('redis.announcement.malformed');
     const { from, of, kind } = said;
     const tellsOfOne = kind === 'scope' || kind === 'all';
@@ -154,7 +154,7 @@ export class RedisAnnouncements extends WriteAnnouncements {
     if (kind === 'bye') this.#replicas.forget(from);
   }
 
-  #written(said: Announcement & { readonly kind: 'scope' }): WrittenScope {
+  #written(said: Invalidation & { readonly kind: 'scope' }): WrittenScope {
     const scope = this.scopes.open(said.sealed, aboutOf(said));
     if (scope !== undefined) return { scope };
     // Another key, while it is replaced on one replica after the other.
@@ -163,17 +163,17 @@ export class RedisAnnouncements extends WriteAnnouncements {
   }
 
   /** Never rejects: what is not heard is missed by its number. */
-  async #say(announcement: Announcement): Promise<void> {
-    await this.channel.publish(textOf(announcement)).catch(() => undefined);
+  async #say(invalidation: Invalidation): Promise<void> {
+    await this.channel.publish(textOf(invalidation)).catch(() => undefined);
   }
 
-  async #beat(): Promise<void> {
+  async #heartbeat(): Promise<void> {
     await this.#say({ from: this.#self, of: this.#wrote, kind: 'beat' });
   }
 
   #beatLater(): void {
     this.#cancelBeat = this.time.after(BEAT_EVERY_MS, () => {
-      void this.#beat();
+      void this.#heartbeat();
       this.#beatLater();
     });
   }
@@ -185,6 +185,6 @@ export class RedisAnnouncements extends WriteAnnouncements {
   }
 }
 
-function aboutOf({ from, of }: Pick<Announcement, 'from' | 'of'>): string {
+function aboutOf({ from, of }: Pick<Invalidation, 'from' | 'of'>): string {
   return `${from} ${of}`;
 }

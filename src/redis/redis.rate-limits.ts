@@ -2,16 +2,16 @@ import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import {
   mostOwed,
-  type BudgetRate,
+  type RateLimit,
   accountOf,
-  RequestBudgets,
-  type BudgetRates,
-  type BudgetSpent,
+  RateLimits,
+  type RateLimitsByKind,
+  type RateLimitExceeded,
   type RequestKind,
-  type Spender,
+  type RateLimitSubject,
 } from '../limits/rate-limits';
 import { RedisUnavailable } from './redis-failure';
-import type { RedisLink } from './redis-client';
+import type { RedisClient } from './redis-client';
 
 /** So much of a second's tokens is fetched at once: what a replica has and does not use, others lack for no longer. */
 const LEASE_SECONDS = 0.1;
@@ -37,7 +37,7 @@ const TAKE = `
   if taken > 0 then return { taken, 0 } end
   return { 0, math.max(1, math.ceil((1 - tokens) / rate * 1000)) }`;
 
-interface Lease {
+interface TokenBatch {
   tokens: number;
   /** Until when nobody need be asked: there are none. */
   spentUntilMs: number;
@@ -45,15 +45,15 @@ interface Lease {
 }
 
 /** Tokens of one kind that are fetched from Redis a few at a time, for each account. */
-class LeasedTokens {
-  readonly #leases = new LRUCache<string, Lease>({ max: MAX_ACCOUNTS });
+class PrefetchedTokens {
+  readonly #leases = new LRUCache<string, TokenBatch>({ max: MAX_ACCOUNTS });
   readonly #atOnce: number;
 
   /** @param name of the kind, in the keys */
   constructor(
     private readonly name: string,
-    private readonly rate: BudgetRate,
-    private readonly link: Pick<RedisLink, 'commands' | 'options' | 'around'>,
+    private readonly rate: RateLimit,
+    private readonly link: Pick<RedisClient, 'commands' | 'options' | 'around'>,
   ) {
     this.#atOnce = Math.max(1, Math.min(rate.burst, Math.floor(rate.perSecond * LEASE_SECONDS)));
   }
@@ -82,13 +82,13 @@ class LeasedTokens {
     await lease.asking;
   }
 
-  #leaseOf(account: string): Lease {
+  #leaseOf(account: string): TokenBatch {
     const lease = this.#leases.get(account) ?? { tokens: 0, spentUntilMs: 0 };
     this.#leases.set(account, lease);
     return lease;
   }
 
-  async #ask(account: string, lease: Lease): Promise<void> {
+  async #ask(account: string, lease: TokenBatch): Promise<void> {
     const { commands, around } = this.link;
     const { perSecond, burst } = this.rate;
     let cancel: () => void = () => undefined;
@@ -120,51 +120,54 @@ function parseAnswer(answer: unknown): readonly [taken: number, waitMs: number] 
   return [taken, waitMs];
 }
 
-type Budget = BudgetSpent['budget'];
+type Budget = RateLimitExceeded['budget'];
 
 interface Drawn {
   readonly budget: Budget;
-  readonly tokens: LeasedTokens;
+  readonly tokens: PrefetchedTokens;
   readonly account: string;
 }
 
 /** Budgets that all replicas share. Most requests are decided from tokens at hand; without Redis, each replica decides alone. */
-export class RedisRequestBudgets extends RequestBudgets {
+export class RedisRateLimits extends RateLimits {
   readonly #tokens: readonly {
     readonly budget: Budget;
     readonly kind: RequestKind;
-    readonly tokens: LeasedTokens;
+    readonly tokens: PrefetchedTokens;
   }[];
 
   constructor(
-    rates: BudgetRates,
-    private readonly link: Pick<RedisLink, 'commands' | 'options' | 'around'>,
-    private readonly alone: RequestBudgets,
+    rates: RateLimitsByKind,
+    private readonly link: Pick<RedisClient, 'commands' | 'options' | 'around'>,
+    private readonly alone: RateLimits,
   ) {
     super();
     this.#tokens = (['app', 'user'] as const).flatMap((budget) =>
       (['read', 'write'] as const).flatMap((kind) => {
         const rate = rates[budget][kind];
         if (rate === undefined) return [];
-        return [{ budget, kind, tokens: new LeasedTokens(`${budget}:${kind}`, rate, link) }];
+        return [{ budget, kind, tokens: new PrefetchedTokens(`${budget}:${kind}`, rate, link) }];
       }),
     );
   }
 
-  take(kind: RequestKind, spender: Spender): BudgetSpent | undefined | Promise<BudgetSpent | undefined> {
-    if (!this.link.commands.isReady) return this.alone.take(kind, spender);
+  take(
+    kind: RequestKind,
+    rateLimitSubject: RateLimitSubject,
+  ): RateLimitExceeded | undefined | Promise<RateLimitExceeded | undefined> {
+    if (!this.link.commands.isReady) return this.alone.take(kind, rateLimitSubject);
     const drawn = this.#tokens.flatMap(({ budget, kind: ofKind, tokens }): readonly Drawn[] => {
-      const account = accountOf(budget, spender);
+      const account = accountOf(budget, rateLimitSubject);
       return ofKind !== kind || account === undefined ? [] : [{ budget, tokens, account }];
     });
-    return takenFrom(drawn) ? undefined : this.#fetched(drawn, kind, spender);
+    return takenFrom(drawn) ? undefined : this.#fetched(drawn, kind, rateLimitSubject);
   }
 
   /** Paid back with what is fetched next: so it counts for all replicas. */
-  charge(kind: RequestKind, spender: Spender, requests: number): void {
-    if (!this.link.commands.isReady) return this.alone.charge(kind, spender, requests);
+  charge(kind: RequestKind, rateLimitSubject: RateLimitSubject, requests: number): void {
+    if (!this.link.commands.isReady) return this.alone.charge(kind, rateLimitSubject, requests);
     for (const { budget, kind: ofKind, tokens } of this.#tokens) {
-      const account = accountOf(budget, spender);
+      const account = accountOf(budget, rateLimitSubject);
       if (ofKind === kind && account !== undefined) tokens.take(account, requests);
     }
   }
@@ -172,8 +175,8 @@ export class RedisRequestBudgets extends RequestBudgets {
   async #fetched(
     drawn: readonly Drawn[],
     kind: RequestKind,
-    spender: Spender,
-  ): Promise<BudgetSpent | undefined> {
+    rateLimitSubject: RateLimitSubject,
+  ): Promise<RateLimitExceeded | undefined> {
     try {
       // Others may take what was fetched; then some more is, until there is none.
       while (!takenFrom(drawn)) {
@@ -187,7 +190,7 @@ export class RedisRequestBudgets extends RequestBudgets {
       return undefined;
     } catch (error: unknown) {
       if (!(error instanceof RedisUnavailable)) throw error;
-      return this.alone.take(kind, spender);
+      return this.alone.take(kind, rateLimitSubject);
     }
   }
 }

@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import type { HeldScope, ScopeLock } from '../concurrency/keyed-mutex';
 import type { LockOutcome } from './redis-failure';
-import type { RedisLink } from './redis-client';
+import type { RedisClient } from './redis-client';
 
 /** A replica that ended while it held a lock keeps others from the scope no longer than this. */
 const LEASE_MS = 6_000;
@@ -37,11 +37,11 @@ const RELEASE = `
 export class RedisScopeLock implements ScopeLock {
   readonly #self = randomUUID();
 
-  constructor(private readonly link: Pick<RedisLink, 'commands' | 'options' | 'around'>) {}
+  constructor(private readonly link: Pick<RedisClient, 'commands' | 'options' | 'around'>) {}
 
-  async hold(scope: string, patienceMs: number): Promise<HeldScope | undefined> {
+  async hold(scope: string, maxWaitMs: number): Promise<HeldScope | undefined> {
     const { time } = this.link.around;
-    const untilMs = time.nowMs() + patienceMs;
+    const untilMs = time.nowMs() + maxWaitMs;
     const key = this.#keyOf(scope);
     const token = randomUUID();
     for (let waitMs = LOOK_AGAIN_MS.least; ; waitMs = Math.min(waitMs * 2, LOOK_AGAIN_MS.most)) {

@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto';
-import type { Rotating } from '../reloadable/reloadable';
+import type { Reloadable } from '../reloadable/reloadable';
 
 const IV_BYTES = 12;
 const TAG_BYTES = 16;
@@ -9,11 +9,11 @@ const PURPOSE = 'olares-secret-provider write announcements 1';
  * Scopes as they pass through Redis: they name users and workspaces, which are nobody's business there. A key that
  * other replicas do not have (yet, while it is replaced) is noticed, since what it sealed does not open.
  */
-export class SealedScopes {
+export class ScopeCipher {
   readonly #derived = new WeakMap<Uint8Array, Buffer>();
 
   /** @param key the same on every replica */
-  constructor(private readonly key: Rotating<Uint8Array>) {}
+  constructor(private readonly key: Reloadable<Uint8Array>) {}
 
   /** @param about goes with it in clear, and cannot be changed */
   seal(scope: string, about: string): string {

@@ -8,7 +8,7 @@ export interface ProviderEndpoint {
 }
 
 /** An object as this service wants it; fields that others add beside these are left alone. */
-export interface Manifest {
+export interface RegistrationObject {
   readonly apiVersion: string;
   readonly kind: string;
   readonly metadata: {
@@ -26,7 +26,7 @@ export const OURS = { 'app.kubernetes.io/managed-by': 'olares-secret-provider' }
 const EVENTS = { 'user.create': '/user/create', 'user.delete': '/user/delete' } as const;
 
 /** Makes us the provider of one user, for their system-server (contract, section 5). */
-export function providerRegistry(endpoint: ProviderEndpoint, namespace: string): Manifest {
+export function providerRegistry(endpoint: ProviderEndpoint, namespace: string): RegistrationObject {
   return {
     apiVersion: 'sys.bytetrade.io/v1alpha1',
     kind: 'ProviderRegistry',
@@ -44,7 +44,7 @@ export function providerRegistry(endpoint: ProviderEndpoint, namespace: string):
 }
 
 /** Has the system tell us of users who come and go (contract, section 7), by name of the object. */
-export function sysEventRegistries(endpoint: ProviderEndpoint): readonly Manifest[] {
+export function sysEventRegistries(endpoint: ProviderEndpoint): readonly RegistrationObject[] {
   return Object.entries(EVENTS).map(([event, path]) => ({
     apiVersion: 'apr.bytetrade.io/v1alpha1',
     kind: 'SysEventRegistry',

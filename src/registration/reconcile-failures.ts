@@ -1,5 +1,5 @@
 import type { KubernetesFailure } from '../kubernetes/kubernetes-api';
-import type { CollectionSurroundings } from '../kubernetes/informer-options';
+import type { InformerDeps } from '../kubernetes/informer-options';
 
 /** What goes on is said again after so long. */
 const SAY_AGAIN_MS = 300_000;
@@ -9,15 +9,15 @@ const MAX_KEPT = 20;
 const KEPT_WINDOW_MS = 60_000;
 
 /** What cannot be registered, or is registered by others too, and what the log heard of it: a state is told once, however many objects share it. */
-export class KeptFailures {
+export class ReconcileFailures {
   private readonly failures = new Map<string, KubernetesFailure>();
   private readonly toldAtMs = new Map<string, number>();
-  private readonly rivals = new Set<string>();
+  private readonly conflicts = new Set<string>();
   private kept = { sinceMs: -Infinity, count: 0 };
 
   constructor(
     private readonly plural: string,
-    private readonly around: Pick<CollectionSurroundings, 'log' | 'time'>,
+    private readonly around: Pick<InformerDeps, 'log' | 'time'>,
   ) {}
 
   keys(): Iterable<string> {
@@ -56,10 +56,10 @@ export class KeptFailures {
       this.around.log('info', 'registration_kept', { plural, object: key, how });
   }
 
-  rival(key: string, isThere: boolean): void {
-    if (!isThere) this.rivals.delete(key);
-    else if (!this.rivals.has(key)) {
-      this.rivals.add(key);
+  conflict(key: string, isThere: boolean): void {
+    if (!isThere) this.conflicts.delete(key);
+    else if (!this.conflicts.has(key)) {
+      this.conflicts.add(key);
       this.around.log('warn', 'registration_rival', { plural: this.plural, object: key });
     }
   }
@@ -67,17 +67,17 @@ export class KeptFailures {
   /** @param failing how many of the `wanted` objects are not as they should be */
   sentences(failing: number, wanted: number): readonly string[] {
     const [latest] = [...this.failures.values()].slice(-1);
-    const { plural, rivals } = this;
+    const { plural, conflicts } = this;
     return [
       ...(failing === 0 || latest === undefined
         ? []
         : [
             `The registration fails for ${failing} of ${wanted} ${plural} (${latest.message}): registration_failed in the log names one.`,
           ]),
-      ...(rivals.size === 0
+      ...(conflicts.size === 0
         ? []
         : [
-            `Another provider of the same data is registered for ${rivals.size} user(s): registration_rival in the log names it.`,
+            `Another provider of the same data is registered for ${conflicts.size} user(s): registration_rival in the log names it.`,
           ]),
     ];
   }

@@ -1,20 +1,23 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Manifest } from './manifests';
-import { keyOf, type KubeObject } from '../kubernetes/kube-object';
-import { failureOf, KubernetesFailure } from '../kubernetes/kubernetes-api';
-import { WatchedCollection } from '../kubernetes/informer';
-import type { CollectionSurroundings } from '../kubernetes/informer-options';
-import { KeptFailures } from './reconcile-failures';
+import type { RegistrationObject } from './manifests';
+import { objectKeyOf, type KubeObject } from '../kubernetes/kube-object';
+import { kubernetesFailureOf, KubernetesFailure } from '../kubernetes/kubernetes-api';
+import { Informer } from '../kubernetes/informer';
+import type { InformerDeps } from '../kubernetes/informer-options';
+import { ReconcileFailures } from './reconcile-failures';
 import { RepairQueue } from './repair-queue';
 
 /**
  * How an object of the cluster stands to what we want: as wanted, drifted from it, or another provider's
  * for the same data.
  */
-type Standing = 'right' | 'drifted' | 'rival';
+type SyncState = 'right' | 'drifted' | 'rival';
 
 /** @param body the object as the API server shows it */
-function standingOf(body: Readonly<Record<string, unknown>>, wanted: Manifest): 'right' | 'drifted' {
+function syncStateOf(
+  body: Readonly<Record<string, unknown>>,
+  wanted: RegistrationObject,
+): 'right' | 'drifted' {
   return contains(body, wanted) ? 'right' : 'drifted';
 }
 
@@ -28,41 +31,41 @@ function contains(actual: unknown, wanted: unknown): boolean {
   return Object.entries(wanted).every(([name, value]) => contains(fields[name], value));
 }
 
-interface KeptCollectionOptions {
+interface ReconcilerOptions {
   /** Root of the API group, e.g. `/apis/sys.bytetrade.io/v1alpha1`. */
   readonly root: string;
   readonly plural: string;
   /** Watches this namespace only; undefined: all of them. */
   readonly namespace?: string;
   /** What is wanted under this name, whether or not it is wanted now; undefined where nothing ever is. */
-  readonly manifestOf: (namespace: string, name: string) => Manifest | undefined;
+  readonly manifestOf: (namespace: string, name: string) => RegistrationObject | undefined;
   /** Whether an object that is not ours serves what ours is for. */
-  readonly isRival?: (object: KubeObject) => boolean;
+  readonly isConflict?: (object: KubeObject) => boolean;
 }
 
 const TIMEOUT_MS = 10_000;
 
 /** Keeps wanted objects as they should be, one write after the other: makes what is missing, mends what drifted. */
-export class KeptCollection {
-  private readonly wanted = new Map<string, Manifest>();
+export class Reconciler {
+  private readonly wanted = new Map<string, RegistrationObject>();
   private readonly queue: RepairQueue;
-  private readonly failures: KeptFailures;
-  private readonly collection: WatchedCollection<Standing | undefined>;
+  private readonly failures: ReconcileFailures;
+  private readonly collection: Informer<SyncState | undefined>;
   private readonly stopping = new AbortController();
   private sleeping = new AbortController();
   private running: Promise<void> = Promise.resolve();
 
   constructor(
-    private readonly options: KeptCollectionOptions,
-    private readonly around: CollectionSurroundings,
+    private readonly options: ReconcilerOptions,
+    private readonly around: InformerDeps,
   ) {
     this.queue = new RepairQueue(around);
-    this.failures = new KeptFailures(options.plural, around);
-    this.collection = new WatchedCollection(
+    this.failures = new ReconcileFailures(options.plural, around);
+    this.collection = new Informer(
       {
         path: this.pathOf(options.namespace),
         read: (object) => this.read(object),
-        onPut: (key, standing) => this.seen(key, standing),
+        onPut: (key, syncState) => this.seen(key, syncState),
         onRemoved: (key) => this.seen(key, undefined),
         onListed: () => this.checkAll(),
       },
@@ -75,16 +78,16 @@ export class KeptCollection {
     this.running = this.run();
   }
 
-  want(manifest: Manifest): void {
+  want(manifest: RegistrationObject): void {
     const { namespace, name } = manifest.metadata;
-    const key = keyOf(namespace, name);
+    const key = objectKeyOf(namespace, name);
     this.wanted.set(key, manifest);
     this.check(key);
   }
 
   /** Its namespace is going, and takes it along. */
   unwant(namespace: string, name: string): void {
-    const key = keyOf(namespace, name);
+    const key = objectKeyOf(namespace, name);
     this.wanted.delete(key);
     this.queue.forget(key);
     this.failures.over(key);
@@ -111,14 +114,14 @@ export class KeptCollection {
     await Promise.all([this.collection.stop(), this.running]);
   }
 
-  private read(object: KubeObject): Standing | undefined {
+  private read(object: KubeObject): SyncState | undefined {
     const manifest = this.options.manifestOf(object.namespace, object.name);
-    if (manifest !== undefined) return standingOf(object.body, manifest);
-    return this.options.isRival?.(object) === true ? 'rival' : undefined;
+    if (manifest !== undefined) return syncStateOf(object.body, manifest);
+    return this.options.isConflict?.(object) === true ? 'rival' : undefined;
   }
 
-  private seen(key: string, standing: Standing | undefined): void {
-    this.failures.rival(key, standing === 'rival');
+  private seen(key: string, syncState: SyncState | undefined): void {
+    this.failures.conflict(key, syncState === 'rival');
     this.check(key);
   }
 
@@ -152,16 +155,16 @@ export class KeptCollection {
   private async repair(key: string): Promise<void> {
     this.queue.begin(key);
     const manifest = this.wanted.get(key);
-    const standing = this.collection.get(key);
-    if (manifest === undefined || standing === 'right') return;
-    const exists = standing !== undefined;
+    const syncState = this.collection.get(key);
+    if (manifest === undefined || syncState === 'right') return;
+    const exists = syncState !== undefined;
     try {
       await this.write(manifest, exists);
       this.failures.wrote(key, exists ? 'mended' : 'made');
       this.failures.over(key);
       this.queue.succeeded();
     } catch (error: unknown) {
-      const failure = failureOf(error);
+      const failure = kubernetesFailureOf(error);
       // Another replica made it, or somebody removed it; the watch tells, and asks for what is left to do.
       const isOver = failure.status === 409 || (exists && failure.status === 404);
       if (isOver || this.stopping.signal.aborted) return;
@@ -171,7 +174,7 @@ export class KeptCollection {
     }
   }
 
-  private async write(manifest: Manifest, exists: boolean): Promise<void> {
+  private async write(manifest: RegistrationObject, exists: boolean): Promise<void> {
     const { namespace, name } = manifest.metadata;
     const collection = this.pathOf(namespace);
     const call = exists
@@ -180,7 +183,7 @@ export class KeptCollection {
     const { signal } = this.stopping;
     const answer = await this.around.api.send({ ...call, body: manifest, timeoutMs: TIMEOUT_MS, signal });
     // A kind whose schema does not know a field takes it out without a word.
-    if (standingOf(answer as Readonly<Record<string, unknown>>, manifest) !== 'right')
+    if (syncStateOf(answer as Readonly<Record<string, unknown>>, manifest) !== 'right')
       throw new KubernetesFailure('FieldsDropped');
   }
 

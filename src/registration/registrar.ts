@@ -1,8 +1,8 @@
 import { PROVIDER } from '../authz/grant';
 import type { KubeObject } from '../kubernetes/kube-object';
-import { WatchedCollection } from '../kubernetes/informer';
-import type { CollectionSurroundings } from '../kubernetes/informer-options';
-import { KeptCollection } from './reconciler';
+import { Informer } from '../kubernetes/informer';
+import type { InformerDeps } from '../kubernetes/informer-options';
+import { Reconciler } from './reconciler';
 import { type ProviderEndpoint, providerRegistry, sysEventRegistries } from './manifests';
 
 const USER_SYSTEM = /^user-system-(.+)$/;
@@ -21,26 +21,26 @@ export interface Registration {
 
 /** Registers this service: as the provider of every user that there is or will be, and for the system's events. */
 export class Registrar implements Registration {
-  private readonly providers: KeptCollection;
-  private readonly events: KeptCollection;
-  private readonly namespaces: WatchedCollection<boolean>;
+  private readonly providers: Reconciler;
+  private readonly events: Reconciler;
+  private readonly namespaces: Informer<boolean>;
 
-  constructor(endpoint: ProviderEndpoint, around: CollectionSurroundings) {
+  constructor(endpoint: ProviderEndpoint, around: InformerDeps) {
     const providerOf = (namespace: string) => providerRegistry(endpoint, namespace);
     const { name: providerName } = providerOf('').metadata;
-    this.providers = new KeptCollection(
+    this.providers = new Reconciler(
       {
         root: '/apis/sys.bytetrade.io/v1alpha1',
         plural: 'providerregistries',
         manifestOf: (namespace, name) => (name === providerName ? providerOf(namespace) : undefined),
-        isRival,
+        isConflict,
       },
       around,
     );
     const events = new Map(
       sysEventRegistries(endpoint).map((manifest) => [manifest.metadata.name, manifest]),
     );
-    this.events = new KeptCollection(
+    this.events = new Reconciler(
       {
         root: '/apis/apr.bytetrade.io/v1alpha1',
         plural: 'syseventregistries',
@@ -50,7 +50,7 @@ export class Registrar implements Registration {
       around,
     );
     for (const manifest of events.values()) this.events.want(manifest);
-    this.namespaces = new WatchedCollection(
+    this.namespaces = new Informer(
       {
         path: '/api/v1/namespaces',
         read: isUsers,
@@ -89,7 +89,7 @@ function isUsers({ name, body }: KubeObject): boolean {
 }
 
 /** system-server takes one of the providers of a tuple, and nobody can say which. */
-function isRival({ namespace, body }: KubeObject): boolean {
+function isConflict({ namespace, body }: KubeObject): boolean {
   const spec = (body['spec'] ?? {}) as Readonly<Record<string, unknown>>;
   return (
     USER_SYSTEM.test(namespace) &&

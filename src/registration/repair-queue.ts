@@ -1,5 +1,5 @@
 import { BackOff } from '../concurrency/back-off';
-import type { CollectionSurroundings } from '../kubernetes/informer-options';
+import type { InformerDeps } from '../kubernetes/informer-options';
 
 /** The writes of one object that did not settle it. */
 interface Repair {
@@ -30,7 +30,7 @@ export class RepairQueue {
   /** Until when all wait, and those that were not tried yet. */
   private rest = { untilMs: NEVER, ofNewUntilMs: NEVER };
 
-  constructor(private readonly around: Pick<CollectionSurroundings, 'time' | 'random'>) {
+  constructor(private readonly around: Pick<InformerDeps, 'time' | 'random'>) {
     this.backOffOfAll = this.backOff(BACK_OFF_OF_ALL);
   }
 

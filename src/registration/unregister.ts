@@ -1,6 +1,6 @@
 import type { MonotonicTime } from '../time/clock';
 import { readPage } from '../kubernetes/kube-object';
-import { type KubernetesApi, failureOf, KubernetesFailure } from '../kubernetes/kubernetes-api';
+import { type KubernetesApi, kubernetesFailureOf, KubernetesFailure } from '../kubernetes/kubernetes-api';
 import { OURS } from './manifests';
 
 const COLLECTIONS = [
@@ -71,7 +71,7 @@ async function unlessMissing(sent: Promise<unknown>): Promise<unknown> {
   try {
     return await sent;
   } catch (error: unknown) {
-    if (failureOf(error).status === 404) return undefined;
+    if (kubernetesFailureOf(error).status === 404) return undefined;
     throw error;
   }
 }

@@ -5,7 +5,7 @@ export interface Version<T> {
 }
 
 /** A value that somebody may replace while we run, such as a credential in a file. */
-export interface Rotating<T> {
+export interface Reloadable<T> {
   /** The same object until it changes. */
   current(): T;
   /** The same, after a look whether it changed just now: for who was refused with the current one. */
@@ -16,7 +16,7 @@ export interface Rotating<T> {
 }
 
 /** What comes from the environment stays as it is. */
-export function unchanging<T>(value: T): Rotating<T> {
+export function fixed<T>(value: T): Reloadable<T> {
   const versions = [{ value, sinceMs: -Infinity }];
   return {
     current: () => value,
@@ -27,8 +27,8 @@ export function unchanging<T>(value: T): Rotating<T> {
 }
 
 /** The current value, and each other one until `graceMs` after it was replaced. */
-export function stillGood<T>(rotating: Rotating<T>, graceMs: number, nowMs: number): readonly T[] {
-  const versions = rotating.versions();
+export function stillGood<T>(reloadable: Reloadable<T>, graceMs: number, nowMs: number): readonly T[] {
+  const versions = reloadable.versions();
   const replacedMs = (index: number): number => versions[index - 1]?.sinceMs ?? Infinity;
   return versions.filter((_, index) => nowMs < replacedMs(index) + graceMs).map(({ value }) => value);
 }

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import type { Clock, MonotonicTime } from '../time/clock';
 import type { LogEvent } from '../logging/log';
-import type { Rotating, Version } from './reloadable';
+import type { Reloadable, Version } from './reloadable';
 
 /** What some files hold at one moment, or a sentence why that cannot be said. */
 type FileContents = readonly Uint8Array[] | { readonly problem: string };
@@ -49,7 +49,7 @@ const VERSIONS_KEPT = 8;
  * The value of some files. A new content counts once two looks in a row have found it, since a file may be seen while
  * it is written, and two files between their changes. A content that makes no value changes nothing and is logged once.
  */
-class FollowedFiles<T> implements Rotating<T> {
+class ReloadedFiles<T> implements Reloadable<T> {
   #versions: readonly [Version<T>, ...Version<T>[]];
   readonly #listeners: ((value: T) => void)[] = [];
   /** What made the current value; undefined where that was not in the files any more. */
@@ -120,7 +120,7 @@ const LOOKS_EVERY_MS = 1_000;
  * depends on how the folder is mounted: Kubernetes swaps a link, editors rename, others write in place.
  */
 export class WatchedFiles {
-  readonly #followed: FollowedFiles<unknown>[] = [];
+  readonly #reloaded: ReloadedFiles<unknown>[] = [];
   #stop: () => void = () => undefined;
 
   constructor(
@@ -130,11 +130,11 @@ export class WatchedFiles {
   ) {}
 
   /** @param initial what the files held when the settings were read; what they hold by now counts at once */
-  follow<T>(files: FilesOfValue<T>, initial: T): Rotating<T> {
-    const followed = new FollowedFiles(files, initial, this.clock, this.log);
+  follow<T>(files: FilesOfValue<T>, initial: T): Reloadable<T> {
+    const followed = new ReloadedFiles(files, initial, this.clock, this.log);
     followed.renewed();
-    this.#followed.push(followed as FollowedFiles<unknown>);
-    if (this.#followed.length === 1) this.#lookLater();
+    this.#reloaded.push(followed as ReloadedFiles<unknown>);
+    if (this.#reloaded.length === 1) this.#lookLater();
     return followed;
   }
 
@@ -144,7 +144,7 @@ export class WatchedFiles {
 
   #lookLater(): void {
     this.#stop = this.time.after(LOOKS_EVERY_MS, () => {
-      for (const followed of this.#followed) followed.look();
+      for (const followed of this.#reloaded) followed.look();
       this.#lookLater();
     });
   }

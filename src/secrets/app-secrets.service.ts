@@ -12,7 +12,7 @@ export interface AppSecretName {
 }
 
 /** One app of one user, and the workspace where the caller names one. */
-export interface AppPlace {
+export interface AppSecretLocation {
   readonly user: string;
   readonly app: string;
   readonly workspace?: string;
@@ -45,22 +45,22 @@ export class AppSecretsService {
   }
 
   /** Where the app has one workspace only, or the caller names one. @throws WorkspaceNeeded, SecretAlreadyExists */
-  async create(place: AppPlace, secret: Secret): Promise<void> {
+  async create(place: AppSecretLocation, secret: Secret): Promise<void> {
     const [scope, another] = this.candidates(place);
     if (another !== undefined) throw new WorkspaceNeeded(place.app);
     await this.store.create(inProd(scope), secret);
   }
 
-  async update(place: AppPlace, secret: Secret): Promise<void> {
+  async update(place: AppSecretLocation, secret: Secret): Promise<void> {
     await this.store.update(inProd(await this.holderOf(place, secret.name)), secret);
   }
 
-  async delete(place: AppPlace, name: string): Promise<void> {
+  async delete(place: AppSecretLocation, name: string): Promise<void> {
     await this.store.delete(inProd(await this.holderOf(place, name)), name);
   }
 
   /** The one workspace that holds the name. @throws SecretNotFound, WorkspaceNeeded where several do */
-  private async holderOf(place: AppPlace, name: string): Promise<GrantedScope> {
+  private async holderOf(place: AppSecretLocation, name: string): Promise<GrantedScope> {
     const candidates = this.candidates(place);
     if (candidates.length === 1) return candidates[0];
     const names = await Promise.all(candidates.map(async (scope) => this.namesIn(scope)));
@@ -72,7 +72,11 @@ export class AppSecretsService {
     return holder;
   }
 
-  private candidates({ user, app, workspace }: AppPlace): readonly [GrantedScope, ...GrantedScope[]] {
+  private candidates({
+    user,
+    app,
+    workspace,
+  }: AppSecretLocation): readonly [GrantedScope, ...GrantedScope[]] {
     const scopes = this.grants.workspacesOf(user, app) ?? [];
     const [first, ...rest] =
       workspace === undefined ? scopes : scopes.filter((s) => s.workspace === workspace);

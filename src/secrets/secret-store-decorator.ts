@@ -39,7 +39,7 @@ export interface StoreCall {
 }
 
 /** A store around another: everything is passed on, within what `around` does. What does more overrides more. */
-export abstract class WrappedSecretStore extends SecretStore {
+export abstract class SecretStoreDecorator extends SecretStore {
   constructor(protected readonly inner: SecretStore) {
     super();
   }
@@ -66,8 +66,8 @@ export abstract class WrappedSecretStore extends SecretStore {
     return this.around({ method: 'list', scope }, () => this.inner.list(scope, report));
   }
 
-  override lookUp(scope: SecretScope, name: string, known?: string): Promise<ScopeContents | 'unchanged'> {
-    return this.around({ method: 'lookUp', scope }, () => this.inner.lookUp(scope, name, known));
+  override readScope(scope: SecretScope, name: string, known?: string): Promise<ScopeContents | 'unchanged'> {
+    return this.around({ method: 'lookUp', scope }, () => this.inner.readScope(scope, name, known));
   }
 
   override measure(scope: SecretScope): Promise<ScopeUsage> {

@@ -1,5 +1,5 @@
 import { SecretNotFound } from '../errors/store-errors';
-import { type Secret, type SecretScope, bytesOf, usageOf, type ScopeUsage, type Usage } from './secret';
+import { type Secret, type SecretScope, secretBytes, usageOf, type ScopeUsage, type Usage } from './secret';
 
 /** Told by a store that keeps what it read. */
 export interface ReadReport {
@@ -59,19 +59,19 @@ export abstract class SecretStore {
    * What one look for this name shows, for those that keep it. A name that is not there is not an error here.
    * @param _known a revision that was told of the whole scope: where it still holds, the answer may be 'unchanged'
    */
-  async lookUp(scope: SecretScope, _name: string, _known?: string): Promise<ScopeContents | 'unchanged'> {
+  async readScope(scope: SecretScope, _name: string, _known?: string): Promise<ScopeContents | 'unchanged'> {
     return { whole: true, secrets: await this.list(scope), unreadable: new Set() };
   }
 
   /** What the secrets of a scope take. Those that cannot be read count as well, as far as the store can tell. */
   async measure(scope: SecretScope): Promise<ScopeUsage> {
-    return usageOf(new Map((await this.list(scope)).map((secret) => [secret.name, bytesOf(secret)])));
+    return usageOf(new Map((await this.list(scope)).map((secret) => [secret.name, secretBytes(secret)])));
   }
 
   /** What one secret takes, in bytes; undefined where there is none. */
   async sizeOf(scope: SecretScope, name: string): Promise<number | undefined> {
     try {
-      return bytesOf(await this.retrieve(scope, name));
+      return secretBytes(await this.retrieve(scope, name));
     } catch (error: unknown) {
       if (error instanceof SecretNotFound) return undefined;
       throw error;

@@ -20,7 +20,7 @@ export interface Secret {
 }
 
 /** JSON, so that no two scopes share a key and none is the beginning of another. */
-export function keyOf({ user, workspace, environment }: SecretScope): string {
+export function scopeKeyOf({ user, workspace, environment }: SecretScope): string {
   return JSON.stringify([user, workspace, environment]);
 }
 
@@ -37,7 +37,7 @@ export interface ScopeUsage extends Usage {
 }
 
 /** What one secret takes: its name and its value in UTF-8. */
-export function bytesOf({ name, value }: Secret): number {
+export function secretBytes({ name, value }: Secret): number {
   return Buffer.byteLength(name) + Buffer.byteLength(value);
 }
 

@@ -4,10 +4,10 @@ import type {
   InfisicalFigures,
   InfisicalObserver,
   ObservedCall,
-} from '../stores/infisical/infisical-options';
+} from '../stores/infisical/infisical-observer';
 import type { Metrics } from './metrics';
 
-const DIALECTS = ['fork', 'v3', 'v4'] as const;
+const API_VERSIONS = ['fork', 'v3', 'v4'] as const;
 
 /** How we and Infisical get along. */
 export class InfisicalMetrics implements InfisicalObserver {
@@ -28,15 +28,15 @@ export class InfisicalMetrics implements InfisicalObserver {
 
   opened(figures: InfisicalFigures): void {
     const expires = this.metrics.gauge('osp_infisical_session_expires_seconds');
-    const dialects = this.metrics.gauge('osp_infisical_dialect');
+    const apiVersions = this.metrics.gauge('osp_infisical_dialect');
     const callsWaiting = this.metrics.gauge('osp_infisical_calls_waiting');
     const writes = this.metrics.gauge('osp_infisical_writes');
     this.metrics.collectFirst(() => {
       const endsAtMs = figures.sessionEndsAtMs();
       if (endsAtMs === undefined) expires.remove();
       else expires.set(endsAtMs === 0 ? 0 : (endsAtMs - this.clock.nowMs()) / 1000);
-      const met = figures.dialect();
-      for (const dialect of DIALECTS) dialects.set({ dialect }, dialect === met ? 1 : 0);
+      const met = figures.apiVersion();
+      for (const apiVersion of API_VERSIONS) apiVersions.set({ apiVersion }, apiVersion === met ? 1 : 0);
       callsWaiting.set(figures.callsWaiting());
       const { waiting, underWay } = figures.writes();
       writes.set({ state: 'waiting' }, waiting);
@@ -56,11 +56,11 @@ export class InfisicalMetrics implements InfisicalObserver {
     };
   }
 
-  waitedForTurn(waitedMs: number): void {
+  waitedForPermit(waitedMs: number): void {
     this.waits.observe(waitedMs / 1000);
   }
 
-  turnRefused(): void {
+  permitRefused(): void {
     this.refused.inc();
   }
 }

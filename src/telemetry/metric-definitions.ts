@@ -54,7 +54,7 @@ export const METRIC_DEFINITIONS = {
   osp_infisical_dialect: {
     type: 'gauge',
     help: 'The generation of Infisical that was met: 1 for it, 0 for the others.',
-    labels: { dialect: '`fork`, `v3` or `v4`' },
+    labels: { apiVersion: '`fork`, `v3` or `v4`' },
   },
   osp_infisical_calls_waiting: {
     type: 'gauge',

@@ -1,10 +1,4 @@
-import type {
-  LoadFigures,
-  ProtectionObserver,
-  RefusedFor,
-  ShedFor,
-  RequestKind,
-} from '../limits/rate-limits';
+import type { LoadFigures, LimitsObserver, RefusedFor, ShedFor, RequestKind } from '../limits/rate-limits';
 import type { Metrics } from './metrics';
 import type { EndedRequest, ObservedRequest, RequestObserver } from '../http/request/request-observer';
 
@@ -20,7 +14,7 @@ const CAUSES = [
 ] as const satisfies readonly ShedFor[];
 
 /** Whom the bounds of load meet; shown from the start, so that the first refusal is a change. */
-export class ProtectionMetrics implements ProtectionObserver {
+export class LimitMetrics implements LimitsObserver {
   private readonly refusals;
   private readonly sheds;
   private readonly inFlight;

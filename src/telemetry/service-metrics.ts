@@ -58,9 +58,9 @@ function collectReadiness(metrics: Metrics, store: ObservedService['store']): vo
 }
 
 /** Resolves with the work, or without it after so long. */
-async function within(patienceMs: number, work: Promise<void>): Promise<void> {
+async function within(maxWaitMs: number, work: Promise<void>): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
-  const patience = new Promise<void>((resolve) => (timer = setTimeout(resolve, patienceMs)));
-  await Promise.race([work, patience]);
+  const waitLimit = new Promise<void>((resolve) => (timer = setTimeout(resolve, maxWaitMs)));
+  await Promise.race([work, waitLimit]);
   clearTimeout(timer);
 }

@@ -89,7 +89,7 @@ export class StoreLoadMetrics implements StoreLoadObserver {
     });
   }
 
-  turnRefused(): void {
+  permitRefused(): void {
     this.refused.inc();
   }
 

@@ -4,11 +4,11 @@ import type { WatchObserver } from '../kubernetes/informer-options';
 import type { CacheObserver } from '../stores/cached/cache-entries';
 import type { RedisObserver } from '../redis/redis-failure';
 import type { RequestObserver } from '../http/request/request-observer';
-import type { ProtectionObserver } from '../limits/rate-limits';
+import type { LimitsObserver } from '../limits/rate-limits';
 import type { QuotaObserver } from '../stores/quota/usage-counters';
 import type { StoreLoadObserver } from '../stores/resilience/circuit-breaker.secret-store';
 import type { DiskObserver } from '../stores/embedded/disk-space';
-import type { InfisicalObserver } from '../stores/infisical/infisical-options';
+import type { InfisicalObserver } from '../stores/infisical/infisical-observer';
 import type { ObservedService } from './service-metrics';
 
 /** Parts of a request, as a trace shows them. Nothing is recorded of what they return or throw but a reason. */
@@ -25,7 +25,7 @@ export interface Telemetry {
   readonly watches?: WatchObserver;
   readonly dependencies?: IdentityDependencyObserver;
   readonly cache?: CacheObserver;
-  readonly protection?: ProtectionObserver;
+  readonly limits?: LimitsObserver;
   readonly storeLoad?: StoreLoadObserver;
   readonly quotas?: QuotaObserver;
   readonly redis?: RedisObserver;
@@ -78,7 +78,7 @@ export function bothInfisical(
         },
       };
     },
-    waitedForTurn: (waitedMs) => both.forEach((observer) => observer.waitedForTurn(waitedMs)),
-    turnRefused: () => both.forEach((observer) => observer.turnRefused()),
+    waitedForPermit: (waitedMs) => both.forEach((observer) => observer.waitedForPermit(waitedMs)),
+    permitRefused: () => both.forEach((observer) => observer.permitRefused()),
   };
 }

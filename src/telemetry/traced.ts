@@ -6,7 +6,7 @@ import type { Spans } from './telemetry';
 import type { CanActivate, ExecutionContext } from '@nestjs/common';
 import type { AuthenticationGuard } from '../http/guards/authentication.guard';
 import type { SecretStore } from '../secrets/secret-store';
-import { WrappedSecretStore, type StoreCall } from '../secrets/secret-store-decorator';
+import { SecretStoreDecorator, type StoreCall } from '../secrets/secret-store-decorator';
 
 /** The decision, as a span. */
 export class TracedGrantsService extends GrantsService {
@@ -36,7 +36,7 @@ export class TracedGuard implements CanActivate {
 }
 
 /** A store whose calls are spans. What runs in the background belongs to no request and is only passed on. */
-export class TracedSecretStore extends WrappedSecretStore {
+export class TracedSecretStore extends SecretStoreDecorator {
   constructor(
     inner: SecretStore,
     private readonly spans: Spans,

@@ -31,7 +31,7 @@ import type {
   InfisicalFigures,
   InfisicalObserver,
   ObservedCall,
-} from '../stores/infisical/infisical-options';
+} from '../stores/infisical/infisical-observer';
 import type { Spans } from './telemetry';
 
 /** A collector that is away for a night is no million lines. */
@@ -166,7 +166,7 @@ export class Traces implements Spans, RequestObserver, InfisicalObserver {
     const begun = this.begin(`${method} ${pathTemplate}`, SpanKind.CLIENT, {
       'http.request.method': method,
       'url.template': pathTemplate,
-      'osp.dialect': this.figures?.dialect() ?? 'unknown',
+      'osp.dialect': this.figures?.apiVersion() ?? 'unknown',
     });
     if (begun === undefined) return { headers: {}, ended: () => undefined };
     const headers: Record<string, string> = {};
@@ -181,15 +181,15 @@ export class Traces implements Spans, RequestObserver, InfisicalObserver {
     };
   }
 
-  waitedForTurn(): void {}
+  waitedForPermit(): void {}
 
-  turnRefused(): void {}
+  permitRefused(): void {}
 
   /** Sends what is left, for a little while. */
   async close(): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
-    const patience = new Promise<void>((resolve) => (timer = setTimeout(resolve, SHUTDOWN_TIMEOUT_MS)));
-    await Promise.race([this.provider.shutdown().catch(() => undefined), patience]);
+    const waitLimit = new Promise<void>((resolve) => (timer = setTimeout(resolve, SHUTDOWN_TIMEOUT_MS)));
+    await Promise.race([this.provider.shutdown().catch(() => undefined), waitLimit]);
     clearTimeout(timer);
   }
 

@@ -6,7 +6,7 @@ import type { SecretScope } from '../secrets/secret';
 import type { SecretStore } from '../secrets/secret-store';
 
 /** That a user was deleted, and how far the removal of that user's workspaces is. Each event makes an order of its own. */
-export interface RemovalOrder {
+export interface DeletionJob {
   /** The name of its record: a random id. */
   readonly id: string;
   readonly user: string;
@@ -22,12 +22,12 @@ export interface RemovalOrder {
   readonly found?: readonly string[];
 }
 
-function encodeOrder({ id: _name, ...fields }: RemovalOrder): string {
+function encodeJob({ id: _name, ...fields }: DeletionJob): string {
   return JSON.stringify(fields);
 }
 
 /** undefined for what is not an order. */
-function parseOrder(id: string, text: string): RemovalOrder | undefined {
+function parseJob(id: string, text: string): DeletionJob | undefined {
   const { user, requestedAtMs, confirmedAtMs, doneAtMs, userBackAtMs, found } = fieldsOf(text);
   if (typeof user !== 'string' || typeof requestedAtMs !== 'number') return undefined;
   return {
@@ -55,8 +55,8 @@ function fieldsOf(text: string): Readonly<Record<string, unknown>> {
 }
 
 /** All orders as they were at one moment. */
-export class OrderBook {
-  constructor(private readonly orders: readonly RemovalOrder[]) {}
+export class DeletionJobStorage {
+  constructor(private readonly orders: readonly DeletionJob[]) {}
 
   /** The users who are yet to be removed, the one who waits longest first. */
   usersDue(): readonly string[] {
@@ -65,34 +65,34 @@ export class OrderBook {
     return [...new Set(waiting.map(({ user }) => user))];
   }
 
-  dueOf(user: string): readonly RemovalOrder[] {
+  dueOf(user: string): readonly DeletionJob[] {
     return this.of(user).filter((order) => this.isDue(order));
   }
 
   /** The one that will be kept for the longest. */
-  lastDoneOf(user: string): RemovalOrder | undefined {
+  lastDoneOf(user: string): DeletionJob | undefined {
     const done = this.of(user).filter(({ doneAtMs }) => doneAtMs !== undefined);
     return done.sort((a, b) => (b.doneAtMs ?? 0) - (a.doneAtMs ?? 0))[0];
   }
 
   /** Orders that came to light only after the user was there again. */
-  overtaken(): readonly RemovalOrder[] {
+  overtaken(): readonly DeletionJob[] {
     return this.orders.filter((order) => order.doneAtMs === undefined && this.isOvertaken(order));
   }
 
-  doneBefore(timeMs: number): readonly RemovalOrder[] {
+  doneBefore(timeMs: number): readonly DeletionJob[] {
     return this.orders.filter(({ doneAtMs }) => doneAtMs !== undefined && doneAtMs < timeMs);
   }
 
-  private of(user: string): readonly RemovalOrder[] {
+  private of(user: string): readonly DeletionJob[] {
     return this.orders.filter((order) => order.user === user);
   }
 
-  private isDue(order: RemovalOrder): boolean {
+  private isDue(order: DeletionJob): boolean {
     return order.doneAtMs === undefined && !this.isOvertaken(order);
   }
 
-  private isOvertaken({ user, requestedAtMs }: RemovalOrder): boolean {
+  private isOvertaken({ user, requestedAtMs }: DeletionJob): boolean {
     return this.of(user).some(({ userBackAtMs = -Infinity }) => userBackAtMs > requestedAtMs);
   }
 }
@@ -108,7 +108,7 @@ export const ORDERS: SecretScope = {
 };
 
 /** The durable list of users who are to be removed, the same for all replicas. */
-export class RemovalOrders {
+export class DeletionJobs {
   constructor(
     private readonly store: SecretStore,
     private readonly clock: Clock,
@@ -116,30 +116,30 @@ export class RemovalOrders {
   ) {}
 
   /** As of now; it counts once it is added. */
-  newOrder(user: string): RemovalOrder {
+  newOrder(user: string): DeletionJob {
     return { id: `removal-${randomUUID()}`, user, requestedAtMs: this.clock.nowMs() };
   }
 
   /** Resolves once it is durable. */
-  async add(order: RemovalOrder): Promise<void> {
-    await this.store.create(ORDERS, { name: order.id, value: encodeOrder(order) });
+  async add(order: DeletionJob): Promise<void> {
+    await this.store.create(ORDERS, { name: order.id, value: encodeJob(order) });
   }
 
-  async read(): Promise<OrderBook> {
+  async read(): Promise<DeletionJobStorage> {
     const records = await this.store.list(ORDERS);
-    const orders = records.map(({ name, value }) => parseOrder(name, value));
+    const orders = records.map(({ name, value }) => parseJob(name, value));
     const unreadable = orders.filter((order) => order === undefined).length;
     if (unreadable > 0) this.log('warn', 'user_removal_orders_unreadable', { count: unreadable });
-    return new OrderBook(orders.filter((order) => order !== undefined));
+    return new DeletionJobStorage(orders.filter((order) => order !== undefined));
   }
 
   /** The cluster is without the user: from now on what is due is carried out, whoever comes to be called like that. */
-  async confirm(orders: readonly RemovalOrder[]): Promise<void> {
+  async confirm(orders: readonly DeletionJob[]): Promise<void> {
     for (const order of orders) await this.change({ ...order, confirmedAtMs: this.clock.nowMs() });
   }
 
   /** Resolves once it is durable that these are to go: whoever goes on with the removal asks for them again. */
-  async remember(due: readonly RemovalOrder[], ids: readonly string[]): Promise<void> {
+  async remember(due: readonly DeletionJob[], ids: readonly string[]): Promise<void> {
     const known = new Set(due.flatMap(({ found = [] }) => found));
     const [holder] = due;
     if (holder === undefined || ids.every((id) => known.has(id))) return;
@@ -155,23 +155,23 @@ export class RemovalOrders {
   }
 
   /** Leaves alone what another replica did meanwhile. */
-  async complete(user: string, orders: readonly RemovalOrder[]): Promise<void> {
+  async complete(user: string, orders: readonly DeletionJob[]): Promise<void> {
     const ids = new Set(orders.map(({ id }) => id));
     const due = (await this.read()).dueOf(user).filter(({ id }) => ids.has(id));
     for (const order of due) await this.change({ ...order, doneAtMs: this.clock.nowMs() });
   }
 
   /** From now on no older order of this user counts. */
-  async userIsBack(lastDone: RemovalOrder): Promise<void> {
+  async userIsBack(lastDone: DeletionJob): Promise<void> {
     await this.change({ ...lastDone, userBackAtMs: this.clock.nowMs() });
   }
 
-  async drop({ id }: RemovalOrder): Promise<void> {
+  async drop({ id }: DeletionJob): Promise<void> {
     await unlessGone(this.store.delete(ORDERS, id));
   }
 
-  private async change(order: RemovalOrder): Promise<void> {
-    await unlessGone(this.store.update(ORDERS, { name: order.id, value: encodeOrder(order) }));
+  private async change(order: DeletionJob): Promise<void> {
+    await unlessGone(this.store.update(ORDERS, { name: order.id, value: encodeJob(order) }));
   }
 }
 

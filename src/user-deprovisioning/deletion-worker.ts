@@ -1,11 +1,11 @@
 import type { MonotonicTime } from '../time/clock';
 import { DomainError } from '../errors/domain-error';
 import type { LogEvent } from '../logging/log';
-import type { OrderBook, RemovalOrders } from './deletion-jobs';
-import type { UserRemoval } from './user-deletion';
+import type { DeletionJobStorage, DeletionJobs } from './deletion-jobs';
+import type { UserDeletion } from './user-deletion';
 import type { OnApplicationBootstrap, BeforeApplicationShutdown } from '@nestjs/common';
 
-interface WorkerSurroundings {
+interface DeletionWorkerDeps {
   readonly time: MonotonicTime;
   readonly log: LogEvent;
   /** Milliseconds since the epoch. */
@@ -29,7 +29,7 @@ interface Setback {
 }
 
 /** Carries out the orders, one user after the other, until stopped; what fails is tried again, less and less often. */
-export class RemovalWorker {
+export class DeletionWorker {
   private readonly stopping = new AbortController();
   private readonly setbacks = new Map<string, Setback>();
   private waiting = new AbortController();
@@ -38,9 +38,9 @@ export class RemovalWorker {
   private due = new Set<string>();
 
   constructor(
-    private readonly orders: RemovalOrders,
-    private readonly removal: UserRemoval,
-    private readonly around: WorkerSurroundings,
+    private readonly orders: DeletionJobs,
+    private readonly removal: UserDeletion,
+    private readonly around: DeletionWorkerDeps,
   ) {}
 
   /** Users who are yet to be removed, as the orders were last read. */
@@ -69,8 +69,8 @@ export class RemovalWorker {
     this.stopping.abort();
     this.waiting.abort();
     const ended = new AbortController();
-    const patience = this.around.time.pause(LAST_STEP_MS, ended.signal);
-    await Promise.race([this.running, patience]);
+    const waitLimit = this.around.time.pause(LAST_STEP_MS, ended.signal);
+    await Promise.race([this.running, waitLimit]);
     ended.abort();
   }
 
@@ -111,7 +111,7 @@ export class RemovalWorker {
     }
   }
 
-  private async attempt(user: string, book: OrderBook): Promise<void> {
+  private async attempt(user: string, book: DeletionJobStorage): Promise<void> {
     const { log, time } = this.around;
     const attempts = (this.setbacks.get(user)?.attempts ?? 0) + 1;
     try {
@@ -134,7 +134,7 @@ export class RemovalWorker {
     this.setbacks.set(user, { attempts, notBeforeMs: this.around.time.nowMs() + this.pauseMs(attempts) });
   }
 
-  private async tidy(book: OrderBook): Promise<void> {
+  private async tidy(book: DeletionJobStorage): Promise<void> {
     for (const order of book.overtaken()) {
       this.around.log('warn', 'user_removal_order_too_late', { user: order.user });
       await this.orders.drop(order);
@@ -163,9 +163,9 @@ function reasonOf(error: unknown): string {
 }
 
 /** Ties the worker to the life of the process. */
-export class BackgroundRemovals implements OnApplicationBootstrap, BeforeApplicationShutdown {
+export class BackgroundDeletions implements OnApplicationBootstrap, BeforeApplicationShutdown {
   constructor(
-    private readonly worker: RemovalWorker,
+    private readonly worker: DeletionWorker,
     /** Where nobody can tell of users, there is nothing to remove. */
     private readonly enabled: boolean,
   ) {}

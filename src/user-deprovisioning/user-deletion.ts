@@ -2,7 +2,7 @@ import { StoreUnavailable } from '../errors/store-errors';
 import type { UserPresence } from '../authn/user-token.verifier';
 import type { LogEvent } from '../logging/log';
 import type { SecretStore, StoredWorkspace } from '../secrets/secret-store';
-import type { OrderBook, RemovalOrder, RemovalOrders } from './deletion-jobs';
+import type { DeletionJobStorage, DeletionJob, DeletionJobs } from './deletion-jobs';
 
 /** More looks mean that somebody goes on writing: the rest is for a later attempt. */
 const MAX_LOOKS = 10;
@@ -11,18 +11,18 @@ const MAX_LOOKS = 10;
  * `stopped` where the process is about to end, `overtaken` where another replica was faster, `held` where the cluster still
  * has the user, so that the event was premature, or somebody else's.
  */
-export type RemovalResult = 'done' | 'overtaken' | 'stopped' | 'held';
+export type DeletionResult = 'done' | 'overtaken' | 'stopped' | 'held';
 
 /** Removes all workspaces of one user, and can be broken off and begun again between any two. */
-export class UserRemoval {
+export class UserDeletion {
   constructor(
     private readonly store: SecretStore,
-    private readonly orders: RemovalOrders,
+    private readonly orders: DeletionJobs,
     private readonly users: UserPresence | undefined,
     private readonly log: LogEvent,
   ) {}
 
-  async run(user: string, book: OrderBook, signal: AbortSignal): Promise<RemovalResult> {
+  async run(user: string, book: DeletionJobStorage, signal: AbortSignal): Promise<DeletionResult> {
     const due = book.dueOf(user);
     if (due.every(({ confirmedAtMs }) => confirmedAtMs === undefined)) {
       if (this.users?.isHere(user) !== false) return 'held';
@@ -57,7 +57,7 @@ export class UserRemoval {
    * What a store would list now may be a new user's of that name, where a removal took so long. All that was there when
    * the user was gone was written down by the first look: only that is removed then.
    */
-  private isOfNewUser(user: string, due: readonly RemovalOrder[]): boolean {
+  private isOfNewUser(user: string, due: readonly DeletionJob[]): boolean {
     return this.users?.isHere(user) === true && due.some(({ found }) => found !== undefined);
   }
 
@@ -86,7 +86,7 @@ export class UserRemoval {
 /** What the store shows, and last what only the orders still know of. */
 function unionOf(
   listed: readonly StoredWorkspace[],
-  due: readonly RemovalOrder[],
+  due: readonly DeletionJob[],
   gone: ReadonlySet<string>,
 ): readonly StoredWorkspace[] {
   const known = due.flatMap(({ found = [] }) => found).filter((id) => !gone.has(id));

@@ -1,20 +1,20 @@
 import { Mutex } from 'async-mutex';
 import { UserRemovalPending } from '../errors/request-errors';
-import { RemovalOrders } from './deletion-jobs';
-import { RemovalWorker, BackgroundRemovals } from './deletion-worker';
+import { DeletionJobs } from './deletion-jobs';
+import { DeletionWorker, BackgroundDeletions } from './deletion-worker';
 import type { Clock, MonotonicTime } from '../time/clock';
 import type { UserPresence } from '../authn/user-token.verifier';
 import type { LogEvent } from '../logging/log';
 import type { SecretStore } from '../secrets/secret-store';
-import { UserRemoval } from './user-deletion';
+import { UserDeletion } from './user-deletion';
 
 /** What happens when a user comes or goes: the workspaces go with the user, in the background, and a user who comes finds none. */
-export class DepartedUsers {
+export class UserDeprovisioning {
   private readonly turns = new Mutex();
 
   constructor(
-    private readonly orders: RemovalOrders,
-    private readonly worker: RemovalWorker,
+    private readonly orders: DeletionJobs,
+    private readonly worker: DeletionWorker,
   ) {}
 
   /** Resolves once it is durable that the user is to be removed. The same event may come again. */
@@ -43,7 +43,7 @@ export class DepartedUsers {
   }
 }
 
-interface DeparturesOptions {
+interface DeprovisioningOptions {
   readonly store: SecretStore;
   readonly clock: Clock;
   readonly time: MonotonicTime;
@@ -53,16 +53,16 @@ interface DeparturesOptions {
 }
 
 /** The parts of this room, put together. */
-export function departures({ store, clock, time, log, users }: DeparturesOptions): {
-  readonly departedUsers: DepartedUsers;
-  readonly background: BackgroundRemovals;
+export function deprovisioning({ store, clock, time, log, users }: DeprovisioningOptions): {
+  readonly userDeprovisioning: UserDeprovisioning;
+  readonly background: BackgroundDeletions;
 } {
-  const orders = new RemovalOrders(store, clock, log);
+  const orders = new DeletionJobs(store, clock, log);
   const around = { time, log, nowMs: () => clock.nowMs(), random: Math.random };
-  const worker = new RemovalWorker(orders, new UserRemoval(store, orders, users, log), around);
+  const worker = new DeletionWorker(orders, new UserDeletion(store, orders, users, log), around);
   users?.onGone((user) => worker.wakeIfDue(user));
   return {
-    departedUsers: new DepartedUsers(orders, worker),
-    background: new BackgroundRemovals(worker, users !== undefined),
+    userDeprovisioning: new UserDeprovisioning(orders, worker),
+    background: new BackgroundDeletions(worker, users !== undefined),
   };
 }

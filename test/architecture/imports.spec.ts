@@ -17,10 +17,10 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   grants: ['kubernetes', 'identity', 'errors', 'clock', 'logging'],
   registration: ['grants', 'kubernetes', 'clock', 'logging'],
   secrets: ['grants', 'identity', 'errors'],
-  departures: ['secrets', 'identity', 'errors', 'clock', 'logging'],
+  deprovisioning: ['secrets', 'identity', 'errors', 'clock', 'logging'],
   store: ['secrets', 'rotation', 'concurrency', 'errors', 'clock', 'logging'],
   cache: ['secrets', 'concurrency', 'errors', 'clock'],
-  protection: ['secrets', 'concurrency', 'errors', 'clock', 'logging'],
+  limits: ['secrets', 'concurrency', 'errors', 'clock', 'logging'],
   redis: ['cache', 'store', 'protection', 'rotation', 'clock', 'logging'],
   http: [
     'protection',
@@ -99,8 +99,8 @@ describe('the house rules', () => {
   });
 
   it('every room is in the table', () => {
-    const rooms = new Set(files.map(roomOf).filter((room) => room !== undefined));
-    expect([...rooms].sort()).toEqual(Object.keys(MAY_IMPORT).sort());
+    const locations = new Set(files.map(roomOf).filter((location) => location !== undefined));
+    expect([...locations].sort()).toEqual(Object.keys(MAY_IMPORT).sort());
   });
 
   it('a package with a home is imported there only', () => {

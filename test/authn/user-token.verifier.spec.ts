@@ -1,13 +1,13 @@
 import { UserTokenVerifier } from '../../src/authn/user-token.verifier';
 import { outcome } from '../conformance/secret-store.conformance';
 import { FixedClock } from '../support/fixed-clock';
-import { unchanging } from '../../src/reloadable/reloadable';
+import { fixed } from '../../src/reloadable/reloadable';
 import { USER_TOKEN_SECRET, unsigned, userToken } from '../support/tokens';
 
 describe('a user token', () => {
   const clock = new FixedClock();
   const now = clock.nowMs();
-  const verifier = new UserTokenVerifier(unchanging(USER_TOKEN_SECRET), clock);
+  const verifier = new UserTokenVerifier(fixed(USER_TOKEN_SECRET), clock);
 
   it('is what LLDAP signs: HS512 without typ, a jid beyond JavaScript integers', async () => {
     const [header, payload] = (await userToken('alice', now)).split('.');

@@ -1,6 +1,6 @@
 import { AccessTokens } from '../../src/authn/access-tokens';
 import { USER_TOKEN_GRACE_MS, UserTokenVerifier, UserDirectory } from '../../src/authn/user-token.verifier';
-import { unchanging, type Rotating, type Version } from '../../src/reloadable/reloadable';
+import { fixed, type Reloadable, type Version } from '../../src/reloadable/reloadable';
 import { outcome } from '../conformance/secret-store.conformance';
 import { FixedClock } from '../support/fixed-clock';
 import { ACCESS_TOKEN_KEY, accessToken, USER_TOKEN_SECRET, userToken } from '../support/tokens';
@@ -13,7 +13,7 @@ describe('a token that verified a moment ago', () => {
 
   beforeEach(() => {
     clock = new FixedClock();
-    verifier = new UserTokenVerifier(unchanging(USER_TOKEN_SECRET), clock);
+    verifier = new UserTokenVerifier(fixed(USER_TOKEN_SECRET), clock);
   });
 
   it('is refused from its exp on', async () => {
@@ -49,7 +49,7 @@ describe('a token that verified a moment ago', () => {
 
   it('is believed for a minute and then verified again', async () => {
     const key = Buffer.from(USER_TOKEN_SECRET);
-    const withOwnKey = new UserTokenVerifier(unchanging(key), clock);
+    const withOwnKey = new UserTokenVerifier(fixed(key), clock);
     const token = await userToken('alice', clock.nowMs());
     await withOwnKey.verify(token);
     key.fill('x');
@@ -60,11 +60,11 @@ describe('a token that verified a moment ago', () => {
   });
 
   it('goes with its key, once that counts no more', async () => {
-    const rotating = replaceable(USER_TOKEN_SECRET);
-    verifier = new UserTokenVerifier(rotating, clock);
+    const reloadable = replaceable(USER_TOKEN_SECRET);
+    verifier = new UserTokenVerifier(reloadable, clock);
     const token = await userToken('alice', clock.nowMs());
     await verifier.verify(token);
-    rotating.replace(Buffer.from('n'.repeat(64)), clock.nowMs());
+    reloadable.replace(Buffer.from('n'.repeat(64)), clock.nowMs());
     clock.advance(USER_TOKEN_GRACE_MS - 1);
     await expect(verifier.verify(token)).resolves.toMatchObject({ user: 'alice' });
     clock.advance(1);
@@ -78,7 +78,7 @@ describe('a token that verified a moment ago', () => {
         return Promise.resolve(loggedIn);
       }
     }
-    verifier = new UserTokenVerifier(unchanging(USER_TOKEN_SECRET), clock, new Directory());
+    verifier = new UserTokenVerifier(fixed(USER_TOKEN_SECRET), clock, new Directory());
     const token = await userToken('alice', clock.nowMs());
     await expect(verifier.verify(token)).resolves.toMatchObject({ user: 'alice' });
     loggedIn = false;
@@ -86,7 +86,7 @@ describe('a token that verified a moment ago', () => {
   });
 
   it('is of one kind only: a user token is no access token, nor the other way round', async () => {
-    const key = unchanging(ACCESS_TOKEN_KEY);
+    const key = fixed(ACCESS_TOKEN_KEY);
     const [users, apps] = [new UserTokenVerifier(key, clock), new AccessTokens(key, clock)];
     const user = await userToken('alice', clock.nowMs(), { key: ACCESS_TOKEN_KEY });
     const app = await accessToken('notes', 'alice', OPS, clock.nowMs());
@@ -113,7 +113,7 @@ function flipped(part: string): string {
 
 function replaceable(
   first: Uint8Array,
-): Rotating<Uint8Array> & { replace(by: Uint8Array, sinceMs: number): void } {
+): Reloadable<Uint8Array> & { replace(by: Uint8Array, sinceMs: number): void } {
   const versions: Version<Uint8Array>[] = [{ value: first, sinceMs: -Infinity }];
   const current = (): Uint8Array => versions[0]?.value ?? first;
   return {

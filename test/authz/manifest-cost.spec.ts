@@ -4,7 +4,7 @@ import { parseAppCredentials } from '../../src/grant-sources/directory/app-folde
 import { DirectoryGrantSource } from '../../src/grant-sources/directory/directory.grant-source';
 import { parseManifest } from '../../src/authz/manifest';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
-import { CollectionLister } from '../../src/kubernetes/object-lister';
+import { ObjectLister } from '../../src/kubernetes/object-lister';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
 import { apiOf, namespace, NAMESPACES } from '../kubernetes/mirror';
 import { GrantsFolder } from '../grant-sources/grants-folder';
@@ -118,7 +118,7 @@ describe('many files at once', () => {
       const untilMs = cpuMs() + 5;
       while (cpuMs() < untilMs);
     };
-    const lister = new CollectionLister({ path: NAMESPACES, read: spend }, api);
+    const lister = new ObjectLister({ path: NAMESPACES, read: spend }, api);
     const { source, longestMs } = await watched(lister.list(new Map(), new AbortController().signal));
     expect(source.objects.size).toBe(200);
     expect(longestMs).toBeLessThan(100);

@@ -1,5 +1,5 @@
 import * as fc from 'fast-check';
-import { FairTurns, type TurnBounds } from '../../src/concurrency/fair-queue';
+import { FairQueue, type FairQueueBounds } from '../../src/concurrency/fair-queue';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 
 class Refused extends Error {}
@@ -7,14 +7,14 @@ class Refused extends Error {}
 /** Work that ends when the test says so. */
 class Desk {
   readonly time = new FixedMonotonicTime();
-  readonly turns: FairTurns;
+  readonly turns: FairQueue;
   readonly begun: string[] = [];
   readonly refused: string[] = [];
   readonly done: string[] = [];
   readonly underWay: { readonly key: string; readonly end: (failure?: Error) => void }[] = [];
 
-  constructor(readonly bounds: TurnBounds) {
-    this.turns = new FairTurns(bounds, this.time, () => new Refused());
+  constructor(readonly bounds: FairQueueBounds) {
+    this.turns = new FairQueue(bounds, this.time, () => new Refused());
   }
 
   ask(key: string): Promise<void> {
@@ -37,7 +37,7 @@ class Desk {
   }
 }
 
-const BOUNDS: TurnBounds = {
+const BOUNDS: FairQueueBounds = {
   maxUnderWay: 1,
   maxUnderWayOfOne: 1,
   maxWaiting: 4,

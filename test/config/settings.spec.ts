@@ -46,7 +46,7 @@ describe('the settings', () => {
       workspaceSharing: 'allow',
       rbacProxy: 'off',
       settingsRoutes: 'off',
-      protection: {
+      limits: {
         rates: {
           app: { read: { perSecond: 200, burst: 400 }, write: { perSecond: 20, burst: 100 } },
           user: { read: { perSecond: 500, burst: 1000 }, write: { perSecond: 50, burst: 200 } },
@@ -145,12 +145,12 @@ describe('the settings', () => {
 
   it('bound requests by a rate and a burst, by a rate alone, or not at all', () => {
     const appReads = (rate: string) =>
-      loadSettings({ ...GOOD, RATE_LIMIT_APP_READS: rate }).protection.rates.app.read;
+      loadSettings({ ...GOOD, RATE_LIMIT_APP_READS: rate }).limits.rates.app.read;
     expect(appReads('10:30')).toEqual({ perSecond: 10, burst: 30 });
     expect(appReads('10')).toEqual({ perSecond: 10, burst: 20 });
     expect(appReads('0.1')).toEqual({ perSecond: 0.1, burst: 1 });
     expect(appReads('0')).toBeUndefined();
-    expect(loadSettings({ ...GOOD, MAX_EVENT_LOOP_DELAY_MS: '0' }).protection).not.toHaveProperty(
+    expect(loadSettings({ ...GOOD, MAX_EVENT_LOOP_DELAY_MS: '0' }).limits).not.toHaveProperty(
       'maxLoopDelayMs',
     );
     for (const rate of ['ten', '-1', '10:0', '0:5', '10:', ':10', '1e3', '10:1.5']) {

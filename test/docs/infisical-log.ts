@@ -18,7 +18,7 @@ export async function infisicalLog(): Promise<string> {
       done();
     },
   });
-  const [fake, log] = [await FakeInfisical.start({ dialect: 'v4' }), logEvent(createLog('info', sink))];
+  const [fake, log] = [await FakeInfisical.start({ apiVersion: 'v4' }), logEvent(createLog('info', sink))];
   const { clientId, clientSecret } = fake.identity;
   const store = createInfisicalSecretStore(
     { url: fake.url, clientId, clientSecret },
@@ -27,10 +27,10 @@ export async function infisicalLog(): Promise<string> {
   );
   try {
     await store.create(SCOPE, { name: 'k', value: 'v' });
-    const [room] =
+    const [location] =
       fake.project(projectSlug(SCOPE))?.environments.filter(({ slug }) => slug === 'staging') ?? [];
-    if (room === undefined) throw new Error('The environment is missing.');
-    fake.world.addSecret(room, 'damaged', 'osp:v2:typed by hand');
+    if (location === undefined) throw new Error('The environment is missing.');
+    fake.world.addSecret(location, 'damaged', 'osp:v2:typed by hand');
     await outcome(store.list(SCOPE));
     fake.world.deleteEnvironment(projectSlug(SCOPE), 'staging', true);
     await outcome(store.create(SCOPE, { name: 'l', value: 'v' }));

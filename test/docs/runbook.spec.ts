@@ -57,7 +57,7 @@ describe('docs/runbook.md', () => {
   /** A denial, a refused proof, a store that is away and an LLDAP that is away, as the service logs them. */
   beforeAll(async () => {
     mkdirSync(grantsDir);
-    const nobody = await FakeInfisical.start({ dialect: 'v3' });
+    const nobody = await FakeInfisical.start({ apiVersion: 'v3' });
     const settings: Settings = {
       ...TEST_SETTINGS,
       responseStyle: 'sidecar',

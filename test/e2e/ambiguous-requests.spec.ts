@@ -67,7 +67,7 @@ describe('the target of a request', () => {
     const time = new FixedMonotonicTime();
     service = await startService(
       { clock, store, time, grantSource: new FixedGrantSource([OTMOICLP]) },
-      { protection: { ...TEST_SETTINGS.protection, rates: { app: { read }, user: {} } } },
+      { limits: { ...TEST_SETTINGS.limits, rates: { app: { read }, user: {} } } },
     );
     credentials =
       `X-Authorization: ${await userToken('alice', clock.nowMs())}\r\n` +

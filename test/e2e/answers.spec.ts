@@ -10,7 +10,7 @@ import { type ProviderRequest, NO_TARGET } from '../../src/http/request/provider
 import { beginCleanup, RequestCleanup } from '../../src/http/server/request-cleanup';
 import { sendLargeJson, type AnswerTimeouts } from '../../src/http/server/send-json';
 import { Admission, MEMORY_BOUNDS } from '../../src/limits/admission';
-import { LocalRequestBudgets } from '../../src/limits/local.rate-limits';
+import { LocalRateLimits } from '../../src/limits/local.rate-limits';
 import { eventually } from '../support/eventually';
 import { BOBS_OTMOICLP, exampleApps, OTMOICLP } from '../support/example-apps';
 import { FixedClock } from '../support/fixed-clock';
@@ -76,7 +76,7 @@ describe('large answers', () => {
     const read = { perSecond: 0.001, burst: 200 };
     const limited = await startService(
       { clock, store, time: new FixedMonotonicTime(), grantSource: exampleApps() },
-      { protection: { ...TEST_SETTINGS.protection, rates: { app: { read }, user: {} } } },
+      { limits: { ...TEST_SETTINGS.limits, rates: { app: { read }, user: {} } } },
     );
     const headers = await headersOf(OTMOICLP);
     const statuses: number[] = [];
@@ -88,12 +88,12 @@ describe('large answers', () => {
   });
 
   it('count too where the caller is refused or has gone, since they were read all the same', async () => {
-    const budgets = new LocalRequestBudgets(
+    const rateLimits = new LocalRateLimits(
       { app: { read: { perSecond: 1, burst: 300 } }, user: {} },
       new FixedMonotonicTime(),
     );
     const admission = new Admission(100, undefined, undefined, { ...MEMORY_BOUNDS, answerBytes: 1_000 });
-    const answers = new LargeAnswers(admission, budgets, new SystemMonotonicTime());
+    const answers = new LargeAnswers(admission, rateLimits, new SystemMonotonicTime());
     const caller = { app: 'otmoiclp', user: 'alice', operations: 'any' } as const;
     const cleanup = new RequestCleanup();
     const target = { path: '/ListSecret', query: {} };
@@ -103,7 +103,7 @@ describe('large answers', () => {
     cleanup.run();
     await expect(answers.textOf(request, body)).rejects.toBeInstanceOf(ClientGone);
     await expect(answers.textOf(request, body)).rejects.toBeInstanceOf(ClientGone);
-    expect(budgets.take('read', caller)).toMatchObject({ budget: 'app' });
+    expect(rateLimits.take('read', caller)).toMatchObject({ budget: 'app' });
   });
 
   it('are refused with 507 where they are larger than any client should get', async () => {
@@ -131,8 +131,8 @@ describe('an answer that is made in parts', () => {
     refused: () => undefined,
     shed: () => undefined,
   });
-  const budgets = new LocalRequestBudgets({ app: {}, user: {} }, new FixedMonotonicTime());
-  const answers = new LargeAnswers(admission, budgets, new SystemMonotonicTime());
+  const rateLimits = new LocalRateLimits({ app: {}, user: {} }, new FixedMonotonicTime());
+  const answers = new LargeAnswers(admission, rateLimits, new SystemMonotonicTime());
 
   beforeAll(async () => {
     server = createServer((message, response) => {

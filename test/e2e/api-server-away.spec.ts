@@ -1,5 +1,5 @@
 import { KubernetesGrantSource } from '../../src/grant-sources/kubernetes/kubernetes.grant-source';
-import { WatchProblems } from '../../src/kubernetes/sync-errors';
+import { SyncProblems } from '../../src/kubernetes/sync-errors';
 import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-namespace-owners';
 import { type Logged, surroundingsOf } from '../kubernetes/mirror';
 import { permissionOf } from '../support/application-permission';
@@ -25,7 +25,7 @@ describe('a service whose API server refuses it or is away', () => {
     [server, time] = [await FakeApiServer.start(), new FixedMonotonicTime()];
     server.time = time;
     server.of('applicationpermissions').put(permissionOf(OTMOICLP, 'otmoiclp'));
-    const watches = new WatchProblems();
+    const watches = new SyncProblems();
     const around = { ...surroundingsOf(server, time), watches, maxAgeMs: 600_000 };
     ({ logged } = around);
     const grantSource = await KubernetesGrantSource.open(around);

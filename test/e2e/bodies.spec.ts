@@ -16,7 +16,7 @@ describe('the body of a request', () => {
   beforeAll(async () => {
     service = await startService(
       { clock, store, grantSource: exampleApps() },
-      { protection: { ...TEST_SETTINGS.protection, maxInFlight: 100 } },
+      { limits: { ...TEST_SETTINGS.limits, maxInFlight: 100 } },
     );
     headersOf = async ({ app, user, ops }) => ({
       'x-authorization': await userToken(user, clock.nowMs()),

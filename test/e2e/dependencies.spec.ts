@@ -54,7 +54,7 @@ describe('a dependency that fails is named in the log, in readiness and in the m
       maxDiskReserveBytes: 0,
       masterKey: Buffer.alloc(32, 1),
     } as const;
-    const nobody = await FakeInfisical.start({ dialect: 'v3' });
+    const nobody = await FakeInfisical.start({ apiVersion: 'v3' });
     const userToken = { ...TEST_SETTINGS.userToken, lldapUrl: nobody.url };
     await nobody.close();
     const service = await served({ store, userToken });
@@ -74,7 +74,7 @@ describe('a dependency that fails is named in the log, in readiness and in the m
   });
 
   it('Infisical, also while the cache serves and readiness is good', async () => {
-    const fake = await FakeInfisical.start({ dialect: 'v3' });
+    const fake = await FakeInfisical.start({ apiVersion: 'v3' });
     const { clientId, clientSecret } = fake.identity;
     const cache = { ttlMs: 5_000, maxStaleMs: 60_000, maxEntries: 10, maxBytes: 1_000_000 };
     const credentials = { url: fake.url, clientId, clientSecret };

@@ -1,11 +1,11 @@
 import { connect, type AddressInfo } from 'node:net';
 import { secureServer } from '../../src/http/server/secure-server';
-import { unchanging } from '../../src/reloadable/reloadable';
+import { fixed } from '../../src/reloadable/reloadable';
 import { TestAuthority } from '../support/certificates';
 
 describe('the server behind TLS', () => {
   it('hangs up on who does not shake hands in time', async () => {
-    const identity = unchanging(new TestAuthority().certificateFor('127.0.0.1'));
+    const identity = fixed(new TestAuthority().certificateFor('127.0.0.1'));
     const server = secureServer({ handshakeTimeout: 100 }, undefined, identity);
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const silent = connect((server.address() as AddressInfo).port, '127.0.0.1');

@@ -1,8 +1,8 @@
 import type { Socket } from 'node:net';
 import { Drain } from '../../src/http/server/drain';
-import { PeerProof } from '../../src/authn/peer-verifier';
+import { PeerVerifier } from '../../src/authn/peer-verifier';
 import { UserDirectory } from '../../src/authn/user-token.verifier';
-import { type LoadFigures, type ProtectionObserver, RequestBudgets } from '../../src/limits/rate-limits';
+import { type LoadFigures, type LimitsObserver, RateLimits } from '../../src/limits/rate-limits';
 import { eventually } from '../support/eventually';
 import { exampleApps, OTMOICLP } from '../support/example-apps';
 import { FixedClock } from '../support/fixed-clock';
@@ -40,13 +40,13 @@ class GatedDirectory extends UserDirectory {
     return true;
   }
 }
-class GatedBudgets extends RequestBudgets {
+class GatedBudgets extends RateLimits {
   async take(): Promise<undefined> {
     await budget.pass();
   }
   charge(): void {}
 }
-class GatedPeers extends PeerProof {
+class GatedPeers extends PeerVerifier {
   provesSystemServer(address: string | undefined): boolean {
     return address === '127.0.0.2';
   }
@@ -71,13 +71,13 @@ class GatedStore extends MemorySecretStore {
 
 let figures = (): LoadFigures => ({ inFlight: 0, bodyBytes: 0, answerBytes: 0 });
 let connections = (): number => 0;
-const protection: ProtectionObserver = {
+const limits: LimitsObserver = {
   opened: (read) => (figures = read),
   connectionsOpened: (count) => (connections = count),
   refused: () => undefined,
   shed: () => undefined,
 };
-const telemetry = { protection, listen: async () => undefined, close: async () => undefined };
+const telemetry = { limits, listen: async () => undefined, close: async () => undefined };
 /** A quarter of these is one app's. */
 const MAX_IN_FLIGHT = 8;
 const SCOPE = { user: 'alice', workspace: 'otmoic', environment: 'prod' } as const;
@@ -92,8 +92,8 @@ describe('a client that hangs up', () => {
   beforeAll(async () => {
     const adapters = { clock, store, grantSource: exampleApps(), userDirectory: new GatedDirectory() };
     service = await startService(
-      { ...adapters, budgets: new GatedBudgets(), peerProof: new GatedPeers(), telemetry },
-      { protection: { ...TEST_SETTINGS.protection, maxInFlight: MAX_IN_FLIGHT } },
+      { ...adapters, rateLimits: new GatedBudgets(), peerVerifier: new GatedPeers(), telemetry },
+      { limits: { ...TEST_SETTINGS.limits, maxInFlight: MAX_IN_FLIGHT } },
     );
     headers = {
       'x-authorization': await userToken('alice', clock.nowMs()),

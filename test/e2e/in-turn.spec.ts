@@ -1,9 +1,9 @@
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
-import { inTurn } from '../../src/http/request/middleware';
+import { composeMiddleware } from '../../src/http/request/middleware';
 
 const went = async (steps: readonly RequestHandler[]): Promise<unknown> =>
   new Promise((resolve) => {
-    inTurn(steps)({} as Request, {} as Response, resolve as NextFunction);
+    composeMiddleware(steps)({} as Request, {} as Response, resolve as NextFunction);
   });
 
 describe('steps in turn', () => {

@@ -1,5 +1,5 @@
 import { hash } from 'bcrypt';
-import { PeerProof } from '../../src/authn/peer-verifier';
+import { PeerVerifier } from '../../src/authn/peer-verifier';
 import { exampleApps, OTMOICLP } from '../support/example-apps';
 import { FixedClock } from '../support/fixed-clock';
 import { httpCall, type Answer } from '../support/http-call';
@@ -9,7 +9,7 @@ import { SystemServer } from '../support/system-server';
 import { userToken } from '../support/tokens';
 
 /** This machine is alice's system-server, and nobody else's. */
-class HereIsSystemServer extends PeerProof {
+class HereIsSystemServer extends PeerVerifier {
   provesSystemServer(_address: string | undefined, user: string): boolean {
     return user === 'alice';
   }
@@ -81,7 +81,7 @@ describe.each(['documented', 'sidecar'] as const)('with RESPONSE_STYLE=%s', (res
     clock.advance(1000);
     store = new MemorySecretStore();
     service = await startService(
-      { clock, store, grantSource: exampleApps(), peerProof: new HereIsSystemServer() },
+      { clock, store, grantSource: exampleApps(), peerVerifier: new HereIsSystemServer() },
       { responseStyle },
     );
     systemServer = await SystemServer.start(service.url, { appKey: OTMOICLP.appKey, user: 'alice' });

@@ -106,11 +106,11 @@ describe.each(['service-accounts', 'system-server'] as const)('with RBAC_PROXY=%
   it('a proxy whose pod is gone is a proxy no more', async () => {
     const pod = cluster.server.of('pods').get(TRUSTED_PROXY.namespace, 'proxy');
     cluster.server.of('pods').delete(TRUSTED_PROXY.namespace, 'proxy');
-    const { peerProof } = cluster.service.adapters;
+    const { peerVerifier } = cluster.service.adapters;
     const peer = { address: PEERS.trustedProxy, bearer: undefined };
     let proven: boolean | undefined = true;
     await eventually(() => {
-      void peerProof?.provesTrustedFor(peer, 'alice').then((is) => (proven = is));
+      void peerVerifier?.provesTrustedFor(peer, 'alice').then((is) => (proven = is));
       expect(proven).toBe(false);
     });
     expect((await send(PEERS.trustedProxy, WORD)).status).toBe(401);

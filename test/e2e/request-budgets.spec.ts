@@ -1,5 +1,5 @@
-import type { ProtectionSettings } from '../../src/config/limit-settings';
-import { PeerProof } from '../../src/authn/peer-verifier';
+import type { LimitSettings } from '../../src/config/limit-settings';
+import { PeerVerifier } from '../../src/authn/peer-verifier';
 import { BOBS_OTMOICLP, exampleApps, OTMOICLP, READER } from '../support/example-apps';
 import { FixedClock } from '../support/fixed-clock';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
@@ -12,9 +12,9 @@ const clock = new FixedClock();
 const time = new FixedMonotonicTime();
 const store = new MemorySecretStore();
 const few = (burst: number) => ({ perSecond: 0.5, burst });
-const APP_RATES: ProtectionSettings['rates'] = { app: { read: few(3), write: few(2) }, user: {} };
+const APP_RATES: LimitSettings['rates'] = { app: { read: few(3), write: few(2) }, user: {} };
 
-class AlicesSystemServer extends PeerProof {
+class AlicesSystemServer extends PeerVerifier {
   provesSystemServer(_peerAddress: string | undefined, user: string): boolean {
     return user === 'alice';
   }
@@ -35,10 +35,10 @@ class AlicesSystemServer extends PeerProof {
 describe('the budgets of requests', () => {
   let service: Service;
   let stop = async (): Promise<void> => undefined;
-  const start = async (protection: Partial<ProtectionSettings>): Promise<void> => {
+  const start = async (limits: Partial<LimitSettings>): Promise<void> => {
     service = await startService(
       { clock, time, store, grantSource: exampleApps() },
-      { protection: { rates: APP_RATES, maxInFlight: 500, ...protection } },
+      { limits: { rates: APP_RATES, maxInFlight: 500, ...limits } },
     );
     stop = () => service.close();
   };
@@ -154,8 +154,8 @@ describe('the budgets of requests', () => {
 
   it('refuse no other app that the same system-server speaks for', async () => {
     service = await startService(
-      { clock, time, store, grantSource: exampleApps(), peerProof: new AlicesSystemServer() },
-      { protection: { rates: { app: { read: few(1) }, user: {} }, maxInFlight: 500 } },
+      { clock, time, store, grantSource: exampleApps(), peerVerifier: new AlicesSystemServer() },
+      { limits: { rates: { app: { read: few(1) }, user: {} }, maxInFlight: 500 } },
     );
     stop = () => service.close();
     const headers = { 'x-bfl-user': 'alice', 'x-authorization': await userToken('alice', clock.nowMs()) };
@@ -171,8 +171,8 @@ describe('the budgets of requests', () => {
 
   it('count a large body by its size also where it comes through system-server', async () => {
     service = await startService(
-      { clock, time, store, grantSource: exampleApps(), peerProof: new AlicesSystemServer() },
-      { protection: { rates: { app: { write: few(10) }, user: {} }, maxInFlight: 500 } },
+      { clock, time, store, grantSource: exampleApps(), peerVerifier: new AlicesSystemServer() },
+      { limits: { rates: { app: { write: few(10) }, user: {} }, maxInFlight: 500 } },
     );
     stop = () => service.close();
     const headers = { 'x-bfl-user': 'alice', 'x-authorization': await userToken('alice', clock.nowMs()) };

@@ -2,7 +2,7 @@ import type { AddressInfo } from 'node:net';
 import { connect } from 'node:tls';
 import { decodeProtectedHeader, jwtVerify } from 'jose';
 import { loadSettings, type InfisicalStoreSettings } from '../../src/config/settings';
-import { followedCredentials, followedLogin } from '../../src/bootstrap/credentials';
+import { reloadedCredentials, reloadedLogin } from '../../src/bootstrap/credentials';
 import { AccessTokens } from '../../src/authn/access-tokens';
 import { infisicalConnection } from '../../src/bootstrap/infisical-connection';
 import { WatchedFiles } from '../../src/reloadable/watched-files';
@@ -59,7 +59,7 @@ describe.each(WAYS_TO_REPLACE)('a credential that is replaced %s, under load', (
     folder = new CredentialFolder(way, OLD);
     lldapKey = OLD['user-token-secret'];
     fake = await FakeInfisical.start({
-      dialect: 'v3',
+      apiVersion: 'v3',
       clientId: OLD['client-id'],
       clientSecret: OLD['client-secret'],
     });
@@ -83,14 +83,14 @@ describe.each(WAYS_TO_REPLACE)('a credential that is replaced %s, under load', (
     const options = {
       ...at,
       ...infisicalConnection(at, files),
-      ...followedLogin(at, settings.credentialFiles, files),
+      ...reloadedLogin(at, settings.credentialFiles, files),
     };
     service = await startService(
       {
         clock,
-        store: createInfisicalSecretStore({ ...options, dialect: 'v3' }, clock),
+        store: createInfisicalSecretStore({ ...options, apiVersion: 'v3' }, clock),
         grantSource: exampleApps(),
-        credentials: followedCredentials(settings, files),
+        credentials: reloadedCredentials(settings, files),
         closeCredentials: () => files.close(),
       },
       settings,

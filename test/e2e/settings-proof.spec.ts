@@ -319,8 +319,8 @@ function objectOf({ ip, namespace, account, phase = 'Running', hostNetwork, dele
 }
 
 async function untilProven(cluster: ClusterService, address: string): Promise<void> {
-  const { peerProof } = cluster.service.adapters;
-  while ((await peerProof?.provesSettings({ address, bearer: undefined }, 'alice')) !== true)
+  const { peerVerifier } = cluster.service.adapters;
+  while ((await peerVerifier?.provesSettings({ address, bearer: undefined }, 'alice')) !== true)
     await new Promise((next) => setImmediate(next));
 }
 

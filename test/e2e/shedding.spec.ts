@@ -12,8 +12,8 @@ describe('a service that has more to do than it can', () => {
   let service: Service;
   afterEach(async () => service.close());
   const start = async (bounds: object): Promise<void> => {
-    const protection = { ...TEST_SETTINGS.protection, ...bounds };
-    service = await startService({ clock, store, grantSource: exampleApps() }, { protection });
+    const limits = { ...TEST_SETTINGS.limits, ...bounds };
+    service = await startService({ clock, store, grantSource: exampleApps() }, { limits });
   };
   const call = async ({ app, user, ops }: typeof OTMOICLP, body: unknown = {}): Promise<Answer> =>
     httpCall(`${service.url}/RetrieveSecret?workspace=otmoic`, {

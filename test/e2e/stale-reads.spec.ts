@@ -1,5 +1,5 @@
 import { CachedSecretStore } from '../../src/stores/cached/cached.secret-store';
-import { NoAnnouncements } from '../../src/stores/cached/invalidation-bus';
+import { NoInvalidationBus } from '../../src/stores/cached/invalidation-bus';
 import { StoreUnreachable } from '../../src/errors/store-errors';
 import type { ReadReport } from '../../src/secrets/secret-store';
 import { exampleApps, OTMOICLP } from '../support/example-apps';
@@ -17,7 +17,7 @@ let service: Service;
 let credentials: Record<string, string>;
 beforeAll(async () => {
   const options = { ttlMs: 5_000, maxStaleMs: 60_000, maxEntries: 10, maxBytes: 1_000_000 };
-  const store = new CachedSecretStore(inner, options, { time, announcements: new NoAnnouncements() });
+  const store = new CachedSecretStore(inner, options, { time, invalidationBus: new NoInvalidationBus() });
   const grantSource = exampleApps();
   service = await startService({ clock, store, grantSource });
   credentials = {

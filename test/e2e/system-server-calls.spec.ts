@@ -1,5 +1,5 @@
 import { SECRET_OPERATIONS } from '../../src/authz/grant';
-import { type Peer, PeerProof, type ServiceAccountName } from '../../src/authn/peer-verifier';
+import { type Peer, PeerVerifier, type ServiceAccountName } from '../../src/authn/peer-verifier';
 import { BOBS_OTMOICLP, EXAMPLE_APPS, OTMOICLP, READER, exampleApps } from '../support/example-apps';
 import { FixedClock } from '../support/fixed-clock';
 import { httpCall, type Answer } from '../support/http-call';
@@ -8,7 +8,7 @@ import { startService, type Service } from '../support/service';
 import { userToken } from '../support/tokens';
 
 /** Says what a test wants of the peer at 127.0.0.1. */
-class StatedPeers extends PeerProof {
+class StatedPeers extends PeerVerifier {
   systemServerOf: string | undefined;
   accounts: Record<string, ServiceAccountName> = {};
 
@@ -35,7 +35,7 @@ const grants = exampleApps();
 const peers = new StatedPeers();
 let service: Service;
 beforeAll(
-  async () => (service = await startService({ clock, store, grantSource: grants, peerProof: peers })),
+  async () => (service = await startService({ clock, store, grantSource: grants, peerVerifier: peers })),
 );
 afterAll(async () => service.close());
 beforeEach(() => {

@@ -3,7 +3,7 @@ import { connect as plainConnect, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
-import { followedCredentials } from '../../src/bootstrap/credentials';
+import { reloadedCredentials } from '../../src/bootstrap/credentials';
 import { tlsPaths, type TlsSettings } from '../../src/config/tls-settings';
 import { WatchedFiles } from '../../src/reloadable/watched-files';
 import { shutDown } from '../../src/bootstrap/shutdown';
@@ -44,7 +44,7 @@ describe('the service behind TLS', () => {
         clock,
         store: new MemorySecretStore(),
         grantSource: exampleApps(),
-        credentials: followedCredentials(settings, watched),
+        credentials: reloadedCredentials(settings, watched),
         closeCredentials: () => watched.close(),
       },
       { tls },

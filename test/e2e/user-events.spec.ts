@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Settings } from '../../src/config/settings';
 import { ORDERS } from '../../src/user-deprovisioning/deletion-jobs';
 import { StoreUnavailable } from '../../src/errors/store-errors';
-import { PeerProof } from '../../src/authn/peer-verifier';
+import { PeerVerifier } from '../../src/authn/peer-verifier';
 import type { SecretStore } from '../../src/secrets/secret-store';
 import { shutDown } from '../../src/bootstrap/shutdown';
 import { EmbeddedSecretStore } from '../../src/stores/embedded/embedded.secret-store';
@@ -22,7 +22,7 @@ const IN_CLUSTER: Partial<Settings> = {
   grants: { kind: 'kubernetes', maxAgeMs: 600_000, audience: 'a', trustedServiceAccounts: [], systemEventServiceAccounts: [], settingsServiceAccounts: [] },
 }; // prettier-ignore
 
-class OneSender extends PeerProof {
+class OneSender extends PeerVerifier {
   provesSystemServer(): boolean {
     return false;
   }
@@ -56,7 +56,7 @@ describe('system events of users', () => {
       time,
       store: on,
       grantSource: exampleApps(),
-      peerProof: new OneSender(),
+      peerVerifier: new OneSender(),
       users: new StatedUsers(),
     };
     const service = await startService(adapters, { ...IN_CLUSTER, ...settings });

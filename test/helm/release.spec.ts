@@ -3,7 +3,11 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
-import { type Manifest, providerRegistry, sysEventRegistries } from '../../src/registration/manifests';
+import {
+  type RegistrationObject,
+  providerRegistry,
+  sysEventRegistries,
+} from '../../src/registration/manifests';
 import { CHART, merged, ROOT, THREE_VALUES, type Values } from './chart';
 import { FakeCluster } from './fake-cluster';
 import { FAMILIES, type Family, tool } from './helm-tools';
@@ -16,7 +20,7 @@ const COMMANDS = [...SECTION.matchAll(/^kubectl .+$/gm)].map(([command]) =>
   command.replaceAll('<namespace>', 'os-platform').replaceAll(/<(name|release)>/g, 'vault'),
 );
 
-function pathOf({ apiVersion, kind, metadata }: Manifest): string {
+function pathOf({ apiVersion, kind, metadata }: RegistrationObject): string {
   const plural = kind === 'ProviderRegistry' ? 'providerregistries' : 'syseventregistries';
   return `/apis/${apiVersion}/namespaces/${metadata.namespace}/${plural}/${metadata.name}`;
 }

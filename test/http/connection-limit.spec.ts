@@ -4,7 +4,7 @@ import { connect, type TLSSocket } from 'node:tls';
 import { limitConnections } from '../../src/http/server/connection-limit';
 import { beginCleanup } from '../../src/http/server/request-cleanup';
 import { secureServer } from '../../src/http/server/secure-server';
-import { unchanging } from '../../src/reloadable/reloadable';
+import { fixed } from '../../src/reloadable/reloadable';
 import { TestAuthority } from '../support/certificates';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { eventually } from '../support/eventually';
@@ -112,7 +112,7 @@ describe('the connections of a server', () => {
 });
 
 it('connections with TLS are not closed either while a request on them waits for its answer', async () => {
-  const identity = unchanging(new TestAuthority().certificateFor('127.0.0.1'));
+  const identity = fixed(new TestAuthority().certificateFor('127.0.0.1'));
   const time = new FixedMonotonicTime();
   let hanging = 0;
   const server = secureServer(

@@ -2,7 +2,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { answerMalformedRequests } from '../../src/http/server/malformed-request';
 import { beginCleanup } from '../../src/http/server/request-cleanup';
-import { RequestTurns } from '../../src/http/server/request-queue';
+import { RequestQueue } from '../../src/http/server/request-queue';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { eventually } from '../support/eventually';
 import { openSocket } from '../support/raw-exchange';
@@ -21,7 +21,7 @@ describe('a request that is too slow to arrive', () => {
     text = '';
     isClosed = false;
     done = held = 0;
-    const turns = new RequestTurns(new FixedMonotonicTime());
+    const turns = new RequestQueue(new FixedMonotonicTime());
     server = createServer(
       { requestTimeout: 300, headersTimeout: 300, connectionsCheckingInterval: 50, requireHostHeader: false },
       turns.listener((request, response) => {

@@ -6,7 +6,7 @@ import {
   type ServerResponse,
 } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { RequestTurns } from '../../src/http/server/request-queue';
+import { RequestQueue } from '../../src/http/server/request-queue';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { eventually } from '../support/eventually';
 import { openSocket, rawExchange } from '../support/raw-exchange';
@@ -23,7 +23,7 @@ describe('the turns of requests', () => {
   beforeEach(() => {
     shed.length = closed.length = 0;
     const mine: string[] = (begun = []);
-    const turns = new RequestTurns(time, { shed: (why) => void shed.push(why) });
+    const turns = new RequestQueue(time, { shed: (why) => void shed.push(why) });
     turns.watchConnections({ on: (_: string, listener: () => void) => (accepted = listener) } as never);
     // Each takes a millisecond.
     ask = turns.listener(({ socket }) => {
@@ -118,7 +118,7 @@ describe('requests that come together on one connection', () => {
   let begun = 0;
   beforeEach(async () => {
     built = begun = 0;
-    const turns = new RequestTurns(new FixedMonotonicTime());
+    const turns = new RequestQueue(new FixedMonotonicTime());
     server = createServer(
       turns.listener((_, response) => {
         begun += 1;

@@ -1,7 +1,7 @@
 import type { MonotonicTime } from '../../src/time/clock';
 import { KubernetesApi } from '../../src/kubernetes/kubernetes-api';
-import { WatchedCollection } from '../../src/kubernetes/informer';
-import type { CollectionSurroundings, WatchObserver } from '../../src/kubernetes/informer-options';
+import { Informer } from '../../src/kubernetes/informer';
+import type { InformerDeps, WatchObserver } from '../../src/kubernetes/informer-options';
 import type { FakeApiServer } from '../support/fake-api-server/fake-api-server';
 
 export interface Logged {
@@ -18,7 +18,7 @@ export function apiOf(server: FakeApiServer, time: MonotonicTime): KubernetesApi
 export function surroundingsOf(
   server: FakeApiServer,
   time: MonotonicTime,
-): CollectionSurroundings & { readonly logged: Logged[] } {
+): InformerDeps & { readonly logged: Logged[] } {
   const logged: Logged[] = [];
   return {
     api: apiOf(server, time),
@@ -34,13 +34,13 @@ export const NAMESPACES = '/api/v1/namespaces';
 /** A collection of namespaces that keeps their owner, and everything that it said. */
 export class Mirror {
   readonly said: string[] = [];
-  readonly collection: WatchedCollection<unknown>;
+  readonly collection: Informer<unknown>;
   readonly logged: Logged[];
 
   constructor(server: FakeApiServer, time: MonotonicTime, watches?: WatchObserver, maxAgeMs?: number) {
     const around = surroundingsOf(server, time);
     this.logged = around.logged;
-    this.collection = new WatchedCollection<unknown>(
+    this.collection = new Informer<unknown>(
       {
         path: NAMESPACES,
         read: ({ body }) => (body['metadata'] as { labels?: { owner?: string } }).labels?.owner,

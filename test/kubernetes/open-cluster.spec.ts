@@ -119,9 +119,9 @@ describe('the adapters of a cluster', () => {
   };
 
   it('know grants, pods and peers over TLS with a CA and a token from a file', async () => {
-    const { grantSource, serviceAccounts, peerProof } = await open();
+    const { grantSource, serviceAccounts, peerVerifier } = await open();
     expect(grantSource.status()).toEqual({ ready: true, installedApps: 1, problems: [] });
-    await eventually(() => expect(peerProof?.provesSystemServer('10.0.0.1', 'alice')).toBe(true));
+    await eventually(() => expect(peerVerifier?.provesSystemServer('10.0.0.1', 'alice')).toBe(true));
     const token = podToken(server, { namespace: 'notes-alice', expiresAtMs: Date.now() + 60_000 });
     await eventually(() => expect(server.watches.size).toBe(3));
     expect(await serviceAccounts?.authenticate(token, undefined)).toMatchObject({
@@ -141,16 +141,16 @@ describe('the adapters of a cluster', () => {
         status: { phase: 'Running', podIPs: [{ ip }] },
       });
     }
-    const { peerProof } = await open(true, {
+    const { peerVerifier } = await open(true, {
       trustedServiceAccounts: [{ namespace: 'os-framework', name: 'proxy' }],
       systemEventServiceAccounts: [{ namespace: 'os-framework', name: 'events' }],
     });
     await eventually(() => expect(server.watches.size).toBe(4));
     const at = (address: string) => ({ address, bearer: undefined });
-    expect(await peerProof?.provesTrustedFor(at('10.0.0.2'), 'alice')).toBe(true);
-    expect(await peerProof?.provesTrustedFor(at('10.0.0.3'), 'alice')).toBe(false);
-    expect(await peerProof?.provesEventSender(at('10.0.0.3'))).toBe(true);
-    expect(await peerProof?.provesEventSender(at('10.0.0.2'))).toBe(false);
+    expect(await peerVerifier?.provesTrustedFor(at('10.0.0.2'), 'alice')).toBe(true);
+    expect(await peerVerifier?.provesTrustedFor(at('10.0.0.3'), 'alice')).toBe(false);
+    expect(await peerVerifier?.provesEventSender(at('10.0.0.3'))).toBe(true);
+    expect(await peerVerifier?.provesEventSender(at('10.0.0.2'))).toBe(false);
   });
 
   it('register the service only where its address is given, and not before it is told to', async () => {

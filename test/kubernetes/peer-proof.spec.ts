@@ -1,4 +1,4 @@
-import { ClusterPeerProof } from '../../src/kubernetes/cluster.peer-verifier';
+import { ClusterPeerVerifier } from '../../src/kubernetes/cluster.peer-verifier';
 import { canonicalAddress } from '../../src/authn/peer-verifier';
 import { TokenReviewer } from '../../src/kubernetes/token-reviewer';
 import { eventually } from '../support/eventually';
@@ -12,7 +12,7 @@ describe('the proof of a peer', () => {
   let server: FakeApiServer;
   let clock: FixedClock;
   let time: FixedMonotonicTime;
-  const opened: ClusterPeerProof[] = [];
+  const opened: ClusterPeerVerifier[] = [];
   beforeEach(async () => {
     server = await FakeApiServer.start();
     clock = new FixedClock();
@@ -25,10 +25,10 @@ describe('the proof of a peer', () => {
 
   const open = async (
     ...trusted: readonly { namespace: string; name: string }[]
-  ): Promise<ClusterPeerProof> => {
+  ): Promise<ClusterPeerVerifier> => {
     const around = surroundingsOf(server, time);
     const reviewer = new TokenReviewer(around.api, AUDIENCE, clock, time);
-    const proof = new ClusterPeerProof(
+    const proof = new ClusterPeerVerifier(
       reviewer,
       { trusted, eventSenders: [], settings: [], maxAgeMs: 600_000 },
       around,

@@ -1,8 +1,8 @@
-import { WatchProblems } from '../../src/kubernetes/sync-errors';
+import { SyncProblems } from '../../src/kubernetes/sync-errors';
 import { eventually } from '../support/eventually';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
-import { WatchedCollection } from '../../src/kubernetes/informer';
+import { Informer } from '../../src/kubernetes/informer';
 import { Mirror, namespace, surroundingsOf } from './mirror';
 
 /** Time passes in steps of a second, each long enough for the answers of a real socket. */
@@ -19,13 +19,13 @@ describe('a collection whose watch is refused while lists are answered', () => {
   let server: FakeApiServer;
   let time: FixedMonotonicTime;
   let mirror: Mirror;
-  let problems: WatchProblems;
+  let problems: SyncProblems;
 
   beforeEach(async () => {
     server = await FakeApiServer.start();
     server.of('namespaces').put(namespace('a', 'alice'));
     time = new FixedMonotonicTime();
-    problems = new WatchProblems();
+    problems = new SyncProblems();
     mirror = new Mirror(server, time, problems);
   });
   afterEach(async () => {
@@ -96,7 +96,7 @@ describe('a collection whose watch is refused while lists are answered', () => {
   );
 
   it('grows old where nobody answers, and readiness names that once for all resources', async () => {
-    const pods = new WatchedCollection(
+    const pods = new Informer(
       { path: '/api/v1/pods', read: () => 1 },
       { ...surroundingsOf(server, time), watches: problems },
     );

@@ -1,5 +1,5 @@
 import type { ServiceAccountName } from '../../src/authn/peer-verifier';
-import { ClusterPeerProof } from '../../src/kubernetes/cluster.peer-verifier';
+import { ClusterPeerVerifier } from '../../src/kubernetes/cluster.peer-verifier';
 import { TokenReviewer } from '../../src/kubernetes/token-reviewer';
 import { WatchedPods } from '../../src/kubernetes/watched-pods';
 import { eventually } from '../support/eventually';
@@ -42,10 +42,10 @@ describe('the proof of a peer by the address of its pod', () => {
     trusted = [PROXY, ALICES],
     eventSenders = [EVENTS],
     settings: readonly ServiceAccountName[] = [],
-  ): Promise<ClusterPeerProof> => {
+  ): Promise<ClusterPeerVerifier> => {
     const around = surroundingsOf(server, time);
     const reviewer = new TokenReviewer(around.api, AUDIENCE, clock, time);
-    const proof = new ClusterPeerProof(
+    const proof = new ClusterPeerVerifier(
       reviewer,
       { trusted, eventSenders, settings, maxAgeMs: 600_000 },
       around,

@@ -1,15 +1,15 @@
-import { LocalRequestBudgets, TokenBuckets } from '../../src/limits/local.rate-limits';
-import type { BudgetRates } from '../../src/limits/rate-limits';
+import { LocalRateLimits, TokenBuckets } from '../../src/limits/local.rate-limits';
+import type { RateLimitsByKind } from '../../src/limits/rate-limits';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 
 const time = new FixedMonotonicTime();
 const notes = { app: 'notes', user: 'alice' };
-const budgets = (rates: Partial<BudgetRates>) =>
-  new LocalRequestBudgets({ app: {}, user: {}, ...rates }, time);
+const rateLimits = (rates: Partial<RateLimitsByKind>) =>
+  new LocalRateLimits({ app: {}, user: {}, ...rates }, time);
 
 describe('budgets of requests', () => {
   it('let the burst through at once, and then one for each that drips in', () => {
-    const some = budgets({ app: { read: { perSecond: 10, burst: 3 } } });
+    const some = rateLimits({ app: { read: { perSecond: 10, burst: 3 } } });
     const taken = [1, 2, 3, 4].map(() => some.take('read', notes));
     expect(taken).toEqual([undefined, undefined, undefined, { budget: 'app', retryAfterMs: 100 }]);
     time.advance(99);
@@ -19,7 +19,7 @@ describe('budgets of requests', () => {
   });
 
   it('hold no more than the burst, however long nobody asks', () => {
-    const some = budgets({ user: { write: { perSecond: 1000, burst: 2 } } });
+    const some = rateLimits({ user: { write: { perSecond: 1000, burst: 2 } } });
     some.take('write', notes);
     time.advance(3_600_000);
     expect([1, 2, 3].map(() => some.take('write', notes)?.budget)).toEqual([undefined, undefined, 'user']);
@@ -27,16 +27,19 @@ describe('budgets of requests', () => {
 
   it('keep reads and writes apart, the apps of one user, and the users of one app', () => {
     const one = { perSecond: 1, burst: 1 };
-    const some = budgets({ app: { read: one, write: one } });
+    const some = rateLimits({ app: { read: one, write: one } });
     const spenders = [notes, { app: 'mail', user: 'alice' }, { app: 'notes', user: 'bob' }];
-    for (const spender of spenders) {
-      expect([some.take('read', spender), some.take('write', spender)]).toEqual([undefined, undefined]);
+    for (const rateLimitSubject of spenders) {
+      expect([some.take('read', rateLimitSubject), some.take('write', rateLimitSubject)]).toEqual([
+        undefined,
+        undefined,
+      ]);
     }
-    for (const spender of spenders) expect(some.take('read', spender)?.budget).toBe('app');
+    for (const rateLimitSubject of spenders) expect(some.take('read', rateLimitSubject)?.budget).toBe('app');
   });
 
   it("count all of a user's apps, and the user's own calls, on the user's budget", () => {
-    const some = budgets({ user: { read: { perSecond: 1, burst: 2 } } });
+    const some = rateLimits({ user: { read: { perSecond: 1, burst: 2 } } });
     expect(some.take('read', notes)).toBeUndefined();
     expect(some.take('read', { user: 'alice' })).toBeUndefined();
     expect(some.take('read', { app: 'mail', user: 'alice' })?.budget).toBe('user');
@@ -44,7 +47,7 @@ describe('budgets of requests', () => {
   });
 
   it('take nothing from the user for what the app may not do, and nothing from the app for what the user may not', () => {
-    const some = budgets({
+    const some = rateLimits({
       app: { read: { perSecond: 1, burst: 1 } },
       user: { read: { perSecond: 0.5, burst: 2 } },
     });
@@ -59,7 +62,10 @@ describe('budgets of requests', () => {
 
   it('owe what a request turned out to cost, of the same kind, by app and by user', () => {
     const rate = { perSecond: 10, burst: 5 };
-    const some = budgets({ app: { read: rate, write: rate }, user: { read: { perSecond: 100, burst: 10 } } });
+    const some = rateLimits({
+      app: { read: rate, write: rate },
+      user: { read: { perSecond: 100, burst: 10 } },
+    });
     some.charge('read', notes, 14);
     expect(some.take('read', notes)).toEqual({ budget: 'app', retryAfterMs: 1_000 });
     expect(some.take('write', notes)).toBeUndefined();
@@ -69,10 +75,10 @@ describe('budgets of requests', () => {
   });
 
   it('owe no more than drips in within ten seconds, or a burst where that is more', () => {
-    const some = budgets({ app: { read: { perSecond: 10, burst: 5 } } });
+    const some = rateLimits({ app: { read: { perSecond: 10, burst: 5 } } });
     for (let at = 0; at < 50; at += 1) some.charge('read', notes, 100);
     expect(some.take('read', notes)).toEqual({ budget: 'app', retryAfterMs: 10_100 });
-    const slow = budgets({ app: { read: { perSecond: 0.1, burst: 5 } } });
+    const slow = rateLimits({ app: { read: { perSecond: 0.1, burst: 5 } } });
     for (let at = 0; at < 50; at += 1) slow.charge('read', notes, 100);
     expect(slow.take('read', notes)).toEqual({ budget: 'app', retryAfterMs: 60_000 });
   });

@@ -5,7 +5,7 @@ import { UserTokenVerifier } from '../../src/authn/user-token.verifier';
 import { FixedClock } from '../support/fixed-clock';
 import { RunningMonotonicTime } from '../support/running-monotonic-time';
 import { eventually } from '../support/eventually';
-import { unchanging } from '../../src/reloadable/reloadable';
+import { fixed } from '../../src/reloadable/reloadable';
 import { USER_TOKEN_SECRET, userToken } from '../support/tokens';
 import { outcome } from '../conformance/secret-store.conformance';
 
@@ -35,12 +35,12 @@ describe('where LLDAP is configured, it is asked whether a token was logged out'
     const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
     clock = new FixedClock();
     verifier = new UserTokenVerifier(
-      unchanging(USER_TOKEN_SECRET),
+      fixed(USER_TOKEN_SECRET),
       clock,
       new LldapUserDirectory({ url, timeoutMs: 300 }, clock, new RunningMonotonicTime()),
     );
     patient = new UserTokenVerifier(
-      unchanging(USER_TOKEN_SECRET),
+      fixed(USER_TOKEN_SECRET),
       clock,
       new LldapUserDirectory({ url, timeoutMs: 20_000 }, clock, new RunningMonotonicTime()),
     );

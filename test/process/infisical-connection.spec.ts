@@ -27,7 +27,7 @@ describe('an Infisical that only the environment leads to', () => {
   const children: ChildProcess[] = [];
 
   beforeEach(async () => {
-    fake = await FakeInfisical.start({ dialect: 'v3' });
+    fake = await FakeInfisical.start({ apiVersion: 'v3' });
     front = await TlsFront.start(authority.certificateFor(HOST), fake.url);
     proxy = await FakeProxy.start();
     printed = '';

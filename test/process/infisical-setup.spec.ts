@@ -10,7 +10,7 @@ const ROOT = resolve(__dirname, '../..');
 const PASSWORD = 'canary-password';
 const ALL_WELL = 'The identity can do all that the service needs, and is no admin.';
 
-describe.each(['fork', 'v3', 'v4'] as const)('infisical:setup (%s)', (dialect) => {
+describe.each(['fork', 'v3', 'v4'] as const)('infisical:setup (%s)', (apiVersion) => {
   const dir = mkdtempSync(join(tmpdir(), 'infisical-setup-'));
   const manifest = join(dir, 'secret.yaml');
   let fake: FakeInfisical;
@@ -48,8 +48,8 @@ describe.each(['fork', 'v3', 'v4'] as const)('infisical:setup (%s)', (dialect) =
   };
 
   beforeEach(async () => {
-    fake = await FakeInfisical.start({ dialect });
-    admin = withAdministration(fake, dialect);
+    fake = await FakeInfisical.start({ apiVersion });
+    admin = withAdministration(fake, apiVersion);
     printed = '';
   });
   afterEach(async () => {
@@ -107,7 +107,7 @@ describe.each(['fork', 'v3', 'v4'] as const)('infisical:setup (%s)', (dialect) =
     expect(commands.length).toBeGreaterThanOrEqual(2);
     for (const command of commands) {
       const args = command.replace('secret.yaml', manifest).split(' ');
-      const more = dialect === 'fork' && !args.includes('--check');
+      const more = apiVersion === 'fork' && !args.includes('--check');
       const { code, err } = await setup(
         more ? [...args, '--organization-id', fake.world.organizationId] : args,
         { ...credentials(), INFISICAL_ADMIN_TOKEN: admin.adminToken, INFISICAL_URL: `${fake.url}/api` },
@@ -179,7 +179,7 @@ describe.each(['fork', 'v3', 'v4'] as const)('infisical:setup (%s)', (dialect) =
     expect(fake.calls).toEqual([]);
     const run = () => setup(['--bootstrap', '--secret-manifest', manifest], env);
     const first = await run();
-    expect([first.code, first.out.includes(ALL_WELL)]).toEqual(dialect === 'v4' ? [0, true] : [1, false]);
+    expect([first.code, first.out.includes(ALL_WELL)]).toEqual(apiVersion === 'v4' ? [0, true] : [1, false]);
     const second = await run();
     expect([second.code, second.err.includes('This server cannot be bootstrapped')]).toEqual([1, true]);
   });
@@ -188,7 +188,7 @@ describe.each(['fork', 'v3', 'v4'] as const)('infisical:setup (%s)', (dialect) =
     const { code, out, err } = await asAdmin(['--print-secret'], {
       INFISICAL_ADMIN_TOKEN: fake.issueToken(),
     });
-    const status = dialect === 'fork' ? 401 : 403;
+    const status = apiVersion === 'fork' ? 401 : 403;
     const sentence = `The machine identity could not be created (POST /api/v1/identities answers ${status}).`;
     expect([code, out, err]).toEqual([1, '', `infisical:setup: ${sentence}\n`]);
   });

@@ -27,7 +27,7 @@ async function suite(fake: FakeInfisical, clientSecret = SECRET) {
 
 describe('npm run test:infisical', () => {
   it('passes on the fake, says which dialect it met, and leaves nothing behind', async () => {
-    const fake = await FakeInfisical.start({ dialect: 'fork', clientSecret: SECRET });
+    const fake = await FakeInfisical.start({ apiVersion: 'fork', clientSecret: SECRET });
     const { code, output } = await suite(fake);
     const [left, made] = [fake.world.projects.length, fake.count('POST', '/api/v2/workspace')];
     await fake.close();
@@ -41,7 +41,7 @@ describe('npm run test:infisical', () => {
   }, 120_000);
 
   it('fails where the server does not keep the contract, and leaves nothing behind then either', async () => {
-    const fake = await FakeInfisical.start({ dialect: 'v3', clientSecret: SECRET });
+    const fake = await FakeInfisical.start({ apiVersion: 'v3', clientSecret: SECRET });
     const denied = {
       statusCode: 403,
       error: 'PermissionDenied',

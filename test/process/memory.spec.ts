@@ -37,12 +37,12 @@ describe('the built process among the largest workspaces', () => {
       join(apps, 'hoard/app.yaml'),
       JSON.stringify({ user: 'alice', appKey: 'bytetrade_hoard_1', appSecret: '0'.repeat(16) }),
     );
-    fake = await FakeInfisical.start({ dialect: 'v3' });
+    fake = await FakeInfisical.start({ apiVersion: 'v3' });
     for (const workspace of WORKSPACES) {
       const slug = projectSlug({ user: 'alice', workspace });
       fake.world.addProject(slug, workspace, fake.identity);
-      const room = fake.project(slug)!.environments.find((environment) => environment.slug === 'prod')!;
-      for (let at = 0; at < VALUES_EACH; at += 1) fake.world.addSecret(room, `k${at}`, VALUE);
+      const location = fake.project(slug)!.environments.find((environment) => environment.slug === 'prod')!;
+      for (let at = 0; at < VALUES_EACH; at += 1) fake.world.addSecret(location, `k${at}`, VALUE);
     }
     service = await ChildService.start({
       NODE_ENV: 'production',

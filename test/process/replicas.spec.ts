@@ -26,7 +26,7 @@ describeWith('redis-server', 'two replicas in front of one Infisical', () => {
       join(dir, 'apps/otmoiclp/app.yaml'),
       JSON.stringify({ user: 'alice', appKey: 'bytetrade_otmoiclp_1', appSecret: '0'.repeat(16) }),
     );
-    fake = await FakeInfisical.start({ dialect: 'v3' });
+    fake = await FakeInfisical.start({ apiVersion: 'v3' });
     redis = await RedisServer.start({ password: PASSWORD });
     writeFileSync(join(dir, 'redis-url'), redis.url);
     const env = {

@@ -46,7 +46,11 @@ describe.each(WAYS_TO_REPLACE)('credentials that are replaced %s while the proce
       JSON.stringify({ user: 'alice', appKey: 'bytetrade_otmoiclp_1', appSecret: '0'.repeat(16) }),
     );
     folder = new CredentialFolder(way, OLD);
-    fake = await FakeInfisical.start({ dialect: 'v3', clientId: 'id', clientSecret: OLD['client-secret'] });
+    fake = await FakeInfisical.start({
+      apiVersion: 'v3',
+      clientId: 'id',
+      clientSecret: OLD['client-secret'],
+    });
     service = await ChildService.start({
       NODE_ENV: 'production',
       PORT: '0',

@@ -86,7 +86,7 @@ describe('the process', () => {
 
   it('serves the same calls from Infisical with three settings more', async () => {
     const fake = await FakeInfisical.start({
-      dialect: 'v3',
+      apiVersion: 'v3',
       clientId: 'canary-id',
       clientSecret: 'canary-secret',
     });

@@ -73,12 +73,16 @@ export function describeIdentity(): void {
         endpoints: [{ addresses: ['10.99.0.1'], conditions: { ready: true } }],
         ports: [],
       });
-      await eventually(() => expect(opened().peerProof.provesSystemServer('10.99.0.1', 'alice')).toBe(true));
-      expect(opened().peerProof.provesSystemServer('10.99.0.1', 'bob')).toBe(false);
+      await eventually(() =>
+        expect(opened().peerVerifier.provesSystemServer('10.99.0.1', 'alice')).toBe(true),
+      );
+      expect(opened().peerVerifier.provesSystemServer('10.99.0.1', 'bob')).toBe(false);
       await send('PATCH', `${path}/osp-slice`, {
         metadata: { labels: { 'kubernetes.io/service-name': 'x' } },
       });
-      await eventually(() => expect(opened().peerProof.provesSystemServer('10.99.0.1', 'alice')).toBe(false));
+      await eventually(() =>
+        expect(opened().peerVerifier.provesSystemServer('10.99.0.1', 'alice')).toBe(false),
+      );
       await send('DELETE', `${path}/osp-slice`);
     });
   });

@@ -12,16 +12,16 @@ const server = realServer();
 /** Runs that overlap do not meet. */
 const run = `osp-test-${randomBytes(5).toString('hex')}`;
 const slugs = new Set<string>();
-const dialects = new Set<string>();
+const apiVersions = new Set<string>();
 const failures = new Set<string>();
 
-/** Patience enough for the queue of 50 writes at 40 a minute. */
+/** WaitLimit enough for the queue of 50 writes at 40 a minute. */
 const operationTimeoutMs = SLOW ? 1_200_000 : 120_000;
 
 function openStore(): RunScopedSecretStore {
   const options = { ...server, operationTimeoutMs, requestTimeoutMs: 30_000 };
   const store = createInfisicalSecretStore(options, new SystemClock(), (event, fields) => {
-    if (event === 'infisical.dialect.met') dialects.add(String(fields['dialect']));
+    if (event === 'infisical.dialect.met') apiVersions.add(String(fields['dialect']));
     // Templates and reasons only: what a failed test needs, and nothing secret.
     if (event === 'infisical.call.failed') failures.add(JSON.stringify(fields));
   });
@@ -32,7 +32,7 @@ afterAll(async () => {
   const deleted = await (await RealProjects.open(server)).sweep(run, slugs);
   for (const failure of failures) process.stdout.write(`test:infisical: a call failed: ${failure}\n`);
   process.stdout.write(
-    `test:infisical: met ${[...dialects].join(' and ') || 'no dialect'}; deleted the ${deleted} projects of ${run}\n`,
+    `test:infisical: met ${[...apiVersions].join(' and ') || 'no apiVersion'}; deleted the ${deleted} projects of ${run}\n`,
   );
 });
 

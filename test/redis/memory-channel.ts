@@ -40,7 +40,7 @@ export class MemoryChannel extends Channel {
   }
 
   hear(message: string): void {
-    if (this.isOpen && !this.isDeaf) this.#listener?.heard(message);
+    if (this.isOpen && !this.isDeaf) this.#listener?.received(message);
   }
 
   cut(): void {

@@ -1,13 +1,13 @@
 import { SystemMonotonicTime } from '../../src/time/clock';
-import { RedisLink } from '../../src/redis/redis-client';
+import { RedisClient } from '../../src/redis/redis-client';
 import type { LockOutcome } from '../../src/redis/redis-failure';
 import type { RedisServer as ServerOptions, RedisOptions } from '../../src/redis/client-options';
-import { unchanging } from '../../src/reloadable/reloadable';
+import { fixed } from '../../src/reloadable/reloadable';
 import { eventually } from '../support/eventually';
 
 /** A link with what it told. */
 export interface OpenedLink {
-  readonly link: RedisLink;
+  readonly link: RedisClient;
   readonly logged: string[];
   readonly outcomes: LockOutcome[];
   readonly states: boolean[];
@@ -18,8 +18,8 @@ export function linkTo(server: Partial<ServerOptions>, more: Partial<RedisOption
   const outcomes: LockOutcome[] = [];
   const states: boolean[] = [];
   const at = { host: '127.0.0.1', port: 1, database: 0, tls: false, ...server };
-  const link = new RedisLink(
-    { server: unchanging(at), keyPrefix: 'test:', ...more },
+  const link = new RedisClient(
+    { server: fixed(at), keyPrefix: 'test:', ...more },
     {
       time: new SystemMonotonicTime(),
       log: (_level, event, fields) => void logged.push(`${event} ${JSON.stringify(fields ?? {})}`),

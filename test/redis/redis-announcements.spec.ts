@@ -1,15 +1,15 @@
 import type { WrittenScope } from '../../src/stores/cached/invalidation-bus';
-import { RedisAnnouncements } from '../../src/redis/redis.invalidation-bus';
-import { SealedScopes } from '../../src/redis/scope-cipher';
-import { type Rotating, unchanging } from '../../src/reloadable/reloadable';
+import { RedisInvalidationBus } from '../../src/redis/redis.invalidation-bus';
+import { ScopeCipher } from '../../src/redis/scope-cipher';
+import { type Reloadable, fixed } from '../../src/reloadable/reloadable';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { MemoryBus, type MemoryChannel } from './memory-channel';
 
 const SCOPE = { scope: '["alice","canary-notes","prod"]' };
-const KEY = unchanging<Uint8Array>(Buffer.from('k'.repeat(32)));
+const KEY = fixed<Uint8Array>(Buffer.from('k'.repeat(32)));
 
 interface Replica {
-  readonly announcements: RedisAnnouncements;
+  readonly invalidationBus: RedisInvalidationBus;
   readonly channel: MemoryChannel;
   readonly told: WrittenScope[];
   readonly logged: string[];
@@ -18,13 +18,13 @@ interface Replica {
 function replicas() {
   const bus = new MemoryBus();
   const time = new FixedMonotonicTime();
-  const replica = (key: Rotating<Uint8Array> = KEY): Replica => {
+  const replica = (key: Reloadable<Uint8Array> = KEY): Replica => {
     const channel = bus.end();
     const [told, logged]: [WrittenScope[], string[]] = [[], []];
     const log = (_level: string, event: string) => void logged.push(event);
-    const announcements = new RedisAnnouncements(channel, new SealedScopes(key), time, log);
-    announcements.listen((written) => told.push(written));
-    return { announcements, channel, told, logged };
+    const invalidationBus = new RedisInvalidationBus(channel, new ScopeCipher(key), time, log);
+    invalidationBus.listen((written) => told.push(written));
+    return { invalidationBus, channel, told, logged };
   };
   const [a, b] = [replica(), replica()];
   time.advance(500);
@@ -37,36 +37,36 @@ const settled = () => new Promise(setImmediate);
 describe('announcements of writes', () => {
   it('tell the other replicas which scope was written, or that any was, and not the writer itself', async () => {
     const { a, b } = replicas();
-    await a.announcements.announce(SCOPE);
-    await a.announcements.announce('unknown');
-    await b.announcements.announce(SCOPE);
+    await a.invalidationBus.publish(SCOPE);
+    await a.invalidationBus.publish('unknown');
+    await b.invalidationBus.publish(SCOPE);
     expect([a.told, b.told]).toEqual([[SCOPE], [SCOPE, 'unknown']]);
     expect([a.logged, b.logged]).toEqual([[], []]);
   });
 
   it('name nobody and nothing where others might listen', async () => {
     const { a, bus } = replicas();
-    await a.announcements.announce(SCOPE);
+    await a.invalidationBus.publish(SCOPE);
     expect(bus.said.join()).not.toMatch(/canary|alice/);
     expect(bus.said.join()).not.toContain(Buffer.from('canary').toString('base64url'));
   });
 
   it('that cannot be read, as with another key, mean that anything was written, and are logged once', async () => {
     const { replica, a } = replicas();
-    const other = replica(unchanging<Uint8Array>(Buffer.from('o'.repeat(32))));
+    const other = replica(fixed<Uint8Array>(Buffer.from('o'.repeat(32))));
     other.told.splice(0);
-    await a.announcements.announce(SCOPE);
-    await a.announcements.announce(SCOPE);
+    await a.invalidationBus.publish(SCOPE);
+    await a.invalidationBus.publish(SCOPE);
     expect([other.told, other.logged]).toEqual([['unknown', 'unknown'], ['redis.announcement.unreadable']]);
   });
 
   it('are read with a key that was replaced, too', async () => {
     const { replica, a } = replicas();
-    const [current] = unchanging<Uint8Array>(Buffer.from('o'.repeat(32))).versions();
+    const [current] = fixed<Uint8Array>(Buffer.from('o'.repeat(32))).versions();
     const versions = () => [current!, ...KEY.versions()];
     const renewed = replica({ ...KEY, current: () => current!.value, versions });
     renewed.told.splice(0);
-    await a.announcements.announce(SCOPE);
+    await a.invalidationBus.publish(SCOPE);
     expect([renewed.told, renewed.logged]).toEqual([[SCOPE], []]);
   });
 
@@ -84,13 +84,13 @@ describe('announcements of writes', () => {
       bus.say(text);
     }
     expect([b.told, b.logged]).toEqual([[], ['redis.announcement.malformed']]);
-    expect(b.announcements.heard).toBe(true);
+    expect(b.invalidationBus.received).toBe(true);
   });
 
   it('that were changed on the way mean that anything was written', async () => {
     const { bus, a, b } = replicas();
     b.channel.isDeaf = true;
-    await a.announcements.announce(SCOPE);
+    await a.invalidationBus.publish(SCOPE);
     b.channel.isDeaf = false;
     const [, from, , sealed = ''] = /^1 (\S+) (\d+) scope (\S+)$/.exec(bus.said.at(-1) ?? '') ?? [];
     bus.say(`1 ${from} 1 scope ${sealed.slice(0, -4)}AAAA`);
@@ -100,20 +100,20 @@ describe('announcements of writes', () => {
   it('that got lost are missed by their number, at the next beat at the latest', async () => {
     const { time, a, b } = replicas();
     b.channel.isDeaf = true;
-    await a.announcements.announce(SCOPE);
+    await a.invalidationBus.publish(SCOPE);
     b.channel.isDeaf = false;
     expect(b.told).toEqual([]);
     time.advance(500);
     expect(b.told).toEqual(['unknown']);
     time.advance(5_000);
-    await a.announcements.announce(SCOPE);
+    await a.invalidationBus.publish(SCOPE);
     expect(b.told).toEqual(['unknown', SCOPE]);
   });
 
   it('that the writer could not get out are missed when it is back', async () => {
     const { time, a, b } = replicas();
     a.channel.cut();
-    await a.announcements.announce(SCOPE);
+    await a.invalidationBus.publish(SCOPE);
     expect(b.told).toEqual([]);
     a.channel.mend();
     expect(b.told).toEqual(['unknown']);
@@ -125,7 +125,7 @@ describe('announcements of writes', () => {
     const { time, a } = replicas();
     a.channel.publish = () => new Promise(() => undefined);
     let ended = false;
-    const announcing = a.announcements.announce(SCOPE).then(() => (ended = true));
+    const announcing = a.invalidationBus.publish(SCOPE).then(() => (ended = true));
     time.advance(249);
     await settled();
     expect(ended).toBe(false);
@@ -137,13 +137,13 @@ describe('announcements of writes', () => {
 describe('whether others are heard', () => {
   it('is so once our own beat came back, and not before', () => {
     const { replica, a } = replicas();
-    expect(a.announcements.heard).toBe(true);
+    expect(a.invalidationBus.received).toBe(true);
     const c = replica();
-    expect(c.announcements.heard).toBe(true);
+    expect(c.invalidationBus.received).toBe(true);
     c.channel.cut();
-    expect(c.announcements.heard).toBe(false);
+    expect(c.invalidationBus.received).toBe(false);
     c.channel.isOpen = true;
-    expect(c.announcements.heard).toBe(true);
+    expect(c.invalidationBus.received).toBe(true);
   });
 
   it('is not so after the channel opened, until our own beat came back', () => {
@@ -151,46 +151,46 @@ describe('whether others are heard', () => {
     a.channel.cut();
     a.channel.isDeaf = true;
     a.channel.mend();
-    expect(a.announcements.heard).toBe(false);
+    expect(a.invalidationBus.received).toBe(false);
     a.channel.isDeaf = false;
     time.advance(500);
-    expect(a.announcements.heard).toBe(true);
+    expect(a.invalidationBus.received).toBe(true);
   });
 
   it('is not so where what we say does not come back, although nothing tells that the connection is lost', () => {
     const { time, a } = replicas();
     a.channel.isDeaf = true;
     time.advance(1_500);
-    expect(a.announcements.heard).toBe(true);
+    expect(a.invalidationBus.received).toBe(true);
     time.advance(500);
-    expect(a.announcements.heard).toBe(false);
+    expect(a.invalidationBus.received).toBe(false);
     a.channel.isDeaf = false;
     time.advance(500);
-    expect(a.announcements.heard).toBe(true);
+    expect(a.invalidationBus.received).toBe(true);
   });
 
   it('is not so while another replica is silent, since it may be cut off and write', () => {
     const { time, a, b } = replicas();
     b.channel.cut();
     time.advance(2_000);
-    expect([a.announcements.heard, b.announcements.heard]).toEqual([false, false]);
+    expect([a.invalidationBus.received, b.invalidationBus.received]).toEqual([false, false]);
     b.channel.mend();
-    expect([a.announcements.heard, b.announcements.heard]).toEqual([true, false]);
+    expect([a.invalidationBus.received, b.invalidationBus.received]).toEqual([true, false]);
     time.advance(500);
-    expect([a.announcements.heard, b.announcements.heard]).toEqual([true, true]);
+    expect([a.invalidationBus.received, b.invalidationBus.received]).toEqual([true, true]);
   });
 
   it('is so at once after another replica has said good-bye, and after five minutes if it ended without a word', async () => {
     const { time, a, b, replica } = replicas();
     const c = replica();
-    await b.announcements.close();
+    await b.invalidationBus.close();
     time.advance(2_000);
-    expect(a.announcements.heard).toBe(true);
+    expect(a.invalidationBus.received).toBe(true);
     c.channel.cut();
     time.advance(299_000);
-    expect(a.announcements.heard).toBe(false);
+    expect(a.invalidationBus.received).toBe(false);
     time.advance(2_000);
-    expect(a.announcements.heard).toBe(true);
+    expect(a.invalidationBus.received).toBe(true);
   });
 
   it('tells that anything was written after each time that the channel opened', () => {

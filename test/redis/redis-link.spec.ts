@@ -5,7 +5,7 @@ import { eventually } from '../support/eventually';
 import { RedisServer } from '../support/redis-server';
 import { RedisUnavailable } from '../../src/redis/redis-failure';
 import type { RedisServer as ServerOptions } from '../../src/redis/client-options';
-import type { Rotating } from '../../src/reloadable/reloadable';
+import type { Reloadable } from '../../src/reloadable/reloadable';
 import { linkTo, type OpenedLink, up } from './opened-link';
 
 const PASSWORD = 'canary-password';
@@ -31,9 +31,9 @@ afterEach(async () => {
   await Promise.all(servers.splice(0).map((server) => server.remove()));
 });
 const heardOn = (one: OpenedLink): string[] => {
-  const heard: string[] = [];
-  one.link.listen({ heard: (text) => heard.push(text), opened: () => heard.push('opened') });
-  return heard;
+  const received: string[] = [];
+  one.link.listen({ received: (text) => received.push(text), opened: () => received.push('opened') });
+  return received;
 };
 
 const LOCAL: ServerOptions = { host: '127.0.0.1', port: 1, database: 0, tls: false };
@@ -42,7 +42,7 @@ const LOCAL: ServerOptions = { host: '127.0.0.1', port: 1, database: 0, tls: fal
 function changing(initial: ServerOptions) {
   let current = initial;
   const listeners: ((value: ServerOptions) => void)[] = [];
-  const server: Rotating<ServerOptions> = {
+  const server: Reloadable<ServerOptions> = {
     current: () => current,
     renewed: () => current,
     versions: () => [{ value: current, sinceMs: 0 }],
@@ -59,10 +59,10 @@ describeWith('redis-server', 'the link to Redis', () => {
   it('says once that it is there, once that it is lost, and is back by itself', async () => {
     const server = await redis({ password: PASSWORD });
     const one = link({ port: server.port, password: PASSWORD });
-    const heard = heardOn(one);
+    const received = heardOn(one);
     await up(one);
     await one.link.publish('one');
-    await eventually(() => expect(heard).toEqual(['opened', 'one']));
+    await eventually(() => expect(received).toEqual(['opened', 'one']));
     await server.kill();
     await up(one, false, 1_000);
     await expect(one.link.publish('canary')).rejects.toThrow(/^Redis is not available \((\w+)\)\.$/);
@@ -70,7 +70,7 @@ describeWith('redis-server', 'the link to Redis', () => {
     await server.begin();
     await up(one, true, 1_500);
     await one.link.publish('two');
-    await eventually(() => expect(heard).toEqual(['opened', 'one', 'opened', 'two']));
+    await eventually(() => expect(received).toEqual(['opened', 'one', 'opened', 'two']));
     expect(one.logged).toEqual([
       'redis.connected {}',
       expect.stringMatching(/^redis.lost {"reason":"(connectionLost|unreachable)"}$/),

@@ -1,6 +1,6 @@
-import { LocalRequestBudgets } from '../../src/limits/local.rate-limits';
-import type { BudgetRates, BudgetSpent } from '../../src/limits/rate-limits';
-import { RedisRequestBudgets } from '../../src/redis/redis.rate-limits';
+import { LocalRateLimits } from '../../src/limits/local.rate-limits';
+import type { RateLimitsByKind, RateLimitExceeded } from '../../src/limits/rate-limits';
+import { RedisRateLimits } from '../../src/redis/redis.rate-limits';
 import { describeWith } from '../support/describe-with';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { RedisServer } from '../support/redis-server';
@@ -19,18 +19,20 @@ afterEach(async () => {
   await Promise.all(opened.splice(0).map(({ link }) => link.close()));
 });
 
-async function replica(rates: Partial<BudgetRates>, port = redis.port) {
+async function replica(rates: Partial<RateLimitsByKind>, port = redis.port) {
   const one = linkTo({ port });
   opened.push(one);
   if (port === redis.port) await up(one);
   const all = { app: {}, user: {}, ...rates };
-  const alone = new LocalRequestBudgets(all, new FixedMonotonicTime());
-  return { ...one, budgets: new RedisRequestBudgets(all, one.link, alone) };
+  const alone = new LocalRateLimits(all, new FixedMonotonicTime());
+  return { ...one, rateLimits: new RedisRateLimits(all, one.link, alone) };
 }
 type Replica = Awaited<ReturnType<typeof replica>>;
-const take = async ({ budgets }: Replica, spender: Parameters<typeof budgets.take>[1] = notes) =>
-  budgets.take('read', spender);
-const passed = (taken: readonly (BudgetSpent | undefined)[]): number =>
+const take = async (
+  { rateLimits }: Replica,
+  rateLimitSubject: Parameters<typeof rateLimits.take>[1] = notes,
+) => rateLimits.take('read', rateLimitSubject);
+const passed = (taken: readonly (RateLimitExceeded | undefined)[]): number =>
   taken.filter((spent) => spent === undefined).length;
 
 describeWith('redis-server', 'budgets of requests over Redis', () => {
@@ -49,7 +51,7 @@ describeWith('redis-server', 'budgets of requests over Redis', () => {
   it('owe for all replicas what a request turned out to cost one of them', async () => {
     const rates = { app: { read: slow(20) } };
     const [a, b] = [await replica(rates), await replica(rates)];
-    a.budgets.charge('read', notes, 16);
+    a.rateLimits.charge('read', notes, 16);
     expect(passed([await take(a), await take(a)])).toBe(2);
     const taken = await Promise.all(Array.from({ length: 20 }, () => take(b)));
     expect(passed(taken)).toBeLessThanOrEqual(2);
@@ -58,7 +60,7 @@ describeWith('redis-server', 'budgets of requests over Redis', () => {
   it('take from both budgets or from neither', async () => {
     const a = await replica({ app: { read: slow(2) }, user: { read: slow(3) } });
     const apps = ['notes', 'notes', 'notes', 'mail', 'mail', 'mail'];
-    const taken: (BudgetSpent | undefined)[] = [];
+    const taken: (RateLimitExceeded | undefined)[] = [];
     for (const app of apps) taken.push(await take(a, { app, user: 'alice' }));
     expect(taken.map((spent) => spent?.budget)).toEqual([
       undefined,
@@ -75,11 +77,11 @@ describeWith('redis-server', 'budgets of requests over Redis', () => {
     const a = await replica({ user: { read: one, write: one } });
     const outcomes = [];
     for (const user of ['alice', 'bob', 'alice']) {
-      outcomes.push((await a.budgets.take('read', { user }))?.budget);
-      outcomes.push((await a.budgets.take('write', { user }))?.budget);
+      outcomes.push((await a.rateLimits.take('read', { user }))?.budget);
+      outcomes.push((await a.rateLimits.take('write', { user }))?.budget);
     }
     expect(outcomes).toEqual([undefined, undefined, undefined, undefined, 'user', 'user']);
-    expect(await a.budgets.take('read', { app: 'notes', user: 'carol' })).toBeUndefined();
+    expect(await a.rateLimits.take('read', { app: 'notes', user: 'carol' })).toBeUndefined();
   });
 
   it('drip in again', async () => {
@@ -111,7 +113,7 @@ describeWith('redis-server', 'budgets of requests over Redis', () => {
   it('are those of this replica alone while Redis is gone', async () => {
     const away = await replica({ app: { read: slow(3) } }, 1);
     // At once: there is nobody to ask.
-    const taken = Array.from({ length: 5 }, () => away.budgets.take('read', notes));
+    const taken = Array.from({ length: 5 }, () => away.rateLimits.take('read', notes));
     expect(taken.map((spent) => spent instanceof Promise)).toEqual(Array(5).fill(false));
     expect(taken.filter((spent) => spent === undefined)).toHaveLength(3);
   });

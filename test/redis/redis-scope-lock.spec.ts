@@ -111,7 +111,7 @@ describeWith('redis-server', 'two stores on one Infisical', () => {
   let fake: FakeInfisical;
   let stores: SecretStore[];
   beforeEach(async () => {
-    fake = await FakeInfisical.start({ dialect: 'v3' });
+    fake = await FakeInfisical.start({ apiVersion: 'v3' });
     const both = await replicas(2);
     const { clientId, clientSecret } = fake.identity;
     stores = both.map(({ lock }) =>

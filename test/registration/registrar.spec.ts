@@ -143,7 +143,7 @@ describe('the registration as provider', () => {
       version: 'v1',
       endpoint: 'x',
     };
-    const rival = providers().put({ metadata: { name: 'vault', namespace: 'user-system-alice' }, spec });
+    const conflict = providers().put({ metadata: { name: 'vault', namespace: 'user-system-alice' }, spec });
     providers().put({
       metadata: { name: 'calendar', namespace: 'user-system-alice' },
       spec: { ...spec, dataType: 'event' },
@@ -154,7 +154,7 @@ describe('the registration as provider', () => {
     expect(logged.filter(({ event }) => event === 'registration_rival')).toEqual([
       expect.objectContaining({ level: 'warn', object: 'user-system-alice/vault' }),
     ]);
-    expect(providers().get('user-system-alice', 'vault')).toBe(rival);
+    expect(providers().get('user-system-alice', 'vault')).toBe(conflict);
   });
 
   it('two replicas make one object, and neither complains', async () => {

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { keyFrom } from '../../src/config/secret-source';
-import type { Rotating } from '../../src/reloadable/reloadable';
+import type { Reloadable } from '../../src/reloadable/reloadable';
 import { WatchedFiles } from '../../src/reloadable/watched-files';
 import { FixedClock } from '../support/fixed-clock';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
@@ -15,7 +15,7 @@ describe('a key in a watched file', () => {
   let time: FixedMonotonicTime;
   let logged: unknown[];
   let files: WatchedFiles;
-  let key: Rotating<string>;
+  let key: Reloadable<string>;
   beforeEach(() => {
     rmSync(path, { recursive: true, force: true });
     writeFileSync(path, OLD);
@@ -26,7 +26,7 @@ describe('a key in a watched file', () => {
   });
   afterAll(() => rmSync(dir, { recursive: true }));
 
-  function follow(initial = OLD): Rotating<string> {
+  function follow(initial = OLD): Reloadable<string> {
     const parse = ([bytes = new Uint8Array()]: readonly Uint8Array[]): string =>
       Buffer.from(keyFrom(path, bytes)).toString();
     return files.follow({ paths: [path], parse, kind: 'credential', name: 'KEY' }, initial);

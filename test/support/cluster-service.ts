@@ -2,7 +2,7 @@ import { KubernetesGrantSource } from '../../src/grant-sources/kubernetes/kubern
 import { ServiceAccountAuthenticator } from '../../src/authn/service-account.authenticator';
 import type { Settings } from '../../src/config/settings';
 import type { ServiceAccountName } from '../../src/authn/peer-verifier';
-import { ClusterPeerProof } from '../../src/kubernetes/cluster.peer-verifier';
+import { ClusterPeerVerifier } from '../../src/kubernetes/cluster.peer-verifier';
 import { TokenReviewer } from '../../src/kubernetes/token-reviewer';
 import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-namespace-owners';
 import { surroundingsOf } from '../kubernetes/mirror';
@@ -87,11 +87,11 @@ export class ClusterService {
       settings: settingsApp,
       maxAgeMs: MAX_AGE_MS,
     };
-    const peerProof = new ClusterPeerProof(reviewer, options, around);
+    const peerVerifier = new ClusterPeerVerifier(reviewer, options, around);
     const grantSource = await KubernetesGrantSource.open(around, MAX_AGE_MS);
     const serviceAccounts = new ServiceAccountAuthenticator(reviewer, owners);
     const { clock, store } = one;
-    one.service = await startService({ clock, store, grantSource, peerProof, serviceAccounts }, settings);
+    one.service = await startService({ clock, store, grantSource, peerVerifier, serviceAccounts }, settings);
     await eventually(() => {
       if (server.watches.size !== 4 + settingsApp.length) throw new Error(`${server.watches.size} watches`);
     });
@@ -99,7 +99,7 @@ export class ClusterService {
       () => one.service.close(),
       () => grantSource.close(),
       () => owners.close(),
-      () => peerProof.close(),
+      () => peerVerifier.close(),
       () => server.stop(),
     );
     return one;

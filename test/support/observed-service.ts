@@ -1,7 +1,7 @@
 import { listenForMetrics } from '../../src/bootstrap/application';
 import type { Adapters } from '../../src/bootstrap/adapters';
 import { CachedSecretStore } from '../../src/stores/cached/cached.secret-store';
-import { NoAnnouncements } from '../../src/stores/cached/invalidation-bus';
+import { NoInvalidationBus } from '../../src/stores/cached/invalidation-bus';
 import { SystemMonotonicTime, type MonotonicTime } from '../../src/time/clock';
 import type { CacheSettings, Settings } from '../../src/config/settings';
 import type { GrantSource } from '../../src/authz/grant-source';
@@ -48,7 +48,7 @@ export class ObservedService {
   }
 
   static async start(parts: ObservedParts = {}): Promise<ObservedService> {
-    const fake = await FakeInfisical.start({ dialect: 'v3', rateLimits: true });
+    const fake = await FakeInfisical.start({ apiVersion: 'v3', rateLimits: true });
     const { clientId, clientSecret } = fake.identity;
     const clock = new RunningClock();
     const logged: string[] = [];
@@ -70,7 +70,7 @@ export class ObservedService {
     const infisical = createInfisicalSecretStore(options, clock);
     const around = {
       time: new SystemMonotonicTime(),
-      announcements: new NoAnnouncements(),
+      invalidationBus: new NoInvalidationBus(),
       ...(telemetry?.cache !== undefined && { observer: telemetry.cache }),
     };
     const kept = parts.cache && new CachedSecretStore(infisical, parts.cache, around);

@@ -27,7 +27,7 @@ export const TEST_SETTINGS: Settings = {
   grants: { kind: 'directory', dir: '' },
   rbacProxy: 'off',
   settingsRoutes: 'user-token',
-  protection: { rates: { app: {}, user: {} }, maxInFlight: 10_000 },
+  limits: { rates: { app: {}, user: {} }, maxInFlight: 10_000 },
   quotas: { workspace: { secrets: Infinity, bytes: Infinity }, user: { secrets: Infinity, bytes: Infinity } },
   workspaceSharing: 'allow',
   userToken: { secret: USER_TOKEN_SECRET, required: true },

@@ -3,7 +3,7 @@ import { Metrics } from '../../src/telemetry/metrics';
 import { collectService } from '../../src/telemetry/service-metrics';
 import { WatchMetrics } from '../../src/telemetry/dependency-metrics';
 import { StoreUnavailable } from '../../src/errors/store-errors';
-import { departures } from '../../src/user-deprovisioning/user-deprovisioning';
+import { deprovisioning } from '../../src/user-deprovisioning/user-deprovisioning';
 import { surroundingsOf } from '../kubernetes/mirror';
 import { permissionOf } from '../support/application-permission';
 import { eventually } from '../support/eventually';
@@ -52,7 +52,7 @@ describe('in a cluster, the metrics', () => {
     await store.create(scope, { name: 'k', value: 'v' });
     const time = new FixedMonotonicTime();
     const clock = new FixedClock();
-    const { departedUsers, background } = departures({
+    const { userDeprovisioning, background } = deprovisioning({
       store,
       clock,
       time,
@@ -62,7 +62,7 @@ describe('in a cluster, the metrics', () => {
     const remove = store.removeWorkspace.bind(store);
     store.removeWorkspace = () => Promise.reject(new StoreUnavailable());
     background.onApplicationBootstrap();
-    await departedUsers.userDeleted('alice');
+    await userDeprovisioning.userDeleted('alice');
     expect(background.pending).toBe(1);
     await eventually(() => expect(store.calls).toContain('workspacesOf alice'));
     expect(background.pending).toBe(1);

@@ -1,9 +1,9 @@
 import { Overloaded } from '../../src/errors/request-errors';
 import { StoreUnreachable } from '../../src/errors/store-errors';
 import { Admission } from '../../src/limits/admission';
-import { protectedStore } from '../../src/stores/resilience/resilient-store';
+import { resilientStore } from '../../src/stores/resilience/resilient-store';
 import { Metrics } from '../../src/telemetry/metrics';
-import { ProtectionMetrics } from '../../src/telemetry/request-metrics';
+import { LimitMetrics } from '../../src/telemetry/request-metrics';
 import { StoreLoadMetrics } from '../../src/telemetry/store-metrics';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { MemorySecretStore } from '../support/memory.secret-store';
@@ -15,8 +15,8 @@ const linesOf = async (metrics: Metrics, name: string): Promise<readonly string[
 describe('the metrics of what bounds load', () => {
   it('count refusals by bound and kind, also those before the body is read', async () => {
     const read = { perSecond: 0.1, burst: 1 };
-    const protection = { rates: { app: { read }, user: {} }, maxInFlight: 500 };
-    const one = await ObservedService.start({ store: new MemorySecretStore(), settings: { protection } });
+    const limits = { rates: { app: { read }, user: {} }, maxInFlight: 500 };
+    const one = await ObservedService.start({ store: new MemorySecretStore(), settings: { limits } });
     try {
       expect(await one.value('osp_requests_refused_total{bound="app",kind="read"}')).toBe(0);
       for (let i = 0; i < 4; i += 1) await one.call('ListSecret?workspace=otmoic', {});
@@ -33,7 +33,7 @@ describe('the metrics of what bounds load', () => {
   it('count what was not looked at, by cause, and what is worked on', async () => {
     const metrics = new Metrics();
     const loop = { isTooLate: false, close: () => undefined };
-    const admission = new Admission(1, loop, new ProtectionMetrics(metrics));
+    const admission = new Admission(1, loop, new LimitMetrics(metrics));
     const leave = admission.enter({ key: 'alice', kind: 'read' });
     expect(() => admission.enter({ key: 'bob', kind: 'read' })).toThrow(Overloaded);
     expect(await linesOf(metrics, 'osp_requests_in_flight')).toEqual(['osp_requests_in_flight 1']);
@@ -53,7 +53,7 @@ describe('the metrics of what bounds load', () => {
     const inner = new MemorySecretStore();
     const time = new FixedMonotonicTime();
     const observer = new StoreLoadMetrics(metrics);
-    const store = protectedStore(inner, 20_000, { time, log: () => undefined, observer });
+    const store = resilientStore(inner, 20_000, { time, log: () => undefined, observer });
     let open = (): void => undefined;
     inner.gate = new Promise((resolve) => (open = resolve));
     const scope = { user: 'alice', workspace: 'notes', environment: 'prod' } as const;

@@ -1,5 +1,5 @@
-import { departures } from '../../src/user-deprovisioning/user-deprovisioning';
-import { ORDERS, RemovalOrders } from '../../src/user-deprovisioning/deletion-jobs';
+import { deprovisioning } from '../../src/user-deprovisioning/user-deprovisioning';
+import { ORDERS, DeletionJobs } from '../../src/user-deprovisioning/deletion-jobs';
 import { StoreUnavailable } from '../../src/errors/store-errors';
 import { eventually } from '../support/eventually';
 import { FixedClock } from '../support/fixed-clock';
@@ -15,7 +15,7 @@ describe('the orders of removals', () => {
   let clock: FixedClock;
   let time: FixedMonotonicTime;
   let told: string[];
-  let parts: ReturnType<typeof departures>;
+  let parts: ReturnType<typeof deprovisioning>;
   let users: StatedUsers;
 
   beforeEach(() => {
@@ -25,7 +25,7 @@ describe('the orders of removals', () => {
     told = [];
     users = new StatedUsers();
     const log = (_: string, event: string) => void told.push(event);
-    parts = departures({ store, clock, time, log, users });
+    parts = deprovisioning({ store, clock, time, log, users });
     parts.background.onApplicationBootstrap();
   });
   afterEach(async () => {
@@ -47,7 +47,7 @@ describe('the orders of removals', () => {
   };
 
   it('are kept for an hour when done, and then cleaned up', async () => {
-    await parts.departedUsers.userDeleted('alice');
+    await parts.userDeprovisioning.userDeleted('alice');
     await eventually(() => expect(told).toContain('user_removal_done'));
     clock.advance(HOUR_MS);
     await sweep();
@@ -60,7 +60,7 @@ describe('the orders of removals', () => {
 
   it('that are not done are kept for however long', async () => {
     store.workspacesOf = () => Promise.reject(new StoreUnavailable());
-    await parts.departedUsers.userDeleted('alice');
+    await parts.userDeprovisioning.userDeleted('alice');
     await eventually(() => expect(told).toContain('user_removal_failed'));
     clock.advance(100 * HOUR_MS);
     await sweep();
@@ -74,7 +74,7 @@ describe('the orders of removals', () => {
       if (failing && secret.value.includes('doneAtMs')) throw new StoreUnavailable();
       await update(scope, secret);
     };
-    await parts.departedUsers.userDeleted('alice');
+    await parts.userDeprovisioning.userDeleted('alice');
     await eventually(() => expect(told).toContain('user_removal_failed'));
     expect(told).not.toContain('user_removal_done');
     failing = false;
@@ -85,7 +85,7 @@ describe('the orders of removals', () => {
   });
 
   it('that another replica dropped meanwhile are no failure; a store that cannot drop is one', async () => {
-    const orders = new RemovalOrders(store, clock, () => undefined);
+    const orders = new DeletionJobs(store, clock, () => undefined);
     const order = orders.newOrder('bob');
     await expect(orders.drop(order)).resolves.toBeUndefined();
     await expect(orders.confirm([order])).resolves.toBeUndefined();
@@ -112,14 +112,14 @@ describe('the orders of removals', () => {
     told = [];
     users = new StatedUsers();
     const log = (_: string, event: string) => void told.push(event);
-    parts = departures({ store, clock, time, log, users });
+    parts = deprovisioning({ store, clock, time, log, users });
     parts.background.onApplicationBootstrap();
   };
 
   it('name what was found: what the store loses sight of stays due for the next process', async () => {
     await store.create(AT, { name: 'k', value: 'v' });
     store.removeWorkspace = () => Promise.reject(new StoreUnavailable());
-    await parts.departedUsers.userDeleted('alice');
+    await parts.userDeprovisioning.userDeleted('alice');
     await eventually(() => expect(told).toContain('user_removal_failed'));
     await takeOut();
     await restart();
@@ -137,7 +137,7 @@ describe('the orders of removals', () => {
     await store.create(AT, { name: 'k', value: 'v' });
     const removed = () => store.calls.filter((call) => call.startsWith('removeWorkspace')).length;
     store.removeWorkspace = () => Promise.reject(new StoreUnavailable());
-    await parts.departedUsers.userDeleted('alice');
+    await parts.userDeprovisioning.userDeleted('alice');
     await eventually(() => expect(told).toContain('user_removal_failed'));
     await takeOut();
     await store.create({ ...AT, workspace: 'late' }, { name: 'k', value: 'v' });
@@ -152,7 +152,7 @@ describe('the orders of removals', () => {
   it('that took so long that a new user of that name is there remove what was found, and nothing of the new one', async () => {
     await store.create(AT, { name: 'k', value: 'v' });
     store.removeWorkspace = () => Promise.reject(new StoreUnavailable());
-    await parts.departedUsers.userDeleted('alice');
+    await parts.userDeprovisioning.userDeleted('alice');
     await eventually(() => expect(told).toContain('user_removal_failed'));
     await restart();
     users.come('alice');

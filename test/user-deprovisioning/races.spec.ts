@@ -1,6 +1,6 @@
 import { FixedClock } from '../support/fixed-clock';
 import { type MonotonicTime, SystemMonotonicTime } from '../../src/time/clock';
-import { departures } from '../../src/user-deprovisioning/user-deprovisioning';
+import { deprovisioning } from '../../src/user-deprovisioning/user-deprovisioning';
 import { IdentityUnavailable } from '../../src/errors/authn-errors';
 import { StoreOutcomeUnknown, StoreUnavailable } from '../../src/errors/store-errors';
 import type { SecretStore } from '../../src/secrets/secret-store';
@@ -30,10 +30,10 @@ describe('the removal of departed users', () => {
   function replica(time: MonotonicTime, on: SecretStore = store) {
     const said: string[] = [];
     const log = (_level: string, event: string) => void said.push(event);
-    const { departedUsers, background } = departures({ store: on, clock, time, log, users });
+    const { userDeprovisioning, background } = deprovisioning({ store: on, clock, time, log, users });
     background.onApplicationBootstrap();
     stops.push(() => background.beforeApplicationShutdown());
-    return { departedUsers, stop: () => background.beforeApplicationShutdown(), said };
+    return { userDeprovisioning, stop: () => background.beforeApplicationShutdown(), said };
   }
 
   it.each(['a completion in doubt', 'another replica that was faster'])(
@@ -55,7 +55,7 @@ describe('the removal of departed users', () => {
           throw new StoreUnavailable();
         };
       }
-      await one.departedUsers.userDeleted('alice');
+      await one.userDeprovisioning.userDeleted('alice');
       await eventually(() => expect(one.said).toContain('user_removal_failed'));
       store.removeWorkspace = remove;
       const other = replica(new SystemMonotonicTime());
@@ -83,14 +83,14 @@ describe('the removal of departed users', () => {
       await store.create(scope, secret);
     };
     const [a, b] = [replica(time, slow), replica(time)];
-    const waiting = [a.departedUsers.userDeleted('alice')];
+    const waiting = [a.userDeprovisioning.userDeleted('alice')];
     clock.advance(3000);
-    waiting.push(a.departedUsers.userDeleted('alice'));
+    waiting.push(a.userDeprovisioning.userDeleted('alice'));
     clock.advance(3000);
-    await b.departedUsers.userDeleted('alice');
+    await b.userDeprovisioning.userDeleted('alice');
     await eventually(() => expect(b.said).toContain('user_removal_done'));
     clock.advance(3000);
-    await b.departedUsers.userCreated('alice');
+    await b.userDeprovisioning.userCreated('alice');
     clock.advance(1000);
     await store.create(WS, { name: 'k', value: 'of the new alice' });
     clock.advance(3000);
@@ -105,9 +105,9 @@ describe('the removal of departed users', () => {
   it('waits until the cluster itself is without the user: an event alone removes nothing', async () => {
     const time = new FixedMonotonicTime();
     users.come('alice');
-    const { departedUsers, said } = replica(time);
+    const { userDeprovisioning, said } = replica(time);
     await store.create(WS, { name: 'k', value: 'v' });
-    await departedUsers.userDeleted('alice');
+    await userDeprovisioning.userDeleted('alice');
     await eventually(() => expect(said).toContain('user_removal_held'));
     for (let minute = 0; minute < 30; minute++) {
       time.advance(60_000);
@@ -117,7 +117,7 @@ describe('the removal of departed users', () => {
     expect(await store.list(WS)).toHaveLength(1);
     // What the old user's apps still write goes along.
     await store.create({ ...WS, workspace: 'late' }, { name: 'k', value: 'v' });
-    await expect(departedUsers.userCreated('alice')).rejects.toMatchObject({
+    await expect(userDeprovisioning.userCreated('alice')).rejects.toMatchObject({
       reason: 'USER_REMOVAL_PENDING',
     });
     await quiet(100);
@@ -134,7 +134,7 @@ describe('the removal of departed users', () => {
     store.removeWorkspace = async () => {
       throw new StoreUnavailable();
     };
-    await one.departedUsers.userDeleted('alice');
+    await one.userDeprovisioning.userDeleted('alice');
     await eventually(() => expect(one.said).toContain('user_removal_failed'));
     users.come('alice');
     store.removeWorkspace = remove;
@@ -149,9 +149,9 @@ describe('the removal of departed users', () => {
     users.isHere = () => {
       throw new IdentityUnavailable('The Kubernetes API server');
     };
-    const { departedUsers, said } = replica(new FixedMonotonicTime());
+    const { userDeprovisioning, said } = replica(new FixedMonotonicTime());
     await store.create(WS, { name: 'k', value: 'v' });
-    await departedUsers.userDeleted('alice');
+    await userDeprovisioning.userDeleted('alice');
     await eventually(() => expect(said).toContain('user_removal_failed'));
     expect(await store.list(WS)).toHaveLength(1);
   });

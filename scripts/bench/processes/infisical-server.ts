@@ -30,7 +30,7 @@ const opened = open();
 /** Its own limits are off: what is measured is how long it takes, not when it refuses. */
 async function open() {
   const times = SERVICE_TIMES[kind];
-  const fake = await FakeInfisical.start({ dialect: kind, ...LOGIN });
+  const fake = await FakeInfisical.start({ apiVersion: kind, ...LOGIN });
   const front = new InfisicalFront(fake.url, new ServiceTimeQueue(times));
   await front.comeUp();
   return { fake, front, databasePort: await startDatabase(times.databaseMs) };

@@ -77,7 +77,7 @@ export async function readWatchedFile<T extends object>(
   if (file.kind === 'unreadable') return { missing: false, problem: { reason: file.reason }, ...lastGood };
   const digest = createHash('sha256').update(file.text).digest('base64');
   if (before?.digest === digest) return before;
-  const parsed = await inTurn(() => parse(file.text));
+  const parsed = await composeMiddleware(() => parse(file.text));
   if (!('refused' in parsed)) return { missing: false, digest, good: parsed };
   const problem = { reason: parsed.refused, line: parsed.line };
   return { missing: false, digest, problem, ...lastGood };
@@ -87,7 +87,7 @@ export async function readWatchedFile<T extends object>(
 let turn: Promise<unknown> = Promise.resolve();
 
 /** Between two files everybody else gets their turn, however many changed at once. */
-function inTurn<T>(work: () => T): Promise<T> {
+function composeMiddleware<T>(work: () => T): Promise<T> {
   const done = turn.then(() => setImmediate()).then(work);
   turn = done.catch(() => undefined);
   return done;

@@ -1,5 +1,5 @@
-import { WatchedCollection } from '../../kubernetes/informer';
-import type { CollectionSurroundings } from '../../kubernetes/informer-options';
+import { Informer } from '../../kubernetes/informer';
+import type { InformerDeps } from '../../kubernetes/informer-options';
 import {
   APPLICATION_PERMISSIONS,
   type PermissionReading,
@@ -20,7 +20,7 @@ const FIRST_LIST_MS = 2_000;
 export class KubernetesGrantSource extends IndexedGrantSource {
   protected readonly index = new GrantIndex();
   private readonly refused = new Map<string, GrantProblem>();
-  private readonly collection: WatchedCollection<PermissionReading>;
+  private readonly collection: Informer<PermissionReading>;
   private readonly log: GrantLog;
   private known: GrantSourceStatus = { ready: false, installedApps: 0, problems: [] };
   private told = this.known;
@@ -30,12 +30,12 @@ export class KubernetesGrantSource extends IndexedGrantSource {
   private isToldUnavailable = false;
 
   private constructor(
-    private readonly around: CollectionSurroundings,
+    private readonly around: InformerDeps,
     private readonly maxAgeMs: number,
   ) {
     super();
     this.log = new GrantLog(around.log);
-    this.collection = new WatchedCollection<PermissionReading>(
+    this.collection = new Informer<PermissionReading>(
       {
         path: APPLICATION_PERMISSIONS,
         read: readApplicationPermission,
@@ -52,15 +52,12 @@ export class KubernetesGrantSource extends IndexedGrantSource {
   }
 
   /** Resolves with the first full list, or without it where the API server refuses or takes its time. */
-  static async open(
-    around: CollectionSurroundings,
-    maxAgeMs = DEFAULT_MAX_AGE_MS,
-  ): Promise<KubernetesGrantSource> {
+  static async open(around: InformerDeps, maxAgeMs = DEFAULT_MAX_AGE_MS): Promise<KubernetesGrantSource> {
     const source = new KubernetesGrantSource(around, maxAgeMs);
     source.collection.start();
-    const patience = new AbortController();
-    await Promise.race([source.collection.firstOutcome, around.time.pause(FIRST_LIST_MS, patience.signal)]);
-    patience.abort();
+    const waitLimit = new AbortController();
+    await Promise.race([source.collection.firstOutcome, around.time.pause(FIRST_LIST_MS, waitLimit.signal)]);
+    waitLimit.abort();
     source.tellAvailability();
     return source;
   }
@@ -89,7 +86,7 @@ export class KubernetesGrantSource extends IndexedGrantSource {
   private tellAvailability(): void {
     const because = this.unavailableBecause();
     if (because !== undefined) {
-      const reason = this.collection.trouble ?? 'no answer yet';
+      const reason = this.collection.syncError ?? 'no answer yet';
       this.around.log('error', 'grants_unavailable', { because, reason });
     } else if (this.isToldUnavailable) this.around.log('info', 'grants_available');
     this.isToldUnavailable = because !== undefined;

@@ -3,7 +3,7 @@ import { WORKSPACE_NAME, WORKSPACE_RULE } from '../../authz/grant';
 import { IsSecretName, IsSecretValue } from './secret-requests';
 import { Body, Controller, Delete, Get, HttpCode, Param, Post, Put } from '@nestjs/common';
 import type { HeldWorkspace } from '../../authz/grants.service';
-import { AppSecretsService, type AppPlace } from '../../secrets/app-secrets.service';
+import { AppSecretsService, type AppSecretLocation } from '../../secrets/app-secrets.service';
 import { CurrentUser, UserRoute } from '../request/route-sender';
 import { DONE, ok, type Envelope } from '../answers/envelope';
 
@@ -83,6 +83,6 @@ export class AppSecretsController {
   }
 }
 
-function place(user: string, app: string, { Workspace }: AppSecretKeyRequest): AppPlace {
+function place(user: string, app: string, { Workspace }: AppSecretKeyRequest): AppSecretLocation {
   return { user, app, ...(Workspace === undefined ? {} : { workspace: Workspace }) };
 }

@@ -11,7 +11,7 @@ import type { Response } from 'express';
 import type { ReadReport } from '../../secrets/secret-store';
 import type { Caller } from '../../authn/caller';
 import type { Environment } from '../../secrets/secret';
-import { SecretsService, type Place } from '../../secrets/secrets.service';
+import { SecretsService, type SecretLocation } from '../../secrets/secrets.service';
 import { CurrentCaller } from '../request/route-sender';
 import { DONE, ok, type Envelope } from '../answers/envelope';
 import { ListSecretRequest, NamedSecretRequest, SecretRequest, WorkspaceQuery } from './secret-requests';
@@ -20,7 +20,7 @@ import { ListSecretRequest, NamedSecretRequest, SecretRequest, WorkspaceQuery } 
  * Says of an answer what a store that keeps what it read tells: how old it is, where that could not be confirmed.
  * `Cache-Status` is RFC 9211's; a `ttl` below zero is by how long it is stale, in seconds.
  */
-const StaleNote = createParamDecorator((_: unknown, context: ExecutionContext): ReadReport => {
+const CacheStatus = createParamDecorator((_: unknown, context: ExecutionContext): ReadReport => {
   const response = context.switchToHttp().getResponse<Response>();
   return {
     servedStale: (ageMs) => {
@@ -57,7 +57,7 @@ export class SecretsController {
     @CurrentCaller() caller: Caller,
     @Query() query: WorkspaceQuery,
     @Body() { name, env }: NamedSecretRequest,
-    @StaleNote() report: ReadReport,
+    @CacheStatus() report: ReadReport,
   ): Promise<Envelope<SecretView>> {
     const secret = await this.secrets.retrieve(caller, place(query, env), name, report);
     return ok({ ...secret, env });
@@ -102,7 +102,7 @@ export class SecretsController {
     @CurrentCaller() caller: Caller,
     @Query() query: WorkspaceQuery,
     @Body() { env }: ListSecretRequest,
-    @StaleNote() report: ReadReport,
+    @CacheStatus() report: ReadReport,
   ): Promise<ListAnswer> {
     const unreadable: string[] = [];
     const secrets = await this.secrets.list(caller, place(query, env), {
@@ -114,6 +114,6 @@ export class SecretsController {
   }
 }
 
-function place({ workspace }: WorkspaceQuery, environment: Environment): Place {
+function place({ workspace }: WorkspaceQuery, environment: Environment): SecretLocation {
   return { workspace, environment };
 }

@@ -1,7 +1,7 @@
 import { InvalidRequest } from '../../errors/request-errors';
 import { PLAIN_USER } from '../request/credential-headers';
 import { Body, Controller, HttpCode, Post } from '@nestjs/common';
-import { DepartedUsers } from '../../user-deprovisioning/user-deprovisioning';
+import { UserDeprovisioning } from '../../user-deprovisioning/user-deprovisioning';
 import { DONE, type Envelope } from '../answers/envelope';
 import { EventRoute } from '../request/route-sender';
 
@@ -18,12 +18,12 @@ function userOfEvent(body: unknown): string {
 @Controller('user')
 @EventRoute()
 export class UserEventsController {
-  constructor(private readonly departedUsers: DepartedUsers) {}
+  constructor(private readonly userDeprovisioning: UserDeprovisioning) {}
 
   @Post('create')
   @HttpCode(200)
   async created(@Body() body: unknown): Promise<Envelope<''>> {
-    await this.departedUsers.userCreated(userOfEvent(body));
+    await this.userDeprovisioning.userCreated(userOfEvent(body));
     return DONE;
   }
 
@@ -31,7 +31,7 @@ export class UserEventsController {
   @Post('delete')
   @HttpCode(200)
   async deleted(@Body() body: unknown): Promise<Envelope<''>> {
-    await this.departedUsers.userDeleted(userOfEvent(body));
+    await this.userDeprovisioning.userDeleted(userOfEvent(body));
     return DONE;
   }
 }

@@ -2,12 +2,12 @@ import { Injectable, type CanActivate, type ExecutionContext } from '@nestjs/com
 import { Unauthenticated } from '../../errors/authn-errors';
 import { ClientGone } from '../../errors/request-errors';
 import { Admission } from '../../limits/admission';
-import { RequestBudgets } from '../../limits/rate-limits';
+import { RateLimits } from '../../limits/rate-limits';
 import { isProbe, operationOf, pathOf, type ProviderRequest } from '../request/provider-request';
 import { proxyRequestIn } from '../request/proxy-request';
 import { RequestBodies } from '../server/request-bodies';
-import { chargeBytes, kindOf, spenderOf, subjectOf } from '../request/request-subject';
-import { SpentCredentials } from './throttled-credentials';
+import { chargeBytes, kindOf, rateLimitSubjectOf, subjectOf } from '../request/request-subject';
+import { ThrottledCredentials } from './throttled-credentials';
 
 /**
  * Behind authentication: takes the request from its caller's rate limit, reads its body, and gives it a place among the
@@ -16,23 +16,26 @@ import { SpentCredentials } from './throttled-credentials';
 @Injectable()
 export class AdmissionGuard implements CanActivate {
   constructor(
-    private readonly budgets: RequestBudgets,
+    private readonly rateLimits: RateLimits,
     private readonly bodies: RequestBodies,
     private readonly admission: Admission,
-    private readonly spentCredentials: SpentCredentials,
+    private readonly throttledCredentials: ThrottledCredentials,
   ) {}
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
     const request = context.switchToHttp().getRequest<ProviderRequest>();
     if (isProbe(request)) return true;
-    const [kind, spender] = [kindOf(request), spenderOf(request)];
+    const [kind, rateLimitSubject] = [kindOf(request), rateLimitSubjectOf(request)];
     const spent =
-      kind === undefined || spender === undefined ? undefined : await this.budgets.take(kind, spender);
-    if (kind !== undefined && spent !== undefined) throw this.spentCredentials.refusal(request, kind, spent);
+      kind === undefined || rateLimitSubject === undefined
+        ? undefined
+        : await this.rateLimits.take(kind, rateLimitSubject);
+    if (kind !== undefined && spent !== undefined)
+      throw this.throttledCredentials.refusal(request, kind, spent);
     try {
       await this.bodies.read(request);
     } finally {
-      chargeBytes(this.budgets, request, request.bodyBytes ?? 0);
+      chargeBytes(this.rateLimits, request, request.bodyBytes ?? 0);
     }
     refuseImitation(request);
     // Whoever hung up meanwhile has nothing done for them.

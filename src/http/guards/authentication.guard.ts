@@ -1,7 +1,7 @@
 import { Injectable, type CanActivate, type ExecutionContext } from '@nestjs/common';
 import { Unauthenticated } from '../../errors/authn-errors';
-import { PeerProof } from '../../authn/peer-verifier';
-import { isPassedOn, peerOf } from '../request/credential-headers';
+import { PeerVerifier } from '../../authn/peer-verifier';
+import { isForwarded, peerOf } from '../request/credential-headers';
 import type { ProviderRequest } from '../request/provider-request';
 import { Reflector } from '@nestjs/core';
 import { RequestAuthenticator } from './request-authenticator';
@@ -11,11 +11,11 @@ import { SettingsCallers } from './settings-callers';
 /** Knows the cluster's own sender of system events. */
 @Injectable()
 export class EventSenders {
-  constructor(private readonly peers: PeerProof) {}
+  constructor(private readonly peers: PeerVerifier) {}
 
   /** The sender writes its events itself; one that it passes on is somebody else's. @throws Unauthenticated, IdentityUnavailable */
   async require(request: ProviderRequest): Promise<void> {
-    const isProven = !isPassedOn(request) && (await this.peers.provesEventSender(peerOf(request)));
+    const isProven = !isForwarded(request) && (await this.peers.provesEventSender(peerOf(request)));
     if (!isProven) throw new Unauthenticated('Authorization');
   }
 }

@@ -5,7 +5,7 @@ import { ProxiedCallerService } from '../../authz/access.service';
 import type { Caller } from '../../authn/caller';
 import { CallerAuthenticator } from '../../authn/caller-authenticator';
 import { RbacProxyAuthenticator } from '../../authn/rbac-proxy.authenticator';
-import { bearerIn, credentialHeader, isPassedOn, namedUserIn, peerOf } from '../request/credential-headers';
+import { bearerIn, credentialHeader, isForwarded, namedUserIn, peerOf } from '../request/credential-headers';
 import { pathOf, type ProviderRequest } from '../request/provider-request';
 import { proxyRequestIn, workspaceIn, type ProxyRequest } from '../request/proxy-request';
 import { bodyProblem, RequestBodies } from '../server/request-bodies';
@@ -48,7 +48,7 @@ export class RequestAuthenticator {
    */
   private async provenFor(request: ProviderRequest): Promise<string | undefined> {
     const user = namedUserIn(request);
-    if (user === undefined || isPassedOn(request)) return undefined;
+    if (user === undefined || isForwarded(request)) return undefined;
     return (await this.proxied.isProven(peerOf(request), user)) ? user : undefined;
   }
 

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { NotSettingsApp, UserMismatch } from '../../errors/authn-errors';
 import { CallerAuthenticator } from '../../authn/caller-authenticator';
-import { PeerProof } from '../../authn/peer-verifier';
+import { PeerVerifier } from '../../authn/peer-verifier';
 import { credentialHeader, peerOf } from '../request/credential-headers';
 import type { ProviderRequest } from '../request/provider-request';
 
@@ -25,7 +25,7 @@ export class SettingsRoutesOptions {
 export class SettingsCallers {
   constructor(
     private readonly authenticator: CallerAuthenticator,
-    private readonly peers: PeerProof,
+    private readonly peers: PeerVerifier,
     private readonly options: SettingsRoutesOptions,
   ) {}
 

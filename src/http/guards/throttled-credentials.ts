@@ -3,14 +3,14 @@ import type { NextFunction, Request, Response } from 'express';
 import { LRUCache } from 'lru-cache';
 import type { MonotonicTime } from '../../time/clock';
 import { TooManyRequests } from '../../errors/request-errors';
-import type { ProtectionObserver, BudgetSpent, RequestKind } from '../../limits/rate-limits';
+import type { LimitsObserver, RateLimitExceeded, RequestKind } from '../../limits/rate-limits';
 import { operationOf, pathOf, type ProviderRequest } from '../request/provider-request';
 import { kindOf } from '../request/request-subject';
 
-interface Spent {
+interface Throttled {
   readonly caller: ProviderRequest['caller'] | undefined;
   readonly user: string | undefined;
-  readonly budget: BudgetSpent['budget'];
+  readonly budget: RateLimitExceeded['budget'];
   readonly untilMs: number;
 }
 
@@ -25,20 +25,20 @@ const MAX_REMEMBERED = 10_000;
  * Credentials of whom it was just found out that their budget is spent: until it is not, the same ones are refused
  * before the body is read and a signature verified, so that a flood costs little. Kept as hashes, for a moment.
  */
-export class SpentCredentials {
-  readonly #spent = new LRUCache<string, Spent>({ max: MAX_REMEMBERED });
+export class ThrottledCredentials {
+  readonly #throttled = new LRUCache<string, Throttled>({ max: MAX_REMEMBERED });
   #lastUntilMs = -Infinity;
 
   constructor(
     private readonly time: MonotonicTime,
-    private readonly observer: ProtectionObserver | undefined,
+    private readonly observer: LimitsObserver | undefined,
   ) {}
 
   /** Of a request that was authenticated. One whose caller is named in its body is not remembered. */
   refusal(
     request: ProviderRequest,
     kind: RequestKind,
-    { budget, retryAfterMs }: BudgetSpent,
+    { budget, retryAfterMs }: RateLimitExceeded,
   ): TooManyRequests {
     if (
       request.isProxied !== true &&
@@ -55,7 +55,7 @@ export class SpentCredentials {
   readonly middleware = (request: Request, _response: Response, next: NextFunction): void => {
     const nowMs = this.time.nowMs();
     const kind = nowMs < this.#lastUntilMs ? kindOf(request) : undefined;
-    const spent = kind === undefined ? undefined : this.#spent.get(keyOf(request, kind));
+    const spent = kind === undefined ? undefined : this.#throttled.get(credentialsKeyOf(request, kind));
     if (kind === undefined || spent === undefined || nowMs >= spent.untilMs) {
       next();
       return;
@@ -66,20 +66,20 @@ export class SpentCredentials {
     next(this.#refused(kind, budget, untilMs - nowMs));
   };
 
-  #remember(request: ProviderRequest, kind: RequestKind, spent: Pick<Spent, 'budget' | 'untilMs'>): void {
+  #remember(request: ProviderRequest, kind: RequestKind, spent: Pick<Throttled, 'budget' | 'untilMs'>): void {
     const { caller, user } = request;
-    this.#spent.set(keyOf(request, kind), { ...spent, caller, user });
+    this.#throttled.set(credentialsKeyOf(request, kind), { ...spent, caller, user });
     this.#lastUntilMs = Math.max(this.#lastUntilMs, spent.untilMs);
   }
 
-  #refused(kind: RequestKind, budget: BudgetSpent['budget'], retryAfterMs: number): TooManyRequests {
+  #refused(kind: RequestKind, budget: RateLimitExceeded['budget'], retryAfterMs: number): TooManyRequests {
     this.observer?.refused(budget, kind);
     return new TooManyRequests(Math.ceil(retryAfterMs / 1000));
   }
 }
 
 /** The Settings routes are called by a user, who is another one where an administrator names them. */
-function keyOf(request: Request, kind: RequestKind): string {
+function credentialsKeyOf(request: Request, kind: RequestKind): string {
   const calledBy = operationOf(pathOf(request)) === undefined ? ['user', request.query['user']] : ['app'];
   const naming = NAMING.map((name) => request.headersDistinct[name] ?? []);
   return createHash('sha256')

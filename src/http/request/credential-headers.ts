@@ -55,7 +55,7 @@ export function namedUserIn(request: IncomingMessage): string | undefined {
 }
 
 /** Whether the peer merely passes on what somebody else wrote, or did so before on this connection. */
-export function isPassedOn(request: IncomingMessage): boolean {
+export function isForwarded(request: IncomingMessage): boolean {
   return passingOn.has(request.socket) || carriesAnother(request);
 }
 

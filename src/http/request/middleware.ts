@@ -8,7 +8,7 @@ import { beginCleanup } from '../server/request-cleanup';
 import { PROVIDER } from '../../authz/grant';
 
 /** Several steps as one: each that Express and Nest are given by itself matches the path anew. */
-export function inTurn(steps: readonly RequestHandler[]): RequestHandler {
+export function composeMiddleware(steps: readonly RequestHandler[]): RequestHandler {
   return (request: Request, response: Response, next: NextFunction): void => {
     const go = (at: number): void => {
       const step = steps[at];

@@ -1,7 +1,12 @@
 import type { IncomingMessage } from 'node:http';
 import type { SecretOperation } from '../../authz/grant';
 import type { Subject } from '../../limits/admission';
-import { accountOf, type RequestBudgets, type RequestKind, type Spender } from '../../limits/rate-limits';
+import {
+  accountOf,
+  type RateLimits,
+  type RequestKind,
+  type RateLimitSubject,
+} from '../../limits/rate-limits';
 import { operationOf, pathOf, type ProviderRequest } from './provider-request';
 
 const KIND_OF = {
@@ -22,16 +27,17 @@ export function kindOf(request: IncomingMessage): RequestKind | undefined {
 }
 
 /** The authenticated caller; undefined before that is known, and where nobody is asked. */
-export function spenderOf({ caller, user }: ProviderRequest): Spender | undefined {
+export function rateLimitSubjectOf({ caller, user }: ProviderRequest): RateLimitSubject | undefined {
   if (caller !== undefined) return { app: caller.app, user: caller.user };
   return user === undefined ? undefined : { user };
 }
 
 /** On whose share a request goes: the authenticated caller's, or that of the address which it came from. */
 export function subjectOf(request: ProviderRequest): Subject {
-  const spender = spenderOf(request);
+  const rateLimitSubject = rateLimitSubjectOf(request);
   const address = `address ${request.socket.remoteAddress ?? ''}`;
-  if (spender !== undefined) return { key: accountOf('app', spender) ?? spender.user, kind: kindOf(request) };
+  if (rateLimitSubject !== undefined)
+    return { key: accountOf('app', rateLimitSubject) ?? rateLimitSubject.user, kind: kindOf(request) };
   // A proven proxy is no stranger, though its body must tell for whom it speaks.
   return { key: address, kind: request.hasProvenPeer === true ? kindOf(request) : undefined };
 }
@@ -40,8 +46,8 @@ export function subjectOf(request: ProviderRequest): Subject {
 const BYTES_OF_ONE_REQUEST = 64 * 1024;
 
 /** Takes what so many bytes cost from the rate limit of the authenticated caller. */
-export function chargeBytes(budgets: RequestBudgets, request: ProviderRequest, bytes: number): void {
-  const [kind, spender] = [kindOf(request), spenderOf(request)];
-  if (kind !== undefined && spender !== undefined)
-    budgets.charge(kind, spender, Math.floor(bytes / BYTES_OF_ONE_REQUEST));
+export function chargeBytes(rateLimits: RateLimits, request: ProviderRequest, bytes: number): void {
+  const [kind, rateLimitSubject] = [kindOf(request), rateLimitSubjectOf(request)];
+  if (kind !== undefined && rateLimitSubject !== undefined)
+    rateLimits.charge(kind, rateLimitSubject, Math.floor(bytes / BYTES_OF_ONE_REQUEST));
 }

@@ -1,7 +1,7 @@
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import { type MonotonicTime, SystemMonotonicTime } from '../../time/clock';
-import type { ProtectionObserver } from '../../limits/rate-limits';
+import type { LimitsObserver } from '../../limits/rate-limits';
 import { openRequestsOn } from './request-cleanup';
 
 /** So many of the oldest are looked at for one without a request. */
@@ -101,7 +101,7 @@ function oldest(sockets: ReadonlySet<Socket>): Socket | undefined {
 export function limitConnections(
   server: Pick<Server, 'on'>,
   max: number,
-  observer?: Pick<ProtectionObserver, 'connectionsOpened' | 'shed'>,
+  observer?: Pick<LimitsObserver, 'connectionsOpened' | 'shed'>,
   time?: Pick<MonotonicTime, 'nowMs'>,
 ): void {
   const secured = securedSockets(server);
@@ -109,7 +109,7 @@ export function limitConnections(
     max,
     () => observer?.shed('connections'),
     time,
-    (socket) => openRequestsOn(secured.get(peerOf(socket)) ?? socket),
+    (socket) => openRequestsOn(secured.get(connectionKeyOf(socket)) ?? socket),
   );
   observer?.connectionsOpened(() => connections.count);
   server.on('connection', (socket: Socket) => connections.add(socket));
@@ -119,7 +119,7 @@ export function limitConnections(
 function securedSockets(server: Pick<Server, 'on'>): ReadonlyMap<string, Socket> {
   const byPeer = new Map<string, Socket>();
   server.on('secureConnection', (socket: Socket) => {
-    const peer = peerOf(socket);
+    const peer = connectionKeyOf(socket);
     byPeer.set(peer, socket);
     socket.once('close', () => byPeer.get(peer) === socket && byPeer.delete(peer));
   });
@@ -127,6 +127,6 @@ function securedSockets(server: Pick<Server, 'on'>): ReadonlyMap<string, Socket>
 }
 
 /** The same of a TLS socket and of the one that it is within. */
-export function peerOf({ remoteAddress, remotePort, localAddress, localPort }: Socket): string {
+export function connectionKeyOf({ remoteAddress, remotePort, localAddress, localPort }: Socket): string {
   return `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`;
 }

@@ -1,11 +1,11 @@
 import type { MonotonicTime } from '../../time/clock';
-import { FairTurns, type TurnBounds } from '../../concurrency/fair-queue';
+import { FairQueue, type FairQueueBounds } from '../../concurrency/fair-queue';
 import { quietTurn } from '../../concurrency/quiet-turn';
 import { ClientGone, Overloaded } from '../../errors/request-errors';
 import { ListTooLarge } from '../../errors/store-errors';
 import type { Admission } from '../../limits/admission';
 import type { Release } from '../../concurrency/shared-capacity';
-import type { RequestBudgets } from '../../limits/rate-limits';
+import type { RateLimits } from '../../limits/rate-limits';
 import type { ProviderRequest } from '../request/provider-request';
 import { chargeBytes, subjectOf } from '../request/request-subject';
 
@@ -16,7 +16,7 @@ const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 const CHUNK_LENGTH = 64 * 1024;
 
 /** One chunk of all answers together in a turn of the event loop; how many there are is bounded by their memory. */
-const TURNS: TurnBounds = {
+const TURNS: FairQueueBounds = {
   maxUnderWay: 1,
   maxUnderWayOfOne: 1,
   maxWaiting: 4_096,
@@ -42,21 +42,21 @@ interface Aside {
  * between, and each byte counted against the caller's share until the client has taken it.
  */
 export class LargeAnswers {
-  private readonly turns: FairTurns;
+  private readonly turns: FairQueue;
 
   constructor(
     private readonly admission: Admission,
-    private readonly budgets: RequestBudgets,
+    private readonly rateLimits: RateLimits,
     time: MonotonicTime,
   ) {
-    this.turns = new FairTurns(TURNS, time, () => new Overloaded());
+    this.turns = new FairQueue(TURNS, time, () => new Overloaded());
   }
 
   /** @throws TooManyRequests, Overloaded, ListTooLarge, ClientGone; nothing is set aside then */
   async textOf(request: ProviderRequest, body: object): Promise<LargeText> {
     const length = lengthOf(body);
     // The store has read it, whatever becomes of the answer: or whoever is refused or quits could ask for nothing again and again.
-    chargeBytes(this.budgets, request, length);
+    chargeBytes(this.rateLimits, request, length);
     if (length > MAX_ANSWER_BYTES) throw new ListTooLarge();
     if (request.cleanup.hasRun) throw new ClientGone();
     // The values that the text is made of are in memory until it is whole. Both at once: or of many lists none would end.

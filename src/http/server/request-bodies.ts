@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { finished } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
 import { SystemMonotonicTime } from '../../time/clock';
-import { FairTurns } from '../../concurrency/fair-queue';
+import { FairQueue } from '../../concurrency/fair-queue';
 import { Overloaded, InvalidRequest } from '../../errors/request-errors';
 import { isUtf8 } from 'node:buffer';
 import { Injectable } from '@nestjs/common';
@@ -20,7 +20,7 @@ const CHUNK_EVERY_MS = 3;
 const LARGE_CHUNK_BYTES = 16 * 1024;
 
 /** One for the process, as its garbage collector is. What waits has some hundred KiB in the buffers of the operating system. */
-const turns = new FairTurns(
+const turns = new FairQueue(
   { maxUnderWay: 1, maxUnderWayOfOne: 1, maxWaiting: 64, maxWaitingOfOne: 16, maxWaitMs: 30_000 },
   new SystemMonotonicTime(),
   () => new Overloaded(),
@@ -135,14 +135,14 @@ export class RequestBodies {
     // What announces more than the limit is not kept at all; what announces nothing may take all of it.
     const bytes = length === undefined ? limit : Number(length) > limit ? 0 : Number(length);
     if (bytes > 0) request.cleanup.add(this.admission.receive(subjectOf(request), bytes));
-    const received = await bytesOf(request, { limit, length: length ?? null });
+    const received = await readBody(request, { limit, length: length ?? null });
     request.bodyBytes = received.length;
     return parsed(received);
   }
 }
 
 /** @throws an error with `status`, and with `limit` where it is too large, once the client has sent all of it */
-async function bytesOf(request: ProviderRequest, bounds: Options): Promise<Buffer> {
+async function readBody(request: ProviderRequest, bounds: Options): Promise<Buffer> {
   try {
     return await getRawBody(request, bounds);
   } catch (error: unknown) {

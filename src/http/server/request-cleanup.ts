@@ -62,7 +62,7 @@ const waitingRequests = new WeakMap<Socket, number>();
 const latestRequests = new WeakMap<Socket, IncomingMessage>();
 
 /** Counts a request that has arrived as open although it is not begun yet, until that which is returned is called. */
-export function awaitTurn(request: IncomingMessage): () => void {
+export function awaitPermit(request: IncomingMessage): () => void {
   const { socket } = request;
   latestRequests.set(socket, request);
   waitingRequests.set(socket, (waitingRequests.get(socket) ?? 0) + 1);

@@ -2,8 +2,8 @@ import type { RequestListener, Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { MonotonicTime } from '../../time/clock';
 import { connectionAccepted } from '../../concurrency/quiet-turn';
-import type { ProtectionObserver } from '../../limits/rate-limits';
-import { awaitTurn, openRequestsOn } from './request-cleanup';
+import type { LimitsObserver } from '../../limits/rate-limits';
+import { awaitPermit, openRequestsOn } from './request-cleanup';
 
 /** Node parses all requests that came together at once, though they are answered one after the other. */
 const MAX_PIPELINED = 8;
@@ -15,7 +15,7 @@ const TURN_MS = 2;
 /** So many turns in a row begin none, while each of them accepts a connection. */
 const MAX_PUT_OFF = 8;
 
-interface Waiting {
+interface WaitingRequest {
   readonly begin: () => void;
   readonly cut: () => void;
 }
@@ -25,9 +25,9 @@ interface Waiting {
  * and others' next request comes after a few of them. Node accepts one connection in each turn, first come first served: so
  * a turn that had one begins nothing, for a while, since more may be waiting.
  */
-export class RequestTurns {
+export class RequestQueue {
   /** In the order of their turns: an address that has had its turn goes to the end. */
-  readonly #lines = new Map<string, Waiting[]>();
+  readonly #lines = new Map<string, WaitingRequest[]>();
   #waiting = 0;
   #isScheduled = false;
   #hasAccepted = false;
@@ -36,7 +36,7 @@ export class RequestTurns {
 
   constructor(
     private readonly time: MonotonicTime,
-    private readonly observer?: Pick<ProtectionObserver, 'shed'>,
+    private readonly observer?: Pick<LimitsObserver, 'shed'>,
   ) {}
 
   /** Cuts a connection where too many requests of its address wait, or more are open on it than a client needs that awaits answers. */
@@ -46,14 +46,14 @@ export class RequestTurns {
       if (openRequestsOn(socket) >= MAX_PIPELINED) cut(socket);
       // What comes behind an answer that ended the connection could not be answered.
       if (!socket.writable) return;
-      const hasTurn = awaitTurn(request);
+      const hasPermit = awaitPermit(request);
       this.#wait(socket.remoteAddress ?? '', {
         begin: () => {
-          hasTurn();
+          hasPermit();
           if (socket.writable) listener(request, response);
         },
         cut: () => {
-          hasTurn();
+          hasPermit();
           this.observer?.shed('turns');
           cut(socket);
         },
@@ -69,7 +69,7 @@ export class RequestTurns {
   }
 
   /** Where all places are taken, the longest line gives one up for a shorter one. */
-  #wait(address: string, waiting: Waiting): void {
+  #wait(address: string, waiting: WaitingRequest): void {
     const line = this.#lines.get(address) ?? [];
     const isFull = this.#waiting >= MAX_WAITING_IN_ALL && !this.#makeRoomFor(line);
     if (isFull || line.length >= MAX_WAITING) {
@@ -81,7 +81,7 @@ export class RequestTurns {
     this.#schedule();
   }
 
-  #makeRoomFor(line: readonly Waiting[]): boolean {
+  #makeRoomFor(line: readonly WaitingRequest[]): boolean {
     const longest = [...this.#lines.values()].reduce((one, other) =>
       other.length > one.length ? other : one,
     );
@@ -119,7 +119,7 @@ export class RequestTurns {
     else queueMicrotask(this.#beginNext);
   };
 
-  #next(): Waiting | undefined {
+  #next(): WaitingRequest | undefined {
     for (const [address, line] of this.#lines) {
       const waiting = line.shift();
       this.#lines.delete(address);

@@ -1,9 +1,9 @@
 import { type Server, createServer, type ServerOptions as SecureServerOptions } from 'node:https';
 import type { Socket } from 'node:net';
-import { FairSockets, peerOf } from './connection-limit';
+import { FairSockets, connectionKeyOf } from './connection-limit';
 import { constants } from 'node:crypto';
 import type { ServerOptions } from 'node:http';
-import type { Rotating } from '../../reloadable/reloadable';
+import type { Reloadable } from '../../reloadable/reloadable';
 
 /** Each takes some 70 KiB of OpenSSL's; it must end within ten seconds. */
 const MAX_HANDSHAKES = 512;
@@ -15,7 +15,7 @@ export class UnfinishedHandshakes {
 
   constructor(server: Pick<Server, 'on'>) {
     server.on('connection', (socket: Socket) => this.#begin(socket));
-    server.on('secureConnection', (secured: Socket) => this.#end(peerOf(secured)));
+    server.on('secureConnection', (secured: Socket) => this.#end(connectionKeyOf(secured)));
   }
 
   cut(): void {
@@ -23,7 +23,7 @@ export class UnfinishedHandshakes {
   }
 
   #begin(socket: Socket): void {
-    const peer = peerOf(socket);
+    const peer = connectionKeyOf(socket);
     this.#byPeer.set(peer, socket);
     // The same peer may have connected anew meanwhile.
     socket.once('close', () => this.#byPeer.get(peer) === socket && this.#byPeer.delete(peer));
@@ -56,7 +56,7 @@ const NO_RENEGOTIATION = 0x4000_0000;
 export function secureServer(
   limits: ServerOptions & { readonly handshakeTimeout?: number },
   handler: Parameters<typeof createServer>[1],
-  identity: Rotating<ServerIdentity>,
+  identity: Reloadable<ServerIdentity>,
 ): Server {
   const server = createServer(
     { handshakeTimeout: HANDSHAKE_TIMEOUT_MS, ...limits, ...secureContextOf(identity.current()) },

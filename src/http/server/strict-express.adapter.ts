@@ -8,7 +8,7 @@ import {
 import type { Express, Response } from 'express';
 import type { Server } from 'node:https';
 import { ExpressAdapter } from '@nestjs/platform-express';
-import type { Rotating } from '../../reloadable/reloadable';
+import type { Reloadable } from '../../reloadable/reloadable';
 import type { AnswerForms, Envelope } from '../answers/envelope';
 import { lengthOf, SMALL_ANSWER_LENGTH, type LargeAnswers } from './large-answers';
 import type { ProviderRequest } from '../request/provider-request';
@@ -64,7 +64,7 @@ export class StrictExpressAdapter extends ExpressAdapter {
     private readonly forms: AnswerForms,
     private readonly largeAnswers: LargeAnswers,
     private readonly inTurns: (listener: RequestListener) => RequestListener,
-    private readonly identity?: Rotating<ServerIdentity>,
+    private readonly identity?: Reloadable<ServerIdentity>,
   ) {
     super(instance);
   }
@@ -111,7 +111,7 @@ export class StrictExpressAdapter extends ExpressAdapter {
   private secured(
     options: ServerOptions,
     listener: RequestListener,
-    identity: Rotating<ServerIdentity>,
+    identity: Reloadable<ServerIdentity>,
   ): Server {
     const server = secureServer(options, listener, identity);
     this.handshakes = new UnfinishedHandshakes(server);

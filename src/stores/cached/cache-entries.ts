@@ -22,33 +22,33 @@ export interface CacheObserver {
 
 const MAX_INDETERMINATE_SCOPES = 1_000;
 
-interface Doubt {
+interface IndeterminateWrites {
   readonly names: Set<string>;
   /** The epoch of the last doubtful write. */
   since: number;
 }
 
 /** Names whose last write may or may not have happened: nothing is told of them but what the store itself says since. */
-export class DoubtfulNames {
-  readonly #ofScope = new LRUCache<string, Doubt>({ max: MAX_INDETERMINATE_SCOPES });
+export class IndeterminateNames {
+  readonly #ofScope = new LRUCache<string, IndeterminateWrites>({ max: MAX_INDETERMINATE_SCOPES });
 
   add(scope: string, name: string, since: number): void {
-    const doubt = this.#ofScope.get(scope) ?? { names: new Set<string>(), since };
-    doubt.names.add(name);
-    doubt.since = since;
-    this.#ofScope.set(scope, doubt);
+    const indeterminate = this.#ofScope.get(scope) ?? { names: new Set<string>(), since };
+    indeterminate.names.add(name);
+    indeterminate.since = since;
+    this.#ofScope.set(scope, indeterminate);
   }
 
   /** The scope was read as of this epoch: if that was after the write, what it showed is how it ended. */
-  settle(scope: string, asOf: number): void {
-    const doubt = this.#ofScope.get(scope);
-    if (doubt !== undefined && asOf >= doubt.since) this.#ofScope.delete(scope);
+  settle(scope: string, generationAtStart: number): void {
+    const indeterminate = this.#ofScope.get(scope);
+    if (indeterminate !== undefined && generationAtStart >= indeterminate.since) this.#ofScope.delete(scope);
   }
 
   /** @param name any of the scope where it is not given */
   has(scope: string, name?: string): boolean {
-    const doubt = this.#ofScope.get(scope);
-    return doubt !== undefined && (name === undefined || doubt.names.has(name));
+    const indeterminate = this.#ofScope.get(scope);
+    return indeterminate !== undefined && (name === undefined || indeterminate.names.has(name));
   }
 
   /** Whoever looks how a write ended is told what the store says, or that it cannot be asked. */
@@ -69,7 +69,7 @@ const MAX_SCOPES = 100_000;
  * Which of two comes first, the beginning of a read or the end of a write: what was read before the last write to its
  * scope ended is superseded, however late it arrives.
  */
-export class ScopeEpochs {
+export class ScopeGenerations {
   #now = 0;
   #forgotten = 0;
   /** Scopes in the order of their last write. */
@@ -103,21 +103,21 @@ export class ScopeEpochs {
   }
 
   /** Whether a write to this scope ended since a read that was as of then began. */
-  supersedes(scope: string, asOf: number): boolean {
-    return asOf < (this.#raised.get(scope) ?? this.#forgotten);
+  hasInvalidatedSince(scope: string, generationAtStart: number): boolean {
+    return generationAtStart < (this.#raised.get(scope) ?? this.#forgotten);
   }
 
   #forgetOldest(): void {
-    for (const [scope, epoch] of this.#raised) {
+    for (const [scope, generation] of this.#raised) {
       this.#raised.delete(scope);
-      this.#forgotten = epoch;
+      this.#forgotten = generation;
       return;
     }
   }
 }
 
 interface Running<T> {
-  readonly asOf: number;
+  readonly generationAtStart: number;
   readonly work: Promise<T>;
 }
 
@@ -126,27 +126,27 @@ export class SharedReads<T> {
   readonly #running = new Map<string, Running<T>>();
 
   constructor(
-    private readonly epochs: ScopeEpochs,
+    private readonly generations: ScopeGenerations,
     private readonly time: Pick<MonotonicTime, 'nowMs'>,
   ) {}
 
   run(
     scope: string,
     thing: string,
-    read: (asOf: number) => Promise<T>,
+    read: (generationAtStart: number) => Promise<T>,
     sinceMs = this.time.nowMs(),
   ): Promise<T> {
     const running = this.#running.get(thing);
-    if (running !== undefined && !this.epochs.supersedes(scope, running.asOf)) {
+    if (running !== undefined && !this.generations.hasInvalidatedSince(scope, running.generationAtStart)) {
       // Whoever began it may have had less time than whoever joined it, and the oldest goes on first.
       return running.work.catch((error: unknown) => {
         if (!isOutOfTime(error)) throw error;
         return this.run(scope, thing, read, sinceMs);
       });
     }
-    const asOf = this.epochs.now;
-    const work = afterWaiting(this.time.nowMs() - sinceMs, () => read(asOf));
-    const mine = { asOf, work: work.finally(() => this.#ended(thing, mine)) };
+    const generationAtStart = this.generations.now;
+    const work = afterWaiting(this.time.nowMs() - sinceMs, () => read(generationAtStart));
+    const mine = { generationAtStart, work: work.finally(() => this.#ended(thing, mine)) };
     this.#running.set(thing, mine);
     return mine.work;
   }
@@ -165,7 +165,7 @@ export interface CacheBounds {
 const LARGEST_SHARE = 1 / 4;
 
 /** Snapshots by key, bounded by number and bytes; the least used goes first, and what goes is wiped. */
-export class KeptSnapshots {
+export class CacheEntries {
   readonly #kept: LRUCache<string, Snapshot>;
 
   constructor({ maxEntries, maxBytes }: CacheBounds, evicted: () => void) {

@@ -4,9 +4,9 @@ import { isUnreachable, ListTooLarge, StoreUnavailable } from '../../errors/stor
 import type { ReadReport } from '../../secrets/secret-store';
 import {
   type CacheObserver,
-  KeptSnapshots,
+  CacheEntries,
   type CacheBounds,
-  ScopeEpochs,
+  ScopeGenerations,
   SharedReads,
 } from './cache-entries';
 import { Snapshot, type Moment } from './snapshot';
@@ -34,9 +34,9 @@ export interface CachedReadsOptions extends CacheBounds {
 
 /** Reads that are kept: asked for again when their time is up, superseded by writes, and served stale for a while in need. */
 export class CachedReads {
-  readonly #epochs = new ScopeEpochs();
+  readonly #generations = new ScopeGenerations();
   readonly #shared: SharedReads<Snapshot>;
-  readonly #kept: KeptSnapshots;
+  readonly #kept: CacheEntries;
   /** Scopes of which names are kept by themselves. */
   readonly #alone: LRUCache<string, true>;
   #lastAnswerMs = -Infinity;
@@ -47,8 +47,8 @@ export class CachedReads {
     private readonly time: MonotonicTime,
     private readonly observer: CacheObserver | undefined,
   ) {
-    this.#shared = new SharedReads(this.#epochs, time);
-    this.#kept = new KeptSnapshots(options, () => observer?.evicted());
+    this.#shared = new SharedReads(this.#generations, time);
+    this.#kept = new CacheEntries(options, () => observer?.evicted());
     this.#alone = new LRUCache({ max: options.maxEntries });
     observer?.opened(() => ({ entries: this.#kept.entries, bytes: this.#kept.bytes }));
     this.#sweepLater();
@@ -66,8 +66,10 @@ export class CachedReads {
       this.observer?.read('hit');
       return kept;
     }
-    const reading = this.#shared.run(wanted.scope, keyOf(wanted.scope, wanted.name), (asOf) =>
-      this.#read(wanted, asOf, kept),
+    const reading = this.#shared.run(
+      wanted.scope,
+      readKeyOf(wanted.scope, wanted.name),
+      (generationAtStart) => this.#read(wanted, generationAtStart, kept),
     );
     const fresh = await (this.#mayServe(kept) ? this.#unlessUnreachable(reading) : reading);
     if (fresh !== undefined) {
@@ -82,14 +84,14 @@ export class CachedReads {
   }
 
   /** A write to this scope ended, or nobody knows which: what was read before it is not served any more. */
-  supersede(scope?: string): void {
+  invalidate(scope?: string): void {
     if (scope === undefined) {
-      this.#epochs.raiseAll();
+      this.#generations.raiseAll();
       this.#kept.clear();
       return;
     }
-    this.#epochs.raise(scope);
-    this.#kept.delete(keyOf(scope));
+    this.#generations.raise(scope);
+    this.#kept.delete(readKeyOf(scope));
   }
 
   /**
@@ -99,15 +101,15 @@ export class CachedReads {
   carry(scope: string, name: string, value: string | undefined): void {
     const kept = this.#current({ scope });
     if (kept !== undefined && !kept.isWiped) {
-      this.#epochs.raise(scope);
-      this.#keep(scope, kept.after(name, value, this.#epochs.now));
+      this.#generations.raise(scope);
+      this.#keep(scope, kept.after(name, value, this.#generations.now));
       return;
     }
-    const asOf = this.doubt(scope);
+    const generationAtStart = this.indeterminate(scope);
     const secrets = value === undefined ? [] : [{ name, value }];
-    const moment = { asOf, atMs: this.time.nowMs() };
+    const moment = { generationAtStart, atMs: this.time.nowMs() };
     const written = new Snapshot({ only: name, unreadable: new Set() }, secrets, moment);
-    written.doubt(asOf);
+    written.indeterminate(generationAtStart);
     this.#keep(scope, written);
   }
 
@@ -115,11 +117,11 @@ export class CachedReads {
    * A write to this scope may have happened: what is kept must be confirmed, and is all there is where it cannot be.
    * Reads as of the epoch that is answered, or later, show how it ended.
    */
-  doubt(scope: string): number {
+  indeterminate(scope: string): number {
     const kept = [this.#current({ scope }), ...this.#currentAlone(scope)];
-    this.#epochs.raise(scope);
-    for (const snapshot of kept) snapshot?.doubt(this.#epochs.now);
-    return this.#epochs.now;
+    this.#generations.raise(scope);
+    for (const snapshot of kept) snapshot?.indeterminate(this.#generations.now);
+    return this.#generations.now;
   }
 
   /** Whether what is kept of the scope shows this name. */
@@ -142,17 +144,17 @@ export class CachedReads {
   }
 
   /** What a read that failed says of what is kept: nothing, unless the store itself refused it. */
-  async #read(wanted: Wanted, asOf: number, kept: Snapshot | undefined): Promise<Snapshot> {
+  async #read(wanted: Wanted, generationAtStart: number, kept: Snapshot | undefined): Promise<Snapshot> {
     try {
-      const snapshot = await wanted.read({ asOf, atMs: this.time.nowMs() }, kept);
+      const snapshot = await wanted.read({ generationAtStart, atMs: this.time.nowMs() }, kept);
       this.answered();
-      if (!this.#epochs.supersedes(wanted.scope, asOf)) {
+      if (!this.#generations.hasInvalidatedSince(wanted.scope, generationAtStart)) {
         this.#keep(wanted.scope, snapshot);
       }
       return snapshot;
     } catch (error: unknown) {
       const isRefused = error instanceof StoreUnavailable && !isUnreachable(error);
-      if (isRefused || error instanceof ListTooLarge) this.supersede(wanted.scope);
+      if (isRefused || error instanceof ListTooLarge) this.invalidate(wanted.scope);
       throw error;
     }
   }
@@ -161,12 +163,16 @@ export class CachedReads {
   #keep(scope: string, snapshot: Snapshot): void {
     if (snapshot.only !== undefined) this.#alone.set(scope, true);
     else if (this.#alone.delete(scope)) for (const [key] of this.#kept.alone(scope)) this.#kept.delete(key);
-    this.#kept.set(keyOf(scope, snapshot.only), snapshot);
+    this.#kept.set(readKeyOf(scope, snapshot.only), snapshot);
   }
 
   #current({ scope, name, orOf }: Pick<Wanted, 'scope' | 'name' | 'orOf'>): Snapshot | undefined {
-    const snapshot = this.#kept.get(keyOf(scope, name));
-    if (snapshot !== undefined && !this.#epochs.supersedes(scope, snapshot.read.asOf)) return snapshot;
+    const snapshot = this.#kept.get(readKeyOf(scope, name));
+    if (
+      snapshot !== undefined &&
+      !this.#generations.hasInvalidatedSince(scope, snapshot.read.generationAtStart)
+    )
+      return snapshot;
     return orOf === undefined ? undefined : this.#current({ scope, name: orOf });
   }
 
@@ -175,11 +181,11 @@ export class CachedReads {
     return this.#kept
       .alone(scope)
       .map(([, snapshot]) => snapshot)
-      .filter(({ read }) => !this.#epochs.supersedes(scope, read.asOf));
+      .filter(({ read }) => !this.#generations.hasInvalidatedSince(scope, read.generationAtStart));
   }
 
   #isFresh(kept: Snapshot, ttlMs: number): boolean {
-    return !kept.isDoubted && this.#ageMs(kept) <= ttlMs;
+    return !kept.isIndeterminate && this.#ageMs(kept) <= ttlMs;
   }
 
   #mayServe(kept: Snapshot | undefined): kept is Snapshot {
@@ -189,11 +195,11 @@ export class CachedReads {
   /** Undefined where the store does not answer, or not soon; the read goes on for whoever comes next. */
   async #unlessUnreachable(reading: Promise<Snapshot>): Promise<Snapshot | undefined> {
     let cancel: () => void = () => undefined;
-    const patience = new Promise<undefined>((resolve) => {
+    const waitLimit = new Promise<undefined>((resolve) => {
       cancel = this.time.after(PATIENCE_MS, () => resolve(undefined));
     });
     try {
-      return await Promise.race([reading.catch(undefinedIfUnreachable), patience]);
+      return await Promise.race([reading.catch(undefinedIfUnreachable), waitLimit]);
     } finally {
       cancel();
     }
@@ -212,7 +218,7 @@ export class CachedReads {
 }
 
 /** A scope's key is JSON, so that none is the beginning of another. */
-function keyOf(scope: string, name?: string): string {
+function readKeyOf(scope: string, name?: string): string {
   return name === undefined ? scope : `${scope}${name}`;
 }
 

@@ -8,7 +8,7 @@ import {
   StoreOutcomeUnknown,
 } from '../../errors/store-errors';
 import {
-  keyOf,
+  scopeKeyOf,
   type Secret,
   type SecretScope,
   usageOf,
@@ -16,20 +16,20 @@ import {
   type Usage,
 } from '../../secrets/secret';
 import { type ReadReport, SecretStore, type StoredWorkspace } from '../../secrets/secret-store';
-import { type CacheObserver, DoubtfulNames } from './cache-entries';
+import { type CacheObserver, IndeterminateNames } from './cache-entries';
 import { CachedReads, type CachedReadsOptions } from './cached-reads';
 import { LargeTexts } from './large-texts';
 import { Snapshot, type Moment } from './snapshot';
-import type { WriteAnnouncements } from './invalidation-bus';
+import type { InvalidationBus } from './invalidation-bus';
 
 export interface CacheOptions extends CachedReadsOptions {
   /** How long what was read is served without asking. */
   readonly ttlMs: number;
 }
 
-export interface CacheSurroundings {
+export interface CachedSecretStoreDeps {
   readonly time: MonotonicTime;
-  readonly announcements: WriteAnnouncements;
+  readonly invalidationBus: InvalidationBus;
   readonly observer?: CacheObserver;
 }
 
@@ -39,7 +39,7 @@ interface Written {
   readonly value?: string;
 }
 
-interface LookUp {
+interface ScopeLookup {
   readonly scope: SecretScope;
   readonly name: string;
   readonly moment: Moment;
@@ -59,7 +59,7 @@ const STORE_IS_AWAY = 'What was read lately is served from memory, all else is r
 export class CachedSecretStore extends SecretStore {
   readonly #reads: CachedReads;
   /** Scopes of which the store showed one name only, when it was last asked. */
-  readonly #doubtful = new DoubtfulNames();
+  readonly #indeterminate = new IndeterminateNames();
   readonly #texts: LargeTexts;
   readonly #byName = new LRUCache<string, true>({ max: MAX_SCOPES_BY_NAME });
   #awayBecause: string | undefined;
@@ -67,26 +67,26 @@ export class CachedSecretStore extends SecretStore {
   constructor(
     private readonly inner: SecretStore,
     private readonly options: CacheOptions,
-    private readonly around: CacheSurroundings,
+    private readonly around: CachedSecretStoreDeps,
   ) {
     super();
     this.#reads = new CachedReads(options, around.time, around.observer);
     this.#texts = new LargeTexts(around.time);
-    around.announcements.listen((written) =>
-      this.#reads.supersede(written === 'unknown' ? undefined : written.scope),
+    around.invalidationBus.listen((written) =>
+      this.#reads.invalidate(written === 'unknown' ? undefined : written.scope),
     );
   }
 
   async create(scope: SecretScope, secret: Secret): Promise<void> {
-    return this.#write(keyOf(scope), () => this.inner.create(scope, secret), secret);
+    return this.#write(scopeKeyOf(scope), () => this.inner.create(scope, secret), secret);
   }
 
   async update(scope: SecretScope, secret: Secret): Promise<void> {
-    return this.#write(keyOf(scope), () => this.inner.update(scope, secret), secret);
+    return this.#write(scopeKeyOf(scope), () => this.inner.update(scope, secret), secret);
   }
 
   async delete(scope: SecretScope, name: string): Promise<void> {
-    return this.#write(keyOf(scope), () => this.inner.delete(scope, name), { name });
+    return this.#write(scopeKeyOf(scope), () => this.inner.delete(scope, name), { name });
   }
 
   async removeWorkspace(workspace: StoredWorkspace): Promise<void> {
@@ -94,8 +94,8 @@ export class CachedSecretStore extends SecretStore {
   }
 
   async retrieve(scope: SecretScope, name: string, report?: ReadReport): Promise<Secret> {
-    const key = keyOf(scope);
-    const snapshot = await this.#showing(key, scope, name, this.#doubtful.unless(key, name, report));
+    const key = scopeKeyOf(scope);
+    const snapshot = await this.#showing(key, scope, name, this.#indeterminate.unless(key, name, report));
     if (snapshot.isUnreadable(name)) return this.inner.retrieve(scope, name);
     const secret = await this.#texts.secret(key, snapshot, name);
     if (secret === 'gone') return this.inner.retrieve(scope, name);
@@ -107,7 +107,7 @@ export class CachedSecretStore extends SecretStore {
   async list(scope: SecretScope, report?: ReadReport): Promise<readonly Secret[]> {
     const snapshot = await this.#reads.get(
       {
-        scope: keyOf(scope),
+        scope: scopeKeyOf(scope),
         ttlMs: (kept) => (kept.isEmpty ? this.#absentTtlMs : this.#ttlMs),
         read: async (moment) => {
           const unreadable = new Set<string>();
@@ -115,14 +115,14 @@ export class CachedSecretStore extends SecretStore {
             servedStale: () => undefined,
             unreadable: (names) => names.forEach((name) => unreadable.add(name)),
           });
-          this.#doubtful.settle(keyOf(scope), moment.asOf);
+          this.#indeterminate.settle(scopeKeyOf(scope), moment.generationAtStart);
           return new Snapshot({ unreadable }, secrets, moment);
         },
       },
-      this.#doubtful.unless(keyOf(scope), undefined, report),
+      this.#indeterminate.unless(scopeKeyOf(scope), undefined, report),
     );
     if (snapshot.isUnreadable() && report?.unreadable === undefined) return this.inner.list(scope);
-    const secrets = await this.#texts.secrets(keyOf(scope), snapshot);
+    const secrets = await this.#texts.secrets(scopeKeyOf(scope), snapshot);
     if (secrets === 'gone') return this.inner.list(scope, report);
     if (snapshot.isUnreadable()) report?.unreadable?.([...snapshot.unreadable]);
     return secrets;
@@ -130,7 +130,7 @@ export class CachedSecretStore extends SecretStore {
 
   /** By what is kept, if that is all of the scope: a write that comes after it supersedes it anyway. */
   override async measure(scope: SecretScope): Promise<ScopeUsage> {
-    const kept = this.#reads.fresh(keyOf(scope), this.#ttlMs);
+    const kept = this.#reads.fresh(scopeKeyOf(scope), this.#ttlMs);
     return kept?.isWhole === true ? usageOf(kept.sizes()) : this.inner.measure(scope);
   }
 
@@ -151,7 +151,7 @@ export class CachedSecretStore extends SecretStore {
     } catch (error: unknown) {
       const isGone = isUnreachable(error);
       this.#awayBecause = isGone && error instanceof Error ? error.message : undefined;
-      if (!isGone) this.#reads.supersede();
+      if (!isGone) this.#reads.invalidate();
       if (!isGone || !this.#reads.canServeAlone) throw error;
     }
   }
@@ -183,7 +183,7 @@ export class CachedSecretStore extends SecretStore {
           scope: key,
           ...(alone ? { name } : { orOf: name }),
           ttlMs: (kept) => (kept.has(name) ? this.#ttlMs : this.#absentTtlMs),
-          read: (moment, kept) => this.#lookUp({ scope, name, moment }, kept),
+          read: (moment, kept) => this.#readScope({ scope, name, moment }, kept),
         },
         report,
       );
@@ -192,14 +192,15 @@ export class CachedSecretStore extends SecretStore {
     return seen.tellsOf(name) ? seen : look(true);
   }
 
-  async #lookUp(look: LookUp, kept: Snapshot | undefined): Promise<Snapshot> {
+  async #readScope(look: ScopeLookup, kept: Snapshot | undefined): Promise<Snapshot> {
     const { scope, name, moment } = look;
-    const answer = await this.inner.lookUp(scope, name, kept?.revision);
-    this.#doubtful.settle(keyOf(scope), moment.asOf);
-    if (answer === 'unchanged') return kept?.confirm(moment) === true ? kept : this.#lookUp(look, undefined);
+    const answer = await this.inner.readScope(scope, name, kept?.revision);
+    this.#indeterminate.settle(scopeKeyOf(scope), moment.generationAtStart);
+    if (answer === 'unchanged')
+      return kept?.confirm(moment) === true ? kept : this.#readScope(look, undefined);
     const { whole, secrets, ...extent } = answer;
-    if (whole) this.#byName.delete(keyOf(scope));
-    else this.#byName.set(keyOf(scope), true);
+    if (whole) this.#byName.delete(scopeKeyOf(scope));
+    else this.#byName.set(scopeKeyOf(scope), true);
     return new Snapshot({ ...extent, ...(!whole && { only: name }) }, secrets, moment);
   }
 
@@ -208,34 +209,34 @@ export class CachedSecretStore extends SecretStore {
       await write();
     } catch (error: unknown) {
       if (leftAsItWas(error)) throw error;
-      if (scope === undefined || written === undefined) this.#reads.supersede(scope);
+      if (scope === undefined || written === undefined) this.#reads.invalidate(scope);
       else this.#failed(scope, written, error);
-      await this.#announce(scope);
+      await this.#publish(scope);
       throw error;
     }
     // Here first, then to the others; only then may the writer go on.
-    if (scope === undefined || written === undefined) this.#reads.supersede(scope);
+    if (scope === undefined || written === undefined) this.#reads.invalidate(scope);
     else this.#reads.carry(scope, written.name, written.value);
-    await this.#announce(scope);
+    await this.#publish(scope);
   }
 
   /** A write that failed: what is kept and agrees with the answer must be confirmed, what does not is not served any more. */
   #failed(scope: string, { name }: Written, error: unknown): void {
     const isShown = this.#reads.shows(scope, name);
     const agrees = isShown ? error instanceof SecretAlreadyExists : error instanceof SecretNotFound;
-    if (agrees) this.#reads.doubt(scope);
+    if (agrees) this.#reads.indeterminate(scope);
     else if (error instanceof SecretAlreadyExists || error instanceof StoreOutcomeUnknown)
-      this.#doubtful.add(scope, name, this.#reads.doubt(scope));
-    else this.#reads.supersede(scope);
+      this.#indeterminate.add(scope, name, this.#reads.indeterminate(scope));
+    else this.#reads.invalidate(scope);
   }
 
-  async #announce(scope: string | undefined): Promise<void> {
-    await this.around.announcements.announce(scope === undefined ? 'unknown' : { scope });
+  async #publish(scope: string | undefined): Promise<void> {
+    await this.around.invalidationBus.publish(scope === undefined ? 'unknown' : { scope });
   }
 
   get #ttlMs(): number {
     const { ttlMs } = this.options;
-    return this.around.announcements.heard ? ttlMs : Math.min(ttlMs, UNHEARD_TTL_MS);
+    return this.around.invalidationBus.received ? ttlMs : Math.min(ttlMs, UNHEARD_TTL_MS);
   }
 
   get #absentTtlMs(): number {

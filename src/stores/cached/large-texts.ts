@@ -1,5 +1,5 @@
 import type { MonotonicTime } from '../../time/clock';
-import { FairTurns, type TurnBounds } from '../../concurrency/fair-queue';
+import { FairQueue, type FairQueueBounds } from '../../concurrency/fair-queue';
 import { quietTurn } from '../../concurrency/quiet-turn';
 import { Overloaded } from '../../errors/request-errors';
 import type { Secret } from '../../secrets/secret';
@@ -7,7 +7,7 @@ import type { Snapshot } from './snapshot';
 
 const LARGE_BYTES = 64 * 1024;
 
-const TURNS: TurnBounds = {
+const TURNS: FairQueueBounds = {
   maxUnderWay: 1,
   maxUnderWayOfOne: 1,
   maxWaiting: 2_048,
@@ -20,10 +20,10 @@ const TURNS: TurnBounds = {
  * event loop and the scopes by turns. `gone` where the snapshot was let go of meanwhile. @throws Overloaded where too many wait
  */
 export class LargeTexts {
-  readonly #turns: FairTurns;
+  readonly #turns: FairQueue;
 
   constructor(time: MonotonicTime) {
-    this.#turns = new FairTurns(TURNS, time, () => new Overloaded());
+    this.#turns = new FairQueue(TURNS, time, () => new Overloaded());
   }
 
   secret(

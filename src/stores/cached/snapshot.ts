@@ -5,7 +5,7 @@ const FRAME_BYTES = 160;
 
 /** When a read began, in epochs of its scope and in milliseconds. */
 export interface Moment {
-  readonly asOf: number;
+  readonly generationAtStart: number;
   readonly atMs: number;
 }
 
@@ -25,10 +25,10 @@ export interface Extent {
 export class Snapshot {
   #bytes: number;
   /** By name, where in the block. */
-  readonly #places = new Map<string, readonly [start: number, end: number]>();
+  readonly #positions = new Map<string, readonly [start: number, end: number]>();
   #block: Buffer | undefined;
   #read: Moment;
-  #isDoubted = false;
+  #isIndeterminate = false;
   #holders = 0;
   #isLetGo = false;
 
@@ -45,7 +45,7 @@ export class Snapshot {
     for (const { name, value } of secrets) {
       const start = end;
       end += this.#block.write(value, start);
-      this.#places.set(name, [start, end]);
+      this.#positions.set(name, [start, end]);
     }
     const names = secrets.reduce((sum, { name }) => sum + FRAME_BYTES + 2 * name.length, 0);
     this.#bytes = FRAME_BYTES + size + names;
@@ -60,18 +60,18 @@ export class Snapshot {
    * Returns what a read of the whole scope would show after a write of ours, as far as is known: it must be confirmed where that can be.
    * @param value undefined where the name was deleted
    */
-  after(name: string, value: string | undefined, asOf: number): Snapshot {
+  after(name: string, value: string | undefined, generationAtStart: number): Snapshot {
     const unreadable = new Set([...this.extent.unreadable].filter((other) => other !== name));
     const written = value === undefined ? [] : [{ name, value }];
-    const next = new Snapshot({ unreadable }, written, { ...this.#read, asOf });
+    const next = new Snapshot({ unreadable }, written, { ...this.#read, generationAtStart });
     const own = next.#block;
-    const parts = [...this.#places.keys()]
+    const parts = [...this.#positions.keys()]
       .filter((other) => other !== name)
       .map((other) => [other, this.#part(other)] as const);
     if (value !== undefined) parts.push([name, own ?? Buffer.alloc(0)]);
     next.#take(parts.sort(([one], [other]) => (one < other ? -1 : 1)));
     own?.fill(0);
-    next.#isDoubted = true;
+    next.#isIndeterminate = true;
     return next;
   }
 
@@ -93,18 +93,18 @@ export class Snapshot {
   confirm(read: Moment): boolean {
     if (this.#block === undefined) return false;
     this.#read = read;
-    this.#isDoubted = false;
+    this.#isIndeterminate = false;
     return true;
   }
 
   /** A write may have changed it: it counts as a read of this epoch still, but must be confirmed where that can be. */
-  doubt(asOf: number): void {
-    this.#read = { ...this.#read, asOf };
-    this.#isDoubted = true;
+  indeterminate(generationAtStart: number): void {
+    this.#read = { ...this.#read, generationAtStart };
+    this.#isIndeterminate = true;
   }
 
-  get isDoubted(): boolean {
-    return this.#isDoubted;
+  get isIndeterminate(): boolean {
+    return this.#isIndeterminate;
   }
 
   /** The one name that it tells of. */
@@ -117,11 +117,11 @@ export class Snapshot {
   }
 
   get isEmpty(): boolean {
-    return this.#places.size === 0;
+    return this.#positions.size === 0;
   }
 
   has(name: string): boolean {
-    return this.#places.has(name);
+    return this.#positions.has(name);
   }
 
   /** Of a name that is there and cannot be read, or of a list with one, the store itself must speak. */
@@ -137,18 +137,18 @@ export class Snapshot {
 
   /** Of its value; 0 where there is none. */
   bytesOf(name: string): number {
-    const [start, end] = this.#places.get(name) ?? [0, 0];
+    const [start, end] = this.#positions.get(name) ?? [0, 0];
     return end - start;
   }
 
   secret(name: string): Secret | undefined {
-    const place = this.#places.get(name);
+    const place = this.#positions.get(name);
     return place === undefined ? undefined : { name, value: this.#text(place) };
   }
 
   /** In the order in which they were read. */
   *secrets(): Generator<Secret> {
-    for (const [name, place] of this.#places) yield { name, value: this.#text(place) };
+    for (const [name, place] of this.#positions) yield { name, value: this.#text(place) };
   }
 
   get isWiped(): boolean {
@@ -159,7 +159,8 @@ export class Snapshot {
   sizes(): ReadonlyMap<string, number> {
     const sizes = new Map<string, number>();
     for (const name of this.extent.unreadable) sizes.set(name, Buffer.byteLength(name));
-    for (const [name, [start, end]] of this.#places) sizes.set(name, Buffer.byteLength(name) + end - start);
+    for (const [name, [start, end]] of this.#positions)
+      sizes.set(name, Buffer.byteLength(name) + end - start);
     return sizes;
   }
 
@@ -181,20 +182,20 @@ export class Snapshot {
   }
 
   #part(name: string): Buffer {
-    const [start, end] = this.#places.get(name) ?? [0, 0];
+    const [start, end] = this.#positions.get(name) ?? [0, 0];
     return this.#block?.subarray(start, end) ?? Buffer.alloc(0);
   }
 
   /** Holds a copy of these values and nothing else. */
   #take(parts: readonly (readonly [name: string, value: Buffer])[]): void {
     const block = Buffer.allocUnsafeSlow(parts.reduce((sum, [, { length }]) => sum + length, 0));
-    this.#places.clear();
+    this.#positions.clear();
     this.#bytes = FRAME_BYTES + block.length;
     let end = 0;
     for (const [name, value] of parts) {
       const start = end;
       end += value.copy(block, start);
-      this.#places.set(name, [start, end]);
+      this.#positions.set(name, [start, end]);
       this.#bytes += FRAME_BYTES + 2 * name.length;
     }
     this.#block = block;

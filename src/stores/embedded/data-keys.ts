@@ -4,7 +4,7 @@ import type { WorkspaceOfUser } from './records';
 import { FORMAT_VERSION, intoKey } from './vault/vault-meta';
 import { LRUCache } from 'lru-cache';
 import type { WriteOperation } from './vault/commit-queue';
-import type { VaultDatabase } from './vault/vault-database';
+import type { VaultDatabase } from './records';
 
 const KEY_BYTES = 32;
 

@@ -5,7 +5,7 @@ import type { MonotonicTime } from '../../time/clock';
 import { StoreFull } from '../../errors/store-errors';
 import { ALL_RECORDS } from './records';
 import { ReserveFile } from './reserve-file';
-import type { VaultDatabase } from './vault/vault-database';
+import type { VaultDatabase } from './records';
 
 export interface DiskFigures {
   /** What may be stored before creates and updates are refused; 0: they are. */

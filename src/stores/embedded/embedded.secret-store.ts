@@ -8,12 +8,13 @@ import type { WriteOperation } from './vault/commit-queue';
 import { DataKeys } from './data-keys';
 import { DatabaseRecovery } from './vault/database-recovery';
 import { type DiskFigures, DEFAULT_MAX_RESERVE_BYTES, openDiskSpace, type DiskSpace } from './disk-space';
-import { KeyedLocks } from '../../concurrency/keyed-mutex';
+import { KeyedMutex } from '../../concurrency/keyed-mutex';
 import { META_RECORD_KEY, RecordKeys, usageIn, sealSecret, secretBytesOf, unsealSecret } from './records';
 import { ScopeLists } from './scope-lists';
 import { StoredWorkspaces, workspaceKeyOf } from './stored-workspaces';
 import { openVault, type Vault, type VaultOptions } from './vault/vault';
-import { unusable, type VaultDatabase } from './vault/vault-database';
+import { unusable } from './vault/vault-database';
+import type { VaultDatabase } from './records';
 import { vaultFolderIn } from './vault/vault-folder';
 import { VaultWriter } from './vault/vault-writer';
 
@@ -36,7 +37,7 @@ export class EmbeddedSecretStore extends SecretStore {
   private readonly lists: ScopeLists;
   private readonly recovery: DatabaseRecovery;
   private readonly writer: VaultWriter;
-  private readonly workspaceLocks = new KeyedLocks();
+  private readonly workspaceLocks = new KeyedMutex();
   private readonly underWay = new Set<Promise<unknown>>();
   private closed: Promise<void> | undefined;
 

@@ -1,8 +1,10 @@
+import type { ClassicLevel } from 'classic-level';
 import { createHmac, type KeyObject } from 'node:crypto';
 import type { SecretScope, Secret, Usage } from '../../secrets/secret';
 import { lengthPrefixed, NotAuthentic, seal, SEAL_BYTES, unseal } from './seal';
 import { FORMAT_VERSION } from './vault/vault-meta';
-import type { VaultDatabase } from './vault/vault-database';
+
+export type VaultDatabase = ClassicLevel<Buffer, Buffer>;
 
 const WORKSPACE = Buffer.from([2]);
 const SECRET = Buffer.from([3]);
@@ -64,13 +66,13 @@ export class RecordKeys {
 const LENGTH_BYTES = 4;
 
 /** Where a record belongs. `recordKey` is the keyed hash of scope and name: it stands for the name. */
-interface RecordPlace {
+interface RecordLocation {
   readonly scope: SecretScope;
   readonly recordKey: Uint8Array;
 }
 
 /** Seals length of name (4 bytes, big endian) | name | value, so that the record is worthless in any other place. */
-export function sealSecret(dataKey: KeyObject, place: RecordPlace, { name, value }: Secret): Buffer {
+export function sealSecret(dataKey: KeyObject, place: RecordLocation, { name, value }: Secret): Buffer {
   const plaintext = Buffer.concat([lengthPrefixed(name), Buffer.from(value, 'utf8')]);
   try {
     return seal(dataKey, plaintext, context(place));
@@ -85,7 +87,7 @@ export function secretBytesOf(record: Uint8Array): number {
 }
 
 /** @throws NotAuthentic when the record is damaged, of another place or of another format version */
-export function unsealSecret(dataKey: KeyObject, place: RecordPlace, record: Uint8Array): Secret {
+export function unsealSecret(dataKey: KeyObject, place: RecordLocation, record: Uint8Array): Secret {
   const plaintext = unseal(dataKey, record, context(place));
   try {
     if (plaintext.length < LENGTH_BYTES) throw new NotAuthentic();
@@ -99,7 +101,7 @@ export function unsealSecret(dataKey: KeyObject, place: RecordPlace, record: Uin
   }
 }
 
-function context({ scope, recordKey }: RecordPlace): Buffer {
+function context({ scope, recordKey }: RecordLocation): Buffer {
   const { user, workspace, environment } = scope;
   return lengthPrefixed('secret', `v${FORMAT_VERSION}`, user, workspace, environment, recordKey);
 }

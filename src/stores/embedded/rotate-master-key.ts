@@ -2,7 +2,7 @@ import { EmbeddedStoreUnusable } from './embedded-store-unusable';
 import { recordBatches, META_RECORD_KEY, WORKSPACE_RECORDS, WRAPPED_RECORDS } from './records';
 import { NotAuthentic } from './seal';
 import { withDatabase, type VaultOptions } from './vault/vault';
-import type { VaultDatabase } from './vault/vault-database';
+import type { VaultDatabase } from './records';
 import { holdsDatabase, vaultFolderIn } from './vault/vault-folder';
 import {
   encodeMeta,

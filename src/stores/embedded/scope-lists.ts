@@ -1,11 +1,11 @@
 import type { KeyObject } from 'node:crypto';
 import type { MonotonicTime } from '../../time/clock';
-import { FairTurns, type TurnBounds } from '../../concurrency/fair-queue';
+import { FairQueue, type FairQueueBounds } from '../../concurrency/fair-queue';
 import { TooManyRequests } from '../../errors/request-errors';
 import { ListTooLarge } from '../../errors/store-errors';
 import type { Secret, SecretScope } from '../../secrets/secret';
 import { recordBatches, type RecordKeys, secretBytesOf, unsealSecret } from './records';
-import type { VaultDatabase } from './vault/vault-database';
+import type { VaultDatabase } from './records';
 
 /** As much as an answer may carry: a list of more could not be sent. */
 export const MAX_LIST_BYTES = 16 * 1024 * 1024;
@@ -16,7 +16,7 @@ const SMALL_LIST_BYTES = 256 * 1024;
 const FRAME_BYTES = 160;
 
 /** One of them takes up to twice its bytes. */
-const LARGE_LISTS: TurnBounds = {
+const LARGE_LISTS: FairQueueBounds = {
   maxUnderWay: 2,
   maxUnderWayOfOne: 1,
   maxWaiting: 500,
@@ -26,14 +26,14 @@ const LARGE_LISTS: TurnBounds = {
 
 /** Reads the secrets of scopes so that their memory is bounded, however many lists are wanted at once and however large they are. */
 export class ScopeLists {
-  private readonly turns: FairTurns;
+  private readonly turns: FairQueue;
 
   constructor(
     private readonly database: VaultDatabase,
     private readonly recordKeys: RecordKeys,
     time: MonotonicTime,
   ) {
-    this.turns = new FairTurns(LARGE_LISTS, time, () => new TooManyRequests(1));
+    this.turns = new FairQueue(LARGE_LISTS, time, () => new TooManyRequests(1));
   }
 
   /**

@@ -12,7 +12,7 @@ import {
   type WorkspaceOfUser,
 } from './records';
 import { NotAuthentic } from './seal';
-import type { VaultDatabase } from './vault/vault-database';
+import type { VaultDatabase } from './records';
 
 /** In one batch of a removal; a workspace with fewer secrets is removed at one blow. */
 const MAX_DELETES = 1_000;

@@ -1,17 +1,18 @@
 import { type Clock, type MonotonicTime, SystemMonotonicTime } from '../../time/clock';
-import { DialectProbe, givenDialect } from './versions/version-probe';
+import { ApiVersionProbe, fixedApiVersion } from './versions/version-probe';
 import { InfisicalApi } from './api/infisical-api';
 import { InfisicalClient } from './transport/infisical-client';
-import { DEFAULTS, type InfisicalOptions, type Log } from './infisical-options';
+import { DEFAULTS, type InfisicalOptions } from './infisical-options';
+import type { InfisicalLog } from './infisical-observer';
 import { InfisicalSecretStore } from './infisical.secret-store';
-import { ListedRooms } from './listed-locations';
+import { ListedLocations } from './listed-locations';
 import { loginMethod } from './auth/login-method';
 import { MachineSession } from './auth/machine-session';
 import { Operations } from './operations';
 import { OrganizationCheck } from './projects/organization-check';
 import { PingProbe } from './ping-probe';
 import { ProjectDirectory } from './projects/project-directory';
-import { RateLimits } from './transport/upstream-rate-limits';
+import { UpstreamRateLimits } from './transport/upstream-rate-limits';
 import { RetryBudget } from './transport/retrying';
 import { ScopeReader } from './scope-reader';
 import { SecretWriter } from './secret-writer';
@@ -29,28 +30,28 @@ const SHORTEST_CALL_SHARE = 20;
 export function createInfisicalSecretStore(
   options: InfisicalOptions,
   clock: Clock,
-  log: Log = () => undefined,
+  log: InfisicalLog = () => undefined,
   time: MonotonicTime = new SystemMonotonicTime(),
 ): InfisicalSecretStore {
   const settings = { ...DEFAULTS, ...options };
-  const limits = new RateLimits(time);
+  const limits = new UpstreamRateLimits(time);
   const client = new InfisicalClient(settings, limits);
-  const dialects =
-    settings.dialect === undefined
-      ? new DialectProbe(client, settings.requestTimeoutMs, clock, log)
-      : givenDialect(settings.dialect);
-  const dialect = () => dialects.current();
-  const login = loginMethod(client, dialect, settings, settings.requestTimeoutMs);
+  const apiVersions =
+    settings.apiVersion === undefined
+      ? new ApiVersionProbe(client, settings.requestTimeoutMs, clock, log)
+      : fixedApiVersion(settings.apiVersion);
+  const apiVersion = () => apiVersions.current();
+  const login = loginMethod(client, apiVersion, settings, settings.requestTimeoutMs);
   const session = new MachineSession(login, clock, log);
   const api = new InfisicalApi(client, session, time, {
-    dialects,
+    apiVersions,
     requestTimeoutMs: settings.requestTimeoutMs,
     budget: new RetryBudget(clock),
     shortestCallMs: Math.min(SHORTEST_CALL_MS, settings.operationTimeoutMs / SHORTEST_CALL_SHARE),
   });
   const organization = new OrganizationCheck(api, settings.organizationId, clock, log);
   const projects = new ProjectDirectory(api, settings, organization, log);
-  const reader = new ScopeReader(api, projects, new ListedRooms(clock), log);
+  const reader = new ScopeReader(api, projects, new ListedLocations(clock), log);
   const parts = {
     projects,
     reader,
@@ -61,7 +62,7 @@ export function createInfisicalSecretStore(
   };
   const operations = new Operations(settings.operationTimeoutMs, time, log, settings.scopeLock);
   settings.observer?.opened({
-    dialect: () => dialects.known()?.name,
+    apiVersion: () => apiVersions.known()?.name,
     sessionEndsAtMs: () => session.endsAtMs,
     callsWaiting: () => limits.waiting,
     writes: () => operations.writes,

@@ -8,13 +8,13 @@ import {
 } from '../../secrets/secret-store';
 import type { Deadline } from '../../time/deadline';
 import { failedBecause } from './versions/infisical-call-failed';
-import type { Log } from './infisical-options';
+import type { InfisicalLog } from './infisical-observer';
 import type { Operations } from './operations';
 import type { PingProbe } from './ping-probe';
 import type { ProjectDirectory } from './projects/project-directory';
 import { bytesOfRow, readableSecret, readableSecrets, encodeValue } from './value-codec';
 import type { ScopeReader } from './scope-reader';
-import { type Room, distinctRows, preferredRow } from './api/secret-calls';
+import { type ProjectEnvironment, distinctRows, preferredRow } from './api/secret-calls';
 import { requireHoldableName, type SecretWriter } from './secret-writer';
 import type { UserProjects } from './projects/user-projects';
 
@@ -32,7 +32,7 @@ export class InfisicalSecretStore extends SecretStore {
   constructor(
     private readonly parts: StoreParts,
     private readonly operations: Operations,
-    private readonly log: Log,
+    private readonly log: InfisicalLog,
   ) {
     super();
   }
@@ -41,12 +41,12 @@ export class InfisicalSecretStore extends SecretStore {
     requireHoldableName(name);
     const stored = encodeValue(value);
     const { projects, reader, writer } = this.parts;
-    await this.operations.writeInTurn(scope, async (deadline) => {
+    await this.operations.writeSerialized(scope, async (deadline) => {
       await writer.requireWritable(name, true, deadline);
       await reader.despiteStaleIds(scope, async () => {
         const project = await projects.provision(scope, scope.environment, deadline);
-        const room = { projectId: project.id, environment: scope.environment };
-        const create = () => writer.create(room, name, stored, deadline);
+        const location = { projectId: project.id, environment: scope.environment };
+        const create = () => writer.create(location, name, stored, deadline);
         await projects.firstOrAfter(project.id, create, deadline);
       });
     });
@@ -65,16 +65,18 @@ export class InfisicalSecretStore extends SecretStore {
     requireHoldableName(name);
     const stored = encodeValue(value);
     const { reader, writer } = this.parts;
-    await this.#inRoom(scope, name, async (room, deadline) => {
-      const copies = await reader.copies(room, name, deadline);
+    await this.#inRoom(scope, name, async (location, deadline) => {
+      const copies = await reader.copies(location, name, deadline);
       if (copies === 0) throw new SecretNotFound(name);
-      await writer.update(room, { name, stored, copies }, deadline);
+      await writer.update(location, { name, stored, copies }, deadline);
     });
   }
 
   async delete(scope: SecretScope, name: string): Promise<void> {
     requireHoldableName(name);
-    await this.#inRoom(scope, name, (room, deadline) => this.parts.writer.delete(room, name, deadline));
+    await this.#inRoom(scope, name, (location, deadline) =>
+      this.parts.writer.delete(location, name, deadline),
+    );
   }
 
   async list(scope: SecretScope, report?: ReadReport): Promise<readonly Secret[]> {
@@ -87,13 +89,13 @@ export class InfisicalSecretStore extends SecretStore {
     });
   }
 
-  override async lookUp(
+  override async readScope(
     scope: SecretScope,
     name: string,
     known?: string,
   ): Promise<ScopeContents | 'unchanged'> {
     return this.operations.run(async (deadline) => {
-      const look = await this.parts.reader.lookFor(scope, name, deadline, known);
+      const look = await this.parts.reader.readFor(scope, name, deadline, known);
       if (look === 'unchanged') return look;
       const { rows, ...extent } = look;
       return { ...extent, ...readableSecrets(distinctRows(rows)) };
@@ -139,16 +141,16 @@ export class InfisicalSecretStore extends SecretStore {
   #inRoom(
     scope: SecretScope,
     name: string,
-    write: (room: Room, deadline: Deadline) => Promise<void>,
+    write: (location: ProjectEnvironment, deadline: Deadline) => Promise<void>,
   ): Promise<void> {
     const { reader, writer } = this.parts;
-    return this.operations.writeInTurn(scope, async (deadline) => {
+    return this.operations.writeSerialized(scope, async (deadline) => {
       await writer.requireWritable(name, false, deadline);
       await existing(name, () =>
         reader.despiteStaleIds(scope, async () => {
-          const room = await reader.room(scope, deadline);
-          if (room === undefined) throw new SecretNotFound(name);
-          await write(room, deadline);
+          const location = await reader.location(scope, deadline);
+          if (location === undefined) throw new SecretNotFound(name);
+          await write(location, deadline);
         }),
       );
     });

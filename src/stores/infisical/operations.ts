@@ -15,7 +15,7 @@ import type { MonotonicTime } from '../../time/clock';
 import type { SecretScope } from '../../secrets/secret';
 import { waitedMs } from '../../secrets/secret-store-decorator';
 import { deadlineIn, type Deadline, remainingMs } from '../../time/deadline';
-import type { Log } from './infisical-options';
+import type { InfisicalLog } from './infisical-observer';
 import type { ScopeLock } from '../../concurrency/keyed-mutex';
 import { ScopeQueue } from './scope-queue';
 
@@ -120,7 +120,7 @@ export class Operations {
   constructor(
     private readonly timeoutMs: number,
     private readonly time: MonotonicTime,
-    private readonly log: Log,
+    private readonly log: InfisicalLog,
     private readonly lock: ScopeLock,
   ) {}
 
@@ -153,7 +153,7 @@ export class Operations {
   }
 
   /** Writes of one scope take turns: the server's create looks first and stores later. */
-  writeInTurn<T>(scope: SecretScope, operation: Operation<T>): Promise<T> {
+  writeSerialized<T>(scope: SecretScope, operation: Operation<T>): Promise<T> {
     const key = JSON.stringify([scope.user, scope.workspace, scope.environment]);
     return this.#counted(() =>
       this.run((deadline) =>

@@ -4,7 +4,7 @@ import { parseProject, parseProjects } from './api/answers';
 import { deadlineIn, type Deadline } from '../../time/deadline';
 import type { InfisicalApi } from './api/infisical-api';
 import { failedBecause, InfisicalCallFailed } from './versions/infisical-call-failed';
-import type { Log } from './infisical-options';
+import type { InfisicalLog } from './infisical-observer';
 import { OTHER_ORGANIZATION, type OrganizationCheck } from './projects/organization-check';
 import { SingleFlight } from '../../concurrency/single-flight';
 import { notReadyBecause } from './operations';
@@ -26,7 +26,11 @@ export class PingProbe {
   constructor(
     private readonly api: InfisicalApi,
     private readonly organization: OrganizationCheck,
-    private readonly deps: { readonly clock: Clock; readonly time: MonotonicTime; readonly log: Log },
+    private readonly deps: {
+      readonly clock: Clock;
+      readonly time: MonotonicTime;
+      readonly log: InfisicalLog;
+    },
   ) {}
 
   /** @throws StoreUnavailable with words for an operator */
@@ -72,7 +76,7 @@ export class PingProbe {
         deadline,
       );
     } catch (error: unknown) {
-      const alive = this.api.knownDialect()?.aliveReasons ?? [];
+      const alive = this.api.knownApiVersion()?.aliveReasons ?? [];
       if (!failedBecause(error, ...alive)) throw error;
     }
   }

@@ -1,7 +1,7 @@
 import { withinMs } from '../../time/deadline';
 
 /** How long a task waits for its turn, and what it then fails with, without having begun. */
-export interface Patience {
+export interface WaitLimit {
   readonly ms: number;
   readonly late: () => Error;
 }
@@ -13,9 +13,9 @@ export interface Patience {
 export class ScopeQueue {
   readonly #tails = new Map<string, Promise<void>>();
 
-  run<T>(key: string, task: () => Promise<T>, patience?: Patience): Promise<T> {
+  run<T>(key: string, task: () => Promise<T>, waitLimit?: WaitLimit): Promise<T> {
     const before = this.#tails.get(key) ?? Promise.resolve();
-    const turn = runAfter(before, task, patience);
+    const turn = runAfter(before, task, waitLimit);
     // Who gave up leaves the line in order all the same.
     const tail = before.then(() => turn).then(noop, noop);
     this.#tails.set(key, tail);
@@ -29,9 +29,9 @@ export class ScopeQueue {
 async function runAfter<T>(
   before: Promise<void>,
   task: () => Promise<T>,
-  patience: Patience | undefined,
+  waitLimit: WaitLimit | undefined,
 ): Promise<T> {
-  await (patience === undefined ? before : withinMs(patience.ms, before, patience.late));
+  await (waitLimit === undefined ? before : withinMs(waitLimit.ms, before, waitLimit.late));
   return task();
 }
 

@@ -3,13 +3,13 @@ import type { SecretRow } from './api/answers';
 import type { Deadline } from '../../time/deadline';
 import type { InfisicalApi } from './api/infisical-api';
 import { failedBecause } from './versions/infisical-call-failed';
-import type { Log } from './infisical-options';
-import type { ListedRooms } from './listed-locations';
+import type { InfisicalLog } from './infisical-observer';
+import type { ListedLocations } from './listed-locations';
 import type { ProjectDirectory } from './projects/project-directory';
-import { listSecrets, retrieveSecret, type Room, surplusRows } from './api/secret-calls';
+import { listSecrets, retrieveSecret, type ProjectEnvironment, duplicateRows } from './api/secret-calls';
 
 /** The rows of all names of a room, or of the one that was looked for. */
-export interface Look {
+export interface ScopeRead {
   readonly whole: boolean;
   readonly rows: readonly SecretRow[];
   readonly revision?: string;
@@ -27,56 +27,65 @@ export class ScopeReader {
   constructor(
     private readonly api: InfisicalApi,
     private readonly projects: ProjectDirectory,
-    private readonly rooms: ListedRooms,
-    private readonly log: Log,
+    private readonly locations: ListedLocations,
+    private readonly log: InfisicalLog,
   ) {}
 
   /** Where a scope's secrets are; undefined for a workspace that has no project. */
-  async room(scope: SecretScope, deadline: Deadline): Promise<Room | undefined> {
+  async location(scope: SecretScope, deadline: Deadline): Promise<ProjectEnvironment | undefined> {
     const project = await this.projects.find(scope, deadline);
     return project === undefined ? undefined : { projectId: project.id, environment: scope.environment };
   }
 
   /** All rows of a scope. */
   async contents(scope: SecretScope, deadline: Deadline): Promise<readonly SecretRow[]> {
-    return rowsIn(await this.#wherever(scope, deadline, (room) => this.#list(room, deadline)));
+    return rowsIn(await this.#wherever(scope, deadline, (location) => this.#list(location, deadline)));
   }
 
   /**
    * One look for a name: all rows of its scope, where that is how the scope is read.
    * @param known the revision of an earlier look at all rows, which may turn out to be unchanged
    */
-  async lookFor(
+  async readFor(
     scope: SecretScope,
     name: string,
     deadline: Deadline,
     known?: string,
-  ): Promise<Look | 'unchanged'> {
-    return this.#wherever(scope, deadline, (room) => this.#lookIn(room, name, deadline, known));
+  ): Promise<ScopeRead | 'unchanged'> {
+    return this.#wherever(scope, deadline, (location) => this.#readIn(location, name, deadline, known));
   }
 
   /** The rows of one name: several where the server stored it more than once. */
   async rowsOf(scope: SecretScope, name: string, deadline: Deadline): Promise<readonly SecretRow[]> {
-    return rowsIn(await this.lookFor(scope, name, deadline), name);
+    return rowsIn(await this.readFor(scope, name, deadline), name);
   }
 
-  async rowsIn(room: Room, name: string, deadline: Deadline): Promise<readonly SecretRow[]> {
-    return rowsIn(await this.#lookIn(room, name, deadline), name);
+  async rowsIn(
+    location: ProjectEnvironment,
+    name: string,
+    deadline: Deadline,
+  ): Promise<readonly SecretRow[]> {
+    return rowsIn(await this.#readIn(location, name, deadline), name);
   }
 
   /** Of a name that is known to be doubled, the server may show any row: without a list it cannot be read. */
-  async #lookIn(room: Room, name: string, deadline: Deadline, known?: string): Promise<Look | 'unchanged'> {
-    const { readsByNameAreCheap: cheap } = await this.api.dialect(deadline);
+  async #readIn(
+    location: ProjectEnvironment,
+    name: string,
+    deadline: Deadline,
+    known?: string,
+  ): Promise<ScopeRead | 'unchanged'> {
+    const { readsByNameAreCheap: cheap } = await this.api.apiVersion(deadline);
     const listed =
-      (cheap || this.rooms.isTooLarge(room)) && this.rooms.isToReadByName(room, name)
+      (cheap || this.locations.isTooLarge(location)) && this.locations.isToReadByName(location, name)
         ? undefined
-        : await this.#listIfAny(room, deadline, {
-            dispensable: !this.rooms.isDoubled(room, name),
+        : await this.#listIfAny(location, deadline, {
+            dispensable: !this.locations.isDuplicated(location, name),
             evenIfSlow: cheap,
             known,
           });
     if (listed !== undefined) return listed;
-    return { whole: false, rows: await this.#retrieve(room, name, deadline) };
+    return { whole: false, rows: await this.#retrieve(location, name, deadline) };
   }
 
   /**
@@ -85,20 +94,20 @@ export class ScopeReader {
    * can tell, it is taken to be there once.
    * @throws InfisicalCallFailed where an earlier list showed it doubled and there is no list now
    */
-  async copies(room: Room, name: string, deadline: Deadline): Promise<number> {
-    if (this.rooms.hasSingle(room, name)) return 1;
-    const dispensable = !this.rooms.isDoubled(room, name);
-    const look = await this.#listIfAny(room, deadline, { dispensable, evenIfSlow: true });
+  async copies(location: ProjectEnvironment, name: string, deadline: Deadline): Promise<number> {
+    if (this.locations.hasSingle(location, name)) return 1;
+    const dispensable = !this.locations.isDuplicated(location, name);
+    const look = await this.#listIfAny(location, deadline, { dispensable, evenIfSlow: true });
     return look === undefined ? 1 : rowsIn(look, name).length;
   }
 
-  createInDoubt(room: Room, name: string): void {
-    this.rooms.createInDoubt(room, name);
+  indeterminateCreate(location: ProjectEnvironment, name: string): void {
+    this.locations.indeterminateCreate(location, name);
   }
 
   /** A delete takes all rows of a name. */
-  deleted(room: Room, name: string): void {
-    this.rooms.deleted(room, name);
+  deleted(location: ProjectEnvironment, name: string): void {
+    this.locations.deleted(location, name);
   }
 
   /** Ids are kept; when the server does not know one any more, it is asked for them again, once. */
@@ -117,55 +126,65 @@ export class ScopeReader {
   async #wherever(
     scope: SecretScope,
     deadline: Deadline,
-    read: (room: Room) => Promise<Look | 'unchanged'>,
-  ): Promise<Look | 'unchanged'> {
+    read: (location: ProjectEnvironment) => Promise<ScopeRead | 'unchanged'>,
+  ): Promise<ScopeRead | 'unchanged'> {
     return this.despiteStaleIds(scope, async () => {
-      const room = await this.room(scope, deadline);
-      if (room === undefined) return whole([]);
+      const location = await this.location(scope, deadline);
+      if (location === undefined) return whole([]);
       try {
-        return await read(room);
+        return await read(location);
       } catch (error: unknown) {
         if (!failedBecause(error, 'notFound:environment')) throw error;
-        this.rooms.forget(room);
+        this.locations.forget(location);
         return whole([]);
       }
     });
   }
 
-  async #list(room: Room, deadline: Deadline, known?: string): Promise<Look | 'unchanged'> {
-    const list = await this.rooms.whileListing(room, () => listSecrets(this.api, room, deadline, known));
+  async #list(
+    location: ProjectEnvironment,
+    deadline: Deadline,
+    known?: string,
+  ): Promise<ScopeRead | 'unchanged'> {
+    const list = await this.locations.whileListing(location, () =>
+      listSecrets(this.api, location, deadline, known),
+    );
     if (list === 'unchanged') {
-      this.rooms.unchanged(room);
+      this.locations.unchanged(location);
       return list;
     }
-    this.rooms.listed(room, list.rows);
-    const surplus = surplusRows(list.rows);
-    if (surplus > 0) this.log('infisical.duplicates.served', { surplus });
+    this.locations.listed(location, list.rows);
+    const duplicates = duplicateRows(list.rows);
+    if (duplicates > 0) this.log('infisical.duplicates.served', { duplicates });
     return { whole: true, ...list };
   }
 
   /** Undefined, where the caller can do without, for a room that is too large for a list or once more for its time. */
   async #listIfAny(
-    room: Room,
+    location: ProjectEnvironment,
     deadline: Deadline,
     { dispensable, evenIfSlow, known }: ListManner,
-  ): Promise<Look | 'unchanged' | undefined> {
+  ): Promise<ScopeRead | 'unchanged' | undefined> {
     try {
-      return await this.#list(room, deadline, known);
+      return await this.#list(location, deadline, known);
     } catch (error: unknown) {
       if (!failedBecause(error, 'answerTooLarge', 'timedOut') || error.call !== 'listSecrets') throw error;
       const tooLarge = error.reason === 'answerTooLarge';
-      const forGood = tooLarge || this.rooms.isHuge(room);
-      this.rooms.unlistable(room, { forGood, tooLarge });
+      const forGood = tooLarge || this.locations.isHuge(location);
+      this.locations.unlistable(location, { forGood, tooLarge });
       if (!forGood || !dispensable || !(tooLarge || evenIfSlow)) throw error;
       this.log('infisical.list.dispensed', { reason: error.reason });
       return undefined;
     }
   }
 
-  async #retrieve(room: Room, name: string, deadline: Deadline): Promise<readonly SecretRow[]> {
+  async #retrieve(
+    location: ProjectEnvironment,
+    name: string,
+    deadline: Deadline,
+  ): Promise<readonly SecretRow[]> {
     try {
-      return [await retrieveSecret(this.api, room, name, deadline)];
+      return [await retrieveSecret(this.api, location, name, deadline)];
     } catch (error: unknown) {
       if (failedBecause(error, 'notFound:secret', 'nameRefused')) return [];
       throw error;
@@ -174,11 +193,11 @@ export class ScopeReader {
 }
 
 /** Of one name, or all. What was looked at without a known revision is never 'unchanged'. */
-function rowsIn(look: Look | 'unchanged', name?: string): readonly SecretRow[] {
+function rowsIn(look: ScopeRead | 'unchanged', name?: string): readonly SecretRow[] {
   const { rows } = look === 'unchanged' ? whole([]) : look;
   return name === undefined ? rows : rows.filter((row) => row.name === name);
 }
 
-function whole(rows: readonly SecretRow[]): Look {
+function whole(rows: readonly SecretRow[]): ScopeRead {
   return { whole: true, rows };
 }

@@ -1,6 +1,6 @@
 import { InvalidRequest } from '../../errors/request-errors';
 import { MAX_NAME_LENGTH } from '../../secrets/secret';
-import type { Dialect } from './versions/api-version';
+import type { ApiVersion } from './versions/api-version';
 import { DomainError } from '../../errors/domain-error';
 import {
   ApprovalRequired,
@@ -12,16 +12,16 @@ import type { SecretRow } from './api/answers';
 import { earlierBy, type Deadline } from '../../time/deadline';
 import type { InfisicalApi } from './api/infisical-api';
 import { InfisicalCallFailed } from './versions/infisical-call-failed';
-import type { Log } from './infisical-options';
+import type { InfisicalLog } from './infisical-observer';
 import type { ScopeReader } from './scope-reader';
 import {
   writeSecret,
-  type Room,
+  type ProjectEnvironment,
   type SecretUpdate,
   type SecretWrite,
   preferredRow,
 } from './api/secret-calls';
-import { doubtAfter } from './versions/indeterminate-write';
+import { indeterminateAfter } from './versions/indeterminate-write';
 
 /** Each rule with what breaks it. The newest servers refuse '/' and ':', so that no store starts to depend on them. */
 const RULES: readonly (readonly [rule: string, broken: (name: string) => boolean])[] = [
@@ -39,8 +39,8 @@ const RULES: readonly (readonly [rule: string, broken: (name: string) => boolean
 ];
 
 /** A name that this generation cannot write, since the path of its secret is that of another route. @throws InvalidRequest */
-export function requireWritableName(dialect: Dialect, name: string, isNew: boolean): void {
-  if (dialect.routesOfNames.includes(name) || (isNew && dialect.routesOfNewNames.includes(name)))
+export function requireWritableName(apiVersion: ApiVersion, name: string, isNew: boolean): void {
+  if (apiVersion.routesOfNames.includes(name) || (isNew && apiVersion.routesOfNewNames.includes(name)))
     throw new InvalidRequest('name', `must not be '${name}': Infisical has a route of that name`);
 }
 
@@ -75,38 +75,47 @@ export class SecretWriter {
     private readonly api: InfisicalApi,
     private readonly reader: ScopeReader,
     private readonly operationTimeoutMs: number,
-    private readonly log: Log,
+    private readonly log: InfisicalLog,
   ) {}
 
   /** @throws InvalidRequest for a name that this server's own routes leave no room for */
   async requireWritable(name: string, isNew: boolean, deadline: Deadline): Promise<void> {
-    requireWritableName(await this.api.dialect(deadline), name, isNew);
+    requireWritableName(await this.api.apiVersion(deadline), name, isNew);
   }
 
   /** @throws SecretAlreadyExists where another writer was faster */
-  async create(room: Room, name: string, stored: string, deadline: Deadline): Promise<void> {
-    await this.#write(room, { call: 'createSecret', name, stored }, deadline);
+  async create(
+    location: ProjectEnvironment,
+    name: string,
+    stored: string,
+    deadline: Deadline,
+  ): Promise<void> {
+    await this.#write(location, { call: 'createSecret', name, stored }, deadline);
   }
 
   /** @throws SecretNotFound where another writer deleted it meanwhile */
-  async update(room: Room, { name, stored, copies }: StoredSecret, deadline: Deadline): Promise<void> {
+  async update(
+    location: ProjectEnvironment,
+    { name, stored, copies }: StoredSecret,
+    deadline: Deadline,
+  ): Promise<void> {
     const write = { call: 'updateSecret', name, stored } as const;
-    await this.#write(room, write, deadline);
-    if (copies > 1) await this.#untilServed(room, write, deadline);
+    await this.#write(location, write, deadline);
+    if (copies > 1) await this.#untilServed(location, write, deadline);
   }
 
   /**
    * Each update changes one row of a doubled name, which only the server picks: repeated until the one that reads
    * serve holds the value. Nothing is deleted: a delete takes all rows, and the create after it might be refused.
    */
-  async #untilServed(room: Room, write: SecretUpdate, deadline: Deadline): Promise<void> {
+  async #untilServed(location: ProjectEnvironment, write: SecretUpdate, deadline: Deadline): Promise<void> {
     for (let updates = 1; ; updates++) {
       try {
-        const rows = await this.reader.rowsIn(room, write.name, deadline);
+        const rows = await this.reader.rowsIn(location, write.name, deadline);
         if (preferredRow(rows)?.stored === write.stored)
           return this.log('infisical.duplicates.healed', { copies: rows.length, updates });
         if (updates < MOST_UPDATES) {
-          await this.#write(room, write, deadline);
+          await this.#write(location, write, deadline);
           continue;
         }
       } catch (error: unknown) {
@@ -119,15 +128,15 @@ export class SecretWriter {
   }
 
   /** @throws SecretNotFound where another writer was faster */
-  async delete(room: Room, name: string, deadline: Deadline): Promise<void> {
-    await this.#write(room, { call: 'deleteSecret', name }, deadline);
-    this.reader.deleted(room, name);
+  async delete(location: ProjectEnvironment, name: string, deadline: Deadline): Promise<void> {
+    await this.#write(location, { call: 'deleteSecret', name }, deadline);
+    this.reader.deleted(location, name);
   }
 
-  async #write(room: Room, write: SecretWrite, deadline: Deadline): Promise<void> {
+  async #write(location: ProjectEnvironment, write: SecretWrite, deadline: Deadline): Promise<void> {
     try {
       const reserveMs = Math.min(LONGEST_LOOK_MS, this.operationTimeoutMs / 4);
-      const answer = await writeSecret(this.api, room, write, earlierBy(reserveMs, deadline));
+      const answer = await writeSecret(this.api, location, write, earlierBy(reserveMs, deadline));
       if (answer === 'approvalRequired') throw new ApprovalRequired();
     } catch (error: unknown) {
       if (!(error instanceof InfisicalCallFailed)) throw error;
@@ -135,26 +144,27 @@ export class SecretWriter {
       if (error.reason === 'notFound:secret') throw new SecretNotFound(write.name);
       if (error.reason === 'nameRefused')
         throw write.call === 'createSecret' ? refusedName(write.name) : new SecretNotFound(write.name);
-      await this.#settle(room, write, error, deadline);
+      await this.#settle(location, write, error, deadline);
     }
   }
 
   /** One look; a write is never sent twice. */
   async #settle(
-    room: Room,
+    location: ProjectEnvironment,
     write: SecretWrite,
     failure: InfisicalCallFailed,
     deadline: Deadline,
   ): Promise<void> {
-    const doubt = doubtAfter(failure);
-    if (doubt === 'none') throw failure;
+    const indeterminate = indeterminateAfter(failure);
+    if (indeterminate === 'none') throw failure;
     const { call, reason } = failure;
-    const happened = await this.#happened(room, write, deadline);
-    if (call === 'createSecret' && doubt === 'unending') this.reader.createInDoubt(room, write.name);
+    const happened = await this.#happened(location, write, deadline);
+    if (call === 'createSecret' && indeterminate === 'unending')
+      this.reader.indeterminateCreate(location, write.name);
     this.log('infisical.write.lookedUp', { call, reason, happened: String(happened) });
     if (happened === true) return;
-    if (happened === 'another' && doubt === 'ended') throw new SecretAlreadyExists(write.name);
-    throw happened === false && doubt === 'ended' ? failure : new StoreOutcomeUnknown();
+    if (happened === 'another' && indeterminate === 'ended') throw new SecretAlreadyExists(write.name);
+    throw happened === false && indeterminate === 'ended' ? failure : new StoreOutcomeUnknown();
   }
 
   /**
@@ -162,12 +172,12 @@ export class SecretWriter {
    * name and nobody has updated it since, so that it cannot have been this one.
    */
   async #happened(
-    room: Room,
+    location: ProjectEnvironment,
     write: SecretWrite,
     deadline: Deadline,
   ): Promise<boolean | 'another' | undefined> {
     try {
-      const rows = await this.reader.rowsIn(room, write.name, deadline);
+      const rows = await this.reader.rowsIn(location, write.name, deadline);
       if (write.call === 'deleteSecret') return rows.length === 0;
       const fresh = (row: SecretRow) => write.call === 'updateSecret' || row.version <= 1;
       if (rows.some((row) => row.stored === write.stored && fresh(row))) return true;

@@ -1,11 +1,11 @@
 import { isUtf8 } from 'node:buffer';
 import { InvalidRequest } from '../../errors/request-errors';
-import { MAX_VALUE_BYTES, type Secret, bytesOf } from '../../secrets/secret';
+import { MAX_VALUE_BYTES, type Secret, secretBytes } from '../../secrets/secret';
 import { looksMasked, type SecretRow } from './api/answers';
 import { MAX_REQUEST_BYTES } from './transport/infisical-client';
 import { StoreUnavailable } from '../../errors/store-errors';
 import type { ScopeContents } from '../../secrets/secret-store';
-import type { Log } from './infisical-options';
+import type { InfisicalLog } from './infisical-observer';
 
 // Infisical trims values, expands references in them and limits a request to 1 MiB of JSON. A value that would not
 // come back byte for byte is stored as `osp:v1:b64:<base64 of its UTF-8>`; all others stay readable in its page.
@@ -71,7 +71,10 @@ function fitsRequest(value: string): boolean {
 const MAX_LOGGED = 10;
 
 /** What rows hold, those aside that cannot be read, which are logged where a log is given. */
-export function readableSecrets(rows: readonly SecretRow[], log?: Log): Omit<ScopeContents, 'whole'> {
+export function readableSecrets(
+  rows: readonly SecretRow[],
+  log?: InfisicalLog,
+): Omit<ScopeContents, 'whole'> {
   const secrets: Secret[] = [];
   const unreadable = new Set<string>();
   for (const row of rows) {
@@ -87,7 +90,7 @@ export function readableSecrets(rows: readonly SecretRow[], log?: Log): Omit<Sco
 }
 
 /** What a row holds. @throws StoreUnavailable where the server hid the value, or its form is not ours */
-export function readableSecret(row: SecretRow, log: Log): Secret {
+export function readableSecret(row: SecretRow, log: InfisicalLog): Secret {
   const value = valueOf(row);
   if (value !== undefined) return { name: row.name, value };
   log('infisical.value.unreadable', tellOf(row));
@@ -101,7 +104,7 @@ function tellOf({ name, stored }: SecretRow): Readonly<Record<string, string>> {
 
 /** What the secret of a row takes; one that cannot be read takes what is stored of it. */
 export function bytesOfRow(row: SecretRow): number {
-  return bytesOf({ name: row.name, value: valueOf(row) ?? row.stored ?? '' });
+  return secretBytes({ name: row.name, value: valueOf(row) ?? row.stored ?? '' });
 }
 
 function valueOf({ stored }: SecretRow): string | undefined {

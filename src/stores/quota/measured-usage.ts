@@ -1,9 +1,9 @@
 import { LRUCache } from 'lru-cache';
 import type { MonotonicTime } from '../../time/clock';
 import { ListTooLarge } from '../../errors/store-errors';
-import { keyOf, type SecretScope, type ScopeUsage, type Usage } from '../../secrets/secret';
+import { scopeKeyOf, type SecretScope, type ScopeUsage, type Usage } from '../../secrets/secret';
 import type { SecretStore } from '../../secrets/secret-store';
-import { KeptScopeUsage, KeptUserUsage, type KeptUsage } from './usage-counters';
+import { ScopeUsageCounter, UserUsageCounter, type UsageCounters } from './usage-counters';
 
 /** Others may write to a scope whom nobody hears: what it was measured at is believed for so long. */
 const BELIEVED_MS = 600_000;
@@ -19,8 +19,8 @@ const MAX_SIZES = 20_000;
 /** Measures what scopes and users use, and keeps it as long as there is room. */
 export class MeasuredUsage {
   /** What was used last stands last. */
-  readonly #scopes = new Map<string, KeptScopeUsage>();
-  readonly #users = new Map<string, KeptUserUsage>();
+  readonly #scopes = new Map<string, ScopeUsageCounter>();
+  readonly #users = new Map<string, UserUsageCounter>();
   readonly #sizes = new LRUCache<string, number>({ max: MAX_SIZES });
   #measurements = 0;
 
@@ -31,11 +31,11 @@ export class MeasuredUsage {
     private readonly time: MonotonicTime,
   ) {}
 
-  of(scope: SecretScope): KeptScopeUsage {
-    const key = keyOf(scope);
+  of(scope: SecretScope): ScopeUsageCounter {
+    const key = scopeKeyOf(scope);
     const kept = this.#scopes.get(key);
-    const user = kept?.user ?? this.#users.get(scope.user) ?? new KeptUserUsage();
-    const usage = kept ?? new KeptScopeUsage(user);
+    const user = kept?.user ?? this.#users.get(scope.user) ?? new UserUsageCounter();
+    const usage = kept ?? new ScopeUsageCounter(user);
     if (kept === undefined) user.holders += 1;
     putLast(this.#users, scope.user, user);
     putLast(this.#scopes, key, usage);
@@ -47,7 +47,7 @@ export class MeasuredUsage {
    * Undefined where the usage of the scope and of its user is known; else to be awaited, and asked again.
    * @param mayBegin where not, only a measurement that is under way, or missing altogether, is waited for
    */
-  measured(scope: SecretScope, usage: KeptScopeUsage, mayBegin: boolean): Promise<void> | undefined {
+  measured(scope: SecretScope, usage: ScopeUsageCounter, mayBegin: boolean): Promise<void> | undefined {
     const { user } = usage;
     const userIsDue = isMissing(user) || (mayBegin && isIdle(user) && user.isStale);
     const isDue = isMissing(usage) || (mayBegin && isIdle(usage) && (usage.isStale || this.#isOld(usage)));
@@ -58,12 +58,12 @@ export class MeasuredUsage {
   }
 
   /** What a name takes, if that was seen since the scope was measured. */
-  sizeOf(usage: KeptScopeUsage, name: string): number | undefined {
+  sizeOf(usage: ScopeUsageCounter, name: string): number | undefined {
     return this.#sizes.get(sizeKey(usage, name));
   }
 
   /** @param bytes undefined where it was deleted */
-  written(usage: KeptScopeUsage, name: string, bytes: number | undefined): void {
+  written(usage: ScopeUsageCounter, name: string, bytes: number | undefined): void {
     if (bytes === undefined) this.#sizes.delete(sizeKey(usage, name));
     else this.#sizes.set(sizeKey(usage, name), bytes);
   }
@@ -82,7 +82,7 @@ export class MeasuredUsage {
     for (const user of this.#users.values()) user.isStale = user.isWhole;
   }
 
-  async #measureUser(name: string, user: KeptUserUsage): Promise<void> {
+  async #measureUser(name: string, user: UserUsageCounter): Promise<void> {
     user.isStale = false;
     const whole = await this.store.measureUser(name);
     user.measuredAtMs = this.time.nowMs();
@@ -90,7 +90,7 @@ export class MeasuredUsage {
     if (whole !== undefined) user.add(difference(whole, user));
   }
 
-  async #measureScope(scope: SecretScope, usage: KeptScopeUsage): Promise<void> {
+  async #measureScope(scope: SecretScope, usage: ScopeUsageCounter): Promise<void> {
     usage.isStale = false;
     const measured = await this.#measure(scope, usage);
     if (measured === undefined) {
@@ -107,7 +107,7 @@ export class MeasuredUsage {
   }
 
   /** Undefined where what was measured before has to do. */
-  async #measure(scope: SecretScope, usage: KeptScopeUsage): Promise<ScopeUsage | undefined> {
+  async #measure(scope: SecretScope, usage: ScopeUsageCounter): Promise<ScopeUsage | undefined> {
     try {
       return await this.store.measure(scope);
     } catch (error: unknown) {
@@ -118,7 +118,7 @@ export class MeasuredUsage {
     }
   }
 
-  #isOld({ measuredAtMs = 0 }: KeptUsage): boolean {
+  #isOld({ measuredAtMs = 0 }: UsageCounters): boolean {
     return this.time.nowMs() - measuredAtMs > BELIEVED_MS;
   }
 
@@ -134,11 +134,11 @@ export class MeasuredUsage {
   }
 }
 
-function isMissing({ measuredAtMs }: KeptUsage): boolean {
+function isMissing({ measuredAtMs }: UsageCounters): boolean {
   return measuredAtMs === undefined;
 }
 
-function isIdle({ underWay }: KeptUsage): boolean {
+function isIdle({ underWay }: UsageCounters): boolean {
   return underWay === 0;
 }
 
@@ -150,7 +150,7 @@ function finite(limit: number): number {
   return Number.isFinite(limit) ? limit : 0;
 }
 
-function sizeKey({ serial }: KeptScopeUsage, name: string): string {
+function sizeKey({ serial }: ScopeUsageCounter, name: string): string {
   return `${serial} ${name}`;
 }
 
@@ -159,7 +159,7 @@ function putLast<T>(map: Map<string, T>, key: string, value: T): void {
   map.set(key, value);
 }
 
-function firstUnheld<T extends KeptUsage>(map: ReadonlyMap<string, T>): [string, T] | undefined {
+function firstUnheld<T extends UsageCounters>(map: ReadonlyMap<string, T>): [string, T] | undefined {
   for (const entry of map) if (entry[1].holders === 0) return entry;
   return undefined;
 }

@@ -8,11 +8,11 @@ import {
   StoreUnavailable,
 } from '../../errors/store-errors';
 import { type ReadReport, SecretStore, type StoredWorkspace } from '../../secrets/secret-store';
-import { type Secret, type SecretScope, bytesOf } from '../../secrets/secret';
+import { type Secret, type SecretScope, secretBytes } from '../../secrets/secret';
 import { afterWaiting } from '../../secrets/secret-store-decorator';
 import {
   type CountedWrite,
-  type KeptScopeUsage,
+  type ScopeUsageCounter,
   type NameWrite,
   exceededBy,
   type QuotaObserver,
@@ -50,13 +50,13 @@ export class QuotaSecretStore extends SecretStore {
 
   /** @throws QuotaExceeded */
   create(scope: SecretScope, secret: Secret): Promise<void> {
-    const write = { kind: 'create', name: secret.name, bytes: bytesOf(secret) } as const;
+    const write = { kind: 'create', name: secret.name, bytes: secretBytes(secret) } as const;
     return this.#limited(scope, write, () => this.inner.create(scope, secret));
   }
 
   /** @throws QuotaExceeded */
   update(scope: SecretScope, secret: Secret): Promise<void> {
-    const write = { kind: 'update', name: secret.name, bytes: bytesOf(secret) } as const;
+    const write = { kind: 'update', name: secret.name, bytes: secretBytes(secret) } as const;
     return this.#limited(scope, write, () => this.inner.update(scope, secret));
   }
 
@@ -121,7 +121,7 @@ export class QuotaSecretStore extends SecretStore {
   }
 
   /** Whether it costs no call to another server to know what a delete frees: none waits for one. */
-  #isCountable(usage: KeptScopeUsage, name: string): boolean {
+  #isCountable(usage: ScopeUsageCounter, name: string): boolean {
     const { user, isCurrent } = usage;
     if (user.isWhole) return true;
     return (
@@ -130,7 +130,7 @@ export class QuotaSecretStore extends SecretStore {
   }
 
   /** Counted in, once its scope and user are measured. @throws QuotaExceeded */
-  async #admitted(scope: SecretScope, usage: KeptScopeUsage, write: NameWrite): Promise<CountedWrite> {
+  async #admitted(scope: SecretScope, usage: ScopeUsageCounter, write: NameWrite): Promise<CountedWrite> {
     const { kind, name } = write;
     let asked: { readonly size: number | undefined } | undefined;
     // Nothing may come between the last look at what is known and begin().
@@ -153,7 +153,12 @@ export class QuotaSecretStore extends SecretStore {
     }
   }
 
-  async #counted(usage: KeptScopeUsage, write: NameWrite, counted: CountedWrite, call: Call): Promise<void> {
+  async #counted(
+    usage: ScopeUsageCounter,
+    write: NameWrite,
+    counted: CountedWrite,
+    call: Call,
+  ): Promise<void> {
     const { kind, name, bytes } = write;
     try {
       await call();
@@ -188,7 +193,7 @@ export class QuotaSecretStore extends SecretStore {
 }
 
 /** The next write has what this one left measured. */
-async function uncounted(usage: KeptScopeUsage, call: Call): Promise<void> {
+async function uncounted(usage: ScopeUsageCounter, call: Call): Promise<void> {
   try {
     await call();
     makeStale(usage);
@@ -198,7 +203,7 @@ async function uncounted(usage: KeptScopeUsage, call: Call): Promise<void> {
   }
 }
 
-function makeStale(usage: KeptScopeUsage): void {
+function makeStale(usage: ScopeUsageCounter): void {
   usage.isStale = true;
   usage.user.isStale = true;
 }

@@ -29,7 +29,7 @@ export function exceededBy(change: Usage, usage: Quotas, quotas: Quotas): QuotaE
 }
 
 /** Usage that was measured, and that each write since has changed: it counts what writes under way would take. */
-export class KeptUsage implements Usage {
+export class UsageCounters implements Usage {
   secrets = 0;
   bytes = 0;
   /** Undefined until it was measured. */
@@ -59,7 +59,7 @@ export class KeptUsage implements Usage {
   }
 }
 
-export class KeptUserUsage extends KeptUsage {
+export class UserUsageCounter extends UsageCounters {
   /** Whether the store told all of it; where not, it is the sum over the scopes that are kept. */
   isWhole = false;
 }
@@ -87,12 +87,12 @@ interface BusyName {
 }
 
 /** Usage of one scope. A name with writes under way counts as the largest that it may be when one of them has ended. */
-export class KeptScopeUsage extends KeptUsage {
+export class ScopeUsageCounter extends UsageCounters {
   /** A new one with each measurement: what was known of single names before is not believed any more. */
   serial = 0;
   readonly #busy = new Map<string, BusyName>();
 
-  constructor(readonly user: KeptUserUsage) {
+  constructor(readonly user: UserUsageCounter) {
     super();
   }
 

@@ -4,7 +4,7 @@ import { InvalidRequest, TooManyRequests } from '../../errors/request-errors';
 import { StoreOutcomeUnknown, StoreUnreachable } from '../../errors/store-errors';
 import type { LogEvent } from '../../logging/log';
 import type { SecretStore } from '../../secrets/secret-store';
-import { WrappedSecretStore, type StoreCall } from '../../secrets/secret-store-decorator';
+import { SecretStoreDecorator, type StoreCall } from '../../secrets/secret-store-decorator';
 
 export const BREAKER_STATES = ['closed', 'open', 'half_open'] as const;
 /** Closed: calls pass. Open: they fail at once. Half open: one passes, to see whether the store is back. */
@@ -19,12 +19,12 @@ export interface QueueFigures {
 export interface StoreLoadObserver {
   queueOpened(figures: () => QueueFigures): void;
   /** A call found no place in the line, or no turn in time. */
-  turnRefused(): void;
+  permitRefused(): void;
   breakerOpened(state: () => BreakerState): void;
   breakerBecame(state: BreakerState): void;
 }
 
-export interface BreakerSurroundings {
+export interface CircuitBreakerDeps {
   readonly time: MonotonicTime;
   readonly log: LogEvent;
   readonly observer?: StoreLoadObserver;
@@ -54,7 +54,7 @@ class Unjudged extends Error {}
  * A circuit breaker: a store that did not answer five times in a row is not asked for a moment, so that callers learn at
  * once what they would have waited for. Then one call at a time tries whether it is back.
  */
-export class GuardedSecretStore extends WrappedSecretStore {
+export class CircuitBreakerSecretStore extends SecretStoreDecorator {
   readonly #policy = circuitBreaker(handleType(Gone), {
     halfOpenAfter: AT_ONCE,
     breaker: new ConsecutiveBreaker(FAILURES_IN_A_ROW),
@@ -63,10 +63,10 @@ export class GuardedSecretStore extends WrappedSecretStore {
 
   constructor(
     inner: SecretStore,
-    private readonly surroundings: BreakerSurroundings,
+    private readonly deps: CircuitBreakerDeps,
   ) {
     super(inner);
-    surroundings.observer?.breakerOpened(() => STATE_OF[this.#policy.state]);
+    deps.observer?.breakerOpened(() => STATE_OF[this.#policy.state]);
     this.#policy.onStateChange((state) => this.#became(STATE_OF[state]));
   }
 
@@ -74,10 +74,7 @@ export class GuardedSecretStore extends WrappedSecretStore {
   protected async around<T>(_call: StoreCall, pass: () => Promise<T>): Promise<T> {
     const { state } = this.#policy;
     const isTrial = state === CircuitState.Open;
-    if (
-      state === CircuitState.HalfOpen ||
-      (isTrial && this.surroundings.time.nowMs() < this.#noTrialBeforeMs)
-    )
+    if (state === CircuitState.HalfOpen || (isTrial && this.deps.time.nowMs() < this.#noTrialBeforeMs))
       throw new StoreUnreachable();
     const answer = pass();
     this.#policy.execute(() => this.#judged(answer, isTrial)).catch(() => undefined);
@@ -98,7 +95,7 @@ export class GuardedSecretStore extends WrappedSecretStore {
   async #soon(outcome: Promise<Gone | Unjudged | undefined>): Promise<Gone | Unjudged | undefined> {
     let callOff = (): void => undefined;
     const late = new Promise<Gone>((resolve) => {
-      callOff = this.surroundings.time.after(TRIAL_PATIENCE_MS, () => resolve(new Gone()));
+      callOff = this.deps.time.after(TRIAL_PATIENCE_MS, () => resolve(new Gone()));
     });
     const evidence = await Promise.race([outcome, late]);
     callOff();
@@ -106,7 +103,7 @@ export class GuardedSecretStore extends WrappedSecretStore {
   }
 
   #became(state: BreakerState): void {
-    const { time, log, observer } = this.surroundings;
+    const { time, log, observer } = this.deps;
     if (state === 'open') this.#noTrialBeforeMs = time.nowMs() + HALF_OPEN_AFTER_MS;
     log(state === 'open' ? 'warn' : 'info', `store.breaker.${state}`);
     observer?.breakerBecame(state);

@@ -1,13 +1,13 @@
 import { TooManyRequests } from '../../errors/request-errors';
 import { SecretAlreadyExists } from '../../errors/store-errors';
-import { keyOf, type SecretScope, type Secret } from '../../secrets/secret';
+import { scopeKeyOf, type SecretScope, type Secret } from '../../secrets/secret';
 import type { MonotonicTime } from '../../time/clock';
-import { FairTurns, type TurnBounds } from '../../concurrency/fair-queue';
+import { FairQueue, type FairQueueBounds } from '../../concurrency/fair-queue';
 import type { SecretStore } from '../../secrets/secret-store';
 import {
   afterWaiting,
   waitedMs,
-  WrappedSecretStore,
+  SecretStoreDecorator,
   type StoreCall,
 } from '../../secrets/secret-store-decorator';
 import type { StoreLoadObserver } from './circuit-breaker.secret-store';
@@ -26,7 +26,7 @@ class SharedCreates {
    * else the next one tries. @throws SecretAlreadyExists, TooManyRequests
    */
   async run(scope: SecretScope, name: string, create: () => Promise<void>): Promise<void> {
-    const [scopeKey, key] = [keyOf(scope), JSON.stringify([keyOf(scope), name])];
+    const [scopeKey, key] = [scopeKeyOf(scope), JSON.stringify([scopeKeyOf(scope), name])];
     for (;;) {
       const underWay = this.#underWay.get(key);
       if (underWay === undefined) break;
@@ -64,27 +64,27 @@ export const QUEUE_BOUNDS = {
   maxUnderWayOfOne: 4,
   maxWaiting: 1_000,
   maxWaitingOfOne: 100,
-} as const satisfies Omit<TurnBounds, 'maxWaitMs'>;
+} as const satisfies Omit<FairQueueBounds, 'maxWaitMs'>;
 
 const LONGEST_RETRY_AFTER_S = 60;
 /** The line of what goes over all workspaces, which runs in the background. */
 const NO_WORKSPACE = '';
 
 /** A store that gets so many calls at once and no more; those that wait get their turns workspace by workspace. */
-export class QueuedSecretStore extends WrappedSecretStore {
-  readonly #turns: FairTurns;
+export class ConcurrencyLimitSecretStore extends SecretStoreDecorator {
+  readonly #turns: FairQueue;
   readonly #creates: SharedCreates;
 
   constructor(
     inner: SecretStore,
-    bounds: TurnBounds,
+    bounds: FairQueueBounds,
     private readonly time: MonotonicTime,
     observer: StoreLoadObserver | undefined,
   ) {
     super(inner);
     this.#creates = new SharedCreates(bounds.maxWaitingOfOne);
-    this.#turns = new FairTurns(bounds, time, (lineMs) => {
-      observer?.turnRefused();
+    this.#turns = new FairQueue(bounds, time, (lineMs) => {
+      observer?.permitRefused();
       return new TooManyRequests(Math.min(LONGEST_RETRY_AFTER_S, Math.max(1, Math.ceil(lineMs / 1000))));
     });
     observer?.queueOpened(() => ({ waiting: this.#turns.waiting, underWay: this.#turns.underWay }));

@@ -1,8 +1,8 @@
 import type { ReadOutcome } from '../../../src/stores/cached/cache-entries';
 import { CachedSecretStore, type CacheOptions } from '../../../src/stores/cached/cached.secret-store';
 import {
-  NoAnnouncements,
-  WriteAnnouncements,
+  NoInvalidationBus,
+  InvalidationBus,
   type WrittenScope,
 } from '../../../src/stores/cached/invalidation-bus';
 import { InvalidRequest, TooManyRequests } from '../../../src/errors/request-errors';
@@ -12,7 +12,7 @@ import {
   StoreUnavailable,
   StoreUnreachable,
 } from '../../../src/errors/store-errors';
-import { type SecretScope, keyOf } from '../../../src/secrets/secret';
+import { type SecretScope, scopeKeyOf } from '../../../src/secrets/secret';
 import type { ScopeContents, ReadReport } from '../../../src/secrets/secret-store';
 import { waitedMs } from '../../../src/secrets/secret-store-decorator';
 import { describeSecretStore, outcome } from '../../conformance/secret-store.conformance';
@@ -32,19 +32,19 @@ describeSecretStore('the cache', {
   open: async () => {
     const store = new CachedSecretStore(new MemorySecretStore(), OPTIONS, {
       time: new FixedMonotonicTime(),
-      announcements: new NoAnnouncements(),
+      invalidationBus: new NoInvalidationBus(),
     });
     return { store, dispose: () => store.close() };
   },
 });
 
 /** Announcements of a replica beside us, given by the test. */
-class OtherReplica extends WriteAnnouncements {
-  heard = true;
+class OtherReplica extends InvalidationBus {
+  received = true;
   readonly announced: WrittenScope[] = [];
   tell: (written: WrittenScope) => void = () => undefined;
 
-  async announce(written: WrittenScope): Promise<void> {
+  async publish(written: WrittenScope): Promise<void> {
     this.announced.push(written);
   }
 
@@ -56,7 +56,7 @@ class OtherReplica extends WriteAnnouncements {
 function opened(options: Partial<CacheOptions> = {}) {
   const inner = new MemorySecretStore();
   const time = new FixedMonotonicTime();
-  const announcements = new OtherReplica();
+  const invalidationBus = new OtherReplica();
   const outcomes: ReadOutcome[] = [];
   const figures = { now: () => ({ entries: 0, bytes: 0 }), evicted: 0 };
   const observer = {
@@ -64,10 +64,10 @@ function opened(options: Partial<CacheOptions> = {}) {
     read: (how: ReadOutcome) => void outcomes.push(how),
     evicted: () => (figures.evicted += 1),
   };
-  const store = new CachedSecretStore(inner, { ...OPTIONS, ...options }, { time, announcements, observer });
+  const store = new CachedSecretStore(inner, { ...OPTIONS, ...options }, { time, invalidationBus, observer });
   const stale: number[] = [];
   return {
-    inner, time, announcements, outcomes, figures, store, stale,
+    inner, time, invalidationBus, outcomes, figures, store, stale,
     reads: () => inner.calls.filter((call) => /^(list|retrieve)/.test(call)).length,
     get: async (name = 'k', scope = SCOPE) =>
       (await store.retrieve(scope, name, { servedStale: (ageMs) => stale.push(ageMs) })).value,
@@ -96,7 +96,7 @@ describe('a read that joined another', () => {
     const { inner, get, time } = opened();
     const asked = gate();
     const waited: number[] = [];
-    inner.lookUp = async () => {
+    inner.readScope = async () => {
       waited.push(waitedMs());
       if (waited.length > 1)
         return { whole: true, secrets: [{ name: 'k', value: 'v' }], unreadable: new Set() };
@@ -264,10 +264,10 @@ describe('a write', () => {
     await inner.create(SCOPE, { name: 'k', value: 'old' });
     const slow = gate();
     // This read has its answer already, and is slow to bring it.
-    const lookUp = inner.lookUp.bind(inner);
-    inner.lookUp = async (scope, name): Promise<ScopeContents | 'unchanged'> => {
-      inner.lookUp = lookUp;
-      const contents = await lookUp(scope, name);
+    const readScope = inner.readScope.bind(inner);
+    inner.readScope = async (scope, name): Promise<ScopeContents | 'unchanged'> => {
+      inner.readScope = readScope;
+      const contents = await readScope(scope, name);
       await slow.opened;
       return contents;
     };
@@ -291,10 +291,10 @@ describe('a write', () => {
       let written = 0;
       const steps: (() => void)[] = [];
       const step = async (): Promise<void> => new Promise((resolve) => steps.push(resolve));
-      const lookUp = inner.lookUp.bind(inner);
-      inner.lookUp = async (scope, name) => {
+      const readScope = inner.readScope.bind(inner);
+      inner.readScope = async (scope, name) => {
         await step();
-        const contents = await lookUp(scope, name);
+        const contents = await readScope(scope, name);
         await step();
         return contents;
       };
@@ -342,13 +342,13 @@ describe('a write', () => {
   });
 
   it('whose outcome is unknown leaves the other names served while the store is gone; of its own only the store tells', async () => {
-    const { inner, store, get, time, stale, announcements } = await warmed();
+    const { inner, store, get, time, stale, invalidationBus } = await warmed();
     await inner.create(SCOPE, { name: 'other', value: 'o' });
     time.advance(5_001);
     await get();
     inner.failure = new StoreOutcomeUnknown();
     await outcome(store.update(SCOPE, { name: 'k', value: 'second' }));
-    expect(announcements.announced).toHaveLength(1);
+    expect(invalidationBus.announced).toHaveLength(1);
     inner.failure = new StoreUnreachable();
     expect([await get('other'), stale]).toEqual(['o', [0]]);
     expect(await outcome(get())).toBe('STORE_UNAVAILABLE');
@@ -418,10 +418,10 @@ describe('a write', () => {
     const { inner, store, get, time } = await warmed();
     time.advance(5_001);
     const slow = gate();
-    const lookUp = inner.lookUp.bind(inner);
-    inner.lookUp = async (scope, name) => {
-      inner.lookUp = lookUp;
-      const contents = await lookUp(scope, name);
+    const readScope = inner.readScope.bind(inner);
+    inner.readScope = async (scope, name) => {
+      inner.readScope = readScope;
+      const contents = await readScope(scope, name);
       await slow.opened;
       return contents;
     };
@@ -436,49 +436,49 @@ describe('a write', () => {
   });
 
   it('is announced before the writer goes on, and only once it is done', async () => {
-    const { inner, store, announcements } = opened();
+    const { inner, store, invalidationBus } = opened();
     const slow = gate();
     inner.gate = slow.opened;
     const writing = store.create(SCOPE, { name: 'k', value: 'v' });
     await settled();
-    expect(announcements.announced).toEqual([]);
+    expect(invalidationBus.announced).toEqual([]);
     slow.open();
     await writing;
-    expect(announcements.announced).toEqual([{ scope: JSON.stringify(['alice', 'notes', 'prod']) }]);
+    expect(invalidationBus.announced).toEqual([{ scope: JSON.stringify(['alice', 'notes', 'prod']) }]);
   });
 
   it('of a whole workspace makes everything be asked for again, here and elsewhere', async () => {
-    const { inner, store, get, reads, announcements } = await warmed();
+    const { inner, store, get, reads, invalidationBus } = await warmed();
     const [workspace] = await inner.workspacesOf('alice');
     await store.removeWorkspace(workspace!);
     expect(await outcome(get())).toBe('SECRET_NOT_FOUND');
-    expect([reads(), announcements.announced]).toEqual([1, ['unknown']]);
+    expect([reads(), invalidationBus.announced]).toEqual([1, ['unknown']]);
   });
 });
 
 describe('what another replica wrote', () => {
   it('is read by the next read after it told', async () => {
-    const { inner, get, announcements } = await warmed();
+    const { inner, get, invalidationBus } = await warmed();
     await inner.update(SCOPE, { name: 'k', value: 'theirs' });
-    announcements.tell({ scope: JSON.stringify(['alice', 'notes', 'prod']) });
+    invalidationBus.tell({ scope: JSON.stringify(['alice', 'notes', 'prod']) });
     expect(await get()).toBe('theirs');
   });
 
   it('may have been missed: then everything is asked for again', async () => {
-    const { get, announcements, reads } = await warmed();
-    announcements.tell('unknown');
+    const { get, invalidationBus, reads } = await warmed();
+    invalidationBus.tell('unknown');
     await get();
     expect(reads()).toBe(1);
   });
 
   it('may have been missed while a read is under way: that read fills nothing', async () => {
-    const { inner, get, announcements, reads } = opened();
+    const { inner, get, invalidationBus, reads } = opened();
     await inner.create(SCOPE, { name: 'k', value: 'v' });
     const slow = gate();
     inner.gate = slow.opened;
     const reading = get();
     await settled();
-    announcements.tell('unknown');
+    invalidationBus.tell('unknown');
     slow.open();
     await reading;
     await get();
@@ -486,8 +486,8 @@ describe('what another replica wrote', () => {
   });
 
   it('is served a second late at most while nothing is heard', async () => {
-    const { time, get, announcements, reads } = await warmed();
-    announcements.heard = false;
+    const { time, get, invalidationBus, reads } = await warmed();
+    invalidationBus.received = false;
     time.advance(1_000);
     await get();
     expect(reads()).toBe(0);
@@ -546,8 +546,8 @@ describe('while the store cannot be asked', () => {
   });
 
   it('serves nothing that a write or another replica superseded', async () => {
-    const { inner, time, get, announcements } = await warmed();
-    announcements.tell({ scope: JSON.stringify(['alice', 'notes', 'prod']) });
+    const { inner, time, get, invalidationBus } = await warmed();
+    invalidationBus.tell({ scope: JSON.stringify(['alice', 'notes', 'prod']) });
     inner.failure = new StoreUnreachable();
     time.advance(10_000);
     expect(await outcome(get())).toBe('STORE_UNAVAILABLE');
@@ -594,11 +594,11 @@ describe('a store that can tell whether anything has changed', () => {
   async function tagged() {
     const house = opened();
     await house.inner.create(SCOPE, { name: 'k', value: 'v' });
-    const lookUp = house.inner.lookUp.bind(house.inner);
+    const readScope = house.inner.readScope.bind(house.inner);
     const asked: (string | undefined)[] = [];
-    house.inner.lookUp = async (scope, name, known) => {
+    house.inner.readScope = async (scope, name, known) => {
       asked.push(known);
-      const contents = (await lookUp(scope, name)) as ScopeContents;
+      const contents = (await readScope(scope, name)) as ScopeContents;
       const revision = JSON.stringify(contents.secrets);
       return known === revision ? 'unchanged' : { ...contents, revision };
     };
@@ -703,7 +703,7 @@ describe('memory', () => {
 describe('a store that reads name by name', () => {
   async function byName() {
     const house = opened();
-    house.inner.lookUp = async (scope, name) => {
+    house.inner.readScope = async (scope, name) => {
       const secrets = (await house.inner.list(scope)).filter((secret) => secret.name === name);
       return { whole: false, secrets, unreadable: new Set() };
     };
@@ -734,7 +734,7 @@ describe('a store that reads name by name', () => {
 describe('a write to a store that reads name by name', () => {
   async function warmByName() {
     const house = opened();
-    house.inner.lookUp = async (scope, name) => {
+    house.inner.readScope = async (scope, name) => {
       const secrets = (await house.inner.list(scope)).filter((secret) => secret.name === name);
       return { whole: false, secrets, unreadable: new Set() };
     };
@@ -788,7 +788,7 @@ describe('a value that the store cannot show', () => {
   it('is told of by the store itself, and hides no other', async () => {
     const { inner, get, store } = opened();
     await inner.create(SCOPE, { name: 'k', value: 'v' });
-    inner.lookUp = async (scope) => ({
+    inner.readScope = async (scope) => ({
       whole: true,
       secrets: await inner.list(scope),
       unreadable: new Set(['hidden']),
@@ -810,7 +810,7 @@ describe('a value that the store cannot show', () => {
         report?.unreadable?.(['hidden']);
         return list(scope);
       };
-      inner.lookUp = async (scope) => ({
+      inner.readScope = async (scope) => ({
         whole: true,
         secrets: await list(scope),
         unreadable: new Set(['hidden']),
@@ -861,9 +861,9 @@ describe('a write that the store acknowledged before it went away', () => {
   });
 
   it('is not served any more once another replica has written', async () => {
-    const { inner, store, announcements } = await warmed();
+    const { inner, store, invalidationBus } = await warmed();
     await store.update(SCOPE, { name: 'k', value: 'ours' });
-    announcements.tell({ scope: keyOf(SCOPE) });
+    invalidationBus.tell({ scope: scopeKeyOf(SCOPE) });
     inner.failure = new StoreUnreachable();
     expect(await outcome(store.retrieve(SCOPE, 'k'))).toBe('STORE_UNAVAILABLE');
   });

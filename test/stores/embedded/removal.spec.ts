@@ -3,7 +3,7 @@ import { outcome } from '../../conformance/secret-store.conformance';
 import { ENVIRONMENTS } from '../../../src/secrets/secret';
 import type { EmbeddedSecretStore } from '../../../src/stores/embedded/embedded.secret-store';
 import { DataKeys } from '../../../src/stores/embedded/data-keys';
-import type { VaultDatabase } from '../../../src/stores/embedded/vault/vault-database';
+import type { VaultDatabase } from '../../../src/stores/embedded/records';
 import { at, freshFolder, withRecords, withStore } from './vault-under-test';
 
 const META_RECORD = 1;

@@ -4,7 +4,7 @@ import {
   type BatchWriter,
   type WriteOperation,
 } from '../../../src/stores/embedded/vault/commit-queue';
-import { KeyedLocks } from '../../../src/concurrency/keyed-mutex';
+import { KeyedMutex } from '../../../src/concurrency/keyed-mutex';
 
 /** A database that remembers its batches and fails one of them; it takes one turn of the loop for each. */
 class BatchesInMemory implements BatchWriter {
@@ -106,7 +106,7 @@ describe('The commit queue', () => {
 
 describe('Keyed locks', () => {
   it('let one at a time work under a key, side by side under others, and are gone when idle', async () => {
-    const locks = new KeyedLocks();
+    const locks = new KeyedMutex();
     const working = new Map<string, number>();
     let most = 0;
     let sideBySide = 0;
@@ -129,7 +129,7 @@ describe('Keyed locks', () => {
   });
 
   it('keep out who comes while others wait, after the first has left', async () => {
-    const locks = new KeyedLocks();
+    const locks = new KeyedMutex();
     let working = 0;
     let most = 0;
     const work = async () => {
@@ -145,7 +145,7 @@ describe('Keyed locks', () => {
   });
 
   it('are let go of by a failure, which reaches only its own caller', async () => {
-    const locks = new KeyedLocks();
+    const locks = new KeyedMutex();
     const failing = locks.run('key', async () => Promise.reject(new Error('mine')));
     const next = locks.run('key', async () => 'done');
     await expect(failing).rejects.toThrow('mine');

@@ -1,5 +1,5 @@
 import { CachedSecretStore } from '../../../src/stores/cached/cached.secret-store';
-import { NoAnnouncements } from '../../../src/stores/cached/invalidation-bus';
+import { NoInvalidationBus } from '../../../src/stores/cached/invalidation-bus';
 import { SystemClock } from '../../../src/time/clock';
 import type { SecretStore } from '../../../src/secrets/secret-store';
 import { createInfisicalSecretStore } from '../../../src/stores/infisical/create-infisical-secret-store';
@@ -12,12 +12,12 @@ import { at, callsOf, openStore, routesOf } from './opened-store';
 const OPTIONS = { ttlMs: 5_000, maxStaleMs: 60_000, maxEntries: 1_000, maxBytes: 64 * 1024 * 1024 };
 
 function cached(inner: SecretStore, time = new FixedMonotonicTime()): SecretStore {
-  return new CachedSecretStore(inner, OPTIONS, { time, announcements: new NoAnnouncements() });
+  return new CachedSecretStore(inner, OPTIONS, { time, invalidationBus: new NoInvalidationBus() });
 }
 
-describe.each(['fork', 'v3', 'v4'] as const)('the cache in front of Infisical (%s)', (dialect) => {
+describe.each(['fork', 'v3', 'v4'] as const)('the cache in front of Infisical (%s)', (apiVersion) => {
   async function warm() {
-    const { fake, store: inner } = await openStore({ dialect });
+    const { fake, store: inner } = await openStore({ apiVersion });
     const time = new FixedMonotonicTime();
     const store = cached(inner, time);
     await store.create(at(), { name: 'k', value: 'v' });
@@ -34,10 +34,10 @@ describe.each(['fork', 'v3', 'v4'] as const)('the cache in front of Infisical (%
     expect(callsOf(fake)).toEqual([]);
     time.advance(5_001);
     await store.retrieve(at(), 'k');
-    expect(callsOf(fake)).toEqual([`GET ${routesOf(dialect).list}`]);
+    expect(callsOf(fake)).toEqual([`GET ${routesOf(apiVersion).list}`]);
     time.advance(5_001);
     await Promise.all(Array.from({ length: 100 }, () => store.retrieve(at(), 'k')));
-    expect(callsOf(fake)).toEqual([`GET ${routesOf(dialect).list}`]);
+    expect(callsOf(fake)).toEqual([`GET ${routesOf(apiVersion).list}`]);
   });
 
   it('asks only whether anything has changed, and takes the answer no', async () => {
@@ -53,8 +53,8 @@ describe.each(['fork', 'v3', 'v4'] as const)('the cache in front of Infisical (%
       expect(await ask()).toBe('v');
     }
     expect(statuses).toEqual([304, 304, 304]);
-    const [room] = fake.project(projectSlug(at()))!.environments.filter(({ slug }) => slug === 'prod');
-    fake.world.addSecret(room!, 'by-hand', 'w');
+    const [location] = fake.project(projectSlug(at()))!.environments.filter(({ slug }) => slug === 'prod');
+    fake.world.addSecret(location!, 'by-hand', 'w');
     time.advance(5_001);
     expect(await ask()).toBe('v');
     expect((await store.retrieve(at(), 'by-hand')).value).toBe('w');
@@ -102,15 +102,15 @@ describe.each(['fork', 'v3', 'v4'] as const)('the cache in front of Infisical (%
     expect(await store.list(at())).toEqual([{ name: 'k', value: 'newer' }]);
   });
 
-  describeSecretStore(`the cache before ${dialect}`, {
+  describeSecretStore(`the cache before ${apiVersion}`, {
     refusedNames: {
       ['__proto__']: 'the servers answer it with a failure',
       constructor: 'so do servers of 2025',
       toString: 'so do servers of 2025',
-      ...(dialect === 'v4' && { batch: 'v4 has a route of that name' }),
+      ...(apiVersion === 'v4' && { batch: 'v4 has a route of that name' }),
     },
     open: async () => {
-      const fake = await FakeInfisical.start({ dialect });
+      const fake = await FakeInfisical.start({ apiVersion });
       const { clientId, clientSecret } = fake.identity;
       const options = { url: fake.url, clientId, clientSecret };
       const store = cached(createInfisicalSecretStore(options, new SystemClock()));

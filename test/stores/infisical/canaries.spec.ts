@@ -57,7 +57,7 @@ const TARGETS: readonly Omit<PlannedFault, 'fault'>[] = [
 
 /** All operations under the fault at one place; what they threw, and what was logged. */
 async function driven(target: Omit<PlannedFault, 'fault'>, fault: Fault) {
-  const { fake, store, another, logged } = await openStore({ dialect: 'v3', clientSecret: CLIENT_SECRET });
+  const { fake, store, another, logged } = await openStore({ apiVersion: 'v3', clientSecret: CLIENT_SECRET });
   const thrown: unknown[] = [];
   await store.create(at(), { name: NAME, value: VALUE });
   fake.fail({ ...target, times: 999, fault });

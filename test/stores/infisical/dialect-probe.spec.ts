@@ -11,12 +11,12 @@ const answer = (status: number, body: unknown, raw?: string): LostAnswer => ({
   ...(raw !== undefined && { raw }),
 });
 
-describe.each(['v3', 'fork', 'v4'] as const)('a store that was not told its server (%s)', (dialect) => {
+describe.each(['v3', 'fork', 'v4'] as const)('a store that was not told its server (%s)', (apiVersion) => {
   let opened: Opened;
   const probes = () => opened.fake.calls.filter(({ target, bearer }) => !bearer && !/login/.test(target));
   const met = () => opened.logged.filter(({ event }) => event === 'infisical.dialect.met');
   beforeEach(async () => {
-    opened = await openStore({ dialect }, { dialect: undefined });
+    opened = await openStore({ apiVersion }, { apiVersion: undefined });
   });
 
   it('finds it out once, at its first use, and says so', async () => {
@@ -27,8 +27,8 @@ describe.each(['v3', 'fork', 'v4'] as const)('a store that was not told its serv
     await store.ping();
     const asked = probes().map(({ method, target }) => `${method} ${target}`);
     const older = 'GET /api/v2/organizations/00000000-0000-0000-0000-000000000000/workspaces';
-    expect(asked).toEqual(dialect === 'v4' ? ['GET /api/v4/secrets'] : ['GET /api/v4/secrets', older]);
-    expect(met()).toEqual([{ event: 'infisical.dialect.met', fields: { dialect } }]);
+    expect(asked).toEqual(apiVersion === 'v4' ? ['GET /api/v4/secrets'] : ['GET /api/v4/secrets', older]);
+    expect(met()).toEqual([{ event: 'infisical.dialect.met', fields: { apiVersion } }]);
   });
 
   it.each([
@@ -59,7 +59,7 @@ describe.each(['v3', 'fork', 'v4'] as const)('a store that was not told its serv
 
   it('waits no longer than its deadline when nothing answers', async () => {
     opened.fake.fail({ times: 99, fault: { kind: 'hang', when: 'before' } });
-    const hasty = opened.another({ operationTimeoutMs: 200, requestTimeoutMs: 5_000, dialect: undefined });
+    const hasty = opened.another({ operationTimeoutMs: 200, requestTimeoutMs: 5_000, apiVersion: undefined });
     const started = performance.now();
     expect(await outcome(hasty.list(at()))).toBe('STORE_UNAVAILABLE');
     expect(performance.now() - started).toBeLessThan(3_000);
@@ -72,13 +72,13 @@ describe('a server that is replaced while we run', () => {
     ['fork', 'v4'],
     ['v4', 'v3'],
   ] as const)('from %s to %s is met by the first call, a write included', async (before, after) => {
-    const { fake, store, logged } = await openStore({ dialect: before }, { dialect: undefined });
+    const { fake, store, logged } = await openStore({ apiVersion: before }, { apiVersion: undefined });
     await store.create(at(), { name: 'k', value: 'v' });
     fake.become(after);
     await store.update(at(), { name: 'k', value: 'w' });
     expect(rowsOf(fake, at())).toEqual([['k', 'w']]);
     expect(await store.retrieve(at(), 'k')).toEqual({ name: 'k', value: 'w' });
-    expect(logged.at(-1)).toEqual({ event: 'infisical.dialect.met', fields: { dialect: after } });
+    expect(logged.at(-1)).toEqual({ event: 'infisical.dialect.met', fields: { apiVersion: after } });
   });
 
   const GENERATIONS = ['fork', 'v3', 'v4'] as const;
@@ -90,7 +90,7 @@ describe('a server that is replaced while we run', () => {
   describe.each(REPLACEMENTS)('from %s to %s', (before, after) => {
     it.each(DEATHS)('is met by the first call where the token died with the old one (%s)', async (death) => {
       for (const write of [false, true]) {
-        const { fake, store } = await openStore({ dialect: before }, { dialect: undefined });
+        const { fake, store } = await openStore({ apiVersion: before }, { apiVersion: undefined });
         await store.create(at(), { name: 'k', value: 'v' });
         fake.become(after);
         fake.killTokens(death);
@@ -101,7 +101,7 @@ describe('a server that is replaced while we run', () => {
     });
 
     it('is met by the first refusal, which is read as the new server means it', async () => {
-      const { fake, store } = await openStore({ dialect: before }, { dialect: undefined });
+      const { fake, store } = await openStore({ apiVersion: before }, { apiVersion: undefined });
       await store.create(at(), { name: 'k', value: 'v' });
       await store.list(at());
       fake.become(after);
@@ -111,7 +111,7 @@ describe('a server that is replaced while we run', () => {
 
   it('is not looked for with every call where a right is missing for good', async () => {
     const clock = new FixedClock();
-    const { fake, store } = await openStore({ dialect: 'v4' }, { dialect: undefined }, clock);
+    const { fake, store } = await openStore({ apiVersion: 'v4' }, { apiVersion: undefined }, clock);
     await store.create(at(), { name: 'k', value: 'v' });
     // Bare as this, v4 could mean a right and the fork a dead token.
     const body = { statusCode: 403, error: 'UnauthorizedError', message: 'x' };
@@ -132,7 +132,7 @@ describe('a server that is replaced while we run', () => {
 
     it('is not asked with every call either', async () => {
       const clock = new FixedClock();
-      const { fake, store } = await openStore({ dialect: 'v3' }, { dialect: undefined }, clock);
+      const { fake, store } = await openStore({ apiVersion: 'v3' }, { apiVersion: undefined }, clock);
       await store.create(at(), { name: 'k', value: 'v' });
       fake.fail({ method: 'GET', template: '/api/v3/secrets/raw', times: 99, fault: STRANGE });
       fake.fail({ method: 'GET', template: PROBE, times: 99, fault: answer(503, null, '<html>') });
@@ -145,7 +145,7 @@ describe('a server that is replaced while we run', () => {
     });
 
     it('a write that was answered strangely is looked up all the same', async () => {
-      const { fake, store } = await openStore({ dialect: 'v3' }, { dialect: undefined });
+      const { fake, store } = await openStore({ apiVersion: 'v3' }, { apiVersion: undefined });
       await store.create(at(), { name: 'k', value: 'v' });
       fake.fail({ method: 'POST', fault: { ...STRANGE, when: 'after' } });
       fake.fail({ method: 'GET', template: PROBE, times: 99, fault: answer(503, null, '<html>') });
@@ -156,7 +156,7 @@ describe('a server that is replaced while we run', () => {
 
   it('is not looked for with every call where a route is missing for good', async () => {
     const clock = new FixedClock();
-    const { fake, store } = await openStore({ dialect: 'v3' }, { dialect: undefined }, clock);
+    const { fake, store } = await openStore({ apiVersion: 'v3' }, { apiVersion: undefined }, clock);
     await store.list(at());
     const body = { message: 'Route GET:/x not found', error: 'Not Found', statusCode: 404 };
     const failing = () =>
@@ -179,7 +179,7 @@ describe('a server that is replaced while we run', () => {
 it.each([401, 403])(
   'a second probe that something in front refuses with %d decides nothing',
   async (status) => {
-    const { fake, store, logged } = await openStore({ dialect: 'fork' }, { dialect: undefined });
+    const { fake, store, logged } = await openStore({ apiVersion: 'fork' }, { apiVersion: undefined });
     const template = '/api/v2/organizations/{orgId}/workspaces';
     for (const fault of [
       answer(status, null, '<html>'),
@@ -193,15 +193,15 @@ it.each([401, 403])(
   },
 );
 
-it.each(['v3', 'fork'] as const)('the probes are answered as %s was recorded', (dialect) => {
-  const [organization] = recordings(dialect).filter(({ name }) => name === 'bearer missing');
-  const [unknown] = recordings(dialect).filter(({ name }) => /unknown route: first answer/.test(name));
+it.each(['v3', 'fork'] as const)('the probes are answered as %s was recorded', (apiVersion) => {
+  const [organization] = recordings(apiVersion).filter(({ name }) => name === 'bearer missing');
+  const [unknown] = recordings(apiVersion).filter(({ name }) => /unknown route: first answer/.test(name));
   expect(organization).toMatchObject({
     bearer: false,
-    status: dialect === 'v3' ? 401 : 403,
+    status: apiVersion === 'v3' ? 401 : 403,
     answer: {
       message: 'Token missing',
-      error: dialect === 'v3' ? 'UnauthorizedError' : 'Unauthorized access',
+      error: apiVersion === 'v3' ? 'UnauthorizedError' : 'Unauthorized access',
     },
   });
   expect(unknown).toMatchObject({ status: 404, answer: { error: 'Not Found' } });

@@ -1,4 +1,5 @@
-import { DIALECTS, type CallName } from '../../../src/stores/infisical/versions/api-version';
+import { API_VERSIONS } from '../../../src/stores/infisical/versions/api-version';
+import type { CallName } from '../../../src/stores/infisical/versions/calls';
 import { classifyFailure } from '../../../src/stores/infisical/versions/failure-reason';
 import type { RecordedDialectName } from '../../support/fake-infisical/fake-dialect';
 import {
@@ -9,27 +10,34 @@ import {
 } from '../../support/fake-infisical/recordings';
 import { FAILURES } from './recorded-failures';
 
-const failuresOf = (dialect: RecordedDialectName) =>
-  recordings(dialect).filter((entry) => entry.lost === undefined && entry.status >= 300);
+const failuresOf = (apiVersion: RecordedDialectName) =>
+  recordings(apiVersion).filter((entry) => entry.lost === undefined && entry.status >= 300);
 
-const reasonOf = (dialect: RecordedDialectName, entry: Recorded) =>
-  classifyFailure(DIALECTS[dialect].failures, callNameOf(entry, dialect), entry.status, entry.answer);
+const reasonOf = (apiVersion: RecordedDialectName, entry: Recorded) =>
+  classifyFailure(
+    API_VERSIONS[apiVersion].failures,
+    callNameOf(entry, apiVersion),
+    entry.status,
+    entry.answer,
+  );
 
-describe.each(['v3', 'fork', 'v4'] as const)('the failures that %s was recorded with', (dialect) => {
+describe.each(['v3', 'fork', 'v4'] as const)('the failures that %s was recorded with', (apiVersion) => {
   it('are all understood', () => {
-    const notUnderstood = failuresOf(dialect).filter((entry) => reasonOf(dialect, entry) === 'notUnderstood');
+    const notUnderstood = failuresOf(apiVersion).filter(
+      (entry) => reasonOf(apiVersion, entry) === 'notUnderstood',
+    );
     expect(notUnderstood.map(({ at, name, status, answer }) => ({ at, name, status, answer }))).toEqual([]);
-    expect(failuresOf(dialect).length).toBeGreaterThan(dialect === 'v4' ? 60 : 200);
+    expect(failuresOf(apiVersion).length).toBeGreaterThan(apiVersion === 'v4' ? 60 : 200);
   });
 
   it('have the reasons that a person gave them', () => {
-    const found = failuresOf(dialect).map((entry) => `${reasonOf(dialect, entry)} | ${kindOf(entry)}`);
-    expect([...new Set(found)].sort()).toEqual([...FAILURES[dialect]].sort());
+    const found = failuresOf(apiVersion).map((entry) => `${reasonOf(apiVersion, entry)} | ${kindOf(entry)}`);
+    expect([...new Set(found)].sort()).toEqual([...FAILURES[apiVersion]].sort());
   });
 });
 
-describe.each(['fork', 'v3', 'v4'] as const)('a page of something in front of %s', (dialect) => {
-  const { routes, failures } = DIALECTS[dialect];
+describe.each(['fork', 'v3', 'v4'] as const)('a page of something in front of %s', (apiVersion) => {
+  const { routes, failures } = API_VERSIONS[apiVersion];
 
   it.each([400, 401, 403, 404, 409])('with %d says nothing of secrets, projects or credentials', (status) => {
     for (const body of ['404 page not found', '<html></html>', '', {}, null, { message: 'Not found' }])
@@ -63,13 +71,13 @@ describe('the wording of v4, as its published source has it', () => {
     ['createSecret', 403, 'PermissionDenied', 'You are not allowed to create on secrets', 'permissionDenied'],
   ] as const)('%s: %i %s "%s" is %s', (call, statusCode, error, message, reason) => {
     const answer = { statusCode, error, message };
-    expect(classifyFailure(DIALECTS.v4.failures, call, statusCode, answer)).toBe(reason);
+    expect(classifyFailure(API_VERSIONS.v4.failures, call, statusCode, answer)).toBe(reason);
   });
 });
 
 describe('the failures of a server of June 2025, which speaks v3', () => {
   const reasonOf2025 = (entry: Recorded) =>
-    classifyFailure(DIALECTS.v3.failures, callNameOf(entry, 'v3'), entry.status, entry.answer);
+    classifyFailure(API_VERSIONS.v3.failures, callNameOf(entry, 'v3'), entry.status, entry.answer);
 
   it('are all understood', () => {
     const strange = failuresOf2025().filter((entry) => reasonOf2025(entry) === 'notUnderstood');
@@ -101,7 +109,7 @@ describe('the failures of a server of June 2025, which speaks v3', () => {
 
 describe('a failure that was never recorded', () => {
   const of = (on: CallName, status: number, body?: unknown) =>
-    classifyFailure(DIALECTS.v3.failures, on, status, body);
+    classifyFailure(API_VERSIONS.v3.failures, on, status, body);
 
   it.each([
     ['a proxy that has no server behind it', 502, 'gatewayFailure'],
@@ -127,7 +135,7 @@ describe('a failure that was never recorded', () => {
   });
 
   it('a status alone never decides', () => {
-    const { failures } = DIALECTS.fork;
+    const { failures } = API_VERSIONS.fork;
     const texts = ['PermissionDenied', 'UnauthorizedError', 'ValidationFailure', 'Identity not in project'];
     const reasons = texts.flatMap((error) =>
       [401, 403].map((status) => classifyFailure(failures, 'listSecrets', status, { error, message: '' })),

@@ -1,4 +1,4 @@
-import { DIALECTS } from '../../../src/stores/infisical/versions/api-version';
+import { API_VERSIONS } from '../../../src/stores/infisical/versions/api-version';
 import { FakeInfisical } from '../../support/fake-infisical/fake-infisical';
 import { recorded } from '../../support/fake-infisical/recordings';
 import { deletedBetween, replay, replayable } from './replay';
@@ -11,23 +11,23 @@ const BODY_TOO_LARGE = {
   v4: 'body of 1.2 MB',
 };
 
-describe.each(['v3', 'fork', 'v4'] as const)('the fake Infisical (%s)', (dialect) => {
+describe.each(['v3', 'fork', 'v4'] as const)('the fake Infisical (%s)', (apiVersion) => {
   let fake: FakeInfisical;
   beforeAll(async () => {
-    fake = await FakeInfisical.start({ dialect, rateLimits: true });
+    fake = await FakeInfisical.start({ apiVersion, rateLimits: true });
   });
   afterAll(() => fake.close());
 
   it('answers every recorded request that the adapter can make with the same status and shape', async () => {
-    const requests = replayable(dialect);
+    const requests = replayable(apiVersion);
     const differences: unknown[] = [];
     let last = -1;
     for (const request of requests) {
       const { call } = request;
       const { at, name, method, status, answer, limit } = request.entry;
-      for (const project of deletedBetween(dialect, last, at)) fake.world.deleteProject(project);
+      for (const project of deletedBetween(apiVersion, last, at)) fake.world.deleteProject(project);
       last = at;
-      const got = await replay(fake, dialect, request);
+      const got = await replay(fake, apiVersion, request);
       const found = [
         ...(got.status === status ? [] : [`status ${status} became ${got.status}`]),
         ...(got.limit === (limit === undefined ? null : String(limit))
@@ -41,12 +41,12 @@ describe.each(['v3', 'fork', 'v4'] as const)('the fake Infisical (%s)', (dialect
       if (found.length > 0) differences.push({ at, name, found });
     }
     expect(differences).toEqual([]);
-    expect(requests.length).toBeGreaterThan(dialect === 'v4' ? 100 : 200);
+    expect(requests.length).toBeGreaterThan(apiVersion === 'v4' ? 100 : 200);
   });
 
   it('takes bodies up to the recorded limit', async () => {
     const { id } = fake.world.addProject('bodies', 'bodies', fake.identity);
-    const { projectIdField, routes } = DIALECTS[dialect];
+    const { projectIdField, routes } = API_VERSIONS[apiVersion];
     const post = (bytes: number) => {
       const frame = JSON.stringify({ [projectIdField]: id, environment: 'dev', secretValue: '' });
       const body = frame.replace('""', `"${'x'.repeat(bytes - frame.length)}"`);
@@ -58,13 +58,13 @@ describe.each(['v3', 'fork', 'v4'] as const)('the fake Infisical (%s)', (dialect
     };
     expect((await post(1_048_576)).status).toBe(200);
     const refused = await post(1_048_577);
-    const refusal = recorded(dialect, BODY_TOO_LARGE[dialect]);
+    const refusal = recorded(apiVersion, BODY_TOO_LARGE[apiVersion]);
     expect(refused.status).toBe(refusal.status);
     expect(shapeDifferences(refusal.answer, await refused.json())).toEqual([]);
   });
 
   // Without limits where one hosts it oneself, and with atomic creates (v4.spec.ts).
-  if (dialect === 'v4') return;
+  if (apiVersion === 'v4') return;
 
   it('limits a route per address as recorded', async () => {
     const { id } = fake.world.addProject('limits', 'limits', fake.identity);
@@ -72,8 +72,8 @@ describe.each(['v3', 'fork', 'v4'] as const)('the fake Infisical (%s)', (dialect
       fetch(`${fake.url}/api/v3/secrets/raw?workspaceId=${id}&environment=dev`, {
         headers: { authorization: `Bearer ${fake.issueToken()}` },
       });
-    const refusal = recorded(dialect, 'rate limit: other secret name, same route, same address');
-    const allowed = Number(recorded(dialect, 'list ok').limit);
+    const refusal = recorded(apiVersion, 'rate limit: other secret name, same route, same address');
+    const allowed = Number(recorded(apiVersion, 'list ok').limit);
     for (let i = 0; i < allowed; i++) expect((await ask()).status).toBe(200);
     const refused = await ask();
     expect(refused.status).toBe(429);

@@ -1,4 +1,4 @@
-import type { DialectName } from '../../../src/stores/infisical/versions/api-version';
+import type { ApiVersionName } from '../../../src/stores/infisical/versions/calls';
 import { projectSlug } from '../../../src/stores/infisical/projects/project-slug';
 import { FAKE_DIALECTS } from '../../support/fake-infisical/fake-dialect';
 import { course, type Courses } from './fault-plan';
@@ -34,14 +34,14 @@ const noEnd = (act: (scene: Scene) => unknown) => (scene: Scene) => {
   return undefined;
 };
 
-export const circumstances = (dialect: DialectName): Readonly<Record<string, Circumstance>> => ({
+export const circumstances = (apiVersion: ApiVersionName): Readonly<Record<string, Circumstance>> => ({
   'a refused connection': { begin: ({ fake }) => fake.goDown(), courses: all('StoreUnavailable', 0) },
   'a dead token': { begin: noEnd(({ fake }) => fake.killTokens('unknown')), courses: all('done', 2, 1) },
   'an expired token': { begin: noEnd(({ fake }) => fake.killTokens('expired')), courses: all('done', 2, 1) },
   'tokens that are all dead': {
     begin: ({ fake }) => {
-      const { list, secret, ping } = routesOf(dialect);
-      const fault = { kind: 'answer', ...FAKE_DIALECTS[dialect].token('unknown') } as const;
+      const { list, secret, ping } = routesOf(apiVersion);
+      const fault = { kind: 'answer', ...FAKE_DIALECTS[apiVersion].token('unknown') } as const;
       for (const template of [list, secret, ping]) fake.fail({ template, times: 999, fault });
       return () => fake.heal();
     },

@@ -4,7 +4,7 @@ import { DomainError } from '../../../src/errors/domain-error';
 import { TooManyRequests } from '../../../src/errors/request-errors';
 import { StoreUnreachable } from '../../../src/errors/store-errors';
 import type { SecretStore } from '../../../src/secrets/secret-store';
-import type { DialectName } from '../../../src/stores/infisical/versions/api-version';
+import type { ApiVersionName } from '../../../src/stores/infisical/versions/calls';
 import { projectSlug } from '../../../src/stores/infisical/projects/project-slug';
 import type { FakeInfisical } from '../../support/fake-infisical/fake-infisical';
 import { LostTime } from '../../support/lost-time';
@@ -55,7 +55,7 @@ export type Experience = 'warm' | 'new' | 'ignorant';
 
 /** A server with one secret, and a store on it. */
 export interface Scene extends Opened {
-  readonly dialect: DialectName;
+  readonly apiVersion: ApiVersionName;
   /** The one on the wall, which may also jump. */
   readonly clock: RunningClock;
   readonly time: RunningMonotonicTime;
@@ -63,22 +63,22 @@ export interface Scene extends Opened {
 }
 
 export async function openScene(
-  dialect: DialectName,
+  apiVersion: ApiVersionName,
   times: Times,
   experience: Experience = 'warm',
 ): Promise<Scene> {
   const clock = new RunningClock();
   const time = new RunningMonotonicTime();
   const options: Choices = { ...times, maxAnswerBytes: CAP_BYTES, maxKnownProjects: 10 };
-  const opened = await openStore({ dialect, clientSecret: CLIENT_SECRET }, options, clock, time);
+  const opened = await openStore({ apiVersion, clientSecret: CLIENT_SECRET }, options, clock, time);
   const { fake } = opened;
   const project = fake.world.addProject(projectSlug(at()), 'a project', fake.identity);
   const prod = project.environments.find(({ slug }) => slug === 'prod');
   if (prod !== undefined) fake.world.addSecret(prod, NAME, 'canary-value of before');
-  const store = experience === 'ignorant' ? opened.another({ dialect: undefined }) : opened.store;
+  const store = experience === 'ignorant' ? opened.another({ apiVersion: undefined }) : opened.store;
   if (experience === 'warm') await store.list(at());
   fake.calls.splice(0);
-  return { ...opened, store, dialect, clock, time, times };
+  return { ...opened, store, apiVersion, clock, time, times };
 }
 
 /** What one operation did and left, in a line that a table can be compared with. */
@@ -95,7 +95,7 @@ export async function drive(scene: Scene, operation: Operation): Promise<string>
   if (JSON.stringify(logged).includes(NAME)) leaks.push('the name, in the log');
   const strays = fake.calls.filter(({ target }) => target.startsWith(ELSEWHERE));
   return [
-    countsOf(endedAs(thrown), fake, operation, scene.dialect),
+    countsOf(endedAs(thrown), fake, operation, scene.apiVersion),
     ...(late ? [`late: ${Math.round(tookMs)} ms`] : []),
     ...(leaks.length > 0 ? [`leaks: ${leaks.join()}`] : []),
     ...(strays.length > 0 ? [`strayed to ${strays.map(({ target }) => target).join()}`] : []),
@@ -139,8 +139,13 @@ export function endedAs(thrown: unknown): string {
   return thrown instanceof TooManyRequests ? `${thrown.name} ${thrown.retryAfterSeconds}` : thrown.name;
 }
 
-function countsOf(ended: string, fake: FakeInfisical, operation: Operation, dialect: DialectName): string {
-  const { list, secret, ping } = routesOf(dialect);
+function countsOf(
+  ended: string,
+  fake: FakeInfisical,
+  operation: Operation,
+  apiVersion: ApiVersionName,
+): string {
+  const { list, secret, ping } = routesOf(apiVersion);
   const own = { read: list, write: secret, ping };
   const { kind, method } = OPERATIONS[operation];
   const count = (ofMethod: string, template: string) =>

@@ -82,11 +82,11 @@ const answered = ({ read, write }: Courses) => ({
 
 shortPauses();
 
-describe.each(['fork', 'v3', 'v4'] as const)('the service in front of a server (%s)', (dialect) => {
+describe.each(['fork', 'v3', 'v4'] as const)('the service in front of a server (%s)', (apiVersion) => {
   const chosen = Object.entries(WIRE_FAULTS).filter(([title]) => CHOSEN.includes(title));
 
   it.each(chosen)('that meets %s answers with the reason and shows nothing else', async (_title, wire) => {
-    const scene = await openScene(dialect, wire.endless ? HASTY : PATIENT);
+    const scene = await openScene(apiVersion, wire.endless ? HASTY : PATIENT);
     scene.fake.fail({ times: 999, fault: wire.fault('before') });
     const { answers, ready, log, leaks } = await answersOf(scene);
     expect(answers).toEqual(answered(wire.always));
@@ -97,7 +97,7 @@ describe.each(['fork', 'v3', 'v4'] as const)('the service in front of a server (
   });
 
   it('serves the value to nobody but who asked for it', async () => {
-    const { answers, ready, log } = await answersOf(await openScene(dialect, PATIENT));
+    const { answers, ready, log } = await answersOf(await openScene(apiVersion, PATIENT));
     expect(Object.values(answers).filter((text) => !text.startsWith('200'))).toEqual([]);
     expect(ready.status).toBe(200);
     expect(leaksIn(log)).toEqual([]);

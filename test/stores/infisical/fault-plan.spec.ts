@@ -1,4 +1,4 @@
-import type { DialectName } from '../../../src/stores/infisical/versions/api-version';
+import type { ApiVersionName } from '../../../src/stores/infisical/versions/calls';
 import { circumstances, type Circumstance } from './fault-plan-circumstances';
 import { WIRE_FAULTS, type Courses, type Operation, type WireFault } from './fault-plan';
 import {
@@ -38,12 +38,12 @@ interface Strike {
 /** Each operation meets the fault in a scene of its own; all of them at once, since most of it is waiting. */
 async function metBy(
   operations: readonly Operation[],
-  dialect: DialectName,
+  apiVersion: ApiVersionName,
   wire: WireFault,
   { times, when, experience }: Strike,
 ): Promise<Results> {
-  const patience = wire.endless ? HASTY : PATIENT;
-  const scenes = await Promise.all(operations.map(() => openScene(dialect, patience, experience)));
+  const waitLimit = wire.endless ? HASTY : PATIENT;
+  const scenes = await Promise.all(operations.map(() => openScene(apiVersion, waitLimit, experience)));
   const meet = async (operation: Operation, scene: Scene) => {
     scene.fake.fail({ times, fault: wire.fault(when) });
     const course = await drive(scene, operation);
@@ -54,10 +54,10 @@ async function metBy(
   return Object.fromEntries(await Promise.all(scenes.map((scene, i) => meet(operations[i]!, scene))));
 }
 
-async function metUnder(dialect: DialectName, circumstance: Circumstance): Promise<Results> {
+async function metUnder(apiVersion: ApiVersionName, circumstance: Circumstance): Promise<Results> {
   const { begin, fromTheStart, recoversAfterMs } = circumstance;
   const meet = async (operation: Operation) => {
-    const scene = await openScene(dialect, PATIENT, fromTheStart ? 'new' : 'warm');
+    const scene = await openScene(apiVersion, PATIENT, fromTheStart ? 'new' : 'warm');
     const end = await begin(scene);
     const course = await drive(scene, operation);
     await end?.();
@@ -70,18 +70,18 @@ const lines = (operations: readonly Operation[], courses: Courses, more = ''): R
   Object.fromEntries(operations.map((one) => [one, expected(courses, one) + more]));
 const RECOVERED = '; recovered';
 
-describe.each(['fork', 'v3', 'v4'] as const)('every operation (%s)', (dialect) => {
+describe.each(['fork', 'v3', 'v4'] as const)('every operation (%s)', (apiVersion) => {
   afterEach(() => expect(unhandled.splice(0)).toEqual([]));
   const faults = Object.entries(WIRE_FAULTS);
 
   it.each(faults)('that every call of meets %s', async (_title, wire) => {
     const strike = { times: 999, when: 'before', experience: 'warm' } as const;
-    expect(await metBy(ALL, dialect, wire, strike)).toEqual(lines(ALL, wire.always, RECOVERED));
+    expect(await metBy(ALL, apiVersion, wire, strike)).toEqual(lines(ALL, wire.always, RECOVERED));
   });
 
   it.each(faults)('whose own call meets %s, once', async (_title, wire) => {
     const strike = { times: 1, when: 'before', experience: 'warm' } as const;
-    expect(await metBy(ALL, dialect, wire, strike)).toEqual(lines(ALL, wire.once));
+    expect(await metBy(ALL, apiVersion, wire, strike)).toEqual(lines(ALL, wire.once));
   });
 
   it.each(faults.filter(([, { carriedOut }]) => carriedOut !== undefined))(
@@ -90,17 +90,17 @@ describe.each(['fork', 'v3', 'v4'] as const)('every operation (%s)', (dialect) =
       const strike = { times: 1, when: 'after', experience: 'warm' } as const;
       const course = wire.carriedOut!;
       const courses = { read: course, write: course, ping: course };
-      expect(await metBy(WRITES, dialect, wire, strike)).toEqual(lines(WRITES, courses));
+      expect(await metBy(WRITES, apiVersion, wire, strike)).toEqual(lines(WRITES, courses));
     },
   );
 
   it.each(faults)('of a process that has just started and meets %s', async (_title, wire) => {
     const strike = { times: 999, when: 'before', experience: 'ignorant' } as const;
-    expect(await metBy(EACH_KIND, dialect, wire, strike)).toEqual(lines(EACH_KIND, wire.cold, RECOVERED));
+    expect(await metBy(EACH_KIND, apiVersion, wire, strike)).toEqual(lines(EACH_KIND, wire.cold, RECOVERED));
   });
 
-  it.each(Object.entries(circumstances(dialect)))('that meets %s', async (_title, circumstance) => {
+  it.each(Object.entries(circumstances(apiVersion)))('that meets %s', async (_title, circumstance) => {
     const { courses } = circumstance;
-    expect(await metUnder(dialect, circumstance)).toEqual(lines(ALL, courses, RECOVERED));
+    expect(await metUnder(apiVersion, circumstance)).toEqual(lines(ALL, courses, RECOVERED));
   });
 });

@@ -8,23 +8,23 @@ const MINUTES_MS = 60_000;
 
 /** A workspace in use, whose prod environment holds this many bytes beside the secret `k`. */
 async function openRoom(
-  dialect: 'v3' | 'v4' | 'fork',
+  apiVersion: 'v3' | 'v4' | 'fork',
   { bytes, options = {}, clock = new FixedClock() }: { bytes: number; options?: Choices; clock?: FixedClock },
 ) {
-  const opened = await openStore({ dialect }, options, clock);
+  const opened = await openStore({ apiVersion }, options, clock);
   await opened.store.create(at(), { name: 'k', value: 'v' });
-  const room = opened.fake
+  const location = opened.fake
     .project(projectSlug(at()))!
     .environments.find(({ slug }) => slug === at().environment)!;
   for (let left = bytes, i = 0; left > 0; left -= 100_000, i++)
-    opened.fake.world.addSecret(room, `filler-${i}`, 'x'.repeat(Math.min(left, 100_000)));
+    opened.fake.world.addSecret(location, `filler-${i}`, 'x'.repeat(Math.min(left, 100_000)));
   opened.fake.calls.splice(0);
-  return { ...opened, room, clock };
+  return { ...opened, location, clock };
 }
 
 /** A store that has met the huge environment by one list. */
-async function openHuge(dialect: 'v3' | 'v4', options: Choices = {}) {
-  const opened = await openRoom(dialect, { bytes: 1_100_000, options });
+async function openHuge(apiVersion: 'v3' | 'v4', options: Choices = {}) {
+  const opened = await openRoom(apiVersion, { bytes: 1_100_000, options });
   await opened.store.retrieve(at(), 'k');
   opened.fake.calls.splice(0);
   return opened;
@@ -33,13 +33,13 @@ async function openHuge(dialect: 'v3' | 'v4', options: Choices = {}) {
 const retrieve = ({ store }: Opened, name = 'k') => outcome(store.retrieve(at(), name));
 
 // v4 as its documents describe it.
-describe.each(['v3', 'v4'] as const)('a scope whose list is larger than 1 MiB (%s)', (dialect) => {
-  const routes = routesOf(dialect);
+describe.each(['v3', 'v4'] as const)('a scope whose list is larger than 1 MiB (%s)', (apiVersion) => {
+  const routes = routesOf(apiVersion);
   const LIST = `GET ${routes.list}`;
   const BY_NAME = `GET ${routes.secret}`;
 
   it('is listed once, and from then on each retrieve is one look by name', async () => {
-    const opened = await openRoom(dialect, { bytes: 1_100_000 });
+    const opened = await openRoom(apiVersion, { bytes: 1_100_000 });
     const { fake, store } = opened;
     expect(await store.retrieve(at(), 'k')).toEqual({ name: 'k', value: 'v' });
     expect(callsOf(fake)).toEqual([LIST]);
@@ -49,7 +49,7 @@ describe.each(['v3', 'v4'] as const)('a scope whose list is larger than 1 MiB (%
   });
 
   it('leaves each write and each list one call', async () => {
-    const { fake, store } = await openHuge(dialect);
+    const { fake, store } = await openHuge(apiVersion);
     await store.update(at(), { name: 'k', value: 'w' });
     await store.create(at(), { name: 'l', value: 'w' });
     await store.delete(at(), 'k');
@@ -59,17 +59,17 @@ describe.each(['v3', 'v4'] as const)('a scope whose list is larger than 1 MiB (%
   });
 
   it('a smaller one is always listed', async () => {
-    const { fake, store } = await openRoom(dialect, { bytes: 900_000 });
+    const { fake, store } = await openRoom(apiVersion, { bytes: 900_000 });
     for (let i = 0; i < 3; i++) await store.retrieve(at(), 'k');
     expect(callsOf(fake)).toEqual([LIST, LIST, LIST]);
   });
 
   it('sends every flag with a look by name', async () => {
-    const { fake, store } = await openHuge(dialect);
+    const { fake, store } = await openHuge(apiVersion);
     await store.retrieve(at(), 'k');
     const { searchParams } = new URL(fake.calls[0]?.target ?? '', 'http://x');
     expect(Object.fromEntries(searchParams)).toEqual({
-      [dialect === 'v4' ? 'projectId' : 'workspaceId']: fake.world.projects[0]?.id,
+      [apiVersion === 'v4' ? 'projectId' : 'workspaceId']: fake.world.projects[0]?.id,
       environment: 'prod',
       type: 'shared',
       secretPath: '/',
@@ -82,12 +82,12 @@ describe.each(['v3', 'v4'] as const)('a scope whose list is larger than 1 MiB (%
   });
 
   it('is listed again after ten minutes, by one of many callers, and for good once it shrank', async () => {
-    const opened = await openHuge(dialect);
-    const { fake, clock, room } = opened;
+    const opened = await openHuge(apiVersion);
+    const { fake, clock, location } = opened;
     clock.advance(10 * MINUTES_MS);
     await Promise.all(Array.from({ length: 10 }, () => retrieve(opened)));
     expect(callsOf(fake).sort()).toEqual([LIST, ...Array<string>(9).fill(BY_NAME)]);
-    room.secrets.splice(1);
+    location.secrets.splice(1);
     await retrieve(opened);
     expect(callsOf(fake)).toEqual([BY_NAME]);
     clock.advance(10 * MINUTES_MS);
@@ -97,8 +97,8 @@ describe.each(['v3', 'v4'] as const)('a scope whose list is larger than 1 MiB (%
   });
 
   it('is known to have shrunk as soon as anything lists it', async () => {
-    const opened = await openHuge(dialect);
-    opened.room.secrets.splice(1);
+    const opened = await openHuge(apiVersion);
+    opened.location.secrets.splice(1);
     await opened.store.list(at());
     await retrieve(opened);
     expect(callsOf(opened.fake)).toEqual([LIST, LIST]);
@@ -111,7 +111,7 @@ describe.each(['v3', 'v4'] as const)('a scope whose list is larger than 1 MiB (%
     ['hidden in words', { secretValue: '<hidden-by-infisical>' }],
     ['of another name', { secretValue: 'v', secretKey: 'K' }],
   ])('never gives a value that is %s for a secret', async (_title, more) => {
-    const opened = await openHuge(dialect);
+    const opened = await openHuge(apiVersion);
     const body = { secret: { id: 'i', version: 1, secretKey: 'k', ...more } };
     opened.fake.fail({
       method: 'GET',
@@ -122,9 +122,9 @@ describe.each(['v3', 'v4'] as const)('a scope whose list is larger than 1 MiB (%
   });
 
   it('serves a name that is stored more than once from the list, always the same row', async () => {
-    const opened = await openRoom(dialect, { bytes: 1_100_000 });
-    const { fake, store, room } = opened;
-    for (const [value, version] of [['v1', 1], ['v3', 3], ['v2', 2]] as const) fake.world.addSecret(room, 'twice', value, version); // prettier-ignore
+    const opened = await openRoom(apiVersion, { bytes: 1_100_000 });
+    const { fake, store, location } = opened;
+    for (const [value, version] of [['v1', 1], ['v3', 3], ['v2', 2]] as const) fake.world.addSecret(location, 'twice', value, version); // prettier-ignore
     for (let i = 0; i < 3; i++) expect((await store.retrieve(at(), 'twice')).value).toBe('v3');
     expect(callsOf(fake)).toEqual([LIST, LIST, LIST]);
     await store.update(at(), { name: 'twice', value: 'one' });
@@ -137,7 +137,7 @@ describe.each(['v3', 'v4'] as const)('a scope whose list is larger than 1 MiB (%
   });
 
   it('is gone with its project, and comes again with the next create', async () => {
-    const opened = await openHuge(dialect);
+    const opened = await openHuge(apiVersion);
     opened.fake.world.deleteProject(projectSlug(at()));
     expect(await retrieve(opened)).toBe('SECRET_NOT_FOUND');
     await opened.store.create(at(), { name: 'k', value: 'again' });
@@ -145,7 +145,7 @@ describe.each(['v3', 'v4'] as const)('a scope whose list is larger than 1 MiB (%
   });
 
   it('is empty when its environment was deleted, and small when that comes again', async () => {
-    const opened = await openHuge(dialect);
+    const opened = await openHuge(apiVersion);
     opened.fake.world.deleteEnvironment(projectSlug(at()), 'prod');
     expect(await retrieve(opened)).toBe('SECRET_NOT_FOUND');
     await opened.store.create(at(), { name: 'k', value: 'again' });
@@ -155,14 +155,14 @@ describe.each(['v3', 'v4'] as const)('a scope whose list is larger than 1 MiB (%
   });
 
   it('a write whose answer is lost is looked for by name', async () => {
-    const { fake, store } = await openHuge(dialect);
+    const { fake, store } = await openHuge(apiVersion);
     fake.fail({ method: 'POST', template: routes.secret, fault: { kind: 'reset', when: 'after' } });
     await store.create(at(), { name: 'new', value: 'v' });
     expect(callsOf(fake)).toEqual([`POST ${routes.secret}`, BY_NAME]);
   });
 
   it('is read by name when a list of it does not come in time, and before that fails once', async () => {
-    const opened = await openRoom(dialect, { bytes: 0, options: { requestTimeoutMs: 400 } });
+    const opened = await openRoom(apiVersion, { bytes: 0, options: { requestTimeoutMs: 400 } });
     const never: Fault = { kind: 'hang', when: 'before' };
     opened.fake.fail({ method: 'GET', template: routes.list, times: 99, fault: never });
     expect(await retrieve(opened)).toBe('STORE_UNAVAILABLE');
@@ -174,9 +174,9 @@ describe.each(['v3', 'v4'] as const)('a scope whose list is larger than 1 MiB (%
   });
 
   it('an update looks for doubled names although the last list did not come in time', async () => {
-    const opened = await openRoom(dialect, { bytes: 0, options: { requestTimeoutMs: 400 } });
-    const { fake, store, room } = opened;
-    for (const version of [1, 2]) fake.world.addSecret(room, 'twice', 'v', version);
+    const opened = await openRoom(apiVersion, { bytes: 0, options: { requestTimeoutMs: 400 } });
+    const { fake, store, location } = opened;
+    for (const version of [1, 2]) fake.world.addSecret(location, 'twice', 'v', version);
     fake.fail({ method: 'GET', template: routes.list, fault: { kind: 'hang', when: 'before' } });
     expect(await retrieve(opened)).toBe('STORE_UNAVAILABLE');
     await store.update(at(), { name: 'twice', value: 'one' });
@@ -185,9 +185,9 @@ describe.each(['v3', 'v4'] as const)('a scope whose list is larger than 1 MiB (%
   });
 
   it('a name that is known to be doubled is neither read nor updated while lists do not come in time', async () => {
-    const opened = await openRoom(dialect, { bytes: 0, options: { requestTimeoutMs: 400 } });
-    const { fake, store, room } = opened;
-    fake.world.addSecret(room, 'k', 'v');
+    const opened = await openRoom(apiVersion, { bytes: 0, options: { requestTimeoutMs: 400 } });
+    const { fake, store, location } = opened;
+    fake.world.addSecret(location, 'k', 'v');
     await store.list(at());
     fake.fail({ method: 'GET', template: routes.list, times: 3, fault: { kind: 'hang', when: 'before' } });
     expect([await retrieve(opened), await retrieve(opened)]).toEqual(Array(2).fill('STORE_UNAVAILABLE'));
@@ -198,7 +198,7 @@ describe.each(['v3', 'v4'] as const)('a scope whose list is larger than 1 MiB (%
   });
 
   describe('and larger than any answer that is taken', () => {
-    const open = () => openRoom(dialect, { bytes: 200_000, options: { maxAnswerBytes: 120_000 } });
+    const open = () => openRoom(apiVersion, { bytes: 200_000, options: { maxAnswerBytes: 120_000 } });
 
     it('is read by name, after one list that was cut', async () => {
       const opened = await open();
@@ -223,11 +223,11 @@ describe.each(['v3', 'v4'] as const)('a scope whose list is larger than 1 MiB (%
     });
 
     it('does not serve any row of a name that is known to be doubled, nor updates it, until a delete took all', async () => {
-      const opened = await openRoom(dialect, { bytes: 0, options: { maxAnswerBytes: 120_000 } });
-      const { fake, store, room } = opened;
-      fake.world.addSecret(room, 'k', 'newer', 2);
+      const opened = await openRoom(apiVersion, { bytes: 0, options: { maxAnswerBytes: 120_000 } });
+      const { fake, store, location } = opened;
+      fake.world.addSecret(location, 'k', 'newer', 2);
       expect((await store.retrieve(at(), 'k')).value).toBe('newer');
-      for (const name of ['filler', 'other']) fake.world.addSecret(room, name, 'x'.repeat(100_000));
+      for (const name of ['filler', 'other']) fake.world.addSecret(location, name, 'x'.repeat(100_000));
       for (let i = 0; i < 2; i++)
         await expect(store.retrieve(at(), 'k')).rejects.toMatchObject({
           reason: 'LIST_TOO_LARGE',
@@ -238,7 +238,7 @@ describe.each(['v3', 'v4'] as const)('a scope whose list is larger than 1 MiB (%
       await store.delete(at(), 'k');
       await store.create(at(), { name: 'k', value: 'newest' });
       expect((await store.retrieve(at(), 'k')).value).toBe('newest');
-      expect(room.secrets.filter(({ key }) => key === 'k')).toHaveLength(1);
+      expect(location.secrets.filter(({ key }) => key === 'k')).toHaveLength(1);
     });
 
     it('is not listed, and the failure says why', async () => {

@@ -8,16 +8,16 @@ import { routesOf } from './opened-store';
 const PAGE: Fault = { kind: 'answer', status: 503, body: null, raw: '<html>' };
 
 // v4 as its documents describe it.
-describe.each(['v3', 'fork', 'v4'] as const)('the check of an identity (%s)', (dialect) => {
-  const routes = routesOf(dialect);
-  const removal = dialect === 'v4' ? '/api/v1/projects/{projectId}' : '/api/v1/workspace/{projectId}';
+describe.each(['v3', 'fork', 'v4'] as const)('the check of an identity (%s)', (apiVersion) => {
+  const routes = routesOf(apiVersion);
+  const removal = apiVersion === 'v4' ? '/api/v1/projects/{projectId}' : '/api/v1/workspace/{projectId}';
   let fake: FakeInfisical;
   const findings = async () => {
     const { clientId, clientSecret } = fake.identity;
     return (await checkIdentity({ url: fake.url }, { clientId, clientSecret }, new SystemClock())).findings;
   };
   beforeEach(async () => {
-    fake = await FakeInfisical.start({ dialect });
+    fake = await FakeInfisical.start({ apiVersion });
   });
   afterEach(() => fake.close());
 
@@ -36,7 +36,7 @@ describe.each(['v3', 'fork', 'v4'] as const)('the check of an identity (%s)', (d
   it('names the project that it may have left, where it cannot see it any more', async () => {
     const template = routes.project;
     // The ping of v4 goes there too.
-    fake.fail({ template, times: dialect === 'v4' ? 2 : 1, fault: { kind: 'delay', ms: 0 } });
+    fake.fail({ template, times: apiVersion === 'v4' ? 2 : 1, fault: { kind: 'delay', ms: 0 } });
     fake.fail({ template, times: 99, fault: PAGE });
     const found = await findings();
     const [left] = fake.world.projects;
@@ -55,8 +55,8 @@ describe.each(['v3', 'fork', 'v4'] as const)('the check of an identity (%s)', (d
   });
 
   it('tells what it found, though it cannot find out all', async () => {
-    if (dialect === 'fork') return; // It has no such list.
-    withAdministration(fake, dialect);
+    if (apiVersion === 'fork') return; // It has no such list.
+    withAdministration(fake, apiVersion);
     fake.fail({ method: 'POST', template: routes.secret, fault: PAGE });
     const template = '/api/v1/organization-admin/projects';
     fake.fail({ method: 'GET', template, fault: { kind: 'reset', when: 'before' } });

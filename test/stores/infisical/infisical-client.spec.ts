@@ -3,15 +3,18 @@ import type { AddressInfo } from 'node:net';
 import { inspect } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { InfisicalCallFailed } from '../../../src/stores/infisical/versions/infisical-call-failed';
-import { InfisicalClient, type WireRequest } from '../../../src/stores/infisical/transport/infisical-client';
+import {
+  InfisicalClient,
+  type TransportRequest,
+} from '../../../src/stores/infisical/transport/infisical-client';
 import { SystemClock } from '../../../src/time/clock';
 import { createInfisicalSecretStore } from '../../../src/stores/infisical/create-infisical-secret-store';
-import { RateLimits } from '../../../src/stores/infisical/transport/upstream-rate-limits';
+import { UpstreamRateLimits } from '../../../src/stores/infisical/transport/upstream-rate-limits';
 import { baseOf } from '../../../src/stores/infisical/transport/transport-route';
 import { FakeInfisical } from '../../support/fake-infisical/fake-infisical';
 import type { Fault } from '../../support/fake-infisical/fake-faults';
 
-const REQUEST: WireRequest = {
+const REQUEST: TransportRequest = {
   call: 'createSecret',
   method: 'POST',
   pathTemplate: '/api/v3/secrets/raw/{name}',
@@ -25,15 +28,15 @@ describe('a call that got no whole answer', () => {
   let fake: FakeInfisical;
   let client: InfisicalClient;
   beforeEach(async () => {
-    fake = await FakeInfisical.start({ dialect: 'v3' });
-    const limits = new RateLimits(new SystemClock());
+    fake = await FakeInfisical.start({ apiVersion: 'v3' });
+    const limits = new UpstreamRateLimits(new SystemClock());
     client = new InfisicalClient({ url: fake.url, maxConnections: 4, maxAnswerBytes: 1_000 }, limits);
   });
   afterEach(async () => {
     client.close();
     await fake.close();
   });
-  const failureOf = (more: Partial<WireRequest> = {}) =>
+  const failureOf = (more: Partial<TransportRequest> = {}) =>
     client.send({ ...REQUEST, ...more }).then(
       () => 'answered',
       (error: unknown) => error,
@@ -78,7 +81,7 @@ describe('a call that got no whole answer', () => {
   it('is told apart when it could never be sent', async () => {
     await fake.close();
     expect(await failureOf()).toMatchObject({ reason: 'unreachable' });
-    fake = await FakeInfisical.start({ dialect: 'v3' });
+    fake = await FakeInfisical.start({ apiVersion: 'v3' });
   });
 
   it('is not even tried with a body beyond the servers’ limit', async () => {
@@ -101,7 +104,7 @@ describe('a call that got no whole answer', () => {
       // A client for each: a refusal keeps all later calls of its route away.
       const fresh = new InfisicalClient(
         { url: fake.url, maxConnections: 4, maxAnswerBytes: 1_000 },
-        new RateLimits(new SystemClock()),
+        new UpstreamRateLimits(new SystemClock()),
       );
       return (await fresh.send(REQUEST).finally(() => fresh.close())).retryAfterMs;
     };
@@ -122,7 +125,7 @@ describe('a server that compresses, though it was not asked to', () => {
     });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-    const limits = new RateLimits(new SystemClock());
+    const limits = new UpstreamRateLimits(new SystemClock());
     const client = new InfisicalClient({ url, maxConnections: 1, maxAnswerBytes: 1_000 }, limits);
     const answer = await client.send(REQUEST).finally(() => {
       client.close();
@@ -149,7 +152,7 @@ describe('the address of Infisical', () => {
   it.each(['', '/', '/api', '/api/', '/api/v3'])(
     'is taken with "%s" at its end, as its own samples have it',
     async (end) => {
-      const fake = await FakeInfisical.start({ dialect: 'v3' });
+      const fake = await FakeInfisical.start({ apiVersion: 'v3' });
       const { clientId, clientSecret } = fake.identity;
       const store = createInfisicalSecretStore(
         { url: fake.url + end, clientId, clientSecret },

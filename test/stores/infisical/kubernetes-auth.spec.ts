@@ -17,7 +17,7 @@ import { at } from './opened-store';
 const JWT = 'canary-jwt-1';
 const TTL_MS = 3_600_000;
 
-describe.each(['fork', 'v3', 'v4'] as const)('Kubernetes Auth (%s)', (dialect) => {
+describe.each(['fork', 'v3', 'v4'] as const)('Kubernetes Auth (%s)', (apiVersion) => {
   const dir = mkdtempSync(join(tmpdir(), 'kubernetes-auth-'));
   const tokenFile = join(dir, 'token');
   let fake: FakeInfisical;
@@ -28,7 +28,7 @@ describe.each(['fork', 'v3', 'v4'] as const)('Kubernetes Auth (%s)', (dialect) =
   const logins = () => fake.calls.filter(({ template }) => template === KUBERNETES_LOGIN);
   const open = (identityId = cluster.identityId): SecretStore => {
     const store = createInfisicalSecretStore(
-      { url: fake.url, identityId, tokenFile, dialect },
+      { url: fake.url, identityId, tokenFile, apiVersion },
       clock,
       (event, fields) => written.push(inspect({ event, fields }, { depth: 9 })),
     );
@@ -45,7 +45,7 @@ describe.each(['fork', 'v3', 'v4'] as const)('Kubernetes Auth (%s)', (dialect) =
   };
 
   beforeEach(async () => {
-    fake = await FakeInfisical.start({ dialect });
+    fake = await FakeInfisical.start({ apiVersion });
     cluster = withKubernetesAuth(fake, JWT);
     clock = new FixedClock();
     writeFileSync(tokenFile, `${JWT}\n`);

@@ -1,20 +1,20 @@
 import { outcome } from '../../conformance/secret-store.conformance';
-import { unchanging } from '../../../src/reloadable/reloadable';
+import { fixed } from '../../../src/reloadable/reloadable';
 import { FixedClock } from '../../support/fixed-clock';
 import { at, openStore, routesOf, type Opened } from './opened-store';
 
 const TTL_SECONDS = 1000;
 
 // v4 as its documents describe it.
-describe.each(['v3', 'fork', 'v4'] as const)('the session of the Infisical store (%s)', (dialect) => {
-  const routes = routesOf(dialect);
+describe.each(['v3', 'fork', 'v4'] as const)('the session of the Infisical store (%s)', (apiVersion) => {
+  const routes = routesOf(apiVersion);
   let clock: FixedClock;
   let opened: Opened;
   const logins = () => opened.fake.calls.filter(({ template }) => template === routes.login);
   const advanceTo = (share: number) => clock.advance(share * TTL_SECONDS * 1000);
   beforeEach(async () => {
     clock = new FixedClock();
-    opened = await openStore({ dialect, tokenTtlSeconds: TTL_SECONDS }, {}, clock);
+    opened = await openStore({ apiVersion, tokenTtlSeconds: TTL_SECONDS }, {}, clock);
   });
 
   it('opens no connection before it is used', () => {
@@ -125,7 +125,7 @@ describe.each(['v3', 'fork', 'v4'] as const)('the session of the Infisical store
   it('a token that is refused as soon as it was given is given longer and longer rests', async () => {
     const { fake, store, logged } = opened;
     await store.create(at(), { name: 'k', value: 'v' });
-    const status = dialect === 'fork' ? 403 : 401;
+    const status = apiVersion === 'fork' ? 403 : 401;
     const body = { statusCode: status, error: 'UnauthorizedError', message: 'Not from this address' };
     const refuse = () => {
       for (const template of [routes.list, routes.ping])
@@ -193,7 +193,7 @@ describe.each(['v3', 'fork', 'v4'] as const)('the session of the Infisical store
     const { fake, another } = opened;
     let current = { clientId: fake.identity.clientId, clientSecret: 'wrong' };
     const store = another({
-      universalAuth: { ...unchanging(current), current: () => current, renewed: () => current },
+      universalAuth: { ...fixed(current), current: () => current, renewed: () => current },
     });
     expect(await outcome(store.list(at()))).toBe('STORE_UNAVAILABLE');
     expect(await outcome(store.list(at()))).toBe('STORE_UNAVAILABLE');

@@ -2,9 +2,9 @@ import { type Clock, type MonotonicTime, SystemClock } from '../../../src/time/c
 import type { SecretScope } from '../../../src/secrets/secret';
 import type { SecretStore } from '../../../src/secrets/secret-store';
 import { createInfisicalSecretStore } from '../../../src/stores/infisical/create-infisical-secret-store';
-import type { DialectName } from '../../../src/stores/infisical/versions/api-version';
+import type { ApiVersionName } from '../../../src/stores/infisical/versions/calls';
 import type { InfisicalOptions } from '../../../src/stores/infisical/infisical-options';
-import type { RotatingCredentials } from '../../../src/stores/infisical/auth/login-method';
+import type { ReloadableCredentials } from '../../../src/stores/infisical/auth/login-method';
 import { projectSlug } from '../../../src/stores/infisical/projects/project-slug';
 import type { FakeDialectName } from '../../support/fake-infisical/fake-dialect';
 import { FakeInfisical, type FakeOptions } from '../../support/fake-infisical/fake-infisical';
@@ -30,16 +30,16 @@ const V4_ROUTES: Readonly<Record<keyof typeof ROUTES, string>> = {
   secret: '/api/v4/secrets/{name}',
 };
 
-export function routesOf(dialect: FakeDialectName): Readonly<Record<keyof typeof ROUTES, string>> {
-  return dialect === 'v4' ? V4_ROUTES : ROUTES;
+export function routesOf(apiVersion: FakeDialectName): Readonly<Record<keyof typeof ROUTES, string>> {
+  return apiVersion === 'v4' ? V4_ROUTES : ROUTES;
 }
 
 /** The dialect is that of the fake, unless it is to be found out. */
-export type Choices = Partial<Omit<InfisicalOptions, 'dialect'>> & {
+export type Choices = Partial<Omit<InfisicalOptions, 'apiVersion'>> & {
   readonly clientId?: string;
   readonly clientSecret?: string;
-  readonly universalAuth?: RotatingCredentials['universalAuth'];
-  readonly dialect?: DialectName | undefined;
+  readonly universalAuth?: ReloadableCredentials['universalAuth'];
+  readonly apiVersion?: ApiVersionName | undefined;
 };
 
 export interface Opened {
@@ -70,10 +70,10 @@ export async function openStore(
   const logged: Opened['logged'] = [];
   const stores: SecretStore[] = [];
   const another = (more: Choices = {}) => {
-    const spoken = fakeOptions.dialect === 'v3-2025' ? 'v3' : fakeOptions.dialect;
-    const chosen = { dialect: spoken, ...options, ...more };
-    const { dialect, ...others } = chosen;
-    const told = dialect === undefined ? {} : { dialect };
+    const activeVersion = fakeOptions.apiVersion === 'v3-2025' ? 'v3' : fakeOptions.apiVersion;
+    const chosen = { apiVersion: activeVersion, ...options, ...more };
+    const { apiVersion, ...others } = chosen;
+    const told = apiVersion === undefined ? {} : { apiVersion };
     const all: InfisicalOptions = { url: fake.url, clientId, clientSecret, ...others, ...told };
     const log = (event: string, fields: Opened['logged'][number]['fields']) => logged.push({ event, fields });
     const store = createInfisicalSecretStore(all, clock, log, time);

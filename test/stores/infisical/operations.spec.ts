@@ -20,7 +20,7 @@ describe('an operation on Infisical', () => {
 
 describe('an operation of the store that waited for its turn', () => {
   it('has so much less time, whichever it is', async () => {
-    const { fake, store } = await openStore({ dialect: 'v3' }, { operationTimeoutMs: 5_000 });
+    const { fake, store } = await openStore({ apiVersion: 'v3' }, { operationTimeoutMs: 5_000 });
     await store.create(at(), { name: 'k', value: 'v' });
     const secret = { name: 'k', value: 'w' };
     const calls = {
@@ -29,7 +29,7 @@ describe('an operation of the store that waited for its turn', () => {
       update: () => store.update(at(), secret),
       delete: () => store.delete(at(), 'k'),
       list: () => store.list(at()),
-      lookUp: () => store.lookUp(at(), 'k'),
+      readScope: () => store.readScope(at(), 'k'),
       workspacesOf: () => store.workspacesOf('alice'),
     };
     fake.calls.splice(0);

@@ -16,15 +16,15 @@ const messageOf = (pinged: Promise<void>) =>
     (error: unknown) => (error instanceof Error ? error.message : ''),
   );
 
-describe.each(['v3', 'fork', 'v4'] as const)('INFISICAL_ORGANIZATION_ID (%s)', (dialect) => {
-  const routes = routesOf(dialect);
-  const removal = dialect === 'v4' ? '/api/v1/projects/{projectId}' : '/api/v1/workspace/{projectId}';
-  const asked = dialect === 'fork' ? PROJECTS_OF : IDENTITY;
+describe.each(['v3', 'fork', 'v4'] as const)('INFISICAL_ORGANIZATION_ID (%s)', (apiVersion) => {
+  const routes = routesOf(apiVersion);
+  const removal = apiVersion === 'v4' ? '/api/v1/projects/{projectId}' : '/api/v1/workspace/{projectId}';
+  const asked = apiVersion === 'fork' ? PROJECTS_OF : IDENTITY;
   let clock: FixedClock;
   let opened: Opened;
   beforeEach(async () => {
     clock = new FixedClock();
-    opened = await openStore({ dialect }, {}, clock);
+    opened = await openStore({ apiVersion }, {}, clock);
   });
 
   const withSetting = (organizationId: string): InfisicalSecretStore =>
@@ -121,7 +121,7 @@ describe.each(['v3', 'fork', 'v4'] as const)('INFISICAL_ORGANIZATION_ID (%s)', (
     expect(fake.world.projects).toHaveLength(1);
   });
 
-  if (dialect !== 'fork') {
+  if (apiVersion !== 'fork') {
     it.each([
       [403, 'PermissionDenied'],
       [404, 'NotFound'],
@@ -176,7 +176,7 @@ describe.each(['v3', 'fork', 'v4'] as const)('INFISICAL_ORGANIZATION_ID (%s)', (
       const said = await messageOf(other('nobody', clientSecret).ping());
       expect(said).toContain('the Infisical at INFISICAL_URL?');
       expect(said).toContain(
-        dialect === 'v3' ? 'does not know the client id' : 'the client id or the client secret',
+        apiVersion === 'v3' ? 'does not know the client id' : 'the client id or the client secret',
       );
     });
 
@@ -199,10 +199,10 @@ describe('what answers at INFISICAL_URL', () => {
     [404, '<html>Not Found</html>'],
     [404, '{"detail":"Not Found"}'],
   ])('and is not Infisical is told as such (%d %s), in readiness and in the log', async (status, raw) => {
-    const { fake, another, logged } = await openStore({ dialect: 'v3' });
+    const { fake, another, logged } = await openStore({ apiVersion: 'v3' });
     fake.fail({ times: 99, fault: { kind: 'answer', status, body: null, raw } });
     const sentence = `What answers at INFISICAL_URL does not answer as Infisical does (status ${status}); is the address right?`;
-    expect(await messageOf(another({ dialect: undefined }).ping())).toBe(sentence);
+    expect(await messageOf(another({ apiVersion: undefined }).ping())).toBe(sentence);
     expect(logged).toContainEqual({
       event: 'infisical.ping.failed',
       fields: expect.objectContaining({ status, advice: sentence }) as object,

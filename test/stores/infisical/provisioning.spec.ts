@@ -11,11 +11,11 @@ const environmentsOf = ({ fake }: Opened, slug: string) =>
     .sort();
 
 // v4 as a server of July 2026 answers.
-describe.each(['v3', 'fork', 'v4'] as const)('the projects of the Infisical store (%s)', (dialect) => {
-  const routes = routesOf(dialect);
+describe.each(['v3', 'fork', 'v4'] as const)('the projects of the Infisical store (%s)', (apiVersion) => {
+  const routes = routesOf(apiVersion);
   let opened: Opened;
   beforeEach(async () => {
-    opened = await openStore({ dialect });
+    opened = await openStore({ apiVersion });
   });
 
   it('50 parallel first creates make one project, four environments and 50 secrets', async () => {
@@ -53,7 +53,7 @@ describe.each(['v3', 'fork', 'v4'] as const)('the projects of the Infisical stor
 
   it('20 instances that race for one new workspace, and have yet to find out the server, use one project', async () => {
     const { fake, another } = opened;
-    const instances = Array.from({ length: 20 }, () => another({ dialect: undefined }));
+    const instances = Array.from({ length: 20 }, () => another({ apiVersion: undefined }));
     await Promise.all(
       instances.map((instance, i) =>
         instance.create(at('raced', ENVIRONMENTS[i % 4]), { name: `k${i}`, value: `v${i}` }),
@@ -113,7 +113,7 @@ describe.each(['v3', 'fork', 'v4'] as const)('the projects of the Infisical stor
 
   it('an update that no list went before in ten minutes looks for doubled names first', async () => {
     const clock = new FixedClock();
-    const { fake, store } = await openStore({ dialect }, {}, clock);
+    const { fake, store } = await openStore({ apiVersion }, {}, clock);
     await store.create(at(), { name: 'k', value: 'v' });
     const update = async () => {
       callsOf(fake);
@@ -136,7 +136,7 @@ describe.each(['v3', 'fork', 'v4'] as const)('the projects of the Infisical stor
     for (const { target } of lists) {
       const flags = Object.fromEntries(new URL(target, 'http://x').searchParams);
       expect(flags).toEqual({
-        [dialect === 'v4' ? 'projectId' : 'workspaceId']: fake.world.projects[0]?.id,
+        [apiVersion === 'v4' ? 'projectId' : 'workspaceId']: fake.world.projects[0]?.id,
         environment: 'prod',
         secretPath: '/',
         expandSecretReferences: 'false',
@@ -306,7 +306,7 @@ describe('the slug of a project', () => {
 
 describe('a server with ten database connections', () => {
   it('is never sent more than four writes at once, however many workspaces are written', async () => {
-    const { fake, store } = await openStore({ dialect: 'v3' });
+    const { fake, store } = await openStore({ apiVersion: 'v3' });
     fake.fail({ method: 'POST', template: ROUTES.secret, times: 100, fault: { kind: 'delay', ms: 30 } });
     const workspaces = Array.from({ length: 20 }, (_, i) => ({ ...at(), workspace: `w${i}` }));
     await Promise.all(workspaces.map((scope) => store.create(scope, { name: 'k', value: 'v' })));
@@ -318,7 +318,7 @@ describe('a server with ten database connections', () => {
 
 describe('an environment of the fork whose position another one took', () => {
   it('was rolled back, whatever its slug, so that it is asked for again', async () => {
-    const { fake, store } = await openStore({ dialect: 'fork' });
+    const { fake, store } = await openStore({ apiVersion: 'fork' });
     fake.world.addProject(projectSlug(at()), 'made meanwhile', fake.identity);
     const body = {
       statusCode: 500,

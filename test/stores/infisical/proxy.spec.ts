@@ -4,7 +4,7 @@ import { SystemClock } from '../../../src/time/clock';
 import { StoreUnavailable } from '../../../src/errors/store-errors';
 import type { InfisicalCallFailed } from '../../../src/stores/infisical/versions/infisical-call-failed';
 import { InfisicalClient } from '../../../src/stores/infisical/transport/infisical-client';
-import { RateLimits } from '../../../src/stores/infisical/transport/upstream-rate-limits';
+import { UpstreamRateLimits } from '../../../src/stores/infisical/transport/upstream-rate-limits';
 import { TestAuthority } from '../../support/certificates';
 import { eventually } from '../../support/eventually';
 import { FakeProxy } from '../../support/fake-proxy';
@@ -26,7 +26,7 @@ afterEach(async () => {
 });
 
 async function behindProxy(options: Parameters<typeof openStore>[1] = {}, shown = identity) {
-  const opened = await openStore({ dialect: 'v3' });
+  const opened = await openStore({ apiVersion: 'v3' });
   const front = await TlsFront.start(shown, opened.fake.url);
   const proxy = await FakeProxy.start();
   closing.push(
@@ -126,7 +126,7 @@ describe('an https Infisical behind a proxy', () => {
     'whose proxy answers %s forgets no call that waits for a connection',
     async (manner) => {
       const { proxy, reach } = await behindProxy();
-      const limits = new RateLimits(new SystemClock());
+      const limits = new UpstreamRateLimits(new SystemClock());
       const sizes = { maxConnections: 2, maxAnswerBytes: 1_000, tunnelTimeoutMs: 600 };
       const client = new InfisicalClient({ ...reach, ...sizes }, limits);
       proxy.manner = manner;
@@ -170,7 +170,7 @@ describe('an https Infisical behind a proxy', () => {
 
 describe('an http Infisical behind a proxy', () => {
   it('is asked through it, which alone sees its credentials; a refusal of the proxy is told as one', async () => {
-    const { fake, another, logged } = await openStore({ dialect: 'v3' });
+    const { fake, another, logged } = await openStore({ apiVersion: 'v3' });
     const proxy = await FakeProxy.start();
     closing.push(() => proxy.close());
     const url = fake.url.replace('127.0.0.1', HOST);

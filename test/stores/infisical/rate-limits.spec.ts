@@ -1,6 +1,9 @@
 import type { RateReport } from '../../../src/stores/infisical/transport/rate-limit-window';
-import { NoTurnInTime, RateLimits } from '../../../src/stores/infisical/transport/upstream-rate-limits';
-import { protectedStore } from '../../../src/stores/resilience/resilient-store';
+import {
+  NoPermitInTime,
+  UpstreamRateLimits,
+} from '../../../src/stores/infisical/transport/upstream-rate-limits';
+import { resilientStore } from '../../../src/stores/resilience/resilient-store';
 import { SystemMonotonicTime } from '../../../src/time/clock';
 import { RetryBudget } from '../../../src/stores/infisical/transport/retrying';
 import { outcome } from '../../conformance/secret-store.conformance';
@@ -49,7 +52,10 @@ describe('a call whose turn comes with the next window', () => {
         return clock.nowMs();
       },
     };
-    return { clock, limits: new RateLimits(time, (afterMs, ring) => clock.alarm(afterMs - ms, ring)) };
+    return {
+      clock,
+      limits: new UpstreamRateLimits(time, (afterMs, ring) => clock.alarm(afterMs - ms, ring)),
+    };
   };
   const closed: RateReport = { limit: LIMIT, remaining: 0, resetMs: 2_000 };
 
@@ -71,29 +77,29 @@ describe('a call whose turn comes with the next window', () => {
     limits.settle(ROUTE, closed);
     const late = outcomeOf(limits.turn(ROUTE, 2_020));
     await clock.pass(2_060);
-    expect(await late).toEqual(new NoTurnInTime(0));
+    expect(await late).toEqual(new NoPermitInTime(0));
   });
 });
 
 describe('the limits of a server', () => {
   let clock: ManualAlarm;
-  let limits: RateLimits;
+  let limits: UpstreamRateLimits;
   let server: CountingServer;
   const sent: string[] = [];
   const refusals: number[] = [];
   beforeEach(() => {
     clock = new ManualAlarm();
-    limits = new RateLimits(clock, clock.alarm);
+    limits = new UpstreamRateLimits(clock, clock.alarm);
     server = new CountingServer(clock);
     sent.splice(0);
     refusals.splice(0);
   });
   /** A call that takes its turn and reaches the server at once. */
-  const call = async (label: string, patienceMs = 20_000, route = ROUTE) => {
+  const call = async (label: string, maxWaitMs = 20_000, route = ROUTE) => {
     try {
-      await limits.turn(route, patienceMs);
+      await limits.turn(route, maxWaitMs);
     } catch (error: unknown) {
-      if (!(error instanceof NoTurnInTime)) throw error;
+      if (!(error instanceof NoPermitInTime)) throw error;
       refusals.push(error.retryAfterMs);
       return;
     }
@@ -101,8 +107,8 @@ describe('the limits of a server', () => {
     await new Promise((resolve) => setImmediate(resolve));
     limits.settle(route, server.answer());
   };
-  const many = (count: number, patienceMs?: number, prefix = 'c') =>
-    Promise.all(Array.from({ length: count }, (_, i) => call(`${prefix}${i}`, patienceMs)));
+  const many = (count: number, maxWaitMs?: number, prefix = 'c') =>
+    Promise.all(Array.from({ length: count }, (_, i) => call(`${prefix}${i}`, maxWaitMs)));
 
   it('are never met by a refusal, however many calls arrive at once', async () => {
     await many(100);
@@ -208,11 +214,11 @@ describe('the limits of a server', () => {
   });
 });
 
-describe.each(['v3', 'fork'] as const)('a store on a server with limits (%s)', (dialect) => {
+describe.each(['v3', 'fork'] as const)('a store on a server with limits (%s)', (apiVersion) => {
   it('never runs into them: what cannot be served in time is refused with the wait, unsent', async () => {
-    const { fake, store } = await openStore({ dialect, rateLimits: true });
+    const { fake, store } = await openStore({ apiVersion, rateLimits: true });
     await store.create(at(), { name: 'k', value: 'v' });
-    const limit = dialect === 'v3' ? 40 : 60;
+    const limit = apiVersion === 'v3' ? 40 : 60;
     const before = fake.count('GET', ROUTES.list);
     const reads = Array.from({ length: 100 }, () => store.retrieve(at(), 'k'));
     const ended = await Promise.allSettled(reads);
@@ -227,7 +233,7 @@ describe.each(['v3', 'fork'] as const)('a store on a server with limits (%s)', (
   }, 20_000);
 
   it('a refusal that comes nevertheless closes the window for all', async () => {
-    const { fake, store } = await openStore({ dialect });
+    const { fake, store } = await openStore({ apiVersion });
     await store.create(at(), { name: 'k', value: 'v' });
     const limited: Fault = {
       kind: 'answer',
@@ -249,7 +255,7 @@ describe.each([
   'a %s whose turn would leave it no time to be answered',
   (call, method, template, operationTimeoutMs) => {
     it('is refused at once with the true wait, and never sent', async () => {
-      const { fake, store } = await openStore({ dialect: 'v3' }, { operationTimeoutMs });
+      const { fake, store } = await openStore({ apiVersion: 'v3' }, { operationTimeoutMs });
       await store.create(at(), { name: 'k', value: 'v' });
       const refusal = failureAnswer(429, 'RateLimitExceeded', 'Rate limit exceeded');
       fake.fail({ method, template, fault: { kind: 'answer', ...refusal, headers: { 'retry-after': '2' } } });
@@ -265,8 +271,8 @@ describe.each([
 
 describe("fifty creates of one name within the fork's limits, where a write takes 0.3 s", () => {
   it('are one success and 49 that find it there', async () => {
-    const { fake, store: inner } = await openStore({ dialect: 'fork', rateLimits: true });
-    const store = protectedStore(inner, 20_000, { time: new SystemMonotonicTime(), log: () => undefined });
+    const { fake, store: inner } = await openStore({ apiVersion: 'fork', rateLimits: true });
+    const store = resilientStore(inner, 20_000, { time: new SystemMonotonicTime(), log: () => undefined });
     fake.fail({ method: 'POST', template: ROUTES.secret, times: 99, fault: { kind: 'delay', ms: 300 } });
     const creates = Array.from({ length: 50 }, () => outcome(store.create(at(), { name: 'k', value: 'v' })));
     expect((await Promise.all(creates)).sort()).toEqual([...Array(49).fill('SECRET_ALREADY_EXISTS'), 'done']);
@@ -299,7 +305,7 @@ describe('the budget of retries', () => {
   });
 
   it('keeps a store from asking a failing server everything three times', async () => {
-    const { fake, store } = await openStore({ dialect: 'v3' }, {}, new FixedClock());
+    const { fake, store } = await openStore({ apiVersion: 'v3' }, {}, new FixedClock());
     await store.create(at(), { name: 'k', value: 'v' });
     fake.fail({
       method: 'GET',

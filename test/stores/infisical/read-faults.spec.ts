@@ -17,7 +17,7 @@ const answer = (status: number, body: unknown, more: Partial<Fault & { kind: 'an
 describe('a read', () => {
   let opened: Opened;
   beforeEach(async () => {
-    opened = await openStore({ dialect: 'v3' });
+    opened = await openStore({ apiVersion: 'v3' });
     await opened.store.create(at(), { name: 'k', value: 'v' });
     opened.fake.calls.splice(0);
   });
@@ -92,12 +92,12 @@ describe('the address of Infisical', () => {
   });
 });
 
-describe.each(['v3', 'fork'] as const)('a ping (%s)', (dialect) => {
+describe.each(['v3', 'fork'] as const)('a ping (%s)', (apiVersion) => {
   let clock: FixedClock;
   let opened: Opened;
   beforeEach(async () => {
     clock = new FixedClock();
-    opened = await openStore({ dialect }, {}, clock);
+    opened = await openStore({ apiVersion }, {}, clock);
   });
   const databaseDown = answer(500, {
     statusCode: 500,

@@ -22,10 +22,10 @@ const errorOf = async (work: Promise<unknown>): Promise<DomainError> =>
     (error: DomainError) => error,
   );
 
-describe.each(['fork', 'v3', 'v4'] as const)('a write that Infisical refuses for good (%s)', (dialect) => {
-  const routes = routesOf(dialect);
+describe.each(['fork', 'v3', 'v4'] as const)('a write that Infisical refuses for good (%s)', (apiVersion) => {
+  const routes = routesOf(apiVersion);
   const opened = async () => {
-    const one = await openStore({ dialect });
+    const one = await openStore({ apiVersion });
     await one.store.create(at(), { name: 'old', value: 'was' });
     await one.store.list(at());
     return one;

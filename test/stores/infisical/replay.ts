@@ -1,6 +1,7 @@
 import { classifyFailure, type FailureReason } from '../../../src/stores/infisical/versions/failure-reason';
 import { requireHoldableName, requireWritableName } from '../../../src/stores/infisical/secret-writer';
-import { DIALECTS, type CallName } from '../../../src/stores/infisical/versions/api-version';
+import { API_VERSIONS } from '../../../src/stores/infisical/versions/api-version';
+import type { CallName } from '../../../src/stores/infisical/versions/calls';
 import type { RecordedDialectName, TokenFault } from '../../support/fake-infisical/fake-dialect';
 import type { FakeInfisical } from '../../support/fake-infisical/fake-infisical';
 import type { FakeIdentity, FakeProject } from '../../support/fake-infisical/fake-world';
@@ -38,22 +39,22 @@ const NOT_OURS =
   /stopped|frozen|service token|If-None-Match|not to be shown|body limit|fold|tag(?!s")|org id not a uuid|env slug: 64/i;
 
 /** The recorded requests that the adapter can make, of a server that was well and within its limits. */
-export function replayable(dialect: RecordedDialectName): readonly Replayable[] {
-  return recordings(dialect).flatMap((entry) => {
-    const call = callNameOf(entry, dialect);
+export function replayable(apiVersion: RecordedDialectName): readonly Replayable[] {
+  return recordings(apiVersion).flatMap((entry) => {
+    const call = callNameOf(entry, apiVersion);
     if (call === undefined || entry.lost !== undefined || entry.status === 429) return [];
-    return !NOT_OURS.test(entry.name) && canBeMade(entry, call, dialect) ? [{ entry, call }] : [];
+    return !NOT_OURS.test(entry.name) && canBeMade(entry, call, apiVersion) ? [{ entry, call }] : [];
   });
 }
 
 /** The projects that the recorder deleted before this request and after the one before it. */
-export function deletedBetween(dialect: RecordedDialectName, from: number, to: number): readonly string[] {
-  return recordings(dialect)
+export function deletedBetween(apiVersion: RecordedDialectName, from: number, to: number): readonly string[] {
+  return recordings(apiVersion)
     .filter(({ at, method, status }) => at > from && at < to && method === 'DELETE' && status === 200)
     .flatMap(({ path }) => /^\/api\/v[12]\/(?:workspace|projects)\/([^/]+)$/.exec(path)?.[1] ?? []);
 }
 
-function canBeMade(entry: Recorded, call: CallName, dialect: RecordedDialectName): boolean {
+function canBeMade(entry: Recorded, call: CallName, apiVersion: RecordedDialectName): boolean {
   const fields = entry.method === 'GET' ? fieldsOf(entry) : fieldsOf({ ...entry, path: '' });
   const name = nameOf(entry);
   return (
@@ -66,14 +67,15 @@ function canBeMade(entry: Recorded, call: CallName, dialect: RecordedDialectName
     (call !== 'retrieveSecret' || fields['expandSecretReferences'] !== 'true') &&
     fields['include_imports'] !== '1' &&
     (call !== 'checkOrganization' || /\/[0-9a-f-]{36}$/.test(entry.path)) &&
-    (name === undefined || isSent(name, call, dialect))
+    (name === undefined || isSent(name, call, apiVersion))
   );
 }
 
-function isSent(name: string, call: CallName, dialect: RecordedDialectName): boolean {
+function isSent(name: string, call: CallName, apiVersion: RecordedDialectName): boolean {
   try {
     requireHoldableName(name);
-    if (call !== 'retrieveSecret') requireWritableName(DIALECTS[dialect], name, call === 'createSecret');
+    if (call !== 'retrieveSecret')
+      requireWritableName(API_VERSIONS[apiVersion], name, call === 'createSecret');
     return true;
   } catch {
     return false;
@@ -81,11 +83,15 @@ function isSent(name: string, call: CallName, dialect: RecordedDialectName): boo
 }
 
 /** Sends it to the fake, after what went before it there but was not recorded. */
-export async function replay(fake: FakeInfisical, dialect: RecordedDialectName, { entry, call }: Replayable) {
+export async function replay(
+  fake: FakeInfisical,
+  apiVersion: RecordedDialectName,
+  { entry, call }: Replayable,
+) {
   const failure =
     entry.status < 300
       ? undefined
-      : classifyFailure(DIALECTS[dialect].failures, call, entry.status, entry.answer);
+      : classifyFailure(API_VERSIONS[apiVersion].failures, call, entry.status, entry.answer);
   const identity = arrange(fake, entry, call, failure);
   // A bearer beside a login is looked at first.
   const bearerRefused =

@@ -9,9 +9,9 @@ import {
 import { Server as TcpServer, type AddressInfo } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { CachedSecretStore } from '../../../src/stores/cached/cached.secret-store';
-import { NoAnnouncements } from '../../../src/stores/cached/invalidation-bus';
+import { NoInvalidationBus } from '../../../src/stores/cached/invalidation-bus';
 import { SystemMonotonicTime } from '../../../src/time/clock';
-import { protectedStore } from '../../../src/stores/resilience/resilient-store';
+import { resilientStore } from '../../../src/stores/resilience/resilient-store';
 import { outcome } from '../../conformance/secret-store.conformance';
 import { failureAnswer, type FakeAnswer } from '../../support/fake-infisical/fake-answer';
 import { sendAnswer } from '../../support/fake-infisical/fake-faults';
@@ -130,14 +130,14 @@ afterEach(async () => {
 const WORKSPACES = Array.from({ length: 8 }, (_, n) => `ws${n}`);
 
 /** Reads without end of warm workspaces, each through a cache that asks again every 25 ms, and what became of them. */
-async function readersOf(dialect: 'fork' | 'v3' | 'v4') {
+async function readersOf(apiVersion: 'fork' | 'v3' | 'v4') {
   const [clock, time] = [new RunningClock(), new SystemMonotonicTime()];
-  const { fake, another } = await openStore({ dialect });
+  const { fake, another } = await openStore({ apiVersion });
   const front = new Front(fake.url);
   await front.listen();
-  const inner = protectedStore(another({ url: front.url }), 20_000, { time, log: () => undefined });
+  const inner = resilientStore(another({ url: front.url }), 20_000, { time, log: () => undefined });
   const cache = { ttlMs: 25, maxStaleMs: 60_000, maxEntries: 1_000, maxBytes: 1 << 26 };
-  const store = new CachedSecretStore(inner, cache, { time, announcements: new NoAnnouncements() });
+  const store = new CachedSecretStore(inner, cache, { time, invalidationBus: new NoInvalidationBus() });
   const values = new Map(WORKSPACES.map((workspace) => [workspace, 'v']));
   for (const [workspace, value] of values) {
     await store.create(at(workspace), { name: 'k', value });
@@ -189,9 +189,9 @@ async function readersOf(dialect: 'fork' | 'v3' | 'v4') {
   };
 }
 
-describe.each(['fork', 'v3', 'v4'] as const)('a restart of Infisical (%s)', (dialect) => {
+describe.each(['fork', 'v3', 'v4'] as const)('a restart of Infisical (%s)', (apiVersion) => {
   it('leaves no read unanswered that the cache can serve, also of what was written just before and is asked for at the cut', async () => {
-    const { front, fake, served, failed, ...run } = await readersOf(dialect);
+    const { front, fake, served, failed, ...run } = await readersOf(apiVersion);
     await run.phase('warm', 60);
     front.tookMs = 40;
     // Acknowledged by the server just before it goes.
@@ -214,7 +214,7 @@ describe.each(['fork', 'v3', 'v4'] as const)('a restart of Infisical (%s)', (dia
   });
 
   it.each(PAGES)('nor while something in front of it answers $status in its place', async (answer) => {
-    const { front, fake, served, failed, ...run } = await readersOf(dialect);
+    const { front, fake, served, failed, ...run } = await readersOf(apiVersion);
     front.tookMs = 20;
     await run.phase('warm', 50);
     front.terminate();

@@ -27,7 +27,7 @@ describe('a name that Infisical cannot hold', () => {
   it.each(Object.entries(REFUSED))(
     'is refused with its rule before anything is sent: %j',
     async (name, rule) => {
-      const { fake, store } = await openStore({ dialect: 'v3' });
+      const { fake, store } = await openStore({ apiVersion: 'v3' });
       const refusal = { reason: 'INVALID_REQUEST', details: { field: 'name', rule } };
       await expect(store.create(at(), { name, value: 'v' })).rejects.toMatchObject(refusal);
       await expect(store.retrieve(at(), name)).rejects.toMatchObject(refusal);
@@ -45,7 +45,7 @@ describe.each(['batch', 'move', 'duplicate', 'backfill-secret-references'])(
     const refusal = { reason: 'INVALID_REQUEST', details: { field: 'name', rule } };
 
     it('is refused there to a create before anything is sent, and to all writes where they have the route too', async () => {
-      const { fake, store } = await openStore({ dialect: 'v4' });
+      const { fake, store } = await openStore({ apiVersion: 'v4' });
       await expect(store.create(at(), { name, value: 'v' })).rejects.toMatchObject(refusal);
       if (name === 'batch') {
         await expect(store.update(at(), { name, value: 'v' })).rejects.toMatchObject(refusal);
@@ -55,17 +55,17 @@ describe.each(['batch', 'move', 'duplicate', 'backfill-secret-references'])(
     });
 
     it('is still read there, as after an upgrade of a server that took it', async () => {
-      const { fake, store } = await openStore({ dialect: 'v4' });
+      const { fake, store } = await openStore({ apiVersion: 'v4' });
       await store.create(at(), { name: 'k', value: 'v' });
       expect(await outcome(store.retrieve(at(), name))).toBe('SECRET_NOT_FOUND');
-      const room = fake.world.projects[0]!.environments.find(({ slug }) => slug === 'prod')!;
-      fake.world.addSecret(room, name, 'old');
+      const location = fake.world.projects[0]!.environments.find(({ slug }) => slug === 'prod')!;
+      fake.world.addSecret(location, name, 'old');
       expect(await store.retrieve(at(), name)).toEqual({ name, value: 'old' });
     });
 
     it('is like any other on v3 and the fork', async () => {
-      for (const dialect of ['v3', 'fork'] as const) {
-        const { fake, store } = await openStore({ dialect });
+      for (const apiVersion of ['v3', 'fork'] as const) {
+        const { fake, store } = await openStore({ apiVersion });
         await store.create(at(), { name, value: 'v' });
         expect(rowsOf(fake, at())).toEqual([[name, 'v']]);
       }
@@ -77,7 +77,7 @@ describe('a name with a space inside, on a server of June 2025', () => {
   const name = 'a b';
 
   it('is refused with the rule, which only its answer tells', async () => {
-    const { fake, store } = await openStore({ dialect: 'v3-2025' });
+    const { fake, store } = await openStore({ apiVersion: 'v3-2025' });
     const rule = 'must not hold spaces: this server refuses it';
     await expect(store.create(at(), { name, value: 'v' })).rejects.toMatchObject({
       reason: 'INVALID_REQUEST',
@@ -88,7 +88,7 @@ describe('a name with a space inside, on a server of June 2025', () => {
   });
 
   it('is not found by any other operation', async () => {
-    const { store } = await openStore({ dialect: 'v3-2025' });
+    const { store } = await openStore({ apiVersion: 'v3-2025' });
     await store.create(at(), { name: 'k', value: 'v' });
     expect(await outcome(store.retrieve(at(), name))).toBe('SECRET_NOT_FOUND');
     expect(await outcome(store.update(at(), { name, value: 'v' }))).toBe('SECRET_NOT_FOUND');
@@ -98,7 +98,7 @@ describe('a name with a space inside, on a server of June 2025', () => {
   it.each(['PATCH', 'DELETE'] as const)(
     'is not found either where a %s is refused for it',
     async (method) => {
-      const { fake, store } = await openStore({ dialect: 'v3-2025' });
+      const { fake, store } = await openStore({ apiVersion: 'v3-2025' });
       await store.create(at(), { name: 'k', value: 'v' });
       // So that the update need not look for doubled names first.
       await store.list(at());
@@ -111,7 +111,7 @@ describe('a name with a space inside, on a server of June 2025', () => {
   );
 
   it('is refused by the fake as by the recorded server', async () => {
-    const fake = await FakeInfisical.start({ dialect: 'v3-2025' });
+    const fake = await FakeInfisical.start({ apiVersion: 'v3-2025' });
     const { id } = fake.world.addProject('names', 'names', fake.identity);
     const refusals = failuresOf2025().filter(({ name: title }) =>
       /^create, (blank|slash|colon)$/.test(title),
@@ -136,7 +136,7 @@ describe('a name with a space inside, on a server of June 2025', () => {
   });
 
   it('another refusal of a create is not blamed on the name', async () => {
-    const { fake, store } = await openStore({ dialect: 'v3-2025' });
+    const { fake, store } = await openStore({ apiVersion: 'v3-2025' });
     await store.create(at(), { name: 'k', value: 'v' });
     const { status, answer } = failuresOf2025().find((entry) => entry.name === 'create, no value')!;
     fake.fail({
@@ -150,7 +150,7 @@ describe('a name with a space inside, on a server of June 2025', () => {
 
 describe('names, users and workspaces', () => {
   it('never leave their place in a path', async () => {
-    const { fake, store } = await openStore({ dialect: 'v3' });
+    const { fake, store } = await openStore({ apiVersion: 'v3' });
     const names = [
       'a?b=c',
       'a#b',
@@ -179,7 +179,7 @@ describe('names, users and workspaces', () => {
   });
 
   it('a user that is no Unicode text is refused', async () => {
-    const { fake, store } = await openStore({ dialect: 'v3' });
+    const { fake, store } = await openStore({ apiVersion: 'v3' });
     expect(await outcome(store.list(at('ws', 'dev', 'a\ud800')))).toBe('INVALID_REQUEST');
     expect(fake.calls).toEqual([]);
   });

@@ -11,10 +11,10 @@ export function shapeDifferences(expected: unknown, actual: unknown, path = '$')
   if (typeOf(expected) !== 'object') return [];
   const [wanted, given] = [expected as Record<string, unknown>, actual as Record<string, unknown>];
   const missing = Object.keys(wanted).filter((key) => !(key in given));
-  const surplus = Object.keys(given).filter((key) => !(key in wanted));
+  const duplicates = Object.keys(given).filter((key) => !(key in wanted));
   return [
     ...missing.map((key) => `${path}.${key} is missing`),
-    ...surplus.map((key) => `${path}.${key} is new`),
+    ...duplicates.map((key) => `${path}.${key} is new`),
     ...Object.keys(wanted)
       .filter((key) => key in given)
       .flatMap((key) => shapeDifferences(wanted[key], given[key], `${path}.${key}`)),

@@ -1,5 +1,6 @@
 import { isUnreachable, StoreUnavailable, StoreUnreachable } from '../../../src/errors/store-errors';
-import { DIALECTS, type CallName } from '../../../src/stores/infisical/versions/api-version';
+import { API_VERSIONS } from '../../../src/stores/infisical/versions/api-version';
+import type { CallName } from '../../../src/stores/infisical/versions/calls';
 import { classifyFailure, type FailureReason } from '../../../src/stores/infisical/versions/failure-reason';
 import { InfisicalCallFailed } from '../../../src/stores/infisical/versions/infisical-call-failed';
 import { notReadyBecause, storeErrorAfter } from '../../../src/stores/infisical/operations';
@@ -55,9 +56,11 @@ const AFTER: Readonly<Record<FailureReason, 'served stale' | 'asked'>> = {
 const failed = (reason: FailureReason): InfisicalCallFailed =>
   new InfisicalCallFailed({ call: 'listSecrets', method: 'GET', pathTemplate: '/list', reason });
 
-const afterAnswer = (dialect: keyof typeof DIALECTS, status: number, body: unknown) =>
-  (Object.keys(DIALECTS[dialect].routes) as CallName[]).map((call) => {
-    const error = storeErrorAfter(failed(classifyFailure(DIALECTS[dialect].failures, call, status, body)));
+const afterAnswer = (apiVersion: keyof typeof API_VERSIONS, status: number, body: unknown) =>
+  (Object.keys(API_VERSIONS[apiVersion].routes) as CallName[]).map((call) => {
+    const error = storeErrorAfter(
+      failed(classifyFailure(API_VERSIONS[apiVersion].failures, call, status, body)),
+    );
     return isUnreachable(error) ? 'served stale' : 'asked';
   });
 
@@ -76,31 +79,31 @@ describe.each(Object.entries(AFTER) as [FailureReason, string][])(
   },
 );
 
-describe.each(['fork', 'v3', 'v4'] as const)('an answer of %s', (dialect) => {
+describe.each(['fork', 'v3', 'v4'] as const)('an answer of %s', (apiVersion) => {
   const page = '<html></html>';
 
   it.each([401, 403, 404])(
     'with %d in the form of Infisical lets nothing stale be served, in whatever words; a page of something in front does',
     (status) => {
-      const worded = DIALECTS[dialect].failures
+      const worded = API_VERSIONS[apiVersion].failures
         .filter((rule) => rule.status === status)
         .map(({ reason }) => storeErrorAfter(failed(reason)));
       expect(worded.filter(isUnreachable)).toEqual([]);
       const words = { statusCode: status, error: 'x', message: 'y' };
-      expect(new Set(afterAnswer(dialect, status, words))).toEqual(new Set(['asked']));
+      expect(new Set(afterAnswer(apiVersion, status, words))).toEqual(new Set(['asked']));
       for (const body of [undefined, page, {}])
-        expect(new Set(afterAnswer(dialect, status, body))).toEqual(new Set(['served stale']));
+        expect(new Set(afterAnswer(apiVersion, status, body))).toEqual(new Set(['served stale']));
     },
   );
 
   it.each([200, 302])('with %d that is no JSON lets what is kept be served', (status) => {
-    expect(new Set(afterAnswer(dialect, status, undefined))).toEqual(new Set(['served stale']));
-    expect(new Set(afterAnswer(dialect, 200, {}))).toEqual(new Set(['asked']));
+    expect(new Set(afterAnswer(apiVersion, status, undefined))).toEqual(new Set(['served stale']));
+    expect(new Set(afterAnswer(apiVersion, 200, {}))).toEqual(new Set(['asked']));
   });
 
   it.each([429, 500, 501, 502, 503, 504])('with %d lets what is kept be served', (status) => {
     for (const body of [undefined, page, {}, { statusCode: status, error: 'x', message: 'y' }])
-      expect(new Set(afterAnswer(dialect, status, body))).toEqual(new Set(['served stale']));
+      expect(new Set(afterAnswer(apiVersion, status, body))).toEqual(new Set(['served stale']));
   });
 });
 
@@ -109,8 +112,8 @@ describe('a 500 that means a refusal', () => {
     ['fork', 'Internal Server Error', 'jwt expired'],
     ['fork', 'Failed to find project by id', 'x'],
     ['v3', 'Failed to find project by id', 'x'],
-  ] as const)('is one all the same (%s: %s, %s)', (dialect, error, message) => {
-    expect(new Set(afterAnswer(dialect, 500, { error, message }))).toEqual(new Set(['asked']));
+  ] as const)('is one all the same (%s: %s, %s)', (apiVersion, error, message) => {
+    expect(new Set(afterAnswer(apiVersion, 500, { error, message }))).toEqual(new Set(['asked']));
   });
 });
 

@@ -28,7 +28,7 @@ describe('an Infisical behind a certificate of an own authority', () => {
 
   /** A store on a fake behind TLS; `trusting` is what the CA file holds. */
   async function opened(identity = good, trusting: string | null = authority.cert) {
-    const { fake, another, logged } = await openStore({ dialect: 'v3' });
+    const { fake, another, logged } = await openStore({ apiVersion: 'v3' });
     const front = await TlsFront.start(identity, fake.url);
     running = front;
     if (trusting !== null) writeFileSync(caFile, trusting);
@@ -126,7 +126,7 @@ describe('an Infisical behind a certificate of an own authority', () => {
   });
 
   it('is no certificate at all where the address is plain http after all', async () => {
-    const { fake, another, logged } = await openStore({ dialect: 'v3' });
+    const { fake, another, logged } = await openStore({ apiVersion: 'v3' });
     const mistaken = another({ url: fake.url.replace('http:', 'https:') });
     await expect(mistaken.retrieve(at(), 'n')).rejects.toBeInstanceOf(StoreUnavailable);
     expect(logged.map(({ fields }) => fields['reason'])).toEqual(['tlsFailed']);

@@ -9,12 +9,12 @@ const DELETE = {
 };
 
 // v4 as its documents describe it.
-describe.each(['v3', 'fork', 'v4'] as const)("a user's projects (%s)", (dialect) => {
-  const template = DELETE[dialect];
+describe.each(['v3', 'fork', 'v4'] as const)("a user's projects (%s)", (apiVersion) => {
+  const template = DELETE[apiVersion];
   let opened: Opened;
   let workspace: { readonly id: string };
   beforeEach(async () => {
-    opened = await openStore({ dialect });
+    opened = await openStore({ apiVersion });
     await opened.store.create(at('w'), { name: 'k', value: 'v' });
     const [found] = await opened.store.workspacesOf(at('w').user);
     if (found === undefined) throw new Error('no workspace');
@@ -44,7 +44,7 @@ describe.each(['v3', 'fork', 'v4'] as const)("a user's projects (%s)", (dialect)
   it('are looked for without making one, also by an instance that was just started', async () => {
     const fresh = opened.another();
     const seen = await outcome(fresh.workspacesOf('nobody'));
-    expect(seen).toBe(dialect === 'v4' ? 'done' : 'STORE_UNAVAILABLE');
+    expect(seen).toBe(apiVersion === 'v4' ? 'done' : 'STORE_UNAVAILABLE');
     await fresh.list(at('w'));
     expect(await fresh.workspacesOf('nobody')).toEqual([]);
     expect(await fresh.workspacesOf(at().user)).toEqual([workspace]);
@@ -52,7 +52,7 @@ describe.each(['v3', 'fork', 'v4'] as const)("a user's projects (%s)", (dialect)
   });
 
   it('are not deleted by an id that would leave its place in the path', async () => {
-    const listed = dialect === 'v4' ? '/api/v1/projects' : '/api/v2/organizations/{orgId}/workspaces';
+    const listed = apiVersion === 'v4' ? '/api/v1/projects' : '/api/v2/organizations/{orgId}/workspaces';
     const rows = [{ id: '..', slug: opened.fake.world.projects[0]?.slug, environments: [] }];
     const fault = { kind: 'answer', status: 200, body: { workspaces: rows } } as const;
     opened.fake.fail({ method: 'GET', template: listed, fault });

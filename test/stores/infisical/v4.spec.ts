@@ -6,7 +6,7 @@ import { at, openStore, routesOf, rowsOf } from './opened-store';
 /** What a server of July 2026 was recorded to do that those before it do not. */
 describe('a server of v4', () => {
   it('tells the loser of two creates of one name that it is there, with the value of the other', async () => {
-    const { fake, store, another } = await openStore({ dialect: 'v4' });
+    const { fake, store, another } = await openStore({ apiVersion: 'v4' });
     await store.create(at(), { name: 'first', value: 'v' });
     const stores = [store, another(), another(), another()];
     const race = stores.map((one, n) => outcome(one.create(at(), { name: 'k', value: `v${n}` })));
@@ -21,11 +21,12 @@ describe('a server of v4', () => {
     ['nobody has updated it since', 1, 'SECRET_ALREADY_EXISTS'],
     ['it was updated since, so that it may have been ours', 2, 'STORE_OUTCOME_UNKNOWN'],
   ])('a create that ended with 500 finds another value: %s', async (_, version, expected) => {
-    const { fake, store } = await openStore({ dialect: 'v4' });
+    const { fake, store } = await openStore({ apiVersion: 'v4' });
     await store.create(at(), { name: 'first', value: 'v' });
-    const [room] = fake.project(projectSlug(at()))?.environments.filter(({ slug }) => slug === 'prod') ?? [];
-    if (room === undefined) throw new Error('The environment is missing.');
-    fake.world.addSecret(room, 'k', 'of another', version);
+    const [location] =
+      fake.project(projectSlug(at()))?.environments.filter(({ slug }) => slug === 'prod') ?? [];
+    if (location === undefined) throw new Error('The environment is missing.');
+    fake.world.addSecret(location, 'k', 'of another', version);
     fake.fail({
       method: 'POST',
       template: routesOf('v4').secret,
@@ -37,12 +38,12 @@ describe('a server of v4', () => {
   it.each(['duplicate', 'move', 'backfill-secret-references'])(
     'updates and deletes a secret with the name %s, which is a route to creates alone',
     async (name) => {
-      const { fake, store } = await openStore({ dialect: 'v4' });
+      const { fake, store } = await openStore({ apiVersion: 'v4' });
       await store.create(at(), { name: 'first', value: 'v' });
-      const [room] =
+      const [location] =
         fake.project(projectSlug(at()))?.environments.filter(({ slug }) => slug === 'prod') ?? [];
-      if (room === undefined) throw new Error('The environment is missing.');
-      fake.world.addSecret(room, name, 'of an older server');
+      if (location === undefined) throw new Error('The environment is missing.');
+      fake.world.addSecret(location, name, 'of an older server');
       await store.update(at(), { name, value: 'w' });
       expect((await store.retrieve(at(), name)).value).toBe('w');
       await store.delete(at(), name);
@@ -51,7 +52,7 @@ describe('a server of v4', () => {
   );
 
   it('says of an environment that was deleted by hand what is to be done, and not to try again', async () => {
-    const { fake, store, logged } = await openStore({ dialect: 'v4' });
+    const { fake, store, logged } = await openStore({ apiVersion: 'v4' });
     await store.create(at('ws', 'staging'), { name: 'k', value: 'v' });
     fake.world.deleteEnvironment(projectSlug(at()), 'staging', true);
     const create = store.create(at('ws', 'staging'), { name: 'l', value: 'v' });

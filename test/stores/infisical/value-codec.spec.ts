@@ -89,57 +89,60 @@ describe('the form in which Infisical holds a value', () => {
 });
 
 // v4 as its documents describe it.
-describe.each(['v3', 'fork', 'v4'] as const)('values on a server that trims and expands (%s)', (dialect) => {
-  it('come back byte for byte, whatever they are', async () => {
-    const { store } = await openStore({ dialect });
-    await store.create(at(), { name: 'k', value: 'first' });
-    await store.create(at(), { name: 'A', value: 'must never be filled in' });
-    const kept = async (value: string) => {
-      await store.update(at(), { name: 'k', value });
-      return (await store.retrieve(at(), 'k')).value === value;
-    };
-    await fc.assert(fc.asyncProperty(anyValue, kept), { numRuns: 150, endOnFailure: true });
-    for (const value of Object.values(ODD_VALUES)) expect(await kept(value)).toBe(true);
-  });
+describe.each(['v3', 'fork', 'v4'] as const)(
+  'values on a server that trims and expands (%s)',
+  (apiVersion) => {
+    it('come back byte for byte, whatever they are', async () => {
+      const { store } = await openStore({ apiVersion });
+      await store.create(at(), { name: 'k', value: 'first' });
+      await store.create(at(), { name: 'A', value: 'must never be filled in' });
+      const kept = async (value: string) => {
+        await store.update(at(), { name: 'k', value });
+        return (await store.retrieve(at(), 'k')).value === value;
+      };
+      await fc.assert(fc.asyncProperty(anyValue, kept), { numRuns: 150, endOnFailure: true });
+      for (const value of Object.values(ODD_VALUES)) expect(await kept(value)).toBe(true);
+    });
 
-  it('stay readable in the page where they can', async () => {
-    const { fake, store } = await openStore({ dialect });
-    await store.create(at(), { name: 'plain', value: 'pg://host' });
-    await store.create(at(), { name: 'padded', value: ' padded ' });
-    expect(rowsOf(fake, at())).toEqual([
-      ['padded', 'osp:v1:b64:IHBhZGRlZCA='],
-      ['plain', 'pg://host'],
-    ]);
-  });
+    it('stay readable in the page where they can', async () => {
+      const { fake, store } = await openStore({ apiVersion });
+      await store.create(at(), { name: 'plain', value: 'pg://host' });
+      await store.create(at(), { name: 'padded', value: ' padded ' });
+      expect(rowsOf(fake, at())).toEqual([
+        ['padded', 'osp:v1:b64:IHBhZGRlZCA='],
+        ['plain', 'pg://host'],
+      ]);
+    });
 
-  it('that a person marked in an unknown way, or that the server hides, are errors of that name only', async () => {
-    const { fake, store, logged } = await openStore({ dialect });
-    await store.create(at(), { name: 'good', value: 'v' });
-    const room = fake.world.projects[0]?.environments.find(({ slug }) => slug === 'prod');
-    fake.world.addSecret(room!, 'newer', 'osp:v2:zip:AAAA');
-    fake.world.addSecret(room!, 'hidden', '<hidden-by-infisical>');
-    expect(await outcome(store.retrieve(at(), 'newer'))).toBe('STORE_UNAVAILABLE');
-    expect(await outcome(store.retrieve(at(), 'hidden'))).toBe('STORE_UNAVAILABLE');
-    expect(await outcome(store.list(at()))).toBe('STORE_UNAVAILABLE');
-    expect(await store.retrieve(at(), 'good')).toEqual({ name: 'good', value: 'v' });
-    const told: string[] = [];
-    const report = {
-      servedStale: () => undefined,
-      unreadable: (names: readonly string[]) => told.push(...names),
-    };
-    expect(await store.list(at(), report)).toEqual([{ name: 'good', value: 'v' }]);
-    expect(told).toEqual(['hidden', 'newer']);
-    for (const [name, hidden] of [
-      ['hidden', 'true'],
-      ['newer', 'false'],
-    ])
-      expect(logged).toContainEqual({ event: 'infisical.value.unreadable', fields: { name, hidden } });
-    // An update does not care what was there.
-    await store.update(at(), { name: 'newer', value: 'mended' });
-    await store.delete(at(), 'hidden');
-    expect(await store.list(at())).toEqual([
-      { name: 'good', value: 'v' },
-      { name: 'newer', value: 'mended' },
-    ]);
-  });
-});
+    it('that a person marked in an unknown way, or that the server hides, are errors of that name only', async () => {
+      const { fake, store, logged } = await openStore({ apiVersion });
+      await store.create(at(), { name: 'good', value: 'v' });
+      const location = fake.world.projects[0]?.environments.find(({ slug }) => slug === 'prod');
+      fake.world.addSecret(location!, 'newer', 'osp:v2:zip:AAAA');
+      fake.world.addSecret(location!, 'hidden', '<hidden-by-infisical>');
+      expect(await outcome(store.retrieve(at(), 'newer'))).toBe('STORE_UNAVAILABLE');
+      expect(await outcome(store.retrieve(at(), 'hidden'))).toBe('STORE_UNAVAILABLE');
+      expect(await outcome(store.list(at()))).toBe('STORE_UNAVAILABLE');
+      expect(await store.retrieve(at(), 'good')).toEqual({ name: 'good', value: 'v' });
+      const told: string[] = [];
+      const report = {
+        servedStale: () => undefined,
+        unreadable: (names: readonly string[]) => told.push(...names),
+      };
+      expect(await store.list(at(), report)).toEqual([{ name: 'good', value: 'v' }]);
+      expect(told).toEqual(['hidden', 'newer']);
+      for (const [name, hidden] of [
+        ['hidden', 'true'],
+        ['newer', 'false'],
+      ])
+        expect(logged).toContainEqual({ event: 'infisical.value.unreadable', fields: { name, hidden } });
+      // An update does not care what was there.
+      await store.update(at(), { name: 'newer', value: 'mended' });
+      await store.delete(at(), 'hidden');
+      expect(await store.list(at())).toEqual([
+        { name: 'good', value: 'v' },
+        { name: 'newer', value: 'mended' },
+      ]);
+    });
+  },
+);

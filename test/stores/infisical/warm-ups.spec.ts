@@ -1,9 +1,9 @@
-import { WarmUps } from '../../../src/stores/infisical/projects/known-projects';
+import { ProjectInitialisation } from '../../../src/stores/infisical/projects/known-projects';
 
 const PATIENCE = { ms: 10_000, late: () => new Error('late') };
 
 /** Which of two writes began while neither had ended. */
-async function begunAtOnce(warmUps: WarmUps, projectId: string): Promise<number> {
+async function begunAtOnce(warmUps: ProjectInitialisation, projectId: string): Promise<number> {
   let begun = 0;
   let end = (): void => undefined;
   const held = new Promise<void>((resolve) => (end = resolve));
@@ -21,21 +21,21 @@ async function begunAtOnce(warmUps: WarmUps, projectId: string): Promise<number>
 
 describe('the first writes of new projects', () => {
   it('go alone once, and together with others from then on', async () => {
-    const warmUps = new WarmUps(2);
+    const warmUps = new ProjectInitialisation(2);
     warmUps.add('new');
     expect(await begunAtOnce(warmUps, 'new')).toBe(1);
     expect(await begunAtOnce(warmUps, 'new')).toBe(2);
   });
 
   it('go alone again where the first one failed', async () => {
-    const warmUps = new WarmUps(2);
+    const warmUps = new ProjectInitialisation(2);
     warmUps.add('new');
     await expect(warmUps.run('new', () => Promise.reject(new Error('cut')), PATIENCE)).rejects.toThrow('cut');
     expect(await begunAtOnce(warmUps, 'new')).toBe(1);
   });
 
   it('wait for it as long as they have time, do nothing after that, and keep the line in order', async () => {
-    const warmUps = new WarmUps(2);
+    const warmUps = new ProjectInitialisation(2);
     warmUps.add('new');
     let end = (): void => undefined;
     const begun: string[] = [];
@@ -50,7 +50,7 @@ describe('the first writes of new projects', () => {
   });
 
   it('are remembered for no more projects than told, however many were made and never written', async () => {
-    const warmUps = new WarmUps(2);
+    const warmUps = new ProjectInitialisation(2);
     for (const id of ['a', 'b', 'c']) warmUps.add(id);
     expect(await begunAtOnce(warmUps, 'a')).toBe(2);
     expect(await begunAtOnce(warmUps, 'b')).toBe(1);

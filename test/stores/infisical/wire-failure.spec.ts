@@ -1,5 +1,5 @@
 import { AxiosError, type InternalAxiosRequestConfig } from 'axios';
-import { reasonOfWireFailure } from '../../../src/stores/infisical/transport/transport-failure';
+import { reasonOfTransportFailure } from '../../../src/stores/infisical/transport/transport-failure';
 
 /** As axios throws it: the error of the socket is its cause, the socket itself is in its request. */
 function failure(code: string, { syscall, authorized }: { syscall?: string; authorized?: boolean } = {}) {
@@ -11,22 +11,26 @@ function failure(code: string, { syscall, authorized }: { syscall?: string; auth
 
 describe.each(['ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH'])('a call that ended by %s', (code) => {
   it('while it was connecting was never sent', () => {
-    expect(reasonOfWireFailure(failure(code, { syscall: 'connect' }))).toBe('unreachable');
-    expect(reasonOfWireFailure(failure(code, { syscall: 'connect', authorized: false }))).toBe('unreachable');
+    expect(reasonOfTransportFailure(failure(code, { syscall: 'connect' }))).toBe('unreachable');
+    expect(reasonOfTransportFailure(failure(code, { syscall: 'connect', authorized: false }))).toBe(
+      'unreachable',
+    );
   });
 
   it.each(['read', 'write'])('in a %s may have been carried out', (syscall) => {
-    expect(reasonOfWireFailure(failure(code, { syscall }))).toBe('connectionLost');
+    expect(reasonOfTransportFailure(failure(code, { syscall }))).toBe('connectionLost');
   });
 
   it('after TLS was agreed on may have been carried out', () => {
-    expect(reasonOfWireFailure(failure(code, { syscall: 'read', authorized: true }))).toBe('connectionLost');
+    expect(reasonOfTransportFailure(failure(code, { syscall: 'read', authorized: true }))).toBe(
+      'connectionLost',
+    );
   });
 });
 
 describe('a call whose host has no address', () => {
   it.each(['ENOTFOUND', 'EAI_AGAIN'])('was never sent (%s)', (code) => {
-    expect(reasonOfWireFailure(failure(code, { syscall: 'getaddrinfo' }))).toBe('unreachable');
+    expect(reasonOfTransportFailure(failure(code, { syscall: 'getaddrinfo' }))).toBe('unreachable');
   });
 });
 
@@ -34,23 +38,27 @@ describe('a call that broke in TLS', () => {
   it.each(['EPROTO', 'ERR_SSL_TLSV1_ALERT_INTERNAL_ERROR'])(
     'before the certificate was accepted was never sent (%s)',
     (code) => {
-      expect(reasonOfWireFailure(failure(code, { syscall: 'write', authorized: false }))).toBe('tlsFailed');
+      expect(reasonOfTransportFailure(failure(code, { syscall: 'write', authorized: false }))).toBe(
+        'tlsFailed',
+      );
     },
   );
 
   it('after that may have been carried out', () => {
-    expect(reasonOfWireFailure(failure('EPROTO', { authorized: true }))).toBe('connectionLost');
+    expect(reasonOfTransportFailure(failure('EPROTO', { authorized: true }))).toBe('connectionLost');
   });
 });
 
 describe('a call that ended for another cause', () => {
   it('may have been carried out', () => {
-    expect(reasonOfWireFailure(failure('ECONNRESET', { syscall: 'read' }))).toBe('connectionLost');
-    expect(reasonOfWireFailure(failure('NOBODY_KNOWS'))).toBe('connectionLost');
-    expect(reasonOfWireFailure(new Error('canary'))).toBe('connectionLost');
+    expect(reasonOfTransportFailure(failure('ECONNRESET', { syscall: 'read' }))).toBe('connectionLost');
+    expect(reasonOfTransportFailure(failure('NOBODY_KNOWS'))).toBe('connectionLost');
+    expect(reasonOfTransportFailure(new Error('canary'))).toBe('connectionLost');
   });
 
   it('that ran out of time says so, however far it had come', () => {
-    expect(reasonOfWireFailure(failure('ETIMEDOUT', { syscall: 'read', authorized: true }))).toBe('timedOut');
+    expect(reasonOfTransportFailure(failure('ETIMEDOUT', { syscall: 'read', authorized: true }))).toBe(
+      'timedOut',
+    );
   });
 });

@@ -33,7 +33,7 @@ const failed = (when: 'before' | 'after'): Fault => ({
 
 it('a write waits for its turn under the rate limits undisturbed by a clock on the wall that is put forward', async () => {
   const clock = new FixedClock();
-  const { fake, store, logged } = await openStore({ dialect: 'v3' }, {}, clock);
+  const { fake, store, logged } = await openStore({ apiVersion: 'v3' }, {}, clock);
   await store.create(at(), { name: 'a', value: 'v' });
   const headers = { 'x-ratelimit-limit': '40', 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': '1' };
   const body = { statusCode: 400, error: 'BadRequest', message: 'Secret already exist' };
@@ -49,7 +49,7 @@ it('a write waits for its turn under the rate limits undisturbed by a clock on t
 });
 
 it('a write that was answered with nothing known is not sent again to the server that is found there then', async () => {
-  const { fake, store } = await openStore({ dialect: 'v3' }, { dialect: undefined });
+  const { fake, store } = await openStore({ apiVersion: 'v3' }, { apiVersion: undefined });
   await store.create(at(), { name: 'old', value: 'v' });
   await store.list(at());
   fake.calls.splice(0);
@@ -66,12 +66,12 @@ it('a write that was answered with nothing known is not sent again to the server
 });
 
 // v4 as its documents describe it.
-describe.each(['v3', 'fork', 'v4'] as const)('writes of the Infisical store (%s)', (dialect) => {
-  const routes = routesOf(dialect);
+describe.each(['v3', 'fork', 'v4'] as const)('writes of the Infisical store (%s)', (apiVersion) => {
+  const routes = routesOf(apiVersion);
   describe.each(Object.entries(WRITES))('a %s whose answer is lost', (_name, write) => {
     let opened: Opened;
     beforeEach(async () => {
-      opened = await openStore({ dialect });
+      opened = await openStore({ apiVersion });
       await opened.store.create(at(), { name: 'old', value: 'v' });
       await opened.store.list(at());
       opened.fake.calls.splice(0);
@@ -102,7 +102,7 @@ describe.each(['v3', 'fork', 'v4'] as const)('writes of the Infisical store (%s)
   it.each(Object.entries(WRITES))(
     '%s is not said to be done by an answer about another secret',
     async (_name, write) => {
-      const { fake, store } = await openStore({ dialect });
+      const { fake, store } = await openStore({ apiVersion });
       await store.create(at(), { name: 'old', value: 'v' });
       await store.list(at());
       const secret = { id: 'x', secretKey: 'other', secretValue: 'v', version: 1 };
@@ -118,10 +118,10 @@ describe.each(['v3', 'fork', 'v4'] as const)('writes of the Infisical store (%s)
       ['with another value', 'theirs', 1],
       ['with this value, written more than once', 'v', 2],
     ] as const)('is not said to have succeeded: %s', async (_title, value, version) => {
-      const { fake, store } = await openStore({ dialect });
+      const { fake, store } = await openStore({ apiVersion });
       await store.create(at(), { name: 'old', value: 'v' });
-      const room = fake.world.projects[0]!.environments.find(({ slug }) => slug === 'prod')!;
-      fake.world.addSecret(room, 'new', value, version);
+      const location = fake.world.projects[0]!.environments.find(({ slug }) => slug === 'prod')!;
+      fake.world.addSecret(location, 'new', value, version);
       fake.fail({ method: 'POST', template: routes.secret, fault: { kind: 'reset', when: 'before' } });
       expect(await outcome(store.create(at(), { name: 'new', value: 'v' }))).toBe('STORE_OUTCOME_UNKNOWN');
     });
@@ -130,7 +130,7 @@ describe.each(['v3', 'fork', 'v4'] as const)('writes of the Infisical store (%s)
   describe('a write beside other writers', () => {
     let opened: Opened;
     beforeEach(async () => {
-      opened = await openStore({ dialect });
+      opened = await openStore({ apiVersion });
       await opened.store.create(at(), { name: 'old', value: 'v' });
       await opened.store.list(at());
     });
@@ -146,10 +146,10 @@ describe.each(['v3', 'fork', 'v4'] as const)('writes of the Infisical store (%s)
         act();
       })();
     };
-    const room = () => opened.fake.world.projects[0]!.environments.find(({ slug }) => slug === 'prod')!;
+    const location = () => opened.fake.world.projects[0]!.environments.find(({ slug }) => slug === 'prod')!;
 
     it('a create loses to one that was stored meanwhile', async () => {
-      whileWriting(() => opened.fake.world.addSecret(room(), 'new', 'theirs'));
+      whileWriting(() => opened.fake.world.addSecret(location(), 'new', 'theirs'));
       expect(await outcome(opened.store.create(at(), { name: 'new', value: 'ours' }))).toBe(
         'SECRET_ALREADY_EXISTS',
       );
@@ -159,7 +159,7 @@ describe.each(['v3', 'fork', 'v4'] as const)('writes of the Infisical store (%s)
     it.each(['update', 'delete'] as const)(
       'an %s of what was deleted meanwhile finds nothing',
       async (name) => {
-        whileWriting(() => room().secrets.splice(0));
+        whileWriting(() => location().secrets.splice(0));
         expect(await outcome(WRITES[name]!.send(opened.store))).toBe('SECRET_NOT_FOUND');
       },
     );
@@ -172,7 +172,7 @@ describe.each(['v3', 'fork', 'v4'] as const)('writes of the Infisical store (%s)
 
   describe('writes that arrive together in a workspace in use', () => {
     it('take turns in an environment, so that the server never stores a name twice', async () => {
-      const { fake, store } = await openStore({ dialect });
+      const { fake, store } = await openStore({ apiVersion });
       await store.create(at(), { name: 'first', value: 'v' });
       const creates = Array.from({ length: 50 }, (_, i) =>
         outcome(store.create(at(), { name: 'k', value: `v${i}` })),
@@ -186,7 +186,7 @@ describe.each(['v3', 'fork', 'v4'] as const)('writes of the Infisical store (%s)
     });
 
     it('do not wait for those of another environment', async () => {
-      const { fake, store } = await openStore({ dialect });
+      const { fake, store } = await openStore({ apiVersion });
       await store.create(at(), { name: 'k', value: 'v' });
       fake.fail({ method: 'POST', template: routes.secret, fault: { kind: 'hang', when: 'before' } });
       void outcome(store.create(at(), { name: 'slow', value: 'v' }));
@@ -196,7 +196,7 @@ describe.each(['v3', 'fork', 'v4'] as const)('writes of the Infisical store (%s)
   });
 
   it('writes whose turn under the rate limits is yet to come hold nobody up who writes otherwise', async () => {
-    const { fake, store } = await openStore({ dialect });
+    const { fake, store } = await openStore({ apiVersion });
     for (let i = 0; i < 6; i++) await store.create(at(`w${i}`), { name: 'k', value: 'v' });
     const headers = { 'x-ratelimit-limit': '40', 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': '2' };
     const body = { statusCode: 400, error: 'BadRequest', message: 'Secret already exist' };
@@ -214,7 +214,7 @@ describe.each(['v3', 'fork', 'v4'] as const)('writes of the Infisical store (%s)
 
   it('no more than four writes are on the wire at once', async () => {
     const { fake, store } = await openStore(
-      { dialect },
+      { apiVersion },
       { requestTimeoutMs: 400, operationTimeoutMs: 4_000 },
     );
     for (let i = 0; i < 6; i++) await store.create(at(`w${i}`), { name: 'k', value: 'v' });
@@ -231,15 +231,15 @@ describe.each(['v3', 'fork', 'v4'] as const)('writes of the Infisical store (%s)
 
   it('an update sees that a create in doubt was carried out after all, beside the one that was tried again', async () => {
     const clock = new FixedClock();
-    const { fake, store } = await openStore({ dialect }, {}, clock);
+    const { fake, store } = await openStore({ apiVersion }, {}, clock);
     await store.create(at(), { name: 'a', value: 'v' });
     await store.list(at());
     fake.fail({ method: 'POST', template: routes.secret, fault: { kind: 'reset', when: 'before' } });
     expect(await outcome(store.create(at(), { name: 'k', value: 'v1' }))).toBe('STORE_OUTCOME_UNKNOWN');
     await store.create(at(), { name: 'k', value: 'v1' });
     await store.list(at());
-    const room = fake.world.projects[0]!.environments.find(({ slug }) => slug === 'prod')!;
-    fake.world.addSecret(room, 'k', 'v1');
+    const location = fake.world.projects[0]!.environments.find(({ slug }) => slug === 'prod')!;
+    fake.world.addSecret(location, 'k', 'v1');
     for (const [value, laterMs] of [
       ['v2', 0],
       ['v3', 119_000],
@@ -261,11 +261,11 @@ describe.each(['v3', 'fork', 'v4'] as const)('writes of the Infisical store (%s)
   describe('a name that the server stored more than once', () => {
     let opened: Opened;
     beforeEach(async () => {
-      opened = await openStore({ dialect });
+      opened = await openStore({ apiVersion });
       const { fake, store } = opened;
       await store.create(at(), { name: 'single', value: 's' });
-      const room = fake.world.projects[0]!.environments.find(({ slug }) => slug === 'prod')!;
-      for (const [value, version] of [['v1', 1], ['v3', 3], ['v2', 2]] as const) fake.world.addSecret(room, 'twice', value, version); // prettier-ignore
+      const location = fake.world.projects[0]!.environments.find(({ slug }) => slug === 'prod')!;
+      for (const [value, version] of [['v1', 1], ['v3', 3], ['v2', 2]] as const) fake.world.addSecret(location, 'twice', value, version); // prettier-ignore
       fake.calls.splice(0);
     });
 
@@ -276,7 +276,7 @@ describe.each(['v3', 'fork', 'v4'] as const)('writes of the Infisical store (%s)
         { name: 'single', value: 's' },
         { name: 'twice', value: 'v3' },
       ]);
-      expect(logged).toContainEqual({ event: 'infisical.duplicates.served', fields: { surplus: 2 } });
+      expect(logged).toContainEqual({ event: 'infisical.duplicates.served', fields: { duplicates: 2 } });
     });
 
     const served = async () => {
@@ -288,10 +288,10 @@ describe.each(['v3', 'fork', 'v4'] as const)('writes of the Infisical store (%s)
 
     it('is served with the value of the next update from then on, by every reader, update after update', async () => {
       const { fake, store, logged } = opened;
-      const healed = () =>
+      const repaired = () =>
         logged.filter(({ event }) => event === 'infisical.duplicates.healed').map(({ fields }) => fields);
       await store.update(at(), { name: 'twice', value: 'zero' });
-      expect(healed()).toEqual([{ copies: 3, updates: fake.count('PATCH') }]);
+      expect(repaired()).toEqual([{ copies: 3, updates: fake.count('PATCH') }]);
       for (const value of ['one', 'two', 'three', 'four', 'five', 'six']) {
         await store.update(at(), { name: 'twice', value });
         expect(await served()).toEqual([value]);
@@ -338,8 +338,8 @@ describe.each(['v3', 'fork', 'v4'] as const)('writes of the Infisical store (%s)
       ['nothing', undefined, 8],
     ] as const)('is not said to be updated by a server that changes %s', async (_title, kept, updates) => {
       const { fake, store, logged } = opened;
-      const room = fake.world.projects[0]!.environments.find(({ slug }) => slug === 'prod')!;
-      room.secrets.find(({ value }) => value === 'v3')!.version = kept === undefined ? 3 : 100;
+      const location = fake.world.projects[0]!.environments.find(({ slug }) => slug === 'prod')!;
+      location.secrets.find(({ value }) => value === 'v3')!.version = kept === undefined ? 3 : 100;
       const secret = { id: 'x', secretKey: 'twice', secretValue: 'one', version: 9 };
       if (kept === undefined)
         fake.fail({
@@ -350,8 +350,8 @@ describe.each(['v3', 'fork', 'v4'] as const)('writes of the Infisical store (%s)
         });
       else {
         // As a database that always finds the same row first.
-        const first = room.secrets.find(({ value }) => value === 'v1')!;
-        const rows = room.secrets;
+        const first = location.secrets.find(({ value }) => value === 'v1')!;
+        const rows = location.secrets;
         rows.push = (...pushed) => rows.unshift(...pushed);
         rows.splice(rows.indexOf(first), 1);
         rows.unshift(first);

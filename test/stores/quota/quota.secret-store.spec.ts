@@ -1,6 +1,6 @@
 import { ORDERS } from '../../../src/user-deprovisioning/deletion-jobs';
 import { ListTooLarge, StoreOutcomeUnknown, StoreUnreachable } from '../../../src/errors/store-errors';
-import { keyOf, type Secret, type SecretScope, type ScopeUsage } from '../../../src/secrets/secret';
+import { scopeKeyOf, type Secret, type SecretScope, type ScopeUsage } from '../../../src/secrets/secret';
 import { waitedMs } from '../../../src/secrets/secret-store-decorator';
 import { refusal, secretOf, withQuotas } from '../../conformance/quotas.conformance';
 import { outcome } from '../../conformance/secret-store.conformance';
@@ -136,13 +136,13 @@ describe('a store behind quotas', () => {
   it('measures again what another replica wrote to, unless it is nearly empty', async () => {
     const { inner, store, measurements } = opened({ workspace: { secrets: 8 } });
     await store.create(SCOPE, secretOf('a', 10));
-    store.writtenElsewhere(keyOf(SCOPE));
+    store.writtenElsewhere(scopeKeyOf(SCOPE));
     await store.create(SCOPE, secretOf('b', 10));
     expect(measurements()).toBe(1);
     await store.create(SCOPE, secretOf('c', 10));
     for (let i = 0; i < 5; i++) await inner.create(SCOPE, secretOf(`other-${i}`, 10));
-    store.writtenElsewhere(keyOf(OTHER));
-    store.writtenElsewhere(keyOf(SCOPE));
+    store.writtenElsewhere(scopeKeyOf(OTHER));
+    store.writtenElsewhere(scopeKeyOf(SCOPE));
     expect(await outcome(store.create(SCOPE, secretOf('d', 10)))).toBe('QUOTA_EXCEEDED');
   });
 

@@ -1,7 +1,7 @@
 import { CachedSecretStore } from '../../../src/stores/cached/cached.secret-store';
-import { NoAnnouncements } from '../../../src/stores/cached/invalidation-bus';
+import { NoInvalidationBus } from '../../../src/stores/cached/invalidation-bus';
 import { SystemClock, SystemMonotonicTime } from '../../../src/time/clock';
-import { protectedStore } from '../../../src/stores/resilience/resilient-store';
+import { resilientStore } from '../../../src/stores/resilience/resilient-store';
 import { EmbeddedSecretStore } from '../../../src/stores/embedded/embedded.secret-store';
 import { createInfisicalSecretStore } from '../../../src/stores/infisical/create-infisical-secret-store';
 import { describeQuotas, withQuotas } from '../../conformance/quotas.conformance';
@@ -29,12 +29,12 @@ async function openEmbedded() {
 
 /** As it is put together in open-adapters.ts. */
 async function openInfisical() {
-  const fake = await FakeInfisical.start({ dialect: 'v3' });
+  const fake = await FakeInfisical.start({ apiVersion: 'v3' });
   const { clientId, clientSecret } = fake.identity;
   const infisical = createInfisicalSecretStore({ url: fake.url, clientId, clientSecret }, new SystemClock());
   const time = new SystemMonotonicTime();
-  const guarded = protectedStore(infisical, 20_000, { time, log: () => undefined });
-  const store = new CachedSecretStore(guarded, CACHE, { time, announcements: new NoAnnouncements() });
+  const guarded = resilientStore(infisical, 20_000, { time, log: () => undefined });
+  const store = new CachedSecretStore(guarded, CACHE, { time, invalidationBus: new NoInvalidationBus() });
   const dispose = async () => {
     await store.close();
     await fake.close();

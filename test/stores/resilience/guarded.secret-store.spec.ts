@@ -1,7 +1,7 @@
 import { InvalidRequest, TooManyRequests } from '../../../src/errors/request-errors';
 import { StoreOutcomeUnknown, StoreUnavailable, StoreUnreachable } from '../../../src/errors/store-errors';
 import {
-  GuardedSecretStore,
+  CircuitBreakerSecretStore,
   type BreakerState,
 } from '../../../src/stores/resilience/circuit-breaker.secret-store';
 import { describeSecretStore, outcome } from '../../conformance/secret-store.conformance';
@@ -13,7 +13,7 @@ const SCOPE = { user: 'alice', workspace: 'notes', environment: 'prod' } as cons
 describeSecretStore('the breaker', {
   open: async () => {
     const around = { time: new FixedMonotonicTime(), log: () => undefined };
-    const store = new GuardedSecretStore(new MemorySecretStore(), around);
+    const store = new CircuitBreakerSecretStore(new MemorySecretStore(), around);
     return { store, dispose: () => store.close() };
   },
 });
@@ -24,12 +24,12 @@ describe('the breaker before the store', () => {
     const time = new FixedMonotonicTime();
     const [logged, became]: [string[], BreakerState[]] = [[], []];
     let state: () => BreakerState = () => 'closed';
-    const store = new GuardedSecretStore(inner, {
+    const store = new CircuitBreakerSecretStore(inner, {
       time,
       log: (level, event) => logged.push(`${level} ${event}`),
       observer: {
         queueOpened: () => undefined,
-        turnRefused: () => undefined,
+        permitRefused: () => undefined,
         breakerOpened: (given) => (state = given),
         breakerBecame: (given) => became.push(given),
       },

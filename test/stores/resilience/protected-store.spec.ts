@@ -1,8 +1,8 @@
 import { CachedSecretStore } from '../../../src/stores/cached/cached.secret-store';
-import { NoAnnouncements } from '../../../src/stores/cached/invalidation-bus';
+import { NoInvalidationBus } from '../../../src/stores/cached/invalidation-bus';
 import { InvalidRequest } from '../../../src/errors/request-errors';
 import { StoreUnreachable } from '../../../src/errors/store-errors';
-import { protectedStore } from '../../../src/stores/resilience/resilient-store';
+import { resilientStore } from '../../../src/stores/resilience/resilient-store';
 import type { SecretScope } from '../../../src/secrets/secret';
 import type { ScopeContents, SecretStore } from '../../../src/secrets/secret-store';
 import type { Spans } from '../../../src/telemetry/telemetry';
@@ -15,11 +15,11 @@ const SCOPE = { user: 'alice', workspace: 'notes', environment: 'prod' } as cons
 const UNTRACED: Spans = { during: (_name, work) => work(), around: (_name, work) => work() };
 const time = new FixedMonotonicTime();
 const guarded = (store: SecretStore): SecretStore =>
-  protectedStore(store, 20_000, { time, log: () => undefined });
+  resilientStore(store, 20_000, { time, log: () => undefined });
 
 const CACHE = { ttlMs: 5_000, maxStaleMs: 60_000, maxEntries: 100, maxBytes: 8 * 1024 * 1024 };
 const cached = (store: SecretStore): SecretStore =>
-  new CachedSecretStore(store, CACHE, { time, announcements: new NoAnnouncements() });
+  new CachedSecretStore(store, CACHE, { time, invalidationBus: new NoInvalidationBus() });
 
 describeSecretStore('the cache before breaker and queue', {
   open: async () => {
@@ -30,7 +30,7 @@ describeSecretStore('the cache before breaker and queue', {
 
 /** Reads name by name, and has names that it cannot hold. */
 class NamedStore extends MemorySecretStore {
-  override async lookUp(_scope: SecretScope, name: string): Promise<ScopeContents> {
+  override async readScope(_scope: SecretScope, name: string): Promise<ScopeContents> {
     return { whole: false, secrets: [{ name, value: 'looked up' }], unreadable: new Set(['odd']) };
   }
 
@@ -45,7 +45,7 @@ describe.each([
 ])('a store behind %s', (_, wrapped) => {
   it('is looked into as it is by itself', async () => {
     const store = wrapped(new NamedStore());
-    expect(await store.lookUp(SCOPE, 'k')).toEqual({
+    expect(await store.readScope(SCOPE, 'k')).toEqual({
       whole: false,
       secrets: [{ name: 'k', value: 'looked up' }],
       unreadable: new Set(['odd']),
@@ -62,7 +62,7 @@ describe('a call that waits in the line', () => {
       const inner = new MemorySecretStore();
       let open = (): void => undefined;
       inner.gate = new Promise((resolve) => (open = resolve));
-      const store = protectedStore(inner, timeoutMs, { time, log: () => undefined });
+      const store = resilientStore(inner, timeoutMs, { time, log: () => undefined });
       const underWay = Array.from({ length: 4 }, () => outcome(store.list(SCOPE)));
       let ended: string | undefined;
       const waits = outcome(store.list(SCOPE)).then((how) => (ended = how));

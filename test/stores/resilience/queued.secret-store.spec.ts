@@ -1,8 +1,8 @@
-import type { TurnBounds } from '../../../src/concurrency/fair-queue';
+import type { FairQueueBounds } from '../../../src/concurrency/fair-queue';
 import { StoreUnreachable } from '../../../src/errors/store-errors';
 import {
   QUEUE_BOUNDS,
-  QueuedSecretStore,
+  ConcurrencyLimitSecretStore,
 } from '../../../src/stores/resilience/concurrency-limit.secret-store';
 import type {
   QueueFigures,
@@ -13,11 +13,11 @@ import { describeSecretStore, outcome } from '../../conformance/secret-store.con
 import { FixedMonotonicTime } from '../../support/fixed-monotonic-time';
 import { MemorySecretStore } from '../../support/memory.secret-store';
 
-const OPTIONS: TurnBounds = { ...QUEUE_BOUNDS, maxWaitMs: 5_000 };
+const OPTIONS: FairQueueBounds = { ...QUEUE_BOUNDS, maxWaitMs: 5_000 };
 
 describeSecretStore('the queue', {
   open: async () => {
-    const store = new QueuedSecretStore(
+    const store = new ConcurrencyLimitSecretStore(
       new MemorySecretStore(),
       OPTIONS,
       new FixedMonotonicTime(),
@@ -54,7 +54,7 @@ class Figures implements StoreLoadObserver {
   queueOpened(figures: () => QueueFigures): void {
     this.figures = figures;
   }
-  turnRefused(): void {
+  permitRefused(): void {
     this.refused += 1;
   }
   breakerOpened(): void {}
@@ -62,10 +62,10 @@ class Figures implements StoreLoadObserver {
 }
 
 describe('the queue before the store', () => {
-  const build = (bounds: Partial<TurnBounds>) => {
+  const build = (bounds: Partial<FairQueueBounds>) => {
     const inner = new HeldStore();
     const [time, seen] = [new FixedMonotonicTime(), new Figures()];
-    const store = new QueuedSecretStore(inner, { ...OPTIONS, ...bounds }, time, seen);
+    const store = new ConcurrencyLimitSecretStore(inner, { ...OPTIONS, ...bounds }, time, seen);
     const list = (user: string, workspace = 'notes') =>
       outcome(store.list({ user, workspace, environment: 'prod' }));
     return { inner, time, seen, store, list };
@@ -180,9 +180,9 @@ describe('the queue before the store', () => {
 
 describe('creates of one name that come together', () => {
   const SCOPE = { user: 'a', workspace: 'w', environment: 'prod' } as const;
-  const build = (bounds: Partial<TurnBounds> = {}) => {
+  const build = (bounds: Partial<FairQueueBounds> = {}) => {
     const inner = new MemorySecretStore();
-    const store = new QueuedSecretStore(
+    const store = new ConcurrencyLimitSecretStore(
       inner,
       { ...OPTIONS, ...bounds },
       new FixedMonotonicTime(),

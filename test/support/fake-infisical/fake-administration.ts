@@ -24,9 +24,9 @@ export interface FakeAdministration {
 const ok = (body: unknown): FakeAnswer => ({ status: 200, body });
 
 /** Identities and their ways to log in, as recorded on fork and v3 and seen on a server of 2025; `bootstrap` by documents. */
-export function withAdministration(fake: FakeInfisical, dialect: FakeDialectName): FakeAdministration {
+export function withAdministration(fake: FakeInfisical, apiVersion: FakeDialectName): FakeAdministration {
   const { world } = fake;
-  const spoken = FAKE_DIALECTS[dialect];
+  const activeVersion = FAKE_DIALECTS[apiVersion];
   const join = (name: string, role: string): FakeMember => {
     const identity = world.addIdentity(randomUUID(), randomUUID(), role !== 'no-access');
     const member: FakeMember = { identity, name, role, universalAuth: false, secrets: [] };
@@ -44,7 +44,7 @@ export function withAdministration(fake: FakeInfisical, dialect: FakeDialectName
   };
   const requireAdmin = ({ identity }: FakeRequest): void => {
     const role = administration.members.find((member) => member.identity === identity)?.role;
-    if (role !== 'admin') throw new FakeRefusal(spoken.permissionDenied('create', 'identity'));
+    if (role !== 'admin') throw new FakeRefusal(activeVersion.permissionDenied('create', 'identity'));
   };
   const view = ({ identity, name, role }: FakeMember) => ({
     id: randomUUID(),
@@ -90,8 +90,8 @@ export function withAdministration(fake: FakeInfisical, dialect: FakeDialectName
   const kubernetes = '/api/v1/auth/kubernetes-auth/identities/{identityId}';
   const setKubernetes = (member: FakeMember, body: Record<string, unknown>) => {
     const needed = ['kubernetesHost', 'allowedNamespaces', 'allowedNames', 'allowedAudience'];
-    const issues = stringIssues(body, dialect === 'v4' ? needed : [...needed, 'tokenReviewerJwt']);
-    if (issues.length > 0) return spoken.validation(issues);
+    const issues = stringIssues(body, apiVersion === 'v4' ? needed : [...needed, 'tokenReviewerJwt']);
+    if (issues.length > 0) return activeVersion.validation(issues);
     member.kubernetes = body;
     return ok({ identityKubernetesAuth: {} });
   };
@@ -99,13 +99,13 @@ export function withAdministration(fake: FakeInfisical, dialect: FakeDialectName
     route('GET', '/api/v2/organizations/{orgId}/identity-memberships', ({ path, identity }) => {
       const role = administration.members.find((member) => member.identity === identity)?.role;
       return path['orgId'] !== world.organizationId || role === 'no-access'
-        ? spoken.permissionDenied('read', 'identity')
+        ? activeVersion.permissionDenied('read', 'identity')
         : ok({ identityMemberships: administration.members.map(view) });
     }),
     route('POST', '/api/v1/identities', (request) => {
       requireAdmin(request);
       const issues = stringIssues(request.body, ['name', 'organizationId', 'role']);
-      if (issues.length > 0) return spoken.validation(issues);
+      if (issues.length > 0) return activeVersion.validation(issues);
       const { name, role } = request.body as { name: string; role: string };
       const { identity } = join(name, role);
       return ok({ identity: { id: identity.id, name, authMethod: null } });
@@ -129,7 +129,7 @@ export function withAdministration(fake: FakeInfisical, dialect: FakeDialectName
     ),
     asAdmin('POST', kubernetes, setKubernetes),
     asAdmin('PATCH', kubernetes, setKubernetes),
-    ...(dialect === 'fork'
+    ...(apiVersion === 'fork'
       ? []
       : [
           route('GET', '/api/v1/organization-admin/projects', (request) => {
@@ -137,7 +137,7 @@ export function withAdministration(fake: FakeInfisical, dialect: FakeDialectName
             return ok({ projects: [], count: 0 });
           }),
         ]),
-    ...(dialect === 'v4'
+    ...(apiVersion === 'v4'
       ? [
           {
             ...route('POST', '/api/v1/admin/bootstrap', () => {

@@ -19,7 +19,7 @@ const WINDOW_MS = 60_000;
 const MAX_PARAMETER_LENGTH = 100;
 
 export interface FakeOptions {
-  readonly dialect: FakeDialectName;
+  readonly apiVersion: FakeDialectName;
   readonly clientId?: string;
   readonly clientSecret?: string;
   readonly tokenTtlSeconds?: number;
@@ -50,7 +50,7 @@ export class FakeInfisical {
   clockSkewMs = 0;
   #writesUnderWay = 0;
   readonly identity: FakeIdentity;
-  #dialect!: FakeDialect;
+  #apiVersion!: FakeDialect;
   #routes: readonly FakeRoute[] = [];
   readonly #tokens = new Map<string, { identity: FakeIdentity; fault?: TokenFault }>();
   readonly #moreRoutes: FakeRoute[] = [];
@@ -64,7 +64,7 @@ export class FakeInfisical {
       options.clientId ?? randomUUID(),
       options.clientSecret ?? randomUUID(),
     );
-    this.become(options.dialect);
+    this.become(options.apiVersion);
     this.#server = createServer((request, response) => void this.#serve(request, response));
     // A whole suite uses few connections: a keep-alive that outlives it is cut by close().
     this.#server.keepAliveTimeout = 60_000;
@@ -99,9 +99,9 @@ export class FakeInfisical {
   }
 
   /** As after an upgrade in place: another server on the same data. */
-  become(dialect: FakeDialectName): void {
-    this.#dialect = FAKE_DIALECTS[dialect];
-    this.#routes = fakeRoutes(this.world, this.#dialect, (identity) => ({
+  become(apiVersion: FakeDialectName): void {
+    this.#apiVersion = FAKE_DIALECTS[apiVersion];
+    this.#routes = fakeRoutes(this.world, this.#apiVersion, (identity) => ({
       accessToken: this.issueToken(identity),
       expiresIn: this.tokenTtlSeconds,
     }));
@@ -172,7 +172,7 @@ export class FakeInfisical {
     const fault = this.#plan.take(method, call.template);
     if (fault !== undefined && (await this.#failBefore(fault, response, call))) return;
     const given = await this.#answer(request, body, found);
-    const answer = withEntityTag(request, this.#dialect.refusalsHaveIds ? withRequestId(given) : given);
+    const answer = withEntityTag(request, this.#apiVersion.refusalsHaveIds ? withRequestId(given) : given);
     call.status = answer.status;
     if (fault !== undefined && this.#failAfter(fault, answer, response, call)) return;
     sendAnswer(response, answer);
@@ -189,10 +189,10 @@ export class FakeInfisical {
       // The servers look at a bearer first, on every route, public ones included.
       const identity = this.#identify(request);
       if (found === undefined) return routeNotFound(request.method ?? 'GET', target);
-      if (identity === undefined && found.route.public !== true) return this.#dialect.token('missing');
-      if (text.length > BODY_LIMIT_BYTES) return this.#dialect.bodyTooLarge();
+      if (identity === undefined && found.route.public !== true) return this.#apiVersion.token('missing');
+      if (text.length > BODY_LIMIT_BYTES) return this.#apiVersion.bodyTooLarge();
       const body = parseBody(text);
-      if (body === MALFORMED) return this.#dialect.malformedJson();
+      if (body === MALFORMED) return this.#apiVersion.malformedJson();
       headers = this.#limit(request, found.route);
       const answer = await found.route.handle({
         path: found.path,
@@ -212,7 +212,7 @@ export class FakeInfisical {
     if (bearer === undefined) return undefined;
     const token = this.#tokens.get(bearer);
     if (token === undefined || token.fault !== undefined) {
-      throw new FakeRefusal(this.#dialect.token(token?.fault ?? 'malformed'));
+      throw new FakeRefusal(this.#apiVersion.token(token?.fault ?? 'malformed'));
     }
     return token.identity;
   }
@@ -221,7 +221,7 @@ export class FakeInfisical {
     if (this.options.rateLimits !== true) return {};
     const address = String(request.headers['x-forwarded-for'] ?? request.socket.remoteAddress);
     const key = `${address} ${route.method} ${route.template}`;
-    const limit = this.#dialect.limits[route.limit];
+    const limit = this.#apiVersion.limits[route.limit];
     if (limit === Infinity) return {};
     let window = this.#windows.get(key);
     if (window === undefined || window.endsAtMs <= Date.now()) {
@@ -236,7 +236,10 @@ export class FakeInfisical {
       'x-ratelimit-reset': reset,
     };
     if (window.used <= limit) return headers;
-    throw new FakeRefusal({ ...this.#dialect.rateLimited(), headers: { ...headers, 'retry-after': reset } });
+    throw new FakeRefusal({
+      ...this.#apiVersion.rateLimited(),
+      headers: { ...headers, 'retry-after': reset },
+    });
   }
 
   #route(method: string, target: string): { route: FakeRoute; path: Record<string, string> } | undefined {

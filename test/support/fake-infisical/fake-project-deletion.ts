@@ -6,10 +6,10 @@ import type { FakeProject, FakeWorld } from './fake-world';
 /** As recorded. */
 export function projectDeletionRoutes(
   world: FakeWorld,
-  dialect: FakeDialect,
+  apiVersion: FakeDialect,
   view: (project: FakeProject) => Record<string, unknown>,
 ): readonly FakeRoute[] {
-  const isV4 = dialect.paths.organizationProjects === undefined;
+  const isV4 = apiVersion.paths.organizationProjects === undefined;
   const deletion: FakeRoute = {
     method: 'DELETE',
     template: isV4 ? '/api/v1/projects/{projectId}' : '/api/v1/workspace/{projectId}',
@@ -22,8 +22,8 @@ export function projectDeletionRoutes(
           ? failureAnswer(404, 'NotFound', `Project with ID '${id}' not found`)
           : databaseRefused('Failed to find project by id');
       const role = project.members.get(identity.id);
-      if (role === undefined) throw new FakeRefusal(dialect.notAMember(id));
-      if (role !== 'admin') return dialect.permissionDenied('delete', 'workspace');
+      if (role === undefined) throw new FakeRefusal(apiVersion.notAMember(id));
+      if (role !== 'admin') return apiVersion.permissionDenied('delete', 'workspace');
       world.deleteProject(id);
       const { _id: _own, environments: _now, deletedEnvironments: _before, ...shown } = view(project);
       return { status: 200, body: isV4 ? { project: shown } : { workspace: shown } };

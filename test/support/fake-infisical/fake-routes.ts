@@ -36,7 +36,7 @@ export interface FakeRoute {
 /** The routes that the adapter calls, answering as the recorded servers do, faults included. */
 export function fakeRoutes(
   world: FakeWorld,
-  dialect: FakeDialect,
+  apiVersion: FakeDialect,
   issueToken: (identity: FakeIdentity) => { accessToken: string; expiresIn: number },
 ): readonly FakeRoute[] {
   const refuse = (answer: FakeAnswer): never => {
@@ -52,7 +52,7 @@ export function fakeRoutes(
     orgId: world.organizationId,
     createdAt: project.createdAt,
     updatedAt: project.createdAt,
-    ...dialect.versionedProject,
+    ...apiVersion.versionedProject,
     _id: project.id,
     environments: project.environments.map(({ name, slug, id }) => ({ name, slug, id })),
   });
@@ -67,20 +67,20 @@ export function fakeRoutes(
     secretKey: secret.key,
     secretValue: secret.value,
     secretComment: '',
-    ...dialect.versionedSecret,
-    ...(dialect.secretsTellTheirTimes && { createdAt: secret.createdAt, updatedAt: secret.updatedAt }),
+    ...apiVersion.versionedSecret,
+    ...(apiVersion.secretsTellTheirTimes && { createdAt: secret.createdAt, updatedAt: secret.updatedAt }),
   });
 
   const roleIn = (project: FakeProject, identity: FakeIdentity) =>
-    project.members.get(identity.id) ?? refuse(dialect.notAMember(project.id));
+    project.members.get(identity.id) ?? refuse(apiVersion.notAMember(project.id));
 
   /** The project that a secret route names, if this identity may do that there. */
   const projectOf = (id: string, identity: FakeIdentity, action: string): FakeProject => {
     const project =
-      world.projects.find((candidate) => candidate.id === id) ?? refuse(dialect.projectIdMissing(id));
+      world.projects.find((candidate) => candidate.id === id) ?? refuse(apiVersion.projectIdMissing(id));
     const role = roleIn(project, identity);
     if (role === 'no-access' || (role === 'viewer' && action !== 'read')) {
-      refuse(dialect.permissionDenied(action, 'secrets'));
+      refuse(apiVersion.permissionDenied(action, 'secrets'));
     }
     return project;
   };
@@ -88,26 +88,26 @@ export function fakeRoutes(
   /** Where a slug is stored more than once, the servers take whichever comes first. */
   const environmentOf = (project: FakeProject, slug: string, verb: SecretVerb): FakeEnvironment =>
     project.environments.find((environment) => environment.slug === slug) ??
-    refuse(dialect.environmentMissing(slug, verb));
+    refuse(apiVersion.environmentMissing(slug, verb));
 
   const login = async ({ body }: FakeRequest) => {
     const issues = stringIssues(body, ['clientId', 'clientSecret']);
-    if (issues.length > 0) return dialect.validation(issues);
+    if (issues.length > 0) return apiVersion.validation(issues);
     const { clientId, clientSecret } = body as { clientId: string; clientSecret: string };
     if (clientId.includes('\0')) return databaseRefused('Find one');
     const identity = world.identities.find((candidate) => candidate.clientId === clientId.trim());
-    if (identity === undefined) return dialect.loginRefused('clientId');
-    if (identity.clientSecret !== clientSecret.trim()) return dialect.loginRefused('secret');
+    if (identity === undefined) return apiVersion.loginRefused('clientId');
+    if (identity.clientSecret !== clientSecret.trim()) return apiVersion.loginRefused('secret');
     const { accessToken, expiresIn } = issueToken(identity);
     return ok({ accessToken, expiresIn, accessTokenMaxTTL: expiresIn, tokenType: 'Bearer' });
   };
 
   const listProjects = async ({ path, identity }: FakeRequest) => {
     if (path['orgId'] !== world.organizationId) {
-      return dialect.notInOrganization() ?? ok({ workspaces: [] });
+      return apiVersion.notInOrganization() ?? ok({ workspaces: [] });
     }
-    if (!identity.mayCreateProjects && dialect.notInOrganization() !== undefined) {
-      return dialect.permissionDenied('read', 'workspace');
+    if (!identity.mayCreateProjects && apiVersion.notInOrganization() !== undefined) {
+      return apiVersion.permissionDenied('read', 'workspace');
     }
     const mine = world.projects.filter((project) => project.members.has(identity.id));
     return ok({
@@ -126,7 +126,7 @@ export function fakeRoutes(
 
   /** A member may see who there is, itself included. */
   const findIdentity = async ({ path, identity }: FakeRequest) => {
-    if (!identity.mayCreateProjects) return dialect.permissionDenied('read', 'identity');
+    if (!identity.mayCreateProjects) return apiVersion.permissionDenied('read', 'identity');
     const id = path['identityId'] ?? '';
     if (!world.identities.some((candidate) => candidate.id === id))
       return failureAnswer(404, 'NotFound', `Failed to find identity with id ${id}`);
@@ -148,9 +148,9 @@ export function fakeRoutes(
   const findProject = async ({ path, identity }: FakeRequest) => {
     const slug = path['slug'] ?? '';
     const issues = slugIssues(slug);
-    if (issues.length > 0) return dialect.validation(issues);
+    if (issues.length > 0) return apiVersion.validation(issues);
     const project = world.projects.find((candidate) => candidate.slug === slug);
-    if (project === undefined) return dialect.slugMissing(slug);
+    if (project === undefined) return apiVersion.slugMissing(slug);
     roleIn(project, identity);
     return ok(projectView(project));
   };
@@ -159,14 +159,15 @@ export function fakeRoutes(
     const issues = stringIssues(body, ['projectName']);
     const fields = body as { projectName: string; slug?: unknown };
     if (issues.length === 0 && typeof fields.slug === 'string') issues.push(...slugIssues(fields.slug));
-    if (issues.length === 0) issues.push(...longNameIssues(fields.projectName, dialect.longestProjectName));
-    if (issues.length > 0) return dialect.validation(issues);
-    if (!identity.mayCreateProjects) return dialect.permissionDenied('create', 'workspace');
+    if (issues.length === 0)
+      issues.push(...longNameIssues(fields.projectName, apiVersion.longestProjectName));
+    if (issues.length > 0) return apiVersion.validation(issues);
+    if (!identity.mayCreateProjects) return apiVersion.permissionDenied('create', 'workspace');
     await pause(RACE_WINDOW_MS);
     const slug = typeof fields.slug === 'string' ? fields.slug : `made-up-${world.projects.length}`;
     const name = fields.projectName.trim();
     if (name.length > 255) return databaseRefused('Create');
-    if (world.projects.some((project) => project.slug === slug)) return dialect.projectSlugTaken();
+    if (world.projects.some((project) => project.slug === slug)) return apiVersion.projectSlugTaken();
     return ok({ project: projectView(world.addProject(slug, name, identity)) });
   };
 
@@ -174,21 +175,22 @@ export function fakeRoutes(
     const issues = stringIssues(body, ['name', 'slug']);
     const { name, slug: given } = body as { name: string; slug: string };
     if (issues.length === 0 && given.trim() !== '' && !plainSlug(given.trim())) issues.push(notASlug());
-    if (issues.length > 0) return dialect.validation(issues);
+    if (issues.length > 0) return apiVersion.validation(issues);
     const id = path['projectId'] ?? '';
-    const project = world.projects.find((candidate) => candidate.id === id) ?? refuse(dialect.notAMember(id));
-    if (roleIn(project, identity) !== 'admin') return dialect.permissionDenied('create', 'environments');
+    const project =
+      world.projects.find((candidate) => candidate.id === id) ?? refuse(apiVersion.notAMember(id));
+    if (roleIn(project, identity) !== 'admin') return apiVersion.permissionDenied('create', 'environments');
     const slug = given.trim();
     const taken = () => project.environments.some((environment) => environment.slug === slug);
-    if (taken()) return dialect.environmentSlugTaken();
-    if (project.deleted.has(slug) && dialect.environmentHeld !== undefined)
-      return dialect.environmentHeld(slug);
+    if (taken()) return apiVersion.environmentSlugTaken();
+    if (project.deleted.has(slug) && apiVersion.environmentHeld !== undefined)
+      return apiVersion.environmentHeld(slug);
     await pause(RACE_WINDOW_MS);
     if (slug.length > 255) return databaseRefused('Create');
-    if (dialect.environmentSlugsAreUnique && taken()) return dialect.environmentSlugTaken();
+    if (apiVersion.environmentSlugsAreUnique && taken()) return apiVersion.environmentSlugTaken();
     const position = Math.max(0, ...project.environments.map((environment) => environment.position)) + 1;
     // Only the position is unique on the fork: of two that took one, the second is rolled back.
-    if (!dialect.environmentSlugsAreUnique && Math.random() < 0.5) await pause(1);
+    if (!apiVersion.environmentSlugsAreUnique && Math.random() < 0.5) await pause(1);
     if (project.environments.some((environment) => environment.position === position)) {
       return {
         status: 500,
@@ -204,7 +206,7 @@ export function fakeRoutes(
     const times = { createdAt: project.createdAt, updatedAt: project.createdAt };
     return ok({
       message: 'Successfully created new environment',
-      [dialect.projectIdField === 'projectId' ? 'projectId' : 'workspace']: project.id,
+      [apiVersion.projectIdField === 'projectId' ? 'projectId' : 'workspace']: project.id,
       environment: {
         id: environmentId,
         name,
@@ -212,19 +214,19 @@ export function fakeRoutes(
         position,
         projectId: project.id,
         ...times,
-        ...dialect.versionedEnvironment,
+        ...apiVersion.versionedEnvironment,
       },
     });
   };
 
   const listSecrets = async ({ query, identity }: FakeRequest) => {
     const issues = flagIssues(query, ['expandSecretReferences', 'recursive', 'include_imports']);
-    if (issues.length > 0) return dialect.validation(issues);
-    const [projectId, slug] = [query.get(dialect.projectIdField), query.get('environment')];
+    if (issues.length > 0) return apiVersion.validation(issues);
+    const [projectId, slug] = [query.get(apiVersion.projectIdField), query.get('environment')];
     if (!projectId || !slug) return badRequest('Missing workspace id or environment');
     const project = projectOf(projectId, identity, 'read');
     const environment = project.environments.find((candidate) => candidate.slug === slug);
-    const refusal = environment === undefined ? dialect.environmentMissingInList(slug) : undefined;
+    const refusal = environment === undefined ? apiVersion.environmentMissingInList(slug) : undefined;
     if (refusal !== undefined) return refusal;
     if (environment === undefined || (query.get('secretPath') ?? '/') !== '/') {
       return ok({ secrets: [], imports: [] });
@@ -237,57 +239,61 @@ export function fakeRoutes(
     const secrets = shuffled(environment.secrets).map((secret) => ({
       ...secretView(project, slug, secret),
       secretValue: expanded(secret.value),
-      ...dialect.listedSecret,
+      ...apiVersion.listedSecret,
     }));
-    const imports = dialect.listsAlwaysShowImports || query.get('include_imports') === 'true';
+    const imports = apiVersion.listsAlwaysShowImports || query.get('include_imports') === 'true';
     return ok({ secrets, ...(imports && { imports: [] }) });
   };
 
   const retrieveSecret = async ({ path, query, identity }: FakeRequest) => {
-    const [projectId, slug] = [query.get(dialect.projectIdField), query.get('environment')];
+    const [projectId, slug] = [query.get(apiVersion.projectIdField), query.get('environment')];
     if (!projectId) return badRequest('You must provide workspaceSlug or workspaceId');
     if (!slug) return badRequest('Missing environment');
     const issues = flagIssues(query, ['expandSecretReferences', 'include_imports']);
-    if (issues.length > 0) return dialect.validation(issues);
+    if (issues.length > 0) return apiVersion.validation(issues);
     const project = projectOf(projectId, identity, 'read');
     const name = (path['name'] ?? '').trim();
     const secret = environmentOf(project, slug, 'Get').secrets.find(({ key }) => key === name);
     return secret === undefined
-      ? dialect.secretMissing(name, 'Get')
-      : ok({ secret: { ...secretView(project, slug, secret), ...dialect.retrievedSecret } });
+      ? apiVersion.secretMissing(name, 'Get')
+      : ok({ secret: { ...secretView(project, slug, secret), ...apiVersion.retrievedSecret } });
   };
 
   const write =
     (verb: 'Create' | 'Update' | 'Delete', action: string) =>
     async ({ path, body, identity }: FakeRequest) => {
-      const needed = [dialect.projectIdField, 'environment', ...(verb === 'Delete' ? [] : ['secretValue'])];
+      const needed = [
+        apiVersion.projectIdField,
+        'environment',
+        ...(verb === 'Delete' ? [] : ['secretValue']),
+      ];
       const name = (path['name'] ?? '').trim();
       if (
-        dialect.routesOfNames.includes(name) ||
-        (verb === 'Create' && dialect.routesOfNewNames.includes(name))
+        apiVersion.routesOfNames.includes(name) ||
+        (verb === 'Create' && apiVersion.routesOfNewNames.includes(name))
       )
-        return dialect.validation(stringIssues(body, ['secrets']));
-      const refused = verb === 'Create' ? dialect.newNameIssues(name) : [];
+        return apiVersion.validation(stringIssues(body, ['secrets']));
+      const refused = verb === 'Create' ? apiVersion.newNameIssues(name) : [];
       const issues = [...refused, ...stringIssues(body, needed)];
-      if (issues.length > 0) return dialect.validation(issues);
+      if (issues.length > 0) return apiVersion.validation(issues);
       const fields = body as Record<string, string> & { environment: string; secretValue: string };
       if (name.includes('\0') || name === '__proto__') return databaseRefused('Find one');
-      const project = projectOf(fields[dialect.projectIdField] ?? '', identity, action);
+      const project = projectOf(fields[apiVersion.projectIdField] ?? '', identity, action);
       const environment = environmentOf(project, fields.environment, verb);
       const rows = environment.secrets.filter((secret) => secret.key === name);
       const view = (secret: FakeSecret) =>
         ok({
-          secret: { ...secretView(project, fields.environment, secret), ...dialect.writtenSecret[verb] },
+          secret: { ...secretView(project, fields.environment, secret), ...apiVersion.writtenSecret[verb] },
         });
       if (verb === 'Create') {
-        if (rows.length > 0) return dialect.secretExists();
+        if (rows.length > 0) return apiVersion.secretExists();
         await pause(RACE_WINDOW_MS);
-        if (dialect.createsAreAtomic && environment.secrets.some((secret) => secret.key === name))
+        if (apiVersion.createsAreAtomic && environment.secrets.some((secret) => secret.key === name))
           return databaseRefused('Create');
         return view(world.addSecret(environment, name, trimmedValue(fields.secretValue)));
       }
       const [first] = rows;
-      if (first === undefined) return dialect.secretMissing(name, verb);
+      if (first === undefined) return apiVersion.secretMissing(name, verb);
       const kept = environment.secrets.filter((secret) =>
         verb === 'Delete' ? secret.key !== name : secret !== first,
       );
@@ -300,7 +306,7 @@ export function fakeRoutes(
       return view(first);
     };
 
-  const { paths } = dialect;
+  const { paths } = apiVersion;
   const secret = `${paths.secrets}/{name}`;
   return [
     {
@@ -320,7 +326,7 @@ export function fakeRoutes(
             handle: listProjects,
           } as const,
         ]),
-    ...(dialect.showsIdentities
+    ...(apiVersion.showsIdentities
       ? [
           {
             method: 'GET',
@@ -330,7 +336,7 @@ export function fakeRoutes(
           } as const,
         ]
       : []),
-    ...projectDeletionRoutes(world, dialect, projectView),
+    ...projectDeletionRoutes(world, apiVersion, projectView),
     { method: 'GET', template: paths.projectBySlug, limit: 'reads', handle: findProject },
     { method: 'POST', template: paths.projects, limit: 'createProject', handle: createProject },
     {

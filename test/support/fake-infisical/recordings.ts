@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { DIALECTS, type CallName } from '../../../src/stores/infisical/versions/api-version';
+import { API_VERSIONS } from '../../../src/stores/infisical/versions/api-version';
+import type { CallName } from '../../../src/stores/infisical/versions/calls';
 import type { RecordedDialectName } from './fake-dialect';
 
 /** One request to a real server, and its answer. */
@@ -18,8 +19,8 @@ export interface Recorded {
   readonly lost?: string;
 }
 
-export function recordings(dialect: RecordedDialectName): readonly Recorded[] {
-  const file = join(__dirname, `../../fixtures/infisical/${dialect}.recording.json`);
+export function recordings(apiVersion: RecordedDialectName): readonly Recorded[] {
+  const file = join(__dirname, `../../fixtures/infisical/${apiVersion}.recording.json`);
   return JSON.parse(readFileSync(file, 'utf8')) as Recorded[];
 }
 
@@ -29,18 +30,21 @@ export function failuresOf2025(): readonly Recorded[] {
   return JSON.parse(readFileSync(file, 'utf8')) as Recorded[];
 }
 
-export function recorded(dialect: RecordedDialectName, name: string): Recorded {
-  const found = recordings(dialect).find((entry) => entry.name === name);
+export function recorded(apiVersion: RecordedDialectName, name: string): Recorded {
+  const found = recordings(apiVersion).find((entry) => entry.name === name);
   if (found === undefined) throw new Error(`There is no recording named ${name}.`);
   return found;
 }
 
 /** Which of the adapter's calls a recorded request is, by its route. */
-export function callNameOf({ method, path }: Recorded, dialect: RecordedDialectName): CallName | undefined {
+export function callNameOf(
+  { method, path }: Recorded,
+  apiVersion: RecordedDialectName,
+): CallName | undefined {
   const pathname = path.split('?')[0] ?? '';
-  const names = Object.keys(DIALECTS[dialect].routes) as CallName[];
+  const names = Object.keys(API_VERSIONS[apiVersion].routes) as CallName[];
   return names.find((name) => {
-    const route = DIALECTS[dialect].routes[name];
+    const route = API_VERSIONS[apiVersion].routes[name];
     // The recorded servers were asked for a real organization, the adapter asks for none.
     const pattern = route.path.replace(/\{\w+\}|0{8}(-0{4}){3}-0{12}/g, '[^/]+');
     return route.method === method && new RegExp(`^${pattern}$`).test(pathname);

@@ -103,7 +103,7 @@ export class CommitQueue {
     let bytes = 0;
     const next = this.waiting.slice(0, MAX_COMMITS_PER_BATCH);
     const tooMany = next.findIndex(({ operations }, at) => {
-      bytes += bytesOf(operations);
+      bytes += batchBytes(operations);
       return at > 0 && bytes > MAX_BYTES_PER_BATCH;
     });
     return tooMany < 0 ? next.length : tooMany;
@@ -111,7 +111,7 @@ export class CommitQueue {
 }
 
 /** What operations add to the database. */
-export function bytesOf(operations: readonly WriteOperation[]): number {
+export function batchBytes(operations: readonly WriteOperation[]): number {
   return operations.reduce(
     (sum, one) => sum + (one.type === 'put' ? one.key.length + one.value.length : 0),
     0,

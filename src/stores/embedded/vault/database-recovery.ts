@@ -1,6 +1,6 @@
 import type { MonotonicTime } from '../../../time/clock';
 import { bytesToOpen, type DiskSpace } from '../disk-space';
-import type { VaultDatabase } from './vault-database';
+import type { VaultDatabase } from '../records';
 
 const OUT_OF_SPACE = /no space left|quota exceeded/i;
 /** An opening that failed for want of room is not tried again sooner. */

@@ -1,5 +1,6 @@
 import { access, constants } from 'node:fs/promises';
 import { ClassicLevel } from 'classic-level';
+import type { VaultDatabase } from '../records';
 import { makeRoomToOpen } from '../disk-space';
 import { EmbeddedStoreUnusable, systemCode } from '../embedded-store-unusable';
 import { checkLevelDbFiles } from '../leveldb-files/check-leveldb-files';
@@ -9,8 +10,6 @@ import { cutTornTail } from './torn-tail';
 const TORN_HINT =
   'if the power failed while it was written, it was never acknowledged, and npm run inspect-embedded-store puts it aside';
 const MEBIBYTE = 1024 * 1024;
-
-export type VaultDatabase = ClassicLevel<Buffer, Buffer>;
 
 /**
  * Opens the LevelDB database in a folder that holds one. LevelDB itself would drop damaged parts of its log silently and

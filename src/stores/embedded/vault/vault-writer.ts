@@ -1,9 +1,9 @@
 import type { MonotonicTime } from '../../../time/clock';
 import type { DiskSpace } from '../disk-space';
 import { scopeRangeOf, isSecretKey } from '../records';
-import type { VaultDatabase } from './vault-database';
+import type { VaultDatabase } from '../records';
 import { StoreFull, StoreUnavailable } from '../../../errors/store-errors';
-import { bytesOf, CommitQueue, NotWritten, type WriteOperation } from './commit-queue';
+import { batchBytes, CommitQueue, NotWritten, type WriteOperation } from './commit-queue';
 import type { DatabaseRecovery } from './database-recovery';
 
 const MAX_PENDING = 1_000;
@@ -115,7 +115,7 @@ export class VaultWriter {
    * @throws StoreFull, StoreUnavailable: nothing was written; StoreOutcomeUnknown
    */
   async write(operations: readonly WriteOperation[], isServicesOwn: boolean): Promise<void> {
-    const bytes = bytesOf(operations);
+    const bytes = batchBytes(operations);
     if (bytes > 0 && !isServicesOwn) {
       if (!(await this.isWrittenIn(2, () => this.storeOnce(operations, bytes)))) {
         this.disk.distrust();

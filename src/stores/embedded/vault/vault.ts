@@ -1,7 +1,8 @@
 import { EmbeddedStoreUnusable } from '../embedded-store-unusable';
 import { META_RECORD_KEY } from '../records';
 import { NotAuthentic } from '../seal';
-import { createVaultDatabase, openVaultDatabase, unusable, type VaultDatabase } from './vault-database';
+import { createVaultDatabase, openVaultDatabase, unusable } from './vault-database';
+import type { VaultDatabase } from '../records';
 import { buildFolder, holdsDatabase, removeUnfinished, vaultFolderIn } from './vault-folder';
 import {
   encodeMeta,

@@ -8,7 +8,7 @@ export interface Project {
   /** Slugs. */
   readonly environments: ReadonlySet<string>;
   /** Slugs that it has more than once: the server takes whichever of their environments it meets first. */
-  readonly doubledEnvironments: ReadonlySet<string>;
+  readonly duplicateEnvironments: ReadonlySet<string>;
 }
 
 /** A row of a list: the servers' create race can leave several of one name. */
@@ -44,12 +44,12 @@ export function parseProject(body: unknown): Project | undefined {
   if (!isId(id) || !Array.isArray(environments)) return undefined;
   const slugs = environments.map((environment) => fieldsOf(environment)['slug']);
   if (!slugs.every((slug) => typeof slug === 'string')) return undefined;
-  const doubled = slugs.filter((slug, index) => slugs.indexOf(slug) !== index);
+  const duplicated = slugs.filter((slug, index) => slugs.indexOf(slug) !== index);
   return {
     id,
     organizationId: isId(orgId) ? orgId : undefined,
     environments: new Set(slugs),
-    doubledEnvironments: new Set(doubled),
+    duplicateEnvironments: new Set(duplicated),
   };
 }
 

@@ -1,7 +1,8 @@
-import type { CallName, Dialect } from '../versions/api-version';
-import { otherReadings, InfisicalCallFailed } from '../versions/infisical-call-failed';
+import type { ApiVersion } from '../versions/api-version';
+import type { CallName } from '../versions/calls';
+import { reasonInOtherVersions, InfisicalCallFailed } from '../versions/infisical-call-failed';
 import { classifyFailure, type FailureReason } from '../versions/failure-reason';
-import type { InfisicalClient, WireAnswer, WireRequest } from '../transport/infisical-client';
+import type { InfisicalClient, TransportAnswer, TransportRequest } from '../transport/infisical-client';
 import { isRefusedWrite, refusalSentence, type Sent } from '../versions/refused-write';
 
 /** What one call sends beside its route. */
@@ -24,20 +25,21 @@ export interface Answered {
  * One call of a dialect: its route filled in, sent once, and its answer, or the failure in our words.
  * @throws InfisicalCallFailed
  */
-export async function exchange(
+export async function executeRequest(
   client: InfisicalClient,
-  dialect: Dialect,
+  apiVersion: ApiVersion,
   name: CallName,
-  parts: CallParts & Pick<WireRequest, 'timeoutMs' | 'patienceMs' | 'shortestMs' | 'bearer'>,
+  parts: CallParts & Pick<TransportRequest, 'timeoutMs' | 'maxWaitMs' | 'shortestMs' | 'bearer'>,
 ): Promise<Answered> {
-  const { method, path } = dialect.routes[name];
-  const isUnchanged = ({ status }: WireAnswer): boolean => status === 304 && parts.ifNoneMatch !== undefined;
-  const isGood = ({ status, body }: WireAnswer): boolean =>
+  const { method, path } = apiVersion.routes[name];
+  const isUnchanged = ({ status }: TransportAnswer): boolean =>
+    status === 304 && parts.ifNoneMatch !== undefined;
+  const isGood = ({ status, body }: TransportAnswer): boolean =>
     status >= 200 && status < 300 && body !== undefined;
-  const reasonOf = (given: WireAnswer): FailureReason | undefined =>
+  const reasonOf = (given: TransportAnswer): FailureReason | undefined =>
     isGood(given) || isUnchanged(given)
       ? undefined
-      : classifyFailure(dialect.failures, name, given.status, given.body);
+      : classifyFailure(apiVersion.failures, name, given.status, given.body);
   const answer = await client.send({
     call: name,
     method,
@@ -46,9 +48,9 @@ export async function exchange(
     timeoutMs: parts.timeoutMs,
     judge: (given) => {
       const reason = reasonOf(given);
-      return provesLife(dialect, name, reason) ? undefined : reason;
+      return provesLife(apiVersion, name, reason) ? undefined : reason;
     },
-    ...(parts.patienceMs !== undefined && { patienceMs: parts.patienceMs }),
+    ...(parts.maxWaitMs !== undefined && { maxWaitMs: parts.maxWaitMs }),
     ...(parts.shortestMs !== undefined && { shortestMs: parts.shortestMs }),
     ...(parts.body !== undefined && { body: parts.body }),
     ...(parts.bearer !== undefined && { bearer: parts.bearer }),
@@ -58,7 +60,7 @@ export async function exchange(
   const { body, etag } = answer;
   if (reason === undefined)
     return { body, unchanged: isUnchanged(answer), ...(etag !== undefined && { etag }) };
-  const readings = otherReadings(dialect, name, answer);
+  const reasonByVersion = reasonInOtherVersions(apiVersion, name, answer);
   const { status } = answer;
   const said = isRefusedWrite({ call: name, reason, status })
     ? refusalSentence(answer.body, sentIn(parts))
@@ -70,7 +72,7 @@ export async function exchange(
     status,
     reason,
     ...(said !== undefined && { said }),
-    ...(readings !== undefined && { readings }),
+    ...(reasonByVersion !== undefined && { reasonByVersion }),
     ...(answer.retryAfterMs !== undefined && { retryAfterMs: answer.retryAfterMs }),
   });
 }
@@ -82,13 +84,21 @@ function sentIn({ path, body }: CallParts): Sent {
 }
 
 /** A ping is refused by design on some servers. */
-function provesLife({ aliveReasons }: Dialect, name: CallName, reason: FailureReason | undefined): boolean {
+function provesLife(
+  { aliveReasons }: ApiVersion,
+  name: CallName,
+  reason: FailureReason | undefined,
+): boolean {
   return name === 'ping' && reason !== undefined && aliveReasons.includes(reason);
 }
 
 /** A failure that is ours to tell: no time left to send, or an answer that is not what its route documents. */
-export function failureOf(dialect: Dialect, name: CallName, reason: FailureReason): InfisicalCallFailed {
-  const { method, path } = dialect.routes[name];
+export function callFailureOf(
+  apiVersion: ApiVersion,
+  name: CallName,
+  reason: FailureReason,
+): InfisicalCallFailed {
+  const { method, path } = apiVersion.routes[name];
   return new InfisicalCallFailed({ call: name, method, pathTemplate: path, reason });
 }
 

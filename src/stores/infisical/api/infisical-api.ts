@@ -1,16 +1,17 @@
 import type { MonotonicTime } from '../../../time/clock';
 import { remainingMs, type Deadline, withinMs } from '../../../time/deadline';
-import type { CallName, Dialect } from '../versions/api-version';
-import type { DialectSource } from '../versions/version-probe';
-import { exchange, failureOf, type Answered, type CallParts } from './execute-request';
+import type { ApiVersion } from '../versions/api-version';
+import type { CallName } from '../versions/calls';
+import type { ApiVersionSource } from '../versions/version-probe';
+import { executeRequest, callFailureOf, type Answered, type CallParts } from './execute-request';
 import { failedBecause, InfisicalCallFailed } from '../versions/infisical-call-failed';
 import type { InfisicalClient } from '../transport/infisical-client';
 import type { MachineSession } from '../auth/machine-session';
 import { type RetryBudget, retrying } from '../transport/retrying';
-import type { Patience } from '../scope-queue';
+import type { WaitLimit } from '../scope-queue';
 
 export interface ApiSettings {
-  readonly dialects: DialectSource;
+  readonly apiVersions: ApiVersionSource;
   readonly requestTimeoutMs: number;
   /** A call that has less time than this left is not sent: it would be cut off before it could be answered. */
   readonly shortestCallMs: number;
@@ -18,7 +19,7 @@ export interface ApiSettings {
 }
 
 /** What a call sends, in the words of the dialect that is spoken when it is sent. */
-export type PartsIn = (dialect: Dialect) => CallParts;
+export type PartsIn = (apiVersion: ApiVersion) => CallParts;
 
 /** Calls Infisical as our machine identity: a token that died is replaced once, and what is safe to repeat is. */
 export class InfisicalApi {
@@ -30,16 +31,16 @@ export class InfisicalApi {
   ) {}
 
   /** @throws InfisicalCallFailed where it has to be found out first and cannot */
-  async dialect(deadline: Deadline): Promise<Dialect> {
-    const { dialects } = this.settings;
+  async apiVersion(deadline: Deadline): Promise<ApiVersion> {
+    const { apiVersions } = this.settings;
     return (
-      dialects.known() ??
-      this.#retrying(true, deadline, () => this.shared('probe', dialects.current(), deadline))
+      apiVersions.known() ??
+      this.#retrying(true, deadline, () => this.shared('probe', apiVersions.current(), deadline))
     );
   }
 
-  knownDialect(): Dialect | undefined {
-    return this.settings.dialects.known();
+  knownApiVersion(): ApiVersion | undefined {
+    return this.settings.apiVersions.known();
   }
 
   /**
@@ -52,10 +53,10 @@ export class InfisicalApi {
     read: (body: unknown, answer: Answered) => T | undefined,
     deadline: Deadline,
   ): Promise<T> {
-    const dialect = await this.dialect(deadline);
-    const answer = await this.#inDialect(dialect, name, parts, deadline);
+    const apiVersion = await this.apiVersion(deadline);
+    const answer = await this.#inVersion(apiVersion, name, parts, deadline);
     const wanted = read(answer.body, answer);
-    if (wanted === undefined) throw failureOf(dialect, name, 'unexpectedAnswer');
+    if (wanted === undefined) throw callFailureOf(apiVersion, name, 'unexpectedAnswer');
     return wanted;
   }
 
@@ -72,16 +73,23 @@ export class InfisicalApi {
    * Answers that do not fit make us look again which server it is: it may have been replaced while we run. What was
    * refused for the sake of the route or the token was not carried out, so that it is sent in the other dialect.
    */
-  async #inDialect(dialect: Dialect, name: CallName, parts: PartsIn, deadline: Deadline): Promise<Answered> {
-    const changesNothing = dialect.routes[name].method === 'GET';
-    const send = (spoken: Dialect) =>
-      this.#retrying(changesNothing, deadline, () => this.#authorized(spoken, name, parts(spoken), deadline));
+  async #inVersion(
+    apiVersion: ApiVersion,
+    name: CallName,
+    parts: PartsIn,
+    deadline: Deadline,
+  ): Promise<Answered> {
+    const changesNothing = apiVersion.routes[name].method === 'GET';
+    const send = (activeVersion: ApiVersion) =>
+      this.#retrying(changesNothing, deadline, () =>
+        this.#authorized(activeVersion, name, parts(activeVersion), deadline),
+      );
     try {
-      return await send(dialect);
+      return await send(apiVersion);
     } catch (error: unknown) {
-      if (!(error instanceof InfisicalCallFailed) || !error.isDoubtful) throw error;
-      const other = await this.#reconsidered(dialect, deadline);
-      if (other === dialect) throw error;
+      if (!(error instanceof InfisicalCallFailed) || !error.mayBeAnotherVersion) throw error;
+      const other = await this.#reconsidered(apiVersion, deadline);
+      if (other === apiVersion) throw error;
       const failure = error.readAs(other.name);
       const { call, reason } = failure;
       const wasNotCarriedOut = reason === 'routeNotFound' || reason === 'tokenDead' || call === 'login';
@@ -91,11 +99,11 @@ export class InfisicalApi {
   }
 
   /** Where it cannot be found out, what failed before says more than why. */
-  async #reconsidered(doubted: Dialect, deadline: Deadline): Promise<Dialect> {
+  async #reconsidered(suspected: ApiVersion, deadline: Deadline): Promise<ApiVersion> {
     try {
-      return await this.shared('probe', this.settings.dialects.reconsidered(doubted), deadline);
+      return await this.shared('probe', this.settings.apiVersions.reconsidered(suspected), deadline);
     } catch (error: unknown) {
-      if (error instanceof InfisicalCallFailed) return doubted;
+      if (error instanceof InfisicalCallFailed) return suspected;
       throw error;
     }
   }
@@ -108,16 +116,22 @@ export class InfisicalApi {
 
   /** A dead token is found before anything is done, so that the replay is safe for writes too. */
   async #authorized(
-    dialect: Dialect,
+    apiVersion: ApiVersion,
     name: CallName,
     parts: CallParts,
     deadline: Deadline,
   ): Promise<Answered> {
     const send = (bearer: string) => {
-      const patienceMs = this.#leftMs(dialect, name, deadline);
+      const maxWaitMs = this.#leftMs(apiVersion, name, deadline);
       const { requestTimeoutMs, shortestCallMs: shortestMs } = this.settings;
-      const timeoutMs = Math.min(requestTimeoutMs, patienceMs);
-      return exchange(this.client, dialect, name, { ...parts, bearer, timeoutMs, patienceMs, shortestMs });
+      const timeoutMs = Math.min(requestTimeoutMs, maxWaitMs);
+      return executeRequest(this.client, apiVersion, name, {
+        ...parts,
+        bearer,
+        timeoutMs,
+        maxWaitMs,
+        shortestMs,
+      });
     };
     const bearer = await this.token(deadline);
     try {
@@ -152,15 +166,15 @@ export class InfisicalApi {
   }
 
   /** Of what waits for others before it sends anything. */
-  patience(call: CallName, deadline: Deadline): Patience {
+  waitLimit(call: CallName, deadline: Deadline): WaitLimit {
     const late = (): Error =>
       new InfisicalCallFailed({ call, method: '', pathTemplate: '', reason: 'outOfTime' });
     return { ms: remainingMs(deadline, this.time), late };
   }
 
-  #leftMs(dialect: Dialect, name: CallName, deadline: Deadline): number {
+  #leftMs(apiVersion: ApiVersion, name: CallName, deadline: Deadline): number {
     const leftMs = remainingMs(deadline, this.time);
-    if (leftMs < this.settings.shortestCallMs) throw failureOf(dialect, name, 'outOfTime');
+    if (leftMs < this.settings.shortestCallMs) throw callFailureOf(apiVersion, name, 'outOfTime');
     return leftMs;
   }
 }

@@ -1,6 +1,6 @@
 import { type SecretRow, parseSecret, parseSecrets, parseWrite } from './answers';
 import type { Deadline } from '../../../time/deadline';
-import type { Dialect } from '../versions/api-version';
+import type { ApiVersion } from '../versions/api-version';
 import type { Answered } from './execute-request';
 import type { InfisicalApi } from './infisical-api';
 
@@ -21,11 +21,11 @@ export function distinctRows(rows: readonly SecretRow[]): readonly SecretRow[] {
 }
 
 /** How many rows a list holds beyond one for each name. */
-export function surplusRows(rows: readonly SecretRow[]): number {
+export function duplicateRows(rows: readonly SecretRow[]): number {
   return rows.length - new Set(rows.map((row) => row.name)).size;
 }
 
-export function doubledNames(rows: readonly SecretRow[]): ReadonlySet<string> {
+export function duplicateNames(rows: readonly SecretRow[]): ReadonlySet<string> {
   const once = new Set<string>();
   return new Set(rows.map(({ name }) => name).filter((name) => once.size === once.add(name).size));
 }
@@ -46,7 +46,7 @@ function byPrecedence(a: SecretRow, b: SecretRow): number {
 }
 
 /** One environment of one project: where a list looks and a write goes. */
-export interface Room {
+export interface ProjectEnvironment {
   readonly projectId: string;
   readonly environment: string;
 }
@@ -60,12 +60,12 @@ interface SecretList {
 /** All of a room in one call: on the server that Olares ships, a look by name costs ten times as much. */
 export async function listSecrets(
   api: InfisicalApi,
-  room: Room,
+  location: ProjectEnvironment,
   deadline: Deadline,
   known?: string,
 ): Promise<SecretList | 'unchanged'> {
-  const parts = (dialect: Dialect) => ({
-    query: { ...addressOf(dialect, room), ...dialect.readFlags },
+  const parts = (apiVersion: ApiVersion) => ({
+    query: { ...addressOf(apiVersion, location), ...apiVersion.readFlags },
     ...(known !== undefined && { ifNoneMatch: known }),
   });
   const read = (body: unknown, { unchanged, etag }: Answered): SecretList | 'unchanged' | undefined => {
@@ -79,13 +79,13 @@ export async function listSecrets(
 /** One name by itself. Of a name that is stored more than once, the server shows whichever row it meets first. */
 export async function retrieveSecret(
   api: InfisicalApi,
-  room: Room,
+  location: ProjectEnvironment,
   name: string,
   deadline: Deadline,
 ): Promise<SecretRow> {
-  const parts = (dialect: Dialect) => ({
+  const parts = (apiVersion: ApiVersion) => ({
     path: { name },
-    query: { ...addressOf(dialect, room), type: 'shared', ...dialect.readFlags },
+    query: { ...addressOf(apiVersion, location), type: 'shared', ...apiVersion.readFlags },
   });
   const read = (body: unknown) => {
     const row = parseSecret(body);
@@ -107,14 +107,14 @@ export type SecretWrite =
 
 export async function writeSecret(
   api: InfisicalApi,
-  room: Room,
+  location: ProjectEnvironment,
   write: SecretWrite,
   deadline: Deadline,
 ): Promise<'done' | 'approvalRequired'> {
-  const parts = (dialect: Dialect) => ({
+  const parts = (apiVersion: ApiVersion) => ({
     path: { name: write.name },
     body: {
-      ...addressOf(dialect, room),
+      ...addressOf(apiVersion, location),
       secretPath: '/',
       type: 'shared',
       ...('stored' in write && { secretValue: write.stored }),
@@ -123,6 +123,6 @@ export async function writeSecret(
   return api.call(write.call, parts, (body) => parseWrite(write.name, body), deadline);
 }
 
-function addressOf(dialect: Dialect, room: Room): Readonly<Record<string, string>> {
-  return { [dialect.projectIdField]: room.projectId, environment: room.environment };
+function addressOf(apiVersion: ApiVersion, location: ProjectEnvironment): Readonly<Record<string, string>> {
+  return { [apiVersion.projectIdField]: location.projectId, environment: location.environment };
 }

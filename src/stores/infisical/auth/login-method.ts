@@ -1,12 +1,13 @@
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { parseLogin } from '../api/answers';
-import type { Dialect, Route } from '../versions/api-version';
-import { exchange, failureOf } from '../api/execute-request';
+import type { ApiVersion } from '../versions/api-version';
+import type { Route } from '../versions/calls';
+import { executeRequest, callFailureOf } from '../api/execute-request';
 import type { FailureRule } from '../versions/failure-reason';
 import type { InfisicalClient } from '../transport/infisical-client';
 import type { LoginMethod, Login } from './machine-session';
-import { type Rotating, unchanging } from '../../../reloadable/reloadable';
+import { type Reloadable, fixed } from '../../../reloadable/reloadable';
 
 interface KubernetesAuthCredentials {
   readonly identityId: string;
@@ -34,30 +35,30 @@ const REFUSALS: readonly FailureRule[] = [
 /** Logs in with the pod's ServiceAccount token, read fresh each time. One attempt, as with a client secret. */
 function kubernetesAuth(
   client: InfisicalClient,
-  dialect: () => Promise<Dialect>,
+  apiVersion: () => Promise<ApiVersion>,
   { identityId, tokenFile }: KubernetesAuthCredentials,
   requestTimeoutMs: number,
 ): LoginMethod {
   return async () => {
-    const spoken = speaking(await dialect());
+    const activeVersion = speaking(await apiVersion());
     const jwt = await readToken(tokenFile);
-    if (jwt === undefined) throw failureOf(spoken, 'login', 'serviceAccountTokenUnreadable');
-    const { body } = await exchange(client, spoken, 'login', {
+    if (jwt === undefined) throw callFailureOf(activeVersion, 'login', 'serviceAccountTokenUnreadable');
+    const { body } = await executeRequest(client, activeVersion, 'login', {
       body: { identityId, jwt },
       timeoutMs: requestTimeoutMs,
     });
     const lease = parseLogin(body);
-    if (lease === undefined) throw failureOf(spoken, 'login', 'unexpectedAnswer');
+    if (lease === undefined) throw callFailureOf(activeVersion, 'login', 'unexpectedAnswer');
     return lease;
   };
 }
 
 /** The server's dialect, with this way to log in. */
-function speaking(dialect: Dialect): Dialect {
+function speaking(apiVersion: ApiVersion): ApiVersion {
   return {
-    ...dialect,
-    routes: { ...dialect.routes, login: KUBERNETES_LOGIN },
-    failures: [...REFUSALS, ...dialect.failures],
+    ...apiVersion,
+    routes: { ...apiVersion.routes, login: KUBERNETES_LOGIN },
+    failures: [...REFUSALS, ...apiVersion.failures],
   };
 }
 
@@ -87,41 +88,41 @@ export interface UniversalAuthCredentials {
 /** Logs in with a client id and a client secret. One attempt: what called for a token decides on another. */
 function universalAuth(
   client: InfisicalClient,
-  dialect: () => Promise<Dialect>,
-  credentials: Rotating<UniversalAuthCredentials>,
+  apiVersion: () => Promise<ApiVersion>,
+  credentials: Reloadable<UniversalAuthCredentials>,
   requestTimeoutMs: number,
 ): LoginMethod {
   return async () => {
     const { clientId, clientSecret } = credentials.current();
-    const spoken = await dialect();
-    const { body } = await exchange(client, spoken, 'login', {
+    const activeVersion = await apiVersion();
+    const { body } = await executeRequest(client, activeVersion, 'login', {
       body: { clientId, clientSecret },
       timeoutMs: requestTimeoutMs,
     });
     const lease = parseLogin(body);
-    if (lease === undefined) throw failureOf(spoken, 'login', 'unexpectedAnswer');
+    if (lease === undefined) throw callFailureOf(activeVersion, 'login', 'unexpectedAnswer');
     return lease;
   };
 }
 
 /** Somebody may replace these while we run; they go before others that are given with them. */
-export interface RotatingCredentials {
-  readonly universalAuth: Rotating<UniversalAuthCredentials>;
+export interface ReloadableCredentials {
+  readonly universalAuth: Reloadable<UniversalAuthCredentials>;
 }
 
 /** Exactly one of the three. The token of Kubernetes Auth is read at each login anyway. */
-export type Credentials = UniversalAuthCredentials | KubernetesAuthCredentials | RotatingCredentials;
+export type LoginCredentials = UniversalAuthCredentials | KubernetesAuthCredentials | ReloadableCredentials;
 
 export function loginMethod(
   client: InfisicalClient,
-  dialect: () => Promise<Dialect>,
-  credentials: Credentials,
+  apiVersion: () => Promise<ApiVersion>,
+  credentials: LoginCredentials,
   requestTimeoutMs: number,
 ): Login {
   if ('identityId' in credentials) {
-    const logIn = kubernetesAuth(client, dialect, credentials, requestTimeoutMs);
-    return { logIn, credentials: unchanging(credentials) };
+    const logIn = kubernetesAuth(client, apiVersion, credentials, requestTimeoutMs);
+    return { logIn, credentials: fixed(credentials) };
   }
-  const rotating = 'universalAuth' in credentials ? credentials.universalAuth : unchanging(credentials);
-  return { logIn: universalAuth(client, dialect, rotating, requestTimeoutMs), credentials: rotating };
+  const reloadable = 'universalAuth' in credentials ? credentials.universalAuth : fixed(credentials);
+  return { logIn: universalAuth(client, apiVersion, reloadable, requestTimeoutMs), credentials: reloadable };
 }

@@ -1,7 +1,7 @@
 import type { Clock } from '../../../time/clock';
-import type { Rotating } from '../../../reloadable/reloadable';
+import type { Reloadable } from '../../../reloadable/reloadable';
 import { failedBecause, type InfisicalCallFailed } from '../versions/infisical-call-failed';
-import type { Log } from '../infisical-options';
+import type { InfisicalLog } from '../infisical-observer';
 import { SingleFlight } from '../../../concurrency/single-flight';
 
 /** Longer than the 30 s in which newer servers count three refusals before they lock the identity. */
@@ -48,7 +48,7 @@ export type LoginMethod = () => Promise<Lease>;
 export interface Login {
   readonly logIn: LoginMethod;
   /** What it logs in with; a new one is tried at once, while the token of the old one is still there. */
-  readonly credentials: Rotating<unknown>;
+  readonly credentials: Reloadable<unknown>;
 }
 
 interface Token {
@@ -78,7 +78,7 @@ export class MachineSession {
   constructor(
     private readonly login: Login,
     private readonly clock: Clock,
-    private readonly log: Log,
+    private readonly log: InfisicalLog,
   ) {
     this.#refusedCredentials = new RefusalPause(clock);
     this.#refusedTokens = new RefusalPause(clock);

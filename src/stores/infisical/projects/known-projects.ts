@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import type { Project } from '../api/answers';
-import { ScopeQueue, type Patience } from '../scope-queue';
+import { ScopeQueue, type WaitLimit } from '../scope-queue';
 
 /** The projects that were met, by slug; the least used go first. */
 export class KnownProjects {
@@ -36,7 +36,7 @@ export class KnownProjects {
 }
 
 /** New projects whose keys are yet to be made by their first write; those whose first write never came go first. */
-export class WarmUps {
+export class ProjectInitialisation {
   readonly #cold: LRUCache<string, true>;
   readonly #turns = new ScopeQueue();
 
@@ -53,13 +53,13 @@ export class WarmUps {
   }
 
   /** Lets one write of a new project go first: it makes the keys that the others use. */
-  async run(projectId: string, write: () => Promise<void>, patience: Patience): Promise<void> {
+  async run(projectId: string, write: () => Promise<void>, waitLimit: WaitLimit): Promise<void> {
     const first = async (): Promise<boolean> => {
       if (!this.#cold.has(projectId)) return false;
       await write();
       return this.#cold.delete(projectId);
     };
-    const wentFirst = await this.#turns.run(projectId, first, patience);
+    const wentFirst = await this.#turns.run(projectId, first, waitLimit);
     if (!wentFirst) await write();
   }
 }

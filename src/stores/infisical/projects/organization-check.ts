@@ -2,11 +2,11 @@ import type { Clock } from '../../../time/clock';
 import { StoreUnavailable } from '../../../errors/store-errors';
 import { parseIdentityOrganization, parseProjects, type Project } from '../api/answers';
 import type { Deadline } from '../../../time/deadline';
-import type { Dialect } from '../versions/api-version';
+import type { ApiVersion } from '../versions/api-version';
 import type { FailureReason } from '../versions/failure-reason';
 import type { InfisicalApi } from '../api/infisical-api';
 import { failedBecause, InfisicalCallFailed } from '../versions/infisical-call-failed';
-import type { Log } from '../infisical-options';
+import type { InfisicalLog } from '../infisical-observer';
 import { SingleFlight } from '../../../concurrency/single-flight';
 
 /** However many calls there are while the setting is wrong, or no answer comes, the server is asked this often. */
@@ -50,7 +50,7 @@ export class OrganizationCheck {
     private readonly api: InfisicalApi,
     private readonly organizationId: string | undefined,
     private readonly clock: Clock,
-    private readonly log: Log,
+    private readonly log: InfisicalLog,
   ) {}
 
   /**
@@ -108,7 +108,7 @@ export class OrganizationCheck {
 
   async #ask(organizationId: string, accessToken: string, deadline: Deadline): Promise<Verdict> {
     const identityId = identityIn(accessToken);
-    const { tellsOrganization } = await this.api.dialect(deadline);
+    const { tellsOrganization } = await this.api.apiVersion(deadline);
     if (tellsOrganization === 'withIdentity' && identityId === undefined) return 'untold';
     const parts = () => ({ path: { organizationId, identityId: identityId ?? '' } });
     const read = (body: unknown): Verdict | undefined => {
@@ -120,7 +120,7 @@ export class OrganizationCheck {
       return await this.api.call('checkOrganization', parts, read, deadline);
     } catch (error: unknown) {
       if (!(error instanceof InfisicalCallFailed)) throw error;
-      return verdictAfter(error, (await this.api.dialect(deadline)).tellsOrganization);
+      return verdictAfter(error, (await this.api.apiVersion(deadline)).tellsOrganization);
     }
   }
 
@@ -136,7 +136,7 @@ export class OrganizationCheck {
 }
 
 /** A server that lists an organization's projects to its members alone has told by what it refuses. */
-function verdictAfter(error: InfisicalCallFailed, tells: Dialect['tellsOrganization']): Verdict {
+function verdictAfter(error: InfisicalCallFailed, tells: ApiVersion['tellsOrganization']): Verdict {
   const byRefusal = tells === 'byRefusal';
   const { reason } = error;
   // That decides nothing, and who asked goes on.

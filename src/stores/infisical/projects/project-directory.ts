@@ -3,25 +3,25 @@ import { StoreUnavailable } from '../../../errors/store-errors';
 import { ENVIRONMENTS, type Environment } from '../../../secrets/secret';
 import { parseProject, type Project } from '../api/answers';
 import type { Deadline } from '../../../time/deadline';
-import type { Dialect } from '../versions/api-version';
+import type { ApiVersion } from '../versions/api-version';
 import type { InfisicalApi } from '../api/infisical-api';
 import { failedBecause } from '../versions/infisical-call-failed';
-import type { Log } from '../infisical-options';
-import { KnownProjects, WarmUps } from './known-projects';
+import type { InfisicalLog } from '../infisical-observer';
+import { KnownProjects, ProjectInitialisation } from './known-projects';
 import type { OrganizationCheck } from './organization-check';
 import {
   projectDisplayName,
   projectSlug,
-  type Place,
+  type UserWorkspace,
   foreignProject,
   MAY_NOT_CREATE,
   refusedProject,
-  warnOfDoubled,
+  warnOfDuplicates,
   warnOfHeld,
   warnOfLeft,
 } from './project-slug';
 import { SingleFlight } from '../../../concurrency/single-flight';
-import { leavesDoubt } from '../versions/indeterminate-write';
+import { leavesIndeterminate } from '../versions/indeterminate-write';
 
 export interface DirectorySettings {
   readonly organizationId?: string;
@@ -44,33 +44,33 @@ const isOutOfTime = (error: unknown): boolean => failedBecause(error, 'rateLimit
 /** Knows the project of each (user, workspace), and makes it on the first write. */
 export class ProjectDirectory {
   readonly #known: KnownProjects;
-  readonly #lookUps = new SingleFlight<Project | undefined>();
+  readonly #lookups = new SingleFlight<Project | undefined>();
   readonly #provisions = new SingleFlight<Project>();
-  readonly #warmUps: WarmUps;
+  readonly #initialisation: ProjectInitialisation;
   #mayNotCreate = false;
 
   constructor(
     private readonly api: InfisicalApi,
     private readonly settings: DirectorySettings,
     private readonly organization: OrganizationCheck,
-    private readonly log: Log,
+    private readonly log: InfisicalLog,
   ) {
     this.#known = new KnownProjects(settings.maxKnownProjects);
-    this.#warmUps = new WarmUps(settings.maxKnownProjects);
+    this.#initialisation = new ProjectInitialisation(settings.maxKnownProjects);
   }
 
   /** Undefined for a workspace that was never written: that is asked again each time, another instance may write it. */
-  async find(place: Place, deadline: Deadline): Promise<Project | undefined> {
+  async find(place: UserWorkspace, deadline: Deadline): Promise<Project | undefined> {
     const slug = projectSlug(place);
     const known = this.#known.get(slug);
     if (known !== undefined) return known;
     await this.organization.require(deadline);
-    const look = this.#lookUps.run(slug, () => this.#lookUp(slug, deadline), isOutOfTime);
+    const look = this.#lookups.run(slug, () => this.#findProject(slug, deadline), isOutOfTime);
     return this.api.shared('findProject', look, deadline);
   }
 
   /** The project with that environment in it, made where it is missing. Concurrent callers share the work. */
-  async provision(place: Place, environment: Environment, deadline: Deadline): Promise<Project> {
+  async provision(place: UserWorkspace, environment: Environment, deadline: Deadline): Promise<Project> {
     const slug = projectSlug(place);
     const known = this.#known.get(slug);
     if (known?.environments.has(environment)) return known;
@@ -83,18 +83,18 @@ export class ProjectDirectory {
 
   /** Lets the first write of a new project go before all others. */
   async firstOrAfter(id: string, write: () => Promise<void>, deadline: Deadline): Promise<void> {
-    await this.#warmUps.run(id, write, this.api.patience('createSecret', deadline));
+    await this.#initialisation.run(id, write, this.api.waitLimit('createSecret', deadline));
   }
 
   /** After the server said that the project, or an environment of it, is gone. */
-  forget(place: Place): void {
+  forget(place: UserWorkspace): void {
     this.#known.forget(projectSlug(place));
   }
 
   /** After the project itself was deleted. */
   forgetId(id: string): void {
     this.#known.forgetId(id);
-    this.#warmUps.drop(id);
+    this.#initialisation.drop(id);
   }
 
   /** What an operator should mend although all that is there is served. */
@@ -112,14 +112,14 @@ export class ProjectDirectory {
     return this.settings.organizationId ?? this.#known.organizationId;
   }
 
-  async #provision(place: Place, environment: Environment, deadline: Deadline): Promise<Project> {
+  async #provision(place: UserWorkspace, environment: Environment, deadline: Deadline): Promise<Project> {
     const slug = projectSlug(place);
-    const found = await this.#lookUp(slug, deadline);
+    const found = await this.#findProject(slug, deadline);
     if (found === undefined) {
       const created = await this.#create(place, slug, deadline);
       if (created !== undefined) return this.#complete(slug, created, ENVIRONMENTS, deadline);
     }
-    const project = found ?? (await this.#lookUp(slug, deadline));
+    const project = found ?? (await this.#findProject(slug, deadline));
     if (project === undefined) throw new StoreUnavailable();
     return this.#complete(
       slug,
@@ -129,7 +129,7 @@ export class ProjectDirectory {
     );
   }
 
-  async #lookUp(slug: string, deadline: Deadline): Promise<Project | undefined> {
+  async #findProject(slug: string, deadline: Deadline): Promise<Project | undefined> {
     try {
       return this.#remember(
         slug,
@@ -143,20 +143,20 @@ export class ProjectDirectory {
   }
 
   /** Undefined where the slug was taken meanwhile, or where only a look can tell whether it was made. */
-  async #create(place: Place, slug: string, deadline: Deadline): Promise<Project | undefined> {
-    const parts = ({ projectFields }: Dialect) => ({
+  async #create(place: UserWorkspace, slug: string, deadline: Deadline): Promise<Project | undefined> {
+    const parts = ({ projectFields }: ApiVersion) => ({
       body: { projectName: projectDisplayName(place), slug, ...projectFields },
     });
     try {
       const project = await this.api.call('createProject', parts, parseProject, deadline);
       this.#mayNotCreate = false;
       await this.#takeBackUnlessOurs(project, slug, deadline);
-      this.#warmUps.add(project.id);
+      this.#initialisation.add(project.id);
       this.log('infisical.project.created', { project: slug });
       return this.#remember(slug, project);
     } catch (error: unknown) {
       if (failedBecause(error, 'permissionDenied')) this.#creationRefused();
-      if (!failedBecause(error, 'alreadyExists:project') && !leavesDoubt(error)) throw error;
+      if (!failedBecause(error, 'alreadyExists:project') && !leavesIndeterminate(error)) throw error;
       return undefined;
     }
   }
@@ -195,8 +195,9 @@ export class ProjectDirectory {
     deadline: Deadline,
   ): Promise<Project> {
     if (failedBecause(error, 'environmentHeld')) warnOfHeld(this.log, slug, missing);
-    if (!failedBecause(error, 'alreadyExists:environment', 'conflict') && !leavesDoubt(error)) throw error;
-    const seen = await this.#lookUp(slug, deadline);
+    if (!failedBecause(error, 'alreadyExists:environment', 'conflict') && !leavesIndeterminate(error))
+      throw error;
+    const seen = await this.#findProject(slug, deadline);
     if (seen === undefined) throw error;
     if (!seen.environments.has(missing) && !failedBecause(error, 'conflict')) throw error;
     return seen;
@@ -209,11 +210,11 @@ export class ProjectDirectory {
     needed: Environment,
     deadline: Deadline,
   ): Promise<Project> {
-    if ((await this.api.dialect(deadline)).environmentsAreUnique) return project;
+    if ((await this.api.apiVersion(deadline)).environmentsAreUnique) return project;
     let seen = project;
     for (let look = 1; look <= LOOKS_BEFORE_HELPING && !seen.environments.has(needed); look++) {
       await pause((0.5 + Math.random()) * 200 * look);
-      seen = (await this.#lookUp(slug, deadline)) ?? seen;
+      seen = (await this.#findProject(slug, deadline)) ?? seen;
     }
     return seen;
   }
@@ -244,7 +245,7 @@ export class ProjectDirectory {
   #remember(slug: string, project: Project): Project {
     this.organization.requireOurs(project, slug);
     this.#known.set(slug, project);
-    warnOfDoubled(this.log, slug, project);
+    warnOfDuplicates(this.log, slug, project);
     return project;
   }
 }

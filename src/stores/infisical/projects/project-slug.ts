@@ -3,10 +3,10 @@ import { InvalidRequest } from '../../../errors/request-errors';
 import { StoreUnavailable } from '../../../errors/store-errors';
 import { ENVIRONMENTS, type Environment } from '../../../secrets/secret';
 import type { Project } from '../api/answers';
-import type { Log } from '../infisical-options';
+import type { InfisicalLog } from '../infisical-observer';
 
 /** Whose workspace a project stands for. */
-export interface Place {
+export interface UserWorkspace {
   readonly user: string;
   readonly workspace: string;
 }
@@ -20,7 +20,7 @@ const HASH_DIGITS = 16;
  * The same for ever and for every instance (docs/decisions/0005). The first half is the user's, so that all projects
  * of a user can be found; the second half tells the user's workspaces apart.
  */
-export function projectSlug({ user, workspace }: Place): string {
+export function projectSlug({ user, workspace }: UserWorkspace): string {
   return userSlugPrefix(user) + digitsOf('workspace', user, workspace);
 }
 
@@ -41,7 +41,7 @@ function digitsOf(...parts: readonly string[]): string {
 }
 
 /** For people in Infisical's page only; two projects may bear the same. */
-export function projectDisplayName({ user, workspace }: Place): string {
+export function projectDisplayName({ user, workspace }: UserWorkspace): string {
   const readable = `${user} / ${workspace}`.replace(/\p{C}/gu, ' ');
   return [...readable].reduce(
     (name, char) => (name.length + char.length > MAX_DISPLAY_NAME_LENGTH ? name : name + char),
@@ -52,21 +52,21 @@ export function projectDisplayName({ user, workspace }: Place): string {
 // What only a person can put right in Infisical's page.
 
 /** Two instances of something made one at once on the fork: what is in the other one is out of reach. */
-export function warnOfDoubled(log: Log, slug: string, { doubledEnvironments }: Project): void {
+export function warnOfDuplicates(log: InfisicalLog, slug: string, { duplicateEnvironments }: Project): void {
   const advice = 'compare the environments of this slug in the page, and delete all but one';
-  for (const environment of ENVIRONMENTS.filter((one) => doubledEnvironments.has(one)))
+  for (const environment of ENVIRONMENTS.filter((one) => duplicateEnvironments.has(one)))
     log('infisical.environment.doubled', { project: slug, environment, advice });
 }
 
 /** @returns what the caller learns of a project that bears our slug and is not ours */
-export function foreignProject(log: Log, slug: string): StoreUnavailable {
+export function foreignProject(log: InfisicalLog, slug: string): StoreUnavailable {
   const advice = 'add the machine identity to this project as admin, or delete the project';
   log('infisical.project.foreign', { project: slug, advice });
   return new StoreUnavailable();
 }
 
 /** Newer servers keep a deleted environment for two weeks, and none of its slug can be made meanwhile. */
-export function warnOfHeld(log: Log, slug: string, environment: Environment): void {
+export function warnOfHeld(log: InfisicalLog, slug: string, environment: Environment): void {
   const advice = "restore this deleted environment in the project's settings, or delete it there for good";
   log('infisical.environment.held', { project: slug, environment, advice });
 }
@@ -75,11 +75,11 @@ export function warnOfHeld(log: Log, slug: string, environment: Environment): vo
 export const MAY_NOT_CREATE =
   'Infisical refused the machine identity a new project, so that new workspaces are 503: give it the organization role member.';
 
-export function refusedProject(log: Log): void {
+export function refusedProject(log: InfisicalLog): void {
   log('infisical.project.refused', { advice: MAY_NOT_CREATE });
 }
 
 /** One that we made in an organization that is not ours, and could not take back. */
-export function warnOfLeft(log: Log, slug: string): void {
+export function warnOfLeft(log: InfisicalLog, slug: string): void {
   log('infisical.project.left', { project: slug, advice: 'delete this empty project in the page' });
 }

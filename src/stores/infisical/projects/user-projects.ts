@@ -3,14 +3,14 @@ import type { StoredWorkspace } from '../../../secrets/secret-store';
 import { StoreUnavailable } from '../../../errors/store-errors';
 import { parseProjects } from '../api/answers';
 import type { Deadline } from '../../../time/deadline';
-import type { Dialect } from '../versions/api-version';
+import type { ApiVersion } from '../versions/api-version';
 import type { InfisicalApi } from '../api/infisical-api';
 import { failedBecause } from '../versions/infisical-call-failed';
-import type { Log } from '../infisical-options';
+import type { InfisicalLog } from '../infisical-observer';
 import type { ProjectDirectory } from './project-directory';
 import { userSlugPrefix } from './project-slug';
 import { SingleFlight } from '../../../concurrency/single-flight';
-import { leavesDoubt } from '../versions/indeterminate-write';
+import { leavesIndeterminate } from '../versions/indeterminate-write';
 
 /** Only projects tell the identity its organization, and to look for a user's makes none. */
 const NO_ORGANIZATION_YET =
@@ -31,14 +31,14 @@ export class UserProjects {
   constructor(
     private readonly api: InfisicalApi,
     private readonly projects: ProjectDirectory,
-    private readonly log: Log,
+    private readonly log: InfisicalLog,
   ) {}
 
   async of(user: string, deadline: Deadline): Promise<readonly StoredWorkspace[]> {
     // v3 answers with an empty list for an organization that is not the identity's: nothing would be removed.
     await this.projects.requireOrganization(deadline);
     const prefix = userSlugPrefix(user);
-    const parts = ({ listsByOrganization }: Dialect) => {
+    const parts = ({ listsByOrganization }: ApiVersion) => {
       if (!listsByOrganization) return {};
       const { organizationId } = this.projects;
       if (organizationId === undefined) throw new StoreUnavailable(NO_ORGANIZATION_YET);
@@ -62,7 +62,7 @@ export class UserProjects {
     try {
       await this.#delete(id, deadline).catch((error: unknown) => {
         // The server may have done it, or another instance has: nothing else tells than to ask for it again.
-        if (!leavesDoubt(error)) throw error;
+        if (!leavesIndeterminate(error)) throw error;
         return this.#delete(id, deadline);
       });
       this.log('infisical.project.removal.succeeded', { project: id });

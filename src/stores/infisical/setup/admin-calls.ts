@@ -1,4 +1,4 @@
-import type { Route } from '../versions/api-version';
+import type { Route } from '../versions/calls';
 import type { InfisicalClient } from '../transport/infisical-client';
 import { InfisicalCallFailed } from '../versions/infisical-call-failed';
 

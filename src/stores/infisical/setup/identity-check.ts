@@ -4,21 +4,22 @@ import { StoreUnavailable } from '../../../errors/store-errors';
 import { DomainError } from '../../../errors/domain-error';
 import type { SecretStore, StoredWorkspace } from '../../../secrets/secret-store';
 import { parseProject } from '../api/answers';
-import type { Dialect } from '../versions/api-version';
-import { DialectProbe } from '../versions/version-probe';
+import type { ApiVersion } from '../versions/api-version';
+import { ApiVersionProbe } from '../versions/version-probe';
 import { InfisicalClient } from '../transport/infisical-client';
 import { createInfisicalSecretStore } from '../create-infisical-secret-store';
-import { DEFAULTS, type ConnectionOptions, type Log } from '../infisical-options';
-import { loginMethod, type Credentials } from '../auth/login-method';
+import { DEFAULTS, type ConnectionOptions } from '../infisical-options';
+import type { InfisicalLog } from '../infisical-observer';
+import { loginMethod, type LoginCredentials } from '../auth/login-method';
 import { identityIn } from '../projects/organization-check';
 import { projectSlug } from '../projects/project-slug';
-import { RateLimits } from '../transport/upstream-rate-limits';
+import { UpstreamRateLimits } from '../transport/upstream-rate-limits';
 import { classifyFailure } from '../versions/failure-reason';
 import { AdminCalls, type AdminAnswer, SetupFailed } from './admin-calls';
 import { LEAST_ROLE, membershipsOf } from './machine-identity';
 
 export interface CheckOutcome {
-  readonly dialect: string;
+  readonly apiVersion: string;
   /** In plain words, what is missing or too much; none means that all is well. */
   readonly findings: readonly string[];
   readonly organizationId: string | undefined;
@@ -30,12 +31,12 @@ const ALL_PROJECTS = '/api/v1/organization-admin/projects';
 /** Does what the service does, as the service does it, in a project that is deleted afterwards. */
 export async function checkIdentity(
   connection: ConnectionOptions,
-  credentials: Credentials,
+  credentials: LoginCredentials,
   clock: Clock,
 ): Promise<CheckOutcome> {
-  const client = new InfisicalClient({ ...DEFAULTS, ...connection }, new RateLimits(clock));
+  const client = new InfisicalClient({ ...DEFAULTS, ...connection }, new UpstreamRateLimits(clock));
   let lastFailure = '';
-  const note: Log = (event, { call, reason }) => {
+  const note: InfisicalLog = (event, { call, reason }) => {
     if (event === 'infisical.call.failed') lastFailure = explained(`${call}`, `${reason}`);
   };
   const store = createInfisicalSecretStore({ ...connection, ...credentials }, clock, note);
@@ -43,11 +44,11 @@ export async function checkIdentity(
   try {
     // Readiness has the best words for a server that does not answer and for credentials that it refuses.
     await store.ping();
-    const source = new DialectProbe(client, DEFAULTS.requestTimeoutMs, clock, () => undefined);
-    const dialect = await source.current();
+    const source = new ApiVersionProbe(client, DEFAULTS.requestTimeoutMs, clock, () => undefined);
+    const apiVersion = await source.current();
     const { logIn } = loginMethod(
       client,
-      () => Promise.resolve(dialect),
+      () => Promise.resolve(apiVersion),
       credentials,
       DEFAULTS.requestTimeoutMs,
     );
@@ -59,9 +60,9 @@ export async function checkIdentity(
       findings.push(lastFailure === '' ? wordsFor(error) : lastFailure);
     });
     const listed = await store.workspacesOf(place.user).catch(() => []);
-    const organizationId = await cleanUp(calls, dialect, { slug: projectSlug(place), listed }, findings);
+    const organizationId = await cleanUp(calls, apiVersion, { slug: projectSlug(place), listed }, findings);
     findings.push(...(await excess(calls, organizationId, accessToken).catch(unanswered)));
-    return { dialect: dialect.name, findings, organizationId };
+    return { apiVersion: apiVersion.name, findings, organizationId };
   } catch (error: unknown) {
     if (!(error instanceof StoreUnavailable)) throw error;
     throw new SetupFailed(`The identity cannot log in. ${error.message}`);
@@ -101,14 +102,14 @@ function unanswered(error: unknown): readonly string[] {
  */
 async function cleanUp(
   calls: AdminCalls,
-  dialect: Dialect,
+  apiVersion: ApiVersion,
   { slug, listed }: Probe,
   findings: string[],
 ): Promise<string | undefined> {
-  const found = await answered(calls.ask('GET', dialect.routes.findProject.path, { slug }));
+  const found = await answered(calls.ask('GET', apiVersion.routes.findProject.path, { slug }));
   const project = found?.status === 200 ? parseProject(found.body) : undefined;
   if (project === undefined) {
-    if (!isMissing(dialect, found))
+    if (!isMissing(apiVersion, found))
       findings.push(
         `It cannot be seen whether the project of this check is left: look for ${slug} and delete it.`,
       );
@@ -117,7 +118,7 @@ async function cleanUp(
   if (!listed.some(({ id }) => id === project.id))
     findings.push('It does not see its own projects in their list: deleted users would leave theirs behind.');
   const path = { projectId: project.id };
-  const deleted = await answered(calls.ask('DELETE', dialect.routes.deleteProject.path, path));
+  const deleted = await answered(calls.ask('DELETE', apiVersion.routes.deleteProject.path, path));
   if (deleted?.status !== 200)
     findings.push(
       deleted === undefined
@@ -134,7 +135,7 @@ async function answered(asked: Promise<AdminAnswer>): Promise<AdminAnswer | unde
   });
 }
 
-function isMissing({ failures }: Dialect, answer: AdminAnswer | undefined): boolean {
+function isMissing({ failures }: ApiVersion, answer: AdminAnswer | undefined): boolean {
   if (answer === undefined) return false;
   return classifyFailure(failures, 'findProject', answer.status, answer.body) === 'notFound:project';
 }

@@ -2,9 +2,9 @@ import { readFile } from 'node:fs/promises';
 import type { Clock } from '../../../time/clock';
 import { InfisicalClient } from '../transport/infisical-client';
 import { DEFAULTS } from '../infisical-options';
-import type { Credentials } from '../auth/login-method';
+import type { LoginCredentials } from '../auth/login-method';
 import { identityIn } from '../projects/organization-check';
-import { RateLimits } from '../transport/upstream-rate-limits';
+import { UpstreamRateLimits } from '../transport/upstream-rate-limits';
 import type { RouteOptions } from '../transport/transport-route';
 import { AdminCalls, fieldsOf, textOf, SetupFailed } from './admin-calls';
 import { checkIdentity } from './identity-check';
@@ -20,7 +20,7 @@ export interface SetupEnvironment {
   readonly organization: string | undefined;
   readonly reviewerJwt: string | undefined;
   /** Of an identity that exists. */
-  readonly credentials: Credentials | undefined;
+  readonly credentials: LoginCredentials | undefined;
   readonly connection: Pick<RouteOptions, 'authorities' | 'proxyUrl'>;
 }
 
@@ -40,7 +40,7 @@ export async function runSetup(
   }
   const client = new InfisicalClient(
     { ...DEFAULTS, ...env.connection, url: args.url },
-    new RateLimits(clock),
+    new UpstreamRateLimits(clock),
   );
   try {
     const admin =
@@ -161,12 +161,12 @@ async function withKubernetesAuth(
 async function checked(
   { url }: SetupArguments,
   { connection }: SetupEnvironment,
-  credentials: Credentials,
+  credentials: LoginCredentials,
   clock: Clock,
   say: Say,
 ): Promise<boolean> {
-  const { dialect, findings } = await checkIdentity({ ...connection, url }, credentials, clock);
-  say(`Checked on a server of the dialect ${dialect}.\n`);
+  const { apiVersion, findings } = await checkIdentity({ ...connection, url }, credentials, clock);
+  say(`Checked on a server of the dialect ${apiVersion}.\n`);
   for (const finding of findings) say(`Missing or wrong: ${finding}\n`);
   if (findings.length === 0) say('The identity can do all that the service needs, and is no admin.\n');
   return findings.length === 0;

@@ -10,17 +10,17 @@ import { parseSlicedJson } from './sliced-json';
 export class CallTime {
   readonly #cut = new AbortController();
   readonly #cancelEnd: () => void;
-  #cancelPatience: () => void = () => undefined;
+  #cancelWait: () => void = () => undefined;
   #leftMs: number;
   #sinceMs = 0;
 
   constructor(
     timeoutMs: number,
-    patienceMs: number,
+    maxWaitMs: number,
     private readonly time: MonotonicTime,
   ) {
     this.#leftMs = timeoutMs;
-    this.#cancelEnd = time.after(patienceMs, () => this.#cut.abort());
+    this.#cancelEnd = time.after(maxWaitMs, () => this.#cut.abort());
     this.#run();
   }
 
@@ -30,7 +30,7 @@ export class CallTime {
   }
 
   async paused<T>(work: Promise<T>): Promise<T> {
-    this.#cancelPatience();
+    this.#cancelWait();
     this.#leftMs -= this.time.nowMs() - this.#sinceMs;
     try {
       return await work;
@@ -40,13 +40,13 @@ export class CallTime {
   }
 
   end(): void {
-    this.#cancelPatience();
+    this.#cancelWait();
     this.#cancelEnd();
   }
 
   #run(): void {
     this.#sinceMs = this.time.nowMs();
-    this.#cancelPatience = this.time.after(Math.max(1, this.#leftMs), () => this.#cut.abort());
+    this.#cancelWait = this.time.after(Math.max(1, this.#leftMs), () => this.#cut.abort());
   }
 }
 
@@ -54,7 +54,7 @@ export class CallTime {
 export class AnswerTooLarge extends Error {}
 
 /** An answer whose head has come. */
-interface Answer {
+interface StreamedAnswer {
   readonly data: Readable;
   readonly headers: Readonly<Record<string, unknown>>;
 }
@@ -76,7 +76,7 @@ export class AnswerBodies {
    * The parsed body; undefined where it is not JSON.
    * @throws AnswerTooLarge, or what ended the body before its end
    */
-  async take({ data: body, headers }: Answer, maxBytes: number, time: CallTime): Promise<unknown> {
+  async take({ data: body, headers }: StreamedAnswer, maxBytes: number, time: CallTime): Promise<unknown> {
     const { signal } = time;
     const destroy = (): void => void body.destroy(new Error('The time of the call is up.'));
     signal.addEventListener('abort', destroy, { once: true });

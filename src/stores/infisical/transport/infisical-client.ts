@@ -1,17 +1,17 @@
 import type { Readable } from 'node:stream';
 import axios, { AxiosHeaders, type AxiosRequestConfig, type AxiosResponse } from 'axios';
-import { type WireRoute, baseOf, wireRoute, type RouteOptions } from './transport-route';
+import { type TransportRoute, baseOf, transportRoute, type RouteOptions } from './transport-route';
 import { type MonotonicTime, SystemMonotonicTime } from '../../../time/clock';
 import { CallTime, AnswerBodies, AnswerTooLarge } from './answer-body';
-import type { CallLabel } from '../versions/api-version';
+import type { CallLabel } from '../versions/calls';
 import type { FailureReason } from '../versions/failure-reason';
 import { InfisicalCallFailed } from '../versions/infisical-call-failed';
-import { outcomeOf, type InfisicalObserver } from '../infisical-options';
+import { outcomeOf, type InfisicalObserver } from '../infisical-observer';
 import { rateReportOf, retryAfterOf, type RateReport } from './rate-limit-window';
-import { NoTurnInTime, type RateLimits, WriteSlots } from './upstream-rate-limits';
-import { isUnsent, reasonOfWireFailure } from './transport-failure';
+import { NoPermitInTime, type UpstreamRateLimits, WriteSlots } from './upstream-rate-limits';
+import { isUnsent, reasonOfTransportFailure } from './transport-failure';
 
-interface WireCall {
+interface HttpCall {
   readonly method: string;
   /** Path and query. */
   readonly target: string;
@@ -21,7 +21,7 @@ interface WireCall {
 }
 
 /** Any answer with its body yet to be read. @throws what axios throws, secrets and all */
-type SendCall = (call: WireCall) => Promise<AxiosResponse<Readable>>;
+type SendCall = (call: HttpCall) => Promise<AxiosResponse<Readable>>;
 
 const HEADERS = {
   accept: 'application/json',
@@ -33,7 +33,7 @@ const HEADERS = {
  * Axios' own way over node:http, without what it does before. Our calls have no interceptor and the same settings each
  * time, and to merge them anew took a fifth of what a cold read costs beside Infisical's own time.
  */
-function wireCalls(baseURL: string, route: WireRoute, maxBodyLength: number): SendCall {
+function httpCalls(baseURL: string, route: TransportRoute, maxBodyLength: number): SendCall {
   const overHttp = axios.getAdapter('http');
   const settings = axios.mergeConfig(axios.defaults as AxiosRequestConfig, {
     baseURL,
@@ -60,7 +60,7 @@ interface ClientOptions extends RouteOptions {
   readonly observer?: InfisicalObserver;
 }
 
-export interface WireRequest {
+export interface TransportRequest {
   /** Only a label, for the failure. */
   readonly call: CallLabel;
   readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
@@ -75,15 +75,15 @@ export interface WireRequest {
   /** For the whole call, connection and body included. */
   readonly timeoutMs: number;
   /** For its turn and itself, where that is more than `timeoutMs`. */
-  readonly patienceMs?: number;
+  readonly maxWaitMs?: number;
   /** What must be left of that when it is sent; else it is refused unsent. */
   readonly shortestMs?: number;
   /** Why an answer is a failure, for who observes; without it only what no server should answer is one. */
-  readonly judge?: (answer: WireAnswer) => FailureReason | undefined;
+  readonly judge?: (answer: TransportAnswer) => FailureReason | undefined;
 }
 
 /** Any answer of the server, refusals included; `body` is undefined where it was not JSON. */
-export interface WireAnswer {
+export interface TransportAnswer {
   readonly status: number;
   readonly body: unknown;
   readonly etag?: string;
@@ -93,33 +93,33 @@ export interface WireAnswer {
 /** The only door to the network, and the only place where a foreign error is seen. Opens no connection by itself. */
 export class InfisicalClient {
   readonly #call: SendCall;
-  readonly #route: WireRoute;
+  readonly #route: TransportRoute;
   readonly #observer: InfisicalObserver | undefined;
   readonly #writes = new WriteSlots();
   readonly #bodies = new AnswerBodies();
 
   constructor(
     private readonly options: ClientOptions,
-    private readonly limits: RateLimits,
+    private readonly limits: UpstreamRateLimits,
     private readonly time: MonotonicTime = new SystemMonotonicTime(),
   ) {
     const baseURL = baseOf(options.url);
-    this.#route = wireRoute(baseURL, options);
+    this.#route = transportRoute(baseURL, options);
     this.#observer = options.observer;
-    this.#call = wireCalls(baseURL, this.#route, MAX_REQUEST_BYTES);
+    this.#call = httpCalls(baseURL, this.#route, MAX_REQUEST_BYTES);
   }
 
   /** @throws InfisicalCallFailed where no whole answer came */
-  async send(request: WireRequest): Promise<WireAnswer> {
+  async send(request: TransportRequest): Promise<TransportAnswer> {
     const body = request.body === undefined ? undefined : Buffer.from(JSON.stringify(request.body));
     if (body !== undefined && body.length > MAX_REQUEST_BYTES) throw failure(request, 'tooLarge');
     const route = `${request.method} ${request.pathTemplate}`;
-    const patienceMs = await this.#turn(route, request);
+    const maxWaitMs = await this.#turn(route, request);
     let report: RateReport | undefined;
     const carryOut = (leftMs: number) => this.#carryOut(request, body, leftMs, (told) => (report = told));
     try {
-      if (!isWrite(request)) return await carryOut(patienceMs);
-      const times = { patienceMs, shortestMs: request.shortestMs ?? 0 };
+      if (!isWrite(request)) return await carryOut(maxWaitMs);
+      const times = { maxWaitMs, shortestMs: request.shortestMs ?? 0 };
       return await this.#writes.run(times, carryOut, () => failure(request, 'outOfTime'));
     } finally {
       this.limits.settle(route, report);
@@ -127,11 +127,11 @@ export class InfisicalClient {
   }
 
   async #carryOut(
-    request: WireRequest,
+    request: TransportRequest,
     body: Buffer | undefined,
     leftMs: number,
     tell: (report: RateReport | undefined) => void,
-  ): Promise<WireAnswer> {
+  ): Promise<TransportAnswer> {
     const underWay = this.#observer?.callBegins(request);
     const time = new CallTime(Math.min(request.timeoutMs, leftMs), leftMs, this.time);
     try {
@@ -150,7 +150,7 @@ export class InfisicalClient {
       // Only a proxy answers so, and it kept the request to itself.
       if (response.status === 407) throw failure(request, 'proxyRefused');
       const { maxAnswerBytes } = this.options;
-      const answer: WireAnswer = {
+      const answer: TransportAnswer = {
         status: response.status,
         body: await this.#bodies.take(response, maxAnswerBytes, time),
         ...(typeof response.headers['etag'] === 'string' && { etag: response.headers['etag'] }),
@@ -172,17 +172,17 @@ export class InfisicalClient {
   }
 
   /** How much of its time is left once its turn has come. */
-  async #turn(route: string, request: WireRequest): Promise<number> {
-    const patienceMs = Math.max(request.timeoutMs, request.patienceMs ?? 0);
+  async #turn(route: string, request: TransportRequest): Promise<number> {
+    const maxWaitMs = Math.max(request.timeoutMs, request.maxWaitMs ?? 0);
     try {
-      const waitedMs = await this.limits.turn(route, patienceMs - (request.shortestMs ?? 0));
-      if (waitedMs > 0) this.#observer?.waitedForTurn(waitedMs);
-      return Math.max(1, patienceMs - waitedMs);
+      const waitedMs = await this.limits.turn(route, maxWaitMs - (request.shortestMs ?? 0));
+      if (waitedMs > 0) this.#observer?.waitedForPermit(waitedMs);
+      return Math.max(1, maxWaitMs - waitedMs);
     } catch (error: unknown) {
-      if (!(error instanceof NoTurnInTime)) throw error;
+      if (!(error instanceof NoPermitInTime)) throw error;
       // Without a wait to name, nothing answered that could have told how long.
       if (error.retryAfterMs === 0) throw failure(request, 'outOfTime');
-      this.#observer?.turnRefused();
+      this.#observer?.permitRefused();
       throw failure(request, 'rateLimited', error.retryAfterMs);
     }
   }
@@ -194,7 +194,11 @@ export class InfisicalClient {
   }
 }
 
-function failure(request: WireRequest, reason: FailureReason, retryAfterMs?: number): InfisicalCallFailed {
+function failure(
+  request: TransportRequest,
+  reason: FailureReason,
+  retryAfterMs?: number,
+): InfisicalCallFailed {
   const { call, method, pathTemplate } = request;
   return new InfisicalCallFailed({
     call,
@@ -205,24 +209,25 @@ function failure(request: WireRequest, reason: FailureReason, retryAfterMs?: num
   });
 }
 
-const isWrite = ({ method, call }: WireRequest) => method !== 'GET' && call !== 'login' && call !== 'probe';
+const isWrite = ({ method, call }: TransportRequest) =>
+  method !== 'GET' && call !== 'login' && call !== 'probe';
 
 /** What the dialect probe provokes is refused by design. */
-function serverFailureOf({ status }: WireAnswer): FailureReason | undefined {
+function serverFailureOf({ status }: TransportAnswer): FailureReason | undefined {
   if (status === 429) return 'rateLimited';
   return status >= 500 ? 'serverFailure' : undefined;
 }
 
-function waitIn(headers: Readonly<Record<string, unknown>>): Pick<WireAnswer, 'retryAfterMs'> {
+function waitIn(headers: Readonly<Record<string, unknown>>): Pick<TransportAnswer, 'retryAfterMs'> {
   const retryAfterMs = retryAfterOf(headers);
   return retryAfterMs === undefined ? {} : { retryAfterMs };
 }
 
 /** A write whose connection never stood was not sent: nothing about it is in doubt. */
-function reasonOfLate(request: WireRequest, error: unknown): FailureReason {
+function reasonOfLate(request: TransportRequest, error: unknown): FailureReason {
   return isWrite(request) && isUnsent(error) ? 'outOfTime' : 'timedOut';
 }
 
 function reasonOf(error: unknown): FailureReason {
-  return error instanceof AnswerTooLarge ? 'answerTooLarge' : reasonOfWireFailure(error);
+  return error instanceof AnswerTooLarge ? 'answerTooLarge' : reasonOfTransportFailure(error);
 }

@@ -16,7 +16,7 @@ const TLS_REASONS: readonly (readonly [RegExp, FailureReason])[] = [
 ];
 
 /** Why no whole answer came; the foreign error ends here. */
-export function reasonOfWireFailure(error: unknown): FailureReason {
+export function reasonOfTransportFailure(error: unknown): FailureReason {
   if (!isAxiosError(error)) return 'connectionLost';
   const reason = reasonOfCode(error.code ?? '') ?? 'connectionLost';
   return reason !== 'timedOut' && wasConnected(error) ? 'connectionLost' : reason;

@@ -23,7 +23,7 @@ export interface ForwardingProxy {
 }
 
 /** How the bytes get to Infisical. */
-export interface WireRoute {
+export interface TransportRoute {
   readonly httpAgent: HttpAgent;
   readonly httpsAgent: HttpsAgent;
   /** For http only: https goes through the tunnels of its agent. */
@@ -39,7 +39,7 @@ const KEPT_IDLE_MS = 4_000;
 /** Shorter than a call, so that a proxy that hangs is not taken for an Infisical that may have carried a write out. */
 const TUNNEL_TIMEOUT_MS = 5_000;
 
-export function wireRoute(url: string, options: RouteOptions): WireRoute {
+export function transportRoute(url: string, options: RouteOptions): TransportRoute {
   const pool = { keepAlive: true, maxSockets: options.maxConnections, timeout: KEPT_IDLE_MS };
   const proxy = options.proxyUrl === undefined ? undefined : new URL(options.proxyUrl);
   const isTunnelled = new URL(url).protocol === 'https:';

@@ -7,24 +7,24 @@ import { withinMs } from '../../../time/deadline';
 export type Alarm = (afterMs: number, ring: () => void) => () => void;
 
 /** There is no room for this call within its time. */
-export class NoTurnInTime extends Error {
+export class NoPermitInTime extends Error {
   constructor(readonly retryAfterMs: number) {
     super('The rate limit leaves no room in time.');
     this.name = 'NoTurnInTime';
   }
 }
 
-interface Waiting {
+interface WaitingCall {
   readonly sinceMs: number;
   readonly untilMs: number;
   go(waitedMs: number): void;
-  giveUp(error: NoTurnInTime): void;
+  giveUp(error: NoPermitInTime): void;
 }
 
 interface Line {
   readonly window: RateLimitWindow;
   /** First come, first served. Who is fair to apps puts a line for each of them here and goes round. */
-  readonly waiting: Waiting[];
+  readonly waiting: WaitingCall[];
   callOff: () => void;
 }
 
@@ -34,7 +34,7 @@ const byTimeout: Alarm = (afterMs, ring) => {
 };
 
 /** Keeps to the servers' limits ahead of them: a line for each route, each call in its turn or refused at once. */
-export class RateLimits {
+export class UpstreamRateLimits {
   readonly #lines = new Map<string, Line>();
 
   constructor(
@@ -45,9 +45,9 @@ export class RateLimits {
   /**
    * @param route method and path template: there are few, so that lines are kept for ever
    * @returns how long it waited. The call must then be sent, and settled
-   * @throws NoTurnInTime at once where the turn would not come within `patienceMs`
+   * @throws NoPermitInTime at once where the turn would not come within `maxWaitMs`
    */
-  async turn(route: string, patienceMs: number): Promise<number> {
+  async turn(route: string, maxWaitMs: number): Promise<number> {
     const line = this.#line(route);
     const nowMs = this.clock.nowMs();
     if (line.waiting.length === 0 && line.window.isFree(nowMs)) {
@@ -55,9 +55,9 @@ export class RateLimits {
       return 0;
     }
     const waitMs = line.window.waitMs(nowMs, line.waiting.length);
-    if (waitMs >= patienceMs) throw new NoTurnInTime(waitMs);
+    if (waitMs >= maxWaitMs) throw new NoPermitInTime(waitMs);
     return new Promise((go, giveUp) => {
-      line.waiting.push({ sinceMs: nowMs, untilMs: nowMs + patienceMs, go, giveUp });
+      line.waiting.push({ sinceMs: nowMs, untilMs: nowMs + maxWaitMs, go, giveUp });
       this.#watch(line, nowMs);
     });
   }
@@ -78,7 +78,7 @@ export class RateLimits {
   close(): void {
     for (const line of this.#lines.values()) {
       line.callOff();
-      for (const waiting of line.waiting.splice(0)) waiting.giveUp(new NoTurnInTime(0));
+      for (const waiting of line.waiting.splice(0)) waiting.giveUp(new NoPermitInTime(0));
     }
   }
 
@@ -97,18 +97,18 @@ export class RateLimits {
       if (first === undefined) break;
       // Sent with no time left, it would be cut at once and leave a write in doubt.
       if (nowMs >= first.untilMs) {
-        first.giveUp(new NoTurnInTime(0));
+        first.giveUp(new NoPermitInTime(0));
         continue;
       }
       line.window.take();
       first.go(nowMs - first.sinceMs);
     }
     // What was promised may not hold any more, as after a refusal.
-    const inTime: Waiting[] = [];
+    const inTime: WaitingCall[] = [];
     for (const waiting of line.waiting.splice(0)) {
       const waitMs = line.window.waitMs(nowMs, inTime.length);
       if (nowMs + waitMs < waiting.untilMs) inTime.push(waiting);
-      else waiting.giveUp(new NoTurnInTime(waitMs));
+      else waiting.giveUp(new NoPermitInTime(waitMs));
     }
     line.waiting.push(...inTime);
     this.#watch(line, nowMs);
@@ -142,25 +142,25 @@ export class WriteSlots {
   constructor(private readonly time: MonotonicTime = new SystemMonotonicTime()) {}
 
   /**
-   * @param send is given what is left of `patienceMs`, which is no less than `shortestMs`
+   * @param send is given what is left of `maxWaitMs`, which is no less than `shortestMs`
    * @throws late, where no slot is free in time; then nothing is sent
    */
   async run<T>(
-    { patienceMs, shortestMs }: { readonly patienceMs: number; readonly shortestMs: number },
+    { maxWaitMs, shortestMs }: { readonly maxWaitMs: number; readonly shortestMs: number },
     send: (leftMs: number) => Promise<T>,
     late: () => Error,
   ): Promise<T> {
     const sinceMs = this.time.nowMs();
     const slot = this.#slots.acquire();
     try {
-      await withinMs(patienceMs - shortestMs, slot, late);
+      await withinMs(maxWaitMs - shortestMs, slot, late);
     } catch (error: unknown) {
       void slot.then(([, release]) => release());
       throw error;
     }
     const [, release] = await slot;
     try {
-      return await send(Math.max(1, patienceMs - (this.time.nowMs() - sinceMs)));
+      return await send(Math.max(1, maxWaitMs - (this.time.nowMs() - sinceMs)));
     } finally {
       release();
     }

@@ -1,37 +1,10 @@
+import type { ApiVersionName, CallName, Route } from './calls';
 import { FORK_FAILURES, V3_FAILURES, V4_FAILURES } from './version-failures';
 import type { FailureReason, FailureRule } from './failure-reason';
 
-/** The server generations: what Olares ships, upstream's v3 raw routes, and upstream since 2025-09. */
-export type DialectName = 'fork' | 'v3' | 'v4';
-
-/** Every call that this adapter makes. */
-export type CallName =
-  | 'login'
-  | 'ping'
-  | 'checkOrganization'
-  | 'findProject'
-  | 'createProject'
-  | 'listProjects'
-  | 'deleteProject'
-  | 'createEnvironment'
-  | 'listSecrets'
-  | 'retrieveSecret'
-  | 'createSecret'
-  | 'updateSecret'
-  | 'deleteSecret';
-
-/** A call as failures and logs name it; the probe is made before it is known which routes there are. */
-export type CallLabel = CallName | 'probe' | 'setup';
-
-export interface Route {
-  readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
-  /** `{x}` stands for one percent-encoded segment; the template is safe to log. */
-  readonly path: string;
-}
-
 /** All that differs between the generations. */
-export interface Dialect {
-  readonly name: DialectName;
+export interface ApiVersion {
+  readonly name: ApiVersionName;
   readonly routes: Readonly<Record<CallName, Route>>;
   /** What queries and bodies of the secret routes call a project's id. */
   readonly projectIdField: 'workspaceId' | 'projectId';
@@ -68,7 +41,7 @@ const READ_FLAGS = {
 /** Nobody's organization: asking for its projects costs one look at the token and shows that the database answers. */
 const NO_ORGANIZATION = '00000000-0000-0000-0000-000000000000';
 
-const V3_ROUTES: Dialect['routes'] = {
+const V3_ROUTES: ApiVersion['routes'] = {
   login: { method: 'POST', path: '/api/v1/auth/universal-auth/login' },
   ping: { method: 'GET', path: `/api/v2/organizations/${NO_ORGANIZATION}/workspaces` },
   checkOrganization: { method: 'GET', path: '/api/v1/identities/{identityId}' },
@@ -85,10 +58,10 @@ const V3_ROUTES: Dialect['routes'] = {
 };
 
 /** As recorded; the identity's own route is missing there. */
-const FORK_ROUTES: Dialect['routes'] = { ...V3_ROUTES, checkOrganization: V3_ROUTES.listProjects };
+const FORK_ROUTES: ApiVersion['routes'] = { ...V3_ROUTES, checkOrganization: V3_ROUTES.listProjects };
 
 /** As recorded of a server of July 2026; `checkOrganization` from the published source. */
-const V4_ROUTES: Dialect['routes'] = {
+const V4_ROUTES: ApiVersion['routes'] = {
   login: V3_ROUTES.login,
   ping: { method: 'GET', path: '/api/v1/projects/slug/osp-ping' },
   checkOrganization: V3_ROUTES.checkOrganization,
@@ -104,7 +77,7 @@ const V4_ROUTES: Dialect['routes'] = {
   deleteSecret: { method: 'DELETE', path: '/api/v4/secrets/{name}' },
 };
 
-export const DIALECTS: Readonly<Record<DialectName, Dialect>> = {
+export const API_VERSIONS: Readonly<Record<ApiVersionName, ApiVersion>> = {
   fork: {
     name: 'fork',
     routes: FORK_ROUTES,

@@ -1,4 +1,4 @@
-import type { CallName } from './api-version';
+import type { CallName } from './calls';
 
 /**
  * Why a call to Infisical did not succeed, in our words. From `unreachable` on they are about calls that got no answer:

@@ -4,9 +4,9 @@ import { InfisicalCallFailed } from './infisical-call-failed';
  * What a failed write leaves open: `none`, it was not carried out; `ended`, the server is done with it, so that one
  * look decides; `unending`, it may still be carried out after the look (the servers cut at 30 s and go on).
  */
-export type WriteDoubt = 'none' | 'ended' | 'unending';
+export type IndeterminateWrite = 'none' | 'ended' | 'unending';
 
-export function doubtAfter(failure: InfisicalCallFailed): WriteDoubt {
+export function indeterminateAfter(failure: InfisicalCallFailed): IndeterminateWrite {
   if (failure.call === 'login' || failure.call === 'probe') return 'none';
   switch (failure.reason) {
     case 'serverFailure':
@@ -53,6 +53,6 @@ export function doubtAfter(failure: InfisicalCallFailed): WriteDoubt {
 }
 
 /** Whether what was asked for may have been done, or may still be. */
-export function leavesDoubt(error: unknown): boolean {
-  return error instanceof InfisicalCallFailed && doubtAfter(error) !== 'none';
+export function leavesIndeterminate(error: unknown): boolean {
+  return error instanceof InfisicalCallFailed && indeterminateAfter(error) !== 'none';
 }

@@ -1,8 +1,9 @@
-import { DIALECTS, type CallName, type Dialect, type DialectName, type CallLabel } from './api-version';
+import { API_VERSIONS, type ApiVersion } from './api-version';
+import type { CallName, ApiVersionName, CallLabel } from './calls';
 import { classifyFailure, recordedReason, type FailureReason } from './failure-reason';
 
 /** What one answer means on each generation. */
-type Readings = Readonly<Record<DialectName, FailureReason>>;
+type ReasonByVersion = Readonly<Record<ApiVersionName, FailureReason>>;
 
 /** What a server of another generation looks like to one who takes it for this one. */
 const STRANGE: ReadonlySet<FailureReason> = new Set(['routeNotFound', 'notUnderstood']);
@@ -15,16 +16,17 @@ const AMBIGUOUS: ReadonlySet<FailureReason> = new Set([
 ]);
 
 /** How others would read a failure, where it makes it doubtful that the server speaks `dialect`; else undefined. */
-export function otherReadings(
-  dialect: Dialect,
+export function reasonInOtherVersions(
+  apiVersion: ApiVersion,
   call: CallName,
   { status, body }: { readonly status: number; readonly body: unknown },
-): Readings | undefined {
-  const own = classifyFailure(dialect.failures, call, status, body);
-  const meansElse = ({ failures }: Dialect) => (recordedReason(failures, call, status, body) ?? own) !== own;
-  const doubtful = STRANGE.has(own) || (AMBIGUOUS.has(own) && Object.values(DIALECTS).some(meansElse));
+): ReasonByVersion | undefined {
+  const own = classifyFailure(apiVersion.failures, call, status, body);
+  const meansElse = ({ failures }: ApiVersion) =>
+    (recordedReason(failures, call, status, body) ?? own) !== own;
+  const doubtful = STRANGE.has(own) || (AMBIGUOUS.has(own) && Object.values(API_VERSIONS).some(meansElse));
   if (!doubtful) return undefined;
-  const read = (name: DialectName) => classifyFailure(DIALECTS[name].failures, call, status, body);
+  const read = (name: ApiVersionName) => classifyFailure(API_VERSIONS[name].failures, call, status, body);
   return { fork: read('fork'), v3: read('v3'), v4: read('v4') };
 }
 
@@ -39,7 +41,7 @@ interface CallFailure {
   /** Infisical's words about a write that it refused; nothing of what was sent is in them. */
   readonly said?: string;
   /** Where the answer makes it doubtful which server it is. */
-  readonly readings?: Readings;
+  readonly reasonByVersion?: ReasonByVersion;
 }
 
 /**
@@ -71,13 +73,13 @@ export class InfisicalCallFailed extends Error {
     return this.#failure.said;
   }
 
-  get isDoubtful(): boolean {
-    return this.#failure.readings !== undefined;
+  get mayBeAnotherVersion(): boolean {
+    return this.#failure.reasonByVersion !== undefined;
   }
 
   /** The same failure as it is meant where the server turned out to speak this dialect. */
-  readAs(dialect: DialectName): InfisicalCallFailed {
-    const reason = this.#failure.readings?.[dialect] ?? this.reason;
+  readAs(apiVersion: ApiVersionName): InfisicalCallFailed {
+    const reason = this.#failure.reasonByVersion?.[apiVersion] ?? this.reason;
     return new InfisicalCallFailed({ ...this.#failure, reason });
   }
 }

@@ -1,4 +1,4 @@
-import type { CallLabel } from './api-version';
+import type { CallLabel } from './calls';
 import type { FailureReason } from './failure-reason';
 
 /** What an operation sends that writes. */

@@ -1,29 +1,30 @@
-import { DIALECTS, type Dialect, type DialectName, type Route } from './api-version';
+import { API_VERSIONS, type ApiVersion } from './api-version';
+import type { ApiVersionName, Route } from './calls';
 import type { Clock } from '../../../time/clock';
 import { classifyFailure } from './failure-reason';
 import { InfisicalCallFailed } from './infisical-call-failed';
-import type { InfisicalClient, WireAnswer } from '../transport/infisical-client';
-import type { Log } from '../infisical-options';
+import type { InfisicalClient, TransportAnswer } from '../transport/infisical-client';
+import type { InfisicalLog } from '../infisical-observer';
 import { SingleFlight } from '../../../concurrency/single-flight';
 
 /** Knows which generation of Infisical answers. */
-export interface DialectSource {
+export interface ApiVersionSource {
   /** As far as it was found out already. */
-  known(): Dialect | undefined;
+  known(): ApiVersion | undefined;
   /** @throws InfisicalCallFailed where it has to be found out and cannot */
-  current(): Promise<Dialect>;
+  current(): Promise<ApiVersion>;
   /**
    * After an answer that does not fit `doubted`: the dialect to go on with, the same where there is no other.
    * @throws InfisicalCallFailed
    */
-  reconsidered(doubted: Dialect): Promise<Dialect>;
+  reconsidered(suspected: ApiVersion): Promise<ApiVersion>;
 }
 
 /** Told by whoever opened the store, and never doubted. */
-export function givenDialect(name: DialectName): DialectSource {
-  const dialect = DIALECTS[name];
-  const always = () => Promise.resolve(dialect);
-  return { known: () => dialect, current: always, reconsidered: always };
+export function fixedApiVersion(name: ApiVersionName): ApiVersionSource {
+  const apiVersion = API_VERSIONS[name];
+  const always = () => Promise.resolve(apiVersion);
+  return { known: () => apiVersion, current: always, reconsidered: always };
 }
 
 /** Where doubts led to the same dialect again, as with a right that is missing, they do not cost two calls each time. */
@@ -32,85 +33,88 @@ const SAME_AGAIN_MS = 60_000;
 const ASKED_IN_VAIN_MS = 5_000;
 
 /** The first call tells v4 from the others, the second fork from v3: both are refused, for want of a bearer. */
-const NEWEST: Route = DIALECTS.v4.routes.listSecrets;
-const OLDER: Route = DIALECTS.v3.routes.ping;
+const NEWEST: Route = API_VERSIONS.v4.routes.listSecrets;
+const OLDER: Route = API_VERSIONS.v3.routes.ping;
 
 /** Finds out which server it is by what it answers to nobody in particular; no server tells its version. */
-export class DialectProbe implements DialectSource {
-  readonly #probes = new SingleFlight<Dialect>();
-  #met: Dialect | undefined;
+export class ApiVersionProbe implements ApiVersionSource {
+  readonly #probes = new SingleFlight<ApiVersion>();
+  #met: ApiVersion | undefined;
   #sureUntilMs = 0;
 
   constructor(
     private readonly client: InfisicalClient,
     private readonly requestTimeoutMs: number,
     private readonly clock: Clock,
-    private readonly log: Log,
+    private readonly log: InfisicalLog,
   ) {}
 
-  known(): Dialect | undefined {
+  known(): ApiVersion | undefined {
     return this.#met;
   }
 
-  async current(): Promise<Dialect> {
+  async current(): Promise<ApiVersion> {
     return this.#met ?? this.#probes.run('probe', () => this.#probe());
   }
 
-  async reconsidered(doubted: Dialect): Promise<Dialect> {
-    if (this.#met !== undefined && this.#met !== doubted) return this.#met;
+  async reconsidered(suspected: ApiVersion): Promise<ApiVersion> {
+    if (this.#met !== undefined && this.#met !== suspected) return this.#met;
     const nowMs = this.clock.nowMs();
     // A clock that was set back must not keep the doubt away for longer.
-    if (nowMs < this.#sureUntilMs && this.#sureUntilMs - nowMs <= SAME_AGAIN_MS) return doubted;
+    if (nowMs < this.#sureUntilMs && this.#sureUntilMs - nowMs <= SAME_AGAIN_MS) return suspected;
     let restMs = ASKED_IN_VAIN_MS;
     try {
       const met = await this.#probes.run('probe', () => this.#probe());
-      restMs = met === doubted ? SAME_AGAIN_MS : 0;
+      restMs = met === suspected ? SAME_AGAIN_MS : 0;
       return met;
     } finally {
       this.#sureUntilMs = this.clock.nowMs() + restMs;
     }
   }
 
-  async #probe(): Promise<Dialect> {
+  async #probe(): Promise<ApiVersion> {
     const newest = await this.#ask(NEWEST);
     const name = isRouteNotFound(newest) ? olderOf(await this.#ask(OLDER)) : newestOf(newest);
-    if (this.#met?.name !== name) this.log('infisical.dialect.met', { dialect: name });
-    this.#met = DIALECTS[name];
+    if (this.#met?.name !== name) this.log('infisical.dialect.met', { apiVersion: name });
+    this.#met = API_VERSIONS[name];
     return this.#met;
   }
 
   /** Without a bearer: an old one would be looked at first. */
-  #ask({ method, path }: Route): Promise<WireAnswer> {
+  #ask({ method, path }: Route): Promise<TransportAnswer> {
     const timeoutMs = this.requestTimeoutMs;
     return this.client.send({ call: 'probe', method, pathTemplate: path, target: path, timeoutMs });
   }
 }
 
-function isRouteNotFound({ status, body }: WireAnswer): boolean {
-  return classifyFailure(DIALECTS.v3.failures, undefined, status, body) === 'routeNotFound';
+function isRouteNotFound({ status, body }: TransportAnswer): boolean {
+  return classifyFailure(API_VERSIONS.v3.failures, undefined, status, body) === 'routeNotFound';
 }
 
 /** Only a refusal in Infisical's own form proves that the route is there; a proxy's page proves nothing. */
-function newestOf(answer: WireAnswer): DialectName {
+function newestOf(answer: TransportAnswer): ApiVersionName {
   const { status } = answer;
   if ((status === 401 || status === 403 || status === 422) && errorOf(answer) !== undefined) return 'v4';
   throw undecided(NEWEST, answer);
 }
 
-function olderOf(answer: WireAnswer): DialectName {
+function olderOf(answer: TransportAnswer): ApiVersionName {
   const error = errorOf(answer);
   if (answer.status === 403 && error === 'Unauthorized access') return 'fork';
   if (answer.status === 401 && error === 'UnauthorizedError') return 'v3';
   throw undecided(OLDER, answer);
 }
 
-function errorOf({ body }: WireAnswer): string | undefined {
+function errorOf({ body }: TransportAnswer): string | undefined {
   const error: unknown =
     typeof body === 'object' && body !== null && 'error' in body ? body.error : undefined;
   return typeof error === 'string' ? error : undefined;
 }
 
-function undecided({ method, path }: Route, { status, body, retryAfterMs }: WireAnswer): InfisicalCallFailed {
+function undecided(
+  { method, path }: Route,
+  { status, body, retryAfterMs }: TransportAnswer,
+): InfisicalCallFailed {
   const reason = classifyFailure([], undefined, status, body);
   return new InfisicalCallFailed({
     call: 'probe',
