@@ -18,7 +18,7 @@ const LAST_LINES_WITHIN_MS = 500;
 async function main(): Promise<void> {
   const development = withDevelopmentCredentials(process.env);
   const settings = loadSettings(development.env);
-  const lines = new LogDestination(1, (dropped) => log.warn({ lines: dropped }, 'log lines dropped'));
+  const lines = new LogDestination(1, (dropped) => log.warn({ lines: dropped }, 'log_lines_dropped'));
   const log = createLog(settings.logLevel, await formatted(lines, settings.logFormat));
   logInspectorSignal(logEvent(log));
   const adapters = await openAdapters(settings, logEvent(log));
@@ -54,7 +54,7 @@ async function main(): Promise<void> {
       urlOf(settings.host, port),
       settings,
       adapters.grantSource,
-    ).catch((error: unknown) => log.warn({ err: error }, 'tour not announced'));
+    ).catch((error: unknown) => log.warn({ err: error }, 'start_banner_failed'));
   }
 }
 

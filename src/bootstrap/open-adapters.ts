@@ -16,9 +16,6 @@ import type { SecretStore } from '../secrets/secret-store';
 import { startTelemetry } from './start-telemetry';
 import type { Telemetry } from '../telemetry/telemetry';
 
-/** What the Infisical store tells of its ordinary work; all else wants an operator's eye. */
-const EXPECTED = /\.(succeeded|created|healed|met|verified)$/;
-
 const LLDAP_TIMEOUT_MS = 3_000;
 
 /** Chooses the adapters that the settings name and opens them. */
@@ -180,9 +177,7 @@ async function openInfisical(
     ...(telemetry?.infisical !== undefined && { observer: telemetry.infisical }),
     ...(redis !== undefined && { scopeLock: redis.scopeLock }),
   };
-  const infisical = createInfisicalSecretStore(options, clock, (event, fields) =>
-    log(EXPECTED.test(event) ? 'info' : 'warn', event, fields),
-  );
+  const infisical = createInfisicalSecretStore(options, clock, log);
   const time = new SystemMonotonicTime();
   const { resilientStore } = await import('../stores/resilience/resilient-store.js');
   const guarded = resilientStore(infisical, store.timeoutMs, {

@@ -18,7 +18,7 @@ export async function shutDown(
   const registrationClosed = adapters.registration?.close();
   const drained = await app.get(Drain).begin(timeoutMs);
   const server: Server = app.getHttpServer();
-  if (!drained) log('warn', 'requests cut off');
+  if (!drained) log('warn', 'requests_cut_off');
   adapters.closeCredentials?.();
   const closed = app.close();
   server.closeAllConnections();

@@ -19,7 +19,7 @@ export class GrantLog {
       this.log(problem.servedFromLastGood ? 'warn' : 'error', 'grants_problem', { ...problem });
     }
     if (begun.length > MAX_PROBLEMS) {
-      this.log('warn', 'grants_problems_left_off', { leftOff: begun.length - MAX_PROBLEMS });
+      this.log('warn', 'grants_problems_omitted', { leftOff: begun.length - MAX_PROBLEMS });
     }
     const sources = new Set(now.problems.map(({ source }) => source));
     const solved = newIn(before.problems, now.problems).filter(({ source }) => !sources.has(source));
@@ -35,10 +35,10 @@ export class GrantLog {
     const begun = newIn(now, before);
     for (const shared of begun.slice(0, MAX_WARNINGS)) this.log('warn', 'workspace_shared', { ...shared });
     if (begun.length > MAX_WARNINGS) {
-      this.log('warn', 'workspaces_shared_left_off', { leftOff: begun.length - MAX_WARNINGS });
+      this.log('warn', 'workspaces_shared_omitted', { leftOff: begun.length - MAX_WARNINGS });
     }
     for (const over of newIn(before.map(placeOf), now.map(placeOf)))
-      this.log('info', 'workspace_shared_no_more', over);
+      this.log('info', 'workspace_shared_ended', over);
   }
 
   /** Of one file or resource, after each of its changes. */
@@ -46,7 +46,7 @@ export class GrantLog {
     for (const warning of warnings.slice(0, MAX_WARNINGS))
       this.log('warn', 'grants_warning', { source, ...warning });
     if (warnings.length > MAX_WARNINGS) {
-      this.log('warn', 'grants_warnings_left_off', { source, leftOff: warnings.length - MAX_WARNINGS });
+      this.log('warn', 'grants_warnings_omitted', { source, leftOff: warnings.length - MAX_WARNINGS });
     }
   }
 

@@ -232,7 +232,7 @@ export class Informer<T> implements ObservedWatch {
   private logOutdated(isOutdated: boolean): void {
     const { path } = this;
     if (isOutdated) this.around.log('error', 'kubernetes_outdated', { path, reason: this.syncError });
-    else this.around.log('info', 'kubernetes_outdated_no_more', { path });
+    else this.around.log('info', 'kubernetes_outdated_ended', { path });
   }
 
   /** A watch does what it is for. */

@@ -99,7 +99,7 @@ export class RedisClient extends Channel {
     if (isUp === this.#wasUp || (this.#wasUp === undefined && !isUp && why === 'connectionLost')) return;
     this.#wasUp = isUp;
     this.around.observer?.connected(isUp);
-    if (isUp) this.around.log('info', 'redis.connected');
-    else this.around.log('warn', 'redis.lost', { reason: why });
+    if (isUp) this.around.log('info', 'redis_connected');
+    else this.around.log('warn', 'redis_lost', { reason: why });
   }
 }

@@ -144,7 +144,7 @@ export class RedisInvalidationBus extends InvalidationBus {
 
   #hear(text: string): void {
     const said = invalidationIn(text);
-    if (said === undefined) return this.#logOnce('redis.announcement.malformed');
+    if (said === undefined) return this.#logOnce('redis_invalidation_malformed');
     const { from, of, kind } = said;
     const tellsOfOne = kind === 'scope' || kind === 'all';
     const missed = this.#replicas.hear(from, of, tellsOfOne, this.time.nowMs());
@@ -158,7 +158,7 @@ export class RedisInvalidationBus extends InvalidationBus {
     const scope = this.scopes.open(said.sealed, aboutOf(said));
     if (scope !== undefined) return { scope };
     // Another key, while it is replaced on one replica after the other.
-    this.#logOnce('redis.announcement.unreadable');
+    this.#logOnce('redis_invalidation_unreadable');
     return 'unknown';
   }
 

@@ -107,7 +107,7 @@ export class RedisScopeLock implements ScopeLock {
   #noted<T>(outcome: LockOutcome, result: T): T {
     const { log, observer } = this.link.around;
     observer?.locked(outcome);
-    if (outcome === 'lost') log('warn', 'redis.lock.lost');
+    if (outcome === 'lost') log('warn', 'redis_lock_lost');
     return result;
   }
 

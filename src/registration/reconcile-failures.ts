@@ -48,19 +48,19 @@ export class ReconcileFailures {
     const { plural } = this;
     if (nowMs - this.kept.sinceMs > KEPT_WINDOW_MS) {
       const leftOff = this.kept.count - MAX_KEPT;
-      if (leftOff > 0) this.around.log('info', 'registration_kept_left_off', { plural, leftOff });
+      if (leftOff > 0) this.around.log('info', 'registration_reconciled_omitted', { plural, leftOff });
       this.kept = { sinceMs: nowMs, count: 0 };
     }
     this.kept.count += 1;
     if (this.kept.count <= MAX_KEPT)
-      this.around.log('info', 'registration_kept', { plural, object: key, how });
+      this.around.log('info', 'registration_reconciled', { plural, object: key, how });
   }
 
   conflict(key: string, isThere: boolean): void {
     if (!isThere) this.conflicts.delete(key);
     else if (!this.conflicts.has(key)) {
       this.conflicts.add(key);
-      this.around.log('warn', 'registration_rival', { plural: this.plural, object: key });
+      this.around.log('warn', 'registration_conflict', { plural: this.plural, object: key });
     }
   }
 
@@ -77,7 +77,7 @@ export class ReconcileFailures {
       ...(conflicts.size === 0
         ? []
         : [
-            `Another provider of the same data is registered for ${conflicts.size} user(s): registration_rival in the log names it.`,
+            `Another provider of the same data is registered for ${conflicts.size} user(s): registration_conflict in the log names it.`,
           ]),
     ];
   }

@@ -28,7 +28,7 @@ export class InfisicalMetrics implements InfisicalObserver {
 
   opened(figures: InfisicalFigures): void {
     const expires = this.metrics.gauge('osp_infisical_session_expires_seconds');
-    const apiVersions = this.metrics.gauge('osp_infisical_dialect');
+    const apiVersions = this.metrics.gauge('osp_infisical_api_version');
     const callsWaiting = this.metrics.gauge('osp_infisical_calls_waiting');
     const writes = this.metrics.gauge('osp_infisical_writes');
     this.metrics.collectFirst(() => {
@@ -36,7 +36,8 @@ export class InfisicalMetrics implements InfisicalObserver {
       if (endsAtMs === undefined) expires.remove();
       else expires.set(endsAtMs === 0 ? 0 : (endsAtMs - this.clock.nowMs()) / 1000);
       const met = figures.apiVersion();
-      for (const apiVersion of API_VERSIONS) apiVersions.set({ apiVersion }, apiVersion === met ? 1 : 0);
+      for (const apiVersion of API_VERSIONS)
+        apiVersions.set({ api_version: apiVersion }, apiVersion === met ? 1 : 0);
       callsWaiting.set(figures.callsWaiting());
       const { waiting, underWay } = figures.writes();
       writes.set({ state: 'waiting' }, waiting);

@@ -51,10 +51,10 @@ export const METRIC_DEFINITIONS = {
     type: 'gauge',
     help: 'Time until the session with Infisical ends; below zero once it has. Absent before the first login.',
   },
-  osp_infisical_dialect: {
+  osp_infisical_api_version: {
     type: 'gauge',
     help: 'The generation of Infisical that was met: 1 for it, 0 for the others.',
-    labels: { apiVersion: '`fork`, `v3` or `v4`' },
+    labels: { api_version: '`fork`, `v3` or `v4`' },
   },
   osp_infisical_calls_waiting: {
     type: 'gauge',

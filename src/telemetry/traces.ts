@@ -166,7 +166,7 @@ export class Traces implements Spans, RequestObserver, InfisicalObserver {
     const begun = this.begin(`${method} ${pathTemplate}`, SpanKind.CLIENT, {
       'http.request.method': method,
       'url.template': pathTemplate,
-      'osp.dialect': this.figures?.apiVersion() ?? 'unknown',
+      'osp.api_version': this.figures?.apiVersion() ?? 'unknown',
     });
     if (begun === undefined) return { headers: {}, ended: () => undefined };
     const headers: Record<string, string> = {};

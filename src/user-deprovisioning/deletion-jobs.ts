@@ -129,7 +129,7 @@ export class DeletionJobs {
     const records = await this.store.list(ORDERS);
     const orders = records.map(({ name, value }) => parseJob(name, value));
     const unreadable = orders.filter((order) => order === undefined).length;
-    if (unreadable > 0) this.log('warn', 'user_removal_orders_unreadable', { count: unreadable });
+    if (unreadable > 0) this.log('warn', 'user_removal_jobs_unreadable', { count: unreadable });
     return new DeletionJobStorage(orders.filter((order) => order !== undefined));
   }
 

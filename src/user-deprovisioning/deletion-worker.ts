@@ -106,7 +106,7 @@ export class DeletionWorker {
       this.failedReads += 1;
       const reason = reasonOf(error);
       if (!this.stopped)
-        this.around.log('warn', 'user_removal_orders_unread', { reason, attempt: this.failedReads });
+        this.around.log('warn', 'user_removal_jobs_unread', { reason, attempt: this.failedReads });
       return this.pauseMs(this.failedReads);
     }
   }
@@ -136,7 +136,7 @@ export class DeletionWorker {
 
   private async tidy(book: DeletionJobStorage): Promise<void> {
     for (const order of book.overtaken()) {
-      this.around.log('warn', 'user_removal_order_too_late', { user: order.user });
+      this.around.log('warn', 'user_removal_job_too_late', { user: order.user });
       await this.orders.drop(order);
     }
     for (const order of book.doneBefore(this.around.nowMs() - KEPT_DONE_MS)) await this.orders.drop(order);

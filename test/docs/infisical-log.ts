@@ -20,11 +20,7 @@ export async function infisicalLog(): Promise<string> {
   });
   const [fake, log] = [await FakeInfisical.start({ apiVersion: 'v4' }), logEvent(createLog('info', sink))];
   const { clientId, clientSecret } = fake.identity;
-  const store = createInfisicalSecretStore(
-    { url: fake.url, clientId, clientSecret },
-    new SystemClock(),
-    (event, fields) => log('warn', event, fields),
-  );
+  const store = createInfisicalSecretStore({ url: fake.url, clientId, clientSecret }, new SystemClock(), log);
   try {
     await store.create(SCOPE, { name: 'k', value: 'v' });
     const [location] =

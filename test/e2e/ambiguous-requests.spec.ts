@@ -52,7 +52,7 @@ describe('a request with more headers than any client sends', () => {
 
   it('is logged with its reason', async () => {
     await rawExchange(cluster.url, smuggled(995, ''), PEERS.alicesSystemServer);
-    const line = cluster.service.logLines().find(({ msg }) => msg === 'request completed');
+    const line = cluster.service.logLines().find(({ msg }) => msg === 'request_completed');
     expect(line).toMatchObject({ code: 431 });
   });
 });
@@ -120,7 +120,7 @@ describe('the target of a request', () => {
     const statuses: unknown[] = [];
     for (let at = 0; at < 5; at += 1) statuses.push((await call('/ListSecret?workspace=otmoic'))?.status);
     expect(statuses).toEqual([200, 200, 200, 429, 429]);
-    const line = service.logLines().findLast(({ msg }) => msg === 'request completed');
+    const line = service.logLines().findLast(({ msg }) => msg === 'request_completed');
     expect(line).toMatchObject({ op: 'ListSecret', workspace: 'otmoic', app: 'otmoiclp', code: 429 });
   });
 });

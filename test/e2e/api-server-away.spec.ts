@@ -97,7 +97,7 @@ describe('a service whose API server refuses it or is away', () => {
       await pass(16);
       expect(await listed()).toBe(200);
       expect(toldOf('grants_available')).toHaveLength(1);
-      expect(toldOf('kubernetes_outdated_no_more')).toHaveLength(1);
+      expect(toldOf('kubernetes_outdated_ended')).toHaveLength(1);
       expect((await ready()).problems).toEqual([]);
     },
   );

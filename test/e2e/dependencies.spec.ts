@@ -95,7 +95,7 @@ describe('a dependency that fails is named in the log, in readiness and in the m
       }
       const { code, data } = await service.ready();
       expect([code, data.store, data.problems]).toEqual([200, 'ok', [said]]);
-      expect(service.logged.join()).toContain('infisical.ping.failed {"reason":"unreachable"');
+      expect(service.logged.join()).toContain('infisical_ping_failed {"reason":"unreachable"');
     } finally {
       await service.close();
     }

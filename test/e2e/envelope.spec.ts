@@ -271,7 +271,7 @@ describe('the log', () => {
         completed: true,
         peer: '127.0.0.1',
         durationMs: expect.any(Number),
-        msg: 'request completed',
+        msg: 'request_completed',
       },
     ]);
   });

@@ -226,7 +226,7 @@ describe('a client that hangs up', () => {
   });
 
   it('finds no more of its connection served than what it could wait for', async () => {
-    const completed = () => service.logLines().filter(({ msg }) => msg === 'request completed').length;
+    const completed = () => service.logLines().filter(({ msg }) => msg === 'request_completed').length;
     const before = completed();
     storing.shut();
     const socket = openSocket(service.url);
@@ -239,7 +239,7 @@ describe('a client that hangs up', () => {
   });
 
   it('is logged once for each request whose head was there, and the service drains without it', async () => {
-    const completed = () => service.logLines().filter(({ msg }) => msg === 'request completed').length;
+    const completed = () => service.logLines().filter(({ msg }) => msg === 'request_completed').length;
     const before = completed();
     storing.shut();
     const socket = openSocket(service.url);

@@ -17,7 +17,7 @@ const clock = new FixedClock();
 function lineOf(service: Service, requestId: string): Record<string, unknown> | undefined {
   return service
     .logLines()
-    .find((line) => line['requestId'] === requestId && line['msg'] === 'request completed');
+    .find((line) => line['requestId'] === requestId && line['msg'] === 'request_completed');
 }
 
 describe.each(['documented', 'sidecar'] as const)('the log, with RESPONSE_STYLE=%s', (responseStyle) => {

@@ -176,7 +176,7 @@ describe('system events of users', () => {
     await fill('alice');
     await store.create(ORDERS, { name: 'removal-late', value: JSON.stringify(late) });
     time.advance(600_000);
-    await eventually(() => expect(events(service, 'alice')).toContain('user_removal_order_too_late'));
+    await eventually(() => expect(events(service, 'alice')).toContain('user_removal_job_too_late'));
     expect(await store.list(at('alice'))).toHaveLength(1);
     expect((await event(service, 'create', { name: 'alice' })).status).toBe(200);
   });

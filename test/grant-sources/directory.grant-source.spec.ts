@@ -487,7 +487,7 @@ describe('the folder of manifests', () => {
       await open();
       expect(warnings()).toHaveLength(20);
       expect(logged).toContainEqual(
-        expect.objectContaining({ event: 'grants_warnings_left_off', leftOff: 10 }),
+        expect.objectContaining({ event: 'grants_warnings_omitted', leftOff: 10 }),
       );
     });
 

@@ -20,7 +20,7 @@ describe('the log of grants', () => {
     log.status(status(1_000), status(0));
     expect(told).toHaveLength(101);
     expect(told[0]).toBe('grants_problem {"source":"s-0","reason":"is missing","servedFromLastGood":false}');
-    expect(told[100]).toBe('grants_problems_left_off {"leftOff":900}');
+    expect(told[100]).toBe('grants_problems_omitted {"leftOff":900}');
   });
 
   it('tells no more than a hundred times that one is solved, and nothing where nothing changed', () => {

@@ -265,7 +265,7 @@ describe('the ApplicationPermissions of a cluster', () => {
     put({ ...NOTES, app: 'chat', appKey: 'unrelated', ops: [] });
     server.of('applicationpermissions').delete('user-system-alice', 'mail');
     await eventually(() => expect(told()).toHaveLength(2));
-    expect(told()[1]).toEqual({ level: 'info', event: 'workspace_shared_no_more', ...shared });
+    expect(told()[1]).toEqual({ level: 'info', event: 'workspace_shared_ended', ...shared });
   });
 
   describe('with WORKSPACE_SHARING=deny', () => {

@@ -17,7 +17,7 @@ describe('the log for people', () => {
   it('has a line for each event: the time, the level, the event, the fields', () => {
     const { log, text } = logged();
     log.info({ app: 'notes', count: 2, quota: undefined }, 'grants_read');
-    log.warn('redis.lost');
+    log.warn('redis_lost');
     expect(text()).toMatch(
       /^\[\d\d:\d\d:\d\d\.\d{3}\] INFO: grants_read \{"app":"notes","count":2\}\n\[[\d:.]+\] WARN: redis\.lost\n$/,
     );

@@ -138,7 +138,7 @@ describe('an Infisical that only the environment leads to', () => {
     env = { ...env, DATA_DIR: join(dir, 'data'), PORT: '0', INFISICAL_URL: url() };
     env['INFISICAL_ORGANIZATION_ID'] = randomUUID();
     const service = start('main.js', []);
-    await eventually(() => expect(service.output()).toContain('"infisical.organization.other"'), 15_000);
+    await eventually(() => expect(service.output()).toContain('"infisical_organization_mismatch"'), 15_000);
     expect(service.output()).toContain(
       'INFISICAL_ORGANIZATION_ID is not the organization of the machine identity',
     );

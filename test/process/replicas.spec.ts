@@ -51,7 +51,7 @@ describeWith('redis-server', 'two replicas in front of one Infisical', () => {
       'x-authorization': await userToken('alice', Date.now()),
       'x-access-token': await accessToken('otmoiclp', 'alice', OTMOICLP.ops, Date.now()),
     };
-    await Promise.all(services.map((service) => service.logs('redis.connected')));
+    await Promise.all(services.map((service) => service.logs('redis_connected')));
     await create('KEY', '0');
   }, 60_000);
   afterAll(async () => {
@@ -123,11 +123,11 @@ describeWith('redis-server', 'two replicas in front of one Infisical', () => {
     expect(await metric('osp_scope_locks_total{outcome="alone"}')).toBeGreaterThan(0);
     expect(await problems()).toEqual([expect.stringMatching(/^Redis is not connected/)]);
     await redis.begin();
-    await Promise.all(services.map((service) => service.logs('redis.connected', 2)));
+    await Promise.all(services.map((service) => service.logs('redis_connected', 2)));
     // Each must hear the other again.
     await new Promise((resolve) => setTimeout(resolve, 700));
     for (let i = 102; i <= 110; i++) expect(await seenAfterMs(String(i))).toBeLessThan(100);
-    for (const service of services) expect(service.lines('redis.lost')).toHaveLength(1);
+    for (const service of services) expect(service.lines('redis_lost')).toHaveLength(1);
   }, 30_000);
 
   it('go on while Redis hangs', async () => {
@@ -138,7 +138,7 @@ describeWith('redis-server', 'two replicas in front of one Infisical', () => {
     expect(seen).toBeLessThan(2_200);
     expect(await seenAfterMs('201')).toBeLessThan(1_300);
     thaw();
-    await Promise.all(services.map((service) => service.logs('redis.connected', 3)));
+    await Promise.all(services.map((service) => service.logs('redis_connected', 3)));
   }, 30_000);
 
   it('give an app one budget between them', async () => {

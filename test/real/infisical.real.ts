@@ -15,15 +15,15 @@ const slugs = new Set<string>();
 const apiVersions = new Set<string>();
 const failures = new Set<string>();
 
-/** WaitLimit enough for the queue of 50 writes at 40 a minute. */
+/** Enough time for the queue of 50 writes at 40 a minute. */
 const operationTimeoutMs = SLOW ? 1_200_000 : 120_000;
 
 function openStore(): RunScopedSecretStore {
   const options = { ...server, operationTimeoutMs, requestTimeoutMs: 30_000 };
-  const store = createInfisicalSecretStore(options, new SystemClock(), (event, fields) => {
-    if (event === 'infisical.dialect.met') apiVersions.add(String(fields['dialect']));
+  const store = createInfisicalSecretStore(options, new SystemClock(), (_level, event, fields = {}) => {
+    if (event === 'infisical_api_version_detected') apiVersions.add(String(fields['apiVersion']));
     // Templates and reasons only: what a failed test needs, and nothing secret.
-    if (event === 'infisical.call.failed') failures.add(JSON.stringify(fields));
+    if (event === 'infisical_call_failed') failures.add(JSON.stringify(fields));
   });
   return new RunScopedSecretStore(store, run, slugs);
 }

@@ -57,7 +57,7 @@ describe('announcements of writes', () => {
     other.told.splice(0);
     await a.invalidationBus.publish(SCOPE);
     await a.invalidationBus.publish(SCOPE);
-    expect([other.told, other.logged]).toEqual([['unknown', 'unknown'], ['redis.announcement.unreadable']]);
+    expect([other.told, other.logged]).toEqual([['unknown', 'unknown'], ['redis_invalidation_unreadable']]);
   });
 
   it('are read with a key that was replaced, too', async () => {
@@ -83,7 +83,7 @@ describe('announcements of writes', () => {
     ]) {
       bus.say(text);
     }
-    expect([b.told, b.logged]).toEqual([[], ['redis.announcement.malformed']]);
+    expect([b.told, b.logged]).toEqual([[], ['redis_invalidation_malformed']]);
     expect(b.invalidationBus.received).toBe(true);
   });
 

@@ -72,9 +72,9 @@ describeWith('redis-server', 'the link to Redis', () => {
     await one.link.publish('two');
     await eventually(() => expect(received).toEqual(['opened', 'one', 'opened', 'two']));
     expect(one.logged).toEqual([
-      'redis.connected {}',
-      expect.stringMatching(/^redis.lost {"reason":"(connectionLost|unreachable)"}$/),
-      'redis.connected {}',
+      'redis_connected {}',
+      expect.stringMatching(/^redis_lost {"reason":"(connectionLost|unreachable)"}$/),
+      'redis_connected {}',
     ]);
     expect(one.states).toEqual([false, true, false, true]);
   }, 20_000);
@@ -98,7 +98,7 @@ describeWith('redis-server', 'the link to Redis', () => {
     const wrong = link({ port: server.port, username: 'canary-user', password: 'canary-wrong' });
     const none = link({ port: server.port });
     const nowhere = link({ port: 1, password: PASSWORD });
-    const lost = (reason: string): string[] => [`redis.lost {"reason":"${reason}"}`];
+    const lost = (reason: string): string[] => [`redis_lost {"reason":"${reason}"}`];
     await eventually(() => {
       expect(wrong.logged).toEqual(lost('credentialsRefused'));
       expect(none.logged).toEqual(lost('credentialsRefused'));
@@ -147,14 +147,14 @@ describeWith('redis-server', 'TLS to Redis', () => {
     await up(one);
     await eventually(() => {
       for (const { logged } of [other, none])
-        expect(logged).toEqual(['redis.lost {"reason":"certificateRefused"}']);
+        expect(logged).toEqual(['redis_lost {"reason":"certificateRefused"}']);
     });
   });
 
   it('wants a certificate for the host', async () => {
     const server = await redis({ tls: { ...authority.certificateFor('other.test'), ca: authority.cert } });
     const one = link({ port: server.port, tls: true }, { authorities: () => [authority.cert] });
-    await eventually(() => expect(one.logged).toEqual(['redis.lost {"reason":"certificateRefused"}']));
+    await eventually(() => expect(one.logged).toEqual(['redis_lost {"reason":"certificateRefused"}']));
   });
 
   it('trusts an authority as soon as it is in the file', async () => {
@@ -189,8 +189,8 @@ describeWith('redis-server', 'Sentinels', () => {
     const other = link(at, { sentinels: { ...sentinels, masterName: 'other', password: 'canary-sentinel' } });
     const wrong = link(at, { sentinels: { ...sentinels, password: 'canary-wrong' } });
     await eventually(() => {
-      expect(other.logged).toEqual(['redis.lost {"reason":"unreachable"}']);
-      expect(wrong.logged).toEqual(['redis.lost {"reason":"credentialsRefused"}']);
+      expect(other.logged).toEqual(['redis_lost {"reason":"unreachable"}']);
+      expect(wrong.logged).toEqual(['redis_lost {"reason":"credentialsRefused"}']);
     });
   }, 20_000);
 

@@ -103,7 +103,7 @@ describeWith('redis-server', 'the lock of a scope', () => {
     expect(performance.now() - beganMs).toBeLessThan(200);
     held?.release();
     expect(alone.outcomes).toEqual(['alone']);
-    await eventually(() => expect(alone.logged).toEqual(['redis.lost {"reason":"unreachable"}']));
+    await eventually(() => expect(alone.logged).toEqual(['redis_lost {"reason":"unreachable"}']));
   });
 });
 

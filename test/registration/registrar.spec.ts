@@ -151,7 +151,7 @@ describe('the registration as provider', () => {
     providers().put({ metadata: { name: 'vault', namespace: 'elsewhere' }, spec });
     const logged = open();
     await eventually(() => expect(provider('alice')).toBeDefined());
-    expect(logged.filter(({ event }) => event === 'registration_rival')).toEqual([
+    expect(logged.filter(({ event }) => event === 'registration_conflict')).toEqual([
       expect.objectContaining({ level: 'warn', object: 'user-system-alice/vault' }),
     ]);
     expect(providers().get('user-system-alice', 'vault')).toBe(conflict);
@@ -289,7 +289,7 @@ describe('the registration as provider', () => {
       await eventually(() => expect(providers().list()).toHaveLength(2000), 20_000);
       await eventually(() => expect(told(logged, 'registration_recovered')).toHaveLength(1));
       expect(registrar?.problems()).toEqual([]);
-      expect(told(logged, 'registration_kept').length).toBeLessThanOrEqual(60);
+      expect(told(logged, 'registration_reconciled').length).toBeLessThanOrEqual(60);
     }, 60_000);
 
     it('for some users keeps nobody else waiting, neither those of before nor a new one', async () => {
@@ -325,7 +325,7 @@ describe('the registration as provider', () => {
       expect(told(logged, 'registration_failed')).toEqual([
         expect.objectContaining({ reason: 'FieldsDropped', status: undefined }),
       ]);
-      expect(told(logged, 'registration_kept')).toHaveLength(2);
+      expect(told(logged, 'registration_reconciled')).toHaveLength(2);
       expect(await writesIn(pass(time, 600))).toBeLessThan(60);
     });
 
@@ -349,18 +349,18 @@ describe('the registration as provider', () => {
     const isTold = () => registrars[0]?.problems();
     await eventually(() =>
       expect(isTold()).toEqual([
-        'Another provider of the same data is registered for 1 user(s): registration_rival in the log names it.',
+        'Another provider of the same data is registered for 1 user(s): registration_conflict in the log names it.',
       ]),
     );
     server.dropConnections();
     providers().put({ metadata, spec: { ...spec, change: 7 } });
     await eventually(() => expect(server.watches.size).toBe(3));
-    expect(logged.filter(({ event }) => event === 'registration_rival')).toHaveLength(1);
+    expect(logged.filter(({ event }) => event === 'registration_conflict')).toHaveLength(1);
     providers().delete('user-system-alice', 'vault');
     await eventually(() => expect(isTold()).toEqual([]));
     providers().put({ metadata, spec });
     await eventually(() =>
-      expect(logged.filter(({ event }) => event === 'registration_rival')).toHaveLength(2),
+      expect(logged.filter(({ event }) => event === 'registration_conflict')).toHaveLength(2),
     );
   });
 

@@ -97,8 +97,8 @@ describe('the metrics', () => {
   it('tell how Infisical answers: a refusal that is an answer is ok, a failure is named', async () => {
     const one = await start();
     await one.call('RetrieveSecret?workspace=otmoic', { name: 'no-such' });
-    expect(await one.value('osp_infisical_dialect{dialect="v3"}')).toBe(1);
-    expect(await one.value('osp_infisical_dialect{dialect="v4"}')).toBe(0);
+    expect(await one.value('osp_infisical_api_version{api_version="v3"}')).toBe(1);
+    expect(await one.value('osp_infisical_api_version{api_version="v4"}')).toBe(0);
     await one.call('CreateSecret?workspace=otmoic', BODY);
     one.fake.fail({
       method: 'GET',

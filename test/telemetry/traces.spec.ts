@@ -46,7 +46,7 @@ describe('traces', () => {
       'http.request.method': 'POST',
       'url.template': '/api/v3/secrets/raw/{name}',
       'http.response.status_code': 200,
-      'osp.dialect': 'v3',
+      'osp.api_version': 'v3',
       'osp.outcome': 'ok',
     });
     // What Infisical was told is the span of the very call.

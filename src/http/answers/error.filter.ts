@@ -29,7 +29,7 @@ export class ErrorFilter implements ExceptionFilter {
     const error = toDomainError(thrown, request);
     request.failure = error.reason;
     if (error.reason === 'INTERNAL') {
-      this.log('error', 'request failed', { requestId, context: ErrorFilter.name, ...traceOf(thrown) });
+      this.log('error', 'request_failed', { requestId, context: ErrorFilter.name, ...traceOf(thrown) });
     }
     if (response.headersSent) {
       response.destroy();

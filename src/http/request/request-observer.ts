@@ -86,7 +86,7 @@ export class RequestLog {
     request.cleanup.add(() => {
       const durationMs = Math.round(performance.now() - beganMs);
       const fields = { ...fieldsOf(request, response), peer, durationMs };
-      this.log[fields.code >= 500 ? 'error' : 'info'](fields, 'request completed');
+      this.log[fields.code >= 500 ? 'error' : 'info'](fields, 'request_completed');
     });
   }
 }

@@ -3,7 +3,7 @@ import { ApiVersionProbe, fixedApiVersion } from './versions/version-probe';
 import { InfisicalApi } from './api/infisical-api';
 import { InfisicalClient } from './transport/infisical-client';
 import { DEFAULTS, type InfisicalOptions } from './infisical-options';
-import type { InfisicalLog } from './infisical-observer';
+import type { LogEvent } from '../../logging/log';
 import { InfisicalSecretStore } from './infisical.secret-store';
 import { ListedLocations } from './listed-locations';
 import { loginMethod } from './auth/login-method';
@@ -30,7 +30,7 @@ const SHORTEST_CALL_SHARE = 20;
 export function createInfisicalSecretStore(
   options: InfisicalOptions,
   clock: Clock,
-  log: InfisicalLog = () => undefined,
+  log: LogEvent = () => undefined,
   time: MonotonicTime = new SystemMonotonicTime(),
 ): InfisicalSecretStore {
   const settings = { ...DEFAULTS, ...options };

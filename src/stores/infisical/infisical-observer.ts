@@ -46,6 +46,3 @@ const ORDINARY = /^(notFound:|alreadyExists:|conflict$|invalidRequest$|nameRefus
 export function outcomeOf(reason: FailureReason | undefined): CallOutcome {
   return reason === undefined || ORDINARY.test(reason) ? 'ok' : reason;
 }
-
-/** Events and fields only: no value, no token, no foreign error, and no name but that of a value that cannot be read. */
-export type InfisicalLog = (event: string, fields: Readonly<Record<string, string | number>>) => void;

@@ -8,7 +8,7 @@ import {
 } from '../../secrets/secret-store';
 import type { Deadline } from '../../time/deadline';
 import { failedBecause } from './versions/infisical-call-failed';
-import type { InfisicalLog } from './infisical-observer';
+import type { LogEvent } from '../../logging/log';
 import type { Operations } from './operations';
 import type { PingProbe } from './ping-probe';
 import type { ProjectDirectory } from './projects/project-directory';
@@ -32,7 +32,7 @@ export class InfisicalSecretStore extends SecretStore {
   constructor(
     private readonly parts: StoreParts,
     private readonly operations: Operations,
-    private readonly log: InfisicalLog,
+    private readonly log: LogEvent,
   ) {
     super();
   }

@@ -15,7 +15,7 @@ import type { MonotonicTime } from '../../time/clock';
 import type { SecretScope } from '../../secrets/secret';
 import { waitedMs } from '../../secrets/secret-store-decorator';
 import { deadlineIn, type Deadline, remainingMs } from '../../time/deadline';
-import type { InfisicalLog } from './infisical-observer';
+import type { LogEvent } from '../../logging/log';
 import type { ScopeLock } from '../../concurrency/keyed-mutex';
 import { ScopeQueue } from './scope-queue';
 
@@ -120,7 +120,7 @@ export class Operations {
   constructor(
     private readonly timeoutMs: number,
     private readonly time: MonotonicTime,
-    private readonly log: InfisicalLog,
+    private readonly log: LogEvent,
     private readonly lock: ScopeLock,
   ) {}
 
@@ -132,7 +132,7 @@ export class Operations {
       if (!(error instanceof InfisicalCallFailed)) throw error;
       const { call, method, pathTemplate, reason, status, said } = error;
       const words = said === undefined ? {} : { said };
-      this.log('infisical.call.failed', {
+      this.log('warn', 'infisical_call_failed', {
         call,
         method,
         pathTemplate,

@@ -4,7 +4,7 @@ import { parseProject, parseProjects } from './api/answers';
 import { deadlineIn, type Deadline } from '../../time/deadline';
 import type { InfisicalApi } from './api/infisical-api';
 import { failedBecause, InfisicalCallFailed } from './versions/infisical-call-failed';
-import type { InfisicalLog } from './infisical-observer';
+import type { LogEvent } from '../../logging/log';
 import { OTHER_ORGANIZATION, type OrganizationCheck } from './projects/organization-check';
 import { SingleFlight } from '../../concurrency/single-flight';
 import { notReadyBecause } from './operations';
@@ -29,7 +29,7 @@ export class PingProbe {
     private readonly deps: {
       readonly clock: Clock;
       readonly time: MonotonicTime;
-      readonly log: InfisicalLog;
+      readonly log: LogEvent;
     },
   ) {}
 
@@ -62,7 +62,7 @@ export class PingProbe {
       if (!(error instanceof InfisicalCallFailed)) throw error;
       const failure = notReadyBecause(error);
       const { reason, status = 0 } = error;
-      this.deps.log('infisical.ping.failed', { reason, status, advice: failure.message });
+      this.deps.log('warn', 'infisical_ping_failed', { reason, status, advice: failure.message });
       return failure;
     }
   }

@@ -3,7 +3,7 @@ import type { SecretRow } from './api/answers';
 import type { Deadline } from '../../time/deadline';
 import type { InfisicalApi } from './api/infisical-api';
 import { failedBecause } from './versions/infisical-call-failed';
-import type { InfisicalLog } from './infisical-observer';
+import type { LogEvent } from '../../logging/log';
 import type { ListedLocations } from './listed-locations';
 import type { ProjectDirectory } from './projects/project-directory';
 import { listSecrets, retrieveSecret, type ProjectEnvironment, duplicateRows } from './api/secret-calls';
@@ -28,7 +28,7 @@ export class ScopeReader {
     private readonly api: InfisicalApi,
     private readonly projects: ProjectDirectory,
     private readonly locations: ListedLocations,
-    private readonly log: InfisicalLog,
+    private readonly log: LogEvent,
   ) {}
 
   /** Where a scope's secrets are; undefined for a workspace that has no project. */
@@ -116,7 +116,7 @@ export class ScopeReader {
       return await attempt();
     } catch (error: unknown) {
       if (!failedBecause(error, 'notFound:project', 'notFound:environment', 'notAMember')) throw error;
-      this.log('infisical.project.stale', { reason: error.reason });
+      this.log('warn', 'infisical_project_stale', { reason: error.reason });
       this.projects.forget(scope);
       return attempt();
     }
@@ -155,7 +155,7 @@ export class ScopeReader {
     }
     this.locations.listed(location, list.rows);
     const duplicates = duplicateRows(list.rows);
-    if (duplicates > 0) this.log('infisical.duplicates.served', { duplicates });
+    if (duplicates > 0) this.log('warn', 'infisical_duplicates_served', { duplicates });
     return { whole: true, ...list };
   }
 
@@ -173,7 +173,7 @@ export class ScopeReader {
       const forGood = tooLarge || this.locations.isHuge(location);
       this.locations.unlistable(location, { forGood, tooLarge });
       if (!forGood || !dispensable || !(tooLarge || evenIfSlow)) throw error;
-      this.log('infisical.list.dispensed', { reason: error.reason });
+      this.log('warn', 'infisical_list_skipped', { reason: error.reason });
       return undefined;
     }
   }

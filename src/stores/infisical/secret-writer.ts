@@ -12,7 +12,7 @@ import type { SecretRow } from './api/answers';
 import { earlierBy, type Deadline } from '../../time/deadline';
 import type { InfisicalApi } from './api/infisical-api';
 import { InfisicalCallFailed } from './versions/infisical-call-failed';
-import type { InfisicalLog } from './infisical-observer';
+import type { LogEvent } from '../../logging/log';
 import type { ScopeReader } from './scope-reader';
 import {
   writeSecret,
@@ -75,7 +75,7 @@ export class SecretWriter {
     private readonly api: InfisicalApi,
     private readonly reader: ScopeReader,
     private readonly operationTimeoutMs: number,
-    private readonly log: InfisicalLog,
+    private readonly log: LogEvent,
   ) {}
 
   /** @throws InvalidRequest for a name that this server's own routes leave no room for */
@@ -113,7 +113,7 @@ export class SecretWriter {
       try {
         const rows = await this.reader.rowsIn(location, write.name, deadline);
         if (preferredRow(rows)?.stored === write.stored)
-          return this.log('infisical.duplicates.healed', { copies: rows.length, updates });
+          return this.log('info', 'infisical_duplicates_repaired', { copies: rows.length, updates });
         if (updates < MOST_UPDATES) {
           await this.#write(location, write, deadline);
           continue;
@@ -122,7 +122,7 @@ export class SecretWriter {
         if (!(error instanceof InfisicalCallFailed || error instanceof DomainError)) throw error;
       }
       // One of the rows was changed, but reads may go on serving another.
-      this.log('infisical.duplicates.notHealed', { updates });
+      this.log('warn', 'infisical_duplicates_not_repaired', { updates });
       throw new StoreOutcomeUnknown();
     }
   }
@@ -161,7 +161,7 @@ export class SecretWriter {
     const happened = await this.#happened(location, write, deadline);
     if (call === 'createSecret' && indeterminate === 'unending')
       this.reader.indeterminateCreate(location, write.name);
-    this.log('infisical.write.lookedUp', { call, reason, happened: String(happened) });
+    this.log('info', 'infisical_write_verified', { call, reason, happened: String(happened) });
     if (happened === true) return;
     if (happened === 'another' && indeterminate === 'ended') throw new SecretAlreadyExists(write.name);
     throw happened === false && indeterminate === 'ended' ? failure : new StoreOutcomeUnknown();

@@ -5,7 +5,7 @@ import { looksMasked, type SecretRow } from './api/answers';
 import { MAX_REQUEST_BYTES } from './transport/infisical-client';
 import { StoreUnavailable } from '../../errors/store-errors';
 import type { ScopeContents } from '../../secrets/secret-store';
-import type { InfisicalLog } from './infisical-observer';
+import type { LogEvent } from '../../logging/log';
 
 // Infisical trims values, expands references in them and limits a request to 1 MiB of JSON. A value that would not
 // come back byte for byte is stored as `osp:v1:b64:<base64 of its UTF-8>`; all others stay readable in its page.
@@ -71,10 +71,7 @@ function fitsRequest(value: string): boolean {
 const MAX_LOGGED = 10;
 
 /** What rows hold, those aside that cannot be read, which are logged where a log is given. */
-export function readableSecrets(
-  rows: readonly SecretRow[],
-  log?: InfisicalLog,
-): Omit<ScopeContents, 'whole'> {
+export function readableSecrets(rows: readonly SecretRow[], log?: LogEvent): Omit<ScopeContents, 'whole'> {
   const secrets: Secret[] = [];
   const unreadable = new Set<string>();
   for (const row of rows) {
@@ -83,17 +80,17 @@ export function readableSecrets(
       secrets.push({ name: row.name, value });
       continue;
     }
-    if (unreadable.size < MAX_LOGGED) log?.('infisical.value.unreadable', tellOf(row));
+    if (unreadable.size < MAX_LOGGED) log?.('warn', 'infisical_value_unreadable', tellOf(row));
     unreadable.add(row.name);
   }
   return { secrets, unreadable };
 }
 
 /** What a row holds. @throws StoreUnavailable where the server hid the value, or its form is not ours */
-export function readableSecret(row: SecretRow, log: InfisicalLog): Secret {
+export function readableSecret(row: SecretRow, log: LogEvent): Secret {
   const value = valueOf(row);
   if (value !== undefined) return { name: row.name, value };
-  log('infisical.value.unreadable', tellOf(row));
+  log('warn', 'infisical_value_unreadable', tellOf(row));
   throw new StoreUnavailable('The secret store holds a value in a form that cannot be read.');
 }
 

@@ -78,7 +78,7 @@ describe.each(FAULTS)('under the fault "%s" at each single route', (_title, show
     expect(JSON.stringify(logged)).toContain(shown);
     expect([...thrown, ...logged].flatMap(leaksIn)).toEqual([]);
     // Nothing else tells which value is to be mended.
-    const nameless = logged.filter(({ event }) => event !== 'infisical.value.unreadable');
+    const nameless = logged.filter(({ event }) => event !== 'infisical_value_unreadable');
     expect(JSON.stringify(nameless)).not.toContain(NAME);
     expect(thrown.filter((error) => !(error instanceof DomainError))).toEqual([]);
     expect(thrown.filter((error) => error instanceof Error && error.cause !== undefined)).toEqual([]);

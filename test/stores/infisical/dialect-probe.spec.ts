@@ -14,7 +14,7 @@ const answer = (status: number, body: unknown, raw?: string): LostAnswer => ({
 describe.each(['v3', 'fork', 'v4'] as const)('a store that was not told its server (%s)', (apiVersion) => {
   let opened: Opened;
   const probes = () => opened.fake.calls.filter(({ target, bearer }) => !bearer && !/login/.test(target));
-  const met = () => opened.logged.filter(({ event }) => event === 'infisical.dialect.met');
+  const met = () => opened.logged.filter(({ event }) => event === 'infisical_api_version_detected');
   beforeEach(async () => {
     opened = await openStore({ apiVersion }, { apiVersion: undefined });
   });
@@ -28,7 +28,7 @@ describe.each(['v3', 'fork', 'v4'] as const)('a store that was not told its serv
     const asked = probes().map(({ method, target }) => `${method} ${target}`);
     const older = 'GET /api/v2/organizations/00000000-0000-0000-0000-000000000000/workspaces';
     expect(asked).toEqual(apiVersion === 'v4' ? ['GET /api/v4/secrets'] : ['GET /api/v4/secrets', older]);
-    expect(met()).toEqual([{ event: 'infisical.dialect.met', fields: { apiVersion } }]);
+    expect(met()).toEqual([{ event: 'infisical_api_version_detected', fields: { apiVersion } }]);
   });
 
   it.each([
@@ -78,7 +78,7 @@ describe('a server that is replaced while we run', () => {
     await store.update(at(), { name: 'k', value: 'w' });
     expect(rowsOf(fake, at())).toEqual([['k', 'w']]);
     expect(await store.retrieve(at(), 'k')).toEqual({ name: 'k', value: 'w' });
-    expect(logged.at(-1)).toEqual({ event: 'infisical.dialect.met', fields: { apiVersion: after } });
+    expect(logged.at(-1)).toEqual({ event: 'infisical_api_version_detected', fields: { apiVersion: after } });
   });
 
   const GENERATIONS = ['fork', 'v3', 'v4'] as const;
@@ -188,7 +188,7 @@ it.each([401, 403])(
       fake.fail({ method: 'GET', template, times: 1, fault });
       expect(await outcome(store.list(at()))).toBe('STORE_UNAVAILABLE');
     }
-    expect(logged.filter(({ event }) => event === 'infisical.dialect.met')).toEqual([]);
+    expect(logged.filter(({ event }) => event === 'infisical_api_version_detected')).toEqual([]);
     expect(await store.list(at())).toEqual([]);
   },
 );

@@ -30,7 +30,7 @@ describe.each(['fork', 'v3', 'v4'] as const)('Kubernetes Auth (%s)', (apiVersion
     const store = createInfisicalSecretStore(
       { url: fake.url, identityId, tokenFile, apiVersion },
       clock,
-      (event, fields) => written.push(inspect({ event, fields }, { depth: 9 })),
+      (_level, event, fields) => written.push(inspect({ event, fields }, { depth: 9 })),
     );
     stores.push(store);
     return store;

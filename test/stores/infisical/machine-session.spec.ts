@@ -144,7 +144,7 @@ describe.each(['v3', 'fork', 'v4'] as const)('the session of the Infisical store
       clock.advance(10_000);
     }
     expect(atSeconds).toEqual([0, 60, 180, 420]);
-    expect(logged.filter(({ event }) => event === 'infisical.token.refused')).toHaveLength(4);
+    expect(logged.filter(({ event }) => event === 'infisical_token_refused')).toHaveLength(4);
     // What it is not refused for is served all the while.
     await store.create(at(), { name: 'l', value: 'w' });
     fake.heal();
@@ -183,7 +183,7 @@ describe.each(['v3', 'fork', 'v4'] as const)('the session of the Infisical store
     }
     // After 60 s, 120 s, 240 s, then every 300 s: the newer servers lock an identity after three within 30 s.
     expect(restsMs).toEqual([0, 60, 180, 420, 720, 1020, 1320]);
-    expect(logged.filter(({ event }) => event === 'infisical.login.refused')).toHaveLength(7);
+    expect(logged.filter(({ event }) => event === 'infisical_login_refused')).toHaveLength(7);
     fake.identity.clientSecret = 'wrong';
     clock.advance(300_000);
     await wrong.ping();

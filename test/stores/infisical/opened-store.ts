@@ -1,3 +1,4 @@
+import type { LogEvent } from '../../../src/logging/log';
 import { type Clock, type MonotonicTime, SystemClock } from '../../../src/time/clock';
 import type { SecretScope } from '../../../src/secrets/secret';
 import type { SecretStore } from '../../../src/secrets/secret-store';
@@ -75,7 +76,7 @@ export async function openStore(
     const { apiVersion, ...others } = chosen;
     const told = apiVersion === undefined ? {} : { apiVersion };
     const all: InfisicalOptions = { url: fake.url, clientId, clientSecret, ...others, ...told };
-    const log = (event: string, fields: Opened['logged'][number]['fields']) => logged.push({ event, fields });
+    const log: LogEvent = (_level, event, fields = {}) => void logged.push({ event, fields });
     const store = createInfisicalSecretStore(all, clock, log, time);
     stores.push(store);
     return store;

@@ -69,8 +69,8 @@ describe.each(['v3', 'fork', 'v4'] as const)('INFISICAL_ORGANIZATION_ID (%s)', (
       await Promise.all([...calls(wrong).map(outcome), messageOf(wrong.ping())]);
       clock.advance(1_000);
     }
-    expect(events('infisical.organization.other')).toEqual([
-      { event: 'infisical.organization.other', fields: { advice: OTHER } },
+    expect(events('infisical_organization_mismatch')).toEqual([
+      { event: 'infisical_organization_mismatch', fields: { advice: OTHER } },
     ]);
     expect(opened.fake.calls.filter(({ template, target }) => template === asked && !target.includes('00000000-0000'))).toHaveLength(4); // prettier-ignore
     expect(JSON.stringify(opened.logged)).not.toContain(opened.fake.world.organizationId);
@@ -86,7 +86,7 @@ describe.each(['v3', 'fork', 'v4'] as const)('INFISICAL_ORGANIZATION_ID (%s)', (
     clock.advance(5_000);
     expect(await messageOf(wrong.ping())).toBe('ready');
     expect(await wrong.list(at())).toEqual([SECRET]);
-    expect(events('infisical.organization.verified')).toHaveLength(1);
+    expect(events('infisical_organization_verified')).toHaveLength(1);
   });
 
   it('is checked anew after another login', async () => {
@@ -110,7 +110,7 @@ describe.each(['v3', 'fork', 'v4'] as const)('INFISICAL_ORGANIZATION_ID (%s)', (
       clock.advance(60_000);
     }
     expect(fake.calls.filter(({ template, target }) => template === asked && !target.includes('00000000-0000'))).toHaveLength(1); // prettier-ignore
-    expect([events('infisical.organization.other'), right.problems()]).toEqual([[], []]);
+    expect([events('infisical_organization_mismatch'), right.problems()]).toEqual([[], []]);
   });
 
   it('does not hold up a server that fails over the question', async () => {
@@ -132,17 +132,17 @@ describe.each(['v3', 'fork', 'v4'] as const)('INFISICAL_ORGANIZATION_ID (%s)', (
         const wrong = withSetting(randomUUID());
         expect(await messageOf(wrong.ping())).toBe('ready');
         expect(wrong.problems().join()).toContain('INFISICAL_ORGANIZATION_ID is compared with its projects');
-        expect(events('infisical.organization.untold')).toHaveLength(1);
+        expect(events('infisical_organization_unknown')).toHaveLength(1);
         expect(await outcome(wrong.create(at(), SECRET))).toBe('STORE_UNAVAILABLE');
         expect(opened.fake.world.projects).toEqual([]);
-        expect(events('infisical.organization.other')).toHaveLength(1);
+        expect(events('infisical_organization_mismatch')).toHaveLength(1);
         for (let i = 0; i < 3; i++) {
           clock.advance(5_000);
           expect(await messageOf(wrong.ping())).toBe(OTHER);
           expect(await outcome(wrong.create(at(), SECRET))).toBe('STORE_UNAVAILABLE');
         }
         expect(opened.fake.count('POST', routes.projects)).toBe(1);
-        expect(events('infisical.organization.other')).toHaveLength(1);
+        expect(events('infisical_organization_mismatch')).toHaveLength(1);
       },
     );
 
@@ -162,7 +162,7 @@ describe.each(['v3', 'fork', 'v4'] as const)('INFISICAL_ORGANIZATION_ID (%s)', (
         fault: { kind: 'reset', when: 'before' },
       });
       expect(await outcome(withSetting(randomUUID()).create(at(), SECRET))).toBe('STORE_UNAVAILABLE');
-      const [left] = events('infisical.project.left');
+      const [left] = events('infisical_project_left_behind');
       expect(left?.fields).toMatchObject({ project: projectSlug(at()) });
     });
   }
@@ -184,7 +184,7 @@ describe.each(['v3', 'fork', 'v4'] as const)('INFISICAL_ORGANIZATION_ID (%s)', (
       const weak = opened.fake.world.addIdentity('weak', 'weak', false);
       const store = other('weak', 'weak');
       for (let i = 0; i < 3; i++) expect(await outcome(store.create(at(), SECRET))).toBe('STORE_UNAVAILABLE');
-      expect(events('infisical.project.refused')).toHaveLength(1);
+      expect(events('infisical_project_refused')).toHaveLength(1);
       expect(store.problems().join()).toMatch(/new project.*organization role member/);
       Object.assign(weak, { mayCreateProjects: true });
       await store.create(at(), SECRET);
@@ -204,7 +204,7 @@ describe('what answers at INFISICAL_URL', () => {
     const sentence = `What answers at INFISICAL_URL does not answer as Infisical does (status ${status}); is the address right?`;
     expect(await messageOf(another({ apiVersion: undefined }).ping())).toBe(sentence);
     expect(logged).toContainEqual({
-      event: 'infisical.ping.failed',
+      event: 'infisical_ping_failed',
       fields: expect.objectContaining({ status, advice: sentence }) as object,
     });
   });

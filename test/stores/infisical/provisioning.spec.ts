@@ -193,7 +193,7 @@ describe.each(['v3', 'fork', 'v4'] as const)('the projects of the Infisical stor
     expect(await outcome(store.list(at()))).toBe('STORE_UNAVAILABLE');
     expect(await outcome(store.create(at(), { name: 'k', value: 'v' }))).toBe('STORE_UNAVAILABLE');
     expect(logged).toContainEqual({
-      event: 'infisical.project.foreign',
+      event: 'infisical_project_foreign',
       fields: {
         project: projectSlug(at()),
         advice: 'add the machine identity to this project as admin, or delete the project',
@@ -222,9 +222,9 @@ describe.each(['v3', 'fork', 'v4'] as const)('the projects of the Infisical stor
     for (let i = 0; i < 2; i++) fake.world.addEnvironment(project, 'test', 'Test');
     await store.create(at('ws', 'test'), { name: 'k', value: 'v' });
     expect(await store.list(at('ws', 'test'))).toEqual([{ name: 'k', value: 'v' }]);
-    expect(logged.filter(({ event }) => event === 'infisical.environment.doubled')).toEqual([
+    expect(logged.filter(({ event }) => event === 'infisical_environment_duplicated')).toEqual([
       {
-        event: 'infisical.environment.doubled',
+        event: 'infisical_environment_duplicated',
         fields: {
           project: projectSlug(at()),
           environment: 'test',

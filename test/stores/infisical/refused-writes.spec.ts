@@ -49,7 +49,7 @@ describe.each(['fork', 'v3', 'v4'] as const)('a write that Infisical refuses for
     expect(leftAsItWas(error)).toBe(true);
     expect(fake.count('POST', routes.secret)).toBe(2);
     expect(logged.at(-1)).toMatchObject({
-      event: 'infisical.call.failed',
+      event: 'infisical_call_failed',
       fields: { call: 'createSecret', status: 400, said: UPPER_CASE },
     });
     expect(rowsOf(fake, at())).toEqual([['old', 'was']]);

@@ -73,7 +73,7 @@ describe('an Infisical behind a certificate of an own authority', () => {
       expect(error).toEqual(new StoreUnavailable());
       expect((error as Error).cause).toBeUndefined();
       expect(logged).toEqual([
-        { event: 'infisical.call.failed', fields: expect.objectContaining({ reason: `certificate:${why}` }) },
+        { event: 'infisical_call_failed', fields: expect.objectContaining({ reason: `certificate:${why}` }) },
       ]);
       await expect(store.ping()).rejects.toThrow(`Infisical's certificate ${words}`);
       expect(fake.calls).toEqual([]);

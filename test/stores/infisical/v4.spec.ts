@@ -62,7 +62,7 @@ describe('a server of v4', () => {
     });
     expect(await store.list(at('ws', 'staging'))).toEqual([]);
     expect(logged).toContainEqual({
-      event: 'infisical.environment.held',
+      event: 'infisical_environment_slug_held',
       fields: {
         project: projectSlug(at()),
         environment: 'staging',
@@ -71,7 +71,7 @@ describe('a server of v4', () => {
     });
     const said = expect.stringMatching(/Permanently delete that environment first/) as string;
     expect(logged).toContainEqual({
-      event: 'infisical.call.failed',
+      event: 'infisical_call_failed',
       fields: expect.objectContaining({
         call: 'createEnvironment',
         reason: 'environmentHeld',

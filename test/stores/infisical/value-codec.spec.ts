@@ -135,7 +135,7 @@ describe.each(['v3', 'fork', 'v4'] as const)(
         ['hidden', 'true'],
         ['newer', 'false'],
       ])
-        expect(logged).toContainEqual({ event: 'infisical.value.unreadable', fields: { name, hidden } });
+        expect(logged).toContainEqual({ event: 'infisical_value_unreadable', fields: { name, hidden } });
       // An update does not care what was there.
       await store.update(at(), { name: 'newer', value: 'mended' });
       await store.delete(at(), 'hidden');

@@ -45,7 +45,7 @@ it('a write waits for its turn under the rate limits undisturbed by a clock on t
   clock.advance(60_000);
   expect(await waiting).toBe('done');
   // Nor was its own time cut, so that it had to be looked for.
-  expect(logged.filter(({ event }) => event === 'infisical.write.lookedUp')).toEqual([]);
+  expect(logged.filter(({ event }) => event === 'infisical_write_verified')).toEqual([]);
 });
 
 it('a write that was answered with nothing known is not sent again to the server that is found there then', async () => {
@@ -276,7 +276,7 @@ describe.each(['v3', 'fork', 'v4'] as const)('writes of the Infisical store (%s)
         { name: 'single', value: 's' },
         { name: 'twice', value: 'v3' },
       ]);
-      expect(logged).toContainEqual({ event: 'infisical.duplicates.served', fields: { duplicates: 2 } });
+      expect(logged).toContainEqual({ event: 'infisical_duplicates_served', fields: { duplicates: 2 } });
     });
 
     const served = async () => {
@@ -289,7 +289,7 @@ describe.each(['v3', 'fork', 'v4'] as const)('writes of the Infisical store (%s)
     it('is served with the value of the next update from then on, by every reader, update after update', async () => {
       const { fake, store, logged } = opened;
       const repaired = () =>
-        logged.filter(({ event }) => event === 'infisical.duplicates.healed').map(({ fields }) => fields);
+        logged.filter(({ event }) => event === 'infisical_duplicates_repaired').map(({ fields }) => fields);
       await store.update(at(), { name: 'twice', value: 'zero' });
       expect(repaired()).toEqual([{ copies: 3, updates: fake.count('PATCH') }]);
       for (const value of ['one', 'two', 'three', 'four', 'five', 'six']) {
@@ -361,7 +361,7 @@ describe.each(['v3', 'fork', 'v4'] as const)('writes of the Infisical store (%s)
       );
       expect(fake.count('PATCH')).toBe(updates);
       expect(await served()).toEqual(['v3']);
-      expect(logged).toContainEqual({ event: 'infisical.duplicates.notHealed', fields: { updates } });
+      expect(logged).toContainEqual({ event: 'infisical_duplicates_not_repaired', fields: { updates } });
     });
 
     it('exists, so that a create is refused, and a delete takes all of it', async () => {

@@ -1,7 +1,7 @@
 import type { Clock } from '../../../time/clock';
 import type { Reloadable } from '../../../reloadable/reloadable';
 import { failedBecause, type InfisicalCallFailed } from '../versions/infisical-call-failed';
-import type { InfisicalLog } from '../infisical-observer';
+import type { LogEvent } from '../../../logging/log';
 import { SingleFlight } from '../../../concurrency/single-flight';
 
 /** Longer than the 30 s in which newer servers count three refusals before they lock the identity. */
@@ -78,7 +78,7 @@ export class MachineSession {
   constructor(
     private readonly login: Login,
     private readonly clock: Clock,
-    private readonly log: InfisicalLog,
+    private readonly log: LogEvent,
   ) {
     this.#refusedCredentials = new RefusalPause(clock);
     this.#refusedTokens = new RefusalPause(clock);
@@ -119,7 +119,7 @@ export class MachineSession {
   /** After a token that came in place of a dead one was called dead too. It is kept: other calls may get on with it. */
   mistrust(accessToken: string): void {
     if (this.#token?.accessToken !== accessToken || this.#refusedTokens.isOn) return;
-    this.log('infisical.token.refused', this.#refusedTokens.begin());
+    this.log('warn', 'infisical_token_refused', this.#refusedTokens.begin());
   }
 
   /** After a token that came in place of a dead one did its work. */
@@ -161,7 +161,7 @@ export class MachineSession {
     this.#token = { accessToken: lease.accessToken, endsAtMs: this.clock.nowMs() + lifetimeMs };
     this.#renewAtMs = this.clock.nowMs() + lifetimeMs * share;
     this.#refusedCredentials.end();
-    this.log('infisical.login.succeeded', { lifetimeMs });
+    this.log('info', 'infisical_login_succeeded', { lifetimeMs });
     return lease.accessToken;
   }
 
@@ -173,6 +173,9 @@ export class MachineSession {
 
   #rest(failure: InfisicalCallFailed): void {
     this.#refusal = failure;
-    this.log('infisical.login.refused', { status: failure.status ?? 0, ...this.#refusedCredentials.begin() });
+    this.log('warn', 'infisical_login_refused', {
+      status: failure.status ?? 0,
+      ...this.#refusedCredentials.begin(),
+    });
   }
 }

@@ -6,7 +6,7 @@ import type { ApiVersion } from '../versions/api-version';
 import type { FailureReason } from '../versions/failure-reason';
 import type { InfisicalApi } from '../api/infisical-api';
 import { failedBecause, InfisicalCallFailed } from '../versions/infisical-call-failed';
-import type { InfisicalLog } from '../infisical-observer';
+import type { LogEvent } from '../../../logging/log';
 import { SingleFlight } from '../../../concurrency/single-flight';
 
 /** However many calls there are while the setting is wrong, or no answer comes, the server is asked this often. */
@@ -50,7 +50,7 @@ export class OrganizationCheck {
     private readonly api: InfisicalApi,
     private readonly organizationId: string | undefined,
     private readonly clock: Clock,
-    private readonly log: InfisicalLog,
+    private readonly log: LogEvent,
   ) {}
 
   /**
@@ -129,9 +129,9 @@ export class OrganizationCheck {
     this.#finding = { verdict, accessToken, atMs: this.clock.nowMs() };
     if (verdict === before) return;
     if (verdict === 'other')
-      this.log('infisical.organization.other', { ...fields, advice: OTHER_ORGANIZATION });
-    if (verdict === 'untold') this.log('infisical.organization.untold', { advice: UNTOLD });
-    if (verdict === 'same' && before === 'other') this.log('infisical.organization.verified', {});
+      this.log('warn', 'infisical_organization_mismatch', { ...fields, advice: OTHER_ORGANIZATION });
+    if (verdict === 'untold') this.log('warn', 'infisical_organization_unknown', { advice: UNTOLD });
+    if (verdict === 'same' && before === 'other') this.log('info', 'infisical_organization_verified', {});
   }
 }
 

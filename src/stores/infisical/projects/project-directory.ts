@@ -6,7 +6,7 @@ import type { Deadline } from '../../../time/deadline';
 import type { ApiVersion } from '../versions/api-version';
 import type { InfisicalApi } from '../api/infisical-api';
 import { failedBecause } from '../versions/infisical-call-failed';
-import type { InfisicalLog } from '../infisical-observer';
+import type { LogEvent } from '../../../logging/log';
 import { KnownProjects, ProjectInitialisation } from './known-projects';
 import type { OrganizationCheck } from './organization-check';
 import {
@@ -53,7 +53,7 @@ export class ProjectDirectory {
     private readonly api: InfisicalApi,
     private readonly settings: DirectorySettings,
     private readonly organization: OrganizationCheck,
-    private readonly log: InfisicalLog,
+    private readonly log: LogEvent,
   ) {
     this.#known = new KnownProjects(settings.maxKnownProjects);
     this.#initialisation = new ProjectInitialisation(settings.maxKnownProjects);
@@ -152,7 +152,7 @@ export class ProjectDirectory {
       this.#mayNotCreate = false;
       await this.#takeBackUnlessOurs(project, slug, deadline);
       this.#initialisation.add(project.id);
-      this.log('infisical.project.created', { project: slug });
+      this.log('info', 'infisical_project_created', { project: slug });
       return this.#remember(slug, project);
     } catch (error: unknown) {
       if (failedBecause(error, 'permissionDenied')) this.#creationRefused();

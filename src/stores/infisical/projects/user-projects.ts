@@ -6,7 +6,7 @@ import type { Deadline } from '../../../time/deadline';
 import type { ApiVersion } from '../versions/api-version';
 import type { InfisicalApi } from '../api/infisical-api';
 import { failedBecause } from '../versions/infisical-call-failed';
-import type { InfisicalLog } from '../infisical-observer';
+import type { LogEvent } from '../../../logging/log';
 import type { ProjectDirectory } from './project-directory';
 import { userSlugPrefix } from './project-slug';
 import { SingleFlight } from '../../../concurrency/single-flight';
@@ -31,7 +31,7 @@ export class UserProjects {
   constructor(
     private readonly api: InfisicalApi,
     private readonly projects: ProjectDirectory,
-    private readonly log: InfisicalLog,
+    private readonly log: LogEvent,
   ) {}
 
   async of(user: string, deadline: Deadline): Promise<readonly StoredWorkspace[]> {
@@ -65,10 +65,10 @@ export class UserProjects {
         if (!leavesIndeterminate(error)) throw error;
         return this.#delete(id, deadline);
       });
-      this.log('infisical.project.removal.succeeded', { project: id });
+      this.log('info', 'infisical_project_removal_succeeded', { project: id });
     } catch (error: unknown) {
       if (!failedBecause(error, 'notFound:project')) {
-        this.log('infisical.project.removal.failed', { project: id });
+        this.log('warn', 'infisical_project_removal_failed', { project: id });
         throw error;
       }
     } finally {

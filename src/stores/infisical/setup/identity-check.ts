@@ -9,7 +9,7 @@ import { ApiVersionProbe } from '../versions/version-probe';
 import { InfisicalClient } from '../transport/infisical-client';
 import { createInfisicalSecretStore } from '../create-infisical-secret-store';
 import { DEFAULTS, type ConnectionOptions } from '../infisical-options';
-import type { InfisicalLog } from '../infisical-observer';
+import type { LogEvent } from '../../../logging/log';
 import { loginMethod, type LoginCredentials } from '../auth/login-method';
 import { identityIn } from '../projects/organization-check';
 import { projectSlug } from '../projects/project-slug';
@@ -36,8 +36,8 @@ export async function checkIdentity(
 ): Promise<CheckOutcome> {
   const client = new InfisicalClient({ ...DEFAULTS, ...connection }, new UpstreamRateLimits(clock));
   let lastFailure = '';
-  const note: InfisicalLog = (event, { call, reason }) => {
-    if (event === 'infisical.call.failed') lastFailure = explained(`${call}`, `${reason}`);
+  const note: LogEvent = (_level, event, { call, reason } = {}) => {
+    if (event === 'infisical_call_failed') lastFailure = explained(`${call}`, `${reason}`);
   };
   const store = createInfisicalSecretStore({ ...connection, ...credentials }, clock, note);
   const place = { user: `osp-setup-${randomBytes(5).toString('hex')}`, workspace: 'probe' };

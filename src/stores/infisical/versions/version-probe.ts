@@ -4,7 +4,7 @@ import type { Clock } from '../../../time/clock';
 import { classifyFailure } from './failure-reason';
 import { InfisicalCallFailed } from './infisical-call-failed';
 import type { InfisicalClient, TransportAnswer } from '../transport/infisical-client';
-import type { InfisicalLog } from '../infisical-observer';
+import type { LogEvent } from '../../../logging/log';
 import { SingleFlight } from '../../../concurrency/single-flight';
 
 /** Knows which generation of Infisical answers. */
@@ -46,7 +46,7 @@ export class ApiVersionProbe implements ApiVersionSource {
     private readonly client: InfisicalClient,
     private readonly requestTimeoutMs: number,
     private readonly clock: Clock,
-    private readonly log: InfisicalLog,
+    private readonly log: LogEvent,
   ) {}
 
   known(): ApiVersion | undefined {
@@ -75,7 +75,7 @@ export class ApiVersionProbe implements ApiVersionSource {
   async #probe(): Promise<ApiVersion> {
     const newest = await this.#ask(NEWEST);
     const name = isRouteNotFound(newest) ? olderOf(await this.#ask(OLDER)) : newestOf(newest);
-    if (this.#met?.name !== name) this.log('infisical.dialect.met', { apiVersion: name });
+    if (this.#met?.name !== name) this.log('info', 'infisical_api_version_detected', { apiVersion: name });
     this.#met = API_VERSIONS[name];
     return this.#met;
   }
