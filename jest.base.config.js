@@ -24,10 +24,10 @@ module.exports = {
       },
     ],
   },
-  // open-adapters.ts loads what was chosen by import(), whose paths end as in the built tree.
+  // bootstrap/ loads what was chosen by import(), whose paths end as in the built tree.
   moduleNameMapper: {
-    '^\\./(store|grants|kubernetes|registration|telemetry|protection|cache|redis)/(.+)\\.js$':
-      '<rootDir>/src/$1/$2',
+    '^\\.\\./(stores|grant-sources|registration|telemetry|redis)/(.+)\\.js$': '<rootDir>/src/$1/$2',
+    '^\\./open-cluster\\.js$': '<rootDir>/src/bootstrap/open-cluster',
   },
   // These are published as ES modules only; the last one loads by import(), which jest has no way for.
   transformIgnorePatterns: [
