@@ -2,7 +2,7 @@ import { Inject, Module, type DynamicModule, type MiddlewareConsumer, type NestM
 import { APP_FILTER, APP_GUARD, APP_PIPE } from '@nestjs/core';
 import type { RequestHandler } from 'express';
 import { LoggerModule } from 'nestjs-pino';
-import type { Adapters } from './bootstrap/adapters';
+import type { Adapters } from './bootstrap/open-adapters';
 import type { MonotonicTime } from './time/clock';
 import type { Settings } from './config/settings';
 import { fixedCredentials } from './bootstrap/credentials';

@@ -2,7 +2,7 @@ import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import express, { type Express } from 'express';
 import { Logger } from 'nestjs-pino';
-import type { Adapters } from './adapters';
+import type { Adapters } from './open-adapters';
 import { AppModule } from '../app.module';
 import { SystemMonotonicTime } from '../time/clock';
 import type { Settings } from '../config/settings';

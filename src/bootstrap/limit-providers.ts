@@ -1,5 +1,5 @@
 import type { Provider } from '@nestjs/common';
-import type { Adapters } from './adapters';
+import type { Adapters } from './open-adapters';
 import type { MonotonicTime } from '../time/clock';
 import type { LimitSettings } from '../config/limit-settings';
 import { AdmissionGuard } from '../http/guards/admission.guard';

@@ -1,6 +1,6 @@
 import type { Server } from 'node:http';
 import type { NestExpressApplication } from '@nestjs/platform-express';
-import type { Adapters } from './adapters';
+import type { Adapters } from './open-adapters';
 import { Drain } from '../http/server/drain';
 import type { LogEvent } from '../logging/log';
 

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Adapters } from '../../src/bootstrap/adapters';
+import type { Adapters } from '../../src/bootstrap/open-adapters';
 import type { Settings } from '../../src/config/settings';
 import { openAdapters } from '../../src/bootstrap/open-adapters';
 import { permissionOf } from '../support/application-permission';

@@ -1,5 +1,5 @@
 import { listenForMetrics } from '../../src/bootstrap/application';
-import type { Adapters } from '../../src/bootstrap/adapters';
+import type { Adapters } from '../../src/bootstrap/open-adapters';
 import { CachedSecretStore } from '../../src/stores/cached/cached.secret-store';
 import { NoInvalidationBus } from '../../src/stores/cached/invalidation-bus';
 import { SystemMonotonicTime, type MonotonicTime } from '../../src/time/clock';

@@ -1,7 +1,7 @@
 import { Writable } from 'node:stream';
 import type { AddressInfo } from 'node:net';
 import type { NestExpressApplication } from '@nestjs/platform-express';
-import type { Adapters } from '../../src/bootstrap/adapters';
+import type { Adapters } from '../../src/bootstrap/open-adapters';
 import { createApplication } from '../../src/bootstrap/application';
 import type { Settings } from '../../src/config/settings';
 import { createLog } from '../../src/logging/log';

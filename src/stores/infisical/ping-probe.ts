@@ -13,15 +13,15 @@ import { notReadyBecause } from './operations';
 const REMEMBERED_MS = 5_000;
 const PROBE_TIMEOUT_MS = 5_000;
 
-interface Finding {
+interface PingResult {
   readonly atMs: number;
   readonly failure: StoreUnavailable | undefined;
 }
 
 /** Asks for something that needs a live token and a live database and changes nothing; `/api/status` shows neither. */
 export class PingProbe {
-  readonly #probes = new SingleFlight<Finding>();
-  #last: Finding | undefined;
+  readonly #probes = new SingleFlight<PingResult>();
+  #last: PingResult | undefined;
 
   constructor(
     private readonly api: InfisicalApi,
@@ -39,13 +39,13 @@ export class PingProbe {
     if (failure !== undefined) throw failure;
   }
 
-  #remembered(): Finding | undefined {
+  #remembered(): PingResult | undefined {
     const ageMs = this.deps.clock.nowMs() - (this.#last?.atMs ?? -Infinity);
     // A clock that was set back makes nothing recent.
     return ageMs >= 0 && ageMs < REMEMBERED_MS ? this.#last : undefined;
   }
 
-  async #probe(): Promise<Finding> {
+  async #probe(): Promise<PingResult> {
     const failure = await this.#failure();
     this.#last = { atMs: this.deps.clock.nowMs(), failure };
     return this.#last;

@@ -5,7 +5,7 @@ import type { Deadline } from '../../../time/deadline';
 import type { ApiVersion } from '../versions/api-version';
 import type { FailureReason } from '../versions/failure-reason';
 import type { InfisicalApi } from '../api/infisical-api';
-import { failedBecause, InfisicalCallFailed } from '../versions/infisical-call-failed';
+import { InfisicalCallFailed, ranOutOfTime } from '../versions/infisical-call-failed';
 import type { LogEvent } from '../../../logging/log';
 import { SingleFlight } from '../../../concurrency/single-flight';
 
@@ -28,14 +28,11 @@ const NOT_TOLD: ReadonlySet<FailureReason> = new Set([
   'unexpectedAnswer',
 ]);
 
-/** Another caller may have more time. */
-const isOutOfTime = (error: unknown): boolean => failedBecause(error, 'rateLimited', 'outOfTime');
-
 /** `untold` where the server has no way to tell, or the identity no right to ask; `unanswered` where it failed over it. */
-type Verdict = 'same' | 'other' | 'untold' | 'unanswered';
+type OrganizationVerdict = 'same' | 'other' | 'untold' | 'unanswered';
 
-interface Finding {
-  readonly verdict: Verdict;
+interface OrganizationFinding {
+  readonly verdict: OrganizationVerdict;
   /** Another login may be one at another server, or of another identity. */
   readonly accessToken: string;
   readonly atMs: number;
@@ -44,7 +41,7 @@ interface Finding {
 /** Whether INFISICAL_ORGANIZATION_ID is the organization of our machine identity: asked once for each login, and as long as it is not. */
 export class OrganizationCheck {
   readonly #checks = new SingleFlight<void>();
-  #finding: Finding | undefined;
+  #finding: OrganizationFinding | undefined;
 
   constructor(
     private readonly api: InfisicalApi,
@@ -63,7 +60,7 @@ export class OrganizationCheck {
     const accessToken = await this.api.token(deadline);
     if (!this.#isSettled(accessToken)) {
       const ask = () => this.#check(organizationId, accessToken, deadline);
-      const check = this.#checks.run(accessToken, ask, isOutOfTime);
+      const check = this.#checks.run(accessToken, ask, ranOutOfTime);
       await this.api.shared('checkOrganization', check, deadline);
     }
     if (this.#finding?.verdict === 'other') throw new StoreUnavailable();
@@ -106,12 +103,12 @@ export class OrganizationCheck {
     this.#settle(stands && !isNews ? 'other' : verdict, accessToken);
   }
 
-  async #ask(organizationId: string, accessToken: string, deadline: Deadline): Promise<Verdict> {
+  async #ask(organizationId: string, accessToken: string, deadline: Deadline): Promise<OrganizationVerdict> {
     const identityId = identityIn(accessToken);
     const { tellsOrganization } = await this.api.apiVersion(deadline);
     if (tellsOrganization === 'withIdentity' && identityId === undefined) return 'untold';
     const parts = () => ({ path: { organizationId, identityId: identityId ?? '' } });
-    const read = (body: unknown): Verdict | undefined => {
+    const read = (body: unknown): OrganizationVerdict | undefined => {
       const told = parseIdentityOrganization(body);
       if (told !== undefined) return told === organizationId ? 'same' : 'other';
       return parseProjects(body) === undefined ? undefined : 'same';
@@ -124,7 +121,11 @@ export class OrganizationCheck {
     }
   }
 
-  #settle(verdict: Verdict, accessToken: string, fields: Readonly<Record<string, string>> = {}): void {
+  #settle(
+    verdict: OrganizationVerdict,
+    accessToken: string,
+    fields: Readonly<Record<string, string>> = {},
+  ): void {
     const before = this.#finding?.verdict;
     this.#finding = { verdict, accessToken, atMs: this.clock.nowMs() };
     if (verdict === before) return;
@@ -136,7 +137,10 @@ export class OrganizationCheck {
 }
 
 /** A server that lists an organization's projects to its members alone has told by what it refuses. */
-function verdictAfter(error: InfisicalCallFailed, tells: ApiVersion['tellsOrganization']): Verdict {
+function verdictAfter(
+  error: InfisicalCallFailed,
+  tells: ApiVersion['tellsOrganization'],
+): OrganizationVerdict {
   const byRefusal = tells === 'byRefusal';
   const { reason } = error;
   // That decides nothing, and who asked goes on.

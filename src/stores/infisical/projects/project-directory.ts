@@ -5,11 +5,12 @@ import { parseProject, type Project } from '../api/answers';
 import type { Deadline } from '../../../time/deadline';
 import type { ApiVersion } from '../versions/api-version';
 import type { InfisicalApi } from '../api/infisical-api';
-import { failedBecause } from '../versions/infisical-call-failed';
+import { failedBecause, ranOutOfTime } from '../versions/infisical-call-failed';
 import type { LogEvent } from '../../../logging/log';
 import { KnownProjects, ProjectInitialisation } from './known-projects';
 import type { OrganizationCheck } from './organization-check';
 import {
+  ENVIRONMENT_NAMES,
   projectDisplayName,
   projectSlug,
   type UserWorkspace,
@@ -28,18 +29,8 @@ export interface DirectorySettings {
   readonly maxKnownProjects: number;
 }
 
-const ENVIRONMENT_NAMES = {
-  test: 'Test',
-  dev: 'Development',
-  staging: 'Staging',
-  prod: 'Production',
-} as const satisfies Record<Environment, string>;
-
 /** How often another instance is given time to finish what it began, where a race would store a thing twice. */
 const LOOKS_BEFORE_HELPING = 3;
-
-/** Another caller may have more time. */
-const isOutOfTime = (error: unknown): boolean => failedBecause(error, 'rateLimited', 'outOfTime');
 
 /** Knows the project of each (user, workspace), and makes it on the first write. */
 export class ProjectDirectory {
@@ -65,7 +56,7 @@ export class ProjectDirectory {
     const known = this.#known.get(slug);
     if (known !== undefined) return known;
     await this.organization.require(deadline);
-    const look = this.#lookups.run(slug, () => this.#findProject(slug, deadline), isOutOfTime);
+    const look = this.#lookups.run(slug, () => this.#findProject(slug, deadline), ranOutOfTime);
     return this.api.shared('findProject', look, deadline);
   }
 
@@ -75,7 +66,11 @@ export class ProjectDirectory {
     const known = this.#known.get(slug);
     if (known?.environments.has(environment)) return known;
     await this.organization.require(deadline);
-    const work = this.#provisions.run(slug, () => this.#provision(place, environment, deadline), isOutOfTime);
+    const work = this.#provisions.run(
+      slug,
+      () => this.#provision(place, environment, deadline),
+      ranOutOfTime,
+    );
     const project = await this.api.shared('findProject', work, deadline);
     // The work that was shared may have been for another environment.
     return project.environments.has(environment) ? project : this.provision(place, environment, deadline);

@@ -5,6 +5,14 @@ import { ENVIRONMENTS, type Environment } from '../../../secrets/secret';
 import type { Project } from '../api/answers';
 import type { LogEvent } from '../../../logging/log';
 
+/** What an environment that we make is called in Infisical's page. */
+export const ENVIRONMENT_NAMES = {
+  test: 'Test',
+  dev: 'Development',
+  staging: 'Staging',
+  prod: 'Production',
+} as const satisfies Record<Environment, string>;
+
 /** Whose workspace a project stands for. */
 export interface UserWorkspace {
   readonly user: string;

@@ -37,7 +37,7 @@ export async function checkIdentity(
   const client = new InfisicalClient({ ...DEFAULTS, ...connection }, new UpstreamRateLimits(clock));
   let lastFailure = '';
   const note: LogEvent = (_level, event, { call, reason } = {}) => {
-    if (event === 'infisical_call_failed') lastFailure = explained(`${call}`, `${reason}`);
+    if (event === 'infisical_call_failed') lastFailure = explained(String(call), String(reason));
   };
   const store = createInfisicalSecretStore({ ...connection, ...credentials }, clock, note);
   const place = { user: `osp-setup-${randomBytes(5).toString('hex')}`, workspace: 'probe' };

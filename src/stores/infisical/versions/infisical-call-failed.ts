@@ -90,3 +90,8 @@ export function failedBecause(
 ): error is InfisicalCallFailed {
   return error instanceof InfisicalCallFailed && reasons.includes(error.reason);
 }
+
+/** Of a call that had no time left: another caller may have more. */
+export function ranOutOfTime(error: unknown): boolean {
+  return failedBecause(error, 'rateLimited', 'outOfTime');
+}
