@@ -8,18 +8,18 @@ import { exampleHeaders } from '../development/example-headers';
 
 /**
  * Walks the printed calls against a running service, shows each call and answer, and ends with 1 where one is not as
- * documented. It reads the service's own settings; TOUR_URL names a service elsewhere.
+ * documented. It reads the service's own settings; SMOKE_TEST_URL names a service elsewhere.
  */
-async function tour(): Promise<number> {
+async function smokeTest(): Promise<number> {
   const settings = loadSettings(withDevelopmentCredentials(process.env).env);
-  const url = process.env['TOUR_URL'] ?? urlOf(settings.host, settings.port);
+  const url = process.env['SMOKE_TEST_URL'] ?? urlOf(settings.host, settings.port);
   const { app, workspace } = await exampleApp(settings);
   const credentials = await exampleHeaders({ url, app, userTokenSecret: settings.userToken.secret });
   print(
     `POST /permission/v1alpha1/access  (app ${app.app} of user ${app.user})\n  -> an access token for ${app.grants.size} operations`,
   );
   const headers = { ...credentials, 'content-type': 'application/json' };
-  // What a tour that was cut short left behind.
+  // What a smoke test that was cut short left behind.
   await fetch(`${url}/DeleteSecret?workspace=${workspace}`, {
     method: 'POST',
     headers,
@@ -48,7 +48,7 @@ function matches(step: SmokeTestStep, body: unknown): boolean {
 }
 
 async function exampleApp(settings: Settings): Promise<{ app: InstalledApp; workspace: string }> {
-  if (settings.grants.kind !== 'directory') throw new Error('The tour reads its app from GRANTS_DIR.');
+  if (settings.grants.kind !== 'directory') throw new Error('The smoke test reads its app from GRANTS_DIR.');
   const source = await DirectoryGrantSource.open({ dir: settings.grants.dir, log: () => undefined });
   try {
     for (const app of source.installedApps()) {
@@ -65,10 +65,12 @@ function print(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
-tour().then(
+smokeTest().then(
   (code) => process.exit(code),
   (error: unknown) => {
-    process.stderr.write(`The tour stopped: ${error instanceof Error ? error.message : 'unknown error'}\n`);
+    process.stderr.write(
+      `The smoke test stopped: ${error instanceof Error ? error.message : 'unknown error'}\n`,
+    );
     process.exit(1);
   },
 );

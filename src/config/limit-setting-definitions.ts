@@ -12,7 +12,7 @@ export const LIMIT_DEFINITIONS = {
   RATE_LIMIT_APP_READS: {
     default: '200:400',
     description:
-      'How many reads an app of a user may make: `<per second>`, or `<per second>:<at once>`; `0`: any. See docs/protection.md.',
+      'How many reads an app of a user may make: `<per second>`, or `<per second>:<at once>`; `0`: any. See docs/limits.md.',
   },
   RATE_LIMIT_APP_WRITES: { default: '20:100', description: 'The same for its writes.' },
   RATE_LIMIT_USER_READS: {
@@ -37,7 +37,7 @@ export const QUOTA_DEFINITIONS = {
   QUOTA_WORKSPACE_SECRETS: {
     default: '1000',
     description:
-      'How many secrets a workspace may hold in each environment; writes beyond it are refused with 507, `0`: any number. See docs/protection.md.',
+      'How many secrets a workspace may hold in each environment; writes beyond it are refused with 507, `0`: any number. See docs/limits.md.',
   },
   QUOTA_WORKSPACE_MIB: {
     default: '4',

@@ -17,7 +17,7 @@ export interface Development {
   readonly env: EnvironmentVariables;
   /** Absolute path of `<DATA_DIR>/development`. */
   readonly folder: string;
-  /** True where all that identifies apps and users was made here, so that we may act as one for the tour. */
+  /** True where all that identifies apps and users was made here, so that we may act as one for the smoke test. */
   readonly selfContained: boolean;
 }
 

@@ -5,7 +5,7 @@ import type { Settings } from '../config/settings';
 import type { GrantSource } from '../authz/grant-source';
 import { keepHeadersFile } from './example-headers';
 
-/** One call of the tour and the whole answer that the contract documents for it. */
+/** One call of the smoke test and the whole answer that the contract documents for it. */
 export interface SmokeTestStep {
   readonly operation: SecretOperation;
   readonly body: Readonly<Record<string, string>>;
@@ -17,7 +17,7 @@ export interface SmokeTestStep {
 
 const NAME = 'wallet-password';
 
-/** A secret's whole life. The first step's answer may be 409 where an earlier tour was cut short. */
+/** A secret's whole life. The first step's answer may be 409 where an earlier smoke test was cut short. */
 export const SMOKE_TEST_STEPS: readonly SmokeTestStep[] = [
   {
     operation: 'CreateSecret',
@@ -82,11 +82,11 @@ Paste this into another shell (the credentials of this laptop are in the file be
 
 ${curlSequence(url, workspace, headersFile)}
 
-Or let \`npm run tour\` walk the same calls and check each answer. Ctrl-C stops the service.
+Or let \`npm run smoke-test\` walk the same calls and check each answer. Ctrl-C stops the service.
 `;
 }
 
-/** Prints the curl tour of a laptop's own service and keeps its credentials file fresh. */
+/** Prints the curl calls of a laptop's own service and keeps its credentials file fresh. */
 export async function printStartBanner(
   folder: string,
   url: string,

@@ -54,7 +54,7 @@ async function expectKnown(store: SecretStore, scope: SecretScope, used: Usage):
   expect(told).toMatchObject({ used: limit.endsWith('bytes') ? used.bytes : used.secrets });
 }
 
-/** The quotas, sentence by sentence of docs/protection.md. */
+/** The quotas, sentence by sentence of docs/limits.md. */
 export function describeQuotas(title: string, subject: StoreUnderQuota): void {
   describe(`quotas in front of ${title}`, () => {
     let inner: SecretStore;

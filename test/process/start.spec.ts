@@ -53,7 +53,7 @@ describe('the process', () => {
     rmSync(dir, { recursive: true });
   });
 
-  it('comes up on a laptop with nothing set, prints the tour, walks it, and ends on SIGTERM', async () => {
+  it('comes up on a laptop with nothing set, prints calls that the smoke test makes too, and ends on SIGTERM', async () => {
     const env = { DATA_DIR: join(dir, 'laptop'), PORT: '0' };
     const service = start(env);
     const url = await listening(service);
@@ -75,10 +75,10 @@ describe('the process', () => {
     });
     expect(names.body).toEqual({ code: 200, message: '', data: [] });
 
-    const tour = start({ ...env, TOUR_URL: url }, 'development/tour.js');
-    expect([await tour.ended, tour.errors()]).toEqual([0, '']);
-    expect(tour.output()).toContain('Every answer is as documented.');
-    expect(tour.output().match(/^ {2}-> \d{3}/gm)).toHaveLength(6);
+    const smokeTest = start({ ...env, SMOKE_TEST_URL: url }, 'cli/smoke-test.js');
+    expect([await smokeTest.ended, smokeTest.errors()]).toEqual([0, '']);
+    expect(smokeTest.output()).toContain('Every answer is as documented.');
+    expect(smokeTest.output().match(/^ {2}-> \d{3}/gm)).toHaveLength(6);
 
     service.child.kill('SIGTERM');
     expect(await service.ended).toBe(0);
@@ -99,8 +99,8 @@ describe('the process', () => {
     };
     const service = start(env);
     const url = await listening(service);
-    const tour = start({ ...env, TOUR_URL: url }, 'development/tour.js');
-    expect([await tour.ended, tour.errors()]).toEqual([0, '']);
+    const smokeTest = start({ ...env, SMOKE_TEST_URL: url }, 'cli/smoke-test.js');
+    expect([await smokeTest.ended, smokeTest.errors()]).toEqual([0, '']);
     expect(fake.calls.filter((call) => call.template === '/api/v1/auth/universal-auth/login')).toHaveLength(
       1,
     );
@@ -111,7 +111,7 @@ describe('the process', () => {
     await fake.close();
   });
 
-  it('the tour ends with 1 where an answer is not as documented', async () => {
+  it('the smoke test ends with 1 where an answer is not as documented', async () => {
     const env = { DATA_DIR: join(dir, 'laptop'), PORT: '0' };
     const { createServer } = await import('node:http');
     const liar = createServer((_request, response) =>
@@ -119,9 +119,9 @@ describe('the process', () => {
     );
     await new Promise<void>((resolveListen) => liar.listen(0, '127.0.0.1', resolveListen));
     const { port } = liar.address() as { port: number };
-    const tour = start({ ...env, TOUR_URL: `http://127.0.0.1:${port}` }, 'development/tour.js');
-    expect(await tour.ended).toBe(1);
-    expect(tour.output()).toContain('NOT AS DOCUMENTED');
+    const smokeTest = start({ ...env, SMOKE_TEST_URL: `http://127.0.0.1:${port}` }, 'cli/smoke-test.js');
+    expect(await smokeTest.ended).toBe(1);
+    expect(smokeTest.output()).toContain('NOT AS DOCUMENTED');
     liar.closeAllConnections();
     liar.close();
   });

@@ -40,7 +40,7 @@ describeWith('pseudo-terminal', 'npm start on a terminal', () => {
       /^olares-secret-provider is starting on Node [\d.]+\. LOG_FORMAT=json logs as in production\.$/,
     );
     expect(lines.at(-1)).toBe(
-      'Or let `npm run tour` walk the same calls and check each answer. Ctrl-C stops the service.',
+      'Or let `npm run smoke-test` walk the same calls and check each answer. Ctrl-C stops the service.',
     );
     expect(lines.slice(-8, -2).every((line) => line.startsWith('curl '))).toBe(true);
     const log = lines.filter((line) => line.startsWith('['));
