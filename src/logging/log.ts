@@ -18,7 +18,7 @@ export function createLog(level: string, destination: DestinationStream): Log {
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
       serializers: { req: nothing, res: nothing, err: classOf, error: classOf },
-      hooks: { logMethod: withTextOfItsOwn },
+      hooks: { logMethod: withEvent },
     },
     destination,
   );
@@ -28,12 +28,18 @@ export function logEvent(log: Log): LogEvent {
   return (level, event, fields = {}) => log[level](fields, event);
 }
 
-/** Of an event that has an error and no text, pino would make the error's message the text. */
-function withTextOfItsOwn(this: Logger, args: Parameters<LogFn>, log: LogFn): void {
-  const [fields] = args as [unknown];
-  if (args.length > 1 || typeof fields !== 'object' || fields === null) log.apply(this, args);
-  else if (fields instanceof Error) log.call(this, { err: fields }, 'error');
-  else if ('err' in fields) log.call(this, fields, 'error');
+const EVENT = /^[a-z][a-z0-9_]*$/;
+
+/**
+ * Makes an event of whatever is logged. A sentence, as Nest logs them, becomes the field `text` of the event `framework_message`. An error
+ * without a text becomes the event `error`, since pino would make the error's message the text.
+ */
+function withEvent(this: Logger, args: Parameters<LogFn>, log: LogFn): void {
+  const [first, second] = args as [unknown, unknown];
+  const text = typeof first === 'string' ? first : second;
+  const fields = first instanceof Error ? { err: first } : typeof first === 'object' ? first : {};
+  if (typeof text === 'string' && !EVENT.test(text)) log.call(this, { ...fields, text }, 'framework_message');
+  else if (text === undefined && fields !== null && 'err' in fields) log.call(this, fields, 'error');
   else log.apply(this, args);
 }
 

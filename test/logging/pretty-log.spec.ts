@@ -19,7 +19,16 @@ describe('the log for people', () => {
     log.info({ app: 'notes', count: 2, quota: undefined }, 'grants_read');
     log.warn('redis_lost');
     expect(text()).toMatch(
-      /^\[\d\d:\d\d:\d\d\.\d{3}\] INFO: grants_read \{"app":"notes","count":2\}\n\[[\d:.]+\] WARN: redis\.lost\n$/,
+      /^\[\d\d:\d\d:\d\d\.\d{3}\] INFO: grants_read \{"app":"notes","count":2\}\n\[[\d:.]+\] WARN: redis_lost\n$/,
+    );
+  });
+
+  it('makes the text of the event framework_message of a sentence, as Nest logs them', () => {
+    const { log, text } = logged();
+    log.info({ context: 'NestFactory' }, 'Starting Nest application...');
+    log.warn('Something is deprecated.');
+    expect(text()).toMatch(
+      /INFO: framework_message \{"context":"NestFactory","text":"Starting Nest application\.\.\."\}\n.*WARN: framework_message \{"text":"Something is deprecated\."\}\n$/,
     );
   });
 

@@ -105,7 +105,8 @@ export class CircuitBreakerSecretStore extends SecretStoreDecorator {
   #became(state: BreakerState): void {
     const { time, log, observer } = this.deps;
     if (state === 'open') this.#noTrialBeforeMs = time.nowMs() + HALF_OPEN_AFTER_MS;
-    log(state === 'open' ? 'warn' : 'info', `store.breaker.${state}`);
+    if (state === 'open') log('warn', 'store_breaker_open');
+    else log('info', `store_breaker_${state}`);
     observer?.breakerBecame(state);
   }
 }

@@ -156,11 +156,11 @@ describe('the breaker before the store', () => {
     await list();
     expect(became).toEqual(['open', 'half_open', 'open', 'half_open', 'closed']);
     expect(logged).toEqual([
-      'warn store.breaker.open',
-      'info store.breaker.half_open',
-      'warn store.breaker.open',
-      'info store.breaker.half_open',
-      'info store.breaker.closed',
+      'warn store_breaker_open',
+      'info store_breaker_half_open',
+      'warn store_breaker_open',
+      'info store_breaker_half_open',
+      'info store_breaker_closed',
     ]);
   });
 });
