@@ -1,40 +1,15 @@
-import type { Clock } from '../time/clock';
-import { type Reloadable, stillGood } from '../reloadable/reloadable';
 import { randomUUID } from 'node:crypto';
 import { SignJWT } from 'jose';
 import { Unauthenticated } from '../errors/authn-errors';
+import { type Reloadable, stillGood } from '../reloadable/reloadable';
+import type { Clock } from '../time/clock';
 import type { Caller } from './caller';
 import { type TokenRules, VerifiedTokens } from './verified-tokens';
 
 /** Contract, section 4: an access token lives five minutes. */
 const ACCESS_TOKEN_LIFETIME_MS = 5 * 60_000;
-
 /** A kubelet takes up to a minute and a half to write a changed Secret; replicas on other nodes may be that much apart. */
 const REPLICAS_AGREE_WITHIN_MS = 2 * 60_000;
-
-/**
- * Which keys count while one takes over from another. A new key verifies at once and signs once every replica knows it;
- * the old one verifies until the last token is over that a replica signed with it.
- */
-class AccessTokenKeys {
-  constructor(
-    private readonly key: Reloadable<Uint8Array>,
-    private readonly clock: Clock,
-  ) {}
-
-  signing(): Uint8Array {
-    const versions = this.key.versions();
-    const knownSinceMs = this.clock.nowMs() - REPLICAS_AGREE_WITHIN_MS;
-    const known = versions.find(({ sinceMs }) => sinceMs <= knownSinceMs) ?? versions.at(-1);
-    return known?.value ?? this.key.current();
-  }
-
-  /** The current one first. */
-  verifying(): readonly Uint8Array[] {
-    const graceMs = 2 * REPLICAS_AGREE_WITHIN_MS + ACCESS_TOKEN_LIFETIME_MS;
-    return stillGood(this.key, graceMs, this.clock.nowMs());
-  }
-}
 
 const ISSUER = 'olares-secret-provider';
 const AUDIENCE = 'secret.infisical/v1';
@@ -51,19 +26,17 @@ export interface IssuedAccessToken {
 }
 
 /**
- * Signs and verifies the access tokens of apps: stateless JWTs (HS256) that name app, user and operations, so that they
- * survive a restart and are known to every replica.
+ * Signs and verifies the access tokens of apps. They are stateless JWTs (HS256) that name app, user and operations, so
+ * they survive a restart and every replica accepts them.
  */
 export class AccessTokens {
-  private readonly keys: AccessTokenKeys;
   private readonly verified: VerifiedTokens<Caller>;
 
   constructor(
-    key: Reloadable<Uint8Array>,
+    private readonly key: Reloadable<Uint8Array>,
     private readonly clock: Clock,
   ) {
-    this.keys = new AccessTokenKeys(key, clock);
-    this.verified = new VerifiedTokens(RULES, callerIn, clock);
+    this.verified = new VerifiedTokens(RULES, callerFrom, clock);
   }
 
   /** @param operations `<Op>?workspace=<name>` each; the token is good for exactly these */
@@ -78,19 +51,29 @@ export class AccessTokens {
       .setJti(randomUUID())
       .setIssuedAt(issuedAtS)
       .setExpirationTime(expiresAtS)
-      .sign(this.keys.signing());
+      .sign(this.signingKey());
     return { token, expiresAtMs: expiresAtS * 1000 };
   }
 
   /** @throws Unauthenticated (401) with one text, whatever is wrong with the token */
   async verify(token: string): Promise<Caller> {
-    const caller = await this.verified.verify(token, this.keys.verifying());
+    // An old key verifies until the last token has expired that a replica signed with it.
+    const graceMs = 2 * REPLICAS_AGREE_WITHIN_MS + ACCESS_TOKEN_LIFETIME_MS;
+    const caller = await this.verified.verify(token, stillGood(this.key, graceMs, this.clock.nowMs()));
     if (caller === undefined) throw new Unauthenticated('X-Access-Token');
     return caller;
   }
+
+  /** A new key verifies at once, and signs once every replica has it. */
+  private signingKey(): Uint8Array {
+    const versions = this.key.versions();
+    const knownSinceMs = this.clock.nowMs() - REPLICAS_AGREE_WITHIN_MS;
+    const known = versions.find(({ sinceMs }) => sinceMs <= knownSinceMs) ?? versions.at(-1);
+    return known?.value ?? this.key.current();
+  }
 }
 
-function callerIn({ sub, user, ops }: Readonly<Record<string, unknown>>): Caller | undefined {
+function callerFrom({ sub, user, ops }: Readonly<Record<string, unknown>>): Caller | undefined {
   if (typeof sub !== 'string' || typeof user !== 'string' || !isTexts(ops)) return undefined;
   return { app: sub, user, operations: new Set(ops) };
 }

@@ -2,15 +2,15 @@ import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 
 const WORKER = join(__dirname, 'bcrypt-worker.mjs');
-/** V8 takes more than it needs where nothing is said. The thread is given no variable of the environment either. */
+/** Without limits V8 takes more memory than it needs. The thread gets no environment variable either. */
 const OPTIONS = {
   env: {},
   resourceLimits: { maxOldGenerationSizeMb: 8, maxYoungGenerationSizeMb: 1, stackSizeMb: 1 },
 };
 
 /**
- * bcrypt on threads of its own. On those of libuv, which it would use, reads of the embedded store wait behind it: it takes
- * 50 to 90 ms of a core for each proof. A thread is started when one is needed and none is free, and kept.
+ * Runs bcrypt on worker threads. On libuv's threads, which bcrypt uses by itself, reads of the embedded store would wait
+ * behind it: each proof takes 50 to 90 ms of a core. A thread is started when none is free, and kept.
  */
 export class BcryptThreads {
   readonly #all = new Set<Worker>();
@@ -19,13 +19,13 @@ export class BcryptThreads {
 
   constructor(private readonly file = WORKER) {}
 
-  /** Resolves to whether the hash is one of the text. As many threads as there are calls at once: the caller bounds them. */
+  /** Resolves to whether the hash is one of the text. Each concurrent call takes a thread, so the caller bounds the calls. */
   async compare(text: string, hash: string): Promise<boolean> {
     const work = { text, hash };
     try {
       return await this.#compareOn(this.#free.pop() ?? this.#start(), work);
     } catch {
-      // A thread that died, for want of memory perhaps, says nothing about the proof: once more, on another one.
+      // A thread that died, perhaps for lack of memory, says nothing about the proof: try once more on a new one.
       return this.#compareOn(this.#start(), work);
     }
   }
@@ -39,7 +39,7 @@ export class BcryptThreads {
     if (this.#closed) throw new Error('no more proofs: the service is shutting down');
     const worker = new Worker(this.file, OPTIONS);
     this.#all.add(worker);
-    // It is the calls that wait for it which learn of a failure.
+    // The calls that wait for the thread see its failure by its exit.
     worker.on('error', () => undefined);
     worker.once('exit', () => {
       this.#all.delete(worker);
@@ -62,7 +62,7 @@ export class BcryptThreads {
     });
     // A free thread keeps no process alive.
     worker.unref();
-    // It may have died right behind its answer.
+    // It may have died right after its answer.
     if (this.#all.has(worker)) this.#free.push(worker);
     return matches;
   }

@@ -1,16 +1,15 @@
 // @ts-check
-// Compares one proof after the other on a thread of its own. JavaScript, since Node itself loads it: from here for the
-// tests, and from the built tree.
+// Compares one proof after the other on a worker thread. It is JavaScript because Node itself loads it, for the tests from
+// here and otherwise from dist/.
 import { readlinkSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import { parentPort } from 'node:worker_threads';
 import bcrypt from 'bcrypt';
 
-/** As nice has it. */
 const NICENESS = 10;
 
-/** Whoever asks for a secret goes before whoever asks for a token. Linux knows a priority of a thread; others keep theirs. */
-function giveWay() {
+/** Lets requests for secrets go before requests for tokens. Only Linux has priorities of single threads. */
+function lowerPriority() {
   try {
     const [, thread] = /\/task\/(\d+)$/.exec(readlinkSync('/proc/thread-self')) ?? [];
     if (thread !== undefined) setPriority(Number(thread), NICENESS);
@@ -19,7 +18,7 @@ function giveWay() {
   }
 }
 
-giveWay();
+lowerPriority();
 parentPort?.on('message', (/** @type {{ text: string, hash: string }} */ { text, hash }) => {
   parentPort?.postMessage(bcrypt.compareSync(text, hash));
 });

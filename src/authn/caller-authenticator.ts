@@ -1,35 +1,35 @@
-import type { Caller } from './caller';
-import type { VerifiedUser, UserTokenVerifier } from './user-token.verifier';
 import { Unauthenticated, UserMismatch } from '../errors/authn-errors';
 import type { AccessTokens } from './access-tokens';
+import type { Caller } from './caller';
 import type { ServiceAccountAuthenticator } from './service-account.authenticator';
+import type { VerifiedUser, UserTokenVerifier } from './user-token.verifier';
 
 /** The credentials that a request carries, each exactly as sent; undefined where it carries none. */
 interface CallerCredentials {
   readonly userToken: string | undefined;
   readonly accessToken: string | undefined;
-  /** Of the calling pod; what `Authorization: Bearer` carries. */
+  /** The calling pod's token, from `Authorization: Bearer`. */
   readonly serviceAccountToken: string | undefined;
-  /** Of the socket; it proves nothing here, and only keeps one peer from taking the others' turns. */
+  /** Address of the socket. It proves nothing here; token reviews are queued fairly by it. */
   readonly peerAddress: string | undefined;
 }
 
-/** Finds out who calls from what they can prove. Nothing is taken from a header by its name alone. */
+/** Finds out who calls, from credentials alone. No header is believed without proof. */
 export abstract class CallerAuthenticator {
   /** @throws Unauthenticated (401), UserMismatch (403), TooManyRequests (429), IdentityUnavailable (503) */
   abstract authenticate(credentials: CallerCredentials): Promise<Caller>;
-  /** A user alone, by their own token, which is never optional here. @throws as authenticate */
+  /** Authenticates a user without an app; the token is never optional here. @throws as authenticate */
   abstract authenticateUser(userToken: string | undefined): Promise<VerifiedUser>;
 }
 
-/** The app proves itself with X-Access-Token or with its pod's ServiceAccount token, its user with X-Authorization. */
+/** Authenticates the app by X-Access-Token or by its pod's ServiceAccount token, and its user by X-Authorization. */
 export class CredentialsAuthenticator extends CallerAuthenticator {
   constructor(
     private readonly accessTokens: AccessTokens,
     private readonly userTokens: UserTokenVerifier,
-    /** False lets background jobs go without a user token; one that is sent must still be good. */
+    /** Where false, background jobs may omit the user token; one that is sent must still be good. */
     private readonly userTokenRequired: boolean,
-    /** Undefined where there is no cluster: then no pod can prove itself. */
+    /** Undefined where there is no cluster, so that no pod can prove itself. */
     private readonly serviceAccounts: ServiceAccountAuthenticator | undefined,
   ) {
     super();
@@ -52,7 +52,7 @@ export class CredentialsAuthenticator extends CallerAuthenticator {
     return (await this.authenticateUser(userToken)).user;
   }
 
-  /** Of two credentials both must be good and the same app's; the access token's operations then bind. */
+  /** Where both credentials are sent, both must be good and name the same app; the access token's operations then bind. */
   private async verifyApp({
     accessToken,
     serviceAccountToken,

@@ -3,8 +3,8 @@ export interface Caller {
   readonly app: string;
   readonly user: string;
   /**
-   * What the credential was issued for, as `<Op>?workspace=<name>`, matched as whole strings;
-   * 'any' where a credential carries no such list (the grants alone decide then).
+   * The operations that the credential was issued for, as `<Op>?workspace=<name>`, matched as whole strings;
+   * 'any' where the credential carries no such list, so that the grants alone decide.
    */
   readonly operations: ReadonlySet<string> | 'any';
 }

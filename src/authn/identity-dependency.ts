@@ -1,11 +1,11 @@
-import type { MonotonicTime } from '../time/clock';
 import type { LogEvent } from '../logging/log';
+import type { MonotonicTime } from '../time/clock';
 
-/** Whom we ask about callers: LLDAP for user tokens, the API server's TokenReview for ServiceAccount tokens. */
+/** The services that verify callers: LLDAP for user tokens, the API server's TokenReview for ServiceAccount tokens. */
 export type IdentityDependencyName = 'lldap' | 'token_review';
 
 export interface IdentityDependencyObserver {
-  /** Told with the first answer or failure, and at each change. */
+  /** Called with the first answer or failure, and at each change. */
   dependencyIs(name: IdentityDependencyName, isUp: boolean): void;
 }
 
@@ -15,7 +15,7 @@ export interface IdentityDependencyDeps {
   readonly observer?: IdentityDependencyObserver;
 }
 
-/** It is back when it has answered, and has failed nobody for so long: one that fails now and then is no thousand lines. */
+/** A dependency is up again when it answers and has not failed for this long, so that a flapping one does not fill the log. */
 const QUIET_MS = 5_000;
 const PROBE_EVERY_MS = 6_000;
 
@@ -27,8 +27,8 @@ const SENTENCE_OF = {
 } as const satisfies Record<IdentityDependencyName, (reason: string) => string>;
 
 /**
- * Whether somebody who is asked about callers answers. Each change is one line in the log; while it does not answer it is
- * probed, so that its return is known although nobody calls.
+ * Tracks whether a service that verifies callers answers, and logs each change once. While it does not answer it is probed,
+ * so that its return is noticed although nobody calls.
  */
 export class IdentityDependency {
   private state: 'unknown' | 'up' | 'down' = 'unknown';
@@ -42,7 +42,7 @@ export class IdentityDependency {
     private readonly deps: IdentityDependencyDeps,
   ) {}
 
-  /** @param probe asks once, and reports by `answered` or `failed`; it is run at once, and again while there is no answer */
+  /** @param probe asks once and reports by `answered` or `failed`; it is run at once, and again while the dependency is down */
   watch(probe: () => Promise<void>): void {
     this.probe = probe;
     this.runProbe();
@@ -58,7 +58,7 @@ export class IdentityDependency {
     this.become('up');
   }
 
-  /** @param reason a word of the system's or a status, never a foreign text */
+  /** @param reason an error code or a status, never a foreign text */
   failed(reason: string): void {
     this.failedAtMs = this.deps.time.nowMs();
     this.reason = reason;
@@ -68,7 +68,7 @@ export class IdentityDependency {
     this.probeLater();
   }
 
-  /** What an operator should mend, one sentence or none. */
+  /** Returns the problem that an operator should fix, as one sentence, or nothing. */
   sentences(): readonly string[] {
     return this.state === 'down' ? [SENTENCE_OF[this.name](this.reason)] : [];
   }

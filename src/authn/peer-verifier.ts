@@ -2,7 +2,7 @@ import { isIPv4, isIPv6 } from 'node:net';
 
 const MAPPED = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/;
 
-/** One text for each IP address, an IPv4 address in IPv6 clothes included; undefined where it is none. */
+/** Returns one text for each IP address, an IPv4-mapped IPv6 address included; undefined where it is no address. */
 export function canonicalAddress(address: string): string | undefined {
   if (isIPv4(address)) return address;
   const [withoutZone = ''] = address.split('%');
@@ -14,53 +14,52 @@ export function canonicalAddress(address: string): string | undefined {
   return bytes.join('.');
 }
 
-/** A ServiceAccount of the cluster. */
 export interface ServiceAccountName {
   readonly namespace: string;
   readonly name: string;
 }
 
-/** Who is at the other end of a connection, as far as it can be proven. */
+/** The evidence of who is at the other end of a connection. */
 export interface Peer {
-  /** Of the socket, never of a header; undefined proves nothing. It is also whose turn it is while a token is reviewed. */
+  /** Address of the socket, never of a header; undefined proves nothing. Token reviews are queued fairly by it. */
   readonly address: string | undefined;
-  /** `Authorization: Bearer`, where one was sent. */
+  /** The token of `Authorization: Bearer`, where one was sent. */
   readonly bearer: string | undefined;
 }
 
-/** What may prove a peer; either of them where nothing is said. */
+/** The evidence that counts for a peer; by default either. */
 export type PeerEvidence = 'address or token' | 'token';
 
 const USER_NAMESPACE = /^user-(?:system|space)-(.*)$/;
 
 /**
- * Knows which peers of a connection are what they say. system-server calls on behalf of apps, and nothing that it
- * sends proves itself: so its pods' addresses, or its ServiceAccount, must.
+ * Verifies who the peer of a connection is. system-server calls on behalf of apps without a credential of its own, so
+ * its pods' addresses or its ServiceAccount must prove it.
  */
 export abstract class PeerVerifier {
-  /** @param peerAddress of the socket; true where it is one of this user's system-server pods */
+  /** Returns whether the socket's address is one of this user's system-server pods. */
   abstract provesSystemServer(peerAddress: string | undefined, user: string): boolean;
-  /** The configured, trusted ServiceAccount that this peer has. @throws IdentityUnavailable, TooManyRequests */
+  /** Returns the peer's ServiceAccount if it is a configured, trusted one. @throws IdentityUnavailable, TooManyRequests */
   abstract trustedServiceAccountOf(peer: Peer, by?: PeerEvidence): Promise<ServiceAccountName | undefined>;
-  /** Whether the peer may tell of created and deleted users. @throws IdentityUnavailable, TooManyRequests */
+  /** Returns whether the peer may report created and deleted users. @throws IdentityUnavailable, TooManyRequests */
   abstract provesEventSender(peer: Peer): Promise<boolean>;
-  /** Whether the peer is the Settings app of this user. @throws IdentityUnavailable, TooManyRequests */
+  /** Returns whether the peer is the Settings app of this user. @throws IdentityUnavailable, TooManyRequests */
   abstract provesSettings(peer: Peer, user: string): Promise<boolean>;
 
-  /** Whether the peer has a trusted ServiceAccount, and none of another user. @throws IdentityUnavailable, TooManyRequests */
+  /** Returns whether the peer has a trusted ServiceAccount that may act for the user. @throws as trustedServiceAccountOf */
   async provesTrustedFor(peer: Peer, user: string, by?: PeerEvidence): Promise<boolean> {
     const account = await this.trustedServiceAccountOf(peer, by);
     return account !== undefined && maySpeakFor(account, user);
   }
 }
 
-/** An account of a user's own namespace speaks for that user alone. */
+/** Returns false where the account is in the namespace of another user. */
 export function maySpeakFor({ namespace }: ServiceAccountName, user: string): boolean {
   const [, owner = user] = USER_NAMESPACE.exec(namespace) ?? [];
   return owner === user;
 }
 
-/** Outside a cluster nobody is proven to be anybody. */
+/** Used outside a cluster: no peer can be proven. */
 export class NoPeerVerifier extends PeerVerifier {
   provesSystemServer(): boolean {
     return false;

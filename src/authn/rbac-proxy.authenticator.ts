@@ -4,12 +4,12 @@ import type { Peer, PeerVerifier } from './peer-verifier';
 import type { ServiceAccountAuthenticator } from './service-account.authenticator';
 
 /**
- * `RBAC_PROXY`: nobody's headers count; those of trusted ServiceAccounts do; or also those of each user's system-server,
- * which is safe only where that sets X-Remote-User itself. (Today's passes on what the app wrote there.)
+ * Whose X-Remote-User counts (`RBAC_PROXY`): nobody's; that of trusted ServiceAccounts; or also that of each user's
+ * system-server, which is safe only where system-server sets the header itself. (Today's forwards what the app wrote.)
  */
 export type RbacProxyMode = 'off' | 'service-accounts' | 'system-server';
 
-/** What a proxy says of a call that it let through; each undefined where it is missing. */
+/** What a proxy states about a call that it let through. */
 export interface RbacProxiedCall {
   readonly peer: Peer;
   /** X-BFL-USER, one plain name. */
@@ -20,7 +20,7 @@ export interface RbacProxiedCall {
 
 const SERVICE_ACCOUNT = /^system:serviceaccount:([a-z0-9-]{1,63}):[a-z0-9.-]{1,253}$/;
 
-/** Contract, section 5.2: the proxy has authenticated a pod, and says whose it is. Only a proven proxy is believed. */
+/** Contract, section 5.2: a proxy has authenticated a pod and names its ServiceAccount. Only a proven proxy is believed. */
 export class RbacProxyAuthenticator {
   constructor(
     private readonly mode: RbacProxyMode,
@@ -30,7 +30,7 @@ export class RbacProxyAuthenticator {
   ) {}
 
   /**
-   * Undefined where the headers mean nothing: another credential must then be there.
+   * Returns undefined where the headers prove nothing; the caller then needs another credential.
    * @throws UserMismatch (403) where the namespace is another user's, IdentityUnavailable (503), TooManyRequests (429)
    */
   async callerOf({ peer, user, remoteUser }: RbacProxiedCall): Promise<Caller | undefined> {
@@ -42,7 +42,7 @@ export class RbacProxyAuthenticator {
     return caller;
   }
 
-  /** A token that came along is the proxy's own, or else a credential of the app, which counts instead of any header. */
+  /** A bearer token must be the proxy's own; any other one is the app's credential and counts instead of the headers. */
   private async isProxy(peer: Peer, user: string): Promise<boolean> {
     if (peer.bearer !== undefined) return this.peers.provesTrustedFor(peer, user, 'token');
     if (this.mode === 'system-server' && this.peers.provesSystemServer(peer.address, user)) return true;
