@@ -32,10 +32,10 @@ const BCRYPT_COST_10 = /^\$2[aby]\$10\$([./A-Za-z0-9]{53})$/;
  * apps of a user may send at once through one proxy; they delay nobody at another address.
  */
 const QUEUE_BOUNDS = {
-  maxUnderWay: 2,
-  maxUnderWayOfOne: 2,
+  maxRunning: 2,
+  maxRunningPerKey: 2,
   maxWaiting: 128,
-  maxWaitingOfOne: 64,
+  maxWaitingPerKey: 64,
   maxWaitMs: 5_000,
 };
 

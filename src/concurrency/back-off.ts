@@ -1,25 +1,25 @@
 export interface BackOffOptions {
   readonly firstMs: number;
-  readonly mostMs: number;
-  /** 0 up to 1; a test makes it certain. */
+  readonly maxMs: number;
+  /** Returns 0 up to 1, as Math.random() does. */
   readonly random: () => number;
 }
 
-/** No wait is shorter: what fails at once must not be asked in a tight loop, whatever the dice say. */
-const LEAST_MS = 50;
+/** No wait is shorter, so that what fails at once is not retried in a tight loop. */
+const MIN_MS = 50;
 
-/** Exponential with full jitter: replicas that lost the same server do not come back at the same moment. */
+/** Exponential back-off with full jitter: replicas that lost the same server do not come back at the same moment. */
 export class BackOff {
   private failures = 0;
 
   constructor(private readonly options: BackOffOptions) {}
 
-  /** @param mostMs of this failure, where that is less than of others */
-  nextMs(atLeastMs = LEAST_MS, mostMs = this.options.mostMs): number {
+  /** Counts a failure and returns the wait before the next attempt. @param maxMs a shorter maximum for this failure */
+  nextMs(atLeastMs = MIN_MS, maxMs = this.options.maxMs): number {
     const { firstMs, random } = this.options;
-    const ceilingMs = Math.min(mostMs, firstMs * 2 ** Math.min(this.failures, 30));
+    const ceilingMs = Math.min(maxMs, firstMs * 2 ** Math.min(this.failures, 30));
     this.failures += 1;
-    return Math.max(LEAST_MS, atLeastMs, random() * ceilingMs);
+    return Math.max(MIN_MS, atLeastMs, random() * ceilingMs);
   }
 
   reset(): void {

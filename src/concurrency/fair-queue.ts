@@ -1,135 +1,137 @@
 import type { MonotonicTime } from '../time/clock';
 
 export interface FairQueueBounds {
-  readonly maxUnderWay: number;
-  readonly maxUnderWayOfOne: number;
+  readonly maxRunning: number;
+  readonly maxRunningPerKey: number;
   readonly maxWaiting: number;
-  readonly maxWaitingOfOne: number;
-  /** Who waits so long in vain is sent away. */
+  readonly maxWaitingPerKey: number;
+  /** Work that has waited this long is refused. */
   readonly maxWaitMs: number;
 }
 
-/** How much the latest piece of work counts in what is usual. */
-const USUAL_WEIGHT = 0.1;
+/** The weight of the latest duration in the moving average. */
+const AVERAGE_WEIGHT = 0.1;
 
-/** Told once: whether the turn has come. */
-type Waiting = (hasCome: boolean) => void;
+/** Called once, with whether the work has got its permit. */
+type Waiter = (isPermitted: boolean) => void;
 
 /**
- * Work of many keys, so much of it at once: the keys take turns, so that one with much to do delays the others by little.
- * Where all the places to wait are taken, the longest line gives one up for a shorter one: nobody is kept out by others.
+ * Runs a bounded amount of work at once, fairly between keys: the keys get permits in turn, so that one with much work delays
+ * the others little. When all places to wait are taken, the longest queue gives its last one up for a shorter one, so that
+ * no key can keep the others out.
  */
 export class FairQueue {
-  /** In the order of their turns: a key that has had its turn goes to the end. */
-  readonly #lines = new Map<string, Waiting[]>();
-  readonly #underWayOf = new Map<string, number>();
+  /** The waiting work of each key; a key that got a permit moves to the end. */
+  readonly #queues = new Map<string, Waiter[]>();
+  readonly #runningPerKey = new Map<string, number>();
   #waiting = 0;
-  #underWay = 0;
-  /** What a piece of work took lately. */
-  #usualMs = 0;
+  #running = 0;
+  /** Moving average of how long a piece of work takes. */
+  #averageMs = 0;
 
   constructor(
     private readonly bounds: FairQueueBounds,
     private readonly time: MonotonicTime,
-    /** What is thrown where too many wait already, or a turn does not come in time; by then, about, the line is done. */
-    private readonly refusal: (lineMs: number) => Error,
+    /** Makes the error for work that finds no place or waits too long; `queueMs` is about when the key's queue will be done. */
+    private readonly refusal: (queueMs: number) => Error,
   ) {}
 
   get waiting(): number {
     return this.#waiting;
   }
 
-  get underWay(): number {
-    return this.#underWay;
+  get running(): number {
+    return this.#running;
   }
 
   /**
-   * Does the work when the turn of this key has come: at once where nothing is in its way.
-   * @param waitedMs for the same thing before, which counts
+   * Runs the work once its key gets a permit, at once where one is free.
+   * @param waitedMs how long the same work has waited elsewhere, which counts
    * @throws the refusal
    */
   async run<T>(key: string, work: () => Promise<T>, waitedMs = 0): Promise<T> {
-    const line = this.#lines.get(key) ?? [];
-    if (line.length === 0 && this.#hasRoomFor(key)) this.#begin(key);
-    else if (!(await this.#turnOf(key, line, waitedMs))) throw this.refusal(this.#lineMs(line));
+    const queue = this.#queues.get(key) ?? [];
+    if (queue.length === 0 && this.#hasPermitFor(key)) this.#begin(key);
+    else if (!(await this.#permitFor(key, queue, waitedMs))) throw this.refusal(this.#queueMs(queue));
     const beganMs = this.time.nowMs();
     try {
       return await work();
     } finally {
       const tookMs = this.time.nowMs() - beganMs;
-      this.#usualMs += (this.#usualMs === 0 ? 1 : USUAL_WEIGHT) * (tookMs - this.#usualMs);
+      this.#averageMs += (this.#averageMs === 0 ? 1 : AVERAGE_WEIGHT) * (tookMs - this.#averageMs);
       this.#end(key);
     }
   }
 
-  /** How long about the line of a key will take, among the others. */
-  #lineMs(line: readonly Waiting[]): number {
-    const { maxUnderWay, maxUnderWayOfOne } = this.bounds;
-    const rounds = Math.max((line.length + 1) / maxUnderWayOfOne, (this.#waiting + 1) / maxUnderWay);
-    return rounds * this.#usualMs;
+  /** Estimates how long the queue of a key will take, given the others. */
+  #queueMs(queue: readonly Waiter[]): number {
+    const { maxRunning, maxRunningPerKey } = this.bounds;
+    const rounds = Math.max((queue.length + 1) / maxRunningPerKey, (this.#waiting + 1) / maxRunning);
+    return rounds * this.#averageMs;
   }
 
-  /** False where it does not come. */
-  #turnOf(key: string, line: Waiting[], waitedMs: number): boolean | Promise<boolean> {
-    const { maxWaiting, maxWaitingOfOne } = this.bounds;
+  /** Resolves to false where no permit comes. */
+  #permitFor(key: string, queue: Waiter[], waitedMs: number): boolean | Promise<boolean> {
+    const { maxWaiting, maxWaitingPerKey } = this.bounds;
     const maxWaitMs = this.bounds.maxWaitMs - waitedMs;
     if (maxWaitMs <= 0) return false;
-    if (line.length >= maxWaitingOfOne) return false;
-    if (this.#waiting >= maxWaiting && !this.#makeRoomFor(line)) return false;
+    if (queue.length >= maxWaitingPerKey) return false;
+    if (this.#waiting >= maxWaiting && !this.#evictFor(queue)) return false;
     return new Promise((resolve) => {
-      const callOff = this.time.after(maxWaitMs, () => this.#leave(key, waiting, false));
-      const waiting: Waiting = (hasCome) => {
-        callOff();
-        resolve(hasCome);
+      const cancel = this.time.after(maxWaitMs, () => this.#leave(key, waiter, false));
+      const waiter: Waiter = (isPermitted) => {
+        cancel();
+        resolve(isPermitted);
       };
-      line.push(waiting);
-      this.#lines.set(key, line);
+      queue.push(waiter);
+      this.#queues.set(key, queue);
       this.#waiting += 1;
     });
   }
 
-  #hasRoomFor(key: string): boolean {
-    const { maxUnderWay, maxUnderWayOfOne } = this.bounds;
-    return this.#underWay < maxUnderWay && (this.#underWayOf.get(key) ?? 0) < maxUnderWayOfOne;
+  #hasPermitFor(key: string): boolean {
+    const { maxRunning, maxRunningPerKey } = this.bounds;
+    return this.#running < maxRunning && (this.#runningPerKey.get(key) ?? 0) < maxRunningPerKey;
   }
 
   #begin(key: string): void {
-    this.#underWay += 1;
-    this.#underWayOf.set(key, (this.#underWayOf.get(key) ?? 0) + 1);
+    this.#running += 1;
+    this.#runningPerKey.set(key, (this.#runningPerKey.get(key) ?? 0) + 1);
   }
 
   #end(key: string): void {
-    const left = (this.#underWayOf.get(key) ?? 1) - 1;
-    if (left === 0) this.#underWayOf.delete(key);
-    else this.#underWayOf.set(key, left);
-    this.#underWay -= 1;
-    for (const [next, line] of this.#lines) {
-      const [first] = line;
-      if (first === undefined || !this.#hasRoomFor(next)) continue;
-      this.#lines.delete(next);
-      this.#lines.set(next, line);
+    const left = (this.#runningPerKey.get(key) ?? 1) - 1;
+    if (left === 0) this.#runningPerKey.delete(key);
+    else this.#runningPerKey.set(key, left);
+    this.#running -= 1;
+    for (const [next, queue] of this.#queues) {
+      const [first] = queue;
+      if (first === undefined || !this.#hasPermitFor(next)) continue;
+      this.#queues.delete(next);
+      this.#queues.set(next, queue);
       this.#begin(next);
       this.#leave(next, first, true);
       return;
     }
   }
 
-  /** False where no line would stay longer than this one with one more in it. */
-  #makeRoomFor(line: readonly Waiting[]): boolean {
-    const none: [string, Waiting[]] = ['', []];
-    const longer = (one: typeof none, other: typeof none) => (other[1].length > one[1].length ? other : one);
-    const [key, longest] = [...this.#lines].reduce(longer, none);
+  /** Refuses the last of the longest queue; returns false where no queue would stay longer than this one with one more. */
+  #evictFor(queue: readonly Waiter[]): boolean {
+    let [longestKey, longest]: [string, readonly Waiter[]] = ['', []];
+    for (const [key, other] of this.#queues) {
+      if (other.length > longest.length) [longestKey, longest] = [key, other];
+    }
     const last = longest.at(-1);
-    if (last === undefined || longest.length <= line.length + 1) return false;
-    this.#leave(key, last, false);
+    if (last === undefined || longest.length <= queue.length + 1) return false;
+    this.#leave(longestKey, last, false);
     return true;
   }
 
-  #leave(key: string, waiting: Waiting, hasCome: boolean): void {
-    const line = this.#lines.get(key) ?? [];
-    line.splice(line.indexOf(waiting), 1);
+  #leave(key: string, waiter: Waiter, isPermitted: boolean): void {
+    const queue = this.#queues.get(key) ?? [];
+    queue.splice(queue.indexOf(waiter), 1);
     this.#waiting -= 1;
-    if (line.length === 0) this.#lines.delete(key);
-    waiting(hasCome);
+    if (queue.length === 0) this.#queues.delete(key);
+    waiter(isPermitted);
   }
 }

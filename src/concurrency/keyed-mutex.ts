@@ -1,26 +1,26 @@
 import { Mutex } from 'async-mutex';
 
-/** A scope that nobody else writes to until it is let go. */
+/** The lock of a scope, held by this replica. */
 export interface HeldScope {
-  /** Never throws, and is not waited for. */
+  /** Never throws; it works in the background. */
   release(): void;
 }
 
 /** Lets one replica at a time write to a scope. */
 export interface ScopeLock {
   /**
-   * Where the lock cannot be had for other reasons than that somebody has it, the answer is as if it were held.
-   * @returns undefined where others had it for all of `maxWaitMs`
+   * Takes the lock of a scope. Where the lock service fails, it resolves as if the lock were held.
+   * @returns undefined where others held it for all of `maxWaitMs`
    */
   hold(scope: string, maxWaitMs: number): Promise<HeldScope | undefined>;
 }
 
-/** One replica alone: its own queue is all that is needed. */
+/** The lock of a replica that runs alone: its own queue is all that it needs. */
 export const NO_OTHER_REPLICA: ScopeLock = {
   hold: () => Promise.resolve({ release: () => undefined }),
 };
 
-/** One lock per key, which lives only while somebody holds it or waits for it. */
+/** Runs the work of one key after another; a key's lock exists only while it is held or waited for. */
 export class KeyedMutex {
   private readonly locks = new Map<string, Mutex>();
 

@@ -1,8 +1,8 @@
-/** One run at a time for each key: who comes while it runs shares its outcome. */
+/** Runs one piece of work at a time for each key; calls that come while it runs share its outcome. */
 export class SingleFlight<T> {
   readonly #running = new Map<string, Promise<T>>();
 
-  /** @param isOwn a failure of whoever began it alone: who joined it begins anew */
+  /** @param isOwn whether a failure concerns only the call that began the run; a call that joined it then begins a new one */
   run(key: string, start: () => Promise<T>, isOwn: (error: unknown) => boolean = () => false): Promise<T> {
     const running = this.#running.get(key);
     if (running !== undefined) {

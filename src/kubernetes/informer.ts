@@ -18,7 +18,7 @@ const CONFIRM_WITHIN_MS = 120_000;
 /** However much the watches tell, everything is asked for again. */
 const RELIST_AFTER_MS = 600_000;
 const DEFAULT_MAX_AGE_MS = 600_000;
-const BACK_OFF = { firstMs: 1_000, mostMs: 15_000 };
+const BACK_OFF = { firstMs: 1_000, maxMs: 15_000 };
 /** Where nobody answers, or only with a failure of the server's own, which ends without our doing: its end must not be missed. */
 const MOST_MS_OF_OUTAGE = 3_000;
 
@@ -155,9 +155,9 @@ export class Informer<T> implements ObservedWatch {
     if (status !== undefined && !this.answered) this.backOff.reset();
     this.answered = status !== undefined;
     const isOutage = status === undefined || status === 429 || status >= 500;
-    const mostMs = isOutage ? MOST_MS_OF_OUTAGE : BACK_OFF.mostMs;
+    const maxMs = isOutage ? MOST_MS_OF_OUTAGE : BACK_OFF.maxMs;
     // Where each refused watch means another list, lists take half of the time at most.
-    return Math.max(this.backOff.nextMs(retryAfterMs, mostMs), this.listTookMs);
+    return Math.max(this.backOff.nextMs(retryAfterMs, maxMs), this.listTookMs);
   }
 
   private async list(signal: AbortSignal): Promise<void> {

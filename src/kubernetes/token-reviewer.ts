@@ -46,7 +46,7 @@ const BELIEVED_MS = 60_000;
 const MAX_REMEMBERED = 20_000;
 const TIMEOUT_MS = 5_000;
 /** Of one address, so that a pod that floods with made-up tokens floods only itself; and of one ServiceAccount. */
-const TURNS = { maxUnderWay: 64, maxUnderWayOfOne: 8, maxWaiting: 64, maxWaitingOfOne: 16, maxWaitMs: 2_000 };
+const TURNS = { maxRunning: 64, maxRunningPerKey: 8, maxWaiting: 64, maxWaitingPerKey: 16, maxWaitMs: 2_000 };
 const TOKEN_REVIEWS = '/apis/authentication.k8s.io/v1/tokenreviews';
 /** Nobody's token: any review of it shows that we may ask and are answered. */
 const PROBE_TOKEN = 'probe';

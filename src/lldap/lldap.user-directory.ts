@@ -23,7 +23,7 @@ const MAX_ACCEPTED_MS = 60_000;
 /** A user who logs in without end can push out what is known of others' tokens: those are then asked for, in turn. */
 const MAX_REMEMBERED_TOKENS = 10_000;
 /** Calls to LLDAP, by user: whoever has many tokens, or logs in without end, leaves turns to the others. */
-const TURNS = { maxUnderWay: 32, maxUnderWayOfOne: 4, maxWaiting: 64, maxWaitingOfOne: 16, maxWaitMs: 2_000 };
+const TURNS = { maxRunning: 32, maxRunningPerKey: 4, maxWaiting: 64, maxWaitingPerKey: 16, maxWaitMs: 2_000 };
 const MAX_ANSWER_BYTES = 64 * 1024;
 
 /** Answers of something between us and LLDAP, not of LLDAP: they say nothing about the token. */

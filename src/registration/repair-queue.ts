@@ -10,9 +10,9 @@ interface Repair {
 }
 
 /** Of one object, so that two versions of us, or a server that drops a field, quarrel slowly. */
-const BACK_OFF = { firstMs: 1_000, mostMs: 300_000 };
+const BACK_OFF = { firstMs: 1_000, maxMs: 300_000 };
 /** Of all of them, where so many in a row could not be written: what refuses one refuses all, and one now and then finds out when it ends. */
-const BACK_OFF_OF_ALL = { firstMs: 1_000, mostMs: 60_000 };
+const BACK_OFF_OF_ALL = { firstMs: 1_000, maxMs: 60_000 };
 const FAILED_IN_A_ROW = 5;
 /** For an object that was not tried yet, as of a new user: it may be another case. */
 const MOST_MS_OF_NEW = 5_000;
@@ -115,7 +115,7 @@ export class RepairQueue {
     return this.failedInARow >= FAILED_IN_A_ROW;
   }
 
-  private backOff(bounds: { readonly firstMs: number; readonly mostMs: number }): BackOff {
+  private backOff(bounds: { readonly firstMs: number; readonly maxMs: number }): BackOff {
     return new BackOff({ ...bounds, random: this.around.random ?? Math.random });
   }
 }

@@ -11,13 +11,13 @@ export class SystemClock extends Clock {
 }
 
 /**
- * Time for durations: it only goes forward, whatever happens to the clock on the wall, and is what waits are made of,
- * so that tests can let an hour pass at once.
+ * Time for durations and waits: it only goes forward, whatever happens to the wall clock, and a test can let an hour pass
+ * at once.
  */
 export abstract class MonotonicTime {
-  /** Milliseconds since some moment; only differences mean anything. */
+  /** Milliseconds since an arbitrary moment; only differences mean anything. */
   abstract nowMs(): number;
-  /** Runs `run` once, `ms` from now; the answer calls it off. It keeps no process alive. */
+  /** Runs `run` once, `ms` from now, unless the returned function cancels it. It keeps no process alive. */
   abstract after(ms: number, run: () => void): () => void;
 
   /** Resolves after `ms`, or as soon as the signal aborts. */

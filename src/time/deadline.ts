@@ -1,9 +1,8 @@
 import type { MonotonicTime } from './clock';
 
-/** Time that no clock on the wall can put forward or back. */
 type Time = Pick<MonotonicTime, 'nowMs'>;
 
-/** When an operation of the store must have ended: waiting in line, retries and bodies included. */
+/** When an operation of the store must have ended, with its waits, retries and bodies; in monotonic time. */
 export interface Deadline {
   readonly endsAtMs: number;
 }
@@ -16,12 +15,12 @@ export function remainingMs(deadline: Deadline, time: Time): number {
   return deadline.endsAtMs - time.nowMs();
 }
 
-/** Leaves time for one more call after it. */
+/** Returns an earlier deadline, which leaves time for another call after it. */
 export function earlierBy(reserveMs: number, deadline: Deadline): Deadline {
   return { endsAtMs: deadline.endsAtMs - reserveMs };
 }
 
-/** What the work ends with, unless the time is up before: then it goes on unattended. */
+/** Settles as the work does, or rejects with `timedOut()` once the time is up; the work then goes on unattended. */
 export async function withinMs<T>(timeMs: number, work: Promise<T>, timedOut: () => Error): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {

@@ -4,25 +4,25 @@ import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 
 class Refused extends Error {}
 
-/** Work that ends when the test says so. */
-class Desk {
+/** Runs work that ends when the test says so. */
+class Worker {
   readonly time = new FixedMonotonicTime();
-  readonly turns: FairQueue;
+  readonly queue: FairQueue;
   readonly begun: string[] = [];
   readonly refused: string[] = [];
   readonly done: string[] = [];
-  readonly underWay: { readonly key: string; readonly end: (failure?: Error) => void }[] = [];
+  readonly running: { readonly key: string; readonly end: (failure?: Error) => void }[] = [];
 
   constructor(readonly bounds: FairQueueBounds) {
-    this.turns = new FairQueue(bounds, this.time, () => new Refused());
+    this.queue = new FairQueue(bounds, this.time, () => new Refused());
   }
 
-  ask(key: string): Promise<void> {
-    return this.turns
+  start(key: string): Promise<void> {
+    return this.queue
       .run(key, () => {
         this.begun.push(key);
         return new Promise<void>((resolve, reject) => {
-          this.underWay.push({ key, end: (failure) => (failure ? reject(failure) : resolve()) });
+          this.running.push({ key, end: (failure) => (failure ? reject(failure) : resolve()) });
         });
       })
       .then(
@@ -32,98 +32,98 @@ class Desk {
   }
 
   async end(at = 0, failure?: Error): Promise<void> {
-    this.underWay.splice(at, 1)[0]?.end(failure);
+    this.running.splice(at, 1)[0]?.end(failure);
     await new Promise(setImmediate);
   }
 }
 
 const BOUNDS: FairQueueBounds = {
-  maxUnderWay: 1,
-  maxUnderWayOfOne: 1,
+  maxRunning: 1,
+  maxRunningPerKey: 1,
   maxWaiting: 4,
-  maxWaitingOfOne: 3,
+  maxWaitingPerKey: 3,
   maxWaitMs: 1_000,
 };
 
-describe('fair turns', () => {
-  it('go to the keys one after the other, however much one of them wants', async () => {
-    const desk = new Desk(BOUNDS);
-    for (const key of ['a', 'a', 'a', 'a', 'b']) void desk.ask(key);
-    for (let i = 0; i < 5; i += 1) await desk.end();
-    expect(desk.begun).toEqual(['a', 'a', 'b', 'a', 'a']);
+describe('FairQueue', () => {
+  it('gives permits to the keys one after the other, however much work one of them has', async () => {
+    const worker = new Worker(BOUNDS);
+    for (const key of ['a', 'a', 'a', 'a', 'b']) void worker.start(key);
+    for (let i = 0; i < 5; i += 1) await worker.end();
+    expect(worker.begun).toEqual(['a', 'a', 'b', 'a', 'a']);
   });
 
-  it('where all places are taken, the longest line gives up its last for a shorter one', async () => {
-    const desk = new Desk(BOUNDS);
-    for (const key of ['a', 'a', 'a', 'a', 'b', 'c']) void desk.ask(key);
+  it('refuses the last of the longest queue for work of a shorter one when all places are taken', async () => {
+    const worker = new Worker(BOUNDS);
+    for (const key of ['a', 'a', 'a', 'a', 'b', 'c']) void worker.start(key);
     await new Promise(setImmediate);
-    expect(desk.refused).toEqual(['a']);
+    expect(worker.refused).toEqual(['a']);
     // Two of a, one each of b and c: d is as short as they are.
-    void desk.ask('d');
+    void worker.start('d');
     await new Promise(setImmediate);
-    expect(desk.refused).toEqual(['a', 'a']);
-    void desk.ask('e');
+    expect(worker.refused).toEqual(['a', 'a']);
+    void worker.start('e');
     await new Promise(setImmediate);
-    expect(desk.refused).toEqual(['a', 'a', 'e']);
-    for (let i = 0; i < 5; i += 1) await desk.end();
-    expect(desk.begun).toEqual(['a', 'a', 'b', 'c', 'd']);
+    expect(worker.refused).toEqual(['a', 'a', 'e']);
+    for (let i = 0; i < 5; i += 1) await worker.end();
+    expect(worker.begun).toEqual(['a', 'a', 'b', 'c', 'd']);
   });
 
-  it('that do not come in time are refused, and the work is never begun', async () => {
-    const desk = new Desk(BOUNDS);
-    for (const key of ['a', 'b']) void desk.ask(key);
-    desk.time.advance(1_000);
-    await desk.end();
-    expect([desk.begun, desk.refused, desk.done]).toEqual([['a'], ['b'], ['a']]);
-    expect([desk.turns.waiting, desk.turns.underWay]).toEqual([0, 0]);
+  it('refuses work that gets no permit in time, and never begins it', async () => {
+    const worker = new Worker(BOUNDS);
+    for (const key of ['a', 'b']) void worker.start(key);
+    worker.time.advance(1_000);
+    await worker.end();
+    expect([worker.begun, worker.refused, worker.done]).toEqual([['a'], ['b'], ['a']]);
+    expect([worker.queue.waiting, worker.queue.running]).toEqual([0, 0]);
   });
 
-  it('are given on whether the work is done or fails, and work that throws at once keeps none', async () => {
-    const desk = new Desk(BOUNDS);
-    for (const key of ['a', 'b']) void desk.ask(key);
-    await desk.end(0, new Error('failed'));
-    expect(desk.begun).toEqual(['a', 'b']);
-    await desk.end();
+  it('passes a permit on whether the work succeeds, fails or throws at once', async () => {
+    const worker = new Worker(BOUNDS);
+    for (const key of ['a', 'b']) void worker.start(key);
+    await worker.end(0, new Error('failed'));
+    expect(worker.begun).toEqual(['a', 'b']);
+    await worker.end();
     await expect(
-      desk.turns.run('c', () => {
+      worker.queue.run('c', () => {
         throw new Error('at once');
       }),
     ).rejects.toThrow('at once');
-    expect([desk.turns.waiting, desk.turns.underWay]).toEqual([0, 0]);
+    expect([worker.queue.waiting, worker.queue.running]).toEqual([0, 0]);
   });
 
-  it('keep their bounds, refuse only where there is no place, and leave nothing behind, whatever happens', async () => {
+  it('keeps its bounds, settles all work and leaves nothing behind in any sequence of events', async () => {
     const key = fc.constantFrom('a', 'b', 'c', 'd', 'e', 'f');
     const step = fc.oneof(
-      { weight: 4, arbitrary: key.map((of) => ({ kind: 'ask', of }) as const) },
+      { weight: 4, arbitrary: key.map((of) => ({ kind: 'start', of }) as const) },
       { weight: 3, arbitrary: fc.nat(5).map((at) => ({ kind: 'end', at }) as const) },
       { weight: 1, arbitrary: fc.integer({ min: 1, max: 1_200 }).map((ms) => ({ kind: 'wait', ms }) as const) },
     );
     const bounds = fc.record({
-      maxUnderWay: fc.integer({ min: 1, max: 4 }),
-      maxUnderWayOfOne: fc.integer({ min: 1, max: 4 }),
+      maxRunning: fc.integer({ min: 1, max: 4 }),
+      maxRunningPerKey: fc.integer({ min: 1, max: 4 }),
       maxWaiting: fc.integer({ min: 0, max: 6 }),
-      maxWaitingOfOne: fc.integer({ min: 1, max: 4 }),
+      maxWaitingPerKey: fc.integer({ min: 1, max: 4 }),
       maxWaitMs: fc.constant(1_000),
     });
     await fc.assert(
       fc.asyncProperty(bounds, fc.array(step, { maxLength: 60 }), async (bounded, steps) => {
-        const desk = new Desk(bounded);
+        const worker = new Worker(bounded);
         const all: Promise<void>[] = [];
         for (const one of steps) {
-          if (one.kind === 'ask') all.push(desk.ask(one.of));
-          else if (one.kind === 'end') await desk.end(one.at % Math.max(1, desk.underWay.length));
-          else desk.time.advance(one.ms);
+          if (one.kind === 'start') all.push(worker.start(one.of));
+          else if (one.kind === 'end') await worker.end(one.at % Math.max(1, worker.running.length));
+          else worker.time.advance(one.ms);
           await Promise.resolve();
-          const ofKey = (of: string) => desk.underWay.filter((work) => work.key === of).length;
-          expect(desk.turns.underWay).toBeLessThanOrEqual(bounded.maxUnderWay);
-          expect(Math.max(0, ...'abcdef'.split('').map(ofKey))).toBeLessThanOrEqual(bounded.maxUnderWayOfOne);
-          expect(desk.turns.waiting).toBeLessThanOrEqual(bounded.maxWaiting);
+          const ofKey = (of: string) => worker.running.filter((work) => work.key === of).length;
+          expect(worker.queue.running).toBeLessThanOrEqual(bounded.maxRunning);
+          expect(Math.max(0, ...'abcdef'.split('').map(ofKey))).toBeLessThanOrEqual(bounded.maxRunningPerKey);
+          expect(worker.queue.waiting).toBeLessThanOrEqual(bounded.maxWaiting);
         }
-        while (desk.underWay.length > 0) await desk.end();
+        while (worker.running.length > 0) await worker.end();
         await Promise.all(all);
-        expect([desk.turns.waiting, desk.turns.underWay]).toEqual([0, 0]);
-        expect(desk.done.length + desk.refused.length).toBe(all.length);
+        expect([worker.queue.waiting, worker.queue.running]).toEqual([0, 0]);
+        expect(worker.done.length + worker.refused.length).toBe(all.length);
       }),
       { numRuns: 200 },
     );

@@ -17,10 +17,10 @@ const CHUNK_LENGTH = 64 * 1024;
 
 /** One chunk of all answers together in a turn of the event loop; how many there are is bounded by their memory. */
 const TURNS: FairQueueBounds = {
-  maxUnderWay: 1,
-  maxUnderWayOfOne: 1,
+  maxRunning: 1,
+  maxRunningPerKey: 1,
   maxWaiting: 4_096,
-  maxWaitingOfOne: 4_096,
+  maxWaitingPerKey: 4_096,
   maxWaitMs: 30_000,
 };
 

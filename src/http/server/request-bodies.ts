@@ -21,7 +21,7 @@ const LARGE_CHUNK_BYTES = 16 * 1024;
 
 /** One for the process, as its garbage collector is. What waits has some hundred KiB in the buffers of the operating system. */
 const turns = new FairQueue(
-  { maxUnderWay: 1, maxUnderWayOfOne: 1, maxWaiting: 64, maxWaitingOfOne: 16, maxWaitMs: 30_000 },
+  { maxRunning: 1, maxRunningPerKey: 1, maxWaiting: 64, maxWaitingPerKey: 16, maxWaitMs: 30_000 },
   new SystemMonotonicTime(),
   () => new Overloaded(),
 );

@@ -8,10 +8,10 @@ import type { Snapshot } from './snapshot';
 const LARGE_BYTES = 64 * 1024;
 
 const TURNS: FairQueueBounds = {
-  maxUnderWay: 1,
-  maxUnderWayOfOne: 1,
+  maxRunning: 1,
+  maxRunningPerKey: 1,
   maxWaiting: 2_048,
-  maxWaitingOfOne: 1_024,
+  maxWaitingPerKey: 1_024,
   maxWaitMs: 10_000,
 };
 

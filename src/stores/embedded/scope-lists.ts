@@ -17,10 +17,10 @@ const FRAME_BYTES = 160;
 
 /** One of them takes up to twice its bytes. */
 const LARGE_LISTS: FairQueueBounds = {
-  maxUnderWay: 2,
-  maxUnderWayOfOne: 1,
+  maxRunning: 2,
+  maxRunningPerKey: 1,
   maxWaiting: 500,
-  maxWaitingOfOne: 125,
+  maxWaitingPerKey: 125,
   maxWaitMs: 5_000,
 };
 

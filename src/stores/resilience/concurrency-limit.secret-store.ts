@@ -18,8 +18,8 @@ class SharedCreates {
   /** By scope. */
   readonly #waiting = new Map<string, number>();
 
-  /** @param maxWaitingOfOne how many may wait in one scope for what becomes of others */
-  constructor(private readonly maxWaitingOfOne: number) {}
+  /** @param maxWaitingPerKey how many may wait in one scope for what becomes of others */
+  constructor(private readonly maxWaitingPerKey: number) {}
 
   /**
    * Whoever finds that another creates the same name waits for its outcome: once the name is there, it exists already;
@@ -46,7 +46,7 @@ class SharedCreates {
 
   async #waitedFor(scopeKey: string, underWay: Promise<boolean>): Promise<boolean> {
     const waiting = this.#waiting.get(scopeKey) ?? 0;
-    if (waiting >= this.maxWaitingOfOne) throw new TooManyRequests(1);
+    if (waiting >= this.maxWaitingPerKey) throw new TooManyRequests(1);
     this.#waiting.set(scopeKey, waiting + 1);
     try {
       return await underWay;
@@ -60,10 +60,10 @@ class SharedCreates {
 
 /** What a server of Infisical's kind does at once without getting slower, and what one workspace may take of it. */
 export const QUEUE_BOUNDS = {
-  maxUnderWay: 16,
-  maxUnderWayOfOne: 4,
+  maxRunning: 16,
+  maxRunningPerKey: 4,
   maxWaiting: 1_000,
-  maxWaitingOfOne: 100,
+  maxWaitingPerKey: 100,
 } as const satisfies Omit<FairQueueBounds, 'maxWaitMs'>;
 
 const LONGEST_RETRY_AFTER_S = 60;
@@ -82,12 +82,12 @@ export class ConcurrencyLimitSecretStore extends SecretStoreDecorator {
     observer: StoreLoadObserver | undefined,
   ) {
     super(inner);
-    this.#creates = new SharedCreates(bounds.maxWaitingOfOne);
+    this.#creates = new SharedCreates(bounds.maxWaitingPerKey);
     this.#turns = new FairQueue(bounds, time, (lineMs) => {
       observer?.permitRefused();
       return new TooManyRequests(Math.min(LONGEST_RETRY_AFTER_S, Math.max(1, Math.ceil(lineMs / 1000))));
     });
-    observer?.queueOpened(() => ({ waiting: this.#turns.waiting, underWay: this.#turns.underWay }));
+    observer?.queueOpened(() => ({ waiting: this.#turns.waiting, underWay: this.#turns.running }));
   }
 
   /** Of creates of one name, one at a time is in the line; the others are answered by what becomes of it. */

@@ -72,7 +72,7 @@ describe('the queue before the store', () => {
   };
 
   it('asks the store so many things at once, and no more', async () => {
-    const { inner, seen, list } = build({ maxUnderWay: 3 });
+    const { inner, seen, list } = build({ maxRunning: 3 });
     const all = ['a', 'b', 'c', 'd', 'e'].map((user) => list(user));
     expect([inner.calls.length, seen.figures()]).toEqual([3, { waiting: 2, underWay: 3 }]);
     await inner.end();
@@ -83,7 +83,7 @@ describe('the queue before the store', () => {
   });
 
   it('gives workspaces their turns one after the other, however much one of them wants', async () => {
-    const { inner, list } = build({ maxUnderWay: 1, maxUnderWayOfOne: 1 });
+    const { inner, list } = build({ maxRunning: 1, maxRunningPerKey: 1 });
     const all = [
       ...Array.from({ length: 5 }, () => list('flood')),
       list('alice'),
@@ -100,7 +100,7 @@ describe('the queue before the store', () => {
   });
 
   it('leaves room for others beside a workspace whose calls hang', async () => {
-    const { inner, list } = build({ maxUnderWay: 4, maxUnderWayOfOne: 2 });
+    const { inner, list } = build({ maxRunning: 4, maxRunningPerKey: 2 });
     const all = [...Array.from({ length: 4 }, () => list('hangs')), list('alice')];
     expect(inner.calls).toEqual(['hangs/notes', 'hangs/notes', 'alice/notes']);
     await inner.end(5);
@@ -108,7 +108,7 @@ describe('the queue before the store', () => {
   });
 
   it('sends away who finds their own line full, and where all is full, the last of the longest line', async () => {
-    const { inner, seen, list } = build({ maxUnderWay: 1, maxWaiting: 3, maxWaitingOfOne: 2 });
+    const { inner, seen, list } = build({ maxRunning: 1, maxWaiting: 3, maxWaitingPerKey: 2 });
     const waiting = ['a', 'a', 'a'].map((user) => list(user));
     expect(await list('a')).toBe('TOO_MANY_REQUESTS');
     waiting.push(list('b'), list('c'));
@@ -122,7 +122,7 @@ describe('the queue before the store', () => {
   });
 
   it('sends away who waited too long, and the store never hears of it', async () => {
-    const { inner, time, seen, list } = build({ maxUnderWay: 1 });
+    const { inner, time, seen, list } = build({ maxRunning: 1 });
     const first = list('a');
     const late = [list('a'), list('b')];
     time.advance(5_000);
@@ -136,7 +136,7 @@ describe('the queue before the store', () => {
   });
 
   it('tells the store how much of its time was spent in the line', async () => {
-    const { inner, time, list } = build({ maxUnderWay: 1 });
+    const { inner, time, list } = build({ maxRunning: 1 });
     const both = [list('a'), list('b')];
     time.advance(1_200);
     await inner.end(2);
@@ -146,7 +146,7 @@ describe('the queue before the store', () => {
   });
 
   it('passes a call on that fails, and gives its turn to the next', async () => {
-    const { inner, store, seen } = build({ maxUnderWay: 1 });
+    const { inner, store, seen } = build({ maxRunning: 1 });
     const scope = { user: 'a', workspace: 'w', environment: 'prod' } as const;
     expect(await outcome(store.retrieve(scope, 'k'))).toBe('SECRET_NOT_FOUND');
     expect(seen.figures()).toEqual({ waiting: 0, underWay: 0 });
@@ -156,7 +156,7 @@ describe('the queue before the store', () => {
   });
 
   it('tells who finds no turn when the line may be done', async () => {
-    const { inner, time, store } = build({ maxUnderWay: 4, maxUnderWayOfOne: 1, maxWaitingOfOne: 20 });
+    const { inner, time, store } = build({ maxRunning: 4, maxRunningPerKey: 1, maxWaitingPerKey: 20 });
     const scope = { user: 'a', workspace: 'w', environment: 'prod' } as const;
     const first = store.list(scope);
     time.advance(300);
@@ -169,7 +169,7 @@ describe('the queue before the store', () => {
   });
 
   it('counts what was waited for the same call before', async () => {
-    const { inner, store, list } = build({ maxUnderWay: 1 });
+    const { inner, store, list } = build({ maxRunning: 1 });
     const scope = { user: 'a', workspace: 'w', environment: 'prod' } as const;
     const first = list('b');
     expect(await outcome(afterWaiting(5_000, () => store.list(scope)))).toBe('TOO_MANY_REQUESTS');
@@ -193,7 +193,7 @@ describe('creates of one name that come together', () => {
   };
 
   it('are answered by the outcome of the first, without a place in the line', async () => {
-    const { create, creates } = build({ maxUnderWayOfOne: 1, maxWaitingOfOne: 60 });
+    const { create, creates } = build({ maxRunningPerKey: 1, maxWaitingPerKey: 60 });
     const outcomes = await Promise.all([...Array.from({ length: 50 }, () => create()), create('other')]);
     expect(outcomes).toEqual(['done', ...Array(49).fill('SECRET_ALREADY_EXISTS'), 'done']);
     expect(creates()).toBe(2);
@@ -217,7 +217,7 @@ describe('creates of one name that come together', () => {
   });
 
   it('wait in a bounded number', async () => {
-    const { inner, create } = build({ maxWaitingOfOne: 2 });
+    const { inner, create } = build({ maxWaitingPerKey: 2 });
     let open = (): void => undefined;
     inner.gate = new Promise((resolve) => (open = resolve));
     const creates = [create(), create(), create()];
