@@ -45,9 +45,8 @@ export async function exampleHeaders(
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify(await accessRequestOf(app, [...app.grants], Date.now())),
   });
-  const body = (await answer.json()) as { code: number; message: string; data?: { access_token: string } };
-  if (body.data === undefined)
-    throw new Error(`POST /permission/v1alpha1/access: ${body.code} ${body.message}`);
+  const body = (await answer.json()) as { code: number; message: string; data: { access_token: string } };
+  if (!answer.ok) throw new Error(`POST /permission/v1alpha1/access: ${body.code} ${body.message}`);
   return {
     'X-Authorization': await signUserToken(app.user, userTokenSecret, Date.now()),
     'X-Access-Token': body.data.access_token,

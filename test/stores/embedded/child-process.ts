@@ -7,14 +7,16 @@ import { freshFolder } from './vault-under-test';
 
 const ROOT = resolve(__dirname, '../../..');
 const SOURCES = [
-  'src/store/embedded',
+  'src/stores/embedded',
   'src/secrets',
-  'src/clock',
+  'src/time',
   'src/concurrency',
   'src/errors',
   'src/config',
-  'src/grants',
-  'src/identity',
+  'src/authz',
+  'src/authn',
+  'src/reloadable',
+  'src/logging',
 ];
 const FILES = [
   'src/cli/rotate-master-key.ts',
