@@ -14,7 +14,7 @@ import { GrantsService } from './authz/grants.service';
 import { AccessController } from './http/controllers/access.controller';
 import { AnswerForms } from './http/answers/envelope';
 import { AppSecretsController } from './http/controllers/app-secrets.controller';
-import { AuthenticationGuard, EventSenders } from './http/guards/authentication.guard';
+import { AuthenticationGuard } from './http/guards/authentication.guard';
 import { AdmissionGuard } from './http/guards/admission.guard';
 import { ClientSubjects } from './http/guards/client-subjects';
 import { Drain } from './http/server/drain';
@@ -129,7 +129,6 @@ export class AppModule implements NestModule {
         AccessService,
         ProxiedCallerService,
         RequestAuthenticator,
-        EventSenders,
         { provide: UserDeprovisioning, useValue: userDeprovisioning },
         { provide: BackgroundDeletions, useValue: background },
         { provide: PeerVerifier, useValue: peerVerifier },

@@ -37,14 +37,14 @@ export async function createApplication(
   const { time = new SystemMonotonicTime(), telemetry, credentials = fixedCredentials(settings) } = adapters;
   const limits = createLimits(settings.limits, adapters, time);
   const largeAnswers = new LargeAnswers(limits.admission, limits.rateLimits, time);
-  const turns = new RequestQueue(time, telemetry?.limits);
+  const requests = new RequestQueue(time, telemetry?.limits);
   const app = await NestFactory.create<NestExpressApplication>(
     AppModule.register(settings, adapters, { forms, limits, time }, log),
     new StrictExpressAdapter(
       strictExpress(telemetry?.requests, log),
       forms,
       largeAnswers,
-      (listener) => turns.listener(listener),
+      requests,
       credentials.tls,
     ),
     { bodyParser: false, bufferLogs: true, abortOnError: false },
@@ -54,7 +54,7 @@ export async function createApplication(
   nestLog.log = (message: unknown, ...more: unknown[]) => nestLog.debug(message, ...more);
   app.useLogger(nestLog);
   limitConnections(app.getHttpServer(), MAX_CONNECTIONS, telemetry?.limits, time);
-  turns.watchConnections(app.getHttpServer());
+  requests.watchConnections(app.getHttpServer());
   answerMalformedRequests(app.getHttpServer());
   return app;
 }

@@ -39,11 +39,11 @@ export class ClusterPeerVerifier extends PeerVerifier {
   constructor(
     private readonly reviewer: ServiceAccountReviewer,
     private readonly options: ClusterPeerOptions,
-    around: InformerDeps,
+    deps: InformerDeps,
   ) {
     super();
     const accounts = [...options.trusted, ...options.eventSenders, ...options.settings];
-    this.pods = new WatchedPods(accounts.map(podsOf), options.maxAgeMs, around);
+    this.pods = new WatchedPods(accounts.map(podsOf), options.maxAgeMs, deps);
     this.slices = new Informer(
       {
         path: '/apis/discovery.k8s.io/v1/endpointslices',
@@ -52,7 +52,7 @@ export class ClusterPeerVerifier extends PeerVerifier {
         onPut: (key, addresses) => this.put(key, addresses),
         onRemoved: (key) => this.remove(key),
       },
-      around,
+      deps,
     );
     this.slices.start();
   }

@@ -51,19 +51,19 @@ export class Informer<T> implements ObservedWatch {
 
   constructor(
     private readonly options: InformerOptions<T>,
-    private readonly around: InformerDeps,
+    private readonly deps: InformerDeps,
   ) {
-    const { maxAgeMs = DEFAULT_MAX_AGE_MS, time } = around;
+    const { maxAgeMs = DEFAULT_MAX_AGE_MS, time } = deps;
     this.confirmWithinMs = Math.min(CONFIRM_WITHIN_MS, maxAgeMs / 2);
     const tell = options.onOutdated ?? ((isOutdated) => this.logOutdated(isOutdated));
     this.ageAlarm = new AgeAlarm(maxAgeMs, time, () => this.ageMs(), tell);
-    this.backOff = new BackOff({ ...BACK_OFF, random: around.random ?? Math.random });
-    this.lister = new ObjectLister(options, around.api);
-    this.syncErrors = new SyncErrors(options.path, around);
+    this.backOff = new BackOff({ ...BACK_OFF, random: deps.random ?? Math.random });
+    this.lister = new ObjectLister(options, deps.api);
+    this.syncErrors = new SyncErrors(options.path, deps);
   }
 
   start(): void {
-    this.around.watches?.watchBegins(this);
+    this.deps.watches?.watchBegins(this);
     this.running ??= this.run();
   }
 
@@ -71,7 +71,7 @@ export class Informer<T> implements ObservedWatch {
   async stop(): Promise<void> {
     this.stopping.abort();
     this.ageAlarm.stop();
-    this.around.watches?.watchEnds(this);
+    this.deps.watches?.watchEnds(this);
     await this.running;
     this.settleFirst();
   }
@@ -108,20 +108,20 @@ export class Informer<T> implements ObservedWatch {
 
   /** Since the server last proved that we know all: the beginning of a list, an event, a bookmark. That a watch stayed silent proves nothing. */
   ageMs(): number {
-    return this.syncedAtMs === undefined ? Infinity : this.around.time.nowMs() - this.syncedAtMs;
+    return this.syncedAtMs === undefined ? Infinity : this.deps.time.nowMs() - this.syncedAtMs;
   }
 
   private async run(): Promise<void> {
     const { signal } = this.stopping;
     while (!signal.aborted) {
       const waitMs = await this.turn(signal);
-      if (waitMs > 0) await this.around.time.pause(waitMs, signal);
+      if (waitMs > 0) await this.deps.time.pause(waitMs, signal);
     }
   }
 
   /** A watch, and a list before it where that must be; the answer is how long to wait before the next. */
   private async turn(signal: AbortSignal): Promise<number> {
-    const { time } = this.around;
+    const { time } = this.deps;
     const lists = this.mustList();
     let watchingSinceMs: number | undefined;
     try {
@@ -146,7 +146,7 @@ export class Informer<T> implements ObservedWatch {
   }
 
   private mustList(): boolean {
-    const sinceListMs = this.around.time.nowMs() - this.listedAtMs;
+    const sinceListMs = this.deps.time.nowMs() - this.listedAtMs;
     return !this.resumable || this.ageMs() + WATCH_MS > this.confirmWithinMs || sinceListMs > RELIST_AFTER_MS;
   }
 
@@ -161,7 +161,7 @@ export class Informer<T> implements ObservedWatch {
   }
 
   private async list(signal: AbortSignal): Promise<void> {
-    const startedMs = this.around.time.nowMs();
+    const startedMs = this.deps.time.nowMs();
     const { objects, version } = await this.lister.list(this.held, signal);
     const [before, had] = [this.held, this.version];
     this.held = objects;
@@ -169,19 +169,19 @@ export class Informer<T> implements ObservedWatch {
     for (const [key, now] of objects) if (before.get(key) !== now) this.options.onPut?.(key, now);
     this.version = version;
     this.proven(startedMs);
-    this.listedAtMs = this.around.time.nowMs();
+    this.listedAtMs = this.deps.time.nowMs();
     this.listTookMs = this.listedAtMs - startedMs;
     this.syncErrors.listed();
     this.options.onListed?.();
     this.settleFirst();
     if (had !== undefined && isOlder(version, had)) {
       const { path } = this;
-      this.around.log('warn', 'kubernetes_went_back', { path, had, has: version });
+      this.deps.log('warn', 'kubernetes_went_back', { path, had, has: version });
     }
   }
 
   private async watch(version: string, signal: AbortSignal): Promise<number> {
-    const startedMs = this.around.time.nowMs();
+    const startedMs = this.deps.time.nowMs();
     const query = {
       watch: 'true',
       allowWatchBookmarks: 'true',
@@ -196,8 +196,8 @@ export class Informer<T> implements ObservedWatch {
       timeoutMs: WATCH_MS + GRACE_MS,
       signal,
     } as const;
-    await this.around.api.watch(call, (line) => this.apply(line));
-    const lastedMs = this.around.time.nowMs() - startedMs;
+    await this.deps.api.watch(call, (line) => this.apply(line));
+    const lastedMs = this.deps.time.nowMs() - startedMs;
     if (lastedMs < SHORT_WATCH_MS) return this.backOff.nextMs();
     this.works();
     this.resumable = lastedMs >= WATCH_MS - EARLY_MS;
@@ -220,7 +220,7 @@ export class Informer<T> implements ObservedWatch {
       const key = objectKeyOf(event.object.namespace, event.object.name);
       if (this.held.delete(key)) this.options.onRemoved?.(key);
     }
-    this.proven(this.around.time.nowMs());
+    this.proven(this.deps.time.nowMs());
     this.works();
   }
 
@@ -231,8 +231,8 @@ export class Informer<T> implements ObservedWatch {
 
   private logOutdated(isOutdated: boolean): void {
     const { path } = this;
-    if (isOutdated) this.around.log('error', 'kubernetes_outdated', { path, reason: this.syncError });
-    else this.around.log('info', 'kubernetes_outdated_ended', { path });
+    if (isOutdated) this.deps.log('error', 'kubernetes_outdated', { path, reason: this.syncError });
+    else this.deps.log('info', 'kubernetes_outdated_ended', { path });
   }
 
   /** A watch does what it is for. */

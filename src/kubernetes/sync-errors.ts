@@ -52,7 +52,7 @@ export class SyncErrors {
 
   constructor(
     private readonly path: string,
-    private readonly around: Pick<InformerDeps, 'time' | 'log'>,
+    private readonly deps: Pick<InformerDeps, 'time' | 'log'>,
   ) {}
 
   /** The latest failure since the last proof, in a few words. */
@@ -91,16 +91,16 @@ export class SyncErrors {
     this.failedLists = 0;
     if (this.said === undefined) return;
     this.said = undefined;
-    this.around.log('info', 'kubernetes_watch_recovered', { path: this.path });
+    this.deps.log('info', 'kubernetes_watch_recovered', { path: this.path });
   }
 
   /** Each failure once, and again when it goes on: an outage of a night is no million lines. */
   private say({ message, reason, status }: KubernetesFailure, waitMs: number): void {
-    const atMs = this.around.time.nowMs();
+    const atMs = this.deps.time.nowMs();
     if (this.said?.what === message && atMs - this.said.atMs < SAY_AGAIN_MS) return;
     this.said = { what: message, atMs };
     const { path } = this;
-    this.around.log('warn', 'kubernetes_watch_failed', { path, reason, status, waitMs: Math.round(waitMs) });
+    this.deps.log('warn', 'kubernetes_watch_failed', { path, reason, status, waitMs: Math.round(waitMs) });
   }
 }
 

@@ -15,13 +15,13 @@ export class WatchedNamespaceOwners extends NamespaceOwners implements UserPrese
   private readonly listeners: ((user: string) => void)[] = [];
 
   constructor(
-    around: InformerDeps,
+    deps: InformerDeps,
     private readonly maxAgeMs: number,
   ) {
     super();
     this.namespaces = new Informer(
       { path: '/api/v1/namespaces', read: ownerIn, onRemoved: (name) => this.tellGone(name) },
-      around,
+      deps,
     );
     this.namespaces.start();
   }

@@ -30,7 +30,7 @@ export class WatchedPods {
     selections: readonly PodSelection[],
     /** An address may pass to another pod: what is known of it longer ago proves nothing. */
     private readonly maxAgeMs: number,
-    around: InformerDeps,
+    deps: InformerDeps,
   ) {
     this.collections = distinct(selections).map((selection, index) => {
       const collection: Informer<Pod> = new Informer(
@@ -40,7 +40,7 @@ export class WatchedPods {
           onPut: (key, pod) => this.put(`${index} ${key}`, { ...pod, collection }),
           onRemoved: (key) => this.remove(`${index} ${key}`),
         },
-        around,
+        deps,
       );
       return collection;
     });

@@ -5,7 +5,7 @@ export type SharedBound = 'in_flight' | 'bodies' | 'answers';
 export type RefusedFor = RateLimitExceeded['budget'] | SharedBound;
 
 /** Why a request was refused whoever sent it. */
-export type ShedFor = SharedBound | 'event_loop' | 'turns' | 'connections';
+export type ShedFor = SharedBound | 'event_loop' | 'queue' | 'connections';
 
 export interface LoadFigures {
   readonly inFlight: number;

@@ -39,13 +39,13 @@ export class RedisClient extends Channel {
 
   constructor(
     readonly options: RedisOptions,
-    readonly around: RedisClientDeps,
+    readonly deps: RedisClientDeps,
   ) {
     super();
     this.#channel = `${options.keyPrefix}writes`;
     const lost = (why: RedisFailure): void => this.#tell(why);
-    this.commands = new LiveConnection(options, around.time, { ready: () => this.#tell(), lost });
-    this.#subscriber = new LiveConnection(options, around.time, {
+    this.commands = new LiveConnection(options, deps.time, { ready: () => this.#tell(), lost });
+    this.#subscriber = new LiveConnection(options, deps.time, {
       ready: () => void this.#open(),
       lost: (why) => {
         this.#isOpen = false;
@@ -53,7 +53,7 @@ export class RedisClient extends Channel {
       },
     });
     this.#subscriber.onMessage((message) => this.#listener?.received(message));
-    around.observer?.connected(false);
+    deps.observer?.connected(false);
   }
 
   get isOpen(): boolean {
@@ -89,7 +89,7 @@ export class RedisClient extends Channel {
       // A connection that was lost meanwhile opens anew by itself; else we may not listen, until an operator mends it.
       if (!this.#subscriber.isReady) return;
       this.#tell(redisFailureOf(error));
-      this.around.time.after(ASK_AGAIN_AFTER_MS, () => void (this.#subscriber.isReady && this.#open()));
+      this.deps.time.after(ASK_AGAIN_AFTER_MS, () => void (this.#subscriber.isReady && this.#open()));
     }
   }
 
@@ -98,8 +98,8 @@ export class RedisClient extends Channel {
     const { isUp } = this;
     if (isUp === this.#wasUp || (this.#wasUp === undefined && !isUp && why === 'connectionLost')) return;
     this.#wasUp = isUp;
-    this.around.observer?.connected(isUp);
-    if (isUp) this.around.log('info', 'redis_connected');
-    else this.around.log('warn', 'redis_lost', { reason: why });
+    this.deps.observer?.connected(isUp);
+    if (isUp) this.deps.log('info', 'redis_connected');
+    else this.deps.log('warn', 'redis_lost', { reason: why });
   }
 }

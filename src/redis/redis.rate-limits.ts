@@ -53,7 +53,7 @@ class PrefetchedTokens {
   constructor(
     private readonly name: string,
     private readonly rate: RateLimit,
-    private readonly link: Pick<RedisClient, 'commands' | 'options' | 'around'>,
+    private readonly redis: Pick<RedisClient, 'commands' | 'options' | 'deps'>,
   ) {
     this.#atOnce = Math.max(1, Math.min(rate.burst, Math.floor(rate.perSecond * LEASE_SECONDS)));
   }
@@ -72,7 +72,7 @@ class PrefetchedTokens {
   /** Milliseconds until it is worth asking again; 0 where it is now. */
   waitMs(account: string): number {
     const untilMs = this.#leases.get(account)?.spentUntilMs ?? 0;
-    return Math.max(0, Math.ceil(untilMs - this.link.around.time.nowMs()));
+    return Math.max(0, Math.ceil(untilMs - this.redis.deps.time.nowMs()));
   }
 
   /** Fetches some, once for all who ask at the same time. @throws RedisUnavailable */
@@ -89,11 +89,11 @@ class PrefetchedTokens {
   }
 
   async #ask(account: string, lease: TokenBatch): Promise<void> {
-    const { commands, around } = this.link;
+    const { commands, deps } = this.redis;
     const { perSecond, burst } = this.rate;
     let cancel: () => void = () => undefined;
     const late = new Promise<never>((_resolve, reject) => {
-      cancel = around.time.after(PATIENCE_MS, () => reject(new RedisUnavailable('timedOut')));
+      cancel = deps.time.after(PATIENCE_MS, () => reject(new RedisUnavailable('timedOut')));
     });
     try {
       const asked = commands.run((client) =>
@@ -101,7 +101,7 @@ class PrefetchedTokens {
       );
       const [taken, waitMs] = parseAnswer(await Promise.race([asked, late]));
       lease.tokens += taken;
-      lease.spentUntilMs = around.time.nowMs() + waitMs;
+      lease.spentUntilMs = deps.time.nowMs() + waitMs;
     } finally {
       cancel();
     }
@@ -110,7 +110,7 @@ class PrefetchedTokens {
   /** The names of users and apps are not spelled out in Redis. */
   #keyOf(account: string): string {
     const digest = createHash('sha256').update(account).digest('base64url');
-    return `${this.link.options.keyPrefix}budget:${this.name}:${digest}`;
+    return `${this.redis.options.keyPrefix}budget:${this.name}:${digest}`;
   }
 }
 
@@ -138,7 +138,7 @@ export class RedisRateLimits extends RateLimits {
 
   constructor(
     rates: RateLimitsByKind,
-    private readonly link: Pick<RedisClient, 'commands' | 'options' | 'around'>,
+    private readonly redis: Pick<RedisClient, 'commands' | 'options' | 'deps'>,
     private readonly alone: RateLimits,
   ) {
     super();
@@ -146,7 +146,7 @@ export class RedisRateLimits extends RateLimits {
       (['read', 'write'] as const).flatMap((kind) => {
         const rate = rates[budget][kind];
         if (rate === undefined) return [];
-        return [{ budget, kind, tokens: new PrefetchedTokens(`${budget}:${kind}`, rate, link) }];
+        return [{ budget, kind, tokens: new PrefetchedTokens(`${budget}:${kind}`, rate, redis) }];
       }),
     );
   }
@@ -155,7 +155,7 @@ export class RedisRateLimits extends RateLimits {
     kind: RequestKind,
     rateLimitSubject: RateLimitSubject,
   ): RateLimitExceeded | undefined | Promise<RateLimitExceeded | undefined> {
-    if (!this.link.commands.isReady) return this.alone.take(kind, rateLimitSubject);
+    if (!this.redis.commands.isReady) return this.alone.take(kind, rateLimitSubject);
     const drawn = this.#tokens.flatMap(({ budget, kind: ofKind, tokens }): readonly Drawn[] => {
       const account = accountOf(budget, rateLimitSubject);
       return ofKind !== kind || account === undefined ? [] : [{ budget, tokens, account }];
@@ -165,7 +165,7 @@ export class RedisRateLimits extends RateLimits {
 
   /** Paid back with what is fetched next: so it counts for all replicas. */
   charge(kind: RequestKind, rateLimitSubject: RateLimitSubject, requests: number): void {
-    if (!this.link.commands.isReady) return this.alone.charge(kind, rateLimitSubject, requests);
+    if (!this.redis.commands.isReady) return this.alone.charge(kind, rateLimitSubject, requests);
     for (const { budget, kind: ofKind, tokens } of this.#tokens) {
       const account = accountOf(budget, rateLimitSubject);
       if (ofKind === kind && account !== undefined) tokens.take(account, requests);

@@ -37,10 +37,10 @@ const RELEASE = `
 export class RedisScopeLock implements ScopeLock {
   readonly #self = randomUUID();
 
-  constructor(private readonly link: Pick<RedisClient, 'commands' | 'options' | 'around'>) {}
+  constructor(private readonly redis: Pick<RedisClient, 'commands' | 'options' | 'deps'>) {}
 
   async hold(scope: string, maxWaitMs: number): Promise<HeldScope | undefined> {
-    const { time } = this.link.around;
+    const { time } = this.redis.deps;
     const untilMs = time.nowMs() + maxWaitMs;
     const key = this.#keyOf(scope);
     const token = randomUUID();
@@ -56,7 +56,7 @@ export class RedisScopeLock implements ScopeLock {
   /** Undefined where Redis does not say. */
   async #take(key: string, token: string): Promise<boolean | undefined> {
     try {
-      const answer = await this.link.commands.run((client) =>
+      const answer = await this.redis.commands.run((client) =>
         client.eval(TAKE, 2, key, `${key}:next`, token, LEASE_MS, this.#self, STILL_WANTED_MS),
       );
       return answer === 1;
@@ -70,7 +70,7 @@ export class RedisScopeLock implements ScopeLock {
   #held(key: string, token: string): HeldScope {
     let isHeld = true;
     const renewLater = (): (() => void) =>
-      this.link.around.time.after(RENEW_EVERY_MS, () => {
+      this.redis.deps.time.after(RENEW_EVERY_MS, () => {
         void this.#renew(key, token).then((isOurs) => {
           if (!isHeld) return;
           if (isOurs) cancel = renewLater();
@@ -89,7 +89,7 @@ export class RedisScopeLock implements ScopeLock {
   /** False once somebody else may have it. Where Redis does not answer it is asked again. */
   async #renew(key: string, token: string): Promise<boolean> {
     try {
-      return (await this.link.commands.run((client) => client.eval(RENEW, 1, key, token, LEASE_MS))) === 1;
+      return (await this.redis.commands.run((client) => client.eval(RENEW, 1, key, token, LEASE_MS))) === 1;
     } catch {
       return true;
     }
@@ -97,7 +97,7 @@ export class RedisScopeLock implements ScopeLock {
 
   #release(key: string, token: string): void {
     // Where it is not released it ends by itself.
-    this.link.commands.run((client) => client.eval(RELEASE, 1, key, token)).catch(() => undefined);
+    this.redis.commands.run((client) => client.eval(RELEASE, 1, key, token)).catch(() => undefined);
   }
 
   #withoutRedis(): HeldScope {
@@ -105,7 +105,7 @@ export class RedisScopeLock implements ScopeLock {
   }
 
   #noted<T>(outcome: LockOutcome, result: T): T {
-    const { log, observer } = this.link.around;
+    const { log, observer } = this.redis.deps;
     observer?.locked(outcome);
     if (outcome === 'lost') log('warn', 'redis_lock_lost');
     return result;
@@ -113,6 +113,6 @@ export class RedisScopeLock implements ScopeLock {
 
   /** The names of users and workspaces are not spelled out in Redis. */
   #keyOf(scope: string): string {
-    return `${this.link.options.keyPrefix}lock:${createHash('sha256').update(scope).digest('base64url')}`;
+    return `${this.redis.options.keyPrefix}lock:${createHash('sha256').update(scope).digest('base64url')}`;
   }
 }

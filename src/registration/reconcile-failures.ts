@@ -17,7 +17,7 @@ export class ReconcileFailures {
 
   constructor(
     private readonly plural: string,
-    private readonly around: Pick<InformerDeps, 'log' | 'time'>,
+    private readonly deps: Pick<InformerDeps, 'log' | 'time'>,
   ) {}
 
   keys(): Iterable<string> {
@@ -27,40 +27,40 @@ export class ReconcileFailures {
   begin(key: string, failure: KubernetesFailure): void {
     this.failures.set(key, failure);
     const { message, reason, status, field } = failure;
-    const nowMs = this.around.time.nowMs();
+    const nowMs = this.deps.time.nowMs();
     const toldAtMs = this.toldAtMs.get(message);
     if (toldAtMs === undefined && this.toldAtMs.size >= MAX_REASONS) return;
     if (toldAtMs !== undefined && nowMs - toldAtMs < SAY_AGAIN_MS) return;
     this.toldAtMs.set(message, nowMs);
     const { plural } = this;
-    this.around.log('warn', 'registration_failed', { plural, object: key, reason, status, field });
+    this.deps.log('warn', 'registration_failed', { plural, object: key, reason, status, field });
   }
 
   /** It is as it should be, or not wanted any more. */
   over(key: string): void {
     if (!this.failures.delete(key) || this.failures.size > 0) return;
     this.toldAtMs.clear();
-    this.around.log('info', 'registration_recovered', { plural: this.plural });
+    this.deps.log('info', 'registration_recovered', { plural: this.plural });
   }
 
   wrote(key: string, how: 'made' | 'mended'): void {
-    const nowMs = this.around.time.nowMs();
+    const nowMs = this.deps.time.nowMs();
     const { plural } = this;
     if (nowMs - this.kept.sinceMs > KEPT_WINDOW_MS) {
       const leftOff = this.kept.count - MAX_KEPT;
-      if (leftOff > 0) this.around.log('info', 'registration_reconciled_omitted', { plural, leftOff });
+      if (leftOff > 0) this.deps.log('info', 'registration_reconciled_omitted', { plural, leftOff });
       this.kept = { sinceMs: nowMs, count: 0 };
     }
     this.kept.count += 1;
     if (this.kept.count <= MAX_KEPT)
-      this.around.log('info', 'registration_reconciled', { plural, object: key, how });
+      this.deps.log('info', 'registration_reconciled', { plural, object: key, how });
   }
 
   conflict(key: string, isThere: boolean): void {
     if (!isThere) this.conflicts.delete(key);
     else if (!this.conflicts.has(key)) {
       this.conflicts.add(key);
-      this.around.log('warn', 'registration_conflict', { plural: this.plural, object: key });
+      this.deps.log('warn', 'registration_conflict', { plural: this.plural, object: key });
     }
   }
 

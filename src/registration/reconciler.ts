@@ -57,10 +57,10 @@ export class Reconciler {
 
   constructor(
     private readonly options: ReconcilerOptions,
-    private readonly around: InformerDeps,
+    private readonly deps: InformerDeps,
   ) {
-    this.queue = new RepairQueue(around);
-    this.failures = new ReconcileFailures(options.plural, around);
+    this.queue = new RepairQueue(deps);
+    this.failures = new ReconcileFailures(options.plural, deps);
     this.collection = new Informer(
       {
         path: this.pathOf(options.namespace),
@@ -69,7 +69,7 @@ export class Reconciler {
         onRemoved: (key) => this.seen(key, undefined),
         onListed: () => this.checkAll(),
       },
-      around,
+      deps,
     );
   }
 
@@ -148,7 +148,7 @@ export class Reconciler {
       const woken = this.sleeping.signal;
       const [key, waitMs] = this.queue.next();
       if (key !== undefined) await this.repair(key);
-      else await this.around.time.pause(waitMs, woken);
+      else await this.deps.time.pause(waitMs, woken);
     }
   }
 
@@ -181,7 +181,7 @@ export class Reconciler {
       ? ({ method: 'PATCH', path: `${collection}/${name}` } as const)
       : ({ method: 'POST', path: collection } as const);
     const { signal } = this.stopping;
-    const answer = await this.around.api.send({ ...call, body: manifest, timeoutMs: TIMEOUT_MS, signal });
+    const answer = await this.deps.api.send({ ...call, body: manifest, timeoutMs: TIMEOUT_MS, signal });
     // A kind whose schema does not know a field takes it out without a word.
     if (syncStateOf(answer as Readonly<Record<string, unknown>>, manifest) !== 'right')
       throw new KubernetesFailure('FieldsDropped');

@@ -25,7 +25,7 @@ export class Registrar implements Registration {
   private readonly events: Reconciler;
   private readonly namespaces: Informer<boolean>;
 
-  constructor(endpoint: ProviderEndpoint, around: InformerDeps) {
+  constructor(endpoint: ProviderEndpoint, deps: InformerDeps) {
     const providerOf = (namespace: string) => providerRegistry(endpoint, namespace);
     const { name: providerName } = providerOf('').metadata;
     this.providers = new Reconciler(
@@ -35,7 +35,7 @@ export class Registrar implements Registration {
         manifestOf: (namespace, name) => (name === providerName ? providerOf(namespace) : undefined),
         isConflict,
       },
-      around,
+      deps,
     );
     const events = new Map(
       sysEventRegistries(endpoint).map((manifest) => [manifest.metadata.name, manifest]),
@@ -47,7 +47,7 @@ export class Registrar implements Registration {
         namespace: endpoint.namespace,
         manifestOf: (_namespace, name) => events.get(name),
       },
-      around,
+      deps,
     );
     for (const manifest of events.values()) this.events.want(manifest);
     this.namespaces = new Informer(
@@ -60,7 +60,7 @@ export class Registrar implements Registration {
         },
         onRemoved: (namespace) => this.providers.unwant(namespace, providerName),
       },
-      around,
+      deps,
     );
   }
 

@@ -30,7 +30,7 @@ export class RepairQueue {
   /** Until when all wait, and those that were not tried yet. */
   private rest = { untilMs: NEVER, ofNewUntilMs: NEVER };
 
-  constructor(private readonly around: Pick<InformerDeps, 'time' | 'random'>) {
+  constructor(private readonly deps: Pick<InformerDeps, 'time' | 'random'>) {
     this.backOffOfAll = this.backOff(BACK_OFF_OF_ALL);
   }
 
@@ -44,7 +44,7 @@ export class RepairQueue {
     this.due.add(key);
     const known = this.repairs.get(key);
     if (known === undefined) return;
-    const nowMs = this.around.time.nowMs();
+    const nowMs = this.deps.time.nowMs();
     if (nowMs - known.lastMs > SETTLED_MS) this.repairs.delete(key);
     else known.notBeforeMs = nowMs + known.backOff.nextMs();
   }
@@ -65,7 +65,7 @@ export class RepairQueue {
    * nothing waits behind what fails; of those, where all fail, what was asked for last.
    */
   next(): readonly [key: string | undefined, waitMs: number] {
-    const nowMs = this.around.time.nowMs();
+    const nowMs = this.deps.time.nowMs();
     let [found, least, soonestMs]: [string | undefined, number, number] = [undefined, Infinity, Infinity];
     for (const key of this.due) {
       const { count, notBeforeMs } = this.repairs.get(key) ?? { count: 0, notBeforeMs: NEVER };
@@ -81,7 +81,7 @@ export class RepairQueue {
   begin(key: string): void {
     this.due.delete(key);
     const known = this.repairs.get(key);
-    const lastMs = this.around.time.nowMs();
+    const lastMs = this.deps.time.nowMs();
     if (known === undefined)
       this.repairs.set(key, { backOff: this.backOff(BACK_OFF), count: 1, lastMs, notBeforeMs: NEVER });
     else Object.assign(known, { count: known.count + 1, lastMs });
@@ -102,7 +102,7 @@ export class RepairQueue {
   /** @param atLeastMs the server's own wish, 0 where it has none */
   failed(atLeastMs: number): void {
     this.failedInARow += 1;
-    const nowMs = this.around.time.nowMs();
+    const nowMs = this.deps.time.nowMs();
     const restMs = this.isStuck ? this.backOffOfAll.nextMs() : 0;
     this.rest = {
       untilMs: nowMs + Math.max(atLeastMs, restMs),
@@ -116,6 +116,6 @@ export class RepairQueue {
   }
 
   private backOff(bounds: { readonly firstMs: number; readonly maxMs: number }): BackOff {
-    return new BackOff({ ...bounds, random: this.around.random ?? Math.random });
+    return new BackOff({ ...bounds, random: this.deps.random ?? Math.random });
   }
 }

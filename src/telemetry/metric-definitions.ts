@@ -149,7 +149,7 @@ export const METRIC_DEFINITIONS = {
     help: 'Requests and connections that were refused for want of room, whoever sent them.',
     labels: {
       cause:
-        '`in_flight`: too many are worked on; `event_loop`: it runs late; `turns`: too many requests of one address wait to be begun; `bodies`, `answers`: they take too much memory; `connections`: of one address, or in all',
+        '`in_flight`: too many are worked on; `event_loop`: it runs late; `queue`: too many requests of one address wait to be begun; `bodies`, `answers`: they take too much memory; `connections`: of one address, or in all',
     },
   },
   osp_quota_refusals_total: {

@@ -7,7 +7,7 @@ const KINDS = ['read', 'write'] as const satisfies readonly RequestKind[];
 const CAUSES = [
   'in_flight',
   'event_loop',
-  'turns',
+  'queue',
   'bodies',
   'answers',
   'connections',

@@ -88,7 +88,7 @@ describe('the turns of requests', () => {
   it('are not waited for by more than 256 requests of one address: the connections of others are cut', async () => {
     send('10.0.0.1', 300);
     expect(closed).toEqual(Array(44).fill('10.0.0.1'));
-    expect(shed).toEqual(Array(44).fill('turns'));
+    expect(shed).toEqual(Array(44).fill('queue'));
     send('10.0.0.2', 10);
     expect(closed).toHaveLength(44);
     await nextTurn();

@@ -8,7 +8,7 @@ export interface Envelope<T> {
   readonly data: T;
 }
 
-/** Reason and request id, and what the error names beside them. */
+/** The `data` of a failure: its reason, the request id, and the details of the error. */
 export interface FailureData {
   readonly reason: Reason;
   readonly requestId: string;
@@ -19,10 +19,34 @@ export function ok<T>(data: T): Envelope<T> {
   return { code: 200, message: '', data };
 }
 
-/** The documented success of a write. */
+/** The documented answer to a successful write. */
 export const DONE: Envelope<''> = ok('');
 
-/** `RESPONSE_STYLE`: as documented, or as today's sidecar answers and its clients test. */
+/** Chooses the form in which a request is answered. Probes and the access route always use the documented one. */
+export class AnswerForms {
+  private readonly provider: AnswerForm;
+  private readonly wrapped: AnswerForm;
+  private readonly event: AnswerForm;
+
+  constructor(style: ResponseStyle) {
+    this.provider = style === 'sidecar' ? SIDECAR : DOCUMENTED;
+    // The sender of events reads the HTTP status only: a failure with 200 would lose the event for good.
+    this.event = {
+      success: (envelope) => this.provider.success(envelope),
+      failure: (envelope) => DOCUMENTED.failure(envelope),
+    };
+    this.wrapped = wrappedBySystemServer(this.provider);
+  }
+
+  of(request: ProviderRequest): AnswerForm {
+    if (request.asSystemServer === true) return this.wrapped;
+    const path = pathOf(request);
+    if (path.startsWith('/user/')) return this.event;
+    return operationOf(path) !== undefined || path.startsWith('/admin/') ? this.provider : DOCUMENTED;
+  }
+}
+
+/** The setting `RESPONSE_STYLE`: the documented answers, or those of today's sidecar, which its clients test. */
 type ResponseStyle = 'documented' | 'sidecar';
 
 interface Answer {
@@ -30,24 +54,24 @@ interface Answer {
   readonly body: object;
 }
 
-/** How an envelope is put into an HTTP answer. */
+/** Turns an envelope into the status and the body of an HTTP answer. */
 interface AnswerForm {
   success(envelope: Envelope<unknown>): Answer;
   failure(envelope: Envelope<FailureData>): Answer;
 }
 
-/** The envelope as it is; `code` is the HTTP status. */
-export const DOCUMENTED: AnswerForm = { success: asItIs, failure: asItIs };
+/** Sends the envelope as it is; `code` is the HTTP status. */
+export const DOCUMENTED: AnswerForm = { success: unchanged, failure: unchanged };
 
-/** HTTP 200 always, and `code: 0` for success: clients of the sidecar test `data.code == 0`. */
+/** Answers HTTP 200 always, and `code: 0` for success: clients of the sidecar test `data.code == 0`. */
 export const SIDECAR: AnswerForm = {
   success: (envelope) => ({ status: 200, body: { ...envelope, code: 0 } }),
   failure: (envelope) => ({ status: 200, body: envelope }),
 };
 
 /**
- * What system-server makes of a provider's answer, so that an app that calls `OS_SYSTEM_SERVER` may call us instead:
- * HTTP 200 always; a provider's failure is a sentence with its status and body in it.
+ * Returns the form that system-server gives to a provider's answers, so that an app that calls `OS_SYSTEM_SERVER` may
+ * call us instead: HTTP 200 always; a provider's failure is a sentence that contains its status and body.
  */
 export function wrappedBySystemServer(provider: AnswerForm): AnswerForm {
   const wrap = ({ status, body }: Answer): object =>
@@ -66,30 +90,6 @@ function ownFailure(envelope: Envelope<FailureData>): object | undefined {
   return { code: 100001, message: `TokenValidationError: ${envelope.message}` };
 }
 
-function asItIs(envelope: Envelope<unknown>): Answer {
+function unchanged(envelope: Envelope<unknown>): Answer {
   return { status: envelope.code, body: envelope };
-}
-
-/** Chooses the form in which a request is answered. Probes and the access route have one form only. */
-export class AnswerForms {
-  private readonly provider: AnswerForm;
-  private readonly wrapped: AnswerForm;
-  private readonly event: AnswerForm;
-
-  constructor(style: ResponseStyle) {
-    this.provider = style === 'sidecar' ? SIDECAR : DOCUMENTED;
-    // The sender of events looks at the HTTP status only: a failure with 200 would lose the event for good.
-    this.event = {
-      success: (envelope) => this.provider.success(envelope),
-      failure: (envelope) => DOCUMENTED.failure(envelope),
-    };
-    this.wrapped = wrappedBySystemServer(this.provider);
-  }
-
-  of(request: ProviderRequest): AnswerForm {
-    if (request.asSystemServer === true) return this.wrapped;
-    const path = pathOf(request);
-    if (path.startsWith('/user/')) return this.event;
-    return operationOf(path) !== undefined || path.startsWith('/admin/') ? this.provider : DOCUMENTED;
-  }
 }

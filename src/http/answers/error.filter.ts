@@ -13,7 +13,7 @@ import { AnswerForms, type Envelope, type FailureData } from './envelope';
 import { pathOf, type ProviderRequest } from '../request/provider-request';
 import { sendJson } from '../server/send-json';
 
-/** The only place where an error becomes an answer. A foreign error's own words go nowhere. */
+/** The only place where an error becomes an answer. The message of a foreign error is never sent or logged. */
 @Catch()
 export class ErrorFilter implements ExceptionFilter {
   constructor(
@@ -43,6 +43,7 @@ export class ErrorFilter implements ExceptionFilter {
   }
 }
 
+/** Returns the envelope of an error. */
 export function failure(error: DomainError, requestId: string): Envelope<FailureData> {
   return {
     code: error.status,
@@ -51,7 +52,7 @@ export function failure(error: DomainError, requestId: string): Envelope<Failure
   };
 }
 
-/** Nest and body-parser throw errors with a status; what they say may quote the body and is not repeated. */
+/** Maps the errors of Nest and raw-body by their status alone: their messages may quote the body. */
 function toDomainError(thrown: unknown, request: ProviderRequest): DomainError {
   if (thrown instanceof DomainError) return thrown;
   if (!isDecodable(pathOf(request))) return new RouteNotFound();
@@ -78,7 +79,7 @@ function statusOf(thrown: unknown): number | undefined {
   return 'status' in thrown && typeof thrown.status === 'number' ? thrown.status : undefined;
 }
 
-/** Nest turns the router's failure on a broken percent escape into the same 400 as a broken body. */
+/** Returns false for a path with a broken percent escape: Nest answers it with the same 400 as a broken body. */
 function isDecodable(path: string): boolean {
   try {
     decodeURIComponent(path);
@@ -88,20 +89,19 @@ function isDecodable(path: string): boolean {
   }
 }
 
-/** body-parser names the limit that it kept to. */
+/** Returns the limit of a body that was too large, which raw-body puts into its error. */
 function limitOf(thrown: unknown): number {
-  const limit: unknown =
-    typeof thrown === 'object' && thrown !== null && 'limit' in thrown ? thrown.limit : 0;
+  const { limit } = thrown as { readonly limit?: unknown };
   return typeof limit === 'number' ? limit : 0;
 }
 
 function retryAfterOf(error: DomainError): number | undefined {
   if (error instanceof TooManyRequests) return error.retryAfterSeconds;
-  // What may have happened is not to be repeated blindly.
+  // A write whose outcome is unknown must not be repeated blindly.
   return error.status === 503 && error.reason !== 'STORE_OUTCOME_UNKNOWN' ? 1 : undefined;
 }
 
-/** Class and places, not the message: a foreign message may carry anything. */
+/** Returns the class and the stack frames of an error, without its message: a foreign message may contain anything. */
 function traceOf(thrown: unknown): { errorClass: string; at: readonly string[] } {
   if (!(thrown instanceof Error)) return { errorClass: typeof thrown, at: [] };
   const frames = (thrown.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line));

@@ -5,17 +5,17 @@ import { InvalidRequest } from '../../errors/request-errors';
 import { ListSecretRequest, NamedSecretRequest, WorkspaceQuery } from '../controllers/secret-requests';
 
 const MAX_FIELD_LENGTH_SHOWN = 64;
-/** Far more than any request class has: the validators behind take time that grows with the square of it. */
+/** Far more than any request class has. The time of the validators grows with the square of the number of fields. */
 const MAX_FIELDS = 16;
 
-/** Requests that apps repeat all day long. None of them holds a secret's value. */
+/** The requests that apps repeat all day long. None of them has a secret's value. */
 const REPEATED: readonly unknown[] = [WorkspaceQuery, ListSecretRequest, NamedSecretRequest];
 const MAX_REMEMBERED = 2_000;
 const MAX_REMEMBERED_LENGTH = 512;
 
 /**
- * Validates bodies and queries against their classes; names the field and the rule, never the value. What was valid
- * once is not examined again: class-validator and class-transformer reflect on their metadata for each request.
+ * Validates bodies and queries against their classes; its errors name the field and the rule, never the value. A
+ * repeated request is validated once: class-validator and class-transformer reflect on their metadata each time.
  */
 export class RequestValidationPipe implements PipeTransform<unknown, unknown> {
   readonly #validation = new ValidationPipe({
@@ -32,7 +32,7 @@ export class RequestValidationPipe implements PipeTransform<unknown, unknown> {
   );
 
   transform(value: unknown, metadata: ArgumentMetadata): unknown {
-    // What the guard found out is not the caller's to say.
+    // Set by the guard, not by the caller: there is nothing to validate.
     if (metadata.type === 'custom') return value;
     const { metatype, type } = metadata;
     const isValidated = metatype !== undefined && metatype !== Object;
@@ -47,7 +47,7 @@ export class RequestValidationPipe implements PipeTransform<unknown, unknown> {
     return this.#validation.transform(value, metadata) as Promise<unknown>;
   }
 
-  /** Shared by all requests that say the same, so that nobody may change it. */
+  /** Remembers a validated request. All equal requests share the object, so it is frozen. */
   async #remembered(
     valid: LRUCache<string, object>,
     text: string,
@@ -60,8 +60,9 @@ export class RequestValidationPipe implements PipeTransform<unknown, unknown> {
 }
 
 /**
- * Refuses what the validators cannot bear: many fields, fields that reach for the prototype, and deep nesting, which no
- * field of ours has. Query parameters that were sent twice arrive as arrays and are left to their own rule.
+ * Refuses what the validators are not safe for: many fields, the names of `Object.prototype`, and nested values, which
+ * no field of ours has. A query parameter that was sent twice arrives as an array and is refused by its own rule.
+ * @throws InvalidRequest
  */
 function requireFlat(value: unknown, type: 'body' | 'query'): void {
   const fields = Object.entries(value ?? {});

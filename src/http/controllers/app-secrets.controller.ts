@@ -1,13 +1,13 @@
 import { IsOptional, Matches } from 'class-validator';
+import { Body, Controller, Delete, Get, HttpCode, Param, Post, Put } from '@nestjs/common';
 import { WORKSPACE_NAME, WORKSPACE_RULE } from '../../authz/grant';
 import { IsSecretName, IsSecretValue } from './secret-requests';
-import { Body, Controller, Delete, Get, HttpCode, Param, Post, Put } from '@nestjs/common';
 import type { HeldWorkspace } from '../../authz/grants.service';
 import { AppSecretsService, type AppSecretLocation } from '../../secrets/app-secrets.service';
-import { CurrentUser, UserRoute } from '../request/route-sender';
+import { CurrentUser, UserRoute } from '../request/route-access';
 import { DONE, ok, type Envelope } from '../answers/envelope';
 
-/** Delete: `{Key}`; `Workspace` is ours, for apps that hold grants on several. */
+/** The body of a delete: `{Key}`; our `Workspace` is for apps that hold grants on several. */
 class AppSecretKeyRequest {
   @IsSecretName()
   Key!: string;
@@ -17,19 +17,19 @@ class AppSecretKeyRequest {
   Workspace?: string;
 }
 
-/** Create and update: `{Key, Value}`. */
+/** The body of a create and an update: `{Key, Value}`. */
 class AppSecretRequest extends AppSecretKeyRequest {
   @IsSecretValue()
   Value!: string;
 }
 
-/** As today's sidecar spells it. */
+/** The fields are spelled as today's sidecar spells them. */
 interface AppSecretView {
   readonly Workspace: string;
   readonly Key: string;
 }
 
-/** What the Settings app calls for a user (contract, section 7). `:app` is the app's name. */
+/** The routes of the Settings app, which calls them for a user (contract, section 7). `:app` is the app's name. */
 @Controller('admin')
 @UserRoute()
 export class AppSecretsController {
@@ -58,7 +58,7 @@ export class AppSecretsController {
     @Param('app') app: string,
     @Body() body: AppSecretRequest,
   ): Promise<Envelope<''>> {
-    await this.secrets.create(place(user, app, body), { name: body.Key, value: body.Value });
+    await this.secrets.create(locationOf(user, app, body), { name: body.Key, value: body.Value });
     return DONE;
   }
 
@@ -68,7 +68,7 @@ export class AppSecretsController {
     @Param('app') app: string,
     @Body() body: AppSecretRequest,
   ): Promise<Envelope<''>> {
-    await this.secrets.update(place(user, app, body), { name: body.Key, value: body.Value });
+    await this.secrets.update(locationOf(user, app, body), { name: body.Key, value: body.Value });
     return DONE;
   }
 
@@ -78,11 +78,11 @@ export class AppSecretsController {
     @Param('app') app: string,
     @Body() body: AppSecretKeyRequest,
   ): Promise<Envelope<''>> {
-    await this.secrets.delete(place(user, app, body), body.Key);
+    await this.secrets.delete(locationOf(user, app, body), body.Key);
     return DONE;
   }
 }
 
-function place(user: string, app: string, { Workspace }: AppSecretKeyRequest): AppSecretLocation {
+function locationOf(user: string, app: string, { Workspace }: AppSecretKeyRequest): AppSecretLocation {
   return { user, app, ...(Workspace === undefined ? {} : { workspace: Workspace }) };
 }

@@ -4,9 +4,9 @@ import { GrantSource, type GrantProblem } from '../../authz/grant-source';
 import { SecretStore } from '../../secrets/secret-store';
 import { Drain } from '../server/drain';
 import { ok, type Envelope } from '../answers/envelope';
-import { PublicRoute } from '../request/route-sender';
+import { PublicRoute } from '../request/route-access';
 
-/** What an operator should mend although the service is ready, beside the grants: one sentence each. */
+/** Returns what an operator should fix although the service is ready, apart from grants, one sentence each. */
 export class ServiceProblems {
   constructor(readonly sentences: () => readonly string[]) {}
 }
@@ -15,15 +15,15 @@ interface Readiness {
   readonly store: string;
   readonly grants: string;
   readonly installedApps: number;
-  /** What an operator should mend although the service is ready, one sentence each. */
+  /** What an operator should fix although the service is ready, one sentence each. */
   readonly problems: readonly string[];
 }
 
 @Controller()
 @PublicRoute()
 export class HealthController {
-  /** Anybody may ask, and as often as they like: the store is asked once at a time. */
-  private asking: Promise<string> | undefined;
+  /** Anybody may call readiness as often as they like: the store is pinged once at a time. */
+  private pinging: Promise<string> | undefined;
 
   constructor(
     private readonly store: SecretStore,
@@ -32,17 +32,17 @@ export class HealthController {
     private readonly service: ServiceProblems,
   ) {}
 
-  /** The process answers; it says nothing of its dependencies, or an outage of theirs would restart us. */
+  /** Answers 200 while the process runs, whatever its dependencies do: their outage must not restart us. */
   @Get('livez')
   live(): Envelope<''> {
     return ok('');
   }
 
-  /** 503 while the store or the grants are out of reach, or while draining. */
+  /** Answers 503 while the store or the grants are unavailable, or while draining. */
   @Get('readyz')
   async ready(): Promise<Envelope<Readiness>> {
-    this.asking ??= this.storeState().finally(() => (this.asking = undefined));
-    const store = await this.asking;
+    this.pinging ??= this.storeState().finally(() => (this.pinging = undefined));
+    const store = await this.pinging;
     const grants = this.grants.status();
     const readiness: Readiness = {
       store,
@@ -65,12 +65,12 @@ export class HealthController {
   }
 }
 
-/** Counts only: whoever may ask for readiness need not know whose apps there are. The log names them. */
+/** Counts problems without naming apps: readiness is public. The log names them. */
 function sentencesOf(problems: readonly GrantProblem[]): readonly string[] {
-  const kept = problems.filter(({ servedFromLastGood }) => servedFromLastGood).length;
+  const outdated = problems.filter(({ servedFromLastGood }) => servedFromLastGood).length;
   return [
-    ...sentence(problems.length - kept, 'cannot be served'),
-    ...sentence(kept, 'can no longer be read and stay as they last were'),
+    ...sentence(problems.length - outdated, 'cannot be served'),
+    ...sentence(outdated, 'can no longer be read and stay as they last were'),
   ];
 }
 

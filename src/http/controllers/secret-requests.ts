@@ -1,5 +1,5 @@
 import { Transform } from 'class-transformer';
-import { IsIn, IsString, Matches, ValidateBy, type ValidationOptions } from 'class-validator';
+import { IsIn, IsString, Matches, ValidateBy } from 'class-validator';
 import { WORKSPACE_NAME, WORKSPACE_RULE } from '../../authz/grant';
 import { ENVIRONMENTS, MAX_NAME_LENGTH, MAX_VALUE_BYTES, type Environment } from '../../secrets/secret';
 
@@ -28,18 +28,10 @@ export function isSecretValue(value: unknown): boolean {
   return value.isWellFormed() && !value.includes('\0') && Buffer.byteLength(value) <= MAX_VALUE_BYTES;
 }
 
-function Satisfies(
-  name: string,
-  validate: (value: unknown) => boolean,
-  options: ValidationOptions,
-): PropertyDecorator {
-  return ValidateBy({ name, validator: { validate } }, options);
-}
-
 export const IsSecretName = (): PropertyDecorator =>
-  Satisfies('isSecretName', isSecretName, { message: NAME_RULE });
+  ValidateBy({ name: 'isSecretName', validator: { validate: isSecretName } }, { message: NAME_RULE });
 export const IsSecretValue = (): PropertyDecorator =>
-  Satisfies('isSecretValue', isSecretValue, { message: VALUE_RULE });
+  ValidateBy({ name: 'isSecretValue', validator: { validate: isSecretValue } }, { message: VALUE_RULE });
 
 /** The query of all five operations: exactly one workspace. */
 export class WorkspaceQuery {
@@ -49,19 +41,19 @@ export class WorkspaceQuery {
 }
 
 export class ListSecretRequest {
-  /** Null too: clients that write all fields of an object send it for one that is not set. */
+  /** Null counts as unset: clients that write all fields of an object send it. */
   @Transform(({ value }: { value: unknown }) => (value === '' || value === null ? 'prod' : value))
   @IsIn(ENVIRONMENTS, { message: ENVIRONMENT_RULE })
   env: Environment = 'prod';
 }
 
-/** RetrieveSecret and DeleteSecret. */
+/** The body of RetrieveSecret and DeleteSecret. */
 export class NamedSecretRequest extends ListSecretRequest {
   @IsSecretName()
   name!: string;
 }
 
-/** CreateSecret and UpdateSecret. */
+/** The body of CreateSecret and UpdateSecret. */
 export class SecretRequest extends NamedSecretRequest {
   @IsSecretValue()
   value!: string;

@@ -12,13 +12,13 @@ import type { ReadReport } from '../../secrets/secret-store';
 import type { Caller } from '../../authn/caller';
 import type { Environment } from '../../secrets/secret';
 import { SecretsService, type SecretLocation } from '../../secrets/secrets.service';
-import { CurrentCaller } from '../request/route-sender';
+import { CurrentCaller } from '../request/route-access';
 import { DONE, ok, type Envelope } from '../answers/envelope';
 import { ListSecretRequest, NamedSecretRequest, SecretRequest, WorkspaceQuery } from './secret-requests';
 
 /**
- * Says of an answer what a store that keeps what it read tells: how old it is, where that could not be confirmed.
- * `Cache-Status` is RFC 9211's; a `ttl` below zero is by how long it is stale, in seconds.
+ * Sets `Age` and `Cache-Status` (RFC 9211) where the cache answers while the store is unavailable: a negative `ttl`
+ * says for how many seconds the answer has been stale.
  */
 const CacheStatus = createParamDecorator((_: unknown, context: ExecutionContext): ReadReport => {
   const response = context.switchToHttp().getResponse<Response>();
@@ -34,14 +34,14 @@ const CacheStatus = createParamDecorator((_: unknown, context: ExecutionContext)
   };
 });
 
-/** A secret as the contract shows it; `env` is always the effective one. */
+/** A secret as the contract shows it; `env` is the effective one, also where the request left it out. */
 interface SecretView {
   readonly name: string;
   readonly value: string;
   readonly env: Environment;
 }
 
-/** A list, and the names that it is without, since the store cannot show their values. */
+/** A list, and the names that are missing in it since the store cannot show their values. */
 interface ListAnswer extends Envelope<readonly SecretView[]> {
   readonly unreadable?: readonly string[];
 }
@@ -59,7 +59,7 @@ export class SecretsController {
     @Body() { name, env }: NamedSecretRequest,
     @CacheStatus() report: ReadReport,
   ): Promise<Envelope<SecretView>> {
-    const secret = await this.secrets.retrieve(caller, place(query, env), name, report);
+    const secret = await this.secrets.retrieve(caller, locationOf(query, env), name, report);
     return ok({ ...secret, env });
   }
 
@@ -70,7 +70,7 @@ export class SecretsController {
     @Query() query: WorkspaceQuery,
     @Body() { name, value, env }: SecretRequest,
   ): Promise<Envelope<''>> {
-    await this.secrets.create(caller, place(query, env), { name, value });
+    await this.secrets.create(caller, locationOf(query, env), { name, value });
     return DONE;
   }
 
@@ -81,7 +81,7 @@ export class SecretsController {
     @Query() query: WorkspaceQuery,
     @Body() { name, value, env }: SecretRequest,
   ): Promise<Envelope<''>> {
-    await this.secrets.update(caller, place(query, env), { name, value });
+    await this.secrets.update(caller, locationOf(query, env), { name, value });
     return DONE;
   }
 
@@ -92,7 +92,7 @@ export class SecretsController {
     @Query() query: WorkspaceQuery,
     @Body() { name, env }: NamedSecretRequest,
   ): Promise<Envelope<''>> {
-    await this.secrets.delete(caller, place(query, env), name);
+    await this.secrets.delete(caller, locationOf(query, env), name);
     return DONE;
   }
 
@@ -105,7 +105,7 @@ export class SecretsController {
     @CacheStatus() report: ReadReport,
   ): Promise<ListAnswer> {
     const unreadable: string[] = [];
-    const secrets = await this.secrets.list(caller, place(query, env), {
+    const secrets = await this.secrets.list(caller, locationOf(query, env), {
       servedStale: (ageMs) => report.servedStale(ageMs),
       unreadable: (names) => unreadable.splice(0, unreadable.length, ...names),
     });
@@ -114,6 +114,6 @@ export class SecretsController {
   }
 }
 
-function place({ workspace }: WorkspaceQuery, environment: Environment): SecretLocation {
+function locationOf({ workspace }: WorkspaceQuery, environment: Environment): SecretLocation {
   return { workspace, environment };
 }

@@ -1,20 +1,11 @@
+import { Body, Controller, HttpCode, Post } from '@nestjs/common';
 import { InvalidRequest } from '../../errors/request-errors';
 import { PLAIN_USER } from '../request/credential-headers';
-import { Body, Controller, HttpCode, Post } from '@nestjs/common';
 import { UserDeprovisioning } from '../../user-deprovisioning/user-deprovisioning';
 import { DONE, type Envelope } from '../answers/envelope';
-import { EventRoute } from '../request/route-sender';
+import { EventRoute } from '../request/route-access';
 
-/** The user whom a system event names. Its other fields are the sender's own, and may grow. @throws InvalidRequest */
-function userOfEvent(body: unknown): string {
-  const name: unknown = typeof body === 'object' && body !== null && 'name' in body ? body.name : undefined;
-  if (typeof name !== 'string' || !PLAIN_USER.test(name)) {
-    throw new InvalidRequest('name', 'must be the name of one user');
-  }
-  return name;
-}
-
-/** System events of Olares (contract, section 7). Their sender waits 2 s and repeats whatever is answered with 400 or more. */
+/** Receives system events of Olares (contract, section 7). Their sender waits 2 s and repeats every event that is answered with 400 or more. */
 @Controller('user')
 @EventRoute()
 export class UserEventsController {
@@ -27,11 +18,20 @@ export class UserEventsController {
     return DONE;
   }
 
-  /** Answered when it is written down; the removal goes on in the background. */
+  /** Answers once the deletion job is stored; the job itself runs in the background. */
   @Post('delete')
   @HttpCode(200)
   async deleted(@Body() body: unknown): Promise<Envelope<''>> {
     await this.userDeprovisioning.userDeleted(userOfEvent(body));
     return DONE;
   }
+}
+
+/** Returns the user whom a system event names, and ignores its other fields. @throws InvalidRequest */
+function userOfEvent(body: unknown): string {
+  const name: unknown = typeof body === 'object' && body !== null && 'name' in body ? body.name : undefined;
+  if (typeof name !== 'string' || !PLAIN_USER.test(name)) {
+    throw new InvalidRequest('name', 'must be the name of one user');
+  }
+  return name;
 }

@@ -10,8 +10,8 @@ import { chargeBytes, kindOf, rateLimitSubjectOf, subjectOf } from '../request/r
 import { ThrottledCredentials } from './throttled-credentials';
 
 /**
- * Behind authentication: takes the request from its caller's rate limit, reads its body, and gives it a place among the
- * requests in flight. A place is not held while a body is waited for, so that slow senders take none from others.
+ * Runs after authentication: takes the request from its caller's rate limit, reads its body, and counts it among the
+ * requests in flight. It counts only once its body has arrived, so that slow senders take no capacity from others.
  */
 @Injectable()
 export class AdmissionGuard implements CanActivate {
@@ -26,27 +26,25 @@ export class AdmissionGuard implements CanActivate {
     const request = context.switchToHttp().getRequest<ProviderRequest>();
     if (isProbe(request)) return true;
     const [kind, rateLimitSubject] = [kindOf(request), rateLimitSubjectOf(request)];
-    const spent =
-      kind === undefined || rateLimitSubject === undefined
-        ? undefined
-        : await this.rateLimits.take(kind, rateLimitSubject);
-    if (kind !== undefined && spent !== undefined)
-      throw this.throttledCredentials.refusal(request, kind, spent);
+    if (kind !== undefined && rateLimitSubject !== undefined) {
+      const exceeded = await this.rateLimits.take(kind, rateLimitSubject);
+      if (exceeded !== undefined) throw this.throttledCredentials.refusal(request, kind, exceeded);
+    }
     try {
       await this.bodies.read(request);
     } finally {
       chargeBytes(this.rateLimits, request, request.bodyBytes ?? 0);
     }
-    refuseImitation(request);
-    // Whoever hung up meanwhile has nothing done for them.
+    refuseForgedProxyRequest(request);
+    // Nothing is done for a client that has hung up.
     if (request.cleanup.hasRun) throw new ClientGone();
     request.cleanup.add(this.admission.enter(subjectOf(request)));
     return true;
   }
 }
 
-/** A ProxyRequest counts only from a proven proxy, whose body was put into the direct form already. */
-function refuseImitation(request: ProviderRequest): void {
+/** Refuses a ProxyRequest that is not from a proven peer; those of proven peers were unwrapped by RequestAuthenticator. */
+function refuseForgedProxyRequest(request: ProviderRequest): void {
   if (operationOf(pathOf(request)) === undefined || request.isProxied === true) return;
   if (proxyRequestIn(request.body) !== undefined) throw new Unauthenticated('X-Access-Token');
 }

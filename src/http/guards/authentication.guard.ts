@@ -1,43 +1,31 @@
 import { Injectable, type CanActivate, type ExecutionContext } from '@nestjs/common';
+import { Reflector } from '@nestjs/core';
 import { Unauthenticated } from '../../errors/authn-errors';
 import { PeerVerifier } from '../../authn/peer-verifier';
 import { isForwarded, peerOf } from '../request/credential-headers';
 import type { ProviderRequest } from '../request/provider-request';
-import { Reflector } from '@nestjs/core';
 import { RequestAuthenticator } from './request-authenticator';
-import { ROUTE_SENDER, type RouteSender } from '../request/route-sender';
+import { ROUTE_ACCESS, type RouteAccess } from '../request/route-access';
 import { SettingsCallers } from './settings-callers';
 
-/** Knows the cluster's own sender of system events. */
-@Injectable()
-export class EventSenders {
-  constructor(private readonly peers: PeerVerifier) {}
-
-  /** The sender writes its events itself; one that it passes on is somebody else's. @throws Unauthenticated, IdentityUnavailable */
-  async require(request: ProviderRequest): Promise<void> {
-    const isProven = !isForwarded(request) && (await this.peers.provesEventSender(peerOf(request)));
-    if (!isProven) throw new Unauthenticated('Authorization');
-  }
-}
-
-/** Authenticates the sender of every request, as its route is marked; an app, where it is not. */
+/** Authenticates every request as its route demands; a route that is not marked is an app's. */
 @Injectable()
 export class AuthenticationGuard implements CanActivate {
   constructor(
     private readonly authenticator: RequestAuthenticator,
     private readonly settingsCallers: SettingsCallers,
-    private readonly eventSenders: EventSenders,
+    private readonly peers: PeerVerifier,
     private readonly reflector: Reflector,
   ) {}
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
     const request = context.switchToHttp().getRequest<ProviderRequest>();
-    const places = [context.getHandler(), context.getClass()];
-    switch (this.reflector.getAllAndOverride<RouteSender | undefined>(ROUTE_SENDER, places) ?? 'app') {
-      case 'anybody':
+    const targets = [context.getHandler(), context.getClass()];
+    switch (this.reflector.getAllAndOverride<RouteAccess | undefined>(ROUTE_ACCESS, targets) ?? 'app') {
+      case 'public':
         return true;
-      case 'cluster':
-        await this.eventSenders.require(request);
+      case 'event-sender':
+        await this.requireEventSender(request);
         return true;
       case 'user':
         request.user = await this.settingsCallers.userOf(request);
@@ -46,5 +34,11 @@ export class AuthenticationGuard implements CanActivate {
         request.caller = await this.authenticator.callerOf(request);
         return true;
     }
+  }
+
+  /** The sender writes its events itself; one that it forwards was written by somebody else. @throws Unauthenticated, IdentityUnavailable */
+  private async requireEventSender(request: ProviderRequest): Promise<void> {
+    const isProven = !isForwarded(request) && (await this.peers.provesEventSender(peerOf(request)));
+    if (!isProven) throw new Unauthenticated('Authorization');
   }
 }

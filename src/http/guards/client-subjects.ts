@@ -4,16 +4,16 @@ import { Unauthenticated } from '../../errors/authn-errors';
 import { isProbe } from '../request/provider-request';
 
 /**
- * Lets in only whose client certificate is for one of the subjects, `CN=…`, `DNS=…` or `URI=…` each; without a list,
- * everybody. The handshake has verified the certificate; the other credentials are asked for as ever.
+ * Refuses requests whose client certificate has none of the allowed subjects, `CN=…`, `DNS=…` or `URI=…` each; without a
+ * list it refuses nothing. The handshake has verified the certificate; all other credentials are still required.
  */
 export class ClientSubjects {
   constructor(private readonly allowed: readonly string[] | undefined) {}
 
   readonly middleware = (request: Request, _response: Response, next: NextFunction): void => {
-    // The probes say nothing that needs a name; on the metrics port they come without TLS.
-    const isLetIn = isProbe(request) || this.allows(request.socket);
-    next(isLetIn ? undefined : new Unauthenticated('client certificate'));
+    // Probes are public, and come without TLS on the metrics port.
+    const isAllowed = isProbe(request) || this.allows(request.socket);
+    next(isAllowed ? undefined : new Unauthenticated('client certificate'));
   };
 
   private allows(socket: unknown): boolean {
@@ -30,12 +30,12 @@ function subjectsOf(socket: TLSSocket): readonly string[] {
 }
 
 interface PeerCertificate {
-  /** A list where the certificate has several; such a one is nobody in particular. */
+  /** A list where the certificate has several common names; then none of them counts. */
   readonly subject: { readonly CN?: string | readonly string[] };
   readonly subjectaltname: string;
 }
 
-/** Of `DNS:a, URI:b`. A name that could be taken for two comes as a JSON string, which no subject of ours is. */
+/** Returns the names in `DNS:a, URI:b`. Node writes a name that could be read as two as a JSON string, which matches no subject. */
 function alternativeNames(text: string): readonly string[] {
   return [...text.matchAll(/(?:^|, )([^:,"]+):("(?:\\.|[^"\\])*"|[^,"]*)/gy)]
     .filter(([, kind]) => kind === 'DNS' || kind === 'URI')

@@ -8,9 +8,9 @@ import { RbacProxyAuthenticator } from '../../authn/rbac-proxy.authenticator';
 import { bearerIn, credentialHeader, isForwarded, namedUserIn, peerOf } from '../request/credential-headers';
 import { pathOf, type ProviderRequest } from '../request/provider-request';
 import { proxyRequestIn, workspaceIn, type ProxyRequest } from '../request/proxy-request';
-import { bodyProblem, RequestBodies } from '../server/request-bodies';
+import { requireObject, RequestBodies } from '../server/request-bodies';
 
-/** Finds out who sent a request: an app itself, or a proven system-server or proxy for it. */
+/** Finds out which app a request is for: it was sent by the app itself, or for it by a proven system-server or proxy. */
 @Injectable()
 export class RequestAuthenticator {
   constructor(
@@ -21,8 +21,8 @@ export class RequestAuthenticator {
   ) {}
 
   /**
-   * An app, by its own credentials or through somebody proven; a ProxyRequest is put into the direct form here. All is told
-   * by the headers and the peer, before the body is read; only the body of a proven peer names an app.
+   * Returns the app that calls, by its own credentials or through a proven peer, and unwraps a ProxyRequest. Headers and
+   * peer decide before the body is read; only the body of a proven peer may name an app.
    */
   async callerOf(request: ProviderRequest): Promise<Caller> {
     const user = await this.provenFor(request);
@@ -32,8 +32,8 @@ export class RequestAuthenticator {
       const proxyRequest = proxyRequestIn(request.body);
       if (proxyRequest !== undefined) return this.proxiedCallerOf(request, proxyRequest, user);
     }
-    const behindProxy = await this.rbacProxiedCallerOf(request);
-    if (behindProxy !== undefined) return behindProxy;
+    const rbacProxied = await this.rbacProxiedCallerOf(request);
+    if (rbacProxied !== undefined) return rbacProxied;
     return this.authenticator.authenticate({
       userToken: credentialHeader(request, 'x-authorization'),
       accessToken: credentialHeader(request, 'x-access-token'),
@@ -43,8 +43,8 @@ export class RequestAuthenticator {
   }
 
   /**
-   * The user for whom the peer may send ProxyRequests; undefined where it is nobody proven. system-server writes its
-   * ProxyRequests itself; one that it passes on, body and all, is somebody else's.
+   * Returns the user for whom the peer may send ProxyRequests; undefined where the peer is not proven. system-server
+   * writes its ProxyRequests itself; one that it forwards, body and all, was written by somebody else.
    */
   private async provenFor(request: ProviderRequest): Promise<string | undefined> {
     const user = namedUserIn(request);
@@ -63,8 +63,7 @@ export class RequestAuthenticator {
     const { workspace: queried } = request.query;
     if (queried !== undefined && queried !== workspace)
       throw new InvalidRequest('workspace', 'must agree with op');
-    const problem = bodyProblem(proxyRequest.data, 'data');
-    if (problem !== undefined) throw problem;
+    requireObject(proxyRequest.data, 'data');
     request.target = { ...request.target, query: { workspace } };
     Object.defineProperty(request, 'query', { value: request.target.query });
     request.body = proxyRequest.data;
@@ -72,7 +71,7 @@ export class RequestAuthenticator {
     return caller;
   }
 
-  /** An access token counts instead of a proxy's headers. */
+  /** Returns the app that an RBAC proxy names; a request with an access token is authenticated by that instead. */
   private async rbacProxiedCallerOf(request: ProviderRequest): Promise<Caller | undefined> {
     if (credentialHeader(request, 'x-access-token') !== undefined) return undefined;
     const caller = await this.rbacProxy.callerOf({
@@ -84,7 +83,7 @@ export class RequestAuthenticator {
     return caller;
   }
 
-  /** Whoever speaks for an app need not bring the user's token; one that is brought must be good, and the same user's. */
+  /** A proxy need not send the user's token; one that it sends must be valid and of the same user. @throws UserMismatch */
   private async requireSameUser(request: ProviderRequest, caller: Caller): Promise<void> {
     const userToken = credentialHeader(request, 'x-authorization');
     if (userToken === undefined) return;

@@ -5,7 +5,7 @@ import { PeerVerifier } from '../../authn/peer-verifier';
 import { credentialHeader, peerOf } from '../request/credential-headers';
 import type { ProviderRequest } from '../request/provider-request';
 
-/** `service-accounts`: the proven Settings app of the user; `user-token`: whoever holds the user's token. */
+/** `service-accounts`: the proven Settings app of the user may call; `user-token`: whoever holds the user's token may. */
 export type SettingsRoutesMode = 'off' | 'service-accounts' | 'user-token';
 
 /** Who may call the Settings routes. */
@@ -18,8 +18,8 @@ export class SettingsRoutesOptions {
 }
 
 /**
- * Finds out for whom the Settings app calls. The user's token alone does not do in a cluster: every app is told to send
- * it, so every app holds it.
+ * Finds out for whom the Settings app calls. In a cluster the user's token alone is not enough: every app sends it, so
+ * every app holds it.
  */
 @Injectable()
 export class SettingsCallers {
@@ -30,8 +30,8 @@ export class SettingsCallers {
   ) {}
 
   /**
-   * Returns the user of the token; for an administrator, the user whom the query names. The frontend must be the token's
-   * own user's in both cases. That it passes on what a browser sent is its work, so forwarding headers do not matter here.
+   * Returns the user of the token; for an administrator, the user whom the query names. The frontend must be that of the
+   * token's user in both cases. It forwards what a browser sent, so forwarding headers do not matter here.
    * @throws Unauthenticated (401), NotSettingsApp (403), UserMismatch (403), IdentityUnavailable (503), TooManyRequests (429)
    */
   async userOf(request: ProviderRequest): Promise<string> {

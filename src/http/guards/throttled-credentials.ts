@@ -15,15 +15,15 @@ interface Throttled {
 }
 
 const CREDENTIALS = ['x-authorization', 'x-access-token', 'authorization'];
-/** What names whoever calls; a request that has the same of all of them, and no caller in its body, is theirs. */
-const NAMING = [...CREDENTIALS, 'x-bfl-user', 'x-remote-user'];
-/** Who floods is looked at again no sooner: tokens that drip in meanwhile are not lost. */
-const SHORTEST_MS = 50;
+/** The headers that identify a caller: requests that agree in all of them, and name no caller in their body, have the same one. */
+const IDENTIFYING_HEADERS = [...CREDENTIALS, 'x-bfl-user', 'x-remote-user'];
+/** Credentials are refused for at least this long, so that a flood stays cheap; tokens that are added meanwhile are not lost. */
+const MIN_THROTTLE_MS = 50;
 const MAX_REMEMBERED = 10_000;
 
 /**
- * Credentials of whom it was just found out that their budget is spent: until it is not, the same ones are refused
- * before the body is read and a signature verified, so that a flood costs little. Kept as hashes, for a moment.
+ * Remembers credentials whose rate limit is exceeded. Until there is a token again, the same ones are refused before the
+ * body is read and a signature verified, so that a flood costs little. Only their hashes are stored, for a moment.
  */
 export class ThrottledCredentials {
   readonly #throttled = new LRUCache<string, Throttled>({ max: MAX_REMEMBERED });
@@ -34,20 +34,18 @@ export class ThrottledCredentials {
     private readonly observer: LimitsObserver | undefined,
   ) {}
 
-  /** Of a request that was authenticated. One whose caller is named in its body is not remembered. */
+  /** Remembers the credentials of an authenticated request, unless its body names the caller, and returns the refusal. */
   refusal(
     request: ProviderRequest,
     kind: RequestKind,
     { budget, retryAfterMs }: RateLimitExceeded,
   ): TooManyRequests {
-    if (
-      request.isProxied !== true &&
-      CREDENTIALS.some((name) => request.headersDistinct[name] !== undefined)
-    ) {
-      this.#remember(request, kind, {
-        budget,
-        untilMs: this.time.nowMs() + Math.max(SHORTEST_MS, retryAfterMs),
-      });
+    const hasCredentials = CREDENTIALS.some((name) => request.headersDistinct[name] !== undefined);
+    if (hasCredentials && request.isProxied !== true) {
+      const { caller, user } = request;
+      const untilMs = this.time.nowMs() + Math.max(MIN_THROTTLE_MS, retryAfterMs);
+      this.#throttled.set(credentialsKeyOf(request, kind), { caller, user, budget, untilMs });
+      this.#lastUntilMs = Math.max(this.#lastUntilMs, untilMs);
     }
     return this.#refused(kind, budget, retryAfterMs);
   }
@@ -55,22 +53,16 @@ export class ThrottledCredentials {
   readonly middleware = (request: Request, _response: Response, next: NextFunction): void => {
     const nowMs = this.time.nowMs();
     const kind = nowMs < this.#lastUntilMs ? kindOf(request) : undefined;
-    const spent = kind === undefined ? undefined : this.#throttled.get(credentialsKeyOf(request, kind));
-    if (kind === undefined || spent === undefined || nowMs >= spent.untilMs) {
+    const throttled = kind === undefined ? undefined : this.#throttled.get(credentialsKeyOf(request, kind));
+    if (kind === undefined || throttled === undefined || nowMs >= throttled.untilMs) {
       next();
       return;
     }
-    const { caller, user, budget, untilMs } = spent;
-    // For the log alone: the request goes no further.
+    const { caller, user, budget, untilMs } = throttled;
+    // For the log only: the request goes no further.
     Object.assign(request, { caller, user });
     next(this.#refused(kind, budget, untilMs - nowMs));
   };
-
-  #remember(request: ProviderRequest, kind: RequestKind, spent: Pick<Throttled, 'budget' | 'untilMs'>): void {
-    const { caller, user } = request;
-    this.#throttled.set(credentialsKeyOf(request, kind), { ...spent, caller, user });
-    this.#lastUntilMs = Math.max(this.#lastUntilMs, spent.untilMs);
-  }
 
   #refused(kind: RequestKind, budget: RateLimitExceeded['budget'], retryAfterMs: number): TooManyRequests {
     this.observer?.refused(budget, kind);
@@ -78,11 +70,11 @@ export class ThrottledCredentials {
   }
 }
 
-/** The Settings routes are called by a user, who is another one where an administrator names them. */
+/** Hashes what identifies the caller. On the Settings routes that includes the user whom an administrator names. */
 function credentialsKeyOf(request: Request, kind: RequestKind): string {
   const calledBy = operationOf(pathOf(request)) === undefined ? ['user', request.query['user']] : ['app'];
-  const naming = NAMING.map((name) => request.headersDistinct[name] ?? []);
+  const headers = IDENTIFYING_HEADERS.map((name) => request.headersDistinct[name] ?? []);
   return createHash('sha256')
-    .update(JSON.stringify([kind, calledBy, naming]))
+    .update(JSON.stringify([kind, calledBy, headers]))
     .digest('base64');
 }

@@ -6,97 +6,97 @@ import type { DomainError, Reason } from '../../errors/domain-error';
 import type { Caller } from '../../authn/caller';
 import type { RequestCleanup } from '../server/request-cleanup';
 
-/** Where a request goes: what routes, rate limits, log and metrics all go by. */
-interface RequestTarget {
-  readonly path: string;
-  readonly query: ParsedUrlQuery;
-}
-
-/** Of a request whose own target was refused. */
-export const NO_TARGET: RequestTarget = { path: '', query: {} };
-
-/**
- * Origin form (RFC 9112, 3.2.1): an absolute path with an optional query. Printable ASCII without `#` and `\`, which Node's
- * URL parsers, and so the router, read otherwise than as they stand.
- */
-const ORIGIN_FORM = /^\/(?!\/)[!"$-[\]-~]*$/;
-const MAX_PARAMETERS = 16;
-
-/** The target of a request; the rule that it breaks where it has none. */
-export function parseTarget(url: string): RequestTarget | string {
-  if (!ORIGIN_FORM.test(url)) return 'must be an absolute path, with or without a query, and no URL';
-  const queryAt = url.indexOf('?');
-  if (queryAt < 0) return { path: url, query: parse('') };
-  const text = url.slice(queryAt + 1);
-  // querystring drops what comes after its thousandth parameter.
-  if (text.split('&', MAX_PARAMETERS + 1).length > MAX_PARAMETERS)
-    return `must have at most ${MAX_PARAMETERS} query parameters`;
-  return { path: url.slice(0, queryAt), query: parse(text, '&', '=', { maxKeys: 0 }) };
-}
-
-/** What this service adds to a request on its way through the pipeline. */
+/** A request, with what the steps of the pipeline add to it. */
 export interface ProviderRequest extends Request {
-  /** Taken over from X-Request-Id when sane, made otherwise. */
+  /** The caller's X-Request-Id if it is well-formed, else a new one. */
   id: string;
-  /** Parsed once; `url` is for Express alone. */
+  /** Parsed once; `url` is for Express only. */
   target: RequestTarget;
   cleanup: RequestCleanup;
-  /** Why it is refused before anybody looks at it. */
+  /** Why the request is refused before it is authenticated. */
   refusal: DomainError | undefined;
-  /** True for a call under system-server's own path, which is answered in its wrapping. */
+  /** True for a call under system-server's own path, which is answered as system-server answers. */
   asSystemServer?: boolean;
   /** True where the peer is proven to be a system-server or a trusted proxy, which may send a ProxyRequest. */
   hasProvenPeer?: boolean;
-  /** True where the body named the caller, and was put into the direct form. */
+  /** True where the body was a ProxyRequest that named the caller and was unwrapped. */
   isProxied?: boolean;
-  /** Of its body, once that was read. */
+  /** The size of the body, once it was read. */
   bodyBytes?: number;
   /** Set by the guard, on every route that is not public. */
   caller?: Caller;
   /** Set by the guard on a @UserRoute(). */
   user?: string;
-  /** Why it failed; set where the failure becomes an answer: by the error filter, or by the route for access tokens. */
+  /** Why the request failed; set by the error filter, or by the route for access tokens. */
   failure?: Reason;
-  /** Set by the route for access tokens, for the log alone. */
+  /** Set by the route for access tokens, for the log only. */
   access?: AccessAttempt;
 }
 
-/** What is known of a request for an access token. Names are those of the installed app, never what the caller wrote. */
+/** The target of a request, parsed once for the routes, the rate limits, the log and the metrics. */
+interface RequestTarget {
+  readonly path: string;
+  readonly query: ParsedUrlQuery;
+}
+
+/** A request for an access token, as it is logged. Names are those of the installed app, never what the caller wrote. */
 interface AccessAttempt {
   /** The app that proved itself. */
   readonly app?: string;
   readonly user?: string;
-  /** The app whose key was sent along with a proof that was refused; anybody may have sent it. */
+  /** The app whose key was sent with a refused proof; anybody may have sent it. */
   readonly claimedApp?: string | undefined;
   readonly claimedUser?: string | undefined;
   /** Why the proof was refused. */
   readonly cause?: string;
-  /** How far the proof's timestamp is ahead of our clock, where that is the cause. */
+  /** How many seconds the proof's timestamp is ahead of our clock, where that is the cause. */
   readonly skewS?: number;
 }
+
+/** The target of a request whose own one was refused. */
+export const NO_TARGET: RequestTarget = { path: '', query: {} };
+
+/** Returns the parsed target, or the rule that it breaks. */
+export function parseTarget(url: string): RequestTarget | string {
+  if (!ORIGIN_FORM.test(url)) return 'must be an absolute path, with or without a query, and no URL';
+  const queryAt = url.indexOf('?');
+  if (queryAt < 0) return { path: url, query: parse('') };
+  const text = url.slice(queryAt + 1);
+  // querystring silently drops all parameters after the thousandth.
+  if (text.split('&', MAX_PARAMETERS + 1).length > MAX_PARAMETERS)
+    return `must have at most ${MAX_PARAMETERS} query parameters`;
+  return { path: url.slice(0, queryAt), query: parse(text, '&', '=', { maxKeys: 0 }) };
+}
+
+/**
+ * Origin form (RFC 9112, 3.2.1): an absolute path with an optional query. Printable ASCII without `#` and `\`, which Node's
+ * URL parsers, and so the router, do not take literally.
+ */
+const ORIGIN_FORM = /^\/(?!\/)[!"$-[\]-~]*$/;
+const MAX_PARAMETERS = 16;
 
 const OPERATION_AT: ReadonlyMap<string, SecretOperation> = new Map(
   SECRET_OPERATIONS.map((operation) => [`/${operation}`, operation]),
 );
 
-/** Asked for every few seconds, by machines: neither logged nor counted. A probe has no body. */
+/** Returns true for a probe, which machines send every few seconds: it is neither logged nor counted, and has no body. */
 export function isProbe(request: IncomingMessage): boolean {
   const path = pathOf(request);
   if (path !== '/livez' && path !== '/readyz') return false;
   return (request.method === 'GET' || request.method === 'HEAD') && !carriesBody(request);
 }
 
-/** Whether a body was announced. */
+/** Returns true where the headers announce a body. */
 export function carriesBody({ headers }: IncomingMessage): boolean {
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
 }
 
-/** The operation that a path names; undefined for other routes. */
+/** Returns the operation that a path names; undefined for other routes. */
 export function operationOf(path: string): SecretOperation | undefined {
   return OPERATION_AT.get(path);
 }
 
-/** The workspace of a query, for logs, only if it is a workspace's name at all. */
+/** Returns the workspace of a query for the log; undefined where it is no valid name of a workspace. */
 export function workspaceOf(query: unknown): string | undefined {
   const workspace: unknown =
     typeof query === 'object' && query !== null && 'workspace' in query ? query.workspace : undefined;

@@ -2,17 +2,17 @@ import { InvalidRequest } from '../../errors/request-errors';
 import { grantKey, PROVIDER, type Grant } from '../../authz/grant';
 import { parseOp } from '../../authz/sys-data';
 
-/** system-server's ProxyRequest (contract, section 5.1), as far as it concerns us. */
+/** system-server's ProxyRequest (contract, section 5.1), with the fields that we use. */
 export interface ProxyRequest {
   readonly appKey: string;
-  /** What the app asked for; it carries the workspace, which the URI of the call does not. */
+  /** The operation that the app asked for, with its workspace, which the URI of the call does not have. */
   readonly op: unknown;
   readonly tuple: Readonly<Record<'dataType' | 'group' | 'version', unknown>>;
   /** The operation's own body. */
   readonly data: unknown;
 }
 
-/** A body with an `appkey` is system-server's or an imitation; no operation of ours has such a field. */
+/** Returns the ProxyRequest in a body with an `appkey`, which no operation of ours has. It may be forged. */
 export function proxyRequestIn(body: unknown): ProxyRequest | undefined {
   if (typeof body !== 'object' || body === null || !Object.hasOwn(body, 'appkey')) return undefined;
   const { appkey, op, datatype, group, version, data } = body as Record<string, unknown>;
@@ -24,17 +24,15 @@ export function proxyRequestIn(body: unknown): ProxyRequest | undefined {
   };
 }
 
-/** The workspace of the op, where it is the operation that the path names. @throws InvalidRequest */
+/** Returns the workspace of the op. @throws InvalidRequest where the op is not the operation that the path names */
 export function workspaceIn({ op, tuple }: ProxyRequest, path: string, app: string): string {
   for (const key of ['dataType', 'group', 'version'] as const) {
     if (tuple[key] !== PROVIDER[key]) throw new InvalidRequest(key.toLowerCase(), `must be ${PROVIDER[key]}`);
   }
   const parsed = parseOp(op, app);
   if (!isGrant(parsed) || `/${parsed.operation}` !== path) {
-    throw new InvalidRequest(
-      'op',
-      `must be ${grantKey('RetrieveSecret', '<name>').replace('RetrieveSecret', path.slice(1))}`,
-    );
+    const expected = grantKey('RetrieveSecret', '<name>').replace('RetrieveSecret', path.slice(1));
+    throw new InvalidRequest('op', `must be ${expected}`);
   }
   return parsed.workspace;
 }

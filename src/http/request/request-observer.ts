@@ -1,52 +1,39 @@
+import type { IncomingHttpHeaders } from 'node:http';
 import type { Response, RequestHandler, NextFunction, Request } from 'express';
 import { STATUS_OF, type Reason } from '../../errors/domain-error';
 import type { SecretOperation } from '../../authz/grant';
 import { operationOf, pathOf, type ProviderRequest, isProbe, workspaceOf } from './provider-request';
-import type { IncomingHttpHeaders } from 'node:http';
 import type { Log } from '../../logging/log';
 
-/** What a request asks for, as the log, the metrics and the traces name it. */
-type RequestedOperation = SecretOperation | 'access';
-
-/** How a request ended; the log, the metrics and the traces tell the same. */
-interface RequestOutcome {
-  /** The documented HTTP status, whatever style of answer the caller reads. */
-  readonly code: number;
-  /** Of a failure. */
-  readonly reason: Reason | undefined;
+/** Observes every request but the probes. */
+export interface RequestObserver {
+  requestArrives(headers: IncomingHttpHeaders): ObservedRequest;
 }
 
-const ACCESS_PATH = '/permission/v1alpha1/access';
-
-/** Undefined for other routes than the five operations and the one for access tokens. */
-function requestedOperationOf(request: ProviderRequest): RequestedOperation | undefined {
-  const path = pathOf(request);
-  return path === ACCESS_PATH ? 'access' : operationOf(path);
+export interface ObservedRequest {
+  /** Calls `proceed`, within which the whole request is handled. */
+  run(proceed: () => void): void;
+  ended(how: EndedRequest): void;
 }
 
-/** Of a request that has ended. Where the client went away, what it asked for may have been done all the same. */
-function outcomeOf({ failure, cleanup }: ProviderRequest, response: Response): RequestOutcome {
-  const reason = failure ?? (cleanup.isAnswered ? undefined : 'CLIENT_GONE');
-  return { code: reason === undefined ? response.statusCode : STATUS_OF[reason], reason };
-}
-
-/** How a request ended. There are few different values of each field but the duration. */
+/** A request that has ended. Each field but the duration has few different values. */
 export interface EndedRequest extends RequestOutcome {
   readonly op: RequestedOperation | 'other';
   readonly durationMs: number;
 }
 
-export interface ObservedRequest {
-  /** Everything that is done for the request is done within. */
-  run(proceed: () => void): void;
-  ended(how: EndedRequest): void;
+/** How a request ended, the same in the log, the metrics and the traces. */
+interface RequestOutcome {
+  /** The documented HTTP status, whatever the style of the answer. */
+  readonly code: number;
+  /** Undefined for a success. */
+  readonly reason: Reason | undefined;
 }
 
-/** Whoever wants to know of each request but the probes. */
-export interface RequestObserver {
-  requestArrives(headers: IncomingHttpHeaders): ObservedRequest;
-}
+/** The operation of a request, as the log, the metrics and the traces name it. */
+type RequestedOperation = SecretOperation | 'access';
 
+/** Returns middleware that reports requests to an observer. */
 export function observeRequests(observer: RequestObserver): RequestHandler {
   return (request, response, next) => {
     if (isProbe(request)) {
@@ -67,7 +54,7 @@ export function observeRequests(observer: RequestObserver): RequestHandler {
 }
 
 /**
- * One JSON line a request: who, from where, what, how it ended, how long it took.
+ * Logs one line for each request: who called, from where, what for, how it ended and how long it took.
  * The fields are listed here and nothing else is written: no header, body, URL or foreign error object.
  */
 export class RequestLog {
@@ -78,10 +65,10 @@ export class RequestLog {
     next();
   };
 
-  /** The answer was sent, or the client went away before. */
+  /** Logs the request when its answer was sent or its client has gone. */
   private awaitEnd(request: ProviderRequest, response: Response): void {
     const beganMs = performance.now();
-    // A socket forgets it when it is closed.
+    // A closed socket no longer has its address.
     const { remoteAddress: peer } = request.socket;
     request.cleanup.add(() => {
       const durationMs = Math.round(performance.now() - beganMs);
@@ -89,6 +76,20 @@ export class RequestLog {
       this.log[fields.code >= 500 ? 'error' : 'info'](fields, 'request_completed');
     });
   }
+}
+
+const ACCESS_PATH = '/permission/v1alpha1/access';
+
+/** Returns the operation of a request; undefined for routes other than the five operations and that for access tokens. */
+function requestedOperationOf(request: ProviderRequest): RequestedOperation | undefined {
+  const path = pathOf(request);
+  return path === ACCESS_PATH ? 'access' : operationOf(path);
+}
+
+/** Returns the outcome of a request that has ended. Where the client went away, the operation may still have been done. */
+function outcomeOf({ failure, cleanup }: ProviderRequest, response: Response): RequestOutcome {
+  const reason = failure ?? (cleanup.isAnswered ? undefined : 'CLIENT_GONE');
+  return { code: reason === undefined ? response.statusCode : STATUS_OF[reason], reason };
 }
 
 function fieldsOf(request: ProviderRequest, response: Response) {

@@ -4,18 +4,18 @@ import { type MonotonicTime, SystemMonotonicTime } from '../../time/clock';
 import type { LimitsObserver } from '../../limits/rate-limits';
 import { openRequestsOn } from './request-cleanup';
 
-/** So many of the oldest are looked at for one without a request. */
-const LOOKED_AT = 16;
+/** How many of the oldest sockets are searched for one without a request. */
+const MAX_EXAMINED = 16;
 
-const LARGEST_SHARE = 1 / 4;
-/** Who floods could else have thousands accepted in a second, and everybody waits in the same queue to be accepted. */
-const KEPT_MS = 5_000;
+const MAX_SHARE_OF_ADDRESS = 1 / 4;
+/** An address that floods replaces its own sockets no sooner: else it could have thousands accepted in a second, and all clients wait in the same accept queue. */
+const MIN_AGE_OF_REPLACED_MS = 5_000;
 
 /**
- * At most so many sockets, and a quarter of them of one address. A new one beyond that takes the place of one of the address that
- * has the most: the oldest without a request if there is one, else the oldest. That of an address which itself has the most, and more than one,
- * is closed at once, unless one of its own is some seconds old and without a request. So a newcomer finds a place however
- * many addresses flood, and whoever floods costs little.
+ * Holds at most `max` sockets, and a quarter of them of one address. A new one beyond that replaces a socket of the address
+ * that has the most: the oldest without a request if there is one, else the oldest. Where the new socket's own address has
+ * the most, it is closed at once, unless one of that address is some seconds old and without a request. So a newcomer is
+ * served however many addresses flood, and a flood costs little.
  */
 export class FairSockets {
   readonly #byAddress = new Map<string, Set<Socket>>();
@@ -42,14 +42,14 @@ export class FairSockets {
     this.#addedMs.set(socket, this.time.nowMs());
     this.#count += 1;
     socket.once('close', () => this.delete(socket));
-    if (ofAddress.size <= this.max * LARGEST_SHARE && this.#count <= this.max) return;
+    if (ofAddress.size <= this.max * MAX_SHARE_OF_ADDRESS && this.#count <= this.max) return;
     const largest = this.#largest();
     if (largest.size > ofAddress.size || ofAddress.size === 1)
       this.#close(this.#replaceable(largest) ?? oldest(largest));
     else this.#close(this.#replaceable(ofAddress, (one) => this.#isOld(one)) ?? socket);
   }
 
-  /** Counts a socket no more, and leaves it open. */
+  /** Stops counting a socket, and leaves it open. */
   delete(socket: Socket): void {
     const address = this.#addressOf.get(socket) ?? '';
     const ofAddress = this.#byAddress.get(address);
@@ -67,19 +67,19 @@ export class FairSockets {
   }
 
   #isOld(socket: Socket): boolean {
-    return this.time.nowMs() - (this.#addedMs.get(socket) ?? 0) >= KEPT_MS;
+    return this.time.nowMs() - (this.#addedMs.get(socket) ?? 0) >= MIN_AGE_OF_REPLACED_MS;
   }
 
-  /** The oldest that is without a request, of those that are looked at. */
+  /** Returns the oldest socket without a request, of the few that are examined. */
   #replaceable(
     sockets: ReadonlySet<Socket>,
-    may: (socket: Socket) => boolean = () => true,
+    mayReplace: (socket: Socket) => boolean = () => true,
   ): Socket | undefined {
-    let looked = 0;
+    let examined = 0;
     for (const socket of sockets) {
-      if (this.requestsOn(socket) === 0 && may(socket)) return socket;
-      looked += 1;
-      if (looked === LOOKED_AT) return undefined;
+      if (this.requestsOn(socket) === 0 && mayReplace(socket)) return socket;
+      examined += 1;
+      if (examined === MAX_EXAMINED) return undefined;
     }
     return undefined;
   }
@@ -97,7 +97,7 @@ function oldest(sockets: ReadonlySet<Socket>): Socket | undefined {
   return first;
 }
 
-/** Bounds the connections of a server, as FairSockets does, from when they are accepted. */
+/** Limits the connections of a server as FairSockets does, from the moment they are accepted. */
 export function limitConnections(
   server: Pick<Server, 'on'>,
   max: number,
@@ -115,7 +115,7 @@ export function limitConnections(
   server.on('connection', (socket: Socket) => connections.add(socket));
 }
 
-/** By peer, the TLS socket of each connection: requests are made on that, and not on the one that was accepted. */
+/** Returns the TLS sockets by peer: requests arrive on them, and not on the sockets that were accepted. */
 function securedSockets(server: Pick<Server, 'on'>): ReadonlyMap<string, Socket> {
   const byPeer = new Map<string, Socket>();
   server.on('secureConnection', (socket: Socket) => {
@@ -126,7 +126,7 @@ function securedSockets(server: Pick<Server, 'on'>): ReadonlyMap<string, Socket>
   return byPeer;
 }
 
-/** The same of a TLS socket and of the one that it is within. */
+/** Returns a key that is equal for a TLS socket and the socket below it. */
 export function connectionKeyOf({ remoteAddress, remotePort, localAddress, localPort }: Socket): string {
   return `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`;
 }

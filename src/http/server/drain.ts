@@ -2,7 +2,7 @@ import type { NextFunction, Request, Response } from 'express';
 import { ShuttingDown } from '../../errors/request-errors';
 import { isProbe, type ProviderRequest } from '../request/provider-request';
 
-/** Counts the requests in flight; once draining, refuses new ones and tells when the last has left. */
+/** Counts the requests in flight; once draining, refuses new ones and resolves when the last has ended. */
 export class Drain {
   private inFlight = 0;
   private begun = false;
@@ -12,7 +12,7 @@ export class Drain {
     return this.begun;
   }
 
-  /** Resolves true when no request is in flight any more, false when `timeoutMs` went by first. */
+  /** Resolves with true when no request is in flight any more, with false when `timeoutMs` have passed before. */
   async begin(timeoutMs: number): Promise<boolean> {
     this.begun = true;
     if (this.inFlight === 0) return true;

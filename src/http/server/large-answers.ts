@@ -9,14 +9,14 @@ import type { RateLimits } from '../../limits/rate-limits';
 import type { ProviderRequest } from '../request/provider-request';
 import { chargeBytes, subjectOf } from '../request/request-subject';
 
-/** What is no longer is neither counted nor made in parts. */
+/** Answers up to this length are neither counted nor made in chunks. */
 export const SMALL_ANSWER_LENGTH = 16 * 1024;
-/** What no pod should hold for one client: twice the largest workspace of the default quota, as JSON may escape what is in it. */
+/** The most that a pod should hold for one client: twice the largest workspace of the default quota, since JSON may escape it. */
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 const CHUNK_LENGTH = 64 * 1024;
 
-/** One chunk of all answers together in a turn of the event loop; how many there are is bounded by their memory. */
-const TURNS: FairQueueBounds = {
+/** One chunk of all answers together is made in a turn of the event loop; the number of answers is bounded by their memory. */
+const QUEUE_BOUNDS: FairQueueBounds = {
   maxRunning: 1,
   maxRunningPerKey: 1,
   maxWaiting: 4_096,
@@ -24,86 +24,81 @@ const TURNS: FairQueueBounds = {
   maxWaitMs: 30_000,
 };
 
-/** The text of an answer, and the memory that was set aside for it. */
-export interface LargeText {
-  readonly chunks: readonly Buffer[];
-  /** To be called once the client has taken all of it, or is gone. */
-  readonly release: Release;
-}
-
-/** What was set aside for a text so far. */
-interface Aside {
-  bytes: number;
-  readonly held: Release[];
-}
-
 /**
- * Makes the text of answers that may be lists of many megabytes: item by item, the callers by turns and other requests in
- * between, and each byte counted against the caller's share until the client has taken it.
+ * Makes the text of answers that may be lists of many megabytes: item by item, fairly among the callers and with other
+ * requests in between. Each byte counts against the caller's share until the client has read it.
  */
 export class LargeAnswers {
-  private readonly turns: FairQueue;
+  private readonly queue: FairQueue;
 
   constructor(
     private readonly admission: Admission,
     private readonly rateLimits: RateLimits,
     time: MonotonicTime,
   ) {
-    this.turns = new FairQueue(TURNS, time, () => new Overloaded());
+    this.queue = new FairQueue(QUEUE_BOUNDS, time, () => new Overloaded());
   }
 
-  /** @throws TooManyRequests, Overloaded, ListTooLarge, ClientGone; nothing is set aside then */
+  /** Returns the JSON text of an answer. @throws TooManyRequests, Overloaded, ListTooLarge, ClientGone; nothing stays reserved then */
   async textOf(request: ProviderRequest, body: object): Promise<LargeText> {
     const length = lengthOf(body);
-    // The store has read it, whatever becomes of the answer: or whoever is refused or quits could ask for nothing again and again.
+    // Charged whatever becomes of the answer, since the store has read it: a caller that is refused or quits must not do so for free.
     chargeBytes(this.rateLimits, request, length);
     if (length > MAX_ANSWER_BYTES) throw new ListTooLarge();
     if (request.cleanup.hasRun) throw new ClientGone();
-    // The values that the text is made of are in memory until it is whole. Both at once: or of many lists none would end.
-    const [values, text] = this.#take(request, length);
-    const held: Release[] = [text];
-    const release = (): void => held.forEach((giveBack) => giveBack());
+    // The values stay in memory until their text is complete. Both are reserved first: else many lists could block each other.
+    const releaseValues = this.admission.answer(subjectOf(request), length);
+    const releases: Release[] = [];
+    const release = (): void => releases.forEach((one) => one());
     try {
-      return { chunks: await this.#chunksOf(request, body, { bytes: length, held }), release };
+      releases.push(this.admission.answer(subjectOf(request), length));
+      return { chunks: await this.#chunksOf(request, body, { bytes: length, releases }), release };
     } catch (error: unknown) {
       release();
       throw error;
     } finally {
-      values();
+      releaseValues();
     }
   }
 
-  #take(request: ProviderRequest, length: number): readonly [values: Release, text: Release] {
-    const values = this.admission.answer(subjectOf(request), length);
-    try {
-      return [values, this.admission.answer(subjectOf(request), length)];
-    } catch (error: unknown) {
-      values();
-      throw error;
-    }
-  }
-
-  /** What escaping adds to the length that was set aside is set aside on the way. */
-  async #chunksOf(request: ProviderRequest, body: object, aside: Aside): Promise<readonly Buffer[]> {
+  /** Returns the text in chunks, and reserves the memory that escaping adds on the way. */
+  async #chunksOf(
+    request: ProviderRequest,
+    body: object,
+    reservation: Reservation,
+  ): Promise<readonly Buffer[]> {
     const chunks: Buffer[] = [];
     let bytes = 0;
     for (const text of textsOf(body)) {
       const chunk = Buffer.from(text);
       bytes += chunk.length;
       if (bytes > MAX_ANSWER_BYTES) throw new ListTooLarge();
-      if (bytes > aside.bytes) {
-        aside.held.push(this.admission.answer(subjectOf(request), bytes - aside.bytes));
-        aside.bytes = bytes;
+      if (bytes > reservation.bytes) {
+        reservation.releases.push(this.admission.answer(subjectOf(request), bytes - reservation.bytes));
+        reservation.bytes = bytes;
       }
       chunks.push(chunk);
-      await this.turns.run(subjectOf(request).key, quietTurn);
+      await this.queue.run(subjectOf(request).key, quietTurn);
       if (request.cleanup.hasRun) throw new ClientGone();
     }
     return chunks;
   }
 }
 
-/** About how long the JSON text of a value is, without what escaping adds. */
+/** The text of an answer, and the memory that is reserved for it. */
+interface LargeText {
+  readonly chunks: readonly Buffer[];
+  /** To be called once the client has read all of it, or has gone. */
+  readonly release: Release;
+}
+
+/** The memory that is reserved for a text so far. */
+interface Reservation {
+  bytes: number;
+  readonly releases: Release[];
+}
+
+/** Returns about how long the JSON text of a value is, without escaping. */
 export function lengthOf(value: unknown): number {
   if (typeof value === 'string') return value.length;
   if (typeof value !== 'object' || value === null) return 8;
@@ -112,6 +107,7 @@ export function lengthOf(value: unknown): number {
   return length;
 }
 
+/** Yields the JSON text of an envelope in pieces of about a chunk's length. */
 function* textsOf(body: object): Generator<string> {
   let text = '';
   for (const part of jsonParts(body)) {
@@ -123,15 +119,15 @@ function* textsOf(body: object): Generator<string> {
   yield text;
 }
 
-/** An envelope, or one that is wrapped in another. */
+/** An envelope, or one within another. */
 interface Wrapping {
   readonly data?: unknown;
 }
 
-/** In no envelope: their messages are ours. */
+/** A placeholder that occurs in no envelope: their messages are ours. */
 const DATA = '\0data';
 
-/** The JSON text of an envelope, in parts: each item of its list is one. */
+/** Yields the JSON text of an envelope in parts, one for each item of its list. */
 function* jsonParts(body: Wrapping): Generator<string> {
   const { data } = body;
   if (typeof data !== 'object' || data === null || !hasList(body)) {

@@ -6,18 +6,18 @@ import { HeadersTooLarge, InvalidRequest } from '../../errors/request-errors';
 import { failure } from '../answers/error.filter';
 import { endRequestsOn, isReceivingBodyOn, openRequestsOn } from './request-cleanup';
 
-/** How long a client may take to close a connection that was answered and ended. */
+/** How long a client may take to close a connection that we have answered and ended. */
 const LINGER_MS = 1_000;
 
-/** What node:http refuses before there is a request (no HTTP, headers too large or too slow) is answered in our form too. */
+/** Answers in our form what node:http refuses before there is a request: no HTTP, headers that are too large or too slow. */
 export function answerMalformedRequests(server: Server): void {
-  // Left to itself, node:http answers an unknown expectation with an empty body. We have none, so the route answers.
+  // By default node:http answers an unknown Expect header with an empty body. The route answers instead.
   server.on('checkExpectation', (request, response) => server.emit('request', request, response));
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
     // With a request under way on this connection, our 400 would be read as its answer, though it may have been done.
-    // (One whose body is itself too slow to arrive has not been done: it gets its 400, unless it was answered by its head.)
+    // (A request whose body is too slow to arrive has not been done: it gets the 400, unless it was already answered.)
     const isSlow = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && isReceivingBodyOn(socket);
-    // Nobody waits behind a request that was cut short; and it may have been answered by its head already.
+    // The client of a request that was cut short has gone; and the request may have been answered already.
     if (
       error.code === 'HPE_INVALID_EOF_STATE' ||
       error.code === 'ECONNRESET' ||
@@ -28,9 +28,9 @@ export function answerMalformedRequests(server: Server): void {
       socket.destroy();
       return;
     }
-    // What of it is still to come is not done.
+    // The rest of the request is not handled.
     endRequestsOn(socket);
-    // At once, the rest of what the client sends would reset the connection before it has seen the answer.
+    // Destroyed at once, the rest of what the client sends would reset the connection before it has read the answer.
     setTimeout(() => socket.destroy(), LINGER_MS).unref();
     const requestId = randomUUID();
     const envelope = failure(refusalFor(error), requestId);
@@ -50,7 +50,7 @@ export function answerMalformedRequests(server: Server): void {
   });
 }
 
-/** Who does not get through the handshake, or breaks off later, could not read our answer. */
+/** Returns true for a failure of TLS, after which the client could not read an answer. */
 function isTlsFailure({ code = '' }: NodeJS.ErrnoException): boolean {
   return /^(ERR_SSL|ERR_TLS|EPROTO)/.test(code);
 }

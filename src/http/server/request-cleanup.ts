@@ -2,20 +2,20 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
 /**
- * Owns what one request holds: its place among the requests in flight, memory, its line in the log. Everything is given
- * back once, in reverse order, when the answer has ended or the connection has closed, whichever comes first; what is
- * added afterwards is given back at once.
+ * Owns what one request holds: its count among the requests in flight, memory, its line in the log. Everything is
+ * released once, in reverse order, when the answer has ended or the connection has closed, whichever comes first; what is
+ * added afterwards is released at once.
  */
 export class RequestCleanup {
   #releases: (() => void)[] | undefined = [];
   #isAnswered = false;
 
-  /** True once all of the answer was handed to the operating system. */
+  /** True once the whole answer was handed to the operating system. */
   get isAnswered(): boolean {
     return this.#isAnswered;
   }
 
-  /** True when the answer has ended or nobody is left to read it. */
+  /** True once the answer has ended or its client has gone. */
   get hasRun(): boolean {
     return this.#releases === undefined;
   }
@@ -36,7 +36,7 @@ export class RequestCleanup {
   }
 }
 
-/** The requests of each connection that have not ended: several, where a client does not wait for its answers. */
+/** The open requests of each connection: several where a client pipelines. */
 const openRequests = new WeakMap<Socket, Set<RequestCleanup>>();
 
 /** Makes the cleanup of a request that has just arrived. */
@@ -44,7 +44,7 @@ export function beginCleanup({ socket }: IncomingMessage, response: ServerRespon
   const open = openRequests.get(socket) ?? watchedConnection(socket);
   const cleanup = new RequestCleanup();
   open.add(cleanup);
-  // Of an answer that was cut off, node:http says `finish` and `writableFinished` too.
+  // node:http emits `finish` for an answer that was cut off too.
   response.once('finish', () => {
     if (!socket.destroyed) cleanup.answered();
   });
@@ -56,40 +56,40 @@ export function beginCleanup({ socket }: IncomingMessage, response: ServerRespon
   return cleanup;
 }
 
-/** Of each connection, how many requests have arrived and were not begun. */
+/** Ends the requests of a connection when it closes: node:http never closes an answer that waits behind another one. */
+function watchedConnection(socket: Socket): Set<RequestCleanup> {
+  const open = new Set<RequestCleanup>();
+  openRequests.set(socket, open);
+  socket.once('close', () => endRequestsOn(socket));
+  return open;
+}
+
+/** How many requests of each connection have arrived and wait in the queue. */
 const waitingRequests = new WeakMap<Socket, number>();
-/** Of each connection, the one whose head came last. */
+/** The request of each connection whose head arrived last. */
 const latestRequests = new WeakMap<Socket, IncomingMessage>();
 
-/** Counts a request that has arrived as open although it is not begun yet, until that which is returned is called. */
-export function awaitPermit(request: IncomingMessage): () => void {
+/** Counts a request as open while it waits in the queue, until the returned function is called. */
+export function countWaitingRequest(request: IncomingMessage): () => void {
   const { socket } = request;
   latestRequests.set(socket, request);
   waitingRequests.set(socket, (waitingRequests.get(socket) ?? 0) + 1);
   return () => void waitingRequests.set(socket, (waitingRequests.get(socket) ?? 1) - 1);
 }
 
-/** Whether the body of a request is still to come on this connection. */
+/** Returns true while the body of a request is still to come on this connection. */
 export function isReceivingBodyOn(socket: Socket): boolean {
   return latestRequests.get(socket)?.complete === false;
 }
 
-/** Gives back all that the requests of a connection hold, which are not done any more. */
+/** Releases everything that the requests of a connection hold; they are not handled any further. */
 export function endRequestsOn(socket: Socket): void {
   const open = openRequests.get(socket) ?? new Set();
   for (const cleanup of open) cleanup.run();
   open.clear();
 }
 
-/** How many requests of a connection have not ended. */
+/** Returns how many requests of a connection have not ended. */
 export function openRequestsOn(socket: Socket): number {
   return (openRequests.get(socket)?.size ?? 0) + (waitingRequests.get(socket) ?? 0);
-}
-
-/** An answer that waits behind another one of its connection is never closed by node:http: so the connection is asked too. */
-function watchedConnection(socket: Socket): Set<RequestCleanup> {
-  const open = new Set<RequestCleanup>();
-  openRequests.set(socket, open);
-  socket.once('close', () => endRequestsOn(socket));
-  return open;
 }

@@ -3,17 +3,17 @@ import type { Socket } from 'node:net';
 import type { MonotonicTime } from '../../time/clock';
 import { connectionAccepted } from '../../concurrency/quiet-turn';
 import type { LimitsObserver } from '../../limits/rate-limits';
-import { awaitPermit, openRequestsOn } from './request-cleanup';
+import { countWaitingRequest, openRequestsOn } from './request-cleanup';
 
-/** Node parses all requests that came together at once, though they are answered one after the other. */
+/** Node parses all requests that arrived together at once, though they are answered one after the other. */
 const MAX_PIPELINED = 8;
-/** Of one address; each keeps at most 64 KiB of its body in memory. */
-const MAX_WAITING = 256;
-const MAX_WAITING_IN_ALL = 1_024;
-/** How long requests are begun in one turn of the event loop. */
+/** For each waiting request, at most 64 KiB of its body are in memory. */
+const MAX_WAITING_OF_ADDRESS = 256;
+const MAX_WAITING = 1_024;
+/** For how long requests are begun in one turn of the event loop. */
 const TURN_MS = 2;
-/** So many turns in a row begin none, while each of them accepts a connection. */
-const MAX_PUT_OFF = 8;
+/** How many turns in a row may begin no request since they accepted a connection. */
+const MAX_POSTPONED = 8;
 
 interface WaitingRequest {
   readonly begin: () => void;
@@ -21,17 +21,17 @@ interface WaitingRequest {
 }
 
 /**
- * Begins requests a few in each turn of the event loop, the addresses by turns: whoever sends thousands waits for their own,
- * and others' next request comes after a few of them. Node accepts one connection in each turn, first come first served: so
- * a turn that had one begins nothing, for a while, since more may be waiting.
+ * Begins a few requests in each turn of the event loop, fairly among the addresses: an address that sends thousands delays
+ * the next request of another one by a few. Node accepts one connection in each turn, first come first served: so a turn
+ * that accepted one begins no request, for a while, since more connections may be waiting.
  */
 export class RequestQueue {
-  /** In the order of their turns: an address that has had its turn goes to the end. */
-  readonly #lines = new Map<string, WaitingRequest[]>();
+  /** In the order in which the addresses are served: one whose request was begun goes to the end. */
+  readonly #queues = new Map<string, WaitingRequest[]>();
   #waiting = 0;
   #isScheduled = false;
   #hasAccepted = false;
-  #putOff = 0;
+  #postponed = 0;
   #beganMs = 0;
 
   constructor(
@@ -39,22 +39,25 @@ export class RequestQueue {
     private readonly observer?: Pick<LimitsObserver, 'shed'>,
   ) {}
 
-  /** Cuts a connection where too many requests of its address wait, or more are open on it than a client needs that awaits answers. */
+  /**
+   * Returns a listener that queues requests for the given one. A connection is cut where too many requests of its address
+   * wait, or more are open on it than a client needs that reads its answers.
+   */
   listener(listener: RequestListener): RequestListener {
     return (request, response) => {
       const { socket } = request;
       if (openRequestsOn(socket) >= MAX_PIPELINED) cut(socket);
-      // What comes behind an answer that ended the connection could not be answered.
+      // A request behind an answer that ended the connection could not be answered.
       if (!socket.writable) return;
-      const hasPermit = awaitPermit(request);
-      this.#wait(socket.remoteAddress ?? '', {
+      const waitingEnded = countWaitingRequest(request);
+      this.#enqueue(socket.remoteAddress ?? '', {
         begin: () => {
-          hasPermit();
+          waitingEnded();
           if (socket.writable) listener(request, response);
         },
         cut: () => {
-          hasPermit();
-          this.observer?.shed('turns');
+          waitingEnded();
+          this.observer?.shed('queue');
           cut(socket);
         },
       });
@@ -68,24 +71,25 @@ export class RequestQueue {
     });
   }
 
-  /** Where all places are taken, the longest line gives one up for a shorter one. */
-  #wait(address: string, waiting: WaitingRequest): void {
-    const line = this.#lines.get(address) ?? [];
-    const isFull = this.#waiting >= MAX_WAITING_IN_ALL && !this.#makeRoomFor(line);
-    if (isFull || line.length >= MAX_WAITING) {
+  /** Adds a request, or cuts it where its address has too many, or there are too many and no address has more. */
+  #enqueue(address: string, waiting: WaitingRequest): void {
+    const queue = this.#queues.get(address) ?? [];
+    const isFull = this.#waiting >= MAX_WAITING && !this.#cutFromLongest(queue.length);
+    if (isFull || queue.length >= MAX_WAITING_OF_ADDRESS) {
       waiting.cut();
       return;
     }
-    if (line.push(waiting) === 1) this.#lines.set(address, line);
+    if (queue.push(waiting) === 1) this.#queues.set(address, queue);
     this.#waiting += 1;
     this.#schedule();
   }
 
-  #makeRoomFor(line: readonly WaitingRequest[]): boolean {
-    const longest = [...this.#lines.values()].reduce((one, other) =>
+  /** Cuts the last request of the address that has the most; returns false where that would not be longer than `length`. */
+  #cutFromLongest(length: number): boolean {
+    const longest = [...this.#queues.values()].reduce((one, other) =>
       other.length > one.length ? other : one,
     );
-    if (longest.length <= line.length + 1) return false;
+    if (longest.length <= length + 1) return false;
     longest.pop()?.cut();
     this.#waiting -= 1;
     return true;
@@ -99,14 +103,14 @@ export class RequestQueue {
 
   readonly #turn = (): void => {
     this.#isScheduled = false;
-    const mayPutOff = this.#hasAccepted && this.#putOff < MAX_PUT_OFF;
+    const isPostponed = this.#hasAccepted && this.#postponed < MAX_POSTPONED;
     this.#hasAccepted = false;
-    if (mayPutOff) {
-      this.#putOff += 1;
+    if (isPostponed) {
+      this.#postponed += 1;
       this.#schedule();
       return;
     }
-    this.#putOff = 0;
+    this.#postponed = 0;
     this.#beganMs = this.time.nowMs();
     this.#beginNext();
   };
@@ -115,15 +119,15 @@ export class RequestQueue {
     this.#next()?.begin();
     if (this.#waiting === 0) return;
     if (this.time.nowMs() - this.#beganMs >= TURN_MS) this.#schedule();
-    // What the request goes on with at once comes first, and counts.
+    // The microtasks of the begun request run first, and count.
     else queueMicrotask(this.#beginNext);
   };
 
   #next(): WaitingRequest | undefined {
-    for (const [address, line] of this.#lines) {
-      const waiting = line.shift();
-      this.#lines.delete(address);
-      if (line.length > 0) this.#lines.set(address, line);
+    for (const [address, queue] of this.#queues) {
+      const waiting = queue.shift();
+      this.#queues.delete(address);
+      if (queue.length > 0) this.#queues.set(address, queue);
       this.#waiting -= 1;
       return waiting;
     }
@@ -131,12 +135,12 @@ export class RequestQueue {
   }
 }
 
-/** What node:http calls for each request that it has parsed; 2 means that what follows is not HTTP. */
+/** node:http calls `onIncoming` for each request that it has parsed; the answer 2 ends parsing. */
 interface Parser {
   onIncoming?: (() => number) | null;
 }
 
-/** Destroyed alone, node:http would still build each of the requests in what it has read: a thousand, where they are short. */
+/** Destroys a connection and stops its parser, which would still build every request in what it has read: a thousand short ones. */
 function cut(socket: Socket & { readonly parser?: Parser | null }): void {
   if (typeof socket.parser?.onIncoming === 'function') socket.parser.onIncoming = () => 2;
   socket.destroy();

@@ -3,27 +3,27 @@ import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { discardBody } from './request-bodies';
 
-/** How long a client is waited for before its connection is cut. */
+/** How long we wait for a client before its connection is cut. */
 export interface AnswerTimeouts {
-  /** While it takes nothing of an answer; node:http counts each byte that leaves as progress. */
+  /** While it reads nothing of an answer; node:http counts each byte that leaves as progress. */
   readonly stalledMs: number;
-  /** Until it has taken all of a large answer, however steadily it drips. */
+  /** Until it has read all of a large answer, however steadily it reads. */
   readonly largeMs: number;
-  /** Until it closes its side, once all of a large answer lies with the operating system. */
+  /** Until it closes its side, once the operating system has all of a large answer. */
   readonly closeMs: number;
 }
 
 const TIMEOUTS: AnswerTimeouts = { stalledMs: 30_000, largeMs: 120_000, closeMs: 30_000 };
 
-/** Ends an answer with a small body; Express's own way writes head and body apart and looks at what no client of ours sends. */
+/** Ends an answer with a small body. Express would write head and body separately, and read headers that no client of ours sends. */
 export function sendJson(response: ServerResponse, status: number, body: object): void {
   end(response, status, [JSON.stringify(body)], TIMEOUTS);
 }
 
 /**
- * Ends an answer with a large body, as bytes: as a string, Node would hold it several times over until the client has read
- * it. It is the last one of its connection, which stays open until the client closes it: that alone tells that the client
- * has taken all of it, and that the operating system holds nothing of it for us any more.
+ * Ends an answer with a large body, as bytes: Node would hold a string several times until the client has read it. The
+ * answer is the last one of its connection, which stays open until the client closes it: only that shows that the client
+ * has read all of it, and that the operating system no longer buffers any of it.
  */
 export function sendLargeJson(
   response: ServerResponse,
@@ -35,7 +35,7 @@ export function sendLargeJson(
   let overdue = setTimeout(() => cut(socket), timeouts.largeMs).unref();
   socket.once('close', () => clearTimeout(overdue));
   response.setHeader('Connection', 'close');
-  // Node would let go of the socket, and the operating system go on alone.
+  // Node would destroy the socket here, while the operating system still sends.
   socket.destroySoon = () => {
     socket.setTimeout(0).end();
     clearTimeout(overdue);
@@ -44,7 +44,7 @@ export function sendLargeJson(
   end(response, status, chunks, timeouts);
 }
 
-/** With a reset, upon which the operating system throws away what the client has not taken. */
+/** Closes a connection with a reset, so that the operating system discards what the client has not read. */
 function cut(socket: Socket): void {
   if (socket instanceof TLSSocket) socket.destroy();
   else socket.resetAndDestroy();

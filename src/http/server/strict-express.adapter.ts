@@ -1,49 +1,19 @@
-import {
-  IncomingMessage,
-  ServerResponse,
-  type ServerOptions,
-  createServer,
-  type RequestListener,
-} from 'node:http';
+import { IncomingMessage, ServerResponse, type ServerOptions, createServer } from 'node:http';
 import type { Express, Response } from 'express';
-import type { Server } from 'node:https';
 import { ExpressAdapter } from '@nestjs/platform-express';
 import type { Reloadable } from '../../reloadable/reloadable';
 import type { AnswerForms, Envelope } from '../answers/envelope';
 import { lengthOf, SMALL_ANSWER_LENGTH, type LargeAnswers } from './large-answers';
 import type { ProviderRequest } from '../request/provider-request';
+import type { RequestQueue } from './request-queue';
 import { secureServer, type ServerIdentity, UnfinishedHandshakes } from './secure-server';
 import { sendJson, sendLargeJson } from './send-json';
 
-/** What Express makes the prototype of each message that it is given; its types leave them out. */
-interface ExpressPrototypes {
-  request: object;
-  response: object;
-}
-
-/**
- * Classes of messages for the server of an application. Express gives each request and answer another prototype, upon
- * which V8 forgets what it learnt of their shape: two thirds of what a bare echo costs. Those that are made with that
- * prototype already are left as they are. docs/decisions/0009-cost-per-request.md has the figures.
- */
-export function expressMessages(
-  instance: Express,
-): Pick<Required<ServerOptions>, 'IncomingMessage' | 'ServerResponse'> {
-  const prototypes = instance as unknown as ExpressPrototypes;
-  class ExpressRequest extends IncomingMessage {}
-  class ExpressResponse<R extends IncomingMessage> extends ServerResponse<R> {}
-  Object.setPrototypeOf(ExpressRequest.prototype, prototypes.request);
-  Object.setPrototypeOf(ExpressResponse.prototype, prototypes.response);
-  prototypes.request = ExpressRequest.prototype;
-  prototypes.response = ExpressResponse.prototype;
-  return { IncomingMessage: ExpressRequest, ServerResponse: ExpressResponse };
-}
-
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 30_000;
-/** Longer than the 60 s that proxies commonly keep an idle connection, so that it is they who close it. */
+/** Longer than the 60 s for which proxies commonly keep an idle connection, so that the proxy closes it first. */
 const KEEP_ALIVE_TIMEOUT_MS = 65_000;
-/** Node looks for overdue connections every 30 s of its own accord, which makes the time-outs above mean little. */
+/** By default Node checks connections every 30 s, which would make the time-outs above imprecise. */
 const CONNECTIONS_CHECKED_EVERY_MS = 1_000;
 
 const LIMITS = {
@@ -51,11 +21,11 @@ const LIMITS = {
   requestTimeout: REQUEST_TIMEOUT_MS,
   keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
   connectionsCheckingInterval: CONNECTIONS_CHECKED_EVERY_MS,
-  // We do not read Host; without it node:http would answer with an empty body of its own.
+  // We do not read Host; node:http would answer a request without it with an empty body.
   requireHostHeader: false,
 } as const satisfies ServerOptions;
 
-/** Nest's adapter over a server with limits that only its constructor takes, and TLS where there is an identity for it. */
+/** Nest's Express adapter, over a server with limits that only its constructor takes, and TLS where it has an identity. */
 export class StrictExpressAdapter extends ExpressAdapter {
   private handshakes: UnfinishedHandshakes | undefined;
 
@@ -63,7 +33,7 @@ export class StrictExpressAdapter extends ExpressAdapter {
     instance: Express,
     private readonly forms: AnswerForms,
     private readonly largeAnswers: LargeAnswers,
-    private readonly inTurns: (listener: RequestListener) => RequestListener,
+    private readonly requests: RequestQueue,
     private readonly identity?: Reloadable<ServerIdentity>,
   ) {
     super(instance);
@@ -72,14 +42,17 @@ export class StrictExpressAdapter extends ExpressAdapter {
   override initHttpServer(): void {
     const instance = this.getInstance<Express>();
     const options = { ...LIMITS, ...expressMessages(instance) };
-    const listener = this.inTurns(instance);
-    this.httpServer =
-      this.identity === undefined
-        ? createServer(options, listener)
-        : this.secured(options, listener, this.identity);
+    const listener = this.requests.listener(instance);
+    if (this.identity === undefined) {
+      this.httpServer = createServer(options, listener);
+      return;
+    }
+    const server = secureServer(options, listener, this.identity);
+    this.handshakes = new UnfinishedHandshakes(server);
+    this.httpServer = server;
   }
 
-  /** Of what a controller returns: here it takes the form that the caller reads. Failures are the error filter's. */
+  /** Sends what a controller returned, in the form that the caller reads. Failures are sent by the error filter. */
   override reply(
     response: Response,
     envelope: Envelope<unknown>,
@@ -107,14 +80,28 @@ export class StrictExpressAdapter extends ExpressAdapter {
     request.socket.once('close', release);
     sendLargeJson(response, status, chunks);
   }
+}
 
-  private secured(
-    options: ServerOptions,
-    listener: RequestListener,
-    identity: Reloadable<ServerIdentity>,
-  ): Server {
-    const server = secureServer(options, listener, identity);
-    this.handshakes = new UnfinishedHandshakes(server);
-    return server;
-  }
+/** The prototypes that Express gives to each message; its types leave them out. */
+interface ExpressPrototypes {
+  request: object;
+  response: object;
+}
+
+/**
+ * Returns message classes that have Express' prototypes from the start. Express would give each message another prototype,
+ * upon which V8 discards its optimised shape: two thirds of what a bare echo costs, see
+ * docs/decisions/0009-cost-per-request.md.
+ */
+export function expressMessages(
+  instance: Express,
+): Pick<Required<ServerOptions>, 'IncomingMessage' | 'ServerResponse'> {
+  const prototypes = instance as unknown as ExpressPrototypes;
+  class ExpressRequest extends IncomingMessage {}
+  class ExpressResponse<R extends IncomingMessage> extends ServerResponse<R> {}
+  Object.setPrototypeOf(ExpressRequest.prototype, prototypes.request);
+  Object.setPrototypeOf(ExpressResponse.prototype, prototypes.response);
+  prototypes.request = ExpressRequest.prototype;
+  prototypes.response = ExpressResponse.prototype;
+  return { IncomingMessage: ExpressRequest, ServerResponse: ExpressResponse };
 }

@@ -7,7 +7,21 @@ import {
 import type { Caller } from '../../authn/caller';
 import type { ProviderRequest } from './provider-request';
 
-/** The caller whom the guard authenticated. */
+/** Who may call a route. A route that is not marked is an app's. */
+export type RouteAccess = 'app' | 'user' | 'event-sender' | 'public';
+
+export const ROUTE_ACCESS = 'route-access';
+
+/** Marks a route that may be called without credentials. */
+export const PublicRoute = (): CustomDecorator => allow('public');
+
+/** Marks a route of the Settings app, which calls it with the user's token. */
+export const UserRoute = (): CustomDecorator => allow('user');
+
+/** Marks a route for the cluster's system events, whose sender must be proven; no app and no user may call it. */
+export const EventRoute = (): CustomDecorator => allow('event-sender');
+
+/** The app that the guard authenticated. */
 export const CurrentCaller = createParamDecorator((_data: unknown, context: ExecutionContext): Caller => {
   const { caller } = context.switchToHttp().getRequest<ProviderRequest>();
   if (caller === undefined) throw new Error("@CurrentCaller() on a route that is not an app's");
@@ -21,20 +35,6 @@ export const CurrentUser = createParamDecorator((_data: unknown, context: Execut
   return user;
 });
 
-export const ROUTE_SENDER = 'route-sender';
-
-/** Whose credentials the guard asks for. A route that is not marked is an app's. */
-export type RouteSender = 'app' | 'user' | 'cluster' | 'anybody';
-
-/** Lets a route be called without credentials. */
-export const PublicRoute = (): CustomDecorator => sentBy('anybody');
-
-/** A route of the Settings app, which calls it with the user's token. */
-export const UserRoute = (): CustomDecorator => sentBy('user');
-
-/** A route for the cluster's system events, whose sender must be proven; no app and no user calls it. */
-export const EventRoute = (): CustomDecorator => sentBy('cluster');
-
-function sentBy(sender: RouteSender): CustomDecorator {
-  return SetMetadata(ROUTE_SENDER, sender);
+function allow(access: RouteAccess): CustomDecorator {
+  return SetMetadata(ROUTE_ACCESS, access);
 }
