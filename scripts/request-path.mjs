@@ -7,7 +7,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isMainThread } from 'node:worker_threads';
 import { setTimeout as pause } from 'node:timers/promises';
-import axios from 'axios';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = join(fileURLToPath(import.meta.url), '../..');
@@ -38,6 +37,7 @@ async function answerOverIpc() {
 }
 
 async function measure() {
+  const { default: axios } = await import('axios');
   const folder = mkdtempSync(join(tmpdir(), 'request-path-'));
   const service = spawn(process.execPath, ['--import', import.meta.url, join(ROOT, 'dist/main.js')], {
     cwd: ROOT,
@@ -48,7 +48,6 @@ async function measure() {
       DATA_DIR: join(folder, 'vault'),
       LOG_FORMAT: 'json',
       NODE_ENV: 'development',
-      DEVELOPMENT_DIR: folder,
     },
     stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
   });
