@@ -7,13 +7,45 @@ export interface FairQueueBounds {
   readonly maxWaitingPerKey: number;
   /** Work that has waited this long is refused. */
   readonly maxWaitMs: number;
+  /** Whether work is refused at once when, at the pace of its queue, its permit would come later than that. */
+  readonly refusesByPace?: boolean;
 }
 
 /** The weight of the latest duration in the moving average. */
 const AVERAGE_WEIGHT = 0.1;
 
-/** Called once, with whether the work has got its permit. */
-type Waiter = (isPermitted: boolean) => void;
+/** After so many ends of a queue's work the earlier ones count half, so that its pace is the present one. */
+const PACE_WINDOW = 64;
+
+interface Waiter {
+  /** Called once, with whether the work has got its permit. */
+  readonly settle: (isPermitted: boolean) => void;
+  readonly untilMs: number;
+}
+
+/** The waiting work of one key, and the pace at which its work ends. */
+class KeyQueue {
+  readonly waiters: Waiter[] = [];
+  #ended = 0;
+
+  constructor(
+    private readonly maxRunning: number,
+    private sinceMs: number,
+  ) {}
+
+  ended(nowMs: number): void {
+    this.#ended += 1;
+    if (this.#ended < PACE_WINDOW) return;
+    this.#ended /= 2;
+    this.sinceMs += (nowMs - this.sinceMs) / 2;
+  }
+
+  /** Estimates how long so many pieces of work take, rather too short than too long; undefined until there is a pace. */
+  estimateMs(count: number, nowMs: number): number | undefined {
+    if (this.#ended < 2 * this.maxRunning) return undefined;
+    return (count * (nowMs - this.sinceMs)) / (this.#ended + this.maxRunning - 1);
+  }
+}
 
 /**
  * Runs a bounded amount of work at once, fairly between keys: the keys get permits in turn, so that one with much work delays
@@ -22,7 +54,7 @@ type Waiter = (isPermitted: boolean) => void;
  */
 export class FairQueue {
   /** The waiting work of each key; a key that got a permit moves to the end. */
-  readonly #queues = new Map<string, Waiter[]>();
+  readonly #queues = new Map<string, KeyQueue>();
   readonly #runningPerKey = new Map<string, number>();
   #waiting = 0;
   #running = 0;
@@ -50,8 +82,8 @@ export class FairQueue {
    * @throws the refusal
    */
   async run<T>(key: string, work: () => Promise<T>, waitedMs = 0): Promise<T> {
-    const queue = this.#queues.get(key) ?? [];
-    if (queue.length === 0 && this.#hasPermitFor(key)) this.#begin(key);
+    const queue = this.#queues.get(key) ?? new KeyQueue(this.bounds.maxRunningPerKey, this.time.nowMs());
+    if (queue.waiters.length === 0 && this.#hasPermitFor(key)) this.#begin(key);
     else if (!(await this.#permitFor(key, queue, waitedMs))) throw this.refusal(this.#queueMs(queue));
     const beganMs = this.time.nowMs();
     try {
@@ -64,26 +96,30 @@ export class FairQueue {
   }
 
   /** Estimates how long the queue of a key will take, given the others. */
-  #queueMs(queue: readonly Waiter[]): number {
+  #queueMs(queue: KeyQueue): number {
     const { maxRunning, maxRunningPerKey } = this.bounds;
-    const rounds = Math.max((queue.length + 1) / maxRunningPerKey, (this.#waiting + 1) / maxRunning);
-    return rounds * this.#averageMs;
+    const length = queue.waiters.length + 1;
+    const rounds = Math.max(length / maxRunningPerKey, (this.#waiting + 1) / maxRunning);
+    return queue.estimateMs(length, this.time.nowMs()) ?? rounds * this.#averageMs;
   }
 
-  /** Resolves to false where no permit comes. */
-  #permitFor(key: string, queue: Waiter[], waitedMs: number): boolean | Promise<boolean> {
+  /** Resolves to false where no permit comes, or would not come in time at the pace of the queue. */
+  #permitFor(key: string, queue: KeyQueue, waitedMs: number): boolean | Promise<boolean> {
     const { maxWaiting, maxWaitingPerKey } = this.bounds;
     const maxWaitMs = this.bounds.maxWaitMs - waitedMs;
     if (maxWaitMs <= 0) return false;
-    if (queue.length >= maxWaitingPerKey) return false;
-    if (this.#waiting >= maxWaiting && !this.#evictFor(queue)) return false;
+    const { waiters } = queue;
+    if (waiters.length >= maxWaitingPerKey) return false;
+    if ((queue.estimateMs(waiters.length + 1, this.time.nowMs()) ?? 0) > maxWaitMs) return false;
+    if (this.#waiting >= maxWaiting && !this.#evictFor(waiters.length)) return false;
     return new Promise((resolve) => {
       const cancel = this.time.after(maxWaitMs, () => this.#leave(key, waiter, false));
-      const waiter: Waiter = (isPermitted) => {
+      const settle = (isPermitted: boolean): void => {
         cancel();
         resolve(isPermitted);
       };
-      queue.push(waiter);
+      const waiter: Waiter = { settle, untilMs: this.time.nowMs() + maxWaitMs };
+      waiters.push(waiter);
       this.#queues.set(key, queue);
       this.#waiting += 1;
     });
@@ -104,8 +140,14 @@ export class FairQueue {
     if (left === 0) this.#runningPerKey.delete(key);
     else this.#runningPerKey.set(key, left);
     this.#running -= 1;
+    if (this.bounds.refusesByPace === true) this.#queues.get(key)?.ended(this.time.nowMs());
+    this.#permitNext();
+    this.#refuseLate(key);
+  }
+
+  #permitNext(): void {
     for (const [next, queue] of this.#queues) {
-      const [first] = queue;
+      const [first] = queue.waiters;
       if (first === undefined || !this.#hasPermitFor(next)) continue;
       this.#queues.delete(next);
       this.#queues.set(next, queue);
@@ -115,23 +157,33 @@ export class FairQueue {
     }
   }
 
-  /** Refuses the last of the longest queue; returns false where no queue would stay longer than this one with one more. */
-  #evictFor(queue: readonly Waiter[]): boolean {
+  /** Refuses from the end of a queue what would get its permit too late, now and not when its time is up. */
+  #refuseLate(key: string): void {
+    const [queue, nowMs] = [this.#queues.get(key), this.time.nowMs()];
+    while (queue !== undefined) {
+      const [last, needMs] = [queue.waiters.at(-1), queue.estimateMs(queue.waiters.length, nowMs)];
+      if (last === undefined || needMs === undefined || nowMs + needMs <= last.untilMs) return;
+      this.#leave(key, last, false);
+    }
+  }
+
+  /** Refuses the last of the longest queue; returns false where no queue would stay longer than one of this length with one more. */
+  #evictFor(length: number): boolean {
     let [longestKey, longest]: [string, readonly Waiter[]] = ['', []];
-    for (const [key, other] of this.#queues) {
-      if (other.length > longest.length) [longestKey, longest] = [key, other];
+    for (const [key, { waiters }] of this.#queues) {
+      if (waiters.length > longest.length) [longestKey, longest] = [key, waiters];
     }
     const last = longest.at(-1);
-    if (last === undefined || longest.length <= queue.length + 1) return false;
+    if (last === undefined || longest.length <= length + 1) return false;
     this.#leave(longestKey, last, false);
     return true;
   }
 
   #leave(key: string, waiter: Waiter, isPermitted: boolean): void {
-    const queue = this.#queues.get(key) ?? [];
-    queue.splice(queue.indexOf(waiter), 1);
+    const waiters = this.#queues.get(key)?.waiters ?? [];
+    waiters.splice(waiters.indexOf(waiter), 1);
     this.#waiting -= 1;
-    if (queue.length === 0) this.#queues.delete(key);
-    waiter(isPermitted);
+    if (waiters.length === 0) this.#queues.delete(key);
+    waiter.settle(isPermitted);
   }
 }

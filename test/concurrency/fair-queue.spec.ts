@@ -128,4 +128,43 @@ describe('FairQueue', () => {
       { numRuns: 200 },
     );
   }); // prettier-ignore
+
+  const PACED: FairQueueBounds = {
+    maxRunning: 4,
+    maxRunningPerKey: 1,
+    maxWaiting: 50,
+    maxWaitingPerKey: 50,
+    maxWaitMs: 1_000,
+    refusesByPace: true,
+  };
+
+  it('refuses at once what would get its permit too late at the pace of its queue, from the end, and so what comes then', async () => {
+    const worker = new Worker(PACED);
+    for (let n = 0; n < 30; n += 1) void worker.start('a');
+    const end = async (ms: number): Promise<void> => {
+      worker.time.advance(ms);
+      await worker.end();
+    };
+    await end(100);
+    expect(worker.refused).toEqual([]);
+    await end(100);
+    // Two took 200 ms; of what waits since then, eight more get a permit before a second is over.
+    expect([worker.begun.length, worker.refused.length, worker.queue.waiting]).toEqual([3, 19, 8]);
+    void worker.start('b');
+    expect(worker.begun.at(-1)).toBe('b');
+    for (let n = 0; n < 5; n += 1) void worker.start('a');
+    await new Promise(setImmediate);
+    expect([worker.refused.length, worker.queue.waiting]).toEqual([22, 10]);
+    expect(worker.refused).not.toContain('b');
+  });
+
+  it('refuses nothing by its pace that would have got its permit in time', async () => {
+    const worker = new Worker({ ...PACED, maxRunning: 1 });
+    for (let n = 0; n < 11; n += 1) void worker.start('a');
+    for (let n = 0; n < 11; n += 1) {
+      worker.time.advance(99);
+      await worker.end();
+    }
+    expect([worker.done.length, worker.refused]).toEqual([11, []]);
+  });
 });

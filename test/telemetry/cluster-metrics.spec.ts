@@ -1,7 +1,6 @@
 import { KubernetesGrantSource } from '../../src/grant-sources/kubernetes/kubernetes.grant-source';
 import { Metrics } from '../../src/telemetry/metrics';
-import { collectService } from '../../src/telemetry/service-metrics';
-import { WatchMetrics } from '../../src/telemetry/dependency-metrics';
+import { collectService, WatchMetrics } from '../../src/telemetry/service-metrics';
 import { StoreUnavailable } from '../../src/errors/store-errors';
 import { deprovisioning } from '../../src/user-deprovisioning/user-deprovisioning';
 import { surroundingsOf } from '../kubernetes/mirror';

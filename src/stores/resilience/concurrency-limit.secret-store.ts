@@ -64,6 +64,7 @@ export const QUEUE_BOUNDS = {
   maxRunningPerKey: 4,
   maxWaiting: 1_000,
   maxWaitingPerKey: 100,
+  refusesByPace: true,
 } as const satisfies Omit<FairQueueBounds, 'maxWaitMs'>;
 
 const LONGEST_RETRY_AFTER_S = 60;

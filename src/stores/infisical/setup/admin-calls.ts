@@ -1,11 +1,23 @@
 import type { Route } from '../versions/calls';
 import type { InfisicalClient } from '../transport/infisical-client';
 import { InfisicalCallFailed } from '../versions/infisical-call-failed';
+import { operatorSentence } from '../versions/refused-write';
 
-/** The setup cannot go on; the message is for the operator and holds nothing that a server or a file said. */
+/** The setup cannot go on; the message is for the operator, and what it holds of a server's words can be no secret. */
 export class SetupFailed extends Error {}
 
+/** The server was bootstrapped, which can be done once, and what comes after that failed: exit code 3. */
+export class BootstrapUnfinished extends SetupFailed {}
+
 const TIMEOUT_MS = 30_000;
+
+/** What is sent and never shown, whoever repeats it. */
+const SECRET_FIELDS: ReadonlySet<string> = new Set([
+  'password',
+  'clientSecret',
+  'tokenReviewerJwt',
+  'caCert',
+]);
 
 export interface AdminAnswer {
   readonly status: number;
@@ -48,8 +60,33 @@ export class AdminCalls {
   async demand(why: string, ...call: Parameters<AdminCalls['ask']>): Promise<AdminAnswer['body']> {
     const { status, body } = await this.ask(...call);
     if (status === 200) return body;
-    throw new SetupFailed(`${why} (${call[0]} ${call[1]} answers ${status}).`);
+    throw this.refused(why, { status, body }, call);
   }
+
+  /** Says why, in the server's own words too: nothing secret of what was sent is in them. */
+  refused(
+    why: string,
+    { status, body }: AdminAnswer,
+    [method, template, , sent = {}]: Parameters<AdminCalls['ask']>,
+  ): SetupFailed {
+    const fields = Object.entries(sent).filter(
+      (field): field is [string, string] => typeof field[1] === 'string',
+    );
+    const secrets = fields.filter(([name]) => SECRET_FIELDS.has(name)).map(([, value]) => value);
+    const open = fields.filter(([name]) => !SECRET_FIELDS.has(name)).flatMap(([, value]) => openWords(value));
+    const bearer = this.bearer === undefined ? [] : [this.bearer];
+    const said = operatorSentence(body, {
+      secrets: [...secrets, ...bearer].filter((text) => text !== ''),
+      open,
+    });
+    const words = said === undefined ? '' : `: Infisical says "${said}"`;
+    return new SetupFailed(`${why}${words} (${method} ${template} answers ${status}).`);
+  }
+}
+
+/** As the operator wrote it, and of a URL its host too: that is what a resolver names. */
+function openWords(value: string): readonly string[] {
+  return URL.canParse(value) ? [value, new URL(value).hostname, new URL(value).host] : [value];
 }
 
 export function fieldsOf(body: unknown): Readonly<Record<string, unknown>> {

@@ -11,7 +11,7 @@ import { createInfisicalSecretStore } from '../create-infisical-secret-store';
 import { DEFAULTS, type ConnectionOptions } from '../infisical-options';
 import type { LogEvent } from '../../../logging/log';
 import { loginMethod, type LoginCredentials } from '../auth/login-method';
-import { identityIn } from '../projects/organization-check';
+import { identityIn, OTHER_ORGANIZATION } from '../projects/organization-check';
 import { projectSlug } from '../projects/project-slug';
 import { UpstreamRateLimits } from '../transport/upstream-rate-limits';
 import { classifyFailure } from '../versions/failure-reason';
@@ -65,7 +65,8 @@ export async function checkIdentity(
     return { apiVersion: apiVersion.name, findings, organizationId };
   } catch (error: unknown) {
     if (!(error instanceof StoreUnavailable)) throw error;
-    throw new SetupFailed(`The identity cannot log in. ${error.message}`);
+    const isElsewhere = error.message === OTHER_ORGANIZATION;
+    throw new SetupFailed(`${isElsewhere ? '' : 'The identity cannot log in. '}${error.message}`);
   } finally {
     await store.close();
     client.close();
