@@ -1,3 +1,5 @@
+import type { TooManyRequests } from '../../../src/errors/request-errors';
+import type { SecretScope } from '../../../src/secrets/secret';
 import type { RateReport } from '../../../src/store/infisical/rate-limit-window';
 import { NoTurnInTime, RateLimits } from '../../../src/store/infisical/rate-limits';
 import { protectedStore } from '../../../src/protection/protected-store';
@@ -8,7 +10,7 @@ import { failureAnswer } from '../../support/fake-infisical/fake-answer';
 import type { Fault } from '../../support/fake-infisical/fake-faults';
 import { FixedClock } from '../../support/fixed-clock';
 import { ManualAlarm } from '../../support/manual-alarm';
-import { at, openStore, ROUTES } from './opened-store';
+import { at, openStore, ROUTES, rowsOf } from './opened-store';
 
 const LIMIT = 40;
 const ROUTE = 'GET /secrets';
@@ -272,6 +274,45 @@ describe("fifty creates of one name within the fork's limits, where a write take
     expect((await Promise.all(creates)).sort()).toEqual([...Array(49).fill('SECRET_ALREADY_EXISTS'), 'done']);
     expect(fake.calls.filter(({ status }) => status === 429)).toEqual([]);
   }, 30_000);
+});
+
+describe("fifty parallel creates of different names within the fork's limits and at its pace", () => {
+  const created = async (scopeOf: (n: number) => SecretScope) => {
+    const { fake, store: inner } = await openStore({ dialect: 'fork', rateLimits: true });
+    const store = protectedStore(inner, 20_000, { time: new SystemMonotonicTime(), log: () => undefined });
+    const takes = (template: string, ms: number) =>
+      fake.fail({ method: 'POST', template, times: 999, fault: { kind: 'delay', ms } });
+    takes(ROUTES.secret, 300);
+    takes(ROUTES.projects, 450);
+    const begunMs = performance.now();
+    const creates = Array.from({ length: 50 }, async (_, n) => {
+      const name = `k${n}`;
+      const refusal = await store.create(scopeOf(n), { name, value: 'v' }).catch((error: unknown) => error);
+      return { scope: scopeOf(n), name, refusal, tookMs: performance.now() - begunMs };
+    });
+    const ended = await Promise.all(creates);
+    expect(fake.calls.filter(({ status }) => status === 429)).toEqual([]);
+    for (const { scope, name, refusal } of ended)
+      expect(rowsOf(fake, scope).some(([key]) => key === name)).toBe(refusal === undefined);
+    return ended;
+  };
+
+  it('are all done in a workspace that is not there yet; of fifty new workspaces so many as the limit lets, the others are refused with the wait', async () => {
+    const [one, many] = await Promise.all([created(() => at()), created((n) => at(`ws${n}`))]);
+    const refusedOf = (ended: typeof one) => ended.filter(({ refusal }) => refusal !== undefined);
+    // A machine that is slow leaves some no time: they were not sent, and hear when to come again.
+    expect(refusedOf(one).length).toBeLessThan(15);
+    expect(refusedOf(many)).toHaveLength(20);
+    for (const { refusal } of [...refusedOf(one), ...refusedOf(many)])
+      expect(refusal).toMatchObject({ reason: 'TOO_MANY_REQUESTS' });
+    for (const { refusal, tookMs } of refusedOf(many)) {
+      const { retryAfterSeconds } = refusal as TooManyRequests;
+      // Until the first is answered nobody knows that there is a limit.
+      expect(tookMs).toBeLessThan(10_000);
+      expect(retryAfterSeconds).toBeGreaterThanOrEqual(48);
+      expect(retryAfterSeconds).toBeLessThanOrEqual(60);
+    }
+  }, 40_000);
 });
 
 describe('the budget of retries', () => {
