@@ -5,16 +5,21 @@ import { EnvironmentReader } from './config/environment-reader';
 import { readTextFile } from './config/secret-source';
 import { infisicalConnection } from './infisical-connection';
 import type { Credentials } from './store/infisical/login-method';
-import { runSetup, type SetupEnvironment } from './store/infisical/setup/run-setup';
-import { parseSetupArguments, WrongUsage } from './store/infisical/setup/setup-arguments';
-import { SetupFailed } from './store/infisical/setup/setup-failed';
+import { runSetup } from './store/infisical/setup/run-setup';
+import { HELP, parseSetupArguments, WrongUsage } from './store/infisical/setup/setup-arguments';
+import { BootstrapUnfinished, SetupFailed } from './store/infisical/setup/setup-failed';
+import type { SetupEnvironment } from './store/infisical/setup/setup-run';
 import type { RouteOptions } from './store/infisical/wire-route';
 
 const TOKEN_FILE = '/var/run/secrets/kubernetes.io/serviceaccount/token';
 
-/** The command `npm run infisical:setup`: exit code 0 when all is well, 1 when something is missing, 2 for wrong use. */
+/** The command `npm run infisical:setup`: exit code 0 when all is well, 1 when something is missing, 2 for wrong use, 3 after a bootstrap that could not go on. */
 async function main(): Promise<void> {
-  const args = parseSetupArguments(process.argv.slice(2), process.env['INFISICAL_URL']);
+  const args = parseSetupArguments(process.argv.slice(2), {
+    url: process.env['INFISICAL_URL'],
+    organizationId: given('INFISICAL_ORGANIZATION_ID'),
+  });
+  if (args === 'help') return void process.stdout.write(HELP);
   const allIsWell = await runSetup(args, environment(args.url), new SystemClock(), (text) =>
     process.stdout.write(text),
   );
@@ -24,6 +29,8 @@ async function main(): Promise<void> {
 function environment(url: string): SetupEnvironment {
   return {
     adminToken: given('INFISICAL_ADMIN_TOKEN'),
+    adminClientId: given('INFISICAL_ADMIN_CLIENT_ID'),
+    adminClientSecret: given('INFISICAL_ADMIN_CLIENT_SECRET'),
     email: given('INFISICAL_ADMIN_EMAIL'),
     password: given('INFISICAL_ADMIN_PASSWORD'),
     organization: given('INFISICAL_ADMIN_ORGANIZATION'),
@@ -64,5 +71,5 @@ main().catch((error: unknown) => {
   const isOurs = error instanceof WrongUsage || error instanceof SetupFailed;
   const kind = error instanceof Error ? error.constructor.name : typeof error;
   process.stderr.write(`infisical:setup: ${isOurs ? error.message : `it failed unexpectedly (${kind}).`}\n`);
-  process.exitCode = error instanceof WrongUsage ? 2 : 1;
+  process.exitCode = error instanceof WrongUsage ? 2 : error instanceof BootstrapUnfinished ? 3 : 1;
 });

@@ -54,6 +54,24 @@ export function refusalSentence(body: unknown, { name, value }: Sent): string | 
   return ordinary >= 2 && 2 * ordinary >= words.length ? shown.join(' ') : undefined;
 }
 
+/**
+ * Returns what Infisical says to an operator: words that could be a part of a secret, an id or a key are left out, unless they are of what
+ * the operator gave openly. Undefined where it says nothing, or little else.
+ */
+export function operatorSentence(
+  body: unknown,
+  { secrets, open }: { readonly secrets: readonly string[]; readonly open: readonly string[] },
+): string | undefined {
+  const text = textIn(body).replace(/\s+/g, ' ').trim().slice(0, MAX_CHARS);
+  const words = text === '' ? [] : text.split(' ');
+  const isOpen = (word: string) => open.includes(word.replace(/^["'(]+|["').,:;!?]+$/g, ''));
+  const isSecret = (word: string) => secrets.some((secret) => mayHold(word, secret));
+  const shown = words.map((word) =>
+    !isSecret(word) && (isOpen(word) || ORDINARY.test(word)) ? word : OTHER,
+  );
+  return shown.some((word) => word !== OTHER) ? shown.join(' ') : undefined;
+}
+
 /** Of a list of issues, what is wrong with which field. */
 function textIn(body: unknown): string {
   const message = fieldOf(body, 'message');

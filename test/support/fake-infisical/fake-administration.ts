@@ -19,6 +19,9 @@ export interface FakeAdministration {
   readonly members: FakeMember[];
   readonly adminToken: string;
   bootstrapped: boolean;
+  /** As v4 by its defaults: a token without an end is refused, and that of a bootstrap has none. */
+  refusesBootstrapToken: boolean;
+  bootstrapToken: string;
 }
 
 const ok = (body: unknown): FakeAnswer => ({ status: 200, body });
@@ -33,7 +36,13 @@ export function withAdministration(fake: FakeInfisical, dialect: FakeDialectName
     administration.members.push(member);
     return member;
   };
-  const administration: FakeAdministration = { members: [], adminToken: '', bootstrapped: false };
+  const administration: FakeAdministration = {
+    members: [],
+    adminToken: '',
+    bootstrapped: false,
+    refusesBootstrapToken: false,
+    bootstrapToken: '',
+  };
   const admin = join('the admin', 'admin');
   Object.assign(administration, { adminToken: fake.issueToken(admin.identity) });
 
@@ -92,6 +101,9 @@ export function withAdministration(fake: FakeInfisical, dialect: FakeDialectName
     const needed = ['kubernetesHost', 'allowedNamespaces', 'allowedNames', 'allowedAudience'];
     const issues = stringIssues(body, dialect === 'v4' ? needed : [...needed, 'tokenReviewerJwt']);
     if (issues.length > 0) return spoken.validation(issues);
+    const host = String(body['kubernetesHost']);
+    if (host.endsWith('.invalid'))
+      return failureAnswer(400, 'BadRequest', `getaddrinfo ENOTFOUND ${new URL(host).hostname}`);
     member.kubernetes = body;
     return ok({ identityKubernetesAuth: {} });
   };
@@ -140,11 +152,23 @@ export function withAdministration(fake: FakeInfisical, dialect: FakeDialectName
     ...(dialect === 'v4'
       ? [
           {
-            ...route('POST', '/api/v1/admin/bootstrap', () => {
+            ...route('POST', '/api/v1/admin/bootstrap', ({ body }) => {
+              const { email } = body as { email: string };
+              if (!/@.+\./.test(email))
+                return spoken.validation([
+                  { code: 'invalid_string', path: ['email'], message: 'Invalid email' },
+                ]);
               if (administration.bootstrapped)
                 return failureAnswer(400, 'BadRequest', 'Instance has already been set up');
               administration.bootstrapped = true;
-              const identity = { id: admin.identity.id, credentials: { token: administration.adminToken } };
+              const { refusesBootstrapToken, adminToken } = administration;
+              administration.bootstrapToken = refusesBootstrapToken
+                ? `fake-token-${randomUUID()}`
+                : adminToken;
+              const identity = {
+                id: admin.identity.id,
+                credentials: { token: administration.bootstrapToken },
+              };
               return ok({ identity, organization: { id: world.organizationId } });
             }),
             public: true,

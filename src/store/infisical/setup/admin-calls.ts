@@ -1,9 +1,18 @@
 import type { Route } from '../dialect';
 import type { InfisicalClient } from '../infisical-client';
 import { InfisicalCallFailed } from '../infisical-call-failed';
+import { operatorSentence } from '../refused-write';
 import { SetupFailed } from './setup-failed';
 
 const TIMEOUT_MS = 30_000;
+
+/** What is sent and never shown, whoever repeats it. */
+const SECRET_FIELDS: ReadonlySet<string> = new Set([
+  'password',
+  'clientSecret',
+  'tokenReviewerJwt',
+  'caCert',
+]);
 
 export interface AdminAnswer {
   readonly status: number;
@@ -46,8 +55,33 @@ export class AdminCalls {
   async demand(why: string, ...call: Parameters<AdminCalls['ask']>): Promise<AdminAnswer['body']> {
     const { status, body } = await this.ask(...call);
     if (status === 200) return body;
-    throw new SetupFailed(`${why} (${call[0]} ${call[1]} answers ${status}).`);
+    throw this.refused(why, { status, body }, call);
   }
+
+  /** Says why, in the server's own words too: nothing secret of what was sent is in them. */
+  refused(
+    why: string,
+    { status, body }: AdminAnswer,
+    [method, template, , sent = {}]: Parameters<AdminCalls['ask']>,
+  ): SetupFailed {
+    const fields = Object.entries(sent).filter(
+      (field): field is [string, string] => typeof field[1] === 'string',
+    );
+    const secrets = fields.filter(([name]) => SECRET_FIELDS.has(name)).map(([, value]) => value);
+    const open = fields.filter(([name]) => !SECRET_FIELDS.has(name)).flatMap(([, value]) => openWords(value));
+    const bearer = this.bearer === undefined ? [] : [this.bearer];
+    const said = operatorSentence(body, {
+      secrets: [...secrets, ...bearer].filter((text) => text !== ''),
+      open,
+    });
+    const words = said === undefined ? '' : `: Infisical says "${said}"`;
+    return new SetupFailed(`${why}${words} (${method} ${template} answers ${status}).`);
+  }
+}
+
+/** As the operator wrote it, and of a URL its host too: that is what a resolver names. */
+function openWords(value: string): readonly string[] {
+  return URL.canParse(value) ? [value, new URL(value).hostname, new URL(value).host] : [value];
 }
 
 export function fieldsOf(body: unknown): Readonly<Record<string, unknown>> {

@@ -10,7 +10,7 @@ import { InfisicalClient } from '../infisical-client';
 import { createInfisicalSecretStore } from '../create-infisical-secret-store';
 import { DEFAULTS, type ConnectionOptions, type Log } from '../infisical-options';
 import { loginMethod, type Credentials } from '../login-method';
-import { identityIn } from '../organization-check';
+import { identityIn, OTHER_ORGANIZATION } from '../organization-check';
 import { projectSlug } from '../project-slug';
 import { RateLimits } from '../rate-limits';
 import { classifyFailure } from '../failure-reason';
@@ -65,7 +65,8 @@ export async function checkIdentity(
     return { dialect: dialect.name, findings, organizationId };
   } catch (error: unknown) {
     if (!(error instanceof StoreUnavailable)) throw error;
-    throw new SetupFailed(`The identity cannot log in. ${error.message}`);
+    const isElsewhere = error.message === OTHER_ORGANIZATION;
+    throw new SetupFailed(`${isElsewhere ? '' : 'The identity cannot log in. '}${error.message}`);
   } finally {
     await store.close();
     client.close();

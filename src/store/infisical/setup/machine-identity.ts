@@ -22,35 +22,39 @@ export async function membershipsOf(
   organizationId: string,
 ): Promise<readonly Membership[] | undefined> {
   const { status, body } = await calls.ask('GET', MEMBERSHIPS, { organizationId });
-  if (status !== 200) return undefined;
+  return status === 200 ? membershipsIn(body) : undefined;
+}
+
+function membershipsIn(body: Readonly<Record<string, unknown>>): readonly Membership[] {
   return rowsOf(body['identityMemberships']).map((row) => {
     const identity = fieldsOf(row['identity']);
     return { identityId: textOf(identity, 'id'), name: textOf(identity, 'name'), role: textOf(row, 'role') };
   });
 }
 
-/** The identity of that name: a second run finds what the first one made. */
-export async function ensureIdentity(
+/** The identity of that name: a second run finds what the first one made. Undefined where there is none. @throws SetupFailed */
+export async function findIdentity(
   calls: AdminCalls,
   organizationId: string,
   name: string,
-): Promise<{ readonly identityId: string; readonly made: boolean }> {
-  const all = await membershipsOf(calls, organizationId);
-  if (all === undefined)
-    throw new SetupFailed('The admin token may not list the machine identities of this organization.');
-  const [found, ...others] = all.filter((membership) => membership.name === name);
+): Promise<string | undefined> {
+  const call = ['GET', MEMBERSHIPS, { organizationId }] as const;
+  const body = await calls.demand('The machine identities of the organization could not be listed', ...call);
+  const [found, ...others] = membershipsIn(body).filter((membership) => membership.name === name);
   if (others.length > 0)
     throw new SetupFailed(`Several machine identities bear the name; choose another with --name.`);
-  if (found !== undefined) {
-    if (found.role !== LEAST_ROLE)
-      throw new SetupFailed(
-        `The machine identity has another organization role than ${LEAST_ROLE}; change it first.`,
-      );
-    return { identityId: found.identityId, made: false };
-  }
+  if (found !== undefined && found.role !== LEAST_ROLE)
+    throw new SetupFailed(
+      `The machine identity has another organization role than ${LEAST_ROLE}; change it first.`,
+    );
+  return found?.identityId;
+}
+
+/** @returns its id */
+export async function makeIdentity(calls: AdminCalls, organizationId: string, name: string): Promise<string> {
   const why = 'The machine identity could not be created';
   const body = await calls.demand(why, 'POST', IDENTITIES, {}, { name, organizationId, role: LEAST_ROLE });
-  return { identityId: textOf(fieldsOf(body['identity']), 'id'), made: true };
+  return textOf(fieldsOf(body['identity']), 'id');
 }
 
 /** @returns the client id */
@@ -61,6 +65,16 @@ export async function ensureUniversalAuth(calls: AdminCalls, identityId: string)
       ? present.body
       : await calls.demand('Universal Auth could not be added', 'POST', UNIVERSAL, { identityId }, {});
   return textOf(fieldsOf(body['identityUniversalAuth']), 'clientId');
+}
+
+/** Whether it has a client secret that may still log in; asking changes nothing. */
+export async function hasUsableSecret(
+  calls: AdminCalls,
+  identityId: string,
+  nowMs: number,
+): Promise<boolean> {
+  const { status } = await calls.ask('GET', UNIVERSAL, { identityId });
+  return status === 200 && (await usableClientSecrets(calls, identityId, nowMs)) > 0;
 }
 
 /** How many client secrets may still log in. */
@@ -104,6 +118,12 @@ export async function ensureKubernetesAuth(
     allowedAudience: target.audience,
     ...(target.reviewerJwt !== undefined && { tokenReviewerJwt: target.reviewerJwt }),
   };
-  const why = 'Kubernetes Auth could not be set; older servers need KUBERNETES_TOKEN_REVIEWER_JWT';
-  await calls.demand(why, method, KUBERNETES, { identityId }, sent);
+  const call = [method, KUBERNETES, { identityId }, sent] as const;
+  const answer = await calls.ask(...call);
+  if (answer.status === 200) return;
+  const wantsReviewer = rowsOf(answer.body['message']).some(
+    ({ path }) => Array.isArray(path) && path.includes('tokenReviewerJwt'),
+  );
+  const hint = wantsReviewer ? '; this server needs KUBERNETES_TOKEN_REVIEWER_JWT' : '';
+  throw calls.refused(`Kubernetes Auth could not be set${hint}`, answer, [...call]);
 }

@@ -5,177 +5,177 @@ import { DEFAULTS } from '../infisical-options';
 import type { Credentials } from '../login-method';
 import { identityIn } from '../organization-check';
 import { RateLimits } from '../rate-limits';
-import type { RouteOptions } from '../wire-route';
 import { AdminCalls, fieldsOf, textOf } from './admin-calls';
+import { bootstrapAs } from './bootstrap';
 import { checkIdentity } from './identity-check';
 import * as identity from './machine-identity';
-import { WHERE_TO, WrongUsage, type SetupArguments } from './setup-arguments';
+import { WHERE_TO, WrongUsage, type KubernetesTarget, type SetupArguments } from './setup-arguments';
 import { SetupFailed } from './setup-failed';
 import { helmValues, PrivateFile, secretManifest } from './setup-output';
+import {
+  required,
+  type Admin,
+  type AsAdmin,
+  type OutputFiles,
+  type Run,
+  type SetupEnvironment,
+} from './setup-run';
 
-/** What comes from the environment, because an argument can be read by every process of the machine. */
-export interface SetupEnvironment {
-  readonly adminToken: string | undefined;
-  readonly email: string | undefined;
-  readonly password: string | undefined;
-  readonly organization: string | undefined;
-  readonly reviewerJwt: string | undefined;
-  /** Of an identity that exists. */
-  readonly credentials: Credentials | undefined;
-  readonly connection: Pick<RouteOptions, 'authorities' | 'proxyUrl'>;
-}
-
-type Say = (text: string) => void;
-
-/** @returns whether all is well. @throws WrongUsage, SetupFailed */
+/** @returns whether all is well. @throws WrongUsage before anything is changed, SetupFailed */
 export async function runSetup(
   args: SetupArguments,
   env: SetupEnvironment,
   clock: Clock,
-  say: Say,
+  say: Run['say'],
 ): Promise<boolean> {
+  const run = { args, env, clock, say };
   if (args.mode === 'check') {
     const why =
       '--check needs INFISICAL_CLIENT_ID and INFISICAL_CLIENT_SECRET, or INFISICAL_KUBERNETES_IDENTITY_ID.';
-    return checked(args, env, required(env.credentials, why), clock, say);
+    return checked(run, required(env.credentials, why));
   }
+  // All that can be known to be wrong before the first call.
+  const logIn = args.mode === 'bootstrap' ? bootstrapAs(env) : adminAs(args, env);
+  const caCert = args.kubernetes?.caFile === undefined ? '' : await textFile(args.kubernetes.caFile);
+  const files = await outputFiles(args);
   const client = new InfisicalClient(
     { ...DEFAULTS, ...env.connection, url: args.url },
     new RateLimits(clock),
   );
   try {
-    const admin =
-      args.mode === 'bootstrap' ? await bootstrap(client, env, say) : await given(client, args, env);
-    const found = await identity.ensureIdentity(admin.calls, admin.organizationId, args.identityName);
-    say(found.made ? 'The machine identity was created.\n' : 'The machine identity is there already.\n');
-    return args.kubernetes === undefined
-      ? await withUniversalAuth(args, env, { ...admin, ...found }, clock, say)
-      : await withKubernetesAuth(args, args.kubernetes, env, { ...admin, ...found }, say);
+    return await logIn(client, { ...run, files }, (admin) => setUp({ ...run, files, caCert }, admin));
   } finally {
     client.close();
+    await files.manifest?.close();
+    await files.adminToken?.close();
   }
 }
 
-interface Admin {
-  readonly calls: AdminCalls;
-  readonly organizationId: string;
+async function outputFiles({
+  secretManifest: path,
+  adminTokenFile,
+  force,
+}: SetupArguments): Promise<OutputFiles> {
+  const manifest = path === undefined ? undefined : await PrivateFile.open(path, '--secret-manifest', force);
+  if (adminTokenFile === undefined) return manifest === undefined ? {} : { manifest };
+  try {
+    const adminToken = await PrivateFile.open(adminTokenFile, '--admin-token-file', force);
+    return manifest === undefined ? { adminToken } : { manifest, adminToken };
+  } catch (error: unknown) {
+    await manifest?.close();
+    throw error;
+  }
 }
 
-async function bootstrap(client: InfisicalClient, env: SetupEnvironment, say: Say): Promise<Admin> {
-  const email = required(env.email, '--bootstrap needs INFISICAL_ADMIN_EMAIL.');
-  const password = required(
-    env.password,
-    '--bootstrap needs INFISICAL_ADMIN_PASSWORD or INFISICAL_ADMIN_PASSWORD_FILE.',
-  );
-  const organization = required(env.organization, '--bootstrap needs INFISICAL_ADMIN_ORGANIZATION.');
-  const why = 'This server cannot be bootstrapped: it is set up already, or older than 2025-03';
-  const sent = { email, password, organization };
-  const body = await new AdminCalls(client).demand(why, 'POST', '/api/v1/admin/bootstrap', {}, sent);
-  const token = textOf(fieldsOf(fieldsOf(body['identity'])['credentials']), 'token');
-  say('The server was bootstrapped; its first account is the one of INFISICAL_ADMIN_EMAIL.\n');
-  return {
-    calls: new AdminCalls(client, token),
-    organizationId: textOf(fieldsOf(body['organization']), 'id'),
+/** As a machine identity with the organization role admin: by its token, or by what it logs in with. @throws WrongUsage */
+function adminAs(args: SetupArguments, env: SetupEnvironment): AsAdmin {
+  const { adminToken, adminClientId: clientId, adminClientSecret: clientSecret } = env;
+  if (adminToken === undefined && (clientId === undefined || clientSecret === undefined))
+    throw new WrongUsage(
+      'INFISICAL_ADMIN_TOKEN or INFISICAL_ADMIN_TOKEN_FILE must hold the token of an admin, or INFISICAL_ADMIN_CLIENT_ID and INFISICAL_ADMIN_CLIENT_SECRET what it logs in with.',
+    );
+  return async (client, _, work) => {
+    const token = adminToken ?? (await adminLogin(client, { clientId, clientSecret }));
+    const calls = new AdminCalls(client, token);
+    return work({ calls, organizationId: args.organizationId ?? (await organizationOf(calls, token)) });
   };
 }
 
-async function given(client: InfisicalClient, args: SetupArguments, env: SetupEnvironment): Promise<Admin> {
-  const token = required(
-    env.adminToken,
-    'INFISICAL_ADMIN_TOKEN or INFISICAL_ADMIN_TOKEN_FILE must hold the token of an admin.',
-  );
-  const calls = new AdminCalls(client, token);
-  if (args.organizationId !== undefined) return { calls, organizationId: args.organizationId };
+async function adminLogin(client: InfisicalClient, sent: Readonly<Record<string, unknown>>): Promise<string> {
+  const why = 'The admin identity could not log in';
+  const login = '/api/v1/auth/universal-auth/login';
+  return textOf(await new AdminCalls(client).demand(why, 'POST', login, {}, sent), 'accessToken');
+}
+
+/** @throws WrongUsage where the server does not tell it; SetupFailed where it refuses the token */
+async function organizationOf(calls: AdminCalls, token: string): Promise<string> {
   const own = identityIn(token);
-  const self =
-    own === undefined
-      ? undefined
-      : await calls.ask('GET', '/api/v1/identities/{identityId}', { identityId: own });
-  const organizationId = fieldsOf(self?.body['identity'])['orgId'];
-  if (typeof organizationId !== 'string')
-    throw new WrongUsage('Infisical does not tell the organization: say --organization-id.');
-  return { calls, organizationId };
+  const call = ['GET', '/api/v1/identities/{identityId}', { identityId: own ?? 'unknown' }] as const;
+  const answer = await calls.ask(...call);
+  const organizationId = fieldsOf(answer.body['identity'])['orgId'];
+  if (typeof organizationId === 'string') return organizationId;
+  if (answer.status === 404)
+    throw new WrongUsage(
+      "Infisical does not tell the organization: say --organization-id. Infisical's page shows it in the address bar, /org/<id>/overview.",
+    );
+  throw calls.refused('The organization could not be found out; --organization-id names it', answer, [
+    ...call,
+  ]);
+}
+
+async function setUp(
+  run: Run & { readonly files: OutputFiles; readonly caCert: string },
+  { calls, organizationId }: Admin,
+): Promise<boolean> {
+  const { args, clock, say } = run;
+  const found = await identity.findIdentity(calls, organizationId, args.identityName);
+  const isUsable =
+    found !== undefined &&
+    args.kubernetes === undefined &&
+    (await identity.hasUsableSecret(calls, found, clock.nowMs()));
+  const makesSecret = args.kubernetes === undefined && (args.newSecret || !isUsable);
+  // Before anything is made.
+  if (makesSecret && args.secretManifest === undefined && !args.printSecret) throw new WrongUsage(WHERE_TO);
+  const identityId = found ?? (await identity.makeIdentity(calls, organizationId, args.identityName));
+  say(
+    found === undefined ? 'The machine identity was created.\n' : 'The machine identity is there already.\n',
+  );
+  const admin = { calls, organizationId, identityId };
+  if (args.kubernetes !== undefined) return withKubernetesAuth(run, args.kubernetes, admin);
+  return withUniversalAuth(run, admin, makesSecret);
 }
 
 async function withUniversalAuth(
-  args: SetupArguments,
-  env: SetupEnvironment,
+  run: Run & { readonly files: OutputFiles },
   { calls, organizationId, identityId }: Admin & { readonly identityId: string },
-  clock: Clock,
-  say: Say,
+  makesSecret: boolean,
 ): Promise<boolean> {
+  const { args, env, say } = run;
   const clientId = await identity.ensureUniversalAuth(calls, identityId);
-  const usable = await identity.usableClientSecrets(calls, identityId, clock.nowMs());
   const values = helmValues({ url: args.url, organizationId, login: { secretName: args.secretName } });
-  if (usable > 0 && !args.newSecret) {
+  if (!makesSecret) {
     say(`It has a client secret already, and no other was made; --new-secret makes one.\n${values}`);
     const own = env.credentials;
-    if (own !== undefined && 'clientId' in own && own.clientId === clientId)
-      return checked(args, env, own, clock, say);
+    if (own !== undefined && 'clientId' in own && own.clientId === clientId) return checked(run, own);
     say('Not checked: set INFISICAL_CLIENT_ID and INFISICAL_CLIENT_SECRET, and run --check.\n');
     return true;
   }
-  const clientSecret = await deliveredSecret(
-    args,
-    clientId,
-    () => identity.makeClientSecret(calls, identityId),
-    say,
-  );
+  const clientSecret = await identity.makeClientSecret(calls, identityId);
+  await deliver(run, clientId, clientSecret);
   say(values);
-  return checked(args, env, { clientId, clientSecret }, clock, say);
+  return checked(run, { clientId, clientSecret });
 }
 
 /** The client secret is shown once, by Infisical and by us. */
-async function deliveredSecret(
-  args: SetupArguments,
+async function deliver(
+  { args, say, files }: Run & { readonly files: OutputFiles },
   clientId: string,
-  make: () => Promise<string>,
-  say: Say,
-): Promise<string> {
-  if (args.secretManifest === undefined && !args.printSecret) throw new WrongUsage(WHERE_TO);
-  const file = args.secretManifest === undefined ? undefined : await PrivateFile.open(args.secretManifest);
-  try {
-    const clientSecret = await make();
-    await file?.write(secretManifest(args.secretName, clientId, clientSecret));
-    if (file !== undefined) say('The Secret was written to the file of --secret-manifest.\n');
-    if (args.printSecret) say(`INFISICAL_CLIENT_ID=${clientId}\nINFISICAL_CLIENT_SECRET=${clientSecret}\n`);
-    return clientSecret;
-  } finally {
-    await file?.close();
-  }
+  clientSecret: string,
+): Promise<void> {
+  await files.manifest?.write(secretManifest(args.secretName, clientId, clientSecret));
+  if (files.manifest !== undefined) say('The Secret was written to the file of --secret-manifest.\n');
+  if (args.printSecret) say(`INFISICAL_CLIENT_ID=${clientId}\nINFISICAL_CLIENT_SECRET=${clientSecret}\n`);
 }
 
 async function withKubernetesAuth(
-  args: SetupArguments,
-  target: NonNullable<SetupArguments['kubernetes']>,
-  env: SetupEnvironment,
+  { args, env, say, caCert }: Run & { readonly caCert: string },
+  target: KubernetesTarget,
   { calls, organizationId, identityId }: Admin & { readonly identityId: string },
-  say: Say,
 ): Promise<boolean> {
-  const caCert = target.caFile === undefined ? '' : await textFile(target.caFile);
   await identity.ensureKubernetesAuth(calls, identityId, { ...target, caCert, reviewerJwt: env.reviewerJwt });
   say(helmValues({ url: args.url, organizationId, login: { identityId, audience: target.audience } }));
   say('Not checked: only a pod of the cluster can log in this way. Run --check in it.\n');
   return true;
 }
 
-async function checked(
-  { url }: SetupArguments,
-  { connection }: SetupEnvironment,
-  credentials: Credentials,
-  clock: Clock,
-  say: Say,
-): Promise<boolean> {
-  const { dialect, findings } = await checkIdentity({ ...connection, url }, credentials, clock);
+async function checked({ args, env, clock, say }: Run, credentials: Credentials): Promise<boolean> {
+  const { url, organizationId } = args;
+  const connection = { ...env.connection, url, ...(organizationId !== undefined && { organizationId }) };
+  const { dialect, findings } = await checkIdentity(connection, credentials, clock);
   say(`Checked on a server of the dialect ${dialect}.\n`);
   for (const finding of findings) say(`Missing or wrong: ${finding}\n`);
   if (findings.length === 0) say('The identity can do all that the service needs, and is no admin.\n');
   return findings.length === 0;
-}
-
-function required<T>(value: T | undefined, why: string): T {
-  if (value === undefined) throw new WrongUsage(why);
-  return value;
 }
 
 async function textFile(path: string): Promise<string> {

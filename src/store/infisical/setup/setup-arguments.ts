@@ -22,7 +22,16 @@ export interface SetupArguments {
   readonly newSecret: boolean;
   readonly printSecret: boolean;
   readonly secretManifest: string | undefined;
+  /** Where the token of a bootstrap is written. */
+  readonly adminTokenFile: string | undefined;
+  /** Whether a file that is there may be replaced. */
+  readonly force: boolean;
   readonly secretName: string;
+}
+
+interface ServiceSettings {
+  readonly url?: string | undefined;
+  readonly organizationId?: string | undefined;
 }
 
 export const WHERE_TO =
@@ -43,17 +52,50 @@ const OPTIONS = {
   'new-secret': { type: 'boolean', default: false },
   'print-secret': { type: 'boolean', default: false },
   'secret-manifest': { type: 'string' },
+  'admin-token-file': { type: 'string' },
+  force: { type: 'boolean', default: false },
+  help: { type: 'boolean', default: false },
   'secret-name': { type: 'string', default: 'olares-secret-provider-infisical' },
 } as const;
 
+export const HELP = `npm run infisical:setup -- [options]
+Makes the machine identity that the service logs in to Infisical with, or finds it again, and does with it what the service does.
+
+  --url URL                where Infisical is; in its place INFISICAL_URL
+  --organization-id ID     where the server does not tell it, as Olares' fork; in its place INFISICAL_ORGANIZATION_ID.
+                           Infisical's page shows it in the address bar: /org/<id>/overview
+  --name NAME              the identity's name (olares-secret-provider)
+  --secret-manifest FILE   write the client secret as a Kubernetes Secret; --secret-name NAME is its name
+  --print-secret           print it instead, or also
+  --new-secret             make another client secret, though one is usable already
+  --force                  replace a file that is there
+  --kubernetes --namespace NS   Kubernetes Auth in place of a client secret; also --service-account, --audience,
+                           --kubernetes-host, --kubernetes-ca-file, KUBERNETES_TOKEN_REVIEWER_JWT
+  --bootstrap              a fresh server of 2025-03 or later; INFISICAL_ADMIN_EMAIL, INFISICAL_ADMIN_PASSWORD and
+                           INFISICAL_ADMIN_ORGANIZATION. Its admin token is kept in --admin-token-file FILE
+  --check                  only verify the identity of INFISICAL_CLIENT_ID and INFISICAL_CLIENT_SECRET
+  --help                   this text
+
+It acts as a machine identity with the organization role admin: INFISICAL_ADMIN_CLIENT_ID and INFISICAL_ADMIN_CLIENT_SECRET,
+which it logs in with, or the access token of such a login in INFISICAL_ADMIN_TOKEN. The first such identity is made in the
+page: Organization Access Control, Identities, role Admin, Universal Auth, a client secret. Each secret also as ..._FILE.
+
+Exit codes: 0 all is well; 1 something is missing; 2 wrong use, nothing was changed; 3 the server was bootstrapped, and what
+comes after it failed: what was got is kept.
+`;
+
 /**
  * Strict: what is not known is refused, unread.
- * @param serviceUrl the service's own INFISICAL_URL, which counts where there is no `--url`
+ * @param service the service's own settings, which count where there are no arguments
  * @throws WrongUsage
  */
-export function parseSetupArguments(args: readonly string[], serviceUrl = ''): SetupArguments {
+export function parseSetupArguments(
+  args: readonly string[],
+  service: ServiceSettings = {},
+): SetupArguments | 'help' {
   const values = parsed(args);
-  const url = values.url ?? serviceUrl;
+  if (values.help) return 'help';
+  const url = values.url ?? service.url ?? '';
   if (!/^https?:\/\/[^\s@?#]+$/.test(url))
     throw new WrongUsage('--url (or INFISICAL_URL) must be the http or https address of Infisical.');
   if (values.bootstrap && values.check) throw new WrongUsage('--bootstrap and --check do not go together.');
@@ -63,10 +105,11 @@ export function parseSetupArguments(args: readonly string[], serviceUrl = ''): S
   // A server is bootstrapped once: what is missing must be missed before.
   if (makesSecret && values['secret-manifest'] === undefined && !values['print-secret'])
     throw new WrongUsage(WHERE_TO);
+  refuseIdle(values);
   return {
     url: url.replace(/\/+$/, ''),
     identityName: values.name,
-    organizationId: values['organization-id'],
+    organizationId: (values['organization-id'] ?? service.organizationId)?.toLowerCase(),
     mode: values.check ? 'check' : values.bootstrap ? 'bootstrap' : 'setup',
     kubernetes: values.kubernetes
       ? {
@@ -80,8 +123,46 @@ export function parseSetupArguments(args: readonly string[], serviceUrl = ''): S
     newSecret: values['new-secret'],
     printSecret: values['print-secret'],
     secretManifest: values['secret-manifest'],
+    adminTokenFile: values.bootstrap ? tokenFileOf(values) : undefined,
+    force: values.force,
     secretName: values['secret-name'],
   };
+}
+
+type Values = ReturnType<typeof parsed>;
+
+/** What would have no effect was meant otherwise: that is said before anything is done. @throws WrongUsage */
+function refuseIdle(values: Values): void {
+  const makes = (['new-secret', 'print-secret', 'secret-manifest'] as const).filter((name) => values[name]);
+  if (values.check && makes.length > 0)
+    throw new WrongUsage('--check makes nothing: leave out what says where a secret goes.');
+  if (values.kubernetes && (values['new-secret'] || values['secret-manifest'] !== undefined))
+    throw new WrongUsage(
+      '--kubernetes makes no client secret: leave out --new-secret and --secret-manifest.',
+    );
+  if (values['admin-token-file'] !== undefined && !values.bootstrap)
+    throw new WrongUsage(
+      '--admin-token-file is where --bootstrap writes its token; INFISICAL_ADMIN_TOKEN_FILE is one to read.',
+    );
+  if (!/^https?:\/\/[^\s@?#]+$/.test(values['kubernetes-host']))
+    throw new WrongUsage(
+      '--kubernetes-host must be the http or https address of the API server, as Infisical reaches it.',
+    );
+  if (!/^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$/.test(values['secret-name']))
+    throw new WrongUsage('--secret-name must be a name that Kubernetes takes.');
+  if (values.bootstrap && tokenFileOf(values) === undefined && !values['print-secret'])
+    throw new WrongUsage(
+      'A bootstrap gives its admin token once: say where it goes, --admin-token-file FILE or --print-secret.',
+    );
+}
+
+/** Beside the client secret, unless another place is named. */
+function tokenFileOf(values: Values): string | undefined {
+  return values['admin-token-file'] ?? besideManifest(values['secret-manifest']);
+}
+
+export function besideManifest(manifest: string | undefined): string | undefined {
+  return manifest === undefined ? undefined : `${manifest}.admin-token`;
 }
 
 /** An unknown argument may be a secret in the wrong place: it is not repeated. */

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { open, rename, rm, type FileHandle } from 'node:fs/promises';
+import { WrongUsage } from './setup-arguments';
 import { SetupFailed } from './setup-failed';
 
 export interface HelmInput {
@@ -44,19 +45,37 @@ export function secretManifest(name: string, clientId: string, clientSecret: str
 
 /** Opened before there is a secret to write: one that no file takes would be lost. */
 export class PrivateFile {
+  #written = false;
+
   private constructor(
     private readonly path: string,
     private readonly draft: string,
     private readonly handle: FileHandle,
+    private readonly isReserved: boolean,
   ) {}
 
-  /** @throws SetupFailed */
-  static async open(path: string): Promise<PrivateFile> {
+  /**
+   * @param option the argument that names it
+   * @param force whether a file that is there may be replaced
+   * @throws WrongUsage where there is one that may not; SetupFailed where none can be written
+   */
+  static async open(path: string, option: string, force: boolean): Promise<PrivateFile> {
     const draft = `${path}.${randomBytes(4).toString('hex')}`;
     try {
-      return new PrivateFile(path, draft, await open(draft, 'wx', 0o600));
+      // Nobody else can put a file there meanwhile.
+      if (!force) await (await open(path, 'wx', 0o600)).close();
+    } catch (error: unknown) {
+      if (isThere(error))
+        throw new WrongUsage(
+          `The file of ${option} is there already: --force replaces it, nothing was done.`,
+        );
+      throw new SetupFailed(`The file of ${option} cannot be written.`);
+    }
+    try {
+      return new PrivateFile(path, draft, await open(draft, 'wx', 0o600), !force);
     } catch {
-      throw new SetupFailed('The file of --secret-manifest cannot be written.');
+      if (!force) await rm(path, { force: true });
+      throw new SetupFailed(`The file of ${option} cannot be written.`);
     }
   }
 
@@ -65,12 +84,23 @@ export class PrivateFile {
     await this.handle.writeFile(text);
     await this.handle.sync();
     await rename(this.draft, this.path);
+    this.#written = true;
+  }
+
+  /** What was written is taken away again. */
+  async remove(): Promise<void> {
+    if (this.#written) await rm(this.path, { force: true });
   }
 
   async close(): Promise<void> {
     await this.handle.close();
     await rm(this.draft, { force: true });
+    if (this.isReserved && !this.#written) await rm(this.path, { force: true });
   }
+}
+
+function isThere(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'EEXIST';
 }
 
 /** JSON's strings are YAML's. */
