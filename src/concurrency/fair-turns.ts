@@ -7,13 +7,45 @@ export interface TurnBounds {
   readonly maxWaitingOfOne: number;
   /** Who waits so long in vain is sent away. */
   readonly maxWaitMs: number;
+  /** And at once, where at the pace of the line the turn would come later. */
+  readonly byPace?: boolean;
 }
 
 /** How much the latest piece of work counts in what is usual. */
 const USUAL_WEIGHT = 0.1;
 
-/** Told once: whether the turn has come. */
-type Waiting = (hasCome: boolean) => void;
+/** After so many ends of a line's work the earlier ones count half, so that its pace is that of now. */
+const PACE_OF = 64;
+
+interface Waiting {
+  /** Told once: whether the turn has come. */
+  readonly tell: (hasCome: boolean) => void;
+  readonly untilMs: number;
+}
+
+/** Who waits for the turns of one key, and at what pace they come. */
+class Line {
+  readonly waiting: Waiting[] = [];
+  #ended = 0;
+
+  constructor(
+    private readonly maxUnderWay: number,
+    private sinceMs: number,
+  ) {}
+
+  ended(nowMs: number): void {
+    this.#ended += 1;
+    if (this.#ended < PACE_OF) return;
+    this.#ended /= 2;
+    this.sinceMs += (nowMs - this.sinceMs) / 2;
+  }
+
+  /** How long about so many of them take, rather too short than too long; undefined until there is a pace. */
+  msOf(count: number, nowMs: number): number | undefined {
+    if (this.#ended < 2 * this.maxUnderWay) return undefined;
+    return (count * (nowMs - this.sinceMs)) / (this.#ended + this.maxUnderWay - 1);
+  }
+}
 
 /**
  * Work of many keys, so much of it at once: the keys take turns, so that one with much to do delays the others by little.
@@ -21,7 +53,7 @@ type Waiting = (hasCome: boolean) => void;
  */
 export class FairTurns {
   /** In the order of their turns: a key that has had its turn goes to the end. */
-  readonly #lines = new Map<string, Waiting[]>();
+  readonly #lines = new Map<string, Line>();
   readonly #underWayOf = new Map<string, number>();
   #waiting = 0;
   #underWay = 0;
@@ -49,8 +81,8 @@ export class FairTurns {
    * @throws the refusal
    */
   async run<T>(key: string, work: () => Promise<T>, waitedMs = 0): Promise<T> {
-    const line = this.#lines.get(key) ?? [];
-    if (line.length === 0 && this.#hasRoomFor(key)) this.#begin(key);
+    const line = this.#lines.get(key) ?? new Line(this.bounds.maxUnderWayOfOne, this.time.nowMs());
+    if (line.waiting.length === 0 && this.#hasRoomFor(key)) this.#begin(key);
     else if (!(await this.#turnOf(key, line, waitedMs))) throw this.refusal(this.#lineMs(line));
     const beganMs = this.time.nowMs();
     try {
@@ -63,26 +95,29 @@ export class FairTurns {
   }
 
   /** How long about the line of a key will take, among the others. */
-  #lineMs(line: readonly Waiting[]): number {
+  #lineMs(line: Line): number {
     const { maxUnderWay, maxUnderWayOfOne } = this.bounds;
-    const rounds = Math.max((line.length + 1) / maxUnderWayOfOne, (this.#waiting + 1) / maxUnderWay);
-    return rounds * this.#usualMs;
+    const length = line.waiting.length + 1;
+    const rounds = Math.max(length / maxUnderWayOfOne, (this.#waiting + 1) / maxUnderWay);
+    return line.msOf(length, this.time.nowMs()) ?? rounds * this.#usualMs;
   }
 
-  /** False where it does not come. */
-  #turnOf(key: string, line: Waiting[], waitedMs: number): boolean | Promise<boolean> {
+  /** False where it does not come, or would not come in time at the pace of the line. */
+  #turnOf(key: string, line: Line, waitedMs: number): boolean | Promise<boolean> {
     const { maxWaiting, maxWaitingOfOne } = this.bounds;
     const maxWaitMs = this.bounds.maxWaitMs - waitedMs;
     if (maxWaitMs <= 0) return false;
-    if (line.length >= maxWaitingOfOne) return false;
+    if (line.waiting.length >= maxWaitingOfOne) return false;
+    if ((line.msOf(line.waiting.length + 1, this.time.nowMs()) ?? 0) > maxWaitMs) return false;
     if (this.#waiting >= maxWaiting && !this.#makeRoomFor(line)) return false;
     return new Promise((resolve) => {
       const callOff = this.time.after(maxWaitMs, () => this.#leave(key, waiting, false));
-      const waiting: Waiting = (hasCome) => {
+      const tell = (hasCome: boolean): void => {
         callOff();
         resolve(hasCome);
       };
-      line.push(waiting);
+      const waiting: Waiting = { tell, untilMs: this.time.nowMs() + maxWaitMs };
+      line.waiting.push(waiting);
       this.#lines.set(key, line);
       this.#waiting += 1;
     });
@@ -103,8 +138,14 @@ export class FairTurns {
     if (left === 0) this.#underWayOf.delete(key);
     else this.#underWayOf.set(key, left);
     this.#underWay -= 1;
+    if (this.bounds.byPace === true) this.#lines.get(key)?.ended(this.time.nowMs());
+    this.#handOn();
+    this.#sendAwayLate(key);
+  }
+
+  #handOn(): void {
     for (const [next, line] of this.#lines) {
-      const [first] = line;
+      const [first] = line.waiting;
       if (first === undefined || !this.#hasRoomFor(next)) continue;
       this.#lines.delete(next);
       this.#lines.set(next, line);
@@ -114,22 +155,34 @@ export class FairTurns {
     }
   }
 
+  /** Whose turn would come too late hears so now and not when their time is up. */
+  #sendAwayLate(key: string): void {
+    const [line, nowMs] = [this.#lines.get(key), this.time.nowMs()];
+    while (line !== undefined) {
+      const [last, needMs] = [line.waiting.at(-1), line.msOf(line.waiting.length, nowMs)];
+      if (last === undefined || needMs === undefined || nowMs + needMs <= last.untilMs) return;
+      this.#leave(key, last, false);
+    }
+  }
+
   /** False where no line would stay longer than this one with one more in it. */
-  #makeRoomFor(line: readonly Waiting[]): boolean {
-    const none: [string, Waiting[]] = ['', []];
-    const longer = (one: typeof none, other: typeof none) => (other[1].length > one[1].length ? other : one);
-    const [key, longest] = [...this.#lines].reduce(longer, none);
-    const last = longest.at(-1);
-    if (last === undefined || longest.length <= line.length + 1) return false;
-    this.#leave(key, last, false);
+  #makeRoomFor(line: Line): boolean {
+    const longest = [...this.#lines].reduce<[string, Line] | undefined>(
+      (one, other) => (one === undefined || other[1].waiting.length > one[1].waiting.length ? other : one),
+      undefined,
+    );
+    const last = longest?.[1].waiting.at(-1);
+    if (longest === undefined || last === undefined) return false;
+    if (longest[1].waiting.length <= line.waiting.length + 1) return false;
+    this.#leave(longest[0], last, false);
     return true;
   }
 
-  #leave(key: string, waiting: Waiting, hasCome: boolean): void {
-    const line = this.#lines.get(key) ?? [];
-    line.splice(line.indexOf(waiting), 1);
+  #leave(key: string, one: Waiting, hasCome: boolean): void {
+    const waiting = this.#lines.get(key)?.waiting;
+    waiting?.splice(waiting.indexOf(one), 1);
     this.#waiting -= 1;
-    if (line.length === 0) this.#lines.delete(key);
-    waiting(hasCome);
+    if (waiting?.length === 0) this.#lines.delete(key);
+    one.tell(hasCome);
   }
 }

@@ -14,6 +14,7 @@ export const QUEUE_BOUNDS = {
   maxUnderWayOfOne: 4,
   maxWaiting: 1_000,
   maxWaitingOfOne: 100,
+  byPace: true,
 } as const satisfies Omit<TurnBounds, 'maxWaitMs'>;
 
 const LONGEST_RETRY_AFTER_S = 60;

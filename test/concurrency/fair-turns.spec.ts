@@ -128,4 +128,36 @@ describe('fair turns', () => {
       { numRuns: 200 },
     );
   }); // prettier-ignore
+
+  const PACED: TurnBounds = { maxUnderWay: 4, maxUnderWayOfOne: 1, maxWaiting: 50, maxWaitingOfOne: 50, maxWaitMs: 1_000, byPace: true }; // prettier-ignore
+
+  it('at the pace of a line, whose turn would come too late is sent away at once, from its end, and so is who comes then', async () => {
+    const desk = new Desk(PACED);
+    for (let n = 0; n < 30; n += 1) void desk.ask('a');
+    const end = async (ms: number): Promise<void> => {
+      desk.time.advance(ms);
+      await desk.end();
+    };
+    await end(100);
+    expect(desk.refused).toEqual([]);
+    await end(100);
+    // Two took 200 ms; of those who wait since then, eight more have their turn before a second is over.
+    expect([desk.begun.length, desk.refused.length, desk.turns.waiting]).toEqual([3, 19, 8]);
+    void desk.ask('b');
+    expect(desk.begun.at(-1)).toBe('b');
+    for (let n = 0; n < 5; n += 1) void desk.ask('a');
+    await new Promise(setImmediate);
+    expect([desk.refused.length, desk.turns.waiting]).toEqual([22, 10]);
+    expect(desk.refused).not.toContain('b');
+  });
+
+  it('at the pace of a line, nobody is sent away who would have had the turn', async () => {
+    const desk = new Desk({ ...PACED, maxUnderWay: 1 });
+    for (let n = 0; n < 11; n += 1) void desk.ask('a');
+    for (let n = 0; n < 11; n += 1) {
+      desk.time.advance(99);
+      await desk.end();
+    }
+    expect([desk.done.length, desk.refused]).toEqual([11, []]);
+  });
 });
