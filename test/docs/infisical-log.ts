@@ -9,7 +9,7 @@ import { FakeInfisical } from '../support/fake-infisical/fake-infisical';
 
 const SCOPE: SecretScope = { user: 'alice', workspace: 'notes', environment: 'staging' };
 
-/** What the service logs of an Infisical with a damaged value, one without the environment that somebody deleted, and a page in its place. */
+/** What the service logs of an Infisical with a damaged value, one without the environment that somebody deleted, a page in its place, and an identity that is not the right one. */
 export async function infisicalLog(): Promise<string> {
   let text = '';
   const sink = new Writable({
@@ -20,12 +20,18 @@ export async function infisicalLog(): Promise<string> {
   });
   const [fake, log] = [await FakeInfisical.start({ dialect: 'v4' }), logEvent(createLog('info', sink))];
   const { clientId, clientSecret } = fake.identity;
-  const store = createInfisicalSecretStore(
-    { url: fake.url, clientId, clientSecret },
-    new SystemClock(),
-    (event, fields) => log('warn', event, fields),
-  );
+  const options = { url: fake.url, clientId, clientSecret };
+  const open = (more: { organizationId?: string; clientId?: string; clientSecret?: string } = {}) =>
+    createInfisicalSecretStore({ ...options, ...more }, new SystemClock(), (event, fields) =>
+      log('warn', event, fields),
+    );
+  const store = open();
+  const wrong = open({ organizationId: '334e1428-3927-4c1d-b618-16bced09bd25' });
+  fake.world.addIdentity('weak', 'weak', false);
+  const weak = open({ clientId: 'weak', clientSecret: 'weak' });
   try {
+    await outcome(wrong.ping());
+    await outcome(weak.create(SCOPE, { name: 'k', value: 'v' }));
     await store.create(SCOPE, { name: 'k', value: 'v' });
     const [room] =
       fake.project(projectSlug(SCOPE))?.environments.filter(({ slug }) => slug === 'staging') ?? [];
@@ -39,7 +45,7 @@ export async function infisicalLog(): Promise<string> {
     await outcome(store.ping());
     return text;
   } finally {
-    await store.close();
+    for (const opened of [store, wrong, weak]) await opened.close();
     await fake.close();
   }
 }

@@ -147,6 +147,10 @@ describe('docs/runbook.md', () => {
     ['"code":5', /"code":503/],
     ['dependency_(lost|recovered)', /"dependency":"lldap","reason":"\w+"/],
     ['"reason":"[A-Z_]+"\' | sort', /^ +\d+ "reason":"STORE_UNAVAILABLE"$/m],
+    [
+      'organization.(other',
+      /INFISICAL_ORGANIZATION_ID is not the organization[\s\S]*organization role member/,
+    ],
     ['readyz', /"problems":/],
     ['"code":429', /^ +\d+ "workspace":"otmoic"$/m],
     ['environment.held', /"environment":"staging"[^\n]*"advice":"restore/],
