@@ -124,6 +124,7 @@ const RULES: readonly Rule[] = [
   { like: /^docker build /, notHere: 'it needs a container engine and its bases; test/image holds the recipe' },
   { like: /^python3 -c /, run: shell, shows: /^osp-\w{32}$/ },
   { like: /^INFISICAL_ADMIN_TOKEN_FILE=\S+ npm run infisical:setup /, run: setUp, shows: /The identity can do all that the service needs/ },
+  { like: /^INFISICAL_ADMIN_(CLIENT_ID|EMAIL)=.* npm run infisical:setup -- /, by: 'test/process/infisical-setup.spec.ts' },
   { like: /^kubectl apply -n os-platform -f secret.yaml && rm secret.yaml$/, run: shell, shows: /^secret\/\S+ created$/ },
   { like: /^echo '<what follows osp:v1:b64:>' \| base64 -d$/, run: shell, shows: /^ bytes$/ },
   { like: /^npm run infisical:setup$|^node dist\/infisical-setup.js$/, run: setUp, shows: /The identity can do all that the service needs/ },
@@ -244,6 +245,7 @@ async function onTheStore({ text }: Command): Promise<string> {
 
 async function setUp({ text }: Command): Promise<string> {
   writeFileSync(join(dir, 'admin-token'), adminToken, { mode: 0o600 });
+  rmSync(join(dir, 'secret.yaml'), { force: true });
   const bare = /--url/.test(text) ? text : `${text} ${text.startsWith('npm') ? '-- ' : ''}--new-secret --secret-manifest secret.yaml`; // prettier-ignore
   const line = bare.replace('https://infisical.example', fake.url);
   const said = await inShell(line, { INFISICAL_URL: fake.url, INFISICAL_ADMIN_TOKEN_FILE: 'admin-token' });
