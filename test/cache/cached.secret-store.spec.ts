@@ -412,6 +412,16 @@ describe('a write', () => {
     expect(await outcome(get())).toBe('STORE_UNAVAILABLE');
   });
 
+  it('is not served any more once a read showed more, also where that is too large to be kept', async () => {
+    const { inner, store, get } = opened({ maxBytes: 4_000 });
+    await store.create(SCOPE, { name: 'k', value: 'first' });
+    await inner.update(SCOPE, { name: 'k', value: 'by another' });
+    await inner.create(SCOPE, { name: 'large', value: 'x'.repeat(2_000) });
+    expect(await get()).toBe('by another');
+    inner.failure = new StoreUnreachable();
+    expect(await outcome(get())).toBe('STORE_UNAVAILABLE');
+  });
+
   it('whose outcome is unknown is not settled by a read that began before it', async () => {
     const { inner, store, get, time } = await warmed();
     time.advance(5_001);
