@@ -10,6 +10,7 @@ import { LogDestination } from './logging/log-destination';
 import { openAdapters } from './bootstrap/open-adapters';
 import { shutDown } from './bootstrap/shutdown';
 import { EmbeddedStoreUnusable } from './stores/embedded/embedded-store-unusable';
+import { KubeConfigUnusable } from './kubernetes/kube-config-file';
 import { AddressUnusable } from './telemetry/metrics-server';
 
 /** What a reader of the log that is behind is waited for when the process ends. */
@@ -75,7 +76,7 @@ async function formatted(
 /** A start that cannot succeed ends with one clear text and code 1; nothing of a foreign error is printed. */
 function explain(error: unknown): string {
   if (error instanceof InvalidSettings || error instanceof EmbeddedStoreUnusable) return error.message;
-  if (error instanceof AddressUnusable) return error.message;
+  if (error instanceof AddressUnusable || error instanceof KubeConfigUnusable) return error.message;
   const code: unknown = error instanceof Error && 'code' in error ? error.code : undefined;
   if (code === 'EADDRINUSE') return 'HOST and PORT name an address that is in use already.';
   if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') return 'HOST is not an address of this machine.';

@@ -72,7 +72,7 @@ async function sourceOf(callers: readonly Caller[]) {
     server.of('applicationpermissions').put(permissionOf(appOf(ofUser, ofApp), app));
   }
   const time = new SystemMonotonicTime();
-  const options = () => Promise.resolve({ headers: { authorization: `Bearer ${server.token}` } });
+  const options = () => ({ headers: { authorization: `Bearer ${server.token}` } });
   const api = new KubernetesApi({ server: server.url, options }, time);
   const source = await KubernetesGrantSource.open({ api, time, log: () => undefined });
   return {
@@ -97,6 +97,7 @@ async function main(): Promise<number> {
 
   const startedMs = performance.now();
   const options = {
+    environment: process.env,
     audience: 'x',
     trustedServiceAccounts: [],
     systemEventServiceAccounts: [],

@@ -5,7 +5,7 @@ import type { UserPresence } from '../authn/user-token.verifier';
 import { ServiceAccountAuthenticator } from '../authn/service-account.authenticator';
 import type { LogEvent } from '../logging/log';
 import { ClusterPeerVerifier } from '../kubernetes/cluster.peer-verifier';
-import { kubeConfigConnection } from '../kubernetes/kube-config.connection';
+import { kubeConfigConnection, type KubeEnvironment } from '../kubernetes/kube-config';
 import { KubernetesApi } from '../kubernetes/kubernetes-api';
 import { TokenReviewer } from '../kubernetes/token-reviewer';
 import type { InformerDeps, WatchObserver } from '../kubernetes/informer-options';
@@ -13,6 +13,7 @@ import { SyncProblems } from '../kubernetes/sync-errors';
 import { WatchedNamespaceOwners } from '../kubernetes/watched-namespace-owners';
 
 export interface ClusterOptions {
+  readonly environment: KubeEnvironment;
   readonly audience: string;
   readonly trustedServiceAccounts: readonly ServiceAccountName[];
   readonly systemEventServiceAccounts: readonly ServiceAccountName[];
@@ -47,7 +48,7 @@ export function openCluster(
   const { audience, maxAgeMs, trustedServiceAccounts: trusted } = options;
   const { systemEventServiceAccounts: eventSenders, settingsServiceAccounts: settings } = options;
   const time = new SystemMonotonicTime();
-  const api = new KubernetesApi(kubeConfigConnection(), time);
+  const api = new KubernetesApi(kubeConfigConnection(options.environment), time);
   const problems = new SyncProblems(watches);
   const around = { api, time, log, watches: problems, maxAgeMs };
   const deps = { time, log, ...(dependencies !== undefined && { observer: dependencies }) };

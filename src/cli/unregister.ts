@@ -1,6 +1,7 @@
 import '../bootstrap/inspector-signal';
 import { SystemMonotonicTime } from '../time/clock';
-import { kubeConfigConnection } from '../kubernetes/kube-config.connection';
+import { kubeConfigConnection } from '../kubernetes/kube-config';
+import { KubeConfigUnusable } from '../kubernetes/kube-config-file';
 import { KubernetesApi, kubernetesFailureOf } from '../kubernetes/kubernetes-api';
 import { unregister } from '../registration/unregister';
 
@@ -9,12 +10,13 @@ async function main(): Promise<void> {
   // Pauses keep no process alive by themselves.
   const awake = setInterval(() => undefined, 1000);
   const time = new SystemMonotonicTime();
-  const removed = await unregister(new KubernetesApi(kubeConfigConnection(), time), time);
+  const removed = await unregister(new KubernetesApi(kubeConfigConnection(process.env), time), time);
   clearInterval(awake);
   process.stdout.write(`${removed} registrations were removed.\n`);
 }
 
 main().catch((error: unknown) => {
-  process.stderr.write(`The registrations could not be removed: ${kubernetesFailureOf(error).message}\n`);
+  const reason = error instanceof KubeConfigUnusable ? error.message : kubernetesFailureOf(error).message;
+  process.stderr.write(`The registrations could not be removed: ${reason}\n`);
   process.exit(1);
 });

@@ -19,6 +19,11 @@ export class EnvironmentReader {
     this.problems.push(`${name} ${rule}`);
   }
 
+  /** Returns variables that are no settings of ours, as they stand. */
+  variables(names: readonly string[]): EnvironmentVariables {
+    return Object.fromEntries(names.map((name) => [name, this.env[name]]));
+  }
+
   text(name: SettingName): string | undefined {
     const value = this.env[name];
     if (value !== undefined && value !== '') return value;

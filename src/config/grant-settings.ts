@@ -1,4 +1,4 @@
-import type { EnvironmentReader } from './environment-reader';
+import type { EnvironmentReader, EnvironmentVariables } from './environment-reader';
 
 export interface DirectoryGrantSettings {
   readonly kind: 'directory';
@@ -10,9 +10,10 @@ export interface ServiceAccountSetting {
   readonly name: string;
 }
 
-/** Where the cluster is, the client library finds out by itself: in the pod, or by KUBECONFIG. */
 export interface KubernetesGrantSettings {
   readonly kind: 'kubernetes';
+  /** The variables by which every Kubernetes tool finds its cluster: in the pod, or by KUBECONFIG. */
+  readonly environment: EnvironmentVariables;
   readonly maxAgeMs: number;
   readonly audience: string;
   /** They may call on behalf of users. */
@@ -34,6 +35,13 @@ export type GrantSettings = DirectoryGrantSettings | KubernetesGrantSettings;
 const ENDPOINT = /^([a-z]([-a-z0-9]{0,61}[a-z0-9])?)\.([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?):(\d{1,5})$/;
 const SERVICE_ACCOUNT = /^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?):([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?)$/;
 
+const KUBERNETES_VARIABLES = [
+  'KUBECONFIG',
+  'HOME',
+  'KUBERNETES_SERVICE_HOST',
+  'KUBERNETES_SERVICE_PORT',
+] as const;
+
 export function grantSettings(read: EnvironmentReader): GrantSettings {
   if (read.oneOf('GRANTS_SOURCE', ['directory', 'kubernetes']) === 'directory') {
     if (read.text('PROVIDER_ENDPOINT') !== undefined) {
@@ -43,6 +51,7 @@ export function grantSettings(read: EnvironmentReader): GrantSettings {
   }
   return {
     kind: 'kubernetes',
+    environment: read.variables(KUBERNETES_VARIABLES),
     maxAgeMs: read.integer('GRANTS_MAX_AGE_S', 60, 86_400) * 1000,
     audience: read.required('SERVICE_ACCOUNT_AUDIENCE', 'must be set'),
     trustedServiceAccounts: serviceAccounts(read, 'TRUSTED_PROXY_SERVICE_ACCOUNTS'),

@@ -8,8 +8,8 @@ import type { MonotonicTime } from '../time/clock';
 export interface ApiConnection {
   /** `https://host:port`, without a trailing slash. */
   readonly server: string;
-  /** Asked for each request: the kubelet renews our token every hour. */
-  options(): Promise<RequestOptions>;
+  /** Read for each request, since the kubelet renews our token every hour. @throws where a file cannot be read */
+  options(): RequestOptions;
 }
 
 /**
@@ -171,7 +171,7 @@ export class KubernetesApi {
   private async open(call: ApiCall, signal: AbortSignal, giveUp: () => void): Promise<IncomingMessage> {
     const url = new URL(`${this.connection.server}${call.path}`);
     for (const [name, value] of Object.entries(call.query ?? {})) url.searchParams.set(name, value);
-    const options = await this.connection.options();
+    const options = this.connection.options();
     const body = call.body === undefined ? undefined : JSON.stringify(call.body);
     const contentType = call.method === 'PATCH' ? 'application/merge-patch+json' : 'application/json';
     const headers = {

@@ -375,13 +375,21 @@ describe('the settings', () => {
     const { GRANTS_DIR: _, ...rest } = GOOD;
     expect(loadSettings({ ...rest, GRANTS_SOURCE: 'kubernetes' }).grants).toEqual({
       kind: 'kubernetes',
+      environment: {},
       maxAgeMs: 600_000,
       audience: 'olares-secret-provider',
       trustedServiceAccounts: [],
       systemEventServiceAccounts: [],
       settingsServiceAccounts: [{ namespace: 'user-space-<user>', name: 'system-frontend' }],
     });
+    const cluster = {
+      KUBECONFIG: '/a:/b',
+      HOME: '/root',
+      KUBERNETES_SERVICE_HOST: 'h',
+      KUBERNETES_SERVICE_PORT: '1',
+    };
     const chosen = {
+      ...cluster,
       GRANTS_SOURCE: 'kubernetes',
       GRANTS_MAX_AGE_S: '60',
       SERVICE_ACCOUNT_AUDIENCE: 'another',
@@ -391,6 +399,7 @@ describe('the settings', () => {
     };
     expect(loadSettings({ ...rest, ...chosen }).grants).toEqual({
       kind: 'kubernetes',
+      environment: cluster,
       maxAgeMs: 60_000,
       audience: 'another',
       trustedServiceAccounts: [

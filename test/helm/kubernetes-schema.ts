@@ -1,16 +1,6 @@
 import { createRequire } from 'node:module';
-import * as clientModels from '@kubernetes/client-node';
+import * as ts from 'typescript';
 import type { KubeManifest } from './chart';
-
-interface Attribute {
-  readonly baseName: string;
-  readonly type: string;
-}
-
-/** The field lists that Kubernetes' own client is generated with, from the OpenAPI document of the API server. */
-const models = clientModels as unknown as Readonly<
-  Record<string, { readonly attributeTypeMap?: readonly Attribute[] } | undefined>
->;
 
 /** Node's own: some thousand small modules, which a test runner need not transform. */
 const requireModule = createRequire(__filename);
@@ -20,19 +10,25 @@ interface ModelModule {
 }
 
 /**
- * Everything that an API server would find wrong in the form of an object: missing or mistyped fields by the OpenAPI
- * schemas of `kubernetes-models`, and fields that there are not by those of the client (the former let them pass).
+ * Everything that an API server would find wrong in the form of an object: missing or mistyped fields by the validators of
+ * `kubernetes-models`, and fields that there are not by its type declarations, since the former let them pass.
  */
 export function problemsOf(manifest: KubeManifest): readonly string[] {
   return [...invalidFields(manifest), ...unknownFields(manifest)];
 }
 
-function invalidFields(manifest: KubeManifest): readonly string[] {
+/** The module of a kind, for `require` and for its declarations alike. */
+function moduleOf(manifest: KubeManifest): string {
   const { apiVersion, kind } = manifest as { apiVersion: string; kind: string };
   const home = apiVersion.startsWith('monitoring.coreos.com/')
     ? '@kubernetes-models/prometheus-operator'
     : 'kubernetes-models';
-  const Model = (requireModule(`${home}/${apiVersion}/${kind}`) as ModelModule)[kind]!;
+  return `${home}/${apiVersion}/${kind}`;
+}
+
+function invalidFields(manifest: KubeManifest): readonly string[] {
+  const kind = manifest['kind'] as string;
+  const Model = (requireModule(moduleOf(manifest)) as ModelModule)[kind]!;
   try {
     new Model(manifest).validate();
     return [];
@@ -41,36 +37,49 @@ function invalidFields(manifest: KubeManifest): readonly string[] {
   }
 }
 
+const COMPILER_OPTIONS: ts.CompilerOptions = {
+  lib: ['lib.es5.d.ts'],
+  types: [],
+  skipLibCheck: true,
+  module: ts.ModuleKind.CommonJS,
+  moduleResolution: ts.ModuleResolutionKind.Node10,
+};
+const declarations = new Map<string, ts.SourceFile | undefined>();
+const host = ts.createCompilerHost(COMPILER_OPTIONS);
+const readDeclaration = host.getSourceFile.bind(host);
+host.getSourceFile = (file, options) => {
+  if (!declarations.has(file)) declarations.set(file, readDeclaration(file, options));
+  return declarations.get(file);
+};
+
 function unknownFields(manifest: KubeManifest): readonly string[] {
-  const [group, version = group] = (manifest['apiVersion'] as string).split('/');
-  if (group === 'monitoring.coreos.com') return [];
-  const model = `${version!.charAt(0).toUpperCase()}${version!.slice(1)}${manifest['kind'] as string}`;
-  if (models[model]?.attributeTypeMap === undefined) return [`there is no ${model}`];
-  return unknownIn(manifest, model, '');
+  const kind = manifest['kind'] as string;
+  const file = requireModule.resolve(moduleOf(manifest)).replace(/\.js$/, '.d.ts');
+  const program = ts.createProgram([file], COMPILER_OPTIONS, host);
+  const checker = program.getTypeChecker();
+  const source = program.getSourceFile(file);
+  const declared = source?.statements.find(
+    (statement) => ts.isInterfaceDeclaration(statement) && statement.name.text === `I${kind}`,
+  );
+  if (declared === undefined) return [`there is no ${kind}`];
+  return unknownIn(manifest, checker.getTypeAtLocation(declared), '', checker);
 }
 
-function unknownIn(value: unknown, type: string, at: string): readonly string[] {
+function unknownIn(value: unknown, type: ts.Type, at: string, checker: ts.TypeChecker): readonly string[] {
   if (value === null || value === undefined) return [`${at} is empty`];
-  const [, item] = /^Array<(.+)>$/.exec(type) ?? [];
-  if (item !== undefined) {
-    if (!Array.isArray(value)) return [`${at} is no list`];
-    return value.flatMap((entry, index) => unknownIn(entry, item, `${at}/${index}`));
+  const declared = checker.getNonNullableType(type);
+  if (Array.isArray(value)) {
+    const item = checker.getIndexTypeOfType(declared, ts.IndexKind.Number);
+    if (item === undefined) return [`${at} must be no list`];
+    return value.flatMap((entry, index) => unknownIn(entry, item, `${at}/${index}`, checker));
   }
-  const [, valueType] = /^\{ \[key: string\]: (.+); \}$/.exec(type) ?? [];
-  if (valueType !== undefined) {
-    return Object.entries(value).flatMap(([key, entry]) => unknownIn(entry, valueType, `${at}/${key}`));
-  }
-  const attributes = models[type]?.attributeTypeMap;
-  if (attributes === undefined) return mistyped(value, type, at);
+  if (typeof value !== 'object' || (declared.flags & ts.TypeFlags.Any) !== 0) return [];
+  const others = checker.getIndexTypeOfType(declared, ts.IndexKind.String);
   return Object.entries(value).flatMap(([key, entry]) => {
-    const attribute = attributes.find(({ baseName }) => baseName === key);
-    return attribute === undefined
+    const property = checker.getPropertyOfType(declared, key);
+    const field = property === undefined ? others : checker.getTypeOfSymbol(property);
+    return field === undefined
       ? [`${at}/${key} is not known`]
-      : unknownIn(entry, attribute.type, `${at}/${key}`);
+      : unknownIn(entry, field, `${at}/${key}`, checker);
   });
-}
-
-function mistyped(value: unknown, type: string, at: string): readonly string[] {
-  const isRight = ['string', 'number', 'boolean'].includes(type) ? typeof value === type : true;
-  return isRight ? [] : [`${at} is no ${type}`];
 }

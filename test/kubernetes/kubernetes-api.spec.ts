@@ -52,7 +52,7 @@ describe('calls of the Kubernetes API', () => {
   it('keep neither our token nor the server’s words of a failure', async () => {
     const right = server.token;
     server.token = 'another';
-    const options = () => Promise.resolve({ headers: { authorization: `Bearer ${right}` } });
+    const options = () => ({ headers: { authorization: `Bearer ${right}` } });
     const stranger = new KubernetesApi({ server: server.url, options }, new SystemMonotonicTime());
     const failure = await failureOf(stranger.send({ method: 'GET', path: PATH, timeoutMs: 2000 }));
     server.token = right;
@@ -63,7 +63,7 @@ describe('calls of the Kubernetes API', () => {
   });
 
   it('fail with the system’s code where nobody listens, and with Timeout where nobody answers', async () => {
-    const options = () => Promise.resolve({});
+    const options = () => ({});
     const nobody = new KubernetesApi({ server: 'http://127.0.0.1:1', options }, new SystemMonotonicTime());
     const call = { method: 'GET', path: PATH, timeoutMs: 2000 } as const;
     expect(await failureOf(nobody.send(call))).toEqual(new KubernetesFailure('ECONNREFUSED'));
@@ -83,7 +83,7 @@ describe('calls of the Kubernetes API', () => {
       const time = new FixedMonotonicTime();
       // Where TCP itself swallows everything, as at a machine that is off, no test can be: an agent that never connects is.
       const agent = scheme === 'http' ? neverConnecting() : undefined;
-      const options = () => Promise.resolve(agent === undefined ? {} : { agent });
+      const options = () => (agent === undefined ? {} : { agent });
       const away = new KubernetesApi({ server: `${scheme}://127.0.0.1:${port}`, options }, time);
       const failure = failureOf(away.send({ method: 'GET', path: PATH, timeoutMs: 30_000 }));
       await new Promise((resolve) => setTimeout(resolve, 50));

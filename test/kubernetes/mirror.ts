@@ -11,7 +11,7 @@ export interface Logged {
 }
 
 export function apiOf(server: FakeApiServer, time: MonotonicTime): KubernetesApi {
-  const options = () => Promise.resolve({ headers: { authorization: `Bearer ${server.token}` } });
+  const options = () => ({ headers: { authorization: `Bearer ${server.token}` } });
   return new KubernetesApi({ server: server.url, options }, time);
 }
 

@@ -27,6 +27,7 @@ export function describeIdentity(): void {
         await send('POST', `/api/v1/namespaces/${namespace}/serviceaccounts`, account);
       }
       const options = {
+        environment: process.env,
         audience: AUDIENCE,
         trustedServiceAccounts: [],
         systemEventServiceAccounts: [],

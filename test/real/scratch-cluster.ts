@@ -1,5 +1,5 @@
 import { SystemMonotonicTime } from '../../src/time/clock';
-import { kubeConfigConnection } from '../../src/kubernetes/kube-config.connection';
+import { kubeConfigConnection } from '../../src/kubernetes/kube-config';
 import { type ApiCall, KubernetesApi, KubernetesFailure } from '../../src/kubernetes/kubernetes-api';
 import { OLARES_CRDS } from './olares-crds';
 
@@ -8,7 +8,7 @@ const CRDS = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
 if ((process.env['KUBECONFIG'] ?? '') === '') throw new Error('KUBECONFIG must name a scratch cluster');
 
 export const time = new SystemMonotonicTime();
-export const api = new KubernetesApi(kubeConfigConnection(), time);
+export const api = new KubernetesApi(kubeConfigConnection(process.env), time);
 let ours = false;
 
 /** jest runs the hooks of inner suites although an outer one failed: nothing is written to a cluster that is not ours. */
