@@ -1,14 +1,13 @@
 import { logInspectorSignal } from './bootstrap/inspector-signal';
 import type { AddressInfo } from 'node:net';
 import type { DestinationStream } from 'pino';
-import { createApplication, listenForMetrics } from './bootstrap/application';
+import { createApplication, listenForMetrics, shutDown } from './bootstrap/application';
 import { InvalidSettings, loadSettings, type Settings } from './config/settings';
 import { withDevelopmentCredentials } from './development/development';
 import { urlOf } from './development/start-banner';
 import { createLog, logEvent } from './logging/log';
 import { LogDestination } from './logging/log-destination';
 import { openAdapters } from './bootstrap/open-adapters';
-import { shutDown } from './bootstrap/shutdown';
 import { EmbeddedStoreUnusable } from './stores/embedded/embedded-store-unusable';
 import { KubeConfigUnusable } from './kubernetes/kube-config-file';
 import { AddressUnusable } from './telemetry/metrics-server';

@@ -1,3 +1,4 @@
+import type { Server } from 'node:http';
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import express, { type Express } from 'express';
@@ -15,13 +16,14 @@ import {
   composeMiddleware,
   systemServerRoute,
 } from '../http/request/middleware';
+import { Drain } from '../http/server/drain';
 import { limitConnections } from '../http/server/connection-limit';
 import { LargeAnswers } from '../http/server/large-answers';
 import { answerMalformedRequests } from '../http/server/malformed-request';
 import { RequestLog, observeRequests, type RequestObserver } from '../http/request/request-observer';
 import { RequestQueue } from '../http/server/request-queue';
 import { StrictExpressAdapter } from '../http/server/strict-express.adapter';
-import type { Log } from '../logging/log';
+import type { Log, LogEvent } from '../logging/log';
 import { createLimits } from './limit-providers';
 
 /** Each takes some 20 KiB, and up to 100 while a head, or a body that nobody reads yet, waits in its buffers. */
@@ -87,4 +89,35 @@ function strictExpress(observer: RequestObserver | undefined, log: Log): Express
   const observe = observer === undefined ? [] : [observeRequests(observer)];
   instance.use(composeMiddleware([beginRequest, ...observe, logRequest, refuseAmbiguous, systemServerRoute]));
   return instance;
+}
+
+/**
+ * Lets the requests in flight end, refuses new ones with 503 meanwhile, then closes server and adapters.
+ * Resolves false when requests had to be cut off after `timeoutMs`.
+ */
+export async function shutDown(
+  app: NestExpressApplication,
+  adapters: Adapters,
+  timeoutMs: number,
+  log: LogEvent,
+): Promise<boolean> {
+  log('info', 'draining', { timeoutMs });
+  const registrationClosed = adapters.registration?.close();
+  const drained = await app.get(Drain).begin(timeoutMs);
+  const server: Server = app.getHttpServer();
+  if (!drained) log('warn', 'requests_cut_off');
+  adapters.closeCredentials?.();
+  const closed = app.close();
+  server.closeAllConnections();
+  await closed;
+  await Promise.allSettled([
+    registrationClosed,
+    adapters.grantSource.close(),
+    adapters.store.close(),
+    adapters.closeCluster?.(),
+  ]);
+  await adapters.closeRedis?.();
+  await adapters.telemetry?.close();
+  log('info', 'stopped');
+  return drained;
 }

@@ -6,7 +6,7 @@ import { reloadedCredentials, reloadedLogin } from '../../src/bootstrap/credenti
 import { AccessTokens } from '../../src/authn/access-tokens';
 import { infisicalConnection } from '../../src/bootstrap/infisical-connection';
 import { WatchedFiles } from '../../src/reloadable/watched-files';
-import { shutDown } from '../../src/bootstrap/shutdown';
+import { shutDown } from '../../src/bootstrap/application';
 import { createInfisicalSecretStore } from '../../src/stores/infisical/create-infisical-secret-store';
 import { TestAuthority } from '../support/certificates';
 import { CredentialFolder, WAYS_TO_REPLACE, type Files } from '../support/credential-folder';

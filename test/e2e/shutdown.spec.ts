@@ -1,4 +1,4 @@
-import { shutDown } from '../../src/bootstrap/shutdown';
+import { shutDown } from '../../src/bootstrap/application';
 import { OTMOICLP, exampleApps } from '../support/example-apps';
 import { FixedClock } from '../support/fixed-clock';
 import { httpCall, type Answer } from '../support/http-call';

@@ -6,7 +6,7 @@ import { connect } from 'node:tls';
 import { reloadedCredentials } from '../../src/bootstrap/credentials';
 import { tlsPaths, type TlsSettings } from '../../src/config/tls-settings';
 import { WatchedFiles } from '../../src/reloadable/watched-files';
-import { shutDown } from '../../src/bootstrap/shutdown';
+import { shutDown } from '../../src/bootstrap/application';
 import { type KeyAndCertificate, TestAuthority } from '../support/certificates';
 import { eventually } from '../support/eventually';
 import { OTMOICLP, exampleApps } from '../support/example-apps';

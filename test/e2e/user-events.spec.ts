@@ -6,7 +6,7 @@ import { ORDERS } from '../../src/user-deprovisioning/deletion-jobs';
 import { StoreUnavailable } from '../../src/errors/store-errors';
 import { PeerVerifier } from '../../src/authn/peer-verifier';
 import type { SecretStore } from '../../src/secrets/secret-store';
-import { shutDown } from '../../src/bootstrap/shutdown';
+import { shutDown } from '../../src/bootstrap/application';
 import { EmbeddedSecretStore } from '../../src/stores/embedded/embedded.secret-store';
 import { eventually } from '../support/eventually';
 import { exampleApps } from '../support/example-apps';
