@@ -1,15 +1,15 @@
 import { Injectable } from '@nestjs/common';
 import { AccessTokens, type IssuedAccessToken } from '../authn/access-tokens';
 import { AppProofVerifier, type AppProof, type ProofRefusal } from '../authn/app-proof.verifier';
+import type { Caller } from '../authn/caller';
+import { type Peer, PeerVerifier } from '../authn/peer-verifier';
+import { Unauthenticated, UserMismatch } from '../errors/authn-errors';
 import { grantKey, PROVIDER, type InstalledApp } from './grant';
 import { GrantSource } from './grant-source';
 import { GrantsService } from './grants.service';
 import { parseOp } from './sys-data';
-import { Unauthenticated, UserMismatch } from '../errors/authn-errors';
-import type { Caller } from '../authn/caller';
-import { type Peer, PeerVerifier } from '../authn/peer-verifier';
 
-/** The tuple that an app asks for: `sysData`'s own form. */
+/** The permission that an app asks for, in the form of a `sysData` entry. */
 export interface RequestedPermission {
   readonly dataType: string;
   readonly group: string;
@@ -21,12 +21,12 @@ type AppOfUser = Pick<InstalledApp, 'app' | 'user'>;
 
 type AccessOutcome =
   | { readonly kind: 'issued'; readonly of: AppOfUser; readonly issued: IssuedAccessToken }
-  /** `claimed`: the app that has the key, if there is one. For the log: the caller is not to learn any of this. */
+  /** `claimed` is the app that has the key, if there is one. It is for the log: the caller must not learn any of this. */
   | { readonly kind: 'unproven'; readonly claimed: AppOfUser | undefined; readonly refusal: ProofRefusal }
-  /** `missing`: what is not granted, safe to show to the app that proved itself. */
+  /** `missing` says what is not granted, and is safe to show to the app, which proved itself. */
   | { readonly kind: 'refused'; readonly of: AppOfUser; readonly missing: string };
 
-/** Contract, section 4: an app that proves itself gets a token for what it holds, all of what it asks for or nothing. */
+/** Contract, section 4: issues an access token to an app that proves itself and holds every grant that it asks for. */
 @Injectable()
 export class AccessService {
   constructor(
@@ -36,7 +36,7 @@ export class AccessService {
     private readonly tokens: AccessTokens,
   ) {}
 
-  /** @param peerAddress of the socket that it came by. @throws GrantsUnavailable (503), TooManyRequests (429) */
+  /** @param peerAddress address of the socket. @throws GrantsUnavailable (503), TooManyRequests (429) */
   async request(
     proof: AppProof,
     permission: RequestedPermission,
@@ -50,7 +50,7 @@ export class AccessService {
       return { kind: 'unproven', claimed: of, refusal: refusal ?? { cause: 'unknown_key' } };
     const missing = this.firstMissing(installed, permission);
     if (missing !== undefined) return { kind: 'refused', of, missing };
-    const operations = permission.ops.map((op) => canonical(op, of.app) ?? op);
+    const operations = permission.ops.map((op) => canonicalOp(op, of.app) ?? op);
     return { kind: 'issued', of, issued: await this.tokens.issue(of.app, of.user, operations) };
   }
 
@@ -73,15 +73,15 @@ export class AccessService {
   }
 }
 
-/** A bare op stands for the workspace named like the app, here as in the manifest. */
-function canonical(op: string, app: string): string | undefined {
+/** Adds the workspace to a bare op: the one named like the app, as in the manifest. */
+function canonicalOp(op: string, app: string): string | undefined {
   const parsed = parseOp(op, app);
   return 'operation' in parsed ? grantKey(parsed.operation, parsed.workspace) : undefined;
 }
 
 /**
- * Contract, section 5.1: system-server checked the app's token and calls for it. The app is named by its key, the user
- * by a header; both count only from a proven system-server of that very user, and must agree with each other.
+ * Contract, section 5.1: system-server checked the app's token and calls on its behalf. The app is named by its key, the
+ * user by a header; both count only from a proven system-server of that very user, and must agree with each other.
  */
 @Injectable()
 export class ProxiedCallerService {
@@ -90,12 +90,15 @@ export class ProxiedCallerService {
     private readonly peers: PeerVerifier,
   ) {}
 
-  /** Whether the peer is this user's system-server, or has a trusted ServiceAccount. @throws IdentityUnavailable (503), TooManyRequests (429) */
+  /**
+   * Returns whether the peer is this user's system-server or has a trusted ServiceAccount.
+   * @throws IdentityUnavailable (503), TooManyRequests (429)
+   */
   async isProven(peer: Peer, user: string): Promise<boolean> {
     return this.peers.provesSystemServer(peer.address, user) || this.peers.provesTrustedFor(peer, user);
   }
 
-  /** The app whose key a proven peer named. @throws Unauthenticated (401), UserMismatch (403), GrantsUnavailable (503) */
+  /** Returns the app whose key a proven peer sent. @throws Unauthenticated (401), UserMismatch (403), GrantsUnavailable (503) */
   identify(appKey: string, user: string): Caller {
     this.source.requireReady();
     const installed = this.source.findByKey(appKey);

@@ -1,34 +1,33 @@
-import { type GrantProblem, GrantSource } from './grant-source';
 import type { InstalledApp } from './grant';
+import { type GrantProblem, GrantSource } from './grant-source';
 import { type Claim, type SharedWorkspace, WorkspaceHolders } from './workspace-holders';
 
-/** An app, where it was read from (for the problem that names it), and since when it is there. */
-interface InstalledAt extends Claim {
+interface InstalledClaim extends Claim {
   readonly installed: InstalledApp;
 }
 
-/** Of the others in a conflict. */
-const SHOWN = 5;
+/** How many sources the problem of a conflict names. */
+const MAX_NAMED_SOURCES = 5;
 
 /**
- * All installed apps, changed one at a time in constant time. Apps that claim the same app key or the same (user, app) are
- * not served, all of them, since nobody can say which one is meant.
+ * Indexes all installed apps; each change takes constant time. Of apps with the same app key or the same (user, app) none
+ * is served, since nobody can say which one is meant.
  */
 export class GrantIndex {
-  private readonly bySource = new Map<string, InstalledAt>();
-  private readonly byName = new Map<string, readonly InstalledAt[]>();
-  private readonly byKey = new Map<string, readonly InstalledAt[]>();
-  private readonly conflicting = new Set<InstalledAt>();
-  /** Of apps that are there without being served, by source. */
+  private readonly bySource = new Map<string, InstalledClaim>();
+  private readonly byName = new Map<string, readonly InstalledClaim[]>();
+  private readonly byKey = new Map<string, readonly InstalledClaim[]>();
+  private readonly conflicting = new Set<InstalledClaim>();
+  /** The claims of apps that exist without being served, by source. */
   private readonly withheld = new Map<string, Claim>();
   private readonly holders = new WorkspaceHolders();
 
-  /** How many are served. */
+  /** The number of apps that are served. */
   get size(): number {
     return this.bySource.size - this.conflicting.size;
   }
 
-  /** @param installedAtMs decides who was first; where it is not known, the source's name does */
+  /** @param installedAtMs decides which app was first; where it is not known, the source's name does */
   put(source: string, installed: InstalledApp, installedAtMs = 0): void {
     this.remove(source);
     const candidate = { source, installed, installedAtMs };
@@ -39,15 +38,27 @@ export class GrantIndex {
     this.review([...sameName, ...sameKey]);
   }
 
-  /** The source is gone. False where it served nothing. */
+  /** Removes a source that is gone. Returns false where none of its apps was served. */
   remove(source: string): boolean {
-    this.forgetClaim(source);
-    return this.drop(source);
+    const claim = this.withheld.get(source);
+    if (claim !== undefined) {
+      this.withheld.delete(source);
+      this.holders.remove(claim);
+    }
+    const candidate = this.bySource.get(source);
+    if (candidate === undefined) return false;
+    this.bySource.delete(source);
+    this.conflicting.delete(candidate);
+    this.holders.remove(candidate);
+    const sameName = leave(this.byName, nameOf(candidate.installed), candidate);
+    const sameKey = leave(this.byKey, candidate.installed.appKey, candidate);
+    this.review([...sameName, ...sameKey]);
+    return true;
   }
 
   /**
-   * The source is there and serves nothing: its app keeps what it claims. False where it served nothing before.
-   * @param claim undefined where it cannot be read: then what it claimed before counts on
+   * Serves a source no longer that still exists; its app keeps its workspaces. Returns false where it was not served before.
+   * @param claim undefined where it cannot be read: the previous claim then goes on counting
    */
   withhold(source: string, claim: Omit<Claim, 'source'> | undefined): boolean {
     const before = this.bySource.get(source) ?? this.withheld.get(source);
@@ -77,7 +88,7 @@ export class GrantIndex {
     return this.holders.appsOn(user, workspace);
   }
 
-  /** Grows with each change of what is shared. */
+  /** A counter that grows with each change of the shared workspaces. */
   get sharingChanges(): number {
     return this.holders.sharingChanges;
   }
@@ -94,31 +105,12 @@ export class GrantIndex {
     ]);
   }
 
-  private forgetClaim(source: string): void {
-    const claim = this.withheld.get(source);
-    if (claim === undefined) return;
-    this.withheld.delete(source);
-    this.holders.remove(claim);
-  }
-
-  private drop(source: string): boolean {
-    const candidate = this.bySource.get(source);
-    if (candidate === undefined) return false;
-    this.bySource.delete(source);
-    this.conflicting.delete(candidate);
-    this.holders.remove(candidate);
-    const sameName = leave(this.byName, nameOf(candidate.installed), candidate);
-    const sameKey = leave(this.byKey, candidate.installed.appKey, candidate);
-    this.review([...sameName, ...sameKey]);
-    return true;
-  }
-
-  private uncontested(candidates: readonly InstalledAt[] = []): InstalledApp | undefined {
+  private uncontested(candidates: readonly InstalledClaim[] = []): InstalledApp | undefined {
     const [only] = candidates;
     return only === undefined || this.conflicting.has(only) ? undefined : only.installed;
   }
 
-  private review(candidates: readonly InstalledAt[]): void {
+  private review(candidates: readonly InstalledClaim[]): void {
     for (const candidate of candidates) {
       const { installed } = candidate;
       const claims = [this.byName.get(nameOf(installed)), this.byKey.get(installed.appKey)];
@@ -128,15 +120,15 @@ export class GrantIndex {
   }
 }
 
-type Groups = Map<string, readonly InstalledAt[]>;
+type Groups = Map<string, readonly InstalledClaim[]>;
 
-function join(groups: Groups, key: string, candidate: InstalledAt): readonly InstalledAt[] {
+function join(groups: Groups, key: string, candidate: InstalledClaim): readonly InstalledClaim[] {
   const group = [...(groups.get(key) ?? []), candidate];
   groups.set(key, group);
   return group;
 }
 
-function leave(groups: Groups, key: string, candidate: InstalledAt): readonly InstalledAt[] {
+function leave(groups: Groups, key: string, candidate: InstalledClaim): readonly InstalledClaim[] {
   const group = (groups.get(key) ?? []).filter((other) => other !== candidate);
   if (group.length === 0) groups.delete(key);
   else groups.set(key, group);
@@ -144,23 +136,24 @@ function leave(groups: Groups, key: string, candidate: InstalledAt): readonly In
 }
 
 function conflict(
-  candidate: InstalledAt,
+  candidate: InstalledClaim,
   what: string,
-  group: readonly InstalledAt[] = [],
+  group: readonly InstalledClaim[] = [],
 ): readonly GrantProblem[] {
   const others = group.filter((other) => other !== candidate).map(({ source }) => source);
   if (others.length === 0) return [];
-  const leftOff = others.length > SHOWN ? ` and ${others.length - SHOWN} more` : '';
-  const reason = `the same ${what} as ${others.slice(0, SHOWN).join(', ')}${leftOff}; none of them is served`;
+  const omitted = others.length - MAX_NAMED_SOURCES;
+  const named = others.slice(0, MAX_NAMED_SOURCES).join(', ');
+  const reason = `the same ${what} as ${named}${omitted > 0 ? ` and ${omitted} more` : ''}; none of them is served`;
   return [{ source: candidate.source, reason, servedFromLastGood: false }];
 }
 
-/** The length parts the two names, so that no two pairs ever join to the same text. */
+/** Returns a key of (user, app). The length separates the names, so that no two pairs have the same key. */
 function nameOf({ user, app }: { readonly user: string; readonly app: string }): string {
   return `${user.length}:${user}${app}`;
 }
 
-/** A source that keeps what it knows in an index, and answers from there. */
+/** A source that answers from an index. */
 export abstract class IndexedGrantSource extends GrantSource {
   protected abstract readonly index: GrantIndex;
 

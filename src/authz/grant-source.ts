@@ -2,7 +2,7 @@ import { GrantsUnavailable } from '../errors/authz-errors';
 import type { InstalledApp } from './grant';
 import type { SharedWorkspace } from './workspace-holders';
 
-/** Something an operator should mend; it may name files and apps, never a key or a secret. */
+/** A problem that an operator should fix; it may name files and apps, never a key or a secret. */
 export interface GrantProblem {
   /** The file or resource, e.g. `otmoiclp/OlaresManifest.yaml`. */
   readonly source: string;
@@ -14,9 +14,9 @@ export interface GrantProblem {
 }
 
 export interface GrantSourceStatus {
-  /** True after the first complete load, and while the source can vouch for it; no decision is made without. */
+  /** True after the first complete load, and while that is recent enough; no decision is made otherwise. */
   readonly ready: boolean;
-  /** Why not, as a clause that a caller may read; a source that is not loaded yet need not say it. */
+  /** Why the source is not ready, as a clause that a caller may read; may be absent before the first load. */
   readonly unavailableBecause?: string;
   readonly installedApps: number;
   readonly problems: readonly GrantProblem[];
@@ -24,19 +24,19 @@ export interface GrantSourceStatus {
 
 /**
  * Knows the installed apps and their grants. Every implementation passes describeGrantSource().
- * Look-ups are synchronous and constant in time, and see each change whole: it happens in one synchronous step.
+ * Look-ups are synchronous and take constant time. Each change happens in one synchronous step, so they see it whole.
  * Two apps with the same app key, or the same (user, app): none of them is served, and a problem says so.
  */
 export abstract class GrantSource {
   abstract find(user: string, app: string): InstalledApp | undefined;
   abstract findByKey(appKey: string): InstalledApp | undefined;
-  /** The apps that state any grant on a user's workspace, served or not, the one that was installed first first; [] where none does. */
+  /** Returns the apps that state any grant on a user's workspace, served or not, in the order of their installation. */
   abstract holdersOf(user: string, workspace: string): readonly string[];
   abstract sharedWorkspaces(): readonly SharedWorkspace[];
   abstract status(): GrantSourceStatus;
   abstract close(): Promise<void>;
 
-  /** How long ago the source last had proof that it knows all; undefined where it reads what it decides on. */
+  /** Returns how long ago the source was last known to be complete; undefined for one that reads the files themselves. */
   ageMs(): number | undefined {
     return undefined;
   }

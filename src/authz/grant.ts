@@ -1,21 +1,21 @@
 import { LRUCache } from 'lru-cache';
 
 /**
- * An app's or a user's name as we take it from a file. It becomes a part of log lines, keys and addresses,
- * so nothing that could end a word, a line or a path segment.
+ * An app's or a user's name as we accept it from a file. It becomes a part of log lines, keys and addresses, so it has
+ * no character that could end a word, a line or a path segment.
  */
 export const APP_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$/;
 
 export const APP_NAME_RULE =
   'must be 1-253 letters, digits, dots, dashes or underscores, and start with a letter or a digit';
 
-/** A workspace's name; no `/`, so it cannot leave a path segment, and it never starts with a dot. */
+/** A workspace's name: without `/`, so that it cannot leave a path segment, and never with a dot first. */
 export const WORKSPACE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 
 export const WORKSPACE_RULE =
   'must be 1-63 letters, digits, dots, dashes or underscores, and start with a letter or a digit';
 
-/** The five operations of the provider API, which are also the verbs of every layer below. */
+/** The five operations of the provider API. */
 export const SECRET_OPERATIONS = [
   'RetrieveSecret',
   'CreateSecret',
@@ -25,7 +25,7 @@ export const SECRET_OPERATIONS = [
 ] as const;
 export type SecretOperation = (typeof SECRET_OPERATIONS)[number];
 
-/** The provider tuple that a `sysData` entry must state exactly to concern us. */
+/** The provider tuple that a `sysData` entry must state exactly to be ours. */
 export const PROVIDER = { dataType: 'secret', group: 'secret.infisical', version: 'v1' } as const;
 
 /** One operation on one workspace. */
@@ -34,28 +34,28 @@ export interface Grant {
   readonly workspace: string;
 }
 
-/** `<Op>?workspace=<name>`: the form in manifests, in tokens and in compiled sets. */
+/** Returns `<Op>?workspace=<name>`, the form in manifests, in tokens and in compiled sets. */
 export function grantKey(operation: SecretOperation, workspace: string): string {
   return `${operation}?workspace=${workspace}`;
 }
 
-/** Apps of a catalogue state the same for each of their users, so that there are far fewer sets than installations. */
-const MOST_CHARACTERS = 4 * 1024 * 1024;
-
-const remembered = new LRUCache<string, ReadonlySet<string>>({
-  maxSize: MOST_CHARACTERS,
+const compiledSets = new LRUCache<string, ReadonlySet<string>>({
+  maxSize: 4 * 1024 * 1024,
   sizeCalculation: (_set, text) => 1 + text.length,
 });
 
-/** The compiled grants of an app; the same set for all that state the same, which a hundred thousand installations do. */
+/**
+ * Compiles the grants of an app. Apps that state the same grants share one set: an app of a catalogue states the same for
+ * each of its users, so that a hundred thousand installations need few sets.
+ */
 export function grantSet(grants: readonly Grant[]): ReadonlySet<string> {
   const keys = grants.map(({ operation, workspace }) => grantKey(operation, workspace));
-  // No key has a blank.
+  // No key contains a space.
   const text = keys.join(' ');
-  const known = remembered.get(text);
+  const known = compiledSets.get(text);
   if (known !== undefined) return known;
   const set = new Set(keys);
-  remembered.set(text, set);
+  compiledSets.set(text, set);
   return set;
 }
 
@@ -65,8 +65,8 @@ export interface InstalledApp {
   readonly user: string;
   /** `OS_APP_KEY` in the app's environment. */
   readonly appKey: string;
-  /** `OS_APP_SECRET`; held to verify token requests, never written anywhere. */
+  /** `OS_APP_SECRET`; needed to verify token requests, never written anywhere. */
   readonly appSecret: string;
-  /** Compiled: grantKey() of every grant, so that a decision is one look-up however many are installed. */
+  /** grantKey() of every grant, so that a decision is one look-up. */
   readonly grants: ReadonlySet<string>;
 }

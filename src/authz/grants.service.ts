@@ -1,22 +1,22 @@
-import { NotGranted, NotInAccessToken, WorkspaceTaken } from '../errors/authz-errors';
 import type { Caller } from '../authn/caller';
+import { NotGranted, NotInAccessToken, WorkspaceTaken } from '../errors/authz-errors';
 import { grantKey, SECRET_OPERATIONS, type SecretOperation, type InstalledApp } from './grant';
 import type { GrantSource } from './grant-source';
 import { workspacesOf } from './workspace-holders';
 
 const checked: unique symbol = Symbol('checked');
 
-/** Proof that the grant was checked. The symbol is private to this file, so that nobody else can make one. */
+/** The proof that the grant was checked. The symbol is private to this file, so that no other code can make one. */
 export interface GrantedScope {
   readonly user: string;
   readonly workspace: string;
   readonly [checked]: true;
 }
 
-/** Whether a workspace that several apps of a user state is open to all of them, or to the first installed only. */
+/** Whether a workspace that several apps of a user state is open to all of them, or only to the one installed first. */
 export type WorkspaceSharing = 'allow' | 'deny';
 
-/** What an app holds on one workspace. */
+/** The grants of an app on one workspace. */
 export interface HeldWorkspace {
   readonly workspace: string;
   readonly operations: readonly SecretOperation[];
@@ -33,8 +33,8 @@ export class GrantsService {
   ) {}
 
   /**
-   * Deny by default. The credential must cover the operation, and the app must hold the grant *now*:
-   * a grant that was withdrawn is refused although a token that names it still lives.
+   * Denies by default. The credential must cover the operation, and the app must hold the grant *now*:
+   * a withdrawn grant is refused although a token that names it is still valid.
    * @throws NotGranted, WorkspaceTaken, NotInAccessToken (403), GrantsUnavailable (503)
    */
   authorize(caller: Caller, operation: SecretOperation, workspace: string): GrantedScope {
@@ -50,8 +50,8 @@ export class GrantsService {
   }
 
   /**
-   * What a user's own hand reaches in the Settings app: every workspace on which the app holds any grant, for that user.
-   * Undefined where the app is not installed for the user; [] where it holds no secret grant.
+   * Returns what a user reaches in the Settings app: every workspace on which the app holds any grant for that user.
+   * Undefined where the app is not installed for the user; [] where it holds no grant.
    * @throws GrantsUnavailable (503)
    */
   workspacesOf(user: string, app: string): readonly GrantedScope[] | undefined {
@@ -60,7 +60,7 @@ export class GrantsService {
       .map(({ workspace }) => ({ user, workspace, [checked]: true }));
   }
 
-  /** What an app holds and with whom, by workspace; undefined where it is not installed. @throws GrantsUnavailable (503) */
+  /** Returns what an app holds, by workspace; undefined where it is not installed. @throws GrantsUnavailable (503) */
   explain(user: string, app: string): readonly HeldWorkspace[] | undefined {
     this.source.requireReady();
     const installed = this.source.find(user, app);
@@ -75,7 +75,7 @@ export class GrantsService {
     }));
   }
 
-  /** Whether sharing leaves the workspace to this app; that it holds a grant there is for the caller to know. */
+  /** Returns whether WORKSPACE_SHARING leaves the workspace to this app; it does not check that the app holds a grant there. */
   mayUse({ user, app }: InstalledApp, workspace: string): boolean {
     return this.sharing === 'allow' || this.source.holdersOf(user, workspace)[0] === app;
   }

@@ -3,28 +3,67 @@ import { RefusedFile } from './plain-yaml';
 /** One `{{ … }}` of Helm's template language. */
 export interface TemplateAction {
   readonly start: number;
-  /** Behind the closing braces. */
+  /** The offset after the closing braces. */
   readonly end: number;
   /** open: if, with, range, define, block; silent: comments and assignments; output: everything else. */
   readonly kind: 'open' | 'else' | 'end' | 'silent' | 'output';
-  /** Whether it may put text of its own in its place. */
+  /** Whether it may render text in its place. */
   readonly emits: boolean;
-  /** `{{-` and `-}}` eat the white space beside them, line ends included. */
+  /** `{{-` and `-}}` remove the white space beside them, line ends included. */
   readonly trimsBefore: boolean;
   readonly trimsAfter: boolean;
-  /** The start of the action that opened the control structure which it belongs to. */
+  /** The start of the action that opened the control structure to which this one belongs. */
   readonly group: number;
 }
 
-/** Real manifests have up to thirty. Each may cost the parsing of a block by itself. */
+/** The lines of a top-level entry of a manifest, from its key up to the next one. */
+export interface TopLevelBlock {
+  /** undefined where the line is not a plain `key:`. */
+  readonly key: string | undefined;
+  readonly start: number;
+  readonly end: number;
+}
+
+export interface ManifestLayout {
+  readonly actions: readonly TemplateAction[];
+  readonly blocks: readonly TopLevelBlock[];
+  /** The text with its directives masked character by character, so that every offset still holds. */
+  readonly masked: string;
+}
+
+/** Replaces each character of a directive. YAML does not allow it, so no file that we accept contains it. */
+export const MASK = '\u0001';
+
+const MASKED_LINE = new RegExp(`^[ \\t${MASK}]+$`, 'gm');
+
+/** Characters that YAML does not allow, and a carriage return that only some readers take as a line end. */
+const UNPRINTABLE = /[^\t\n\r\u0020-\u007e\u0085\u00a0-\uffff]|\r(?!\n)/;
+
+const PLAIN_KEY = /^([A-Za-z_][\w.-]*)[ \t]*:(?=\s|$)/;
+
+/**
+ * Finds the top-level blocks of a manifest by its lines. A line that begins at column 0 with anything but a comment or a
+ * list dash always begins a new entry of a block mapping: YAML allows no scalar and no bracket of an entry to go on
+ * there. So a block can be separated from its neighbours whatever a template does to those.
+ * @throws RefusedFile
+ */
+export function layOut(text: string): ManifestLayout {
+  const unprintable = text.search(UNPRINTABLE);
+  if (unprintable !== -1) throw new RefusedFile(unprintable, 'a control character');
+  const actions = scanTemplate(text);
+  const masked = mask(text, actions);
+  return { actions, masked, blocks: topLevelBlocks(masked) };
+}
+
+/** Real manifests have up to thirty. Each may cost the parsing of a whole block. */
 const MAX_ACTIONS = 200;
 
 const OPENERS = new Set(['if', 'with', 'range', 'define', 'block']);
 const ASSIGNMENT = /^\$\w*(\s*,\s*\$\w+)?\s*:?=/;
-/** A string, a raw string or a character, whose braces do not count; the end; anything else. */
+/** A string, a raw string or a character, whose braces do not count; the closing braces; anything else. */
 const TOKEN = /"(?:[^"\\\n]|\\.)*"|`[^`]*`|'(?:[^'\\\n]|\\.)*'|\}\}|\}|[^"'`}]+/gy;
 
-/** Every action of a text, in order. @throws RefusedFile where the template is not one that Helm could render */
+/** Returns every action of a text, in order. @throws RefusedFile where Helm could not render the template */
 function scanTemplate(text: string): readonly TemplateAction[] {
   const actions: TemplateAction[] = [];
   const open: number[] = [];
@@ -75,46 +114,7 @@ function kindOf(body: string): TemplateAction['kind'] {
   return OPENERS.has(word) ? 'open' : 'output';
 }
 
-/** A top-level entry of a manifest: from its key, which starts a line, up to the next one. */
-export interface TopLevelBlock {
-  /** undefined where the line is not a plain `key:`. */
-  readonly key: string | undefined;
-  readonly start: number;
-  readonly end: number;
-}
-
-export interface ManifestLayout {
-  readonly actions: readonly TemplateAction[];
-  readonly blocks: readonly TopLevelBlock[];
-  /** The text with its directives masked, character for character, so that every offset still holds. */
-  readonly masked: string;
-}
-
-/** Stands for one character of a directive; YAML allows it nowhere, so no file that we take has it of its own. */
-export const MASK = '\u0001';
-
-const MASKED_LINE = new RegExp(`^[ \\t${MASK}]+$`, 'gm');
-
-/** What YAML does not take as text, and a carriage return that only some readers take as a line end. */
-const UNPRINTABLE = /[^\t\n\r\u0020-\u007e\u0085\u00a0-\uffff]|\r(?!\n)/;
-
-const PLAIN_KEY = /^([A-Za-z_][\w.-]*)[ \t]*:(?=\s|$)/;
-
-/**
- * Finds the top-level blocks by their lines. A line that begins at column 0 with anything but a comment or a list
- * dash always begins a new entry of a block mapping: YAML allows no scalar and no bracket of an entry to go on
- * there. So a block can be told from its neighbours whatever a template does to those.
- * @throws RefusedFile
- */
-export function layOut(text: string): ManifestLayout {
-  const unprintable = text.search(UNPRINTABLE);
-  if (unprintable !== -1) throw new RefusedFile(unprintable, 'a control character');
-  const actions = scanTemplate(text);
-  const masked = mask(text, actions);
-  return { actions, masked, blocks: topLevelBlocks(masked) };
-}
-
-/** A line of nothing but directives becomes blank, as it is when rendered. */
+/** Masks the directives; a line of nothing but directives becomes blank, as it is when rendered. */
 function mask(text: string, actions: readonly TemplateAction[]): string {
   const pieces: string[] = [];
   let from = 0;

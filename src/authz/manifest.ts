@@ -13,45 +13,6 @@ import { APP_NAME, APP_NAME_RULE, type Grant } from './grant';
 import { type Region, requirePlain } from './plain-region';
 import { parseSysData, type SysDataWarning } from './sys-data';
 
-/** The blocks whose content counts, and which are therefore never taken away. */
-const READ_BLOCKS = new Set(['metadata', 'permission']);
-
-/** Left of a directive inside a line, where it stands for some text. */
-const PLACEHOLDER = 'x';
-
-/**
- * The masked text as YAML, offsets unchanged. Templated blocks that we do not read become bare keys: with all of
- * their branches side by side they need not be YAML.
- * @throws RefusedFile
- */
-function withoutTemplatedBlocks({ actions, blocks, masked }: ManifestLayout): string {
-  const pieces: string[] = [];
-  let [from, at, tokens] = [0, 0, 0];
-  for (const { key, start, end } of blocks) {
-    // Both are in order.
-    while ((actions[at]?.end ?? Infinity) <= start) at += 1;
-    if ((actions[at]?.start ?? Infinity) >= end) continue;
-    const block = masked.slice(start, end);
-    if (/^(---|\.\.\.)\s*$/.test(block) || (key !== undefined && READ_BLOCKS.has(key))) continue;
-    if (key === undefined) throw new RefusedFile(start, 'a templated line that is not a plain top-level key');
-    const readable = block.replaceAll(MASK, PLACEHOLDER);
-    tokens = requireFewTokens(readable, start, tokens);
-    requireClosed(readable, start);
-    const body = start + block.indexOf(':') + 1;
-    pieces.push(masked.slice(from, body), masked.slice(body, end).replace(/[^\r\n]/g, ' '));
-    from = end;
-  }
-  pieces.push(masked.slice(from));
-  return pieces.join('').replaceAll(MASK, PLACEHOLDER);
-}
-
-/** A quote or a bracket that is left open could, to a lenient reader, swallow the blocks below. */
-function requireClosed(block: string, start: number): void {
-  const { errors } = readYaml(block);
-  const unclosed = errors.find(({ message }) => /^Missing closing|end with a/.test(message));
-  if (unclosed) throw new RefusedFile(start + unclosed.pos[0], `not valid YAML: ${unclosed.message}`);
-}
-
 export interface ManifestWarning {
   readonly line: number;
   readonly reason: string;
@@ -65,8 +26,8 @@ export interface Manifest {
 }
 
 /**
- * OlaresManifest.yaml as a developer writes it, Helm directives included, or as Helm rendered it. Taken where
- * metadata.name and the permission block are plain, that is, the same in every rendering; else refused as a whole.
+ * Parses OlaresManifest.yaml as a developer writes it, Helm directives included, or as Helm rendered it. It is accepted
+ * where metadata.name and the permission block are plain, that is, the same in every rendering, and refused as a whole otherwise.
  */
 export function parseManifest(source: string): Manifest | Refusal {
   const text = source.replace(/^\ufeff/, '');
@@ -111,7 +72,46 @@ function parse(text: string): Manifest {
   };
 }
 
-/** Finds nodes by their paths, and looks for each key of the way once: thousands of paths lead through the same maps. */
+/** The blocks that are read, and therefore never removed. */
+const READ_BLOCKS = new Set(['metadata', 'permission']);
+
+/** Replaces a directive inside a line, where it renders to some text. */
+const PLACEHOLDER = 'x';
+
+/**
+ * Returns the masked text as YAML, with all offsets unchanged. Templated blocks that we do not read become bare keys:
+ * with all of their branches side by side they need not be YAML.
+ * @throws RefusedFile
+ */
+function withoutTemplatedBlocks({ actions, blocks, masked }: ManifestLayout): string {
+  const pieces: string[] = [];
+  let [from, at, tokens] = [0, 0, 0];
+  for (const { key, start, end } of blocks) {
+    // Blocks and actions are both in order.
+    while ((actions[at]?.end ?? Infinity) <= start) at += 1;
+    if ((actions[at]?.start ?? Infinity) >= end) continue;
+    const block = masked.slice(start, end);
+    if (/^(---|\.\.\.)\s*$/.test(block) || (key !== undefined && READ_BLOCKS.has(key))) continue;
+    if (key === undefined) throw new RefusedFile(start, 'a templated line that is not a plain top-level key');
+    const readable = block.replaceAll(MASK, PLACEHOLDER);
+    tokens = requireFewTokens(readable, start, tokens);
+    requireClosed(readable, start);
+    const body = start + block.indexOf(':') + 1;
+    pieces.push(masked.slice(from, body), masked.slice(body, end).replace(/[^\r\n]/g, ' '));
+    from = end;
+  }
+  pieces.push(masked.slice(from));
+  return pieces.join('').replaceAll(MASK, PLACEHOLDER);
+}
+
+/** A lenient reader could take the blocks below into a quote or a bracket that is left open. @throws RefusedFile */
+function requireClosed(block: string, start: number): void {
+  const { errors } = readYaml(block);
+  const unclosed = errors.find(({ message }) => /^Missing closing|end with a/.test(message));
+  if (unclosed) throw new RefusedFile(start + unclosed.pos[0], `not valid YAML: ${unclosed.message}`);
+}
+
+/** Finds nodes by their paths, and each step of a path once: thousands of paths lead through the same maps. */
 function nodesBelow(root: unknown): (path: SysDataWarning['path']) => unknown {
   const found = new Map<string, unknown>();
   const nodeAt = (path: SysDataWarning['path']): unknown => {
@@ -131,7 +131,7 @@ function blockOf({ blocks }: ManifestLayout, key: string): TopLevelBlock | undef
   return blocks.find((block) => block.key === key);
 }
 
-/** A block without the blank lines, comments and directives that follow its last line. */
+/** Returns a block without the blank lines, comments and directives that follow its last line. */
 function contentOf({ masked }: ManifestLayout, { key = '', start, end }: TopLevelBlock): Region {
   const lines = masked.slice(start, end).split('\n');
   const last = lines.findLastIndex((line) => !/^\s*(#|$)/.test(line));
@@ -142,7 +142,7 @@ function contentOf({ masked }: ManifestLayout, { key = '', start, end }: TopLeve
   return { what: `the ${key} block`, start, end: start + content.length, column: 0 };
 }
 
-/** A top-level entry, which must be the block that its lines showed. */
+/** Returns a top-level entry, which must be the block that its lines showed. @throws RefusedFile */
 function entry(root: YAMLMap, name: string, block: TopLevelBlock | undefined): Pair | undefined {
   const [pair, second] = root.items.filter(({ key }) => isScalar(key) && key.value === name);
   if (second) throw new RefusedFile(offsetOf(second.key), `${name} is stated twice`);

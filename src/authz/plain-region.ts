@@ -1,19 +1,19 @@
 import { RefusedFile } from './plain-yaml';
 import type { TemplateAction } from './manifest-layout';
 
-/** Whole lines of a templated file; `end` is behind the last character that counts, before its line end. */
+/** Whole lines of a templated file; `end` is after the last character that counts, before its line end. */
 export interface Region {
   readonly what: string;
   readonly start: number;
   readonly end: number;
-  /** How far its first key is indented. */
+  /** The indentation of its first key. */
   readonly column: number;
 }
 
 /**
- * A region is plain when every rendering of the file contains exactly these lines, followed by nothing that
- * could continue them: no directive stands in it, it stands in no control structure, nothing beside it eats the
- * line ends that part it from its neighbours, and nothing that is emitted right behind it could be its next line.
+ * Requires that a region is plain: every rendering of the file contains exactly these lines, followed by nothing that
+ * could continue them. That is so when it contains no directive and is in no control structure, when no directive beside it
+ * removes the line ends that separate it from its neighbours, and when nothing rendered right after it could be its next line.
  * @throws RefusedFile
  */
 export function requirePlain(text: string, actions: readonly TemplateAction[], region: Region): void {
@@ -32,7 +32,7 @@ export function requirePlain(text: string, actions: readonly TemplateAction[], r
   requireCleanFollower(text, actions, region);
 }
 
-/** The innermost control structure that is open at an offset. */
+/** Returns the start of the innermost control structure that is open at an offset. */
 function openerAt(actions: readonly TemplateAction[], offset: number): number | undefined {
   const open: number[] = [];
   for (const action of actions) {
@@ -44,8 +44,8 @@ function openerAt(actions: readonly TemplateAction[], offset: number): number | 
 }
 
 /**
- * Walks every way that a rendering can take from the end of the region to the next text, and there the text must
- * begin a line of its own that is indented no deeper than the region.
+ * Follows every path that a rendering can take from the end of the region to the next text, which must begin a line of its
+ * own that is indented no deeper than the region.
  */
 function requireCleanFollower(text: string, actions: readonly TemplateAction[], region: Region): void {
   const byStart = new Map(actions.map((action) => [action.start, action]));
@@ -78,8 +78,8 @@ function requireCleanFollower(text: string, actions: readonly TemplateAction[], 
 }
 
 /**
- * Where a rendering that came to an action may go on: behind it, or for a control structure behind any action of it.
- * Those of one structure are told once.
+ * Returns a function that says where a rendering that reached an action may go on: after it, or for a control structure
+ * after any action of it. Those of one structure are returned once.
  */
 function exitsIn(actions: readonly TemplateAction[]): (action: TemplateAction) => readonly TemplateAction[] {
   const groups = new Map<number, TemplateAction[]>();
@@ -96,7 +96,7 @@ function exitsIn(actions: readonly TemplateAction[]): (action: TemplateAction) =
   };
 }
 
-/** Whether the text at an offset begins a line of its own behind the directive, at most so far indented. */
+/** Returns whether the text at an offset begins a line of its own after the directive, indented no deeper than `column`. */
 function startsOwnLine(text: string, exit: TemplateAction, at: number, column: number): boolean {
   if (at === text.length) return true;
   const lineStart = text.lastIndexOf('\n', at - 1) + 1;
@@ -110,7 +110,7 @@ function endOfSpace(text: string, from: number): number {
   return space.lastIndex;
 }
 
-/** Behind white space and comments, but never behind a directive. */
+/** Returns the offset after white space and comments, but not after a directive. */
 function endOfGap(text: string, from: number): number {
   const gap = /[ \t]*(?:\r?\n(?:[ \t]*#(?:(?!\{\{).)*)?[ \t]*)*/y;
   gap.lastIndex = from;

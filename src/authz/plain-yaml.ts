@@ -10,14 +10,14 @@ import {
   type Node,
 } from 'yaml';
 
-/** Why a whole file is not taken. The reason never repeats a value. */
+/** Why a whole file is not accepted. The reason never repeats a value. */
 export interface Refusal {
   readonly refused: string;
   /** 1-based. */
   readonly line: number;
 }
 
-/** Carries a refusal out of the depth of a parser; every parser catches its own. */
+/** Ends a parse with a refusal; every parser catches its own and returns refusalOf() it. */
 export class RefusedFile extends Error {
   constructor(
     readonly offset: number,
@@ -30,8 +30,8 @@ export class RefusedFile extends Error {
 
 export function refusalOf(error: unknown, text: string): Refusal {
   if (error instanceof RefusedFile) return { refused: error.reason, line: lineAt(text, error.offset) };
-  // The parser is recursive, so thousands of nested brackets end its stack; and whatever else a file may bring
-  // about in it costs that file only.
+  // The parser is recursive, so thousands of nested brackets overflow its stack. Whatever a file makes it throw affects
+  // that file only.
   return { refused: `cannot be parsed (${error instanceof Error ? error.name : 'unknown'})`, line: 1 };
 }
 
@@ -39,13 +39,12 @@ function lineAt(text: string, offset: number): number {
   return text.slice(0, offset).split('\n').length;
 }
 
-/** Real manifests have up to 1,500. What a text costs to parse goes by its tokens more than by its length. */
+/** Real manifests have up to 1,500. The cost of parsing depends on the number of tokens more than on the length. */
 const MAX_TOKENS = 10_000;
 
 /**
- * Parses one YAML 1.2 document with the core schema and nothing beyond it. What is wrong with the text is in the
- * document's errors.
- * @throws RefusedFile where it has more tokens than a manifest ever has
+ * Parses one YAML 1.2 document with the core schema and nothing beyond it. Faults of the text are in the document's errors.
+ * @throws RefusedFile where it has more tokens than any real manifest
  */
 export function readYaml(text: string, lineCounter?: LineCounter): Document.Parsed {
   requireFewTokens(text, 0);
@@ -55,7 +54,7 @@ export function readYaml(text: string, lineCounter?: LineCounter): Document.Pars
       schema: 'core',
       merge: false,
       strict: true,
-      // Checked where it matters, by plainValue(): conditional branches elsewhere may well state a key twice.
+      // plainValue() checks it where it matters: conditional branches elsewhere may state a key twice.
       uniqueKeys: false,
       prettyErrors: false,
       ...(lineCounter ? { lineCounter } : {}),
@@ -64,9 +63,9 @@ export function readYaml(text: string, lineCounter?: LineCounter): Document.Pars
 }
 
 /**
- * @param before how many were counted elsewhere in the file
- * @returns how many there are with those
- * @throws RefusedFile
+ * Counts the tokens of a text. @param before the count of other parts of the file
+ * @returns the sum of both counts
+ * @throws RefusedFile where it is too large
  */
 export function requireFewTokens(text: string, startsAt: number, before = 0): number {
   let [count, offset] = [before, startsAt];
@@ -78,7 +77,7 @@ export function requireFewTokens(text: string, startsAt: number, before = 0): nu
   return count;
 }
 
-/** The parser makes an error of each fault that it finds, and most of the time would go into their stack traces. */
+/** The parser makes an Error for each fault, and would spend most of its time on their stack traces. */
 function withoutStackTraces<T>(parse: () => T): T {
   const { stackTraceLimit } = Error;
   Error.stackTraceLimit = 0;
@@ -90,9 +89,8 @@ function withoutStackTraces<T>(parse: () => T): T {
 }
 
 /**
- * The value of a node that says what it means where it stands: no alias, anchor, tag, merge key or repeated key.
- * Objects have no prototype, so `__proto__` is a key like any other.
- * @throws RefusedFile
+ * Returns the value of a node. Its objects have no prototype, so `__proto__` is a key like any other.
+ * @throws RefusedFile for an alias, anchor, tag, merge key or repeated key
  */
 export function plainValue(node: unknown): unknown {
   if (node === null || node === undefined) return null;

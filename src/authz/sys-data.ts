@@ -7,51 +7,9 @@ import {
   PROVIDER,
 } from './grant';
 
-/** Why an `ops` entry grants nothing; one clause that is safe to log and to show. */
-interface OpProblem {
-  readonly problem: string;
-}
-
-const SHOWN_LENGTH = 100;
-
-/**
- * One entry of `ops`: `<Op>?workspace=<name>`, or a bare `<Op>`, which means the workspace named like the app.
- * Nothing is decoded, trimmed or completed: what is not exactly one of the two grants nothing.
- */
-export function parseOp(entry: unknown, app: string): Grant | OpProblem {
-  if (typeof entry !== 'string') return { problem: 'an op must be text' };
-  const [name, ...rest] = entry.split('?');
-  const operation = SECRET_OPERATIONS.find((known) => known === name);
-  if (operation === undefined) {
-    return refuse(entry, `the operation is none of ${SECRET_OPERATIONS.join(', ')}`);
-  }
-  if (rest.length === 0) return parseBareOp(operation, app);
-  const parameters = rest.join('?').split('&');
-  const [parameter, second] = parameters;
-  if (parameter === undefined || second !== undefined || !parameter.startsWith('workspace=')) {
-    return refuse(entry, 'the query must be exactly one workspace=<name>');
-  }
-  const workspace = parameter.slice('workspace='.length);
-  if (!WORKSPACE_NAME.test(workspace)) return refuse(entry, `the workspace ${WORKSPACE_RULE}`);
-  return { operation, workspace };
-}
-
-function parseBareOp(operation: SecretOperation, app: string): Grant | OpProblem {
-  if (WORKSPACE_NAME.test(app)) return { operation, workspace: app };
-  return refuse(
-    operation,
-    `a bare op means the workspace named like the app, and a workspace ${WORKSPACE_RULE}`,
-  );
-}
-
-function refuse(entry: string, rule: string): OpProblem {
-  const shown = entry.length > SHOWN_LENGTH ? `${entry.slice(0, SHOWN_LENGTH)}…` : entry;
-  return { problem: `op ${JSON.stringify(shown)}: ${rule}` };
-}
-
-/** Something in `sysData` that looks meant for us and grants nothing. */
+/** An entry of `sysData` that seems meant for us and grants nothing. */
 export interface SysDataWarning {
-  /** Where, counted from `sysData`: `[2, 'ops', 0]`. */
+  /** The path below `sysData`, e.g. `[2, 'ops', 0]`. */
   readonly path: readonly (string | number)[];
   readonly reason: string;
 }
@@ -63,17 +21,17 @@ interface SysDataGrants {
 
 /** Real apps state five or ten. */
 const MAX_OPS = 1_000;
-/** So many entries that are nearly ours are told. */
+/** At most so many entries that are nearly ours are reported. */
 const MAX_INEXACT = 20;
 
-/** Why none of a list is taken. */
+/** Why a whole list is not accepted. */
 export interface SysDataRefusal {
   readonly refused: string;
 }
 
 /**
- * The grants that a `sysData` list states for an app, from a manifest or from an ApplicationPermission.
- * Entries of other providers are ignored whatever their shape; an entry or an op of ours that is not exact grants nothing.
+ * Returns the grants that a `sysData` list states for an app, from a manifest or from an ApplicationPermission.
+ * Entries of other providers are ignored whatever their shape; an inexact entry or op of ours grants nothing and is reported.
  */
 export function parseSysData(sysData: unknown, app: string): SysDataGrants | SysDataRefusal {
   const grants: Grant[] = [];
@@ -107,7 +65,7 @@ export function parseSysData(sysData: unknown, app: string): SysDataGrants | Sys
 type ProviderField = keyof typeof PROVIDER;
 const PROVIDER_FIELDS = Object.keys(PROVIDER) as ProviderField[];
 
-/** Which fields of our tuple an entry states otherwise; undefined for an entry of another provider, by its group. */
+/** Returns the fields of our tuple that an entry states differently; undefined for an entry of another provider's group. */
 function wrongFieldsOf(entry: unknown): readonly ProviderField[] | undefined {
   const group = own(entry, 'group');
   if (typeof group !== 'string' || group.trim().toLowerCase() !== PROVIDER.group) return undefined;
@@ -123,7 +81,49 @@ function inexactEntry(index: number, entry: unknown, wrong: readonly ProviderFie
   };
 }
 
-/** Own properties only: a `__proto__` in the file must not lend an entry fields that it does not state. */
+/** Why an `ops` entry grants nothing, as one clause that is safe to log and to show. */
+interface OpProblem {
+  readonly problem: string;
+}
+
+const SHOWN_LENGTH = 100;
+
+/**
+ * Parses one entry of `ops`: `<Op>?workspace=<name>`, or a bare `<Op>`, which means the workspace named like the app.
+ * Nothing is decoded, trimmed or completed: an entry that is not exactly one of the two forms grants nothing.
+ */
+export function parseOp(entry: unknown, app: string): Grant | OpProblem {
+  if (typeof entry !== 'string') return { problem: 'an op must be text' };
+  const [name, ...rest] = entry.split('?');
+  const operation = SECRET_OPERATIONS.find((known) => known === name);
+  if (operation === undefined) {
+    return refuse(entry, `the operation is none of ${SECRET_OPERATIONS.join(', ')}`);
+  }
+  if (rest.length === 0) return parseBareOp(operation, app);
+  const parameters = rest.join('?').split('&');
+  const [parameter, second] = parameters;
+  if (parameter === undefined || second !== undefined || !parameter.startsWith('workspace=')) {
+    return refuse(entry, 'the query must be exactly one workspace=<name>');
+  }
+  const workspace = parameter.slice('workspace='.length);
+  if (!WORKSPACE_NAME.test(workspace)) return refuse(entry, `the workspace ${WORKSPACE_RULE}`);
+  return { operation, workspace };
+}
+
+function parseBareOp(operation: SecretOperation, app: string): Grant | OpProblem {
+  if (WORKSPACE_NAME.test(app)) return { operation, workspace: app };
+  return refuse(
+    operation,
+    `a bare op means the workspace named like the app, and a workspace ${WORKSPACE_RULE}`,
+  );
+}
+
+function refuse(entry: string, rule: string): OpProblem {
+  const shown = entry.length > SHOWN_LENGTH ? `${entry.slice(0, SHOWN_LENGTH)}…` : entry;
+  return { problem: `op ${JSON.stringify(shown)}: ${rule}` };
+}
+
+/** Returns an own property only: a `__proto__` in the file must not give an entry fields that it does not state. */
 function own(value: unknown, field: string): unknown {
   if (typeof value !== 'object' || value === null || !Object.hasOwn(value, field)) return undefined;
   return (value as Record<string, unknown>)[field];

@@ -1,13 +1,13 @@
 import type { InstalledApp } from './grant';
 
-/** What an app states for a user, where it was read from, and since when it is there. */
+/** The grants that an app states for a user, the source they were read from, and since when the app is installed. */
 export interface Claim {
   readonly source: string;
   readonly installed: Pick<InstalledApp, 'app' | 'user' | 'grants'>;
   readonly installedAtMs: number;
 }
 
-/** A workspace of one user on which several apps hold grants; the one that was installed first comes first. */
+/** A workspace of one user on which several apps hold grants, in the order of their installation. */
 export interface SharedWorkspace {
   readonly user: string;
   readonly workspace: string;
@@ -15,13 +15,13 @@ export interface SharedWorkspace {
 }
 
 /**
- * Who holds a grant on which workspace. Apps that are there and not served count too, be it for a conflict, a suspension or
- * a resource that cannot be read: the second app of a workspace must not get it to itself by a mishap of the first.
+ * Knows which apps hold a grant on which workspace. Apps that exist without being served count too, be it for a conflict, a
+ * suspension or an unreadable resource: the second app of a workspace must not get it for itself through a fault of the first.
  */
 export class WorkspaceHolders {
   private readonly byUser = new Map<string, Map<string, readonly Claim[]>>();
   private readonly shared = new Map<string, readonly Claim[]>();
-  /** Grows with each change of what is shared, and of nothing else. */
+  /** A counter that grows with each change of the shared workspaces, and with nothing else. */
   sharingChanges = 0;
 
   add(holder: Claim): void {
@@ -44,7 +44,7 @@ export class WorkspaceHolders {
     }
   }
 
-  /** The one that was installed first comes first; [] where nobody holds a grant. */
+  /** Returns the apps in the order of their installation. */
   appsOn(user: string, workspace: string): readonly string[] {
     return appsOf(this.at(user, workspace));
   }
@@ -75,7 +75,7 @@ export class WorkspaceHolders {
   }
 }
 
-/** All workspaces on which an app holds any grant. */
+/** Returns the workspaces on which an app holds any grant. */
 export function workspacesOf({ grants }: Pick<InstalledApp, 'grants'>): ReadonlySet<string> {
   return new Set([...grants].map((key) => key.slice(key.indexOf('=') + 1)));
 }
@@ -84,7 +84,7 @@ function appsOf(holders: readonly Claim[]): readonly string[] {
   return [...new Set(holders.map(({ installed }) => installed.app))];
 }
 
-/** Where two came in the same second, or nobody knows when, the source's name decides, on every replica alike. */
+/** Orders by installation; for the same second or unknown times the source's name decides, so that every replica agrees. */
 function byInstallation(a: Claim, b: Claim): number {
   return a.installedAtMs - b.installedAtMs || (a.source < b.source ? -1 : 1);
 }

@@ -1,15 +1,15 @@
-import type { LogEvent } from '../logging/log';
-import type { AppFolder } from './directory/app-folder';
 import type { GrantSourceStatus } from '../authz/grant-source';
 import type { ManifestWarning } from '../authz/manifest';
 import type { SysDataWarning } from '../authz/sys-data';
 import type { SharedWorkspace } from '../authz/workspace-holders';
+import type { LogEvent } from '../logging/log';
+import type { AppFolder } from './directory/app-folder';
 
 const MAX_WARNINGS = 20;
-/** Of one change: a list may bring thousands. */
+/** How many problems of one change are logged: a list may bring thousands. */
 const MAX_PROBLEMS = 100;
 
-/** Tells each thing once, when it becomes true. */
+/** Logs each problem, warning and shared workspace once, when it begins. */
 export class GrantLog {
   constructor(private readonly log: LogEvent) {}
 
@@ -30,18 +30,18 @@ export class GrantLog {
     }
   }
 
-  /** Two apps that can read each other's secrets should be on purpose. */
+  /** Logs new shared workspaces, so that an operator notices two apps that can read each other's secrets. */
   sharing(now: readonly SharedWorkspace[], before: readonly SharedWorkspace[]): void {
     const begun = newIn(now, before);
     for (const shared of begun.slice(0, MAX_WARNINGS)) this.log('warn', 'workspace_shared', { ...shared });
     if (begun.length > MAX_WARNINGS) {
       this.log('warn', 'workspaces_shared_omitted', { leftOff: begun.length - MAX_WARNINGS });
     }
-    for (const over of newIn(before.map(placeOf), now.map(placeOf)))
-      this.log('info', 'workspace_shared_ended', over);
+    for (const ended of newIn(before.map(workspaceOf), now.map(workspaceOf)))
+      this.log('info', 'workspace_shared_ended', ended);
   }
 
-  /** Of one file or resource, after each of its changes. */
+  /** Logs the warnings of one file or resource; to be called after each of its changes. */
   warnings(source: string, warnings: readonly (ManifestWarning | SysDataWarning)[]): void {
     for (const warning of warnings.slice(0, MAX_WARNINGS))
       this.log('warn', 'grants_warning', { source, ...warning });
@@ -50,7 +50,7 @@ export class GrantLog {
     }
   }
 
-  /** Of the manifests that were parsed since. */
+  /** Logs the manifests that were parsed anew. */
   read(now: ReadonlyMap<string, AppFolder>, before: ReadonlyMap<string, AppFolder>): void {
     for (const [folder, { manifest, installed }] of now) {
       if (manifest.problem || manifest === before.get(folder)?.manifest) continue;
@@ -62,14 +62,11 @@ export class GrantLog {
   }
 }
 
-function placeOf({ user, workspace }: SharedWorkspace): {
-  readonly user: string;
-  readonly workspace: string;
-} {
+function workspaceOf({ user, workspace }: SharedWorkspace): Pick<SharedWorkspace, 'user' | 'workspace'> {
   return { user, workspace };
 }
 
-function newIn<T>(problems: readonly T[], before: readonly T[]): readonly T[] {
-  const known = new Set(before.map((problem) => JSON.stringify(problem)));
-  return problems.filter((problem) => !known.has(JSON.stringify(problem)));
+function newIn<T>(now: readonly T[], before: readonly T[]): readonly T[] {
+  const known = new Set(before.map((item) => JSON.stringify(item)));
+  return now.filter((item) => !known.has(JSON.stringify(item)));
 }

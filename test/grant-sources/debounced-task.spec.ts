@@ -1,6 +1,6 @@
 import { DebouncedTask } from '../../src/grant-sources/directory/folder-watch';
 
-const PACE = { quietMs: 100, atMostMs: 500 };
+const DEBOUNCE_TIMES = { quietMs: 100, maxWaitMs: 500 };
 
 describe('a debounced task', () => {
   beforeEach(() => jest.useFakeTimers());
@@ -8,9 +8,9 @@ describe('a debounced task', () => {
 
   it('runs once for a burst, after it', async () => {
     let runs = 0;
-    const task = new DebouncedTask(async () => void runs++, PACE);
-    for (let nudge = 0; nudge < 4; nudge++) {
-      task.nudge();
+    const task = new DebouncedTask(async () => void runs++, DEBOUNCE_TIMES);
+    for (let i = 0; i < 4; i++) {
+      task.request();
       await jest.advanceTimersByTimeAsync(90);
       expect(runs).toBe(0);
     }
@@ -22,20 +22,23 @@ describe('a debounced task', () => {
 
   it('does not wait for quiet for ever', async () => {
     let runs = 0;
-    const task = new DebouncedTask(async () => void runs++, PACE);
-    for (let nudge = 0; nudge < 11; nudge++) {
-      task.nudge();
+    const task = new DebouncedTask(async () => void runs++, DEBOUNCE_TIMES);
+    for (let i = 0; i < 11; i++) {
+      task.request();
       await jest.advanceTimersByTimeAsync(50);
     }
     expect(runs).toBe(1);
   });
 
-  it('never runs twice at a time, and again for a nudge during a run', async () => {
+  it('never runs twice at a time, and again for a request during a run', async () => {
     const running: (() => void)[] = [];
-    const task = new DebouncedTask(() => new Promise<void>((resolve) => void running.push(resolve)), PACE);
-    task.nudge();
+    const task = new DebouncedTask(
+      () => new Promise<void>((resolve) => void running.push(resolve)),
+      DEBOUNCE_TIMES,
+    );
+    task.request();
     await jest.advanceTimersByTimeAsync(100);
-    task.nudge();
+    task.request();
     await jest.advanceTimersByTimeAsync(1000);
     expect(running).toHaveLength(1);
     running[0]?.();
@@ -46,12 +49,15 @@ describe('a debounced task', () => {
 
   it('is quiet once closed, and closes when the run under way has ended', async () => {
     const running: (() => void)[] = [];
-    const task = new DebouncedTask(() => new Promise<void>((resolve) => void running.push(resolve)), PACE);
+    const task = new DebouncedTask(
+      () => new Promise<void>((resolve) => void running.push(resolve)),
+      DEBOUNCE_TIMES,
+    );
     void task.run();
     await jest.advanceTimersByTimeAsync(0);
     let closed = false;
     const closing = task.close().then(() => (closed = true));
-    task.nudge();
+    task.request();
     void task.run();
     await jest.advanceTimersByTimeAsync(1000);
     expect(closed).toBe(false);

@@ -1,22 +1,70 @@
-import { isMap } from 'yaml';
-import { APP_NAME, APP_NAME_RULE, grantSet, type InstalledApp } from '../../authz/grant';
-import { offsetOf, plainValue, readYaml, type Refusal, refusalOf, RefusedFile } from '../../authz/plain-yaml';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isMap } from 'yaml';
+import { APP_NAME, APP_NAME_RULE, grantSet, type InstalledApp } from '../../authz/grant';
 import type { GrantProblem } from '../../authz/grant-source';
 import { type Manifest, parseManifest } from '../../authz/manifest';
+import { offsetOf, plainValue, readYaml, type Refusal, refusalOf, RefusedFile } from '../../authz/plain-yaml';
 import { readWatchedFile, type WatchedFile } from './watched-file';
 
-/** What `app.yaml` states beside a manifest: for whom the app is installed, and how it proves itself. */
+/** The content of `app.yaml`: for whom the app is installed, and how it proves itself. */
 interface AppCredentials {
   readonly user: string;
   readonly appKey: string;
   readonly appSecret: string;
 }
 
+const MANIFEST = { name: 'OlaresManifest.yaml', maxBytes: 64 * 1024, parse: parseManifest };
+const CREDENTIALS = { name: 'app.yaml', maxBytes: 16 * 1024, parse: parseAppCredentials };
+
+/** The state of one app's folder after its latest reading. */
+export interface AppFolder {
+  readonly manifest: WatchedFile<Manifest>;
+  readonly credentials: WatchedFile<AppCredentials>;
+  /** The user and app of the folder when everything in it was last good. */
+  readonly identity?: { readonly user: string; readonly app: string };
+  /** The app that is served from it. */
+  readonly installed?: InstalledApp;
+  /** When the folder was created, in milliseconds since the epoch; 0 where the file system does not know. */
+  readonly installedAtMs: number;
+  readonly problems: readonly GrantProblem[];
+}
+
+/** Reads `<dir>/<name>` again; a file that became invalid keeps its last good state from `before`. */
+export async function readAppFolder(dir: string, name: string, before?: AppFolder): Promise<AppFolder> {
+  const path = join(dir, name);
+  const [manifest, credentials, installedAtMs] = await Promise.all([
+    readWatchedFile(join(path, MANIFEST.name), MANIFEST, before?.manifest),
+    readWatchedFile(join(path, CREDENTIALS.name), CREDENTIALS, before?.credentials),
+    before?.installedAtMs ??
+      stat(path).then(
+        ({ birthtimeMs }) => birthtimeMs,
+        () => 0,
+      ),
+  ]);
+  const good = !manifest.problem && !credentials.problem;
+  const merged = merge(manifest.good, credentials.good);
+  const identity = good && merged ? { user: merged.user, app: merged.app } : before?.identity;
+  // A file that is good and one that was good earlier make an app only where both name the same one.
+  const installed =
+    merged && merged.user === identity?.user && merged.app === identity.app ? merged : undefined;
+  const servedFromLastGood = installed !== undefined;
+  return {
+    manifest,
+    credentials,
+    ...(identity ? { identity } : {}),
+    ...(installed ? { installed } : {}),
+    installedAtMs,
+    problems: [
+      ...problemOf(`${name}/${MANIFEST.name}`, manifest, servedFromLastGood),
+      ...problemOf(`${name}/${CREDENTIALS.name}`, credentials, servedFromLastGood),
+    ],
+  };
+}
+
 const FIELDS = ['user', 'appKey', 'appSecret'] as const;
 
-/** Strict, and silent about everything it read: no reason repeats a value, an unknown key or the parser's words. */
+/** Parses `app.yaml` strictly. No reason of a refusal repeats a value, an unknown key or the parser's words. */
 export function parseAppCredentials(text: string): AppCredentials | Refusal {
   try {
     return parse(text);
@@ -51,65 +99,12 @@ function parse(text: string): AppCredentials {
   return { user, appKey, appSecret } as AppCredentials;
 }
 
-const MANIFEST = { name: 'OlaresManifest.yaml', maxBytes: 64 * 1024, parse: parseManifest };
-const CREDENTIALS = { name: 'app.yaml', maxBytes: 16 * 1024, parse: parseAppCredentials };
-
-/** One app's folder after its latest reading. */
-export interface AppFolder {
-  readonly manifest: WatchedFile<Manifest>;
-  readonly credentials: WatchedFile<AppCredentials>;
-  /** Whose folder it was when last everything in it was good. */
-  readonly identity?: { readonly user: string; readonly app: string };
-  /** What is served from it. */
-  readonly installed?: InstalledApp;
-  /** When the folder was made, in milliseconds. */
-  readonly installedAtMs: number;
-  readonly problems: readonly GrantProblem[];
-}
-
-/** Reads `<dir>/<name>` again; `before` lends its last good state to a file that went bad. */
-export async function readAppFolder(dir: string, name: string, before?: AppFolder): Promise<AppFolder> {
-  const path = join(dir, name);
-  const [manifest, credentials, installedAtMs] = await Promise.all([
-    readWatchedFile(join(path, MANIFEST.name), MANIFEST, before?.manifest),
-    readWatchedFile(join(path, CREDENTIALS.name), CREDENTIALS, before?.credentials),
-    before?.installedAtMs ?? madeAtMs(path),
-  ]);
-  const good = !manifest.problem && !credentials.problem;
-  const merged = merge(manifest.good, credentials.good);
-  const identity = good && merged ? { user: merged.user, app: merged.app } : before?.identity;
-  // A half that is good and a half that was good make an app only where both speak of the same one.
-  const installed =
-    merged && merged.user === identity?.user && merged.app === identity.app ? merged : undefined;
-  const servedFromLastGood = installed !== undefined;
-  return {
-    manifest,
-    credentials,
-    ...(identity ? { identity } : {}),
-    ...(installed ? { installed } : {}),
-    installedAtMs,
-    problems: [
-      ...problemOf(`${name}/${MANIFEST.name}`, manifest, servedFromLastGood),
-      ...problemOf(`${name}/${CREDENTIALS.name}`, credentials, servedFromLastGood),
-    ],
-  };
-}
-
-/** 0 where the file system does not know. */
-async function madeAtMs(path: string): Promise<number> {
-  return stat(path).then(
-    ({ birthtimeMs }) => birthtimeMs,
-    () => 0,
-  );
-}
-
 function merge(
   manifest: Manifest | undefined,
   credentials: AppCredentials | undefined,
 ): InstalledApp | undefined {
   if (!manifest || !credentials) return undefined;
-  const grants = grantSet(manifest.grants);
-  return { app: manifest.app, ...credentials, grants };
+  return { app: manifest.app, ...credentials, grants: grantSet(manifest.grants) };
 }
 
 function problemOf(source: string, file: WatchedFile<unknown>, servedFromLastGood: boolean): GrantProblem[] {

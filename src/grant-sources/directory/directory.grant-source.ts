@@ -1,59 +1,18 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type AppFolder, readAppFolder } from './app-folder';
 import { APP_NAME, APP_NAME_RULE, type InstalledApp } from '../../authz/grant';
+import { GrantIndex, IndexedGrantSource } from '../../authz/grant-index';
 import type { GrantProblem, GrantSourceStatus } from '../../authz/grant-source';
 import type { LogEvent } from '../../logging/log';
-import { DebouncedTask, FolderWatch } from './folder-watch';
-import { GrantIndex, IndexedGrantSource } from '../../authz/grant-index';
 import { GrantLog } from '../grant-log';
+import { type AppFolder, readAppFolder } from './app-folder';
+import { DebouncedTask, FolderWatch } from './folder-watch';
 import { codeOf } from './watched-file';
 
-/** All apps' folders after one reading, by name. */
+/** The folders of all apps by name, after one reading. */
 interface GrantFolders {
   readonly folders: ReadonlyMap<string, AppFolder>;
   readonly problems: readonly GrantProblem[];
-}
-
-const READ_AT_ONCE = 16;
-
-/** @throws the file system's error where the folder itself cannot be read */
-async function readGrantFolders(dir: string, before: ReadonlyMap<string, AppFolder>): Promise<GrantFolders> {
-  const folders = new Map<string, AppFolder>();
-  const problems: GrantProblem[] = [];
-  const names = await folderNames(dir);
-  for (const name of names.filter((candidate) => !APP_NAME.test(candidate))) {
-    const reason = `a folder's name ${APP_NAME_RULE}`;
-    problems.push({ source: JSON.stringify(name), reason, servedFromLastGood: false });
-  }
-  const sane = names.filter((name) => APP_NAME.test(name));
-  for (let from = 0; from < sane.length; from += READ_AT_ONCE) {
-    const some = sane.slice(from, from + READ_AT_ONCE);
-    const read = await Promise.all(
-      some.map(async (name) => [name, await readAppFolder(dir, name, before.get(name))] as const),
-    );
-    for (const [name, folder] of read) {
-      folders.set(name, folder);
-      problems.push(...folder.problems);
-    }
-  }
-  return { folders, problems };
-}
-
-/** Hidden names are not apps: `..data` and its like hold the files of a Kubernetes mount. */
-async function folderNames(dir: string): Promise<readonly string[]> {
-  const names = (await readdir(dir)).filter((name) => !name.startsWith('.')).sort();
-  const kinds = await Promise.all(names.map((name) => isFile(join(dir, name))));
-  return names.filter((_, index) => kinds[index] === false);
-}
-
-/** What cannot be looked at counts as a folder, whose files then tell what is wrong. */
-async function isFile(path: string): Promise<boolean> {
-  try {
-    return !(await stat(path)).isDirectory();
-  } catch {
-    return false;
-  }
 }
 
 interface DirectoryGrantSourceOptions {
@@ -62,13 +21,13 @@ interface DirectoryGrantSourceOptions {
   readonly log: LogEvent;
 }
 
-const PACE = { quietMs: 100, atMostMs: 500 };
-/** While the folder cannot be read there is nothing to watch. */
+const DEBOUNCE_TIMES = { quietMs: 100, maxWaitMs: 500 };
+/** A folder that cannot be read cannot be watched either, so it is read again soon. */
 const RETRY_MS = 500;
-/** For what no watch reports: network file systems, files behind links, a system that is out of watches. */
+/** Finds changes that no watch reports: on network file systems, behind links, on a system without free watches. */
 const RESCAN_MS = 10_000;
 
-/** A folder of manifests, read again whenever something in it changes. */
+/** Reads grants from a folder of manifests, again whenever something in it changes. */
 export class DirectoryGrantSource extends IndexedGrantSource {
   protected index = new GrantIndex();
   private current: GrantSourceStatus = { ready: false, installedApps: 0, problems: [] };
@@ -77,17 +36,17 @@ export class DirectoryGrantSource extends IndexedGrantSource {
   private timer: NodeJS.Timeout | undefined;
   private watchFault: string | undefined;
   private readonly watch: FolderWatch;
-  private readonly reloading = new DebouncedTask(() => this.reload(), PACE);
+  private readonly reloading = new DebouncedTask(() => this.reload(), DEBOUNCE_TIMES);
   private readonly log: GrantLog;
 
   private constructor(private readonly options: DirectoryGrantSourceOptions) {
     super();
     this.log = new GrantLog(options.log);
     const onFault = (error: unknown) => this.onWatchFault(codeOf(error));
-    this.watch = new FolderWatch(options.dir, () => this.reloading.nudge(), onFault);
+    this.watch = new FolderWatch(options.dir, () => this.reloading.request(), onFault);
   }
 
-  /** Resolves after the first reading; a folder that is not there makes the source not ready, and is waited for. */
+  /** Resolves after the first reading; without the folder the source is not ready until the folder appears. */
   static async open(options: DirectoryGrantSourceOptions): Promise<DirectoryGrantSource> {
     const source = new DirectoryGrantSource(options);
     await source.reloading.run();
@@ -111,18 +70,18 @@ export class DirectoryGrantSource extends IndexedGrantSource {
 
   private async reload(): Promise<void> {
     clearTimeout(this.timer);
-    let againMs = this.watchFault === undefined ? RESCAN_MS : RETRY_MS;
+    let nextReadMs = this.watchFault === undefined ? RESCAN_MS : RETRY_MS;
     try {
       await this.watch.follow();
-      this.swap(await readGrantFolders(this.options.dir, this.folders));
+      this.replace(await readGrantFolders(this.options.dir, this.folders));
     } catch (error: unknown) {
-      againMs = RETRY_MS;
-      this.keep(codeOf(error));
+      nextReadMs = RETRY_MS;
+      this.keepAll(codeOf(error));
     }
-    this.timer = setTimeout(() => this.reloading.nudge(), againMs).unref();
+    this.timer = setTimeout(() => this.reloading.request(), nextReadMs).unref();
   }
 
-  private swap({ folders, problems }: GrantFolders): void {
+  private replace({ folders, problems }: GrantFolders): void {
     const before = this.index;
     this.index = new GrantIndex();
     for (const [source, { installed, installedAtMs }] of folders) {
@@ -135,8 +94,8 @@ export class DirectoryGrantSource extends IndexedGrantSource {
     this.publish({ ready: true, installedApps: this.index.size, problems: this.problems });
   }
 
-  /** A folder that cannot be read says nothing of its apps: what was in force stays so. */
-  private keep(code: string): void {
+  /** Keeps all apps as they are: a folder that cannot be read says nothing about them. */
+  private keepAll(code: string): void {
     const { ready, installedApps } = this.current;
     const reason = `the folder cannot be read (${code})`;
     const problem = { source: this.options.dir, reason, servedFromLastGood: ready };
@@ -152,5 +111,46 @@ export class DirectoryGrantSource extends IndexedGrantSource {
     if (this.watchFault === undefined)
       this.options.log('warn', 'grants_watch_failed', { code, rescanMs: RETRY_MS });
     this.watchFault = code;
+  }
+}
+
+const MAX_CONCURRENT_READS = 16;
+
+/** @throws the file system's error where the folder itself cannot be read */
+async function readGrantFolders(dir: string, before: ReadonlyMap<string, AppFolder>): Promise<GrantFolders> {
+  const folders = new Map<string, AppFolder>();
+  const problems: GrantProblem[] = [];
+  const names = await folderNames(dir);
+  for (const name of names.filter((candidate) => !APP_NAME.test(candidate))) {
+    const reason = `a folder's name ${APP_NAME_RULE}`;
+    problems.push({ source: JSON.stringify(name), reason, servedFromLastGood: false });
+  }
+  const valid = names.filter((name) => APP_NAME.test(name));
+  for (let from = 0; from < valid.length; from += MAX_CONCURRENT_READS) {
+    const batch = valid.slice(from, from + MAX_CONCURRENT_READS);
+    const read = await Promise.all(
+      batch.map(async (name) => [name, await readAppFolder(dir, name, before.get(name))] as const),
+    );
+    for (const [name, folder] of read) {
+      folders.set(name, folder);
+      problems.push(...folder.problems);
+    }
+  }
+  return { folders, problems };
+}
+
+/** Returns the names of the folders, without hidden ones: `..data` and the like hold the files of a Kubernetes mount. */
+async function folderNames(dir: string): Promise<readonly string[]> {
+  const names = (await readdir(dir)).filter((name) => !name.startsWith('.')).sort();
+  const kinds = await Promise.all(names.map((name) => isFile(join(dir, name))));
+  return names.filter((_, index) => kinds[index] === false);
+}
+
+/** Returns false where the path cannot be read: it counts as a folder, and reading its files shows the problem. */
+async function isFile(path: string): Promise<boolean> {
+  try {
+    return !(await stat(path)).isDirectory();
+  } catch {
+    return false;
   }
 }

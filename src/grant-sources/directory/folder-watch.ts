@@ -1,55 +1,10 @@
 import { stat } from 'node:fs/promises';
 import { type FSWatcher, watch } from 'chokidar';
 
-interface Pace {
-  /** How long it must have been quiet. */
-  readonly quietMs: number;
-  /** How long a nudge waits at most, although it never gets quiet. */
-  readonly atMostMs: number;
-}
-
-/** Runs a task soon after a burst of nudges, never twice at a time; a nudge during a run brings another one. */
-export class DebouncedTask {
-  private firstNudgeMs: number | undefined;
-  private timer: NodeJS.Timeout | undefined;
-  private running: Promise<void> = Promise.resolve();
-  private closed = false;
-
-  constructor(
-    private readonly task: () => Promise<void>,
-    private readonly pace: Pace,
-  ) {}
-
-  nudge(): void {
-    if (this.closed) return;
-    const nowMs = performance.now();
-    this.firstNudgeMs ??= nowMs;
-    const latestMs = this.firstNudgeMs + this.pace.atMostMs - nowMs;
-    clearTimeout(this.timer);
-    this.timer = setTimeout(() => void this.run(), Math.max(0, Math.min(this.pace.quietMs, latestMs)));
-    this.timer.unref();
-  }
-
-  /** Runs now, behind a run that is under way. */
-  run(): Promise<void> {
-    clearTimeout(this.timer);
-    this.firstNudgeMs = undefined;
-    this.running = this.running.then(() => (this.closed ? undefined : this.task()));
-    return this.running;
-  }
-
-  /** Resolves when nothing runs any more. */
-  async close(): Promise<void> {
-    this.closed = true;
-    clearTimeout(this.timer);
-    await this.running;
-  }
-}
-
-/** The folder and what is in its folders; no deeper. */
+/** Watches the folder and the contents of its folders, and nothing deeper. */
 const WATCHED_DEPTH = 1;
 
-/** Notices changes in a folder that may come, go and be replaced. What changed is for the reader to find out. */
+/** Notices changes in a folder that may be created, removed and replaced; it does not say what changed. */
 export class FolderWatch {
   private watcher: FSWatcher | undefined;
   private watched: string | undefined;
@@ -61,16 +16,16 @@ export class FolderWatch {
   ) {}
 
   /**
-   * Makes sure that the folder which is there now is watched; resolves when it is, so that whatever is read
-   * afterwards cannot change unnoticed. @throws the file system's error where there is no folder
+   * Watches the folder that exists now; resolves when it does, so that nothing that is read afterwards can change
+   * unnoticed. @throws the file system's error where there is no folder
    */
   async follow(): Promise<void> {
     const identity = await this.identityNow();
     if (this.watched === identity) return;
     await this.close();
     this.watched = identity;
-    // Links are not followed: a Kubernetes mount swaps its `..data` link, which shows as a change of the link, and a
-    // link to somewhere large would be crawled.
+    // Links are not followed: a Kubernetes mount replaces its `..data` link, which is seen as a change of the link, and a
+    // link to a large folder would be crawled.
     const watcher = watch(this.dir, {
       ignoreInitial: true,
       followSymlinks: false,
@@ -79,7 +34,7 @@ export class FolderWatch {
     });
     this.watcher = watcher;
     watcher.on('all', this.onChange);
-    // Also what leaves the modification time as it was: a restored file, new permissions.
+    // Raw events also report changes that keep the modification time: a restored file, new permissions.
     watcher.on('raw', this.onChange);
     await new Promise<void>((resolve) => {
       watcher.on('ready', resolve);
@@ -90,7 +45,7 @@ export class FolderWatch {
     });
   }
 
-  /** A folder that went away takes its watch along, also when the very same folder comes back. */
+  /** Returns the identity of the folder. The watch of a folder that is gone is closed: it does not work again when the folder returns. */
   private async identityNow(): Promise<string> {
     try {
       const { dev, ino } = await stat(this.dir);
@@ -106,5 +61,50 @@ export class FolderWatch {
     this.watcher = undefined;
     this.watched = undefined;
     await watcher?.close();
+  }
+}
+
+interface DebounceTimes {
+  /** How long no request must have come before the task runs. */
+  readonly quietMs: number;
+  /** How long a request waits at most, although more keep coming. */
+  readonly maxWaitMs: number;
+}
+
+/** Runs a task soon after a burst of requests, never twice at a time; a request during a run brings another run. */
+export class DebouncedTask {
+  private firstRequestMs: number | undefined;
+  private timer: NodeJS.Timeout | undefined;
+  private running: Promise<void> = Promise.resolve();
+  private closed = false;
+
+  constructor(
+    private readonly task: () => Promise<void>,
+    private readonly times: DebounceTimes,
+  ) {}
+
+  request(): void {
+    if (this.closed) return;
+    const nowMs = performance.now();
+    this.firstRequestMs ??= nowMs;
+    const latestMs = this.firstRequestMs + this.times.maxWaitMs - nowMs;
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => void this.run(), Math.max(0, Math.min(this.times.quietMs, latestMs)));
+    this.timer.unref();
+  }
+
+  /** Runs the task now, or right after a run that is under way. */
+  run(): Promise<void> {
+    clearTimeout(this.timer);
+    this.firstRequestMs = undefined;
+    this.running = this.running.then(() => (this.closed ? undefined : this.task()));
+    return this.running;
+  }
+
+  /** Resolves when nothing runs any more. */
+  async close(): Promise<void> {
+    this.closed = true;
+    clearTimeout(this.timer);
+    await this.running;
   }
 }

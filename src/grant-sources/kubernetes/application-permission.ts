@@ -5,7 +5,7 @@ import type { Claim } from '../../authz/workspace-holders';
 
 export const APPLICATION_PERMISSIONS = '/apis/sys.bytetrade.io/v1alpha1/applicationpermissions';
 
-/** What one ApplicationPermission says. */
+/** The result of reading one ApplicationPermission. */
 export type PermissionReading =
   | {
       readonly kind: 'installed';
@@ -13,17 +13,17 @@ export type PermissionReading =
       readonly installedAtMs: number;
       readonly warnings: readonly SysDataWarning[];
     }
-  /** It was not let in: it grants nothing, and nobody has to wait for it. */
+  /** The app is not installed, or not yet: the resource counts for nothing. */
   | { readonly kind: 'outside' }
-  /** It grants nothing now, as its state says. */
+  /** Its state says that it grants nothing now. */
   | { readonly kind: 'inactive'; readonly claim: StatedClaim | undefined }
   /** It should grant something and cannot; the reason names fields, never their content. */
   | { readonly kind: 'refused'; readonly reason: string; readonly claim: StatedClaim | undefined };
 
-/** What the app goes on claiming while it grants nothing; undefined where that cannot be read. */
+/** The claim that an app keeps while it grants nothing; undefined where it cannot be read. */
 export type StatedClaim = Omit<Claim, 'source'>;
 
-/** The user's name is the rest of the namespace's, whole: nothing else in the resource is asked for it. */
+/** The rest of the namespace's name is the user's name; no other field of the resource is read for it. */
 const SYSTEM_NAMESPACE = 'user-system-';
 /** States of an app that is not installed, or not yet. */
 const OUTSIDE: readonly unknown[] = ['draft', 'submitted', 'passed', 'rejected'];
@@ -42,9 +42,9 @@ export function readApplicationPermission({ namespace, body }: KubeObject): Perm
   const readable = stated === undefined || 'refused' in stated ? undefined : stated;
   const claim = Array.isArray(field(spec, 'permissions')) ? readable : undefined;
   const refused = (reason: string): PermissionReading => ({ kind: 'refused', reason, claim });
-  // Deletion was asked for, and only a finalizer still holds the resource: what it granted is withdrawn.
-  const isGoing = field(metadata, 'deletionTimestamp') !== undefined;
-  if (isGoing || state !== 'active') return { kind: 'inactive', claim };
+  // A resource that only a finalizer still holds grants nothing any more.
+  const isBeingDeleted = field(metadata, 'deletionTimestamp') !== undefined;
+  if (isBeingDeleted || state !== 'active') return { kind: 'inactive', claim };
   if (!namespace.startsWith(SYSTEM_NAMESPACE)) return refused('only resources in user-system-<user> count');
   if (!APP_NAME.test(user)) return refused(`the user ${APP_NAME_RULE}`);
   if (stated === undefined) return refused(`spec.app ${APP_NAME_RULE}`);

@@ -1,103 +1,105 @@
+import { GrantIndex, IndexedGrantSource } from '../../authz/grant-index';
+import type { GrantProblem, GrantSourceStatus } from '../../authz/grant-source';
+import type { SharedWorkspace } from '../../authz/workspace-holders';
 import { Informer } from '../../kubernetes/informer';
 import type { InformerDeps } from '../../kubernetes/informer-options';
+import { GrantLog } from '../grant-log';
 import {
   APPLICATION_PERMISSIONS,
   type PermissionReading,
   readApplicationPermission,
 } from './application-permission';
-import { GrantIndex, IndexedGrantSource } from '../../authz/grant-index';
-import { GrantLog } from '../grant-log';
-import type { GrantProblem, GrantSourceStatus } from '../../authz/grant-source';
-import type { SharedWorkspace } from '../../authz/workspace-holders';
 
-/** Nothing is decided on grants that are older. */
+/** Older grants are not used for decisions. */
 export const DEFAULT_MAX_AGE_MS = 10 * 60_000;
 
-/** The start waits so long for the first list; without it the service starts all the same, not ready. */
+/** How long the start waits for the first list; without it the service starts all the same, not ready. */
 const FIRST_LIST_MS = 2_000;
 
-/** The ApplicationPermissions of all users, listed once and watched from then on. */
+/** Reads grants from the ApplicationPermissions of all users, which it lists and then watches. */
 export class KubernetesGrantSource extends IndexedGrantSource {
   protected readonly index = new GrantIndex();
   private readonly refused = new Map<string, GrantProblem>();
-  private readonly collection: Informer<PermissionReading>;
+  private readonly informer: Informer<PermissionReading>;
   private readonly log: GrantLog;
-  private known: GrantSourceStatus = { ready: false, installedApps: 0, problems: [] };
-  private told = this.known;
-  private toldShared: readonly SharedWorkspace[] = [];
-  private toldChanges = 0;
+  private current: GrantSourceStatus = { ready: false, installedApps: 0, problems: [] };
+  private logged = this.current;
+  private loggedShared: readonly SharedWorkspace[] = [];
+  private loggedSharingChanges = 0;
   private outdated = false;
-  private isToldUnavailable = false;
+  private isLoggedUnavailable = false;
 
   private constructor(
-    private readonly around: InformerDeps,
+    private readonly deps: InformerDeps,
     private readonly maxAgeMs: number,
   ) {
     super();
-    this.log = new GrantLog(around.log);
-    this.collection = new Informer<PermissionReading>(
+    this.log = new GrantLog(deps.log);
+    this.informer = new Informer<PermissionReading>(
       {
         path: APPLICATION_PERMISSIONS,
         read: readApplicationPermission,
         onPut: (source, reading) => this.put(source, reading),
         onRemoved: (source) => this.remove(source),
         onListed: () => {
-          this.outdate();
-          if (this.isToldUnavailable) this.tellAvailability();
+          this.markOutdated();
+          if (this.isLoggedUnavailable) this.logAvailability();
         },
-        onOutdated: () => this.tellAvailability(),
+        onOutdated: () => this.logAvailability(),
       },
-      { ...around, maxAgeMs },
+      { ...deps, maxAgeMs },
     );
   }
 
-  /** Resolves with the first full list, or without it where the API server refuses or takes its time. */
-  static async open(around: InformerDeps, maxAgeMs = DEFAULT_MAX_AGE_MS): Promise<KubernetesGrantSource> {
-    const source = new KubernetesGrantSource(around, maxAgeMs);
-    source.collection.start();
+  /** Resolves with the first full list, or without it where the API server refuses or is slow. */
+  static async open(deps: InformerDeps, maxAgeMs = DEFAULT_MAX_AGE_MS): Promise<KubernetesGrantSource> {
+    const source = new KubernetesGrantSource(deps, maxAgeMs);
+    source.informer.start();
     const waitLimit = new AbortController();
-    await Promise.race([source.collection.firstOutcome, around.time.pause(FIRST_LIST_MS, waitLimit.signal)]);
+    await Promise.race([source.informer.firstOutcome, deps.time.pause(FIRST_LIST_MS, waitLimit.signal)]);
     waitLimit.abort();
-    source.tellAvailability();
+    source.logAvailability();
     return source;
   }
 
   override ageMs(): number {
-    return this.collection.ageMs();
+    return this.informer.ageMs();
   }
 
   status(): GrantSourceStatus {
     this.refresh();
     const because = this.unavailableBecause();
-    return because === undefined ? this.known : { ...this.known, ready: false, unavailableBecause: because };
+    return because === undefined
+      ? this.current
+      : { ...this.current, ready: false, unavailableBecause: because };
   }
 
   close(): Promise<void> {
-    return this.collection.stop();
+    return this.informer.stop();
   }
 
   private unavailableBecause(): string | undefined {
-    if (!this.collection.listed) return 'the ApplicationPermissions were not listed yet';
+    if (!this.informer.listed) return 'the ApplicationPermissions were not listed yet';
     if (this.ageMs() <= this.maxAgeMs) return undefined;
     return `the grants were last confirmed more than ${Math.round(this.maxAgeMs / 1000)} s ago`;
   }
 
-  /** From here on every request is refused, or none for this any more; the start of a service that is well is no news. */
-  private tellAvailability(): void {
+  /** Logs that every request is refused from now on, or no longer; a start that succeeds is not logged. */
+  private logAvailability(): void {
     const because = this.unavailableBecause();
     if (because !== undefined) {
-      const reason = this.collection.syncError ?? 'no answer yet';
-      this.around.log('error', 'grants_unavailable', { because, reason });
-    } else if (this.isToldUnavailable) this.around.log('info', 'grants_available');
-    this.isToldUnavailable = because !== undefined;
+      const reason = this.informer.syncError ?? 'no answer yet';
+      this.deps.log('error', 'grants_unavailable', { because, reason });
+    } else if (this.isLoggedUnavailable) this.deps.log('info', 'grants_available');
+    this.isLoggedUnavailable = because !== undefined;
   }
 
   private put(source: string, reading: PermissionReading): void {
     if (reading.kind === 'outside') return this.remove(source);
-    this.outdate();
+    this.markOutdated();
     this.refused.delete(source);
     if (reading.kind !== 'installed') {
-      if (this.index.withhold(source, reading.claim)) this.tellWithdrawn(source);
+      if (this.index.withhold(source, reading.claim)) this.logWithdrawn(source);
       if (reading.kind === 'inactive') return;
       this.refused.set(source, { source, reason: reading.reason, servedFromLastGood: false });
       return;
@@ -105,48 +107,48 @@ export class KubernetesGrantSource extends IndexedGrantSource {
     const { installed, installedAtMs, warnings } = reading;
     this.index.put(source, installed, installedAtMs);
     this.log.warnings(source, warnings);
-    // Of the first list the count is enough.
-    if (this.known.ready) {
+    // For the first list the log of the count is enough.
+    if (this.current.ready) {
       const { app, grants } = installed;
-      this.around.log('info', 'grants_read', { source, app, grants: grants.size });
+      this.deps.log('info', 'grants_read', { source, app, grants: grants.size });
     }
   }
 
   private remove(source: string): void {
-    this.outdate();
+    this.markOutdated();
     this.refused.delete(source);
-    if (this.index.remove(source)) this.tellWithdrawn(source);
+    if (this.index.remove(source)) this.logWithdrawn(source);
   }
 
-  private tellWithdrawn(source: string): void {
-    this.around.log('info', 'grants_withdrawn', { source });
+  private logWithdrawn(source: string): void {
+    this.deps.log('info', 'grants_withdrawn', { source });
   }
 
-  /** A list changes thousands of apps in one synchronous step; the log hears of its outcome once. */
-  private outdate(): void {
+  /** A list changes thousands of apps in one synchronous step, and its outcome is logged once after it. */
+  private markOutdated(): void {
     if (this.outdated) return;
     this.outdated = true;
     queueMicrotask(() => {
       this.refresh();
-      this.log.status(this.known, this.told);
-      this.told = this.known;
-      this.tellSharing();
+      this.log.status(this.current, this.logged);
+      this.logged = this.current;
+      this.logSharing();
     });
   }
 
-  /** Not for each event: of 50,000 shared workspaces the comparison alone would hold the event loop. */
-  private tellSharing(): void {
-    if (this.index.sharingChanges === this.toldChanges) return;
-    this.toldChanges = this.index.sharingChanges;
+  /** Compares only after a change: with 50,000 shared workspaces a comparison for each event would block the event loop. */
+  private logSharing(): void {
+    if (this.index.sharingChanges === this.loggedSharingChanges) return;
+    this.loggedSharingChanges = this.index.sharingChanges;
     const shared = this.sharedWorkspaces();
-    this.log.sharing(shared, this.toldShared);
-    this.toldShared = shared;
+    this.log.sharing(shared, this.loggedShared);
+    this.loggedShared = shared;
   }
 
   private refresh(): void {
     if (!this.outdated) return;
     this.outdated = false;
     const problems = [...this.refused.values(), ...this.index.problems()];
-    this.known = { ready: this.collection.listed, installedApps: this.index.size, problems };
+    this.current = { ready: this.informer.listed, installedApps: this.index.size, problems };
   }
 }
