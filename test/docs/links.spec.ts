@@ -19,6 +19,13 @@ describe('the documents', () => {
     expect(broken).toEqual([]);
   });
 
+  it.each(pages)('%s names only source files that exist', (page) => {
+    const text = readFileSync(join(ROOT, page), 'utf8');
+    const named = [...text.matchAll(/`([\w.-]+(?:\/[\w.-]+)+\.(?:ts|mjs))`/g)].map(([, file = '']) => file);
+    const missing = named.filter((file) => !['src', ''].some((dir) => existsSync(join(ROOT, dir, file))));
+    expect(missing).toEqual([]);
+  });
+
   it('name only npm scripts that exist', () => {
     const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { scripts: object };
     const named = pages.flatMap((page) =>
