@@ -8,7 +8,7 @@ export interface MetricDefinition {
   readonly buckets?: readonly number[];
 }
 
-/** From a look into memory to an operation that ran out of time. */
+/** From a read from memory to an operation that ran out of time. */
 const LATENCY_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20];
 
 const OP = 'one of the five operations, `access` for access tokens, or `other`';
@@ -43,7 +43,7 @@ export const METRIC_DEFINITIONS = {
   },
   osp_upstream_duration_seconds: {
     type: 'histogram',
-    help: 'Time that one call to Infisical took, without its wait for a turn.',
+    help: 'Time that one call to Infisical took, without its wait under the rate limits.',
     labels: { route: ROUTE },
     buckets: LATENCY_SECONDS,
   },
@@ -53,7 +53,7 @@ export const METRIC_DEFINITIONS = {
   },
   osp_infisical_api_version: {
     type: 'gauge',
-    help: 'The generation of Infisical that was met: 1 for it, 0 for the others.',
+    help: 'The API version of Infisical that was detected: 1 for it, 0 for the others.',
     labels: { api_version: '`fork`, `v3` or `v4`' },
   },
   osp_infisical_calls_waiting: {
@@ -72,7 +72,7 @@ export const METRIC_DEFINITIONS = {
   osp_infisical_writes: {
     type: 'gauge',
     help: 'Writes to Infisical that were begun and not ended.',
-    labels: { state: '`waiting` for their turn, or `under_way`' },
+    labels: { state: '`waiting`, or `under_way`' },
   },
   osp_cache_reads_total: {
     type: 'counter',
@@ -100,7 +100,7 @@ export const METRIC_DEFINITIONS = {
     labels: { dependency: '`lldap`: for user tokens (`LLDAP_URL`); `token_review`: the Kubernetes API server, for ServiceAccount tokens' }, // prettier-ignore
   },
   osp_grants_apps: { type: 'gauge', help: 'Installed apps that are served.' },
-  osp_grants_problems: { type: 'gauge', help: 'Grants that an operator should mend; the log names them.' },
+  osp_grants_problems: { type: 'gauge', help: 'Grants that an operator should correct; the log names them.' },
   osp_grants_age_seconds: {
     type: 'gauge',
     help: 'How long ago the grants were last confirmed; 0 where they are read from a folder, +Inf before the first list.',
@@ -137,10 +137,10 @@ export const METRIC_DEFINITIONS = {
   osp_connections: { type: 'gauge', help: 'Open connections of callers, without those of the metrics port.' },
   osp_requests_refused_total: {
     type: 'counter',
-    help: 'Requests of authenticated callers that were told to come later (429).',
+    help: 'Requests of authenticated callers that were refused with 429.',
     labels: {
       bound:
-        "`app`, `user`: whose budget is spent; `in_flight`, `bodies`, `answers`: the caller's share of requests, of memory for bodies or for answers is taken",
+        "`app`, `user`: whose rate limit is exceeded; `in_flight`, `bodies`, `answers`: the caller's share of requests, of memory for bodies or for answers is taken",
       kind: '`read` or `write`',
     },
   },
@@ -164,11 +164,11 @@ export const METRIC_DEFINITIONS = {
   osp_store_queue_calls: {
     type: 'gauge',
     help: 'Operations on Infisical, by where they are.',
-    labels: { state: '`waiting` for their turn, or `under_way`' },
+    labels: { state: '`waiting`, or `under_way`' },
   },
   osp_store_queue_refused_total: {
     type: 'counter',
-    help: 'Operations that found no place in the line to Infisical, or no turn in time.',
+    help: 'Operations that were refused since the queue for Infisical was full, or too slow.',
   },
   osp_store_breaker_state: {
     type: 'gauge',

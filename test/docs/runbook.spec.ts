@@ -143,20 +143,20 @@ describe('docs/runbook.md', () => {
   });
 
   it.each([
-    ['"level":"(warn|error)"', /"level":"error"[^\n]*request completed/],
+    ['"level":"(warn|error)"', /"level":"error"[^\n]*request_completed/],
     ['"code":5', /"code":503/],
     ['dependency_(lost|recovered)', /"dependency":"lldap","reason":"\w+"/],
     ['"reason":"[A-Z_]+"\' | sort', /^ +\d+ "reason":"STORE_UNAVAILABLE"$/m],
     [
-      'organization.(other',
+      'organization_(mismatch',
       /INFISICAL_ORGANIZATION_ID is not the organization[\s\S]*organization role member/,
     ],
     ['readyz', /"problems":/],
     ['"code":429', /^ +\d+ "workspace":"otmoic"$/m],
-    ['environment.held', /"environment":"staging"[^\n]*"advice":"restore/],
-    ['environment.held', /"said":"Environment slug/],
-    ['(call|ping).failed', /^ +\d+ "reason":"notInfisical"$/m],
-    ['value.unreadable', /"name":"damaged"/],
+    ['environment_slug_held', /"environment":"staging"[^\n]*"advice":"restore/],
+    ['environment_slug_held', /"said":"Environment slug/],
+    ['(call|ping)_failed', /^ +\d+ "reason":"notInfisical"$/m],
+    ['value_unreadable', /"name":"damaged"/],
   ])('finds by %s the very thing', async (part, expected) => {
     const [command = ''] = commands.filter((one) => one.includes(part));
     expect(await found(command)).toMatch(expected);
