@@ -6,7 +6,7 @@ import type { Adapters } from './bootstrap/open-adapters';
 import type { MonotonicTime } from './time/clock';
 import type { Settings } from './config/settings';
 import { fixedCredentials } from './bootstrap/credentials';
-import { BackgroundDeletions } from './user-deprovisioning/deletion-worker';
+import { DeletionWorker } from './user-deprovisioning/deletion-worker';
 import { UserDeprovisioning, deprovisioning } from './user-deprovisioning/user-deprovisioning';
 import { AccessService, ProxiedCallerService } from './authz/access.service';
 import { GrantSource } from './authz/grant-source';
@@ -78,7 +78,7 @@ export class AppModule implements NestModule {
     const { accessTokenKey, userTokenSecret } = adapters.credentials ?? fixedCredentials(settings);
     const accessTokens = new AccessTokens(accessTokenKey, clock);
     const userTokens = new UserTokenVerifier(userTokenSecret, clock, userDirectory);
-    const { userDeprovisioning, background } = deprovisioning({
+    const { userDeprovisioning, worker } = deprovisioning({
       store,
       clock,
       time,
@@ -130,7 +130,7 @@ export class AppModule implements NestModule {
         ProxiedCallerService,
         RequestAuthenticator,
         { provide: UserDeprovisioning, useValue: userDeprovisioning },
-        { provide: BackgroundDeletions, useValue: background },
+        { provide: DeletionWorker, useValue: worker },
         { provide: PeerVerifier, useValue: peerVerifier },
         SecretsService,
         AppSecretsService,

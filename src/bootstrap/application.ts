@@ -8,7 +8,7 @@ import { AppModule } from '../app.module';
 import { SystemMonotonicTime } from '../time/clock';
 import type { Settings } from '../config/settings';
 import { fixedCredentials } from './credentials';
-import { BackgroundDeletions } from '../user-deprovisioning/deletion-worker';
+import { DeletionWorker } from '../user-deprovisioning/deletion-worker';
 import { AnswerForms } from '../http/answers/envelope';
 import {
   beginRequest,
@@ -66,7 +66,7 @@ export async function listenForMetrics(
   app: NestExpressApplication,
   { telemetry, store, grantSource, registration }: Adapters,
 ): Promise<number | undefined> {
-  const removals = app.get(BackgroundDeletions);
+  const removals = app.get(DeletionWorker);
   const service = {
     store,
     grantSource,

@@ -10,7 +10,7 @@ import { SystemClock, type MonotonicTime, SystemMonotonicTime, type Clock } from
 import type { InfisicalStoreSettings, Settings } from '../config/settings';
 import { reloadedCredentials, reloadedLogin } from './credentials';
 import { infisicalConnection } from './infisical-connection';
-import { ORDERS } from '../user-deprovisioning/deletion-jobs';
+import { DELETION_JOBS_SCOPE } from '../user-deprovisioning/deletion-jobs';
 import { DirectoryGrantSource } from '../grant-sources/directory/directory.grant-source';
 import { IdentityDependency } from '../authn/identity-dependency';
 import { LldapUserDirectory } from '../lldap/lldap.user-directory';
@@ -129,7 +129,7 @@ function withQuotas(
   if (!isLimited) return store;
   const limited = new QuotaSecretStore(store, quotas, {
     time: new SystemMonotonicTime(),
-    unlimitedUser: ORDERS.user,
+    unlimitedUser: DELETION_JOBS_SCOPE.user,
     ...(telemetry?.quotas !== undefined && { observer: telemetry.quotas }),
   });
   redis?.invalidationBus.listen((written) =>
@@ -188,7 +188,7 @@ async function openStore(settings: Settings, deps: StoreDeps): Promise<Pick<Adap
   const { store } = settings;
   if (store.kind === 'infisical') return openInfisical(store, settings, deps);
   const { EmbeddedSecretStore } = await import('../stores/embedded/embedded.secret-store.js');
-  const embedded = await EmbeddedSecretStore.open({ ...store, serviceUser: ORDERS.user });
+  const embedded = await EmbeddedSecretStore.open({ ...store, serviceUser: DELETION_JOBS_SCOPE.user });
   const { tornTailsIn } = await import('../stores/embedded/vault/torn-tail.js');
   const torn = await tornTailsIn(store.dataDir);
   for (const file of torn) deps.log('warn', 'embedded_store_tail_put_aside', { file });

@@ -1,94 +1,94 @@
-import { StoreUnavailable } from '../errors/store-errors';
 import type { UserPresence } from '../authn/user-token.verifier';
+import { StoreUnavailable } from '../errors/store-errors';
 import type { LogEvent } from '../logging/log';
 import type { SecretStore, StoredWorkspace } from '../secrets/secret-store';
-import type { DeletionJobStorage, DeletionJob, DeletionJobs } from './deletion-jobs';
+import type { DeletionJobSnapshot, DeletionJob, DeletionJobs } from './deletion-jobs';
 
-/** More looks mean that somebody goes on writing: the rest is for a later attempt. */
-const MAX_LOOKS = 10;
+/** After so many rounds somebody still writes; the rest is left to a later attempt. */
+const MAX_ROUNDS = 10;
 
 /**
- * `stopped` where the process is about to end, `overtaken` where another replica was faster, `held` where the cluster still
- * has the user, so that the event was premature, or somebody else's.
+ * `stopped`: the process is about to end. `overtaken`: another replica finished first. `held`: the cluster still has the
+ * user, so the event was premature, or it was about another user.
  */
 export type DeletionResult = 'done' | 'overtaken' | 'stopped' | 'held';
 
-/** Removes all workspaces of one user, and can be broken off and begun again between any two. */
+/** Removes all workspaces of one user; it may be interrupted between any two of them and run again. */
 export class UserDeletion {
   constructor(
     private readonly store: SecretStore,
-    private readonly orders: DeletionJobs,
+    private readonly jobs: DeletionJobs,
     private readonly users: UserPresence | undefined,
     private readonly log: LogEvent,
   ) {}
 
-  async run(user: string, book: DeletionJobStorage, signal: AbortSignal): Promise<DeletionResult> {
-    const due = book.dueOf(user);
+  async run(user: string, snapshot: DeletionJobSnapshot, signal: AbortSignal): Promise<DeletionResult> {
+    const due = snapshot.dueOf(user);
     if (due.every(({ confirmedAtMs }) => confirmedAtMs === undefined)) {
       if (this.users?.isHere(user) !== false) return 'held';
-      await this.orders.confirm(due);
+      await this.jobs.confirm(due);
     }
     this.log('info', 'user_removal_started', { user });
-    const gone = new Set<string>();
-    for (let look = 1, known = due; look <= MAX_LOOKS; look++) {
-      const listed = this.isOfNewUser(user, known) ? [] : await this.store.workspacesOf(user);
+    const removed = new Set<string>();
+    for (let round = 1, known = due; round <= MAX_ROUNDS; round++) {
+      const listed = this.mayListNewUsers(user, known) ? [] : await this.store.workspacesOf(user);
       if (signal.aborted) return 'stopped';
-      const stillDue = (await this.orders.read()).dueOf(user);
+      const stillDue = (await this.jobs.read()).dueOf(user);
       known = stillDue;
-      const found = unionOf(listed, stillDue, gone);
+      const found = unionOf(listed, stillDue, removed);
       if (found.length === 0) {
-        await this.orders.complete(user, due);
-        this.log('info', 'user_removal_done', { user, workspaces: gone.size });
+        await this.jobs.complete(user, due);
+        this.log('info', 'user_removal_done', { user, workspaces: removed.size });
         return 'done';
       }
-      // What was found before an order was last seen is of the old user: nobody is told that a new one is there while
-      // an order is due. Whatever is made later is another workspace, and not among these.
+      // Workspaces that were listed before a job was last seen belong to the old user: a new user is not acknowledged while
+      // a job is due. A workspace that is made later has another id and is not among these.
       if (stillDue.length === 0) return 'overtaken';
-      await this.orders.remember(
+      await this.jobs.addFound(
         stillDue,
         found.map(({ id }) => id),
       );
-      if ((await this.removeAll(user, found, gone, signal)) === 'stopped') return 'stopped';
+      if ((await this.removeAll(user, found, removed, signal)) === 'stopped') return 'stopped';
     }
     throw new StoreUnavailable('Workspaces of a deleted user are still being made.');
   }
 
   /**
-   * What a store would list now may be a new user's of that name, where a removal took so long. All that was there when
-   * the user was gone was written down by the first look: only that is removed then.
+   * Where a removal took so long that a new user of that name exists, the store may list the new user's workspaces. All
+   * workspaces of the old user were written down in the first round, and only those are removed then.
    */
-  private isOfNewUser(user: string, due: readonly DeletionJob[]): boolean {
+  private mayListNewUsers(user: string, due: readonly DeletionJob[]): boolean {
     return this.users?.isHere(user) === true && due.some(({ found }) => found !== undefined);
   }
 
   private async removeAll(
     user: string,
     found: readonly StoredWorkspace[],
-    gone: Set<string>,
+    removed: Set<string>,
     signal: AbortSignal,
   ): Promise<'removed' | 'stopped'> {
     try {
       for (const workspace of found) {
         if (signal.aborted) return 'stopped';
         await this.store.removeWorkspace(workspace);
-        gone.add(workspace.id);
-        this.log('info', 'user_removal_progress', { user, removed: gone.size, found: found.length });
+        removed.add(workspace.id);
+        this.log('info', 'user_removal_progress', { user, removed: removed.size, found: found.length });
       }
       return 'removed';
     } catch (error: unknown) {
-      // Only spares the next attempt some calls: the failure is what counts.
-      if (gone.size > 0) await this.orders.forget(user, gone).catch(() => undefined);
+      // This only saves the next attempt some calls, so its own failure is ignored.
+      if (removed.size > 0) await this.jobs.dropRemoved(user, removed).catch(() => undefined);
       throw error;
     }
   }
 }
 
-/** What the store shows, and last what only the orders still know of. */
+/** Returns the listed workspaces, and after them those that only the jobs know. */
 function unionOf(
   listed: readonly StoredWorkspace[],
   due: readonly DeletionJob[],
-  gone: ReadonlySet<string>,
+  removed: ReadonlySet<string>,
 ): readonly StoredWorkspace[] {
-  const known = due.flatMap(({ found = [] }) => found).filter((id) => !gone.has(id));
+  const known = due.flatMap(({ found = [] }) => found).filter((id) => !removed.has(id));
   return [...new Set([...listed.map(({ id }) => id), ...known])].map((id) => ({ id }));
 }

@@ -1,44 +1,44 @@
 import { Mutex } from 'async-mutex';
-import { UserRemovalPending } from '../errors/request-errors';
-import { DeletionJobs } from './deletion-jobs';
-import { DeletionWorker, BackgroundDeletions } from './deletion-worker';
-import type { Clock, MonotonicTime } from '../time/clock';
 import type { UserPresence } from '../authn/user-token.verifier';
+import { UserRemovalPending } from '../errors/request-errors';
 import type { LogEvent } from '../logging/log';
 import type { SecretStore } from '../secrets/secret-store';
+import type { Clock, MonotonicTime } from '../time/clock';
+import { DeletionJobs } from './deletion-jobs';
+import { DeletionWorker } from './deletion-worker';
 import { UserDeletion } from './user-deletion';
 
-/** What happens when a user comes or goes: the workspaces go with the user, in the background, and a user who comes finds none. */
+/** Handles the events of users: a deleted user's workspaces are removed in the background, and a new user finds none. */
 export class UserDeprovisioning {
-  private readonly turns = new Mutex();
+  private readonly mutex = new Mutex();
 
   constructor(
-    private readonly orders: DeletionJobs,
+    private readonly jobs: DeletionJobs,
     private readonly worker: DeletionWorker,
   ) {}
 
   /** Resolves once it is durable that the user is to be removed. The same event may come again. */
   async userDeleted(user: string): Promise<void> {
-    // Taken here, not when the turn comes: a user who is back meanwhile is not meant.
-    const order = this.orders.newOrder(user);
-    await this.turns.runExclusive(() => this.orders.add(order));
+    // The job's time is that of the event and not that of the mutex, so that it spares a user who returns meanwhile.
+    const job = this.jobs.newJob(user);
+    await this.mutex.runExclusive(() => this.jobs.add(job));
     this.worker.wake(user);
   }
 
   /**
-   * Nothing is made: a workspace is made by its first secret. Resolves once nothing of an earlier user of that name is
-   * left, nor will be removed. @throws UserRemovalPending: the sender comes again
+   * Resolves once nothing of an earlier user of that name is left, nor will be removed. It makes nothing: a workspace is made
+   * by its first secret. @throws UserRemovalPending (503), on which the sender repeats the event
    */
   async userCreated(user: string): Promise<void> {
-    // In turn: an event that is still being written down must not be overlooked.
-    await this.turns.runExclusive(async () => {
-      const book = await this.orders.read();
-      if (book.dueOf(user).length > 0) {
+    // The mutex waits for a job that is still being written.
+    await this.mutex.runExclusive(async () => {
+      const snapshot = await this.jobs.read();
+      if (snapshot.dueOf(user).length > 0) {
         this.worker.wake(user);
         throw new UserRemovalPending();
       }
-      const done = book.lastDoneOf(user);
-      if (done !== undefined) await this.orders.userIsBack(done);
+      const done = snapshot.lastDoneOf(user);
+      if (done !== undefined) await this.jobs.userIsBack(done);
     });
   }
 }
@@ -48,21 +48,19 @@ interface DeprovisioningOptions {
   readonly clock: Clock;
   readonly time: MonotonicTime;
   readonly log: LogEvent;
-  /** Undefined where nobody can tell of users: there nothing is removed. */
+  /** Undefined where the cluster's users are not known, so that nothing is removed. */
   readonly users: UserPresence | undefined;
 }
 
-/** The parts of this room, put together. */
+/** Builds the parts of this folder. */
 export function deprovisioning({ store, clock, time, log, users }: DeprovisioningOptions): {
   readonly userDeprovisioning: UserDeprovisioning;
-  readonly background: BackgroundDeletions;
+  readonly worker: DeletionWorker;
 } {
-  const orders = new DeletionJobs(store, clock, log);
-  const around = { time, log, nowMs: () => clock.nowMs(), random: Math.random };
-  const worker = new DeletionWorker(orders, new UserDeletion(store, orders, users, log), around);
+  const jobs = new DeletionJobs(store, clock, log);
+  const deletion = new UserDeletion(store, jobs, users, log);
+  const deps = { clock, time, log, random: Math.random };
+  const worker = new DeletionWorker(jobs, deletion, deps, users !== undefined);
   users?.onGone((user) => worker.wakeIfDue(user));
-  return {
-    userDeprovisioning: new UserDeprovisioning(orders, worker),
-    background: new BackgroundDeletions(worker, users !== undefined),
-  };
+  return { userDeprovisioning: new UserDeprovisioning(jobs, worker), worker };
 }

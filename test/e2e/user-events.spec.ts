@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Settings } from '../../src/config/settings';
-import { ORDERS } from '../../src/user-deprovisioning/deletion-jobs';
+import { DELETION_JOBS_SCOPE } from '../../src/user-deprovisioning/deletion-jobs';
 import { StoreUnavailable } from '../../src/errors/store-errors';
 import { PeerVerifier } from '../../src/authn/peer-verifier';
 import type { SecretStore } from '../../src/secrets/secret-store';
@@ -77,7 +77,7 @@ describe('system events of users', () => {
     service.logLines().filter((line) => line['user'] === user).map((line) => line['msg']); // prettier-ignore
   const done = (service: Service, user: string) =>
     eventually(() => expect(events(service, user)).toContain('user_removal_done'));
-  const orders = async (on: SecretStore = store) => (await on.list(ORDERS)).map(({ value }) => JSON.parse(value)); // prettier-ignore
+  const orders = async (on: SecretStore = store) => (await on.list(DELETION_JOBS_SCOPE)).map(({ value }) => JSON.parse(value)); // prettier-ignore
 
   it('a deleted user is written down, answered, and removed in the background; others stay', async () => {
     const service = await start();
@@ -118,7 +118,7 @@ describe('system events of users', () => {
     expect(await orders()).toEqual([]);
   });
 
-  it.each([{}, { name: '' }, { name: 'a/b' }, { name: 7 }, { name: ['a'] }, { name: 'a'.repeat(254) }, { name: ORDERS.user }])(
+  it.each([{}, { name: '' }, { name: 'a/b' }, { name: 7 }, { name: ['a'] }, { name: 'a'.repeat(254) }, { name: DELETION_JOBS_SCOPE.user }])(
     'a body without one plain name is refused: %j',
     async (body) => {
       const service = await start();
@@ -174,7 +174,7 @@ describe('system events of users', () => {
     clock.advance(1000);
     expect((await event(service, 'create', { name: 'alice' })).status).toBe(200);
     await fill('alice');
-    await store.create(ORDERS, { name: 'removal-late', value: JSON.stringify(late) });
+    await store.create(DELETION_JOBS_SCOPE, { name: 'removal-late', value: JSON.stringify(late) });
     time.advance(600_000);
     await eventually(() => expect(events(service, 'alice')).toContain('user_removal_job_too_late'));
     expect(await store.list(at('alice'))).toHaveLength(1);

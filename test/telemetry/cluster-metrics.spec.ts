@@ -51,7 +51,7 @@ describe('in a cluster, the metrics', () => {
     await store.create(scope, { name: 'k', value: 'v' });
     const time = new FixedMonotonicTime();
     const clock = new FixedClock();
-    const { userDeprovisioning, background } = deprovisioning({
+    const { userDeprovisioning, worker } = deprovisioning({
       store,
       clock,
       time,
@@ -60,17 +60,17 @@ describe('in a cluster, the metrics', () => {
     });
     const remove = store.removeWorkspace.bind(store);
     store.removeWorkspace = () => Promise.reject(new StoreUnavailable());
-    background.onApplicationBootstrap();
+    worker.onApplicationBootstrap();
     await userDeprovisioning.userDeleted('alice');
-    expect(background.pending).toBe(1);
+    expect(worker.pending).toBe(1);
     await eventually(() => expect(store.calls).toContain('workspacesOf alice'));
-    expect(background.pending).toBe(1);
+    expect(worker.pending).toBe(1);
     store.removeWorkspace = remove;
     await eventually(() => {
       time.advance(1_000);
-      expect(background.pending).toBe(0);
+      expect(worker.pending).toBe(0);
     });
-    await background.beforeApplicationShutdown();
+    await worker.beforeApplicationShutdown();
     expect(await store.list(scope)).toEqual([]);
   });
 });

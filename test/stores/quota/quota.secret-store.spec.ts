@@ -1,4 +1,4 @@
-import { ORDERS } from '../../../src/user-deprovisioning/deletion-jobs';
+import { DELETION_JOBS_SCOPE } from '../../../src/user-deprovisioning/deletion-jobs';
 import { ListTooLarge, StoreOutcomeUnknown, StoreUnreachable } from '../../../src/errors/store-errors';
 import { scopeKeyOf, type Secret, type SecretScope, type ScopeUsage } from '../../../src/secrets/secret';
 import { waitedMs } from '../../../src/secrets/secret-store-decorator';
@@ -46,7 +46,7 @@ function opened(quotas: Parameters<typeof withQuotas>[1]) {
   const time = new FixedMonotonicTime();
   const refused: string[] = [];
   const observer = { quotaExceeded: (limit: string) => void refused.push(limit) };
-  const store = withQuotas(inner, quotas, { time, observer, unlimitedUser: ORDERS.user });
+  const store = withQuotas(inner, quotas, { time, observer, unlimitedUser: DELETION_JOBS_SCOPE.user });
   const measurements = () => inner.calls.filter((call) => call.startsWith('list')).length;
   return { inner, time, store, refused, measurements };
 }
@@ -166,10 +166,11 @@ describe('a store behind quotas', () => {
 
   it('does not limit the orders to remove a user', async () => {
     const { store } = opened({ workspace: { secrets: 1, bytes: 1 }, user: { secrets: 1, bytes: 1 } });
-    for (const name of ['one', 'two', 'three']) await store.create(ORDERS, { name, value: 'order' });
-    await store.update(ORDERS, { name: 'one', value: 'order'.repeat(1_000) });
-    await store.delete(ORDERS, 'two');
-    expect(await store.list(ORDERS)).toHaveLength(2);
+    for (const name of ['one', 'two', 'three'])
+      await store.create(DELETION_JOBS_SCOPE, { name, value: 'order' });
+    await store.update(DELETION_JOBS_SCOPE, { name: 'one', value: 'order'.repeat(1_000) });
+    await store.delete(DELETION_JOBS_SCOPE, 'two');
+    expect(await store.list(DELETION_JOBS_SCOPE)).toHaveLength(2);
   });
 
   it('tells of each refusal which limit it was, and of no other', async () => {

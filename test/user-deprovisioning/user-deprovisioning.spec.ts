@@ -12,7 +12,7 @@ import { MemorySecretStore } from '../support/memory.secret-store';
 const WS = { user: 'alice', workspace: 'ws', environment: 'prod' } as const;
 const quiet = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-describe('the removal of departed users', () => {
+describe('UserDeprovisioning', () => {
   let store: MemorySecretStore;
   let clock: FixedClock;
   let stops: (() => Promise<void>)[];
@@ -28,24 +28,24 @@ describe('the removal of departed users', () => {
   });
 
   function replica(time: MonotonicTime, on: SecretStore = store) {
-    const said: string[] = [];
-    const log = (_level: string, event: string) => void said.push(event);
-    const { userDeprovisioning, background } = deprovisioning({ store: on, clock, time, log, users });
-    background.onApplicationBootstrap();
-    stops.push(() => background.beforeApplicationShutdown());
-    return { userDeprovisioning, stop: () => background.beforeApplicationShutdown(), said };
+    const logged: string[] = [];
+    const log = (_level: string, event: string) => void logged.push(event);
+    const { userDeprovisioning, worker } = deprovisioning({ store: on, clock, time, log, users });
+    worker.onApplicationBootstrap();
+    stops.push(() => worker.beforeApplicationShutdown());
+    return { userDeprovisioning, stop: () => worker.beforeApplicationShutdown(), logged };
   }
 
-  it.each(['a completion in doubt', 'another replica that was faster'])(
-    'is no busy loop after %s',
+  it.each(['a completion whose outcome is unknown', 'another replica that was faster'])(
+    'makes no busy loop after %s',
     async (what) => {
       const one = replica(new SystemMonotonicTime());
       await store.create(WS, { name: 'k', value: 'v' });
       const [update, remove] = [store.update.bind(store), store.removeWorkspace.bind(store)];
-      if (what === 'a completion in doubt') {
+      if (what === 'a completion whose outcome is unknown') {
         store.update = async (scope, secret) => {
           await update(scope, secret);
-          // The first update confirms the order, the second completes it.
+          // The first update confirms the job, the second completes it.
           if (!secret.value.includes('doneAtMs')) return;
           store.update = update;
           throw new StoreOutcomeUnknown();
@@ -56,11 +56,11 @@ describe('the removal of departed users', () => {
         };
       }
       await one.userDeprovisioning.userDeleted('alice');
-      await eventually(() => expect(one.said).toContain('user_removal_failed'));
+      await eventually(() => expect(one.logged).toContain('user_removal_failed'));
       store.removeWorkspace = remove;
       const other = replica(new SystemMonotonicTime());
-      if (what !== 'a completion in doubt')
-        await eventually(() => expect(other.said).toContain('user_removal_done'));
+      if (what !== 'a completion whose outcome is unknown')
+        await eventually(() => expect(other.logged).toContain('user_removal_done'));
       await other.stop();
       await quiet(1500);
       const before = store.calls.length;
@@ -69,7 +69,7 @@ describe('the removal of departed users', () => {
     },
   );
 
-  it('leaves what a returned user stored, whatever event waited in line of a slow replica', async () => {
+  it('keeps the secrets of a user who is back although a slow replica still holds an older event', async () => {
     const time = new FixedMonotonicTime();
     const slow: SecretStore = Object.create(store) as SecretStore;
     let release = (): void => undefined;
@@ -88,7 +88,7 @@ describe('the removal of departed users', () => {
     waiting.push(a.userDeprovisioning.userDeleted('alice'));
     clock.advance(3000);
     await b.userDeprovisioning.userDeleted('alice');
-    await eventually(() => expect(b.said).toContain('user_removal_done'));
+    await eventually(() => expect(b.logged).toContain('user_removal_done'));
     clock.advance(3000);
     await b.userDeprovisioning.userCreated('alice');
     clock.advance(1000);
@@ -102,31 +102,31 @@ describe('the removal of departed users', () => {
     expect(await store.list(WS)).toEqual([{ name: 'k', value: 'of the new alice' }]);
   });
 
-  it('waits until the cluster itself is without the user: an event alone removes nothing', async () => {
+  it('removes nothing on an event alone and waits until the cluster has no such user', async () => {
     const time = new FixedMonotonicTime();
     users.come('alice');
-    const { userDeprovisioning, said } = replica(time);
+    const { userDeprovisioning, logged } = replica(time);
     await store.create(WS, { name: 'k', value: 'v' });
     await userDeprovisioning.userDeleted('alice');
-    await eventually(() => expect(said).toContain('user_removal_held'));
+    await eventually(() => expect(logged).toContain('user_removal_held'));
     for (let minute = 0; minute < 30; minute++) {
       time.advance(60_000);
       await quiet(5);
     }
-    expect(said).toEqual(['user_removal_held']);
+    expect(logged).toEqual(['user_removal_held']);
     expect(await store.list(WS)).toHaveLength(1);
-    // What the old user's apps still write goes along.
+    // A workspace that the old user's apps write meanwhile is removed too.
     await store.create({ ...WS, workspace: 'late' }, { name: 'k', value: 'v' });
     await expect(userDeprovisioning.userCreated('alice')).rejects.toMatchObject({
       reason: 'USER_REMOVAL_PENDING',
     });
     await quiet(100);
     users.go('alice');
-    await eventually(() => expect(said).toContain('user_removal_done'));
+    await eventually(() => expect(logged).toContain('user_removal_done'));
     expect(await store.workspacesOf('alice')).toEqual([]);
   });
 
-  it('goes on with what was once confirmed, although a new user of that name has come', async () => {
+  it('continues a confirmed removal although a new user of that name exists', async () => {
     const time = new FixedMonotonicTime();
     const one = replica(time);
     await store.create(WS, { name: 'k', value: 'of the old alice' });
@@ -135,24 +135,24 @@ describe('the removal of departed users', () => {
       throw new StoreUnavailable();
     };
     await one.userDeprovisioning.userDeleted('alice');
-    await eventually(() => expect(one.said).toContain('user_removal_failed'));
+    await eventually(() => expect(one.logged).toContain('user_removal_failed'));
     users.come('alice');
     store.removeWorkspace = remove;
     await eventually(() => {
       time.advance(1000);
-      expect(one.said).toContain('user_removal_done');
+      expect(one.logged).toContain('user_removal_done');
     });
     expect(await store.list(WS)).toEqual([]);
   });
 
-  it('decides nothing while the cluster does not answer', async () => {
+  it('removes nothing while the cluster does not answer', async () => {
     users.isHere = () => {
       throw new IdentityUnavailable('The Kubernetes API server');
     };
-    const { userDeprovisioning, said } = replica(new FixedMonotonicTime());
+    const { userDeprovisioning, logged } = replica(new FixedMonotonicTime());
     await store.create(WS, { name: 'k', value: 'v' });
     await userDeprovisioning.userDeleted('alice');
-    await eventually(() => expect(said).toContain('user_removal_failed'));
+    await eventually(() => expect(logged).toContain('user_removal_failed'));
     expect(await store.list(WS)).toHaveLength(1);
   });
 });

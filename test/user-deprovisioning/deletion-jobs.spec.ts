@@ -1,5 +1,5 @@
 import { deprovisioning } from '../../src/user-deprovisioning/user-deprovisioning';
-import { ORDERS, DeletionJobs } from '../../src/user-deprovisioning/deletion-jobs';
+import { DELETION_JOBS_SCOPE, DeletionJobs } from '../../src/user-deprovisioning/deletion-jobs';
 import { StoreUnavailable } from '../../src/errors/store-errors';
 import { eventually } from '../support/eventually';
 import { FixedClock } from '../support/fixed-clock';
@@ -10,11 +10,11 @@ import { StatedUsers } from '../support/stated-users';
 const HOUR_MS = 3_600_000;
 const SWEEP_MS = 600_000;
 
-describe('the orders of removals', () => {
+describe('DeletionJobs', () => {
   let store: MemorySecretStore;
   let clock: FixedClock;
   let time: FixedMonotonicTime;
-  let told: string[];
+  let logged: string[];
   let parts: ReturnType<typeof deprovisioning>;
   let users: StatedUsers;
 
@@ -22,20 +22,20 @@ describe('the orders of removals', () => {
     store = new MemorySecretStore();
     clock = new FixedClock();
     time = new FixedMonotonicTime();
-    told = [];
+    logged = [];
     users = new StatedUsers();
-    const log = (_: string, event: string) => void told.push(event);
+    const log = (_: string, event: string) => void logged.push(event);
     parts = deprovisioning({ store, clock, time, log, users });
-    parts.background.onApplicationBootstrap();
+    parts.worker.onApplicationBootstrap();
   });
   afterEach(async () => {
-    const stopped = parts.background.beforeApplicationShutdown();
+    const stopped = parts.worker.beforeApplicationShutdown();
     time.advance(10_000);
     await stopped;
   });
 
-  const kept = async () => (await store.list(ORDERS)).length;
-  /** One more look at the orders, to its end. */
+  const kept = async () => (await store.list(DELETION_JOBS_SCOPE)).length;
+  /** Lets the worker read the jobs once more and waits for the end. */
   const sweep = async () => {
     const looks = () => store.calls.filter((call) => call.startsWith('list')).length;
     const before = looks();
@@ -46,9 +46,9 @@ describe('the orders of removals', () => {
     await new Promise((resolve) => setImmediate(resolve));
   };
 
-  it('are kept for an hour when done, and then cleaned up', async () => {
+  it('keeps a done job for an hour and then deletes it', async () => {
     await parts.userDeprovisioning.userDeleted('alice');
-    await eventually(() => expect(told).toContain('user_removal_done'));
+    await eventually(() => expect(logged).toContain('user_removal_done'));
     clock.advance(HOUR_MS);
     await sweep();
     expect(await kept()).toBe(1);
@@ -58,16 +58,16 @@ describe('the orders of removals', () => {
     expect(await kept()).toBe(0);
   });
 
-  it('that are not done are kept for however long', async () => {
+  it('keeps an unfinished job for any time', async () => {
     store.workspacesOf = () => Promise.reject(new StoreUnavailable());
     await parts.userDeprovisioning.userDeleted('alice');
-    await eventually(() => expect(told).toContain('user_removal_failed'));
+    await eventually(() => expect(logged).toContain('user_removal_failed'));
     clock.advance(100 * HOUR_MS);
     await sweep();
     expect(await kept()).toBe(1);
   });
 
-  it('are done only once that is written down: a store that fails then is tried again', async () => {
+  it('tries a removal again when the store fails to record its end', async () => {
     const update = store.update.bind(store);
     let failing = true;
     store.update = async (scope, secret) => {
@@ -75,29 +75,29 @@ describe('the orders of removals', () => {
       await update(scope, secret);
     };
     await parts.userDeprovisioning.userDeleted('alice');
-    await eventually(() => expect(told).toContain('user_removal_failed'));
-    expect(told).not.toContain('user_removal_done');
+    await eventually(() => expect(logged).toContain('user_removal_failed'));
+    expect(logged).not.toContain('user_removal_done');
     failing = false;
     await eventually(() => {
       time.advance(1_000);
-      expect(told).toContain('user_removal_done');
+      expect(logged).toContain('user_removal_done');
     });
   });
 
-  it('that another replica dropped meanwhile are no failure; a store that cannot drop is one', async () => {
-    const orders = new DeletionJobs(store, clock, () => undefined);
-    const order = orders.newOrder('bob');
-    await expect(orders.drop(order)).resolves.toBeUndefined();
-    await expect(orders.confirm([order])).resolves.toBeUndefined();
+  it('ignores a job that another replica has deleted, but not a store that fails', async () => {
+    const jobs = new DeletionJobs(store, clock, () => undefined);
+    const job = jobs.newJob('bob');
+    await expect(jobs.delete(job)).resolves.toBeUndefined();
+    await expect(jobs.confirm([job])).resolves.toBeUndefined();
     store.failure = new StoreUnavailable();
-    await expect(orders.drop(order)).rejects.toBe(store.failure);
-    await expect(orders.confirm([order])).rejects.toBe(store.failure);
+    await expect(jobs.delete(job)).rejects.toBe(store.failure);
+    await expect(jobs.confirm([job])).rejects.toBe(store.failure);
     store.failure = undefined;
   });
 
   const AT = { user: 'alice', workspace: 'ws', environment: 'prod' } as const;
-  /** As Infisical shows a project that our identity was taken out of: it is listed no more, and not removed. */
-  const takeOut = async () => {
+  /** Hides a workspace, as Infisical does a project from which our identity was removed: it is not listed and cannot be removed. */
+  const hideWorkspace = async () => {
     const [lost] = await store.workspacesOf('alice');
     const workspacesOf = MemorySecretStore.prototype.workspacesOf.bind(store);
     const removeWorkspace = MemorySecretStore.prototype.removeWorkspace.bind(store);
@@ -106,54 +106,54 @@ describe('the orders of removals', () => {
       id === lost?.id ? Promise.reject(new StoreUnavailable()) : removeWorkspace({ id });
   };
   const restart = async () => {
-    const stopped = parts.background.beforeApplicationShutdown();
+    const stopped = parts.worker.beforeApplicationShutdown();
     time.advance(10_000);
     await stopped;
-    told = [];
+    logged = [];
     users = new StatedUsers();
-    const log = (_: string, event: string) => void told.push(event);
+    const log = (_: string, event: string) => void logged.push(event);
     parts = deprovisioning({ store, clock, time, log, users });
-    parts.background.onApplicationBootstrap();
+    parts.worker.onApplicationBootstrap();
   };
 
-  it('name what was found: what the store loses sight of stays due for the next process', async () => {
+  it('records the workspaces found, so that one the store no longer lists stays due for the next process', async () => {
     await store.create(AT, { name: 'k', value: 'v' });
     store.removeWorkspace = () => Promise.reject(new StoreUnavailable());
     await parts.userDeprovisioning.userDeleted('alice');
-    await eventually(() => expect(told).toContain('user_removal_failed'));
-    await takeOut();
+    await eventually(() => expect(logged).toContain('user_removal_failed'));
+    await hideWorkspace();
     await restart();
-    await eventually(() => expect(told).toContain('user_removal_failed'));
-    expect(told).not.toContain('user_removal_done');
+    await eventually(() => expect(logged).toContain('user_removal_failed'));
+    expect(logged).not.toContain('user_removal_done');
     store.removeWorkspace = MemorySecretStore.prototype.removeWorkspace.bind(store);
     await eventually(() => {
       time.advance(1_000);
-      expect(told).toContain('user_removal_done');
+      expect(logged).toContain('user_removal_done');
     });
     expect(await store.list(AT)).toEqual([]);
   });
 
-  it('do not ask again for what is gone, and take the rest before what is out of sight', async () => {
+  it('does not remove a workspace twice, and removes the listed ones before one that is no longer listed', async () => {
     await store.create(AT, { name: 'k', value: 'v' });
     const removed = () => store.calls.filter((call) => call.startsWith('removeWorkspace')).length;
     store.removeWorkspace = () => Promise.reject(new StoreUnavailable());
     await parts.userDeprovisioning.userDeleted('alice');
-    await eventually(() => expect(told).toContain('user_removal_failed'));
-    await takeOut();
+    await eventually(() => expect(logged).toContain('user_removal_failed'));
+    await hideWorkspace();
     await store.create({ ...AT, workspace: 'late' }, { name: 'k', value: 'v' });
     await restart();
-    await eventually(() => expect(told).toContain('user_removal_failed'));
+    await eventually(() => expect(logged).toContain('user_removal_failed'));
     expect(removed()).toBe(1);
     await restart();
-    await eventually(() => expect(told).toContain('user_removal_failed'));
+    await eventually(() => expect(logged).toContain('user_removal_failed'));
     expect(removed()).toBe(1);
   });
 
-  it('that took so long that a new user of that name is there remove what was found, and nothing of the new one', async () => {
+  it('removes only the recorded workspaces when a new user of that name exists before the removal is done', async () => {
     await store.create(AT, { name: 'k', value: 'v' });
     store.removeWorkspace = () => Promise.reject(new StoreUnavailable());
     await parts.userDeprovisioning.userDeleted('alice');
-    await eventually(() => expect(told).toContain('user_removal_failed'));
+    await eventually(() => expect(logged).toContain('user_removal_failed'));
     await restart();
     users.come('alice');
     const fresh = { ...AT, workspace: 'of-the-new-user' };
@@ -161,20 +161,23 @@ describe('the orders of removals', () => {
     store.removeWorkspace = MemorySecretStore.prototype.removeWorkspace.bind(store);
     await eventually(() => {
       time.advance(1_000);
-      expect(told).toContain('user_removal_done');
+      expect(logged).toContain('user_removal_done');
     });
     expect(await store.list(AT)).toEqual([]);
     expect(await store.retrieve(fresh, 'k')).toEqual({ name: 'k', value: 'new' });
   });
 
-  it('of the version before, which name nothing, and with a field that is no list of ids, are carried out', async () => {
-    const order = { user: 'alice', requestedAtMs: clock.nowMs() };
+  it('carries out a job of an older version without recorded workspaces, and one whose list of ids is invalid', async () => {
+    const job = { user: 'alice', requestedAtMs: clock.nowMs() };
     await store.create(AT, { name: 'k', value: 'v' });
-    await store.create(ORDERS, { name: 'removal-old', value: JSON.stringify(order) });
-    await store.create(ORDERS, { name: 'removal-odd', value: JSON.stringify({ ...order, found: [7] }) });
+    await store.create(DELETION_JOBS_SCOPE, { name: 'removal-old', value: JSON.stringify(job) });
+    await store.create(DELETION_JOBS_SCOPE, {
+      name: 'removal-odd',
+      value: JSON.stringify({ ...job, found: [7] }),
+    });
     await restart();
-    await eventually(() => expect(told).toContain('user_removal_done'));
-    expect(told).not.toContain('user_removal_failed');
+    await eventually(() => expect(logged).toContain('user_removal_done'));
+    expect(logged).not.toContain('user_removal_failed');
     expect(await store.list(AT)).toEqual([]);
   });
 });
