@@ -207,7 +207,7 @@ async function shell({ text }: Command): Promise<string> {
   const line = text
     .replaceAll('http://127.0.0.1:8080', url)
     .replace('<what follows osp:v1:b64:>', 'IGJ5dGVzIA==');
-  return (await inShell(line, { TOUR_URL: url })).trimEnd();
+  return (await inShell(line, { SMOKE_TEST_URL: url })).trimEnd();
 }
 
 async function withInfisical({ text }: Command): Promise<string> {
@@ -279,7 +279,7 @@ describe('the commands of the documents', () => {
 
   it('are in blocks that say that they are commands', () => {
     expect(blocks.filter(({ language }) => language === 'sh').length).toBeGreaterThan(10);
-    const others = blocks.filter(({ language }) => !['sh', 'yaml', 'json', ''].includes(language));
+    const others = blocks.filter(({ language }) => !['sh', 'yaml', 'json', 'mermaid', ''].includes(language));
     expect(others).toEqual([]);
     const unsaid = blocks.filter(
       ({ language, text }) =>
