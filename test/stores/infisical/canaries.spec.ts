@@ -18,12 +18,12 @@ const echo = (status: number): Fault =>
 const FAULTS: readonly (readonly [title: string, shown: string, fault: Fault])[] = [
   [
     'hidden value',
-    'value.unreadable',
+    'infisical_value_unreadable',
     json(200, { secrets: [{ ...ROW, secretValue: VALUE, secretValueHidden: true }] }),
   ],
   [
     'unknown marker',
-    'value.unreadable',
+    'infisical_value_unreadable',
     json(200, { secrets: [{ ...ROW, secretValue: `osp:v9:${VALUE}` }] }),
   ],
   ['an end mid-body', 'connectionLost', { kind: 'truncate', when: 'after' }],
