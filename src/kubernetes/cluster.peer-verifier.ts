@@ -15,11 +15,11 @@ import { type PodSelection, WatchedPods } from './watched-pods';
 export interface ClusterPeerOptions {
   /** ServiceAccounts that may speak for users, e.g. of a proxy. */
   readonly trusted: readonly ServiceAccountName[];
-  /** ServiceAccounts that may tell of users who come and go. */
+  /** ServiceAccounts that may send system events of created and deleted users. */
   readonly eventSenders: readonly ServiceAccountName[];
-  /** ServiceAccounts of the Settings app; in their namespace `<user>` stands for the user whom it serves. */
+  /** ServiceAccounts of the Settings app; `<user>` in their namespace stands for the user whom it serves. */
   readonly settings: readonly ServiceAccountName[];
-  /** An address may pass to another pod: what is known of it longer ago proves nothing. */
+  /** Addresses that were last confirmed longer ago prove nothing: another pod may have them by now. */
   readonly maxAgeMs: number;
 }
 
@@ -27,11 +27,11 @@ const SERVICE = 'system-server';
 const USER = '<user>';
 
 /**
- * Peers as the cluster knows them: the EndpointSlices of each user's system-server, the pods of the configured
- * ServiceAccounts (today's Olares components send no token), and reviewed tokens.
+ * Verifies peers with the cluster: by the EndpointSlices of each user's system-server, by the pods of the configured
+ * ServiceAccounts (today's Olares components send no token), and by reviewed tokens.
  */
 export class ClusterPeerVerifier extends PeerVerifier {
-  /** By namespace, then by slice: a service has one slice, or a few. */
+  /** Addresses by namespace, then by slice: a service has one slice, or a few. */
   private readonly addresses = new Map<string, Map<string, ReadonlySet<string>>>();
   private readonly slices: Informer<ReadonlySet<string>>;
   private readonly pods: WatchedPods;
@@ -74,16 +74,15 @@ export class ClusterPeerVerifier extends PeerVerifier {
   }
 
   /**
-   * A token that came along counts alone: where the frontend passes on an app's, it is the app that calls. And what comes
-   * from system-server was written by anybody, whatever account its pods have.
+   * Where a token was sent, only the token counts: a frontend that forwards an app's token forwards the app's call. A peer
+   * that is a system-server is refused, whatever ServiceAccount its pods have: it forwards what anybody wrote.
    */
   async provesSettings({ address, bearer }: Peer, user: string): Promise<boolean> {
     const accounts = this.options.settings
       .map(({ namespace, name }) => ({ namespace: namespace.replace(USER, () => user), name }))
       .filter((account) => maySpeakFor(account, user));
     if (bearer !== undefined) return (await this.oneOf(accounts, { address, bearer }, 'token')) !== undefined;
-    const isApart = this.slices.ageMs() <= this.options.maxAgeMs && !this.provesSystemServer(address, user);
-    if (!isApart) return false;
+    if (this.slices.ageMs() > this.options.maxAgeMs || this.provesSystemServer(address, user)) return false;
     return (await this.oneOf(accounts, { address, bearer })) !== undefined;
   }
 
@@ -91,6 +90,7 @@ export class ClusterPeerVerifier extends PeerVerifier {
     await Promise.all([this.slices.stop(), this.pods.close()]);
   }
 
+  /** Returns the one of the accounts that the peer has; undefined where it has none of them. */
   private async oneOf(
     accounts: readonly ServiceAccountName[],
     { address, bearer }: Peer,
@@ -99,8 +99,8 @@ export class ClusterPeerVerifier extends PeerVerifier {
     if (accounts.length === 0) return undefined;
     const same = (found: ServiceAccountName | undefined) =>
       accounts.find(({ namespace, name }) => found?.namespace === namespace && found.name === name);
-    const here = by === 'token' ? undefined : same(this.pods.serviceAccountAt(address ?? ''));
-    if (here !== undefined || bearer === undefined) return here;
+    const byAddress = by === 'token' ? undefined : same(this.pods.serviceAccountAt(address ?? ''));
+    if (byAddress !== undefined || bearer === undefined) return byAddress;
     return same(await this.reviewer.review(bearer, address));
   }
 
@@ -118,7 +118,7 @@ export class ClusterPeerVerifier extends PeerVerifier {
   }
 }
 
-/** Users come and go, so that their namespaces cannot be named one by one. */
+/** Selects the pods of an account; in all namespaces where its namespace depends on the user, since users come and go. */
 function podsOf({ namespace, name }: ServiceAccountName): PodSelection {
   return namespace.includes(USER) ? { serviceAccount: name } : { namespace };
 }
@@ -132,7 +132,7 @@ interface Endpoint {
   readonly conditions?: { readonly ready?: unknown } | null;
 }
 
-/** Of the pods that are ready; an unset condition means ready. A pod on its way out may lose its address any moment. */
+/** Returns the addresses of ready pods; an unset condition means ready. A terminating pod may lose its address any moment. */
 function addressesIn({ body }: KubeObject): ReadonlySet<string> {
   const endpoints: unknown = body['endpoints'];
   const found = new Set<string>();

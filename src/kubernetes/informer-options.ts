@@ -4,37 +4,37 @@ import type { KubeObject } from './kube-object';
 import type { KubernetesApi, KubernetesFailure } from './kubernetes-api';
 
 export interface InformerOptions<T> {
-  /** e.g. `/apis/sys.bytetrade.io/v1alpha1/applicationpermissions`: all namespaces. */
+  /** Such as `/apis/sys.bytetrade.io/v1alpha1/applicationpermissions`, for all namespaces. */
   readonly path: string;
   readonly labelSelector?: string;
   readonly fieldSelector?: string;
-  /** Takes what is needed, so that the rest of 100,000 objects is not held. It must not throw. */
+  /** Returns the part of an object that is needed, so that the rest of 100,000 objects is not held. It must not throw. */
   readonly read: (object: KubeObject) => T;
   /**
-   * Told in the same synchronous step in which the collection changes. A list tells of an object only where what was read of
-   * it is not deeply equal to what was known.
+   * Called in the same synchronous step in which the mirror changes. A list calls it only for objects whose value is not
+   * deeply equal to the previous one.
    */
   readonly onPut?: (key: string, value: T) => void;
   readonly onRemoved?: (key: string) => void;
-  /** After each complete list, behind its puts and removals. */
+  /** Called after each complete list and its puts and removals. */
   readonly onListed?: () => void;
-  /** When it has become older than counts, and when it counts again. Without, the log is told. */
+  /** Called when the mirror has become older than `maxAgeMs`, and when it is synced again. Without it, both are logged. */
   readonly onOutdated?: (isOutdated: boolean) => void;
 }
 
-/** One collection as whoever observes the watches sees it. */
+/** The state of one informer, as it is observed. */
 export interface ObservedWatch {
   readonly path: string;
-  /** Since the server last proved that we know all; Infinity before the first list. */
+  /** Time since the server last proved that the mirror is complete; Infinity before the first list. */
   ageMs(): number;
-  /** False from a failure until the next proof, and before the first list. */
+  /** False from a failure until the next sync, and before the first list. */
   readonly up: boolean;
-  /** What fails again and again; undefined where nothing does. */
+  /** The failure that repeats; undefined where none does. */
   readonly lasting: LastingSyncError | undefined;
 }
 
 export interface LastingSyncError {
-  /** `watch`: each watch is refused, but lists are answered; `list`: nothing is learnt any more. */
+  /** `watch`: each watch is refused, but lists are answered; `list`: lists fail too, so that the mirror is outdated. */
   readonly of: 'list' | 'watch';
   readonly failure: KubernetesFailure;
 }
@@ -48,9 +48,9 @@ export interface InformerDeps {
   readonly api: KubernetesApi;
   readonly time: MonotonicTime;
   readonly log: LogEvent;
-  /** 0 up to 1. */
+  /** Returns a number from 0 up to 1. */
   readonly random?: () => number;
   readonly watches?: WatchObserver;
-  /** How old what is known may get at most before nothing is decided on it; GRANTS_MAX_AGE_S. */
+  /** How old the mirror may get before it no longer counts; GRANTS_MAX_AGE_S. */
   readonly maxAgeMs?: number;
 }

@@ -5,36 +5,36 @@ import { isOlder, objectKeyOf, readEvent } from './kube-object';
 import { kubernetesFailureOf, KubernetesFailure } from './kubernetes-api';
 import type { InformerDeps, LastingSyncError, ObservedWatch, InformerOptions } from './informer-options';
 
-/** A watch is asked to end after this long. */
+/** The server is asked to end a watch after this time. */
 const WATCH_MS = 30_000;
-/** One that did not end by then is half-open. */
+/** A watch that has not ended this much later is half-open. */
 const GRACE_MS = 5_000;
-/** One that ends in order, but sooner by more than this, was ended by a server that had a reason. */
+/** A watch that ends regularly, but earlier by more than this, was ended by the server for a reason. */
 const EARLY_MS = 1_000;
-/** A server that ends watches sooner than this has no reason to be asked again at once. */
+/** After a watch that was shorter than this, the next one is delayed. */
 const SHORT_WATCH_MS = 5_000;
-/** No word of a watch for so long: it may wait for a revision that the server will never have. */
+/** After so long without an event there is a list: the watch may wait for a revision that the server will never have. */
 const CONFIRM_WITHIN_MS = 120_000;
-/** However much the watches tell, everything is asked for again. */
+/** After this time there is a list, whatever the watches deliver. */
 const RELIST_AFTER_MS = 600_000;
 const DEFAULT_MAX_AGE_MS = 600_000;
 const BACK_OFF = { firstMs: 1_000, maxMs: 15_000 };
-/** Where nobody answers, or only with a failure of the server's own, which ends without our doing: its end must not be missed. */
-const MOST_MS_OF_OUTAGE = 3_000;
+/** The longest back-off while the server does not answer, or fails itself: its return must not be missed. */
+const MAX_BACK_OFF_IN_OUTAGE_MS = 3_000;
 
 /**
- * Mirrors one collection of the API server: a full list, then watches that resume where the last one ended in order. What
- * comes after anything else is another list, since the server may have gone back to a backup meanwhile, and resumes a version
- * of another history in silence. The mirror is never emptied while the server is away; a new list replaces it in one step,
- * so that no deletion is missed.
- * docs/decisions/0004-kubernetes-watch.md says why the client library's informer does not serve.
+ * Mirrors one collection of the API server: a full list, then watches, each of which resumes where the last one ended
+ * regularly. After anything else comes another list: the server may have been restored from a backup meanwhile, and would
+ * silently resume a version of another history. The mirror is never emptied while the server is away; a new list replaces
+ * it in one step, so that no deletion is missed.
+ * docs/decisions/0004-kubernetes-watch.md says why the informer of the client library is not used.
  */
 export class Informer<T> implements ObservedWatch {
-  private held = new Map<string, T>();
+  private objects = new Map<string, T>();
   private version: string | undefined;
   private syncedAtMs: number | undefined;
   private listedAtMs = -Infinity;
-  /** Whether the next watch may go on from `version`. */
+  /** Whether the next watch may resume from `version`. */
   private resumable = false;
   private running: Promise<void> | undefined;
   private listTookMs = 0;
@@ -55,8 +55,8 @@ export class Informer<T> implements ObservedWatch {
   ) {
     const { maxAgeMs = DEFAULT_MAX_AGE_MS, time } = deps;
     this.confirmWithinMs = Math.min(CONFIRM_WITHIN_MS, maxAgeMs / 2);
-    const tell = options.onOutdated ?? ((isOutdated) => this.logOutdated(isOutdated));
-    this.ageAlarm = new AgeAlarm(maxAgeMs, time, () => this.ageMs(), tell);
+    const onOutdated = options.onOutdated ?? ((isOutdated) => this.logOutdated(isOutdated));
+    this.ageAlarm = new AgeAlarm(maxAgeMs, time, () => this.ageMs(), onOutdated);
     this.backOff = new BackOff({ ...BACK_OFF, random: deps.random ?? Math.random });
     this.lister = new ObjectLister(options, deps.api);
     this.syncErrors = new SyncErrors(options.path, deps);
@@ -67,7 +67,7 @@ export class Informer<T> implements ObservedWatch {
     this.running ??= this.run();
   }
 
-  /** Resolves when no request is under way any more. */
+  /** Resolves when no request is running any more. */
   async stop(): Promise<void> {
     this.stopping.abort();
     this.ageAlarm.stop();
@@ -76,7 +76,7 @@ export class Informer<T> implements ObservedWatch {
     this.settleFirst();
   }
 
-  /** Whether there was a full list; before, a missing key means nothing. */
+  /** True once there was a full list; before, a missing key means nothing. */
   get listed(): boolean {
     return this.syncedAtMs !== undefined;
   }
@@ -90,14 +90,14 @@ export class Informer<T> implements ObservedWatch {
   }
 
   get size(): number {
-    return this.held.size;
+    return this.objects.size;
   }
 
   get(key: string): T | undefined {
-    return this.held.get(key);
+    return this.objects.get(key);
   }
 
-  /** The latest failure since the last proof, in a few words. */
+  /** The latest failure since the last sync, in a few words. */
   get syncError(): string | undefined {
     return this.syncErrors.message;
   }
@@ -106,7 +106,7 @@ export class Informer<T> implements ObservedWatch {
     return this.syncErrors.lasting;
   }
 
-  /** Since the server last proved that we know all: the beginning of a list, an event, a bookmark. That a watch stayed silent proves nothing. */
+  /** Time since the server last proved that the mirror is complete: the start of a list, an event or a bookmark. A silent watch proves nothing. */
   ageMs(): number {
     return this.syncedAtMs === undefined ? Infinity : this.deps.time.nowMs() - this.syncedAtMs;
   }
@@ -114,18 +114,18 @@ export class Informer<T> implements ObservedWatch {
   private async run(): Promise<void> {
     const { signal } = this.stopping;
     while (!signal.aborted) {
-      const waitMs = await this.turn(signal);
+      const waitMs = await this.listAndWatch(signal);
       if (waitMs > 0) await this.deps.time.pause(waitMs, signal);
     }
   }
 
-  /** A watch, and a list before it where that must be; the answer is how long to wait before the next. */
-  private async turn(signal: AbortSignal): Promise<number> {
+  /** Lists where that is necessary, then watches once; returns how long to wait before the next time. */
+  private async listAndWatch(signal: AbortSignal): Promise<number> {
     const { time } = this.deps;
-    const lists = this.mustList();
+    const mustList = this.mustList();
     let watchingSinceMs: number | undefined;
     try {
-      if (lists) await this.list(signal);
+      if (mustList) await this.list(signal);
       this.resumable = false;
       watchingSinceMs = time.nowMs();
       return await this.watch(this.version ?? '', signal);
@@ -133,8 +133,8 @@ export class Informer<T> implements ObservedWatch {
       if (signal.aborted) return 0;
       const failure = kubernetesFailureOf(error);
       const lastedMs = watchingSinceMs === undefined ? 0 : time.nowMs() - watchingSinceMs;
-      // What is known is outdated, and the server there to be asked.
-      if (failure.gone && (!lists || lastedMs >= SHORT_WATCH_MS)) return 0;
+      // The mirror is outdated and the server answers: list at once.
+      if (failure.gone && (!mustList || lastedMs >= SHORT_WATCH_MS)) return 0;
       const waitMs = this.waitMsAfter(failure);
       const refused = failure.status !== undefined && lastedMs < SHORT_WATCH_MS;
       const what = watchingSinceMs === undefined ? 'list' : refused ? 'refused watch' : 'watch';
@@ -151,24 +151,24 @@ export class Informer<T> implements ObservedWatch {
   }
 
   private waitMsAfter({ status, retryAfterMs }: KubernetesFailure): number {
-    // A server that is back is asked anew: however long it was away, that is no reason to wait now.
+    // A server that answers again is not delayed by the back-off of its outage.
     if (status !== undefined && !this.answered) this.backOff.reset();
     this.answered = status !== undefined;
     const isOutage = status === undefined || status === 429 || status >= 500;
-    const maxMs = isOutage ? MOST_MS_OF_OUTAGE : BACK_OFF.maxMs;
-    // Where each refused watch means another list, lists take half of the time at most.
+    const maxMs = isOutage ? MAX_BACK_OFF_IN_OUTAGE_MS : BACK_OFF.maxMs;
+    // Each refused watch means another list: lists must not take more than half of the time.
     return Math.max(this.backOff.nextMs(retryAfterMs, maxMs), this.listTookMs);
   }
 
   private async list(signal: AbortSignal): Promise<void> {
     const startedMs = this.deps.time.nowMs();
-    const { objects, version } = await this.lister.list(this.held, signal);
-    const [before, had] = [this.held, this.version];
-    this.held = objects;
+    const { objects, version } = await this.lister.list(this.objects, signal);
+    const [before, had] = [this.objects, this.version];
+    this.objects = objects;
     for (const key of before.keys()) if (!objects.has(key)) this.options.onRemoved?.(key);
     for (const [key, now] of objects) if (before.get(key) !== now) this.options.onPut?.(key, now);
     this.version = version;
-    this.proven(startedMs);
+    this.synced(startedMs);
     this.listedAtMs = this.deps.time.nowMs();
     this.listTookMs = this.listedAtMs - startedMs;
     this.syncErrors.listed();
@@ -180,6 +180,7 @@ export class Informer<T> implements ObservedWatch {
     }
   }
 
+  /** Watches until the server ends the watch; returns how long to wait before the next one. */
   private async watch(version: string, signal: AbortSignal): Promise<number> {
     const startedMs = this.deps.time.nowMs();
     const query = {
@@ -189,17 +190,14 @@ export class Informer<T> implements ObservedWatch {
       timeoutSeconds: String(WATCH_MS / 1000),
       ...this.lister.selection,
     };
-    const call = {
-      method: 'GET',
-      path: this.options.path,
-      query,
-      timeoutMs: WATCH_MS + GRACE_MS,
-      signal,
-    } as const;
-    await this.deps.api.watch(call, (line) => this.apply(line));
+    const { path } = this.options;
+    await this.deps.api.watch(
+      { method: 'GET', path, query, timeoutMs: WATCH_MS + GRACE_MS, signal },
+      (line) => this.apply(line),
+    );
     const lastedMs = this.deps.time.nowMs() - startedMs;
     if (lastedMs < SHORT_WATCH_MS) return this.backOff.nextMs();
-    this.works();
+    this.recovered();
     this.resumable = lastedMs >= WATCH_MS - EARLY_MS;
     return 0;
   }
@@ -214,17 +212,17 @@ export class Informer<T> implements ObservedWatch {
       const { object } = event;
       const key = objectKeyOf(object.namespace, object.name);
       const value = this.options.read(object);
-      this.held.set(key, value);
+      this.objects.set(key, value);
       this.options.onPut?.(key, value);
     } else if (event.type === 'removed') {
       const key = objectKeyOf(event.object.namespace, event.object.name);
-      if (this.held.delete(key)) this.options.onRemoved?.(key);
+      if (this.objects.delete(key)) this.options.onRemoved?.(key);
     }
-    this.proven(this.deps.time.nowMs());
-    this.works();
+    this.synced(this.deps.time.nowMs());
+    this.recovered();
   }
 
-  private proven(atMs: number): void {
+  private synced(atMs: number): void {
     this.syncedAtMs = atMs;
     this.ageAlarm.renewed();
   }
@@ -235,9 +233,9 @@ export class Informer<T> implements ObservedWatch {
     else this.deps.log('info', 'kubernetes_outdated_ended', { path });
   }
 
-  /** A watch does what it is for. */
-  private works(): void {
+  /** Ends the failures: a watch works. */
+  private recovered(): void {
     this.backOff.reset();
-    this.syncErrors.over();
+    this.syncErrors.recovered();
   }
 }

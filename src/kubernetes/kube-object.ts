@@ -2,7 +2,7 @@ import { KubernetesFailure } from './kubernetes-api';
 
 const NUMBER = /^\d{1,20}$/;
 
-/** One object of the API as it came; `metadata` was checked, the rest is for whoever reads it. */
+/** One object of the API as it was received; only its `metadata` is checked. */
 export interface KubeObject {
   readonly namespace: string;
   readonly name: string;
@@ -22,23 +22,23 @@ export interface ObjectEvent {
   readonly object: KubeObject;
 }
 
-/** `BOOKMARK`: nothing happened up to this version. */
+/** A `BOOKMARK` event: nothing happened up to this version. */
 export interface Bookmark {
   readonly type: 'bookmark';
   readonly version: string;
 }
 
-/** Versions can be compared where they are numbers, as every API server has them. */
+/** Compares versions where they are numbers, as those of every API server are; else returns false. */
 export function isOlder(version: string, than: string): boolean {
   return NUMBER.test(version) && NUMBER.test(than) && BigInt(version) < BigInt(than);
 }
 
-/** `<namespace>/<name>`, and the bare name for what has no namespace: neither part can hold a slash. */
+/** Returns `<namespace>/<name>`, or the name alone without a namespace: neither part can have a slash. */
 export function objectKeyOf(namespace: string, name: string): string {
   return namespace === '' ? name : `${namespace}/${name}`;
 }
 
-/** @throws KubernetesFailure */
+/** Parses one page of a list. @throws KubernetesFailure */
 export function readPage(answer: unknown): ObjectPage {
   const { metadata, items } = recordOf(answer);
   const { resourceVersion, continue: next } = recordOf(metadata);
@@ -52,7 +52,7 @@ export function readPage(answer: unknown): ObjectPage {
   };
 }
 
-/** @throws KubernetesFailure, for an `ERROR` event the one that it states */
+/** Parses one event of a watch. @throws KubernetesFailure, for an `ERROR` event the one that it states */
 export function readEvent(line: unknown): ObjectEvent | Bookmark {
   const { type, object } = recordOf(line);
   switch (type) {

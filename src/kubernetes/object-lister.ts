@@ -6,7 +6,7 @@ import type { InformerOptions } from './informer-options';
 
 const PAGE_SIZE = 500;
 const PAGE_TIMEOUT_MS = 30_000;
-/** Then everybody else gets their turn. */
+/** After this time other work of the event loop gets a chance. */
 const READ_AT_ONCE_MS = 10;
 
 export interface FullList<T> {
@@ -14,11 +14,11 @@ export interface FullList<T> {
   readonly version: string;
 }
 
-/** Reads a collection page by page. It is all of it or nothing: half a list would revoke the other half. */
+/** Lists a collection page by page, completely or not at all: half a list would revoke the other half. */
 export class ObjectLister<T> {
-  /** What list and watch both must ask for. */
+  /** The selectors, which list and watch must share. */
   readonly selection: Readonly<Record<string, string>>;
-  /** In pages, until a list takes so long that its later pages are Gone: then in one piece. */
+  /** False after a list took so long that a later page was Gone: the next one is asked for in one piece. */
   private paged = true;
 
   constructor(
@@ -33,8 +33,9 @@ export class ObjectLister<T> {
   }
 
   /**
-   * Every object is read again, since a version says nothing once a backup was restored: other content may have it then.
-   * @param before lends the values that are still the same @throws KubernetesFailure
+   * Reads every object again: after a backup was restored, an equal version may have other content.
+   * @param before the previous values, which are reused where they are deeply equal
+   * @throws KubernetesFailure
    */
   async list(before: ReadonlyMap<string, T>, signal: AbortSignal): Promise<FullList<T>> {
     const objects = new Map<string, T>();
@@ -65,15 +66,9 @@ export class ObjectLister<T> {
       ...(this.paged ? { limit: String(PAGE_SIZE) } : {}),
       ...(next === undefined ? {} : { continue: next }),
     };
-    const call = {
-      method: 'GET',
-      path: this.options.path,
-      query,
-      timeoutMs: PAGE_TIMEOUT_MS,
-      signal,
-    } as const;
+    const { path } = this.options;
     try {
-      return await this.api.send(call);
+      return await this.api.send({ method: 'GET', path, query, timeoutMs: PAGE_TIMEOUT_MS, signal });
     } catch (error: unknown) {
       if (next !== undefined && kubernetesFailureOf(error).gone) this.paged = false;
       throw error;

@@ -2,7 +2,76 @@ import type { MonotonicTime } from '../time/clock';
 import type { KubernetesFailure } from './kubernetes-api';
 import type { InformerDeps, LastingSyncError, ObservedWatch, WatchObserver } from './informer-options';
 
-/** Tells when something has become too old to count, although nobody looks at it, and when it counts again. */
+/** A failure that persists is logged again after this time. */
+const LOG_AGAIN_MS = 300_000;
+/** A failure persists once it has happened so often in a row. */
+const LASTING_COUNT = 2;
+
+/** The failures of one informer since its last sync. It logs each of them once. */
+export class SyncErrors {
+  private latest: KubernetesFailure | undefined;
+  private refused: KubernetesFailure | undefined;
+  private refusals = 0;
+  private failedLists = 0;
+  private logged: { readonly message: string; readonly atMs: number } | undefined;
+
+  constructor(
+    private readonly path: string,
+    private readonly deps: Pick<InformerDeps, 'time' | 'log'>,
+  ) {}
+
+  /** The latest failure since the last sync, in a few words. */
+  get message(): string | undefined {
+    return this.latest?.message;
+  }
+
+  /** The failure that persists. Lists between refused watches do not end it. */
+  get lasting(): LastingSyncError | undefined {
+    if (this.failedLists >= LASTING_COUNT && this.latest !== undefined)
+      return { of: 'list', failure: this.latest };
+    if (this.refusals >= LASTING_COUNT && this.refused !== undefined)
+      return { of: 'watch', failure: this.refused };
+    return undefined;
+  }
+
+  /** @param what `refused watch`: the server refused a watch before it could have sent an event */
+  failed(failure: KubernetesFailure, what: 'list' | 'refused watch' | 'watch', waitMs: number): void {
+    this.latest = failure;
+    if (what === 'list') this.failedLists += 1;
+    if (what === 'refused watch') {
+      this.refused = failure;
+      this.refusals += 1;
+    }
+    this.logFailure(failure, waitMs);
+  }
+
+  /** Ends the failures of lists; those of watches go on, which may all fail. */
+  listed(): void {
+    this.failedLists = 0;
+    this.latest = this.refusals >= LASTING_COUNT ? this.refused : undefined;
+  }
+
+  /** Ends all failures, since a watch works. */
+  recovered(): void {
+    this.latest = undefined;
+    this.refusals = 0;
+    this.failedLists = 0;
+    if (this.logged === undefined) return;
+    this.logged = undefined;
+    this.deps.log('info', 'kubernetes_watch_recovered', { path: this.path });
+  }
+
+  /** Logs each failure once, and again while it persists: an outage of a night must not write a million lines. */
+  private logFailure({ message, reason, status }: KubernetesFailure, waitMs: number): void {
+    const atMs = this.deps.time.nowMs();
+    if (this.logged?.message === message && atMs - this.logged.atMs < LOG_AGAIN_MS) return;
+    this.logged = { message, atMs };
+    const { path } = this;
+    this.deps.log('warn', 'kubernetes_watch_failed', { path, reason, status, waitMs: Math.round(waitMs) });
+  }
+}
+
+/** Calls back when an age exceeds its maximum, although nobody reads it, and when it no longer does. */
 export class AgeAlarm {
   private cancel: (() => void) | undefined;
   private isTooOld = false;
@@ -11,14 +80,14 @@ export class AgeAlarm {
     private readonly maxAgeMs: number,
     private readonly time: MonotonicTime,
     private readonly ageMs: () => number,
-    private readonly tell: (isTooOld: boolean) => void,
+    private readonly onChange: (isTooOld: boolean) => void,
   ) {}
 
-  /** It is as young as its age says now. */
+  /** To be called when the age was renewed. */
   renewed(): void {
     if (this.isTooOld) {
       this.isTooOld = false;
-      this.tell(false);
+      this.onChange(false);
     }
     this.cancel ??= this.arm();
   }
@@ -27,84 +96,17 @@ export class AgeAlarm {
     this.cancel?.();
   }
 
-  /** Armed once for many renewals: at its time the age is looked at, and most often it is young. */
+  /** Sets one timer for many renewals; when it fires, the age has most often been renewed. */
   private arm(): () => void {
     return this.time.after(this.maxAgeMs - this.ageMs() + 1, () => {
       this.isTooOld = this.ageMs() > this.maxAgeMs;
       this.cancel = this.isTooOld ? undefined : this.arm();
-      if (this.isTooOld) this.tell(true);
+      if (this.isTooOld) this.onChange(true);
     });
   }
 }
 
-/** A failure that goes on is said again after so long. */
-const SAY_AGAIN_MS = 300_000;
-/** One that fails may be chance. */
-const LASTING = 2;
-
-/** What goes wrong with one collection, until the next proof, and what the log heard of it. */
-export class SyncErrors {
-  private latest: KubernetesFailure | undefined;
-  private refused: KubernetesFailure | undefined;
-  private refusals = 0;
-  private failedLists = 0;
-  private said: { readonly what: string; readonly atMs: number } | undefined;
-
-  constructor(
-    private readonly path: string,
-    private readonly deps: Pick<InformerDeps, 'time' | 'log'>,
-  ) {}
-
-  /** The latest failure since the last proof, in a few words. */
-  get message(): string | undefined {
-    return this.latest?.message;
-  }
-
-  /** A list between refused watches changes nothing of that. */
-  get lasting(): LastingSyncError | undefined {
-    if (this.failedLists >= LASTING && this.latest !== undefined) return { of: 'list', failure: this.latest };
-    if (this.refusals >= LASTING && this.refused !== undefined) return { of: 'watch', failure: this.refused };
-    return undefined;
-  }
-
-  /** @param what `refused watch`: the server answered one with a refusal, before it could have told anything */
-  failed(failure: KubernetesFailure, what: 'list' | 'refused watch' | 'watch', waitMs: number): void {
-    this.latest = failure;
-    if (what === 'list') this.failedLists += 1;
-    if (what === 'refused watch') {
-      this.refused = failure;
-      this.refusals += 1;
-    }
-    this.say(failure, waitMs);
-  }
-
-  /** A list alone proves nothing of the watches, which may fail one by one. */
-  listed(): void {
-    this.failedLists = 0;
-    this.latest = this.refusals >= LASTING ? this.refused : undefined;
-  }
-
-  /** By a watch. */
-  over(): void {
-    this.latest = undefined;
-    this.refusals = 0;
-    this.failedLists = 0;
-    if (this.said === undefined) return;
-    this.said = undefined;
-    this.deps.log('info', 'kubernetes_watch_recovered', { path: this.path });
-  }
-
-  /** Each failure once, and again when it goes on: an outage of a night is no million lines. */
-  private say({ message, reason, status }: KubernetesFailure, waitMs: number): void {
-    const atMs = this.deps.time.nowMs();
-    if (this.said?.what === message && atMs - this.said.atMs < SAY_AGAIN_MS) return;
-    this.said = { what: message, atMs };
-    const { path } = this;
-    this.deps.log('warn', 'kubernetes_watch_failed', { path, reason, status, waitMs: Math.round(waitMs) });
-  }
-}
-
-/** What an operator should mend of the watches. It passes on to `next`, which observes them too. */
+/** Describes what an operator should fix so that the watches work. It forwards everything to `next`, which observes them too. */
 export class SyncProblems implements WatchObserver {
   private readonly watches = new Set<ObservedWatch>();
 
@@ -120,7 +122,7 @@ export class SyncProblems implements WatchObserver {
     this.next?.watchEnds(watch);
   }
 
-  /** One sentence for each kind of resource: whose namespaces they are is no matter of readiness. */
+  /** Returns one sentence for each kind of resource, without namespaces: readiness is public. */
   sentences(): readonly string[] {
     const found = [...this.watches].flatMap(({ path, lasting }) =>
       lasting === undefined ? [] : [sentence(path.slice(path.lastIndexOf('/') + 1), lasting)],

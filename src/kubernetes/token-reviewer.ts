@@ -9,93 +9,76 @@ import type { IdentityDependency } from '../authn/identity-dependency';
 import { ServiceAccountReviewer } from '../authn/service-account.authenticator';
 import { type KubernetesApi, kubernetesFailureOf } from './kubernetes-api';
 
-/** What a ServiceAccount token says of itself: enough to refuse it, never to accept it. */
-interface TokenClaims {
-  readonly audiences: readonly string[];
-  readonly expiresAtMs: number;
-}
-
 const MAX_TOKEN_LENGTH = 8192;
 const JWT = /^[\w-]+\.([\w-]+)\.[\w-]+$/;
 
-/** Undefined for anything that is no JWT with an audience and an end: no pod's own token lacks them. */
-function claimsOf(token: string): TokenClaims | undefined {
-  const payload = token.length > MAX_TOKEN_LENGTH ? undefined : JWT.exec(token)?.[1];
-  if (payload === undefined) return undefined;
-  try {
-    const claims: unknown = JSON.parse(Buffer.from(payload, 'base64url').toString('utf8'));
-    if (typeof claims !== 'object' || claims === null) return undefined;
-    const { aud, exp } = claims as { readonly aud?: unknown; readonly exp?: unknown };
-    const audiences = (Array.isArray(aud) ? (aud as readonly unknown[]) : [aud]).filter(
-      (audience) => typeof audience === 'string',
-    );
-    if (audiences.length === 0 || typeof exp !== 'number') return undefined;
-    return { audiences, expiresAtMs: exp * 1000 };
-  } catch {
-    return undefined;
-  }
-}
-
-interface Accepted {
-  readonly account: ServiceAccountName;
-  /** Monotonic: a clock that is set back must not lengthen it. */
-  readonly believedUntilMs: number;
-}
-
-const BELIEVED_MS = 60_000;
+const VALID_MS = 60_000;
 const MAX_REMEMBERED = 20_000;
 const TIMEOUT_MS = 5_000;
-/** Of one address, so that a pod that floods with made-up tokens floods only itself; and of one ServiceAccount. */
-const TURNS = { maxRunning: 64, maxRunningPerKey: 8, maxWaiting: 64, maxWaitingPerKey: 16, maxWaitMs: 2_000 };
+/** The keys are addresses, so that a pod that floods with made-up tokens delays only itself, and ServiceAccounts. */
+const QUEUE_BOUNDS = {
+  maxRunning: 64,
+  maxRunningPerKey: 8,
+  maxWaiting: 64,
+  maxWaitingPerKey: 16,
+  maxWaitMs: 2_000,
+};
 const TOKEN_REVIEWS = '/apis/authentication.k8s.io/v1/tokenreviews';
-/** Nobody's token: any review of it shows that we may ask and are answered. */
+/** A token of nobody: any review of it shows that the API server answers us. */
 const PROBE_TOKEN = 'probe';
 const USERNAME = /^system:serviceaccount:([a-z0-9-]{1,63}):([a-z0-9.-]{1,253})$/;
 
+interface Accepted {
+  readonly account: ServiceAccountName;
+  /** Of the monotonic time: a clock that is set back must not extend it. */
+  readonly validUntilMs: number;
+}
+
 /**
- * TokenReview with our own audience. An acceptance is remembered by the token's hash until its end, a minute at most;
- * a token that is nobody's is not remembered, but one that itself says it is not for us is refused without asking.
+ * Reviews ServiceAccount tokens by a TokenReview with our own audience. An accepted token is remembered by its hash for a
+ * minute, and never past its expiry; a refused one is not remembered, but one that itself names another audience is refused
+ * without a review.
  */
 export class TokenReviewer extends ServiceAccountReviewer {
   private readonly accepted = new LRUCache<string, Accepted>({ max: MAX_REMEMBERED });
-  private readonly underWay = new Map<string, Promise<ServiceAccountName | undefined>>();
-  private readonly turns: FairQueue;
+  private readonly running = new Map<string, Promise<ServiceAccountName | undefined>>();
+  private readonly queue: FairQueue;
 
   constructor(
     private readonly api: KubernetesApi,
     private readonly audience: string,
     private readonly clock: Clock,
     private readonly time: MonotonicTime,
-    /** Told of each answer and each failure. */
+    /** Records each answer and each failure. */
     private readonly dependency?: IdentityDependency,
   ) {
     super();
-    this.turns = new FairQueue(TURNS, time, () => new TooManyRequests(1));
+    this.queue = new FairQueue(QUEUE_BOUNDS, time, () => new TooManyRequests(1));
     dependency?.watch(async () => void (await this.send(PROBE_TOKEN)));
   }
 
   async review(token: string, peerAddress: string | undefined): Promise<ServiceAccountName | undefined> {
     const claims = claimsOf(token);
     if (claims === undefined || !claims.audiences.includes(this.audience)) return undefined;
-    // Asked each time, so that what is remembered ends with its token too.
+    // Checked each time, so that a remembered token ends with its expiry too.
     if (claims.expiresAtMs <= this.clock.nowMs()) return undefined;
     const key = createHash('sha256').update(token).digest('base64');
-    const known = this.accepted.get(key);
-    if (known !== undefined && this.time.nowMs() < known.believedUntilMs) return known.account;
-    const running = this.underWay.get(key);
+    const accepted = this.accepted.get(key);
+    if (accepted !== undefined && this.time.nowMs() < accepted.validUntilMs) return accepted.account;
+    const running = this.running.get(key);
     if (running !== undefined) return running;
-    const asked = this.turns
-      .run(lineOf(known, peerAddress), () => this.ask(key, token))
-      .finally(() => this.underWay.delete(key));
-    this.underWay.set(key, asked);
-    return asked;
+    const review = this.queue
+      .run(queueKeyOf(accepted, peerAddress), () => this.reviewNow(key, token))
+      .finally(() => this.running.delete(key));
+    this.running.set(key, review);
+    return review;
   }
 
-  private async ask(key: string, token: string): Promise<ServiceAccountName | undefined> {
-    const believedUntilMs = this.time.nowMs() + BELIEVED_MS;
+  private async reviewNow(key: string, token: string): Promise<ServiceAccountName | undefined> {
+    const validUntilMs = this.time.nowMs() + VALID_MS;
     const account = accountOf(await this.send(token), this.audience);
     if (account === undefined) this.accepted.delete(key);
-    else this.accepted.set(key, { account, believedUntilMs });
+    else this.accepted.set(key, { account, validUntilMs });
     return account;
   }
 
@@ -112,7 +95,7 @@ export class TokenReviewer extends ServiceAccountReviewer {
       this.dependency?.answered();
       return answer;
     } catch (error: unknown) {
-      // Also where we ourselves were refused: the caller did nothing wrong.
+      // Also where the server refuses our own token: the caller did nothing wrong.
       this.dependency?.failed(kubernetesFailureOf(error).message);
       throw new IdentityUnavailable('The Kubernetes API server');
     }
@@ -120,15 +103,15 @@ export class TokenReviewer extends ServiceAccountReviewer {
 }
 
 /**
- * Whose turn a review takes. A token that was good before waits with those of its ServiceAccount: nobody else can have it,
- * so that a flood from an address that many share, as of a proxy, does not keep them out.
+ * Returns the key under which a review waits. A token that was accepted before waits with those of its ServiceAccount, so
+ * that a flood from a shared address, as of a proxy, does not delay it: nobody else can have it.
  */
-function lineOf(known: Accepted | undefined, peerAddress: string | undefined): string {
-  if (known === undefined) return `address ${canonicalAddress(peerAddress ?? '') ?? ''}`;
-  return `account ${known.account.namespace}:${known.account.name}`;
+function queueKeyOf(accepted: Accepted | undefined, peerAddress: string | undefined): string {
+  if (accepted === undefined) return `address ${canonicalAddress(peerAddress ?? '') ?? ''}`;
+  return `account ${accepted.account.namespace}:${accepted.account.name}`;
 }
 
-/** A server that knows no audiences does not name ours, and has then checked nothing that concerns us. */
+/** Returns the ServiceAccount of an authenticated token. A server without support for audiences does not name ours, and has not checked it. */
 function accountOf(answer: unknown, audience: string): ServiceAccountName | undefined {
   if (typeof answer !== 'object' || answer === null) return undefined;
   const { status } = answer as {
@@ -143,4 +126,28 @@ function accountOf(answer: unknown, audience: string): ServiceAccountName | unde
   const username = status.user?.username;
   const [, namespace, name] = (typeof username === 'string' ? USERNAME.exec(username) : undefined) ?? [];
   return namespace === undefined || name === undefined ? undefined : { namespace, name };
+}
+
+/** The unverified claims of a ServiceAccount token: enough to refuse it, never to accept it. */
+interface TokenClaims {
+  readonly audiences: readonly string[];
+  readonly expiresAtMs: number;
+}
+
+/** Returns the claims of a token; undefined where it is no JWT with an audience and an expiry, which every pod's token has. */
+function claimsOf(token: string): TokenClaims | undefined {
+  const payload = token.length > MAX_TOKEN_LENGTH ? undefined : JWT.exec(token)?.[1];
+  if (payload === undefined) return undefined;
+  try {
+    const claims: unknown = JSON.parse(Buffer.from(payload, 'base64url').toString('utf8'));
+    if (typeof claims !== 'object' || claims === null) return undefined;
+    const { aud, exp } = claims as { readonly aud?: unknown; readonly exp?: unknown };
+    const audiences = (Array.isArray(aud) ? (aud as readonly unknown[]) : [aud]).filter(
+      (audience) => typeof audience === 'string',
+    );
+    if (audiences.length === 0 || typeof exp !== 'number') return undefined;
+    return { audiences, expiresAtMs: exp * 1000 };
+  } catch {
+    return undefined;
+  }
 }

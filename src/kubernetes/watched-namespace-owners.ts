@@ -8,9 +8,9 @@ import type { InformerDeps } from './informer-options';
 const OWNER = 'bytetrade.io/ns-owner';
 const SYSTEM_NAMESPACE = 'user-system-';
 
-/** The namespaces of the cluster, watched for their owner's label; a user is there as long as their system namespace is. */
+/** Watches the namespaces of the cluster for the label of their owner; a user exists as long as their system namespace does. */
 export class WatchedNamespaceOwners extends NamespaceOwners implements UserPresence {
-  /** Their owners; '' where there is none. */
+  /** The owners by namespace; '' where there is none. */
   private readonly namespaces: Informer<string>;
   private readonly listeners: ((user: string) => void)[] = [];
 
@@ -20,19 +20,19 @@ export class WatchedNamespaceOwners extends NamespaceOwners implements UserPrese
   ) {
     super();
     this.namespaces = new Informer(
-      { path: '/api/v1/namespaces', read: ownerIn, onRemoved: (name) => this.tellGone(name) },
+      { path: '/api/v1/namespaces', read: ownerIn, onRemoved: (name) => this.removed(name) },
       deps,
     );
     this.namespaces.start();
   }
 
   ownerOf(namespace: string): string | undefined {
-    return this.known().get(namespace) || undefined;
+    return this.current().get(namespace) || undefined;
   }
 
-  /** The grants of a user end with their system namespace, and not before it is gone altogether. */
+  /** The grants of a user end with their system namespace, and not before it is completely removed. */
   isHere(user: string): boolean {
-    return this.known().get(SYSTEM_NAMESPACE + user) !== undefined;
+    return this.current().get(SYSTEM_NAMESPACE + user) !== undefined;
   }
 
   onGone(listener: (user: string) => void): void {
@@ -43,12 +43,13 @@ export class WatchedNamespaceOwners extends NamespaceOwners implements UserPrese
     return this.namespaces.stop();
   }
 
-  private known(): Informer<string> {
+  /** @throws IdentityUnavailable where the namespaces are too old to decide by */
+  private current(): Informer<string> {
     if (this.namespaces.ageMs() > this.maxAgeMs) throw new IdentityUnavailable('The Kubernetes API server');
     return this.namespaces;
   }
 
-  private tellGone(namespace: string): void {
+  private removed(namespace: string): void {
     if (!namespace.startsWith(SYSTEM_NAMESPACE)) return;
     for (const listener of this.listeners) listener(namespace.slice(SYSTEM_NAMESPACE.length));
   }

@@ -3,88 +3,88 @@ import type { KubeObject } from './kube-object';
 import { Informer } from './informer';
 import type { InformerDeps } from './informer-options';
 
-/** A pod that has addresses of its own. */
-interface Pod {
-  readonly account: ServiceAccountName;
-  readonly addresses: readonly string[];
-  /** False for one that starts or goes: it may hold its addresses, but not for certain. */
-  readonly settled: boolean;
-}
-
-/** A pod as one collection has it; two collections may have the same pod. */
-interface KnownPod extends Pod {
-  readonly collection: Informer<Pod>;
-}
-
 /** All pods of a namespace, or those of all namespaces whose ServiceAccount has this name. */
 export type PodSelection = { readonly namespace: string } | { readonly serviceAccount: string };
 
-/** The selected pods, by address. */
+/** Watches the selected pods and finds them by their address. */
 export class WatchedPods {
-  private readonly collections: readonly Informer<Pod>[];
-  private readonly pods = new Map<string, KnownPod>();
-  /** By address, the keys of the pods that claim it. */
-  private readonly claims = new Map<string, Set<string>>();
+  private readonly informers: readonly Informer<Pod>[];
+  private readonly pods = new Map<string, WatchedPod>();
+  /** By address, the keys of the pods that have it. */
+  private readonly keysByAddress = new Map<string, Set<string>>();
 
   constructor(
     selections: readonly PodSelection[],
-    /** An address may pass to another pod: what is known of it longer ago proves nothing. */
+    /** Addresses that were last confirmed longer ago prove nothing: another pod may have them by now. */
     private readonly maxAgeMs: number,
     deps: InformerDeps,
   ) {
-    this.collections = distinct(selections).map((selection, index) => {
-      const collection: Informer<Pod> = new Informer(
+    this.informers = distinct(selections).map((selection, index) => {
+      const informer: Informer<Pod> = new Informer(
         {
-          ...whereToFind(selection),
+          ...pathOf(selection),
           read: podIn,
-          onPut: (key, pod) => this.put(`${index} ${key}`, { ...pod, collection }),
+          onPut: (key, pod) => this.put(`${index} ${key}`, { ...pod, informer }),
           onRemoved: (key) => this.remove(`${index} ${key}`),
         },
         deps,
       );
-      return collection;
+      return informer;
     });
-    for (const collection of this.collections) collection.start();
+    for (const informer of this.informers) informer.start();
   }
 
-  /** The ServiceAccount of the running pod at this address; undefined where there is none, or two that differ. */
+  /** Returns the ServiceAccount of the running pod at this address; undefined where there is none, or several that differ. */
   serviceAccountAt(address: string): ServiceAccountName | undefined {
-    const keys = this.claims.get(canonicalAddress(address) ?? '') ?? [];
+    const keys = this.keysByAddress.get(canonicalAddress(address) ?? '') ?? [];
     const pods = [...keys].map((key) => this.pods.get(key)).filter((pod) => pod !== undefined);
-    const proving = pods.find(({ collection, settled }) => settled && collection.ageMs() <= this.maxAgeMs);
-    if (proving === undefined) return undefined;
-    const { namespace, name } = proving.account;
+    const proof = pods.find(({ informer, isRunning }) => isRunning && informer.ageMs() <= this.maxAgeMs);
+    if (proof === undefined) return undefined;
+    const { namespace, name } = proof.account;
     const agree = pods.every(({ account }) => account.namespace === namespace && account.name === name);
-    return agree ? proving.account : undefined;
+    return agree ? proof.account : undefined;
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.collections.map((collection) => collection.stop()));
+    await Promise.all(this.informers.map((informer) => informer.stop()));
   }
 
-  private put(key: string, pod: KnownPod): void {
+  private put(key: string, pod: WatchedPod): void {
     this.remove(key);
     this.pods.set(key, pod);
     for (const address of pod.addresses) {
-      this.claims.set(address, (this.claims.get(address) ?? new Set()).add(key));
+      this.keysByAddress.set(address, (this.keysByAddress.get(address) ?? new Set()).add(key));
     }
   }
 
   private remove(key: string): void {
     for (const address of this.pods.get(key)?.addresses ?? []) {
-      const keys = this.claims.get(address);
+      const keys = this.keysByAddress.get(address);
       keys?.delete(key);
-      if (keys?.size === 0) this.claims.delete(address);
+      if (keys?.size === 0) this.keysByAddress.delete(address);
     }
     this.pods.delete(key);
   }
+}
+
+interface Pod {
+  readonly account: ServiceAccountName;
+  /** The pod's own addresses; none on the network of the host. */
+  readonly addresses: readonly string[];
+  /** False while it starts or terminates: it may have its addresses, but not for certain. */
+  readonly isRunning: boolean;
+}
+
+/** A pod of one informer; two informers may have the same pod. */
+interface WatchedPod extends Pod {
+  readonly informer: Informer<Pod>;
 }
 
 function distinct(selections: readonly PodSelection[]): readonly PodSelection[] {
   return [...new Map(selections.map((selection) => [JSON.stringify(selection), selection])).values()];
 }
 
-function whereToFind(selection: PodSelection): { readonly path: string; readonly fieldSelector?: string } {
+function pathOf(selection: PodSelection): { readonly path: string; readonly fieldSelector?: string } {
   if ('namespace' in selection) return { path: `/api/v1/namespaces/${selection.namespace}/pods` };
   return { path: '/api/v1/pods', fieldSelector: `spec.serviceAccountName=${selection.serviceAccount}` };
 }
@@ -95,7 +95,7 @@ interface PodBody {
   readonly status?: { readonly phase?: unknown; readonly podIPs?: unknown } | null;
 }
 
-/** A pod on the host's network shares its node's address, and one that has ended has none any more. */
+/** Reads a pod. One on the network of the host shares the address of its node, and one that has ended has no address. */
 function podIn({ namespace, body }: KubeObject): Pod {
   const { metadata, spec, status } = body as unknown as PodBody;
   const { serviceAccountName: name, hostNetwork = false } = spec ?? {};
@@ -104,7 +104,7 @@ function podIn({ namespace, body }: KubeObject): Pod {
   return {
     account: { namespace, name: typeof name === 'string' ? name : '' },
     addresses: hasOwn && Array.isArray(podIPs) ? addressesIn(podIPs) : [],
-    settled: phase === 'Running' && metadata.deletionTimestamp === undefined,
+    isRunning: phase === 'Running' && metadata.deletionTimestamp === undefined,
   };
 }
 

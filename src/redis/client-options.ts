@@ -1,8 +1,8 @@
-import type { Reloadable } from '../reloadable/reloadable';
 import { isIP } from 'node:net';
 import type { RedisOptions as ClientOptions } from 'ioredis';
+import type { Reloadable } from '../reloadable/reloadable';
 
-/** Where Redis is, and as whom we come; the password is in here. */
+/** The address of Redis, and our credentials there, including the password. */
 export interface RedisServer {
   readonly host: string;
   readonly port: number;
@@ -12,7 +12,7 @@ export interface RedisServer {
   readonly tls: boolean;
 }
 
-/** Who tells the primary's address, in place of the server's own host and port. */
+/** The Sentinels, which name the primary's address; the server's own host and port are then unused. */
 interface RedisSentinels {
   readonly hosts: readonly { readonly host: string; readonly port: number }[];
   readonly masterName: string;
@@ -22,29 +22,29 @@ interface RedisSentinels {
 }
 
 export interface RedisOptions {
-  /** A new value is used by new connections, which are then made. */
+  /** When it changes, the connections are made again. */
   readonly server: Reloadable<RedisServer>;
   readonly sentinels?: RedisSentinels;
-  /** All that are trusted, asked for at each connection; Node's own where it is absent. */
+  /** Returns all trusted authorities, at each connection; without it, Node's own are trusted. */
   readonly authorities?: () => readonly string[];
-  /** What the names of keys and of the channel begin with. */
+  /** The prefix of keys and of the channel's name. */
   readonly keyPrefix: string;
 }
 
-/** A command that takes longer is given up: whoever waits goes on without Redis. */
+/** A command that takes longer fails, and its caller goes on without Redis. */
 export const COMMAND_TIMEOUT_MS = 1_000;
 const CONNECT_TIMEOUT_MS = 2_000;
 const RECONNECT_AFTER_MS = { least: 50, most: 500 };
 
 /**
- * Nothing waits for a connection that is not there, and nothing is sent again on the next one: what a command is for
- * is over by then.
+ * Returns the options of ioredis. No command waits for a missing connection, and none is repeated on the next one: its
+ * purpose is over by then.
  */
 export function clientOptions({ server, sentinels, authorities }: RedisOptions): ClientOptions {
   const { host, port, username, password, database, tls } = server.current();
   const trust = trusted(authorities);
   return {
-    // Told even where there is none: the client's options are replaced by these when they change.
+    // Set even where there are none: when the server changes, these replace the client's options.
     username: username ?? '',
     password: password ?? '',
     db: database,
@@ -83,7 +83,7 @@ interface Trust {
   readonly ca?: string[];
 }
 
-/** The client copies these for each connection, and so asks for the authorities each time. */
+/** Returns TLS options whose authorities are read at each connection, for which the client copies them. */
 function trusted(authorities: RedisOptions['authorities']): Trust {
   if (authorities === undefined) return { rejectUnauthorized: true };
   return {
@@ -102,7 +102,7 @@ function withName(trust: Trust, host: string): Trust {
   );
 }
 
-/** Soon, and not all replicas at once. */
+/** Returns the delay before the next attempt: short, and different for each replica. */
 function reconnectAfterMs(times: number): number {
   const { least, most } = RECONNECT_AFTER_MS;
   return Math.min(most, least * 2 ** Math.min(times - 1, 5)) * (0.5 + Math.random() / 2);

@@ -3,16 +3,17 @@ import type { MonotonicTime } from '../time/clock';
 import { clientOptions, COMMAND_TIMEOUT_MS, type RedisOptions } from './client-options';
 import { redisFailureOf, RedisUnavailable, type RedisFailure } from './redis-failure';
 
-/** A connection whose other end is gone without a word is noticed after this and the time that a command may take. */
+/** A connection whose other end disappeared silently is noticed after this and the time-out of a command. */
 const PING_EVERY_MS = 500;
 
-export interface LifeOfConnection {
-  /** It can be used; called again after each time it was lost. */
+export interface ConnectionListener {
+  /** Called when the connection can be used, also each time after it was lost. */
   ready(): void;
+  /** Called when the connection was lost, and for each failed attempt. */
   lost(why: RedisFailure): void;
 }
 
-/** One connection that is made anew for ever, and that says whether it works. */
+/** One connection that is always made again, and that reports whether it works. */
 export class LiveConnection {
   readonly #client: Redis;
   #isReady = false;
@@ -23,15 +24,15 @@ export class LiveConnection {
   constructor(
     private readonly options: RedisOptions,
     private readonly time: MonotonicTime,
-    private readonly life: LifeOfConnection,
+    private readonly listener: ConnectionListener,
   ) {
     this.#client = new Redis(clientOptions(options));
     this.#client.on('ready', () => this.#ready());
     this.#client.on('close', () => this.#lost());
     // The client gives up where it is disconnected while it connects; we never do.
-    this.#client.on('end', () => this.#beginAgain());
+    this.#client.on('end', () => this.#connectAgain());
     this.#client.on('error', (error: unknown) => this.#failed(error));
-    options.server.whenChanged(() => this.#renew());
+    options.server.whenChanged(() => this.#reconnect());
     this.#pingLater();
   }
 
@@ -43,7 +44,7 @@ export class LiveConnection {
     this.#client.on('message', (_channel: string, text: string) => listener(text));
   }
 
-  /** @throws RedisUnavailable at once where there is no connection, else within a second */
+  /** Runs a command. @throws RedisUnavailable, at once without a connection, else within a second */
   async run<T>(command: (client: Redis) => Promise<T>): Promise<T> {
     if (!this.#isReady) throw new RedisUnavailable(this.#why);
     try {
@@ -53,7 +54,7 @@ export class LiveConnection {
     }
   }
 
-  /** What was sent before is answered before, if the server answers soon. */
+  /** Closes the connection after earlier commands were answered, if the server answers soon. */
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#cancelPing();
@@ -65,31 +66,30 @@ export class LiveConnection {
 
   #ready(): void {
     this.#isReady = true;
-    this.life.ready();
+    this.listener.ready();
   }
 
-  /** Where Sentinels do not know the primary there is no connection to close: this is all that tells. */
+  /** Where Sentinels do not know the primary no connection closes: the error is the only event. */
   #failed(error: unknown): void {
     this.#why = redisFailureOf(error);
-    if (!this.#isReady && !this.#isClosed) this.life.lost(this.#why);
+    if (!this.#isReady && !this.#isClosed) this.listener.lost(this.#why);
   }
 
-  /** Told for each attempt that failed, too. */
   #lost(): void {
     this.#isReady = false;
-    this.life.lost(this.#why);
+    this.listener.lost(this.#why);
     this.#why = 'connectionLost';
   }
 
-  #beginAgain(): void {
+  #connectAgain(): void {
     if (this.#isClosed) return;
     this.time.after(PING_EVERY_MS, () => {
       if (!this.#isClosed && this.#client.status === 'end') this.#client.connect().catch(() => undefined);
     });
   }
 
-  /** With other credentials, or elsewhere. */
-  #renew(): void {
+  /** Connects with the new credentials, or to the new address. */
+  #reconnect(): void {
     Object.assign(this.#client.options, clientOptions(this.options));
     this.#client.disconnect(true);
   }
@@ -107,7 +107,7 @@ export class LiveConnection {
       if (!this.#isReady) return;
       this.#why = redisFailureOf(error);
       this.#isReady = false;
-      this.life.lost(this.#why);
+      this.listener.lost(this.#why);
       this.#client.disconnect(true);
     }
   }

@@ -6,20 +6,20 @@ import type { RedisOptions } from './client-options';
 
 export interface ChannelListener {
   received(message: string): void;
-  /** Messages are heard from now on; what was said before may have been missed. */
+  /** Called when messages are received from now on; earlier ones may have been missed. */
   opened(): void;
 }
 
-/** Where replicas speak to each other. */
+/** The channel between replicas. */
 export abstract class Channel {
-  /** Whether what is said is heard. */
+  /** Whether messages are received. */
   abstract readonly isOpen: boolean;
-  /** @throws Error where nobody may have heard it */
+  /** @throws Error where the message may not have been delivered */
   abstract publish(message: string): Promise<void>;
   abstract listen(listener: ChannelListener): void;
 }
 
-const ASK_AGAIN_AFTER_MS = 1_000;
+const SUBSCRIBE_AGAIN_AFTER_MS = 1_000;
 
 interface RedisClientDeps {
   readonly time: MonotonicTime;
@@ -27,14 +27,14 @@ interface RedisClientDeps {
   readonly observer?: RedisObserver;
 }
 
-/** Our two connections: one for commands, and one that listens, on which Redis takes no others. */
+/** Our two connections: one for commands and one for the subscription, on which Redis accepts no commands. */
 export class RedisClient extends Channel {
   readonly commands: LiveConnection;
   readonly #subscriber: LiveConnection;
   readonly #channel: string;
   #listener: ChannelListener | undefined;
   #isOpen = false;
-  /** As it was told last. */
+  /** The state that was reported last. */
   #wasUp: boolean | undefined;
 
   constructor(
@@ -43,13 +43,15 @@ export class RedisClient extends Channel {
   ) {
     super();
     this.#channel = `${options.keyPrefix}writes`;
-    const lost = (why: RedisFailure): void => this.#tell(why);
-    this.commands = new LiveConnection(options, deps.time, { ready: () => this.#tell(), lost });
+    this.commands = new LiveConnection(options, deps.time, {
+      ready: () => this.#report(),
+      lost: (why) => this.#report(why),
+    });
     this.#subscriber = new LiveConnection(options, deps.time, {
-      ready: () => void this.#open(),
+      ready: () => void this.#subscribe(),
       lost: (why) => {
         this.#isOpen = false;
-        lost(why);
+        this.#report(why);
       },
     });
     this.#subscriber.onMessage((message) => this.#listener?.received(message));
@@ -78,23 +80,24 @@ export class RedisClient extends Channel {
     await Promise.all([this.commands.close(), this.#subscriber.close()]);
   }
 
-  async #open(): Promise<void> {
+  async #subscribe(): Promise<void> {
     if (this.#isOpen) return;
     try {
       await this.#subscriber.run((client) => client.subscribe(this.#channel));
       this.#isOpen = true;
       this.#listener?.opened();
-      this.#tell();
+      this.#report();
     } catch (error: unknown) {
-      // A connection that was lost meanwhile opens anew by itself; else we may not listen, until an operator mends it.
+      // A connection that was lost meanwhile is made again; else we may not subscribe, until an operator fixes that.
       if (!this.#subscriber.isReady) return;
-      this.#tell(redisFailureOf(error));
-      this.deps.time.after(ASK_AGAIN_AFTER_MS, () => void (this.#subscriber.isReady && this.#open()));
+      this.#report(redisFailureOf(error));
+      const { time } = this.deps;
+      time.after(SUBSCRIBE_AGAIN_AFTER_MS, () => void (this.#subscriber.isReady && this.#subscribe()));
     }
   }
 
-  /** One line for each change, and one at the start. */
-  #tell(why: RedisFailure = 'connectionLost'): void {
+  /** Logs each change of the state, and the state at the start. */
+  #report(why: RedisFailure = 'connectionLost'): void {
     const { isUp } = this;
     if (isUp === this.#wasUp || (this.#wasUp === undefined && !isUp && why === 'connectionLost')) return;
     this.#wasUp = isUp;

@@ -1,14 +1,13 @@
-/** How the lock of a scope went: `held`; `alone`, without Redis; `late`, somebody else had it too long; `lost` while it was held. */
+/** How a lock was obtained: `held`; `alone`: without Redis; `late`: another replica held it too long; `lost` while it was held. */
 export type LockOutcome = 'held' | 'alone' | 'late' | 'lost';
 
-/** Whoever wants to know how we and Redis get along. */
 export interface RedisObserver {
-  /** Whether both connections work; told at each change. */
+  /** Called with whether both connections work, at each change. */
   connected(isUp: boolean): void;
   locked(outcome: LockOutcome): void;
 }
 
-/** All that is kept of an error of the client or of Redis: those of ioredis carry commands with their arguments. */
+/** A failure of the client or of Redis, without the error itself: those of ioredis contain commands with their arguments. */
 export type RedisFailure =
   | 'unreachable'
   | 'timedOut'
@@ -19,7 +18,7 @@ export type RedisFailure =
   | 'tlsFailed'
   | 'refused';
 
-/** In the order in which they are tried, by the error's code or the first word of Redis' answer. */
+/** The first pattern that matches the error's code, or its message, decides. */
 const FAILURES: readonly (readonly [RegExp, RedisFailure])[] = [
   [/\b(WRONGPASS|NOAUTH)\b|invalid password|without any password/, 'credentialsRefused'],
   [/\bNOPERM\b/, 'permissionDenied'],
@@ -30,6 +29,7 @@ const FAILURES: readonly (readonly [RegExp, RedisFailure])[] = [
   [/^(ECONNRESET|EPIPE)$|^Connection is closed|writeable/, 'connectionLost'],
 ];
 
+/** Classifies an error of the client or of Redis. */
 export function redisFailureOf(error: unknown): RedisFailure {
   if (error instanceof RedisUnavailable) return error.why;
   const { code, message } = (error ?? {}) as { readonly code?: unknown; readonly message?: unknown };
@@ -41,7 +41,7 @@ export function redisFailureOf(error: unknown): RedisFailure {
   return 'refused';
 }
 
-/** Redis did not do it, or did not say so in time. Nothing of the foreign error is in it. */
+/** Thrown where Redis did not execute a command, or did not confirm it in time. It contains nothing of the foreign error. */
 export class RedisUnavailable extends Error {
   constructor(readonly why: RedisFailure) {
     super(`Redis is not available (${why}).`);

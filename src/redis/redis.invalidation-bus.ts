@@ -5,91 +5,22 @@ import type { LogEvent } from '../logging/log';
 import type { Channel } from './redis-client';
 import type { ScopeCipher } from './scope-cipher';
 
-/** What replicas say to each other; `of` counts what its speaker has written so far. */
-type Invalidation = {
-  /** Who speaks: one process, from its start to its end. */
-  readonly from: string;
-  readonly of: number;
-} & (
-  | { readonly kind: 'beat' | 'bye' | 'all' }
-  /** The scope that was written, sealed. */
-  | { readonly kind: 'scope'; readonly sealed: string }
-);
-
-const FORM = /^1 ([\w-]{1,64}) (\d{1,15}) (?:(beat|bye|all)|scope ([\w-]{1,8192}))$/;
-
-function textOf(invalidation: Invalidation): string {
-  const { from, of, kind } = invalidation;
-  const head = `1 ${from} ${of} ${kind}`;
-  return kind === 'scope' ? `${head} ${invalidation.sealed}` : head;
-}
-
-/** Undefined for what is none of ours, or of another release. */
-function invalidationIn(text: string): Invalidation | undefined {
-  const [, from, count, kind, sealed] = FORM.exec(text) ?? [];
-  if (from === undefined) return undefined;
-  const of = Number(count);
-  if (sealed !== undefined) return { from, of, kind: 'scope', sealed };
-  return { from, of, kind: kind as 'beat' | 'bye' | 'all' };
-}
-
-/** Two beats may be late, or one be lost. */
-const SILENT_AFTER_MS = 1_500;
-/** Whoever ended without a word is not waited for longer than this. */
-const FORGOTTEN_AFTER_MS = 300_000;
-
-interface Replica {
-  readonly wrote: number;
-  readonly heardAtMs: number;
-}
-
-/** Who else is there, whether each of them is still heard, and how many writes each has told of. */
-class KnownReplicas {
-  readonly #known = new Map<string, Replica>();
-
-  /** Whether all of these are heard; those who have been silent for long are gone. */
-  areHeard(nowMs: number): boolean {
-    for (const [from, { heardAtMs }] of this.#known) {
-      const silentMs = nowMs - heardAtMs;
-      if (silentMs > FORGOTTEN_AFTER_MS) this.#known.delete(from);
-      else if (silentMs > SILENT_AFTER_MS) return false;
-    }
-    return true;
-  }
-
-  isHeard(from: string, nowMs: number): boolean {
-    const replica = this.#known.get(from);
-    return replica !== undefined && nowMs - replica.heardAtMs <= SILENT_AFTER_MS;
-  }
-
-  /** Notes that it was heard. The answer: whether writes of it were missed, or may have been. */
-  hear(from: string, wrote: number, tellsOfOne: boolean, nowMs: number): boolean {
-    const before = this.#known.get(from);
-    this.#known.set(from, { wrote: Math.max(wrote, before?.wrote ?? 0), heardAtMs: nowMs });
-    if (before === undefined) return wrote > (tellsOfOne ? 1 : 0);
-    return wrote > before.wrote + (tellsOfOne ? 1 : 0);
-  }
-
-  forget(from: string): void {
-    this.#known.delete(from);
-  }
-}
-
-/** Each replica says so often that it is there, and how much it has written. */
-const BEAT_EVERY_MS = 500;
-/** A write waits no longer than this for Redis to take its announcement. */
-const PATIENCE_MS = 250;
+/** How often each replica sends a heartbeat with the number of its writes. */
+const HEARTBEAT_EVERY_MS = 500;
+/** A write waits no longer than this for Redis to take its invalidation. */
+const MAX_WAIT_MS = 250;
 
 /**
- * Writes told over a channel on which messages can get lost. What makes a lost one known: each message says how many
- * writes its speaker has made, beats say so twice a second, and we hear our own. Who is not heard is not trusted to be silent.
+ * Publishes writes over a channel that may lose messages. A lost message is noticed: each one has the number of its
+ * sender's writes, heartbeats repeat it twice a second, and we receive our own. While the heartbeats of a replica are
+ * missing, it may have written unnoticed.
  */
 export class RedisInvalidationBus extends InvalidationBus {
   readonly #self = randomUUID();
   readonly #replicas = new KnownReplicas();
-  #wrote = 0;
+  #writes = 0;
   readonly #listeners: ((written: WrittenScope) => void)[] = [];
-  #cancelBeat: () => void = () => undefined;
+  #cancelHeartbeat: () => void = () => undefined;
   readonly #logged = new Set<string>();
 
   constructor(
@@ -99,26 +30,28 @@ export class RedisInvalidationBus extends InvalidationBus {
     private readonly log: LogEvent,
   ) {
     super();
-    channel.listen({ received: (text) => this.#hear(text), opened: () => this.#opened() });
-    this.#beatLater();
+    channel.listen({ received: (text) => this.#receive(text), opened: () => this.#opened() });
+    this.#scheduleHeartbeat();
   }
 
   get received(): boolean {
     const nowMs = this.time.nowMs();
-    return this.channel.isOpen && this.#replicas.isHeard(this.#self, nowMs) && this.#replicas.areHeard(nowMs);
+    return (
+      this.channel.isOpen && this.#replicas.isAlive(this.#self, nowMs) && this.#replicas.areAllAlive(nowMs)
+    );
   }
 
   async publish(written: WrittenScope): Promise<void> {
-    this.#wrote += 1;
-    const from = { from: this.#self, of: this.#wrote };
-    const said = this.#say(
+    this.#writes += 1;
+    const head = { from: this.#self, writes: this.#writes };
+    const sent = this.#send(
       written === 'unknown'
-        ? { ...from, kind: 'all' }
-        : { ...from, kind: 'scope', sealed: this.scopes.seal(written.scope, aboutOf(from)) },
+        ? { ...head, kind: 'all' }
+        : { ...head, kind: 'scope', sealed: this.scopes.seal(written.scope, aboutOf(head)) },
     );
     let cancel: () => void = () => undefined;
-    const waitLimit = new Promise<void>((resolve) => (cancel = this.time.after(PATIENCE_MS, resolve)));
-    await Promise.race([said, waitLimit]);
+    const waitLimit = new Promise<void>((resolve) => (cancel = this.time.after(MAX_WAIT_MS, resolve)));
+    await Promise.race([sent, waitLimit]);
     cancel();
   }
 
@@ -126,55 +59,55 @@ export class RedisInvalidationBus extends InvalidationBus {
     this.#listeners.push(written);
   }
 
-  /** Says good-bye, so that nobody waits for our beats. */
+  /** Announces our end, so that nobody waits for our heartbeats. */
   async close(): Promise<void> {
-    this.#cancelBeat();
-    await this.#say({ from: this.#self, of: this.#wrote, kind: 'bye' });
+    this.#cancelHeartbeat();
+    await this.#send({ from: this.#self, writes: this.#writes, kind: 'bye' });
   }
 
-  #tell(written: WrittenScope): void {
+  #invalidate(written: WrittenScope): void {
     for (const listener of this.#listeners) listener(written);
   }
 
   #opened(): void {
-    this.#tell('unknown');
+    this.#invalidate('unknown');
     this.#replicas.forget(this.#self);
-    void this.#heartbeat();
+    void this.#sendHeartbeat();
   }
 
-  #hear(text: string): void {
-    const said = invalidationIn(text);
-    if (said === undefined) return this.#logOnce('redis_invalidation_malformed');
-    const { from, of, kind } = said;
-    const tellsOfOne = kind === 'scope' || kind === 'all';
-    const missed = this.#replicas.hear(from, of, tellsOfOne, this.time.nowMs());
+  #receive(text: string): void {
+    const message = parseMessage(text);
+    if (message === undefined) return this.#logOnce('redis_invalidation_malformed');
+    const { from, writes, kind } = message;
+    const isWrite = kind === 'scope' || kind === 'all';
+    const hasMissed = this.#replicas.received(from, writes, isWrite, this.time.nowMs());
     if (from === this.#self) return;
-    if (missed || kind === 'all') this.#tell('unknown');
-    else if (kind === 'scope') this.#tell(this.#written(said));
+    if (hasMissed || kind === 'all') this.#invalidate('unknown');
+    else if (kind === 'scope') this.#invalidate(this.#writtenScope(message));
     if (kind === 'bye') this.#replicas.forget(from);
   }
 
-  #written(said: Invalidation & { readonly kind: 'scope' }): WrittenScope {
-    const scope = this.scopes.open(said.sealed, aboutOf(said));
+  #writtenScope(message: BusMessage & { readonly kind: 'scope' }): WrittenScope {
+    const scope = this.scopes.open(message.sealed, aboutOf(message));
     if (scope !== undefined) return { scope };
-    // Another key, while it is replaced on one replica after the other.
+    // The sender has another key, while it is replaced on one replica after the other.
     this.#logOnce('redis_invalidation_unreadable');
     return 'unknown';
   }
 
-  /** Never rejects: what is not heard is missed by its number. */
-  async #say(invalidation: Invalidation): Promise<void> {
-    await this.channel.publish(textOf(invalidation)).catch(() => undefined);
+  /** Never rejects: a message that is not delivered is noticed by its number. */
+  async #send(message: BusMessage): Promise<void> {
+    await this.channel.publish(textOf(message)).catch(() => undefined);
   }
 
-  async #heartbeat(): Promise<void> {
-    await this.#say({ from: this.#self, of: this.#wrote, kind: 'beat' });
+  #sendHeartbeat(): Promise<void> {
+    return this.#send({ from: this.#self, writes: this.#writes, kind: 'beat' });
   }
 
-  #beatLater(): void {
-    this.#cancelBeat = this.time.after(BEAT_EVERY_MS, () => {
-      void this.#heartbeat();
-      this.#beatLater();
+  #scheduleHeartbeat(): void {
+    this.#cancelHeartbeat = this.time.after(HEARTBEAT_EVERY_MS, () => {
+      void this.#sendHeartbeat();
+      this.#scheduleHeartbeat();
     });
   }
 
@@ -185,6 +118,77 @@ export class RedisInvalidationBus extends InvalidationBus {
   }
 }
 
-function aboutOf({ from, of }: Pick<Invalidation, 'from' | 'of'>): string {
-  return `${from} ${of}`;
+/** A message between replicas. `beat` is a heartbeat, `bye` the end of a replica, `all` a write of an unknown scope. */
+type BusMessage = {
+  /** The sending process. */
+  readonly from: string;
+  /** How many writes the sender has made so far. */
+  readonly writes: number;
+} & (
+  | { readonly kind: 'beat' | 'bye' | 'all' }
+  /** A write, with its encrypted scope. */
+  | { readonly kind: 'scope'; readonly sealed: string }
+);
+
+const MESSAGE = /^1 ([\w-]{1,64}) (\d{1,15}) (?:(beat|bye|all)|scope ([\w-]{1,8192}))$/;
+
+function textOf(message: BusMessage): string {
+  const { from, writes, kind } = message;
+  const head = `1 ${from} ${writes} ${kind}`;
+  return kind === 'scope' ? `${head} ${message.sealed}` : head;
+}
+
+/** Returns undefined for a message that is not ours, or of another release. */
+function parseMessage(text: string): BusMessage | undefined {
+  const [, from, count, kind, sealed] = MESSAGE.exec(text) ?? [];
+  if (from === undefined) return undefined;
+  const writes = Number(count);
+  if (sealed !== undefined) return { from, writes, kind: 'scope', sealed };
+  return { from, writes, kind: kind as 'beat' | 'bye' | 'all' };
+}
+
+/** The part of a message that authenticates its scope. */
+function aboutOf({ from, writes }: Pick<BusMessage, 'from' | 'writes'>): string {
+  return `${from} ${writes}`;
+}
+
+/** Allows for two late heartbeats, or a lost one. */
+const SILENT_AFTER_MS = 1_500;
+/** A replica that ended without a `bye` is forgotten after this time. */
+const FORGOTTEN_AFTER_MS = 300_000;
+
+interface Replica {
+  readonly writes: number;
+  readonly receivedAtMs: number;
+}
+
+/** The replicas that we know of, when each was last received, and how many writes it has announced. */
+class KnownReplicas {
+  readonly #known = new Map<string, Replica>();
+
+  /** Returns true where all known replicas are alive; those that were silent for long are forgotten. */
+  areAllAlive(nowMs: number): boolean {
+    for (const [from, { receivedAtMs }] of this.#known) {
+      const silentMs = nowMs - receivedAtMs;
+      if (silentMs > FORGOTTEN_AFTER_MS) this.#known.delete(from);
+      else if (silentMs > SILENT_AFTER_MS) return false;
+    }
+    return true;
+  }
+
+  isAlive(from: string, nowMs: number): boolean {
+    const replica = this.#known.get(from);
+    return replica !== undefined && nowMs - replica.receivedAtMs <= SILENT_AFTER_MS;
+  }
+
+  /** Records a message of a replica; returns true where writes of it were missed, or may have been. */
+  received(from: string, writes: number, isWrite: boolean, nowMs: number): boolean {
+    const before = this.#known.get(from)?.writes ?? 0;
+    this.#known.set(from, { writes: Math.max(writes, before), receivedAtMs: nowMs });
+    return writes > before + (isWrite ? 1 : 0);
+  }
+
+  forget(from: string): void {
+    this.#known.delete(from);
+  }
 }

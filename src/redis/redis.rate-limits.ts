@@ -13,15 +13,15 @@ import {
 import { RedisUnavailable } from './redis-failure';
 import type { RedisClient } from './redis-client';
 
-/** So much of a second's tokens is fetched at once: what a replica has and does not use, others lack for no longer. */
-const LEASE_SECONDS = 0.1;
-/** A request waits no longer than this for Redis: then this process decides alone. */
-const PATIENCE_MS = 100;
+/** The tokens of so much time are fetched at once: unused tokens of a replica are missing elsewhere for no longer. */
+const PREFETCH_SECONDS = 0.1;
+/** A request waits no longer than this for Redis: then this replica decides alone. */
+const MAX_WAIT_MS = 100;
 const MAX_ACCOUNTS = 50_000;
 
 /**
- * A bucket that drips by Redis' own clock, so that those of the replicas do not matter. Answers how many tokens were
- * taken, and where there were none in how many milliseconds there will be one.
+ * A token bucket by the clock of Redis, so that those of the replicas do not matter. Returns how many tokens were taken,
+ * and where there were none, in how many milliseconds there will be one.
  */
 const TAKE = `
   local rate, burst, wanted = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -39,75 +39,74 @@ const TAKE = `
 
 interface TokenBatch {
   tokens: number;
-  /** Until when nobody need be asked: there are none. */
-  spentUntilMs: number;
-  asking?: Promise<void>;
+  /** Until then Redis has no tokens and need not be asked. */
+  emptyUntilMs: number;
+  fetching?: Promise<void>;
 }
 
-/** Tokens of one kind that are fetched from Redis a few at a time, for each account. */
+/** Tokens of one kind, fetched from Redis a few at a time for each account. */
 class PrefetchedTokens {
-  readonly #leases = new LRUCache<string, TokenBatch>({ max: MAX_ACCOUNTS });
-  readonly #atOnce: number;
+  readonly #batches = new LRUCache<string, TokenBatch>({ max: MAX_ACCOUNTS });
+  readonly #batchSize: number;
 
-  /** @param name of the kind, in the keys */
+  /** @param name of the kind, as it is in the keys of Redis */
   constructor(
     private readonly name: string,
     private readonly rate: RateLimit,
     private readonly redis: Pick<RedisClient, 'commands' | 'options' | 'deps'>,
   ) {
-    this.#atOnce = Math.max(1, Math.min(rate.burst, Math.floor(rate.perSecond * LEASE_SECONDS)));
+    this.#batchSize = Math.max(1, Math.min(rate.burst, Math.floor(rate.perSecond * PREFETCH_SECONDS)));
   }
 
-  /** Whether there is one at hand. */
   has(account: string): boolean {
-    return (this.#leases.get(account)?.tokens ?? 0) >= 1;
+    return (this.#batches.get(account)?.tokens ?? 0) >= 1;
   }
 
-  /** More tokens than there are leave a debt, which the next ones that are fetched pay. */
+  /** Takes tokens; more than there are leave a debt, which the next ones that are fetched pay. */
   take(account: string, tokens = 1): void {
-    const lease = this.#leaseOf(account);
-    lease.tokens = Math.max(lease.tokens - tokens, -mostOwed(this.rate));
+    const batch = this.#batchOf(account);
+    batch.tokens = Math.max(batch.tokens - tokens, -mostOwed(this.rate));
   }
 
-  /** Milliseconds until it is worth asking again; 0 where it is now. */
+  /** Returns the milliseconds until Redis may have tokens again; 0 where it may have some now. */
   waitMs(account: string): number {
-    const untilMs = this.#leases.get(account)?.spentUntilMs ?? 0;
+    const untilMs = this.#batches.get(account)?.emptyUntilMs ?? 0;
     return Math.max(0, Math.ceil(untilMs - this.redis.deps.time.nowMs()));
   }
 
-  /** Fetches some, once for all who ask at the same time. @throws RedisUnavailable */
+  /** Fetches tokens, once for all concurrent callers. @throws RedisUnavailable */
   async fetch(account: string): Promise<void> {
-    const lease = this.#leaseOf(account);
-    lease.asking ??= this.#ask(account, lease).finally(() => delete lease.asking);
-    await lease.asking;
+    const batch = this.#batchOf(account);
+    batch.fetching ??= this.#fetchNow(account, batch).finally(() => delete batch.fetching);
+    await batch.fetching;
   }
 
-  #leaseOf(account: string): TokenBatch {
-    const lease = this.#leases.get(account) ?? { tokens: 0, spentUntilMs: 0 };
-    this.#leases.set(account, lease);
-    return lease;
+  #batchOf(account: string): TokenBatch {
+    const batch = this.#batches.get(account) ?? { tokens: 0, emptyUntilMs: 0 };
+    this.#batches.set(account, batch);
+    return batch;
   }
 
-  async #ask(account: string, lease: TokenBatch): Promise<void> {
+  async #fetchNow(account: string, batch: TokenBatch): Promise<void> {
     const { commands, deps } = this.redis;
     const { perSecond, burst } = this.rate;
     let cancel: () => void = () => undefined;
-    const late = new Promise<never>((_resolve, reject) => {
-      cancel = deps.time.after(PATIENCE_MS, () => reject(new RedisUnavailable('timedOut')));
+    const timeOut = new Promise<never>((_resolve, reject) => {
+      cancel = deps.time.after(MAX_WAIT_MS, () => reject(new RedisUnavailable('timedOut')));
     });
     try {
-      const asked = commands.run((client) =>
-        client.eval(TAKE, 1, this.#keyOf(account), perSecond, burst, this.#atOnce),
+      const answer = commands.run((client) =>
+        client.eval(TAKE, 1, this.#keyOf(account), perSecond, burst, this.#batchSize),
       );
-      const [taken, waitMs] = parseAnswer(await Promise.race([asked, late]));
-      lease.tokens += taken;
-      lease.spentUntilMs = deps.time.nowMs() + waitMs;
+      const [taken, waitMs] = parseAnswer(await Promise.race([answer, timeOut]));
+      batch.tokens += taken;
+      batch.emptyUntilMs = deps.time.nowMs() + waitMs;
     } finally {
       cancel();
     }
   }
 
-  /** The names of users and apps are not spelled out in Redis. */
+  /** Hashes the account: Redis must not see the names of users and apps. */
   #keyOf(account: string): string {
     const digest = createHash('sha256').update(account).digest('base64url');
     return `${this.redis.options.keyPrefix}budget:${this.name}:${digest}`;
@@ -122,13 +121,14 @@ function parseAnswer(answer: unknown): readonly [taken: number, waitMs: number] 
 
 type Budget = RateLimitExceeded['budget'];
 
-interface Drawn {
+/** One of the limits that a request must pass. */
+interface AppliedLimit {
   readonly budget: Budget;
   readonly tokens: PrefetchedTokens;
   readonly account: string;
 }
 
-/** Budgets that all replicas share. Most requests are decided from tokens at hand; without Redis, each replica decides alone. */
+/** Rate limits that all replicas share. Most requests are decided by prefetched tokens; without Redis, each replica decides alone. */
 export class RedisRateLimits extends RateLimits {
   readonly #tokens: readonly {
     readonly budget: Budget;
@@ -156,31 +156,32 @@ export class RedisRateLimits extends RateLimits {
     rateLimitSubject: RateLimitSubject,
   ): RateLimitExceeded | undefined | Promise<RateLimitExceeded | undefined> {
     if (!this.redis.commands.isReady) return this.alone.take(kind, rateLimitSubject);
-    const drawn = this.#tokens.flatMap(({ budget, kind: ofKind, tokens }): readonly Drawn[] => {
+    const limits = this.#limitsOf(kind, rateLimitSubject);
+    return takeOfEach(limits) ? undefined : this.#fetchAndTake(limits, kind, rateLimitSubject);
+  }
+
+  /** Charges this replica's tokens; their debt is paid with the next ones from Redis, and so counts for all replicas. */
+  charge(kind: RequestKind, rateLimitSubject: RateLimitSubject, requests: number): void {
+    if (!this.redis.commands.isReady) return this.alone.charge(kind, rateLimitSubject, requests);
+    for (const { tokens, account } of this.#limitsOf(kind, rateLimitSubject)) tokens.take(account, requests);
+  }
+
+  #limitsOf(kind: RequestKind, rateLimitSubject: RateLimitSubject): readonly AppliedLimit[] {
+    return this.#tokens.flatMap(({ budget, kind: ofKind, tokens }) => {
       const account = accountOf(budget, rateLimitSubject);
       return ofKind !== kind || account === undefined ? [] : [{ budget, tokens, account }];
     });
-    return takenFrom(drawn) ? undefined : this.#fetched(drawn, kind, rateLimitSubject);
   }
 
-  /** Paid back with what is fetched next: so it counts for all replicas. */
-  charge(kind: RequestKind, rateLimitSubject: RateLimitSubject, requests: number): void {
-    if (!this.redis.commands.isReady) return this.alone.charge(kind, rateLimitSubject, requests);
-    for (const { budget, kind: ofKind, tokens } of this.#tokens) {
-      const account = accountOf(budget, rateLimitSubject);
-      if (ofKind === kind && account !== undefined) tokens.take(account, requests);
-    }
-  }
-
-  async #fetched(
-    drawn: readonly Drawn[],
+  async #fetchAndTake(
+    limits: readonly AppliedLimit[],
     kind: RequestKind,
     rateLimitSubject: RateLimitSubject,
   ): Promise<RateLimitExceeded | undefined> {
     try {
-      // Others may take what was fetched; then some more is, until there is none.
-      while (!takenFrom(drawn)) {
-        for (const { budget, tokens, account } of drawn) {
+      // Concurrent requests may take the fetched tokens; then more are fetched, until Redis has none.
+      while (!takeOfEach(limits)) {
+        for (const { budget, tokens, account } of limits) {
           if (tokens.has(account)) continue;
           if (tokens.waitMs(account) === 0) await tokens.fetch(account);
           const retryAfterMs = tokens.waitMs(account);
@@ -195,9 +196,9 @@ export class RedisRateLimits extends RateLimits {
   }
 }
 
-/** One of each, or none of any. */
-function takenFrom(drawn: readonly Drawn[]): boolean {
-  if (!drawn.every(({ tokens, account }) => tokens.has(account))) return false;
-  for (const { tokens, account } of drawn) tokens.take(account);
+/** Takes one token of each limit, or none where one of them has none; returns whether it took them. */
+function takeOfEach(limits: readonly AppliedLimit[]): boolean {
+  if (!limits.every(({ tokens, account }) => tokens.has(account))) return false;
+  for (const { tokens, account } of limits) tokens.take(account);
   return true;
 }

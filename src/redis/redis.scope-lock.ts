@@ -3,16 +3,17 @@ import type { HeldScope, ScopeLock } from '../concurrency/keyed-mutex';
 import type { LockOutcome } from './redis-failure';
 import type { RedisClient } from './redis-client';
 
-/** A replica that ended while it held a lock keeps others from the scope no longer than this. */
-const LEASE_MS = 6_000;
+/** A replica that ended while it held a lock blocks the scope no longer than this. */
+const LOCK_TTL_MS = 6_000;
 const RENEW_EVERY_MS = 2_000;
-/** Whoever waits looks again within these, and is forgotten once it has not looked for the last of them. */
-const LOOK_AGAIN_MS = { least: 5, most: 40 };
-const STILL_WANTED_MS = 250;
+/** The bounds of the delay between two attempts. */
+const RETRY_AFTER_MS = { least: 5, most: 40 };
+/** A waiting replica that makes no attempt for this time loses its precedence. */
+const WAITING_TTL_MS = 250;
 
 /**
- * A lock that is free is taken, unless another replica was there first and waits for it: else the replica with the
- * longer queue would take it again and again.
+ * Takes a free lock, unless another replica waits for it: else the replica with the longer queue would take it again and
+ * again.
  */
 const TAKE = `
   local next = redis.call('get', KEYS[2])
@@ -22,7 +23,7 @@ const TAKE = `
   end
   if not next or next == ARGV[3] then redis.call('set', KEYS[2], ARGV[3], 'PX', ARGV[4]) end
   return 0`;
-/** Both only where it is ours still. */
+/** Renew and release only a lock that is still ours. */
 const RENEW = `
   if redis.call('get', KEYS[1]) ~= ARGV[1] then return 0 end
   return redis.call('pexpire', KEYS[1], ARGV[2])`;
@@ -31,8 +32,8 @@ const RELEASE = `
   return redis.call('del', KEYS[1])`;
 
 /**
- * A key in Redis for each scope that is being written. Without Redis writes go on: each replica then keeps its own in
- * turn, and what two of them do to one name at once, Infisical decides.
+ * A lock for each scope that is being written, as a key in Redis. Without Redis writes go on: each replica then orders its
+ * own writes, and Infisical decides between those of two replicas.
  */
 export class RedisScopeLock implements ScopeLock {
   readonly #self = randomUUID();
@@ -44,24 +45,24 @@ export class RedisScopeLock implements ScopeLock {
     const untilMs = time.nowMs() + maxWaitMs;
     const key = this.#keyOf(scope);
     const token = randomUUID();
-    for (let waitMs = LOOK_AGAIN_MS.least; ; waitMs = Math.min(waitMs * 2, LOOK_AGAIN_MS.most)) {
+    for (let waitMs = RETRY_AFTER_MS.least; ; waitMs = Math.min(waitMs * 2, RETRY_AFTER_MS.most)) {
       const isTaken = await this.#take(key, token);
-      if (isTaken === undefined) return this.#withoutRedis();
+      if (isTaken === undefined) return this.#record('alone', { release: () => undefined });
       if (isTaken) return this.#held(key, token);
-      if (time.nowMs() >= untilMs) return this.#noted('late', undefined);
+      if (time.nowMs() >= untilMs) return this.#record('late', undefined);
       await new Promise<void>((resolve) => time.after(waitMs * (0.5 + Math.random() / 2), resolve));
     }
   }
 
-  /** Undefined where Redis does not say. */
+  /** Returns whether the lock was taken; undefined where Redis does not answer. */
   async #take(key: string, token: string): Promise<boolean | undefined> {
     try {
       const answer = await this.redis.commands.run((client) =>
-        client.eval(TAKE, 2, key, `${key}:next`, token, LEASE_MS, this.#self, STILL_WANTED_MS),
+        client.eval(TAKE, 2, key, `${key}:next`, token, LOCK_TTL_MS, this.#self, WAITING_TTL_MS),
       );
       return answer === 1;
     } catch {
-      // Redis may have given it to us and the answer got lost: then it is let go as soon as Redis can be told.
+      // Redis may have set the lock although its answer was lost: then it is released.
       this.#release(key, token);
       return undefined;
     }
@@ -74,7 +75,7 @@ export class RedisScopeLock implements ScopeLock {
         void this.#renew(key, token).then((isOurs) => {
           if (!isHeld) return;
           if (isOurs) cancel = renewLater();
-          else this.#noted('lost', undefined);
+          else this.#record('lost', undefined);
         });
       });
     let cancel = renewLater();
@@ -83,35 +84,33 @@ export class RedisScopeLock implements ScopeLock {
       cancel();
       this.#release(key, token);
     };
-    return this.#noted('held', { release });
+    return this.#record('held', { release });
   }
 
-  /** False once somebody else may have it. Where Redis does not answer it is asked again. */
+  /** Returns false where another replica may hold the lock. Where Redis does not answer, the next renewal is awaited. */
   async #renew(key: string, token: string): Promise<boolean> {
     try {
-      return (await this.redis.commands.run((client) => client.eval(RENEW, 1, key, token, LEASE_MS))) === 1;
+      return (
+        (await this.redis.commands.run((client) => client.eval(RENEW, 1, key, token, LOCK_TTL_MS))) === 1
+      );
     } catch {
       return true;
     }
   }
 
   #release(key: string, token: string): void {
-    // Where it is not released it ends by itself.
+    // A lock that is not released expires.
     this.redis.commands.run((client) => client.eval(RELEASE, 1, key, token)).catch(() => undefined);
   }
 
-  #withoutRedis(): HeldScope {
-    return this.#noted('alone', { release: () => undefined });
-  }
-
-  #noted<T>(outcome: LockOutcome, result: T): T {
+  #record<T>(outcome: LockOutcome, result: T): T {
     const { log, observer } = this.redis.deps;
     observer?.locked(outcome);
     if (outcome === 'lost') log('warn', 'redis_lock_lost');
     return result;
   }
 
-  /** The names of users and workspaces are not spelled out in Redis. */
+  /** Hashes the scope: Redis must not see the names of users and workspaces. */
   #keyOf(scope: string): string {
     return `${this.redis.options.keyPrefix}lock:${createHash('sha256').update(scope).digest('base64url')}`;
   }

@@ -6,8 +6,8 @@ const TAG_BYTES = 16;
 const PURPOSE = 'olares-secret-provider write announcements 1';
 
 /**
- * Scopes as they pass through Redis: they name users and workspaces, which are nobody's business there. A key that
- * other replicas do not have (yet, while it is replaced) is noticed, since what it sealed does not open.
+ * Encrypts scopes on their way through Redis: they name users and workspaces, which Redis must not see. A key that other
+ * replicas do not have (yet, while it is replaced) is noticed, since they cannot decrypt.
  */
 export class ScopeCipher {
   readonly #derived = new WeakMap<Uint8Array, Buffer>();
@@ -15,7 +15,7 @@ export class ScopeCipher {
   /** @param key the same on every replica */
   constructor(private readonly key: Reloadable<Uint8Array>) {}
 
-  /** @param about goes with it in clear, and cannot be changed */
+  /** Encrypts a scope. @param about is sent along in clear text, and is authenticated */
   seal(scope: string, about: string): string {
     const iv = randomBytes(IV_BYTES);
     const cipher = createCipheriv('aes-256-gcm', this.#derive(this.key.current()), iv);
@@ -24,12 +24,12 @@ export class ScopeCipher {
     return Buffer.concat([iv, ...sealed, cipher.getAuthTag()]).toString('base64url');
   }
 
-  /** Undefined where none of the keys opens it. */
+  /** Decrypts a scope; returns undefined where none of the keys fits. */
   open(text: string, about: string): string | undefined {
     const bytes = Buffer.from(text, 'base64url');
     if (bytes.length < IV_BYTES + TAG_BYTES) return undefined;
     for (const { value } of this.key.versions()) {
-      const scope = opened(bytes, about, this.#derive(value));
+      const scope = decrypt(bytes, about, this.#derive(value));
       if (scope !== undefined) return scope;
     }
     return undefined;
@@ -45,7 +45,7 @@ export class ScopeCipher {
   }
 }
 
-function opened(bytes: Buffer, about: string, key: Buffer): string | undefined {
+function decrypt(bytes: Buffer, about: string, key: Buffer): string | undefined {
   try {
     const decipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(0, IV_BYTES));
     decipher.setAAD(Buffer.from(about));

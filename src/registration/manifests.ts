@@ -1,13 +1,13 @@
 import { PROVIDER, SECRET_OPERATIONS } from '../authz/grant';
 
-/** Where callers reach this service inside the cluster: `<service>.<namespace>:<port>`. */
+/** The address of this service inside the cluster: `<service>.<namespace>:<port>`. */
 export interface ProviderEndpoint {
   readonly service: string;
   readonly namespace: string;
   readonly port: number;
 }
 
-/** An object as this service wants it; fields that others add beside these are left alone. */
+/** An object as this service wants it; other fields of it are left alone. */
 export interface RegistrationObject {
   readonly apiVersion: string;
   readonly kind: string;
@@ -20,12 +20,12 @@ export interface RegistrationObject {
   readonly status?: Readonly<Record<string, unknown>>;
 }
 
-/** What tells our objects from others of their kind; by it the uninstall finds them. */
+/** The label of our objects, by which the uninstall finds them. */
 export const OURS = { 'app.kubernetes.io/managed-by': 'olares-secret-provider' } as const;
 
 const EVENTS = { 'user.create': '/user/create', 'user.delete': '/user/delete' } as const;
 
-/** Makes us the provider of one user, for their system-server (contract, section 5). */
+/** Returns the object that makes us the provider of one user, for their system-server (contract, section 5). */
 export function providerRegistry(endpoint: ProviderEndpoint, namespace: string): RegistrationObject {
   return {
     apiVersion: 'sys.bytetrade.io/v1alpha1',
@@ -43,7 +43,7 @@ export function providerRegistry(endpoint: ProviderEndpoint, namespace: string):
   };
 }
 
-/** Has the system tell us of users who come and go (contract, section 7), by name of the object. */
+/** Returns the objects that subscribe us to the events of created and deleted users (contract, section 7). */
 export function sysEventRegistries(endpoint: ProviderEndpoint): readonly RegistrationObject[] {
   return Object.entries(EVENTS).map(([event, path]) => ({
     apiVersion: 'apr.bytetrade.io/v1alpha1',

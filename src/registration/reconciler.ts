@@ -7,50 +7,29 @@ import type { InformerDeps } from '../kubernetes/informer-options';
 import { ReconcileFailures } from './reconcile-failures';
 import { RepairQueue } from './repair-queue';
 
-/**
- * How an object of the cluster stands to what we want: as wanted, drifted from it, or another provider's
- * for the same data.
- */
-type SyncState = 'right' | 'drifted' | 'rival';
-
-/** @param body the object as the API server shows it */
-function syncStateOf(
-  body: Readonly<Record<string, unknown>>,
-  wanted: RegistrationObject,
-): 'right' | 'drifted' {
-  return contains(body, wanted) ? 'right' : 'drifted';
-}
-
-/** Every wanted field is there as wanted; arrays must be equal as a whole. */
-function contains(actual: unknown, wanted: unknown): boolean {
-  if (typeof wanted !== 'object' || wanted === null || Array.isArray(wanted)) {
-    return isDeepStrictEqual(actual, wanted);
-  }
-  if (typeof actual !== 'object' || actual === null) return false;
-  const fields = actual as Readonly<Record<string, unknown>>;
-  return Object.entries(wanted).every(([name, value]) => contains(fields[name], value));
-}
+const TIMEOUT_MS = 10_000;
 
 interface ReconcilerOptions {
-  /** Root of the API group, e.g. `/apis/sys.bytetrade.io/v1alpha1`. */
+  /** The root of the API group, such as `/apis/sys.bytetrade.io/v1alpha1`. */
   readonly root: string;
   readonly plural: string;
-  /** Watches this namespace only; undefined: all of them. */
+  /** The only namespace that is watched; undefined for all of them. */
   readonly namespace?: string;
-  /** What is wanted under this name, whether or not it is wanted now; undefined where nothing ever is. */
+  /** Returns the manifest of this name, whether or not it is wanted now; undefined where there is none. */
   readonly manifestOf: (namespace: string, name: string) => RegistrationObject | undefined;
-  /** Whether an object that is not ours serves what ours is for. */
+  /** Returns true for an object that is not ours, but serves the same purpose. */
   readonly isConflict?: (object: KubeObject) => boolean;
 }
 
-const TIMEOUT_MS = 10_000;
+/** The state of an object in the cluster: as wanted, changed, or another provider's for the same data. */
+type SyncState = 'synced' | 'drifted' | 'conflict';
 
-/** Keeps wanted objects as they should be, one write after the other: makes what is missing, mends what drifted. */
+/** Keeps the wanted objects synced, one write after the other: creates missing ones and patches those that drifted. */
 export class Reconciler {
   private readonly wanted = new Map<string, RegistrationObject>();
   private readonly queue: RepairQueue;
   private readonly failures: ReconcileFailures;
-  private readonly collection: Informer<SyncState | undefined>;
+  private readonly informer: Informer<SyncState | undefined>;
   private readonly stopping = new AbortController();
   private sleeping = new AbortController();
   private running: Promise<void> = Promise.resolve();
@@ -61,20 +40,22 @@ export class Reconciler {
   ) {
     this.queue = new RepairQueue(deps);
     this.failures = new ReconcileFailures(options.plural, deps);
-    this.collection = new Informer(
+    this.informer = new Informer(
       {
         path: this.pathOf(options.namespace),
         read: (object) => this.read(object),
-        onPut: (key, syncState) => this.seen(key, syncState),
-        onRemoved: (key) => this.seen(key, undefined),
-        onListed: () => this.checkAll(),
+        onPut: (key, syncState) => this.observed(key, syncState),
+        onRemoved: (key) => this.observed(key, undefined),
+        onListed: () => {
+          for (const key of this.wanted.keys()) this.check(key);
+        },
       },
       deps,
     );
   }
 
   start(): void {
-    this.collection.start();
+    this.informer.start();
     this.running = this.run();
   }
 
@@ -85,15 +66,15 @@ export class Reconciler {
     this.check(key);
   }
 
-  /** Its namespace is going, and takes it along. */
+  /** Stops reconciling an object, whose namespace is being deleted with it. */
   unwant(namespace: string, name: string): void {
     const key = objectKeyOf(namespace, name);
     this.wanted.delete(key);
     this.queue.forget(key);
-    this.failures.over(key);
+    this.failures.recovered(key);
   }
 
-  /** How many of the wanted objects cannot be made or kept. */
+  /** How many of the wanted objects cannot be created or patched. */
   get failing(): number {
     return new Set([...this.failures.keys(), ...this.queue.stuck]).size;
   }
@@ -102,7 +83,7 @@ export class Reconciler {
     return this.options.plural;
   }
 
-  /** One sentence each. */
+  /** Returns what an operator should fix, one sentence each. */
   problems(): readonly string[] {
     return this.failures.sentences(this.failing, this.wanted.size);
   }
@@ -111,29 +92,25 @@ export class Reconciler {
   async close(): Promise<void> {
     this.stopping.abort();
     this.sleeping.abort();
-    await Promise.all([this.collection.stop(), this.running]);
+    await Promise.all([this.informer.stop(), this.running]);
   }
 
   private read(object: KubeObject): SyncState | undefined {
     const manifest = this.options.manifestOf(object.namespace, object.name);
-    if (manifest !== undefined) return syncStateOf(object.body, manifest);
-    return this.options.isConflict?.(object) === true ? 'rival' : undefined;
+    if (manifest !== undefined) return contains(object.body, manifest) ? 'synced' : 'drifted';
+    return this.options.isConflict?.(object) === true ? 'conflict' : undefined;
   }
 
-  private seen(key: string, syncState: SyncState | undefined): void {
-    this.failures.conflict(key, syncState === 'rival');
+  private observed(key: string, syncState: SyncState | undefined): void {
+    this.failures.conflict(key, syncState === 'conflict');
     this.check(key);
   }
 
-  private checkAll(): void {
-    for (const key of this.wanted.keys()) this.check(key);
-  }
-
   private check(key: string): void {
-    if (!this.collection.listed || !this.wanted.has(key)) return;
-    if (this.collection.get(key) === 'right') {
+    if (!this.informer.listed || !this.wanted.has(key)) return;
+    if (this.informer.get(key) === 'synced') {
       this.queue.settled(key);
-      this.failures.over(key);
+      this.failures.recovered(key);
     } else {
       this.queue.add(key);
       this.sleeping.abort();
@@ -143,7 +120,7 @@ export class Reconciler {
   private async run(): Promise<void> {
     const { signal } = this.stopping;
     while (!signal.aborted) {
-      // Made anew before the look: what falls due during it is not slept over.
+      // Created before the queue is read, so that an object that is added meanwhile ends the pause.
       this.sleeping = new AbortController();
       const woken = this.sleeping.signal;
       const [key, waitMs] = this.queue.next();
@@ -155,21 +132,21 @@ export class Reconciler {
   private async repair(key: string): Promise<void> {
     this.queue.begin(key);
     const manifest = this.wanted.get(key);
-    const syncState = this.collection.get(key);
-    if (manifest === undefined || syncState === 'right') return;
+    const syncState = this.informer.get(key);
+    if (manifest === undefined || syncState === 'synced') return;
     const exists = syncState !== undefined;
     try {
       await this.write(manifest, exists);
-      this.failures.wrote(key, exists ? 'mended' : 'made');
-      this.failures.over(key);
+      this.failures.wrote(key, exists ? 'patched' : 'created');
+      this.failures.recovered(key);
       this.queue.succeeded();
     } catch (error: unknown) {
       const failure = kubernetesFailureOf(error);
-      // Another replica made it, or somebody removed it; the watch tells, and asks for what is left to do.
-      const isOver = failure.status === 409 || (exists && failure.status === 404);
-      if (isOver || this.stopping.signal.aborted) return;
+      // Another replica created it, or somebody removed it: the watch will show it, and check it again.
+      const hasChanged = failure.status === 409 || (exists && failure.status === 404);
+      if (hasChanged || this.stopping.signal.aborted) return;
       this.queue.failed(failure.retryAfterMs ?? 0);
-      this.failures.begin(key, failure);
+      this.failures.failed(key, failure);
       this.check(key);
     }
   }
@@ -182,13 +159,22 @@ export class Reconciler {
       : ({ method: 'POST', path: collection } as const);
     const { signal } = this.stopping;
     const answer = await this.deps.api.send({ ...call, body: manifest, timeoutMs: TIMEOUT_MS, signal });
-    // A kind whose schema does not know a field takes it out without a word.
-    if (syncStateOf(answer as Readonly<Record<string, unknown>>, manifest) !== 'right')
-      throw new KubernetesFailure('FieldsDropped');
+    // The API server silently drops fields that the schema of the kind does not have.
+    if (!contains(answer, manifest)) throw new KubernetesFailure('FieldsDropped');
   }
 
   private pathOf(namespace: string | undefined): string {
     const { root, plural } = this.options;
     return namespace === undefined ? `${root}/${plural}` : `${root}/namespaces/${namespace}/${plural}`;
   }
+}
+
+/** Returns true where `actual` has every wanted field with the wanted value; arrays must be equal as a whole. */
+function contains(actual: unknown, wanted: unknown): boolean {
+  if (typeof wanted !== 'object' || wanted === null || Array.isArray(wanted)) {
+    return isDeepStrictEqual(actual, wanted);
+  }
+  if (typeof actual !== 'object' || actual === null) return false;
+  const fields = actual as Readonly<Record<string, unknown>>;
+  return Object.entries(wanted).every(([name, value]) => contains(fields[name], value));
 }

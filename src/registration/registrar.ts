@@ -7,19 +7,18 @@ import { type ProviderEndpoint, providerRegistry, sysEventRegistries } from './m
 
 const USER_SYSTEM = /^user-system-(.+)$/;
 
-/** What of us is registered where, as far as others look at it. */
 export interface Registration {
-  /** Only once there is somebody to be called: what is registered is called. */
+  /** Starts to register; to be called once the service listens, since whatever is registered is called. */
   start(): void;
-  /** What an operator should mend, one sentence each. */
+  /** Returns what an operator should fix, one sentence each. */
   problems(): readonly string[];
-  /** By plural, how many objects cannot be made or kept. */
+  /** Returns, by plural, how many objects cannot be created or patched. */
   failing(): ReadonlyMap<string, number>;
-  /** Resolves when nothing is registered any more; what is, stays. */
+  /** Resolves when nothing is written any more; registered objects stay. */
   close(): Promise<void>;
 }
 
-/** Registers this service: as the provider of every user that there is or will be, and for the system's events. */
+/** Registers this service as the provider of every present and future user, and for the system's events. */
 export class Registrar implements Registration {
   private readonly providers: Reconciler;
   private readonly events: Reconciler;
@@ -65,7 +64,8 @@ export class Registrar implements Registration {
   }
 
   start(): void {
-    for (const kept of [this.providers, this.events]) kept.start();
+    this.providers.start();
+    this.events.start();
     this.namespaces.start();
   }
 
@@ -82,13 +82,13 @@ export class Registrar implements Registration {
   }
 }
 
-/** A user's system namespace that is here to stay. */
+/** Returns true for the system namespace of a user that is not being deleted. */
 function isUsers({ name, body }: KubeObject): boolean {
   const { deletionTimestamp } = body['metadata'] as { readonly deletionTimestamp?: unknown };
   return USER_SYSTEM.test(name) && deletionTimestamp === undefined;
 }
 
-/** system-server takes one of the providers of a tuple, and nobody can say which. */
+/** Returns true for another provider of our data: system-server would use either of the two. */
 function isConflict({ namespace, body }: KubeObject): boolean {
   const spec = (body['spec'] ?? {}) as Readonly<Record<string, unknown>>;
   return (

@@ -1,7 +1,7 @@
 import { BackOff } from '../concurrency/back-off';
 import type { InformerDeps } from '../kubernetes/informer-options';
 
-/** The writes of one object that did not settle it. */
+/** The writes of one object after which it was not synced. */
 interface Repair {
   readonly backOff: BackOff;
   count: number;
@@ -9,32 +9,32 @@ interface Repair {
   notBeforeMs: number;
 }
 
-/** Of one object, so that two versions of us, or a server that drops a field, quarrel slowly. */
+/** For one object, so that two versions of us, or a server that drops a field, undo each other's writes slowly. */
 const BACK_OFF = { firstMs: 1_000, maxMs: 300_000 };
-/** Of all of them, where so many in a row could not be written: what refuses one refuses all, and one now and then finds out when it ends. */
+/** For all objects, once so many writes in a row have failed: the reason refuses all, and one write now and then finds out when it ends. */
 const BACK_OFF_OF_ALL = { firstMs: 1_000, maxMs: 60_000 };
 const FAILED_IN_A_ROW = 5;
-/** For an object that was not tried yet, as of a new user: it may be another case. */
-const MOST_MS_OF_NEW = 5_000;
-/** What stayed right for so long has no more quarrel behind it. */
+/** For an object that was never written, such as that of a new user: it may not be refused. */
+const MAX_BACK_OFF_OF_NEW_MS = 5_000;
+/** The earlier writes of an object that stayed synced for so long are forgotten. */
 const SETTLED_MS = 600_000;
 const NEVER = -Infinity;
 
-/** Which object is written when: each ever more slowly while it does not settle, and all of them where none can be written. */
+/** Decides which object is written when: each one ever more slowly while it drifts, and all of them while none can be written. */
 export class RepairQueue {
-  /** In the order in which they were asked for. */
+  /** In the order in which they were added. */
   private readonly due = new Set<string>();
   private readonly repairs = new Map<string, Repair>();
   private readonly backOffOfAll: BackOff;
   private failedInARow = 0;
-  /** Until when all wait, and those that were not tried yet. */
-  private rest = { untilMs: NEVER, ofNewUntilMs: NEVER };
+  /** Until when all objects wait, and until when those that were never written. */
+  private pause = { untilMs: NEVER, ofNewUntilMs: NEVER };
 
   constructor(private readonly deps: Pick<InformerDeps, 'time' | 'random'>) {
     this.backOffOfAll = this.backOff(BACK_OFF_OF_ALL);
   }
 
-  /** What waits since nothing at all can be written; [] where that is not so. */
+  /** The objects that wait since none can be written; empty otherwise. */
   get stuck(): Iterable<string> {
     return this.isStuck ? this.due : [];
   }
@@ -49,27 +49,27 @@ export class RepairQueue {
     else known.notBeforeMs = nowMs + known.backOff.nextMs();
   }
 
-  /** It is as it should be; what was tried is remembered for a while. */
+  /** Takes a synced object out of the queue; its earlier writes are remembered for a while. */
   settled(key: string): void {
     this.due.delete(key);
   }
 
-  /** Nobody wants it any more. */
+  /** Forgets an object that is no longer wanted. */
   forget(key: string): void {
     this.due.delete(key);
     this.repairs.delete(key);
   }
 
   /**
-   * The object that is written next, or in how long there may be one. What was written least often comes first, so that
-   * nothing waits behind what fails; of those, where all fail, what was asked for last.
+   * Returns the object that is written next, or after how long there may be one. The object that was written least often
+   * comes first, so that none waits behind one that fails; among equals, while all fail, the one that was added last.
    */
   next(): readonly [key: string | undefined, waitMs: number] {
     const nowMs = this.deps.time.nowMs();
     let [found, least, soonestMs]: [string | undefined, number, number] = [undefined, Infinity, Infinity];
     for (const key of this.due) {
       const { count, notBeforeMs } = this.repairs.get(key) ?? { count: 0, notBeforeMs: NEVER };
-      const atMs = Math.max(notBeforeMs, count === 0 ? this.rest.ofNewUntilMs : this.rest.untilMs);
+      const atMs = Math.max(notBeforeMs, count === 0 ? this.pause.ofNewUntilMs : this.pause.untilMs);
       soonestMs = Math.min(soonestMs, atMs);
       if (atMs > nowMs || count > least || (count === least && !this.isStuck)) continue;
       [found, least] = [key, count];
@@ -87,7 +87,7 @@ export class RepairQueue {
     else Object.assign(known, { count: known.count + 1, lastMs });
   }
 
-  /** If all had seemed stuck, whatever it was may be over for all. */
+  /** Records a successful write: where all were stuck, they need not wait any longer. */
   succeeded(): void {
     for (const key of this.stuck) {
       const known = this.repairs.get(key);
@@ -95,22 +95,22 @@ export class RepairQueue {
       if (known !== undefined) known.notBeforeMs = NEVER;
     }
     this.failedInARow = 0;
-    this.rest = { untilMs: NEVER, ofNewUntilMs: NEVER };
+    this.pause = { untilMs: NEVER, ofNewUntilMs: NEVER };
     this.backOffOfAll.reset();
   }
 
-  /** @param atLeastMs the server's own wish, 0 where it has none */
+  /** Records a failed write. @param atLeastMs the server's Retry-After, or 0 */
   failed(atLeastMs: number): void {
     this.failedInARow += 1;
     const nowMs = this.deps.time.nowMs();
-    const restMs = this.isStuck ? this.backOffOfAll.nextMs() : 0;
-    this.rest = {
-      untilMs: nowMs + Math.max(atLeastMs, restMs),
-      ofNewUntilMs: nowMs + Math.max(atLeastMs, Math.min(restMs, MOST_MS_OF_NEW)),
+    const waitMs = this.isStuck ? this.backOffOfAll.nextMs() : 0;
+    this.pause = {
+      untilMs: nowMs + Math.max(atLeastMs, waitMs),
+      ofNewUntilMs: nowMs + Math.max(atLeastMs, Math.min(waitMs, MAX_BACK_OFF_OF_NEW_MS)),
     };
   }
 
-  /** Whether what refuses one seems to refuse all. */
+  /** True where the reason that refuses one object seems to refuse all. */
   private get isStuck(): boolean {
     return this.failedInARow >= FAILED_IN_A_ROW;
   }

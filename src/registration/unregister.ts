@@ -1,5 +1,5 @@
 import type { MonotonicTime } from '../time/clock';
-import { readPage } from '../kubernetes/kube-object';
+import { readPage, type KubeObject } from '../kubernetes/kube-object';
 import { type KubernetesApi, kubernetesFailureOf, KubernetesFailure } from '../kubernetes/kubernetes-api';
 import { OURS } from './manifests';
 
@@ -10,22 +10,22 @@ const COLLECTIONS = [
 
 const TIMEOUT_MS = 30_000;
 const PAGE_SIZE = 500;
-/** A replica of ours that is still on its way out may make one again. */
-const SECOND_LOOK_MS = 15_000;
-const MAX_LOOKS = 10;
+/** A replica of ours that is still terminating may create an object again. */
+const ROUND_EVERY_MS = 15_000;
+const MAX_ROUNDS = 10;
 
 /**
- * Removes every object that this service registered, until two looks in a row find none.
- * The answer is how many were removed. @throws KubernetesFailure
+ * Removes every object that this service registered, until two rounds in a row find none. Returns how many were removed.
+ * @throws KubernetesFailure
  */
 export async function unregister(api: KubernetesApi, time: MonotonicTime): Promise<number> {
   let removed = 0;
-  for (let look = 1, clean = 0; clean < 2; look++) {
-    if (look > 1) await time.pause(SECOND_LOOK_MS, new AbortController().signal);
+  for (let round = 1, emptyRounds = 0; emptyRounds < 2; round++) {
+    if (round > 1) await time.pause(ROUND_EVERY_MS, new AbortController().signal);
     const found = await removeOnce(api);
     removed += found;
-    clean = found === 0 ? clean + 1 : 0;
-    if (clean < 2 && look >= MAX_LOOKS) throw new KubernetesFailure('StillThere');
+    emptyRounds = found === 0 ? emptyRounds + 1 : 0;
+    if (emptyRounds < 2 && round >= MAX_ROUNDS) throw new KubernetesFailure('StillThere');
   }
   return removed;
 }
@@ -42,11 +42,8 @@ async function removeOnce(api: KubernetesApi): Promise<number> {
   return removed;
 }
 
-async function oursIn(
-  api: KubernetesApi,
-  path: string,
-): Promise<readonly { readonly namespace: string; readonly name: string }[]> {
-  const found: { readonly namespace: string; readonly name: string }[] = [];
+async function oursIn(api: KubernetesApi, path: string): Promise<readonly KubeObject[]> {
+  const found: KubeObject[] = [];
   const labelSelector = Object.entries(OURS)
     .map(([label, value]) => `${label}=${value}`)
     .join(',');
@@ -58,10 +55,10 @@ async function oursIn(
       ...(next === undefined ? {} : { continue: next }),
     };
     const answer = await unlessMissing(api.send({ method: 'GET', path, query, timeoutMs: TIMEOUT_MS }));
-    // The kind itself may be gone from the cluster.
+    // The cluster may no longer have the kind itself.
     if (answer === undefined) return [];
     const page = readPage(answer);
-    for (const { namespace, name } of page.objects) found.push({ namespace, name });
+    found.push(...page.objects);
     next = page.next;
   } while (next !== undefined);
   return found;

@@ -9,7 +9,7 @@ import type { Metrics } from './metrics';
 
 const API_VERSIONS = ['fork', 'v3', 'v4'] as const;
 
-/** How we and Infisical get along. */
+/** Calls to Infisical, the session there, and what waits for it. */
 export class InfisicalMetrics implements InfisicalObserver {
   private readonly calls;
   private readonly durations;
@@ -35,9 +35,9 @@ export class InfisicalMetrics implements InfisicalObserver {
       const endsAtMs = figures.sessionEndsAtMs();
       if (endsAtMs === undefined) expires.remove();
       else expires.set(endsAtMs === 0 ? 0 : (endsAtMs - this.clock.nowMs()) / 1000);
-      const met = figures.apiVersion();
+      const active = figures.apiVersion();
       for (const apiVersion of API_VERSIONS)
-        apiVersions.set({ api_version: apiVersion }, apiVersion === met ? 1 : 0);
+        apiVersions.set({ api_version: apiVersion }, apiVersion === active ? 1 : 0);
       callsWaiting.set(figures.callsWaiting());
       const { waiting, underWay } = figures.writes();
       writes.set({ state: 'waiting' }, waiting);

@@ -1,8 +1,8 @@
-/** One metric of ours. docs/telemetry.md's table is generated from these, and the chart's alerts are held to them. */
+/** The definition of a metric. The table of docs/telemetry.md is generated from these, and tests check the chart's alerts against them. */
 export interface MetricDefinition {
   readonly type: 'counter' | 'gauge' | 'histogram' | 'summary';
   readonly help: string;
-  /** Each label, and what its few values are: never a user, an app, a workspace or a secret's name. */
+  /** Each label, and its few values: never a user, an app, a workspace or a secret's name. */
   readonly labels?: Readonly<Record<string, string>>;
   /** Upper bounds, in the unit of the name. */
   readonly buckets?: readonly number[];
@@ -14,7 +14,7 @@ const LATENCY_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5
 const OP = 'one of the five operations, `access` for access tokens, or `other`';
 const ROUTE = "method and path template of Infisical's API";
 
-/** Every metric of our own. The library's `nodejs_` and `process_` metrics come beside them. */
+/** All metrics of our own. The library adds its `nodejs_` and `process_` metrics. */
 export const METRIC_DEFINITIONS = {
   osp_requests_total: {
     type: 'counter',
@@ -58,21 +58,21 @@ export const METRIC_DEFINITIONS = {
   },
   osp_infisical_calls_waiting: {
     type: 'gauge',
-    help: "Calls that wait for room under Infisical's rate limits.",
+    help: "Calls that wait for Infisical's rate limits.",
   },
   osp_infisical_call_wait_seconds: {
     type: 'histogram',
-    help: "How long calls waited for room under Infisical's rate limits, of those that had to.",
+    help: "How long calls waited for Infisical's rate limits, without those that did not wait.",
     buckets: [0.1, 0.5, 1, 2.5, 5, 10, 20, 60],
   },
   osp_infisical_calls_refused_total: {
     type: 'counter',
-    help: "Calls that were not sent since Infisical's rate limits left no room in time.",
+    help: "Calls that were not sent since Infisical's rate limits did not allow them in time.",
   },
   osp_infisical_writes: {
     type: 'gauge',
-    help: 'Writes to Infisical that were begun and not ended.',
-    labels: { state: '`waiting`, or `under_way`' },
+    help: 'Writes to Infisical that have begun and not ended.',
+    labels: { state: '`waiting` in the queue, or `under_way`' },
   },
   osp_cache_reads_total: {
     type: 'counter',
@@ -81,10 +81,10 @@ export const METRIC_DEFINITIONS = {
   },
   osp_cache_evictions_total: {
     type: 'counter',
-    help: 'Workspaces that were put out of the cache before their time, for want of room.',
+    help: 'Workspaces that were evicted from the cache since it was full.',
   },
   osp_cache_entries: { type: 'gauge', help: 'Workspaces (by environment) that the cache holds.' },
-  osp_cache_bytes: { type: 'gauge', help: 'Memory that they take.' },
+  osp_cache_bytes: { type: 'gauge', help: 'Memory that the cache takes.' },
   osp_redis_up: {
     type: 'gauge',
     help: 'Whether both connections to Redis work, 1 or 0. Absent where there is no REDIS_URL.',
@@ -92,11 +92,11 @@ export const METRIC_DEFINITIONS = {
   osp_scope_locks_total: {
     type: 'counter',
     help: 'Writes by how they got the lock of their scope in Redis.',
-    labels: { outcome: '`held`; `alone`: without it, since Redis did not answer; `late`: others had it too long; `lost`: it ended while it was held' }, // prettier-ignore
+    labels: { outcome: '`held`; `alone`: without it, since Redis did not answer; `late`: another replica held it too long; `lost`: it expired while it was held' }, // prettier-ignore
   },
   osp_dependency_up: {
     type: 'gauge',
-    help: 'Whether who is asked about callers answers, 1 or 0; absent for whom nobody asks.',
+    help: 'Whether a service that authenticates callers answers, 1 or 0; absent where it is not used.',
     labels: { dependency: '`lldap`: for user tokens (`LLDAP_URL`); `token_review`: the Kubernetes API server, for ServiceAccount tokens' }, // prettier-ignore
   },
   osp_grants_apps: { type: 'gauge', help: 'Installed apps that are served.' },
@@ -125,15 +125,15 @@ export const METRIC_DEFINITIONS = {
   },
   osp_registrations_failing: {
     type: 'gauge',
-    help: 'Objects that register this service and cannot be made or kept. Absent where nothing is registered.',
+    help: 'Objects that register this service and cannot be created or patched. Absent where nothing is registered.',
     labels: { resource: '`providerregistries` or `syseventregistries`' },
   },
-  osp_requests_in_flight: { type: 'gauge', help: 'Requests that are worked on, without probes.' },
+  osp_requests_in_flight: { type: 'gauge', help: 'Requests that are in flight, without probes.' },
   osp_request_body_bytes: {
     type: 'gauge',
-    help: 'Memory set aside for bodies of requests that are worked on.',
+    help: 'Memory that is reserved for bodies of requests.',
   },
-  osp_answer_bytes: { type: 'gauge', help: 'Bytes of large answers that their clients have not taken yet.' },
+  osp_answer_bytes: { type: 'gauge', help: 'Bytes of large answers that their clients have not read yet.' },
   osp_connections: { type: 'gauge', help: 'Open connections of callers, without those of the metrics port.' },
   osp_requests_refused_total: {
     type: 'counter',
@@ -146,10 +146,10 @@ export const METRIC_DEFINITIONS = {
   },
   osp_requests_shed_total: {
     type: 'counter',
-    help: 'Requests and connections that were refused for want of room, whoever sent them.',
+    help: 'Requests and connections that were refused since the service was overloaded.',
     labels: {
       cause:
-        '`in_flight`: too many are worked on; `event_loop`: it runs late; `queue`: too many requests of one address wait to be begun; `bodies`, `answers`: they take too much memory; `connections`: of one address, or in all',
+        '`in_flight`: too many are in flight; `event_loop`: it runs late; `queue`: too many requests of one address wait to be begun; `bodies`, `answers`: they take too much memory; `connections`: of one address, or in all',
     },
   },
   osp_quota_refusals_total: {
@@ -164,7 +164,7 @@ export const METRIC_DEFINITIONS = {
   osp_store_queue_calls: {
     type: 'gauge',
     help: 'Operations on Infisical, by where they are.',
-    labels: { state: '`waiting`, or `under_way`' },
+    labels: { state: '`waiting` in the queue, or `under_way`' },
   },
   osp_store_queue_refused_total: {
     type: 'counter',
@@ -189,7 +189,7 @@ export const METRIC_DEFINITIONS = {
 
 export type MetricName = keyof typeof METRIC_DEFINITIONS;
 
-/** The names of one type. */
+/** The names of the metrics of one type. */
 export type NameOf<T extends MetricDefinition['type']> = {
   [N in MetricName]: (typeof METRIC_DEFINITIONS)[N]['type'] extends T ? N : never;
 }[MetricName];

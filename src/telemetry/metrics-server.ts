@@ -1,21 +1,14 @@
-import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
+import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
+import { carriesBody } from '../http/request/provider-request';
 import { limitConnections } from '../http/server/connection-limit';
 import type { Metrics } from './metrics';
 
-/** Said by name, since the service listens on another address too. */
-export class AddressUnusable extends Error {
-  constructor(code: string) {
-    super(`METRICS_HOST and METRICS_PORT name an address that cannot be listened on (${code}).`);
-    this.name = 'AddressUnusable';
-  }
-}
-
-/** Prometheus and the kubelet are few. */
+/** Only Prometheus and the kubelet connect. */
 const MAX_CONNECTIONS = 64;
-/** Both are near, send a few lines at once, and read what they asked for. */
+/** Both are near, send a few lines at once, and read the answer. */
 const ARRIVAL_TIMEOUT_MS = 5_000;
-/** The whole life of a connection, whatever goes on in it. */
+/** The longest life of a connection, whatever is sent on it. */
 const CONNECTION_TIMEOUT_MS = 10_000;
 const MAX_HEADER_PAIRS = 100;
 const PROBE = /^\/(livez|readyz)$/;
@@ -23,7 +16,7 @@ const PROBE = /^\/(livez|readyz)$/;
 const LIMITS = {
   headersTimeout: ARRIVAL_TIMEOUT_MS,
   requestTimeout: ARRIVAL_TIMEOUT_MS,
-  // Node looks for overdue connections every 30 s of its own accord.
+  // By default Node checks connections every 30 s.
   connectionsCheckingInterval: 1_000,
   maxHeaderSize: 8 * 1024,
 } as const;
@@ -34,8 +27,8 @@ export interface MetricsServer {
 }
 
 /**
- * Answers `/metrics`, and the probes as the service itself does, on an address of its own: without TLS or credentials,
- * for whoever may reach it. @throws AddressUnusable
+ * Answers `/metrics`, and the probes as the service itself does, on an address of its own, without TLS and credentials.
+ * @throws AddressUnusable
  */
 export async function serveMetrics(
   metrics: Metrics,
@@ -47,7 +40,7 @@ export async function serveMetrics(
     const path = (request.url ?? '').split('?', 1)[0] ?? '';
     const isRead = request.method === 'GET' || request.method === 'HEAD';
     if (!isRead || !(path === '/metrics' || PROBE.test(path))) return void response.writeHead(404).end();
-    if (hasBody(request)) return void response.writeHead(413).end();
+    if (carriesBody(request)) return void response.writeHead(413).end();
     if (request.rawHeaders.length > 2 * MAX_HEADER_PAIRS) return void response.writeHead(431).end();
     if (path !== '/metrics') return probes(request, response);
     void metrics.exposition().then(
@@ -55,7 +48,7 @@ export async function serveMetrics(
       () => response.writeHead(500).end(),
     );
   });
-  // An answer ends its connection, so that nobody keeps one; whatever stands behind the first request is dropped.
+  // Each answer ends its connection, so that no client keeps one; pipelined requests are dropped.
   server.maxRequestsPerSocket = 1;
   server.on('connection', endInTime);
   limitConnections(server, MAX_CONNECTIONS);
@@ -69,14 +62,17 @@ export async function serveMetrics(
   };
 }
 
+/** Names the settings, since the service listens on another address too. */
+export class AddressUnusable extends Error {
+  constructor(code: string) {
+    super(`METRICS_HOST and METRICS_PORT name an address that cannot be listened on (${code}).`);
+    this.name = 'AddressUnusable';
+  }
+}
+
 function endInTime(socket: Socket): void {
   const timer = setTimeout(() => socket.destroy(), CONNECTION_TIMEOUT_MS);
   socket.once('close', () => clearTimeout(timer));
-}
-
-/** What is asked here has none, and one that comes is not waited for. */
-function hasBody({ headers }: IncomingMessage): boolean {
-  return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0';
 }
 
 function listen(server: Server, host: string, port: number): Promise<void> {

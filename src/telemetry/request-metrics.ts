@@ -2,6 +2,38 @@ import type { LoadFigures, LimitsObserver, RefusedFor, ShedFor, RequestKind } fr
 import type { Metrics } from './metrics';
 import type { EndedRequest, ObservedRequest, RequestObserver } from '../http/request/request-observer';
 
+/** Exposed from the start, so that the first denial is an increase. */
+const DENIALS = ['UNAUTHENTICATED', 'NOT_GRANTED', 'USER_MISMATCH'] as const;
+
+/** Counts requests as they end. */
+export class RequestMetrics implements RequestObserver, ObservedRequest {
+  private readonly requests;
+  private readonly durations;
+  private readonly denials;
+
+  constructor(metrics: Metrics) {
+    this.requests = metrics.counter('osp_requests_total');
+    this.durations = metrics.histogram('osp_request_duration_seconds');
+    this.denials = metrics.counter('osp_denials_total');
+    for (const reason of DENIALS) this.denials.inc({ reason }, 0);
+  }
+
+  /** Returns this object for all requests, since a single request has no state. */
+  requestArrives(): ObservedRequest {
+    return this;
+  }
+
+  run(proceed: () => void): void {
+    proceed();
+  }
+
+  ended({ op, code, reason, durationMs }: EndedRequest): void {
+    this.requests.inc({ op, code });
+    this.durations.observe({ op }, durationMs / 1000);
+    if (reason !== undefined && (code === 401 || code === 403)) this.denials.inc({ reason });
+  }
+}
+
 const BOUNDS = ['app', 'user', 'in_flight', 'bodies', 'answers'] as const satisfies readonly RefusedFor[];
 const KINDS = ['read', 'write'] as const satisfies readonly RequestKind[];
 const CAUSES = [
@@ -13,7 +45,7 @@ const CAUSES = [
   'connections',
 ] as const satisfies readonly ShedFor[];
 
-/** Whom the bounds of load meet; shown from the start, so that the first refusal is a change. */
+/** Requests that were refused by the limits. All values are exposed from the start, so that the first refusal is an increase. */
 export class LimitMetrics implements LimitsObserver {
   private readonly refusals;
   private readonly sheds;
@@ -49,37 +81,5 @@ export class LimitMetrics implements LimitsObserver {
 
   shed(cause: ShedFor): void {
     this.sheds.inc({ cause });
-  }
-}
-
-/** Shown from the start, so that the first denial is a change. */
-const DENIALS = ['UNAUTHENTICATED', 'NOT_GRANTED', 'USER_MISMATCH'] as const;
-
-/** Counts requests as they end. */
-export class RequestMetrics implements RequestObserver, ObservedRequest {
-  private readonly requests;
-  private readonly durations;
-  private readonly denials;
-
-  constructor(metrics: Metrics) {
-    this.requests = metrics.counter('osp_requests_total');
-    this.durations = metrics.histogram('osp_request_duration_seconds');
-    this.denials = metrics.counter('osp_denials_total');
-    for (const reason of DENIALS) this.denials.inc({ reason }, 0);
-  }
-
-  /** Nothing is kept of a single request. */
-  requestArrives(): ObservedRequest {
-    return this;
-  }
-
-  run(proceed: () => void): void {
-    proceed();
-  }
-
-  ended({ op, code, reason, durationMs }: EndedRequest): void {
-    this.requests.inc({ op, code });
-    this.durations.observe({ op }, durationMs / 1000);
-    if (reason !== undefined && (code === 401 || code === 403)) this.denials.inc({ reason });
   }
 }

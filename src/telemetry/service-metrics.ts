@@ -5,7 +5,65 @@ import type { LockOutcome, RedisObserver } from '../redis/redis-failure';
 import type { GrantSource } from '../authz/grant-source';
 import type { SecretStore } from '../secrets/secret-store';
 
-/** Whether those who are asked about callers answer. */
+/** The parts of the service that are read at each scrape. */
+export interface ObservedService {
+  readonly store: Pick<SecretStore, 'ping'>;
+  readonly grantSource: Pick<GrantSource, 'status' | 'ageMs' | 'sharedWorkspaces'>;
+  readonly userRemovalsPending: () => number;
+  /** By plural; undefined where nothing is registered. */
+  readonly registrationsFailing?: (() => ReadonlyMap<string, number>) | undefined;
+}
+
+/** A store that hangs must not delay the metrics: the next scrape shows its answer. */
+const MAX_WAIT_MS = 250;
+
+/** Collects the figures of the service as a whole at each scrape. */
+export function collectService(metrics: Metrics, service: ObservedService): void {
+  const { grantSource, userRemovalsPending, registrationsFailing } = service;
+  const apps = metrics.gauge('osp_grants_apps');
+  const problems = metrics.gauge('osp_grants_problems');
+  const age = metrics.gauge('osp_grants_age_seconds');
+  const shared = metrics.gauge('osp_shared_workspaces');
+  const removals = metrics.gauge('osp_user_removals_pending');
+  metrics.collectFirst(() => {
+    const status = grantSource.status();
+    apps.set(status.installedApps);
+    problems.set(status.problems.length);
+    age.set((grantSource.ageMs() ?? 0) / 1000);
+    shared.set(grantSource.sharedWorkspaces().length);
+    removals.set(userRemovalsPending());
+  });
+  collectReadiness(metrics, service.store);
+  if (registrationsFailing === undefined) return;
+  const failing = metrics.gauge('osp_registrations_failing');
+  metrics.collectFirst(() => {
+    for (const [resource, count] of registrationsFailing()) failing.set({ resource }, count);
+  });
+}
+
+function collectReadiness(metrics: Metrics, store: ObservedService['store']): void {
+  const ready = metrics.gauge('osp_store_ready');
+  let pinging: Promise<void> | undefined;
+  const ping = async (): Promise<void> => {
+    try {
+      await store.ping();
+      ready.set(1);
+    } catch {
+      ready.set(0);
+    } finally {
+      pinging = undefined;
+    }
+  };
+  metrics.collectFirst(async () => {
+    pinging ??= ping();
+    let timer: NodeJS.Timeout | undefined;
+    const waitLimit = new Promise<void>((resolve) => (timer = setTimeout(resolve, MAX_WAIT_MS)));
+    await Promise.race([pinging, waitLimit]);
+    clearTimeout(timer);
+  });
+}
+
+/** Whether the services that authenticate callers answer. */
 export class DependencyMetrics implements IdentityDependencyObserver {
   private readonly up;
 
@@ -18,7 +76,7 @@ export class DependencyMetrics implements IdentityDependencyObserver {
   }
 }
 
-/** The watches of the API server by resource: of several on one, the worst counts. */
+/** The watches of the API server by resource; of several on one resource, the worst counts. */
 export class WatchMetrics implements WatchObserver {
   private readonly watches = new Set<ObservedWatch>();
 
@@ -51,7 +109,7 @@ export class WatchMetrics implements WatchObserver {
   }
 }
 
-/** Whether replicas can speak to each other, and how they take turns. */
+/** Whether the replicas can reach each other through Redis, and how they obtain locks. */
 export class RedisMetrics implements RedisObserver {
   private readonly up;
   private readonly locks;
@@ -68,67 +126,4 @@ export class RedisMetrics implements RedisObserver {
   locked(outcome: LockOutcome): void {
     this.locks.inc({ outcome });
   }
-}
-
-/** What is looked at when somebody asks. */
-export interface ObservedService {
-  readonly store: Pick<SecretStore, 'ping'>;
-  readonly grantSource: Pick<GrantSource, 'status' | 'ageMs' | 'sharedWorkspaces'>;
-  readonly userRemovalsPending: () => number;
-  /** By plural; undefined where nothing is registered. */
-  readonly registrationsFailing?: (() => ReadonlyMap<string, number>) | undefined;
-}
-
-/** A store that hangs must not take the metrics along: its answer is shown by the next scrape then. */
-const PATIENCE_MS = 250;
-
-/** The figures of the service as a whole, collected at each scrape. */
-export function collectService(metrics: Metrics, service: ObservedService): void {
-  const { grantSource, userRemovalsPending, registrationsFailing } = service;
-  const apps = metrics.gauge('osp_grants_apps');
-  const problems = metrics.gauge('osp_grants_problems');
-  const age = metrics.gauge('osp_grants_age_seconds');
-  const shared = metrics.gauge('osp_shared_workspaces');
-  const removals = metrics.gauge('osp_user_removals_pending');
-  metrics.collectFirst(() => {
-    const status = grantSource.status();
-    apps.set(status.installedApps);
-    problems.set(status.problems.length);
-    age.set((grantSource.ageMs() ?? 0) / 1000);
-    shared.set(grantSource.sharedWorkspaces().length);
-    removals.set(userRemovalsPending());
-  });
-  collectReadiness(metrics, service.store);
-  if (registrationsFailing === undefined) return;
-  const failing = metrics.gauge('osp_registrations_failing');
-  metrics.collectFirst(() => {
-    for (const [resource, count] of registrationsFailing()) failing.set({ resource }, count);
-  });
-}
-
-function collectReadiness(metrics: Metrics, store: ObservedService['store']): void {
-  const ready = metrics.gauge('osp_store_ready');
-  let asking: Promise<void> | undefined;
-  const ask = async (): Promise<void> => {
-    try {
-      await store.ping();
-      ready.set(1);
-    } catch {
-      ready.set(0);
-    } finally {
-      asking = undefined;
-    }
-  };
-  metrics.collectFirst(async () => {
-    asking ??= ask();
-    await within(PATIENCE_MS, asking);
-  });
-}
-
-/** Resolves with the work, or without it after so long. */
-async function within(maxWaitMs: number, work: Promise<void>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const waitLimit = new Promise<void>((resolve) => (timer = setTimeout(resolve, maxWaitMs)));
-  await Promise.race([work, waitLimit]);
-  clearTimeout(timer);
 }

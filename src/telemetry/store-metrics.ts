@@ -10,7 +10,7 @@ import {
   type StoreLoadObserver,
 } from '../stores/resilience/circuit-breaker.secret-store';
 
-/** What the cache spares Infisical, and what it holds. */
+/** How reads use the cache, and how much it holds. */
 export class CacheMetrics implements CacheObserver {
   private readonly reads;
   private readonly evictions;
@@ -39,7 +39,7 @@ export class CacheMetrics implements CacheObserver {
   }
 }
 
-/** How full the disk of the embedded store is, looked up at each scrape. */
+/** How much the disk of the embedded store can still take, read at each scrape. */
 export class DiskMetrics implements DiskObserver {
   private readonly storable;
 
@@ -52,7 +52,7 @@ export class DiskMetrics implements DiskObserver {
   }
 }
 
-/** Which quotas are met; shown from the start, so that the first refusal is a change. */
+/** Writes that were refused by a quota, exposed from the start, so that the first refusal is an increase. */
 export class QuotaMetrics implements QuotaObserver {
   private readonly refusals;
 
@@ -66,7 +66,7 @@ export class QuotaMetrics implements QuotaObserver {
   }
 }
 
-/** How calls get through to the store. */
+/** The queue and the circuit breaker before the store. */
 export class StoreLoadMetrics implements StoreLoadObserver {
   private readonly refused;
   private readonly transitions;

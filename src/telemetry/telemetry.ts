@@ -11,14 +11,14 @@ import type { DiskObserver } from '../stores/embedded/disk-space';
 import type { InfisicalObserver } from '../stores/infisical/infisical-observer';
 import type { ObservedService } from './service-metrics';
 
-/** Parts of a request, as a trace shows them. Nothing is recorded of what they return or throw but a reason. */
+/** Records parts of a request as spans, with nothing of their result or error but the reason. */
 export interface Spans {
-  /** Outside of a request that is traced, only the work is done. */
+  /** Does the work within a span; outside of a traced request, without one. */
   during<T>(name: string, work: () => Promise<T>): Promise<T>;
-  around<T>(name: string, work: () => T): T;
+  duringSync<T>(name: string, work: () => T): T;
 }
 
-/** What the rooms are given to report to; whatever is absent is off. */
+/** The observers that the features report to; an absent one is off. */
 export interface Telemetry {
   readonly requests?: RequestObserver;
   readonly infisical?: InfisicalObserver;
@@ -32,7 +32,7 @@ export interface Telemetry {
   readonly disk?: DiskObserver;
   readonly spans?: Spans;
   /**
-   * Opens the port of the metrics, if there is one, and tells it. `probes` answers /livez and /readyz there.
+   * Opens the port of the metrics, if there is one, and returns it. `probes` answers /livez and /readyz there.
    * @throws AddressUnusable
    */
   listen(service: ObservedService, probes: RequestListener): Promise<number | undefined>;
@@ -40,7 +40,7 @@ export interface Telemetry {
   close(): Promise<void>;
 }
 
-/** Tells one, then the other. */
+/** Returns an observer that forwards to both; undefined where there is none. */
 export function bothRequests(
   first: RequestObserver | undefined,
   second: RequestObserver | undefined,
@@ -60,6 +60,7 @@ export function bothRequests(
   };
 }
 
+/** Returns an observer that forwards to both; undefined where there is none. */
 export function bothInfisical(
   first: InfisicalObserver | undefined,
   second: InfisicalObserver | undefined,

@@ -1,14 +1,14 @@
+import type { CanActivate, ExecutionContext } from '@nestjs/common';
 import type { SecretOperation } from '../authz/grant';
 import type { GrantSource } from '../authz/grant-source';
 import { GrantsService, type GrantedScope, type WorkspaceSharing } from '../authz/grants.service';
 import type { Caller } from '../authn/caller';
 import type { Spans } from './telemetry';
-import type { CanActivate, ExecutionContext } from '@nestjs/common';
 import type { AuthenticationGuard } from '../http/guards/authentication.guard';
 import type { SecretStore } from '../secrets/secret-store';
 import { SecretStoreDecorator, type StoreCall } from '../secrets/secret-store-decorator';
 
-/** The decision, as a span. */
+/** Records each authorisation as a span. */
 export class TracedGrantsService extends GrantsService {
   constructor(
     source: GrantSource,
@@ -19,11 +19,11 @@ export class TracedGrantsService extends GrantsService {
   }
 
   override authorize(caller: Caller, operation: SecretOperation, workspace: string): GrantedScope {
-    return this.spans.around('authorise', () => super.authorize(caller, operation, workspace));
+    return this.spans.duringSync('authorise', () => super.authorize(caller, operation, workspace));
   }
 }
 
-/** The guard, as a span. */
+/** Records each authentication as a span. */
 export class TracedGuard implements CanActivate {
   constructor(
     private readonly inner: AuthenticationGuard,
@@ -35,7 +35,7 @@ export class TracedGuard implements CanActivate {
   }
 }
 
-/** A store whose calls are spans. What runs in the background belongs to no request and is only passed on. */
+/** Records each call of the store as a span; background work belongs to no request and is only forwarded. */
 export class TracedSecretStore extends SecretStoreDecorator {
   constructor(
     inner: SecretStore,

@@ -1,3 +1,5 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import type { IncomingHttpHeaders } from 'node:http';
 import { ExportResultCode, type ExportResult, W3CTraceContextPropagator } from '@opentelemetry/core';
 import {
   type ReadableSpan,
@@ -7,11 +9,8 @@ import {
   TraceIdRatioBasedSampler,
   TracerProvider,
 } from '@opentelemetry/sdk-trace';
-import type { LogEvent } from '../logging/log';
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http';
 import { resourceFromAttributes } from '@opentelemetry/resources';
-import { AsyncLocalStorage } from 'node:async_hooks';
-import type { IncomingHttpHeaders } from 'node:http';
 import {
   defaultTextMapGetter,
   defaultTextMapSetter,
@@ -24,6 +23,7 @@ import {
   type Span,
   type Tracer,
 } from '@opentelemetry/api';
+import type { LogEvent } from '../logging/log';
 import { DomainError } from '../errors/domain-error';
 import type { EndedRequest, ObservedRequest, RequestObserver } from '../http/request/request-observer';
 import type {
@@ -34,79 +34,19 @@ import type {
 } from '../stores/infisical/infisical-observer';
 import type { Spans } from './telemetry';
 
-/** A collector that is away for a night is no million lines. */
-const SAY_AGAIN_MS = 300_000;
-
-/** Says that spans are lost, which the library keeps to itself; of why it says nothing, since the answer is the collector's. */
-class TraceExporter implements SpanExporter {
-  private lost = 0;
-  private saidAtMs = -Infinity;
-
-  constructor(
-    private readonly inner: SpanExporter,
-    private readonly log: LogEvent,
-  ) {}
-
-  export(spans: ReadableSpan[], done: (result: ExportResult) => void): void {
-    this.inner.export(spans, (result) => {
-      if (result.code !== ExportResultCode.SUCCESS) this.say(spans.length);
-      done(result);
-    });
-  }
-
-  shutdown(): Promise<void> {
-    return this.inner.shutdown();
-  }
-
-  private say(spans: number): void {
-    this.lost += spans;
-    const nowMs = performance.now();
-    if (nowMs - this.saidAtMs < SAY_AGAIN_MS) return;
-    this.saidAtMs = nowMs;
-    this.log('warn', 'traces_not_exported', { spans: this.lost });
-    this.lost = 0;
-  }
-}
-
-/** Of one export, its retries included. */
-const EXPORT_TIMEOUT_MS = 5_000;
-const QUEUE = { maxQueueSize: 2_048, maxExportBatchSize: 512, scheduledDelayMillis: 2_000 };
-/** Batches on their way at once; the others wait in the queue, and beyond it spans are dropped. */
-const EXPORTS_AT_ONCE = 2;
+/** For the spans that are left in the queue. */
+const SHUTDOWN_TIMEOUT_MS = 2_000;
 
 interface TraceOptions {
   /** The collector's base address. */
   readonly endpoint: string;
-  /** Of the traces that begin here, 0 to 1. */
+  /** The share of recorded traces among those that begin here, 0 to 1. */
   readonly share: number;
 }
 
-/** Queues spans in bounded memory and exports them in the background. */
-function traceProvider({ endpoint, share }: TraceOptions, log: LogEvent): TracerProvider {
-  const exporter = new OTLPTraceExporter({
-    url: `${endpoint}/v1/traces`,
-    timeoutMillis: EXPORT_TIMEOUT_MS,
-    concurrencyLimit: EXPORTS_AT_ONCE,
-  });
-  return new TracerProvider({
-    resource: resourceFromAttributes({ 'service.name': 'olares-secret-provider' }),
-    sampler: new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(share) }),
-    spanProcessors: [
-      new BatchSpanProcessor({
-        ...QUEUE,
-        exporter: new TraceExporter(exporter, log),
-        exportTimeoutMillis: EXPORT_TIMEOUT_MS,
-      }),
-    ],
-  });
-}
-
-/** For what is left of the queue at the end. */
-const SHUTDOWN_TIMEOUT_MS = 2_000;
-
 /**
- * Traces by OpenTelemetry. The context of a request is kept here and passed on by hand: the library's globals and
- * patches are left alone. Spans are made in memory and exported in the background, so that a collector slows nothing.
+ * Traces by OpenTelemetry, without the library's globals and patches: the context of a request is stored here. Spans are
+ * made in memory and exported in the background, so that a slow collector delays no request.
  */
 export class Traces implements Spans, RequestObserver, InfisicalObserver {
   private readonly context = new AsyncLocalStorage<Context>();
@@ -121,10 +61,10 @@ export class Traces implements Spans, RequestObserver, InfisicalObserver {
   }
 
   requestArrives(headers: IncomingHttpHeaders): ObservedRequest {
-    const callers = this.propagator.extract(ROOT_CONTEXT, headers, defaultTextMapGetter);
-    const span = this.tracer.startSpan('other', { kind: SpanKind.SERVER }, callers);
+    const parent = this.propagator.extract(ROOT_CONTEXT, headers, defaultTextMapGetter);
+    const span = this.tracer.startSpan('other', { kind: SpanKind.SERVER }, parent);
     return {
-      run: (proceed) => this.context.run(trace.setSpan(callers, span), proceed),
+      run: (proceed) => this.context.run(trace.setSpan(parent, span), proceed),
       ended: ({ op, code, reason }: EndedRequest) => {
         span.updateName(op);
         span.setAttributes({ 'osp.op': op, 'http.response.status_code': code });
@@ -146,7 +86,7 @@ export class Traces implements Spans, RequestObserver, InfisicalObserver {
     }
   }
 
-  around<T>(name: string, work: () => T): T {
+  duringSync<T>(name: string, work: () => T): T {
     const begun = this.begin(name, SpanKind.INTERNAL);
     if (begun === undefined) return work();
     try {
@@ -185,7 +125,7 @@ export class Traces implements Spans, RequestObserver, InfisicalObserver {
 
   permitRefused(): void {}
 
-  /** Sends what is left, for a little while. */
+  /** Exports the remaining spans, within the time-out. */
   async close(): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     const waitLimit = new Promise<void>((resolve) => (timer = setTimeout(resolve, SHUTDOWN_TIMEOUT_MS)));
@@ -206,10 +146,70 @@ function end(span: Span, isFailure: boolean): void {
   span.end();
 }
 
-/** An error's own words may name anything; its reason is one of a list. */
+/** Ends a span with the reason of an error, which is one of a list, and without its message, which may name anything. */
 function failed(span: Span, error: unknown): unknown {
   const { reason, status } = error instanceof DomainError ? error : { reason: 'INTERNAL', status: 500 };
   span.setAttribute('osp.reason', reason);
   end(span, status >= 500);
   return error;
+}
+
+/** For one export, including its retries. */
+const EXPORT_TIMEOUT_MS = 5_000;
+const QUEUE = { maxQueueSize: 2_048, maxExportBatchSize: 512, scheduledDelayMillis: 2_000 };
+/** Other batches wait in the queue; when that is full, spans are dropped. */
+const MAX_CONCURRENT_EXPORTS = 2;
+
+/** Queues spans in bounded memory and exports them in the background. */
+function traceProvider({ endpoint, share }: TraceOptions, log: LogEvent): TracerProvider {
+  const exporter = new OTLPTraceExporter({
+    url: `${endpoint}/v1/traces`,
+    timeoutMillis: EXPORT_TIMEOUT_MS,
+    concurrencyLimit: MAX_CONCURRENT_EXPORTS,
+  });
+  return new TracerProvider({
+    resource: resourceFromAttributes({ 'service.name': 'olares-secret-provider' }),
+    sampler: new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(share) }),
+    spanProcessors: [
+      new BatchSpanProcessor({
+        ...QUEUE,
+        exporter: new TraceExporter(exporter, log),
+        exportTimeoutMillis: EXPORT_TIMEOUT_MS,
+      }),
+    ],
+  });
+}
+
+/** A collector that is away for a night must not cause a million log lines. */
+const LOG_AGAIN_MS = 300_000;
+
+/** Logs that spans are lost, which the library does not. It does not log why, since the answer is the collector's. */
+class TraceExporter implements SpanExporter {
+  private lost = 0;
+  private loggedAtMs = -Infinity;
+
+  constructor(
+    private readonly inner: SpanExporter,
+    private readonly log: LogEvent,
+  ) {}
+
+  export(spans: ReadableSpan[], done: (result: ExportResult) => void): void {
+    this.inner.export(spans, (result) => {
+      if (result.code !== ExportResultCode.SUCCESS) this.logLost(spans.length);
+      done(result);
+    });
+  }
+
+  shutdown(): Promise<void> {
+    return this.inner.shutdown();
+  }
+
+  private logLost(spans: number): void {
+    this.lost += spans;
+    const nowMs = performance.now();
+    if (nowMs - this.loggedAtMs < LOG_AGAIN_MS) return;
+    this.loggedAtMs = nowMs;
+    this.log('warn', 'traces_not_exported', { spans: this.lost });
+    this.lost = 0;
+  }
 }

@@ -12,7 +12,7 @@ import { FixedMonotonicTime } from '../../support/fixed-monotonic-time';
 import { MemorySecretStore } from '../../support/memory.secret-store';
 
 const SCOPE = { user: 'alice', workspace: 'notes', environment: 'prod' } as const;
-const UNTRACED: Spans = { during: (_name, work) => work(), around: (_name, work) => work() };
+const UNTRACED: Spans = { during: (_name, work) => work(), duringSync: (_name, work) => work() };
 const time = new FixedMonotonicTime();
 const guarded = (store: SecretStore): SecretStore =>
   resilientStore(store, 20_000, { time, log: () => undefined });
