@@ -3,59 +3,52 @@ import { join } from 'node:path';
 import { Mutex } from 'async-mutex';
 import type { MonotonicTime } from '../../time/clock';
 import { StoreFull } from '../../errors/store-errors';
-import { ALL_RECORDS } from './records';
+import { ALL_RECORDS, type VaultDatabase } from './records';
 import { ReserveFile } from './reserve-file';
-import type { VaultDatabase } from './records';
 
 export interface DiskFigures {
-  /** What may be stored before creates and updates are refused; 0: they are. */
+  /** Bytes that may be stored before creates and updates are refused; 0 while they are refused. */
   readonly storableBytes: number;
 }
 
-/** Whoever wants to know how full the disk is. */
+/** Observes how full the disk is. */
 export interface DiskObserver {
   opened(figures: () => Promise<DiskFigures>): void;
 }
 
 const MEBIBYTE = 1024 * 1024;
 export const DEFAULT_MAX_RESERVE_BYTES = 64 * MEBIBYTE;
-/** The reserve of a store with nothing in it, and by how much it grows with what is stored. */
-const LEAST_RESERVE_BYTES = 12 * MEBIBYTE;
-const STEP_BYTES = 4 * MEBIBYTE;
+/** The reserve of an empty store, and the steps by which it grows with what is stored. */
+const MIN_RESERVE_BYTES = 12 * MEBIBYTE;
+const RESERVE_STEP_BYTES = 4 * MEBIBYTE;
 /** Free before a delete: for the log, and for a table of what was in it. */
 const DELETE_BYTES = 4 * MEBIBYTE;
-/** What an opening writes beside a table of what is in the logs, and a manifest. */
+/** What opening the database writes beside a table of what is in the logs, and a manifest. */
 const OPENING_BYTES = MEBIBYTE / 4;
-/** The part of the reserve that is kept for the next opening: for that, and two logs. */
-const KEPT_TO_OPEN_BYTES = 6 * MEBIBYTE;
-
-/** The largest secret needs less. */
+/** The part of the reserve that is kept for the next opening: for what that writes, and two logs. */
+const RESERVED_TO_OPEN_BYTES = 6 * MEBIBYTE;
+/** With less storable space than this, large secrets are refused; the largest secret needs less. */
 const LOW_BYTES = 2 * MEBIBYTE;
 
-/** A measurement is believed for so long, or until so much was written; one by which something is refused for less. */
-const BELIEVED_MS = 1_000;
-const BELIEVED_BYTES = 2 * MEBIBYTE;
-const REFUSED_MS = 100;
-/** Not tried again for so long where there was less room than the file system said, as under a quota of its user. */
-const DISTRUSTED_MS = 5_000;
+/** A measurement is valid for so long, or until so much was written. */
+const MEASUREMENT_TTL_MS = 1_000;
+const MAX_UNMEASURED_BYTES = 2 * MEBIBYTE;
+/** A measurement by which a write would be refused is valid for less. */
+const REFUSAL_TTL_MS = 100;
+/** Pause after the disk had less space than the file system reported, as under a quota of the user. */
+const SHORTAGE_MS = 5_000;
 
-/** Where the figures come from. */
 interface DiskSources {
   readonly freeBytes: () => Promise<number>;
-  /** What the database takes of the disk. */
+  /** Bytes of disk that the database takes. */
   readonly storedBytes: () => Promise<number>;
-  /** See ReserveFile. */
-  readonly reserve: {
-    bytes(): Promise<number>;
-    growTo(bytes: number): Promise<void>;
-    shrinkBy(bytes: number, keptBytes: number): Promise<void>;
-  };
+  readonly reserve: Pick<ReserveFile, 'bytes' | 'growTo' | 'shrinkBy'>;
 }
 
 /**
- * Keeps a reserve of the disk in a file, and some more of it free. LevelDB needs room to be opened, to delete, and to give back
- * what was deleted, as it writes tables anew before it deletes the old ones. What would use the reserve up is refused; deletes
- * are not, and cut the file down where nothing else is left.
+ * Keeps a reserve of the disk in a file, and some more of it free. LevelDB needs space to be opened, to delete, and to give back
+ * what was deleted, as it writes tables anew before it deletes the old ones. A write that would use up the reserve is refused; deletes
+ * are not refused, and shrink the reserve where nothing else is left.
  */
 export class DiskSpace {
   private readonly changes = new Mutex();
@@ -64,9 +57,10 @@ export class DiskSpace {
   private reserved = 0;
   private measuredAtMs = -Infinity;
   private measuring: Promise<void> | undefined;
-  private distrustedUntilMs = -Infinity;
-  /** Admitted and not settled yet; settled since the last measurement. */
+  private shortageUntilMs = -Infinity;
+  /** Admitted and not settled yet. */
   private pendingBytes = 0;
+  /** Settled since the last measurement. */
   private writtenBytes = 0;
 
   constructor(
@@ -75,15 +69,16 @@ export class DiskSpace {
     private readonly time: MonotonicTime,
   ) {}
 
-  /** Whether creates and updates are refused, those of large secrets at least, as last measured. */
+  /** Whether creates and updates, at least those of large secrets, are refused as of the last measurement. */
   get isLow(): boolean {
     return this.storable < LOW_BYTES;
   }
 
-  /** Before a write that adds so many bytes, which are called settled afterwards. @throws StoreFull */
+  /** Admits a write that adds so many bytes; call settled() with them afterwards. @throws StoreFull */
   async admit(bytes: number): Promise<void> {
-    if (this.isOlderThan(BELIEVED_MS) || this.writtenBytes > BELIEVED_BYTES) await this.measure();
-    if (this.storable < 2 * bytes && this.isOlderThan(REFUSED_MS)) await this.measure();
+    if (this.isOlderThan(MEASUREMENT_TTL_MS) || this.writtenBytes > MAX_UNMEASURED_BYTES)
+      await this.measure();
+    if (this.storable < 2 * bytes && this.isOlderThan(REFUSAL_TTL_MS)) await this.measure();
     if (this.storable < 2 * bytes) throw new StoreFull();
     this.pendingBytes += bytes;
   }
@@ -93,69 +88,69 @@ export class DiskSpace {
     this.writtenBytes += bytes;
   }
 
-  /** Before a write that is never refused. */
+  /** Makes sure that there is space for a delete, which is never refused. */
   async prepareDelete(): Promise<void> {
-    if (this.isOlderThan(BELIEVED_MS)) await this.measure();
-    if (this.free < DELETE_BYTES) await this.makeRoom(DELETE_BYTES);
+    if (this.isOlderThan(MEASUREMENT_TTL_MS)) await this.measure();
+    if (this.free < DELETE_BYTES) await this.freeUp(DELETE_BYTES);
   }
 
-  /** Cuts the reserve down as far as it takes to have so many bytes free, but for what is kept of it. Returns what is free then. */
-  async makeRoom(bytes: number, keptBytes = KEPT_TO_OPEN_BYTES): Promise<number> {
+  /** Shrinks the reserve until `bytes` are free, but not below `keptBytes`. Returns how many bytes are free then. */
+  async freeUp(bytes: number, keptBytes = RESERVED_TO_OPEN_BYTES): Promise<number> {
     return this.changes.runExclusive(async () => {
-      await this.look();
+      await this.readSizes();
       if (this.free >= bytes || this.reserved <= keptBytes) return this.free;
       await this.sources.reserve.shrinkBy(bytes - this.free, keptBytes);
-      await this.look();
+      await this.readSizes();
       return this.free;
     });
   }
 
-  /** Before the database is opened anew: all that is there for compactions, and more only where it takes that. */
-  async makeRoomToOpen(neededBytes: number): Promise<number> {
-    const free = await this.makeRoom(this.wantedReserve);
-    return free < neededBytes ? this.makeRoom(neededBytes, 0) : free;
+  /** Frees what compactions may need before the database is reopened; uses up all of the reserve only where opening takes that. */
+  async freeUpToOpen(neededBytes: number): Promise<number> {
+    const free = await this.freeUp(this.wantedReserve);
+    return free < neededBytes ? this.freeUp(neededBytes, 0) : free;
   }
 
-  /** Looks anew, and makes the reserve as large as it should be, as far as there is room. */
+  /** Measures the disk, and grows the reserve to the size that it should have, as far as there is space. */
   measure(): Promise<void> {
     this.measuring ??= this.changes
-      .runExclusive(() => this.lookAndGrow())
+      .runExclusive(() => this.measureAndGrow())
       .finally(() => (this.measuring = undefined));
     return this.measuring;
   }
 
-  /** There was less room than the file system says. */
-  distrust(): void {
-    this.distrustedUntilMs = this.time.nowMs() + DISTRUSTED_MS;
+  /** Notes that a write failed for want of space although the file system reported enough; writes pause for a few seconds. */
+  noteShortage(): void {
+    this.shortageUntilMs = this.time.nowMs() + SHORTAGE_MS;
   }
 
   async figures(): Promise<DiskFigures> {
-    if (this.isOlderThan(BELIEVED_MS)) await this.measure();
+    if (this.isOlderThan(MEASUREMENT_TTL_MS)) await this.measure();
     return { storableBytes: Math.max(0, this.storable) };
   }
 
-  /** What one step of a compaction may need. */
+  /** How many bytes one step of a compaction may need. */
   get compactionBytes(): number {
     return this.wantedReserve;
   }
 
-  private async lookAndGrow(): Promise<void> {
-    await this.look();
-    const missingToOpen = Math.min(KEPT_TO_OPEN_BYTES, this.wantedReserve) - this.reserved;
+  private async measureAndGrow(): Promise<void> {
+    await this.readSizes();
+    const missingToOpen = Math.min(RESERVED_TO_OPEN_BYTES, this.wantedReserve) - this.reserved;
     const growth = Math.max(
       Math.min(this.missingReserve, this.free - this.headroom),
       Math.min(missingToOpen, this.free - DELETE_BYTES),
     );
-    if (growth <= 0 || this.isDistrusted) return;
+    if (growth <= 0 || this.hasShortage) return;
     try {
       await this.sources.reserve.growTo(this.reserved + growth);
     } catch {
-      this.distrust();
+      this.noteShortage();
     }
-    await this.look();
+    await this.readSizes();
   }
 
-  private async look(): Promise<void> {
+  private async readSizes(): Promise<void> {
     this.writtenBytes = 0;
     [this.free, this.stored, this.reserved] = await Promise.all([
       this.sources.freeBytes(),
@@ -169,13 +164,13 @@ export class DiskSpace {
     return this.time.nowMs() - this.measuredAtMs > ms;
   }
 
-  private get isDistrusted(): boolean {
-    return this.time.nowMs() < this.distrustedUntilMs;
+  private get hasShortage(): boolean {
+    return this.time.nowMs() < this.shortageUntilMs;
   }
 
-  /** What is written goes to the log first, and then once more to a table. */
+  /** Bytes are counted twice: they are written to the log first, and then to a table. */
   private get storable(): number {
-    if (this.isDistrusted) return -1;
+    if (this.hasShortage) return -1;
     return this.free - 2 * (this.pendingBytes + this.writtenBytes) - this.missingReserve - this.headroom;
   }
 
@@ -183,19 +178,19 @@ export class DiskSpace {
     return Math.max(0, this.wantedReserve - this.reserved);
   }
 
-  /** No more than the database has can be written anew. */
+  /** A compaction writes no more than the database holds, so the reserve grows with it. */
   private get wantedReserve(): number {
-    const steps = Math.ceil(this.stored / STEP_BYTES);
-    return Math.min(this.maxReserveBytes, LEAST_RESERVE_BYTES + steps * STEP_BYTES);
+    const steps = Math.ceil(this.stored / RESERVE_STEP_BYTES);
+    return Math.min(this.maxReserveBytes, MIN_RESERVE_BYTES + steps * RESERVE_STEP_BYTES);
   }
 
   /** Kept free beside the reserve, for LevelDB's own work while it takes creates. */
   private get headroom(): number {
-    return Math.min(this.wantedReserve, this.wantedReserve / 4 + STEP_BYTES);
+    return Math.min(this.wantedReserve, this.wantedReserve / 4 + RESERVE_STEP_BYTES);
   }
 }
 
-/** Looks for the first time, and makes the reserve of a new database. */
+/** Measures the disk of an open database for the first time, and makes the reserve of a new one. */
 export async function openDiskSpace(
   folder: string,
   database: VaultDatabase,
@@ -203,24 +198,21 @@ export async function openDiskSpace(
   time: MonotonicTime,
 ): Promise<DiskSpace> {
   let stored = 0;
-  const sources = {
-    freeBytes: () => freeBytesAt(folder),
-    storedBytes: async () => {
-      // While it is opened anew, what it was before.
-      if (database.status === 'open')
-        stored = await database.approximateSize(ALL_RECORDS.gte, ALL_RECORDS.lt).catch(() => stored);
-      return stored;
-    },
-    reserve: new ReserveFile(folder),
+  const storedBytes = async (): Promise<number> => {
+    // While the database is being reopened, the last known size is returned.
+    if (database.status === 'open')
+      stored = await database.approximateSize(ALL_RECORDS.gte, ALL_RECORDS.lt).catch(() => stored);
+    return stored;
   };
+  const sources = { freeBytes: () => freeBytesAt(folder), storedBytes, reserve: new ReserveFile(folder) };
   const disk = new DiskSpace(sources, maxReserveBytes, time);
   await disk.measure();
   return disk;
 }
 
 /**
- * What opening a database may write: a table of what is in its logs, a manifest, and what begins anew. No more than that: a compaction
- * that fails leaves behind what it wrote, and only an opening gives that back, for which a part of the reserve must be left.
+ * Returns how much opening a database may write: a table of what is in its logs, a manifest, and what begins anew. No more than that: a
+ * compaction that fails leaves behind what it wrote, and only an opening gives that back, for which a part of the reserve must be left.
  */
 export async function bytesToOpen(folder: string): Promise<number> {
   const written = (await readdir(folder)).filter((name) => /\.log$|^MANIFEST-/.test(name));
@@ -228,8 +220,8 @@ export async function bytesToOpen(folder: string): Promise<number> {
   return sizes.reduce((sum, size) => sum + size, OPENING_BYTES);
 }
 
-/** Before a database is opened: cuts its reserve down where there is no other room. */
-export async function makeRoomToOpen(folder: string): Promise<void> {
+/** Shrinks the reserve before a database is opened, where the disk has too little space otherwise. */
+export async function freeUpToOpen(folder: string): Promise<void> {
   const missing = (await bytesToOpen(folder)) - (await freeBytesAt(folder));
   if (missing > 0) await new ReserveFile(folder).shrinkBy(missing, 0);
 }

@@ -1,19 +1,4 @@
-/**
- * The code of an error of the system or of the database, e.g. ENOTDIR: all that is kept of a foreign error.
- * Where abstract-level only says that a database did not open, the code of its cause.
- */
-export function systemCode(error: unknown): string {
-  const cause = field(error, 'cause');
-  const code = field(cause ?? error, 'code');
-  return typeof code === 'string' ? code : 'no code';
-}
-
-/** Not `instanceof Error`: errors of native code belong to the realm that loaded it. */
-function field(error: unknown, name: 'code' | 'cause'): unknown {
-  return typeof error === 'object' && error !== null ? Reflect.get(error, name) : undefined;
-}
-
-/** Why an embedded store cannot be opened: one stable word per failure, and its sentence. */
+/** The reasons why an embedded store cannot be opened, each with its sentence. */
 const SENTENCES = {
   WEAK_MASTER_KEY: 'The master key is shorter than 32 bytes',
   WRONG_MASTER_KEY: 'The embedded store is encrypted under another master key',
@@ -34,10 +19,25 @@ export type UnusableReason = keyof typeof SENTENCES;
 export class EmbeddedStoreUnusable extends Error {
   constructor(
     readonly reason: UnusableReason,
-    /** What was found and where: a path, a system error code. */
+    /** The path and what was found there, such as a system error code. */
     detail: string,
   ) {
     super(`${SENTENCES[reason]} (${detail}).`);
     this.name = new.target.name;
   }
+}
+
+/**
+ * Returns the code of an error of the system or of the database, e.g. ENOTDIR; nothing else of a foreign error is used.
+ * Where abstract-level only says that a database did not open, returns the code of its cause.
+ */
+export function systemCode(error: unknown): string {
+  const cause = field(error, 'cause');
+  const code = field(cause ?? error, 'code');
+  return typeof code === 'string' ? code : 'no code';
+}
+
+/** Not `instanceof Error`: errors of native code belong to the realm that loaded it. */
+function field(error: unknown, name: 'code' | 'cause'): unknown {
+  return typeof error === 'object' && error !== null ? Reflect.get(error, name) : undefined;
 }

@@ -1,34 +1,41 @@
 import type { KeyObject } from 'node:crypto';
-import { SystemMonotonicTime } from '../../time/clock';
+import { KeyedMutex } from '../../concurrency/keyed-mutex';
 import { DomainError } from '../../errors/domain-error';
 import { SecretAlreadyExists, SecretNotFound, StoreUnavailable } from '../../errors/store-errors';
 import type { Secret, SecretScope, ScopeUsage, Usage } from '../../secrets/secret';
 import { SecretStore, type StoredWorkspace } from '../../secrets/secret-store';
-import type { WriteOperation } from './vault/commit-queue';
+import { type MonotonicTime, SystemMonotonicTime } from '../../time/clock';
 import { DataKeys } from './data-keys';
-import { DatabaseRecovery } from './vault/database-recovery';
-import { type DiskFigures, DEFAULT_MAX_RESERVE_BYTES, openDiskSpace, type DiskSpace } from './disk-space';
-import { KeyedMutex } from '../../concurrency/keyed-mutex';
-import { META_RECORD_KEY, RecordKeys, usageIn, sealSecret, secretBytesOf, unsealSecret } from './records';
+import { DEFAULT_MAX_RESERVE_BYTES, type DiskFigures, type DiskSpace, openDiskSpace } from './disk-space';
+import {
+  META_RECORD_KEY,
+  RecordKeys,
+  sealSecret,
+  secretBytesOf,
+  unsealSecret,
+  usageIn,
+  type VaultDatabase,
+} from './records';
 import { ScopeLists } from './scope-lists';
 import { StoredWorkspaces, workspaceKeyOf } from './stored-workspaces';
+import type { WriteOperation } from './vault/commit-queue';
+import { DatabaseRecovery } from './vault/database-recovery';
 import { openVault, type Vault, type VaultOptions } from './vault/vault';
 import { unusable } from './vault/vault-database';
-import type { VaultDatabase } from './records';
 import { vaultFolderIn } from './vault/vault-folder';
 import { VaultWriter } from './vault/vault-writer';
 
 export interface EmbeddedStoreOptions extends VaultOptions {
-  /** What is kept of the disk for deletes and the next start, at most; 0: nothing. */
+  /** How much disk space is reserved for deletes and the next start, at most; 0 reserves none. */
   readonly maxDiskReserveBytes?: number;
-  /** Whose secrets are the service's own, which are stored as long as there is any room. */
+  /** The user whose secrets are the service's own, which are stored as long as there is any space. */
   readonly serviceUser?: string;
 }
 
 const NEARLY_FULL =
   'The disk of the embedded store is nearly full: creates and updates are refused, deletes are not.';
 
-/** Keeps secrets in an encrypted database in a folder of its own. One process at a time. */
+/** Stores secrets in an encrypted database in a folder of its own. One process at a time can open it. */
 export class EmbeddedSecretStore extends SecretStore {
   private readonly database: VaultDatabase;
   private readonly recordKeys: RecordKeys;
@@ -38,16 +45,16 @@ export class EmbeddedSecretStore extends SecretStore {
   private readonly recovery: DatabaseRecovery;
   private readonly writer: VaultWriter;
   private readonly workspaceLocks = new KeyedMutex();
-  private readonly underWay = new Set<Promise<unknown>>();
+  private readonly callsUnderWay = new Set<Promise<unknown>>();
   private closed: Promise<void> | undefined;
 
   private constructor(
     { database, keys }: Vault,
     private readonly disk: DiskSpace,
     private readonly serviceUser: string | undefined,
+    time: MonotonicTime,
   ) {
     super();
-    const time = new SystemMonotonicTime();
     this.database = database;
     this.recordKeys = new RecordKeys(keys.indexKey);
     this.dataKeys = new DataKeys(database, keys.wrappingKey);
@@ -57,21 +64,21 @@ export class EmbeddedSecretStore extends SecretStore {
     this.writer = new VaultWriter(database, disk, this.recovery, time);
   }
 
-  /** Opens the store, or makes it where there is none. The master key is not kept. @throws EmbeddedStoreUnusable */
+  /** Opens the store, or creates it where there is none. The master key is not kept. @throws EmbeddedStoreUnusable */
   static async open(options: EmbeddedStoreOptions): Promise<EmbeddedSecretStore> {
     const vault = await openVault(options);
     const { dataDir, maxDiskReserveBytes = DEFAULT_MAX_RESERVE_BYTES, serviceUser } = options;
     const [folder, time] = [vaultFolderIn(dataDir), new SystemMonotonicTime()];
     try {
       const disk = await openDiskSpace(folder, vault.database, maxDiskReserveBytes, time);
-      return new EmbeddedSecretStore(vault, disk, serviceUser);
+      return new EmbeddedSecretStore(vault, disk, serviceUser, time);
     } catch (error: unknown) {
       await vault.database.close();
       throw unusable(folder, error);
     }
   }
 
-  /** What an operator should mend although the store works, one sentence each. */
+  /** Returns one sentence for each problem that an operator should fix although the store works. */
   problems(): readonly string[] {
     return this.disk.isLow ? [NEARLY_FULL] : [];
   }
@@ -84,7 +91,7 @@ export class EmbeddedSecretStore extends SecretStore {
     await this.write(scope, async (workspaceKey) => {
       const recordKey = this.recordKeys.ofSecret(scope, secret.name);
       if (await this.database.has(recordKey)) throw new SecretAlreadyExists(secret.name);
-      // One batch: no data key without a secret, no secret without its data key.
+      // One batch, so that there is no data key without a secret, and no secret without its data key.
       const { key, operations } = await this.dataKeys.findOrMake(workspaceKey, scope);
       const value = sealSecret(key, { scope, recordKey }, secret);
       return [...operations, { type: 'put', key: recordKey, value }];
@@ -119,7 +126,7 @@ export class EmbeddedSecretStore extends SecretStore {
   }
 
   override async list(scope: SecretScope): Promise<readonly Secret[]> {
-    return this.whileOpen(() => this.lists.read(scope, () => this.dataKeyOf(scope)));
+    return this.whileOpen(() => this.lists.list(scope, () => this.dataKeyOf(scope)));
   }
 
   override async measure(scope: SecretScope): Promise<ScopeUsage> {
@@ -141,7 +148,7 @@ export class EmbeddedSecretStore extends SecretStore {
     return this.whileOpen(() => this.workspaces.of(user));
   }
 
-  /** Nothing is written to the workspace until all of it is gone. */
+  /** Holds the workspace's lock, so that nothing is written to it until all of it is gone. */
   override async removeWorkspace(workspace: StoredWorkspace): Promise<void> {
     await this.whileOpen(async () => {
       const workspaceKey = workspaceKeyOf(workspace);
@@ -153,31 +160,31 @@ export class EmbeddedSecretStore extends SecretStore {
     });
   }
 
-  /** Reads a record, and fails once a write has failed which cannot be got over. */
+  /** Reads a record. @throws StoreUnavailable also while a failed write keeps the database from taking others */
   override async ping(): Promise<void> {
     await this.whileOpen(async () => {
       const meta = await this.database.get(META_RECORD_KEY, { fillCache: false });
       if (meta === undefined || !(await this.writer.repair())) throw new StoreUnavailable();
-      // So that problems() knows.
+      // Measures the disk, so that problems() is up to date.
       await this.disk.figures();
     });
   }
 
   override async close(): Promise<void> {
-    this.closed ??= Promise.allSettled(this.underWay)
+    this.closed ??= Promise.allSettled(this.callsUnderWay)
       .then(() => this.writer.close())
       .then(() => this.database.close());
-    await safely(this.closed);
+    await withoutForeignErrors(this.closed);
   }
 
-  /** Secrets without a data key are damage, not an unknown workspace. */
+  /** @throws StoreUnavailable where secrets have no data key: that is damage, not an unknown workspace */
   private async dataKeyOf(scope: SecretScope): Promise<KeyObject> {
     const dataKey = await this.dataKeys.find(this.recordKeys.ofWorkspace(scope));
     if (dataKey === undefined) throw new StoreUnavailable();
     return dataKey;
   }
 
-  /** `plan` checks and says what to write; nothing comes between it and the write in the same workspace. */
+  /** @param plan checks the secret and returns what to write; the workspace's lock is held until that is written */
   private async write(
     scope: SecretScope,
     plan: (workspaceKey: Buffer) => Promise<readonly WriteOperation[]>,
@@ -192,29 +199,29 @@ export class EmbeddedSecretStore extends SecretStore {
 
   private async whileOpen<T>(work: () => Promise<T>): Promise<T> {
     if (this.closed !== undefined) throw new StoreUnavailable();
-    const call = safely(this.againIfOpenedAnew(work));
-    this.underWay.add(call);
+    const call = withoutForeignErrors(this.withReopenedDatabase(work));
+    this.callsUnderWay.add(call);
     try {
       return await call;
     } finally {
-      this.underWay.delete(call);
+      this.callsUnderWay.delete(call);
     }
   }
 
-  /** Does it once more where the database was opened anew meanwhile. What the database itself says comes before anything is written. */
-  private async againIfOpenedAnew<T>(work: () => Promise<T>): Promise<T> {
+  /** Repeats work that failed since the database was reopened meanwhile: an error of the database itself comes before any write. */
+  private async withReopenedDatabase<T>(work: () => Promise<T>): Promise<T> {
     const { generation } = this.recovery;
     try {
       return await work();
     } catch (error: unknown) {
-      if (error instanceof DomainError || !(await this.recovery.isOpenedSince(generation))) throw error;
+      if (error instanceof DomainError || !(await this.recovery.isReopenedSince(generation))) throw error;
       return work();
     }
   }
 }
 
-/** Whatever the database or the cipher threw stays here. */
-async function safely<T>(call: Promise<T>): Promise<T> {
+/** Replaces every error of the database or the cipher. @throws DomainError */
+async function withoutForeignErrors<T>(call: Promise<T>): Promise<T> {
   try {
     return await call;
   } catch (error: unknown) {

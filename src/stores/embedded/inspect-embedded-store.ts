@@ -1,13 +1,13 @@
+import { EmbeddedStoreUnusable } from './embedded-store-unusable';
 import { checkLevelDbFiles } from './leveldb-files/check-leveldb-files';
 import { DamagedFile, TornTail } from './leveldb-files/log-records';
 import { cutTornTail } from './vault/torn-tail';
 import { unusable } from './vault/vault-database';
 import { holdsDatabase, vaultFolderIn } from './vault/vault-folder';
-import { EmbeddedStoreUnusable } from './embedded-store-unusable';
 
 export interface Inspection {
   readonly isWhole: boolean;
-  /** For an operator: files and places, nothing of what is in them. */
+  /** A report for an operator. It names files and positions, and nothing of what is in them. */
   readonly text: string;
 }
 
@@ -24,13 +24,13 @@ export async function inspectEmbeddedStore(dataDir: string, cut: boolean): Promi
   const folder = vaultFolderIn(dataDir);
   try {
     if (!(await holdsDatabase(folder))) throw new EmbeddedStoreUnusable('ABSENT', dataDir);
-    return await inspected(folder, cut);
+    return await inspectFiles(folder, cut);
   } catch (error: unknown) {
     throw error instanceof EmbeddedStoreUnusable ? error : unusable(folder, error);
   }
 }
 
-async function inspected(folder: string, cut: boolean): Promise<Inspection> {
+async function inspectFiles(folder: string, cut: boolean): Promise<Inspection> {
   try {
     await checkLevelDbFiles(folder);
     return { isWhole: true, text: WHOLE };
@@ -40,7 +40,7 @@ async function inspected(folder: string, cut: boolean): Promise<Inspection> {
     const where = `${error.message}; it begins at byte ${error.at}${error.hasHoles ? ', and parts of it were never written' : ''}.`;
     if (!cut) return { isWhole: false, text: `${where}\n${TORN}` };
     const aside = await cutTornTail(folder, error);
-    const rest = await inspected(folder, cut);
+    const rest = await inspectFiles(folder, cut);
     return { isWhole: rest.isWhole, text: `${where}\nIt is in ${aside} now.\n${rest.text}` };
   }
 }

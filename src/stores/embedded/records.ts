@@ -1,10 +1,12 @@
-import type { ClassicLevel } from 'classic-level';
 import { createHmac, type KeyObject } from 'node:crypto';
+import type { ClassicLevel } from 'classic-level';
 import type { SecretScope, Secret, Usage } from '../../secrets/secret';
 import { lengthPrefixed, NotAuthentic, seal, SEAL_BYTES, unseal } from './seal';
 import { FORMAT_VERSION } from './vault/vault-meta';
 
 export type VaultDatabase = ClassicLevel<Buffer, Buffer>;
+
+export type WorkspaceOfUser = Pick<SecretScope, 'user' | 'workspace'>;
 
 const WORKSPACE = Buffer.from([2]);
 const SECRET = Buffer.from([3]);
@@ -15,23 +17,20 @@ export const WORKSPACE_RECORDS = { gte: WORKSPACE, lt: SECRET };
 export const ALL_RECORDS = { gte: META_RECORD_KEY, lt: Buffer.from([4]) };
 export const WRAPPED_RECORDS = { start: META_RECORD_KEY, end: SECRET };
 
-export function isSecretKey(recordKey: Buffer): boolean {
-  return recordKey[0] === SECRET[0];
-}
-
 const SCOPE_BYTES = 33;
 const LAST_NAME = Buffer.alloc(32, 0xff);
 
-/** The range of the scope that the record of a secret is in. */
-export function scopeRangeOf(recordKey: Buffer): { readonly gte: Buffer; readonly lte: Buffer } {
-  const gte = recordKey.subarray(0, SCOPE_BYTES);
-  return { gte, lte: Buffer.concat([gte, LAST_NAME]) };
+/** A range of record keys, as the database takes it. */
+export type RecordRange = Readonly<Partial<Record<'gte' | 'lt' | 'lte', Buffer>>>;
+
+/** All record keys of one scope. */
+interface ScopeRange {
+  readonly gte: Buffer;
+  readonly lte: Buffer;
 }
 
-export type WorkspaceOfUser = Pick<SecretScope, 'user' | 'workspace'>;
-
 /**
- * Where records lie: keyed hashes, so that no name can be read from the files or guessed without the key.
+ * Makes record keys: keyed hashes, so that no name can be read from the files or guessed without the key.
  * A workspace is 2 | HMAC(user, workspace); a secret is 3 | HMAC(scope) | HMAC(scope, name); 32 bytes each.
  */
 export class RecordKeys {
@@ -46,8 +45,8 @@ export class RecordKeys {
     return Buffer.concat([this.prefixOf(scope), this.hash('secret', user, workspace, environment, name)]);
   }
 
-  /** The range that holds the secrets of a scope, and nothing else. */
-  ofScope(scope: SecretScope): { readonly gte: Buffer; readonly lte: Buffer } {
+  /** Returns the range that holds the secrets of a scope, and nothing else. */
+  ofScope(scope: SecretScope): ScopeRange {
     return scopeRangeOf(this.prefixOf(scope));
   }
 
@@ -62,33 +61,38 @@ export class RecordKeys {
   }
 }
 
-/** Before the name. */
+export function isSecretKey(recordKey: Buffer): boolean {
+  return recordKey[0] === SECRET[0];
+}
+
+/** Returns the range of the scope that a secret's record key belongs to. */
+export function scopeRangeOf(recordKey: Buffer): ScopeRange {
+  const gte = recordKey.subarray(0, SCOPE_BYTES);
+  return { gte, lte: Buffer.concat([gte, LAST_NAME]) };
+}
+
+/** The length of the name, which a sealed secret begins with. */
 const LENGTH_BYTES = 4;
 
-/** Where a record belongs. `recordKey` is the keyed hash of scope and name: it stands for the name. */
+/** Where a record belongs. `recordKey` is the keyed hash of scope and name, and stands for the name. */
 interface RecordLocation {
   readonly scope: SecretScope;
   readonly recordKey: Uint8Array;
 }
 
-/** Seals length of name (4 bytes, big endian) | name | value, so that the record is worthless in any other place. */
-export function sealSecret(dataKey: KeyObject, place: RecordLocation, { name, value }: Secret): Buffer {
+/** Seals length of name (4 bytes, big endian) | name | value, so that the record opens at its own location only. */
+export function sealSecret(dataKey: KeyObject, location: RecordLocation, { name, value }: Secret): Buffer {
   const plaintext = Buffer.concat([lengthPrefixed(name), Buffer.from(value, 'utf8')]);
   try {
-    return seal(dataKey, plaintext, context(place));
+    return seal(dataKey, plaintext, secretContext(location));
   } finally {
     plaintext.fill(0);
   }
 }
 
-/** What the secret of a record takes, its name and value, as far as that can be told without opening it. */
-export function secretBytesOf(record: Uint8Array): number {
-  return Math.max(0, record.length - SEAL_BYTES - LENGTH_BYTES);
-}
-
-/** @throws NotAuthentic when the record is damaged, of another place or of another format version */
-export function unsealSecret(dataKey: KeyObject, place: RecordLocation, record: Uint8Array): Secret {
-  const plaintext = unseal(dataKey, record, context(place));
+/** @throws NotAuthentic when the record is damaged, of another location or of another format version */
+export function unsealSecret(dataKey: KeyObject, location: RecordLocation, record: Uint8Array): Secret {
+  const plaintext = unseal(dataKey, record, secretContext(location));
   try {
     if (plaintext.length < LENGTH_BYTES) throw new NotAuthentic();
     const valueAt = LENGTH_BYTES + plaintext.readUInt32BE(0);
@@ -101,32 +105,35 @@ export function unsealSecret(dataKey: KeyObject, place: RecordLocation, record: 
   }
 }
 
-function context({ scope, recordKey }: RecordLocation): Buffer {
+function secretContext({ scope, recordKey }: RecordLocation): Buffer {
   const { user, workspace, environment } = scope;
   return lengthPrefixed('secret', `v${FORMAT_VERSION}`, user, workspace, environment, recordKey);
 }
 
-/** From one key to another, as the database takes it. */
-export type RecordRange = Readonly<Partial<Record<'gte' | 'lt' | 'lte', Buffer>>>;
+/** Returns the size of a record's name and value, as the size of the record tells it without opening it. */
+export function secretBytesOf(record: Uint8Array): number {
+  return Math.max(0, record.length - SEAL_BYTES - LENGTH_BYTES);
+}
 
-/** In one batch; the bytes may be exceeded by those of one record. */
-const BOUNDS = { records: 1_000, bytes: 256 * 1024 };
-const READING = { highWaterMarkBytes: BOUNDS.bytes, fillCache: false };
+/** Bounds of one batch; its bytes may be exceeded by those of one record. */
+const MAX_BATCH_RECORDS = 1_000;
+const MAX_BATCH_BYTES = 256 * 1024;
+const ITERATOR_OPTIONS = { highWaterMarkBytes: MAX_BATCH_BYTES, fillCache: false };
 
-/** Records by key ascending, so many at a time that their memory is bounded however many there are. */
+/** Yields records by key ascending, in batches that bound the memory however many records there are. */
 export function recordBatches(
   database: VaultDatabase,
   range: RecordRange,
 ): AsyncGenerator<[Buffer, Buffer][]> {
-  return batchesOf(database.iterator({ ...range, ...READING }));
+  return batchesOf(database.iterator({ ...range, ...ITERATOR_OPTIONS }));
 }
 
-/** Their keys alone, in the same way. */
+/** Yields record keys ascending, in batches like those of recordBatches(). */
 export function keyBatches(database: VaultDatabase, range: RecordRange): AsyncGenerator<Buffer[]> {
-  return batchesOf(database.keys({ ...range, ...READING }));
+  return batchesOf(database.keys({ ...range, ...ITERATOR_OPTIONS }));
 }
 
-/** What the secrets of a range take, by the size of their records. */
+/** Returns the number of secrets in a range, and their size as their records tell it. */
 export async function usageIn(database: VaultDatabase, range: RecordRange): Promise<Usage> {
   let [secrets, bytes] = [0, 0];
   for await (const batch of recordBatches(database, range)) {
@@ -142,7 +149,7 @@ async function* batchesOf<T>(entries: {
 }): AsyncGenerator<T[]> {
   try {
     for (;;) {
-      const batch = await entries.nextv(BOUNDS.records);
+      const batch = await entries.nextv(MAX_BATCH_RECORDS);
       if (batch.length === 0) return;
       yield batch;
     }

@@ -3,11 +3,11 @@ import { open, rm, stat, truncate } from 'node:fs/promises';
 import { systemCode } from './embedded-store-unusable';
 
 const CHUNK_BYTES = 1024 * 1024;
-/** A multiple of the blocks that file systems give back. */
-const CUT_BYTES = 64 * 1024;
+/** The file shrinks by multiples of this: file systems give back whole blocks. */
+const BLOCK_BYTES = 64 * 1024;
 
 /**
- * A file beside the database that only takes up room. On a full disk it is cut down, so that the database can be opened and
+ * A file beside the database that only takes up space. On a full disk it is shrunk, so that the database can be opened and
  * deletes can be written although others took all the rest.
  */
 export class ReserveFile {
@@ -26,13 +26,13 @@ export class ReserveFile {
     }
   }
 
-  /** Makes it so large, of random bytes since a file system may store others in less. What does not fit is given back. */
+  /** Grows the file with random bytes, since a file system may compress others. Restores its old size when they do not fit. */
   async growTo(bytes: number): Promise<void> {
     const before = await this.bytes();
     const chunk = randomBytes(CHUNK_BYTES);
     const file = await open(this.path, 'a', 0o600);
     try {
-      // Short writes are what a file system does that has room for a part.
+      // A file system that has space for a part of a chunk writes that part.
       for (let size = before; size < bytes;)
         size += (await file.write(chunk, 0, Math.min(CHUNK_BYTES, bytes - size))).bytesWritten;
     } catch (error: unknown) {
@@ -43,10 +43,10 @@ export class ReserveFile {
     }
   }
 
-  /** Makes it smaller by at least so much, as a file system gives back blocks; but keeps so much of it. */
+  /** Shrinks the file by at least `bytes`, but not below `keptBytes`. */
   async shrinkBy(bytes: number, keptBytes: number): Promise<void> {
     const before = await this.bytes();
-    const after = Math.max(keptBytes, Math.floor((before - bytes) / CUT_BYTES) * CUT_BYTES);
+    const after = Math.max(keptBytes, Math.floor((before - bytes) / BLOCK_BYTES) * BLOCK_BYTES);
     if (after >= before) return;
     if (after === 0) await rm(this.path, { force: true });
     else await truncate(this.path, after);

@@ -1,19 +1,24 @@
+import { workspaceContext } from './data-keys';
 import { EmbeddedStoreUnusable } from './embedded-store-unusable';
-import { recordBatches, META_RECORD_KEY, WORKSPACE_RECORDS, WRAPPED_RECORDS } from './records';
+import {
+  META_RECORD_KEY,
+  recordBatches,
+  type VaultDatabase,
+  WORKSPACE_RECORDS,
+  WRAPPED_RECORDS,
+} from './records';
 import { NotAuthentic } from './seal';
 import { withDatabase, type VaultOptions } from './vault/vault';
-import type { VaultDatabase } from './records';
 import { holdsDatabase, vaultFolderIn } from './vault/vault-folder';
 import {
   encodeMeta,
   openMeta,
   requireStrong,
+  rewrapKey,
   rewrapMeta,
   type VaultKeys,
   type VaultMeta,
-  rewrapKey,
 } from './vault/vault-meta';
-import { workspaceContext } from './data-keys';
 
 export interface RotationOptions extends VaultOptions {
   readonly newMasterKey: Uint8Array;
@@ -33,26 +38,24 @@ export async function rotateMasterKey(options: RotationOptions): Promise<Rotatio
   requireStrong(newMasterKey);
   if (!(await holdsDatabase(vaultFolderIn(dataDir)))) throw new EmbeddedStoreUnusable('ABSENT', dataDir);
   return withDatabase(dataDir, async (database, meta) => {
-    const done = opensWith(meta, newMasterKey) !== undefined;
-    if (!done) await rewrapAll(database, meta, options);
+    const isDone = tryToOpen(meta, newMasterKey) !== undefined;
+    if (!isDone) await rewrapAll(database, meta, options);
     await database.compactRange(WRAPPED_RECORDS.start, WRAPPED_RECORDS.end);
     await database.close();
-    return done ? 'already-rotated' : 'rotated';
+    return isDone ? 'already-rotated' : 'rotated';
   });
 }
 
 async function rewrapAll(database: VaultDatabase, meta: VaultMeta, options: RotationOptions): Promise<void> {
   const { dataDir, masterKey, newMasterKey } = options;
-  const old = opensWith(meta, masterKey);
+  const old = tryToOpen(meta, masterKey);
   if (old === undefined) {
-    throw new EmbeddedStoreUnusable(
-      'WRONG_MASTER_KEY',
-      `${dataDir}: neither the old nor the new key opens it`,
-    );
+    const detail = `${dataDir}: neither the old nor the new key opens it`;
+    throw new EmbeddedStoreUnusable('WRONG_MASTER_KEY', detail);
   }
   const newMeta = rewrapMeta(meta, masterKey, newMasterKey);
   const { wrappingKey } = openMeta(newMeta, newMasterKey);
-  // Collected where the database needs it anyway, some 200 bytes for each workspace, and not as objects beside.
+  // Collected in the database's own batch, some 200 bytes for each workspace, and not as objects beside it.
   const batch = database.batch().put(META_RECORD_KEY, encodeMeta(newMeta));
   for await (const records of recordBatches(database, WORKSPACE_RECORDS)) {
     for (const [key, wrapped] of records) {
@@ -64,7 +67,8 @@ async function rewrapAll(database: VaultDatabase, meta: VaultMeta, options: Rota
   await batch.write({ sync: true });
 }
 
-function opensWith(meta: VaultMeta, masterKey: Uint8Array): VaultKeys | undefined {
+/** Returns undefined where this master key does not open the store. */
+function tryToOpen(meta: VaultMeta, masterKey: Uint8Array): VaultKeys | undefined {
   try {
     return openMeta(meta, masterKey);
   } catch (error: unknown) {

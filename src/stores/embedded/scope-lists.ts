@@ -4,18 +4,17 @@ import { FairQueue, type FairQueueBounds } from '../../concurrency/fair-queue';
 import { TooManyRequests } from '../../errors/request-errors';
 import { ListTooLarge } from '../../errors/store-errors';
 import type { Secret, SecretScope } from '../../secrets/secret';
-import { recordBatches, type RecordKeys, secretBytesOf, unsealSecret } from './records';
-import type { VaultDatabase } from './records';
+import { recordBatches, type RecordKeys, secretBytesOf, unsealSecret, type VaultDatabase } from './records';
 
 /** As much as an answer may carry: a list of more could not be sent. */
 export const MAX_LIST_BYTES = 16 * 1024 * 1024;
-/** A list of so much is read at once; what is larger waits for its turn, and holds nothing meanwhile. */
+/** A list of so much is read at once; a larger one is read in the fair queue, and holds no memory while it waits. */
 const SMALL_LIST_BYTES = 256 * 1024;
 
-/** What the objects of one secret take beside its own bytes, roughly. */
-const FRAME_BYTES = 160;
+/** About the memory that the objects of one secret take beside its own bytes. */
+const SECRET_OVERHEAD_BYTES = 160;
 
-/** One of them takes up to twice its bytes. */
+/** One large list takes up to twice its bytes. */
 const LARGE_LISTS: FairQueueBounds = {
   maxRunning: 2,
   maxRunningPerKey: 1,
@@ -24,33 +23,33 @@ const LARGE_LISTS: FairQueueBounds = {
   maxWaitMs: 5_000,
 };
 
-/** Reads the secrets of scopes so that their memory is bounded, however many lists are wanted at once and however large they are. */
+/** Reads the secrets of scopes in bounded memory, however many lists are read at once and however large they are. */
 export class ScopeLists {
-  private readonly turns: FairQueue;
+  private readonly largeLists: FairQueue;
 
   constructor(
     private readonly database: VaultDatabase,
     private readonly recordKeys: RecordKeys,
     time: MonotonicTime,
   ) {
-    this.turns = new FairQueue(LARGE_LISTS, time, () => new TooManyRequests(1));
+    this.largeLists = new FairQueue(LARGE_LISTS, time, () => new TooManyRequests(1));
   }
 
   /**
-   * By name ascending by code unit. Users take turns with lists that are large.
-   * @param dataKey asked for where there is something to open
-   * @throws ListTooLarge, or TooManyRequests where no turn comes in time
+   * Returns the secrets by name ascending by code unit. Large lists of different users are read in fair order.
+   * @param dataKey called only when there is a record to open
+   * @throws ListTooLarge, or TooManyRequests where the queue is full or the wait too long
    */
-  async read(scope: SecretScope, dataKey: () => Promise<KeyObject>): Promise<readonly Secret[]> {
-    const small = await this.readUpTo(SMALL_LIST_BYTES, scope, dataKey);
+  async list(scope: SecretScope, dataKey: () => Promise<KeyObject>): Promise<readonly Secret[]> {
+    const small = await this.listUpTo(SMALL_LIST_BYTES, scope, dataKey);
     if (small !== undefined) return small;
-    const large = await this.turns.run(scope.user, () => this.readUpTo(MAX_LIST_BYTES, scope, dataKey));
+    const large = await this.largeLists.run(scope.user, () => this.listUpTo(MAX_LIST_BYTES, scope, dataKey));
     if (large === undefined) throw new ListTooLarge();
     return large;
   }
 
-  /** Undefined where there is more. */
-  private async readUpTo(
+  /** Returns undefined where there is more. */
+  private async listUpTo(
     maxBytes: number,
     scope: SecretScope,
     dataKey: () => Promise<KeyObject>,
@@ -58,7 +57,7 @@ export class ScopeLists {
     const secrets: Secret[] = [];
     let bytes = 0;
     for await (const batch of recordBatches(this.database, this.recordKeys.ofScope(scope))) {
-      for (const [, record] of batch) bytes += secretBytesOf(record) + FRAME_BYTES;
+      for (const [, record] of batch) bytes += secretBytesOf(record) + SECRET_OVERHEAD_BYTES;
       if (bytes > maxBytes) return undefined;
       const key = await dataKey();
       for (const [recordKey, record] of batch) secrets.push(unsealSecret(key, { scope, recordKey }, record));

@@ -1,26 +1,26 @@
 import { ENVIRONMENTS, type Usage } from '../../secrets/secret';
 import type { StoredWorkspace } from '../../secrets/secret-store';
-import type { WriteOperation } from './vault/commit-queue';
 import type { DataKeys } from './data-keys';
 import {
   keyBatches,
   recordBatches,
-  usageIn,
-  type RecordRange,
-  WORKSPACE_RECORDS,
   type RecordKeys,
+  type RecordRange,
+  usageIn,
+  type VaultDatabase,
+  WORKSPACE_RECORDS,
   type WorkspaceOfUser,
 } from './records';
 import { NotAuthentic } from './seal';
-import type { VaultDatabase } from './records';
+import type { WriteOperation } from './vault/commit-queue';
 
-/** In one batch of a removal; a workspace with fewer secrets is removed at one blow. */
+/** In one batch of a removal; a workspace with fewer secrets is removed in a single batch. */
 const MAX_DELETES = 1_000;
 
-/** One nonce for each record that was ever made: a workspace that is made anew is another one. */
+/** Each record begins with its own nonce, which tells a workspace from one that was created again under the same names. */
 const NONCE_BYTES = 12;
 
-/** Finds whose workspaces there are, and what belongs to one. Only the records themselves tell: their keys are hashes. */
+/** Finds the workspaces of a user and what belongs to them. It opens every record for that: record keys are hashes. */
 export class StoredWorkspaces {
   constructor(
     private readonly database: VaultDatabase,
@@ -28,7 +28,7 @@ export class StoredWorkspaces {
     private readonly dataKeys: DataKeys,
   ) {}
 
-  /** Looks through all workspaces. One that does not open cannot be read by anybody any more, nor does it tell whose it was. */
+  /** Reads all workspace records. One that does not open is left out: nobody can read it, nor tell whose it was. */
   async of(user: string): Promise<readonly StoredWorkspace[]> {
     const found: StoredWorkspace[] = [];
     for await (const [workspaceKey, sealed] of this.recordsOf(user))
@@ -36,7 +36,7 @@ export class StoredWorkspaces {
     return found;
   }
 
-  /** What the secrets in all workspaces of a user take. */
+  /** Returns the usage of the secrets in all workspaces of a user. */
   async usageOf(user: string): Promise<Usage> {
     let [secrets, bytes] = [0, 0];
     for await (const [, , names] of this.recordsOf(user)) {
@@ -50,8 +50,8 @@ export class StoredWorkspaces {
   }
 
   /**
-   * What deletes its secrets and then its record, in batches to be written one after the other; none when it is gone, or
-   * was made anew. Whatever comes in between, no secret is left without its data key.
+   * Yields the batches that delete a workspace's secrets and then its record, to be written one after the other; none when it is gone,
+   * or was created again. Whenever the removal is interrupted, no secret is left without its data key.
    */
   async *removal(workspace: StoredWorkspace): AsyncGenerator<readonly WriteOperation[]> {
     const key = workspaceKeyOf(workspace);
@@ -98,10 +98,10 @@ export function workspaceKeyOf({ id }: StoredWorkspace): Buffer {
   return Buffer.from(id.split('.')[0] ?? '', 'hex');
 }
 
-function deletesOf(keys: readonly Buffer[]): readonly WriteOperation[] {
-  return keys.map((key) => ({ type: 'del', key }));
-}
-
 function handleOf(workspaceKey: Buffer, sealed: Buffer): StoredWorkspace {
   return { id: `${workspaceKey.toString('hex')}.${sealed.toString('hex', 0, NONCE_BYTES)}` };
+}
+
+function deletesOf(keys: readonly Buffer[]): readonly WriteOperation[] {
+  return keys.map((key) => ({ type: 'del', key }));
 }

@@ -110,10 +110,10 @@ describe('The space on the disk of the embedded store', () => {
     await space.prepareDelete();
     expect([disk.reserved, disk.free]).toEqual([8 * MIB, 4 * MIB]);
     disk.foreign += disk.free;
-    await space.makeRoom(1_000 * MIB);
+    await space.freeUp(1_000 * MIB);
     expect(disk.reserved).toBe(6 * MIB);
     disk.foreign += disk.free;
-    expect(await space.makeRoomToOpen(2 * MIB)).toBe(2 * MIB);
+    expect(await space.freeUpToOpen(2 * MIB)).toBe(2 * MIB);
     expect(disk.reserved).toBe(4 * MIB);
   });
 
@@ -121,7 +121,7 @@ describe('The space on the disk of the embedded store', () => {
     const space = spaceOn(100);
     await space.measure();
     disk.foreign = disk.free;
-    await space.makeRoom(1_000 * MIB);
+    await space.freeUp(1_000 * MIB);
     disk.foreign = 100 * MIB - disk.reserved - 9 * MIB;
     await space.measure();
     expect([disk.reserved, space.isLow]).toEqual([8 * MIB, true]);

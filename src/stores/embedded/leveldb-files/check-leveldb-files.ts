@@ -1,26 +1,25 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { checkTable } from './check-table';
-import { DamagedFile, TornTail, logRecords } from './log-records';
-import { liveFilesOf } from './manifest';
+import { DamagedFile, logRecords, maskedCrc32c, TornTail } from './log-records';
+import { ByteReader, liveFilesOf } from './manifest';
 
 const MANIFEST = /^MANIFEST-\d+\n$/;
 const LOG = /^(\d+)\.log$/;
 
 /**
  * Checks the checksums of all files that make up the LevelDB database in `folder`, which has a CURRENT. Changes nothing.
- * @throws DamagedFile, TornTail; an error of the file system as it comes
+ * @throws DamagedFile, TornTail, or an error of the file system
  */
 export async function checkLevelDbFiles(folder: string): Promise<void> {
   const names = await readdir(folder);
-  /** Reads a file that must be there, and puts its name before what is wrong with it. */
-  const check = async <T>(name: string, judge: (file: Buffer) => T): Promise<T> => {
+  /** Reads a file that must be there; errors begin with its path. */
+  const check = async <T>(name: string, parse: (file: Buffer) => T): Promise<T> => {
     if (!names.includes(name)) throw new DamagedFile(`${join(folder, name)}: it is missing`);
     const file = await readFile(join(folder, name));
     try {
-      return judge(file);
+      return parse(file);
     } catch (error: unknown) {
-      throw named(error, join(folder, name));
+      throw withPath(error, join(folder, name));
     }
   };
 
@@ -39,13 +38,13 @@ export async function checkLevelDbFiles(folder: string): Promise<void> {
   for (const name of logs) await check(name, (file) => Array.from(logRecords(file)).length);
 }
 
-function named(error: unknown, path: string): unknown {
+function withPath(error: unknown, path: string): unknown {
   if (error instanceof TornTail)
     return new TornTail(`${path}: ${error.message}`, error.at, error.hasHoles, path);
   return error instanceof DamagedFile ? new DamagedFile(`${path}: ${error.message}`) : error;
 }
 
-/** NaN for other files. */
+/** Returns NaN for files that are no logs. */
 function logNumberOf(name: string): number {
   return Number(LOG.exec(name)?.[1]);
 }
@@ -56,8 +55,61 @@ function manifestNameIn(current: Buffer): string {
   return text.trimEnd();
 }
 
-/** Old databases have tables that end in .sst. */
+/** Returns the file name of a table, which ends in .sst in old databases. */
 function tableNameIn(names: readonly string[], number: number): string {
   const stem = String(number).padStart(6, '0');
   return names.includes(`${stem}.sst`) ? `${stem}.sst` : `${stem}.ldb`;
+}
+
+const FOOTER_BYTES = 48;
+const MAGIC = Buffer.from('57fb808b247547db', 'hex');
+/** After each block: its type (1 byte) and checksum (4). */
+const BLOCK_TRAILER_BYTES = 5;
+const UNCOMPRESSED = 0;
+/** A block without entries: only the number of restart points, which is 0. */
+const EMPTY_BLOCK = Buffer.alloc(4);
+
+/**
+ * Checks every block of a LevelDB table file against its checksum. Reads do not, and a wrong byte in a key would make a
+ * secret seem missing.
+ * @throws DamagedFile
+ */
+function checkTable(file: Buffer): void {
+  if (file.length < FOOTER_BYTES || !file.subarray(-MAGIC.length).equals(MAGIC)) {
+    throw new DamagedFile('its end is missing');
+  }
+  const footer = new ByteReader(file.subarray(-FOOTER_BYTES));
+  const indexes = [blockAt(file, footer), blockAt(file, footer)];
+  for (const index of indexes) {
+    for (const handle of valuesIn(index)) blockAt(file, new ByteReader(handle));
+  }
+}
+
+/** Returns the block that a handle (offset, size) points at, after checking it. */
+function blockAt(file: Buffer, handle: ByteReader): Buffer {
+  const start = handle.varint();
+  const typeAt = start + handle.varint();
+  if (typeAt + BLOCK_TRAILER_BYTES > file.length) throw new DamagedFile('a block in it is cut off');
+  if (maskedCrc32c(file, start, typeAt + 1) !== file.readUInt32LE(typeAt + 1)) {
+    throw new DamagedFile('a block does not match its checksum');
+  }
+  // Our database has no compressed block: this one is foreign, which its missing meta record will show.
+  return file[typeAt] === UNCOMPRESSED ? file.subarray(start, typeAt) : EMPTY_BLOCK;
+}
+
+/** Returns the values of a block: entries of shared, unshared and value length, key and value, then the restart points. */
+function valuesIn(block: Buffer): Buffer[] {
+  const restarts = block.length < 4 ? 0 : block.readUInt32LE(block.length - 4);
+  const entriesEnd = block.length - 4 * (restarts + 1);
+  if (entriesEnd < 0) throw new DamagedFile('a block in it is cut off');
+  const entries = new ByteReader(block.subarray(0, entriesEnd));
+  const values: Buffer[] = [];
+  while (!entries.isAtEnd) {
+    entries.varint();
+    const unsharedBytes = entries.varint();
+    const valueBytes = entries.varint();
+    entries.take(unsharedBytes);
+    values.push(entries.take(valueBytes));
+  }
+  return values;
 }

@@ -1,39 +1,22 @@
-/** A file of the database is not what LevelDB wrote. `message` names the file and what is wrong with it. */
+/** A file of the database is not what LevelDB wrote. `message` names the file and the damage. */
 export class DamagedFile extends Error {}
 
 /**
- * The last record of a log is not whole, and no other begins after it: what a power cut leaves of a write, of which nothing was
- * acknowledged. Or it was whole once and has rotted since, which only zeroes in it tell apart.
+ * The last record of a log is not whole, and no other begins after it. A power cut leaves this of a write that was never
+ * acknowledged; or the record was whole once and was damaged since. Only zeroes in it tell the two apart.
  */
 export class TornTail extends DamagedFile {
   constructor(
     message: string,
-    /** Where that record begins: all before it is whole. */
+    /** The offset at which that record begins: all before it is whole. */
     readonly at: number,
-    /** Parts of it were never written, so that it was never whole. */
+    /** Whether parts of it were never written, so that it was never whole. */
     readonly hasHoles: boolean,
-    /** Path of the file, once it is known. */
+    /** The path of the file, once it is known. */
     readonly path = '',
   ) {
     super(message);
   }
-}
-
-const REVERSED_POLYNOMIAL = 0x82f63b78;
-const MASK_DELTA = 0xa282ead8;
-
-const TABLE = Int32Array.from({ length: 256 }, (_, byte) => {
-  let crc = byte;
-  for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ REVERSED_POLYNOMIAL : crc >>> 1;
-  return crc;
-});
-
-/** CRC-32C (Castagnoli) of bytes[start, end), masked as LevelDB stores it; about 300 MB/s. */
-export function maskedCrc32c(bytes: Uint8Array, start: number, end: number): number {
-  let crc = -1;
-  for (let at = start; at < end; at++) crc = (crc >>> 8) ^ (TABLE[(crc ^ (bytes[at] ?? 0)) & 0xff] ?? 0);
-  crc = ~crc;
-  return (((crc >>> 15) | (crc << 17)) + MASK_DELTA) >>> 0;
 }
 
 const BLOCK_BYTES = 32 * 1024;
@@ -42,7 +25,7 @@ const FULL = 1;
 const FIRST = 2;
 const LAST = 4;
 
-/** A file system loses what was not synced by whole sectors; no sealed record has so many zeroes in a row. */
+/** A file system loses unsynced data by whole sectors; no sealed record has so many zeroes in a row. */
 const SECTOR_BYTES = 512;
 const MIN_HOLE_BYTES = 64;
 
@@ -53,9 +36,9 @@ interface Fragment {
 }
 
 /**
- * The records of a file in LevelDB's log format (also its manifest): blocks of 32 KiB that hold fragments, each after
- * its checksum (4 bytes), length (2) and type (1), little endian. A torn end is what a killed process leaves and ends
- * the list; LevelDB drops anything else that is wrong without a word, this throws.
+ * Yields the records of a file in LevelDB's log format (also its manifest): blocks of 32 KiB that hold fragments, each after
+ * its checksum (4 bytes), length (2) and type (1), little endian. The torn end that a killed process leaves ends the
+ * list. LevelDB silently drops anything else that is wrong; this function throws.
  * @throws TornTail where only the last record is not whole, else DamagedFile
  */
 export function* logRecords(file: Buffer): Generator<Buffer> {
@@ -72,7 +55,7 @@ export function* logRecords(file: Buffer): Generator<Buffer> {
   }
 }
 
-/** @param begunAt where the record begins of which the next fragment is a part */
+/** @param begunAt returns the offset of the record that the next fragment continues */
 function* fragments(file: Buffer, begunAt: () => number | undefined): Generator<Fragment> {
   let at = 0;
   while (at < file.length) {
@@ -101,7 +84,7 @@ function fragmentAt(file: Buffer, at: number, blockEnd: number): Fragment | unde
   return { at, type, data: file.subarray(at + HEADER_BYTES, end) };
 }
 
-/** Whether a record begins behind this place: it was written after what is here had been acknowledged. */
+/** Returns whether a record begins behind this offset. It was written after what is at this offset had been acknowledged. */
 function beginsAfter(file: Buffer, at: number): boolean {
   for (let next = at + 1; next + HEADER_BYTES <= file.length; next++) {
     const type = file[next + 6];
@@ -112,7 +95,7 @@ function beginsAfter(file: Buffer, at: number): boolean {
   return false;
 }
 
-/** Whether a whole sector of it, as far as it is its own, is zeroes. */
+/** Returns whether a whole sector behind this offset, or the part of it that is behind the offset, is zeroes. */
 function hasHoles(file: Buffer, from: number): boolean {
   for (let at = from; at < file.length; at = at - (at % SECTOR_BYTES) + SECTOR_BYTES) {
     const sector = file.subarray(at, at - (at % SECTOR_BYTES) + SECTOR_BYTES);
@@ -121,7 +104,7 @@ function hasHoles(file: Buffer, from: number): boolean {
   return false;
 }
 
-/** A write that was cut off: a last fragment that is longer than the file, or room that was never filled. */
+/** Returns whether a write was cut off here: the last fragment is longer than the file, or the rest of the file was never filled. */
 function isTornEnd(file: Buffer, at: number): boolean {
   if (file.subarray(at).every((byte) => byte === 0)) return true;
   const blockEnd = at - (at % BLOCK_BYTES) + BLOCK_BYTES;
@@ -132,4 +115,21 @@ function isTornEnd(file: Buffer, at: number): boolean {
     if (fragmentAt(file, inside, file.length) !== undefined) return false;
   }
   return true;
+}
+
+const REVERSED_POLYNOMIAL = 0x82f63b78;
+const MASK_DELTA = 0xa282ead8;
+
+const TABLE = Int32Array.from({ length: 256 }, (_, byte) => {
+  let crc = byte;
+  for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ REVERSED_POLYNOMIAL : crc >>> 1;
+  return crc;
+});
+
+/** Returns the CRC-32C (Castagnoli) of bytes[start, end), masked as LevelDB stores it; about 300 MB/s. */
+export function maskedCrc32c(bytes: Uint8Array, start: number, end: number): number {
+  let crc = -1;
+  for (let at = start; at < end; at++) crc = (crc >>> 8) ^ (TABLE[(crc ^ (bytes[at] ?? 0)) & 0xff] ?? 0);
+  crc = ~crc;
+  return (((crc >>> 15) | (crc << 17)) + MASK_DELTA) >>> 0;
 }

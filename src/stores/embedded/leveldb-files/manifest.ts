@@ -1,35 +1,6 @@
 import { DamagedFile, logRecords } from './log-records';
 
-/** Reads LevelDB's varints and length-prefixed strings, one after the other. */
-export class ByteReader {
-  private at = 0;
-
-  constructor(private readonly bytes: Buffer) {}
-
-  get isAtEnd(): boolean {
-    return this.at >= this.bytes.length;
-  }
-
-  /** Little endian, 7 bits a byte. @throws DamagedFile, also above 2^53 */
-  varint(): number {
-    let value = 0;
-    for (let factor = 1; factor <= 2 ** 49; factor *= 128) {
-      const byte = this.bytes[this.at++];
-      if (byte === undefined) break;
-      value += (byte & 0x7f) * factor;
-      if (byte < 0x80) return value;
-    }
-    throw new DamagedFile('a number in it is cut off');
-  }
-
-  take(length: number): Buffer {
-    if (this.at + length > this.bytes.length) throw new DamagedFile('a field in it is cut off');
-    this.at += length;
-    return this.bytes.subarray(this.at - length, this.at);
-  }
-}
-
-/** The files that make up the database now. Others may lie about after a kill; LevelDB removes them. */
+/** The files that make up the database now. A killed process may leave others; LevelDB removes them. */
 interface LiveFiles {
   /** Size in bytes by file number. */
   readonly tables: ReadonlyMap<number, number>;
@@ -37,7 +8,7 @@ interface LiveFiles {
   readonly firstLog: number;
 }
 
-/** Replays the edits of a manifest. @throws DamagedFile */
+/** Replays the edits of a manifest, and returns the files that it names in the end. @throws DamagedFile */
 export function liveFilesOf(manifest: Buffer): LiveFiles {
   const tables = new Map<number, number>();
   let firstLog: number | undefined;
@@ -80,4 +51,33 @@ export function liveFilesOf(manifest: Buffer): LiveFiles {
   }
   if (firstLog === undefined) throw new DamagedFile('it is cut off at its beginning');
   return { tables, firstLog };
+}
+
+/** Reads LevelDB's varints and byte strings one after the other. */
+export class ByteReader {
+  private at = 0;
+
+  constructor(private readonly bytes: Buffer) {}
+
+  get isAtEnd(): boolean {
+    return this.at >= this.bytes.length;
+  }
+
+  /** Reads 7 bits a byte, little endian. @throws DamagedFile, also above 2^53 */
+  varint(): number {
+    let value = 0;
+    for (let factor = 1; factor <= 2 ** 49; factor *= 128) {
+      const byte = this.bytes[this.at++];
+      if (byte === undefined) break;
+      value += (byte & 0x7f) * factor;
+      if (byte < 0x80) return value;
+    }
+    throw new DamagedFile('a number in it is cut off');
+  }
+
+  take(length: number): Buffer {
+    if (this.at + length > this.bytes.length) throw new DamagedFile('a field in it is cut off');
+    this.at += length;
+    return this.bytes.subarray(this.at - length, this.at);
+  }
 }

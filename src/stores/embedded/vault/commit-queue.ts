@@ -4,16 +4,16 @@ export type WriteOperation =
   | { readonly type: 'put'; readonly key: Buffer; readonly value: Buffer }
   | { readonly type: 'del'; readonly key: Buffer };
 
-/** What the queue needs of the database. */
+/** The part of the database that the queue uses. */
 export interface BatchWriter {
   batch(operations: WriteOperation[], options: { readonly sync: boolean }): Promise<void>;
   get(key: Buffer): Promise<Buffer | undefined>;
 }
 
-/** Makes the database writable again after a write failed; false where only a restart can. */
+/** Makes the database writable again after a failed write. Resolves to false where only a restart can. */
 export type Recover = (error: unknown) => Promise<boolean>;
 
-/** There was no room for it, and nothing of it was written. What comes next is written again. */
+/** The disk had no space for the write, and nothing of it was written; the database takes writes again. */
 export class NotWritten extends Error {}
 
 interface Commit {
@@ -23,13 +23,13 @@ interface Commit {
 }
 
 const MAX_COMMITS_PER_BATCH = 32;
-/** Of one batch, unless a single commit is larger: all of it is in one log, for which an opening needs room. */
+/** Exceeded only by a single larger commit: all of a batch is in one log, for which an opening needs disk space. */
 const MAX_BYTES_PER_BATCH = 1024 * 1024;
 
 /**
- * The only writer of the database. What waits is written together: one synced batch, all or nothing.
+ * The only writer of the database. Waiting commits are written together: one synced batch, all or nothing.
  *
- * After a failed write nothing more is written until the database was opened anew. LevelDB would append to a log whose end is
+ * After a failed write nothing more is written until the database was reopened. LevelDB would append to a log whose end is
  * torn, acknowledge, and drop the record at the next start; so two writes are never in flight at once.
  */
 export class CommitQueue {
@@ -43,8 +43,8 @@ export class CommitQueue {
   ) {}
 
   /**
-   * Resolves when all operations are on disk. The first must change something.
-   * @throws StoreOutcomeUnknown, or nothing was written: NotWritten, StoreUnavailable
+   * Resolves when all operations are on disk. The first operation must change something.
+   * @throws StoreOutcomeUnknown, or NotWritten and StoreUnavailable where nothing was written
    */
   async commit(operations: readonly WriteOperation[]): Promise<void> {
     await new Promise<void>((done, failed) => {
@@ -53,7 +53,7 @@ export class CommitQueue {
     });
   }
 
-  /** Tries once more to get over a failure. Returns whether writes are taken. */
+  /** Tries to recover from the last failure. Returns whether writes are taken. */
   async repair(): Promise<boolean> {
     if (this.failure !== undefined && (await this.recover(this.failure.error))) this.failure = undefined;
     return this.failure === undefined;
@@ -62,7 +62,7 @@ export class CommitQueue {
   private async drain(): Promise<void> {
     this.running = true;
     while (this.waiting.length > 0) {
-      const commits = this.waiting.splice(0, this.nextBatch());
+      const commits = this.waiting.splice(0, this.nextBatchSize());
       if (await this.repair()) await this.write(commits);
       else for (const { failed } of commits) failed(new StoreUnavailable());
     }
@@ -86,7 +86,7 @@ export class CommitQueue {
     }
   }
 
-  /** A batch is there as a whole or not at all, so its first operation tells; undefined where that cannot be read. */
+  /** A batch is stored as a whole or not at all, so its first operation tells. Returns undefined where it cannot be read. */
   private async isWritten(commits: readonly Commit[]): Promise<boolean | undefined> {
     const first = commits[0]?.operations[0];
     if (first === undefined) return true;
@@ -98,8 +98,8 @@ export class CommitQueue {
     }
   }
 
-  /** How many of those that wait are written together. */
-  private nextBatch(): number {
+  /** Returns how many of the waiting commits are written together. */
+  private nextBatchSize(): number {
     let bytes = 0;
     const next = this.waiting.slice(0, MAX_COMMITS_PER_BATCH);
     const tooMany = next.findIndex(({ operations }, at) => {
@@ -110,7 +110,7 @@ export class CommitQueue {
   }
 }
 
-/** What operations add to the database. */
+/** Returns how many bytes the operations add to the database. */
 export function batchBytes(operations: readonly WriteOperation[]): number {
   return operations.reduce(
     (sum, one) => sum + (one.type === 'put' ? one.key.length + one.value.length : 0),

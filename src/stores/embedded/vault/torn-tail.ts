@@ -9,9 +9,9 @@ const LOCK = 'LOCK';
 const ASIDE = /\.torn(-\d+)?$/;
 
 /**
- * Moves what is torn at the end of a log into a file beside it, which LevelDB leaves alone, and tells its path. Nobody may have the
+ * Moves the torn end of a log into a file beside it, which LevelDB leaves alone, and returns its path. No process may have the
  * database open.
- * @throws an error with LevelDB's code where somebody has, or that of the file system
+ * @throws an error with LevelDB's code where one has, or that of the file system
  */
 export async function cutTornTail(folder: string, { path, at }: TornTail): Promise<string> {
   return whileLocked(folder, async () => {
@@ -30,14 +30,14 @@ export async function cutTornTail(folder: string, { path, at }: TornTail): Promi
   });
 }
 
-/** The names of the files that were put aside and are still there. */
+/** Returns the names of the files with torn ends that are still there. */
 export async function tornTailsIn(dataDir: string): Promise<readonly string[]> {
   return (await readdir(vaultFolderIn(dataDir))).filter((name) => ASIDE.test(name)).sort();
 }
 
-/** Never over one that is there. */
-async function writeAside(path: string, tail: Buffer, turn = 0): Promise<string> {
-  const free = turn === 0 ? path : `${path}-${turn}`;
+/** Writes a new file, with a number behind its name where the name is taken, and returns its path. */
+async function writeAside(path: string, tail: Buffer, number = 0): Promise<string> {
+  const free = number === 0 ? path : `${path}-${number}`;
   try {
     const aside = await open(free, 'wx', 0o600);
     try {
@@ -49,13 +49,13 @@ async function writeAside(path: string, tail: Buffer, turn = 0): Promise<string>
     return free;
   } catch (error: unknown) {
     if (systemCode(error) !== 'EEXIST') throw error;
-    return writeAside(path, tail, turn + 1);
+    return writeAside(path, tail, number + 1);
   }
 }
 
 /**
- * Holds the database's lock without opening it, which would drop what is torn: LevelDB locks the file itself, so that another database
- * with a link to it shares its lock.
+ * Holds the database's lock without opening it, since opening would drop the torn end. LevelDB locks the file itself, so another
+ * database with a hard link to it shares its lock.
  */
 async function whileLocked<T>(folder: string, work: () => Promise<T>): Promise<T> {
   const beside = await mkdtemp(`${folder}.new-lock-`);

@@ -1,10 +1,10 @@
 import { access, constants } from 'node:fs/promises';
 import { ClassicLevel } from 'classic-level';
-import type { VaultDatabase } from '../records';
-import { makeRoomToOpen } from '../disk-space';
+import { freeUpToOpen } from '../disk-space';
 import { EmbeddedStoreUnusable, systemCode } from '../embedded-store-unusable';
 import { checkLevelDbFiles } from '../leveldb-files/check-leveldb-files';
 import { DamagedFile, TornTail } from '../leveldb-files/log-records';
+import type { VaultDatabase } from '../records';
 import { cutTornTail } from './torn-tail';
 
 const TORN_HINT =
@@ -13,21 +13,21 @@ const MEBIBYTE = 1024 * 1024;
 
 /**
  * Opens the LevelDB database in a folder that holds one. LevelDB itself would drop damaged parts of its log silently and
- * for good, so the files are checked first and left as they are when something is wrong.
+ * irreversibly, so the files are checked first and left as they are when something is wrong.
  * @throws EmbeddedStoreUnusable DAMAGED, IN_USE or UNWRITABLE
  */
 export async function openVaultDatabase(folder: string): Promise<VaultDatabase> {
   try {
     await access(folder, constants.R_OK | constants.W_OK | constants.X_OK);
     await checkAndRecover(folder);
-    await makeRoomToOpen(folder);
+    await freeUpToOpen(folder);
   } catch (error: unknown) {
     throw unusable(folder, error);
   }
   return openUnchecked(folder, { createIfMissing: false });
 }
 
-/** What a power cut tore was never acknowledged, and is put aside. A log and the manifest may both have been written to. */
+/** Puts a torn end aside: a write that a power cut tore was never acknowledged. Both a log and the manifest may have one. */
 async function checkAndRecover(folder: string): Promise<void> {
   try {
     await checkLevelDbFiles(folder);
@@ -49,9 +49,9 @@ async function openUnchecked(
   const database: VaultDatabase = new ClassicLevel<Buffer, Buffer>(folder, {
     keyEncoding: 'buffer',
     valueEncoding: 'buffer',
-    // What is encrypted does not compress; and plain blocks are what the check of the files reads.
+    // Encrypted data does not compress, and the check of the files reads plain blocks.
     compression: false,
-    // Smaller than LevelDB's own: what it writes anew at once must find room on a disk that is nearly full.
+    // Smaller than LevelDB's defaults: what it rewrites at once must fit on a disk that is nearly full.
     writeBufferSize: MEBIBYTE,
     maxFileSize: MEBIBYTE,
     ...mode,
@@ -64,7 +64,7 @@ async function openUnchecked(
   }
 }
 
-/** What a failure of the file system, of LevelDB or of a check means; only its code is kept. */
+/** Returns the reason for a failure of the file system, of LevelDB or of a check. Nothing but its code is taken from it. */
 export function unusable(folder: string, error: unknown): EmbeddedStoreUnusable {
   if (error instanceof TornTail)
     return new EmbeddedStoreUnusable('DAMAGED', `${error.message}; ${TORN_HINT}`);
@@ -74,6 +74,6 @@ export function unusable(folder: string, error: unknown): EmbeddedStoreUnusable 
   if (code === 'LEVEL_IO_ERROR' || /^E[A-Z]/.test(code)) {
     return new EmbeddedStoreUnusable('UNWRITABLE', `${folder}: ${code}`);
   }
-  // LEVEL_CORRUPTION, a record that is not authentic, or no code: LevelDB calls another comparator an invalid argument.
+  // LEVEL_CORRUPTION, a record that is not authentic, or no code: LevelDB reports another comparator as an invalid argument.
   return new EmbeddedStoreUnusable('DAMAGED', `${folder}: it cannot be read`);
 }

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { EmbeddedStoreUnusable, systemCode } from '../embedded-store-unusable';
 
-/** Of LevelDB's files, those that hold data. */
+/** The files of LevelDB that hold data. */
 const DATA_FILE = /^(MANIFEST-\d+|\d+\.(log|ldb|sst))$/;
 const UNFINISHED = '.new-';
 
@@ -10,7 +10,7 @@ export function vaultFolderIn(dataDir: string): string {
   return join(dataDir, 'vault');
 }
 
-/** Whether there is a database to open. @throws EmbeddedStoreUnusable when there is something else */
+/** Returns whether there is a database to open. @throws EmbeddedStoreUnusable when there is something else */
 export async function holdsDatabase(folder: string): Promise<boolean> {
   const names = await namesIn(folder);
   if (names.length === 0) return false;
@@ -24,7 +24,7 @@ export async function holdsDatabase(folder: string): Promise<boolean> {
 
 /**
  * Runs `build` on an empty folder beside `folder`, which then takes the name of `folder` in one step: a start that is
- * interrupted leaves no half-made database. When another process was first, its folder stays.
+ * interrupted leaves no half-made database. When another process was faster, its folder stays.
  */
 export async function buildFolder(folder: string, build: (path: string) => Promise<void>): Promise<void> {
   const parent = dirname(folder);
@@ -43,14 +43,14 @@ export async function buildFolder(folder: string, build: (path: string) => Promi
   }
 }
 
-/** Removes what interrupted starts left. Only for the process that holds the database's lock. */
+/** Removes the folders that interrupted starts left. Only the process that holds the database's lock may call it. */
 export async function removeUnfinished(folder: string): Promise<void> {
   const parent = dirname(folder);
   const unfinished = (await readdir(parent)).filter((name) => name.startsWith(basename(folder) + UNFINISHED));
   for (const name of unfinished) await rm(join(parent, name), { recursive: true, force: true });
 }
 
-/** With its parents. Node's own recursive mkdir never ends where the system says ENOENT to the last step, as /proc does. */
+/** Makes a folder with its parents. Node's recursive mkdir never ends where the system answers ENOENT to the last step, as /proc does. */
 async function makeFolder(path: string): Promise<void> {
   try {
     await mkdir(path, { mode: 0o700 });

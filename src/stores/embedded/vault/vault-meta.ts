@@ -1,55 +1,16 @@
-import { createSecretKey, randomBytes, type KeyObject, createHash, hkdfSync } from 'node:crypto';
-import { seal, SEAL_BYTES, unseal, lengthPrefixed } from '../seal';
+import { createHash, createSecretKey, hkdfSync, type KeyObject, randomBytes } from 'node:crypto';
 import { EmbeddedStoreUnusable } from '../embedded-store-unusable';
-
-const KEY_BYTES = 32;
-const WRAPPED_KEY_BYTES = KEY_BYTES + SEAL_BYTES;
-
-/** A key in the only two forms it leaves a function in: opaque, and wrapped. */
-interface WrappedKey {
-  readonly key: KeyObject;
-  readonly wrapped: Buffer;
-}
-
-/** Makes a random 256-bit key and wraps it. */
-function makeWrappedKey(wrappingKey: KeyObject, associatedData: Uint8Array): WrappedKey {
-  const bytes = randomBytes(KEY_BYTES);
-  const wrapped = seal(wrappingKey, bytes, associatedData);
-  return { key: intoKey(bytes), wrapped };
-}
-
-/** @throws NotAuthentic */
-function unwrapKey(wrappingKey: KeyObject, wrapped: Uint8Array, associatedData: Uint8Array): KeyObject {
-  return intoKey(unseal(wrappingKey, wrapped, associatedData));
-}
-
-/** Wraps the same key under another wrapping key and other associated data. @throws NotAuthentic */
-export function rewrapKey(
-  wrapped: Uint8Array,
-  from: { readonly wrappingKey: KeyObject; readonly associatedData: Uint8Array },
-  to: { readonly wrappingKey: KeyObject; readonly associatedData: Uint8Array },
-): Buffer {
-  const bytes = unseal(from.wrappingKey, wrapped, from.associatedData);
-  try {
-    return seal(to.wrappingKey, bytes, to.associatedData);
-  } finally {
-    bytes.fill(0);
-  }
-}
-
-/** Takes the bytes over and overwrites them: a KeyObject's own copy is cleared by OpenSSL when it is let go. */
-export function intoKey(bytes: Uint8Array): KeyObject {
-  const key = createSecretKey(bytes);
-  bytes.fill(0);
-  return key;
-}
+import { lengthPrefixed, seal, SEAL_BYTES, unseal } from '../seal';
 
 /**
  * Bound into every sealed record, so that no record is read under the rules of another version.
- * 2: a workspace's record tells, sealed, whose workspace it is; in 1 a user's workspaces could not be found.
+ * 2: a workspace's sealed record names its user and workspace; in 1 a user's workspaces could not be found.
  */
 export const FORMAT_VERSION = 2;
 const MIN_MASTER_KEY_BYTES = 32;
+
+const KEY_BYTES = 32;
+const WRAPPED_KEY_BYTES = KEY_BYTES + SEAL_BYTES;
 
 const MAGIC = Buffer.from('OSPVAULT', 'latin1');
 const SALT_BYTES = 32;
@@ -60,16 +21,16 @@ const INDEX_KEY_AT = SALT_AT + SALT_BYTES;
 const CHECKSUM_AT = INDEX_KEY_AT + WRAPPED_KEY_BYTES;
 
 /**
- * The one record that says what the database is:
+ * The record that describes the database:
  * magic | version (2 bytes, big endian) | salt | wrapped index key | SHA-256 of all before.
- * The checksum holds no secret: it tells a damaged record from a wrong master key.
+ * The checksum holds no secret; it tells a damaged record from a wrong master key.
  */
 export interface VaultMeta {
   readonly salt: Buffer;
   readonly wrappedIndexKey: Buffer;
 }
 
-/** What the master key opens. `wrappingKey` wraps the data keys, `indexKey` makes the record keys. */
+/** The keys that the master key opens. `wrappingKey` wraps the data keys, `indexKey` makes the record keys. */
 export interface VaultKeys {
   readonly wrappingKey: KeyObject;
   readonly indexKey: KeyObject;
@@ -77,8 +38,12 @@ export interface VaultKeys {
 
 export function makeMeta(masterKey: Uint8Array): VaultMeta {
   const salt = randomBytes(SALT_BYTES);
-  const { wrapped } = makeWrappedKey(wrappingKeyOf(masterKey, salt), indexKeyContext(salt));
-  return { salt, wrappedIndexKey: wrapped };
+  const indexKey = randomBytes(KEY_BYTES);
+  try {
+    return { salt, wrappedIndexKey: seal(wrappingKeyOf(masterKey, salt), indexKey, indexKeyContext(salt)) };
+  } finally {
+    indexKey.fill(0);
+  }
 }
 
 export function encodeMeta({ salt, wrappedIndexKey }: VaultMeta): Buffer {
@@ -114,13 +79,13 @@ export function parseMeta(record: Buffer, dataDir: string): VaultMeta {
   };
 }
 
-/** The index key being authentic is the check of the master key. @throws NotAuthentic when it is another one */
+/** Checks the master key by unwrapping the index key. @throws NotAuthentic when it is another master key */
 export function openMeta({ salt, wrappedIndexKey }: VaultMeta, masterKey: Uint8Array): VaultKeys {
   const wrappingKey = wrappingKeyOf(masterKey, salt);
-  return { wrappingKey, indexKey: unwrapKey(wrappingKey, wrappedIndexKey, indexKeyContext(salt)) };
+  return { wrappingKey, indexKey: intoKey(unseal(wrappingKey, wrappedIndexKey, indexKeyContext(salt))) };
 }
 
-/** The same index key under a new master key and a new salt. @throws NotAuthentic when `masterKey` is another one */
+/** Wraps the same index key under a new master key and a new salt. @throws NotAuthentic when `masterKey` is another one */
 export function rewrapMeta(
   { salt, wrappedIndexKey }: VaultMeta,
   masterKey: Uint8Array,
@@ -137,6 +102,27 @@ export function requireStrong(masterKey: Uint8Array): void {
   if (masterKey.length < MIN_MASTER_KEY_BYTES) {
     throw new EmbeddedStoreUnusable('WEAK_MASTER_KEY', `it has ${masterKey.length} bytes`);
   }
+}
+
+/** Wraps the same key under another wrapping key and other associated data. @throws NotAuthentic */
+export function rewrapKey(
+  wrapped: Uint8Array,
+  from: { readonly wrappingKey: KeyObject; readonly associatedData: Uint8Array },
+  to: { readonly wrappingKey: KeyObject; readonly associatedData: Uint8Array },
+): Buffer {
+  const bytes = unseal(from.wrappingKey, wrapped, from.associatedData);
+  try {
+    return seal(to.wrappingKey, bytes, to.associatedData);
+  } finally {
+    bytes.fill(0);
+  }
+}
+
+/** Makes a key and overwrites the bytes: the KeyObject has its own copy, which OpenSSL clears when it frees it. */
+export function intoKey(bytes: Uint8Array): KeyObject {
+  const key = createSecretKey(bytes);
+  bytes.fill(0);
+  return key;
 }
 
 function wrappingKeyOf(masterKey: Uint8Array, salt: Uint8Array): KeyObject {

@@ -1,8 +1,7 @@
 import { EmbeddedStoreUnusable } from '../embedded-store-unusable';
-import { META_RECORD_KEY } from '../records';
+import { META_RECORD_KEY, type VaultDatabase } from '../records';
 import { NotAuthentic } from '../seal';
 import { createVaultDatabase, openVaultDatabase, unusable } from './vault-database';
-import type { VaultDatabase } from '../records';
 import { buildFolder, holdsDatabase, removeUnfinished, vaultFolderIn } from './vault-folder';
 import {
   encodeMeta,
@@ -21,13 +20,13 @@ export interface VaultOptions {
   readonly masterKey: Uint8Array;
 }
 
-/** A database whose keys are open. */
+/** An open database and its unwrapped keys. */
 export interface Vault {
   readonly database: VaultDatabase;
   readonly keys: VaultKeys;
 }
 
-/** Opens the vault, or makes it where there is none. @throws EmbeddedStoreUnusable */
+/** Opens the vault, or creates it where there is none. @throws EmbeddedStoreUnusable */
 export async function openVault({ dataDir, masterKey }: VaultOptions): Promise<Vault> {
   requireStrong(masterKey);
   const folder = vaultFolderIn(dataDir);
@@ -44,7 +43,7 @@ export async function openVault({ dataDir, masterKey }: VaultOptions): Promise<V
   });
 }
 
-/** Opens the existing database for `work`, and closes it only when that fails. @throws EmbeddedStoreUnusable */
+/** Opens the existing database and runs `work`; closes the database only when `work` fails. @throws EmbeddedStoreUnusable */
 export async function withDatabase<T>(
   dataDir: string,
   work: (database: VaultDatabase, meta: VaultMeta) => T | Promise<T>,
