@@ -47,7 +47,7 @@ export function createInfisicalSecretStore(
     apiVersions,
     requestTimeoutMs: settings.requestTimeoutMs,
     budget: new RetryBudget(clock),
-    shortestCallMs: Math.min(SHORTEST_CALL_MS, settings.operationTimeoutMs / SHORTEST_CALL_SHARE),
+    minCallMs: Math.min(SHORTEST_CALL_MS, settings.operationTimeoutMs / SHORTEST_CALL_SHARE),
   });
   const organization = new OrganizationCheck(api, settings.organizationId, clock, log);
   const projects = new ProjectDirectory(api, settings, organization, log);

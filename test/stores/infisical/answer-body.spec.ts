@@ -33,16 +33,16 @@ const settled = async (): Promise<void> => new Promise((resolve) => setTimeout(r
 describe('the bodies of answers', () => {
   it('are parsed; what is no JSON is undefined', async () => {
     const bodies = new AnswerBodies();
-    expect(await bodies.take({ data: Readable.from([Buffer.from('{"a":'), Buffer.from('"é"}')]), headers: {} }, CAP, never)).toEqual({ a: 'é' }); // prettier-ignore
-    expect(await bodies.take({ data: Readable.from([Buffer.from('<html>')]), headers: {} }, CAP, never)).toBeUndefined(); // prettier-ignore
-    expect(await bodies.take({ data: Readable.from([]), headers: {} }, CAP, never)).toBeUndefined();
+    expect(await bodies.read({ data: Readable.from([Buffer.from('{"a":'), Buffer.from('"é"}')]), headers: {} }, CAP, never)).toEqual({ a: 'é' }); // prettier-ignore
+    expect(await bodies.read({ data: Readable.from([Buffer.from('<html>')]), headers: {} }, CAP, never)).toBeUndefined(); // prettier-ignore
+    expect(await bodies.read({ data: Readable.from([]), headers: {} }, CAP, never)).toBeUndefined();
   });
 
   it.each([true, false])(
     'above the cap are refused, and received no further (announced: %s)',
     async (announced) => {
       const large = body(20 * MEBIBYTE, { announced });
-      await expect(new AnswerBodies().take(large, CAP, never)).rejects.toThrow(AnswerTooLarge);
+      await expect(new AnswerBodies().read(large, CAP, never)).rejects.toThrow(AnswerTooLarge);
       await settled();
       expect(large.sent()).toBeLessThan(announced ? MEBIBYTE : CAP + MEBIBYTE);
       expect(large.data.destroyed).toBe(true);
@@ -53,12 +53,12 @@ describe('the bodies of answers', () => {
     const bodies = new AnswerBodies();
     const held = new Readable({ read: () => undefined });
     held.push(`"${'x'.repeat(MEBIBYTE)}`);
-    const first = bodies.take({ data: held, headers: {} }, CAP, never);
+    const first = bodies.read({ data: held, headers: {} }, CAP, never);
     await settled();
     const others = Array.from({ length: 10 }, () => body(7 * MEBIBYTE));
-    const taken = others.map((other) => bodies.take(other, CAP, never));
+    const taken = others.map((other) => bodies.read(other, CAP, never));
     const small = body(400_000);
-    expect(await bodies.take(small, CAP, never)).toHaveLength(400_000);
+    expect(await bodies.read(small, CAP, never)).toHaveLength(400_000);
     await settled();
     for (const other of others) expect(other.sent()).toBeLessThan(MEBIBYTE);
     held.push('"');
@@ -71,23 +71,23 @@ describe('the bodies of answers', () => {
     const bodies = new AnswerBodies();
     const held = new Readable({ read: () => undefined });
     held.push(`"${'x'.repeat(MEBIBYTE)}`);
-    const first = bodies.take({ data: held, headers: {} }, CAP, callOf(200));
+    const first = bodies.read({ data: held, headers: {} }, CAP, callOf(200));
     await settled();
     const second = body(2 * MEBIBYTE);
-    await expect(bodies.take(second, CAP, callOf(50))).rejects.toThrow();
+    await expect(bodies.read(second, CAP, callOf(50))).rejects.toThrow();
     expect(second.data.destroyed).toBe(true);
     await expect(first).rejects.toThrow();
-    expect(await bodies.take(body(2 * MEBIBYTE), CAP, never)).toHaveLength(2 * MEBIBYTE);
+    expect(await bodies.read(body(2 * MEBIBYTE), CAP, never)).toHaveLength(2 * MEBIBYTE);
   });
 
   it('are not late by what we let them wait for', async () => {
     const bodies = new AnswerBodies();
     const held = new Readable({ read: () => undefined });
     held.push(`"${'x'.repeat(MEBIBYTE)}`);
-    const first = bodies.take({ data: held, headers: {} }, CAP, never);
+    const first = bodies.read({ data: held, headers: {} }, CAP, never);
     await settled();
     const time = new CallTime(100, 60_000, new SystemMonotonicTime());
-    const second = bodies.take(body(2 * MEBIBYTE), CAP, time);
+    const second = bodies.read(body(2 * MEBIBYTE), CAP, time);
     await new Promise((resolve) => setTimeout(resolve, 200));
     held.push('"');
     held.push(null);
@@ -100,16 +100,16 @@ describe('the bodies of answers', () => {
     const bodies = new AnswerBodies();
     const broken = new Readable({ read: () => undefined });
     broken.push('x'.repeat(MEBIBYTE));
-    const failing = bodies.take({ data: broken, headers: {} }, CAP, never);
+    const failing = bodies.read({ data: broken, headers: {} }, CAP, never);
     await settled();
     broken.destroy(new Error('reset'));
     await expect(failing).rejects.toThrow('reset');
-    expect(await bodies.take(body(2 * MEBIBYTE), CAP, never)).toHaveLength(2 * MEBIBYTE);
+    expect(await bodies.read(body(2 * MEBIBYTE), CAP, never)).toHaveLength(2 * MEBIBYTE);
   });
 
   it('of single bytes take no more memory than any other', async () => {
     const bytes = 300_000;
     const data = Readable.from((function* () { yield Buffer.from('"'); for (let i = 0; i < bytes; i++) yield Buffer.from('x'); yield Buffer.from('"'); })()); // prettier-ignore
-    expect(await new AnswerBodies().take({ data, headers: {} }, CAP, never)).toHaveLength(bytes);
+    expect(await new AnswerBodies().read({ data, headers: {} }, CAP, never)).toHaveLength(bytes);
   });
 });

@@ -65,9 +65,9 @@ describe('a call whose turn comes with the next window', () => {
     'gets it then, also where the alarm rings %d ms before the window ends',
     async (ms) => {
       const { clock, limits } = earlyBy(ms);
-      await limits.turn(ROUTE, 20_000);
+      await limits.acquire(ROUTE, 20_000);
       limits.settle(ROUTE, closed);
-      const waited = limits.turn(ROUTE, 20_000);
+      const waited = limits.acquire(ROUTE, 20_000);
       await clock.pass(2_010);
       expect(await Promise.race([waited, Promise.resolve('still waiting')])).toBeLessThan(2_010);
     },
@@ -75,9 +75,9 @@ describe('a call whose turn comes with the next window', () => {
 
   it('is refused unsent where its time is up by then', async () => {
     const { clock, limits } = earlyBy(-50);
-    await limits.turn(ROUTE, 20_000);
+    await limits.acquire(ROUTE, 20_000);
     limits.settle(ROUTE, closed);
-    const late = outcomeOf(limits.turn(ROUTE, 2_020));
+    const late = outcomeOf(limits.acquire(ROUTE, 2_020));
     await clock.pass(2_060);
     expect(await late).toEqual(new NoPermitInTime(0));
   });
@@ -99,7 +99,7 @@ describe('the limits of a server', () => {
   /** A call that takes its turn and reaches the server at once. */
   const call = async (label: string, maxWaitMs = 20_000, route = ROUTE) => {
     try {
-      await limits.turn(route, maxWaitMs);
+      await limits.acquire(route, maxWaitMs);
     } catch (error: unknown) {
       if (!(error instanceof NoPermitInTime)) throw error;
       refusals.push(error.retryAfterMs);
@@ -163,7 +163,7 @@ describe('the limits of a server', () => {
 
   it('close the window after a refusal, and those who wait hear it', async () => {
     await call('a');
-    await limits.turn(ROUTE, 20_000);
+    await limits.acquire(ROUTE, 20_000);
     limits.settle(ROUTE, { refused: { forMs: 10_000 } });
     const waits = call('b', 20_000);
     await call('c', 5_000);
@@ -174,15 +174,15 @@ describe('the limits of a server', () => {
   });
 
   it('that are not there cost nothing', async () => {
-    await limits.turn(ROUTE, 1_000);
+    await limits.acquire(ROUTE, 1_000);
     limits.settle(ROUTE, {});
-    await Promise.all(Array.from({ length: 500 }, () => limits.turn(ROUTE, 0)));
+    await Promise.all(Array.from({ length: 500 }, () => limits.acquire(ROUTE, 0)));
   });
 
   it('that show up after there were none count the calls that are on their way', async () => {
-    await limits.turn(ROUTE, 1_000);
+    await limits.acquire(ROUTE, 1_000);
     limits.settle(ROUTE, {});
-    for (let i = 0; i < 15; i++) await limits.turn(ROUTE, 1_000);
+    for (let i = 0; i < 15; i++) await limits.acquire(ROUTE, 1_000);
     limits.settle(ROUTE, { limit: LIMIT, remaining: 20, resetMs: 50_000 });
     await many(20, 1_000);
     expect(sent).toHaveLength(6);
@@ -198,7 +198,7 @@ describe('the limits of a server', () => {
   });
 
   it('calls that got no answer free their place', async () => {
-    await Promise.all(Array.from({ length: 8 }, () => limits.turn(ROUTE, 1_000)));
+    await Promise.all(Array.from({ length: 8 }, () => limits.acquire(ROUTE, 1_000)));
     const waits = call('ninth', 1_000);
     limits.settle(ROUTE, undefined);
     await waits;

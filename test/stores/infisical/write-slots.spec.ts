@@ -1,7 +1,7 @@
 import { WriteSlots } from '../../../src/stores/infisical/transport/upstream-rate-limits';
 
 const never = () => new Promise<never>(() => undefined);
-const times = (maxWaitMs: number) => ({ maxWaitMs, shortestMs: 0 });
+const times = (maxWaitMs: number) => ({ maxWaitMs, minCallMs: 0 });
 const late = () => new Error('late');
 
 describe('a write that finds four others on the wire', () => {
@@ -24,7 +24,7 @@ describe('a write that finds four others on the wire', () => {
   it('is not sent where the place would come with less than it needs', async () => {
     const slots = new WriteSlots();
     for (let i = 0; i < 4; i++) void slots.run(times(60_000), never, late);
-    const waits = slots.run({ maxWaitMs: 60_000, shortestMs: 59_995 }, never, late);
+    const waits = slots.run({ maxWaitMs: 60_000, minCallMs: 59_995 }, never, late);
     await expect(waits).rejects.toThrow('late');
   });
 });

@@ -1,35 +1,35 @@
 import type { Lease } from '../auth/machine-session';
 
-// One parser for each answer that is read; undefined means that the answer is not what its route documents.
+// Each parser returns undefined for an answer that is not what its route documents.
 
 export interface Project {
   readonly id: string;
   readonly organizationId: string | undefined;
   /** Slugs. */
   readonly environments: ReadonlySet<string>;
-  /** Slugs that it has more than once: the server takes whichever of their environments it meets first. */
+  /** Slugs that it has more than once: the server uses whichever of their environments it finds first. */
   readonly duplicateEnvironments: ReadonlySet<string>;
 }
 
-/** A row of a list: the servers' create race can leave several of one name. */
+/** A row of a list. A race of creates on the server can leave several rows of one name. */
 export interface SecretRow {
   readonly id: string;
   readonly name: string;
   readonly version: number;
-  /** 0 on servers whose lists do not tell it. */
+  /** 0 on servers whose lists do not include it. */
   readonly updatedAtMs: number;
   /** As stored, or undefined where the server hid it. */
   readonly stored: string | undefined;
 }
 
-/** Only the servers of 2025 and later hide values; these are the texts that they show instead. */
+/** The texts that servers of 2025 and later show instead of hidden values. */
 const MASKED = /^(\*{6,}|<hidden-by-infisical>)$/;
 
 export function looksMasked(text: string): boolean {
   return MASKED.test(text);
 }
 
-/** Seconds of 0 mean a token without an end: it is looked at again each hour. */
+/** A lifetime of 0 seconds means a token that does not expire; it is renewed each hour. */
 export function parseLogin(body: unknown): Lease | undefined {
   const { accessToken, expiresIn } = fieldsOf(body);
   if (typeof accessToken !== 'string' || accessToken === '' || typeof expiresIn !== 'number')
@@ -37,7 +37,7 @@ export function parseLogin(body: unknown): Lease | undefined {
   return { accessToken, expiresInSeconds: expiresIn > 0 ? expiresIn : 3600 };
 }
 
-/** Wrapped in `project` by a create, bare when read by slug. */
+/** Parses a project, which a create wraps in `project`, and a read by slug does not. */
 export function parseProject(body: unknown): Project | undefined {
   const outer = fieldsOf(body);
   const { id, orgId, environments } = outer['project'] === undefined ? outer : fieldsOf(outer['project']);
@@ -53,13 +53,13 @@ export function parseProject(body: unknown): Project | undefined {
   };
 }
 
-/** Of one identity, as its route shows it. */
+/** Returns the organization of an identity. */
 export function parseIdentityOrganization(body: unknown): string | undefined {
   const { orgId } = fieldsOf(fieldsOf(body)['identity']);
   return isId(orgId) ? orgId : undefined;
 }
 
-/** Ids become segments of paths, which dots would leave. */
+/** Ids become path segments, so '.' and '..' are refused. */
 function isId(value: unknown): value is string {
   return typeof value === 'string' && !/^\.{0,2}$/.test(value);
 }
@@ -70,7 +70,7 @@ export interface ListedProject {
   readonly slug: string;
 }
 
-/** `workspaces` of an organization, or `projects` since v4. */
+/** Parses a list of projects, which is called `workspaces`, or `projects` since v4. */
 export function parseProjects(body: unknown): readonly ListedProject[] | undefined {
   const { workspaces, projects } = fieldsOf(body);
   const rows = workspaces ?? projects;
@@ -93,7 +93,7 @@ export function parseSecret(body: unknown): SecretRow | undefined {
   return parseRow(fieldsOf(body)['secret']);
 }
 
-/** A write answers with the secret of this name, or with the request that its approvers must decide. */
+/** Parses the answer to a write: the secret of this name, or a request that approvers must decide. */
 export function parseWrite(name: string, body: unknown): 'done' | 'approvalRequired' | undefined {
   const { secret, approval } = fieldsOf(body);
   if (typeof approval === 'object' && approval !== null) return 'approvalRequired';

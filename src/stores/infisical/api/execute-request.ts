@@ -1,11 +1,11 @@
+import type { InfisicalClient, TransportAnswer, TransportRequest } from '../transport/infisical-client';
 import type { ApiVersion } from '../versions/api-version';
 import type { CallName } from '../versions/calls';
-import { reasonInOtherVersions, InfisicalCallFailed } from '../versions/infisical-call-failed';
 import { classifyFailure, type FailureReason } from '../versions/failure-reason';
-import type { InfisicalClient, TransportAnswer, TransportRequest } from '../transport/infisical-client';
-import { isRefusedWrite, refusalSentence, type Sent } from '../versions/refused-write';
+import { InfisicalCallFailed, reasonsByVersion } from '../versions/infisical-call-failed';
+import { isRefusedWrite, refusalSentence, type SentSecret } from '../versions/refused-write';
 
-/** What one call sends beside its route. */
+/** The parts of a request that a caller fills in. */
 export interface CallParts {
   readonly path?: Readonly<Record<string, string>>;
   readonly query?: Readonly<Record<string, string>>;
@@ -13,24 +13,21 @@ export interface CallParts {
   readonly ifNoneMatch?: string;
 }
 
-/** An answer that is what its route promises. */
-export interface Answered {
+/** The answer to a successful call. */
+export interface SuccessfulAnswer {
   readonly body: unknown;
   readonly etag?: string;
-  /** The entity tag that was sent still holds; there is no body. */
+  /** Whether the entity tag that was sent still holds; there is no body then. */
   readonly unchanged: boolean;
 }
 
-/**
- * One call of a dialect: its route filled in, sent once, and its answer, or the failure in our words.
- * @throws InfisicalCallFailed
- */
+/** Sends one request of an API version, once. @throws InfisicalCallFailed also for an answer that is a failure */
 export async function executeRequest(
   client: InfisicalClient,
   apiVersion: ApiVersion,
   name: CallName,
-  parts: CallParts & Pick<TransportRequest, 'timeoutMs' | 'maxWaitMs' | 'shortestMs' | 'bearer'>,
-): Promise<Answered> {
+  parts: CallParts & Pick<TransportRequest, 'timeoutMs' | 'maxWaitMs' | 'minCallMs' | 'bearer'>,
+): Promise<SuccessfulAnswer> {
   const { method, path } = apiVersion.routes[name];
   const isUnchanged = ({ status }: TransportAnswer): boolean =>
     status === 304 && parts.ifNoneMatch !== undefined;
@@ -40,30 +37,25 @@ export async function executeRequest(
     isGood(given) || isUnchanged(given)
       ? undefined
       : classifyFailure(apiVersion.failures, name, given.status, given.body);
+  const { path: pathValues = {}, query, ...sent } = parts;
   const answer = await client.send({
+    ...sent,
     call: name,
     method,
     pathTemplate: path,
-    target: fillIn(path, parts.path ?? {}) + queryOf(parts.query),
-    timeoutMs: parts.timeoutMs,
-    judge: (given) => {
+    target: fillIn(path, pathValues) + queryOf(query),
+    reasonOf: (given) => {
       const reason = reasonOf(given);
-      return provesLife(apiVersion, name, reason) ? undefined : reason;
+      return isAlive(apiVersion, name, reason) ? undefined : reason;
     },
-    ...(parts.maxWaitMs !== undefined && { maxWaitMs: parts.maxWaitMs }),
-    ...(parts.shortestMs !== undefined && { shortestMs: parts.shortestMs }),
-    ...(parts.body !== undefined && { body: parts.body }),
-    ...(parts.bearer !== undefined && { bearer: parts.bearer }),
-    ...(parts.ifNoneMatch !== undefined && { ifNoneMatch: parts.ifNoneMatch }),
   });
   const reason = reasonOf(answer);
-  const { body, etag } = answer;
+  const { status, body, etag } = answer;
   if (reason === undefined)
     return { body, unchanged: isUnchanged(answer), ...(etag !== undefined && { etag }) };
-  const reasonByVersion = reasonInOtherVersions(apiVersion, name, answer);
-  const { status } = answer;
+  const reasonByVersion = reasonsByVersion(apiVersion, name, answer);
   const said = isRefusedWrite({ call: name, reason, status })
-    ? refusalSentence(answer.body, sentIn(parts))
+    ? refusalSentence(body, secretIn(parts))
     : undefined;
   throw new InfisicalCallFailed({
     call: name,
@@ -77,22 +69,18 @@ export async function executeRequest(
   });
 }
 
-function sentIn({ path, body }: CallParts): Sent {
+function secretIn({ path, body }: CallParts): SentSecret {
   const name = path?.['name'];
   const value = body?.['secretValue'];
   return { ...(name !== undefined && { name }), ...(typeof value === 'string' && { value }) };
 }
 
-/** A ping is refused by design on some servers. */
-function provesLife(
-  { aliveReasons }: ApiVersion,
-  name: CallName,
-  reason: FailureReason | undefined,
-): boolean {
+/** Returns whether a refused ping proves that the server works: some servers refuse it by design. */
+function isAlive({ aliveReasons }: ApiVersion, name: CallName, reason: FailureReason | undefined): boolean {
   return name === 'ping' && reason !== undefined && aliveReasons.includes(reason);
 }
 
-/** A failure that is ours to tell: no time left to send, or an answer that is not what its route documents. */
+/** Makes a failure that no answer states: no time was left to send, or the answer is not what its route documents. */
 export function callFailureOf(
   apiVersion: ApiVersion,
   name: CallName,
@@ -102,7 +90,7 @@ export function callFailureOf(
   return new InfisicalCallFailed({ call: name, method, pathTemplate: path, reason });
 }
 
-/** No value can leave its segment: URL parsers rewrite '.' and '..', also percent-encoded, before anything is sent. */
+/** Fills in a path. No value can leave its segment: '.' and '..' are refused, as URL parsers rewrite them even percent-encoded. */
 function fillIn(template: string, values: Readonly<Record<string, string>>): string {
   return template.replace(/\{(\w+)\}/g, (_match, key: string) => {
     const value = values[key];

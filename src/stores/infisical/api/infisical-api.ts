@@ -1,27 +1,27 @@
 import type { MonotonicTime } from '../../../time/clock';
-import { remainingMs, type Deadline, withinMs } from '../../../time/deadline';
+import { type Deadline, remainingMs, withinMs } from '../../../time/deadline';
+import type { MachineSession } from '../auth/machine-session';
+import type { WaitLimit } from '../scope-queue';
+import type { InfisicalClient } from '../transport/infisical-client';
+import { type RetryBudget, retrying } from '../transport/retrying';
 import type { ApiVersion } from '../versions/api-version';
 import type { CallName } from '../versions/calls';
-import type { ApiVersionSource } from '../versions/version-probe';
-import { executeRequest, callFailureOf, type Answered, type CallParts } from './execute-request';
 import { failedBecause, InfisicalCallFailed } from '../versions/infisical-call-failed';
-import type { InfisicalClient } from '../transport/infisical-client';
-import type { MachineSession } from '../auth/machine-session';
-import { type RetryBudget, retrying } from '../transport/retrying';
-import type { WaitLimit } from '../scope-queue';
+import type { ApiVersionSource } from '../versions/version-probe';
+import { callFailureOf, type CallParts, executeRequest, type SuccessfulAnswer } from './execute-request';
 
 export interface ApiSettings {
   readonly apiVersions: ApiVersionSource;
   readonly requestTimeoutMs: number;
-  /** A call that has less time than this left is not sent: it would be cut off before it could be answered. */
-  readonly shortestCallMs: number;
+  /** A call with less time left than this is not sent: it would be cut off before it could be answered. */
+  readonly minCallMs: number;
   readonly budget: RetryBudget;
 }
 
-/** What a call sends, in the words of the dialect that is spoken when it is sent. */
+/** Returns the parts of a request for the active API version. */
 export type PartsIn = (apiVersion: ApiVersion) => CallParts;
 
-/** Calls Infisical as our machine identity: a token that died is replaced once, and what is safe to repeat is. */
+/** Calls Infisical as our machine identity. It replaces a dead token once, and repeats calls that are safe to repeat. */
 export class InfisicalApi {
   constructor(
     private readonly client: InfisicalClient,
@@ -30,7 +30,7 @@ export class InfisicalApi {
     private readonly settings: ApiSettings,
   ) {}
 
-  /** @throws InfisicalCallFailed where it has to be found out first and cannot */
+  /** Returns the active API version, after detecting it where it is not known yet. @throws InfisicalCallFailed */
   async apiVersion(deadline: Deadline): Promise<ApiVersion> {
     const { apiVersions } = this.settings;
     return (
@@ -44,23 +44,23 @@ export class InfisicalApi {
   }
 
   /**
-   * @param read what the caller needs of the answer; undefined when the answer is not of that shape
+   * @param parse returns undefined for an answer that is not what the route documents
    * @throws InfisicalCallFailed
    */
   async call<T>(
     name: CallName,
     parts: PartsIn,
-    read: (body: unknown, answer: Answered) => T | undefined,
+    parse: (body: unknown, answer: SuccessfulAnswer) => T | undefined,
     deadline: Deadline,
   ): Promise<T> {
     const apiVersion = await this.apiVersion(deadline);
-    const answer = await this.#inVersion(apiVersion, name, parts, deadline);
-    const wanted = read(answer.body, answer);
-    if (wanted === undefined) throw callFailureOf(apiVersion, name, 'unexpectedAnswer');
-    return wanted;
+    const answer = await this.#callVersion(apiVersion, name, parts, deadline);
+    const parsed = parse(answer.body, answer);
+    if (parsed === undefined) throw callFailureOf(apiVersion, name, 'unexpectedAnswer');
+    return parsed;
   }
 
-  /** The token of the latest login. */
+  /** Returns the token of the latest login. */
   heldToken(): string | undefined {
     return this.session.held;
   }
@@ -70,15 +70,15 @@ export class InfisicalApi {
   }
 
   /**
-   * Answers that do not fit make us look again which server it is: it may have been replaced while we run. What was
-   * refused for the sake of the route or the token was not carried out, so that it is sent in the other dialect.
+   * After an answer that does not fit the version, the version is detected again: the server may have been replaced while we run. A call
+   * that was refused for its route or token was not carried out, so it is sent again to the other version.
    */
-  async #inVersion(
+  async #callVersion(
     apiVersion: ApiVersion,
     name: CallName,
     parts: PartsIn,
     deadline: Deadline,
-  ): Promise<Answered> {
+  ): Promise<SuccessfulAnswer> {
     const changesNothing = apiVersion.routes[name].method === 'GET';
     const send = (activeVersion: ApiVersion) =>
       this.#retrying(changesNothing, deadline, () =>
@@ -88,9 +88,9 @@ export class InfisicalApi {
       return await send(apiVersion);
     } catch (error: unknown) {
       if (!(error instanceof InfisicalCallFailed) || !error.mayBeAnotherVersion) throw error;
-      const other = await this.#reconsidered(apiVersion, deadline);
+      const other = await this.#redetect(apiVersion, deadline);
       if (other === apiVersion) throw error;
-      const failure = error.readAs(other.name);
+      const failure = error.inVersion(other.name);
       const { call, reason } = failure;
       const wasNotCarriedOut = reason === 'routeNotFound' || reason === 'tokenDead' || call === 'login';
       if (!changesNothing && !wasNotCarriedOut) throw failure;
@@ -98,10 +98,10 @@ export class InfisicalApi {
     }
   }
 
-  /** Where it cannot be found out, what failed before says more than why. */
-  async #reconsidered(suspected: ApiVersion, deadline: Deadline): Promise<ApiVersion> {
+  /** Returns the suspected version where the detection fails: the earlier failure then tells more than this one. */
+  async #redetect(suspected: ApiVersion, deadline: Deadline): Promise<ApiVersion> {
     try {
-      return await this.shared('probe', this.settings.apiVersions.reconsidered(suspected), deadline);
+      return await this.shared('probe', this.settings.apiVersions.redetect(suspected), deadline);
     } catch (error: unknown) {
       if (error instanceof InfisicalCallFailed) return suspected;
       throw error;
@@ -109,29 +109,24 @@ export class InfisicalApi {
   }
 
   #retrying<T>(changesNothing: boolean, deadline: Deadline, send: () => Promise<T>): Promise<T> {
-    const { time, settings } = this;
-    const { budget, shortestCallMs } = settings;
-    return retrying({ changesNothing, deadline, clock: time, budget, shortestCallMs }, send);
+    const { budget, minCallMs } = this.settings;
+    return retrying({ changesNothing, deadline, clock: this.time, budget, minCallMs }, send);
   }
 
-  /** A dead token is found before anything is done, so that the replay is safe for writes too. */
+  /** Sends with our token. The server finds a dead token before it does anything, so repeating with a new one is safe for writes too. */
   async #authorized(
     apiVersion: ApiVersion,
     name: CallName,
     parts: CallParts,
     deadline: Deadline,
-  ): Promise<Answered> {
+  ): Promise<SuccessfulAnswer> {
+    const { requestTimeoutMs, minCallMs } = this.settings;
     const send = (bearer: string) => {
-      const maxWaitMs = this.#leftMs(apiVersion, name, deadline);
-      const { requestTimeoutMs, shortestCallMs: shortestMs } = this.settings;
+      const maxWaitMs = remainingMs(deadline, this.time);
+      if (maxWaitMs < minCallMs) throw callFailureOf(apiVersion, name, 'outOfTime');
       const timeoutMs = Math.min(requestTimeoutMs, maxWaitMs);
-      return executeRequest(this.client, apiVersion, name, {
-        ...parts,
-        bearer,
-        timeoutMs,
-        maxWaitMs,
-        shortestMs,
-      });
+      const request = { ...parts, bearer, timeoutMs, maxWaitMs, minCallMs };
+      return executeRequest(this.client, apiVersion, name, request);
     };
     const bearer = await this.token(deadline);
     try {
@@ -143,38 +138,29 @@ export class InfisicalApi {
     const fresh = await this.token(deadline);
     try {
       const answer = await send(fresh);
-      this.session.trust();
+      this.session.replacementAccepted();
       return answer;
     } catch (error: unknown) {
-      if (failedBecause(error, 'tokenDead')) this.session.mistrust(fresh);
+      if (failedBecause(error, 'tokenDead')) this.session.replacementRefused(fresh);
       throw error;
     }
   }
 
-  /** The token that calls are made with, after a login where there is none. @throws InfisicalCallFailed */
+  /** Returns our token, after a login where there is none. @throws InfisicalCallFailed */
   async token(deadline: Deadline): Promise<string> {
     return this.session.ready() ?? this.shared('login', this.session.token(), deadline);
   }
 
-  /** Work that is shared goes on for the others when this call has no more time for it. */
+  /** Waits for shared work until the deadline; the work goes on for the others after that. @throws InfisicalCallFailed */
   shared<T>(call: CallName | 'probe', work: Promise<T>, deadline: Deadline): Promise<T> {
-    return withinMs(
-      remainingMs(deadline, this.time),
-      work,
-      () => new InfisicalCallFailed({ call, method: '', pathTemplate: '', reason: 'outOfTime' }),
-    );
+    const { ms, late } = this.waitLimit(call, deadline);
+    return withinMs(ms, work, late);
   }
 
-  /** Of what waits for others before it sends anything. */
-  waitLimit(call: CallName, deadline: Deadline): WaitLimit {
+  /** Returns the limit for waiting for others before a call is sent. */
+  waitLimit(call: CallName | 'probe', deadline: Deadline): WaitLimit {
     const late = (): Error =>
       new InfisicalCallFailed({ call, method: '', pathTemplate: '', reason: 'outOfTime' });
     return { ms: remainingMs(deadline, this.time), late };
-  }
-
-  #leftMs(apiVersion: ApiVersion, name: CallName, deadline: Deadline): number {
-    const leftMs = remainingMs(deadline, this.time);
-    if (leftMs < this.settings.shortestCallMs) throw callFailureOf(apiVersion, name, 'outOfTime');
-    return leftMs;
   }
 }

@@ -1,82 +1,44 @@
-import { type SecretRow, parseSecret, parseSecrets, parseWrite } from './answers';
 import type { Deadline } from '../../../time/deadline';
 import type { ApiVersion } from '../versions/api-version';
-import type { Answered } from './execute-request';
+import { parseSecret, parseSecrets, parseWrite, type SecretRow } from './answers';
+import type { SuccessfulAnswer } from './execute-request';
 import type { InfisicalApi } from './infisical-api';
 
-/**
- * Of the rows of one name, the one that stands for it, the same for every reader: the highest version, then the latest
- * update, then the lowest id. An update raises one row's version, so that it is this one from then on, or soon; a create
- * that is carried out late never is, once there was an update.
- */
-export function preferredRow(rows: readonly SecretRow[]): SecretRow | undefined {
-  return [...rows].sort(byPrecedence)[0];
-}
-
-/** One row for each name, by name ascending by code unit. */
-export function distinctRows(rows: readonly SecretRow[]): readonly SecretRow[] {
-  const chosen = new Map<string, SecretRow>();
-  for (const row of [...rows].sort(byPrecedence)) if (!chosen.has(row.name)) chosen.set(row.name, row);
-  return [...chosen.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
-}
-
-/** How many rows a list holds beyond one for each name. */
-export function duplicateRows(rows: readonly SecretRow[]): number {
-  return rows.length - new Set(rows.map((row) => row.name)).size;
-}
-
-export function duplicateNames(rows: readonly SecretRow[]): ReadonlySet<string> {
-  const once = new Set<string>();
-  return new Set(rows.map(({ name }) => name).filter((name) => once.size === once.add(name).size));
-}
-
-/** What the servers say of a row beside its name and value. */
-const FRAME_BYTES = 500;
-
-/** About how large the list was as an answer. */
-export function listBytes(rows: readonly SecretRow[]): number {
-  return rows.reduce(
-    (sum, { name, stored = '' }) => sum + FRAME_BYTES + Buffer.byteLength(name) + Buffer.byteLength(stored),
-    0,
-  );
-}
-
-function byPrecedence(a: SecretRow, b: SecretRow): number {
-  return b.version - a.version || b.updatedAtMs - a.updatedAtMs || (a.id < b.id ? -1 : 1);
-}
-
-/** One environment of one project: where a list looks and a write goes. */
+/** The environment of a project in which secrets are listed and written. */
 export interface ProjectEnvironment {
   readonly projectId: string;
   readonly environment: string;
 }
 
-/** All rows of a room, and its entity tag, where the server gives one. */
+/** All rows of a location, and their entity tag where the server sends one. */
 interface SecretList {
   readonly rows: readonly SecretRow[];
   readonly revision?: string;
 }
 
-/** All of a room in one call: on the server that Olares ships, a look by name costs ten times as much. */
+/**
+ * Lists all secrets of a location: on the server that Olares ships, retrieving one by name costs ten times as much.
+ * @param ifRevision the revision of an earlier list; the answer is 'unchanged' where it still holds
+ */
 export async function listSecrets(
   api: InfisicalApi,
   location: ProjectEnvironment,
   deadline: Deadline,
-  known?: string,
+  ifRevision?: string,
 ): Promise<SecretList | 'unchanged'> {
   const parts = (apiVersion: ApiVersion) => ({
     query: { ...addressOf(apiVersion, location), ...apiVersion.readFlags },
-    ...(known !== undefined && { ifNoneMatch: known }),
+    ...(ifRevision !== undefined && { ifNoneMatch: ifRevision }),
   });
-  const read = (body: unknown, { unchanged, etag }: Answered): SecretList | 'unchanged' | undefined => {
-    if (unchanged) return 'unchanged';
+  const parse = (body: unknown, { unchanged, etag }: SuccessfulAnswer) => {
+    if (unchanged) return 'unchanged' as const;
     const rows = parseSecrets(body);
     return rows === undefined ? undefined : { rows, ...(etag !== undefined && { revision: etag }) };
   };
-  return api.call('listSecrets', parts, read, deadline);
+  return api.call('listSecrets', parts, parse, deadline);
 }
 
-/** One name by itself. Of a name that is stored more than once, the server shows whichever row it meets first. */
+/** Retrieves one secret by name. Where the server stored the name twice, it answers with whichever row it finds first. */
 export async function retrieveSecret(
   api: InfisicalApi,
   location: ProjectEnvironment,
@@ -87,11 +49,11 @@ export async function retrieveSecret(
     path: { name },
     query: { ...addressOf(apiVersion, location), type: 'shared', ...apiVersion.readFlags },
   });
-  const read = (body: unknown) => {
+  const parse = (body: unknown) => {
     const row = parseSecret(body);
     return row?.name === name ? row : undefined;
   };
-  return api.call('retrieveSecret', parts, read, deadline);
+  return api.call('retrieveSecret', parts, parse, deadline);
 }
 
 export interface SecretUpdate {
@@ -125,4 +87,46 @@ export async function writeSecret(
 
 function addressOf(apiVersion: ApiVersion, location: ProjectEnvironment): Readonly<Record<string, string>> {
   return { [apiVersion.projectIdField]: location.projectId, environment: location.environment };
+}
+
+/**
+ * Returns the row that represents a name, the same for every reader: the highest version, then the latest update, then the
+ * lowest id. An update raises one row's version and makes it this one, at once or soon; a create that is carried out late is
+ * never this one after an update.
+ */
+export function preferredRow(rows: readonly SecretRow[]): SecretRow | undefined {
+  return [...rows].sort(byPrecedence)[0];
+}
+
+/** Returns one row for each name, by name ascending by code unit. */
+export function distinctRows(rows: readonly SecretRow[]): readonly SecretRow[] {
+  const chosen = new Map<string, SecretRow>();
+  for (const row of [...rows].sort(byPrecedence)) if (!chosen.has(row.name)) chosen.set(row.name, row);
+  return [...chosen.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** Returns the number of rows beyond one for each name. */
+export function duplicateRows(rows: readonly SecretRow[]): number {
+  return rows.length - new Set(rows.map((row) => row.name)).size;
+}
+
+export function duplicateNames(rows: readonly SecretRow[]): ReadonlySet<string> {
+  const seen = new Set<string>();
+  return new Set(rows.map(({ name }) => name).filter((name) => seen.size === seen.add(name).size));
+}
+
+/** About the size of a row in an answer beside its name and value. */
+const ROW_OVERHEAD_BYTES = 500;
+
+/** Returns about the size of the list as an answer. */
+export function listBytes(rows: readonly SecretRow[]): number {
+  return rows.reduce(
+    (sum, { name, stored = '' }) =>
+      sum + ROW_OVERHEAD_BYTES + Buffer.byteLength(name) + Buffer.byteLength(stored),
+    0,
+  );
+}
+
+function byPrecedence(a: SecretRow, b: SecretRow): number {
+  return b.version - a.version || b.updatedAtMs - a.updatedAtMs || (a.id < b.id ? -1 : 1);
 }

@@ -1,29 +1,73 @@
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
+import { fixed, type Reloadable } from '../../../reloadable/reloadable';
 import { parseLogin } from '../api/answers';
+import { callFailureOf, executeRequest } from '../api/execute-request';
+import type { InfisicalClient } from '../transport/infisical-client';
 import type { ApiVersion } from '../versions/api-version';
 import type { Route } from '../versions/calls';
-import { executeRequest, callFailureOf } from '../api/execute-request';
 import type { FailureRule } from '../versions/failure-reason';
-import type { InfisicalClient } from '../transport/infisical-client';
-import type { LoginMethod, Login } from './machine-session';
-import { type Reloadable, fixed } from '../../../reloadable/reloadable';
+import type { Lease, Login } from './machine-session';
+
+export interface UniversalAuthCredentials {
+  readonly clientId: string;
+  readonly clientSecret: string;
+}
 
 interface KubernetesAuthCredentials {
   readonly identityId: string;
-  /** The pod's own ServiceAccount token: Kubernetes writes a new one there long before the old one ends. */
+  /** The file of the pod's ServiceAccount token: Kubernetes writes a new token there long before the old one expires. */
   readonly tokenFile: string;
 }
 
-/** The same on every generation. */
+/** Credentials that may be replaced while we run; they take precedence over others that are given. */
+export interface ReloadableCredentials {
+  readonly universalAuth: Reloadable<UniversalAuthCredentials>;
+}
+
+/** Exactly one of the three. The token of Kubernetes Auth is read at each login anyway. */
+export type LoginCredentials = UniversalAuthCredentials | KubernetesAuthCredentials | ReloadableCredentials;
+
+/** Logs in by Universal Auth or Kubernetes Auth. Each login is one attempt: the call that needs the token decides on another. */
+export function loginMethod(
+  client: InfisicalClient,
+  apiVersion: () => Promise<ApiVersion>,
+  credentials: LoginCredentials,
+  requestTimeoutMs: number,
+): Login {
+  const send = async (version: ApiVersion, body: Readonly<Record<string, string>>): Promise<Lease> => {
+    const answer = await executeRequest(client, version, 'login', { body, timeoutMs: requestTimeoutMs });
+    const lease = parseLogin(answer.body);
+    if (lease === undefined) throw callFailureOf(version, 'login', 'unexpectedAnswer');
+    return lease;
+  };
+  if ('identityId' in credentials) {
+    const { identityId, tokenFile } = credentials;
+    const logIn = async (): Promise<Lease> => {
+      const version = withKubernetesLogin(await apiVersion());
+      const jwt = await readToken(tokenFile);
+      if (jwt === undefined) throw callFailureOf(version, 'login', 'serviceAccountTokenUnreadable');
+      return send(version, { identityId, jwt });
+    };
+    return { logIn, credentials: fixed(credentials) };
+  }
+  const reloadable = 'universalAuth' in credentials ? credentials.universalAuth : fixed(credentials);
+  const logIn = async (): Promise<Lease> => {
+    const { clientId, clientSecret } = reloadable.current();
+    return send(await apiVersion(), { clientId, clientSecret });
+  };
+  return { logIn, credentials: reloadable };
+}
+
+/** The same in every API version. */
 export const KUBERNETES_LOGIN: Route = { method: 'POST', path: '/api/v1/auth/kubernetes-auth/login' };
 
 /** Larger than any token. */
 const MAX_TOKEN_BYTES = 64 * 1024;
 
 /**
- * Seen on a server of 2025: an identity without this method. From the published source alone: what Infisical says when
- * Kubernetes refuses the token, or when the namespace, name or audience is not allowed.
+ * The 404 was recorded from a server of 2025, for an identity without this method. The others are taken from the published source: the
+ * answers when Kubernetes refuses the token, or when the namespace, name or audience is not allowed.
  */
 const REFUSALS: readonly FailureRule[] = [
   { status: 404, message: /^Kubernetes auth method not found/i, reason: 'credentialsRefused' },
@@ -32,29 +76,8 @@ const REFUSALS: readonly FailureRule[] = [
   { status: 403, error: /^(UnauthorizedError|KubernetesTokenReview)/, reason: 'credentialsRefused' },
 ];
 
-/** Logs in with the pod's ServiceAccount token, read fresh each time. One attempt, as with a client secret. */
-function kubernetesAuth(
-  client: InfisicalClient,
-  apiVersion: () => Promise<ApiVersion>,
-  { identityId, tokenFile }: KubernetesAuthCredentials,
-  requestTimeoutMs: number,
-): LoginMethod {
-  return async () => {
-    const activeVersion = speaking(await apiVersion());
-    const jwt = await readToken(tokenFile);
-    if (jwt === undefined) throw callFailureOf(activeVersion, 'login', 'serviceAccountTokenUnreadable');
-    const { body } = await executeRequest(client, activeVersion, 'login', {
-      body: { identityId, jwt },
-      timeoutMs: requestTimeoutMs,
-    });
-    const lease = parseLogin(body);
-    if (lease === undefined) throw callFailureOf(activeVersion, 'login', 'unexpectedAnswer');
-    return lease;
-  };
-}
-
-/** The server's dialect, with this way to log in. */
-function speaking(apiVersion: ApiVersion): ApiVersion {
+/** Returns the API version with the login route of Kubernetes Auth. */
+function withKubernetesLogin(apiVersion: ApiVersion): ApiVersion {
   return {
     ...apiVersion,
     routes: { ...apiVersion.routes, login: KUBERNETES_LOGIN },
@@ -63,8 +86,8 @@ function speaking(apiVersion: ApiVersion): ApiVersion {
 }
 
 /**
- * Undefined where there is nothing to send; the foreign error, which names the path, ends here. Whatever a wrong path
- * leads to, this neither fills memory nor waits for a pipe's writer.
+ * Returns undefined where there is no usable token; the foreign error, which names the path, is dropped. Whatever a wrong path
+ * leads to, this neither fills memory nor waits for the writer of a pipe.
  */
 async function readToken(path: string): Promise<string | undefined> {
   try {
@@ -78,51 +101,4 @@ async function readToken(path: string): Promise<string | undefined> {
   } catch {
     return undefined;
   }
-}
-
-export interface UniversalAuthCredentials {
-  readonly clientId: string;
-  readonly clientSecret: string;
-}
-
-/** Logs in with a client id and a client secret. One attempt: what called for a token decides on another. */
-function universalAuth(
-  client: InfisicalClient,
-  apiVersion: () => Promise<ApiVersion>,
-  credentials: Reloadable<UniversalAuthCredentials>,
-  requestTimeoutMs: number,
-): LoginMethod {
-  return async () => {
-    const { clientId, clientSecret } = credentials.current();
-    const activeVersion = await apiVersion();
-    const { body } = await executeRequest(client, activeVersion, 'login', {
-      body: { clientId, clientSecret },
-      timeoutMs: requestTimeoutMs,
-    });
-    const lease = parseLogin(body);
-    if (lease === undefined) throw callFailureOf(activeVersion, 'login', 'unexpectedAnswer');
-    return lease;
-  };
-}
-
-/** Somebody may replace these while we run; they go before others that are given with them. */
-export interface ReloadableCredentials {
-  readonly universalAuth: Reloadable<UniversalAuthCredentials>;
-}
-
-/** Exactly one of the three. The token of Kubernetes Auth is read at each login anyway. */
-export type LoginCredentials = UniversalAuthCredentials | KubernetesAuthCredentials | ReloadableCredentials;
-
-export function loginMethod(
-  client: InfisicalClient,
-  apiVersion: () => Promise<ApiVersion>,
-  credentials: LoginCredentials,
-  requestTimeoutMs: number,
-): Login {
-  if ('identityId' in credentials) {
-    const logIn = kubernetesAuth(client, apiVersion, credentials, requestTimeoutMs);
-    return { logIn, credentials: fixed(credentials) };
-  }
-  const reloadable = 'universalAuth' in credentials ? credentials.universalAuth : fixed(credentials);
-  return { logIn: universalAuth(client, apiVersion, reloadable, requestTimeoutMs), credentials: reloadable };
 }

@@ -1,53 +1,20 @@
-import type { Clock } from '../../../time/clock';
-import type { Reloadable } from '../../../reloadable/reloadable';
-import { failedBecause, type InfisicalCallFailed } from '../versions/infisical-call-failed';
-import type { LogEvent } from '../../../logging/log';
 import { SingleFlight } from '../../../concurrency/single-flight';
+import type { LogEvent } from '../../../logging/log';
+import type { Reloadable } from '../../../reloadable/reloadable';
+import type { Clock } from '../../../time/clock';
+import { failedBecause, type InfisicalCallFailed } from '../versions/infisical-call-failed';
 
-/** Longer than the 30 s in which newer servers count three refusals before they lock the identity. */
-const FIRST_MS = 60_000;
-const LONGEST_MS = 300_000;
-
-/** The rest that the server is given after a refusal; twice as long after each one that follows. */
-class RefusalPause {
-  #refusals = 0;
-  #sinceMs = 0;
-  #pauseMs = 0;
-
-  constructor(private readonly clock: Clock) {}
-
-  /** @returns for the log */
-  begin(): { readonly refusals: number; readonly pauseMs: number } {
-    this.#sinceMs = this.clock.nowMs();
-    this.#pauseMs = Math.min(LONGEST_MS, FIRST_MS * 2 ** this.#refusals++);
-    return { refusals: this.#refusals, pauseMs: this.#pauseMs };
-  }
-
-  /** A clock that was set back makes it no longer. */
-  get isOn(): boolean {
-    const restedMs = this.clock.nowMs() - this.#sinceMs;
-    return restedMs >= 0 && restedMs < this.#pauseMs;
-  }
-
-  /** And the next is a first one again. */
-  end(): void {
-    this.#refusals = 0;
-    this.#pauseMs = 0;
-  }
-}
-
-/** What a login gives. */
+/** The result of a login. */
 export interface Lease {
   readonly accessToken: string;
   readonly expiresInSeconds: number;
 }
 
-/** How to log in: Universal Auth or Kubernetes Auth. It carries no bearer: the servers would check that one first, and refuse. */
-export type LoginMethod = () => Promise<Lease>;
-
+/** A way to log in: Universal Auth or Kubernetes Auth. */
 export interface Login {
-  readonly logIn: LoginMethod;
-  /** What it logs in with; a new one is tried at once, while the token of the old one is still there. */
+  /** Sends no token with the login: the servers would check it first, and refuse an old one. */
+  readonly logIn: () => Promise<Lease>;
+  /** The credentials of the login; new ones are tried at once, while the token of the old ones still works. */
   readonly credentials: Reloadable<unknown>;
 }
 
@@ -56,21 +23,21 @@ interface Token {
   readonly endsAtMs: number;
 }
 
-/** Part of a token's life after which it is renewed, and how far instances spread around it. */
+/** The part of a token's lifetime after which it is renewed, and the spread around it between instances. */
 const RENEW_AT = 0.8;
 const RENEW_SPREAD = 0.05;
 const RENEWAL_PAUSE_MS = 30_000;
 
 /**
- * The one token of this process. Renewed by a fresh login, because the servers' own renewal destroys a token
- * whose lifetime is also its longest.
+ * Holds the one token of this process. It renews it by a new login, because the servers' own renewal destroys a token
+ * whose lifetime is also its maximum.
  */
 export class MachineSession {
   readonly #logins = new SingleFlight<string>();
   #token: Token | undefined;
   #renewAtMs = 0;
-  /** The credentials of the latest login, whatever came of it. */
-  #tried: unknown;
+  /** The credentials of the latest login attempt. */
+  #triedCredentials: unknown;
   #refusal: InfisicalCallFailed | undefined;
   readonly #refusedCredentials: RefusalPause;
   readonly #refusedTokens: RefusalPause;
@@ -84,30 +51,31 @@ export class MachineSession {
     this.#refusedTokens = new RefusalPause(clock);
   }
 
-  /** The token in hand, unless it is time for another. */
+  /** Returns the current token, or undefined when it is time for another. */
   ready(): string | undefined {
-    const isTime = this.clock.nowMs() >= this.#renewAtMs || this.login.credentials.current() !== this.#tried;
-    return isTime ? undefined : this.#token?.accessToken;
+    const isDue =
+      this.clock.nowMs() >= this.#renewAtMs || this.login.credentials.current() !== this.#triedCredentials;
+    return isDue ? undefined : this.#token?.accessToken;
   }
 
-  /** The token in hand, whatever its age. */
+  /** The current token, whatever its age. */
   get held(): string | undefined {
     return this.#token?.accessToken;
   }
 
-  /** Of the token in hand, in milliseconds since the epoch; 0 once it was discarded, undefined before the first. */
+  /** The end of the current token, in milliseconds since the epoch; 0 after it was discarded, undefined before the first. */
   get endsAtMs(): number | undefined {
     return this.#token?.endsAtMs ?? (this.#renewAtMs > 0 ? 0 : undefined);
   }
 
-  /** @throws InfisicalCallFailed, without asking again while refused credentials are given a rest */
+  /** Returns a token, after a login where it is time for one. @throws InfisicalCallFailed, without a login during a pause after refused credentials */
   async token(): Promise<string> {
     return this.ready() ?? this.#logins.run('login', () => this.#renew());
   }
 
   /**
-   * After the server called this token dead; a newer one, from somebody else's login, stays.
-   * @returns whether another is worth a try: not where the last one that came in place of a dead one was dead at once
+   * Drops this token after the server refused it; a newer one, from another call's login, stays.
+   * Returns whether another login makes sense. It does not where the last token that replaced a dead one was refused at once.
    */
   discard(accessToken: string): boolean {
     if (this.#token?.accessToken !== accessToken) return true;
@@ -116,46 +84,47 @@ export class MachineSession {
     return true;
   }
 
-  /** After a token that came in place of a dead one was called dead too. It is kept: other calls may get on with it. */
-  mistrust(accessToken: string): void {
+  /** Notes that a token that replaced a dead one was refused too. It is kept: other calls may succeed with it. */
+  replacementRefused(accessToken: string): void {
     if (this.#token?.accessToken !== accessToken || this.#refusedTokens.isOn) return;
     this.log('warn', 'infisical_token_refused', this.#refusedTokens.begin());
   }
 
-  /** After a token that came in place of a dead one did its work. */
-  trust(): void {
+  /** Notes that a token that replaced a dead one was accepted. */
+  replacementAccepted(): void {
     this.#refusedTokens.end();
   }
 
   async #renew(): Promise<string> {
     try {
-      const resting = this.#resting();
-      if (resting !== undefined) throw resting;
-      return this.#keep(await this.#logIn());
+      if (this.login.credentials.current() !== this.#triedCredentials) this.#refusedCredentials.end();
+      if (this.#refusedCredentials.isOn && this.#refusal !== undefined) throw this.#refusal;
+      return this.#setToken(await this.#logIn());
     } catch (error: unknown) {
-      if (failedBecause(error, 'credentialsRefused') && error !== this.#refusal) this.#rest(error);
+      if (failedBecause(error, 'credentialsRefused') && error !== this.#refusal) this.#pause(error);
       const token = this.#token;
       if (token === undefined || this.clock.nowMs() >= token.endsAtMs) throw error;
-      // The old token still has a fifth of its life: serve with it, and try again a little later.
+      // The old token still has a fifth of its lifetime: use it, and try to renew it a little later.
       this.#renewAtMs = this.clock.nowMs() + RENEWAL_PAUSE_MS;
       return token.accessToken;
     }
   }
 
-  /** Once more where the refused credentials have just been replaced. */
+  /** Logs in, and once more where the refused credentials were replaced meanwhile. */
   async #logIn(): Promise<Lease> {
     const { logIn, credentials } = this.login;
-    this.#tried = credentials.current();
+    this.#triedCredentials = credentials.current();
     try {
       return await logIn();
     } catch (error: unknown) {
-      if (!failedBecause(error, 'credentialsRefused') || credentials.renewed() === this.#tried) throw error;
-      this.#tried = credentials.current();
+      if (!failedBecause(error, 'credentialsRefused') || credentials.renewed() === this.#triedCredentials)
+        throw error;
+      this.#triedCredentials = credentials.current();
       return logIn();
     }
   }
 
-  #keep(lease: Lease): string {
+  #setToken(lease: Lease): string {
     const lifetimeMs = lease.expiresInSeconds * 1000;
     const share = RENEW_AT + (Math.random() - 0.5) * RENEW_SPREAD;
     this.#token = { accessToken: lease.accessToken, endsAtMs: this.clock.nowMs() + lifetimeMs };
@@ -165,17 +134,43 @@ export class MachineSession {
     return lease.accessToken;
   }
 
-  /** Why it rests, while it does. New credentials were never refused. */
-  #resting(): InfisicalCallFailed | undefined {
-    if (this.login.credentials.current() !== this.#tried) this.#refusedCredentials.end();
-    return this.#refusedCredentials.isOn ? this.#refusal : undefined;
-  }
-
-  #rest(failure: InfisicalCallFailed): void {
+  #pause(failure: InfisicalCallFailed): void {
     this.#refusal = failure;
     this.log('warn', 'infisical_login_refused', {
       status: failure.status ?? 0,
       ...this.#refusedCredentials.begin(),
     });
+  }
+}
+
+/** Longer than the 30 s in which newer servers count three refusals before they lock the identity. */
+const FIRST_PAUSE_MS = 60_000;
+const MAX_PAUSE_MS = 300_000;
+
+/** A pause after a refusal, which doubles with each further refusal. */
+class RefusalPause {
+  #refusals = 0;
+  #sinceMs = 0;
+  #pauseMs = 0;
+
+  constructor(private readonly clock: Clock) {}
+
+  /** Returns what the log shows. */
+  begin(): { readonly refusals: number; readonly pauseMs: number } {
+    this.#sinceMs = this.clock.nowMs();
+    this.#pauseMs = Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.#refusals++);
+    return { refusals: this.#refusals, pauseMs: this.#pauseMs };
+  }
+
+  /** A clock that was set back does not extend the pause. */
+  get isOn(): boolean {
+    const pausedMs = this.clock.nowMs() - this.#sinceMs;
+    return pausedMs >= 0 && pausedMs < this.#pauseMs;
+  }
+
+  /** Ends the pause; the next one is as short as the first. */
+  end(): void {
+    this.#refusals = 0;
+    this.#pauseMs = 0;
   }
 }

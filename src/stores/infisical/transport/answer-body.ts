@@ -1,16 +1,16 @@
-import type { MonotonicTime } from '../../../time/clock';
 import type { Readable } from 'node:stream';
 import { Semaphore } from 'async-mutex';
+import type { MonotonicTime } from '../../../time/clock';
 import { parseSlicedJson } from './sliced-json';
 
 /**
- * The time of one call on the wire: what the server may take, and within which it must be over in any case. What we make
- * the server wait for does not count as the server's time.
+ * The time limits of one call: `timeoutMs` for the server, and `maxWaitMs` after which the call ends in any case. Time for which we
+ * make the server wait does not count as the server's.
  */
 export class CallTime {
-  readonly #cut = new AbortController();
-  readonly #cancelEnd: () => void;
-  #cancelWait: () => void = () => undefined;
+  readonly #abort = new AbortController();
+  readonly #cancelMaxWait: () => void;
+  #cancelTimeout: () => void = () => undefined;
   #leftMs: number;
   #sinceMs = 0;
 
@@ -20,77 +20,78 @@ export class CallTime {
     private readonly time: MonotonicTime,
   ) {
     this.#leftMs = timeoutMs;
-    this.#cancelEnd = time.after(maxWaitMs, () => this.#cut.abort());
-    this.#run();
+    this.#cancelMaxWait = time.after(maxWaitMs, () => this.#abort.abort());
+    this.#startTimeout();
   }
 
   /** Aborts when the time is up. */
   get signal(): AbortSignal {
-    return this.#cut.signal;
+    return this.#abort.signal;
   }
 
+  /** Waits for `work` without counting that time as the server's. */
   async paused<T>(work: Promise<T>): Promise<T> {
-    this.#cancelWait();
+    this.#cancelTimeout();
     this.#leftMs -= this.time.nowMs() - this.#sinceMs;
     try {
       return await work;
     } finally {
-      this.#run();
+      this.#startTimeout();
     }
   }
 
   end(): void {
-    this.#cancelWait();
-    this.#cancelEnd();
+    this.#cancelTimeout();
+    this.#cancelMaxWait();
   }
 
-  #run(): void {
+  #startTimeout(): void {
     this.#sinceMs = this.time.nowMs();
-    this.#cancelWait = this.time.after(Math.max(1, this.#leftMs), () => this.#cut.abort());
+    this.#cancelTimeout = this.time.after(Math.max(1, this.#leftMs), () => this.#abort.abort());
   }
 }
 
-/** An answer was larger than what is taken; the rest of it was not received. */
+/** An answer was larger than the limit; the rest of it was not received. */
 export class AnswerTooLarge extends Error {}
 
-/** An answer whose head has come. */
+/** An answer whose headers have been received. */
 interface StreamedAnswer {
   readonly data: Readable;
   readonly headers: Readonly<Record<string, unknown>>;
 }
 
-/** What every answer may hold, however many arrive at once. */
+/** Answers up to this size are read without waiting for others. */
 const SMALL_BYTES = 512 * 1024;
 
-/** Text that is parsed takes up to four times its bytes for a moment: of large answers, one is taken in at a time. */
-const LARGE_AT_ONCE = 1;
+/** Parsing takes up to four times the size of the text for a moment, so large answers are read one at a time. */
+const MAX_LARGE_ANSWERS = 1;
 
 /**
- * Takes in answers so that their memory is bounded: one by one when they are large, and none above the cap. What waits
- * stays with the server, for the connection is read no further.
+ * Reads answers in bounded memory: large ones one by one, and none above the limit. The rest of a waiting answer stays with the server,
+ * as its connection is not read meanwhile.
  */
 export class AnswerBodies {
-  readonly #large = new Semaphore(LARGE_AT_ONCE);
+  readonly #large = new Semaphore(MAX_LARGE_ANSWERS);
 
   /**
-   * The parsed body; undefined where it is not JSON.
-   * @throws AnswerTooLarge, or what ended the body before its end
+   * Returns the parsed body, or undefined where it is not JSON.
+   * @throws AnswerTooLarge, or the error that ended the body early
    */
-  async take({ data: body, headers }: StreamedAnswer, maxBytes: number, time: CallTime): Promise<unknown> {
+  async read({ data: body, headers }: StreamedAnswer, maxBytes: number, time: CallTime): Promise<unknown> {
     const { signal } = time;
     const destroy = (): void => void body.destroy(new Error('The time of the call is up.'));
     signal.addEventListener('abort', destroy, { once: true });
     let release: (() => void) | undefined;
     try {
       signal.throwIfAborted();
-      const announced = Number(headers['content-length'] ?? 0);
-      if (announced > maxBytes) throw new AnswerTooLarge();
+      const announcedBytes = Number(headers['content-length'] ?? 0);
+      if (announcedBytes > maxBytes) throw new AnswerTooLarge();
       const received = new GrowingBuffer();
       for await (const chunk of body as AsyncIterable<Buffer>) {
         if (received.length + chunk.length > maxBytes) throw new AnswerTooLarge();
         if (release === undefined && received.length + chunk.length > SMALL_BYTES) {
-          release = await time.paused(this.#turn(signal));
-          received.reserve(announced);
+          release = await time.paused(this.#permit(signal));
+          received.reserve(announcedBytes);
         }
         received.add(chunk);
       }
@@ -102,24 +103,25 @@ export class AnswerBodies {
     }
   }
 
-  async #turn(signal: AbortSignal): Promise<() => void> {
-    const turn = this.#large.acquire();
+  /** Waits for a permit to read a large answer, and returns its release. @throws when the signal aborts */
+  async #permit(signal: AbortSignal): Promise<() => void> {
+    const permit = this.#large.acquire();
     const aborted = new Promise<never>((_resolve, reject) => {
       signal.addEventListener('abort', () => reject(new Error('The time of the call is up.')), {
         once: true,
       });
     });
     try {
-      const [, release] = await Promise.race([turn, aborted]);
+      const [, release] = await Promise.race([permit, aborted]);
       return release;
     } catch (error: unknown) {
-      void turn.then(([, release]) => release());
+      void permit.then(([, release]) => release());
       throw error;
     }
   }
 }
 
-/** One piece of memory: a list of chunks could be one of single bytes. */
+/** One piece of memory, since a list of chunks could be a list of single bytes. */
 class GrowingBuffer {
   #bytes = Buffer.alloc(0);
   #length = 0;
@@ -142,7 +144,7 @@ class GrowingBuffer {
     this.#bytes = larger;
   }
 
-  /** Lets go of the bytes. */
+  /** Returns the bytes and drops its own reference to them. */
   take(): Buffer {
     const bytes = this.#bytes.subarray(0, this.#length);
     this.#bytes = Buffer.alloc(0);

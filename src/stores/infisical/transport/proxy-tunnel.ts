@@ -6,17 +6,17 @@ import type { SecureContext } from 'node:tls';
 import { isTlsFailure } from './transport-failure';
 
 export interface TunnelOptions {
-  /** http or https, with credentials if it wants any: they go to the proxy and nowhere else. */
+  /** http or https, with credentials if the proxy needs any; they are sent to the proxy only. */
   readonly proxy: URL;
-  /** `host:port` behind the proxy, whose name the proxy looks up. */
+  /** `host:port` behind the proxy; the proxy resolves the name. */
   readonly target: string;
-  /** Until the proxy has opened the tunnel. */
+  /** The time for opening the tunnel. */
   readonly timeoutMs: number;
-  /** For a proxy that is spoken to over TLS. */
+  /** For an https proxy. */
   readonly secureContext: SecureContext | undefined;
 }
 
-/** The proxy did not open the tunnel, so that nothing was sent through it. */
+/** The proxy did not open the tunnel, so nothing was sent through it. */
 export class ProxyFailure extends Error {
   constructor(readonly code: 'PROXY_FAILED' | 'PROXY_REFUSED') {
     super(code);
@@ -24,22 +24,22 @@ export class ProxyFailure extends Error {
 }
 
 /**
- * The bytes between us and the target, through CONNECT. It exists before the tunnel does, and writes wait for it: so the
- * agent above counts it, queues behind it and ends it like any connection that is still being made.
+ * A connection to the target through the proxy's CONNECT. It exists before the tunnel is open, and writes wait for that, so the
+ * agent counts, queues and ends it like any connection that is still being established.
  */
 export class ProxyTunnel extends Duplex {
-  readonly #asked: ClientRequest;
-  readonly #limit: NodeJS.Timeout;
+  readonly #connect: ClientRequest;
+  readonly #timeout: NodeJS.Timeout;
   #opened: Duplex | undefined;
   #onceOpen: ((opened: Duplex) => void) | undefined;
 
   constructor({ proxy, target, timeoutMs, secureContext }: TunnelOptions) {
     super();
     const hostname = proxy.hostname.replace(/^\[|\]$/g, '');
-    this.#asked = (proxy.protocol === 'https:' ? httpsRequest : httpRequest)({
+    this.#connect = (proxy.protocol === 'https:' ? httpsRequest : httpRequest)({
       method: 'CONNECT',
       hostname,
-      // Else Node verifies the proxy by the Host header, which names the target.
+      // Without it, Node would verify the proxy by the Host header, which names the target.
       servername: isIP(hostname) === 0 ? hostname : '',
       port: proxy.port,
       path: target,
@@ -48,16 +48,16 @@ export class ProxyTunnel extends Duplex {
       rejectUnauthorized: true,
       ...(secureContext !== undefined && { secureContext }),
     });
-    this.#asked.once('connect', (answer, socket, head) => this.#open(answer, socket, head));
-    this.#asked.on('error', (error) =>
+    this.#connect.once('connect', (answer, socket, head) => this.#open(answer, socket, head));
+    this.#connect.on('error', (error) =>
       this.destroy(isTlsFailure(error) ? error : new ProxyFailure('PROXY_FAILED')),
     );
-    this.#limit = setTimeout(() => this.destroy(new ProxyFailure('PROXY_FAILED')), timeoutMs);
-    this.#asked.end();
+    this.#timeout = setTimeout(() => this.destroy(new ProxyFailure('PROXY_FAILED')), timeoutMs);
+    this.#connect.end();
   }
 
   #open({ statusCode = 0 }: IncomingMessage, socket: Duplex, head: Buffer): void {
-    clearTimeout(this.#limit);
+    clearTimeout(this.#timeout);
     socket.on('error', (error) => this.destroy(error));
     socket.on('close', () => this.destroy());
     this.#opened = socket;
@@ -86,13 +86,13 @@ export class ProxyTunnel extends Duplex {
   }
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
-    clearTimeout(this.#limit);
-    this.#asked.destroy();
+    clearTimeout(this.#timeout);
+    this.#connect.destroy();
     this.#opened?.destroy();
     done(error);
   }
 
-  /** Of writes and the end, one at a time is under way. */
+  /** Runs `act` once the tunnel is open. Node has one write or end under way at a time, so one pending call is enough. */
   #whenOpen(act: (opened: Duplex) => void): void {
     if (this.#opened === undefined) this.#onceOpen = act;
     else act(this.#opened);

@@ -1,28 +1,28 @@
-/** What an answer tells of its route's limit; all of it may be missing. */
+/** The rate limit of a route as an answer reports it; every field may be missing. */
 export interface RateReport {
   readonly limit?: number;
   readonly remaining?: number;
   readonly resetMs?: number;
-  /** Set for a refusal: how long to stay away, where the server says so. */
+  /** Set for a refusal; `forMs` is how long to wait, where the server says so. */
   readonly refused?: { readonly forMs: number | undefined };
 }
 
-/** The length of the servers' windows, until an answer says when this one ends. */
+/** The length of the servers' windows, assumed until an answer says when this one ends. */
 const WINDOW_MS = 60_000;
-/** So many are sent at once before the first answer tells whether there is a limit: less than any that was recorded. */
+/** So many calls are in flight at most before the first answer tells the limit: fewer than any limit that was recorded. */
 const FIRST_IN_FLIGHT = 8;
-/** The servers round a reset up to whole seconds: only what lies further off is another window. */
+/** The servers round a reset up to whole seconds: only a reset that is further off begins another window. */
 const ROUNDING_MS = 1_500;
 
 /**
- * One route's fixed window as the server counts it, from what its answers tell: they are behind by what is on its way,
- * so that calls are counted when they are sent.
+ * One route's fixed window as the server counts it. Calls are counted when they are sent, since the numbers in answers do not
+ * include the calls that are still on their way.
  */
 export class RateLimitWindow {
   #limit: number | undefined;
   #left = FIRST_IN_FLIGHT;
   #endsAtMs = 0;
-  #learnedAtMs = 0;
+  #setAtMs = 0;
   #inFlight = 0;
 
   isFree(nowMs: number): boolean {
@@ -34,7 +34,7 @@ export class RateLimitWindow {
     if (this.#limit !== undefined) this.#left -= 1;
   }
 
-  /** How long a call waits that has so many others before it; 0 also while nothing is known. */
+  /** Returns how long a call waits behind `before` others; 0 also while no limit is known. */
   waitMs(nowMs: number, before: number): number {
     this.#roll(nowMs);
     const untilEndMs = Math.max(0, this.#endsAtMs - nowMs);
@@ -44,7 +44,7 @@ export class RateLimitWindow {
     return untilEndMs + windowsAfter * WINDOW_MS;
   }
 
-  /** A call has ended; without a report where no answer came. */
+  /** Notes that a call has ended; without a report where it got no answer. */
   settle(report: RateReport | undefined, nowMs: number): void {
     this.#inFlight -= 1;
     if (report === undefined) return;
@@ -53,51 +53,48 @@ export class RateLimitWindow {
     if (limit !== undefined && remaining !== undefined && resetMs !== undefined) {
       const endsAtMs = nowMs + resetMs;
       const unlimited = this.#limit === undefined || this.#limit === Infinity;
-      const another = unlimited || endsAtMs > this.#endsAtMs + ROUNDING_MS;
-      this.#left = another ? remaining - this.#inFlight : Math.min(this.#left, remaining);
+      const isNewWindow = unlimited || endsAtMs > this.#endsAtMs + ROUNDING_MS;
+      this.#left = isNewWindow ? remaining - this.#inFlight : Math.min(this.#left, remaining);
       this.#limit = limit;
-      this.#keep(endsAtMs, nowMs);
+      this.#setEnd(endsAtMs, nowMs);
     } else if (this.#limit === undefined && refused === undefined) {
-      // Newer servers have no limits; one that shows up later is learned then.
+      // Newer servers have no limits; a limit that an answer reports later is learned then.
       this.#left = Infinity;
       this.#limit = Infinity;
-      this.#keep(Infinity, nowMs);
+      this.#setEnd(Infinity, nowMs);
     }
-    if (refused !== undefined) this.#close(nowMs + (refused.forMs ?? resetMs ?? WINDOW_MS), nowMs);
-  }
-
-  #close(untilMs: number, nowMs: number): void {
+    if (refused === undefined) return;
     if (this.#limit === Infinity) this.#limit = undefined;
     this.#left = 0;
-    this.#keep(untilMs, nowMs);
+    this.#setEnd(nowMs + (refused.forMs ?? resetMs ?? WINDOW_MS), nowMs);
   }
 
-  #keep(endsAtMs: number, nowMs: number): void {
+  #setEnd(endsAtMs: number, nowMs: number): void {
     this.#endsAtMs = endsAtMs;
-    this.#learnedAtMs = nowMs;
+    this.#setAtMs = nowMs;
   }
 
-  /** Also when the clock was set back: nobody waits for an hour that comes twice. */
+  /** Begins a new window when this one has ended, or the clock was set back: no call waits for the same hour twice. */
   #roll(nowMs: number): void {
-    if (nowMs < this.#endsAtMs && nowMs >= this.#learnedAtMs) return;
-    if (this.#limit === undefined) return this.#keep(0, nowMs);
-    if (this.#limit === Infinity) return this.#keep(Infinity, nowMs);
+    if (nowMs < this.#endsAtMs && nowMs >= this.#setAtMs) return;
+    if (this.#limit === undefined) return this.#setEnd(0, nowMs);
+    if (this.#limit === Infinity) return this.#setEnd(Infinity, nowMs);
     this.#left = Math.max(1, this.#limit - this.#inFlight);
-    this.#keep(nowMs + WINDOW_MS, nowMs);
+    this.#setEnd(nowMs + WINDOW_MS, nowMs);
   }
 }
 
-/** The servers' windows last a minute. Who says a year is no Infisical, or is mistaken, and is asked again. */
-const LONGEST_WAIT_S = 300;
+/** The servers' windows last a minute: a longer wait is a mistake, or not Infisical's, and is cut to this. */
+const MAX_WAIT_S = 300;
 
 type Headers = Readonly<Record<string, unknown>>;
 
-/** The servers say it in whole seconds; the reset of the window says the same where a proxy drops the header. */
+/** Returns the time to wait, which the servers give in whole seconds. Where a proxy drops the header, the reset of the window says the same. */
 export function retryAfterOf(headers: Headers): number | undefined {
   return secondsToMs(headers['retry-after'] ?? headers['x-ratelimit-reset']);
 }
 
-/** Undefined for an answer that tells nothing, as one that was refused before the limit was looked at. */
+/** Returns undefined for an answer that reports nothing, as one that was refused before the limit was checked. */
 export function rateReportOf(
   headers: Headers,
   answer: { readonly status: number; readonly retryAfterMs?: number },
@@ -114,7 +111,7 @@ export function rateReportOf(
 
 function secondsToMs(header: unknown): number | undefined {
   const seconds = wholeNumber(header);
-  return seconds === undefined ? undefined : Math.min(seconds, LONGEST_WAIT_S) * 1000;
+  return seconds === undefined ? undefined : Math.min(seconds, MAX_WAIT_S) * 1000;
 }
 
 function wholeNumber(header: unknown): number | undefined {

@@ -1,19 +1,19 @@
-import type { Clock } from '../../../time/clock';
 import { setTimeout as pause } from 'node:timers/promises';
+import type { Clock } from '../../../time/clock';
 import { remainingMs, type Deadline } from '../../../time/deadline';
 import type { FailureReason } from '../versions/failure-reason';
 import { InfisicalCallFailed } from '../versions/infisical-call-failed';
 
-const EARNED_BY_A_CALL = 0.1;
-const EARNED_EACH_MS = 1 / 5_000;
-const MOST = 10;
+const TOKENS_PER_CALL = 0.1;
+const TOKENS_PER_MS = 1 / 5_000;
+const MAX_TOKENS = 10;
 
 /**
- * What the whole process may send a second time: a tenth of its calls, and one each 5 s for a quiet one. A server
- * that fails everything is not asked everything three times.
+ * Bounds the retries of the whole process to a tenth of its calls, and at least one each 5 s, so that a server that fails
+ * everything is not asked everything three times.
  */
 export class RetryBudget {
-  #saved = MOST;
+  #tokens = MAX_TOKENS;
   #countedAtMs: number;
 
   constructor(private readonly clock: Clock) {
@@ -22,65 +22,61 @@ export class RetryBudget {
 
   earn(): void {
     const nowMs = this.clock.nowMs();
-    const earned = EARNED_BY_A_CALL + Math.max(0, nowMs - this.#countedAtMs) * EARNED_EACH_MS;
+    const earned = TOKENS_PER_CALL + Math.max(0, nowMs - this.#countedAtMs) * TOKENS_PER_MS;
     this.#countedAtMs = nowMs;
-    this.#saved = Math.min(MOST, this.#saved + earned);
+    this.#tokens = Math.min(MAX_TOKENS, this.#tokens + earned);
   }
 
-  /** Whether one more may be sent; it is taken when it may. */
+  /** Takes a token for one retry. Returns false where there is none. */
   spend(): boolean {
-    if (this.#saved < 1) return false;
-    this.#saved -= 1;
+    if (this.#tokens < 1) return false;
+    this.#tokens -= 1;
     return true;
   }
 }
 
-/** A request that was certainly not carried out may be sent again, whatever it was. */
+/** Any request may be repeated after these, as it was certainly not carried out. */
 const NOT_CARRIED_OUT: ReadonlySet<FailureReason> = new Set(['rateLimited', 'unreachable', 'proxyFailed']);
-/** A request that changes nothing may also be sent again after these. */
+/** A request that changes nothing may be repeated after these. */
 const HARMLESS_TO_REPEAT: ReadonlySet<FailureReason> = new Set([
   ...NOT_CARRIED_OUT,
   'connectionLost',
   'gatewayFailure',
 ]);
 
-interface Circumstances {
+interface RetryOptions {
   readonly changesNothing: boolean;
   readonly deadline: Deadline;
   readonly clock: Clock;
   readonly budget: RetryBudget;
-  /** What must be left for the next attempt. */
-  readonly shortestCallMs: number;
+  /** The time that must be left for the next attempt. */
+  readonly minCallMs: number;
 }
 
 const MAX_ATTEMPTS = 3;
 const FIRST_PAUSE_MS = 100;
-const LONGEST_PAUSE_MS = 2_000;
+const MAX_PAUSE_MS = 2_000;
 
 /**
- * Sends again where that is safe and there is time for it, with full jitter; a server that says when to come back
- * is taken at its word, or the failure stands. The
- * process as a whole repeats little.
+ * Repeats a call where that is safe and there is time for it, after a pause with full jitter, or as long as the server's
+ * Retry-After says. @throws the last failure
  */
-export async function retrying<T>(circumstances: Circumstances, send: () => Promise<T>): Promise<T> {
-  const { changesNothing, deadline, clock, budget, shortestCallMs } = circumstances;
+export async function retrying<T>(options: RetryOptions, send: () => Promise<T>): Promise<T> {
+  const { changesNothing, deadline, clock, budget, minCallMs } = options;
   budget.earn();
   for (let attempt = 1; ; attempt++) {
     try {
       return await send();
     } catch (error: unknown) {
       if (!(error instanceof InfisicalCallFailed)) throw error;
-      const beforeIt = error.call === 'login' || error.call === 'probe';
-      const repeatable = changesNothing || beforeIt ? HARMLESS_TO_REPEAT : NOT_CARRIED_OUT;
+      const isPreliminary = error.call === 'login' || error.call === 'probe';
+      const repeatable = changesNothing || isPreliminary ? HARMLESS_TO_REPEAT : NOT_CARRIED_OUT;
       if (!repeatable.has(error.reason)) throw error;
-      const pauseMs = error.retryAfterMs ?? jittered(attempt);
-      if (attempt === MAX_ATTEMPTS || pauseMs + shortestCallMs >= remainingMs(deadline, clock)) throw error;
+      const maxPauseMs = Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** attempt);
+      const pauseMs = error.retryAfterMs ?? Math.random() * maxPauseMs;
+      if (attempt === MAX_ATTEMPTS || pauseMs + minCallMs >= remainingMs(deadline, clock)) throw error;
       if (!budget.spend()) throw error;
       await pause(pauseMs);
     }
   }
-}
-
-function jittered(attempt: number): number {
-  return Math.random() * Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** attempt);
 }

@@ -5,7 +5,7 @@ import type { FailureReason } from '../versions/failure-reason';
 const NEVER_CONNECTED = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH']);
 const TLS_FAILURE = /CERT|SIGNED|UNABLE_TO|ERR_TLS|ERR_SSL|EPROTO/;
 
-/** In the order in which they are tried: the codes of OpenSSL and Node, of which many mean the same to an operator. */
+/** The codes of OpenSSL and Node, of which many mean the same to an operator. The first match decides. */
 const TLS_REASONS: readonly (readonly [RegExp, FailureReason])[] = [
   [/ALTNAME_INVALID|HOSTNAME_MISMATCH/, 'certificate:wrongHost'],
   [/CERT_HAS_EXPIRED/, 'certificate:expired'],
@@ -15,7 +15,7 @@ const TLS_REASONS: readonly (readonly [RegExp, FailureReason])[] = [
   [TLS_FAILURE, 'tlsFailed'],
 ];
 
-/** Why no whole answer came; the foreign error ends here. */
+/** Returns why no whole answer was received. Nothing else of the foreign error is passed on. */
 export function reasonOfTransportFailure(error: unknown): FailureReason {
   if (!isAxiosError(error)) return 'connectionLost';
   const reason = reasonOfCode(error.code ?? '') ?? 'connectionLost';
@@ -23,8 +23,8 @@ export function reasonOfTransportFailure(error: unknown): FailureReason {
 }
 
 /**
- * Whether the connection stood, so that the request may have been carried out: the codes do not tell, as TLS can break
- * and a host become unreachable at any time. A TLS socket is authorized once it has accepted the certificate.
+ * Returns whether the connection was established, so that the request may have been carried out. The codes do not tell, as TLS can
+ * fail and a host become unreachable at any time. A TLS socket is authorized once it has accepted the certificate.
  */
 function wasConnected({ request, cause }: AxiosError): boolean {
   const { socket } = (request ?? {}) as { readonly socket?: { readonly authorized?: unknown } };
@@ -34,7 +34,7 @@ function wasConnected({ request, cause }: AxiosError): boolean {
   );
 }
 
-/** Whether a call that was cut off was never written, as it had no connection yet, or one that did not stand. */
+/** Returns whether an aborted call was never written, as it had no connection yet, or one that was not established. */
 export function isUnsent(error: unknown): boolean {
   if (!isAxiosError(error)) return false;
   const { request } = error as { readonly request?: { readonly socket?: Partial<TLSSocket> | null } };
@@ -43,12 +43,12 @@ export function isUnsent(error: unknown): boolean {
   return socket == null || socket.connecting === true || (socket as Unsecured).secureConnecting === true;
 }
 
-/** As Node has it, and its types do not. */
+/** A property of Node's TLS sockets that its types lack. */
 interface Unsecured {
   readonly secureConnecting?: boolean;
 }
 
-/** What a code of Node's, OpenSSL's or the tunnel's means. */
+/** Returns the reason for a code of Node, OpenSSL or ProxyTunnel. */
 function reasonOfCode(code: string): FailureReason | undefined {
   if (NEVER_CONNECTED.has(code)) return 'unreachable';
   if (code === 'PROXY_FAILED') return 'proxyFailed';

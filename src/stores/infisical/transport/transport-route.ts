@@ -6,11 +6,11 @@ import { ProxyTunnel } from './proxy-tunnel';
 
 export interface RouteOptions {
   readonly maxConnections: number;
-  /** PEM of all authorities to trust, in place of Node's own list; asked before each new connection. */
+  /** Returns the PEM of all authorities to trust instead of Node's own list; called before each new connection. */
   readonly authorities?: () => readonly string[];
-  /** For every call; http or https, with credentials if it wants any. Nothing is read from the environment here. */
+  /** The proxy for every call: http or https, with credentials if it needs any. Nothing is read from the environment here. */
   readonly proxyUrl?: string;
-  /** Until the proxy has opened a tunnel. */
+  /** The time for opening a tunnel. */
   readonly tunnelTimeoutMs?: number;
 }
 
@@ -22,25 +22,25 @@ export interface ForwardingProxy {
   readonly auth?: { readonly username: string; readonly password: string };
 }
 
-/** How the bytes get to Infisical. */
+/** The connection settings of axios that lead to Infisical. */
 export interface TransportRoute {
   readonly httpAgent: HttpAgent;
   readonly httpsAgent: HttpsAgent;
-  /** For http only: https goes through the tunnels of its agent. */
+  /** For http only: https uses the tunnels of its agent. */
   readonly proxy: ForwardingProxy | false;
 }
 
 /**
- * A connection that the server closes just as a write is sent on it leaves that write in doubt. Node's own servers close
- * after 5 s without a request, and all others that we know of later.
+ * When the server closes a connection just as a write is sent on it, the outcome of the write is unknown. Node's servers close
+ * idle connections after 5 s, and all others that we know of later.
  */
-const KEPT_IDLE_MS = 4_000;
+const MAX_IDLE_MS = 4_000;
 
-/** Shorter than a call, so that a proxy that hangs is not taken for an Infisical that may have carried a write out. */
+/** Shorter than a call, so that a hanging proxy is not taken for an Infisical that may have carried a write out. */
 const TUNNEL_TIMEOUT_MS = 5_000;
 
 export function transportRoute(url: string, options: RouteOptions): TransportRoute {
-  const pool = { keepAlive: true, maxSockets: options.maxConnections, timeout: KEPT_IDLE_MS };
+  const pool = { keepAlive: true, maxSockets: options.maxConnections, timeout: MAX_IDLE_MS };
   const proxy = options.proxyUrl === undefined ? undefined : new URL(options.proxyUrl);
   const isTunnelled = new URL(url).protocol === 'https:';
   return {
@@ -50,7 +50,7 @@ export function transportRoute(url: string, options: RouteOptions): TransportRou
   };
 }
 
-/** Verifies every certificate, whatever NODE_TLS_REJECT_UNAUTHORIZED says, and anew on each connection. */
+/** Verifies the certificate of each new connection, whatever NODE_TLS_REJECT_UNAUTHORIZED says. */
 class VerifyingAgent extends HttpsAgent {
   #context: { readonly of: readonly string[]; readonly context: SecureContext } | undefined;
 
@@ -77,7 +77,7 @@ class VerifyingAgent extends HttpsAgent {
     return super.createConnection({ ...options, ...more }, callback);
   }
 
-  /** Made once for a list of authorities: to read all of Node's own takes milliseconds. */
+  /** Makes one context for each list of authorities, since parsing all of Node's own takes milliseconds. */
   #secureContext(): SecureContext | undefined {
     const authorities = this.route.authorities?.();
     if (authorities === undefined) return undefined;
@@ -99,10 +99,13 @@ function forwardingProxy(proxy: URL): ForwardingProxy {
   };
 }
 
-/** Infisical's own samples and clients call it by the address of its API: every route of ours begins so. */
+/** Infisical's samples and clients name the address of its API, with which every route of ours begins anyway. */
 const API = /\/api(\/v\d)?$/;
 
-/** Keeps a path prefix, as behind a shared host, without `/api` at its end; refuses what would send the credentials elsewhere. */
+/**
+ * Returns the base address of Infisical: with a path prefix, as behind a shared host, but without `/api` at its end.
+ * @throws Error for an address that would send the credentials elsewhere
+ */
 export function baseOf(url: string): string {
   const parsed = URL.canParse(url) ? new URL(url) : undefined;
   const plain =

@@ -1,31 +1,31 @@
-import { type MonotonicTime, SystemMonotonicTime } from '../../../time/clock';
-import { RateLimitWindow, type RateReport } from './rate-limit-window';
 import { Semaphore } from 'async-mutex';
+import { type MonotonicTime, SystemMonotonicTime } from '../../../time/clock';
 import { withinMs } from '../../../time/deadline';
+import { RateLimitWindow, type RateReport } from './rate-limit-window';
 
-/** Calls back once, later; gives the way to call it off. */
+/** Calls back once, later; returns a function that cancels it. */
 export type Alarm = (afterMs: number, ring: () => void) => () => void;
 
-/** There is no room for this call within its time. */
+/** The rate limits have no permit for this call within its time. */
 export class NoPermitInTime extends Error {
   constructor(readonly retryAfterMs: number) {
-    super('The rate limit leaves no room in time.');
-    this.name = 'NoTurnInTime';
+    super('The rate limits have no permit for this call in time.');
+    this.name = 'NoPermitInTime';
   }
 }
 
 interface WaitingCall {
   readonly sinceMs: number;
   readonly untilMs: number;
-  go(waitedMs: number): void;
-  giveUp(error: NoPermitInTime): void;
+  admit(waitedMs: number): void;
+  refuse(error: NoPermitInTime): void;
 }
 
-interface Line {
+interface RouteQueue {
   readonly window: RateLimitWindow;
-  /** First come, first served. Who is fair to apps puts a line for each of them here and goes round. */
+  /** First come, first served. */
   readonly waiting: WaitingCall[];
-  callOff: () => void;
+  cancelAlarm: () => void;
 }
 
 const byTimeout: Alarm = (afterMs, ring) => {
@@ -33,9 +33,9 @@ const byTimeout: Alarm = (afterMs, ring) => {
   return () => clearTimeout(timer);
 };
 
-/** Keeps to the servers' limits ahead of them: a line for each route, each call in its turn or refused at once. */
+/** Keeps within the servers' rate limits ahead of them: each route has a queue, in which a call gets its permit or is refused at once. */
 export class UpstreamRateLimits {
-  readonly #lines = new Map<string, Line>();
+  readonly #queues = new Map<string, RouteQueue>();
 
   constructor(
     private readonly clock: Pick<MonotonicTime, 'nowMs'>,
@@ -43,117 +43,116 @@ export class UpstreamRateLimits {
   ) {}
 
   /**
-   * @param route method and path template: there are few, so that lines are kept for ever
-   * @returns how long it waited. The call must then be sent, and settled
-   * @throws NoPermitInTime at once where the turn would not come within `maxWaitMs`
+   * Returns how long the call waited. The call must then be sent, and settled.
+   * @param route method and path template: there are few, so their queues are never removed
+   * @throws NoPermitInTime at once where there would be no permit within `maxWaitMs`
    */
-  async turn(route: string, maxWaitMs: number): Promise<number> {
-    const line = this.#line(route);
+  async acquire(route: string, maxWaitMs: number): Promise<number> {
+    const queue = this.#queueOf(route);
     const nowMs = this.clock.nowMs();
-    if (line.waiting.length === 0 && line.window.isFree(nowMs)) {
-      line.window.take();
+    if (queue.waiting.length === 0 && queue.window.isFree(nowMs)) {
+      queue.window.take();
       return 0;
     }
-    const waitMs = line.window.waitMs(nowMs, line.waiting.length);
+    const waitMs = queue.window.waitMs(nowMs, queue.waiting.length);
     if (waitMs >= maxWaitMs) throw new NoPermitInTime(waitMs);
-    return new Promise((go, giveUp) => {
-      line.waiting.push({ sinceMs: nowMs, untilMs: nowMs + maxWaitMs, go, giveUp });
-      this.#watch(line, nowMs);
+    return new Promise((admit, refuse) => {
+      queue.waiting.push({ sinceMs: nowMs, untilMs: nowMs + maxWaitMs, admit, refuse });
+      this.#setAlarm(queue, nowMs);
     });
   }
 
-  /** After each call that had its turn. */
+  /** Notes the end of a call that had a permit. */
   settle(route: string, report: RateReport | undefined): void {
-    const line = this.#line(route);
-    line.window.settle(report, this.clock.nowMs());
-    this.#serve(line);
+    const queue = this.#queueOf(route);
+    queue.window.settle(report, this.clock.nowMs());
+    this.#admitWaiting(queue);
   }
 
-  /** How many calls wait, over all routes. */
+  /** The number of waiting calls, over all routes. */
   get waiting(): number {
-    return [...this.#lines.values()].reduce((sum, { waiting }) => sum + waiting.length, 0);
+    return [...this.#queues.values()].reduce((sum, { waiting }) => sum + waiting.length, 0);
   }
 
-  /** Nobody is kept waiting when the store closes. */
+  /** Refuses all waiting calls. */
   close(): void {
-    for (const line of this.#lines.values()) {
-      line.callOff();
-      for (const waiting of line.waiting.splice(0)) waiting.giveUp(new NoPermitInTime(0));
+    for (const queue of this.#queues.values()) {
+      queue.cancelAlarm();
+      for (const call of queue.waiting.splice(0)) call.refuse(new NoPermitInTime(0));
     }
   }
 
-  #line(route: string): Line {
-    const known = this.#lines.get(route);
-    if (known !== undefined) return known;
-    const line = { window: new RateLimitWindow(), waiting: [], callOff: () => undefined };
-    this.#lines.set(route, line);
-    return line;
+  #queueOf(route: string): RouteQueue {
+    const existing = this.#queues.get(route);
+    if (existing !== undefined) return existing;
+    const queue = { window: new RateLimitWindow(), waiting: [], cancelAlarm: () => undefined };
+    this.#queues.set(route, queue);
+    return queue;
   }
 
-  #serve(line: Line): void {
+  #admitWaiting(queue: RouteQueue): void {
     const nowMs = this.clock.nowMs();
-    while (line.waiting.length > 0 && line.window.isFree(nowMs)) {
-      const first = line.waiting.shift();
+    while (queue.waiting.length > 0 && queue.window.isFree(nowMs)) {
+      const first = queue.waiting.shift();
       if (first === undefined) break;
-      // Sent with no time left, it would be cut at once and leave a write in doubt.
+      // A write that is sent with no time left would be cut off at once, and its outcome would be unknown.
       if (nowMs >= first.untilMs) {
-        first.giveUp(new NoPermitInTime(0));
+        first.refuse(new NoPermitInTime(0));
         continue;
       }
-      line.window.take();
-      first.go(nowMs - first.sinceMs);
+      queue.window.take();
+      first.admit(nowMs - first.sinceMs);
     }
-    // What was promised may not hold any more, as after a refusal.
+    // An expected wait may have grown, as after a refusal by the server.
     const inTime: WaitingCall[] = [];
-    for (const waiting of line.waiting.splice(0)) {
-      const waitMs = line.window.waitMs(nowMs, inTime.length);
-      if (nowMs + waitMs < waiting.untilMs) inTime.push(waiting);
-      else waiting.giveUp(new NoPermitInTime(waitMs));
+    for (const call of queue.waiting.splice(0)) {
+      const waitMs = queue.window.waitMs(nowMs, inTime.length);
+      if (nowMs + waitMs < call.untilMs) inTime.push(call);
+      else call.refuse(new NoPermitInTime(waitMs));
     }
-    line.waiting.push(...inTime);
-    this.#watch(line, nowMs);
+    queue.waiting.push(...inTime);
+    this.#setAlarm(queue, nowMs);
   }
 
   /**
-   * Wakes up when the window ends or a patience does; what nobody waits for needs no timer.
-   * @param nowMs of whoever found that the calls must wait: a window that has ended since then is still to be waited for
+   * Sets the alarm to the end of the window or of the first call's time; without waiting calls there is none.
+   * @param nowMs when it was found that the calls must wait: a window that has ended since then is still to be waited for
    */
-  #watch(line: Line, nowMs: number): void {
-    line.callOff();
-    if (line.waiting.length === 0) return;
-    const nextMs = Math.min(...line.waiting.map(({ untilMs }) => untilMs)) - nowMs;
-    const freeMs = line.window.waitMs(nowMs, 0);
-    line.callOff = this.alarm(Math.max(1, freeMs > 0 ? Math.min(freeMs, nextMs) : nextMs), () =>
-      this.#serve(line),
-    );
+  #setAlarm(queue: RouteQueue, nowMs: number): void {
+    queue.cancelAlarm();
+    if (queue.waiting.length === 0) return;
+    const expiryMs = Math.min(...queue.waiting.map(({ untilMs }) => untilMs)) - nowMs;
+    const freeMs = queue.window.waitMs(nowMs, 0);
+    const afterMs = Math.max(1, freeMs > 0 ? Math.min(freeMs, expiryMs) : expiryMs);
+    queue.cancelAlarm = this.alarm(afterMs, () => this.#admitWaiting(queue));
   }
 }
 
 /**
  * Real servers hold two of their ten database connections for a write: from ten writes at once they stall for half a
- * minute, and store some of what they then reset. Two replicas of ours stay below that together.
+ * minute, and store some of those whose connections they then reset. Two replicas of ours together stay below that.
  */
 const MAX_WRITES_AT_ONCE = 4;
 
-/** Lets few writes be on the wire at once, first come, first served; nothing else that a write waits for is waited for in here. */
+/** Bounds the writes that are being sent at once, first come, first served. */
 export class WriteSlots {
   readonly #slots = new Semaphore(MAX_WRITES_AT_ONCE);
 
   constructor(private readonly time: MonotonicTime = new SystemMonotonicTime()) {}
 
   /**
-   * @param send is given what is left of `maxWaitMs`, which is no less than `shortestMs`
-   * @throws late, where no slot is free in time; then nothing is sent
+   * @param send gets what is left of `maxWaitMs`, which is no less than `minCallMs`
+   * @throws late() where no slot is free in time; then nothing is sent
    */
   async run<T>(
-    { maxWaitMs, shortestMs }: { readonly maxWaitMs: number; readonly shortestMs: number },
+    { maxWaitMs, minCallMs }: { readonly maxWaitMs: number; readonly minCallMs: number },
     send: (leftMs: number) => Promise<T>,
     late: () => Error,
   ): Promise<T> {
     const sinceMs = this.time.nowMs();
     const slot = this.#slots.acquire();
     try {
-      await withinMs(maxWaitMs - shortestMs, slot, late);
+      await withinMs(maxWaitMs - minCallMs, slot, late);
     } catch (error: unknown) {
       void slot.then(([, release]) => release());
       throw error;

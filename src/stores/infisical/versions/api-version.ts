@@ -1,30 +1,30 @@
 import type { ApiVersionName, CallName, Route } from './calls';
-import { FORK_FAILURES, V3_FAILURES, V4_FAILURES } from './version-failures';
 import type { FailureReason, FailureRule } from './failure-reason';
+import { FORK_FAILURES, V3_FAILURES, V4_FAILURES } from './version-failures';
 
-/** All that differs between the generations. */
+/** Everything that differs between the API versions. */
 export interface ApiVersion {
   readonly name: ApiVersionName;
   readonly routes: Readonly<Record<CallName, Route>>;
-  /** What queries and bodies of the secret routes call a project's id. */
+  /** The name of a project's id in queries and bodies of the secret routes. */
   readonly projectIdField: 'workspaceId' | 'projectId';
   /** Sent with every read, so that no server's default decides. */
   readonly readFlags: Readonly<Record<string, string>>;
-  /** Whether a look by name costs no more than a small list. */
+  /** Whether reading one secret by name costs no more than a small list. */
   readonly readsByNameAreCheap: boolean;
-  /** What stands in a write's path where a secret's name would, for other routes: such a secret cannot be written. */
+  /** Names that cannot be written, since the path of such a secret is that of another route. */
   readonly routesOfNames: readonly string[];
-  /** The same of creates alone. */
+  /** Names that cannot be created, for the same reason. */
   readonly routesOfNewNames: readonly string[];
   /** Sent with every new project beside its name and slug. */
   readonly projectFields: Readonly<Record<string, string>>;
-  /** Whether `listProjects` asks for an organization's; otherwise the token says whose they are. */
+  /** Whether `listProjects` names an organization; otherwise it lists the projects of the token's organization. */
   readonly listsByOrganization: boolean;
-  /** How `checkOrganization` is answered: with the organization of an identity, or by a refusal to list the projects of another one. */
+  /** How `checkOrganization` is answered: with the organization of an identity, or by refusing to list the projects of another one. */
   readonly tellsOrganization: 'withIdentity' | 'byRefusal';
-  /** Answers to `ping` that prove a live database and an accepted token all the same. */
+  /** Refusals of `ping` that prove all the same that the database works and the token is accepted. */
   readonly aliveReasons: readonly FailureReason[];
-  /** Whether two environments of one slug can never be stored, however the calls overlap. */
+  /** Whether the server never stores two environments of one slug, even when calls overlap. */
   readonly environmentsAreUnique: boolean;
   readonly failures: readonly FailureRule[];
 }
@@ -38,7 +38,7 @@ const READ_FLAGS = {
   viewSecretValue: 'true',
 } as const;
 
-/** Nobody's organization: asking for its projects costs one look at the token and shows that the database answers. */
+/** An organization that does not exist: listing its projects checks the token and shows that the database answers. */
 const NO_ORGANIZATION = '00000000-0000-0000-0000-000000000000';
 
 const V3_ROUTES: ApiVersion['routes'] = {
@@ -57,10 +57,10 @@ const V3_ROUTES: ApiVersion['routes'] = {
   deleteSecret: { method: 'DELETE', path: '/api/v3/secrets/raw/{name}' },
 };
 
-/** As recorded; the identity's own route is missing there. */
+/** As recorded. The fork lacks the route of an identity. */
 const FORK_ROUTES: ApiVersion['routes'] = { ...V3_ROUTES, checkOrganization: V3_ROUTES.listProjects };
 
-/** As recorded of a server of July 2026; `checkOrganization` from the published source. */
+/** As recorded from a server of July 2026; `checkOrganization` is taken from the published source. */
 const V4_ROUTES: ApiVersion['routes'] = {
   login: V3_ROUTES.login,
   ping: { method: 'GET', path: '/api/v1/projects/slug/osp-ping' },

@@ -1,4 +1,4 @@
-/** The server generations: what Olares ships, upstream's v3 raw routes, and upstream since 2025-09. */
+/** The fork that Olares ships, upstream's v3 raw routes, and upstream since 2025-09. */
 export type ApiVersionName = 'fork' | 'v3' | 'v4';
 
 /** Every call that this adapter makes. */
@@ -17,7 +17,7 @@ export type CallName =
   | 'updateSecret'
   | 'deleteSecret';
 
-/** A call as failures and logs name it; the probe is made before it is known which routes there are. */
+/** The name of a call in failures and logs. The probe is made before the API version is known. */
 export type CallLabel = CallName | 'probe' | 'setup';
 
 export interface Route {

@@ -1,9 +1,9 @@
 import type { CallName } from './calls';
 
 /**
- * Why a call to Infisical did not succeed, in our words. From `unreachable` on they are about calls that got no answer:
- * `connectionLost`, `timedOut` and `answerTooLarge` may have been carried out, the others were never sent. `notInfisical` is a page of
- * something in front of it, a proxy or a login.
+ * Why a call to Infisical failed. From `unreachable` on, the reasons are of calls that got no answer: with
+ * `connectionLost`, `timedOut` and `answerTooLarge` the call may have been carried out; with the others it was never sent.
+ * `notInfisical` is the answer of something in front of Infisical, such as a proxy or a login page.
  */
 export type FailureReason =
   | 'credentialsRefused'
@@ -35,18 +35,18 @@ export type FailureReason =
   | 'timedOut'
   | 'answerTooLarge';
 
-/** One recorded case; every field that is given must match: `message` a text, `issue` one of a list of issues. */
+/** One recorded failure. Every given field must match: `message` the text, `issue` one of a list of issues. */
 export interface FailureRule {
   readonly on?: readonly CallName[];
   readonly status: number;
   readonly error?: RegExp;
   readonly message?: RegExp;
-  /** Tried on `<field>: <message>`. */
+  /** Matched with `<field>: <message>`. */
   readonly issue?: RegExp;
   readonly reason: FailureReason;
 }
 
-/** `on` is undefined for a call that this adapter never makes. */
+/** @param on undefined for the probe, whose call depends on no API version */
 export function classifyFailure(
   rules: readonly FailureRule[],
   on: CallName | undefined,
@@ -56,7 +56,7 @@ export function classifyFailure(
   return recordedReason(rules, on, status, body) ?? fallbackReason(status, body);
 }
 
-/** Undefined where none of the cases fits. */
+/** Returns undefined where no rule matches. */
 export function recordedReason(
   rules: readonly FailureRule[],
   on: CallName | undefined,
@@ -74,7 +74,7 @@ export function recordedReason(
   )?.reason;
 }
 
-/** What no rule knows. A 5xx in Infisical's own form is an ended request; any other comes from something in front of it. */
+/** Classifies by status alone. A 5xx in Infisical's own form is an ended request; any other comes from something in front of it. */
 function fallbackReason(status: number, body: unknown): FailureReason {
   const { error } = parseFailure(body);
   if (status === 429) return 'rateLimited';
@@ -91,7 +91,7 @@ interface FailureTexts {
   readonly issues: readonly string[];
 }
 
-/** `{statusCode, message, error}`; whatever is missing or of another type counts as empty. */
+/** Parses `{statusCode, message, error}`; a field that is missing or of another type is empty. */
 function parseFailure(body: unknown): FailureTexts {
   if (typeof body !== 'object' || body === null) return { error: '', message: '', issues: [] };
   const { error, message } = body as { error?: unknown; message?: unknown };
@@ -102,7 +102,7 @@ function parseFailure(body: unknown): FailureTexts {
   };
 }
 
-/** `{path: [field], message}`, as the servers' schemas write it. */
+/** Formats an issue of the servers' schemas, `{path: [field], message}`. */
 function issueOf(issue: unknown): string {
   const { path, message } = (issue ?? {}) as { path?: unknown; message?: unknown };
   return `${Array.isArray(path) ? path.join('.') : ''}: ${typeof message === 'string' ? message : ''}`;

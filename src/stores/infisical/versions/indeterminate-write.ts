@@ -1,8 +1,8 @@
 import { InfisicalCallFailed } from './infisical-call-failed';
 
 /**
- * What a failed write leaves open: `none`, it was not carried out; `ended`, the server is done with it, so that one
- * look decides; `unending`, it may still be carried out after the look (the servers cut at 30 s and go on).
+ * Whether a failed write may have been carried out: `none`, it was not; `ended`, the server has finished it, so a read shows
+ * the outcome; `unending`, it may still be carried out after a read (the servers cut the connection at 30 s and go on).
  */
 export type IndeterminateWrite = 'none' | 'ended' | 'unending';
 
@@ -52,7 +52,7 @@ export function indeterminateAfter(failure: InfisicalCallFailed): IndeterminateW
   }
 }
 
-/** Whether what was asked for may have been done, or may still be. */
+/** Returns whether the call may have been carried out, or may still be. */
 export function leavesIndeterminate(error: unknown): boolean {
   return error instanceof InfisicalCallFailed && indeterminateAfter(error) !== 'none';
 }

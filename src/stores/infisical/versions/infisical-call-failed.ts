@@ -1,36 +1,8 @@
 import { API_VERSIONS, type ApiVersion } from './api-version';
-import type { CallName, ApiVersionName, CallLabel } from './calls';
-import { classifyFailure, recordedReason, type FailureReason } from './failure-reason';
+import type { ApiVersionName, CallLabel, CallName } from './calls';
+import { classifyFailure, type FailureReason, recordedReason } from './failure-reason';
 
-/** What one answer means on each generation. */
-type ReasonByVersion = Readonly<Record<ApiVersionName, FailureReason>>;
-
-/** What a server of another generation looks like to one who takes it for this one. */
-const STRANGE: ReadonlySet<FailureReason> = new Set(['routeNotFound', 'notUnderstood']);
-/** So does this, where a recorded case of another generation fits the answer and means something else there. */
-const AMBIGUOUS: ReadonlySet<FailureReason> = new Set([
-  'tokenDead',
-  'permissionDenied',
-  'invalidRequest',
-  'serverFailure',
-]);
-
-/** How others would read a failure, where it makes it doubtful that the server speaks `dialect`; else undefined. */
-export function reasonInOtherVersions(
-  apiVersion: ApiVersion,
-  call: CallName,
-  { status, body }: { readonly status: number; readonly body: unknown },
-): ReasonByVersion | undefined {
-  const own = classifyFailure(apiVersion.failures, call, status, body);
-  const meansElse = ({ failures }: ApiVersion) =>
-    (recordedReason(failures, call, status, body) ?? own) !== own;
-  const doubtful = STRANGE.has(own) || (AMBIGUOUS.has(own) && Object.values(API_VERSIONS).some(meansElse));
-  if (!doubtful) return undefined;
-  const read = (name: ApiVersionName) => classifyFailure(API_VERSIONS[name].failures, call, status, body);
-  return { fork: read('fork'), v3: read('v3'), v4: read('v4') };
-}
-
-/** What is known of the call that failed; all of it may be logged. */
+/** A failed call; every field may be logged. */
 interface CallFailure {
   readonly call: CallLabel;
   readonly method: string;
@@ -38,14 +10,14 @@ interface CallFailure {
   readonly reason: FailureReason;
   readonly status?: number;
   readonly retryAfterMs?: number;
-  /** Infisical's words about a write that it refused; nothing of what was sent is in them. */
+  /** Infisical's message about a write that it refused; nothing of what was sent is in it. */
   readonly said?: string;
-  /** Where the answer makes it doubtful which server it is. */
+  /** Set where the answer may come from a server of another API version. */
   readonly reasonByVersion?: ReasonByVersion;
 }
 
 /**
- * A call to Infisical that did not succeed. Private to this folder: the store turns it into a DomainError.
+ * A call to Infisical failed. Private to this folder: the store turns it into a DomainError.
  * It holds no header, body, address or foreign error, so that nothing secret can travel with it.
  */
 export class InfisicalCallFailed extends Error {
@@ -77,8 +49,8 @@ export class InfisicalCallFailed extends Error {
     return this.#failure.reasonByVersion !== undefined;
   }
 
-  /** The same failure as it is meant where the server turned out to speak this dialect. */
-  readAs(apiVersion: ApiVersionName): InfisicalCallFailed {
+  /** Returns the same failure, with the reason that the answer means in this API version. */
+  inVersion(apiVersion: ApiVersionName): InfisicalCallFailed {
     const reason = this.#failure.reasonByVersion?.[apiVersion] ?? this.reason;
     return new InfisicalCallFailed({ ...this.#failure, reason });
   }
@@ -91,7 +63,34 @@ export function failedBecause(
   return error instanceof InfisicalCallFailed && reasons.includes(error.reason);
 }
 
-/** Of a call that had no time left: another caller may have more. */
+/** Returns whether a call failed because it had no time left: another caller may have more. */
 export function ranOutOfTime(error: unknown): boolean {
   return failedBecause(error, 'rateLimited', 'outOfTime');
+}
+
+/** The reason that one answer means in each API version. */
+type ReasonByVersion = Readonly<Record<ApiVersionName, FailureReason>>;
+
+/** Reasons that a server of another API version causes. */
+const UNFITTING: ReadonlySet<FailureReason> = new Set(['routeNotFound', 'notUnderstood']);
+/** Reasons that it may cause, where a rule of another version matches the answer and gives another reason. */
+const AMBIGUOUS: ReadonlySet<FailureReason> = new Set([
+  'tokenDead',
+  'permissionDenied',
+  'invalidRequest',
+  'serverFailure',
+]);
+
+/** Returns what an answer means in each API version, where the server may be of another version than `apiVersion`; otherwise undefined. */
+export function reasonsByVersion(
+  apiVersion: ApiVersion,
+  call: CallName,
+  { status, body }: { readonly status: number; readonly body: unknown },
+): ReasonByVersion | undefined {
+  const own = classifyFailure(apiVersion.failures, call, status, body);
+  const differs = ({ failures }: ApiVersion) => (recordedReason(failures, call, status, body) ?? own) !== own;
+  if (!UNFITTING.has(own) && !(AMBIGUOUS.has(own) && Object.values(API_VERSIONS).some(differs)))
+    return undefined;
+  const reasonIn = (name: ApiVersionName) => classifyFailure(API_VERSIONS[name].failures, call, status, body);
+  return { fork: reasonIn('fork'), v3: reasonIn('v3'), v4: reasonIn('v4') };
 }

@@ -1,7 +1,7 @@
 import type { CallLabel } from './calls';
 import type { FailureReason } from './failure-reason';
 
-/** What an operation sends that writes. */
+/** The calls that change secrets, or what holds them. */
 const WRITES: ReadonlySet<CallLabel> = new Set([
   'createProject',
   'createEnvironment',
@@ -16,35 +16,35 @@ export interface FailedCall {
   readonly status?: number | undefined;
 }
 
-/** Whether Infisical will not have this write, by a rule of the project's, say: to send it again is of no use. */
+/** Returns whether Infisical refuses this write, for example by a rule of the project, so that repeating it is of no use. */
 export function isRefusedWrite({ call, reason, status }: FailedCall): boolean {
   if (!WRITES.has(call)) return false;
   if (reason === 'notUnderstood' || reason === 'notInfisical') return status === 400 || status === 422;
   return reason === 'invalidRequest' || reason === 'tooLarge' || reason === 'environmentHeld';
 }
 
-/** What was sent, of which nothing may come back. */
-export interface Sent {
+/** The secret that was sent, of which nothing may be shown. */
+export interface SentSecret {
   readonly name?: string;
-  /** As it is stored. */
+  /** The value in the form that is stored. */
   readonly value?: string;
 }
 
 const MAX_CHARS = 300;
 const MAX_ISSUES = 3;
-/** So many letters and digits of a value in a row are taken for a part of it. */
-const TELLING_CHARS = 4;
+/** A text that shares so many letters and digits in a row with the value may show a part of it. */
+const MIN_SHARED_CHARS = 4;
 const NAME = '<name>';
 const OTHER = '…';
-/** An ordinary word or a small number. Ids and keys are none, nor are words that a dash joins: other secrets' values may look so. */
+/** Ordinary words and small numbers, but no ids, keys or words joined by a dash: values of other secrets may look like those. */
 const ORDINARY =
   /^["'“‘(]*(?:<name>|[A-Za-z][a-z]{0,19}|[A-Z]{2,16}|[a-z]{2,12}[A-Z][a-z]{2,12}|[A-Za-z]{1,16}['’][a-z]{1,2}|\d{1,6})["'”’).,:;!?]*$/;
 
 /**
- * Returns what Infisical says of a request that it refused, fit for the log and for the caller: the secret's name is left out, so are words
- * that could be a key or an id. Undefined where the text could hold the value or says nothing.
+ * Returns Infisical's message about a request that it refused, safe for the log and for the caller: without the secret's name and without
+ * words that could be a key or an id. Returns undefined where the text could hold a part of the value, or says nothing.
  */
-export function refusalSentence(body: unknown, { name, value }: Sent): string | undefined {
+export function refusalSentence(body: unknown, { name, value }: SentSecret): string | undefined {
   const text = textIn(body).replace(/\s+/g, ' ').trim();
   if (text === '' || text.length > MAX_CHARS || (value !== undefined && mayHold(text, value)))
     return undefined;
@@ -55,8 +55,8 @@ export function refusalSentence(body: unknown, { name, value }: Sent): string | 
 }
 
 /**
- * Returns what Infisical says to an operator: words that could be a part of a secret, an id or a key are left out, unless they are of what
- * the operator gave openly. Undefined where it says nothing, or little else.
+ * Returns Infisical's message for an operator. Words that could be a part of a secret, an id or a key are left out, unless the operator
+ * gave them openly. Returns undefined where nothing of the message is left.
  */
 export function operatorSentence(
   body: unknown,
@@ -72,7 +72,7 @@ export function operatorSentence(
   return shown.some((word) => word !== OTHER) ? shown.join(' ') : undefined;
 }
 
-/** Of a list of issues, what is wrong with which field. */
+/** Returns the message, or the fields and messages of a list of issues. */
 function textIn(body: unknown): string {
   const message = fieldOf(body, 'message');
   if (typeof message === 'string') return message;
@@ -93,15 +93,16 @@ function fieldOf(object: unknown, field: string): unknown {
     : undefined;
 }
 
-/** Whatever was done to the case, the blanks or the punctuation on the way. */
+/** Returns whether the text may hold a part of the value, with its case, blanks or punctuation changed. */
 function mayHold(text: string, value: string): boolean {
   const [said, secret] = [squashed(text), squashed(value)];
   if (secret === '') return value !== '' && text.includes(value.trim());
-  if (secret.length <= TELLING_CHARS) return said.includes(secret);
+  if (secret.length <= MIN_SHARED_CHARS) return said.includes(secret);
   const parts = new Set<string>();
-  for (let at = 0; at + TELLING_CHARS <= said.length; at++) parts.add(said.slice(at, at + TELLING_CHARS));
-  for (let at = 0; at + TELLING_CHARS <= secret.length; at++)
-    if (parts.has(secret.slice(at, at + TELLING_CHARS))) return true;
+  for (let at = 0; at + MIN_SHARED_CHARS <= said.length; at++)
+    parts.add(said.slice(at, at + MIN_SHARED_CHARS));
+  for (let at = 0; at + MIN_SHARED_CHARS <= secret.length; at++)
+    if (parts.has(secret.slice(at, at + MIN_SHARED_CHARS))) return true;
   return false;
 }
 

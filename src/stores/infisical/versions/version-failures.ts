@@ -1,6 +1,6 @@
 import type { FailureRule } from './failure-reason';
 
-// The failures of each generation, as recorded. The first rule that matches decides; the status alone never does:
+// The failures of each API version, as recorded. The first rule that matches decides; the status alone never does:
 // a 401 of v3 may be a dead token or a wrong body, a 500 of the fork an expired token.
 
 const ROUTE_NOT_FOUND: FailureRule = {
@@ -22,12 +22,12 @@ const RECORDED_ON_BOTH: readonly FailureRule[] = [
     message: /^Secret with the new name already exist/,
     reason: 'alreadyExists:secret',
   },
-  // The database's own refusal, without a word of why: the caller asks by slug what it was.
+  // The database's refusal, without a cause: the caller finds out by slug what it was.
   { on: ['createProject'], status: 500, error: /^Create$/, reason: 'alreadyExists:project' },
   { status: 500, error: /^Failed to find project by (slug|id)$/, reason: 'notFound:project' },
 ];
 
-/** Servers of 2025 and later have rules for names; those of June 2025 take no space inside, and v4 does again. */
+/** Servers of 2025 and later have rules for names; those of June 2025 allow no space inside, and v4 allows it again. */
 const NAME_REFUSED: FailureRule = {
   on: ['retrieveSecret', 'createSecret', 'updateSecret', 'deleteSecret'],
   status: 422,
@@ -36,7 +36,7 @@ const NAME_REFUSED: FailureRule = {
   reason: 'nameRefused',
 };
 
-/** The v3 routes of servers of 2025, where they answer otherwise than in 2024. */
+/** The v3 routes of servers of 2025, where they answer differently from those of 2024. */
 const RECORDED_IN_2025: readonly FailureRule[] = [
   NAME_REFUSED,
   { status: 422, error: /^ValidationFailure$/, reason: 'invalidRequest' },
@@ -151,37 +151,37 @@ export const FORK_FAILURES: readonly FailureRule[] = [
 /** Upstream's wording changed over time. */
 const NOT_A_MEMBER = /not (a )?member|does not belong to your selected organization/i;
 
-/** Infisical names its errors. A status alone may be that of a proxy in front, whose page says nothing of secrets. */
-const SAID = /./;
+/** Infisical names its errors. A status without such a name may be that of a proxy in front of it. */
+const ANY_ERROR = /./;
 
-/** As recorded of a server of July 2026, and what documents and published source say of others. */
+/** As recorded from a server of July 2026, and as documents and the published source say of others. */
 export const V4_FAILURES: readonly FailureRule[] = [
   ROUTE_NOT_FOUND,
   { status: 429, reason: 'rateLimited' },
   { status: 413, reason: 'tooLarge' },
   NAME_REFUSED,
   { status: 422, reason: 'invalidRequest' },
-  { on: ['login'], status: 401, error: SAID, reason: 'credentialsRefused' },
-  { on: ['login'], status: 403, error: SAID, reason: 'credentialsRefused' },
-  { on: ['login'], status: 404, error: SAID, reason: 'credentialsRefused' },
+  { on: ['login'], status: 401, error: ANY_ERROR, reason: 'credentialsRefused' },
+  { on: ['login'], status: 403, error: ANY_ERROR, reason: 'credentialsRefused' },
+  { on: ['login'], status: 404, error: ANY_ERROR, reason: 'credentialsRefused' },
   { on: ['login'], status: 400, message: /lock/i, reason: 'credentialsRefused' },
-  { status: 401, error: SAID, reason: 'tokenDead' },
+  { status: 401, error: ANY_ERROR, reason: 'tokenDead' },
   { status: 403, error: /^TokenError$/, reason: 'tokenDead' },
   { status: 403, error: /^PermissionDenied$/, reason: 'permissionDenied' },
   { status: 403, message: NOT_A_MEMBER, reason: 'notAMember' },
   { status: 403, error: NOT_A_MEMBER, reason: 'notAMember' },
-  { status: 403, error: SAID, reason: 'permissionDenied' },
+  { status: 403, error: ANY_ERROR, reason: 'permissionDenied' },
   { status: 404, message: /^Secret (with name |not found$)/, reason: 'notFound:secret' },
   { status: 404, message: /^(Folder with path|Environment with) /, reason: 'notFound:environment' },
-  { on: ['findProject', 'ping'], status: 404, error: SAID, reason: 'notFound:project' },
+  { on: ['findProject', 'ping'], status: 404, error: ANY_ERROR, reason: 'notFound:project' },
   { status: 404, message: /^Project with /, reason: 'notFound:project' },
-  { on: ['createSecret'], status: 409, error: SAID, reason: 'alreadyExists:secret' },
+  { on: ['createSecret'], status: 409, error: ANY_ERROR, reason: 'alreadyExists:secret' },
   { on: ['createSecret'], status: 400, message: /already exist/i, reason: 'alreadyExists:secret' },
   { on: ['createProject'], status: 400, message: /already exist/i, reason: 'alreadyExists:project' },
-  { on: ['createProject'], status: 409, error: SAID, reason: 'alreadyExists:project' },
+  { on: ['createProject'], status: 409, error: ANY_ERROR, reason: 'alreadyExists:project' },
   { on: ['createEnvironment'], status: 400, message: /pending-deletion/i, reason: 'environmentHeld' },
   { on: ['createEnvironment'], status: 400, message: /already exist/i, reason: 'alreadyExists:environment' },
-  { on: ['createEnvironment'], status: 409, error: SAID, reason: 'alreadyExists:environment' },
+  { on: ['createEnvironment'], status: 409, error: ANY_ERROR, reason: 'alreadyExists:environment' },
   { status: 400, message: /^Identity does not belong to this organization/, reason: 'tokenDead' },
-  { status: 400, error: SAID, reason: 'invalidRequest' },
+  { status: 400, error: ANY_ERROR, reason: 'invalidRequest' },
 ];

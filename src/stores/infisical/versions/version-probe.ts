@@ -1,46 +1,43 @@
+import { SingleFlight } from '../../../concurrency/single-flight';
+import type { LogEvent } from '../../../logging/log';
+import type { Clock } from '../../../time/clock';
+import type { InfisicalClient, TransportAnswer } from '../transport/infisical-client';
 import { API_VERSIONS, type ApiVersion } from './api-version';
 import type { ApiVersionName, Route } from './calls';
-import type { Clock } from '../../../time/clock';
 import { classifyFailure } from './failure-reason';
 import { InfisicalCallFailed } from './infisical-call-failed';
-import type { InfisicalClient, TransportAnswer } from '../transport/infisical-client';
-import type { LogEvent } from '../../../logging/log';
-import { SingleFlight } from '../../../concurrency/single-flight';
 
-/** Knows which generation of Infisical answers. */
+/** Provides the API version of the Infisical server. */
 export interface ApiVersionSource {
-  /** As far as it was found out already. */
+  /** Returns undefined where it was not detected yet. */
   known(): ApiVersion | undefined;
-  /** @throws InfisicalCallFailed where it has to be found out and cannot */
+  /** Detects the version where it is not known yet. @throws InfisicalCallFailed */
   current(): Promise<ApiVersion>;
-  /**
-   * After an answer that does not fit `doubted`: the dialect to go on with, the same where there is no other.
-   * @throws InfisicalCallFailed
-   */
-  reconsidered(suspected: ApiVersion): Promise<ApiVersion>;
+  /** Detects the version again, after an answer that does not fit `suspected`; returns `suspected` where it is confirmed. @throws InfisicalCallFailed */
+  redetect(suspected: ApiVersion): Promise<ApiVersion>;
 }
 
-/** Told by whoever opened the store, and never doubted. */
+/** Provides the API version that a setting names. */
 export function fixedApiVersion(name: ApiVersionName): ApiVersionSource {
   const apiVersion = API_VERSIONS[name];
   const always = () => Promise.resolve(apiVersion);
-  return { known: () => apiVersion, current: always, reconsidered: always };
+  return { known: () => apiVersion, current: always, redetect: always };
 }
 
-/** Where doubts led to the same dialect again, as with a right that is missing, they do not cost two calls each time. */
-const SAME_AGAIN_MS = 60_000;
-/** Nor where a server in trouble could not be asked. */
-const ASKED_IN_VAIN_MS = 5_000;
+/** A version that was confirmed is not detected again for so long, since an answer may never fit, as where a right is missing. */
+const CONFIRMED_MS = 60_000;
+/** Nor is it for so long after a detection that failed. */
+const RETRY_AFTER_MS = 5_000;
 
-/** The first call tells v4 from the others, the second fork from v3: both are refused, for want of a bearer. */
+/** The first call tells v4 from the others, the second tells the fork from v3. Both are refused, as they carry no token. */
 const NEWEST: Route = API_VERSIONS.v4.routes.listSecrets;
 const OLDER: Route = API_VERSIONS.v3.routes.ping;
 
-/** Finds out which server it is by what it answers to nobody in particular; no server tells its version. */
+/** Detects the API version by how calls without a token are refused: no server reports its version. */
 export class ApiVersionProbe implements ApiVersionSource {
   readonly #probes = new SingleFlight<ApiVersion>();
-  #met: ApiVersion | undefined;
-  #sureUntilMs = 0;
+  #detected: ApiVersion | undefined;
+  #validUntilMs = 0;
 
   constructor(
     private readonly client: InfisicalClient,
@@ -50,38 +47,39 @@ export class ApiVersionProbe implements ApiVersionSource {
   ) {}
 
   known(): ApiVersion | undefined {
-    return this.#met;
+    return this.#detected;
   }
 
   async current(): Promise<ApiVersion> {
-    return this.#met ?? this.#probes.run('probe', () => this.#probe());
+    return this.#detected ?? this.#probes.run('probe', () => this.#probe());
   }
 
-  async reconsidered(suspected: ApiVersion): Promise<ApiVersion> {
-    if (this.#met !== undefined && this.#met !== suspected) return this.#met;
+  async redetect(suspected: ApiVersion): Promise<ApiVersion> {
+    if (this.#detected !== undefined && this.#detected !== suspected) return this.#detected;
     const nowMs = this.clock.nowMs();
-    // A clock that was set back must not keep the doubt away for longer.
-    if (nowMs < this.#sureUntilMs && this.#sureUntilMs - nowMs <= SAME_AGAIN_MS) return suspected;
-    let restMs = ASKED_IN_VAIN_MS;
+    // A clock that was set back must not extend the time.
+    if (nowMs < this.#validUntilMs && this.#validUntilMs - nowMs <= CONFIRMED_MS) return suspected;
+    let validMs = RETRY_AFTER_MS;
     try {
-      const met = await this.#probes.run('probe', () => this.#probe());
-      restMs = met === suspected ? SAME_AGAIN_MS : 0;
-      return met;
+      const detected = await this.#probes.run('probe', () => this.#probe());
+      validMs = detected === suspected ? CONFIRMED_MS : 0;
+      return detected;
     } finally {
-      this.#sureUntilMs = this.clock.nowMs() + restMs;
+      this.#validUntilMs = this.clock.nowMs() + validMs;
     }
   }
 
   async #probe(): Promise<ApiVersion> {
-    const newest = await this.#ask(NEWEST);
-    const name = isRouteNotFound(newest) ? olderOf(await this.#ask(OLDER)) : newestOf(newest);
-    if (this.#met?.name !== name) this.log('info', 'infisical_api_version_detected', { apiVersion: name });
-    this.#met = API_VERSIONS[name];
-    return this.#met;
+    const newest = await this.#send(NEWEST);
+    const name = isRouteNotFound(newest) ? olderOf(await this.#send(OLDER)) : newestOf(newest);
+    if (this.#detected?.name !== name)
+      this.log('info', 'infisical_api_version_detected', { apiVersion: name });
+    this.#detected = API_VERSIONS[name];
+    return this.#detected;
   }
 
-  /** Without a bearer: an old one would be looked at first. */
-  #ask({ method, path }: Route): Promise<TransportAnswer> {
+  /** Sends no token: the server would check an old one first. */
+  #send({ method, path }: Route): Promise<TransportAnswer> {
     const timeoutMs = this.requestTimeoutMs;
     return this.client.send({ call: 'probe', method, pathTemplate: path, target: path, timeoutMs });
   }
@@ -91,7 +89,7 @@ function isRouteNotFound({ status, body }: TransportAnswer): boolean {
   return classifyFailure(API_VERSIONS.v3.failures, undefined, status, body) === 'routeNotFound';
 }
 
-/** Only a refusal in Infisical's own form proves that the route is there; a proxy's page proves nothing. */
+/** Only a refusal in Infisical's own form proves that the route exists; a proxy's page proves nothing. */
 function newestOf(answer: TransportAnswer): ApiVersionName {
   const { status } = answer;
   if ((status === 401 || status === 403 || status === 422) && errorOf(answer) !== undefined) return 'v4';

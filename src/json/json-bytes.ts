@@ -1,0 +1,18 @@
+/** The bytes that give a JSON text its structure. */
+export const QUOTE = 0x22;
+export const BACKSLASH = 0x5c;
+export const COMMA = 0x2c;
+export const OPEN_LIST = 0x5b;
+export const OPEN_OBJECT = 0x7b;
+export const CLOSE_LIST = 0x5d;
+export const CLOSE_OBJECT = 0x7d;
+
+/** Returns the index of the closing quote of the string that begins at `from`, or the length of the text where it does not end. */
+export function endOfString(bytes: Uint8Array, from: number): number {
+  for (let at = bytes.indexOf(QUOTE, from + 1); at >= 0; at = bytes.indexOf(QUOTE, at + 1)) {
+    let escapes = at;
+    while (bytes[escapes - 1] === BACKSLASH) escapes -= 1;
+    if ((at - escapes) % 2 === 0) return at;
+  }
+  return bytes.length;
+}
