@@ -4,7 +4,7 @@ import { basename, dirname, join, relative, resolve } from 'node:path';
 const ROOT = resolve(__dirname, '../..');
 const SRC = join(ROOT, 'src');
 
-const KERNELS = ['errors', 'time', 'logging', 'concurrency', 'reloadable'];
+const KERNELS = ['errors', 'time', 'logging', 'json', 'concurrency', 'reloadable'];
 const STORES = ['stores/cached', 'stores/embedded', 'stores/infisical', 'stores/quota', 'stores/resilience'];
 
 /** Which folders a folder may import from. docs/architecture.md shows the same table. */
@@ -12,6 +12,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   errors: [],
   time: [],
   logging: [],
+  json: [],
   concurrency: ['time'],
   reloadable: ['time', 'logging'],
   config: [],

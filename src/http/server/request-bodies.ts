@@ -8,6 +8,15 @@ import getRawBody, { type Options } from 'raw-body';
 import { SystemMonotonicTime } from '../../time/clock';
 import { FairQueue } from '../../concurrency/fair-queue';
 import { Overloaded, InvalidRequest } from '../../errors/request-errors';
+import {
+  CLOSE_LIST,
+  CLOSE_OBJECT,
+  COMMA,
+  endOfString,
+  OPEN_LIST,
+  OPEN_OBJECT,
+  QUOTE,
+} from '../../json/json-bytes';
 import { Admission } from '../../limits/admission';
 import { MAX_VALUE_BYTES } from '../../secrets/secret';
 import { carriesBody, pathOf, type ProviderRequest } from '../request/provider-request';
@@ -145,14 +154,6 @@ export const MAX_DEPTH = 3;
 /** An access request asks for at most 64 operations. */
 export const MAX_ITEMS = 256;
 
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
-const COMMA = 0x2c;
-const OPEN_LIST = 0x5b;
-const OPEN_OBJECT = 0x7b;
-const CLOSE_LIST = 0x5d;
-const CLOSE_OBJECT = 0x7d;
-
 /**
  * Returns true where JSON text has no more structure than any body of ours, so that parsing it takes time and memory by
  * its length alone: three megabytes of `[` take JSON.parse two seconds. It does not check that the text is JSON.
@@ -169,11 +170,4 @@ export function isShallowJson(bytes: Uint8Array): boolean {
     if (depth > MAX_DEPTH || items >= MAX_ITEMS) return false;
   }
   return true;
-}
-
-/** Returns the index of the closing quote of the string that begins at `from`, or the end of the text. */
-function endOfString(bytes: Uint8Array, from: number): number {
-  let at = from + 1;
-  while (at < bytes.length && bytes[at] !== QUOTE) at += bytes[at] === BACKSLASH ? 2 : 1;
-  return at;
 }

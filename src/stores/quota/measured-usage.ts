@@ -5,26 +5,26 @@ import { scopeKeyOf, type SecretScope, type ScopeUsage, type Usage } from '../..
 import type { SecretStore } from '../../secrets/secret-store';
 import { ScopeUsageCounter, UserUsageCounter, type UsageCounters } from './usage-counters';
 
-/** Others may write to a scope whom nobody hears: what it was measured at is believed for so long. */
-const BELIEVED_MS = 600_000;
-/** After a measurement that failed, where an earlier one had not. */
-const TRIED_AGAIN_AFTER_MS = 60_000;
-/** A scope that is less than so full is not measured for each write of another replica. */
+/** How long a measurement is valid, since others may write to a scope without our notice. */
+const MEASUREMENT_TTL_MS = 600_000;
+/** When to measure again after a failed measurement, where an earlier one had succeeded. */
+const RETRY_AFTER_MS = 60_000;
+/** The share of a quota up to which a scope is not measured again for each write of another replica. */
 const NEARLY_EMPTY = 1 / 4;
 
 const MAX_SCOPES = 5_000;
 const MAX_USERS = 5_000;
 const MAX_SIZES = 20_000;
 
-/** Measures what scopes and users use, and keeps it as long as there is room. */
+/** Measures the usage of scopes and users, and caches as many measurements as it may hold. */
 export class MeasuredUsage {
-  /** What was used last stands last. */
+  /** In order of their last use. */
   readonly #scopes = new Map<string, ScopeUsageCounter>();
   readonly #users = new Map<string, UserUsageCounter>();
   readonly #sizes = new LRUCache<string, number>({ max: MAX_SIZES });
   #measurements = 0;
 
-  /** @param limit of one scope, Infinity where there is none: what it counts as if the store has too much to tell */
+  /** @param limit the quota of one scope, Infinity where there is none; a scope that is too large to be measured counts as this */
   constructor(
     private readonly store: SecretStore,
     private readonly limit: Usage,
@@ -33,19 +33,19 @@ export class MeasuredUsage {
 
   of(scope: SecretScope): ScopeUsageCounter {
     const key = scopeKeyOf(scope);
-    const kept = this.#scopes.get(key);
-    const user = kept?.user ?? this.#users.get(scope.user) ?? new UserUsageCounter();
-    const usage = kept ?? new ScopeUsageCounter(user);
-    if (kept === undefined) user.holders += 1;
+    const cached = this.#scopes.get(key);
+    const user = cached?.user ?? this.#users.get(scope.user) ?? new UserUsageCounter();
+    const usage = cached ?? new ScopeUsageCounter(user);
+    if (cached === undefined) user.holders += 1;
     putLast(this.#users, scope.user, user);
     putLast(this.#scopes, key, usage);
-    this.#makeRoom();
+    this.#evict();
     return usage;
   }
 
   /**
-   * Undefined where the usage of the scope and of its user is known; else to be awaited, and asked again.
-   * @param mayBegin where not, only a measurement that is under way, or missing altogether, is waited for
+   * Returns undefined where the usage of the scope and of its user is known; otherwise await the result, and call it again.
+   * @param mayBegin whether outdated usage is measured again; missing usage always is
    */
   measured(scope: SecretScope, usage: ScopeUsageCounter, mayBegin: boolean): Promise<void> | undefined {
     const { user } = usage;
@@ -57,18 +57,18 @@ export class MeasuredUsage {
     );
   }
 
-  /** What a name takes, if that was seen since the scope was measured. */
+  /** Returns the size of a secret, where it is known since the scope was measured. */
   sizeOf(usage: ScopeUsageCounter, name: string): number | undefined {
     return this.#sizes.get(sizeKey(usage, name));
   }
 
-  /** @param bytes undefined where it was deleted */
+  /** Notes the size of a written secret. @param bytes undefined where it was deleted */
   written(usage: ScopeUsageCounter, name: string, bytes: number | undefined): void {
     if (bytes === undefined) this.#sizes.delete(sizeKey(usage, name));
     else this.#sizes.set(sizeKey(usage, name), bytes);
   }
 
-  /** Another replica wrote to the scope of this key. */
+  /** Notes that another replica wrote to the scope of this key. */
   writtenElsewhere(key: string): void {
     const usage = this.#scopes.get(key);
     if (usage === undefined) return;
@@ -76,7 +76,7 @@ export class MeasuredUsage {
     usage.isStale ||= usage.secrets > secrets * NEARLY_EMPTY || usage.bytes > bytes * NEARLY_EMPTY;
   }
 
-  /** Something was written that nobody can tell, or a workspace was removed. */
+  /** Notes that an unknown scope was written to, or a workspace removed. */
   invalidateAll(): void {
     for (const usage of this.#scopes.values()) usage.isStale = true;
     for (const user of this.#users.values()) user.isStale = user.isWhole;
@@ -94,7 +94,7 @@ export class MeasuredUsage {
     usage.isStale = false;
     const measured = await this.#measure(scope, usage);
     if (measured === undefined) {
-      usage.measuredAtMs = this.time.nowMs() - BELIEVED_MS + TRIED_AGAIN_AFTER_MS;
+      usage.measuredAtMs = this.time.nowMs() - MEASUREMENT_TTL_MS + RETRY_AFTER_MS;
       return;
     }
     usage.measuredAtMs = this.time.nowMs();
@@ -106,7 +106,7 @@ export class MeasuredUsage {
     if (!usage.user.isWhole) usage.user.add(change);
   }
 
-  /** Undefined where what was measured before has to do. */
+  /** Returns undefined where it fails and the earlier measurement has to be used. */
   async #measure(scope: SecretScope, usage: ScopeUsageCounter): Promise<ScopeUsage | undefined> {
     try {
       return await this.store.measure(scope);
@@ -119,10 +119,10 @@ export class MeasuredUsage {
   }
 
   #isOld({ measuredAtMs = 0 }: UsageCounters): boolean {
-    return this.time.nowMs() - measuredAtMs > BELIEVED_MS;
+    return this.time.nowMs() - measuredAtMs > MEASUREMENT_TTL_MS;
   }
 
-  #makeRoom(): void {
+  #evict(): void {
     const [key, usage] = (this.#scopes.size > MAX_SCOPES && firstUnheld(this.#scopes)) || [];
     if (key !== undefined && usage !== undefined) {
       this.#scopes.delete(key);

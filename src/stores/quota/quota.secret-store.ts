@@ -1,4 +1,3 @@
-import type { MonotonicTime } from '../../time/clock';
 import {
   isUnreachable,
   ListTooLarge,
@@ -7,34 +6,35 @@ import {
   StoreOutcomeUnknown,
   StoreUnavailable,
 } from '../../errors/store-errors';
+import { type Secret, secretBytes, type SecretScope } from '../../secrets/secret';
 import { type ReadReport, SecretStore, type StoredWorkspace } from '../../secrets/secret-store';
-import { type Secret, type SecretScope, secretBytes } from '../../secrets/secret';
 import { afterWaiting } from '../../secrets/secret-store-decorator';
+import type { MonotonicTime } from '../../time/clock';
+import { MeasuredUsage } from './measured-usage';
 import {
   type CountedWrite,
-  type ScopeUsageCounter,
-  type NameWrite,
   exceededBy,
+  type NameWrite,
   type QuotaObserver,
   type Quotas,
+  type ScopeUsageCounter,
 } from './usage-counters';
-import { MeasuredUsage } from './measured-usage';
 
 export interface QuotaDependencies {
   readonly time: MonotonicTime;
   readonly observer?: QuotaObserver;
-  /** Whose secrets are the service's own, and not limited. */
+  /** The user whose secrets are the service's own, and not limited. */
   readonly unlimitedUser?: string;
 }
 
-/** Deletes that cannot be counted may make each measurement stale before it has ended. */
-const MAX_MEASURING_LOOKS = 3;
+/** Uncounted deletes may outdate each measurement before it has ended, so outdated usage is measured again only so often. */
+const MAX_MEASUREMENTS = 3;
 
 type Call = () => Promise<void>;
 
 /**
- * A decorator that refuses each write by which a workspace or a user would hold more than they may. A write by which
- * nothing grows is never refused, so that whoever holds too much can mend it. Reads are only passed on.
+ * A decorator that refuses each write by which a workspace or a user would exceed a quota. A write by which nothing grows
+ * is never refused, so that whoever holds too much can delete some. Reads are forwarded.
  */
 export class QuotaSecretStore extends SecretStore {
   readonly #usage: MeasuredUsage;
@@ -97,7 +97,7 @@ export class QuotaSecretStore extends SecretStore {
     this.inner.requireName(name);
   }
 
-  /** Another replica wrote to the scope of this key; undefined: nobody knows to which. */
+  /** Notes that another replica wrote to the scope of this key, or to an unknown one. */
   writtenElsewhere(key: string | undefined): void {
     if (key === undefined) this.#usage.invalidateAll();
     else this.#usage.writtenElsewhere(key);
@@ -110,17 +110,17 @@ export class QuotaSecretStore extends SecretStore {
     usage.holders += 1;
     try {
       if (write.kind === 'delete' && !this.#isCountable(usage, write.name))
-        return await uncounted(usage, call);
-      const counted = await this.#admitted(scope, usage, write);
-      await this.#counted(usage, write, counted, () => {
-        return afterWaiting(this.deps.time.nowMs() - beganMs, call);
-      });
+        return await deleteUncounted(usage, call);
+      const counted = await this.#admit(scope, usage, write);
+      await this.#finish(usage, write, counted, () =>
+        afterWaiting(this.deps.time.nowMs() - beganMs, call),
+      );
     } finally {
       usage.holders -= 1;
     }
   }
 
-  /** Whether it costs no call to another server to know what a delete frees: none waits for one. */
+  /** Returns whether it is known, without a call to another server, how much a delete frees: no delete waits for such a call. */
   #isCountable(usage: ScopeUsageCounter, name: string): boolean {
     const { user, isCurrent } = usage;
     if (user.isWhole) return true;
@@ -129,18 +129,18 @@ export class QuotaSecretStore extends SecretStore {
     );
   }
 
-  /** Counted in, once its scope and user are measured. @throws QuotaExceeded */
-  async #admitted(scope: SecretScope, usage: ScopeUsageCounter, write: NameWrite): Promise<CountedWrite> {
+  /** Counts the write, once its scope and user are measured. @throws QuotaExceeded */
+  async #admit(scope: SecretScope, usage: ScopeUsageCounter, write: NameWrite): Promise<CountedWrite> {
     const { kind, name } = write;
-    let asked: { readonly size: number | undefined } | undefined;
-    // Nothing may come between the last look at what is known and begin().
-    for (let look = 1; ; look++) {
-      const size = this.#usage.sizeOf(usage, name) ?? asked?.size;
-      const isAskedFor =
-        kind !== 'create' && size === undefined && asked === undefined && !usage.isBusy(name);
-      const measured = this.#usage.measured(scope, usage, look <= MAX_MEASURING_LOOKS);
+    let storedSize: { readonly size: number | undefined } | undefined;
+    // There is no await between the last check of what is known and begin().
+    for (let attempt = 1; ; attempt++) {
+      const size = this.#usage.sizeOf(usage, name) ?? storedSize?.size;
+      const isSizeMissing =
+        kind !== 'create' && size === undefined && storedSize === undefined && !usage.isBusy(name);
+      const measured = this.#usage.measured(scope, usage, attempt <= MAX_MEASUREMENTS);
       if (measured !== undefined) await measured;
-      else if (isAskedFor) asked = { size: await this.#askedSize(scope, name) };
+      else if (isSizeMissing) storedSize = { size: await this.#sizeInStore(scope, name) };
       else {
         const counted = usage.begin(write, size);
         const refusal = exceededBy(counted.change, { workspace: usage, user: usage.user }, this.quotas);
@@ -153,7 +153,7 @@ export class QuotaSecretStore extends SecretStore {
     }
   }
 
-  async #counted(
+  async #finish(
     usage: ScopeUsageCounter,
     write: NameWrite,
     counted: CountedWrite,
@@ -172,16 +172,16 @@ export class QuotaSecretStore extends SecretStore {
     }
   }
 
-  /** What the store would say to the write if there were no quota. */
+  /** Returns the error with which the store would refuse the write if there were no quota. */
   async #otherRefusal(scope: SecretScope, { kind, name }: NameWrite): Promise<Error | undefined> {
     this.inner.requireName(name);
-    const exists = (await this.#askedSize(scope, name)) !== undefined;
+    const exists = (await this.#sizeInStore(scope, name)) !== undefined;
     if (kind === 'create') return exists ? new SecretAlreadyExists(name) : undefined;
     return exists ? undefined : new SecretNotFound(name);
   }
 
-  /** Of a secret that is there and cannot be read, no more than that is known. */
-  async #askedSize(scope: SecretScope, name: string): Promise<number | undefined> {
+  /** Returns 0 for a secret that exists and cannot be read, whose size is unknown. */
+  async #sizeInStore(scope: SecretScope, name: string): Promise<number | undefined> {
     try {
       return await this.inner.sizeOf(scope, name);
     } catch (error: unknown) {
@@ -192,8 +192,8 @@ export class QuotaSecretStore extends SecretStore {
   }
 }
 
-/** The next write has what this one left measured. */
-async function uncounted(usage: ScopeUsageCounter, call: Call): Promise<void> {
+/** Deletes without counting; the next write measures the usage that is left. */
+async function deleteUncounted(usage: ScopeUsageCounter, call: Call): Promise<void> {
   try {
     await call();
     makeStale(usage);

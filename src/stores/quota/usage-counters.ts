@@ -1,20 +1,20 @@
 import { QuotaExceeded, type QuotaLimit } from '../../errors/store-errors';
 import type { Usage } from '../../secrets/secret';
 
-/** The most that may be kept in one workspace and environment, and by one user; Infinity where there is no limit. */
+/** The maximum usage of one workspace and environment, and of one user; Infinity where there is no limit. */
 export interface Quotas {
   readonly workspace: Usage;
   readonly user: Usage;
 }
 
-/** Whoever wants to know which quotas are met. */
+/** Observes which quotas refuse writes. */
 export interface QuotaObserver {
   quotaExceeded(limit: QuotaLimit): void;
 }
 
 /**
- * The limit that a change breaks; undefined where it breaks none, or nothing grows by it.
- * @param usage with the change in it
+ * Returns the quota that a change exceeds; undefined where there is none, or nothing grows by it.
+ * @param usage with the change included
  */
 export function exceededBy(change: Usage, usage: Quotas, quotas: Quotas): QuotaExceeded | undefined {
   for (const of of ['workspace', 'user'] as const) {
@@ -28,21 +28,21 @@ export function exceededBy(change: Usage, usage: Quotas, quotas: Quotas): QuotaE
   return undefined;
 }
 
-/** Usage that was measured, and that each write since has changed: it counts what writes under way would take. */
+/** Measured usage, changed by each write since. Writes under way count as if they had succeeded. */
 export class UsageCounters implements Usage {
   secrets = 0;
   bytes = 0;
   /** Undefined until it was measured. */
   measuredAtMs: number | undefined;
-  /** To be measured again once no write is under way; until then it is rather too much than too little. */
+  /** To be measured again once no write is under way; until then it is rather too high than too low. */
   isStale = false;
-  /** Writes that are counted in. */
+  /** The number of counted writes under way. */
   underWay = 0;
-  /** How many are about to use it: there must be no second one of the same meanwhile. */
+  /** The number of calls that use this counter: while there are any, it is not evicted, so that there is no second one. */
   holders = 0;
   #measuring: Promise<void> | undefined;
 
-  /** Whether what a write changes can be counted now. */
+  /** Whether a write can be counted now. */
   get isCurrent(): boolean {
     return this.measuredAtMs !== undefined && this.#measuring === undefined;
   }
@@ -52,7 +52,7 @@ export class UsageCounters implements Usage {
     this.bytes += bytes;
   }
 
-  /** Resolves at the end of the measurement that is under way, or begins if it is due; undefined where there is none. */
+  /** Begins a measurement where it is due. Returns the one that is under way, or undefined. */
   measured(isDue: boolean, measure: () => Promise<void>): Promise<void> | undefined {
     if (isDue) this.#measuring ??= measure().finally(() => (this.#measuring = undefined));
     return this.#measuring;
@@ -60,35 +60,35 @@ export class UsageCounters implements Usage {
 }
 
 export class UserUsageCounter extends UsageCounters {
-  /** Whether the store told all of it; where not, it is the sum over the scopes that are kept. */
+  /** Whether the store measured all of it; otherwise it is the sum over the cached scopes. */
   isWhole = false;
 }
 
 export interface NameWrite {
   readonly kind: 'create' | 'update' | 'delete';
   readonly name: string;
-  /** What the secret takes after it. */
+  /** The size of the secret after the write. */
   readonly bytes: number;
 }
 
 type WriteEnd = 'done' | 'failed' | 'unknown';
 
-/** A write that is counted in. */
+/** A write under way that the usage includes. */
 export interface CountedWrite {
-  /** By how much the usage grew, or shrank, when it was counted in. */
+  /** By how much the usage grew, or shrank, when the write began. */
   readonly change: Usage;
   readonly end: (how: WriteEnd) => void;
 }
 
 interface BusyName {
-  /** What it takes since the last write that ended; undefined where there is no such secret. */
+  /** The size since the last write that ended; undefined where there is no such secret. */
   size: number | undefined;
   readonly writes: Set<NameWrite>;
 }
 
-/** Usage of one scope. A name with writes under way counts as the largest that it may be when one of them has ended. */
+/** The usage of one scope. A name with writes under way counts as the largest size that it may have after one of them. */
 export class ScopeUsageCounter extends UsageCounters {
-  /** A new one with each measurement: what was known of single names before is not believed any more. */
+  /** Changes with each measurement, which makes all earlier sizes of single names invalid. */
   serial = 0;
   readonly #busy = new Map<string, BusyName>();
 
@@ -96,12 +96,12 @@ export class ScopeUsageCounter extends UsageCounters {
     super();
   }
 
-  /** Whether a write to this name is under way, so that what it takes is known. */
+  /** Returns whether a write to this name is under way, so that its size is known. */
   isBusy(name: string): boolean {
     return this.#busy.has(name);
   }
 
-  /** @param size what the name takes, where no write to it is under way; undefined: there is no such secret */
+  /** @param size the present size, needed where no write to the name is under way; undefined where there is no such secret */
   begin(write: NameWrite, size: number | undefined): CountedWrite {
     const { kind, name, bytes } = write;
     const busy = this.#busy.get(name) ?? { size, writes: new Set() };
@@ -112,7 +112,7 @@ export class ScopeUsageCounter extends UsageCounters {
       this.#underWay(-1);
       this.#changed(busy, () => {
         busy.writes.delete(write);
-        // Stores carry out the writes of a scope one after the other: the last to end is the last that was made.
+        // Stores carry out the writes of a scope one after the other, so the last one to end is the last one made.
         if (how === 'done') busy.size = kind === 'delete' ? undefined : bytes;
         if (how === 'unknown' && kind !== 'delete') busy.size = Math.max(busy.size ?? 0, bytes);
       });

@@ -7,7 +7,7 @@ import type { SecretStore } from '../../secrets/secret-store';
 import { SecretStoreDecorator, type StoreCall } from '../../secrets/secret-store-decorator';
 
 export const BREAKER_STATES = ['closed', 'open', 'half_open'] as const;
-/** Closed: calls pass. Open: they fail at once. Half open: one passes, to see whether the store is back. */
+/** Closed: calls pass. Open: they fail at once. Half open: one call passes, to find out whether the store is back. */
 export type BreakerState = (typeof BREAKER_STATES)[number];
 
 export interface QueueFigures {
@@ -15,10 +15,10 @@ export interface QueueFigures {
   readonly underWay: number;
 }
 
-/** Whoever wants to know how calls get through to the store. */
+/** Observes the queue and the circuit breaker in front of the store. */
 export interface StoreLoadObserver {
   queueOpened(figures: () => QueueFigures): void;
-  /** A call found no place in the line, or no turn in time. */
+  /** The queue was full, or a call got no permit in time. */
   permitRefused(): void;
   breakerOpened(state: () => BreakerState): void;
   breakerBecame(state: BreakerState): void;
@@ -32,10 +32,10 @@ export interface CircuitBreakerDeps {
 
 const FAILURES_IN_A_ROW = 5;
 const HALF_OPEN_AFTER_MS = 2_000;
-/** A trial that takes longer is one that failed; whoever asked for it waits on all the same. */
-const TRIAL_PATIENCE_MS = 5_000;
+/** A trial that takes longer counts as failed; its caller goes on waiting all the same. */
+const TRIAL_TIMEOUT_MS = 5_000;
 
-/** When it may be tried again is counted here, by a time that no clock on the wall can put back. */
+/** The time until a trial is counted here, by monotonic time, and not by the policy. */
 const AT_ONCE = -Infinity;
 
 const STATE_OF = {
@@ -46,16 +46,16 @@ const STATE_OF = {
 } as const satisfies Record<CircuitState, BreakerState>;
 
 /** The store did not answer. */
-class Gone extends Error {}
-/** Nothing can be learnt of the store from this. */
-class Unjudged extends Error {}
+class Unanswered extends Error {}
+/** The outcome tells nothing about the store. */
+class Inconclusive extends Error {}
 
 /**
- * A circuit breaker: a store that did not answer five times in a row is not asked for a moment, so that callers learn at
- * once what they would have waited for. Then one call at a time tries whether it is back.
+ * A circuit breaker: after five calls in a row without an answer, calls fail at once for a moment instead of after a wait.
+ * Then one call at a time tries whether the store is back.
  */
 export class CircuitBreakerSecretStore extends SecretStoreDecorator {
-  readonly #policy = circuitBreaker(handleType(Gone), {
+  readonly #policy = circuitBreaker(handleType(Unanswered), {
     halfOpenAfter: AT_ONCE,
     breaker: new ConsecutiveBreaker(FAILURES_IN_A_ROW),
   });
@@ -70,36 +70,33 @@ export class CircuitBreakerSecretStore extends SecretStoreDecorator {
     this.#policy.onStateChange((state) => this.#became(STATE_OF[state]));
   }
 
-  /** @throws StoreUnreachable at once, and the store was not asked */
+  /** @throws StoreUnreachable at once, without a call to the store */
   protected async around<T>(_call: StoreCall, pass: () => Promise<T>): Promise<T> {
     const { state } = this.#policy;
     const isTrial = state === CircuitState.Open;
     if (state === CircuitState.HalfOpen || (isTrial && this.deps.time.nowMs() < this.#noTrialBeforeMs))
       throw new StoreUnreachable();
     const answer = pass();
-    this.#policy.execute(() => this.#judged(answer, isTrial)).catch(() => undefined);
+    this.#policy.execute(() => this.#judge(answer, isTrial)).catch(() => undefined);
     return answer;
   }
 
-  async #judged(answer: Promise<unknown>, isTrial: boolean): Promise<void> {
-    const outcome = answer.then(
-      () => undefined,
-      (error: unknown) => evidenceIn(error),
-    );
-    const evidence = isTrial ? await this.#soon(outcome) : await outcome;
-    // What tells nothing is no reason to let everybody in again.
-    if (isTrial && evidence !== undefined) throw new Gone();
-    if (evidence !== undefined) throw evidence;
+  /** @throws Unanswered where the call counts as a failure of the store, Inconclusive where it does not count */
+  async #judge(answer: Promise<unknown>, isTrial: boolean): Promise<void> {
+    const outcome = answer.then(() => undefined, failureIn);
+    const failure = isTrial ? await this.#withinTrial(outcome) : await outcome;
+    // An inconclusive trial does not close the breaker.
+    if (failure !== undefined) throw isTrial ? new Unanswered() : failure;
   }
 
-  async #soon(outcome: Promise<Gone | Unjudged | undefined>): Promise<Gone | Unjudged | undefined> {
-    let callOff = (): void => undefined;
-    const late = new Promise<Gone>((resolve) => {
-      callOff = this.deps.time.after(TRIAL_PATIENCE_MS, () => resolve(new Gone()));
+  async #withinTrial<T>(outcome: Promise<T>): Promise<T | Unanswered> {
+    let cancel = (): void => undefined;
+    const late = new Promise<Unanswered>((resolve) => {
+      cancel = this.deps.time.after(TRIAL_TIMEOUT_MS, () => resolve(new Unanswered()));
     });
-    const evidence = await Promise.race([outcome, late]);
-    callOff();
-    return evidence;
+    const first = await Promise.race([outcome, late]);
+    cancel();
+    return first;
   }
 
   #became(state: BreakerState): void {
@@ -111,8 +108,8 @@ export class CircuitBreakerSecretStore extends SecretStoreDecorator {
   }
 }
 
-/** Undefined for whatever only a store that works can say. */
-function evidenceIn(error: unknown): Gone | Unjudged | undefined {
-  if (error instanceof StoreUnreachable || error instanceof StoreOutcomeUnknown) return new Gone();
-  return error instanceof TooManyRequests || error instanceof InvalidRequest ? new Unjudged() : undefined;
+/** Returns undefined for an error that only a working store gives. */
+function failureIn(error: unknown): Unanswered | Inconclusive | undefined {
+  if (error instanceof StoreUnreachable || error instanceof StoreOutcomeUnknown) return new Unanswered();
+  return error instanceof TooManyRequests || error instanceof InvalidRequest ? new Inconclusive() : undefined;
 }
