@@ -112,9 +112,7 @@ export class QuotaSecretStore extends SecretStore {
       if (write.kind === 'delete' && !this.#isCountable(usage, write.name))
         return await deleteUncounted(usage, call);
       const counted = await this.#admit(scope, usage, write);
-      await this.#finish(usage, write, counted, () =>
-        afterWaiting(this.deps.time.nowMs() - beganMs, call),
-      );
+      await this.#finish(usage, write, counted, () => afterWaiting(this.deps.time.nowMs() - beganMs, call));
     } finally {
       usage.holders -= 1;
     }
