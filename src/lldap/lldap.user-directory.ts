@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
-import type { Clock, MonotonicTime } from '../time/clock';
-import { FairQueue } from '../concurrency/fair-queue';
-import { IdentityUnavailable } from '../errors/authn-errors';
-import { TooManyRequests } from '../errors/request-errors';
 import type { IdentityDependency } from '../authn/identity-dependency';
 import { UserDirectory, type VerifiedToken } from '../authn/user-token.verifier';
+import { FairQueue } from '../concurrency/fair-queue';
+import { SingleFlight } from '../concurrency/single-flight';
+import { IdentityUnavailable } from '../errors/authn-errors';
+import { TooManyRequests } from '../errors/request-errors';
+import type { Clock, MonotonicTime } from '../time/clock';
 
 export interface LldapOptions {
   /** Without a trailing slash, e.g. `http://lldap-service.os-platform:17170`. */
@@ -13,43 +14,48 @@ export interface LldapOptions {
   readonly timeoutMs: number;
 }
 
-interface TokenVerdict {
+interface RememberedAnswer {
   readonly accepted: boolean;
   readonly untilMs: number;
 }
 
-/** An acceptance is believed this long at most, so a log-out takes effect within a minute. */
+/** An acceptance is remembered this long at most, so a log-out takes effect within a minute. */
 const MAX_ACCEPTED_MS = 60_000;
-/** A user who logs in without end can push out what is known of others' tokens: those are then asked for, in turn. */
+/** A user who logs in all the time can push out the answers about others' tokens; LLDAP is then asked again. */
 const MAX_REMEMBERED_TOKENS = 10_000;
-/** Calls to LLDAP, by user: whoever has many tokens, or logs in without end, leaves turns to the others. */
-const TURNS = { maxRunning: 32, maxRunningPerKey: 4, maxWaiting: 64, maxWaitingPerKey: 16, maxWaitMs: 2_000 };
+/** Calls to LLDAP are queued fairly by user, so that one with many tokens does not delay the others. */
+const QUEUE_BOUNDS = {
+  maxRunning: 32,
+  maxRunningPerKey: 4,
+  maxWaiting: 64,
+  maxWaitingPerKey: 16,
+  maxWaitMs: 2_000,
+};
 const MAX_ANSWER_BYTES = 64 * 1024;
 
-/** Answers of something between us and LLDAP, not of LLDAP: they say nothing about the token. */
+/** A proxy before LLDAP answers so, and not LLDAP: these say nothing about the token. */
 const NOT_FROM_LLDAP = new Set([429, 502, 503, 504]);
-/** No token of ours: any answer to it shows that LLDAP is there. */
+/** Not a token: any answer to it shows that LLDAP is up. */
 const PROBE_TOKEN = 'probe';
-const WORD = /^[A-Z0-9_]{1,64}$/;
+const ERROR_CODE = /^[A-Z0-9_]{1,64}$/;
 
 /**
- * Asks LLDAP: `POST /auth/token/verify`. A 200 that does not say "invalid token" accepts; anything else that LLDAP
- * says is a refusal and final for that token. Tokens are remembered by hash only, and asked for once at a time.
+ * Asks LLDAP by `POST /auth/token/verify`. A 200 that does not say "invalid token" accepts the token; any other answer of
+ * LLDAP refuses it for good. Answers are remembered by the token's hash, and concurrent questions about one token are one call.
  */
 export class LldapUserDirectory extends UserDirectory {
-  private readonly answers = new LRUCache<string, TokenVerdict>({ max: MAX_REMEMBERED_TOKENS });
-  private readonly underWay = new Map<string, Promise<boolean>>();
-  private readonly turns: FairQueue;
+  private readonly answers = new LRUCache<string, RememberedAnswer>({ max: MAX_REMEMBERED_TOKENS });
+  private readonly calls = new SingleFlight<boolean>();
+  private readonly queue: FairQueue;
 
   constructor(
     private readonly options: LldapOptions,
     private readonly clock: Clock,
     time: MonotonicTime,
-    /** Told of each answer and each failure. */
     private readonly dependency?: IdentityDependency,
   ) {
     super();
-    this.turns = new FairQueue(TURNS, time, () => new TooManyRequests(1));
+    this.queue = new FairQueue(QUEUE_BOUNDS, time, () => new TooManyRequests(1));
     dependency?.watch(async () => void (await this.verify(PROBE_TOKEN)));
   }
 
@@ -57,11 +63,7 @@ export class LldapUserDirectory extends UserDirectory {
     const key = createHash('sha256').update(verified.token).digest('base64');
     const known = this.answers.get(key);
     if (known !== undefined && this.clock.nowMs() < known.untilMs) return known.accepted;
-    const asked =
-      this.underWay.get(key) ??
-      this.turns.run(verified.user, () => this.ask(key, verified)).finally(() => this.underWay.delete(key));
-    this.underWay.set(key, asked);
-    return asked;
+    return this.calls.run(key, () => this.queue.run(verified.user, () => this.ask(key, verified)));
   }
 
   private async ask(key: string, { token, expiresAtMs }: VerifiedToken): Promise<boolean> {
@@ -79,16 +81,16 @@ export class LldapUserDirectory extends UserDirectory {
       else this.dependency?.failed(unlikeLldap);
       return accepted;
     } catch (error: unknown) {
-      // The failure of fetch may quote the request; nothing but a word of it leaves this place.
-      this.dependency?.failed(wordOf(error));
+      // An error of fetch may quote the request, so only its code is passed on.
+      this.dependency?.failed(codeOf(error));
       throw new IdentityUnavailable();
     }
   }
 }
 
-/** Where the answer came from, if not from LLDAP, is a matter for the operator: the token is refused all the same. */
 interface Verdict {
   readonly accepted: boolean;
+  /** Why the answer seems not to come from LLDAP, for the operator; the token is refused all the same. */
   readonly unlikeLldap?: string;
 }
 
@@ -119,12 +121,12 @@ function verdictOf(text: string): Verdict {
   }
 }
 
-/** By their shapes: fetch's errors hold the address and the request in their texts. */
-function wordOf(error: unknown): string {
+/** Returns a word that is safe to log; the texts of fetch's errors contain the address and the request. */
+function codeOf(error: unknown): string {
   if (error instanceof NotFromLldap) return error.message;
   if (typeof error !== 'object' || error === null) return 'Failed';
   if ('name' in error && error.name === 'TimeoutError') return 'Timeout';
   const cause = 'cause' in error ? error.cause : undefined;
   const code = typeof cause === 'object' && cause !== null && 'code' in cause ? cause.code : undefined;
-  return typeof code === 'string' && WORD.test(code) ? code : 'Failed';
+  return typeof code === 'string' && ERROR_CODE.test(code) ? code : 'Failed';
 }

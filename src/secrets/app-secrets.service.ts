@@ -5,13 +5,13 @@ import { GrantsService, type GrantedScope, type HeldWorkspace } from '../authz/g
 import type { Secret, SecretScope } from './secret';
 import { SecretStore } from './secret-store';
 
-/** A secret of an app by its place, without its value. */
+/** A secret of an app, without its value. */
 export interface AppSecretName {
   readonly workspace: string;
   readonly name: string;
 }
 
-/** One app of one user, and the workspace where the caller names one. */
+/** One app of one user, and a workspace if the caller names one. */
 export interface AppSecretLocation {
   readonly user: string;
   readonly app: string;
@@ -19,8 +19,8 @@ export interface AppSecretLocation {
 }
 
 /**
- * What the Settings app shows and changes for a user: the secrets of an app in environment prod, over all workspaces on
- * which the app holds a grant. Values are written, never read.
+ * The use-cases of the Settings app: a user's secrets of an app in environment prod, in all workspaces on which the app
+ * holds a grant. Values are written, never read.
  */
 @Injectable()
 export class AppSecretsService {
@@ -33,7 +33,7 @@ export class AppSecretsService {
     return (this.grants.workspacesOf(user, app) ?? []).length > 0;
   }
 
-  /** What the app holds, and which other apps hold the same; [] where it is not installed. */
+  /** Returns the grants of the app and the apps that share them; [] where it is not installed. */
   explain(user: string, app: string): readonly HeldWorkspace[] {
     return this.grants.explain(user, app) ?? [];
   }
@@ -44,31 +44,31 @@ export class AppSecretsService {
     return lists.flat();
   }
 
-  /** Where the app has one workspace only, or the caller names one. @throws WorkspaceNeeded, SecretAlreadyExists */
-  async create(place: AppSecretLocation, secret: Secret): Promise<void> {
-    const [scope, another] = this.candidates(place);
-    if (another !== undefined) throw new WorkspaceNeeded(place.app);
+  /** @throws WorkspaceNeeded where the app has several workspaces and the caller names none, SecretAlreadyExists */
+  async create(location: AppSecretLocation, secret: Secret): Promise<void> {
+    const [scope, another] = this.candidates(location);
+    if (another !== undefined) throw new WorkspaceNeeded(location.app);
     await this.store.create(inProd(scope), secret);
   }
 
-  async update(place: AppSecretLocation, secret: Secret): Promise<void> {
-    await this.store.update(inProd(await this.holderOf(place, secret.name)), secret);
+  async update(location: AppSecretLocation, secret: Secret): Promise<void> {
+    await this.store.update(inProd(await this.holderOf(location, secret.name)), secret);
   }
 
-  async delete(place: AppSecretLocation, name: string): Promise<void> {
-    await this.store.delete(inProd(await this.holderOf(place, name)), name);
+  async delete(location: AppSecretLocation, name: string): Promise<void> {
+    await this.store.delete(inProd(await this.holderOf(location, name)), name);
   }
 
-  /** The one workspace that holds the name. @throws SecretNotFound, WorkspaceNeeded where several do */
-  private async holderOf(place: AppSecretLocation, name: string): Promise<GrantedScope> {
-    const candidates = this.candidates(place);
+  /** Returns the one workspace that contains the name. @throws SecretNotFound, WorkspaceNeeded where several do */
+  private async holderOf(location: AppSecretLocation, name: string): Promise<GrantedScope> {
+    const candidates = this.candidates(location);
     if (candidates.length === 1) return candidates[0];
     const names = await Promise.all(candidates.map(async (scope) => this.namesIn(scope)));
     const [holder, another] = candidates.filter((_scope, index) =>
       names[index]?.some((s) => s.name === name),
     );
     if (holder === undefined) throw new SecretNotFound(name);
-    if (another !== undefined) throw new WorkspaceNeeded(place.app);
+    if (another !== undefined) throw new WorkspaceNeeded(location.app);
     return holder;
   }
 

@@ -1,13 +1,13 @@
-/** The environments of a workspace, as Olares names them; an absent or empty one means `prod`. */
+/** The environments of a workspace, as Olares names them. */
 export const ENVIRONMENTS = ['test', 'dev', 'staging', 'prod'] as const;
 export type Environment = (typeof ENVIRONMENTS)[number];
 
-/** UTF-16 code units: what Infisical's routes count. */
+/** In UTF-16 code units, which Infisical's routes count. */
 export const MAX_NAME_LENGTH = 100;
-/** Bytes of UTF-8. */
+/** In UTF-8. */
 export const MAX_VALUE_BYTES = 512 * 1024;
 
-/** Where a secret lives. All three compare byte for byte. */
+/** The place of a secret. All three fields compare byte for byte. */
 export interface SecretScope {
   readonly user: string;
   readonly workspace: string;
@@ -19,7 +19,7 @@ export interface Secret {
   readonly value: string;
 }
 
-/** JSON, so that no two scopes share a key and none is the beginning of another. */
+/** Returns a key as JSON, so that no two scopes share a key and none is a prefix of another. */
 export function scopeKeyOf({ user, workspace, environment }: SecretScope): string {
   return JSON.stringify([user, workspace, environment]);
 }
@@ -32,11 +32,11 @@ export interface Usage {
 
 /** The usage of one scope. */
 export interface ScopeUsage extends Usage {
-  /** Bytes of single secrets by name, as far as the store learnt them on the way. */
+  /** The sizes of single secrets in bytes by name, where the store read them anyway. */
   readonly sizes?: ReadonlyMap<string, number>;
 }
 
-/** What one secret takes: its name and its value in UTF-8. */
+/** Returns how much one secret takes: its name and its value in UTF-8. */
 export function secretBytes({ name, value }: Secret): number {
   return Buffer.byteLength(name) + Buffer.byteLength(value);
 }

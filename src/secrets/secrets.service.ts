@@ -4,13 +4,13 @@ import type { Caller } from '../authn/caller';
 import type { Environment, Secret, SecretScope } from './secret';
 import { type ReadReport, SecretStore } from './secret-store';
 
-/** The place a caller names: it is checked before anything is read from it. */
+/** The place that a caller names; the grant is checked before anything is read from it. */
 export interface SecretLocation {
   readonly workspace: string;
   readonly environment: Environment;
 }
 
-/** The five use-cases: authorize, then store. The only user of the store in the request path. */
+/** The five use-cases: each authorizes, then calls the store. */
 @Injectable()
 export class SecretsService {
   constructor(

@@ -44,7 +44,7 @@ export class TracedSecretStore extends SecretStoreDecorator {
     super(inner);
   }
 
-  protected around<T>({ method, scope }: StoreCall, pass: () => Promise<T>): Promise<T> {
-    return scope === undefined ? pass() : this.spans.during(`store ${method}`, pass);
+  protected intercept<T>({ method, scope }: StoreCall, next: () => Promise<T>): Promise<T> {
+    return scope === undefined ? next() : this.spans.during(`store ${method}`, next);
   }
 }

@@ -71,12 +71,12 @@ export class CircuitBreakerSecretStore extends SecretStoreDecorator {
   }
 
   /** @throws StoreUnreachable at once, without a call to the store */
-  protected async around<T>(_call: StoreCall, pass: () => Promise<T>): Promise<T> {
+  protected async intercept<T>(_call: StoreCall, next: () => Promise<T>): Promise<T> {
     const { state } = this.#policy;
     const isTrial = state === CircuitState.Open;
     if (state === CircuitState.HalfOpen || (isTrial && this.deps.time.nowMs() < this.#noTrialBeforeMs))
       throw new StoreUnreachable();
-    const answer = pass();
+    const answer = next();
     this.#policy.execute(() => this.#judge(answer, isTrial)).catch(() => undefined);
     return answer;
   }

@@ -54,10 +54,10 @@ export class ConcurrencyLimitSecretStore extends SecretStoreDecorator {
   }
 
   /** @throws TooManyRequests without a call to the store */
-  protected async around<T>({ scope }: StoreCall, pass: () => Promise<T>): Promise<T> {
+  protected async intercept<T>({ scope }: StoreCall, next: () => Promise<T>): Promise<T> {
     const waitedBeforeMs = waitedMs();
     const beganMs = this.time.nowMs() - waitedBeforeMs;
-    const work = (): Promise<T> => afterWaiting(this.time.nowMs() - beganMs, pass);
+    const work = (): Promise<T> => afterWaiting(this.time.nowMs() - beganMs, next);
     return this.#queue.run(workspaceKey(scope), work, waitedBeforeMs);
   }
 }
