@@ -1,5 +1,5 @@
 import { Inject, Module, type DynamicModule, type MiddlewareConsumer, type NestModule } from '@nestjs/common';
-import { APP_FILTER, APP_GUARD, APP_PIPE } from '@nestjs/core';
+import { APP_FILTER, APP_GUARD, APP_PIPE } from '@nestjs/core/constants';
 import type { RequestHandler } from 'express';
 import { LoggerModule } from 'nestjs-pino';
 import type { Adapters } from './bootstrap/open-adapters';

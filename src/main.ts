@@ -4,12 +4,11 @@ import type { DestinationStream } from 'pino';
 import { createApplication, listenForMetrics, shutDown } from './bootstrap/application';
 import { InvalidSettings, loadSettings, type Settings } from './config/settings';
 import { withDevelopmentCredentials } from './development/development';
-import { urlOf } from './development/start-banner';
 import { createLog, logEvent } from './logging/log';
 import { LogDestination } from './logging/log-destination';
 import { openAdapters } from './bootstrap/open-adapters';
 import { EmbeddedStoreUnusable } from './stores/embedded/embedded-store-unusable';
-import { KubeConfigUnusable } from './kubernetes/kube-config-file';
+import { KubeConfigUnusable } from './kubernetes/kubernetes-api';
 import { AddressUnusable } from './telemetry/metrics-server';
 
 /** What a reader of the log that is behind is waited for when the process ends. */
@@ -47,7 +46,7 @@ async function main(): Promise<void> {
   log.info({ address, port, metricsPort, store: settings.store.kind }, 'listening');
   // The printed calls are plain http.
   if (development.selfContained && settings.tls === undefined) {
-    const { printStartBanner } = await import('./development/start-banner.js');
+    const { printStartBanner, urlOf } = await import('./development/start-banner.js');
     // A convenience: that it failed must not end a service that is listening.
     await printStartBanner(
       development.folder,

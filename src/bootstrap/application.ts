@@ -1,5 +1,6 @@
+import 'reflect-metadata';
 import type { Server } from 'node:http';
-import { NestFactory } from '@nestjs/core';
+import { NestFactory } from '@nestjs/core/nest-factory';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import express, { type Express } from 'express';
 import { Logger } from 'nestjs-pino';

@@ -11,7 +11,6 @@ import type { InfisicalStoreSettings, Settings } from '../config/settings';
 import { reloadedCredentials, reloadedLogin } from './credentials';
 import { infisicalConnection } from './infisical-connection';
 import { DELETION_JOBS_SCOPE } from '../user-deprovisioning/deletion-jobs';
-import { DirectoryGrantSource } from '../grant-sources/directory/directory.grant-source';
 import { IdentityDependency } from '../authn/identity-dependency';
 import { LldapUserDirectory } from '../lldap/lldap.user-directory';
 import type { LogEvent } from '../logging/log';
@@ -138,7 +137,7 @@ function withQuotas(
   return limited;
 }
 
-/** The cluster's client takes a second to load: only who asks for it pays. */
+/** Only the chosen source is loaded: the other one would cost start time and memory for nothing. */
 async function openGrants(
   settings: Settings['grants'],
   clock: Clock,
@@ -157,6 +156,7 @@ async function openGrants(
   >
 > {
   if (settings.kind === 'directory') {
+    const { DirectoryGrantSource } = await import('../grant-sources/directory/directory.grant-source.js');
     return { grantSource: await DirectoryGrantSource.open({ dir: settings.dir, log }) };
   }
   const { openCluster } = await import('./open-cluster.js');

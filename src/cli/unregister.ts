@@ -1,8 +1,7 @@
 import '../bootstrap/inspector-signal';
 import { SystemMonotonicTime } from '../time/clock';
 import { kubeConfigConnection } from '../kubernetes/kube-config';
-import { KubeConfigUnusable } from '../kubernetes/kube-config-file';
-import { KubernetesApi, kubernetesFailureOf } from '../kubernetes/kubernetes-api';
+import { KubeConfigUnusable, KubernetesApi, kubernetesFailureOf } from '../kubernetes/kubernetes-api';
 import { unregister } from '../registration/unregister';
 
 /** The command `node dist/cli/unregister.js`, which the chart's uninstall runs: one sentence, exit code 1 on failure. */

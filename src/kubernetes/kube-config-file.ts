@@ -1,15 +1,7 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { parse } from 'yaml';
-import { KubernetesFailure, kubernetesFailureOf } from './kubernetes-api';
-
-/** The cluster cannot be found, or a kubeconfig is wrong. The message is one sentence that holds no content of a file but names. */
-export class KubeConfigUnusable extends Error {
-  constructor(sentence: string) {
-    super(sentence);
-    this.name = 'KubeConfigUnusable';
-  }
-}
+import { KubeConfigUnusable, KubernetesFailure, kubernetesFailureOf } from './kubernetes-api';
 
 /** Kubernetes keeps no Secret or ConfigMap above 1 MiB, where these files come from. */
 const MAX_FILE_BYTES = 1024 * 1024;

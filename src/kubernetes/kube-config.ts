@@ -6,11 +6,10 @@ import {
   type EntryKind,
   type KubeConfigEntry,
   KubeConfigFile,
-  KubeConfigUnusable,
   readBounded,
   type Source,
 } from './kube-config-file';
-import { type ApiConnection, KubernetesFailure } from './kubernetes-api';
+import { type ApiConnection, KubeConfigUnusable, KubernetesFailure } from './kubernetes-api';
 
 /** The environment variables by which every Kubernetes tool finds its cluster. */
 export interface KubeEnvironment {

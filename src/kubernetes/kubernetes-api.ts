@@ -149,6 +149,14 @@ export class KubernetesFailure extends Error {
   }
 }
 
+/** The cluster cannot be found, or a kubeconfig is wrong. The message is one sentence that holds no content of a file but names. */
+export class KubeConfigUnusable extends Error {
+  constructor(sentence: string) {
+    super(sentence);
+    this.name = 'KubeConfigUnusable';
+  }
+}
+
 const WORD = /^[A-Za-z0-9_]{1,64}$/;
 const FIELD = /^[A-Za-z0-9_.[\]]{1,128}$/;
 const MAX_RETRY_AFTER_S = 60;

@@ -31,7 +31,8 @@ export class TokenBuckets {
     private readonly time: MonotonicTime,
     maxBuckets = MAX_BUCKETS,
   ) {
-    this.#buckets = new LRUCache({ max: maxBuckets });
+    // As a size, since `max` would allocate the places of all accounts at the start.
+    this.#buckets = new LRUCache({ maxSize: maxBuckets, sizeCalculation: () => 1 });
   }
 
   /** Milliseconds until there is a token; 0 where there is one. */

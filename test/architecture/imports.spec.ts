@@ -42,6 +42,7 @@ const COMPOSITION = /^src\/(main|app\.module|bootstrap\/[a-z.-]+|cli\/[a-z.-]+)\
 /** Packages that have one home. */
 const HOME_OF: Readonly<Record<string, RegExp>> = {
   axios: /^src\/stores\/infisical\/transport\//,
+  'class-validator': /^src\/http\/controllers\/secret-requests\.ts$/,
   'classic-level': /^src\/stores\/embedded\//,
   bcrypt: /^src\/(authn\/bcrypt-worker\.mjs|development\/example-headers\.ts)$/,
   'prom-client': /^src\/telemetry\//,

@@ -7,8 +7,7 @@ import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
 import { stringify } from 'yaml';
 import { kubeConfigConnection } from '../../src/kubernetes/kube-config';
-import { KubeConfigUnusable } from '../../src/kubernetes/kube-config-file';
-import { KubernetesApi, KubernetesFailure } from '../../src/kubernetes/kubernetes-api';
+import { KubeConfigUnusable, KubernetesApi, KubernetesFailure } from '../../src/kubernetes/kubernetes-api';
 import { SystemMonotonicTime } from '../../src/time/clock';
 import { TestAuthority } from '../support/certificates';
 

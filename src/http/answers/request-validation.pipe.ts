@@ -1,8 +1,13 @@
 import { ValidationPipe, type ArgumentMetadata, type PipeTransform } from '@nestjs/common';
-import type { ValidationError } from 'class-validator';
 import { LRUCache } from 'lru-cache';
 import { InvalidRequest } from '../../errors/request-errors';
-import { ListSecretRequest, NamedSecretRequest, WorkspaceQuery } from '../controllers/secret-requests';
+import {
+  ListSecretRequest,
+  NamedSecretRequest,
+  type ValidationError,
+  validator,
+  WorkspaceQuery,
+} from '../controllers/secret-requests';
 
 const MAX_FIELD_LENGTH_SHOWN = 64;
 /** Far more than any request class has. The time of the validators grows with the square of the number of fields. */
@@ -26,6 +31,7 @@ export class RequestValidationPipe implements PipeTransform<unknown, unknown> {
     stopAtFirstError: true,
     validationError: { target: false, value: false },
     exceptionFactory: toInvalidRequest,
+    validatorPackage: validator,
   });
   readonly #valid = new Map(
     REPEATED.map((metatype) => [metatype, new LRUCache<string, object>({ max: MAX_REMEMBERED })]),

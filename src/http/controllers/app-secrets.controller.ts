@@ -1,7 +1,6 @@
-import { IsOptional, Matches } from 'class-validator';
 import { Body, Controller, Delete, Get, HttpCode, Param, Post, Put } from '@nestjs/common';
 import { WORKSPACE_NAME, WORKSPACE_RULE } from '../../authz/grant';
-import { IsSecretName, IsSecretValue } from './secret-requests';
+import { IsOptional, IsSecretName, IsSecretValue, Matches } from './secret-requests';
 import type { HeldWorkspace } from '../../authz/grants.service';
 import { AppSecretsService, type AppSecretLocation } from '../../secrets/app-secrets.service';
 import { CurrentUser, UserRoute } from '../request/route-access';

@@ -1,5 +1,5 @@
 import { Injectable, type CanActivate, type ExecutionContext } from '@nestjs/common';
-import { Reflector } from '@nestjs/core';
+import { Reflector } from '@nestjs/core/services';
 import { Unauthenticated } from '../../errors/authn-errors';
 import { PeerVerifier } from '../../authn/peer-verifier';
 import { isForwarded, peerOf } from '../request/credential-headers';

@@ -26,7 +26,11 @@ const MAX_REMEMBERED = 10_000;
  * body is read and a signature verified, so that a flood costs little. Only their hashes are stored, for a moment.
  */
 export class ThrottledCredentials {
-  readonly #throttled = new LRUCache<string, Throttled>({ max: MAX_REMEMBERED });
+  /** Bounded as a size, since `max` would allocate all places at the start. */
+  readonly #throttled = new LRUCache<string, Throttled>({
+    maxSize: MAX_REMEMBERED,
+    sizeCalculation: () => 1,
+  });
   #lastUntilMs = -Infinity;
 
   constructor(

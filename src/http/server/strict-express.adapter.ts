@@ -1,6 +1,6 @@
 import { IncomingMessage, ServerResponse, type ServerOptions, createServer } from 'node:http';
 import type { Express, Response } from 'express';
-import { ExpressAdapter } from '@nestjs/platform-express';
+import { ExpressAdapter } from '@nestjs/platform-express/adapters';
 import type { Reloadable } from '../../reloadable/reloadable';
 import type { AnswerForms, Envelope } from '../answers/envelope';
 import { lengthOf, SMALL_ANSWER_LENGTH, type LargeAnswers } from './large-answers';

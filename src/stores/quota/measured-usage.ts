@@ -21,7 +21,8 @@ export class MeasuredUsage {
   /** In order of their last use. */
   readonly #scopes = new Map<string, ScopeUsageCounter>();
   readonly #users = new Map<string, UserUsageCounter>();
-  readonly #sizes = new LRUCache<string, number>({ max: MAX_SIZES });
+  /** Bounded as a size, since `max` would allocate all places at the start. */
+  readonly #sizes = new LRUCache<string, number>({ maxSize: MAX_SIZES, sizeCalculation: () => 1 });
   #measurements = 0;
 
   /** @param limit the quota of one scope, Infinity where there is none; a scope that is too large to be measured counts as this */
