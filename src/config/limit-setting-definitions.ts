@@ -28,7 +28,7 @@ export const LIMIT_DEFINITIONS = {
   MAX_EVENT_LOOP_DELAY_MS: {
     default: '500',
     description:
-      'How late the process may run, on average over a second, before it refuses requests with 503, in milliseconds; `0`: as late as it gets.',
+      'How late the process may run, on average over a second, before it refuses requests with 503, in milliseconds; `0`: never.',
   },
 } as const satisfies Record<string, SettingDefinition>;
 

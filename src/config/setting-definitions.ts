@@ -8,18 +8,18 @@ const REDIS_SETTING_DEFINITIONS = {
       'Redis that all replicas share, `redis://user:password@host:6379/0`, or `rediss://` for TLS; unset, there is none. See docs/redis.md.',
   },
   REDIS_CA_FILE: {
-    description: 'PEM file of certificate authorities that Redis may have too, beside the public ones.',
+    description: "PEM file of certificate authorities to trust for Redis beside Node's own.",
   },
   REDIS_KEY_PREFIX: {
     default: 'osp:',
-    description: 'What the names of keys and of the channel begin with, where Redis serves others too.',
+    description: 'Prefix of the names of keys and of the channel, for a Redis that serves others too.',
   },
   REDIS_SENTINEL_HOSTS: {
     description:
-      "Sentinels as `host:port`, separated by commas; set, they tell the primary's address, and `REDIS_URL` its user, password and database.",
+      "Sentinels as `host:port`, separated by commas; set, they name the primary's address, and `REDIS_URL` its user, password and database.",
   },
-  REDIS_SENTINEL_MASTER_NAME: { default: 'mymaster', description: 'What the Sentinels call the primary.' },
-  REDIS_SENTINEL_USERNAME: { description: 'User at the Sentinels, where they want one.' },
+  REDIS_SENTINEL_MASTER_NAME: { default: 'mymaster', description: 'Name of the primary at the Sentinels.' },
+  REDIS_SENTINEL_USERNAME: { description: 'User at the Sentinels, if they need one.' },
   REDIS_SENTINEL_PASSWORD: { secret: true, description: 'Password at the Sentinels.' },
   REDIS_SENTINEL_ENABLE_TLS: { default: 'false', description: '`true`: the Sentinels speak TLS.' },
 } as const;
@@ -53,11 +53,11 @@ export const SETTING_DEFINITIONS = {
   TLS_KEY_FILE: { description: 'PEM file of its private key.' },
   TLS_CLIENT_CA_FILE: {
     description:
-      'PEM file of certificate authorities; set, every caller must show a client certificate of theirs, beside the other credentials.',
+      'PEM file of certificate authorities; set, every caller must show a client certificate of theirs in addition to the other credentials.',
   },
   TLS_CLIENT_SUBJECTS: {
     description:
-      'Whose client certificates are let in: `CN=<name>`, `DNS=<name>` or `URI=<uri>`, separated by commas; unset, those of anybody.',
+      'Subjects whose client certificates are accepted: `CN=<name>`, `DNS=<name>` or `URI=<uri>`, separated by commas; unset, every subject.',
   },
   METRICS_PORT: {
     description:
@@ -71,7 +71,7 @@ export const SETTING_DEFINITIONS = {
   OTEL_TRACES_SAMPLER_ARG: {
     default: '1',
     description:
-      'Share of the traces that are kept, `0` to `1`; a request that belongs to a trace already follows that one.',
+      'Share of the traces that are kept, `0` to `1`; a request that belongs to a trace already is kept if that trace is.',
   },
   GRANTS_SOURCE: {
     default: 'directory',
@@ -107,7 +107,7 @@ export const SETTING_DEFINITIONS = {
   },
   SYSTEM_EVENT_SERVICE_ACCOUNTS: {
     description:
-      'With `kubernetes`: ServiceAccounts that may tell of created and deleted users, as `namespace:name`, separated by commas; unset, nobody may.',
+      'With `kubernetes`: ServiceAccounts that may report created and deleted users, as `namespace:name`, separated by commas; unset, nobody may.',
   },
   SETTINGS_ROUTES: {
     default: 'service-accounts',
@@ -150,8 +150,7 @@ export const SETTING_DEFINITIONS = {
   },
   MASTER_KEY: {
     secret: true,
-    description:
-      "The embedded store's master key, at least 32 bytes. Without it the data cannot be read by anybody.",
+    description: "The embedded store's master key, at least 32 bytes. Without it nobody can read the data.",
   },
   DISK_RESERVE_MIB: {
     default: '64',
@@ -174,7 +173,7 @@ export const SETTING_DEFINITIONS = {
   },
   INFISICAL_ORGANIZATION_ID: {
     description:
-      "Id of the machine identity's organization, a UUID; compared with what Infisical says, and readiness is bad where it is another. Olares' fork wants to be told.",
+      "Id of the machine identity's organization, a UUID; compared with what Infisical says; if it is another, the service is not ready. Olares' fork needs this setting.",
   },
   INFISICAL_TIMEOUT_MS: {
     default: '20000',
@@ -192,16 +191,16 @@ export const SETTING_DEFINITIONS = {
   CACHE_MAX_STALE_MS: {
     default: '60000',
     description:
-      'How old a secret may be that is served while Infisical cannot be asked, in milliseconds; the answer says so. `0`: never.',
+      'How old a secret may be that is served while Infisical does not answer, in milliseconds; the answer says so. `0`: never.',
   },
-  CACHE_MAX_ENTRIES: { default: '10000', description: 'How many workspaces (by environment) are kept.' },
+  CACHE_MAX_ENTRIES: { default: '10000', description: 'How many workspaces (by environment) are cached.' },
   CACHE_MAX_MIB: { default: '32', description: 'How much memory they may take, in MiB.' },
   ...REDIS_SETTING_DEFINITIONS,
   ...LIMIT_DEFINITIONS,
   ...QUOTA_DEFINITIONS,
   NODE_EXTRA_CA_CERTS: {
     description:
-      "Node's own: PEM file of more certificate authorities, for Infisical, LLDAP and the API server; read at the start.",
+      'Of Node itself: PEM file of more certificate authorities, for Infisical, LLDAP and the API server; read at the start.',
   },
   HTTPS_PROXY: {
     secret: true,
