@@ -1,21 +1,20 @@
 import { BlockList, isIP } from 'node:net';
 import type { EnvironmentVariables, EnvironmentReader } from './environment-reader';
 import { readTextFile } from './secret-source';
-import { type AuthorityFiles, readCertificates } from './tls-settings';
+import { type AuthorityFiles, authorityFiles } from './tls-settings';
 
 type ProxySetting =
   | Readonly<Record<string, never>>
-  /** May hold the proxy's user and password. */
+  /** May contain the proxy's user and password. */
   | { readonly proxyUrl: string }
-  /** What is wrong with the variable, without its value. */
+  /** The problem of the variable, without its value. */
   | { readonly name: string; readonly problem: string };
 
 const RULE = 'must be an http or https URL without a path, with user and password if it wants any';
 
 /**
- * The proxy on the way to `url`, as HTTPS_PROXY or HTTP_PROXY and NO_PROXY say; a name in lower case goes first, as in
- * curl. `<NAME>_FILE` is a path whose content is the proxy, read only where it counts. This machine itself is never reached
- * through a proxy.
+ * Returns the proxy for `url` according to HTTPS_PROXY or HTTP_PROXY and NO_PROXY; a name in lower case takes precedence, as
+ * in curl. `<NAME>_FILE` is a path whose content is the proxy, read only where it applies. No proxy is used for this machine.
  */
 export function proxySetting(env: EnvironmentVariables, url: string): ProxySetting {
   const { protocol, hostname, port } = new URL(url);
@@ -49,7 +48,7 @@ function isProxyUrl(text: string): boolean {
   if (!URL.canParse(text)) return false;
   const { protocol, hostname, pathname, search, hash, username, password } = new URL(text);
   try {
-    // Each by itself, as it is used: an escape must not be completed by the other one.
+    // Each must be decodable by itself, as it is used: the other one must not complete an escape.
     for (const part of [username, password]) decodeURIComponent(part);
   } catch {
     return false;
@@ -61,7 +60,10 @@ function isLoopback(host: string): boolean {
   return /(^|\.)localhost$/.test(host) || isWithin(host, '127.0.0.0', 8) || host === '::1';
 }
 
-/** `*`, `host`, `.suffix`, `*.suffix`, an address, or a range of addresses; all but `*` and ranges also with `:port`. */
+/**
+ * Returns whether an entry of NO_PROXY covers the host: `*`, `host`, `.suffix`, `*.suffix`, an address, or a range of
+ * addresses; all but `*` and ranges may have a `:port`.
+ */
 function covers(entry: string, host: string, port: string): boolean {
   if (entry === '*') return true;
   const range = /^\[?([0-9a-f.:]+)\]?\/(\d{1,3})$/.exec(entry);
@@ -69,7 +71,7 @@ function covers(entry: string, host: string, port: string): boolean {
   const [, name = '', onlyPort = port] = /^(\[[^\]]+\]|[^:]+|[0-9a-f:.]+)(?::(\d+))?$/.exec(entry) ?? [];
   const suffix = name.replace(/^\*?\./, '').replace(/^\[|\]$/g, '');
   if (suffix === '' || onlyPort !== port) return false;
-  // A bare name covers itself and what is below it; one with a dot before it, only what is below.
+  // A bare name covers itself and its subdomains; one after a dot only the subdomains.
   if (host === suffix) return !/^\*?\./.test(name);
   return isIP(host) === 0 && host.endsWith(`.${suffix}`);
 }
@@ -82,14 +84,14 @@ function isWithin(host: string, network: string, bits: number): boolean {
   return list.check(host, inHost === 4 ? 'ipv4' : 'ipv6');
 }
 
-/** How Infisical is reached, beside its address. */
+/** The settings of the connection to Infisical beside its address. */
 export interface ConnectionSettings {
   readonly authorityFiles?: AuthorityFiles;
-  /** May hold the proxy's user and password. */
+  /** May contain the proxy's user and password. */
   readonly proxyUrl?: string;
 }
 
-/** For the service and for `infisical:setup` alike; an empty `url` is one that has a problem already. */
+/** @param url empty where it was already reported as a problem */
 export function connectionSettings(
   read: EnvironmentReader,
   env: EnvironmentVariables,
@@ -97,19 +99,9 @@ export function connectionSettings(
 ): ConnectionSettings {
   const proxy = url === '' ? {} : proxySetting(env, url);
   if ('problem' in proxy) read.problem(proxy.name, proxy.problem);
-  const caFile = read.text('INFISICAL_CA_FILE');
+  const authorities = authorityFiles(read, 'INFISICAL_CA_FILE');
   return {
     ...('proxyUrl' in proxy && { proxyUrl: proxy.proxyUrl }),
-    ...(caFile !== undefined && { authorityFiles: authorityFiles(read, caFile) }),
+    ...(authorities !== undefined && { authorityFiles: authorities }),
   };
-}
-
-function authorityFiles(read: EnvironmentReader, caFile: string): AuthorityFiles {
-  try {
-    readCertificates(caFile);
-  } catch (error: unknown) {
-    read.problem('INFISICAL_CA_FILE:', (error as Error).message);
-  }
-  const extraCaFile = read.text('NODE_EXTRA_CA_CERTS');
-  return { caFile, ...(extraCaFile !== undefined && { extraCaFile }) };
 }

@@ -1,6 +1,6 @@
+import type { SettingDefinition } from './limit-setting-definitions';
 import { MIN_KEY_BYTES, readKeyFile, readTextFile } from './secret-source';
 import { SETTING_DEFINITIONS, type SecretSettingName, type SettingName } from './setting-definitions';
-import type { SettingDefinition } from './limit-setting-definitions';
 
 export type EnvironmentVariables = Readonly<Record<string, string | undefined>>;
 
@@ -10,7 +10,7 @@ export type EnvironmentVariables = Readonly<Record<string, string | undefined>>;
  */
 export class EnvironmentReader {
   readonly problems: string[] = [];
-  /** Where the secrets came from that were given as files. */
+  /** The paths of the secrets that were given as files. */
   readonly files: Partial<Record<SecretSettingName, string>> = {};
 
   constructor(private readonly env: EnvironmentVariables) {}
@@ -70,7 +70,7 @@ export class EnvironmentReader {
     return undefined;
   }
 
-  /** Key material from the variable or from its file. Absent, short or unreadable keys are problems. */
+  /** Reads key material from the variable or from its file. An absent, short or unreadable key is a problem. */
   key(name: SecretSettingName, why: string): Uint8Array {
     const file = this.fileOf(name);
     try {
@@ -85,7 +85,7 @@ export class EnvironmentReader {
     return bytes;
   }
 
-  /** A credential from the variable or from its file. */
+  /** Reads a credential from the variable or from its file; an absent or unreadable one is a problem. */
   credential(name: SecretSettingName, why: string): string {
     const file = this.fileOf(name);
     try {
@@ -98,7 +98,7 @@ export class EnvironmentReader {
     return '';
   }
 
-  /** The same, where it may be left out. */
+  /** Reads a credential that may be absent. */
   optionalCredential(name: SecretSettingName): string | undefined {
     const isGiven = [name, `${name}_FILE`].some((variable) => (this.env[variable] ?? '') !== '');
     return isGiven ? this.credential(name, 'must hold something') : undefined;

@@ -16,13 +16,13 @@ export interface KubernetesGrantSettings {
   readonly environment: EnvironmentVariables;
   readonly maxAgeMs: number;
   readonly audience: string;
-  /** They may call on behalf of users. */
+  /** Those that may call on behalf of users. */
   readonly trustedServiceAccounts: readonly ServiceAccountSetting[];
-  /** They may tell that a user was created or deleted. */
+  /** Those that may report created and deleted users. */
   readonly systemEventServiceAccounts: readonly ServiceAccountSetting[];
-  /** The Settings app; in a namespace `<user>` stands for the user whom it serves. */
+  /** Those of the Settings app; in a namespace `<user>` stands for the user whom it serves. */
   readonly settingsServiceAccounts: readonly ServiceAccountSetting[];
-  /** Where callers reach us, and so what is registered; undefined registers nothing. */
+  /** The address at which callers reach us, which is registered; where undefined, nothing is registered. */
   readonly providerEndpoint?: {
     readonly service: string;
     readonly namespace: string;
@@ -77,10 +77,10 @@ export function rbacProxySetting(read: EnvironmentReader, grants: GrantSettings)
   return mode;
 }
 
-/** Who may call the Settings routes: the proven Settings app, or whoever holds the user's token. */
+/** Who may call the Settings routes: nobody, the proven Settings app, or everybody who has the user's token. */
 export type SettingsRoutesSetting = 'off' | 'service-accounts' | 'user-token';
 
-/** With grants from a folder no ServiceAccount can be proven, so that `service-accounts` is `off` there. */
+/** Where grants are from a folder no ServiceAccount can be proven, so `service-accounts` means `off` there. */
 export function settingsRoutesSetting(read: EnvironmentReader, grants: GrantSettings): SettingsRoutesSetting {
   const mode = read.oneOf('SETTINGS_ROUTES', ['service-accounts', 'user-token', 'off']);
   if (grants.kind === 'directory') return mode === 'service-accounts' ? 'off' : mode;
@@ -93,7 +93,7 @@ export function settingsRoutesSetting(read: EnvironmentReader, grants: GrantSett
   return mode;
 }
 
-/** @param placeholder what may stand once for a part of the namespace */
+/** @param placeholder may stand once for a part of the namespace */
 function serviceAccounts(
   read: EnvironmentReader,
   setting: 'TRUSTED_PROXY_SERVICE_ACCOUNTS' | 'SYSTEM_EVENT_SERVICE_ACCOUNTS' | 'SETTINGS_SERVICE_ACCOUNTS',

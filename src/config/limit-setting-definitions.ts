@@ -1,13 +1,13 @@
 /** One environment variable. The README's table is generated from these. */
 export interface SettingDefinition {
   readonly description: string;
-  /** Shown and used when the variable is absent or empty. */
+  /** Used when the variable is absent or empty. */
   readonly default?: string;
   /** May also be given as `<NAME>_FILE`, a path whose content is the value. */
   readonly secret?: true;
 }
 
-/** The variables that bound load, as setting-definitions.ts takes them in. */
+/** The variables that bound load, which are a part of SETTING_DEFINITIONS. */
 export const LIMIT_DEFINITIONS = {
   RATE_LIMIT_APP_READS: {
     default: '200:400',
@@ -32,7 +32,7 @@ export const LIMIT_DEFINITIONS = {
   },
 } as const satisfies Record<string, SettingDefinition>;
 
-/** The variables that bound what is kept, as setting-definitions.ts takes them in. */
+/** The variables that bound the stored secrets, which are a part of SETTING_DEFINITIONS. */
 export const QUOTA_DEFINITIONS = {
   QUOTA_WORKSPACE_SECRETS: {
     default: '1000',

@@ -6,7 +6,7 @@ interface RateSetting {
   readonly burst: number;
 }
 
-/** What is absent is not limited. */
+/** An absent rate does not limit. */
 interface RateSettings {
   readonly read?: RateSetting;
   readonly write?: RateSetting;
@@ -15,11 +15,11 @@ interface RateSettings {
 export interface LimitSettings {
   readonly rates: { readonly app: RateSettings; readonly user: RateSettings };
   readonly maxInFlight: number;
-  /** Undefined where the process may run as late as it gets. */
+  /** Undefined where the event loop's delay is not limited. */
   readonly maxLoopDelayMs?: number;
 }
 
-/** Whole numbers, or fractions of one request a second. */
+/** `<per second>` or `<per second>:<burst>`; the rate may be a fraction. */
 const RATE = /^(\d{1,6}(?:\.\d{1,3})?)(?::(\d{1,6}))?$/;
 
 export function limitSettings(read: EnvironmentReader): LimitSettings {
@@ -39,7 +39,7 @@ function rates(read: EnvironmentReader, ofReads: SettingName, ofWrites: SettingN
   return { ...(reads !== undefined && { read: reads }), ...(writes !== undefined && { write: writes }) };
 }
 
-/** Without a burst of its own, that of two seconds. */
+/** Returns undefined for a rate of 0. Without a stated burst it is what two seconds allow. */
 function rateOf(read: EnvironmentReader, name: SettingName): RateSetting | undefined {
   const [matched, rate = '', burst] = RATE.exec(read.text(name) ?? '') ?? [];
   const perSecond = Number(rate);
@@ -52,12 +52,12 @@ function rateOf(read: EnvironmentReader, name: SettingName): RateSetting | undef
 }
 
 interface QuotaSetting {
-  /** Infinity: there is no limit. */
+  /** Infinity where there is no limit. */
   readonly secrets: number;
   readonly bytes: number;
 }
 
-/** In one workspace and environment, and of one user. */
+/** The quota of one workspace and environment, and that of one user. */
 export interface QuotaSettings {
   readonly workspace: QuotaSetting;
   readonly user: QuotaSetting;

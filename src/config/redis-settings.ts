@@ -1,7 +1,7 @@
 import type { EnvironmentReader } from './environment-reader';
-import { type AuthorityFiles, readCertificates } from './tls-settings';
+import { type AuthorityFiles, authorityFiles } from './tls-settings';
 
-/** What a URL of Redis says. */
+/** The parts of a Redis URL. */
 export interface RedisServerSettings {
   readonly host: string;
   readonly port: number;
@@ -29,11 +29,11 @@ export interface RedisSettings {
 const NOT_A_URL = 'must be redis://[[user]:password@]host[:port][/database], or rediss:// for TLS';
 const SENTINEL_PORT = 26_379;
 
-/** Undefined where there is no Redis. */
+/** Returns undefined where there is no Redis. */
 export function redisSettings(read: EnvironmentReader): RedisSettings | undefined {
   const url = read.optionalCredential('REDIS_URL');
   const sentinels = sentinelSettings(read);
-  const authorityFiles = redisAuthorities(read);
+  const authorities = authorityFiles(read, 'REDIS_CA_FILE');
   const keyPrefix = read.required('REDIS_KEY_PREFIX', 'must be text');
   if (!/^[\x21-\x7a]{1,64}$/.test(keyPrefix)) {
     read.problem('REDIS_KEY_PREFIX', 'must have at most 64 printable characters and no space');
@@ -47,7 +47,7 @@ export function redisSettings(read: EnvironmentReader): RedisSettings | undefine
       server: redisServerFrom(url),
       keyPrefix,
       ...(sentinels !== undefined && { sentinels }),
-      ...(authorityFiles !== undefined && { authorityFiles }),
+      ...(authorities !== undefined && { authorityFiles: authorities }),
     };
   } catch (error: unknown) {
     read.problem('REDIS_URL', (error as Error).message);
@@ -100,16 +100,4 @@ function sentinelSettings(read: EnvironmentReader): RedisSentinelSettings | unde
     ...(password !== undefined && { password }),
     tls,
   };
-}
-
-function redisAuthorities(read: EnvironmentReader): AuthorityFiles | undefined {
-  const caFile = read.text('REDIS_CA_FILE');
-  if (caFile === undefined) return undefined;
-  try {
-    readCertificates(caFile);
-  } catch (error: unknown) {
-    read.problem('REDIS_CA_FILE:', (error as Error).message);
-  }
-  const extraCaFile = read.text('NODE_EXTRA_CA_CERTS');
-  return { caFile, ...(extraCaFile !== undefined && { extraCaFile }) };
 }

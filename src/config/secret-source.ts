@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 
-/** Keys of fewer bytes are refused: 256 bits is what the algorithms behind them are worth. */
+/** Shorter keys are refused: the algorithms that use them have a strength of 256 bits. */
 export const MIN_KEY_BYTES = 32;
 
 /**
@@ -12,19 +12,19 @@ export function readKeyFile(path: string): Uint8Array {
   return keyFrom(path, readFile(path));
 }
 
-/** The same of a file that was read already; the path is only for the sentence. */
+/** Returns the key in a file that was read already. @param path for the error message. @throws as readKeyFile */
 export function keyFrom(path: string, bytes: Uint8Array): Uint8Array {
   const key = bytes.length === MIN_KEY_BYTES ? bytes : withoutLastNewline(bytes);
   if (key.length < MIN_KEY_BYTES) throw new Error(`${path} holds fewer than ${MIN_KEY_BYTES} bytes`);
   return key;
 }
 
-/** Text of a credential that is not a key, e.g. a client secret; one last newline is dropped. */
+/** Reads a credential that is text, e.g. a client secret, without one last newline. @throws as readKeyFile */
 export function readTextFile(path: string): string {
   return textFrom(readFile(path));
 }
 
-/** The same of a file that was read already. */
+/** Returns the text of a file that was read already, without one last newline. */
 export function textFrom(bytes: Uint8Array): string {
   return Buffer.from(withoutLastNewline(bytes)).toString('utf8');
 }
@@ -43,7 +43,7 @@ function withoutLastNewline(bytes: Uint8Array): Uint8Array {
   return bytes.subarray(0, bytes.at(-2) === 0x0d ? -2 : -1);
 }
 
-/** All that is kept of an error of the file system, e.g. ENOTDIR. */
+/** Returns the code of an error of the file system, e.g. ENOTDIR, which is all that may be printed of it. */
 export function fileErrorCode(error: unknown): string {
   return typeof error === 'object' && error !== null && 'code' in error
     ? String(error.code)

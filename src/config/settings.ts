@@ -1,5 +1,5 @@
-import { EnvironmentReader, type EnvironmentVariables } from './environment-reader';
 import { type ConnectionSettings, connectionSettings } from './connection-settings';
+import { EnvironmentReader, type EnvironmentVariables } from './environment-reader';
 import {
   type GrantSettings,
   grantSettings,
@@ -8,29 +8,17 @@ import {
   type SettingsRoutesSetting,
   settingsRoutesSetting,
 } from './grant-settings';
-import { type RedisSettings, redisSettings } from './redis-settings';
 import { type LimitSettings, limitSettings, type QuotaSettings, quotaSettings } from './limit-settings';
+import { type RedisSettings, redisSettings } from './redis-settings';
 import type { SecretSettingName } from './setting-definitions';
-import { type TlsSettings, tlsSettings } from './tls-settings';
 import { type TelemetrySettings, telemetrySettings } from './telemetry-settings';
+import { type TlsSettings, tlsSettings } from './tls-settings';
 
 export interface CacheSettings {
   readonly ttlMs: number;
   readonly maxStaleMs: number;
   readonly maxEntries: number;
   readonly maxBytes: number;
-}
-
-/** Undefined where reads are not to be kept. */
-function cacheSettings(read: EnvironmentReader): CacheSettings | undefined {
-  const ttlMs = read.integer('CACHE_TTL_MS', 0, 300_000);
-  const settings = {
-    ttlMs,
-    maxStaleMs: read.integer('CACHE_MAX_STALE_MS', 0, 3_600_000),
-    maxEntries: read.integer('CACHE_MAX_ENTRIES', 1, 1_000_000),
-    maxBytes: read.integer('CACHE_MAX_MIB', 1, 4_096) * MEBIBYTE,
-  };
-  return ttlMs === 0 ? undefined : settings;
 }
 
 type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
@@ -80,13 +68,13 @@ export interface Settings extends TelemetrySettings {
   readonly accessTokenKey: Uint8Array;
   readonly store: EmbeddedStoreSettings | InfisicalStoreSettings;
   readonly tls?: TlsSettings;
-  /** Absent, this replica is alone. */
+  /** Absent where this replica runs alone. */
   readonly redis?: RedisSettings;
-  /** The secrets above that were read from files, which may change. */
+  /** The paths of the secrets above that were read from files, which may change. */
   readonly credentialFiles: Readonly<Partial<Record<SecretSettingName, string>>>;
 }
 
-/** Every problem at once, by variable name; no value is in the message. */
+/** Lists every problem of the configuration by variable name; the message contains no value. */
 export class InvalidSettings extends Error {
   constructor(readonly problems: readonly string[]) {
     super(
@@ -156,7 +144,7 @@ const UNIVERSAL_AUTH = ['INFISICAL_CLIENT_ID', 'INFISICAL_CLIENT_SECRET'] as con
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
-/** INFISICAL_URL decides: with it Infisical is the store, without it the embedded one. */
+/** Chooses Infisical where INFISICAL_URL is set, and the embedded store otherwise. */
 function storeSettings(read: EnvironmentReader, env: EnvironmentVariables): Settings['store'] {
   const timeoutMs = read.integer('INFISICAL_TIMEOUT_MS', 100, 300_000);
   const cache = cacheSettings(read);
@@ -192,7 +180,7 @@ function storeSettings(read: EnvironmentReader, env: EnvironmentVariables): Sett
   };
 }
 
-/** Exactly one way to log in. */
+/** Reads the credentials of exactly one way to log in; both are a problem. */
 function infisicalLogin(read: EnvironmentReader, env: EnvironmentVariables): InfisicalLogin {
   const identityId = read.text('INFISICAL_KUBERNETES_IDENTITY_ID');
   if (identityId === undefined) {
@@ -209,6 +197,18 @@ function infisicalLogin(read: EnvironmentReader, env: EnvironmentVariables): Inf
   }
   const tokenFile = read.required('INFISICAL_KUBERNETES_TOKEN_FILE', 'must name a file');
   return { identityId, tokenFile };
+}
+
+/** Returns undefined where the cache is off. */
+function cacheSettings(read: EnvironmentReader): CacheSettings | undefined {
+  const ttlMs = read.integer('CACHE_TTL_MS', 0, 300_000);
+  const settings = {
+    ttlMs,
+    maxStaleMs: read.integer('CACHE_MAX_STALE_MS', 0, 3_600_000),
+    maxEntries: read.integer('CACHE_MAX_ENTRIES', 1, 1_000_000),
+    maxBytes: read.integer('CACHE_MAX_MIB', 1, 4_096) * MEBIBYTE,
+  };
+  return ttlMs === 0 ? undefined : settings;
 }
 
 function isGiven(env: EnvironmentVariables, name: string): boolean {

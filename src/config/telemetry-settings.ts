@@ -1,12 +1,12 @@
 import type { EnvironmentReader } from './environment-reader';
 
-/** What the service tells of itself; a part that is absent is off, and is not even loaded. */
+/** The settings of metrics and traces; an absent part is off, and its libraries are not loaded. */
 export interface TelemetrySettings {
   readonly metrics?: { readonly host: string; readonly port: number };
   readonly traces?: {
     /** The collector's base address, without `/v1/traces`. */
     readonly endpoint: string;
-    /** Of the traces that begin here, 0 to 1; a caller's own trace is kept or not as the caller says. */
+    /** The share of the traces that begin here which is sampled, 0 to 1; a caller's own trace follows the caller's decision. */
     readonly share: number;
   };
 }

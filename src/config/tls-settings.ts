@@ -1,23 +1,39 @@
 import { X509Certificate, createPrivateKey, type KeyObject } from 'node:crypto';
 import { rootCertificates, createSecureContext } from 'node:tls';
-import { readFile, textFrom } from './secret-source';
 import type { EnvironmentReader } from './environment-reader';
+import { readFile, textFrom } from './secret-source';
 import type { SettingName } from './setting-definitions';
 
 export interface AuthorityFiles {
   readonly caFile: string;
-  /** NODE_EXTRA_CA_CERTS, which Node itself adds to its own list only. */
+  /** NODE_EXTRA_CA_CERTS, which Node adds only to its own list. */
   readonly extraCaFile?: string;
 }
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
-/** The certificates of a PEM bundle. @throws Error with a sentence that names the path and is safe to print */
+/** Returns the files of certificate authorities that a setting names, undefined where it is not set. */
+export function authorityFiles(
+  read: EnvironmentReader,
+  name: 'INFISICAL_CA_FILE' | 'REDIS_CA_FILE',
+): AuthorityFiles | undefined {
+  const caFile = read.text(name);
+  if (caFile === undefined) return undefined;
+  try {
+    readCertificates(caFile);
+  } catch (error: unknown) {
+    read.problem(`${name}:`, (error as Error).message);
+  }
+  const extraCaFile = read.text('NODE_EXTRA_CA_CERTS');
+  return { caFile, ...(extraCaFile !== undefined && { extraCaFile }) };
+}
+
+/** Reads the certificates of a PEM bundle. @throws Error with a sentence that names the path and is safe to print */
 export function readCertificates(path: string): readonly string[] {
   return certificatesFrom(path, readFile(path));
 }
 
-/** The same of a file that was read already. */
+/** Parses the certificates of a file that was read already. @throws as readCertificates */
 export function certificatesFrom(path: string, bytes: Uint8Array): readonly string[] {
   const certificates = textFrom(bytes).match(CERTIFICATE) ?? [];
   if (certificates.length === 0) throw new Error(`${path} holds no PEM certificate`);
@@ -25,7 +41,7 @@ export function certificatesFrom(path: string, bytes: Uint8Array): readonly stri
   return certificates;
 }
 
-/** What is trusted beside the file of one's own: Node's own list, and what Node was told to add to it. */
+/** Returns the authorities that are trusted beside the CA file: Node's own list and NODE_EXTRA_CA_CERTS. */
 export function otherAuthorities({ extraCaFile }: AuthorityFiles): readonly string[] {
   return [...rootCertificates, ...certificatesIfAny(extraCaFile)];
 }
@@ -38,7 +54,7 @@ function isCertificate(pem: string): boolean {
   }
 }
 
-/** As Node does, which has said so at its start: what cannot be read adds nothing. */
+/** Ignores a file that cannot be read, as Node does, which has already warned of it. */
 function certificatesIfAny(path: string | undefined): readonly string[] {
   try {
     return path === undefined ? [] : readCertificates(path);
@@ -48,14 +64,14 @@ function certificatesIfAny(path: string | undefined): readonly string[] {
 }
 
 export interface TlsFiles {
-  /** PEM: the server's certificate first, then what leads to its authority. */
+  /** PEM: the server's certificate first, then the intermediate ones. */
   readonly certFile: string;
   readonly keyFile: string;
-  /** Authorities of client certificates; with it every client must show one. */
+  /** Authorities of client certificates; with it every client must present one. */
   readonly clientCaFile?: string;
 }
 
-/** PEM, found good: the key is the certificate's. */
+/** PEM that was validated: the key belongs to the certificate. */
 export interface TlsMaterial {
   readonly cert: string;
   readonly key: string;
@@ -63,7 +79,7 @@ export interface TlsMaterial {
   readonly expiresAtMs: number;
 }
 
-/** In the order in which `tlsMaterialFrom` takes their contents. */
+/** Returns the paths in the order in which `tlsMaterialFrom` takes their contents. */
 export function tlsPaths({ certFile, keyFile, clientCaFile }: TlsFiles): readonly string[] {
   return clientCaFile === undefined ? [certFile, keyFile] : [certFile, keyFile, clientCaFile];
 }
@@ -98,7 +114,7 @@ function privateKey(path: string, pem: string): KeyObject {
   }
 }
 
-/** Such as too small a key is not. */
+/** Finds faults such as a key that is too small. @throws Error as tlsMaterialFrom */
 function requireUsable(path: string, options: { readonly cert: string; readonly key: string }): void {
   try {
     createSecureContext(options);
@@ -108,13 +124,13 @@ function requireUsable(path: string, options: { readonly cert: string; readonly 
 }
 
 export interface TlsSettings extends TlsFiles {
-  /** `CN=<name>`, `DNS=<name>` or `URI=<uri>` each; absent, every certificate of the authorities is let in. */
+  /** `CN=<name>`, `DNS=<name>` or `URI=<uri>` each; where absent, every certificate of the authorities is accepted. */
   readonly clientSubjects?: readonly string[];
 }
 
 const SUBJECT = /^(CN|DNS|URI)=\S(.*\S)?$/;
 
-/** Undefined where there is no TLS. */
+/** Returns undefined where TLS is off. */
 export function tlsSettings(read: EnvironmentReader): TlsSettings | undefined {
   const [certFile, keyFile] = [read.text('TLS_CERT_FILE'), read.text('TLS_KEY_FILE')];
   const clientCaFile = read.text('TLS_CLIENT_CA_FILE');

@@ -4,8 +4,8 @@ import { DomainError } from './domain-error';
 export type CredentialHeader = 'X-Authorization' | 'X-Access-Token' | 'Authorization';
 
 /**
- * One fixed text whatever was wrong with the credential, so that nothing can be learnt by trying;
- * `credential` names the header at fault, or the client certificate.
+ * A credential is missing or invalid. The text is the same whatever is wrong, so that nothing can be learnt by trying;
+ * `credential` names the header, or the client certificate.
  */
 export class Unauthenticated extends DomainError {
   constructor(credential: CredentialHeader | 'client certificate') {
@@ -13,14 +13,14 @@ export class Unauthenticated extends DomainError {
   }
 }
 
-/** The user of X-Authorization is neither the app's user nor one who may act for them. */
+/** The credentials of a request belong to different users. */
 export class UserMismatch extends DomainError {
   constructor() {
     super('USER_MISMATCH', 'The user token belongs to another user than the one concerned.');
   }
 }
 
-/** The user is known, but it is not the Settings app of this user that calls. */
+/** The user is authenticated, but the peer is not the Settings app of this user. */
 export class NotSettingsApp extends DomainError {
   constructor() {
     super(

@@ -1,6 +1,6 @@
 import { DomainError } from './domain-error';
 
-/** Says what is missing and the manifest line that would mend it. */
+/** The app does not hold the grant; the message names the manifest line that would state it. */
 export class NotGranted extends DomainError {
   constructor(app: string, operation: string, workspace: string) {
     const line = `${operation}?workspace=${workspace}`;
@@ -13,7 +13,7 @@ export class NotGranted extends DomainError {
   }
 }
 
-/** The app holds the grant, and so does an app that was installed earlier, which is not named to it. */
+/** The app holds the grant, but the workspace is an earlier installed app's, which the message does not name. */
 export class WorkspaceTaken extends DomainError {
   constructor(app: string, operation: string, workspace: string) {
     super(
@@ -44,14 +44,14 @@ export class GrantsUnavailable extends DomainError {
   }
 }
 
-/** The Settings app asked for an app that holds no secret grant (there) for this user. */
+/** The Settings app asked for an app that holds no grant for this user, or none on that workspace. */
 export class AppHasNoWorkspace extends DomainError {
   constructor(app: string) {
     super('NOT_GRANTED', `App ${app} holds no grant on such a workspace for this user.`, { app });
   }
 }
 
-/** The app has several workspaces and the request does not say which one is meant. */
+/** The app has several workspaces and the request does not name one. */
 export class WorkspaceNeeded extends DomainError {
   constructor(app: string) {
     const rule = 'must name one of the workspaces of the app, since it has several';

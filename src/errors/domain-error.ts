@@ -30,12 +30,12 @@ export const STATUS_OF = {
 
 export type Reason = keyof typeof STATUS_OF;
 
-/** What a failure says beside its reason: names and rules, never a value, token or key. */
+/** The fields of a failure beside its reason: names and rules, never a value, token or key. */
 export type ErrorDetails = Readonly<Record<string, string | number | readonly string[]>>;
 
 /**
- * The only error that reaches a caller in its own words. `message` is one sentence that is safe to show;
- * a foreign error never becomes its `cause`.
+ * The only kind of error whose text reaches a caller. `message` is one sentence that is safe to show; a foreign error never
+ * becomes its `cause`.
  */
 export class DomainError extends Error {
   constructor(

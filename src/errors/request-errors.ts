@@ -1,6 +1,6 @@
 import { DomainError } from './domain-error';
 
-/** An earlier user of that name was deleted, and some of that user's workspaces are still there. */
+/** Workspaces of an earlier, deleted user of that name still exist. */
 export class UserRemovalPending extends DomainError {
   constructor() {
     super(
@@ -10,7 +10,7 @@ export class UserRemovalPending extends DomainError {
   }
 }
 
-/** Names the field and the rule that it broke, never the value. */
+/** A field breaks a rule; the message names both, never the value. */
 export class InvalidRequest extends DomainError {
   constructor(field: string, rule: string) {
     super('INVALID_REQUEST', `${field}: ${rule}`, { field, rule });
@@ -23,7 +23,6 @@ export class RequestTooLarge extends DomainError {
   }
 }
 
-/** More headers, or longer ones, than any client of ours sends. */
 export class HeadersTooLarge extends DomainError {
   constructor() {
     super('HEADERS_TOO_LARGE', 'The request has more than 100 headers, or more than 16 KiB of them.');
@@ -50,14 +49,14 @@ export class ShuttingDown extends DomainError {
   }
 }
 
-/** Refused before anything was done for it, so that what is under way gets done. */
+/** The request was refused before anything was done for it, so that the requests in flight can finish. */
 export class Overloaded extends DomainError {
   constructor() {
     super('OVERLOADED', 'This instance has more to do than it can at the moment; try again.');
   }
 }
 
-/** The client closed its connection before anything was done. Nobody reads this; the log does. */
+/** The client closed its connection before anything was done, so this error is only logged. */
 export class ClientGone extends DomainError {
   constructor() {
     super('CLIENT_GONE', 'The client closed its connection.');

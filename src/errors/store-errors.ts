@@ -15,7 +15,7 @@ export class SecretAlreadyExists extends DomainError {
   }
 }
 
-/** What the workspace holds in this environment is more than one answer may carry. */
+/** The secrets of the workspace in this environment are larger than one answer may be. */
 export class ListTooLarge extends DomainError {
   constructor() {
     super(
@@ -25,30 +25,30 @@ export class ListTooLarge extends DomainError {
   }
 }
 
-/** The backend did not do it: nothing was changed. */
+/** The backend failed, and nothing was changed. */
 export class StoreUnavailable extends DomainError {
   constructor(message = 'The secret store is not available; try again.') {
     super('STORE_UNAVAILABLE', message);
   }
 }
 
-/** It could not be asked: what it holds, and whether we may see it, is as it was for all that we know. */
+/** The backend could not be asked, so nothing is known of its state; what a cache holds may still be current. */
 export class StoreUnreachable extends StoreUnavailable {}
 
-/** The time of this call was up before the store could be asked: who has more time may be answered. */
+/** The call's deadline passed before the store could be asked; a call with more time may succeed. */
 export class StoreOutOfTime extends StoreUnreachable {}
 
-/** Whether a call was given up for the sake of its own time; another one of the same kind may have more. */
+/** Returns whether a call failed only because of its own deadline or wait, so that a similar call may succeed. */
 export function isOutOfTime(error: unknown): boolean {
   return error instanceof StoreOutOfTime || error instanceof TooManyRequests;
 }
 
-/** Whether the store did not get to answer, or to look at the request: it said nothing about what it holds. */
+/** Returns whether the failure says nothing about what the store holds, since the store did not process the request. */
 export function isUnreachable(error: unknown): boolean {
   return error instanceof StoreUnreachable || error instanceof TooManyRequests;
 }
 
-/** A write was sent and its answer never came: it may or may not have happened, and is not repeated blindly. */
+/** A write was sent and no answer came: it may or may not have happened, and must not be repeated blindly. */
 export class StoreOutcomeUnknown extends DomainError {
   constructor() {
     super(
@@ -58,14 +58,14 @@ export class StoreOutcomeUnknown extends DomainError {
   }
 }
 
-/** The backend wants a human to approve the write: nothing was changed yet. */
+/** A human must approve the write at the backend; nothing was changed yet. */
 export class ApprovalRequired extends DomainError {
   constructor() {
     super('APPROVAL_REQUIRED', 'The secret store put the write before its approvers; it is not in force.');
   }
 }
 
-/** The disk has no room left but for what deletes need. Nothing was changed. */
+/** The disk is full except for the reserve that deletes need; nothing was changed. */
 export class StoreFull extends DomainError {
   constructor() {
     super(
@@ -75,9 +75,9 @@ export class StoreFull extends DomainError {
   }
 }
 
-/** The backend refuses the write as it is, and would again: nothing was changed. */
+/** The backend refuses the write and would refuse it again; nothing was changed. */
 export class StoreRefused extends DomainError {
-  /** @param storeMessage the backend's own words, where they are safe to show */
+  /** @param storeMessage the backend's own message, where it is safe to show */
   constructor(storeMessage?: string) {
     super(
       'STORE_REFUSED',
@@ -87,7 +87,7 @@ export class StoreRefused extends DomainError {
   }
 }
 
-/** A limit of what may be kept, as a refusal, the metrics and the settings name it. */
+/** The quotas, by their names in refusals and metrics. */
 export const QUOTA_LIMITS = ['workspace_secrets', 'workspace_bytes', 'user_secrets', 'user_bytes'] as const;
 export type QuotaLimit = (typeof QUOTA_LIMITS)[number];
 
@@ -98,7 +98,7 @@ const LIMITED = {
   user_bytes: 'This user may hold no more bytes',
 } as const satisfies Record<QuotaLimit, string>;
 
-/** The write would make more of what is limited: nothing was changed. */
+/** The write would exceed a quota; nothing was changed. */
 export class QuotaExceeded extends DomainError {
   constructor(
     readonly limit: QuotaLimit,
@@ -109,7 +109,7 @@ export class QuotaExceeded extends DomainError {
   }
 }
 
-/** Whether a write that failed so changed nothing, and says nothing of what the store holds. */
+/** Returns whether a write that failed with this error changed nothing and says nothing about what the store holds. */
 export function leftAsItWas(error: unknown): boolean {
   return (
     isUnreachable(error) ||

@@ -1,10 +1,10 @@
-/** What all requests share: how many are worked on, the memory of their bodies, that of their answers. */
+/** The capacities that all requests share: the number in flight, the memory for bodies, the memory for answers. */
 export type SharedBound = 'in_flight' | 'bodies' | 'answers';
 
-/** Why an authenticated caller was told to come later: a budget is spent, or the caller holds its share already. */
+/** Why an authenticated caller got 429: its rate limit is exceeded, or it already holds its share. */
 export type RefusedFor = RateLimitExceeded['budget'] | SharedBound;
 
-/** Why a request was refused whoever sent it. */
+/** Why a request was refused regardless of its sender. */
 export type ShedFor = SharedBound | 'event_loop' | 'queue' | 'connections';
 
 export interface LoadFigures {
@@ -13,7 +13,7 @@ export interface LoadFigures {
   readonly answerBytes: number;
 }
 
-/** Whoever wants to know whom the bounds of load meet. */
+/** Observes the load and the requests that its bounds refuse. */
 export interface LimitsObserver {
   opened(figures: () => LoadFigures): void;
   connectionsOpened(count: () => number): void;
@@ -23,51 +23,51 @@ export interface LimitsObserver {
 
 export type RequestKind = 'read' | 'write';
 
-/** On whose account a request goes: an app of a user, or a user alone, who calls for themself. */
+/** Whose rate limits a request counts against: an app of a user, or a user who calls without an app. */
 export interface RateLimitSubject {
   readonly app?: string;
   readonly user: string;
 }
 
 export interface RateLimitExceeded {
-  /** Whose budget it was that is spent. */
+  /** Whose limit was exceeded. */
   readonly budget: 'app' | 'user';
-  /** When there will be room for one more request, if no other takes it. */
+  /** When one more request will be allowed, if no other takes its place. */
   readonly retryAfterMs: number;
 }
 
-/** How many requests of each kind an app, and all apps of a user together with the user, may make. */
+/** Limits the requests of each kind that an app makes, and those that a user and all the user's apps make together. */
 export abstract class RateLimits {
-  /** Takes one request from the app's budget and the user's, or from neither. Undefined: go on. */
+  /** Counts one request against the app's limit and the user's, or against neither. Returns undefined where it is allowed. */
   abstract take(
     kind: RequestKind,
-    rateLimitSubject: RateLimitSubject,
+    subject: RateLimitSubject,
   ): RateLimitExceeded | undefined | Promise<RateLimitExceeded | undefined>;
 
-  /** Takes so many requests more for one that turned out to cost as much. What is not there is owed. */
-  abstract charge(kind: RequestKind, rateLimitSubject: RateLimitSubject, requests: number): void;
+  /** Counts so many more requests for one that turned out to cost as much; they may leave a debt. */
+  abstract charge(kind: RequestKind, subject: RateLimitSubject, requests: number): void;
 }
 
 export interface RateLimit {
   readonly perSecond: number;
-  /** How many requests may come at once after a while of none. */
+  /** How many requests may come at once after a pause. */
   readonly burst: number;
 }
 
-/** No more is owed than a burst, or what drips in within ten seconds. */
-export function mostOwed({ perSecond, burst }: RateLimit): number {
+/** Returns the largest debt: a burst, or the tokens of ten seconds where those are more. */
+export function maxDebt({ perSecond, burst }: RateLimit): number {
   return Math.max(burst, 10 * perSecond);
 }
 
-/** What is absent is not limited. */
+/** An absent limit does not limit. */
 export interface RateLimitsByKind {
   readonly app: Readonly<Partial<Record<RequestKind, RateLimit>>>;
   readonly user: Readonly<Partial<Record<RequestKind, RateLimit>>>;
 }
 
 /**
- * Whose budget a spender draws on; an app is another one for each user that has it: the length parts the two names.
- * Undefined: on no such.
+ * Returns the name of the account that a request counts against, undefined where there is none. An app has an account for
+ * each user; the length separates the two names, so that no two accounts have the same name.
  */
 export function accountOf(
   budget: RateLimitExceeded['budget'],

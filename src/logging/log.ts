@@ -2,14 +2,14 @@ import pino, { type DestinationStream, type LogFn, type Logger } from 'pino';
 
 export type Log = Logger;
 
-/** What an adapter needs to tell: constant text and fields that are safe to show. */
+/** Logs an event: a constant snake_case word with fields that are safe to show. */
 export type LogEvent = (
   level: 'info' | 'warn' | 'error',
   event: string,
   fields?: Readonly<Record<string, unknown>>,
 ) => void;
 
-/** JSON lines. Objects that could drag headers, bodies or tokens along are never written, whoever logs them. */
+/** Makes a log of JSON lines. Objects that could contain headers, bodies or tokens are never written, whoever logs them. */
 export function createLog(level: string, destination: DestinationStream): Log {
   return pino(
     {
@@ -47,7 +47,7 @@ function nothing(): undefined {
   return undefined;
 }
 
-/** A foreign error's message and properties may carry anything; its class may be shown. */
+/** Returns the error's class: a foreign error's message and properties may contain a secret. */
 function classOf(error: unknown): string {
   return error instanceof Error ? error.constructor.name : typeof error;
 }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import {
-  mostOwed,
+  maxDebt,
   type RateLimit,
   accountOf,
   RateLimits,
@@ -65,7 +65,7 @@ class PrefetchedTokens {
   /** Takes tokens; more than there are leave a debt, which the next ones that are fetched pay. */
   take(account: string, tokens = 1): void {
     const batch = this.#batchOf(account);
-    batch.tokens = Math.max(batch.tokens - tokens, -mostOwed(this.rate));
+    batch.tokens = Math.max(batch.tokens - tokens, -maxDebt(this.rate));
   }
 
   /** Returns the milliseconds until Redis may have tokens again; 0 where it may have some now. */

@@ -1,21 +1,21 @@
 export interface Version<T> {
   readonly value: T;
-  /** Since when it is the current one, in milliseconds since the epoch; -Infinity for the one at the start. */
+  /** When it became the current one, in milliseconds since the epoch; -Infinity for the one at the start. */
   readonly sinceMs: number;
 }
 
-/** A value that somebody may replace while we run, such as a credential in a file. */
+/** A value that an operator may replace while we run, such as a credential in a file. */
 export interface Reloadable<T> {
-  /** The same object until it changes. */
+  /** Returns the same object until the value changes. */
   current(): T;
-  /** The same, after a look whether it changed just now: for who was refused with the current one. */
+  /** Reads the source first, for a caller that was refused with the current value. */
   renewed(): T;
-  /** The latest few, the current one first. */
+  /** Returns the latest few, the current one first. */
   versions(): readonly Version<T>[];
   whenChanged(listener: (value: T) => void): void;
 }
 
-/** What comes from the environment stays as it is. */
+/** Returns a value that never changes, such as one from an environment variable. */
 export function fixed<T>(value: T): Reloadable<T> {
   const versions = [{ value, sinceMs: -Infinity }];
   return {
@@ -26,7 +26,7 @@ export function fixed<T>(value: T): Reloadable<T> {
   };
 }
 
-/** The current value, and each other one until `graceMs` after it was replaced. */
+/** Returns the current value, and each earlier one that was replaced less than `graceMs` ago. */
 export function stillGood<T>(reloadable: Reloadable<T>, graceMs: number, nowMs: number): readonly T[] {
   const versions = reloadable.versions();
   const replacedMs = (index: number): number => versions[index - 1]?.sinceMs ?? Infinity;

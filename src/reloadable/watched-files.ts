@@ -4,60 +4,72 @@ import type { Clock, MonotonicTime } from '../time/clock';
 import type { LogEvent } from '../logging/log';
 import type { Reloadable, Version } from './reloadable';
 
-/** What some files hold at one moment, or a sentence why that cannot be said. */
-type FileContents = readonly Uint8Array[] | { readonly problem: string };
-
-/** The foreign error ends here, but for its code. */
-function contentsOf(paths: readonly string[]): FileContents {
-  const contents: Uint8Array[] = [];
-  for (const path of paths) {
-    try {
-      contents.push(readFileSync(path));
-    } catch (error: unknown) {
-      const { code } = error as { code?: unknown };
-      return { problem: `${path} cannot be read (${typeof code === 'string' ? code : 'unknown error'})` };
-    }
-  }
-  return contents;
-}
-
-function areSame(one: FileContents | undefined, other: FileContents): boolean {
-  if (one === undefined) return false;
-  if ('problem' in one || 'problem' in other) {
-    return 'problem' in one && 'problem' in other && one.problem === other.problem;
-  }
-  return one.every((bytes, index) => Buffer.compare(bytes, other[index] ?? new Uint8Array()) === 0);
-}
-
 /** Files that make one value together: a key, a client id with its secret, a certificate with its key. */
 interface FilesOfValue<T> {
   readonly paths: readonly string[];
   /** @throws Error with a sentence that is safe to print */
   readonly parse: (contents: readonly Uint8Array[], nowMs: number) => T;
-  /** Begins the names of its events: `<kind>_reloaded`, `<kind>_reload_failed`. */
+  /** The prefix of its log events: `<kind>_reloaded`, `<kind>_reload_failed`. */
   readonly kind: 'credential' | 'tls';
-  /** What the log calls it, e.g. the setting's name. */
+  /** Its name in the log, e.g. the setting's name. */
   readonly name: string;
-  /** What else may be logged of it. */
+  /** Returns further fields that are safe to log. */
   readonly describe?: (value: T) => Readonly<Record<string, string>>;
 }
 
-/** More than anybody accepts at the same time, so that a file that changes all the time fills no memory. */
-const VERSIONS_KEPT = 8;
+const POLL_EVERY_MS = 1_000;
 
 /**
- * The value of some files. A new content counts once two looks in a row have found it, since a file may be seen while
- * it is written, and two files between their changes. A content that makes no value changes nothing and is logged once.
+ * Reads a handful of small files once a second. That costs less than watching them, and works however they are changed:
+ * Kubernetes replaces a link, editors rename, others write in place.
+ */
+export class WatchedFiles {
+  readonly #reloaded: ReloadedFiles<unknown>[] = [];
+  #stop: () => void = () => undefined;
+
+  constructor(
+    private readonly clock: Clock,
+    private readonly time: MonotonicTime,
+    private readonly log: LogEvent,
+  ) {}
+
+  /** @param initial the value when the settings were read; a newer one in the files counts at once */
+  follow<T>(files: FilesOfValue<T>, initial: T): Reloadable<T> {
+    const reloaded = new ReloadedFiles(files, initial, this.clock, this.log);
+    reloaded.renewed();
+    this.#reloaded.push(reloaded as ReloadedFiles<unknown>);
+    if (this.#reloaded.length === 1) this.#pollLater();
+    return reloaded;
+  }
+
+  close(): void {
+    this.#stop();
+  }
+
+  #pollLater(): void {
+    this.#stop = this.time.after(POLL_EVERY_MS, () => {
+      for (const reloaded of this.#reloaded) reloaded.poll();
+      this.#pollLater();
+    });
+  }
+}
+
+/** More than are accepted at the same time, so that a file that changes all the time does not fill the memory. */
+const MAX_VERSIONS = 8;
+
+/**
+ * The value of some files. A new content counts once two polls in a row have read it, since a file may be read while it is
+ * being written, and two files between their changes. An invalid content changes nothing and is logged once.
  */
 class ReloadedFiles<T> implements Reloadable<T> {
   #versions: readonly [Version<T>, ...Version<T>[]];
   readonly #listeners: ((value: T) => void)[] = [];
-  /** What made the current value; undefined where that was not in the files any more. */
+  /** The contents of the current value; undefined until it was read from the files. */
   #good: FileContents | undefined;
-  #judged: FileContents | undefined;
-  #seen: FileContents | undefined;
+  #lastTaken: FileContents | undefined;
+  #lastPolled: FileContents | undefined;
 
-  /** @param initial what the files held when the settings were read */
+  /** @param initial the value when the settings were read */
   constructor(
     private readonly files: FilesOfValue<T>,
     initial: T,
@@ -80,21 +92,21 @@ class ReloadedFiles<T> implements Reloadable<T> {
   }
 
   renewed(): T {
-    this.#judge(contentsOf(this.files.paths));
+    this.#take(contentsOf(this.files.paths));
     return this.current();
   }
 
-  look(): void {
+  poll(): void {
     const contents = contentsOf(this.files.paths);
-    const isSettled = areSame(this.#seen, contents);
-    this.#seen = contents;
-    if (isSettled) this.#judge(contents);
+    const isSettled = areSame(this.#lastPolled, contents);
+    this.#lastPolled = contents;
+    if (isSettled) this.#take(contents);
   }
 
-  #judge(contents: FileContents): void {
-    if (areSame(this.#judged, contents)) return;
-    this.#judged = contents;
-    // Somebody took a bad change back.
+  #take(contents: FileContents): void {
+    if (areSame(this.#lastTaken, contents)) return;
+    this.#lastTaken = contents;
+    // A bad change was undone.
     if (areSame(this.#good, contents)) return;
     const { kind, name, describe, parse } = this.files;
     try {
@@ -104,7 +116,7 @@ class ReloadedFiles<T> implements Reloadable<T> {
       const isFirst = this.#good === undefined;
       this.#good = contents;
       if (isFirst && isDeepStrictEqual(value, this.current())) return;
-      this.#versions = [{ value, sinceMs }, ...this.#versions.slice(0, VERSIONS_KEPT - 1)];
+      this.#versions = [{ value, sinceMs }, ...this.#versions.slice(0, MAX_VERSIONS - 1)];
       this.log('info', `${kind}_reloaded`, { name, ...describe?.(value) });
       for (const listener of this.#listeners) listener(value);
     } catch (error: unknown) {
@@ -113,39 +125,27 @@ class ReloadedFiles<T> implements Reloadable<T> {
   }
 }
 
-const LOOKS_EVERY_MS = 1_000;
+/** The contents of some files at one moment, or a sentence why they cannot be read. */
+type FileContents = readonly Uint8Array[] | { readonly problem: string };
 
-/**
- * Looks at a handful of small files once a second. Reading them costs less than being told of their changes, which
- * depends on how the folder is mounted: Kubernetes swaps a link, editors rename, others write in place.
- */
-export class WatchedFiles {
-  readonly #reloaded: ReloadedFiles<unknown>[] = [];
-  #stop: () => void = () => undefined;
-
-  constructor(
-    private readonly clock: Clock,
-    private readonly time: MonotonicTime,
-    private readonly log: LogEvent,
-  ) {}
-
-  /** @param initial what the files held when the settings were read; what they hold by now counts at once */
-  follow<T>(files: FilesOfValue<T>, initial: T): Reloadable<T> {
-    const followed = new ReloadedFiles(files, initial, this.clock, this.log);
-    followed.renewed();
-    this.#reloaded.push(followed as ReloadedFiles<unknown>);
-    if (this.#reloaded.length === 1) this.#lookLater();
-    return followed;
+/** Reads the files; of a file system error only the code is kept. */
+function contentsOf(paths: readonly string[]): FileContents {
+  const contents: Uint8Array[] = [];
+  for (const path of paths) {
+    try {
+      contents.push(readFileSync(path));
+    } catch (error: unknown) {
+      const { code } = error as { code?: unknown };
+      return { problem: `${path} cannot be read (${typeof code === 'string' ? code : 'unknown error'})` };
+    }
   }
+  return contents;
+}
 
-  close(): void {
-    this.#stop();
+function areSame(one: FileContents | undefined, other: FileContents): boolean {
+  if (one === undefined) return false;
+  if ('problem' in one || 'problem' in other) {
+    return 'problem' in one && 'problem' in other && one.problem === other.problem;
   }
-
-  #lookLater(): void {
-    this.#stop = this.time.after(LOOKS_EVERY_MS, () => {
-      for (const followed of this.#reloaded) followed.look();
-      this.#lookLater();
-    });
-  }
+  return one.every((bytes, index) => Buffer.compare(bytes, other[index] ?? new Uint8Array()) === 0);
 }
