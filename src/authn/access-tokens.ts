@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { SignJWT } from 'jose';
+import { SignJWT } from 'jose/jwt/sign';
 import { Unauthenticated } from '../errors/authn-errors';
 import { type Reloadable, stillGood } from '../reloadable/reloadable';
 import type { Clock } from '../time/clock';

@@ -1,5 +1,5 @@
 import { hash } from 'bcrypt';
-import { SignJWT } from 'jose';
+import { SignJWT } from 'jose/jwt/sign';
 import type { InstalledApp } from '../authz/grant';
 import { chmodSync, renameSync, writeFileSync } from 'node:fs';
 

@@ -54,7 +54,9 @@ const HOME_OF: Readonly<Record<string, RegExp>> = {
   cockatiel: /^src\/stores\/resilience\//,
   'pino-pretty': /^src\/logging\/pretty-log\.ts$/,
   ioredis: /^src\/redis\//,
-  jose: /^src\/(authn\/(access-tokens|verified-tokens)|development\/example-headers)\.ts$/,
+  jose: /^src\/authn\/verified-tokens\.ts$/,
+  'jose/jwt/verify': /^src\/authn\/verified-tokens\.ts$/,
+  'jose/jwt/sign': /^src\/(authn\/access-tokens|development\/example-headers)\.ts$/,
 };
 
 interface Import {
