@@ -8,8 +8,8 @@ const SERIAL = [
   '<rootDir>/test/process/memory.spec.ts',
   '<rootDir>/test/process/replicas.spec.ts',
   '<rootDir>/test/process/start.spec.ts',
-  '<rootDir>/test/redis/redis-link.spec.ts',
-  '<rootDir>/test/redis/redis-scope-lock.spec.ts',
+  '<rootDir>/test/redis/redis-client.spec.ts',
+  '<rootDir>/test/redis/redis.scope-lock.spec.ts',
   '<rootDir>/test/telemetry/metrics-lint.spec.ts',
 ];
 

@@ -4,7 +4,7 @@ import { TokenReviewer } from '../../src/kubernetes/token-reviewer';
 import { IdentityDependency } from '../../src/authn/identity-dependency';
 import { LldapUserDirectory } from '../../src/lldap/lldap.user-directory';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
-import { surroundingsOf } from '../kubernetes/mirror';
+import { informerDepsOf } from '../kubernetes/informer-deps';
 import { outcome } from '../conformance/secret-store.conformance';
 import { eventually } from '../support/eventually';
 import { FixedClock } from '../support/fixed-clock';
@@ -145,7 +145,7 @@ describe('a Kubernetes API server that reviews no tokens', () => {
     try {
       server.failing = { status: 403, reason: 'Forbidden' };
       const parts = told('token_review');
-      const { api } = surroundingsOf(server, parts.time);
+      const { api } = informerDepsOf(server, parts.time);
       const clock = new FixedClock();
       const reviewer = new TokenReviewer(api, AUDIENCE, clock, parts.time, parts.dependency);
       await eventually(() => expect(parts.logged).toHaveLength(1));

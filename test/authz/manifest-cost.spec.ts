@@ -6,7 +6,7 @@ import { parseManifest } from '../../src/authz/manifest';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { ObjectLister } from '../../src/kubernetes/object-lister';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
-import { apiOf, namespace, NAMESPACES } from '../kubernetes/mirror';
+import { apiOf, namespace, NAMESPACES } from '../kubernetes/informer-deps';
 import { GrantsFolder } from '../grant-sources/grants-folder';
 
 const LARGEST = 64 * 1024;

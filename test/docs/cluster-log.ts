@@ -2,7 +2,7 @@ import { Writable } from 'node:stream';
 import { KubernetesGrantSource } from '../../src/grant-sources/kubernetes/kubernetes.grant-source';
 import { createLog, logEvent } from '../../src/logging/log';
 import { Registrar } from '../../src/registration/registrar';
-import { surroundingsOf } from '../kubernetes/mirror';
+import { informerDepsOf } from '../kubernetes/informer-deps';
 import { eventually } from '../support/eventually';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
@@ -17,14 +17,14 @@ export async function clusterLog(): Promise<string> {
     },
   });
   const [server, time] = [await FakeApiServer.start(), new FixedMonotonicTime()];
-  const around = { ...surroundingsOf(server, time), log: logEvent(createLog('info', sink)) };
+  const deps = { ...informerDepsOf(server, time), log: logEvent(createLog('info', sink)) };
   const until = (text: string) =>
     eventually(() => {
       time.advance(1000);
       expect(chunks.join('')).toContain(text);
     });
   server.of('applicationpermissions').put({ metadata: { name: 'bad', namespace: 'elsewhere' } });
-  const grants = await KubernetesGrantSource.open(around);
+  const grants = await KubernetesGrantSource.open(deps);
   await eventually(() => expect(server.watches.size).toBe(1));
   await server.stop();
   server.restore();
@@ -32,7 +32,7 @@ export async function clusterLog(): Promise<string> {
   await until('kubernetes_went_back');
   server.of('namespaces').put({ metadata: { name: 'user-system-alice' } });
   server.refusingWrites = () => ({ status: 422, reason: 'Invalid' });
-  const registrar = new Registrar({ service: 'secrets', namespace: 'os', port: 8080 }, around);
+  const registrar = new Registrar({ service: 'secrets', namespace: 'os', port: 8080 }, deps);
   registrar.start();
   await until('registration_failed');
   await registrar.close();

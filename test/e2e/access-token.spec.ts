@@ -63,14 +63,14 @@ describe('POST /permission/v1alpha1/access', () => {
     });
   });
 
-  it('the token is good for the ops that it was asked for and no other', async () => {
+  it('issues a token for the requested ops and no other', async () => {
     const { access_token: token } = (await request()).body.data;
     const refused = await use(token, 'RetrieveSecret?workspace=otmoic');
     expect([refused.status, refused.body.data.reason]).toEqual([403, 'NOT_GRANTED']);
     expect(refused.body.message).toContain('was not issued for RetrieveSecret?workspace=otmoic');
   });
 
-  it('the token survives a restart and is known to a second replica', async () => {
+  it('issues a token that is valid after a restart and on a second replica', async () => {
     const { access_token: token } = (await request()).body.data;
     const replica = await startService({ clock, store, grantSource: grants });
     const headers = { 'x-authorization': await userToken('alice', clock.nowMs()), 'x-access-token': token };
@@ -79,7 +79,7 @@ describe('POST /permission/v1alpha1/access', () => {
     expect(answer.status).toBe(200);
   });
 
-  it('the token ends after five minutes', async () => {
+  it('issues a token that expires after five minutes', async () => {
     const { access_token: token } = (await request()).body.data;
     clock.advance(299_000);
     expect((await use(token)).status).toBe(200);
@@ -87,7 +87,7 @@ describe('POST /permission/v1alpha1/access', () => {
     expect((await use(token)).status).toBe(401);
   });
 
-  it("passes over the fields that today's clients send beside the documented ones", async () => {
+  it("ignores the fields that today's clients send beside the documented ones", async () => {
     expect((await request({ perm: { ...PERM, appKey: '', svc: '' }, nonce: 'x' })).body.code).toBe(0);
   });
 
@@ -113,7 +113,7 @@ describe('POST /permission/v1alpha1/access', () => {
     expect(answers.map((a) => a.body.code).sort()).toEqual([0, 100001, 100001, 100001]);
   });
 
-  it.each([-10, 10])('takes a clock that is %i s off', async (offset) => {
+  it.each([-10, 10])('accepts a clock that is %i s off', async (offset) => {
     const timestamp = nowS() + offset;
     expect((await request({ timestamp, token: await proof(OTMOICLP, timestamp) })).body.code).toBe(0);
   });
@@ -185,7 +185,7 @@ describe('POST /permission/v1alpha1/access', () => {
     expect(await ask({ version: 'v2' })).toEqual(refused('version must be v1'));
   });
 
-  it('a bare op stands for the workspace named like the app', async () => {
+  it('reads a bare op as one for the workspace named like the app', async () => {
     const bare = {
       app: 'notes',
       user: 'alice',
@@ -222,7 +222,7 @@ describe('POST /permission/v1alpha1/access', () => {
     ]);
   });
 
-  it('tells that more ops were asked for than one request may hold', async () => {
+  it('refuses more ops than one request may have, and says so', async () => {
     const ops = (count: number) => ({ ...PERM, ops: Array(count).fill(LIST) as string[] });
     const answer = await access({ app_key: 'k', timestamp: 1, token: 't', perm: ops(65) });
     expect([answer.status, answer.body.code, answer.body.message]).toEqual([
@@ -249,7 +249,7 @@ describe('POST /permission/v1alpha1/access', () => {
     return { status, headers: kept, body: { ...body, data: { ...body.data, requestId: undefined } } };
   };
 
-  it('answers the same for a key that an app has and for one that none has, at whichever step it is refused', async () => {
+  it('answers the same for known and unknown keys, at whichever step it refuses', async () => {
     const used = await proof();
     await request({ token: used });
     for (const sent of [
@@ -265,7 +265,7 @@ describe('POST /permission/v1alpha1/access', () => {
     }
   }); // prettier-ignore
 
-  it('takes as long for a used hash, a wrong one and a key that nobody has', async () => {
+  it('takes equally long for a used hash, a wrong one and an unknown key', async () => {
     const used = await proof();
     await request({ token: used });
     for (const sent of [{ token: used }, { token: WRONG }, { app_key: 'nobody', token: used }]) {
@@ -276,7 +276,7 @@ describe('POST /permission/v1alpha1/access', () => {
     }
   });
 
-  describe('while proofs are sent without end from other addresses', () => {
+  describe('while other addresses flood with proofs', () => {
     let flooded: Service;
     // Time stands still, so that on a slow machine too nobody is refused for having waited.
     beforeAll(async () => {
@@ -290,7 +290,7 @@ describe('POST /permission/v1alpha1/access', () => {
         from,
       });
 
-    it('for the very key of an app, each of its own right proofs is accepted', async () => {
+    it('accepts each valid proof of an app whose own key is flooded', async () => {
       const tokens = await Promise.all(Array.from({ length: 5 }, () => proof()));
       const told: string[] = [];
       const flood = Array.from({ length: 320 }, async (_, i) => {
@@ -306,7 +306,7 @@ describe('POST /permission/v1alpha1/access', () => {
       void Promise.allSettled(flood);
     });
 
-    it('a line that is full refuses keys that an app has and those that none has alike', async () => {
+    it('refuses known and unknown keys alike where the queue is full', async () => {
       const refused: Answer[] = [];
       const flood = Array.from({ length: 160 }, async (_, i) => {
         const answer = await send('127.0.1.9', i % 2 ? OTMOICLP.appKey : `nobody_${i}`, WRONG);

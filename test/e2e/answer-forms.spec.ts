@@ -56,11 +56,11 @@ describe.each(['documented', 'sidecar'] as const)('with RESPONSE_STYLE=%s', (res
     store.failure = undefined;
   });
 
-  describe('calls as apps make them to system-server', () => {
+  describe("calls on system-server's path", () => {
     const through = async (operation: string, body: unknown = {}, headers: Record<string, string> = {}) =>
       call(SYSTEM_SERVER + operation, body, headers);
 
-    it("are answered in system-server's wrapping, through a secret's whole life", async () => {
+    it('are answered as system-server answers, from the creation of a secret to its deletion', async () => {
       const wrapped = (data: unknown) => ({
         code: 0,
         message: 'success',
@@ -79,7 +79,7 @@ describe.each(['documented', 'sidecar'] as const)('with RESPONSE_STYLE=%s', (res
       expect((await through('ListSecret')).body.data.data).toEqual([]);
     });
 
-    it('a failure is HTTP 200 with what the provider answered', async () => {
+    it("are HTTP 200 with the provider's answer where they fail", async () => {
       const answer = await through('RetrieveSecret', { name: 'none' });
       const provider = {
         code: 404,
@@ -107,7 +107,7 @@ describe.each(['documented', 'sidecar'] as const)('with RESPONSE_STYLE=%s', (res
       },
     );
 
-    it('a grant is checked like everywhere', async () => {
+    it('are refused without the grant', async () => {
       store.calls.splice(0);
       const target = `${service.url}/${SYSTEM_SERVER}ListSecret?workspace=other`;
       const answer = await httpCall(target, { headers: credentials, body: {} });
@@ -128,7 +128,7 @@ describe.each(['documented', 'sidecar'] as const)('with RESPONSE_STYLE=%s', (res
       expect(store.calls).toEqual([]);
     });
 
-    it('is logged by its operation', async () => {
+    it('are logged by their operation', async () => {
       await through('ListSecret', {}, { 'x-request-id': 'wrapped' });
       const line = service.logLines().find((entry) => entry['requestId'] === 'wrapped');
       expect([line?.['op'], line?.['app'], line?.['workspace']]).toEqual([

@@ -193,7 +193,7 @@ describe('the authorisation matrix', () => {
       expect(store.calls).toEqual([]);
     });
 
-    it('lets the granted caller through to the store', async () => {
+    it('lets the granted caller call the store', async () => {
       const answer = await call(operation, good);
       expect(answer.body.data?.reason).not.toBe('NOT_GRANTED');
       expect(store.calls).toHaveLength(1);
@@ -227,7 +227,7 @@ describe('the authorisation matrix', () => {
       }
     });
 
-    it('refuses while the grants are not known', async () => {
+    it('refuses while the grants are unknown', async () => {
       grants.setReady(false);
       try {
         const answer = await call(operation, good);
@@ -291,12 +291,12 @@ describe('with USER_TOKEN_REQUIRED=false', () => {
     });
   };
 
-  it('a background job may call with X-Access-Token alone', async () => {
+  it('lets a background job call with X-Access-Token alone', async () => {
     expect((await list({})).body).toEqual({ code: 200, message: '', data: [] });
     expect((await list({ 'x-authorization': '' })).status).toBe(200);
   });
 
-  it('a user token that is present must still verify', async () => {
+  it('refuses a user token that does not verify', async () => {
     expect((await list({ 'x-authorization': 'garbage' })).status).toBe(401);
     expect(
       (await list({ 'x-authorization': await userToken('alice', now, { expiresAtMs: now - 1 }) })).status,
@@ -304,7 +304,7 @@ describe('with USER_TOKEN_REQUIRED=false', () => {
     expect(store.calls).toEqual([]);
   });
 
-  it("and its user must be the app's user", async () => {
+  it("refuses a user token of another user than the app's", async () => {
     const answer = await list({ 'x-authorization': await userToken('bob', now) });
     expect([answer.status, answer.body.data.reason]).toEqual([403, 'USER_MISMATCH']);
     expect(store.calls).toEqual([]);

@@ -61,7 +61,7 @@ describe('the body of a request', () => {
     expect(performance.now() - beganMs).toBeLessThan(1_000);
   });
 
-  it('that ends before its announced length is not answered twice', async () => {
+  it('gets no second answer where it ends before its announced length', async () => {
     const answers = await new Promise<string>((resolve) => {
       const socket = openSocket(service.url);
       let text = '';
@@ -72,7 +72,7 @@ describe('the body of a request', () => {
     expect(answers.match(/HTTP\/1\.1 \d+/g)?.length ?? 0).toBeLessThanOrEqual(1);
   });
 
-  it('takes a place among the requests in flight only when all of it is there', async () => {
+  it('counts among the requests in flight only once it has arrived completely', async () => {
     const headers = await headersOf(OTMOICLP);
     const waiting = Array.from({ length: 120 }, () => openSocket(service.url, '127.0.0.2'));
     for (const socket of waiting) socket.write(rawHead('/RetrieveSecret?workspace=otmoic', 10, headers));
@@ -84,7 +84,7 @@ describe('the body of a request', () => {
     for (const socket of waiting) socket.destroy();
   });
 
-  it('takes memory from the share of its own app, and leaves it when it is gone', async () => {
+  it('takes memory from the share of its own app, and returns it', async () => {
     const [alices, bobs] = [await headersOf(OTMOICLP), await headersOf(BOBS_OTMOICLP)];
     const slow = Array.from({ length: 20 }, () => openSocket(service.url, '127.0.0.2'));
     for (const socket of slow)
@@ -100,7 +100,7 @@ describe('the body of a request', () => {
     while ((await update(alices)) !== 404) await new Promise(setImmediate);
   });
 
-  it('of strangers takes memory from the share of their address, and none from apps', async () => {
+  it('of unauthenticated callers takes memory from the share of their address, and none from apps', async () => {
     const target = '/permission/v1alpha1/access';
     const slow = Array.from({ length: 40 }, () => openSocket(service.url, '127.0.0.2'));
     for (const socket of slow) socket.write(rawHead(target, 60_000) + '{');

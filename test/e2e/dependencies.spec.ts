@@ -47,7 +47,7 @@ async function served(settings: Partial<Settings>) {
 }
 
 describe('a dependency that fails is named in the log, in readiness and in the metrics', () => {
-  it('LLDAP, while readiness stays good for whom it is not asked', async () => {
+  it('LLDAP, while readiness stays 200 for callers that do not need it', async () => {
     const store = {
       kind: 'embedded',
       dataDir: join(dir, 'data'),
@@ -73,7 +73,7 @@ describe('a dependency that fails is named in the log, in readiness and in the m
     }
   });
 
-  it('Infisical, also while the cache serves and readiness is good', async () => {
+  it('Infisical, also while the cache answers and readiness is 200', async () => {
     const fake = await FakeInfisical.start({ apiVersion: 'v3' });
     const { clientId, clientSecret } = fake.identity;
     const cache = { ttlMs: 5_000, maxStaleMs: 60_000, maxEntries: 10, maxBytes: 1_000_000 };

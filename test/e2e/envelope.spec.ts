@@ -54,7 +54,7 @@ describe('every answer is the envelope', () => {
     ]);
   });
 
-  it('a dropped dependency: the reason, and when to come back', async () => {
+  it('has the reason and Retry-After where a dependency fails', async () => {
     store.failure = new StoreUnavailable();
     const answer = await list({ headers: { 'x-request-id': 'r1' } });
     expect([answer.status, answer.headers['retry-after'], answer.body]).toEqual([
@@ -68,7 +68,7 @@ describe('every answer is the envelope', () => {
     ]);
   });
 
-  it('an unknown outcome says so', async () => {
+  it('says that the outcome of a write is unknown', async () => {
     store.failure = new StoreOutcomeUnknown();
     const unknown = await list();
     expect(unknown.body.data.reason).toBe('STORE_OUTCOME_UNKNOWN');
@@ -76,7 +76,7 @@ describe('every answer is the envelope', () => {
     expect(unknown.headers['retry-after']).toBeUndefined();
   });
 
-  it('a foreign error says nothing, here or in the log', async () => {
+  it('contains nothing of a foreign error, and neither does the log', async () => {
     const foreign = Object.assign(new Error('canary-message'), {
       config: { headers: { authorization: 'canary-token' } },
     });
@@ -119,7 +119,7 @@ describe('every answer is the envelope', () => {
     expect(JSON.parse(text.slice(text.indexOf('\r\n\r\n'))).data.reason).toBe('ROUTE_NOT_FOUND');
   });
 
-  it('never to a request that is still under way: what is pipelined behind it may be broken', async () => {
+  it('is never sent to a request that is in flight when a broken one follows it', async () => {
     let open: () => void = () => undefined;
     store.gate = new Promise((resolve) => (open = resolve));
     const before = store.calls.length;
@@ -135,7 +135,7 @@ describe('every answer is the envelope', () => {
     expect(answer).not.toContain('HTTP/1.1 400');
   });
 
-  it('never to a request that is not begun yet, which is not done then either', async () => {
+  it('is never sent to a request that has not begun, which is then not handled', async () => {
     const before = store.calls.length;
     expect(await rawExchange(`${listRequest()}GARBAGE\r\n\r\n`)).toBe('');
     await new Promise((resolve) => setTimeout(resolve, 50));
@@ -174,7 +174,7 @@ describe('the headers of every answer', () => {
     }
   });
 
-  it('take over a sane request id and replace another', async () => {
+  it('take over a well-formed request id and replace another', async () => {
     expect((await list({ headers: { 'x-request-id': 'Job-7.a_b' } })).headers['x-request-id']).toBe(
       'Job-7.a_b',
     );
@@ -194,7 +194,7 @@ describe('health', () => {
   const ready = async () =>
     httpCall(`${service.url}/readyz`, { method: 'GET', headers: { 'x-request-id': 'r1' } });
 
-  it('says ready with what it stands on', async () => {
+  it('is ready, with the state of store and grants', async () => {
     expect((await ready()).body).toEqual({
       code: 200,
       message: '',
@@ -202,7 +202,7 @@ describe('health', () => {
     });
   });
 
-  it('counts the problems of grants, however many, and names nobody', async () => {
+  it('counts the problems of grants without naming anybody', async () => {
     const status = jest.spyOn(grants, 'status').mockReturnValue({
       ready: true,
       installedApps: 3,
@@ -245,7 +245,7 @@ describe('health', () => {
     });
   });
 
-  it('is not ready before the grants are known', async () => {
+  it('is not ready before the grants are loaded', async () => {
     grants.setReady(false);
     const answer = await ready();
     grants.setReady(true);
@@ -254,7 +254,7 @@ describe('health', () => {
 });
 
 describe('the log', () => {
-  it('has one line a request: who, what, where, how it ended', async () => {
+  it('has one line for each request: who, what, where, how it ended', async () => {
     await list({ headers: { 'x-request-id': 'one-line' } });
     const lines = service.logLines().filter((line) => line['requestId'] === 'one-line');
     expect(lines).toEqual([
@@ -276,7 +276,7 @@ describe('the log', () => {
     ]);
   });
 
-  it('has also the refused ones, the broken body included', async () => {
+  it('has refused requests too, including a broken body', async () => {
     await list({ headers: { 'x-request-id': 'refused', 'x-access-token': 'nope' } });
     await list({ body: '{', headers: { 'x-request-id': 'broken', 'content-type': 'application/json' } });
     const codes = service.logLines().map((line) => [line['requestId'], line['op'], line['code']]);

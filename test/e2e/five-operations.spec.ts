@@ -27,7 +27,7 @@ async function call(target: string, body?: unknown, headers: Record<string, stri
 const onOtmoic = (operation: string, body?: unknown) => call(`${operation}?workspace=otmoic`, body);
 
 describe('the five operations answer as documented', () => {
-  it('through a secret whole life', async () => {
+  it('from the creation of a secret to its deletion', async () => {
     expect((await onOtmoic('ListSecret', {})).body).toEqual({ code: 200, message: '', data: [] });
     const created = await onOtmoic('CreateSecret', { name: 'k', value: 'v1', env: 'dev' });
     expect([created.status, created.body]).toEqual([200, { code: 200, message: '', data: '' }]);
@@ -101,13 +101,13 @@ describe('the five operations answer as documented', () => {
     },
   );
 
-  it.each(['utf-8', 'UTF-8', 'utf8', 'UTF8', '"utf8"'])('takes a body of charset=%s', async (charset) => {
+  it.each(['utf-8', 'UTF-8', 'utf8', 'UTF8', '"utf8"'])('accepts a body of charset=%s', async (charset) => {
     const headers = { 'content-type': `application/json; charset=${charset}` };
     const answer = await call('ListSecret?workspace=otmoic', '{"env":"test"}', headers);
     expect([answer.status, answer.body.data]).toEqual([200, []]);
   });
 
-  it('takes the longest value in the longest JSON form', async () => {
+  it('accepts the longest value in its longest JSON form', async () => {
     const body = `{"name":"wide","value":"${'\\u0001'.repeat(MAX_VALUE_BYTES)}","env":"test"}`;
     const answer = await call('CreateSecret?workspace=otmoic', body, { 'content-type': 'application/json' });
     expect(answer.body).toEqual({ code: 200, message: '', data: '' });
@@ -237,7 +237,7 @@ describe('bad input is a 400 that names the field and the rule, never the value'
     expect(Date.now() - began).toBeLessThan(5000);
   });
 
-  it('a body that is not UTF-8: mended silently, its value would not come back as it was sent', async () => {
+  it('a body that is not UTF-8, whose value would not come back as it was sent', async () => {
     const parts = [Buffer.from('{"name":"badutf","value":"a'), Buffer.from([0xff, 0xfe]), Buffer.from('b"}')];
     const answer = await call('CreateSecret?workspace=otmoic', Buffer.concat(parts), {
       'content-type': 'application/json',

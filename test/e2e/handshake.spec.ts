@@ -4,7 +4,7 @@ import { fixed } from '../../src/reloadable/reloadable';
 import { TestAuthority } from '../support/certificates';
 
 describe('the server behind TLS', () => {
-  it('hangs up on who does not shake hands in time', async () => {
+  it('closes a connection that does not finish its TLS handshake in time', async () => {
     const identity = fixed(new TestAuthority().certificateFor('127.0.0.1'));
     const server = secureServer({ handshakeTimeout: 100 }, undefined, identity);
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

@@ -25,7 +25,7 @@ const call = async (
 const outcomeOf = ({ status, body }: Answer) => [status, body.data.reason, body.data.credential];
 
 describe('a pod with its ServiceAccount token', () => {
-  it("goes through a secret's whole life without an access token", async () => {
+  it('creates, reads, updates, lists and deletes a secret without an access token', async () => {
     const headers = { authorization: pod(), 'x-authorization': await userOf('alice') };
     const secret = { name: 'k', value: 'v', env: 'dev' };
     const read = { name: 'k', env: 'dev' };
@@ -38,7 +38,7 @@ describe('a pod with its ServiceAccount token', () => {
     expect(cluster.store.calls[0]).toBe('create ["alice","otmoic","dev"]');
   });
 
-  it.each(SECRET_OPERATIONS)("is let through to %s on system-server's path as well", async (operation) => {
+  it.each(SECRET_OPERATIONS)("may also call %s on system-server's path", async (operation) => {
     const headers = { authorization: pod(), 'x-authorization': await userOf('alice') };
     const value = /Create|Update/.test(operation) ? { value: 'v' } : {};
     const body = operation === 'ListSecret' ? {} : { name: 'p', ...value };
@@ -54,7 +54,7 @@ describe('a pod with its ServiceAccount token', () => {
     expect(cluster.store.calls).toHaveLength(1);
   });
 
-  it('is the app that the owner of its namespace makes it', async () => {
+  it('is the app that the owner of its namespace determines', async () => {
     const headers = { authorization: pod('mail-a-b'), 'x-authorization': await userOf('a-b') };
     expect((await call('ListSecret?workspace=mail-of-a-b', headers)).status).toBe(200);
     expect(outcomeOf(await call('ListSecret?workspace=mail-a-of-b', headers))).toEqual([
@@ -65,7 +65,7 @@ describe('a pod with its ServiceAccount token', () => {
     expect(cluster.store.calls).toEqual(['list ["a-b","mail-of-a-b","prod"]']);
   });
 
-  it('needs the user’s token as every caller does, and of the same user', async () => {
+  it('needs the token of its own user, as every caller does', async () => {
     expect(outcomeOf(await call(LIST, { authorization: pod() }))).toEqual([
       401,
       'UNAUTHENTICATED',
@@ -76,7 +76,7 @@ describe('a pod with its ServiceAccount token', () => {
     expect(cluster.store.calls).toEqual([]);
   });
 
-  it('may bring its access token too, whose operations then bind', async () => {
+  it('may send its access token too, whose operations then count', async () => {
     const headers = async (ops: readonly string[]) => ({
       authorization: pod(),
       'x-access-token': await accessToken('otmoiclp', 'alice', ops, cluster.clock.nowMs()),
@@ -99,7 +99,7 @@ describe('a pod with its ServiceAccount token', () => {
     expect(cluster.service.log()).not.toContain('canary');
   });
 
-  it('is told to try again while the cluster does not answer', async () => {
+  it('gets 503 while the cluster does not answer', async () => {
     const headers = { authorization: pod(), 'x-authorization': await userOf('alice') };
     cluster.server.failing = { status: 503, reason: 'ServiceUnavailable' };
     const answer = await call(LIST, headers);
@@ -119,7 +119,7 @@ describe('with USER_TOKEN_REQUIRED=false', () => {
   );
   afterAll(async () => background.close());
 
-  it('a pod may call with its token alone; a user token that is there must be good and the same user’s', async () => {
+  it('lets a pod call with its token alone; a user token that is sent must be valid and of the same user', async () => {
     const authorization = `Bearer ${background.token('otmoiclp-alice')}`;
     const list = async (headers: Record<string, string>) =>
       outcomeOf(
@@ -135,7 +135,7 @@ describe('with USER_TOKEN_REQUIRED=false', () => {
 });
 
 describe('without a cluster', () => {
-  it('a bearer is refused, beside an access token too, and never ignored', async () => {
+  it('refuses a bearer token, also beside an access token, and never ignores it', async () => {
     const clock = new FixedClock();
     const store = new MemorySecretStore();
     const service = await startService({ clock, store, grantSource: exampleApps() }, TEST_SETTINGS);

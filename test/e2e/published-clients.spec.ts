@@ -112,7 +112,7 @@ describe.each(['documented', 'sidecar'] as const)('with RESPONSE_STYLE=%s', (res
   );
 
   describe.each(clients)('%s', (_name, client) => {
-    it.each(arrivals)("%s: lives through a secret's whole life", async (arrival) => {
+    it.each(arrivals)('%s: creates, reads, updates, lists and deletes a secret', async (arrival) => {
       const base = arrival === arrivals[0] ? service.url : systemServer.url;
       const headers = {
         'x-access-token': await accessToken(),

@@ -52,7 +52,7 @@ describe('a workspace that is full', () => {
     httpCall(`${service.url}/admin/secret/otmoiclp`, { method, headers: await headers(), body });
   const large = 'canary'.repeat(58_000);
 
-  it('refuses with 507 what would be too much, says which limit it is, and goes on with everything else', async () => {
+  it('refuses with 507 the write that would exceed a limit and names the limit, and serves everything else', async () => {
     for (const name of ['a', 'b', 'c'])
       expect((await call('CreateSecret', { name, value: large })).status).toBe(200);
     const refused = await call('CreateSecret', { name: 'd', value: 'canary' });

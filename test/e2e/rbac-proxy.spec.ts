@@ -28,7 +28,7 @@ describe.each(['service-accounts', 'system-server'] as const)('with RBAC_PROXY=%
     body: unknown = {},
   ): Promise<Answer> => httpCall(`${cluster.url}/${target}`, { headers, body, from });
 
-  it.each(SECRET_OPERATIONS)('the proxy’s pod may say whose %s it is', async (operation) => {
+  it.each(SECRET_OPERATIONS)('believes the proxy’s pod about the caller of %s', async (operation) => {
     const value = /Create|Update/.test(operation) ? { value: 'v' } : {};
     const body = operation === 'ListSecret' ? {} : { name: 'k', ...value };
     const answer = await send(PEERS.trustedProxy, WORD, `${operation}?workspace=otmoic`, body);
@@ -38,7 +38,7 @@ describe.each(['service-accounts', 'system-server'] as const)('with RBAC_PROXY=%
     ]);
   });
 
-  it('and so may whoever sends the proxy’s token, from anywhere', async () => {
+  it('believes a peer with the proxy’s token, from any address', async () => {
     const authorization = `Bearer ${cluster.token(TRUSTED_PROXY.namespace, { name: TRUSTED_PROXY.name })}`;
     expect((await send(PEERS.nobody, { ...WORD, authorization })).status).toBe(200);
     expect((await send(PEERS.trustedProxy, { ...WORD, authorization })).status).toBe(200);
@@ -51,7 +51,7 @@ describe.each(['service-accounts', 'system-server'] as const)('with RBAC_PROXY=%
     expect(status).toBe(rbacProxy === 'system-server' ? 200 : 401);
   });
 
-  it('the grants decide, for the app that the namespace names', async () => {
+  it('decides by the grants of the app that the namespace names', async () => {
     const reader = { ...WORD, 'x-remote-user': 'system:serviceaccount:reader-alice:default' };
     const answer = await send(PEERS.trustedProxy, reader);
     expect([answer.status, answer.body.data.app]).toEqual([403, 'reader']);
@@ -60,13 +60,13 @@ describe.each(['service-accounts', 'system-server'] as const)('with RBAC_PROXY=%
     expect(cluster.store.calls).toEqual(['list ["a-b","mail-of-a-b","prod"]']);
   });
 
-  it('the user’s token need not be there', async () => {
+  it('needs no user token', async () => {
     const now = cluster.clock.nowMs();
     const withUser = { ...WORD, 'x-authorization': await userToken('alice', now) };
     expect((await send(PEERS.trustedProxy, withUser)).status).toBe(200);
   });
 
-  it('a credential of the app counts instead of the proxy’s word', async () => {
+  it('counts a credential of the app instead of the proxy’s headers', async () => {
     const now = cluster.clock.nowMs();
     const reader = { ...WORD, 'x-remote-user': 'system:serviceaccount:reader-alice:default' };
     const user = { 'x-authorization': await userToken('alice', now) };
@@ -78,7 +78,7 @@ describe.each(['service-accounts', 'system-server'] as const)('with RBAC_PROXY=%
     expect([status, body.data.credential]).toEqual([401, 'X-Authorization']);
   });
 
-  it('a flood of forged tokens from one address keeps nobody at another address out', async () => {
+  it('serves other addresses while one address floods with forged tokens', async () => {
     cluster.server.reviewGate = new Promise((resolve) => (go = resolve));
     const forged = (i: number) => `Bearer ${cluster.token('otmoiclp-alice').replace('canary', `forged-${i}`)}`;
     const reviews = () => cluster.server.requests.filter(({ method }) => method === 'POST').length;
@@ -103,7 +103,7 @@ describe.each(['service-accounts', 'system-server'] as const)('with RBAC_PROXY=%
     expect(told.sort()).toEqual([...Array<number>(24).fill(401), ...Array<number>(76).fill(429)]);
   }); // prettier-ignore
 
-  it('a proxy whose pod is gone is a proxy no more', async () => {
+  it('no longer believes a proxy whose pod is gone', async () => {
     const pod = cluster.server.of('pods').get(TRUSTED_PROXY.namespace, 'proxy');
     cluster.server.of('pods').delete(TRUSTED_PROXY.namespace, 'proxy');
     const { peerVerifier } = cluster.service.adapters;
@@ -124,7 +124,7 @@ describe('with RBAC_PROXY=off', () => {
   beforeAll(async () => (cluster = await ClusterService.start()));
   afterAll(async () => cluster.close());
 
-  it('a proxy’s word does no harm beside a good credential', async () => {
+  it('ignores a proxy’s headers beside a valid credential', async () => {
     const now = cluster.clock.nowMs();
     const another = { ...WORD, 'x-bfl-user': 'bob', 'x-remote-user': 'x' };
     const user = { 'x-authorization': await userToken('alice', now) };

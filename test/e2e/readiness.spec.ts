@@ -5,7 +5,7 @@ import { httpCall } from '../support/http-call';
 import { MemorySecretStore } from '../support/memory.secret-store';
 import { startService, type Service } from '../support/service';
 
-describe('readiness, which anybody may ask for', () => {
+describe('readiness', () => {
   const store = new MemorySecretStore();
   let service: Service;
   beforeAll(async () => {
@@ -13,7 +13,7 @@ describe('readiness, which anybody may ask for', () => {
   });
   afterAll(async () => service.close());
 
-  it('asks the store once at a time, and remembers nothing of what it answered', async () => {
+  it('pings the store once for concurrent requests, and does not remember the answer', async () => {
     let [asking, most, asked] = [0, 0, 0];
     store.ping = async () => {
       asked += 1;

@@ -63,7 +63,7 @@ describe.each(['documented', 'sidecar'] as const)('the log, with RESPONSE_STYLE=
     expect(line?.['peer']).toBe('127.0.0.1');
   }); // prettier-ignore
 
-  it('tells 499 of a client that goes away before there is an answer', async () => {
+  it('has 499 for a client that goes away before there is an answer', async () => {
     let open: () => void = () => undefined;
     store.gate = new Promise((resolve) => (open = resolve));
     const headers = { ...credentials, 'x-request-id': 'gone', 'content-length': 0 };
@@ -154,7 +154,7 @@ describe('the log of POST /permission/v1alpha1/access', () => {
     expect(toldOf(id)).toEqual({ ...COMMON, ...CLAIMED, ...skew, cause, code: 401, reason: 'UNAUTHENTICATED' });
   }); // prettier-ignore
 
-  it('tells of a hash that was used before, and of a key that nobody has, without an app that would have called', async () => {
+  it('has a hash that was used before, and an unknown key, without naming an app', async () => {
     const token = await proof();
     expect((await access('first', { token })).body.code).toBe(0);
     expect((await access('again', { token })).body.code).toBe(100001);
@@ -166,7 +166,7 @@ describe('the log of POST /permission/v1alpha1/access', () => {
     expect(toldOf('long')).toEqual({ ...refused, cause: 'key_too_long' });
   });
 
-  it('tells of a body that is not of the form', async () => {
+  it('has a body that is not of the documented form', async () => {
     await access('no-perm', { perm: undefined });
     expect(toldOf('no-perm')).toEqual({ ...COMMON, code: 400, reason: 'INVALID_REQUEST' });
   });

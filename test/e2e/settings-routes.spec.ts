@@ -36,7 +36,7 @@ describe('the routes of the Settings app', () => {
     });
   const ok = (data: unknown) => ({ code: 200, message: '', data });
 
-  it('say whether an app holds a secret grant', async () => {
+  it('tell whether an app holds a secret grant', async () => {
     expect((await call('GET', 'permission/otmoiclp')).body).toEqual(ok({ permission: true }));
     expect((await call('GET', 'permission/nobody')).body).toEqual(ok({ permission: false }));
     grants.set([{ ...OTMOICLP, ops: [] }]);
@@ -84,7 +84,7 @@ describe('the routes of the Settings app', () => {
     }
   });
 
-  it('reach no workspace on which the app holds no grant', async () => {
+  it('allow no workspace on which the app holds no grant', async () => {
     for (const method of ['POST', 'PUT', 'DELETE']) {
       const body = { Key: 'k', Workspace: 'otmoic', ...(method === 'DELETE' ? {} : { Value: 'v' }) };
       expect((await call(method, 'secret/notes', body)).status).toBe(403);
@@ -108,7 +108,7 @@ describe('the routes of the Settings app', () => {
     expect(store.calls).toEqual([]);
   });
 
-  it('are open to the configured admin group for another user, and to nobody else', async () => {
+  it('let the configured admin group act for another user, and nobody else', async () => {
     await call('POST', 'secret/otmoiclp', { Key: 'k', Value: 'v' });
     const withGroups = async (groups: unknown) => userToken('carol', clock.nowMs(), { claims: { groups } });
     const admin = await withGroups(['users', 'vault_admins']);

@@ -36,7 +36,7 @@ describe('on SIGTERM', () => {
   const health = async (path: string): Promise<number> =>
     (await httpCall(service.url + path, { method: 'GET' })).status;
 
-  it('requests in flight end, new ones are refused with 503, then the adapters are closed', async () => {
+  it('lets requests in flight end, refuses new ones with 503, then closes the adapters', async () => {
     const first = list();
     await inFlight();
     const stopped = shutDown(service.app, service.adapters, 5000, () => undefined);
@@ -65,7 +65,7 @@ describe('on SIGTERM', () => {
     await expect(list()).rejects.toThrow(/ECONNREFUSED/);
   });
 
-  it('it ends within the configured time although a request hangs', async () => {
+  it('ends within the configured time although a request hangs', async () => {
     const hanging = list().catch((error: NodeJS.ErrnoException) => error.code);
     await inFlight();
     const began = Date.now();
@@ -74,7 +74,7 @@ describe('on SIGTERM', () => {
     expect(await hanging).toBe('ECONNRESET');
   });
 
-  it('it ends at once where nothing is in flight, idle connections notwithstanding', async () => {
+  it('ends at once where nothing is in flight, despite idle connections', async () => {
     const began = Date.now();
     expect(await shutDown(service.app, service.adapters, 5000, () => undefined)).toBe(true);
     expect(Date.now() - began).toBeLessThan(1000);

@@ -32,12 +32,12 @@ const call = async (operation: string, body: object): Promise<Answer> =>
   httpCall(`${service.url}/${operation}?workspace=otmoic`, { headers: credentials, body });
 const notes = ({ headers }: Answer) => [headers['age'], headers['cache-status']];
 
-describe('an answer from memory', () => {
-  it('carries no note while it is fresh', async () => {
+describe('an answer from the cache', () => {
+  it('has no Cache-Status while it is fresh', async () => {
     expect(notes(await call('RetrieveSecret', { name: 'k' }))).toEqual([undefined, undefined]);
   });
 
-  it('says by Age and Cache-Status how old it is when the store could not be asked, and is an ordinary answer else', async () => {
+  it('has Age and Cache-Status when the store is unavailable, and is otherwise an ordinary answer', async () => {
     inner.failure = new StoreUnreachable();
     time.advance(12_300);
     const told = ['13', 'olares-secret-provider; hit; ttl=-13; detail=STORE_UNAVAILABLE'];
@@ -49,7 +49,7 @@ describe('an answer from memory', () => {
     expect((await httpCall(`${service.url}/readyz`, { method: 'GET' })).status).toBe(200);
   });
 
-  it('is refused to an app without the grant, however warm', async () => {
+  it('is refused to an app without the grant, although it is cached', async () => {
     const other = {
       ...credentials,
       'x-access-token': await accessToken('otmoiclp', 'alice', [], clock.nowMs()),
@@ -61,7 +61,7 @@ describe('an answer from memory', () => {
     expect(answer.status).toBe(403);
   });
 
-  it('gives way to the truth: a write that fails fails, and after a minute so does the read', async () => {
+  it('ends with the time to live: a write fails at once, and a read after a minute', async () => {
     expect((await call('UpdateSecret', { name: 'k', value: 'w' })).status).toBe(503);
     time.advance(60_000);
     expect((await call('RetrieveSecret', { name: 'k' })).status).toBe(503);

@@ -75,7 +75,7 @@ async function send(
 }
 
 describe('a call through a proven system-server', () => {
-  it("goes through a secret's whole life, the workspace taken from op", async () => {
+  it('creates, reads, updates, lists and deletes a secret in the workspace of op', async () => {
     const secret = { name: 'k', value: 'v', env: 'dev' };
     expect((await send('CreateSecret', proxyRequest('CreateSecret', secret))).body).toEqual({
       code: 200,
@@ -105,7 +105,7 @@ describe('a call through a proven system-server', () => {
     expect(await withAccount('user-system-alice-b')).toBe(401);
   });
 
-  it('still needs the grant', async () => {
+  it('is refused without the grant', async () => {
     const answer = await send('ListSecret', proxyRequest('ListSecret', {}, { appkey: READER.appKey }));
     expect([answer.status, answer.body.data.reason]).toEqual([403, 'NOT_GRANTED']);
     const other = await send(
@@ -116,7 +116,7 @@ describe('a call through a proven system-server', () => {
     expect(store.calls).toEqual([]);
   });
 
-  it("takes the user's token along, and a token of somebody else is refused", async () => {
+  it("may send the user's token, and is refused with that of another user", async () => {
     const withToken = async (user: string) =>
       send('ListSecret', proxyRequest('ListSecret'), {
         'x-authorization': await userToken(user, clock.nowMs()),

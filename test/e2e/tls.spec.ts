@@ -78,14 +78,14 @@ describe('the service behind TLS', () => {
       socket.on('error', reject);
     });
 
-  it('answers as it does without', async () => {
+  it('answers as it does without TLS', async () => {
     await start();
     const answer = await list();
     expect([answer.status, answer.body]).toEqual([200, { code: 200, message: '', data: [] }]);
     expect((await list({}, { headers: {} })).status).toBe(401);
   });
 
-  it('speaks TLS 1.2 and 1.3, and nothing older', async () => {
+  it('accepts TLS 1.2 and 1.3, and nothing older', async () => {
     await start();
     expect((await handshake()).protocol).toBe('TLSv1.3');
     expect((await handshake({ maxVersion: 'TLSv1.2' })).protocol).toBe('TLSv1.2');
@@ -109,7 +109,7 @@ describe('the service behind TLS', () => {
     expect((await list()).status).toBe(200);
   });
 
-  it('answers what is no HTTP, hangs up on what is no TLS, and goes on', async () => {
+  it('answers a request that is not HTTP, closes a connection that is not TLS, and goes on', async () => {
     await start();
     const text = await new Promise<string>((resolve) => {
       let received = '';
@@ -123,7 +123,7 @@ describe('the service behind TLS', () => {
     expect((await list()).status).toBe(200);
   });
 
-  it('leaves room to shake hands however many others do not end with it', async () => {
+  it('accepts a handshake however many others are unfinished', async () => {
     await start();
     const idle = Array.from({ length: 400 }, () =>
       openSocket(service.url.replace('https:', 'http:'), '127.0.0.2'),
@@ -135,7 +135,7 @@ describe('the service behind TLS', () => {
     for (const socket of idle) socket.destroy();
   });
 
-  it('ends at once although somebody never shakes hands', async () => {
+  it('shuts down at once although a handshake is unfinished', async () => {
     await start();
     const silent = plainConnect(port(), '127.0.0.1');
     await new Promise((resolve) => silent.once('connect', resolve));
@@ -148,7 +148,7 @@ describe('the service behind TLS', () => {
     await gone;
   });
 
-  it('presents a new certificate once it is there whole, and says until when it is good', async () => {
+  it('presents a new certificate once it is complete, and logs its expiry', async () => {
     await start();
     const before = await handshake();
     const renewed = authority.certificateFor('127.0.0.1');
@@ -194,7 +194,7 @@ describe('the service behind TLS', () => {
   describe('with client certificates', () => {
     const one = clients.certificateFor('gateway.os-framework');
 
-    it('speaks to nobody without one of its authorities, and asks for the other credentials as ever', async () => {
+    it('refuses clients without a certificate of its authorities, and still requires the other credentials', async () => {
       await start({ clientCaFile });
       expect((await list(one)).status).toBe(200);
       expect((await list(one, { headers: {} })).status).toBe(401);
@@ -219,7 +219,7 @@ describe('the service behind TLS', () => {
       expect(answer.body.data).toMatchObject({ reason: 'UNAUTHENTICATED', credential: 'client certificate' });
     });
 
-    it('a URI is a subject too, and a probe needs no subject', async () => {
+    it('accepts a URI as a subject, and a probe without one', async () => {
       await start({ clientCaFile, clientSubjects: ['URI=spiffe://olares/ns/a'] });
       expect((await list(clients.certificateFor('spiffe://olares/ns/a'))).status).toBe(200);
       expect((await list(clients.certificateFor('spiffe://olares/ns/ab'))).status).toBe(401);
@@ -228,7 +228,7 @@ describe('the service behind TLS', () => {
       expect((await httpCall(`${service.url}/nowhere`, { method: 'GET', tls })).status).toBe(401);
     });
 
-    it('follows its authorities: who is taken out is not spoken to any more, nor by a resumed session', async () => {
+    it('refuses clients of an authority that was removed, also in a resumed session', async () => {
       await start({ clientCaFile });
       const sessions: Buffer[] = [];
       const resumed = async (session?: Buffer): Promise<string> =>

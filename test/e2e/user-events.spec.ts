@@ -79,7 +79,7 @@ describe('system events of users', () => {
     eventually(() => expect(events(service, user)).toContain('user_removal_done'));
   const orders = async (on: SecretStore = store) => (await on.list(DELETION_JOBS_SCOPE)).map(({ value }) => JSON.parse(value)); // prettier-ignore
 
-  it('a deleted user is written down, answered, and removed in the background; others stay', async () => {
+  it('store a deletion job, answer, and remove the deleted user in the background; other users stay', async () => {
     const service = await start();
     await fill('alice', 'alice-b', 'bob');
     const answer = await event(service, 'delete', { name: 'alice', email: 'a@x', more: { any: 'thing' } });
@@ -98,7 +98,7 @@ describe('system events of users', () => {
     );
   });
 
-  it('nobody but the proven sender is heard, and nothing is written down', async () => {
+  it('are accepted from the proven sender only, and no job is stored for others', async () => {
     const service = await start();
     await eventually(() => expect(store.calls).toHaveLength(1));
     for (const headers of [
@@ -127,7 +127,7 @@ describe('system events of users', () => {
     },
   ); // prettier-ignore
 
-  it('a failure keeps its status in the sidecar style too: the sender looks at nothing else', async () => {
+  it('keep the status of a failure in the sidecar style too, since the sender reads nothing else', async () => {
     const service = await start(store, { responseStyle: 'sidecar' });
     expect((await event(service, 'create', { name: 'alice' })).body).toEqual({
       code: 0,
@@ -141,7 +141,7 @@ describe('system events of users', () => {
     expect(await orders()).toEqual([]);
   });
 
-  it('a store that fails in the middle is tried again, and a user of that name is told to wait meanwhile', async () => {
+  it('retry a store that fails in the middle, and refuse a new user of that name meanwhile', async () => {
     const service = await start();
     await fill('alice');
     const remove = store.removeWorkspace.bind(store);
@@ -166,7 +166,7 @@ describe('system events of users', () => {
     expect(await store.list(at('alice', 'other'))).toEqual([]);
   });
 
-  it('an order that comes to light after the user is back removes nothing', async () => {
+  it('remove nothing by a job that is found after the user is back', async () => {
     const service = await start();
     await event(service, 'delete', { name: 'alice' });
     await done(service, 'alice');
@@ -181,7 +181,7 @@ describe('system events of users', () => {
     expect((await event(service, 'create', { name: 'alice' })).status).toBe(200);
   });
 
-  it('a slow replica leaves what was made after a fast one was done and the user was back', async () => {
+  it('keep what was created after a fast replica was done and the user was back, also on a slow replica', async () => {
     await fill('alice');
     const [slow, fast] = [await start(), await start()];
     const found = store.workspacesOf.bind(store);
@@ -207,7 +207,7 @@ describe('system events of users', () => {
     expect(await store.list(at('alice'))).toHaveLength(1);
   });
 
-  it('a restart in between goes on where the last process stopped', async () => {
+  it('continue after a restart where the last process stopped', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'departures-'));
     const open = () => EmbeddedSecretStore.open({ dataDir: folder, masterKey: new Uint8Array(32).fill(7) });
     const first = await open();
@@ -236,7 +236,7 @@ describe('system events of users', () => {
     rmSync(folder, { recursive: true });
   });
 
-  it('without a cluster nothing is looked for, and nobody is a sender', async () => {
+  it('are refused without a cluster, and no job is searched for', async () => {
     const service = await start(store, { grants: TEST_SETTINGS.grants });
     expect(store.calls).toEqual([]);
     expect((await event(service, 'delete', { name: 'alice' }, { authorization: '' })).status).toBe(401);

@@ -48,7 +48,7 @@ describe('a workspace that two apps of a user state', () => {
     return (answer.body as { data: unknown }).data;
   };
 
-  it('is open to both as documented, and what each holds says with whom', async () => {
+  it('is open to both as documented, and explain names the other app', async () => {
     await start('allow');
     expect(
       (await call('notes', 'alice', 'CreateSecret?workspace=desk', { name: 'k', value: 'v' })).status,
@@ -107,7 +107,7 @@ describe('a workspace that two apps of a user state', () => {
     expect(JSON.stringify(outcomes[1])).not.toContain('notes');
   });
 
-  it('passes to the second when the first is gone, and not by a conflict of the first', async () => {
+  it('passes to the second when the first is uninstalled, and not by a conflict of the first', async () => {
     await start('deny');
     grants.set([NOTES, MAIL, { ...NOTES_OF_BOB, appKey: NOTES.appKey }]);
     expect((await call('mail', 'alice', 'ListSecret?workspace=desk')).status).toBe(403);

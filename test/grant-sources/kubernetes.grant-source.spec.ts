@@ -4,7 +4,7 @@ import { GrantsService } from '../../src/authz/grants.service';
 import { KubernetesGrantSource } from '../../src/grant-sources/kubernetes/kubernetes.grant-source';
 import type { Caller } from '../../src/authn/caller';
 import { type AppToInstall, describeGrantSource } from '../conformance/grant-source.conformance';
-import { type Logged, surroundingsOf } from '../kubernetes/mirror';
+import { type Logged, informerDepsOf } from '../kubernetes/informer-deps';
 import { permissionOf } from '../support/application-permission';
 import { eventually } from '../support/eventually';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
@@ -16,7 +16,7 @@ describeGrantSource('the ApplicationPermissions of a cluster', {
     const server = await FakeApiServer.start();
     const permissions = server.of('applicationpermissions');
     for (const [index, app] of apps.entries()) permissions.put(permissionOf(app, `app-${index}`));
-    const source = await KubernetesGrantSource.open(surroundingsOf(server, new SystemMonotonicTime()));
+    const source = await KubernetesGrantSource.open(informerDepsOf(server, new SystemMonotonicTime()));
     return {
       source,
       install: async (installed) => {
@@ -59,9 +59,9 @@ describe('the ApplicationPermissions of a cluster', () => {
   });
 
   const open = async (time: MonotonicTime, maxAgeMs?: number): Promise<KubernetesGrantSource> => {
-    const around = surroundingsOf(server, time);
-    logged = around.logged;
-    const source = await KubernetesGrantSource.open(around, maxAgeMs);
+    const deps = informerDepsOf(server, time);
+    logged = deps.logged;
+    const source = await KubernetesGrantSource.open(deps, maxAgeMs);
     sources.push(source);
     return source;
   };

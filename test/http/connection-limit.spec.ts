@@ -56,7 +56,7 @@ describe('the connections of a server', () => {
     return count - closed;
   };
 
-  it("are a quarter of them one address's at most: what comes beyond that is closed at once", async () => {
+  it('are limited to a quarter for one address; further ones are closed at once', async () => {
     const first = openSocket(url, '127.0.0.2');
     sockets.push(first);
     await eventually(() => expect(open()).toBe(1));
@@ -65,7 +65,7 @@ describe('the connections of a server', () => {
     expect(first.destroyed).toBe(false);
   });
 
-  it('take the place of one of the address that has the most, where the newcomer has fewer', async () => {
+  it("replace one of the address that has the most, where the new one's address has fewer", async () => {
     for (let address = 2; address < 6; address += 1) expect(await connect(`127.0.0.${address}`, 10)).toBe(10);
     expect(open()).toBe(40);
     expect(await connect('127.0.0.1', 2)).toBe(2);
@@ -73,17 +73,17 @@ describe('the connections of a server', () => {
     expect(open()).toBe(40);
   });
 
-  it('have room for a newcomer however many addresses hold all that they can, one after the other', async () => {
+  it('accept a newcomer however many addresses hold all that they may', async () => {
     for (let address = 2; address < 20; address += 1) await connect(`127.0.0.${address}`, 40);
     expect(await connect('127.0.0.1', 2)).toBe(2);
   });
 
-  it('have room for a newcomer also where each of them is of another address', async () => {
+  it('accept a newcomer also where each of them is of another address', async () => {
     for (let address = 2; address < 52; address += 1) await connect(`127.0.0.${address}`, 1);
     expect(await connect('127.0.0.1', 1)).toBe(1);
   });
 
-  it('take the place of one of the same address that is five seconds old and without a request', async () => {
+  it('replace one of the same address that is five seconds old and without a request', async () => {
     await connect('127.0.0.2', 10);
     const old = [...sockets];
     time.advance(5_000);
@@ -92,7 +92,7 @@ describe('the connections of a server', () => {
     await eventually(() => expect(sockets.filter(({ destroyed }) => !destroyed)).toHaveLength(10));
   });
 
-  it('are closed where nobody asks for anything, before those that wait for an answer', async () => {
+  it('are closed without a request first, before those that wait for an answer', async () => {
     const waiting = openSocket(url, '127.0.0.2');
     let isClosed = false;
     waiting.once('close', () => (isClosed = true));
@@ -103,7 +103,7 @@ describe('the connections of a server', () => {
     waiting.destroy();
   });
 
-  it('are free again when they are closed', async () => {
+  it('do not count any more once they are closed', async () => {
     await connect('127.0.0.2', 10);
     for (const socket of sockets) socket.destroy();
     await eventually(() => expect(open()).toBe(0));

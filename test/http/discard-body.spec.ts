@@ -7,7 +7,7 @@ import { openSocket, rawExchange } from '../support/raw-exchange';
 const BODY_BYTES = 3 * 1024 * 1024;
 const head = `POST / HTTP/1.1\r\nHost: x\r\nContent-Length: ${BODY_BYTES}\r\n\r\n`;
 
-describe('a body that nobody wants', () => {
+describe('the body of a refused request', () => {
   let server: Server;
   let url: string;
   let sockets = new Set<Socket>();
@@ -29,12 +29,12 @@ describe('a body that nobody wants', () => {
     await new Promise((closed) => server.close(closed));
   });
 
-  it('is read to its end, so that the client sees its refusal and may ask again on the same connection', async () => {
+  it('is read to its end, so that the client reads its refusal and may use the connection again', async () => {
     const answers = await rawExchange(url, (head + 'x'.repeat(BODY_BYTES)).repeat(2), '127.0.0.1', 2);
     expect(answers.map(({ status }) => status)).toEqual([401, 401]);
   });
 
-  it('is read more slowly than it could be sent, at some 20 MB a second of all together', async () => {
+  it('is read at about 20 MB a second for all clients together', async () => {
     const beganMs = performance.now();
     const body = head + 'x'.repeat(BODY_BYTES);
     await Promise.all(['127.0.0.2', '127.0.0.3'].map((from) => rawExchange(url, body.repeat(2), from, 2)));
@@ -42,7 +42,7 @@ describe('a body that nobody wants', () => {
     expect(performance.now() - beganMs).toBeGreaterThan(2 * 48 * 3 * 0.8);
   });
 
-  it('ends its connection where many of the same address are read already, and others are still answered', async () => {
+  it('ends its connection where many bodies of its address wait, while other addresses are still answered', async () => {
     const flood: Socket[] = [];
     for (let at = 0; at < 60; at += 1) {
       const socket = openSocket(url, '127.0.0.2');

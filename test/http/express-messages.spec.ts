@@ -30,7 +30,7 @@ async function exchange(instance: Express, options: object) {
 }
 
 describe('messages made for Express', () => {
-  it('keep the prototype that they are made with, which those of a plain server do not', async () => {
+  it('keep the prototype that they are created with, unlike those of a plain server', async () => {
     const instance = express();
     const [made, taken] = (await exchange(instance, expressMessages(instance))).seen;
     expect(taken?.[0]).toBe(made?.[0]);
@@ -39,7 +39,7 @@ describe('messages made for Express', () => {
     expect(changed?.[0]).not.toBe(plain?.[0]);
   });
 
-  it('have all that Express gives them', async () => {
+  it('have everything that Express adds to them', async () => {
     const instance = express();
     const { body } = await exchange(instance, expressMessages(instance));
     expect(body).toEqual({ fresh: false, ip: '127.0.0.1', app: true });

@@ -13,8 +13,8 @@ function itemsOf(value: unknown): number {
   return Math.max(0, inside.length - 1) + inside.reduce((sum: number, item) => sum + itemsOf(item), 0);
 }
 
-describe('the structure of a JSON text', () => {
-  it('is that of the value, whatever stands in its strings', () => {
+describe('isShallowJson', () => {
+  it('counts the depth and the items of the value, whatever its strings contain', () => {
     const tricky = fc.stringMatching(/^[\\"[\]{},: a]*$/);
     const json = fc.jsonValue({ maxDepth: 6, stringUnit: 'binary' });
     fc.assert(
@@ -39,7 +39,7 @@ describe('the structure of a JSON text', () => {
     expect(isShallow(text)).toBe(expected);
   });
 
-  it('of the largest body is looked at in a time that goes by its length', () => {
+  it('takes a time that is linear in the length of the text', () => {
     const textsOf = (length: number) =>
       [' ', ':', '1', '""', '{"a":"x'].map((text) => Buffer.from(text.repeat(length / text.length)));
     const msFor = (texts: readonly Buffer[]): number => {

@@ -49,7 +49,7 @@ describe('a request that is too slow to arrive', () => {
     await new Promise((closed) => server.close(closed));
   });
 
-  it('is 400, holds nothing any more, and is not done when the rest of it comes, nor is what stands behind it', async () => {
+  it('gets 400 and releases everything; neither its rest nor a request behind it is handled', async () => {
     socket.write(`${HEAD}12345`);
     await eventually(() => expect(text).toContain('HTTP/1.1 400'));
     expect(held).toBe(0);
@@ -65,7 +65,7 @@ describe('a request that is too slow to arrive', () => {
     await eventually(() => expect(isClosed).toBe(true));
   });
 
-  it('gets no second answer where it was answered by its head', async () => {
+  it('gets no second answer where it was answered before its body arrived', async () => {
     socket.write(`${HEAD.replace('slow', 'refused')}12345`);
     await eventually(() => expect(text).toContain('HTTP/1.1 401'));
     await eventually(() => expect(isClosed).toBe(true));

@@ -29,10 +29,10 @@ const field = fc.oneof(text, fc.constantFrom(null, 1, true), fc.array(text, { ma
 const name = fc.constantFrom('name', 'value', 'env', 'workspace', 'other');
 const request = fc.dictionary(name, field, { maxKeys: 4 });
 
-describe('what was valid once', () => {
+describe('a remembered request', () => {
   const kinds = [query, body(ListSecretRequest), body(NamedSecretRequest), body(SecretRequest)];
 
-  it('is what it would be if nothing had been sent before, and what is not stays refused', async () => {
+  it('is validated as if nothing had been sent before, and an invalid one is still refused', async () => {
     const used = new RequestValidationPipe();
     const asked = fc.tuple(request, fc.constantFrom(...kinds));
     await fc.assert(
@@ -45,7 +45,7 @@ describe('what was valid once', () => {
     );
   });
 
-  it('is the same request for all that say the same, so that none can change it for the others', async () => {
+  it('is shared by equal requests, and frozen so that none can change it for the others', async () => {
     const pipe = new RequestValidationPipe();
     const first = await pipe.transform({ name: 'a', env: '' }, body(NamedSecretRequest));
     expect(await pipe.transform({ name: 'a', env: '' }, body(NamedSecretRequest))).toBe(first);
@@ -54,13 +54,13 @@ describe('what was valid once', () => {
     expect(first).toEqual({ name: 'a', env: 'prod' });
   });
 
-  it('is of one operation alone', async () => {
+  it('is remembered for one operation only', async () => {
     const pipe = new RequestValidationPipe();
     await pipe.transform({ name: 'a' }, body(NamedSecretRequest));
     await expect(async () => pipe.transform({ name: 'a' }, body(ListSecretRequest))).rejects.toThrow();
   });
 
-  it("is not kept where it holds a secret's value", async () => {
+  it("is not remembered where it has a secret's value", async () => {
     const pipe = new RequestValidationPipe();
     const sent = { name: 'a', value: 'v' };
     const first = await pipe.transform({ ...sent }, body(SecretRequest));

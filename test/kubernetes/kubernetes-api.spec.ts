@@ -5,7 +5,7 @@ import { type ApiCall, KubernetesApi, KubernetesFailure } from '../../src/kubern
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
 import { eventually } from '../support/eventually';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
-import { apiOf } from './mirror';
+import { apiOf } from './informer-deps';
 
 const PATH = '/apis/sys.bytetrade.io/v1alpha1/namespaces/user-system-alice/providerregistries';
 const registry = (endpoint: string) => ({
@@ -32,7 +32,7 @@ describe('calls of the Kubernetes API', () => {
       (error: unknown) => error,
     );
 
-  it('make, read, patch and remove an object, and tell a conflict from a missing one', async () => {
+  it('create, read, patch and delete an object, and distinguish a conflict from a missing object', async () => {
     const one = `${PATH}/secret-provider`;
     expect(await failureOf(send('GET', one))).toEqual(new KubernetesFailure('NotFound', 404));
     await send('POST', PATH, registry('a:80'));
@@ -49,7 +49,7 @@ describe('calls of the Kubernetes API', () => {
     expect(await failureOf(send('DELETE', one))).toMatchObject({ status: 404 });
   });
 
-  it('keep neither our token nor the server’s words of a failure', async () => {
+  it('keep neither our token nor the server’s message of a failure', async () => {
     const right = server.token;
     server.token = 'another';
     const options = () => ({ headers: { authorization: `Bearer ${right}` } });
@@ -62,7 +62,7 @@ describe('calls of the Kubernetes API', () => {
     ).not.toContain('canary');
   });
 
-  it('fail with the system’s code where nobody listens, and with Timeout where nobody answers', async () => {
+  it('fail with the code of the system where nobody listens, and with Timeout where nobody answers', async () => {
     const options = () => ({});
     const nobody = new KubernetesApi({ server: 'http://127.0.0.1:1', options }, new SystemMonotonicTime());
     const call = { method: 'GET', path: PATH, timeoutMs: 2000 } as const;
@@ -98,7 +98,7 @@ describe('calls of the Kubernetes API', () => {
     },
   );
 
-  it('are made on connections that notice a peer which is gone, and are not given up while it is slow', async () => {
+  it('use connections that notice a dead peer, and wait for a slow one', async () => {
     const time = new FixedMonotonicTime();
     const keptAlive = jest.spyOn(Socket.prototype, 'setKeepAlive');
     server.listDelayMs = 100;

@@ -10,7 +10,7 @@ import { eventually } from '../support/eventually';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
 import { podToken } from '../support/service-account-tokens';
 import { TEST_SETTINGS } from '../support/service';
-import type { Logged } from './mirror';
+import type { Logged } from './informer-deps';
 
 const NOTES = { app: 'notes', user: 'alice', appKey: 'k', appSecret: 's', ops: ['ListSecret'] };
 
@@ -94,7 +94,7 @@ describe('the adapters of a cluster', () => {
     return adapters;
   };
 
-  it('know grants, pods and peers over TLS with a CA and a token from a file', async () => {
+  it('find grants, pods and peers over TLS with a CA and a token from a file', async () => {
     const { grantSource, serviceAccounts, peerVerifier } = await open();
     expect(grantSource.status()).toEqual({ ready: true, installedApps: 1, problems: [] });
     await eventually(() => expect(peerVerifier?.provesSystemServer('10.0.0.1', 'alice')).toBe(true));
@@ -109,7 +109,7 @@ describe('the adapters of a cluster', () => {
     expect(JSON.stringify(logged)).not.toContain('canary');
   });
 
-  it('know the pods of the configured ServiceAccounts, each for what it may', async () => {
+  it('verify the pods of the configured ServiceAccounts, each for its purpose', async () => {
     for (const [name, ip] of Object.entries({ proxy: '10.0.0.2', events: '10.0.0.3' })) {
       server.of('pods').put({
         metadata: { name, namespace: 'os-framework' },
@@ -129,7 +129,7 @@ describe('the adapters of a cluster', () => {
     expect(await peerVerifier?.provesEventSender(at('10.0.0.2'))).toBe(false);
   });
 
-  it('register the service only where its address is given, and not before it is told to', async () => {
+  it('register the service only where its address is configured, and not before they are started', async () => {
     const registered = () => server.of('syseventregistries').list().length;
     expect((await open()).registration).toBeUndefined();
     await closeAll();
@@ -142,7 +142,7 @@ describe('the adapters of a cluster', () => {
     await eventually(() => expect(registered()).toBe(2));
   });
 
-  it('say so where the service is registered for system events that nobody may tell', async () => {
+  it('report that the service is registered for system events that nobody may send', async () => {
     const providerEndpoint = { service: 'secrets', namespace: 'os-secrets', port: 8080 };
     const said = expect.stringMatching(/SYSTEM_EVENT_SERVICE_ACCOUNTS is unset/);
     expect((await open(true, { providerEndpoint })).problems?.()).toContainEqual(said);
@@ -152,7 +152,7 @@ describe('the adapters of a cluster', () => {
     expect(problems?.()).not.toContainEqual(said);
   });
 
-  it('trust no server that the CA does not vouch for', async () => {
+  it('trust no server whose certificate is not signed by the CA', async () => {
     const before = server.requests.length;
     const { grantSource } = await open(false);
     expect(grantSource.status().ready).toBe(false);

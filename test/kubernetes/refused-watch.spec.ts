@@ -3,7 +3,7 @@ import { eventually } from '../support/eventually';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { Informer } from '../../src/kubernetes/informer';
-import { Mirror, namespace, surroundingsOf } from './mirror';
+import { WatchedNamespaces, namespace, informerDepsOf } from './informer-deps';
 
 /** Time passes in steps of a second, each long enough for the answers of a real socket. */
 const pass = async (time: FixedMonotonicTime, seconds: number, until: () => boolean = () => false) => {
@@ -15,10 +15,10 @@ const pass = async (time: FixedMonotonicTime, seconds: number, until: () => bool
   return seconds;
 };
 
-describe('a collection whose watch is refused while lists are answered', () => {
+describe('an informer whose watch is refused while lists are answered', () => {
   let server: FakeApiServer;
   let time: FixedMonotonicTime;
-  let mirror: Mirror;
+  let mirror: WatchedNamespaces;
   let problems: SyncProblems;
 
   beforeEach(async () => {
@@ -26,34 +26,34 @@ describe('a collection whose watch is refused while lists are answered', () => {
     server.of('namespaces').put(namespace('a', 'alice'));
     time = new FixedMonotonicTime();
     problems = new SyncProblems();
-    mirror = new Mirror(server, time, problems);
+    mirror = new WatchedNamespaces(server, time, problems);
   });
   afterEach(async () => {
-    await mirror.collection.stop();
+    await mirror.informer.stop();
     await server.stop();
   });
 
   const refusedFromTheStart = async () => {
     server.refusingWatches = { status: 403, reason: 'Forbidden' };
-    mirror.collection.start();
-    await eventually(() => expect(mirror.said).toContain('listed'));
+    mirror.informer.start();
+    await eventually(() => expect(mirror.events).toContain('listed'));
     await pass(time, 60);
   };
 
-  it('learns a revocation from a list within 16 s, and asks no more often than a back-off allows', async () => {
+  it('learns of a revocation by a list within 16 s, and lists no more often than its back-off allows', async () => {
     await refusedFromTheStart();
     server.requests.length = 0;
     server.of('namespaces').delete(undefined, 'a');
-    const waitedS = await pass(time, 60, () => mirror.said.includes('removed a'));
+    const waitedS = await pass(time, 60, () => mirror.events.includes('removed a'));
     expect(waitedS).toBeLessThanOrEqual(16);
     await pass(time, 60 - waitedS);
     expect(server.count('list')).toBeLessThanOrEqual(5);
     expect(server.count('watch')).toBeLessThanOrEqual(5);
   });
 
-  it('is no good watch, whatever the lists say, and an operator is told so without a name', async () => {
+  it('is not up, whatever the lists return, and readiness says so without naming a namespace', async () => {
     await refusedFromTheStart();
-    expect(mirror.collection.up).toBe(false);
+    expect(mirror.informer.up).toBe(false);
     expect(problems.sentences()).toEqual([
       'The Kubernetes API refuses to let us watch namespaces (403 Forbidden): changes are learnt from lists, some seconds late.',
     ]);
@@ -62,15 +62,15 @@ describe('a collection whose watch is refused while lists are answered', () => {
     ]);
   });
 
-  it('is as before once the watch is allowed again', async () => {
+  it('recovers once the watch is allowed again', async () => {
     await refusedFromTheStart();
     server.refusingWatches = undefined;
     await pass(time, 20, () => server.watches.size === 1);
     server.bookmark();
     await eventually(() => expect(problems.sentences()).toEqual([]));
-    expect(mirror.collection.up).toBe(true);
+    expect(mirror.informer.up).toBe(true);
     server.of('namespaces').delete(undefined, 'a');
-    await eventually(() => expect(mirror.said).toContain('removed a'));
+    await eventually(() => expect(mirror.events).toContain('removed a'));
   });
 
   it.each([
@@ -87,7 +87,7 @@ describe('a collection whose watch is refused while lists are answered', () => {
       await refusedFromTheStart();
       server.failing = { status, reason };
       await pass(time, 60);
-      expect(mirror.collection.ageMs()).toBeGreaterThan(40_000);
+      expect(mirror.informer.ageMs()).toBeGreaterThan(40_000);
       expect(problems.sentences()).toEqual([expect.stringMatching(sentence)]);
       server.failing = undefined;
       await pass(time, 20);
@@ -95,12 +95,12 @@ describe('a collection whose watch is refused while lists are answered', () => {
     },
   );
 
-  it('grows old where nobody answers, and readiness names that once for all resources', async () => {
+  it('becomes outdated where nobody answers, and readiness says so once for all resources', async () => {
     const pods = new Informer(
       { path: '/api/v1/pods', read: () => 1 },
-      { ...surroundingsOf(server, time), watches: problems },
+      { ...informerDepsOf(server, time), watches: problems },
     );
-    mirror.collection.start();
+    mirror.informer.start();
     pods.start();
     await eventually(() => expect(server.watches.size).toBe(2));
     await server.stop();
@@ -114,8 +114,8 @@ describe('a collection whose watch is refused while lists are answered', () => {
     await pods.stop();
   });
 
-  it('is no problem for one refusal alone', async () => {
-    mirror.collection.start();
+  it('has no problem after a single refusal', async () => {
+    mirror.informer.start();
     await eventually(() => expect(server.watches.size).toBe(1));
     server.refusingWatches = { status: 503, reason: 'ServiceUnavailable' };
     server.dropConnections();

@@ -7,7 +7,7 @@ import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
 import { FixedClock } from '../support/fixed-clock';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { AUDIENCE, podToken } from '../support/service-account-tokens';
-import { surroundingsOf } from './mirror';
+import { informerDepsOf } from './informer-deps';
 
 const PROXY = { namespace: 'os-framework', name: 'proxy' };
 const EVENTS = { namespace: 'os-framework', name: 'events' };
@@ -23,7 +23,7 @@ interface PodToMake {
   readonly deleted?: boolean;
 }
 
-describe('the proof of a peer by the address of its pod', () => {
+describe('a peer that is verified by the address of its pod', () => {
   let server: FakeApiServer;
   let clock: FixedClock;
   let time: FixedMonotonicTime;
@@ -43,12 +43,12 @@ describe('the proof of a peer by the address of its pod', () => {
     eventSenders = [EVENTS],
     settings: readonly ServiceAccountName[] = [],
   ): Promise<ClusterPeerVerifier> => {
-    const around = surroundingsOf(server, time);
-    const reviewer = new TokenReviewer(around.api, AUDIENCE, clock, time);
+    const deps = informerDepsOf(server, time);
+    const reviewer = new TokenReviewer(deps.api, AUDIENCE, clock, time);
     const proof = new ClusterPeerVerifier(
       reviewer,
       { trusted, eventSenders, settings, maxAgeMs: 600_000 },
-      around,
+      deps,
     );
     opened.push(proof);
     const namespaces = new Set([...trusted, ...eventSenders].map(({ namespace }) => namespace));
@@ -78,7 +78,7 @@ describe('the proof of a peer by the address of its pod', () => {
     }
   });
 
-  it('tells those who may speak for users from those who may tell of them', async () => {
+  it('distinguishes ServiceAccounts that may speak for users from senders of system events', async () => {
     put();
     put({ name: 'e', account: 'events', ips: [{ ip: '10.0.0.2' }] });
     put({ name: 'd', account: 'default', ips: [{ ip: '10.0.0.3' }] });
@@ -96,7 +96,7 @@ describe('the proof of a peer by the address of its pod', () => {
     ]);
   });
 
-  it('is the event sender’s token as well, and no token of another', async () => {
+  it('is also verified as the event sender by its token, and by no other token', async () => {
     const proof = await open();
     const token = (name: string, audience = AUDIENCE) =>
       podToken(server, { ...EVENTS, name, audience, expiresAtMs: clock.nowMs() + 3_600_000 });
@@ -141,8 +141,8 @@ describe('the proof of a peer by the address of its pod', () => {
     expect(account).toEqual(proven ? PROXY : undefined);
   });
 
-  it('follows pods as they come, change and go', async () => {
-    const pods = new WatchedPods([{ namespace: 'os-framework' }], 600_000, surroundingsOf(server, time));
+  it('follows pods that are created, changed and deleted', async () => {
+    const pods = new WatchedPods([{ namespace: 'os-framework' }], 600_000, informerDepsOf(server, time));
     opened.push(pods);
     await eventually(() => expect(server.watches.size).toBe(1));
     const found = (address: string, expected: unknown) =>
@@ -156,7 +156,7 @@ describe('the proof of a peer by the address of its pod', () => {
     await found('10.0.0.2', undefined);
   });
 
-  it('is nothing when it is old', async () => {
+  it('is not verified by outdated pods', async () => {
     put();
     const proof = await open();
     await server.stop();
@@ -198,7 +198,7 @@ describe('the proof of a peer by the address of its pod', () => {
         expect(query.get('fieldSelector')).toBe('spec.serviceAccountName=system-frontend');
     });
 
-    it('follows the frontends of users who come and go', async () => {
+    it('follows the frontends of created and deleted users', async () => {
       const proof = await open([], [], [FRONTEND]);
       put({ ...ofAlice, namespace: 'user-space-dave', ips: [{ ip: '10.0.0.4' }] });
       let proven: boolean | undefined;
@@ -212,7 +212,7 @@ describe('the proof of a peer by the address of its pod', () => {
       await becomes(false);
     });
 
-    it('is nothing when it is old', async () => {
+    it('is not verified by outdated pods', async () => {
       put(ofAlice);
       const proof = await open([], [], [FRONTEND]);
       await server.stop();
@@ -223,7 +223,7 @@ describe('the proof of a peer by the address of its pod', () => {
       await server.listen();
     });
 
-    it('speaks for one user where it names that user’s namespace, and for all users from a namespace of nobody', async () => {
+    it('may speak for one user where it is in that user’s namespace, and for all users from a namespace of nobody', async () => {
       put(ofAlice);
       put({ namespace: 'os-settings', account: 'settings', ips: [{ ip: '10.0.0.5' }] });
       const accounts = [

@@ -6,7 +6,7 @@ const JEST = resolve(ROOT, 'node_modules/jest/bin/jest.js');
 
 /** A suite that needs redis-server, on a machine that has nothing in PATH. */
 function suite(env: Readonly<Record<string, string>>, ...args: readonly string[]) {
-  const run = spawnSync(process.execPath, [JEST, '-i', 'test/redis/redis-request-budgets', ...args], {
+  const run = spawnSync(process.execPath, [JEST, '-i', 'test/redis/redis.rate-limits', ...args], {
     cwd: ROOT,
     env: { PATH: '', NO_COLOR: '1', ...env },
     encoding: 'utf8',

@@ -1,6 +1,6 @@
 import { type MonotonicTime, SystemMonotonicTime } from '../../src/time/clock';
 import { Registrar } from '../../src/registration/registrar';
-import { type Logged, surroundingsOf } from '../kubernetes/mirror';
+import { type Logged, informerDepsOf } from '../kubernetes/informer-deps';
 import { eventually } from '../support/eventually';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
@@ -20,10 +20,10 @@ describe('the registration as provider', () => {
   });
 
   const open = (time: MonotonicTime = new SystemMonotonicTime()): readonly Logged[] => {
-    const around = surroundingsOf(server, time);
-    registrars.push(new Registrar(ENDPOINT, around));
+    const deps = informerDepsOf(server, time);
+    registrars.push(new Registrar(ENDPOINT, deps));
     registrars.at(-1)?.start();
-    return around.logged;
+    return deps.logged;
   };
   const providers = () => server.of('providerregistries');
   const provider = (user: string) => providers().get(`user-system-${user}`, 'secret-provider');
@@ -66,7 +66,7 @@ describe('the registration as provider', () => {
     });
   });
 
-  it('subscribes to users who come and go', async () => {
+  it('subscribes to the events of created and deleted users', async () => {
     open();
     await eventually(() => expect(server.of('syseventregistries').list()).toHaveLength(2));
     const specs = server.of('syseventregistries').list('os-secrets');
@@ -91,7 +91,7 @@ describe('the registration as provider', () => {
     await eventually(() => expect(provider('dora')).toBeDefined());
   });
 
-  it('makes again what was removed, and mends what drifted, and leaves what others added', async () => {
+  it('creates removed objects again, patches those that drifted, and keeps the fields of others', async () => {
     addNamespace('user-system-alice');
     open();
     await eventually(() => expect(provider('alice')).toBeDefined());
@@ -113,7 +113,7 @@ describe('the registration as provider', () => {
     await eventually(() => expect(provider('alice')).toBeDefined());
   });
 
-  it('asks for nothing in a namespace that is going', async () => {
+  it('writes nothing in a namespace that is being deleted', async () => {
     addNamespace('user-system-alice');
     addNamespace('user-system-gone', { deletionTimestamp: '2026-11-23T00:00:00Z' });
     const time = new FixedMonotonicTime();
@@ -134,7 +134,7 @@ describe('the registration as provider', () => {
     expect(writes()).toBe(3);
   });
 
-  it('names another provider of the same data, and does not touch it', async () => {
+  it('logs another provider of the same data, and does not change it', async () => {
     addNamespace('user-system-alice');
     const spec = {
       kind: 'provider',
@@ -157,7 +157,7 @@ describe('the registration as provider', () => {
     expect(providers().get('user-system-alice', 'vault')).toBe(conflict);
   });
 
-  it('two replicas make one object, and neither complains', async () => {
+  it('creates one object for two replicas, and neither logs a failure', async () => {
     for (let user = 0; user < 20; user++) addNamespace(`user-system-u${user}`);
     const logs = [open(), open()];
     await eventually(() => expect(providers().list()).toHaveLength(20));
@@ -165,7 +165,7 @@ describe('the registration as provider', () => {
     expect(logs.flat().filter(({ level }) => level === 'warn')).toEqual([]);
   });
 
-  it('goes on when the API server is back, and says no foreign word', async () => {
+  it('continues when the API server is back, and logs nothing of its messages', async () => {
     addNamespace('user-system-alice');
     server.failing = { status: 403, reason: 'Forbidden' };
     const time = new FixedMonotonicTime();
@@ -179,7 +179,7 @@ describe('the registration as provider', () => {
     expect(JSON.stringify(logged)).not.toContain('canary');
   });
 
-  it('quarrels slowly with a server that drops what it is sent', async () => {
+  it('writes ever more slowly to a server that drops fields', async () => {
     addNamespace('user-system-alice');
     const objects = providers();
     const put = objects.put.bind(objects);
@@ -254,7 +254,7 @@ describe('the registration as provider', () => {
       return writes() - before;
     };
 
-    it('for 2,000 users costs a write now and then, one line in five minutes, and is told to the operator', async () => {
+    it('for 2,000 users costs a write now and then and one line in five minutes, and readiness says so', async () => {
       for (let user = 0; user < 2000; user++) addNamespace(`user-system-u${user}`);
       refuse(() => true);
       const time = fixedTime();
@@ -292,7 +292,7 @@ describe('the registration as provider', () => {
       expect(told(logged, 'registration_reconciled').length).toBeLessThanOrEqual(60);
     }, 60_000);
 
-    it('for some users keeps nobody else waiting, neither those of before nor a new one', async () => {
+    it('for some users delays no other user, neither earlier ones nor a new one', async () => {
       for (let user = 0; user < 40; user++) addNamespace(`user-system-u${user}`);
       refuse((namespace) => /u\d$/.test(namespace) && !/u\d\d/.test(namespace));
       const time = fixedTime();
@@ -314,7 +314,7 @@ describe('the registration as provider', () => {
       expect(await secondsUntil(time, () => expect(provider('dora')).toBeDefined())).toBeLessThan(30);
     });
 
-    it('since a field is taken out without a word is told as such, and not written on and on', async () => {
+    it('since a field is dropped silently is logged as such, and not written endlessly', async () => {
       for (let user = 0; user < 50; user++) addNamespace(`user-system-u${user}`);
       const objects = providers();
       const put = objects.put.bind(objects);
@@ -329,7 +329,7 @@ describe('the registration as provider', () => {
       expect(await writesIn(pass(time, 600))).toBeLessThan(60);
     });
 
-    it('waits as long as the API server asks for', async () => {
+    it('waits as long as Retry-After says', async () => {
       for (let user = 0; user < 10; user++) addNamespace(`user-system-u${user}`);
       refuse(() => true, { status: 429, reason: 'TooManyRequests', headers: { 'retry-after': '50' } });
       const time = fixedTime();
@@ -339,7 +339,7 @@ describe('the registration as provider', () => {
     });
   });
 
-  it('tells of another provider once, however often that changes, and of it as a problem while it is there', async () => {
+  it('logs another provider once, however often it changes, and reports it as a problem while it exists', async () => {
     addNamespace('user-system-alice');
     const spec = { kind: 'provider', dataType: 'secret', group: 'secret.infisical', version: 'v1' };
     const metadata = { name: 'vault', namespace: 'user-system-alice' };

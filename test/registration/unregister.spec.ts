@@ -1,6 +1,6 @@
 import { unregister } from '../../src/registration/unregister';
 import { providerRegistry, sysEventRegistries } from '../../src/registration/manifests';
-import { apiOf } from '../kubernetes/mirror';
+import { apiOf } from '../kubernetes/informer-deps';
 import { eventually } from '../support/eventually';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
@@ -46,7 +46,7 @@ describe('the uninstall of the registrations', () => {
       ).toEqual(['theirs']);
   });
 
-  it('looks again for what a replica on its way out made meanwhile', async () => {
+  it('runs again for objects that a terminating replica has created meanwhile', async () => {
     register('alice');
     const objects = server.of('providerregistries');
     const remove = objects.delete.bind(objects);
@@ -61,7 +61,7 @@ describe('the uninstall of the registrations', () => {
     expect(objects.list()).toEqual([]);
   });
 
-  it('and once more where a first look found nothing', async () => {
+  it('runs once more where the first round found nothing', async () => {
     const listsOf = (plural: string) => server.requests.filter(({ path }) => path.endsWith(plural)).length;
     const result = unregister(apiOf(server, time), time);
     await eventually(() => expect(listsOf('syseventregistries')).toBe(1));
@@ -81,12 +81,12 @@ describe('the uninstall of the registrations', () => {
     expect(await unregistered()).toBe(0);
   });
 
-  it('fails where it may not, with a word and a status only', async () => {
+  it('fails where it lacks the rights, with a word and a status only', async () => {
     server.failing = { status: 403, reason: 'Forbidden' };
     await expect(unregistered()).rejects.toMatchObject({ message: '403 Forbidden' });
   });
 
-  it('does not go on for ever against a service that was never stopped', async () => {
+  it('gives up against a service that was never stopped', async () => {
     register('alice');
     const objects = server.of('providerregistries');
     const remove = objects.delete.bind(objects);

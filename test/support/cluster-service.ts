@@ -5,7 +5,7 @@ import type { ServiceAccountName } from '../../src/authn/peer-verifier';
 import { ClusterPeerVerifier } from '../../src/kubernetes/cluster.peer-verifier';
 import { TokenReviewer } from '../../src/kubernetes/token-reviewer';
 import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-namespace-owners';
-import { surroundingsOf } from '../kubernetes/mirror';
+import { informerDepsOf } from '../kubernetes/informer-deps';
 import { permissionOf } from './application-permission';
 import { eventually } from './eventually';
 import { EXAMPLE_APPS, OTMOICLP } from './example-apps';
@@ -78,17 +78,17 @@ export class ClusterService {
     const server = await FakeApiServer.start();
     const one = new ClusterService(server, new FixedClock(), new FixedMonotonicTime(), []);
     fill(server);
-    const around = surroundingsOf(server, one.time);
-    const reviewer = new TokenReviewer(around.api, AUDIENCE, one.clock, one.time);
-    const owners = new WatchedNamespaceOwners(around, MAX_AGE_MS);
+    const deps = informerDepsOf(server, one.time);
+    const reviewer = new TokenReviewer(deps.api, AUDIENCE, one.clock, one.time);
+    const owners = new WatchedNamespaceOwners(deps, MAX_AGE_MS);
     const options = {
       trusted: [TRUSTED_PROXY],
       eventSenders: [],
       settings: settingsApp,
       maxAgeMs: MAX_AGE_MS,
     };
-    const peerVerifier = new ClusterPeerVerifier(reviewer, options, around);
-    const grantSource = await KubernetesGrantSource.open(around, MAX_AGE_MS);
+    const peerVerifier = new ClusterPeerVerifier(reviewer, options, deps);
+    const grantSource = await KubernetesGrantSource.open(deps, MAX_AGE_MS);
     const serviceAccounts = new ServiceAccountAuthenticator(reviewer, owners);
     const { clock, store } = one;
     one.service = await startService({ clock, store, grantSource, peerVerifier, serviceAccounts }, settings);

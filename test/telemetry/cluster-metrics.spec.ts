@@ -3,7 +3,7 @@ import { Metrics } from '../../src/telemetry/metrics';
 import { collectService, WatchMetrics } from '../../src/telemetry/service-metrics';
 import { StoreUnavailable } from '../../src/errors/store-errors';
 import { deprovisioning } from '../../src/user-deprovisioning/user-deprovisioning';
-import { surroundingsOf } from '../kubernetes/mirror';
+import { informerDepsOf } from '../kubernetes/informer-deps';
 import { permissionOf } from '../support/application-permission';
 import { eventually } from '../support/eventually';
 import { EXAMPLE_APPS } from '../support/example-apps';
@@ -17,13 +17,13 @@ import { valueIn } from '../support/observed-service';
 const PERMISSIONS = '{resource="applicationpermissions"}';
 
 describe('in a cluster, the metrics', () => {
-  it('tell the age of the grants and the state of each watch', async () => {
+  it('show the age of the grants and the state of each watch', async () => {
     const server = await FakeApiServer.start();
     for (const app of EXAMPLE_APPS) server.of('applicationpermissions').put(permissionOf(app, app.app));
     const time = new FixedMonotonicTime();
     const metrics = new Metrics();
-    const around = { ...surroundingsOf(server, time), watches: new WatchMetrics(metrics) };
-    const grantSource = await KubernetesGrantSource.open(around);
+    const deps = { ...informerDepsOf(server, time), watches: new WatchMetrics(metrics) };
+    const grantSource = await KubernetesGrantSource.open(deps);
     collectService(metrics, { store: new MemorySecretStore(), grantSource, userRemovalsPending: () => 0 });
     try {
       const at = async (series: string) => valueIn(await metrics.exposition(), series);
@@ -35,7 +35,7 @@ describe('in a cluster, the metrics', () => {
       expect((await at(`osp_watch_age_seconds${PERMISSIONS}`)) ?? NaN).toBeCloseTo(before + 3, 3);
       await server.stop();
       await eventually(() =>
-        expect(around.logged.map(({ event }) => event)).toContain('kubernetes_watch_failed'),
+        expect(deps.logged.map(({ event }) => event)).toContain('kubernetes_watch_failed'),
       );
       expect(await at(`osp_watch_up${PERMISSIONS}`)).toBe(0);
       expect(await at('osp_grants_apps')).toBe(3);
@@ -45,7 +45,7 @@ describe('in a cluster, the metrics', () => {
     }
   });
 
-  it('count the deleted users who are not removed yet', async () => {
+  it('count the deleted users whose workspaces are not removed yet', async () => {
     const store = new MemorySecretStore();
     const scope = { user: 'alice', workspace: 'ws', environment: 'prod' } as const;
     await store.create(scope, { name: 'k', value: 'v' });

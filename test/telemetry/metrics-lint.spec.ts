@@ -33,7 +33,7 @@ describe('the text of /metrics', () => {
     expect(lint(text)).not.toEqual([]);
   });
 
-  it('costs less than 5 ms of processor time while hundreds of requests are under way', async () => {
+  it('costs less than 5 ms of processor time while hundreds of requests are in flight', async () => {
     const store = new MemorySecretStore();
     const one = await ObservedService.start({ store });
     let open: () => void = () => undefined;

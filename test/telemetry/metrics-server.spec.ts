@@ -45,7 +45,7 @@ describe('the port of metrics and probes', () => {
     return received;
   };
 
-  it('takes its connections back from who sends nothing or half a head within 7 s, and from who does not read within 12 s', async () => {
+  it('closes connections of clients that send nothing or half a head within 7 s, and of those that do not read within 12 s', async () => {
     const beganMs = performance.now();
     const slow = ['', 'GET /livez HTTP/1.1\r\nHost: x\r\n'].map(async (text) => {
       await conversation(text);
@@ -79,7 +79,7 @@ describe('the port of metrics and probes', () => {
     expect(held.filter(Boolean).length).toBeLessThanOrEqual(64);
   });
 
-  it('lets a probe under way end, whatever others do meanwhile', async () => {
+  it('lets a running probe end, whatever other clients do meanwhile', async () => {
     let release: () => void = () => undefined;
     held = new Promise((resolve) => (release = resolve));
     const probe = httpCall(`${url}/readyz`, { method: 'GET' });
@@ -94,7 +94,7 @@ describe('the port of metrics and probes', () => {
     expect((await probe).status).toBe(200);
   });
 
-  it('answers one request for each connection, ends it, and drops what stands behind it', async () => {
+  it('answers one request for each connection, closes it, and drops pipelined requests', async () => {
     const beganMs = performance.now();
     const received = await conversation(
       'GET /livez HTTP/1.1\r\nHost: x\r\nConnection: keep-alive\r\n\r\n'.repeat(50),
@@ -119,12 +119,12 @@ describe('the port of metrics and probes', () => {
     expect(probed).toBe(0);
   });
 
-  it('takes an empty body for none, as some clients send one', async () => {
+  it('accepts an empty body, which some clients send', async () => {
     const got = await httpCall(`${url}/livez`, { method: 'GET', headers: { 'content-length': '0' } });
     expect([got.status, got.text]).toEqual([200, 'alive']);
   });
 
-  it('computes the metrics once for all who ask meanwhile, and anew for who asks later', async () => {
+  it('computes the metrics once for concurrent requests, and again for later ones', async () => {
     let collected = 0;
     metrics.collectFirst(() => void (collected += 1));
     const texts = await Promise.all(Array.from({ length: 20 }, () => metrics.exposition()));

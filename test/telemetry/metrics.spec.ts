@@ -35,7 +35,7 @@ describe('the metrics', () => {
     expect((await httpCall(`${one.metricsUrl}/metrics`, { body: {} })).status).toBe(404);
   });
 
-  it('have every metric of the list, and no other of ours', async () => {
+  it('have every defined metric, and no other of ours', async () => {
     const server = { host: 'redis', port: 6379, database: 0, tls: false };
     const cache = { ttlMs: 5_000, maxStaleMs: 60_000, maxEntries: 10, maxBytes: 1_000_000 };
     const settings = { ...IN_CLUSTER, redis: { server, keyPrefix: 'osp:' } };
@@ -94,7 +94,7 @@ describe('the metrics', () => {
     expect(text).toContain('osp_denials_total{reason="USER_MISMATCH"} 0\n');
   });
 
-  it('tell how Infisical answers: a refusal that is an answer is ok, a failure is named', async () => {
+  it('show how Infisical answers: a refusal that is an answer is ok, a failure is named', async () => {
     const one = await start();
     await one.call('RetrieveSecret?workspace=otmoic', { name: 'no-such' });
     expect(await one.value('osp_infisical_api_version{api_version="v3"}')).toBe(1);
@@ -118,7 +118,7 @@ describe('the metrics', () => {
     );
   });
 
-  it('tell when the session with Infisical ends, and nothing before there is one', async () => {
+  it('show when the session with Infisical ends, and nothing before there is one', async () => {
     const one = await start({ store: new MemorySecretStore() });
     expect(await one.value('osp_infisical_session_expires_seconds')).toBeUndefined();
     const other = await start();
@@ -129,7 +129,7 @@ describe('the metrics', () => {
     expect(await other.value('osp_infisical_session_expires_seconds')).toBeCloseTo((before ?? 0) - 1_000, -1);
   });
 
-  it('tell what had to wait for room under the rate limits, and what got none', async () => {
+  it('show the calls that waited for the rate limits, and those that were refused', async () => {
     const users = Array.from({ length: 30 }, (_, at) => `user-${at}`);
     const apps = users.map((user) => ({ ...EXAMPLE_APPS[0]!, user, appKey: `key-of-${user}` }));
     const one = await start({ grantSource: new FixedGrantSource([...EXAMPLE_APPS, ...apps]) });
@@ -147,7 +147,7 @@ describe('the metrics', () => {
     expect(valueIn(text, 'osp_infisical_writes{state="waiting"}')).toBe(0);
   });
 
-  it('tell of the writes under way and those in line', async () => {
+  it('show the running writes and the waiting ones', async () => {
     const one = await start();
     await one.call('CreateSecret?workspace=otmoic', BODY);
     one.fake.fail({
@@ -167,7 +167,7 @@ describe('the metrics', () => {
     expect(await one.value('osp_infisical_writes{state="under_way"}')).toBe(0);
   });
 
-  it('follow the store, the grants and who shares a workspace', async () => {
+  it('follow the store, the grants and the shared workspaces', async () => {
     const store = new MemorySecretStore();
     const grantSource = new FixedGrantSource(EXAMPLE_APPS);
     const one = await start({ store, grantSource });
@@ -182,7 +182,7 @@ describe('the metrics', () => {
       expect(text).toContain(`\n${line}\n`); // prettier-ignore
   });
 
-  it('are not held up by a store that hangs', async () => {
+  it('are not delayed by a store that hangs', async () => {
     const store = new MemorySecretStore();
     const one = await start({ store });
     expect(await one.value('osp_store_ready')).toBe(1);
@@ -209,7 +209,7 @@ describe('the metrics', () => {
     expect(text).toMatch(/^osp_event_loop_delay_seconds_count [1-9]/m);
   });
 
-  it('keep the number of series and every secret to themselves, with hundreds of users and whatever they ask for', async () => {
+  it('have a bounded number of series and contain no secret, whatever hundreds of users send', async () => {
     const store = new MemorySecretStore();
     const one = await start({ store });
     const exercise = async (from: number, to: number) => {

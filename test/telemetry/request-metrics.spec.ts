@@ -5,7 +5,7 @@ import { RequestMetrics } from '../../src/telemetry/request-metrics';
 import { seriesOf } from '../support/observed-service';
 
 describe('the metrics of requests', () => {
-  it('have no more series after 10,000 users than after every kind of end once', async () => {
+  it('have no more series after 10,000 users than after each outcome once', async () => {
     const metrics = new Metrics();
     const requests = new RequestMetrics(metrics);
     const ends = [...SECRET_OPERATIONS, 'access' as const, 'other' as const].flatMap((op) =>

@@ -24,7 +24,7 @@ describe('traces', () => {
     await collector.close();
   });
 
-  it("go on from the caller's, through every step of ours, to Infisical", async () => {
+  it("continue the caller's trace, through every step of ours, to Infisical", async () => {
     await start();
     await one.call(CREATE, BODY, { traceparent: CALLER, tracestate: 'vendor=1' });
     const calls = one.fake.calls.filter(({ template }) => template !== undefined);
@@ -54,7 +54,7 @@ describe('traces', () => {
     expect(told).toBe(write?.spanId);
   });
 
-  it('begin with us where the caller has none or a broken one, and requests do not mix', async () => {
+  it('begin here where the caller has none or a broken one, and requests do not mix', async () => {
     await start();
     const broken = ['', '00-0-0-01', `00-${'0'.repeat(32)}-b7ad6b7169203331-01`];
     await Promise.all(
@@ -71,7 +71,7 @@ describe('traces', () => {
     }
   });
 
-  it('are kept where the caller keeps them, and for a share of the others; the context is passed on all the same', async () => {
+  it('are recorded where the caller records them, and for a share of the others; the context is always propagated', async () => {
     await start(0);
     await one.call('ListSecret?workspace=otmoic', {});
     await one.call('ListSecret?workspace=otmoic', {}, { traceparent: CALLER });
@@ -82,7 +82,7 @@ describe('traces', () => {
     expect(collector.spans.filter(({ kind }) => kind === SERVER)).toHaveLength(1);
   });
 
-  it('tell a failure by its reason, and hold no value, name, user, app, workspace or token', async () => {
+  it('name a failure by its reason, and contain no value, name, user, app, workspace or token', async () => {
     await start();
     const headers = await one.headers();
     const refused = await one.call('CreateSecret?workspace=canary-workspace', BODY, headers);
@@ -119,7 +119,7 @@ describe('traces', () => {
       expect(sent).not.toContain(secret);
   });
 
-  it('are not made of probes and of what runs in the background', async () => {
+  it('are not recorded for probes and background work', async () => {
     await start();
     await httpCall(`${one.service.url}/readyz`, { method: 'GET' });
     await one.scrape();
@@ -129,7 +129,7 @@ describe('traces', () => {
     expect(collector.bodies).toEqual([]);
   });
 
-  it('hold up no request and no end of the process while the collector hangs', async () => {
+  it('delay no request and no end of the process while the collector hangs', async () => {
     await start();
     collector.hangs = true;
     const answers = [];
@@ -145,7 +145,7 @@ describe('traces', () => {
     expect(performance.now() - beganMs).toBeLessThan(4_000);
   });
 
-  it('are lost while nobody listens, which is said and nothing more', async () => {
+  it('are lost while nobody listens, and only their number is logged', async () => {
     await start();
     await collector.close();
     expect((await one.call('ListSecret?workspace=otmoic', {})).status).toBe(200);

@@ -58,7 +58,7 @@ describe('large answers', () => {
     await eventually(() => expect(store.calls.length).toBeGreaterThanOrEqual(calls));
   };
 
-  it('that nobody reads take the share of their own app, which is told to come later, and no more', async () => {
+  it('that are not read fill the share of their own app only, which then gets 429', async () => {
     await listUnread(OTMOICLP, 20);
     let refused = await list(OTMOICLP);
     while (refused.status === 200) refused = await list(OTMOICLP);
@@ -72,7 +72,7 @@ describe('large answers', () => {
     while ((await list(OTMOICLP)).status !== 200) await new Promise(setImmediate);
   });
 
-  it('count on the budget of reads by their size', async () => {
+  it('are charged to the rate limit of reads by their size', async () => {
     const read = { perSecond: 0.001, burst: 200 };
     const limited = await startService(
       { clock, store, time: new FixedMonotonicTime(), grantSource: exampleApps() },
@@ -87,7 +87,7 @@ describe('large answers', () => {
     await limited.close();
   });
 
-  it('count too where the caller is refused or has gone, since they were read all the same', async () => {
+  it('are charged also where the caller is refused or has gone, since the store was read', async () => {
     const rateLimits = new LocalRateLimits(
       { app: { read: { perSecond: 1, burst: 300 } }, user: {} },
       new FixedMonotonicTime(),
@@ -106,7 +106,7 @@ describe('large answers', () => {
     expect(rateLimits.take('read', caller)).toMatchObject({ budget: 'app' });
   });
 
-  it('are refused with 507 where they are larger than any client should get', async () => {
+  it('are refused with 507 where they exceed the largest answer', async () => {
     const large = { ...scopeOf('alice'), environment: 'dev' } as const;
     for (let at = 0; at < 40; at += 1) await store.create(large, { name: `k${at}`, value: VALUE });
     const call = { headers: await headersOf(OTMOICLP), body: { env: 'dev' } };
@@ -115,7 +115,7 @@ describe('large answers', () => {
   });
 });
 
-describe('an answer that is made in parts', () => {
+describe('an answer that is made in chunks', () => {
   let server: Server;
   let url: string;
   let body: object;
@@ -189,7 +189,7 @@ describe('an answer that is made in parts', () => {
     );
   });
 
-  it('is not sent where it is too large, and no more of it is made', async () => {
+  it('is not sent where it is too large, and not made any further', async () => {
     body = ok(Array(30).fill({ name: 'k', value: '\u0001'.repeat(500_000) }));
     await expect(httpCall(url, { method: 'GET' })).rejects.toThrow();
     expect(failed).toBeInstanceOf(ListTooLarge);
@@ -223,7 +223,7 @@ describe('an answer that is made in parts', () => {
     return isFinished;
   };
 
-  it('is held also while it lies with the operating system, until its client closes or its time is up', async () => {
+  it('stays reserved while the operating system has it, until its client closes or the time-out', async () => {
     body = ok({ name: 'k', value: VALUE });
     for (const isWell of [true, false]) {
       timeouts = { ...PATIENT, closeMs: isWell ? 60_000 : 300 };
@@ -238,12 +238,12 @@ describe('an answer that is made in parts', () => {
     }
   });
 
-  it('is cut off where its client takes nothing of it for too long', async () => {
+  it('is cut off where its client reads nothing of it for too long', async () => {
     timeouts = { ...PATIENT, stalledMs: 200 };
     expect(await isTaken(0, 1_000)).toBe(false);
   });
 
-  it('is cut off where its client drips, and goes on where it only takes its time', async () => {
+  it('is cut off where its client reads too slowly, and not where it is only slow', async () => {
     timeouts = { ...PATIENT, largeMs: 500 };
     expect(await isTaken(1_000, 50)).toBe(false);
     timeouts = { ...PATIENT, stalledMs: 1_000 };

@@ -4,13 +4,13 @@ import { RedisRateLimits } from '../../src/redis/redis.rate-limits';
 import { describeWith } from '../support/describe-with';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { RedisServer } from '../support/redis-server';
-import { linkTo, type OpenedLink, up } from './opened-link';
+import { openRedis, type OpenedRedis, up } from './opened-redis';
 
 const notes = { app: 'canary-notes', user: 'alice' };
 /** Too slow to drip within a test. */
 const slow = (burst: number) => ({ perSecond: 0.01, burst });
 let redis: RedisServer;
-const opened: OpenedLink[] = [];
+const opened: OpenedRedis[] = [];
 beforeAll(async () => (redis = await RedisServer.start()));
 afterAll(() => redis.remove());
 afterEach(async () => {
@@ -20,7 +20,7 @@ afterEach(async () => {
 });
 
 async function replica(rates: Partial<RateLimitsByKind>, port = redis.port) {
-  const one = linkTo({ port });
+  const one = openRedis({ port });
   opened.push(one);
   if (port === redis.port) await up(one);
   const all = { app: {}, user: {}, ...rates };
@@ -36,7 +36,7 @@ const passed = (taken: readonly (RateLimitExceeded | undefined)[]): number =>
   taken.filter((spent) => spent === undefined).length;
 
 describeWith('redis-server', 'budgets of requests over Redis', () => {
-  it('are one for all replicas', async () => {
+  it('are shared by all replicas', async () => {
     const rates = { app: { read: slow(7) } };
     const [a, b] = [await replica(rates), await replica(rates)];
     const taken = await Promise.all(Array.from({ length: 20 }, (_, i) => take(i % 2 === 0 ? a : b)));
@@ -48,7 +48,7 @@ describeWith('redis-server', 'budgets of requests over Redis', () => {
     }
   });
 
-  it('owe for all replicas what a request turned out to cost one of them', async () => {
+  it('charge all replicas for the later cost of a request of one of them', async () => {
     const rates = { app: { read: slow(20) } };
     const [a, b] = [await replica(rates), await replica(rates)];
     a.rateLimits.charge('read', notes, 16);
@@ -57,7 +57,7 @@ describeWith('redis-server', 'budgets of requests over Redis', () => {
     expect(passed(taken)).toBeLessThanOrEqual(2);
   });
 
-  it('take from both budgets or from neither', async () => {
+  it('take from the limits of the app and the user, or from neither', async () => {
     const a = await replica({ app: { read: slow(2) }, user: { read: slow(3) } });
     const apps = ['notes', 'notes', 'notes', 'mail', 'mail', 'mail'];
     const taken: (RateLimitExceeded | undefined)[] = [];
@@ -72,7 +72,7 @@ describeWith('redis-server', 'budgets of requests over Redis', () => {
     ]);
   });
 
-  it('keep users, and reads and writes, apart', async () => {
+  it('are separate for users, and for reads and writes', async () => {
     const one = slow(1);
     const a = await replica({ user: { read: one, write: one } });
     const outcomes = [];
@@ -84,7 +84,7 @@ describeWith('redis-server', 'budgets of requests over Redis', () => {
     expect(await a.rateLimits.take('read', { app: 'notes', user: 'carol' })).toBeUndefined();
   });
 
-  it('drip in again', async () => {
+  it('refill', async () => {
     const a = await replica({ app: { read: { perSecond: 50, burst: 5 } } });
     const first = await Promise.all(Array.from({ length: 10 }, () => take(a)));
     expect(passed(first)).toBeLessThanOrEqual(6);
@@ -94,7 +94,7 @@ describeWith('redis-server', 'budgets of requests over Redis', () => {
     expect(passed(await Promise.all(Array.from({ length: 10 }, () => take(a))))).toBeGreaterThanOrEqual(4);
   });
 
-  it('ask Redis for a few at a time, and not at all while there are none', async () => {
+  it('fetch a few tokens at a time from Redis, and none while it has none', async () => {
     const a = await replica({ app: { read: { perSecond: 200, burst: 400 } } });
     const calls = async (): Promise<number> => {
       const text = await a.link.commands.run((client) => client.info('commandstats'));
@@ -110,7 +110,7 @@ describeWith('redis-server', 'budgets of requests over Redis', () => {
     expect((await calls()) - between).toBeLessThanOrEqual(1);
   });
 
-  it('are those of this replica alone while Redis is gone', async () => {
+  it('are those of this replica while Redis is unavailable', async () => {
     const away = await replica({ app: { read: slow(3) } }, 1);
     // At once: there is nobody to ask.
     const taken = Array.from({ length: 5 }, () => away.rateLimits.take('read', notes));
@@ -118,7 +118,7 @@ describeWith('redis-server', 'budgets of requests over Redis', () => {
     expect(taken.filter((spent) => spent === undefined)).toHaveLength(3);
   });
 
-  it('do not hold a request up while Redis hangs', async () => {
+  it('do not delay a request while Redis hangs', async () => {
     const a = await replica({ app: { read: slow(3) } });
     const thaw = redis.freeze();
     const beganMs = performance.now();
@@ -128,7 +128,7 @@ describeWith('redis-server', 'budgets of requests over Redis', () => {
     expect([passed(taken), tookMs < 500]).toEqual([2, true]);
   });
 
-  it('spell out nobody in Redis, and leave nothing there for long', async () => {
+  it('name no user and no app in Redis, and leave nothing there for long', async () => {
     const a = await replica({ app: { read: slow(3) }, user: { read: { perSecond: 10, burst: 10 } } });
     await take(a);
     const keys = await a.link.commands.run((client) => client.keys('*'));

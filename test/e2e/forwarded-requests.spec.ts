@@ -5,11 +5,11 @@ import { httpCall } from '../support/http-call';
 const AS_READER = { 'x-bfl-user': 'alice', 'x-remote-user': 'system:serviceaccount:reader-alice:default' };
 const SCOPE = { user: 'alice', workspace: 'otmoic', environment: 'prod' } as const;
 
-describe('a body that a proven proxy passes on', () => {
+describe('a request that a proven proxy forwards', () => {
   let cluster: ClusterService;
   afterEach(() => cluster.close());
 
-  it('is no ProxyRequest where the proxy names the app that is calling', async () => {
+  it('is not read as a ProxyRequest where the proxy names the calling app', async () => {
     cluster = await ClusterService.start({ rbacProxy: 'service-accounts' });
     await cluster.store.create(SCOPE, { name: 'k', value: 'canary-victim' });
     const calls = [...cluster.store.calls];

@@ -6,7 +6,7 @@ import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
 import { FixedClock } from '../support/fixed-clock';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { AUDIENCE, podToken } from '../support/service-account-tokens';
-import { surroundingsOf } from './mirror';
+import { informerDepsOf } from './informer-deps';
 
 describe('the proof of a peer', () => {
   let server: FakeApiServer;
@@ -26,12 +26,12 @@ describe('the proof of a peer', () => {
   const open = async (
     ...trusted: readonly { namespace: string; name: string }[]
   ): Promise<ClusterPeerVerifier> => {
-    const around = surroundingsOf(server, time);
-    const reviewer = new TokenReviewer(around.api, AUDIENCE, clock, time);
+    const deps = informerDepsOf(server, time);
+    const reviewer = new TokenReviewer(deps.api, AUDIENCE, clock, time);
     const proof = new ClusterPeerVerifier(
       reviewer,
       { trusted, eventSenders: [], settings: [], maxAgeMs: 600_000 },
-      around,
+      deps,
     );
     opened.push(proof);
     const watched = 1 + new Set(trusted.map(({ namespace }) => namespace)).size;
@@ -82,7 +82,7 @@ describe('the proof of a peer', () => {
     expect(proof.provesSystemServer('10.0.0.5', '')).toBe(false);
   });
 
-  it('is no more the address of a slice that was given to another service', async () => {
+  it('is no longer an address of a slice that was given to another service', async () => {
     slice('user-system-alice', 's-1', [pod('10.0.0.1')]);
     const proof = await open();
     await eventually(() => expect(proof.provesSystemServer('10.0.0.1', 'alice')).toBe(true));
@@ -90,7 +90,7 @@ describe('the proof of a peer', () => {
     await eventually(() => expect(proof.provesSystemServer('10.0.0.1', 'alice')).toBe(false));
   });
 
-  it('follows pods as they come and go, and is nothing when it is old', async () => {
+  it('follows pods that are created and deleted, and does not count when it is outdated', async () => {
     slice('user-system-alice', 's', [pod('10.0.0.1')]);
     const proof = await open();
     slice('user-system-alice', 's', [pod('10.0.0.2')]);
@@ -120,7 +120,7 @@ describe('the proof of a peer', () => {
     expect(await proof.trustedServiceAccountOf(from('nonsense'))).toBeUndefined();
   });
 
-  it('is the token alone where the address is not to count', async () => {
+  it('is only the token where the address must not count', async () => {
     const [namespace, name] = ['os-framework', 'proxy'];
     server.of('pods').put({
       metadata: { name: 'p', namespace },
@@ -135,7 +135,7 @@ describe('the proof of a peer', () => {
     expect(await proof.trustedServiceAccountOf(from(token(namespace, name)), 'token')).toEqual({ namespace, name });
   }); // prettier-ignore
 
-  it('asks nobody where no ServiceAccount is configured', async () => {
+  it('causes no call where no ServiceAccount is configured', async () => {
     const proof = await open();
     expect(await proof.trustedServiceAccountOf(from(token('os-framework', 'proxy')))).toBeUndefined();
     expect(server.requests.every(({ method }) => method === 'GET')).toBe(true);

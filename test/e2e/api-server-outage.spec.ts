@@ -1,7 +1,7 @@
 import { KubernetesGrantSource } from '../../src/grant-sources/kubernetes/kubernetes.grant-source';
 import { SyncProblems } from '../../src/kubernetes/sync-errors';
 import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-namespace-owners';
-import { type Logged, surroundingsOf } from '../kubernetes/mirror';
+import { type Logged, informerDepsOf } from '../kubernetes/informer-deps';
 import { permissionOf } from '../support/application-permission';
 import { eventually } from '../support/eventually';
 import { OTMOICLP } from '../support/example-apps';
@@ -13,7 +13,7 @@ import { MemorySecretStore } from '../support/memory.secret-store';
 import { type Service, startService } from '../support/service';
 import { accessToken, userToken } from '../support/tokens';
 
-describe('a service whose API server refuses it or is away', () => {
+describe('a service whose API server refuses it or is unavailable', () => {
   let server: FakeApiServer;
   let time: FixedMonotonicTime;
   let logged: Logged[];
@@ -26,10 +26,10 @@ describe('a service whose API server refuses it or is away', () => {
     server.time = time;
     server.of('applicationpermissions').put(permissionOf(OTMOICLP, 'otmoiclp'));
     const watches = new SyncProblems();
-    const around = { ...surroundingsOf(server, time), watches, maxAgeMs: 600_000 };
-    ({ logged } = around);
-    const grantSource = await KubernetesGrantSource.open(around);
-    const owners = new WatchedNamespaceOwners(around, 600_000);
+    const deps = { ...informerDepsOf(server, time), watches, maxAgeMs: 600_000 };
+    ({ logged } = deps);
+    const grantSource = await KubernetesGrantSource.open(deps);
+    const owners = new WatchedNamespaceOwners(deps, 600_000);
     const problems = () => watches.sentences();
     service = await startService({ clock, store: new MemorySecretStore(), grantSource, problems });
     await eventually(() => expect(server.watches.size).toBe(2));

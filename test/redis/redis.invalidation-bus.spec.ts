@@ -34,8 +34,8 @@ function replicas() {
 /** What is said is said in the same turn of the event loop, and settles in the next. */
 const settled = () => new Promise(setImmediate);
 
-describe('announcements of writes', () => {
-  it('tell the other replicas which scope was written, or that any was, and not the writer itself', async () => {
+describe('invalidations on the bus', () => {
+  it('tell the other replicas which scope was written, or that any was, and not their sender', async () => {
     const { a, b } = replicas();
     await a.invalidationBus.publish(SCOPE);
     await a.invalidationBus.publish('unknown');
@@ -44,14 +44,14 @@ describe('announcements of writes', () => {
     expect([a.logged, b.logged]).toEqual([[], []]);
   });
 
-  it('name nobody and nothing where others might listen', async () => {
+  it('contain no user and no workspace in clear text', async () => {
     const { a, bus } = replicas();
     await a.invalidationBus.publish(SCOPE);
     expect(bus.said.join()).not.toMatch(/canary|alice/);
     expect(bus.said.join()).not.toContain(Buffer.from('canary').toString('base64url'));
   });
 
-  it('that cannot be read, as with another key, mean that anything was written, and are logged once', async () => {
+  it('that cannot be decrypted count as a write of any scope, and are logged once', async () => {
     const { replica, a } = replicas();
     const other = replica(fixed<Uint8Array>(Buffer.from('o'.repeat(32))));
     other.told.splice(0);
@@ -60,7 +60,7 @@ describe('announcements of writes', () => {
     expect([other.told, other.logged]).toEqual([['unknown', 'unknown'], ['redis_invalidation_unreadable']]);
   });
 
-  it('are read with a key that was replaced, too', async () => {
+  it('are decrypted also with a key that was replaced', async () => {
     const { replica, a } = replicas();
     const [current] = fixed<Uint8Array>(Buffer.from('o'.repeat(32))).versions();
     const versions = () => [current!, ...KEY.versions()];
@@ -70,7 +70,7 @@ describe('announcements of writes', () => {
     expect([renewed.told, renewed.logged]).toEqual([[SCOPE], []]);
   });
 
-  it('that are malformed, or another release speaks, are ignored and logged once', () => {
+  it('that are malformed, or of another release, are ignored and logged once', () => {
     const { bus, b } = replicas();
     for (const text of [
       '',
@@ -87,7 +87,7 @@ describe('announcements of writes', () => {
     expect(b.invalidationBus.received).toBe(true);
   });
 
-  it('that were changed on the way mean that anything was written', async () => {
+  it('that were changed on the way count as a write of any scope', async () => {
     const { bus, a, b } = replicas();
     b.channel.isDeaf = true;
     await a.invalidationBus.publish(SCOPE);
@@ -97,7 +97,7 @@ describe('announcements of writes', () => {
     expect(b.told).toEqual(['unknown']);
   });
 
-  it('that got lost are missed by their number, at the next beat at the latest', async () => {
+  it('that were lost are noticed by their number, with the next heartbeat at the latest', async () => {
     const { time, a, b } = replicas();
     b.channel.isDeaf = true;
     await a.invalidationBus.publish(SCOPE);
@@ -110,7 +110,7 @@ describe('announcements of writes', () => {
     expect(b.told).toEqual(['unknown', SCOPE]);
   });
 
-  it('that the writer could not get out are missed when it is back', async () => {
+  it('that could not be sent are noticed when the sender is back', async () => {
     const { time, a, b } = replicas();
     a.channel.cut();
     await a.invalidationBus.publish(SCOPE);
@@ -121,7 +121,7 @@ describe('announcements of writes', () => {
     expect(b.told).toEqual(['unknown']);
   });
 
-  it('do not hold a write up where Redis takes them and says nothing', async () => {
+  it('do not delay a write where Redis accepts them and does not answer', async () => {
     const { time, a } = replicas();
     a.channel.publish = () => new Promise(() => undefined);
     let ended = false;
@@ -134,8 +134,8 @@ describe('announcements of writes', () => {
   });
 });
 
-describe('whether others are heard', () => {
-  it('is so once our own beat came back, and not before', () => {
+describe('whether invalidations are received', () => {
+  it('is true once our own heartbeat has come back, and not before', () => {
     const { replica, a } = replicas();
     expect(a.invalidationBus.received).toBe(true);
     const c = replica();
@@ -146,7 +146,7 @@ describe('whether others are heard', () => {
     expect(c.invalidationBus.received).toBe(true);
   });
 
-  it('is not so after the channel opened, until our own beat came back', () => {
+  it('is false after the channel opened, until our own heartbeat has come back', () => {
     const { time, a } = replicas();
     a.channel.cut();
     a.channel.isDeaf = true;
@@ -157,7 +157,7 @@ describe('whether others are heard', () => {
     expect(a.invalidationBus.received).toBe(true);
   });
 
-  it('is not so where what we say does not come back, although nothing tells that the connection is lost', () => {
+  it('is false where our own messages do not come back, although the connection does not seem lost', () => {
     const { time, a } = replicas();
     a.channel.isDeaf = true;
     time.advance(1_500);
@@ -169,7 +169,7 @@ describe('whether others are heard', () => {
     expect(a.invalidationBus.received).toBe(true);
   });
 
-  it('is not so while another replica is silent, since it may be cut off and write', () => {
+  it('is false while another replica is silent, since it may be cut off and write', () => {
     const { time, a, b } = replicas();
     b.channel.cut();
     time.advance(2_000);
@@ -180,7 +180,7 @@ describe('whether others are heard', () => {
     expect([a.invalidationBus.received, b.invalidationBus.received]).toEqual([true, true]);
   });
 
-  it('is so at once after another replica has said good-bye, and after five minutes if it ended without a word', async () => {
+  it('is true at once after another replica has announced its end, and after five minutes if it has not', async () => {
     const { time, a, b, replica } = replicas();
     const c = replica();
     await b.invalidationBus.close();
@@ -193,7 +193,7 @@ describe('whether others are heard', () => {
     expect(a.invalidationBus.received).toBe(true);
   });
 
-  it('tells that anything was written after each time that the channel opened', () => {
+  it('counts as a write of any scope each time that the channel opened', () => {
     const { a } = replicas();
     a.channel.cut();
     expect(a.told).toEqual([]);

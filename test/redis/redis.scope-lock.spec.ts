@@ -7,7 +7,7 @@ import { describeWith } from '../support/describe-with';
 import { eventually } from '../support/eventually';
 import { FakeInfisical } from '../support/fake-infisical/fake-infisical';
 import { RedisServer } from '../support/redis-server';
-import { linkTo, type OpenedLink, up } from './opened-link';
+import { openRedis, type OpenedRedis, up } from './opened-redis';
 
 const SCOPE = '["alice","canary-notes","prod"]';
 let redis: RedisServer;
@@ -17,24 +17,24 @@ afterAll(() => redis.remove());
 /** As many replicas as wanted, each with its own connections. */
 async function replicas(count: number) {
   const links = Array.from({ length: count }, () =>
-    linkTo({ port: redis.port, password: 'canary-password' }),
+    openRedis({ port: redis.port, password: 'canary-password' }),
   );
   opened.push(...links);
   await Promise.all(links.map((link) => up(link)));
   return links.map((opened) => ({ ...opened, lock: new RedisScopeLock(opened.link) }));
 }
-const opened: OpenedLink[] = [];
+const opened: OpenedRedis[] = [];
 afterEach(async () => {
   for (const { link, logged } of opened.splice(0)) {
     await link.close();
     expect(logged.join()).not.toContain('canary');
   }
 });
-const keys = async ({ link }: OpenedLink): Promise<string[]> =>
+const keys = async ({ link }: OpenedRedis): Promise<string[]> =>
   link.commands.run((client) => client.keys('test:*'));
 
 describeWith('redis-server', 'the lock of a scope', () => {
-  it('is one for all replicas, and free once it is let go', async () => {
+  it('excludes all replicas, and is free once it is released', async () => {
     const [a, b] = await replicas(2);
     const held = await a!.lock.hold(SCOPE, 1_000);
     expect(await b!.lock.hold(SCOPE, 100)).toBeUndefined();
@@ -44,7 +44,7 @@ describeWith('redis-server', 'the lock of a scope', () => {
     expect(b!.outcomes).toEqual(['late', 'held']);
   });
 
-  it('does not keep other scopes waiting', async () => {
+  it('does not block other scopes', async () => {
     const [a, b] = await replicas(2);
     const held = await a!.lock.hold(SCOPE, 1_000);
     const other = await b!.lock.hold('["bob","notes","prod"]', 0);
@@ -53,7 +53,7 @@ describeWith('redis-server', 'the lock of a scope', () => {
     other?.release();
   });
 
-  it('leaves nothing behind in Redis, and spells out nobody while it is held', async () => {
+  it('leaves nothing behind in Redis, and names no user while it is held', async () => {
     const [a] = await replicas(1);
     const held = await a!.lock.hold(SCOPE, 1_000);
     expect((await keys(a!)).filter((key) => !/^test:lock:[\w-]{43}$/.test(key))).toEqual([]);
@@ -61,7 +61,7 @@ describeWith('redis-server', 'the lock of a scope', () => {
     expect((await keys(a!)).filter((key) => !key.endsWith(':next'))).toEqual([]);
   });
 
-  it('goes to who waits for it, however many writes the other replica has in line', async () => {
+  it('goes to the replica that waits for it, however many writes the other one has queued', async () => {
     const [a, b] = await replicas(2);
     const order: string[] = [];
     const write = async (who: string, { lock }: typeof a & object): Promise<void> => {
@@ -79,7 +79,7 @@ describeWith('redis-server', 'the lock of a scope', () => {
     expect(order.indexOf('b')).toBeLessThan(4);
   });
 
-  it('is renewed while it is held, and is not let go by who lost it', async () => {
+  it('is renewed while it is held, and is not released by the replica that lost it', async () => {
     const [a, b] = await replicas(2);
     const held = await a!.lock.hold(SCOPE, 1_000);
     const [key = ''] = (await keys(a!)).filter((name) => !name.endsWith(':next'));
@@ -95,8 +95,8 @@ describeWith('redis-server', 'the lock of a scope', () => {
     taken?.release();
   }, 15_000);
 
-  it('is as if it were held where Redis is gone, at once', async () => {
-    const alone = linkTo({ port: 1 });
+  it('is granted at once where Redis is unavailable', async () => {
+    const alone = openRedis({ port: 1 });
     opened.push(alone);
     const beganMs = performance.now();
     const held = await new RedisScopeLock(alone.link).hold(SCOPE, 10_000);
@@ -126,7 +126,7 @@ describeWith('redis-server', 'two stores on one Infisical', () => {
     await fake.close();
   });
 
-  it('let one of 50 creates of one name succeed, and no row is doubled', async () => {
+  it('let one of 50 creates of one name succeed, without a duplicate row', async () => {
     const scope = { user: 'alice', workspace: 'notes', environment: 'prod' } as const;
     const secret = (value: number) => ({ name: 'KEY', value: String(value) });
     const results = await Promise.all(

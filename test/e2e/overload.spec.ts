@@ -7,7 +7,7 @@ import { accessToken, userToken } from '../support/tokens';
 
 const clock = new FixedClock();
 
-describe('a service that has more to do than it can', () => {
+describe('an overloaded service', () => {
   const store = new MemorySecretStore();
   let service: Service;
   afterEach(async () => service.close());
@@ -36,7 +36,7 @@ describe('a service that has more to do than it can', () => {
       ),
     );
 
-  it('refuses what comes beyond its room with 503 and Retry-After, and answers its probes', async () => {
+  it('refuses requests beyond its capacity with 503 and Retry-After, and answers its probes', async () => {
     await start({ maxInFlight: 4 });
     let open = (): void => undefined;
     store.gate = new Promise((resolve) => (open = resolve));
@@ -62,7 +62,7 @@ describe('a service that has more to do than it can', () => {
     expect((await call(BOBS_OTMOICLP, '{')).status).toBe(400);
   });
 
-  it('does so too while its event loop runs late, until it does not', async () => {
+  it('refuses requests while its event loop runs late, and no longer', async () => {
     await start({ maxLoopDelayMs: 40 });
     const blocking = setInterval(() => {
       const untilMs = performance.now() + 150;

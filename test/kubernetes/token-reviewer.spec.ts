@@ -8,7 +8,7 @@ import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
 import { FixedClock } from '../support/fixed-clock';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { AUDIENCE, podToken, type TokenToMake } from '../support/service-account-tokens';
-import { surroundingsOf } from './mirror';
+import { informerDepsOf } from './informer-deps';
 
 const HOUR_MS = 3_600_000;
 
@@ -22,9 +22,9 @@ describe('the identity of a pod', () => {
     server = await FakeApiServer.start();
     clock = new FixedClock();
     time = new FixedMonotonicTime();
-    const around = surroundingsOf(server, time);
-    owners = new WatchedNamespaceOwners(around, 600_000);
-    pods = new ServiceAccountAuthenticator(new TokenReviewer(around.api, AUDIENCE, clock, time), owners);
+    const deps = informerDepsOf(server, time);
+    owners = new WatchedNamespaceOwners(deps, 600_000);
+    pods = new ServiceAccountAuthenticator(new TokenReviewer(deps.api, AUDIENCE, clock, time), owners);
     owned('notes-alice', 'alice');
     await eventually(() => expect(server.watches.size).toBe(1));
   });
@@ -79,7 +79,7 @@ describe('the identity of a pod', () => {
     await expect(authenticate(token({ namespace }))).rejects.toEqual(new Unauthenticated('Authorization'));
   });
 
-  it('is nobody’s in a namespace that does not exist', async () => {
+  it('is nobody in a namespace that does not exist', async () => {
     await expect(authenticate(token({ namespace: 'mail-carol' }))).rejects.toThrow(Unauthenticated);
   });
 
@@ -133,7 +133,7 @@ describe('the identity of a pod', () => {
     },
   );
 
-  it('is believed for a minute, then asked for again, whatever the clock on the wall does', async () => {
+  it('is remembered for a minute and then reviewed again, whatever the wall clock does', async () => {
     const one = token();
     await authenticate(one);
     server.tokens.delete(one);
@@ -146,14 +146,14 @@ describe('the identity of a pod', () => {
     expect(reviews()).toBe(2);
   });
 
-  it('ends with its token, also within the minute', async () => {
+  it('ends with the expiry of its token, also within the minute', async () => {
     const one = token({ expiresAtMs: clock.nowMs() + 10_000 });
     await authenticate(one);
     clock.advance(10_000);
     await expect(authenticate(one)).rejects.toThrow(Unauthenticated);
   });
 
-  it('is asked for once at a time', async () => {
+  it('is reviewed once for concurrent requests', async () => {
     const one = token();
     await Promise.all(Array.from({ length: 20 }, () => authenticate(one)));
     expect(reviews()).toBe(1);
@@ -179,7 +179,7 @@ describe('the identity of a pod', () => {
       addresses.flatMap((address) => Array.from({ length: each }, () => authenticate(forged(), address))),
     );
 
-  it('is not kept out by floods from however many addresses: each of them gets its turns, and the others theirs', async () => {
+  it('is reviewed while any number of addresses flood, since the queue is fair among addresses', async () => {
     const go = holdReviews();
     const flood = floodFrom(Array.from({ length: 40 }, (_, pod) => `10.0.2.${pod}`), 30);
     const served = Promise.all(Array.from({ length: 20 }, (_, pod) => authenticate(token(), `10.0.1.${pod}`)));
@@ -190,7 +190,7 @@ describe('the identity of a pod', () => {
     expect(refused.filter((reason) => reason instanceof TooManyRequests).length).toBeGreaterThan(1_000);
   }); // prettier-ignore
 
-  it('that was good before is not kept out by a flood from the very address that it shares', async () => {
+  it('is reviewed during a flood from its own address where its token was accepted before', async () => {
     const [one, other] = [token(), token()];
     await authenticate(one);
     time.advance(60_000);
@@ -205,7 +205,7 @@ describe('the identity of a pod', () => {
     expect(await authenticate(other)).toMatchObject({ app: 'notes' });
   });
 
-  it('is told to come again where its turn does not come in time, and nothing is kept of it', async () => {
+  it('gets 429 where its review waits too long, and leaves nothing behind', async () => {
     const go = holdReviews();
     const flood = floodFrom(['10.0.0.1'], 8);
     const late = authenticate(token());
@@ -216,7 +216,7 @@ describe('the identity of a pod', () => {
     expect(await authenticate(token())).toMatchObject({ app: 'notes' });
   });
 
-  it('is not kept waiting by another pod that floods with tokens which nobody knows', async () => {
+  it('is not delayed by another pod that floods with unknown tokens', async () => {
     const flood = Promise.allSettled(
       Array.from({ length: 70 }, (_, turn) =>
         authenticate(token(), turn % 2 ? '10.0.0.9' : '::ffff:10.0.0.9'),
@@ -231,7 +231,7 @@ describe('the identity of a pod', () => {
     expect(await authenticate(token(), '10.0.0.9')).toMatchObject({ app: 'notes' });
   });
 
-  it('is asked for a bounded number at a time, whoever asks', async () => {
+  it('is reviewed with a bounded number of concurrent reviews', async () => {
     const many = Array.from({ length: 140 }, (_, pod) => authenticate(token(), `10.0.1.${pod}`));
     const refused = (await Promise.allSettled(many)).filter((outcome) => outcome.status === 'rejected');
     expect(refused).toHaveLength(12);
@@ -251,7 +251,7 @@ describe('the identity of a pod', () => {
     },
   );
 
-  it('is unavailable while the owners of namespaces are not known, or were for too long', async () => {
+  it('is unavailable while the owners of namespaces are unknown or outdated', async () => {
     const one = token();
     await authenticate(one);
     await server.stop();
@@ -263,7 +263,7 @@ describe('the identity of a pod', () => {
     await server.listen();
   });
 
-  it('goes with its namespace and its owner', async () => {
+  it('ends with its namespace and its owner', async () => {
     const one = token();
     await authenticate(one);
     await known('notes-alice', 'bob');

@@ -6,11 +6,11 @@ import { RedisServer } from '../support/redis-server';
 import { RedisUnavailable } from '../../src/redis/redis-failure';
 import type { RedisServer as ServerOptions } from '../../src/redis/client-options';
 import type { Reloadable } from '../../src/reloadable/reloadable';
-import { linkTo, type OpenedLink, up } from './opened-link';
+import { openRedis, type OpenedRedis, up } from './opened-redis';
 
 const PASSWORD = 'canary-password';
 const authority = new TestAuthority();
-const opened: OpenedLink[] = [];
+const opened: OpenedRedis[] = [];
 const servers: RedisServer[] = [];
 
 async function redis(...options: Parameters<typeof RedisServer.start>): Promise<RedisServer> {
@@ -18,8 +18,8 @@ async function redis(...options: Parameters<typeof RedisServer.start>): Promise<
   servers.push(server);
   return server;
 }
-function link(...options: Parameters<typeof linkTo>): OpenedLink {
-  const one = linkTo(...options);
+function link(...options: Parameters<typeof openRedis>): OpenedRedis {
+  const one = openRedis(...options);
   opened.push(one);
   return one;
 }
@@ -30,7 +30,7 @@ afterEach(async () => {
   }
   await Promise.all(servers.splice(0).map((server) => server.remove()));
 });
-const heardOn = (one: OpenedLink): string[] => {
+const heardOn = (one: OpenedRedis): string[] => {
   const received: string[] = [];
   one.link.listen({ received: (text) => received.push(text), opened: () => received.push('opened') });
   return received;
@@ -56,7 +56,7 @@ function changing(initial: ServerOptions) {
 }
 
 describeWith('redis-server', 'the link to Redis', () => {
-  it('says once that it is there, once that it is lost, and is back by itself', async () => {
+  it('logs once that it is connected and once that it is lost, and reconnects by itself', async () => {
     const server = await redis({ password: PASSWORD });
     const one = link({ port: server.port, password: PASSWORD });
     const received = heardOn(one);
@@ -79,7 +79,7 @@ describeWith('redis-server', 'the link to Redis', () => {
     expect(one.states).toEqual([false, true, false, true]);
   }, 20_000);
 
-  it('is known to be lost within two seconds where Redis takes what is sent and says nothing', async () => {
+  it('is lost within two seconds where Redis accepts commands and does not answer', async () => {
     const server = await redis();
     const one = link({ port: server.port });
     await up(one);
@@ -93,7 +93,7 @@ describeWith('redis-server', 'the link to Redis', () => {
     await up(one);
   }, 15_000);
 
-  it('says why it is not there, in a word, and shows no password', async () => {
+  it('logs why it is lost, in a word and without the password', async () => {
     const server = await redis({ password: PASSWORD });
     const wrong = link({ port: server.port, username: 'canary-user', password: 'canary-wrong' });
     const none = link({ port: server.port });
@@ -106,7 +106,7 @@ describeWith('redis-server', 'the link to Redis', () => {
     });
   });
 
-  it('lets nothing of an error of Redis through: it carries the command with its arguments', async () => {
+  it('passes on nothing of an error of Redis, which contains the command with its arguments', async () => {
     const server = await redis();
     const one = link({ port: server.port });
     await up(one);
@@ -116,7 +116,7 @@ describeWith('redis-server', 'the link to Redis', () => {
     expect(inspect(error, { depth: 9, showHidden: true })).not.toContain('canary');
   });
 
-  it('uses a new password, or a new address, as soon as it is told', async () => {
+  it('uses a new password, or a new address, as soon as it changes', async () => {
     const [old, renewed] = [await redis(), await redis({ password: PASSWORD })];
     const at = (port: number, more = {}): ServerOptions => ({ ...LOCAL, port, ...more });
     const { server, change } = changing(at(old.port));
@@ -139,7 +139,7 @@ describeWith('redis-server', 'the link to Redis', () => {
 describeWith('redis-server', 'TLS to Redis', () => {
   const tls = { ...authority.certificateFor('127.0.0.1'), ca: authority.cert };
 
-  it('is spoken with an authority of its own, and with no other', async () => {
+  it('is used with the configured authority, and with no other', async () => {
     const server = await redis({ tls, password: PASSWORD });
     const at = { port: server.port, tls: true, password: PASSWORD };
     const one = link(at, { authorities: () => [authority.cert] });
@@ -151,7 +151,7 @@ describeWith('redis-server', 'TLS to Redis', () => {
     });
   });
 
-  it('wants a certificate for the host', async () => {
+  it('requires a certificate for the host', async () => {
     const server = await redis({ tls: { ...authority.certificateFor('other.test'), ca: authority.cert } });
     const one = link({ port: server.port, tls: true }, { authorities: () => [authority.cert] });
     await eventually(() => expect(one.logged).toEqual(['redis_lost {"reason":"certificateRefused"}']));
@@ -168,7 +168,7 @@ describeWith('redis-server', 'TLS to Redis', () => {
 });
 
 describeWith('redis-server', 'Sentinels', () => {
-  it('tell where the primary is, in place of the URL', async () => {
+  it("name the primary's address instead of the URL", async () => {
     const primary = await redis({ password: PASSWORD });
     const sentinel = await redis({ watches: primary, password: 'canary-sentinel' });
     const sentinels = {
@@ -194,7 +194,7 @@ describeWith('redis-server', 'Sentinels', () => {
     });
   }, 20_000);
 
-  it('are asked again after a password was changed while none of them answered', async () => {
+  it('are used again after a password was changed while none of them answered', async () => {
     const primary = await redis({ password: PASSWORD });
     const sentinel = await redis({ watches: primary });
     await sentinel.kill();

@@ -12,7 +12,7 @@ import { ObservedService } from '../support/observed-service';
 const linesOf = async (metrics: Metrics, name: string): Promise<readonly string[]> =>
   (await metrics.exposition()).split('\n').filter((line) => line.startsWith(name));
 
-describe('the metrics of what bounds load', () => {
+describe('the metrics of the limits', () => {
   it('count refusals by bound and kind, also those before the body is read', async () => {
     const read = { perSecond: 0.1, burst: 1 };
     const limits = { rates: { app: { read }, user: {} }, maxInFlight: 500 };
@@ -30,7 +30,7 @@ describe('the metrics of what bounds load', () => {
     }
   });
 
-  it('count what was not looked at, by cause, and what is worked on', async () => {
+  it('count shed requests by cause, and requests in flight', async () => {
     const metrics = new Metrics();
     const loop = { isTooLate: false, close: () => undefined };
     const admission = new Admission(1, loop, new LimitMetrics(metrics));
@@ -48,7 +48,7 @@ describe('the metrics of what bounds load', () => {
     expect(await linesOf(metrics, 'osp_requests_in_flight')).toEqual(['osp_requests_in_flight 0']);
   });
 
-  it('tell of the line to the store and of the breaker before it', async () => {
+  it('show the queue to the store and the circuit breaker before it', async () => {
     const metrics = new Metrics();
     const inner = new MemorySecretStore();
     const time = new FixedMonotonicTime();

@@ -13,7 +13,7 @@ import { openSocket, rawExchange } from '../support/raw-exchange';
 
 const nextTurn = (): Promise<void> => new Promise(setImmediate);
 
-describe('the turns of requests', () => {
+describe('the request queue', () => {
   const time = new FixedMonotonicTime();
   const shed: string[] = [];
   let begun: string[] = [];
@@ -44,7 +44,7 @@ describe('the turns of requests', () => {
     }
   };
 
-  it('come to each address after a few requests of others, however many of those wait', async () => {
+  it('begins a request of each address after a few of others, however many of those wait', async () => {
     send('10.0.0.1', 200);
     await nextTurn();
     send('10.0.0.2', 1);
@@ -55,13 +55,13 @@ describe('the turns of requests', () => {
     expect(begun.slice(before, before + 4)).toEqual(expect.arrayContaining(['10.0.0.2', '10.0.0.3']));
   });
 
-  it('come in the order of arrival within an address, and to all of them in the end', async () => {
+  it('begins the requests of one address in the order of arrival, and all of them in the end', async () => {
     send('10.0.0.1', 100);
     for (let turn = 0; turn < 100; turn += 1) await nextTurn();
     expect(begun).toHaveLength(100);
   });
 
-  it('take two milliseconds of one turn of the event loop', async () => {
+  it('begins requests for two milliseconds in one turn of the event loop', async () => {
     send('10.0.0.1', 100);
     await nextTurn();
     expect(begun).toHaveLength(2);
@@ -69,7 +69,7 @@ describe('the turns of requests', () => {
     expect(begun).toHaveLength(4);
   });
 
-  it('are put off while connections are accepted, since more may be waiting, by eight turns at most', async () => {
+  it('begins none in a turn that accepted a connection, for eight turns at most', async () => {
     send('10.0.0.1', 100);
     for (let turn = 0; turn < 8; turn += 1) {
       accepted();
@@ -85,7 +85,7 @@ describe('the turns of requests', () => {
     expect(begun).toHaveLength(4);
   });
 
-  it('are not waited for by more than 256 requests of one address: the connections of others are cut', async () => {
+  it('holds at most 256 requests of one address, and cuts the connections of further ones', async () => {
     send('10.0.0.1', 300);
     expect(closed).toEqual(Array(44).fill('10.0.0.1'));
     expect(shed).toEqual(Array(44).fill('queue'));
@@ -94,7 +94,7 @@ describe('the turns of requests', () => {
     await nextTurn();
   });
 
-  it('are there for another address also where four have taken all places to wait: the longest line gives one up', () => {
+  it('takes a request of a new address where four addresses have filled it, and cuts one of the address that has the most', () => {
     for (const last of [1, 2, 3, 4]) send(`10.0.0.${last}`, 256);
     expect(closed).toEqual([]);
     send('10.0.0.5', 1);
@@ -103,7 +103,7 @@ describe('the turns of requests', () => {
     expect(closed).toEqual(['10.0.0.1', '10.0.0.4']);
   });
 
-  it('do not come to what stands behind an answer that has ended the connection', async () => {
+  it('begins no request behind an answer that has ended the connection', async () => {
     const socket = { remoteAddress: '10.0.0.1', writable: false, on: () => undefined };
     ask({ socket } as unknown as IncomingMessage, {} as ServerResponse);
     await nextTurn();
@@ -111,7 +111,7 @@ describe('the turns of requests', () => {
   });
 });
 
-describe('requests that come together on one connection', () => {
+describe('pipelined requests', () => {
   let server: Server;
   let url: string;
   let built = 0;
@@ -132,11 +132,11 @@ describe('requests that come together on one connection', () => {
   afterEach(() => new Promise((closed) => server.close(closed)));
   const requests = (count: number): string => 'GET / HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(count);
 
-  it('are answered, eight of them', async () => {
+  it('are answered up to eight', async () => {
     expect(await rawExchange(url, requests(8), '127.0.0.1', 8)).toHaveLength(8);
   });
 
-  it('are cut off beyond eight: none is begun, and Node does not go on to build what else it has read', async () => {
+  it('are cut beyond eight: none is begun, and Node parses no further ones', async () => {
     const socket = openSocket(url);
     let isClosed = false;
     socket.once('close', () => (isClosed = true)).resume();

@@ -2,30 +2,30 @@ import { SystemMonotonicTime, type MonotonicTime } from '../../src/time/clock';
 import { eventually } from '../support/eventually';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
-import { Mirror, namespace } from './mirror';
+import { WatchedNamespaces, namespace } from './informer-deps';
 
 /** Real sockets settle within this, while no fixed time passes. */
 const quiet = () => new Promise((resolve) => setTimeout(resolve, 60));
 
-describe('a watched collection', () => {
+describe('an informer', () => {
   let server: FakeApiServer;
-  let mirrors: Mirror[];
+  let mirrors: WatchedNamespaces[];
   beforeEach(async () => {
     server = await FakeApiServer.start();
     mirrors = [];
   });
   afterEach(async () => {
-    for (const { collection } of mirrors) await collection.stop();
+    for (const { informer } of mirrors) await informer.stop();
     await server.stop();
   });
 
-  const open = (time: MonotonicTime = new SystemMonotonicTime()): Mirror => {
-    const mirror = new Mirror(server, time);
+  const open = (time: MonotonicTime = new SystemMonotonicTime()): WatchedNamespaces => {
+    const mirror = new WatchedNamespaces(server, time);
     mirrors.push(mirror);
-    mirror.collection.start();
+    mirror.informer.start();
     return mirror;
   };
-  const opened = async (time?: MonotonicTime): Promise<Mirror> => {
+  const opened = async (time?: MonotonicTime): Promise<WatchedNamespaces> => {
     const mirror = open(time);
     await eventually(() => expect(server.watches.size).toBe(1));
     return mirror;
@@ -36,74 +36,74 @@ describe('a watched collection', () => {
   it('reads every page of the first list, and is listed only then', async () => {
     for (let index = 0; index < 1201; index++) put(`n-${index}`, 'alice');
     server.listDelayMs = 20;
-    const { collection, said } = open();
-    expect(collection.listed).toBe(false);
-    expect(collection.ageMs()).toBe(Infinity);
-    await collection.firstOutcome;
-    expect(collection.size).toBe(1201);
-    expect(collection.listed).toBe(true);
-    expect(said.filter((line) => line === 'listed')).toHaveLength(1);
-    expect(said.at(-1)).toBe('listed');
+    const { informer, events } = open();
+    expect(informer.listed).toBe(false);
+    expect(informer.ageMs()).toBe(Infinity);
+    await informer.firstOutcome;
+    expect(informer.size).toBe(1201);
+    expect(informer.listed).toBe(true);
+    expect(events.filter((line) => line === 'listed')).toHaveLength(1);
+    expect(events.at(-1)).toBe('listed');
     expect(server.count('list')).toBe(3);
   });
 
-  it('follows what is put, changed and removed', async () => {
+  it('follows objects that are added, changed and removed', async () => {
     put('a', 'alice');
-    const { collection, said } = await opened();
+    const { informer, events } = await opened();
     put('b', 'bob');
     put('a', 'carol');
     remove('b');
-    await eventually(() => expect(said.at(-1)).toBe('removed b'));
-    expect(said).toEqual(['put a alice', 'listed', 'put b bob', 'put a carol', 'removed b']);
-    expect(collection.get('a')).toBe('carol');
+    await eventually(() => expect(events.at(-1)).toBe('removed b'));
+    expect(events).toEqual(['put a alice', 'listed', 'put b bob', 'put a carol', 'removed b']);
+    expect(informer.get('a')).toBe('carol');
     expect(server.count('list')).toBe(1);
   });
 
   it('lists again after a dropped watch, and misses no removal in between', async () => {
     put('a', 'alice');
     const time = new FixedMonotonicTime();
-    const { said, collection } = await opened(time);
+    const { events, informer } = await opened(time);
     server.dropConnections();
     await eventually(() => expect(server.watches.size).toBe(0));
     remove('a');
     put('b', 'bob');
     await quiet();
     time.advance(1000);
-    await eventually(() => expect(said.slice(2)).toEqual(['removed a', 'put b bob', 'listed']));
-    expect(collection.get('a')).toBeUndefined();
+    await eventually(() => expect(events.slice(2)).toEqual(['removed a', 'put b bob', 'listed']));
+    expect(informer.get('a')).toBeUndefined();
   });
 
-  it('resumes a watch that ended in order and in time, without another list', async () => {
+  it('resumes a watch that ended regularly, without another list', async () => {
     put('a', 'alice');
     const time = new FixedMonotonicTime();
     server.time = time;
-    const { said } = await opened(time);
+    const { events } = await opened(time);
     put('b', 'bob');
-    await eventually(() => expect(said.at(-1)).toBe('put b bob'));
+    await eventually(() => expect(events.at(-1)).toBe('put b bob'));
     time.advance(30_000);
     await eventually(() => expect(server.count('watch')).toBe(2));
     remove('a');
-    await eventually(() => expect(said.at(-1)).toBe('removed a'));
+    await eventually(() => expect(events.at(-1)).toBe('removed a'));
     expect(server.count('list')).toBe(1);
   });
 
-  it('keeps what it knows while the server is away, and catches up when it is back on its port', async () => {
+  it('keeps its objects while the server is away, and catches up when it is back', async () => {
     put('a', 'alice');
     const time = new FixedMonotonicTime();
-    const { collection, logged } = await opened(time);
+    const { informer, logged } = await opened(time);
     await server.stop();
     await eventually(() => expect(logged.length).toBeGreaterThan(0));
     for (let turn = 0; turn < 4; turn++) {
       time.advance(15_000);
       await quiet();
-      expect(collection.get('a')).toBe('alice');
+      expect(informer.get('a')).toBe('alice');
     }
     remove('a');
     server.compact();
     await server.listen();
     time.advance(3_000);
-    await eventually(() => expect(collection.get('a')).toBeUndefined());
-    expect(collection.ageMs()).toBe(0);
+    await eventually(() => expect(informer.get('a')).toBeUndefined());
+    expect(informer.ageMs()).toBe(0);
   });
 
   it.each([
@@ -116,7 +116,7 @@ describe('a watched collection', () => {
     async (_, statuses) => {
       put('a', 'alice');
       const time = new FixedMonotonicTime();
-      const { collection, said } = await opened(time);
+      const { informer, events } = await opened(time);
       await server.stop();
       for (let turn = 0; turn < 60; turn++) {
         time.advance(60_000);
@@ -132,8 +132,8 @@ describe('a watched collection', () => {
       await server.listen();
       for (const _second of statuses) await passSecond();
       server.failing = undefined;
-      for (let second = 0; second < 5 && collection.size > 0; second++) await passSecond();
-      expect(said.slice(2)).toEqual(['removed a', 'listed']);
+      for (let second = 0; second < 5 && informer.size > 0; second++) await passSecond();
+      expect(events.slice(2)).toEqual(['removed a', 'listed']);
     },
   );
 
@@ -170,7 +170,7 @@ describe('a watched collection', () => {
       put('a', 'alice');
       put('b', 'bob');
       const time = new FixedMonotonicTime();
-      const { said } = await opened(time);
+      const { events } = await opened(time);
       server.dropConnections();
       await eventually(() => expect(server.watches.size).toBe(0));
       remove('a');
@@ -182,15 +182,15 @@ describe('a watched collection', () => {
       server.gone = undefined;
       await quiet();
       time.advance(2000);
-      await eventually(() => expect(said.slice(-2)).toEqual(['removed a', 'listed']));
-      expect(said).not.toContain('removed b');
+      await eventually(() => expect(events.slice(-2)).toEqual(['removed a', 'listed']));
+      expect(events).not.toContain('removed b');
     },
   );
 
   it.each(['status', 'event'] as const)('backs off in a storm of Gone as %s', async (how) => {
     const time = new FixedMonotonicTime();
     server.gone = how;
-    const { collection } = open(time);
+    const { informer } = open(time);
     await eventually(() => expect(server.count('watch')).toBe(1));
     for (let second = 0; second < 60; second++) {
       time.advance(1000);
@@ -202,30 +202,30 @@ describe('a watched collection', () => {
     put('a', 'alice');
     server.gone = undefined;
     time.advance(15_000);
-    await eventually(() => expect(collection.get('a')).toBe('alice'));
+    await eventually(() => expect(informer.get('a')).toBe('alice'));
   });
 
-  it('cuts a watch that is half-open, and what it should have told comes with the next list', async () => {
+  it('cuts a half-open watch, and finds with the next list what it missed', async () => {
     put('a', 'alice');
     const time = new FixedMonotonicTime();
-    const { collection } = await opened(time);
+    const { informer } = await opened(time);
     for (const watch of server.watches) watch.fallSilent();
     remove('a');
     time.advance(34_000);
     await quiet();
-    expect(collection.get('a')).toBe('alice');
+    expect(informer.get('a')).toBe('alice');
     expect(server.count('watch')).toBe(1);
     time.advance(1_000);
     await quiet();
     time.advance(1_000);
-    await eventually(() => expect(collection.get('a')).toBeUndefined());
+    await eventually(() => expect(informer.get('a')).toBeUndefined());
   });
 
   it('lists again where every watch stays half-open, so that a removal is known within 40 s', async () => {
     put('a', 'alice');
     const time = new FixedMonotonicTime();
     server.silentWatches = true;
-    const { collection } = await opened(time);
+    const { informer } = await opened(time);
     await quiet();
     time.advance(36_000);
     await quiet();
@@ -234,21 +234,21 @@ describe('a watched collection', () => {
       time.advance(5_000);
       await new Promise((resolve) => setTimeout(resolve, 15));
     }
-    expect(collection.get('a')).toBeUndefined();
+    expect(informer.get('a')).toBeUndefined();
     expect(server.requests.length).toBeLessThan(9);
   });
 
   it('cuts a list that never answers', async () => {
     server.listDelayMs = 600_000;
     const time = new FixedMonotonicTime();
-    const { collection, logged } = open(time);
+    const { informer, logged } = open(time);
     await eventually(() => expect(server.count('list')).toBe(1));
     time.advance(30_000);
-    await collection.firstOutcome;
+    await informer.firstOutcome;
     expect(logged).toEqual([
       expect.objectContaining({ event: 'kubernetes_watch_failed', reason: 'Timeout' }),
     ]);
-    expect(collection.listed).toBe(false);
+    expect(informer.listed).toBe(false);
   });
 
   it.each([
@@ -262,8 +262,8 @@ describe('a watched collection', () => {
   ])('backs off from %i and keeps nothing but status and reason', async (status, reason, requests) => {
     const time = new FixedMonotonicTime();
     server.failing = { status, reason };
-    const { collection, logged } = open(time);
-    await collection.firstOutcome;
+    const { informer, logged } = open(time);
+    await informer.firstOutcome;
     for (let second = 0; second < 60; second++) {
       time.advance(1000);
       await new Promise((resolve) => setTimeout(resolve, 5));
@@ -273,7 +273,7 @@ describe('a watched collection', () => {
     expect(JSON.stringify(logged)).not.toContain('canary');
   });
 
-  it('tells a failure that goes on once in five minutes, and that it is over', async () => {
+  it('logs a failure that persists once in five minutes, and its end', async () => {
     const time = new FixedMonotonicTime();
     server.failing = { status: 503, reason: 'ServiceUnavailable' };
     const { logged } = open(time);
@@ -301,11 +301,11 @@ describe('a watched collection', () => {
     await eventually(() => expect(told().at(-1)).toBe('kubernetes_watch_recovered undefined'));
   });
 
-  it('waits as long as the server asks for', async () => {
+  it('waits as long as Retry-After says', async () => {
     const time = new FixedMonotonicTime();
     server.failing = { status: 429, reason: 'TooManyRequests', headers: { 'retry-after': '40' } };
-    const { collection } = open(time);
-    await collection.firstOutcome;
+    const { informer } = open(time);
+    await informer.firstOutcome;
     await quiet();
     time.advance(39_000);
     await quiet();
@@ -314,37 +314,37 @@ describe('a watched collection', () => {
     await eventually(() => expect(server.requests).toHaveLength(2));
   });
 
-  it('takes a line that it cannot read for a removal that it may have missed, and lists', async () => {
+  it('lists again after a line that it cannot parse, which may have been a removal', async () => {
     put('a', 'alice');
     const time = new FixedMonotonicTime();
-    const { collection } = await opened(time);
+    const { informer } = await opened(time);
     const [watch] = server.watches;
     watch?.line('{"type":"DELETED","object":{"metadata":{"name":"a"');
     await eventually(() => expect(server.watches.size).toBe(0));
     remove('a');
     time.advance(1000);
-    await eventually(() => expect(collection.get('a')).toBeUndefined());
+    await eventually(() => expect(informer.get('a')).toBeUndefined());
     expect(server.count('list')).toBe(2);
   });
 
-  it('takes bookmarks for proofs and orderly ends for none, and resumes from a bookmark', async () => {
+  it('counts bookmarks, but not regular ends of watches, as a sync, and resumes from a bookmark', async () => {
     put('a', 'alice');
     const time = new FixedMonotonicTime();
-    const { collection } = await opened(time);
+    const { informer } = await opened(time);
     time.advance(20_000);
-    expect(collection.ageMs()).toBe(20_000);
+    expect(informer.ageMs()).toBe(20_000);
     server.of('applicationpermissions').put({ metadata: { name: 'x', namespace: 'y' } });
     server.bookmark();
-    await eventually(() => expect(collection.ageMs()).toBe(0));
+    await eventually(() => expect(informer.ageMs()).toBe(0));
     time.advance(10_000);
     for (const watch of server.watches) watch.end();
     await eventually(() => expect(server.count('watch')).toBe(2));
-    expect(collection.ageMs()).toBe(10_000);
+    expect(informer.ageMs()).toBe(10_000);
     expect(server.count('list')).toBe(1);
     expect(server.requests.at(-1)?.query.get('resourceVersion')).toBe('4');
   });
 
-  it('does not spin where watches end as soon as they begin', async () => {
+  it('backs off where watches end as soon as they begin', async () => {
     const time = new FixedMonotonicTime();
     await opened(time);
     for (let second = 0; second < 60; second++) {
@@ -355,37 +355,37 @@ describe('a watched collection', () => {
     expect(server.requests.length).toBeLessThanOrEqual(14);
   });
 
-  it('does not care what the clock on the wall says', async () => {
+  it('does not depend on the wall clock', async () => {
     put('a', 'alice');
-    const { collection } = await opened();
+    const { informer } = await opened();
     const now = jest.spyOn(Date, 'now').mockReturnValue(Date.now() + 365 * 86_400_000);
     try {
-      expect(collection.ageMs()).toBeLessThan(5_000);
+      expect(informer.ageMs()).toBeLessThan(5_000);
       put('b', 'bob');
-      await eventually(() => expect(collection.get('b')).toBe('bob'));
+      await eventually(() => expect(informer.get('b')).toBe('bob'));
       now.mockReturnValue(0);
       remove('a');
-      await eventually(() => expect(collection.get('a')).toBeUndefined());
-      expect(collection.ageMs()).toBeGreaterThanOrEqual(0);
+      await eventually(() => expect(informer.get('a')).toBeUndefined());
+      expect(informer.ageMs()).toBeGreaterThanOrEqual(0);
       expect(server.requests).toHaveLength(2);
     } finally {
       now.mockRestore();
     }
   });
 
-  it('stops in the midst of a list, a watch or a wait, and asks nothing any more', async () => {
+  it('stops during a list, a watch or a pause, and sends no more requests', async () => {
     const watching = await opened(new FixedMonotonicTime());
-    await watching.collection.stop();
+    await watching.informer.stop();
     server.failing = { status: 500, reason: 'InternalError' };
     const waiting = open(new FixedMonotonicTime());
-    await waiting.collection.firstOutcome;
-    await waiting.collection.stop();
+    await waiting.informer.firstOutcome;
+    await waiting.informer.stop();
     server.failing = undefined;
     server.listDelayMs = 600_000;
     const listing = open(new FixedMonotonicTime());
     await eventually(() => expect(server.count('list')).toBe(3));
-    await listing.collection.stop();
-    await listing.collection.stop();
+    await listing.informer.stop();
+    await listing.informer.stop();
     await quiet();
     expect(server.requests).toHaveLength(4);
   });

@@ -6,14 +6,14 @@ import { fixed } from '../../src/reloadable/reloadable';
 import { eventually } from '../support/eventually';
 
 /** A link with what it told. */
-export interface OpenedLink {
+export interface OpenedRedis {
   readonly link: RedisClient;
   readonly logged: string[];
   readonly outcomes: LockOutcome[];
   readonly states: boolean[];
 }
 
-export function linkTo(server: Partial<ServerOptions>, more: Partial<RedisOptions> = {}): OpenedLink {
+export function openRedis(server: Partial<ServerOptions>, more: Partial<RedisOptions> = {}): OpenedRedis {
   const logged: string[] = [];
   const outcomes: LockOutcome[] = [];
   const states: boolean[] = [];
@@ -32,6 +32,6 @@ export function linkTo(server: Partial<ServerOptions>, more: Partial<RedisOption
   return { link, logged, outcomes, states };
 }
 
-export async function up({ link }: OpenedLink, isUp = true, withinMs = 5_000): Promise<void> {
+export async function up({ link }: OpenedRedis, isUp = true, withinMs = 5_000): Promise<void> {
   await eventually(() => expect(link.isUp).toBe(isUp), withinMs);
 }

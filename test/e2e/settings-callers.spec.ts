@@ -127,7 +127,7 @@ describe('the Settings routes in a cluster', () => {
     authorization: `Bearer ${cluster.token(namespace, { name, ...change })}`,
   });
 
-  it('are not kept from the frontend’s token by an address that floods with forged ones', async () => {
+  it('accept the frontend’s token while an address floods with forged ones', async () => {
     let go: () => void = () => undefined;
     cluster.server.reviewGate = new Promise((resolve) => (go = resolve));
     const told: number[] = [];
@@ -164,7 +164,7 @@ describe('the Settings routes in a cluster', () => {
     },
   );
 
-  it('answer a frontend that passes on what the browser sent, for that is its work', async () => {
+  it('answer a frontend that forwards what the browser sent', async () => {
     expect((await call({ from: AT.alicesFrontend, headers: EVERY_HEADER })).status).toBe(200);
     const headers = { ...EVERY_HEADER, ...bearer('user-space-alice', 'system-frontend') };
     expect((await call({ from: PEERS.alicesSystemServer, headers })).status).toBe(200);
@@ -269,7 +269,7 @@ describe('the Settings routes in a cluster', () => {
     expect([answer.status, answer.body.data.reason]).toEqual([403, 'USER_MISMATCH']);
   });
 
-  it('take no proof from an earlier request of the connection, nor from one that wished for a WebSocket', async () => {
+  it('do not count the proof of an earlier request of the connection, nor of one that asked for a WebSocket', async () => {
     const first = [
       `GET /admin/permission/otmoiclp HTTP/1.1\r\nHost: x\r\nX-Authorization: ${tokens.alice}`,
       `${EVERY_HEADER['x-forwarded-for']}`,
@@ -286,7 +286,7 @@ describe('the Settings routes in a cluster', () => {
     expect(cluster.store.calls).toEqual([]);
   });
 
-  it('ask the API server about nobody’s token before the user’s is good', async () => {
+  it('review no bearer token before the user’s token is valid', async () => {
     const reviews = () => cluster.server.requests.filter(({ method }) => method === 'POST').length;
     const before = reviews();
     const headers = { 'x-authorization': 'x', ...bearer('user-space-alice', 'other') };
@@ -296,7 +296,7 @@ describe('the Settings routes in a cluster', () => {
 });
 
 describe('the Settings routes, switched off', () => {
-  it('are routes like any that there are not, with or without credentials', async () => {
+  it('answer 404 like unknown routes, with or without credentials', async () => {
     const cluster = await ClusterService.start({ settingsRoutes: 'off' });
     const token = await userToken('alice', cluster.clock.nowMs());
     for (const { method, path, body } of ROUTES) {

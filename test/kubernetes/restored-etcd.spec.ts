@@ -4,7 +4,7 @@ import { permissionOf } from '../support/application-permission';
 import { eventually } from '../support/eventually';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
-import { Mirror, namespace, surroundingsOf } from './mirror';
+import { WatchedNamespaces, namespace, informerDepsOf } from './informer-deps';
 
 /** Time passes in steps, each long enough for the answers of a real socket. @param ready what each step ends with */
 const pass = async (
@@ -25,10 +25,10 @@ const pass = async (
   return seconds;
 };
 
-describe('an API server whose etcd went back to a snapshot', () => {
+describe('an API server whose etcd was restored from a snapshot', () => {
   let server: FakeApiServer;
   let time: FixedMonotonicTime;
-  let mirror: Mirror;
+  let mirror: WatchedNamespaces;
   let maxAgeMs: number | undefined;
   const stops: (() => Promise<void>)[] = [];
   beforeEach(async () => {
@@ -47,21 +47,21 @@ describe('an API server whose etcd went back to a snapshot', () => {
   const put = (name: string, owner: string) => server.of('namespaces').put(namespace(name, owner));
   const remove = (name: string) => server.of('namespaces').delete(undefined, name);
   const watched = async () => {
-    mirror = new Mirror(server, time, undefined, maxAgeMs);
-    stops.push(() => mirror.collection.stop());
-    mirror.collection.start();
+    mirror = new WatchedNamespaces(server, time, undefined, maxAgeMs);
+    stops.push(() => mirror.informer.stop());
+    mirror.informer.start();
     await eventually(() => expect(server.watches.size).toBe(1));
   };
   /** What it told since the snapshot ought to be forgotten: ten objects and ten revisions. */
   const goOn = async () => {
     for (let index = 0; index < 10; index++) put(`later-${index}`, 'carol');
-    await eventually(() => expect(mirror.collection.size).toBe(12));
+    await eventually(() => expect(mirror.informer.size).toBe(12));
   };
   const watches = () => expect(server.watches.size).toBe(1);
   const endWatches = () => {
     for (const watch of server.watches) watch.end();
   };
-  const known = () => [...Array(10).keys()].filter((index) => mirror.collection.get(`later-${index}`));
+  const known = () => [...Array(10).keys()].filter((index) => mirror.informer.get(`later-${index}`));
 
   it.each([2, 60, 119, 3600])(
     'is listed within 5 s of its return, after an outage of %i s: nothing of the lost history is known, and all of the new',
@@ -75,9 +75,9 @@ describe('an API server whose etcd went back to a snapshot', () => {
       await server.listen();
       remove('going');
       put('new', 'dora');
-      await pass(time, 5, () => mirror.collection.get('new') === 'dora');
-      expect(mirror.collection.get('new')).toBe('dora');
-      expect(mirror.collection.get('going')).toBeUndefined();
+      await pass(time, 5, () => mirror.informer.get('new') === 'dora');
+      expect(mirror.informer.get('new')).toBe('dora');
+      expect(mirror.informer.get('going')).toBeUndefined();
       expect(known()).toEqual([]);
       expect(mirror.logged).toContainEqual({
         level: 'warn',
@@ -89,7 +89,7 @@ describe('an API server whose etcd went back to a snapshot', () => {
     },
   );
 
-  it('is listed also where its new history has overtaken the old one before anybody looked', async () => {
+  it('is listed also where its new history has overtaken the old one meanwhile', async () => {
     await watched();
     const snapshot = server.snapshot();
     await goOn();
@@ -99,26 +99,26 @@ describe('an API server whose etcd went back to a snapshot', () => {
     for (let index = 0; index < 50; index++) put('busy', `owner-${index}`);
     await pass(time, 20);
     await server.listen();
-    await pass(time, 5, () => mirror.collection.get('busy') !== undefined);
-    expect(mirror.collection.get('going')).toBeUndefined();
+    await pass(time, 5, () => mirror.informer.get('busy') !== undefined);
+    expect(mirror.informer.get('going')).toBeUndefined();
     expect(known()).toEqual([]);
   });
 
-  it('is read anew where it has other content of an object under the same version', async () => {
+  it('is read again where an object has other content under the same version', async () => {
     await watched();
     const snapshot = server.snapshot();
     put('kept', 'mallory');
-    await eventually(() => expect(mirror.collection.get('kept')).toBe('mallory'));
+    await eventually(() => expect(mirror.informer.get('kept')).toBe('mallory'));
     await server.stop();
     server.restore(snapshot);
     put('kept', 'nobody');
     await server.listen();
-    await pass(time, 5, () => mirror.collection.get('kept') !== 'mallory');
-    expect(mirror.collection.get('kept')).toBe('nobody');
-    expect(mirror.said.at(-2)).toBe('put kept nobody');
+    await pass(time, 5, () => mirror.informer.get('kept') !== 'mallory');
+    expect(mirror.informer.get('kept')).toBe('nobody');
+    expect(mirror.events.at(-2)).toBe('put kept nobody');
   });
 
-  it('is listed where it ended a watch in order, before its time', async () => {
+  it('is listed where it ended a watch regularly, but early', async () => {
     await watched();
     const snapshot = server.snapshot();
     await goOn();
@@ -129,39 +129,39 @@ describe('an API server whose etcd went back to a snapshot', () => {
     expect(known()).toEqual([]);
   });
 
-  it('is listed where a watch tells of a revision before ours', async () => {
+  it('is listed where a watch reports a revision before ours', async () => {
     await watched();
     await goOn();
     server.restore();
     for (const watch of server.watches) watch.line(JSON.stringify(bookmarkOf(3)));
-    await pass(time, 2, () => mirror.collection.size === 0);
-    expect(mirror.collection.size).toBe(0);
+    await pass(time, 2, () => mirror.informer.size === 0);
+    expect(mirror.informer.size).toBe(0);
   });
 
-  it.each(['bookmark', 'event'])('is believed in no %s of a revision before ours', async (what) => {
+  it.each(['bookmark', 'event'])('is not believed in a %s of a revision before ours', async (what) => {
     await watched();
     await goOn();
     time.advance(10_000);
     server.failing = { status: 503, reason: 'ServiceUnavailable' };
     const line = what === 'bookmark' ? bookmarkOf(3) : { type: 'ADDED', object: oldObject() };
     for (const watch of server.watches) watch.line(JSON.stringify(line));
-    await eventually(() => expect(mirror.collection.up).toBe(false));
-    expect(mirror.collection.get('old')).toBeUndefined();
-    expect(mirror.collection.ageMs()).toBe(10_000);
+    await eventually(() => expect(mirror.informer.up).toBe(false));
+    expect(mirror.informer.get('old')).toBeUndefined();
+    expect(mirror.informer.ageMs()).toBe(10_000);
   });
 
-  it('is listed within two minutes where nothing at all told of it', async () => {
+  it('is listed within two minutes where no event shows the restoration', async () => {
     await watched();
     const snapshot = server.snapshot();
     await goOn();
     server.restore(snapshot);
     remove('going');
-    const waitedS = await pass(time, 300, () => mirror.collection.get('going') === undefined);
+    const waitedS = await pass(time, 300, () => mirror.informer.get('going') === undefined);
     expect(waitedS).toBeLessThanOrEqual(120);
     expect(known()).toEqual([]);
   });
 
-  it('is listed within eleven minutes where another history goes on under the same numbers', async () => {
+  it('is listed within eleven minutes where another history continues with the same numbers', async () => {
     await watched();
     const snapshot = server.snapshot();
     await goOn();
@@ -170,19 +170,19 @@ describe('an API server whose etcd went back to a snapshot', () => {
     for (let index = 0; index < 20; index++) put('busy', `owner-${index}`);
     const isKnown = () => {
       server.bookmark();
-      return mirror.collection.get('going') === undefined;
+      return mirror.informer.get('going') === undefined;
     };
     expect(await pass(time, 900, isKnown, 5, watches)).toBeLessThanOrEqual(660);
     expect(known()).toEqual([]);
   });
 
-  it('wiped, leaves no app known', async () => {
+  it('leaves no app installed where it was wiped', async () => {
     const permission = permissionOf(
       { app: 'notes', user: 'alice', appKey: 'k', appSecret: 's', ops: ['ListSecret?workspace=desk'] },
       'notes',
     );
     server.of('applicationpermissions').put(permission);
-    const source = await KubernetesGrantSource.open(surroundingsOf(server, time));
+    const source = await KubernetesGrantSource.open(informerDepsOf(server, time));
     stops.push(() => source.close());
     await eventually(() => expect(server.watches.size).toBe(1));
     expect(source.find('alice', 'notes')).toBeDefined();
@@ -200,7 +200,7 @@ describe('an API server whose etcd went back to a snapshot', () => {
     const snapshot = server.snapshot();
     const registrar = new Registrar(
       { service: 'secrets', namespace: 'os', port: 8080 },
-      surroundingsOf(server, time),
+      informerDepsOf(server, time),
     );
     registrar.start();
     stops.push(() => registrar.close());
@@ -246,26 +246,26 @@ describe('a watch that stays silent', () => {
   ])(
     'proves nothing, so that lists confirm what is known: with a maximum age of %i ms it is never older than %i ms',
     async (maxAgeMs, oldestMs) => {
-      const mirror = new Mirror(server, time, undefined, maxAgeMs);
-      mirror.collection.start();
+      const mirror = new WatchedNamespaces(server, time, undefined, maxAgeMs);
+      mirror.informer.start();
       let oldest = 0;
       await eventually(() => expect(server.watches.size).toBe(1));
       const look = () => {
-        oldest = Math.max(oldest, mirror.collection.ageMs());
+        oldest = Math.max(oldest, mirror.informer.ageMs());
         return false;
       };
       await pass(time, 300, look, 5, watches);
-      await mirror.collection.stop();
+      await mirror.informer.stop();
       expect(oldest).toBeGreaterThanOrEqual(25_000);
       expect(oldest).toBeLessThanOrEqual(oldestMs);
       expect(server.count('list')).toBeLessThanOrEqual(1 + (300_000 / maxAgeMs) * 2 + 3);
-      expect(mirror.said.filter((line) => line !== 'listed')).toEqual(['put a alice']);
+      expect(mirror.events.filter((line) => line !== 'listed')).toEqual(['put a alice']);
     },
   );
 
-  it('costs no list while bookmarks come', async () => {
-    const mirror = new Mirror(server, time);
-    mirror.collection.start();
+  it('causes no list while bookmarks arrive', async () => {
+    const mirror = new WatchedNamespaces(server, time);
+    mirror.informer.start();
     await eventually(() => expect(server.watches.size).toBe(1));
     const bookmark = () => {
       server.bookmark();
@@ -273,6 +273,6 @@ describe('a watch that stays silent', () => {
     };
     await pass(time, 300, bookmark, 5, watches);
     expect(server.count('list')).toBe(1);
-    await mirror.collection.stop();
+    await mirror.informer.stop();
   });
 });

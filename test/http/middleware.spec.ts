@@ -6,13 +6,13 @@ const went = async (steps: readonly RequestHandler[]): Promise<unknown> =>
     composeMiddleware(steps)({} as Request, {} as Response, resolve as NextFunction);
   });
 
-describe('steps in turn', () => {
+describe('composeMiddleware', () => {
   const later: RequestHandler = (_request, _response, next) => setImmediate(next);
   const never: RequestHandler = () => {
     throw new Error('not to be reached');
   };
 
-  it('go one after the other, and then on', async () => {
+  it('runs one step after the other, and then calls next', async () => {
     const order: number[] = [];
     const noted =
       (at: number): RequestHandler =>
@@ -24,12 +24,12 @@ describe('steps in turn', () => {
     expect(order).toEqual([1, 2]);
   });
 
-  it('end with the first that refuses', async () => {
+  it('ends with the first step that refuses', async () => {
     const refusal = new Error('refused');
     expect(await went([later, (_request, _response, next) => next(refusal), never])).toBe(refusal);
   });
 
-  it('hand on what one throws, also after the body was waited for', async () => {
+  it('calls next with the error that a step throws, also asynchronously', async () => {
     expect(await went([later, never])).toEqual(new Error('not to be reached'));
   });
 });

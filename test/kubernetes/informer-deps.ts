@@ -15,7 +15,7 @@ export function apiOf(server: FakeApiServer, time: MonotonicTime): KubernetesApi
   return new KubernetesApi({ server: server.url, options }, time);
 }
 
-export function surroundingsOf(
+export function informerDepsOf(
   server: FakeApiServer,
   time: MonotonicTime,
 ): InformerDeps & { readonly logged: Logged[] } {
@@ -31,25 +31,25 @@ export function surroundingsOf(
 
 export const NAMESPACES = '/api/v1/namespaces';
 
-/** A collection of namespaces that keeps their owner, and everything that it said. */
-export class Mirror {
-  readonly said: string[] = [];
-  readonly collection: Informer<unknown>;
+/** An informer of namespaces and their owners, with the events that it reported. */
+export class WatchedNamespaces {
+  readonly events: string[] = [];
+  readonly informer: Informer<unknown>;
   readonly logged: Logged[];
 
   constructor(server: FakeApiServer, time: MonotonicTime, watches?: WatchObserver, maxAgeMs?: number) {
-    const around = surroundingsOf(server, time);
-    this.logged = around.logged;
-    this.collection = new Informer<unknown>(
+    const deps = informerDepsOf(server, time);
+    this.logged = deps.logged;
+    this.informer = new Informer<unknown>(
       {
         path: NAMESPACES,
         read: ({ body }) => (body['metadata'] as { labels?: { owner?: string } }).labels?.owner,
-        onPut: (key, owner) => this.said.push(`put ${key} ${String(owner)}`),
-        onRemoved: (key) => this.said.push(`removed ${key}`),
-        onListed: () => this.said.push('listed'),
+        onPut: (key, owner) => this.events.push(`put ${key} ${String(owner)}`),
+        onRemoved: (key) => this.events.push(`removed ${key}`),
+        onListed: () => this.events.push('listed'),
       },
       {
-        ...around,
+        ...deps,
         ...(watches !== undefined && { watches }),
         ...(maxAgeMs !== undefined && { maxAgeMs }),
       },

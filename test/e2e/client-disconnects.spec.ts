@@ -189,29 +189,32 @@ describe('a client that hangs up', () => {
     },
   };
 
-  it.each(Object.keys(STEPS))('%s leaves nothing behind, and takes nothing from its app', async (title) => {
-    const { shut, sent, reached, from, count = 4 } = STEPS[title]!;
-    shut?.shut();
-    const sockets = Array.from({ length: count }, (): Socket => openSocket(service.url, from).pause());
-    for (const socket of sockets) socket.write(sent());
-    await reached();
-    for (const socket of sockets) socket.destroy();
-    await eventually(() => expect(connections()).toBe(0));
-    shut?.open();
-    await eventually(() => expect(figures()).toEqual({ inFlight: 0, bodyBytes: 0, answerBytes: 0 }));
-    // The whole share of the app is free again.
-    storing.shut();
-    storing.arrived = 0;
-    const share = Array.from({ length: MAX_IN_FLIGHT / 4 }, () =>
-      httpCall(`${service.url}/RetrieveSecret?workspace=otmoic`, { headers, body: { name: 'small' } }),
-    );
-    await arrivedAt(storing, share.length)();
-    storing.open();
-    expect((await Promise.all(share)).map(({ status }) => status)).toEqual([200, 200]);
-    await eventually(() => expect(figures().inFlight).toBe(0));
-  });
+  it.each(Object.keys(STEPS))(
+    "%s leaves nothing behind, and reduces nothing of its app's share",
+    async (title) => {
+      const { shut, sent, reached, from, count = 4 } = STEPS[title]!;
+      shut?.shut();
+      const sockets = Array.from({ length: count }, (): Socket => openSocket(service.url, from).pause());
+      for (const socket of sockets) socket.write(sent());
+      await reached();
+      for (const socket of sockets) socket.destroy();
+      await eventually(() => expect(connections()).toBe(0));
+      shut?.open();
+      await eventually(() => expect(figures()).toEqual({ inFlight: 0, bodyBytes: 0, answerBytes: 0 }));
+      // The whole share of the app is free again.
+      storing.shut();
+      storing.arrived = 0;
+      const share = Array.from({ length: MAX_IN_FLIGHT / 4 }, () =>
+        httpCall(`${service.url}/RetrieveSecret?workspace=otmoic`, { headers, body: { name: 'small' } }),
+      );
+      await arrivedAt(storing, share.length)();
+      storing.open();
+      expect((await Promise.all(share)).map(({ status }) => status)).toEqual([200, 200]);
+      await eventually(() => expect(figures().inFlight).toBe(0));
+    },
+  );
 
-  it('at once, again and again, leaves nothing behind either', async () => {
+  it('at once and repeatedly leaves nothing behind either', async () => {
     for (let round = 0; round < 10; round += 1) {
       const sockets = Array.from({ length: 20 }, () => openSocket(service.url));
       for (const socket of sockets) socket.write(retrieve('small'), () => socket.resetAndDestroy());
@@ -225,7 +228,7 @@ describe('a client that hangs up', () => {
     expect(answer.status).toBe(200);
   });
 
-  it('finds no more of its connection served than what it could wait for', async () => {
+  it('has no more pipelined requests served than it could have awaited', async () => {
     const completed = () => service.logLines().filter(({ msg }) => msg === 'request_completed').length;
     const before = completed();
     storing.shut();
@@ -238,7 +241,7 @@ describe('a client that hangs up', () => {
     storing.open();
   });
 
-  it('is logged once for each request whose head was there, and the service drains without it', async () => {
+  it('is logged once for each request whose head had arrived, and the service drains without it', async () => {
     const completed = () => service.logLines().filter(({ msg }) => msg === 'request_completed').length;
     const before = completed();
     storing.shut();

@@ -32,7 +32,7 @@ class AlicesSystemServer extends PeerVerifier {
   }
 }
 
-describe('the budgets of requests', () => {
+describe('the rate limits of requests', () => {
   let service: Service;
   let stop = async (): Promise<void> => undefined;
   const start = async (limits: Partial<LimitSettings>): Promise<void> => {
@@ -62,7 +62,7 @@ describe('the budgets of requests', () => {
     return statuses;
   };
 
-  it('refuse an app beyond its reads with 429 and Retry-After, before the store is asked', async () => {
+  it('refuse the reads of an app beyond its limit with 429 and Retry-After, and do not call the store', async () => {
     await start({});
     expect(await statusesOf(3, () => call(OTMOICLP))).toEqual([200, 200, 200]);
     const asked = store.calls.length;
@@ -78,7 +78,7 @@ describe('the budgets of requests', () => {
     expect(await statusesOf(2, () => call(OTMOICLP))).toEqual([200, 429]);
   });
 
-  it('keep the writes of an app, other apps and other users out of it', async () => {
+  it('do not affect the writes of the app, other apps and other users', async () => {
     await start({});
     expect(await statusesOf(4, () => call(OTMOICLP))).toEqual([200, 200, 200, 429]);
     expect((await call(OTMOICLP, 'CreateSecret', { name: 'k', value: 'v' })).status).toBe(200);
@@ -92,7 +92,7 @@ describe('the budgets of requests', () => {
     expect(await statusesOf(3, write)).toEqual([404, 404, 429]);
   });
 
-  it('count a large body as more writes, one for each 64 KiB, also where it is refused', async () => {
+  it('charge a large body as one more write for each 64 KiB, also where it is refused', async () => {
     await start({ rates: { app: { write: { perSecond: 0.001, burst: 12 } }, user: {} } });
     const write = async (value: unknown) =>
       (await call(OTMOICLP, 'CreateSecret', { name: 'large', value })).status;
@@ -102,7 +102,7 @@ describe('the budgets of requests', () => {
     expect(statuses).toEqual([400, 200, 409, 409, 409, 429, 429, 429, 429]);
   });
 
-  it('spend nothing of an app for what others send without being it', async () => {
+  it('charge an app for nothing that others send in its name', async () => {
     await start({});
     const url = `${service.url}/ListSecret?workspace=otmoic`;
     const forged = { ...(await headersOf(OTMOICLP)), 'x-access-token': 'forged' };
@@ -112,7 +112,7 @@ describe('the budgets of requests', () => {
     expect((await call(OTMOICLP)).status).toBe(200);
   });
 
-  it('bound the Settings routes for each user, and all apps of the user with them', async () => {
+  it('limit the Settings routes together with all apps of the user', async () => {
     await start({ rates: { app: {}, user: { read: few(2) } } });
     const token = await userToken('alice', clock.nowMs());
     const settings = () =>
@@ -126,7 +126,7 @@ describe('the budgets of requests', () => {
     expect((await call(BOBS_OTMOICLP)).status).toBe(200);
   });
 
-  it('refuse the same credentials again before the body is read, and not longer than the budget is spent', async () => {
+  it('refuse the same credentials before the body is read, and only while the limit is exceeded', async () => {
     await start({});
     await statusesOf(4, () => call(OTMOICLP));
     const headers = { ...(await headersOf(OTMOICLP)), 'content-type': 'application/json' };
@@ -140,7 +140,7 @@ describe('the budgets of requests', () => {
     );
   });
 
-  it('refuse nobody else for it: neither other credentials nor none', async () => {
+  it('refuse no other credentials, and no request without any', async () => {
     await start({});
     await statusesOf(4, () => call(OTMOICLP));
     const spent = await headersOf(OTMOICLP);
@@ -152,7 +152,7 @@ describe('the budgets of requests', () => {
     expect((await httpCall(`${service.url}/readyz`, { method: 'GET', headers: spent })).status).toBe(200);
   });
 
-  it('refuse no other app that the same system-server speaks for', async () => {
+  it('refuse no other app of the same system-server', async () => {
     service = await startService(
       { clock, time, store, grantSource: exampleApps(), peerVerifier: new AlicesSystemServer() },
       { limits: { rates: { app: { read: few(1) }, user: {} }, maxInFlight: 500 } },
@@ -169,7 +169,7 @@ describe('the budgets of requests', () => {
     expect([await proxied(READER), await proxied(READER)]).toEqual([404, 429]);
   });
 
-  it('count a large body by its size also where it comes through system-server', async () => {
+  it('charge a large body by its size also through system-server', async () => {
     service = await startService(
       { clock, time, store, grantSource: exampleApps(), peerVerifier: new AlicesSystemServer() },
       { limits: { rates: { app: { write: few(10) }, user: {} }, maxInFlight: 500 } },
@@ -187,7 +187,7 @@ describe('the budgets of requests', () => {
     expect([await write(large), await write(large), await write(large)]).toEqual([200, 409, 429]);
   });
 
-  it('leave room for others while the requests of one app hang', async () => {
+  it('leave capacity for others while the requests of one app hang', async () => {
     await start({ rates: { app: {}, user: {} }, maxInFlight: 8 });
     let open = (): void => undefined;
     store.gate = new Promise((resolve) => (open = resolve));
