@@ -65,7 +65,7 @@ describe('an Infisical that only the environment leads to', () => {
     return { child, ended, output: () => output };
   }
   async function check() {
-    const run = start('infisical-setup.js', ['--url', url(), '--check']);
+    const run = start('cli/infisical-setup.js', ['--url', url(), '--check']);
     return [await run.ended, run.output()] as const;
   }
 
