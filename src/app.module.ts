@@ -42,7 +42,7 @@ import { SecretStore } from './secrets/secret-store';
 import { SecretsService } from './secrets/secrets.service';
 import { TracedGrantsService, TracedGuard, TracedSecretStore } from './telemetry/traced';
 
-/** What the server and the module both need. */
+/** The objects that the server and the module share. */
 export interface ApplicationParts {
   readonly forms: AnswerForms;
   readonly limits: Limits;
@@ -55,7 +55,7 @@ interface Step {
 
 const BEFORE_GUARDS = Symbol('before guards');
 
-/** The one wiring diagram. */
+/** Says which class stands behind which port. */
 @Module({})
 export class AppModule implements NestModule {
   constructor(@Inject(BEFORE_GUARDS) private readonly beforeGuards: readonly Step[]) {}
@@ -87,7 +87,7 @@ export class AppModule implements NestModule {
     });
     return {
       module: AppModule,
-      // Its own middleware is left out: it makes two loggers and an asynchronous context for each request.
+      // Without the module's own middleware, which makes two loggers and an asynchronous context for each request.
       imports: [LoggerModule.forRoot({ pinoHttp: { logger: log }, forRoutes: [] })],
       controllers: [
         SecretsController,

@@ -11,8 +11,8 @@ import { EmbeddedStoreUnusable } from './stores/embedded/embedded-store-unusable
 import { KubeConfigUnusable } from './kubernetes/kubernetes-api';
 import { AddressUnusable } from './telemetry/metrics-server';
 
-/** What a reader of the log that is behind is waited for when the process ends. */
-const LAST_LINES_WITHIN_MS = 500;
+/** How long the end of the process waits for a reader of the log that is behind. */
+const MAX_FLUSH_MS = 500;
 
 async function main(): Promise<void> {
   const development = withDevelopmentCredentials(process.env);
@@ -24,12 +24,12 @@ async function main(): Promise<void> {
   const app = await createApplication(settings, adapters, log);
   await app.listen(settings.port, settings.host);
   const metricsPort = await listenForMetrics(app, adapters);
-  // A start that failed before, as with a store that is locked, has left nothing in the cluster.
+  // Registered only now, so that a start that failed leaves nothing in the cluster.
   adapters.registration?.start();
-  // A store that is set wrong is told in the log before anybody asks for it.
+  // The ping has a wrongly configured store logged before the first request.
   void adapters.store.ping().catch(() => undefined);
 
-  const exit = (code: number): void => void lines.flush(LAST_LINES_WITHIN_MS).then(() => process.exit(code));
+  const exit = (code: number): void => void lines.flush(MAX_FLUSH_MS).then(() => process.exit(code));
   let stopping = false;
   const stop = (): void => {
     if (stopping) return;
@@ -44,10 +44,10 @@ async function main(): Promise<void> {
 
   const { address, port } = (app.getHttpServer() as { address(): AddressInfo }).address();
   log.info({ address, port, metricsPort, store: settings.store.kind }, 'listening');
-  // The printed calls are plain http.
+  // The banner's calls are plain http.
   if (development.selfContained && settings.tls === undefined) {
     const { printStartBanner, urlOf } = await import('./development/start-banner.js');
-    // A convenience: that it failed must not end a service that is listening.
+    // The banner is a convenience, and its failure must not end a service that is listening.
     await printStartBanner(
       development.folder,
       urlOf(settings.host, port),
@@ -57,7 +57,7 @@ async function main(): Promise<void> {
   }
 }
 
-/** JSON lines on stdout; on a terminal lines for people, whose printer is loaded for them alone. */
+/** Returns a destination for JSON lines, or on a terminal for lines for people, whose library is imported only then. */
 async function formatted(
   lines: DestinationStream,
   format: Settings['logFormat'],
@@ -71,7 +71,7 @@ async function formatted(
   return prettyLog(lines, stdout.isTTY && stdout.hasColors());
 }
 
-/** A start that cannot succeed ends with one clear text and code 1; nothing of a foreign error is printed. */
+/** Returns one clear text for a start that failed; nothing of a foreign error is printed but its class. */
 function explain(error: unknown): string {
   if (error instanceof InvalidSettings || error instanceof EmbeddedStoreUnusable) return error.message;
   if (error instanceof AddressUnusable || error instanceof KubeConfigUnusable) return error.message;

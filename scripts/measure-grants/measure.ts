@@ -104,8 +104,8 @@ async function main(): Promise<number> {
     settingsServiceAccounts: [],
     maxAgeMs: 600_000,
   };
-  const { around, peerVerifier, close } = openCluster(options, new SystemClock(), () => undefined);
-  const source = await KubernetesGrantSource.open(around);
+  const { informerDeps, peerVerifier, close } = openCluster(options, new SystemClock(), () => undefined);
+  const source = await KubernetesGrantSource.open(informerDeps);
   await until(() => source.status().ready);
   print('first sync of the grants', performance.now() - startedMs, 'ms', TARGETS.syncMs);
   if (source.status().installedApps !== USERS * APPS) throw new Error('apps are missing');

@@ -27,7 +27,7 @@ import { StrictExpressAdapter } from '../http/server/strict-express.adapter';
 import type { Log, LogEvent } from '../logging/log';
 import { createLimits } from './limit-providers';
 
-/** Each takes some 20 KiB, and up to 100 while a head, or a body that nobody reads yet, waits in its buffers. */
+/** Each connection takes some 20 KiB, and up to 100 KiB while an unread head or body is in its buffers. */
 const MAX_CONNECTIONS = 2_000;
 
 /** The whole service, not yet listening. */
@@ -62,7 +62,7 @@ export async function createApplication(
   return app;
 }
 
-/** On a port of its own, where that is wanted; the answer is which. The probes are answered there too, as here. */
+/** Serves metrics and the probes on a port of their own, where configured, and returns the port. */
 export async function listenForMetrics(
   app: NestExpressApplication,
   { telemetry, store, grantSource, registration }: Adapters,
@@ -78,7 +78,7 @@ export async function listenForMetrics(
   return telemetry?.listen(service, probes);
 }
 
-/** Express reads these when its router is made, which Nest's adapter does at once: so they come first. */
+/** Makes an Express with strict settings; they must be set before Nest's adapter makes the router, which reads them. */
 function strictExpress(observer: RequestObserver | undefined, log: Log): Express {
   const instance = express();
   instance.disable('x-powered-by');
@@ -93,8 +93,8 @@ function strictExpress(observer: RequestObserver | undefined, log: Log): Express
 }
 
 /**
- * Lets the requests in flight end, refuses new ones with 503 meanwhile, then closes server and adapters.
- * Resolves false when requests had to be cut off after `timeoutMs`.
+ * Waits for the requests in flight and refuses new ones with 503, then closes server and adapters.
+ * Resolves to false where requests had to be cut off after `timeoutMs`.
  */
 export async function shutDown(
   app: NestExpressApplication,

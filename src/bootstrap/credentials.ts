@@ -6,15 +6,15 @@ import { type Reloadable, fixed } from '../reloadable/reloadable';
 import type { WatchedFiles } from '../reloadable/watched-files';
 import type { ReloadableCredentials, UniversalAuthCredentials } from '../stores/infisical/auth/login-method';
 
-/** Ours, as opposed to those of the store: what callers are believed by, and what they believe us by. */
+/** The credentials by which we verify callers and callers verify us, as opposed to those of the store. */
 export interface ServiceCredentials {
   readonly accessTokenKey: Reloadable<Uint8Array>;
   readonly userTokenSecret: Reloadable<Uint8Array>;
-  /** Where callers speak TLS. */
+  /** Present where callers use TLS. */
   readonly tls?: Reloadable<TlsMaterial>;
 }
 
-/** As the settings hold them, for ever. */
+/** Returns the credentials of the settings, which never change. */
 export function fixedCredentials({ accessTokenKey, userToken, tls }: Settings): ServiceCredentials {
   return {
     accessTokenKey: fixed(accessTokenKey),
@@ -23,7 +23,7 @@ export function fixedCredentials({ accessTokenKey, userToken, tls }: Settings): 
   };
 }
 
-/** Those that were given as files follow their files. */
+/** Returns the credentials of the settings; those given as files change with their files. */
 export function reloadedCredentials(settings: Settings, files: WatchedFiles): ServiceCredentials {
   const { accessTokenKey, userToken, tls, credentialFiles } = settings;
   const key = (name: SecretSettingName, initial: Uint8Array): Reloadable<Uint8Array> => {
@@ -57,7 +57,7 @@ function readTlsMaterial(tls: TlsFiles): TlsMaterial {
   return tlsMaterialFrom(tls, tlsPaths(tls).map(readFile));
 }
 
-/** The client id and the client secret as their files hold them by and by; nothing where neither is in a file. */
+/** Returns the client id and the client secret, which change with their files; undefined where neither is in a file. */
 export function reloadedLogin(
   store: InfisicalStoreSettings,
   { INFISICAL_CLIENT_ID: idFile, INFISICAL_CLIENT_SECRET: secretFile }: Settings['credentialFiles'],

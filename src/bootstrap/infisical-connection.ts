@@ -11,8 +11,9 @@ import type { WatchedFiles } from '../reloadable/watched-files';
 import type { RouteOptions } from '../stores/infisical/transport/transport-route';
 
 /**
- * The settings as the adapter takes them; without `files` a changed CA file changes nothing.
- * @throws Error if the CA file is unusable now
+ * Returns the settings in the form that the adapter takes.
+ * @param files where absent, a changed CA file has no effect
+ * @throws Error where the CA file is unusable now
  */
 export function infisicalConnection(
   { authorityFiles, proxyUrl }: ConnectionSettings,
@@ -20,13 +21,13 @@ export function infisicalConnection(
 ): Pick<RouteOptions, 'authorities' | 'proxyUrl'> {
   const authorities = authorityFiles && trustedAuthorities('INFISICAL_CA_FILE', authorityFiles, files);
   return {
-    // A look before each connection: the server's new certificate may be in use as soon as its authority is in the file.
+    // The file is read before each connection: the server may use its new certificate as soon as its authority is in the file.
     ...(authorities !== undefined && { authorities: () => authorities.renewed() }),
     ...(proxyUrl !== undefined && { proxyUrl }),
   };
 }
 
-/** Those of the file that the setting names, beside all others. */
+/** Returns the authorities of the file that the setting names, and all others that are trusted. */
 export function trustedAuthorities(
   name: SettingName,
   authorityFiles: AuthorityFiles,

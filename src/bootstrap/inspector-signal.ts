@@ -1,8 +1,8 @@
 import type { LogEvent } from '../logging/log';
 
 /**
- * Node opens its inspector, which reads all memory, when it is sent SIGUSR1. A listener takes the place of that, so every entry point
- * imports this file before any other. `--disable-sigusr1`, where the image's Node is started, covers the moments before.
+ * On SIGUSR1 Node opens its inspector, which reads all memory. A listener replaces that, so every entry point imports this
+ * file before any other. `--disable-sigusr1` in the image covers the moments before.
  */
 let log: LogEvent | undefined;
 let received = false;
@@ -13,7 +13,7 @@ process.on('SIGUSR1', () => {
   logOnce();
 });
 
-/** Has the first SIGUSR1 logged, also one that came already; those after it are ignored without a word. */
+/** Logs the first SIGUSR1, also one that came before this call; further ones are not logged. */
 export function logInspectorSignal(to: LogEvent): void {
   log = to;
   if (received) logOnce();

@@ -9,7 +9,7 @@ import { Admission, LoopDelay } from '../limits/admission';
 import { LocalRateLimits } from '../limits/local.rate-limits';
 import { type LimitsObserver, RateLimits } from '../limits/rate-limits';
 
-/** What bounds the load of requests, for the server and the module. */
+/** The objects that bound the load of requests, which the server and the module share. */
 export interface Limits {
   readonly admission: Admission;
   readonly rateLimits: RateLimits;

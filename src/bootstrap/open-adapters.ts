@@ -21,34 +21,33 @@ import type { SecretStore } from '../secrets/secret-store';
 import { startTelemetry } from './start-telemetry';
 import type { Telemetry } from '../telemetry/telemetry';
 
-/** What stands behind the ports: chosen once from the settings, or put in place by a test. */
+/** The adapters behind the ports, chosen once from the settings or provided by a test. */
 export interface Adapters {
-  /** For waits; the system's own where a test puts no other in place. */
+  /** The system's own by default. */
   readonly time?: MonotonicTime;
   readonly clock: Clock;
   readonly store: SecretStore;
-  /** Where they may change; what the settings hold otherwise. */
+  /** Present where credentials may change; otherwise those of the settings count. */
   readonly credentials?: ServiceCredentials;
   readonly grantSource: GrantSource;
   readonly userDirectory?: UserDirectory;
   readonly peerVerifier?: PeerVerifier;
-  /** Where replicas share them; this process's own otherwise. */
+  /** Present where replicas share rate limits; otherwise this process has its own. */
   readonly rateLimits?: RateLimits;
-  /** Where there is a cluster that knows its users. */
+  /** Present in a cluster. */
   readonly users?: UserPresence;
-  /** Where there is a cluster whose pods may prove themselves. */
+  /** Present in a cluster. */
   readonly serviceAccounts?: ServiceAccountAuthenticator;
-  /** Where somebody wants to know how we are. */
   readonly telemetry?: Telemetry;
-  /** What registers us: started once we listen, and closed before requests are drained, so that an uninstall meets nobody who registers anew. */
+  /** Started once the server listens, and closed before requests are drained, so that no replica registers again during an uninstall. */
   readonly registration?: Registration;
-  /** Ends the watch of the credentials' files. */
+  /** Stops watching the files of credentials. */
   readonly closeCredentials?: () => void;
-  /** What an operator should mend although the service is ready, one sentence each. */
+  /** Returns the problems that an operator should fix although the service is ready, one sentence each. */
   readonly problems?: () => readonly string[];
-  /** Says good-bye to the other replicas; called when the store is closed. */
+  /** To be called after the store is closed. */
   readonly closeRedis?: () => Promise<void>;
-  /** Ends what else watches the cluster. */
+  /** Stops the informers of the cluster, except the grant source's. */
   readonly closeCluster?: () => Promise<void>;
 }
 
@@ -83,12 +82,12 @@ export async function openAdapters(settings: Settings, log: LogEvent): Promise<A
         grants.problems,
         redis?.problems,
         lldap?.problems,
-      ].flatMap((tell) => tell?.() ?? []),
+      ].flatMap((problems) => problems?.() ?? []),
     ...(lldap !== undefined && { userDirectory: lldap.userDirectory }),
   };
 }
 
-/** Who is subscribed to and may not tell is answered 401, and tells it for ten minutes. */
+/** Reports that no ServiceAccount may send user events although we subscribe to them: each event would get 401. */
 function eventProblems(grants: Settings['grants']): readonly string[] {
   if (grants.kind !== 'kubernetes' || grants.providerEndpoint === undefined) return [];
   if (grants.systemEventServiceAccounts.length > 0) return [];
@@ -97,7 +96,7 @@ function eventProblems(grants: Settings['grants']): readonly string[] {
   ];
 }
 
-/** Nothing waits for LLDAP: it is asked at once, so that a wrong address is told before the first call. */
+/** Probes LLDAP at once without waiting for it, so that a wrong address is reported before the first call. */
 function openLldap(
   url: string | undefined,
   { clock, time, log, telemetry }: Pick<StoreDeps, 'clock' | 'log' | 'telemetry'> & { time: MonotonicTime },
@@ -116,7 +115,7 @@ function openLldap(
   };
 }
 
-/** As many and as large secrets as the settings allow; the service's own are not limited. */
+/** Adds the quotas of the settings; the service's own secrets are not limited. */
 function withQuotas(
   store: SecretStore,
   quotas: Settings['quotas'],
@@ -137,7 +136,7 @@ function withQuotas(
   return limited;
 }
 
-/** Only the chosen source is loaded: the other one would cost start time and memory for nothing. */
+/** Imports only the chosen source: the other one would cost start time and memory. */
 async function openGrants(
   settings: Settings['grants'],
   clock: Clock,
@@ -161,17 +160,17 @@ async function openGrants(
   }
   const { openCluster } = await import('./open-cluster.js');
   const { KubernetesGrantSource } = await import('../grant-sources/kubernetes/kubernetes.grant-source.js');
-  const { around, peerVerifier, serviceAccounts, users, problems, close } = openCluster(
+  const { informerDeps, peerVerifier, serviceAccounts, users, problems, close } = openCluster(
     settings,
     clock,
     log,
     telemetry,
   );
-  const grantSource = await KubernetesGrantSource.open(around, settings.maxAgeMs);
+  const grantSource = await KubernetesGrantSource.open(informerDeps, settings.maxAgeMs);
   const opened = { grantSource, peerVerifier, serviceAccounts, users, problems, closeCluster: close };
   if (settings.providerEndpoint === undefined) return opened;
   const { Registrar } = await import('../registration/registrar.js');
-  const registration = new Registrar(settings.providerEndpoint, around);
+  const registration = new Registrar(settings.providerEndpoint, informerDeps);
   return { ...opened, registration, problems: () => [...problems(), ...registration.problems()] };
 }
 
@@ -183,7 +182,7 @@ interface StoreDeps {
   readonly redis: SharedRedis | undefined;
 }
 
-/** Only the chosen store is loaded: the other one would cost start time and memory for nothing. */
+/** Imports only the chosen store: the other one would cost start time and memory. */
 async function openStore(settings: Settings, deps: StoreDeps): Promise<Pick<Adapters, 'store' | 'problems'>> {
   const { store } = settings;
   if (store.kind === 'infisical') return openInfisical(store, settings, deps);

@@ -18,17 +18,17 @@ export interface ClusterOptions {
   readonly trustedServiceAccounts: readonly ServiceAccountName[];
   readonly systemEventServiceAccounts: readonly ServiceAccountName[];
   readonly settingsServiceAccounts: readonly ServiceAccountName[];
-  /** What was last confirmed longer ago proves nothing. */
+  /** Older knowledge of the cluster proves nothing. */
   readonly maxAgeMs: number;
 }
 
 export interface Cluster {
-  /** For further collections, and for calls by its `api`. */
-  readonly around: InformerDeps;
+  /** For further informers, and for calls by its `api`. */
+  readonly informerDeps: InformerDeps;
   readonly serviceAccounts: ServiceAccountAuthenticator;
   readonly peerVerifier: PeerVerifier;
   readonly users: UserPresence;
-  /** What an operator should mend of the watches and the reviews, one sentence each. */
+  /** Returns the problems of the watches and the reviews that an operator should fix, one sentence each. */
   readonly problems: () => readonly string[];
   readonly close: () => Promise<void>;
 }
@@ -38,7 +38,7 @@ export interface ClusterObservers {
   readonly dependencies?: IdentityDependencyObserver;
 }
 
-/** Starts to watch whose namespaces and whose system-server pods there are. It waits for nothing. */
+/** Starts to watch the owners of namespaces and the pods of system-servers, without waiting for the first lists. */
 export function openCluster(
   options: ClusterOptions,
   clock: Clock,
@@ -50,18 +50,18 @@ export function openCluster(
   const time = new SystemMonotonicTime();
   const api = new KubernetesApi(kubeConfigConnection(options.environment), time);
   const problems = new SyncProblems(watches);
-  const around = { api, time, log, watches: problems, maxAgeMs };
-  const deps = { time, log, ...(dependencies !== undefined && { observer: dependencies }) };
-  const reviews = new IdentityDependency('token_review', deps);
+  const informerDeps = { api, time, log, watches: problems, maxAgeMs };
+  const reviewDeps = { time, log, ...(dependencies !== undefined && { observer: dependencies }) };
+  const reviews = new IdentityDependency('token_review', reviewDeps);
   const reviewer = new TokenReviewer(api, audience, clock, time, reviews);
-  const owners = new WatchedNamespaceOwners(around, maxAgeMs);
+  const owners = new WatchedNamespaceOwners(informerDeps, maxAgeMs);
   const peerVerifier = new ClusterPeerVerifier(
     reviewer,
     { trusted, eventSenders, settings, maxAgeMs },
-    around,
+    informerDeps,
   );
   return {
-    around,
+    informerDeps,
     serviceAccounts: new ServiceAccountAuthenticator(reviewer, owners),
     peerVerifier,
     users: owners,

@@ -13,12 +13,12 @@ import type { RedisScopeLock } from '../redis/redis.scope-lock';
 import { type Reloadable, fixed } from '../reloadable/reloadable';
 import type { WatchedFiles } from '../reloadable/watched-files';
 
-/** What replicas share. */
+/** The adapters of what replicas share. */
 export interface SharedRedis {
   readonly invalidationBus: RedisInvalidationBus;
   readonly scopeLock: RedisScopeLock;
   readonly rateLimits: RateLimits;
-  /** What an operator should mend, one sentence each. */
+  /** Returns the problems that an operator should fix, one sentence each. */
   readonly problems: () => readonly string[];
   readonly close: () => Promise<void>;
 }
@@ -27,7 +27,7 @@ export interface OpenRedisDeps {
   readonly time: MonotonicTime;
   readonly log: LogEvent;
   readonly files: WatchedFiles;
-  /** The same on every replica: seals what they say. */
+  /** The same on every replica; invalidations are encrypted with a key that is derived from it. */
   readonly key: Reloadable<Uint8Array>;
   readonly observer: RedisObserver | undefined;
 }
@@ -35,7 +35,7 @@ export interface OpenRedisDeps {
 const NOT_CONNECTED =
   'Redis is not connected: replicas see what others wrote within 1 s, two of them can create one name at once, and each has budgets of its own.';
 
-/** Nothing waits for Redis: the service starts, and goes on, without it. */
+/** Connects to Redis without waiting for it: the service starts and works without it. Returns undefined where it is off. */
 export async function openRedis(
   { redis, credentialFiles, limits }: Settings,
   { time, log, files, key, observer }: OpenRedisDeps,
@@ -54,17 +54,17 @@ export async function openRedis(
     ...(sentinels !== undefined && { sentinels }),
     ...(authorities !== undefined && { authorities: () => authorities.renewed() }),
   };
-  const link = new RedisClient(options, { time, log, ...(observer !== undefined && { observer }) });
-  const invalidationBus = new RedisInvalidationBus(link, new ScopeCipher(key), time, log);
-  const alone = new LocalRateLimits(limits.rates, time);
+  const client = new RedisClient(options, { time, log, ...(observer !== undefined && { observer }) });
+  const invalidationBus = new RedisInvalidationBus(client, new ScopeCipher(key), time, log);
+  const localRateLimits = new LocalRateLimits(limits.rates, time);
   return {
     invalidationBus,
-    scopeLock: new RedisScopeLock(link),
-    rateLimits: new RedisRateLimits(limits.rates, link, alone),
-    problems: () => (link.isUp ? [] : [NOT_CONNECTED]),
+    scopeLock: new RedisScopeLock(client),
+    rateLimits: new RedisRateLimits(limits.rates, client, localRateLimits),
+    problems: () => (client.isUp ? [] : [NOT_CONNECTED]),
     close: async () => {
       await invalidationBus.close();
-      await link.close();
+      await client.close();
     },
   };
 }

@@ -22,7 +22,7 @@ interface MetricsPart extends Pick<Telemetry, 'listen' | 'close'> {
   readonly disk?: DiskMetrics;
 }
 
-/** What the settings ask for. The libraries are loaded for who asks only: they cost start time and memory. */
+/** Starts the metrics and traces that the settings ask for, and imports only their libraries, which cost start time and memory. */
 export async function startTelemetry(
   settings: Settings,
   clock: Clock,
@@ -39,8 +39,11 @@ export async function startTelemetry(
     ...(metrics?.cache !== undefined && { cache: metrics.cache }),
     ...(metrics?.redis !== undefined && { redis: metrics.redis }),
     ...(metrics?.disk !== undefined && { disk: metrics.disk }),
-    ...(metrics !== undefined && { limits: metrics.limits, quotas: metrics.quotas }),
-    ...(metrics !== undefined && { dependencies: metrics.dependencies }),
+    ...(metrics !== undefined && {
+      limits: metrics.limits,
+      quotas: metrics.quotas,
+      dependencies: metrics.dependencies,
+    }),
     ...(metrics?.storeLoad !== undefined && { storeLoad: metrics.storeLoad }),
     ...(traces !== undefined && { spans: traces }),
     listen: async (service, probes) => metrics?.listen(service, probes),
@@ -54,17 +57,12 @@ async function startMetrics(settings: Settings, clock: Clock): Promise<MetricsPa
   const { metrics: address } = settings;
   if (address === undefined) return undefined;
   const { Metrics } = await import('../telemetry/metrics.js');
-  const { RequestMetrics } = await import('../telemetry/request-metrics.js');
-  const { LimitMetrics } = await import('../telemetry/request-metrics.js');
-  const { QuotaMetrics } = await import('../telemetry/store-metrics.js');
-  const { DependencyMetrics } = await import('../telemetry/service-metrics.js');
-  const { StoreLoadMetrics } = await import('../telemetry/store-metrics.js');
+  const { RequestMetrics, LimitMetrics } = await import('../telemetry/request-metrics.js');
+  const { QuotaMetrics, StoreLoadMetrics, CacheMetrics, DiskMetrics } =
+    await import('../telemetry/store-metrics.js');
+  const { DependencyMetrics, WatchMetrics, RedisMetrics, collectService } =
+    await import('../telemetry/service-metrics.js');
   const { InfisicalMetrics } = await import('../telemetry/infisical-metrics.js');
-  const { WatchMetrics } = await import('../telemetry/service-metrics.js');
-  const { CacheMetrics } = await import('../telemetry/store-metrics.js');
-  const { DiskMetrics } = await import('../telemetry/store-metrics.js');
-  const { RedisMetrics } = await import('../telemetry/service-metrics.js');
-  const { collectService } = await import('../telemetry/service-metrics.js');
   const { serveMetrics } = await import('../telemetry/metrics-server.js');
   const metrics = new Metrics();
   let server: MetricsServer | undefined;
@@ -73,8 +71,10 @@ async function startMetrics(settings: Settings, clock: Clock): Promise<MetricsPa
     limits: new LimitMetrics(metrics),
     quotas: new QuotaMetrics(metrics),
     dependencies: new DependencyMetrics(metrics),
-    ...(settings.store.kind === 'infisical' && { storeLoad: new StoreLoadMetrics(metrics) }),
-    ...(settings.store.kind === 'infisical' && { infisical: new InfisicalMetrics(metrics, clock) }),
+    ...(settings.store.kind === 'infisical' && {
+      storeLoad: new StoreLoadMetrics(metrics),
+      infisical: new InfisicalMetrics(metrics, clock),
+    }),
     ...(settings.store.kind === 'infisical' &&
       settings.store.cache !== undefined && { cache: new CacheMetrics(metrics) }),
     ...(settings.store.kind === 'embedded' && { disk: new DiskMetrics(metrics) }),

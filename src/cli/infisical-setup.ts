@@ -40,7 +40,7 @@ function environment(url: string): SetupEnvironment {
   };
 }
 
-/** By the same variables as the service. */
+/** Reads the connection from the same variables as the service. */
 function connection(url: string): Pick<RouteOptions, 'authorities' | 'proxyUrl'> {
   const read = new EnvironmentReader(process.env);
   const settings = connectionSettings(read, process.env, url);

@@ -7,8 +7,8 @@ import { withDevelopmentCredentials } from '../development/development';
 import { exampleHeaders } from '../development/example-headers';
 
 /**
- * Walks the printed calls against a running service, shows each call and answer, and ends with 1 where one is not as
- * documented. It reads the service's own settings; SMOKE_TEST_URL names a service elsewhere.
+ * Makes the calls of the start banner to a running service and prints each with its answer; exit code 1 where an answer is
+ * not as documented. It reads the service's own settings; SMOKE_TEST_URL names a service elsewhere.
  */
 async function smokeTest(): Promise<number> {
   const settings = loadSettings(withDevelopmentCredentials(process.env).env);
@@ -19,7 +19,7 @@ async function smokeTest(): Promise<number> {
     `POST /permission/v1alpha1/access  (app ${app.app} of user ${app.user})\n  -> an access token for ${app.grants.size} operations`,
   );
   const headers = { ...credentials, 'content-type': 'application/json' };
-  // What a smoke test that was cut short left behind.
+  // Removes what an interrupted smoke test left behind.
   await fetch(`${url}/DeleteSecret?workspace=${workspace}`, {
     method: 'POST',
     headers,

@@ -6,7 +6,7 @@ import { unregister } from '../registration/unregister';
 
 /** The command `node dist/cli/unregister.js`, which the chart's uninstall runs: one sentence, exit code 1 on failure. */
 async function main(): Promise<void> {
-  // Pauses keep no process alive by themselves.
+  // The pauses of MonotonicTime do not keep the process alive.
   const awake = setInterval(() => undefined, 1000);
   const time = new SystemMonotonicTime();
   const removed = await unregister(new KubernetesApi(kubeConfigConnection(process.env), time), time);

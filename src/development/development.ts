@@ -9,7 +9,7 @@ import { InvalidSettings } from '../config/settings';
 const LOOPBACK = new Set(['127.0.0.1', '::1', 'localhost']);
 const EXAMPLE_MANIFEST = join(__dirname, '../../examples/apps/otmoiclp/OlaresManifest.yaml');
 
-/** Random credentials of one laptop, made at the first start and kept in `<DATA_DIR>/development`, mode 0600. */
+/** The random keys of one laptop, made at the first start and stored in `<DATA_DIR>/development` with mode 0600. */
 const GENERATED_KEYS = ['MASTER_KEY', 'USER_TOKEN_SECRET', 'ACCESS_TOKEN_KEY'] as const;
 
 export interface Development {
@@ -17,13 +17,14 @@ export interface Development {
   readonly env: EnvironmentVariables;
   /** Absolute path of `<DATA_DIR>/development`. */
   readonly folder: string;
-  /** True where all that identifies apps and users was made here, so that we may act as one for the smoke test. */
+  /** True where all keys and apps were generated here, so that the start banner may act as the example app and user. */
   readonly selfContained: boolean;
 }
 
 /**
- * Fills in what a laptop lacks. Never with NODE_ENV=production and never on an address that others reach: there the
- * missing settings are reported instead.
+ * Generates the settings that a laptop lacks. With NODE_ENV=production, or on an address that others reach, it generates
+ * nothing, so that missing settings are reported.
+ * @throws InvalidSettings where the folder cannot be written
  */
 export function withDevelopmentCredentials(env: EnvironmentVariables): Development {
   try {
@@ -38,7 +39,7 @@ function filledIn(env: EnvironmentVariables): Development {
   const folder = resolve(env['DATA_DIR'] || SETTING_DEFINITIONS.DATA_DIR.default, 'development');
   if (env['NODE_ENV'] === 'production' || !LOOPBACK.has(host)) return { env, folder, selfContained: false };
   const filled: Record<string, string | undefined> = { ...env };
-  // An empty variable was set by somebody and is a mistake to be reported, not a key to be made.
+  // An empty variable is a mistake to be reported and not a missing key.
   const missing = GENERATED_KEYS.filter(
     (name) => env[name] === undefined && env[`${name}_FILE`] === undefined,
   );
@@ -50,7 +51,7 @@ function filledIn(env: EnvironmentVariables): Development {
   if (exampleGrants) filled['GRANTS_DIR'] = exampleApps(folder);
   const ownIdentities = missing.includes('USER_TOKEN_SECRET') && missing.includes('ACCESS_TOKEN_KEY');
   const selfContained = ownIdentities && exampleGrants;
-  // The only user is the one at this laptop, and nobody else has their token.
+  // The only user is the one at this laptop, and nobody else has that user's token.
   if (selfContained && env['SETTINGS_ROUTES'] === undefined) filled['SETTINGS_ROUTES'] = 'user-token';
   return { env: filled, folder, selfContained };
 }
@@ -64,7 +65,7 @@ function keyFile(folder: string, name: string): string {
   return path;
 }
 
-/** One installed app: the real manifest of otmoiclp, for user alice, with an app key and secret of this laptop only. */
+/** Installs the example app: the real manifest of otmoiclp, for user alice, with a random app key and secret. */
 function exampleApps(folder: string): string {
   const apps = join(folder, 'apps');
   const app = join(apps, 'otmoiclp');

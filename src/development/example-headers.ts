@@ -1,30 +1,7 @@
+import { chmodSync, renameSync, writeFileSync } from 'node:fs';
 import { hash } from 'bcrypt';
 import { SignJWT } from 'jose/jwt/sign';
 import type { InstalledApp } from '../authz/grant';
-import { chmodSync, renameSync, writeFileSync } from 'node:fs';
-
-const USER_TOKEN_LIFETIME_S = 600;
-
-/** A user's token as LLDAP signs it. */
-async function signUserToken(user: string, secret: Uint8Array, nowMs: number): Promise<string> {
-  const issuedAtS = Math.floor(nowMs / 1000);
-  return new SignJWT({ username: user, groups: [], mfa: 0 })
-    .setProtectedHeader({ alg: 'HS512' })
-    .setIssuedAt(issuedAtS)
-    .setExpirationTime(issuedAtS + USER_TOKEN_LIFETIME_S)
-    .sign(secret);
-}
-
-/** The body with which an app asks for an access token (contract, section 4). */
-async function accessRequestOf(app: InstalledApp, ops: readonly string[], nowMs: number): Promise<object> {
-  const timestamp = Math.floor(nowMs / 1000);
-  return {
-    app_key: app.appKey,
-    timestamp,
-    token: await hash(`${app.appKey}${timestamp}${app.appSecret}`, 10),
-    perm: { group: 'secret.infisical', dataType: 'secret', version: 'v1', ops },
-  };
-}
 
 /** Access tokens live five minutes. */
 const REFRESH_EVERY_MS = 2 * 60_000;
@@ -35,7 +12,7 @@ interface ExampleCallerOptions {
   readonly userTokenSecret: Uint8Array;
 }
 
-/** The two credential headers of the example app, got from the running service as any app gets them. */
+/** Requests an access token from the running service as any app does, and returns the example app's two credential headers. */
 export async function exampleHeaders(
   options: ExampleCallerOptions,
 ): Promise<Readonly<Record<string, string>>> {
@@ -53,7 +30,7 @@ export async function exampleHeaders(
   };
 }
 
-/** Keeps a file of the two headers fresh, for `curl -H @file`: so no token is ever printed. */
+/** Writes the two headers to a file for `curl -H @file`, so that no token is printed, and renews them while the process runs. */
 export async function keepHeadersFile(path: string, options: ExampleCallerOptions): Promise<void> {
   const write = async (): Promise<void> => {
     const lines = Object.entries(await exampleHeaders(options)).map(([name, value]) => `${name}: ${value}\n`);
@@ -64,4 +41,27 @@ export async function keepHeadersFile(path: string, options: ExampleCallerOption
   };
   await write();
   setInterval(() => void write().catch(() => undefined), REFRESH_EVERY_MS).unref();
+}
+
+const USER_TOKEN_LIFETIME_S = 600;
+
+/** Signs a user's token as LLDAP does. */
+async function signUserToken(user: string, secret: Uint8Array, nowMs: number): Promise<string> {
+  const issuedAtS = Math.floor(nowMs / 1000);
+  return new SignJWT({ username: user, groups: [], mfa: 0 })
+    .setProtectedHeader({ alg: 'HS512' })
+    .setIssuedAt(issuedAtS)
+    .setExpirationTime(issuedAtS + USER_TOKEN_LIFETIME_S)
+    .sign(secret);
+}
+
+/** Returns the body with which an app requests an access token (contract, section 4). */
+async function accessRequestOf(app: InstalledApp, ops: readonly string[], nowMs: number): Promise<object> {
+  const timestamp = Math.floor(nowMs / 1000);
+  return {
+    app_key: app.appKey,
+    timestamp,
+    token: await hash(`${app.appKey}${timestamp}${app.appSecret}`, 10),
+    perm: { group: 'secret.infisical', dataType: 'secret', version: 'v1', ops },
+  };
 }

@@ -5,19 +5,58 @@ import type { Settings } from '../config/settings';
 import type { GrantSource } from '../authz/grant-source';
 import { keepHeadersFile } from './example-headers';
 
-/** One call of the smoke test and the whole answer that the contract documents for it. */
+/** Prints the smoke test's calls as curl commands for the service on this laptop, and keeps its file of credentials fresh. */
+export async function printStartBanner(
+  folder: string,
+  url: string,
+  settings: Settings,
+  apps: GrantSource,
+): Promise<void> {
+  const app = apps.find('alice', 'otmoiclp');
+  const workspace = app === undefined ? undefined : exampleWorkspace(app);
+  if (app === undefined || workspace === undefined) return;
+  const headersFile = join(folder, 'headers');
+  await keepHeadersFile(headersFile, { url, app, userTokenSecret: settings.userToken.secret });
+  process.stdout.write(startBanner(url, app, workspace, headersFile));
+}
+
+function startBanner(url: string, app: InstalledApp, workspace: string, headersFile: string): string {
+  return `
+olares-secret-provider listens on ${url}, with app ${app.app} installed for user ${app.user}.
+Paste this into another shell (the credentials of this laptop are in the file behind -H @, and kept fresh):
+
+${curlSequence(url, workspace, headersFile)}
+
+Or let \`npm run smoke-test\` walk the same calls and check each answer. Ctrl-C stops the service.
+`;
+}
+
+/** Returns the calls as curl commands, which read the credentials from a file. */
+function curlSequence(url: string, workspace: string, headersFile: string): string {
+  const calls = SMOKE_TEST_STEPS.map(({ operation, body }) =>
+    [
+      `curl -sS -X POST '${url}/${operation}?workspace=${workspace}'`,
+      `-H @'${headersFile}'`,
+      "-H 'Content-Type: application/json'",
+      `-d '${JSON.stringify(body)}'; echo`,
+    ].join(' '),
+  );
+  return calls.join('\n');
+}
+
+/** One call of the smoke test, with the whole answer that the contract documents for it. */
 export interface SmokeTestStep {
   readonly operation: SecretOperation;
   readonly body: Readonly<Record<string, string>>;
   readonly code: number;
-  /** Undefined where the answer carries a request id: `reason` is compared then. */
+  /** Undefined for a failure, whose answer has a request id; `reason` is compared instead. */
   readonly data?: unknown;
   readonly reason?: string;
 }
 
 const NAME = 'wallet-password';
 
-/** A secret's whole life. The first step's answer may be 409 where an earlier smoke test was cut short. */
+/** The life of a secret from its creation to its deletion. The first call answers 409 where an earlier sequence was interrupted. */
 export const SMOKE_TEST_STEPS: readonly SmokeTestStep[] = [
   {
     operation: 'CreateSecret',
@@ -47,12 +86,12 @@ export const SMOKE_TEST_STEPS: readonly SmokeTestStep[] = [
   { operation: 'RetrieveSecret', body: { name: NAME, env: 'dev' }, code: 404, reason: 'SECRET_NOT_FOUND' },
 ];
 
-/** The address of a service on this machine; an IPv6 host stands in brackets. */
+/** Returns the address of a service on this machine, an IPv6 host in brackets. */
 export function urlOf(host: string, port: number): string {
   return `http://${isIPv6(host) ? `[${host}]` : host}:${port}`;
 }
 
-/** The workspace on which the app holds all five operations; undefined where there is none. */
+/** Returns the workspace on which the app holds all five operations; undefined where there is none. */
 export function exampleWorkspace(app: InstalledApp): string | undefined {
   const counts = new Map<string, number>();
   for (const grant of app.grants) {
@@ -60,43 +99,4 @@ export function exampleWorkspace(app: InstalledApp): string | undefined {
     counts.set(workspace, (counts.get(workspace) ?? 0) + 1);
   }
   return [...counts].find(([, count]) => count === 5)?.[0];
-}
-
-/** A ready-to-paste sequence; the credentials stay in the file. */
-function curlSequence(url: string, workspace: string, headersFile: string): string {
-  const calls = SMOKE_TEST_STEPS.map(({ operation, body }) =>
-    [
-      `curl -sS -X POST '${url}/${operation}?workspace=${workspace}'`,
-      `-H @'${headersFile}'`,
-      "-H 'Content-Type: application/json'",
-      `-d '${JSON.stringify(body)}'; echo`,
-    ].join(' '),
-  );
-  return calls.join('\n');
-}
-
-function startBanner(url: string, app: InstalledApp, workspace: string, headersFile: string): string {
-  return `
-olares-secret-provider listens on ${url}, with app ${app.app} installed for user ${app.user}.
-Paste this into another shell (the credentials of this laptop are in the file behind -H @, and kept fresh):
-
-${curlSequence(url, workspace, headersFile)}
-
-Or let \`npm run smoke-test\` walk the same calls and check each answer. Ctrl-C stops the service.
-`;
-}
-
-/** Prints the curl calls of a laptop's own service and keeps its credentials file fresh. */
-export async function printStartBanner(
-  folder: string,
-  url: string,
-  settings: Settings,
-  apps: GrantSource,
-): Promise<void> {
-  const app = apps.find('alice', 'otmoiclp');
-  const workspace = app === undefined ? undefined : exampleWorkspace(app);
-  if (app === undefined || workspace === undefined) return;
-  const headersFile = join(folder, 'headers');
-  await keepHeadersFile(headersFile, { url, app, userTokenSecret: settings.userToken.secret });
-  process.stdout.write(startBanner(url, app, workspace, headersFile));
 }
