@@ -5,7 +5,7 @@ import type { MonotonicTime } from '../../time/clock';
 import { afterWaiting } from '../../secrets/secret-store-decorator';
 import type { Snapshot } from './snapshot';
 
-/** How a read was answered: from memory, by the store, or from memory because the store could not be asked. */
+/** How a read was answered: from the cache, by the store, or from the cache because the store was unreachable. */
 export type ReadOutcome = 'hit' | 'miss' | 'stale';
 
 export interface CacheFigures {
@@ -13,7 +13,7 @@ export interface CacheFigures {
   readonly bytes: number;
 }
 
-/** Whoever wants to know how the cache does. */
+/** Observes the cache. */
 export interface CacheObserver {
   opened(figures: () => CacheFigures): void;
   read(outcome: ReadOutcome): void;
@@ -24,11 +24,11 @@ const MAX_INDETERMINATE_SCOPES = 1_000;
 
 interface IndeterminateWrites {
   readonly names: Set<string>;
-  /** The epoch of the last doubtful write. */
+  /** The generation of the last indeterminate write. */
   since: number;
 }
 
-/** Names whose last write may or may not have happened: nothing is told of them but what the store itself says since. */
+/** Names whose last write may or may not have happened: they are answered by the store itself only. */
 export class IndeterminateNames {
   readonly #ofScope = new LRUCache<string, IndeterminateWrites>({ max: MAX_INDETERMINATE_SCOPES });
 
@@ -39,20 +39,20 @@ export class IndeterminateNames {
     this.#ofScope.set(scope, indeterminate);
   }
 
-  /** The scope was read as of this epoch: if that was after the write, what it showed is how it ended. */
+  /** Notes that a read of the scope began in this generation: where that was after the writes, their outcome is known. */
   settle(scope: string, generationAtStart: number): void {
     const indeterminate = this.#ofScope.get(scope);
     if (indeterminate !== undefined && generationAtStart >= indeterminate.since) this.#ofScope.delete(scope);
   }
 
-  /** @param name any of the scope where it is not given */
+  /** @param name any name of the scope where it is undefined */
   has(scope: string, name?: string): boolean {
     const indeterminate = this.#ofScope.get(scope);
     return indeterminate !== undefined && (name === undefined || indeterminate.names.has(name));
   }
 
-  /** Whoever looks how a write ended is told what the store says, or that it cannot be asked. */
-  unless(scope: string, name: string | undefined, report: ReadReport | undefined): ReadReport {
+  /** Returns a report that refuses a stale answer about such a name. @throws StoreUnreachable from the report */
+  refusingStale(scope: string, name: string | undefined, report: ReadReport | undefined): ReadReport {
     return {
       servedStale: (ageMs) => {
         if (this.has(scope, name)) throw new StoreUnreachable();
@@ -62,12 +62,12 @@ export class IndeterminateNames {
   }
 }
 
-/** How many scopes are remembered one by one; a write to any other is then taken to be as late as the latest forgotten one. */
+/** The number of remembered scopes; any other is assumed to have been written to when the last forgotten one was. */
 const MAX_SCOPES = 100_000;
 
 /**
- * Which of two comes first, the beginning of a read or the end of a write: what was read before the last write to its
- * scope ended is superseded, however late it arrives.
+ * Orders the beginnings of reads and the ends of writes: a read that began before the last write to its scope ended is
+ * invalid, however late it arrives.
  */
 export class ScopeGenerations {
   #now = 0;
@@ -77,17 +77,17 @@ export class ScopeGenerations {
 
   constructor(private readonly maxScopes = MAX_SCOPES) {}
 
-  /** How many scopes are remembered one by one. */
+  /** The number of remembered scopes. */
   get remembered(): number {
     return this.#raised.size;
   }
 
-  /** What a read that begins now is as of. */
+  /** The generation of a read that begins now. */
   get now(): number {
     return this.#now;
   }
 
-  /** A write to this scope ended. */
+  /** Notes that a write to this scope ended. */
   raise(scope: string): void {
     this.#now += 1;
     this.#raised.delete(scope);
@@ -95,14 +95,14 @@ export class ScopeGenerations {
     if (this.#raised.size > this.maxScopes) this.#forgetOldest();
   }
 
-  /** A write ended whose scope is not known. */
+  /** Notes that a write to an unknown scope ended. */
   raiseAll(): void {
     this.#now += 1;
     this.#forgotten = this.#now;
     this.#raised.clear();
   }
 
-  /** Whether a write to this scope ended since a read that was as of then began. */
+  /** Returns whether a write to this scope ended since a read of that generation began. */
   hasInvalidatedSince(scope: string, generationAtStart: number): boolean {
     return generationAtStart < (this.#raised.get(scope) ?? this.#forgotten);
   }
@@ -121,7 +121,7 @@ interface Running<T> {
   readonly work: Promise<T>;
 }
 
-/** One read at a time of each thing: who comes while it runs shares its outcome, unless a write ended since it began. */
+/** Shares a running read of one key with later callers, unless a write ended since it began. */
 export class SharedReads<T> {
   readonly #running = new Map<string, Running<T>>();
 
@@ -132,27 +132,25 @@ export class SharedReads<T> {
 
   run(
     scope: string,
-    thing: string,
+    key: string,
     read: (generationAtStart: number) => Promise<T>,
     sinceMs = this.time.nowMs(),
   ): Promise<T> {
-    const running = this.#running.get(thing);
+    const running = this.#running.get(key);
     if (running !== undefined && !this.generations.hasInvalidatedSince(scope, running.generationAtStart)) {
-      // Whoever began it may have had less time than whoever joined it, and the oldest goes on first.
+      // The caller that began the read may have had less time than one that joined it; the oldest of those begins a new one.
       return running.work.catch((error: unknown) => {
         if (!isOutOfTime(error)) throw error;
-        return this.run(scope, thing, read, sinceMs);
+        return this.run(scope, key, read, sinceMs);
       });
     }
     const generationAtStart = this.generations.now;
-    const work = afterWaiting(this.time.nowMs() - sinceMs, () => read(generationAtStart));
-    const mine = { generationAtStart, work: work.finally(() => this.#ended(thing, mine)) };
-    this.#running.set(thing, mine);
-    return mine.work;
-  }
-
-  #ended(thing: string, ended: Running<T>): void {
-    if (this.#running.get(thing) === ended) this.#running.delete(thing);
+    const work = afterWaiting(this.time.nowMs() - sinceMs, () => read(generationAtStart)).finally(() => {
+      if (this.#running.get(key) === own) this.#running.delete(key);
+    });
+    const own = { generationAtStart, work };
+    this.#running.set(key, own);
+    return work;
   }
 }
 
@@ -161,18 +159,18 @@ export interface CacheBounds {
   readonly maxBytes: number;
 }
 
-/** One snapshot alone may take this share of the room, so that no single workspace puts all others out. */
-const LARGEST_SHARE = 1 / 4;
+/** The share of the cache that one entry may take, so that no single workspace evicts all others. */
+const MAX_ENTRY_SHARE = 1 / 4;
 
-/** Snapshots by key, bounded by number and bytes; the least used goes first, and what goes is wiped. */
+/** Snapshots by key, bounded by number and bytes. The least recently used one is evicted first, and wiped. */
 export class CacheEntries {
-  readonly #kept: LRUCache<string, Snapshot>;
+  readonly #entries: LRUCache<string, Snapshot>;
 
   constructor({ maxEntries, maxBytes }: CacheBounds, evicted: () => void) {
-    this.#kept = new LRUCache<string, Snapshot>({
+    this.#entries = new LRUCache<string, Snapshot>({
       max: maxEntries,
       maxSize: maxBytes,
-      maxEntrySize: Math.max(1, Math.floor(maxBytes * LARGEST_SHARE)),
+      maxEntrySize: Math.max(1, Math.floor(maxBytes * MAX_ENTRY_SHARE)),
       sizeCalculation: ({ bytes }) => bytes,
       dispose: (snapshot, _key, why) => {
         wipeSoon(snapshot);
@@ -181,46 +179,47 @@ export class CacheEntries {
     });
   }
 
-  get entries(): number {
-    return this.#kept.size;
+  get size(): number {
+    return this.#entries.size;
   }
 
   get bytes(): number {
-    return this.#kept.calculatedSize;
+    return this.#entries.calculatedSize;
   }
 
   get(key: string): Snapshot | undefined {
-    return this.#kept.get(key);
+    return this.#entries.get(key);
   }
 
-  /** What is kept of single names of a scope. */
-  alone(scope: string): readonly (readonly [key: string, snapshot: Snapshot])[] {
-    return [...this.#kept.entries()].filter(([key, { only }]) => only !== undefined && key.startsWith(scope));
+  /** Returns the entries of single names of a scope. */
+  namesOf(scope: string): readonly (readonly [key: string, snapshot: Snapshot])[] {
+    const isOfScope = ([key, { only }]: [string, Snapshot]) => only !== undefined && key.startsWith(scope);
+    return [...this.#entries.entries()].filter(isOfScope);
   }
 
-  /** One that is too large is not kept, nor is the one before it. */
+  /** Sets an entry. One that is too large is not cached, and the entry before it is removed. */
   set(key: string, snapshot: Snapshot): void {
-    this.#kept.set(key, snapshot);
-    if (this.#kept.peek(key) !== snapshot) wipeSoon(snapshot);
+    this.#entries.set(key, snapshot);
+    if (this.#entries.peek(key) !== snapshot) wipeSoon(snapshot);
   }
 
-  /** Lets go of those that may not be served any more, whether anybody asks for them or not. */
-  sweep(isOver: (key: string, snapshot: Snapshot) => boolean): void {
-    for (const [key, snapshot] of [...this.#kept.entries()]) {
-      if (isOver(key, snapshot)) this.#kept.delete(key);
+  /** Removes expired entries, which no read may ever ask for again. */
+  sweep(isExpired: (snapshot: Snapshot) => boolean): void {
+    for (const [key, snapshot] of [...this.#entries.entries()]) {
+      if (isExpired(snapshot)) this.#entries.delete(key);
     }
   }
 
   delete(key: string): void {
-    this.#kept.delete(key);
+    this.#entries.delete(key);
   }
 
   clear(): void {
-    this.#kept.clear();
+    this.#entries.clear();
   }
 }
 
-/** Not at once: whoever waited for this very read takes its answer in the same turn of the event loop. */
+/** Wipes in a later turn of the event loop: callers that waited for this read take its answer in the present one. */
 function wipeSoon(snapshot: Snapshot): void {
   setImmediate(() => snapshot.wipe());
 }

@@ -1,44 +1,44 @@
 import { LRUCache } from 'lru-cache';
-import type { MonotonicTime } from '../../time/clock';
 import { isUnreachable, ListTooLarge, StoreUnavailable } from '../../errors/store-errors';
 import type { ReadReport } from '../../secrets/secret-store';
+import type { MonotonicTime } from '../../time/clock';
 import {
-  type CacheObserver,
-  CacheEntries,
   type CacheBounds,
+  CacheEntries,
+  type CacheObserver,
   ScopeGenerations,
   SharedReads,
 } from './cache-entries';
-import { Snapshot, type Moment } from './snapshot';
+import { Snapshot, type SnapshotTime } from './snapshot';
 
-/** A store that takes longer than this to confirm what is kept is not waited for. */
-const PATIENCE_MS = 500;
+/** How long a read waits for the store where there is a cached entry that may be served stale. */
+const MAX_WAIT_MS = 500;
 const SWEEP_EVERY_MS = 10_000;
 
-export interface Wanted {
+export interface CachedRead {
   readonly scope: string;
-  /** What is kept of one name by itself is looked at, where there is a name; else what is kept of the scope. */
+  /** Reads the entry of this single name; without it, the entry of the scope. */
   readonly name?: string;
-  /** Of a scope of which nothing is kept, what is kept of this name by itself will do. */
-  readonly orOf?: string;
-  /** How old it may be; what is older is read again. */
-  readonly ttlMs: (snapshot: Snapshot) => number;
-  /** As of the moment that is handed in. What is kept may be confirmed and be the answer. @throws DomainError */
-  readonly read: (moment: Moment, kept: Snapshot | undefined) => Promise<Snapshot>;
+  /** The single name whose entry is used where the scope has none. */
+  readonly fallbackName?: string;
+  /** Returns how old an entry may be before it is read again. */
+  readonly ttlMs: (entry: Snapshot) => number;
+  /** Reads from the store, or confirms and returns the cached entry. @throws DomainError */
+  readonly read: (time: SnapshotTime, cached: Snapshot | undefined) => Promise<Snapshot>;
 }
 
 export interface CachedReadsOptions extends CacheBounds {
-  /** How old something may be that is served where the store cannot be asked. */
+  /** How old an entry may be that is served while the store is unreachable. */
   readonly maxStaleMs: number;
 }
 
-/** Reads that are kept: asked for again when their time is up, superseded by writes, and served stale for a while in need. */
+/** Caches reads: entries are read again after their time to live, invalidated by writes, and served stale for a while in an outage. */
 export class CachedReads {
   readonly #generations = new ScopeGenerations();
   readonly #shared: SharedReads<Snapshot>;
-  readonly #kept: CacheEntries;
-  /** Scopes of which names are kept by themselves. */
-  readonly #alone: LRUCache<string, true>;
+  readonly #entries: CacheEntries;
+  /** Scopes that have entries of single names. */
+  readonly #scopesWithNames: LRUCache<string, true>;
   #lastAnswerMs = -Infinity;
   #cancelSweep: () => void = () => undefined;
 
@@ -48,108 +48,109 @@ export class CachedReads {
     private readonly observer: CacheObserver | undefined,
   ) {
     this.#shared = new SharedReads(this.#generations, time);
-    this.#kept = new CacheEntries(options, () => observer?.evicted());
-    this.#alone = new LRUCache({ max: options.maxEntries });
-    observer?.opened(() => ({ entries: this.#kept.entries, bytes: this.#kept.bytes }));
+    this.#entries = new CacheEntries(options, () => observer?.evicted());
+    this.#scopesWithNames = new LRUCache({ max: options.maxEntries });
+    observer?.opened(() => ({ entries: this.#entries.size, bytes: this.#entries.bytes }));
     this.#sweepLater();
   }
 
-  /** What is kept of a scope, if it may be served without asking. */
+  /** Returns the entry of a scope, if it may be served without a call to the store. */
   fresh(scope: string, ttlMs: number): Snapshot | undefined {
-    const kept = this.#current({ scope });
-    return kept !== undefined && this.#isFresh(kept, ttlMs) ? kept : undefined;
+    const entry = this.#valid({ scope });
+    return entry !== undefined && this.#isFresh(entry, ttlMs) ? entry : undefined;
   }
 
-  async get(wanted: Wanted, report: ReadReport | undefined): Promise<Snapshot> {
-    const kept = this.#current(wanted);
-    if (kept !== undefined && this.#isFresh(kept, wanted.ttlMs(kept))) {
+  /** Returns a fresh entry, or reads from the store, or returns a stale entry where the store is unreachable. @throws DomainError */
+  async get(wanted: CachedRead, report: ReadReport | undefined): Promise<Snapshot> {
+    const cached = this.#valid(wanted);
+    if (cached !== undefined && this.#isFresh(cached, wanted.ttlMs(cached))) {
       this.observer?.read('hit');
-      return kept;
+      return cached;
     }
-    const reading = this.#shared.run(
-      wanted.scope,
-      readKeyOf(wanted.scope, wanted.name),
-      (generationAtStart) => this.#read(wanted, generationAtStart, kept),
+    const key = entryKeyOf(wanted.scope, wanted.name);
+    const reading = this.#shared.run(wanted.scope, key, (generationAtStart) =>
+      this.#read(wanted, generationAtStart, cached),
     );
-    const fresh = await (this.#mayServe(kept) ? this.#unlessUnreachable(reading) : reading);
+    const fresh = await (this.#mayServeStale(cached) ? this.#unlessUnreachable(reading) : reading);
     if (fresh !== undefined) {
       this.observer?.read('miss');
       return fresh;
     }
-    const stale = this.#current(wanted);
-    if (!this.#mayServe(stale)) return reading;
+    const stale = this.#valid(wanted);
+    if (!this.#mayServeStale(stale)) return reading;
     this.observer?.read('stale');
     report?.servedStale(this.#ageMs(stale));
     return stale;
   }
 
-  /** A write to this scope ended, or nobody knows which: what was read before it is not served any more. */
+  /** Invalidates the entries of a scope after a write to it; all entries where it is unknown which scope was written to. */
   invalidate(scope?: string): void {
     if (scope === undefined) {
       this.#generations.raiseAll();
-      this.#kept.clear();
+      this.#entries.clear();
       return;
     }
     this.#generations.raise(scope);
-    this.#kept.delete(readKeyOf(scope));
+    this.#entries.delete(entryKeyOf(scope));
   }
 
   /**
-   * A write of ours to this scope ended well: what was read before it is asked for again, and where the store cannot be asked,
-   * what is kept is served with the write in it. `value` is undefined where the name was deleted.
+   * Applies a successful write of ours to the entry of its scope. The entry is confirmed by the store before it is served, unless
+   * the store is unreachable. `value` is undefined where the name was deleted.
    */
-  carry(scope: string, name: string, value: string | undefined): void {
-    const kept = this.#current({ scope });
-    if (kept !== undefined && !kept.isWiped) {
+  applyWrite(scope: string, name: string, value: string | undefined): void {
+    const entry = this.#valid({ scope });
+    if (entry !== undefined && !entry.isWiped) {
       this.#generations.raise(scope);
-      this.#keep(scope, kept.after(name, value, this.#generations.now));
+      this.#set(scope, entry.withWrite(name, value, this.#generations.now));
       return;
     }
-    const generationAtStart = this.indeterminate(scope);
+    const generationAtStart = this.markIndeterminate(scope);
     const secrets = value === undefined ? [] : [{ name, value }];
-    const moment = { generationAtStart, atMs: this.time.nowMs() };
-    const written = new Snapshot({ only: name, unreadable: new Set() }, secrets, moment);
-    written.indeterminate(generationAtStart);
-    this.#keep(scope, written);
+    const time = { generationAtStart, atMs: this.time.nowMs() };
+    const written = new Snapshot({ only: name, unreadable: new Set() }, secrets, time);
+    written.markIndeterminate(generationAtStart);
+    this.#set(scope, written);
   }
 
   /**
-   * A write to this scope may have happened: what is kept must be confirmed, and is all there is where it cannot be.
-   * Reads as of the epoch that is answered, or later, show how it ended.
+   * Notes that a write to this scope may have happened: its entries must be confirmed, and are served unconfirmed only while the store
+   * is unreachable. Returns the generation since which reads show how the write ended.
    */
-  indeterminate(scope: string): number {
-    const kept = [this.#current({ scope }), ...this.#currentAlone(scope)];
+  markIndeterminate(scope: string): number {
+    const entries = [this.#valid({ scope }), ...this.#validNames(scope)];
     this.#generations.raise(scope);
-    for (const snapshot of kept) snapshot?.indeterminate(this.#generations.now);
+    for (const entry of entries) entry?.markIndeterminate(this.#generations.now);
     return this.#generations.now;
   }
 
-  /** Whether what is kept of the scope shows this name. */
-  shows(scope: string, name: string): boolean {
-    return this.#current({ scope, orOf: name })?.has(name) === true;
+  /** Returns whether a valid entry contains this name. */
+  contains(scope: string, name: string): boolean {
+    return this.#valid({ scope, fallbackName: name })?.has(name) === true;
   }
 
+  /** Notes that the store has just answered. */
   answered(): void {
     this.#lastAnswerMs = this.time.nowMs();
   }
 
-  /** Whether reads can be answered although the store has not been heard of for a moment. */
+  /** Whether reads can be answered from the cache although the store is unreachable for a moment. */
   get canServeAlone(): boolean {
-    return this.#kept.entries > 0 && this.time.nowMs() - this.#lastAnswerMs <= this.options.maxStaleMs;
+    return this.#entries.size > 0 && this.time.nowMs() - this.#lastAnswerMs <= this.options.maxStaleMs;
   }
 
   close(): void {
     this.#cancelSweep();
-    this.#kept.clear();
+    this.#entries.clear();
   }
 
-  /** What a read that failed says of what is kept: nothing, unless the store itself refused it. */
-  async #read(wanted: Wanted, generationAtStart: number, kept: Snapshot | undefined): Promise<Snapshot> {
+  /** Reads from the store. A failed read leaves the entries as they are, unless the store itself refused it. */
+  async #read(wanted: CachedRead, generationAtStart: number, cached?: Snapshot): Promise<Snapshot> {
     try {
-      const snapshot = await wanted.read({ generationAtStart, atMs: this.time.nowMs() }, kept);
+      const snapshot = await wanted.read({ generationAtStart, atMs: this.time.nowMs() }, cached);
       this.answered();
       if (!this.#generations.hasInvalidatedSince(wanted.scope, generationAtStart)) {
-        this.#keep(wanted.scope, snapshot);
+        this.#set(wanted.scope, snapshot);
       }
       return snapshot;
     } catch (error: unknown) {
@@ -159,66 +160,70 @@ export class CachedReads {
     }
   }
 
-  /** What was read of all names takes the place of what was kept of single ones. */
-  #keep(scope: string, snapshot: Snapshot): void {
-    if (snapshot.only !== undefined) this.#alone.set(scope, true);
-    else if (this.#alone.delete(scope)) for (const [key] of this.#kept.alone(scope)) this.#kept.delete(key);
-    this.#kept.set(readKeyOf(scope, snapshot.only), snapshot);
+  /** Sets an entry. The entry of a whole scope replaces those of its single names. */
+  #set(scope: string, snapshot: Snapshot): void {
+    if (snapshot.only !== undefined) this.#scopesWithNames.set(scope, true);
+    else if (this.#scopesWithNames.delete(scope))
+      for (const [key] of this.#entries.namesOf(scope)) this.#entries.delete(key);
+    this.#entries.set(entryKeyOf(scope, snapshot.only), snapshot);
   }
 
-  #current({ scope, name, orOf }: Pick<Wanted, 'scope' | 'name' | 'orOf'>): Snapshot | undefined {
-    const snapshot = this.#kept.get(readKeyOf(scope, name));
-    if (
-      snapshot !== undefined &&
-      !this.#generations.hasInvalidatedSince(scope, snapshot.read.generationAtStart)
-    )
-      return snapshot;
-    return orOf === undefined ? undefined : this.#current({ scope, name: orOf });
+  /** Returns the entry, unless a write has invalidated it. */
+  #valid({
+    scope,
+    name,
+    fallbackName,
+  }: Pick<CachedRead, 'scope' | 'name' | 'fallbackName'>): Snapshot | undefined {
+    const entry = this.#entries.get(entryKeyOf(scope, name));
+    if (entry !== undefined && this.#isValid(scope, entry)) return entry;
+    return fallbackName === undefined ? undefined : this.#valid({ scope, name: fallbackName });
   }
 
-  #currentAlone(scope: string): readonly Snapshot[] {
-    if (!this.#alone.has(scope)) return [];
-    return this.#kept
-      .alone(scope)
-      .map(([, snapshot]) => snapshot)
-      .filter(({ read }) => !this.#generations.hasInvalidatedSince(scope, read.generationAtStart));
+  #validNames(scope: string): readonly Snapshot[] {
+    if (!this.#scopesWithNames.has(scope)) return [];
+    const entries = this.#entries.namesOf(scope).map(([, entry]) => entry);
+    return entries.filter((entry) => this.#isValid(scope, entry));
   }
 
-  #isFresh(kept: Snapshot, ttlMs: number): boolean {
-    return !kept.isIndeterminate && this.#ageMs(kept) <= ttlMs;
+  #isValid(scope: string, { time }: Snapshot): boolean {
+    return !this.#generations.hasInvalidatedSince(scope, time.generationAtStart);
   }
 
-  #mayServe(kept: Snapshot | undefined): kept is Snapshot {
-    return kept !== undefined && this.#ageMs(kept) <= this.options.maxStaleMs;
+  #isFresh(entry: Snapshot, ttlMs: number): boolean {
+    return !entry.isIndeterminate && this.#ageMs(entry) <= ttlMs;
   }
 
-  /** Undefined where the store does not answer, or not soon; the read goes on for whoever comes next. */
+  #mayServeStale(entry: Snapshot | undefined): entry is Snapshot {
+    return entry !== undefined && this.#ageMs(entry) <= this.options.maxStaleMs;
+  }
+
+  /** Returns undefined where the store is unreachable or slow. The read goes on for the next caller. */
   async #unlessUnreachable(reading: Promise<Snapshot>): Promise<Snapshot | undefined> {
     let cancel: () => void = () => undefined;
-    const waitLimit = new Promise<undefined>((resolve) => {
-      cancel = this.time.after(PATIENCE_MS, () => resolve(undefined));
+    const tooSlow = new Promise<undefined>((resolve) => {
+      cancel = this.time.after(MAX_WAIT_MS, () => resolve(undefined));
     });
     try {
-      return await Promise.race([reading.catch(undefinedIfUnreachable), waitLimit]);
+      return await Promise.race([reading.catch(undefinedIfUnreachable), tooSlow]);
     } finally {
       cancel();
     }
   }
 
-  #ageMs({ read }: Snapshot): number {
-    return this.time.nowMs() - read.atMs;
+  #ageMs({ time }: Snapshot): number {
+    return this.time.nowMs() - time.atMs;
   }
 
   #sweepLater(): void {
     this.#cancelSweep = this.time.after(SWEEP_EVERY_MS, () => {
-      this.#kept.sweep((_key, snapshot) => !this.#mayServe(snapshot));
+      this.#entries.sweep((entry) => !this.#mayServeStale(entry));
       this.#sweepLater();
     });
   }
 }
 
-/** A scope's key is JSON, so that none is the beginning of another. */
-function readKeyOf(scope: string, name?: string): string {
+/** A scope's key is JSON, so no key is the beginning of another. */
+function entryKeyOf(scope: string, name?: string): string {
   return name === undefined ? scope : `${scope}${name}`;
 }
 

@@ -18,12 +18,12 @@ import {
 import { type ReadReport, SecretStore, type StoredWorkspace } from '../../secrets/secret-store';
 import { type CacheObserver, IndeterminateNames } from './cache-entries';
 import { CachedReads, type CachedReadsOptions } from './cached-reads';
-import { LargeTexts } from './large-texts';
-import { Snapshot, type Moment } from './snapshot';
 import type { InvalidationBus } from './invalidation-bus';
+import { LargeTexts } from './large-texts';
+import { Snapshot, type SnapshotTime } from './snapshot';
 
 export interface CacheOptions extends CachedReadsOptions {
-  /** How long what was read is served without asking. */
+  /** How long an entry is served without a call to the store. */
   readonly ttlMs: number;
 }
 
@@ -33,46 +33,41 @@ export interface CachedSecretStoreDeps {
   readonly observer?: CacheObserver;
 }
 
-/** One name as a write leaves it: without a value where it was deleted. */
+/** A secret after a write: without a value where it was deleted. */
 interface Written {
   readonly name: string;
   readonly value?: string;
 }
 
-interface ScopeLookup {
-  readonly scope: SecretScope;
-  readonly name: string;
-  readonly moment: Moment;
-}
-
-/** Where other replicas are not heard, this is all that bounds what one of them wrote. */
-const UNHEARD_TTL_MS = 1_000;
-/** What is not there is looked for again sooner: whoever asks for it often waits for it. */
+/** The maximum time to live while the writes of other replicas are not received. */
+const DISCONNECTED_TTL_MS = 1_000;
+/** The maximum time to live of a missing secret: an app that asks for it often waits for it. */
 const ABSENT_TTL_MS = 1_000;
 const MAX_SCOPES_BY_NAME = 10_000;
-const STORE_IS_AWAY = 'What was read lately is served from memory, all else is refused with 503.';
+const SERVED_FROM_MEMORY = 'What was read lately is served from memory, all else is refused with 503.';
 
 /**
- * A store whose reads are answered from memory for a short time. A write that ended is seen by every read that begins
- * after it; what other replicas write, as soon as they tell.
+ * A decorator that caches reads for a short time. A read that begins after a write has ended sees that write; writes of other
+ * replicas are seen as soon as the invalidation bus delivers them.
  */
 export class CachedSecretStore extends SecretStore {
   readonly #reads: CachedReads;
-  /** Scopes of which the store showed one name only, when it was last asked. */
   readonly #indeterminate = new IndeterminateNames();
   readonly #texts: LargeTexts;
-  readonly #byName = new LRUCache<string, true>({ max: MAX_SCOPES_BY_NAME });
-  #awayBecause: string | undefined;
+  /** Scopes of which the store read a single name when it was last called. */
+  readonly #readByName = new LRUCache<string, true>({ max: MAX_SCOPES_BY_NAME });
+  /** Why the last ping found the store unreachable. */
+  #unreachableBecause: string | undefined;
 
   constructor(
     private readonly inner: SecretStore,
     private readonly options: CacheOptions,
-    private readonly around: CachedSecretStoreDeps,
+    private readonly deps: CachedSecretStoreDeps,
   ) {
     super();
-    this.#reads = new CachedReads(options, around.time, around.observer);
-    this.#texts = new LargeTexts(around.time);
-    around.invalidationBus.listen((written) =>
+    this.#reads = new CachedReads(options, deps.time, deps.observer);
+    this.#texts = new LargeTexts(deps.time);
+    deps.invalidationBus.listen((written) =>
       this.#reads.invalidate(written === 'unknown' ? undefined : written.scope),
     );
   }
@@ -95,43 +90,45 @@ export class CachedSecretStore extends SecretStore {
 
   async retrieve(scope: SecretScope, name: string, report?: ReadReport): Promise<Secret> {
     const key = scopeKeyOf(scope);
-    const snapshot = await this.#showing(key, scope, name, this.#indeterminate.unless(key, name, report));
+    const refusing = this.#indeterminate.refusingStale(key, name, report);
+    const snapshot = await this.#snapshotCovering(name, scope, refusing);
     if (snapshot.isUnreadable(name)) return this.inner.retrieve(scope, name);
     const secret = await this.#texts.secret(key, snapshot, name);
-    if (secret === 'gone') return this.inner.retrieve(scope, name);
+    if (secret === 'wiped') return this.inner.retrieve(scope, name);
     if (secret !== undefined) return secret;
     this.inner.requireName(name);
     throw new SecretNotFound(name);
   }
 
   async list(scope: SecretScope, report?: ReadReport): Promise<readonly Secret[]> {
+    const key = scopeKeyOf(scope);
     const snapshot = await this.#reads.get(
       {
-        scope: scopeKeyOf(scope),
-        ttlMs: (kept) => (kept.isEmpty ? this.#absentTtlMs : this.#ttlMs),
-        read: async (moment) => {
+        scope: key,
+        ttlMs: (entry) => (entry.isEmpty ? this.#absentTtlMs : this.#ttlMs),
+        read: async (time) => {
           const unreadable = new Set<string>();
           const secrets = await this.inner.list(scope, {
             servedStale: () => undefined,
             unreadable: (names) => names.forEach((name) => unreadable.add(name)),
           });
-          this.#indeterminate.settle(scopeKeyOf(scope), moment.generationAtStart);
-          return new Snapshot({ unreadable }, secrets, moment);
+          this.#indeterminate.settle(key, time.generationAtStart);
+          return new Snapshot({ unreadable }, secrets, time);
         },
       },
-      this.#indeterminate.unless(scopeKeyOf(scope), undefined, report),
+      this.#indeterminate.refusingStale(key, undefined, report),
     );
     if (snapshot.isUnreadable() && report?.unreadable === undefined) return this.inner.list(scope);
-    const secrets = await this.#texts.secrets(scopeKeyOf(scope), snapshot);
-    if (secrets === 'gone') return this.inner.list(scope, report);
+    const secrets = await this.#texts.secrets(key, snapshot);
+    if (secrets === 'wiped') return this.inner.list(scope, report);
     if (snapshot.isUnreadable()) report?.unreadable?.([...snapshot.unreadable]);
     return secrets;
   }
 
-  /** By what is kept, if that is all of the scope: a write that comes after it supersedes it anyway. */
+  /** Measures the cached entry, where it is of the whole scope. */
   override async measure(scope: SecretScope): Promise<ScopeUsage> {
-    const kept = this.#reads.fresh(scopeKeyOf(scope), this.#ttlMs);
-    return kept?.isWhole === true ? usageOf(kept.sizes()) : this.inner.measure(scope);
+    const entry = this.#reads.fresh(scopeKeyOf(scope), this.#ttlMs);
+    return entry?.isWhole === true ? usageOf(entry.sizes()) : this.inner.measure(scope);
   }
 
   override measureUser(user: string): Promise<Usage | undefined> {
@@ -142,23 +139,25 @@ export class CachedSecretStore extends SecretStore {
     return this.inner.workspacesOf(user);
   }
 
-  /** Whoever can be served from memory is not sent away because the store is out of reach. */
+  /** Resolves also while the store is unreachable and the cache can serve reads. */
   async ping(): Promise<void> {
     try {
       await this.inner.ping();
-      this.#awayBecause = undefined;
+      this.#unreachableBecause = undefined;
       this.#reads.answered();
     } catch (error: unknown) {
-      const isGone = isUnreachable(error);
-      this.#awayBecause = isGone && error instanceof Error ? error.message : undefined;
-      if (!isGone) this.#reads.invalidate();
-      if (!isGone || !this.#reads.canServeAlone) throw error;
+      const isAway = isUnreachable(error);
+      this.#unreachableBecause = isAway && error instanceof Error ? error.message : undefined;
+      if (!isAway) this.#reads.invalidate();
+      if (!isAway || !this.#reads.canServeAlone) throw error;
     }
   }
 
-  /** Of the latest ping: readiness is good as long as the cache serves, and still says that the store is away. */
+  /** Returns a sentence where the last ping found the store unreachable, which readiness shows although it is ready. */
   problems(): readonly string[] {
-    return this.#awayBecause === undefined ? [] : [`${this.#awayBecause} ${STORE_IS_AWAY}`];
+    return this.#unreachableBecause === undefined
+      ? []
+      : [`${this.#unreachableBecause} ${SERVED_FROM_MEMORY}`];
   }
 
   async close(): Promise<void> {
@@ -170,38 +169,39 @@ export class CachedSecretStore extends SecretStore {
     this.inner.requireName(name);
   }
 
-  /** A read of the scope, or of this name by itself where that is how the store reads the scope. */
-  async #showing(
-    key: string,
-    scope: SecretScope,
-    name: string,
-    report: ReadReport | undefined,
-  ): Promise<Snapshot> {
-    const look = async (alone: boolean): Promise<Snapshot> =>
+  /** Returns a snapshot of the scope, or of this name where the store reads the scope by name. */
+  async #snapshotCovering(name: string, scope: SecretScope, report: ReadReport): Promise<Snapshot> {
+    const key = scopeKeyOf(scope);
+    const read = (byName: boolean): Promise<Snapshot> =>
       this.#reads.get(
         {
           scope: key,
-          ...(alone ? { name } : { orOf: name }),
-          ttlMs: (kept) => (kept.has(name) ? this.#ttlMs : this.#absentTtlMs),
-          read: (moment, kept) => this.#readScope({ scope, name, moment }, kept),
+          ...(byName ? { name } : { fallbackName: name }),
+          ttlMs: (entry) => (entry.has(name) ? this.#ttlMs : this.#absentTtlMs),
+          read: (time, cached) => this.#readFromStore(scope, name, time, cached),
         },
         report,
       );
-    const seen = await look(this.#byName.has(key));
-    // The look that was shared with others may have been for another name.
-    return seen.tellsOf(name) ? seen : look(true);
+    const snapshot = await read(this.#readByName.has(key));
+    // A read that was shared with other calls may have been of another name.
+    return snapshot.covers(name) ? snapshot : read(true);
   }
 
-  async #readScope(look: ScopeLookup, kept: Snapshot | undefined): Promise<Snapshot> {
-    const { scope, name, moment } = look;
-    const answer = await this.inner.readScope(scope, name, kept?.revision);
-    this.#indeterminate.settle(scopeKeyOf(scope), moment.generationAtStart);
+  async #readFromStore(
+    scope: SecretScope,
+    name: string,
+    time: SnapshotTime,
+    cached?: Snapshot,
+  ): Promise<Snapshot> {
+    const key = scopeKeyOf(scope);
+    const answer = await this.inner.readScope(scope, name, cached?.revision);
+    this.#indeterminate.settle(key, time.generationAtStart);
     if (answer === 'unchanged')
-      return kept?.confirm(moment) === true ? kept : this.#readScope(look, undefined);
+      return cached?.confirm(time) === true ? cached : this.#readFromStore(scope, name, time);
     const { whole, secrets, ...extent } = answer;
-    if (whole) this.#byName.delete(scopeKeyOf(scope));
-    else this.#byName.set(scopeKeyOf(scope), true);
-    return new Snapshot({ ...extent, ...(!whole && { only: name }) }, secrets, moment);
+    if (whole) this.#readByName.delete(key);
+    else this.#readByName.set(key, true);
+    return new Snapshot({ ...extent, ...(!whole && { only: name }) }, secrets, time);
   }
 
   async #write(scope: string | undefined, write: () => Promise<void>, written?: Written): Promise<void> {
@@ -210,33 +210,34 @@ export class CachedSecretStore extends SecretStore {
     } catch (error: unknown) {
       if (leftAsItWas(error)) throw error;
       if (scope === undefined || written === undefined) this.#reads.invalidate(scope);
-      else this.#failed(scope, written, error);
+      else this.#invalidateAfterFailure(scope, written, error);
       await this.#publish(scope);
       throw error;
     }
-    // Here first, then to the others; only then may the writer go on.
+    // The write resolves only after this replica and then the others have been told.
     if (scope === undefined || written === undefined) this.#reads.invalidate(scope);
-    else this.#reads.carry(scope, written.name, written.value);
+    else this.#reads.applyWrite(scope, written.name, written.value);
     await this.#publish(scope);
   }
 
-  /** A write that failed: what is kept and agrees with the answer must be confirmed, what does not is not served any more. */
-  #failed(scope: string, { name }: Written, error: unknown): void {
-    const isShown = this.#reads.shows(scope, name);
-    const agrees = isShown ? error instanceof SecretAlreadyExists : error instanceof SecretNotFound;
-    if (agrees) this.#reads.indeterminate(scope);
+  /** Entries that agree with the failure of a write must be confirmed, all others are invalidated. */
+  #invalidateAfterFailure(scope: string, { name }: Written, error: unknown): void {
+    const agrees = this.#reads.contains(scope, name)
+      ? error instanceof SecretAlreadyExists
+      : error instanceof SecretNotFound;
+    if (agrees) this.#reads.markIndeterminate(scope);
     else if (error instanceof SecretAlreadyExists || error instanceof StoreOutcomeUnknown)
-      this.#indeterminate.add(scope, name, this.#reads.indeterminate(scope));
+      this.#indeterminate.add(scope, name, this.#reads.markIndeterminate(scope));
     else this.#reads.invalidate(scope);
   }
 
   async #publish(scope: string | undefined): Promise<void> {
-    await this.around.invalidationBus.publish(scope === undefined ? 'unknown' : { scope });
+    await this.deps.invalidationBus.publish(scope === undefined ? 'unknown' : { scope });
   }
 
   get #ttlMs(): number {
     const { ttlMs } = this.options;
-    return this.around.invalidationBus.received ? ttlMs : Math.min(ttlMs, UNHEARD_TTL_MS);
+    return this.deps.invalidationBus.received ? ttlMs : Math.min(ttlMs, DISCONNECTED_TTL_MS);
   }
 
   get #absentTtlMs(): number {

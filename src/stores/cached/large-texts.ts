@@ -7,7 +7,7 @@ import type { Snapshot } from './snapshot';
 
 const LARGE_BYTES = 64 * 1024;
 
-const TURNS: FairQueueBounds = {
+const LARGE_TEXTS: FairQueueBounds = {
   maxRunning: 1,
   maxRunningPerKey: 1,
   maxWaiting: 2_048,
@@ -16,33 +16,33 @@ const TURNS: FairQueueBounds = {
 };
 
 /**
- * Makes texts of what snapshots hold: of many large ones that are asked for at once, one after the other, a part in each turn of the
- * event loop and the scopes by turns. `gone` where the snapshot was let go of meanwhile. @throws Overloaded where too many wait
+ * Makes strings of the values in snapshots. Large ones are made one after the other, fairly between scopes, and a part in each turn of
+ * the event loop. Returns 'wiped' where the snapshot was wiped meanwhile. @throws Overloaded where too many wait
  */
 export class LargeTexts {
-  readonly #turns: FairQueue;
+  readonly #queue: FairQueue;
 
   constructor(time: MonotonicTime) {
-    this.#turns = new FairQueue(TURNS, time, () => new Overloaded());
+    this.#queue = new FairQueue(LARGE_TEXTS, time, () => new Overloaded());
   }
 
   secret(
     scope: string,
     snapshot: Snapshot,
     name: string,
-  ): Secret | undefined | Promise<Secret | undefined | 'gone'> {
+  ): Secret | undefined | Promise<Secret | undefined | 'wiped'> {
     if (snapshot.bytesOf(name) <= LARGE_BYTES) return snapshot.secret(name);
-    return this.#turns.run(scope, async () => {
-      const secret = snapshot.isWiped ? 'gone' : snapshot.secret(name);
+    return this.#queue.run(scope, async () => {
+      const secret = snapshot.isWiped ? 'wiped' : snapshot.secret(name);
       await quietTurn();
       return secret;
     });
   }
 
-  secrets(scope: string, snapshot: Snapshot): readonly Secret[] | Promise<readonly Secret[] | 'gone'> {
+  secrets(scope: string, snapshot: Snapshot): readonly Secret[] | Promise<readonly Secret[] | 'wiped'> {
     if (snapshot.bytes <= LARGE_BYTES) return [...snapshot.secrets()];
-    return this.#turns.run(scope, async () => {
-      if (snapshot.isWiped) return 'gone';
+    return this.#queue.run(scope, async () => {
+      if (snapshot.isWiped) return 'wiped';
       const release = snapshot.hold();
       try {
         return await inParts(snapshot);

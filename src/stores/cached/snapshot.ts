@@ -1,45 +1,45 @@
 import type { Secret } from '../../secrets/secret';
 
-/** What the maps and objects of one secret take beside its own bytes, roughly. */
-const FRAME_BYTES = 160;
+/** About the memory that the maps and objects of one secret take beside its own bytes. */
+const SECRET_OVERHEAD_BYTES = 160;
 
-/** When a read began, in epochs of its scope and in milliseconds. */
-export interface Moment {
+/** When a read began: the generation, and the time in milliseconds. */
+export interface SnapshotTime {
   readonly generationAtStart: number;
   readonly atMs: number;
 }
 
-/** What a read says of names beyond the secrets that it holds. */
-export interface Extent {
-  /** The one name that was looked for; undefined where all names of the scope were. */
+/** The names that a read covered. */
+export interface SnapshotExtent {
+  /** The single name that was read; undefined where the whole scope was. */
   readonly only?: string;
   readonly unreadable: ReadonlySet<string>;
-  /** Where the store can be asked whether it still holds. */
+  /** Set where the store can tell whether this revision still holds. */
   readonly revision?: string;
 }
 
 /**
- * What a read showed: the secrets of a scope, or one of its names. The values are kept in one block of memory of their
- * own, outside of the heap, which is overwritten when the snapshot is let go.
+ * The result of a read: the secrets of a scope, or one of them. The values are in one block of memory outside of the heap, which is
+ * overwritten when the snapshot is wiped.
  */
 export class Snapshot {
   #bytes: number;
-  /** By name, where in the block. */
+  /** The positions of the values in the block, by name. */
   readonly #positions = new Map<string, readonly [start: number, end: number]>();
   #block: Buffer | undefined;
-  #read: Moment;
+  #time: SnapshotTime;
   #isIndeterminate = false;
   #holders = 0;
-  #isLetGo = false;
+  #isWipeDue = false;
 
   constructor(
-    private readonly extent: Extent,
+    private readonly extent: SnapshotExtent,
     secrets: readonly Secret[],
-    read: Moment,
+    time: SnapshotTime,
   ) {
-    this.#read = read;
+    this.#time = time;
     const size = secrets.reduce((sum, { value }) => sum + Buffer.byteLength(value), 0);
-    // Not of Node's pool, whose memory is shared with others.
+    // Not from Node's buffer pool, whose memory is shared with others.
     this.#block = Buffer.allocUnsafeSlow(size);
     let end = 0;
     for (const { name, value } of secrets) {
@@ -47,23 +47,23 @@ export class Snapshot {
       end += this.#block.write(value, start);
       this.#positions.set(name, [start, end]);
     }
-    const names = secrets.reduce((sum, { name }) => sum + FRAME_BYTES + 2 * name.length, 0);
-    this.#bytes = FRAME_BYTES + size + names;
+    const names = secrets.reduce((sum, { name }) => sum + SECRET_OVERHEAD_BYTES + 2 * name.length, 0);
+    this.#bytes = SECRET_OVERHEAD_BYTES + size + names;
   }
 
-  /** What it takes in memory, about. */
+  /** About how much memory it takes. */
   get bytes(): number {
     return this.#bytes;
   }
 
   /**
-   * Returns what a read of the whole scope would show after a write of ours, as far as is known: it must be confirmed where that can be.
+   * Returns a snapshot of the whole scope that includes a write of ours, as far as is known; it is indeterminate.
    * @param value undefined where the name was deleted
    */
-  after(name: string, value: string | undefined, generationAtStart: number): Snapshot {
+  withWrite(name: string, value: string | undefined, generationAtStart: number): Snapshot {
     const unreadable = new Set([...this.extent.unreadable].filter((other) => other !== name));
     const written = value === undefined ? [] : [{ name, value }];
-    const next = new Snapshot({ unreadable }, written, { ...this.#read, generationAtStart });
+    const next = new Snapshot({ unreadable }, written, { ...this.#time, generationAtStart });
     const own = next.#block;
     const parts = [...this.#positions.keys()]
       .filter((other) => other !== name)
@@ -75,31 +75,31 @@ export class Snapshot {
     return next;
   }
 
-  /** Whether it tells of all names of its scope. */
+  /** Whether it covers all names of its scope. */
   get isWhole(): boolean {
     return this.extent.only === undefined;
   }
 
   /** When it was read, or last confirmed. */
-  get read(): Moment {
-    return this.#read;
+  get time(): SnapshotTime {
+    return this.#time;
   }
 
   get revision(): string | undefined {
     return this.extent.revision;
   }
 
-  /** The store said that nothing has changed. False where it was let go of meanwhile. */
-  confirm(read: Moment): boolean {
+  /** Notes that the store confirmed it. Returns false where it was wiped meanwhile. */
+  confirm(time: SnapshotTime): boolean {
     if (this.#block === undefined) return false;
-    this.#read = read;
+    this.#time = time;
     this.#isIndeterminate = false;
     return true;
   }
 
-  /** A write may have changed it: it counts as a read of this epoch still, but must be confirmed where that can be. */
-  indeterminate(generationAtStart: number): void {
-    this.#read = { ...this.#read, generationAtStart };
+  /** Notes that a write may have changed it: it stays valid in this generation, but must be confirmed where that is possible. */
+  markIndeterminate(generationAtStart: number): void {
+    this.#time = { ...this.#time, generationAtStart };
     this.#isIndeterminate = true;
   }
 
@@ -107,12 +107,12 @@ export class Snapshot {
     return this.#isIndeterminate;
   }
 
-  /** The one name that it tells of. */
+  /** The single name that it covers; undefined where it covers the whole scope. */
   get only(): string | undefined {
     return this.extent.only;
   }
 
-  tellsOf(name: string): boolean {
+  covers(name: string): boolean {
     return this.isWhole || this.extent.only === name;
   }
 
@@ -124,38 +124,38 @@ export class Snapshot {
     return this.#positions.has(name);
   }
 
-  /** Of a name that is there and cannot be read, or of a list with one, the store itself must speak. */
+  /** Returns whether this name, or any name, exists and cannot be read; the store itself then answers with its error. */
   isUnreadable(name?: string): boolean {
     const { unreadable } = this.extent;
     return name === undefined ? unreadable.size > 0 : unreadable.has(name);
   }
 
-  /** Names that are there and cannot be read. */
+  /** Names that exist and cannot be read. */
   get unreadable(): ReadonlySet<string> {
     return this.extent.unreadable;
   }
 
-  /** Of its value; 0 where there is none. */
+  /** Returns the size of a value; 0 where there is none. */
   bytesOf(name: string): number {
     const [start, end] = this.#positions.get(name) ?? [0, 0];
     return end - start;
   }
 
   secret(name: string): Secret | undefined {
-    const place = this.#positions.get(name);
-    return place === undefined ? undefined : { name, value: this.#text(place) };
+    const position = this.#positions.get(name);
+    return position === undefined ? undefined : { name, value: this.#text(position) };
   }
 
   /** In the order in which they were read. */
   *secrets(): Generator<Secret> {
-    for (const [name, place] of this.#positions) yield { name, value: this.#text(place) };
+    for (const [name, position] of this.#positions) yield { name, value: this.#text(position) };
   }
 
   get isWiped(): boolean {
     return this.#block === undefined;
   }
 
-  /** What each name takes, itself included; of one that cannot be read, nothing more is known. */
+  /** Returns the size of each secret, its name included; of one that cannot be read, only the size of its name is known. */
   sizes(): ReadonlyMap<string, number> {
     const sizes = new Map<string, number>();
     for (const name of this.extent.unreadable) sizes.set(name, Buffer.byteLength(name));
@@ -164,20 +164,20 @@ export class Snapshot {
     return sizes;
   }
 
-  /** Overwrites the values, once nobody holds it. What was made of them for an answer before is the garbage collector's. */
+  /** Overwrites the values, once no caller holds them. Strings that were made from them are left to the garbage collector. */
   wipe(): void {
-    this.#isLetGo = true;
+    this.#isWipeDue = true;
     if (this.#holders > 0) return;
     this.#block?.fill(0);
     this.#block = undefined;
   }
 
-  /** Keeps the values for a moment, until that which is returned is called. */
+  /** Delays wiping until the returned function is called. */
   hold(): () => void {
     this.#holders += 1;
     return () => {
       this.#holders -= 1;
-      if (this.#isLetGo) this.wipe();
+      if (this.#isWipeDue) this.wipe();
     };
   }
 
@@ -186,17 +186,17 @@ export class Snapshot {
     return this.#block?.subarray(start, end) ?? Buffer.alloc(0);
   }
 
-  /** Holds a copy of these values and nothing else. */
+  /** Replaces its values by a copy of these. */
   #take(parts: readonly (readonly [name: string, value: Buffer])[]): void {
     const block = Buffer.allocUnsafeSlow(parts.reduce((sum, [, { length }]) => sum + length, 0));
     this.#positions.clear();
-    this.#bytes = FRAME_BYTES + block.length;
+    this.#bytes = SECRET_OVERHEAD_BYTES + block.length;
     let end = 0;
     for (const [name, value] of parts) {
       const start = end;
       end += value.copy(block, start);
       this.#positions.set(name, [start, end]);
-      this.#bytes += FRAME_BYTES + 2 * name.length;
+      this.#bytes += SECRET_OVERHEAD_BYTES + 2 * name.length;
     }
     this.#block = block;
   }

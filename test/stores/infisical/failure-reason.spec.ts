@@ -1,7 +1,7 @@
 import { API_VERSIONS } from '../../../src/stores/infisical/versions/api-version';
 import type { CallName } from '../../../src/stores/infisical/versions/calls';
 import { classifyFailure } from '../../../src/stores/infisical/versions/failure-reason';
-import type { RecordedDialectName } from '../../support/fake-infisical/fake-dialect';
+import type { RecordedDialectName } from '../../support/fake-infisical/fake-api-version';
 import {
   callNameOf,
   failuresOf2025,

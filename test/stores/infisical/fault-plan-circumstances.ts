@@ -1,6 +1,6 @@
 import type { ApiVersionName } from '../../../src/stores/infisical/versions/calls';
 import { projectSlug } from '../../../src/stores/infisical/projects/project-slug';
-import { FAKE_DIALECTS } from '../../support/fake-infisical/fake-dialect';
+import { FAKE_DIALECTS } from '../../support/fake-infisical/fake-api-version';
 import { course, type Courses } from './fault-plan';
 import { at, routesOf } from './opened-store';
 import type { Scene } from './fault-plan-run';

@@ -7,7 +7,7 @@ import type { ApiVersionName } from '../../../src/stores/infisical/versions/call
 import type { InfisicalOptions } from '../../../src/stores/infisical/infisical-options';
 import type { ReloadableCredentials } from '../../../src/stores/infisical/auth/login-method';
 import { projectSlug } from '../../../src/stores/infisical/projects/project-slug';
-import type { FakeDialectName } from '../../support/fake-infisical/fake-dialect';
+import type { FakeDialectName } from '../../support/fake-infisical/fake-api-version';
 import { FakeInfisical, type FakeOptions } from '../../support/fake-infisical/fake-infisical';
 
 export const ROUTES = {

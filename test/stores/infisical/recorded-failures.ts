@@ -1,4 +1,4 @@
-import type { RecordedDialectName } from '../../support/fake-infisical/fake-dialect';
+import type { RecordedDialectName } from '../../support/fake-infisical/fake-api-version';
 
 /** Each kind of failure in the recordings, with the reason that a person gave it: `reason | status | error | message`. */
 export const FAILURES: Readonly<Record<RecordedDialectName, readonly string[]>> = {

@@ -2,7 +2,7 @@ import { classifyFailure, type FailureReason } from '../../../src/stores/infisic
 import { requireHoldableName, requireWritableName } from '../../../src/stores/infisical/secret-writer';
 import { API_VERSIONS } from '../../../src/stores/infisical/versions/api-version';
 import type { CallName } from '../../../src/stores/infisical/versions/calls';
-import type { RecordedDialectName, TokenFault } from '../../support/fake-infisical/fake-dialect';
+import type { RecordedDialectName, TokenFault } from '../../support/fake-infisical/fake-api-version';
 import type { FakeInfisical } from '../../support/fake-infisical/fake-infisical';
 import type { FakeIdentity, FakeProject } from '../../support/fake-infisical/fake-world';
 import { callNameOf, recordings, type Recorded } from '../../support/fake-infisical/recordings';

@@ -33,8 +33,8 @@ async function openInfisical() {
   const { clientId, clientSecret } = fake.identity;
   const infisical = createInfisicalSecretStore({ url: fake.url, clientId, clientSecret }, new SystemClock());
   const time = new SystemMonotonicTime();
-  const guarded = resilientStore(infisical, 20_000, { time, log: () => undefined });
-  const store = new CachedSecretStore(guarded, CACHE, { time, invalidationBus: new NoInvalidationBus() });
+  const resilient = resilientStore(infisical, 20_000, { time, log: () => undefined });
+  const store = new CachedSecretStore(resilient, CACHE, { time, invalidationBus: new NoInvalidationBus() });
   const dispose = async () => {
     await store.close();
     await fake.close();

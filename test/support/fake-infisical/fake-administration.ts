@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { FakeRefusal, failureAnswer, type FakeAnswer } from './fake-answer';
-import { FAKE_DIALECTS, type FakeDialectName } from './fake-dialect';
+import { FAKE_DIALECTS, type FakeDialectName } from './fake-api-version';
 import type { FakeInfisical } from './fake-infisical';
 import type { FakeRequest, FakeRoute } from './fake-routes';
 import { stringIssues } from './fake-validation';

@@ -9,7 +9,7 @@ import {
   type FakeDialect,
   type FakeDialectName,
   type TokenFault,
-} from './fake-dialect';
+} from './fake-api-version';
 import { FaultPlan, sendAnswer, strike, type Fault, type LostAnswer, type PlannedFault } from './fake-faults';
 import { fakeRoutes, type FakeRoute } from './fake-routes';
 import { FakeWorld, type FakeIdentity, type FakeProject } from './fake-world';

@@ -1,5 +1,5 @@
 import { FakeRefusal, failureAnswer } from './fake-answer';
-import { databaseRefused, type FakeDialect } from './fake-dialect';
+import { databaseRefused, type FakeDialect } from './fake-api-version';
 import type { FakeRoute } from './fake-routes';
 import type { FakeProject, FakeWorld } from './fake-world';
 

@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { FakeRefusal, failureAnswer, type FakeAnswer } from './fake-answer';
-import { badRequest, databaseRefused, type FakeDialect, type SecretVerb } from './fake-dialect';
+import { badRequest, databaseRefused, type FakeDialect, type SecretVerb } from './fake-api-version';
 import { projectDeletionRoutes } from './fake-project-deletion';
 import {
   flagIssues,

@@ -1,4 +1,4 @@
-import type { Issue } from './fake-dialect';
+import type { Issue } from './fake-api-version';
 
 /** The part of zod's issues that requests of this adapter can meet. */
 export function stringIssues(body: unknown, required: readonly string[]): Issue[] {

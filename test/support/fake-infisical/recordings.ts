@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { API_VERSIONS } from '../../../src/stores/infisical/versions/api-version';
 import type { CallName } from '../../../src/stores/infisical/versions/calls';
-import type { RecordedDialectName } from './fake-dialect';
+import type { RecordedDialectName } from './fake-api-version';
 
 /** One request to a real server, and its answer. */
 export interface Recorded {

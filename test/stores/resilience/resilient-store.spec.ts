@@ -14,7 +14,7 @@ import { MemorySecretStore } from '../../support/memory.secret-store';
 const SCOPE = { user: 'alice', workspace: 'notes', environment: 'prod' } as const;
 const UNTRACED: Spans = { during: (_name, work) => work(), duringSync: (_name, work) => work() };
 const time = new FixedMonotonicTime();
-const guarded = (store: SecretStore): SecretStore =>
+const resilient = (store: SecretStore): SecretStore =>
   resilientStore(store, 20_000, { time, log: () => undefined });
 
 const CACHE = { ttlMs: 5_000, maxStaleMs: 60_000, maxEntries: 100, maxBytes: 8 * 1024 * 1024 };
@@ -23,7 +23,7 @@ const cached = (store: SecretStore): SecretStore =>
 
 describeSecretStore('the cache before breaker and queue', {
   open: async () => {
-    const store = cached(guarded(new MemorySecretStore()));
+    const store = cached(resilient(new MemorySecretStore()));
     return { store, dispose: () => store.close() };
   },
 });
@@ -40,7 +40,7 @@ class NamedStore extends MemorySecretStore {
 }
 
 describe.each([
-  ['queue and breaker', guarded],
+  ['queue and breaker', resilient],
   ['spans', (store: SecretStore) => new TracedSecretStore(store, UNTRACED)],
 ])('a store behind %s', (_, wrapped) => {
   it('is looked into as it is by itself', async () => {
@@ -80,7 +80,7 @@ describe('a call that waits in the line', () => {
 describe('a store that is gone', () => {
   it('lets warm reads be served and writes fail at once, without being asked, and is found when it is back', async () => {
     const inner = new MemorySecretStore();
-    const store = cached(guarded(inner));
+    const store = cached(resilient(inner));
     await store.create(SCOPE, { name: 'k', value: 'v' });
     expect(await store.retrieve(SCOPE, 'k')).toEqual({ name: 'k', value: 'v' });
     inner.failure = new StoreUnreachable();
