@@ -1,24 +1,24 @@
 import { SecretNotFound } from '../../errors/store-errors';
-import { type Secret, type SecretScope, usageOf, type ScopeUsage } from '../../secrets/secret';
+import type { LogEvent } from '../../logging/log';
+import { type ScopeUsage, type Secret, type SecretScope, usageOf } from '../../secrets/secret';
 import {
   type ReadReport,
-  SecretStore,
   type ScopeContents,
+  SecretStore,
   type StoredWorkspace,
 } from '../../secrets/secret-store';
 import type { Deadline } from '../../time/deadline';
-import { failedBecause } from './versions/infisical-call-failed';
-import type { LogEvent } from '../../logging/log';
+import { distinctRows, preferredRow, type ProjectEnvironment } from './api/secret-calls';
 import type { Operations } from './operations';
 import type { PingProbe } from './ping-probe';
 import type { ProjectDirectory } from './projects/project-directory';
-import { bytesOfRow, readableSecret, readableSecrets, encodeValue } from './value-codec';
-import type { ScopeReader } from './scope-reader';
-import { type ProjectEnvironment, distinctRows, preferredRow } from './api/secret-calls';
-import { requireHoldableName, type SecretWriter } from './secret-writer';
 import type { UserProjects } from './projects/user-projects';
+import type { ScopeReader } from './scope-reader';
+import { requireHoldableName, type SecretWriter } from './secret-writer';
+import { bytesOfRow, encodeValue, readableSecret, readableSecrets } from './value-codec';
+import { failedBecause } from './versions/infisical-call-failed';
 
-export interface StoreParts {
+export interface InfisicalStoreDeps {
   readonly projects: ProjectDirectory;
   readonly reader: ScopeReader;
   readonly writer: SecretWriter;
@@ -27,10 +27,10 @@ export interface StoreParts {
   readonly close: () => void;
 }
 
-/** Our words → calls → our errors. A project for each (user, workspace), read by one call, written in turn. */
+/** Stores the secrets of each user and workspace in an Infisical project of their own. */
 export class InfisicalSecretStore extends SecretStore {
   constructor(
-    private readonly parts: StoreParts,
+    private readonly deps: InfisicalStoreDeps,
     private readonly operations: Operations,
     private readonly log: LogEvent,
   ) {
@@ -40,10 +40,10 @@ export class InfisicalSecretStore extends SecretStore {
   async create(scope: SecretScope, { name, value }: Secret): Promise<void> {
     requireHoldableName(name);
     const stored = encodeValue(value);
-    const { projects, reader, writer } = this.parts;
+    const { projects, reader, writer } = this.deps;
     await this.operations.writeSerialized(scope, async (deadline) => {
       await writer.requireWritable(name, true, deadline);
-      await reader.despiteStaleIds(scope, async () => {
+      await reader.withResolvedProject(scope, async () => {
         const project = await projects.provision(scope, scope.environment, deadline);
         const location = { projectId: project.id, environment: scope.environment };
         const create = () => writer.create(location, name, stored, deadline);
@@ -55,7 +55,7 @@ export class InfisicalSecretStore extends SecretStore {
   async retrieve(scope: SecretScope, name: string): Promise<Secret> {
     requireHoldableName(name);
     return this.operations.run(async (deadline) => {
-      const row = preferredRow(await this.parts.reader.rowsOf(scope, name, deadline));
+      const row = preferredRow(await this.deps.reader.retrieve(scope, name, deadline));
       if (row === undefined) throw new SecretNotFound(name);
       return readableSecret(row, this.log);
     });
@@ -64,24 +64,22 @@ export class InfisicalSecretStore extends SecretStore {
   async update(scope: SecretScope, { name, value }: Secret): Promise<void> {
     requireHoldableName(name);
     const stored = encodeValue(value);
-    const { reader, writer } = this.parts;
-    await this.#inRoom(scope, name, async (location, deadline) => {
-      const copies = await reader.copies(location, name, deadline);
-      if (copies === 0) throw new SecretNotFound(name);
-      await writer.update(location, { name, stored, copies }, deadline);
+    const { reader, writer } = this.deps;
+    await this.#write(scope, name, async (location, deadline) => {
+      const rowCount = await reader.countRows(location, name, deadline);
+      if (rowCount === 0) throw new SecretNotFound(name);
+      await writer.update(location, { name, stored, rowCount }, deadline);
     });
   }
 
   async delete(scope: SecretScope, name: string): Promise<void> {
     requireHoldableName(name);
-    await this.#inRoom(scope, name, (location, deadline) =>
-      this.parts.writer.delete(location, name, deadline),
-    );
+    await this.#write(scope, name, (location, deadline) => this.deps.writer.delete(location, name, deadline));
   }
 
   async list(scope: SecretScope, report?: ReadReport): Promise<readonly Secret[]> {
     return this.operations.run(async (deadline) => {
-      const rows = distinctRows(await this.parts.reader.contents(scope, deadline));
+      const rows = distinctRows(await this.deps.reader.list(scope, deadline));
       if (report?.unreadable === undefined) return rows.map((row) => readableSecret(row, this.log));
       const { secrets, unreadable } = readableSecrets(rows, this.log);
       if (unreadable.size > 0) report.unreadable([...unreadable]);
@@ -95,17 +93,17 @@ export class InfisicalSecretStore extends SecretStore {
     known?: string,
   ): Promise<ScopeContents | 'unchanged'> {
     return this.operations.run(async (deadline) => {
-      const look = await this.parts.reader.readFor(scope, name, deadline, known);
-      if (look === 'unchanged') return look;
-      const { rows, ...extent } = look;
+      const read = await this.deps.reader.readScope(scope, name, deadline, known);
+      if (read === 'unchanged') return read;
+      const { rows, ...extent } = read;
       return { ...extent, ...readableSecrets(distinctRows(rows)) };
     });
   }
 
-  /** By one list, whose rows count as they are stored where they cannot be read. */
+  /** Lists the scope. Values that cannot be read count with the size in which they are stored. */
   override async measure(scope: SecretScope): Promise<ScopeUsage> {
     return this.operations.run(async (deadline) => {
-      const rows = distinctRows(await this.parts.reader.contents(scope, deadline));
+      const rows = distinctRows(await this.deps.reader.list(scope, deadline));
       return usageOf(new Map(rows.map((row) => [row.name, bytesOfRow(row)])));
     });
   }
@@ -115,53 +113,46 @@ export class InfisicalSecretStore extends SecretStore {
   }
 
   async workspacesOf(user: string): Promise<readonly StoredWorkspace[]> {
-    return this.operations.run((deadline) => this.parts.users.of(user, deadline));
+    return this.operations.run((deadline) => this.deps.users.of(user, deadline));
   }
 
   async removeWorkspace(workspace: StoredWorkspace): Promise<void> {
-    const { users } = this.parts;
-    return this.operations.write((deadline) => users.remove(workspace, deadline));
+    return this.operations.write((deadline) => this.deps.users.remove(workspace, deadline));
   }
 
   async ping(): Promise<void> {
-    await this.parts.probe.ping();
+    await this.deps.probe.ping();
   }
 
-  /** What an operator should mend although this store is ready, one sentence each. */
+  /** Returns one sentence for each problem that an operator should fix although this store is ready. */
   problems(): readonly string[] {
-    return this.parts.projects.problems();
+    return this.deps.projects.problems();
   }
 
   async close(): Promise<void> {
-    this.parts.close();
+    this.deps.close();
     return Promise.resolve();
   }
 
-  /** The server itself says whether the secret is there; a room that is gone has none. */
-  #inRoom(
+  /** Writes to a secret that the server must have. @throws SecretNotFound also where its project or environment is gone */
+  #write(
     scope: SecretScope,
     name: string,
     write: (location: ProjectEnvironment, deadline: Deadline) => Promise<void>,
   ): Promise<void> {
-    const { reader, writer } = this.parts;
+    const { reader, writer } = this.deps;
     return this.operations.writeSerialized(scope, async (deadline) => {
       await writer.requireWritable(name, false, deadline);
-      await existing(name, () =>
-        reader.despiteStaleIds(scope, async () => {
+      try {
+        await reader.withResolvedProject(scope, async () => {
           const location = await reader.location(scope, deadline);
           if (location === undefined) throw new SecretNotFound(name);
           await write(location, deadline);
-        }),
-      );
+        });
+      } catch (error: unknown) {
+        const isGone = failedBecause(error, 'notFound:project', 'notFound:environment');
+        throw isGone ? new SecretNotFound(name) : error;
+      }
     });
-  }
-}
-
-/** If the room is gone, so is the secret. */
-async function existing(name: string, write: () => Promise<void>): Promise<void> {
-  try {
-    await write();
-  } catch (error: unknown) {
-    throw failedBecause(error, 'notFound:project', 'notFound:environment') ? new SecretNotFound(name) : error;
   }
 }

@@ -3,31 +3,31 @@ import type { Clock } from '../../time/clock';
 import type { SecretRow } from './api/answers';
 import { type ProjectEnvironment, duplicateNames, listBytes } from './api/secret-calls';
 
-/** What the last list of a room showed, or showed by never ending. */
-interface Sight {
+/** The result of the last list of a location, or of its failure. */
+interface ListResult {
   readonly atMs: number;
-  /** Undefined where no list could tell yet. */
+  /** The names with duplicate rows; undefined while no list has succeeded. */
   readonly duplicated: ReadonlySet<string> | undefined;
   readonly huge: boolean;
-  /** Above what is taken of an answer. */
+  /** Whether the list was larger than the limit of an answer. */
   readonly tooLarge: boolean;
 }
 
-const MAX_REMEMBERED_ROOMS = 10_000;
-/** Names are doubled by writers outside of this process only, as by hand in the page: rare, and never quick to matter. */
+const MAX_LOCATIONS = 10_000;
+/** How long a list is trusted to show all duplicate rows. Only other writers make them, such as people in the page, and rarely. */
 const TRUSTED_MS = 600_000;
-/** A list above this costs more than what it saves: one name is looked up by itself. */
+/** For a name in a larger list, retrieving it by name is cheaper. */
 const HUGE_LIST_BYTES = 1_048_576;
 const NONE: ReadonlySet<string> = new Set();
 const MAX_INDETERMINATE = 10_000;
-/** The servers cut at 30 s and go on; what they have not stored by then, they will not store any more. */
+/** The servers cut a connection at 30 s and go on; what they have not stored after this time, they never will. */
 const INDETERMINATE_MS = 120_000;
 
-/** Remembers of each room what its last list showed, for ten minutes; the least used rooms are forgotten first. */
+/** Remembers the result of the last list of each location for ten minutes; the least recently used locations are forgotten first. */
 export class ListedLocations {
-  readonly #seen = new LRUCache<string, Sight>({ max: MAX_REMEMBERED_ROOMS });
+  readonly #results = new LRUCache<string, ListResult>({ max: MAX_LOCATIONS });
   readonly #beingListed = new Set<string>();
-  /** When a create that may still be carried out will certainly have ended. */
+  /** When a create that may still be carried out has certainly ended, by location and name. */
   readonly #indeterminate = new LRUCache<string, number>({ max: MAX_INDETERMINATE });
 
   constructor(private readonly clock: Clock) {}
@@ -40,74 +40,70 @@ export class ListedLocations {
     });
   }
 
-  /** A list is as it was when it was last shown. */
+  /** Notes that the list has not changed since the last one. */
   unchanged(location: ProjectEnvironment): void {
-    const seen = this.#seen.get(locationKeyOf(location));
-    if (seen !== undefined) this.#remember(location, seen);
+    const result = this.#results.get(locationKeyOf(location));
+    if (result !== undefined) this.#remember(location, result);
   }
 
   /**
-   * A list did not fit, or did not end in time; `for good`, there is no hope that another one tells of doubled names.
-   * Those that were known stay known.
+   * Notes that a list was too large or too slow. With `forGood`, no later list is expected to show duplicate rows either;
+   * known ones stay known.
    */
   unlistable(
     location: ProjectEnvironment,
     { forGood, tooLarge }: { readonly forGood: boolean; readonly tooLarge: boolean },
   ): void {
-    const known = this.#seen.get(locationKeyOf(location))?.duplicated;
+    const known = this.#results.get(locationKeyOf(location))?.duplicated;
     this.#remember(location, { duplicated: forGood ? (known ?? NONE) : known, huge: true, tooLarge });
   }
 
-  /** A create of this name may still be carried out, beside another one: no list tells that it is single before it is. */
+  /** Notes that a create of this name may still be carried out beside another one, so that no list proves yet that it has a single row. */
   indeterminateCreate(location: ProjectEnvironment, name: string): void {
     this.#indeterminate.set(nameKeyOf(location, name), this.clock.nowMs() + INDETERMINATE_MS);
   }
 
-  /** All rows of this name were deleted. */
+  /** Notes that all rows of this name were deleted. */
   deleted(location: ProjectEnvironment, name: string): void {
-    const seen = this.#seen.get(locationKeyOf(location));
-    if (seen?.duplicated?.has(name) !== true) return;
-    const duplicated = new Set([...seen.duplicated].filter((other) => other !== name));
-    this.#seen.set(locationKeyOf(location), { ...seen, duplicated });
+    const result = this.#results.get(locationKeyOf(location));
+    if (result?.duplicated?.has(name) !== true) return;
+    const duplicated = new Set([...result.duplicated].filter((other) => other !== name));
+    this.#results.set(locationKeyOf(location), { ...result, duplicated });
   }
 
   forget(location: ProjectEnvironment): void {
-    this.#seen.delete(locationKeyOf(location));
+    this.#results.delete(locationKeyOf(location));
   }
 
   isHuge(location: ProjectEnvironment): boolean {
-    return this.#seen.get(locationKeyOf(location))?.huge === true;
+    return this.#results.get(locationKeyOf(location))?.huge === true;
   }
 
   isTooLarge(location: ProjectEnvironment): boolean {
-    return this.#seen.get(locationKeyOf(location))?.tooLarge === true;
+    return this.#results.get(locationKeyOf(location))?.tooLarge === true;
   }
 
-  /** Whether the last list that told showed this name more than once, however long ago. */
+  /** Returns whether the last successful list showed duplicate rows of this name, however long ago. */
   isDuplicated(location: ProjectEnvironment, name: string): boolean {
-    return this.#seen.get(locationKeyOf(location))?.duplicated?.has(name) === true;
+    return this.#results.get(locationKeyOf(location))?.duplicated?.has(name) === true;
   }
 
-  /** Whether a recent list showed this name at most once. */
-  hasSingle(location: ProjectEnvironment, name: string): boolean {
-    const seen = this.#seen.get(locationKeyOf(location));
-    if (seen === undefined || this.#isIndeterminate(location, name, seen)) return false;
-    return this.#isRecent(seen) && seen.duplicated?.has(name) === false;
+  /** Returns whether a recent list showed at most one row of this name. */
+  hasSingleRow(location: ProjectEnvironment, name: string): boolean {
+    const result = this.#results.get(locationKeyOf(location));
+    if (result === undefined || this.#isIndeterminate(location, name, result)) return false;
+    return this.#isRecent(result) && result.duplicated?.has(name) === false;
   }
 
   /**
-   * Whether to look this name up by itself: in a huge room, but not where the server would have to choose between
-   * rows. What is known ages, so that a room that shrank is listed again; one caller does that, not all of them.
+   * Returns whether to retrieve this name instead of listing: in a huge location, unless the server would have to choose between
+   * rows. A result expires, so that a location that shrank is listed again, by one caller and not by all of them.
    */
   isToReadByName(location: ProjectEnvironment, name: string): boolean {
-    const seen = this.#seen.get(locationKeyOf(location));
-    if (
-      seen?.huge !== true ||
-      this.isDuplicated(location, name) ||
-      this.#isIndeterminate(location, name, seen)
-    )
-      return false;
-    return this.#isRecent(seen) || this.#beingListed.has(locationKeyOf(location));
+    const result = this.#results.get(locationKeyOf(location));
+    if (result?.huge !== true || this.isDuplicated(location, name)) return false;
+    if (this.#isIndeterminate(location, name, result)) return false;
+    return this.#isRecent(result) || this.#beingListed.has(locationKeyOf(location));
   }
 
   async whileListing<T>(location: ProjectEnvironment, list: () => Promise<T>): Promise<T> {
@@ -120,16 +116,16 @@ export class ListedLocations {
     }
   }
 
-  #isIndeterminate(location: ProjectEnvironment, name: string, { atMs }: Sight): boolean {
+  #isIndeterminate(location: ProjectEnvironment, name: string, { atMs }: ListResult): boolean {
     return atMs < (this.#indeterminate.get(nameKeyOf(location, name)) ?? 0);
   }
 
-  #remember(location: ProjectEnvironment, sight: Omit<Sight, 'atMs'>): void {
-    this.#seen.set(locationKeyOf(location), { ...sight, atMs: this.clock.nowMs() });
+  #remember(location: ProjectEnvironment, result: Omit<ListResult, 'atMs'>): void {
+    this.#results.set(locationKeyOf(location), { ...result, atMs: this.clock.nowMs() });
   }
 
-  /** A clock that was set back makes nothing recent. */
-  #isRecent({ atMs }: Sight): boolean {
+  /** After the clock was set back, nothing is recent. */
+  #isRecent({ atMs }: ListResult): boolean {
     const ageMs = this.clock.nowMs() - atMs;
     return ageMs >= 0 && ageMs < TRUSTED_MS;
   }

@@ -1,28 +1,28 @@
-import type { SecretScope } from '../../secrets/secret';
-import type { SecretRow } from './api/answers';
-import type { Deadline } from '../../time/deadline';
-import type { InfisicalApi } from './api/infisical-api';
-import { failedBecause } from './versions/infisical-call-failed';
 import type { LogEvent } from '../../logging/log';
+import type { SecretScope } from '../../secrets/secret';
+import type { Deadline } from '../../time/deadline';
+import type { SecretRow } from './api/answers';
+import type { InfisicalApi } from './api/infisical-api';
+import { duplicateRows, listSecrets, type ProjectEnvironment, retrieveSecret } from './api/secret-calls';
 import type { ListedLocations } from './listed-locations';
 import type { ProjectDirectory } from './projects/project-directory';
-import { listSecrets, retrieveSecret, type ProjectEnvironment, duplicateRows } from './api/secret-calls';
+import { failedBecause } from './versions/infisical-call-failed';
 
-/** The rows of all names of a room, or of the one that was looked for. */
+/** The rows of a whole location, or of a single name. */
 export interface ScopeRead {
   readonly whole: boolean;
   readonly rows: readonly SecretRow[];
   readonly revision?: string;
 }
 
-interface ListManner {
-  /** One that does not fit can be done without, and so can, `evenIfSlow`, one that does not come in time. */
+interface ListOptions {
+  /** Whether the caller can go on without a list that is too large, and with `evenIfSlow` without one that is too slow. */
   readonly dispensable: boolean;
   readonly evenIfSlow: boolean;
-  readonly known?: string | undefined;
+  readonly ifRevision?: string | undefined;
 }
 
-/** Reads a scope by one list of its room, or one name of it by itself where the room is huge and that is cheap. */
+/** Reads a scope by listing its location, or by retrieving a single name where the list is huge and a retrieve is cheap. */
 export class ScopeReader {
   constructor(
     private readonly api: InfisicalApi,
@@ -31,49 +31,50 @@ export class ScopeReader {
     private readonly log: LogEvent,
   ) {}
 
-  /** Where a scope's secrets are; undefined for a workspace that has no project. */
+  /** Returns the location of a scope's secrets; undefined for a workspace that has no project. */
   async location(scope: SecretScope, deadline: Deadline): Promise<ProjectEnvironment | undefined> {
     const project = await this.projects.find(scope, deadline);
     return project === undefined ? undefined : { projectId: project.id, environment: scope.environment };
   }
 
-  /** All rows of a scope. */
-  async contents(scope: SecretScope, deadline: Deadline): Promise<readonly SecretRow[]> {
-    return rowsIn(await this.#wherever(scope, deadline, (location) => this.#list(location, deadline)));
+  /** Returns all rows of a scope. */
+  async list(scope: SecretScope, deadline: Deadline): Promise<readonly SecretRow[]> {
+    return rowsIn(await this.#resolve(scope, deadline, (location) => this.#list(location, deadline)));
   }
 
   /**
-   * One look for a name: all rows of its scope, where that is how the scope is read.
-   * @param known the revision of an earlier look at all rows, which may turn out to be unchanged
+   * Reads a name, or all rows of its scope where that is how the scope is read.
+   * @param ifRevision the revision of an earlier read of all rows; the answer is 'unchanged' where it still holds
    */
-  async readFor(
+  async readScope(
     scope: SecretScope,
     name: string,
     deadline: Deadline,
-    known?: string,
+    ifRevision?: string,
   ): Promise<ScopeRead | 'unchanged'> {
-    return this.#wherever(scope, deadline, (location) => this.#readIn(location, name, deadline, known));
+    return this.#resolve(scope, deadline, (location) => this.#read(location, name, deadline, ifRevision));
   }
 
-  /** The rows of one name: several where the server stored it more than once. */
-  async rowsOf(scope: SecretScope, name: string, deadline: Deadline): Promise<readonly SecretRow[]> {
-    return rowsIn(await this.readFor(scope, name, deadline), name);
+  /** Returns the rows of one name; more than one where the server stored it twice. */
+  async retrieve(scope: SecretScope, name: string, deadline: Deadline): Promise<readonly SecretRow[]> {
+    return rowsIn(await this.readScope(scope, name, deadline), name);
   }
 
-  async rowsIn(
+  /** Returns the rows of one name in a location that is known. */
+  async retrieveFrom(
     location: ProjectEnvironment,
     name: string,
     deadline: Deadline,
   ): Promise<readonly SecretRow[]> {
-    return rowsIn(await this.#readIn(location, name, deadline), name);
+    return rowsIn(await this.#read(location, name, deadline), name);
   }
 
-  /** Of a name that is known to be doubled, the server may show any row: without a list it cannot be read. */
-  async #readIn(
+  /** Lists where the name is known to have duplicate rows: a retrieve by name may answer with any of them. */
+  async #read(
     location: ProjectEnvironment,
     name: string,
     deadline: Deadline,
-    known?: string,
+    ifRevision?: string,
   ): Promise<ScopeRead | 'unchanged'> {
     const { readsByNameAreCheap: cheap } = await this.api.apiVersion(deadline);
     const listed =
@@ -82,36 +83,35 @@ export class ScopeReader {
         : await this.#listIfAny(location, deadline, {
             dispensable: !this.locations.isDuplicated(location, name),
             evenIfSlow: cheap,
-            known,
+            ifRevision,
           });
     if (listed !== undefined) return listed;
     return { whole: false, rows: await this.#retrieve(location, name, deadline) };
   }
 
   /**
-   * How many rows an update of this name would find. An update changes one row only, so that a name that is there
-   * more than once must be known; that it is not there at all, the server itself says to the update. Where no list
-   * can tell, it is taken to be there once.
-   * @throws InfisicalCallFailed where an earlier list showed it doubled and there is no list now
+   * Returns how many rows an update of this name finds. An update changes only one row, so duplicate rows must be known; a missing
+   * secret is reported by the update itself. Where no list is available, one row is assumed.
+   * @throws InfisicalCallFailed where an earlier list showed duplicate rows and there is no list now
    */
-  async copies(location: ProjectEnvironment, name: string, deadline: Deadline): Promise<number> {
-    if (this.locations.hasSingle(location, name)) return 1;
+  async countRows(location: ProjectEnvironment, name: string, deadline: Deadline): Promise<number> {
+    if (this.locations.hasSingleRow(location, name)) return 1;
     const dispensable = !this.locations.isDuplicated(location, name);
-    const look = await this.#listIfAny(location, deadline, { dispensable, evenIfSlow: true });
-    return look === undefined ? 1 : rowsIn(look, name).length;
+    const list = await this.#listIfAny(location, deadline, { dispensable, evenIfSlow: true });
+    return list === undefined ? 1 : rowsIn(list, name).length;
   }
 
   indeterminateCreate(location: ProjectEnvironment, name: string): void {
     this.locations.indeterminateCreate(location, name);
   }
 
-  /** A delete takes all rows of a name. */
+  /** Notes that a name was deleted, with all its rows. */
   deleted(location: ProjectEnvironment, name: string): void {
     this.locations.deleted(location, name);
   }
 
-  /** Ids are kept; when the server does not know one any more, it is asked for them again, once. */
-  async despiteStaleIds<T>(scope: SecretScope, attempt: () => Promise<T>): Promise<T> {
+  /** Runs `attempt` with the cached project, and once more after resolving the project again where the server does not know it any more. */
+  async withResolvedProject<T>(scope: SecretScope, attempt: () => Promise<T>): Promise<T> {
     try {
       return await attempt();
     } catch (error: unknown) {
@@ -122,13 +122,13 @@ export class ScopeReader {
     }
   }
 
-  /** A project that was deleted by hand is looked for anew; an environment that was is empty. */
-  async #wherever(
+  /** Reads from the scope's location. A project that was deleted by hand is resolved again; an environment that was is empty. */
+  async #resolve(
     scope: SecretScope,
     deadline: Deadline,
     read: (location: ProjectEnvironment) => Promise<ScopeRead | 'unchanged'>,
   ): Promise<ScopeRead | 'unchanged'> {
-    return this.despiteStaleIds(scope, async () => {
+    return this.withResolvedProject(scope, async () => {
       const location = await this.location(scope, deadline);
       if (location === undefined) return whole([]);
       try {
@@ -144,10 +144,10 @@ export class ScopeReader {
   async #list(
     location: ProjectEnvironment,
     deadline: Deadline,
-    known?: string,
+    ifRevision?: string,
   ): Promise<ScopeRead | 'unchanged'> {
     const list = await this.locations.whileListing(location, () =>
-      listSecrets(this.api, location, deadline, known),
+      listSecrets(this.api, location, deadline, ifRevision),
     );
     if (list === 'unchanged') {
       this.locations.unchanged(location);
@@ -159,14 +159,14 @@ export class ScopeReader {
     return { whole: true, ...list };
   }
 
-  /** Undefined, where the caller can do without, for a room that is too large for a list or once more for its time. */
+  /** Returns undefined for a dispensable list that is too large, or that timed out for the second time. */
   async #listIfAny(
     location: ProjectEnvironment,
     deadline: Deadline,
-    { dispensable, evenIfSlow, known }: ListManner,
+    { dispensable, evenIfSlow, ifRevision }: ListOptions,
   ): Promise<ScopeRead | 'unchanged' | undefined> {
     try {
-      return await this.#list(location, deadline, known);
+      return await this.#list(location, deadline, ifRevision);
     } catch (error: unknown) {
       if (!failedBecause(error, 'answerTooLarge', 'timedOut') || error.call !== 'listSecrets') throw error;
       const tooLarge = error.reason === 'answerTooLarge';
@@ -192,9 +192,9 @@ export class ScopeReader {
   }
 }
 
-/** Of one name, or all. What was looked at without a known revision is never 'unchanged'. */
-function rowsIn(look: ScopeRead | 'unchanged', name?: string): readonly SecretRow[] {
-  const { rows } = look === 'unchanged' ? whole([]) : look;
+/** Returns the rows of one name, or all rows. A read without a revision is never 'unchanged'. */
+function rowsIn(read: ScopeRead | 'unchanged', name?: string): readonly SecretRow[] {
+  const { rows } = read === 'unchanged' ? whole([]) : read;
   return name === undefined ? rows : rows.filter((row) => row.name === name);
 }
 

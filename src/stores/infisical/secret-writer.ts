@@ -38,38 +38,38 @@ const RULES: readonly (readonly [rule: string, broken: (name: string) => boolean
   ],
 ];
 
-/** A name that this generation cannot write, since the path of its secret is that of another route. @throws InvalidRequest */
+/** @throws InvalidRequest for a name that this API version cannot write, since the path of its secret is that of another route */
 export function requireWritableName(apiVersion: ApiVersion, name: string, isNew: boolean): void {
   if (apiVersion.routesOfNames.includes(name) || (isNew && apiVersion.routesOfNewNames.includes(name)))
     throw new InvalidRequest('name', `must not be '${name}': Infisical has a route of that name`);
 }
 
-/** What a caller learns of a name that passed our rules, but not those of the server, which only its answer tells. */
+/** Makes the error for a name that passed our rules but not the server's, which only its answer shows. */
 function refusedName(name: string): InvalidRequest {
   const rule = / /.test(name) ? 'must not hold spaces' : 'must be one that Infisical takes';
   return new InvalidRequest('name', `${rule}: this server refuses it`);
 }
 
-/** Before anything is sent: a name that Infisical would trim, route elsewhere or break on. @throws InvalidRequest */
+/** @throws InvalidRequest for a name that Infisical would trim, route elsewhere or fail on */
 export function requireHoldableName(name: string): void {
   const broken = RULES.find(([, isBroken]) => isBroken(name));
   if (broken !== undefined) throw new InvalidRequest('name', broken[0]);
 }
 
-/** Kept back from each write, for the one look that may have to decide whether it happened. */
-const LONGEST_LOOK_MS = 2_500;
+/** The part of each write's time that is reserved for the read that may have to verify it. */
+const MAX_VERIFY_MS = 2_500;
 
-/** Sent of one update of a doubled name: the servers were seen to leave two to twenty rows. */
-const MOST_UPDATES = 8;
+/** The maximum number of updates for a name with duplicate rows: the servers were seen to leave two to twenty rows. */
+const MAX_UPDATES = 8;
 
-/** A secret that is there, and how many rows the server holds of it. */
 interface StoredSecret {
   readonly name: string;
   readonly stored: string;
-  readonly copies: number;
+  /** How many rows the server has of it. */
+  readonly rowCount: number;
 }
 
-/** Writes once, and finds out what became of it. The caller holds the scope's turn and has looked for copies. */
+/** Sends each write once, and verifies it where its outcome is unknown. The caller serializes the writes of a scope. */
 export class SecretWriter {
   constructor(
     private readonly api: InfisicalApi,
@@ -78,7 +78,7 @@ export class SecretWriter {
     private readonly log: LogEvent,
   ) {}
 
-  /** @throws InvalidRequest for a name that this server's own routes leave no room for */
+  /** @throws InvalidRequest for a name that is a route of this server */
   async requireWritable(name: string, isNew: boolean, deadline: Deadline): Promise<void> {
     requireWritableName(await this.api.apiVersion(deadline), name, isNew);
   }
@@ -96,32 +96,36 @@ export class SecretWriter {
   /** @throws SecretNotFound where another writer deleted it meanwhile */
   async update(
     location: ProjectEnvironment,
-    { name, stored, copies }: StoredSecret,
+    { name, stored, rowCount }: StoredSecret,
     deadline: Deadline,
   ): Promise<void> {
     const write = { call: 'updateSecret', name, stored } as const;
     await this.#write(location, write, deadline);
-    if (copies > 1) await this.#untilServed(location, write, deadline);
+    if (rowCount > 1) await this.#repairDuplicates(location, write, deadline);
   }
 
   /**
-   * Each update changes one row of a doubled name, which only the server picks: repeated until the one that reads
-   * serve holds the value. Nothing is deleted: a delete takes all rows, and the create after it might be refused.
+   * Repeats an update until the row that reads prefer has the value: each update changes one of the duplicate rows, which the server
+   * picks. Nothing is deleted, since a delete removes all rows, and the create after it might be refused.
    */
-  async #untilServed(location: ProjectEnvironment, write: SecretUpdate, deadline: Deadline): Promise<void> {
+  async #repairDuplicates(
+    location: ProjectEnvironment,
+    write: SecretUpdate,
+    deadline: Deadline,
+  ): Promise<void> {
     for (let updates = 1; ; updates++) {
       try {
-        const rows = await this.reader.rowsIn(location, write.name, deadline);
+        const rows = await this.reader.retrieveFrom(location, write.name, deadline);
         if (preferredRow(rows)?.stored === write.stored)
           return this.log('info', 'infisical_duplicates_repaired', { copies: rows.length, updates });
-        if (updates < MOST_UPDATES) {
+        if (updates < MAX_UPDATES) {
           await this.#write(location, write, deadline);
           continue;
         }
       } catch (error: unknown) {
         if (!(error instanceof InfisicalCallFailed || error instanceof DomainError)) throw error;
       }
-      // One of the rows was changed, but reads may go on serving another.
+      // One of the rows was changed, but reads may still return another.
       this.log('warn', 'infisical_duplicates_not_repaired', { updates });
       throw new StoreOutcomeUnknown();
     }
@@ -135,7 +139,7 @@ export class SecretWriter {
 
   async #write(location: ProjectEnvironment, write: SecretWrite, deadline: Deadline): Promise<void> {
     try {
-      const reserveMs = Math.min(LONGEST_LOOK_MS, this.operationTimeoutMs / 4);
+      const reserveMs = Math.min(MAX_VERIFY_MS, this.operationTimeoutMs / 4);
       const answer = await writeSecret(this.api, location, write, earlierBy(reserveMs, deadline));
       if (answer === 'approvalRequired') throw new ApprovalRequired();
     } catch (error: unknown) {
@@ -144,12 +148,12 @@ export class SecretWriter {
       if (error.reason === 'notFound:secret') throw new SecretNotFound(write.name);
       if (error.reason === 'nameRefused')
         throw write.call === 'createSecret' ? refusedName(write.name) : new SecretNotFound(write.name);
-      await this.#settle(location, write, error, deadline);
+      await this.#verify(location, write, error, deadline);
     }
   }
 
-  /** One look; a write is never sent twice. */
-  async #settle(
+  /** Verifies a failed write by a read; the write is never sent twice. */
+  async #verify(
     location: ProjectEnvironment,
     write: SecretWrite,
     failure: InfisicalCallFailed,
@@ -158,7 +162,7 @@ export class SecretWriter {
     const indeterminate = indeterminateAfter(failure);
     if (indeterminate === 'none') throw failure;
     const { call, reason } = failure;
-    const happened = await this.#happened(location, write, deadline);
+    const happened = await this.#hasHappened(location, write, deadline);
     if (call === 'createSecret' && indeterminate === 'unending')
       this.reader.indeterminateCreate(location, write.name);
     this.log('info', 'infisical_write_verified', { call, reason, happened: String(happened) });
@@ -168,19 +172,19 @@ export class SecretWriter {
   }
 
   /**
-   * Undefined where the look failed too, or shows what may have come of it; `another` where somebody else created the
-   * name and nobody has updated it since, so that it cannot have been this one.
+   * Returns undefined where the read failed too, or cannot tell; `another` where another create stored the name and nothing
+   * has updated it since, so that it cannot have been this one.
    */
-  async #happened(
+  async #hasHappened(
     location: ProjectEnvironment,
     write: SecretWrite,
     deadline: Deadline,
   ): Promise<boolean | 'another' | undefined> {
     try {
-      const rows = await this.reader.rowsIn(location, write.name, deadline);
+      const rows = await this.reader.retrieveFrom(location, write.name, deadline);
       if (write.call === 'deleteSecret') return rows.length === 0;
-      const fresh = (row: SecretRow) => write.call === 'updateSecret' || row.version <= 1;
-      if (rows.some((row) => row.stored === write.stored && fresh(row))) return true;
+      const isFresh = (row: SecretRow) => write.call === 'updateSecret' || row.version <= 1;
+      if (rows.some((row) => row.stored === write.stored && isFresh(row))) return true;
       if (write.call === 'updateSecret' || rows.length === 0) return false;
       return rows.every((row) => row.version <= 1) ? 'another' : undefined;
     } catch (error: unknown) {
