@@ -18,13 +18,13 @@ import { ScopeReader } from './scope-reader';
 import { SecretWriter } from './secret-writer';
 import { UserProjects } from './projects/user-projects';
 
-/** What a call is given at least: a write of the slowest server takes 0.3 s, four at once about a second. */
-const SHORTEST_CALL_MS = 1_000;
-const SHORTEST_CALL_SHARE = 20;
+/** The minimum time for a call: a write on the slowest server takes 0.3 s, four at once about a second. */
+const MIN_CALL_MS = 1_000;
+const MIN_CALL_SHARE = 1 / 20;
 
 /**
- * Wires the adapter. Nothing is sent before the first operation or ping.
- * @param clock tells how old things are that outlive an operation; `time` is what deadlines are made of
+ * Builds the adapter. Nothing is sent before the first operation or ping.
+ * @param clock measures the age of what outlives an operation; `time` is used for deadlines
  * @throws Error for an unusable address
  */
 export function createInfisicalSecretStore(
@@ -47,12 +47,12 @@ export function createInfisicalSecretStore(
     apiVersions,
     requestTimeoutMs: settings.requestTimeoutMs,
     budget: new RetryBudget(clock),
-    minCallMs: Math.min(SHORTEST_CALL_MS, settings.operationTimeoutMs / SHORTEST_CALL_SHARE),
+    minCallMs: Math.min(MIN_CALL_MS, settings.operationTimeoutMs * MIN_CALL_SHARE),
   });
   const organization = new OrganizationCheck(api, settings.organizationId, clock, log);
   const projects = new ProjectDirectory(api, settings, organization, log);
   const reader = new ScopeReader(api, projects, new ListedLocations(clock), log);
-  const parts = {
+  const deps = {
     projects,
     reader,
     writer: new SecretWriter(api, reader, settings.operationTimeoutMs, log),
@@ -67,5 +67,5 @@ export function createInfisicalSecretStore(
     callsWaiting: () => limits.waiting,
     writes: () => operations.writes,
   });
-  return new InfisicalSecretStore(parts, operations, log);
+  return new InfisicalSecretStore(deps, operations, log);
 }

@@ -1,14 +1,14 @@
 import type { FailureReason } from './versions/failure-reason';
 import type { ApiVersionName, CallLabel } from './versions/calls';
 
-/** One call as it goes over the wire; all of it may be shown. */
+/** One request to Infisical; every field may be shown. */
 export interface ObservedCall {
   readonly call: CallLabel;
   readonly method: string;
   readonly pathTemplate: string;
 }
 
-/** `ok`, also for a refusal that is the right answer, as that there is no such secret; otherwise what went wrong. */
+/** `ok`, also for a refusal that is a correct answer, such as a missing secret; otherwise the reason of the failure. */
 type CallOutcome = 'ok' | FailureReason;
 
 export interface CallUnderWay {
@@ -17,30 +17,30 @@ export interface CallUnderWay {
   ended(outcome: CallOutcome, status?: number): void;
 }
 
-/** What can be looked up at any time, at no cost before. */
+/** Figures that can be read at any time. */
 export interface InfisicalFigures {
   apiVersion(): ApiVersionName | undefined;
   /** Milliseconds since the epoch; 0 where a session was lost, undefined before the first. */
   sessionEndsAtMs(): number | undefined;
-  /** Calls that wait for room under the server's rate limits. */
+  /** The number of calls that wait for a permit under the server's rate limits. */
   callsWaiting(): number;
-  /** Writes that wait for their turn, and those that have it. */
+  /** The number of writes that wait for others, and of those that have begun. */
   writes(): { readonly waiting: number; readonly underWay: number };
 }
 
-/** Whoever wants to know how the adapter and Infisical get along. It learns no value, name or token. */
+/** Observes the adapter's calls. It gets no value, name or token. */
 export interface InfisicalObserver {
-  /** Once, when the store is made. */
+  /** Called once, when the store is made. */
   opened(figures: InfisicalFigures): void;
-  /** When a call's turn has come. */
+  /** A call has its permit and is about to be sent. */
   callBegins(call: ObservedCall): CallUnderWay;
-  /** A call had to wait for room under the rate limits. */
+  /** A call had to wait for its permit under the rate limits. */
   waitedForPermit(waitedMs: number): void;
-  /** A call was refused since there would be no room for it in time; it was not sent. */
+  /** A call was refused unsent, since there would be no permit for it in time. */
   permitRefused(): void;
 }
 
-/** Refusals that are an answer like any other: Infisical did what it is there for. */
+/** Refusals that are correct answers, and no failures of Infisical. */
 const ORDINARY = /^(notFound:|alreadyExists:|conflict$|invalidRequest$|nameRefused$|tooLarge$|tokenDead$)/;
 
 export function outcomeOf(reason: FailureReason | undefined): CallOutcome {

@@ -9,20 +9,20 @@ export type InfisicalOptions = LoginCredentials & ConnectionOptions;
 export interface ConnectionOptions extends Partial<RouteOptions> {
   /** http or https; a path prefix is kept. */
   readonly url: string;
-  /** When given, a project of another organization is refused. */
+  /** Projects of other organizations are refused. */
   readonly organizationId?: string;
-  /** Which generation answers at `url`; found out where it is not told. */
+  /** The API version of the server at `url`; detected by default. */
   readonly apiVersion?: ApiVersionName;
-  /** One call to Infisical, its body included. */
+  /** The time of one call to Infisical, its body included. */
   readonly requestTimeoutMs?: number;
-  /** One operation of the store: its wait in line, its calls and their retries. */
+  /** The time of one operation of the store: waiting, its calls and their retries. */
   readonly operationTimeoutMs?: number;
-  /** One answer, in bytes; see answer-body.ts for all together. */
+  /** The maximum size of one answer; answer-body.ts bounds all together. */
   readonly maxAnswerBytes?: number;
-  /** Project ids kept in memory. */
+  /** The number of projects in memory. */
   readonly maxKnownProjects?: number;
   readonly observer?: InfisicalObserver;
-  /** Where other replicas write to the same Infisical. */
+  /** Needed where other replicas write to the same Infisical. */
   readonly scopeLock?: ScopeLock;
 }
 

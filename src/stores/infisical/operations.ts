@@ -21,7 +21,7 @@ import { ScopeQueue } from './scope-queue';
 
 const DEFAULT_WAIT_MS = 60_000;
 
-/** What a caller learns: Infisical's own 401 and 403 are ours to mend, not the caller's. */
+/** Returns the error for a caller. Infisical's own 401 and 403 are 503 here: the caller did nothing wrong. */
 export function storeErrorAfter(failure: InfisicalCallFailed): DomainError {
   if (failure.reason === 'answerTooLarge' && failure.call === 'listSecrets') return new ListTooLarge();
   if (isRefusedWrite(failure)) return new StoreRefused(failure.said);
@@ -31,7 +31,7 @@ export function storeErrorAfter(failure: InfisicalCallFailed): DomainError {
   return new TooManyRequests(Math.max(1, Math.ceil((failure.retryAfterMs ?? DEFAULT_WAIT_MS) / 1000)));
 }
 
-/** Infisical did not get to say anything about the request: neither that it may be made, nor what it found. */
+/** Returns whether Infisical answered nothing about the request: neither that it is permitted, nor what it found. */
 function isNoAnswer(reason: FailureReason): boolean {
   return NO_ANSWERS.has(reason) || reason.startsWith('certificate:');
 }
@@ -87,7 +87,7 @@ const UNKNOWN_CLIENT =
 const NOT_INFISICAL = (status: number | undefined): string =>
   `What answers at INFISICAL_URL does not answer as Infisical does (status ${status ?? 'none'}); is the address right?`;
 
-/** What an operator reads in readiness. */
+/** Returns the error with the advice that readiness shows to an operator. */
 export function notReadyBecause({
   call,
   reason,
@@ -111,10 +111,10 @@ type Operation<T> = (deadline: Deadline) => Promise<T>;
 
 const ALWAYS_WRITTEN = 'Others write to this workspace all the time; nothing was changed. Try again.';
 
-/** What every operation of the store has: a deadline, its turn if it writes, and our words for what went wrong. */
+/** Runs the operations of the store: each gets a deadline, writes of a scope are serialized, and failures become domain errors. */
 export class Operations {
-  readonly #turns = new ScopeQueue();
-  #writesAsked = 0;
+  readonly #scopeQueue = new ScopeQueue();
+  #writes = 0;
   #writesUnderWay = 0;
 
   constructor(
@@ -124,70 +124,59 @@ export class Operations {
     private readonly lock: ScopeLock,
   ) {}
 
-  /** The deadline counts from here, the wait for a turn included, and less what was waited before. @throws DomainError */
+  /** The deadline counts from here, waiting included, less the time that the call has waited before. @throws DomainError */
   async run<T>(operation: Operation<T>): Promise<T> {
     try {
       return await operation(deadlineIn(this.timeoutMs - waitedMs(), this.time));
     } catch (error: unknown) {
       if (!(error instanceof InfisicalCallFailed)) throw error;
-      const { call, method, pathTemplate, reason, status, said } = error;
-      const words = said === undefined ? {} : { said };
-      this.log('warn', 'infisical_call_failed', {
-        call,
-        method,
-        pathTemplate,
-        reason,
-        status: status ?? 0,
-        ...words,
-      });
+      const { call, method, pathTemplate, reason, status = 0, said } = error;
+      const fields = { call, method, pathTemplate, reason, status };
+      this.log('warn', 'infisical_call_failed', said === undefined ? fields : { ...fields, said });
       throw storeErrorAfter(error);
     }
   }
 
   get writes(): { readonly waiting: number; readonly underWay: number } {
-    return { waiting: this.#writesAsked - this.#writesUnderWay, underWay: this.#writesUnderWay };
+    return { waiting: this.#writes - this.#writesUnderWay, underWay: this.#writesUnderWay };
   }
 
   write<T>(operation: Operation<T>): Promise<T> {
-    return this.#counted(() => this.run((deadline) => this.#underWay(() => operation(deadline))));
+    return this.#countWrite((deadline) => this.#underWay(operation, deadline));
   }
 
-  /** Writes of one scope take turns: the server's create looks first and stores later. */
+  /**
+   * Runs a write after the earlier ones of its scope: the server's create checks first and stores later. It waits in our own queue
+   * before it waits for the lock, so that each replica has at most one write at the lock of a scope.
+   */
   writeSerialized<T>(scope: SecretScope, operation: Operation<T>): Promise<T> {
     const key = JSON.stringify([scope.user, scope.workspace, scope.environment]);
-    return this.#counted(() =>
-      this.run((deadline) =>
-        this.#turns.run(key, () =>
-          this.#locked(key, deadline, () => this.#underWay(() => operation(deadline))),
-        ),
-      ),
+    return this.#countWrite((deadline) =>
+      this.#scopeQueue.run(key, async () => {
+        const held = await this.lock.hold(key, remainingMs(deadline, this.time));
+        if (held === undefined) throw new StoreUnreachable(ALWAYS_WRITTEN);
+        try {
+          return await this.#underWay(operation, deadline);
+        } finally {
+          held.release();
+        }
+      }),
     );
   }
 
-  /** First our own turn, then that among replicas, so that each of them has one write at most at the lock. */
-  async #locked<T>(key: string, deadline: Deadline, write: () => Promise<T>): Promise<T> {
-    const held = await this.lock.hold(key, remainingMs(deadline, this.time));
-    if (held === undefined) throw new StoreUnreachable(ALWAYS_WRITTEN);
+  async #countWrite<T>(operation: Operation<T>): Promise<T> {
+    this.#writes += 1;
     try {
-      return await write();
+      return await this.run(operation);
     } finally {
-      held.release();
+      this.#writes -= 1;
     }
   }
 
-  async #counted<T>(write: () => Promise<T>): Promise<T> {
-    this.#writesAsked += 1;
-    try {
-      return await write();
-    } finally {
-      this.#writesAsked -= 1;
-    }
-  }
-
-  async #underWay<T>(write: () => Promise<T>): Promise<T> {
+  async #underWay<T>(operation: Operation<T>, deadline: Deadline): Promise<T> {
     this.#writesUnderWay += 1;
     try {
-      return await write();
+      return await operation(deadline);
     } finally {
       this.#writesUnderWay -= 1;
     }

@@ -9,8 +9,8 @@ import { OTHER_ORGANIZATION, type OrganizationCheck } from './projects/organizat
 import { SingleFlight } from '../../concurrency/single-flight';
 import { notReadyBecause } from './operations';
 
-/** However often readiness asks, Infisical is asked this often. */
-const REMEMBERED_MS = 5_000;
+/** Infisical is pinged at most this often, however often readiness asks. */
+const RESULT_TTL_MS = 5_000;
 const PROBE_TIMEOUT_MS = 5_000;
 
 interface PingResult {
@@ -18,7 +18,7 @@ interface PingResult {
   readonly failure: StoreUnavailable | undefined;
 }
 
-/** Asks for something that needs a live token and a live database and changes nothing; `/api/status` shows neither. */
+/** Pings Infisical by a read that needs a valid token and a working database; `/api/status` needs neither. */
 export class PingProbe {
   readonly #probes = new SingleFlight<PingResult>();
   #last: PingResult | undefined;
@@ -33,16 +33,16 @@ export class PingProbe {
     },
   ) {}
 
-  /** @throws StoreUnavailable with words for an operator */
+  /** @throws StoreUnavailable with a message for an operator */
   async ping(): Promise<void> {
-    const { failure } = this.#remembered() ?? (await this.#probes.run('ping', () => this.#probe()));
+    const { failure } = this.#recent() ?? (await this.#probes.run('ping', () => this.#probe()));
     if (failure !== undefined) throw failure;
   }
 
-  #remembered(): PingResult | undefined {
+  #recent(): PingResult | undefined {
     const ageMs = this.deps.clock.nowMs() - (this.#last?.atMs ?? -Infinity);
-    // A clock that was set back makes nothing recent.
-    return ageMs >= 0 && ageMs < REMEMBERED_MS ? this.#last : undefined;
+    // After the clock was set back, nothing is recent.
+    return ageMs >= 0 && ageMs < RESULT_TTL_MS ? this.#last : undefined;
   }
 
   async #probe(): Promise<PingResult> {
@@ -54,7 +54,7 @@ export class PingProbe {
   async #failure(): Promise<StoreUnavailable | undefined> {
     const deadline = deadlineIn(PROBE_TIMEOUT_MS, this.deps.time);
     try {
-      await this.#ask(deadline);
+      await this.#send(deadline);
       await this.organization.require(deadline);
       return undefined;
     } catch (error: unknown) {
@@ -67,7 +67,7 @@ export class PingProbe {
     }
   }
 
-  async #ask(deadline: Deadline): Promise<void> {
+  async #send(deadline: Deadline): Promise<void> {
     try {
       await this.api.call(
         'ping',

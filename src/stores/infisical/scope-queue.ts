@@ -1,28 +1,28 @@
 import { withinMs } from '../../time/deadline';
 
-/** How long a task waits for its turn, and what it then fails with, without having begun. */
+/** How long a task waits before it begins, and the error with which it fails after that. */
 export interface WaitLimit {
   readonly ms: number;
   readonly late: () => Error;
 }
 
 /**
- * Runs the tasks of one key one after the other, in the order of their arrival; keys do not wait for each other.
- * It stands in for the lock that the servers lack: their create looks first and stores later.
+ * Runs the tasks of one key one after the other, in the order of their arrival; tasks of different keys run at once.
+ * It replaces the lock that the servers lack: their create checks first and stores later.
  */
 export class ScopeQueue {
   readonly #tails = new Map<string, Promise<void>>();
 
   run<T>(key: string, task: () => Promise<T>, waitLimit?: WaitLimit): Promise<T> {
     const before = this.#tails.get(key) ?? Promise.resolve();
-    const turn = runAfter(before, task, waitLimit);
-    // Who gave up leaves the line in order all the same.
-    const tail = before.then(() => turn).then(noop, noop);
+    const result = runAfter(before, task, waitLimit);
+    // A task that gave up waiting ends only when those before it have ended.
+    const tail = before.then(() => result).then(noop, noop);
     this.#tails.set(key, tail);
     void tail.then(() => {
       if (this.#tails.get(key) === tail) this.#tails.delete(key);
     });
-    return turn;
+    return result;
   }
 }
 

@@ -13,10 +13,10 @@ import type { LogEvent } from '../../logging/log';
 const ESCAPE = 'osp:v1:b64:';
 const ANY_MARKER = /^osp:v\d+:/;
 
-/** What a request holds beside the value: names, ids and the field names, each far below its share of this. */
+/** The size of a request beside the value, rounded up: names, ids and field names. */
 const REQUEST_OVERHEAD_BYTES = 4096;
 
-/** The value is in a form that this version does not know, or one that was damaged by hand. */
+/** The stored value has a form that this version does not know, or was damaged by hand. */
 export class UnreadableValue extends Error {
   constructor() {
     super('A stored value is marked as escaped, but not in a form that this version reads.');
@@ -44,7 +44,7 @@ export function decodeValue(stored: string): string {
 }
 
 function staysAsItIs(value: string): boolean {
-  // One final line feed survives the servers' trimming, which every PEM file relies on.
+  // The servers' trimming keeps one final line feed, which every PEM file ends with.
   const body = value.endsWith('\n') ? value.slice(0, -1) : value;
   return (
     !hasEdgeOfSpace(body) &&
@@ -57,7 +57,7 @@ function staysAsItIs(value: string): boolean {
   );
 }
 
-/** Wider than JavaScript's trim: what looks like nothing at an edge is not left to a server's taste. */
+/** Wider than JavaScript's trim: no invisible character at an edge is left to how a server trims. */
 function hasEdgeOfSpace(text: string): boolean {
   return /^[\s\p{C}\p{Z}]|[\s\p{C}\p{Z}]$/u.test(text);
 }
@@ -67,10 +67,10 @@ function fitsRequest(value: string): boolean {
   return Buffer.byteLength(JSON.stringify(value)) + REQUEST_OVERHEAD_BYTES <= MAX_REQUEST_BYTES;
 }
 
-/** Of one list. */
+/** The maximum number of unreadable values that one list logs. */
 const MAX_LOGGED = 10;
 
-/** What rows hold, those aside that cannot be read, which are logged where a log is given. */
+/** Returns the secrets of the rows, and the names of those that cannot be read, which are logged where a log is given. */
 export function readableSecrets(rows: readonly SecretRow[], log?: LogEvent): Omit<ScopeContents, 'whole'> {
   const secrets: Secret[] = [];
   const unreadable = new Set<string>();
@@ -86,7 +86,7 @@ export function readableSecrets(rows: readonly SecretRow[], log?: LogEvent): Omi
   return { secrets, unreadable };
 }
 
-/** What a row holds. @throws StoreUnavailable where the server hid the value, or its form is not ours */
+/** Returns the secret of a row. @throws StoreUnavailable where the server hid the value, or its form is not ours */
 export function readableSecret(row: SecretRow, log: LogEvent): Secret {
   const value = valueOf(row);
   if (value !== undefined) return { name: row.name, value };
@@ -94,12 +94,12 @@ export function readableSecret(row: SecretRow, log: LogEvent): Secret {
   throw new StoreUnavailable('The secret store holds a value in a form that cannot be read.');
 }
 
-/** The one place where a name is in the log: nobody else can tell which value is to be mended. */
+/** Names the secret in the log, which nothing else does: otherwise nobody could find the value that must be fixed. */
 function tellOf({ name, stored }: SecretRow): Readonly<Record<string, string>> {
   return { name, hidden: String(stored === undefined) };
 }
 
-/** What the secret of a row takes; one that cannot be read takes what is stored of it. */
+/** Returns the size of a row's secret; of one that cannot be read, the size in which it is stored. */
 export function bytesOfRow(row: SecretRow): number {
   return secretBytes({ name: row.name, value: valueOf(row) ?? row.stored ?? '' });
 }

@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 import type { Project } from '../api/answers';
 import { ScopeQueue, type WaitLimit } from '../scope-queue';
 
-/** The projects that were met, by slug; the least used go first. */
+/** Caches projects by slug; the least recently used one is evicted first. */
 export class KnownProjects {
   readonly #bySlug: LRUCache<string, Project>;
   #organizationId: string | undefined;
@@ -11,7 +11,7 @@ export class KnownProjects {
     this.#bySlug = new LRUCache({ max });
   }
 
-  /** Of the last project that told it. */
+  /** The organization of the last project that named one. */
   get organizationId(): string | undefined {
     return this.#organizationId;
   }
@@ -35,31 +35,31 @@ export class KnownProjects {
   }
 }
 
-/** New projects whose keys are yet to be made by their first write; those whose first write never came go first. */
+/** Knows the new projects that had no write yet: their first write makes the server create their keys. */
 export class ProjectInitialisation {
-  readonly #cold: LRUCache<string, true>;
-  readonly #turns = new ScopeQueue();
+  readonly #uninitialised: LRUCache<string, true>;
+  readonly #queue = new ScopeQueue();
 
   constructor(max: number) {
-    this.#cold = new LRUCache({ max });
+    this.#uninitialised = new LRUCache({ max });
   }
 
   add(projectId: string): void {
-    this.#cold.set(projectId, true);
+    this.#uninitialised.set(projectId, true);
   }
 
   drop(projectId: string): void {
-    this.#cold.delete(projectId);
+    this.#uninitialised.delete(projectId);
   }
 
-  /** Lets one write of a new project go first: it makes the keys that the others use. */
+  /** Sends one write to a new project before the others: it creates the keys that they use. */
   async run(projectId: string, write: () => Promise<void>, waitLimit: WaitLimit): Promise<void> {
-    const first = async (): Promise<boolean> => {
-      if (!this.#cold.has(projectId)) return false;
+    const writeFirst = async (): Promise<boolean> => {
+      if (!this.#uninitialised.has(projectId)) return false;
       await write();
-      return this.#cold.delete(projectId);
+      return this.#uninitialised.delete(projectId);
     };
-    const wentFirst = await this.#turns.run(projectId, first, waitLimit);
-    if (!wentFirst) await write();
+    const wasFirst = await this.#queue.run(projectId, writeFirst, waitLimit);
+    if (!wasFirst) await write();
   }
 }

@@ -9,16 +9,16 @@ import { InfisicalCallFailed, ranOutOfTime } from '../versions/infisical-call-fa
 import type { LogEvent } from '../../../logging/log';
 import { SingleFlight } from '../../../concurrency/single-flight';
 
-/** However many calls there are while the setting is wrong, or no answer comes, the server is asked this often. */
-const ASKED_AGAIN_MS = 5_000;
+/** While the setting is wrong or the server does not answer, the check is repeated at most this often. */
+const RETRY_AFTER_MS = 5_000;
 
-/** What an operator reads in readiness and in the log. Neither id is shown: the server's is not everybody's to know. */
+/** Shown to an operator in readiness and in the log. It shows neither id: the server's is not public. */
 export const OTHER_ORGANIZATION =
   'INFISICAL_ORGANIZATION_ID is not the organization of the machine identity: correct it (infisical.organizationId in the chart), or remove it.';
 const UNTOLD =
   'Infisical does not tell the organization of the machine identity, so INFISICAL_ORGANIZATION_ID is compared with its projects alone: give the identity the organization role member.';
 
-/** Answers that do not tell it, and would not if asked again. */
+/** Answers that do not tell the organization, and would not if the check were repeated. */
 const NOT_TOLD: ReadonlySet<FailureReason> = new Set([
   'permissionDenied',
   'notAMember',
@@ -28,17 +28,17 @@ const NOT_TOLD: ReadonlySet<FailureReason> = new Set([
   'unexpectedAnswer',
 ]);
 
-/** `untold` where the server has no way to tell, or the identity no right to ask; `unanswered` where it failed over it. */
+/** `untold` where the server cannot tell, or the identity has no right to ask; `unanswered` where the server failed. */
 type OrganizationVerdict = 'same' | 'other' | 'untold' | 'unanswered';
 
 interface OrganizationFinding {
   readonly verdict: OrganizationVerdict;
-  /** Another login may be one at another server, or of another identity. */
+  /** The token of the check: another login may be at another server, or of another identity. */
   readonly accessToken: string;
   readonly atMs: number;
 }
 
-/** Whether INFISICAL_ORGANIZATION_ID is the organization of our machine identity: asked once for each login, and as long as it is not. */
+/** Checks that INFISICAL_ORGANIZATION_ID is the organization of our machine identity: once for each login, and again while it is not. */
 export class OrganizationCheck {
   readonly #checks = new SingleFlight<void>();
   #finding: OrganizationFinding | undefined;
@@ -67,8 +67,8 @@ export class OrganizationCheck {
   }
 
   /**
-   * Compares a project that the server showed; one that does not tell its organization is ours.
-   * @throws StoreUnavailable where it is of another organization
+   * Checks the organization of a project; one without an organization passes.
+   * @throws StoreUnavailable where it belongs to another organization
    */
   requireOurs(project: Project, slug: string): void {
     const { organizationId } = this;
@@ -80,7 +80,7 @@ export class OrganizationCheck {
     if (!isOurs) throw new StoreUnavailable();
   }
 
-  /** What an operator should know although calls are served. */
+  /** Returns one sentence for each problem that an operator should know although calls succeed. */
   problems(): readonly string[] {
     return this.#finding?.verdict === 'untold' ? [UNTOLD] : [];
   }
@@ -89,15 +89,15 @@ export class OrganizationCheck {
     const { verdict, atMs, accessToken: of } = this.#finding ?? {};
     if (of !== accessToken || atMs === undefined) return false;
     const ageMs = this.clock.nowMs() - atMs;
-    const stays = verdict === 'same' || verdict === 'untold';
-    return stays || (ageMs >= 0 && ageMs < ASKED_AGAIN_MS);
+    const isFinal = verdict === 'same' || verdict === 'untold';
+    return isFinal || (ageMs >= 0 && ageMs < RETRY_AFTER_MS);
   }
 
   async #check(organizationId: string, accessToken: string, deadline: Deadline): Promise<void> {
     const verdict = await this.#ask(organizationId, accessToken, deadline);
     const before = this.#finding;
     const wasOther = before?.verdict === 'other';
-    // What a project showed to the same identity stands; and no answer is no news.
+    // A mismatch that a project showed to the same identity stays, and without an answer nothing changes.
     const stands = verdict === 'untold' ? wasOther && before.accessToken === accessToken : wasOther;
     const isNews = verdict === 'same' || verdict === 'other';
     this.#settle(stands && !isNews ? 'other' : verdict, accessToken);
@@ -136,23 +136,23 @@ export class OrganizationCheck {
   }
 }
 
-/** A server that lists an organization's projects to its members alone has told by what it refuses. */
+/** Returns the verdict of a refusal: the fork lists an organization's projects to its members only. */
 function verdictAfter(
   error: InfisicalCallFailed,
   tells: ApiVersion['tellsOrganization'],
 ): OrganizationVerdict {
   const byRefusal = tells === 'byRefusal';
   const { reason } = error;
-  // That decides nothing, and who asked goes on.
+  // A failure decides nothing, and the caller goes on.
   if (reason === 'serverFailure') return 'unanswered';
   if (byRefusal && reason === 'notAMember') return 'other';
-  // Of a role that may not list them; or there are more than one answer may carry.
+  // The role may not list them, or they are larger than the limit of an answer: both happen to members only.
   if (byRefusal && (reason === 'permissionDenied' || reason === 'answerTooLarge')) return 'same';
   if (NOT_TOLD.has(reason)) return 'untold';
   throw error;
 }
 
-/** Read, not verified: it is our own token, and tells whom to ask for. */
+/** Returns the identity id in our own token, which is read without verifying it; undefined where there is none. */
 export function identityIn(accessToken: string): string | undefined {
   try {
     const claims: unknown = JSON.parse(Buffer.from(accessToken.split('.')[1] ?? '', 'base64url').toString());

@@ -29,13 +29,13 @@ export interface DirectorySettings {
   readonly maxKnownProjects: number;
 }
 
-/** How often another instance is given time to finish what it began, where a race would store a thing twice. */
-const LOOKS_BEFORE_HELPING = 3;
+/** How often a project is read again while another instance may still add the environment, before this one adds it. */
+const MAX_ATTEMPTS = 3;
 
-/** Knows the project of each (user, workspace), and makes it on the first write. */
+/** Finds the project of each user and workspace, and creates it on the first write. */
 export class ProjectDirectory {
   readonly #known: KnownProjects;
-  readonly #lookups = new SingleFlight<Project | undefined>();
+  readonly #reads = new SingleFlight<Project | undefined>();
   readonly #provisions = new SingleFlight<Project>();
   readonly #initialisation: ProjectInitialisation;
   #mayNotCreate = false;
@@ -50,86 +50,80 @@ export class ProjectDirectory {
     this.#initialisation = new ProjectInitialisation(settings.maxKnownProjects);
   }
 
-  /** Undefined for a workspace that was never written: that is asked again each time, another instance may write it. */
-  async find(place: UserWorkspace, deadline: Deadline): Promise<Project | undefined> {
-    const slug = projectSlug(place);
+  /** Returns undefined for a workspace that was never written. That is not cached, as another instance may write it. */
+  async find(owner: UserWorkspace, deadline: Deadline): Promise<Project | undefined> {
+    const slug = projectSlug(owner);
     const known = this.#known.get(slug);
     if (known !== undefined) return known;
     await this.organization.require(deadline);
-    const look = this.#lookups.run(slug, () => this.#findProject(slug, deadline), ranOutOfTime);
-    return this.api.shared('findProject', look, deadline);
+    const read = this.#reads.run(slug, () => this.#findProject(slug, deadline), ranOutOfTime);
+    return this.api.shared('findProject', read, deadline);
   }
 
-  /** The project with that environment in it, made where it is missing. Concurrent callers share the work. */
-  async provision(place: UserWorkspace, environment: Environment, deadline: Deadline): Promise<Project> {
-    const slug = projectSlug(place);
+  /** Returns the project with that environment, created where it is missing. Concurrent callers share the work. */
+  async provision(owner: UserWorkspace, environment: Environment, deadline: Deadline): Promise<Project> {
+    const slug = projectSlug(owner);
     const known = this.#known.get(slug);
     if (known?.environments.has(environment)) return known;
     await this.organization.require(deadline);
     const work = this.#provisions.run(
       slug,
-      () => this.#provision(place, environment, deadline),
+      () => this.#provision(owner, environment, deadline),
       ranOutOfTime,
     );
     const project = await this.api.shared('findProject', work, deadline);
-    // The work that was shared may have been for another environment.
-    return project.environments.has(environment) ? project : this.provision(place, environment, deadline);
+    // The shared work may have been for another environment.
+    return project.environments.has(environment) ? project : this.provision(owner, environment, deadline);
   }
 
-  /** Lets the first write of a new project go before all others. */
+  /** Sends the first write to a new project before all others. */
   async firstOrAfter(id: string, write: () => Promise<void>, deadline: Deadline): Promise<void> {
     await this.#initialisation.run(id, write, this.api.waitLimit('createSecret', deadline));
   }
 
-  /** After the server said that the project, or an environment of it, is gone. */
-  forget(place: UserWorkspace): void {
-    this.#known.forget(projectSlug(place));
+  /** Removes a project from the cache after the server answered that it, or an environment of it, is gone. */
+  forget(owner: UserWorkspace): void {
+    this.#known.forget(projectSlug(owner));
   }
 
-  /** After the project itself was deleted. */
+  /** Removes a deleted project from the cache. */
   forgetId(id: string): void {
     this.#known.forgetId(id);
     this.#initialisation.drop(id);
   }
 
-  /** What an operator should mend although all that is there is served. */
+  /** Returns one sentence for each problem that an operator should fix although existing projects work. */
   problems(): readonly string[] {
     return [...this.organization.problems(), ...(this.#mayNotCreate ? [MAY_NOT_CREATE] : [])];
   }
 
-  /** Resolves unless the setting names another organization than the machine identity's. */
+  /** @throws StoreUnavailable where the setting names another organization than the machine identity's */
   requireOrganization(deadline: Deadline): Promise<void> {
     return this.organization.require(deadline);
   }
 
-  /** As set, or as projects tell it. */
+  /** The organization of the setting, or else of the projects. */
   get organizationId(): string | undefined {
     return this.settings.organizationId ?? this.#known.organizationId;
   }
 
-  async #provision(place: UserWorkspace, environment: Environment, deadline: Deadline): Promise<Project> {
-    const slug = projectSlug(place);
+  async #provision(owner: UserWorkspace, environment: Environment, deadline: Deadline): Promise<Project> {
+    const slug = projectSlug(owner);
     const found = await this.#findProject(slug, deadline);
     if (found === undefined) {
-      const created = await this.#create(place, slug, deadline);
+      const created = await this.#create(owner, slug, deadline);
       if (created !== undefined) return this.#complete(slug, created, ENVIRONMENTS, deadline);
     }
     const project = found ?? (await this.#findProject(slug, deadline));
     if (project === undefined) throw new StoreUnavailable();
-    return this.#complete(
-      slug,
-      await this.#patiently(slug, project, environment, deadline),
-      [environment],
-      deadline,
-    );
+    const latest = await this.#waitForEnvironment(slug, project, environment, deadline);
+    return this.#complete(slug, latest, [environment], deadline);
   }
 
   async #findProject(slug: string, deadline: Deadline): Promise<Project | undefined> {
     try {
-      return this.#remember(
-        slug,
-        await this.api.call('findProject', () => ({ path: { slug } }), parseProject, deadline),
-      );
+      const project = await this.api.call('findProject', () => ({ path: { slug } }), parseProject, deadline);
+      return this.#remember(slug, project);
     } catch (error: unknown) {
       if (failedBecause(error, 'notFound:project')) return undefined;
       if (failedBecause(error, 'notAMember', 'permissionDenied')) throw foreignProject(this.log, slug);
@@ -137,15 +131,15 @@ export class ProjectDirectory {
     }
   }
 
-  /** Undefined where the slug was taken meanwhile, or where only a look can tell whether it was made. */
-  async #create(place: UserWorkspace, slug: string, deadline: Deadline): Promise<Project | undefined> {
+  /** Returns undefined where the slug was taken meanwhile, or the outcome is unknown until the project is read. */
+  async #create(owner: UserWorkspace, slug: string, deadline: Deadline): Promise<Project | undefined> {
     const parts = ({ projectFields }: ApiVersion) => ({
-      body: { projectName: projectDisplayName(place), slug, ...projectFields },
+      body: { projectName: projectDisplayName(owner), slug, ...projectFields },
     });
     try {
       const project = await this.api.call('createProject', parts, parseProject, deadline);
       this.#mayNotCreate = false;
-      await this.#takeBackUnlessOurs(project, slug, deadline);
+      await this.#deleteUnlessOurs(project, slug, deadline);
       this.#initialisation.add(project.id);
       this.log('info', 'infisical_project_created', { project: slug });
       return this.#remember(slug, project);
@@ -156,7 +150,7 @@ export class ProjectDirectory {
     }
   }
 
-  /** Adds what is missing, one after the other: together they would race for one position on the server. */
+  /** Adds the missing environments one after the other: at once they would race for one position on the server. */
   async #complete(
     slug: string,
     project: Project,
@@ -175,15 +169,15 @@ export class ProjectDirectory {
         deadline,
       );
     } catch (error: unknown) {
-      const seen = await this.#afterFailedEnvironment(error, slug, missing, deadline);
-      return this.#complete(slug, seen, wanted, deadline);
+      const latest = await this.#readAfterFailure(error, slug, missing, deadline);
+      return this.#complete(slug, latest, wanted, deadline);
     }
-    const grown = { ...project, environments: new Set([...project.environments, missing]) };
-    return this.#complete(slug, this.#remember(slug, grown), wanted, deadline);
+    const extended = { ...project, environments: new Set([...project.environments, missing]) };
+    return this.#complete(slug, this.#remember(slug, extended), wanted, deadline);
   }
 
-  /** The project as it is now, if the environment came to be after all, or was only pushed aside by another. */
-  async #afterFailedEnvironment(
+  /** Returns the project as it is now, where the environment exists after all, or only conflicted with another one. @throws the error */
+  async #readAfterFailure(
     error: unknown,
     slug: string,
     missing: Environment,
@@ -192,30 +186,30 @@ export class ProjectDirectory {
     if (failedBecause(error, 'environmentHeld')) warnOfHeld(this.log, slug, missing);
     if (!failedBecause(error, 'alreadyExists:environment', 'conflict') && !leavesIndeterminate(error))
       throw error;
-    const seen = await this.#findProject(slug, deadline);
-    if (seen === undefined) throw error;
-    if (!seen.environments.has(missing) && !failedBecause(error, 'conflict')) throw error;
-    return seen;
+    const latest = await this.#findProject(slug, deadline);
+    if (latest === undefined) throw error;
+    if (!latest.environments.has(missing) && !failedBecause(error, 'conflict')) throw error;
+    return latest;
   }
 
-  /** The instance that made the project adds its environments; two that add one at once can leave it there twice. */
-  async #patiently(
+  /** Waits for the instance that created the project to add its environments: two that add one at once can store it twice. */
+  async #waitForEnvironment(
     slug: string,
     project: Project,
     needed: Environment,
     deadline: Deadline,
   ): Promise<Project> {
     if ((await this.api.apiVersion(deadline)).environmentsAreUnique) return project;
-    let seen = project;
-    for (let look = 1; look <= LOOKS_BEFORE_HELPING && !seen.environments.has(needed); look++) {
-      await pause((0.5 + Math.random()) * 200 * look);
-      seen = (await this.#findProject(slug, deadline)) ?? seen;
+    let latest = project;
+    for (let attempt = 1; attempt <= MAX_ATTEMPTS && !latest.environments.has(needed); attempt++) {
+      await pause((0.5 + Math.random()) * 200 * attempt);
+      latest = (await this.#findProject(slug, deadline)) ?? latest;
     }
-    return seen;
+    return latest;
   }
 
-  /** Where the server tells its organization with its projects alone, nothing may be left of the one that showed it. */
-  async #takeBackUnlessOurs(project: Project, slug: string, deadline: Deadline): Promise<void> {
+  /** Deletes a new project of another organization: some servers show their organization only with a project. @throws StoreUnavailable */
+  async #deleteUnlessOurs(project: Project, slug: string, deadline: Deadline): Promise<void> {
     try {
       this.organization.requireOurs(project, slug);
     } catch (error: unknown) {

@@ -5,7 +5,7 @@ import { ENVIRONMENTS, type Environment } from '../../../secrets/secret';
 import type { Project } from '../api/answers';
 import type { LogEvent } from '../../../logging/log';
 
-/** What an environment that we make is called in Infisical's page. */
+/** The names of our environments in Infisical's page. */
 export const ENVIRONMENT_NAMES = {
   test: 'Test',
   dev: 'Development',
@@ -13,7 +13,7 @@ export const ENVIRONMENT_NAMES = {
   prod: 'Production',
 } as const satisfies Record<Environment, string>;
 
-/** Whose workspace a project stands for. */
+/** The user and workspace that a project belongs to. */
 export interface UserWorkspace {
   readonly user: string;
   readonly workspace: string;
@@ -25,19 +25,19 @@ const MAX_DISPLAY_NAME_LENGTH = 64;
 const HASH_DIGITS = 16;
 
 /**
- * The same for ever and for every instance (docs/decisions/0005). The first half is the user's, so that all projects
- * of a user can be found; the second half tells the user's workspaces apart.
+ * Returns the slug of a project, which never changes and is the same in every instance (docs/decisions/0005). All projects of
+ * a user have the first half in common, by which they are found; the second half tells the user's workspaces apart.
  */
 export function projectSlug({ user, workspace }: UserWorkspace): string {
   return userSlugPrefix(user) + digitsOf('workspace', user, workspace);
 }
 
-/** What the slugs of exactly this user's projects begin with. */
+/** Returns the beginning of the slugs of exactly this user's projects. */
 export function userSlugPrefix(user: string): string {
   return PREFIX + digitsOf('user', user);
 }
 
-/** Lengths go before the parts, so that no two lists of parts run together. */
+/** Hashes the parts, each after its length, so that no two lists of parts give the same text. */
 function digitsOf(...parts: readonly string[]): string {
   const material = parts.map((part) => {
     if (!part.isWellFormed()) throw new InvalidRequest('workspace', 'must be well-formed Unicode');
@@ -48,7 +48,7 @@ function digitsOf(...parts: readonly string[]): string {
   return digits.padStart(HASH_DIGITS, '0');
 }
 
-/** For people in Infisical's page only; two projects may bear the same. */
+/** Returns a name for people in Infisical's page; it need not be unique. */
 export function projectDisplayName({ user, workspace }: UserWorkspace): string {
   const readable = `${user} / ${workspace}`.replace(/\p{C}/gu, ' ');
   return [...readable].reduce(
@@ -57,29 +57,29 @@ export function projectDisplayName({ user, workspace }: UserWorkspace): string {
   );
 }
 
-// What only a person can put right in Infisical's page.
+// Problems that only a person can fix in Infisical's page.
 
-/** Two instances of something made one at once on the fork: what is in the other one is out of reach. */
+/** Warns of duplicate environments, which two instances created at once on the fork: the secrets in one of them cannot be reached. */
 export function warnOfDuplicates(log: LogEvent, slug: string, { duplicateEnvironments }: Project): void {
   const advice = 'compare the environments of this slug in the page, and delete all but one';
   for (const environment of ENVIRONMENTS.filter((one) => duplicateEnvironments.has(one)))
     log('warn', 'infisical_environment_duplicated', { project: slug, environment, advice });
 }
 
-/** @returns what the caller learns of a project that bears our slug and is not ours */
+/** Warns of a project that has our slug and is not ours, and returns the error for the caller. */
 export function foreignProject(log: LogEvent, slug: string): StoreUnavailable {
   const advice = 'add the machine identity to this project as admin, or delete the project';
   log('warn', 'infisical_project_foreign', { project: slug, advice });
   return new StoreUnavailable();
 }
 
-/** Newer servers keep a deleted environment for two weeks, and none of its slug can be made meanwhile. */
+/** Warns of a deleted environment: newer servers keep it for two weeks, in which no other of its slug can be created. */
 export function warnOfHeld(log: LogEvent, slug: string, environment: Environment): void {
   const advice = "restore this deleted environment in the project's settings, or delete it there for good";
   log('warn', 'infisical_environment_slug_held', { project: slug, environment, advice });
 }
 
-/** What an operator reads in the log and in readiness. */
+/** Shown to an operator in the log and in readiness. */
 export const MAY_NOT_CREATE =
   'Infisical refused the machine identity a new project, so that new workspaces are 503: give it the organization role member.';
 
@@ -87,7 +87,7 @@ export function refusedProject(log: LogEvent): void {
   log('warn', 'infisical_project_refused', { advice: MAY_NOT_CREATE });
 }
 
-/** One that we made in an organization that is not ours, and could not take back. */
+/** Warns of a project that we created in an organization that is not ours, and could not delete. */
 export function warnOfLeft(log: LogEvent, slug: string): void {
   log('warn', 'infisical_project_left_behind', {
     project: slug,

@@ -12,19 +12,19 @@ import { userSlugPrefix } from './project-slug';
 import { SingleFlight } from '../../../concurrency/single-flight';
 import { leavesIndeterminate } from '../versions/indeterminate-write';
 
-/** Only projects tell the identity its organization, and to look for a user's makes none. */
+/** The identity learns its organization only from projects, and listing a user's projects creates none. */
 const NO_ORGANIZATION_YET =
   'Infisical tells its organization only with one of its projects, and none was met yet: set INFISICAL_ORGANIZATION_ID.';
 
 const MAX_FOUND = 10_000;
 
 /**
- * The projects of one user: those of the machine identity whose slugs begin with the user's part. One that was found
- * stays among them until it is removed, also where the identity lost its membership and finds it no more; one whose
- * membership was lost before is not known.
+ * Finds and removes the projects of one user: those of the machine identity whose slugs begin with the user's part. A project that
+ * was found stays known until it is removed, also where the identity loses its membership and does not find it any more; one whose
+ * membership was lost before is not found.
  */
 export class UserProjects {
-  /** Ids with the user's part of their slugs. */
+  /** The user's part of the slug, by project id. */
   readonly #found = new LRUCache<string, string>({ max: MAX_FOUND });
   readonly #removals = new SingleFlight<void>();
 
@@ -35,7 +35,7 @@ export class UserProjects {
   ) {}
 
   async of(user: string, deadline: Deadline): Promise<readonly StoredWorkspace[]> {
-    // v3 answers with an empty list for an organization that is not the identity's: nothing would be removed.
+    // v3 answers with an empty list for another organization than the identity's, so that nothing would be removed.
     await this.projects.requireOrganization(deadline);
     const prefix = userSlugPrefix(user);
     const parts = ({ listsByOrganization }: ApiVersion) => {
@@ -50,8 +50,8 @@ export class UserProjects {
   }
 
   /**
-   * Ids are given once: a project that is made anew has another. All servers answer differently for a project that is
-   * gone and for one that the identity is no member of: only the first counts as removed.
+   * Removes a project; one that is created again has another id. All servers answer differently for a project that is gone and
+   * for one that the identity is no member of: only the first counts as removed.
    */
   async remove({ id }: StoredWorkspace, deadline: Deadline): Promise<void> {
     // Real servers answer 500 to all but one of several deletes at once.
@@ -61,7 +61,7 @@ export class UserProjects {
   async #remove(id: string, deadline: Deadline): Promise<void> {
     try {
       await this.#delete(id, deadline).catch((error: unknown) => {
-        // The server may have done it, or another instance has: nothing else tells than to ask for it again.
+        // The server, or another instance, may have deleted it: only another delete shows that.
         if (!leavesIndeterminate(error)) throw error;
         return this.#delete(id, deadline);
       });
