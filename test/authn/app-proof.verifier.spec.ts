@@ -49,8 +49,8 @@ function build() {
   return { clock, time, threads, verifier, nowS, proof, verify };
 }
 
-describe('whether an app has a key', () => {
-  it('is not told by a full line: both are refused as long as it is, and both wait where there is room', async () => {
+describe('the knowledge whether an app has a key', () => {
+  it('is not revealed by a full queue: proofs of known and unknown keys are refused or wait alike', async () => {
     const { threads, verify } = build();
     const flood = Array.from({ length: 66 }, () => verify(false));
     expect(await Promise.all([verify(true), verify(false)])).toEqual(Array(2).fill('TOO_MANY_REQUESTS'));
@@ -143,7 +143,7 @@ describe('a flood of proofs', () => {
     expect(told.filter((said) => said === 'TOO_MANY_REQUESTS').length).toBeGreaterThan(250);
   }); // prettier-ignore
 
-  it('keeps nobody who shares no address with it from a place in line, from however many addresses it comes', async () => {
+  it('keeps no other address out of the queue, from however many addresses it comes', async () => {
     const { threads, verify } = build();
     const flood = Array.from({ length: 40 }, (_, peer) =>
       Array.from({ length: 10 }, () => verify(false, `10.0.1.${peer}`)),
@@ -154,7 +154,7 @@ describe('a flood of proofs', () => {
     await Promise.all(flood);
   });
 
-  it('of one address, once over, leaves it its turns', async () => {
+  it('of one address does not harm that address once it is over', async () => {
     const { threads, time, verify } = build();
     const flood = Array.from({ length: 100 }, () => verify(false));
     time.advance(5_000);
@@ -175,7 +175,7 @@ describe('a flood of proofs', () => {
 });
 
 describe('a hash that was accepted', () => {
-  it('is accepted once, also where its copies waited in line while its time ran out', async () => {
+  it('is accepted once, even where copies of it waited in the queue until its time ran out', async () => {
     const { clock, threads, verify } = build();
     const copies = [verify(true), verify(true), verify(true)];
     clock.advance(14_000);
@@ -226,7 +226,7 @@ describe('a hash that was accepted', () => {
   });
 });
 
-describe('the threads that compare', () => {
+describe('BcryptThreads', () => {
   const right = hashSync('text', 10);
   const opened: BcryptThreads[] = [];
   const open = (file?: string): BcryptThreads => {
@@ -238,14 +238,14 @@ describe('the threads that compare', () => {
     await Promise.all(opened.splice(0).map((one) => one.close()));
   });
 
-  it('say what bcrypt says, of several at once too', async () => {
+  it('returns what bcrypt returns, for concurrent calls too', async () => {
     const threads = open();
     const said = [threads.compare('text', right), threads.compare('other', right), threads.compare('text', WRONG)];
     expect(await Promise.all(said)).toEqual([true, false, false]);
     expect(await threads.compare('text', right)).toBe(true);
   }); // prettier-ignore
 
-  it('are replaced where they die: the proof that was there is compared once more, and those after it', async () => {
+  it('replaces a thread that died, and compares its proof and later ones again', async () => {
     const threads = open(`${__dirname}/dying-worker.mjs`);
     expect(await threads.compare('sound', '')).toBe(true);
     await expect(threads.compare('dies always', '')).rejects.toThrow('ended');
@@ -259,13 +259,13 @@ describe('the threads that compare', () => {
     }
   });
 
-  it('that cannot be started fail the proof and nothing else', async () => {
+  it('fails only the proof where a thread cannot be started', async () => {
     const threads = open(`${__dirname}/no-such-worker.mjs`);
     await expect(threads.compare('text', right)).rejects.toThrow('ended');
     await expect(threads.compare('text', right)).rejects.toThrow('ended');
   });
 
-  it('end when they are closed, and with them what they were at; none is started afterwards', async () => {
+  it('ends all threads and their work when it is closed, and starts none afterwards', async () => {
     const threads = open();
     const said = threads.compare('text', right);
     await threads.close();

@@ -57,7 +57,7 @@ describe('an LLDAP that does not answer', () => {
   const directoryOf = (parts: ReturnType<typeof told>, timeoutMs = 2_000) =>
     new LldapUserDirectory({ url, timeoutMs }, clock, parts.time, parts.dependency);
 
-  it('is named before anybody calls, once in the log and by its sentence, and its return too', async () => {
+  it('is reported before the first call, once in the log and as a problem, and so is its return', async () => {
     const where = port();
     await new Promise((resolve) => server.close(resolve));
     const parts = told('lldap');
@@ -78,7 +78,7 @@ describe('an LLDAP that does not answer', () => {
     expect(parts.states).toEqual([false, true]);
   });
 
-  it('is asked nothing more once it was closed, nor while it answers', async () => {
+  it('is not probed once it was closed, nor while it answers', async () => {
     const [up, closed] = [told('lldap'), told('lldap')];
     directoryOf(up);
     await eventually(() => expect(up.states).toEqual([true]));
@@ -93,7 +93,7 @@ describe('an LLDAP that does not answer', () => {
     expect(up.logged).toEqual([]);
   });
 
-  it('is no thousand lines where it answers every other call', async () => {
+  it('does not fill the log where it answers every other call', async () => {
     const parts = told('lldap');
     const directory = directoryOf(parts);
     await eventually(() => expect(parts.states).toEqual([true]));
@@ -140,7 +140,7 @@ describe('an LLDAP that does not answer', () => {
 });
 
 describe('a Kubernetes API server that reviews no tokens', () => {
-  it('is named with its word, before anybody calls, and its return too', async () => {
+  it('is reported with its error code before the first call, and so is its return', async () => {
     const server = await FakeApiServer.start();
     try {
       server.failing = { status: 403, reason: 'Forbidden' };

@@ -34,7 +34,7 @@ describe('a token that verified a moment ago', () => {
     expect(await outcome(verifier.verify(token))).toBe('UNAUTHENTICATED');
   });
 
-  it('says nothing for one that differs in its header, its claims or its signature', async () => {
+  it('does not make a token good that differs in its header, its claims or its signature', async () => {
     const token = await userToken('alice', clock.nowMs());
     await verifier.verify(token);
     const parts = token.split('.');
@@ -59,7 +59,7 @@ describe('a token that verified a moment ago', () => {
     expect(await outcome(withOwnKey.verify(token))).toBe('UNAUTHENTICATED');
   });
 
-  it('goes with its key, once that counts no more', async () => {
+  it('is refused once its key no longer counts', async () => {
     const reloadable = replaceable(USER_TOKEN_SECRET);
     verifier = new UserTokenVerifier(reloadable, clock);
     const token = await userToken('alice', clock.nowMs());
@@ -71,7 +71,7 @@ describe('a token that verified a moment ago', () => {
     expect(await outcome(verifier.verify(token))).toBe('UNAUTHENTICATED');
   });
 
-  it('still is refused where the directory says that its user has logged out', async () => {
+  it('is refused where the directory says that its user has logged out', async () => {
     let loggedIn = true;
     class Directory extends UserDirectory {
       override accepts(): Promise<boolean> {
@@ -85,7 +85,7 @@ describe('a token that verified a moment ago', () => {
     expect(await outcome(verifier.verify(token))).toBe('UNAUTHENTICATED');
   });
 
-  it('is of one kind only: a user token is no access token, nor the other way round', async () => {
+  it('is accepted as one kind only: a user token is no access token, nor the other way round', async () => {
     const key = fixed(ACCESS_TOKEN_KEY);
     const [users, apps] = [new UserTokenVerifier(key, clock), new AccessTokens(key, clock)];
     const user = await userToken('alice', clock.nowMs(), { key: ACCESS_TOKEN_KEY });
@@ -97,7 +97,7 @@ describe('a token that verified a moment ago', () => {
     expect(await outcome(users.verify(app))).toBe('UNAUTHENTICATED');
   });
 
-  it('was refused before for nothing that stays: what is wrong today may be right tomorrow', async () => {
+  it('is accepted although it was refused before it became valid', async () => {
     const token = await userToken('alice', clock.nowMs(), { claims: { nbf: clock.nowMs() / 1000 + 1 } });
     expect(await outcome(verifier.verify(token))).toBe('UNAUTHENTICATED');
     clock.advance(1_000);

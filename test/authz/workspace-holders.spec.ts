@@ -11,8 +11,8 @@ const holder = (app: string, installedAtMs: number, source = `of-${app}`): Claim
   },
 });
 
-describe('the holders of a workspace', () => {
-  it('are in the order of their installation, in whatever order they were read', () => {
+describe('WorkspaceHolders', () => {
+  it('returns the apps in the order of their installation, whatever the order of reading', () => {
     const apps = [holder('c', 30), holder('a', 20), holder('b', 10)];
     for (const order of [apps, [...apps].reverse()]) {
       const holders = new WorkspaceHolders();
@@ -21,7 +21,7 @@ describe('the holders of a workspace', () => {
     }
   });
 
-  it('that came in the same second are ordered alike on every replica', () => {
+  it('orders apps of the same second alike on every replica', () => {
     const apps = [holder('a', 10, 'z'), holder('b', 10, 'y')];
     for (const order of [apps, [...apps].reverse()]) {
       const holders = new WorkspaceHolders();
@@ -30,7 +30,7 @@ describe('the holders of a workspace', () => {
     }
   });
 
-  it('are not several where one app was read twice', () => {
+  it('does not count an app twice that was read twice', () => {
     const holders = new WorkspaceHolders();
     holders.add(holder('a', 10, 'z'));
     holders.add(holder('a', 20, 'y'));

@@ -96,7 +96,7 @@ describe('where LLDAP is configured, it is asked whether a token was logged out'
     expect(asked).toHaveLength(1);
   });
 
-  it('a log-out takes effect within 60 s', async () => {
+  it('refuses a logged-out token within 60 s', async () => {
     const sent = await token();
     await verifier.verify(sent);
     answer = { status: 200, body: '{"status":"invalid token"}' };
@@ -104,15 +104,18 @@ describe('where LLDAP is configured, it is asked whether a token was logged out'
     expect(await outcome(verifier.verify(sent))).toBe('UNAUTHENTICATED');
   });
 
-  it.each([429, 502, 503, 504])('a %i is not LLDAP speaking: 503, and asked again', async (status) => {
-    const sent = await token();
-    answer = { status, body: '' };
-    expect(await outcome(verifier.verify(sent))).toBe('IDENTITY_UNAVAILABLE');
-    answer = { status: 200, body: '{"status":"ok"}' };
-    await expect(verifier.verify(sent)).resolves.toMatchObject({ user: 'alice' });
-  });
+  it.each([429, 502, 503, 504])(
+    'answers 503 on a %i, which is not from LLDAP, and asks again',
+    async (status) => {
+      const sent = await token();
+      answer = { status, body: '' };
+      expect(await outcome(verifier.verify(sent))).toBe('IDENTITY_UNAVAILABLE');
+      answer = { status: 200, body: '{"status":"ok"}' };
+      await expect(verifier.verify(sent)).resolves.toMatchObject({ user: 'alice' });
+    },
+  );
 
-  it('a user with ever more tokens takes four calls at a time, and keeps nobody else from theirs', async () => {
+  it('makes four calls at a time for a user with many tokens, and does not delay other users', async () => {
     let open: () => void = () => undefined;
     answer = { status: 200, body: '{"status":"ok"}', gate: new Promise((resolve) => (open = resolve)) };
     const of = async (user: string, turn: number) =>
@@ -130,7 +133,7 @@ describe('where LLDAP is configured, it is asked whether a token was logged out'
     expect(await of('mallory', 99)).toBe('done');
   });
 
-  it('silence is 503 in time, and nobody is let through', async () => {
+  it('answers 503 in time and accepts nobody when LLDAP does not answer', async () => {
     answer = { status: 200, body: '{}', delayMs: 2000 };
     const began = Date.now();
     expect(await outcome(verifier.verify(await token()))).toBe('IDENTITY_UNAVAILABLE');

@@ -6,7 +6,7 @@ import { eventually } from '../support/eventually';
 
 const LINE = `${'x'.repeat(999)}\n`;
 
-describe('the log, where nobody reads it', () => {
+describe('LogDestination', () => {
   let reader: ChildProcess;
   let fd: number;
   const dropped: number[] = [];
@@ -28,7 +28,7 @@ describe('the log, where nobody reads it', () => {
     return performance.now() - beganMs;
   };
 
-  it('holds nobody up: lines are kept for its reader', async () => {
+  it('does not stop the process when the reader is slow, and buffers the lines', async () => {
     readerOf('read go; wc -c');
     const tookMs = write(900);
     // Left to itself, pino waits 100 ms for each line that finds the pipe full.
@@ -42,7 +42,7 @@ describe('the log, where nobody reads it', () => {
     expect(dropped).toEqual([]);
   });
 
-  it('is dropped beyond a megabyte, which is told once the reader has caught up', async () => {
+  it('drops lines beyond a megabyte and reports their number once the reader has caught up', async () => {
     readerOf('sleep 1; cat > /dev/null');
     expect(write(5_000)).toBeLessThan(2_000);
     await eventually(() => {
@@ -52,7 +52,7 @@ describe('the log, where nobody reads it', () => {
     expect(dropped[0]).toBeGreaterThan(3_000);
   });
 
-  it('ends nothing where its reader has gone', async () => {
+  it('does not end the process when its reader is gone', async () => {
     readerOf('exit 0');
     await once(reader, 'exit');
     write(100);

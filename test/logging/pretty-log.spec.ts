@@ -13,8 +13,8 @@ function logged(colorize = false) {
   return { log, text: () => text };
 }
 
-describe('the log for people', () => {
-  it('has a line for each event: the time, the level, the event, the fields', () => {
+describe('prettyLog', () => {
+  it('writes a line for each event with time, level, event and fields', () => {
     const { log, text } = logged();
     log.info({ app: 'notes', count: 2, quota: undefined }, 'grants_read');
     log.warn('redis_lost');
@@ -32,7 +32,7 @@ describe('the log for people', () => {
     );
   });
 
-  it('has colours only where they are asked for', () => {
+  it('uses colours only where they are asked for', () => {
     const [plain, colored] = [logged(), logged(true)];
     for (const { log } of [plain, colored]) log.error({ reason: 'x' }, 'failed');
     expect(plain.text()).not.toContain('\u001b');
@@ -41,7 +41,7 @@ describe('the log for people', () => {
     expect(colored.text()).toContain('\u001b[31mERROR\u001b[39m');
   });
 
-  it('keeps out what the JSON log keeps out: requests, responses, and all of an error but its class', () => {
+  it('omits what the JSON log omits: requests, responses, and all of an error but its class', () => {
     const { log, text } = logged();
     const error = Object.assign(new TypeError('canary-message'), { config: 'canary-config' });
     log.error(
@@ -64,7 +64,7 @@ describe('the log for people', () => {
     expect(text()).toContain(String.raw`seen\n[12:00:00] ERROR: forged`);
   });
 
-  it('is one line of text for any event', () => {
+  it('writes one line of text for any event', () => {
     fc.assert(
       fc.property(
         fc.string({ unit: 'binary' }),

@@ -34,7 +34,7 @@ describe('a key in a watched file', () => {
   const looks = (count: number): void => time.advance(count * 1_000);
   const RELOADED = ['credential_reloaded', { name: 'KEY' }];
 
-  it('counts once two looks have found the same', () => {
+  it('counts once two polls have read the same content', () => {
     writeFileSync(path, NEW);
     looks(1);
     expect(key.current()).toBe(OLD);
@@ -42,7 +42,7 @@ describe('a key in a watched file', () => {
     expect([key.current(), logged]).toEqual([NEW, [RELOADED]]);
   });
 
-  it('is never taken half written', () => {
+  it('is never used half written', () => {
     const taken: string[] = [];
     key.whenChanged((value) => taken.push(value));
     for (const length of [0, 35, 60, 80]) {
@@ -75,14 +75,14 @@ describe('a key in a watched file', () => {
     expect(JSON.stringify(logged)).not.toContain('canary');
   });
 
-  it('is looked at at once for who was refused', () => {
+  it('is read at once for a caller that was refused', () => {
     writeFileSync(path, NEW);
     expect([key.renewed(), key.current()]).toEqual([NEW, NEW]);
     looks(5);
     expect(logged).toEqual([RELOADED]);
   });
 
-  it('is what the file holds by now, if it changed since the settings were read', () => {
+  it('is the present content of the file if it changed since the settings were read', () => {
     expect(follow('canary-older').versions().map(({ value }) => value)).toEqual([OLD, 'canary-older']); // prettier-ignore
   });
 
@@ -95,7 +95,7 @@ describe('a key in a watched file', () => {
     expect(key.current().trim()).toBe('49');
   });
 
-  it('is not looked at any more after the end', () => {
+  it('is not read any more after the close', () => {
     files.close();
     writeFileSync(path, NEW);
     looks(10);

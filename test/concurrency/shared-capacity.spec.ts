@@ -7,7 +7,7 @@ const takeAll = (capacity: SharedCapacity, subject: string, amount = 1): number 
   return taken;
 };
 
-describe('a capacity that subjects share', () => {
+describe('SharedCapacity', () => {
   it('gives one subject half of it, and each that comes later as much as is free', () => {
     const capacity = new SharedCapacity(1_000);
     expect(takeAll(capacity, 'first')).toBe(500);
@@ -15,7 +15,7 @@ describe('a capacity that subjects share', () => {
     expect(takeAll(capacity, 'third')).toBe(125);
   });
 
-  it('leaves room for a newcomer however many others take what they can', () => {
+  it('leaves capacity for a new subject however many others take what they can', () => {
     const capacity = new SharedCapacity(2_000);
     const others = Array.from({ length: 60 }, (_, at) => `attacker ${at}`);
     for (let round = 0; round < 1_000; round += 1) for (const other of others) capacity.take(other);
@@ -28,7 +28,7 @@ describe('a capacity that subjects share', () => {
     expect(capacity.take('one')).toBe('share');
   });
 
-  it('tells a full capacity from a full share', () => {
+  it('distinguishes a full capacity from a full share', () => {
     const capacity = new SharedCapacity(4);
     for (const subject of ['a', 'b', 'c', 'd']) expect(typeof capacity.take(subject)).toBe('function');
     expect(capacity.take('e')).toBe('full');
@@ -38,7 +38,7 @@ describe('a capacity that subjects share', () => {
     expect(other.take('a', 1)).toBe('share');
   });
 
-  it('is as it was when everything was given back, once or more often', () => {
+  it('is free again when everything was released, once or more often', () => {
     const amounts = fc.array(fc.record({ subject: fc.constantFrom('a', 'b', 'c'), amount: fc.nat(40) }));
     fc.assert(
       fc.property(amounts, fc.nat(5), (wanted, again) => {

@@ -1,6 +1,6 @@
 import { urlOf } from '../../src/development/start-banner';
 
-describe('the address that is printed', () => {
+describe('urlOf', () => {
   it.each([
     ['127.0.0.1', 'http://127.0.0.1:8080'],
     ['localhost', 'http://localhost:8080'],

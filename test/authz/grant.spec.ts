@@ -8,14 +8,14 @@ const stated = (...ops: readonly string[]) => {
   return grantSet(read.grants);
 };
 
-describe('compiled grants', () => {
-  it('are held once for all installations that state the same', () => {
+describe('grantSet', () => {
+  it('returns the same set for all installations that state the same grants', () => {
     const ops = ['RetrieveSecret?workspace=w', 'ListSecret'];
     expect(stated(...ops)).toBe(stated(...ops));
     expect([...stated(...ops)]).toEqual(['RetrieveSecret?workspace=w', 'ListSecret?workspace=app']);
   });
 
-  it('are never those of an installation that states another operation, workspace, or number of them', () => {
+  it('returns another set where an operation, a workspace or the number of grants differs', () => {
     const all = [
       stated('RetrieveSecret?workspace=w'),
       stated('ListSecret?workspace=w'),
@@ -28,7 +28,7 @@ describe('compiled grants', () => {
     expect(all[4]?.size).toBe(0);
   });
 
-  it('of an app that states more than would ever be remembered are made nevertheless', () => {
+  it('compiles the grants of an app that states more than the cache can hold', () => {
     const grants = Array.from({ length: 80_000 }, (_, at) => ({
       operation: 'RetrieveSecret' as const,
       workspace: `${'w'.repeat(30)}${at}`,

@@ -7,8 +7,8 @@ const notes = { app: 'notes', user: 'alice' };
 const rateLimits = (rates: Partial<RateLimitsByKind>) =>
   new LocalRateLimits({ app: {}, user: {}, ...rates }, time);
 
-describe('budgets of requests', () => {
-  it('let the burst through at once, and then one for each that drips in', () => {
+describe('LocalRateLimits', () => {
+  it('allows the burst at once, and then one request for each new token', () => {
     const some = rateLimits({ app: { read: { perSecond: 10, burst: 3 } } });
     const taken = [1, 2, 3, 4].map(() => some.take('read', notes));
     expect(taken).toEqual([undefined, undefined, undefined, { budget: 'app', retryAfterMs: 100 }]);
@@ -18,14 +18,14 @@ describe('budgets of requests', () => {
     expect([some.take('read', notes), some.take('read', notes)?.retryAfterMs]).toEqual([undefined, 100]);
   });
 
-  it('hold no more than the burst, however long nobody asks', () => {
+  it('allows no more than the burst after any pause', () => {
     const some = rateLimits({ user: { write: { perSecond: 1000, burst: 2 } } });
     some.take('write', notes);
     time.advance(3_600_000);
     expect([1, 2, 3].map(() => some.take('write', notes)?.budget)).toEqual([undefined, undefined, 'user']);
   });
 
-  it('keep reads and writes apart, the apps of one user, and the users of one app', () => {
+  it('limits reads and writes, the apps of one user, and the users of one app separately', () => {
     const one = { perSecond: 1, burst: 1 };
     const some = rateLimits({ app: { read: one, write: one } });
     const spenders = [notes, { app: 'mail', user: 'alice' }, { app: 'notes', user: 'bob' }];
@@ -38,7 +38,7 @@ describe('budgets of requests', () => {
     for (const rateLimitSubject of spenders) expect(some.take('read', rateLimitSubject)?.budget).toBe('app');
   });
 
-  it("count all of a user's apps, and the user's own calls, on the user's budget", () => {
+  it("counts the calls of all apps of a user, and the user's own, against the user's limit", () => {
     const some = rateLimits({ user: { read: { perSecond: 1, burst: 2 } } });
     expect(some.take('read', notes)).toBeUndefined();
     expect(some.take('read', { user: 'alice' })).toBeUndefined();
@@ -46,7 +46,7 @@ describe('budgets of requests', () => {
     expect(some.take('read', { app: 'mail', user: 'bob' })).toBeUndefined();
   });
 
-  it('take nothing from the user for what the app may not do, and nothing from the app for what the user may not', () => {
+  it('takes no token of the user when the app is refused, and none of the app when the user is refused', () => {
     const some = rateLimits({
       app: { read: { perSecond: 1, burst: 1 } },
       user: { read: { perSecond: 0.5, burst: 2 } },
@@ -60,7 +60,7 @@ describe('budgets of requests', () => {
     expect(some.take('read', mail)).toBeUndefined();
   });
 
-  it('owe what a request turned out to cost, of the same kind, by app and by user', () => {
+  it('charges the later cost of a request to the same kind, for app and user', () => {
     const rate = { perSecond: 10, burst: 5 };
     const some = rateLimits({
       app: { read: rate, write: rate },
@@ -74,7 +74,7 @@ describe('budgets of requests', () => {
     expect([some.take('read', notes), some.take('read', notes)?.budget]).toEqual([undefined, 'app']);
   });
 
-  it('owe no more than drips in within ten seconds, or a burst where that is more', () => {
+  it('limits the debt to the tokens of ten seconds, or to a burst where that is more', () => {
     const some = rateLimits({ app: { read: { perSecond: 10, burst: 5 } } });
     for (let at = 0; at < 50; at += 1) some.charge('read', notes, 100);
     expect(some.take('read', notes)).toEqual({ budget: 'app', retryAfterMs: 10_100 });
@@ -83,7 +83,7 @@ describe('budgets of requests', () => {
     expect(slow.take('read', notes)).toEqual({ budget: 'app', retryAfterMs: 60_000 });
   });
 
-  it('remember a bounded number of accounts, whoever asks', () => {
+  it('remembers a bounded number of accounts', () => {
     const buckets = new TokenBuckets({ perSecond: 1, burst: 1 }, time, 100);
     for (let i = 0; i < 1_000; i += 1) buckets.take(`account ${i}`);
     expect(buckets.count).toBe(100);
