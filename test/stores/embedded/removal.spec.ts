@@ -68,7 +68,7 @@ describe('Removing the workspaces of a user from the embedded store', () => {
 });
 
 describe('The data keys in memory', () => {
-  it('forget a removed workspace although a look that began before ends after', async () => {
+  it('forget a removed workspace although a read that began before the removal ends after it', async () => {
     const workspaceKey = Buffer.from('workspace');
     let stored: Buffer | undefined;
     let letGo: () => void = () => undefined;

@@ -20,21 +20,21 @@ async function begunAtOnce(warmUps: ProjectInitialisation, projectId: string): P
 }
 
 describe('the first writes of new projects', () => {
-  it('go alone once, and together with others from then on', async () => {
+  it('are sent alone until one has succeeded, and concurrently after that', async () => {
     const warmUps = new ProjectInitialisation(2);
     warmUps.add('new');
     expect(await begunAtOnce(warmUps, 'new')).toBe(1);
     expect(await begunAtOnce(warmUps, 'new')).toBe(2);
   });
 
-  it('go alone again where the first one failed', async () => {
+  it('are sent alone again when the first one failed', async () => {
     const warmUps = new ProjectInitialisation(2);
     warmUps.add('new');
     await expect(warmUps.run('new', () => Promise.reject(new Error('cut')), PATIENCE)).rejects.toThrow('cut');
     expect(await begunAtOnce(warmUps, 'new')).toBe(1);
   });
 
-  it('wait for it as long as they have time, do nothing after that, and keep the line in order', async () => {
+  it('wait until their deadline, are not sent after it, and keep the order of the queue', async () => {
     const warmUps = new ProjectInitialisation(2);
     warmUps.add('new');
     let end = (): void => undefined;
@@ -49,7 +49,7 @@ describe('the first writes of new projects', () => {
     expect(begun).toEqual(['patient']);
   });
 
-  it('are remembered for no more projects than told, however many were made and never written', async () => {
+  it('are remembered for a bounded number of projects, however many were created and never written', async () => {
     const warmUps = new ProjectInitialisation(2);
     for (const id of ['a', 'b', 'c']) warmUps.add(id);
     expect(await begunAtOnce(warmUps, 'a')).toBe(2);

@@ -9,7 +9,7 @@ const row = (id: string, version: number, updatedAtMs = 0): SecretRow => ({
   stored: `of ${id}`,
 });
 
-describe('of the rows of a doubled name, reads serve', () => {
+describe('of duplicate rows, reads return', () => {
   it.each([
     ['the highest version, though another is newer', [row('a', 1, 9), row('b', 2, 1)], 'b'],
     ['of equal versions the latest update', [row('a', 2, 1), row('b', 2, 9)], 'b'],

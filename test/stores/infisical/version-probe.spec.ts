@@ -19,7 +19,7 @@ describe.each(['v3', 'fork', 'v4'] as const)('a store that was not told its serv
     opened = await openStore({ apiVersion }, { apiVersion: undefined });
   });
 
-  it('finds it out once, at its first use, and says so', async () => {
+  it('is detected once, at the first call, and logged', async () => {
     const { fake, store } = opened;
     expect(fake.calls).toEqual([]);
     await Promise.all(Array.from({ length: 20 }, (_, i) => store.list(at(`ws${i}`))));
@@ -100,7 +100,7 @@ describe('a server that is replaced while we run', () => {
       }
     });
 
-    it('is met by the first refusal, which is read as the new server means it', async () => {
+    it('is detected at the first refusal, which is classified by the rules of the new version', async () => {
       const { fake, store } = await openStore({ apiVersion: before }, { apiVersion: undefined });
       await store.create(at(), { name: 'k', value: 'v' });
       await store.list(at());
@@ -109,7 +109,7 @@ describe('a server that is replaced while we run', () => {
     });
   });
 
-  it('is not looked for with every call where a right is missing for good', async () => {
+  it('is not detected again with every call where a right is missing permanently', async () => {
     const clock = new FixedClock();
     const { fake, store } = await openStore({ apiVersion: 'v4' }, { apiVersion: undefined }, clock);
     await store.create(at(), { name: 'k', value: 'v' });
@@ -126,11 +126,11 @@ describe('a server that is replaced while we run', () => {
     expect(probes() - before).toBe(2);
   });
 
-  describe('while it does not say which it is', () => {
+  describe('while its version cannot be detected', () => {
     const STRANGE = answer(418, { statusCode: 418, error: 'Teapot', message: 'x' });
     const PROBE = '/api/v2/organizations/{orgId}/workspaces';
 
-    it('is not asked with every call either', async () => {
+    it('is not probed with every call either', async () => {
       const clock = new FixedClock();
       const { fake, store } = await openStore({ apiVersion: 'v3' }, { apiVersion: undefined }, clock);
       await store.create(at(), { name: 'k', value: 'v' });
@@ -144,7 +144,7 @@ describe('a server that is replaced while we run', () => {
       expect(fake.count('GET', PROBE) - before).toBe(2);
     });
 
-    it('a write that was answered strangely is looked up all the same', async () => {
+    it('a write with an unexpected answer is verified all the same', async () => {
       const { fake, store } = await openStore({ apiVersion: 'v3' }, { apiVersion: undefined });
       await store.create(at(), { name: 'k', value: 'v' });
       fake.fail({ method: 'POST', fault: { ...STRANGE, when: 'after' } });
@@ -154,7 +154,7 @@ describe('a server that is replaced while we run', () => {
     });
   });
 
-  it('is not looked for with every call where a route is missing for good', async () => {
+  it('is not detected again with every call where a route is missing permanently', async () => {
     const clock = new FixedClock();
     const { fake, store } = await openStore({ apiVersion: 'v3' }, { apiVersion: undefined }, clock);
     await store.list(at());

@@ -4,8 +4,8 @@ const never = () => new Promise<never>(() => undefined);
 const times = (maxWaitMs: number) => ({ maxWaitMs, minCallMs: 0 });
 const late = () => new Error('late');
 
-describe('a write that finds four others on the wire', () => {
-  it('is not sent when none of them ends in time, and leaves its place to the next', async () => {
+describe('a write while four others are being sent', () => {
+  it('is not sent when none of them ends in time, and leaves its slot to the next one', async () => {
     const slots = new WriteSlots();
     let end = (): void => undefined;
     const first = slots.run(times(1_000), () => new Promise<void>((resolve) => (end = resolve)), late);
@@ -21,7 +21,7 @@ describe('a write that finds four others on the wire', () => {
     expect(sent).toBe(2);
   });
 
-  it('is not sent where the place would come with less than it needs', async () => {
+  it('is not sent when the time that is left for it would be too short', async () => {
     const slots = new WriteSlots();
     for (let i = 0; i < 4; i++) void slots.run(times(60_000), never, late);
     const waits = slots.run({ maxWaitMs: 60_000, minCallMs: 59_995 }, never, late);

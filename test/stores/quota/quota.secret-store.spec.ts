@@ -52,7 +52,7 @@ function opened(quotas: Parameters<typeof withQuotas>[1]) {
 }
 
 describe('a store behind quotas', () => {
-  it('measures a workspace once, and asks nothing more for the writes after it', async () => {
+  it('measures a workspace once, and makes no further call for the writes after it', async () => {
     const { inner, store, measurements } = opened({ workspace: { secrets: 10 }, user: { secrets: 10 } });
     for (const name of ['a', 'b']) await inner.create(SCOPE, { name, value: 'v' });
     inner.calls.length = 0;
@@ -64,7 +64,7 @@ describe('a store behind quotas', () => {
     expect(measurements()).toBe(2);
   });
 
-  it('passes reads on as they are', async () => {
+  it('forwards reads unchanged', async () => {
     const { inner, store } = opened({ workspace: { secrets: 1 } });
     const reading = Promise.resolve({ name: 'k', value: 'v' });
     inner.retrieve = () => reading;
@@ -104,7 +104,7 @@ describe('a store behind quotas', () => {
     },
   );
 
-  it('fails as the store does where it cannot be measured, and keeps nothing of it', async () => {
+  it('fails with the error of the store when a measurement fails, and does not cache it', async () => {
     const { inner, store } = opened({ workspace: { secrets: 1 } });
     inner.failure = new StoreUnreachable();
     for (let i = 0; i < 3; i++)
@@ -117,7 +117,7 @@ describe('a store behind quotas', () => {
     expect(await refusal(store.create(SCOPE, secretOf('b', 10)))).toMatchObject({ used: 1 });
   });
 
-  it('measures a workspace again after ten minutes, and does with what it knew where it cannot', async () => {
+  it('measures a workspace again after ten minutes, and uses the earlier figures when that fails', async () => {
     const { inner, time, store } = opened({ workspace: { secrets: 2 } });
     await store.create(SCOPE, secretOf('a', 10));
     await inner.create(SCOPE, secretOf('by-hand', 10));
@@ -133,7 +133,7 @@ describe('a store behind quotas', () => {
     expect(await outcome(store.create(SCOPE, secretOf('b', 10)))).toBe('QUOTA_EXCEEDED');
   });
 
-  it('measures again what another replica wrote to, unless it is nearly empty', async () => {
+  it('measures a workspace again after a write of another replica, unless it is nearly empty', async () => {
     const { inner, store, measurements } = opened({ workspace: { secrets: 8 } });
     await store.create(SCOPE, secretOf('a', 10));
     store.writtenElsewhere(scopeKeyOf(SCOPE));
@@ -146,7 +146,7 @@ describe('a store behind quotas', () => {
     expect(await outcome(store.create(SCOPE, secretOf('d', 10)))).toBe('QUOTA_EXCEEDED');
   });
 
-  it('measures everything again where it is not known what another replica wrote', async () => {
+  it('measures every workspace again after a write of another replica to an unknown one', async () => {
     const { inner, store } = opened({ workspace: { secrets: 8 } });
     await store.create(SCOPE, secretOf('a', 10));
     for (let i = 0; i < 7; i++) await inner.create(SCOPE, secretOf(`other-${i}`, 10));
@@ -154,7 +154,7 @@ describe('a store behind quotas', () => {
     expect(await outcome(store.create(SCOPE, secretOf('d', 10)))).toBe('QUOTA_EXCEEDED');
   });
 
-  it('takes a workspace that is too large to list for one that is full', async () => {
+  it('counts a workspace that is too large to list as full', async () => {
     const { inner, store } = opened({ workspace: { secrets: 100, bytes: 1_000 } });
     await inner.create(SCOPE, secretOf('a', 50));
     inner.tooLarge = true;
@@ -164,7 +164,7 @@ describe('a store behind quotas', () => {
     expect(await refusal(store.delete(SCOPE, 'a'))).toBe('done');
   });
 
-  it('does not limit the orders to remove a user', async () => {
+  it('does not limit the deletion jobs of the service', async () => {
     const { store } = opened({ workspace: { secrets: 1, bytes: 1 }, user: { secrets: 1, bytes: 1 } });
     for (const name of ['one', 'two', 'three'])
       await store.create(DELETION_JOBS_SCOPE, { name, value: 'order' });
@@ -173,7 +173,7 @@ describe('a store behind quotas', () => {
     expect(await store.list(DELETION_JOBS_SCOPE)).toHaveLength(2);
   });
 
-  it('tells of each refusal which limit it was, and of no other', async () => {
+  it('tells its observer the limit of each refusal, and nothing else', async () => {
     const { store, refused } = opened({
       workspace: { secrets: 2, bytes: 20 },
       user: { secrets: 3, bytes: 35 },
@@ -189,7 +189,7 @@ describe('a store behind quotas', () => {
     expect(refused).toEqual(['workspace_bytes', 'workspace_secrets', 'user_bytes', 'user_secrets']);
   });
 
-  it('takes the time of a measurement off the time of the write', async () => {
+  it('counts the time of a measurement as waiting time of the write', async () => {
     const { inner, time, store } = opened({ workspace: { secrets: 2 } });
     const list = inner.list.bind(inner);
     inner.list = async (scope) => {
@@ -202,7 +202,7 @@ describe('a store behind quotas', () => {
     expect(inner.waitedMs).toBe(0);
   });
 
-  it('keeps what it knows of so many workspaces and no more, and measures what it forgot', async () => {
+  it('caches a bounded number of workspaces, and measures evicted ones again', async () => {
     const { inner, store, measurements } = opened({ workspace: { secrets: 1 }, user: { secrets: 10 } });
     const at = (i: number): SecretScope => ({ ...SCOPE, user: `user-${i % 600}`, workspace: `ws-${i}` });
     for (let i = 0; i < 5_001; i++) await store.create(at(i), secretOf('a', 10));

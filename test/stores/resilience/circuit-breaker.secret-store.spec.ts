@@ -18,7 +18,7 @@ describeSecretStore('the breaker', {
   },
 });
 
-describe('the breaker before the store', () => {
+describe('the circuit breaker', () => {
   const build = () => {
     const inner = new MemorySecretStore();
     const time = new FixedMonotonicTime();
@@ -50,7 +50,7 @@ describe('the breaker before the store', () => {
   const ASKED = ['STORE_UNAVAILABLE', true];
   const SPARED = ['STORE_UNAVAILABLE', false];
 
-  it('lets a store that failed five times in a row be: calls fail at once, reads and writes', async () => {
+  it('opens after five failures in a row: reads and writes then fail at once', async () => {
     const { inner, list, failing, store, state } = build();
     await failing(new StoreUnreachable(), 4);
     expect([await list(), state()]).toEqual([ASKED, 'open']);
@@ -61,7 +61,7 @@ describe('the breaker before the store', () => {
     expect(inner.calls).toHaveLength(asked);
   });
 
-  it('counts a write that was never confirmed, too', async () => {
+  it('counts a write that was never confirmed as a failure', async () => {
     const { list, failing } = build();
     await failing(new StoreOutcomeUnknown(), 5);
     expect(await list()).toEqual(SPARED);
@@ -77,7 +77,7 @@ describe('the breaker before the store', () => {
     expect([(await list())[1], state()]).toEqual([true, 'closed']);
   });
 
-  it('begins to count anew after an answer, also after one that there is no such secret, not after none', async () => {
+  it('resets its count after an answer, also after SECRET_NOT_FOUND, but not without one', async () => {
     const { inner, store, list, failing, state } = build();
     await failing(new StoreUnreachable(), 4);
     inner.failure = undefined;
@@ -89,7 +89,7 @@ describe('the breaker before the store', () => {
     expect([await list(), state()]).toEqual([ASKED, 'open']);
   });
 
-  it('tries after two seconds with one call, and lets the others go on waiting outside', async () => {
+  it('sends one trial call after two seconds, and fails the others meanwhile', async () => {
     const { inner, time, list, failing, state } = build();
     await failing(new StoreUnreachable(), 5);
     time.advance(1_999);
@@ -120,7 +120,7 @@ describe('the breaker before the store', () => {
     expect((await list())[1]).toBe(true);
   });
 
-  it('takes a trial that hangs for one that failed, and tries anew', async () => {
+  it('counts a trial that hangs as failed, and sends another one', async () => {
     const { inner, time, list, failing, state } = build();
     await failing(new StoreUnreachable(), 5);
     time.advance(2_000);
@@ -138,7 +138,7 @@ describe('the breaker before the store', () => {
     expect((await hangs)[0]).toBe('done');
   });
 
-  it('asks the store itself whether it is well', async () => {
+  it('forwards a ping to the store', async () => {
     const { inner, store, failing } = build();
     await failing(new StoreUnreachable(), 5);
     await expect(store.ping()).rejects.toBe(inner.failure);
@@ -146,7 +146,7 @@ describe('the breaker before the store', () => {
     await expect(store.ping()).resolves.toBeUndefined();
   });
 
-  it('tells of each change once', async () => {
+  it('tells its observer each change of state once', async () => {
     const { inner, time, list, failing, logged, became } = build();
     await failing(new StoreUnreachable(), 9);
     time.advance(2_000);

@@ -61,7 +61,7 @@ class Figures implements StoreLoadObserver {
   breakerBecame(): void {}
 }
 
-describe('the queue before the store', () => {
+describe('the concurrency limit', () => {
   const build = (bounds: Partial<FairQueueBounds>) => {
     const inner = new HeldStore();
     const [time, seen] = [new FixedMonotonicTime(), new Figures()];
@@ -71,7 +71,7 @@ describe('the queue before the store', () => {
     return { inner, time, seen, store, list };
   };
 
-  it('asks the store so many things at once, and no more', async () => {
+  it('sends the store no more calls at once than its bound', async () => {
     const { inner, seen, list } = build({ maxRunning: 3 });
     const all = ['a', 'b', 'c', 'd', 'e'].map((user) => list(user));
     expect([inner.calls.length, seen.figures()]).toEqual([3, { waiting: 2, underWay: 3 }]);
@@ -82,7 +82,7 @@ describe('the queue before the store', () => {
     expect(seen.figures()).toEqual({ waiting: 0, underWay: 0 });
   });
 
-  it('gives workspaces their turns one after the other, however much one of them wants', async () => {
+  it('gives permits to workspaces in turn, however many calls one of them makes', async () => {
     const { inner, list } = build({ maxRunning: 1, maxRunningPerKey: 1 });
     const all = [
       ...Array.from({ length: 5 }, () => list('flood')),
@@ -99,7 +99,7 @@ describe('the queue before the store', () => {
     ]); // prettier-ignore
   });
 
-  it('leaves room for others beside a workspace whose calls hang', async () => {
+  it('leaves permits for others when the calls of one workspace hang', async () => {
     const { inner, list } = build({ maxRunning: 4, maxRunningPerKey: 2 });
     const all = [...Array.from({ length: 4 }, () => list('hangs')), list('alice')];
     expect(inner.calls).toEqual(['hangs/notes', 'hangs/notes', 'alice/notes']);
@@ -107,7 +107,7 @@ describe('the queue before the store', () => {
     await Promise.all(all);
   });
 
-  it('sends away who finds their own line full, and where all is full, the last of the longest line', async () => {
+  it('refuses a call when the queue of its workspace is full; when all queues are, the last call of the longest one', async () => {
     const { inner, seen, list } = build({ maxRunning: 1, maxWaiting: 3, maxWaitingPerKey: 2 });
     const waiting = ['a', 'a', 'a'].map((user) => list(user));
     expect(await list('a')).toBe('TOO_MANY_REQUESTS');
@@ -121,7 +121,7 @@ describe('the queue before the store', () => {
     expect(inner.calls).toEqual(['a/notes', 'a/notes', 'b/notes', 'c/notes']);
   });
 
-  it('sends away who waited too long, and the store never hears of it', async () => {
+  it('refuses a call that waited too long, without sending it to the store', async () => {
     const { inner, time, seen, list } = build({ maxRunning: 1 });
     const first = list('a');
     const late = [list('a'), list('b')];
@@ -135,7 +135,7 @@ describe('the queue before the store', () => {
     expect(await next).toBe('done');
   });
 
-  it('tells the store how much of its time was spent in the line', async () => {
+  it('tells the store how long a call has waited in the queue', async () => {
     const { inner, time, list } = build({ maxRunning: 1 });
     const both = [list('a'), list('b')];
     time.advance(1_200);
@@ -145,7 +145,7 @@ describe('the queue before the store', () => {
     expect(waitedMs()).toBe(0);
   });
 
-  it('passes a call on that fails, and gives its turn to the next', async () => {
+  it('forwards the failure of a call, and gives its permit to the next one', async () => {
     const { inner, store, seen } = build({ maxRunning: 1 });
     const scope = { user: 'a', workspace: 'w', environment: 'prod' } as const;
     expect(await outcome(store.retrieve(scope, 'k'))).toBe('SECRET_NOT_FOUND');
@@ -155,7 +155,7 @@ describe('the queue before the store', () => {
     expect(seen.figures()).toEqual({ waiting: 0, underWay: 0 });
   });
 
-  it('tells who finds no turn when the line may be done', async () => {
+  it('answers a refused call with the time after which the queue may be done', async () => {
     const { inner, time, store } = build({ maxRunning: 4, maxRunningPerKey: 1, maxWaitingPerKey: 20 });
     const scope = { user: 'a', workspace: 'w', environment: 'prod' } as const;
     const first = store.list(scope);
@@ -168,7 +168,7 @@ describe('the queue before the store', () => {
     await Promise.all(waiting);
   });
 
-  it('counts what was waited for the same call before', async () => {
+  it('counts the time that a call has waited before', async () => {
     const { inner, store, list } = build({ maxRunning: 1 });
     const scope = { user: 'a', workspace: 'w', environment: 'prod' } as const;
     const first = list('b');
@@ -178,7 +178,7 @@ describe('the queue before the store', () => {
   });
 });
 
-describe('creates of one name that come together', () => {
+describe('concurrent creates of one name', () => {
   const SCOPE = { user: 'a', workspace: 'w', environment: 'prod' } as const;
   const build = (bounds: Partial<FairQueueBounds> = {}) => {
     const inner = new MemorySecretStore();
@@ -192,14 +192,14 @@ describe('creates of one name that come together', () => {
     return { inner, store, create, creates: () => inner.calls.filter((call) => /^create/.test(call)).length };
   };
 
-  it('are answered by the outcome of the first, without a place in the line', async () => {
+  it('get the outcome of the first one, without a place in the queue', async () => {
     const { create, creates } = build({ maxRunningPerKey: 1, maxWaitingPerKey: 60 });
     const outcomes = await Promise.all([...Array.from({ length: 50 }, () => create()), create('other')]);
     expect(outcomes).toEqual(['done', ...Array(49).fill('SECRET_ALREADY_EXISTS'), 'done']);
     expect(creates()).toBe(2);
   });
 
-  it('try one after the other where it failed', async () => {
+  it('are sent one after the other when the first one failed', async () => {
     const { inner, create } = build();
     const passOn = inner.create.bind(inner);
     let failed = 0;
@@ -216,7 +216,7 @@ describe('creates of one name that come together', () => {
     ]);
   });
 
-  it('wait in a bounded number', async () => {
+  it('are refused when too many of them wait', async () => {
     const { inner, create } = build({ maxWaitingPerKey: 2 });
     let open = (): void => undefined;
     inner.gate = new Promise((resolve) => (open = resolve));

@@ -43,7 +43,7 @@ describe.each([
   ['queue and breaker', resilient],
   ['spans', (store: SecretStore) => new TracedSecretStore(store, UNTRACED)],
 ])('a store behind %s', (_, wrapped) => {
-  it('is looked into as it is by itself', async () => {
+  it('forwards reads of a scope and the rules for names to the store', async () => {
     const store = wrapped(new NamedStore());
     expect(await store.readScope(SCOPE, 'k')).toEqual({
       whole: false,
@@ -55,7 +55,7 @@ describe.each([
   });
 });
 
-describe('a call that waits in the line', () => {
+describe('a call that waits in the queue', () => {
   it.each([4_000, 20_000, 60_000])(
     'waits for three quarters of the time of an operation: %d ms',
     async (timeoutMs) => {
@@ -77,8 +77,8 @@ describe('a call that waits in the line', () => {
   );
 });
 
-describe('a store that is gone', () => {
-  it('lets warm reads be served and writes fail at once, without being asked, and is found when it is back', async () => {
+describe('an unreachable store', () => {
+  it('gets no calls: cached reads are served, writes fail at once, and it is found when it is back', async () => {
     const inner = new MemorySecretStore();
     const store = cached(resilient(inner));
     await store.create(SCOPE, { name: 'k', value: 'v' });

@@ -3,15 +3,15 @@ import type { InfisicalClient } from '../transport/infisical-client';
 import { InfisicalCallFailed } from '../versions/infisical-call-failed';
 import { operatorSentence } from '../versions/refused-write';
 
-/** The setup cannot go on; the message is for the operator, and what it holds of a server's words can be no secret. */
+/** The setup cannot go on. The message is for the operator; the words of a server in it hold no secret. */
 export class SetupFailed extends Error {}
 
-/** The server was bootstrapped, which can be done once, and what comes after that failed: exit code 3. */
+/** The server was bootstrapped, which is possible only once, and a later step failed: exit code 3. */
 export class BootstrapUnfinished extends SetupFailed {}
 
 const TIMEOUT_MS = 30_000;
 
-/** What is sent and never shown, whoever repeats it. */
+/** The values that are sent and never shown, even where a server repeats them. */
 const SECRET_FIELDS: ReadonlySet<string> = new Set([
   'password',
   'clientSecret',
@@ -24,14 +24,14 @@ export interface AdminAnswer {
   readonly body: Readonly<Record<string, unknown>>;
 }
 
-/** Calls with one token, or with none. Nothing is tried twice: an operator is watching. */
+/** Sends calls with one token, or with none. No call is repeated: an operator is watching. */
 export class AdminCalls {
   constructor(
     private readonly client: InfisicalClient,
     private readonly bearer?: string,
   ) {}
 
-  /** Any answer. @throws SetupFailed where none came */
+  /** Returns any answer. @throws SetupFailed where there is none */
   async ask(
     method: Route['method'],
     template: string,
@@ -56,14 +56,14 @@ export class AdminCalls {
     }
   }
 
-  /** The body of a success. @throws SetupFailed with `why` for any other answer */
+  /** Returns the body of a successful answer. @throws SetupFailed with `why` for any other answer */
   async demand(why: string, ...call: Parameters<AdminCalls['ask']>): Promise<AdminAnswer['body']> {
     const { status, body } = await this.ask(...call);
     if (status === 200) return body;
     throw this.refused(why, { status, body }, call);
   }
 
-  /** Says why, in the server's own words too: nothing secret of what was sent is in them. */
+  /** Makes the error, with the server's own words, from which the secrets that were sent are removed. */
   refused(
     why: string,
     { status, body }: AdminAnswer,
@@ -84,7 +84,7 @@ export class AdminCalls {
   }
 }
 
-/** As the operator wrote it, and of a URL its host too: that is what a resolver names. */
+/** Returns the value as the operator wrote it, and the host of a URL, which the errors of a resolver name. */
 function openWords(value: string): readonly string[] {
   return URL.canParse(value) ? [value, new URL(value).hostname, new URL(value).host] : [value];
 }

@@ -20,15 +20,15 @@ import { LEAST_ROLE, membershipsOf } from './machine-identity';
 
 export interface CheckOutcome {
   readonly apiVersion: string;
-  /** In plain words, what is missing or too much; none means that all is well. */
+  /** One sentence for each right that is missing or too much; empty where every check passed. */
   readonly findings: readonly string[];
   readonly organizationId: string | undefined;
 }
 
-/** Whoever is an organization admin may read this list, and a member may not. */
+/** An organization admin may read this list; a member may not. */
 const ALL_PROJECTS = '/api/v1/organization-admin/projects';
 
-/** Does what the service does, as the service does it, in a project that is deleted afterwards. */
+/** Makes the same calls as the service, in a project that is deleted afterwards. */
 export async function checkIdentity(
   connection: ConnectionOptions,
   credentials: LoginCredentials,
@@ -40,9 +40,9 @@ export async function checkIdentity(
     if (event === 'infisical_call_failed') lastFailure = explained(String(call), String(reason));
   };
   const store = createInfisicalSecretStore({ ...connection, ...credentials }, clock, note);
-  const place = { user: `osp-setup-${randomBytes(5).toString('hex')}`, workspace: 'probe' };
+  const owner = { user: `osp-setup-${randomBytes(5).toString('hex')}`, workspace: 'probe' };
   try {
-    // Readiness has the best words for a server that does not answer and for credentials that it refuses.
+    // A ping comes first: its errors describe best an unreachable server and refused credentials.
     await store.ping();
     const source = new ApiVersionProbe(client, DEFAULTS.requestTimeoutMs, clock, () => undefined);
     const apiVersion = await source.current();
@@ -55,12 +55,12 @@ export async function checkIdentity(
     const { accessToken } = await logIn();
     const calls = new AdminCalls(client, accessToken);
     const findings: string[] = [];
-    await exercise(store, place).catch((error: unknown) => {
-      // Whatever it was, the probe project is deleted next.
+    await exercise(store, owner).catch((error: unknown) => {
+      // The probe project is deleted next, whatever failed.
       findings.push(lastFailure === '' ? wordsFor(error) : lastFailure);
     });
-    const listed = await store.workspacesOf(place.user).catch(() => []);
-    const organizationId = await cleanUp(calls, apiVersion, { slug: projectSlug(place), listed }, findings);
+    const listed = await store.workspacesOf(owner.user).catch(() => []);
+    const organizationId = await cleanUp(calls, apiVersion, { slug: projectSlug(owner), listed }, findings);
     findings.push(...(await excess(calls, organizationId, accessToken).catch(unanswered)));
     return { apiVersion: apiVersion.name, findings, organizationId };
   } catch (error: unknown) {
@@ -73,9 +73,9 @@ export async function checkIdentity(
   }
 }
 
-async function exercise(store: SecretStore, place: { user: string; workspace: string }): Promise<void> {
+async function exercise(store: SecretStore, owner: { user: string; workspace: string }): Promise<void> {
   for (const environment of ['prod', 'test'] as const) {
-    const scope = { ...place, environment };
+    const scope = { ...owner, environment };
     await store.create(scope, { name: 'probe', value: 'one' });
     await store.update(scope, { name: 'probe', value: ' two ${X}' });
     const [retrieved, listed] = [await store.retrieve(scope, 'probe'), await store.list(scope)];
@@ -85,21 +85,21 @@ async function exercise(store: SecretStore, place: { user: string; workspace: st
   }
 }
 
-/** What the removal of a user needs: to see its projects in their list, and to delete them. */
+/** The probe project, by its slug and by the workspaces that were listed: removing a user needs the rights to list and to delete projects. */
 interface Probe {
   readonly slug: string;
   readonly listed: readonly StoredWorkspace[];
 }
 
-/** What was found before is told all the same. */
+/** Returns the failure as a finding, so that the earlier findings are reported too. */
 function unanswered(error: unknown): readonly string[] {
   if (error instanceof SetupFailed) return [error.message];
   throw error;
 }
 
 /**
- * Looks whatever went wrong before: also a create that failed may have been carried out.
- * @returns the organization, as the probe project shows it
+ * Deletes the probe project also after an earlier failure, since a create that failed may have been carried out.
+ * Returns the organization, as the probe project shows it.
  */
 async function cleanUp(
   calls: AdminCalls,
@@ -141,7 +141,7 @@ function isMissing({ failures }: ApiVersion, answer: AdminAnswer | undefined): b
   return classifyFailure(failures, 'findProject', answer.status, answer.body) === 'notFound:project';
 }
 
-/** A member may read who else is there; what it is itself is in that list. */
+/** Reads the identity's own role from the list of members, which a member may read. */
 async function excess(
   calls: AdminCalls,
   organizationId: string | undefined,

@@ -1,7 +1,7 @@
 import { fieldsOf, rowsOf, textOf, type AdminCalls, SetupFailed } from './admin-calls';
 import type { KubernetesTarget } from './setup-arguments';
 
-/** `no-access` may not create projects, and every other role may more than that. */
+/** The role `no-access` may not create projects; every other role may do more than that. */
 export const LEAST_ROLE = 'member';
 
 const IDENTITIES = '/api/v1/identities';
@@ -15,7 +15,7 @@ export interface Membership {
   readonly role: string;
 }
 
-/** Undefined where they may not be read. */
+/** Returns undefined where they may not be read. */
 export async function membershipsOf(
   calls: AdminCalls,
   organizationId: string,
@@ -31,7 +31,7 @@ function membershipsIn(body: Readonly<Record<string, unknown>>): readonly Member
   });
 }
 
-/** The identity of that name: a second run finds what the first one made. Undefined where there is none. @throws SetupFailed */
+/** Returns the identity of that name, which an earlier run may have created; undefined where there is none. @throws SetupFailed */
 export async function findIdentity(
   calls: AdminCalls,
   organizationId: string,
@@ -49,14 +49,14 @@ export async function findIdentity(
   return found?.identityId;
 }
 
-/** @returns its id */
+/** Returns its id. */
 export async function makeIdentity(calls: AdminCalls, organizationId: string, name: string): Promise<string> {
   const why = 'The machine identity could not be created';
   const body = await calls.demand(why, 'POST', IDENTITIES, {}, { name, organizationId, role: LEAST_ROLE });
   return textOf(fieldsOf(body['identity']), 'id');
 }
 
-/** @returns the client id */
+/** Returns the client id. */
 export async function ensureUniversalAuth(calls: AdminCalls, identityId: string): Promise<string> {
   const present = await calls.ask('GET', UNIVERSAL, { identityId });
   const body =
@@ -66,7 +66,7 @@ export async function ensureUniversalAuth(calls: AdminCalls, identityId: string)
   return textOf(fieldsOf(body['identityUniversalAuth']), 'clientId');
 }
 
-/** Whether it has a client secret that may still log in; asking changes nothing. */
+/** Returns whether it has a client secret that may still log in. Changes nothing. */
 export async function hasUsableSecret(
   calls: AdminCalls,
   identityId: string,
@@ -76,7 +76,7 @@ export async function hasUsableSecret(
   return status === 200 && (await usableClientSecrets(calls, identityId, nowMs)) > 0;
 }
 
-/** How many client secrets may still log in. */
+/** Returns how many client secrets may still log in. */
 export async function usableClientSecrets(
   calls: AdminCalls,
   identityId: string,
@@ -101,7 +101,7 @@ export async function makeClientSecret(calls: AdminCalls, identityId: string): P
   );
 }
 
-/** Sets what the cluster is and who may log in, whether or not it was set before. */
+/** Sets the cluster and the ServiceAccounts that may log in, whether or not they were set before. */
 export async function ensureKubernetesAuth(
   calls: AdminCalls,
   identityId: string,

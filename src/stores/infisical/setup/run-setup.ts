@@ -20,7 +20,7 @@ import * as identity from './machine-identity';
 import { WHERE_TO, WrongUsage, type KubernetesTarget, type SetupArguments } from './setup-arguments';
 import { helmValues, PrivateFile, secretManifest } from './setup-output';
 
-/** @returns whether all is well. @throws WrongUsage before anything is changed, SetupFailed */
+/** Returns whether every check passed. @throws WrongUsage before anything is changed, SetupFailed */
 export async function runSetup(
   args: SetupArguments,
   env: SetupEnvironment,
@@ -33,7 +33,7 @@ export async function runSetup(
       '--check needs INFISICAL_CLIENT_ID and INFISICAL_CLIENT_SECRET, or INFISICAL_KUBERNETES_IDENTITY_ID.';
     return checked(run, required(env.credentials, why));
   }
-  // All that can be known to be wrong before the first call.
+  // Finds every error that can be known before the first call.
   const logIn = args.mode === 'bootstrap' ? bootstrapAs(env) : adminAs(args, env);
   const caCert = args.kubernetes?.caFile === undefined ? '' : await textFile(args.kubernetes.caFile);
   const files = await outputFiles(args);
@@ -66,7 +66,7 @@ async function outputFiles({
   }
 }
 
-/** As a machine identity with the organization role admin: by its token, or by what it logs in with. @throws WrongUsage */
+/** Acts as a machine identity with the organization role admin, by its token or its credentials. @throws WrongUsage */
 function adminAs(args: SetupArguments, env: SetupEnvironment): AsAdmin {
   const { adminToken, adminClientId: clientId, adminClientSecret: clientSecret } = env;
   if (adminToken === undefined && (clientId === undefined || clientSecret === undefined))
@@ -86,7 +86,7 @@ async function adminLogin(client: InfisicalClient, sent: Readonly<Record<string,
   return textOf(await new AdminCalls(client).demand(why, 'POST', login, {}, sent), 'accessToken');
 }
 
-/** @throws WrongUsage where the server does not tell it; SetupFailed where it refuses the token */
+/** @throws WrongUsage where the server does not name it; SetupFailed where it refuses the token */
 async function organizationOf(calls: AdminCalls, token: string): Promise<string> {
   const own = identityIn(token);
   const call = ['GET', '/api/v1/identities/{identityId}', { identityId: own ?? 'unknown' }] as const;
@@ -113,7 +113,7 @@ async function setUp(
     args.kubernetes === undefined &&
     (await identity.hasUsableSecret(calls, found, clock.nowMs()));
   const makesSecret = args.kubernetes === undefined && (args.newSecret || !isUsable);
-  // Before anything is made.
+  // Checked before anything is created.
   if (makesSecret && args.secretManifest === undefined && !args.printSecret) throw new WrongUsage(WHERE_TO);
   const identityId = found ?? (await identity.makeIdentity(calls, organizationId, args.identityName));
   say(
@@ -145,7 +145,7 @@ async function withUniversalAuth(
   return checked(run, { clientId, clientSecret });
 }
 
-/** The client secret is shown once, by Infisical and by us. */
+/** Shows the client secret, which Infisical and we show only once. */
 async function deliver(
   { args, say, files }: Run & { readonly files: OutputFiles },
   clientId: string,

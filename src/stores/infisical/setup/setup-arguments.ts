@@ -1,10 +1,10 @@
 import { parseArgs } from 'node:util';
 
-/** Wrong use of the command: exit code 2, and the sentence says what to write instead. */
+/** Wrong use of the command: exit code 2. The message says what to write instead. */
 export class WrongUsage extends Error {}
 
 export interface KubernetesTarget {
-  /** The cluster's API as Infisical reaches it. */
+  /** The address of the cluster's API, as Infisical reaches it. */
   readonly host: string;
   readonly caFile: string | undefined;
   readonly namespace: string;
@@ -17,14 +17,14 @@ export interface SetupArguments {
   readonly identityName: string;
   readonly organizationId: string | undefined;
   readonly mode: 'setup' | 'bootstrap' | 'check';
-  /** Kubernetes Auth in place of Universal Auth. */
+  /** Whether to use Kubernetes Auth instead of Universal Auth. */
   readonly kubernetes: KubernetesTarget | undefined;
   readonly newSecret: boolean;
   readonly printSecret: boolean;
   readonly secretManifest: string | undefined;
-  /** Where the token of a bootstrap is written. */
+  /** The file for the token of a bootstrap. */
   readonly adminTokenFile: string | undefined;
-  /** Whether a file that is there may be replaced. */
+  /** Whether an existing file may be replaced. */
   readonly force: boolean;
   readonly secretName: string;
 }
@@ -85,8 +85,8 @@ comes after it failed: what was got is kept.
 `;
 
 /**
- * Strict: what is not known is refused, unread.
- * @param service the service's own settings, which count where there are no arguments
+ * Parses the arguments strictly: an unknown one is refused.
+ * @param service the service's own settings, used where there are no arguments
  * @throws WrongUsage
  */
 export function parseSetupArguments(
@@ -102,7 +102,7 @@ export function parseSetupArguments(
   if (values.kubernetes && !values.check && values.namespace === undefined)
     throw new WrongUsage('--kubernetes needs --namespace, in which the service runs.');
   const makesSecret = (values.bootstrap || values['new-secret']) && !values.kubernetes;
-  // A server is bootstrapped once: what is missing must be missed before.
+  // A server can be bootstrapped only once, so missing arguments must be found before.
   if (makesSecret && values['secret-manifest'] === undefined && !values['print-secret'])
     throw new WrongUsage(WHERE_TO);
   refuseIdle(values);
@@ -131,7 +131,7 @@ export function parseSetupArguments(
 
 type Values = ReturnType<typeof parsed>;
 
-/** What would have no effect was meant otherwise: that is said before anything is done. @throws WrongUsage */
+/** @throws WrongUsage for an argument without effect, which was surely meant differently */
 function refuseIdle(values: Values): void {
   const makes = (['new-secret', 'print-secret', 'secret-manifest'] as const).filter((name) => values[name]);
   if (values.check && makes.length > 0)
@@ -156,7 +156,7 @@ function refuseIdle(values: Values): void {
     );
 }
 
-/** Beside the client secret, unless another place is named. */
+/** Returns the file beside that of the client secret, unless another one is named. */
 function tokenFileOf(values: Values): string | undefined {
   return values['admin-token-file'] ?? besideManifest(values['secret-manifest']);
 }
@@ -165,7 +165,7 @@ export function besideManifest(manifest: string | undefined): string | undefined
   return manifest === undefined ? undefined : `${manifest}.admin-token`;
 }
 
-/** An unknown argument may be a secret in the wrong place: it is not repeated. */
+/** Does not repeat an unknown argument: it may be a secret in the wrong position. */
 function parsed(args: readonly string[]) {
   try {
     return parseArgs({ args: [...args], options: OPTIONS, strict: true, allowPositionals: false }).values;

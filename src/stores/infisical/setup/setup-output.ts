@@ -10,7 +10,7 @@ export interface HelmInput {
     { readonly secretName: string } | { readonly identityId: string; readonly audience: string };
 }
 
-/** Values of the chart. */
+/** Returns the values for the chart. */
 export function helmValues({ url, organizationId, login }: HelmInput): string {
   const way =
     'secretName' in login
@@ -43,7 +43,7 @@ export function secretManifest(name: string, clientId: string, clientSecret: str
   ].join('\n');
 }
 
-/** Opened before there is a secret to write: one that no file takes would be lost. */
+/** A file that is opened before there is a secret to write, since a secret that cannot be written would be lost. */
 export class PrivateFile {
   #written = false;
 
@@ -62,7 +62,7 @@ export class PrivateFile {
   static async open(path: string, option: string, force: boolean): Promise<PrivateFile> {
     const draft = `${path}.${randomBytes(4).toString('hex')}`;
     try {
-      // Nobody else can put a file there meanwhile.
+      // The file is created at once, so that no other process can put one there.
       if (!force) await (await open(path, 'wx', 0o600)).close();
     } catch (error: unknown) {
       if (isThere(error))
@@ -79,7 +79,7 @@ export class PrivateFile {
     }
   }
 
-  /** Whole or not at all, and readable by its owner only, also where an older file was not. */
+  /** Writes the file as a whole or not at all, readable by its owner only, also where an older file was not. */
   async write(text: string): Promise<void> {
     await this.handle.writeFile(text);
     await this.handle.sync();
@@ -87,7 +87,7 @@ export class PrivateFile {
     this.#written = true;
   }
 
-  /** What was written is taken away again. */
+  /** Deletes the file that was written. */
   async remove(): Promise<void> {
     if (this.#written) await rm(this.path, { force: true });
   }
@@ -103,7 +103,7 @@ function isThere(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'EEXIST';
 }
 
-/** JSON's strings are YAML's. */
+/** Every string of JSON is a string of YAML. */
 function quoted(text: string): string {
   return JSON.stringify(text);
 }

@@ -6,24 +6,24 @@ import { AdminCalls, fieldsOf, textOf, BootstrapUnfinished, SetupFailed } from '
 import { WrongUsage, type SetupArguments, besideManifest } from './setup-arguments';
 import type { PrivateFile } from './setup-output';
 
-/** What comes from the environment, because an argument can be read by every process of the machine. */
+/** The secrets from the environment: an argument can be read by every process of the machine. */
 export interface SetupEnvironment {
   readonly adminToken: string | undefined;
-  /** Of an admin's machine identity, to log in with where there is no token. */
+  /** The credentials of an admin's machine identity, used where there is no token. */
   readonly adminClientId: string | undefined;
   readonly adminClientSecret: string | undefined;
   readonly email: string | undefined;
   readonly password: string | undefined;
   readonly organization: string | undefined;
   readonly reviewerJwt: string | undefined;
-  /** Of an identity that exists. */
+  /** The credentials of an existing identity. */
   readonly credentials: LoginCredentials | undefined;
   readonly connection: Pick<RouteOptions, 'authorities' | 'proxyUrl'>;
 }
 
 type Say = (text: string) => void;
 
-/** What the command goes by and where it tells. */
+/** The input of the command, and where it writes. */
 export interface Run {
   readonly args: SetupArguments;
   readonly env: SetupEnvironment;
@@ -31,7 +31,7 @@ export interface Run {
   readonly say: Say;
 }
 
-/** Opened before anything is sent. */
+/** The files that are opened before anything is sent. */
 export interface OutputFiles {
   readonly manifest?: PrivateFile;
   readonly adminToken?: PrivateFile;
@@ -43,7 +43,7 @@ export interface Admin {
 }
 
 type Work = (admin: Admin) => Promise<boolean>;
-/** Does the work as an admin, however it becomes one. */
+/** Runs `work` as an admin: by a bootstrap, a token or a login. */
 export type AsAdmin = (
   client: InfisicalClient,
   run: Run & { readonly files: OutputFiles },
@@ -56,7 +56,7 @@ export function required<T>(value: T | undefined, why: string): T {
   return value;
 }
 
-/** A server is bootstrapped once, and gives its token once: it is kept before anything else is done. @throws WrongUsage */
+/** Bootstraps the server, which is possible only once and shows the token only once: it is written before the next step. @throws WrongUsage */
 export function bootstrapAs(env: SetupEnvironment): AsAdmin {
   const email = required(env.email, '--bootstrap needs INFISICAL_ADMIN_EMAIL.');
   const password = required(
@@ -78,7 +78,7 @@ export function bootstrapAs(env: SetupEnvironment): AsAdmin {
       if (args.adminTokenFile !== undefined) kept = `kept in ${args.adminTokenFile}`;
       organizationId = textOf(fieldsOf(body['organization']), 'id');
       const isWell = await work({ calls: new AdminCalls(client, token), organizationId });
-      // Nobody needs it any more, unless somebody asked for it.
+      // The token is not needed any more, unless a file for it was named.
       if (isWell && args.adminTokenFile === besideManifest(args.secretManifest))
         await files.adminToken?.remove();
       return isWell;
