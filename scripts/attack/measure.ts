@@ -29,13 +29,13 @@ export const FULL: Size = {
   warmUpSeconds: 2,
 };
 
-/** What an attack may make of the p99 of others. */
-export const MOST_RATIO = 3;
+/** The highest ratio of the p99 of others with and without an attack. */
+export const MAX_RATIO = 3;
 /** A p99 below this is what timers and a shared machine make it, and no measure. */
 const FLOOR_MS = 5;
 
-/** What the well-behaved app saw in all windows together, in milliseconds. */
-export interface Seen {
+/** The latencies of the well-behaved app in all windows together, in milliseconds. */
+export interface Latencies {
   readonly p50Ms: number;
   readonly p99Ms: number;
   readonly slowestMs: number;
@@ -50,8 +50,8 @@ export interface Seen {
 
 export interface Row {
   readonly attack: string;
-  readonly quiet: Seen;
-  readonly attacked: Seen;
+  readonly quiet: Latencies;
+  readonly attacked: Latencies;
   /** p99 of reads, attacked ÷ quiet. */
   readonly ratio: number;
   /** Longest that the event loop was held up, as the service itself tells, or else the slowest answer to a probe. */
@@ -65,7 +65,7 @@ export interface Row {
   readonly cpuShare: number;
   /** Undefined while it lives. */
   readonly ended?: string;
-  /** What became of the attackers' requests. */
+  /** The outcomes of the attackers' requests. */
   readonly attackers: Outcomes;
   readonly after: {
     readonly inFlight: number | undefined;
@@ -94,7 +94,7 @@ export async function measure(stage: Stage, scenario: Scenario, size: Size): Pro
   let cpuMs = 0;
   service.takeHighest();
   const isTooSlow = (): boolean =>
-    seenOf(attacked).p99Ms > size.againAboveMs && isSlowed(seenOf(quiet), seenOf(attacked));
+    latenciesOf(attacked).p99Ms > size.againAboveMs && isSlowed(latenciesOf(quiet), latenciesOf(attacked));
   const goesOn = (round: number): boolean => round < size.rounds || (round < size.mostRounds && isTooSlow());
   for (let round = 0; goesOn(round) && !service.hasEnded; round++) {
     quiet.push(await behave(size.seconds));
@@ -122,7 +122,7 @@ export async function measure(stage: Stage, scenario: Scenario, size: Size): Pro
     recoveredInS: round1(Math.max(...recoveries) / 1000),
   };
   const highest = service.takeHighest();
-  const [before, beside] = [seenOf(quiet), seenOf(attacked)];
+  const [before, beside] = [latenciesOf(quiet), latenciesOf(attacked)];
   const { ending } = service;
   return {
     attack: titleOf(scenario),
@@ -175,12 +175,12 @@ async function isServedSoon(stage: Stage): Promise<boolean> {
 }
 
 /** Whether the attack made others slower than it may, beyond what it made of a server beside that nobody attacks. */
-export function isSlowed(quiet: Seen, attacked: Seen): boolean {
+export function isSlowed(quiet: Latencies, attacked: Latencies): boolean {
   const machineMs = Math.max(0, attacked.controlP99Ms - quiet.controlP99Ms);
-  return !(attacked.p99Ms <= MOST_RATIO * Math.max(quiet.p99Ms, FLOOR_MS) + machineMs);
+  return !(attacked.p99Ms <= MAX_RATIO * Math.max(quiet.p99Ms, FLOOR_MS) + machineMs);
 }
 
-function seenOf(windows: readonly WellBehavedResult[]): Seen {
+function latenciesOf(windows: readonly WellBehavedResult[]): Latencies {
   const of = (kind: Kind, share: number): number =>
     round1(
       percentile(

@@ -1,7 +1,7 @@
 import type { AttackName } from '../../test/support/attacks/attacks';
 
-/** What the service is like. */
-export interface Surroundings {
+/** The conditions of the service. */
+export interface ServiceConditions {
   readonly store: 'embedded' | 'infisical';
   readonly settings?: Readonly<Record<string, string>>;
   /** The attackers' workspaces hold 7 MiB each, under credentials that are good. */
@@ -13,12 +13,12 @@ export interface Surroundings {
   readonly cluster?: boolean;
 }
 
-/** One attack, and the service that it meets. */
-export interface Scenario extends Surroundings {
-  /** Of the issue that it comes from. */
+/** One attack, and the conditions of the service. */
+export interface Scenario extends ServiceConditions {
+  /** The number of the fault in the issue. */
   readonly fault: string;
   readonly attack: AttackName;
-  /** How many addresses it comes from; one, where nothing is said. */
+  /** How many addresses it comes from; by default one. */
   readonly addresses?: number;
   /** The well-behaved app also proves itself from time to time. */
   readonly proofs?: boolean;
@@ -82,7 +82,7 @@ export const SCENARIOS: readonly Scenario[] = [
   { fault: 'B12', attack: 'slowManifests', ...embedded },
 ];
 
-/** The name under which a scenario is chosen and shown. */
+/** Returns the name by which a scenario is chosen and shown. */
 export function titleOf({ fault, attack, store, addresses, lldapMs }: Scenario): string {
   const more = [
     store,

@@ -16,7 +16,7 @@ import { AttackedService } from './attacked-service';
 import type { Attacker } from './processes/attacker';
 import type { ControlServer } from './processes/control-server';
 import type { WellBehavedApp, WellBehavedJob } from './processes/well-behaved-app';
-import type { Scenario, Surroundings } from './scenarios';
+import type { Scenario, ServiceConditions } from './scenarios';
 import { ATTACKERS, credentialsOf, WELL_BEHAVED, type Tenant } from './tenants';
 
 /** Some values of 500 kB: a list of nearly 7 MiB. */
@@ -44,7 +44,7 @@ export class Stage {
    * @param built the folder that scripts/ was compiled to
    */
   constructor(
-    private readonly around: Surroundings,
+    private readonly conditions: ServiceConditions,
     private readonly main: string,
     private readonly built: string,
   ) {
@@ -72,8 +72,8 @@ export class Stage {
       ...(await this.#storeSettings()),
       ...(await this.#grantSettings()),
       ...(await this.#lldapSettings()),
-      ...(this.around.tls === true && this.#tlsSettings()),
-      ...this.around.settings,
+      ...(this.conditions.tls === true && this.#tlsSettings()),
+      ...this.conditions.settings,
     };
     this.#service = await AttackedService.start(this.main, this.#settings);
     await this.#seed();
@@ -87,7 +87,7 @@ export class Stage {
   }
 
   async target({ addresses = 1 }: Scenario, seconds: number): Promise<Target> {
-    const { lldapMs, tls = false } = this.around;
+    const { lldapMs, tls = false } = this.conditions;
     const [first = WELL_BEHAVED] = ATTACKERS;
     const tenants = lldapMs === undefined ? ATTACKERS : Array.from({ length: TOKENS }, () => first);
     return {
@@ -104,7 +104,7 @@ export class Stage {
 
   async job({ proofs = false }: Scenario, seconds: number, perSecond: number): Promise<WellBehavedJob> {
     const { port, metricsPort } = this.service;
-    const { tls = false } = this.around;
+    const { tls = false } = this.conditions;
     const { workspace, headers } = await credentialsOf(WELL_BEHAVED);
     return {
       ...{
@@ -142,14 +142,14 @@ export class Stage {
 
   async #call(tenant: Tenant, operation: string, body: object): Promise<Answer> {
     const { headers, workspace } = await credentialsOf(tenant);
-    const scheme = this.around.tls === true ? 'https' : 'http';
+    const scheme = this.conditions.tls === true ? 'https' : 'http';
     const url = `${scheme}://127.0.0.1:${this.service.port}/${operation}?workspace=${workspace}`;
     const tls = { ca: this.#authority.cert };
     return httpCall(url, { headers, body, from: '127.0.0.2', ...(scheme === 'https' && { tls }) });
   }
 
   async #storeSettings(): Promise<Readonly<Record<string, string>>> {
-    if (this.around.store === 'embedded') return { DATA_DIR: this.#data, MASTER_KEY: 'm'.repeat(64) };
+    if (this.conditions.store === 'embedded') return { DATA_DIR: this.#data, MASTER_KEY: 'm'.repeat(64) };
     const script = join(this.built, 'bench/processes/infisical-server.js');
     this.#infisical = new Child<InfisicalServer>(script, {}, ['v3']);
     await this.#infisical.ask('answerAtOnce', true);
@@ -161,13 +161,13 @@ export class Stage {
   }
 
   async #grantSettings(): Promise<Readonly<Record<string, string>>> {
-    if (this.around.cluster !== true) return { GRANTS_DIR: this.#folder.dir };
+    if (this.conditions.cluster !== true) return { GRANTS_DIR: this.#folder.dir };
     this.#cluster = await AttackedCluster.start();
     return this.#cluster.settings(this.#data);
   }
 
   async #lldapSettings(): Promise<Readonly<Record<string, string>>> {
-    const { lldapMs } = this.around;
+    const { lldapMs } = this.conditions;
     if (lldapMs === undefined) return {};
     const server = createServer((request, response) => {
       request.resume();
@@ -188,7 +188,7 @@ export class Stage {
 
   /** Ten small secrets of the well-behaved app; of each attacker one, or as many large ones as there may be. */
   async #seed(): Promise<void> {
-    const isLarge = this.around.largeWorkspaces === true;
+    const isLarge = this.conditions.largeWorkspaces === true;
     const [count, value] = isLarge ? [LARGE_VALUES, LARGE_VALUE] : [1, 'v'];
     await this.#store(WELL_BEHAVED, 10, 'v'.repeat(200));
     await this.#store(WELL_BEHAVED, 10, 'v'.repeat(200), 'dev');

@@ -13,7 +13,7 @@ import { holdsInCi, lineOf, reportOf, rowOf } from './report';
 import { FULL, SHORT, type Size } from './size';
 import { Stage } from './stage';
 
-/** In this order; each has the machine for itself. */
+/** The parts in their order; each has the machine for itself. */
 const PARTS: Readonly<Record<string, (stage: Stage, size: Size) => Promise<Measured>>> = {
   warmReads,
   coldReads,
@@ -55,7 +55,7 @@ async function main(): Promise<number> {
   return figures.every(holds) ? 0 : 1;
 }
 
-/** A part that stops fails the bench, and the others are measured all the same. */
+/** A part that fails makes the bench fail; the others are still measured. */
 function unmeasured(part: string, error: unknown): Measured {
   const value = error instanceof Error ? error.message : 'unknown';
   return { figures: [{ name: part, value, target: 'measured', ok: false }] };

@@ -1,18 +1,18 @@
-/** The middle one; of an even count, the mean of the two in the middle. */
+/** Returns the median; of an even count, the mean of the two in the middle. */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const half = sorted.length / 2;
   return ((sorted[Math.ceil(half) - 1] ?? NaN) + (sorted[Math.floor(half)] ?? NaN)) / 2;
 }
 
-/** The value below which that share of all values is. */
+/** Returns the value below which that share of all values is. */
 export function percentile(values: ArrayLike<number>, share: number): number {
   const sorted = Float64Array.from(values).sort();
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? NaN;
 }
 
-/** What is compared is measured by turns, so that a slow minute of the machine falls on both. */
-export async function byTurns<A, B>(
+/** Measures two things alternately, so that a slow minute of the machine affects both. */
+export async function alternating<A, B>(
   rounds: number,
   first: (round: number) => Promise<A>,
   second: (round: number) => Promise<B>,

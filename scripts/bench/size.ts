@@ -1,4 +1,4 @@
-/** How much is done for each figure. */
+/** How much is measured for each figure. */
 export interface Size {
   readonly rounds: number;
   readonly warmUpSeconds: number;

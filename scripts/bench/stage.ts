@@ -20,18 +20,18 @@ const START_WITHIN_MS = 20_000;
 /** The project's folder: this file is built to node_modules/.cache/bench/scripts/bench. */
 const ROOT = resolve(__dirname, '../../../../..');
 
-/** A server of ours that tells of itself. */
+/** A server of ours that reports about itself. */
 export interface RunningServer {
   readonly url: string;
   readonly reporter: Child<Reporter>;
 }
 
-/** Brings up the processes of a figure, and takes all of them down again. */
+/** Starts the processes of a figure, and ends all of them. */
 export class Stage {
   readonly #children: { end(): Promise<void> }[] = [];
   readonly #folders: GrantsFolder[] = [];
 
-  /** The built service, as operators run it, its log thrown away by the kernel. */
+  /** Starts the built service as operators run it, with its log discarded. */
   async service(
     infisicalUrl: string,
     apps: readonly BenchApp[],

@@ -1,6 +1,6 @@
 import { atLeast, atMost, observed } from '../../scripts/bench/figure';
 import { reportOf } from '../../scripts/bench/report';
-import { byTurns, median, percentile } from '../../scripts/bench/rounds';
+import { alternating, median, percentile } from '../../scripts/bench/rounds';
 
 describe('what the bench reports', () => {
   it('is one row for each figure, with the target of the issue, whatever CI lets pass', () => {
@@ -47,7 +47,7 @@ describe('rounds', () => {
   it('what is compared is measured by turns', async () => {
     const order: string[] = [];
     const say = (what: string) => (round: number) => Promise.resolve(order.push(`${what}${round}`));
-    await byTurns(2, say('a'), say('b'));
+    await alternating(2, say('a'), say('b'));
     expect(order).toEqual(['a0', 'b0', 'a1', 'b1']);
   });
 });

@@ -25,9 +25,9 @@ const NOT_GRANTED = { status: 403, reason: 'NOT_GRANTED' } as const;
 
 const remote = (namespace: string): string => `system:serviceaccount:${namespace}:default`;
 /** What a proxy would say of alice's otmoiclp. */
-const WORD = { 'x-bfl-user': 'alice', 'x-remote-user': remote('otmoiclp-alice') };
+const PROXY_HEADERS = { 'x-bfl-user': 'alice', 'x-remote-user': remote('otmoiclp-alice') };
 const EVERY_HEADER = {
-  ...WORD,
+  ...PROXY_HEADERS,
   'x-remote-group': 'system:masters',
   'x-remote-groups': 'system:serviceaccounts:otmoiclp-alice',
   'x-forwarded-user': 'alice',
@@ -160,41 +160,44 @@ const ALWAYS: Readonly<Record<string, Forgery>> = {
     }),
     ...refused('X-Authorization'),
   },
-  'a proxy’s word from alice’s system-server about another of its namespaces’ pods, with no user': {
-    ...said({ 'x-remote-user': WORD['x-remote-user'] }, PEERS.alicesSystemServer),
+  'a proxy’s headers from alice’s system-server about another of its namespaces’ pods, with no user': {
+    ...said({ 'x-remote-user': PROXY_HEADERS['x-remote-user'] }, PEERS.alicesSystemServer),
     ...NO_APP,
   },
   'a user from alice’s system-server, with no app': {
     ...said({ 'x-bfl-user': 'alice', 'terminus-nonce': 'n' }, PEERS.alicesSystemServer),
     ...NO_APP,
   },
-  'a proxy’s word from bob’s system-server': { ...said(WORD, PEERS.bobsSystemServer), ...NO_APP },
-  'a proxy’s word from another pod of the proxy’s namespace': { ...said(WORD, PEERS.beside), ...NO_APP },
-  'a proxy’s word with a bearer that is nobody’s, from the proxy': {
-    ...said({ ...WORD, authorization: 'Bearer x' }, PEERS.trustedProxy),
-    ...BAD_BEARER,
-  },
-  'a proxy’s word with Basic, from the proxy': {
-    ...said({ ...WORD, authorization: 'Basic x' }, PEERS.trustedProxy),
-    ...BAD_BEARER,
-  },
-  'a proxy’s word with a bad access token, from the proxy': {
-    ...said({ ...WORD, 'x-access-token': 'x' }, PEERS.trustedProxy),
+  'a proxy’s headers from bob’s system-server': { ...said(PROXY_HEADERS, PEERS.bobsSystemServer), ...NO_APP },
+  'a proxy’s headers from another pod of the proxy’s namespace': {
+    ...said(PROXY_HEADERS, PEERS.beside),
     ...NO_APP,
   },
-  'a proxy’s word with the token of another user’s pod, from the proxy': {
-    headers: (cluster) => ({ ...WORD, authorization: `Bearer ${cluster.token('otmoiclp-bob')}` }),
+  'a proxy’s headers with a bearer that is nobody’s, from the proxy': {
+    ...said({ ...PROXY_HEADERS, authorization: 'Bearer x' }, PEERS.trustedProxy),
+    ...BAD_BEARER,
+  },
+  'a proxy’s headers with Basic, from the proxy': {
+    ...said({ ...PROXY_HEADERS, authorization: 'Basic x' }, PEERS.trustedProxy),
+    ...BAD_BEARER,
+  },
+  'a proxy’s headers with a bad access token, from the proxy': {
+    ...said({ ...PROXY_HEADERS, 'x-access-token': 'x' }, PEERS.trustedProxy),
+    ...NO_APP,
+  },
+  'a proxy’s headers with the token of another user’s pod, from the proxy': {
+    headers: (cluster) => ({ ...PROXY_HEADERS, authorization: `Bearer ${cluster.token('otmoiclp-bob')}` }),
     from: PEERS.trustedProxy,
     ...MISMATCH,
   },
   'a ProxyRequest from anybody': { ...said(EVERY_HEADER), appKey: OTMOICLP.appKey, ...NO_APP },
   'a ProxyRequest with a pod’s own good token': {
-    headers: (cluster) => ({ ...WORD, authorization: `Bearer ${cluster.token('otmoiclp-alice')}` }),
+    headers: (cluster) => ({ ...PROXY_HEADERS, authorization: `Bearer ${cluster.token('otmoiclp-alice')}` }),
     appKey: OTMOICLP.appKey,
     ...NO_APP,
   },
   'a ProxyRequest from bob’s system-server': {
-    ...said(WORD, PEERS.bobsSystemServer),
+    ...said(PROXY_HEADERS, PEERS.bobsSystemServer),
     appKey: OTMOICLP.appKey,
     ...NO_APP,
   },
@@ -218,11 +221,11 @@ const ALWAYS: Readonly<Record<string, Forgery>> = {
 /** Refused where the peer is a proxy whose word counts. */
 const FROM_A_PROXY: Readonly<Record<string, Omit<Forgery, 'from'>>> = {
   'of another user’s pod': {
-    ...said({ ...WORD, 'x-remote-user': remote('otmoiclp-bob') }),
+    ...said({ ...PROXY_HEADERS, 'x-remote-user': remote('otmoiclp-bob') }),
     ...MISMATCH,
   },
   'of another user’s pod, with no user’s token': {
-    ...said({ ...WORD, 'x-remote-user': remote('otmoiclp-bob'), 'x-authorization': '' }),
+    ...said({ ...PROXY_HEADERS, 'x-remote-user': remote('otmoiclp-bob'), 'x-authorization': '' }),
     ...MISMATCH,
   },
   'of mail-a-b, which is a-b’s': {
@@ -230,14 +233,14 @@ const FROM_A_PROXY: Readonly<Record<string, Omit<Forgery, 'from'>>> = {
     ...MISMATCH,
   },
   'of an app that nobody installed': {
-    ...said({ ...WORD, 'x-remote-user': remote('otmoiclp-x-alice') }),
+    ...said({ ...PROXY_HEADERS, 'x-remote-user': remote('otmoiclp-x-alice') }),
     ...NOT_GRANTED,
   },
   'beside a user’s token that is forged': {
-    ...said({ ...WORD, 'x-authorization': 'x' }),
+    ...said({ ...PROXY_HEADERS, 'x-authorization': 'x' }),
     ...refused('X-Authorization'),
   },
-  'beside another user’s token': { headers: asUser('bob', WORD), ...MISMATCH },
+  'beside another user’s token': { headers: asUser('bob', PROXY_HEADERS), ...MISMATCH },
   ...Object.fromEntries(
     [
       'user-system-alice',
@@ -249,7 +252,7 @@ const FROM_A_PROXY: Readonly<Record<string, Omit<Forgery, 'from'>>> = {
       'os-framework',
     ].map((namespace) => [
       `of ${namespace}`,
-      { ...said({ ...WORD, 'x-remote-user': remote(namespace) }), ...NO_APP },
+      { ...said({ ...PROXY_HEADERS, 'x-remote-user': remote(namespace) }), ...NO_APP },
     ]),
   ),
   ...Object.fromEntries(
@@ -264,43 +267,43 @@ const FROM_A_PROXY: Readonly<Record<string, Omit<Forgery, 'from'>>> = {
       `${remote('otmoiclp-alice')},${remote('otmoiclp-alice')}`,
       `${remote('otmoiclp-alice')}, ${remote('reader-alice')}`,
       'system:node:otmoiclp-alice',
-    ].map((name) => [`of ${name}`, { ...said({ ...WORD, 'x-remote-user': name }), ...NO_APP }]),
+    ].map((name) => [`of ${name}`, { ...said({ ...PROXY_HEADERS, 'x-remote-user': name }), ...NO_APP }]),
   ),
   'with X-Remote-User twice': {
-    ...said({ ...WORD, 'x-remote-user': [remote('otmoiclp-alice'), remote('otmoiclp-alice')] }),
+    ...said({ ...PROXY_HEADERS, 'x-remote-user': [remote('otmoiclp-alice'), remote('otmoiclp-alice')] }),
     ...NO_APP,
   },
-  'with X-BFL-USER twice': { ...said({ ...WORD, 'x-bfl-user': ['alice', 'alice'] }), ...NO_APP },
-  'with two users joined': { ...said({ ...WORD, 'x-bfl-user': 'alice,bob' }), ...NO_APP },
-  'with an empty user': { ...said({ ...WORD, 'x-bfl-user': '' }), ...NO_APP },
-  'with a user that is a path': { ...said({ ...WORD, 'x-bfl-user': '../alice' }), ...NO_APP },
+  'with X-BFL-USER twice': { ...said({ ...PROXY_HEADERS, 'x-bfl-user': ['alice', 'alice'] }), ...NO_APP },
+  'with two users joined': { ...said({ ...PROXY_HEADERS, 'x-bfl-user': 'alice,bob' }), ...NO_APP },
+  'with an empty user': { ...said({ ...PROXY_HEADERS, 'x-bfl-user': '' }), ...NO_APP },
+  'with a user that is a path': { ...said({ ...PROXY_HEADERS, 'x-bfl-user': '../alice' }), ...NO_APP },
 };
 
 const from = (peer: string, cases: Readonly<Record<string, Omit<Forgery, 'from'>>>) =>
   Object.fromEntries(
-    Object.entries(cases).map(([title, one]) => [`a proxy’s word ${title}`, { ...one, from: peer }]),
+    Object.entries(cases).map(([title, one]) => [`a proxy’s headers ${title}`, { ...one, from: peer }]),
   );
 
 const MODES: Readonly<Record<RbacProxyMode, Readonly<Record<string, Forgery>>>> = {
   off: {
     ...ALWAYS,
-    'a proxy’s word from the proxy': { ...said(WORD, PEERS.trustedProxy), ...NO_APP },
-    'a proxy’s word with the proxy’s token': {
+    'a proxy’s headers from the proxy': { ...said(PROXY_HEADERS, PEERS.trustedProxy), ...NO_APP },
+    'a proxy’s headers with the proxy’s token': {
       headers: (cluster) => ({
-        ...WORD,
+        ...PROXY_HEADERS,
         authorization: `Bearer ${cluster.token(TRUSTED_PROXY.namespace, { name: TRUSTED_PROXY.name })}`,
       }),
       ...BAD_BEARER,
     },
-    'a proxy’s word from alice’s system-server': {
-      ...said(WORD, PEERS.alicesSystemServer),
+    'a proxy’s headers from alice’s system-server': {
+      ...said(PROXY_HEADERS, PEERS.alicesSystemServer),
       ...NO_APP,
     },
   },
   'service-accounts': {
     ...ALWAYS,
     ...from(PEERS.trustedProxy, FROM_A_PROXY),
-    'a proxy’s word of mail-a-b in the name of b': {
+    'a proxy’s headers of mail-a-b in the name of b': {
       headers: () => ({
         'x-bfl-user': 'b',
         'x-remote-user': remote('mail-a-b'),
@@ -309,15 +312,15 @@ const MODES: Readonly<Record<RbacProxyMode, Readonly<Record<string, Forgery>>>> 
       from: PEERS.trustedProxy,
       ...MISMATCH,
     },
-    'a proxy’s word from alice’s system-server': {
-      ...said(WORD, PEERS.alicesSystemServer),
+    'a proxy’s headers from alice’s system-server': {
+      ...said(PROXY_HEADERS, PEERS.alicesSystemServer),
       ...NO_APP,
     },
   },
   'system-server': {
     ...ALWAYS,
     ...from(PEERS.alicesSystemServer, FROM_A_PROXY),
-    'a proxy’s word from alice’s system-server in the name of bob': {
+    'a proxy’s headers from alice’s system-server in the name of bob': {
       ...said({ 'x-bfl-user': 'bob', 'x-remote-user': remote('otmoiclp-bob') }, PEERS.alicesSystemServer),
       ...NO_APP,
     },

@@ -23,7 +23,7 @@ import { accessToken, userToken } from '../support/tokens';
 
 const clock = new FixedClock();
 const VALUE = 'x'.repeat(500_000);
-const PATIENT: AnswerTimeouts = { stalledMs: 60_000, largeMs: 60_000, closeMs: 60_000 };
+const LONG_TIMEOUTS: AnswerTimeouts = { stalledMs: 60_000, largeMs: 60_000, closeMs: 60_000 };
 
 describe('large answers', () => {
   const store = new MemorySecretStore();
@@ -226,7 +226,7 @@ describe('an answer that is made in chunks', () => {
   it('stays reserved while the operating system has it, until its client closes or the time-out', async () => {
     body = ok({ name: 'k', value: VALUE });
     for (const isWell of [true, false]) {
-      timeouts = { ...PATIENT, closeMs: isWell ? 60_000 : 300 };
+      timeouts = { ...LONG_TIMEOUTS, closeMs: isWell ? 60_000 : 300 };
       const finished = new Promise<boolean>((resolve) => (onEnd = resolve));
       const socket = openSocket(url).pause();
       socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
@@ -239,14 +239,14 @@ describe('an answer that is made in chunks', () => {
   });
 
   it('is cut off where its client reads nothing of it for too long', async () => {
-    timeouts = { ...PATIENT, stalledMs: 200 };
+    timeouts = { ...LONG_TIMEOUTS, stalledMs: 200 };
     expect(await isTaken(0, 1_000)).toBe(false);
   });
 
   it('is cut off where its client reads too slowly, and not where it is only slow', async () => {
-    timeouts = { ...PATIENT, largeMs: 500 };
+    timeouts = { ...LONG_TIMEOUTS, largeMs: 500 };
     expect(await isTaken(1_000, 50)).toBe(false);
-    timeouts = { ...PATIENT, stalledMs: 1_000 };
+    timeouts = { ...LONG_TIMEOUTS, stalledMs: 1_000 };
     expect(await isTaken(300_000, 10)).toBe(true);
   });
 });

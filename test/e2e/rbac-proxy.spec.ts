@@ -6,7 +6,7 @@ import { httpCall, type Answer } from '../support/http-call';
 import { accessToken, userToken } from '../support/tokens';
 
 const LIST = 'ListSecret?workspace=otmoic';
-const WORD = {
+const PROXY_HEADERS = {
   'x-bfl-user': 'alice',
   'x-remote-user': 'system:serviceaccount:otmoiclp-alice:default',
   'x-forwarded-for': '10.0.0.7',
@@ -31,7 +31,7 @@ describe.each(['service-accounts', 'system-server'] as const)('with RBAC_PROXY=%
   it.each(SECRET_OPERATIONS)('believes the proxy’s pod about the caller of %s', async (operation) => {
     const value = /Create|Update/.test(operation) ? { value: 'v' } : {};
     const body = operation === 'ListSecret' ? {} : { name: 'k', ...value };
-    const answer = await send(PEERS.trustedProxy, WORD, `${operation}?workspace=otmoic`, body);
+    const answer = await send(PEERS.trustedProxy, PROXY_HEADERS, `${operation}?workspace=otmoic`, body);
     expect([200, 404, 409]).toContain(answer.status);
     expect(cluster.store.calls).toEqual([
       `${operation.replace('Secret', '').toLowerCase()} ["alice","otmoic","prod"]`,
@@ -40,19 +40,19 @@ describe.each(['service-accounts', 'system-server'] as const)('with RBAC_PROXY=%
 
   it('believes a peer with the proxy’s token, from any address', async () => {
     const authorization = `Bearer ${cluster.token(TRUSTED_PROXY.namespace, { name: TRUSTED_PROXY.name })}`;
-    expect((await send(PEERS.nobody, { ...WORD, authorization })).status).toBe(200);
-    expect((await send(PEERS.trustedProxy, { ...WORD, authorization })).status).toBe(200);
+    expect((await send(PEERS.nobody, { ...PROXY_HEADERS, authorization })).status).toBe(200);
+    expect((await send(PEERS.trustedProxy, { ...PROXY_HEADERS, authorization })).status).toBe(200);
     const another = `Bearer ${cluster.token(TRUSTED_PROXY.namespace, { name: 'default' })}`;
-    expect((await send(PEERS.nobody, { ...WORD, authorization: another })).status).toBe(401);
+    expect((await send(PEERS.nobody, { ...PROXY_HEADERS, authorization: another })).status).toBe(401);
   });
 
   it(`${rbacProxy === 'system-server' ? 'and' : 'but not'} alice’s system-server, for alice`, async () => {
-    const { status } = await send(PEERS.alicesSystemServer, WORD);
+    const { status } = await send(PEERS.alicesSystemServer, PROXY_HEADERS);
     expect(status).toBe(rbacProxy === 'system-server' ? 200 : 401);
   });
 
   it('decides by the grants of the app that the namespace names', async () => {
-    const reader = { ...WORD, 'x-remote-user': 'system:serviceaccount:reader-alice:default' };
+    const reader = { ...PROXY_HEADERS, 'x-remote-user': 'system:serviceaccount:reader-alice:default' };
     const answer = await send(PEERS.trustedProxy, reader);
     expect([answer.status, answer.body.data.app]).toEqual([403, 'reader']);
     const mail = { 'x-bfl-user': 'a-b', 'x-remote-user': 'system:serviceaccount:mail-a-b:default' };
@@ -62,19 +62,19 @@ describe.each(['service-accounts', 'system-server'] as const)('with RBAC_PROXY=%
 
   it('needs no user token', async () => {
     const now = cluster.clock.nowMs();
-    const withUser = { ...WORD, 'x-authorization': await userToken('alice', now) };
+    const withUser = { ...PROXY_HEADERS, 'x-authorization': await userToken('alice', now) };
     expect((await send(PEERS.trustedProxy, withUser)).status).toBe(200);
   });
 
   it('counts a credential of the app instead of the proxy’s headers', async () => {
     const now = cluster.clock.nowMs();
-    const reader = { ...WORD, 'x-remote-user': 'system:serviceaccount:reader-alice:default' };
+    const reader = { ...PROXY_HEADERS, 'x-remote-user': 'system:serviceaccount:reader-alice:default' };
     const user = { 'x-authorization': await userToken('alice', now) };
     const pod = { authorization: `Bearer ${cluster.token('otmoiclp-alice')}` };
     const access = { 'x-access-token': await accessToken('otmoiclp', 'alice', OTMOICLP.ops, now) };
     expect((await send(PEERS.trustedProxy, { ...reader, ...user, ...pod })).status).toBe(200);
     expect((await send(PEERS.trustedProxy, { ...reader, ...user, ...access })).status).toBe(200);
-    const { status, body } = await send(PEERS.trustedProxy, { ...WORD, ...pod });
+    const { status, body } = await send(PEERS.trustedProxy, { ...PROXY_HEADERS, ...pod });
     expect([status, body.data.credential]).toEqual([401, 'X-Authorization']);
   });
 
@@ -85,7 +85,7 @@ describe.each(['service-accounts', 'system-server'] as const)('with RBAC_PROXY=%
     const before = reviews();
     const told: number[] = [];
     const flood = Array.from({ length: 100 }, async (_, i) => {
-      told.push((await send('127.0.0.66', { ...WORD, authorization: forged(i) })).status);
+      told.push((await send('127.0.0.66', { ...PROXY_HEADERS, authorization: forged(i) })).status);
     });
     // Eight are reviewed at once, and sixteen wait.
     await eventually(() => expect([told.length, reviews() - before]).toEqual([76, 8]));
@@ -93,7 +93,7 @@ describe.each(['service-accounts', 'system-server'] as const)('with RBAC_PROXY=%
     const others = Promise.all(
       Array.from({ length: 20 }, (_, i) => {
         const authorization = `Bearer ${cluster.token('otmoiclp-alice')}`;
-        return send(`127.0.1.${i + 1}`, { ...WORD, ...user, authorization });
+        return send(`127.0.1.${i + 1}`, { ...PROXY_HEADERS, ...user, authorization });
       }),
     );
     await eventually(() => expect(reviews() - before).toBe(28));
@@ -113,7 +113,7 @@ describe.each(['service-accounts', 'system-server'] as const)('with RBAC_PROXY=%
       void peerVerifier?.provesTrustedFor(peer, 'alice').then((is) => (proven = is));
       expect(proven).toBe(false);
     });
-    expect((await send(PEERS.trustedProxy, WORD)).status).toBe(401);
+    expect((await send(PEERS.trustedProxy, PROXY_HEADERS)).status).toBe(401);
     expect(cluster.store.calls).toEqual([]);
     if (pod !== undefined) cluster.server.of('pods').put(pod);
   });
@@ -126,7 +126,7 @@ describe('with RBAC_PROXY=off', () => {
 
   it('ignores a proxy’s headers beside a valid credential', async () => {
     const now = cluster.clock.nowMs();
-    const another = { ...WORD, 'x-bfl-user': 'bob', 'x-remote-user': 'x' };
+    const another = { ...PROXY_HEADERS, 'x-bfl-user': 'bob', 'x-remote-user': 'x' };
     const user = { 'x-authorization': await userToken('alice', now) };
     for (const credential of [
       { 'x-access-token': await accessToken('otmoiclp', 'alice', OTMOICLP.ops, now) },

@@ -130,14 +130,14 @@ describe('the Settings routes in a cluster', () => {
   it('accept the frontend’s token while an address floods with forged ones', async () => {
     let go: () => void = () => undefined;
     cluster.server.reviewGate = new Promise((resolve) => (go = resolve));
-    const told: number[] = [];
+    const statuses: number[] = [];
     const forged = (i: number) => ({
       authorization: bearer('user-space-alice', 'x').authorization.replace('canary', `forged-${i}`),
     });
     const flood = Array.from({ length: 100 }, async (_, i) =>
-      told.push((await call({ from: PEERS.nobody, headers: forged(i) })).status),
+      statuses.push((await call({ from: PEERS.nobody, headers: forged(i) })).status),
     );
-    await eventually(() => expect(told).toHaveLength(76));
+    await eventually(() => expect(statuses).toHaveLength(76));
     const own = Promise.all(
       ['127.0.2.1', '127.0.2.2'].map((from) =>
         call({ from, headers: bearer('user-space-alice', 'system-frontend') }),
@@ -146,7 +146,7 @@ describe('the Settings routes in a cluster', () => {
     setTimeout(go, 100);
     expect((await own).map(({ status }) => status)).toEqual([200, 200]);
     await Promise.all(flood);
-    expect(new Set(told)).toEqual(new Set([403, 429]));
+    expect(new Set(statuses)).toEqual(new Set([403, 429]));
   });
 
   it.each(ROUTES)(

@@ -21,10 +21,10 @@ describe('a request that is too slow to arrive', () => {
     text = '';
     isClosed = false;
     done = held = 0;
-    const turns = new RequestQueue(new FixedMonotonicTime());
+    const queue = new RequestQueue(new FixedMonotonicTime());
     server = createServer(
       { requestTimeout: 300, headersTimeout: 300, connectionsCheckingInterval: 50, requireHostHeader: false },
-      turns.listener((request, response) => {
+      queue.listener((request, response) => {
         const cleanup = beginCleanup(request, response);
         held += 1;
         cleanup.add(() => (held -= 1));

@@ -1,7 +1,7 @@
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import { composeMiddleware } from '../../src/http/request/middleware';
 
-const went = async (steps: readonly RequestHandler[]): Promise<unknown> =>
+const run = async (steps: readonly RequestHandler[]): Promise<unknown> =>
   new Promise((resolve) => {
     composeMiddleware(steps)({} as Request, {} as Response, resolve as NextFunction);
   });
@@ -14,22 +14,22 @@ describe('composeMiddleware', () => {
 
   it('runs one step after the other, and then calls next', async () => {
     const order: number[] = [];
-    const noted =
+    const recording =
       (at: number): RequestHandler =>
       (_request, _response, next) => {
         order.push(at);
         next();
       };
-    expect(await went([noted(1), later, noted(2)])).toBeUndefined();
+    expect(await run([recording(1), later, recording(2)])).toBeUndefined();
     expect(order).toEqual([1, 2]);
   });
 
   it('ends with the first step that refuses', async () => {
     const refusal = new Error('refused');
-    expect(await went([later, (_request, _response, next) => next(refusal), never])).toBe(refusal);
+    expect(await run([later, (_request, _response, next) => next(refusal), never])).toBe(refusal);
   });
 
   it('calls next with the error that a step throws, also asynchronously', async () => {
-    expect(await went([later, never])).toEqual(new Error('not to be reached'));
+    expect(await run([later, never])).toEqual(new Error('not to be reached'));
   });
 });

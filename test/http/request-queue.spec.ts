@@ -23,10 +23,10 @@ describe('the request queue', () => {
   beforeEach(() => {
     shed.length = closed.length = 0;
     const mine: string[] = (begun = []);
-    const turns = new RequestQueue(time, { shed: (why) => void shed.push(why) });
-    turns.watchConnections({ on: (_: string, listener: () => void) => (accepted = listener) } as never);
+    const queue = new RequestQueue(time, { shed: (why) => void shed.push(why) });
+    queue.watchConnections({ on: (_: string, listener: () => void) => (accepted = listener) } as never);
     // Each takes a millisecond.
-    ask = turns.listener(({ socket }) => {
+    ask = queue.listener(({ socket }) => {
       time.advance(1);
       mine.push(socket.remoteAddress ?? '');
     });
@@ -118,9 +118,9 @@ describe('pipelined requests', () => {
   let begun = 0;
   beforeEach(async () => {
     built = begun = 0;
-    const turns = new RequestQueue(new FixedMonotonicTime());
+    const queue = new RequestQueue(new FixedMonotonicTime());
     server = createServer(
-      turns.listener((_, response) => {
+      queue.listener((_, response) => {
         begun += 1;
         response.end('{}');
       }),

@@ -277,28 +277,28 @@ describe('an informer', () => {
     const time = new FixedMonotonicTime();
     server.failing = { status: 503, reason: 'ServiceUnavailable' };
     const { logged } = open(time);
-    const told = () => logged.map(({ event, status }) => `${event} ${String(status)}`);
+    const failures = () => logged.map(({ event, status }) => `${event} ${String(status)}`);
     const failed = (status: number) => `kubernetes_watch_failed ${status}`;
-    await eventually(() => expect(told()).toEqual([failed(503)]));
+    await eventually(() => expect(failures()).toEqual([failed(503)]));
     const let15sPass = async () => {
       time.advance(15_000);
       await new Promise((resolve) => setTimeout(resolve, 15));
     };
     for (let round = 0; round < 19; round++) await let15sPass();
-    expect(told()).toEqual([failed(503)]);
+    expect(failures()).toEqual([failed(503)]);
     await let15sPass();
     await let15sPass();
-    expect(told()).toEqual([failed(503), failed(503)]);
+    expect(failures()).toEqual([failed(503), failed(503)]);
     server.failing = { status: 403, reason: 'Forbidden' };
     await let15sPass();
-    expect(told().at(-1)).toBe(failed(403));
+    expect(failures().at(-1)).toBe(failed(403));
     server.failing = undefined;
     await eventually(() => {
       time.advance(1000);
       expect(server.watches.size).toBe(1);
     });
     server.bookmark();
-    await eventually(() => expect(told().at(-1)).toBe('kubernetes_watch_recovered undefined'));
+    await eventually(() => expect(failures().at(-1)).toBe('kubernetes_watch_recovered undefined'));
   });
 
   it('waits as long as Retry-After says', async () => {

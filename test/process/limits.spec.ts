@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { join, resolve } from 'node:path';
 import { LIMIT_MIB } from '../../scripts/attack/attacked-service';
 import { isSlowed, measure, type Row, type Size } from '../../scripts/attack/measure';
-import type { Scenario, Surroundings } from '../../scripts/attack/scenarios';
+import type { Scenario, ServiceConditions } from '../../scripts/attack/scenarios';
 import { Stage } from '../../scripts/attack/stage';
 import { STATUS_OF } from '../../src/errors/domain-error';
 import { describeWith } from '../support/describe-with';
@@ -30,10 +30,14 @@ const SHORT: Size = {
   warmUpSeconds: 0.5,
 };
 
-type Attack = Omit<Scenario, keyof Surroundings>;
+type Attack = Omit<Scenario, keyof ServiceConditions>;
 
 /** One service for the attacks of each; where one of them ends it, it is started again. */
-const STAGES: readonly (readonly [title: string, around: Surroundings, attacks: readonly Attack[]])[] = [
+const STAGES: readonly (readonly [
+  title: string,
+  conditions: ServiceConditions,
+  attacks: readonly Attack[],
+])[] = [
   [
     'on the embedded store',
     { store: 'embedded', largeWorkspaces: true },
@@ -57,12 +61,12 @@ const STAGES: readonly (readonly [title: string, around: Surroundings, attacks: 
   ['behind a slow LLDAP', { store: 'embedded', lldapMs: 400 }, [{ fault: 'B2', attack: 'quitters' }]],
 ];
 
-for (const [title, around, attacks] of STAGES)
+for (const [title, conditions, attacks] of STAGES)
   describeWith('memory cgroup', `a service under attack ${title}, within the memory limit of its pod`, () => {
     let stage: Stage;
     beforeAll(async () => {
       compileOnce();
-      stage = new Stage(around, MAIN, BUILT);
+      stage = new Stage(conditions, MAIN, BUILT);
       await stage.start();
     }, 60_000);
     afterAll(() => stage.clear());
@@ -71,7 +75,7 @@ for (const [title, around, attacks] of STAGES)
     it.each(attacks.map((attack) => [nameOf(attack), attack] as const))(
       'lives, refuses by documented reasons and serves the others within two seconds: %s',
       async (_name, attack) => {
-        const row = await measure(stage, { ...around, ...attack }, SHORT);
+        const row = await measure(stage, { ...conditions, ...attack }, SHORT);
         expect(faultsOf(row)).toEqual([]);
       },
       60_000,

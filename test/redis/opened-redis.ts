@@ -5,7 +5,7 @@ import type { RedisServer as ServerOptions, RedisOptions } from '../../src/redis
 import { fixed } from '../../src/reloadable/reloadable';
 import { eventually } from '../support/eventually';
 
-/** A link with what it told. */
+/** A Redis client with what it logged and reported. */
 export interface OpenedRedis {
   readonly link: RedisClient;
   readonly logged: string[];

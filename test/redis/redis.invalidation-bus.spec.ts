@@ -11,7 +11,7 @@ const KEY = fixed<Uint8Array>(Buffer.from('k'.repeat(32)));
 interface Replica {
   readonly invalidationBus: RedisInvalidationBus;
   readonly channel: MemoryChannel;
-  readonly told: WrittenScope[];
+  readonly received: WrittenScope[];
   readonly logged: string[];
 }
 
@@ -20,15 +20,15 @@ function replicas() {
   const time = new FixedMonotonicTime();
   const replica = (key: Reloadable<Uint8Array> = KEY): Replica => {
     const channel = bus.end();
-    const [told, logged]: [WrittenScope[], string[]] = [[], []];
+    const [received, logged]: [WrittenScope[], string[]] = [[], []];
     const log = (_level: string, event: string) => void logged.push(event);
     const invalidationBus = new RedisInvalidationBus(channel, new ScopeCipher(key), time, log);
-    invalidationBus.listen((written) => told.push(written));
-    return { invalidationBus, channel, told, logged };
+    invalidationBus.listen((written) => received.push(written));
+    return { invalidationBus, channel, received, logged };
   };
   const [a, b] = [replica(), replica()];
   time.advance(500);
-  for (const { told } of [a, b]) told.splice(0);
+  for (const { received } of [a, b]) received.splice(0);
   return { bus, time, replica, a, b };
 }
 /** What is said is said in the same turn of the event loop, and settles in the next. */
@@ -40,7 +40,7 @@ describe('invalidations on the bus', () => {
     await a.invalidationBus.publish(SCOPE);
     await a.invalidationBus.publish('unknown');
     await b.invalidationBus.publish(SCOPE);
-    expect([a.told, b.told]).toEqual([[SCOPE], [SCOPE, 'unknown']]);
+    expect([a.received, b.received]).toEqual([[SCOPE], [SCOPE, 'unknown']]);
     expect([a.logged, b.logged]).toEqual([[], []]);
   });
 
@@ -54,10 +54,13 @@ describe('invalidations on the bus', () => {
   it('that cannot be decrypted count as a write of any scope, and are logged once', async () => {
     const { replica, a } = replicas();
     const other = replica(fixed<Uint8Array>(Buffer.from('o'.repeat(32))));
-    other.told.splice(0);
+    other.received.splice(0);
     await a.invalidationBus.publish(SCOPE);
     await a.invalidationBus.publish(SCOPE);
-    expect([other.told, other.logged]).toEqual([['unknown', 'unknown'], ['redis_invalidation_unreadable']]);
+    expect([other.received, other.logged]).toEqual([
+      ['unknown', 'unknown'],
+      ['redis_invalidation_unreadable'],
+    ]);
   });
 
   it('are decrypted also with a key that was replaced', async () => {
@@ -65,9 +68,9 @@ describe('invalidations on the bus', () => {
     const [current] = fixed<Uint8Array>(Buffer.from('o'.repeat(32))).versions();
     const versions = () => [current!, ...KEY.versions()];
     const renewed = replica({ ...KEY, current: () => current!.value, versions });
-    renewed.told.splice(0);
+    renewed.received.splice(0);
     await a.invalidationBus.publish(SCOPE);
-    expect([renewed.told, renewed.logged]).toEqual([[SCOPE], []]);
+    expect([renewed.received, renewed.logged]).toEqual([[SCOPE], []]);
   });
 
   it('that are malformed, or of another release, are ignored and logged once', () => {
@@ -83,7 +86,7 @@ describe('invalidations on the bus', () => {
     ]) {
       bus.say(text);
     }
-    expect([b.told, b.logged]).toEqual([[], ['redis_invalidation_malformed']]);
+    expect([b.received, b.logged]).toEqual([[], ['redis_invalidation_malformed']]);
     expect(b.invalidationBus.received).toBe(true);
   });
 
@@ -94,7 +97,7 @@ describe('invalidations on the bus', () => {
     b.channel.isDeaf = false;
     const [, from, , sealed = ''] = /^1 (\S+) (\d+) scope (\S+)$/.exec(bus.said.at(-1) ?? '') ?? [];
     bus.say(`1 ${from} 1 scope ${sealed.slice(0, -4)}AAAA`);
-    expect(b.told).toEqual(['unknown']);
+    expect(b.received).toEqual(['unknown']);
   });
 
   it('that were lost are noticed by their number, with the next heartbeat at the latest', async () => {
@@ -102,23 +105,23 @@ describe('invalidations on the bus', () => {
     b.channel.isDeaf = true;
     await a.invalidationBus.publish(SCOPE);
     b.channel.isDeaf = false;
-    expect(b.told).toEqual([]);
+    expect(b.received).toEqual([]);
     time.advance(500);
-    expect(b.told).toEqual(['unknown']);
+    expect(b.received).toEqual(['unknown']);
     time.advance(5_000);
     await a.invalidationBus.publish(SCOPE);
-    expect(b.told).toEqual(['unknown', SCOPE]);
+    expect(b.received).toEqual(['unknown', SCOPE]);
   });
 
   it('that could not be sent are noticed when the sender is back', async () => {
     const { time, a, b } = replicas();
     a.channel.cut();
     await a.invalidationBus.publish(SCOPE);
-    expect(b.told).toEqual([]);
+    expect(b.received).toEqual([]);
     a.channel.mend();
-    expect(b.told).toEqual(['unknown']);
+    expect(b.received).toEqual(['unknown']);
     time.advance(500);
-    expect(b.told).toEqual(['unknown']);
+    expect(b.received).toEqual(['unknown']);
   });
 
   it('do not delay a write where Redis accepts them and does not answer', async () => {
@@ -196,8 +199,8 @@ describe('whether invalidations are received', () => {
   it('counts as a write of any scope each time that the channel opened', () => {
     const { a } = replicas();
     a.channel.cut();
-    expect(a.told).toEqual([]);
+    expect(a.received).toEqual([]);
     a.channel.mend();
-    expect(a.told).toEqual(['unknown']);
+    expect(a.received).toEqual(['unknown']);
   });
 });

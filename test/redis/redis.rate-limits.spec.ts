@@ -33,7 +33,7 @@ const take = async (
   rateLimitSubject: Parameters<typeof rateLimits.take>[1] = notes,
 ) => rateLimits.take('read', rateLimitSubject);
 const passed = (taken: readonly (RateLimitExceeded | undefined)[]): number =>
-  taken.filter((spent) => spent === undefined).length;
+  taken.filter((exceeded) => exceeded === undefined).length;
 
 describeWith('redis-server', 'budgets of requests over Redis', () => {
   it('are shared by all replicas', async () => {
@@ -41,10 +41,10 @@ describeWith('redis-server', 'budgets of requests over Redis', () => {
     const [a, b] = [await replica(rates), await replica(rates)];
     const taken = await Promise.all(Array.from({ length: 20 }, (_, i) => take(i % 2 === 0 ? a : b)));
     expect(passed(taken)).toBe(7);
-    for (const spent of taken.filter((one) => one !== undefined)) {
-      expect(spent.budget).toBe('app');
-      expect(spent.retryAfterMs).toBeGreaterThan(90_000);
-      expect(spent.retryAfterMs).toBeLessThanOrEqual(100_000);
+    for (const exceeded of taken.filter((one) => one !== undefined)) {
+      expect(exceeded.budget).toBe('app');
+      expect(exceeded.retryAfterMs).toBeGreaterThan(90_000);
+      expect(exceeded.retryAfterMs).toBeLessThanOrEqual(100_000);
     }
   });
 
@@ -62,7 +62,7 @@ describeWith('redis-server', 'budgets of requests over Redis', () => {
     const apps = ['notes', 'notes', 'notes', 'mail', 'mail', 'mail'];
     const taken: (RateLimitExceeded | undefined)[] = [];
     for (const app of apps) taken.push(await take(a, { app, user: 'alice' }));
-    expect(taken.map((spent) => spent?.budget)).toEqual([
+    expect(taken.map((exceeded) => exceeded?.budget)).toEqual([
       undefined,
       undefined,
       'app',
@@ -88,8 +88,8 @@ describeWith('redis-server', 'budgets of requests over Redis', () => {
     const a = await replica({ app: { read: { perSecond: 50, burst: 5 } } });
     const first = await Promise.all(Array.from({ length: 10 }, () => take(a)));
     expect(passed(first)).toBeLessThanOrEqual(6);
-    const spent = first.find((one) => one !== undefined);
-    expect(spent?.retryAfterMs).toBeLessThanOrEqual(20);
+    const exceeded = first.find((one) => one !== undefined);
+    expect(exceeded?.retryAfterMs).toBeLessThanOrEqual(20);
     await new Promise((resolve) => setTimeout(resolve, 120));
     expect(passed(await Promise.all(Array.from({ length: 10 }, () => take(a))))).toBeGreaterThanOrEqual(4);
   });
@@ -114,8 +114,8 @@ describeWith('redis-server', 'budgets of requests over Redis', () => {
     const away = await replica({ app: { read: slow(3) } }, 1);
     // At once: there is nobody to ask.
     const taken = Array.from({ length: 5 }, () => away.rateLimits.take('read', notes));
-    expect(taken.map((spent) => spent instanceof Promise)).toEqual(Array(5).fill(false));
-    expect(taken.filter((spent) => spent === undefined)).toHaveLength(3);
+    expect(taken.map((exceeded) => exceeded instanceof Promise)).toEqual(Array(5).fill(false));
+    expect(taken.filter((exceeded) => exceeded === undefined)).toHaveLength(3);
   });
 
   it('do not delay a request while Redis hangs', async () => {

@@ -222,7 +222,8 @@ describe('the registration as provider', () => {
           ? (refusal as typeof INVALID)
           : undefined;
     };
-    const told = (logged: readonly Logged[], event: string) => logged.filter((line) => line.event === event);
+    const linesOf = (logged: readonly Logged[], event: string) =>
+      logged.filter((line) => line.event === event);
     /** In steps that are shorter than any timeout, each as long as the answers of a real socket take. */
     const pass = async (time: FixedMonotonicTime, seconds: number) => {
       for (let rest = seconds; rest > 0; rest -= 2) {
@@ -264,7 +265,7 @@ describe('the registration as provider', () => {
       expect(await writesIn(pass(time, 600))).toBeLessThanOrEqual(130);
       const [registrar] = registrars;
       // A machine that does other work may let one run into its timeout, which is another reason.
-      const lines = told(logged, 'registration_failed').filter(({ reason }) => reason === 'Invalid');
+      const lines = linesOf(logged, 'registration_failed').filter(({ reason }) => reason === 'Invalid');
       expect(lines).toHaveLength(3);
       expect(lines[0]).toMatchObject({
         level: 'warn',
@@ -287,9 +288,9 @@ describe('the registration as provider', () => {
       refuse(() => false);
       time.advance(60_000);
       await eventually(() => expect(providers().list()).toHaveLength(2000), 20_000);
-      await eventually(() => expect(told(logged, 'registration_recovered')).toHaveLength(1));
+      await eventually(() => expect(linesOf(logged, 'registration_recovered')).toHaveLength(1));
       expect(registrar?.problems()).toEqual([]);
-      expect(told(logged, 'registration_reconciled').length).toBeLessThanOrEqual(60);
+      expect(linesOf(logged, 'registration_reconciled').length).toBeLessThanOrEqual(60);
     }, 60_000);
 
     it('for some users delays no other user, neither earlier ones nor a new one', async () => {
@@ -322,10 +323,10 @@ describe('the registration as provider', () => {
       const time = fixedTime();
       const logged = open(time);
       await pass(time, 120);
-      expect(told(logged, 'registration_failed')).toEqual([
+      expect(linesOf(logged, 'registration_failed')).toEqual([
         expect.objectContaining({ reason: 'FieldsDropped', status: undefined }),
       ]);
-      expect(told(logged, 'registration_reconciled')).toHaveLength(2);
+      expect(linesOf(logged, 'registration_reconciled')).toHaveLength(2);
       expect(await writesIn(pass(time, 600))).toBeLessThan(60);
     });
 

@@ -1,6 +1,6 @@
 import type { AppToInstall } from '../conformance/grant-source.conformance';
 
-/** An installed app as Olares writes it down in the cluster. */
+/** Returns the ApplicationPermission of an installed app, as Olares writes it. */
 export function permissionOf({ app, user, appKey, appSecret, ops }: AppToInstall, name: string) {
   return {
     apiVersion: 'sys.bytetrade.io/v1alpha1',

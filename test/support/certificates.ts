@@ -7,15 +7,15 @@ export interface KeyAndCertificate {
 }
 
 interface Wanted {
-  /** A DNS name, an IPv4 address or a URI; an authority has none. */
+  /** A DNS name, an IPv4 address or a URI; undefined for an authority. */
   readonly host?: string;
-  /** Days from now; a year around today unless told. */
+  /** Days from now; by default, a year around today. */
   readonly validDays?: readonly [from: number, to: number];
 }
 
 const DAY_MS = 86_400_000;
 
-/** An authority of its own, made for one test file. */
+/** A certificate authority of its own for one test file. */
 export class TestAuthority {
   readonly #own: KeyAndCertificate;
 

@@ -4,7 +4,7 @@ import { eventually } from './eventually';
 
 const ROOT = resolve(__dirname, '../..');
 
-/** Line of the log, as far as tests look into it. */
+/** A line of the log, with the fields that tests read. */
 interface LogLine {
   readonly msg?: string;
   readonly name?: string;
@@ -12,7 +12,7 @@ interface LogLine {
   readonly metricsPort?: number;
 }
 
-/** The built service as a process of its own, with these variables and no other. `npm test` builds it first. */
+/** Runs the built service as a process of its own, with only these variables. `npm test` builds it first. */
 export class ChildService {
   readonly #child: ChildProcess;
   readonly #ended: Promise<number | null>;
@@ -57,14 +57,14 @@ export class ChildService {
       .filter(({ msg }) => msg === event);
   }
 
-  /** Resolves once so many lines tell of the event. */
+  /** Resolves once the log has so many lines of the event. */
   async logs(event: string, times = 1): Promise<void> {
     await eventually(() => {
       if (this.lines(event).length < times) throw new Error(`no ${event}: ${this.#output}`);
     }, 20_000);
   }
 
-  /** As Kubernetes ends it; resolves with the exit code. */
+  /** Ends the process as Kubernetes does; resolves with the exit code. */
   async end(): Promise<number | null> {
     this.#child.kill('SIGTERM');
     return this.#ended;

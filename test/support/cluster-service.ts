@@ -16,7 +16,7 @@ import { MemorySecretStore } from './memory.secret-store';
 import { startService, type Service } from './service';
 import { AUDIENCE, podToken, type TokenToMake } from './service-account-tokens';
 
-/** Where calls come from, and who is there. */
+/** The addresses that calls come from, and the peers there. */
 export const PEERS = {
   nobody: '127.0.0.9',
   alicesSystemServer: '127.0.0.2',
@@ -25,7 +25,7 @@ export const PEERS = {
   beside: '127.0.0.5',
 } as const;
 
-/** As alice's system-server writes it for her otmoiclp. */
+/** A ProxyRequest as alice's system-server writes it for her otmoiclp. */
 export const PROXY_REQUEST = {
   op: 'ListSecret?workspace=otmoic',
   datatype: 'secret',
@@ -43,7 +43,7 @@ const ops = (workspace: string) => [`ListSecret?workspace=${workspace}`];
 export const MAIL = { app: 'mail', user: 'a-b', appKey: 'k-1', appSecret: 's-1', ops: ops('mail-of-a-b') };
 export const MAIL_A = { app: 'mail-a', user: 'b', appKey: 'k-2', appSecret: 's-2', ops: ops('mail-a-of-b') };
 
-/** Namespaces and their owner's label; undefined for one without. */
+/** Namespaces and the label of their owner; undefined for one without. */
 const OWNERS: Readonly<Record<string, string | undefined>> = {
   'otmoiclp-alice': 'alice',
   'reader-alice': 'alice',
@@ -58,7 +58,7 @@ const OWNERS: Readonly<Record<string, string | undefined>> = {
   'os-framework': undefined,
 };
 
-/** The whole service, with a fake API server behind everything that it knows of its callers. */
+/** The whole service, with a fake API server behind grants, pods and token reviews. */
 export class ClusterService {
   private constructor(
     readonly server: FakeApiServer,

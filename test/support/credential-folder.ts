@@ -4,11 +4,11 @@ import { join } from 'node:path';
 
 export type Files = Readonly<Record<string, string>>;
 
-/** How files get a new content: as careful tools do, as Kubernetes does in a mounted Secret, as an editor may. */
+/** The ways to replace files: as careful tools do, as Kubernetes does in a mounted Secret, as an editor may. */
 export const WAYS_TO_REPLACE = ['by rename', "by Kubernetes' link", 'in place'] as const;
 export type WayToReplace = (typeof WAYS_TO_REPLACE)[number];
 
-/** A folder of credentials, and one way to replace some of them. */
+/** A folder of credentials that are replaced in one of these ways. */
 export class CredentialFolder {
   readonly dir = mkdtempSync(join(tmpdir(), 'credentials-'));
   #held: Files;
@@ -31,7 +31,7 @@ export class CredentialFolder {
     return join(this.dir, name);
   }
 
-  /** @param meanwhile runs wherever somebody who looks would see something unfinished */
+  /** @param meanwhile runs wherever a reader would see an unfinished state */
   async replace(files: Files, meanwhile: () => Promise<void>): Promise<void> {
     this.#held = { ...this.#held, ...files };
     if (this.way === "by Kubernetes' link") {

@@ -2,31 +2,31 @@ import { spawnSync } from 'node:child_process';
 import { whyNoMemoryCgroup } from '../../scripts/attack/memory-cgroup';
 import { whyNoSmallDisk } from './small-disk';
 
-/** What a test may need beside Node; each answers why this machine does not have it, or undefined. */
+/** The requirements of tests beside Node; each returns why this machine lacks it, or undefined. */
 const NEEDS = {
   'redis-server': () =>
     unless('redis-server', ['--version'], 'there is no redis-server in PATH (apt-get install redis-server)'),
-  /** Becoming another user. */
+  /** Running as another user. */
   root: () => (process.geteuid?.() === 0 ? undefined : 'only root can become another user'),
   /** Of util-linux, as in Debian's essential bsdutils; elsewhere `script` takes other arguments. */
   'pseudo-terminal': () =>
     unless('script', ['-qec', 'true', '/dev/null'], 'script (bsdutils) opens no pseudo-terminal'),
-  /** A memory limit that kills, as a pod's does. */
+  /** A memory limit that kills the process, as a pod's does. */
   'memory cgroup': whyNoMemoryCgroup,
-  /** A file system that is as small as a test wants it. */
+  /** A small file system. */
   'small disk': whyNoSmallDisk,
 } satisfies Record<string, () => string | undefined>;
 
 type Need = keyof typeof NEEDS;
 
-/** describe(), or where this machine lacks what the tests need, the same suite skipped, with the reason in its title. */
+/** Describes a suite, or skips it where this machine lacks a requirement, with the reason in its title. */
 export function describeWith(need: Need, title: string, suite: () => void): void {
   const reason = NEEDS[need]();
   if (reason === undefined) describe(title, suite);
   else describe.skip(titleOf(title, reason), suite);
 }
 
-/** it(), in the same way. */
+/** Declares a test in the same way. */
 export function itWith(need: Need, title: string, test: () => Promise<void>): void {
   const reason = NEEDS[need]();
   if (reason === undefined) it(title, test);

@@ -1,4 +1,4 @@
-/** Repeats an expectation, which real sockets need a moment to meet, until it holds. */
+/** Repeats an expectation until it holds, since real sockets need a moment. */
 export async function eventually(expectation: () => void, withinMs = 5000): Promise<void> {
   const untilMs = performance.now() + withinMs;
   for (;;) {

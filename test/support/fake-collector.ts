@@ -1,7 +1,7 @@
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-/** A span as OTLP's JSON has it, its attributes as a record. */
+/** A span of OTLP's JSON, with its attributes as a record. */
 export interface ReceivedSpan {
   readonly name: string;
   readonly kind: number;
@@ -22,7 +22,7 @@ interface WireBody {
   }[];
 }
 
-/** Takes OTLP over HTTP on loopback, or hangs. */
+/** A collector that accepts OTLP over HTTP on loopback, or hangs. */
 export class FakeCollector {
   readonly bodies: string[] = [];
   hangs = false;

@@ -4,18 +4,18 @@ import { connect, type AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { KeyAndCertificate } from './certificates';
 
-/** What it does with a CONNECT; a number is the status of a refusal. */
+/** How it answers a CONNECT; a number is the status of a refusal. */
 export type ProxyManner = 'open' | 'hang' | 'reset' | number;
 
-/** An http proxy on loopback. Every name behind it is this machine, so that names need no DNS. */
+/** An HTTP proxy on loopback. Every name resolves to this machine, without DNS. */
 export class FakeProxy {
   manner: ProxyManner = 'open';
   /** The targets of all CONNECTs, and the addresses of all forwarded requests. */
   readonly tunnels: string[] = [];
   readonly forwarded: string[] = [];
-  /** The Proxy-Authorization of each. */
+  /** The Proxy-Authorization of each of them. */
   readonly credentials: (string | undefined)[] = [];
-  /** Every header that it saw, of both kinds. */
+  /** All headers that it received, of both kinds. */
   readonly seen: string[] = [];
   mostOpen = 0;
   readonly #open = new Set<Duplex>();
@@ -79,7 +79,7 @@ export class FakeProxy {
     this.tunnels.push(asked.url ?? '');
     const { manner } = this;
     if (manner === 'hang') {
-      // Read, so that the end of the other side is noticed.
+      // Read, so that the end of the client is noticed.
       socket.on('end', () => socket.destroy()).resume();
       return;
     }

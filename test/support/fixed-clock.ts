@@ -1,6 +1,6 @@
 import { Clock } from '../../src/time/clock';
 
-/** Time that only a test moves. */
+/** A clock that only a test moves. */
 export class FixedClock extends Clock {
   constructor(private timeMs = Date.parse('2026-11-22T12:00:00Z')) {
     super();

@@ -11,7 +11,7 @@ export interface FixedApp {
   readonly ops: readonly string[];
 }
 
-/** Installed apps as a test states them; `set` changes them at once. */
+/** A source with the apps that a test gives it; `set` changes them at once. */
 export class FixedGrantSource extends IndexedGrantSource {
   protected index = new GrantIndex();
   private ready = true;

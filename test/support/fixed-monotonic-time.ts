@@ -5,7 +5,7 @@ interface Waiting {
   readonly run: () => void;
 }
 
-/** Durations that only a test lets pass. */
+/** A monotonic time that only a test advances. */
 export class FixedMonotonicTime extends MonotonicTime {
   private timeMs = 1000;
   private readonly waiting = new Set<Waiting>();
@@ -20,7 +20,7 @@ export class FixedMonotonicTime extends MonotonicTime {
     return () => this.waiting.delete(one);
   }
 
-  /** Runs what falls due on the way, in order. */
+  /** Advances the time and runs the due timers in order. */
   advance(ms: number): void {
     const untilMs = this.timeMs + ms;
     for (;;) {

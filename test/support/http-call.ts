@@ -12,15 +12,15 @@ export interface Answer {
 export interface Call {
   readonly method?: string;
   readonly headers?: Readonly<Record<string, string | string[]>>;
-  /** A string or bytes are sent as they are, anything else as JSON. */
+  /** Strings and bytes are sent as they are, anything else as JSON. */
   readonly body?: unknown;
-  /** The address of ours that the call comes from; all of 127.0.0.0/8 is. */
+  /** The local address that the call comes from, of 127.0.0.0/8. */
   readonly from?: string;
-  /** For https: whom the caller trusts, and its own certificate. */
+  /** For https: the trusted authorities, and the caller's own certificate. */
   readonly tls?: { readonly ca: string; readonly cert?: string; readonly key?: string };
 }
 
-/** One request over real HTTP, on a connection of its own; nothing is added but a JSON content type for JSON bodies. */
+/** Sends one request over real HTTP on a connection of its own; it adds only a JSON content type for JSON bodies. */
 export async function httpCall(url: string, call: Call = {}): Promise<Answer> {
   const raw = typeof call.body === 'string' || call.body instanceof Uint8Array;
   const payload =

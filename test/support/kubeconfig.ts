@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { FakeApiServer } from './fake-api-server/fake-api-server';
 
-/** Writes a kubeconfig for the fake into this folder; the answer is its path. */
+/** Writes a kubeconfig for the fake into this folder, and returns its path. */
 export function kubeconfigOf(server: FakeApiServer, dir: string): string {
   const file = join(dir, 'kubeconfig');
   const config = {

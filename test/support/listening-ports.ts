@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
 const LISTEN = '0A';
 
-/** The TCP ports on which a process listens, in ascending order, as Linux's /proc tells them. */
+/** Returns the TCP ports on which a process listens, in ascending order, from Linux's /proc. */
 export function listeningPorts(pid: number | undefined): readonly number[] {
   const folder = `/proc/${pid}/fd`;
   const inodes = new Set(
@@ -16,7 +16,7 @@ export function listeningPorts(pid: number | undefined): readonly number[] {
     .sort((a, b) => a - b);
 }
 
-/** A descriptor may be closed between the listing and the look at it. */
+/** Returns the target of a descriptor, which may be closed meanwhile. */
 function linkOf(path: string): string {
   try {
     return readlinkSync(path);

@@ -5,7 +5,7 @@ export interface LoadedRequest {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** Requests without a pause, on several connections: kept ones, and one that is made anew for each request. */
+/** Sends requests without a pause on several connections: persistent ones, and a new one for each request. */
 export class Load {
   readonly failures: string[] = [];
   readonly #agents: readonly Agent[];
@@ -13,7 +13,7 @@ export class Load {
   readonly #ended: Promise<unknown>;
   #goesOn = true;
 
-  /** @param next makes the next request; who is asked for how it is goes on doing so until `stop` */
+  /** @param next makes the next request, until `stop` is called */
   constructor(ca: string, connections: number, next: () => Promise<LoadedRequest>) {
     this.#agents = Array.from(
       { length: connections },
@@ -27,7 +27,7 @@ export class Load {
     return this.#done.reduce((sum, done) => sum + done, 0);
   }
 
-  /** Resolves when each connection has answered so many requests more. */
+  /** Resolves when each connection has answered so many more requests. */
   async passes(requests = 2): Promise<void> {
     const until = this.#done.map((done) => done + requests);
     while (this.#done.some((done, i) => done < (until[i] ?? 0))) await new Promise(setImmediate);
@@ -48,7 +48,7 @@ export class Load {
   }
 }
 
-/** The status, with the body where it is no success; or the code of the connection's failure. */
+/** Returns the status, with the body of a failure; or the code of the connection's failure. */
 function answerTo({ url, headers }: LoadedRequest, agent: Agent): Promise<string> {
   return new Promise((resolve) => {
     const sent = request(url, {

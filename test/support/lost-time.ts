@@ -1,8 +1,8 @@
 const TICK_MS = 5;
-/** Less is the ordinary unpunctuality of timers. */
+/** Less than this is the ordinary delay of timers. */
 const NOTICED_MS = 10;
 
-/** How long this process was kept from running, by a busy machine or by itself: what a time that is measured may be over. */
+/** Returns for how long this process could not run: a measured time may be longer by that. */
 export class LostTime {
   #lostMs = 0;
   #lastMs = performance.now();

@@ -1,7 +1,7 @@
 import type { Alarm } from '../../src/stores/infisical/transport/upstream-rate-limits';
 import { FixedClock } from './fixed-clock';
 
-/** A clock that also rings the alarms that were set on it, in their order. */
+/** A clock that also rings its alarms, in order. */
 export class ManualAlarm extends FixedClock {
   #set: { readonly atMs: number; readonly ring: () => void }[] = [];
 
@@ -17,7 +17,7 @@ export class ManualAlarm extends FixedClock {
     return this.#set.length;
   }
 
-  /** Moves on, stopping at each alarm on the way. */
+  /** Advances the clock, and rings each alarm on the way. */
   async pass(ms: number): Promise<void> {
     const endMs = this.nowMs() + ms;
     for (;;) {

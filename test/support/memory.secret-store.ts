@@ -2,11 +2,11 @@ import { SecretAlreadyExists, SecretNotFound } from '../../src/errors/store-erro
 import type { Secret, SecretScope } from '../../src/secrets/secret';
 import { type ReadReport, SecretStore, type StoredWorkspace } from '../../src/secrets/secret-store';
 
-/** A store in memory that remembers which calls it got, and can be told to fail. */
+/** A store in memory that records its calls, and can be made to fail. */
 export class MemorySecretStore extends SecretStore {
   readonly calls: string[] = [];
   failure: Error | undefined;
-  /** Awaited by every call, so that a test can hold one open. */
+  /** Awaited by every call, so that a test can delay one. */
   gate: Promise<void> = Promise.resolve();
   private readonly workspaces = new Map<string, MemoryWorkspace>();
   private made = 0;

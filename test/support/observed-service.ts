@@ -29,7 +29,7 @@ export interface ObservedParts {
   readonly cache?: CacheSettings;
 }
 
-/** The whole service with its telemetry, in front of a fake Infisical, as the settings ask for it. */
+/** The whole service with its telemetry, as the settings demand, in front of a fake Infisical. */
 export class ObservedService {
   private constructor(
     readonly fake: FakeInfisical,
@@ -42,7 +42,7 @@ export class ObservedService {
     },
   ) {}
 
-  /** What telemetry itself had to say. */
+  /** The log of the telemetry itself. */
   get logged(): readonly string[] {
     return this.parts.logged;
   }
@@ -110,7 +110,7 @@ export class ObservedService {
     return text;
   }
 
-  /** One series, e.g. `osp_requests_total{op="ListSecret",code="200"}`; undefined where there is none. */
+  /** Returns the value of one series, such as `osp_requests_total{op="ListSecret",code="200"}`; undefined where there is none. */
   async value(series: string): Promise<number | undefined> {
     return valueIn(await this.scrape(), series);
   }
@@ -132,7 +132,7 @@ export function valueIn(text: string, series: string): number | undefined {
   return line === undefined ? undefined : Number(line.slice(series.length + 1).replace('Inf', 'Infinity'));
 }
 
-/** All series but those whose number is the library's and time's to decide. */
+/** Returns all series but those whose number depends on the library or on time. */
 export function seriesOf(text: string): string[] {
   return text
     .split('\n')

@@ -6,7 +6,7 @@ export interface RawAnswer {
   readonly body: ReturnType<typeof JSON.parse>;
 }
 
-/** A connection of its own to a service, from an address of ours. */
+/** Opens a connection to a service, from a local address. */
 export function openSocket(url: string, from = '127.0.0.1'): Socket {
   const { port } = new URL(url);
   const socket = connect({ port: Number(port), host: '127.0.0.1', localAddress: from });

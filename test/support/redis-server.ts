@@ -8,13 +8,13 @@ import { eventually } from './eventually';
 
 interface Started {
   readonly password?: string;
-  /** Speaks TLS, and nothing else. */
+  /** Accepts TLS only. */
   readonly tls?: KeyAndCertificate & { readonly ca: string };
-  /** A Sentinel in place of a server, that watches this primary as `main`. */
+  /** Starts a Sentinel instead, which watches this primary as `main`. */
   readonly watches?: RedisServer;
 }
 
-/** A real Redis of its own, on a free port of loopback; it keeps nothing. A suite that starts one is described with `describeWith('redis-server', …)`. */
+/** A real Redis server on a free port of loopback, without persistence. A suite that starts one is described with `describeWith('redis-server', …)`. */
 export class RedisServer {
   #child: ChildProcess | undefined;
   #output = '';
@@ -37,7 +37,7 @@ export class RedisServer {
     return `${tls === undefined ? 'redis' : 'rediss'}://${user}127.0.0.1:${this.port}/0`;
   }
 
-  /** As after an outage, at the same address and empty. */
+  /** Starts it again at the same address, and empty. */
   async begin(): Promise<void> {
     this.#output = '';
     this.#child = spawn('redis-server', [...this.#configuration()], { stdio: ['ignore', 'pipe', 'pipe'] });
@@ -49,7 +49,7 @@ export class RedisServer {
     }, 10_000);
   }
 
-  /** Ends it without a word, as a lost node does. */
+  /** Kills it, as when its node is lost. */
   async kill(): Promise<void> {
     const child = this.#child;
     if (child === undefined) return;
@@ -60,7 +60,7 @@ export class RedisServer {
     await ended;
   }
 
-  /** Takes what is sent and answers nothing, until it goes on. */
+  /** Suspends it: it accepts commands and does not answer. */
   freeze(): () => void {
     this.#child?.kill('SIGSTOP');
     return () => this.#child?.kill('SIGCONT');
@@ -86,7 +86,7 @@ export class RedisServer {
     return [...ports, ...named, ...common, ...access];
   }
 
-  /** A Sentinel keeps what it knows in its configuration. */
+  /** A Sentinel writes its state into its configuration file. */
   #sentinelFile(primary: RedisServer): string {
     const file = join(this.dir, 'sentinel.conf');
     const { password } = primary.options;
@@ -103,7 +103,7 @@ export class RedisServer {
   }
 }
 
-/** Redis takes port 0 for none. */
+/** Redis does not listen with port 0, so a free port is found first. */
 async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

@@ -1,6 +1,6 @@
 import { SystemClock } from '../../src/time/clock';
 
-/** Real time, as of a machine whose clock a test puts forward or back. */
+/** Real time, of a clock that a test can set forward or back. */
 export class RunningClock extends SystemClock {
   #aheadMs = 0;
 

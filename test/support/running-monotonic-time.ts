@@ -1,6 +1,6 @@
 import { SystemMonotonicTime } from '../../src/time/clock';
 
-/** Real time, of which a test lets some pass at once. */
+/** Real time, which a test can advance. */
 export class RunningMonotonicTime extends SystemMonotonicTime {
   #aheadMs = 0;
 

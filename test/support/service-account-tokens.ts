@@ -11,7 +11,7 @@ export interface TokenToMake {
 
 export const AUDIENCE = 'olares-secret-provider';
 
-/** A token as a pod's projected volume holds it, known to the API server. */
+/** Returns a token as in a pod's projected volume, which the API server knows. */
 export function podToken(
   server: FakeApiServer,
   { namespace, name = 'default', audience = AUDIENCE, expiresAtMs }: TokenToMake,

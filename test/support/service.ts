@@ -11,7 +11,7 @@ export interface Service {
   readonly url: string;
   readonly app: NestExpressApplication;
   readonly adapters: Adapters;
-  /** Every line logged so far, as text. */
+  /** All lines of the log so far, as text. */
   log(): string;
   logLines(): Record<string, unknown>[];
   close(): Promise<void>;
@@ -36,7 +36,7 @@ export const TEST_SETTINGS: Settings = {
   credentialFiles: {},
 };
 
-/** The whole service on a free port of loopback, with the given adapters behind its ports. */
+/** Starts the whole service on a free port of loopback, with the given adapters. */
 export async function startService(adapters: Adapters, settings: Partial<Settings> = {}): Promise<Service> {
   const chunks: string[] = [];
   const sink = new Writable({

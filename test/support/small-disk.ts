@@ -5,7 +5,7 @@ import { join } from 'node:path';
 
 const CHUNK = Buffer.alloc(64 * 1024);
 
-/** A file system of its own that is as small as a test wants it, and that others can fill. */
+/** A small file system that a test can fill. */
 export class SmallDisk {
   readonly path = mkdtempSync(join(tmpdir(), 'small-disk-'));
   private readonly filler = join(this.path, 'of-somebody-else');
@@ -22,7 +22,7 @@ export class SmallDisk {
     return bavail * bsize;
   }
 
-  /** Somebody else takes all but so much. */
+  /** Fills the disk, except for so much. */
   fill(leave = 0): void {
     const file = openSync(this.filler, 'a');
     try {
@@ -33,7 +33,7 @@ export class SmallDisk {
     }
   }
 
-  /** And gives it back. */
+  /** Frees the disk again. */
   clear(): void {
     rmSync(this.filler, { force: true });
   }
@@ -51,7 +51,7 @@ function mounted(path: string, mebibytes: number): string | undefined {
     : 'no file system can be mounted here';
 }
 
-/** Undefined where there can be one. */
+/** Returns why there can be none; undefined where there can. */
 export function whyNoSmallDisk(): string | undefined {
   try {
     new SmallDisk(1).remove();

@@ -1,6 +1,6 @@
 import { UserPresence } from '../../src/authn/user-token.verifier';
 
-/** The users whom a test says the cluster has; nobody unless told. */
+/** The users of the cluster, as a test states them; by default nobody. */
 export class StatedUsers extends UserPresence {
   private readonly listeners: ((user: string) => void)[] = [];
   private readonly here = new Set<string>();

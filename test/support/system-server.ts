@@ -2,7 +2,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { httpCall } from './http-call';
 
-/** What system-server knows of the app whose access token it was sent. */
+/** The app whose access token system-server received. */
 export interface KnownApp {
   readonly appKey: string;
   readonly user: string;

@@ -2,13 +2,13 @@ import { connect, type AddressInfo, type Socket } from 'node:net';
 import { createServer, type Server } from 'node:tls';
 import type { KeyAndCertificate } from './certificates';
 
-/** TLS on loopback in front of a plain server, byte for byte. */
+/** A TLS server on loopback that forwards all bytes to a plain server. */
 export class TlsFront {
   readonly #sockets = new Set<Socket>();
   readonly #server: Server;
   readonly #raw = new Map<number | undefined, Socket>();
   #breaksNextAnswer = false;
-  /** Handshakes that succeeded. */
+  /** The number of successful handshakes. */
   accepted = 0;
 
   private constructor(identity: KeyAndCertificate, behindUrl: string) {
@@ -35,7 +35,7 @@ export class TlsFront {
       });
     });
     this.#server.on('connection', (raw: Socket) => this.#raw.set(raw.remotePort, raw));
-    // A client that does not trust us goes in the middle of the handshake.
+    // A client that does not trust us closes the connection during the handshake.
     this.#server.on('tlsClientError', () => undefined);
   }
 
@@ -53,12 +53,12 @@ export class TlsFront {
     this.#server.setSecureContext(identity);
   }
 
-  /** What it hears next from behind it answers with bytes that are no TLS. */
+  /** Answers the next data of the server behind it with bytes that are not TLS. */
   breakNextAnswer(): void {
     this.#breaksNextAnswer = true;
   }
 
-  /** Kept connections are made anew, as after an idle time. */
+  /** Closes persistent connections, as after an idle time. */
   cut(): void {
     for (const socket of this.#sockets) socket.destroy();
   }

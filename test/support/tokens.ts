@@ -12,7 +12,7 @@ export interface TokenOptions {
   readonly audience?: string;
 }
 
-/** A user's token as LLDAP signs it: HS512, no `typ`, a `jid` beyond JavaScript's integers. */
+/** Returns a user's token as LLDAP signs it: HS512, no `typ`, a `jid` beyond JavaScript's integers. */
 export async function userToken(user: string, nowMs: number, options: TokenOptions = {}): Promise<string> {
   const expiresAtMs = options.expiresAtMs ?? nowMs + 3_600_000;
   return new SignJWT({ username: user, groups: ['lldap_admin'], mfa: 0, ...options.claims })
@@ -22,14 +22,14 @@ export async function userToken(user: string, nowMs: number, options: TokenOptio
     .sign(options.key ?? USER_TOKEN_SECRET);
 }
 
-/** The same claims with `alg: none` and no signature. */
+/** Returns the same claims with `alg: none` and no signature. */
 export function unsigned(token: string): string {
   const [, payload] = token.split('.');
   const header = Buffer.from(JSON.stringify({ alg: 'none' })).toString('base64url');
   return `${header}.${payload}.`;
 }
 
-/** An access token as this service signs it. */
+/** Returns an access token as this service signs it. */
 export async function accessToken(
   app: string,
   user: string,

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 const NOBODY = 65534;
 
-/** Runs a test as the owner of a folder without root's right to read everything; as anybody else it just runs. */
+/** Runs a test without root's right to read everything, as the owner of a folder; for other users it runs as they are. */
 export async function withoutPrivileges(root: string, run: () => Promise<void>): Promise<void> {
   if (process.geteuid?.() !== 0) return run();
   const names = readdirSync(root, { recursive: true, encoding: 'utf8' });

@@ -215,7 +215,7 @@ describe('the metrics', () => {
     const exercise = async (from: number, to: number) => {
       for (let at = from; at < to; at += 100) {
         const users = Array.from({ length: Math.min(100, to - at) }, (_, i) => at + i);
-        await Promise.all(users.map((user) => odd(one, user)));
+        await Promise.all(users.map((user) => sendEverything(one, user)));
       }
     };
     for (const operation of SECRET_OPERATIONS) await one.call(`${operation}?workspace=otmoic`, BODY);
@@ -236,7 +236,7 @@ const IN_CLUSTER = {
 } as const; // prettier-ignore
 
 /** One user's request: half of them with good credentials and no grant, half what strangers may send. */
-async function odd(one: ObservedService, at: number): Promise<void> {
+async function sendEverything(one: ObservedService, at: number): Promise<void> {
   const targets = ['%zz', `Op${at}`, `RetrieveSecret/${at}`, `admin/secret/user-${at}`];
   const operation = SECRET_OPERATIONS[at % SECRET_OPERATIONS.length] ?? 'ListSecret';
   const isKnown = at % 2 === 0;

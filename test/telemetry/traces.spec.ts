@@ -50,8 +50,8 @@ describe('traces', () => {
       'osp.outcome': 'ok',
     });
     // What Infisical was told is the span of the very call.
-    const told = calls.at(-1)?.traceparent?.split('-')[2];
-    expect(told).toBe(write?.spanId);
+    const parentSpanId = calls.at(-1)?.traceparent?.split('-')[2];
+    expect(parentSpanId).toBe(write?.spanId);
   });
 
   it('begin here where the caller has none or a broken one, and requests do not mix', async () => {

@@ -1,6 +1,6 @@
 import { callsOf } from '../apps';
 import { atMost, observed, type Measured } from '../figure';
-import { byTurns, median } from '../rounds';
+import { alternating, median } from '../rounds';
 import type { Size } from '../size';
 import type { Stage } from '../stage';
 import { APPS, seedWorkspaces } from './apps-of-the-bench';
@@ -17,7 +17,7 @@ export async function againstThePredecessor(stage: Stage, size: Size): Promise<M
   await allAnswered(load, { calls, connections: 1, requests: calls.length });
   const [{ user = '', workspaces: [workspace = ''] = [] } = {}] = APPS;
   const sequence = await infisical.ask('predecessorRead', { user, workspace });
-  const pairs = await byTurns(
+  const pairs = await alternating(
     size.rounds,
     async () => (await allAnswered(load, { calls, connections: 1, requests: size.forkReads })).p50Ms,
     async () => {

@@ -1,6 +1,6 @@
 import { callsOf } from '../apps';
 import { observed, type Figure, type Measured } from '../figure';
-import { byTurns, median } from '../rounds';
+import { alternating, median } from '../rounds';
 import type { Size } from '../size';
 import type { Stage } from '../stage';
 import { APPS, LIMITS_OUT_OF_REACH, seedWorkspaces } from './apps-of-the-bench';
@@ -11,7 +11,7 @@ export const NOTHING_STAYS_WARM = { ...LIMITS_OUT_OF_REACH, CACHE_MAX_ENTRIES: '
 
 const AT_ONCE = 100;
 
-/** What a read costs that Infisical must answer, and how often it is asked. */
+/** Measures the cost of a read with calls to Infisical, and their number. */
 export async function coldReads(stage: Stage, size: Size): Promise<Measured> {
   const infisical = stage.infisical('v3');
   await seedWorkspaces(infisical);
@@ -30,7 +30,7 @@ export async function coldReads(stage: Stage, size: Size): Promise<Measured> {
   await allAnswered(load, { calls, connections: 10, seconds: size.warmUpSeconds });
   await allAnswered(load, { calls: direct, connections: 10, seconds: size.warmUpSeconds });
   await infisical.ask('answerAtOnce', false);
-  const pairs = await byTurns(size.rounds, () => one(calls), () => one(direct)); // prettier-ignore
+  const pairs = await alternating(size.rounds, () => one(calls), () => one(direct)); // prettier-ignore
 
   const counted = async (
     calls: Awaited<ReturnType<typeof callsOf>>,

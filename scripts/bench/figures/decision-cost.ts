@@ -1,5 +1,5 @@
 import { atMost, observed, type Measured } from '../figure';
-import { byTurns, median } from '../rounds';
+import { alternating, median } from '../rounds';
 import type { Size } from '../size';
 import type { Stage } from '../stage';
 
@@ -8,13 +8,13 @@ const MANY = 100_000;
 /** They take milliseconds, so that there may be more of them. */
 const MORE_ROUNDS = 3;
 
-/** Whether it matters to a request how many apps are installed. */
+/** Measures whether the cost of a decision depends on the number of installed apps. */
 export async function decisionCost(stage: Stage, { rounds, decisions }: Size): Promise<Measured> {
   const decisionMaker = stage.decisionMaker();
   const among = (apps: number) => decisionMaker.ask('decide', { apps, decisions });
   await among(FEW);
   await among(MANY);
-  const pairs = await byTurns(MORE_ROUNDS * rounds, () => among(FEW), () => among(MANY)); // prettier-ignore
+  const pairs = await alternating(MORE_ROUNDS * rounds, () => among(FEW), () => among(MANY)); // prettier-ignore
   return {
     figures: [
       atMost(

@@ -22,7 +22,7 @@ const STEPS: readonly Step[] = [
   { name: 'value of 512 KiB', secrets: 1, valueBytes: 512 * 1024 },
 ];
 
-/** How a read's cost grows with what the workspace holds. */
+/** Measures how the cost of a read grows with the size of its workspace. */
 export async function growth(stage: Stage, size: Size): Promise<Measured> {
   const infisical = stage.infisical('v3');
   const app = benchApp(0, STEPS.map((_, at) => `step${at}`)); // prettier-ignore

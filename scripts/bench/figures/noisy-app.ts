@@ -1,6 +1,6 @@
 import { callsOf } from '../apps';
 import { atMost, observed, type Measured } from '../figure';
-import { byTurns, median } from '../rounds';
+import { alternating, median } from '../rounds';
 import type { Size } from '../size';
 import type { Stage } from '../stage';
 import { APPS, LIMITS_OUT_OF_REACH, seedWorkspaces } from './apps-of-the-bench';
@@ -11,7 +11,7 @@ const FLOOD = 20;
 /** Of the fifteen others together: each keeps to half of its limit. */
 const WELL_BEHAVED_PER_SECOND = 15 * 10;
 
-/** What the others notice of an app that asks twenty times as often as it may. */
+/** Measures how an app that sends twenty times its limit affects the others. */
 export async function noisyApp(stage: Stage, size: Size): Promise<Measured> {
   const infisical = stage.infisical('v3');
   await seedWorkspaces(infisical);
@@ -33,7 +33,7 @@ export async function noisyApp(stage: Stage, size: Size): Promise<Measured> {
       perSecond: FLOOD * LIMIT_PER_SECOND,
     });
   await Promise.all([alone(), flooding(1)]);
-  const pairs = await byTurns(size.rounds, alone, async () => {
+  const pairs = await alternating(size.rounds, alone, async () => {
     const [result, flooded] = await Promise.all([alone(), flooding(seconds)]);
     return { ...result, flooded };
   });

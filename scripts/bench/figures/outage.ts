@@ -12,7 +12,7 @@ const READS_PER_SECOND = 200;
 const WRITES_PER_SECOND = 5;
 const WRITES_FAIL_WITHIN_MS = 1_000;
 
-/** Infisical is gone, and nobody stops asking. */
+/** Measures reads and writes while Infisical is away. */
 export async function outage(stage: Stage, size: Size): Promise<Measured> {
   const infisical = stage.infisical('v3');
   await seedWorkspaces(infisical);

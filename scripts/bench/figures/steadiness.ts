@@ -14,7 +14,7 @@ const WARM_UP = 20_000;
 const CONNECTIONS = 50;
 const TARGET_MB = 5;
 
-/** Whether anything piles up. */
+/** Measures whether memory, descriptors or anything else grows. */
 export async function steadiness(stage: Stage, size: Size): Promise<Measured> {
   const infisical = stage.infisical('v3');
   await seedWorkspaces(infisical);

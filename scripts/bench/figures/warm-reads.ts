@@ -1,7 +1,7 @@
 import { callsOf } from '../apps';
 import { atLeast, atMost, observed, type Measured } from '../figure';
 import type { Call } from '../processes/load-generator';
-import { byTurns, median } from '../rounds';
+import { alternating, median } from '../rounds';
 import type { Size } from '../size';
 import type { RunningServer, Stage } from '../stage';
 import { APPS, LIMITS_OUT_OF_REACH, seedWorkspaces } from './apps-of-the-bench';
@@ -9,7 +9,7 @@ import { allAnswered } from './load';
 
 const CONNECTIONS = [1, 10, 50];
 
-/** What a read costs that Infisical has no part in. */
+/** Measures the cost of a read without a call to Infisical. */
 export async function warmReads(stage: Stage, size: Size): Promise<Measured> {
   const infisical = stage.infisical('v3');
   await seedWorkspaces(infisical);
@@ -32,14 +32,14 @@ export async function warmReads(stage: Stage, size: Size): Promise<Measured> {
   };
   await run(reads, 10, size.warmUpSeconds);
   await run(echoes, 10, size.warmUpSeconds);
-  const cpu = await byTurns(size.rounds, () => cpuUs(service, reads), () => cpuUs(echo, echoes)); // prettier-ignore
+  const cpu = await alternating(size.rounds, () => cpuUs(service, reads), () => cpuUs(echo, echoes)); // prettier-ignore
 
   const direct = await Promise.all(
     APPS.map(({ user, workspaces: [workspace = ''] }) => infisical.ask('directList', { user, workspace })),
   );
   const seconds = size.throughputSeconds;
   const fresh = await callsOf(service.url, APPS);
-  const throughput = await byTurns(
+  const throughput = await alternating(
     size.rounds,
     () => run(fresh, 50, seconds),
     () => run(direct, 50, 2 * seconds),

@@ -2,7 +2,7 @@ import { fork, type ChildProcess, type ForkOptions } from 'node:child_process';
 import { once } from 'node:events';
 import type { Answer, Handlers, Question } from './handlers';
 
-/** A process of ours that answers questions. */
+/** A child process whose functions are called over IPC. */
 export class Child<H extends Handlers> {
   readonly #process: ChildProcess;
   readonly #waiting = new Map<number, (answer: Answer) => void>();

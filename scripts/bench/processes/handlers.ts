@@ -1,4 +1,4 @@
-/** What a child process does when it is asked, by name. */
+/** The functions of a child process that its parent may call, by name. */
 export type Handlers = Readonly<Record<string, (argument: never) => unknown>>;
 
 export interface Question {
@@ -13,7 +13,7 @@ export interface Answer {
   readonly failure?: string;
 }
 
-/** Answers the parent's questions until it hangs up. */
+/** Answers the parent's calls until it disconnects. */
 export function serve<H extends Handlers>(handlers: H): void {
   process.on('message', (question: Question) => void answer(handlers, question));
   process.on('disconnect', () => process.exit());

@@ -1,7 +1,7 @@
 import { API_VERSIONS } from '../../../src/stores/infisical/versions/api-version';
 import type { CallName } from '../../../src/stores/infisical/versions/calls';
 import { classifyFailure } from '../../../src/stores/infisical/versions/failure-reason';
-import type { RecordedDialectName } from '../../support/fake-infisical/fake-api-version';
+import type { RecordedApiVersionName } from '../../support/fake-infisical/fake-api-version';
 import {
   callNameOf,
   failuresOf2025,
@@ -10,10 +10,10 @@ import {
 } from '../../support/fake-infisical/recordings';
 import { FAILURES } from './recorded-failures';
 
-const failuresOf = (apiVersion: RecordedDialectName) =>
+const failuresOf = (apiVersion: RecordedApiVersionName) =>
   recordings(apiVersion).filter((entry) => entry.lost === undefined && entry.status >= 300);
 
-const reasonOf = (apiVersion: RecordedDialectName, entry: Recorded) =>
+const reasonOf = (apiVersion: RecordedApiVersionName, entry: Recorded) =>
   classifyFailure(
     API_VERSIONS[apiVersion].failures,
     callNameOf(entry, apiVersion),

@@ -1,6 +1,6 @@
 import type { ApiVersionName } from '../../../src/stores/infisical/versions/calls';
 import { projectSlug } from '../../../src/stores/infisical/projects/project-slug';
-import { FAKE_DIALECTS } from '../../support/fake-infisical/fake-api-version';
+import { FAKE_API_VERSIONS } from '../../support/fake-infisical/fake-api-version';
 import { course, type Courses } from './fault-plan';
 import { at, routesOf } from './opened-store';
 import type { Scene } from './fault-plan-run';
@@ -41,7 +41,7 @@ export const circumstances = (apiVersion: ApiVersionName): Readonly<Record<strin
   'tokens that are all dead': {
     begin: ({ fake }) => {
       const { list, secret, ping } = routesOf(apiVersion);
-      const fault = { kind: 'answer', ...FAKE_DIALECTS[apiVersion].token('unknown') } as const;
+      const fault = { kind: 'answer', ...FAKE_API_VERSIONS[apiVersion].token('unknown') } as const;
       for (const template of [list, secret, ping]) fake.fail({ template, times: 999, fault });
       return () => fake.heal();
     },

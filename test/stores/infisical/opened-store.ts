@@ -7,7 +7,7 @@ import type { ApiVersionName } from '../../../src/stores/infisical/versions/call
 import type { InfisicalOptions } from '../../../src/stores/infisical/infisical-options';
 import type { ReloadableCredentials } from '../../../src/stores/infisical/auth/login-method';
 import { projectSlug } from '../../../src/stores/infisical/projects/project-slug';
-import type { FakeDialectName } from '../../support/fake-infisical/fake-api-version';
+import type { FakeApiVersionName } from '../../support/fake-infisical/fake-api-version';
 import { FakeInfisical, type FakeOptions } from '../../support/fake-infisical/fake-infisical';
 
 export const ROUTES = {
@@ -31,7 +31,7 @@ const V4_ROUTES: Readonly<Record<keyof typeof ROUTES, string>> = {
   secret: '/api/v4/secrets/{name}',
 };
 
-export function routesOf(apiVersion: FakeDialectName): Readonly<Record<keyof typeof ROUTES, string>> {
+export function routesOf(apiVersion: FakeApiVersionName): Readonly<Record<keyof typeof ROUTES, string>> {
   return apiVersion === 'v4' ? V4_ROUTES : ROUTES;
 }
 

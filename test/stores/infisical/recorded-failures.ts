@@ -1,7 +1,7 @@
-import type { RecordedDialectName } from '../../support/fake-infisical/fake-api-version';
+import type { RecordedApiVersionName } from '../../support/fake-infisical/fake-api-version';
 
 /** Each kind of failure in the recordings, with the reason that a person gave it: `reason | status | error | message`. */
-export const FAILURES: Readonly<Record<RecordedDialectName, readonly string[]>> = {
+export const FAILURES: Readonly<Record<RecordedApiVersionName, readonly string[]>> = {
   v3: [
     'alreadyExists:environment | 400 | CreateEnvironment | Environment with slug already exist',
     'alreadyExists:environment | 400 | UpdateEnvironment | Environment with slug already exist',

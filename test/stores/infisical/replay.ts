@@ -2,7 +2,7 @@ import { classifyFailure, type FailureReason } from '../../../src/stores/infisic
 import { requireHoldableName, requireWritableName } from '../../../src/stores/infisical/secret-writer';
 import { API_VERSIONS } from '../../../src/stores/infisical/versions/api-version';
 import type { CallName } from '../../../src/stores/infisical/versions/calls';
-import type { RecordedDialectName, TokenFault } from '../../support/fake-infisical/fake-api-version';
+import type { RecordedApiVersionName, TokenFault } from '../../support/fake-infisical/fake-api-version';
 import type { FakeInfisical } from '../../support/fake-infisical/fake-infisical';
 import type { FakeIdentity, FakeProject } from '../../support/fake-infisical/fake-world';
 import { callNameOf, recordings, type Recorded } from '../../support/fake-infisical/recordings';
@@ -39,7 +39,7 @@ const NOT_OURS =
   /stopped|frozen|service token|If-None-Match|not to be shown|body limit|fold|tag(?!s")|org id not a uuid|env slug: 64/i;
 
 /** The recorded requests that the adapter can make, of a server that was well and within its limits. */
-export function replayable(apiVersion: RecordedDialectName): readonly Replayable[] {
+export function replayable(apiVersion: RecordedApiVersionName): readonly Replayable[] {
   return recordings(apiVersion).flatMap((entry) => {
     const call = callNameOf(entry, apiVersion);
     if (call === undefined || entry.lost !== undefined || entry.status === 429) return [];
@@ -48,13 +48,17 @@ export function replayable(apiVersion: RecordedDialectName): readonly Replayable
 }
 
 /** The projects that the recorder deleted before this request and after the one before it. */
-export function deletedBetween(apiVersion: RecordedDialectName, from: number, to: number): readonly string[] {
+export function deletedBetween(
+  apiVersion: RecordedApiVersionName,
+  from: number,
+  to: number,
+): readonly string[] {
   return recordings(apiVersion)
     .filter(({ at, method, status }) => at > from && at < to && method === 'DELETE' && status === 200)
     .flatMap(({ path }) => /^\/api\/v[12]\/(?:workspace|projects)\/([^/]+)$/.exec(path)?.[1] ?? []);
 }
 
-function canBeMade(entry: Recorded, call: CallName, apiVersion: RecordedDialectName): boolean {
+function canBeMade(entry: Recorded, call: CallName, apiVersion: RecordedApiVersionName): boolean {
   const fields = entry.method === 'GET' ? fieldsOf(entry) : fieldsOf({ ...entry, path: '' });
   const name = nameOf(entry);
   return (
@@ -71,7 +75,7 @@ function canBeMade(entry: Recorded, call: CallName, apiVersion: RecordedDialectN
   );
 }
 
-function isSent(name: string, call: CallName, apiVersion: RecordedDialectName): boolean {
+function isSent(name: string, call: CallName, apiVersion: RecordedApiVersionName): boolean {
   try {
     requireHoldableName(name);
     if (call !== 'retrieveSecret')
@@ -85,7 +89,7 @@ function isSent(name: string, call: CallName, apiVersion: RecordedDialectName): 
 /** Sends it to the fake, after what went before it there but was not recorded. */
 export async function replay(
   fake: FakeInfisical,
-  apiVersion: RecordedDialectName,
+  apiVersion: RecordedApiVersionName,
   { entry, call }: Replayable,
 ) {
   const failure =

@@ -2,11 +2,11 @@ import { connect, type Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { connect as secureConnect, TLSSocket } from 'node:tls';
 
-/** What is attacked, from where and with what; every attack ends by itself after `seconds`. */
+/** What is attacked, from where and with what; every attack ends after `seconds`. */
 export interface Target {
   readonly port: number;
   readonly metricsPort: number;
-  /** Addresses of ours, taken by turns: all of 127.0.0.0/8 is, and a server tells its peers apart by them. */
+  /** Local addresses of 127.0.0.0/8, used alternately; a server distinguishes its peers by them. */
   readonly from: readonly string[];
   readonly seconds: number;
   /** Headers of credentials that the service accepts, of one app each; for attacks by an app. */
@@ -61,7 +61,7 @@ export function post(path: string, headers: Readonly<Record<string, string>>, bo
 const MAX_KEPT_BYTES = 64 * 1024;
 const HEAD_END = Buffer.from('\r\n\r\n');
 
-/** The connections of one attack, and what became of what was sent on them. */
+/** The connections of one attack, and the outcomes of what was sent on them. */
 export class AttackConnections {
   readonly outcomes: Outcomes = {};
   readonly #sockets = new Set<Socket>();
@@ -122,7 +122,7 @@ export class AttackConnections {
     return undefined;
   }
 
-  /** Opens so many, a few at a time. */
+  /** Opens so many connections, a few at a time. */
   async connectMany(count: number, options: { readonly reads?: boolean } = {}): Promise<AttackConnection[]> {
     const opened: AttackConnection[] = [];
     for (let at = 0; at < count && this.goesOn; at += 50) {
@@ -175,7 +175,7 @@ export class AttackConnection {
     return !this.socket.destroyed;
   }
 
-  /** Resolves once the kernel took it, or the connection ended. */
+  /** Resolves once the kernel has accepted it, or the connection has ended. */
   async send(bytes: string | Uint8Array): Promise<void> {
     if (this.socket.destroyed || !this.socket.writable) return;
     await new Promise<void>((sent) => {
@@ -196,7 +196,7 @@ export class AttackConnection {
     }
   }
 
-  /** Sends a whole request; resolves with what became of it. */
+  /** Sends a whole request; resolves with its outcome. */
   async ask(request: string | Uint8Array): Promise<string> {
     const outcome = new Promise<string>((resolve) => this.#waiting.push(resolve));
     this.expectAnswer();

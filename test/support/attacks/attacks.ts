@@ -6,7 +6,7 @@ import * as heads from './head-attacks';
 import * as hoards from './hoard-attacks';
 import * as manifests from './manifest-attacks';
 
-/** By name, so that a process of its own can be told which. */
+/** The attacks by name, by which another process is told which to run. */
 export const ATTACKS = {
   ...bodies,
   ...connections,

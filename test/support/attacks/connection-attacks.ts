@@ -140,7 +140,7 @@ export function slowHeads(target: Target): Promise<Outcomes> {
   );
 }
 
-/** Connections that come and go as fast as they can. */
+/** Connections that are opened and closed as fast as possible. */
 export async function briefConnections(target: Target): Promise<Outcomes> {
   const all = new AttackConnections(target);
   await all.repeat(20, async () => {
@@ -152,7 +152,7 @@ export async function briefConnections(target: Target): Promise<Outcomes> {
   return all.end();
 }
 
-/** Many requests at once on each connection, without a look at the answers before. */
+/** Many pipelined requests on each connection, without reading the answers. */
 export async function pipelinedRequests(target: Target): Promise<Outcomes> {
   const all = new AttackConnections(target);
   const requests = [

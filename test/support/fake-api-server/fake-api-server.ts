@@ -33,41 +33,41 @@ interface EtcdSnapshot {
 }
 
 const TOKEN_REQUEST = /^\/api\/v1\/namespaces\/([^/]+)\/serviceaccounts\/([^/]+)\/token$/;
-/** They go only after what is in them. */
+/** Namespaces are removed only after their objects. */
 const TERMINATING: ReadonlySet<ResourceName> = new Set(['namespaces', 'customresourcedefinitions']);
 const MERGE_PATCH = 'application/merge-patch+json';
 
-/** A Kubernetes API that remembers, with the faults that a real one shows. */
+/** A Kubernetes API with state, and with the faults of a real one. */
 export class FakeApiServer {
   readonly requests: FakeRequest[] = [];
   readonly watches = new Set<FakeWatch>();
   readonly tokens = new Map<string, FakeToken>();
   /** The bearer token that it accepts from us. */
   token = 'canary-of-our-own-token';
-  /** Every request is answered with this. */
+  /** The status with which every request is answered. */
   failing: Refusal | undefined;
-  /** Watches are answered Gone: as HTTP status, or as an ERROR event on an open watch. */
+  /** How watches are answered Gone: as an HTTP status, or as an ERROR event of an open watch. */
   gone: 'status' | 'event' | undefined;
-  /** By which watches end, where a test lets time pass. */
+  /** The time by which watches end, where a test controls it. */
   time: MonotonicTime = new SystemMonotonicTime();
   listDelayMs = 0;
   reviewDelayMs = 0;
-  /** What every TokenReview says, instead of the truth. */
+  /** The answer of every TokenReview, instead of the true one. */
   reviewStatus: Readonly<Record<string, unknown>> | undefined;
-  /** Awaited by every TokenReview, so that a test can hold them open. */
+  /** Awaited by every TokenReview, so that a test can delay them. */
   reviewGate: Promise<void> = Promise.resolve();
-  /** New watches open and then say nothing. */
+  /** New watches open and then stay silent. */
   silentWatches = false;
-  /** New watches are answered with this; lists go on. */
+  /** The status with which new watches are refused; lists still work. */
   refusingWatches: Refusal | undefined;
-  /** What is made or changed is refused with this; undefined lets it pass. */
+  /** Returns the refusal of a create or patch; undefined lets it pass. */
   refusingWrites: (object: KubeObject) => Refusal | undefined = () => undefined;
   /** How long a namespace or a kind takes to go after its DELETE, as with a controller-manager; meanwhile nothing is made in it. */
   terminationMs = 0;
   private version = 1;
   private readonly collections = new Map<ResourceName, FakeObjects>();
   private readonly sockets = new Set<Socket>();
-  /** A list that is read page by page stays as it was at its first page. */
+  /** The pages of a list show its state at the first page. */
   private readonly snapshots = new Map<string, readonly KubeObject[]>();
   private server: Server | undefined;
   private port = 0;
@@ -101,30 +101,30 @@ export class FakeApiServer {
     ).length;
   }
 
-  /** After a write of somebody else's, as there are many in any cluster. */
+  /** Advances the revision, as other writes in a cluster do. */
   bookmark(): void {
     this.version += 1;
     for (const watch of this.watches) watch.bookmark(this.version);
   }
 
-  /** What etcd holds, as a snapshot of it. */
+  /** Returns a snapshot of etcd. */
   snapshot(): EtcdSnapshot {
     const objects = [...this.collections].map(([name, collection]) => [name, collection.list()] as const);
     return { version: this.version, objects: new Map(objects) };
   }
 
-  /** Objects and revision go back to the snapshot: what comes then is another history under the same numbers. */
+  /** Restores objects and revision from a snapshot: another history continues with the same numbers. */
   restore({ version, objects }: EtcdSnapshot = { version: 1, objects: new Map() }): void {
     this.version = version;
     for (const [name, collection] of this.collections) collection.restore(objects.get(name) ?? [], version);
   }
 
-  /** Forgets the history: who resumes from an older version is told 410. */
+  /** Forgets the history: a watch from an older version gets 410. */
   compact(): void {
     for (const objects of this.collections.values()) objects.compactedAt = this.version;
   }
 
-  /** Takes the server away; its objects stay. */
+  /** Stops the server; its objects stay. */
   async stop(): Promise<void> {
     const closed = new Promise((resolve) => this.server?.close(resolve) ?? resolve(undefined));
     this.dropConnections();
@@ -136,7 +136,7 @@ export class FakeApiServer {
     for (const socket of this.sockets) socket.destroy();
   }
 
-  /** On the same port again after stop(). */
+  /** Starts again on the same port after stop(). */
   async listen(): Promise<void> {
     const listener: RequestListener = (request, response) => void this.handle(request, response);
     const server = this.tls ? createTlsServer(this.tls, listener) : createServer(listener);

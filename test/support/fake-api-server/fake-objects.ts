@@ -1,4 +1,4 @@
-/** What every Kubernetes object has; the rest is the object's own. */
+/** The metadata that every Kubernetes object has. */
 export interface KubeObject {
   readonly metadata: {
     readonly name: string;
@@ -15,13 +15,13 @@ export interface WatchEvent {
   readonly object: unknown;
 }
 
-/** By labels and by fields, as a query states both. */
+/** The label and field selectors of a query. */
 export interface Selectors {
   readonly labels?: string | null | undefined;
   readonly fields?: string | null | undefined;
 }
 
-/** What a watch with these selectors is told of a change; undefined: nothing. */
+/** Returns the event that a watch with these selectors gets for a change; undefined for none. */
 export function seenBy(selector: Selectors, { type, object, before }: Remembered): WatchEvent | undefined {
   const now = matches(object, selector);
   const then = before !== undefined && matches(before, selector);
@@ -33,11 +33,11 @@ export function seenBy(selector: Selectors, { type, object, before }: Remembered
 export interface Remembered extends WatchEvent {
   readonly version: number;
   readonly object: KubeObject;
-  /** What it was before: a selector may have matched that, and not what it is now. */
+  /** The object before the change, which a selector may have matched. */
   readonly before?: KubeObject;
 }
 
-/** One collection, e.g. all ApplicationPermissions, with the history that watches resume from. */
+/** One collection, such as all ApplicationPermissions, with the history that watches resume from. */
 export class FakeObjects {
   private readonly objects = new Map<string, KubeObject>();
   private readonly history: Remembered[] = [];
@@ -65,7 +65,7 @@ export class FakeObjects {
     return stored;
   }
 
-  /** Nobody is told: these are the objects, and there is no history before them. */
+  /** Replaces all objects without events and without history. */
   restore(objects: readonly KubeObject[], version: number): void {
     this.objects.clear();
     for (const object of objects)
@@ -89,7 +89,7 @@ export class FakeObjects {
     return last;
   }
 
-  /** In the order of their keys, which is how etcd pages through them. */
+  /** Sorted by their keys, as etcd pages through them. */
   list(namespace?: string, selector: Selectors = {}): readonly KubeObject[] {
     return [...this.objects]
       .filter(([, object]) => namespace === undefined || object.metadata.namespace === namespace)

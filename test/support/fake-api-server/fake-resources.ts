@@ -3,7 +3,7 @@ export interface FakeResource {
   readonly kind: string;
 }
 
-/** The resources that it serves, by plural name. */
+/** The resources that the fake serves, by plural name. */
 export const RESOURCES = {
   applicationpermissions: { apiVersion: 'sys.bytetrade.io/v1alpha1', kind: 'ApplicationPermission' },
   providerregistries: { apiVersion: 'sys.bytetrade.io/v1alpha1', kind: 'ProviderRegistry' },

@@ -13,7 +13,7 @@ export class FakeWatch {
     private readonly response: ServerResponse,
     readonly bookmarks: boolean,
     private readonly kind: { readonly apiVersion: string; readonly kind: string },
-    /** The newest that its client knows of. */
+    /** The newest version that its client has. */
     private version: number,
   ) {
     response.writeHead(200, { 'content-type': 'application/json', 'transfer-encoding': 'chunked' });
@@ -40,7 +40,7 @@ export class FakeWatch {
     if (this.bookmarks) this.send({ type: 'BOOKMARK', object }, version);
   }
 
-  /** Half-open: the socket stays, nothing comes any more. */
+  /** Makes the watch half-open: the socket stays, and nothing is sent any more. */
   fallSilent(): void {
     this.silent = true;
   }

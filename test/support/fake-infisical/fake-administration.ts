@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { FakeRefusal, failureAnswer, type FakeAnswer } from './fake-answer';
-import { FAKE_DIALECTS, type FakeDialectName } from './fake-api-version';
+import { FAKE_API_VERSIONS, type FakeApiVersionName } from './fake-api-version';
 import type { FakeInfisical } from './fake-infisical';
 import type { FakeRequest, FakeRoute } from './fake-routes';
 import { stringIssues } from './fake-validation';
@@ -27,9 +27,9 @@ export interface FakeAdministration {
 const ok = (body: unknown): FakeAnswer => ({ status: 200, body });
 
 /** Identities and their ways to log in, as recorded on fork and v3 and seen on a server of 2025; `bootstrap` by documents. */
-export function withAdministration(fake: FakeInfisical, apiVersion: FakeDialectName): FakeAdministration {
+export function withAdministration(fake: FakeInfisical, apiVersion: FakeApiVersionName): FakeAdministration {
   const { world } = fake;
-  const activeVersion = FAKE_DIALECTS[apiVersion];
+  const activeVersion = FAKE_API_VERSIONS[apiVersion];
   const join = (name: string, role: string): FakeMember => {
     const identity = world.addIdentity(randomUUID(), randomUUID(), role !== 'no-access');
     const member: FakeMember = { identity, name, role, universalAuth: false, secrets: [] };

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 
-/** What the fake sends: a status and a JSON body, as recorded. */
+/** An answer of the fake: a status and a JSON body, as recorded. */
 export interface FakeAnswer {
   readonly status: number;
   readonly body: unknown;

@@ -1,10 +1,10 @@
 import { failureAnswer, type FakeAnswer } from './fake-answer';
 import { nameIssues } from './fake-validation';
 
-/** Those that were recorded, each held to its recording. */
-export type RecordedDialectName = 'v3' | 'fork' | 'v4';
+/** The API versions that were recorded; tests compare each with its recording. */
+export type RecordedApiVersionName = 'v3' | 'fork' | 'v4';
 /** `v3-2025` is v3 as far as a server of June 2025 answers writes otherwise: only its failures were kept. */
-export type FakeDialectName = RecordedDialectName | 'v3-2025';
+export type FakeApiVersionName = RecordedApiVersionName | 'v3-2025';
 
 /** One issue of a schema failure, as zod writes it. */
 export type Issue = Readonly<Record<string, unknown>>;
@@ -33,8 +33,8 @@ const OLDER_PATHS: FakePaths = {
   secrets: '/api/v3/secrets/raw',
 };
 
-/** All in which the servers differ. */
-export interface FakeDialect {
+/** Everything in which the servers differ. */
+export interface FakeApiVersion {
   readonly paths: FakePaths;
   /** Where paths differ, so does the name of a project's id. */
   readonly projectIdField: 'workspaceId' | 'projectId';
@@ -103,7 +103,7 @@ const JWT_TEXTS: Readonly<Record<TokenFault, string>> = {
   usesUp: 'Unable to renew because access token number of uses limit reached',
 };
 
-const v3: FakeDialect = {
+const v3: FakeApiVersion = {
   paths: OLDER_PATHS,
   projectIdField: 'workspaceId',
   limits: { secrets: 40, login: 200, createProject: 200, writes: 200, reads: 60 },
@@ -188,7 +188,7 @@ const v3: FakeDialect = {
   malformedJson: () => databaseRefused('InternalServerError'),
 };
 
-const fork: FakeDialect = {
+const fork: FakeApiVersion = {
   paths: OLDER_PATHS,
   projectIdField: 'workspaceId',
   limits: { secrets: 60, login: 50, createProject: 30, writes: 50, reads: 600 },
@@ -250,7 +250,7 @@ const fork: FakeDialect = {
     failureAnswer(400, 'Bad Request', "Expected property name or '}' in JSON at position 1"),
 };
 
-const v3Of2025: FakeDialect = {
+const v3Of2025: FakeApiVersion = {
   ...v3,
   newNameIssues: (name) => nameIssues(name, ['forward slash', 'colon', 'spaces']),
   validation: (issues) => failureAnswer(422, 'ValidationFailure', issues),
@@ -266,7 +266,7 @@ const READ_ON_V4 = {
 };
 
 /** As recorded of a server of July 2026. */
-const v4: FakeDialect = {
+const v4: FakeApiVersion = {
   ...v3,
   paths: {
     organizationProjects: undefined,
@@ -341,7 +341,7 @@ const v4: FakeDialect = {
     verb === 'Delete' ? failureAnswer(404, 'NotFound', 'Secret not found') : v3.secretMissing(name, verb),
 };
 
-export const FAKE_DIALECTS: Readonly<Record<FakeDialectName, FakeDialect>> = {
+export const FAKE_API_VERSIONS: Readonly<Record<FakeApiVersionName, FakeApiVersion>> = {
   v3,
   fork,
   'v3-2025': v3Of2025,

@@ -4,10 +4,10 @@ import type { AddressInfo } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { FakeRefusal, withEntityTag, withRequestId, type FakeAnswer } from './fake-answer';
 import {
-  FAKE_DIALECTS,
+  FAKE_API_VERSIONS,
   routeNotFound,
-  type FakeDialect,
-  type FakeDialectName,
+  type FakeApiVersion,
+  type FakeApiVersionName,
   type TokenFault,
 } from './fake-api-version';
 import { FaultPlan, sendAnswer, strike, type Fault, type LostAnswer, type PlannedFault } from './fake-faults';
@@ -19,7 +19,7 @@ const WINDOW_MS = 60_000;
 const MAX_PARAMETER_LENGTH = 100;
 
 export interface FakeOptions {
-  readonly apiVersion: FakeDialectName;
+  readonly apiVersion: FakeApiVersionName;
   readonly clientId?: string;
   readonly clientSecret?: string;
   readonly tokenTtlSeconds?: number;
@@ -50,7 +50,7 @@ export class FakeInfisical {
   clockSkewMs = 0;
   #writesUnderWay = 0;
   readonly identity: FakeIdentity;
-  #apiVersion!: FakeDialect;
+  #apiVersion!: FakeApiVersion;
   #routes: readonly FakeRoute[] = [];
   readonly #tokens = new Map<string, { identity: FakeIdentity; fault?: TokenFault }>();
   readonly #moreRoutes: FakeRoute[] = [];
@@ -99,8 +99,8 @@ export class FakeInfisical {
   }
 
   /** As after an upgrade in place: another server on the same data. */
-  become(apiVersion: FakeDialectName): void {
-    this.#apiVersion = FAKE_DIALECTS[apiVersion];
+  become(apiVersion: FakeApiVersionName): void {
+    this.#apiVersion = FAKE_API_VERSIONS[apiVersion];
     this.#routes = fakeRoutes(this.world, this.#apiVersion, (identity) => ({
       accessToken: this.issueToken(identity),
       expiresIn: this.tokenTtlSeconds,

@@ -1,12 +1,12 @@
 import { FakeRefusal, failureAnswer } from './fake-answer';
-import { databaseRefused, type FakeDialect } from './fake-api-version';
+import { databaseRefused, type FakeApiVersion } from './fake-api-version';
 import type { FakeRoute } from './fake-routes';
 import type { FakeProject, FakeWorld } from './fake-world';
 
 /** As recorded. */
 export function projectDeletionRoutes(
   world: FakeWorld,
-  apiVersion: FakeDialect,
+  apiVersion: FakeApiVersion,
   view: (project: FakeProject) => Record<string, unknown>,
 ): readonly FakeRoute[] {
   const isV4 = apiVersion.paths.organizationProjects === undefined;

@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { FakeRefusal, failureAnswer, type FakeAnswer } from './fake-answer';
-import { badRequest, databaseRefused, type FakeDialect, type SecretVerb } from './fake-api-version';
+import { badRequest, databaseRefused, type FakeApiVersion, type SecretVerb } from './fake-api-version';
 import { projectDeletionRoutes } from './fake-project-deletion';
 import {
   flagIssues,
@@ -28,7 +28,7 @@ export interface FakeRequest {
 export interface FakeRoute {
   readonly method: string;
   readonly template: string;
-  readonly limit: keyof FakeDialect['limits'];
+  readonly limit: keyof FakeApiVersion['limits'];
   readonly public?: boolean;
   handle(request: FakeRequest): Promise<FakeAnswer>;
 }
@@ -36,7 +36,7 @@ export interface FakeRoute {
 /** The routes that the adapter calls, answering as the recorded servers do, faults included. */
 export function fakeRoutes(
   world: FakeWorld,
-  apiVersion: FakeDialect,
+  apiVersion: FakeApiVersion,
   issueToken: (identity: FakeIdentity) => { accessToken: string; expiresIn: number },
 ): readonly FakeRoute[] {
   const refuse = (answer: FakeAnswer): never => {

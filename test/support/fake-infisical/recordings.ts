@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { API_VERSIONS } from '../../../src/stores/infisical/versions/api-version';
 import type { CallName } from '../../../src/stores/infisical/versions/calls';
-import type { RecordedDialectName } from './fake-api-version';
+import type { RecordedApiVersionName } from './fake-api-version';
 
 /** One request to a real server, and its answer. */
 export interface Recorded {
@@ -19,7 +19,7 @@ export interface Recorded {
   readonly lost?: string;
 }
 
-export function recordings(apiVersion: RecordedDialectName): readonly Recorded[] {
+export function recordings(apiVersion: RecordedApiVersionName): readonly Recorded[] {
   const file = join(__dirname, `../../fixtures/infisical/${apiVersion}.recording.json`);
   return JSON.parse(readFileSync(file, 'utf8')) as Recorded[];
 }
@@ -30,7 +30,7 @@ export function failuresOf2025(): readonly Recorded[] {
   return JSON.parse(readFileSync(file, 'utf8')) as Recorded[];
 }
 
-export function recorded(apiVersion: RecordedDialectName, name: string): Recorded {
+export function recorded(apiVersion: RecordedApiVersionName, name: string): Recorded {
   const found = recordings(apiVersion).find((entry) => entry.name === name);
   if (found === undefined) throw new Error(`There is no recording named ${name}.`);
   return found;
@@ -39,7 +39,7 @@ export function recorded(apiVersion: RecordedDialectName, name: string): Recorde
 /** Which of the adapter's calls a recorded request is, by its route. */
 export function callNameOf(
   { method, path }: Recorded,
-  apiVersion: RecordedDialectName,
+  apiVersion: RecordedApiVersionName,
 ): CallName | undefined {
   const pathname = path.split('?')[0] ?? '';
   const names = Object.keys(API_VERSIONS[apiVersion].routes) as CallName[];
