@@ -207,7 +207,7 @@ export function describeQuotas(title: string, subject: StoreUnderQuota): void {
       await store.create(scope, secretOf('a', 100));
     });
 
-    it('make room again where a workspace is removed', async () => {
+    it('have space again after a workspace is removed', async () => {
       const scope = fresh();
       const store = withQuotas(inner, { workspace: { secrets: 1 }, user: { secrets: 1 } });
       await store.create(scope, secretOf('a', 10));

@@ -176,7 +176,7 @@ describe('a read within the time to live', () => {
     },
   );
 
-  it('answers with what is too large to be kept, and asks for it a second time at most', async () => {
+  it('answers with a scope that is too large to be cached, and reads it at most twice', async () => {
     const { inner, store } = opened({ maxBytes: 1024 * 1024 });
     for (const name of ['a', 'b']) await inner.create(SCOPE, { name, value: 'x'.repeat(400_000) });
     const lists = await Promise.all(Array.from({ length: 5 }, () => store.list(SCOPE)));
@@ -185,7 +185,7 @@ describe('a read within the time to live', () => {
     expect(values.map(({ value }) => value.length)).toEqual(Array(5).fill(400_000));
   });
 
-  it('names what cannot be read once, also where a list is too large to be kept', async () => {
+  it('names unreadable secrets once, also when a list is too large to be cached', async () => {
     const { inner, store } = opened({ maxBytes: 1024 * 1024 });
     for (const name of ['a', 'b']) await inner.create(SCOPE, { name, value: 'x'.repeat(400_000) });
     const list = inner.list.bind(inner);
@@ -414,7 +414,7 @@ describe('a write', () => {
     expect(await outcome(get())).toBe('STORE_UNAVAILABLE');
   });
 
-  it('is not served any more once a read showed more, also where that is too large to be kept', async () => {
+  it('is not served any more once a read showed more, also where that is too large to be cached', async () => {
     const { inner, store, get } = opened({ maxBytes: 4_000 });
     await store.create(SCOPE, { name: 'k', value: 'first' });
     await inner.update(SCOPE, { name: 'k', value: 'by another' });
@@ -627,7 +627,7 @@ describe('a store that can tell whether anything has changed', () => {
     expect([await get(), stale]).toEqual(['v', [55_001]]);
   });
 
-  it('is asked for all again where what was kept is gone by the time of its answer', async () => {
+  it('is read again as a whole when the entry was evicted before the answer', async () => {
     const { get, time, asked, inner, store } = await tagged();
     await get();
     time.advance(5_001);
@@ -662,7 +662,7 @@ describe('a store that can tell whether anything has changed', () => {
 });
 
 describe('memory', () => {
-  it('is bounded by entries and by bytes, and a scope that is too large is not kept', async () => {
+  it('is bounded by entries and by bytes, and a scope that is too large is not cached', async () => {
     const { inner, store, figures, reads } = opened({ maxEntries: 3, maxBytes: 40_000 });
     const scope = (n: number): SecretScope => ({ ...SCOPE, workspace: `w${n}` });
     for (let n = 0; n < 5; n += 1) await inner.create(scope(n), { name: 'k', value: 'small' });
@@ -684,7 +684,7 @@ describe('memory', () => {
     expect(figures.now()).toEqual({ entries: 0, bytes: 0 });
   });
 
-  it('is overwritten when it is let go of, or was too large to be kept', async () => {
+  it('is overwritten when it is evicted, or was too large to be cached', async () => {
     const blocks: Buffer[] = [];
     const allocate = jest.spyOn(Buffer, 'allocUnsafeSlow').mockImplementation((size) => {
       const block = Buffer.alloc(size);

@@ -117,7 +117,7 @@ describe('The space on the disk of the embedded store', () => {
     expect(disk.reserved).toBe(4 * MIB);
   });
 
-  it('fills the reserve up first when there is room again', async () => {
+  it('refills the reserve first when there is space again', async () => {
     const space = spaceOn(100);
     await space.measure();
     disk.foreign = disk.free;
@@ -130,7 +130,7 @@ describe('The space on the disk of the embedded store', () => {
     expect([disk.reserved, space.isLow]).toEqual([12 * MIB, false]);
   });
 
-  it('takes less room than the file system says for a full disk, and tries again after a while', async () => {
+  it('treats less space than the file system reports as a full disk, and tries again after a while', async () => {
     const space = spaceOn(1_000);
     disk.quota = 5 * MIB;
     expect(await store(space, 1)).toBe('STORE_FULL');

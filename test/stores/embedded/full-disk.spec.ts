@@ -112,7 +112,7 @@ describeWith('small disk', 'The embedded store on a small disk', () => {
     await store.close();
   });
 
-  it('makes room again where a workspace is removed', async () => {
+  it('has space again after a workspace is removed', async () => {
     disk = new SmallDisk(32);
     const store = await openStore(disk.path);
     await hoard(store);
@@ -123,7 +123,7 @@ describeWith('small disk', 'The embedded store on a small disk', () => {
     await store.close();
   });
 
-  it('starts on a disk that somebody else filled, reads and deletes there, and stores again when there is room', async () => {
+  it('starts on a disk that somebody else filled, reads and deletes there, and stores again when there is space', async () => {
     disk = new SmallDisk(80);
     const store = await openStore(disk.path);
     const { stored } = await hoard(store, 30);
@@ -228,7 +228,7 @@ describeWith('small disk', 'The embedded store on a small disk', () => {
     expect([...ends].sort()).toEqual(['delete done', 'write STORE_FULL', 'write done']);
   }, 600_000);
 
-  it('says that it cannot be made, or opened without its reserve, where there is no room at all', async () => {
+  it('says that it cannot be made, or opened without its reserve, where there is no space at all', async () => {
     disk = new SmallDisk(32);
     disk.fill();
     expect((await refusal(openStore(disk.path)))?.reason).toBe('UNWRITABLE');

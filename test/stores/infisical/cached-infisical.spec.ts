@@ -89,7 +89,7 @@ describe.each(['fork', 'v3', 'v4'] as const)('the cache in front of Infisical (%
     }
   });
 
-  it('serves the one row of a doubled name that stands for it', async () => {
+  it('returns the preferred one of duplicate rows', async () => {
     const { fake, store, time } = await warm();
     const secrets = fake
       .project(projectSlug(at()))

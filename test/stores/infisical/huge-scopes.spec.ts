@@ -173,7 +173,7 @@ describe.each(['v3', 'v4'] as const)('a scope whose list is larger than 1 MiB (%
     expect(callsOf(opened.fake)).toEqual([LIST, BY_NAME]);
   });
 
-  it('an update looks for doubled names although the last list did not come in time', async () => {
+  it('an update lists duplicate rows although the last list did not come in time', async () => {
     const opened = await openRoom(apiVersion, { bytes: 0, options: { requestTimeoutMs: 400 } });
     const { fake, store, location } = opened;
     for (const version of [1, 2]) fake.world.addSecret(location, 'twice', 'v', version);
@@ -184,7 +184,7 @@ describe.each(['v3', 'v4'] as const)('a scope whose list is larger than 1 MiB (%
     expect((await store.retrieve(at(), 'twice')).value).toBe('one');
   });
 
-  it('a name that is known to be doubled is neither read nor updated while lists do not come in time', async () => {
+  it('a name that is known to have duplicate rows is neither read nor updated while lists do not come in time', async () => {
     const opened = await openRoom(apiVersion, { bytes: 0, options: { requestTimeoutMs: 400 } });
     const { fake, store, location } = opened;
     fake.world.addSecret(location, 'k', 'v');
@@ -222,7 +222,7 @@ describe.each(['v3', 'v4'] as const)('a scope whose list is larger than 1 MiB (%
       expect(await store.retrieve(at(), 'k')).toEqual({ name: 'k', value: 'x' });
     });
 
-    it('does not serve any row of a name that is known to be doubled, nor updates it, until a delete took all', async () => {
+    it('returns no row of a name that is known to have duplicate rows, and does not update it, until a delete took all', async () => {
       const opened = await openRoom(apiVersion, { bytes: 0, options: { maxAnswerBytes: 120_000 } });
       const { fake, store, location } = opened;
       fake.world.addSecret(location, 'k', 'newer', 2);

@@ -35,7 +35,7 @@ export function routesOf(apiVersion: FakeApiVersionName): Readonly<Record<keyof 
   return apiVersion === 'v4' ? V4_ROUTES : ROUTES;
 }
 
-/** The dialect is that of the fake, unless it is to be found out. */
+/** The API version is that of the fake, unless it is to be detected. */
 export type Choices = Partial<Omit<InfisicalOptions, 'apiVersion'>> & {
   readonly clientId?: string;
   readonly clientSecret?: string;

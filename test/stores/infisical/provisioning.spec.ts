@@ -111,7 +111,7 @@ describe.each(['v3', 'fork', 'v4'] as const)('the projects of the Infisical stor
     });
   });
 
-  it('an update that no list went before in ten minutes looks for doubled names first', async () => {
+  it('an update without a list in the last ten minutes lists duplicate rows first', async () => {
     const clock = new FixedClock();
     const { fake, store } = await openStore({ apiVersion }, {}, clock);
     await store.create(at(), { name: 'k', value: 'v' });

@@ -41,7 +41,7 @@ async function behindProxy(options: Parameters<typeof openStore>[1] = {}, shown 
 }
 
 describe('an https Infisical behind a proxy', () => {
-  it('is used through one kept tunnel, whose proxy sees neither path nor token', async () => {
+  it('is used through one tunnel that is kept open, whose proxy sees neither path nor token', async () => {
     const { store, proxy, front, target, fake } = await behindProxy();
     await store.create(at(), { name: 'n', value: 'v'.repeat(300_000) });
     expect((await store.retrieve(at(), 'n')).value).toHaveLength(300_000);

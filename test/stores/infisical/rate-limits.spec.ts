@@ -136,7 +136,7 @@ describe('the limits of a server', () => {
     expect(server.refused).toBe(0);
   });
 
-  it('are kept window after window', async () => {
+  it('are followed window after window', async () => {
     for (let minute = 0; minute < 5; minute++) {
       await many(LIMIT);
       await clock.pass(60_000);

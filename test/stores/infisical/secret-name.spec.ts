@@ -100,7 +100,7 @@ describe('a name with a space inside, on a server of June 2025', () => {
     async (method) => {
       const { fake, store } = await openStore({ apiVersion: 'v3-2025' });
       await store.create(at(), { name: 'k', value: 'v' });
-      // So that the update need not look for doubled names first.
+      // So that the update need not list duplicate rows first.
       await store.list(at());
       const { status, answer } = failuresOf2025().find((entry) => entry.name === 'create, blank')!;
       fake.fail({ method, template: ROUTES.secret, fault: { kind: 'answer', status, body: answer } });

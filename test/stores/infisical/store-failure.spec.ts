@@ -71,7 +71,7 @@ describe.each(Object.entries(AFTER) as [FailureReason, string][])(
       expect(isUnreachable(storeErrorAfter(failed(reason)))).toBe(after === 'served stale');
     });
 
-    it('leaves readiness good as long as what is kept may be served, and only then', () => {
+    it('leaves readiness good as long as cached entries may be served, and only then', () => {
       const error = notReadyBecause(failed(reason));
       expect(error).toBeInstanceOf(StoreUnavailable);
       expect(error instanceof StoreUnreachable).toBe(after === 'served stale');
@@ -96,12 +96,12 @@ describe.each(['fork', 'v3', 'v4'] as const)('an answer of %s', (apiVersion) => 
     },
   );
 
-  it.each([200, 302])('with %d that is no JSON lets what is kept be served', (status) => {
+  it.each([200, 302])('with %d that is not JSON allows stale entries to be served', (status) => {
     expect(new Set(afterAnswer(apiVersion, status, undefined))).toEqual(new Set(['served stale']));
     expect(new Set(afterAnswer(apiVersion, 200, {}))).toEqual(new Set(['asked']));
   });
 
-  it.each([429, 500, 501, 502, 503, 504])('with %d lets what is kept be served', (status) => {
+  it.each([429, 500, 501, 502, 503, 504])('with %d allows stale entries to be served', (status) => {
     for (const body of [undefined, page, {}, { statusCode: status, error: 'x', message: 'y' }])
       expect(new Set(afterAnswer(apiVersion, status, body))).toEqual(new Set(['served stale']));
   });

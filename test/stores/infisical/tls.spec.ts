@@ -64,7 +64,7 @@ describe('an Infisical behind a certificate of an own authority', () => {
   ] as const;
 
   it.each(CASES)(
-    'is not spoken to where its certificate is %s, and says so',
+    'gets no request when its certificate is %s, and readiness says so',
     async (why, words, identity, ca) => {
       const { fake, store, logged } = await opened(identity, ca);
       const error: unknown = await store
