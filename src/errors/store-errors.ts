@@ -43,7 +43,7 @@ export function isOutOfTime(error: unknown): boolean {
   return error instanceof StoreOutOfTime || error instanceof TooManyRequests;
 }
 
-/** Returns whether the failure says nothing about what the store holds, since the store did not process the request. */
+/** Returns whether the failure says nothing about what the store holds, since the store did not process the request: no answer, or 429. */
 export function isUnreachable(error: unknown): boolean {
   return error instanceof StoreUnreachable || error instanceof TooManyRequests;
 }

@@ -17,8 +17,8 @@ import { DONE, ok, type Envelope } from '../answers/envelope';
 import { ListSecretRequest, NamedSecretRequest, SecretRequest, WorkspaceQuery } from './secret-requests';
 
 /**
- * Sets `Age` and `Cache-Status` (RFC 9211) where the cache answers while the store is unavailable: a negative `ttl`
- * says for how many seconds the answer has been stale.
+ * Sets `Age` and `Cache-Status` (RFC 9211) where the cache answers while the store is unavailable. `ttl` is minus the age,
+ * the longest that the answer can have been stale.
  */
 const CacheStatus = createParamDecorator((_: unknown, context: ExecutionContext): ReadReport => {
   const response = context.switchToHttp().getResponse<Response>();
