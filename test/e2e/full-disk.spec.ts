@@ -93,7 +93,8 @@ describeWith('small disk', 'a service whose disk is full', () => {
       expect([200, 507]).toContain(status);
       return status === 200;
     });
-    expect(await storable()).toBeGreaterThan(5 * 1024 * 1024);
+    // Space is given back as LevelDB rewrites its files.
+    await within10s(async () => (await storable()) > 5 * 1024 * 1024);
   });
 });
 
