@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { SignJWT } from 'jose/jwt/sign';
 import { Unauthenticated } from '../errors/authn-errors';
-import { type Reloadable, stillGood } from '../reloadable/reloadable';
+import { type Reloadable, acceptedValues } from '../reloadable/reloadable';
 import type { Clock } from '../time/clock';
 import type { Caller } from './caller';
 import { type TokenRules, VerifiedTokens } from './verified-tokens';
@@ -59,7 +59,7 @@ export class AccessTokens {
   async verify(token: string): Promise<Caller> {
     // An old key verifies until the last token has expired that a replica signed with it.
     const graceMs = 2 * REPLICAS_AGREE_WITHIN_MS + ACCESS_TOKEN_LIFETIME_MS;
-    const caller = await this.verified.verify(token, stillGood(this.key, graceMs, this.clock.nowMs()));
+    const caller = await this.verified.verify(token, acceptedValues(this.key, graceMs, this.clock.nowMs()));
     if (caller === undefined) throw new Unauthenticated('X-Access-Token');
     return caller;
   }

@@ -1,5 +1,5 @@
 import { Unauthenticated } from '../errors/authn-errors';
-import { type Reloadable, stillGood } from '../reloadable/reloadable';
+import { type Reloadable, acceptedValues } from '../reloadable/reloadable';
 import type { Clock } from '../time/clock';
 import { type TokenRules, VerifiedTokens } from './verified-tokens';
 
@@ -57,7 +57,7 @@ export class UserTokenVerifier {
 
   /** @throws Unauthenticated (401), IdentityUnavailable (503), TooManyRequests (429) */
   async verify(token: string): Promise<VerifiedUser> {
-    const keys = stillGood(this.secret, USER_TOKEN_GRACE_MS, this.clock.nowMs());
+    const keys = acceptedValues(this.secret, USER_TOKEN_GRACE_MS, this.clock.nowMs());
     const claims = await this.verified.verify(token, keys);
     if (claims === undefined) throw new Unauthenticated('X-Authorization');
     const { user, groups, expiresAtMs } = claims;

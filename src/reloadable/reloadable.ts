@@ -27,7 +27,7 @@ export function fixed<T>(value: T): Reloadable<T> {
 }
 
 /** Returns the current value, and each earlier one that was replaced less than `graceMs` ago. */
-export function stillGood<T>(reloadable: Reloadable<T>, graceMs: number, nowMs: number): readonly T[] {
+export function acceptedValues<T>(reloadable: Reloadable<T>, graceMs: number, nowMs: number): readonly T[] {
   const versions = reloadable.versions();
   const replacedMs = (index: number): number => versions[index - 1]?.sinceMs ?? Infinity;
   return versions.filter((_, index) => nowMs < replacedMs(index) + graceMs).map(({ value }) => value);

@@ -3,9 +3,8 @@ import { createLog } from '../../src/logging/log';
 import { prettyLog } from '../../src/logging/pretty-log';
 
 /** What a terminal is told by other characters than those of text; the end of a line apart. */
-const CONTROLS =
-  /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/; // eslint-disable-line no-control-regex
-const COLOR = /\u001b\[\d+m/g; // eslint-disable-line no-control-regex
+const CONTROLS = /(?!\n)[\p{Cc}\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/u;
+const COLOR = new RegExp(`${String.fromCharCode(27)}\\[\\d+m`, 'g');
 
 function logged(colorize = false) {
   let text = '';
