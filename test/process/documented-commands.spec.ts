@@ -122,7 +122,7 @@ const RULES: readonly Rule[] = [
   { like: /^DATA_DIR=… .* node dist\/cli\/rotate-master-key.js$/, run: onTheStore, shows: /\w/ },
   { like: /^npm run (rotate-master-key|inspect-embedded-store)$/, run: onTheStore, shows: /\w/ },
   { like: /^docker build /, notHere: 'it needs a container engine and its bases; test/image holds the recipe' },
-  { like: /^python3 -c /, run: shell, shows: /^osp-\w{32}$/ },
+  { like: /^node -e 'const \{ createHash \}/, run: shell, shows: /^osp-\w{32}$/ },
   { like: /^INFISICAL_ADMIN_TOKEN_FILE=\S+ npm run infisical:setup /, run: setUp, shows: /The identity can do all that the service needs/ },
   { like: /^INFISICAL_ADMIN_(CLIENT_ID|EMAIL)=.* npm run infisical:setup -- /, by: 'test/process/infisical-setup.spec.ts' },
   { like: /^kubectl apply -n os-platform -f secret.yaml && rm secret.yaml$/, run: shell, shows: /^secret\/\S+ created$/ },

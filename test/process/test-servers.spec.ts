@@ -31,11 +31,14 @@ class Machine {
     chmodSync(this.#bin, 0o777);
     symlinkSync('/usr/bin/env', join(this.#bin, 'env'));
     copyFileSync(SCRIPT, join(this.dir, 'test-servers.mjs'));
+    chmodSync(join(this.dir, 'test-servers.mjs'), 0o644);
   }
 
   has(program: string, ...lines: readonly string[]): this {
     const log = `echo "${program} $*" >> '${this.dir}/calls'`;
-    writeFileSync(join(this.#bin, program), ['#!/bin/sh', log, ...lines, ''].join('\n'), { mode: 0o755 });
+    writeFileSync(join(this.#bin, program), ['#!/bin/sh', log, ...lines, ''].join('\n'));
+    // Whatever the umask is: somebody else runs it.
+    chmodSync(join(this.#bin, program), 0o755);
     return this;
   }
 
