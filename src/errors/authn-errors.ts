@@ -1,7 +1,7 @@
 import { DomainError } from './domain-error';
 
 /** The headers that carry a credential. */
-export type CredentialHeader = 'X-Authorization' | 'X-Access-Token' | 'Authorization';
+export type CredentialHeader = 'X-Authorization' | 'X-Access-Token' | 'Authorization' | 'Cookie';
 
 /**
  * A credential is missing or invalid. The text is the same whatever is wrong, so that nothing can be learnt by trying;
@@ -27,6 +27,18 @@ export class NotSettingsApp extends DomainError {
       'NOT_SETTINGS_APP',
       'These routes are for the Settings app alone: the peer has none of the ServiceAccounts that SETTINGS_SERVICE_ACCOUNTS allows for this user.',
       { setting: 'SETTINGS_SERVICE_ACCOUNTS' },
+    );
+  }
+}
+
+/** A browser sent the login cookie with a request that a page of another origin may have caused. */
+export class CrossSiteRequest extends DomainError {
+  /** @param header the header that does not show a request of the page itself */
+  constructor(header: 'Sec-Fetch-Site' | 'Origin' | 'Content-Type') {
+    super(
+      'CROSS_SITE_REQUEST',
+      'With the login cookie these routes answer only a page of their own origin, and accept only JSON.',
+      { header },
     );
   }
 }

@@ -65,7 +65,7 @@ const EVERY_HEADER = {
   'x-remote-group': 'system:masters',
   'x-app-key': OTMOICLP.appKey,
   'terminus-nonce': 'n',
-  cookie: 'auth_token=x',
+  cookie: 'session=x',
 };
 
 interface Route {

@@ -2,7 +2,8 @@ import { Injectable } from '@nestjs/common';
 import { NotSettingsApp, UserMismatch } from '../../errors/authn-errors';
 import { CallerAuthenticator } from '../../authn/caller-authenticator';
 import { PeerVerifier } from '../../authn/peer-verifier';
-import { credentialHeader, peerOf } from '../request/credential-headers';
+import { peerOf } from '../request/credential-headers';
+import { settingsTokenIn } from '../request/login-cookie';
 import type { ProviderRequest } from '../request/provider-request';
 
 /** `service-accounts`: the proven Settings app of the user may call; `user-token`: whoever holds the user's token may. */
@@ -32,10 +33,10 @@ export class SettingsCallers {
   /**
    * Returns the user of the token; for an administrator, the user whom the query names. The frontend must be that of the
    * token's user in both cases. It forwards what a browser sent, so forwarding headers do not matter here.
-   * @throws Unauthenticated (401), NotSettingsApp (403), UserMismatch (403), IdentityUnavailable (503), TooManyRequests (429)
+   * @throws Unauthenticated (401), NotSettingsApp, CrossSiteRequest, UserMismatch (403), IdentityUnavailable (503), TooManyRequests (429)
    */
   async userOf(request: ProviderRequest): Promise<string> {
-    const own = await this.authenticator.authenticateUser(credentialHeader(request, 'x-authorization'));
+    const own = await this.authenticator.authenticateUser(settingsTokenIn(request));
     if (this.options.mode !== 'user-token') await this.requireSettings(request, own.user);
     const { user: named } = request.query;
     if (named === undefined || named === own.user) return own.user;

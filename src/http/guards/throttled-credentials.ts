@@ -4,6 +4,7 @@ import { LRUCache } from 'lru-cache';
 import type { MonotonicTime } from '../../time/clock';
 import { TooManyRequests } from '../../errors/request-errors';
 import type { LimitsObserver, RateLimitExceeded, RequestKind } from '../../limits/rate-limits';
+import { loginCookiesIn } from '../request/login-cookie';
 import { operationOf, pathOf, type ProviderRequest } from '../request/provider-request';
 import { kindOf } from '../request/request-subject';
 
@@ -44,9 +45,11 @@ export class ThrottledCredentials {
     kind: RequestKind,
     { budget, retryAfterMs }: RateLimitExceeded,
   ): TooManyRequests {
-    const hasCredentials = CREDENTIALS.some((name) => request.headersDistinct[name] !== undefined);
+    const { caller, user } = request;
+    const hasCookie = user !== undefined && loginCookiesIn(request).length > 0;
+    const hasCredentials =
+      hasCookie || CREDENTIALS.some((name) => request.headersDistinct[name] !== undefined);
     if (hasCredentials && request.isProxied !== true) {
-      const { caller, user } = request;
       const untilMs = this.time.nowMs() + Math.max(MIN_THROTTLE_MS, retryAfterMs);
       this.#throttled.set(credentialsKeyOf(request, kind), { caller, user, budget, untilMs });
       this.#lastUntilMs = Math.max(this.#lastUntilMs, untilMs);
@@ -74,9 +77,12 @@ export class ThrottledCredentials {
   }
 }
 
-/** Hashes what identifies the caller. On the Settings routes that includes the user whom an administrator names. */
+/** Hashes what identifies the caller. On the Settings routes that includes the login cookie and the user whom an administrator names. */
 function credentialsKeyOf(request: Request, kind: RequestKind): string {
-  const calledBy = operationOf(pathOf(request)) === undefined ? ['user', request.query['user']] : ['app'];
+  const calledBy =
+    operationOf(pathOf(request)) === undefined
+      ? ['user', request.query['user'], loginCookiesIn(request)]
+      : ['app'];
   const headers = IDENTIFYING_HEADERS.map((name) => request.headersDistinct[name] ?? []);
   return createHash('sha256')
     .update(JSON.stringify([kind, calledBy, headers]))
