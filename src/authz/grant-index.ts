@@ -1,20 +1,29 @@
-import type { InstalledApp } from './grant';
-import { type GrantProblem, GrantSource } from './grant-source';
+import { isDeepStrictEqual } from 'node:util';
+import { type InstalledApp, unitedGrants } from './grant';
+import type { GrantProblem } from './grant-source';
 import { type Claim, type SharedWorkspace, WorkspaceHolders } from './workspace-holders';
 
 interface InstalledClaim extends Claim {
   readonly installed: InstalledApp;
+  /** The kind of resource that states it, such as `ConfigMap`. */
+  readonly kind: string;
 }
+
+export type AppListener = (user: string, app: string) => void;
 
 /** How many sources the problem of a conflict names. */
 const MAX_NAMED_SOURCES = 5;
 
 /**
- * Indexes all installed apps; each change takes constant time. Of apps with the same app key or the same (user, app) none
- * is served, since nobody can say which one is meant.
+ * Indexes all installed apps; each change takes constant time. What resources of different kinds state of one app is
+ * united. Of two resources of one kind that state the same (user, app), or of two with the same app key, none is served,
+ * since nobody can say which one is meant.
  */
 export class GrantIndex {
   private readonly bySource = new Map<string, InstalledClaim>();
+  /** The served apps, each united from its claims. */
+  private readonly apps = new Map<string, InstalledApp>();
+  private readonly appsByKey = new Map<string, InstalledApp>();
   private readonly byName = new Map<string, readonly InstalledClaim[]>();
   private readonly byKey = new Map<string, readonly InstalledClaim[]>();
   private readonly conflicting = new Set<InstalledClaim>();
@@ -22,38 +31,51 @@ export class GrantIndex {
   private readonly withheld = new Map<string, Claim>();
   private readonly holders = new WorkspaceHolders();
 
+  /** @param onChange called at the end of each change, once for each app that is served otherwise than before */
+  constructor(private readonly onChange: AppListener = () => undefined) {}
+
   /** The number of apps that are served. */
   get size(): number {
-    return this.bySource.size - this.conflicting.size;
+    return this.apps.size;
   }
 
-  /** @param installedAtMs decides which app was first; where it is not known, the source's name does */
-  put(source: string, installed: InstalledApp, installedAtMs = 0): void {
-    this.remove(source);
-    const candidate = { source, installed, installedAtMs };
+  /**
+   * @param installedAtMs decides which app was first; where it is not known, the source's name does
+   * @param kind the kind of resource that the source is
+   */
+  put(source: string, installed: InstalledApp, installedAtMs = 0, kind = ''): void {
+    const left = this.takeOut(source);
+    const candidate = { source, installed, installedAtMs, kind };
     this.bySource.set(source, candidate);
     this.holders.add(candidate);
     const sameName = join(this.byName, nameOf(installed), candidate);
-    const sameKey = join(this.byKey, installed.appKey, candidate);
-    this.review([...sameName, ...sameKey]);
+    const sameKey = installed.appKey === undefined ? [] : join(this.byKey, installed.appKey, candidate);
+    this.review([...left, ...sameName, ...sameKey]);
   }
 
   /** Removes a source that is gone. Returns false where none of its apps was served. */
   remove(source: string): boolean {
+    const wasThere = this.bySource.has(source);
+    this.review(this.takeOut(source));
+    return wasThere;
+  }
+
+  /** Returns the claims to review: the one that was removed, and those that it may have conflicted with. */
+  private takeOut(source: string): readonly InstalledClaim[] {
     const claim = this.withheld.get(source);
     if (claim !== undefined) {
       this.withheld.delete(source);
       this.holders.remove(claim);
     }
     const candidate = this.bySource.get(source);
-    if (candidate === undefined) return false;
+    if (candidate === undefined) return [];
+    const { installed } = candidate;
     this.bySource.delete(source);
     this.conflicting.delete(candidate);
     this.holders.remove(candidate);
-    const sameName = leave(this.byName, nameOf(candidate.installed), candidate);
-    const sameKey = leave(this.byKey, candidate.installed.appKey, candidate);
-    this.review([...sameName, ...sameKey]);
-    return true;
+    const sameName = leave(this.byName, nameOf(installed), candidate);
+    const sameKey = installed.appKey === undefined ? [] : leave(this.byKey, installed.appKey, candidate);
+    return [candidate, ...sameName, ...sameKey];
   }
 
   /**
@@ -71,17 +93,15 @@ export class GrantIndex {
   }
 
   find(user: string, app: string): InstalledApp | undefined {
-    return this.uncontested(this.byName.get(nameOf({ user, app })));
+    return this.apps.get(nameOf({ user, app }));
   }
 
   findByKey(appKey: string): InstalledApp | undefined {
-    return this.uncontested(this.byKey.get(appKey));
+    return this.appsByKey.get(appKey);
   }
 
-  served(): readonly InstalledApp[] {
-    return [...this.bySource.values()]
-      .filter((candidate) => !this.conflicting.has(candidate))
-      .map(({ installed }) => installed);
+  served(): Iterable<InstalledApp> {
+    return this.apps.values();
   }
 
   holdersOf(user: string, workspace: string): readonly string[] {
@@ -100,24 +120,60 @@ export class GrantIndex {
   problems(): readonly GrantProblem[] {
     const inOrder = [...this.conflicting].sort((a, b) => (a.source < b.source ? -1 : 1));
     return inOrder.flatMap((candidate) => [
-      ...conflict(candidate, 'app and user', this.byName.get(nameOf(candidate.installed))),
-      ...conflict(candidate, 'app key', this.byKey.get(candidate.installed.appKey)),
+      ...conflict(candidate, 'app and user', this.rivalsByName(candidate)),
+      ...conflict(candidate, 'app key', this.rivalsByKey(candidate)),
     ]);
   }
 
-  private uncontested(candidates: readonly InstalledClaim[] = []): InstalledApp | undefined {
-    const [only] = candidates;
-    return only === undefined || this.conflicting.has(only) ? undefined : only.installed;
+  private rivalsByName(candidate: InstalledClaim): readonly InstalledClaim[] {
+    const group = this.byName.get(nameOf(candidate.installed)) ?? [];
+    return group.filter((other) => other !== candidate && other.kind === candidate.kind);
   }
 
+  private rivalsByKey(candidate: InstalledClaim): readonly InstalledClaim[] {
+    const group = this.byKey.get(candidate.installed.appKey ?? '') ?? [];
+    return group.filter(
+      (other) => other !== candidate && other.installed.appKey === candidate.installed.appKey,
+    );
+  }
+
+  /** @param candidates all claims whose conflicts may have changed; those that are gone among them */
   private review(candidates: readonly InstalledClaim[]): void {
     for (const candidate of candidates) {
-      const { installed } = candidate;
-      const claims = [this.byName.get(nameOf(installed)), this.byKey.get(installed.appKey)];
-      if (claims.some((group = []) => group.length > 1)) this.conflicting.add(candidate);
+      if (this.bySource.get(candidate.source) !== candidate) continue;
+      const rivals = this.rivalsByName(candidate).length + this.rivalsByKey(candidate).length;
+      if (rivals > 0) this.conflicting.add(candidate);
       else this.conflicting.delete(candidate);
     }
+    const affected = new Map(candidates.map(({ installed }) => [nameOf(installed), installed]));
+    const changed = [...affected].filter(([name]) => this.unite(name));
+    for (const [, { user, app }] of changed) this.onChange(user, app);
   }
+
+  /** Unites the claims of one app anew. Returns whether that changed anything. */
+  private unite(name: string): boolean {
+    const before = this.apps.get(name);
+    const claims = (this.byName.get(name) ?? []).filter((claim) => !this.conflicting.has(claim));
+    const now = united(claims);
+    if (now === undefined) this.apps.delete(name);
+    else this.apps.set(name, now);
+    const oldKey = before?.appKey;
+    // The key may have passed to another app meanwhile.
+    if (oldKey !== undefined && this.appsByKey.get(oldKey) === before) this.appsByKey.delete(oldKey);
+    if (now?.appKey !== undefined) this.appsByKey.set(now.appKey, now);
+    return !isDeepStrictEqual(before, now);
+  }
+}
+
+/** What only one of them can state is taken from the first kind in alphabetical order, so that all replicas agree. */
+function united(claims: readonly InstalledClaim[]): InstalledApp | undefined {
+  const [first, ...rest] = [...claims]
+    .sort((a, b) => (a.kind < b.kind ? -1 : 1))
+    .map(({ installed }) => installed);
+  return rest.reduce<InstalledApp | undefined>(
+    (sum, next) => sum && { ...next, ...sum, ...unitedGrants(sum, next) },
+    first,
+  );
 }
 
 type Groups = Map<string, readonly InstalledClaim[]>;
@@ -138,9 +194,9 @@ function leave(groups: Groups, key: string, candidate: InstalledClaim): readonly
 function conflict(
   candidate: InstalledClaim,
   what: string,
-  group: readonly InstalledClaim[] = [],
+  rivals: readonly InstalledClaim[],
 ): readonly GrantProblem[] {
-  const others = group.filter((other) => other !== candidate).map(({ source }) => source);
+  const others = rivals.map(({ source }) => source);
   if (others.length === 0) return [];
   const omitted = others.length - MAX_NAMED_SOURCES;
   const named = others.slice(0, MAX_NAMED_SOURCES).join(', ');
@@ -149,27 +205,6 @@ function conflict(
 }
 
 /** Returns a key of (user, app). The length separates the names, so that no two pairs have the same key. */
-function nameOf({ user, app }: { readonly user: string; readonly app: string }): string {
+export function nameOf({ user, app }: { readonly user: string; readonly app: string }): string {
   return `${user.length}:${user}${app}`;
-}
-
-/** A source that answers from an index. */
-export abstract class IndexedGrantSource extends GrantSource {
-  protected abstract readonly index: GrantIndex;
-
-  find(user: string, app: string): InstalledApp | undefined {
-    return this.index.find(user, app);
-  }
-
-  findByKey(appKey: string): InstalledApp | undefined {
-    return this.index.findByKey(appKey);
-  }
-
-  holdersOf(user: string, workspace: string): readonly string[] {
-    return this.index.holdersOf(user, workspace);
-  }
-
-  sharedWorkspaces(): readonly SharedWorkspace[] {
-    return this.index.sharedWorkspaces();
-  }
 }

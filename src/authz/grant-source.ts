@@ -20,16 +20,26 @@ export interface GrantSourceStatus {
   readonly unavailableBecause?: string;
   readonly installedApps: number;
   readonly problems: readonly GrantProblem[];
+  /** The kinds of resources that grants are read from, such as `ApplicationPermissions`, where there may be several. */
+  readonly feeds?: readonly string[];
 }
 
 /**
  * Knows the installed apps and their grants. Every implementation passes describeGrantSource().
  * Look-ups are synchronous and take constant time. Each change happens in one synchronous step, so they see it whole.
- * Two apps with the same app key, or the same (user, app): none of them is served, and a problem says so.
+ * What resources of different kinds state of one app is united. Two resources of one kind with the same (user, app), or two
+ * apps with the same app key: none of them is served, and a problem says so.
  */
 export abstract class GrantSource {
   abstract find(user: string, app: string): InstalledApp | undefined;
   abstract findByKey(appKey: string): InstalledApp | undefined;
+  /** Returns all apps that are served. */
+  abstract installedApps(): Iterable<InstalledApp>;
+  /**
+   * Calls the listener for each app that is served otherwise than before, or no longer, in the same synchronous step as
+   * the change. Returns what ends that.
+   */
+  abstract onChange(listener: (user: string, app: string) => void): () => void;
   /** Returns the apps that state any grant on a user's workspace, served or not, in the order of their installation. */
   abstract holdersOf(user: string, workspace: string): readonly string[];
   abstract sharedWorkspaces(): readonly SharedWorkspace[];

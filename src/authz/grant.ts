@@ -49,7 +49,10 @@ const compiledSets = new LRUCache<string, ReadonlySet<string>>({
  * each of its users, so that a hundred thousand installations need few sets.
  */
 export function grantSet(grants: readonly Grant[]): ReadonlySet<string> {
-  const keys = grants.map(({ operation, workspace }) => grantKey(operation, workspace));
+  return compiled(grants.map(({ operation, workspace }) => grantKey(operation, workspace)));
+}
+
+function compiled(keys: readonly string[]): ReadonlySet<string> {
   // No key contains a space.
   const text = keys.join(' ');
   const known = compiledSets.get(text);
@@ -63,10 +66,26 @@ export function grantSet(grants: readonly Grant[]): ReadonlySet<string> {
 export interface InstalledApp {
   readonly app: string;
   readonly user: string;
-  /** `OS_APP_KEY` in the app's environment. */
-  readonly appKey: string;
+  /** `OS_APP_KEY` in the app's environment; absent for an app that has none and proves itself by its ServiceAccount alone. */
+  readonly appKey?: string;
   /** `OS_APP_SECRET`; needed to verify token requests, never written anywhere. */
-  readonly appSecret: string;
+  readonly appSecret?: string;
   /** grantKey() of every grant, so that a decision is one look-up. */
   readonly grants: ReadonlySet<string>;
+  /** grantKey() of what the app states and nobody has approved yet; it grants nothing. */
+  readonly pending?: ReadonlySet<string>;
+  /** Where its pods run, and as which ServiceAccount; absent where the source does not say. */
+  readonly namespace?: string;
+  readonly serviceAccount?: string;
+}
+
+/** Returns what two resources of different kinds grant an app; what one of them grants is not pending. */
+export function unitedGrants(
+  one: InstalledApp,
+  other: InstalledApp,
+): Pick<InstalledApp, 'grants' | 'pending'> {
+  const grants = compiled([...new Set([...one.grants, ...other.grants])].sort());
+  const stated = new Set([...(one.pending ?? []), ...(other.pending ?? [])]);
+  const pending = [...stated].filter((key) => !grants.has(key)).sort();
+  return { grants, ...(stated.size > 0 && { pending: compiled(pending) }) };
 }

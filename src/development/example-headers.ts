@@ -61,7 +61,7 @@ async function accessRequestOf(app: InstalledApp, ops: readonly string[], nowMs:
   return {
     app_key: app.appKey,
     timestamp,
-    token: await hash(`${app.appKey}${timestamp}${app.appSecret}`, 10),
+    token: await hash(`${app.appKey ?? ''}${timestamp}${app.appSecret ?? ''}`, 10),
     perm: { group: 'secret.infisical', dataType: 'secret', version: 'v1', ops },
   };
 }

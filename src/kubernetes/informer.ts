@@ -19,6 +19,8 @@ const CONFIRM_WITHIN_MS = 120_000;
 const RELIST_AFTER_MS = 600_000;
 const DEFAULT_MAX_AGE_MS = 600_000;
 const BACK_OFF = { firstMs: 1_000, maxMs: 15_000 };
+/** A kind that the cluster does not have is asked for again after this time. */
+const ABSENT_RETRY_MS = 15_000;
 /** The longest back-off while the server does not answer, or fails itself: its return must not be missed. */
 const MAX_BACK_OFF_IN_OUTAGE_MS = 3_000;
 
@@ -132,6 +134,10 @@ export class Informer<T> implements ObservedWatch {
     } catch (error: unknown) {
       if (signal.aborted) return 0;
       const failure = kubernetesFailureOf(error);
+      if (this.options.absentIsEmpty === true && this.syncErrors.isAbsent(failure, this.size === 0)) {
+        this.adopt(new Map(), undefined, time.nowMs());
+        return ABSENT_RETRY_MS;
+      }
       const lastedMs = watchingSinceMs === undefined ? 0 : time.nowMs() - watchingSinceMs;
       // The mirror is outdated and the server answers: list at once.
       if (failure.gone && (!mustList || lastedMs >= SHORT_WATCH_MS)) return 0;
@@ -163,7 +169,14 @@ export class Informer<T> implements ObservedWatch {
   private async list(signal: AbortSignal): Promise<void> {
     const startedMs = this.deps.time.nowMs();
     const { objects, version } = await this.lister.list(this.objects, signal);
-    const [before, had] = [this.objects, this.version];
+    const [{ path }, had] = [this, this.version];
+    this.adopt(objects, version, startedMs);
+    if (had !== undefined && isOlder(version, had))
+      this.deps.log('warn', 'kubernetes_went_back', { path, had, has: version });
+  }
+
+  private adopt(objects: Map<string, T>, version: string | undefined, startedMs: number): void {
+    const before = this.objects;
     this.objects = objects;
     for (const key of before.keys()) if (!objects.has(key)) this.options.onRemoved?.(key);
     for (const [key, now] of objects) if (before.get(key) !== now) this.options.onPut?.(key, now);
@@ -174,10 +187,6 @@ export class Informer<T> implements ObservedWatch {
     this.syncErrors.listed();
     this.options.onListed?.();
     this.settleFirst();
-    if (had !== undefined && isOlder(version, had)) {
-      const { path } = this;
-      this.deps.log('warn', 'kubernetes_went_back', { path, had, has: version });
-    }
   }
 
   /** Watches until the server ends the watch; returns how long to wait before the next one. */

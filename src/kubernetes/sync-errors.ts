@@ -6,6 +6,8 @@ import type { InformerDeps, LastingSyncError, ObservedWatch, WatchObserver } fro
 const LOG_AGAIN_MS = 300_000;
 /** A failure persists once it has happened so often in a row. */
 const LASTING_COUNT = 2;
+/** After so many 404 in a row objects that were there are gone: a server that has just started may not know all kinds yet. */
+const ABSENT_COUNT = 3;
 
 /** The failures of one informer since its last sync. It logs each of them once. */
 export class SyncErrors {
@@ -13,6 +15,7 @@ export class SyncErrors {
   private refused: KubernetesFailure | undefined;
   private refusals = 0;
   private failedLists = 0;
+  private absences = 0;
   private logged: { readonly message: string; readonly atMs: number } | undefined;
 
   constructor(
@@ -34,6 +37,12 @@ export class SyncErrors {
     return undefined;
   }
 
+  /** Returns whether the failure says that the server does not have this kind of objects. @param wasEmpty whether there were none before */
+  isAbsent({ status }: KubernetesFailure, wasEmpty: boolean): boolean {
+    this.absences = status === 404 ? this.absences + 1 : 0;
+    return this.absences >= (wasEmpty ? 1 : ABSENT_COUNT);
+  }
+
   /** @param what `refused watch`: the server refused a watch before it could have sent an event */
   failed(failure: KubernetesFailure, what: 'list' | 'refused watch' | 'watch', waitMs: number): void {
     this.latest = failure;
@@ -48,6 +57,7 @@ export class SyncErrors {
   /** Ends the failures of lists; those of watches go on, which may all fail. */
   listed(): void {
     this.failedLists = 0;
+    this.absences = 0;
     this.latest = this.refusals >= LASTING_COUNT ? this.refused : undefined;
   }
 

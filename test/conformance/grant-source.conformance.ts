@@ -65,7 +65,7 @@ export function describeGrantSource(title: string, subject: GrantSourceUnderTest
 
     it('is ready with no app where none is installed', async () => {
       const { source } = await open();
-      expect(source.status()).toEqual({ ready: true, installedApps: 0, problems: [] });
+      expect(source.status()).toMatchObject({ ready: true, installedApps: 0, problems: [] });
       expect(source.find('alice', 'notes')).toBeUndefined();
       expect(source.findByKey('')).toBeUndefined();
     });
@@ -82,7 +82,7 @@ export function describeGrantSource(title: string, subject: GrantSourceUnderTest
       };
       expect(source.find('alice', 'notes')).toEqual(expected);
       expect(source.findByKey(notes.appKey)).toEqual(expected);
-      expect(source.status()).toEqual({ ready: true, installedApps: 1, problems: [] });
+      expect(source.status()).toMatchObject({ ready: true, installedApps: 1, problems: [] });
     });
 
     it('compares names and keys byte for byte and as a whole', async () => {
@@ -200,7 +200,7 @@ export function describeGrantSource(title: string, subject: GrantSourceUnderTest
       await eventually(() => {
         expect(source.find('alice', 'notes')).toBeUndefined();
         expect(source.findByKey(`${KEY}_notes_of_alice`)).toBeUndefined();
-        expect(source.status()).toEqual({ ready: true, installedApps: 1, problems: [] });
+        expect(source.status()).toMatchObject({ ready: true, installedApps: 1, problems: [] });
       });
     });
 
@@ -219,7 +219,7 @@ export function describeGrantSource(title: string, subject: GrantSourceUnderTest
       await eventually(() => {
         expect(source.findByKey(notes.appKey)?.app).toBe('notes');
         expect(source.find('bob', 'thief')?.appKey).toBe('a_key_of_its_own');
-        expect(source.status()).toEqual({ ready: true, installedApps: 3, problems: [] });
+        expect(source.status()).toMatchObject({ ready: true, installedApps: 3, problems: [] });
       });
     });
 
@@ -255,6 +255,27 @@ export function describeGrantSource(title: string, subject: GrantSourceUnderTest
         expect(source.holdersOf('alice', 'own')).toEqual([]);
         expect(source.sharedWorkspaces()).toEqual([]);
       });
+    });
+
+    it('lists the apps that it serves, and tells of each one that it serves otherwise than before', async () => {
+      const notes = app('notes', 'alice', ['ListSecret']);
+      const { source, install } = await open(notes, app('mail', 'alice'));
+      const names = () => [...source.installedApps()].map((one) => `${one.user} ${one.app}`).sort();
+      expect(names()).toEqual(['alice mail', 'alice notes']);
+      const told: string[] = [];
+      const end = source.onChange((user, name) =>
+        told.push(`${user} ${name} ${grantsOf(source, user, name).length}`),
+      );
+      await install([app('notes', 'alice', ['ListSecret', 'CreateSecret']), app('chat', 'bob')]);
+      await eventually(() => {
+        expect(names()).toEqual(['alice notes', 'bob chat']);
+        expect([...new Set(told)].sort()).toEqual(['alice mail 0', 'alice notes 2', 'bob chat 0']);
+      });
+      end();
+      told.splice(0);
+      await install([notes]);
+      await eventually(() => expect(names()).toEqual(['alice notes']));
+      expect(told).toEqual([]);
     });
 
     it('never names a key or a secret in what it reports', async () => {

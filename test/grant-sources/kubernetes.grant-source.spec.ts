@@ -77,7 +77,7 @@ describe('the ApplicationPermissions of a cluster', () => {
       const source = await open(new SystemMonotonicTime());
       expect(source.find('alice', 'notes')).toBeUndefined();
       expect(source.findByKey(NOTES.appKey)).toBeUndefined();
-      expect(source.status()).toEqual({ ready: true, installedApps: 0, problems: [] });
+      expect(source.status()).toMatchObject({ ready: true, installedApps: 0, problems: [] });
     },
   );
 
@@ -173,6 +173,46 @@ describe('the ApplicationPermissions of a cluster', () => {
     expect(logged.filter(({ event }) => event === 'grants_available')).toHaveLength(1);
   });
 
+  it('are none where the cluster does not have them, and count once it does', async () => {
+    server.absent.add('applicationpermissions');
+    const time = new FixedMonotonicTime();
+    const source = await open(time);
+    expect(source.status()).toMatchObject({ ready: true, installedApps: 0, problems: [] });
+    expect(source.status().feeds).toEqual(['ApplicationPermissions']);
+    time.advance(599_000);
+    await quiet();
+    expect(source.status().ready).toBe(true);
+    server.absent.clear();
+    put();
+    await eventually(() => {
+      time.advance(5_000);
+      expect(decide(source)).not.toThrow();
+    });
+    expect(logged.map(({ event }) => event)).not.toContain('grants_unavailable');
+  });
+
+  it('stay while a server that has just started does not know them, and go where it still does not', async () => {
+    put();
+    const time = new FixedMonotonicTime();
+    server.time = time;
+    const source = await open(time);
+    await eventually(() => expect(server.watches.size).toBe(1));
+    server.absent.add('applicationpermissions');
+    for (const watch of server.watches) watch.end();
+    const lists = server.count('list');
+    await quiet();
+    time.advance(2_000);
+    await eventually(() => expect(server.count('list')).toBe(lists + 1));
+    await quiet();
+    expect(decide(source)).not.toThrow();
+    await eventually(() => {
+      time.advance(1_000);
+      expect(decide(source)).toThrow('no grant');
+    });
+    expect(server.count('list')).toBeGreaterThanOrEqual(lists + 3);
+    expect(source.status().ready).toBe(true);
+  });
+
   it('do not hold the start while the first list takes its time', async () => {
     server.listDelayMs = 600_000;
     const time = new FixedMonotonicTime();
@@ -204,7 +244,7 @@ describe('the ApplicationPermissions of a cluster', () => {
       time.advance(5_000);
       expect(decide(source)).not.toThrow();
     });
-    expect(source.status()).toEqual({ ready: true, installedApps: 1, problems: [] });
+    expect(source.status()).toMatchObject({ ready: true, installedApps: 1, problems: [] });
     expect(logged.filter(({ event }) => event.startsWith('grants_') && event.includes('available'))).toEqual([
       expect.objectContaining({ event: 'grants_unavailable' }),
       { level: 'info', event: 'grants_available' },

@@ -96,7 +96,7 @@ describe('the adapters of a cluster', () => {
 
   it('find grants, pods and peers over TLS with a CA and a token from a file', async () => {
     const { grantSource, serviceAccounts, peerVerifier } = await open();
-    expect(grantSource.status()).toEqual({ ready: true, installedApps: 1, problems: [] });
+    expect(grantSource.status()).toMatchObject({ ready: true, installedApps: 1, problems: [] });
     await eventually(() => expect(peerVerifier?.provesSystemServer('10.0.0.1', 'alice')).toBe(true));
     const token = podToken(server, { namespace: 'notes-alice', expiresAtMs: Date.now() + 60_000 });
     await eventually(() => expect(server.watches.size).toBe(3));

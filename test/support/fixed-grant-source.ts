@@ -1,6 +1,7 @@
 import { grantKey } from '../../src/authz/grant';
-import { GrantIndex, IndexedGrantSource } from '../../src/authz/grant-index';
+import { GrantIndex } from '../../src/authz/grant-index';
 import type { GrantSourceStatus } from '../../src/authz/grant-source';
+import { IndexedGrantSource } from '../../src/authz/indexed.grant-source';
 import { parseOp } from '../../src/authz/sys-data';
 
 export interface FixedApp {
@@ -22,10 +23,12 @@ export class FixedGrantSource extends IndexedGrantSource {
   }
 
   set(apps: readonly FixedApp[]): void {
+    const before = this.index;
     this.index = new GrantIndex();
     apps.forEach(({ ops, ...app }, at) => {
       this.index.put(`fixed app ${at}`, { ...app, grants: compiled(ops, app.app) }, at);
     });
+    this.replaced(before);
   }
 
   setReady(ready: boolean): void {

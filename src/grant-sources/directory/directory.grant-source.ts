@@ -1,8 +1,9 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { APP_NAME, APP_NAME_RULE, type InstalledApp } from '../../authz/grant';
-import { GrantIndex, IndexedGrantSource } from '../../authz/grant-index';
+import { APP_NAME, APP_NAME_RULE } from '../../authz/grant';
+import { GrantIndex } from '../../authz/grant-index';
 import type { GrantProblem, GrantSourceStatus } from '../../authz/grant-source';
+import { IndexedGrantSource } from '../../authz/indexed.grant-source';
 import type { LogEvent } from '../../logging/log';
 import { GrantLog } from '../grant-log';
 import { type AppFolder, readAppFolder } from './app-folder';
@@ -53,10 +54,6 @@ export class DirectoryGrantSource extends IndexedGrantSource {
     return source;
   }
 
-  installedApps(): readonly InstalledApp[] {
-    return this.index.served();
-  }
-
   status(): GrantSourceStatus {
     return this.current;
   }
@@ -92,6 +89,7 @@ export class DirectoryGrantSource extends IndexedGrantSource {
     this.log.read(folders, this.folders);
     this.folders = folders;
     this.publish({ ready: true, installedApps: this.index.size, problems: this.problems });
+    this.replaced(before);
   }
 
   /** Keeps all apps as they are: a folder that cannot be read says nothing about them. */

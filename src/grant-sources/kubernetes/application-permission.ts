@@ -1,27 +1,15 @@
 import type { KubeObject } from '../../kubernetes/kube-object';
-import { APP_NAME, APP_NAME_RULE, grantSet, type InstalledApp } from '../../authz/grant';
+import { APP_NAME, APP_NAME_RULE, grantSet } from '../../authz/grant';
 import { parseSysData, type SysDataRefusal, type SysDataWarning } from '../../authz/sys-data';
-import type { Claim } from '../../authz/workspace-holders';
+import { type GrantReading, resourceFeed, type StatedClaim } from './grant-feed';
 
-export const APPLICATION_PERMISSIONS = '/apis/sys.bytetrade.io/v1alpha1/applicationpermissions';
-
-/** The result of reading one ApplicationPermission. */
-export type PermissionReading =
-  | {
-      readonly kind: 'installed';
-      readonly installed: InstalledApp;
-      readonly installedAtMs: number;
-      readonly warnings: readonly SysDataWarning[];
-    }
-  /** The app is not installed, or not yet: the resource counts for nothing. */
-  | { readonly kind: 'outside' }
-  /** Its state says that it grants nothing now. */
-  | { readonly kind: 'inactive'; readonly claim: StatedClaim | undefined }
-  /** It should grant something and cannot; the reason names fields, never their content. */
-  | { readonly kind: 'refused'; readonly reason: string; readonly claim: StatedClaim | undefined };
-
-/** The claim that an app keeps while it grants nothing; undefined where it cannot be read. */
-export type StatedClaim = Omit<Claim, 'source'>;
+/** Reads grants from the ApplicationPermissions that Olares writes up to 1.12.0. */
+export const applicationPermissions = resourceFeed({
+  kind: 'ApplicationPermission',
+  path: '/apis/sys.bytetrade.io/v1alpha1/applicationpermissions',
+  sourcePrefix: '',
+  read: readApplicationPermission,
+});
 
 /** The rest of the namespace's name is the user's name; no other field of the resource is read for it. */
 const SYSTEM_NAMESPACE = 'user-system-';
@@ -29,7 +17,7 @@ const SYSTEM_NAMESPACE = 'user-system-';
 const OUTSIDE: readonly unknown[] = ['draft', 'submitted', 'passed', 'rejected'];
 const MAX_TEXT_LENGTH = 1024;
 
-export function readApplicationPermission({ namespace, body }: KubeObject): PermissionReading {
+function readApplicationPermission({ namespace, body }: KubeObject): GrantReading {
   const { metadata, spec, status } = body;
   const state = field(status, 'state');
   if (OUTSIDE.includes(state)) return { kind: 'outside' };
@@ -41,7 +29,7 @@ export function readApplicationPermission({ namespace, body }: KubeObject): Perm
   const stated = isNamed ? statedBy(app, user, body) : undefined;
   const readable = stated === undefined || 'refused' in stated ? undefined : stated;
   const claim = Array.isArray(field(spec, 'permissions')) ? readable : undefined;
-  const refused = (reason: string): PermissionReading => ({ kind: 'refused', reason, claim });
+  const refused = (reason: string): GrantReading => ({ kind: 'refused', reason, claim });
   // A resource that only a finalizer still holds grants nothing any more.
   const isBeingDeleted = field(metadata, 'deletionTimestamp') !== undefined;
   if (isBeingDeleted || state !== 'active') return { kind: 'inactive', claim };

@@ -1,26 +1,23 @@
-import { GrantIndex, IndexedGrantSource } from '../../authz/grant-index';
+import { GrantIndex } from '../../authz/grant-index';
 import type { GrantProblem, GrantSourceStatus } from '../../authz/grant-source';
+import { IndexedGrantSource } from '../../authz/indexed.grant-source';
 import type { SharedWorkspace } from '../../authz/workspace-holders';
-import { Informer } from '../../kubernetes/informer';
 import type { InformerDeps } from '../../kubernetes/informer-options';
 import { GrantLog } from '../grant-log';
-import {
-  APPLICATION_PERMISSIONS,
-  type PermissionReading,
-  readApplicationPermission,
-} from './application-permission';
+import { applicationPermissions } from './application-permission';
+import type { GrantFeed, GrantFeedObserver, GrantReading, OpenGrantFeed } from './grant-feed';
 
 /** Older grants are not used for decisions. */
 export const DEFAULT_MAX_AGE_MS = 10 * 60_000;
 
-/** How long the start waits for the first list; without it the service starts all the same, not ready. */
+/** How long the start waits for the first lists; without them the service starts all the same, not ready. */
 const FIRST_LIST_MS = 2_000;
 
-/** Reads grants from the ApplicationPermissions of all users, which it lists and then watches. */
+/** Reads grants from the resources of a cluster, which it lists and then watches, by one feed for each kind. */
 export class KubernetesGrantSource extends IndexedGrantSource {
-  protected readonly index = new GrantIndex();
+  protected readonly index = new GrantIndex((user, app) => this.changed(user, app));
   private readonly refused = new Map<string, GrantProblem>();
-  private readonly informer: Informer<PermissionReading>;
+  private readonly feeds: readonly GrantFeed[];
   private readonly log: GrantLog;
   private current: GrantSourceStatus = { ready: false, installedApps: 0, problems: [] };
   private logged = this.current;
@@ -32,38 +29,33 @@ export class KubernetesGrantSource extends IndexedGrantSource {
   private constructor(
     private readonly deps: InformerDeps,
     private readonly maxAgeMs: number,
+    feeds: readonly OpenGrantFeed[],
   ) {
     super();
     this.log = new GrantLog(deps.log);
-    this.informer = new Informer<PermissionReading>(
-      {
-        path: APPLICATION_PERMISSIONS,
-        read: readApplicationPermission,
-        onPut: (source, reading) => this.put(source, reading),
-        onRemoved: (source) => this.remove(source),
-        onListed: () => {
-          this.markOutdated();
-          if (this.isLoggedUnavailable) this.logAvailability();
-        },
-        onOutdated: () => this.logAvailability(),
-      },
-      { ...deps, maxAgeMs },
-    );
+    this.feeds = feeds.map((open) => open({ ...deps, maxAgeMs }, (kind) => this.observerOf(kind)));
   }
 
-  /** Resolves with the first full list, or without it where the API server refuses or is slow. */
-  static async open(deps: InformerDeps, maxAgeMs = DEFAULT_MAX_AGE_MS): Promise<KubernetesGrantSource> {
-    const source = new KubernetesGrantSource(deps, maxAgeMs);
-    source.informer.start();
+  /** Resolves with the first full lists, or without them where the API server refuses or is slow. */
+  static async open(
+    deps: InformerDeps,
+    maxAgeMs = DEFAULT_MAX_AGE_MS,
+    feeds: readonly OpenGrantFeed[] = [applicationPermissions],
+  ): Promise<KubernetesGrantSource> {
+    const source = new KubernetesGrantSource(deps, maxAgeMs, feeds);
+    for (const feed of source.feeds) feed.start();
     const waitLimit = new AbortController();
-    await Promise.race([source.informer.firstOutcome, deps.time.pause(FIRST_LIST_MS, waitLimit.signal)]);
+    await Promise.race([
+      Promise.all(source.feeds.map(({ firstOutcome }) => firstOutcome)),
+      deps.time.pause(FIRST_LIST_MS, waitLimit.signal),
+    ]);
     waitLimit.abort();
     source.logAvailability();
     return source;
   }
 
   override ageMs(): number {
-    return this.informer.ageMs();
+    return Math.max(...this.feeds.map((feed) => feed.ageMs()));
   }
 
   status(): GrantSourceStatus {
@@ -74,12 +66,29 @@ export class KubernetesGrantSource extends IndexedGrantSource {
       : { ...this.current, ready: false, unavailableBecause: because };
   }
 
-  close(): Promise<void> {
-    return this.informer.stop();
+  async close(): Promise<void> {
+    await Promise.all(this.feeds.map((feed) => feed.stop()));
+  }
+
+  private observerOf(kind: string): GrantFeedObserver {
+    return {
+      put: (source, reading) => this.put(kind, source, reading),
+      remove: (source) => this.remove(source),
+      listed: () => {
+        this.markOutdated();
+        if (this.isLoggedUnavailable) this.logAvailability();
+      },
+      outdated: () => this.logAvailability(),
+    };
+  }
+
+  private get listed(): boolean {
+    return this.feeds.every(({ listed }) => listed);
   }
 
   private unavailableBecause(): string | undefined {
-    if (!this.informer.listed) return 'the ApplicationPermissions were not listed yet';
+    const missing = this.feeds.find(({ listed }) => !listed);
+    if (missing !== undefined) return `the ${missing.name} were not listed yet`;
     if (this.ageMs() <= this.maxAgeMs) return undefined;
     return `the grants were last confirmed more than ${Math.round(this.maxAgeMs / 1000)} s ago`;
   }
@@ -88,13 +97,14 @@ export class KubernetesGrantSource extends IndexedGrantSource {
   private logAvailability(): void {
     const because = this.unavailableBecause();
     if (because !== undefined) {
-      const reason = this.informer.syncError ?? 'no answer yet';
+      const failing = this.feeds.find(({ syncError }) => syncError !== undefined);
+      const reason = failing?.syncError ?? 'no answer yet';
       this.deps.log('error', 'grants_unavailable', { because, reason });
     } else if (this.isLoggedUnavailable) this.deps.log('info', 'grants_available');
     this.isLoggedUnavailable = because !== undefined;
   }
 
-  private put(source: string, reading: PermissionReading): void {
+  private put(kind: string, source: string, reading: GrantReading): void {
     if (reading.kind === 'outside') return this.remove(source);
     this.markOutdated();
     this.refused.delete(source);
@@ -105,7 +115,7 @@ export class KubernetesGrantSource extends IndexedGrantSource {
       return;
     }
     const { installed, installedAtMs, warnings } = reading;
-    this.index.put(source, installed, installedAtMs);
+    this.index.put(source, installed, installedAtMs, kind);
     this.log.warnings(source, warnings);
     // For the first list the log of the count is enough.
     if (this.current.ready) {
@@ -149,6 +159,7 @@ export class KubernetesGrantSource extends IndexedGrantSource {
     if (!this.outdated) return;
     this.outdated = false;
     const problems = [...this.refused.values(), ...this.index.problems()];
-    this.current = { ready: this.informer.listed, installedApps: this.index.size, problems };
+    const feeds = this.feeds.map(({ name }) => name);
+    this.current = { ready: this.listed, installedApps: this.index.size, problems, feeds };
   }
 }

@@ -42,6 +42,8 @@ export class FakeApiServer {
   readonly requests: FakeRequest[] = [];
   readonly watches = new Set<FakeWatch>();
   readonly tokens = new Map<string, FakeToken>();
+  /** Kinds that this cluster does not have. */
+  readonly absent = new Set<ResourceName>();
   /** The bearer token that it accepts from us. */
   token = 'canary-of-our-own-token';
   /** The status with which every request is answered. */
@@ -172,7 +174,8 @@ export class FakeApiServer {
     if (account !== undefined && method === 'POST')
       return answer(response, 201, this.makeToken(account, body));
     const route = routeOf(url.pathname);
-    if (route === undefined) return refuse(response, { status: 404, reason: 'NotFound' });
+    if (route === undefined || this.absent.has(route.resource))
+      return refuse(response, { status: 404, reason: 'NotFound' });
     const { resource, namespace, name } = route;
     if (name === undefined && method === 'GET') {
       if (url.searchParams.get('watch') === 'true') {

@@ -1,0 +1,111 @@
+import { GrantIndex } from '../../src/authz/grant-index';
+import type { InstalledApp } from '../../src/authz/grant';
+
+const LIST = 'ListSecret?workspace=notes';
+const CREATE = 'CreateSecret?workspace=notes';
+const READ = 'RetrieveSecret?workspace=desk';
+
+function notes(grants: readonly string[], more: Partial<InstalledApp> = {}): InstalledApp {
+  return { app: 'notes', user: 'alice', grants: new Set(grants), ...more };
+}
+
+describe('an index of grants', () => {
+  let told: string[];
+  let index: GrantIndex;
+  beforeEach(() => {
+    told = [];
+    index = new GrantIndex((user, app) => told.push(`${user} ${app}: ${grants()}`));
+  });
+  const grants = (): string => [...(index.find('alice', 'notes')?.grants ?? ['none'])].sort().join(' ');
+
+  it('unites what resources of different kinds state of one app', () => {
+    index.put('a', notes([LIST], { appKey: 'key', appSecret: 'secret' }), 0, 'ApplicationPermission');
+    index.put('b', notes([CREATE], { namespace: 'notes-alice', serviceAccount: 'app' }), 0, 'ConfigMap');
+    expect(index.find('alice', 'notes')).toEqual({
+      app: 'notes',
+      user: 'alice',
+      appKey: 'key',
+      appSecret: 'secret',
+      namespace: 'notes-alice',
+      serviceAccount: 'app',
+      grants: new Set([LIST, CREATE]),
+    });
+    expect(index.findByKey('key')).toBe(index.find('alice', 'notes'));
+    expect(index.size).toBe(1);
+    index.remove('a');
+    expect(grants()).toBe(LIST.replace('List', 'Create'));
+    expect(index.findByKey('key')).toBeUndefined();
+    index.remove('b');
+    expect(index.find('alice', 'notes')).toBeUndefined();
+  });
+
+  it('serves none of two resources of one kind for one app, and still what another kind states', () => {
+    index.put('a', notes([LIST]), 0, 'ConfigMap');
+    index.put('b', notes([CREATE]), 0, 'ApplicationManager');
+    index.put('c', notes([READ]), 0, 'ConfigMap');
+    expect(grants()).toBe(CREATE);
+    expect(index.problems().map(({ source }) => source)).toEqual(['a', 'c']);
+    index.remove('a');
+    expect(grants()).toBe(`${CREATE} ${READ}`);
+    expect(index.problems()).toEqual([]);
+  });
+
+  it('does not let a resource of another kind take an app key', () => {
+    index.put('a', notes([LIST], { appKey: 'key', appSecret: 'secret' }), 0, 'ApplicationPermission');
+    index.put('b', { ...notes([LIST], { appKey: 'key', appSecret: 'other' }), app: 'thief' }, 0, 'ConfigMap');
+    expect(index.findByKey('key')).toBeUndefined();
+    expect(index.size).toBe(0);
+  });
+
+  it('finds the app that a key passed to', () => {
+    const thief = { ...notes([READ], { appKey: 'key', appSecret: 's' }), app: 'thief' };
+    index.put('a', notes([LIST], { appKey: 'key', appSecret: 's' }));
+    index.put('b', thief);
+    index.put('a', notes([LIST], { appKey: 'other', appSecret: 's' }));
+    expect(index.findByKey('key')?.app).toBe('thief');
+    expect(index.findByKey('other')?.app).toBe('notes');
+    index.remove('b');
+    expect(index.findByKey('key')).toBeUndefined();
+  });
+
+  it('takes nothing for pending that another kind grants', () => {
+    index.put('a', notes([LIST], { pending: new Set([READ, CREATE]) }), 0, 'ConfigMap');
+    expect(index.find('alice', 'notes')?.pending).toEqual(new Set([READ, CREATE]));
+    index.put('b', notes([READ]), 0, 'ApplicationPermission');
+    expect(index.find('alice', 'notes')?.pending).toEqual(new Set([CREATE]));
+  });
+
+  it('takes the ServiceAccount from the same kind whatever came first', () => {
+    const [manager, manifest] = [
+      notes([], { serviceAccount: 'manager' }),
+      notes([], { serviceAccount: 'manifest' }),
+    ];
+    index.put('b', manifest, 0, 'ConfigMap');
+    index.put('a', manager, 0, 'ApplicationManager');
+    expect(index.find('alice', 'notes')?.serviceAccount).toBe('manager');
+  });
+
+  it('tells of each change once, when it is in force, and of nothing that stays as it was', () => {
+    index.put('a', notes([LIST]));
+    index.put('a', notes([LIST]));
+    index.put('a', notes([LIST, CREATE]));
+    index.put('b', notes([READ]));
+    index.remove('b');
+    index.withhold('a', undefined);
+    index.remove('a');
+    expect(told).toEqual([
+      `alice notes: ${LIST}`,
+      `alice notes: ${CREATE} ${LIST}`,
+      'alice notes: none',
+      `alice notes: ${CREATE} ${LIST}`,
+      'alice notes: none',
+    ]);
+  });
+
+  it('tells of another app too that a conflict of keys takes out', () => {
+    index.put('a', notes([LIST], { appKey: 'key', appSecret: 's' }));
+    told.splice(0);
+    index.put('b', { ...notes([READ], { appKey: 'key', appSecret: 's' }), app: 'thief' });
+    expect(told).toEqual(['alice notes: none']);
+  });
+});
