@@ -4,6 +4,15 @@ export type Environment = (typeof ENVIRONMENTS)[number];
 
 /** In UTF-16 code units, which Infisical's routes count. */
 export const MAX_NAME_LENGTH = 100;
+/**
+ * Returns how much of MAX_NAME_LENGTH a name takes. Newer servers of Infisical refuse ':' and '/', so a name with one of them is stored
+ * escaped there; it counts the same on every store, so that an app that works on one works on another.
+ */
+export function countedNameLength(name: string): number {
+  if (!/[:/]/.test(name)) return name.length;
+  return 7 + name.length + 2 * (name.match(/[:/ ~]/g)?.length ?? 0);
+}
+
 /** In UTF-8. */
 export const MAX_VALUE_BYTES = 512 * 1024;
 

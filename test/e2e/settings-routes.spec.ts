@@ -125,7 +125,7 @@ describe('the routes of the Settings app', () => {
   it.each([
     ['POST', {}],
     ['POST', { Key: 'k' }],
-    ['POST', { Key: 'a/b', Value: 'v' }],
+    ['POST', { Key: '..', Value: 'v' }],
     ['PUT', { Key: 'k', Value: 5 }],
     ['DELETE', { Key: 'k', Value: 'v' }],
     ['POST', { Key: 'k', Value: 'v', Workspace: '../x' }],

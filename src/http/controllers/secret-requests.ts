@@ -2,7 +2,13 @@ import { createRequire } from 'node:module';
 import { Transform } from 'class-transformer';
 import type * as classValidator from 'class-validator';
 import { WORKSPACE_NAME, WORKSPACE_RULE } from '../../authz/grant';
-import { ENVIRONMENTS, MAX_NAME_LENGTH, MAX_VALUE_BYTES, type Environment } from '../../secrets/secret';
+import {
+  countedNameLength,
+  ENVIRONMENTS,
+  MAX_NAME_LENGTH,
+  MAX_VALUE_BYTES,
+  type Environment,
+} from '../../secrets/secret';
 
 export type { ValidationError } from 'class-validator';
 
@@ -27,8 +33,8 @@ const { Validator } = load('class-validator/cjs/validation/Validator') as typeof
 export const validator = new Validator();
 
 const NAME_RULE =
-  `must be 1-${MAX_NAME_LENGTH} printable characters without "/" and ":", ` +
-  'without white space at its ends, and neither "." nor ".."';
+  `must be 1-${MAX_NAME_LENGTH} printable characters, without white space at its ends, and neither "." nor ".."; ` +
+  'one with "/" or ":" counts 7 more, and 2 more for each of these, each "~" and each space';
 const VALUE_RULE = `must be a string of at most ${MAX_VALUE_BYTES} bytes of UTF-8, without NUL and lone surrogates`;
 const ENVIRONMENT_RULE = `must be one of ${ENVIRONMENTS.join(', ')}, or empty or null for prod`;
 
@@ -36,14 +42,8 @@ const ENVIRONMENT_RULE = `must be one of ${ENVIRONMENTS.join(', ')}, or empty or
 const NOT_PRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/u;
 
 export function isSecretName(value: unknown): boolean {
-  if (typeof value !== 'string' || value === '' || value.length > MAX_NAME_LENGTH) return false;
-  return (
-    !NOT_PRINTABLE.test(value) &&
-    !/[/:]/.test(value) &&
-    value === value.trim() &&
-    value !== '.' &&
-    value !== '..'
-  );
+  if (typeof value !== 'string' || value === '' || countedNameLength(value) > MAX_NAME_LENGTH) return false;
+  return !NOT_PRINTABLE.test(value) && value === value.trim() && value !== '.' && value !== '..';
 }
 
 export function isSecretValue(value: unknown): boolean {

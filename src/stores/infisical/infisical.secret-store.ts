@@ -14,7 +14,8 @@ import type { PingProbe } from './ping-probe';
 import type { ProjectDirectory } from './projects/project-directory';
 import type { UserProjects } from './projects/user-projects';
 import type { ScopeReader } from './scope-reader';
-import { requireHoldableName, type SecretWriter } from './secret-writer';
+import { requireHoldableName } from './name-codec';
+import type { SecretWriter } from './secret-writer';
 import { bytesOfRow, encodeValue, readableSecret, readableSecrets } from './value-codec';
 import { failedBecause } from './versions/infisical-call-failed';
 
@@ -42,7 +43,6 @@ export class InfisicalSecretStore extends SecretStore {
     const stored = encodeValue(value);
     const { projects, reader, writer } = this.deps;
     await this.operations.writeSerialized(scope, async (deadline) => {
-      await writer.requireWritable(name, true, deadline);
       await reader.withResolvedProject(scope, async () => {
         const project = await projects.provision(scope, scope.environment, deadline);
         const location = { projectId: project.id, environment: scope.environment };
@@ -140,9 +140,8 @@ export class InfisicalSecretStore extends SecretStore {
     name: string,
     write: (location: ProjectEnvironment, deadline: Deadline) => Promise<void>,
   ): Promise<void> {
-    const { reader, writer } = this.deps;
+    const { reader } = this.deps;
     return this.operations.writeSerialized(scope, async (deadline) => {
-      await writer.requireWritable(name, false, deadline);
       try {
         await reader.withResolvedProject(scope, async () => {
           const location = await reader.location(scope, deadline);

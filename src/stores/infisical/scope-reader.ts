@@ -5,6 +5,7 @@ import type { SecretRow } from './api/answers';
 import type { InfisicalApi } from './api/infisical-api';
 import { duplicateRows, listSecrets, type ProjectEnvironment, retrieveSecret } from './api/secret-calls';
 import type { ListedLocations } from './listed-locations';
+import { keysOf } from './name-codec';
 import type { ProjectDirectory } from './projects/project-directory';
 import { failedBecause } from './versions/infisical-call-failed';
 
@@ -183,12 +184,14 @@ export class ScopeReader {
     name: string,
     deadline: Deadline,
   ): Promise<readonly SecretRow[]> {
-    try {
-      return [await retrieveSecret(this.api, location, name, deadline)];
-    } catch (error: unknown) {
-      if (failedBecause(error, 'notFound:secret', 'nameRefused')) return [];
-      throw error;
+    for (const key of keysOf(name, await this.api.apiVersion(deadline))) {
+      try {
+        return [await retrieveSecret(this.api, location, key, deadline)];
+      } catch (error: unknown) {
+        if (!failedBecause(error, 'notFound:secret', 'nameRefused')) throw error;
+      }
     }
+    return [];
   }
 }
 

@@ -1,6 +1,4 @@
 import { InvalidRequest } from '../../errors/request-errors';
-import { MAX_NAME_LENGTH } from '../../secrets/secret';
-import type { ApiVersion } from './versions/api-version';
 import { DomainError } from '../../errors/domain-error';
 import {
   ApprovalRequired,
@@ -12,6 +10,7 @@ import type { SecretRow } from './api/answers';
 import { earlierBy, type Deadline } from '../../time/deadline';
 import type { InfisicalApi } from './api/infisical-api';
 import { InfisicalCallFailed } from './versions/infisical-call-failed';
+import { keysOf } from './name-codec';
 import type { LogEvent } from '../../logging/log';
 import type { ScopeReader } from './scope-reader';
 import {
@@ -23,37 +22,12 @@ import {
 } from './api/secret-calls';
 import { indeterminateAfter } from './versions/indeterminate-write';
 
-/** Each rule with what breaks it. The newest servers refuse '/' and ':', so that no store starts to depend on them. */
-const RULES: readonly (readonly [rule: string, broken: (name: string) => boolean])[] = [
-  ['must be well-formed Unicode', (name) => !name.isWellFormed()],
-  [`must be 1 to ${MAX_NAME_LENGTH} characters`, (name) => name === '' || name.length > MAX_NAME_LENGTH],
-  ['must not hold control characters', (name) => /\p{Cc}/u.test(name)],
-  ["must not hold '/' or ':'", (name) => /[/:]/.test(name)],
-  ['must not begin or end with white space', (name) => name.trim() !== name],
-  ["must not be '.' or '..'", (name) => name === '.' || name === '..'],
-  // The servers group by name on a plain object: '__proto__', 'constructor', 'toString' and the like answer 500.
-  [
-    "must not be a name of JavaScript's own objects: Infisical cannot hold it",
-    (name) => name in Object.prototype,
-  ],
-];
-
-/** @throws InvalidRequest for a name that this API version cannot write, since the path of its secret is that of another route */
-export function requireWritableName(apiVersion: ApiVersion, name: string, isNew: boolean): void {
-  if (apiVersion.routesOfNames.includes(name) || (isNew && apiVersion.routesOfNewNames.includes(name)))
-    throw new InvalidRequest('name', `must not be '${name}': Infisical has a route of that name`);
-}
-
 /** Makes the error for a name that passed our rules but not the server's, which only its answer shows. */
 function refusedName(name: string): InvalidRequest {
-  const rule = / /.test(name) ? 'must not hold spaces' : 'must be one that Infisical takes';
+  const rule = / /.test(name)
+    ? 'must not hold spaces, or be so much shorter that it can be stored escaped'
+    : 'must be one that Infisical takes';
   return new InvalidRequest('name', `${rule}: this server refuses it`);
-}
-
-/** @throws InvalidRequest for a name that Infisical would trim, route elsewhere or fail on */
-export function requireHoldableName(name: string): void {
-  const broken = RULES.find(([, isBroken]) => isBroken(name));
-  if (broken !== undefined) throw new InvalidRequest('name', broken[0]);
 }
 
 /** The part of each write's time that is reserved for the read that may have to verify it. */
@@ -77,11 +51,6 @@ export class SecretWriter {
     private readonly operationTimeoutMs: number,
     private readonly log: LogEvent,
   ) {}
-
-  /** @throws InvalidRequest for a name that is a route of this server */
-  async requireWritable(name: string, isNew: boolean, deadline: Deadline): Promise<void> {
-    requireWritableName(await this.api.apiVersion(deadline), name, isNew);
-  }
 
   /** @throws SecretAlreadyExists where another writer was faster */
   async create(
@@ -137,19 +106,38 @@ export class SecretWriter {
     this.reader.deleted(location, name);
   }
 
+  /** Writes under the key of the name; under another one where the server has no such secret, or refuses that key. */
   async #write(location: ProjectEnvironment, write: SecretWrite, deadline: Deadline): Promise<void> {
+    const isCreate = write.call === 'createSecret';
+    const [first = write.name, second] = keysOf(write.name, await this.api.apiVersion(deadline));
+    if (await this.#writeKey(location, first, write, deadline)) return;
+    if (second !== undefined && (!isCreate || first === write.name)) {
+      // An older version of the server may have taken the name as it is.
+      if (isCreate && (await this.reader.retrieveFrom(location, write.name, deadline)).length > 0)
+        throw new SecretAlreadyExists(write.name);
+      if (await this.#writeKey(location, second, write, deadline)) return;
+    }
+    throw isCreate ? refusedName(write.name) : new SecretNotFound(write.name);
+  }
+
+  /** Returns false where the server has no secret of this key to change, or refuses the key. */
+  async #writeKey(
+    location: ProjectEnvironment,
+    key: string,
+    write: SecretWrite,
+    deadline: Deadline,
+  ): Promise<boolean> {
     try {
       const reserveMs = Math.min(MAX_VERIFY_MS, this.operationTimeoutMs / 4);
-      const answer = await writeSecret(this.api, location, write, earlierBy(reserveMs, deadline));
+      const answer = await writeSecret(this.api, location, key, write, earlierBy(reserveMs, deadline));
       if (answer === 'approvalRequired') throw new ApprovalRequired();
     } catch (error: unknown) {
       if (!(error instanceof InfisicalCallFailed)) throw error;
       if (error.reason === 'alreadyExists:secret') throw new SecretAlreadyExists(write.name);
-      if (error.reason === 'notFound:secret') throw new SecretNotFound(write.name);
-      if (error.reason === 'nameRefused')
-        throw write.call === 'createSecret' ? refusedName(write.name) : new SecretNotFound(write.name);
+      if (error.reason === 'notFound:secret' || error.reason === 'nameRefused') return false;
       await this.#verify(location, write, error, deadline);
     }
+    return true;
   }
 
   /** Verifies a failed write by a read; the write is never sent twice. */

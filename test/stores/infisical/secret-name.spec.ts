@@ -1,5 +1,6 @@
 import { outcome } from '../../conformance/secret-store.conformance';
 import { FakeInfisical } from '../../support/fake-infisical/fake-infisical';
+import type { FakeEnvironment } from '../../support/fake-infisical/fake-world';
 import { failuresOf2025 } from '../../support/fake-infisical/recordings';
 import { at, openStore, ROUTES, rowsOf } from './opened-store';
 
@@ -9,19 +10,20 @@ const REFUSED: Readonly<Record<string, string>> = {
   ['🚀🚀'.repeat(26)]: 'must be 1 to 100 characters',
   '.': "must not be '.' or '..'",
   '..': "must not be '.' or '..'",
-  'a/b': "must not hold '/' or ':'",
-  '../x': "must not hold '/' or ':'",
-  'a:b': "must not hold '/' or ':'",
+  [`:${'n'.repeat(91)}`]: 'is too long: Infisical stores it escaped, which takes more than 100 characters',
+  [`osp.v1.${'~3A'.repeat(31)}`]:
+    'is too long: Infisical stores it escaped, which takes more than 100 characters',
   'a\0b': 'must not hold control characters',
   'a\nb': 'must not hold control characters',
   'a\u0085b': 'must not hold control characters',
   ' a': 'must not begin or end with white space',
   'a\u00a0': 'must not begin or end with white space',
-  ['__proto__']: "must not be a name of JavaScript's own objects: Infisical cannot hold it",
-  ['constructor']: "must not be a name of JavaScript's own objects: Infisical cannot hold it",
-  ['hasOwnProperty']: "must not be a name of JavaScript's own objects: Infisical cannot hold it",
   'a\ud800': 'must be well-formed Unicode',
 };
+
+function prodOf(fake: FakeInfisical): FakeEnvironment {
+  return fake.world.projects[0]!.environments.find(({ slug }) => slug === 'prod')!;
+}
 
 describe('a name that Infisical cannot hold', () => {
   it.each(Object.entries(REFUSED))(
@@ -41,25 +43,24 @@ describe('a name that Infisical cannot hold', () => {
 describe.each(['batch', 'move', 'duplicate', 'backfill-secret-references'])(
   'the name %s, a route of v4',
   (name) => {
-    const rule = `must not be '${name}': Infisical has a route of that name`;
-    const refusal = { reason: 'INVALID_REQUEST', details: { field: 'name', rule } };
-
-    it('is refused there to a create before anything is sent, and to all writes where they have the route too', async () => {
+    it('is stored escaped there, and never sent as it is where that is the route', async () => {
       const { fake, store } = await openStore({ apiVersion: 'v4' });
-      await expect(store.create(at(), { name, value: 'v' })).rejects.toMatchObject(refusal);
-      if (name === 'batch') {
-        await expect(store.update(at(), { name, value: 'v' })).rejects.toMatchObject(refusal);
-        await expect(store.delete(at(), name)).rejects.toMatchObject(refusal);
-      }
-      expect(fake.calls).toEqual([]);
+      await store.create(at(), { name, value: 'v' });
+      expect(rowsOf(fake, at())).toEqual([[`osp.v1.${name}`, 'v']]);
+      await store.update(at(), { name, value: 'w' });
+      expect(await store.list(at())).toEqual([{ name, value: 'w' }]);
+      await store.delete(at(), name);
+      expect(await outcome(store.delete(at(), name))).toBe('SECRET_NOT_FOUND');
+      if (name !== 'batch') return;
+      const targets = fake.calls.map(({ target }) => target.split('?')[0]);
+      expect(targets.filter((target) => target?.endsWith(`/${name}`))).toEqual([]);
     });
 
     it('is still read there, as after an upgrade of a server that took it', async () => {
       const { fake, store } = await openStore({ apiVersion: 'v4' });
       await store.create(at(), { name: 'k', value: 'v' });
       expect(await outcome(store.retrieve(at(), name))).toBe('SECRET_NOT_FOUND');
-      const location = fake.world.projects[0]!.environments.find(({ slug }) => slug === 'prod')!;
-      fake.world.addSecret(location, name, 'old');
+      fake.world.addSecret(prodOf(fake), name, 'old');
       expect(await store.retrieve(at(), name)).toEqual({ name, value: 'old' });
     });
 
@@ -73,21 +74,77 @@ describe.each(['batch', 'move', 'duplicate', 'backfill-secret-references'])(
   },
 );
 
+describe.each(['fork', 'v3', 'v3-2025', 'v4'] as const)('a name with : or / (%s)', (apiVersion) => {
+  it('is stored escaped, and people can read it in the page', async () => {
+    const { fake, store } = await openStore({ apiVersion });
+    await store.create(at(), { name: 'integration-account:space:alice', value: 'v' });
+    await store.create(at(), { name: 'a/b~c', value: 'w' });
+    expect(rowsOf(fake, at())).toEqual([
+      ['osp.v1.a~2Fb~7Ec', 'w'],
+      ['osp.v1.integration-account~3Aspace~3Aalice', 'v'],
+    ]);
+  });
+
+  it('that a person stored as it is, is served, changed and deleted', async () => {
+    const { fake, store } = await openStore({ apiVersion });
+    await store.create(at(), { name: 'k', value: 'v' });
+    fake.world.addSecret(prodOf(fake), 'a:b', 'by hand');
+    expect(await store.retrieve(at(), 'a:b')).toEqual({ name: 'a:b', value: 'by hand' });
+    await store.update(at(), { name: 'a:b', value: 'changed' });
+    expect((await store.list(at())).map(({ value }) => value)).toEqual(['changed', 'v']);
+    await store.delete(at(), 'a:b');
+    expect(rowsOf(fake, at())).toEqual([['k', 'v']]);
+  });
+
+  it('is served as the service stored it, where a person stored it as it is too', async () => {
+    const { fake, store } = await openStore({ apiVersion });
+    await store.create(at(), { name: 'a:b', value: 'ours' });
+    fake.world.addSecret(prodOf(fake), 'a:b', 'by hand', 9);
+    expect(await store.retrieve(at(), 'a:b')).toEqual({ name: 'a:b', value: 'ours' });
+    await store.update(at(), { name: 'a:b', value: 'changed' });
+    expect(await store.list(at())).toEqual([{ name: 'a:b', value: 'changed' }]);
+  });
+});
+
 describe('a name with a space inside, on a server of June 2025', () => {
   const name = 'a b';
 
-  it('is refused with the rule, which only its answer tells', async () => {
+  it('is stored escaped once the server has refused it, which only its answer shows', async () => {
     const { fake, store } = await openStore({ apiVersion: 'v3-2025' });
-    const rule = 'must not hold spaces: this server refuses it';
-    await expect(store.create(at(), { name, value: 'v' })).rejects.toMatchObject({
-      reason: 'INVALID_REQUEST',
-      details: { field: 'name', rule },
-    });
-    expect(fake.count('POST', ROUTES.secret)).toBe(1);
+    await store.create(at(), { name, value: 'v' });
+    expect(fake.count('POST', ROUTES.secret)).toBe(2);
     await store.create(at(), { name: 'a\u00a0b', value: 'a no-break space is taken' });
+    expect(rowsOf(fake, at())).toEqual([
+      ['a\u00a0b', 'a no-break space is taken'],
+      ['osp.v1.a~20b', 'v'],
+    ]);
+    expect(await outcome(store.create(at(), { name, value: 'again' }))).toBe('SECRET_ALREADY_EXISTS');
+    await store.update(at(), { name, value: 'w' });
+    expect(await store.retrieve(at(), name)).toEqual({ name, value: 'w' });
+    await store.delete(at(), name);
+    expect((await store.list(at())).map((secret) => secret.name)).toEqual(['a\u00a0b']);
   });
 
-  it('is not found by any other operation', async () => {
+  it('is not created beside one that the server took before it was upgraded', async () => {
+    const { fake, store } = await openStore({ apiVersion: 'v3-2025' });
+    await store.create(at(), { name: 'k', value: 'v' });
+    fake.world.addSecret(prodOf(fake), name, 'old');
+    expect(await outcome(store.create(at(), { name, value: 'new' }))).toBe('SECRET_ALREADY_EXISTS');
+    expect(await store.retrieve(at(), name)).toEqual({ name, value: 'old' });
+  });
+
+  it('is refused with the rule where it is too long to be escaped', async () => {
+    const { store } = await openStore({ apiVersion: 'v3-2025' });
+    await expect(store.create(at(), { name: `a ${'n'.repeat(98)}`, value: 'v' })).rejects.toMatchObject({
+      reason: 'INVALID_REQUEST',
+      details: {
+        field: 'name',
+        rule: 'must not hold spaces, or be so much shorter that it can be stored escaped: this server refuses it',
+      },
+    });
+  });
+
+  it('is not found by any other operation where there is none', async () => {
     const { store } = await openStore({ apiVersion: 'v3-2025' });
     await store.create(at(), { name: 'k', value: 'v' });
     expect(await outcome(store.retrieve(at(), name))).toBe('SECRET_NOT_FOUND');
@@ -96,17 +153,16 @@ describe('a name with a space inside, on a server of June 2025', () => {
   });
 
   it.each(['PATCH', 'DELETE'] as const)(
-    'is not found either where a %s is refused for it',
+    'is changed under its escaped key where a %s is refused for it',
     async (method) => {
       const { fake, store } = await openStore({ apiVersion: 'v3-2025' });
-      await store.create(at(), { name: 'k', value: 'v' });
+      await store.create(at(), { name, value: 'v' });
       // So that the update need not list duplicate rows first.
       await store.list(at());
       const { status, answer } = failuresOf2025().find((entry) => entry.name === 'create, blank')!;
       fake.fail({ method, template: ROUTES.secret, fault: { kind: 'answer', status, body: answer } });
-      const write = method === 'PATCH' ? store.update(at(), { name, value: 'v' }) : store.delete(at(), name);
-      expect(await outcome(write)).toBe('SECRET_NOT_FOUND');
-      expect(fake.count(method, ROUTES.secret)).toBe(1);
+      await (method === 'PATCH' ? store.update(at(), { name, value: 'w' }) : store.delete(at(), name));
+      expect(rowsOf(fake, at())).toEqual(method === 'PATCH' ? [['osp.v1.a~20b', 'w']] : []);
     },
   );
 

@@ -1,4 +1,5 @@
 import type { Lease } from '../auth/machine-session';
+import { nameOfKey } from '../name-codec';
 
 // Each parser returns undefined for an answer that is not what its route documents.
 
@@ -15,6 +16,8 @@ export interface Project {
 export interface SecretRow {
   readonly id: string;
   readonly name: string;
+  /** What the server holds as its name. */
+  readonly key: string;
   readonly version: number;
   /** 0 on servers whose lists do not include it. */
   readonly updatedAtMs: number;
@@ -93,11 +96,11 @@ export function parseSecret(body: unknown): SecretRow | undefined {
   return parseRow(fieldsOf(body)['secret']);
 }
 
-/** Parses the answer to a write: the secret of this name, or a request that approvers must decide. */
-export function parseWrite(name: string, body: unknown): 'done' | 'approvalRequired' | undefined {
+/** Parses the answer to a write: the secret of this key, or a request that approvers must decide. */
+export function parseWrite(key: string, body: unknown): 'done' | 'approvalRequired' | undefined {
   const { secret, approval } = fieldsOf(body);
   if (typeof approval === 'object' && approval !== null) return 'approvalRequired';
-  return parseRow(secret)?.name === name ? 'done' : undefined;
+  return parseRow(secret)?.key === key ? 'done' : undefined;
 }
 
 function parseRow(body: unknown): SecretRow | undefined {
@@ -107,7 +110,8 @@ function parseRow(body: unknown): SecretRow | undefined {
   if (!hidden && typeof secretValue !== 'string') return undefined;
   return {
     id,
-    name: secretKey,
+    name: nameOfKey(secretKey),
+    key: secretKey,
     version: typeof version === 'number' ? version : 0,
     updatedAtMs: (typeof updatedAt === 'string' && Date.parse(updatedAt)) || 0,
     stored: hidden || typeof secretValue !== 'string' ? undefined : secretValue,

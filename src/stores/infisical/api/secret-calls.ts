@@ -38,20 +38,20 @@ export async function listSecrets(
   return api.call('listSecrets', parts, parse, deadline);
 }
 
-/** Retrieves one secret by name. Where the server stored the name twice, it answers with whichever row it finds first. */
+/** Retrieves one secret by its key. Where the server stored the key twice, it answers with whichever row it finds first. */
 export async function retrieveSecret(
   api: InfisicalApi,
   location: ProjectEnvironment,
-  name: string,
+  key: string,
   deadline: Deadline,
 ): Promise<SecretRow> {
   const parts = (apiVersion: ApiVersion) => ({
-    path: { name },
+    path: { name: key },
     query: { ...addressOf(apiVersion, location), type: 'shared', ...apiVersion.readFlags },
   });
   const parse = (body: unknown) => {
     const row = parseSecret(body);
-    return row?.name === name ? row : undefined;
+    return row?.key === key ? row : undefined;
   };
   return api.call('retrieveSecret', parts, parse, deadline);
 }
@@ -70,11 +70,12 @@ export type SecretWrite =
 export async function writeSecret(
   api: InfisicalApi,
   location: ProjectEnvironment,
+  key: string,
   write: SecretWrite,
   deadline: Deadline,
 ): Promise<'done' | 'approvalRequired'> {
   const parts = (apiVersion: ApiVersion) => ({
-    path: { name: write.name },
+    path: { name: key },
     body: {
       ...addressOf(apiVersion, location),
       secretPath: '/',
@@ -82,7 +83,7 @@ export async function writeSecret(
       ...('stored' in write && { secretValue: write.stored }),
     },
   });
-  return api.call(write.call, parts, (body) => parseWrite(write.name, body), deadline);
+  return api.call(write.call, parts, (body) => parseWrite(key, body), deadline);
 }
 
 function addressOf(apiVersion: ApiVersion, location: ProjectEnvironment): Readonly<Record<string, string>> {
@@ -90,8 +91,8 @@ function addressOf(apiVersion: ApiVersion, location: ProjectEnvironment): Readon
 }
 
 /**
- * Returns the row that represents a name, the same for every reader: the highest version, then the latest update, then the
- * lowest id. An update raises one row's version and makes it this one, at once or soon; a create that is carried out late is
+ * Returns the row that represents a name, the same for every reader: an escaped key before the name as it is, which only a person
+ * stores beside it; then the highest version, the latest update, and the lowest id. An update raises one row's version and makes it this one, at once or soon; a create that is carried out late is
  * never this one after an update.
  */
 export function preferredRow(rows: readonly SecretRow[]): SecretRow | undefined {
@@ -128,5 +129,6 @@ export function listBytes(rows: readonly SecretRow[]): number {
 }
 
 function byPrecedence(a: SecretRow, b: SecretRow): number {
-  return b.version - a.version || b.updatedAtMs - a.updatedAtMs || (a.id < b.id ? -1 : 1);
+  const escapedFirst = Number(b.key !== b.name) - Number(a.key !== a.name);
+  return escapedFirst || b.version - a.version || b.updatedAtMs - a.updatedAtMs || (a.id < b.id ? -1 : 1);
 }
