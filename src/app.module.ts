@@ -1,6 +1,5 @@
-import { Inject, Module, type DynamicModule, type MiddlewareConsumer, type NestModule } from '@nestjs/common';
+import { Module, type DynamicModule, type MiddlewareConsumer, type NestModule } from '@nestjs/common';
 import { APP_FILTER, APP_GUARD, APP_PIPE } from '@nestjs/core/constants';
-import type { RequestHandler } from 'express';
 import { LoggerModule } from 'nestjs-pino';
 import type { Adapters } from './bootstrap/open-adapters';
 import type { MonotonicTime } from './time/clock';
@@ -16,17 +15,13 @@ import { AnswerForms } from './http/answers/envelope';
 import { AppSecretsController } from './http/controllers/app-secrets.controller';
 import { AuthenticationGuard } from './http/guards/authentication.guard';
 import { AdmissionGuard } from './http/guards/admission.guard';
-import { ClientSubjects } from './http/guards/client-subjects';
-import { Drain } from './http/server/drain';
+import { Drain, EarlyRefusals, ThrottledCredentials } from './http/guards/early-refusals';
 import { ErrorFilter } from './http/answers/error.filter';
 import { HealthController, ServiceProblems } from './http/controllers/health.controller';
-import { composeMiddleware } from './http/request/middleware';
-import { isProbe } from './http/request/provider-request';
 import { RequestAuthenticator } from './http/guards/request-authenticator';
 import { RequestValidationPipe } from './http/answers/request-validation.pipe';
 import { SettingsCallers, SettingsRoutesOptions } from './http/guards/settings-callers';
 import { SecretsController } from './http/controllers/secrets.controller';
-import { ThrottledCredentials } from './http/guards/throttled-credentials';
 import { UserEventsController } from './http/controllers/user-events.controller';
 import { AccessTokens } from './authn/access-tokens';
 import { AppProofVerifier } from './authn/app-proof.verifier';
@@ -36,7 +31,7 @@ import { RbacProxyAuthenticator } from './authn/rbac-proxy.authenticator';
 import { UserTokenVerifier } from './authn/user-token.verifier';
 import { logEvent, type Log } from './logging/log';
 import { limitProviders, type Limits } from './bootstrap/limit-providers';
-import type { Admission } from './limits/admission';
+import { Admission } from './limits/admission';
 import { AppSecretsService } from './secrets/app-secrets.service';
 import { SecretStore } from './secrets/secret-store';
 import { SecretsService } from './secrets/secrets.service';
@@ -49,16 +44,10 @@ export interface ApplicationParts {
   readonly time: MonotonicTime;
 }
 
-interface Step {
-  readonly middleware: RequestHandler;
-}
-
-const BEFORE_GUARDS = Symbol('before guards');
-
 /** Says which class stands behind which port. */
 @Module({})
 export class AppModule implements NestModule {
-  constructor(@Inject(BEFORE_GUARDS) private readonly beforeGuards: readonly Step[]) {}
+  constructor(private readonly earlyRefusals: EarlyRefusals) {}
 
   static register(
     settings: Settings,
@@ -135,15 +124,12 @@ export class AppModule implements NestModule {
         SecretsService,
         AppSecretsService,
         { provide: ServiceProblems, useValue: new ServiceProblems(adapters.problems ?? (() => [])) },
-        { provide: ClientSubjects, useValue: new ClientSubjects(settings.tls?.clientSubjects) },
         Drain,
         {
-          provide: BEFORE_GUARDS,
-          inject: [ClientSubjects, Drain, ThrottledCredentials],
-          useFactory: (...steps: readonly Step[]) => [
-            ...steps,
-            { middleware: refuseWhileLate(limits.admission) },
-          ],
+          provide: EarlyRefusals,
+          inject: [Drain, ThrottledCredentials, Admission],
+          useFactory: (drain: Drain, throttled: ThrottledCredentials, admission: Admission) =>
+            new EarlyRefusals(settings.tls?.clientSubjects, drain, throttled, admission),
         },
         ...limitProviders(limits, time),
         AuthenticationGuard,
@@ -164,14 +150,6 @@ export class AppModule implements NestModule {
   }
 
   configure(consumer: MiddlewareConsumer): void {
-    const steps = this.beforeGuards.map(({ middleware }) => middleware);
-    consumer.apply(composeMiddleware(steps)).forRoutes('*splat');
+    consumer.apply(this.earlyRefusals.middleware).forRoutes('*splat');
   }
-}
-
-function refuseWhileLate(admission: Admission): RequestHandler {
-  return (request, _response, next) => {
-    if (!isProbe(request)) admission.requireLoopInTime();
-    next();
-  };
 }

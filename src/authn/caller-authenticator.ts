@@ -1,6 +1,7 @@
 import { Unauthenticated, UserMismatch } from '../errors/authn-errors';
 import type { AccessTokens } from './access-tokens';
 import type { Caller } from './caller';
+import type { Peer } from './peer-verifier';
 import type { ServiceAccountAuthenticator } from './service-account.authenticator';
 import type { VerifiedUser, UserTokenVerifier } from './user-token.verifier';
 
@@ -8,10 +9,8 @@ import type { VerifiedUser, UserTokenVerifier } from './user-token.verifier';
 interface CallerCredentials {
   readonly userToken: string | undefined;
   readonly accessToken: string | undefined;
-  /** The calling pod's token, from `Authorization: Bearer`. */
-  readonly serviceAccountToken: string | undefined;
-  /** Address of the socket. It proves nothing here; token reviews are queued fairly by it. */
-  readonly peerAddress: string | undefined;
+  /** Whose bearer token is the ServiceAccount token of the calling pod; the address proves nothing here. */
+  readonly peer: Peer;
 }
 
 /** Finds out who calls, from credentials alone. No header is believed without proof. */
@@ -35,9 +34,16 @@ export class CredentialsAuthenticator extends CallerAuthenticator {
     super();
   }
 
-  async authenticate(credentials: CallerCredentials): Promise<Caller> {
-    const user = await this.verifyUser(credentials.userToken);
-    const caller = await this.verifyApp(credentials);
+  /** Where the app has two credentials, both must be good and name the same app; the access token's operations then bind. */
+  async authenticate({ userToken, accessToken, peer }: CallerCredentials): Promise<Caller> {
+    const needsUser = this.userTokenRequired || userToken !== undefined;
+    const user = needsUser ? (await this.authenticateUser(userToken)).user : undefined;
+    const app = accessToken === undefined ? undefined : await this.accessTokens.verify(accessToken);
+    const pod = peer.bearer === undefined ? undefined : await this.verifyPod(peer.bearer, peer.address);
+    if (app !== undefined && pod !== undefined && (app.app !== pod.app || app.user !== pod.user))
+      throw new Unauthenticated('Authorization');
+    const caller = app ?? pod;
+    if (caller === undefined) throw new Unauthenticated('X-Access-Token');
     if (user !== undefined && user !== caller.user) throw new UserMismatch();
     return caller;
   }
@@ -45,28 +51,6 @@ export class CredentialsAuthenticator extends CallerAuthenticator {
   async authenticateUser(userToken: string | undefined): Promise<VerifiedUser> {
     if (userToken === undefined) throw new Unauthenticated('X-Authorization');
     return this.userTokens.verify(userToken);
-  }
-
-  private async verifyUser(userToken: string | undefined): Promise<string | undefined> {
-    if (userToken === undefined && !this.userTokenRequired) return undefined;
-    return (await this.authenticateUser(userToken)).user;
-  }
-
-  /** Where both credentials are sent, both must be good and name the same app; the access token's operations then bind. */
-  private async verifyApp({
-    accessToken,
-    serviceAccountToken,
-    peerAddress,
-  }: CallerCredentials): Promise<Caller> {
-    const app = accessToken === undefined ? undefined : await this.accessTokens.verify(accessToken);
-    const pod =
-      serviceAccountToken === undefined ? undefined : await this.verifyPod(serviceAccountToken, peerAddress);
-    if (app !== undefined && pod !== undefined && (app.app !== pod.app || app.user !== pod.user)) {
-      throw new Unauthenticated('Authorization');
-    }
-    const caller = app ?? pod;
-    if (caller === undefined) throw new Unauthenticated('X-Access-Token');
-    return caller;
   }
 
   private async verifyPod(token: string, peerAddress: string | undefined): Promise<Caller> {

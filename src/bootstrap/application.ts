@@ -11,17 +11,11 @@ import type { Settings } from '../config/settings';
 import { fixedCredentials } from './credentials';
 import { DeletionWorker } from '../user-deprovisioning/deletion-worker';
 import { AnswerForms } from '../http/answers/envelope';
-import {
-  beginRequest,
-  refuseAmbiguous,
-  composeMiddleware,
-  systemServerRoute,
-} from '../http/request/middleware';
-import { Drain } from '../http/server/drain';
+import { Drain } from '../http/guards/early-refusals';
+import { beginRequests, type RequestObserver } from '../http/request/begin-request';
 import { limitConnections } from '../http/server/connection-limit';
 import { LargeAnswers } from '../http/server/large-answers';
 import { answerMalformedRequests } from '../http/server/malformed-request';
-import { RequestLog, observeRequests, type RequestObserver } from '../http/request/request-observer';
 import { RequestQueue } from '../http/server/request-queue';
 import { StrictExpressAdapter } from '../http/server/strict-express.adapter';
 import type { Log, LogEvent } from '../logging/log';
@@ -86,9 +80,7 @@ function strictExpress(observer: RequestObserver | undefined, log: Log): Express
   instance.enable('case sensitive routing');
   instance.enable('strict routing');
   instance.set('query parser', 'simple');
-  const { middleware: logRequest } = new RequestLog(log);
-  const observe = observer === undefined ? [] : [observeRequests(observer)];
-  instance.use(composeMiddleware([beginRequest, ...observe, logRequest, refuseAmbiguous, systemServerRoute]));
+  instance.use(beginRequests(log, observer));
   return instance;
 }
 

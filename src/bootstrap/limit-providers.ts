@@ -4,7 +4,7 @@ import type { MonotonicTime } from '../time/clock';
 import type { LimitSettings } from '../config/limit-settings';
 import { AdmissionGuard } from '../http/guards/admission.guard';
 import { RequestBodies } from '../http/server/request-bodies';
-import { ThrottledCredentials } from '../http/guards/throttled-credentials';
+import { ThrottledCredentials } from '../http/guards/early-refusals';
 import { Admission, LoopDelay } from '../limits/admission';
 import { LocalRateLimits } from '../limits/local.rate-limits';
 import { type LimitsObserver, RateLimits } from '../limits/rate-limits';

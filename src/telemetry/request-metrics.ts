@@ -1,6 +1,6 @@
 import type { LoadFigures, LimitsObserver, RefusedFor, ShedFor, RequestKind } from '../limits/rate-limits';
 import type { Metrics } from './metrics';
-import type { EndedRequest, ObservedRequest, RequestObserver } from '../http/request/request-observer';
+import type { EndedRequest, ObservedRequest, RequestObserver } from '../http/request/begin-request';
 
 /** Exposed from the start, so that the first denial is an increase. */
 const DENIALS = ['UNAUTHENTICATED', 'NOT_GRANTED', 'USER_MISMATCH'] as const;

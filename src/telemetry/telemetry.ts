@@ -3,7 +3,7 @@ import type { IdentityDependencyObserver } from '../authn/identity-dependency';
 import type { WatchObserver } from '../kubernetes/informer-options';
 import type { CacheObserver } from '../stores/cached/cache-entries';
 import type { RedisObserver } from '../redis/redis-failure';
-import type { RequestObserver } from '../http/request/request-observer';
+import type { RequestObserver } from '../http/request/begin-request';
 import type { LimitsObserver } from '../limits/rate-limits';
 import type { QuotaObserver } from '../stores/quota/usage-counters';
 import type { StoreLoadObserver } from '../stores/resilience/circuit-breaker.secret-store';

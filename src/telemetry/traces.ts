@@ -25,7 +25,7 @@ import {
 } from '@opentelemetry/api';
 import type { LogEvent } from '../logging/log';
 import { DomainError } from '../errors/domain-error';
-import type { EndedRequest, ObservedRequest, RequestObserver } from '../http/request/request-observer';
+import type { EndedRequest, ObservedRequest, RequestObserver } from '../http/request/begin-request';
 import type {
   CallUnderWay,
   InfisicalFigures,

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { Drain } from '../../src/http/server/drain';
+import { Drain } from '../../src/http/guards/early-refusals';
 import { PeerVerifier } from '../../src/authn/peer-verifier';
 import { UserDirectory } from '../../src/authn/user-token.verifier';
 import { type LoadFigures, type LimitsObserver, RateLimits } from '../../src/limits/rate-limits';

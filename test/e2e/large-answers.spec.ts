@@ -96,7 +96,7 @@ describe('large answers', () => {
     const answers = new LargeAnswers(admission, rateLimits, new SystemMonotonicTime());
     const caller = { app: 'otmoiclp', user: 'alice', operations: 'any' } as const;
     const cleanup = new RequestCleanup();
-    const target = { path: '/ListSecret', query: {} };
+    const target = { ...NO_TARGET, kind: 'read' };
     const request = { caller, cleanup, target, socket: {} } as unknown as ProviderRequest;
     const body = ok(Array(14).fill({ name: 'k', value: VALUE }));
     await expect(answers.textOf(request, body)).rejects.toBeInstanceOf(Overloaded);

@@ -39,8 +39,9 @@ describe('the request queue', () => {
         writable: true,
         destroy: () => closed.push(remoteAddress),
         on: () => undefined,
+        once: () => undefined,
       };
-      ask({ socket } as unknown as IncomingMessage, {} as ServerResponse);
+      ask({ socket } as unknown as IncomingMessage, { once: () => undefined } as unknown as ServerResponse);
     }
   };
 

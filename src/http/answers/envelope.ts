@@ -1,5 +1,5 @@
 import type { Reason } from '../../errors/domain-error';
-import { operationOf, pathOf, type ProviderRequest } from '../request/provider-request';
+import type { ProviderRequest } from '../request/provider-request';
 
 /** The form of every answer. `code` is the HTTP status; `data` of a failure is `{reason, requestId, …}`. */
 export interface Envelope<T> {
@@ -39,10 +39,10 @@ export class AnswerForms {
   }
 
   of(request: ProviderRequest): AnswerForm {
-    if (request.asSystemServer === true) return this.wrapped;
-    const path = pathOf(request);
+    const { asSystemServer, operation, path } = request.target;
+    if (asSystemServer) return this.wrapped;
     if (path.startsWith('/user/')) return this.event;
-    return operationOf(path) !== undefined || path.startsWith('/admin/') ? this.provider : DOCUMENTED;
+    return operation !== undefined || path.startsWith('/admin/') ? this.provider : DOCUMENTED;
   }
 }
 

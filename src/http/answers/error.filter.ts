@@ -10,7 +10,7 @@ import {
 } from '../../errors/request-errors';
 import type { LogEvent } from '../../logging/log';
 import { AnswerForms, type Envelope, type FailureData } from './envelope';
-import { pathOf, type ProviderRequest } from '../request/provider-request';
+import type { ProviderRequest } from '../request/provider-request';
 import { sendJson } from '../server/send-json';
 
 /** The only place where an error becomes an answer. The message of a foreign error is never sent or logged. */
@@ -55,7 +55,7 @@ export function failure(error: DomainError, requestId: string): Envelope<Failure
 /** Maps the errors of Nest and raw-body by their status alone: their messages may quote the body. */
 function toDomainError(thrown: unknown, request: ProviderRequest): DomainError {
   if (thrown instanceof DomainError) return thrown;
-  if (!isDecodable(pathOf(request))) return new RouteNotFound();
+  if (!isDecodable(request.target.path)) return new RouteNotFound();
   switch (statusOf(thrown) ?? 500) {
     case 404:
     case 405:

@@ -3,11 +3,9 @@ import { Unauthenticated } from '../../errors/authn-errors';
 import { ClientGone } from '../../errors/request-errors';
 import { Admission } from '../../limits/admission';
 import { RateLimits } from '../../limits/rate-limits';
-import { isProbe, operationOf, pathOf, type ProviderRequest } from '../request/provider-request';
-import { proxyRequestIn } from '../request/proxy-request';
+import { chargeBytes, type ProviderRequest, subjectOf } from '../request/provider-request';
 import { RequestBodies } from '../server/request-bodies';
-import { chargeBytes, kindOf, rateLimitSubjectOf, subjectOf } from '../request/request-subject';
-import { ThrottledCredentials } from './throttled-credentials';
+import { ThrottledCredentials } from './early-refusals';
 
 /**
  * Runs after authentication: takes the request from its caller's rate limit, reads its body, and counts it among the
@@ -24,27 +22,25 @@ export class AdmissionGuard implements CanActivate {
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
     const request = context.switchToHttp().getRequest<ProviderRequest>();
-    if (isProbe(request)) return true;
-    const [kind, rateLimitSubject] = [kindOf(request), rateLimitSubjectOf(request)];
-    if (kind !== undefined && rateLimitSubject !== undefined) {
-      const exceeded = await this.rateLimits.take(kind, rateLimitSubject);
+    if (request.target.isProbe) return true;
+    const subject = subjectOf(request);
+    const { kind, limited } = subject;
+    if (kind !== undefined && limited !== undefined) {
+      const exceeded = await this.rateLimits.take(kind, limited);
       if (exceeded !== undefined) throw this.throttledCredentials.refusal(request, kind, exceeded);
     }
     try {
       await this.bodies.read(request);
     } finally {
-      chargeBytes(this.rateLimits, request, request.bodyBytes ?? 0);
+      chargeBytes(this.rateLimits, subject, request.bodyBytes ?? 0);
     }
-    refuseForgedProxyRequest(request);
+    // The ProxyRequests of proven peers were unwrapped by RequestAuthenticator; any other one is forged.
+    const isOperation = request.target.operation !== undefined;
+    if (isOperation && request.isProxied !== true && Object.hasOwn(request.body as object, 'appkey'))
+      throw new Unauthenticated('X-Access-Token');
     // Nothing is done for a client that has hung up.
     if (request.cleanup.hasRun) throw new ClientGone();
-    request.cleanup.add(this.admission.enter(subjectOf(request)));
+    request.cleanup.add(this.admission.enter(subject));
     return true;
   }
-}
-
-/** Refuses a ProxyRequest that is not from a proven peer; those of proven peers were unwrapped by RequestAuthenticator. */
-function refuseForgedProxyRequest(request: ProviderRequest): void {
-  if (operationOf(pathOf(request)) === undefined || request.isProxied === true) return;
-  if (proxyRequestIn(request.body) !== undefined) throw new Unauthenticated('X-Access-Token');
 }

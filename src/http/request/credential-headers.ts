@@ -20,9 +20,10 @@ const FORWARDING_HEADERS = [
   'x-remote-user',
   'x-remote-group',
   'x-remote-groups',
+  'upgrade',
 ];
 
-/** The connections on which a request was forwarded once. */
+/** The connections on which a request was forwarded, be it the one that is handled now. */
 const forwardingConnections = new WeakSet<Socket>();
 
 /**
@@ -34,18 +35,12 @@ export function credentialHeader(request: IncomingMessage, name: string): string
   return value === '' ? undefined : value;
 }
 
-/** Returns the bearer token; undefined without an Authorization header. @throws Unauthenticated where the header is not a bearer token */
-export function bearerIn(request: IncomingMessage): string | undefined {
-  const authorization = credentialHeader(request, 'authorization');
-  if (authorization === undefined) return undefined;
-  const token = BEARER.exec(authorization)?.[1];
-  if (token === undefined) throw new Unauthenticated('Authorization');
-  return token;
-}
-
-/** Returns who is at the other end of the connection. @throws Unauthenticated as bearerIn */
+/** Returns who is at the other end of the connection. @throws Unauthenticated where Authorization is not a bearer token */
 export function peerOf(request: IncomingMessage): Peer {
-  return { address: request.socket.remoteAddress, bearer: bearerIn(request) };
+  const authorization = credentialHeader(request, 'authorization');
+  const bearer = BEARER.exec(authorization ?? '')?.[1];
+  if (authorization !== undefined && bearer === undefined) throw new Unauthenticated('Authorization');
+  return { address: request.socket.remoteAddress, bearer };
 }
 
 /** Returns X-BFL-USER where it is one valid name. It is a claim and proves nothing. */
@@ -56,7 +51,7 @@ export function namedUserIn(request: IncomingMessage): string | undefined {
 
 /** Returns true where the peer forwards what somebody else wrote, or did so before on this connection. */
 export function isForwarded(request: IncomingMessage): boolean {
-  return forwardingConnections.has(request.socket) || hasForwardingHeader(request);
+  return forwardingConnections.has(request.socket);
 }
 
 /**
@@ -65,10 +60,7 @@ export function isForwarded(request: IncomingMessage): boolean {
  * that follows on the connection is then the client's.
  */
 export function recordForwarding(request: IncomingMessage): void {
-  if (hasForwardingHeader(request) || request.headersDistinct['upgrade'] !== undefined)
-    forwardingConnections.add(request.socket);
-}
-
-function hasForwardingHeader(request: IncomingMessage): boolean {
-  return FORWARDING_HEADERS.some((name) => request.headersDistinct[name] !== undefined);
+  const { headersDistinct, socket } = request;
+  if (FORWARDING_HEADERS.some((name) => headersDistinct[name] !== undefined))
+    forwardingConnections.add(socket);
 }

@@ -1,22 +1,25 @@
 import { parse, type ParsedUrlQuery } from 'node:querystring';
 import type { IncomingMessage } from 'node:http';
 import type { Request } from 'express';
-import { SECRET_OPERATIONS, type SecretOperation, WORKSPACE_NAME } from '../../authz/grant';
-import type { DomainError, Reason } from '../../errors/domain-error';
+import { PROVIDER, SECRET_OPERATIONS, type SecretOperation } from '../../authz/grant';
+import type { Reason } from '../../errors/domain-error';
 import type { Caller } from '../../authn/caller';
+import type { Subject } from '../../limits/admission';
+import {
+  accountOf,
+  type RateLimits,
+  type RateLimitSubject,
+  type RequestKind,
+} from '../../limits/rate-limits';
 import type { RequestCleanup } from '../server/request-cleanup';
 
 /** A request, with what the steps of the pipeline add to it. */
 export interface ProviderRequest extends Request {
   /** The caller's X-Request-Id if it is well-formed, else a new one. */
   id: string;
-  /** Parsed once; `url` is for Express only. */
+  /** What the request line says, parsed once; `url` is for Express only. */
   target: RequestTarget;
   cleanup: RequestCleanup;
-  /** Why the request is refused before it is authenticated. */
-  refusal: DomainError | undefined;
-  /** True for a call under system-server's own path, which is answered as system-server answers. */
-  asSystemServer?: boolean;
   /** True where the peer is proven to be a system-server or a trusted proxy, which may send a ProxyRequest. */
   hasProvenPeer?: boolean;
   /** True where the body was a ProxyRequest that named the caller and was unwrapped. */
@@ -33,12 +36,6 @@ export interface ProviderRequest extends Request {
   access?: AccessAttempt;
 }
 
-/** The target of a request, parsed once for the routes, the rate limits, the log and the metrics. */
-interface RequestTarget {
-  readonly path: string;
-  readonly query: ParsedUrlQuery;
-}
-
 /** A request for an access token, as it is logged. Names are those of the installed app, never what the caller wrote. */
 interface AccessAttempt {
   /** The app that proved itself. */
@@ -53,19 +50,57 @@ interface AccessAttempt {
   readonly skewS?: number;
 }
 
+/** What a request asks for, parsed once for the routes, the rate limits, the log and the metrics. */
+interface RequestTarget {
+  /** Of a call under system-server's own path, the rest behind its prefix. */
+  readonly path: string;
+  readonly query: ParsedUrlQuery;
+  /** The operation that the path names; undefined for other routes. */
+  readonly operation: SecretOperation | undefined;
+  /** Whether the request reads or writes; undefined for routes that no app and no user calls. */
+  readonly kind: RequestKind | undefined;
+  /** True for a call under system-server's own path, which is answered as system-server answers. */
+  readonly asSystemServer: boolean;
+  /** True for a probe, which machines send every few seconds: it is neither logged nor counted, and has no body. */
+  readonly isProbe: boolean;
+}
+
 /** The target of a request whose own one was refused. */
-export const NO_TARGET: RequestTarget = { path: '', query: {} };
+export const NO_TARGET: RequestTarget = {
+  path: '',
+  query: {},
+  operation: undefined,
+  kind: undefined,
+  asSystemServer: false,
+  isProbe: false,
+};
 
 /** Returns the parsed target, or the rule that it breaks. */
-export function parseTarget(url: string): RequestTarget | string {
+export function parseTarget(request: IncomingMessage): RequestTarget | string {
+  const { url = '' } = request;
   if (!ORIGIN_FORM.test(url)) return 'must be an absolute path, with or without a query, and no URL';
-  const queryAt = url.indexOf('?');
-  if (queryAt < 0) return { path: url, query: parse('') };
+  const queryAt = url.includes('?') ? url.indexOf('?') : url.length;
   const text = url.slice(queryAt + 1);
   // querystring silently drops all parameters after the thousandth.
   if (text.split('&', MAX_PARAMETERS + 1).length > MAX_PARAMETERS)
     return `must have at most ${MAX_PARAMETERS} query parameters`;
-  return { path: url.slice(0, queryAt), query: parse(text, '&', '=', { maxKeys: 0 }) };
+  const query = parse(text, '&', '=', { maxKeys: 0 });
+  const asked = url.slice(0, queryAt);
+  const isRead = request.method === 'GET' || request.method === 'HEAD';
+  const path = asked.startsWith(SYSTEM_SERVER_PREFIX) ? asked.slice(SYSTEM_SERVER_PREFIX.length) : asked;
+  const operation = OPERATION_AT.get(path);
+  if (operation !== undefined)
+    return {
+      path,
+      query,
+      operation,
+      kind: KIND_OF[operation],
+      asSystemServer: path !== asked,
+      isProbe: false,
+    };
+  const kind = asked.startsWith('/admin/') ? (isRead ? 'read' : 'write') : undefined;
+  const isProbe = isRead && (asked === '/livez' || asked === '/readyz') && !carriesBody(request);
+  return { path: asked, query, operation, kind, asSystemServer: false, isProbe };
 }
 
 /**
@@ -75,34 +110,48 @@ export function parseTarget(url: string): RequestTarget | string {
 const ORIGIN_FORM = /^\/(?!\/)[!"$-[\]-~]*$/;
 const MAX_PARAMETERS = 16;
 
+/** Apps that call system-server itself use the same operations under a longer path. */
+export const SYSTEM_SERVER_PREFIX = `/system-server/v1alpha1/${PROVIDER.dataType}/${PROVIDER.group}/${PROVIDER.version}`;
+
 const OPERATION_AT: ReadonlyMap<string, SecretOperation> = new Map(
   SECRET_OPERATIONS.map((operation) => [`/${operation}`, operation]),
 );
 
-/** Returns true for a probe, which machines send every few seconds: it is neither logged nor counted, and has no body. */
-export function isProbe(request: IncomingMessage): boolean {
-  const path = pathOf(request);
-  if (path !== '/livez' && path !== '/readyz') return false;
-  return (request.method === 'GET' || request.method === 'HEAD') && !carriesBody(request);
-}
+const KIND_OF = {
+  RetrieveSecret: 'read',
+  ListSecret: 'read',
+  CreateSecret: 'write',
+  UpdateSecret: 'write',
+  DeleteSecret: 'write',
+} as const satisfies Record<SecretOperation, RequestKind>;
 
 /** Returns true where the headers announce a body. */
 export function carriesBody({ headers }: IncomingMessage): boolean {
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
 }
 
-/** Returns the operation that a path names; undefined for other routes. */
-export function operationOf(path: string): SecretOperation | undefined {
-  return OPERATION_AT.get(path);
+/** Whose share of the capacity a request uses, and whose rate limits; strangers have none. */
+interface RequestSubject extends Subject {
+  readonly limited?: RateLimitSubject;
 }
 
-/** Returns the workspace of a query for the log; undefined where it is no valid name of a workspace. */
-export function workspaceOf(query: unknown): string | undefined {
-  const workspace: unknown =
-    typeof query === 'object' && query !== null && 'workspace' in query ? query.workspace : undefined;
-  return typeof workspace === 'string' && WORKSPACE_NAME.test(workspace) ? workspace : undefined;
+/** Returns the authenticated caller, or the address that the request came from before authentication and on routes without it. */
+export function subjectOf({ caller, user, target, socket, hasProvenPeer }: ProviderRequest): RequestSubject {
+  const { kind } = target;
+  if (caller !== undefined) {
+    const limited = { app: caller.app, user: caller.user };
+    return { key: accountOf('app', limited) ?? caller.user, kind, limited };
+  }
+  if (user !== undefined) return { key: user, kind, limited: { user } };
+  // A proven proxy is trusted, though only its body will name the caller.
+  return { key: `address ${socket.remoteAddress ?? ''}`, kind: hasProvenPeer === true ? kind : undefined };
 }
 
-export function pathOf(request: IncomingMessage): string {
-  return (request as ProviderRequest).target.path;
+/** A body or an answer costs as much as one more request for each of these bytes, and is charged so. */
+const BYTES_OF_ONE_REQUEST = 64 * 1024;
+
+/** Charges the rate limit of the authenticated caller for a body or an answer. */
+export function chargeBytes(rateLimits: RateLimits, { kind, limited }: RequestSubject, bytes: number): void {
+  const requests = Math.floor(bytes / BYTES_OF_ONE_REQUEST);
+  if (requests > 0 && kind !== undefined && limited !== undefined) rateLimits.charge(kind, limited, requests);
 }

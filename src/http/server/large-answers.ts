@@ -6,8 +6,7 @@ import { ListTooLarge } from '../../errors/store-errors';
 import type { Admission } from '../../limits/admission';
 import type { Release } from '../../concurrency/shared-capacity';
 import type { RateLimits } from '../../limits/rate-limits';
-import type { ProviderRequest } from '../request/provider-request';
-import { chargeBytes, subjectOf } from '../request/request-subject';
+import { chargeBytes, type ProviderRequest, subjectOf } from '../request/provider-request';
 
 /** Answers up to this length are neither counted nor made in chunks. */
 export const SMALL_ANSWER_LENGTH = 16 * 1024;
@@ -43,7 +42,7 @@ export class LargeAnswers {
   async textOf(request: ProviderRequest, body: object): Promise<LargeText> {
     const length = lengthOf(body);
     // Charged whatever becomes of the answer, since the store has read it: a caller that is refused or quits must not do so for free.
-    chargeBytes(this.rateLimits, request, length);
+    chargeBytes(this.rateLimits, subjectOf(request), length);
     if (length > MAX_ANSWER_BYTES) throw new ListTooLarge();
     if (request.cleanup.hasRun) throw new ClientGone();
     // The values stay in memory until their text is complete. Both are reserved first: else many lists could block each other.

@@ -19,8 +19,7 @@ import {
 } from '../../json/json-bytes';
 import { Admission } from '../../limits/admission';
 import { MAX_VALUE_BYTES } from '../../secrets/secret';
-import { carriesBody, pathOf, type ProviderRequest } from '../request/provider-request';
-import { subjectOf } from '../request/request-subject';
+import { carriesBody, type ProviderRequest, subjectOf } from '../request/provider-request';
 
 /** JSON may escape each byte of a value as six (`\u0001`); the rest is for the other fields. */
 const MAX_BODY_BYTES = 6 * MAX_VALUE_BYTES + 16 * 1024;
@@ -60,7 +59,7 @@ export class RequestBodies {
     const { 'content-encoding': encoding = 'identity', 'content-length': length } = request.headers;
     const { charset = 'utf-8' } = parameters;
     if (encoding.toLowerCase() !== 'identity' || !UTF_8.test(charset)) throw new BodyUnreadable();
-    const limit = STORES_A_VALUE.test(pathOf(request)) ? MAX_BODY_BYTES : MAX_SMALL_BODY_BYTES;
+    const limit = STORES_A_VALUE.test(request.target.path) ? MAX_BODY_BYTES : MAX_SMALL_BODY_BYTES;
     // A body that announces more than the limit is discarded; one that announces nothing may take all of it.
     const bytes = length === undefined ? limit : Number(length) > limit ? 0 : Number(length);
     if (bytes > 0) request.cleanup.add(this.admission.receive(subjectOf(request), bytes));

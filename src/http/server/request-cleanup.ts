@@ -7,47 +7,46 @@ import type { Socket } from 'node:net';
  * added afterwards is released at once.
  */
 export class RequestCleanup {
-  #releases: (() => void)[] | undefined = [];
-  #isAnswered = false;
-
+  #releases: (() => void)[] = [];
   /** True once the whole answer was handed to the operating system. */
-  get isAnswered(): boolean {
-    return this.#isAnswered;
-  }
-
+  isAnswered = false;
   /** True once the answer has ended or its client has gone. */
-  get hasRun(): boolean {
-    return this.#releases === undefined;
-  }
+  hasRun = false;
 
   add(release: () => void): void {
-    if (this.#releases === undefined) release();
+    if (this.hasRun) release();
     else this.#releases.push(release);
   }
 
-  answered(): void {
-    this.#isAnswered = true;
-  }
-
   run(): void {
-    const releases = this.#releases ?? [];
-    this.#releases = undefined;
-    for (const release of releases.reverse()) release();
+    this.hasRun = true;
+    for (const release of this.#releases.splice(0).reverse()) release();
   }
 }
 
-/** The open requests of each connection: several where a client pipelines. */
+/** The requests of each connection that have not ended: several where a client pipelines. */
 const openRequests = new WeakMap<Socket, Set<RequestCleanup>>();
+/** The request of each connection whose head arrived last. */
+const latestRequests = new WeakMap<Socket, IncomingMessage>();
 
-/** Makes the cleanup of a request that has just arrived. */
-export function beginCleanup({ socket }: IncomingMessage, response: ServerResponse): RequestCleanup {
-  const open = openRequests.get(socket) ?? watchedConnection(socket);
-  const cleanup = new RequestCleanup();
+/** Returns the cleanup of a request, and makes it where the request has just arrived. */
+export function beginCleanup(
+  request: IncomingMessage & { cleanup?: RequestCleanup },
+  response: ServerResponse,
+): RequestCleanup {
+  if (request.cleanup !== undefined) return request.cleanup;
+  const { socket } = request;
+  let open = openRequests.get(socket);
+  if (open === undefined) {
+    openRequests.set(socket, (open = new Set()));
+    // node:http never closes an answer that waits behind another one.
+    socket.once('close', () => endRequestsOn(socket));
+  }
+  const cleanup = (request.cleanup = new RequestCleanup());
   open.add(cleanup);
+  latestRequests.set(socket, request);
   // node:http emits `finish` for an answer that was cut off too.
-  response.once('finish', () => {
-    if (!socket.destroyed) cleanup.answered();
-  });
+  response.once('finish', () => (cleanup.isAnswered = !socket.destroyed));
   response.once('close', () => {
     open.delete(cleanup);
     cleanup.run();
@@ -56,40 +55,19 @@ export function beginCleanup({ socket }: IncomingMessage, response: ServerRespon
   return cleanup;
 }
 
-/** Ends the requests of a connection when it closes: node:http never closes an answer that waits behind another one. */
-function watchedConnection(socket: Socket): Set<RequestCleanup> {
-  const open = new Set<RequestCleanup>();
-  openRequests.set(socket, open);
-  socket.once('close', () => endRequestsOn(socket));
-  return open;
-}
-
-/** How many requests of each connection have arrived and wait in the queue. */
-const waitingRequests = new WeakMap<Socket, number>();
-/** The request of each connection whose head arrived last. */
-const latestRequests = new WeakMap<Socket, IncomingMessage>();
-
-/** Counts a request as open while it waits in the queue, until the returned function is called. */
-export function countWaitingRequest(request: IncomingMessage): () => void {
-  const { socket } = request;
-  latestRequests.set(socket, request);
-  waitingRequests.set(socket, (waitingRequests.get(socket) ?? 0) + 1);
-  return () => void waitingRequests.set(socket, (waitingRequests.get(socket) ?? 1) - 1);
-}
-
-/** Returns true while the body of a request is still to come on this connection. */
+/** Returns true while the body of a request is still to come on this connection, be the request answered or not. */
 export function isReceivingBodyOn(socket: Socket): boolean {
   return latestRequests.get(socket)?.complete === false;
 }
 
 /** Releases everything that the requests of a connection hold; they are not handled any further. */
 export function endRequestsOn(socket: Socket): void {
-  const open = openRequests.get(socket) ?? new Set();
-  for (const cleanup of open) cleanup.run();
-  open.clear();
+  const open = openRequests.get(socket);
+  for (const cleanup of open ?? []) cleanup.run();
+  open?.clear();
 }
 
-/** Returns how many requests of a connection have not ended. */
+/** Returns how many requests of a connection have not ended; those that wait in the queue count. */
 export function openRequestsOn(socket: Socket): number {
-  return (openRequests.get(socket)?.size ?? 0) + (waitingRequests.get(socket) ?? 0);
+  return openRequests.get(socket)?.size ?? 0;
 }

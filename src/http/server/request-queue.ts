@@ -1,9 +1,9 @@
-import type { RequestListener, Server } from 'node:http';
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { MonotonicTime } from '../../time/clock';
 import { connectionAccepted } from '../../concurrency/quiet-turn';
 import type { LimitsObserver } from '../../limits/rate-limits';
-import { countWaitingRequest, openRequestsOn } from './request-cleanup';
+import { beginCleanup, openRequestsOn } from './request-cleanup';
 
 /** Node parses all requests that arrived together at once, though they are answered one after the other. */
 const MAX_PIPELINED = 8;
@@ -16,8 +16,9 @@ const TURN_MS = 2;
 const MAX_POSTPONED = 8;
 
 interface WaitingRequest {
-  readonly begin: () => void;
-  readonly cut: () => void;
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly listener: RequestListener;
 }
 
 /**
@@ -49,18 +50,8 @@ export class RequestQueue {
       if (openRequestsOn(socket) >= MAX_PIPELINED) cut(socket);
       // A request behind an answer that ended the connection could not be answered.
       if (!socket.writable) return;
-      const waitingEnded = countWaitingRequest(request);
-      this.#enqueue(socket.remoteAddress ?? '', {
-        begin: () => {
-          waitingEnded();
-          if (socket.writable) listener(request, response);
-        },
-        cut: () => {
-          waitingEnded();
-          this.observer?.shed('queue');
-          cut(socket);
-        },
-      });
+      beginCleanup(request, response);
+      this.#enqueue(socket.remoteAddress ?? '', { request, response, listener });
     };
   }
 
@@ -76,7 +67,7 @@ export class RequestQueue {
     const queue = this.#queues.get(address) ?? [];
     const isFull = this.#waiting >= MAX_WAITING && !this.#cutFromLongest(queue.length);
     if (isFull || queue.length >= MAX_WAITING_OF_ADDRESS) {
-      waiting.cut();
+      this.#shed(waiting);
       return;
     }
     if (queue.push(waiting) === 1) this.#queues.set(address, queue);
@@ -90,9 +81,15 @@ export class RequestQueue {
       other.length > one.length ? other : one,
     );
     if (longest.length <= length + 1) return false;
-    longest.pop()?.cut();
+    this.#shed(longest.pop());
     this.#waiting -= 1;
     return true;
+  }
+
+  #shed(waiting: WaitingRequest | undefined): void {
+    if (waiting === undefined) return;
+    this.observer?.shed('queue');
+    cut(waiting.request.socket);
   }
 
   #schedule(): void {
@@ -116,23 +113,19 @@ export class RequestQueue {
   };
 
   readonly #beginNext = (): void => {
-    this.#next()?.begin();
+    const [first] = this.#queues;
+    if (first === undefined) return;
+    const [address, queue] = first;
+    const waiting = queue.shift();
+    this.#queues.delete(address);
+    if (queue.length > 0) this.#queues.set(address, queue);
+    this.#waiting -= 1;
+    if (waiting?.request.socket.writable === true) waiting.listener(waiting.request, waiting.response);
     if (this.#waiting === 0) return;
     if (this.time.nowMs() - this.#beganMs >= TURN_MS) this.#schedule();
     // The microtasks of the begun request run first, and count.
     else queueMicrotask(this.#beginNext);
   };
-
-  #next(): WaitingRequest | undefined {
-    for (const [address, queue] of this.#queues) {
-      const waiting = queue.shift();
-      this.#queues.delete(address);
-      if (queue.length > 0) this.#queues.set(address, queue);
-      this.#waiting -= 1;
-      return waiting;
-    }
-    return undefined;
-  }
 }
 
 /** node:http calls `onIncoming` for each request that it has parsed; the answer 2 ends parsing. */

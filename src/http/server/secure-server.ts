@@ -1,3 +1,4 @@
+import { TLSSocket } from 'node:tls';
 import { type Server, createServer, type ServerOptions as SecureServerOptions } from 'node:https';
 import type { Socket } from 'node:net';
 import { constants } from 'node:crypto';
@@ -44,6 +45,31 @@ function secureContextOf({ cert, key, clientAuthorities }: ServerIdentity): Secu
     honorCipherOrder: true,
     ...(asksClients && { ca: [...clientAuthorities], requestCert: true, rejectUnauthorized: true }),
   };
+}
+
+/** Returns true where the peer's certificate, which the handshake has verified, has one of the subjects. */
+export function hasSubjectOf(socket: Socket, allowed: readonly string[]): boolean {
+  if (!(socket instanceof TLSSocket) || !socket.authorized) return false;
+  return subjectsOf(socket).some((subject) => allowed.includes(subject));
+}
+
+function subjectsOf(socket: TLSSocket): readonly string[] {
+  const { subject, subjectaltname = '' } = socket.getPeerCertificate() as Partial<PeerCertificate>;
+  const name = subject?.CN;
+  return [...(typeof name === 'string' ? [`CN=${name}`] : []), ...alternativeNames(subjectaltname)];
+}
+
+interface PeerCertificate {
+  /** A list where the certificate has several common names; then none of them counts. */
+  readonly subject: { readonly CN?: string | readonly string[] };
+  readonly subjectaltname: string;
+}
+
+/** Returns the names in `DNS:a, URI:b`. Node writes a name that could be read as two as a JSON string, which matches no subject. */
+function alternativeNames(text: string): readonly string[] {
+  return [...text.matchAll(/(?:^|, )([^:,"]+):("(?:\\.|[^"\\])*"|[^,"]*)/gy)]
+    .filter(([, kind]) => kind === 'DNS' || kind === 'URI')
+    .map(([, kind = '', name = '']) => `${kind}=${name}`);
 }
 
 /** Each takes about 70 KiB of OpenSSL's memory, and must end within ten seconds. */
