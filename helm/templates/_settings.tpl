@@ -25,6 +25,10 @@ TRUSTED_PROXY_SERVICE_ACCOUNTS: {{ join "," . | quote }}
 SYSTEM_EVENT_SERVICE_ACCOUNTS: {{ join "," . | quote }}
 {{- end }}
 RBAC_PROXY: {{ .rbacProxy | default "off" | quote }}
+{{- if eq $.Values.grants.source "kubernetes" }}
+SYSTEM_SERVER_PROOF: {{ .systemServerProof | default "off" | quote }}
+PREDECESSOR_SERVICE: {{ $.Values.service.asPredecessor | quote }}
+{{- end }}
 {{- end }}
 SETTINGS_ROUTES: {{ .Values.settingsRoutes.mode | default "off" | quote }}
 {{- with include "provider.settingsAccounts" . | fromYamlArray }}

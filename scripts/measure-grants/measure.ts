@@ -100,6 +100,7 @@ async function main(): Promise<number> {
     environment: process.env,
     audience: 'x',
     trustedServiceAccounts: [],
+    systemServerProof: 'address' as const,
     systemEventServiceAccounts: [],
     settingsServiceAccounts: [],
     maxAgeMs: 600_000,

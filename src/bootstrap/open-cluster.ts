@@ -16,6 +16,7 @@ export interface ClusterOptions {
   readonly environment: KubeEnvironment;
   readonly audience: string;
   readonly trustedServiceAccounts: readonly ServiceAccountName[];
+  readonly systemServerProof: 'address' | 'off';
   readonly systemEventServiceAccounts: readonly ServiceAccountName[];
   readonly settingsServiceAccounts: readonly ServiceAccountName[];
   /** Older knowledge of the cluster proves nothing. */
@@ -45,7 +46,7 @@ export function openCluster(
   log: LogEvent,
   { watches, dependencies }: ClusterObservers = {},
 ): Cluster {
-  const { audience, maxAgeMs, trustedServiceAccounts: trusted } = options;
+  const { audience, maxAgeMs, systemServerProof, trustedServiceAccounts: trusted } = options;
   const { systemEventServiceAccounts: eventSenders, settingsServiceAccounts: settings } = options;
   const time = new SystemMonotonicTime();
   const api = new KubernetesApi(kubeConfigConnection(options.environment), time);
@@ -57,7 +58,7 @@ export function openCluster(
   const owners = new WatchedNamespaceOwners(informerDeps, maxAgeMs);
   const peerVerifier = new ClusterPeerVerifier(
     reviewer,
-    { trusted, eventSenders, settings, maxAgeMs },
+    { trusted, eventSenders, settings, systemServerProof, maxAgeMs },
     informerDeps,
   );
   return {

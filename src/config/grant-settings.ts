@@ -18,6 +18,8 @@ export interface KubernetesGrantSettings {
   readonly audience: string;
   /** Those that may call on behalf of users. */
   readonly trustedServiceAccounts: readonly ServiceAccountSetting[];
+  /** What proves a system-server: the address of its pod, or nothing. */
+  readonly systemServerProof: SystemServerProofSetting;
   /** Those that may report created and deleted users. */
   readonly systemEventServiceAccounts: readonly ServiceAccountSetting[];
   /** Those of the Settings app; in a namespace `<user>` stands for the user whom it serves. */
@@ -30,10 +32,14 @@ export interface KubernetesGrantSettings {
   };
 }
 
+type SystemServerProofSetting = 'address' | 'off';
+
 export type GrantSettings = DirectoryGrantSettings | KubernetesGrantSettings;
 
 const ENDPOINT = /^([a-z]([-a-z0-9]{0,61}[a-z0-9])?)\.([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?):(\d{1,5})$/;
 const SERVICE_ACCOUNT = /^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?):([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?)$/;
+
+const PREDECESSOR_SERVICE = { service: 'infisical-service', namespace: 'os-protected' };
 
 const KUBERNETES_VARIABLES = [
   'KUBECONFIG',
@@ -49,19 +55,42 @@ export function grantSettings(read: EnvironmentReader): GrantSettings {
     }
     return { kind: 'directory', dir: read.required('GRANTS_DIR', 'must name the folder of installed apps') };
   }
+  const { providerEndpoint } = providerEndpointSetting(read);
   return {
     kind: 'kubernetes',
     environment: read.variables(KUBERNETES_VARIABLES),
     maxAgeMs: read.integer('GRANTS_MAX_AGE_S', 60, 86_400) * 1000,
     audience: read.required('SERVICE_ACCOUNT_AUDIENCE', 'must be set'),
     trustedServiceAccounts: serviceAccounts(read, 'TRUSTED_PROXY_SERVICE_ACCOUNTS'),
+    systemServerProof: systemServerProof(read, providerEndpoint),
     systemEventServiceAccounts: serviceAccounts(read, 'SYSTEM_EVENT_SERVICE_ACCOUNTS'),
     settingsServiceAccounts:
       read.text('SETTINGS_ROUTES') === 'off'
         ? []
         : serviceAccounts(read, 'SETTINGS_SERVICE_ACCOUNTS', '<user>'),
-    ...providerEndpoint(read),
+    ...(providerEndpoint !== undefined && { providerEndpoint }),
   };
+}
+
+/**
+ * At the Service of the predecessor calls come through a plain TCP proxy of each system-server: whatever an app writes there
+ * has system-server's address, which must then prove nothing.
+ */
+function systemServerProof(
+  read: EnvironmentReader,
+  endpoint: KubernetesGrantSettings['providerEndpoint'],
+): SystemServerProofSetting {
+  const proof = read.oneOf('SYSTEM_SERVER_PROOF', ['address', 'off']);
+  const { service, namespace } = PREDECESSOR_SERVICE;
+  const isPredecessor = endpoint?.service === service && endpoint.namespace === namespace;
+  if (read.boolean('PREDECESSOR_SERVICE') || isPredecessor) {
+    if (proof !== 'off')
+      read.problem(
+        'SYSTEM_SERVER_PROOF',
+        `must be off where this service is ${service}.${namespace}: apps reach it there from system-server's own address`,
+      );
+  }
+  return proof;
 }
 
 /** Whose `X-Remote-User` is believed. */
@@ -73,6 +102,8 @@ export function rbacProxySetting(read: EnvironmentReader, grants: GrantSettings)
     read.problem('GRANTS_SOURCE', `must be kubernetes when RBAC_PROXY is ${mode}`);
   } else if (mode === 'service-accounts' && read.text('TRUSTED_PROXY_SERVICE_ACCOUNTS') === undefined) {
     read.problem('TRUSTED_PROXY_SERVICE_ACCOUNTS', 'must be set when RBAC_PROXY is service-accounts');
+  } else if (mode === 'system-server' && grants.kind === 'kubernetes' && grants.systemServerProof === 'off') {
+    read.problem('RBAC_PROXY', 'must not be system-server when SYSTEM_SERVER_PROOF is off');
   }
   return mode;
 }
@@ -115,7 +146,7 @@ function serviceAccounts(
   return accounts.filter((account) => account !== undefined);
 }
 
-function providerEndpoint(read: EnvironmentReader): Pick<KubernetesGrantSettings, 'providerEndpoint'> {
+function providerEndpointSetting(read: EnvironmentReader): Pick<KubernetesGrantSettings, 'providerEndpoint'> {
   const text = read.text('PROVIDER_ENDPOINT');
   if (text === undefined) return {};
   const [, service, , namespace, , digits] = ENDPOINT.exec(text) ?? [];

@@ -19,6 +19,8 @@ export interface ClusterPeerOptions {
   readonly eventSenders: readonly ServiceAccountName[];
   /** ServiceAccounts of the Settings app; `<user>` in their namespace stands for the user whom it serves. */
   readonly settings: readonly ServiceAccountName[];
+  /** With `off` the address of a system-server's pod proves nothing: what comes from there was written by anybody. */
+  readonly systemServerProof: 'address' | 'off';
   /** Addresses that were last confirmed longer ago prove nothing: another pod may have them by now. */
   readonly maxAgeMs: number;
 }
@@ -58,6 +60,10 @@ export class ClusterPeerVerifier extends PeerVerifier {
   }
 
   provesSystemServer(peerAddress: string | undefined, user: string): boolean {
+    return this.options.systemServerProof === 'address' && this.isSystemServerOf(user, peerAddress);
+  }
+
+  private isSystemServerOf(user: string, peerAddress: string | undefined): boolean {
     if (this.slices.ageMs() > this.options.maxAgeMs) return false;
     const address = canonicalAddress(peerAddress ?? '');
     const slices = this.addresses.get(`user-system-${user}`);
@@ -82,7 +88,7 @@ export class ClusterPeerVerifier extends PeerVerifier {
       .map(({ namespace, name }) => ({ namespace: namespace.replace(USER, () => user), name }))
       .filter((account) => maySpeakFor(account, user));
     if (bearer !== undefined) return (await this.oneOf(accounts, { address, bearer }, 'token')) !== undefined;
-    if (this.slices.ageMs() > this.options.maxAgeMs || this.provesSystemServer(address, user)) return false;
+    if (this.slices.ageMs() > this.options.maxAgeMs || this.isSystemServerOf(user, address)) return false;
     return (await this.oneOf(accounts, { address, bearer })) !== undefined;
   }
 
@@ -100,8 +106,19 @@ export class ClusterPeerVerifier extends PeerVerifier {
     const same = (found: ServiceAccountName | undefined) =>
       accounts.find(({ namespace, name }) => found?.namespace === namespace && found.name === name);
     const byAddress = by === 'token' ? undefined : same(this.pods.serviceAccountAt(address ?? ''));
-    if (byAddress !== undefined || bearer === undefined) return byAddress;
+    if (byAddress !== undefined && !this.comesThroughSystemServer(address)) return byAddress;
+    if (bearer === undefined) return undefined;
     return same(await this.reviewer.review(bearer, address));
+  }
+
+  /** Where system-server's address proves nothing, it proves none of the accounts as which its pods may run either. */
+  private comesThroughSystemServer(peerAddress: string | undefined): boolean {
+    if (this.options.systemServerProof === 'address') return false;
+    if (this.slices.ageMs() > this.options.maxAgeMs) return true;
+    const canonical = canonicalAddress(peerAddress ?? '') ?? '';
+    return [...this.addresses.values()].some((slices) =>
+      [...slices.values()].some((addresses) => addresses.has(canonical)),
+    );
   }
 
   private put(key: string, addresses: ReadonlySet<string>): void {

@@ -379,6 +379,7 @@ describe('the settings', () => {
       maxAgeMs: 600_000,
       audience: 'olares-secret-provider',
       trustedServiceAccounts: [],
+      systemServerProof: 'address',
       systemEventServiceAccounts: [],
       settingsServiceAccounts: [{ namespace: 'user-space-<user>', name: 'system-frontend' }],
     });
@@ -406,12 +407,32 @@ describe('the settings', () => {
         { namespace: 'os-framework', name: 'proxy' },
         { namespace: 'user-system-a', name: 'system.server' },
       ],
+      systemServerProof: 'address',
       systemEventServiceAccounts: [{ namespace: 'os-framework', name: 'events' }],
       settingsServiceAccounts: [
         { namespace: 'os-settings', name: 'settings' },
         { namespace: '<user>-settings', name: 'default' },
       ],
     });
+  });
+
+  it('let no system-server prove itself by its address where apps reach us from that address', () => {
+    const cluster = { ...GOOD, GRANTS_SOURCE: 'kubernetes' };
+    const refused =
+      "SYSTEM_SERVER_PROOF must be off where this service is infisical-service.os-protected: apps reach it there from system-server's own address";
+    for (const env of [
+      { PREDECESSOR_SERVICE: 'true' },
+      { PROVIDER_ENDPOINT: 'infisical-service.os-protected:8080' },
+    ]) {
+      expect(problemsOf({ ...cluster, ...env })).toEqual([refused]);
+      const grants = loadSettings({ ...cluster, ...env, SYSTEM_SERVER_PROOF: 'off' }).grants;
+      expect(grants).toMatchObject({ systemServerProof: 'off' });
+    }
+    const elsewhere = { ...cluster, PROVIDER_ENDPOINT: 'infisical-service.os-framework:8080' };
+    expect(loadSettings(elsewhere).grants).toMatchObject({ systemServerProof: 'address' });
+    expect(problemsOf({ ...cluster, SYSTEM_SERVER_PROOF: 'off', RBAC_PROXY: 'system-server' })).toEqual([
+      'RBAC_PROXY must not be system-server when SYSTEM_SERVER_PROOF is off',
+    ]);
   });
 
   it('open the Settings routes to the proven Settings app, and without a cluster to nobody unless that is asked for', () => {

@@ -50,6 +50,7 @@ export interface Rendering {
   readonly family?: Family;
   readonly profiles?: readonly Profile[];
   readonly values?: Values;
+  readonly namespace?: string;
 }
 
 export function helm(family: Family, args: readonly string[], values: Values = {}): Outcome {
@@ -68,15 +69,16 @@ export function helm(family: Family, args: readonly string[], values: Values = {
   return { ok: ran.status === 0, stdout: ran.stdout, stderr: ran.stderr };
 }
 
-/** `helm template` as release `vault` in namespace `os-platform`. */
+/** `helm template` as release `vault`, by default in namespace `os-platform`. */
 export function template({
   family = 'helm 4',
   profiles = [],
   values = {},
   apiVersions = ['monitoring.coreos.com/v1'],
+  namespace = 'os-platform',
 }: Rendering): Outcome {
   const served = apiVersions.flatMap((version) => ['--api-versions', version]);
-  const args = ['template', 'vault', CHART, '-n', 'os-platform', ...served, ...filesOf(profiles)];
+  const args = ['template', 'vault', CHART, '-n', namespace, ...served, ...filesOf(profiles)];
   return helm(family, args, values);
 }
 

@@ -71,6 +71,8 @@ const WRONG_TOGETHER: Readonly<Record<string, Refusal>> = {
   'a volume of grants beside the cluster': olares({ grants: { volume: { emptyDir: {} } } }, 'grants.volume is for grants.source directory only'),
   'a registration without a cluster': standalone({ registration: { enabled: true } }, 'registration.enabled needs grants.source kubernetes'),
   'believed accounts without a cluster': standalone({ identity: { systemEventServiceAccounts: ['a:b'] } }, 'no ServiceAccount can be known'),
+  "the predecessor's name in another namespace": olares({ service: { asPredecessor: true }, identity: { systemServerProof: 'off' } }, 'infisical-service.os-protected', 'namespace os-protected'),
+  "a proxy mode that believes system-server's address, which proves nothing": olares({ identity: { rbacProxy: 'system-server', systemServerProof: false } }, 'needs identity.systemServerProof address'),
   'a proxy mode without proxies': olares({ identity: { rbacProxy: 'service-accounts' } }, 'needs identity.trustedProxyServiceAccounts'),
   'Settings routes for every app': olares({ settingsRoutes: { mode: 'user-token' } }, 'settingsRoutes.mode: user-token is for grants.source directory only'),
   'client certificates without TLS': olares({ tls: { clientCa: { existingSecret: 'x' } } }, 'tls.clientCa needs tls.existingSecret'),
@@ -96,6 +98,25 @@ describe.each(FAMILIES)('the chart with %s', (family) => {
     expect(ok).toBe(false);
     for (const words of says) expect(stderr).toContain(words);
     expect(stderr).not.toContain('canary');
+  });
+
+  it.each<[string, Values]>([
+    ['a second Service of that name', { service: { asPredecessor: true } }],
+    ['its own name', { fullnameOverride: 'infisical-service' }],
+  ])('refuses addresses of system-server as a proof beside the predecessor’s name: %s', (_name, change) => {
+    const render = (identity: Values) =>
+      template({
+        family,
+        profiles: ['olares'],
+        namespace: 'os-protected',
+        values: merged(THREE_VALUES.olares, { ...change, identity }),
+      });
+    const { ok, stderr } = render({ systemServerProof: 'address' });
+    expect([ok, stderr]).toEqual([false, expect.stringContaining('identity.systemServerProof must be off')]);
+    const proven = render({ systemServerProof: 'off' });
+    expect(proven.ok).toBe(true);
+    expect(proven.stdout).toContain('SYSTEM_SERVER_PROOF: "off"');
+    expect(proven.stdout.match(/kind: Service\nmetadata:\n  name: infisical-service\n/g)).toHaveLength(1);
   });
 
   it('takes an unquoted `off`, which YAML reads as false', () => {

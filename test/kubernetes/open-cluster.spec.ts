@@ -83,6 +83,7 @@ describe('the adapters of a cluster', () => {
         maxAgeMs: 600_000,
         audience: 'olares-secret-provider',
         trustedServiceAccounts: [],
+        systemServerProof: 'address',
         systemEventServiceAccounts: [],
         settingsServiceAccounts: [],
         ...more,
@@ -119,6 +120,7 @@ describe('the adapters of a cluster', () => {
     }
     const { peerVerifier } = await open(true, {
       trustedServiceAccounts: [{ namespace: 'os-framework', name: 'proxy' }],
+      systemServerProof: 'address',
       systemEventServiceAccounts: [{ namespace: 'os-framework', name: 'events' }],
     });
     await eventually(() => expect(server.watches.size).toBe(4));

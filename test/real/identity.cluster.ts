@@ -30,6 +30,7 @@ export function describeIdentity(): void {
         environment: process.env,
         audience: AUDIENCE,
         trustedServiceAccounts: [],
+        systemServerProof: 'address' as const,
         systemEventServiceAccounts: [],
         settingsServiceAccounts: [],
         maxAgeMs: 600_000,

@@ -74,6 +74,7 @@ export class ClusterService {
   static async start(
     settings: Partial<Settings> = {},
     settingsApp: readonly ServiceAccountName[] = [],
+    systemServerProof: 'address' | 'off' = 'address',
   ): Promise<ClusterService> {
     const server = await FakeApiServer.start();
     const one = new ClusterService(server, new FixedClock(), new FixedMonotonicTime(), []);
@@ -85,6 +86,7 @@ export class ClusterService {
       trusted: [TRUSTED_PROXY],
       eventSenders: [],
       settings: settingsApp,
+      systemServerProof,
       maxAgeMs: MAX_AGE_MS,
     };
     const peerVerifier = new ClusterPeerVerifier(reviewer, options, deps);
