@@ -116,7 +116,7 @@ describe.each(FAMILIES)('the chart with %s', (family) => {
     const proven = render({ systemServerProof: 'off' });
     expect(proven.ok).toBe(true);
     expect(proven.stdout).toContain('SYSTEM_SERVER_PROOF: "off"');
-    expect(proven.stdout.match(/kind: Service\nmetadata:\n  name: infisical-service\n/g)).toHaveLength(1);
+    expect(proven.stdout.match(/kind: Service\nmetadata:\n {2}name: infisical-service\n/g)).toHaveLength(1);
   });
 
   it('takes an unquoted `off`, which YAML reads as false', () => {
