@@ -14,7 +14,7 @@ import { AnswerForms } from '../http/answers/envelope';
 import { Drain } from '../http/guards/early-refusals';
 import { beginRequests, type RequestObserver } from '../http/request/begin-request';
 import { limitConnections } from '../http/server/connection-limit';
-import { LargeAnswers } from '../http/server/large-answers';
+import { LargeAnswers } from '../http/server/json-answers';
 import { answerMalformedRequests } from '../http/server/malformed-request';
 import { RequestQueue } from '../http/server/request-queue';
 import { StrictExpressAdapter } from '../http/server/strict-express.adapter';

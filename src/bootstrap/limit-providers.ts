@@ -6,7 +6,7 @@ import { AdmissionGuard } from '../http/guards/admission.guard';
 import { RequestBodies } from '../http/server/request-bodies';
 import { ThrottledCredentials } from '../http/guards/early-refusals';
 import { Admission, LoopDelay } from '../limits/admission';
-import { LocalRateLimits } from '../limits/local.rate-limits';
+import { LocalRateLimits } from '../limits/rate-limits';
 import { type LimitsObserver, RateLimits } from '../limits/rate-limits';
 
 /** The objects that bound the load of requests, which the server and the module share. */

@@ -4,7 +4,7 @@ import { textFrom } from '../config/secret-source';
 import type { Settings } from '../config/settings';
 import { trustedAuthorities } from './infisical-connection';
 import type { LogEvent } from '../logging/log';
-import { LocalRateLimits } from '../limits/local.rate-limits';
+import { LocalRateLimits } from '../limits/rate-limits';
 import type { RateLimits } from '../limits/rate-limits';
 import type { RedisInvalidationBus } from '../redis/redis.invalidation-bus';
 import type { RedisObserver } from '../redis/redis-failure';

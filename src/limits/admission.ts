@@ -1,9 +1,11 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { OnModuleDestroy } from '@nestjs/common';
-import { SharedCapacity, type Release } from '../concurrency/shared-capacity';
 import { Overloaded, TooManyRequests } from '../errors/request-errors';
 import type { MonotonicTime } from '../time/clock';
 import type { LimitsObserver, SharedBound, RequestKind } from './rate-limits';
+
+/** Gives back what was taken. Calling it again does nothing. */
+export type Release = () => void;
 
 /** Whom a share belongs to: an authenticated caller, or the address of a sender who is not known yet. */
 export interface Subject {
@@ -36,12 +38,59 @@ export const MEMORY_BOUNDS: MemoryBounds = {
 /** The largest share of the requests in flight that one caller may have, so that one whose calls hang leaves the rest to others. */
 const MAX_SHARE = 1 / 4;
 
-/** Admits requests while there is capacity for them, in all and for each subject. The caller must call each returned release. */
+/**
+ * A capacity that subjects share so that none of them can take all of it. A subject holds at most as much as is still
+ * free: alone it gets half, and the next one half of the rest. (Network switches share their buffers like this: Choudhury and
+ * Hahne, "Dynamic queue length thresholds", 1998.) Every holder must release in the end: nothing is taken away from it.
+ */
+export class SharedCapacity {
+  #used = 0;
+  readonly #held = new Map<string, number>();
+
+  /** @param maxPerSubject what one subject holds at most, however much is free */
+  constructor(
+    private readonly bound: SharedBound,
+    private readonly observer: LimitsObserver | undefined,
+    private readonly max: number,
+    private readonly maxPerSubject = max,
+  ) {}
+
+  get used(): number {
+    return this.#used;
+  }
+
+  /** @throws Overloaded where too little is free, TooManyRequests where the subject holds as much as it may */
+  take({ key, kind }: Subject, amount = 1): Release {
+    const free = this.max - this.#used;
+    const held = this.#held.get(key) ?? 0;
+    const isFull = amount > free;
+    if (isFull || held + amount > Math.min(free, this.maxPerSubject)) {
+      if (!isFull && kind !== undefined) this.observer?.refused(this.bound, kind);
+      else this.observer?.shed(this.bound);
+      throw isFull ? new Overloaded() : new TooManyRequests(1);
+    }
+    this.#used += amount;
+    this.#held.set(key, held + amount);
+    let isHeld = true;
+    return () => {
+      if (!isHeld) return;
+      isHeld = false;
+      this.#used -= amount;
+      const left = (this.#held.get(key) ?? 0) - amount;
+      if (left > 0) this.#held.set(key, left);
+      else this.#held.delete(key);
+    };
+  }
+}
+
+/** Admits requests while there is capacity for them, in all and for each subject. */
 export class Admission implements OnModuleDestroy {
-  readonly #requests: SharedCapacity;
+  /** The requests in flight: those whose body has been received. */
+  readonly requests: SharedCapacity;
+  /** Memory for answers until their clients have received them. */
+  readonly answers: SharedCapacity;
   readonly #bodies: SharedCapacity;
   readonly #strangersBodies: SharedCapacity;
-  readonly #answers: SharedCapacity;
 
   constructor(
     maxInFlight: number,
@@ -49,17 +98,21 @@ export class Admission implements OnModuleDestroy {
     private readonly observer: LimitsObserver | undefined,
     bounds = MEMORY_BOUNDS,
   ) {
-    this.#requests = new SharedCapacity(maxInFlight, Math.max(1, maxInFlight * MAX_SHARE));
-    this.#bodies = new SharedCapacity(bounds.bodyBytes);
+    const { bodyBytes, strangersBodyBytes, strangersBodyBytesPerAddress, answerBytes } = bounds;
+    const maxOfCaller = Math.max(1, maxInFlight * MAX_SHARE);
+    this.requests = new SharedCapacity('in_flight', observer, maxInFlight, maxOfCaller);
+    this.answers = new SharedCapacity('answers', observer, answerBytes);
+    this.#bodies = new SharedCapacity('bodies', observer, bodyBytes);
     this.#strangersBodies = new SharedCapacity(
-      bounds.strangersBodyBytes,
-      bounds.strangersBodyBytesPerAddress,
+      'bodies',
+      observer,
+      strangersBodyBytes,
+      strangersBodyBytesPerAddress,
     );
-    this.#answers = new SharedCapacity(bounds.answerBytes);
     observer?.opened(() => ({
-      inFlight: this.#requests.used,
+      inFlight: this.requests.used,
       bodyBytes: this.#bodies.used + this.#strangersBodies.used,
-      answerBytes: this.#answers.used,
+      answerBytes: this.answers.used,
     }));
   }
 
@@ -70,32 +123,13 @@ export class Admission implements OnModuleDestroy {
     throw new Overloaded();
   }
 
-  /** Admits a request whose body has been received. @throws Overloaded, TooManyRequests */
-  enter(subject: Subject): Release {
-    return this.#take(this.#requests, subject, 1, 'in_flight');
-  }
-
-  /** Reserves memory for a body that is about to be read. @throws Overloaded, TooManyRequests */
-  receive(subject: Subject, bytes: number): Release {
-    const capacity = subject.kind === undefined ? this.#strangersBodies : this.#bodies;
-    return this.#take(capacity, subject, bytes, 'bodies');
-  }
-
-  /** Reserves memory for an answer until the client has received it. @throws Overloaded, TooManyRequests */
-  answer(subject: Subject, bytes: number): Release {
-    return this.#take(this.#answers, subject, bytes, 'answers');
+  /** Returns the memory for the body of such a sender. */
+  bodiesOf({ kind }: Subject): SharedCapacity {
+    return kind === undefined ? this.#strangersBodies : this.#bodies;
   }
 
   onModuleDestroy(): void {
     this.loop?.close();
-  }
-
-  #take(capacity: SharedCapacity, { key, kind }: Subject, amount: number, bound: SharedBound): Release {
-    const taken = capacity.take(key, amount);
-    if (typeof taken === 'function') return taken;
-    if (taken === 'share' && kind !== undefined) this.observer?.refused(bound, kind);
-    else this.observer?.shed(bound);
-    throw taken === 'share' ? new TooManyRequests(1) : new Overloaded();
   }
 }
 
@@ -106,7 +140,7 @@ const WINDOW_MS = 1_000;
 /** Measures how late the event loop runs, as the mean over the last second, so that a single long pause does not count as load. */
 export class LoopDelay {
   readonly #delays = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
-  #recentMs = 0;
+  isTooLate = false;
   #cancel: () => void = () => undefined;
 
   /** @param maxMs the delay above which the loop is too late */
@@ -119,10 +153,6 @@ export class LoopDelay {
     this.#measureLater();
   }
 
-  get isTooLate(): boolean {
-    return this.#recentMs > this.maxMs;
-  }
-
   close(): void {
     this.#cancel();
     this.#delays.disable();
@@ -131,7 +161,7 @@ export class LoopDelay {
   #measureLater(): void {
     this.#cancel = this.time.after(this.windowMs, () => {
       const { count, mean } = this.#delays;
-      this.#recentMs = count === 0 ? 0 : Math.max(0, mean / 1e6 - RESOLUTION_MS);
+      this.isTooLate = count > 0 && mean / 1e6 - RESOLUTION_MS > this.maxMs;
       this.#delays.reset();
       this.#measureLater();
     });

@@ -1,3 +1,6 @@
+import { LRUCache } from 'lru-cache';
+import type { MonotonicTime } from '../time/clock';
+
 /** The capacities that all requests share: the number in flight, the memory for bodies, the memory for answers. */
 export type SharedBound = 'in_flight' | 'bodies' | 'answers';
 
@@ -75,4 +78,90 @@ export function accountOf(
 ): string | undefined {
   if (budget === 'user') return user;
   return app === undefined ? undefined : `${user.length}:${user}${app}`;
+}
+
+/** Rate limits of this process alone. */
+export class LocalRateLimits extends RateLimits {
+  readonly #limits: Readonly<Record<RequestKind, readonly TokenBuckets[]>>;
+
+  constructor(rates: RateLimitsByKind, time: MonotonicTime) {
+    super();
+    const bucketsFor = (kind: RequestKind): readonly TokenBuckets[] =>
+      (['app', 'user'] as const).flatMap((budget) => {
+        const rate = rates[budget][kind];
+        return rate === undefined ? [] : [new TokenBuckets(budget, rate, time)];
+      });
+    this.#limits = { read: bucketsFor('read'), write: bucketsFor('write') };
+  }
+
+  take(kind: RequestKind, subject: RateLimitSubject): RateLimitExceeded | undefined {
+    const buckets: Bucket[] = [];
+    for (const limit of this.#limits[kind]) {
+      const bucket = limit.bucketOf(subject);
+      if (bucket === undefined) continue;
+      const missing = 1 - bucket.tokens;
+      if (missing > 0) {
+        const retryAfterMs = Math.max(1, Math.ceil((missing / limit.rate.perSecond) * 1000 - ROUNDING));
+        return { budget: limit.budget, retryAfterMs };
+      }
+      buckets.push(bucket);
+    }
+    for (const bucket of buckets) bucket.tokens -= 1;
+    return undefined;
+  }
+
+  charge(kind: RequestKind, subject: RateLimitSubject, requests: number): void {
+    for (const limit of this.#limits[kind]) {
+      const bucket = limit.bucketOf(subject);
+      if (bucket !== undefined) bucket.tokens = Math.max(bucket.tokens - requests, -maxDebt(limit.rate));
+    }
+  }
+}
+
+interface Bucket {
+  /** Less than none are a debt, which the rate pays off. */
+  tokens: number;
+  atMs: number;
+}
+
+/** Beyond it the least recently used bucket is dropped; unless there is a flood of new accounts it is full by then. */
+const MAX_BUCKETS = 50_000;
+
+/** Sums of fractions are slightly off, which must not add a millisecond. */
+const ROUNDING = 1e-6;
+
+/** A token bucket for each account: a request takes a token, and tokens are added at a steady rate up to the burst. */
+export class TokenBuckets {
+  readonly #buckets: LRUCache<string, Bucket>;
+
+  constructor(
+    readonly budget: RateLimitExceeded['budget'],
+    readonly rate: RateLimit,
+    private readonly time: MonotonicTime,
+    maxBuckets = MAX_BUCKETS,
+  ) {
+    // As a size, since `max` would allocate the places of all accounts at the start.
+    this.#buckets = new LRUCache({ maxSize: maxBuckets });
+  }
+
+  get count(): number {
+    return this.#buckets.size;
+  }
+
+  /** Returns the bucket as it is now; undefined for a subject that has no account. */
+  bucketOf(subject: RateLimitSubject): Bucket | undefined {
+    const account = accountOf(this.budget, subject);
+    if (account === undefined) return undefined;
+    const { perSecond, burst } = this.rate;
+    const atMs = this.time.nowMs();
+    const bucket = this.#buckets.get(account);
+    if (bucket === undefined) {
+      const full = { tokens: burst, atMs };
+      this.#buckets.set(account, full, { size: 1 });
+      return full;
+    }
+    bucket.tokens = Math.min(burst, bucket.tokens + ((atMs - bucket.atMs) / 1000) * perSecond);
+    bucket.atMs = atMs;
+    return bucket;
+  }
 }

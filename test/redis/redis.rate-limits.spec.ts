@@ -1,4 +1,4 @@
-import { LocalRateLimits } from '../../src/limits/local.rate-limits';
+import { LocalRateLimits } from '../../src/limits/rate-limits';
 import type { RateLimitsByKind, RateLimitExceeded } from '../../src/limits/rate-limits';
 import { RedisRateLimits } from '../../src/redis/redis.rate-limits';
 import { describeWith } from '../support/describe-with';

@@ -34,8 +34,8 @@ describe('the metrics of the limits', () => {
     const metrics = new Metrics();
     const loop = { isTooLate: false, close: () => undefined };
     const admission = new Admission(1, loop, new LimitMetrics(metrics));
-    const leave = admission.enter({ key: 'alice', kind: 'read' });
-    expect(() => admission.enter({ key: 'bob', kind: 'read' })).toThrow(Overloaded);
+    const leave = admission.requests.take({ key: 'alice', kind: 'read' });
+    expect(() => admission.requests.take({ key: 'bob', kind: 'read' })).toThrow(Overloaded);
     expect(await linesOf(metrics, 'osp_requests_in_flight')).toEqual(['osp_requests_in_flight 1']);
     leave();
     loop.isTooLate = true;

@@ -22,74 +22,44 @@ export function ok<T>(data: T): Envelope<T> {
 /** The documented answer to a successful write. */
 export const DONE: Envelope<''> = ok('');
 
-/** Chooses the form in which a request is answered. Probes and the access route always use the documented one. */
-export class AnswerForms {
-  private readonly provider: AnswerForm;
-  private readonly wrapped: AnswerForm;
-  private readonly event: AnswerForm;
-
-  constructor(style: ResponseStyle) {
-    this.provider = style === 'sidecar' ? SIDECAR : DOCUMENTED;
-    // The sender of events reads the HTTP status only: a failure with 200 would lose the event for good.
-    this.event = {
-      success: (envelope) => this.provider.success(envelope),
-      failure: (envelope) => DOCUMENTED.failure(envelope),
-    };
-    this.wrapped = wrappedBySystemServer(this.provider);
-  }
-
-  of(request: ProviderRequest): AnswerForm {
-    const { asSystemServer, operation, path } = request.target;
-    if (asSystemServer) return this.wrapped;
-    if (path.startsWith('/user/')) return this.event;
-    return operation !== undefined || path.startsWith('/admin/') ? this.provider : DOCUMENTED;
-  }
-}
-
 /** The setting `RESPONSE_STYLE`: the documented answers, or those of today's sidecar, which its clients test. */
 type ResponseStyle = 'documented' | 'sidecar';
 
-interface Answer {
-  readonly status: number;
-  readonly body: object;
-}
-
-/** Turns an envelope into the status and the body of an HTTP answer. */
-interface AnswerForm {
-  success(envelope: Envelope<unknown>): Answer;
-  failure(envelope: Envelope<FailureData>): Answer;
-}
-
-/** Sends the envelope as it is; `code` is the HTTP status. */
-export const DOCUMENTED: AnswerForm = { success: unchanged, failure: unchanged };
-
-/** Answers HTTP 200 always, and `code: 0` for success: clients of the sidecar test `data.code == 0`. */
-export const SIDECAR: AnswerForm = {
-  success: (envelope) => ({ status: 200, body: { ...envelope, code: 0 } }),
-  failure: (envelope) => ({ status: 200, body: envelope }),
-};
-
 /**
- * Returns the form that system-server gives to a provider's answers, so that an app that calls `OS_SYSTEM_SERVER` may
- * call us instead: HTTP 200 always; a provider's failure is a sentence that contains its status and body.
+ * Gives answers the form that their caller reads. A sidecar's is HTTP 200 always, and `code: 0` for success: its clients test
+ * `data.code == 0`. Probes and the access route always have the documented form.
  */
-export function wrappedBySystemServer(provider: AnswerForm): AnswerForm {
-  const wrap = ({ status, body }: Answer): object =>
-    status < 400
-      ? { code: 0, message: 'success', data: body }
-      : { code: 1, message: `invoke provider err: code ${status}, ${JSON.stringify(body)}` };
-  return {
-    success: (envelope) => ({ status: 200, body: wrap(provider.success(envelope)) }),
-    failure: (envelope) => ({ status: 200, body: ownFailure(envelope) ?? wrap(provider.failure(envelope)) }),
-  };
-}
+export class AnswerForms {
+  constructor(private readonly style: ResponseStyle) {}
 
-/** system-server checks the access token itself, before it calls a provider. */
-function ownFailure(envelope: Envelope<FailureData>): object | undefined {
-  if (envelope.data.credential !== 'X-Access-Token') return undefined;
-  return { code: 100001, message: `TokenValidationError: ${envelope.message}` };
-}
+  /** Returns the body of a success. */
+  success(
+    { operation, path, asSystemServer }: ProviderRequest['target'],
+    envelope: Envelope<unknown>,
+  ): object {
+    const isSidecars =
+      this.style === 'sidecar' && (operation !== undefined || /^\/(admin|user)\//.test(path));
+    const body = isSidecars ? { ...envelope, code: 0 } : envelope;
+    return asSystemServer ? { code: 0, message: 'success', data: body } : body;
+  }
 
-function unchanged(envelope: Envelope<unknown>): Answer {
-  return { status: envelope.code, body: envelope };
+  /**
+   * Returns the status and the body of a failure. system-server answers HTTP 200 always, so that an app that calls
+   * `OS_SYSTEM_SERVER` may call us instead; a provider's failure is a sentence that contains its status and body.
+   */
+  failure(
+    { operation, path, asSystemServer }: ProviderRequest['target'],
+    envelope: Envelope<FailureData>,
+  ): { readonly status: number; readonly body: object } {
+    // The sender of events reads the HTTP status only: a failure with 200 would lose the event for good.
+    const isSidecars = this.style === 'sidecar' && (operation !== undefined || path.startsWith('/admin/'));
+    const status = isSidecars ? 200 : envelope.code;
+    if (!asSystemServer) return { status, body: envelope };
+    // system-server checks the access token itself, before it calls a provider.
+    if (envelope.data.credential === 'X-Access-Token')
+      return { status: 200, body: { code: 100001, message: `TokenValidationError: ${envelope.message}` } };
+    if (isSidecars) return { status, body: { code: 0, message: 'success', data: envelope } };
+    const message = `invoke provider err: code ${status}, ${JSON.stringify(envelope)}`;
+    return { status: 200, body: { code: 1, message } };
+  }
 }

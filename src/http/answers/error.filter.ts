@@ -11,7 +11,7 @@ import {
 import type { LogEvent } from '../../logging/log';
 import { AnswerForms, type Envelope, type FailureData } from './envelope';
 import type { ProviderRequest } from '../request/provider-request';
-import { sendJson } from '../server/send-json';
+import { sendJson } from '../server/json-answers';
 
 /** The only place where an error becomes an answer. The message of a foreign error is never sent or logged. */
 @Catch()
@@ -38,8 +38,8 @@ export class ErrorFilter implements ExceptionFilter {
     const retryAfterSeconds = retryAfterOf(error);
     if (retryAfterSeconds !== undefined) response.setHeader('Retry-After', String(retryAfterSeconds));
     if (error instanceof ShuttingDown) response.setHeader('Connection', 'close');
-    const { status, body } = this.forms.of(request).failure(failure(error, requestId));
-    sendJson(response, status, body);
+    const { status, body } = this.forms.failure(request.target, failure(error, requestId));
+    sendJson(response, status, [JSON.stringify(body)]);
   }
 }
 

@@ -40,7 +40,7 @@ export class AdmissionGuard implements CanActivate {
       throw new Unauthenticated('X-Access-Token');
     // Nothing is done for a client that has hung up.
     if (request.cleanup.hasRun) throw new ClientGone();
-    request.cleanup.add(this.admission.enter(subject));
+    request.cleanup.add(this.admission.requests.take(subject));
     return true;
   }
 }

@@ -4,7 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { isUtf8 } from 'node:buffer';
 import { Injectable } from '@nestjs/common';
 import { parse } from 'content-type';
-import getRawBody, { type Options } from 'raw-body';
+import getRawBody from 'raw-body';
 import { SystemMonotonicTime } from '../../time/clock';
 import { FairQueue } from '../../concurrency/fair-queue';
 import { Overloaded, InvalidRequest } from '../../errors/request-errors';
@@ -42,7 +42,7 @@ export class RequestBodies {
   /**
    * Sets `request.body` to a plain object, empty without a body, since all fields of some operations are optional. A body
    * that was read already stays. The memory that it may take is reserved until the request ends.
-   * @throws InvalidRequest, Overloaded, TooManyRequests, or an error with `status`
+   * @throws InvalidRequest, Overloaded, TooManyRequests, or an error with `status`, and with `limit` where the body is too large
    */
   async read(request: ProviderRequest): Promise<void> {
     if (request.body !== undefined) return;
@@ -62,8 +62,16 @@ export class RequestBodies {
     const limit = STORES_A_VALUE.test(request.target.path) ? MAX_BODY_BYTES : MAX_SMALL_BODY_BYTES;
     // A body that announces more than the limit is discarded; one that announces nothing may take all of it.
     const bytes = length === undefined ? limit : Number(length) > limit ? 0 : Number(length);
-    if (bytes > 0) request.cleanup.add(this.admission.receive(subjectOf(request), bytes));
-    const received = await readBody(request, { limit, length: length ?? null });
+    const subject = subjectOf(request);
+    if (bytes > 0) request.cleanup.add(this.admission.bodiesOf(subject).take(subject, bytes));
+    let received: Buffer;
+    try {
+      received = await getRawBody(request, { limit, length: length ?? null });
+    } catch (error: unknown) {
+      // The client reads its refusal once it has sent all of the body.
+      await discardBody(request);
+      throw error;
+    }
     request.bodyBytes = received.length;
     return parseBody(received);
   }
@@ -83,16 +91,6 @@ export function requireObject(body: unknown, field: string): void {
 /** A body that is not plain UTF-8, not JSON, or incomplete. The parser's message could quote it; the error filter reads the status. */
 class BodyUnreadable extends Error {
   readonly status = 400;
-}
-
-/** @throws an error with `status`, and with `limit` where the body is too large, once the client has sent all of it */
-async function readBody(request: ProviderRequest, bounds: Options): Promise<Buffer> {
-  try {
-    return await getRawBody(request, bounds);
-  } catch (error: unknown) {
-    await discardBody(request);
-    throw error;
-  }
 }
 
 function parseBody(bytes: Buffer): unknown {

@@ -3,11 +3,10 @@ import type { Express, Response } from 'express';
 import { ExpressAdapter } from '@nestjs/platform-express/adapters';
 import type { Reloadable } from '../../reloadable/reloadable';
 import type { AnswerForms, Envelope } from '../answers/envelope';
-import { lengthOf, SMALL_ANSWER_LENGTH, type LargeAnswers } from './large-answers';
+import { type LargeAnswers, lengthOf, sendJson, sendLargeJson, SMALL_ANSWER_LENGTH } from './json-answers';
 import type { ProviderRequest } from '../request/provider-request';
 import type { RequestQueue } from './request-queue';
 import { secureServer, type ServerIdentity, UnfinishedHandshakes } from './secure-server';
-import { sendJson, sendLargeJson } from './send-json';
 
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 30_000;
@@ -59,9 +58,9 @@ export class StrictExpressAdapter extends ExpressAdapter {
     status = response.statusCode,
   ): void | Promise<void> {
     const request = response.req as ProviderRequest;
-    const { body } = this.forms.of(request).success(envelope);
+    const body = this.forms.success(request.target, envelope);
     if (lengthOf(body) > SMALL_ANSWER_LENGTH) return this.replyLarge(request, response, status, body);
-    sendJson(response, status, body);
+    sendJson(response, status, [JSON.stringify(body)]);
   }
 
   override async close(): Promise<void> {

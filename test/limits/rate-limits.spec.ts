@@ -1,5 +1,4 @@
-import { LocalRateLimits, TokenBuckets } from '../../src/limits/local.rate-limits';
-import type { RateLimitsByKind } from '../../src/limits/rate-limits';
+import { LocalRateLimits, TokenBuckets, type RateLimitsByKind } from '../../src/limits/rate-limits';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 
 const time = new FixedMonotonicTime();
@@ -84,8 +83,8 @@ describe('LocalRateLimits', () => {
   });
 
   it('remembers a bounded number of accounts', () => {
-    const buckets = new TokenBuckets({ perSecond: 1, burst: 1 }, time, 100);
-    for (let i = 0; i < 1_000; i += 1) buckets.take(`account ${i}`);
+    const buckets = new TokenBuckets('user', { perSecond: 1, burst: 1 }, time, 100);
+    for (let i = 0; i < 1_000; i += 1) buckets.bucketOf({ user: `user ${i}` });
     expect(buckets.count).toBe(100);
   });
 });

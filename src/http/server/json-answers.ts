@@ -1,12 +1,77 @@
+import type { ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import type { MonotonicTime } from '../../time/clock';
 import { FairQueue, type FairQueueBounds } from '../../concurrency/fair-queue';
 import { quietTurn } from '../../concurrency/quiet-turn';
 import { ClientGone, Overloaded } from '../../errors/request-errors';
 import { ListTooLarge } from '../../errors/store-errors';
-import type { Admission } from '../../limits/admission';
-import type { Release } from '../../concurrency/shared-capacity';
+import type { Admission, Release, Subject } from '../../limits/admission';
 import type { RateLimits } from '../../limits/rate-limits';
 import { chargeBytes, type ProviderRequest, subjectOf } from '../request/provider-request';
+import { discardBody } from './request-bodies';
+
+/** How long we wait for a client before its connection is cut. */
+export interface AnswerTimeouts {
+  /** While it reads nothing of an answer; node:http counts each byte that leaves as progress. */
+  readonly stalledMs: number;
+  /** Until it has read all of a large answer, however steadily it reads. */
+  readonly largeMs: number;
+  /** Until it closes its side, once the operating system has all of a large answer. */
+  readonly closeMs: number;
+}
+
+const TIMEOUTS: AnswerTimeouts = { stalledMs: 30_000, largeMs: 120_000, closeMs: 30_000 };
+
+/** Ends an answer. Express would write head and body separately, and read headers that no client of ours sends. */
+export function sendJson(
+  response: ServerResponse,
+  status: number,
+  parts: readonly (string | Buffer)[],
+  { stalledMs } = TIMEOUTS,
+): void {
+  const length = parts.reduce((sum, part) => sum + Buffer.byteLength(part), 0);
+  response.statusCode = status;
+  response.setHeader('Content-Type', 'application/json; charset=utf-8');
+  response.setHeader('Content-Length', length);
+  if (!response.req.complete) void discardBody(response.req);
+  response.socket?.setTimeout(stalledMs);
+  response.once('timeout', cut);
+  const last = parts.length - 1;
+  if (last > 0) response.cork();
+  for (const part of parts.slice(0, last)) response.write(part);
+  response.end(parts[last]);
+}
+
+/**
+ * Ends an answer with a large body, as bytes: Node would hold a string several times until the client has read it. The
+ * answer is the last one of its connection, which stays open until the client closes it: only that shows that the client
+ * has read all of it, and that the operating system no longer buffers any of it.
+ */
+export function sendLargeJson(
+  response: ServerResponse,
+  status: number,
+  chunks: readonly Buffer[],
+  timeouts = TIMEOUTS,
+): void {
+  const { socket } = response.req;
+  let overdue = setTimeout(() => cut(socket), timeouts.largeMs).unref();
+  socket.once('close', () => clearTimeout(overdue));
+  response.setHeader('Connection', 'close');
+  // Node would destroy the socket here, while the operating system still sends.
+  socket.destroySoon = () => {
+    socket.setTimeout(0).end();
+    clearTimeout(overdue);
+    overdue = setTimeout(() => cut(socket), timeouts.closeMs).unref();
+  };
+  sendJson(response, status, chunks, timeouts);
+}
+
+/** Closes a connection with a reset, so that the operating system discards what the client has not read. */
+function cut(socket: Socket): void {
+  if (socket instanceof TLSSocket) socket.destroy();
+  else socket.resetAndDestroy();
+}
 
 /** Answers up to this length are neither counted nor made in chunks. */
 export const SMALL_ANSWER_LENGTH = 16 * 1024;
@@ -41,17 +106,18 @@ export class LargeAnswers {
   /** Returns the JSON text of an answer. @throws TooManyRequests, Overloaded, ListTooLarge, ClientGone; nothing stays reserved then */
   async textOf(request: ProviderRequest, body: object): Promise<LargeText> {
     const length = lengthOf(body);
+    const subject = subjectOf(request);
     // Charged whatever becomes of the answer, since the store has read it: a caller that is refused or quits must not do so for free.
-    chargeBytes(this.rateLimits, subjectOf(request), length);
+    chargeBytes(this.rateLimits, subject, length);
     if (length > MAX_ANSWER_BYTES) throw new ListTooLarge();
     if (request.cleanup.hasRun) throw new ClientGone();
     // The values stay in memory until their text is complete. Both are reserved first: else many lists could block each other.
-    const releaseValues = this.admission.answer(subjectOf(request), length);
+    const releaseValues = this.admission.answers.take(subject, length);
     const releases: Release[] = [];
     const release = (): void => releases.forEach((one) => one());
     try {
-      releases.push(this.admission.answer(subjectOf(request), length));
-      return { chunks: await this.#chunksOf(request, body, { bytes: length, releases }), release };
+      releases.push(this.admission.answers.take(subject, length));
+      return { chunks: await this.#chunksOf(request, body, { subject, bytes: length, releases }), release };
     } catch (error: unknown) {
       release();
       throw error;
@@ -66,6 +132,7 @@ export class LargeAnswers {
     body: object,
     reservation: Reservation,
   ): Promise<readonly Buffer[]> {
+    const { subject } = reservation;
     const chunks: Buffer[] = [];
     let bytes = 0;
     for (const text of textsOf(body)) {
@@ -73,11 +140,11 @@ export class LargeAnswers {
       bytes += chunk.length;
       if (bytes > MAX_ANSWER_BYTES) throw new ListTooLarge();
       if (bytes > reservation.bytes) {
-        reservation.releases.push(this.admission.answer(subjectOf(request), bytes - reservation.bytes));
+        reservation.releases.push(this.admission.answers.take(subject, bytes - reservation.bytes));
         reservation.bytes = bytes;
       }
       chunks.push(chunk);
-      await this.queue.run(subjectOf(request).key, quietTurn);
+      await this.queue.run(subject.key, quietTurn);
       if (request.cleanup.hasRun) throw new ClientGone();
     }
     return chunks;
@@ -93,6 +160,7 @@ interface LargeText {
 
 /** The memory that is reserved for a text so far. */
 interface Reservation {
+  readonly subject: Subject;
   bytes: number;
   readonly releases: Release[];
 }
