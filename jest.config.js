@@ -1,23 +1,55 @@
+const { existsSync } = require('node:fs');
 const base = require('./jest.base.config.js');
 
-// These hold the service to real seconds, its own processor time or its memory: they run after the others, one at a time.
+// These compare real seconds, processor time, memory or file descriptors with a bound, or fill a disk: they run after the others, one
+// at a time. test/architecture/serial-tests.spec.ts checks that whoever measures is named here; docs/decisions/0016-serial-tests.md says why.
 const SERIAL = [
-  '<rootDir>/test/grants/growth.spec.ts',
-  '<rootDir>/test/grants/manifest-cost.spec.ts',
-  '<rootDir>/test/process/limits.spec.ts',
-  '<rootDir>/test/process/memory.spec.ts',
-  '<rootDir>/test/process/replicas.spec.ts',
-  '<rootDir>/test/process/start.spec.ts',
-  '<rootDir>/test/redis/redis-client.spec.ts',
-  '<rootDir>/test/redis/redis.scope-lock.spec.ts',
-  '<rootDir>/test/telemetry/metrics-lint.spec.ts',
-];
+  'authz/manifest-cost',
+  'e2e/access-token',
+  'e2e/bodies',
+  'e2e/five-operations',
+  'e2e/full-disk',
+  'e2e/overload',
+  'e2e/shutdown',
+  'e2e/tls',
+  'grant-sources/directory.grant-source',
+  'grant-sources/growth',
+  'grant-sources/kubernetes.grant-source',
+  'http/discard-body',
+  'http/json-structure',
+  'lldap/lldap.user-directory',
+  'logging/log-destination',
+  'process/embedded-memory',
+  'process/limits',
+  'process/memory',
+  'process/proof-flood',
+  'process/removal',
+  'process/replicas',
+  'process/start',
+  'redis/redis-client',
+  'redis/redis.rate-limits',
+  'redis/redis.scope-lock',
+  'stores/embedded/full-disk',
+  'stores/infisical/kubernetes-auth',
+  'stores/infisical/machine-session',
+  'stores/infisical/proxy',
+  'stores/infisical/rate-limits',
+  'stores/infisical/read-faults',
+  'stores/infisical/version-probe',
+  'telemetry/metrics',
+  'telemetry/metrics-lint',
+  'telemetry/metrics-server',
+  'telemetry/traces',
+].map((name) => `<rootDir>/test/${name}.spec.ts`);
 
-/** @type {import('jest').Config} */
+const missing = SERIAL.filter((file) => !existsSync(file.replace('<rootDir>', __dirname)));
+if (missing.length > 0)
+  throw new Error(`jest.config.js names tests that do not exist: ${missing.join(', ')}`);
+
 module.exports = {
   projects: [
-    { ...base, testPathIgnorePatterns: ['/node_modules/', ...SERIAL] },
-    { ...base, testMatch: SERIAL, displayName: 'serial', runner: '<rootDir>/test/support/serial.runner.js' },
+    { ...base, displayName: 'parallel', testPathIgnorePatterns: ['/node_modules/', ...SERIAL] },
+    { ...base, displayName: 'serial', testMatch: SERIAL, runner: '<rootDir>/test/support/serial.runner.js' },
   ],
   // One test file at a time shares a machine of two cores with the servers that it starts.
   maxWorkers: 2,

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { projectSlug } from '../../src/stores/infisical/projects/project-slug';
 import { ChildService } from '../support/child-service';
+import { eventually } from '../support/eventually';
 import { FakeInfisical } from '../support/fake-infisical/fake-infisical';
 import { httpCall } from '../support/http-call';
 import { accessToken, userToken } from '../support/tokens';
@@ -91,7 +92,8 @@ describe('the built process among the largest workspaces', () => {
       WORKSPACES.map(async (name) => (await call('ListSecret', name, {})).status),
     );
     expectServed(answers);
-    expect((await call('ListSecret', WORKSPACES[0]!, {})).status).toBe(200);
+    // What the last answers hold is given back once their connections have taken them.
+    await eventually(async () => expect((await call('ListSecret', WORKSPACES[0]!, {})).status).toBe(200));
     expect(peakMib()).toBeLessThan(LIMIT_MIB);
   });
 });

