@@ -69,6 +69,7 @@ export class AppModule implements NestModule {
     const userTokens = new UserTokenVerifier(userTokenSecret, clock, userDirectory);
     const { userDeprovisioning, worker } = deprovisioning({
       store,
+      jobStorage: adapters.deletionJobs,
       clock,
       time,
       log: logEvent(log),

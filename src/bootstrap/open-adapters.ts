@@ -10,7 +10,7 @@ import { SystemClock, type MonotonicTime, SystemMonotonicTime, type Clock } from
 import type { InfisicalStoreSettings, Settings } from '../config/settings';
 import { reloadedCredentials, reloadedLogin } from './credentials';
 import { infisicalConnection } from './infisical-connection';
-import { DELETION_JOBS_SCOPE } from '../user-deprovisioning/deletion-jobs';
+import type { DeletionJobStorage } from '../user-deprovisioning/deletion-job-storage';
 import { IdentityDependency } from '../authn/identity-dependency';
 import { LldapUserDirectory } from '../lldap/lldap.user-directory';
 import type { LogEvent } from '../logging/log';
@@ -27,6 +27,7 @@ export interface Adapters {
   readonly time?: MonotonicTime;
   readonly clock: Clock;
   readonly store: SecretStore;
+  readonly deletionJobs: DeletionJobStorage;
   /** Present where credentials may change; otherwise those of the settings count. */
   readonly credentials?: ServiceCredentials;
   readonly grantSource: GrantSource;
@@ -62,13 +63,14 @@ export async function openAdapters(settings: Settings, log: LogEvent): Promise<A
   const time = new SystemMonotonicTime();
   const [key, observer] = [credentials.accessTokenKey, telemetry?.redis];
   const redis = await openRedis(settings, { time, log, files, key, observer });
-  const [{ store, problems: storeProblems }, grants] = await Promise.all([
+  const [{ store, deletionJobs, problems: storeProblems }, grants] = await Promise.all([
     openStore(settings, { clock, log, files, telemetry, redis }),
     openGrants(settings.grants, clock, log, telemetry),
   ]);
   const lldap = openLldap(settings.userToken.lldapUrl, { clock, time, log, telemetry });
   return {
     clock,
+    deletionJobs,
     store: withQuotas(store, settings.quotas, { telemetry, redis }),
     credentials,
     closeCredentials: () => files.close(),
@@ -115,7 +117,7 @@ function openLldap(
   };
 }
 
-/** Adds the quotas of the settings; the service's own secrets are not limited. */
+/** Adds the quotas of the settings. */
 function withQuotas(
   store: SecretStore,
   quotas: Settings['quotas'],
@@ -127,7 +129,6 @@ function withQuotas(
   if (!isLimited) return store;
   const limited = new QuotaSecretStore(store, quotas, {
     time: new SystemMonotonicTime(),
-    unlimitedUser: DELETION_JOBS_SCOPE.user,
     ...(telemetry?.quotas !== undefined && { observer: telemetry.quotas }),
   });
   redis?.invalidationBus.listen((written) =>
@@ -182,17 +183,23 @@ interface StoreDeps {
   readonly redis: SharedRedis | undefined;
 }
 
+type OpenedStore = Pick<Adapters, 'store' | 'deletionJobs' | 'problems'>;
+
 /** Imports only the chosen store: the other one would cost start time and memory. */
-async function openStore(settings: Settings, deps: StoreDeps): Promise<Pick<Adapters, 'store' | 'problems'>> {
+async function openStore(settings: Settings, deps: StoreDeps): Promise<OpenedStore> {
   const { store } = settings;
   if (store.kind === 'infisical') return openInfisical(store, settings, deps);
   const { EmbeddedSecretStore } = await import('../stores/embedded/embedded.secret-store.js');
-  const embedded = await EmbeddedSecretStore.open({ ...store, serviceUser: DELETION_JOBS_SCOPE.user });
+  const embedded = await EmbeddedSecretStore.open(store);
   const { tornTailsIn } = await import('../stores/embedded/vault/torn-tail.js');
   const torn = await tornTailsIn(store.dataDir);
   for (const file of torn) deps.log('warn', 'embedded_store_tail_put_aside', { file });
   deps.telemetry?.disk?.opened(() => embedded.diskFigures());
-  return { store: embedded, problems: () => [...embedded.problems(), ...torn.map(tornTail)] };
+  return {
+    store: embedded,
+    deletionJobs: embedded.deletionJobs,
+    problems: () => [...embedded.problems(), ...torn.map(tornTail)],
+  };
 }
 
 function tornTail(file: string): string {
@@ -203,8 +210,8 @@ async function openInfisical(
   store: InfisicalStoreSettings,
   { credentialFiles }: Settings,
   { clock, log, files, telemetry, redis }: StoreDeps,
-): Promise<Pick<Adapters, 'store' | 'problems'>> {
-  const { createInfisicalSecretStore } = await import('../stores/infisical/create-infisical-secret-store.js');
+): Promise<OpenedStore> {
+  const { createInfisicalStores } = await import('../stores/infisical/create-infisical-secret-store.js');
   const options = {
     ...store,
     ...infisicalConnection(store, files),
@@ -213,7 +220,7 @@ async function openInfisical(
     ...(telemetry?.infisical !== undefined && { observer: telemetry.infisical }),
     ...(redis !== undefined && { scopeLock: redis.scopeLock }),
   };
-  const infisical = createInfisicalSecretStore(options, clock, log);
+  const { store: infisical, deletionJobs } = createInfisicalStores(options, clock, log);
   const time = new SystemMonotonicTime();
   const { resilientStore } = await import('../stores/resilience/resilient-store.js');
   const guarded = resilientStore(infisical, store.timeoutMs, {
@@ -221,12 +228,17 @@ async function openInfisical(
     log,
     ...(telemetry?.storeLoad !== undefined && { observer: telemetry.storeLoad }),
   });
-  if (store.cache === undefined) return { store: guarded, problems: () => infisical.problems() };
+  if (store.cache === undefined)
+    return { store: guarded, deletionJobs, problems: () => infisical.problems() };
   const { CachedSecretStore } = await import('../stores/cached/cached.secret-store.js');
   const cached = new CachedSecretStore(guarded, store.cache, {
     time,
     invalidationBus: redis?.invalidationBus ?? new NoInvalidationBus(),
     ...(telemetry?.cache !== undefined && { observer: telemetry.cache }),
   });
-  return { store: cached, problems: () => [...cached.problems(), ...infisical.problems()] };
+  return {
+    store: cached,
+    deletionJobs,
+    problems: () => [...cached.problems(), ...infisical.problems()],
+  };
 }

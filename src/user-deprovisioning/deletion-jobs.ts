@@ -1,9 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { SecretNotFound } from '../errors/store-errors';
 import type { LogEvent } from '../logging/log';
-import type { SecretScope } from '../secrets/secret';
-import type { SecretStore } from '../secrets/secret-store';
 import type { Clock } from '../time/clock';
+import type { DeletionJobStorage, StoredDeletionJob } from './deletion-job-storage';
+import type { EarlierDeletionJobs } from './earlier-deletion-jobs';
 
 /** The removal of a deleted user's workspaces, and how far it is. Each event makes a job of its own. */
 export interface DeletionJob {
@@ -22,20 +21,11 @@ export interface DeletionJob {
   readonly found?: readonly string[];
 }
 
-/**
- * The scope in which the jobs are stored: in the secret store, so that they last as long as the secrets. No user can have
- * that name: it contains a '/', which no namespace may, and is longer than a user name in a token may be.
- */
-export const DELETION_JOBS_SCOPE: SecretScope = {
-  user: 'olares-secret-provider/departed-users'.padEnd(300, '/'),
-  workspace: 'removal-orders',
-  environment: 'prod',
-};
-
 /** The durable list of deletion jobs, shared by all replicas. */
 export class DeletionJobs {
   constructor(
-    private readonly store: SecretStore,
+    private readonly storage: DeletionJobStorage,
+    private readonly earlier: EarlierDeletionJobs,
     private readonly clock: Clock,
     private readonly log: LogEvent,
   ) {}
@@ -47,12 +37,12 @@ export class DeletionJobs {
 
   /** Resolves once the job is durable. */
   async add(job: DeletionJob): Promise<void> {
-    await this.store.create(DELETION_JOBS_SCOPE, { name: job.id, value: encodeJob(job) });
+    await this.storage.create(encodeJob(job));
   }
 
   async read(): Promise<DeletionJobSnapshot> {
-    const records = await this.store.list(DELETION_JOBS_SCOPE);
-    const jobs = records.map(({ name, value }) => parseJob(name, value));
+    await this.earlier.carryOver();
+    const jobs = (await this.storage.list()).map(parseJob);
     const unreadable = jobs.filter((job) => job === undefined).length;
     if (unreadable > 0) this.log('warn', 'user_removal_jobs_unreadable', { count: unreadable });
     return new DeletionJobSnapshot(jobs.filter((job) => job !== undefined));
@@ -92,11 +82,11 @@ export class DeletionJobs {
   }
 
   async delete({ id }: DeletionJob): Promise<void> {
-    await ignoreNotFound(this.store.delete(DELETION_JOBS_SCOPE, id));
+    await this.storage.delete(id);
   }
 
   private async change(job: DeletionJob): Promise<void> {
-    await ignoreNotFound(this.store.update(DELETION_JOBS_SCOPE, { name: job.id, value: encodeJob(job) }));
+    await this.storage.update(encodeJob(job));
   }
 }
 
@@ -143,12 +133,12 @@ export class DeletionJobSnapshot {
   }
 }
 
-function encodeJob({ id: _name, ...fields }: DeletionJob): string {
-  return JSON.stringify(fields);
+function encodeJob({ id, ...fields }: DeletionJob): StoredDeletionJob {
+  return { id, text: JSON.stringify(fields) };
 }
 
 /** Returns undefined where the record is not a job. */
-function parseJob(id: string, text: string): DeletionJob | undefined {
+function parseJob({ id, text }: StoredDeletionJob): DeletionJob | undefined {
   const { user, requestedAtMs, confirmedAtMs, doneAtMs, userBackAtMs, found } = fieldsOf(text);
   if (typeof user !== 'string' || typeof requestedAtMs !== 'number') return undefined;
   return {
@@ -172,13 +162,5 @@ function fieldsOf(text: string): Readonly<Record<string, unknown>> {
     return typeof parsed === 'object' && parsed !== null ? (parsed as Record<string, unknown>) : {};
   } catch {
     return {};
-  }
-}
-
-async function ignoreNotFound(write: Promise<void>): Promise<void> {
-  try {
-    await write;
-  } catch (error: unknown) {
-    if (!(error instanceof SecretNotFound)) throw error;
   }
 }

@@ -4,8 +4,10 @@ import { UserRemovalPending } from '../errors/request-errors';
 import type { LogEvent } from '../logging/log';
 import type { SecretStore } from '../secrets/secret-store';
 import type { Clock, MonotonicTime } from '../time/clock';
+import type { DeletionJobStorage } from './deletion-job-storage';
 import { DeletionJobs } from './deletion-jobs';
 import { DeletionWorker } from './deletion-worker';
+import { EarlierDeletionJobs } from './earlier-deletion-jobs';
 import { UserDeletion } from './user-deletion';
 
 /** Handles the events of users: a deleted user's workspaces are removed in the background, and a new user finds none. */
@@ -45,6 +47,7 @@ export class UserDeprovisioning {
 
 interface DeprovisioningOptions {
   readonly store: SecretStore;
+  readonly jobStorage: DeletionJobStorage;
   readonly clock: Clock;
   readonly time: MonotonicTime;
   readonly log: LogEvent;
@@ -53,11 +56,12 @@ interface DeprovisioningOptions {
 }
 
 /** Builds the parts of this folder. */
-export function deprovisioning({ store, clock, time, log, users }: DeprovisioningOptions): {
+export function deprovisioning({ store, jobStorage, clock, time, log, users }: DeprovisioningOptions): {
   readonly userDeprovisioning: UserDeprovisioning;
   readonly worker: DeletionWorker;
 } {
-  const jobs = new DeletionJobs(store, clock, log);
+  const earlier = new EarlierDeletionJobs(store, jobStorage, time, log);
+  const jobs = new DeletionJobs(jobStorage, earlier, clock, log);
   const deletion = new UserDeletion(store, jobs, users, log);
   const deps = { clock, time, log, random: Math.random };
   const worker = new DeletionWorker(jobs, deletion, deps, users !== undefined);

@@ -100,12 +100,12 @@ describe('many files at once', () => {
       folder.write(`app-${at}/OlaresManifest.yaml`, text);
     }
     const oneMs = costMs(() => parseManifest(text));
-    const { source, longestMs } = await watched(
+    const { source, stretchesMs } = await watched(
       DirectoryGrantSource.open({ dir: folder.dir, log: () => undefined }),
     );
     expect(source.status().problems).toHaveLength(64);
-    // Without turns the sixteen that are read together are parsed in one stretch.
-    expect(longestMs).toBeLessThan(6 * oneMs + 20);
+    // Without turns the sixteen that are read together are parsed in one stretch, four times; a collection of garbage may make one long.
+    expect(stretchesMs[2]).toBeLessThan(6 * oneMs + 20);
     await source.close();
     rmSync(folder.root, { recursive: true });
   });
@@ -119,21 +119,25 @@ describe('many files at once', () => {
       while (cpuMs() < untilMs);
     };
     const lister = new ObjectLister({ path: NAMESPACES, read: spend }, api);
-    const { source, longestMs } = await watched(lister.list(new Map(), new AbortController().signal));
+    const { source, stretchesMs } = await watched(lister.list(new Map(), new AbortController().signal));
     expect(source.objects.size).toBe(200);
-    expect(longestMs).toBeLessThan(100);
+    // Without turns it is one stretch of 1,000 ms and more.
+    expect(stretchesMs[0]).toBeLessThan(400);
     await server.stop();
   });
 });
 
-/** The longest stretch, in processor time, in which nobody else got the event loop. */
-async function watched<T>(work: Promise<T>): Promise<{ readonly source: T; readonly longestMs: number }> {
-  let [done, longestMs, lastMs] = [false, 0, cpuMs()];
+/** Returns the stretches, in processor time, in which nobody else got the event loop, the longest first. */
+async function watched<T>(
+  work: Promise<T>,
+): Promise<{ readonly source: T; readonly stretchesMs: readonly number[] }> {
+  const stretchesMs: number[] = [];
+  let [done, lastMs] = [false, cpuMs()];
   const watch = async () => {
     while (!done) {
       await setImmediate();
       const nowMs = cpuMs();
-      longestMs = Math.max(longestMs, nowMs - lastMs);
+      stretchesMs.push(nowMs - lastMs);
       lastMs = nowMs;
     }
   };
@@ -141,5 +145,5 @@ async function watched<T>(work: Promise<T>): Promise<{ readonly source: T; reado
   const source = await work;
   done = true;
   await watching;
-  return { source, longestMs };
+  return { source, stretchesMs: stretchesMs.sort((a, b) => b - a) };
 }

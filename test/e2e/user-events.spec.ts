@@ -2,9 +2,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Settings } from '../../src/config/settings';
-import { DELETION_JOBS_SCOPE } from '../../src/user-deprovisioning/deletion-jobs';
 import { StoreUnavailable } from '../../src/errors/store-errors';
 import { PeerVerifier } from '../../src/authn/peer-verifier';
+import type { DeletionJobStorage } from '../../src/user-deprovisioning/deletion-job-storage';
 import type { SecretStore } from '../../src/secrets/secret-store';
 import { shutDown } from '../../src/bootstrap/application';
 import { EmbeddedSecretStore } from '../../src/stores/embedded/embedded.secret-store';
@@ -13,6 +13,7 @@ import { exampleApps } from '../support/example-apps';
 import { FixedClock } from '../support/fixed-clock';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { httpCall } from '../support/http-call';
+import { MemoryDeletionJobStorage } from '../support/memory.deletion-job-storage';
 import { MemorySecretStore } from '../support/memory.secret-store';
 import { StatedUsers } from '../support/stated-users';
 import { startService, TEST_SETTINGS, type Service } from '../support/service';
@@ -37,24 +38,34 @@ class OneSender extends PeerVerifier {
   }
 }
 
+/** The user of the place where versions up to 0.2.0 kept deletion jobs. */
+const EARLIER_JOBS_USER = 'olares-secret-provider/departed-users'.padEnd(300, '/');
+
 const at = (user: string, workspace = 'ws') => ({ user, workspace, environment: 'prod' }) as const;
 
 describe('system events of users', () => {
   const clock = new FixedClock();
   let time: FixedMonotonicTime;
   let store: MemorySecretStore;
+  let jobs: MemoryDeletionJobStorage;
   const services: Service[] = [];
   beforeEach(() => {
     time = new FixedMonotonicTime();
     store = new MemorySecretStore();
+    jobs = new MemoryDeletionJobStorage();
   });
   afterEach(async () => Promise.all(services.splice(0).map(async (service) => service.close())));
 
-  const start = async (on: SecretStore = store, settings: Partial<Settings> = {}): Promise<Service> => {
+  const start = async (
+    on: SecretStore = store,
+    settings: Partial<Settings> = {},
+    deletionJobs: DeletionJobStorage = jobs,
+  ): Promise<Service> => {
     const adapters = {
       clock,
       time,
       store: on,
+      deletionJobs,
       grantSource: exampleApps(),
       peerVerifier: new OneSender(),
       users: new StatedUsers(),
@@ -77,7 +88,7 @@ describe('system events of users', () => {
     service.logLines().filter((line) => line['user'] === user).map((line) => line['msg']); // prettier-ignore
   const done = (service: Service, user: string) =>
     eventually(() => expect(events(service, user)).toContain('user_removal_done'));
-  const orders = async (on: SecretStore = store) => (await on.list(DELETION_JOBS_SCOPE)).map(({ value }) => JSON.parse(value)); // prettier-ignore
+  const stored = async (on: DeletionJobStorage = jobs) => (await on.list()).map(({ text }) => JSON.parse(text)); // prettier-ignore
 
   it('store a deletion job, answer, and remove the deleted user in the background; other users stay', async () => {
     const service = await start();
@@ -100,7 +111,7 @@ describe('system events of users', () => {
 
   it('are accepted from the proven sender only, and no job is stored for others', async () => {
     const service = await start();
-    await eventually(() => expect(store.calls).toHaveLength(1));
+    await eventually(() => expect(jobs.calls).toEqual(['list']));
     for (const headers of [
       { authorization: '' },
       { authorization: 'Bearer other' },
@@ -114,16 +125,16 @@ describe('system events of users', () => {
         expect([headers, answer.status, answer.body.data.reason]).toEqual([headers, 401, 'UNAUTHENTICATED']);
       }
     }
-    expect(store.calls).toHaveLength(1);
-    expect(await orders()).toEqual([]);
+    expect(jobs.calls).toEqual(['list']);
+    expect(await stored()).toEqual([]);
   });
 
-  it.each([{}, { name: '' }, { name: 'a/b' }, { name: 7 }, { name: ['a'] }, { name: 'a'.repeat(254) }, { name: DELETION_JOBS_SCOPE.user }])(
+  it.each([{}, { name: '' }, { name: 'a/b' }, { name: 7 }, { name: ['a'] }, { name: 'a'.repeat(254) }, { name: EARLIER_JOBS_USER }])(
     'a body without one plain name is refused: %j',
     async (body) => {
       const service = await start();
       for (const path of ['delete', 'create']) expect((await event(service, path, body)).status).toBe(400);
-      expect(await orders()).toEqual([]);
+      expect(await stored()).toEqual([]);
     },
   ); // prettier-ignore
 
@@ -134,11 +145,11 @@ describe('system events of users', () => {
       message: '',
       data: '',
     });
-    store.failure = new StoreUnavailable();
+    jobs.failure = new StoreUnavailable();
     expect((await event(service, 'delete', { name: 'alice' })).status).toBe(503);
     expect((await event(service, 'create', { name: 'alice' })).status).toBe(503);
-    store.failure = undefined;
-    expect(await orders()).toEqual([]);
+    jobs.failure = undefined;
+    expect(await stored()).toEqual([]);
   });
 
   it('retry a store that fails in the middle, and refuse a new user of that name meanwhile', async () => {
@@ -174,7 +185,7 @@ describe('system events of users', () => {
     clock.advance(1000);
     expect((await event(service, 'create', { name: 'alice' })).status).toBe(200);
     await fill('alice');
-    await store.create(DELETION_JOBS_SCOPE, { name: 'removal-late', value: JSON.stringify(late) });
+    await jobs.create({ id: 'removal-late', text: JSON.stringify(late) });
     time.advance(600_000);
     await eventually(() => expect(events(service, 'alice')).toContain('user_removal_job_too_late'));
     expect(await store.list(at('alice'))).toHaveLength(1);
@@ -219,7 +230,7 @@ describe('system events of users', () => {
       if (removed > 2) throw new StoreUnavailable();
       await remove(workspace);
     };
-    const before = await start(first);
+    const before = await start(first, {}, first.deletionJobs);
     expect((await event(before, 'delete', { name: 'alice' })).status).toBe(200);
     await eventually(() => expect(events(before, 'alice')).toContain('user_removal_failed'));
     services.splice(0);
@@ -227,7 +238,7 @@ describe('system events of users', () => {
 
     const second = await open();
     expect(await second.workspacesOf('alice')).toHaveLength(3);
-    const after = await start(second);
+    const after = await start(second, {}, second.deletionJobs);
     await done(after, 'alice');
     expect(await second.workspacesOf('alice')).toEqual([]);
     expect((await event(after, 'create', { name: 'alice' })).status).toBe(200);
@@ -238,7 +249,7 @@ describe('system events of users', () => {
 
   it('are refused without a cluster, and no job is searched for', async () => {
     const service = await start(store, { grants: TEST_SETTINGS.grants });
-    expect(store.calls).toEqual([]);
+    expect([store.calls, jobs.calls]).toEqual([[], []]);
     expect((await event(service, 'delete', { name: 'alice' }, { authorization: '' })).status).toBe(401);
   });
 });

@@ -15,6 +15,7 @@ import { exampleApps, OTMOICLP } from './example-apps';
 import { FakeInfisical } from './fake-infisical/fake-infisical';
 import { httpCall, type Answer } from './http-call';
 import { RunningClock } from './running-clock';
+import { MemoryDeletionJobStorage } from './memory.deletion-job-storage';
 import { startService, TEST_SETTINGS, type Service } from './service';
 import { accessToken, userToken } from './tokens';
 
@@ -75,6 +76,7 @@ export class ObservedService {
     };
     const kept = parts.cache && new CachedSecretStore(infisical, parts.cache, around);
     const adapters: Adapters = {
+      deletionJobs: new MemoryDeletionJobStorage(),
       clock,
       store: parts.store ?? kept ?? infisical,
       grantSource: parts.grantSource ?? exampleApps(),

@@ -4,6 +4,7 @@ import type { NestExpressApplication } from '@nestjs/platform-express';
 import type { Adapters } from '../../src/bootstrap/open-adapters';
 import { createApplication } from '../../src/bootstrap/application';
 import type { Settings } from '../../src/config/settings';
+import { MemoryDeletionJobStorage } from './memory.deletion-job-storage';
 import { createLog } from '../../src/logging/log';
 import { ACCESS_TOKEN_KEY, USER_TOKEN_SECRET } from './tokens';
 
@@ -36,8 +37,12 @@ export const TEST_SETTINGS: Settings = {
   credentialFiles: {},
 };
 
+/** Deletion jobs are stored in memory by default. */
+export type TestAdapters = Omit<Adapters, 'deletionJobs'> & Partial<Pick<Adapters, 'deletionJobs'>>;
+
 /** Starts the whole service on a free port of loopback, with the given adapters. */
-export async function startService(adapters: Adapters, settings: Partial<Settings> = {}): Promise<Service> {
+export async function startService(given: TestAdapters, settings: Partial<Settings> = {}): Promise<Service> {
+  const adapters: Adapters = { deletionJobs: new MemoryDeletionJobStorage(), ...given };
   const chunks: string[] = [];
   const sink = new Writable({
     write(chunk: Buffer, _encoding, done) {

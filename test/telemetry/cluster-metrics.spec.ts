@@ -11,6 +11,7 @@ import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
 import { StatedUsers } from '../support/stated-users';
 import { FixedClock } from '../support/fixed-clock';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
+import { MemoryDeletionJobStorage } from '../support/memory.deletion-job-storage';
 import { MemorySecretStore } from '../support/memory.secret-store';
 import { valueIn } from '../support/observed-service';
 
@@ -53,6 +54,7 @@ describe('in a cluster, the metrics', () => {
     const clock = new FixedClock();
     const { userDeprovisioning, worker } = deprovisioning({
       store,
+      jobStorage: new MemoryDeletionJobStorage(),
       clock,
       time,
       log: () => undefined,

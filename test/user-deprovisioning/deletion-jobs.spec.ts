@@ -1,9 +1,11 @@
 import { deprovisioning } from '../../src/user-deprovisioning/user-deprovisioning';
-import { DELETION_JOBS_SCOPE, DeletionJobs } from '../../src/user-deprovisioning/deletion-jobs';
+import { DeletionJobs } from '../../src/user-deprovisioning/deletion-jobs';
+import { EarlierDeletionJobs } from '../../src/user-deprovisioning/earlier-deletion-jobs';
 import { StoreUnavailable } from '../../src/errors/store-errors';
 import { eventually } from '../support/eventually';
 import { FixedClock } from '../support/fixed-clock';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
+import { MemoryDeletionJobStorage } from '../support/memory.deletion-job-storage';
 import { MemorySecretStore } from '../support/memory.secret-store';
 import { StatedUsers } from '../support/stated-users';
 
@@ -12,6 +14,7 @@ const SWEEP_MS = 600_000;
 
 describe('DeletionJobs', () => {
   let store: MemorySecretStore;
+  let storage: MemoryDeletionJobStorage;
   let clock: FixedClock;
   let time: FixedMonotonicTime;
   let logged: string[];
@@ -20,12 +23,13 @@ describe('DeletionJobs', () => {
 
   beforeEach(() => {
     store = new MemorySecretStore();
+    storage = new MemoryDeletionJobStorage();
     clock = new FixedClock();
     time = new FixedMonotonicTime();
     logged = [];
     users = new StatedUsers();
     const log = (_: string, event: string) => void logged.push(event);
-    parts = deprovisioning({ store, clock, time, log, users });
+    parts = deprovisioning({ store, jobStorage: storage, clock, time, log, users });
     parts.worker.onApplicationBootstrap();
   });
   afterEach(async () => {
@@ -34,10 +38,11 @@ describe('DeletionJobs', () => {
     await stopped;
   });
 
-  const kept = async () => (await store.list(DELETION_JOBS_SCOPE)).length;
+  const earlierJobs = () => new EarlierDeletionJobs(store, storage, time, () => undefined);
+  const kept = async () => (await storage.list()).length;
   /** Lets the worker read the jobs once more and waits for the end. */
   const sweep = async () => {
-    const looks = () => store.calls.filter((call) => call.startsWith('list')).length;
+    const looks = () => storage.calls.filter((call) => call === 'list').length;
     const before = looks();
     await eventually(() => {
       time.advance(SWEEP_MS);
@@ -54,7 +59,7 @@ describe('DeletionJobs', () => {
     expect(await kept()).toBe(1);
     clock.advance(1);
     await sweep();
-    await eventually(() => expect(store.calls.some((call) => call.startsWith('delete'))).toBe(true));
+    await eventually(() => expect(storage.calls).toContain('delete'));
     expect(await kept()).toBe(0);
   });
 
@@ -68,11 +73,11 @@ describe('DeletionJobs', () => {
   });
 
   it('tries a removal again when the store fails to record its end', async () => {
-    const update = store.update.bind(store);
+    const update = storage.update.bind(storage);
     let failing = true;
-    store.update = async (scope, secret) => {
-      if (failing && secret.value.includes('doneAtMs')) throw new StoreUnavailable();
-      await update(scope, secret);
+    storage.update = async (job) => {
+      if (failing && job.text.includes('doneAtMs')) throw new StoreUnavailable();
+      await update(job);
     };
     await parts.userDeprovisioning.userDeleted('alice');
     await eventually(() => expect(logged).toContain('user_removal_failed'));
@@ -85,14 +90,14 @@ describe('DeletionJobs', () => {
   });
 
   it('ignores a job that another replica has deleted, but not a store that fails', async () => {
-    const jobs = new DeletionJobs(store, clock, () => undefined);
+    const jobs = new DeletionJobs(storage, earlierJobs(), clock, () => undefined);
     const job = jobs.newJob('bob');
     await expect(jobs.delete(job)).resolves.toBeUndefined();
     await expect(jobs.confirm([job])).resolves.toBeUndefined();
-    store.failure = new StoreUnavailable();
-    await expect(jobs.delete(job)).rejects.toBe(store.failure);
-    await expect(jobs.confirm([job])).rejects.toBe(store.failure);
-    store.failure = undefined;
+    storage.failure = new StoreUnavailable();
+    await expect(jobs.delete(job)).rejects.toBe(storage.failure);
+    await expect(jobs.confirm([job])).rejects.toBe(storage.failure);
+    storage.failure = undefined;
   });
 
   const AT = { user: 'alice', workspace: 'ws', environment: 'prod' } as const;
@@ -112,7 +117,7 @@ describe('DeletionJobs', () => {
     logged = [];
     users = new StatedUsers();
     const log = (_: string, event: string) => void logged.push(event);
-    parts = deprovisioning({ store, clock, time, log, users });
+    parts = deprovisioning({ store, jobStorage: storage, clock, time, log, users });
     parts.worker.onApplicationBootstrap();
   };
 
@@ -170,11 +175,8 @@ describe('DeletionJobs', () => {
   it('carries out a job of an older version without recorded workspaces, and one whose list of ids is invalid', async () => {
     const job = { user: 'alice', requestedAtMs: clock.nowMs() };
     await store.create(AT, { name: 'k', value: 'v' });
-    await store.create(DELETION_JOBS_SCOPE, { name: 'removal-old', value: JSON.stringify(job) });
-    await store.create(DELETION_JOBS_SCOPE, {
-      name: 'removal-odd',
-      value: JSON.stringify({ ...job, found: [7] }),
-    });
+    await storage.create({ id: 'removal-old', text: JSON.stringify(job) });
+    await storage.create({ id: 'removal-odd', text: JSON.stringify({ ...job, found: [7] }) });
     await restart();
     await eventually(() => expect(logged).toContain('user_removal_done'));
     expect(logged).not.toContain('user_removal_failed');

@@ -3,10 +3,11 @@ import { type MonotonicTime, SystemMonotonicTime } from '../../src/time/clock';
 import { deprovisioning } from '../../src/user-deprovisioning/user-deprovisioning';
 import { IdentityUnavailable } from '../../src/errors/authn-errors';
 import { StoreOutcomeUnknown, StoreUnavailable } from '../../src/errors/store-errors';
-import type { SecretStore } from '../../src/secrets/secret-store';
+import type { DeletionJobStorage } from '../../src/user-deprovisioning/deletion-job-storage';
 import { eventually } from '../support/eventually';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { StatedUsers } from '../support/stated-users';
+import { MemoryDeletionJobStorage } from '../support/memory.deletion-job-storage';
 import { MemorySecretStore } from '../support/memory.secret-store';
 
 const WS = { user: 'alice', workspace: 'ws', environment: 'prod' } as const;
@@ -14,11 +15,13 @@ const quiet = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 describe('UserDeprovisioning', () => {
   let store: MemorySecretStore;
+  let jobs: MemoryDeletionJobStorage;
   let clock: FixedClock;
   let stops: (() => Promise<void>)[];
   let users: StatedUsers;
   beforeEach(() => {
     store = new MemorySecretStore();
+    jobs = new MemoryDeletionJobStorage();
     clock = new FixedClock();
     stops = [];
     users = new StatedUsers();
@@ -27,10 +30,10 @@ describe('UserDeprovisioning', () => {
     for (const stop of stops) await stop();
   });
 
-  function replica(time: MonotonicTime, on: SecretStore = store) {
+  function replica(time: MonotonicTime, jobStorage: DeletionJobStorage = jobs) {
     const logged: string[] = [];
     const log = (_level: string, event: string) => void logged.push(event);
-    const { userDeprovisioning, worker } = deprovisioning({ store: on, clock, time, log, users });
+    const { userDeprovisioning, worker } = deprovisioning({ store, jobStorage, clock, time, log, users });
     worker.onApplicationBootstrap();
     stops.push(() => worker.beforeApplicationShutdown());
     return { userDeprovisioning, stop: () => worker.beforeApplicationShutdown(), logged };
@@ -41,13 +44,13 @@ describe('UserDeprovisioning', () => {
     async (what) => {
       const one = replica(new SystemMonotonicTime());
       await store.create(WS, { name: 'k', value: 'v' });
-      const [update, remove] = [store.update.bind(store), store.removeWorkspace.bind(store)];
+      const [update, remove] = [jobs.update.bind(jobs), store.removeWorkspace.bind(store)];
       if (what === 'a completion whose outcome is unknown') {
-        store.update = async (scope, secret) => {
-          await update(scope, secret);
+        jobs.update = async (job) => {
+          await update(job);
           // The first update confirms the job, the second completes it.
-          if (!secret.value.includes('doneAtMs')) return;
-          store.update = update;
+          if (!job.text.includes('doneAtMs')) return;
+          jobs.update = update;
           throw new StoreOutcomeUnknown();
         };
       } else {
@@ -63,24 +66,24 @@ describe('UserDeprovisioning', () => {
         await eventually(() => expect(other.logged).toContain('user_removal_done'));
       await other.stop();
       await quiet(1500);
-      const before = store.calls.length;
+      const before = jobs.calls.length;
       await quiet(500);
-      expect(store.calls.length - before).toBeLessThan(5);
+      expect(jobs.calls.length - before).toBeLessThan(5);
     },
   );
 
   it('keeps the secrets of a user who is back although a slow replica still holds an older event', async () => {
     const time = new FixedMonotonicTime();
-    const slow: SecretStore = Object.create(store) as SecretStore;
+    const slow: DeletionJobStorage = Object.create(jobs) as DeletionJobStorage;
     let release = (): void => undefined;
     const held = new Promise<void>((resolve) => (release = resolve));
     let first = true;
-    slow.create = async (scope, secret) => {
+    slow.create = async (job) => {
       if (first) {
         first = false;
         await held;
       }
-      await store.create(scope, secret);
+      await jobs.create(job);
     };
     const [a, b] = [replica(time, slow), replica(time)];
     const waiting = [a.userDeprovisioning.userDeleted('alice')];

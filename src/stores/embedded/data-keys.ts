@@ -1,7 +1,7 @@
 import { randomBytes, type KeyObject } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { VaultDatabase, WorkspaceOfUser } from './records';
-import { lengthPrefixed, NotAuthentic, seal, unseal } from './seal';
+import { lengthPrefixed, NotAuthentic, parseLengthPrefixed, seal, unseal } from './seal';
 import type { WriteOperation } from './vault/commit-queue';
 import { FORMAT_VERSION, intoKey } from './vault/vault-meta';
 
@@ -97,16 +97,6 @@ export function openWorkspaceRecord(
 /** Returns associated data that binds a record to its record key, which is the keyed hash of user and workspace. */
 export function workspaceContext(workspaceKey: Uint8Array): Buffer {
   return lengthPrefixed('workspace', `v${FORMAT_VERSION}`, workspaceKey);
-}
-
-function parseLengthPrefixed(bytes: Buffer): readonly string[] {
-  const texts: string[] = [];
-  for (let at = 0; at + 4 <= bytes.length;) {
-    const end = at + 4 + bytes.readUInt32BE(at);
-    texts.push(bytes.toString('utf8', at + 4, end));
-    at = end;
-  }
-  return texts;
 }
 
 function cacheKey(workspaceKey: Buffer): string {

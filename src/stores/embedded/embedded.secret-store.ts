@@ -5,8 +5,10 @@ import { SecretAlreadyExists, SecretNotFound, StoreUnavailable } from '../../err
 import type { Secret, SecretScope, ScopeUsage, Usage } from '../../secrets/secret';
 import { SecretStore, type StoredWorkspace } from '../../secrets/secret-store';
 import { type MonotonicTime, SystemMonotonicTime } from '../../time/clock';
+import type { DeletionJobStorage } from '../../user-deprovisioning/deletion-job-storage';
 import { DataKeys } from './data-keys';
 import { DEFAULT_MAX_RESERVE_BYTES, type DiskFigures, type DiskSpace, openDiskSpace } from './disk-space';
+import { EmbeddedDeletionJobStorage, type WhileOpen } from './embedded.deletion-job-storage';
 import {
   META_RECORD_KEY,
   RecordKeys,
@@ -28,8 +30,6 @@ import { VaultWriter } from './vault/vault-writer';
 export interface EmbeddedStoreOptions extends VaultOptions {
   /** How much disk space is reserved for deletes and the next start, at most; 0 reserves none. */
   readonly maxDiskReserveBytes?: number;
-  /** The user whose secrets are the service's own, which are stored as long as there is any space. */
-  readonly serviceUser?: string;
 }
 
 const NEARLY_FULL =
@@ -37,6 +37,7 @@ const NEARLY_FULL =
 
 /** Stores secrets in an encrypted database in a folder of its own. One process at a time can open it. */
 export class EmbeddedSecretStore extends SecretStore {
+  readonly deletionJobs: DeletionJobStorage;
   private readonly database: VaultDatabase;
   private readonly recordKeys: RecordKeys;
   private readonly dataKeys: DataKeys;
@@ -51,7 +52,6 @@ export class EmbeddedSecretStore extends SecretStore {
   private constructor(
     { database, keys }: Vault,
     private readonly disk: DiskSpace,
-    private readonly serviceUser: string | undefined,
     time: MonotonicTime,
   ) {
     super();
@@ -62,16 +62,18 @@ export class EmbeddedSecretStore extends SecretStore {
     this.workspaces = new StoredWorkspaces(database, this.recordKeys, this.dataKeys);
     this.recovery = new DatabaseRecovery(database, disk, time);
     this.writer = new VaultWriter(database, disk, this.recovery, time);
+    const whileOpen: WhileOpen = (work) => this.whileOpen(work);
+    this.deletionJobs = new EmbeddedDeletionJobStorage(database, keys.indexKey, this.writer, whileOpen);
   }
 
   /** Opens the store, or creates it where there is none. The master key is not kept. @throws EmbeddedStoreUnusable */
   static async open(options: EmbeddedStoreOptions): Promise<EmbeddedSecretStore> {
     const vault = await openVault(options);
-    const { dataDir, maxDiskReserveBytes = DEFAULT_MAX_RESERVE_BYTES, serviceUser } = options;
+    const { dataDir, maxDiskReserveBytes = DEFAULT_MAX_RESERVE_BYTES } = options;
     const [folder, time] = [vaultFolderIn(dataDir), new SystemMonotonicTime()];
     try {
       const disk = await openDiskSpace(folder, vault.database, maxDiskReserveBytes, time);
-      return new EmbeddedSecretStore(vault, disk, serviceUser, time);
+      return new EmbeddedSecretStore(vault, disk, time);
     } catch (error: unknown) {
       await vault.database.close();
       throw unusable(folder, error);
@@ -192,7 +194,7 @@ export class EmbeddedSecretStore extends SecretStore {
     await this.whileOpen(async () => {
       const workspaceKey = this.recordKeys.ofWorkspace(scope);
       await this.workspaceLocks.run(workspaceKey.toString('latin1'), async () =>
-        this.writer.write(await plan(workspaceKey), scope.user === this.serviceUser),
+        this.writer.write(await plan(workspaceKey), false),
       );
     });
   }

@@ -10,11 +10,14 @@ export type WorkspaceOfUser = Pick<SecretScope, 'user' | 'workspace'>;
 
 const WORKSPACE = Buffer.from([2]);
 const SECRET = Buffer.from([3]);
+const DELETION_JOB = Buffer.from([4]);
+const END = Buffer.from([5]);
 
 export const META_RECORD_KEY = Buffer.from([1]);
 /** Half-open ranges of record keys. */
 export const WORKSPACE_RECORDS = { gte: WORKSPACE, lt: SECRET };
-export const ALL_RECORDS = { gte: META_RECORD_KEY, lt: Buffer.from([4]) };
+export const DELETION_JOB_RECORDS = { gte: DELETION_JOB, lt: END };
+export const ALL_RECORDS = { gte: META_RECORD_KEY, lt: END };
 export const WRAPPED_RECORDS = { start: META_RECORD_KEY, end: SECRET };
 
 const SCOPE_BYTES = 33;
@@ -31,7 +34,7 @@ interface ScopeRange {
 
 /**
  * Makes record keys: keyed hashes, so that no name can be read from the files or guessed without the key.
- * A workspace is 2 | HMAC(user, workspace); a secret is 3 | HMAC(scope) | HMAC(scope, name); 32 bytes each.
+ * A workspace is 2 | HMAC(user, workspace); a secret is 3 | HMAC(scope) | HMAC(scope, name); a deletion job is 4 | HMAC(id); 32 bytes each.
  */
 export class RecordKeys {
   constructor(private readonly indexKey: KeyObject) {}
@@ -43,6 +46,10 @@ export class RecordKeys {
   ofSecret(scope: SecretScope, name: string): Buffer {
     const { user, workspace, environment } = scope;
     return Buffer.concat([this.prefixOf(scope), this.hash('secret', user, workspace, environment, name)]);
+  }
+
+  ofDeletionJob(id: string): Buffer {
+    return Buffer.concat([DELETION_JOB, this.hash('deletion job', id)]);
   }
 
   /** Returns the range that holds the secrets of a scope, and nothing else. */

@@ -48,3 +48,14 @@ export function lengthPrefixed(...parts: readonly (string | Uint8Array)[]): Buff
     }),
   );
 }
+
+/** Returns the texts that lengthPrefixed() joined. */
+export function parseLengthPrefixed(bytes: Buffer): readonly string[] {
+  const texts: string[] = [];
+  for (let at = 0; at + 4 <= bytes.length;) {
+    const end = at + 4 + bytes.readUInt32BE(at);
+    texts.push(bytes.toString('utf8', at + 4, end));
+    at = end;
+  }
+  return texts;
+}

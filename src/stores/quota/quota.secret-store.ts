@@ -23,8 +23,6 @@ import {
 export interface QuotaDependencies {
   readonly time: MonotonicTime;
   readonly observer?: QuotaObserver;
-  /** The user whose secrets are the service's own, and not limited. */
-  readonly unlimitedUser?: string;
 }
 
 /** Uncounted deletes may outdate each measurement before it has ended, so outdated usage is measured again only so often. */
@@ -104,7 +102,6 @@ export class QuotaSecretStore extends SecretStore {
   }
 
   async #limited(scope: SecretScope, write: NameWrite, call: Call): Promise<void> {
-    if (scope.user === this.deps.unlimitedUser) return call();
     const usage = this.#usage.of(scope);
     const beganMs = this.deps.time.nowMs();
     usage.holders += 1;

@@ -17,6 +17,7 @@ const SOURCES = [
   'src/authn',
   'src/reloadable',
   'src/logging',
+  'src/user-deprovisioning',
 ];
 const FILES = [
   'src/cli/rotate-master-key.ts',

@@ -1,3 +1,4 @@
+import { describeDeletionJobStorage } from '../../conformance/deletion-job-storage.conformance';
 import { describeSecretStore } from '../../conformance/secret-store.conformance';
 import { EmbeddedSecretStore } from '../../../src/stores/embedded/embedded.secret-store';
 import { freshFolder, masterKeyOf } from './vault-under-test';
@@ -14,4 +15,22 @@ describeSecretStore('the embedded store', {
       },
     };
   },
+});
+
+describeDeletionJobStorage('the embedded store', async () => {
+  const folder = freshFolder();
+  const open = () => EmbeddedSecretStore.open({ dataDir: folder.path, masterKey: masterKeyOf('A') });
+  let store = await open();
+  return {
+    storage: store.deletionJobs,
+    async reopened() {
+      await store.close();
+      store = await open();
+      return store.deletionJobs;
+    },
+    async close() {
+      await store.close();
+      folder.remove();
+    },
+  };
 });

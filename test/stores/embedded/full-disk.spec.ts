@@ -1,13 +1,13 @@
 import { rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { SecretScope } from '../../../src/secrets/secret';
-import { EmbeddedSecretStore } from '../../../src/stores/embedded/embedded.secret-store';
+import type { EmbeddedSecretStore } from '../../../src/stores/embedded/embedded.secret-store';
 import { outcome } from '../../conformance/secret-store.conformance';
 import { describeWith } from '../../support/describe-with';
 import { eventually } from '../../support/eventually';
 import { SmallDisk } from '../../support/small-disk';
 import { buildChildren, type Build } from './child-process';
-import { at, masterKeyOf, openStore, refusal, withStore } from './vault-under-test';
+import { at, openStore, refusal, withStore } from './vault-under-test';
 
 const LARGE = 'x'.repeat(512 * 1024);
 const HOARD = at('mallory', 'hoard');
@@ -101,13 +101,15 @@ describeWith('small disk', 'The embedded store on a small disk', () => {
     },
   );
 
-  it('stores what the service itself must store also when it is full', async () => {
+  it('stores deletion jobs also when it is full', async () => {
     disk = new SmallDisk(32);
-    const options = { dataDir: disk.path, masterKey: masterKeyOf('A'), serviceUser: 'service' };
-    const store = await EmbeddedSecretStore.open(options);
+    const store = await openStore(disk.path);
     await hoard(store);
     disk.fill();
-    expect(await outcome(store.create(at('service', 'orders'), { name: 'k', value: 'v' }))).toBe('done');
+    const { deletionJobs } = store;
+    expect(await outcome(deletionJobs.create({ id: 'a', text: 'job' }))).toBe('done');
+    expect(await outcome(deletionJobs.update({ id: 'a', text: 'job'.repeat(100) }))).toBe('done');
+    expect(await outcome(deletionJobs.delete('a'))).toBe('done');
     expect(await outcome(store.create(NOTES, { name: 'k', value: LARGE }))).toBe('STORE_FULL');
     await store.close();
   });

@@ -1,5 +1,10 @@
 import { SystemClock } from '../../../src/time/clock';
-import { createInfisicalSecretStore } from '../../../src/stores/infisical/create-infisical-secret-store';
+import {
+  createInfisicalSecretStore,
+  createInfisicalStores,
+  type InfisicalStores,
+} from '../../../src/stores/infisical/create-infisical-secret-store';
+import { describeDeletionJobStorage } from '../../conformance/deletion-job-storage.conformance';
 import { describeSecretStore } from '../../conformance/secret-store.conformance';
 import { FakeInfisical } from '../../support/fake-infisical/fake-infisical';
 
@@ -18,5 +23,23 @@ for (const apiVersion of ['v3', 'v3-2025', 'fork', 'v4'] as const) {
         },
       };
     },
+  });
+
+  describeDeletionJobStorage(`the Infisical store (${apiVersion})`, async () => {
+    const fake = await FakeInfisical.start({ apiVersion });
+    const { clientId, clientSecret } = fake.identity;
+    const opened: InfisicalStores[] = [];
+    const open = () => {
+      opened.push(createInfisicalStores({ url: fake.url, clientId, clientSecret }, new SystemClock()));
+      return opened.at(-1)!.deletionJobs;
+    };
+    return {
+      storage: open(),
+      reopened: () => Promise.resolve(open()),
+      async close() {
+        await Promise.all(opened.map(({ store }) => store.close()));
+        await fake.close();
+      },
+    };
   });
 }

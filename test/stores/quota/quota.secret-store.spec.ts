@@ -1,4 +1,3 @@
-import { DELETION_JOBS_SCOPE } from '../../../src/user-deprovisioning/deletion-jobs';
 import { ListTooLarge, StoreOutcomeUnknown, StoreUnreachable } from '../../../src/errors/store-errors';
 import { scopeKeyOf, type Secret, type SecretScope, type ScopeUsage } from '../../../src/secrets/secret';
 import { waitedMs } from '../../../src/secrets/secret-store-decorator';
@@ -46,7 +45,7 @@ function opened(quotas: Parameters<typeof withQuotas>[1]) {
   const time = new FixedMonotonicTime();
   const refused: string[] = [];
   const observer = { quotaExceeded: (limit: string) => void refused.push(limit) };
-  const store = withQuotas(inner, quotas, { time, observer, unlimitedUser: DELETION_JOBS_SCOPE.user });
+  const store = withQuotas(inner, quotas, { time, observer });
   const measurements = () => inner.calls.filter((call) => call.startsWith('list')).length;
   return { inner, time, store, refused, measurements };
 }
@@ -162,15 +161,6 @@ describe('a store behind quotas', () => {
     expect(await refusal(store.update(SCOPE, secretOf('a', 51)))).toMatchObject({ used: 1_000 });
     expect(await refusal(store.update(SCOPE, secretOf('a', 50)))).toBe('done');
     expect(await refusal(store.delete(SCOPE, 'a'))).toBe('done');
-  });
-
-  it('does not limit the deletion jobs of the service', async () => {
-    const { store } = opened({ workspace: { secrets: 1, bytes: 1 }, user: { secrets: 1, bytes: 1 } });
-    for (const name of ['one', 'two', 'three'])
-      await store.create(DELETION_JOBS_SCOPE, { name, value: 'order' });
-    await store.update(DELETION_JOBS_SCOPE, { name: 'one', value: 'order'.repeat(1_000) });
-    await store.delete(DELETION_JOBS_SCOPE, 'two');
-    expect(await store.list(DELETION_JOBS_SCOPE)).toHaveLength(2);
   });
 
   it('tells its observer the limit of each refusal, and nothing else', async () => {

@@ -11,9 +11,9 @@ import { KnownProjects, ProjectInitialisation } from './known-projects';
 import type { OrganizationCheck } from './organization-check';
 import {
   ENVIRONMENT_NAMES,
-  projectDisplayName,
-  projectSlug,
+  type ProjectNaming,
   type UserWorkspace,
+  WORKSPACE_PROJECTS,
   foreignProject,
   MAY_NOT_CREATE,
   refusedProject,
@@ -34,7 +34,6 @@ const MAX_ATTEMPTS = 3;
 
 /** Finds the project of each user and workspace, and creates it on the first write. */
 export class ProjectDirectory {
-  readonly #known: KnownProjects;
   readonly #reads = new SingleFlight<Project | undefined>();
   readonly #provisions = new SingleFlight<Project>();
   readonly #initialisation: ProjectInitialisation;
@@ -45,15 +44,17 @@ export class ProjectDirectory {
     private readonly settings: DirectorySettings,
     private readonly organization: OrganizationCheck,
     private readonly log: LogEvent,
+    /** Shared by directories of other names: a project of any of them tells the organization. */
+    private readonly known = new KnownProjects(settings.maxKnownProjects),
+    private readonly naming: ProjectNaming = WORKSPACE_PROJECTS,
   ) {
-    this.#known = new KnownProjects(settings.maxKnownProjects);
     this.#initialisation = new ProjectInitialisation(settings.maxKnownProjects);
   }
 
   /** Returns undefined for a workspace that was never written. That is not cached, as another instance may write it. */
   async find(owner: UserWorkspace, deadline: Deadline): Promise<Project | undefined> {
-    const slug = projectSlug(owner);
-    const known = this.#known.get(slug);
+    const slug = this.naming.slug(owner);
+    const known = this.known.get(slug);
     if (known !== undefined) return known;
     await this.organization.require(deadline);
     const read = this.#reads.run(slug, () => this.#findProject(slug, deadline), ranOutOfTime);
@@ -62,8 +63,8 @@ export class ProjectDirectory {
 
   /** Returns the project with that environment, created where it is missing. Concurrent callers share the work. */
   async provision(owner: UserWorkspace, environment: Environment, deadline: Deadline): Promise<Project> {
-    const slug = projectSlug(owner);
-    const known = this.#known.get(slug);
+    const slug = this.naming.slug(owner);
+    const known = this.known.get(slug);
     if (known?.environments.has(environment)) return known;
     await this.organization.require(deadline);
     const work = this.#provisions.run(
@@ -83,12 +84,12 @@ export class ProjectDirectory {
 
   /** Removes a project from the cache after the server answered that it, or an environment of it, is gone. */
   forget(owner: UserWorkspace): void {
-    this.#known.forget(projectSlug(owner));
+    this.known.forget(this.naming.slug(owner));
   }
 
   /** Removes a deleted project from the cache. */
   forgetId(id: string): void {
-    this.#known.forgetId(id);
+    this.known.forgetId(id);
     this.#initialisation.drop(id);
   }
 
@@ -104,11 +105,11 @@ export class ProjectDirectory {
 
   /** The organization of the setting, or else of the projects. */
   get organizationId(): string | undefined {
-    return this.settings.organizationId ?? this.#known.organizationId;
+    return this.settings.organizationId ?? this.known.organizationId;
   }
 
   async #provision(owner: UserWorkspace, environment: Environment, deadline: Deadline): Promise<Project> {
-    const slug = projectSlug(owner);
+    const slug = this.naming.slug(owner);
     const found = await this.#findProject(slug, deadline);
     if (found === undefined) {
       const created = await this.#create(owner, slug, deadline);
@@ -134,7 +135,7 @@ export class ProjectDirectory {
   /** Returns undefined where the slug was taken meanwhile, or the outcome is unknown until the project is read. */
   async #create(owner: UserWorkspace, slug: string, deadline: Deadline): Promise<Project | undefined> {
     const parts = ({ projectFields }: ApiVersion) => ({
-      body: { projectName: projectDisplayName(owner), slug, ...projectFields },
+      body: { projectName: this.naming.displayName(owner), slug, ...projectFields },
     });
     try {
       const project = await this.api.call('createProject', parts, parseProject, deadline);
@@ -233,7 +234,7 @@ export class ProjectDirectory {
 
   #remember(slug: string, project: Project): Project {
     this.organization.requireOurs(project, slug);
-    this.#known.set(slug, project);
+    this.known.set(slug, project);
     warnOfDuplicates(this.log, slug, project);
     return project;
   }

@@ -57,6 +57,20 @@ export function projectDisplayName({ user, workspace }: UserWorkspace): string {
   );
 }
 
+/** The slug and the readable name of the project of an owner. */
+export interface ProjectNaming {
+  slug(owner: UserWorkspace): string;
+  displayName(owner: UserWorkspace): string;
+}
+
+export const WORKSPACE_PROJECTS: ProjectNaming = { slug: projectSlug, displayName: projectDisplayName };
+
+/** One project whoever the owner is. No workspace has its slug: theirs are `osp-` and 32 digits. */
+export const DELETION_JOBS_PROJECT: ProjectNaming = {
+  slug: () => `${PREFIX}deletion-jobs`,
+  displayName: () => 'olares-secret-provider / deletion jobs',
+};
+
 // Problems that only a person can fix in Infisical's page.
 
 /** Warns of duplicate environments, which two instances created at once on the fork: the secrets in one of them cannot be reached. */
