@@ -117,4 +117,10 @@ describe('the deletion jobs of versions up to 0.2.0', () => {
     await jobs.read();
     expect(store.calls).toHaveLength(calls);
   });
+
+  it('are carried over later, too, where the store did not answer during the first hour', async () => {
+    const jobs = replica();
+    time.advance(2 * HOUR_MS);
+    expect((await jobs.read()).usersDue()).toEqual(['alice', 'bob']);
+  });
 });
