@@ -54,6 +54,16 @@ app.kubernetes.io/component: service
 {{- end -}}
 {{- end -}}
 
+{{/* "yes" where a ProviderRegistry tells each user's system-server of the service. */}}
+{{- define "provider.byRegistry" -}}
+{{- if and .Values.registration.enabled (ne .Values.registration.kind "rbac") -}}yes{{- end -}}
+{{- end -}}
+
+{{/* "yes" where ClusterRoles let apps call it through system-server's RBAC proxy. */}}
+{{- define "provider.byRoles" -}}
+{{- if and .Values.registration.enabled (ne .Values.registration.kind "provider-registry") -}}yes{{- end -}}
+{{- end -}}
+
 {{/* The ServiceAccounts that may call the Settings routes, as a YAML list. */}}
 {{- define "provider.settingsAccounts" -}}
 {{- $proven := and (eq .Values.grants.source "kubernetes") (eq (toString .Values.settingsRoutes.mode) "service-accounts") -}}

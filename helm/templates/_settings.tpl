@@ -36,6 +36,10 @@ SETTINGS_SERVICE_ACCOUNTS: {{ join "," . | quote }}
 {{- end }}
 {{- if .Values.registration.enabled }}
 PROVIDER_ENDPOINT: {{ printf "%s.%s:%d" $name .Release.Namespace (int64 .Values.service.port) | quote }}
+PROVIDER_REGISTRATION: {{ .Values.registration.kind }}
+{{- if include "provider.byRoles" . }}
+PROVIDER_NAME: {{ .Values.registration.providerName }}
+{{- end }}
 {{- end }}
 {{- with .Values.userToken }}
 USER_TOKEN_REQUIRED: {{ .required | quote }}

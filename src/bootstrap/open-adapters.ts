@@ -1,4 +1,4 @@
-import type { Registration } from '../registration/registrar';
+import type { Registration } from '../registration/manifests';
 import type { RateLimits } from '../limits/rate-limits';
 import type { UserPresence, UserDirectory } from '../authn/user-token.verifier';
 import type { ServiceAccountAuthenticator } from '../authn/service-account.authenticator';
@@ -91,7 +91,7 @@ export async function openAdapters(settings: Settings, log: LogEvent): Promise<A
 
 /** Reports that no ServiceAccount may send user events although we subscribe to them: each event would get 401. */
 function eventProblems(grants: Settings['grants']): readonly string[] {
-  if (grants.kind !== 'kubernetes' || grants.providerEndpoint === undefined) return [];
+  if (grants.kind !== 'kubernetes' || grants.registration === undefined) return [];
   if (grants.systemEventServiceAccounts.length > 0) return [];
   return [
     "Nobody may tell of deleted users, whose secrets stay: SYSTEM_EVENT_SERVICE_ACCOUNTS is unset (Olares' sender is os-framework:tapr-sysevent).",
@@ -169,9 +169,9 @@ async function openGrants(
   );
   const grantSource = await KubernetesGrantSource.open(informerDeps, settings.maxAgeMs);
   const opened = { grantSource, peerVerifier, serviceAccounts, users, problems, closeCluster: close };
-  if (settings.providerEndpoint === undefined) return opened;
-  const { Registrar } = await import('../registration/registrar.js');
-  const registration = new Registrar(settings.providerEndpoint, informerDeps);
+  if (settings.registration === undefined) return opened;
+  const { openRegistration } = await import('../registration/open-registration.js');
+  const registration = openRegistration(settings.registration, grantSource, informerDeps);
   return { ...opened, registration, problems: () => [...problems(), ...registration.problems()] };
 }
 

@@ -4,12 +4,17 @@ import { kubeConfigConnection } from '../kubernetes/kube-config';
 import { KubeConfigUnusable, KubernetesApi, kubernetesFailureOf } from '../kubernetes/kubernetes-api';
 import { unregister } from '../registration/unregister';
 
-/** The command `node dist/cli/unregister.js`, which the chart's uninstall runs: one sentence, exit code 1 on failure. */
+/**
+ * The command `node dist/cli/unregister.js`, which the chart's uninstall runs: one sentence, exit code 1 on failure. With
+ * PROVIDER_REGISTRATION=provider-registry it does not ask for ClusterRoles, which need rights of their own.
+ */
 async function main(): Promise<void> {
   // The pauses of MonotonicTime do not keep the process alive.
   const awake = setInterval(() => undefined, 1000);
   const time = new SystemMonotonicTime();
-  const removed = await unregister(new KubernetesApi(kubeConfigConnection(process.env), time), time);
+  const withRoles = process.env['PROVIDER_REGISTRATION'] !== 'provider-registry';
+  const api = new KubernetesApi(kubeConfigConnection(process.env), time);
+  const removed = await unregister(api, time, { withRoles });
   clearInterval(awake);
   process.stdout.write(`${removed} registrations were removed.\n`);
 }

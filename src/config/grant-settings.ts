@@ -10,6 +10,14 @@ export interface ServiceAccountSetting {
   readonly name: string;
 }
 
+export interface RegistrationSettings {
+  readonly kind: 'provider-registry' | 'rbac' | 'both';
+  /** The address at which callers reach us. */
+  readonly endpoint: { readonly service: string; readonly namespace: string; readonly port: number };
+  /** The name by which apps call us at system-server, with `rbac`. */
+  readonly providerName: string;
+}
+
 export interface KubernetesGrantSettings {
   readonly kind: 'kubernetes';
   /** The variables by which every Kubernetes tool finds its cluster: in the pod, or by KUBECONFIG. */
@@ -24,12 +32,8 @@ export interface KubernetesGrantSettings {
   readonly systemEventServiceAccounts: readonly ServiceAccountSetting[];
   /** Those of the Settings app; in a namespace `<user>` stands for the user whom it serves. */
   readonly settingsServiceAccounts: readonly ServiceAccountSetting[];
-  /** The address at which callers reach us, which is registered; where undefined, nothing is registered. */
-  readonly providerEndpoint?: {
-    readonly service: string;
-    readonly namespace: string;
-    readonly port: number;
-  };
+  /** Where undefined, nothing is registered. */
+  readonly registration?: RegistrationSettings;
 }
 
 type SystemServerProofSetting = 'address' | 'off';
@@ -37,6 +41,7 @@ type SystemServerProofSetting = 'address' | 'off';
 export type GrantSettings = DirectoryGrantSettings | KubernetesGrantSettings;
 
 const ENDPOINT = /^([a-z]([-a-z0-9]{0,61}[a-z0-9])?)\.([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?):(\d{1,5})$/;
+const PROVIDER_NAME = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 const SERVICE_ACCOUNT = /^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?):([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?)$/;
 
 const PREDECESSOR_SERVICE = { service: 'infisical-service', namespace: 'os-protected' };
@@ -55,20 +60,20 @@ export function grantSettings(read: EnvironmentReader): GrantSettings {
     }
     return { kind: 'directory', dir: read.required('GRANTS_DIR', 'must name the folder of installed apps') };
   }
-  const { providerEndpoint } = providerEndpointSetting(read);
+  const { registration } = registrationSetting(read);
   return {
     kind: 'kubernetes',
     environment: read.variables(KUBERNETES_VARIABLES),
     maxAgeMs: read.integer('GRANTS_MAX_AGE_S', 60, 86_400) * 1000,
     audience: read.required('SERVICE_ACCOUNT_AUDIENCE', 'must be set'),
     trustedServiceAccounts: serviceAccounts(read, 'TRUSTED_PROXY_SERVICE_ACCOUNTS'),
-    systemServerProof: systemServerProof(read, providerEndpoint),
+    systemServerProof: systemServerProof(read, registration?.endpoint),
     systemEventServiceAccounts: serviceAccounts(read, 'SYSTEM_EVENT_SERVICE_ACCOUNTS'),
     settingsServiceAccounts:
       read.text('SETTINGS_ROUTES') === 'off'
         ? []
         : serviceAccounts(read, 'SETTINGS_SERVICE_ACCOUNTS', '<user>'),
-    ...(providerEndpoint !== undefined && { providerEndpoint }),
+    ...(registration !== undefined && { registration }),
   };
 }
 
@@ -78,7 +83,7 @@ export function grantSettings(read: EnvironmentReader): GrantSettings {
  */
 function systemServerProof(
   read: EnvironmentReader,
-  endpoint: KubernetesGrantSettings['providerEndpoint'],
+  endpoint: RegistrationSettings['endpoint'] | undefined,
 ): SystemServerProofSetting {
   const proof = read.oneOf('SYSTEM_SERVER_PROOF', ['address', 'off']);
   const { service, namespace } = PREDECESSOR_SERVICE;
@@ -146,7 +151,11 @@ function serviceAccounts(
   return accounts.filter((account) => account !== undefined);
 }
 
-function providerEndpointSetting(read: EnvironmentReader): Pick<KubernetesGrantSettings, 'providerEndpoint'> {
+function registrationSetting(read: EnvironmentReader): Pick<KubernetesGrantSettings, 'registration'> {
+  const kind = read.oneOf('PROVIDER_REGISTRATION', ['provider-registry', 'rbac', 'both']);
+  const providerName = read.required('PROVIDER_NAME', 'must be set');
+  if (!PROVIDER_NAME.test(providerName))
+    read.problem('PROVIDER_NAME', 'must be 1-63 of a-z, 0-9 and -, and neither begin nor end with a -');
   const text = read.text('PROVIDER_ENDPOINT');
   if (text === undefined) return {};
   const [, service, , namespace, , digits] = ENDPOINT.exec(text) ?? [];
@@ -155,5 +164,5 @@ function providerEndpointSetting(read: EnvironmentReader): Pick<KubernetesGrantS
     read.problem('PROVIDER_ENDPOINT', 'must be <service>.<namespace>:<port>');
     return {};
   }
-  return { providerEndpoint: { service, namespace, port } };
+  return { registration: { kind, endpoint: { service, namespace, port }, providerName } };
 }

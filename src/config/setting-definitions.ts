@@ -133,6 +133,16 @@ export const SETTING_DEFINITIONS = {
     description:
       "With `kubernetes`: this service's address in the cluster, `<service>.<namespace>:<port>`; set, it registers itself as every user's provider. See docs/kubernetes.md.",
   },
+  PROVIDER_REGISTRATION: {
+    default: 'provider-registry',
+    description:
+      'With `PROVIDER_ENDPOINT`: how system-server learns of it. `provider-registry`: by a ProviderRegistry for each user (Olares up to 1.12.0); `rbac`: by ClusterRoles for each app that holds grants (1.12.1 and later); `both`.',
+  },
+  PROVIDER_NAME: {
+    default: 'secret-provider',
+    description:
+      'With `rbac`: the name by which apps call it at system-server, as the host `<name>.user-system-<user>`.',
+  },
   USER_TOKEN_SECRET: {
     secret: true,
     description: "Key of the users' tokens (LLDAP's `lldap-jwt-secret`), at least 32 bytes.",

@@ -105,7 +105,7 @@ export function loadSettings(env: EnvironmentVariables): Settings {
   const host = read.required('HOST', 'must be set');
   const port = read.integer('PORT', 0, 65_535);
   const tls = tlsSettings(read);
-  if (tls !== undefined && grants.kind === 'kubernetes' && grants.providerEndpoint !== undefined) {
+  if (tls !== undefined && grants.kind === 'kubernetes' && grants.registration !== undefined) {
     read.problem('PROVIDER_ENDPOINT', 'and TLS_CERT_FILE do not go together: system-server calls plain http');
   }
   const redis = redisSettings(read);

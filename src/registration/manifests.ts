@@ -13,15 +13,33 @@ export interface RegistrationObject {
   readonly kind: string;
   readonly metadata: {
     readonly name: string;
-    readonly namespace: string;
+    /** Absent for a kind of the whole cluster. */
+    readonly namespace?: string;
     readonly labels: Readonly<Record<string, string>>;
+    readonly annotations?: Readonly<Record<string, string>>;
   };
-  readonly spec: Readonly<Record<string, unknown>>;
-  readonly status?: Readonly<Record<string, unknown>>;
+  readonly [field: string]: unknown;
 }
 
-/** The label of our objects, by which the uninstall finds them. */
+/** Something that registers this service in the cluster and keeps it so. */
+export interface Registration {
+  /** Starts to register; to be called once the service listens, since whatever is registered is called. */
+  start(): void;
+  /** Returns what an operator should fix, one sentence each. */
+  problems(): readonly string[];
+  /** Returns, by plural, how many objects cannot be created, patched or removed. */
+  failing(): ReadonlyMap<string, number>;
+  /** Resolves when nothing is written any more; registered objects stay. */
+  close(): Promise<void>;
+}
+
+/** The label of our objects, by which the reconciler and the uninstall find them. */
 export const OURS = { 'app.kubernetes.io/managed-by': 'olares-secret-provider' } as const;
+
+/** OURS as a label selector. */
+export const OURS_SELECTOR = Object.entries(OURS)
+  .map(([label, value]) => `${label}=${value}`)
+  .join(',');
 
 const EVENTS = { 'user.create': '/user/create', 'user.delete': '/user/delete' } as const;
 
@@ -57,6 +75,6 @@ export function sysEventRegistries(endpoint: ProviderEndpoint): readonly Registr
   }));
 }
 
-function addressOf({ service, namespace, port }: ProviderEndpoint): string {
+export function addressOf({ service, namespace, port }: ProviderEndpoint): string {
   return `${service}.${namespace}:${port}`;
 }

@@ -43,7 +43,7 @@ export class ReconcileFailures {
     this.deps.log('info', 'registration_recovered', { plural: this.plural });
   }
 
-  wrote(key: string, how: 'created' | 'patched'): void {
+  wrote(key: string, how: 'created' | 'patched' | 'removed'): void {
     const nowMs = this.deps.time.nowMs();
     const { plural } = this;
     if (nowMs - this.logWindow.sinceMs > LOG_WINDOW_MS) {

@@ -1,54 +1,70 @@
-import { isDeepStrictEqual } from 'node:util';
 import type { RegistrationObject } from './manifests';
-import { objectKeyOf, type KubeObject } from '../kubernetes/kube-object';
+import { objectKeyOf } from '../kubernetes/kube-object';
 import { kubernetesFailureOf, KubernetesFailure } from '../kubernetes/kubernetes-api';
 import { Informer } from '../kubernetes/informer';
 import type { InformerDeps } from '../kubernetes/informer-options';
+import { collectionPath, ObjectWriter } from './object-writer';
+import { digestOf, observe, type Observed, type ObserveOptions } from './observed-object';
 import { ReconcileFailures } from './reconcile-failures';
-import { RepairQueue } from './repair-queue';
+import { RepairQueue, type WritePace } from './repair-queue';
 
-const TIMEOUT_MS = 10_000;
-
-interface ReconcilerOptions {
+export interface ReconcilerOptions extends ObserveOptions {
   /** The root of the API group, such as `/apis/sys.bytetrade.io/v1alpha1`. */
   readonly root: string;
   readonly plural: string;
   /** The only namespace that is watched; undefined for all of them. */
   readonly namespace?: string;
-  /** Returns the manifest of this name, whether or not it is wanted now; undefined where there is none. */
+  /** What is watched: objects without it are not seen, and those of a wanted name are foreign. */
+  readonly labelSelector?: string;
+  /** Returns the manifest of this name as it should be now; undefined where there should be none. */
   readonly manifestOf: (namespace: string, name: string) => RegistrationObject | undefined;
-  /** Returns true for an object that is not ours, but serves the same purpose. */
-  readonly isConflict?: (object: KubeObject) => boolean;
+  /** Returns true where objects of ours that are not wanted are removed; never by default. */
+  readonly removes?: () => boolean;
+  /** How many writes run at once, and how fast they follow one another: one after the other by default. */
+  readonly pace?: WritePace & { readonly atOnce: number };
+  /** The objects that those of the same key here need: they are written only after these are synced. */
+  readonly after?: Reconciler;
 }
 
-/** The state of an object in the cluster: as wanted, changed, or another provider's for the same data. */
-type SyncState = 'synced' | 'drifted' | 'conflict';
+interface Wanted {
+  readonly namespace: string;
+  readonly name: string;
+  readonly digest: string;
+}
 
-/** Keeps the wanted objects synced, one write after the other: creates missing ones and patches those that drifted. */
+/** Keeps the wanted objects synced: creates missing ones, patches those that drifted, and may remove those of ours that are not wanted. */
 export class Reconciler {
-  private readonly wanted = new Map<string, RegistrationObject>();
+  private readonly wanted = new Map<string, Wanted>();
   private readonly queue: RepairQueue;
   private readonly failures: ReconcileFailures;
-  private readonly informer: Informer<SyncState | undefined>;
+  private readonly informer: Informer<Observed | undefined>;
+  private readonly writer: ObjectWriter;
   private readonly stopping = new AbortController();
-  private sleeping = new AbortController();
-  private running: Promise<void> = Promise.resolve();
+  private waking = new AbortController();
+  private running: Promise<unknown> = Promise.resolve();
+  /** The keys of the objects of ours that exist, wanted or not. */
+  private readonly ours = new Set<string>();
+  /** Keys that exist, as a create was told, and are not seen. */
+  private readonly unseen = new Set<string>();
+  private readonly next: Reconciler[] = [];
 
   constructor(
     private readonly options: ReconcilerOptions,
     private readonly deps: InformerDeps,
   ) {
-    this.queue = new RepairQueue(deps);
-    this.failures = new ReconcileFailures(options.plural, deps);
+    const { root, plural, namespace, labelSelector, pace, after } = options;
+    this.queue = new RepairQueue(deps, pace);
+    this.failures = new ReconcileFailures(plural, deps);
+    this.writer = new ObjectWriter(options, deps.api, this.stopping.signal);
+    after?.next.push(this);
     this.informer = new Informer(
       {
-        path: this.pathOf(options.namespace),
-        read: (object) => this.read(object),
-        onPut: (key, syncState) => this.observed(key, syncState),
+        path: collectionPath(root, plural, namespace),
+        ...(labelSelector !== undefined && { labelSelector }),
+        read: (object) => observe(object, options),
+        onPut: (key, observed) => this.observed(key, observed),
         onRemoved: (key) => this.observed(key, undefined),
-        onListed: () => {
-          for (const key of this.wanted.keys()) this.check(key);
-        },
+        onListed: () => this.checkAll(),
       },
       deps,
     );
@@ -56,25 +72,37 @@ export class Reconciler {
 
   start(): void {
     this.informer.start();
-    this.running = this.run();
+    this.running = Promise.all(Array.from({ length: this.options.pace?.atOnce ?? 1 }, () => this.run()));
   }
 
-  want(manifest: RegistrationObject): void {
-    const { namespace, name } = manifest.metadata;
+  /** @param isUrgent false for one of many, which others may overtake */
+  want(manifest: RegistrationObject, isUrgent = true): void {
+    const { namespace = '', name } = manifest.metadata;
     const key = objectKeyOf(namespace, name);
-    this.wanted.set(key, manifest);
+    const digest = digestOf(manifest, manifest);
+    const before = this.wanted.get(key);
+    if (before?.digest === digest) return;
+    this.wanted.set(key, { namespace, name, digest });
+    // What was written before was another object: it says nothing about this one.
+    this.queue.forget(key);
+    this.check(key, isUrgent);
+  }
+
+  /** Stops reconciling an object, which is removed where `removes` allows it. */
+  unwant(namespace: string, name: string): void {
+    const key = objectKeyOf(namespace, name);
+    if (!this.wanted.delete(key)) return;
+    this.queue.forget(key);
+    this.failures.recovered(key);
     this.check(key);
   }
 
-  /** Stops reconciling an object, whose namespace is being deleted with it. */
-  unwant(namespace: string, name: string): void {
-    const key = objectKeyOf(namespace, name);
-    this.wanted.delete(key);
-    this.queue.forget(key);
-    this.failures.recovered(key);
+  /** Compares every object anew. */
+  checkAll(): void {
+    for (const key of new Set([...this.ours, ...this.wanted.keys()])) this.check(key, false);
   }
 
-  /** How many of the wanted objects cannot be created or patched. */
+  /** How many of the objects cannot be created, patched or removed. */
   get failing(): number {
     return new Set([...this.failures.keys(), ...this.queue.stuck]).size;
   }
@@ -85,44 +113,59 @@ export class Reconciler {
 
   /** Returns what an operator should fix, one sentence each. */
   problems(): readonly string[] {
-    return this.failures.sentences(this.failing, this.wanted.size);
+    return this.failures.sentences(this.failing, Math.max(this.failing, this.wanted.size));
   }
 
   /** Resolves when nothing is written any more. */
   async close(): Promise<void> {
     this.stopping.abort();
-    this.sleeping.abort();
+    this.waking.abort();
     await Promise.all([this.informer.stop(), this.running]);
   }
 
-  private read(object: KubeObject): SyncState | undefined {
-    const manifest = this.options.manifestOf(object.namespace, object.name);
-    if (manifest !== undefined) return contains(object.body, manifest) ? 'synced' : 'drifted';
-    return this.options.isConflict?.(object) === true ? 'conflict' : undefined;
-  }
-
-  private observed(key: string, syncState: SyncState | undefined): void {
-    this.failures.conflict(key, syncState === 'conflict');
+  private observed(key: string, observed: Observed | undefined): void {
+    if (observed?.owner === 'us') this.ours.add(key);
+    else this.ours.delete(key);
+    this.unseen.delete(key);
+    this.failures.conflict(key, observed?.owner === 'a conflict');
     this.check(key);
   }
 
-  private check(key: string): void {
-    if (!this.informer.listed || !this.wanted.has(key)) return;
-    if (this.informer.get(key) === 'synced') {
-      this.queue.settled(key);
-      this.failures.recovered(key);
-    } else {
-      this.queue.add(key);
-      this.sleeping.abort();
-    }
+  private isSynced(key: string): boolean {
+    const [wanted, found] = [this.wanted.get(key), this.informer.get(key)];
+    return wanted !== undefined && found?.owner === 'us' && found.digest === wanted.digest;
+  }
+
+  private check(key: string, isUrgent = true): void {
+    if (!this.informer.listed) return;
+    const { after, removes } = this.options;
+    if (this.isSynced(key)) {
+      this.settled(key);
+      for (const next of this.next) next.check(key, isUrgent);
+    } else if (
+      this.wanted.has(key) ? after?.isSynced(key) !== false : this.isLeft(key) && removes?.() === true
+    ) {
+      this.queue.add(key, isUrgent);
+      this.waking.abort();
+    } else this.settled(key);
+  }
+
+  private settled(key: string): void {
+    this.queue.settled(key);
+    this.failures.recovered(key);
+  }
+
+  /** True for an object of ours that is not wanted. */
+  private isLeft(key: string): boolean {
+    return !this.wanted.has(key) && this.ours.has(key);
   }
 
   private async run(): Promise<void> {
     const { signal } = this.stopping;
     while (!signal.aborted) {
-      // Created before the queue is read, so that an object that is added meanwhile ends the pause.
-      this.sleeping = new AbortController();
-      const woken = this.sleeping.signal;
+      // Made before the queue is read, so that an object that is added meanwhile ends the pause.
+      if (this.waking.signal.aborted) this.waking = new AbortController();
+      const woken = this.waking.signal;
       const [key, waitMs] = this.queue.next();
       if (key !== undefined) await this.repair(key);
       else await this.deps.time.pause(waitMs, woken);
@@ -131,50 +174,70 @@ export class Reconciler {
 
   private async repair(key: string): Promise<void> {
     this.queue.begin(key);
-    const manifest = this.wanted.get(key);
-    const syncState = this.informer.get(key);
-    if (manifest === undefined || syncState === 'synced') return;
-    const exists = syncState !== undefined;
+    const wanted = this.wanted.get(key);
     try {
-      await this.write(manifest, exists);
-      this.failures.wrote(key, exists ? 'patched' : 'created');
+      const how = await this.write(key, wanted);
+      if (how === undefined) return;
+      this.failures.wrote(key, how);
       this.failures.recovered(key);
       this.queue.succeeded();
     } catch (error: unknown) {
-      const failure = kubernetesFailureOf(error);
-      // Another replica created it, or somebody removed it: the watch will show it, and check it again.
-      const hasChanged = failure.status === 409 || (exists && failure.status === 404);
-      if (hasChanged || this.stopping.signal.aborted) return;
-      this.queue.failed(failure.retryAfterMs ?? 0);
-      this.failures.failed(key, failure);
-      this.check(key);
+      this.failed(key, kubernetesFailureOf(error));
+    } finally {
+      this.queue.ended(key);
+      if (this.wanted.get(key) !== wanted) this.check(key);
     }
   }
 
-  private async write(manifest: RegistrationObject, exists: boolean): Promise<void> {
-    const { namespace, name } = manifest.metadata;
-    const collection = this.pathOf(namespace);
-    const call = exists
-      ? ({ method: 'PATCH', path: `${collection}/${name}` } as const)
-      : ({ method: 'POST', path: collection } as const);
-    const { signal } = this.stopping;
-    const answer = await this.deps.api.send({ ...call, body: manifest, timeoutMs: TIMEOUT_MS, signal });
-    // The API server silently drops fields that the schema of the kind does not have.
-    if (!contains(answer, manifest)) throw new KubernetesFailure('FieldsDropped');
+  /** Returns what was done; undefined where there was nothing to do. @throws KubernetesFailure */
+  private async write(
+    key: string,
+    wanted: Wanted | undefined,
+  ): Promise<'created' | 'patched' | 'removed' | undefined> {
+    const found = this.informer.get(key);
+    const uid = found?.owner === 'us' ? found.uid : undefined;
+    if (wanted === undefined) {
+      if (!this.isLeft(key) || this.options.removes?.() !== true) return undefined;
+      const [name = '', namespace = ''] = key.split('/').reverse();
+      await this.writer.remove(namespace, name, uid);
+      return 'removed';
+    }
+    const { namespace, name } = wanted;
+    const manifest = this.options.manifestOf(namespace, name);
+    if (manifest === undefined || this.isSynced(key)) return undefined;
+    if (found?.owner === 'another') throw new KubernetesFailure(NOT_OURS);
+    if (found === undefined) {
+      await this.writer.create(manifest);
+      return 'created';
+    }
+    try {
+      await this.writer.patch(manifest, uid);
+      return 'patched';
+    } catch (error: unknown) {
+      // The role of a binding cannot be changed: once it is removed, it is made anew.
+      if (kubernetesFailureOf(error).status !== 422 || manifest['roleRef'] === undefined) throw error;
+      await this.writer.remove(namespace, name, uid);
+      return 'removed';
+    }
   }
 
-  private pathOf(namespace: string | undefined): string {
-    const { root, plural } = this.options;
-    return namespace === undefined ? `${root}/${plural}` : `${root}/namespaces/${namespace}/${plural}`;
+  private failed(key: string, failure: KubernetesFailure): void {
+    const { status, reason } = failure;
+    if (this.stopping.signal.aborted) return;
+    const exists = this.informer.get(key) !== undefined;
+    if (status === 409 && !exists && this.options.labelSelector !== undefined) {
+      // Another replica made it, and the watch will show it; if it never does, it lacks our label.
+      if (this.unseen.has(key)) this.failures.failed(key, new KubernetesFailure(NOT_OURS));
+      this.unseen.add(key);
+      return this.check(key);
+    }
+    // Another replica wrote it, or somebody removed it: the watch will show it, and check it again.
+    if (status === 409 || (exists && status === 404)) return;
+    if (reason !== NOT_OURS) this.queue.failed(failure.retryAfterMs ?? 0);
+    this.failures.failed(key, failure);
+    this.check(key);
   }
 }
 
-/** Returns true where `actual` has every wanted field with the wanted value; arrays must be equal as a whole. */
-function contains(actual: unknown, wanted: unknown): boolean {
-  if (typeof wanted !== 'object' || wanted === null || Array.isArray(wanted)) {
-    return isDeepStrictEqual(actual, wanted);
-  }
-  if (typeof actual !== 'object' || actual === null) return false;
-  const fields = actual as Readonly<Record<string, unknown>>;
-  return Object.entries(wanted).every(([name, value]) => contains(fields[name], value));
-}
+/** An object of a wanted name that this service did not make: it is left alone. */
+const NOT_OURS = 'NotOurs';

@@ -3,83 +3,89 @@ import type { KubeObject } from '../kubernetes/kube-object';
 import { Informer } from '../kubernetes/informer';
 import type { InformerDeps } from '../kubernetes/informer-options';
 import { Reconciler } from './reconciler';
-import { type ProviderEndpoint, providerRegistry, sysEventRegistries } from './manifests';
+import { type ProviderEndpoint, providerRegistry, type Registration, sysEventRegistries } from './manifests';
 
 const USER_SYSTEM = /^user-system-(.+)$/;
 
-export interface Registration {
-  /** Starts to register; to be called once the service listens, since whatever is registered is called. */
-  start(): void;
-  /** Returns what an operator should fix, one sentence each. */
-  problems(): readonly string[];
-  /** Returns, by plural, how many objects cannot be created or patched. */
-  failing(): ReadonlyMap<string, number>;
-  /** Resolves when nothing is written any more; registered objects stay. */
-  close(): Promise<void>;
+export interface RegistrarOptions {
+  readonly endpoint: ProviderEndpoint;
+  /** False where system-server goes by ClusterRoles: then it only subscribes to the system's events. */
+  readonly asProvider: boolean;
 }
 
 /** Registers this service as the provider of every present and future user, and for the system's events. */
 export class Registrar implements Registration {
-  private readonly providers: Reconciler;
-  private readonly events: Reconciler;
-  private readonly namespaces: Informer<boolean>;
+  private readonly reconcilers: readonly Reconciler[];
+  private readonly namespaces: Informer<boolean> | undefined;
 
-  constructor(endpoint: ProviderEndpoint, deps: InformerDeps) {
+  constructor({ endpoint, asProvider }: RegistrarOptions, deps: InformerDeps) {
+    const events = eventReconciler(endpoint, deps);
+    if (!asProvider) {
+      this.reconcilers = [events];
+      return;
+    }
     const providerOf = (namespace: string) => providerRegistry(endpoint, namespace);
     const { name: providerName } = providerOf('').metadata;
-    this.providers = new Reconciler(
+    const manifestOf = (namespace: string, name: string) =>
+      name === providerName ? providerOf(namespace) : undefined;
+    const providers = new Reconciler(
       {
         root: '/apis/sys.bytetrade.io/v1alpha1',
         plural: 'providerregistries',
-        manifestOf: (namespace, name) => (name === providerName ? providerOf(namespace) : undefined),
+        shapeOf: manifestOf,
+        manifestOf,
         isConflict,
       },
       deps,
     );
-    const events = new Map(
-      sysEventRegistries(endpoint).map((manifest) => [manifest.metadata.name, manifest]),
-    );
-    this.events = new Reconciler(
-      {
-        root: '/apis/apr.bytetrade.io/v1alpha1',
-        plural: 'syseventregistries',
-        namespace: endpoint.namespace,
-        manifestOf: (_namespace, name) => events.get(name),
-      },
-      deps,
-    );
-    for (const manifest of events.values()) this.events.want(manifest);
+    this.reconcilers = [providers, events];
     this.namespaces = new Informer(
       {
         path: '/api/v1/namespaces',
         read: isUsers,
         onPut: (namespace, users) => {
-          if (users) this.providers.want(providerOf(namespace));
-          else this.providers.unwant(namespace, providerName);
+          if (users) providers.want(providerOf(namespace));
+          else providers.unwant(namespace, providerName);
         },
-        onRemoved: (namespace) => this.providers.unwant(namespace, providerName),
+        onRemoved: (namespace) => providers.unwant(namespace, providerName),
       },
       deps,
     );
   }
 
   start(): void {
-    this.providers.start();
-    this.events.start();
-    this.namespaces.start();
+    for (const reconciler of this.reconcilers) reconciler.start();
+    this.namespaces?.start();
   }
 
   problems(): readonly string[] {
-    return [...this.providers.problems(), ...this.events.problems()];
+    return this.reconcilers.flatMap((reconciler) => reconciler.problems());
   }
 
   failing(): ReadonlyMap<string, number> {
-    return new Map([this.providers, this.events].map(({ plural, failing }) => [plural, failing]));
+    return new Map(this.reconcilers.map(({ plural, failing }) => [plural, failing]));
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.namespaces.stop(), this.providers.close(), this.events.close()]);
+    await Promise.all([this.namespaces?.stop(), ...this.reconcilers.map((reconciler) => reconciler.close())]);
   }
+}
+
+function eventReconciler(endpoint: ProviderEndpoint, deps: InformerDeps): Reconciler {
+  const events = new Map(sysEventRegistries(endpoint).map((manifest) => [manifest.metadata.name, manifest]));
+  const manifestOf = (_namespace: string, name: string) => events.get(name);
+  const reconciler = new Reconciler(
+    {
+      root: '/apis/apr.bytetrade.io/v1alpha1',
+      plural: 'syseventregistries',
+      namespace: endpoint.namespace,
+      shapeOf: manifestOf,
+      manifestOf,
+    },
+    deps,
+  );
+  for (const manifest of events.values()) reconciler.want(manifest);
+  return reconciler;
 }
 
 /** Returns true for the system namespace of a user that is not being deleted. */

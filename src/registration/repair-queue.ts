@@ -20,28 +20,48 @@ const MAX_BACK_OFF_OF_NEW_MS = 5_000;
 const SETTLED_MS = 600_000;
 const NEVER = -Infinity;
 
+/** How fast writes may follow one another, as a token bucket. */
+export interface WritePace {
+  readonly perSecond: number;
+  readonly burst: number;
+}
+
 /** Decides which object is written when: each one ever more slowly while it drifts, and all of them while none can be written. */
 export class RepairQueue {
-  /** In the order in which they were added. */
+  /** In the order in which they were added; the urgent ones first. */
+  private readonly urgent = new Set<string>();
   private readonly due = new Set<string>();
+  /** Those that are written now: none is written twice at once. */
+  private readonly running = new Set<string>();
   private readonly repairs = new Map<string, Repair>();
+  private sweptAtMs = NEVER;
+  /** When the pace allows one more write after a burst was used up. */
+  private paceUntilMs = NEVER;
   private readonly backOffOfAll: BackOff;
   private failedInARow = 0;
   /** Until when all objects wait, and until when those that were never written. */
   private pause = { untilMs: NEVER, ofNewUntilMs: NEVER };
 
-  constructor(private readonly deps: Pick<InformerDeps, 'time' | 'random'>) {
+  /** @param pace as fast as they can be written by default */
+  constructor(
+    private readonly deps: Pick<InformerDeps, 'time' | 'random'>,
+    private readonly pace: WritePace = { perSecond: Infinity, burst: 1 },
+  ) {
     this.backOffOfAll = this.backOff(BACK_OFF_OF_ALL);
   }
 
   /** The objects that wait since none can be written; empty otherwise. */
   get stuck(): Iterable<string> {
-    return this.isStuck ? this.due : [];
+    return this.isStuck ? this.waiting() : [];
   }
 
-  add(key: string): void {
-    if (this.due.has(key)) return;
-    this.due.add(key);
+  /** @param isUrgent true for a change of now, which overtakes those that were added as one of many */
+  add(key: string, isUrgent = true): void {
+    const isNew = !this.urgent.has(key) && !this.due.has(key);
+    if (isUrgent) this.due.delete(key);
+    if (isUrgent) this.urgent.add(key);
+    else if (isNew) this.due.add(key);
+    if (!isNew) return;
     const known = this.repairs.get(key);
     if (known === undefined) return;
     const nowMs = this.deps.time.nowMs();
@@ -51,12 +71,13 @@ export class RepairQueue {
 
   /** Takes a synced object out of the queue; its earlier writes are remembered for a while. */
   settled(key: string): void {
+    this.urgent.delete(key);
     this.due.delete(key);
   }
 
   /** Forgets an object that is no longer wanted. */
   forget(key: string): void {
-    this.due.delete(key);
+    this.settled(key);
     this.repairs.delete(key);
   }
 
@@ -67,7 +88,10 @@ export class RepairQueue {
   next(): readonly [key: string | undefined, waitMs: number] {
     const nowMs = this.deps.time.nowMs();
     let [found, least, soonestMs]: [string | undefined, number, number] = [undefined, Infinity, Infinity];
-    for (const key of this.due) {
+    const pacedMs = this.paceUntilMs - (this.pace.burst * 1000) / this.pace.perSecond;
+    if (pacedMs > nowMs) return [undefined, pacedMs - nowMs];
+    for (const key of this.waiting()) {
+      if (this.running.has(key)) continue;
       const { count, notBeforeMs } = this.repairs.get(key) ?? { count: 0, notBeforeMs: NEVER };
       const atMs = Math.max(notBeforeMs, count === 0 ? this.pause.ofNewUntilMs : this.pause.untilMs);
       soonestMs = Math.min(soonestMs, atMs);
@@ -79,12 +103,20 @@ export class RepairQueue {
   }
 
   begin(key: string): void {
-    this.due.delete(key);
+    this.settled(key);
+    this.running.add(key);
     const known = this.repairs.get(key);
     const lastMs = this.deps.time.nowMs();
+    this.paceUntilMs = Math.max(this.paceUntilMs, lastMs) + 1000 / this.pace.perSecond;
+    this.sweep(lastMs);
     if (known === undefined)
       this.repairs.set(key, { backOff: this.backOff(BACK_OFF), count: 1, lastMs, notBeforeMs: NEVER });
     else Object.assign(known, { count: known.count + 1, lastMs });
+  }
+
+  /** Ends what begin() began. */
+  ended(key: string): void {
+    this.running.delete(key);
   }
 
   /** Records a successful write: where all were stuck, they need not wait any longer. */
@@ -108,6 +140,20 @@ export class RepairQueue {
       untilMs: nowMs + Math.max(atLeastMs, waitMs),
       ofNewUntilMs: nowMs + Math.max(atLeastMs, Math.min(waitMs, MAX_BACK_OFF_OF_NEW_MS)),
     };
+  }
+
+  private *waiting(): Iterable<string> {
+    yield* this.urgent;
+    yield* this.due;
+  }
+
+  /** Forgets the writes of objects that stayed synced, a first start's thousands among them. */
+  private sweep(nowMs: number): void {
+    if (nowMs - this.sweptAtMs < SETTLED_MS) return;
+    this.sweptAtMs = nowMs;
+    for (const [key, { lastMs }] of this.repairs)
+      if (nowMs - lastMs > SETTLED_MS && !this.urgent.has(key) && !this.due.has(key))
+        this.repairs.delete(key);
   }
 
   /** True where the reason that refuses one object seems to refuse all. */

@@ -125,8 +125,10 @@ export const METRIC_DEFINITIONS = {
   },
   osp_registrations_failing: {
     type: 'gauge',
-    help: 'Objects that register this service and cannot be created or patched. Absent where nothing is registered.',
-    labels: { resource: '`providerregistries` or `syseventregistries`' },
+    help: 'Objects that register this service and cannot be created, patched or removed. Absent where nothing is registered.',
+    labels: {
+      resource: '`providerregistries`, `syseventregistries`, `clusterroles` or `clusterrolebindings`',
+    },
   },
   osp_requests_in_flight: { type: 'gauge', help: 'Requests that are in flight, without probes.' },
   osp_request_body_bytes: {

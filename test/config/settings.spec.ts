@@ -505,7 +505,11 @@ describe('the settings', () => {
   it("take this service's address in the cluster, which registers it", () => {
     const env = { ...GOOD, GRANTS_SOURCE: 'kubernetes', PROVIDER_ENDPOINT: 'secrets.os-secrets:8080' };
     expect(loadSettings(env).grants).toMatchObject({
-      providerEndpoint: { service: 'secrets', namespace: 'os-secrets', port: 8080 },
+      registration: {
+        kind: 'provider-registry',
+        providerName: 'secret-provider',
+        endpoint: { service: 'secrets', namespace: 'os-secrets', port: 8080 },
+      },
     });
     expect(problemsOf({ ...GOOD, PROVIDER_ENDPOINT: 'secrets.os-secrets:8080' })).toEqual([
       'GRANTS_SOURCE must be kubernetes when PROVIDER_ENDPOINT is set',

@@ -32,7 +32,10 @@ export async function clusterLog(): Promise<string> {
   await until('kubernetes_went_back');
   server.of('namespaces').put({ metadata: { name: 'user-system-alice' } });
   server.refusingWrites = () => ({ status: 422, reason: 'Invalid' });
-  const registrar = new Registrar({ service: 'secrets', namespace: 'os', port: 8080 }, deps);
+  const registrar = new Registrar(
+    { endpoint: { service: 'secrets', namespace: 'os', port: 8080 }, asProvider: true },
+    deps,
+  );
   registrar.start();
   await until('registration_failed');
   await registrar.close();

@@ -22,7 +22,11 @@ function rightsOf(manifests: readonly KubeManifest[], account: string): readonly
       );
       const where = role!['kind'] === 'ClusterRole' ? 'everywhere' : metadata.namespace;
       return listOf(role!['rules']).flatMap((rule) => {
-        const { apiGroups, resources, verbs } = rule as Readonly<Record<string, readonly string[]>>;
+        const { apiGroups, resources, nonResourceURLs, verbs } = rule as Readonly<
+          Record<string, readonly string[]>
+        >;
+        if (nonResourceURLs !== undefined)
+          return nonResourceURLs.map((url) => `${where} ${url}: ${verbs!.join(', ')}`);
         return resources!.map(
           (resource) => `${where} ${apiGroups!.join()}/${resource}: ${verbs!.join(', ')}`,
         );
@@ -45,6 +49,16 @@ const REGISTERED = [
   'os-platform apr.bytetrade.io/syseventregistries: list, watch, create, patch',
 ];
 
+const ROLES = [
+  'everywhere /CreateSecret?workspace=*: create',
+  'everywhere /DeleteSecret?workspace=*: create',
+  'everywhere /ListSecret?workspace=*: create',
+  'everywhere /RetrieveSecret?workspace=*: create',
+  'everywhere /UpdateSecret?workspace=*: create',
+  'everywhere rbac.authorization.k8s.io/clusterrolebindings: list, watch, create, patch, delete',
+  'everywhere rbac.authorization.k8s.io/clusterroles: list, watch, create, patch, delete',
+];
+
 describe("the service's ServiceAccount", () => {
   it('holds what is watched everywhere, and nothing more', () => {
     const manifests = renderProfile('olares', { registration: { enabled: false } });
@@ -54,6 +68,14 @@ describe("the service's ServiceAccount", () => {
 
   it('may register where it registers', () => {
     expect(rightsOf(renderVariant('olares'), 'vault')).toEqual([...WATCHED, ...REGISTERED].sort());
+  });
+
+  it.each([
+    ['rbac', ROLES],
+    ['both', [...ROLES, REGISTERED[0]!]],
+  ])('may keep roles, and holds all that they grant, where it registers by %s', (kind, rights) => {
+    const manifests = renderProfile('olares', { registration: { kind } });
+    expect(rightsOf(manifests, 'vault')).toEqual([...WATCHED, ...rights, REGISTERED[1]!].sort());
   });
 
   it('may watch pods everywhere only where the Settings app stands in the namespaces of users', () => {
@@ -88,9 +110,11 @@ describe("the service's ServiceAccount", () => {
       const meant = /the same/.test(verbs)
         ? 'list, watch, create, patch'
         : verbs.replace(/;.*/, '').replace(/.*: /, '');
+      const urls = [...resources.matchAll(/`(\/\S+)`/g)].map(([, url]) => `${url}: ${meant}`);
+      if (urls.length > 0) return urls;
       return [`${group.replace(/[`–]/g, '')}/${resource}: ${meant}`];
     });
-    const held = rightsOf(renderVariant('trusted ServiceAccounts'), 'vault').map((right) =>
+    const held = rightsOf(renderVariant('registered both ways'), 'vault').map((right) =>
       right.replace(/^\S+ /, ''),
     );
     expect([...new Set(held)].sort()).toEqual(listed.sort());
@@ -106,6 +130,24 @@ describe("the uninstall's ServiceAccount", () => {
       'everywhere apr.bytetrade.io/syseventregistries: list',
       'everywhere sys.bytetrade.io/providerregistries: list, delete',
       'os-platform apr.bytetrade.io/syseventregistries: delete',
+    ]);
+  });
+
+  it('may find and remove roles where the service makes them, and asks for none elsewhere', () => {
+    const byRoles = renderProfile('olares', { registration: { kind: 'rbac' } });
+    expect(rightsOf(byRoles, 'vault-unregister')).toEqual(
+      [
+        ...rightsOf(manifests, 'vault-unregister'),
+        'everywhere rbac.authorization.k8s.io/clusterrolebindings: list, delete',
+        'everywhere rbac.authorization.k8s.io/clusterroles: list, delete',
+      ].sort(),
+    );
+    const told = [manifests, byRoles].map(
+      (all) => all.find(({ kind }) => kind === 'Job')!['spec'].template.spec.containers[0].env,
+    );
+    expect(told).toEqual([
+      [{ name: 'PROVIDER_REGISTRATION', value: 'provider-registry' }],
+      [{ name: 'PROVIDER_REGISTRATION', value: 'rbac' }],
     ]);
   });
 
@@ -133,7 +175,11 @@ describe("the uninstall's ServiceAccount", () => {
 describe.each(VARIANT_NAMES)('the roles for %s', (name) => {
   it('name each group, resource and verb, and let nobody read a Secret', () => {
     const roles = renderVariant(name).filter(({ kind }) => /^(Cluster)?Role$/.test(kind));
-    const words = roles.flatMap(({ rules }) => listOf(rules).flatMap((rule) => Object.values(rule).flat()));
-    expect(words.filter((word) => /\*|^secrets|^get$|impersonate|bind|escalate/.test(word))).toEqual([]);
+    const words = roles.flatMap(({ rules }) =>
+      listOf(rules).flatMap(({ nonResourceURLs: _urls, ...rule }) => Object.values(rule).flat()),
+    );
+    expect(
+      words.filter((word) => /\*|^secrets|^get$|impersonate|^bind$|escalate/.test(String(word))),
+    ).toEqual([]);
   });
 });

@@ -24,6 +24,13 @@ const VARIANTS: Readonly<Record<string, Variant>> = {
       },
     },
   },
+  'registered both ways': {
+    profile: 'olares',
+    values: {
+      identity: { trustedProxyServiceAccounts: accounts },
+      registration: { kind: 'both', providerName: 'vault' },
+    },
+  },
   'a Settings app of its own': {
     profile: 'olares',
     values: { settingsRoutes: { serviceAccounts: ['os-settings:settings', 'os-settings:other'] } },

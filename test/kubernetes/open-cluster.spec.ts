@@ -15,6 +15,12 @@ import type { Logged } from './informer-deps';
 const NOTES = { app: 'notes', user: 'alice', appKey: 'k', appSecret: 's', ops: ['ListSecret'] };
 
 /** The kubeconfig is a real one, and TLS is spoken: nothing of it is replaced here. */
+const REGISTRATION = {
+  kind: 'provider-registry',
+  providerName: 'secret-provider',
+  endpoint: { service: 'secrets', namespace: 'os-secrets', port: 8080 },
+} as const;
+
 describe('the adapters of a cluster', () => {
   const dir = mkdtempSync(join(tmpdir(), 'cluster-'));
   let server: FakeApiServer;
@@ -136,7 +142,7 @@ describe('the adapters of a cluster', () => {
     expect((await open()).registration).toBeUndefined();
     await closeAll();
     const { registration } = await open(true, {
-      providerEndpoint: { service: 'secrets', namespace: 'os-secrets', port: 8080 },
+      registration: REGISTRATION,
     });
     await new Promise((resolve) => setTimeout(resolve, 100));
     expect(registered()).toBe(0);
@@ -145,12 +151,11 @@ describe('the adapters of a cluster', () => {
   });
 
   it('report that the service is registered for system events that nobody may send', async () => {
-    const providerEndpoint = { service: 'secrets', namespace: 'os-secrets', port: 8080 };
     const said = expect.stringMatching(/SYSTEM_EVENT_SERVICE_ACCOUNTS is unset/);
-    expect((await open(true, { providerEndpoint })).problems?.()).toContainEqual(said);
+    expect((await open(true, { registration: REGISTRATION })).problems?.()).toContainEqual(said);
     await closeAll();
     const systemEventServiceAccounts = [{ namespace: 'os-framework', name: 'tapr-sysevent' }];
-    const { problems } = await open(true, { providerEndpoint, systemEventServiceAccounts });
+    const { problems } = await open(true, { registration: REGISTRATION, systemEventServiceAccounts });
     expect(problems?.()).not.toContainEqual(said);
   });
 

@@ -199,7 +199,7 @@ describe('an API server whose etcd was restored from a snapshot', () => {
     put('user-system-alice', 'alice');
     const snapshot = server.snapshot();
     const registrar = new Registrar(
-      { service: 'secrets', namespace: 'os', port: 8080 },
+      { endpoint: { service: 'secrets', namespace: 'os', port: 8080 }, asProvider: true },
       informerDepsOf(server, time),
     );
     registrar.start();

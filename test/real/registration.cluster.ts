@@ -17,7 +17,7 @@ export function describeRegistration(): void {
       await makeNamespace('osp-service');
       await makeNamespace(NAMESPACE);
       const endpoint = { service: 'secrets', namespace: 'osp-service', port: 8080 };
-      const registrar = new Registrar(endpoint, { api, time, log: () => undefined });
+      const registrar = new Registrar({ endpoint, asProvider: true }, { api, time, log: () => undefined });
       registrar.start();
       const provider = async () => (await send('GET', PROVIDER)) as Registered;
       const untilRight = (isNew: (now: Registered) => boolean) =>

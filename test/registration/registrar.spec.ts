@@ -21,7 +21,7 @@ describe('the registration as provider', () => {
 
   const open = (time: MonotonicTime = new SystemMonotonicTime()): readonly Logged[] => {
     const deps = informerDepsOf(server, time);
-    registrars.push(new Registrar(ENDPOINT, deps));
+    registrars.push(new Registrar({ endpoint: ENDPOINT, asProvider: true }, deps));
     registrars.at(-1)?.start();
     return deps.logged;
   };

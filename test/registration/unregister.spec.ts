@@ -1,7 +1,9 @@
+import { accessObjects } from '../../src/registration/access-roles';
 import { unregister } from '../../src/registration/unregister';
 import { providerRegistry, sysEventRegistries } from '../../src/registration/manifests';
 import { apiOf } from '../kubernetes/informer-deps';
 import { eventually } from '../support/eventually';
+import type { KubeObject } from '../support/fake-api-server/fake-objects';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 
@@ -74,6 +76,43 @@ describe('the uninstall of the registrations', () => {
       expect(ended).toBe(true);
     });
     expect(await result).toBe(1);
+  });
+
+  it('removes the roles and bindings of apps that this service made, and no other of its label or of its names', async () => {
+    const [objects] = accessObjects(
+      {
+        user: 'alice',
+        app: 'notes',
+        namespace: 'notes-alice',
+        grants: new Set(['ListSecret?workspace=notes']),
+      },
+      { endpoint: ENDPOINT, providerName: 'secret-provider' },
+    );
+    const { labels, annotations } = objects?.binding.metadata ?? {};
+    const foreign = [
+      { name: 'cluster-admin', labels, annotations },
+      { name: 'osp:alice:labelled', labels },
+      { name: 'osp:alice:annotated', annotations },
+    ];
+    for (const kind of ['clusterroles', 'clusterrolebindings'] as const)
+      for (const metadata of foreign) server.of(kind).put({ metadata } as KubeObject);
+    server.of('clusterroles').put({ ...objects?.role } as KubeObject);
+    server.of('clusterrolebindings').put({ ...objects?.binding } as KubeObject);
+    expect(await unregistered()).toBe(2);
+    for (const kind of ['clusterroles', 'clusterrolebindings'] as const)
+      expect(server.of(kind).list()).toHaveLength(3);
+  });
+
+  it('asks for no ClusterRoles where it is told that there are none', async () => {
+    const done = unregister(apiOf(server, time), time, { withRoles: false });
+    let ended = false;
+    void done.finally(() => (ended = true));
+    await eventually(() => {
+      time.advance(1000);
+      expect(ended).toBe(true);
+    });
+    expect(server.requests.filter(({ path }) => path.includes('rbac'))).toEqual([]);
+    expect(server.requests.length).toBeGreaterThan(0);
   });
 
   it('finds nothing where the kinds are not installed', async () => {

@@ -7,8 +7,10 @@ import { parseOp } from '../../src/authz/sys-data';
 export interface FixedApp {
   readonly app: string;
   readonly user: string;
-  readonly appKey: string;
-  readonly appSecret: string;
+  readonly appKey?: string;
+  readonly appSecret?: string;
+  readonly namespace?: string;
+  readonly serviceAccount?: string;
   readonly ops: readonly string[];
 }
 

@@ -7,7 +7,7 @@ import type { CacheSettings, Settings } from '../../src/config/settings';
 import type { GrantSource } from '../../src/authz/grant-source';
 import type { LogEvent } from '../../src/logging/log';
 import type { SecretStore } from '../../src/secrets/secret-store';
-import type { Registration } from '../../src/registration/registrar';
+import type { Registration } from '../../src/registration/manifests';
 import { startTelemetry } from '../../src/bootstrap/start-telemetry';
 import { createInfisicalSecretStore } from '../../src/stores/infisical/create-infisical-secret-store';
 import type { Telemetry } from '../../src/telemetry/telemetry';

@@ -7,10 +7,12 @@ import {
 } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
+import { isDeepStrictEqual } from 'node:util';
 import { type MonotonicTime, SystemMonotonicTime } from '../../../src/time/clock';
 import { podToken } from '../service-account-tokens';
 import { FakeObjects, type KubeObject, type Remembered, seenBy, type Selectors } from './fake-objects';
-import { type FakeToken, reviewToken } from './fake-token-review';
+import { API_AUDIENCE, type FakeToken, reviewToken } from './fake-token-review';
+import { refusedByRbac } from './fake-rbac';
 import { FakeWatch } from './fake-watch';
 import { type FakeResource, RESOURCES, routeOf, type ResourceName } from './fake-resources';
 
@@ -35,16 +37,23 @@ interface EtcdSnapshot {
 const TOKEN_REQUEST = /^\/api\/v1\/namespaces\/([^/]+)\/serviceaccounts\/([^/]+)\/token$/;
 /** Namespaces are removed only after their objects. */
 const TERMINATING: ReadonlySet<ResourceName> = new Set(['namespaces', 'customresourcedefinitions']);
+const VERBS: Readonly<Record<string, string>> = {
+  POST: 'create',
+  PUT: 'update',
+  PATCH: 'patch',
+  DELETE: 'delete',
+};
 const MERGE_PATCH = 'application/merge-patch+json';
 
 /** A Kubernetes API with state, and with the faults of a real one. */
 export class FakeApiServer {
   readonly requests: FakeRequest[] = [];
   readonly watches = new Set<FakeWatch>();
+  /** ServiceAccount tokens: in a TokenReview, and of callers, who may do what RBAC lets them. */
   readonly tokens = new Map<string, FakeToken>();
   /** Kinds that this cluster does not have. */
   readonly absent = new Set<ResourceName>();
-  /** The bearer token that it accepts from us. */
+  /** The bearer token that it accepts from us, whom no RBAC binds. */
   token = 'canary-of-our-own-token';
   /** The status with which every request is answered. */
   failing: Refusal | undefined;
@@ -155,14 +164,16 @@ export class FakeApiServer {
   private async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = new URL(request.url ?? '/', this.url);
     const method = request.method ?? 'GET';
-    this.requests.push({ method, path: url.pathname, query: url.searchParams });
+    this.requests.push({ method, path: decodeURIComponent(url.pathname), query: url.searchParams });
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const body = Buffer.concat(chunks).toString('utf8');
     if (this.failing) return refuse(response, this.failing);
-    if (request.headers.authorization !== `Bearer ${this.token}`) {
+    const token = (request.headers.authorization ?? '').replace(/^Bearer /, '');
+    const known = token === this.token ? undefined : this.tokens.get(token);
+    const username = known?.audiences.includes(API_AUDIENCE) === true ? known.username : undefined;
+    if (token !== this.token && username === undefined)
       return refuse(response, { status: 401, reason: 'Unauthorized' });
-    }
     if (url.pathname === '/apis/authentication.k8s.io/v1/tokenreviews' && method === 'POST') {
       await this.reviewGate;
       if (this.reviewDelayMs > 0)
@@ -173,12 +184,22 @@ export class FakeApiServer {
     const account = TOKEN_REQUEST.exec(url.pathname)?.slice(1);
     if (account !== undefined && method === 'POST')
       return answer(response, 201, this.makeToken(account, body));
-    const route = routeOf(url.pathname);
+    const route = routeOf(decodeURIComponent(url.pathname));
     if (route === undefined || this.absent.has(route.resource))
       return refuse(response, { status: 404, reason: 'NotFound' });
     const { resource, namespace, name } = route;
+    const isWatch = url.searchParams.get('watch') === 'true';
+    const verb = method !== 'GET' ? VERBS[method] : isWatch ? 'watch' : name === undefined ? 'list' : 'get';
+    const list = (of: ResourceName) => this.of(of).list();
+    const sent = (method === 'DELETE' || body === '' ? undefined : JSON.parse(body)) as
+      KubeObject | undefined;
+    const object =
+      method === 'PATCH' ? (merged(this.of(resource).get(namespace, name ?? ''), sent) as KubeObject) : sent;
+    const denial =
+      username === undefined ? undefined : refusedByRbac(username, verb ?? method, route, object, list);
+    if (denial) return refuse(response, denial);
     if (name === undefined && method === 'GET') {
-      if (url.searchParams.get('watch') === 'true') {
+      if (isWatch) {
         return this.watch(response, RESOURCES[resource], this.of(resource), {
           namespace,
           query: url.searchParams,
@@ -221,7 +242,8 @@ export class FakeApiServer {
     },
   ): void {
     const objects = this.of(resource);
-    const sent = body === '' ? undefined : (JSON.parse(body) as KubeObject);
+    const parsed = body === '' ? undefined : (JSON.parse(body) as KubeObject);
+    const sent = method === 'DELETE' ? undefined : parsed;
     const refusal = sent && this.refusingWrites(sent);
     if (refusal) return refuse(response, refusal);
     if (method === 'POST' && name === undefined && sent) {
@@ -235,12 +257,23 @@ export class FakeApiServer {
     const present = objects.get(namespace, name ?? '');
     if (present === undefined) return refuse(response, { status: 404, reason: 'NotFound' });
     if (method === 'GET') return answer(response, 200, present);
+    const { uid } = present.metadata;
+    const { uid: meant = uid } = (
+      method === 'DELETE' ? (parsed?.['preconditions'] ?? {}) : (sent?.metadata ?? {})
+    ) as { readonly uid?: unknown };
+    if (meant !== uid) return refuse(response, { status: 409, reason: 'Conflict' });
     if (method === 'DELETE') {
       if (TERMINATING.has(resource) && this.terminationMs > 0) this.terminate(resource, present);
       else objects.delete(namespace, name ?? '');
       return answer(response, 200, { kind: 'Status', status: 'Success' });
     }
-    if (method === 'PATCH') return answer(response, 200, objects.put(merged(present, sent) as KubeObject));
+    if (method === 'PATCH') {
+      const now = merged(present, sent) as KubeObject;
+      if (!isDeepStrictEqual(now['roleRef'], present['roleRef']))
+        return refuse(response, { status: 422, reason: 'Invalid' });
+      // A patch that changes nothing is no event.
+      return answer(response, 200, isDeepStrictEqual(now, present) ? present : objects.put(now));
+    }
     const outdated = sent?.metadata.resourceVersion !== present.metadata.resourceVersion;
     if (outdated && sent?.metadata.resourceVersion)
       return refuse(response, { status: 409, reason: 'Conflict' });

@@ -12,6 +12,10 @@ export const RESOURCES = {
   serviceaccounts: { apiVersion: 'v1', kind: 'ServiceAccount' },
   namespaces: { apiVersion: 'v1', kind: 'Namespace' },
   pods: { apiVersion: 'v1', kind: 'Pod' },
+  clusterroles: { apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'ClusterRole' },
+  clusterrolebindings: { apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'ClusterRoleBinding' },
+  roles: { apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'Role' },
+  rolebindings: { apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'RoleBinding' },
   endpointslices: { apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSlice' },
 } as const satisfies Record<string, FakeResource>;
 

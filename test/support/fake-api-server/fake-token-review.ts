@@ -1,3 +1,6 @@
+/** The audience of a token for the API server itself, which a review assumes where it names none. */
+export const API_AUDIENCE = 'https://kubernetes.default.svc';
+
 /** A ServiceAccount token that the fake knows. */
 export interface FakeToken {
   readonly username: string;
@@ -8,7 +11,7 @@ export interface FakeToken {
 export function reviewToken(review: unknown, tokens: ReadonlyMap<string, FakeToken>): unknown {
   const { spec } = review as { spec: { token: string; audiences?: readonly string[] } };
   const known = tokens.get(spec.token);
-  const asked = spec.audiences ?? ['https://kubernetes.default.svc'];
+  const asked = spec.audiences ?? [API_AUDIENCE];
   const audiences = known?.audiences.filter((audience) => asked.includes(audience)) ?? [];
   const status =
     known === undefined || audiences.length === 0

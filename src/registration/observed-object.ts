@@ -1,0 +1,58 @@
+import { createHash } from 'node:crypto';
+import type { KubeObject } from '../kubernetes/kube-object';
+import type { RegistrationObject } from './manifests';
+
+export interface ObserveOptions {
+  /** Returns a manifest with the fields that are kept, whatever their values; undefined for a name of none of our objects. */
+  readonly shapeOf: (namespace: string, name: string) => RegistrationObject | undefined;
+  /** Returns true for an object that this service made, so that it may be changed. All of a known name by default. */
+  readonly isOurs?: (object: KubeObject) => boolean;
+  /** Returns true for an object that is not ours, but serves the same purpose. */
+  readonly isConflict?: (object: KubeObject) => boolean;
+}
+
+/** An object of the cluster, as much of it as is compared. */
+export type Observed =
+  | { readonly owner: 'us'; readonly digest: string; readonly uid: string | undefined }
+  | { readonly owner: 'another' }
+  /** Another provider's for the same data. */
+  | { readonly owner: 'a conflict' };
+
+/** Returns undefined for an object that does not matter. */
+export function observe(object: KubeObject, options: ObserveOptions): Observed | undefined {
+  const { namespace, name, body } = object;
+  const { shapeOf, isOurs = () => true, isConflict = () => false } = options;
+  const shape = shapeOf(namespace, name);
+  if (shape === undefined) return isConflict(object) ? { owner: 'a conflict' } : undefined;
+  if (!isOurs(object)) return { owner: 'another' };
+  const { uid } = body['metadata'] as { readonly uid?: unknown };
+  return { owner: 'us', digest: digestOf(body, shape), uid: typeof uid === 'string' ? uid : undefined };
+}
+
+/**
+ * Returns a digest of the fields that `shape` has, so that 40,000 objects can be compared without being held. An array is one
+ * value, with everything in it.
+ */
+export function digestOf(actual: unknown, shape: RegistrationObject): string {
+  return createHash('sha256')
+    .update(JSON.stringify(selected(actual, shape)))
+    .digest('base64');
+}
+
+function selected(actual: unknown, shape: unknown): unknown {
+  if (!isRecord(shape)) return inOrder(actual);
+  const fields = isRecord(actual) ? actual : {};
+  return Object.fromEntries(Object.keys(shape).map((name) => [name, selected(fields[name], shape[name])]));
+}
+
+/** The API server writes the fields of an object in an order of its own. */
+function inOrder(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(inOrder);
+  if (!isRecord(value)) return value;
+  const names = Object.keys(value).sort();
+  return Object.fromEntries(names.map((name) => [name, inOrder(value[name])]));
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
