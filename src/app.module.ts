@@ -25,7 +25,7 @@ import { SecretsController } from './http/controllers/secrets.controller';
 import { UserEventsController } from './http/controllers/user-events.controller';
 import { AccessTokens } from './authn/access-tokens';
 import { AppProofVerifier } from './authn/app-proof.verifier';
-import { CallerAuthenticator, CredentialsAuthenticator } from './authn/caller-authenticator';
+import { CallerAuthenticator } from './authn/caller-authenticator';
 import { NoPeerVerifier, PeerVerifier } from './authn/peer-verifier';
 import { RbacProxyAuthenticator } from './authn/rbac-proxy.authenticator';
 import { UserTokenVerifier } from './authn/user-token.verifier';
@@ -93,7 +93,7 @@ export class AppModule implements NestModule {
         { provide: AppProofVerifier, useValue: new AppProofVerifier(clock, time) },
         {
           provide: CallerAuthenticator,
-          useValue: new CredentialsAuthenticator(
+          useValue: new CallerAuthenticator(
             accessTokens,
             userTokens,
             settings.userToken.required,

@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { SignJWT } from 'jose/jwt/sign';
-import { Unauthenticated } from '../errors/authn-errors';
-import { type Reloadable, acceptedValues } from '../reloadable/reloadable';
+import type { Reloadable } from '../reloadable/reloadable';
 import type { Clock } from '../time/clock';
 import type { Caller } from './caller';
 import { type TokenRules, VerifiedTokens } from './verified-tokens';
@@ -11,9 +10,13 @@ const ACCESS_TOKEN_LIFETIME_MS = 5 * 60_000;
 /** A kubelet takes up to a minute and a half to write a changed Secret; replicas on other nodes may be that much apart. */
 const REPLICAS_AGREE_WITHIN_MS = 2 * 60_000;
 
+/** An old key verifies until the last token has expired that a replica signed with it. */
+const KEY_GRACE_MS = 2 * REPLICAS_AGREE_WITHIN_MS + ACCESS_TOKEN_LIFETIME_MS;
+
 const ISSUER = 'olares-secret-provider';
 const AUDIENCE = 'secret.infisical/v1';
 const RULES: TokenRules = {
+  header: 'X-Access-Token',
   algorithms: ['HS256'],
   issuer: ISSUER,
   audience: AUDIENCE,
@@ -29,14 +32,9 @@ export interface IssuedAccessToken {
  * Signs and verifies the access tokens of apps. They are stateless JWTs (HS256) that name app, user and operations, so
  * they survive a restart and every replica accepts them.
  */
-export class AccessTokens {
-  private readonly verified: VerifiedTokens<Caller>;
-
-  constructor(
-    private readonly key: Reloadable<Uint8Array>,
-    private readonly clock: Clock,
-  ) {
-    this.verified = new VerifiedTokens(RULES, callerFrom, clock);
+export class AccessTokens extends VerifiedTokens<Caller> {
+  constructor(key: Reloadable<Uint8Array>, clock: Clock) {
+    super(RULES, key, KEY_GRACE_MS, clock, callerFrom);
   }
 
   /** @param operations `<Op>?workspace=<name>` each; the token is good for exactly these */
@@ -55,18 +53,9 @@ export class AccessTokens {
     return { token, expiresAtMs: expiresAtS * 1000 };
   }
 
-  /** @throws Unauthenticated (401) with one text, whatever is wrong with the token */
-  async verify(token: string): Promise<Caller> {
-    // An old key verifies until the last token has expired that a replica signed with it.
-    const graceMs = 2 * REPLICAS_AGREE_WITHIN_MS + ACCESS_TOKEN_LIFETIME_MS;
-    const caller = await this.verified.verify(token, acceptedValues(this.key, graceMs, this.clock.nowMs()));
-    if (caller === undefined) throw new Unauthenticated('X-Access-Token');
-    return caller;
-  }
-
   /** A new key verifies at once, and signs once every replica has it. */
   private signingKey(): Uint8Array {
-    const versions = this.key.versions();
+    const { versions } = this.key;
     const knownSinceMs = this.clock.nowMs() - REPLICAS_AGREE_WITHIN_MS;
     const known = versions.find(({ sinceMs }) => sinceMs <= knownSinceMs) ?? versions.at(-1);
     return known?.value ?? this.key.current();

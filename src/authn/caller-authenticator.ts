@@ -13,16 +13,11 @@ interface CallerCredentials {
   readonly peer: Peer;
 }
 
-/** Finds out who calls, from credentials alone. No header is believed without proof. */
-export abstract class CallerAuthenticator {
-  /** @throws Unauthenticated (401), UserMismatch (403), TooManyRequests (429), IdentityUnavailable (503) */
-  abstract authenticate(credentials: CallerCredentials): Promise<Caller>;
-  /** Authenticates a user without an app; the token is never optional here. @throws as authenticate */
-  abstract authenticateUser(userToken: string | undefined): Promise<VerifiedUser>;
-}
-
-/** Authenticates the app by X-Access-Token or by its pod's ServiceAccount token, and its user by X-Authorization. */
-export class CredentialsAuthenticator extends CallerAuthenticator {
+/**
+ * Finds out who calls, from credentials alone: the app by X-Access-Token or by its pod's ServiceAccount token, and its user by
+ * X-Authorization. No header is believed without proof.
+ */
+export class CallerAuthenticator {
   constructor(
     private readonly accessTokens: AccessTokens,
     private readonly userTokens: UserTokenVerifier,
@@ -30,14 +25,15 @@ export class CredentialsAuthenticator extends CallerAuthenticator {
     private readonly userTokenRequired: boolean,
     /** Undefined where there is no cluster, so that no pod can prove itself. */
     private readonly serviceAccounts: ServiceAccountAuthenticator | undefined,
-  ) {
-    super();
-  }
+  ) {}
 
-  /** Where the app has two credentials, both must be good and name the same app; the access token's operations then bind. */
+  /**
+   * Where the app has two credentials, both must be good and name the same app; the access token's operations then bind.
+   * @throws Unauthenticated (401), UserMismatch (403), TooManyRequests (429), IdentityUnavailable (503)
+   */
   async authenticate({ userToken, accessToken, peer }: CallerCredentials): Promise<Caller> {
     const needsUser = this.userTokenRequired || userToken !== undefined;
-    const user = needsUser ? (await this.authenticateUser(userToken)).user : undefined;
+    const user = needsUser ? (await this.userTokens.verify(userToken)).user : undefined;
     const app = accessToken === undefined ? undefined : await this.accessTokens.verify(accessToken);
     const pod = peer.bearer === undefined ? undefined : await this.verifyPod(peer.bearer, peer.address);
     if (app !== undefined && pod !== undefined && (app.app !== pod.app || app.user !== pod.user))
@@ -48,8 +44,8 @@ export class CredentialsAuthenticator extends CallerAuthenticator {
     return caller;
   }
 
-  async authenticateUser(userToken: string | undefined): Promise<VerifiedUser> {
-    if (userToken === undefined) throw new Unauthenticated('X-Authorization');
+  /** Authenticates a user without an app; the token is never optional here. @throws as authenticate */
+  authenticateUser(userToken: string | undefined): Promise<VerifiedUser> {
     return this.userTokens.verify(userToken);
   }
 

@@ -1,5 +1,5 @@
 import { Unauthenticated } from '../errors/authn-errors';
-import { type Reloadable, acceptedValues } from '../reloadable/reloadable';
+import type { Reloadable } from '../reloadable/reloadable';
 import type { Clock } from '../time/clock';
 import { type TokenRules, VerifiedTokens } from './verified-tokens';
 
@@ -34,7 +34,7 @@ export interface VerifiedUser {
 /** The longest name that Kubernetes allows; no user has a longer one. */
 const MAX_USER_LENGTH = 253;
 
-const RULES: TokenRules = { algorithms: ['HS512'], requiredClaims: ['exp'] };
+const RULES: TokenRules = { header: 'X-Authorization', algorithms: ['HS512'], requiredClaims: ['exp'] };
 
 /** LLDAP reads its key at its start: the old key counts until LLDAP was restarted and its users' pages have fresh tokens. */
 export const USER_TOKEN_GRACE_MS = 5 * 60_000;
@@ -47,20 +47,18 @@ export class UserTokenVerifier {
   private readonly verified: VerifiedTokens<UserClaims>;
 
   constructor(
-    private readonly secret: Reloadable<Uint8Array>,
-    private readonly clock: Clock,
+    secret: Reloadable<Uint8Array>,
+    clock: Clock,
     /** Asked for every token that verifies, where configured: only it knows who logged out. */
     private readonly directory?: UserDirectory,
   ) {
-    this.verified = new VerifiedTokens(RULES, userFrom, clock);
+    this.verified = new VerifiedTokens(RULES, secret, USER_TOKEN_GRACE_MS, clock, userFrom);
   }
 
   /** @throws Unauthenticated (401), IdentityUnavailable (503), TooManyRequests (429) */
-  async verify(token: string): Promise<VerifiedUser> {
-    const keys = acceptedValues(this.secret, USER_TOKEN_GRACE_MS, this.clock.nowMs());
-    const claims = await this.verified.verify(token, keys);
-    if (claims === undefined) throw new Unauthenticated('X-Authorization');
-    const { user, groups, expiresAtMs } = claims;
+  async verify(token: string | undefined): Promise<VerifiedUser> {
+    if (token === undefined) throw new Unauthenticated('X-Authorization');
+    const { user, groups, expiresAtMs } = await this.verified.verify(token);
     if (this.directory !== undefined && !(await this.directory.accepts({ token, user, expiresAtMs }))) {
       throw new Unauthenticated('X-Authorization');
     }

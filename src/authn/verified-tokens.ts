@@ -2,16 +2,20 @@ import { hash } from 'node:crypto';
 import type { JWTPayload, JWTVerifyOptions } from 'jose';
 import { jwtVerify } from 'jose/jwt/verify';
 import { LRUCache } from 'lru-cache';
+import { Unauthenticated } from '../errors/authn-errors';
+import type { Reloadable } from '../reloadable/reloadable';
 import type { Clock } from '../time/clock';
 
-/** The checks of a token; the time of verification is passed apart. */
-export type TokenRules = Omit<JWTVerifyOptions, 'currentDate'>;
+/** The checks of a token, and the header that carries it; the time of verification is passed apart. */
+export interface TokenRules extends Omit<JWTVerifyOptions, 'currentDate'> {
+  readonly header: 'X-Authorization' | 'X-Access-Token';
+}
 
 interface Verified<T> {
   readonly value: T;
   readonly key: Uint8Array;
   readonly verifiedAtMs: number;
-  readonly expiresAtMs: number;
+  readonly untilMs: number;
 }
 
 const MAX_REMEMBERED_MS = 60_000;
@@ -32,41 +36,41 @@ export class VerifiedTokens<T extends object> {
 
   constructor(
     private readonly rules: TokenRules,
+    protected readonly key: Reloadable<Uint8Array>,
+    /** For how long a key that was replaced goes on verifying. */
+    private readonly graceMs: number,
+    protected readonly clock: Clock,
     /** Reads the claims; returns undefined where they are not as they must be. Its result is shared by all uses of the token. */
     private readonly read: (claims: JWTPayload) => T | undefined,
-    private readonly clock: Clock,
   ) {}
 
-  /** Returns undefined whatever is wrong with the token. @param keys the keys that count now */
-  async verify(token: string, keys: readonly Uint8Array[]): Promise<T | undefined> {
+  /**
+   * A remembered token counts from when it was verified (so not before its `nbf`, even on a clock that was put back) to its
+   * `exp`, and only while its key does.
+   * @throws Unauthenticated (401) with one text, whatever is wrong with the token
+   */
+  async verify(token: string): Promise<T> {
     const nowMs = this.clock.nowMs();
+    const { versions } = this.key;
+    const keys = versions
+      .filter((_, index) => nowMs < (versions[index - 1]?.sinceMs ?? Infinity) + this.graceMs)
+      .map(({ value }) => value);
     const digest = hash('sha256', token, 'base64');
     const known = this.#verified.get(digest);
-    if (known !== undefined && stillVerifies(known, keys, nowMs)) return known.value;
-    const verified = await verifiedClaims(token, keys, { ...this.rules, currentDate: new Date(nowMs) });
+    if (known && nowMs >= known.verifiedAtMs && nowMs < known.untilMs && keys.includes(known.key))
+      return known.value;
+    const { header, ...rules } = this.rules;
+    const verified = await verifiedClaims(token, keys, { ...rules, currentDate: new Date(nowMs) });
     const value = verified && this.read(verified.claims);
     if (value === undefined || verified === undefined) {
       this.#verified.delete(digest);
-      return undefined;
+      throw new Unauthenticated(header);
     }
     const { key, claims } = verified;
-    const expiresAtMs = (claims.exp ?? -Infinity) * 1000;
-    this.#verified.set(digest, { value, key, verifiedAtMs: nowMs, expiresAtMs }, { size: token.length });
+    const untilMs = Math.min((claims.exp ?? -Infinity) * 1000, nowMs + MAX_REMEMBERED_MS);
+    this.#verified.set(digest, { value, key, verifiedAtMs: nowMs, untilMs }, { size: token.length });
     return value;
   }
-}
-
-/**
- * A token verifies from when it was verified (so not before its `nbf`, even on a clock that was put back) to its `exp`, at
- * most for a minute, and only while its key counts.
- */
-function stillVerifies(
-  { key, verifiedAtMs, expiresAtMs }: Verified<object>,
-  keys: readonly Uint8Array[],
-  nowMs: number,
-): boolean {
-  const untilMs = Math.min(expiresAtMs, verifiedAtMs + MAX_REMEMBERED_MS);
-  return nowMs >= verifiedAtMs && nowMs < untilMs && keys.includes(key);
 }
 
 /** Returns the claims and the key that the token verifies with; undefined whatever is wrong with it. */

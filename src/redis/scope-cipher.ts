@@ -28,7 +28,7 @@ export class ScopeCipher {
   open(text: string, about: string): string | undefined {
     const bytes = Buffer.from(text, 'base64url');
     if (bytes.length < IV_BYTES + TAG_BYTES) return undefined;
-    for (const { value } of this.key.versions()) {
+    for (const { value } of this.key.versions) {
       const scope = decrypt(bytes, about, this.#derive(value));
       if (scope !== undefined) return scope;
     }

@@ -62,7 +62,7 @@ const MAX_VERSIONS = 8;
  * being written, and two files between their changes. An invalid content changes nothing and is logged once.
  */
 class ReloadedFiles<T> implements Reloadable<T> {
-  #versions: readonly [Version<T>, ...Version<T>[]];
+  versions: readonly [Version<T>, ...Version<T>[]];
   readonly #listeners: ((value: T) => void)[] = [];
   /** The contents of the current value; undefined until it was read from the files. */
   #good: FileContents | undefined;
@@ -76,15 +76,11 @@ class ReloadedFiles<T> implements Reloadable<T> {
     private readonly clock: Clock,
     private readonly log: LogEvent,
   ) {
-    this.#versions = [{ value: initial, sinceMs: -Infinity }];
+    this.versions = [{ value: initial, sinceMs: -Infinity }];
   }
 
   current(): T {
-    return this.#versions[0].value;
-  }
-
-  versions(): readonly Version<T>[] {
-    return this.#versions;
+    return this.versions[0].value;
   }
 
   whenChanged(listener: (value: T) => void): void {
@@ -116,7 +112,7 @@ class ReloadedFiles<T> implements Reloadable<T> {
       const isFirst = this.#good === undefined;
       this.#good = contents;
       if (isFirst && isDeepStrictEqual(value, this.current())) return;
-      this.#versions = [{ value, sinceMs }, ...this.#versions.slice(0, MAX_VERSIONS - 1)];
+      this.versions = [{ value, sinceMs }, ...this.versions.slice(0, MAX_VERSIONS - 1)];
       this.log('info', `${kind}_reloaded`, { name, ...describe?.(value) });
       for (const listener of this.#listeners) listener(value);
     } catch (error: unknown) {

@@ -119,7 +119,7 @@ function replaceable(
   return {
     current,
     renewed: current,
-    versions: () => versions,
+    versions,
     whenChanged: () => undefined,
     replace: (value, sinceMs) => versions.unshift({ value, sinceMs }),
   };

@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as pause } from 'node:timers/promises';
-import { LogDestination } from '../../src/logging/log-destination';
+import { LogDestination } from '../../src/logging/log';
 import { eventually } from '../support/eventually';
 
 const LINE = `${'x'.repeat(999)}\n`;

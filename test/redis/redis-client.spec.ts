@@ -45,7 +45,7 @@ function changing(initial: ServerOptions) {
   const server: Reloadable<ServerOptions> = {
     current: () => current,
     renewed: () => current,
-    versions: () => [{ value: current, sinceMs: 0 }],
+    versions: [{ value: initial, sinceMs: 0 }],
     whenChanged: (listener) => void listeners.push(listener),
   };
   const change = (value: ServerOptions): void => {

@@ -65,8 +65,8 @@ describe('invalidations on the bus', () => {
 
   it('are decrypted also with a key that was replaced', async () => {
     const { replica, a } = replicas();
-    const [current] = fixed<Uint8Array>(Buffer.from('o'.repeat(32))).versions();
-    const versions = () => [current!, ...KEY.versions()];
+    const [current] = fixed<Uint8Array>(Buffer.from('o'.repeat(32))).versions;
+    const versions = [current!, ...KEY.versions];
     const renewed = replica({ ...KEY, current: () => current!.value, versions });
     renewed.received.splice(0);
     await a.invalidationBus.publish(SCOPE);

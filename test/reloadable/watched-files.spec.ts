@@ -68,10 +68,10 @@ describe('a key in a watched file', () => {
     rmSync(path, { recursive: true, force: true });
     writeFileSync(path, OLD);
     looks(3);
-    expect([key.versions().length, logged.length]).toEqual([1, 1]);
+    expect([key.versions.length, logged.length]).toEqual([1, 1]);
     writeFileSync(path, NEW);
     looks(3);
-    expect([key.current(), key.versions().length]).toEqual([NEW, 2]);
+    expect([key.current(), key.versions.length]).toEqual([NEW, 2]);
     expect(JSON.stringify(logged)).not.toContain('canary');
   });
 
@@ -83,7 +83,7 @@ describe('a key in a watched file', () => {
   });
 
   it('is the present content of the file if it changed since the settings were read', () => {
-    expect(follow('canary-older').versions().map(({ value }) => value)).toEqual([OLD, 'canary-older']); // prettier-ignore
+    expect(follow('canary-older').versions.map(({ value }) => value)).toEqual([OLD, 'canary-older']); // prettier-ignore
   });
 
   it('remembers a few versions, however often it changes', () => {
@@ -91,7 +91,7 @@ describe('a key in a watched file', () => {
       writeFileSync(path, `${i}`.padStart(40));
       looks(2);
     }
-    expect(key.versions()).toHaveLength(8);
+    expect(key.versions).toHaveLength(8);
     expect(key.current().trim()).toBe('49');
   });
 
