@@ -22,6 +22,8 @@ export interface GrantSourceStatus {
   readonly problems: readonly GrantProblem[];
   /** The kinds of resources that grants are read from, such as `ApplicationPermissions`, where there may be several. */
   readonly feeds?: readonly string[];
+  /** Which Olares was found, where the source finds that out. */
+  readonly olares?: string;
 }
 
 /**

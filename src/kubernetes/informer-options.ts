@@ -20,6 +20,8 @@ export interface InformerOptions<T> {
   readonly onRemoved?: (key: string) => void;
   /** Called after each complete list and its puts and removals. */
   readonly onListed?: () => void;
+  /** Called after each failure, before the pause that follows. */
+  readonly onFailed?: () => void;
   /** Called when the mirror has become older than `maxAgeMs`, and when it is synced again. Without it, both are logged. */
   readonly onOutdated?: (isOutdated: boolean) => void;
 }

@@ -145,6 +145,7 @@ export class Informer<T> implements ObservedWatch {
       const refused = failure.status !== undefined && lastedMs < SHORT_WATCH_MS;
       const what = watchingSinceMs === undefined ? 'list' : refused ? 'refused watch' : 'watch';
       this.syncErrors.failed(failure, what, waitMs);
+      this.options.onFailed?.();
       return waitMs;
     } finally {
       this.settleFirst();
@@ -199,9 +200,8 @@ export class Informer<T> implements ObservedWatch {
       timeoutSeconds: String(WATCH_MS / 1000),
       ...this.lister.selection,
     };
-    const { path } = this.options;
     await this.deps.api.watch(
-      { method: 'GET', path, query, timeoutMs: WATCH_MS + GRACE_MS, signal },
+      { method: 'GET', path: this.options.path, query, timeoutMs: WATCH_MS + GRACE_MS, signal },
       (line) => this.apply(line),
     );
     const lastedMs = this.deps.time.nowMs() - startedMs;

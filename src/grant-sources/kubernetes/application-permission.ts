@@ -3,10 +3,12 @@ import { APP_NAME, APP_NAME_RULE, grantSet } from '../../authz/grant';
 import { parseSysData, type SysDataRefusal, type SysDataWarning } from '../../authz/sys-data';
 import { type GrantReading, resourceFeed, type StatedClaim } from './grant-feed';
 
-/** Reads grants from the ApplicationPermissions that Olares writes up to 1.12.0. */
+export const APPLICATION_PERMISSIONS = '/apis/sys.bytetrade.io/v1alpha1/applicationpermissions';
+
+/** Reads grants from ApplicationPermissions alone, and so without telling which of them are leftovers. */
 export const applicationPermissions = resourceFeed({
   kind: 'ApplicationPermission',
-  path: '/apis/sys.bytetrade.io/v1alpha1/applicationpermissions',
+  path: APPLICATION_PERMISSIONS,
   sourcePrefix: '',
   read: readApplicationPermission,
 });
@@ -17,7 +19,7 @@ const SYSTEM_NAMESPACE = 'user-system-';
 const OUTSIDE: readonly unknown[] = ['draft', 'submitted', 'passed', 'rejected'];
 const MAX_TEXT_LENGTH = 1024;
 
-function readApplicationPermission({ namespace, body }: KubeObject): GrantReading {
+export function readApplicationPermission({ namespace, body }: KubeObject): GrantReading {
   const { metadata, spec, status } = body;
   const state = field(status, 'state');
   if (OUTSIDE.includes(state)) return { kind: 'outside' };

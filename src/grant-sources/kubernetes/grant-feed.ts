@@ -4,6 +4,7 @@ import type { Claim } from '../../authz/workspace-holders';
 import { Informer } from '../../kubernetes/informer';
 import type { InformerDeps, InformerOptions } from '../../kubernetes/informer-options';
 import type { KubeObject } from '../../kubernetes/kube-object';
+import type { OlaresRelease } from '../../kubernetes/olares-release';
 
 /** The claim that an app keeps while it grants nothing; undefined where it cannot be read. */
 export type StatedClaim = Omit<Claim, 'source'>;
@@ -20,6 +21,8 @@ export type GrantReading =
   | { readonly kind: 'outside' }
   /** Its state says that it grants nothing now. */
   | { readonly kind: 'inactive'; readonly claim: StatedClaim | undefined }
+  /** What is left of an app that is not installed, or of an Olares that has no such resources: it counts for nothing. */
+  | { readonly kind: 'leftover'; readonly reason: string }
   /** It should grant something and cannot; the reason names fields, never their content. */
   | { readonly kind: 'refused'; readonly reason: string; readonly claim: StatedClaim | undefined };
 
@@ -38,6 +41,8 @@ export interface GrantFeedObserver {
 export interface GrantFeed {
   /** Plural, for operators: `ApplicationPermissions`. */
   readonly name: string;
+  /** Which Olares was found, where the feed finds that out. */
+  readonly olares?: OlaresRelease;
   start(): void;
   /** Resolves with the first complete list, or with the first failure if that comes first. */
   readonly firstOutcome: Promise<void>;

@@ -50,6 +50,8 @@ export class KubernetesGrantSource extends IndexedGrantSource {
       deps.time.pause(FIRST_LIST_MS, waitLimit.signal),
     ]);
     waitLimit.abort();
+    const { feeds: names, olares } = source.status();
+    deps.log('info', 'grant_feeds_opened', { feeds: names, ...(olares !== undefined && { olares }) });
     source.logAvailability();
     return source;
   }
@@ -61,9 +63,17 @@ export class KubernetesGrantSource extends IndexedGrantSource {
   status(): GrantSourceStatus {
     this.refresh();
     const because = this.unavailableBecause();
-    return because === undefined
-      ? this.current
-      : { ...this.current, ready: false, unavailableBecause: because };
+    const { olares } = this;
+    return {
+      ...this.current,
+      feeds: this.feeds.map(({ name }) => name),
+      ...(olares !== undefined && { olares }),
+      ...(because !== undefined && { ready: false, unavailableBecause: because }),
+    };
+  }
+
+  private get olares(): string | undefined {
+    return this.feeds.find((feed) => feed.olares !== undefined)?.olares;
   }
 
   async close(): Promise<void> {
@@ -108,6 +118,11 @@ export class KubernetesGrantSource extends IndexedGrantSource {
     if (reading.kind === 'outside') return this.remove(source);
     this.markOutdated();
     this.refused.delete(source);
+    if (reading.kind === 'leftover') {
+      if (this.index.remove(source)) this.logWithdrawn(source);
+      this.refused.set(source, { source, reason: reading.reason, servedFromLastGood: false });
+      return;
+    }
     if (reading.kind !== 'installed') {
       if (this.index.withhold(source, reading.claim)) this.logWithdrawn(source);
       if (reading.kind === 'inactive') return;
@@ -159,7 +174,6 @@ export class KubernetesGrantSource extends IndexedGrantSource {
     if (!this.outdated) return;
     this.outdated = false;
     const problems = [...this.refused.values(), ...this.index.problems()];
-    const feeds = this.feeds.map(({ name }) => name);
-    this.current = { ready: this.listed, installedApps: this.index.size, problems, feeds };
+    this.current = { ready: this.listed, installedApps: this.index.size, problems };
   }
 }

@@ -53,6 +53,8 @@ export class FakeApiServer {
   readonly tokens = new Map<string, FakeToken>();
   /** Kinds that this cluster does not have. */
   readonly absent = new Set<ResourceName>();
+  /** Kinds that our roles do not let us read. */
+  readonly forbidden = new Set<ResourceName>();
   /** The bearer token that it accepts from us, whom no RBAC binds. */
   token = 'canary-of-our-own-token';
   /** The status with which every request is answered. */
@@ -188,6 +190,7 @@ export class FakeApiServer {
     if (route === undefined || this.absent.has(route.resource))
       return refuse(response, { status: 404, reason: 'NotFound' });
     const { resource, namespace, name } = route;
+    if (this.forbidden.has(resource)) return refuse(response, { status: 403, reason: 'Forbidden' });
     const isWatch = url.searchParams.get('watch') === 'true';
     const verb = method !== 'GET' ? VERBS[method] : isWatch ? 'watch' : name === undefined ? 'list' : 'get';
     const list = (of: ResourceName) => this.of(of).list();

@@ -16,6 +16,7 @@ export const RESOURCES = {
   clusterrolebindings: { apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'ClusterRoleBinding' },
   roles: { apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'Role' },
   rolebindings: { apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'RoleBinding' },
+  applicationmanagers: { apiVersion: 'app.bytetrade.io/v1alpha1', kind: 'ApplicationManager' },
   endpointslices: { apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSlice' },
 } as const satisfies Record<string, FakeResource>;
 

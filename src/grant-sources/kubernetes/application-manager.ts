@@ -1,0 +1,170 @@
+import {
+  APP_NAME,
+  APP_NAME_RULE,
+  grantSet,
+  SECRET_OPERATIONS,
+  WORKSPACE_NAME,
+  WORKSPACE_RULE,
+} from '../../authz/grant';
+import { CLOSE_LIST, CLOSE_OBJECT, endOfString, OPEN_LIST, OPEN_OBJECT, QUOTE } from '../../json/json-bytes';
+import type { KubeObject } from '../../kubernetes/kube-object';
+import type { GrantReading } from './grant-feed';
+
+export const APPLICATION_MANAGERS = '/apis/app.bytetrade.io/v1alpha1/applicationmanagers';
+
+/** How an app names us under `permission.provider` of its manifest. */
+export interface PermissionProvider {
+  readonly appName: string;
+  readonly providerName: string;
+  /** Where set, an entry that states a namespace must state this one; else it must state none. */
+  readonly namespace?: string;
+}
+
+/** What an ApplicationManager says of one app of one user. */
+export interface ManagedApp {
+  /** Empty where the names cannot be read. */
+  readonly app: string;
+  readonly user: string;
+  readonly state: ManagedState;
+  /** What its `permission.provider` grants here. */
+  readonly reading: GrantReading;
+}
+
+/** `underway`: not installed yet, or in a state that we do not know. */
+type ManagedState = 'installed' | 'stopped' | 'uninstalled' | 'underway';
+
+const STATES: ReadonlyMap<unknown, ManagedState> = new Map([
+  ...[
+    ['running', 'initializing', 'upgrading', 'upgradeFailed', 'applyingEnv', 'applyEnvFailed'],
+    ['resuming', 'resumeFailed', 'stopping', 'stopFailed'],
+  ]
+    .flat()
+    .map((state) => [state, 'installed'] as const),
+  ...['stopped', 'suspend'].map((state) => [state, 'stopped'] as const),
+  ['uninstalled', 'uninstalled'] as const,
+]);
+
+/** Real ones have some 10 KiB, nested ten deep, and name a handful of providers. */
+const MAX_CONFIG_LENGTH = 256 * 1024;
+const MAX_DEPTH = 32;
+const MAX_PROVIDERS = 1_000;
+
+const OUTSIDE: GrantReading = { kind: 'outside' };
+const SERVICE_ACCOUNT = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
+
+/**
+ * Returns a reader of ApplicationManagers. An app that names us under `permission.provider` holds all five operations on the
+ * workspace named like it: provider, paths and verbs are all that such a manifest can state (contract of 1.12, section 2).
+ * @param provider undefined where `permission.provider` is not read
+ * @param reserved workspaces that no app gets by its name, since the system's own callers keep secrets there
+ */
+export function applicationManagerReader(
+  provider: PermissionProvider | undefined,
+  reserved: ReadonlySet<string>,
+): (object: KubeObject) => ManagedApp {
+  return ({ body: { metadata, spec, status } }) => {
+    const [app, user] = [nameIn(spec, 'appName'), nameIn(spec, 'appOwner')];
+    const isBeingDeleted = field(metadata, 'deletionTimestamp') !== undefined;
+    const state = isBeingDeleted ? 'uninstalled' : (STATES.get(field(status, 'state')) ?? 'underway');
+    const installedAtMs = Date.parse(String(field(metadata, 'creationTimestamp'))) || 0;
+    const mayGrant = provider !== undefined && (state === 'installed' || state === 'stopped');
+    if (!mayGrant) return { app, user, state, reading: OUTSIDE };
+    const stated = statedIn(field(spec, 'config'), provider);
+    if (stated === undefined) return { app, user, state, reading: OUTSIDE };
+    const reason = 'refused' in stated ? stated.refused : refusalOf(app, user, spec, reserved);
+    if (reason !== undefined || 'refused' in stated)
+      return { app, user, state, reading: { kind: 'refused', reason: reason ?? '', claim: undefined } };
+    const grants = grantSet(SECRET_OPERATIONS.map((operation) => ({ operation, workspace: app })));
+    const { serviceAccount } = stated;
+    const installed = { app, user, grants, namespace: `${app}-${user}`, serviceAccount };
+    const claim = { installed, installedAtMs };
+    const reading: GrantReading =
+      state === 'stopped' ? { kind: 'inactive', claim } : { kind: 'installed', ...claim, warnings: [] };
+    return { app, user, state, reading };
+  };
+}
+
+/** Returns why an app that names us gets nothing. The namespaces of shared charts name no calling user. */
+function refusalOf(
+  app: string,
+  user: string,
+  spec: unknown,
+  reserved: ReadonlySet<string>,
+): string | undefined {
+  if (app === '') return `spec.appName ${APP_NAME_RULE}`;
+  if (user === '') return `spec.appOwner ${APP_NAME_RULE}`;
+  if (field(spec, 'appNamespace') !== `${app}-${user}`)
+    return 'spec.appNamespace is not <appName>-<appOwner>, so that its pods name no user';
+  if (!WORKSPACE_NAME.test(app)) return `the workspace named like the app ${WORKSPACE_RULE}`;
+  return reserved.has(app) ? `the workspace ${app} is kept for the callers of STATIC_GRANTS` : undefined;
+}
+
+interface Stated {
+  /** As which the app's pods run. */
+  readonly serviceAccount: string;
+}
+
+/** Returns what a config states to us; undefined where it does not name us. It is written in Go, with the names of Go. */
+function statedIn(
+  config: unknown,
+  provider: PermissionProvider,
+): Stated | { readonly refused: string } | undefined {
+  // Most apps do not name us, and their configs need not be parsed.
+  if (typeof config !== 'string' || !config.includes(provider.appName)) return undefined;
+  if (!config.includes(provider.providerName)) return undefined;
+  const parsed = parsedConfig(config);
+  if ('refused' in parsed) return parsed;
+  const permission = field(parsed.value, 'Permission');
+  if (permission === undefined || permission === null) return undefined;
+  if (!Array.isArray(permission)) return { refused: 'Permission in spec.config is not a list' };
+  // Strings stand for folders; the providers are one list among them.
+  const entries = (permission as readonly unknown[]).filter(Array.isArray).flat() as readonly unknown[];
+  if (entries.length > MAX_PROVIDERS)
+    return { refused: `spec.config states more than ${MAX_PROVIDERS} providers` };
+  const ours = entries.filter(
+    (entry) =>
+      field(entry, 'appName') === provider.appName && field(entry, 'providerName') === provider.providerName,
+  );
+  if (ours.length === 0) return undefined;
+  const isHere = (namespace: unknown) =>
+    namespace === undefined || namespace === '' || namespace === provider.namespace;
+  if (!ours.some((entry) => isHere(field(entry, 'namespace'))))
+    return { refused: 'permission.provider names us in another namespace than PERMISSION_PROVIDER' };
+  const named = field(parsed.value, 'ServiceAccountName') ?? '';
+  const serviceAccount = named === '' ? 'default' : named;
+  if (typeof serviceAccount === 'string' && SERVICE_ACCOUNT.test(serviceAccount)) return { serviceAccount };
+  return { refused: 'ServiceAccountName in spec.config is not the name of a ServiceAccount' };
+}
+
+function parsedConfig(config: string): { readonly value: unknown } | { readonly refused: string } {
+  if (config.length > MAX_CONFIG_LENGTH)
+    return { refused: `spec.config is longer than ${MAX_CONFIG_LENGTH} characters` };
+  if (isDeep(Buffer.from(config))) return { refused: `spec.config is nested more than ${MAX_DEPTH} deep` };
+  try {
+    return { value: JSON.parse(config) as unknown };
+  } catch {
+    return { refused: 'spec.config is not JSON' };
+  }
+}
+
+function isDeep(bytes: Uint8Array): boolean {
+  let depth = 0;
+  for (let at = 0; at < bytes.length; at += 1) {
+    const byte = bytes[at];
+    if (byte === QUOTE) at = endOfString(bytes, at);
+    else if (byte === OPEN_LIST || byte === OPEN_OBJECT) depth += 1;
+    else if (byte === CLOSE_LIST || byte === CLOSE_OBJECT) depth -= 1;
+    if (depth > MAX_DEPTH) return true;
+  }
+  return false;
+}
+
+function nameIn(spec: unknown, name: string): string {
+  const value = field(spec, name);
+  return typeof value === 'string' && APP_NAME.test(value) ? value : '';
+}
+
+function field(value: unknown, name: string): unknown {
+  if (typeof value !== 'object' || value === null || !Object.hasOwn(value, name)) return undefined;
+  return (value as Record<string, unknown>)[name];
+}

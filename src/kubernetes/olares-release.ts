@@ -1,0 +1,114 @@
+import type { InformerDeps } from './informer-options';
+import { readPage, type KubeObject } from './kube-object';
+import { type KubernetesFailure, kubernetesFailureOf } from './kubernetes-api';
+
+/** Which Olares a cluster runs, as far as it matters for grants: from 1.12.1 on it makes no ApplicationPermissions. */
+export type OlaresRelease = 'up-to-1.12.0' | 'since-1.12.1' | 'unknown';
+
+const CLUSTER_ROLES = '/apis/rbac.authorization.k8s.io/v1/clusterroles';
+/** From 1.12.1 on system-server decides by ClusterRoles with this annotation, and Olares has some of its own for each user. */
+const ANNOTATION = 'provider-registry-ref';
+/** The value of label `app.kubernetes.io/managed-by` on what this service makes itself. */
+const OURS = 'olares-secret-provider';
+
+const PAGE_SIZE = '500';
+const TIMEOUT_MS = 30_000;
+/** How soon it is asked again: after a failure, and for an upgrade or for rights that we did not have. */
+const RETRY_MS = 5_000;
+const AGAIN_MS = 600_000;
+
+/**
+ * Finds out which Olares runs the cluster: by its ClusterRoles, unless the settings say it. Once 1.12.1 is seen that stays so.
+ */
+export class OlaresReleaseProbe {
+  private found: OlaresRelease;
+  private hasAnswer: boolean;
+  private running: Promise<void> | undefined;
+  private readonly stopping = new AbortController();
+  private settleFirst: () => void = () => undefined;
+  /** Resolves with the first answer, or with the first failure if that comes first. */
+  readonly firstOutcome = new Promise<void>((resolve) => (this.settleFirst = resolve));
+
+  constructor(
+    private readonly setting: 'auto' | Exclude<OlaresRelease, 'unknown'>,
+    private readonly deps: Pick<InformerDeps, 'api' | 'time' | 'log'>,
+    private readonly onChange: () => void,
+  ) {
+    this.found = setting === 'auto' ? 'unknown' : setting;
+    this.hasAnswer = setting !== 'auto';
+    if (this.hasAnswer) this.settleFirst();
+  }
+
+  get release(): OlaresRelease {
+    return this.found;
+  }
+
+  /** True once the API server has answered, also with a refusal; before, nothing may be decided by `release`. */
+  get settled(): boolean {
+    return this.hasAnswer;
+  }
+
+  start(): void {
+    if (this.setting === 'auto') this.running ??= this.run();
+  }
+
+  async stop(): Promise<void> {
+    this.stopping.abort();
+    await this.running;
+    this.settleFirst();
+  }
+
+  private async run(): Promise<void> {
+    const { signal } = this.stopping;
+    while (!signal.aborted && this.found !== 'since-1.12.1') {
+      const waitMs = await this.ask(signal);
+      this.settleFirst();
+      await this.deps.time.pause(waitMs, signal);
+    }
+  }
+
+  /** Returns how long to wait before the next time. */
+  private async ask(signal: AbortSignal): Promise<number> {
+    try {
+      this.settle((await this.hasAnnotatedRole(signal)) ? 'since-1.12.1' : 'up-to-1.12.0');
+      return AGAIN_MS;
+    } catch (error: unknown) {
+      const failure = kubernetesFailureOf(error);
+      if (!isRefusal(failure)) return RETRY_MS;
+      if (!this.hasAnswer) this.deps.log('warn', 'olares_release_unknown', { reason: failure.message });
+      this.settle(this.found);
+      return AGAIN_MS;
+    }
+  }
+
+  private settle(release: OlaresRelease): void {
+    const isNew = !this.hasAnswer || release !== this.found;
+    [this.found, this.hasAnswer] = [release, true];
+    if (isNew) this.onChange();
+  }
+
+  private async hasAnnotatedRole(signal: AbortSignal): Promise<boolean> {
+    let next: string | undefined;
+    do {
+      const query = { limit: PAGE_SIZE, ...(next !== undefined && { continue: next }) };
+      const call = { method: 'GET', path: CLUSTER_ROLES, query, timeoutMs: TIMEOUT_MS, signal } as const;
+      const page = readPage(await this.deps.api.send(call));
+      if (page.objects.some(isOfOlares)) return true;
+      ({ next } = page);
+    } while (next !== undefined);
+    return false;
+  }
+}
+
+function isOfOlares({ body }: KubeObject): boolean {
+  const { annotations, labels } = body['metadata'] as {
+    readonly annotations?: Readonly<Record<string, unknown>> | null;
+    readonly labels?: Readonly<Record<string, unknown>> | null;
+  };
+  return annotations?.[ANNOTATION] !== undefined && labels?.['app.kubernetes.io/managed-by'] !== OURS;
+}
+
+/** A server that refuses us will go on doing so; anything else may pass. */
+function isRefusal({ status }: KubernetesFailure): boolean {
+  return status === 401 || status === 403;
+}
