@@ -1,9 +1,17 @@
 import { randomBytes, type KeyObject } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
-import type { VaultDatabase, WorkspaceOfUser } from './records';
-import { lengthPrefixed, NotAuthentic, parseLengthPrefixed, seal, unseal } from './seal';
+import {
+  FORMAT_VERSION,
+  lengthPrefixed,
+  NotAuthentic,
+  parseLengthPrefixed,
+  seal,
+  unseal,
+  type VaultDatabase,
+  type WorkspaceOfUser,
+} from './records';
 import type { WriteOperation } from './vault/commit-queue';
-import { FORMAT_VERSION, intoKey } from './vault/vault-meta';
+import { intoKey } from './vault/vault-meta';
 
 const KEY_BYTES = 32;
 const MAX_CACHED_KEYS = 1000;
@@ -27,13 +35,14 @@ export class DataKeys {
 
   /** Returns undefined for a workspace that was never written. @throws NotAuthentic */
   async find(workspaceKey: Buffer): Promise<KeyObject | undefined> {
-    const cached = this.unwrapped.get(cacheKey(workspaceKey));
+    const cacheKey = workspaceKey.toString('latin1');
+    const cached = this.unwrapped.get(cacheKey);
     if (cached !== undefined) return cached;
     const { removals } = this;
     const sealed = await this.database.get(workspaceKey);
     if (sealed === undefined) return undefined;
     const { key } = this.open(workspaceKey, sealed);
-    if (removals === this.removals) this.unwrapped.set(cacheKey(workspaceKey), key);
+    if (removals === this.removals) this.unwrapped.set(cacheKey, key);
     return key;
   }
 
@@ -74,7 +83,7 @@ export class DataKeys {
   /** Removes the key from the cache once its record is deleted: secrets sealed under a key that is stored nowhere are lost. */
   forget(workspaceKey: Buffer): void {
     this.removals += 1;
-    this.unwrapped.delete(cacheKey(workspaceKey));
+    this.unwrapped.delete(workspaceKey.toString('latin1'));
   }
 }
 
@@ -97,8 +106,4 @@ export function openWorkspaceRecord(
 /** Returns associated data that binds a record to its record key, which is the keyed hash of user and workspace. */
 export function workspaceContext(workspaceKey: Uint8Array): Buffer {
   return lengthPrefixed('workspace', `v${FORMAT_VERSION}`, workspaceKey);
-}
-
-function cacheKey(workspaceKey: Buffer): string {
-  return workspaceKey.toString('latin1');
 }

@@ -1,9 +1,19 @@
 import { hkdfSync, type KeyObject } from 'node:crypto';
 import { Mutex } from 'async-mutex';
 import { DeletionJobStorage, type StoredDeletionJob } from '../../user-deprovisioning/deletion-job-storage';
-import { DELETION_JOB_RECORDS, recordBatches, RecordKeys, type VaultDatabase } from './records';
-import { lengthPrefixed, NotAuthentic, parseLengthPrefixed, seal, unseal } from './seal';
-import { FORMAT_VERSION, intoKey } from './vault/vault-meta';
+import {
+  DELETION_JOB_RECORDS,
+  FORMAT_VERSION,
+  lengthPrefixed,
+  NotAuthentic,
+  parseLengthPrefixed,
+  recordBatches,
+  RecordKeys,
+  seal,
+  unseal,
+  type VaultDatabase,
+} from './records';
+import { intoKey } from './vault/vault-meta';
 import type { VaultWriter } from './vault/vault-writer';
 
 /** Runs work on the database, which may be reopened meanwhile. @throws DomainError only */

@@ -46,7 +46,8 @@ export class EmbeddedSecretStore extends SecretStore {
   private readonly recovery: DatabaseRecovery;
   private readonly writer: VaultWriter;
   private readonly workspaceLocks = new KeyedMutex();
-  private readonly callsUnderWay = new Set<Promise<unknown>>();
+  private callsUnderWay = 0;
+  private lastCallEnded: (() => void) | undefined;
   private closed: Promise<void> | undefined;
 
   private constructor(
@@ -173,10 +174,8 @@ export class EmbeddedSecretStore extends SecretStore {
   }
 
   override async close(): Promise<void> {
-    this.closed ??= Promise.allSettled(this.callsUnderWay)
-      .then(() => this.writer.close())
-      .then(() => this.database.close());
-    await withoutForeignErrors(this.closed);
+    this.closed ??= this.closeDatabase();
+    await this.closed;
   }
 
   /** @throws StoreUnavailable where secrets have no data key: that is damage, not an unknown workspace */
@@ -199,34 +198,34 @@ export class EmbeddedSecretStore extends SecretStore {
     });
   }
 
+  private async closeDatabase(): Promise<void> {
+    if (this.callsUnderWay > 0) await new Promise<void>((ended) => (this.lastCallEnded = ended));
+    try {
+      await this.writer.close();
+      await this.database.close();
+    } catch {
+      throw new StoreUnavailable();
+    }
+  }
+
+  /** Runs a call, whose end close() awaits. @throws DomainError, in place of every error of the database or the cipher */
   private async whileOpen<T>(work: () => Promise<T>): Promise<T> {
     if (this.closed !== undefined) throw new StoreUnavailable();
-    const call = withoutForeignErrors(this.withReopenedDatabase(work));
-    this.callsUnderWay.add(call);
-    try {
-      return await call;
-    } finally {
-      this.callsUnderWay.delete(call);
-    }
-  }
-
-  /** Repeats work that failed since the database was reopened meanwhile: an error of the database itself comes before any write. */
-  private async withReopenedDatabase<T>(work: () => Promise<T>): Promise<T> {
     const { generation } = this.recovery;
+    this.callsUnderWay += 1;
     try {
-      return await work();
+      try {
+        return await work();
+      } catch (error: unknown) {
+        // What failed since the database was reopened meanwhile is repeated: an error of the database comes before any write.
+        if (error instanceof DomainError || !(await this.recovery.isReopenedSince(generation))) throw error;
+        return await work();
+      }
     } catch (error: unknown) {
-      if (error instanceof DomainError || !(await this.recovery.isReopenedSince(generation))) throw error;
-      return work();
+      throw error instanceof DomainError ? error : new StoreUnavailable();
+    } finally {
+      this.callsUnderWay -= 1;
+      if (this.callsUnderWay === 0) this.lastCallEnded?.();
     }
-  }
-}
-
-/** Replaces every error of the database or the cipher. @throws DomainError */
-async function withoutForeignErrors<T>(call: Promise<T>): Promise<T> {
-  try {
-    return await call;
-  } catch (error: unknown) {
-    throw error instanceof DomainError ? error : new StoreUnavailable();
   }
 }

@@ -2,12 +2,12 @@ import { workspaceContext } from './data-keys';
 import { EmbeddedStoreUnusable } from './embedded-store-unusable';
 import {
   META_RECORD_KEY,
+  NotAuthentic,
   recordBatches,
   type VaultDatabase,
   WORKSPACE_RECORDS,
   WRAPPED_RECORDS,
 } from './records';
-import { NotAuthentic } from './seal';
 import { withDatabase, type VaultOptions } from './vault/vault';
 import { holdsDatabase, vaultFolderIn } from './vault/vault-folder';
 import {

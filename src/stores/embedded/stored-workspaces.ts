@@ -3,6 +3,7 @@ import type { StoredWorkspace } from '../../secrets/secret-store';
 import type { DataKeys } from './data-keys';
 import {
   keyBatches,
+  NotAuthentic,
   recordBatches,
   type RecordKeys,
   type RecordRange,
@@ -11,7 +12,6 @@ import {
   WORKSPACE_RECORDS,
   type WorkspaceOfUser,
 } from './records';
-import { NotAuthentic } from './seal';
 import type { WriteOperation } from './vault/commit-queue';
 
 /** In one batch of a removal; a workspace with fewer secrets is removed in a single batch. */

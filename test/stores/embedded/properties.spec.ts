@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { outcome } from '../../conformance/secret-store.conformance';
 import { ENVIRONMENTS, type SecretScope } from '../../../src/secrets/secret';
-import { lengthPrefixed } from '../../../src/stores/embedded/seal';
+import { lengthPrefixed } from '../../../src/stores/embedded/records';
 import type { EmbeddedSecretStore } from '../../../src/stores/embedded/embedded.secret-store';
 import { freshFolder, openStore } from './vault-under-test';
 

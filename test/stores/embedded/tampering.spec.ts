@@ -2,8 +2,7 @@ import { createSecretKey, randomBytes } from 'node:crypto';
 import { cpSync } from 'node:fs';
 import { outcome } from '../../conformance/secret-store.conformance';
 import type { EmbeddedSecretStore } from '../../../src/stores/embedded/embedded.secret-store';
-import { NotAuthentic } from '../../../src/stores/embedded/seal';
-import { sealSecret, unsealSecret } from '../../../src/stores/embedded/records';
+import { NotAuthentic, sealSecret, unsealSecret } from '../../../src/stores/embedded/records';
 import { at, freshFolder, withRecords, withStore } from './vault-under-test';
 
 /** One user's two workspaces and environments, and another user: where a record could be moved to. */

@@ -11,7 +11,8 @@ const RETRY_AFTER_MS = 1_000;
  * not even a delete. It gets all of the reserve. Any other failure is left to a restart, which checks the files.
  */
 export class DatabaseRecovery {
-  private reopenings = 0;
+  /** The number of reopenings so far. */
+  generation = 0;
   private opening: Promise<boolean> | undefined;
   private notBeforeMs = -Infinity;
 
@@ -20,11 +21,6 @@ export class DatabaseRecovery {
     private readonly disk: DiskSpace,
     private readonly time: MonotonicTime,
   ) {}
-
-  /** The number of reopenings so far. */
-  get generation(): number {
-    return this.reopenings;
-  }
 
   /** Returns whether the database takes writes again. Where there is too little disk space to reopen it, it stays open for reads. */
   async recoverFrom(error: unknown): Promise<boolean> {
@@ -35,7 +31,7 @@ export class DatabaseRecovery {
   async isReopenedSince(generation: number): Promise<boolean> {
     await this.opening;
     if (this.database.status === 'closed') await this.reopen();
-    return this.reopenings !== generation;
+    return this.generation !== generation;
   }
 
   private reopen(): Promise<boolean> {
@@ -55,7 +51,7 @@ export class DatabaseRecovery {
       return false;
     }
     this.notBeforeMs = -Infinity;
-    this.reopenings += 1;
+    this.generation += 1;
     return true;
   }
 }

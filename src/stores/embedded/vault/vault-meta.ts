@@ -1,12 +1,7 @@
 import { createHash, createSecretKey, hkdfSync, type KeyObject, randomBytes } from 'node:crypto';
 import { EmbeddedStoreUnusable } from '../embedded-store-unusable';
-import { lengthPrefixed, seal, SEAL_BYTES, unseal } from '../seal';
+import { FORMAT_VERSION, lengthPrefixed, seal, SEAL_BYTES, unseal } from '../records';
 
-/**
- * Bound into every sealed record, so that no record is read under the rules of another version.
- * 2: a workspace's sealed record names its user and workspace; in 1 a user's workspaces could not be found.
- */
-export const FORMAT_VERSION = 2;
 const MIN_MASTER_KEY_BYTES = 32;
 
 const KEY_BYTES = 32;

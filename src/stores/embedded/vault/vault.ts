@@ -1,6 +1,5 @@
 import { EmbeddedStoreUnusable } from '../embedded-store-unusable';
-import { META_RECORD_KEY, type VaultDatabase } from '../records';
-import { NotAuthentic } from '../seal';
+import { META_RECORD_KEY, NotAuthentic, type VaultDatabase } from '../records';
 import { createVaultDatabase, openVaultDatabase, unusable } from './vault-database';
 import { buildFolder, holdsDatabase, removeUnfinished, vaultFolderIn } from './vault-folder';
 import {
