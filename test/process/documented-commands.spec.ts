@@ -132,7 +132,7 @@ const RULES: readonly Rule[] = [
   { like: /^node dist\/cli\/unregister.js$/, by: 'test/process/unregister.spec.ts' },
   { like: /^npm run request-path$/, notHere: 'it starts the service under the debugger' },
   { like: /^npm run sbom$/, by: 'test/image/sbom.spec.ts' },
-  { like: /^npm run (bench|attack|measure:grants)( |$)/, notHere: LONG },
+  { like: /^npm run (bench|attack|measure:(grants|roles))( |$)/, notHere: LONG },
   { like: /^du -sm node_modules$/, notHere: 'it measures what the registry gave' },
   { like: /^npm run (format|docs)$/, notHere: 'it changes files of the checkout' },
 ]; // prettier-ignore
