@@ -5,17 +5,14 @@ import { SystemMonotonicTime } from '../../src/time/clock';
 import { informerDepsOf } from '../kubernetes/informer-deps';
 import { eventually } from '../support/eventually';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
-import type { KubeObject } from '../support/fake-api-server/fake-objects';
 import { API_AUDIENCE } from '../support/fake-api-server/fake-token-review';
 import { FixedGrantSource } from '../support/fixed-grant-source';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { podToken } from '../support/service-account-tokens';
-import { type KubeManifest, listOf, renderProfile } from './chart';
+import { type KubeManifest, listOf, namespaceOf, renderProfile } from './chart';
 
-const manifests = renderProfile('olares', { registration: { kind: 'rbac' } });
-const [{ namespace }] = [
-  manifests.find(({ kind }) => kind === 'ClusterRoleBinding')?.['subjects'][0] as { namespace: string },
-];
+const manifests = renderProfile('olares');
+const namespace = namespaceOf(['olares']);
 const OPTIONS = {
   endpoint: { service: 'vault', namespace, port: 8080 },
   providerName: 'secret-provider',
@@ -52,7 +49,7 @@ describe("with the rights of the chart's own ServiceAccounts alone", () => {
         ...(/^Cluster/.test(manifest['kind']) ? {} : { namespace }),
         ...manifest['metadata'],
       };
-      server.of(resource).put({ ...change(manifest), metadata } as KubeObject);
+      server.of(resource).put({ ...change(manifest), metadata });
     }
   };
   const apiAs = (name: string): KubernetesApi => {

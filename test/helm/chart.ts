@@ -23,12 +23,16 @@ export interface Outcome {
   readonly stderr: string;
 }
 
-export const PROFILES = ['olares', 'standalone-embedded', 'high-availability'] as const;
+export const PROFILES = ['olares', 'olares-1.12.0', 'standalone-embedded', 'high-availability'] as const;
 export type Profile = (typeof PROFILES)[number];
 
 /** What each profile asks for beside itself, as its first lines say: the three values of an install. */
 export const THREE_VALUES: Readonly<Record<Profile, Values>> = {
   olares: {
+    image: { repository: 'registry.example/provider' },
+    infisical: { url: 'https://infisical.example', existingSecret: 'infisical-identity' },
+  },
+  'olares-1.12.0': {
     image: { repository: 'registry.example/provider' },
     infisical: { url: 'https://infisical.example', existingSecret: 'infisical-identity' },
   },
@@ -43,6 +47,11 @@ export const THREE_VALUES: Readonly<Record<Profile, Values>> = {
     credentials: { existingSecret: 'provider-credentials' },
   },
 };
+
+/** The namespace that the first lines of a profile name. */
+export function namespaceOf(profiles: readonly Profile[]): string {
+  return profiles.includes('olares') ? 'os-protected' : 'os-platform';
+}
 
 export interface Rendering {
   /** What the cluster serves beside Kubernetes' own kinds. */
@@ -69,13 +78,13 @@ export function helm(family: Family, args: readonly string[], values: Values = {
   return { ok: ran.status === 0, stdout: ran.stdout, stderr: ran.stderr };
 }
 
-/** `helm template` as release `vault`, by default in namespace `os-platform`. */
+/** `helm template` as release `vault`, by default in the profile's namespace. */
 export function template({
   family = 'helm 4',
   profiles = [],
   values = {},
   apiVersions = ['monitoring.coreos.com/v1'],
-  namespace = 'os-platform',
+  namespace = namespaceOf(profiles),
 }: Rendering): Outcome {
   const served = apiVersions.flatMap((version) => ['--api-versions', version]);
   const args = ['template', 'vault', CHART, '-n', namespace, ...served, ...filesOf(profiles)];
@@ -83,7 +92,8 @@ export function template({
 }
 
 export function lint({ family = 'helm 4', profiles = [], values = {} }: Rendering): Outcome {
-  return helm(family, ['lint', '--strict', CHART, '-n', 'os-platform', ...filesOf(profiles)], values);
+  const args = ['lint', '--strict', CHART, '-n', namespaceOf(profiles), ...filesOf(profiles)];
+  return helm(family, args, values);
 }
 
 /** Read as Kubernetes reads it, by YAML 1.1. @throws where the chart refuses */

@@ -20,7 +20,7 @@ const egressPorts = (policy: KubeManifest): string[] =>
 
 describe('the NetworkPolicy of the pods that serve', () => {
   it("lets in apps, users' system pods and the system's namespaces, and Prometheus to the metrics only", () => {
-    const policy = policyOf(renderVariant('olares'));
+    const policy = policyOf(renderVariant('olares-1.12.0'));
     expect(toPort(policy, 'http').map(namespacesOf)).toEqual([
       ['bytetrade.io/ns-owner Exists', 'os-framework', 'os-platform'],
     ]);
@@ -39,7 +39,7 @@ describe('the NetworkPolicy of the pods that serve', () => {
   });
 
   it('never lets in everybody by an empty list of peers', () => {
-    const everyone = renderProfile('olares', {
+    const everyone = renderProfile('olares-1.12.0', {
       networkPolicy: { ingress: { monitoringNamespaces: [], systemNamespaces: [] } },
     });
     for (const { from } of policyOf(everyone)['ingress']) expect(from.length).toBeGreaterThan(0);
@@ -47,7 +47,7 @@ describe('the NetworkPolicy of the pods that serve', () => {
 
   it('lets out to names, the API server, Infisical, LLDAP, Redis and the collector, each where it is configured', () => {
     expect(egressPorts(policyOf(renderVariant('standalone-embedded')))).toEqual(['53+53']);
-    expect(egressPorts(policyOf(renderVariant('olares')))).toEqual([
+    expect(egressPorts(policyOf(renderVariant('olares-1.12.0')))).toEqual([
       '53+53',
       '443+6443',
       '443+8088',
@@ -78,7 +78,7 @@ describe('the NetworkPolicy of the pods that serve', () => {
 
   it("lets out to Olares' own Infisical, whose Service is at port 80 and whose pods are at 8088", () => {
     const infisical = { url: 'http://infisical.os-protected' };
-    expect(egressPorts(policyOf(renderProfile('olares', { infisical })))[2]).toBe('80+8088');
+    expect(egressPorts(policyOf(renderProfile('olares-1.12.0', { infisical })))[2]).toBe('80+8088');
   });
 
   it('lets out to the port of the pods, where their Service has another than the URL', () => {
@@ -88,7 +88,7 @@ describe('the NetworkPolicy of the pods that serve', () => {
       tracing: { ports: [4319, 4320] },
     };
     const policy = policyOf(
-      renderProfile('olares', {
+      renderProfile('olares-1.12.0', {
         infisical: { url: 'http://infisical.os-platform' },
         tracing: { endpoint: 'http://collector' },
         networkPolicy: { egress },
@@ -101,7 +101,7 @@ describe('the NetworkPolicy of the pods that serve', () => {
     'and every other of the chart lets names be resolved at the ports of the values: %s',
     (name) => {
       const dns = { ports: [53, 5353] };
-      const manifests = renderProfile('olares', { networkPolicy: { egress: { dns } } });
+      const manifests = renderProfile('olares-1.12.0', { networkPolicy: { egress: { dns } } });
       const ports = listOf(one(manifests, 'NetworkPolicy', name)['spec'].egress).flatMap((rule) =>
         listOf(rule['ports']).filter(({ protocol, port }) => protocol === 'UDP' && port),
       );

@@ -24,9 +24,9 @@ describe('after an install', () => {
 
   it('one reads what is open: the network, and deleted users whom nobody tells of', () => {
     const open = { networkPolicy: { enabled: false }, identity: { systemEventServiceAccounts: [] } };
-    expect(notesOf('olares', open)).toContain('every pod of the cluster may reach the service');
-    expect(notesOf('olares', open)).toContain('identity.systemEventServiceAccounts is empty');
-    expect(notesOf('olares')).not.toContain('is empty');
+    expect(notesOf('olares-1.12.0', open)).toContain('every pod of the cluster may reach the service');
+    expect(notesOf('olares-1.12.0', open)).toContain('identity.systemEventServiceAccounts is empty');
+    expect(notesOf('olares-1.12.0')).not.toContain('is empty');
     const closed = notesOf('high-availability', { tls: { existingSecret: 'tls' } });
     expect(closed).toContain('https://vault.os-platform.svc:8080');
     expect(closed).not.toMatch(/every pod|is empty|There is one pod/);

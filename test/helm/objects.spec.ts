@@ -31,7 +31,7 @@ function selects(selector: KubeManifest, labels: Pod['labels']): boolean {
 }
 
 describe('the schema check', () => {
-  const deployment = renderVariant('olares').find(({ kind }) => kind === 'Deployment')!;
+  const deployment = renderVariant('olares-1.12.0').find(({ kind }) => kind === 'Deployment')!;
   const withSpec = (change: object): KubeManifest => ({
     ...deployment,
     spec: { ...deployment['spec'], ...change },
@@ -177,8 +177,8 @@ describe('on OpenShift, which gives each namespace ids of its own', () => {
     ['platform', 'elsewhere', [], undefined],
     ['fixed', 'there', openshift, 65532],
   ])('the ids %s are, %s, in every pod those of the platform or 65532', (ids, _where, apiVersions, id) => {
-    const values = merged(THREE_VALUES.olares, { podSecurity: { ids } });
-    const found = podsOf(render({ profiles: ['olares'], values, apiVersions })).map(({ spec }) => {
+    const values = merged(THREE_VALUES['olares-1.12.0'], { podSecurity: { ids } });
+    const found = podsOf(render({ profiles: ['olares-1.12.0'], values, apiVersions })).map(({ spec }) => {
       const { runAsUser, runAsGroup, fsGroup, runAsNonRoot } = spec['securityContext'];
       return [runAsUser, runAsGroup, fsGroup, runAsNonRoot];
     });

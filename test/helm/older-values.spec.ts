@@ -7,8 +7,10 @@ import {
   chartFile,
   helm,
   merged,
+  namespaceOf,
   type Outcome,
   type Profile,
+  PROFILES,
   ROOT,
   THREE_VALUES,
   type Values,
@@ -48,23 +50,23 @@ describe.each(FAMILIES)('%s', (family: Family) => {
   afterAll(() => rmSync(dir, { recursive: true }));
 
   const render = (chart: string, values: Values, ...more: string[]): Outcome =>
-    helm(family, ['template', 'vault', chart, '-n', 'os-platform', '-f', '-', ...more], values);
+    renderIn('os-platform', chart, values, ...more);
+  const renderIn = (namespace: string, chart: string, values: Values, ...more: string[]): Outcome =>
+    helm(family, ['template', 'vault', chart, '-n', namespace, '-f', '-', ...more], values);
 
   describe.each(VERSIONS)('an upgrade that reuses the values of version %s', (version) => {
-    it.each(['olares', 'standalone-embedded', 'high-availability'] as const)(
-      'renders what the same values render beside those of today: %s',
-      (profile) => {
-        const values = merged(older(version), profileValues(profile));
-        const reused = render(bare, values);
-        expect([reused.ok, reused.stderr]).toEqual([true, '']);
-        if (family === 'helm 4') expect(reused.stdout).toBe(render(CHART, values).stdout);
-      },
-    );
+    it.each(PROFILES)('renders what the same values render beside those of today: %s', (profile) => {
+      const values = merged(older(version), profileValues(profile));
+      const namespace = namespaceOf([profile]);
+      const reused = renderIn(namespace, bare, values);
+      expect([reused.ok, reused.stderr]).toEqual([true, '']);
+      if (family === 'helm 4') expect(reused.stdout).toBe(renderIn(namespace, CHART, values).stdout);
+    });
   });
 
   it('renders its notes of the values of the first version', () => {
     if (family !== 'helm 4') return;
-    const values = merged(older(VERSIONS[0]!), profileValues('olares'));
+    const values = merged(older(VERSIONS[0]!), profileValues('olares-1.12.0'));
     const args = ['install', 'vault', bare, '-n', 'os-platform', '--dry-run=client', '-f', '-'];
     expect(helm(family, args, values)).toMatchObject({
       ok: true,

@@ -4,12 +4,16 @@ import { type KubeManifest, listOf, renderProfile, ROOT } from './chart';
 import { renderVariant, VARIANT_NAMES } from './variants';
 
 /** `<where> <group>/<resource>: <verbs>`, of every account that a binding names. */
-function rightsOf(manifests: readonly KubeManifest[], account: string): readonly string[] {
+function rightsOf(
+  manifests: readonly KubeManifest[],
+  account: string,
+  inNamespace = 'os-platform',
+): readonly string[] {
   const bindings = manifests.filter(({ kind }) => /^(Cluster)?RoleBinding$/.test(kind));
   const held = bindings.filter(({ subjects }) =>
     listOf(subjects).some(
       ({ kind, name, namespace }) =>
-        [kind, name, namespace].join() === `ServiceAccount,${account},os-platform`,
+        [kind, name, namespace].join() === `ServiceAccount,${account},${inNamespace}`,
     ),
   );
   return held
@@ -61,21 +65,22 @@ const ROLES = [
 
 describe("the service's ServiceAccount", () => {
   it('holds what is watched everywhere, and nothing more', () => {
-    const manifests = renderProfile('olares', { registration: { enabled: false } });
+    const manifests = renderProfile('olares-1.12.0', { registration: { enabled: false } });
     expect(rightsOf(manifests, 'vault')).toEqual(WATCHED);
     expect(manifests.filter(({ kind }) => kind === 'Job')).toEqual([]);
   });
 
   it('may register where it registers', () => {
-    expect(rightsOf(renderVariant('olares'), 'vault')).toEqual([...WATCHED, ...REGISTERED].sort());
+    expect(rightsOf(renderVariant('olares-1.12.0'), 'vault')).toEqual([...WATCHED, ...REGISTERED].sort());
   });
 
-  it.each([
-    ['rbac', ROLES],
-    ['both', [...ROLES, REGISTERED[0]!]],
-  ])('may keep roles, and holds all that they grant, where it registers by %s', (kind, rights) => {
-    const manifests = renderProfile('olares', { registration: { kind } });
-    expect(rightsOf(manifests, 'vault')).toEqual([...WATCHED, ...rights, REGISTERED[1]!].sort());
+  it('may keep roles, and holds all that they grant, where apps call by them', () => {
+    const events = REGISTERED[1]!.replace('os-platform', 'os-protected');
+    expect(rightsOf(renderVariant('olares'), 'vault', 'os-protected')).toEqual(
+      [...WATCHED, ...ROLES, events].sort(),
+    );
+    const both = renderProfile('olares-1.12.0', { registration: { kind: 'both' } });
+    expect(rightsOf(both, 'vault')).toEqual([...WATCHED, ...ROLES, ...REGISTERED].sort());
   });
 
   it('may watch pods everywhere only where the Settings app stands in the namespaces of users', () => {
@@ -122,7 +127,7 @@ describe("the service's ServiceAccount", () => {
 });
 
 describe("the uninstall's ServiceAccount", () => {
-  const manifests = renderVariant('olares');
+  const manifests = renderVariant('olares-1.12.0');
   const hooks = manifests.filter(({ metadata }) => metadata.annotations?.['helm.sh/hook'] === 'post-delete');
 
   it('may find and remove registrations, and nothing more', () => {
@@ -134,10 +139,12 @@ describe("the uninstall's ServiceAccount", () => {
   });
 
   it('may find and remove roles where the service makes them, and asks for none elsewhere', () => {
-    const byRoles = renderProfile('olares', { registration: { kind: 'rbac' } });
-    expect(rightsOf(byRoles, 'vault-unregister')).toEqual(
+    const byRoles = renderVariant('olares');
+    expect(rightsOf(byRoles, 'vault-unregister', 'os-protected')).toEqual(
       [
-        ...rightsOf(manifests, 'vault-unregister'),
+        ...rightsOf(manifests, 'vault-unregister').map((right) =>
+          right.replace('os-platform', 'os-protected'),
+        ),
         'everywhere rbac.authorization.k8s.io/clusterrolebindings: list, delete',
         'everywhere rbac.authorization.k8s.io/clusterroles: list, delete',
       ].sort(),

@@ -9,7 +9,7 @@ interface Refusal {
 }
 
 const refusal = (profile: Profile, values: Values, ...says: string[]): Refusal => ({ profile, values, says });
-const olares = refusal.bind(undefined, 'olares');
+const olares = refusal.bind(undefined, 'olares-1.12.0');
 const standalone = refusal.bind(undefined, 'standalone-embedded');
 const several = refusal.bind(undefined, 'high-availability');
 
@@ -30,6 +30,8 @@ const WRONG_VALUES: Readonly<Record<string, Refusal>> = {
   'a client subject of nobody': several({ tls: { ...MUTUAL, clientSubjects: ['CN= '] } }, 'clientSubjects', '(CN|DNS|URI)='),
   'two client subjects as one': several({ tls: { ...MUTUAL, clientSubjects: ['CN=a,DNS=b'] } }, 'clientSubjects', '(CN|DNS|URI)='),
   'a log level that there is not': olares({ logLevel: 'loud' }, 'logLevel', 'silent'),
+  'a kind of registration that there is not': olares({ registration: { kind: 'roles' } }, 'registration', 'kind', 'provider-registry'),
+  'a provider name that is no host name': olares({ registration: { providerName: 'A_b' } }, 'registration', 'providerName'),
   'a port out of range': olares({ service: { port: 70000 } }, 'service', 'port', '65'),
   'a ServiceAccount without namespace': olares({ identity: { trustedProxyServiceAccounts: ['proxy'] } }, 'trustedProxyServiceAccounts'),
   'no Settings app': olares({ settingsRoutes: { serviceAccounts: [] } }, 'settingsRoutes', 'serviceAccounts'),
@@ -77,6 +79,10 @@ const WRONG_TOGETHER: Readonly<Record<string, Refusal>> = {
   'Settings routes for every app': olares({ settingsRoutes: { mode: 'user-token' } }, 'settingsRoutes.mode: user-token is for grants.source directory only'),
   'client certificates without TLS': olares({ tls: { clientCa: { existingSecret: 'x' } } }, 'tls.clientCa needs tls.existingSecret'),
   'subjects without client certificates': olares({ registration: { enabled: false }, tls: { existingSecret: 'x', clientSubjects: ['CN=a'] } }, 'tls.clientSubjects needs tls.clientCa'),
+  'roles of the proxy beside a required user token': { ...olares({ userToken: { required: true } }, 'registration.kind rbac needs userToken.required false'), profile: 'olares' },
+  'roles of the proxy where apps do not reach the service': olares({ registration: { kind: 'rbac' }, userToken: { required: false } }, 'apps do not reach namespace os-platform', 'os-protected'),
+  'roles of the proxy with TLS': { ...olares({ tls: { existingSecret: 'x' } }, 'system-server calls plain http'), profile: 'olares' },
+  'roles of the proxy without a cluster': standalone({ registration: { enabled: true, kind: 'rbac' } }, 'registration.enabled needs grants.source kubernetes'),
   'a registration with TLS': olares({ tls: { existingSecret: 'x' } }, 'system-server calls plain http'),
   'authorities from two places': olares({ trustedCa: { existingConfigMap: 'x', existingSecret: 'x' } }, 'trustedCa', 'choose one'),
   'alerts without metrics': several({ metrics: { enabled: false } }, 'need metrics.enabled'),
@@ -107,9 +113,9 @@ describe.each(FAMILIES)('the chart with %s', (family) => {
     const render = (identity: Values) =>
       template({
         family,
-        profiles: ['olares'],
+        profiles: ['olares-1.12.0'],
         namespace: 'os-protected',
-        values: merged(THREE_VALUES.olares, { ...change, identity }),
+        values: merged(THREE_VALUES['olares-1.12.0'], { ...change, identity }),
       });
     const { ok, stderr } = render({ systemServerProof: 'address' });
     expect([ok, stderr]).toEqual([false, expect.stringContaining('identity.systemServerProof must be off')]);
@@ -123,8 +129,8 @@ describe.each(FAMILIES)('the chart with %s', (family) => {
     const off = { identity: { rbacProxy: false }, settingsRoutes: { mode: false } };
     const { ok, stdout } = template({
       family,
-      profiles: ['olares'],
-      values: merged(THREE_VALUES.olares, off),
+      profiles: ['olares-1.12.0'],
+      values: merged(THREE_VALUES['olares-1.12.0'], off),
     });
     expect(ok).toBe(true);
     expect(stdout).toContain('RBAC_PROXY: "off"');

@@ -68,8 +68,8 @@ describe.each(FAMILIES)('a release of %s', (family: Family) => {
       );
     });
   const apply = async (verb: 'install' | 'upgrade', values: Values = {}) => {
-    writeFileSync(join(folder, 'values'), stringify(merged(THREE_VALUES.olares, values)));
-    const files = ['-f', join(CHART, 'values/olares.yaml'), '-f', join(folder, 'values')];
+    writeFileSync(join(folder, 'values'), stringify(merged(THREE_VALUES['olares-1.12.0'], values)));
+    const files = ['-f', join(CHART, 'values/olares-1.12.0.yaml'), '-f', join(folder, 'values')];
     const ran = await helm(verb, 'vault', CHART, ...files, '--disable-openapi-validation');
     expect(ran.text).toContain('STATUS: deployed');
   };

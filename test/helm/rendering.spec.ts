@@ -28,7 +28,7 @@ function isKey(value: unknown): boolean {
 
 describe('profiles', () => {
   it('are added to each other: several pods on Olares', () => {
-    const profiles = ['olares', 'high-availability'] as const;
+    const profiles = ['olares-1.12.0', 'high-availability'] as const;
     const values = {
       infisical: { url: 'https://infisical.example' },
       credentials: { existingSecret: 'provider' },

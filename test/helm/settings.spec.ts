@@ -79,7 +79,7 @@ describe('the chart', () => {
       return [SETTINGS_ROUTES, SETTINGS_SERVICE_ACCOUNTS, loadedOf(variant).settingsRoutes];
     };
     const frontend = 'user-space-<user>:system-frontend';
-    expect(routes('olares')).toEqual(['service-accounts', frontend, 'service-accounts']);
+    expect(routes('olares-1.12.0')).toEqual(['service-accounts', frontend, 'service-accounts']);
     expect(routes('a Settings app of its own')[1]).toBe('os-settings:settings,os-settings:other');
     expect(routes('no Settings app')).toEqual(['off', undefined, 'off']);
     expect(routes('standalone-embedded')).toEqual(['service-accounts', undefined, 'off']);
@@ -87,7 +87,7 @@ describe('the chart', () => {
   });
 
   it("lets Olares' sender of system events tell of deleted users, to which the profile subscribes", () => {
-    const manifests = renderVariant('olares');
+    const manifests = renderVariant('olares-1.12.0');
     const { SYSTEM_EVENT_SERVICE_ACCOUNTS: senders, PROVIDER_ENDPOINT: endpoint } = settingsOf(manifests);
     expect([senders, endpoint]).toEqual(['os-framework:tapr-sysevent', 'vault.os-platform:8080']);
     const role = manifests.filter(
@@ -100,16 +100,19 @@ describe('the chart', () => {
 
   it('asks LLDAP at the Service that Olares has, and nothing says otherwise', () => {
     const url = 'http://lldap-service.os-platform:17170';
-    expect(settingsOf(renderVariant('olares'))['LLDAP_URL']).toBe(url);
+    expect(settingsOf(renderVariant('olares-1.12.0'))['LLDAP_URL']).toBe(url);
     expect(SETTING_DEFINITIONS.LLDAP_URL.description).toContain(url);
-    const texts = [...['README.md', 'values.yaml', 'values/olares.yaml'].map(chartFile), readme];
+    const texts = [
+      ...['README.md', 'values.yaml', 'values/olares.yaml', 'values/olares-1.12.0.yaml'].map(chartFile),
+      readme,
+    ];
     expect(texts.map((text) => [...text.matchAll(/\/\/lldap[\w.-]*/g)].map(([host]) => host))).toEqual(
       texts.map(() => ['//lldap-service.os-platform']),
     );
   });
 
   it('registers the Service that it makes', () => {
-    const manifests = renderProfile('olares', { service: { port: 80 }, fullnameOverride: 'secrets' });
+    const manifests = renderProfile('olares-1.12.0', { service: { port: 80 }, fullnameOverride: 'secrets' });
     expect(settingsOf(manifests)['PROVIDER_ENDPOINT']).toBe('secrets.os-platform:80');
   });
 
@@ -144,7 +147,7 @@ describe('the chart', () => {
   });
 
   it('lets nobody but the kubelet to a metrics port that is not to be scraped', () => {
-    const manifests = renderProfile('olares', { metrics: { enabled: false } });
+    const manifests = renderProfile('olares-1.12.0', { metrics: { enabled: false } });
     const named = manifests.filter(({ metadata }) => /-metrics$/.test(metadata.name));
     expect(named).toEqual([]);
     const { ingress } = one(manifests, 'NetworkPolicy', 'vault')['spec'];

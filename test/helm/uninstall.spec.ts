@@ -45,7 +45,7 @@ const isOfHook = (hook: string) => (manifest: KubeManifest) =>
   manifest['metadata'].annotations?.['helm.sh/hook'] === hook;
 
 describe('what helm/README.md says of an uninstall that fails', () => {
-  const manifests = renderProfile('olares');
+  const manifests = renderProfile('olares-1.12.0');
 
   it('takes away by hand all that the job of the uninstall brings, and the pod of the test', () => {
     const hooks = [...manifests.filter(isOfHook('post-delete')), ...manifests.filter(isOfHook('test'))];
@@ -86,7 +86,7 @@ describe('what helm/README.md says of an uninstall that fails', () => {
 
 describe('the Olares profile without Infisical', () => {
   it('has the embedded store, registered and with LLDAP’s key, by the one value that its first lines name', () => {
-    const manifests = renderProfile('olares', { infisical: { url: '', existingSecret: '' } });
+    const manifests = renderProfile('olares-1.12.0', { infisical: { url: '', existingSecret: '' } });
     const kinds = manifests.map(({ kind }) => String(kind));
     expect(kinds).toContain('StatefulSet');
     expect(kinds).not.toContain('Deployment');

@@ -12,10 +12,11 @@ const clientCa = { existingSecret: 'callers', key: 'ca.pem' };
 /** Every toggle of the chart at least once: what holds for all pods and objects is held to all of these. */
 const VARIANTS: Readonly<Record<string, Variant>> = {
   olares: { profile: 'olares', values: {} },
+  'olares-1.12.0': { profile: 'olares-1.12.0', values: {} },
   'standalone-embedded': { profile: 'standalone-embedded', values: {} },
   'high-availability': { profile: 'high-availability', values: {} },
   'trusted ServiceAccounts': {
-    profile: 'olares',
+    profile: 'olares-1.12.0',
     values: {
       identity: {
         trustedProxyServiceAccounts: accounts,
@@ -25,17 +26,17 @@ const VARIANTS: Readonly<Record<string, Variant>> = {
     },
   },
   'registered both ways': {
-    profile: 'olares',
+    profile: 'olares-1.12.0',
     values: {
       identity: { trustedProxyServiceAccounts: accounts },
       registration: { kind: 'both', providerName: 'vault' },
     },
   },
   'a Settings app of its own': {
-    profile: 'olares',
+    profile: 'olares-1.12.0',
     values: { settingsRoutes: { serviceAccounts: ['os-settings:settings', 'os-settings:other'] } },
   },
-  'no Settings app': { profile: 'olares', values: { settingsRoutes: { mode: 'off' } } },
+  'no Settings app': { profile: 'olares-1.12.0', values: { settingsRoutes: { mode: 'off' } } },
   'Settings routes for the user alone': {
     profile: 'standalone-embedded',
     values: { settingsRoutes: { mode: 'user-token' } },
@@ -115,7 +116,7 @@ const VARIANTS: Readonly<Record<string, Variant>> = {
     values: { test: { app: { existingSecret: 'test-app', workspace: 'helm-test' } } },
   },
   'no metrics, no policies, no roles, no accounts of its own': {
-    profile: 'olares',
+    profile: 'olares-1.12.0',
     values: {
       metrics: { enabled: false },
       networkPolicy: { enabled: false },
@@ -149,7 +150,7 @@ const VARIANTS: Readonly<Record<string, Variant>> = {
     },
   },
   'narrow network': {
-    profile: 'olares',
+    profile: 'olares-1.12.0',
     values: {
       networkPolicy: {
         ingress: { extraFrom: [{ ipBlock: { cidr: '10.0.0.0/8' } }], monitoringNamespaces: [] },

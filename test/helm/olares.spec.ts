@@ -1,0 +1,108 @@
+import { chartFile, type KubeManifest, listOf, namespaceOf, one, type Profile, renderProfile } from './chart';
+import { settingsOf, workloadOf } from './pod-files';
+
+const PROFILES = ['olares', 'olares-1.12.0'] as const satisfies readonly Profile[];
+const rendered = Object.fromEntries(PROFILES.map((profile) => [profile, renderProfile(profile)])) as Readonly<
+  Record<(typeof PROFILES)[number], readonly KubeManifest[]>
+>;
+
+const policyOf = (manifests: readonly KubeManifest[]): KubeManifest =>
+  one(manifests, 'NetworkPolicy', 'vault')['spec'];
+/** Names of namespaces that a rule lets in. */
+const systemNamespaces = (policy: KubeManifest): unknown =>
+  listOf(policy['ingress'][0].from)
+    .flatMap(({ namespaceSelector }) => listOf(namespaceSelector?.matchExpressions))
+    .find(({ key }) => key === 'kubernetes.io/metadata.name')?.['values'];
+
+/** The resources that the service's ClusterRole names. */
+const resourcesOf = (manifests: readonly KubeManifest[], name: string): unknown =>
+  listOf(one(manifests, 'ClusterRole', name)['rules']).flatMap(({ resources }) => resources ?? []);
+
+describe.each(PROFILES)('the profile %s', (profile) => {
+  const manifests = rendered[profile];
+  const settings = settingsOf(manifests);
+
+  it('is installed into the namespace that its first lines name', () => {
+    expect(chartFile(`values/${profile}.yaml`)).toContain(
+      `helm install secret-provider helm -n ${namespaceOf([profile])} -f helm/values/${profile}.yaml`,
+    );
+  });
+
+  it("knows LLDAP, its key, and Olares' sender of system events", () => {
+    expect(settings).toMatchObject({
+      LLDAP_URL: 'http://lldap-service.os-platform:17170',
+      SYSTEM_EVENT_SERVICE_ACCOUNTS: 'os-framework:tapr-sysevent',
+      GRANTS_SOURCE: 'kubernetes',
+    });
+    expect(JSON.stringify(workloadOf(manifests))).toContain('"lldap-jwt-secret"');
+    expect(one(manifests, 'Role', `${namespaceOf([profile])}-vault-pods`)['metadata'].namespace).toBe(
+      'os-framework',
+    );
+  });
+
+  it("lets out to the port of Infisical's pods, and to LLDAP's", () => {
+    const ports = listOf(policyOf(manifests)['egress']).map(({ ports: to }) =>
+      listOf(to).map(({ port }) => port),
+    );
+    expect(ports).toContainEqual([443, 8088]);
+    expect(ports).toContainEqual([17170]);
+  });
+});
+
+describe('from Olares 1.12.1 on', () => {
+  const manifests = rendered.olares;
+
+  it('apps are let through by roles, with their own token alone', () => {
+    expect(settingsOf(manifests)).toMatchObject({
+      PROVIDER_REGISTRATION: 'rbac',
+      PROVIDER_NAME: 'secret-provider',
+      PROVIDER_ENDPOINT: 'vault.os-protected:8080',
+      USER_TOKEN_REQUIRED: 'false',
+    });
+    expect(resourcesOf(manifests, 'os-protected-vault')).toContain('clusterroles');
+    expect(resourcesOf(manifests, 'os-protected-vault')).not.toContain('providerregistries');
+  });
+
+  it('no address proves system-server, since apps write what comes from there', () => {
+    expect(settingsOf(manifests)).toMatchObject({ SYSTEM_SERVER_PROOF: 'off', RBAC_PROXY: 'off' });
+  });
+
+  it("the pods have the label that Olares' own NetworkPolicy lets system namespaces in by", () => {
+    expect(workloadOf(manifests)['spec'].template.metadata.labels).toMatchObject({ provider: 'true' });
+    expect(workloadOf(rendered['olares-1.12.0'])['spec'].template.metadata.labels).not.toHaveProperty(
+      'provider',
+    );
+  });
+
+  it('the policy that Olares may delete lets in whoever calls there, and nothing else needs it', () => {
+    expect(systemNamespaces(policyOf(manifests))).toEqual(['os-framework', 'os-platform', 'os-protected']);
+    const without = renderProfile('olares', { networkPolicy: { enabled: false } });
+    const comparable = (all: readonly KubeManifest[]): readonly string[] =>
+      all
+        .filter(({ kind, metadata }) => kind !== 'NetworkPolicy' && !/-key$/.test(metadata.name))
+        .map((manifest) => JSON.stringify(manifest));
+    expect(comparable(without)).toEqual(comparable(manifests));
+  });
+});
+
+describe('up to Olares 1.12.0', () => {
+  it('apps reach the service by a ProviderRegistry, and send the token of their user', () => {
+    expect(settingsOf(rendered['olares-1.12.0'])).toMatchObject({
+      PROVIDER_REGISTRATION: 'provider-registry',
+      PROVIDER_ENDPOINT: 'vault.os-platform:8080',
+      USER_TOKEN_REQUIRED: 'true',
+      SYSTEM_SERVER_PROOF: 'address',
+    });
+    const resources = resourcesOf(rendered['olares-1.12.0'], 'os-platform-vault');
+    expect(resources).toContain('providerregistries');
+    expect(resources).not.toContain('clusterroles');
+  });
+});
+
+it('a cluster between the two is registered both ways', () => {
+  const both = renderProfile('olares-1.12.0', { registration: { kind: 'both' } });
+  expect(settingsOf(both)['PROVIDER_REGISTRATION']).toBe('both');
+  expect(resourcesOf(both, 'os-platform-vault')).toEqual(
+    expect.arrayContaining(['clusterroles', 'clusterrolebindings', 'providerregistries']),
+  );
+});
