@@ -27,6 +27,7 @@ const SERIAL = [
   'process/replicas',
   'process/start',
   'redis/redis-client',
+  'redis/redis.invalidation-bus',
   'redis/redis.rate-limits',
   'redis/redis.scope-lock',
   'stores/embedded/full-disk',

@@ -1,10 +1,18 @@
 import { LocalRateLimits, TokenBuckets, type RateLimitsByKind } from '../../src/limits/rate-limits';
+import { describeRateLimits } from '../conformance/rate-limits.conformance';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 
 const time = new FixedMonotonicTime();
 const notes = { app: 'notes', user: 'alice' };
 const rateLimits = (rates: Partial<RateLimitsByKind>) =>
   new LocalRateLimits({ app: {}, user: {}, ...rates }, time);
+
+describeRateLimits('rate limits of this process', {
+  async open(rates) {
+    const own = new FixedMonotonicTime();
+    return { rateLimits: new LocalRateLimits(rates, own), pass: async (ms) => own.advance(ms) };
+  },
+});
 
 describe('LocalRateLimits', () => {
   it('allows the burst at once, and then one request for each new token', () => {

@@ -8,6 +8,35 @@ import { eventually } from '../support/eventually';
 import { fixed } from '../../src/reloadable/reloadable';
 import { USER_TOKEN_SECRET, userToken } from '../support/tokens';
 import { outcome } from '../conformance/secret-store.conformance';
+import { describeUserDirectory } from '../conformance/user-directory.conformance';
+
+describe('as a directory', () => {
+  let server: Server;
+  let loggedOut: Set<string>;
+  beforeEach(async () => {
+    loggedOut = new Set();
+    server = createServer((request, response) => {
+      const token = /^Bearer (.*)$/.exec(request.headers.authorization ?? '')?.[1] ?? '';
+      request.resume().on('end', () => {
+        response.end(JSON.stringify({ status: loggedOut.has(token) ? 'invalid token' : 'ok' }));
+      });
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  });
+  const cutOff = async (): Promise<void> => {
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+  };
+  afterEach(cutOff);
+
+  describeUserDirectory('LLDAP', {
+    async open(clock) {
+      const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+      const directory = new LldapUserDirectory({ url, timeoutMs: 2_000 }, clock, new RunningMonotonicTime());
+      return { directory, logOut: (token) => void loggedOut.add(token), cutOff };
+    },
+  });
+});
 
 /** LLDAP as far as we ask it: says what a test wants and remembers what it was asked. */
 describe('where LLDAP is configured, it is asked whether a token was logged out', () => {

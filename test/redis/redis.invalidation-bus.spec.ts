@@ -1,9 +1,14 @@
-import type { WrittenScope } from '../../src/stores/cached/invalidation-bus';
+import { NoInvalidationBus, type WrittenScope } from '../../src/stores/cached/invalidation-bus';
 import { RedisInvalidationBus } from '../../src/redis/redis.invalidation-bus';
 import { ScopeCipher } from '../../src/redis/scope-cipher';
 import { type Reloadable, fixed } from '../../src/reloadable/reloadable';
+import { describeInvalidationBus } from '../conformance/invalidation-bus.conformance';
+import { describeWith } from '../support/describe-with';
+import { eventually } from '../support/eventually';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
+import { RedisServer } from '../support/redis-server';
 import { MemoryBus, type MemoryChannel } from './memory-channel';
+import { openRedis } from './opened-redis';
 
 const SCOPE = { scope: '["alice","canary-notes","prod"]' };
 const KEY = fixed<Uint8Array>(Buffer.from('k'.repeat(32)));
@@ -33,6 +38,52 @@ function replicas() {
 }
 /** What is said is said in the same turn of the event loop, and settles in the next. */
 const settled = () => new Promise(setImmediate);
+
+describeInvalidationBus('the bus of a single replica', {
+  open: async () => ({ buses: [new NoInvalidationBus()], arrived: () => Promise.resolve() }),
+});
+
+describeInvalidationBus('the bus over a channel in memory', {
+  async open() {
+    const { a, b, replica, time } = replicas();
+    const c = replica();
+    time.advance(500);
+    return {
+      buses: [a, b, c].map(({ invalidationBus }) => invalidationBus) as [RedisInvalidationBus],
+      arrived: settled,
+    };
+  },
+});
+
+describeWith('redis-server', 'beside a Redis', () => {
+  let redis: RedisServer;
+  const closing: (() => Promise<unknown>)[] = [];
+  beforeAll(async () => (redis = await RedisServer.start()));
+  afterEach(async () => {
+    for (const close of closing.splice(0)) await close();
+  });
+  afterAll(() => redis.remove());
+
+  /** With a channel of its own for each test, so that replicas of an earlier one are no silent replicas. */
+  let tests = 0;
+  describeInvalidationBus('the bus over Redis', {
+    async open() {
+      const keyPrefix = `test-${(tests += 1)}:`;
+      const replica = () => {
+        const { link } = openRedis({ port: redis.port }, { keyPrefix });
+        const bus = new RedisInvalidationBus(link, new ScopeCipher(KEY), link.deps.time, () => undefined);
+        closing.push(() => bus.close().then(() => link.close()));
+        return bus;
+      };
+      const first = replica();
+      const buses = [first, replica(), replica()] as const;
+      await eventually(() => expect(buses.map(({ received }) => received)).toEqual([true, true, true]));
+      // Replicas that are heard by all: each has sent a heartbeat since the last of them subscribed.
+      await new Promise((resolve) => setTimeout(resolve, 600));
+      return { buses, arrived: () => new Promise((resolve) => setTimeout(resolve, 200)) };
+    },
+  });
+});
 
 describe('invalidations on the bus', () => {
   it('tell the other replicas which scope was written, or that any was, and not their sender', async () => {

@@ -1,6 +1,7 @@
 import { LocalRateLimits } from '../../src/limits/rate-limits';
 import type { RateLimitsByKind, RateLimitExceeded } from '../../src/limits/rate-limits';
 import { RedisRateLimits } from '../../src/redis/redis.rate-limits';
+import { describeRateLimits } from '../conformance/rate-limits.conformance';
 import { describeWith } from '../support/describe-with';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { RedisServer } from '../support/redis-server';
@@ -34,6 +35,27 @@ const take = async (
 ) => rateLimits.take('read', rateLimitSubject);
 const passed = (taken: readonly (RateLimitExceeded | undefined)[]): number =>
   taken.filter((exceeded) => exceeded === undefined).length;
+
+const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
+
+describeWith('redis-server', 'beside a Redis', () => {
+  describeRateLimits('rate limits over Redis', {
+    open: async (rates) => ({ rateLimits: (await replica(rates)).rateLimits, pass: sleep }),
+  });
+});
+
+describeRateLimits('rate limits over a Redis that cannot be reached', {
+  async open(rates) {
+    const one = openRedis({ port: 1 });
+    opened.push(one);
+    const time = new FixedMonotonicTime();
+    const alone = new LocalRateLimits(rates, time);
+    return {
+      rateLimits: new RedisRateLimits(rates, one.link, alone),
+      pass: async (ms) => time.advance(ms),
+    };
+  },
+});
 
 describeWith('redis-server', 'budgets of requests over Redis', () => {
   it('are shared by all replicas', async () => {

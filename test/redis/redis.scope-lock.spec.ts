@@ -1,7 +1,9 @@
+import { NO_OTHER_REPLICA } from '../../src/concurrency/keyed-mutex';
 import { RedisScopeLock } from '../../src/redis/redis.scope-lock';
 import { SystemClock } from '../../src/time/clock';
 import { createInfisicalSecretStore } from '../../src/stores/infisical/create-infisical-secret-store';
 import type { SecretStore } from '../../src/secrets/secret-store';
+import { describeScopeLock } from '../conformance/scope-lock.conformance';
 import { outcome } from '../conformance/secret-store.conformance';
 import { describeWith } from '../support/describe-with';
 import { eventually } from '../support/eventually';
@@ -32,6 +34,26 @@ afterEach(async () => {
 });
 const keys = async ({ link }: OpenedRedis): Promise<string[]> =>
   link.commands.run((client) => client.keys('test:*'));
+
+describeScopeLock('the lock where there is no other replica', {
+  open: async () => [NO_OTHER_REPLICA],
+});
+
+describeScopeLock('the lock over a Redis that cannot be reached', {
+  async open() {
+    opened.push(openRedis({ port: 1 }));
+    return [new RedisScopeLock(opened.at(-1)!.link)];
+  },
+});
+
+describeWith('redis-server', 'beside a Redis', () => {
+  describeScopeLock('the lock over Redis', {
+    async open() {
+      const [first, ...others] = (await replicas(3)).map(({ lock }) => lock);
+      return [first!, ...others];
+    },
+  });
+});
 
 describeWith('redis-server', 'the lock of a scope', () => {
   it('excludes all replicas, and is free once it is released', async () => {

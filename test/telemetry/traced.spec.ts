@@ -1,0 +1,56 @@
+import { SecretNotFound } from '../../src/errors/store-errors';
+import type { Spans } from '../../src/telemetry/telemetry';
+import { GrantsService } from '../../src/authz/grants.service';
+import { TracedGrantsService, TracedSecretStore } from '../../src/telemetry/traced';
+import { describeGrantsService } from '../conformance/grants-service.conformance';
+import { describeSecretStore } from '../conformance/secret-store.conformance';
+import { MemorySecretStore } from '../support/memory.secret-store';
+
+/** The names of the spans, each with how it ended. */
+class RecordedSpans implements Spans {
+  readonly ended: string[] = [];
+
+  async during<T>(name: string, work: () => Promise<T>): Promise<T> {
+    try {
+      const result = await work();
+      this.ended.push(name);
+      return result;
+    } catch (error: unknown) {
+      this.ended.push(`${name} failed`);
+      throw error;
+    }
+  }
+
+  duringSync<T>(name: string, work: () => T): T {
+    const result = work();
+    this.ended.push(name);
+    return result;
+  }
+}
+
+describeSecretStore('the store with spans', {
+  open: async () => {
+    const store = new TracedSecretStore(new MemorySecretStore(), new RecordedSpans());
+    return { store, dispose: () => store.close() };
+  },
+});
+
+describeGrantsService('the service of grants', (source, sharing) => new GrantsService(source, sharing));
+describeGrantsService(
+  'the service of grants with spans',
+  (source, sharing) => new TracedGrantsService(source, sharing, new RecordedSpans()),
+);
+
+describe('a store with spans', () => {
+  it('records each call of a scope, failures too, and nothing that belongs to no request', async () => {
+    const spans = new RecordedSpans();
+    const store = new TracedSecretStore(new MemorySecretStore(), spans);
+    const scope = { user: 'alice', workspace: 'ws', environment: 'prod' } as const;
+    await store.create(scope, { name: 'k', value: 'v' });
+    await store.list(scope);
+    await expect(store.retrieve(scope, 'none')).rejects.toThrow(SecretNotFound);
+    await store.workspacesOf('alice');
+    await store.ping();
+    expect(spans.ended).toEqual(['store create', 'store list', 'store retrieve failed']);
+  });
+});
