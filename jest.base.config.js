@@ -24,11 +24,8 @@ module.exports = {
       },
     ],
   },
-  // bootstrap/ loads what was chosen by import(), whose paths end as in the built tree.
-  moduleNameMapper: {
-    '^\\.\\./(stores|grant-sources|registration|telemetry|redis)/(.+)\\.js$': '<rootDir>/src/$1/$2',
-    '^\\./open-cluster\\.js$': '<rootDir>/src/bootstrap/open-cluster',
-  },
+  // What was chosen is loaded by import(), whose paths end as in the built tree.
+  moduleNameMapper: { '^(\\.{1,2}/.+)\\.js$': '$1' },
   // These are published as ES modules only; the last one loads by import(), which jest has no way for.
   transformIgnorePatterns: [
     '/node_modules/(?!(jose|fast-check|pure-rand|chokidar|readdirp|@opentelemetry/otlp-exporter-base)/)',

@@ -5,7 +5,9 @@ import { createApplication, listenForMetrics, shutDown } from './bootstrap/appli
 import { InvalidSettings, loadSettings, type Settings } from './config/settings';
 import { withDevelopmentCredentials } from './development/development';
 import { createLog, LogDestination, logEvent } from './logging/log';
-import { openAdapters } from './bootstrap/open-adapters';
+import { Registration } from './registration/manifests';
+import { GrantSource } from './authz/grant-source';
+import { SecretStore } from './secrets/secret-store';
 import { EmbeddedStoreUnusable } from './stores/embedded/embedded-store-unusable';
 import { KubeConfigUnusable } from './kubernetes/kubernetes-api';
 import { AddressUnusable } from './telemetry/metrics-server';
@@ -19,21 +21,23 @@ async function main(): Promise<void> {
   const lines = new LogDestination(1, (dropped) => log.warn({ lines: dropped }, 'log_lines_dropped'));
   const log = createLog(settings.logLevel, await formatted(lines, settings.logFormat));
   logInspectorSignal(logEvent(log));
-  const adapters = await openAdapters(settings, logEvent(log));
-  const app = await createApplication(settings, adapters, log);
+  const app = await createApplication(settings, log);
   await app.listen(settings.port, settings.host);
-  const metricsPort = await listenForMetrics(app, adapters);
+  const metricsPort = await listenForMetrics(app);
   // Registered only now, so that a start that failed leaves nothing in the cluster.
-  adapters.registration?.start();
+  app.get<Registration | undefined>(Registration)?.start();
   // The ping has a wrongly configured store logged before the first request.
-  void adapters.store.ping().catch(() => undefined);
+  void app
+    .get(SecretStore)
+    .ping()
+    .catch(() => undefined);
 
   const exit = (code: number): void => void lines.flush(MAX_FLUSH_MS).then(() => process.exit(code));
   let stopping = false;
   const stop = (): void => {
     if (stopping) return;
     stopping = true;
-    void shutDown(app, adapters, settings.shutdownTimeoutMs, logEvent(log)).then(
+    void shutDown(app).then(
       (drained) => exit(drained ? 0 : 1),
       () => exit(1),
     );
@@ -51,7 +55,7 @@ async function main(): Promise<void> {
       development.folder,
       urlOf(settings.host, port),
       settings,
-      adapters.grantSource,
+      app.get(GrantSource),
     ).catch((error: unknown) => log.warn({ err: error }, 'start_banner_failed'));
   }
 }

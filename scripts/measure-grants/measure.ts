@@ -8,7 +8,7 @@ import { SystemMonotonicTime, SystemClock } from '../../src/time/clock';
 import { GrantsService } from '../../src/authz/grants.service';
 import { KubernetesGrantSource } from '../../src/grant-sources/kubernetes/kubernetes.grant-source';
 import type { Caller } from '../../src/authn/caller';
-import { openCluster } from '../../src/bootstrap/open-cluster';
+import { openCluster } from '../../src/kubernetes/open-cluster';
 import { KubernetesApi } from '../../src/kubernetes/kubernetes-api';
 import { permissionOf } from '../../test/support/application-permission';
 import { FakeApiServer } from '../../test/support/fake-api-server/fake-api-server';

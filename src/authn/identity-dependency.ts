@@ -12,7 +12,7 @@ export interface IdentityDependencyObserver {
 export interface IdentityDependencyDeps {
   readonly time: MonotonicTime;
   readonly log: LogEvent;
-  readonly observer?: IdentityDependencyObserver;
+  readonly observer?: IdentityDependencyObserver | undefined;
 }
 
 /** A dependency is up again when it answers and has not failed for this long, so that a flapping one does not fill the log. */

@@ -3,7 +3,7 @@ import { SystemClock } from '../time/clock';
 import { connectionSettings } from '../config/connection-settings';
 import { EnvironmentReader } from '../config/environment-reader';
 import { readTextFile } from '../config/secret-source';
-import { infisicalConnection } from '../bootstrap/infisical-connection';
+import { infisicalConnection } from '../stores/infisical/infisical.module';
 import type { LoginCredentials } from '../stores/infisical/auth/login-method';
 import { runSetup } from '../stores/infisical/setup/run-setup';
 import { HELP, parseSetupArguments, WrongUsage } from '../stores/infisical/setup/setup-arguments';

@@ -7,12 +7,12 @@ export interface HeldScope {
 }
 
 /** Lets one replica at a time write to a scope. */
-export interface ScopeLock {
+export abstract class ScopeLock {
   /**
    * Takes the lock of a scope. Where the lock service fails, it resolves as if the lock were held.
    * @returns undefined where others held it for all of `maxWaitMs`
    */
-  hold(scope: string, maxWaitMs: number): Promise<HeldScope | undefined>;
+  abstract hold(scope: string, maxWaitMs: number): Promise<HeldScope | undefined>;
 }
 
 /** The lock of a replica that runs alone: its own queue is all that it needs. */

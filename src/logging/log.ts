@@ -1,3 +1,4 @@
+import type { LoggerService } from '@nestjs/common';
 import pino, { type DestinationStream, type LogFn, type Logger } from 'pino';
 
 export type Log = Logger;
@@ -22,6 +23,31 @@ export function createLog(level: string, destination: DestinationStream): Log {
     },
     destination,
   );
+}
+
+/**
+ * Returns the log in the form in which Nest logs. Nest tells of each module and each route at `info`, which is `debug` here. It passes
+ * an error as itself, or as its text and its stack; of a foreign error only the class is logged.
+ */
+export function nestLogger(log: Log): LoggerService {
+  const at = (level: 'trace' | 'debug' | 'warn' | 'error' | 'fatal') => {
+    const write = log[level].bind(log);
+    return (message: unknown, ...more: unknown[]): void => {
+      const context = more.at(-1);
+      if (message instanceof Error) write({ context, err: message });
+      else if (more.length > 1 && /\n\s*at /.test(String(more[0]))) write({ context, err: new Error() });
+      else write({ context }, String(message));
+    };
+  };
+  const debug = at('debug');
+  return {
+    verbose: at('trace'),
+    debug,
+    log: debug,
+    warn: at('warn'),
+    error: at('error'),
+    fatal: at('fatal'),
+  };
 }
 
 export function logEvent(log: Log): LogEvent {

@@ -24,9 +24,9 @@ interface RedisSentinels {
 export interface RedisOptions {
   /** When it changes, the connections are made again. */
   readonly server: Reloadable<RedisServer>;
-  readonly sentinels?: RedisSentinels;
+  readonly sentinels?: RedisSentinels | undefined;
   /** Returns all trusted authorities, at each connection; without it, Node's own are trusted. */
-  readonly authorities?: () => readonly string[];
+  readonly authorities?: (() => readonly string[]) | undefined;
   /** The prefix of keys and of the channel's name. */
   readonly keyPrefix: string;
 }

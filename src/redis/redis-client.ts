@@ -24,7 +24,7 @@ const SUBSCRIBE_AGAIN_AFTER_MS = 1_000;
 interface RedisClientDeps {
   readonly time: MonotonicTime;
   readonly log: LogEvent;
-  readonly observer?: RedisObserver;
+  readonly observer?: RedisObserver | undefined;
 }
 
 /** Our two connections: one for commands and one for the subscription, on which Redis accepts no commands. */

@@ -22,15 +22,15 @@ export interface RegistrationObject {
 }
 
 /** Something that registers this service in the cluster and keeps it so. */
-export interface Registration {
+export abstract class Registration {
   /** Starts to register; to be called once the service listens, since whatever is registered is called. */
-  start(): void;
+  abstract start(): void;
   /** Returns what an operator should fix, one sentence each. */
-  problems(): readonly string[];
+  abstract problems(): readonly string[];
   /** Returns, by plural, how many objects cannot be created, patched or removed. */
-  failing(): ReadonlyMap<string, number>;
+  abstract failing(): ReadonlyMap<string, number>;
   /** Resolves when nothing is written any more; registered objects stay. */
-  close(): Promise<void>;
+  abstract close(): Promise<void>;
 }
 
 /** The label of our objects, by which the reconciler and the uninstall find them. */

@@ -1,14 +1,14 @@
 import type { RequestListener } from 'node:http';
 import type { IdentityDependencyObserver } from '../authn/identity-dependency';
-import type { WatchObserver } from '../kubernetes/informer-options';
-import type { CacheObserver } from '../stores/cached/cache-entries';
-import type { RedisObserver } from '../redis/redis-failure';
 import type { RequestObserver } from '../http/request/begin-request';
+import type { WatchObserver } from '../kubernetes/informer-options';
 import type { LimitsObserver } from '../limits/rate-limits';
-import type { QuotaObserver } from '../stores/quota/usage-counters';
-import type { StoreLoadObserver } from '../stores/resilience/circuit-breaker.secret-store';
+import type { RedisObserver } from '../redis/redis-failure';
+import type { CacheObserver } from '../stores/cached/cache-entries';
 import type { DiskObserver } from '../stores/embedded/disk-space';
 import type { InfisicalObserver } from '../stores/infisical/infisical-observer';
+import type { QuotaObserver } from '../stores/quota/usage-counters';
+import type { StoreLoadObserver } from '../stores/resilience/circuit-breaker.secret-store';
 import type { ObservedService } from './service-metrics';
 
 /** Records parts of a request as spans, with nothing of their result or error but the reason. */
@@ -18,26 +18,26 @@ export interface Spans {
   duringSync<T>(name: string, work: () => T): T;
 }
 
-/** The observers that the features report to; an absent one is off. */
-export interface Telemetry {
-  readonly requests?: RequestObserver;
-  readonly infisical?: InfisicalObserver;
-  readonly watches?: WatchObserver;
-  readonly dependencies?: IdentityDependencyObserver;
-  readonly cache?: CacheObserver;
-  readonly limits?: LimitsObserver;
-  readonly storeLoad?: StoreLoadObserver;
-  readonly quotas?: QuotaObserver;
-  readonly redis?: RedisObserver;
-  readonly disk?: DiskObserver;
-  readonly spans?: Spans;
+/** The observers that the features report to; an undefined one is off. */
+export abstract class Telemetry {
+  readonly requests?: RequestObserver | undefined;
+  readonly infisical?: InfisicalObserver | undefined;
+  readonly watches?: WatchObserver | undefined;
+  readonly dependencies?: IdentityDependencyObserver | undefined;
+  readonly cache?: CacheObserver | undefined;
+  readonly limits?: LimitsObserver | undefined;
+  readonly storeLoad?: StoreLoadObserver | undefined;
+  readonly quotas?: QuotaObserver | undefined;
+  readonly redis?: RedisObserver | undefined;
+  readonly disk?: DiskObserver | undefined;
+  readonly spans?: Spans | undefined;
   /**
    * Opens the port of the metrics, if there is one, and returns it. `probes` answers /livez and /readyz there.
    * @throws AddressUnusable
    */
-  listen(service: ObservedService, probes: RequestListener): Promise<number | undefined>;
+  abstract listen(service: ObservedService, probes: RequestListener): Promise<number | undefined>;
   /** Closes the port and sends the last spans, within a few seconds. */
-  close(): Promise<void>;
+  abstract close(): Promise<void>;
 }
 
 /** Returns an observer that forwards to both; undefined where there is none. */

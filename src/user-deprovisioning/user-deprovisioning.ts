@@ -1,14 +1,7 @@
 import { Mutex } from 'async-mutex';
-import type { UserPresence } from '../authn/user-token.verifier';
 import { UserRemovalPending } from '../errors/request-errors';
-import type { LogEvent } from '../logging/log';
-import type { SecretStore } from '../secrets/secret-store';
-import type { Clock, MonotonicTime } from '../time/clock';
-import type { DeletionJobStorage } from './deletion-job-storage';
-import { DeletionJobs } from './deletion-jobs';
-import { DeletionWorker } from './deletion-worker';
-import { EarlierDeletionJobs } from './earlier-deletion-jobs';
-import { UserDeletion } from './user-deletion';
+import type { DeletionJobs } from './deletion-jobs';
+import type { DeletionWorker } from './deletion-worker';
 
 /** Handles the events of users: a deleted user's workspaces are removed in the background, and a new user finds none. */
 export class UserDeprovisioning {
@@ -43,28 +36,4 @@ export class UserDeprovisioning {
       if (done !== undefined) await this.jobs.userIsBack(done);
     });
   }
-}
-
-interface DeprovisioningOptions {
-  readonly store: SecretStore;
-  readonly jobStorage: DeletionJobStorage;
-  readonly clock: Clock;
-  readonly time: MonotonicTime;
-  readonly log: LogEvent;
-  /** Undefined where the cluster's users are not known, so that nothing is removed. */
-  readonly users: UserPresence | undefined;
-}
-
-/** Builds the parts of this folder. */
-export function deprovisioning({ store, jobStorage, clock, time, log, users }: DeprovisioningOptions): {
-  readonly userDeprovisioning: UserDeprovisioning;
-  readonly worker: DeletionWorker;
-} {
-  const earlier = new EarlierDeletionJobs(store, jobStorage, time, log);
-  const jobs = new DeletionJobs(jobStorage, earlier, clock, log);
-  const deletion = new UserDeletion(store, jobs, users, log);
-  const deps = { clock, time, log, random: Math.random };
-  const worker = new DeletionWorker(jobs, deletion, deps, users !== undefined);
-  users?.onGone((user) => worker.wakeIfDue(user));
-  return { userDeprovisioning: new UserDeprovisioning(jobs, worker), worker };
 }

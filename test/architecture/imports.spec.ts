@@ -36,8 +36,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   development: ['config', 'authz'],
 };
 
-/** The entry points and what builds the application: they import everything, and only they import one another. */
-const COMPOSITION = /^src\/(main|app\.module|bootstrap\/[a-z.-]+|cli\/[a-z.-]+)\.ts$/;
+/** The entry points and the modules of Nest, which wire: they import everything, and only they import one another. */
+const COMPOSITION = /^src\/(main|bootstrap\/[a-z.-]+|cli\/[a-z.-]+|.*\.module)\.ts$/;
 
 /** Packages that have one home. */
 const HOME_OF: Readonly<Record<string, RegExp>> = {
@@ -122,6 +122,11 @@ describe('the architecture', () => {
       .filter(({ file, to }) => !COMPOSITION.test(file) && folderOf(to) !== folderOf(file))
       .filter(({ file, to }) => !(MAY_IMPORT[folderOf(file) ?? ''] ?? []).includes(folderOf(to) ?? ''));
     expect(forbidden).toEqual([]);
+  });
+
+  it('only what wires imports what wires', () => {
+    const strays = internal.filter(({ file, to }) => COMPOSITION.test(to) && !COMPOSITION.test(file));
+    expect(strays).toEqual([]);
   });
 
   it('every folder is in the table', () => {
@@ -225,7 +230,6 @@ describe('the architecture', () => {
       'src/telemetry/traced.ts',
       'src/user-deprovisioning/earlier-deletion-jobs.ts',
       'src/user-deprovisioning/user-deletion.ts',
-      'src/user-deprovisioning/user-deprovisioning.ts',
     ]);
   });
 

@@ -9,7 +9,10 @@ import type { Settings } from '../../src/config/settings';
 import { TooManyRequests } from '../../src/errors/request-errors';
 import { StoreUnavailable } from '../../src/errors/store-errors';
 import { createLog, logEvent } from '../../src/logging/log';
-import { openAdapters } from '../../src/bootstrap/open-adapters';
+import { startTelemetry } from '../../src/telemetry/telemetry.module';
+import { IdentityDependency } from '../../src/authn/identity-dependency';
+import { LldapUserDirectory } from '../../src/lldap/lldap.user-directory';
+import { SystemClock, SystemMonotonicTime } from '../../src/time/clock';
 import { eventually } from '../support/eventually';
 import { exampleApps, OTMOICLP } from '../support/example-apps';
 import { FakeInfisical } from '../support/fake-infisical/fake-infisical';
@@ -69,8 +72,8 @@ describe('docs/runbook.md', () => {
         masterKey: Buffer.alloc(32, 1),
       },
       metrics: { host: '127.0.0.1', port: 0 },
-      userToken: { ...TEST_SETTINGS.userToken, lldapUrl: nobody.url },
     };
+    const lldap = { url: nobody.url, timeoutMs: 1_000 };
     await nobody.close();
     const sink = new Writable({
       write: (chunk: Buffer, _encoding, done) => {
@@ -78,13 +81,18 @@ describe('docs/runbook.md', () => {
         done();
       },
     });
-    const opened = await openAdapters(settings, logEvent(createLog('info', sink)));
-    await opened.store.close();
+    const [clock, time, logged] = [
+      new SystemClock(),
+      new SystemMonotonicTime(),
+      logEvent(createLog('info', sink)),
+    ];
+    const telemetry = await startTelemetry(settings, clock, logged);
+    // LLDAP is away, and the calls are answered all the same.
+    const deps = { time, log: logged, observer: telemetry.dependencies };
+    new LldapUserDirectory(lldap, clock, time, new IdentityDependency('lldap', deps));
     const store = new MemorySecretStore();
-    const { userDirectory: _lldap, ...others } = opened;
-    const adapters = { ...others, store, grantSource: exampleApps() };
-    service = await startService(adapters, settings);
-    metricsPort = await listenForMetrics(service.app, adapters);
+    service = await startService({ clock, store, grantSource: exampleApps(), telemetry }, settings);
+    metricsPort = await listenForMetrics(service.app);
     await calls(store);
     await eventually(() => expect(log).toContain('dependency_lost'));
     log += service.log() + (await clusterLog()) + (await infisicalLog());
@@ -93,9 +101,6 @@ describe('docs/runbook.md', () => {
     chmodSync(kubectl, 0o755);
     close = async () => {
       await service.close();
-      await opened.grantSource.close();
-      await opened.telemetry?.close();
-      opened.closeCredentials?.();
     };
   });
   afterAll(async () => {

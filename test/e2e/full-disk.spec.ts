@@ -1,5 +1,5 @@
 import { loadSettings } from '../../src/config/settings';
-import { openAdapters } from '../../src/bootstrap/open-adapters';
+import { listenForMetrics } from '../../src/bootstrap/application';
 import { GrantsFolder } from '../grant-sources/grants-folder';
 import { describeWith } from '../support/describe-with';
 import { eventually } from '../support/eventually';
@@ -14,7 +14,6 @@ describeWith('small disk', 'a service whose disk is full', () => {
   const apps = new GrantsFolder([OTMOICLP]);
   let disk: SmallDisk;
   let service: Service;
-  let close: () => Promise<unknown>;
   let storable: () => Promise<number>;
 
   beforeAll(async () => {
@@ -30,22 +29,15 @@ describeWith('small disk', 'a service whose disk is full', () => {
       RATE_LIMIT_USER_WRITES: '0',
       QUOTA_WORKSPACE_MIB: '0',
     });
-    const adapters = await openAdapters(settings, () => undefined);
-    service = await startService(adapters, settings);
-    const noProbes = (): void => undefined;
-    const { store, grantSource, telemetry } = adapters;
-    const port = await telemetry?.listen({ store, grantSource, userRemovalsPending: () => 0 }, noProbes);
+    service = await startService({}, settings);
+    const port = await listenForMetrics(service.app);
     storable = async () => {
       const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
       return Number(/^osp_disk_storable_bytes (\d+)$/m.exec(text)?.[1]);
     };
-    close = async () => {
-      await service.close();
-      await Promise.all([store.close(), grantSource.close(), telemetry?.close()]);
-    };
   });
   afterAll(async () => {
-    await close();
+    await service.close();
     apps.dispose();
     disk.remove();
   });

@@ -2,7 +2,6 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadSettings } from '../../src/config/settings';
-import { openAdapters } from '../../src/bootstrap/open-adapters';
 import { GrantsFolder } from '../grant-sources/grants-folder';
 import { OTMOICLP } from '../support/example-apps';
 import { httpCall, type Answer } from '../support/http-call';
@@ -14,7 +13,6 @@ describe('a workspace that is full', () => {
   const apps = new GrantsFolder([OTMOICLP]);
   const dataDir = mkdtempSync(join(tmpdir(), 'quotas-'));
   let service: Service;
-  let close: () => Promise<unknown>;
 
   beforeAll(async () => {
     const settings = loadSettings({
@@ -28,15 +26,10 @@ describe('a workspace that is full', () => {
       QUOTA_WORKSPACE_SECRETS: '3',
       QUOTA_WORKSPACE_MIB: '1',
     });
-    const adapters = await openAdapters(settings, () => undefined);
-    service = await startService(adapters, settings);
-    close = async () => {
-      await service.close();
-      await Promise.all([adapters.store.close(), adapters.grantSource.close(), adapters.telemetry?.close()]);
-    };
+    service = await startService({}, settings);
   });
   afterAll(async () => {
-    await close();
+    await service.close();
     apps.dispose();
     rmSync(dataDir, { recursive: true });
   });

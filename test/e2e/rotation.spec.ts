@@ -1,13 +1,10 @@
 import type { AddressInfo } from 'node:net';
 import { connect } from 'node:tls';
 import { decodeProtectedHeader, jwtVerify } from 'jose';
-import { loadSettings, type InfisicalStoreSettings } from '../../src/config/settings';
-import { reloadedCredentials, reloadedLogin } from '../../src/bootstrap/credentials';
+import { loadSettings } from '../../src/config/settings';
 import { AccessTokens } from '../../src/authn/access-tokens';
-import { infisicalConnection } from '../../src/bootstrap/infisical-connection';
 import { WatchedFiles } from '../../src/reloadable/watched-files';
 import { shutDown } from '../../src/bootstrap/application';
-import { createInfisicalSecretStore } from '../../src/stores/infisical/create-infisical-secret-store';
 import { TestAuthority } from '../support/certificates';
 import { CredentialFolder, WAYS_TO_REPLACE, type Files } from '../support/credential-folder';
 import { OTMOICLP, exampleApps } from '../support/example-apps';
@@ -74,34 +71,20 @@ describe.each(WAYS_TO_REPLACE)('a credential that is replaced %s, under load', (
       INFISICAL_CA_FILE: folder.path('infisical-ca.crt'),
       TLS_CERT_FILE: folder.path('tls.crt'),
       TLS_KEY_FILE: folder.path('tls.key'),
+      CACHE_TTL_MS: '0',
     });
     const events: string[] = [];
     const files = new WatchedFiles(clock, time, (_level, event, fields) =>
       events.push(JSON.stringify([event, fields])),
     );
-    const at = settings.store as InfisicalStoreSettings;
-    const options = {
-      ...at,
-      ...infisicalConnection(at, files),
-      ...reloadedLogin(at, settings.credentialFiles, files),
-    };
-    service = await startService(
-      {
-        clock,
-        store: createInfisicalSecretStore({ ...options, apiVersion: 'v3' }, clock),
-        grantSource: exampleApps(),
-        credentials: reloadedCredentials(settings, files),
-        closeCredentials: () => files.close(),
-      },
-      settings,
-    );
+    service = await startService({ clock, grantSource: exampleApps(), files }, settings);
     load = new Load(authority.cert, 4, nextRequest);
     await load.passes();
     logged = () => service.log() + events.join('\n');
   });
   afterEach(async () => {
     await load.stop();
-    await shutDown(service.app, service.adapters, 1000, () => undefined);
+    await shutDown(service.app);
     await front.close();
     await fake.close();
     folder.remove();

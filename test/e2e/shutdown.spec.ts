@@ -14,7 +14,7 @@ describe('on SIGTERM', () => {
   beforeEach(async () => {
     store = new MemorySecretStore();
     store.gate = new Promise((resolve) => (open = resolve));
-    service = await startService({ clock, store, grantSource: exampleApps() });
+    service = await startService({ clock, store, grantSource: exampleApps() }, { shutdownTimeoutMs: 200 });
   });
   afterEach(async () => {
     open();
@@ -39,7 +39,7 @@ describe('on SIGTERM', () => {
   it('lets requests in flight end, refuses new ones with 503, then closes the adapters', async () => {
     const first = list();
     await inFlight();
-    const stopped = shutDown(service.app, service.adapters, 5000, () => undefined);
+    const stopped = shutDown(service.app);
     const refused = await list();
     expect([
       refused.status,
@@ -69,14 +69,14 @@ describe('on SIGTERM', () => {
     const hanging = list().catch((error: NodeJS.ErrnoException) => error.code);
     await inFlight();
     const began = Date.now();
-    expect(await shutDown(service.app, service.adapters, 200, () => undefined)).toBe(false);
+    expect(await shutDown(service.app)).toBe(false);
     expect(Date.now() - began).toBeLessThan(1500);
     expect(await hanging).toBe('ECONNRESET');
   });
 
   it('ends at once where nothing is in flight, despite idle connections', async () => {
     const began = Date.now();
-    expect(await shutDown(service.app, service.adapters, 5000, () => undefined)).toBe(true);
+    expect(await shutDown(service.app)).toBe(true);
     expect(Date.now() - began).toBeLessThan(2500);
   });
 });

@@ -3,7 +3,6 @@ import { connect as plainConnect, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
-import { reloadedCredentials } from '../../src/bootstrap/credentials';
 import { tlsPaths, type TlsSettings } from '../../src/config/tls-settings';
 import { WatchedFiles } from '../../src/reloadable/watched-files';
 import { shutDown } from '../../src/bootstrap/application';
@@ -15,7 +14,7 @@ import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { httpCall, type Answer, type Call } from '../support/http-call';
 import { MemorySecretStore } from '../support/memory.secret-store';
 import { openSocket } from '../support/raw-exchange';
-import { startService, TEST_SETTINGS, type Service } from '../support/service';
+import { startService, type Service } from '../support/service';
 import { accessToken, userToken } from '../support/tokens';
 
 const authority = new TestAuthority();
@@ -38,14 +37,12 @@ describe('the service behind TLS', () => {
     time = new FixedMonotonicTime();
     logged = [];
     const watched = new WatchedFiles(clock, time, (_level, event, fields) => logged.push([event, fields]));
-    const settings = { ...TEST_SETTINGS, tls };
     service = await startService(
       {
         clock,
         store: new MemorySecretStore(),
         grantSource: exampleApps(),
-        credentials: reloadedCredentials(settings, watched),
-        closeCredentials: () => watched.close(),
+        files: watched,
       },
       { tls },
     );
@@ -143,7 +140,7 @@ describe('the service behind TLS', () => {
     const gone = new Promise((resolve) => silent.once('close', resolve));
     await list();
     const began = Date.now();
-    expect(await shutDown(service.app, service.adapters, 5000, () => undefined)).toBe(true);
+    expect(await shutDown(service.app)).toBe(true);
     expect(Date.now() - began).toBeLessThan(1500);
     await gone;
   });

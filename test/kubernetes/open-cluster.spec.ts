@@ -1,16 +1,19 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Adapters } from '../../src/bootstrap/open-adapters';
+import type { TestingModule } from '@nestjs/testing';
+import { PeerVerifier } from '../../src/authn/peer-verifier';
+import { ServiceAccountAuthenticator } from '../../src/authn/service-account.authenticator';
+import { GrantSource } from '../../src/authz/grant-source';
 import type { Settings } from '../../src/config/settings';
-import { openAdapters } from '../../src/bootstrap/open-adapters';
+import { ServiceProblems } from '../../src/http/controllers/health.controller';
+import { Registration } from '../../src/registration/manifests';
 import { permissionOf } from '../support/application-permission';
 import { TestAuthority } from '../support/certificates';
 import { eventually } from '../support/eventually';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
 import { podToken } from '../support/service-account-tokens';
-import { TEST_SETTINGS } from '../support/service';
-import type { Logged } from './informer-deps';
+import { openModules } from '../support/service';
 
 const NOTES = { app: 'notes', user: 'alice', appKey: 'k', appSecret: 's', ops: ['ListSecret'] };
 
@@ -24,8 +27,8 @@ const REGISTRATION = {
 describe('the adapters of a cluster', () => {
   const dir = mkdtempSync(join(tmpdir(), 'cluster-'));
   let server: FakeApiServer;
-  let adapters: Adapters | undefined;
-  let logged: Logged[];
+  let module: TestingModule | undefined;
+  let log: () => string;
 
   beforeAll(async () => {
     const authority = new TestAuthority();
@@ -45,11 +48,8 @@ describe('the adapters of a cluster', () => {
     });
   });
   const closeAll = async () => {
-    await adapters?.registration?.close();
-    await adapters?.grantSource.close();
-    await adapters?.closeCluster?.();
-    await adapters?.store.close();
-    adapters = undefined;
+    await module?.close();
+    module = undefined;
   };
   afterEach(closeAll);
   afterAll(async () => {
@@ -61,7 +61,7 @@ describe('the adapters of a cluster', () => {
     trustIt = true,
     more: Partial<Settings['grants']> = {},
     user: object = { tokenFile: 'token' },
-  ): Promise<Adapters> => {
+  ) => {
     const tokenFile = join(dir, 'token');
     writeFileSync(tokenFile, `${server.token}\n`);
     const ca = trustIt ? { 'certificate-authority': join(dir, 'ca.pem') } : {};
@@ -74,9 +74,7 @@ describe('the adapters of a cluster', () => {
       users: [{ name: 'us', user }],
     };
     writeFileSync(join(dir, 'config'), JSON.stringify(config));
-    logged = [];
-    const settings: Settings = {
-      ...TEST_SETTINGS,
+    const settings: Partial<Settings> = {
       store: {
         kind: 'embedded',
         dataDir: mkdtempSync(join(dir, 'data-')),
@@ -95,16 +93,23 @@ describe('the adapters of a cluster', () => {
         ...more,
       } as Settings['grants'],
     };
-    adapters = await openAdapters(settings, (level, event, fields) =>
-      logged.push({ level, event, ...fields }),
-    );
-    return adapters;
+    const opened = await openModules({}, settings);
+    ({ module, log } = opened);
+    return {
+      grantSource: opened.module.get(GrantSource),
+      serviceAccounts: opened.module.get<ServiceAccountAuthenticator | undefined>(
+        ServiceAccountAuthenticator,
+      ),
+      peerVerifier: opened.module.get(PeerVerifier),
+      registration: opened.module.get<Registration | undefined>(Registration),
+      problems: () => opened.module.get(ServiceProblems).sentences(),
+    };
   };
 
   it('find grants, pods and peers over TLS with a CA and a token from a file', async () => {
     const { grantSource, serviceAccounts, peerVerifier } = await open();
     expect(grantSource.status()).toMatchObject({ ready: true, installedApps: 1, problems: [] });
-    await eventually(() => expect(peerVerifier?.provesSystemServer('10.0.0.1', 'alice')).toBe(true));
+    await eventually(() => expect(peerVerifier.provesSystemServer('10.0.0.1', 'alice')).toBe(true));
     const token = podToken(server, { namespace: 'notes-alice', expiresAtMs: Date.now() + 60_000 });
     await eventually(() => expect(server.watches.size).toBe(3));
     expect(await serviceAccounts?.authenticate(token, undefined)).toMatchObject({
@@ -113,7 +118,7 @@ describe('the adapters of a cluster', () => {
     });
     server.of('applicationpermissions').delete('user-system-alice', 'notes');
     await eventually(() => expect(grantSource.find('alice', 'notes')).toBeUndefined(), 1000);
-    expect(JSON.stringify(logged)).not.toContain('canary');
+    expect(log()).not.toContain('canary');
   });
 
   it('verify the pods of the configured ServiceAccounts, each for its purpose', async () => {
@@ -131,10 +136,10 @@ describe('the adapters of a cluster', () => {
     });
     await eventually(() => expect(server.watches.size).toBe(4));
     const at = (address: string) => ({ address, bearer: undefined });
-    expect(await peerVerifier?.provesTrustedFor(at('10.0.0.2'), 'alice')).toBe(true);
-    expect(await peerVerifier?.provesTrustedFor(at('10.0.0.3'), 'alice')).toBe(false);
-    expect(await peerVerifier?.provesEventSender(at('10.0.0.3'))).toBe(true);
-    expect(await peerVerifier?.provesEventSender(at('10.0.0.2'))).toBe(false);
+    expect(await peerVerifier.provesTrustedFor(at('10.0.0.2'), 'alice')).toBe(true);
+    expect(await peerVerifier.provesTrustedFor(at('10.0.0.3'), 'alice')).toBe(false);
+    expect(await peerVerifier.provesEventSender(at('10.0.0.3'))).toBe(true);
+    expect(await peerVerifier.provesEventSender(at('10.0.0.2'))).toBe(false);
   });
 
   it('register the service only where its address is configured, and not before they are started', async () => {
@@ -152,11 +157,11 @@ describe('the adapters of a cluster', () => {
 
   it('report that the service is registered for system events that nobody may send', async () => {
     const said = expect.stringMatching(/SYSTEM_EVENT_SERVICE_ACCOUNTS is unset/);
-    expect((await open(true, { registration: REGISTRATION })).problems?.()).toContainEqual(said);
+    expect((await open(true, { registration: REGISTRATION })).problems()).toContainEqual(said);
     await closeAll();
     const systemEventServiceAccounts = [{ namespace: 'os-framework', name: 'tapr-sysevent' }];
     const { problems } = await open(true, { registration: REGISTRATION, systemEventServiceAccounts });
-    expect(problems?.()).not.toContainEqual(said);
+    expect(problems()).not.toContainEqual(said);
   });
 
   it('trust no server whose certificate is not signed by the CA', async () => {
@@ -164,7 +169,7 @@ describe('the adapters of a cluster', () => {
     const { grantSource } = await open(false);
     expect(grantSource.status().ready).toBe(false);
     expect(server.requests).toHaveLength(before);
-    expect(logged).toContainEqual(expect.objectContaining({ reason: 'UNABLE_TO_VERIFY_LEAF_SIGNATURE' }));
-    expect(JSON.stringify(logged)).not.toContain('canary');
+    expect(log()).toContain('"reason":"UNABLE_TO_VERIFY_LEAF_SIGNATURE"');
+    expect(log()).not.toContain('canary');
   });
 });

@@ -1,8 +1,9 @@
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { openAdapters } from '../../src/bootstrap/open-adapters';
-import { TEST_SETTINGS } from '../support/service';
+import { ServiceProblems } from '../../src/http/controllers/health.controller';
+import { SecretStore } from '../../src/secrets/secret-store';
+import { openModules } from '../support/service';
 import { at, freshFolder, masterKeyOf, withStore } from '../stores/embedded/vault-under-test';
 
 const MAIN = resolve(__dirname, '../../dist/cli/inspect-embedded-store.js');
@@ -45,7 +46,6 @@ describe('inspect-embedded-store', () => {
     });
     const cut = inspect(folder.path, '--cut-torn-end');
     expect([cut.status, cut.stdout]).toEqual([0, expect.stringContaining('.log.torn now.')]);
-    const logged: string[] = [];
     const store = {
       kind: 'embedded',
       dataDir: folder.path,
@@ -53,15 +53,13 @@ describe('inspect-embedded-store', () => {
       maxDiskReserveBytes: 0,
     } as const;
     const grants = { kind: 'directory', dir: vault } as const;
-    const adapters = await openAdapters({ ...TEST_SETTINGS, grants, store }, (_level, event) =>
-      logged.push(event),
+    const { module, logLines } = await openModules({}, { grants, store });
+    expect(await module.get(SecretStore).list(at('alice', 'ws'))).toEqual([{ name: 'k', value: 'v' }]);
+    expect(logLines().map(({ msg }) => msg)).toContain('embedded_store_tail_put_aside');
+    expect(module.get(ServiceProblems).sentences()).toContainEqual(
+      expect.stringMatching(/was put aside as \d+\.log\.torn/),
     );
-    expect(await adapters.store.list(at('alice', 'ws'))).toEqual([{ name: 'k', value: 'v' }]);
-    expect(logged).toContain('embedded_store_tail_put_aside');
-    expect(adapters.problems?.()).toContainEqual(expect.stringMatching(/was put aside as \d+\.log\.torn/));
-    await adapters.store.close();
-    await adapters.grantSource.close();
-    adapters.closeCredentials?.();
+    await module.close();
   });
 
   it('refuses what it does not know, and a folder that has no store', () => {

@@ -41,9 +41,8 @@ export class FixedGrantSource extends IndexedGrantSource {
     return { ready: this.ready, installedApps: this.index.size, problems: this.index.problems() };
   }
 
-  async close(): Promise<void> {
-    this.ready = false;
-  }
+  /** Nothing is open: one source may be that of several services, one after the other. */
+  async close(): Promise<void> {}
 }
 
 function compiled(ops: readonly string[], app: string): ReadonlySet<string> {

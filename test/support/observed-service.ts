@@ -1,21 +1,15 @@
 import { listenForMetrics } from '../../src/bootstrap/application';
-import type { Adapters } from '../../src/bootstrap/open-adapters';
-import { CachedSecretStore } from '../../src/stores/cached/cached.secret-store';
-import { NoInvalidationBus } from '../../src/stores/cached/invalidation-bus';
-import { SystemMonotonicTime, type MonotonicTime } from '../../src/time/clock';
+import type { MonotonicTime } from '../../src/time/clock';
 import type { CacheSettings, Settings } from '../../src/config/settings';
 import type { GrantSource } from '../../src/authz/grant-source';
 import type { LogEvent } from '../../src/logging/log';
 import type { SecretStore } from '../../src/secrets/secret-store';
 import type { Registration } from '../../src/registration/manifests';
-import { startTelemetry } from '../../src/bootstrap/start-telemetry';
-import { createInfisicalSecretStore } from '../../src/stores/infisical/create-infisical-secret-store';
-import type { Telemetry } from '../../src/telemetry/telemetry';
+import { startTelemetry } from '../../src/telemetry/telemetry.module';
 import { exampleApps, OTMOICLP } from './example-apps';
 import { FakeInfisical } from './fake-infisical/fake-infisical';
 import { httpCall, type Answer } from './http-call';
 import { RunningClock } from './running-clock';
-import { MemoryDeletionJobStorage } from './memory.deletion-job-storage';
 import { startService, TEST_SETTINGS, type Service } from './service';
 import { accessToken, userToken } from './tokens';
 
@@ -37,7 +31,6 @@ export class ObservedService {
     readonly clock: RunningClock,
     readonly service: Service,
     private readonly parts: {
-      readonly telemetry: Telemetry | undefined;
       readonly metricsPort: number | undefined;
       readonly logged: readonly string[];
     },
@@ -62,31 +55,10 @@ export class ObservedService {
       ...parts.settings,
     };
     const telemetry = await startTelemetry(settings, clock, log);
-    const observer = telemetry?.infisical;
-    const options = {
-      ...credentials,
-      operationTimeoutMs: 5_000,
-      ...(observer !== undefined && { observer }),
-    };
-    const infisical = createInfisicalSecretStore(options, clock);
-    const around = {
-      time: new SystemMonotonicTime(),
-      invalidationBus: new NoInvalidationBus(),
-      ...(telemetry?.cache !== undefined && { observer: telemetry.cache }),
-    };
-    const kept = parts.cache && new CachedSecretStore(infisical, parts.cache, around);
-    const adapters: Adapters = {
-      deletionJobs: new MemoryDeletionJobStorage(),
-      clock,
-      store: parts.store ?? kept ?? infisical,
-      grantSource: parts.grantSource ?? exampleApps(),
-      ...(parts.time !== undefined && { time: parts.time }),
-      ...(parts.registration !== undefined && { registration: parts.registration }),
-      ...(telemetry !== undefined && { telemetry }),
-    };
-    const service = await startService(adapters, settings);
-    const metricsPort = await listenForMetrics(service.app, adapters);
-    return new ObservedService(fake, clock, service, { telemetry, metricsPort, logged });
+    const { cache: _cache, settings: _settings, ...given } = parts;
+    const service = await startService({ grantSource: exampleApps(), ...given, clock, telemetry }, settings);
+    const metricsPort = await listenForMetrics(service.app);
+    return new ObservedService(fake, clock, service, { metricsPort, logged });
   }
 
   get metricsUrl(): string {
@@ -119,8 +91,6 @@ export class ObservedService {
 
   async close(): Promise<void> {
     await this.service.close();
-    await this.service.adapters.store.close();
-    await this.parts.telemetry?.close();
     await this.fake.close();
   }
 }

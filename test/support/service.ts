@@ -1,12 +1,48 @@
 import { Writable } from 'node:stream';
 import type { AddressInfo } from 'node:net';
 import type { NestExpressApplication } from '@nestjs/platform-express';
-import type { Adapters } from '../../src/bootstrap/open-adapters';
-import { createApplication } from '../../src/bootstrap/application';
+import { Test } from '@nestjs/testing';
+import { AppModule } from '../../src/app.module';
+import { PeerVerifier } from '../../src/authn/peer-verifier';
+import { ServiceAccountAuthenticator } from '../../src/authn/service-account.authenticator';
+import { UserDirectory, UserPresence } from '../../src/authn/user-token.verifier';
+import { GrantSource } from '../../src/authz/grant-source';
+import { applicationOptions } from '../../src/bootstrap/application';
 import type { Settings } from '../../src/config/settings';
-import { MemoryDeletionJobStorage } from './memory.deletion-job-storage';
+import { Cluster, NO_CLUSTER } from '../../src/grant-sources/grant-sources.module';
+import { ServiceProblems } from '../../src/http/controllers/health.controller';
+import { StrictExpressAdapter } from '../../src/http/server/strict-express.adapter';
+import { RateLimits } from '../../src/limits/rate-limits';
 import { createLog } from '../../src/logging/log';
+import { Registration } from '../../src/registration/manifests';
+import { WatchedFiles } from '../../src/reloadable/watched-files';
+import { SecretStore } from '../../src/secrets/secret-store';
+import { StoreBackend } from '../../src/stores/stores.module';
+import { Telemetry } from '../../src/telemetry/telemetry';
+import { TracedSecretStore } from '../../src/telemetry/traced';
+import type { DeletionJobStorage } from '../../src/user-deprovisioning/deletion-job-storage';
+import { Clock, MonotonicTime } from '../../src/time/clock';
+import { MemoryDeletionJobStorage } from './memory.deletion-job-storage';
 import { ACCESS_TOKEN_KEY, USER_TOKEN_SECRET } from './tokens';
+
+/** What a test gives in place of what the settings choose. With a grant source, no cluster is opened. */
+export interface Adapters {
+  readonly clock?: Clock;
+  readonly time?: MonotonicTime;
+  readonly files?: WatchedFiles;
+  readonly store?: SecretStore;
+  /** In memory by default. */
+  readonly deletionJobs?: DeletionJobStorage;
+  readonly grantSource?: GrantSource;
+  readonly userDirectory?: UserDirectory;
+  readonly peerVerifier?: PeerVerifier;
+  readonly serviceAccounts?: ServiceAccountAuthenticator;
+  readonly users?: UserPresence;
+  readonly rateLimits?: RateLimits;
+  readonly telemetry?: Telemetry;
+  readonly registration?: Registration;
+  readonly problems?: () => readonly string[];
+}
 
 export interface Service {
   readonly url: string;
@@ -41,8 +77,29 @@ export const TEST_SETTINGS: Settings = {
 export type TestAdapters = Omit<Adapters, 'deletionJobs'> & Partial<Pick<Adapters, 'deletionJobs'>>;
 
 /** Starts the whole service on a free port of loopback, with the given adapters. */
-export async function startService(given: TestAdapters, settings: Partial<Settings> = {}): Promise<Service> {
-  const adapters: Adapters = { deletionJobs: new MemoryDeletionJobStorage(), ...given };
+export async function startService(adapters: Adapters, settings: Partial<Settings> = {}): Promise<Service> {
+  const opened = await openModules(adapters, settings);
+  const app = opened.module.createNestApplication<NestExpressApplication>(
+    new StrictExpressAdapter(),
+    opened.options,
+  );
+  await app.listen(0, '127.0.0.1');
+  const { port } = (app.getHttpServer() as { address(): AddressInfo }).address();
+  return {
+    url: `${settings.tls === undefined ? 'http' : 'https'}://127.0.0.1:${port}`,
+    app,
+    adapters,
+    log: opened.log,
+    logLines: opened.logLines,
+    close: () => app.close(),
+  };
+}
+
+/** Opens the modules of the service without a server; with the given adapters, or those that the settings choose. */
+export async function openModules(
+  { problems, store, deletionJobs = new MemoryDeletionJobStorage(), ...adapters }: Adapters,
+  settings: Partial<Settings> = {},
+) {
   const chunks: string[] = [];
   const sink = new Writable({
     write(chunk: Buffer, _encoding, done) {
@@ -51,15 +108,38 @@ export async function startService(given: TestAdapters, settings: Partial<Settin
     },
   });
   const log = createLog('trace', sink);
-  const app = await createApplication({ ...TEST_SETTINGS, ...settings }, adapters, log);
-  await app.listen(0, '127.0.0.1');
-  const { port } = (app.getHttpServer() as { address(): AddressInfo }).address();
+  const app = AppModule.register({ ...TEST_SETTINGS, ...settings }, log);
+  const builder = Test.createTestingModule({ imports: [app] });
+  const replaced = [
+    [Clock, adapters.clock],
+    [MonotonicTime, adapters.time],
+    [WatchedFiles, adapters.files],
+    [StoreBackend, store && { store, deletionJobs }],
+    [GrantSource, adapters.grantSource],
+    [Cluster, adapters.grantSource && NO_CLUSTER],
+    [UserDirectory, adapters.userDirectory],
+    [PeerVerifier, adapters.peerVerifier],
+    [ServiceAccountAuthenticator, adapters.serviceAccounts],
+    [UserPresence, adapters.users],
+    [RateLimits, adapters.rateLimits],
+    [Telemetry, adapters.telemetry],
+    [Registration, adapters.registration],
+  ] as const;
+  for (const [token, value] of replaced)
+    if (value !== undefined) builder.overrideProvider(token).useValue(value);
+  // Only the settings' own backend gets the decorators of the settings.
+  if (store !== undefined) {
+    const traced = ({ spans }: Telemetry) =>
+      spans === undefined ? store : new TracedSecretStore(store, spans);
+    builder.overrideProvider(SecretStore).useFactory({ factory: traced, inject: [Telemetry] });
+  }
+  const options = applicationOptions(log);
+  const module = await builder.setLogger(options.logger).compile();
+  if (problems !== undefined) module.get(ServiceProblems).add(problems);
   return {
-    url: `${settings.tls === undefined ? 'http' : 'https'}://127.0.0.1:${port}`,
-    app,
-    adapters,
+    module,
+    options,
     log: () => chunks.join(''),
     logLines: () => chunks.join('').split('\n').filter(Boolean).map((line) => JSON.parse(line)), // prettier-ignore
-    close: () => app.close(),
   };
 }

@@ -2,7 +2,7 @@ import { KubernetesGrantSource } from '../../src/grant-sources/kubernetes/kubern
 import { Metrics } from '../../src/telemetry/metrics';
 import { collectService, WatchMetrics } from '../../src/telemetry/service-metrics';
 import { StoreUnavailable } from '../../src/errors/store-errors';
-import { deprovisioning } from '../../src/user-deprovisioning/user-deprovisioning';
+import { deprovisioning } from '../../src/user-deprovisioning/user-deprovisioning.module';
 import { informerDepsOf } from '../kubernetes/informer-deps';
 import { permissionOf } from '../support/application-permission';
 import { eventually } from '../support/eventually';

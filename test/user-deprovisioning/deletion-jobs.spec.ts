@@ -1,4 +1,4 @@
-import { deprovisioning } from '../../src/user-deprovisioning/user-deprovisioning';
+import { deprovisioning } from '../../src/user-deprovisioning/user-deprovisioning.module';
 import { DeletionJobs } from '../../src/user-deprovisioning/deletion-jobs';
 import { EarlierDeletionJobs } from '../../src/user-deprovisioning/earlier-deletion-jobs';
 import { StoreUnavailable } from '../../src/errors/store-errors';

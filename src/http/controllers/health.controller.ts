@@ -6,9 +6,17 @@ import { Drain } from '../guards/early-refusals';
 import { ok, type Envelope } from '../answers/envelope';
 import { PublicRoute } from '../request/route-access';
 
-/** Returns what an operator should fix although the service is ready, apart from grants, one sentence each. */
+/** Collects what an operator should fix although the service is ready, apart from grants, one sentence each. */
 export class ServiceProblems {
-  constructor(readonly sentences: () => readonly string[]) {}
+  readonly #sources: (() => readonly string[])[] = [];
+
+  add(source: () => readonly string[]): void {
+    this.#sources.push(source);
+  }
+
+  sentences(): readonly string[] {
+    return this.#sources.flatMap((source) => source());
+  }
 }
 
 interface Readiness {

@@ -1,10 +1,12 @@
 import { createHash } from 'node:crypto';
+import type { OnModuleDestroy } from '@nestjs/common';
 import type { NextFunction, Request, Response } from 'express';
 import { LRUCache } from 'lru-cache';
 import { Unauthenticated } from '../../errors/authn-errors';
 import { ShuttingDown, TooManyRequests } from '../../errors/request-errors';
 import type { Admission } from '../../limits/admission';
 import type { LimitsObserver, RateLimitExceeded, RequestKind } from '../../limits/rate-limits';
+import type { LogEvent } from '../../logging/log';
 import type { MonotonicTime } from '../../time/clock';
 import { loginCookiesIn } from '../request/login-cookie';
 import type { ProviderRequest } from '../request/provider-request';
@@ -36,17 +38,32 @@ export class EarlyRefusals {
 }
 
 /** Counts the requests in flight; once draining, refuses new ones and resolves when the last has ended. */
-export class Drain {
+export class Drain implements OnModuleDestroy {
   #inFlight = 0;
   #onEmpty: (() => void) | undefined;
   draining = false;
+  /** True where requests were still in flight when the time had passed. */
+  hasCutOff = false;
 
-  /** Resolves with true when no request is in flight any more, with false when `timeoutMs` have passed before. */
-  async begin(timeoutMs: number): Promise<boolean> {
+  constructor(
+    private readonly timeoutMs: number,
+    private readonly log: LogEvent,
+  ) {}
+
+  /** Resolves when no request is in flight any more, or the time has passed. */
+  async onModuleDestroy(): Promise<void> {
+    if (this.draining) return;
+    this.log('info', 'draining', { timeoutMs: this.timeoutMs });
     this.draining = true;
+    this.hasCutOff = !(await this.#emptied());
+    if (this.hasCutOff) this.log('warn', 'requests_cut_off');
+  }
+
+  /** Resolves with true when no request is in flight any more, with false when the time has passed before. */
+  async #emptied(): Promise<boolean> {
     if (this.#inFlight === 0) return true;
     return new Promise((resolve) => {
-      const timer = setTimeout(() => resolve(false), timeoutMs);
+      const timer = setTimeout(() => resolve(false), this.timeoutMs);
       this.#onEmpty = () => {
         clearTimeout(timer);
         resolve(true);

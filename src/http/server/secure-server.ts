@@ -2,7 +2,7 @@ import { TLSSocket } from 'node:tls';
 import { type Server, createServer, type ServerOptions as SecureServerOptions } from 'node:https';
 import type { Socket } from 'node:net';
 import { constants } from 'node:crypto';
-import type { ServerOptions } from 'node:http';
+import type { Server as PlainServer, ServerOptions } from 'node:http';
 import { FairSockets, connectionKeyOf } from './connection-limit';
 import type { Reloadable } from '../../reloadable/reloadable';
 
@@ -80,7 +80,7 @@ export class UnfinishedHandshakes {
   readonly #byPeer = new Map<string, Socket>();
   readonly #sockets = new FairSockets(MAX_HANDSHAKES);
 
-  constructor(server: Pick<Server, 'on'>) {
+  constructor(server: Pick<PlainServer, 'on'>) {
     server.on('connection', (socket: Socket) => this.#begin(socket));
     server.on('secureConnection', (secured: Socket) => this.#end(connectionKeyOf(secured)));
   }

@@ -1,10 +1,16 @@
-import { IncomingMessage, ServerResponse, type ServerOptions, createServer } from 'node:http';
-import type { Express, Response } from 'express';
+import { IncomingMessage, type Server, ServerResponse, type ServerOptions, createServer } from 'node:http';
+import express, { type Express, type Response } from 'express';
 import { ExpressAdapter } from '@nestjs/platform-express/adapters';
+import type { LimitsObserver } from '../../limits/rate-limits';
+import type { Log } from '../../logging/log';
 import type { Reloadable } from '../../reloadable/reloadable';
+import type { MonotonicTime } from '../../time/clock';
 import type { AnswerForms, Envelope } from '../answers/envelope';
-import { type LargeAnswers, lengthOf, sendJson, sendLargeJson, SMALL_ANSWER_LENGTH } from './json-answers';
+import { beginRequests, type RequestObserver } from '../request/begin-request';
 import type { ProviderRequest } from '../request/provider-request';
+import { limitConnections } from './connection-limit';
+import { type LargeAnswers, lengthOf, sendJson, sendLargeJson, SMALL_ANSWER_LENGTH } from './json-answers';
+import { answerMalformedRequests } from './malformed-request';
 import type { RequestQueue } from './request-queue';
 import { secureServer, type ServerIdentity, UnfinishedHandshakes } from './secure-server';
 
@@ -24,31 +30,53 @@ const LIMITS = {
   requireHostHeader: false,
 } as const satisfies ServerOptions;
 
+/** Each connection takes some 20 KiB, and up to 100 KiB while an unread head or body is in its buffers. */
+const MAX_CONNECTIONS = 2_000;
+
+/** What the server is made of. Nest makes it first, and the adapter is given it before the server is made. */
+export abstract class ServerParts {
+  abstract readonly forms: AnswerForms;
+  abstract readonly largeAnswers: LargeAnswers;
+  abstract readonly requests: RequestQueue;
+  abstract readonly time: MonotonicTime;
+  abstract readonly observer: RequestObserver | undefined;
+  abstract readonly limits: LimitsObserver | undefined;
+  /** Undefined where callers use no TLS. */
+  abstract readonly tls: Reloadable<ServerIdentity> | undefined;
+  abstract readonly log: Log;
+}
+
 /** Nest's Express adapter, over a server with limits that only its constructor takes, and TLS where it has an identity. */
 export class StrictExpressAdapter extends ExpressAdapter {
   private handshakes: UnfinishedHandshakes | undefined;
+  private givenParts: ServerParts | undefined;
 
-  constructor(
-    instance: Express,
-    private readonly forms: AnswerForms,
-    private readonly largeAnswers: LargeAnswers,
-    private readonly requests: RequestQueue,
-    private readonly identity?: Reloadable<ServerIdentity>,
-  ) {
-    super(instance);
+  constructor() {
+    super(strictExpress());
+  }
+
+  equip(parts: ServerParts): void {
+    this.givenParts = parts;
+    this.getInstance<Express>().use(beginRequests(parts.log, parts.observer));
   }
 
   override initHttpServer(): void {
     const instance = this.getInstance<Express>();
+    const { requests, tls, limits, time } = this.parts;
     const options = { ...LIMITS, ...expressMessages(instance) };
-    const listener = this.requests.listener(instance);
-    if (this.identity === undefined) {
-      this.httpServer = createServer(options, listener);
-      return;
-    }
-    const server = secureServer(options, listener, this.identity);
-    this.handshakes = new UnfinishedHandshakes(server);
+    const listener = requests.listener(instance);
+    const server: Server =
+      tls === undefined ? createServer(options, listener) : secureServer(options, listener, tls);
+    if (tls !== undefined) this.handshakes = new UnfinishedHandshakes(server);
+    limitConnections(server, MAX_CONNECTIONS, limits, time);
+    requests.watchConnections(server);
+    answerMalformedRequests(server);
     this.httpServer = server;
+  }
+
+  private get parts(): ServerParts {
+    if (this.givenParts === undefined) throw new Error('the server is not equipped');
+    return this.givenParts;
   }
 
   /** Sends what a controller returned, in the form that the caller reads. Failures are sent by the error filter. */
@@ -58,14 +86,16 @@ export class StrictExpressAdapter extends ExpressAdapter {
     status = response.statusCode,
   ): void | Promise<void> {
     const request = response.req as ProviderRequest;
-    const body = this.forms.success(request.target, envelope);
+    const body = this.parts.forms.success(request.target, envelope);
     if (lengthOf(body) > SMALL_ANSWER_LENGTH) return this.replyLarge(request, response, status, body);
     sendJson(response, status, [JSON.stringify(body)]);
   }
 
+  /** Cuts whatever is still open: those requests were waited for before. */
   override async close(): Promise<void> {
     const closed = super.close();
     this.handshakes?.cut();
+    this.httpServer.closeAllConnections();
     await closed;
   }
 
@@ -75,10 +105,21 @@ export class StrictExpressAdapter extends ExpressAdapter {
     status: number,
     body: object,
   ): Promise<void> {
-    const { chunks, release } = await this.largeAnswers.textOf(request, body);
+    const { chunks, release } = await this.parts.largeAnswers.textOf(request, body);
     request.socket.once('close', release);
     sendLargeJson(response, status, chunks);
   }
+}
+
+/** Makes an Express with strict settings; they must be set before Nest's adapter makes the router, which reads them. */
+function strictExpress(): Express {
+  const instance = express();
+  instance.disable('x-powered-by');
+  instance.disable('etag');
+  instance.enable('case sensitive routing');
+  instance.enable('strict routing');
+  instance.set('query parser', 'simple');
+  return instance;
 }
 
 /** The prototypes that Express gives to each message; its types leave them out. */

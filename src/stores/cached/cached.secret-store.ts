@@ -30,7 +30,7 @@ export interface CacheOptions extends CachedReadsOptions {
 export interface CachedSecretStoreDeps {
   readonly time: MonotonicTime;
   readonly invalidationBus: InvalidationBus;
-  readonly observer?: CacheObserver;
+  readonly observer?: CacheObserver | undefined;
 }
 
 /** A secret after a write: without a value where it was deleted. */

@@ -21,7 +21,7 @@ export interface ConnectionOptions extends Partial<RouteOptions> {
   readonly maxAnswerBytes?: number;
   /** The number of projects in memory. */
   readonly maxKnownProjects?: number;
-  readonly observer?: InfisicalObserver;
+  readonly observer?: InfisicalObserver | undefined;
   /** Needed where other replicas write to the same Infisical. */
   readonly scopeLock?: ScopeLock;
 }

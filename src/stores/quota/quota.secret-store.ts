@@ -22,7 +22,7 @@ import {
 
 export interface QuotaDependencies {
   readonly time: MonotonicTime;
-  readonly observer?: QuotaObserver;
+  readonly observer?: QuotaObserver | undefined;
 }
 
 /** Uncounted deletes may outdate each measurement before it has ended, so outdated usage is measured again only so often. */

@@ -27,7 +27,7 @@ export interface StoreLoadObserver {
 export interface CircuitBreakerDeps {
   readonly time: MonotonicTime;
   readonly log: LogEvent;
-  readonly observer?: StoreLoadObserver;
+  readonly observer?: StoreLoadObserver | undefined;
 }
 
 const FAILURES_IN_A_ROW = 5;

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { rootCertificates } from 'node:tls';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { infisicalConnection } from '../../../src/bootstrap/infisical-connection';
+import { infisicalConnection } from '../../../src/stores/infisical/infisical.module';
 import { WatchedFiles } from '../../../src/reloadable/watched-files';
 import { StoreUnavailable } from '../../../src/errors/store-errors';
 import { TestAuthority } from '../../support/certificates';

@@ -17,7 +17,7 @@ export const MAX_REQUEST_BYTES = 1_048_576;
 interface ClientOptions extends RouteOptions {
   readonly url: string;
   readonly maxAnswerBytes: number;
-  readonly observer?: InfisicalObserver;
+  readonly observer?: InfisicalObserver | undefined;
 }
 
 export interface TransportRequest {

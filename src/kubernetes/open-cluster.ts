@@ -1,16 +1,16 @@
-import { type Clock, SystemMonotonicTime } from '../time/clock';
+import { type Clock, type MonotonicTime, SystemMonotonicTime } from '../time/clock';
 import { IdentityDependency, type IdentityDependencyObserver } from '../authn/identity-dependency';
 import type { PeerVerifier, ServiceAccountName } from '../authn/peer-verifier';
 import type { UserPresence } from '../authn/user-token.verifier';
 import { ServiceAccountAuthenticator } from '../authn/service-account.authenticator';
 import type { LogEvent } from '../logging/log';
-import { ClusterPeerVerifier } from '../kubernetes/cluster.peer-verifier';
-import { kubeConfigConnection, type KubeEnvironment } from '../kubernetes/kube-config';
-import { KubernetesApi } from '../kubernetes/kubernetes-api';
-import { TokenReviewer } from '../kubernetes/token-reviewer';
-import type { InformerDeps, WatchObserver } from '../kubernetes/informer-options';
-import { SyncProblems } from '../kubernetes/sync-errors';
-import { WatchedNamespaceOwners } from '../kubernetes/watched-namespace-owners';
+import { ClusterPeerVerifier } from './cluster.peer-verifier';
+import { kubeConfigConnection, type KubeEnvironment } from './kube-config';
+import { KubernetesApi } from './kubernetes-api';
+import { TokenReviewer } from './token-reviewer';
+import type { InformerDeps, WatchObserver } from './informer-options';
+import { SyncProblems } from './sync-errors';
+import { WatchedNamespaceOwners } from './watched-namespace-owners';
 
 export interface ClusterOptions {
   readonly environment: KubeEnvironment;
@@ -23,7 +23,7 @@ export interface ClusterOptions {
   readonly maxAgeMs: number;
 }
 
-export interface Cluster {
+export interface OpenedCluster {
   /** For further informers, and for calls by its `api`. */
   readonly informerDeps: InformerDeps;
   readonly serviceAccounts: ServiceAccountAuthenticator;
@@ -35,8 +35,8 @@ export interface Cluster {
 }
 
 export interface ClusterObservers {
-  readonly watches?: WatchObserver;
-  readonly dependencies?: IdentityDependencyObserver;
+  readonly watches?: WatchObserver | undefined;
+  readonly dependencies?: IdentityDependencyObserver | undefined;
 }
 
 /** Starts to watch the owners of namespaces and the pods of system-servers, without waiting for the first lists. */
@@ -45,15 +45,14 @@ export function openCluster(
   clock: Clock,
   log: LogEvent,
   { watches, dependencies }: ClusterObservers = {},
-): Cluster {
+  time: MonotonicTime = new SystemMonotonicTime(),
+): OpenedCluster {
   const { audience, maxAgeMs, systemServerProof, trustedServiceAccounts: trusted } = options;
   const { systemEventServiceAccounts: eventSenders, settingsServiceAccounts: settings } = options;
-  const time = new SystemMonotonicTime();
   const api = new KubernetesApi(kubeConfigConnection(options.environment), time);
   const problems = new SyncProblems(watches);
   const informerDeps = { api, time, log, watches: problems, maxAgeMs };
-  const reviewDeps = { time, log, ...(dependencies !== undefined && { observer: dependencies }) };
-  const reviews = new IdentityDependency('token_review', reviewDeps);
+  const reviews = new IdentityDependency('token_review', { time, log, observer: dependencies });
   const reviewer = new TokenReviewer(api, audience, clock, time, reviews);
   const owners = new WatchedNamespaceOwners(informerDeps, maxAgeMs);
   const peerVerifier = new ClusterPeerVerifier(

@@ -1,0 +1,78 @@
+import { Global, Module, type OnApplicationShutdown } from '@nestjs/common';
+import { NoPeerVerifier, PeerVerifier } from '../authn/peer-verifier';
+import { ServiceAccountAuthenticator } from '../authn/service-account.authenticator';
+import { UserPresence } from '../authn/user-token.verifier';
+import { GrantSource } from '../authz/grant-source';
+import { factory, Runtime } from '../bootstrap/runtime.module';
+import { ServiceProblems } from '../http/controllers/health.controller';
+import type { InformerDeps } from '../kubernetes/informer-options';
+import { Telemetry } from '../telemetry/telemetry';
+import { Clock, MonotonicTime } from '../time/clock';
+
+/** What the cluster is asked for; without one, nobody can be proven by it. */
+export abstract class Cluster {
+  /** Undefined without a cluster. */
+  abstract readonly informerDeps: InformerDeps | undefined;
+  abstract readonly peerVerifier: PeerVerifier;
+  abstract readonly serviceAccounts: ServiceAccountAuthenticator | undefined;
+  abstract readonly users: UserPresence | undefined;
+  abstract close(): Promise<void>;
+}
+
+export const NO_CLUSTER: Cluster = {
+  informerDeps: undefined,
+  peerVerifier: new NoPeerVerifier(),
+  serviceAccounts: undefined,
+  users: undefined,
+  close: () => Promise.resolve(),
+};
+
+async function openCluster(
+  { settings: { grants }, log }: Runtime,
+  clock: Clock,
+  time: MonotonicTime,
+  telemetry: Telemetry,
+  problems: ServiceProblems,
+): Promise<Cluster> {
+  if (grants.kind === 'directory') return NO_CLUSTER;
+  const { openCluster: open } = await import('../kubernetes/open-cluster.js');
+  const cluster = open(grants, clock, log, telemetry, time);
+  problems.add(cluster.problems);
+  return cluster;
+}
+
+/** Imports only the chosen source: the other one would cost start time and memory. */
+async function openGrantSource(
+  { settings: { grants }, log }: Runtime,
+  { informerDeps }: Cluster,
+): Promise<GrantSource | undefined> {
+  if (grants.kind === 'directory') {
+    const { DirectoryGrantSource } = await import('./directory/directory.grant-source.js');
+    return DirectoryGrantSource.open({ dir: grants.dir, log });
+  }
+  const { KubernetesGrantSource } = await import('./kubernetes/kubernetes.grant-source.js');
+  return informerDeps && KubernetesGrantSource.open(informerDeps, grants.maxAgeMs);
+}
+
+/** Provides the grants, and what a cluster knows besides: peers, pods and users. */
+@Global()
+@Module({
+  providers: [
+    factory(Cluster, [Runtime, Clock, MonotonicTime, Telemetry, ServiceProblems], openCluster),
+    factory(GrantSource, [Runtime, Cluster], openGrantSource),
+    factory(PeerVerifier, [Cluster], (cluster) => cluster.peerVerifier),
+    factory(ServiceAccountAuthenticator, [Cluster], (cluster) => cluster.serviceAccounts),
+    factory(UserPresence, [Cluster], (cluster) => cluster.users),
+  ],
+  exports: [Cluster, GrantSource, PeerVerifier, ServiceAccountAuthenticator, UserPresence],
+})
+export class GrantSourcesModule implements OnApplicationShutdown {
+  constructor(
+    private readonly grantSource: GrantSource,
+    private readonly cluster: Cluster,
+  ) {}
+
+  async onApplicationShutdown(): Promise<void> {
+    await Promise.allSettled([this.grantSource.close(), this.cluster.close()]);
+  }
+}

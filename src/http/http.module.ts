@@ -1,0 +1,119 @@
+import { Module, type DynamicModule, type MiddlewareConsumer, type NestModule } from '@nestjs/common';
+import { HttpAdapterHost } from '@nestjs/core';
+import { APP_FILTER, APP_GUARD, APP_PIPE } from '@nestjs/core/constants';
+import { AuthnModule } from '../authn/authn.module';
+import { factory, Runtime, ServiceCredentials } from '../bootstrap/runtime.module';
+import type { Settings } from '../config/settings';
+import { Admission, LoopDelay } from '../limits/admission';
+import { RateLimits } from '../limits/rate-limits';
+import { SecretsModule } from '../secrets/secrets.module';
+import { TracedGuard } from '../telemetry/traced';
+import { Telemetry } from '../telemetry/telemetry';
+import { MonotonicTime } from '../time/clock';
+import { UserDeprovisioningModule } from '../user-deprovisioning/user-deprovisioning.module';
+import { AnswerForms } from './answers/envelope';
+import { ErrorFilter } from './answers/error.filter';
+import { RequestValidationPipe } from './answers/request-validation.pipe';
+import { AccessController } from './controllers/access.controller';
+import { AppSecretsController } from './controllers/app-secrets.controller';
+import { HealthController } from './controllers/health.controller';
+import { SecretsController } from './controllers/secrets.controller';
+import { UserEventsController } from './controllers/user-events.controller';
+import { AdmissionGuard } from './guards/admission.guard';
+import { AuthenticationGuard } from './guards/authentication.guard';
+import { Drain, EarlyRefusals, ThrottledCredentials } from './guards/early-refusals';
+import { RequestAuthenticator } from './guards/request-authenticator';
+import { SettingsCallers, SettingsRoutesOptions } from './guards/settings-callers';
+import { LargeAnswers } from './server/json-answers';
+import { RequestBodies } from './server/request-bodies';
+import { RequestQueue } from './server/request-queue';
+import { ServerParts, StrictExpressAdapter } from './server/strict-express.adapter';
+
+/** What the server is made of, and what bounds the load on it. */
+const SERVER_PROVIDERS = [
+  factory(AnswerForms, [Runtime], ({ settings }) => new AnswerForms(settings.responseStyle)),
+  factory(Admission, [Runtime, MonotonicTime, Telemetry], ({ settings: { limits } }, time, telemetry) => {
+    const { maxInFlight, maxLoopDelayMs } = limits;
+    const loop = maxLoopDelayMs === undefined ? undefined : new LoopDelay(maxLoopDelayMs, time);
+    return new Admission(maxInFlight, loop, telemetry.limits);
+  }),
+  factory(Drain, [Runtime], ({ settings, log }) => new Drain(settings.shutdownTimeoutMs, log)),
+  factory(
+    ServerParts,
+    [AnswerForms, Admission, RateLimits, MonotonicTime, Telemetry, ServiceCredentials, Runtime],
+    (forms, admission, rateLimits, time, { requests: observer, limits }, { tls }, { logger: log }) => {
+      const largeAnswers = new LargeAnswers(admission, rateLimits, time);
+      return {
+        forms,
+        largeAnswers,
+        requests: new RequestQueue(time, limits),
+        time,
+        observer,
+        limits,
+        tls,
+        log,
+      };
+    },
+  ),
+];
+
+const GUARD_PROVIDERS = [
+  factory(
+    ThrottledCredentials,
+    [MonotonicTime, Telemetry],
+    (time, { limits }) => new ThrottledCredentials(time, limits),
+  ),
+  factory(
+    EarlyRefusals,
+    [Runtime, Drain, ThrottledCredentials, Admission],
+    ({ settings }, ...deps) => new EarlyRefusals(settings.tls?.clientSubjects, ...deps),
+  ),
+  factory(
+    SettingsRoutesOptions,
+    [Runtime],
+    ({ settings: { settingsRoutes, userToken } }) =>
+      new SettingsRoutesOptions(settingsRoutes, userToken.adminGroup),
+  ),
+  SettingsCallers,
+  RequestAuthenticator,
+  RequestBodies,
+  AuthenticationGuard,
+  AdmissionGuard,
+  factory(APP_GUARD, [AuthenticationGuard, Telemetry], (guard, { spans }) =>
+    spans === undefined ? guard : new TracedGuard(guard, spans),
+  ),
+  { provide: APP_GUARD, useExisting: AdmissionGuard },
+  { provide: APP_PIPE, useClass: RequestValidationPipe },
+  factory(APP_FILTER, [AnswerForms, Runtime], (forms, { log }) => new ErrorFilter(forms, log)),
+];
+
+/** Provides the routes, and equips the server, which Nest makes after all providers. */
+@Module({})
+export class HttpModule implements NestModule {
+  constructor(
+    host: HttpAdapterHost<StrictExpressAdapter>,
+    parts: ServerParts,
+    private readonly earlyRefusals: EarlyRefusals,
+  ) {
+    host.init$.subscribe(() => host.httpAdapter.equip(parts));
+  }
+
+  static register({ settingsRoutes }: Settings): DynamicModule {
+    return {
+      module: HttpModule,
+      imports: [AuthnModule, SecretsModule, UserDeprovisioningModule],
+      controllers: [
+        SecretsController,
+        ...(settingsRoutes === 'off' ? [] : [AppSecretsController]),
+        AccessController,
+        UserEventsController,
+        HealthController,
+      ],
+      providers: [...SERVER_PROVIDERS, ...GUARD_PROVIDERS],
+    };
+  }
+
+  configure(consumer: MiddlewareConsumer): void {
+    consumer.apply(this.earlyRefusals.middleware).forRoutes('*splat');
+  }
+}

@@ -1,0 +1,104 @@
+import { Global, Module, type OnApplicationShutdown } from '@nestjs/common';
+import { factory, Runtime, ServiceCredentials, trustedAuthorities } from '../bootstrap/runtime.module';
+import { ScopeLock, NO_OTHER_REPLICA } from '../concurrency/keyed-mutex';
+import { redisServerFrom } from '../config/redis-settings';
+import { textFrom } from '../config/secret-source';
+import { ServiceProblems } from '../http/controllers/health.controller';
+import { LocalRateLimits, RateLimits } from '../limits/rate-limits';
+import { type Reloadable, fixed } from '../reloadable/reloadable';
+import { WatchedFiles } from '../reloadable/watched-files';
+import { InvalidationBus, NoInvalidationBus } from '../stores/cached/invalidation-bus';
+import { Telemetry } from '../telemetry/telemetry';
+import { MonotonicTime } from '../time/clock';
+import type { RedisServer } from './client-options';
+
+/** What replicas share; without a Redis, the parts of a replica that runs alone. */
+abstract class SharedParts {
+  abstract readonly invalidationBus: InvalidationBus;
+  abstract readonly scopeLock: ScopeLock;
+  abstract readonly rateLimits: RateLimits;
+  abstract close(): Promise<void>;
+}
+
+const NOT_CONNECTED =
+  'Redis is not connected: replicas see what others wrote within 1 s, two of them can create one name at once, and each has budgets of its own.';
+
+/** Connects to Redis without waiting for it: the service starts and works without it. */
+async function openRedis(
+  { settings: { redis, credentialFiles, limits }, log }: Runtime,
+  time: MonotonicTime,
+  files: WatchedFiles,
+  { accessTokenKey }: ServiceCredentials,
+  telemetry: Telemetry,
+  problems: ServiceProblems,
+): Promise<SharedParts> {
+  const rateLimits = new LocalRateLimits(limits.rates, time);
+  if (redis === undefined) {
+    const invalidationBus = new NoInvalidationBus();
+    return { invalidationBus, scopeLock: NO_OTHER_REPLICA, rateLimits, close: () => Promise.resolve() };
+  }
+  const { RedisClient } = await import('./redis-client.js');
+  const { RedisInvalidationBus } = await import('./redis.invalidation-bus.js');
+  const { RedisScopeLock } = await import('./redis.scope-lock.js');
+  const { RedisRateLimits } = await import('./redis.rate-limits.js');
+  const { ScopeCipher } = await import('./scope-cipher.js');
+  const { keyPrefix, sentinels, authorityFiles } = redis;
+  const authorities = authorityFiles && trustedAuthorities('REDIS_CA_FILE', authorityFiles, files);
+  const options = {
+    server: reloadedServer(redis.server, credentialFiles.REDIS_URL, files),
+    keyPrefix,
+    sentinels,
+    authorities: authorities && (() => authorities.renewed()),
+  };
+  const client = new RedisClient(options, { time, log, observer: telemetry.redis });
+  // The key is the same on every replica; invalidations are encrypted with one that is derived from it.
+  const invalidationBus = new RedisInvalidationBus(client, new ScopeCipher(accessTokenKey), time, log);
+  problems.add(() => (client.isUp ? [] : [NOT_CONNECTED]));
+  return {
+    invalidationBus,
+    scopeLock: new RedisScopeLock(client),
+    rateLimits: new RedisRateLimits(limits.rates, client, rateLimits),
+    close: async () => {
+      await invalidationBus.close();
+      await client.close();
+    },
+  };
+}
+
+function reloadedServer(
+  initial: RedisServer,
+  file: string | undefined,
+  files: WatchedFiles,
+): Reloadable<RedisServer> {
+  if (file === undefined) return fixed(initial);
+  const parse = ([bytes = new Uint8Array()]: readonly Uint8Array[]): RedisServer => {
+    try {
+      return redisServerFrom(textFrom(bytes));
+    } catch (error: unknown) {
+      throw new Error(`${file} ${(error as Error).message}`);
+    }
+  };
+  return files.follow({ paths: [file], parse, kind: 'credential', name: 'REDIS_URL' }, initial);
+}
+
+@Global()
+@Module({
+  providers: [
+    factory(
+      SharedParts,
+      [Runtime, MonotonicTime, WatchedFiles, ServiceCredentials, Telemetry, ServiceProblems],
+      openRedis,
+    ),
+    factory(InvalidationBus, [SharedParts], (parts) => parts.invalidationBus),
+    factory(ScopeLock, [SharedParts], (parts) => parts.scopeLock),
+    factory(RateLimits, [SharedParts], (parts) => parts.rateLimits),
+  ],
+  exports: [InvalidationBus, ScopeLock, RateLimits],
+})
+export class RedisModule implements OnApplicationShutdown {
+  constructor(private readonly parts: SharedParts) {}
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.parts.close();
+  }
+}

@@ -1,0 +1,80 @@
+import { Global, Module, type DynamicModule, type OnApplicationShutdown } from '@nestjs/common';
+import { factory, Runtime } from '../bootstrap/runtime.module';
+import { ServiceProblems } from '../http/controllers/health.controller';
+import { SecretStore } from '../secrets/secret-store';
+import { TracedSecretStore } from '../telemetry/traced';
+import { Telemetry } from '../telemetry/telemetry';
+import { MonotonicTime } from '../time/clock';
+import { DeletionJobStorage } from '../user-deprovisioning/deletion-job-storage';
+import { InvalidationBus } from './cached/invalidation-bus';
+import { QuotaSecretStore } from './quota/quota.secret-store';
+
+/** The store without its decorators, and where the deletion jobs are; a backend's module provides it. */
+export abstract class StoreBackend {
+  abstract readonly store: SecretStore;
+  abstract readonly deletionJobs: DeletionJobStorage;
+}
+
+/** Puts the decorators that the settings choose around the backend, the innermost first. */
+async function decorated(
+  { store: backend }: StoreBackend,
+  { settings: { store, quotas }, log }: Runtime,
+  time: MonotonicTime,
+  invalidationBus: InvalidationBus,
+  telemetry: Telemetry,
+  problems: ServiceProblems,
+): Promise<SecretStore> {
+  let outermost = backend;
+  if (store.kind === 'infisical') {
+    const { resilientStore } = await import('./resilience/resilient-store.js');
+    outermost = resilientStore(outermost, store.timeoutMs, { time, log, observer: telemetry.storeLoad });
+    if (store.cache !== undefined) {
+      const { CachedSecretStore } = await import('./cached/cached.secret-store.js');
+      const cached = new CachedSecretStore(outermost, store.cache, { time, invalidationBus, observer: telemetry.cache }); // prettier-ignore
+      problems.add(() => cached.problems());
+      outermost = cached;
+    }
+  }
+  const isLimited = [quotas.workspace, quotas.user].some(
+    ({ secrets, bytes }) => Math.min(secrets, bytes) < Infinity,
+  );
+  if (isLimited) {
+    const limited = new QuotaSecretStore(outermost, quotas, {
+      time,
+      observer: telemetry.quotas,
+    });
+    invalidationBus.listen((written) =>
+      limited.writtenElsewhere(written === 'unknown' ? undefined : written.scope),
+    );
+    outermost = limited;
+  }
+  return telemetry.spans === undefined ? outermost : new TracedSecretStore(outermost, telemetry.spans);
+}
+
+/** Provides the backend's store within its decorators, and closes it. */
+@Global()
+@Module({})
+export class StoresModule implements OnApplicationShutdown {
+  constructor(private readonly store: SecretStore) {}
+
+  /** @param backend a module that provides StoreBackend */
+  static register(backend: Promise<DynamicModule>): DynamicModule {
+    return {
+      module: StoresModule,
+      imports: [backend],
+      providers: [
+        factory(
+          SecretStore,
+          [StoreBackend, Runtime, MonotonicTime, InvalidationBus, Telemetry, ServiceProblems],
+          decorated,
+        ),
+        factory(DeletionJobStorage, [StoreBackend], ({ deletionJobs }) => deletionJobs),
+      ],
+      exports: [SecretStore, DeletionJobStorage],
+    };
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await Promise.allSettled([this.store.close()]);
+  }
+}

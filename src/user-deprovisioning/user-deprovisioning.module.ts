@@ -1,0 +1,57 @@
+import { Module } from '@nestjs/common';
+import { UserPresence } from '../authn/user-token.verifier';
+import { factory, Runtime } from '../bootstrap/runtime.module';
+import type { LogEvent } from '../logging/log';
+import { SecretStore } from '../secrets/secret-store';
+import { Clock, MonotonicTime } from '../time/clock';
+import { DeletionJobStorage } from './deletion-job-storage';
+import { DeletionJobs } from './deletion-jobs';
+import { DeletionWorker } from './deletion-worker';
+import { EarlierDeletionJobs } from './earlier-deletion-jobs';
+import { UserDeletion } from './user-deletion';
+import { UserDeprovisioning } from './user-deprovisioning';
+
+interface DeprovisioningOptions {
+  readonly store: SecretStore;
+  readonly jobStorage: DeletionJobStorage;
+  readonly clock: Clock;
+  readonly time: MonotonicTime;
+  readonly log: LogEvent;
+  /** Undefined where the cluster's users are not known, so that nothing is removed. */
+  readonly users: UserPresence | undefined;
+}
+
+/** Builds the parts of this folder. */
+export function deprovisioning({ store, jobStorage, clock, time, log, users }: DeprovisioningOptions): {
+  readonly userDeprovisioning: UserDeprovisioning;
+  readonly worker: DeletionWorker;
+} {
+  const earlier = new EarlierDeletionJobs(store, jobStorage, time, log);
+  const jobs = new DeletionJobs(jobStorage, earlier, clock, log);
+  const deletion = new UserDeletion(store, jobs, users, log);
+  const deps = { clock, time, log, random: Math.random };
+  const worker = new DeletionWorker(jobs, deletion, deps, users !== undefined);
+  users?.onGone((user) => worker.wakeIfDue(user));
+  return { userDeprovisioning: new UserDeprovisioning(jobs, worker), worker };
+}
+
+abstract class Parts implements ReturnType<typeof deprovisioning> {
+  abstract readonly userDeprovisioning: UserDeprovisioning;
+  abstract readonly worker: DeletionWorker;
+}
+
+/** Provides the handler of users' events, and the worker, which Nest starts and stops. */
+@Module({
+  providers: [
+    factory(
+      Parts,
+      [SecretStore, DeletionJobStorage, Clock, MonotonicTime, Runtime, UserPresence],
+      (store, jobStorage, clock, time, { log }, users) =>
+        deprovisioning({ store, jobStorage, clock, time, log, users }),
+    ),
+    factory(UserDeprovisioning, [Parts], (parts) => parts.userDeprovisioning),
+    factory(DeletionWorker, [Parts], (parts) => parts.worker),
+  ],
+  exports: [UserDeprovisioning],
+})
+export class UserDeprovisioningModule {}
