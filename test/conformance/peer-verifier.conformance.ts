@@ -8,6 +8,8 @@ export interface KnownPeers {
   readonly trusted: ServiceAccountName;
   readonly eventSender: Peer;
   readonly settingsOfAlice: Peer;
+  /** A ServiceAccount in a namespace of carol's, which is configured for the Settings of whoever it serves. */
+  readonly settingsOfCarol: Peer;
   /** A ServiceAccount of the cluster that is configured for nothing. */
   readonly stranger: Peer;
 }
@@ -92,6 +94,9 @@ export function describePeerVerifier(title: string, subject: PeerVerifierUnderTe
       expect(await proofsOf(known().settingsOfAlice, 'alice')).toEqual({ ...NOTHING, settings: true });
       for (const user of ['bob', 'alice-2', ''])
         expect(await proofsOf(known().settingsOfAlice, user)).toEqual(NOTHING);
+      expect(await proofsOf(known().settingsOfCarol, 'carol')).toEqual({ ...NOTHING, settings: true });
+      for (const user of ['alice', 'bob', ''])
+        expect(await proofsOf(known().settingsOfCarol, user)).toEqual(NOTHING);
     });
 
     it('proves nothing of a ServiceAccount that is configured for nothing', async () => {

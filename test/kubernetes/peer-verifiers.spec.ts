@@ -51,7 +51,10 @@ describe('in a cluster', () => {
         {
           trusted: [PROXY],
           eventSenders: [SENDER],
-          settings: [{ namespace: 'user-space-<user>', name: 'system-frontend' }],
+          settings: [
+            { namespace: 'user-space-<user>', name: 'system-frontend' },
+            { namespace: 'user-space-carol', name: 'her-settings' },
+          ],
           systemServerProof: 'address',
           maxAgeMs: 600_000,
         },
@@ -76,6 +79,10 @@ describe('in a cluster', () => {
       settingsOfAlice: {
         address: '10.0.0.7',
         bearer: tokenOf({ namespace: 'user-space-alice', name: 'system-frontend' }),
+      },
+      settingsOfCarol: {
+        address: '10.0.0.7',
+        bearer: tokenOf({ namespace: 'user-space-carol', name: 'her-settings' }),
       },
       stranger: { address: '10.0.0.7', bearer: tokenOf({ namespace: 'notes-alice', name: 'default' }) },
     }),
