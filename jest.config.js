@@ -31,6 +31,8 @@ const SERIAL = [
   'redis/redis.rate-limits',
   'redis/redis.scope-lock',
   'stores/embedded/full-disk',
+  'stores/infisical/fault-plan',
+  'stores/infisical/fault-plan-clock',
   'stores/infisical/kubernetes-auth',
   'stores/infisical/machine-session',
   'stores/infisical/proxy',

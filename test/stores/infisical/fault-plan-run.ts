@@ -11,20 +11,26 @@ import { LostTime } from '../../support/lost-time';
 import { RunningClock } from '../../support/running-clock';
 import { RunningMonotonicTime } from '../../support/running-monotonic-time';
 import { CLIENT_SECRET, leaksIn, VALUE } from './canary';
-import { CAP_BYTES, ELSEWHERE, type Course, type Courses, type Operation } from './fault-plan';
+import {
+  CAP_BYTES,
+  ELSEWHERE,
+  type OperationResult,
+  type ExpectedResults,
+  type Operation,
+} from './fault-plan';
 import { at, openStore, ROUTES, routesOf, type Choices, type Opened } from './opened-store';
 
 export const NAME = 'canary-name';
-/** Beside its deadline, and beside the time that the machine did not let us run. */
+/** How much later than its deadline an operation may end, beside the time in which the machine did not let us run. */
 const SLACK_MS = 150;
 
-interface Kind {
+interface OperationKind {
   readonly kind: 'read' | 'write' | 'ping';
   readonly method: string;
   run(store: SecretStore): Promise<unknown>;
 }
 
-export const OPERATIONS: Readonly<Record<Operation, Kind>> = {
+export const OPERATIONS: Readonly<Record<Operation, OperationKind>> = {
   retrieve: { kind: 'read', method: 'GET', run: (store) => store.retrieve(at(), NAME) },
   list: { kind: 'read', method: 'GET', run: (store) => store.list(at()) },
   create: {
@@ -41,88 +47,97 @@ export const OPERATIONS: Readonly<Record<Operation, Kind>> = {
   ping: { kind: 'ping', method: 'GET', run: (store) => store.ping() },
 };
 
-/** The times of a store that meets a server which never answers, and of all others: a busy machine must not time out these. */
-export const HASTY: Times = { requestTimeoutMs: 500, operationTimeoutMs: 1_200 };
-export const PATIENT: Times = { requestTimeoutMs: 4_000, operationTimeoutMs: 6_000 };
+/** Short ones for a server that never answers; long ones for all others, which must not time out on a busy machine. */
+export const SHORT_TIMEOUTS: Timeouts = { requestTimeoutMs: 500, operationTimeoutMs: 1_200 };
+export const LONG_TIMEOUTS: Timeouts = { requestTimeoutMs: 4_000, operationTimeoutMs: 6_000 };
 
-interface Times {
+interface Timeouts {
   readonly requestTimeoutMs: number;
   readonly operationTimeoutMs: number;
 }
 
-/** How far a store has come: it has used its server, knows which it is, or knows nothing. */
-export type Experience = 'warm' | 'new' | 'ignorant';
+/** `warm`: it has used its server; `new`: it knows the API version only; `unprobed`: it knows nothing. */
+export type StoreState = 'warm' | 'new' | 'unprobed';
 
-/** A server with one secret, and a store on it. */
-export interface Scene extends Opened {
+/** A store on a fake server that holds one secret. */
+export interface TestedStore extends Opened {
   readonly apiVersion: ApiVersionName;
-  /** The one on the wall, which may also jump. */
+  /** The clock of the day, which may also jump. */
   readonly clock: RunningClock;
   readonly time: RunningMonotonicTime;
-  readonly times: Times;
+  readonly timeouts: Timeouts;
 }
 
-export async function openScene(
+export async function openTestedStore(
   apiVersion: ApiVersionName,
-  times: Times,
-  experience: Experience = 'warm',
-): Promise<Scene> {
+  timeouts: Timeouts,
+  storeState: StoreState = 'warm',
+): Promise<TestedStore> {
   const clock = new RunningClock();
   const time = new RunningMonotonicTime();
-  const options: Choices = { ...times, maxAnswerBytes: CAP_BYTES, maxKnownProjects: 10 };
+  const options: Choices = { ...timeouts, maxAnswerBytes: CAP_BYTES, maxKnownProjects: 10 };
   const opened = await openStore({ apiVersion, clientSecret: CLIENT_SECRET }, options, clock, time);
   const { fake } = opened;
   const project = fake.world.addProject(projectSlug(at()), 'a project', fake.identity);
   const prod = project.environments.find(({ slug }) => slug === 'prod');
   if (prod !== undefined) fake.world.addSecret(prod, NAME, 'canary-value of before');
-  const store = experience === 'ignorant' ? opened.another({ apiVersion: undefined }) : opened.store;
-  if (experience === 'warm') await store.list(at());
+  const store = storeState === 'unprobed' ? opened.another({ apiVersion: undefined }) : opened.store;
+  if (storeState === 'warm') await store.list(at());
   fake.calls.splice(0);
-  return { ...opened, store, apiVersion, clock, time, times };
+  return { ...opened, store, apiVersion, clock, time, timeouts };
 }
 
-/** What one operation did and left, in a line that a table can be compared with. */
-export async function drive(scene: Scene, operation: Operation): Promise<string> {
-  const { fake, store, logged, times } = scene;
+/** Runs one operation. Returns its result as lineOf() does, followed by every promise that it broke. */
+export async function runOperation(tested: TestedStore, operation: Operation): Promise<string> {
+  const { fake, store, logged, timeouts } = tested;
   const lost = new LostTime();
   const started = performance.now();
   let thrown: unknown;
   await OPERATIONS[operation].run(store).catch((error: unknown) => (thrown = error));
   const tookMs = performance.now() - started;
-  const late = tookMs > times.operationTimeoutMs + SLACK_MS + lost.ms;
+  const late = tookMs > timeouts.operationTimeoutMs + SLACK_MS + lost.ms;
   lost.stop();
   const leaks = [...leaksIn(thrown), ...leaksIn(logged)];
   if (JSON.stringify(logged).includes(NAME)) leaks.push('the name, in the log');
   const strays = fake.calls.filter(({ target }) => target.startsWith(ELSEWHERE));
   return [
-    countsOf(endedAs(thrown), fake, operation, scene.apiVersion),
+    countsOf(outcomeOf(thrown), fake, operation, tested.apiVersion),
     ...(late ? [`late: ${Math.round(tookMs)} ms`] : []),
     ...(leaks.length > 0 ? [`leaks: ${leaks.join()}`] : []),
-    ...(strays.length > 0 ? [`strayed to ${strays.map(({ target }) => target).join()}`] : []),
+    ...(strays.length > 0 ? [`followed a redirect to ${strays.map(({ target }) => target).join()}`] : []),
     ...(fake.calls.length > MOST_CALLS ? [`${fake.calls.length} calls in all`] : []),
   ].join('; ');
 }
 
-/** However it goes, one operation is no flood. */
+/** The most calls that one operation may make, however it ends. */
 const MOST_CALLS = 12;
 
-export function expected(courses: Courses, operation: Operation): string {
-  return lineOf(courses[operation] ?? courses[OPERATIONS[operation].kind]);
+export function expectedLine(results: ExpectedResults, operation: Operation): string {
+  return lineOf(results[operation] ?? results[OPERATIONS[operation].kind]);
 }
 
-export function lineOf({ ended, sent, looks = 0, logins = 0, probes = 0 }: Course): string {
-  return `${ended}: sent ${sent}, looked ${looks}, logged in ${logins}, probed ${probes}`;
+export function lineOf({
+  outcome,
+  sent,
+  verifications = 0,
+  logins = 0,
+  probes = 0,
+}: OperationResult): string {
+  return `${outcome}: sent ${sent}, verified ${verifications}, logged in ${logins}, probed ${probes}`;
 }
 
-/** Serves as if nothing had been, and is ready: the same store, without a restart. */
-export async function recovery({ fake, store, clock, time, logged }: Scene, afterMs = 0): Promise<string> {
-  const secret = { name: 'after', value: 'all is well' };
+/** Returns `recovered` where the same store works and is ready again, without a restart. */
+export async function recovery(
+  { fake, store, clock, time, logged }: TestedStore,
+  afterMs = 0,
+): Promise<string> {
+  const secret = { name: 'after', value: 'new value' };
   for (const each of [clock, time]) each.advance(afterMs);
   try {
     await store.create(at(), secret);
     const { value } = await store.retrieve(at(), secret.name);
     if (value !== secret.value) return `another value: ${value}`;
-    // Readiness looks again each 5 s.
+    // Readiness asks again after 5 s.
     for (const each of [clock, time]) each.advance(5_000);
     await store.ping();
     return 'recovered';
@@ -132,7 +147,7 @@ export async function recovery({ fake, store, clock, time, logged }: Scene, afte
   }
 }
 
-export function endedAs(thrown: unknown): string {
+export function outcomeOf(thrown: unknown): string {
   if (thrown === undefined) return 'done';
   if (!(thrown instanceof DomainError)) return `foreign ${inspect(thrown)}`;
   if (thrown instanceof StoreUnreachable) return 'StoreUnavailable';
@@ -140,7 +155,7 @@ export function endedAs(thrown: unknown): string {
 }
 
 function countsOf(
-  ended: string,
+  outcome: string,
   fake: FakeInfisical,
   operation: Operation,
   apiVersion: ApiVersionName,
@@ -151,16 +166,16 @@ function countsOf(
   const count = (ofMethod: string, template: string) =>
     fake.calls.filter((call) => call.bearer && call.method === ofMethod && call.template === template).length;
   return lineOf({
-    ended: ended as Course['ended'],
+    outcome: outcome as OperationResult['outcome'],
     sent: count(method, own[kind]),
-    looks: kind === 'write' ? count('GET', list) : 0,
+    verifications: kind === 'write' ? count('GET', list) : 0,
     logins: fake.count('POST', ROUTES.login),
     // Nothing else that is read goes without a bearer.
     probes: fake.calls.filter((call) => !call.bearer && call.method === 'GET').length,
   });
 }
 
-/** The pauses between attempts are as short as chance can have them. */
+/** Makes the random pauses between attempts short. */
 export function shortPauses(): void {
   const chance = Math.random;
   beforeEach(() => void jest.spyOn(Math, 'random').mockImplementation(() => chance() / 50));

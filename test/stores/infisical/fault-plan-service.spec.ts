@@ -5,8 +5,15 @@ import { httpCall, type Answer } from '../../support/http-call';
 import { startService } from '../../support/service';
 import { accessToken, userToken } from '../../support/tokens';
 import { CLIENT_SECRET, leaksIn, VALUE } from './canary';
-import { WIRE_FAULTS, type Course, type Courses } from './fault-plan';
-import { HASTY, NAME, openScene, PATIENT, type Scene, shortPauses } from './fault-plan-run';
+import { WIRE_FAULTS, type OperationResult, type ExpectedResults } from './fault-plan';
+import {
+  SHORT_TIMEOUTS,
+  NAME,
+  openTestedStore,
+  LONG_TIMEOUTS,
+  type TestedStore,
+  shortPauses,
+} from './fault-plan-run';
 import { at } from './opened-store';
 
 const BODIES: Readonly<Record<SecretOperation, object>> = {
@@ -28,10 +35,10 @@ const CHOSEN = [
   'a redirect',
 ];
 
-/** The service in front of the scene's store, and one call of each operation and of readiness. */
-async function answersOf(scene: Scene) {
+/** Starts the service on the store and returns its answers to one call of each operation and of readiness. */
+async function answersOf(tested: TestedStore) {
   const ops = SECRET_OPERATIONS.map((operation) => `${operation}?workspace=${at().workspace}`);
-  const { clock, store } = scene;
+  const { clock, store } = tested;
   const service = await startService({
     clock,
     store,
@@ -66,18 +73,18 @@ function shown({ status, headers, body }: Answer): string {
   return `${status} ${data.reason}${wait}`;
 }
 
-const ANSWERED: Readonly<Partial<Record<Course['ended'], string>>> = {
+const ANSWERED: Readonly<Partial<Record<OperationResult['outcome'], string>>> = {
   StoreUnavailable: '503 STORE_UNAVAILABLE after 1',
   StoreOutcomeUnknown: '503 STORE_OUTCOME_UNKNOWN',
   'TooManyRequests 59': '429 TOO_MANY_REQUESTS after 59',
 };
 
-const answered = ({ read, write }: Courses) => ({
-  RetrieveSecret: ANSWERED[read.ended],
-  ListSecret: ANSWERED[read.ended],
-  CreateSecret: ANSWERED[write.ended],
-  UpdateSecret: ANSWERED[write.ended],
-  DeleteSecret: ANSWERED[write.ended],
+const answered = ({ read, write }: ExpectedResults) => ({
+  RetrieveSecret: ANSWERED[read.outcome],
+  ListSecret: ANSWERED[read.outcome],
+  CreateSecret: ANSWERED[write.outcome],
+  UpdateSecret: ANSWERED[write.outcome],
+  DeleteSecret: ANSWERED[write.outcome],
 });
 
 shortPauses();
@@ -86,9 +93,9 @@ describe.each(['fork', 'v3', 'v4'] as const)('the service in front of a server (
   const chosen = Object.entries(WIRE_FAULTS).filter(([title]) => CHOSEN.includes(title));
 
   it.each(chosen)('that meets %s answers with the reason and shows nothing else', async (_title, wire) => {
-    const scene = await openScene(apiVersion, wire.endless ? HASTY : PATIENT);
-    scene.fake.fail({ times: 999, fault: wire.fault('before') });
-    const { answers, ready, log, leaks } = await answersOf(scene);
+    const tested = await openTestedStore(apiVersion, wire.unanswered ? SHORT_TIMEOUTS : LONG_TIMEOUTS);
+    tested.fake.fail({ times: 999, fault: wire.fault('before') });
+    const { answers, ready, log, leaks } = await answersOf(tested);
     expect(answers).toEqual(answered(wire.always));
     expect([ready.status, ready.body.data.reason]).toEqual([503, 'NOT_READY']);
     expect(leaksIn(log)).toEqual([]);
@@ -97,7 +104,7 @@ describe.each(['fork', 'v3', 'v4'] as const)('the service in front of a server (
   });
 
   it('serves the value to nobody but who asked for it', async () => {
-    const { answers, ready, log } = await answersOf(await openScene(apiVersion, PATIENT));
+    const { answers, ready, log } = await answersOf(await openTestedStore(apiVersion, LONG_TIMEOUTS));
     expect(Object.values(answers).filter((text) => !text.startsWith('200'))).toEqual([]);
     expect(ready.status).toBe(200);
     expect(leaksIn(log)).toEqual([]);

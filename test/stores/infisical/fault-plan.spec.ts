@@ -1,23 +1,23 @@
 import type { ApiVersionName } from '../../../src/stores/infisical/versions/calls';
-import { circumstances, type Circumstance } from './fault-plan-circumstances';
-import { WIRE_FAULTS, type Courses, type Operation, type WireFault } from './fault-plan';
+import { conditions, type Condition } from './fault-plan-conditions';
+import { WIRE_FAULTS, type ExpectedResults, type Operation, type WireFault } from './fault-plan';
 import {
-  drive,
-  expected,
-  HASTY,
-  openScene,
+  runOperation,
+  expectedLine,
+  SHORT_TIMEOUTS,
+  openTestedStore,
   OPERATIONS,
-  PATIENT,
+  LONG_TIMEOUTS,
   recovery,
-  type Experience,
-  type Scene,
+  type StoreState,
+  type TestedStore,
   shortPauses,
 } from './fault-plan-run';
 
 const ALL = Object.keys(OPERATIONS) as Operation[];
 const WRITES = ALL.filter((operation) => OPERATIONS[operation].kind === 'write');
 
-/** What has yet to find out which server it is does not get as far as to differ. */
+/** One of each kind: a store that does not know the API version yet treats all of a kind alike. */
 const EACH_KIND = ['retrieve', 'create', 'ping'] as const;
 
 const unhandled: unknown[] = [];
@@ -29,45 +29,47 @@ shortPauses();
 
 type Results = Record<string, string>;
 
-interface Strike {
+interface Injection {
   readonly times: number;
   readonly when: 'before' | 'after';
-  readonly experience: Experience;
+  readonly storeState: StoreState;
 }
 
-/** Each operation meets the fault in a scene of its own; all of them at once, since most of it is waiting. */
-async function metBy(
+/** Runs each operation on a store of its own with the fault; all at once, since most of the time is waiting. */
+async function resultsWithFault(
   operations: readonly Operation[],
   apiVersion: ApiVersionName,
   wire: WireFault,
-  { times, when, experience }: Strike,
+  { times, when, storeState }: Injection,
 ): Promise<Results> {
-  const waitLimit = wire.endless ? HASTY : PATIENT;
-  const scenes = await Promise.all(operations.map(() => openScene(apiVersion, waitLimit, experience)));
-  const meet = async (operation: Operation, scene: Scene) => {
-    scene.fake.fail({ times, fault: wire.fault(when) });
-    const course = await drive(scene, operation);
-    if (times === 1) return [operation, course] as const;
-    scene.fake.heal();
-    return [operation, `${course}; ${await recovery(scene, wire.recoversAfterMs)}`] as const;
+  const timeouts = wire.unanswered ? SHORT_TIMEOUTS : LONG_TIMEOUTS;
+  const testedStores = await Promise.all(
+    operations.map(() => openTestedStore(apiVersion, timeouts, storeState)),
+  );
+  const meet = async (operation: Operation, tested: TestedStore) => {
+    tested.fake.fail({ times, fault: wire.fault(when) });
+    const result = await runOperation(tested, operation);
+    if (times === 1) return [operation, result] as const;
+    tested.fake.heal();
+    return [operation, `${result}; ${await recovery(tested, wire.recoversAfterMs)}`] as const;
   };
-  return Object.fromEntries(await Promise.all(scenes.map((scene, i) => meet(operations[i]!, scene))));
+  return Object.fromEntries(await Promise.all(testedStores.map((tested, i) => meet(operations[i]!, tested))));
 }
 
-async function metUnder(apiVersion: ApiVersionName, circumstance: Circumstance): Promise<Results> {
-  const { begin, fromTheStart, recoversAfterMs } = circumstance;
+async function resultsUnder(apiVersion: ApiVersionName, condition: Condition): Promise<Results> {
+  const { begin, fromTheStart, recoversAfterMs } = condition;
   const meet = async (operation: Operation) => {
-    const scene = await openScene(apiVersion, PATIENT, fromTheStart ? 'new' : 'warm');
-    const end = await begin(scene);
-    const course = await drive(scene, operation);
+    const tested = await openTestedStore(apiVersion, LONG_TIMEOUTS, fromTheStart ? 'new' : 'warm');
+    const end = await begin(tested);
+    const result = await runOperation(tested, operation);
     await end?.();
-    return [operation, `${course}; ${await recovery(scene, recoversAfterMs)}`] as const;
+    return [operation, `${result}; ${await recovery(tested, recoversAfterMs)}`] as const;
   };
   return Object.fromEntries(await Promise.all(ALL.map(meet)));
 }
 
-const lines = (operations: readonly Operation[], courses: Courses, more = ''): Results =>
-  Object.fromEntries(operations.map((one) => [one, expected(courses, one) + more]));
+const lines = (operations: readonly Operation[], results: ExpectedResults, more = ''): Results =>
+  Object.fromEntries(operations.map((one) => [one, expectedLine(results, one) + more]));
 const RECOVERED = '; recovered';
 
 describe.each(['fork', 'v3', 'v4'] as const)('every operation (%s)', (apiVersion) => {
@@ -75,32 +77,36 @@ describe.each(['fork', 'v3', 'v4'] as const)('every operation (%s)', (apiVersion
   const faults = Object.entries(WIRE_FAULTS);
 
   it.each(faults)('that every call of meets %s', async (_title, wire) => {
-    const strike = { times: 999, when: 'before', experience: 'warm' } as const;
-    expect(await metBy(ALL, apiVersion, wire, strike)).toEqual(lines(ALL, wire.always, RECOVERED));
+    const injection = { times: 999, when: 'before', storeState: 'warm' } as const;
+    expect(await resultsWithFault(ALL, apiVersion, wire, injection)).toEqual(
+      lines(ALL, wire.always, RECOVERED),
+    );
   });
 
   it.each(faults)('whose own call meets %s, once', async (_title, wire) => {
-    const strike = { times: 1, when: 'before', experience: 'warm' } as const;
-    expect(await metBy(ALL, apiVersion, wire, strike)).toEqual(lines(ALL, wire.once));
+    const injection = { times: 1, when: 'before', storeState: 'warm' } as const;
+    expect(await resultsWithFault(ALL, apiVersion, wire, injection)).toEqual(lines(ALL, wire.once));
   });
 
   it.each(faults.filter(([, { carriedOut }]) => carriedOut !== undefined))(
     'that was carried out, but whose answer meets %s',
     async (_title, wire) => {
-      const strike = { times: 1, when: 'after', experience: 'warm' } as const;
-      const course = wire.carriedOut!;
-      const courses = { read: course, write: course, ping: course };
-      expect(await metBy(WRITES, apiVersion, wire, strike)).toEqual(lines(WRITES, courses));
+      const injection = { times: 1, when: 'after', storeState: 'warm' } as const;
+      const result = wire.carriedOut!;
+      const results = { read: result, write: result, ping: result };
+      expect(await resultsWithFault(WRITES, apiVersion, wire, injection)).toEqual(lines(WRITES, results));
     },
   );
 
   it.each(faults)('of a process that has just started and meets %s', async (_title, wire) => {
-    const strike = { times: 999, when: 'before', experience: 'ignorant' } as const;
-    expect(await metBy(EACH_KIND, apiVersion, wire, strike)).toEqual(lines(EACH_KIND, wire.cold, RECOVERED));
+    const injection = { times: 999, when: 'before', storeState: 'unprobed' } as const;
+    expect(await resultsWithFault(EACH_KIND, apiVersion, wire, injection)).toEqual(
+      lines(EACH_KIND, wire.cold, RECOVERED),
+    );
   });
 
-  it.each(Object.entries(circumstances(apiVersion)))('that meets %s', async (_title, circumstance) => {
-    const { courses } = circumstance;
-    expect(await metUnder(apiVersion, circumstance)).toEqual(lines(ALL, courses, RECOVERED));
+  it.each(Object.entries(conditions(apiVersion)))('that meets %s', async (_title, condition) => {
+    const { results } = condition;
+    expect(await resultsUnder(apiVersion, condition)).toEqual(lines(ALL, results, RECOVERED));
   });
 });

@@ -1,5 +1,5 @@
 import { outcome } from '../../conformance/secret-store.conformance';
-import type { LostAnswer } from '../../support/fake-infisical/fake-faults';
+import type { AnswerFault } from '../../support/fake-infisical/fake-faults';
 import { at, openStore, type Opened } from './opened-store';
 
 const DELETE = {
@@ -20,16 +20,16 @@ describe.each(['v3', 'fork', 'v4'] as const)("a user's projects (%s)", (apiVersi
     if (found === undefined) throw new Error('no workspace');
     workspace = found;
   });
-  const fail = (fault: LostAnswer, times = 1) =>
+  const fail = (fault: AnswerFault, times = 1) =>
     opened.fake.fail({ method: 'DELETE', template, fault, times });
   const deletes = () => opened.fake.count('DELETE', template);
-  const answer = (statusCode: number, error: string, message: string): LostAnswer => ({
+  const answer = (statusCode: number, error: string, message: string): AnswerFault => ({
     kind: 'answer',
     status: statusCode,
     body: { statusCode, error, message },
   });
 
-  it.each<[string, LostAnswer]>([
+  it.each<[string, AnswerFault]>([
     ['the answer is lost', { kind: 'reset', when: 'after' }],
     ['the connection breaks before', { kind: 'reset', when: 'before' }],
     ['the answer is cut', { kind: 'truncate', when: 'after' }],

@@ -1,10 +1,10 @@
 import { outcome } from '../../conformance/secret-store.conformance';
-import type { LostAnswer } from '../../support/fake-infisical/fake-faults';
+import type { AnswerFault } from '../../support/fake-infisical/fake-faults';
 import { recordings } from '../../support/fake-infisical/recordings';
 import { FixedClock } from '../../support/fixed-clock';
 import { at, openStore, rowsOf, type Opened } from './opened-store';
 
-const answer = (status: number, body: unknown, raw?: string): LostAnswer => ({
+const answer = (status: number, body: unknown, raw?: string): AnswerFault => ({
   kind: 'answer',
   status,
   body,

@@ -2,18 +2,18 @@ import type { ServerResponse } from 'node:http';
 import type { FakeAnswer } from './fake-answer';
 
 /**
- * What goes wrong. `after` means that the request was carried out first, so that only its answer is lost:
- * this is what a server does that is cut at 30 s.
+ * A fault of one answer. `after` means that the request was carried out first, so that only its answer is lost, as by a proxy
+ * that cuts requests after 30 s.
  */
-export type Fault = LostAnswer | { readonly kind: 'delay'; readonly ms: number };
+export type Fault = AnswerFault | { readonly kind: 'delay'; readonly ms: number };
 
-export type LostAnswer =
+export type AnswerFault =
   | ({ readonly kind: 'answer'; readonly when?: 'before' | 'after' } & FakeAnswer)
   | { readonly kind: Interruption; readonly when: 'before' | 'after' };
 
 /**
- * `reset`: before a byte of the answer; `resetInBody`: after some of them; `truncate`: an orderly end in the middle;
- * `dripHeaders`, `dripBody`: a byte now and then, without end.
+ * `reset`: before the first byte of the answer; `resetInBody`: after some bytes; `truncate`: an orderly end in the middle;
+ * `dripHeaders`, `dripBody`: one byte every 20 ms, without end.
  */
 export type Interruption = 'reset' | 'resetInBody' | 'truncate' | 'hang' | 'dripHeaders' | 'dripBody';
 
@@ -22,12 +22,12 @@ const DRIP_EACH_MS = 20;
 export interface PlannedFault {
   readonly method?: string;
   readonly template?: string;
-  /** How many requests it hits; 1 unless told. */
+  /** How many requests it applies to; 1 by default. */
   readonly times?: number;
   readonly fault: Fault;
 }
 
-/** The faults to come, each for the first requests that it fits. */
+/** The planned faults; each applies to the first requests that match it. */
 export class FaultPlan {
   #planned: { readonly plan: PlannedFault; left: number }[] = [];
 
@@ -40,21 +40,21 @@ export class FaultPlan {
   }
 
   take(method: string, template: string | undefined): Fault | undefined {
-    const hit = this.#planned.find(
+    const match = this.#planned.find(
       ({ plan, left }) =>
         left > 0 &&
         (plan.method === undefined || plan.method === method) &&
         (plan.template === undefined || plan.template === template),
     );
-    if (hit === undefined) return undefined;
-    hit.left -= 1;
-    return hit.plan.fault;
+    if (match === undefined) return undefined;
+    match.left -= 1;
+    return match.plan.fault;
   }
 }
 
-/** Does to an answer what the fault says; `carriedOut` is what the server would have sent. */
-export function strike(
-  fault: LostAnswer,
+/** Sends an answer with the fault. @param carriedOut the answer that the server would have sent */
+export function applyFault(
+  fault: AnswerFault,
   carriedOut: FakeAnswer | undefined,
   response: ServerResponse,
 ): void {

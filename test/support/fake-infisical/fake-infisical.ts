@@ -10,7 +10,7 @@ import {
   type FakeApiVersionName,
   type TokenFault,
 } from './fake-api-version';
-import { FaultPlan, sendAnswer, strike, type Fault, type LostAnswer, type PlannedFault } from './fake-faults';
+import { FaultPlan, sendAnswer, applyFault, type Fault, type AnswerFault, type PlannedFault } from './fake-faults';
 import { fakeRoutes, type FakeRoute } from './fake-routes';
 import { FakeWorld, type FakeIdentity, type FakeProject } from './fake-world';
 
@@ -261,13 +261,13 @@ export class FakeInfisical {
   }
 
   #apply(
-    fault: LostAnswer,
+    fault: AnswerFault,
     answer: FakeAnswer | undefined,
     response: ServerResponse,
     call: FakeCall,
   ): boolean {
     if (fault.kind === 'answer') call.status = fault.status;
-    strike(fault, answer, response);
+    applyFault(fault, answer, response);
     return true;
   }
 }
