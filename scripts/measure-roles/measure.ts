@@ -4,8 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { grantSet, type InstalledApp, SECRET_OPERATIONS } from '../../src/authz/grant';
 import { GrantIndex } from '../../src/authz/grant-index';
-import type { GrantSourceStatus } from '../../src/authz/grant-source';
-import { IndexedGrantSource } from '../../src/authz/indexed.grant-source';
+import { GrantSource, type GrantSourceStatus } from '../../src/authz/grant-source';
 import { KubernetesApi } from '../../src/kubernetes/kubernetes-api';
 import { AccessRegistrar } from '../../src/registration/access-registrar';
 import { SystemMonotonicTime } from '../../src/time/clock';
@@ -22,7 +21,7 @@ interface Seen {
   readonly bindings: number;
 }
 
-class ManyApps extends IndexedGrantSource {
+class ManyApps extends GrantSource {
   protected readonly index = new GrantIndex((user, app) => this.changed(user, app));
 
   install(at: number): InstalledApp {
@@ -37,7 +36,7 @@ class ManyApps extends IndexedGrantSource {
     this.index.remove(`${user}/${app}`);
   }
 
-  status(): GrantSourceStatus {
+  override status(): GrantSourceStatus {
     return { ready: true, installedApps: this.index.size, problems: [] };
   }
 

@@ -1,7 +1,17 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type InstalledApp, unitedGrants } from './grant';
-import type { GrantProblem } from './grant-source';
 import { type Claim, type SharedWorkspace, WorkspaceHolders } from './workspace-holders';
+
+/** A problem that an operator should fix; it may name files and apps, never a key or a secret. */
+export interface GrantProblem {
+  /** The file or resource, e.g. `otmoiclp/OlaresManifest.yaml`. */
+  readonly source: string;
+  readonly reason: string;
+  /** 1-based, where the source is a text file and the line is known. */
+  readonly line?: number;
+  /** Whether the app is still served from its last good state. */
+  readonly servedFromLastGood: boolean;
+}
 
 interface InstalledClaim extends Claim {
   readonly installed: InstalledApp;

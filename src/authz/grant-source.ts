@@ -1,17 +1,8 @@
+import { isDeepStrictEqual } from 'node:util';
 import { GrantsUnavailable } from '../errors/authz-errors';
 import type { InstalledApp } from './grant';
+import { type AppListener, type GrantIndex, type GrantProblem, nameOf } from './grant-index';
 import type { SharedWorkspace } from './workspace-holders';
-
-/** A problem that an operator should fix; it may name files and apps, never a key or a secret. */
-export interface GrantProblem {
-  /** The file or resource, e.g. `otmoiclp/OlaresManifest.yaml`. */
-  readonly source: string;
-  readonly reason: string;
-  /** 1-based, where the source is a text file and the line is known. */
-  readonly line?: number;
-  /** Whether the app is still served from its last good state. */
-  readonly servedFromLastGood: boolean;
-}
 
 export interface GrantSourceStatus {
   /** True after the first complete load, and while that is recent enough; no decision is made otherwise. */
@@ -33,20 +24,46 @@ export interface GrantSourceStatus {
  * apps with the same app key: none of them is served, and a problem says so.
  */
 export abstract class GrantSource {
-  abstract find(user: string, app: string): InstalledApp | undefined;
-  abstract findByKey(appKey: string): InstalledApp | undefined;
+  protected abstract readonly index: GrantIndex;
+  protected current: GrantSourceStatus = { ready: false, installedApps: 0, problems: [] };
+  private readonly listeners = new Set<AppListener>();
+
+  abstract close(): Promise<void>;
+
+  status(): GrantSourceStatus {
+    return this.current;
+  }
+
+  find(user: string, app: string): InstalledApp | undefined {
+    return this.index.find(user, app);
+  }
+
+  findByKey(appKey: string): InstalledApp | undefined {
+    return this.index.findByKey(appKey);
+  }
+
   /** Returns all apps that are served. */
-  abstract installedApps(): Iterable<InstalledApp>;
+  installedApps(): Iterable<InstalledApp> {
+    return this.index.served();
+  }
+
   /**
    * Calls the listener for each app that is served otherwise than before, or no longer, in the same synchronous step as
    * the change. Returns what ends that.
    */
-  abstract onChange(listener: (user: string, app: string) => void): () => void;
+  onChange(listener: AppListener): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
   /** Returns the apps that state any grant on a user's workspace, served or not, in the order of their installation. */
-  abstract holdersOf(user: string, workspace: string): readonly string[];
-  abstract sharedWorkspaces(): readonly SharedWorkspace[];
-  abstract status(): GrantSourceStatus;
-  abstract close(): Promise<void>;
+  holdersOf(user: string, workspace: string): readonly string[] {
+    return this.index.holdersOf(user, workspace);
+  }
+
+  sharedWorkspaces(): readonly SharedWorkspace[] {
+    return this.index.sharedWorkspaces();
+  }
 
   /** Returns how long ago the source was last known to be complete; undefined for one that reads the files themselves. */
   ageMs(): number | undefined {
@@ -57,5 +74,18 @@ export abstract class GrantSource {
   requireReady(): void {
     const { ready, unavailableBecause } = this.status();
     if (!ready) throw new GrantsUnavailable(unavailableBecause);
+  }
+
+  /** To be called when an app is served otherwise than before. */
+  protected changed(user: string, app: string): void {
+    for (const listener of this.listeners) listener(user, app);
+  }
+
+  /** To be called after the whole index was replaced. */
+  protected replaced(before: GrantIndex): void {
+    const apps = new Map([...before.served(), ...this.index.served()].map((one) => [nameOf(one), one]));
+    for (const { user, app } of apps.values()) {
+      if (!isDeepStrictEqual(before.find(user, app), this.index.find(user, app))) this.changed(user, app);
+    }
   }
 }

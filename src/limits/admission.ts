@@ -89,8 +89,10 @@ export class Admission implements OnModuleDestroy {
   readonly requests: SharedCapacity;
   /** Memory for answers until their clients have received them. */
   readonly answers: SharedCapacity;
-  readonly #bodies: SharedCapacity;
-  readonly #strangersBodies: SharedCapacity;
+  /** Memory for the bodies of authenticated callers, and of proven peers. */
+  readonly bodies: SharedCapacity;
+  /** Memory for the bodies of all others. */
+  readonly strangersBodies: SharedCapacity;
 
   constructor(
     maxInFlight: number,
@@ -102,8 +104,8 @@ export class Admission implements OnModuleDestroy {
     const maxOfCaller = Math.max(1, maxInFlight * MAX_SHARE);
     this.requests = new SharedCapacity('in_flight', observer, maxInFlight, maxOfCaller);
     this.answers = new SharedCapacity('answers', observer, answerBytes);
-    this.#bodies = new SharedCapacity('bodies', observer, bodyBytes);
-    this.#strangersBodies = new SharedCapacity(
+    this.bodies = new SharedCapacity('bodies', observer, bodyBytes);
+    this.strangersBodies = new SharedCapacity(
       'bodies',
       observer,
       strangersBodyBytes,
@@ -111,7 +113,7 @@ export class Admission implements OnModuleDestroy {
     );
     observer?.opened(() => ({
       inFlight: this.requests.used,
-      bodyBytes: this.#bodies.used + this.#strangersBodies.used,
+      bodyBytes: this.bodies.used + this.strangersBodies.used,
       answerBytes: this.answers.used,
     }));
   }
@@ -121,11 +123,6 @@ export class Admission implements OnModuleDestroy {
     if (this.loop?.isTooLate !== true) return;
     this.observer?.shed('event_loop');
     throw new Overloaded();
-  }
-
-  /** Returns the memory for the body of such a sender. */
-  bodiesOf({ kind }: Subject): SharedCapacity {
-    return kind === undefined ? this.#strangersBodies : this.#bodies;
   }
 
   onModuleDestroy(): void {

@@ -1,7 +1,6 @@
 import { grantKey } from '../../src/authz/grant';
 import { GrantIndex } from '../../src/authz/grant-index';
-import type { GrantSourceStatus } from '../../src/authz/grant-source';
-import { IndexedGrantSource } from '../../src/authz/indexed.grant-source';
+import { GrantSource, type GrantSourceStatus } from '../../src/authz/grant-source';
 import { parseOp } from '../../src/authz/sys-data';
 
 export interface FixedApp {
@@ -15,7 +14,7 @@ export interface FixedApp {
 }
 
 /** A source with the apps that a test gives it; `set` changes them at once. */
-export class FixedGrantSource extends IndexedGrantSource {
+export class FixedGrantSource extends GrantSource {
   protected index = new GrantIndex();
   private ready = true;
 
@@ -37,7 +36,7 @@ export class FixedGrantSource extends IndexedGrantSource {
     this.ready = ready;
   }
 
-  status(): GrantSourceStatus {
+  override status(): GrantSourceStatus {
     return { ready: this.ready, installedApps: this.index.size, problems: this.index.problems() };
   }
 

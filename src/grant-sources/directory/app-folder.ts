@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isMap } from 'yaml';
 import { APP_NAME, APP_NAME_RULE, grantSet, type InstalledApp } from '../../authz/grant';
-import type { GrantProblem } from '../../authz/grant-source';
+import type { GrantProblem } from '../../authz/grant-index';
 import { type Manifest, parseManifest } from '../../authz/manifest';
 import { offsetOf, plainValue, readYaml, type Refusal, refusalOf, RefusedFile } from '../../authz/plain-yaml';
 import { readWatchedFile, type WatchedFile } from './watched-file';

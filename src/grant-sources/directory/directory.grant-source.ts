@@ -1,9 +1,8 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { APP_NAME, APP_NAME_RULE } from '../../authz/grant';
-import { GrantIndex } from '../../authz/grant-index';
-import type { GrantProblem, GrantSourceStatus } from '../../authz/grant-source';
-import { IndexedGrantSource } from '../../authz/indexed.grant-source';
+import { GrantIndex, type GrantProblem } from '../../authz/grant-index';
+import { GrantSource, type GrantSourceStatus } from '../../authz/grant-source';
 import type { LogEvent } from '../../logging/log';
 import { GrantLog } from '../grant-log';
 import { type AppFolder, readAppFolder } from './app-folder';
@@ -29,9 +28,8 @@ const RETRY_MS = 500;
 const RESCAN_MS = 10_000;
 
 /** Reads grants from a folder of manifests, again whenever something in it changes. */
-export class DirectoryGrantSource extends IndexedGrantSource {
+export class DirectoryGrantSource extends GrantSource {
   protected index = new GrantIndex();
-  private current: GrantSourceStatus = { ready: false, installedApps: 0, problems: [] };
   private folders: ReadonlyMap<string, AppFolder> = new Map();
   private problems: readonly GrantProblem[] = [];
   private timer: NodeJS.Timeout | undefined;
@@ -52,10 +50,6 @@ export class DirectoryGrantSource extends IndexedGrantSource {
     const source = new DirectoryGrantSource(options);
     await source.reloading.run();
     return source;
-  }
-
-  status(): GrantSourceStatus {
-    return this.current;
   }
 
   async close(): Promise<void> {

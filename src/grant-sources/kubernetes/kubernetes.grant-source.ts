@@ -1,6 +1,5 @@
-import { GrantIndex } from '../../authz/grant-index';
-import type { GrantProblem, GrantSourceStatus } from '../../authz/grant-source';
-import { IndexedGrantSource } from '../../authz/indexed.grant-source';
+import { GrantIndex, type GrantProblem } from '../../authz/grant-index';
+import { GrantSource, type GrantSourceStatus } from '../../authz/grant-source';
 import type { SharedWorkspace } from '../../authz/workspace-holders';
 import type { InformerDeps } from '../../kubernetes/informer-options';
 import { GrantLog } from '../grant-log';
@@ -14,12 +13,11 @@ export const DEFAULT_MAX_AGE_MS = 10 * 60_000;
 const FIRST_LIST_MS = 2_000;
 
 /** Reads grants from the resources of a cluster, which it lists and then watches, by one feed for each kind. */
-export class KubernetesGrantSource extends IndexedGrantSource {
+export class KubernetesGrantSource extends GrantSource {
   protected readonly index = new GrantIndex((user, app) => this.changed(user, app));
   private readonly refused = new Map<string, GrantProblem>();
   private readonly feeds: readonly GrantFeed[];
   private readonly log: GrantLog;
-  private current: GrantSourceStatus = { ready: false, installedApps: 0, problems: [] };
   private logged = this.current;
   private loggedShared: readonly SharedWorkspace[] = [];
   private loggedSharingChanges = 0;
@@ -60,7 +58,7 @@ export class KubernetesGrantSource extends IndexedGrantSource {
     return Math.max(...this.feeds.map((feed) => feed.ageMs()));
   }
 
-  status(): GrantSourceStatus {
+  override status(): GrantSourceStatus {
     this.refresh();
     const because = this.unavailableBecause();
     const { olares } = this;

@@ -1,6 +1,7 @@
 import { Controller, Get } from '@nestjs/common';
 import { DomainError } from '../../errors/domain-error';
-import { GrantSource, type GrantProblem } from '../../authz/grant-source';
+import type { GrantProblem } from '../../authz/grant-index';
+import { GrantSource } from '../../authz/grant-source';
 import { SecretStore } from '../../secrets/secret-store';
 import { Drain } from '../guards/early-refusals';
 import { ok, type Envelope } from '../answers/envelope';

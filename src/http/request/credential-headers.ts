@@ -43,12 +43,6 @@ export function peerOf(request: IncomingMessage): Peer {
   return { address: request.socket.remoteAddress, bearer };
 }
 
-/** Returns X-BFL-USER where it is one valid name. It is a claim and proves nothing. */
-export function namedUserIn(request: IncomingMessage): string | undefined {
-  const user = credentialHeader(request, 'x-bfl-user');
-  return user !== undefined && PLAIN_USER.test(user) ? user : undefined;
-}
-
 /** Returns true where the peer forwards what somebody else wrote, or did so before on this connection. */
 export function isForwarded(request: IncomingMessage): boolean {
   return forwardingConnections.has(request.socket);

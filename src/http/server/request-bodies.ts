@@ -46,13 +46,10 @@ export class RequestBodies {
    */
   async read(request: ProviderRequest): Promise<void> {
     if (request.body !== undefined) return;
-    const body = carriesBody(request) ? await this.#received(request) : {};
-    requireObject(body, 'body');
-    request.body = body;
-  }
-
-  /** Reads with raw-body itself: body-parser calls it with a callback, which costs an asynchronous resource for each request. */
-  async #received(request: ProviderRequest): Promise<unknown> {
+    if (!carriesBody(request)) {
+      request.body = {};
+      return;
+    }
     const { type, parameters } = parse(request.headers['content-type'] ?? '');
     if (type !== 'application/json')
       throw new InvalidRequest('body', 'must be a JSON object, sent with Content-Type: application/json');
@@ -63,9 +60,11 @@ export class RequestBodies {
     // A body that announces more than the limit is discarded; one that announces nothing may take all of it.
     const bytes = length === undefined ? limit : Number(length) > limit ? 0 : Number(length);
     const subject = subjectOf(request);
-    if (bytes > 0) request.cleanup.add(this.admission.bodiesOf(subject).take(subject, bytes));
+    const memory = subject.kind === undefined ? this.admission.strangersBodies : this.admission.bodies;
+    if (bytes > 0) request.cleanup.add(memory.take(subject, bytes));
     let received: Buffer;
     try {
+      // body-parser would call raw-body with a callback, which costs an asynchronous resource for each request.
       received = await getRawBody(request, { limit, length: length ?? null });
     } catch (error: unknown) {
       // The client reads its refusal once it has sent all of the body.
@@ -73,7 +72,9 @@ export class RequestBodies {
       throw error;
     }
     request.bodyBytes = received.length;
-    return parseBody(received);
+    const body = parseBody(received);
+    requireObject(body, 'body');
+    request.body = body;
   }
 }
 

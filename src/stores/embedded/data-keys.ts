@@ -5,6 +5,7 @@ import {
   lengthPrefixed,
   NotAuthentic,
   parseLengthPrefixed,
+  type RecordKeys,
   seal,
   unseal,
   type VaultDatabase,
@@ -22,27 +23,35 @@ interface WorkspaceRecord {
   readonly names: WorkspaceOfUser;
 }
 
+interface UnwrappedKey {
+  readonly key: KeyObject;
+  readonly workspaceKey: Buffer;
+}
+
 /** Finds and makes the data keys of workspaces. They are stored wrapped; the most recently used ones are cached in memory. */
 export class DataKeys {
-  private readonly unwrapped = new LRUCache<string, KeyObject>({ max: MAX_CACHED_KEYS });
+  private readonly unwrapped = new LRUCache<string, UnwrappedKey>({ max: MAX_CACHED_KEYS });
   /** Counts removed keys: a read that began before a removal must not put the key back into the cache. */
   private removals = 0;
 
   constructor(
     private readonly database: VaultDatabase,
     private readonly wrappingKey: KeyObject,
+    private readonly recordKeys: RecordKeys,
   ) {}
 
   /** Returns undefined for a workspace that was never written. @throws NotAuthentic */
-  async find(workspaceKey: Buffer): Promise<KeyObject | undefined> {
-    const cacheKey = workspaceKey.toString('latin1');
+  async find({ user, workspace }: WorkspaceOfUser): Promise<KeyObject | undefined> {
+    // The length separates the names, so that no two workspaces have the same one.
+    const cacheKey = `${user.length}:${user}${workspace}`;
     const cached = this.unwrapped.get(cacheKey);
-    if (cached !== undefined) return cached;
+    if (cached !== undefined) return cached.key;
     const { removals } = this;
+    const workspaceKey = this.recordKeys.ofWorkspace({ user, workspace });
     const sealed = await this.database.get(workspaceKey);
     if (sealed === undefined) return undefined;
     const { key } = this.open(workspaceKey, sealed);
-    if (removals === this.removals) this.unwrapped.set(cacheKey, key);
+    if (removals === this.removals) this.unwrapped.set(cacheKey, { key, workspaceKey });
     return key;
   }
 
@@ -56,7 +65,7 @@ export class DataKeys {
     workspaceKey: Buffer,
     names: WorkspaceOfUser,
   ): Promise<{ readonly key: KeyObject; readonly operations: readonly WriteOperation[] }> {
-    const found = await this.find(workspaceKey);
+    const found = await this.find(names);
     if (found !== undefined) return { key: found, operations: [] };
     const { key, sealed } = this.make(workspaceKey, names);
     return { key, operations: [{ type: 'put', key: workspaceKey, value: sealed }] };
@@ -83,7 +92,8 @@ export class DataKeys {
   /** Removes the key from the cache once its record is deleted: secrets sealed under a key that is stored nowhere are lost. */
   forget(workspaceKey: Buffer): void {
     this.removals += 1;
-    this.unwrapped.delete(workspaceKey.toString('latin1'));
+    for (const [name, cached] of [...this.unwrapped])
+      if (cached.workspaceKey.equals(workspaceKey)) this.unwrapped.delete(name);
   }
 }
 

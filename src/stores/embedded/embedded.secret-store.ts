@@ -58,7 +58,7 @@ export class EmbeddedSecretStore extends SecretStore {
     super();
     this.database = database;
     this.recordKeys = new RecordKeys(keys.indexKey);
-    this.dataKeys = new DataKeys(database, keys.wrappingKey);
+    this.dataKeys = new DataKeys(database, keys.wrappingKey, this.recordKeys);
     this.lists = new ScopeLists(database, this.recordKeys, time);
     this.workspaces = new StoredWorkspaces(database, this.recordKeys, this.dataKeys);
     this.recovery = new DatabaseRecovery(database, disk, time);
@@ -180,7 +180,7 @@ export class EmbeddedSecretStore extends SecretStore {
 
   /** @throws StoreUnavailable where secrets have no data key: that is damage, not an unknown workspace */
   private async dataKeyOf(scope: SecretScope): Promise<KeyObject> {
-    const dataKey = await this.dataKeys.find(this.recordKeys.ofWorkspace(scope));
+    const dataKey = await this.dataKeys.find(scope);
     if (dataKey === undefined) throw new StoreUnavailable();
     return dataKey;
   }

@@ -21,7 +21,7 @@ async function linesOf(child: Child): Promise<string[]> {
 async function pad(dataDir: string, scope: SecretScope, count: number, bytes: number): Promise<void> {
   const { database, keys } = await openVault({ dataDir, masterKey: masterKeyOf('A') });
   const recordKeys = new RecordKeys(keys.indexKey);
-  const dataKey = (await new DataKeys(database, keys.wrappingKey).find(recordKeys.ofWorkspace(scope)))!;
+  const dataKey = (await new DataKeys(database, keys.wrappingKey, recordKeys).find(scope))!;
   const put = (name: string) => {
     const recordKey = recordKeys.ofSecret(scope, name);
     const value = sealSecret(dataKey, { scope, recordKey }, { name, value: 'v'.repeat(bytes) });

@@ -3,7 +3,7 @@ import { outcome } from '../../conformance/secret-store.conformance';
 import { ENVIRONMENTS } from '../../../src/secrets/secret';
 import type { EmbeddedSecretStore } from '../../../src/stores/embedded/embedded.secret-store';
 import { DataKeys } from '../../../src/stores/embedded/data-keys';
-import type { VaultDatabase } from '../../../src/stores/embedded/records';
+import { RecordKeys, type VaultDatabase } from '../../../src/stores/embedded/records';
 import { at, freshFolder, withRecords, withStore } from './vault-under-test';
 
 const META_RECORD = 1;
@@ -69,7 +69,10 @@ describe('Removing the workspaces of a user from the embedded store', () => {
 
 describe('The data keys in memory', () => {
   it('forget a removed workspace although a read that began before the removal ends after it', async () => {
-    const workspaceKey = Buffer.from('workspace');
+    const [indexKey, wrappingKey] = [1, 2].map((byte) => createSecretKey(Buffer.alloc(32, byte)));
+    const recordKeys = new RecordKeys(indexKey!);
+    const names = { user: 'gone', workspace: 'one' };
+    const workspaceKey = recordKeys.ofWorkspace(names);
     let stored: Buffer | undefined;
     let letGo: () => void = () => undefined;
     const gate = new Promise<void>((resolve) => (letGo = resolve));
@@ -80,13 +83,13 @@ describe('The data keys in memory', () => {
         return found;
       },
     } as unknown as VaultDatabase;
-    const keys = new DataKeys(database, createSecretKey(Buffer.alloc(32, 1)));
-    stored = keys.make(workspaceKey, { user: 'gone', workspace: 'one' }).sealed;
-    const begunBefore = keys.find(workspaceKey);
+    const keys = new DataKeys(database, wrappingKey!, recordKeys);
+    stored = keys.make(workspaceKey, names).sealed;
+    const begunBefore = keys.find(names);
     stored = undefined;
     keys.forget(workspaceKey);
     letGo();
     expect(await begunBefore).toBeDefined();
-    expect(await keys.find(workspaceKey)).toBeUndefined();
+    expect(await keys.find(names)).toBeUndefined();
   });
 });
