@@ -13,6 +13,10 @@ WORKSPACE_SHARING: {{ .workspaceSharing }}
 {{- if eq .source "directory" }}
 GRANTS_DIR: /grants
 {{- else }}
+GRANT_FEEDS: {{ join "," .feeds | quote }}
+{{- if has "manifests" .feeds }}
+GRANT_APPROVALS_NAMESPACE: {{ $.Release.Namespace | quote }}
+{{- end }}
 GRANTS_MAX_AGE_S: {{ int64 .maxAgeSeconds | quote }}
 SERVICE_ACCOUNT_AUDIENCE: {{ $.Values.identity.audience | quote }}
 {{- end }}

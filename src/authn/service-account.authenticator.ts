@@ -21,6 +21,13 @@ export abstract class NamespaceOwners {
 /** System pods of users run in these namespaces; they are no apps, whatever label the namespace has. */
 const NO_APPS = /^user-(system|space)-/;
 
+/** Returns the app that has this namespace, by its owner alone; undefined where the namespace is no app's. */
+export function appInNamespace(namespace: string, owner: string): string | undefined {
+  const suffix = `-${owner}`;
+  if (owner === '' || NO_APPS.test(namespace) || !namespace.endsWith(suffix)) return undefined;
+  return namespace.slice(0, -suffix.length) || undefined;
+}
+
 /**
  * Authenticates an app by the ServiceAccount token of its pod. The namespace is `<app>-<user>`, and only its owner tells
  * where the app's name ends: `mail-a-b` is app `mail` of user `a-b`, or app `mail-a` of user `b`.
@@ -44,9 +51,7 @@ export class ServiceAccountAuthenticator {
   /** Returns the app whose pods run in this namespace; undefined where there is none. @throws IdentityUnavailable (503) */
   callerIn(namespace: string): Caller | undefined {
     const user = this.owners.ownerOf(namespace);
-    if (user === undefined || user === '' || NO_APPS.test(namespace)) return undefined;
-    const suffix = `-${user}`;
-    const app = namespace.endsWith(suffix) ? namespace.slice(0, -suffix.length) : '';
-    return app === '' ? undefined : { app, user, operations: 'any' };
+    const app = appInNamespace(namespace, user ?? '');
+    return user === undefined || app === undefined ? undefined : { app, user, operations: 'any' };
   }
 }

@@ -40,6 +40,8 @@ export class GrantIndex {
   /** The claims of apps that exist without being served, by source. */
   private readonly withheld = new Map<string, Claim>();
   private readonly holders = new WorkspaceHolders();
+  /** How many grants are stated and not approved. */
+  pendingGrants = 0;
 
   /** @param onChange called at the end of each change, once for each app that is served otherwise than before */
   constructor(private readonly onChange: AppListener = () => undefined) {}
@@ -167,6 +169,7 @@ export class GrantIndex {
     const now = united(claims);
     if (now === undefined) this.apps.delete(name);
     else this.apps.set(name, now);
+    this.pendingGrants += (now?.pending?.size ?? 0) - (before?.pending?.size ?? 0);
     const oldKey = before?.appKey;
     // The key may have passed to another app meanwhile.
     if (oldKey !== undefined && this.appsByKey.get(oldKey) === before) this.appsByKey.delete(oldKey);

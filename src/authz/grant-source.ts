@@ -15,6 +15,8 @@ export interface GrantSourceStatus {
   readonly feeds?: readonly string[];
   /** Which Olares was found, where the source finds that out. */
   readonly olares?: string;
+  /** How many grants apps state outside of their own workspaces that nobody has approved; they grant nothing. */
+  readonly pendingGrants?: number;
 }
 
 /**

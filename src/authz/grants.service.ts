@@ -1,5 +1,5 @@
 import type { Caller } from '../authn/caller';
-import { NotGranted, NotInAccessToken, WorkspaceTaken } from '../errors/authz-errors';
+import { GrantPending, NotGranted, NotInAccessToken, WorkspaceTaken } from '../errors/authz-errors';
 import { grantKey, SECRET_OPERATIONS, type SecretOperation, type InstalledApp } from './grant';
 import type { GrantSource } from './grant-source';
 import { workspacesOf } from './workspace-holders';
@@ -24,6 +24,8 @@ export interface HeldWorkspace {
   readonly sharedWith: readonly string[];
   /** False where WORKSPACE_SHARING=deny leaves it to an app that was installed earlier. */
   readonly usable: boolean;
+  /** What the app states here and nobody has approved, so that it is not granted; absent where that is nothing. */
+  readonly pending?: readonly SecretOperation[];
 }
 
 export class GrantsService {
@@ -41,7 +43,12 @@ export class GrantsService {
     this.source.requireReady();
     const key = grantKey(operation, workspace);
     const installed = this.source.find(caller.user, caller.app);
-    if (!installed?.grants.has(key)) throw new NotGranted(caller.app, operation, workspace);
+    if (!installed?.grants.has(key)) {
+      const isPending = installed?.pending?.has(key) === true;
+      throw isPending
+        ? new GrantPending(caller.app, operation, workspace)
+        : new NotGranted(caller.app, operation, workspace);
+    }
     if (!this.mayUse(installed, workspace)) throw new WorkspaceTaken(caller.app, operation, workspace);
     if (caller.operations !== 'any' && !caller.operations.has(key)) {
       throw new NotInAccessToken(caller.app, operation, workspace);
@@ -65,18 +72,27 @@ export class GrantsService {
     this.source.requireReady();
     const installed = this.source.find(user, app);
     if (installed === undefined) return undefined;
-    return [...workspacesOf(installed)].sort().map((workspace) => ({
-      workspace,
-      operations: SECRET_OPERATIONS.filter((operation) =>
-        installed.grants.has(grantKey(operation, workspace)),
-      ),
-      sharedWith: this.source.holdersOf(user, workspace).filter((other) => other !== app),
-      usable: this.mayUse(installed, workspace),
-    }));
+    const { grants, pending = new Set<string>() } = installed;
+    const stated = new Set([...workspacesOf(installed), ...workspacesOf({ grants: pending })]);
+    return [...stated].sort().map((workspace) => {
+      const operations = operationsIn(grants, workspace);
+      const awaited = operationsIn(pending, workspace);
+      return {
+        workspace,
+        operations,
+        sharedWith: this.source.holdersOf(user, workspace).filter((other) => other !== app),
+        usable: operations.length > 0 && this.mayUse(installed, workspace),
+        ...(awaited.length > 0 && { pending: awaited }),
+      };
+    });
   }
 
   /** Returns whether WORKSPACE_SHARING leaves the workspace to this app; it does not check that the app holds a grant there. */
   mayUse({ user, app }: InstalledApp, workspace: string): boolean {
     return this.sharing === 'allow' || this.source.holdersOf(user, workspace)[0] === app;
   }
+}
+
+function operationsIn(grants: ReadonlySet<string>, workspace: string): readonly SecretOperation[] {
+  return SECRET_OPERATIONS.filter((operation) => grants.has(grantKey(operation, workspace)));
 }

@@ -23,7 +23,12 @@ export interface Manifest {
   readonly app: string;
   readonly grants: readonly Grant[];
   readonly warnings: readonly ManifestWarning[];
+  /** `permission.serviceAccount`, as which the app's pods run; `default` where it states none that can exist. */
+  readonly serviceAccount: string;
 }
+
+const DEFAULT_SERVICE_ACCOUNT = 'default';
+const SERVICE_ACCOUNT_NAME = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
 
 /**
  * Parses OlaresManifest.yaml as a developer writes it, Helm directives included, or as Helm rendered it. It is accepted
@@ -55,16 +60,21 @@ function parse(text: string): Manifest {
   const app = appName(text, layout, entry(root, 'metadata', metadataBlock));
   const permission = entry(root, 'permission', permissionBlock);
   const value = plainValue(permission?.value);
-  if (value === null) return { app, grants: [], warnings: [] };
+  if (value === null) return { app, grants: [], warnings: [], serviceAccount: DEFAULT_SERVICE_ACCOUNT };
   if (!isMap(permission?.value))
     throw new RefusedFile(offsetOf(permission?.key), 'permission must be a mapping');
-  const read = parseSysData((value as Readonly<Record<string, unknown>>)['sysData'], app);
+  const { sysData, serviceAccount } = value as Readonly<Record<string, unknown>>;
+  const read = parseSysData(sysData, app);
   if ('refused' in read)
     throw new RefusedFile(offsetOf(permission.key), `permission.sysData states ${read.refused}`);
   const nodeAt = nodesBelow(permission.value.get('sysData', true));
   return {
     app,
     grants: read.grants,
+    serviceAccount:
+      typeof serviceAccount === 'string' && SERVICE_ACCOUNT_NAME.test(serviceAccount)
+        ? serviceAccount
+        : DEFAULT_SERVICE_ACCOUNT,
     warnings: read.warnings.map(({ path, reason }) => {
       const node = nodeAt(path) ?? permission.key;
       return { line: lines.linePos(offsetOf(node)).line, reason };

@@ -18,8 +18,15 @@ export interface RegistrationSettings {
   readonly providerName: string;
 }
 
+const GRANT_FEEDS = ['application-permissions', 'manifests'] as const;
+export type GrantFeedSetting = (typeof GRANT_FEEDS)[number];
+
 export interface KubernetesGrantSettings {
   readonly kind: 'kubernetes';
+  /** The kinds of resources that grants are read from, each once. */
+  readonly feeds: readonly GrantFeedSetting[];
+  /** Present with feed `manifests`. */
+  readonly approvalsNamespace?: string;
   /** The variables by which every Kubernetes tool finds its cluster: in the pod, or by KUBECONFIG. */
   readonly environment: EnvironmentVariables;
   readonly maxAgeMs: number;
@@ -41,7 +48,8 @@ type SystemServerProofSetting = 'address' | 'off';
 export type GrantSettings = DirectoryGrantSettings | KubernetesGrantSettings;
 
 const ENDPOINT = /^([a-z]([-a-z0-9]{0,61}[a-z0-9])?)\.([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?):(\d{1,5})$/;
-const PROVIDER_NAME = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
+/** Of a namespace, or of the provider that we are. */
+const LABEL_NAME = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 const SERVICE_ACCOUNT = /^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?):([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?)$/;
 
 const PREDECESSOR_SERVICE = { service: 'infisical-service', namespace: 'os-protected' };
@@ -63,6 +71,7 @@ export function grantSettings(read: EnvironmentReader): GrantSettings {
   const { registration } = registrationSetting(read);
   return {
     kind: 'kubernetes',
+    ...grantFeeds(read),
     environment: read.variables(KUBERNETES_VARIABLES),
     maxAgeMs: read.integer('GRANTS_MAX_AGE_S', 60, 86_400) * 1000,
     audience: read.required('SERVICE_ACCOUNT_AUDIENCE', 'must be set'),
@@ -96,6 +105,21 @@ function systemServerProof(
       );
   }
   return proof;
+}
+
+function grantFeeds(read: EnvironmentReader): Pick<KubernetesGrantSettings, 'feeds' | 'approvalsNamespace'> {
+  const named = (read.text('GRANT_FEEDS') ?? '').split(',').map((name) => name.trim());
+  const feeds = GRANT_FEEDS.filter((feed) => named.includes(feed));
+  if (feeds.length !== named.length)
+    read.problem('GRANT_FEEDS', `must be some of ${GRANT_FEEDS.join(', ')}, each once, separated by commas`);
+  if (!feeds.includes('manifests')) return { feeds };
+  const approvalsNamespace = read.required(
+    'GRANT_APPROVALS_NAMESPACE',
+    'must be set when GRANT_FEEDS has manifests',
+  );
+  if (approvalsNamespace !== '' && !LABEL_NAME.test(approvalsNamespace))
+    read.problem('GRANT_APPROVALS_NAMESPACE', 'must be the name of a namespace');
+  return { feeds, approvalsNamespace };
 }
 
 /** Whose `X-Remote-User` is believed. */
@@ -154,7 +178,7 @@ function serviceAccounts(
 function registrationSetting(read: EnvironmentReader): Pick<KubernetesGrantSettings, 'registration'> {
   const kind = read.oneOf('PROVIDER_REGISTRATION', ['provider-registry', 'rbac', 'both']);
   const providerName = read.required('PROVIDER_NAME', 'must be set');
-  if (!PROVIDER_NAME.test(providerName))
+  if (!LABEL_NAME.test(providerName))
     read.problem('PROVIDER_NAME', 'must be 1-63 of a-z, 0-9 and -, and neither begin nor end with a -');
   const text = read.text('PROVIDER_ENDPOINT');
   if (text === undefined) return {};

@@ -76,7 +76,16 @@ export const SETTING_DEFINITIONS = {
   GRANTS_SOURCE: {
     default: 'directory',
     description:
-      'Where the grants are: `directory`, or `kubernetes` for the ApplicationPermissions of the cluster. See docs/kubernetes.md.',
+      'Where the grants are: `directory`, or `kubernetes` for the resources of the cluster. See docs/kubernetes.md.',
+  },
+  GRANT_FEEDS: {
+    default: 'application-permissions',
+    description:
+      'With `kubernetes`: what grants are read from, separated by commas. `application-permissions`: what Olares up to 1.12.0 writes; `manifests`: the ConfigMaps in which apps carry their manifest on later ones. See docs/grants.md.',
+  },
+  GRANT_APPROVALS_NAMESPACE: {
+    description:
+      "With `manifests`: the service's own namespace, where approvals of grants are kept; whoever may write ConfigMaps there approves.",
   },
   GRANTS_DIR: {
     description:

@@ -13,6 +13,18 @@ export class NotGranted extends DomainError {
   }
 }
 
+/** The app states the grant for itself on a workspace that is not its own, and nobody has approved it. */
+export class GrantPending extends DomainError {
+  constructor(app: string, operation: string, workspace: string) {
+    super(
+      'NOT_GRANTED',
+      `App ${app} states ${operation} on workspace ${workspace}, which is not a workspace of its own: ` +
+        'the user must approve it first (POST /admin/grants/<app>/approve), or the operator.',
+      { app, operation, workspace },
+    );
+  }
+}
+
 /** The app holds the grant, but the workspace is an earlier installed app's, which the message does not name. */
 export class WorkspaceTaken extends DomainError {
   constructor(app: string, operation: string, workspace: string) {
@@ -56,5 +68,21 @@ export class WorkspaceNeeded extends DomainError {
   constructor(app: string) {
     const rule = 'must name one of the workspaces of the app, since it has several';
     super('INVALID_REQUEST', `Workspace: ${rule}`, { field: 'Workspace', rule, app });
+  }
+}
+
+/** Only what an app states can be approved. */
+export class GrantNotStated extends DomainError {
+  constructor(app: string) {
+    const rule = 'must be operations that the app states on this workspace';
+    super('INVALID_REQUEST', `operations: ${rule}`, { field: 'operations', rule, app });
+  }
+}
+
+/** The API server did not take an approval, or its withdrawal. */
+export class GrantApprovalFailed extends DomainError {
+  /** @param failure a status and a word */
+  constructor(failure: string) {
+    super('GRANTS_UNAVAILABLE', `The approval was not stored, or its withdrawal (${failure}); try again.`);
   }
 }

@@ -9,8 +9,12 @@ const MAX_WARNINGS = 20;
 /** How many problems of one change are logged: a list may bring thousands. */
 const MAX_PROBLEMS = 100;
 
-/** Logs each problem, warning and shared workspace once, when it begins. */
+/** Logs each problem, warning, pending grant and shared workspace once, when it begins. */
 export class GrantLog {
+  /** By user and app, the pending grants that were logged. */
+  private readonly known = new Map<string, ReadonlySet<string>>();
+  private begun: { readonly user: string; readonly app: string; readonly grants: readonly string[] }[] = [];
+
   constructor(private readonly log: LogEvent) {}
 
   status(now: GrantSourceStatus, before: GrantSourceStatus): void {
@@ -48,6 +52,26 @@ export class GrantLog {
     if (warnings.length > MAX_WARNINGS) {
       this.log('warn', 'grants_warnings_omitted', { source, leftOff: warnings.length - MAX_WARNINGS });
     }
+  }
+
+  /** To be called after each change of an app. @param pending grantKey() of what awaits an approval */
+  pending(user: string, app: string, pending: ReadonlySet<string> = new Set()): void {
+    // Neither name can contain a slash.
+    const name = `${user}/${app}`;
+    const before = this.known.get(name);
+    const grants = [...pending].filter((key) => before?.has(key) !== true);
+    if (pending.size > 0) this.known.set(name, pending);
+    else this.known.delete(name);
+    if (grants.length > 0) this.begun.push({ user, app, grants: grants.slice(0, MAX_WARNINGS) });
+  }
+
+  /** Logs the grants that have become pending since the last call. */
+  newlyPending(): void {
+    const begun = this.begun.splice(0);
+    for (const { user, app, grants } of begun.slice(0, MAX_PROBLEMS))
+      this.log('warn', 'grants_pending', { user, app, grants });
+    if (begun.length > MAX_PROBLEMS)
+      this.log('warn', 'grants_pending_omitted', { leftOff: begun.length - MAX_PROBLEMS });
   }
 
   /** Logs the manifests that were parsed anew. */

@@ -2,6 +2,8 @@ import { Module, type DynamicModule, type MiddlewareConsumer, type NestModule } 
 import { HttpAdapterHost } from '@nestjs/core';
 import { APP_FILTER, APP_GUARD, APP_PIPE } from '@nestjs/core/constants';
 import { AuthnModule } from '../authn/authn.module';
+import { GrantApprovals, GrantApprovalService } from '../authz/grant-approvals';
+import { GrantSource } from '../authz/grant-source';
 import { factory, Runtime, ServiceCredentials } from '../bootstrap/runtime.module';
 import type { Settings } from '../config/settings';
 import { Admission, LoopDelay } from '../limits/admission';
@@ -16,6 +18,7 @@ import { ErrorFilter } from './answers/error.filter';
 import { RequestValidationPipe } from './answers/request-validation.pipe';
 import { AccessController } from './controllers/access.controller';
 import { AppSecretsController } from './controllers/app-secrets.controller';
+import { GrantApprovalsController } from './controllers/grant-approvals.controller';
 import { HealthController } from './controllers/health.controller';
 import { SecretsController } from './controllers/secrets.controller';
 import { UserEventsController } from './controllers/user-events.controller';
@@ -86,6 +89,12 @@ const GUARD_PROVIDERS = [
   factory(APP_FILTER, [AnswerForms, Runtime], (forms, { log }) => new ErrorFilter(forms, log)),
 ];
 
+const APPROVAL_PROVIDER = factory(
+  GrantApprovalService,
+  [GrantSource, GrantApprovals, Runtime],
+  (source, approvals, { log }) => new GrantApprovalService(source, approvals, log),
+);
+
 /** Provides the routes, and equips the server, which Nest makes after all providers. */
 @Module({})
 export class HttpModule implements NestModule {
@@ -97,18 +106,21 @@ export class HttpModule implements NestModule {
     host.init$.subscribe(() => host.httpAdapter.equip(parts));
   }
 
-  static register({ settingsRoutes }: Settings): DynamicModule {
+  static register({ settingsRoutes, grants }: Settings): DynamicModule {
+    const mayApprove =
+      settingsRoutes !== 'off' && grants.kind === 'kubernetes' && grants.feeds.includes('manifests');
     return {
       module: HttpModule,
       imports: [AuthnModule, SecretsModule, UserDeprovisioningModule],
       controllers: [
         SecretsController,
         ...(settingsRoutes === 'off' ? [] : [AppSecretsController]),
+        ...(mayApprove ? [GrantApprovalsController] : []),
         AccessController,
         UserEventsController,
         HealthController,
       ],
-      providers: [...SERVER_PROVIDERS, ...GUARD_PROVIDERS],
+      providers: [...SERVER_PROVIDERS, ...GUARD_PROVIDERS, ...(mayApprove ? [APPROVAL_PROVIDER] : [])],
     };
   }
 

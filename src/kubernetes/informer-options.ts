@@ -8,6 +8,8 @@ export interface InformerOptions<T> {
   readonly path: string;
   readonly labelSelector?: string;
   readonly fieldSelector?: string;
+  /** A larger page of a list is asked for again with fewer objects, so that objects of strangers cannot fill our memory. */
+  readonly maxPageBytes?: number;
   /** A kind that the cluster does not have (404) counts as listed and empty; it may be installed later. */
   readonly absentIsEmpty?: boolean;
   /** Returns the part of an object that is needed, so that the rest of 100,000 objects is not held. It must not throw. */

@@ -18,6 +18,8 @@ export interface ApiCall {
   readonly body?: unknown;
   /** For the whole call, including its answer. */
   readonly timeoutMs: number;
+  /** A larger answer fails with `TooLarge`; 256 MiB where it is not stated. */
+  readonly maxBytes?: number;
   readonly signal?: AbortSignal;
 }
 
@@ -37,7 +39,8 @@ export class KubernetesApi {
 
   /** Returns the parsed answer. A PATCH is a JSON merge patch. @throws KubernetesFailure */
   send(call: ApiCall): Promise<unknown> {
-    return this.execute(call, async (answer) => parseJson(await textOf(answer, MAX_ANSWER_BYTES)));
+    const { maxBytes = MAX_ANSWER_BYTES } = call;
+    return this.execute(call, async (answer) => parseJson(await textOf(answer, maxBytes)));
   }
 
   /** Calls `onValue` for each line of a watch; resolves when the server has ended it regularly. @throws KubernetesFailure */

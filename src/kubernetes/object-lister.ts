@@ -20,9 +20,14 @@ export class ObjectLister<T> {
   readonly selection: Readonly<Record<string, string>>;
   /** False after a list took so long that a later page was Gone: the next one is asked for in one piece. */
   private paged = true;
+  /** Smaller once a page was too large. */
+  private pageSize = PAGE_SIZE;
 
   constructor(
-    private readonly options: Pick<InformerOptions<T>, 'path' | 'labelSelector' | 'fieldSelector' | 'read'>,
+    private readonly options: Pick<
+      InformerOptions<T>,
+      'path' | 'labelSelector' | 'fieldSelector' | 'maxPageBytes' | 'read'
+    >,
     private readonly api: KubernetesApi,
   ) {
     const { labelSelector, fieldSelector } = options;
@@ -38,6 +43,7 @@ export class ObjectLister<T> {
    * @throws KubernetesFailure
    */
   async list(before: ReadonlyMap<string, T>, signal: AbortSignal): Promise<FullList<T>> {
+    this.pageSize = PAGE_SIZE;
     const objects = new Map<string, T>();
     let next: string | undefined;
     for (;;) {
@@ -61,17 +67,30 @@ export class ObjectLister<T> {
   }
 
   private async page(next: string | undefined, signal: AbortSignal): Promise<unknown> {
-    const query = {
-      ...this.selection,
-      ...(this.paged ? { limit: String(PAGE_SIZE) } : {}),
-      ...(next === undefined ? {} : { continue: next }),
-    };
-    const { path } = this.options;
-    try {
-      return await this.api.send({ method: 'GET', path, query, timeoutMs: PAGE_TIMEOUT_MS, signal });
-    } catch (error: unknown) {
-      if (next !== undefined && kubernetesFailureOf(error).gone) this.paged = false;
-      throw error;
+    const { path, maxPageBytes: maxBytes } = this.options;
+    for (;;) {
+      const query = {
+        ...this.selection,
+        ...(this.paged ? { limit: String(this.pageSize) } : {}),
+        ...(next === undefined ? {} : { continue: next }),
+      };
+      try {
+        const limit = maxBytes === undefined ? {} : { maxBytes };
+        return await this.api.send({
+          method: 'GET',
+          path,
+          query,
+          timeoutMs: PAGE_TIMEOUT_MS,
+          signal,
+          ...limit,
+        });
+      } catch (error: unknown) {
+        const failure = kubernetesFailureOf(error);
+        if (next !== undefined && failure.gone) this.paged = false;
+        if (failure.reason !== 'TooLarge' || (this.paged && this.pageSize === 1)) throw error;
+        if (this.paged) this.pageSize = Math.ceil(this.pageSize / 8);
+        this.paged = true;
+      }
     }
   }
 }

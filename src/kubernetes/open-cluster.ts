@@ -29,6 +29,7 @@ export interface OpenedCluster {
   readonly serviceAccounts: ServiceAccountAuthenticator;
   readonly peerVerifier: PeerVerifier;
   readonly users: UserPresence;
+  readonly namespaces: WatchedNamespaceOwners;
   /** Returns the problems of the watches and the reviews that an operator should fix, one sentence each. */
   readonly problems: () => readonly string[];
   readonly close: () => Promise<void>;
@@ -65,6 +66,7 @@ export function openCluster(
     serviceAccounts: new ServiceAccountAuthenticator(reviewer, owners),
     peerVerifier,
     users: owners,
+    namespaces: owners,
     problems: () => [...problems.sentences(), ...reviews.sentences()],
     close: async () => {
       reviews.close();

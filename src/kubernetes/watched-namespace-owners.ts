@@ -1,5 +1,5 @@
 import { IdentityUnavailable } from '../errors/authn-errors';
-import { NamespaceOwners } from '../authn/service-account.authenticator';
+import { appInNamespace, NamespaceOwners } from '../authn/service-account.authenticator';
 import type { UserPresence } from '../authn/user-token.verifier';
 import type { KubeObject } from './kube-object';
 import { Informer } from './informer';
@@ -8,26 +8,53 @@ import type { InformerDeps } from './informer-options';
 const OWNER = 'bytetrade.io/ns-owner';
 const SYSTEM_NAMESPACE = 'user-system-';
 
+/** A namespace as it was last listed. */
+export interface OwnedNamespace {
+  /** The value of its label `bytetrade.io/ns-owner`; '' where there is none. */
+  readonly owner: string;
+  readonly isBeingDeleted: boolean;
+}
+
+/** What follows the namespaces; each call comes in the same synchronous step as the change. */
+export interface NamespaceListener {
+  /** A namespace is new, gone, or has another owner or state. @param users the users whose appsOf() changed with it */
+  readonly changed?: (namespace: string, users: readonly string[]) => void;
+  /** All namespaces were listed. */
+  readonly listed?: () => void;
+}
+
 /** Watches the namespaces of the cluster for the label of their owner; a user exists as long as their system namespace does. */
 export class WatchedNamespaceOwners extends NamespaceOwners implements UserPresence {
-  /** The owners by namespace; '' where there is none. */
-  private readonly namespaces: Informer<string>;
-  private readonly listeners: ((user: string) => void)[] = [];
+  private readonly namespaces: Informer<OwnedNamespace>;
+  private readonly gone: ((user: string) => void)[] = [];
+  private readonly listeners: NamespaceListener[] = [];
+  /** The apps that have a namespace of their own, by user. */
+  private readonly apps = new Map<string, Set<string>>();
+  /** The namespaces of apps, as `apps` has them. */
+  private readonly known = new Map<string, OwnedNamespace>();
 
   constructor(
     deps: InformerDeps,
     private readonly maxAgeMs: number,
   ) {
     super();
-    this.namespaces = new Informer(
-      { path: '/api/v1/namespaces', read: ownerIn, onRemoved: (name) => this.removed(name) },
+    this.namespaces = new Informer<OwnedNamespace>(
+      {
+        path: '/api/v1/namespaces',
+        read: ownerIn,
+        onPut: (name, namespace) => this.put(name, namespace),
+        onRemoved: (name) => this.removed(name),
+        onListed: () => {
+          for (const { listed } of this.listeners) listed?.();
+        },
+      },
       deps,
     );
     this.namespaces.start();
   }
 
   ownerOf(namespace: string): string | undefined {
-    return this.current().get(namespace) || undefined;
+    return this.current().get(namespace)?.owner || undefined;
   }
 
   /** The grants of a user end with their system namespace, and not before it is completely removed. */
@@ -36,7 +63,28 @@ export class WatchedNamespaceOwners extends NamespaceOwners implements UserPrese
   }
 
   onGone(listener: (user: string) => void): void {
+    this.gone.push(listener);
+  }
+
+  listen(listener: NamespaceListener): void {
     this.listeners.push(listener);
+  }
+
+  /** The mirror of the namespaces, whatever its age. */
+  get informer(): Pick<Informer<OwnedNamespace>, 'get' | 'listed' | 'ageMs' | 'syncError' | 'firstOutcome'> {
+    return this.namespaces;
+  }
+
+  /** Returns the app that has this namespace, whatever the age of the mirror; undefined where it is no app's. */
+  appIn(namespace: string): { readonly app: string; readonly user: string } | undefined {
+    const user = this.known.get(namespace)?.owner ?? '';
+    const app = appInNamespace(namespace, user);
+    return app === undefined ? undefined : { app, user };
+  }
+
+  /** Returns the apps of a user by their namespaces, whether or not these are served. */
+  appsOf(user: string): ReadonlySet<string> {
+    return this.apps.get(user) ?? new Set();
   }
 
   close(): Promise<void> {
@@ -44,19 +92,55 @@ export class WatchedNamespaceOwners extends NamespaceOwners implements UserPrese
   }
 
   /** @throws IdentityUnavailable where the namespaces are too old to decide by */
-  private current(): Informer<string> {
+  private current(): Informer<OwnedNamespace> {
     if (this.namespaces.ageMs() > this.maxAgeMs) throw new IdentityUnavailable('The Kubernetes API server');
     return this.namespaces;
   }
 
-  private removed(namespace: string): void {
-    if (!namespace.startsWith(SYSTEM_NAMESPACE)) return;
-    for (const listener of this.listeners) listener(namespace.slice(SYSTEM_NAMESPACE.length));
+  private put(name: string, namespace: OwnedNamespace): void {
+    const before = this.known.get(name);
+    if (before?.owner === namespace.owner && before.isBeingDeleted === namespace.isBeingDeleted) return;
+    this.leave(name);
+    const { owner } = namespace;
+    const app = appInNamespace(name, owner);
+    if (app !== undefined) {
+      this.known.set(name, namespace);
+      this.apps.set(owner, (this.apps.get(owner) ?? new Set()).add(app));
+    }
+    this.tell(name, before?.owner, app === undefined ? undefined : owner);
+  }
+
+  private removed(name: string): void {
+    const before = this.known.get(name);
+    this.leave(name);
+    this.tell(name, before?.owner);
+    if (!name.startsWith(SYSTEM_NAMESPACE)) return;
+    for (const listener of this.gone) listener(name.slice(SYSTEM_NAMESPACE.length));
+  }
+
+  private leave(name: string): void {
+    const owner = this.known.get(name)?.owner;
+    if (owner === undefined) return;
+    this.known.delete(name);
+    const apps = this.apps.get(owner);
+    apps?.delete(appInNamespace(name, owner) ?? '');
+    if (apps?.size === 0) this.apps.delete(owner);
+  }
+
+  private tell(namespace: string, ...owners: readonly (string | undefined)[]): void {
+    const users = [...new Set(owners)].filter((owner) => owner !== undefined);
+    for (const { changed } of this.listeners) changed?.(namespace, users);
   }
 }
 
-function ownerIn({ body }: KubeObject): string {
-  const { labels } = body['metadata'] as { readonly labels?: Readonly<Record<string, unknown>> | null };
+function ownerIn({ body }: KubeObject): OwnedNamespace {
+  const { labels, deletionTimestamp } = body['metadata'] as {
+    readonly labels?: Readonly<Record<string, unknown>> | null;
+    readonly deletionTimestamp?: unknown;
+  };
   const owner = labels?.[OWNER];
-  return typeof owner === 'string' ? owner : '';
+  return {
+    owner: typeof owner === 'string' ? owner : '',
+    isBeingDeleted: deletionTimestamp !== undefined,
+  };
 }

@@ -101,6 +101,10 @@ export const METRIC_DEFINITIONS = {
   },
   osp_grants_apps: { type: 'gauge', help: 'Installed apps that are served.' },
   osp_grants_problems: { type: 'gauge', help: 'Grants that an operator should correct; the log names them.' },
+  osp_grants_pending: {
+    type: 'gauge',
+    help: 'Grants that apps state outside of their own workspaces and nobody has approved yet; they grant nothing.',
+  },
   osp_grants_age_seconds: {
     type: 'gauge',
     help: 'How long ago the grants were last confirmed; 0 where they are read from a folder, +Inf before the first list.',

@@ -22,6 +22,7 @@ export function collectService(metrics: Metrics, service: ObservedService): void
   const { grantSource, userRemovalsPending, registrationsFailing } = service;
   const apps = metrics.gauge('osp_grants_apps');
   const problems = metrics.gauge('osp_grants_problems');
+  const pending = metrics.gauge('osp_grants_pending');
   const age = metrics.gauge('osp_grants_age_seconds');
   const shared = metrics.gauge('osp_shared_workspaces');
   const removals = metrics.gauge('osp_user_removals_pending');
@@ -29,6 +30,7 @@ export function collectService(metrics: Metrics, service: ObservedService): void
     const status = grantSource.status();
     apps.set(status.installedApps);
     problems.set(status.problems.length);
+    pending.set(status.pendingGrants ?? 0);
     age.set((grantSource.ageMs() ?? 0) / 1000);
     shared.set(grantSource.sharedWorkspaces().length);
     removals.set(userRemovalsPending());

@@ -125,6 +125,7 @@ describe('a manifest is taken', () => {
     const text = `${METADATA}${PERMISSION}    - All\n    - [x]\n`;
     expect(parseManifest(text)).toEqual({
       app: 'notes',
+      serviceAccount: 'default',
       grants: [{ operation: 'ListSecret', workspace: 'desk' }],
       warnings: [
         { line: 10, reason: expect.stringContaining('op "All"') },

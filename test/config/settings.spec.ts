@@ -375,6 +375,7 @@ describe('the settings', () => {
     const { GRANTS_DIR: _, ...rest } = GOOD;
     expect(loadSettings({ ...rest, GRANTS_SOURCE: 'kubernetes' }).grants).toEqual({
       kind: 'kubernetes',
+      feeds: ['application-permissions'],
       environment: {},
       maxAgeMs: 600_000,
       audience: 'olares-secret-provider',
@@ -400,6 +401,7 @@ describe('the settings', () => {
     };
     expect(loadSettings({ ...rest, ...chosen }).grants).toEqual({
       kind: 'kubernetes',
+      feeds: ['application-permissions'],
       environment: cluster,
       maxAgeMs: 60_000,
       audience: 'another',

@@ -20,7 +20,7 @@ import { startService, TEST_SETTINGS, type Service } from '../support/service';
 
 const SENDER = 'the-sender';
 const IN_CLUSTER: Partial<Settings> = {
-  grants: { kind: 'kubernetes', environment: {}, maxAgeMs: 600_000, audience: 'a', trustedServiceAccounts: [], systemServerProof: 'address', systemEventServiceAccounts: [], settingsServiceAccounts: [] },
+  grants: { kind: 'kubernetes', feeds: ['application-permissions'], environment: {}, maxAgeMs: 600_000, audience: 'a', trustedServiceAccounts: [], systemServerProof: 'address', systemEventServiceAccounts: [], settingsServiceAccounts: [] },
 }; // prettier-ignore
 
 class OneSender extends PeerVerifier {

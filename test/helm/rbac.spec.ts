@@ -70,14 +70,28 @@ describe("the service's ServiceAccount", () => {
     expect(manifests.filter(({ kind }) => kind === 'Job')).toEqual([]);
   });
 
+  it('reads the ConfigMaps of the cluster, and keeps approvals in its own namespace, only where apps bring their manifests', () => {
+    const manifests = renderProfile('olares-1.12.0', {
+      registration: { enabled: false },
+      grants: { feeds: ['manifests', 'application-permissions'] },
+    });
+    const more = ['everywhere /configmaps: list, watch', 'os-platform /configmaps: create, patch, delete'];
+    expect(rightsOf(manifests, 'vault')).toEqual([...WATCHED, ...more].sort());
+  });
+
   it('may register where it registers', () => {
     expect(rightsOf(renderVariant('olares-1.12.0'), 'vault')).toEqual([...WATCHED, ...REGISTERED].sort());
   });
 
   it('may keep roles, and holds all that they grant, where apps call by them', () => {
     const events = REGISTERED[1]!.replace('os-platform', 'os-protected');
+    const watched = WATCHED.filter((right) => !right.includes('applicationpermissions'));
+    const manifests = [
+      'everywhere /configmaps: list, watch',
+      'os-protected /configmaps: create, patch, delete',
+    ];
     expect(rightsOf(renderVariant('olares'), 'vault', 'os-protected')).toEqual(
-      [...WATCHED, ...ROLES, events].sort(),
+      [...watched, ...manifests, ...ROLES, events].sort(),
     );
     const both = renderProfile('olares-1.12.0', { registration: { kind: 'both' } });
     expect(rightsOf(both, 'vault')).toEqual([...WATCHED, ...ROLES, ...REGISTERED].sort());

@@ -32,6 +32,18 @@ const VARIANTS: Readonly<Record<string, Variant>> = {
       registration: { kind: 'both', providerName: 'vault' },
     },
   },
+  'manifests of apps, some of them approved': {
+    profile: 'olares',
+    values: {
+      grants: {
+        feeds: ['manifests'],
+        approvals: [
+          { user: '*', app: 'notes', workspace: 'mail', operations: ['RetrieveSecret', 'ListSecret'] },
+          { user: 'alice', app: 'notes', workspace: 'mail', operations: ['CreateSecret'] },
+        ],
+      },
+    },
+  },
   'a Settings app of its own': {
     profile: 'olares-1.12.0',
     values: { settingsRoutes: { serviceAccounts: ['os-settings:settings', 'os-settings:other'] } },

@@ -83,6 +83,7 @@ describe('the adapters of a cluster', () => {
       },
       grants: {
         kind: 'kubernetes',
+        feeds: ['application-permissions'],
         environment: { KUBECONFIG: join(dir, 'config') },
         maxAgeMs: 600_000,
         audience: 'olares-secret-provider',

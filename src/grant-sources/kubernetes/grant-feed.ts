@@ -24,7 +24,13 @@ export type GrantReading =
   /** What is left of an app that is not installed, or of an Olares that has no such resources: it counts for nothing. */
   | { readonly kind: 'leftover'; readonly reason: string }
   /** It should grant something and cannot; the reason names fields, never their content. */
-  | { readonly kind: 'refused'; readonly reason: string; readonly claim: StatedClaim | undefined };
+  | {
+      readonly kind: 'refused';
+      readonly reason: string;
+      /** 1-based, in the text of a manifest. */
+      readonly line?: number;
+      readonly claim: StatedClaim | undefined;
+    };
 
 /** What a feed reports to; each call takes effect in the same synchronous step. */
 export interface GrantFeedObserver {
@@ -85,24 +91,27 @@ export function resourceFeed({ kind, read, sourcePrefix, ...selection }: Resourc
   };
 }
 
-type FeedInformer = Pick<
-  Informer<unknown>,
-  'firstOutcome' | 'listed' | 'syncError' | 'ageMs' | 'start' | 'stop'
->;
+type FeedInformer = Pick<Informer<unknown>, 'firstOutcome' | 'listed' | 'syncError' | 'ageMs'>;
 
 /** A feed that is as complete as its informers are. */
 export class InformedFeed implements GrantFeed {
   readonly firstOutcome: Promise<void>;
+  private readonly informers: readonly FeedInformer[];
 
+  /** @param others further informers that the feed needs, which somebody else starts and stops */
   constructor(
     readonly name: string,
-    private readonly informers: readonly FeedInformer[],
+    private readonly own: readonly (FeedInformer & Pick<Informer<unknown>, 'start' | 'stop'>)[],
+    others: readonly FeedInformer[] = [],
   ) {
-    this.firstOutcome = Promise.all(informers.map((informer) => informer.firstOutcome)).then(() => undefined);
+    this.informers = [...own, ...others];
+    this.firstOutcome = Promise.all(this.informers.map((informer) => informer.firstOutcome)).then(
+      () => undefined,
+    );
   }
 
   start(): void {
-    for (const informer of this.informers) informer.start();
+    for (const informer of this.own) informer.start();
   }
 
   get listed(): boolean {
@@ -118,6 +127,6 @@ export class InformedFeed implements GrantFeed {
   }
 
   async stop(): Promise<void> {
-    await Promise.all(this.informers.map((informer) => informer.stop()));
+    await Promise.all(this.own.map((informer) => informer.stop()));
   }
 }

@@ -14,7 +14,7 @@ const FIRST_LIST_MS = 2_000;
 
 /** Reads grants from the resources of a cluster, which it lists and then watches, by one feed for each kind. */
 export class KubernetesGrantSource extends GrantSource {
-  protected readonly index = new GrantIndex((user, app) => this.changed(user, app));
+  protected readonly index = new GrantIndex((user, app) => this.appChanged(user, app));
   private readonly refused = new Map<string, GrantProblem>();
   private readonly feeds: readonly GrantFeed[];
   private readonly log: GrantLog;
@@ -78,6 +78,11 @@ export class KubernetesGrantSource extends GrantSource {
     await Promise.all(this.feeds.map((feed) => feed.stop()));
   }
 
+  private appChanged(user: string, app: string): void {
+    this.log.pending(user, app, this.index.find(user, app)?.pending);
+    this.changed(user, app);
+  }
+
   private observerOf(kind: string): GrantFeedObserver {
     return {
       put: (source, reading) => this.put(kind, source, reading),
@@ -124,7 +129,9 @@ export class KubernetesGrantSource extends GrantSource {
     if (reading.kind !== 'installed') {
       if (this.index.withhold(source, reading.claim)) this.logWithdrawn(source);
       if (reading.kind === 'inactive') return;
-      this.refused.set(source, { source, reason: reading.reason, servedFromLastGood: false });
+      const { reason, line } = reading;
+      const at = line === undefined ? {} : { line };
+      this.refused.set(source, { source, reason, ...at, servedFromLastGood: false });
       return;
     }
     const { installed, installedAtMs, warnings } = reading;
@@ -154,6 +161,7 @@ export class KubernetesGrantSource extends GrantSource {
     queueMicrotask(() => {
       this.refresh();
       this.log.status(this.current, this.logged);
+      this.log.newlyPending();
       this.logged = this.current;
       this.logSharing();
     });
@@ -172,6 +180,7 @@ export class KubernetesGrantSource extends GrantSource {
     if (!this.outdated) return;
     this.outdated = false;
     const problems = [...this.refused.values(), ...this.index.problems()];
-    this.current = { ready: this.listed, installedApps: this.index.size, problems };
+    const { size: installedApps, pendingGrants } = this.index;
+    this.current = { ready: this.listed, installedApps, problems, pendingGrants };
   }
 }

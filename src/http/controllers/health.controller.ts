@@ -24,6 +24,10 @@ interface Readiness {
   readonly store: string;
   readonly grants: string;
   readonly installedApps: number;
+  /** In a cluster: the kinds of resources that grants are read from. */
+  readonly grantFeeds?: readonly string[];
+  /** In a cluster: how many grants await an approval; `grants_pending` in the log names them. */
+  readonly pendingGrants?: number;
   /** What an operator should fix although the service is ready, one sentence each. */
   readonly problems: readonly string[];
 }
@@ -57,6 +61,8 @@ export class HealthController {
       store,
       grants: grants.ready ? 'ok' : (grants.unavailableBecause ?? 'not loaded yet'),
       installedApps: grants.installedApps,
+      ...(grants.feeds !== undefined && { grantFeeds: grants.feeds }),
+      ...(grants.pendingGrants !== undefined && { pendingGrants: grants.pendingGrants }),
       problems: [...sentencesOf(grants.problems), ...this.service.sentences()],
     };
     if (store === 'ok' && grants.ready && !this.drain.draining) return ok(readiness);

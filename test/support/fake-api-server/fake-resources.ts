@@ -11,6 +11,7 @@ export const RESOURCES = {
   customresourcedefinitions: { apiVersion: 'apiextensions.k8s.io/v1', kind: 'CustomResourceDefinition' },
   serviceaccounts: { apiVersion: 'v1', kind: 'ServiceAccount' },
   namespaces: { apiVersion: 'v1', kind: 'Namespace' },
+  configmaps: { apiVersion: 'v1', kind: 'ConfigMap' },
   pods: { apiVersion: 'v1', kind: 'Pod' },
   clusterroles: { apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'ClusterRole' },
   clusterrolebindings: { apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'ClusterRoleBinding' },

@@ -1,0 +1,478 @@
+import { SystemMonotonicTime } from '../../src/time/clock';
+import { GrantsService } from '../../src/authz/grants.service';
+import { KubernetesGrantSource } from '../../src/grant-sources/kubernetes/kubernetes.grant-source';
+import { manifestFeed } from '../../src/grant-sources/kubernetes/manifest-feed';
+import { WatchedGrantApprovals } from '../../src/grant-sources/kubernetes/watched-grant-approvals';
+import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-namespace-owners';
+import { describeGrantSource } from '../conformance/grant-source.conformance';
+import { type Logged, informerDepsOf } from '../kubernetes/informer-deps';
+import { eventually } from '../support/eventually';
+import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
+import {
+  approvalMap,
+  approveAll,
+  installApp,
+  manifestMap,
+  manifestText,
+  namespaceObject,
+  OWN_NAMESPACE,
+} from '../support/manifest-config-map';
+
+const MAX_AGE_MS = 600_000;
+
+async function openSource(server: FakeApiServer) {
+  const deps = informerDepsOf(server, new SystemMonotonicTime());
+  const owners = new WatchedNamespaceOwners(deps, MAX_AGE_MS);
+  const approvals = new WatchedGrantApprovals(OWN_NAMESPACE, deps);
+  const source = await KubernetesGrantSource.open(deps, MAX_AGE_MS, [manifestFeed({ owners, approvals })]);
+  return {
+    source,
+    logged: deps.logged,
+    close: async () => {
+      await source.close();
+      await owners.close();
+    },
+  };
+}
+
+describeGrantSource('manifests in ConfigMaps', {
+  inForceWithinMs: 1000,
+  hasKeys: false,
+  open: async (apps) => {
+    const server = await FakeApiServer.start();
+    const install = (installed: typeof apps): void => {
+      const [maps, namespaces] = [server.of('configmaps'), server.of('namespaces')];
+      const kept = new Set(installed.map(({ app, user }) => `${app}-${user}`));
+      for (const { metadata } of namespaces.list()) {
+        if (kept.has(metadata.name)) continue;
+        for (const one of maps.list(metadata.name)) maps.delete(metadata.name, one.metadata.name);
+        namespaces.delete(undefined, metadata.name);
+      }
+      for (const [index, one] of installed.entries()) {
+        const isSecond = installed.findIndex(({ app, user }) => app === one.app && user === one.user) < index;
+        if (!isSecond) installApp(server, one);
+        else maps.put(manifestMap(`${one.app}-${one.user}`, manifestText(one.app, one.ops), 'second'));
+        approveAll(server, one);
+      }
+    };
+    install(apps);
+    const { source, close } = await openSource(server);
+    return {
+      source,
+      install: async (installed) => install(installed),
+      dispose: async () => {
+        await close();
+        await server.stop();
+      },
+    };
+  },
+});
+
+const OWN = 'ListSecret?workspace=notes-desk';
+const FOREIGN = 'ListSecret?workspace=mail';
+
+describe('manifests in ConfigMaps', () => {
+  let server: FakeApiServer;
+  let logged: readonly Logged[];
+  let source: KubernetesGrantSource;
+  let close: () => Promise<void> = async () => undefined;
+  beforeEach(async () => {
+    server = await FakeApiServer.start();
+  });
+  afterEach(async () => {
+    await close();
+    await server.stop();
+  });
+
+  const open = async (): Promise<void> => {
+    ({ source, logged, close } = await openSource(server));
+  };
+  const put = (namespace: string, text: string, name?: string) =>
+    server.of('configmaps').put(manifestMap(namespace, text, name));
+  const grantsOf = (user: string, app: string): readonly string[] =>
+    [...(source.find(user, app)?.grants ?? ['not installed'])].sort();
+  const pendingOf = (user: string, app: string): readonly string[] =>
+    [...(source.find(user, app)?.pending ?? [])].sort();
+  const reasons = (): readonly string[] => source.status().problems.map(({ reason }) => reason);
+
+  it('grant what an app states on workspaces of its own, and name its namespace and ServiceAccount', async () => {
+    server.of('namespaces').put(namespaceObject('notes-alice', 'alice'));
+    put('notes-alice', manifestText('notes', ['ListSecret', OWN], '  serviceAccount: notes-sa\n'));
+    await open();
+    expect(source.find('alice', 'notes')).toEqual({
+      app: 'notes',
+      user: 'alice',
+      namespace: 'notes-alice',
+      serviceAccount: 'notes-sa',
+      grants: new Set(['ListSecret?workspace=notes', OWN]),
+    });
+    expect(source.status()).toEqual({
+      ready: true,
+      installedApps: 1,
+      problems: [],
+      feeds: ['manifests in ConfigMaps'],
+      pendingGrants: 0,
+    });
+  });
+
+  it('take default for the ServiceAccount that a manifest does not name', async () => {
+    installApp(server, { app: 'notes', user: 'alice', ops: [OWN] });
+    await open();
+    expect(source.find('alice', 'notes')?.serviceAccount).toBe('default');
+  });
+
+  it('need the manifest as the developer wrote it, with the directives of Helm outside of the permissions', async () => {
+    server.of('namespaces').put(namespaceObject('notes-alice', 'alice'));
+    put('notes-alice', `${manifestText('notes', [OWN])}spec:\n  {{- if .Values.x }}\n  a: b\n  {{- end }}\n`);
+    await open();
+    expect(grantsOf('alice', 'notes')).toEqual([OWN]);
+  });
+
+  it('warn of an entry of sysData that is another version, and grant nothing by it', async () => {
+    server.of('namespaces').put(namespaceObject('notes-alice', 'alice'));
+    const text = manifestText('notes', [OWN]).replace(
+      'version: v1',
+      'version: v2\n      svc: x\n      port: "80"',
+    );
+    put('notes-alice', text);
+    await open();
+    expect(grantsOf('alice', 'notes')).toEqual([]);
+    expect(logged).toContainEqual(
+      expect.objectContaining({
+        event: 'grants_warning',
+        source: 'ConfigMap notes-alice/olares-manifest',
+        reason: expect.stringContaining('must state version: v1'),
+      }),
+    );
+  });
+
+  describe('in a namespace that is not that of the app', () => {
+    it.each([
+      ['user-system-alice', 'alice', 'user-system'],
+      ['user-space-alice', 'alice', 'user-space'],
+      ['os-protected', 'protected', 'os'],
+      ['os-framework', undefined, 'os-framework'],
+      ['kube-system', 'system', 'kube'],
+      ['notes-shared', 'shared', 'notes'],
+      ['notes-alice', undefined, 'notes'],
+      ['notes-alice', '', 'notes'],
+      ['notes-alice', 'bob', 'notes'],
+      ['notes-alice', 'lice', 'notes'],
+      ['notes-alice', 'Alice', 'notes'],
+      ['notes-alice', 'notes-alice', 'notes'],
+      ['-alice', 'alice', 'notes'],
+      ['alice', 'alice', 'notes'],
+      ['notes', 'alice', 'notes'],
+    ])('grant nothing in %s of owner %s, and say why', async (namespace, owner, app) => {
+      server.of('namespaces').put(namespaceObject(namespace, owner));
+      put(namespace, manifestText(app, ['ListSecret']));
+      await open();
+      expect(source.status()).toMatchObject({ ready: true, installedApps: 0 });
+      expect(source.status().problems).toEqual([
+        {
+          source: `ConfigMap ${namespace}/olares-manifest`,
+          reason: expect.stringMatching(/^its namespace (has no label|is no app's)/),
+          servedFromLastGood: false,
+        },
+      ]);
+    });
+
+    it.each([
+      'mail',
+      'Notes',
+      'notes ',
+      'notes-pro',
+      'nоtes',
+      'ｎotes',
+      'notes\u200b',
+      'note',
+      'NOTES',
+      '__proto__',
+    ])('grant nothing where metadata.name is %j in the namespace of notes', async (name) => {
+      installApp(server, { app: 'mail', user: 'alice', ops: ['ListSecret'] });
+      server.of('namespaces').put(namespaceObject('notes-alice', 'alice'));
+      put('notes-alice', manifestText(name, ['ListSecret', 'ListSecret?workspace=mail']));
+      await open();
+      expect(grantsOf('alice', 'notes')).toEqual(['not installed']);
+      expect(grantsOf('alice', 'mail')).toEqual(['ListSecret?workspace=mail']);
+      expect(source.status().installedApps).toBe(1);
+      expect(reasons()).toHaveLength(1);
+    });
+
+    it('take only the owner of the namespace for the user', async () => {
+      server.of('namespaces').put(namespaceObject('mail-a-b', 'b'));
+      put('mail-a-b', manifestText('mail', ['ListSecret']));
+      await open();
+      expect(source.status().installedApps).toBe(0);
+      put('mail-a-b', manifestText('mail-a', ['ListSecret']));
+      await eventually(() => expect(grantsOf('b', 'mail-a')).toEqual(['ListSecret?workspace=mail-a']));
+      expect(source.find('a-b', 'mail')).toBeUndefined();
+    });
+  });
+
+  it('are withdrawn at once where the namespace loses its label, changes hands, is being deleted or is gone', async () => {
+    const ops = [OWN];
+    installApp(server, { app: 'notes', user: 'alice', ops });
+    await open();
+    const namespaces = server.of('namespaces');
+    const gone = async (change: () => void): Promise<void> => {
+      expect(grantsOf('alice', 'notes')).toEqual([OWN]);
+      change();
+      await eventually(() => expect(grantsOf('alice', 'notes')).toEqual(['not installed']));
+      namespaces.put(namespaceObject('notes-alice', 'alice'));
+      await eventually(() => expect(grantsOf('alice', 'notes')).toEqual([OWN]));
+    };
+    await gone(() => namespaces.put(namespaceObject('notes-alice')));
+    expect(source.holdersOf('alice', 'notes-desk')).toEqual(['notes']);
+    await gone(() => namespaces.put(namespaceObject('notes-alice', 'bob')));
+    await gone(() => namespaces.put(namespaceObject('notes-alice', 'alice', { deletionTimestamp: 'x' })));
+    await gone(() => namespaces.delete(undefined, 'notes-alice'));
+    namespaces.put(namespaceObject('notes-alice'));
+    await eventually(() => expect(source.holdersOf('alice', 'notes-desk')).toEqual([]));
+  });
+
+  it('count nothing of two ConfigMaps in one namespace, and the one that is left again', async () => {
+    installApp(server, { app: 'notes', user: 'alice', ops: [OWN] });
+    await open();
+    put('notes-alice', manifestText('notes', ['CreateSecret']), 'another');
+    await eventually(() => expect(grantsOf('alice', 'notes')).toEqual(['not installed']));
+    await eventually(() =>
+      expect(reasons()).toEqual([
+        expect.stringContaining('2 manifests'),
+        expect.stringContaining('2 manifests'),
+      ]),
+    );
+    server.of('configmaps').delete('notes-alice', 'olares-manifest');
+    await eventually(() => expect(grantsOf('alice', 'notes')).toEqual(['CreateSecret?workspace=notes']));
+  });
+
+  it.each([
+    ['is larger than 64 KiB', `${manifestText('notes', [OWN])}# ${'x'.repeat(65_536)}`, 'larger than'],
+    [
+      'has more than 10,000 tokens',
+      `${manifestText('notes', [OWN])}spec: [${'1,'.repeat(10_000)}]`,
+      'tokens',
+    ],
+    [
+      'states more than 1,000 ops',
+      manifestText(
+        'notes',
+        Array.from({ length: 1_001 }, () => OWN),
+      ),
+      '1000 ops',
+    ],
+    ['is no YAML', '\t: [', ''],
+    ['has a condition around the permissions', `{{ if .a }}\n${manifestText('notes', [OWN])}{{ end }}\n`, ''],
+  ])('grant nothing by a manifest that %s', async (_, text, reason) => {
+    server.of('namespaces').put(namespaceObject('notes-alice', 'alice'));
+    put('notes-alice', text);
+    installApp(server, { app: 'mail', user: 'alice', ops: ['ListSecret'] });
+    await open();
+    expect(source.status()).toMatchObject({ ready: true, installedApps: 1 });
+    expect(reasons()).toEqual([expect.stringContaining(reason)]);
+  });
+
+  it.each([
+    ['no data', { data: undefined }],
+    ['null', { data: null }],
+    ['another key', { data: { 'olaresmanifest.yaml': manifestText('notes', [OWN]) } }],
+    ['text that is none', { data: { 'OlaresManifest.yaml': 7 } }],
+    ['binary data', { data: undefined, binaryData: { 'OlaresManifest.yaml': 'eA==' } }],
+  ])('grant nothing with %s', async (_, change) => {
+    server.of('namespaces').put(namespaceObject('notes-alice', 'alice'));
+    server.of('configmaps').put({ ...manifestMap('notes-alice', ''), ...change });
+    await open();
+    expect(source.status()).toMatchObject({ ready: true, installedApps: 0 });
+    expect(reasons()).toEqual(['data has no OlaresManifest.yaml']);
+  });
+
+  describe('on workspaces of others', () => {
+    const TOLD = { level: 'warn', event: 'grants_pending', user: 'alice', app: 'notes' };
+
+    it('are pending: not granted, counted, explained and logged once', async () => {
+      installApp(server, { app: 'mail', user: 'alice', ops: ['ListSecret'] });
+      installApp(server, { app: 'notes', user: 'alice', ops: [OWN, FOREIGN] });
+      await open();
+      expect(grantsOf('alice', 'notes')).toEqual([OWN]);
+      expect(pendingOf('alice', 'notes')).toEqual([FOREIGN]);
+      expect(source.status()).toMatchObject({ pendingGrants: 1, problems: [] });
+      expect(source.holdersOf('alice', 'mail')).toEqual(['mail']);
+      const grants = new GrantsService(source);
+      const caller = { app: 'notes', user: 'alice', operations: 'any' } as const;
+      expect(() => grants.authorize(caller, 'ListSecret', 'mail')).toThrow('must approve it');
+      expect(grants.explain('alice', 'notes')).toEqual([
+        { workspace: 'mail', operations: [], sharedWith: ['mail'], usable: false, pending: ['ListSecret'] },
+        { workspace: 'notes-desk', operations: ['ListSecret'], sharedWith: [], usable: true },
+      ]);
+      put('notes-alice', manifestText('notes', [FOREIGN, OWN, 'CreateSecret']));
+      await eventually(() => expect(grantsOf('alice', 'notes')).toHaveLength(2));
+      expect(logged.filter(({ event }) => event === 'grants_pending')).toEqual([
+        { ...TOLD, grants: [FOREIGN] },
+      ]);
+    });
+
+    it('count as soon as and as long as they are approved and stated', async () => {
+      installApp(server, { app: 'notes', user: 'alice', ops: [FOREIGN, 'CreateSecret?workspace=mail'] });
+      await open();
+      expect(grantsOf('alice', 'notes')).toEqual([]);
+      const approval = approvalMap({
+        user: 'alice',
+        app: 'notes',
+        workspace: 'mail',
+        operations: 'ListSecret',
+      });
+      const maps = server.of('configmaps');
+      maps.put(approval);
+      await eventually(() => expect(grantsOf('alice', 'notes')).toEqual([FOREIGN]));
+      expect(pendingOf('alice', 'notes')).toEqual(['CreateSecret?workspace=mail']);
+      maps.delete(OWN_NAMESPACE, approval.metadata.name);
+      await eventually(() => expect(grantsOf('alice', 'notes')).toEqual([]));
+      maps.put(approval);
+      await eventually(() => expect(grantsOf('alice', 'notes')).toEqual([FOREIGN]));
+      put('notes-alice', manifestText('notes', [OWN]));
+      await eventually(() => expect(grantsOf('alice', 'notes')).toEqual([OWN]));
+    });
+
+    it('count for every user where the operator approved so', async () => {
+      installApp(server, { app: 'notes', user: 'alice', ops: [FOREIGN] });
+      installApp(server, { app: 'notes', user: 'bob', ops: [FOREIGN] });
+      installApp(server, { app: 'chat', user: 'bob', ops: [FOREIGN] });
+      await open();
+      server
+        .of('configmaps')
+        .put(approvalMap({ user: '*', app: 'notes', workspace: 'mail', operations: 'ListSecret' }));
+      await eventually(() => expect(grantsOf('alice', 'notes')).toEqual([FOREIGN]));
+      expect(grantsOf('bob', 'notes')).toEqual([FOREIGN]);
+      expect(grantsOf('bob', 'chat')).toEqual([]);
+    });
+
+    it.each([
+      ['in a foreign namespace', {}, 'notes-alice'],
+      ['for another user', { user: 'bob' }],
+      ['for another app', { app: 'mail' }],
+      ['for another workspace', { workspace: 'mail-x' }],
+      ['for another operation', { operations: 'CreateSecret' }],
+      ['for a pattern of apps', { app: '*' }],
+      ['for a pattern of workspaces', { workspace: '*' }],
+      ['for a pattern of operations', { operations: '*' }],
+      ['with an unknown operation', { operations: 'ListSecret,All' }],
+      ['with an operation twice', { operations: 'ListSecret,ListSecret' }],
+      ['with a blank', { operations: 'ListSecret, CreateSecret' }],
+      ['with no operation', { operations: '' }],
+      ['with another letter case', { user: 'Alice' }],
+      ['with a further field', { note: 'x' }],
+    ])('stay pending with an approval %s', async (_, change, namespace = OWN_NAMESPACE) => {
+      installApp(server, { app: 'notes', user: 'alice', ops: [FOREIGN] });
+      const data = { user: 'alice', app: 'notes', workspace: 'mail', operations: 'ListSecret', ...change };
+      server.of('configmaps').put(approvalMap(data, namespace));
+      await open();
+      expect(grantsOf('alice', 'notes')).toEqual([]);
+      expect(pendingOf('alice', 'notes')).toEqual([FOREIGN]);
+    });
+
+    it('name an approval that cannot be read as a problem', async () => {
+      const data = { user: 'alice', app: 'notes', workspace: 'mail', operations: 'All' };
+      const map = approvalMap(data);
+      server.of('configmaps').put(map);
+      await open();
+      expect(source.status().problems).toEqual([
+        expect.objectContaining({ source: `ConfigMap ${OWN_NAMESPACE}/${map.metadata.name}` }),
+      ]);
+      server.of('configmaps').put({ ...map, data: { ...data, operations: 'ListSecret' } });
+      await eventually(() => expect(source.status().problems).toEqual([]));
+    });
+  });
+
+  describe('with names that begin alike', () => {
+    it.each([
+      ['notes', true],
+      ['notes-', true],
+      ['notes-desk', true],
+      ['notes.desk', true],
+      ['notes_desk', true],
+      ['notes-pro', false],
+      ['notes-pro-x', false],
+      ['notes-pro.x', false],
+      ['notes-prox', true],
+      ['notesx', false],
+      ['note', false],
+      ['Notes', false],
+      ['NOTES-desk', false],
+      ['settings', false],
+      ['dashboard', false],
+    ])('workspace %s is notes’ own: %s, where notes-pro is installed too', async (workspace, isOwn) => {
+      server.of('namespaces').put(namespaceObject('notes-pro-alice', 'alice'));
+      const op = `ListSecret?workspace=${workspace}`;
+      installApp(server, { app: 'notes', user: 'alice', ops: [op] });
+      await open();
+      expect(grantsOf('alice', 'notes')).toEqual(isOwn ? [op] : []);
+      expect(pendingOf('alice', 'notes')).toEqual(isOwn ? [] : [op]);
+    });
+
+    it('a workspace goes to the app with the longer name when that is installed, and back when it is gone', async () => {
+      const ops = ['ListSecret?workspace=notes-pro-x', 'ListSecret?workspace=notes-pro'];
+      installApp(server, { app: 'notes', user: 'alice', ops });
+      installApp(server, { app: 'notes-pro', user: 'bob', ops: [] });
+      await open();
+      expect(grantsOf('alice', 'notes')).toHaveLength(2);
+      installApp(server, { app: 'notes-pro', user: 'alice', ops });
+      await eventually(() => expect(grantsOf('alice', 'notes')).toEqual([]));
+      await eventually(() => expect(grantsOf('alice', 'notes-pro')).toHaveLength(2));
+      server.of('namespaces').delete(undefined, 'notes-pro-alice');
+      await eventually(() => expect(grantsOf('alice', 'notes')).toHaveLength(2));
+    });
+
+    it('an app called like a component of Olares has none of its workspaces', async () => {
+      installApp(server, {
+        app: 'settings',
+        user: 'alice',
+        ops: ['ListSecret', 'ListSecret?workspace=settings-x'],
+      });
+      await open();
+      expect(grantsOf('alice', 'settings')).toEqual([]);
+      expect(pendingOf('alice', 'settings')).toHaveLength(2);
+    });
+  });
+
+  it('grant an app nothing more for what it writes into its own ConfigMap', async () => {
+    installApp(server, { app: 'mail', user: 'alice', ops: ['CreateSecret'] });
+    installApp(server, { app: 'notes', user: 'alice', ops: [OWN] });
+    await open();
+    put(
+      'notes-alice',
+      manifestText('notes', [
+        OWN,
+        FOREIGN,
+        'RetrieveSecret?workspace=mail-x',
+        'ListSecret?workspace=settings',
+      ]),
+    );
+    await eventually(() => expect(pendingOf('alice', 'notes')).toHaveLength(3));
+    expect(grantsOf('alice', 'notes')).toEqual([OWN]);
+    put('notes-alice', manifestText('mail', [FOREIGN]));
+    await eventually(() => expect(grantsOf('alice', 'notes')).toEqual(['not installed']));
+    expect(grantsOf('alice', 'mail')).toEqual(['CreateSecret?workspace=mail']);
+  });
+
+  it('decide nothing before the namespaces and the approvals were listed as well', async () => {
+    installApp(server, { app: 'notes', user: 'alice', ops: [OWN] });
+    server.forbidden.add('namespaces');
+    await open();
+    expect(source.status()).toMatchObject({ ready: false, installedApps: 0, problems: [] });
+    server.forbidden.clear();
+    await eventually(() => expect(source.status()).toMatchObject({ ready: true, installedApps: 1 }), 5_000);
+  });
+
+  it('are listed in small pages where somebody fills a namespace with large ConfigMaps', async () => {
+    installApp(server, { app: 'notes', user: 'alice', ops: [OWN] });
+    for (let at = 0; at < 20; at += 1) put('notes-bob', 'x'.repeat(1024 * 1024), `large-${at}`);
+    await open();
+    await eventually(() => expect(source.status().ready).toBe(true), 10_000);
+    expect(grantsOf('alice', 'notes')).toEqual([OWN]);
+    const limits = server.requests
+      .filter(({ path, query }) => path === '/api/v1/configmaps' && query.get('watch') === null)
+      .map(({ query }) => Number(query.get('limit')));
+    expect(limits.slice(0, 2)).toEqual([500, 63]);
+    expect(Math.min(...limits)).toBe(8);
+  });
+});
