@@ -5,10 +5,10 @@ import { podToken } from '../../test/support/service-account-tokens';
 import { ATTACKERS, WELL_BEHAVED } from './tenants';
 
 const PROXY = { namespace: 'os-framework', name: 'proxy' };
-/** What a TokenReview takes. */
+/** How long a TokenReview takes. */
 const REVIEW_MS = 20;
 
-/** Apps as objects of a cluster, the system-server of the well-behaved app's user where the attackers are, and a trusted proxy. */
+/** A fake cluster with the apps, a trusted proxy, and a system-server of the well-behaved app's user at the attackers' address. */
 export class AttackedCluster {
   private constructor(private readonly server: FakeApiServer) {}
 
@@ -35,7 +35,7 @@ export class AttackedCluster {
     };
   }
 
-  /** The well-behaved app behind the proxy, whose token is another one each time, so that the cluster is asked about each. */
+  /** Returns the headers of the well-behaved app behind the proxy, and different tokens of the proxy, so that the cluster is asked about each. */
   proxied(count: number): {
     readonly headers: Readonly<Record<string, string>>;
     readonly bearers: readonly string[];

@@ -4,7 +4,7 @@ import { setPriority } from 'node:os';
 import { setTimeout as pause } from 'node:timers/promises';
 import { MemoryCgroup, type MemoryUse } from './memory-cgroup';
 
-/** The chart's limit, from which Node takes half as its heap by itself; the chart sets neither heap nor threads. */
+/** The memory limit of the chart, which sets neither the heap nor the threads of Node. */
 export const LIMIT_MIB = 320;
 
 const START_WITHIN_MS = 20_000;
@@ -13,7 +13,7 @@ const KEPT_OUTPUT = 4_000;
 
 let made = 0;
 
-/** The built service under the pod's memory limit, with what an operator sees of it. */
+/** The built service as a process under the pod's memory limit, with the figures that an operator sees. */
 export class AttackedService {
   #tail = '';
   #ports: { readonly port: number; readonly metricsPort: number } | undefined;
@@ -37,7 +37,7 @@ export class AttackedService {
       detached: true,
     });
     preferred(this.#child.pid);
-    // It has no channel to us by which it would learn that we are gone.
+    // The service does not notice when this process ends.
     process.once('exit', this.#kill);
     for (const stream of [this.#child.stdout, this.#child.stderr])
       stream?.on('data', (chunk: Buffer) => this.#read(chunk));
@@ -82,7 +82,7 @@ export class AttackedService {
     return this.#ending !== '';
   }
 
-  /** The signal or code that it ended with; `OOM` where the memory limit did it, or V8 by itself at the end of its heap. */
+  /** The signal or code with which the process ended; `OOM` where the memory limit or the end of V8's heap was the reason. */
   get ending(): string | undefined {
     if (!this.hasEnded) return undefined;
     const isOutOfMemory = this.group.kills() > 0 || /heap out of memory|Allocation failed/.test(this.#tail);
@@ -90,12 +90,12 @@ export class AttackedService {
     return `${this.#ending}, having said: ${this.#tail.trim().split('\n').slice(-3).join(' ').slice(-600)}`;
   }
 
-  /** The last of what was printed. */
+  /** The end of its output. */
   get output(): string {
     return this.#tail;
   }
 
-  /** The most memory that was in use at once since this was last asked, in all and by kind, as far as samples of 25 ms tell. */
+  /** Returns the most memory in use since the last call, in all and by kind, by samples every 25 ms. */
   takeHighest(): MemoryUse & { readonly allMib: number } {
     const highest = { ...this.#highest, allMib: this.#highestMib };
     this.#highest = { ownMib: 0, kernelMib: 0, socketsMib: 0 };
@@ -117,7 +117,7 @@ export class AttackedService {
     return (Number(fields[11]) + Number(fields[12])) * 10;
   }
 
-  /** Undefined while it does not answer. */
+  /** Returns the value of a metric; undefined while the service does not answer. */
   async metric(series: string): Promise<number | undefined> {
     const text = await fetch(`http://127.0.0.1:${this.metricsPort}/metrics`, {
       headers: { connection: 'close' },
@@ -154,8 +154,8 @@ export class AttackedService {
 }
 
 /**
- * Before whatever else this machine does, where that may be asked for: a machine full of other work tells little. A process
- * that leads a session (`detached`) has a share of its own where the kernel shares by sessions, and its weight is that session's.
+ * Gives a process precedence over others, where that is allowed. Where the kernel schedules by sessions, the process must lead one
+ * (`detached`), and the weight is the session's.
  */
 export function preferred(pid: number | undefined): void {
   if (pid === undefined) return;
@@ -163,6 +163,6 @@ export function preferred(pid: number | undefined): void {
     setPriority(pid, -10);
     writeFileSync(`/proc/${pid}/autogroup`, '-10');
   } catch {
-    // Only root may, and not everywhere.
+    // Only root may do that, and not on every machine.
   }
 }

@@ -7,13 +7,13 @@ import { titleOf, type Scenario } from './scenarios';
 import type { Stage } from './stage';
 
 export interface Size {
-  /** Quiet and attacked by turns, so often at least. */
+  /** The least number of rounds, each without and then with the attack. */
   readonly rounds: number;
-  /** So often at most, where others were slower than `againAboveMs` at p99: a shared machine has bad seconds. */
+  /** The most rounds, where the well-behaved app was slower than `againAboveMs` at p99: a shared machine has bad seconds. */
   readonly mostRounds: number;
   readonly againAboveMs: number;
   readonly seconds: number;
-  /** The attack begins so long before the well-behaved app is measured, and ends so long after. */
+  /** How long before and after the measurement the attack runs. */
   readonly leadMs: number;
   readonly perSecond: number;
   readonly warmUpSeconds: number;
@@ -31,7 +31,7 @@ export const FULL: Size = {
 
 /** The highest ratio of the p99 of others with and without an attack. */
 export const MAX_RATIO = 3;
-/** A p99 below this is what timers and a shared machine make it, and no measure. */
+/** A p99 below this depends on timers and on the machine, and is not compared. */
 const FLOOR_MS = 5;
 
 /** The latencies of the well-behaved app in all windows together, in milliseconds. */
@@ -43,7 +43,7 @@ export interface Latencies {
   /** Share of its reads and writes that were answered with 200. */
   readonly served: number;
   readonly probesP99Ms: number;
-  /** Of a server beside that nobody attacks: what the machine makes of it. */
+  /** The p99 of another server that nobody attacks, which shows what the machine costs. */
   readonly controlP99Ms: number;
   readonly failures: Outcomes;
 }
@@ -54,7 +54,7 @@ export interface Row {
   readonly attacked: Latencies;
   /** p99 of reads, attacked ÷ quiet. */
   readonly ratio: number;
-  /** Longest that the event loop was held up, as the service itself tells, or else the slowest answer to a probe. */
+  /** The longest delay of the event loop by the service's own metric, or else the slowest answer to a probe. */
   readonly stallMs: number;
   readonly peakMib: {
     readonly all: number;
@@ -63,7 +63,7 @@ export interface Row {
     readonly sockets: number;
   };
   readonly cpuShare: number;
-  /** Undefined while it lives. */
+  /** How the process ended; undefined while it runs. */
   readonly ended?: string;
   /** The outcomes of the attackers' requests. */
   readonly attackers: Outcomes;
@@ -77,10 +77,10 @@ export interface Row {
 
 const RECOVERS_WITHIN_MS = 10_000;
 
-/** The attack by turns with quiet, on a service that was started for it. */
+/** Measures the well-behaved app without and with the attack, by turns, on a service of its own. */
 export async function measure(stage: Stage, scenario: Scenario, size: Size): Promise<Row> {
   const { service } = stage;
-  // The same credentials all along, as an app's are for some minutes.
+  // The same credentials in all rounds, as an app uses them for some minutes.
   const job = await stage.job(scenario, size.mostRounds * 2 * size.seconds, size.perSecond);
   const behave = (seconds: number): Promise<WellBehavedResult> =>
     stage.wellBehaved.ask('measure', { ...job, seconds });
@@ -145,7 +145,7 @@ export async function measure(stage: Stage, scenario: Scenario, size: Size): Pro
 
 const LONGEST_DELAY = 'osp_event_loop_delay_seconds{quantile="1"}';
 
-/** How many descriptors more than before are still open when what is being closed has been given its time. */
+/** Returns how many more descriptors than before are open after connections had time to close. */
 async function descriptorsKept(service: AttackedService, before: number): Promise<number> {
   for (const endMs = performance.now() + RECOVERS_WITHIN_MS; ;) {
     const more = service.descriptors() - before;
@@ -154,7 +154,7 @@ async function descriptorsKept(service: AttackedService, before: number): Promis
   }
 }
 
-/** How long until nothing is in flight and nearly all descriptors are given back, in milliseconds. */
+/** Returns how long it takes until nothing is in flight and nearly all descriptors are closed, in milliseconds. */
 async function recovery(service: AttackedService, descriptors: number): Promise<number> {
   const startMs = performance.now();
   while (performance.now() - startMs < RECOVERS_WITHIN_MS && !service.hasEnded) {
@@ -174,7 +174,7 @@ async function isServedSoon(stage: Stage): Promise<boolean> {
   return false;
 }
 
-/** Whether the attack made others slower than it may, beyond what it made of a server beside that nobody attacks. */
+/** Returns whether the attack slowed the well-behaved app more than allowed, and more than the server that nobody attacks. */
 export function isSlowed(quiet: Latencies, attacked: Latencies): boolean {
   const machineMs = Math.max(0, attacked.controlP99Ms - quiet.controlP99Ms);
   return !(attacked.p99Ms <= MAX_RATIO * Math.max(quiet.p99Ms, FLOOR_MS) + machineMs);

@@ -3,17 +3,17 @@ import { join } from 'node:path';
 
 const MEBIBYTE = 1_048_576;
 
-/** What a group's processes hold that the kernel cannot take back: their own pages, its own for them, and buffers of sockets. */
+/** The memory of a group that the kernel cannot reclaim: pages of processes, kernel memory, and socket buffers. */
 export interface MemoryUse {
   readonly ownMib: number;
   readonly kernelMib: number;
   readonly socketsMib: number;
 }
 
-/** No group can be made here; the message is a sentence that says why. */
+/** Thrown where no group can be made; the message says why. */
 export class NoMemoryCgroup extends Error {}
 
-/** A memory limit as Kubernetes sets it, of cgroup v1 or v2: whoever exceeds it is killed. Removed when it is no longer needed. */
+/** A memory limit as Kubernetes sets it, by cgroup v1 or v2: a process that exceeds it is killed. */
 export class MemoryCgroup {
   private constructor(
     private readonly dir: string,
@@ -34,7 +34,7 @@ export class MemoryCgroup {
         if (existsSync(join(group.dir, 'memory.swap.max'))) group.#write('memory.swap.max', '0');
       } else {
         group.#write('memory.limit_in_bytes', limit);
-        // Buffers of sockets are counted in v1 only where they have a limit, and count for the same one in v2.
+        // cgroup v1 counts socket buffers only where they have a limit; v2 always does.
         group.#write('memory.kmem.tcp.limit_in_bytes', limit);
       }
       return group;
@@ -44,7 +44,7 @@ export class MemoryCgroup {
     }
   }
 
-  /** Before a shell's own command line: it enters the group, and becomes what follows. */
+  /** The shell command that enters the group and then executes the command line behind it. */
   get entering(): readonly [string, readonly string[]] {
     return ['sh', ['-c', 'echo $$ > "$0" && exec "$@"', join(this.dir, 'cgroup.procs')]];
   }
@@ -67,19 +67,19 @@ export class MemoryCgroup {
     };
   }
 
-  /** The most that was ever charged, caches of files included, which the kernel takes back when it must. */
+  /** Returns the highest memory use, file caches included, which the kernel reclaims when it must. */
   peakMib(): number {
     const file = this.version === 2 ? 'memory.peak' : 'memory.max_usage_in_bytes';
     return Number(this.#read(file)) / MEBIBYTE;
   }
 
-  /** How many processes the limit has cost. */
+  /** Returns how many processes were killed by the limit. */
   kills(): number {
     const file = this.version === 2 ? 'memory.events' : 'memory.oom_control';
     return Number(/^oom_kill (\d+)$/m.exec(this.#read(file) ?? '')?.[1] ?? 0);
   }
 
-  /** Once its processes are gone. */
+  /** Removes the group; to be called when its processes have ended. */
   remove(): void {
     rmdirSync(this.dir);
   }
@@ -94,7 +94,7 @@ export class MemoryCgroup {
   }
 }
 
-/** Undefined where a memory cgroup can be made; a sentence's end, where not. */
+/** Returns why no memory cgroup can be made, as the end of a sentence; undefined where one can. */
 export function whyNoMemoryCgroup(): string | undefined {
   try {
     MemoryCgroup.make(`olares-secret-provider-trial-${process.pid}`, 64).remove();
@@ -105,7 +105,7 @@ export function whyNoMemoryCgroup(): string | undefined {
   }
 }
 
-/** Where the memory controller is mounted: its outermost group that is seen from here. @throws NoMemoryCgroup */
+/** Returns the folder at which the memory controller is mounted. @throws NoMemoryCgroup */
 function hierarchy(): { readonly dir: string; readonly version: 1 | 2 } {
   const mounts = existsSync('/proc/self/mountinfo') ? read('/proc/self/mountinfo').split('\n') : [];
   for (const line of mounts) {

@@ -4,9 +4,9 @@ import type { AttackName } from '../../test/support/attacks/attacks';
 export interface ServiceConditions {
   readonly store: 'embedded' | 'infisical';
   readonly settings?: Readonly<Record<string, string>>;
-  /** The attackers' workspaces hold 7 MiB each, under credentials that are good. */
+  /** The attackers' workspaces hold 7 MiB each. */
   readonly largeWorkspaces?: boolean;
-  /** LLDAP is asked for each user's token, and takes so long. */
+  /** LLDAP is asked about each user's token, and takes so long to answer. */
   readonly lldapMs?: number;
   readonly tls?: boolean;
   /** Grants, pods and peers come from a cluster; the attackers' address is that of a system-server. */
@@ -18,9 +18,9 @@ export interface Scenario extends ServiceConditions {
   /** The number of the fault in the issue. */
   readonly fault: string;
   readonly attack: AttackName;
-  /** How many addresses it comes from; by default one. */
+  /** From how many addresses the attack comes; by default one. */
   readonly addresses?: number;
-  /** The well-behaved app also proves itself from time to time. */
+  /** The well-behaved app also asks for access tokens. */
   readonly proofs?: boolean;
 }
 
@@ -31,8 +31,8 @@ const infisical = { store: 'infisical' } as const;
 /** In the order of the faults of the issue. */
 export const SCENARIOS: readonly Scenario[] = [
   { fault: 'B1', attack: 'headerPairs', ...embedded, cluster: true },
-  { fault: 'B2', attack: 'quitters', ...embedded, lldapMs: 400 },
-  { fault: 'B2', attack: 'quitters', ...infisical, largeWorkspaces: true },
+  { fault: 'B2', attack: 'disconnectingClients', ...embedded, lldapMs: 400 },
+  { fault: 'B2', attack: 'disconnectingClients', ...infisical, largeWorkspaces: true },
   { fault: 'B3', attack: 'absoluteTargets', ...embedded },
   { fault: 'B3', attack: 'throttledReads', ...embedded },
   { fault: 'B4', attack: 'nestedBodies', ...embedded },
@@ -44,8 +44,8 @@ export const SCENARIOS: readonly Scenario[] = [
   { fault: 'B4', attack: 'costlySmallBodies', ...embedded },
   { fault: 'B4', attack: 'costlyPublicBodies', ...embedded },
   { fault: 'B4', attack: 'bodiesWhereNoneBelongs', ...embedded },
-  { fault: 'B5', attack: 'hoard', ...embedded },
-  { fault: 'B5', attack: 'hoard', ...infisical },
+  { fault: 'B5', attack: 'storeLargeValues', ...embedded },
+  { fault: 'B5', attack: 'storeLargeValues', ...infisical },
   { fault: 'B5', attack: 'manySmallSecrets', ...embedded },
   { fault: 'B7', attack: 'missingBodies', ...embedded },
   { fault: 'B7', attack: 'missingBodies', ...embedded, addresses: MANY },

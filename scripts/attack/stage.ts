@@ -19,13 +19,13 @@ import type { WellBehavedApp, WellBehavedJob } from './processes/well-behaved-ap
 import type { Scenario, ServiceConditions } from './scenarios';
 import { ATTACKERS, credentialsOf, WELL_BEHAVED, type Tenant } from './tenants';
 
-/** Some values of 500 kB: a list of nearly 7 MiB. */
+/** Values of 500 kB, whose list has nearly 7 MiB. */
 const LARGE_VALUE = 'x'.repeat(500_000);
 const LARGE_VALUES = 14;
-/** So many tokens of one attacker's user, where somebody is asked about each. */
+/** How many tokens of one attacker's user there are, where LLDAP is asked about each. */
 const TOKENS = 200;
 
-/** The service with all that it needs; its well-behaved app and its attacker, each a process of its own. */
+/** Runs the service with its dependencies, and the well-behaved app and the attacker as processes of their own. */
 export class Stage {
   readonly #folder = new GrantsFolder([WELL_BEHAVED, ...ATTACKERS]);
   readonly #data = mkdtempSync(join(tmpdir(), 'attacked-'));
@@ -122,7 +122,7 @@ export class Stage {
     };
   }
 
-  /** Whether the app that attacked is served as before, which it must be once it attacks no more. */
+  /** Returns whether the app that attacked is served again, as it must be after its attack. */
   async servesTheAttacker(): Promise<boolean> {
     const [attacker = WELL_BEHAVED] = ATTACKERS;
     const answer = await this.#call(attacker, 'RetrieveSecret', { name: 's0' }).catch(() => undefined);
@@ -186,20 +186,20 @@ export class Stage {
     return files;
   }
 
-  /** Ten small secrets of the well-behaved app; of each attacker one, or as many large ones as there may be. */
+  /** Stores ten small secrets of the well-behaved app, and of each attacker one, or as many large ones as its workspace may hold. */
   async #seed(): Promise<void> {
     const isLarge = this.conditions.largeWorkspaces === true;
     const [count, value] = isLarge ? [LARGE_VALUES, LARGE_VALUE] : [1, 'v'];
     await this.#store(WELL_BEHAVED, 10, 'v'.repeat(200));
     await this.#store(WELL_BEHAVED, 10, 'v'.repeat(200), 'dev');
-    // People may have stored them on Infisical's own page, where no quota of ours counts.
+    // As a person could in Infisical's page, where our quotas do not apply.
     const [secrets, valueBytes] = [count, value.length];
     const large = ATTACKERS.map(({ user, workspace }) => ({ user, workspace, secrets, valueBytes }));
     if (this.#infisical !== undefined) await this.#infisical.ask('seed', large);
     else for (const attacker of ATTACKERS) await this.#store(attacker, count, value);
   }
 
-  /** Until the workspace is full, where it holds less. */
+  /** Stores secrets until they are all stored or the workspace is full. */
   async #store(tenant: Tenant, count: number, value: string, env = 'prod'): Promise<void> {
     for (let at = 0; at < count; at++) {
       const { status, text } = await this.#call(tenant, 'CreateSecret', { name: `s${at}`, value, env });

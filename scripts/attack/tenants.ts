@@ -27,14 +27,14 @@ function tenant(app: string, user: string, workspace: string, at: number): Tenan
 
 export const WELL_BEHAVED = tenant('good', 'alice', 'desk', 0);
 
-/** Apps that attack, one of each user. */
+/** The attacking apps, each of another user. */
 export const ATTACKERS: readonly Tenant[] = Array.from({ length: MAX_ATTACKERS }, (_, at) =>
-  tenant(`bad${at}`, `mallory${at}`, `hoard${at}`, at + 1),
+  tenant(`bad${at}`, `mallory${at}`, `storeLargeValues${at}`, at + 1),
 );
 
 let issued = 0;
 
-/** Signed just now, and another one each time: whoever vouches for users' tokens is asked about each. */
+/** Returns newly signed credentials, different each time, so that LLDAP is asked about each. */
 export async function credentialsOf({ app, user, workspace, ops, appKey }: Tenant): Promise<AttackingApp> {
   const nowMs = Date.now();
   const headers = {

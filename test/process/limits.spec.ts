@@ -50,7 +50,7 @@ const STAGES: readonly (readonly [
       { fault: 'B7', attack: 'unfinishedProbeBodies' },
       { fault: 'B7', attack: 'pipelinedRequests' },
       { fault: 'B8', attack: 'unreadLists' },
-      { fault: 'B5', attack: 'hoard' },
+      { fault: 'B5', attack: 'storeLargeValues' },
     ],
   ],
   [
@@ -58,7 +58,11 @@ const STAGES: readonly (readonly [
     { store: 'infisical', largeWorkspaces: true },
     [{ fault: 'B8', attack: 'unreadListsOfManyApps', addresses: 8 }],
   ],
-  ['behind a slow LLDAP', { store: 'embedded', lldapMs: 400 }, [{ fault: 'B2', attack: 'quitters' }]],
+  [
+    'behind a slow LLDAP',
+    { store: 'embedded', lldapMs: 400 },
+    [{ fault: 'B2', attack: 'disconnectingClients' }],
+  ],
 ];
 
 for (const [title, conditions, attacks] of STAGES)
@@ -119,6 +123,6 @@ function faultsOf({ ended, peakMib, attackers, attacked, quiet, after }: Row): r
 function isDocumented(outcome: string): boolean {
   const [status, reason] = outcome.split(' ');
   if (reason === undefined)
-    return /^(200|cut|refused|unanswered|asked|closed|opened|left|shaken)$/.test(outcome);
+    return /^(200|cut|refused|unanswered|asked|closed|opened|left|handshake)$/.test(outcome);
   return reason !== 'INTERNAL' && STATUS_OF[reason as keyof typeof STATUS_OF] === Number(status);
 }

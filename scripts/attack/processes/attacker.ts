@@ -3,7 +3,7 @@ import { ATTACKS, type AttackName } from '../../../test/support/attacks/attacks'
 import type { Outcomes, Target } from '../../../test/support/attacks/attack-connection';
 import { serve } from '../../bench/processes/handlers';
 
-// In the world outside, who attacks takes no time of the service's processors.
+// A real attacker does not take processor time from the service.
 setPriority(10);
 
 const handlers = {

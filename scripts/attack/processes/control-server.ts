@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { serve } from '../../bench/processes/handlers';
 import { preferred } from '../attacked-service';
 
-/** Answers at once, and nobody attacks it: what it takes longer beside an attack is the machine's doing, not the service's. */
+/** Answers at once and is not attacked: where it is slower during an attack, the machine is the reason and not the service. */
 const server = createServer((_request, response) => {
   response.end('{}');
 });

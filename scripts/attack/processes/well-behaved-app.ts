@@ -8,33 +8,33 @@ import { preferred } from '../attacked-service';
 export interface WellBehavedJob {
   readonly port: number;
   readonly metricsPort: number;
-  /** A server that nobody attacks is asked as often. */
+  /** A server that nobody attacks, which gets as many requests. */
   readonly controlPort: number;
   readonly seconds: number;
   readonly perSecond: number;
   readonly workspace: string;
   readonly headers: Readonly<Record<string, string>>;
-  /** Given, each request comes with another one of these as `Authorization`. */
+  /** Where present, each request has another one of these as `Authorization`. */
   readonly bearers?: readonly string[];
   readonly tls?: boolean;
-  /** Given, it also proves itself anew every half second, as apps do whose access token ends. */
+  /** Where present, the app also asks for an access token every half second. */
   readonly proof?: { readonly appKey: string; readonly appSecret: string };
 }
 
 export interface WellBehavedResult {
   /**
-   * How long each answer took, in milliseconds. Probes are `/livez` on the service's own port, health probes on that of the
-   * metrics, each time on a new connection, as the kubelet asks.
+   * The duration of each request in milliseconds. Probes are `/livez` on the service's port, health probes on the metrics port,
+   * each on a new connection, as the kubelet makes them.
    */
   readonly tookMs: Readonly<Record<Kind, readonly number[]>>;
-  /** What was not answered with 200, by kind and outcome. */
+  /** Counts of answers other than 200, by kind and outcome. */
   readonly failures: Readonly<Record<string, number>>;
 }
 
 export type Kind = 'reads' | 'writes' | 'probes' | 'healthProbes' | 'proofs' | 'control';
 
 const TIMEOUT_MS = 10_000;
-/** A certificate, say: some 100 kB. */
+/** A value of some 100 kB, as a certificate has. */
 const LARGE_WRITE = JSON.stringify({ name: 's9', value: 'c'.repeat(100_000), env: 'dev' });
 
 const PROBE_EVERY_MS = 100;
@@ -43,7 +43,7 @@ const PROVE_EVERY_MS = 500;
 const kept = new Agent({ keepAlive: true, maxSockets: 64 });
 const keptSecure = new SecureAgent({ keepAlive: true, maxSockets: 64, rejectUnauthorized: false });
 
-/** Each request is sent in its time, whatever became of those before it: who waits is not spared the wait. */
+/** Sends each request at its planned time, although earlier ones are unanswered, so that waits count in full. */
 async function measure(job: WellBehavedJob): Promise<WellBehavedResult> {
   const tookMs: Record<Kind, number[]> = {
     reads: [],
@@ -92,13 +92,13 @@ async function measure(job: WellBehavedJob): Promise<WellBehavedResult> {
     }),
   ]);
   await Promise.all(sent);
-  // So that the service's descriptors are those of others.
+  // Its connections are closed, so that they do not count among the service's descriptors.
   kept.destroy();
   keptSecure.destroy();
   return { tookMs, failures };
 }
 
-/** Mostly reads by name, a list now and then, few writes, and few of those large. */
+/** Chooses mostly reads by name, some lists, few writes, and few large ones among those. */
 function operationAt(turn: number): readonly ['reads' | 'writes', string, string] {
   if (turn % 40 === 27) return ['writes', 'UpdateSecret', LARGE_WRITE];
   if (turn % 20 === 7)
@@ -134,7 +134,7 @@ async function proofOf(
   return JSON.stringify({ app_key: appKey, timestamp, token, perm });
 }
 
-/** The status, with the reason of a failure, and with the code of an answer to a proof; or how the connection was lost. */
+/** Returns the status, with the reason of a failure or the code of an access answer; or how the connection was lost. */
 function outcomeOf(options: RequestOptions, body: string | undefined, tls: boolean): Promise<string> {
   return new Promise((resolve) => {
     const to = { host: '127.0.0.1', localAddress: '127.0.0.1', timeout: TIMEOUT_MS, ...options };

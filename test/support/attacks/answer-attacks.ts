@@ -8,7 +8,7 @@ import {
   type Target,
 } from './attack-connection';
 
-/** Asks on so many connections, and takes nothing of what is answered. Those that the service cuts are opened again. */
+/** Sends a request on so many connections and reads no answer. A connection that the service closes is opened again. */
 async function unread(
   target: Target,
   count: number,
@@ -16,9 +16,9 @@ async function unread(
   apps: readonly AttackingApp[] = target.apps,
 ): Promise<Outcomes> {
   const all = new AttackConnections(target);
-  const place = async (_: unknown, at: number): Promise<void> => {
+  const client = async (_: unknown, at: number): Promise<void> => {
     await pause(at * 5);
-    while (all.goesOn) {
+    while (all.isRunning) {
       const connection = await all.connect({ reads: false });
       const app = apps[at % apps.length];
       if (connection === undefined || app === undefined) {
@@ -27,13 +27,13 @@ async function unread(
       }
       await connection.send(request(app));
       all.count('asked');
-      while (all.goesOn && connection.isOpen) await pause(100);
+      while (all.isRunning && connection.isOpen) await pause(100);
       if (!connection.isOpen) all.count('closed');
       connection.end();
       await pause(50);
     }
   };
-  await Promise.all(Array.from({ length: count }, place));
+  await Promise.all(Array.from({ length: count }, client));
   return all.end();
 }
 
@@ -42,30 +42,30 @@ const list = ({ workspace, headers }: AttackingApp): string =>
 const retrieve = ({ workspace, headers }: AttackingApp): string =>
   post(`/RetrieveSecret?workspace=${workspace}`, headers, '{"name":"s0"}');
 
-/** Eighty lists of one app, and no byte of them taken. */
+/** Eighty lists of one app that it does not read. */
 export const unreadLists = (target: Target): Promise<Outcomes> =>
   unread(target, 80, list, target.apps.slice(0, 1));
 
-/** The same of several apps. */
+/** The same by several apps. */
 export const unreadListsOfManyApps = (target: Target): Promise<Outcomes> => unread(target, 80, list);
 
-/** Answers that are small enough to be gone from the service, and stay with the kernel. */
+/** Answers that are small enough to leave the service, and stay in the kernel's buffers. */
 export const unreadValues = (target: Target): Promise<Outcomes> => unread(target, 1_500, retrieve);
 
-/** Many lists asked for on each of a few connections. */
+/** Many pipelined requests for lists on each of a few connections, whose answers are not read. */
 export const pipelinedUnreadLists = (target: Target): Promise<Outcomes> =>
   unread(target, 10, (app) => list(app).repeat(30));
 
-/** Thousands of refusals asked for on each connection, and none of them read. */
+/** Thousands of pipelined requests on each connection that are refused, whose answers are not read. */
 export const unreadRefusals = (target: Target): Promise<Outcomes> =>
   unread(target, 50, () => head('POST', '/ListSecret?workspace=w').repeat(5_000));
 
 /** Lists that are read a little at a time. */
 export async function slowlyReadLists(target: Target): Promise<Outcomes> {
   const all = new AttackConnections(target);
-  const place = async (_: unknown, at: number): Promise<void> => {
+  const client = async (_: unknown, at: number): Promise<void> => {
     await pause(at * 5);
-    while (all.goesOn) {
+    while (all.isRunning) {
       const connection = await all.connect({ reads: false });
       const app = target.apps[at % target.apps.length];
       if (connection === undefined || app === undefined) {
@@ -74,34 +74,34 @@ export async function slowlyReadLists(target: Target): Promise<Outcomes> {
       }
       await connection.send(list(app));
       all.count('asked');
-      while (all.goesOn && connection.isOpen) {
+      while (all.isRunning && connection.isOpen) {
         await pause(500);
-        // One chunk of what the kernel has.
+        // Reads one chunk of what the kernel has buffered.
         connection.socket.once('data', () => connection.socket.pause());
         connection.socket.resume();
       }
       connection.end();
     }
   };
-  await Promise.all(Array.from({ length: 80 }, place));
+  await Promise.all(Array.from({ length: 80 }, client));
   return all.end();
 }
 
 /**
- * So many clients of one app that they take all the room that it has, and hang up: some at once, some while their
- * credentials are looked at, some while the store works.
+ * Clients of one app that take all of its capacity and disconnect: some at once, some while their credentials are verified, some while
+ * the store works.
  */
-export async function quitters(target: Target): Promise<Outcomes> {
+export async function disconnectingClients(target: Target): Promise<Outcomes> {
   const all = new AttackConnections(target);
   const apps = target.apps.filter(({ workspace }) => workspace === target.apps[0]?.workspace);
   let turn = 0;
-  await all.repeat(200, async (line) => {
+  await all.repeat(200, async (worker) => {
     const app = apps[turn++ % apps.length];
     const connection = await all.connect();
     if (connection === undefined || app === undefined) return pause(50);
-    await connection.send(line % 8 === 0 ? list(app) : retrieve(app));
+    await connection.send(worker % 8 === 0 ? list(app) : retrieve(app));
     await pause([0, 1, 5, 50, 200, 300][turn % 6] ?? 0);
-    if (line % 2 === 0) connection.reset();
+    if (worker % 2 === 0) connection.reset();
     else connection.end();
     all.count('left');
     await pause(200);

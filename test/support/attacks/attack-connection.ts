@@ -2,16 +2,16 @@ import { connect, type Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { connect as secureConnect, TLSSocket } from 'node:tls';
 
-/** What is attacked, from where and with what; every attack ends after `seconds`. */
+/** The attacked service, and the addresses and credentials of the attackers. Every attack ends after `seconds`. */
 export interface Target {
   readonly port: number;
   readonly metricsPort: number;
   /** Local addresses of 127.0.0.0/8, used alternately; a server distinguishes its peers by them. */
   readonly from: readonly string[];
   readonly seconds: number;
-  /** Headers of credentials that the service accepts, of one app each; for attacks by an app. */
+  /** Apps with credentials that the service accepts, for attacks by an app. */
   readonly apps: readonly AttackingApp[];
-  /** An app that is not theirs; keys and names are no secrets. */
+  /** An app of somebody else; its key and names are no secrets. */
   readonly victim?: {
     readonly app: string;
     readonly user: string;
@@ -19,7 +19,7 @@ export interface Target {
     readonly workspace: string;
   };
   readonly tls?: boolean;
-  /** Where apps are installed. */
+  /** The folder in which apps are installed. */
   readonly grantsDir?: string;
 }
 
@@ -29,11 +29,11 @@ export interface AttackingApp {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** How often each thing happened: `200`, `503 OVERLOADED`, `cut` (closed by the service before it answered), `refused` (no connection). */
+/** Counts by outcome: `200`, `503 OVERLOADED`, `cut` (closed by the service before it answered), `refused` (no connection). */
 export type Outcomes = Record<string, number>;
 
-/** Well-formed and worth nothing. */
-export const FORGED: Readonly<Record<string, string>> = {
+/** Credentials that are well-formed and not signed. */
+export const FORGED_CREDENTIALS: Readonly<Record<string, string>> = {
   'x-authorization': `${token({ alg: 'HS512' }, { username: 'mallory', exp: 4_000_000_000 })}.${'A'.repeat(86)}`,
   'x-access-token': `${token({ alg: 'HS256', typ: 'JWT' }, { sub: 'mallory', exp: 4_000_000_000 })}.${'A'.repeat(43)}`,
 };
@@ -42,7 +42,7 @@ function token(header: object, claims: object): string {
   return [header, claims].map((part) => Buffer.from(JSON.stringify(part)).toString('base64url')).join('.');
 }
 
-/** The head of a request as it goes over the wire. */
+/** Returns the head of a request as text. */
 export function head(
   method: string,
   path: string,
@@ -52,7 +52,7 @@ export function head(
   return `${method} ${path} HTTP/1.1\r\nHost: x\r\n${lines.join('')}\r\n`;
 }
 
-/** Head and body of a JSON request. */
+/** Returns head and body of a JSON request as text. */
 export function post(path: string, headers: Readonly<Record<string, string>>, body: string): string {
   const length = Buffer.byteLength(body);
   return head('POST', path, { ...headers, 'Content-Type': 'application/json', 'Content-Length': length }) + body; // prettier-ignore
@@ -72,7 +72,7 @@ export class AttackConnections {
     this.#endMs = performance.now() + target.seconds * 1000;
   }
 
-  get goesOn(): boolean {
+  get isRunning(): boolean {
     return performance.now() < this.#endMs;
   }
 
@@ -85,8 +85,8 @@ export class AttackConnections {
   }
 
   /**
-   * Connects from the next address. Answers are counted as they arrive, unless they are not read at all.
-   * @returns undefined where nobody takes the connection
+   * Connects from the next address, and counts the answers that arrive. With `reads: false` nothing is read.
+   * @returns undefined where the connection is refused
    */
   async connect({ reads = true, halfOpen = false } = {}): Promise<AttackConnection | undefined> {
     const { port, from, tls } = this.target;
@@ -125,24 +125,24 @@ export class AttackConnections {
   /** Opens so many connections, a few at a time. */
   async connectMany(count: number, options: { readonly reads?: boolean } = {}): Promise<AttackConnection[]> {
     const opened: AttackConnection[] = [];
-    for (let at = 0; at < count && this.goesOn; at += 50) {
+    for (let at = 0; at < count && this.isRunning; at += 50) {
       const some = Array.from({ length: Math.min(50, count - at) }, () => this.connect(options));
       for (const one of await Promise.all(some)) if (one !== undefined) opened.push(one);
     }
     return opened;
   }
 
-  /** As long as the attack lasts, or until all connections were closed by the other side. */
+  /** Waits until the attack ends or the service has closed all connections. */
   async hold(): Promise<void> {
-    while (this.goesOn && this.#sockets.size > 0) await pause(20);
+    while (this.isRunning && this.#sockets.size > 0) await pause(20);
   }
 
-  /** Does something again and again on so many lines of work, as long as the attack lasts. */
-  async repeat(lines: number, work: (line: number) => Promise<void>): Promise<void> {
-    const line = async (_: unknown, at: number): Promise<void> => {
-      while (this.goesOn) await work(at);
+  /** Repeats the work on so many concurrent workers until the attack ends. */
+  async repeat(workers: number, work: (worker: number) => Promise<void>): Promise<void> {
+    const worker = async (_: unknown, at: number): Promise<void> => {
+      while (this.isRunning) await work(at);
     };
-    await Promise.all(Array.from({ length: lines }, line));
+    await Promise.all(Array.from({ length: workers }, worker));
   }
 
   end(): Outcomes {
@@ -153,7 +153,7 @@ export class AttackConnections {
 
 export class AttackConnection {
   #received: Buffer = Buffer.alloc(0);
-  /** Of the answer whose head was read: what is still to come. */
+  /** How much of the current answer's body is still to come. */
   #bodyBytesLeft = 0;
   #outcome = '';
   #text = '';
@@ -187,7 +187,7 @@ export class AttackConnection {
     });
   }
 
-  /** Counts a request whose answer is then counted, or that it was cut off. */
+  /** Notes a request, so that its answer is counted, or `cut` where the connection ends first. */
   expectAnswer(): void {
     this.#unanswered += 1;
     if (this.socket.destroyed) {
@@ -208,7 +208,7 @@ export class AttackConnection {
     this.socket.destroy();
   }
 
-  /** With a reset in place of an orderly end; within TLS it is an end. */
+  /** Ends the connection by a reset; within TLS by an orderly end. */
   reset(): void {
     this.#unanswered = 0;
     if (this.socket instanceof TLSSocket) this.socket.destroy();

@@ -3,7 +3,7 @@ import type { Outcomes, Target } from './attack-connection';
 import * as bodies from './body-attacks';
 import * as connections from './connection-attacks';
 import * as heads from './head-attacks';
-import * as hoards from './hoard-attacks';
+import * as storage from './storage-attacks';
 import * as manifests from './manifest-attacks';
 
 /** The attacks by name, by which another process is told which to run. */
@@ -12,7 +12,7 @@ export const ATTACKS = {
   ...connections,
   ...answers,
   ...heads,
-  ...hoards,
+  ...storage,
   ...manifests,
 } satisfies Record<string, (target: Target) => Promise<Outcomes>>;
 

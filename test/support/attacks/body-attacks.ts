@@ -1,14 +1,21 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { AttackConnections, FORGED, head, post, type Outcomes, type Target } from './attack-connection';
+import {
+  AttackConnections,
+  FORGED_CREDENTIALS,
+  head,
+  post,
+  type Outcomes,
+  type Target,
+} from './attack-connection';
 
-/** Nearly the most that is taken where a value is stored, and elsewhere. */
+/** Nearly the largest bodies that the service accepts: where a value is stored, and elsewhere. */
 const LARGE = 3 * 1024 * 1024;
 const SMALL = 60 * 1024;
 
 const CREATE = '/CreateSecret?workspace=w';
-const NOBODY: Readonly<Record<string, string>> = {};
+const NO_CREDENTIALS: Readonly<Record<string, string>> = {};
 
-/** The same bodies again and again, on so many connections at once. */
+/** Sends the requests repeatedly, on so many connections at once. */
 async function flood(
   target: Target,
   requests: readonly (string | Uint8Array)[],
@@ -21,7 +28,7 @@ async function flood(
     if (connection === undefined) return pause(20);
     const request = requests[turn++ % requests.length] ?? '';
     const outcome = connection.ask(request);
-    // Whoever answers before it has read all of it may cut us off.
+    // The service may answer before it has read all of the body, and close the connection.
     const ended = pause(target.seconds * 1000, 'unanswered', { ref: false });
     if ((await Promise.race([outcome, ended])) === 'unanswered') all.count('unanswered');
     connection.end();
@@ -29,8 +36,11 @@ async function flood(
   return all.end();
 }
 
-function ofOneApp({ apps: [app] }: Target): { readonly path: string; readonly headers: typeof NOBODY } {
-  return { path: `?workspace=${app?.workspace}`, headers: app?.headers ?? NOBODY };
+function firstAppOf({ apps: [app] }: Target): {
+  readonly path: string;
+  readonly headers: typeof NO_CREDENTIALS;
+} {
+  return { path: `?workspace=${app?.workspace}`, headers: app?.headers ?? NO_CREDENTIALS };
 }
 
 /** Bodies whose parsing costs time and memory: nesting, many fields, many numbers. */
@@ -43,15 +53,15 @@ const COSTLY = {
   escapes: (bytes: number) => `{"name":"s","value":"${'\\u0041'.repeat(Math.floor(bytes / 6) - 10)}"}`,
 };
 
-/** 3 MiB of `[` from nobody, five at once. */
+/** 3 MiB of `[` without credentials, five at once. */
 export const nestedBodies = (target: Target): Promise<Outcomes> =>
-  flood(target, [post(CREATE, NOBODY, COSTLY.arrays(LARGE))], 5);
+  flood(target, [post(CREATE, NO_CREDENTIALS, COSTLY.arrays(LARGE))], 5);
 
-/** The same with tokens that are well-formed and nobody's, and with other costly bodies. */
+/** All costly bodies with forged tokens. */
 export const costlyBodiesForged = (target: Target): Promise<Outcomes> =>
   flood(
     target,
-    Object.values(COSTLY).map((body) => post(CREATE, FORGED, body(LARGE))),
+    Object.values(COSTLY).map((body) => post(CREATE, FORGED_CREDENTIALS, body(LARGE))),
     5,
   );
 
@@ -66,9 +76,9 @@ export function costlyBodiesInChunks(target: Target): Promise<Outcomes> {
   );
 }
 
-/** An app whose credentials are good sends them as its secrets' values. */
+/** The same by an app with valid credentials. */
 export function costlyBodiesOfAnApp(target: Target): Promise<Outcomes> {
-  const { path, headers } = ofOneApp(target);
+  const { path, headers } = firstAppOf(target);
   return flood(
     target,
     Object.values(COSTLY).map((body) => post(`/CreateSecret${path}`, headers, body(LARGE))),
@@ -76,11 +86,11 @@ export function costlyBodiesOfAnApp(target: Target): Promise<Outcomes> {
   );
 }
 
-/** Small ones to the operations that store nothing, by nobody and by an app. */
+/** Small costly bodies to the operations that store nothing, without credentials and by an app. */
 export function costlySmallBodies(target: Target): Promise<Outcomes> {
-  const { path, headers } = ofOneApp(target);
+  const { path, headers } = firstAppOf(target);
   const requests = ['RetrieveSecret', 'ListSecret', 'DeleteSecret'].flatMap((op) =>
-    [NOBODY, headers].flatMap((credentials) => [
+    [NO_CREDENTIALS, headers].flatMap((credentials) => [
       post(`/${op}${path}`, credentials, '['.repeat(5_000)),
       post(`/${op}${path}`, credentials, `{"env":${'['.repeat(5_000)}${']'.repeat(5_000)}}`),
       ...Object.values(COSTLY).map((body) => post(`/${op}${path}`, credentials, body(SMALL))),
@@ -89,12 +99,12 @@ export function costlySmallBodies(target: Target): Promise<Outcomes> {
   return flood(target, requests, 8);
 }
 
-/** The same to the routes that anybody may call, and with a ProxyRequest's field in them. */
+/** The same to the public routes, and as bodies of a ProxyRequest. */
 export function costlyPublicBodies(target: Target): Promise<Outcomes> {
   const paths = ['/permission/v1alpha1/access', '/user/create', '/user/delete', '/nothing'];
   const proxied = (body: string) => `{"appkey":"k","op":"RetrieveSecret","data":${body}}`;
   const requests = paths.flatMap((path) =>
-    Object.values(COSTLY).map((body) => post(path, NOBODY, body(SMALL))),
+    Object.values(COSTLY).map((body) => post(path, NO_CREDENTIALS, body(SMALL))),
   );
   const asSystemServer = [COSTLY.closed(LARGE - 100), COSTLY.fields(LARGE - 100)].map((body) =>
     post('/CreateSecret', { 'X-BFL-USER': 'alice' }, proxied(body)),
@@ -102,7 +112,7 @@ export function costlyPublicBodies(target: Target): Promise<Outcomes> {
   return flood(target, [...requests, ...asSystemServer], 5);
 }
 
-/** Bodies where none belongs: with GET, HEAD, OPTIONS and to the probes, and an expectation before each. */
+/** Bodies to methods and routes that take none, and with `Expect: 100-continue`. */
 export function bodiesWhereNoneBelongs(target: Target): Promise<Outcomes> {
   const body = '['.repeat(LARGE);
   const headers = { 'Content-Type': 'application/json', 'Content-Length': body.length };

@@ -1,12 +1,12 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { AttackConnections, FORGED, head, type AttackConnection, type Outcomes, type Target } from './attack-connection'; // prettier-ignore
+import { AttackConnections, FORGED_CREDENTIALS, head, type AttackConnection, type Outcomes, type Target } from './attack-connection'; // prettier-ignore
 
 const JSON_BODY = { 'Content-Type': 'application/json' };
 const LARGE = 3 * 1024 * 1024;
-/** Nearly all that is taken of a body that stores no value. */
+/** Nearly the largest body that the service accepts where no value is stored. */
 const SMALL = 63 * 1024;
 
-/** Keeps so many connections open with this on them; those that the service closes are opened again. */
+/** Keeps so many connections open and sends `begin` on each. A connection that the service closes is opened again. */
 async function occupy(
   target: Target,
   count: number,
@@ -14,17 +14,17 @@ async function occupy(
   drip?: { readonly everyMs: number; readonly bytes: string },
 ): Promise<Outcomes> {
   const all = new AttackConnections(target);
-  const place = async (_: unknown, at: number): Promise<void> => {
-    // Not all in the same moment.
+  const client = async (_: unknown, at: number): Promise<void> => {
+    // They do not all connect at the same moment.
     await pause((at % 50) * 2);
-    while (all.goesOn) {
+    while (all.isRunning) {
       const connection = await all.connect();
       if (connection === undefined) {
         await pause(200);
         continue;
       }
       await begin(connection, at);
-      while (all.goesOn && connection.isOpen) {
+      while (all.isRunning && connection.isOpen) {
         await pause(drip?.everyMs ?? 100);
         if (drip !== undefined) await connection.send(drip.bytes);
       }
@@ -32,13 +32,13 @@ async function occupy(
       await pause(50);
     }
   };
-  await Promise.all(Array.from({ length: count }, place));
+  await Promise.all(Array.from({ length: count }, client));
   return all.end();
 }
 
-/** Requests that announce a body of one byte and never send it, with no, forged and good credentials. */
+/** Requests that announce a body of one byte and never send it, with no, forged and valid credentials. */
 export function missingBodies(target: Target): Promise<Outcomes> {
-  const credentials = [{}, FORGED, ...target.apps.map(({ headers }) => headers)];
+  const credentials = [{}, FORGED_CREDENTIALS, ...target.apps.map(({ headers }) => headers)];
   return occupy(target, 500, async (connection, at) => {
     connection.expectAnswer();
     const app = target.apps[0]?.workspace ?? 'w';
@@ -48,7 +48,7 @@ export function missingBodies(target: Target): Promise<Outcomes> {
   });
 }
 
-/** The same by chunks: the head says nothing of the size, and the first chunk never ends. */
+/** The same in chunks: the head announces no length, and the first chunk never ends. */
 export function missingChunks(target: Target): Promise<Outcomes> {
   return occupy(target, 500, async (connection) => {
     connection.expectAnswer();
@@ -58,7 +58,7 @@ export function missingChunks(target: Target): Promise<Outcomes> {
   });
 }
 
-/** Twelve bodies of 3 MiB that come by drips. */
+/** Twelve bodies of 3 MiB that arrive in small parts. */
 export function drippingBodies(target: Target): Promise<Outcomes> {
   return occupy(
     target,
@@ -73,7 +73,7 @@ export function drippingBodies(target: Target): Promise<Outcomes> {
   );
 }
 
-/** The same by an app that may, nearly whole at once. */
+/** The same by an app with valid credentials, which sends most of the body at once. */
 export function drippingBodiesOfAnApp(target: Target): Promise<Outcomes> {
   const app = target.apps[0];
   return occupy(
@@ -89,14 +89,14 @@ export function drippingBodiesOfAnApp(target: Target): Promise<Outcomes> {
   );
 }
 
-/** Connections that were good for one request and then say nothing. */
+/** Connections that send one request and then nothing. */
 export function idleConnections(target: Target): Promise<Outcomes> {
   return occupy(target, 2_000, async (connection) => {
     await connection.ask(head('GET', '/livez'));
   });
 }
 
-/** Connections that never say anything. */
+/** Connections that never send anything. */
 export function silentConnections(target: Target): Promise<Outcomes> {
   return occupy(target, 2_000, async () => undefined);
 }
@@ -106,7 +106,7 @@ export function silentHealthConnections(target: Target): Promise<Outcomes> {
   return occupy({ ...target, port: target.metricsPort }, 200, async () => undefined);
 }
 
-/** Bodies of a probe that never end. */
+/** Bodies to a probe that never end. */
 export function unfinishedProbeBodies(target: Target): Promise<Outcomes> {
   return occupy(target, 1_900, async (connection) => {
     connection.expectAnswer();
@@ -116,7 +116,7 @@ export function unfinishedProbeBodies(target: Target): Promise<Outcomes> {
   });
 }
 
-/** Bodies of the access route, which anybody may call, that never end. */
+/** Bodies to the public access route that never end. */
 export function unfinishedPublicBodies(target: Target): Promise<Outcomes> {
   return occupy(target, 1_900, async (connection) => {
     connection.expectAnswer();
@@ -127,7 +127,7 @@ export function unfinishedPublicBodies(target: Target): Promise<Outcomes> {
   });
 }
 
-/** Heads that come one byte at a time. */
+/** Heads that arrive one byte at a time. */
 export function slowHeads(target: Target): Promise<Outcomes> {
   return occupy(
     target,
@@ -157,7 +157,7 @@ export async function pipelinedRequests(target: Target): Promise<Outcomes> {
   const all = new AttackConnections(target);
   const requests = [
     head('GET', '/livez'),
-    head('POST', '/ListSecret?workspace=w', FORGED),
+    head('POST', '/ListSecret?workspace=w', FORGED_CREDENTIALS),
     head('GET', '/nothing'),
     head('POST', '/permission/v1alpha1/access', { 'Content-Length': 0 }),
   ];
@@ -167,7 +167,7 @@ export async function pipelinedRequests(target: Target): Promise<Outcomes> {
     if (connection === undefined) return pause(20);
     for (let at = 0; at < 1_000; at++) connection.expectAnswer();
     await connection.send(burst);
-    for (const endMs = performance.now() + 3_000; connection.isOpen && all.goesOn;) {
+    for (const endMs = performance.now() + 3_000; connection.isOpen && all.isRunning;) {
       await pause(20);
       if (performance.now() > endMs) break;
     }
@@ -176,11 +176,11 @@ export async function pipelinedRequests(target: Target): Promise<Outcomes> {
   return all.end();
 }
 
-/** Whoever ends its own half at once, and waits with the other open. */
+/** Clients that end their half of the connection at once and wait for the answer. */
 export async function halfClosedConnections(target: Target): Promise<Outcomes> {
   const all = new AttackConnections(target);
-  const place = async (): Promise<void> => {
-    while (all.goesOn) {
+  const client = async (): Promise<void> => {
+    while (all.isRunning) {
       const connection = await all.connect({ halfOpen: true });
       if (connection === undefined) {
         await pause(200);
@@ -191,26 +191,26 @@ export async function halfClosedConnections(target: Target): Promise<Outcomes> {
         head('POST', '/permission/v1alpha1/access', { ...JSON_BODY, 'Content-Length': 100 }),
       );
       connection.socket.end();
-      while (all.goesOn && connection.isOpen) await pause(100);
+      while (all.isRunning && connection.isOpen) await pause(100);
     }
   };
-  await Promise.all(Array.from({ length: 1_000 }, place));
+  await Promise.all(Array.from({ length: 1_000 }, client));
   return all.end();
 }
 
-/** Where there is TLS: a handshake that was begun and is never gone on with. */
+/** With TLS: handshakes that are begun and never continued. */
 export function stalledHandshakes(target: Target): Promise<Outcomes> {
   const clientHello = Buffer.from('16030100c8010000c40303', 'hex');
   return occupy({ ...target, tls: false }, 1_900, async (connection) => connection.send(clientHello));
 }
 
-/** Where there is TLS: handshakes and nothing else, each of which costs a signature. */
+/** With TLS: handshakes without a request; each costs the service a signature. */
 export async function handshakes(target: Target): Promise<Outcomes> {
   const all = new AttackConnections({ ...target, tls: true });
   await all.repeat(20, async () => {
     const connection = await all.connect();
     if (connection === undefined) return pause(20);
-    all.count('shaken');
+    all.count('handshake');
     connection.reset();
   });
   return all.end();

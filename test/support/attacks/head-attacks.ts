@@ -1,21 +1,21 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { AttackConnections, FORGED, post, type Outcomes, type Target } from './attack-connection';
+import { AttackConnections, FORGED_CREDENTIALS, post, type Outcomes, type Target } from './attack-connection';
 
-/** Of Node's own; what comes beyond it, it drops without a word. */
+/** Numbers of headers around the limits of the service (100) and of Node (1,000), which drops the rest silently. */
 const PAIRS = [90, 101, 500, 990, 994, 995, 996, 1_000, 1_001, 1_100, 2_000];
 
-/** Asks again and again on kept connections; those that were cut are opened again. */
-async function askAgain(
+/** Sends requests repeatedly on persistent connections. A connection that the service closes is opened again. */
+async function askRepeatedly(
   target: Target,
-  lines: number,
+  workers: number,
   next: (turn: number) => string,
   atMost = Infinity,
 ): Promise<Outcomes> {
   const all = new AttackConnections(target);
   let turn = 0;
-  const line = async (): Promise<void> => {
+  const worker = async (): Promise<void> => {
     let connection = await all.connect();
-    while (all.goesOn && turn < atMost) {
+    while (all.isRunning && turn < atMost) {
       if (connection?.isOpen !== true) {
         await pause(20);
         connection = await all.connect();
@@ -29,13 +29,13 @@ async function askAgain(
       }
     }
   };
-  await Promise.all(Array.from({ length: lines }, line));
+  await Promise.all(Array.from({ length: workers }, worker));
   return all.end();
 }
 
 /**
- * From the address of a proven system-server: another app's key in a ProxyRequest, and behind so many headers that Node
- * drops the rest unseen, what would show that it was merely passed on.
+ * From the address of a verified system-server: a ProxyRequest with another app's key. The header that shows that it was forwarded stands
+ * behind so many others that Node drops it.
  */
 export function headerPairs(target: Target): Promise<Outcomes> {
   const proxyRequest = JSON.stringify({
@@ -46,7 +46,7 @@ export function headerPairs(target: Target): Promise<Outcomes> {
     appkey: target.victim?.appKey,
     data: { name: 's0' },
   });
-  return askAgain(target, 8, (turn) => {
+  return askRepeatedly(target, 8, (turn) => {
     const pairs = PAIRS[turn % PAIRS.length] ?? 0;
     return [
       'POST /RetrieveSecret HTTP/1.1',
@@ -63,35 +63,35 @@ export function headerPairs(target: Target): Promise<Outcomes> {
   });
 }
 
-/** Reads of one app by a target in absolute form, which counts for the same app. */
+/** Reads of one app with a request target in absolute form. */
 export function absoluteTargets(target: Target): Promise<Outcomes> {
   const app = target.apps[0];
   const read = (origin: string): string =>
     post(`${origin}/RetrieveSecret?workspace=${app?.workspace}`, app?.headers ?? {}, '{"name":"s0"}');
   const targets = ['http://x', 'https://x', 'HTTP://x:80', 'http://a@x', '//x'].map(read);
-  return askAgain(target, 25, (turn) => targets[turn % targets.length] ?? '', 2_500);
+  return askRepeatedly(target, 25, (turn) => targets[turn % targets.length] ?? '', 2_500);
 }
 
-/** The same reads in the ordinary form, far beyond the app's rate. */
+/** Reads of one app far beyond its rate limit. */
 export function throttledReads(target: Target): Promise<Outcomes> {
   const app = target.apps[0];
   const read = post(`/RetrieveSecret?workspace=${app?.workspace}`, app?.headers ?? {}, '{"name":"s0"}');
-  return askAgain(target, 25, () => read);
+  return askRepeatedly(target, 25, () => read);
 }
 
-/** Reads with tokens that are nobody's, each another one, so that nothing that is remembered helps. */
+/** Reads with forged tokens, each different, so that no verification is cached. */
 export function forgedTokens(target: Target): Promise<Outcomes> {
-  return askAgain(target, 25, (turn) => {
-    const fresh = Object.entries(FORGED).map(([name, token]) => [name, `${token.slice(0, -8)}${String(turn).padStart(8, '0')}`]); // prettier-ignore
+  return askRepeatedly(target, 25, (turn) => {
+    const fresh = Object.entries(FORGED_CREDENTIALS).map(([name, token]) => [name, `${token.slice(0, -8)}${String(turn).padStart(8, '0')}`]); // prettier-ignore
     return post('/RetrieveSecret?workspace=w', Object.fromEntries(fresh) as Record<string, string>, '{"name":"s0"}'); // prettier-ignore
   });
 }
 
-/** Proofs that are wrong, of keys that some app has and of keys that nobody has; each costs a hash. */
+/** Wrong proofs; each costs the service a bcrypt hash. */
 function wrongProofs(target: Target, keyOf: (turn: number) => string): Promise<Outcomes> {
   const firstMs = Date.now() * 1_000;
-  return askAgain(target, 40, (turn) => {
-    // Each another one: a hash that was looked at once is not looked at again.
+  return askRepeatedly(target, 40, (turn) => {
+    // Each is different, since a hash is accepted for verification only once.
     const salt = `${firstMs + turn}`.padStart(21, '0');
     const body = JSON.stringify({
       app_key: keyOf(turn),
@@ -109,11 +109,11 @@ export const wrongProofsOfAnApp = (target: Target): Promise<Outcomes> =>
 export const wrongProofsOfNobody = (target: Target): Promise<Outcomes> =>
   wrongProofs(target, (turn) => `nobody_${turn}`);
 
-/** Tokens that say of themselves that a ServiceAccount's they are, for our audience; only the cluster can tell that they are not. */
+/** Forged ServiceAccount tokens for our audience, which only the cluster can refuse. */
 export function forgedServiceAccountTokens(target: Target): Promise<Outcomes> {
   const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
   const [app, user] = [target.victim?.app, target.victim?.user];
-  return askAgain(target, 40, (turn) => {
+  return askRepeatedly(target, 40, (turn) => {
     const sub = `system:serviceaccount:${app}-${user}:default`;
     const claims = { aud: ['olares-secret-provider'], exp: 4_000_000_000, sub };
     const headers = {

@@ -6,7 +6,7 @@ import { AttackConnections, type Outcomes, type Target } from './attack-connecti
 const HEAD = 'metadata:\n  name: evil\npermission:\n  sysData: []\n';
 const BYTES = 250 * 1024;
 
-/** Manifests whose parsing takes longest for their size. */
+/** The manifests whose parsing takes longest for their size. */
 const SLOW: readonly string[] = [
   HEAD + repeated(': :\n'),
   HEAD + repeated(']\n'),
@@ -20,11 +20,11 @@ function repeated(line: string): string {
   return line.repeat(Math.floor((BYTES - HEAD.length) / line.length));
 }
 
-/** Apps are installed whose manifests are as large as is taken, each changed again as soon as it was read. */
+/** Installs apps with manifests of the largest size that is read, and changes each of them every second. */
 export async function slowManifests(target: Target): Promise<Outcomes> {
   const all = new AttackConnections(target);
   const folders = SLOW.map((_, at) => join(target.grantsDir ?? '', `evil-${at}`));
-  for (let turn = 0; all.goesOn; turn++) {
+  for (let turn = 0; all.isRunning; turn++) {
     for (const [at, folder] of folders.entries()) {
       mkdirSync(folder, { recursive: true });
       writeFileSync(join(folder, 'app.yaml'), `user: mallory\nappKey: evil-${at}\nappSecret: '0123456789'\n`);

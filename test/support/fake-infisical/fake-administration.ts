@@ -19,14 +19,14 @@ export interface FakeAdministration {
   readonly members: FakeMember[];
   readonly adminToken: string;
   bootstrapped: boolean;
-  /** As v4 by its defaults: a token without an end is refused, and that of a bootstrap has none. */
+  /** With v4's defaults a token without an expiry is refused, and the token of a bootstrap has none. */
   refusesBootstrapToken: boolean;
   bootstrapToken: string;
 }
 
 const ok = (body: unknown): FakeAnswer => ({ status: 200, body });
 
-/** Identities and their ways to log in, as recorded on fork and v3 and seen on a server of 2025; `bootstrap` by documents. */
+/** The routes of identities and their login methods, as recorded on fork, v3 and a server of 2025; `bootstrap` by the documentation. */
 export function withAdministration(fake: FakeInfisical, apiVersion: FakeApiVersionName): FakeAdministration {
   const { world } = fake;
   const activeVersion = FAKE_API_VERSIONS[apiVersion];

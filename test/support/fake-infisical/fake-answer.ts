@@ -10,7 +10,7 @@ export interface FakeAnswer {
   readonly raw?: string;
 }
 
-/** Thrown by a handler, answered by the server. */
+/** Thrown by a handler; the server sends its answer. */
 export class FakeRefusal extends Error {
   constructor(readonly answer: FakeAnswer) {
     super(`refused with ${answer.status}`);
@@ -26,14 +26,14 @@ export function failureAnswer(
   return { status, body: { statusCode: status, message, error, ...more } };
 }
 
-/** Newer servers name the request in each refusal, but for that of an unknown route. */
+/** Newer servers add the request id to each refusal, except that of an unknown route. */
 export function withRequestId(answer: FakeAnswer): FakeAnswer {
   const body = answer.body as { statusCode?: unknown; error?: unknown } | null;
   if (answer.status < 400 || body?.statusCode === undefined || body.error === 'Not Found') return answer;
   return { ...answer, body: { reqId: `req-${randomBytes(7).toString('hex')}`, ...body } };
 }
 
-/** The servers tag the 200 of every GET by its content, and answer 304 where that is known already. */
+/** The servers send an ETag with the 200 of every GET, and answer 304 where the client has it already. */
 export function withEntityTag({ method, headers }: IncomingMessage, answer: FakeAnswer): FakeAnswer {
   if (method !== 'GET' || answer.status !== 200) return answer;
   const etag = `"${createHash('sha1')

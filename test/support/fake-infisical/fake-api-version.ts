@@ -3,7 +3,7 @@ import { nameIssues } from './fake-validation';
 
 /** The API versions that were recorded; tests compare each with its recording. */
 export type RecordedApiVersionName = 'v3' | 'fork' | 'v4';
-/** `v3-2025` is v3 as far as a server of June 2025 answers writes otherwise: only its failures were kept. */
+/** `v3-2025` is v3 with the failures of a server of June 2025; only those were recorded. */
 export type FakeApiVersionName = RecordedApiVersionName | 'v3-2025';
 
 /** One issue of a schema failure, as zod writes it. */
@@ -33,10 +33,10 @@ const OLDER_PATHS: FakePaths = {
   secrets: '/api/v3/secrets/raw',
 };
 
-/** Everything in which the servers differ. */
+/** The differences between the servers. */
 export interface FakeApiVersion {
   readonly paths: FakePaths;
-  /** Where paths differ, so does the name of a project's id. */
+  /** The name of a project's id in requests. */
   readonly projectIdField: 'workspaceId' | 'projectId';
   readonly limits: Readonly<Record<'secrets' | 'login' | 'createProject' | 'writes' | 'reads', number>>;
   readonly listsAlwaysShowImports: boolean;
@@ -45,23 +45,23 @@ export interface FakeApiVersion {
   readonly versionedSecret: Readonly<Record<string, unknown>>;
   readonly listedSecret: Readonly<Record<string, unknown>>;
   readonly retrievedSecret: Readonly<Record<string, unknown>>;
-  /** What the answer of a write shows beside. */
+  /** Further fields of the answer to a write. */
   readonly writtenSecret: Readonly<Record<Exclude<SecretVerb, 'Get'>, Readonly<Record<string, unknown>>>>;
   readonly versionedEnvironment: Readonly<Record<string, unknown>>;
-  /** Undefined where any length up to the database's is taken. */
+  /** Undefined where only the database limits the length. */
   readonly longestProjectName: number | undefined;
-  /** Whether refusals name their request. */
+  /** Whether refusals have a request id. */
   readonly refusalsHaveIds: boolean;
   readonly secretsTellTheirTimes: boolean;
   /** Whether there is a route that shows one identity. */
   readonly showsIdentities: boolean;
-  /** Names in a secret's place that lead a write to another route. */
+  /** Names of secrets with which a write reaches another route. */
   readonly routesOfNames: readonly string[];
-  /** The same of creates alone. */
+  /** The same for creates only. */
   readonly routesOfNewNames: readonly string[];
   /** Whether two creates of one name that overlap can both store it. */
   readonly createsAreAtomic: boolean;
-  /** What is answered to an environment that was deleted a moment ago; undefined where its slug is free. */
+  /** The answer to creating an environment that was just deleted; undefined where its slug is free. */
   readonly environmentHeld: ((slug: string) => FakeAnswer) | undefined;
   secretExists(): FakeAnswer;
   /** Why a new secret's name is refused. */
@@ -74,7 +74,7 @@ export interface FakeApiVersion {
   notInOrganization(): FakeAnswer | undefined;
   slugMissing(slug: string): FakeAnswer;
   projectSlugTaken(): FakeAnswer;
-  /** A list of it; undefined where that is an empty list. */
+  /** The answer to listing it; undefined where that is an empty list. */
   environmentMissingInList(slug: string): FakeAnswer | undefined;
   projectIdMissing(projectId: string): FakeAnswer;
   environmentMissing(slug: string, verb: SecretVerb): FakeAnswer;
@@ -88,7 +88,7 @@ export interface FakeApiVersion {
 const SOMETHING = 'Something went wrong';
 const NOT_ALLOWED = 'You are not allowed to access this resource';
 
-/** The same on both. */
+/** The same on fork and v3. */
 export const routeNotFound = (method: string, target: string): FakeAnswer =>
   failureAnswer(404, 'Not Found', `Route ${method}:${target} not found`);
 export const databaseRefused = (what: string): FakeAnswer => failureAnswer(500, what, SOMETHING);

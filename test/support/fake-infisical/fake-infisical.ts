@@ -10,7 +10,14 @@ import {
   type FakeApiVersionName,
   type TokenFault,
 } from './fake-api-version';
-import { FaultPlan, sendAnswer, applyFault, type Fault, type AnswerFault, type PlannedFault } from './fake-faults';
+import {
+  FaultPlan,
+  sendAnswer,
+  applyFault,
+  type Fault,
+  type AnswerFault,
+  type PlannedFault,
+} from './fake-faults';
 import { fakeRoutes, type FakeRoute } from './fake-routes';
 import { FakeWorld, type FakeIdentity, type FakeProject } from './fake-world';
 
@@ -23,7 +30,7 @@ export interface FakeOptions {
   readonly clientId?: string;
   readonly clientSecret?: string;
   readonly tokenTtlSeconds?: number;
-  /** As recorded: per address, method and route. Off unless told, so that suites may be quick. */
+  /** Rate limits by address, method and route, as recorded; off by default, so that suites are quick. */
   readonly rateLimits?: boolean;
 }
 
@@ -33,20 +40,20 @@ export interface FakeCall {
   readonly template: string | undefined;
   readonly target: string;
   readonly bearer: boolean;
-  /** The trace that the call belongs to, where it was told one. */
+  /** The `traceparent` header of the call. */
   readonly traceparent?: string;
   status: number;
 }
 
-/** A stand-in for Infisical on loopback: it remembers, answers as recorded, and fails when told to. */
+/** A fake Infisical on loopback: it stores secrets, answers as recorded, and fails as planned. */
 export class FakeInfisical {
   readonly world = new FakeWorld();
   readonly calls: FakeCall[] = [];
   /** Real servers stall when more writes overlap than their ten database connections serve. */
   mostWritesAtOnce = 0;
-  /** What the tokens to come are said to live. */
+  /** The lifetime that new tokens claim. */
   tokenTtlSeconds: number;
-  /** How far the server's clock is ahead of everybody else's. */
+  /** How far the server's clock is ahead. */
   clockSkewMs = 0;
   #writesUnderWay = 0;
   readonly identity: FakeIdentity;
@@ -66,7 +73,7 @@ export class FakeInfisical {
     );
     this.become(options.apiVersion);
     this.#server = createServer((request, response) => void this.#serve(request, response));
-    // A whole suite uses few connections: a keep-alive that outlives it is cut by close().
+    // Connections that a test leaves open are ended by close().
     this.#server.keepAliveTimeout = 60_000;
   }
 
@@ -76,11 +83,11 @@ export class FakeInfisical {
     return fake;
   }
 
-  /** Nobody listens any more; gives the way back. */
+  /** Stops listening; returns the function that listens again. */
   async goDown(): Promise<() => Promise<void>> {
     const { port } = this.#server.address() as AddressInfo;
     await this.close();
-    // The other ends learn of it when they look at their sockets next, which is between these.
+    // Clients notice the end of their connections in a later turn of the event loop.
     for (let look = 0; look < 5; look++) await pause(2).then(() => new Promise(setImmediate));
     return () => this.#listen(port);
   }
@@ -98,7 +105,7 @@ export class FakeInfisical {
     await new Promise((resolve) => this.#server.close(resolve));
   }
 
-  /** As after an upgrade in place: another server on the same data. */
+  /** Changes the API version and keeps the data, as an upgrade does. */
   become(apiVersion: FakeApiVersionName): void {
     this.#apiVersion = FAKE_API_VERSIONS[apiVersion];
     this.#routes = fakeRoutes(this.world, this.#apiVersion, (identity) => ({
@@ -107,7 +114,7 @@ export class FakeInfisical {
     }));
   }
 
-  /** Routes that the adapter's ordinary work does not need, kept in files of their own. */
+  /** Routes that the adapter does not need in operation. */
   serveAlso(routes: readonly FakeRoute[]): void {
     this.#moreRoutes.push(...routes);
   }
@@ -121,19 +128,19 @@ export class FakeInfisical {
   }
 
   issueToken(identity: FakeIdentity = this.identity): string {
-    // The middle part tells whose it is, as in the servers' own tokens.
+    // The claims name the identity, as in the servers' tokens.
     const claims = Buffer.from(JSON.stringify({ identityId: identity.id })).toString('base64url');
     const accessToken = `fake-token-${randomUUID()}.${claims}.signature`;
     this.#tokens.set(accessToken, { identity });
     return accessToken;
   }
 
-  /** All tokens given out so far are refused from now on. */
+  /** Refuses from now on all tokens issued so far. */
   killTokens(fault: TokenFault): void {
     for (const token of this.#tokens.values()) token.fault = fault;
   }
 
-  /** How many calls there were, of one route or of all. */
+  /** Returns the number of calls of one route, or of all routes. */
   count(method?: string, template?: string): number {
     return this.calls.filter(
       (call) =>
@@ -186,7 +193,7 @@ export class FakeInfisical {
     const target = request.url ?? '/';
     let headers: Record<string, string> = {};
     try {
-      // The servers look at a bearer first, on every route, public ones included.
+      // The servers verify a bearer first on every route, also on public ones.
       const identity = this.#identify(request);
       if (found === undefined) return routeNotFound(request.method ?? 'GET', target);
       if (identity === undefined && found.route.public !== true) return this.#apiVersion.token('missing');
@@ -289,7 +296,7 @@ async function readBody(request: IncomingMessage): Promise<Buffer> {
   return Buffer.concat(parts);
 }
 
-/** As fastify matches: segment by segment, a parameter decoded and at most 100 characters long. */
+/** Matches a path as fastify does: by segments; a parameter is decoded and has at most 100 characters. */
 function match(template: string, pathname: string): Record<string, string> | undefined {
   const [wanted, given] = [template.split('/'), pathname.split('/')];
   if (wanted.length !== given.length) return undefined;

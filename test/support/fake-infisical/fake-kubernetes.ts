@@ -7,9 +7,9 @@ export const KUBERNETES_LOGIN = '/api/v1/auth/kubernetes-auth/login';
 
 export interface FakeCluster {
   readonly identityId: string;
-  /** The token that the cluster vouches for; a test turns it as Kubernetes does. */
+  /** The ServiceAccount token that the cluster accepts; a test rotates it. */
   acceptedJwt: string;
-  /** Every token that was sent. */
+  /** All tokens that were sent. */
   readonly seen: string[];
 }
 

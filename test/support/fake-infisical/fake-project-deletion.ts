@@ -3,7 +3,7 @@ import { databaseRefused, type FakeApiVersion } from './fake-api-version';
 import type { FakeRoute } from './fake-routes';
 import type { FakeProject, FakeWorld } from './fake-world';
 
-/** As recorded. */
+/** Deletes projects as the recorded servers do. */
 export function projectDeletionRoutes(
   world: FakeWorld,
   apiVersion: FakeApiVersion,

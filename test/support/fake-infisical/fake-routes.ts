@@ -13,7 +13,7 @@ import {
 } from './fake-validation';
 import type { FakeEnvironment, FakeIdentity, FakeProject, FakeSecret, FakeWorld } from './fake-world';
 
-/** Between the look and the insert of a create, as long as a database takes: overlapping ones all see nothing. */
+/** The pause between check and insert of a create, as a database needs it: overlapping creates all find nothing. */
 const RACE_WINDOW_MS = 3;
 const NO_BEARER_NEEDED = true;
 const START = '2026-11-22T19:48:12.992Z';
@@ -74,7 +74,7 @@ export function fakeRoutes(
   const roleIn = (project: FakeProject, identity: FakeIdentity) =>
     project.members.get(identity.id) ?? refuse(apiVersion.notAMember(project.id));
 
-  /** The project that a secret route names, if this identity may do that there. */
+  /** Returns the project of a secret route, where the identity has the right. */
   const projectOf = (id: string, identity: FakeIdentity, action: string): FakeProject => {
     const project =
       world.projects.find((candidate) => candidate.id === id) ?? refuse(apiVersion.projectIdMissing(id));
@@ -85,7 +85,7 @@ export function fakeRoutes(
     return project;
   };
 
-  /** Where a slug is stored more than once, the servers take whichever comes first. */
+  /** Returns the first environment of a slug, as the servers do where it is stored twice. */
   const environmentOf = (project: FakeProject, slug: string, verb: SecretVerb): FakeEnvironment =>
     project.environments.find((environment) => environment.slug === slug) ??
     refuse(apiVersion.environmentMissing(slug, verb));
@@ -124,7 +124,7 @@ export function fakeRoutes(
     });
   };
 
-  /** A member may see who there is, itself included. */
+  /** Returns an identity to one with the organization role member, itself included. */
   const findIdentity = async ({ path, identity }: FakeRequest) => {
     if (!identity.mayCreateProjects) return apiVersion.permissionDenied('read', 'identity');
     const id = path['identityId'] ?? '';
@@ -189,7 +189,7 @@ export function fakeRoutes(
     if (slug.length > 255) return databaseRefused('Create');
     if (apiVersion.environmentSlugsAreUnique && taken()) return apiVersion.environmentSlugTaken();
     const position = Math.max(0, ...project.environments.map((environment) => environment.position)) + 1;
-    // Only the position is unique on the fork: of two that took one, the second is rolled back.
+    // On the fork only the position is unique: of two environments at one position, the second is rolled back.
     if (!apiVersion.environmentSlugsAreUnique && Math.random() < 0.5) await pause(1);
     if (project.environments.some((environment) => environment.position === position)) {
       return {
@@ -353,7 +353,7 @@ export function fakeRoutes(
   ];
 }
 
-/** The servers list in no order. */
+/** Returns the rows in another order, since the servers list in none. */
 function shuffled<T>(items: readonly T[]): T[] {
   return items
     .map((item) => ({ item, at: Math.random() }))

@@ -54,7 +54,7 @@ export function plainSlug(slug: string): boolean {
   return /^[a-z0-9]+(-[a-z0-9]+)*$/.test(slug);
 }
 
-/** Query flags must be the words. */
+/** Query flags must be `true` or `false`. */
 export function flagIssues(query: URLSearchParams, names: readonly string[]): Issue[] {
   return names.flatMap((name) => {
     const value = query.get(name);
@@ -71,7 +71,7 @@ export function flagIssues(query: URLSearchParams, names: readonly string[]): Is
   });
 }
 
-/** Both ends lose their white space, but one final line feed stays. */
+/** Trims white space at both ends, except one final line feed. */
 export function trimmedValue(value: string): string {
   return value.endsWith('\n') ? `${value.trim()}\n` : value.trim();
 }

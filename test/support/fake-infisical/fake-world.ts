@@ -14,7 +14,7 @@ export interface FakeEnvironment {
   readonly name: string;
   readonly slug: string;
   readonly position: number;
-  /** In the order of the database's heap: an update moves its row to the end. */
+  /** In the order of the database: an update moves its row to the end. */
   readonly secrets: FakeSecret[];
 }
 
@@ -37,7 +37,7 @@ export interface FakeIdentity {
   readonly mayCreateProjects: boolean;
 }
 
-/** What the server remembers. */
+/** The data of the server. */
 export class FakeWorld {
   organizationId: string = randomUUID();
   readonly identities: FakeIdentity[] = [];
@@ -49,7 +49,7 @@ export class FakeWorld {
     return identity;
   }
 
-  /** With the three environments that every new project has. */
+  /** Adds a project with the three environments that every new project has. */
   addProject(
     slug: string,
     name: string,
@@ -90,13 +90,13 @@ export class FakeWorld {
     return secret;
   }
 
-  /** As a person deletes it in the page. */
+  /** Deletes a project, as a person does in the page. */
   deleteProject(slugOrId: string): void {
     const at = this.projects.findIndex(({ slug, id }) => slug === slugOrId || id === slugOrId);
     if (at >= 0) this.projects.splice(at, 1);
   }
 
-  /** @param softly as newer servers do, which hold its slug */
+  /** @param softly keeps the slug taken, as newer servers do */
   deleteEnvironment(slug: string, environment: string, softly = false): void {
     const project = this.projects.find((candidate) => candidate.slug === slug);
     const at = project?.environments.findIndex((candidate) => candidate.slug === environment) ?? -1;

@@ -24,7 +24,7 @@ export function recordings(apiVersion: RecordedApiVersionName): readonly Recorde
   return JSON.parse(readFileSync(file, 'utf8')) as Recorded[];
 }
 
-/** What a server of June 2025 refused: the v3 routes, with other statuses here and there. */
+/** The refusals of a server of June 2025 on the v3 routes, some with other statuses. */
 export function failuresOf2025(): readonly Recorded[] {
   const file = join(__dirname, '../../fixtures/infisical/v3-2025.failures.json');
   return JSON.parse(readFileSync(file, 'utf8')) as Recorded[];
@@ -36,7 +36,7 @@ export function recorded(apiVersion: RecordedApiVersionName, name: string): Reco
   return found;
 }
 
-/** Which of the adapter's calls a recorded request is, by its route. */
+/** Returns the adapter's call that a recorded request is, by its route. */
 export function callNameOf(
   { method, path }: Recorded,
   apiVersion: RecordedApiVersionName,
@@ -45,7 +45,7 @@ export function callNameOf(
   const names = Object.keys(API_VERSIONS[apiVersion].routes) as CallName[];
   return names.find((name) => {
     const route = API_VERSIONS[apiVersion].routes[name];
-    // The recorded servers were asked for a real organization, the adapter asks for none.
+    // The recorded requests name a real organization; the adapter's name none.
     const pattern = route.path.replace(/\{\w+\}|0{8}(-0{4}){3}-0{12}/g, '[^/]+');
     return route.method === method && new RegExp(`^${pattern}$`).test(pathname);
   });

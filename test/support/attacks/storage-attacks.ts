@@ -3,11 +3,8 @@ import { AttackConnections, post, type Outcomes, type Target } from './attack-co
 
 const VALUE_BYTES = 512 * 1024;
 
-/**
- * An app that stays within its rate limits stores large values, as many as it can, and then lists them again and again.
- * Leaves after `seconds`, whatever was stored until then.
- */
-export async function hoard(target: Target): Promise<Outcomes> {
+/** An app stores as many large values as its rate limits allow, and then lists them repeatedly. */
+export async function storeLargeValues(target: Target): Promise<Outcomes> {
   const [app] = target.apps;
   const all = new AttackConnections(target);
   if (app === undefined) return all.end();
@@ -29,7 +26,7 @@ export async function hoard(target: Target): Promise<Outcomes> {
   };
   const writer = async (): Promise<void> => {
     while (!isFull && next < 300 && performance.now() < untilMs) {
-      const body = JSON.stringify({ name: `hoard-${began}-${next++}`, value });
+      const body = JSON.stringify({ name: `large-${began}-${next++}`, value });
       const outcome = await ask(post(`/CreateSecret?workspace=${workspace}`, headers, body));
       if (outcome.startsWith('507')) isFull = true;
       else if (outcome !== '200') await pause(200);
@@ -43,7 +40,7 @@ export async function hoard(target: Target): Promise<Outcomes> {
   return all.end();
 }
 
-/** An app that floods with as many tiny secrets as its rate lets it, in all environments. */
+/** An app stores as many small secrets as its rate limits allow, in all environments. */
 export async function manySmallSecrets(target: Target): Promise<Outcomes> {
   const [app] = target.apps;
   const all = new AttackConnections(target);
