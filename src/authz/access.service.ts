@@ -42,8 +42,7 @@ export class AccessService {
     permission: RequestedPermission,
     peerAddress: string | undefined,
   ): Promise<AccessOutcome> {
-    this.source.requireReady();
-    const installed = this.source.findByKey(proof.appKey);
+    const installed = this.source.requireIndex().findByKey(proof.appKey);
     const refusal = await this.proofs.verify(proof, installed?.appSecret, peerAddress);
     const of = installed && { app: installed.app, user: installed.user };
     if (refusal !== undefined || installed === undefined || of === undefined)
@@ -100,8 +99,7 @@ export class ProxiedCallerService {
 
   /** Returns the app whose key a proven peer sent. @throws Unauthenticated (401), UserMismatch (403), GrantsUnavailable (503) */
   identify(appKey: string, user: string): Caller {
-    this.source.requireReady();
-    const installed = this.source.findByKey(appKey);
+    const installed = this.source.requireIndex().findByKey(appKey);
     if (installed === undefined) throw new Unauthenticated('X-Access-Token');
     if (installed.user !== user) throw new UserMismatch();
     return { app: installed.app, user, operations: 'any' };

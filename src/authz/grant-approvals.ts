@@ -35,8 +35,7 @@ export class GrantApprovalService {
    */
   async approve(approval: GrantApproval): Promise<void> {
     const { user, app, workspace, operations } = approval;
-    this.source.requireReady();
-    const installed = this.source.find(user, app);
+    const installed = this.source.requireIndex().find(user, app);
     if (installed === undefined) throw new AppHasNoWorkspace(app);
     const states = (key: string): boolean =>
       installed.grants.has(key) || installed.pending?.has(key) === true;

@@ -72,10 +72,11 @@ export abstract class GrantSource {
     return undefined;
   }
 
-  /** @throws GrantsUnavailable (503), with the reason */
-  requireReady(): void {
+  /** Returns what a decision is made by. @throws GrantsUnavailable (503), with the reason */
+  requireIndex(): GrantIndex {
     const { ready, unavailableBecause } = this.status();
     if (!ready) throw new GrantsUnavailable(unavailableBecause);
+    return this.index;
   }
 
   /** To be called when an app is served otherwise than before. */

@@ -40,9 +40,8 @@ export class GrantsService {
    * @throws NotGranted, WorkspaceTaken, NotInAccessToken (403), GrantsUnavailable (503)
    */
   authorize(caller: Caller, operation: SecretOperation, workspace: string): GrantedScope {
-    this.source.requireReady();
     const key = grantKey(operation, workspace);
-    const installed = this.source.find(caller.user, caller.app);
+    const installed = this.source.requireIndex().find(caller.user, caller.app);
     if (!installed?.grants.has(key)) {
       const isPending = installed?.pending?.has(key) === true;
       throw isPending
@@ -69,8 +68,7 @@ export class GrantsService {
 
   /** Returns what an app holds, by workspace; undefined where it is not installed. @throws GrantsUnavailable (503) */
   explain(user: string, app: string): readonly HeldWorkspace[] | undefined {
-    this.source.requireReady();
-    const installed = this.source.find(user, app);
+    const installed = this.source.requireIndex().find(user, app);
     if (installed === undefined) return undefined;
     const { grants, pending = new Set<string>() } = installed;
     const stated = new Set([...workspacesOf(installed), ...workspacesOf({ grants: pending })]);
