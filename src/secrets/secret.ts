@@ -16,6 +16,19 @@ export function countedNameLength(name: string): number {
 /** In UTF-8. */
 export const MAX_VALUE_BYTES = 512 * 1024;
 
+/** Control, format, surrogate, private and unassigned characters, line and paragraph separators. */
+const NOT_PRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/u;
+
+export function isSecretName(value: unknown): boolean {
+  if (typeof value !== 'string' || value === '' || countedNameLength(value) > MAX_NAME_LENGTH) return false;
+  return !NOT_PRINTABLE.test(value) && value === value.trim() && value !== '.' && value !== '..';
+}
+
+export function isSecretValue(value: unknown): boolean {
+  if (typeof value !== 'string' || value.length > MAX_VALUE_BYTES) return false;
+  return value.isWellFormed() && !value.includes('\0') && Buffer.byteLength(value) <= MAX_VALUE_BYTES;
+}
+
 /** The place of a secret. All three fields compare byte for byte. */
 export interface SecretScope {
   readonly user: string;

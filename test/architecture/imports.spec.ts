@@ -28,6 +28,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'stores/resilience': ['secrets', ...KERNELS],
   limits: KERNELS,
   kubernetes: ['authn', ...KERNELS],
+  migration: ['stores/infisical', 'secrets', 'authz', ...KERNELS],
   registration: ['kubernetes', 'authz', ...KERNELS],
   redis: ['limits', 'stores/cached', ...KERNELS],
   'user-deprovisioning': ['secrets', 'authn', ...KERNELS],
@@ -54,6 +55,7 @@ const HOME_OF: Readonly<Record<string, RegExp>> = {
   cockatiel: /^src\/stores\/resilience\//,
   'pino-pretty': /^src\/logging\/pretty-log\.ts$/,
   ioredis: /^src\/redis\//,
+  pg: /^src\/migration\/predecessor-database\.ts$/,
   jose: /^src\/authn\/verified-tokens\.ts$/,
   'jose/jwt/verify': /^src\/authn\/verified-tokens\.ts$/,
   'jose/jwt/sign': /^src\/(authn\/access-tokens|development\/example-headers)\.ts$/,
@@ -195,6 +197,7 @@ describe('the architecture', () => {
     expect(readers.sort()).toEqual([
       'src/cli/infisical-setup.ts',
       'src/cli/inspect-embedded-store.ts',
+      'src/cli/migrate-from-tapr.ts',
       'src/cli/rotate-master-key.ts',
       'src/cli/smoke-test.ts',
       'src/cli/unregister.ts',
@@ -207,6 +210,7 @@ describe('the architecture', () => {
     expect(entries.sort()).toEqual([
       'src/cli/infisical-setup.ts',
       'src/cli/inspect-embedded-store.ts',
+      'src/cli/migrate-from-tapr.ts',
       'src/cli/rotate-master-key.ts',
       'src/cli/unregister.ts',
       'src/main.ts',

@@ -6,6 +6,8 @@ import { whyNoSmallDisk } from './small-disk';
 const NEEDS = {
   'redis-server': () =>
     unless('redis-server', ['--version'], 'there is no redis-server in PATH (apt-get install redis-server)'),
+  postgresql: () =>
+    unless('initdb', ['--version'], 'there is no PostgreSQL in PATH (apt-get install postgresql)'),
   /** Running as another user. */
   root: () => (process.geteuid?.() === 0 ? undefined : 'only root can become another user'),
   /** Of util-linux, as in Debian's essential bsdutils; elsewhere `script` takes other arguments. */

@@ -3,8 +3,9 @@ import { Transform } from 'class-transformer';
 import type * as classValidator from 'class-validator';
 import { WORKSPACE_NAME, WORKSPACE_RULE } from '../../authz/grant';
 import {
-  countedNameLength,
   ENVIRONMENTS,
+  isSecretName,
+  isSecretValue,
   MAX_NAME_LENGTH,
   MAX_VALUE_BYTES,
   type Environment,
@@ -37,19 +38,6 @@ const NAME_RULE =
   'one with "/" or ":" counts 7 more, and 2 more for each of these, each "~" and each space';
 const VALUE_RULE = `must be a string of at most ${MAX_VALUE_BYTES} bytes of UTF-8, without NUL and lone surrogates`;
 const ENVIRONMENT_RULE = `must be one of ${ENVIRONMENTS.join(', ')}, or empty or null for prod`;
-
-/** Control, format, surrogate, private and unassigned characters, line and paragraph separators. */
-const NOT_PRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/u;
-
-export function isSecretName(value: unknown): boolean {
-  if (typeof value !== 'string' || value === '' || countedNameLength(value) > MAX_NAME_LENGTH) return false;
-  return !NOT_PRINTABLE.test(value) && value === value.trim() && value !== '.' && value !== '..';
-}
-
-export function isSecretValue(value: unknown): boolean {
-  if (typeof value !== 'string' || value.length > MAX_VALUE_BYTES) return false;
-  return value.isWellFormed() && !value.includes('\0') && Buffer.byteLength(value) <= MAX_VALUE_BYTES;
-}
 
 export const IsSecretName = (): PropertyDecorator =>
   ValidateBy({ name: 'isSecretName', validator: { validate: isSecretName } }, { message: NAME_RULE });

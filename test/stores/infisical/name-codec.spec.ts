@@ -1,6 +1,5 @@
 import fc from 'fast-check';
-import { isSecretName } from '../../../src/http/controllers/secret-requests';
-import { countedNameLength, MAX_NAME_LENGTH } from '../../../src/secrets/secret';
+import { countedNameLength, isSecretName, MAX_NAME_LENGTH } from '../../../src/secrets/secret';
 import { keysOf, nameOfKey, requireHoldableName } from '../../../src/stores/infisical/name-codec';
 import { API_VERSIONS } from '../../../src/stores/infisical/versions/api-version';
 import { outcome } from '../../conformance/secret-store.conformance';

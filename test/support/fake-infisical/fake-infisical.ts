@@ -55,6 +55,10 @@ export class FakeInfisical {
   tokenTtlSeconds: number;
   /** How far the server's clock is ahead. */
   clockSkewMs = 0;
+  /** Tells whose a bearer is that the server has not given out itself, as the token of a person. */
+  identifyPerson: (bearer: string) => FakeIdentity | undefined = () => undefined;
+  /** The clock of the rate limits. */
+  nowMs: () => number = Date.now;
   #writesUnderWay = 0;
   readonly identity: FakeIdentity;
   #apiVersion!: FakeApiVersion;
@@ -217,6 +221,8 @@ export class FakeInfisical {
   #identify(request: IncomingMessage): FakeIdentity | undefined {
     const bearer = request.headers.authorization?.replace(/^Bearer /i, '');
     if (bearer === undefined) return undefined;
+    const person = this.identifyPerson(bearer);
+    if (person !== undefined) return person;
     const token = this.#tokens.get(bearer);
     if (token === undefined || token.fault !== undefined) {
       throw new FakeRefusal(this.#apiVersion.token(token?.fault ?? 'malformed'));
@@ -231,12 +237,13 @@ export class FakeInfisical {
     const limit = this.#apiVersion.limits[route.limit];
     if (limit === Infinity) return {};
     let window = this.#windows.get(key);
-    if (window === undefined || window.endsAtMs <= Date.now()) {
-      window = { endsAtMs: Date.now() + WINDOW_MS, used: 0 };
+    const nowMs = this.nowMs();
+    if (window === undefined || window.endsAtMs <= nowMs) {
+      window = { endsAtMs: nowMs + WINDOW_MS, used: 0 };
       this.#windows.set(key, window);
     }
     window.used += 1;
-    const reset = String(Math.ceil((window.endsAtMs - Date.now()) / 1000));
+    const reset = String(Math.ceil((window.endsAtMs - nowMs) / 1000));
     const headers = {
       'x-ratelimit-limit': String(limit),
       'x-ratelimit-remaining': String(Math.max(0, limit - window.used)),

@@ -17,8 +17,8 @@ export type CallName =
   | 'updateSecret'
   | 'deleteSecret';
 
-/** The name of a call in failures and logs. The probe is made before the API version is known. */
-export type CallLabel = CallName | 'probe' | 'setup';
+/** The name of a call in failures and logs. The probe is made before the API version is known; setup and migration make calls of their own. */
+export type CallLabel = CallName | 'probe' | 'setup' | 'migration';
 
 export interface Route {
   readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';

@@ -1,0 +1,240 @@
+import '../bootstrap/inspector-signal';
+import { readFileSync } from 'node:fs';
+import { infisicalConnection } from '../bootstrap/infisical-connection';
+import {
+  InvalidSettings,
+  loadSettings,
+  type InfisicalStoreSettings,
+  type Settings,
+} from '../config/settings';
+import { connectionSettings } from '../config/connection-settings';
+import { EnvironmentReader } from '../config/environment-reader';
+import { fileErrorCode, readTextFile } from '../config/secret-source';
+import { StoreUnavailable } from '../errors/store-errors';
+import { KubeConfigUnusable, KubernetesApi, kubernetesFailureOf } from '../kubernetes/kubernetes-api';
+import { kubeConfigConnection } from '../kubernetes/kube-config';
+import { ObjectLister } from '../kubernetes/object-lister';
+import type { LogEvent } from '../logging/log';
+import {
+  HELP,
+  type MigrationArguments,
+  parseMigrationArguments,
+  WrongMigrationUsage,
+} from '../migration/migration-arguments';
+import { migrate } from '../migration/migration';
+import { isClean, PrintedProgress, reportOf, reportText } from '../migration/migration-report';
+import { MigrationState } from '../migration/migration-state';
+import { inventoryOfDatabase } from '../migration/predecessor-database';
+import {
+  INVENTORY_QUERY,
+  MigrationFailed,
+  parseInventory,
+  parseUsers,
+  planOf,
+  type PredecessorProject,
+  type UsersByEmail,
+} from '../migration/predecessor-inventory';
+import { type PredecessorOptions, PredecessorServer } from '../migration/predecessor-server';
+import { SecretCopier, type SecretTarget } from '../migration/secret-copier';
+import type { SecretStore } from '../secrets/secret-store';
+import type { LoginCredentials } from '../stores/infisical/auth/login-method';
+import { EmbeddedStoreUnusable } from '../stores/embedded/embedded-store-unusable';
+import { QuotaSecretStore } from '../stores/quota/quota.secret-store';
+import { SystemClock, SystemMonotonicTime } from '../time/clock';
+import { DELETION_JOBS_SCOPE } from '../user-deprovisioning/deletion-jobs';
+
+const INTERRUPTED = 130;
+
+/** The command `npm run migrate-from-tapr`: see docs/migrate-from-tapr.md. */
+async function main(): Promise<void> {
+  // The pauses of MonotonicTime do not keep the process alive.
+  const awake = setInterval(() => undefined, 1000);
+  try {
+    process.exitCode = await run();
+  } finally {
+    clearInterval(awake);
+  }
+}
+
+/** Returns the exit code. */
+async function run(): Promise<number> {
+  const args = parseMigrationArguments(process.argv.slice(2));
+  if (args === 'help' || args === 'query') {
+    process.stdout.write(args === 'help' ? HELP : `${INVENTORY_QUERY};\n`);
+    return 0;
+  }
+  // The cache would answer for the store, and an operation may wait for a server that limits its rate.
+  const settings = loadSettings({ ...process.env, CACHE_TTL_MS: '0', INFISICAL_TIMEOUT_MS: '120000' });
+  const options = predecessorOptions(settings);
+  const plan = planOf(await inventory(args), await users(args), args.users);
+  if (plan.strangers.length > 0)
+    throw new WrongMigrationUsage(`There is no user ${JSON.stringify(plan.strangers[0])}.`);
+  const interruption = new AbortController();
+  const interrupt = (): void => {
+    // The second one ends the process at once; --resume takes back what is left.
+    if (interruption.signal.aborted) process.exit(INTERRUPTED);
+    interruption.abort();
+  };
+  process.on('SIGINT', interrupt);
+  process.on('SIGTERM', interrupt);
+  const { signal } = interruption;
+  const { dryRun, resume, stateFile } = args;
+  const state = await MigrationState.open(stateFile, { source: options.url, dryRun, resume });
+  const [clock, time] = [new SystemClock(), new SystemMonotonicTime()];
+  const store = await openStore(settings);
+  const server = new PredecessorServer(options, { clock, time, log: NO_LOG, signal });
+  try {
+    const copier = new SecretCopier(targetOf(store), time, dryRun, signal);
+    const progress = new PrintedProgress(
+      (text) => void process.stderr.write(text),
+      process.stderr.isTTY,
+      () => time.nowMs(),
+    );
+    const outcome = await migrate(plan, { server, copier, state, signal, progress });
+    const report = reportOf(plan, outcome, dryRun);
+    // What a complete run has noted is of no use; any other goes on with --resume.
+    if (report.failure === undefined && report.rolesLeft.length === 0) await state.remove();
+    process.stdout.write(process.stdout.isTTY ? reportText(report) : `${JSON.stringify(report)}\n`);
+    return signal.aborted ? INTERRUPTED : isClean(report) ? 0 : 1;
+  } finally {
+    server.close();
+    await store.close();
+  }
+}
+
+/** The calls of this command are its own report. */
+const NO_LOG: LogEvent = () => undefined;
+
+async function inventory({ projectsFile }: MigrationArguments): Promise<readonly PredecessorProject[]> {
+  if (projectsFile !== undefined) return parseInventory(jsonFile(projectsFile));
+  const url = process.env['TAPR_DATABASE_URL'] ?? '';
+  if (!/^postgres(ql)?:\/\/[^\s]+$/.test(url))
+    throw new WrongMigrationUsage(
+      'TAPR_DATABASE_URL must be postgres://user@host:5432/database; --projects FILE goes without.',
+    );
+  if (URL.canParse(url) && new URL(url).password !== '')
+    throw new WrongMigrationUsage(
+      'TAPR_DATABASE_URL must be without a password: give it as TAPR_DATABASE_PASSWORD_FILE.',
+    );
+  return inventoryOfDatabase({ url, password: given('TAPR_DATABASE_PASSWORD') });
+}
+
+const USERS_PATH = '/apis/iam.kubesphere.io/v1alpha2/users';
+
+async function users({ usersFile }: MigrationArguments): Promise<UsersByEmail> {
+  if (usersFile !== undefined) return parseUsers(jsonFile(usersFile));
+  try {
+    const api = new KubernetesApi(kubeConfigConnection(process.env), new SystemMonotonicTime());
+    const lister = new ObjectLister({ path: USERS_PATH, read: ({ body }) => body }, api);
+    const { objects } = await lister.list(new Map(), new AbortController().signal);
+    return parseUsers({ items: [...objects.values()] });
+  } catch (error: unknown) {
+    if (error instanceof MigrationFailed) throw error;
+    const why = error instanceof KubeConfigUnusable ? error.message : kubernetesFailureOf(error).message;
+    throw new MigrationFailed(
+      `The users of the cluster cannot be listed (${why}); --users-file FILE goes without the cluster.`,
+    );
+  }
+}
+
+function jsonFile(path: string): unknown {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error: unknown) {
+    throw new WrongMigrationUsage(`${path} cannot be read (${fileErrorCode(error)}).`);
+  }
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    throw new WrongMigrationUsage(`${path} is not JSON.`);
+  }
+}
+
+/** The Infisical of the predecessor: that of the service's own store unless another one is named. */
+function predecessorOptions({ store }: Settings): PredecessorOptions {
+  const own = store.kind === 'infisical' ? store : undefined;
+  const url = (process.env['TAPR_INFISICAL_URL'] || own?.url)?.replace(/\/+$/, '');
+  if (url === undefined || !/^https?:\/\/[^\s@?#]+$/.test(url))
+    throw new WrongMigrationUsage(
+      'TAPR_INFISICAL_URL must be the http or https address of the Infisical of the predecessor.',
+    );
+  const read = new EnvironmentReader(process.env);
+  const connection = connectionSettings(read, process.env, url);
+  if (read.problems.length > 0) throw new WrongMigrationUsage(read.problems.join('; '));
+  return {
+    url,
+    login: login(own),
+    jwtSecret: given('TAPR_JWT_AUTH_SECRET'),
+    ...infisicalConnection(connection),
+  };
+}
+
+function login(own: InfisicalStoreSettings | undefined): LoginCredentials {
+  const clientId = given('TAPR_INFISICAL_CLIENT_ID');
+  const clientSecret = given('TAPR_INFISICAL_CLIENT_SECRET');
+  if (clientId !== undefined && clientSecret !== undefined) return { clientId, clientSecret };
+  if (own === undefined || clientId !== undefined || clientSecret !== undefined)
+    throw new WrongMigrationUsage(
+      'TAPR_INFISICAL_CLIENT_ID and TAPR_INFISICAL_CLIENT_SECRET must name the machine identity.',
+    );
+  return own;
+}
+
+function given(name: string): string | undefined {
+  const file = process.env[`${name}_FILE`];
+  try {
+    const value = file === undefined || file === '' ? process.env[name] : readTextFile(file);
+    return value === '' ? undefined : value;
+  } catch {
+    throw new WrongMigrationUsage(`The file of ${name}_FILE cannot be read.`);
+  }
+}
+
+async function openStore({ store, quotas }: Settings): Promise<SecretStore> {
+  const opened = await openBackend(store);
+  return new QuotaSecretStore(opened, quotas, {
+    time: new SystemMonotonicTime(),
+    unlimitedUser: DELETION_JOBS_SCOPE.user,
+  });
+}
+
+async function openBackend(store: Settings['store']): Promise<SecretStore> {
+  if (store.kind === 'embedded') {
+    const { EmbeddedSecretStore } = await import('../stores/embedded/embedded.secret-store.js');
+    return EmbeddedSecretStore.open({ ...store, serviceUser: DELETION_JOBS_SCOPE.user });
+  }
+  const { createInfisicalSecretStore } = await import('../stores/infisical/create-infisical-secret-store.js');
+  const options = { ...store, ...infisicalConnection(store), operationTimeoutMs: store.timeoutMs };
+  return createInfisicalSecretStore(options, new SystemClock(), NO_LOG);
+}
+
+function targetOf(store: SecretStore): SecretTarget {
+  return {
+    create: (scope, secret) => store.create(scope, secret),
+    list: async (scope) => {
+      const unreadable: string[] = [];
+      const secrets = await store.list(scope, {
+        servedStale: () => {
+          throw new StoreUnavailable();
+        },
+        unreadable: (names) => unreadable.push(...names),
+      });
+      return { secrets, unreadable };
+    },
+  };
+}
+
+/** Returns one sentence for the operator; nothing of a foreign error is printed but its class. */
+function explain(error: unknown): string {
+  const isOurs = [WrongMigrationUsage, MigrationFailed, InvalidSettings, EmbeddedStoreUnusable].some(
+    (kind) => error instanceof kind,
+  );
+  if (isOurs && error instanceof Error) return error.message;
+  return `It failed unexpectedly (${error instanceof Error ? error.constructor.name : typeof error}).`;
+}
+
+main().catch((error: unknown) => {
+  process.stderr.write(`migrate-from-tapr: ${explain(error)}\n`);
+  process.exitCode = error instanceof WrongMigrationUsage || error instanceof InvalidSettings ? 2 : 1;
+});

@@ -1,0 +1,169 @@
+import type { MigrationOutcome, MigrationProgress, ProjectOutcome } from './migration';
+import type { MigrationPlan } from './predecessor-inventory';
+
+interface ReportedSecret {
+  readonly workspace: string;
+  readonly environment: string;
+  readonly name: string;
+}
+
+interface ReportCounts {
+  readonly projects: number;
+  readonly read: number;
+  readonly duplicates: number;
+  readonly written: number;
+  readonly equal: number;
+  readonly different: number;
+  readonly skipped: number;
+}
+
+interface UserReport extends ReportCounts {
+  readonly user: string;
+  readonly differentSecrets: readonly ReportedSecret[];
+  readonly skippedSecrets: readonly (ReportedSecret & { readonly reason: string })[];
+  readonly skippedEnvironments: readonly { readonly workspace: string; readonly environment: string }[];
+  readonly skippedProjects: readonly { readonly project: string; readonly reason: string }[];
+}
+
+/** The result of a run: names, counts and reasons, never a value. */
+export interface MigrationReport {
+  readonly dryRun: boolean;
+  /** False where the run ended early, or a project could not be read. */
+  readonly complete: boolean;
+  readonly failure?: string;
+  readonly totals: ReportCounts;
+  readonly users: readonly UserReport[];
+  /** Projects of nobody here, such as those of deleted users. */
+  readonly unassignedProjects: MigrationPlan['unassigned'];
+  readonly rolesLeft: readonly string[];
+}
+
+export function reportOf(plan: MigrationPlan, outcome: MigrationOutcome, dryRun: boolean): MigrationReport {
+  const byUser = new Map<string, ProjectOutcome[]>();
+  for (const one of outcome.projects)
+    byUser.set(one.project.user, [...(byUser.get(one.project.user) ?? []), one]);
+  const users = [...byUser]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([user, projects]) => userReport(user, projects));
+  const total = (count: keyof ReportCounts) => users.reduce((sum, one) => sum + one[count], 0);
+  return {
+    dryRun,
+    complete:
+      outcome.failure === undefined &&
+      outcome.rolesLeft.length === 0 &&
+      outcome.projects.every(({ failure }) => failure === undefined),
+    ...(outcome.failure !== undefined && { failure: outcome.failure.message }),
+    totals: {
+      projects: total('projects'),
+      read: total('read'),
+      duplicates: total('duplicates'),
+      written: total('written'),
+      equal: total('equal'),
+      different: total('different'),
+      skipped: total('skipped'),
+    },
+    users,
+    unassignedProjects: plan.unassigned,
+    rolesLeft: outcome.rolesLeft,
+  };
+}
+
+function userReport(user: string, projects: readonly ProjectOutcome[]): UserReport {
+  const results = projects.flatMap(({ project: { workspace }, results: byEnvironment }) =>
+    [...byEnvironment].map(([environment, result]) => ({ workspace, environment, result })),
+  );
+  const sum = (count: 'read' | 'duplicates' | 'written' | 'equal') =>
+    results.reduce((all, { result }) => all + result[count], 0);
+  const differentSecrets = results.flatMap(({ result, ...at }) =>
+    result.different.map((name) => ({ ...at, name })),
+  );
+  const skippedSecrets = results.flatMap(({ result, ...at }) =>
+    result.skipped.map((one) => ({ ...at, ...one })),
+  );
+  return {
+    user,
+    projects: projects.length,
+    read: sum('read'),
+    duplicates: sum('duplicates'),
+    written: sum('written'),
+    equal: sum('equal'),
+    different: differentSecrets.length,
+    skipped: skippedSecrets.length,
+    differentSecrets,
+    skippedSecrets,
+    skippedEnvironments: projects.flatMap(({ project: { workspace, unknown } }) =>
+      unknown.map((environment) => ({ workspace, environment })),
+    ),
+    skippedProjects: projects.flatMap(({ project, failure }) =>
+      failure === undefined ? [] : [{ project: project.name, reason: failure }],
+    ),
+  };
+}
+
+/** Returns whether everything of the users is in the store as it was in the predecessor. What belongs to no user does not count. */
+export function isClean({ complete, totals }: MigrationReport): boolean {
+  return complete && totals.different === 0 && totals.skipped === 0;
+}
+
+/** Returns the report for people. Names are quoted, since anything may be in them. */
+export function reportText(report: MigrationReport): string {
+  const { dryRun, totals, users, unassignedProjects, rolesLeft, failure } = report;
+  const columns = ['projects', 'read', 'written', 'equal', 'different', 'skipped'] as const;
+  const row = (title: string, counts: ReportCounts) =>
+    `${title.padEnd(24)}${columns.map((column) => String(counts[column]).padStart(11)).join('')}`;
+  const details = users.flatMap((one) => [
+    ...one.differentSecrets.map((secret) => `  different: ${placeOf(one.user, secret)}`),
+    ...one.skippedSecrets.map((secret) => `  skipped: ${placeOf(one.user, secret)} (${secret.reason})`),
+    ...one.skippedEnvironments.map(
+      ({ workspace, environment }) =>
+        `  skipped: environment ${JSON.stringify(environment)} of ${one.user}, ${workspace}`,
+    ),
+    ...one.skippedProjects.map(
+      ({ project, reason }) => `  skipped: project ${JSON.stringify(project)} of ${one.user} (${reason})`,
+    ),
+  ]);
+  return [
+    ...(dryRun ? ['Nothing was written (--dry-run): "written" is what would be.'] : []),
+    `${'user'.padEnd(24)}${columns.map((column) => column.padStart(11)).join('')}`,
+    ...users.map((one) => row(one.user, one)),
+    row('all', totals),
+    ...details,
+    ...unassignedProjects.map(
+      ({ name, reason, emails }) =>
+        `  skipped: project ${JSON.stringify(name)} of nobody (${[reason, ...emails].join(', ')})`,
+    ),
+    ...rolesLeft.map(
+      (name) => `  The role viewer is left in project ${JSON.stringify(name)}: run this again with --resume.`,
+    ),
+    ...(failure === undefined ? [] : [failure]),
+    '',
+  ].join('\n');
+}
+
+function placeOf(user: string, { workspace, environment, name }: ReportedSecret): string {
+  return `${user}, ${workspace}, ${environment}: ${JSON.stringify(name)}`;
+}
+
+const PROGRESS_EACH_MS = 10_000;
+
+/** Tells of the progress: on a terminal in one line, else as a line of JSON each ten seconds. */
+export class PrintedProgress implements MigrationProgress {
+  #lastMs = -Infinity;
+
+  constructor(
+    private readonly print: (text: string) => void,
+    private readonly isTerminal: boolean,
+    private readonly nowMs: () => number,
+  ) {}
+
+  moved(environments: number, ofAll: number, secrets: number): void {
+    if (this.isTerminal)
+      return this.print(
+        `\r${environments} of ${ofAll} environments, ${secrets} secrets${environments === ofAll ? '\n' : ''}`,
+      );
+    const nowMs = this.nowMs();
+    if (nowMs - this.#lastMs < PROGRESS_EACH_MS) return;
+    this.#lastMs = nowMs;
+    this.print(`${JSON.stringify({ event: 'progress', environments, ofAll, secrets })}\n`);
+  }
+}

@@ -1,0 +1,158 @@
+import { constants } from 'node:fs';
+import { open, readFile, rename, rm } from 'node:fs/promises';
+import { WrongMigrationUsage } from './migration-arguments';
+import { fieldsOf, MigrationFailed } from './predecessor-inventory';
+
+export interface SkippedSecret {
+  readonly name: string;
+  /** A word: `name_not_allowed`, `quota_exceeded` and the like. */
+  readonly reason: string;
+}
+
+/** What became of the secrets of one environment of one project. `read` counts each name once. */
+export interface EnvironmentResult {
+  readonly read: number;
+  /** Rows beyond one for each name: the highest version counts. */
+  readonly duplicates: number;
+  /** In a dry run, what would be written. */
+  readonly written: number;
+  readonly equal: number;
+  /** Names that the store has with another value, which was left as it is. */
+  readonly different: readonly string[];
+  readonly skipped: readonly SkippedSecret[];
+}
+
+interface StateContent {
+  readonly version: 1;
+  /** The Infisical of the predecessor. */
+  readonly source: string;
+  readonly dryRun: boolean;
+  /** Projects in which our identity was given the role, or was about to be. */
+  readonly granted: readonly string[];
+  readonly done: Readonly<Record<string, Readonly<Record<string, EnvironmentResult>>>>;
+}
+
+export interface StateOptions {
+  readonly source: string;
+  readonly dryRun: boolean;
+  readonly resume: boolean;
+}
+
+/**
+ * How far a run is, in a file that only its owner may read. It holds names and counts and never a value. Each change is durable when its
+ * promise resolves, and the file is replaced as a whole, so that a run that was killed can be continued.
+ */
+export class MigrationState {
+  readonly #granted: Set<string>;
+  readonly #done: Map<string, Map<string, EnvironmentResult>>;
+  #saving: Promise<void> = Promise.resolve();
+  #waiting: Promise<void> | undefined;
+
+  private constructor(
+    private readonly path: string,
+    private readonly options: StateOptions,
+    content: Pick<StateContent, 'granted' | 'done'>,
+  ) {
+    this.#granted = new Set(content.granted);
+    this.#done = new Map(
+      Object.entries(content.done).map(([project, results]) => [project, new Map(Object.entries(results))]),
+    );
+  }
+
+  /** @throws WrongMigrationUsage where there is a state of an earlier run and `resume` is not set; MigrationFailed where it cannot be used */
+  static async open(path: string, options: StateOptions): Promise<MigrationState> {
+    const content = await readState(path);
+    if (content !== undefined && !options.resume)
+      throw new WrongMigrationUsage(
+        `${path} is of a run that did not end: --resume goes on with it, and takes back the roles that it left.`,
+      );
+    if (content !== undefined && content.source !== options.source)
+      throw new WrongMigrationUsage(`${path} is of a run on another Infisical: --state names another file.`);
+    // What a dry run has read was not written.
+    const done = content?.dryRun === options.dryRun ? content.done : {};
+    const state = new MigrationState(path, options, { granted: content?.granted ?? [], done });
+    await state.#save();
+    return state;
+  }
+
+  get granted(): readonly string[] {
+    return [...this.#granted];
+  }
+
+  isGranted(project: string): boolean {
+    return this.#granted.has(project);
+  }
+
+  resultOf(project: string, environment: string): EnvironmentResult | undefined {
+    return this.#done.get(project)?.get(environment);
+  }
+
+  async setGranted(project: string, isGranted: boolean): Promise<void> {
+    if (isGranted) this.#granted.add(project);
+    else this.#granted.delete(project);
+    await this.#save();
+  }
+
+  async setDone(project: string, environment: string, result: EnvironmentResult): Promise<void> {
+    const results = this.#done.get(project) ?? new Map<string, EnvironmentResult>();
+    this.#done.set(project, results.set(environment, result));
+    await this.#save();
+  }
+
+  async remove(): Promise<void> {
+    await this.#saving;
+    await rm(this.path, { force: true });
+  }
+
+  /** Changes that come while the file is being written are written together after it. */
+  #save(): Promise<void> {
+    this.#waiting ??= this.#saving.then(() => {
+      this.#waiting = undefined;
+      return this.#write();
+    });
+    this.#saving = this.#waiting;
+    return this.#saving;
+  }
+
+  async #write(): Promise<void> {
+    const { source, dryRun } = this.options;
+    const done = Object.fromEntries(
+      [...this.#done].map(([project, results]) => [project, Object.fromEntries(results)]),
+    );
+    const content: StateContent = { version: 1, source, dryRun, granted: this.granted, done };
+    const draft = `${this.path}.new`;
+    try {
+      await rm(draft, { force: true });
+      const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+      const file = await open(draft, flags, 0o600);
+      try {
+        await file.writeFile(JSON.stringify(content));
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+      await rename(draft, this.path);
+    } catch {
+      throw new MigrationFailed(`The state of the run cannot be written to ${this.path}.`);
+    }
+  }
+}
+
+async function readState(path: string): Promise<StateContent | undefined> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error: unknown) {
+    if (fieldsOf(error)['code'] === 'ENOENT') return undefined;
+    throw new MigrationFailed(`The state of the run in ${path} cannot be read.`);
+  }
+  try {
+    const { version, source, dryRun, granted, done } = fieldsOf(JSON.parse(text));
+    const isOurs = version === 1 && typeof source === 'string' && typeof dryRun === 'boolean';
+    if (isOurs && Array.isArray(granted) && typeof done === 'object' && done !== null)
+      return { version, source, dryRun, granted: granted.map(String), done: done as StateContent['done'] };
+  } catch {
+    // Reported below: the parser's error would quote the text.
+  }
+  throw new MigrationFailed(`${path} holds no state of a run that this release can read.`);
+}
