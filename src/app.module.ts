@@ -32,7 +32,7 @@ export class AppModule {
 }
 
 /** Imports only the chosen backend: the other one would cost start time and memory. */
-async function storeBackend({ store, credentialFiles }: Settings): Promise<DynamicModule> {
+export async function storeBackend({ store, credentialFiles }: Settings): Promise<DynamicModule> {
   if (store.kind === 'embedded') {
     const { EmbeddedStoreModule } = await import('./stores/embedded/embedded-store.module.js');
     return EmbeddedStoreModule.register(store);

@@ -1,6 +1,9 @@
 import '../bootstrap/inspector-signal';
-import { readFileSync } from 'node:fs';
-import { infisicalConnection } from '../bootstrap/infisical-connection';
+import 'reflect-metadata';
+import type { INestApplicationContext } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core/nest-factory';
+import { storeBackend } from '../app.module';
+import { RuntimeModule } from '../bootstrap/runtime.module';
 import {
   InvalidSettings,
   loadSettings,
@@ -9,14 +12,15 @@ import {
 } from '../config/settings';
 import { connectionSettings } from '../config/connection-settings';
 import { EnvironmentReader } from '../config/environment-reader';
-import { fileErrorCode, readTextFile } from '../config/secret-source';
+import { readTextFile } from '../config/secret-source';
 import { StoreUnavailable } from '../errors/store-errors';
 import { KubeConfigUnusable, KubernetesApi, kubernetesFailureOf } from '../kubernetes/kubernetes-api';
 import { kubeConfigConnection } from '../kubernetes/kube-config';
 import { ObjectLister } from '../kubernetes/object-lister';
-import type { LogEvent } from '../logging/log';
+import { createLog, type LogEvent } from '../logging/log';
 import {
   HELP,
+  jsonFile,
   type MigrationArguments,
   parseMigrationArguments,
   WrongMigrationUsage,
@@ -36,12 +40,14 @@ import {
 } from '../migration/predecessor-inventory';
 import { type PredecessorOptions, PredecessorServer } from '../migration/predecessor-server';
 import { SecretCopier, type SecretTarget } from '../migration/secret-copier';
-import type { SecretStore } from '../secrets/secret-store';
+import { RedisModule } from '../redis/redis.module';
+import { SecretStore } from '../secrets/secret-store';
 import type { LoginCredentials } from '../stores/infisical/auth/login-method';
 import { EmbeddedStoreUnusable } from '../stores/embedded/embedded-store-unusable';
-import { QuotaSecretStore } from '../stores/quota/quota.secret-store';
+import { infisicalConnection } from '../stores/infisical/infisical.module';
+import { StoresModule } from '../stores/stores.module';
+import { TelemetryModule } from '../telemetry/telemetry.module';
 import { SystemClock, SystemMonotonicTime } from '../time/clock';
-import { DELETION_JOBS_SCOPE } from '../user-deprovisioning/deletion-jobs';
 
 const INTERRUPTED = 130;
 
@@ -63,8 +69,7 @@ async function run(): Promise<number> {
     process.stdout.write(args === 'help' ? HELP : `${INVENTORY_QUERY};\n`);
     return 0;
   }
-  // The cache would answer for the store, and an operation may wait for a server that limits its rate.
-  const settings = loadSettings({ ...process.env, CACHE_TTL_MS: '0', INFISICAL_TIMEOUT_MS: '120000' });
+  const settings = loadSettings({ ...process.env, ...UNLIKE_THE_SERVICE });
   const options = predecessorOptions(settings);
   const plan = planOf(await inventory(args), await users(args), args.users);
   if (plan.strangers.length > 0)
@@ -79,12 +84,17 @@ async function run(): Promise<number> {
   process.on('SIGTERM', interrupt);
   const { signal } = interruption;
   const { dryRun, resume, stateFile } = args;
-  const state = await MigrationState.open(stateFile, { source: options.url, dryRun, resume });
   const [clock, time] = [new SystemClock(), new SystemMonotonicTime()];
-  const store = await openStore(settings);
+  const stores = await openStore(settings);
+  const state = await MigrationState.open(stateFile, { source: options.url, dryRun, resume }).catch(
+    async (error: unknown) => {
+      await stores.close();
+      throw error;
+    },
+  );
   const server = new PredecessorServer(options, { clock, time, log: NO_LOG, signal });
   try {
-    const copier = new SecretCopier(targetOf(store), time, dryRun, signal);
+    const copier = new SecretCopier(targetOf(stores.get(SecretStore)), time, dryRun, signal);
     const progress = new PrintedProgress(
       (text) => void process.stderr.write(text),
       process.stderr.isTTY,
@@ -98,9 +108,18 @@ async function run(): Promise<number> {
     return signal.aborted ? INTERRUPTED : isClean(report) ? 0 : 1;
   } finally {
     server.close();
-    await store.close();
+    if (state.isEmpty) await state.remove();
+    await stores.close();
   }
 }
+
+/** The cache would answer for the store, an operation may wait for a server that limits its rate, and nobody reads metrics or traces. */
+const UNLIKE_THE_SERVICE = {
+  CACHE_TTL_MS: '0',
+  INFISICAL_TIMEOUT_MS: '120000',
+  METRICS_PORT: undefined,
+  OTEL_EXPORTER_OTLP_ENDPOINT: undefined,
+} as const;
 
 /** The calls of this command are its own report. */
 const NO_LOG: LogEvent = () => undefined;
@@ -134,20 +153,6 @@ async function users({ usersFile }: MigrationArguments): Promise<UsersByEmail> {
     throw new MigrationFailed(
       `The users of the cluster cannot be listed (${why}); --users-file FILE goes without the cluster.`,
     );
-  }
-}
-
-function jsonFile(path: string): unknown {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (error: unknown) {
-    throw new WrongMigrationUsage(`${path} cannot be read (${fileErrorCode(error)}).`);
-  }
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    throw new WrongMigrationUsage(`${path} is not JSON.`);
   }
 }
 
@@ -191,22 +196,18 @@ function given(name: string): string | undefined {
   }
 }
 
-async function openStore({ store, quotas }: Settings): Promise<SecretStore> {
-  const opened = await openBackend(store);
-  return new QuotaSecretStore(opened, quotas, {
-    time: new SystemMonotonicTime(),
-    unlimitedUser: DELETION_JOBS_SCOPE.user,
-  });
-}
-
-async function openBackend(store: Settings['store']): Promise<SecretStore> {
-  if (store.kind === 'embedded') {
-    const { EmbeddedSecretStore } = await import('../stores/embedded/embedded.secret-store.js');
-    return EmbeddedSecretStore.open({ ...store, serviceUser: DELETION_JOBS_SCOPE.user });
-  }
-  const { createInfisicalSecretStore } = await import('../stores/infisical/create-infisical-secret-store.js');
-  const options = { ...store, ...infisicalConnection(store), operationTimeoutMs: store.timeoutMs };
-  return createInfisicalSecretStore(options, new SystemClock(), NO_LOG);
+/** Opens the store as the service does, with its quotas and, where replicas share a Redis, with its lock. */
+async function openStore(settings: Settings): Promise<INestApplicationContext> {
+  const module = {
+    module: class MigrationModule {},
+    imports: [
+      RuntimeModule.register(settings, createLog('silent', process.stderr)),
+      TelemetryModule,
+      RedisModule,
+      StoresModule.register(storeBackend(settings)),
+    ],
+  };
+  return NestFactory.createApplicationContext(module, { logger: false, abortOnError: false });
 }
 
 function targetOf(store: SecretStore): SecretTarget {

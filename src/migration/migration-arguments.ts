@@ -1,4 +1,6 @@
+import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { fieldsOf } from './predecessor-inventory';
 
 /** Wrong use of the command: exit code 2. The message says what to write instead. */
 export class WrongMigrationUsage extends Error {}
@@ -75,5 +77,20 @@ function parsed(args: readonly string[]) {
     throw new WrongMigrationUsage(
       `An argument is unknown or lacks its value; there are ${known.join(', ')}.`,
     );
+  }
+}
+
+/** Reads a file that an argument names. @throws WrongMigrationUsage */
+export function jsonFile(path: string): unknown {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error: unknown) {
+    throw new WrongMigrationUsage(`${path} cannot be read (${String(fieldsOf(error)['code'])}).`);
+  }
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    throw new WrongMigrationUsage(`${path} is not JSON.`);
   }
 }

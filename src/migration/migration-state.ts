@@ -79,6 +79,11 @@ export class MigrationState {
     return [...this.#granted];
   }
 
+  /** Whether there is nothing to go on with. */
+  get isEmpty(): boolean {
+    return this.#granted.size === 0 && this.#done.size === 0;
+  }
+
   isGranted(project: string): boolean {
     return this.#granted.has(project);
   }

@@ -127,6 +127,7 @@ const RULES: readonly Rule[] = [
   { like: /^INFISICAL_ADMIN_(CLIENT_ID|EMAIL)=.* npm run infisical:setup -- /, by: 'test/process/infisical-setup.spec.ts' },
   { like: /^kubectl apply -n os-platform -f secret.yaml && rm secret.yaml$/, run: shell, shows: /^secret\/\S+ created$/ },
   { like: /^echo '<what follows osp:v1:b64:>' \| base64 -d$/, run: shell, shows: /^ bytes$/ },
+  { like: /^(node dist\/cli\/migrate-from-tapr.js|psql) |^kubectl get users.iam.kubesphere.io -o json( > users.json)?$/, by: 'test/process/migrate-from-tapr.spec.ts' },
   { like: /^npm run infisical:setup$|^node dist\/cli\/infisical-setup.js$/, run: setUp, shows: /The identity can do all that the service needs/ },
   { like: /^npm run test:infisical$/, by: 'test/process/infisical-suite.spec.ts' },
   { like: /^node dist\/cli\/unregister.js$/, by: 'test/process/unregister.spec.ts' },
