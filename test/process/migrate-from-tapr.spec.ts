@@ -185,7 +185,7 @@ describe('node dist/cli/migrate-from-tapr.js', () => {
     writeLists();
     const { child, ended, out } = start(...LISTS);
     await eventually(() => {
-      if (predecessor.granted.length === 0) throw new Error('too early');
+      if (predecessor.revoked.length === 0) throw new Error('too early');
     }, 30_000);
     child.kill('SIGINT');
     expect(await ended).toBe(130);
