@@ -11,6 +11,15 @@ export interface FairQueueBounds {
   readonly refusesByPace?: boolean;
 }
 
+/** Gives a permit back. */
+export type ReleasePermit = () => void;
+
+export interface PermitWait {
+  /** Where that is less than the queue's own bound. */
+  readonly maxWaitMs?: number;
+  readonly signal?: AbortSignal;
+}
+
 /** The weight of the latest duration in the moving average. */
 const AVERAGE_WEIGHT = 0.1;
 
@@ -18,8 +27,8 @@ const AVERAGE_WEIGHT = 0.1;
 const PACE_WINDOW = 64;
 
 interface Waiter {
-  /** Called once, with whether the work has got its permit. */
-  readonly settle: (isPermitted: boolean) => void;
+  /** Called once, with the permit or without one. */
+  readonly settle: (permit: ReleasePermit | undefined) => void;
   readonly untilMs: number;
 }
 
@@ -76,23 +85,31 @@ export class FairQueue {
     return this.#running;
   }
 
-  /**
-   * Runs the work once its key gets a permit, at once where one is free.
-   * @param waitedMs how long the same work has waited elsewhere, which counts
-   * @throws the refusal
-   */
-  async run<T>(key: string, work: () => Promise<T>, waitedMs = 0): Promise<T> {
-    const queue = this.#queues.get(key) ?? new KeyQueue(this.bounds.maxRunningPerKey, this.time.nowMs());
-    if (queue.waiters.length === 0 && this.#hasPermitFor(key)) this.#begin(key);
-    else if (!(await this.#permitFor(key, queue, waitedMs))) throw this.refusal(this.#queueMs(queue));
-    const beganMs = this.time.nowMs();
+  /** Runs the work once its key gets a permit, at once where one is free. @throws as acquire() */
+  async run<T>(key: string, work: () => Promise<T>, wait?: PermitWait): Promise<T> {
+    const release = this.tryAcquire(key) ?? (await this.acquire(key, wait));
     try {
       return await work();
     } finally {
-      const tookMs = this.time.nowMs() - beganMs;
-      this.#averageMs += (this.#averageMs === 0 ? 1 : AVERAGE_WEIGHT) * (tookMs - this.#averageMs);
-      this.#end(key);
+      release();
     }
+  }
+
+  /** Takes a permit where one is free; the returned function gives it back. */
+  tryAcquire(key: string): ReleasePermit | undefined {
+    const waiters = this.#queues.get(key)?.waiters ?? [];
+    return waiters.length === 0 && this.#hasPermitFor(key) ? this.#begin(key) : undefined;
+  }
+
+  /** Waits for a permit; the returned function gives it back. @throws the refusal, or the reason of the signal */
+  async acquire(key: string, { maxWaitMs = Infinity, signal }: PermitWait = {}): Promise<ReleasePermit> {
+    signal?.throwIfAborted();
+    const queue = this.#queues.get(key) ?? new KeyQueue(this.bounds.maxRunningPerKey, this.time.nowMs());
+    const release = await this.#permitFor(key, queue, Math.min(maxWaitMs, this.bounds.maxWaitMs), signal);
+    if (signal?.aborted === true) release?.();
+    signal?.throwIfAborted();
+    if (release === undefined) throw this.refusal(this.#queueMs(queue));
+    return release;
   }
 
   /** Estimates how long the queue of a key will take, given the others. */
@@ -103,20 +120,27 @@ export class FairQueue {
     return queue.estimateMs(length, this.time.nowMs()) ?? rounds * this.#averageMs;
   }
 
-  /** Resolves to false where no permit comes, or would not come in time at the pace of the queue. */
-  #permitFor(key: string, queue: KeyQueue, waitedMs: number): boolean | Promise<boolean> {
+  /** Resolves to undefined where no permit comes, or would not come in time at the pace of the queue. */
+  async #permitFor(
+    key: string,
+    queue: KeyQueue,
+    maxWaitMs: number,
+    signal: AbortSignal | undefined,
+  ): Promise<ReleasePermit | undefined> {
     const { maxWaiting, maxWaitingPerKey } = this.bounds;
-    const maxWaitMs = this.bounds.maxWaitMs - waitedMs;
-    if (maxWaitMs <= 0) return false;
+    if (maxWaitMs <= 0) return undefined;
     const { waiters } = queue;
-    if (waiters.length >= maxWaitingPerKey) return false;
-    if ((queue.estimateMs(waiters.length + 1, this.time.nowMs()) ?? 0) > maxWaitMs) return false;
-    if (this.#waiting >= maxWaiting && !this.#evictFor(waiters.length)) return false;
+    if (waiters.length >= maxWaitingPerKey) return undefined;
+    if ((queue.estimateMs(waiters.length + 1, this.time.nowMs()) ?? 0) > maxWaitMs) return undefined;
+    if (this.#waiting >= maxWaiting && !this.#evictFor(waiters.length)) return undefined;
     return new Promise((resolve) => {
-      const cancel = this.time.after(maxWaitMs, () => this.#leave(key, waiter, false));
-      const settle = (isPermitted: boolean): void => {
+      const giveUp = (): void => this.#leave(key, waiter);
+      const cancel = this.time.after(maxWaitMs, giveUp);
+      signal?.addEventListener('abort', giveUp);
+      const settle = (permit: ReleasePermit | undefined): void => {
         cancel();
-        resolve(isPermitted);
+        signal?.removeEventListener('abort', giveUp);
+        resolve(permit);
       };
       const waiter: Waiter = { settle, untilMs: this.time.nowMs() + maxWaitMs };
       waiters.push(waiter);
@@ -130,12 +154,15 @@ export class FairQueue {
     return this.#running < maxRunning && (this.#runningPerKey.get(key) ?? 0) < maxRunningPerKey;
   }
 
-  #begin(key: string): void {
+  #begin(key: string): ReleasePermit {
     this.#running += 1;
     this.#runningPerKey.set(key, (this.#runningPerKey.get(key) ?? 0) + 1);
+    const beganMs = this.time.nowMs();
+    return () => this.#end(key, this.time.nowMs() - beganMs);
   }
 
-  #end(key: string): void {
+  #end(key: string, tookMs: number): void {
+    this.#averageMs += (this.#averageMs === 0 ? 1 : AVERAGE_WEIGHT) * (tookMs - this.#averageMs);
     const left = (this.#runningPerKey.get(key) ?? 1) - 1;
     if (left === 0) this.#runningPerKey.delete(key);
     else this.#runningPerKey.set(key, left);
@@ -151,8 +178,7 @@ export class FairQueue {
       if (first === undefined || !this.#hasPermitFor(next)) continue;
       this.#queues.delete(next);
       this.#queues.set(next, queue);
-      this.#begin(next);
-      this.#leave(next, first, true);
+      this.#leave(next, first, this.#begin(next));
       return;
     }
   }
@@ -163,7 +189,7 @@ export class FairQueue {
     while (queue !== undefined) {
       const [last, needMs] = [queue.waiters.at(-1), queue.estimateMs(queue.waiters.length, nowMs)];
       if (last === undefined || needMs === undefined || nowMs + needMs <= last.untilMs) return;
-      this.#leave(key, last, false);
+      this.#leave(key, last);
     }
   }
 
@@ -175,15 +201,15 @@ export class FairQueue {
     }
     const last = longest.at(-1);
     if (last === undefined || longest.length <= length + 1) return false;
-    this.#leave(longestKey, last, false);
+    this.#leave(longestKey, last);
     return true;
   }
 
-  #leave(key: string, waiter: Waiter, isPermitted: boolean): void {
+  #leave(key: string, waiter: Waiter, permit?: ReleasePermit): void {
     const waiters = this.#queues.get(key)?.waiters ?? [];
     waiters.splice(waiters.indexOf(waiter), 1);
     this.#waiting -= 1;
     if (waiters.length === 0) this.#queues.delete(key);
-    waiter.settle(isPermitted);
+    waiter.settle(permit);
   }
 }

@@ -1,18 +1,55 @@
+import { waitFor } from '../time/deadline';
+
+interface Flight<T> {
+  readonly work: Promise<T>;
+  readonly abort: AbortController;
+  /** How many calls wait for it. */
+  calls: number;
+}
+
+interface FlightOptions {
+  /** Ends the wait of this call with the signal's reason; the work is aborted once no call waits for it any more. */
+  readonly signal?: AbortSignal;
+  /** Whether a failure concerns only the call that began the work; a call that joined it then begins anew. */
+  readonly isOwn?: (error: unknown) => boolean;
+}
+
 /** Runs one piece of work at a time for each key; calls that come while it runs share its outcome. */
 export class SingleFlight<T> {
-  readonly #running = new Map<string, Promise<T>>();
+  readonly #flights = new Map<string, Flight<T>>();
 
-  /** @param isOwn whether a failure concerns only the call that began the run; a call that joined it then begins a new one */
-  run(key: string, start: () => Promise<T>, isOwn: (error: unknown) => boolean = () => false): Promise<T> {
-    const running = this.#running.get(key);
-    if (running !== undefined) {
-      return running.catch((error: unknown) => {
-        if (!isOwn(error)) throw error;
-        return this.run(key, start, isOwn);
-      });
+  async run(
+    key: string,
+    start: (signal: AbortSignal) => Promise<T>,
+    { signal, isOwn }: FlightOptions = {},
+  ): Promise<T> {
+    const joined = this.#flights.get(key);
+    const flight = joined ?? this.#begin(key, start);
+    flight.calls += 1;
+    try {
+      return await (signal === undefined ? flight.work : waitFor(flight.work, { signal }));
+    } catch (error: unknown) {
+      if (joined === undefined || signal?.aborted === true || isOwn?.(error) !== true) throw error;
+    } finally {
+      flight.calls -= 1;
+      if (flight.calls === 0 && this.#end(key, flight)) flight.abort.abort(signal?.reason);
     }
-    const started = start().finally(() => this.#running.delete(key));
-    this.#running.set(key, started);
-    return started;
+    return this.run(key, start, {
+      ...(signal !== undefined && { signal }),
+      ...(isOwn !== undefined && { isOwn }),
+    });
+  }
+
+  #begin(key: string, start: (signal: AbortSignal) => Promise<T>): Flight<T> {
+    const abort = new AbortController();
+    const work = start(abort.signal).finally(() => this.#end(key, flight));
+    const flight = { work, abort, calls: 0 };
+    this.#flights.set(key, flight);
+    return flight;
+  }
+
+  /** Returns whether it was still under way. */
+  #end(key: string, flight: Flight<T>): boolean {
+    return this.#flights.get(key) === flight && this.#flights.delete(key);
   }
 }

@@ -1,8 +1,12 @@
 import { DomainError } from './domain-error';
-import { InvalidRequest, TooManyRequests } from './request-errors';
+import { ClientGone, InvalidRequest, TooManyRequests } from './request-errors';
 
 export class SecretNotFound extends DomainError {
-  constructor(name: string) {
+  /** @param staleForMs the age of the cached answer that says so, where the backend could not be asked */
+  constructor(
+    name: string,
+    readonly staleForMs?: number,
+  ) {
     super('SECRET_NOT_FOUND', 'There is no secret of that name in this workspace and environment.', { name });
   }
 }
@@ -46,6 +50,11 @@ export function isOutOfTime(error: unknown): boolean {
 /** Returns whether the failure says nothing about what the store holds, since the store did not process the request: no answer, or 429. */
 export function isUnreachable(error: unknown): boolean {
   return error instanceof StoreUnreachable || error instanceof TooManyRequests;
+}
+
+/** Returns whether the store itself refused a read, so that what it answered before does not count any more. */
+export function isRefusedRead(error: unknown): boolean {
+  return error instanceof ListTooLarge || (error instanceof StoreUnavailable && !isUnreachable(error));
 }
 
 /** A write was sent and no answer came: it may or may not have happened, and must not be repeated blindly. */
@@ -113,6 +122,7 @@ export class QuotaExceeded extends DomainError {
 export function leftAsItWas(error: unknown): boolean {
   return (
     isUnreachable(error) ||
+    error instanceof ClientGone ||
     error instanceof ApprovalRequired ||
     error instanceof StoreRefused ||
     error instanceof InvalidRequest

@@ -8,6 +8,7 @@ import { factory, Runtime, ServiceCredentials } from '../bootstrap/runtime.modul
 import type { Settings } from '../config/settings';
 import { Admission, LoopDelay } from '../limits/admission';
 import { RateLimits } from '../limits/rate-limits';
+import { CallContexts } from '../secrets/call-context';
 import { SecretsModule } from '../secrets/secrets.module';
 import { TracedGuard } from '../telemetry/traced';
 import { Telemetry } from '../telemetry/telemetry';
@@ -58,6 +59,11 @@ const SERVER_PROVIDERS = [
     },
   ),
 ];
+
+/** Only calls of Infisical have a time limit. */
+const callContexts = factory(CallContexts, [Runtime, MonotonicTime], ({ settings: { store } }, time) => {
+  return new CallContexts(store.kind === 'infisical' ? store.timeoutMs : Infinity, time);
+});
 
 const GUARD_PROVIDERS = [
   factory(
@@ -120,7 +126,12 @@ export class HttpModule implements NestModule {
         UserEventsController,
         HealthController,
       ],
-      providers: [...SERVER_PROVIDERS, ...GUARD_PROVIDERS, ...(mayApprove ? [APPROVAL_PROVIDER] : [])],
+      providers: [
+        ...SERVER_PROVIDERS,
+        ...GUARD_PROVIDERS,
+        callContexts,
+        ...(mayApprove ? [APPROVAL_PROVIDER] : []),
+      ],
     };
   }
 

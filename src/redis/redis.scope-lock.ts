@@ -40,7 +40,7 @@ export class RedisScopeLock implements ScopeLock {
 
   constructor(private readonly redis: Pick<RedisClient, 'commands' | 'options' | 'deps'>) {}
 
-  async hold(scope: string, maxWaitMs: number): Promise<HeldScope | undefined> {
+  async hold(scope: string, maxWaitMs: number, signal: AbortSignal): Promise<HeldScope | undefined> {
     const { time } = this.redis.deps;
     const untilMs = time.nowMs() + maxWaitMs;
     const key = this.#keyOf(scope);
@@ -50,7 +50,8 @@ export class RedisScopeLock implements ScopeLock {
       if (isTaken === undefined) return this.#record('alone', { release: () => undefined });
       if (isTaken) return this.#held(key, token);
       if (time.nowMs() >= untilMs) return this.#record('late', undefined);
-      await new Promise<void>((resolve) => time.after(waitMs * (0.5 + Math.random() / 2), resolve));
+      await time.pause(waitMs * (0.5 + Math.random() / 2), signal);
+      signal.throwIfAborted();
     }
   }
 

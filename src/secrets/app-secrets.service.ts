@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { AppHasNoWorkspace, WorkspaceNeeded } from '../errors/authz-errors';
 import { SecretNotFound } from '../errors/store-errors';
 import { GrantsService, type GrantedScope, type HeldWorkspace } from '../authz/grants.service';
+import type { CallContext } from './call-context';
 import type { Secret, SecretScope } from './secret';
 import { SecretStore } from './secret-store';
 
@@ -38,32 +39,36 @@ export class AppSecretsService {
     return this.grants.explain(user, app) ?? [];
   }
 
-  async names(user: string, app: string): Promise<readonly AppSecretName[]> {
+  async names(user: string, app: string, context: CallContext): Promise<readonly AppSecretName[]> {
     const scopes = this.grants.workspacesOf(user, app) ?? [];
-    const lists = await Promise.all(scopes.map(async (scope) => this.namesIn(scope)));
+    const lists = await Promise.all(scopes.map(async (scope) => this.namesIn(scope, context)));
     return lists.flat();
   }
 
   /** @throws WorkspaceNeeded where the app has several workspaces and the caller names none, SecretAlreadyExists */
-  async create(location: AppSecretLocation, secret: Secret): Promise<void> {
+  async create(location: AppSecretLocation, secret: Secret, context: CallContext): Promise<void> {
     const [scope, another] = this.candidates(location);
     if (another !== undefined) throw new WorkspaceNeeded(location.app);
-    await this.store.create(inProd(scope), secret);
+    await this.store.create(inProd(scope), secret, context);
   }
 
-  async update(location: AppSecretLocation, secret: Secret): Promise<void> {
-    await this.store.update(inProd(await this.holderOf(location, secret.name)), secret);
+  async update(location: AppSecretLocation, secret: Secret, context: CallContext): Promise<void> {
+    await this.store.update(inProd(await this.holderOf(location, secret.name, context)), secret, context);
   }
 
-  async delete(location: AppSecretLocation, name: string): Promise<void> {
-    await this.store.delete(inProd(await this.holderOf(location, name)), name);
+  async delete(location: AppSecretLocation, name: string, context: CallContext): Promise<void> {
+    await this.store.delete(inProd(await this.holderOf(location, name, context)), name, context);
   }
 
   /** Returns the one workspace that contains the name. @throws SecretNotFound, WorkspaceNeeded where several do */
-  private async holderOf(location: AppSecretLocation, name: string): Promise<GrantedScope> {
+  private async holderOf(
+    location: AppSecretLocation,
+    name: string,
+    context: CallContext,
+  ): Promise<GrantedScope> {
     const candidates = this.candidates(location);
     if (candidates.length === 1) return candidates[0];
-    const names = await Promise.all(candidates.map(async (scope) => this.namesIn(scope)));
+    const names = await Promise.all(candidates.map(async (scope) => this.namesIn(scope, context)));
     const [holder, another] = candidates.filter((_scope, index) =>
       names[index]?.some((s) => s.name === name),
     );
@@ -84,14 +89,10 @@ export class AppSecretsService {
     return [first, ...rest];
   }
 
-  private async namesIn(scope: GrantedScope): Promise<readonly AppSecretName[]> {
-    const names: string[] = [];
-    const secrets = await this.store.list(inProd(scope), {
-      servedStale: () => undefined,
-      unreadable: (unreadable) => names.push(...unreadable),
-    });
-    names.push(...secrets.map(({ name }) => name));
+  private async namesIn(scope: GrantedScope, context: CallContext): Promise<readonly AppSecretName[]> {
+    const { secrets, unreadable = [] } = await this.store.list(inProd(scope), context);
     // A name whose value cannot be read can still be written and deleted.
+    const names = [...unreadable, ...secrets.map(({ name }) => name)];
     return names.sort().map((name) => ({ workspace: scope.workspace, name }));
   }
 }

@@ -1,8 +1,9 @@
 import { Injectable } from '@nestjs/common';
 import { GrantsService, type GrantedScope } from '../authz/grants.service';
 import type { Caller } from '../authn/caller';
+import type { CallContext } from './call-context';
 import type { Environment, Secret, SecretScope } from './secret';
-import { type ReadReport, SecretStore } from './secret-store';
+import { type ListedSecrets, type RetrievedSecret, SecretStore } from './secret-store';
 
 /** The place that a caller names; the grant is checked before anything is read from it. */
 export interface SecretLocation {
@@ -18,29 +19,34 @@ export class SecretsService {
     private readonly store: SecretStore,
   ) {}
 
-  async retrieve(caller: Caller, at: SecretLocation, name: string, report?: ReadReport): Promise<Secret> {
+  async retrieve(
+    caller: Caller,
+    at: SecretLocation,
+    name: string,
+    context: CallContext,
+  ): Promise<RetrievedSecret> {
     const scope = this.grants.authorize(caller, 'RetrieveSecret', at.workspace);
-    return this.store.retrieve(within(scope, at), name, report);
+    return this.store.retrieve(within(scope, at), name, context);
   }
 
-  async create(caller: Caller, at: SecretLocation, secret: Secret): Promise<void> {
+  async create(caller: Caller, at: SecretLocation, secret: Secret, context: CallContext): Promise<void> {
     const scope = this.grants.authorize(caller, 'CreateSecret', at.workspace);
-    return this.store.create(within(scope, at), secret);
+    return this.store.create(within(scope, at), secret, context);
   }
 
-  async update(caller: Caller, at: SecretLocation, secret: Secret): Promise<void> {
+  async update(caller: Caller, at: SecretLocation, secret: Secret, context: CallContext): Promise<void> {
     const scope = this.grants.authorize(caller, 'UpdateSecret', at.workspace);
-    return this.store.update(within(scope, at), secret);
+    return this.store.update(within(scope, at), secret, context);
   }
 
-  async delete(caller: Caller, at: SecretLocation, name: string): Promise<void> {
+  async delete(caller: Caller, at: SecretLocation, name: string, context: CallContext): Promise<void> {
     const scope = this.grants.authorize(caller, 'DeleteSecret', at.workspace);
-    return this.store.delete(within(scope, at), name);
+    return this.store.delete(within(scope, at), name, context);
   }
 
-  async list(caller: Caller, at: SecretLocation, report?: ReadReport): Promise<readonly Secret[]> {
+  async list(caller: Caller, at: SecretLocation, context: CallContext): Promise<ListedSecrets> {
     const scope = this.grants.authorize(caller, 'ListSecret', at.workspace);
-    return this.store.list(within(scope, at), report);
+    return this.store.list(within(scope, at), context);
   }
 }
 

@@ -1,7 +1,8 @@
 import { Global, Module, type DynamicModule, type OnApplicationShutdown } from '@nestjs/common';
 import { factory, Runtime } from '../bootstrap/runtime.module';
 import { ServiceProblems } from '../http/controllers/health.controller';
-import { SecretStore } from '../secrets/secret-store';
+import { type ScopeSource, SecretStore, UserWorkspaces } from '../secrets/secret-store';
+import type { StoreAdapter } from '../secrets/secret-store-decorator';
 import { TracedSecretStore } from '../telemetry/traced';
 import { Telemetry } from '../telemetry/telemetry';
 import { MonotonicTime } from '../time/clock';
@@ -11,8 +12,13 @@ import { QuotaSecretStore } from './quota/quota.secret-store';
 
 /** The store without its decorators, and where the deletion jobs are; a backend's module provides it. */
 export abstract class StoreBackend {
-  abstract readonly store: SecretStore;
+  abstract readonly store: StoreAdapter & Partial<ScopeSource>;
   abstract readonly deletionJobs: DeletionJobStorage;
+}
+
+/** The store within its decorators. */
+abstract class DecoratedStore {
+  abstract readonly store: StoreAdapter;
 }
 
 /** Puts the decorators that the settings choose around the backend, the innermost first. */
@@ -23,14 +29,15 @@ async function decorated(
   invalidationBus: InvalidationBus,
   telemetry: Telemetry,
   problems: ServiceProblems,
-): Promise<SecretStore> {
-  let outermost = backend;
-  if (store.kind === 'infisical') {
+): Promise<DecoratedStore> {
+  let outermost: StoreAdapter = backend;
+  if (store.kind === 'infisical' && readsScopes(backend)) {
     const { resilientStore } = await import('./resilience/resilient-store.js');
-    outermost = resilientStore(outermost, store.timeoutMs, { time, log, observer: telemetry.storeLoad });
+    const resilient = resilientStore(backend, store.timeoutMs, { time, log, observer: telemetry.storeLoad });
+    outermost = resilient;
     if (store.cache !== undefined) {
       const { CachedSecretStore } = await import('./cached/cached.secret-store.js');
-      const cached = new CachedSecretStore(outermost, store.cache, { time, invalidationBus, observer: telemetry.cache }); // prettier-ignore
+      const cached = new CachedSecretStore(resilient, store.cache, { time, invalidationBus, observer: telemetry.cache }); // prettier-ignore
       problems.add(() => cached.problems());
       outermost = cached;
     }
@@ -48,7 +55,11 @@ async function decorated(
     );
     outermost = limited;
   }
-  return telemetry.spans === undefined ? outermost : new TracedSecretStore(outermost, telemetry.spans);
+  return { store: outermost };
+}
+
+function readsScopes(store: StoreBackend['store']): store is StoreAdapter & ScopeSource {
+  return store.readScope !== undefined;
 }
 
 /** Provides the backend's store within its decorators, and closes it. */
@@ -64,13 +75,17 @@ export class StoresModule implements OnApplicationShutdown {
       imports: [backend],
       providers: [
         factory(
-          SecretStore,
+          DecoratedStore,
           [StoreBackend, Runtime, MonotonicTime, InvalidationBus, Telemetry, ServiceProblems],
           decorated,
         ),
+        factory(SecretStore, [DecoratedStore, Telemetry], ({ store }, { spans }) =>
+          spans === undefined ? store : new TracedSecretStore(store, spans),
+        ),
+        factory(UserWorkspaces, [DecoratedStore], ({ store }) => store),
         factory(DeletionJobStorage, [StoreBackend], ({ deletionJobs }) => deletionJobs),
       ],
-      exports: [SecretStore, DeletionJobStorage],
+      exports: [SecretStore, UserWorkspaces, DeletionJobStorage],
     };
   }
 

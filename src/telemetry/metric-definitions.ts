@@ -39,7 +39,7 @@ export const METRIC_DEFINITIONS = {
   osp_upstream_calls_total: {
     type: 'counter',
     help: 'Calls to Infisical that were sent.',
-    labels: { route: ROUTE, outcome: '`ok`, also for a refusal that is the right answer, or the reason that the log names' }, // prettier-ignore
+    labels: { route: ROUTE, outcome: '`ok`, also for a refusal that is the right answer; `cancelled`: nobody waited for the answer any more; or the reason that the log names' }, // prettier-ignore
   },
   osp_upstream_duration_seconds: {
     type: 'histogram',

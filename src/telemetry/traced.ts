@@ -5,8 +5,9 @@ import { GrantsService, type GrantedScope, type WorkspaceSharing } from '../auth
 import type { Caller } from '../authn/caller';
 import type { Spans } from './telemetry';
 import type { AuthenticationGuard } from '../http/guards/authentication.guard';
-import type { SecretStore } from '../secrets/secret-store';
-import { SecretStoreDecorator, type StoreCall } from '../secrets/secret-store-decorator';
+import type { CallContext } from '../secrets/call-context';
+import type { Secret, SecretScope } from '../secrets/secret';
+import { type ListedSecrets, type RetrievedSecret, SecretStore } from '../secrets/secret-store';
 
 /** Records each authorisation as a span. */
 export class TracedGrantsService extends GrantsService {
@@ -35,16 +36,40 @@ export class TracedGuard implements CanActivate {
   }
 }
 
-/** Records each call of the store as a span; background work belongs to no request and is only forwarded. */
-export class TracedSecretStore extends SecretStoreDecorator {
+/** Records each operation on secrets as a span. */
+export class TracedSecretStore extends SecretStore {
   constructor(
-    inner: SecretStore,
+    private readonly inner: SecretStore,
     private readonly spans: Spans,
   ) {
-    super(inner);
+    super();
   }
 
-  protected intercept<T>({ method, scope }: StoreCall, next: () => Promise<T>): Promise<T> {
-    return scope === undefined ? next() : this.spans.during(`store ${method}`, next);
+  create(scope: SecretScope, secret: Secret, context: CallContext): Promise<void> {
+    return this.spans.during('store create', () => this.inner.create(scope, secret, context));
+  }
+
+  retrieve(scope: SecretScope, name: string, context: CallContext): Promise<RetrievedSecret> {
+    return this.spans.during('store retrieve', () => this.inner.retrieve(scope, name, context));
+  }
+
+  update(scope: SecretScope, secret: Secret, context: CallContext): Promise<void> {
+    return this.spans.during('store update', () => this.inner.update(scope, secret, context));
+  }
+
+  delete(scope: SecretScope, name: string, context: CallContext): Promise<void> {
+    return this.spans.during('store delete', () => this.inner.delete(scope, name, context));
+  }
+
+  list(scope: SecretScope, context: CallContext): Promise<ListedSecrets> {
+    return this.spans.during('store list', () => this.inner.list(scope, context));
+  }
+
+  ping(): Promise<void> {
+    return this.inner.ping();
+  }
+
+  close(): Promise<void> {
+    return this.inner.close();
   }
 }

@@ -20,15 +20,33 @@ export function earlierBy(reserveMs: number, deadline: Deadline): Deadline {
   return { endsAtMs: deadline.endsAtMs - reserveMs };
 }
 
-/** Settles as the work does, or rejects with `timedOut()` once the time is up; the work then goes on unattended. */
-export async function withinMs<T>(timeMs: number, work: Promise<T>, timedOut: () => Error): Promise<T> {
+/** How long somebody waits. */
+export interface Wait {
+  /** As long as it takes, where it is missing. */
+  readonly maxMs?: number;
+  /** Makes the error after that time. */
+  readonly late?: () => Error;
+  /** Ends the wait with its reason. */
+  readonly signal?: AbortSignal;
+}
+
+/** Settles as the work does, unless the wait ends before; the work then goes on unattended. */
+export async function waitFor<T>(work: Promise<T>, { maxMs = Infinity, late, signal }: Wait): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(timedOut()), Math.max(0, timeMs));
+  let end: () => void = () => undefined;
+  const over = new Promise<undefined>((resolve) => {
+    end = () => resolve(undefined);
+    if (maxMs < Infinity) timer = setTimeout(end, Math.max(0, maxMs));
+    if (signal?.aborted === true) end();
+    else signal?.addEventListener('abort', end);
   });
   try {
-    return await Promise.race([work, late]);
+    const done = await Promise.race([work.then((value) => ({ value })), over]);
+    if (done !== undefined) return done.value;
+    signal?.throwIfAborted();
+    throw late?.() ?? new Error('The time is up.');
   } finally {
     clearTimeout(timer);
+    signal?.removeEventListener('abort', end);
   }
 }

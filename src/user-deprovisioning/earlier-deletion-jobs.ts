@@ -1,5 +1,6 @@
-import { SecretNotFound } from '../errors/store-errors';
+import { SecretNotFound, StoreUnavailable } from '../errors/store-errors';
 import type { LogEvent } from '../logging/log';
+import { UNATTENDED } from '../secrets/call-context';
 import type { SecretScope } from '../secrets/secret';
 import type { SecretStore } from '../secrets/secret-store';
 import type { MonotonicTime } from '../time/clock';
@@ -38,7 +39,8 @@ export class EarlierDeletionJobs {
    */
   async carryOver(): Promise<void> {
     if (this.isRead && this.time.nowMs() >= this.readUntilMs) return;
-    const jobs = await this.store.list(EARLIER_SCOPE);
+    const { secrets: jobs, unreadable } = await this.store.list(EARLIER_SCOPE, UNATTENDED);
+    if (unreadable !== undefined) throw new StoreUnavailable();
     for (const { name, value } of jobs) {
       await this.storage.create({ id: name, text: value });
       await this.deleteEarlier(name);
@@ -49,7 +51,7 @@ export class EarlierDeletionJobs {
 
   private async deleteEarlier(name: string): Promise<void> {
     try {
-      await this.store.delete(EARLIER_SCOPE, name);
+      await this.store.delete(EARLIER_SCOPE, name, UNATTENDED);
     } catch (error: unknown) {
       // Another replica has carried it over at the same time.
       if (!(error instanceof SecretNotFound)) throw error;

@@ -1,7 +1,8 @@
 import type { UserPresence } from '../authn/user-token.verifier';
 import { StoreUnavailable } from '../errors/store-errors';
 import type { LogEvent } from '../logging/log';
-import type { SecretStore, StoredWorkspace } from '../secrets/secret-store';
+import { UNATTENDED } from '../secrets/call-context';
+import type { StoredWorkspace, UserWorkspaces } from '../secrets/secret-store';
 import type { DeletionJobSnapshot, DeletionJob, DeletionJobs } from './deletion-jobs';
 
 /** After so many rounds somebody still writes; the rest is left to a later attempt. */
@@ -16,7 +17,7 @@ export type DeletionResult = 'done' | 'overtaken' | 'stopped' | 'held';
 /** Removes all workspaces of one user; it may be interrupted between any two of them and run again. */
 export class UserDeletion {
   constructor(
-    private readonly store: SecretStore,
+    private readonly workspaces: UserWorkspaces,
     private readonly jobs: DeletionJobs,
     private readonly users: UserPresence | undefined,
     private readonly log: LogEvent,
@@ -31,7 +32,9 @@ export class UserDeletion {
     this.log('info', 'user_removal_started', { user });
     const removed = new Set<string>();
     for (let round = 1, known = due; round <= MAX_ROUNDS; round++) {
-      const listed = this.mayListNewUsers(user, known) ? [] : await this.store.workspacesOf(user);
+      const listed = this.mayListNewUsers(user, known)
+        ? []
+        : await this.workspaces.workspacesOf(user, UNATTENDED);
       if (signal.aborted) return 'stopped';
       const stillDue = (await this.jobs.read()).dueOf(user);
       known = stillDue;
@@ -70,7 +73,7 @@ export class UserDeletion {
     try {
       for (const workspace of found) {
         if (signal.aborted) return 'stopped';
-        await this.store.removeWorkspace(workspace);
+        await this.workspaces.removeWorkspace(workspace, UNATTENDED);
         removed.add(workspace.id);
         this.log('info', 'user_removal_progress', { user, removed: removed.size, found: found.length });
       }

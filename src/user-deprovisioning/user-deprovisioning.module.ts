@@ -2,7 +2,7 @@ import { Module } from '@nestjs/common';
 import { UserPresence } from '../authn/user-token.verifier';
 import { factory, Runtime } from '../bootstrap/runtime.module';
 import type { LogEvent } from '../logging/log';
-import { SecretStore } from '../secrets/secret-store';
+import { SecretStore, UserWorkspaces } from '../secrets/secret-store';
 import { Clock, MonotonicTime } from '../time/clock';
 import { DeletionJobStorage } from './deletion-job-storage';
 import { DeletionJobs } from './deletion-jobs';
@@ -13,6 +13,7 @@ import { UserDeprovisioning } from './user-deprovisioning';
 
 interface DeprovisioningOptions {
   readonly store: SecretStore;
+  readonly workspaces: UserWorkspaces;
   readonly jobStorage: DeletionJobStorage;
   readonly clock: Clock;
   readonly time: MonotonicTime;
@@ -22,13 +23,21 @@ interface DeprovisioningOptions {
 }
 
 /** Builds the parts of this folder. */
-export function deprovisioning({ store, jobStorage, clock, time, log, users }: DeprovisioningOptions): {
+export function deprovisioning({
+  store,
+  workspaces,
+  jobStorage,
+  clock,
+  time,
+  log,
+  users,
+}: DeprovisioningOptions): {
   readonly userDeprovisioning: UserDeprovisioning;
   readonly worker: DeletionWorker;
 } {
   const earlier = new EarlierDeletionJobs(store, jobStorage, time, log);
   const jobs = new DeletionJobs(jobStorage, earlier, clock, log);
-  const deletion = new UserDeletion(store, jobs, users, log);
+  const deletion = new UserDeletion(workspaces, jobs, users, log);
   const deps = { clock, time, log, random: Math.random };
   const worker = new DeletionWorker(jobs, deletion, deps, users !== undefined);
   users?.onGone((user) => worker.wakeIfDue(user));
@@ -45,9 +54,9 @@ abstract class Parts implements ReturnType<typeof deprovisioning> {
   providers: [
     factory(
       Parts,
-      [SecretStore, DeletionJobStorage, Clock, MonotonicTime, Runtime, UserPresence],
-      (store, jobStorage, clock, time, { log }, users) =>
-        deprovisioning({ store, jobStorage, clock, time, log, users }),
+      [SecretStore, UserWorkspaces, DeletionJobStorage, Clock, MonotonicTime, Runtime, UserPresence],
+      (store, workspaces, jobStorage, clock, time, { log }, users) =>
+        deprovisioning({ store, workspaces, jobStorage, clock, time, log, users }),
     ),
     factory(UserDeprovisioning, [Parts], (parts) => parts.userDeprovisioning),
     factory(DeletionWorker, [Parts], (parts) => parts.worker),

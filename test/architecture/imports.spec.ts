@@ -226,7 +226,6 @@ describe('the architecture', () => {
     );
     expect(users.map(({ file }) => file).sort()).toEqual([
       'src/http/controllers/health.controller.ts',
-      'src/http/controllers/secrets.controller.ts',
       'src/secrets/app-secrets.service.ts',
       'src/secrets/secret-store-decorator.ts',
       'src/secrets/secrets.service.ts',

@@ -3,13 +3,14 @@ import { QuotaExceeded, type QuotaLimit } from '../../src/errors/store-errors';
 import { QuotaSecretStore, type QuotaDependencies } from '../../src/stores/quota/quota.secret-store';
 import type { Quotas } from '../../src/stores/quota/usage-counters';
 import { ENVIRONMENTS, type Secret, type SecretScope, type Usage } from '../../src/secrets/secret';
-import type { SecretStore } from '../../src/secrets/secret-store';
+import type { StoreAdapter } from '../../src/secrets/secret-store-decorator';
+import { StoreClient } from '../support/store-client';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { outcome } from './secret-store.conformance';
 
 export interface StoreUnderQuota {
   /** A store without quotas. */
-  open(): Promise<{ store: SecretStore; dispose(): Promise<void> }>;
+  open(): Promise<{ store: StoreAdapter; dispose(): Promise<void> }>;
   /** Whether it can tell what a user has in workspaces that nobody wrote to since the start. */
   readonly tellsUsers: boolean;
   /** Of the properties. */
@@ -25,7 +26,7 @@ export const secretOf = (name: string, bytes: number): Secret => ({
 });
 
 export function withQuotas(
-  store: SecretStore,
+  store: StoreAdapter,
   quotas: { [K in keyof Quotas]?: Partial<Quotas[K]> },
   deps: Partial<QuotaDependencies> = {},
 ): QuotaSecretStore {
@@ -34,6 +35,14 @@ export function withQuotas(
     user: { ...UNLIMITED, ...quotas.user },
   };
   return new QuotaSecretStore(store, whole, { time: new FixedMonotonicTime(), ...deps });
+}
+
+/** A client of the store with these quotas. */
+function clientWithQuotas(
+  { store }: StoreClient,
+  quotas: { [K in keyof Quotas]?: Partial<Quotas[K]> },
+): StoreClient {
+  return new StoreClient(withQuotas(store, quotas));
 }
 
 /** What the caller of a refused write is told. */
@@ -48,7 +57,7 @@ export async function refusal(call: Promise<unknown>): Promise<unknown> {
 }
 
 /** What the quota takes to be used of what it refuses a write for that is larger than every limit. */
-async function expectKnown(store: SecretStore, scope: SecretScope, used: Usage): Promise<void> {
+async function expectKnown(store: StoreClient, scope: SecretScope, used: Usage): Promise<void> {
   const told = await refusal(store.create(scope, secretOf('too-large', 400_000)));
   const { limit } = told as { limit: QuotaLimit };
   expect(told).toMatchObject({ used: limit.endsWith('bytes') ? used.bytes : used.secrets });
@@ -57,11 +66,11 @@ async function expectKnown(store: SecretStore, scope: SecretScope, used: Usage):
 /** The quotas, sentence by sentence of docs/limits.md. */
 export function describeQuotas(title: string, subject: StoreUnderQuota): void {
   describe(`quotas in front of ${title}`, () => {
-    let inner: SecretStore;
+    let inner: StoreClient;
     let dispose: () => Promise<void>;
     beforeAll(async () => {
       const opened = await subject.open();
-      inner = opened.store;
+      inner = new StoreClient(opened.store);
       dispose = () => opened.dispose();
     });
     afterAll(async () => dispose());
@@ -72,7 +81,7 @@ export function describeQuotas(title: string, subject: StoreUnderQuota): void {
 
     it('take as many secrets as a workspace may hold in an environment, and no more', async () => {
       const scope = fresh();
-      const store = withQuotas(inner, { workspace: { secrets: 3 } });
+      const store = clientWithQuotas(inner, { workspace: { secrets: 3 } });
       for (const name of ['a', 'b', 'c']) await store.create(scope, { name, value: 'v' });
       expect(await refusal(store.create(scope, { name: 'd', value: 'v' }))).toEqual(
         exceeded('workspace_secrets', 3, 3),
@@ -86,7 +95,7 @@ export function describeQuotas(title: string, subject: StoreUnderQuota): void {
 
     it('take as many bytes of names and values, in UTF-8, to the last one', async () => {
       const scope = fresh();
-      const store = withQuotas(inner, { workspace: { bytes: 100 } });
+      const store = clientWithQuotas(inner, { workspace: { bytes: 100 } });
       await store.create(scope, { name: 'é', value: '🚀'.repeat(10) });
       expect(await refusal(store.create(scope, secretOf('k', 59)))).toEqual(
         exceeded('workspace_bytes', 100, 42),
@@ -101,7 +110,7 @@ export function describeQuotas(title: string, subject: StoreUnderQuota): void {
     });
 
     it('say nothing of the value that was refused', async () => {
-      const store = withQuotas(inner, { workspace: { bytes: 10 } });
+      const store = clientWithQuotas(inner, { workspace: { bytes: 10 } });
       const error = await store
         .create(fresh(), { name: 'k', value: 'canary-value' })
         .catch((e: unknown) => e);
@@ -112,7 +121,7 @@ export function describeQuotas(title: string, subject: StoreUnderQuota): void {
     it('take what does not grow, and deletes, from whoever has too much already', async () => {
       const scope = fresh();
       for (const name of ['a', 'b', 'c', 'd']) await inner.create(scope, secretOf(name, 50));
-      const store = withQuotas(inner, { workspace: { secrets: 2, bytes: 100 } });
+      const store = clientWithQuotas(inner, { workspace: { secrets: 2, bytes: 100 } });
       expect((await store.list(scope)).length).toBe(4);
       expect(await refusal(store.update(scope, secretOf('a', 51)))).toEqual(
         exceeded('workspace_bytes', 100, 200),
@@ -132,7 +141,7 @@ export function describeQuotas(title: string, subject: StoreUnderQuota): void {
     it('count what is deleted first thing after the start', async () => {
       const scope = fresh();
       for (const name of ['a', 'b']) await inner.create(scope, secretOf(name, 50));
-      const store = withQuotas(inner, { workspace: { secrets: 2 }, user: { secrets: 2, bytes: 100 } });
+      const store = clientWithQuotas(inner, { workspace: { secrets: 2 }, user: { secrets: 2, bytes: 100 } });
       await store.delete(scope, 'a');
       await store.create(scope, secretOf('c', 50));
       expect(await outcome(store.create(scope, secretOf('d', 1)))).toBe('QUOTA_EXCEEDED');
@@ -141,7 +150,7 @@ export function describeQuotas(title: string, subject: StoreUnderQuota): void {
     it('leave the store its own answers where it would not have grown anyway', async () => {
       const scope = fresh();
       await inner.create(scope, { name: 'a', value: 'v' });
-      const store = withQuotas(inner, { workspace: { secrets: 1, bytes: 2 } });
+      const store = clientWithQuotas(inner, { workspace: { secrets: 1, bytes: 2 } });
       expect(await outcome(store.create(scope, { name: 'a', value: 'larger' }))).toBe(
         'SECRET_ALREADY_EXISTS',
       );
@@ -155,7 +164,7 @@ export function describeQuotas(title: string, subject: StoreUnderQuota): void {
 
     it('give back what a write that failed had been counted for', async () => {
       const scope = fresh();
-      const store = withQuotas(inner, { workspace: { secrets: 2, bytes: 100 } });
+      const store = clientWithQuotas(inner, { workspace: { secrets: 2, bytes: 100 } });
       await store.create(scope, secretOf('a', 50));
       for (let i = 0; i < 3; i++) {
         expect(await outcome(store.create(scope, secretOf('a', 60)))).toBe('SECRET_ALREADY_EXISTS');
@@ -166,7 +175,7 @@ export function describeQuotas(title: string, subject: StoreUnderQuota): void {
 
     it('let no more in together than one after the other', async () => {
       const scope = fresh();
-      const store = withQuotas(inner, { workspace: { secrets: 7 }, user: { bytes: 950 } });
+      const store = clientWithQuotas(inner, { workspace: { secrets: 7 }, user: { bytes: 950 } });
       const names = Array.from({ length: 30 }, (_, i) => `n${i}`);
       const ends = await Promise.all(
         names.map((name, i) =>
@@ -180,7 +189,7 @@ export function describeQuotas(title: string, subject: StoreUnderQuota): void {
     it('hold updates of one name that come together to the largest of them', async () => {
       const scope = fresh();
       await inner.create(scope, secretOf('a', 10));
-      const store = withQuotas(inner, { workspace: { bytes: 1_000 } });
+      const store = clientWithQuotas(inner, { workspace: { bytes: 1_000 } });
       const ends = await Promise.all([
         outcome(store.update(scope, secretOf('a', 900))),
         outcome(store.update(scope, secretOf('a', 20))),
@@ -194,7 +203,7 @@ export function describeQuotas(title: string, subject: StoreUnderQuota): void {
 
     it('hold a user to what all workspaces and environments take together, and nobody else', async () => {
       const scope = fresh();
-      const store = withQuotas(inner, { user: { secrets: 3, bytes: 250 } });
+      const store = clientWithQuotas(inner, { user: { secrets: 3, bytes: 250 } });
       await store.create({ ...scope, workspace: 'one' }, secretOf('a', 100));
       await store.create({ ...scope, workspace: 'two' }, secretOf('a', 100));
       expect(await refusal(store.create({ ...scope, workspace: 'three' }, secretOf('a', 51)))).toEqual(
@@ -209,7 +218,7 @@ export function describeQuotas(title: string, subject: StoreUnderQuota): void {
 
     it('have space again after a workspace is removed', async () => {
       const scope = fresh();
-      const store = withQuotas(inner, { workspace: { secrets: 1 }, user: { secrets: 1 } });
+      const store = clientWithQuotas(inner, { workspace: { secrets: 1 }, user: { secrets: 1 } });
       await store.create(scope, secretOf('a', 10));
       expect(await outcome(store.create(scope, secretOf('b', 10)))).toBe('QUOTA_EXCEEDED');
       for (const workspace of await store.workspacesOf(scope.user)) await store.removeWorkspace(workspace);
@@ -219,9 +228,9 @@ export function describeQuotas(title: string, subject: StoreUnderQuota): void {
 
     it('hold over a restart', async () => {
       const scope = fresh();
-      const before = withQuotas(inner, { workspace: { secrets: 2 } });
+      const before = clientWithQuotas(inner, { workspace: { secrets: 2 } });
       await before.create(scope, secretOf('a', 10));
-      const after = withQuotas(inner, { workspace: { secrets: 2 } });
+      const after = clientWithQuotas(inner, { workspace: { secrets: 2 } });
       await after.create(scope, secretOf('b', 10));
       expect(await outcome(after.create(scope, secretOf('c', 10)))).toBe('QUOTA_EXCEEDED');
     });
@@ -229,7 +238,7 @@ export function describeQuotas(title: string, subject: StoreUnderQuota): void {
     it(`${subject.tellsUsers ? 'count' : 'do not count'} the workspaces of a user that were not written to since`, async () => {
       const scope = fresh();
       await inner.create({ ...scope, workspace: 'old' }, secretOf('a', 100));
-      const store = withQuotas(inner, { user: { bytes: 150 } });
+      const store = clientWithQuotas(inner, { user: { bytes: 150 } });
       expect(await outcome(store.create(scope, secretOf('a', 100)))).toBe(
         subject.tellsUsers ? 'QUOTA_EXCEEDED' : 'done',
       );
@@ -253,7 +262,7 @@ export function describeQuotas(title: string, subject: StoreUnderQuota): void {
       await fc.assert(
         fc.asyncProperty(rounds, async (together) => {
           const { user } = fresh();
-          const store = withQuotas(inner, quotas);
+          const store = clientWithQuotas(inner, quotas);
           const scopes = ['one', 'two'].map((workspace): SecretScope => ({
             user,
             workspace,

@@ -1,3 +1,4 @@
+import { UNATTENDED } from '../../src/secrets/call-context';
 import type { ScopeLock } from '../../src/concurrency/keyed-mutex';
 
 /** The locks of some replicas; one where there can be no other. */
@@ -13,7 +14,7 @@ export function describeScopeLock(title: string, subject: ScopeLockUnderTest): v
   describe(`${title} keeps the contract of ScopeLock`, () => {
     it('is granted where nobody holds it, also without any time to wait', async () => {
       const [lock] = await subject.open();
-      const held = await lock.hold(SCOPE, 0);
+      const held = await lock.hold(SCOPE, 0, UNATTENDED.signal);
       expect(held).toBeDefined();
       held?.release();
     });
@@ -21,7 +22,7 @@ export function describeScopeLock(title: string, subject: ScopeLockUnderTest): v
     it('is granted again after each release', async () => {
       const [lock] = await subject.open();
       for (let turn = 0; turn < 5; turn++) {
-        const held = await lock.hold(SCOPE, 5_000);
+        const held = await lock.hold(SCOPE, 5_000, UNATTENDED.signal);
         expect(held).toBeDefined();
         held?.release();
       }
@@ -29,8 +30,8 @@ export function describeScopeLock(title: string, subject: ScopeLockUnderTest): v
 
     it('is granted for another scope meanwhile', async () => {
       const [lock, other = lock] = await subject.open();
-      const held = await lock.hold(SCOPE, 0);
-      const beside = await other.hold(OTHER, 0);
+      const held = await lock.hold(SCOPE, 0, UNATTENDED.signal);
+      const beside = await other.hold(OTHER, 0, UNATTENDED.signal);
       expect(beside).toBeDefined();
       beside?.release();
       held?.release();
@@ -38,11 +39,11 @@ export function describeScopeLock(title: string, subject: ScopeLockUnderTest): v
 
     it('may be released twice, which frees it for nobody a second time', async () => {
       const [lock, other] = await subject.open();
-      const first = await lock.hold(SCOPE, 0);
+      const first = await lock.hold(SCOPE, 0, UNATTENDED.signal);
       first?.release();
-      const next = await (other ?? lock).hold(SCOPE, 5_000);
+      const next = await (other ?? lock).hold(SCOPE, 5_000, UNATTENDED.signal);
       first?.release();
-      if (other !== undefined) expect(await lock.hold(SCOPE, 200)).toBeUndefined();
+      if (other !== undefined) expect(await lock.hold(SCOPE, 200, UNATTENDED.signal)).toBeUndefined();
       next?.release();
     });
 
@@ -52,7 +53,7 @@ export function describeScopeLock(title: string, subject: ScopeLockUnderTest): v
       const order: number[] = [];
       const work = async (lock: ScopeLock, replica: number): Promise<void> => {
         for (let turn = 0; turn < 3; turn++) {
-          const held = await lock.hold(SCOPE, 20_000);
+          const held = await lock.hold(SCOPE, 20_000, UNATTENDED.signal);
           expect(held).toBeDefined();
           working += 1;
           expect(working).toBe(1);
@@ -68,8 +69,8 @@ export function describeScopeLock(title: string, subject: ScopeLockUnderTest): v
 
     it('is refused where another replica holds it for all of the wait', async () => {
       const [lock, ...others] = await subject.open();
-      const held = await lock.hold(SCOPE, 0);
-      for (const other of others) expect(await other.hold(SCOPE, 100)).toBeUndefined();
+      const held = await lock.hold(SCOPE, 0, UNATTENDED.signal);
+      for (const other of others) expect(await other.hold(SCOPE, 100, UNATTENDED.signal)).toBeUndefined();
       held?.release();
     });
   });

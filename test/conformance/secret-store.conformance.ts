@@ -1,10 +1,12 @@
 import { DomainError, type Reason } from '../../src/errors/domain-error';
 import { ENVIRONMENTS, MAX_VALUE_BYTES, type SecretScope } from '../../src/secrets/secret';
 import type { SecretStore } from '../../src/secrets/secret-store';
+import type { StoreAdapter } from '../../src/secrets/secret-store-decorator';
+import { StoreClient } from '../support/store-client';
 
 /** What a suite needs of a store: a fresh one. */
-export interface StoreUnderTest {
-  open(): Promise<{ store: SecretStore; dispose(): Promise<void> }>;
+export interface StoreUnderTest<S extends SecretStore = StoreAdapter> {
+  open(): Promise<{ store: S; dispose(): Promise<void> }>;
 }
 
 export const ODD_NAMES = [
@@ -75,14 +77,20 @@ export async function outcome(call: Promise<unknown>): Promise<Reason | 'done'> 
   }
 }
 
-/** The contract of SecretStore, sentence by sentence. */
+/** The contracts of SecretStore and UserWorkspaces. */
 export function describeSecretStore(title: string, subject: StoreUnderTest): void {
+  describeSecretOperations(title, subject);
+  describeUserWorkspaces(title, subject);
+}
+
+/** The contract of SecretStore, sentence by sentence. */
+export function describeSecretOperations(title: string, subject: StoreUnderTest<SecretStore>): void {
   describe(`${title} keeps the contract of SecretStore`, () => {
-    let store: SecretStore;
+    let store: StoreClient<SecretStore>;
     let dispose: () => Promise<void>;
     beforeAll(async () => {
       const opened = await subject.open();
-      store = opened.store;
+      store = new StoreClient(opened.store);
       dispose = () => opened.dispose();
     });
     afterAll(async () => dispose());
@@ -226,6 +234,30 @@ export function describeSecretStore(title: string, subject: StoreUnderTest): voi
       expect(outcomes.filter((o) => o === 'SECRET_NOT_FOUND')).toHaveLength(19);
     });
 
+    it('shows a resolved write to the next read', async () => {
+      const scope = fresh();
+      await store.create(scope, { name: 'k', value: '0' });
+      for (let i = 1; i <= 20; i++) {
+        await store.update(scope, { name: 'k', value: `${i}` });
+        expect((await store.retrieve(scope, 'k')).value).toBe(`${i}`);
+      }
+    });
+  });
+}
+
+/** The contract of UserWorkspaces, sentence by sentence. */
+export function describeUserWorkspaces(title: string, subject: StoreUnderTest): void {
+  describe(`${title} keeps the contract of UserWorkspaces`, () => {
+    let store: StoreClient;
+    let dispose: () => Promise<void>;
+    beforeAll(async () => {
+      const opened = await subject.open();
+      store = new StoreClient(opened.store);
+      dispose = () => opened.dispose();
+    });
+    afterAll(async () => dispose());
+    let turn = 0;
+
     const removeAllOf = async (user: string): Promise<number> => {
       const found = await store.workspacesOf(user);
       for (const workspace of found) await store.removeWorkspace(workspace);
@@ -250,7 +282,7 @@ export function describeSecretStore(title: string, subject: StoreUnderTest): voi
     });
 
     it('finds no workspaces of a user who never had any', async () => {
-      await store.create(fresh(), { name: 'k', value: 'v' });
+      await store.create(at('alice', `ws${++turn}`), { name: 'k', value: 'v' });
       expect(await store.workspacesOf(`nobody${++turn}`)).toEqual([]);
     });
 
@@ -283,15 +315,6 @@ export function describeSecretStore(title: string, subject: StoreUnderTest): voi
       await store.create(scope, { name: 'k1', value: 'v' });
       await Promise.all(Array.from({ length: 5 }, () => store.removeWorkspace(found!)));
       expect(await store.list(scope)).toEqual([{ name: 'k1', value: 'v' }]);
-    });
-
-    it('shows a resolved write to the next read', async () => {
-      const scope = fresh();
-      await store.create(scope, { name: 'k', value: '0' });
-      for (let i = 1; i <= 20; i++) {
-        await store.update(scope, { name: 'k', value: `${i}` });
-        expect((await store.retrieve(scope, 'k')).value).toBe(`${i}`);
-      }
     });
   });
 }

@@ -1,3 +1,4 @@
+import { StoreClient } from '../support/store-client';
 import { Writable } from 'node:stream';
 import { SystemClock } from '../../src/time/clock';
 import { createLog, logEvent } from '../../src/logging/log';
@@ -22,7 +23,7 @@ export async function infisicalLog(): Promise<string> {
   const { clientId, clientSecret } = fake.identity;
   const options = { url: fake.url, clientId, clientSecret };
   const open = (more: { organizationId?: string; clientId?: string; clientSecret?: string } = {}) =>
-    createInfisicalSecretStore({ ...options, ...more }, new SystemClock(), log);
+    new StoreClient(createInfisicalSecretStore({ ...options, ...more }, new SystemClock(), log));
   const store = open();
   const wrong = open({ organizationId: '334e1428-3927-4c1d-b618-16bced09bd25' });
   fake.world.addIdentity('weak', 'weak', false);

@@ -1,3 +1,4 @@
+import { UNATTENDED } from '../../src/secrets/call-context';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -76,7 +77,7 @@ describe('a dependency that fails is named in the log, in readiness and in the m
     try {
       expect((await service.ready()).data).toMatchObject({ store: 'ok', problems: [] });
       const scope = { user: 'alice', workspace: 'otmoic', environment: 'prod' } as const;
-      expect(await service.store.list(scope)).toEqual([]);
+      expect(await service.store.list(scope, UNATTENDED)).toEqual({ secrets: [] });
       await fake.close();
       const said =
         'Infisical does not answer. What was read lately is served from memory, all else is refused with 503.';

@@ -48,9 +48,9 @@ describe('the routes of the Settings app', () => {
     expect((await call('POST', 'secret/otmoiclp', { Key: 'k', Value: 'v' })).body).toEqual(ok(''));
     expect((await call('GET', 'secret/otmoiclp')).body).toEqual(ok([{ Workspace: 'otmoic', Key: 'k' }]));
     const scope = { user: 'alice', workspace: 'otmoic', environment: 'prod' } as const;
-    expect(await store.list(scope)).toEqual([{ name: 'k', value: 'v' }]);
+    expect((await store.list(scope)).secrets).toEqual([{ name: 'k', value: 'v' }]);
     expect((await call('PUT', 'secret/otmoiclp', { Key: 'k', Value: 'w' })).body).toEqual(ok(''));
-    expect(await store.list(scope)).toEqual([{ name: 'k', value: 'w' }]);
+    expect((await store.list(scope)).secrets).toEqual([{ name: 'k', value: 'w' }]);
     expect((await call('POST', 'secret/otmoiclp', { Key: 'k', Value: 'x' })).status).toBe(409);
     expect((await call('DELETE', 'secret/otmoiclp', { Key: 'k' })).body).toEqual(ok(''));
     expect((await call('DELETE', 'secret/otmoiclp', { Key: 'k' })).status).toBe(404);

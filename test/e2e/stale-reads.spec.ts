@@ -1,7 +1,6 @@
 import { CachedSecretStore } from '../../src/stores/cached/cached.secret-store';
 import { NoInvalidationBus } from '../../src/stores/cached/invalidation-bus';
 import { StoreUnreachable } from '../../src/errors/store-errors';
-import type { ReadReport } from '../../src/secrets/secret-store';
 import { exampleApps, OTMOICLP } from '../support/example-apps';
 import { FixedClock } from '../support/fixed-clock';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
@@ -73,10 +72,7 @@ describe('a list with a name whose value the store cannot show', () => {
     inner.failure = undefined;
     time.advance(60_000);
     const list = inner.list.bind(inner);
-    inner.list = async (scope, report?: ReadReport) => {
-      report?.unreadable?.(['damaged']);
-      return list(scope);
-    };
+    inner.list = async (scope) => ({ ...(await list(scope)), unreadable: ['damaged'] });
     const { status, body } = await call('ListSecret', {});
     const data = [{ name: 'k', value: 'v', env: 'prod' }];
     expect([status, body]).toEqual([200, { code: 200, message: '', data, unreadable: ['damaged'] }]);

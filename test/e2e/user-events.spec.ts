@@ -1,3 +1,5 @@
+import type { StoreAdapter } from '../../src/secrets/secret-store-decorator';
+import { UNATTENDED } from '../../src/secrets/call-context';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -5,7 +7,6 @@ import type { Settings } from '../../src/config/settings';
 import { StoreUnavailable } from '../../src/errors/store-errors';
 import { PeerVerifier } from '../../src/authn/peer-verifier';
 import type { DeletionJobStorage } from '../../src/user-deprovisioning/deletion-job-storage';
-import type { SecretStore } from '../../src/secrets/secret-store';
 import { shutDown } from '../../src/bootstrap/application';
 import { EmbeddedSecretStore } from '../../src/stores/embedded/embedded.secret-store';
 import { eventually } from '../support/eventually';
@@ -57,7 +58,7 @@ describe('system events of users', () => {
   afterEach(async () => Promise.all(services.splice(0).map(async (service) => service.close())));
 
   const start = async (
-    on: SecretStore = store,
+    on: StoreAdapter = store,
     settings: Partial<Settings> = {},
     deletionJobs: DeletionJobStorage = jobs,
   ): Promise<Service> => {
@@ -100,9 +101,9 @@ describe('system events of users', () => {
     expect(events(service, 'alice')).toEqual([
       'user_removal_started', 'user_removal_progress', 'user_removal_progress', 'user_removal_done',
     ]); // prettier-ignore
-    expect(await store.list(at('alice'))).toEqual([]);
-    expect(await store.list(at('alice-b'))).toHaveLength(1);
-    expect(await store.list(at('bob'))).toHaveLength(1);
+    expect((await store.list(at('alice'))).secrets).toEqual([]);
+    expect((await store.list(at('alice-b'))).secrets).toHaveLength(1);
+    expect((await store.list(at('bob'))).secrets).toHaveLength(1);
     expect(service.log()).not.toContain('canary');
     await event(service, 'delete', { name: 'alice', email: '' });
     await eventually(() =>
@@ -175,7 +176,7 @@ describe('system events of users', () => {
       expect(events(service, 'alice')).toContain('user_removal_done');
     });
     expect((await event(service, 'create', { name: 'alice' })).status).toBe(200);
-    expect(await store.list(at('alice', 'other'))).toEqual([]);
+    expect((await store.list(at('alice', 'other'))).secrets).toEqual([]);
   });
 
   it('remove nothing by a job that is found after the user is back', async () => {
@@ -189,7 +190,7 @@ describe('system events of users', () => {
     await jobs.create({ id: 'removal-late', text: JSON.stringify(late) });
     time.advance(600_000);
     await eventually(() => expect(events(service, 'alice')).toContain('user_removal_job_too_late'));
-    expect(await store.list(at('alice'))).toHaveLength(1);
+    expect((await store.list(at('alice'))).secrets).toHaveLength(1);
     expect((await event(service, 'create', { name: 'alice' })).status).toBe(200);
   });
 
@@ -216,14 +217,15 @@ describe('system events of users', () => {
     await fill('alice');
     release();
     await eventually(() => expect(events(slow, 'alice')).toContain('user_removal_overtaken'));
-    expect(await store.list(at('alice'))).toHaveLength(1);
+    expect((await store.list(at('alice'))).secrets).toHaveLength(1);
   });
 
   it('continue after a restart where the last process stopped', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'departures-'));
     const open = () => EmbeddedSecretStore.open({ dataDir: folder, masterKey: new Uint8Array(32).fill(7) });
     const first = await open();
-    for (let i = 0; i < 5; i++) await first.create(at('alice', `w${i}`), { name: 'k', value: 'v' });
+    for (let i = 0; i < 5; i++)
+      await first.create(at('alice', `w${i}`), { name: 'k', value: 'v' }, UNATTENDED);
     const remove = first.removeWorkspace.bind(first);
     let removed = 0;
     first.removeWorkspace = async (workspace) => {

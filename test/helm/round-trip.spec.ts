@@ -3,7 +3,6 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SystemClock } from '../../src/time/clock';
-import type { SecretStore } from '../../src/secrets/secret-store';
 import { TestAuthority } from '../support/certificates';
 import { exampleApps, OTMOICLP, READER } from '../support/example-apps';
 import { MemorySecretStore } from '../support/memory.secret-store';
@@ -97,11 +96,8 @@ describe("the chart's test pod", () => {
   });
 
   it('fails where what is read is not what was written, and prints no value', async () => {
-    const wrong = Object.create(store) as SecretStore;
-    wrong.retrieve = async (scope, name) => ({
-      ...(await store.retrieve(scope, name)),
-      value: 'canary-value',
-    });
+    const wrong = Object.create(store) as MemorySecretStore;
+    wrong.retrieve = async (_scope, name) => ({ secret: { name, value: 'canary-value' } });
     await service.close();
     service = await startService({ clock, store: wrong, grantSource: grants });
     const run = await helmTest(await appFiles(OTMOICLP));

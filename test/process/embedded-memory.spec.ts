@@ -1,3 +1,4 @@
+import { StoreClient } from '../support/store-client';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -35,7 +36,9 @@ describe('the built process on an embedded store of large workspaces', () => {
   let service: ChildService;
 
   beforeAll(async () => {
-    const store = await EmbeddedSecretStore.open({ dataDir, masterKey: Buffer.from(MASTER_KEY) });
+    const store = new StoreClient(
+      await EmbeddedSecretStore.open({ dataDir, masterKey: Buffer.from(MASTER_KEY) }),
+    );
     await Promise.all(
       VALUES.flatMap((value, at) =>
         Array.from({ length: 16 }, (_, n) =>

@@ -1,3 +1,4 @@
+import { UNATTENDED } from '../../src/secrets/call-context';
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -54,7 +55,9 @@ describe('inspect-embedded-store', () => {
     } as const;
     const grants = { kind: 'directory', dir: vault } as const;
     const { module, logLines } = await openModules({}, { grants, store });
-    expect(await module.get(SecretStore).list(at('alice', 'ws'))).toEqual([{ name: 'k', value: 'v' }]);
+    expect(await module.get(SecretStore).list(at('alice', 'ws'), UNATTENDED)).toEqual({
+      secrets: [{ name: 'k', value: 'v' }],
+    });
     expect(logLines().map(({ msg }) => msg)).toContain('embedded_store_tail_put_aside');
     expect(module.get(ServiceProblems).sentences()).toContainEqual(
       expect.stringMatching(/was put aside as \d+\.log\.torn/),

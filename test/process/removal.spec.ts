@@ -1,3 +1,4 @@
+import { StoreClient } from '../support/store-client';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -35,8 +36,10 @@ describe('the removal of a deleted user', () => {
     rmSync(dir, { recursive: true });
   });
 
-  const withStore = async <T>(work: (store: EmbeddedSecretStore) => Promise<T>): Promise<T> => {
-    const store = await EmbeddedSecretStore.open({ dataDir: join(dir, 'data'), masterKey: KEY });
+  const withStore = async <T>(work: (store: StoreClient) => Promise<T>): Promise<T> => {
+    const store = new StoreClient(
+      await EmbeddedSecretStore.open({ dataDir: join(dir, 'data'), masterKey: KEY }),
+    );
     try {
       return await work(store);
     } finally {

@@ -1,3 +1,4 @@
+import { StoreClient } from '../support/store-client';
 import { randomBytes } from 'node:crypto';
 import { SystemClock } from '../../src/time/clock';
 import { ENVIRONMENTS, type SecretScope } from '../../src/secrets/secret';
@@ -18,14 +19,14 @@ const failures = new Set<string>();
 /** Enough time for the queue of 50 writes at 40 a minute. */
 const operationTimeoutMs = SLOW ? 1_200_000 : 120_000;
 
-function openStore(): RunScopedSecretStore {
+function openStore(): StoreClient<RunScopedSecretStore> {
   const options = { ...server, operationTimeoutMs, requestTimeoutMs: 30_000 };
   const store = createInfisicalSecretStore(options, new SystemClock(), (_level, event, fields = {}) => {
     if (event === 'infisical_api_version_detected') apiVersions.add(String(fields['apiVersion']));
     // Templates and reasons only: what a failed test needs, and nothing secret.
     if (event === 'infisical_call_failed') failures.add(JSON.stringify(fields));
   });
-  return new RunScopedSecretStore(store, run, slugs);
+  return new StoreClient(new RunScopedSecretStore(store, run, slugs));
 }
 
 afterAll(async () => {
@@ -38,7 +39,7 @@ afterAll(async () => {
 
 describeSecretStore('the Infisical store on a real server', {
   async open() {
-    const store = openStore();
+    const { store } = openStore();
     return { store, dispose: () => store.close() };
   },
 });

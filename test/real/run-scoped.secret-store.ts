@@ -1,45 +1,44 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { TooManyRequests } from '../../src/errors/request-errors';
 import type { Secret, SecretScope } from '../../src/secrets/secret';
-import { SecretStore, type StoredWorkspace } from '../../src/secrets/secret-store';
+import type { CallContext } from '../../src/secrets/call-context';
+import type { ListedSecrets, RetrievedSecret, StoredWorkspace } from '../../src/secrets/secret-store';
+import { SecretStoreDecorator, type StoreAdapter } from '../../src/secrets/secret-store-decorator';
 import { projectSlug } from '../../src/stores/infisical/projects/project-slug';
 
 /** Each user becomes a user of this run alone, and each workspace that was named is remembered for the clean-up. */
-export class RunScopedSecretStore extends SecretStore {
+export class RunScopedSecretStore extends SecretStoreDecorator {
   constructor(
-    private readonly store: SecretStore,
+    store: StoreAdapter,
     private readonly run: string,
     private readonly slugs: Set<string>,
   ) {
-    super();
+    super(store);
   }
 
-  create(scope: SecretScope, secret: Secret): Promise<void> {
-    return patiently(() => this.store.create(this.#ours(scope), secret));
+  override create(scope: SecretScope, secret: Secret, context: CallContext): Promise<void> {
+    return patiently(() => this.inner.create(this.#ours(scope), secret, context));
   }
-  retrieve(scope: SecretScope, name: string): Promise<Secret> {
-    return patiently(() => this.store.retrieve(this.#ours(scope), name));
+  override retrieve(scope: SecretScope, name: string, context: CallContext): Promise<RetrievedSecret> {
+    return patiently(() => this.inner.retrieve(this.#ours(scope), name, context));
   }
-  update(scope: SecretScope, secret: Secret): Promise<void> {
-    return patiently(() => this.store.update(this.#ours(scope), secret));
+  override update(scope: SecretScope, secret: Secret, context: CallContext): Promise<void> {
+    return patiently(() => this.inner.update(this.#ours(scope), secret, context));
   }
-  delete(scope: SecretScope, name: string): Promise<void> {
-    return patiently(() => this.store.delete(this.#ours(scope), name));
+  override delete(scope: SecretScope, name: string, context: CallContext): Promise<void> {
+    return patiently(() => this.inner.delete(this.#ours(scope), name, context));
   }
-  list(scope: SecretScope): Promise<readonly Secret[]> {
-    return patiently(() => this.store.list(this.#ours(scope)));
+  override list(scope: SecretScope, context: CallContext): Promise<ListedSecrets> {
+    return patiently(() => this.inner.list(this.#ours(scope), context));
   }
-  workspacesOf(user: string): Promise<readonly StoredWorkspace[]> {
-    return patiently(() => this.store.workspacesOf(`${this.run}-${user}`));
+  override workspacesOf(user: string, context: CallContext): Promise<readonly StoredWorkspace[]> {
+    return patiently(() => this.inner.workspacesOf(`${this.run}-${user}`, context));
   }
-  removeWorkspace(workspace: StoredWorkspace): Promise<void> {
-    return patiently(() => this.store.removeWorkspace(workspace));
+  override removeWorkspace(workspace: StoredWorkspace, context: CallContext): Promise<void> {
+    return patiently(() => this.inner.removeWorkspace(workspace, context));
   }
-  ping(): Promise<void> {
-    return patiently(() => this.store.ping());
-  }
-  close(): Promise<void> {
-    return this.store.close();
+  override ping(): Promise<void> {
+    return patiently(() => this.inner.ping());
   }
 
   #ours({ user, ...rest }: SecretScope): SecretScope {

@@ -1,8 +1,9 @@
+import { UNATTENDED } from '../../src/secrets/call-context';
+import { StoreClient } from '../support/store-client';
 import { NO_OTHER_REPLICA } from '../../src/concurrency/keyed-mutex';
 import { RedisScopeLock } from '../../src/redis/redis.scope-lock';
 import { SystemClock } from '../../src/time/clock';
 import { createInfisicalSecretStore } from '../../src/stores/infisical/create-infisical-secret-store';
-import type { SecretStore } from '../../src/secrets/secret-store';
 import { describeScopeLock } from '../conformance/scope-lock.conformance';
 import { outcome } from '../conformance/secret-store.conformance';
 import { describeWith } from '../support/describe-with';
@@ -58,9 +59,9 @@ describeWith('redis-server', 'beside a Redis', () => {
 describeWith('redis-server', 'the lock of a scope', () => {
   it('excludes all replicas, and is free once it is released', async () => {
     const [a, b] = await replicas(2);
-    const held = await a!.lock.hold(SCOPE, 1_000);
-    expect(await b!.lock.hold(SCOPE, 100)).toBeUndefined();
-    const waiting = b!.lock.hold(SCOPE, 5_000);
+    const held = await a!.lock.hold(SCOPE, 1_000, UNATTENDED.signal);
+    expect(await b!.lock.hold(SCOPE, 100, UNATTENDED.signal)).toBeUndefined();
+    const waiting = b!.lock.hold(SCOPE, 5_000, UNATTENDED.signal);
     held?.release();
     (await waiting)?.release();
     expect(b!.outcomes).toEqual(['late', 'held']);
@@ -68,8 +69,8 @@ describeWith('redis-server', 'the lock of a scope', () => {
 
   it('does not block other scopes', async () => {
     const [a, b] = await replicas(2);
-    const held = await a!.lock.hold(SCOPE, 1_000);
-    const other = await b!.lock.hold('["bob","notes","prod"]', 0);
+    const held = await a!.lock.hold(SCOPE, 1_000, UNATTENDED.signal);
+    const other = await b!.lock.hold('["bob","notes","prod"]', 0, UNATTENDED.signal);
     expect(other).toBeDefined();
     held?.release();
     other?.release();
@@ -77,7 +78,7 @@ describeWith('redis-server', 'the lock of a scope', () => {
 
   it('leaves nothing behind in Redis, and names no user while it is held', async () => {
     const [a] = await replicas(1);
-    const held = await a!.lock.hold(SCOPE, 1_000);
+    const held = await a!.lock.hold(SCOPE, 1_000, UNATTENDED.signal);
     expect((await keys(a!)).filter((key) => !/^test:lock:[\w-]{43}$/.test(key))).toEqual([]);
     held?.release();
     expect((await keys(a!)).filter((key) => !key.endsWith(':next'))).toEqual([]);
@@ -87,7 +88,7 @@ describeWith('redis-server', 'the lock of a scope', () => {
     const [a, b] = await replicas(2);
     const order: string[] = [];
     const write = async (who: string, { lock }: typeof a & object): Promise<void> => {
-      const held = await lock.hold(SCOPE, 10_000);
+      const held = await lock.hold(SCOPE, 10_000, UNATTENDED.signal);
       order.push(who);
       await new Promise((resolve) => setTimeout(resolve, 60));
       held?.release();
@@ -103,17 +104,17 @@ describeWith('redis-server', 'the lock of a scope', () => {
 
   it('is renewed while it is held, and is not released by the replica that lost it', async () => {
     const [a, b] = await replicas(2);
-    const held = await a!.lock.hold(SCOPE, 1_000);
+    const held = await a!.lock.hold(SCOPE, 1_000, UNATTENDED.signal);
     const [key = ''] = (await keys(a!)).filter((name) => !name.endsWith(':next'));
     const left = () => a!.link.commands.run((client) => client.pttl(key));
     await a!.link.commands.run((client) => client.pexpire(key, 3_000));
     await new Promise((resolve) => setTimeout(resolve, 2_500));
     expect(await left()).toBeGreaterThan(3_000);
     await a!.link.commands.run((client) => client.del(key));
-    const taken = await b!.lock.hold(SCOPE, 1_000);
+    const taken = await b!.lock.hold(SCOPE, 1_000, UNATTENDED.signal);
     await eventually(() => expect(a!.outcomes).toEqual(['held', 'lost']), 4_000);
     held?.release();
-    expect(await a!.lock.hold(SCOPE, 100)).toBeUndefined();
+    expect(await a!.lock.hold(SCOPE, 100, UNATTENDED.signal)).toBeUndefined();
     taken?.release();
   }, 15_000);
 
@@ -121,7 +122,7 @@ describeWith('redis-server', 'the lock of a scope', () => {
     const alone = openRedis({ port: 1 });
     opened.push(alone);
     const beganMs = performance.now();
-    const held = await new RedisScopeLock(alone.link).hold(SCOPE, 10_000);
+    const held = await new RedisScopeLock(alone.link).hold(SCOPE, 10_000, UNATTENDED.signal);
     expect(performance.now() - beganMs).toBeLessThan(2_000);
     held?.release();
     expect(alone.outcomes).toEqual(['alone']);
@@ -131,16 +132,15 @@ describeWith('redis-server', 'the lock of a scope', () => {
 
 describeWith('redis-server', 'two stores on one Infisical', () => {
   let fake: FakeInfisical;
-  let stores: SecretStore[];
+  let stores: StoreClient[];
   beforeEach(async () => {
     fake = await FakeInfisical.start({ apiVersion: 'v3' });
     const both = await replicas(2);
     const { clientId, clientSecret } = fake.identity;
-    stores = both.map(({ lock }) =>
-      createInfisicalSecretStore(
-        { url: fake.url, clientId, clientSecret, scopeLock: lock },
-        new SystemClock(),
-      ),
+    const options = { url: fake.url, clientId, clientSecret };
+    stores = both.map(
+      ({ lock }) =>
+        new StoreClient(createInfisicalSecretStore({ ...options, scopeLock: lock }, new SystemClock())),
     );
   });
   afterEach(async () => {

@@ -1,9 +1,27 @@
 import { SecretAlreadyExists, SecretNotFound } from '../../src/errors/store-errors';
-import type { Secret, SecretScope } from '../../src/secrets/secret';
-import { type ReadReport, SecretStore, type StoredWorkspace } from '../../src/secrets/secret-store';
+import { type CallContext, UNATTENDED } from '../../src/secrets/call-context';
+import {
+  secretBytes,
+  usageOf,
+  type ScopeUsage,
+  type Secret,
+  type SecretScope,
+  type Usage,
+} from '../../src/secrets/secret';
+import {
+  type ListedSecrets,
+  type RetrievedSecret,
+  type ScopeContents,
+  type ScopeSource,
+  SecretStore,
+  sizeByRetrieving,
+  type StoredWorkspace,
+  type UsageSource,
+  type UserWorkspaces,
+} from '../../src/secrets/secret-store';
 
 /** A store in memory that records its calls, and can be made to fail. */
-export class MemorySecretStore extends SecretStore {
+export class MemorySecretStore extends SecretStore implements ScopeSource, UsageSource, UserWorkspaces {
   readonly calls: string[] = [];
   failure: Error | undefined;
   /** Awaited by every call, so that a test can delay one. */
@@ -11,41 +29,78 @@ export class MemorySecretStore extends SecretStore {
   private readonly workspaces = new Map<string, MemoryWorkspace>();
   private made = 0;
 
-  async create(scope: SecretScope, { name, value }: Secret): Promise<void> {
+  async create(
+    scope: SecretScope,
+    { name, value }: Secret,
+    _context: CallContext = UNATTENDED,
+  ): Promise<void> {
     const secrets = await this.enter('create', scope);
     if (secrets.has(name)) throw new SecretAlreadyExists(name);
     secrets.set(name, value);
   }
 
-  async retrieve(scope: SecretScope, name: string): Promise<Secret> {
+  async retrieve(
+    scope: SecretScope,
+    name: string,
+    _context: CallContext = UNATTENDED,
+  ): Promise<RetrievedSecret> {
     const value = (await this.enter('retrieve', scope)).get(name);
     if (value === undefined) throw new SecretNotFound(name);
-    return { name, value };
+    return { secret: { name, value } };
   }
 
-  async update(scope: SecretScope, { name, value }: Secret): Promise<void> {
+  async update(
+    scope: SecretScope,
+    { name, value }: Secret,
+    _context: CallContext = UNATTENDED,
+  ): Promise<void> {
     const secrets = await this.enter('update', scope);
     if (!secrets.has(name)) throw new SecretNotFound(name);
     secrets.set(name, value);
   }
 
-  async delete(scope: SecretScope, name: string): Promise<void> {
+  async delete(scope: SecretScope, name: string, _context: CallContext = UNATTENDED): Promise<void> {
     if (!(await this.enter('delete', scope)).delete(name)) throw new SecretNotFound(name);
   }
 
-  async list(scope: SecretScope, _report?: ReadReport): Promise<readonly Secret[]> {
+  async list(scope: SecretScope, _context: CallContext = UNATTENDED): Promise<ListedSecrets> {
     const secrets = await this.enter('list', scope);
-    return [...secrets].map(([name, value]) => ({ name, value })).sort((a, b) => (a.name < b.name ? -1 : 1));
+    const all = [...secrets].map(([name, value]) => ({ name, value }));
+    return { secrets: all.sort((a, b) => (a.name < b.name ? -1 : 1)) };
   }
 
-  async workspacesOf(user: string): Promise<readonly StoredWorkspace[]> {
+  async readScope(
+    scope: SecretScope,
+    _name: string,
+    _ifRevision?: string,
+    context: CallContext = UNATTENDED,
+  ): Promise<ScopeContents | 'unchanged'> {
+    return { whole: true, secrets: (await this.list(scope, context)).secrets, unreadable: new Set() };
+  }
+
+  async measure(scope: SecretScope, context: CallContext = UNATTENDED): Promise<ScopeUsage> {
+    const { secrets } = await this.list(scope, context);
+    return usageOf(new Map(secrets.map((secret) => [secret.name, secretBytes(secret)])));
+  }
+
+  sizeOf(scope: SecretScope, name: string, context: CallContext = UNATTENDED): Promise<number | undefined> {
+    return sizeByRetrieving(this, scope, name, context);
+  }
+
+  async measureUser(_user: string, _context: CallContext = UNATTENDED): Promise<Usage | undefined> {
+    return undefined;
+  }
+
+  requireName(_name: string): void {}
+
+  async workspacesOf(user: string, _context: CallContext = UNATTENDED): Promise<readonly StoredWorkspace[]> {
     this.calls.push(`workspacesOf ${user}`);
     await this.gate;
     if (this.failure !== undefined) throw this.failure;
     return [...this.workspaces.values()].filter(({ owner }) => owner === user).map(({ id }) => ({ id }));
   }
 
-  async removeWorkspace({ id }: StoredWorkspace): Promise<void> {
+  async removeWorkspace({ id }: StoredWorkspace, _context: CallContext = UNATTENDED): Promise<void> {
     this.calls.push(`removeWorkspace ${id}`);
     await this.gate;
     if (this.failure !== undefined) throw this.failure;

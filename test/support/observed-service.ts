@@ -3,7 +3,7 @@ import type { MonotonicTime } from '../../src/time/clock';
 import type { CacheSettings, Settings } from '../../src/config/settings';
 import type { GrantSource } from '../../src/authz/grant-source';
 import type { LogEvent } from '../../src/logging/log';
-import type { SecretStore } from '../../src/secrets/secret-store';
+import type { StoreAdapter } from '../../src/secrets/secret-store-decorator';
 import type { Registration } from '../../src/registration/manifests';
 import { startTelemetry } from '../../src/telemetry/telemetry.module';
 import { exampleApps, OTMOICLP } from './example-apps';
@@ -17,7 +17,7 @@ export interface ObservedParts {
   readonly registration?: Registration;
   readonly settings?: Partial<Settings>;
   /** In place of a store on a fake Infisical. */
-  readonly store?: SecretStore;
+  readonly store?: StoreAdapter;
   readonly grantSource?: GrantSource;
   readonly time?: MonotonicTime;
   /** Around the store on the fake Infisical. */

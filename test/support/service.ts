@@ -16,7 +16,8 @@ import { RateLimits } from '../../src/limits/rate-limits';
 import { createLog } from '../../src/logging/log';
 import { Registration } from '../../src/registration/manifests';
 import { WatchedFiles } from '../../src/reloadable/watched-files';
-import { SecretStore } from '../../src/secrets/secret-store';
+import { SecretStore, UserWorkspaces } from '../../src/secrets/secret-store';
+import type { StoreAdapter } from '../../src/secrets/secret-store-decorator';
 import { StoreBackend } from '../../src/stores/stores.module';
 import { Telemetry } from '../../src/telemetry/telemetry';
 import { TracedSecretStore } from '../../src/telemetry/traced';
@@ -30,7 +31,7 @@ export interface Adapters {
   readonly clock?: Clock;
   readonly time?: MonotonicTime;
   readonly files?: WatchedFiles;
-  readonly store?: SecretStore;
+  readonly store?: StoreAdapter;
   /** In memory by default. */
   readonly deletionJobs?: DeletionJobStorage;
   readonly grantSource?: GrantSource;
@@ -131,6 +132,7 @@ export async function openModules(
   if (store !== undefined) {
     const traced = ({ spans }: Telemetry) =>
       spans === undefined ? store : new TracedSecretStore(store, spans);
+    builder.overrideProvider(UserWorkspaces).useValue(store);
     builder.overrideProvider(SecretStore).useFactory({ factory: traced, inject: [Telemetry] });
   }
   const options = applicationOptions(log);

@@ -54,6 +54,7 @@ describe('in a cluster, the metrics', () => {
     const clock = new FixedClock();
     const { userDeprovisioning, worker } = deprovisioning({
       store,
+      workspaces: store,
       jobStorage: new MemoryDeletionJobStorage(),
       clock,
       time,
@@ -73,6 +74,6 @@ describe('in a cluster, the metrics', () => {
       expect(worker.pending).toBe(0);
     });
     await worker.beforeApplicationShutdown();
-    expect(await store.list(scope)).toEqual([]);
+    expect((await store.list(scope)).secrets).toEqual([]);
   });
 });

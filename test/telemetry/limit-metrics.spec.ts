@@ -1,3 +1,4 @@
+import { UNATTENDED } from '../../src/secrets/call-context';
 import { Overloaded } from '../../src/errors/request-errors';
 import { StoreUnreachable } from '../../src/errors/store-errors';
 import { Admission } from '../../src/limits/admission';
@@ -58,7 +59,7 @@ describe('the metrics of the limits', () => {
     inner.gate = new Promise((resolve) => (open = resolve));
     const scope = { user: 'alice', workspace: 'notes', environment: 'prod' } as const;
     inner.failure = new StoreUnreachable();
-    const calls = Array.from({ length: 105 }, () => store.list(scope).catch(() => undefined));
+    const calls = Array.from({ length: 105 }, () => store.list(scope, UNATTENDED).catch(() => undefined));
     await new Promise(setImmediate);
     expect(await linesOf(metrics, 'osp_store_queue')).toEqual([
       'osp_store_queue_refused_total 1',

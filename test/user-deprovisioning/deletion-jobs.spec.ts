@@ -29,7 +29,7 @@ describe('DeletionJobs', () => {
     logged = [];
     users = new StatedUsers();
     const log = (_: string, event: string) => void logged.push(event);
-    parts = deprovisioning({ store, jobStorage: storage, clock, time, log, users });
+    parts = deprovisioning({ store, workspaces: store, jobStorage: storage, clock, time, log, users });
     parts.worker.onApplicationBootstrap();
   });
   afterEach(async () => {
@@ -117,7 +117,7 @@ describe('DeletionJobs', () => {
     logged = [];
     users = new StatedUsers();
     const log = (_: string, event: string) => void logged.push(event);
-    parts = deprovisioning({ store, jobStorage: storage, clock, time, log, users });
+    parts = deprovisioning({ store, workspaces: store, jobStorage: storage, clock, time, log, users });
     parts.worker.onApplicationBootstrap();
   };
 
@@ -135,7 +135,7 @@ describe('DeletionJobs', () => {
       time.advance(1_000);
       expect(logged).toContain('user_removal_done');
     });
-    expect(await store.list(AT)).toEqual([]);
+    expect((await store.list(AT)).secrets).toEqual([]);
   });
 
   it('does not remove a workspace twice, and removes the listed ones before one that is no longer listed', async () => {
@@ -168,8 +168,8 @@ describe('DeletionJobs', () => {
       time.advance(1_000);
       expect(logged).toContain('user_removal_done');
     });
-    expect(await store.list(AT)).toEqual([]);
-    expect(await store.retrieve(fresh, 'k')).toEqual({ name: 'k', value: 'new' });
+    expect((await store.list(AT)).secrets).toEqual([]);
+    expect((await store.retrieve(fresh, 'k')).secret).toEqual({ name: 'k', value: 'new' });
   });
 
   it('carries out a job of an older version without recorded workspaces, and one whose list of ids is invalid', async () => {
@@ -180,6 +180,6 @@ describe('DeletionJobs', () => {
     await restart();
     await eventually(() => expect(logged).toContain('user_removal_done'));
     expect(logged).not.toContain('user_removal_failed');
-    expect(await store.list(AT)).toEqual([]);
+    expect((await store.list(AT)).secrets).toEqual([]);
   });
 });

@@ -41,7 +41,7 @@ describe('the deletion jobs of versions up to 0.2.0', () => {
       log,
     );
   };
-  const earlier = () => store.list(EARLIER_SCOPE);
+  const earlier = async () => (await store.list(EARLIER_SCOPE)).secrets;
 
   it('are due after the first read, and are gone from where they were', async () => {
     expect(EARLIER_SCOPE.user).toHaveLength(300);

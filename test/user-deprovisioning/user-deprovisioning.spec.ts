@@ -33,7 +33,15 @@ describe('UserDeprovisioning', () => {
   function replica(time: MonotonicTime, jobStorage: DeletionJobStorage = jobs) {
     const logged: string[] = [];
     const log = (_level: string, event: string) => void logged.push(event);
-    const { userDeprovisioning, worker } = deprovisioning({ store, jobStorage, clock, time, log, users });
+    const { userDeprovisioning, worker } = deprovisioning({
+      store,
+      workspaces: store,
+      jobStorage,
+      clock,
+      time,
+      log,
+      users,
+    });
     worker.onApplicationBootstrap();
     stops.push(() => worker.beforeApplicationShutdown());
     return { userDeprovisioning, stop: () => worker.beforeApplicationShutdown(), logged };
@@ -102,7 +110,7 @@ describe('UserDeprovisioning', () => {
     await quiet(100);
     time.advance(600_000);
     await quiet(100);
-    expect(await store.list(WS)).toEqual([{ name: 'k', value: 'of the new alice' }]);
+    expect((await store.list(WS)).secrets).toEqual([{ name: 'k', value: 'of the new alice' }]);
   });
 
   it('removes nothing on an event alone and waits until the cluster has no such user', async () => {
@@ -117,7 +125,7 @@ describe('UserDeprovisioning', () => {
       await quiet(5);
     }
     expect(logged).toEqual(['user_removal_held']);
-    expect(await store.list(WS)).toHaveLength(1);
+    expect((await store.list(WS)).secrets).toHaveLength(1);
     // A workspace that the old user's apps write meanwhile is removed too.
     await store.create({ ...WS, workspace: 'late' }, { name: 'k', value: 'v' });
     await expect(userDeprovisioning.userCreated('alice')).rejects.toMatchObject({
@@ -145,7 +153,7 @@ describe('UserDeprovisioning', () => {
       time.advance(1000);
       expect(one.logged).toContain('user_removal_done');
     });
-    expect(await store.list(WS)).toEqual([]);
+    expect((await store.list(WS)).secrets).toEqual([]);
   });
 
   it('removes nothing while the cluster does not answer', async () => {
@@ -156,6 +164,6 @@ describe('UserDeprovisioning', () => {
     await store.create(WS, { name: 'k', value: 'v' });
     await userDeprovisioning.userDeleted('alice');
     await eventually(() => expect(logged).toContain('user_removal_failed'));
-    expect(await store.list(WS)).toHaveLength(1);
+    expect((await store.list(WS)).secrets).toHaveLength(1);
   });
 });

@@ -1,3 +1,4 @@
+import type { Response } from 'express';
 import type { Reason } from '../../errors/domain-error';
 import type { ProviderRequest } from '../request/provider-request';
 
@@ -17,6 +18,17 @@ export interface FailureData {
 
 export function ok<T>(data: T): Envelope<T> {
   return { code: 200, message: '', data };
+}
+
+/**
+ * Sets `Age` and `Cache-Status` (RFC 9211) where the cache answers while the store is unavailable. `ttl` is minus the age,
+ * the longest that the answer can have been stale.
+ */
+export function showStaleness(response: Response | undefined, staleForMs: number | undefined): void {
+  if (staleForMs === undefined) return;
+  const ageS = Math.ceil(staleForMs / 1000);
+  response?.setHeader('Age', String(ageS));
+  response?.setHeader('Cache-Status', `olares-secret-provider; hit; ttl=-${ageS}; detail=STORE_UNAVAILABLE`);
 }
 
 /** The documented answer to a successful write. */

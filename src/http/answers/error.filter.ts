@@ -8,8 +8,9 @@ import {
   ShuttingDown,
   TooManyRequests,
 } from '../../errors/request-errors';
+import { SecretNotFound } from '../../errors/store-errors';
 import type { LogEvent } from '../../logging/log';
-import { AnswerForms, type Envelope, type FailureData } from './envelope';
+import { AnswerForms, type Envelope, type FailureData, showStaleness } from './envelope';
 import type { ProviderRequest } from '../request/provider-request';
 import { sendJson } from '../server/json-answers';
 
@@ -37,6 +38,7 @@ export class ErrorFilter implements ExceptionFilter {
     }
     const retryAfterSeconds = retryAfterOf(error);
     if (retryAfterSeconds !== undefined) response.setHeader('Retry-After', String(retryAfterSeconds));
+    if (error instanceof SecretNotFound) showStaleness(response, error.staleForMs);
     if (error instanceof ShuttingDown) response.setHeader('Connection', 'close');
     const { status, body } = this.forms.failure(request.target, failure(error, requestId));
     sendJson(response, status, [JSON.stringify(body)]);

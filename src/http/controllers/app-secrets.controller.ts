@@ -1,8 +1,10 @@
-import { Body, Controller, Delete, Get, HttpCode, Param, Post, Put } from '@nestjs/common';
+import { Body, Controller, Delete, Get, HttpCode, Param, Post, Put, Req } from '@nestjs/common';
 import { WORKSPACE_NAME, WORKSPACE_RULE } from '../../authz/grant';
 import { IsOptional, IsSecretName, IsSecretValue, Matches } from './secret-requests';
 import type { HeldWorkspace } from '../../authz/grants.service';
 import { AppSecretsService, type AppSecretLocation } from '../../secrets/app-secrets.service';
+import { CallContexts } from '../../secrets/call-context';
+import type { ProviderRequest } from '../request/provider-request';
 import { CurrentUser, UserRoute } from '../request/route-access';
 import { DONE, ok, type Envelope } from '../answers/envelope';
 
@@ -32,7 +34,10 @@ interface AppSecretView {
 @Controller('admin')
 @UserRoute()
 export class AppSecretsController {
-  constructor(private readonly secrets: AppSecretsService) {}
+  constructor(
+    private readonly secrets: AppSecretsService,
+    private readonly contexts: CallContexts,
+  ) {}
 
   @Get('permission/:app')
   permission(@CurrentUser() user: string, @Param('app') app: string): Envelope<{ permission: boolean }> {
@@ -45,8 +50,12 @@ export class AppSecretsController {
   }
 
   @Get('secret/:app')
-  async names(@CurrentUser() user: string, @Param('app') app: string): Promise<Envelope<AppSecretView[]>> {
-    const names = await this.secrets.names(user, app);
+  async names(
+    @CurrentUser() user: string,
+    @Param('app') app: string,
+    @Req() { cleanup }: ProviderRequest,
+  ): Promise<Envelope<AppSecretView[]>> {
+    const names = await this.secrets.names(user, app, this.contexts.of(cleanup));
     return ok(names.map(({ workspace, name }) => ({ Workspace: workspace, Key: name })));
   }
 
@@ -56,8 +65,10 @@ export class AppSecretsController {
     @CurrentUser() user: string,
     @Param('app') app: string,
     @Body() body: AppSecretRequest,
+    @Req() { cleanup }: ProviderRequest,
   ): Promise<Envelope<''>> {
-    await this.secrets.create(locationOf(user, app, body), { name: body.Key, value: body.Value });
+    const secret = { name: body.Key, value: body.Value };
+    await this.secrets.create(locationOf(user, app, body), secret, this.contexts.of(cleanup));
     return DONE;
   }
 
@@ -66,8 +77,10 @@ export class AppSecretsController {
     @CurrentUser() user: string,
     @Param('app') app: string,
     @Body() body: AppSecretRequest,
+    @Req() { cleanup }: ProviderRequest,
   ): Promise<Envelope<''>> {
-    await this.secrets.update(locationOf(user, app, body), { name: body.Key, value: body.Value });
+    const secret = { name: body.Key, value: body.Value };
+    await this.secrets.update(locationOf(user, app, body), secret, this.contexts.of(cleanup));
     return DONE;
   }
 
@@ -76,8 +89,9 @@ export class AppSecretsController {
     @CurrentUser() user: string,
     @Param('app') app: string,
     @Body() body: AppSecretKeyRequest,
+    @Req() { cleanup }: ProviderRequest,
   ): Promise<Envelope<''>> {
-    await this.secrets.delete(locationOf(user, app, body), body.Key);
+    await this.secrets.delete(locationOf(user, app, body), body.Key, this.contexts.of(cleanup));
     return DONE;
   }
 }

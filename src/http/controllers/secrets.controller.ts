@@ -1,38 +1,12 @@
-import {
-  createParamDecorator,
-  type ExecutionContext,
-  Body,
-  Controller,
-  HttpCode,
-  Post,
-  Query,
-} from '@nestjs/common';
-import type { Response } from 'express';
-import type { ReadReport } from '../../secrets/secret-store';
+import { Body, Controller, HttpCode, Post, Query, Req } from '@nestjs/common';
+import { CallContexts } from '../../secrets/call-context';
 import type { Caller } from '../../authn/caller';
 import type { Environment } from '../../secrets/secret';
 import { SecretsService, type SecretLocation } from '../../secrets/secrets.service';
+import type { ProviderRequest } from '../request/provider-request';
 import { CurrentCaller } from '../request/route-access';
-import { DONE, ok, type Envelope } from '../answers/envelope';
+import { DONE, ok, showStaleness, type Envelope } from '../answers/envelope';
 import { ListSecretRequest, NamedSecretRequest, SecretRequest, WorkspaceQuery } from './secret-requests';
-
-/**
- * Sets `Age` and `Cache-Status` (RFC 9211) where the cache answers while the store is unavailable. `ttl` is minus the age,
- * the longest that the answer can have been stale.
- */
-const CacheStatus = createParamDecorator((_: unknown, context: ExecutionContext): ReadReport => {
-  const response = context.switchToHttp().getResponse<Response>();
-  return {
-    servedStale: (ageMs) => {
-      const ageS = Math.ceil(ageMs / 1000);
-      response.setHeader('Age', String(ageS));
-      response.setHeader(
-        'Cache-Status',
-        `olares-secret-provider; hit; ttl=-${ageS}; detail=STORE_UNAVAILABLE`,
-      );
-    },
-  };
-});
 
 /** A secret as the contract shows it; `env` is the effective one, also where the request left it out. */
 interface SecretView {
@@ -49,7 +23,10 @@ interface ListAnswer extends Envelope<readonly SecretView[]> {
 /** The five operations of the provider API. */
 @Controller()
 export class SecretsController {
-  constructor(private readonly secrets: SecretsService) {}
+  constructor(
+    private readonly secrets: SecretsService,
+    private readonly contexts: CallContexts,
+  ) {}
 
   @Post('RetrieveSecret')
   @HttpCode(200)
@@ -57,9 +34,11 @@ export class SecretsController {
     @CurrentCaller() caller: Caller,
     @Query() query: WorkspaceQuery,
     @Body() { name, env }: NamedSecretRequest,
-    @CacheStatus() report: ReadReport,
+    @Req() { cleanup, res }: ProviderRequest,
   ): Promise<Envelope<SecretView>> {
-    const secret = await this.secrets.retrieve(caller, locationOf(query, env), name, report);
+    const context = this.contexts.of(cleanup);
+    const { secret, staleForMs } = await this.secrets.retrieve(caller, locationOf(query, env), name, context);
+    showStaleness(res, staleForMs);
     return ok({ ...secret, env });
   }
 
@@ -69,8 +48,9 @@ export class SecretsController {
     @CurrentCaller() caller: Caller,
     @Query() query: WorkspaceQuery,
     @Body() { name, value, env }: SecretRequest,
+    @Req() { cleanup }: ProviderRequest,
   ): Promise<Envelope<''>> {
-    await this.secrets.create(caller, locationOf(query, env), { name, value });
+    await this.secrets.create(caller, locationOf(query, env), { name, value }, this.contexts.of(cleanup));
     return DONE;
   }
 
@@ -80,8 +60,9 @@ export class SecretsController {
     @CurrentCaller() caller: Caller,
     @Query() query: WorkspaceQuery,
     @Body() { name, value, env }: SecretRequest,
+    @Req() { cleanup }: ProviderRequest,
   ): Promise<Envelope<''>> {
-    await this.secrets.update(caller, locationOf(query, env), { name, value });
+    await this.secrets.update(caller, locationOf(query, env), { name, value }, this.contexts.of(cleanup));
     return DONE;
   }
 
@@ -91,8 +72,9 @@ export class SecretsController {
     @CurrentCaller() caller: Caller,
     @Query() query: WorkspaceQuery,
     @Body() { name, env }: NamedSecretRequest,
+    @Req() { cleanup }: ProviderRequest,
   ): Promise<Envelope<''>> {
-    await this.secrets.delete(caller, locationOf(query, env), name);
+    await this.secrets.delete(caller, locationOf(query, env), name, this.contexts.of(cleanup));
     return DONE;
   }
 
@@ -102,15 +84,17 @@ export class SecretsController {
     @CurrentCaller() caller: Caller,
     @Query() query: WorkspaceQuery,
     @Body() { env }: ListSecretRequest,
-    @CacheStatus() report: ReadReport,
+    @Req() { cleanup, res }: ProviderRequest,
   ): Promise<ListAnswer> {
-    const unreadable: string[] = [];
-    const secrets = await this.secrets.list(caller, locationOf(query, env), {
-      servedStale: (ageMs) => report.servedStale(ageMs),
-      unreadable: (names) => unreadable.splice(0, unreadable.length, ...names),
-    });
+    const context = this.contexts.of(cleanup);
+    const { secrets, staleForMs, unreadable } = await this.secrets.list(
+      caller,
+      locationOf(query, env),
+      context,
+    );
+    showStaleness(res, staleForMs);
     const answer = ok(secrets.map((secret) => ({ ...secret, env })));
-    return unreadable.length === 0 ? answer : { ...answer, unreadable };
+    return unreadable === undefined ? answer : { ...answer, unreadable };
   }
 }
 

@@ -1,5 +1,7 @@
+import { setMaxListeners } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { ClientGone } from '../../errors/request-errors';
 
 /**
  * Owns what one request holds: its count among the requests in flight, memory, its line in the log. Everything is
@@ -8,10 +10,21 @@ import type { Socket } from 'node:net';
  */
 export class RequestCleanup {
   #releases: (() => void)[] = [];
+  #clientGone: AbortController | undefined;
   /** True once the whole answer was handed to the operating system. */
   isAnswered = false;
   /** True once the answer has ended or its client has gone. */
   hasRun = false;
+
+  /** Aborts with ClientGone when the connection closes before the whole answer was sent. */
+  get signal(): AbortSignal {
+    if (this.#clientGone === undefined) {
+      this.#clientGone = new AbortController();
+      setMaxListeners(0, this.#clientGone.signal);
+      if (this.hasRun) this.#abort();
+    }
+    return this.#clientGone.signal;
+  }
 
   add(release: () => void): void {
     if (this.hasRun) release();
@@ -21,6 +34,11 @@ export class RequestCleanup {
   run(): void {
     this.hasRun = true;
     for (const release of this.#releases.splice(0).reverse()) release();
+    this.#abort();
+  }
+
+  #abort(): void {
+    if (!this.isAnswered) this.#clientGone?.abort(new ClientGone());
   }
 }
 

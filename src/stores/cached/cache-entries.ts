@@ -1,8 +1,6 @@
 import { LRUCache } from 'lru-cache';
-import { StoreUnreachable, isOutOfTime } from '../../errors/store-errors';
-import type { ReadReport } from '../../secrets/secret-store';
 import type { MonotonicTime } from '../../time/clock';
-import { afterWaiting } from '../../secrets/secret-store-decorator';
+import type { InvalidationBus } from './invalidation-bus';
 import type { Snapshot } from './snapshot';
 
 /** How a read was answered: from the cache, by the store, or from the cache because the store was unreachable. */
@@ -18,6 +16,21 @@ export interface CacheObserver {
   opened(figures: () => CacheFigures): void;
   read(outcome: ReadOutcome): void;
   evicted(): void;
+}
+
+export interface CacheOptions {
+  readonly maxEntries: number;
+  readonly maxBytes: number;
+  /** How long an entry is served without a call to the store. */
+  readonly ttlMs: number;
+  /** How old an entry may be that is served while the store is unreachable. */
+  readonly maxStaleMs: number;
+}
+
+export interface CacheDeps {
+  readonly time: MonotonicTime;
+  readonly invalidationBus: InvalidationBus;
+  readonly observer?: CacheObserver | undefined;
 }
 
 const MAX_INDETERMINATE_SCOPES = 1_000;
@@ -49,16 +62,6 @@ export class IndeterminateNames {
   has(scope: string, name?: string): boolean {
     const indeterminate = this.#ofScope.get(scope);
     return indeterminate !== undefined && (name === undefined || indeterminate.names.has(name));
-  }
-
-  /** Returns a report that refuses a stale answer about such a name. @throws StoreUnreachable from the report */
-  refusingStale(scope: string, name: string | undefined, report: ReadReport | undefined): ReadReport {
-    return {
-      servedStale: (ageMs) => {
-        if (this.has(scope, name)) throw new StoreUnreachable();
-        report?.servedStale(ageMs);
-      },
-    };
   }
 }
 
@@ -102,9 +105,14 @@ export class ScopeGenerations {
     this.#raised.clear();
   }
 
+  /** Returns the generation of the last write to this scope. */
+  lastOf(scope: string): number {
+    return this.#raised.get(scope) ?? this.#forgotten;
+  }
+
   /** Returns whether a write to this scope ended since a read of that generation began. */
   hasInvalidatedSince(scope: string, generationAtStart: number): boolean {
-    return generationAtStart < (this.#raised.get(scope) ?? this.#forgotten);
+    return generationAtStart < this.lastOf(scope);
   }
 
   #forgetOldest(): void {
@@ -116,57 +124,28 @@ export class ScopeGenerations {
   }
 }
 
-interface Running<T> {
-  readonly generationAtStart: number;
-  readonly work: Promise<T>;
-}
-
-/** Shares a running read of one key with later callers, unless a write ended since it began. */
-export class SharedReads<T> {
-  readonly #running = new Map<string, Running<T>>();
-
-  constructor(
-    private readonly generations: ScopeGenerations,
-    private readonly time: Pick<MonotonicTime, 'nowMs'>,
-  ) {}
-
-  run(
-    scope: string,
-    key: string,
-    read: (generationAtStart: number) => Promise<T>,
-    sinceMs = this.time.nowMs(),
-  ): Promise<T> {
-    const running = this.#running.get(key);
-    if (running !== undefined && !this.generations.hasInvalidatedSince(scope, running.generationAtStart)) {
-      // The caller that began the read may have had less time than one that joined it; the oldest of those begins a new one.
-      return running.work.catch((error: unknown) => {
-        if (!isOutOfTime(error)) throw error;
-        return this.run(scope, key, read, sinceMs);
-      });
-    }
-    const generationAtStart = this.generations.now;
-    const work = afterWaiting(this.time.nowMs() - sinceMs, () => read(generationAtStart)).finally(() => {
-      if (this.#running.get(key) === own) this.#running.delete(key);
-    });
-    const own = { generationAtStart, work };
-    this.#running.set(key, own);
-    return work;
-  }
-}
-
-export interface CacheBounds {
-  readonly maxEntries: number;
-  readonly maxBytes: number;
-}
-
 /** The share of the cache that one entry may take, so that no single workspace evicts all others. */
 const MAX_ENTRY_SHARE = 1 / 4;
+const SWEEP_EVERY_MS = 10_000;
 
-/** Snapshots by key, bounded by number and bytes. The least recently used one is evicted first, and wiped. */
+/**
+ * Snapshots of scopes and of single names, bounded by number and bytes, as long as no write has invalidated them. The least
+ * recently used one is evicted first, and wiped.
+ */
 export class CacheEntries {
   readonly #entries: LRUCache<string, Snapshot>;
+  /** Scopes that have entries of single names. */
+  readonly #scopesWithNames: LRUCache<string, true>;
+  #cancelSweep: () => void = () => undefined;
 
-  constructor({ maxEntries, maxBytes }: CacheBounds, evicted: () => void) {
+  constructor(
+    private readonly options: CacheOptions,
+    private readonly time: MonotonicTime,
+    private readonly generations: ScopeGenerations,
+    evicted: () => void,
+  ) {
+    const { maxEntries, maxBytes } = options;
+    this.#scopesWithNames = new LRUCache({ max: maxEntries });
     this.#entries = new LRUCache<string, Snapshot>({
       max: maxEntries,
       maxSize: maxBytes,
@@ -177,6 +156,7 @@ export class CacheEntries {
         if (why === 'evict') evicted();
       },
     });
+    this.#sweepLater();
   }
 
   get size(): number {
@@ -187,36 +167,71 @@ export class CacheEntries {
     return this.#entries.calculatedSize;
   }
 
-  get(key: string): Snapshot | undefined {
-    return this.#entries.get(key);
+  /** Returns the entry of a scope, or else that of the name; with `isAlone` only that of the name. */
+  get(scope: string, name?: string, isAlone = false): Snapshot | undefined {
+    const entry = this.#entries.get(entryKeyOf(scope, isAlone ? name : undefined));
+    if (entry !== undefined && this.#isValid(scope, entry)) return entry;
+    return name === undefined || isAlone ? undefined : this.get(scope, name, true);
   }
 
   /** Returns the entries of single names of a scope. */
-  namesOf(scope: string): readonly (readonly [key: string, snapshot: Snapshot])[] {
-    const isOfScope = ([key, { only }]: [string, Snapshot]) => only !== undefined && key.startsWith(scope);
-    return [...this.#entries.entries()].filter(isOfScope);
+  namesOf(scope: string): readonly Snapshot[] {
+    const entries = this.#namesOf(scope).map(([, entry]) => entry);
+    return entries.filter((entry) => this.#isValid(scope, entry));
   }
 
-  /** Sets an entry. One that is too large is not cached, and the entry before it is removed. */
-  set(key: string, snapshot: Snapshot): void {
+  /**
+   * Sets an entry; that of a whole scope replaces those of its single names. One that is too large is not cached, and the entry
+   * before it is removed.
+   */
+  set(scope: string, snapshot: Snapshot): void {
+    const key = entryKeyOf(scope, snapshot.only);
+    if (snapshot.only === undefined)
+      for (const [nameKey] of this.#namesOf(scope)) this.#entries.delete(nameKey);
+    if (snapshot.only === undefined) this.#scopesWithNames.delete(scope);
+    else this.#scopesWithNames.set(scope, true);
     this.#entries.set(key, snapshot);
     if (this.#entries.peek(key) !== snapshot) wipeSoon(snapshot);
   }
 
-  /** Removes expired entries, which no read may ever ask for again. */
-  sweep(isExpired: (snapshot: Snapshot) => boolean): void {
-    for (const [key, snapshot] of [...this.#entries.entries()]) {
-      if (isExpired(snapshot)) this.#entries.delete(key);
-    }
-  }
-
-  delete(key: string): void {
-    this.#entries.delete(key);
+  /** Removes the entry of a scope. */
+  delete(scope: string): void {
+    this.#entries.delete(entryKeyOf(scope));
   }
 
   clear(): void {
     this.#entries.clear();
   }
+
+  close(): void {
+    this.#cancelSweep();
+    this.clear();
+  }
+
+  /** Removes expired entries, which no read may ever ask for again. */
+  #sweepLater(): void {
+    this.#cancelSweep = this.time.after(SWEEP_EVERY_MS, () => {
+      const minAtMs = this.time.nowMs() - this.options.maxStaleMs;
+      for (const [key, { time }] of [...this.#entries.entries()])
+        if (time.atMs < minAtMs) this.#entries.delete(key);
+      this.#sweepLater();
+    });
+  }
+
+  #namesOf(scope: string): readonly (readonly [key: string, snapshot: Snapshot])[] {
+    if (!this.#scopesWithNames.has(scope)) return [];
+    const isOfScope = ([key, { only }]: [string, Snapshot]) => only !== undefined && key.startsWith(scope);
+    return [...this.#entries.entries()].filter(isOfScope);
+  }
+
+  #isValid(scope: string, { time }: Snapshot): boolean {
+    return !this.generations.hasInvalidatedSince(scope, time.generationAtStart);
+  }
+}
+
+/** A scope's key is JSON, so no key is the beginning of another. */
+function entryKeyOf(scope: string, name = ''): string {
+  return scope + name;
 }
 
 /** Wipes in a later turn of the event loop: callers that waited for this read take its answer in the present one. */

@@ -1,86 +1,100 @@
 import { LRUCache } from 'lru-cache';
-import { isUnreachable, ListTooLarge, StoreUnavailable } from '../../errors/store-errors';
-import type { ReadReport } from '../../secrets/secret-store';
-import type { MonotonicTime } from '../../time/clock';
+import { SingleFlight } from '../../concurrency/single-flight';
+import { isOutOfTime, isRefusedRead, isUnreachable, StoreUnreachable } from '../../errors/store-errors';
+import type { CallContext } from '../../secrets/call-context';
+import { scopeKeyOf, type SecretScope } from '../../secrets/secret';
+import type { ListedSecrets, ScopeContents, ScopeSource, SecretStore } from '../../secrets/secret-store';
 import {
-  type CacheBounds,
+  type CacheDeps,
   CacheEntries,
-  type CacheObserver,
+  type CacheOptions,
+  IndeterminateNames,
   ScopeGenerations,
-  SharedReads,
 } from './cache-entries';
 import { Snapshot, type SnapshotTime } from './snapshot';
 
-/** How long a read waits for the store where there is a cached entry that may be served stale. */
+/** How long a read waits for the store where an entry may be served stale. */
 const MAX_WAIT_MS = 500;
-const SWEEP_EVERY_MS = 10_000;
+/** The maximum time to live while the writes of other replicas are not received. */
+const DISCONNECTED_TTL_MS = 1_000;
+/** The maximum time to live of a missing secret, for which an app may wait. */
+const ABSENT_TTL_MS = 1_000;
+const MAX_SCOPES_BY_NAME = 10_000;
 
-export interface CachedRead {
-  readonly scope: string;
-  /** Reads the entry of this single name; without it, the entry of the scope. */
-  readonly name?: string;
-  /** The single name whose entry is used where the scope has none. */
-  readonly fallbackName?: string;
-  /** Returns how old an entry may be before it is read again. */
-  readonly ttlMs: (entry: Snapshot) => number;
-  /** Reads from the store, or confirms and returns the cached entry. @throws DomainError */
-  readonly read: (time: SnapshotTime, cached: Snapshot | undefined) => Promise<Snapshot>;
-}
-
-export interface CachedReadsOptions extends CacheBounds {
-  /** How old an entry may be that is served while the store is unreachable. */
-  readonly maxStaleMs: number;
+/** The entry that answers a read. */
+interface CachedRead {
+  readonly snapshot: Snapshot;
+  /** Its age, where the store was unreachable. */
+  readonly staleForMs?: number;
 }
 
 /** Caches reads: entries are read again after their time to live, invalidated by writes, and served stale for a while in an outage. */
 export class CachedReads {
   readonly #generations = new ScopeGenerations();
-  readonly #shared: SharedReads<Snapshot>;
+  readonly #flights = new SingleFlight<Snapshot>();
+  readonly #indeterminate = new IndeterminateNames();
   readonly #entries: CacheEntries;
-  /** Scopes that have entries of single names. */
-  readonly #scopesWithNames: LRUCache<string, true>;
+  /** Scopes of which the store read a single name when it was last called. */
+  readonly #readByName = new LRUCache<string, true>({ max: MAX_SCOPES_BY_NAME });
   #lastAnswerMs = -Infinity;
-  #cancelSweep: () => void = () => undefined;
 
   constructor(
-    private readonly options: CachedReadsOptions,
-    private readonly time: MonotonicTime,
-    private readonly observer: CacheObserver | undefined,
+    private readonly store: SecretStore & ScopeSource,
+    private readonly options: CacheOptions,
+    private readonly deps: CacheDeps,
   ) {
-    this.#shared = new SharedReads(this.#generations, time);
-    this.#entries = new CacheEntries(options, () => observer?.evicted());
-    this.#scopesWithNames = new LRUCache({ max: options.maxEntries });
-    observer?.opened(() => ({ entries: this.#entries.size, bytes: this.#entries.bytes }));
-    this.#sweepLater();
+    const evicted = () => deps.observer?.evicted();
+    this.#entries = new CacheEntries(options, deps.time, this.#generations, evicted);
+    deps.observer?.opened(() => ({ entries: this.#entries.size, bytes: this.#entries.bytes }));
   }
 
-  /** Returns the entry of a scope, if it may be served without a call to the store. */
-  fresh(scope: string, ttlMs: number): Snapshot | undefined {
-    const entry = this.#valid({ scope });
-    return entry !== undefined && this.#isFresh(entry, ttlMs) ? entry : undefined;
+  /** Returns the entry of a whole scope, if it may be served without a call to the store. */
+  fresh(scope: string): Snapshot | undefined {
+    const entry = this.#entries.get(scope);
+    return entry !== undefined && this.#isFresh(entry) ? entry : undefined;
   }
 
-  /** Returns a fresh entry, or reads from the store, or returns a stale entry where the store is unreachable. @throws DomainError */
-  async get(wanted: CachedRead, report: ReadReport | undefined): Promise<Snapshot> {
-    const cached = this.#valid(wanted);
-    if (cached !== undefined && this.#isFresh(cached, wanted.ttlMs(cached))) {
-      this.observer?.read('hit');
-      return cached;
+  /**
+   * Returns a fresh entry that covers this name, or else the whole scope; it reads from the store where there is none, and returns
+   * a stale one where the store is unreachable. @throws DomainError
+   */
+  async get(scope: SecretScope, name: string | undefined, context: CallContext): Promise<CachedRead> {
+    const key = scopeKeyOf(scope);
+    for (let isAlone = name !== undefined && this.#readByName.has(key); ; isAlone = true) {
+      const cached = this.#entries.get(key, name, isAlone);
+      if (cached !== undefined && this.#isFresh(cached, name)) {
+        this.deps.observer?.read('hit');
+        return { snapshot: cached };
+      }
+      // A read that began before the last write is not shared.
+      const reading = this.#flights.run(
+        [this.#generations.lastOf(key), key, isAlone, isAlone ? name : ''].join(' '),
+        async (signal) => {
+          const time = { generationAtStart: this.#generations.now, atMs: this.deps.time.nowMs() };
+          const flight = { deadline: context.deadline, signal };
+          try {
+            for (let known = cached; ; known = undefined) {
+              const contents =
+                name === undefined
+                  ? contentsOf(await this.store.list(scope, flight))
+                  : await this.store.readScope(scope, name, known?.revision, flight);
+              const snapshot = this.#snapshotOf(key, name, contents, time, known);
+              if (snapshot !== undefined) return snapshot;
+            }
+          } catch (error: unknown) {
+            // A failed read leaves the entries as they are, unless the store itself refused it.
+            if (isRefusedRead(error)) this.invalidate(key);
+            throw error;
+          }
+        },
+        { signal: context.signal, isOwn: isOutOfTime },
+      );
+      const read = await (this.#mayServeStale(cached) ? this.#unlessUnreachable(reading) : reading);
+      if (read === undefined) return this.#stale(key, name, isAlone) ?? { snapshot: await reading };
+      this.deps.observer?.read('miss');
+      // A read that was shared with other calls may have been of another name.
+      if (name === undefined ? read.isWhole : read.covers(name)) return { snapshot: read };
     }
-    const key = entryKeyOf(wanted.scope, wanted.name);
-    const reading = this.#shared.run(wanted.scope, key, (generationAtStart) =>
-      this.#read(wanted, generationAtStart, cached),
-    );
-    const fresh = await (this.#mayServeStale(cached) ? this.#unlessUnreachable(reading) : reading);
-    if (fresh !== undefined) {
-      this.observer?.read('miss');
-      return fresh;
-    }
-    const stale = this.#valid(wanted);
-    if (!this.#mayServeStale(stale)) return reading;
-    this.observer?.read('stale');
-    report?.servedStale(this.#ageMs(stale));
-    return stale;
   }
 
   /** Invalidates the entries of a scope after a write to it; all entries where it is unknown which scope was written to. */
@@ -91,7 +105,7 @@ export class CachedReads {
       return;
     }
     this.#generations.raise(scope);
-    this.#entries.delete(entryKeyOf(scope));
+    this.#entries.delete(scope);
   }
 
   /**
@@ -99,18 +113,18 @@ export class CachedReads {
    * the store is unreachable. `value` is undefined where the name was deleted.
    */
   applyWrite(scope: string, name: string, value: string | undefined): void {
-    const entry = this.#valid({ scope });
+    const entry = this.#entries.get(scope);
     if (entry !== undefined && !entry.isWiped) {
       this.#generations.raise(scope);
-      this.#set(scope, entry.withWrite(name, value, this.#generations.now));
+      this.#entries.set(scope, entry.withWrite(name, value, this.#generations.now));
       return;
     }
     const generationAtStart = this.markIndeterminate(scope);
     const secrets = value === undefined ? [] : [{ name, value }];
-    const time = { generationAtStart, atMs: this.time.nowMs() };
+    const time = { generationAtStart, atMs: this.deps.time.nowMs() };
     const written = new Snapshot({ only: name, unreadable: new Set() }, secrets, time);
     written.markIndeterminate(generationAtStart);
-    this.#set(scope, written);
+    this.#entries.set(scope, written);
   }
 
   /**
@@ -118,79 +132,81 @@ export class CachedReads {
    * is unreachable. Returns the generation since which reads show how the write ended.
    */
   markIndeterminate(scope: string): number {
-    const entries = [this.#valid({ scope }), ...this.#validNames(scope)];
+    const entries = [this.#entries.get(scope), ...this.#entries.namesOf(scope)];
     this.#generations.raise(scope);
     for (const entry of entries) entry?.markIndeterminate(this.#generations.now);
     return this.#generations.now;
   }
 
-  /** Returns whether a valid entry contains this name. */
-  contains(scope: string, name: string): boolean {
-    return this.#valid({ scope, fallbackName: name })?.has(name) === true;
+  /** Notes that the last write to this name may have happened: only the store itself answers for it. */
+  markNameIndeterminate(scope: string, name: string): void {
+    this.#indeterminate.add(scope, name, this.markIndeterminate(scope));
   }
 
-  /** Notes that the store has just answered. */
+  /** Returns whether a valid entry contains this name. */
+  contains(scope: string, name: string): boolean {
+    return this.#entries.get(scope, name)?.has(name) === true;
+  }
+
+  /** The store has just answered. */
   answered(): void {
-    this.#lastAnswerMs = this.time.nowMs();
+    this.#lastAnswerMs = this.deps.time.nowMs();
   }
 
   /** Whether reads can be answered from the cache although the store is unreachable for a moment. */
   get canServeAlone(): boolean {
-    return this.#entries.size > 0 && this.time.nowMs() - this.#lastAnswerMs <= this.options.maxStaleMs;
+    return this.#entries.size > 0 && this.deps.time.nowMs() - this.#lastAnswerMs <= this.options.maxStaleMs;
   }
 
   close(): void {
-    this.#cancelSweep();
-    this.#entries.clear();
+    this.#entries.close();
   }
 
-  /** Reads from the store. A failed read leaves the entries as they are, unless the store itself refused it. */
-  async #read(wanted: CachedRead, generationAtStart: number, cached?: Snapshot): Promise<Snapshot> {
-    try {
-      const snapshot = await wanted.read({ generationAtStart, atMs: this.time.nowMs() }, cached);
-      this.answered();
-      if (!this.#generations.hasInvalidatedSince(wanted.scope, generationAtStart)) {
-        this.#set(wanted.scope, snapshot);
-      }
-      return snapshot;
-    } catch (error: unknown) {
-      const isRefused = error instanceof StoreUnavailable && !isUnreachable(error);
-      if (isRefused || error instanceof ListTooLarge) this.invalidate(wanted.scope);
-      throw error;
+  /** Returns a stale entry; undefined where none may be served. @throws StoreUnreachable where a write may have changed the secret */
+  #stale(key: string, name: string | undefined, isAlone: boolean): CachedRead | undefined {
+    const snapshot = this.#entries.get(key, name, isAlone);
+    if (!this.#mayServeStale(snapshot)) return undefined;
+    this.deps.observer?.read('stale');
+    if (this.#indeterminate.has(key, name)) throw new StoreUnreachable();
+    return { snapshot, staleForMs: this.#ageMs(snapshot) };
+  }
+
+  /** Caches what was read, unless a write has ended meanwhile. Returns undefined where an unchanged entry was wiped. */
+  #snapshotOf(
+    key: string,
+    name: string | undefined,
+    contents: ScopeContents | 'unchanged',
+    time: SnapshotTime,
+    known: Snapshot | undefined,
+  ): Snapshot | undefined {
+    this.#indeterminate.settle(key, time.generationAtStart);
+    let snapshot = known;
+    if (contents === 'unchanged') {
+      if (known?.confirm(time) !== true) return undefined;
+    } else {
+      const { whole, secrets, ...extent } = contents;
+      if (!whole) this.#readByName.set(key, true);
+      else if (name !== undefined) this.#readByName.delete(key);
+      snapshot = new Snapshot(
+        { ...extent, ...(!whole && name !== undefined && { only: name }) },
+        secrets,
+        time,
+      );
     }
+    this.answered();
+    if (snapshot !== undefined && !this.#generations.hasInvalidatedSince(key, time.generationAtStart))
+      this.#entries.set(key, snapshot);
+    return snapshot;
   }
 
-  /** Sets an entry. The entry of a whole scope replaces those of its single names. */
-  #set(scope: string, snapshot: Snapshot): void {
-    if (snapshot.only !== undefined) this.#scopesWithNames.set(scope, true);
-    else if (this.#scopesWithNames.delete(scope))
-      for (const [key] of this.#entries.namesOf(scope)) this.#entries.delete(key);
-    this.#entries.set(entryKeyOf(scope, snapshot.only), snapshot);
-  }
-
-  /** Returns the entry, unless a write has invalidated it. */
-  #valid({
-    scope,
-    name,
-    fallbackName,
-  }: Pick<CachedRead, 'scope' | 'name' | 'fallbackName'>): Snapshot | undefined {
-    const entry = this.#entries.get(entryKeyOf(scope, name));
-    if (entry !== undefined && this.#isValid(scope, entry)) return entry;
-    return fallbackName === undefined ? undefined : this.#valid({ scope, name: fallbackName });
-  }
-
-  #validNames(scope: string): readonly Snapshot[] {
-    if (!this.#scopesWithNames.has(scope)) return [];
-    const entries = this.#entries.namesOf(scope).map(([, entry]) => entry);
-    return entries.filter((entry) => this.#isValid(scope, entry));
-  }
-
-  #isValid(scope: string, { time }: Snapshot): boolean {
-    return !this.#generations.hasInvalidatedSince(scope, time.generationAtStart);
-  }
-
-  #isFresh(entry: Snapshot, ttlMs: number): boolean {
-    return !entry.isIndeterminate && this.#ageMs(entry) <= ttlMs;
+  /** An entry without the name, and an empty one, lives for a shorter time. */
+  #isFresh(entry: Snapshot, name?: string): boolean {
+    const { ttlMs: usualMs } = this.options;
+    const ttlMs = this.deps.invalidationBus.received ? usualMs : Math.min(usualMs, DISCONNECTED_TTL_MS);
+    const isAbsent = name === undefined ? entry.isEmpty : !entry.has(name);
+    return (
+      !entry.isIndeterminate && this.#ageMs(entry) <= (isAbsent ? Math.min(ttlMs, ABSENT_TTL_MS) : ttlMs)
+    );
   }
 
   #mayServeStale(entry: Snapshot | undefined): entry is Snapshot {
@@ -201,7 +217,7 @@ export class CachedReads {
   async #unlessUnreachable(reading: Promise<Snapshot>): Promise<Snapshot | undefined> {
     let cancel: () => void = () => undefined;
     const tooSlow = new Promise<undefined>((resolve) => {
-      cancel = this.time.after(MAX_WAIT_MS, () => resolve(undefined));
+      cancel = this.deps.time.after(MAX_WAIT_MS, () => resolve(undefined));
     });
     try {
       return await Promise.race([reading.catch(undefinedIfUnreachable), tooSlow]);
@@ -211,20 +227,12 @@ export class CachedReads {
   }
 
   #ageMs({ time }: Snapshot): number {
-    return this.time.nowMs() - time.atMs;
-  }
-
-  #sweepLater(): void {
-    this.#cancelSweep = this.time.after(SWEEP_EVERY_MS, () => {
-      this.#entries.sweep((entry) => !this.#mayServeStale(entry));
-      this.#sweepLater();
-    });
+    return this.deps.time.nowMs() - time.atMs;
   }
 }
 
-/** A scope's key is JSON, so no key is the beginning of another. */
-function entryKeyOf(scope: string, name?: string): string {
-  return name === undefined ? scope : `${scope}${name}`;
+function contentsOf({ secrets, unreadable = [] }: ListedSecrets): ScopeContents {
+  return { whole: true, secrets, unreadable: new Set(unreadable) };
 }
 
 function undefinedIfUnreachable(error: unknown): undefined {

@@ -2,6 +2,7 @@ import type { MonotonicTime } from '../../time/clock';
 import { FairQueue, type FairQueueBounds } from '../../concurrency/fair-queue';
 import { quietTurn } from '../../concurrency/quiet-turn';
 import { Overloaded } from '../../errors/request-errors';
+import type { CallContext } from '../../secrets/call-context';
 import type { Secret } from '../../secrets/secret';
 import type { Snapshot } from './snapshot';
 
@@ -30,18 +31,24 @@ export class LargeTexts {
     scope: string,
     snapshot: Snapshot,
     name: string,
+    context: CallContext,
   ): Secret | undefined | Promise<Secret | undefined | 'wiped'> {
     if (snapshot.bytesOf(name) <= LARGE_BYTES) return snapshot.secret(name);
-    return this.#queue.run(scope, async () => {
+    const make = async (): Promise<Secret | undefined | 'wiped'> => {
       const secret = snapshot.isWiped ? 'wiped' : snapshot.secret(name);
       await quietTurn();
       return secret;
-    });
+    };
+    return this.#queue.run(scope, make, { signal: context.signal });
   }
 
-  secrets(scope: string, snapshot: Snapshot): readonly Secret[] | Promise<readonly Secret[] | 'wiped'> {
+  secrets(
+    scope: string,
+    snapshot: Snapshot,
+    context: CallContext,
+  ): readonly Secret[] | Promise<readonly Secret[] | 'wiped'> {
     if (snapshot.bytes <= LARGE_BYTES) return [...snapshot.secrets()];
-    return this.#queue.run(scope, async () => {
+    const make = async (): Promise<readonly Secret[] | 'wiped'> => {
       if (snapshot.isWiped) return 'wiped';
       const release = snapshot.hold();
       try {
@@ -49,7 +56,8 @@ export class LargeTexts {
       } finally {
         release();
       }
-    });
+    };
+    return this.#queue.run(scope, make, { signal: context.signal });
   }
 }
 

@@ -3,7 +3,15 @@ import { KeyedMutex } from '../../concurrency/keyed-mutex';
 import { DomainError } from '../../errors/domain-error';
 import { SecretAlreadyExists, SecretNotFound, StoreUnavailable } from '../../errors/store-errors';
 import type { Secret, SecretScope, ScopeUsage, Usage } from '../../secrets/secret';
-import { SecretStore, type StoredWorkspace } from '../../secrets/secret-store';
+import type { CallContext } from '../../secrets/call-context';
+import {
+  type ListedSecrets,
+  type RetrievedSecret,
+  SecretStore,
+  type StoredWorkspace,
+  type UsageSource,
+  type UserWorkspaces,
+} from '../../secrets/secret-store';
 import { type MonotonicTime, SystemMonotonicTime } from '../../time/clock';
 import type { DeletionJobStorage } from '../../user-deprovisioning/deletion-job-storage';
 import { DataKeys } from './data-keys';
@@ -36,7 +44,7 @@ const NEARLY_FULL =
   'The disk of the embedded store is nearly full: creates and updates are refused, deletes are not.';
 
 /** Stores secrets in an encrypted database in a folder of its own. One process at a time can open it. */
-export class EmbeddedSecretStore extends SecretStore {
+export class EmbeddedSecretStore extends SecretStore implements UsageSource, UserWorkspaces {
   readonly deletionJobs: DeletionJobStorage;
   private readonly database: VaultDatabase;
   private readonly recordKeys: RecordKeys;
@@ -90,8 +98,8 @@ export class EmbeddedSecretStore extends SecretStore {
     return this.disk.figures();
   }
 
-  override async create(scope: SecretScope, secret: Secret): Promise<void> {
-    await this.write(scope, async (workspaceKey) => {
+  async create(scope: SecretScope, secret: Secret, context: CallContext): Promise<void> {
+    await this.write(scope, context, async (workspaceKey) => {
       const recordKey = this.recordKeys.ofSecret(scope, secret.name);
       if (await this.database.has(recordKey)) throw new SecretAlreadyExists(secret.name);
       // One batch, so that there is no data key without a secret, and no secret without its data key.
@@ -101,18 +109,18 @@ export class EmbeddedSecretStore extends SecretStore {
     });
   }
 
-  override async retrieve(scope: SecretScope, name: string): Promise<Secret> {
+  async retrieve(scope: SecretScope, name: string): Promise<RetrievedSecret> {
     return this.whileOpen(async () => {
       const recordKey = this.recordKeys.ofSecret(scope, name);
       const record = await this.database.get(recordKey);
       if (record === undefined) throw new SecretNotFound(name);
       const dataKey = await this.dataKeyOf(scope);
-      return unsealSecret(dataKey, { scope, recordKey }, record);
+      return { secret: unsealSecret(dataKey, { scope, recordKey }, record) };
     });
   }
 
-  override async update(scope: SecretScope, secret: Secret): Promise<void> {
-    await this.write(scope, async () => {
+  async update(scope: SecretScope, secret: Secret, context: CallContext): Promise<void> {
+    await this.write(scope, context, async () => {
       const recordKey = this.recordKeys.ofSecret(scope, secret.name);
       if (!(await this.database.has(recordKey))) throw new SecretNotFound(secret.name);
       const value = sealSecret(await this.dataKeyOf(scope), { scope, recordKey }, secret);
@@ -120,39 +128,41 @@ export class EmbeddedSecretStore extends SecretStore {
     });
   }
 
-  override async delete(scope: SecretScope, name: string): Promise<void> {
-    await this.write(scope, async () => {
+  async delete(scope: SecretScope, name: string, context: CallContext): Promise<void> {
+    await this.write(scope, context, async () => {
       const recordKey = this.recordKeys.ofSecret(scope, name);
       if (!(await this.database.has(recordKey))) throw new SecretNotFound(name);
       return [{ type: 'del', key: recordKey }];
     });
   }
 
-  override async list(scope: SecretScope): Promise<readonly Secret[]> {
-    return this.whileOpen(() => this.lists.list(scope, () => this.dataKeyOf(scope)));
+  async list(scope: SecretScope, { signal }: CallContext): Promise<ListedSecrets> {
+    return this.whileOpen(async () => ({
+      secrets: await this.lists.list(scope, () => this.dataKeyOf(scope), signal),
+    }));
   }
 
-  override async measure(scope: SecretScope): Promise<ScopeUsage> {
+  async measure(scope: SecretScope): Promise<ScopeUsage> {
     return this.whileOpen(() => usageIn(this.database, this.recordKeys.ofScope(scope)));
   }
 
-  override async sizeOf(scope: SecretScope, name: string): Promise<number | undefined> {
+  async sizeOf(scope: SecretScope, name: string): Promise<number | undefined> {
     return this.whileOpen(async () => {
       const record = await this.database.get(this.recordKeys.ofSecret(scope, name));
       return record && secretBytesOf(record);
     });
   }
 
-  override async measureUser(user: string): Promise<Usage> {
+  async measureUser(user: string): Promise<Usage> {
     return this.whileOpen(() => this.workspaces.usageOf(user));
   }
 
-  override async workspacesOf(user: string): Promise<readonly StoredWorkspace[]> {
+  async workspacesOf(user: string): Promise<readonly StoredWorkspace[]> {
     return this.whileOpen(() => this.workspaces.of(user));
   }
 
   /** Holds the workspace's lock, so that nothing is written to it until all of it is gone. */
-  override async removeWorkspace(workspace: StoredWorkspace): Promise<void> {
+  async removeWorkspace(workspace: StoredWorkspace): Promise<void> {
     await this.whileOpen(async () => {
       const workspaceKey = workspaceKeyOf(workspace);
       await this.workspaceLocks.run(workspaceKey.toString('latin1'), async () => {
@@ -163,8 +173,10 @@ export class EmbeddedSecretStore extends SecretStore {
     });
   }
 
+  requireName(): void {}
+
   /** Reads a record. @throws StoreUnavailable also while a failed write keeps the database from taking others */
-  override async ping(): Promise<void> {
+  async ping(): Promise<void> {
     await this.whileOpen(async () => {
       const meta = await this.database.get(META_RECORD_KEY, { fillCache: false });
       if (meta === undefined || !(await this.writer.repair())) throw new StoreUnavailable();
@@ -173,7 +185,7 @@ export class EmbeddedSecretStore extends SecretStore {
     });
   }
 
-  override async close(): Promise<void> {
+  async close(): Promise<void> {
     this.closed ??= this.closeDatabase();
     await this.closed;
   }
@@ -188,13 +200,13 @@ export class EmbeddedSecretStore extends SecretStore {
   /** @param plan checks the secret and returns what to write; the workspace's lock is held until that is written */
   private async write(
     scope: SecretScope,
+    { signal }: CallContext,
     plan: (workspaceKey: Buffer) => Promise<readonly WriteOperation[]>,
   ): Promise<void> {
     await this.whileOpen(async () => {
       const workspaceKey = this.recordKeys.ofWorkspace(scope);
-      await this.workspaceLocks.run(workspaceKey.toString('latin1'), async () =>
-        this.writer.write(await plan(workspaceKey), false),
-      );
+      const planAndWrite = async (): Promise<void> => this.writer.write(await plan(workspaceKey), false);
+      await this.workspaceLocks.run(workspaceKey.toString('latin1'), planAndWrite, { signal });
     });
   }
 

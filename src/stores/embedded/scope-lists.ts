@@ -38,12 +38,17 @@ export class ScopeLists {
   /**
    * Returns the secrets by name ascending by code unit. Large lists of different users are read in fair order.
    * @param dataKey called only when there is a record to open
-   * @throws ListTooLarge, or TooManyRequests where the queue is full or the wait too long
+   * @throws ListTooLarge, TooManyRequests where the queue is full or the wait too long, the reason of the signal
    */
-  async list(scope: SecretScope, dataKey: () => Promise<KeyObject>): Promise<readonly Secret[]> {
+  async list(
+    scope: SecretScope,
+    dataKey: () => Promise<KeyObject>,
+    signal: AbortSignal,
+  ): Promise<readonly Secret[]> {
     const small = await this.listUpTo(SMALL_LIST_BYTES, scope, dataKey);
     if (small !== undefined) return small;
-    const large = await this.largeLists.run(scope.user, () => this.listUpTo(MAX_LIST_BYTES, scope, dataKey));
+    const listLarge = () => this.listUpTo(MAX_LIST_BYTES, scope, dataKey);
+    const large = await this.largeLists.run(scope.user, listLarge, { signal });
     if (large === undefined) throw new ListTooLarge();
     return large;
   }

@@ -8,8 +8,11 @@ export interface ObservedCall {
   readonly pathTemplate: string;
 }
 
-/** `ok`, also for a refusal that is a correct answer, such as a missing secret; otherwise the reason of the failure. */
-type CallOutcome = 'ok' | FailureReason;
+/**
+ * `ok`, also for a refusal that is a correct answer, such as a missing secret; `cancelled` where nobody waited for the answer any
+ * more; otherwise the reason of the failure.
+ */
+type CallOutcome = 'ok' | 'cancelled' | FailureReason;
 
 export interface CallUnderWay {
   /** Sent with the call. */

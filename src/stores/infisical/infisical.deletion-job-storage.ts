@@ -1,4 +1,5 @@
-import { SecretAlreadyExists, SecretNotFound } from '../../errors/store-errors';
+import { SecretAlreadyExists, SecretNotFound, StoreUnavailable } from '../../errors/store-errors';
+import { UNATTENDED } from '../../secrets/call-context';
 import type { SecretScope } from '../../secrets/secret';
 import type { SecretStore } from '../../secrets/secret-store';
 import { DeletionJobStorage, type StoredDeletionJob } from '../../user-deprovisioning/deletion-job-storage';
@@ -17,19 +18,21 @@ export class InfisicalDeletionJobStorage extends DeletionJobStorage {
   }
 
   async list(): Promise<readonly StoredDeletionJob[]> {
-    return (await this.store.list(JOBS)).map(({ name, value }) => ({ id: name, text: value }));
+    const { secrets, unreadable } = await this.store.list(JOBS, UNATTENDED);
+    if (unreadable !== undefined) throw new StoreUnavailable();
+    return secrets.map(({ name, value }) => ({ id: name, text: value }));
   }
 
   create({ id, text }: StoredDeletionJob): Promise<void> {
-    return unless(SecretAlreadyExists, this.store.create(JOBS, { name: id, value: text }));
+    return unless(SecretAlreadyExists, this.store.create(JOBS, { name: id, value: text }, UNATTENDED));
   }
 
   update({ id, text }: StoredDeletionJob): Promise<void> {
-    return unless(SecretNotFound, this.store.update(JOBS, { name: id, value: text }));
+    return unless(SecretNotFound, this.store.update(JOBS, { name: id, value: text }, UNATTENDED));
   }
 
   delete(id: string): Promise<void> {
-    return unless(SecretNotFound, this.store.delete(JOBS, id));
+    return unless(SecretNotFound, this.store.delete(JOBS, id, UNATTENDED));
   }
 }
 

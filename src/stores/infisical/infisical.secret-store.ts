@@ -2,12 +2,17 @@ import { SecretNotFound } from '../../errors/store-errors';
 import type { LogEvent } from '../../logging/log';
 import { type ScopeUsage, type Secret, type SecretScope, usageOf } from '../../secrets/secret';
 import {
-  type ReadReport,
+  type ListedSecrets,
+  type RetrievedSecret,
   type ScopeContents,
+  type ScopeSource,
   SecretStore,
+  sizeByRetrieving,
   type StoredWorkspace,
+  type UsageSource,
+  type UserWorkspaces,
 } from '../../secrets/secret-store';
-import type { Deadline } from '../../time/deadline';
+import type { CallContext } from '../../secrets/call-context';
 import { distinctRows, preferredRow, type ProjectEnvironment } from './api/secret-calls';
 import type { Operations } from './operations';
 import type { PingProbe } from './ping-probe';
@@ -29,7 +34,7 @@ export interface InfisicalStoreDeps {
 }
 
 /** Stores the secrets of each user and workspace in an Infisical project of their own. */
-export class InfisicalSecretStore extends SecretStore {
+export class InfisicalSecretStore extends SecretStore implements ScopeSource, UsageSource, UserWorkspaces {
   constructor(
     private readonly deps: InfisicalStoreDeps,
     private readonly operations: Operations,
@@ -38,62 +43,63 @@ export class InfisicalSecretStore extends SecretStore {
     super();
   }
 
-  async create(scope: SecretScope, { name, value }: Secret): Promise<void> {
+  async create(scope: SecretScope, { name, value }: Secret, caller: CallContext): Promise<void> {
     requireHoldableName(name);
     const stored = encodeValue(value);
     const { projects, reader, writer } = this.deps;
-    await this.operations.writeSerialized(scope, async (deadline) => {
+    await this.operations.writeSerialized(scope, caller, async (context) => {
       await reader.withResolvedProject(scope, async () => {
-        const project = await projects.provision(scope, scope.environment, deadline);
+        const project = await projects.provision(scope, scope.environment, context);
         const location = { projectId: project.id, environment: scope.environment };
-        const create = () => writer.create(location, name, stored, deadline);
-        await projects.firstOrAfter(project.id, create, deadline);
+        const create = () => writer.create(location, name, stored, context);
+        await projects.firstOrAfter(project.id, create, context);
       });
     });
   }
 
-  async retrieve(scope: SecretScope, name: string): Promise<Secret> {
+  async retrieve(scope: SecretScope, name: string, caller: CallContext): Promise<RetrievedSecret> {
     requireHoldableName(name);
-    return this.operations.run(async (deadline) => {
-      const row = preferredRow(await this.deps.reader.retrieve(scope, name, deadline));
+    return this.operations.run(caller, async (context) => {
+      const row = preferredRow(await this.deps.reader.retrieve(scope, name, context));
       if (row === undefined) throw new SecretNotFound(name);
-      return readableSecret(row, this.log);
+      return { secret: readableSecret(row, this.log) };
     });
   }
 
-  async update(scope: SecretScope, { name, value }: Secret): Promise<void> {
+  async update(scope: SecretScope, { name, value }: Secret, caller: CallContext): Promise<void> {
     requireHoldableName(name);
     const stored = encodeValue(value);
     const { reader, writer } = this.deps;
-    await this.#write(scope, name, async (location, deadline) => {
-      const rowCount = await reader.countRows(location, name, deadline);
+    await this.#write(scope, name, caller, async (location, context) => {
+      const rowCount = await reader.countRows(location, name, context);
       if (rowCount === 0) throw new SecretNotFound(name);
-      await writer.update(location, { name, stored, rowCount }, deadline);
+      await writer.update(location, { name, stored, rowCount }, context);
     });
   }
 
-  async delete(scope: SecretScope, name: string): Promise<void> {
+  async delete(scope: SecretScope, name: string, caller: CallContext): Promise<void> {
     requireHoldableName(name);
-    await this.#write(scope, name, (location, deadline) => this.deps.writer.delete(location, name, deadline));
+    await this.#write(scope, name, caller, (location, context) =>
+      this.deps.writer.delete(location, name, context),
+    );
   }
 
-  async list(scope: SecretScope, report?: ReadReport): Promise<readonly Secret[]> {
-    return this.operations.run(async (deadline) => {
-      const rows = distinctRows(await this.deps.reader.list(scope, deadline));
-      if (report?.unreadable === undefined) return rows.map((row) => readableSecret(row, this.log));
+  async list(scope: SecretScope, caller: CallContext): Promise<ListedSecrets> {
+    return this.operations.run(caller, async (context) => {
+      const rows = distinctRows(await this.deps.reader.list(scope, context));
       const { secrets, unreadable } = readableSecrets(rows, this.log);
-      if (unreadable.size > 0) report.unreadable([...unreadable]);
-      return secrets;
+      return { secrets, ...(unreadable.size > 0 && { unreadable: [...unreadable] }) };
     });
   }
 
-  override async readScope(
+  async readScope(
     scope: SecretScope,
     name: string,
-    known?: string,
+    ifRevision: string | undefined,
+    caller: CallContext,
   ): Promise<ScopeContents | 'unchanged'> {
-    return this.operations.run(async (deadline) => {
-      const read = await this.deps.reader.readScope(scope, name, deadline, known);
+    return this.operations.run(caller, async (context) => {
+      const read = await this.deps.reader.readScope(scope, name, context, ifRevision);
       if (read === 'unchanged') return read;
       const { rows, ...extent } = read;
       return { ...extent, ...readableSecrets(distinctRows(rows)) };
@@ -101,23 +107,32 @@ export class InfisicalSecretStore extends SecretStore {
   }
 
   /** Lists the scope. Values that cannot be read count with the size in which they are stored. */
-  override async measure(scope: SecretScope): Promise<ScopeUsage> {
-    return this.operations.run(async (deadline) => {
-      const rows = distinctRows(await this.deps.reader.list(scope, deadline));
+  async measure(scope: SecretScope, caller: CallContext): Promise<ScopeUsage> {
+    return this.operations.run(caller, async (context) => {
+      const rows = distinctRows(await this.deps.reader.list(scope, context));
       return usageOf(new Map(rows.map((row) => [row.name, bytesOfRow(row)])));
     });
   }
 
-  override requireName(name: string): void {
+  sizeOf(scope: SecretScope, name: string, caller: CallContext): Promise<number | undefined> {
+    return sizeByRetrieving(this, scope, name, caller);
+  }
+
+  /** Infisical does not tell it without being asked scope by scope. */
+  measureUser(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+
+  requireName(name: string): void {
     requireHoldableName(name);
   }
 
-  async workspacesOf(user: string): Promise<readonly StoredWorkspace[]> {
-    return this.operations.run((deadline) => this.deps.users.of(user, deadline));
+  async workspacesOf(user: string, caller: CallContext): Promise<readonly StoredWorkspace[]> {
+    return this.operations.run(caller, (context) => this.deps.users.of(user, context));
   }
 
-  async removeWorkspace(workspace: StoredWorkspace): Promise<void> {
-    return this.operations.write((deadline) => this.deps.users.remove(workspace, deadline));
+  async removeWorkspace(workspace: StoredWorkspace, caller: CallContext): Promise<void> {
+    return this.operations.write(caller, (context) => this.deps.users.remove(workspace, context));
   }
 
   async ping(): Promise<void> {
@@ -138,15 +153,16 @@ export class InfisicalSecretStore extends SecretStore {
   #write(
     scope: SecretScope,
     name: string,
-    write: (location: ProjectEnvironment, deadline: Deadline) => Promise<void>,
+    caller: CallContext,
+    write: (location: ProjectEnvironment, context: CallContext) => Promise<void>,
   ): Promise<void> {
     const { reader } = this.deps;
-    return this.operations.writeSerialized(scope, async (deadline) => {
+    return this.operations.writeSerialized(scope, caller, async (context) => {
       try {
         await reader.withResolvedProject(scope, async () => {
-          const location = await reader.location(scope, deadline);
+          const location = await reader.location(scope, context);
           if (location === undefined) throw new SecretNotFound(name);
-          await write(location, deadline);
+          await write(location, context);
         });
       } catch (error: unknown) {
         const isGone = failedBecause(error, 'notFound:project', 'notFound:environment');

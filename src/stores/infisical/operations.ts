@@ -13,11 +13,10 @@ import { KUBERNETES_LOGIN } from './auth/login-method';
 import { isRefusedWrite } from './versions/refused-write';
 import type { MonotonicTime } from '../../time/clock';
 import type { SecretScope } from '../../secrets/secret';
-import { waitedMs } from '../../secrets/secret-store-decorator';
-import { deadlineIn, type Deadline, remainingMs } from '../../time/deadline';
+import type { CallContext } from '../../secrets/call-context';
+import { deadlineIn, remainingMs } from '../../time/deadline';
 import type { LogEvent } from '../../logging/log';
-import type { ScopeLock } from '../../concurrency/keyed-mutex';
-import { ScopeQueue } from './scope-queue';
+import { KeyedMutex, type ScopeLock } from '../../concurrency/keyed-mutex';
 
 const DEFAULT_WAIT_MS = 60_000;
 
@@ -107,13 +106,13 @@ export function notReadyBecause({
     : new StoreUnavailable(advice);
 }
 
-type Operation<T> = (deadline: Deadline) => Promise<T>;
+type Operation<T> = (context: CallContext) => Promise<T>;
 
 const ALWAYS_WRITTEN = 'Others write to this workspace all the time; nothing was changed. Try again.';
 
 /** Runs the operations of the store: each gets a deadline, writes of a scope are serialized, and failures become domain errors. */
 export class Operations {
-  readonly #scopeQueue = new ScopeQueue();
+  readonly #scopeQueue = new KeyedMutex();
   #writes = 0;
   #writesUnderWay = 0;
 
@@ -124,10 +123,11 @@ export class Operations {
     private readonly lock: ScopeLock,
   ) {}
 
-  /** The deadline counts from here, waiting included, less the time that the call has waited before. @throws DomainError */
-  async run<T>(operation: Operation<T>): Promise<T> {
+  /** Ends with the deadline of the caller, and after our own time at the latest. @throws DomainError */
+  async run<T>({ deadline, signal }: CallContext, operation: Operation<T>): Promise<T> {
+    const latest = deadlineIn(this.timeoutMs, this.time);
     try {
-      return await operation(deadlineIn(this.timeoutMs - waitedMs(), this.time));
+      return await operation({ deadline: deadline.endsAtMs < latest.endsAtMs ? deadline : latest, signal });
     } catch (error: unknown) {
       if (!(error instanceof InfisicalCallFailed)) throw error;
       const { call, method, pathTemplate, reason, status = 0, said } = error;
@@ -141,42 +141,44 @@ export class Operations {
     return { waiting: this.#writes - this.#writesUnderWay, underWay: this.#writesUnderWay };
   }
 
-  write<T>(operation: Operation<T>): Promise<T> {
-    return this.#countWrite((deadline) => this.#underWay(operation, deadline));
+  write<T>(context: CallContext, operation: Operation<T>): Promise<T> {
+    return this.#countWrite(context, (limited) => this.#underWay(operation, limited));
   }
 
   /**
    * Runs a write after the earlier ones of its scope: the server's create checks first and stores later. It waits in our own queue
    * before it waits for the lock, so that each replica has at most one write at the lock of a scope.
    */
-  writeSerialized<T>(scope: SecretScope, operation: Operation<T>): Promise<T> {
+  writeSerialized<T>(scope: SecretScope, context: CallContext, operation: Operation<T>): Promise<T> {
     const key = JSON.stringify([scope.user, scope.workspace, scope.environment]);
-    return this.#countWrite((deadline) =>
-      this.#scopeQueue.run(key, async () => {
-        const held = await this.lock.hold(key, remainingMs(deadline, this.time));
+    return this.#countWrite(context, ({ deadline, signal }) => {
+      const writeLocked = async (): Promise<T> => {
+        const held = await this.lock.hold(key, remainingMs(deadline, this.time), signal);
         if (held === undefined) throw new StoreUnreachable(ALWAYS_WRITTEN);
         try {
-          return await this.#underWay(operation, deadline);
+          signal.throwIfAborted();
+          return await this.#underWay(operation, { deadline, signal });
         } finally {
           held.release();
         }
-      }),
-    );
+      };
+      return this.#scopeQueue.run(key, writeLocked, { signal });
+    });
   }
 
-  async #countWrite<T>(operation: Operation<T>): Promise<T> {
+  async #countWrite<T>(context: CallContext, operation: Operation<T>): Promise<T> {
     this.#writes += 1;
     try {
-      return await this.run(operation);
+      return await this.run(context, operation);
     } finally {
       this.#writes -= 1;
     }
   }
 
-  async #underWay<T>(operation: Operation<T>, deadline: Deadline): Promise<T> {
+  async #underWay<T>(operation: Operation<T>, context: CallContext): Promise<T> {
     this.#writesUnderWay += 1;
     try {
-      return await operation(deadline);
+      return await operation(context);
     } finally {
       this.#writesUnderWay -= 1;
     }

@@ -1,7 +1,8 @@
 import type { Clock, MonotonicTime } from '../../time/clock';
 import { StoreUnavailable } from '../../errors/store-errors';
 import { parseProject, parseProjects } from './api/answers';
-import { deadlineIn, type Deadline } from '../../time/deadline';
+import { type CallContext, UNATTENDED } from '../../secrets/call-context';
+import { deadlineIn } from '../../time/deadline';
 import type { InfisicalApi } from './api/infisical-api';
 import { failedBecause, InfisicalCallFailed } from './versions/infisical-call-failed';
 import type { LogEvent } from '../../logging/log';
@@ -53,9 +54,10 @@ export class PingProbe {
 
   async #failure(): Promise<StoreUnavailable | undefined> {
     const deadline = deadlineIn(PROBE_TIMEOUT_MS, this.deps.time);
+    const context = { deadline, signal: UNATTENDED.signal };
     try {
-      await this.#send(deadline);
-      await this.organization.require(deadline);
+      await this.#send(context);
+      await this.organization.require(context);
       return undefined;
     } catch (error: unknown) {
       if (error instanceof StoreUnavailable) return new StoreUnavailable(OTHER_ORGANIZATION);
@@ -67,13 +69,13 @@ export class PingProbe {
     }
   }
 
-  async #send(deadline: Deadline): Promise<void> {
+  async #send(context: CallContext): Promise<void> {
     try {
       await this.api.call(
         'ping',
         () => ({}),
         (answer) => parseProjects(answer) ?? parseProject(answer),
-        deadline,
+        context,
       );
     } catch (error: unknown) {
       const alive = this.api.knownApiVersion()?.aliveReasons ?? [];

@@ -1,6 +1,6 @@
 import type { LogEvent } from '../../logging/log';
 import type { SecretScope } from '../../secrets/secret';
-import type { Deadline } from '../../time/deadline';
+import type { CallContext } from '../../secrets/call-context';
 import type { SecretRow } from './api/answers';
 import type { InfisicalApi } from './api/infisical-api';
 import { duplicateRows, listSecrets, type ProjectEnvironment, retrieveSecret } from './api/secret-calls';
@@ -33,14 +33,14 @@ export class ScopeReader {
   ) {}
 
   /** Returns the location of a scope's secrets; undefined for a workspace that has no project. */
-  async location(scope: SecretScope, deadline: Deadline): Promise<ProjectEnvironment | undefined> {
-    const project = await this.projects.find(scope, deadline);
+  async location(scope: SecretScope, context: CallContext): Promise<ProjectEnvironment | undefined> {
+    const project = await this.projects.find(scope, context);
     return project === undefined ? undefined : { projectId: project.id, environment: scope.environment };
   }
 
   /** Returns all rows of a scope. */
-  async list(scope: SecretScope, deadline: Deadline): Promise<readonly SecretRow[]> {
-    return rowsIn(await this.#resolve(scope, deadline, (location) => this.#list(location, deadline)));
+  async list(scope: SecretScope, context: CallContext): Promise<readonly SecretRow[]> {
+    return rowsIn(await this.#resolve(scope, context, (location) => this.#list(location, context)));
   }
 
   /**
@@ -50,44 +50,44 @@ export class ScopeReader {
   async readScope(
     scope: SecretScope,
     name: string,
-    deadline: Deadline,
+    context: CallContext,
     ifRevision?: string,
   ): Promise<ScopeRead | 'unchanged'> {
-    return this.#resolve(scope, deadline, (location) => this.#read(location, name, deadline, ifRevision));
+    return this.#resolve(scope, context, (location) => this.#read(location, name, context, ifRevision));
   }
 
   /** Returns the rows of one name; more than one where the server stored it twice. */
-  async retrieve(scope: SecretScope, name: string, deadline: Deadline): Promise<readonly SecretRow[]> {
-    return rowsIn(await this.readScope(scope, name, deadline), name);
+  async retrieve(scope: SecretScope, name: string, context: CallContext): Promise<readonly SecretRow[]> {
+    return rowsIn(await this.readScope(scope, name, context), name);
   }
 
   /** Returns the rows of one name in a location that is known. */
   async retrieveFrom(
     location: ProjectEnvironment,
     name: string,
-    deadline: Deadline,
+    context: CallContext,
   ): Promise<readonly SecretRow[]> {
-    return rowsIn(await this.#read(location, name, deadline), name);
+    return rowsIn(await this.#read(location, name, context), name);
   }
 
   /** Lists where the name is known to have duplicate rows: a retrieve by name may answer with any of them. */
   async #read(
     location: ProjectEnvironment,
     name: string,
-    deadline: Deadline,
+    context: CallContext,
     ifRevision?: string,
   ): Promise<ScopeRead | 'unchanged'> {
-    const { readsByNameAreCheap: cheap } = await this.api.apiVersion(deadline);
+    const { readsByNameAreCheap: cheap } = await this.api.apiVersion(context);
     const listed =
       (cheap || this.locations.isTooLarge(location)) && this.locations.isToReadByName(location, name)
         ? undefined
-        : await this.#listIfAny(location, deadline, {
+        : await this.#listIfAny(location, context, {
             dispensable: !this.locations.isDuplicated(location, name),
             evenIfSlow: cheap,
             ifRevision,
           });
     if (listed !== undefined) return listed;
-    return { whole: false, rows: await this.#retrieve(location, name, deadline) };
+    return { whole: false, rows: await this.#retrieve(location, name, context) };
   }
 
   /**
@@ -95,10 +95,10 @@ export class ScopeReader {
    * secret is reported by the update itself. Where no list is available, one row is assumed.
    * @throws InfisicalCallFailed where an earlier list showed duplicate rows and there is no list now
    */
-  async countRows(location: ProjectEnvironment, name: string, deadline: Deadline): Promise<number> {
+  async countRows(location: ProjectEnvironment, name: string, context: CallContext): Promise<number> {
     if (this.locations.hasSingleRow(location, name)) return 1;
     const dispensable = !this.locations.isDuplicated(location, name);
-    const list = await this.#listIfAny(location, deadline, { dispensable, evenIfSlow: true });
+    const list = await this.#listIfAny(location, context, { dispensable, evenIfSlow: true });
     return list === undefined ? 1 : rowsIn(list, name).length;
   }
 
@@ -126,11 +126,11 @@ export class ScopeReader {
   /** Reads from the scope's location. A project that was deleted by hand is resolved again; an environment that was is empty. */
   async #resolve(
     scope: SecretScope,
-    deadline: Deadline,
+    context: CallContext,
     read: (location: ProjectEnvironment) => Promise<ScopeRead | 'unchanged'>,
   ): Promise<ScopeRead | 'unchanged'> {
     return this.withResolvedProject(scope, async () => {
-      const location = await this.location(scope, deadline);
+      const location = await this.location(scope, context);
       if (location === undefined) return whole([]);
       try {
         return await read(location);
@@ -144,11 +144,11 @@ export class ScopeReader {
 
   async #list(
     location: ProjectEnvironment,
-    deadline: Deadline,
+    context: CallContext,
     ifRevision?: string,
   ): Promise<ScopeRead | 'unchanged'> {
     const list = await this.locations.whileListing(location, () =>
-      listSecrets(this.api, location, deadline, ifRevision),
+      listSecrets(this.api, location, context, ifRevision),
     );
     if (list === 'unchanged') {
       this.locations.unchanged(location);
@@ -163,11 +163,11 @@ export class ScopeReader {
   /** Returns undefined for a dispensable list that is too large, or that timed out for the second time. */
   async #listIfAny(
     location: ProjectEnvironment,
-    deadline: Deadline,
+    context: CallContext,
     { dispensable, evenIfSlow, ifRevision }: ListOptions,
   ): Promise<ScopeRead | 'unchanged' | undefined> {
     try {
-      return await this.#list(location, deadline, ifRevision);
+      return await this.#list(location, context, ifRevision);
     } catch (error: unknown) {
       if (!failedBecause(error, 'answerTooLarge', 'timedOut') || error.call !== 'listSecrets') throw error;
       const tooLarge = error.reason === 'answerTooLarge';
@@ -182,11 +182,11 @@ export class ScopeReader {
   async #retrieve(
     location: ProjectEnvironment,
     name: string,
-    deadline: Deadline,
+    context: CallContext,
   ): Promise<readonly SecretRow[]> {
-    for (const key of keysOf(name, await this.api.apiVersion(deadline))) {
+    for (const key of keysOf(name, await this.api.apiVersion(context))) {
       try {
-        return [await retrieveSecret(this.api, location, key, deadline)];
+        return [await retrieveSecret(this.api, location, key, context)];
       } catch (error: unknown) {
         if (!failedBecause(error, 'notFound:secret', 'nameRefused')) throw error;
       }

@@ -7,7 +7,8 @@ import {
   StoreOutcomeUnknown,
 } from '../../errors/store-errors';
 import type { SecretRow } from './api/answers';
-import { earlierBy, type Deadline } from '../../time/deadline';
+import { type CallContext, uncancelled } from '../../secrets/call-context';
+import { earlierBy } from '../../time/deadline';
 import type { InfisicalApi } from './api/infisical-api';
 import { InfisicalCallFailed } from './versions/infisical-call-failed';
 import { keysOf } from './name-codec';
@@ -57,20 +58,20 @@ export class SecretWriter {
     location: ProjectEnvironment,
     name: string,
     stored: string,
-    deadline: Deadline,
+    context: CallContext,
   ): Promise<void> {
-    await this.#write(location, { call: 'createSecret', name, stored }, deadline);
+    await this.#write(location, { call: 'createSecret', name, stored }, context);
   }
 
   /** @throws SecretNotFound where another writer deleted it meanwhile */
   async update(
     location: ProjectEnvironment,
     { name, stored, rowCount }: StoredSecret,
-    deadline: Deadline,
+    context: CallContext,
   ): Promise<void> {
     const write = { call: 'updateSecret', name, stored } as const;
-    await this.#write(location, write, deadline);
-    if (rowCount > 1) await this.#repairDuplicates(location, write, deadline);
+    await this.#write(location, write, context);
+    if (rowCount > 1) await this.#repairDuplicates(location, write, uncancelled(context));
   }
 
   /**
@@ -80,15 +81,15 @@ export class SecretWriter {
   async #repairDuplicates(
     location: ProjectEnvironment,
     write: SecretUpdate,
-    deadline: Deadline,
+    context: CallContext,
   ): Promise<void> {
     for (let updates = 1; ; updates++) {
       try {
-        const rows = await this.reader.retrieveFrom(location, write.name, deadline);
+        const rows = await this.reader.retrieveFrom(location, write.name, context);
         if (preferredRow(rows)?.stored === write.stored)
           return this.log('info', 'infisical_duplicates_repaired', { copies: rows.length, updates });
         if (updates < MAX_UPDATES) {
-          await this.#write(location, write, deadline);
+          await this.#write(location, write, context);
           continue;
         }
       } catch (error: unknown) {
@@ -101,21 +102,21 @@ export class SecretWriter {
   }
 
   /** @throws SecretNotFound where another writer was faster */
-  async delete(location: ProjectEnvironment, name: string, deadline: Deadline): Promise<void> {
-    await this.#write(location, { call: 'deleteSecret', name }, deadline);
+  async delete(location: ProjectEnvironment, name: string, context: CallContext): Promise<void> {
+    await this.#write(location, { call: 'deleteSecret', name }, context);
     this.reader.deleted(location, name);
   }
 
   /** Writes under the key of the name; under another one where the server has no such secret, or refuses that key. */
-  async #write(location: ProjectEnvironment, write: SecretWrite, deadline: Deadline): Promise<void> {
+  async #write(location: ProjectEnvironment, write: SecretWrite, context: CallContext): Promise<void> {
     const isCreate = write.call === 'createSecret';
-    const [first = write.name, second] = keysOf(write.name, await this.api.apiVersion(deadline));
-    if (await this.#writeKey(location, first, write, deadline)) return;
+    const [first = write.name, second] = keysOf(write.name, await this.api.apiVersion(context));
+    if (await this.#writeKey(location, first, write, context)) return;
     if (second !== undefined && (!isCreate || first === write.name)) {
       // An older version of the server may have taken the name as it is.
-      if (isCreate && (await this.reader.retrieveFrom(location, write.name, deadline)).length > 0)
+      if (isCreate && (await this.reader.retrieveFrom(location, write.name, context)).length > 0)
         throw new SecretAlreadyExists(write.name);
-      if (await this.#writeKey(location, second, write, deadline)) return;
+      if (await this.#writeKey(location, second, write, context)) return;
     }
     throw isCreate ? refusedName(write.name) : new SecretNotFound(write.name);
   }
@@ -125,17 +126,18 @@ export class SecretWriter {
     location: ProjectEnvironment,
     key: string,
     write: SecretWrite,
-    deadline: Deadline,
+    context: CallContext,
   ): Promise<boolean> {
     try {
       const reserveMs = Math.min(MAX_VERIFY_MS, this.operationTimeoutMs / 4);
-      const answer = await writeSecret(this.api, location, key, write, earlierBy(reserveMs, deadline));
+      const sending = { deadline: earlierBy(reserveMs, context.deadline), signal: context.signal };
+      const answer = await writeSecret(this.api, location, key, write, sending);
       if (answer === 'approvalRequired') throw new ApprovalRequired();
     } catch (error: unknown) {
       if (!(error instanceof InfisicalCallFailed)) throw error;
       if (error.reason === 'alreadyExists:secret') throw new SecretAlreadyExists(write.name);
       if (error.reason === 'notFound:secret' || error.reason === 'nameRefused') return false;
-      await this.#verify(location, write, error, deadline);
+      await this.#verify(location, write, error, uncancelled(context));
     }
     return true;
   }
@@ -145,12 +147,12 @@ export class SecretWriter {
     location: ProjectEnvironment,
     write: SecretWrite,
     failure: InfisicalCallFailed,
-    deadline: Deadline,
+    context: CallContext,
   ): Promise<void> {
     const indeterminate = indeterminateAfter(failure);
     if (indeterminate === 'none') throw failure;
     const { call, reason } = failure;
-    const happened = await this.#hasHappened(location, write, deadline);
+    const happened = await this.#hasHappened(location, write, context);
     if (call === 'createSecret' && indeterminate === 'unending')
       this.reader.indeterminateCreate(location, write.name);
     this.log('info', 'infisical_write_verified', { call, reason, happened: String(happened) });
@@ -166,10 +168,10 @@ export class SecretWriter {
   async #hasHappened(
     location: ProjectEnvironment,
     write: SecretWrite,
-    deadline: Deadline,
+    context: CallContext,
   ): Promise<boolean | 'another' | undefined> {
     try {
-      const rows = await this.reader.retrieveFrom(location, write.name, deadline);
+      const rows = await this.reader.retrieveFrom(location, write.name, context);
       if (write.call === 'deleteSecret') return rows.length === 0;
       const isFresh = (row: SecretRow) => write.call === 'updateSecret' || row.version <= 1;
       if (rows.some((row) => row.stored === write.stored && isFresh(row))) return true;

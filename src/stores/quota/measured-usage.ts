@@ -2,7 +2,8 @@ import { LRUCache } from 'lru-cache';
 import type { MonotonicTime } from '../../time/clock';
 import { ListTooLarge } from '../../errors/store-errors';
 import { scopeKeyOf, type SecretScope, type ScopeUsage, type Usage } from '../../secrets/secret';
-import type { SecretStore } from '../../secrets/secret-store';
+import { UNATTENDED } from '../../secrets/call-context';
+import type { UsageSource } from '../../secrets/secret-store';
 import { ScopeUsageCounter, UserUsageCounter, type UsageCounters } from './usage-counters';
 
 /** How long a measurement is valid, since others may write to a scope without our notice. */
@@ -27,7 +28,7 @@ export class MeasuredUsage {
 
   /** @param limit the quota of one scope, Infinity where there is none; a scope that is too large to be measured counts as this */
   constructor(
-    private readonly store: SecretStore,
+    private readonly store: UsageSource,
     private readonly limit: Usage,
     private readonly time: MonotonicTime,
   ) {}
@@ -85,7 +86,7 @@ export class MeasuredUsage {
 
   async #measureUser(name: string, user: UserUsageCounter): Promise<void> {
     user.isStale = false;
-    const whole = await this.store.measureUser(name);
+    const whole = await this.store.measureUser(name, UNATTENDED);
     user.measuredAtMs = this.time.nowMs();
     user.isWhole = whole !== undefined;
     if (whole !== undefined) user.add(difference(whole, user));
@@ -110,7 +111,7 @@ export class MeasuredUsage {
   /** Returns undefined where it fails and the earlier measurement has to be used. */
   async #measure(scope: SecretScope, usage: ScopeUsageCounter): Promise<ScopeUsage | undefined> {
     try {
-      return await this.store.measure(scope);
+      return await this.store.measure(scope, UNATTENDED);
     } catch (error: unknown) {
       if (error instanceof ListTooLarge)
         return { secrets: finite(this.limit.secrets), bytes: finite(this.limit.bytes) };

@@ -7,9 +7,11 @@ import {
   StoreUnavailable,
 } from '../../errors/store-errors';
 import { type Secret, secretBytes, type SecretScope } from '../../secrets/secret';
-import { type ReadReport, SecretStore, type StoredWorkspace } from '../../secrets/secret-store';
-import { afterWaiting } from '../../secrets/secret-store-decorator';
+import type { CallContext } from '../../secrets/call-context';
+import type { StoredWorkspace } from '../../secrets/secret-store';
+import { SecretStoreDecorator, type StoreAdapter } from '../../secrets/secret-store-decorator';
 import type { MonotonicTime } from '../../time/clock';
+import { waitFor } from '../../time/deadline';
 import { MeasuredUsage } from './measured-usage';
 import {
   type CountedWrite,
@@ -34,65 +36,41 @@ type Call = () => Promise<void>;
  * A decorator that refuses each write by which a workspace or a user would exceed a quota. A write by which nothing grows
  * is never refused, so that whoever holds too much can delete some. Reads are forwarded.
  */
-export class QuotaSecretStore extends SecretStore {
+export class QuotaSecretStore extends SecretStoreDecorator {
   readonly #usage: MeasuredUsage;
 
   constructor(
-    private readonly inner: SecretStore,
+    inner: StoreAdapter,
     private readonly quotas: Quotas,
     private readonly deps: QuotaDependencies,
   ) {
-    super();
+    super(inner);
     this.#usage = new MeasuredUsage(inner, quotas.workspace, deps.time);
   }
 
   /** @throws QuotaExceeded */
-  create(scope: SecretScope, secret: Secret): Promise<void> {
+  override create(scope: SecretScope, secret: Secret, context: CallContext): Promise<void> {
     const write = { kind: 'create', name: secret.name, bytes: secretBytes(secret) } as const;
-    return this.#limited(scope, write, () => this.inner.create(scope, secret));
+    return this.#limited(scope, write, context, () => this.inner.create(scope, secret, context));
   }
 
   /** @throws QuotaExceeded */
-  update(scope: SecretScope, secret: Secret): Promise<void> {
+  override update(scope: SecretScope, secret: Secret, context: CallContext): Promise<void> {
     const write = { kind: 'update', name: secret.name, bytes: secretBytes(secret) } as const;
-    return this.#limited(scope, write, () => this.inner.update(scope, secret));
+    return this.#limited(scope, write, context, () => this.inner.update(scope, secret, context));
   }
 
-  delete(scope: SecretScope, name: string): Promise<void> {
+  override delete(scope: SecretScope, name: string, context: CallContext): Promise<void> {
     const write = { kind: 'delete', name, bytes: 0 } as const;
-    return this.#limited(scope, write, () => this.inner.delete(scope, name));
+    return this.#limited(scope, write, context, () => this.inner.delete(scope, name, context));
   }
 
-  retrieve(scope: SecretScope, name: string, report?: ReadReport): Promise<Secret> {
-    return this.inner.retrieve(scope, name, report);
-  }
-
-  list(scope: SecretScope, report?: ReadReport): Promise<readonly Secret[]> {
-    return this.inner.list(scope, report);
-  }
-
-  workspacesOf(user: string): Promise<readonly StoredWorkspace[]> {
-    return this.inner.workspacesOf(user);
-  }
-
-  async removeWorkspace(workspace: StoredWorkspace): Promise<void> {
+  override async removeWorkspace(workspace: StoredWorkspace, context: CallContext): Promise<void> {
     try {
-      await this.inner.removeWorkspace(workspace);
+      await this.inner.removeWorkspace(workspace, context);
     } finally {
       this.#usage.invalidateAll();
     }
-  }
-
-  ping(): Promise<void> {
-    return this.inner.ping();
-  }
-
-  close(): Promise<void> {
-    return this.inner.close();
-  }
-
-  override requireName(name: string): void {
-    this.inner.requireName(name);
   }
 
   /** Notes that another replica wrote to the scope of this key, or to an unknown one. */
@@ -101,15 +79,14 @@ export class QuotaSecretStore extends SecretStore {
     else this.#usage.writtenElsewhere(key);
   }
 
-  async #limited(scope: SecretScope, write: NameWrite, call: Call): Promise<void> {
+  async #limited(scope: SecretScope, write: NameWrite, context: CallContext, call: Call): Promise<void> {
     const usage = this.#usage.of(scope);
-    const beganMs = this.deps.time.nowMs();
     usage.holders += 1;
     try {
       if (write.kind === 'delete' && !this.#isCountable(usage, write.name))
         return await deleteUncounted(usage, call);
-      const counted = await this.#admit(scope, usage, write);
-      await this.#finish(usage, write, counted, () => afterWaiting(this.deps.time.nowMs() - beganMs, call));
+      const counted = await this.#admit(scope, usage, write, context);
+      await this.#finish(usage, write, counted, call);
     } finally {
       usage.holders -= 1;
     }
@@ -125,7 +102,12 @@ export class QuotaSecretStore extends SecretStore {
   }
 
   /** Counts the write, once its scope and user are measured. @throws QuotaExceeded */
-  async #admit(scope: SecretScope, usage: ScopeUsageCounter, write: NameWrite): Promise<CountedWrite> {
+  async #admit(
+    scope: SecretScope,
+    usage: ScopeUsageCounter,
+    write: NameWrite,
+    context: CallContext,
+  ): Promise<CountedWrite> {
     const { kind, name } = write;
     let storedSize: { readonly size: number | undefined } | undefined;
     // There is no await between the last check of what is known and begin().
@@ -134,14 +116,14 @@ export class QuotaSecretStore extends SecretStore {
       const isSizeMissing =
         kind !== 'create' && size === undefined && storedSize === undefined && !usage.isBusy(name);
       const measured = this.#usage.measured(scope, usage, attempt <= MAX_MEASUREMENTS);
-      if (measured !== undefined) await measured;
-      else if (isSizeMissing) storedSize = { size: await this.#sizeInStore(scope, name) };
+      if (measured !== undefined) await waitFor(measured, context);
+      else if (isSizeMissing) storedSize = { size: await this.#sizeInStore(scope, name, context) };
       else {
         const counted = usage.begin(write, size);
         const refusal = exceededBy(counted.change, { workspace: usage, user: usage.user }, this.quotas);
         if (refusal === undefined) return counted;
         counted.end('failed');
-        const other = await this.#otherRefusal(scope, write);
+        const other = await this.#otherRefusal(scope, write, context);
         if (other === undefined) this.deps.observer?.quotaExceeded(refusal.limit);
         throw other ?? refusal;
       }
@@ -168,17 +150,21 @@ export class QuotaSecretStore extends SecretStore {
   }
 
   /** Returns the error with which the store would refuse the write if there were no quota. */
-  async #otherRefusal(scope: SecretScope, { kind, name }: NameWrite): Promise<Error | undefined> {
+  async #otherRefusal(
+    scope: SecretScope,
+    { kind, name }: NameWrite,
+    context: CallContext,
+  ): Promise<Error | undefined> {
     this.inner.requireName(name);
-    const exists = (await this.#sizeInStore(scope, name)) !== undefined;
+    const exists = (await this.#sizeInStore(scope, name, context)) !== undefined;
     if (kind === 'create') return exists ? new SecretAlreadyExists(name) : undefined;
     return exists ? undefined : new SecretNotFound(name);
   }
 
   /** Returns 0 for a secret that exists and cannot be read, whose size is unknown. */
-  async #sizeInStore(scope: SecretScope, name: string): Promise<number | undefined> {
+  async #sizeInStore(scope: SecretScope, name: string, context: CallContext): Promise<number | undefined> {
     try {
-      return await this.inner.sizeOf(scope, name);
+      return await this.inner.sizeOf(scope, name, context);
     } catch (error: unknown) {
       if (error instanceof ListTooLarge || (error instanceof StoreUnavailable && !isUnreachable(error)))
         return 0;

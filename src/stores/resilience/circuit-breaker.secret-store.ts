@@ -1,10 +1,18 @@
 import { circuitBreaker, CircuitState, ConsecutiveBreaker, handleType } from 'cockatiel';
 import type { MonotonicTime } from '../../time/clock';
-import { InvalidRequest, TooManyRequests } from '../../errors/request-errors';
+import { ClientGone, InvalidRequest, TooManyRequests } from '../../errors/request-errors';
 import { StoreOutcomeUnknown, StoreUnreachable } from '../../errors/store-errors';
 import type { LogEvent } from '../../logging/log';
-import type { SecretStore } from '../../secrets/secret-store';
-import { SecretStoreDecorator, type StoreCall } from '../../secrets/secret-store-decorator';
+import type { CallContext } from '../../secrets/call-context';
+import type { ScopeUsage, Secret, SecretScope } from '../../secrets/secret';
+import type {
+  ListedSecrets,
+  RetrievedSecret,
+  ScopeContents,
+  ScopeSource,
+  StoredWorkspace,
+} from '../../secrets/secret-store';
+import { SecretStoreDecorator, type StoreAdapter } from '../../secrets/secret-store-decorator';
 
 export const BREAKER_STATES = ['closed', 'open', 'half_open'] as const;
 /** Closed: calls pass. Open: they fail at once. Half open: one call passes, to find out whether the store is back. */
@@ -54,7 +62,7 @@ class Inconclusive extends Error {}
  * A circuit breaker: after five calls in a row without an answer, calls fail at once for a moment instead of after a wait.
  * Then one call at a time tries whether the store is back.
  */
-export class CircuitBreakerSecretStore extends SecretStoreDecorator {
+export class CircuitBreakerSecretStore extends SecretStoreDecorator implements ScopeSource {
   readonly #policy = circuitBreaker(handleType(Unanswered), {
     halfOpenAfter: AT_ONCE,
     breaker: new ConsecutiveBreaker(FAILURES_IN_A_ROW),
@@ -62,7 +70,7 @@ export class CircuitBreakerSecretStore extends SecretStoreDecorator {
   #noTrialBeforeMs = 0;
 
   constructor(
-    inner: SecretStore,
+    protected override readonly inner: StoreAdapter & ScopeSource,
     private readonly deps: CircuitBreakerDeps,
   ) {
     super(inner);
@@ -70,15 +78,74 @@ export class CircuitBreakerSecretStore extends SecretStoreDecorator {
     this.#policy.onStateChange((state) => this.#became(STATE_OF[state]));
   }
 
-  /** @throws StoreUnreachable at once, without a call to the store */
-  protected async intercept<T>(_call: StoreCall, next: () => Promise<T>): Promise<T> {
+  override async create(scope: SecretScope, secret: Secret, context: CallContext): Promise<void> {
+    const isTrial = this.#admit();
+    return this.#judged(this.inner.create(scope, secret, context), isTrial);
+  }
+
+  override async retrieve(scope: SecretScope, name: string, context: CallContext): Promise<RetrievedSecret> {
+    const isTrial = this.#admit();
+    return this.#judged(this.inner.retrieve(scope, name, context), isTrial);
+  }
+
+  override async update(scope: SecretScope, secret: Secret, context: CallContext): Promise<void> {
+    const isTrial = this.#admit();
+    return this.#judged(this.inner.update(scope, secret, context), isTrial);
+  }
+
+  override async delete(scope: SecretScope, name: string, context: CallContext): Promise<void> {
+    const isTrial = this.#admit();
+    return this.#judged(this.inner.delete(scope, name, context), isTrial);
+  }
+
+  override async list(scope: SecretScope, context: CallContext): Promise<ListedSecrets> {
+    const isTrial = this.#admit();
+    return this.#judged(this.inner.list(scope, context), isTrial);
+  }
+
+  async readScope(
+    scope: SecretScope,
+    name: string,
+    ifRevision: string | undefined,
+    context: CallContext,
+  ): Promise<ScopeContents | 'unchanged'> {
+    const isTrial = this.#admit();
+    return this.#judged(this.inner.readScope(scope, name, ifRevision, context), isTrial);
+  }
+
+  override async measure(scope: SecretScope, context: CallContext): Promise<ScopeUsage> {
+    const isTrial = this.#admit();
+    return this.#judged(this.inner.measure(scope, context), isTrial);
+  }
+
+  override async sizeOf(scope: SecretScope, name: string, context: CallContext): Promise<number | undefined> {
+    const isTrial = this.#admit();
+    return this.#judged(this.inner.sizeOf(scope, name, context), isTrial);
+  }
+
+  override async workspacesOf(user: string, context: CallContext): Promise<readonly StoredWorkspace[]> {
+    const isTrial = this.#admit();
+    return this.#judged(this.inner.workspacesOf(user, context), isTrial);
+  }
+
+  override async removeWorkspace(workspace: StoredWorkspace, context: CallContext): Promise<void> {
+    const isTrial = this.#admit();
+    return this.#judged(this.inner.removeWorkspace(workspace, context), isTrial);
+  }
+
+  /** Returns whether the call is a trial. @throws StoreUnreachable where none may be made now */
+  #admit(): boolean {
     const { state } = this.#policy;
     const isTrial = state === CircuitState.Open;
     if (state === CircuitState.HalfOpen || (isTrial && this.deps.time.nowMs() < this.#noTrialBeforeMs))
       throw new StoreUnreachable();
-    const answer = next();
-    this.#policy.execute(() => this.#judge(answer, isTrial)).catch(() => undefined);
-    return answer;
+    return isTrial;
+  }
+
+  /** Counts how the call ends, and returns the call. */
+  #judged<T>(call: Promise<T>, isTrial: boolean): Promise<T> {
+    this.#policy.execute(() => this.#judge(call, isTrial)).catch(() => undefined);
+    return call;
   }
 
   /** @throws Unanswered where the call counts as a failure of the store, Inconclusive where it does not count */
@@ -111,5 +178,7 @@ export class CircuitBreakerSecretStore extends SecretStoreDecorator {
 /** Returns undefined for an error that only a working store gives. */
 function failureIn(error: unknown): Unanswered | Inconclusive | undefined {
   if (error instanceof StoreUnreachable || error instanceof StoreOutcomeUnknown) return new Unanswered();
-  return error instanceof TooManyRequests || error instanceof InvalidRequest ? new Inconclusive() : undefined;
+  const isInconclusive =
+    error instanceof TooManyRequests || error instanceof InvalidRequest || error instanceof ClientGone;
+  return isInconclusive ? new Inconclusive() : undefined;
 }

@@ -1,15 +1,18 @@
 import { TooManyRequests } from '../../errors/request-errors';
 import { SecretAlreadyExists } from '../../errors/store-errors';
-import { scopeKeyOf, type SecretScope, type Secret } from '../../secrets/secret';
+import { FairQueue, type FairQueueBounds, type ReleasePermit } from '../../concurrency/fair-queue';
+import type { CallContext } from '../../secrets/call-context';
+import { scopeKeyOf, type SecretScope, type Secret, type ScopeUsage } from '../../secrets/secret';
+import type {
+  ListedSecrets,
+  RetrievedSecret,
+  ScopeContents,
+  ScopeSource,
+  StoredWorkspace,
+} from '../../secrets/secret-store';
+import { SecretStoreDecorator, type StoreAdapter } from '../../secrets/secret-store-decorator';
 import type { MonotonicTime } from '../../time/clock';
-import { FairQueue, type FairQueueBounds } from '../../concurrency/fair-queue';
-import type { SecretStore } from '../../secrets/secret-store';
-import {
-  afterWaiting,
-  waitedMs,
-  SecretStoreDecorator,
-  type StoreCall,
-} from '../../secrets/secret-store-decorator';
+import { remainingMs, waitFor } from '../../time/deadline';
 import type { StoreLoadObserver } from './circuit-breaker.secret-store';
 
 /** How many calls a server like Infisical carries out at once without getting slower, and how many of them one workspace may have. */
@@ -25,14 +28,19 @@ const MAX_RETRY_AFTER_S = 60;
 /** The key of calls that concern all workspaces, which run in the background. */
 const NO_WORKSPACE = '';
 
+export interface ConcurrencyBounds extends FairQueueBounds {
+  /** The part of a call's time that it must have left when it gets its permit. */
+  readonly reserveMs: number;
+}
+
 /** Limits the calls that the store gets at once; waiting calls get permits in fair order of their workspaces. */
-export class ConcurrencyLimitSecretStore extends SecretStoreDecorator {
+export class ConcurrencyLimitSecretStore extends SecretStoreDecorator implements ScopeSource {
   readonly #queue: FairQueue;
   readonly #creates: SharedCreates;
 
   constructor(
-    inner: SecretStore,
-    bounds: FairQueueBounds,
+    protected override readonly inner: StoreAdapter & ScopeSource,
+    private readonly bounds: ConcurrencyBounds,
     private readonly time: MonotonicTime,
     observer: StoreLoadObserver | undefined,
   ) {
@@ -46,24 +54,80 @@ export class ConcurrencyLimitSecretStore extends SecretStoreDecorator {
   }
 
   /** Of several creates of one name, one at a time is in the queue; the others wait for its outcome. */
-  override create(scope: SecretScope, secret: Secret): Promise<void> {
-    const sinceMs = this.time.nowMs() - waitedMs();
-    return this.#creates.run(scope, secret.name, () =>
-      afterWaiting(this.time.nowMs() - sinceMs, () => super.create(scope, secret)),
-    );
+  override create(scope: SecretScope, secret: Secret, context: CallContext): Promise<void> {
+    return this.#creates.run(scope, secret.name, context.signal, async () => {
+      const key = keyOf(scope);
+      const release = this.#queue.tryAcquire(key) ?? (await this.#permit(key, context));
+      return this.inner.create(scope, secret, context).finally(release);
+    });
   }
 
-  /** @throws TooManyRequests without a call to the store */
-  protected async intercept<T>({ scope }: StoreCall, next: () => Promise<T>): Promise<T> {
-    const waitedBeforeMs = waitedMs();
-    const beganMs = this.time.nowMs() - waitedBeforeMs;
-    const work = (): Promise<T> => afterWaiting(this.time.nowMs() - beganMs, next);
-    return this.#queue.run(workspaceKey(scope), work, waitedBeforeMs);
+  override async retrieve(scope: SecretScope, name: string, context: CallContext): Promise<RetrievedSecret> {
+    const key = keyOf(scope);
+    const release = this.#queue.tryAcquire(key) ?? (await this.#permit(key, context));
+    return this.inner.retrieve(scope, name, context).finally(release);
+  }
+
+  override async update(scope: SecretScope, secret: Secret, context: CallContext): Promise<void> {
+    const key = keyOf(scope);
+    const release = this.#queue.tryAcquire(key) ?? (await this.#permit(key, context));
+    return this.inner.update(scope, secret, context).finally(release);
+  }
+
+  override async delete(scope: SecretScope, name: string, context: CallContext): Promise<void> {
+    const key = keyOf(scope);
+    const release = this.#queue.tryAcquire(key) ?? (await this.#permit(key, context));
+    return this.inner.delete(scope, name, context).finally(release);
+  }
+
+  override async list(scope: SecretScope, context: CallContext): Promise<ListedSecrets> {
+    const key = keyOf(scope);
+    const release = this.#queue.tryAcquire(key) ?? (await this.#permit(key, context));
+    return this.inner.list(scope, context).finally(release);
+  }
+
+  async readScope(
+    scope: SecretScope,
+    name: string,
+    ifRevision: string | undefined,
+    context: CallContext,
+  ): Promise<ScopeContents | 'unchanged'> {
+    const key = keyOf(scope);
+    const release = this.#queue.tryAcquire(key) ?? (await this.#permit(key, context));
+    return this.inner.readScope(scope, name, ifRevision, context).finally(release);
+  }
+
+  override async measure(scope: SecretScope, context: CallContext): Promise<ScopeUsage> {
+    const key = keyOf(scope);
+    const release = this.#queue.tryAcquire(key) ?? (await this.#permit(key, context));
+    return this.inner.measure(scope, context).finally(release);
+  }
+
+  override async sizeOf(scope: SecretScope, name: string, context: CallContext): Promise<number | undefined> {
+    const key = keyOf(scope);
+    const release = this.#queue.tryAcquire(key) ?? (await this.#permit(key, context));
+    return this.inner.sizeOf(scope, name, context).finally(release);
+  }
+
+  override async workspacesOf(user: string, context: CallContext): Promise<readonly StoredWorkspace[]> {
+    const release = this.#queue.tryAcquire(NO_WORKSPACE) ?? (await this.#permit(NO_WORKSPACE, context));
+    return this.inner.workspacesOf(user, context).finally(release);
+  }
+
+  override async removeWorkspace(workspace: StoredWorkspace, context: CallContext): Promise<void> {
+    const release = this.#queue.tryAcquire(NO_WORKSPACE) ?? (await this.#permit(NO_WORKSPACE, context));
+    return this.inner.removeWorkspace(workspace, context).finally(release);
+  }
+
+  /** @throws TooManyRequests without a call to the store, or the reason of the signal */
+  #permit(key: string, { deadline, signal }: CallContext): Promise<ReleasePermit> {
+    const maxWaitMs = remainingMs(deadline, this.time) - this.bounds.reserveMs;
+    return this.#queue.acquire(key, { maxWaitMs, signal });
   }
 }
 
-function workspaceKey(scope: SecretScope | undefined): string {
-  return scope === undefined ? NO_WORKSPACE : JSON.stringify([scope.user, scope.workspace]);
+function keyOf({ user, workspace }: SecretScope): string {
+  return JSON.stringify([user, workspace]);
 }
 
 /** Sends creates of one name in one scope one at a time. */
@@ -77,14 +141,19 @@ class SharedCreates {
 
   /**
    * Waits for the outcome of another create of the same name: where that stored the secret, this one fails, otherwise it is sent.
-   * @throws SecretAlreadyExists, TooManyRequests
+   * @throws SecretAlreadyExists, TooManyRequests, the reason of the signal
    */
-  async run(scope: SecretScope, name: string, create: () => Promise<void>): Promise<void> {
+  async run(
+    scope: SecretScope,
+    name: string,
+    signal: AbortSignal,
+    create: () => Promise<void>,
+  ): Promise<void> {
     const [scopeKey, key] = [scopeKeyOf(scope), JSON.stringify([scopeKeyOf(scope), name])];
     for (;;) {
       const underWay = this.#underWay.get(key);
       if (underWay === undefined) break;
-      if (await this.#waitFor(scopeKey, underWay)) throw new SecretAlreadyExists(name);
+      if (await this.#outcomeOf(scopeKey, underWay, signal)) throw new SecretAlreadyExists(name);
     }
     const created = create();
     const exists = created.then(
@@ -98,12 +167,12 @@ class SharedCreates {
     await created;
   }
 
-  async #waitFor(scopeKey: string, underWay: Promise<boolean>): Promise<boolean> {
+  async #outcomeOf(scopeKey: string, underWay: Promise<boolean>, signal: AbortSignal): Promise<boolean> {
     const waiting = this.#waiting.get(scopeKey) ?? 0;
     if (waiting >= this.maxWaitingPerKey) throw new TooManyRequests(1);
     this.#waiting.set(scopeKey, waiting + 1);
     try {
-      return await underWay;
+      return await waitFor(underWay, { signal });
     } finally {
       const left = (this.#waiting.get(scopeKey) ?? 1) - 1;
       if (left === 0) this.#waiting.delete(scopeKey);

@@ -1,4 +1,5 @@
-import type { SecretStore } from '../../secrets/secret-store';
+import type { ScopeSource } from '../../secrets/secret-store';
+import type { StoreAdapter } from '../../secrets/secret-store-decorator';
 import { CircuitBreakerSecretStore, type CircuitBreakerDeps } from './circuit-breaker.secret-store';
 import { ConcurrencyLimitSecretStore, QUEUE_BOUNDS } from './concurrency-limit.secret-store';
 
@@ -9,8 +10,13 @@ const WAIT_SHARE = 3 / 4;
  * Puts a remote store behind a queue and a circuit breaker.
  * @param timeoutMs the time of one operation, its wait in the queue included
  */
-export function resilientStore(store: SecretStore, timeoutMs: number, deps: CircuitBreakerDeps): SecretStore {
-  const bounds = { ...QUEUE_BOUNDS, maxWaitMs: timeoutMs * WAIT_SHARE };
+export function resilientStore(
+  store: StoreAdapter & ScopeSource,
+  timeoutMs: number,
+  deps: CircuitBreakerDeps,
+): StoreAdapter & ScopeSource {
+  const maxWaitMs = timeoutMs * WAIT_SHARE;
+  const bounds = { ...QUEUE_BOUNDS, maxWaitMs, reserveMs: timeoutMs - maxWaitMs };
   const limited = new ConcurrencyLimitSecretStore(store, bounds, deps.time, deps.observer);
   return new CircuitBreakerSecretStore(limited, deps);
 }

@@ -1,5 +1,8 @@
+import { deadlineIn } from '../../../src/time/deadline';
+import { StoreClient } from '../../support/store-client';
 import type { ReadOutcome } from '../../../src/stores/cached/cache-entries';
-import { CachedSecretStore, type CacheOptions } from '../../../src/stores/cached/cached.secret-store';
+import { CachedSecretStore } from '../../../src/stores/cached/cached.secret-store';
+import type { CacheOptions } from '../../../src/stores/cached/cache-entries';
 import {
   NoInvalidationBus,
   InvalidationBus,
@@ -13,8 +16,8 @@ import {
   StoreUnreachable,
 } from '../../../src/errors/store-errors';
 import { type SecretScope, scopeKeyOf } from '../../../src/secrets/secret';
-import type { ScopeContents, ReadReport } from '../../../src/secrets/secret-store';
-import { waitedMs } from '../../../src/secrets/secret-store-decorator';
+import { UNATTENDED } from '../../../src/secrets/call-context';
+import type { ScopeContents } from '../../../src/secrets/secret-store';
 import { describeSecretStore, outcome } from '../../conformance/secret-store.conformance';
 import { FixedMonotonicTime } from '../../support/fixed-monotonic-time';
 import { MemorySecretStore } from '../../support/memory.secret-store';
@@ -64,13 +67,17 @@ function opened(options: Partial<CacheOptions> = {}) {
     read: (how: ReadOutcome) => void outcomes.push(how),
     evicted: () => (figures.evicted += 1),
   };
-  const store = new CachedSecretStore(inner, { ...OPTIONS, ...options }, { time, invalidationBus, observer });
+  const deps = { time, invalidationBus, observer };
+  const cache = new CachedSecretStore(inner, { ...OPTIONS, ...options }, deps);
   const stale: number[] = [];
   return {
-    inner, time, invalidationBus, outcomes, figures, store, stale,
+    inner, time, invalidationBus, outcomes, figures, cache, store: new StoreClient(cache), stale,
     reads: () => inner.calls.filter((call) => /^(list|retrieve)/.test(call)).length,
-    get: async (name = 'k', scope = SCOPE) =>
-      (await store.retrieve(scope, name, { servedStale: (ageMs) => stale.push(ageMs) })).value,
+    get: async (name = 'k', scope = SCOPE) => {
+      const { secret, staleForMs } = await cache.retrieve(scope, name, UNATTENDED);
+      if (staleForMs !== undefined) stale.push(staleForMs);
+      return secret.value;
+    },
   }; // prettier-ignore
 }
 
@@ -93,12 +100,16 @@ const settled = async (): Promise<void> => new Promise((resolve) => setImmediate
 
 describe('a read that joined another', () => {
   const joined = (failure: Error) => {
-    const { inner, get, time } = opened();
+    const { inner, cache, time } = opened();
     const asked = gate();
-    const waited: number[] = [];
-    inner.readScope = async () => {
-      waited.push(waitedMs());
-      if (waited.length > 1)
+    const get = async () => {
+      const deadline = deadlineIn(20_000, time);
+      return (await cache.retrieve(SCOPE, 'k', { deadline, signal: UNATTENDED.signal })).secret.value;
+    };
+    const leftMs: number[] = [];
+    inner.readScope = async (_scope, _name, _ifRevision, { deadline } = UNATTENDED) => {
+      leftMs.push(deadline.endsAtMs - time.nowMs());
+      if (leftMs.length > 1)
         return { whole: true, secrets: [{ name: 'k', value: 'v' }], unreadable: new Set() };
       await asked.opened;
       throw failure;
@@ -108,7 +119,7 @@ describe('a read that joined another', () => {
     const later = [get(), get(), get()].map((read) => read.catch(({ reason }: { reason: string }) => reason));
     time.advance(800);
     asked.open();
-    return { waited, all: () => Promise.all([first, ...later]) };
+    return { leftMs, all: () => Promise.all([first, ...later]) };
   };
 
   it.each([
@@ -117,16 +128,16 @@ describe('a read that joined another', () => {
   ])(
     'goes on by itself where the other had no %s left, with what it has itself',
     async (_, failure, first) => {
-      const { waited, all } = joined(failure);
+      const { leftMs, all } = joined(failure);
       expect(await all()).toEqual([first, 'v', 'v', 'v']);
-      expect(waited).toEqual([0, 800]);
+      expect(leftMs).toEqual([20_000, 19_200]);
     },
   );
 
   it('fails with it where the store did not answer', async () => {
-    const { waited, all } = joined(new StoreUnreachable());
+    const { leftMs, all } = joined(new StoreUnreachable());
     expect(await all()).toEqual(Array(4).fill('STORE_UNAVAILABLE'));
-    expect(waited).toEqual([0]);
+    expect(leftMs).toEqual([20_000]);
   });
 });
 
@@ -155,8 +166,8 @@ describe('a read within the time to live', () => {
   });
 
   it.each([
-    ['lists', (store: CachedSecretStore) => store.list(SCOPE)],
-    ['values', (store: CachedSecretStore) => store.retrieve(SCOPE, 'a')],
+    ['lists', (store: StoreClient) => store.list(SCOPE)],
+    ['values', (store: StoreClient) => store.retrieve(SCOPE, 'a')],
   ])(
     'gives one of many %s that are large after the other, so that not all of their texts are made at once',
     async (_, read) => {
@@ -186,19 +197,12 @@ describe('a read within the time to live', () => {
   });
 
   it('names unreadable secrets once, also when a list is too large to be cached', async () => {
-    const { inner, store } = opened({ maxBytes: 1024 * 1024 });
+    const { inner, cache } = opened({ maxBytes: 1024 * 1024 });
     for (const name of ['a', 'b']) await inner.create(SCOPE, { name, value: 'x'.repeat(400_000) });
     const list = inner.list.bind(inner);
-    inner.list = async (scope, report?: ReadReport) => {
-      report?.unreadable?.(['damaged']);
-      return list(scope);
-    };
-    const named: string[][] = Array.from({ length: 5 }, () => []);
-    await Promise.all(
-      named.map((names) =>
-        store.list(SCOPE, { servedStale: () => undefined, unreadable: (some) => names.push(...some) }),
-      ),
-    );
+    inner.list = async (scope) => ({ ...(await list(scope)), unreadable: ['damaged'] });
+    const lists = await Promise.all(Array.from({ length: 5 }, () => cache.list(SCOPE, UNATTENDED)));
+    const named = lists.map(({ unreadable }) => unreadable);
     expect(named).toEqual(Array(5).fill(['damaged']));
   });
 
@@ -518,14 +522,13 @@ describe('while the store cannot be asked', () => {
   }); // prettier-ignore
 
   it('says so too of a name that is not there', async () => {
-    const { inner, time, store, stale } = await warmed();
+    const { inner, time, store } = await warmed();
     inner.failure = new StoreUnreachable();
     time.advance(30_000);
-    const report = { servedStale: (ageMs: number) => stale.push(ageMs) };
-    expect([await outcome(store.retrieve(SCOPE, 'no', report)), stale]).toEqual([
-      'SECRET_NOT_FOUND',
-      [30_000],
-    ]);
+    await expect(store.retrieve(SCOPE, 'no')).rejects.toMatchObject({
+      reason: 'SECRET_NOT_FOUND',
+      staleForMs: 30_000,
+    });
   });
 
   it('does so for a minute, and not longer', async () => {
@@ -714,7 +717,7 @@ describe('a store that reads name by name', () => {
   async function byName() {
     const house = opened();
     house.inner.readScope = async (scope, name) => {
-      const secrets = (await house.inner.list(scope)).filter((secret) => secret.name === name);
+      const secrets = (await house.inner.list(scope)).secrets.filter((secret) => secret.name === name);
       return { whole: false, secrets, unreadable: new Set() };
     };
     for (const name of ['a', 'b']) await house.inner.create(SCOPE, { name, value: `v-${name}` });
@@ -745,7 +748,7 @@ describe('a write to a store that reads name by name', () => {
   async function warmByName() {
     const house = opened();
     house.inner.readScope = async (scope, name) => {
-      const secrets = (await house.inner.list(scope)).filter((secret) => secret.name === name);
+      const secrets = (await house.inner.list(scope)).secrets.filter((secret) => secret.name === name);
       return { whole: false, secrets, unreadable: new Set() };
     };
     for (const name of ['a', 'b', 'c']) await house.inner.create(SCOPE, { name, value: `v-${name}` });
@@ -796,42 +799,40 @@ describe('a name that no secret can have', () => {
 
 describe('a value that the store cannot show', () => {
   it('is told of by the store itself, and hides no other', async () => {
-    const { inner, get, store } = opened();
+    const { inner, get, store, cache } = opened();
     await inner.create(SCOPE, { name: 'k', value: 'v' });
     inner.readScope = async (scope) => ({
       whole: true,
-      secrets: await inner.list(scope),
+      secrets: (await inner.list(scope)).secrets,
       unreadable: new Set(['hidden']),
     });
     inner.retrieve = async () => Promise.reject(new StoreUnavailable());
     expect(await get()).toBe('v');
     expect(await outcome(store.retrieve(SCOPE, 'hidden'))).toBe('STORE_UNAVAILABLE');
-    inner.list = async () => Promise.reject(new StoreUnavailable());
-    expect(await outcome(store.list(SCOPE))).toBe('STORE_UNAVAILABLE');
+    expect(await cache.list(SCOPE, UNATTENDED)).toEqual({
+      secrets: [{ name: 'k', value: 'v' }],
+      unreadable: ['hidden'],
+    });
   });
 
   it.each(['a retrieve', 'a list'])(
     'is named beside a list, also from what %s left in memory',
     async (before) => {
-      const { inner, get, store, reads } = opened();
+      const { inner, get, cache, reads } = opened();
       await inner.create(SCOPE, { name: 'k', value: 'v' });
       const list = inner.list.bind(inner);
-      inner.list = async (scope, report?: ReadReport) => {
-        report?.unreadable?.(['hidden']);
-        return list(scope);
-      };
+      inner.list = async (scope) => ({ ...(await list(scope)), unreadable: ['hidden'] });
       inner.readScope = async (scope) => ({
         whole: true,
-        secrets: await list(scope),
+        secrets: (await list(scope)).secrets,
         unreadable: new Set(['hidden']),
       });
-      const told: string[] = [];
-      const listed = () =>
-        store.list(SCOPE, { servedStale: () => undefined, unreadable: (names) => told.push(...names) });
       if (before === 'a retrieve') await get();
-      else await listed();
-      expect(await listed()).toEqual([{ name: 'k', value: 'v' }]);
-      expect(new Set(told)).toEqual(new Set(['hidden']));
+      else await cache.list(SCOPE, UNATTENDED);
+      expect(await cache.list(SCOPE, UNATTENDED)).toEqual({
+        secrets: [{ name: 'k', value: 'v' }],
+        unreadable: ['hidden'],
+      });
       expect(reads()).toBe(1);
     },
   );
@@ -839,22 +840,21 @@ describe('a value that the store cannot show', () => {
 
 describe('a write that the store acknowledged before it went away', () => {
   const written = [
-    ['create', (store: CachedSecretStore) => store.create(SCOPE, { name: 'a', value: 'new' })],
-    ['update', (store: CachedSecretStore) => store.update(SCOPE, { name: 'k', value: 'new and longer' })],
-    ['delete', (store: CachedSecretStore) => store.delete(SCOPE, 'l')],
+    ['create', (store: StoreClient) => store.create(SCOPE, { name: 'a', value: 'new' })],
+    ['update', (store: StoreClient) => store.update(SCOPE, { name: 'k', value: 'new and longer' })],
+    ['delete', (store: StoreClient) => store.delete(SCOPE, 'l')],
   ] as const;
 
   it.each(written)('is served with all that was read before: %s', async (_, write) => {
-    const { inner, store, stale, time } = await warmed();
+    const { inner, store, cache, time } = await warmed();
     await inner.create(SCOPE, { name: 'l', value: 'other' });
     time.advance(6_000);
     await store.list(SCOPE);
     await write(store);
-    const truth = await inner.list(SCOPE);
+    const { secrets: truth } = await inner.list(SCOPE);
     inner.failure = new StoreUnreachable();
-    const report = { servedStale: (ageMs: number) => stale.push(ageMs) };
-    expect(await store.list(SCOPE, report)).toEqual(truth);
-    expect(stale).toHaveLength(1);
+    const staleForMs = expect.any(Number) as number;
+    expect(await cache.list(SCOPE, UNATTENDED)).toEqual({ secrets: truth, staleForMs });
     for (const { name, value } of truth) expect((await store.retrieve(SCOPE, name)).value).toBe(value);
     time.advance(60_001);
     expect(await outcome(store.list(SCOPE))).toBe('STORE_UNAVAILABLE');
@@ -867,7 +867,7 @@ describe('a write that the store acknowledged before it went away', () => {
     await store.list(SCOPE);
     await write(store);
     await inner.create(SCOPE, { name: 'by-hand', value: 'v' });
-    expect(await store.list(SCOPE)).toEqual(await inner.list(SCOPE));
+    expect(await store.list(SCOPE)).toEqual((await inner.list(SCOPE)).secrets);
   });
 
   it('is not served any more once another replica has written', async () => {

@@ -23,6 +23,7 @@ const FILES = [
   'src/cli/rotate-master-key.ts',
   'src/bootstrap/inspector-signal.ts',
   'test/stores/embedded/store-child.ts',
+  'test/support/store-client.ts',
 ];
 
 /** The store and its child script as JavaScript in a folder of its own: jest itself cannot start TypeScript. */

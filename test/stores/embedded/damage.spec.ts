@@ -1,3 +1,4 @@
+import type { StoreClient } from '../../support/store-client';
 import { cpSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DomainError } from '../../../src/errors/domain-error';
@@ -14,7 +15,7 @@ const SECRETS = Array.from({ length: 16 }, (_, n) => ({
 type Found = 'intact' | 'missing' | 'refused';
 
 /** Whatever was damaged: never another value. */
-async function finds(store: EmbeddedSecretStore): Promise<readonly Found[]> {
+async function finds(store: StoreClient<EmbeddedSecretStore>): Promise<readonly Found[]> {
   const found: Found[] = [];
   for (const { scope, secret } of SECRETS) {
     try {

@@ -9,7 +9,7 @@ describe('The deletion jobs in the embedded store', () => {
   let folder: ReturnType<typeof freshFolder>;
   beforeEach(async () => {
     folder = freshFolder();
-    await withStore(folder.path, ({ deletionJobs }) => deletionJobs.create(JOB));
+    await withStore(folder.path, ({ store: { deletionJobs } }) => deletionJobs.create(JOB));
   });
   afterEach(() => folder.remove());
 
@@ -33,7 +33,7 @@ describe('The deletion jobs in the embedded store', () => {
     await rotateMasterKey({ dataDir: folder.path, masterKey, newMasterKey });
     await withStore(
       folder.path,
-      async ({ deletionJobs }) => expect(await deletionJobs.list()).toEqual([JOB]),
+      async ({ store: { deletionJobs } }) => expect(await deletionJobs.list()).toEqual([JOB]),
       newMasterKey,
     );
   });
@@ -48,8 +48,8 @@ describe('The deletion jobs in the embedded store', () => {
       else await records.put(other, record);
     });
     const store = await openStore(folder.path);
-    await expect(store.deletionJobs.list()).rejects.toThrow(StoreUnavailable);
+    await expect(store.store.deletionJobs.list()).rejects.toThrow(StoreUnavailable);
     await store.close();
-    await expect(store.deletionJobs.list()).rejects.toThrow(StoreUnavailable);
+    await expect(store.store.deletionJobs.list()).rejects.toThrow(StoreUnavailable);
   });
 });

@@ -1,3 +1,4 @@
+import type { StoreClient } from '../../support/store-client';
 import { rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { SecretScope } from '../../../src/secrets/secret';
@@ -26,7 +27,7 @@ describeWith('small disk', 'The embedded store on a small disk', () => {
 
   let names = 0;
   /** Eight at a time until the store refuses. Returns the names of what was stored and what was not, and how the latter ended. */
-  async function hoard(store: EmbeddedSecretStore, count = 1_000) {
+  async function hoard(store: StoreClient<EmbeddedSecretStore>, count = 1_000) {
     const [stored, refused, ends] = [new Array<string>(), new Array<string>(), new Set<string>()];
     const last = names + count;
     const writer = async (): Promise<void> => {
@@ -42,7 +43,7 @@ describeWith('small disk', 'The embedded store on a small disk', () => {
   }
 
   /** Until also what LevelDB gives back is used up. */
-  async function hoardAll(store: EmbeddedSecretStore): Promise<string[]> {
+  async function hoardAll(store: StoreClient<EmbeddedSecretStore>): Promise<string[]> {
     const all: string[] = [];
     for (let idle = 0; idle < 3;) {
       const { stored, ends } = await hoard(store);
@@ -54,15 +55,19 @@ describeWith('small disk', 'The embedded store on a small disk', () => {
     return all;
   }
 
-  const expectReadable = async (store: EmbeddedSecretStore, scope: SecretScope, names: readonly string[]) => {
+  const expectReadable = async (
+    store: StoreClient<EmbeddedSecretStore>,
+    scope: SecretScope,
+    names: readonly string[],
+  ) => {
     for (const name of names) expect((await store.retrieve(scope, name)).value === LARGE).toBe(true);
   };
-  const deleteAll = async (store: EmbeddedSecretStore, names: readonly string[]) => {
+  const deleteAll = async (store: StoreClient<EmbeddedSecretStore>, names: readonly string[]) => {
     for (const name of names)
       expect([name, await outcome(store.delete(HOARD, name))]).toEqual([name, 'done']);
   };
   /** What was deleted is given back to the disk a moment later. */
-  const takesWritesAgain = async (store: EmbeddedSecretStore): Promise<void> => {
+  const takesWritesAgain = async (store: StoreClient<EmbeddedSecretStore>): Promise<void> => {
     const name = `again${names++}`;
     const untilMs = performance.now() + 10_000;
     let end: string;
@@ -106,7 +111,7 @@ describeWith('small disk', 'The embedded store on a small disk', () => {
     const store = await openStore(disk.path);
     await hoard(store);
     disk.fill();
-    const { deletionJobs } = store;
+    const { deletionJobs } = store.store;
     expect(await outcome(deletionJobs.create({ id: 'a', text: 'job' }))).toBe('done');
     expect(await outcome(deletionJobs.update({ id: 'a', text: 'job'.repeat(100) }))).toBe('done');
     expect(await outcome(deletionJobs.delete('a'))).toBe('done');

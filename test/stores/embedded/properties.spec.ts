@@ -1,3 +1,4 @@
+import type { StoreClient } from '../../support/store-client';
 import fc from 'fast-check';
 import { outcome } from '../../conformance/secret-store.conformance';
 import { ENVIRONMENTS, type SecretScope } from '../../../src/secrets/secret';
@@ -13,7 +14,7 @@ const scopes = fc.record({ user: near, workspace: near, environment: fc.constant
 
 describe('For any names and values the embedded store', () => {
   const folder = freshFolder();
-  let store: EmbeddedSecretStore;
+  let store: StoreClient<EmbeddedSecretStore>;
   let turn = 0;
   beforeAll(async () => {
     store = await openStore(folder.path);

@@ -1,3 +1,4 @@
+import type { StoreClient } from '../../support/store-client';
 import { createSecretKey } from 'node:crypto';
 import { outcome } from '../../conformance/secret-store.conformance';
 import { ENVIRONMENTS } from '../../../src/secrets/secret';
@@ -9,7 +10,7 @@ import { at, freshFolder, withRecords, withStore } from './vault-under-test';
 const META_RECORD = 1;
 const WORKSPACE_RECORD = 2;
 
-async function removeAll(store: EmbeddedSecretStore, user: string): Promise<void> {
+async function removeAll(store: StoreClient<EmbeddedSecretStore>, user: string): Promise<void> {
   for (const workspace of await store.workspacesOf(user)) await store.removeWorkspace(workspace);
 }
 
@@ -18,7 +19,7 @@ describe('Removing the workspaces of a user from the embedded store', () => {
   beforeEach(() => withStore(folder.path, fill));
   afterAll(() => folder.remove());
 
-  const fill = async (store: EmbeddedSecretStore) => {
+  const fill = async (store: StoreClient<EmbeddedSecretStore>) => {
     for (const workspace of ['one', 'two']) {
       for (const environment of ENVIRONMENTS) {
         await store

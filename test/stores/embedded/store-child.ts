@@ -1,3 +1,4 @@
+import { StoreClient } from '../../support/store-client';
 import { createHash } from 'node:crypto';
 import { writeSync } from 'node:fs';
 import fs from 'node:fs/promises';
@@ -71,14 +72,14 @@ const jobs: Record<string, (dataDir: string, detail: string) => Promise<void>> =
         return counted(() => own?.apply(this, args))();
       };
     }
-    const store = await EmbeddedSecretStore.open({ dataDir, masterKey: key('A') });
+    const store = new StoreClient(await EmbeddedSecretStore.open({ dataDir, masterKey: key('A') }));
     say(`made in ${step} steps`);
     await store.close();
   },
 
   /** Updates four names side by side without end. */
   async write(dataDir) {
-    const store = await EmbeddedSecretStore.open({ dataDir, masterKey: key('A') });
+    const store = new StoreClient(await EmbeddedSecretStore.open({ dataDir, masterKey: key('A') }));
     await Promise.all(
       ['k0', 'k1', 'k2', 'k3'].map(async (name) => {
         for (let version = Number((await store.retrieve(SCOPE, name)).value.split(':')[0]) + 1; ; version++) {
@@ -91,7 +92,9 @@ const jobs: Record<string, (dataDir: string, detail: string) => Promise<void>> =
 
   /** Creates until a file cannot grow any more, then says what still works. */
   async fill(dataDir) {
-    const store = await EmbeddedSecretStore.open({ dataDir, masterKey: key('A'), maxDiskReserveBytes: 0 });
+    const store = new StoreClient(
+      await EmbeddedSecretStore.open({ dataDir, masterKey: key('A'), maxDiskReserveBytes: 0 }),
+    );
     const create = (n: number) =>
       outcomeOf(store.create(SCOPE, { name: `n${n}`, value: versioned(n) })).then((outcome) => {
         say(`create ${n} ${outcome}`);
@@ -110,7 +113,7 @@ const jobs: Record<string, (dataDir: string, detail: string) => Promise<void>> =
    * store is full. Says each operation before and after, its outcome with it.
    */
   async churn(dataDir, detail) {
-    const store = await EmbeddedSecretStore.open({ dataDir, masterKey: key('A') });
+    const store = new StoreClient(await EmbeddedSecretStore.open({ dataDir, masterKey: key('A') }));
     say('open');
     const scope = { user: 'mallory', workspace: 'hoard', environment: 'prod' } as const;
     const held = new Map<string, number>();
@@ -146,7 +149,7 @@ const jobs: Record<string, (dataDir: string, detail: string) => Promise<void>> =
   /** Lists all that users u0, u1, … have in `ws`, so often at once, and makes an answer of each list. */
   async list(dataDir, detail) {
     const [users = 1, times = 1] = detail.split(' ').map(Number);
-    const store = await EmbeddedSecretStore.open({ dataDir, masterKey: key('A') });
+    const store = new StoreClient(await EmbeddedSecretStore.open({ dataDir, masterKey: key('A') }));
     const outcomes = new Map<string, number>();
     await Promise.all(
       Array.from({ length: times }, async (_, n) => {
@@ -161,7 +164,7 @@ const jobs: Record<string, (dataDir: string, detail: string) => Promise<void>> =
 
   /** Removes all workspaces of user `detail`. */
   async remove(dataDir, user) {
-    const store = await EmbeddedSecretStore.open({ dataDir, masterKey: key('A') });
+    const store = new StoreClient(await EmbeddedSecretStore.open({ dataDir, masterKey: key('A') }));
     for (const workspace of await store.workspacesOf(user)) await store.removeWorkspace(workspace);
     say(`left ${(await store.workspacesOf(user)).length}`);
     await store.close();

@@ -1,3 +1,4 @@
+import type { StoreClient } from '../../support/store-client';
 import { createSecretKey, randomBytes } from 'node:crypto';
 import { cpSync } from 'node:fs';
 import { outcome } from '../../conformance/secret-store.conformance';
@@ -54,7 +55,7 @@ describe('Somebody who edits the database of the embedded store', () => {
   });
   afterEach(() => folder.remove());
 
-  const retrieved = (store: EmbeddedSecretStore, title: Place) =>
+  const retrieved = (store: StoreClient<EmbeddedSecretStore>, title: Place) =>
     outcome(store.retrieve(PLACES[title].scope, PLACES[title].name));
 
   async function copy(from: Buffer, to: Buffer): Promise<void> {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { ClassicLevel } from 'classic-level';
 import type { SecretScope } from '../../../src/secrets/secret';
 import { EmbeddedSecretStore } from '../../../src/stores/embedded/embedded.secret-store';
+import { StoreClient } from '../../support/store-client';
 import { EmbeddedStoreUnusable } from '../../../src/stores/embedded/embedded-store-unusable';
 
 /** A temporary folder of this test; the caller removes it. */
@@ -26,14 +27,17 @@ export function at(
   return { user, workspace, environment };
 }
 
-export function openStore(dataDir: string, masterKey = masterKeyOf('A')): Promise<EmbeddedSecretStore> {
-  return EmbeddedSecretStore.open({ dataDir, masterKey });
+/** An open embedded store. */
+export type OpenedVault = StoreClient<EmbeddedSecretStore>;
+
+export async function openStore(dataDir: string, masterKey = masterKeyOf('A')): Promise<OpenedVault> {
+  return new StoreClient(await EmbeddedSecretStore.open({ dataDir, masterKey }));
 }
 
 /** Runs `work` on an open store and closes it. */
 export async function withStore<T>(
   dataDir: string,
-  work: (store: EmbeddedSecretStore) => Promise<T>,
+  work: (store: OpenedVault) => Promise<T>,
   masterKey = masterKeyOf('A'),
 ): Promise<T> {
   const store = await openStore(dataDir, masterKey);

@@ -1,5 +1,5 @@
+import type { StoreClient } from '../../support/store-client';
 import { DomainError } from '../../../src/errors/domain-error';
-import type { SecretStore } from '../../../src/secrets/secret-store';
 import type { Fault, PlannedFault } from '../../support/fake-infisical/fake-faults';
 import { CLIENT_SECRET, ECHO, leaksIn, VALUE } from './canary';
 import { at, openStore, ROUTES } from './opened-store';
@@ -35,7 +35,7 @@ const FAULTS: readonly (readonly [title: string, shown: string, fault: Fault])[]
   ['echo 500', 'serverFailure', echo(500)],
 ];
 
-const OPERATIONS: Readonly<Record<string, (store: SecretStore) => Promise<unknown>>> = {
+const OPERATIONS: Readonly<Record<string, (store: StoreClient) => Promise<unknown>>> = {
   create: (store) => store.create(at(), { name: `${NAME}-2`, value: VALUE }),
   retrieve: (store) => store.retrieve(at(), NAME),
   update: (store) => store.update(at(), { name: NAME, value: `${VALUE}2` }),

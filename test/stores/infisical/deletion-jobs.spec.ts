@@ -1,3 +1,4 @@
+import { StoreClient } from '../../support/store-client';
 import { SystemClock } from '../../../src/time/clock';
 import { createInfisicalStores } from '../../../src/stores/infisical/create-infisical-secret-store';
 import { FakeInfisical } from '../../support/fake-infisical/fake-infisical';
@@ -8,7 +9,9 @@ describe.each(['v3', 'fork', 'v4'] as const)('The deletion jobs in Infisical (%s
   afterEach(() => fake.close());
   const open = () => {
     const { clientId, clientSecret } = fake.identity;
-    return createInfisicalStores({ url: fake.url, clientId, clientSecret }, new SystemClock());
+    const options = { url: fake.url, clientId, clientSecret };
+    const { store, deletionJobs } = createInfisicalStores(options, new SystemClock());
+    return { store: new StoreClient(store), deletionJobs };
   };
 
   it('are secrets of one project of a fixed name, which is no workspace of anybody', async () => {

@@ -1,9 +1,9 @@
+import type { StoreClient } from '../../support/store-client';
 import { performance } from 'node:perf_hooks';
 import { inspect } from 'node:util';
 import { DomainError } from '../../../src/errors/domain-error';
 import { TooManyRequests } from '../../../src/errors/request-errors';
 import { StoreUnreachable } from '../../../src/errors/store-errors';
-import type { SecretStore } from '../../../src/secrets/secret-store';
 import type { ApiVersionName } from '../../../src/stores/infisical/versions/calls';
 import { projectSlug } from '../../../src/stores/infisical/projects/project-slug';
 import type { FakeInfisical } from '../../support/fake-infisical/fake-infisical';
@@ -27,7 +27,7 @@ const SLACK_MS = 150;
 interface OperationKind {
   readonly kind: 'read' | 'write' | 'ping';
   readonly method: string;
-  run(store: SecretStore): Promise<unknown>;
+  run(store: StoreClient): Promise<unknown>;
 }
 
 export const OPERATIONS: Readonly<Record<Operation, OperationKind>> = {

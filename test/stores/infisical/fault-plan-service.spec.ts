@@ -41,7 +41,7 @@ async function answersOf(tested: TestedStore) {
   const { clock, store } = tested;
   const service = await startService({
     clock,
-    store,
+    store: store.store,
     grantSource: new FixedGrantSource([{ ...OTMOICLP, ops }]),
   });
   try {

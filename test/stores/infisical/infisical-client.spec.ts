@@ -1,3 +1,4 @@
+import { StoreClient } from '../../support/store-client';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { inspect } from 'node:util';
@@ -154,10 +155,8 @@ describe('the address of Infisical', () => {
     async (end) => {
       const fake = await FakeInfisical.start({ apiVersion: 'v3' });
       const { clientId, clientSecret } = fake.identity;
-      const store = createInfisicalSecretStore(
-        { url: fake.url + end, clientId, clientSecret },
-        new SystemClock(),
-      );
+      const options = { url: fake.url + end, clientId, clientSecret };
+      const store = new StoreClient(createInfisicalSecretStore(options, new SystemClock()));
       try {
         await store.ping();
         const scope = { user: 'alice', workspace: 'ws', environment: 'prod' } as const;

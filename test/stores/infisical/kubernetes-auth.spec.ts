@@ -1,9 +1,10 @@
+import type { LogEvent } from '../../../src/logging/log';
+import { StoreClient } from '../../support/store-client';
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
-import type { SecretStore } from '../../../src/secrets/secret-store';
 import { createInfisicalSecretStore } from '../../../src/stores/infisical/create-infisical-secret-store';
 import { FakeInfisical } from '../../support/fake-infisical/fake-infisical';
 import {
@@ -23,15 +24,14 @@ describe.each(['fork', 'v3', 'v4'] as const)('Kubernetes Auth (%s)', (apiVersion
   let fake: FakeInfisical;
   let cluster: FakeCluster;
   let clock: FixedClock;
-  let stores: SecretStore[] = [];
+  let stores: StoreClient[] = [];
   let written: string[] = [];
   const logins = () => fake.calls.filter(({ template }) => template === KUBERNETES_LOGIN);
-  const open = (identityId = cluster.identityId): SecretStore => {
-    const store = createInfisicalSecretStore(
-      { url: fake.url, identityId, tokenFile, apiVersion },
-      clock,
-      (_level, event, fields) => written.push(inspect({ event, fields }, { depth: 9 })),
-    );
+  const open = (identityId = cluster.identityId): StoreClient => {
+    const options = { url: fake.url, identityId, tokenFile, apiVersion };
+    const log: LogEvent = (_level, event, fields) =>
+      void written.push(inspect({ event, fields }, { depth: 9 }));
+    const store = new StoreClient(createInfisicalSecretStore(options, clock, log));
     stores.push(store);
     return store;
   };

@@ -1,8 +1,9 @@
 import type { LogEvent } from '../../../src/logging/log';
 import { type Clock, type MonotonicTime, SystemClock } from '../../../src/time/clock';
 import type { SecretScope } from '../../../src/secrets/secret';
-import type { SecretStore } from '../../../src/secrets/secret-store';
+import { StoreClient } from '../../support/store-client';
 import { createInfisicalSecretStore } from '../../../src/stores/infisical/create-infisical-secret-store';
+import type { InfisicalSecretStore } from '../../../src/stores/infisical/infisical.secret-store';
 import type { ApiVersionName } from '../../../src/stores/infisical/versions/calls';
 import type { InfisicalOptions } from '../../../src/stores/infisical/infisical-options';
 import type { ReloadableCredentials } from '../../../src/stores/infisical/auth/login-method';
@@ -45,12 +46,15 @@ export type Choices = Partial<Omit<InfisicalOptions, 'apiVersion'>> & {
 
 export interface Opened {
   readonly fake: FakeInfisical;
-  readonly store: SecretStore;
+  readonly store: TestedStore;
   /** Everything that was logged. */
   readonly logged: { readonly event: string; readonly fields: Readonly<Record<string, unknown>> }[];
   /** One more instance of the service, on the same server. */
-  readonly another: (options?: Choices) => SecretStore;
+  readonly another: (options?: Choices) => TestedStore;
 }
+
+/** A store on a fake Infisical. */
+type TestedStore = StoreClient<InfisicalSecretStore>;
 
 const open: (() => Promise<void>)[] = [];
 
@@ -69,7 +73,7 @@ export async function openStore(
   const fake = await FakeInfisical.start(fakeOptions);
   const { clientId, clientSecret } = fake.identity;
   const logged: Opened['logged'] = [];
-  const stores: SecretStore[] = [];
+  const stores: TestedStore[] = [];
   const another = (more: Choices = {}) => {
     const activeVersion = fakeOptions.apiVersion === 'v3-2025' ? 'v3' : fakeOptions.apiVersion;
     const chosen = { apiVersion: activeVersion, ...options, ...more };
@@ -77,7 +81,7 @@ export async function openStore(
     const told = apiVersion === undefined ? {} : { apiVersion };
     const all: InfisicalOptions = { url: fake.url, clientId, clientSecret, ...others, ...told };
     const log: LogEvent = (_level, event, fields = {}) => void logged.push({ event, fields });
-    const store = createInfisicalSecretStore(all, clock, log, time);
+    const store = new StoreClient(createInfisicalSecretStore(all, clock, log, time));
     stores.push(store);
     return store;
   };

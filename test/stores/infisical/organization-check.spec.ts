@@ -1,5 +1,5 @@
+import type { StoreClient } from '../../support/store-client';
 import { randomUUID } from 'node:crypto';
-import type { InfisicalSecretStore } from '../../../src/stores/infisical/infisical.secret-store';
 import { projectSlug } from '../../../src/stores/infisical/projects/project-slug';
 import { outcome } from '../../conformance/secret-store.conformance';
 import { FixedClock } from '../../support/fixed-clock';
@@ -27,10 +27,9 @@ describe.each(['v3', 'fork', 'v4'] as const)('INFISICAL_ORGANIZATION_ID (%s)', (
     opened = await openStore({ apiVersion }, {}, clock);
   });
 
-  const withSetting = (organizationId: string): InfisicalSecretStore =>
-    opened.another({ organizationId }) as InfisicalSecretStore;
+  const withSetting = (organizationId: string): StoreClient => opened.another({ organizationId });
   const events = (event: string) => opened.logged.filter((line) => line.event === event);
-  const calls = (store: InfisicalSecretStore) => [
+  const calls = (store: StoreClient) => [
     store.create(at(), SECRET),
     store.retrieve(at(), 'k'),
     store.update(at(), SECRET),
@@ -168,8 +167,7 @@ describe.each(['v3', 'fork', 'v4'] as const)('INFISICAL_ORGANIZATION_ID (%s)', (
   }
 
   describe('and what is mistaken for it', () => {
-    const other = (clientId: string, clientSecret: string) =>
-      opened.another({ clientId, clientSecret }) as InfisicalSecretStore;
+    const other = (clientId: string, clientSecret: string) => opened.another({ clientId, clientSecret });
 
     it('a client id that this server does not know asks whether it is the right Infisical', async () => {
       const { clientSecret } = opened.fake.identity;

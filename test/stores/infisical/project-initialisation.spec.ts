@@ -1,6 +1,6 @@
 import { ProjectInitialisation } from '../../../src/stores/infisical/projects/known-projects';
 
-const PATIENCE = { ms: 10_000, late: () => new Error('late') };
+const PATIENCE = { maxMs: 10_000, late: () => new Error('late') };
 
 /** Which of two writes began while neither had ended. */
 async function begunAtOnce(warmUps: ProjectInitialisation, projectId: string): Promise<number> {
@@ -40,7 +40,7 @@ describe('the first writes of new projects', () => {
     let end = (): void => undefined;
     const begun: string[] = [];
     const first = warmUps.run('new', () => new Promise<void>((resolve) => (end = resolve)), PATIENCE);
-    const hasty = warmUps.run('new', async () => void begun.push('hasty'), { ...PATIENCE, ms: 5 });
+    const hasty = warmUps.run('new', async () => void begun.push('hasty'), { ...PATIENCE, maxMs: 5 });
     const patient = warmUps.run('new', async () => void begun.push('patient'), PATIENCE);
     await expect(hasty).rejects.toThrow('late');
     expect(begun).toEqual([]);

@@ -1,3 +1,4 @@
+import { StoreClient } from '../../support/store-client';
 import type { TooManyRequests } from '../../../src/errors/request-errors';
 import type { SecretScope } from '../../../src/secrets/secret';
 import type { RateReport } from '../../../src/stores/infisical/transport/rate-limit-window';
@@ -274,7 +275,8 @@ describe.each([
 describe("fifty creates of one name within the fork's limits, where a write takes 0.3 s", () => {
   it('are one success and 49 that find it there', async () => {
     const { fake, store: inner } = await openStore({ apiVersion: 'fork', rateLimits: true });
-    const store = resilientStore(inner, 20_000, { time: new SystemMonotonicTime(), log: () => undefined });
+    const deps = { time: new SystemMonotonicTime(), log: () => undefined };
+    const store = new StoreClient(resilientStore(inner.store, 20_000, deps));
     fake.fail({ method: 'POST', template: ROUTES.secret, times: 99, fault: { kind: 'delay', ms: 300 } });
     const creates = Array.from({ length: 50 }, () => outcome(store.create(at(), { name: 'k', value: 'v' })));
     expect((await Promise.all(creates)).sort()).toEqual([...Array(49).fill('SECRET_ALREADY_EXISTS'), 'done']);
@@ -285,7 +287,8 @@ describe("fifty creates of one name within the fork's limits, where a write take
 describe("fifty parallel creates of different names within the fork's limits and at its pace", () => {
   const created = async (scopeOf: (n: number) => SecretScope) => {
     const { fake, store: inner } = await openStore({ apiVersion: 'fork', rateLimits: true });
-    const store = resilientStore(inner, 20_000, { time: new SystemMonotonicTime(), log: () => undefined });
+    const deps = { time: new SystemMonotonicTime(), log: () => undefined };
+    const store = new StoreClient(resilientStore(inner.store, 20_000, deps));
     const takes = (template: string, ms: number) =>
       fake.fail({ method: 'POST', template, times: 999, fault: { kind: 'delay', ms } });
     takes(ROUTES.secret, 300);

@@ -1,3 +1,4 @@
+import { StoreClient } from '../../support/store-client';
 import { createServer } from 'node:http';
 import { performance } from 'node:perf_hooks';
 import { SystemClock } from '../../../src/time/clock';
@@ -57,7 +58,7 @@ describe('a read', () => {
 
 describe('the address of Infisical', () => {
   const store = (url: string) =>
-    createInfisicalSecretStore({ url, clientId: 'c', clientSecret: 's' }, new SystemClock());
+    new StoreClient(createInfisicalSecretStore({ url, clientId: 'c', clientSecret: 's' }, new SystemClock()));
 
   it.each(['ftp://host', 'nonsense', '', 'http://user:secret@host', 'http://host/?token=secret', '//host'])(
     'is refused without being repeated: %s',

@@ -1,5 +1,5 @@
+import type { StoreClient } from '../../support/store-client';
 import type { DomainError } from '../../../src/errors/domain-error';
-import type { SecretStore } from '../../../src/secrets/secret-store';
 import { leftAsItWas } from '../../../src/errors/store-errors';
 import { refusalSentence } from '../../../src/stores/infisical/versions/refused-write';
 import { outcome } from '../../conformance/secret-store.conformance';
@@ -30,7 +30,7 @@ describe.each(['fork', 'v3', 'v4'] as const)('a write that Infisical refuses for
     await one.store.list(at());
     return one;
   };
-  const WRITES: readonly (readonly [string, string, (store: SecretStore) => Promise<void>])[] = [
+  const WRITES: readonly (readonly [string, string, (store: StoreClient) => Promise<void>])[] = [
     ['create', 'POST', (store) => store.create(at(), { name: 'new-name', value: 'canary-1' })],
     ['update', 'PATCH', (store) => store.update(at(), { name: 'old', value: 'canary-2' })],
     ['delete', 'DELETE', (store) => store.delete(at(), 'old')],

@@ -1,3 +1,4 @@
+import { StoreClient } from '../../support/store-client';
 import {
   Agent,
   createServer,
@@ -135,9 +136,10 @@ async function readersOf(apiVersion: 'fork' | 'v3' | 'v4') {
   const { fake, another } = await openStore({ apiVersion });
   const front = new Front(fake.url);
   await front.listen();
-  const inner = resilientStore(another({ url: front.url }), 20_000, { time, log: () => undefined });
+  const inner = resilientStore(another({ url: front.url }).store, 20_000, { time, log: () => undefined });
   const cache = { ttlMs: 25, maxStaleMs: 60_000, maxEntries: 1_000, maxBytes: 1 << 26 };
-  const store = new CachedSecretStore(inner, cache, { time, invalidationBus: new NoInvalidationBus() });
+  const deps = { time, invalidationBus: new NoInvalidationBus() };
+  const store = new StoreClient(new CachedSecretStore(inner, cache, deps));
   const values = new Map(WORKSPACES.map((workspace) => [workspace, 'v']));
   for (const [workspace, value] of values) {
     await store.create(at(workspace), { name: 'k', value });

@@ -13,13 +13,15 @@ describe('work that is shared', () => {
     const flight = new SingleFlight<string>();
     let begun = 0;
     const again = async () => `done ${(begun += 1)}`;
-    const works = [fails('late'), again, again].map((start) => flight.run('k', start, ofItsTime));
+    const works = [fails('late'), again, again].map((start) => flight.run('k', start, { isOwn: ofItsTime }));
     expect(await ended(works)).toEqual(['late', 'done 1', 'done 1']);
   });
 
   it('fails for all of them where it failed for another reason', async () => {
     const flight = new SingleFlight<string>();
-    const works = [fails('refused'), async () => 'done'].map((start) => flight.run('k', start, ofItsTime));
+    const works = [fails('refused'), async () => 'done'].map((start) =>
+      flight.run('k', start, { isOwn: ofItsTime }),
+    );
     expect(await ended(works)).toEqual(['refused', 'refused']);
   });
 });

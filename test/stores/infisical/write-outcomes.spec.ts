@@ -1,4 +1,4 @@
-import type { SecretStore } from '../../../src/secrets/secret-store';
+import type { StoreClient } from '../../support/store-client';
 import { outcome } from '../../conformance/secret-store.conformance';
 import type { Fault } from '../../support/fake-infisical/fake-faults';
 import { FixedClock } from '../../support/fixed-clock';
@@ -6,7 +6,7 @@ import { at, openStore, routesOf, rowsOf, type Opened } from './opened-store';
 
 interface Write {
   readonly method: 'POST' | 'PATCH' | 'DELETE';
-  send(store: SecretStore): Promise<void>;
+  send(store: StoreClient): Promise<void>;
 }
 
 const WRITES: Readonly<Record<string, Write>> = {

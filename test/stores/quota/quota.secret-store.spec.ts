@@ -1,6 +1,8 @@
+import { UNATTENDED } from '../../../src/secrets/call-context';
+import { deadlineIn } from '../../../src/time/deadline';
+import { StoreClient } from '../../support/store-client';
 import { ListTooLarge, StoreOutcomeUnknown, StoreUnreachable } from '../../../src/errors/store-errors';
 import { scopeKeyOf, type Secret, type SecretScope, type ScopeUsage } from '../../../src/secrets/secret';
-import { waitedMs } from '../../../src/secrets/secret-store-decorator';
 import { refusal, secretOf, withQuotas } from '../../conformance/quotas.conformance';
 import { outcome } from '../../conformance/secret-store.conformance';
 import { FixedMonotonicTime } from '../../support/fixed-monotonic-time';
@@ -14,10 +16,10 @@ const MINUTES_MS = 60_000;
 class DoubtfulStore extends MemorySecretStore {
   unknown: 'done' | 'not done' | undefined;
   tooLarge = false;
-  waitedMs = 0;
+  endsAtMs = 0;
 
-  override async create(scope: SecretScope, secret: Secret): Promise<void> {
-    this.waitedMs = waitedMs();
+  override async create(scope: SecretScope, secret: Secret, { deadline } = UNATTENDED): Promise<void> {
+    this.endsAtMs = deadline.endsAtMs;
     return this.#perhaps(() => super.create(scope, secret));
   }
 
@@ -45,9 +47,9 @@ function opened(quotas: Parameters<typeof withQuotas>[1]) {
   const time = new FixedMonotonicTime();
   const refused: string[] = [];
   const observer = { quotaExceeded: (limit: string) => void refused.push(limit) };
-  const store = withQuotas(inner, quotas, { time, observer });
+  const limited = withQuotas(inner, quotas, { time, observer });
   const measurements = () => inner.calls.filter((call) => call.startsWith('list')).length;
-  return { inner, time, store, refused, measurements };
+  return { inner, time, store: new StoreClient(limited), limited, refused, measurements };
 }
 
 describe('a store behind quotas', () => {
@@ -64,10 +66,10 @@ describe('a store behind quotas', () => {
   });
 
   it('forwards reads unchanged', async () => {
-    const { inner, store } = opened({ workspace: { secrets: 1 } });
-    const reading = Promise.resolve({ name: 'k', value: 'v' });
+    const { inner, limited } = opened({ workspace: { secrets: 1 } });
+    const reading = Promise.resolve({ secret: { name: 'k', value: 'v' } });
     inner.retrieve = () => reading;
-    expect(store.retrieve(SCOPE, 'k')).toBe(reading);
+    expect(limited.retrieve(SCOPE, 'k', UNATTENDED)).toBe(reading);
   });
 
   it.each(['done', 'not done'] as const)(
@@ -133,23 +135,23 @@ describe('a store behind quotas', () => {
   });
 
   it('measures a workspace again after a write of another replica, unless it is nearly empty', async () => {
-    const { inner, store, measurements } = opened({ workspace: { secrets: 8 } });
+    const { inner, store, limited, measurements } = opened({ workspace: { secrets: 8 } });
     await store.create(SCOPE, secretOf('a', 10));
-    store.writtenElsewhere(scopeKeyOf(SCOPE));
+    limited.writtenElsewhere(scopeKeyOf(SCOPE));
     await store.create(SCOPE, secretOf('b', 10));
     expect(measurements()).toBe(1);
     await store.create(SCOPE, secretOf('c', 10));
     for (let i = 0; i < 5; i++) await inner.create(SCOPE, secretOf(`other-${i}`, 10));
-    store.writtenElsewhere(scopeKeyOf(OTHER));
-    store.writtenElsewhere(scopeKeyOf(SCOPE));
+    limited.writtenElsewhere(scopeKeyOf(OTHER));
+    limited.writtenElsewhere(scopeKeyOf(SCOPE));
     expect(await outcome(store.create(SCOPE, secretOf('d', 10)))).toBe('QUOTA_EXCEEDED');
   });
 
   it('measures every workspace again after a write of another replica to an unknown one', async () => {
-    const { inner, store } = opened({ workspace: { secrets: 8 } });
+    const { inner, store, limited } = opened({ workspace: { secrets: 8 } });
     await store.create(SCOPE, secretOf('a', 10));
     for (let i = 0; i < 7; i++) await inner.create(SCOPE, secretOf(`other-${i}`, 10));
-    store.writtenElsewhere(undefined);
+    limited.writtenElsewhere(undefined);
     expect(await outcome(store.create(SCOPE, secretOf('d', 10)))).toBe('QUOTA_EXCEEDED');
   });
 
@@ -179,17 +181,16 @@ describe('a store behind quotas', () => {
     expect(refused).toEqual(['workspace_bytes', 'workspace_secrets', 'user_bytes', 'user_secrets']);
   });
 
-  it('counts the time of a measurement as waiting time of the write', async () => {
-    const { inner, time, store } = opened({ workspace: { secrets: 2 } });
+  it('leaves a write its deadline, whatever a measurement takes', async () => {
+    const { inner, time, limited } = opened({ workspace: { secrets: 2 } });
     const list = inner.list.bind(inner);
     inner.list = async (scope) => {
       time.advance(3_000);
       return list(scope);
     };
-    await store.create(SCOPE, secretOf('a', 10));
-    expect(inner.waitedMs).toBe(3_000);
-    await store.create(SCOPE, secretOf('b', 10));
-    expect(inner.waitedMs).toBe(0);
+    const deadline = deadlineIn(20_000, time);
+    await limited.create(SCOPE, secretOf('a', 10), { deadline, signal: UNATTENDED.signal });
+    expect(inner.endsAtMs - time.nowMs()).toBe(17_000);
   });
 
   it('caches a bounded number of workspaces, and measures evicted ones again', async () => {

@@ -1,3 +1,4 @@
+import { StoreClient } from '../../support/store-client';
 import { InvalidRequest, TooManyRequests } from '../../../src/errors/request-errors';
 import { StoreOutcomeUnknown, StoreUnavailable, StoreUnreachable } from '../../../src/errors/store-errors';
 import {
@@ -24,7 +25,7 @@ describe('the circuit breaker', () => {
     const time = new FixedMonotonicTime();
     const [logged, became]: [string[], BreakerState[]] = [[], []];
     let state: () => BreakerState = () => 'closed';
-    const store = new CircuitBreakerSecretStore(inner, {
+    const breaker = new CircuitBreakerSecretStore(inner, {
       time,
       log: (level, event) => logged.push(`${level} ${event}`),
       observer: {
@@ -34,6 +35,7 @@ describe('the circuit breaker', () => {
         breakerBecame: (given) => became.push(given),
       },
     });
+    const store = new StoreClient(breaker);
     /** What the call ended with, and whether the store was asked. */
     const list = async (): Promise<readonly [string, boolean]> => {
       const before = inner.calls.length;

@@ -1,6 +1,7 @@
-import type { FairQueueBounds } from '../../../src/concurrency/fair-queue';
+import { ClientGone } from '../../../src/errors/request-errors';
 import { StoreUnreachable } from '../../../src/errors/store-errors';
 import {
+  type ConcurrencyBounds,
   QUEUE_BOUNDS,
   ConcurrencyLimitSecretStore,
 } from '../../../src/stores/resilience/concurrency-limit.secret-store';
@@ -8,12 +9,15 @@ import type {
   QueueFigures,
   StoreLoadObserver,
 } from '../../../src/stores/resilience/circuit-breaker.secret-store';
-import { afterWaiting, waitedMs } from '../../../src/secrets/secret-store-decorator';
+import { UNATTENDED } from '../../../src/secrets/call-context';
+import type { ListedSecrets } from '../../../src/secrets/secret-store';
+import { deadlineIn } from '../../../src/time/deadline';
+import { StoreClient } from '../../support/store-client';
 import { describeSecretStore, outcome } from '../../conformance/secret-store.conformance';
 import { FixedMonotonicTime } from '../../support/fixed-monotonic-time';
 import { MemorySecretStore } from '../../support/memory.secret-store';
 
-const OPTIONS: FairQueueBounds = { ...QUEUE_BOUNDS, maxWaitMs: 5_000 };
+const OPTIONS: ConcurrencyBounds = { ...QUEUE_BOUNDS, maxWaitMs: 5_000, reserveMs: 2_000 };
 
 describeSecretStore('the queue', {
   open: async () => {
@@ -29,14 +33,12 @@ describeSecretStore('the queue', {
 
 /** A store whose calls end when the test says so. */
 class HeldStore extends MemorySecretStore {
-  readonly waited: number[] = [];
   readonly #held: (() => void)[] = [];
 
-  override async list(scope: Parameters<MemorySecretStore['list']>[0]): Promise<never[]> {
+  override async list(scope: Parameters<MemorySecretStore['list']>[0]): Promise<ListedSecrets> {
     this.calls.push(`${scope.user}/${scope.workspace}`);
-    this.waited.push(waitedMs());
     await new Promise<void>((end) => this.#held.push(end));
-    return [];
+    return { secrets: [] };
   }
 
   /** Ends the oldest calls, one after the other, and lets follow what follows. */
@@ -62,13 +64,14 @@ class Figures implements StoreLoadObserver {
 }
 
 describe('the concurrency limit', () => {
-  const build = (bounds: Partial<FairQueueBounds>) => {
+  const build = (bounds: Partial<ConcurrencyBounds>) => {
     const inner = new HeldStore();
     const [time, seen] = [new FixedMonotonicTime(), new Figures()];
-    const store = new ConcurrencyLimitSecretStore(inner, { ...OPTIONS, ...bounds }, time, seen);
+    const limit = new ConcurrencyLimitSecretStore(inner, { ...OPTIONS, ...bounds }, time, seen);
+    const store = new StoreClient(limit);
     const list = (user: string, workspace = 'notes') =>
       outcome(store.list({ user, workspace, environment: 'prod' }));
-    return { inner, time, seen, store, list };
+    return { inner, time, seen, limit, store, list };
   };
 
   it('sends the store no more calls at once than its bound', async () => {
@@ -135,16 +138,6 @@ describe('the concurrency limit', () => {
     expect(await next).toBe('done');
   });
 
-  it('tells the store how long a call has waited in the queue', async () => {
-    const { inner, time, list } = build({ maxRunning: 1 });
-    const both = [list('a'), list('b')];
-    time.advance(1_200);
-    await inner.end(2);
-    await Promise.all(both);
-    expect(inner.waited).toEqual([0, 1_200]);
-    expect(waitedMs()).toBe(0);
-  });
-
   it('forwards the failure of a call, and gives its permit to the next one', async () => {
     const { inner, store, seen } = build({ maxRunning: 1 });
     const scope = { user: 'a', workspace: 'w', environment: 'prod' } as const;
@@ -168,26 +161,47 @@ describe('the concurrency limit', () => {
     await Promise.all(waiting);
   });
 
-  it('counts the time that a call has waited before', async () => {
-    const { inner, store, list } = build({ maxRunning: 1 });
+  it('refuses a call that would have too little time left after its wait', async () => {
+    const { inner, time, limit, list } = build({ maxRunning: 1 });
     const scope = { user: 'a', workspace: 'w', environment: 'prod' } as const;
+    const context = (leftMs: number) => ({ deadline: deadlineIn(leftMs, time), signal: UNATTENDED.signal });
     const first = list('b');
-    expect(await outcome(afterWaiting(5_000, () => store.list(scope)))).toBe('TOO_MANY_REQUESTS');
+    expect(await outcome(limit.list(scope, context(2_000)))).toBe('TOO_MANY_REQUESTS');
+    const waiting = outcome(limit.list(scope, context(3_000)));
+    time.advance(1_000);
+    expect(await waiting).toBe('TOO_MANY_REQUESTS');
     await inner.end();
     await first;
+  });
+
+  it('takes a call whose client has gone out of the queue, and ends no other', async () => {
+    const { inner, seen, limit, list } = build({ maxRunning: 1 });
+    const client = new AbortController();
+    const scope = { user: 'a', workspace: 'w', environment: 'prod' } as const;
+    const first = list('b');
+    const gone = outcome(limit.list(scope, { deadline: UNATTENDED.deadline, signal: client.signal }));
+    const next = list('c');
+    client.abort(new ClientGone());
+    expect(await gone).toBe('CLIENT_GONE');
+    expect(seen.figures()).toEqual({ waiting: 1, underWay: 1 });
+    await inner.end(2);
+    expect(await Promise.all([first, next])).toEqual(['done', 'done']);
+    expect(inner.calls).toEqual(['b/notes', 'c/notes']);
+    expect(seen.refused).toBe(0);
   });
 });
 
 describe('concurrent creates of one name', () => {
   const SCOPE = { user: 'a', workspace: 'w', environment: 'prod' } as const;
-  const build = (bounds: Partial<FairQueueBounds> = {}) => {
+  const build = (bounds: Partial<ConcurrencyBounds> = {}) => {
     const inner = new MemorySecretStore();
-    const store = new ConcurrencyLimitSecretStore(
+    const limit = new ConcurrencyLimitSecretStore(
       inner,
       { ...OPTIONS, ...bounds },
       new FixedMonotonicTime(),
       undefined,
     );
+    const store = new StoreClient(limit);
     const create = (name = 'k') => outcome(store.create(SCOPE, { name, value: 'v' }));
     return { inner, store, create, creates: () => inner.calls.filter((call) => /^create/.test(call)).length };
   };

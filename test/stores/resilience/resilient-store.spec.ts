@@ -4,21 +4,22 @@ import { InvalidRequest } from '../../../src/errors/request-errors';
 import { StoreUnreachable } from '../../../src/errors/store-errors';
 import { resilientStore } from '../../../src/stores/resilience/resilient-store';
 import type { SecretScope } from '../../../src/secrets/secret';
-import type { ScopeContents, SecretStore } from '../../../src/secrets/secret-store';
-import type { Spans } from '../../../src/telemetry/telemetry';
-import { TracedSecretStore } from '../../../src/telemetry/traced';
+import { UNATTENDED } from '../../../src/secrets/call-context';
+import type { ScopeContents, ScopeSource } from '../../../src/secrets/secret-store';
+import type { StoreAdapter } from '../../../src/secrets/secret-store-decorator';
+import { StoreClient } from '../../support/store-client';
 import { describeSecretStore, outcome } from '../../conformance/secret-store.conformance';
 import { FixedMonotonicTime } from '../../support/fixed-monotonic-time';
 import { MemorySecretStore } from '../../support/memory.secret-store';
 
 const SCOPE = { user: 'alice', workspace: 'notes', environment: 'prod' } as const;
-const UNTRACED: Spans = { during: (_name, work) => work(), duringSync: (_name, work) => work() };
 const time = new FixedMonotonicTime();
-const resilient = (store: SecretStore): SecretStore =>
+type WholeStore = StoreAdapter & ScopeSource;
+const resilient = (store: WholeStore): WholeStore =>
   resilientStore(store, 20_000, { time, log: () => undefined });
 
 const CACHE = { ttlMs: 5_000, maxStaleMs: 60_000, maxEntries: 100, maxBytes: 8 * 1024 * 1024 };
-const cached = (store: SecretStore): SecretStore =>
+const cached = (store: WholeStore): StoreAdapter =>
   new CachedSecretStore(store, CACHE, { time, invalidationBus: new NoInvalidationBus() });
 
 describeSecretStore('the cache before breaker and queue', {
@@ -39,13 +40,10 @@ class NamedStore extends MemorySecretStore {
   }
 }
 
-describe.each([
-  ['queue and breaker', resilient],
-  ['spans', (store: SecretStore) => new TracedSecretStore(store, UNTRACED)],
-])('a store behind %s', (_, wrapped) => {
+describe('a store behind queue and breaker', () => {
   it('forwards reads of a scope and the rules for names to the store', async () => {
-    const store = wrapped(new NamedStore());
-    expect(await store.readScope(SCOPE, 'k')).toEqual({
+    const store = resilient(new NamedStore());
+    expect(await store.readScope(SCOPE, 'k', undefined, UNATTENDED)).toEqual({
       whole: false,
       secrets: [{ name: 'k', value: 'looked up' }],
       unreadable: new Set(['odd']),
@@ -62,7 +60,7 @@ describe('a call that waits in the queue', () => {
       const inner = new MemorySecretStore();
       let open = (): void => undefined;
       inner.gate = new Promise((resolve) => (open = resolve));
-      const store = resilientStore(inner, timeoutMs, { time, log: () => undefined });
+      const store = new StoreClient(resilientStore(inner, timeoutMs, { time, log: () => undefined }));
       const underWay = Array.from({ length: 4 }, () => outcome(store.list(SCOPE)));
       let ended: string | undefined;
       const waits = outcome(store.list(SCOPE)).then((how) => (ended = how));
@@ -80,7 +78,7 @@ describe('a call that waits in the queue', () => {
 describe('an unreachable store', () => {
   it('gets no calls: cached reads are served, writes fail at once, and it is found when it is back', async () => {
     const inner = new MemorySecretStore();
-    const store = cached(resilient(inner));
+    const store = new StoreClient(cached(resilient(inner)));
     await store.create(SCOPE, { name: 'k', value: 'v' });
     expect(await store.retrieve(SCOPE, 'k')).toEqual({ name: 'k', value: 'v' });
     inner.failure = new StoreUnreachable();

@@ -26,7 +26,7 @@ export async function executeRequest(
   client: InfisicalClient,
   apiVersion: ApiVersion,
   name: CallName,
-  parts: CallParts & Pick<TransportRequest, 'timeoutMs' | 'maxWaitMs' | 'minCallMs' | 'bearer'>,
+  parts: CallParts & Pick<TransportRequest, 'timeoutMs' | 'maxWaitMs' | 'minCallMs' | 'bearer' | 'signal'>,
 ): Promise<SuccessfulAnswer> {
   const { method, path } = apiVersion.routes[name];
   const isUnchanged = ({ status }: TransportAnswer): boolean =>

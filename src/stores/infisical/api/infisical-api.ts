@@ -1,7 +1,7 @@
 import type { MonotonicTime } from '../../../time/clock';
-import { type Deadline, remainingMs, withinMs } from '../../../time/deadline';
+import type { CallContext } from '../../../secrets/call-context';
+import { remainingMs, type Wait, waitFor } from '../../../time/deadline';
 import type { MachineSession } from '../auth/machine-session';
-import type { WaitLimit } from '../scope-queue';
 import type { InfisicalClient } from '../transport/infisical-client';
 import { type RetryBudget, retrying } from '../transport/retrying';
 import type { ApiVersion } from '../versions/api-version';
@@ -31,11 +31,11 @@ export class InfisicalApi {
   ) {}
 
   /** Returns the active API version, after detecting it where it is not known yet. @throws InfisicalCallFailed */
-  async apiVersion(deadline: Deadline): Promise<ApiVersion> {
+  async apiVersion(context: CallContext): Promise<ApiVersion> {
     const { apiVersions } = this.settings;
     return (
       apiVersions.known() ??
-      this.#retrying(true, deadline, () => this.shared('probe', apiVersions.current(), deadline))
+      this.#retrying(true, context, () => this.shared('probe', apiVersions.current(), context))
     );
   }
 
@@ -51,10 +51,10 @@ export class InfisicalApi {
     name: CallName,
     parts: PartsIn,
     parse: (body: unknown, answer: SuccessfulAnswer) => T | undefined,
-    deadline: Deadline,
+    context: CallContext,
   ): Promise<T> {
-    const apiVersion = await this.apiVersion(deadline);
-    const answer = await this.#callVersion(apiVersion, name, parts, deadline);
+    const apiVersion = await this.apiVersion(context);
+    const answer = await this.#callVersion(apiVersion, name, parts, context);
     const parsed = parse(answer.body, answer);
     if (parsed === undefined) throw callFailureOf(apiVersion, name, 'unexpectedAnswer');
     return parsed;
@@ -77,18 +77,18 @@ export class InfisicalApi {
     apiVersion: ApiVersion,
     name: CallName,
     parts: PartsIn,
-    deadline: Deadline,
+    context: CallContext,
   ): Promise<SuccessfulAnswer> {
     const changesNothing = apiVersion.routes[name].method === 'GET';
     const send = (activeVersion: ApiVersion) =>
-      this.#retrying(changesNothing, deadline, () =>
-        this.#authorized(activeVersion, name, parts(activeVersion), deadline),
+      this.#retrying(changesNothing, context, () =>
+        this.#authorized(activeVersion, name, parts(activeVersion), context),
       );
     try {
       return await send(apiVersion);
     } catch (error: unknown) {
       if (!(error instanceof InfisicalCallFailed) || !error.mayBeAnotherVersion) throw error;
-      const other = await this.#redetect(apiVersion, deadline);
+      const other = await this.#redetect(apiVersion, context);
       if (other === apiVersion) throw error;
       const failure = error.inVersion(other.name);
       const { call, reason } = failure;
@@ -99,18 +99,18 @@ export class InfisicalApi {
   }
 
   /** Returns the suspected version where the detection fails: the earlier failure then tells more than this one. */
-  async #redetect(suspected: ApiVersion, deadline: Deadline): Promise<ApiVersion> {
+  async #redetect(suspected: ApiVersion, context: CallContext): Promise<ApiVersion> {
     try {
-      return await this.shared('probe', this.settings.apiVersions.redetect(suspected), deadline);
+      return await this.shared('probe', this.settings.apiVersions.redetect(suspected), context);
     } catch (error: unknown) {
       if (error instanceof InfisicalCallFailed) return suspected;
       throw error;
     }
   }
 
-  #retrying<T>(changesNothing: boolean, deadline: Deadline, send: () => Promise<T>): Promise<T> {
+  #retrying<T>(changesNothing: boolean, context: CallContext, send: () => Promise<T>): Promise<T> {
     const { budget, minCallMs } = this.settings;
-    return retrying({ changesNothing, deadline, clock: this.time, budget, minCallMs }, send);
+    return retrying({ changesNothing, context, clock: this.time, budget, minCallMs }, send);
   }
 
   /** Sends with our token. The server finds a dead token before it does anything, so repeating with a new one is safe for writes too. */
@@ -118,24 +118,24 @@ export class InfisicalApi {
     apiVersion: ApiVersion,
     name: CallName,
     parts: CallParts,
-    deadline: Deadline,
+    context: CallContext,
   ): Promise<SuccessfulAnswer> {
     const { requestTimeoutMs, minCallMs } = this.settings;
     const send = (bearer: string) => {
-      const maxWaitMs = remainingMs(deadline, this.time);
+      const maxWaitMs = remainingMs(context.deadline, this.time);
       if (maxWaitMs < minCallMs) throw callFailureOf(apiVersion, name, 'outOfTime');
       const timeoutMs = Math.min(requestTimeoutMs, maxWaitMs);
-      const request = { ...parts, bearer, timeoutMs, maxWaitMs, minCallMs };
+      const request = { ...parts, bearer, timeoutMs, maxWaitMs, minCallMs, signal: context.signal };
       return executeRequest(this.client, apiVersion, name, request);
     };
-    const bearer = await this.token(deadline);
+    const bearer = await this.token(context);
     try {
       return await send(bearer);
     } catch (error: unknown) {
       if (!failedBecause(error, 'tokenDead')) throw error;
       if (!this.session.discard(bearer)) throw error;
     }
-    const fresh = await this.token(deadline);
+    const fresh = await this.token(context);
     try {
       const answer = await send(fresh);
       this.session.replacementAccepted();
@@ -147,20 +147,19 @@ export class InfisicalApi {
   }
 
   /** Returns our token, after a login where there is none. @throws InfisicalCallFailed */
-  async token(deadline: Deadline): Promise<string> {
-    return this.session.ready() ?? this.shared('login', this.session.token(), deadline);
+  async token(context: CallContext): Promise<string> {
+    return this.session.ready() ?? this.shared('login', this.session.token(), context);
   }
 
-  /** Waits for shared work until the deadline; the work goes on for the others after that. @throws InfisicalCallFailed */
-  shared<T>(call: CallName | 'probe', work: Promise<T>, deadline: Deadline): Promise<T> {
-    const { ms, late } = this.waitLimit(call, deadline);
-    return withinMs(ms, work, late);
+  /** Waits for shared work as long as the call may; the work goes on for the others after that. @throws InfisicalCallFailed */
+  shared<T>(call: CallName | 'probe', work: Promise<T>, context: CallContext): Promise<T> {
+    return waitFor(work, this.waitOf(call, context));
   }
 
-  /** Returns the limit for waiting for others before a call is sent. */
-  waitLimit(call: CallName | 'probe', deadline: Deadline): WaitLimit {
+  /** Returns how long a call may wait for others before it is sent. */
+  waitOf(call: CallName | 'probe', { deadline, signal }: CallContext): Wait {
     const late = (): Error =>
       new InfisicalCallFailed({ call, method: '', pathTemplate: '', reason: 'outOfTime' });
-    return { ms: remainingMs(deadline, this.time), late };
+    return { maxMs: remainingMs(deadline, this.time), late, signal };
   }
 }

@@ -1,4 +1,4 @@
-import type { Deadline } from '../../../time/deadline';
+import type { CallContext } from '../../../secrets/call-context';
 import type { ApiVersion } from '../versions/api-version';
 import { parseSecret, parseSecrets, parseWrite, type SecretRow } from './answers';
 import type { SuccessfulAnswer } from './execute-request';
@@ -23,7 +23,7 @@ interface SecretList {
 export async function listSecrets(
   api: InfisicalApi,
   location: ProjectEnvironment,
-  deadline: Deadline,
+  context: CallContext,
   ifRevision?: string,
 ): Promise<SecretList | 'unchanged'> {
   const parts = (apiVersion: ApiVersion) => ({
@@ -35,7 +35,7 @@ export async function listSecrets(
     const rows = parseSecrets(body);
     return rows === undefined ? undefined : { rows, ...(etag !== undefined && { revision: etag }) };
   };
-  return api.call('listSecrets', parts, parse, deadline);
+  return api.call('listSecrets', parts, parse, context);
 }
 
 /** Retrieves one secret by its key. Where the server stored the key twice, it answers with whichever row it finds first. */
@@ -43,7 +43,7 @@ export async function retrieveSecret(
   api: InfisicalApi,
   location: ProjectEnvironment,
   key: string,
-  deadline: Deadline,
+  context: CallContext,
 ): Promise<SecretRow> {
   const parts = (apiVersion: ApiVersion) => ({
     path: { name: key },
@@ -53,7 +53,7 @@ export async function retrieveSecret(
     const row = parseSecret(body);
     return row?.key === key ? row : undefined;
   };
-  return api.call('retrieveSecret', parts, parse, deadline);
+  return api.call('retrieveSecret', parts, parse, context);
 }
 
 export interface SecretUpdate {
@@ -72,7 +72,7 @@ export async function writeSecret(
   location: ProjectEnvironment,
   key: string,
   write: SecretWrite,
-  deadline: Deadline,
+  context: CallContext,
 ): Promise<'done' | 'approvalRequired'> {
   const parts = (apiVersion: ApiVersion) => ({
     path: { name: key },
@@ -83,7 +83,7 @@ export async function writeSecret(
       ...('stored' in write && { secretValue: write.stored }),
     },
   });
-  return api.call(write.call, parts, (body) => parseWrite(key, body), deadline);
+  return api.call(write.call, parts, (body) => parseWrite(key, body), context);
 }
 
 function addressOf(apiVersion: ApiVersion, location: ProjectEnvironment): Readonly<Record<string, string>> {

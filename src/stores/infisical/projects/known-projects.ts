@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import type { Project } from '../api/answers';
-import { ScopeQueue, type WaitLimit } from '../scope-queue';
+import { KeyedMutex } from '../../../concurrency/keyed-mutex';
+import type { Wait } from '../../../time/deadline';
 
 /** Caches projects by slug; the least recently used one is evicted first. */
 export class KnownProjects {
@@ -38,7 +39,7 @@ export class KnownProjects {
 /** Knows the new projects that had no write yet: their first write makes the server create their keys. */
 export class ProjectInitialisation {
   readonly #uninitialised: LRUCache<string, true>;
-  readonly #queue = new ScopeQueue();
+  readonly #queue = new KeyedMutex();
 
   constructor(max: number) {
     this.#uninitialised = new LRUCache({ max });
@@ -53,13 +54,13 @@ export class ProjectInitialisation {
   }
 
   /** Sends one write to a new project before the others: it creates the keys that they use. */
-  async run(projectId: string, write: () => Promise<void>, waitLimit: WaitLimit): Promise<void> {
+  async run(projectId: string, write: () => Promise<void>, wait: Wait): Promise<void> {
     const writeFirst = async (): Promise<boolean> => {
       if (!this.#uninitialised.has(projectId)) return false;
       await write();
       return this.#uninitialised.delete(projectId);
     };
-    const wasFirst = await this.#queue.run(projectId, writeFirst, waitLimit);
+    const wasFirst = await this.#queue.run(projectId, writeFirst, wait);
     if (!wasFirst) await write();
   }
 }

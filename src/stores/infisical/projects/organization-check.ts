@@ -1,7 +1,7 @@
 import type { Clock } from '../../../time/clock';
 import { StoreUnavailable } from '../../../errors/store-errors';
 import { parseIdentityOrganization, parseProjects, type Project } from '../api/answers';
-import type { Deadline } from '../../../time/deadline';
+import type { CallContext } from '../../../secrets/call-context';
 import type { ApiVersion } from '../versions/api-version';
 import type { FailureReason } from '../versions/failure-reason';
 import type { InfisicalApi } from '../api/infisical-api';
@@ -54,14 +54,15 @@ export class OrganizationCheck {
    * Resolves where the setting is right, unset, or cannot be compared.
    * @throws StoreUnavailable where it is another organization; InfisicalCallFailed where Infisical did not answer
    */
-  async require(deadline: Deadline): Promise<void> {
+  async require(context: CallContext): Promise<void> {
     const { organizationId } = this;
     if (organizationId === undefined) return;
-    const accessToken = await this.api.token(deadline);
+    const accessToken = await this.api.token(context);
     if (!this.#isSettled(accessToken)) {
-      const ask = () => this.#check(organizationId, accessToken, deadline);
-      const check = this.#checks.run(accessToken, ask, ranOutOfTime);
-      await this.api.shared('checkOrganization', check, deadline);
+      const ask = (signal: AbortSignal) =>
+        this.#check(organizationId, accessToken, { deadline: context.deadline, signal });
+      const check = this.#checks.run(accessToken, ask, { signal: context.signal, isOwn: ranOutOfTime });
+      await this.api.shared('checkOrganization', check, context);
     }
     if (this.#finding?.verdict === 'other') throw new StoreUnavailable();
   }
@@ -93,8 +94,8 @@ export class OrganizationCheck {
     return isFinal || (ageMs >= 0 && ageMs < RETRY_AFTER_MS);
   }
 
-  async #check(organizationId: string, accessToken: string, deadline: Deadline): Promise<void> {
-    const verdict = await this.#ask(organizationId, accessToken, deadline);
+  async #check(organizationId: string, accessToken: string, context: CallContext): Promise<void> {
+    const verdict = await this.#ask(organizationId, accessToken, context);
     const before = this.#finding;
     const wasOther = before?.verdict === 'other';
     // A mismatch that a project showed to the same identity stays, and without an answer nothing changes.
@@ -103,9 +104,13 @@ export class OrganizationCheck {
     this.#settle(stands && !isNews ? 'other' : verdict, accessToken);
   }
 
-  async #ask(organizationId: string, accessToken: string, deadline: Deadline): Promise<OrganizationVerdict> {
+  async #ask(
+    organizationId: string,
+    accessToken: string,
+    context: CallContext,
+  ): Promise<OrganizationVerdict> {
     const identityId = identityIn(accessToken);
-    const { tellsOrganization } = await this.api.apiVersion(deadline);
+    const { tellsOrganization } = await this.api.apiVersion(context);
     if (tellsOrganization === 'withIdentity' && identityId === undefined) return 'untold';
     const parts = () => ({ path: { organizationId, identityId: identityId ?? '' } });
     const read = (body: unknown): OrganizationVerdict | undefined => {
@@ -114,10 +119,10 @@ export class OrganizationCheck {
       return parseProjects(body) === undefined ? undefined : 'same';
     };
     try {
-      return await this.api.call('checkOrganization', parts, read, deadline);
+      return await this.api.call('checkOrganization', parts, read, context);
     } catch (error: unknown) {
       if (!(error instanceof InfisicalCallFailed)) throw error;
-      return verdictAfter(error, (await this.api.apiVersion(deadline)).tellsOrganization);
+      return verdictAfter(error, (await this.api.apiVersion(context)).tellsOrganization);
     }
   }
 

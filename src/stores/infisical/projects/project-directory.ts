@@ -2,7 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { StoreUnavailable } from '../../../errors/store-errors';
 import { ENVIRONMENTS, type Environment } from '../../../secrets/secret';
 import { parseProject, type Project } from '../api/answers';
-import type { Deadline } from '../../../time/deadline';
+import { type CallContext, uncancelled } from '../../../secrets/call-context';
 import type { ApiVersion } from '../versions/api-version';
 import type { InfisicalApi } from '../api/infisical-api';
 import { failedBecause, ranOutOfTime } from '../versions/infisical-call-failed';
@@ -52,34 +52,33 @@ export class ProjectDirectory {
   }
 
   /** Returns undefined for a workspace that was never written. That is not cached, as another instance may write it. */
-  async find(owner: UserWorkspace, deadline: Deadline): Promise<Project | undefined> {
+  async find(owner: UserWorkspace, context: CallContext): Promise<Project | undefined> {
     const slug = this.naming.slug(owner);
     const known = this.known.get(slug);
     if (known !== undefined) return known;
-    await this.organization.require(deadline);
-    const read = this.#reads.run(slug, () => this.#findProject(slug, deadline), ranOutOfTime);
-    return this.api.shared('findProject', read, deadline);
+    await this.organization.require(context);
+    const find = (signal: AbortSignal) => this.#findProject(slug, { deadline: context.deadline, signal });
+    const read = this.#reads.run(slug, find, { signal: context.signal, isOwn: ranOutOfTime });
+    return this.api.shared('findProject', read, context);
   }
 
   /** Returns the project with that environment, created where it is missing. Concurrent callers share the work. */
-  async provision(owner: UserWorkspace, environment: Environment, deadline: Deadline): Promise<Project> {
+  async provision(owner: UserWorkspace, environment: Environment, context: CallContext): Promise<Project> {
     const slug = this.naming.slug(owner);
     const known = this.known.get(slug);
     if (known?.environments.has(environment)) return known;
-    await this.organization.require(deadline);
-    const work = this.#provisions.run(
-      slug,
-      () => this.#provision(owner, environment, deadline),
-      ranOutOfTime,
-    );
-    const project = await this.api.shared('findProject', work, deadline);
+    await this.organization.require(context);
+    const make = (signal: AbortSignal) =>
+      this.#provision(owner, environment, { deadline: context.deadline, signal });
+    const work = this.#provisions.run(slug, make, { signal: context.signal, isOwn: ranOutOfTime });
+    const project = await this.api.shared('findProject', work, context);
     // The shared work may have been for another environment.
-    return project.environments.has(environment) ? project : this.provision(owner, environment, deadline);
+    return project.environments.has(environment) ? project : this.provision(owner, environment, context);
   }
 
   /** Sends the first write to a new project before all others. */
-  async firstOrAfter(id: string, write: () => Promise<void>, deadline: Deadline): Promise<void> {
-    await this.#initialisation.run(id, write, this.api.waitLimit('createSecret', deadline));
+  async firstOrAfter(id: string, write: () => Promise<void>, context: CallContext): Promise<void> {
+    await this.#initialisation.run(id, write, this.api.waitOf('createSecret', context));
   }
 
   /** Removes a project from the cache after the server answered that it, or an environment of it, is gone. */
@@ -99,8 +98,8 @@ export class ProjectDirectory {
   }
 
   /** @throws StoreUnavailable where the setting names another organization than the machine identity's */
-  requireOrganization(deadline: Deadline): Promise<void> {
-    return this.organization.require(deadline);
+  requireOrganization(context: CallContext): Promise<void> {
+    return this.organization.require(context);
   }
 
   /** The organization of the setting, or else of the projects. */
@@ -108,22 +107,23 @@ export class ProjectDirectory {
     return this.settings.organizationId ?? this.known.organizationId;
   }
 
-  async #provision(owner: UserWorkspace, environment: Environment, deadline: Deadline): Promise<Project> {
+  async #provision(owner: UserWorkspace, environment: Environment, context: CallContext): Promise<Project> {
     const slug = this.naming.slug(owner);
-    const found = await this.#findProject(slug, deadline);
+    const found = await this.#findProject(slug, context);
     if (found === undefined) {
-      const created = await this.#create(owner, slug, deadline);
-      if (created !== undefined) return this.#complete(slug, created, ENVIRONMENTS, deadline);
+      const created = await this.#create(owner, slug, context);
+      // What was begun is finished: others would wait in vain for its environments.
+      if (created !== undefined) return this.#complete(slug, created, ENVIRONMENTS, uncancelled(context));
     }
-    const project = found ?? (await this.#findProject(slug, deadline));
+    const project = found ?? (await this.#findProject(slug, context));
     if (project === undefined) throw new StoreUnavailable();
-    const latest = await this.#waitForEnvironment(slug, project, environment, deadline);
-    return this.#complete(slug, latest, [environment], deadline);
+    const latest = await this.#waitForEnvironment(slug, project, environment, context);
+    return this.#complete(slug, latest, [environment], context);
   }
 
-  async #findProject(slug: string, deadline: Deadline): Promise<Project | undefined> {
+  async #findProject(slug: string, context: CallContext): Promise<Project | undefined> {
     try {
-      const project = await this.api.call('findProject', () => ({ path: { slug } }), parseProject, deadline);
+      const project = await this.api.call('findProject', () => ({ path: { slug } }), parseProject, context);
       return this.#remember(slug, project);
     } catch (error: unknown) {
       if (failedBecause(error, 'notFound:project')) return undefined;
@@ -133,14 +133,14 @@ export class ProjectDirectory {
   }
 
   /** Returns undefined where the slug was taken meanwhile, or the outcome is unknown until the project is read. */
-  async #create(owner: UserWorkspace, slug: string, deadline: Deadline): Promise<Project | undefined> {
+  async #create(owner: UserWorkspace, slug: string, context: CallContext): Promise<Project | undefined> {
     const parts = ({ projectFields }: ApiVersion) => ({
       body: { projectName: this.naming.displayName(owner), slug, ...projectFields },
     });
     try {
-      const project = await this.api.call('createProject', parts, parseProject, deadline);
+      const project = await this.api.call('createProject', parts, parseProject, context);
       this.#mayNotCreate = false;
-      await this.#deleteUnlessOurs(project, slug, deadline);
+      await this.#deleteUnlessOurs(project, slug, uncancelled(context));
       this.#initialisation.add(project.id);
       this.log('info', 'infisical_project_created', { project: slug });
       return this.#remember(slug, project);
@@ -156,7 +156,7 @@ export class ProjectDirectory {
     slug: string,
     project: Project,
     wanted: readonly Environment[],
-    deadline: Deadline,
+    context: CallContext,
   ): Promise<Project> {
     const missing = wanted.find((environment) => !project.environments.has(environment));
     if (missing === undefined) return project;
@@ -167,14 +167,14 @@ export class ProjectDirectory {
         'createEnvironment',
         () => ({ path, body }),
         (answer) => answer,
-        deadline,
+        context,
       );
     } catch (error: unknown) {
-      const latest = await this.#readAfterFailure(error, slug, missing, deadline);
-      return this.#complete(slug, latest, wanted, deadline);
+      const latest = await this.#readAfterFailure(error, slug, missing, context);
+      return this.#complete(slug, latest, wanted, context);
     }
     const extended = { ...project, environments: new Set([...project.environments, missing]) };
-    return this.#complete(slug, this.#remember(slug, extended), wanted, deadline);
+    return this.#complete(slug, this.#remember(slug, extended), wanted, context);
   }
 
   /** Returns the project as it is now, where the environment exists after all, or only conflicted with another one. @throws the error */
@@ -182,12 +182,12 @@ export class ProjectDirectory {
     error: unknown,
     slug: string,
     missing: Environment,
-    deadline: Deadline,
+    context: CallContext,
   ): Promise<Project> {
     if (failedBecause(error, 'environmentHeld')) warnOfHeld(this.log, slug, missing);
     if (!failedBecause(error, 'alreadyExists:environment', 'conflict') && !leavesIndeterminate(error))
       throw error;
-    const latest = await this.#findProject(slug, deadline);
+    const latest = await this.#findProject(slug, context);
     if (latest === undefined) throw error;
     if (!latest.environments.has(missing) && !failedBecause(error, 'conflict')) throw error;
     return latest;
@@ -198,19 +198,20 @@ export class ProjectDirectory {
     slug: string,
     project: Project,
     needed: Environment,
-    deadline: Deadline,
+    context: CallContext,
   ): Promise<Project> {
-    if ((await this.api.apiVersion(deadline)).environmentsAreUnique) return project;
+    if ((await this.api.apiVersion(context)).environmentsAreUnique) return project;
     let latest = project;
     for (let attempt = 1; attempt <= MAX_ATTEMPTS && !latest.environments.has(needed); attempt++) {
       await pause((0.5 + Math.random()) * 200 * attempt);
-      latest = (await this.#findProject(slug, deadline)) ?? latest;
+      context.signal.throwIfAborted();
+      latest = (await this.#findProject(slug, context)) ?? latest;
     }
     return latest;
   }
 
   /** Deletes a new project of another organization: some servers show their organization only with a project. @throws StoreUnavailable */
-  async #deleteUnlessOurs(project: Project, slug: string, deadline: Deadline): Promise<void> {
+  async #deleteUnlessOurs(project: Project, slug: string, context: CallContext): Promise<void> {
     try {
       this.organization.requireOurs(project, slug);
     } catch (error: unknown) {
@@ -220,7 +221,7 @@ export class ProjectDirectory {
           'deleteProject',
           () => ({ path }),
           (answer) => answer,
-          deadline,
+          context,
         )
         .catch(() => warnOfLeft(this.log, slug));
       throw error;

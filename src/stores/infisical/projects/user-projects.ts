@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 import type { StoredWorkspace } from '../../../secrets/secret-store';
 import { StoreUnavailable } from '../../../errors/store-errors';
 import { parseProjects } from '../api/answers';
-import type { Deadline } from '../../../time/deadline';
+import type { CallContext } from '../../../secrets/call-context';
 import type { ApiVersion } from '../versions/api-version';
 import type { InfisicalApi } from '../api/infisical-api';
 import { failedBecause } from '../versions/infisical-call-failed';
@@ -34,9 +34,9 @@ export class UserProjects {
     private readonly log: LogEvent,
   ) {}
 
-  async of(user: string, deadline: Deadline): Promise<readonly StoredWorkspace[]> {
+  async of(user: string, context: CallContext): Promise<readonly StoredWorkspace[]> {
     // v3 answers with an empty list for another organization than the identity's, so that nothing would be removed.
-    await this.projects.requireOrganization(deadline);
+    await this.projects.requireOrganization(context);
     const prefix = userSlugPrefix(user);
     const parts = ({ listsByOrganization }: ApiVersion) => {
       if (!listsByOrganization) return {};
@@ -44,7 +44,7 @@ export class UserProjects {
       if (organizationId === undefined) throw new StoreUnavailable(NO_ORGANIZATION_YET);
       return { path: { organizationId } };
     };
-    const all = await this.api.call('listProjects', parts, parseProjects, deadline);
+    const all = await this.api.call('listProjects', parts, parseProjects, context);
     for (const { id, slug } of all) if (slug.startsWith(prefix)) this.#found.set(id, prefix);
     return [...this.#found].flatMap(([id, of]) => (of === prefix ? [{ id }] : []));
   }
@@ -53,17 +53,17 @@ export class UserProjects {
    * Removes a project; one that is created again has another id. All servers answer differently for a project that is gone and
    * for one that the identity is no member of: only the first counts as removed.
    */
-  async remove({ id }: StoredWorkspace, deadline: Deadline): Promise<void> {
+  async remove({ id }: StoredWorkspace, context: CallContext): Promise<void> {
     // Real servers answer 500 to all but one of several deletes at once.
-    await this.#removals.run(id, () => this.#remove(id, deadline));
+    await this.#removals.run(id, () => this.#remove(id, context));
   }
 
-  async #remove(id: string, deadline: Deadline): Promise<void> {
+  async #remove(id: string, context: CallContext): Promise<void> {
     try {
-      await this.#delete(id, deadline).catch((error: unknown) => {
+      await this.#delete(id, context).catch((error: unknown) => {
         // The server, or another instance, may have deleted it: only another delete shows that.
         if (!leavesIndeterminate(error)) throw error;
-        return this.#delete(id, deadline);
+        return this.#delete(id, context);
       });
       this.log('info', 'infisical_project_removal_succeeded', { project: id });
     } catch (error: unknown) {
@@ -77,12 +77,12 @@ export class UserProjects {
     this.#found.delete(id);
   }
 
-  async #delete(projectId: string, deadline: Deadline): Promise<void> {
+  async #delete(projectId: string, context: CallContext): Promise<void> {
     await this.api.call(
       'deleteProject',
       () => ({ path: { projectId } }),
       (answer) => answer,
-      deadline,
+      context,
     );
   }
 }

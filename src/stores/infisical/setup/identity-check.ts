@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { Clock } from '../../../time/clock';
 import { StoreUnavailable } from '../../../errors/store-errors';
 import { DomainError } from '../../../errors/domain-error';
+import { UNATTENDED } from '../../../secrets/call-context';
 import type { SecretStore, StoredWorkspace } from '../../../secrets/secret-store';
 import { parseProject } from '../api/answers';
 import type { ApiVersion } from '../versions/api-version';
@@ -59,7 +60,7 @@ export async function checkIdentity(
       // The probe project is deleted next, whatever failed.
       findings.push(lastFailure === '' ? wordsFor(error) : lastFailure);
     });
-    const listed = await store.workspacesOf(owner.user).catch(() => []);
+    const listed = await store.workspacesOf(owner.user, UNATTENDED).catch(() => []);
     const organizationId = await cleanUp(calls, apiVersion, { slug: projectSlug(owner), listed }, findings);
     findings.push(...(await excess(calls, organizationId, accessToken).catch(unanswered)));
     return { apiVersion: apiVersion.name, findings, organizationId };
@@ -76,12 +77,13 @@ export async function checkIdentity(
 async function exercise(store: SecretStore, owner: { user: string; workspace: string }): Promise<void> {
   for (const environment of ['prod', 'test'] as const) {
     const scope = { ...owner, environment };
-    await store.create(scope, { name: 'probe', value: 'one' });
-    await store.update(scope, { name: 'probe', value: ' two ${X}' });
-    const [retrieved, listed] = [await store.retrieve(scope, 'probe'), await store.list(scope)];
-    if (retrieved.value !== ' two ${X}' || listed.length !== 1)
+    await store.create(scope, { name: 'probe', value: 'one' }, UNATTENDED);
+    await store.update(scope, { name: 'probe', value: ' two ${X}' }, UNATTENDED);
+    const { secret } = await store.retrieve(scope, 'probe', UNATTENDED);
+    const { secrets } = await store.list(scope, UNATTENDED);
+    if (secret.value !== ' two ${X}' || secrets.length !== 1)
       throw new SetupFailed('Infisical gives back another value than was stored.');
-    await store.delete(scope, 'probe');
+    await store.delete(scope, 'probe', UNATTENDED);
   }
 }
 

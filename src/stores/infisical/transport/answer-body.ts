@@ -5,12 +5,13 @@ import { parseSlicedJson } from './sliced-json';
 
 /**
  * The time limits of one call: `timeoutMs` for the server, and `maxWaitMs` after which the call ends in any case. Time for which we
- * make the server wait does not count as the server's.
+ * make the server wait does not count as the server's. The call also ends when the signal of its caller aborts.
  */
 export class CallTime {
   readonly #abort = new AbortController();
   readonly #cancelMaxWait: () => void;
   #cancelTimeout: () => void = () => undefined;
+  readonly #abortWithCaller = (): void => this.#abort.abort();
   #leftMs: number;
   #sinceMs = 0;
 
@@ -18,13 +19,16 @@ export class CallTime {
     timeoutMs: number,
     maxWaitMs: number,
     private readonly time: MonotonicTime,
+    private readonly caller?: AbortSignal,
   ) {
     this.#leftMs = timeoutMs;
+    if (caller?.aborted === true) this.#abort.abort();
+    else caller?.addEventListener('abort', this.#abortWithCaller);
     this.#cancelMaxWait = time.after(maxWaitMs, () => this.#abort.abort());
     this.#startTimeout();
   }
 
-  /** Aborts when the time is up. */
+  /** Aborts when the time is up, or the caller has gone. */
   get signal(): AbortSignal {
     return this.#abort.signal;
   }
@@ -43,6 +47,7 @@ export class CallTime {
   end(): void {
     this.#cancelTimeout();
     this.#cancelMaxWait();
+    this.caller?.removeEventListener('abort', this.#abortWithCaller);
   }
 
   #startTimeout(): void {

@@ -38,6 +38,8 @@ export interface TransportRequest {
   readonly maxWaitMs?: number;
   /** How much of `maxWaitMs` must be left when it is sent; otherwise it is refused unsent. */
   readonly minCallMs?: number;
+  /** Ends the wait for its permit with the signal's reason, and a read also while it is under way. A write that was sent is finished. */
+  readonly signal?: AbortSignal;
   /** Returns why an answer is a failure, for the observer. By default only a 429 and a 5xx are failures. */
   readonly reasonOf?: (answer: TransportAnswer) => FailureReason | undefined;
 }
@@ -69,7 +71,7 @@ export class InfisicalClient {
     this.#sendHttp = httpSender(baseURL, this.#route);
   }
 
-  /** @throws InfisicalCallFailed where no whole answer was received */
+  /** @throws InfisicalCallFailed where no whole answer was received, or the reason of the signal */
   async send(request: TransportRequest): Promise<TransportAnswer> {
     const body = request.body === undefined ? undefined : Buffer.from(JSON.stringify(request.body));
     if (body !== undefined && body.length > MAX_REQUEST_BYTES) throw failure(request, 'tooLarge');
@@ -81,10 +83,11 @@ export class InfisicalClient {
       report = rateReportOf(headers, answer);
       return answer;
     };
+    const { minCallMs = 0, signal } = request;
     try {
       if (!isWrite(request)) return await carryOut(maxWaitMs);
-      const times = { maxWaitMs, minCallMs: request.minCallMs ?? 0 };
-      return await this.#writes.run(times, carryOut, () => failure(request, 'outOfTime'));
+      const wait = { maxWaitMs, minCallMs, ...(signal !== undefined && { signal }) };
+      return await this.#writes.run(wait, carryOut, () => failure(request, 'outOfTime'));
     } finally {
       this.limits.settle(route, report);
     }
@@ -95,8 +98,10 @@ export class InfisicalClient {
     body: Buffer | undefined,
     leftMs: number,
   ): Promise<{ readonly answer: TransportAnswer; readonly headers: AxiosResponse['headers'] }> {
+    request.signal?.throwIfAborted();
     const observed = this.#observer?.callBegins(request);
-    const time = new CallTime(Math.min(request.timeoutMs, leftMs), leftMs, this.time);
+    const caller = isWrite(request) ? undefined : request.signal;
+    const time = new CallTime(Math.min(request.timeoutMs, leftMs), leftMs, this.time, caller);
     try {
       const response = await this.#sendHttp({
         method: request.method,
@@ -123,6 +128,10 @@ export class InfisicalClient {
       observed?.ended(outcomeOf((request.reasonOf ?? serverFailureOf)(answer)), status);
       return { answer, headers };
     } catch (error: unknown) {
+      if (caller?.aborted === true) {
+        observed?.ended('cancelled');
+        caller.throwIfAborted();
+      }
       const failed =
         error instanceof InfisicalCallFailed
           ? error
@@ -138,7 +147,7 @@ export class InfisicalClient {
   async #permit(route: string, request: TransportRequest): Promise<number> {
     const maxWaitMs = Math.max(request.timeoutMs, request.maxWaitMs ?? 0);
     try {
-      const waitedMs = await this.limits.acquire(route, maxWaitMs - (request.minCallMs ?? 0));
+      const waitedMs = await this.limits.acquire(route, maxWaitMs - (request.minCallMs ?? 0), request.signal);
       if (waitedMs > 0) this.#observer?.waitedForPermit(waitedMs);
       return Math.max(1, maxWaitMs - waitedMs);
     } catch (error: unknown) {

@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Clock } from '../../../time/clock';
-import { remainingMs, type Deadline } from '../../../time/deadline';
+import type { CallContext } from '../../../secrets/call-context';
+import { remainingMs } from '../../../time/deadline';
 import type { FailureReason } from '../versions/failure-reason';
 import { InfisicalCallFailed } from '../versions/infisical-call-failed';
 
@@ -46,7 +47,7 @@ const HARMLESS_TO_REPEAT: ReadonlySet<FailureReason> = new Set([
 
 interface RetryOptions {
   readonly changesNothing: boolean;
-  readonly deadline: Deadline;
+  readonly context: CallContext;
   readonly clock: Clock;
   readonly budget: RetryBudget;
   /** The time that must be left for the next attempt. */
@@ -62,7 +63,7 @@ const MAX_PAUSE_MS = 2_000;
  * Retry-After says. @throws the last failure
  */
 export async function retrying<T>(options: RetryOptions, send: () => Promise<T>): Promise<T> {
-  const { changesNothing, deadline, clock, budget, minCallMs } = options;
+  const { changesNothing, context, clock, budget, minCallMs } = options;
   budget.earn();
   for (let attempt = 1; ; attempt++) {
     try {
@@ -74,9 +75,10 @@ export async function retrying<T>(options: RetryOptions, send: () => Promise<T>)
       if (!repeatable.has(error.reason)) throw error;
       const maxPauseMs = Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** attempt);
       const pauseMs = error.retryAfterMs ?? Math.random() * maxPauseMs;
-      if (attempt === MAX_ATTEMPTS || pauseMs + minCallMs >= remainingMs(deadline, clock)) throw error;
+      if (attempt === MAX_ATTEMPTS || pauseMs + minCallMs >= remainingMs(context.deadline, clock))
+        throw error;
       if (!budget.spend()) throw error;
-      await pause(pauseMs);
+      await pause(pauseMs, undefined, context).catch(() => context.signal.throwIfAborted());
     }
   }
 }

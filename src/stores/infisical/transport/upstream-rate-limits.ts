@@ -1,6 +1,6 @@
 import { Semaphore } from 'async-mutex';
 import { type MonotonicTime, SystemMonotonicTime } from '../../../time/clock';
-import { withinMs } from '../../../time/deadline';
+import { waitFor } from '../../../time/deadline';
 import { RateLimitWindow, type RateReport } from './rate-limit-window';
 
 /** Calls back once, later; returns a function that cancels it. */
@@ -43,23 +43,50 @@ export class UpstreamRateLimits {
   ) {}
 
   /**
-   * Returns how long the call waited. The call must then be sent, and settled.
+   * Takes a permit where one is free. The call must then be sent, and settled.
    * @param route method and path template: there are few, so their queues are never removed
-   * @throws NoPermitInTime at once where there would be no permit within `maxWaitMs`
    */
-  async acquire(route: string, maxWaitMs: number): Promise<number> {
+  tryAcquire(route: string): boolean {
+    const { waiting, window } = this.#queueOf(route);
+    if (waiting.length > 0 || !window.isFree(this.clock.nowMs())) return false;
+    window.take();
+    return true;
+  }
+
+  /**
+   * Waits for a permit, and returns how long. The call must then be sent, and settled.
+   * @throws NoPermitInTime at once where there would be no permit within `maxWaitMs`, or the reason of the signal
+   */
+  async acquire(route: string, maxWaitMs: number, signal?: AbortSignal): Promise<number> {
+    signal?.throwIfAborted();
+    if (this.tryAcquire(route)) return 0;
     const queue = this.#queueOf(route);
     const nowMs = this.clock.nowMs();
-    if (queue.waiting.length === 0 && queue.window.isFree(nowMs)) {
-      queue.window.take();
-      return 0;
-    }
     const waitMs = queue.window.waitMs(nowMs, queue.waiting.length);
     if (waitMs >= maxWaitMs) throw new NoPermitInTime(waitMs);
-    return new Promise((admit, refuse) => {
-      queue.waiting.push({ sinceMs: nowMs, untilMs: nowMs + maxWaitMs, admit, refuse });
-      this.#setAlarm(queue, nowMs);
-    });
+    const leave = new AbortController();
+    try {
+      return await new Promise<number>((admit, refuse) => {
+        const call = { sinceMs: nowMs, untilMs: nowMs + maxWaitMs, admit, refuse };
+        signal?.addEventListener('abort', () => this.#leave(queue, call), { signal: leave.signal });
+        queue.waiting.push(call);
+        this.#setAlarm(queue, nowMs);
+      });
+    } catch (error: unknown) {
+      signal?.throwIfAborted();
+      throw error;
+    } finally {
+      leave.abort();
+    }
+  }
+
+  /** Ends the wait of a call that nobody waits for any more. */
+  #leave(queue: RouteQueue, call: WaitingCall): void {
+    const at = queue.waiting.indexOf(call);
+    if (at < 0) return;
+    queue.waiting.splice(at, 1);
+    call.refuse(new NoPermitInTime(0));
+    this.#admitWaiting(queue);
   }
 
   /** Notes the end of a call that had a permit. */
@@ -142,26 +169,26 @@ export class WriteSlots {
 
   /**
    * @param send gets what is left of `maxWaitMs`, which is no less than `minCallMs`
-   * @throws late() where no slot is free in time; then nothing is sent
+   * @throws late() where no slot is free in time, or the reason of the signal; then nothing is sent
    */
   async run<T>(
-    { maxWaitMs, minCallMs }: { readonly maxWaitMs: number; readonly minCallMs: number },
+    { maxWaitMs, minCallMs, signal }: SlotWait,
     send: (leftMs: number) => Promise<T>,
     late: () => Error,
   ): Promise<T> {
     const sinceMs = this.time.nowMs();
     const slot = this.#slots.acquire();
     try {
-      await withinMs(maxWaitMs - minCallMs, slot, late);
-    } catch (error: unknown) {
-      void slot.then(([, release]) => release());
-      throw error;
-    }
-    const [, release] = await slot;
-    try {
+      await waitFor(slot, { maxMs: maxWaitMs - minCallMs, late, ...(signal !== undefined && { signal }) });
       return await send(Math.max(1, maxWaitMs - (this.time.nowMs() - sinceMs)));
     } finally {
-      release();
+      void slot.then(([, release]) => release());
     }
   }
+}
+
+interface SlotWait {
+  readonly maxWaitMs: number;
+  readonly minCallMs: number;
+  readonly signal?: AbortSignal;
 }
