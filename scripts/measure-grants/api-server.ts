@@ -1,10 +1,14 @@
 import { FakeApiServer } from '../../test/support/fake-api-server/fake-api-server';
 import { permissionOf } from '../../test/support/application-permission';
-import { APPS, appOf, USERS } from './cluster-size';
+import { APPS, appOf, MANIFESTS, mapOf, USERS } from './cluster-size';
 
 /** The cluster, in a process of its own so that its memory is not counted as ours. */
 async function main(): Promise<void> {
   const server = await FakeApiServer.start();
+  const put = (app: ReturnType<typeof appOf>): void => {
+    if (MANIFESTS) server.of('configmaps').put(mapOf(app));
+    else server.of('applicationpermissions').put(permissionOf(app, app.app));
+  };
   for (let user = 0; user < USERS; user++) {
     const name = `user${user}`;
     server.of('endpointslices').put({
@@ -17,7 +21,7 @@ async function main(): Promise<void> {
     });
     for (let app = 0; app < APPS; app++) {
       const one = appOf(user, app);
-      server.of('applicationpermissions').put(permissionOf(one, one.app));
+      put(one);
       const labels = { 'bytetrade.io/ns-owner': name, 'kubernetes.io/metadata.name': `${one.app}-${name}` };
       server
         .of('namespaces')
@@ -25,8 +29,7 @@ async function main(): Promise<void> {
     }
   }
   process.on('message', (ops: readonly string[]) => {
-    const one = appOf(0, 0);
-    server.of('applicationpermissions').put(permissionOf({ ...one, ops }, one.app));
+    put({ ...appOf(0, 0), ops });
   });
   process.on('disconnect', () => process.exit());
   process.send?.({ url: server.url, token: server.token });

@@ -7,12 +7,16 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { SystemMonotonicTime, SystemClock } from '../../src/time/clock';
 import { GrantsService } from '../../src/authz/grants.service';
 import { KubernetesGrantSource } from '../../src/grant-sources/kubernetes/kubernetes.grant-source';
+import { applicationPermissions } from '../../src/grant-sources/kubernetes/application-permission';
+import { manifestFeed } from '../../src/grant-sources/kubernetes/manifest-feed';
+import { WatchedGrantApprovals } from '../../src/grant-sources/kubernetes/watched-grant-approvals';
 import type { Caller } from '../../src/authn/caller';
 import { openCluster } from '../../src/kubernetes/open-cluster';
 import { KubernetesApi } from '../../src/kubernetes/kubernetes-api';
+import { OWN_NAMESPACE } from '../../test/support/manifest-config-map';
 import { permissionOf } from '../../test/support/application-permission';
 import { FakeApiServer } from '../../test/support/fake-api-server/fake-api-server';
-import { APPS, appOf, USERS } from './cluster-size';
+import { APPS, appOf, MANIFESTS, USERS } from './cluster-size';
 
 const DECISIONS = 200_000;
 const DECISION_ROUNDS = 11;
@@ -86,10 +90,12 @@ async function sourceOf(callers: readonly Caller[]) {
 
 async function main(): Promise<number> {
   const dir = mkdtempSync(join(tmpdir(), 'measure-'));
-  const cluster = fork(join(__dirname, 'api-server.js'));
-  const [{ url, token }] = (await once(cluster, 'message')) as [{ url: string; token: string }];
+  const apiServer = fork(join(__dirname, 'api-server.js'), process.argv.slice(2));
+  const [{ url, token }] = (await once(apiServer, 'message')) as [{ url: string; token: string }];
   process.env['KUBECONFIG'] = kubeconfig(dir, url, token);
-  process.stdout.write(`${USERS} users x ${APPS} apps, and as many namespaces\n`);
+  process.stdout.write(
+    `${USERS} users x ${APPS} apps${MANIFESTS ? ' with manifests in ConfigMaps' : ''}, and as many namespaces\n`,
+  );
   const baseMiB = process.memoryUsage.rss() / 2 ** 20;
   const longestPauseMs = watchPauses();
   let mostMiB = 0;
@@ -105,8 +111,12 @@ async function main(): Promise<number> {
     settingsServiceAccounts: [],
     maxAgeMs: 600_000,
   };
-  const { informerDeps, peerVerifier, close } = openCluster(options, new SystemClock(), () => undefined);
-  const source = await KubernetesGrantSource.open(informerDeps);
+  const cluster = openCluster(options, new SystemClock(), () => undefined);
+  const { informerDeps, peerVerifier, namespaces: owners, close } = cluster;
+  const manifests = () =>
+    manifestFeed({ owners, approvals: new WatchedGrantApprovals(OWN_NAMESPACE, informerDeps) });
+  const feeds = [MANIFESTS ? manifests() : applicationPermissions];
+  const source = await KubernetesGrantSource.open(informerDeps, options.maxAgeMs, feeds);
   await until(() => source.status().ready);
   print('first sync of the grants', performance.now() - startedMs, 'ms', TARGETS.syncMs);
   if (source.status().installedApps !== USERS * APPS) throw new Error('apps are missing');
@@ -121,14 +131,14 @@ async function main(): Promise<number> {
   let slowestMs = 0;
   for (let round = 0; round < ROUNDS; round++) {
     const changedMs = performance.now();
-    cluster.send([`ListSecret?workspace=round-${round}`]);
+    apiServer.send([`ListSecret?workspace=app0-round-${round}`]);
     await until(
-      () => source.find('user0', 'app0')?.grants.has(`ListSecret?workspace=round-${round}`) === true,
+      () => source.find('user0', 'app0')?.grants.has(`ListSecret?workspace=app0-round-${round}`) === true,
     );
     slowestMs = Math.max(slowestMs, performance.now() - changedMs);
   }
   print(`one changed resource in force, worst of ${ROUNDS}`, slowestMs, 'ms', TARGETS.inForceMs);
-  service.authorize(caller, 'ListSecret', `round-${ROUNDS - 1}`);
+  service.authorize(caller, 'ListSecret', `app0-round-${ROUNDS - 1}`);
 
   const callers = Array.from({ length: 10 }, (_, index): Caller => {
     const user = `user${(index * 7919) % USERS}`;
@@ -151,7 +161,7 @@ async function main(): Promise<number> {
   );
   await few.close();
   await Promise.all([source.close(), close()]);
-  cluster.disconnect();
+  apiServer.disconnect();
   rmSync(dir, { recursive: true });
   return missed;
 }
