@@ -1,4 +1,15 @@
-import { chartFile, type KubeManifest, listOf, namespaceOf, one, type Profile, renderProfile } from './chart';
+import {
+  chartFile,
+  type KubeManifest,
+  listOf,
+  merged,
+  namespaceOf,
+  one,
+  type Profile,
+  render,
+  renderProfile,
+  THREE_VALUES,
+} from './chart';
 import { settingsOf, workloadOf } from './pod-files';
 
 const PROFILES = ['olares', 'olares-1.12.0'] as const satisfies readonly Profile[];
@@ -96,6 +107,46 @@ describe('up to Olares 1.12.0', () => {
     const resources = resourcesOf(rendered['olares-1.12.0'], 'os-platform-vault');
     expect(resources).toContain('providerregistries');
     expect(resources).not.toContain('clusterroles');
+  });
+});
+
+describe('the policy that holds the service to roles of its own', () => {
+  const apiVersions = ['admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy'];
+  const policies = (
+    profile: Profile,
+    admissionPolicy: boolean | 'auto',
+    served: readonly string[] = apiVersions,
+  ): readonly KubeManifest[] => {
+    const values = merged(THREE_VALUES[profile], { registration: { admissionPolicy } });
+    return render({ profiles: [profile], values, apiVersions: served }).filter(({ kind }) =>
+      String(kind).startsWith('ValidatingAdmissionPolicy'),
+    );
+  };
+
+  it('is there where the cluster has the kind, or where it must be, and only where roles are made', () => {
+    expect(policies('olares', 'auto')).toHaveLength(2);
+    expect(policies('olares', 'auto', [])).toEqual([]);
+    expect(policies('olares', true, [])).toHaveLength(2);
+    expect(policies('olares', false)).toEqual([]);
+    expect(policies('olares-1.12.0', true)).toEqual([]);
+  });
+
+  it('binds the ServiceAccount of the service, and no other', () => {
+    const [policy, binding] = policies('olares', true);
+    expect(policy?.['spec'].matchConditions).toEqual([
+      {
+        name: 'by-the-service',
+        expression: "request.userInfo.username == 'system:serviceaccount:os-protected:vault'",
+      },
+    ]);
+    expect(policy?.['spec'].matchConstraints.resourceRules[0]).toMatchObject({
+      operations: ['CREATE', 'UPDATE', 'DELETE'],
+      resources: ['clusterroles', 'clusterrolebindings'],
+    });
+    expect(binding?.['spec']).toEqual({
+      policyName: policy?.['metadata'].name,
+      validationActions: ['Deny'],
+    });
   });
 });
 

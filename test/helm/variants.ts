@@ -29,7 +29,7 @@ const VARIANTS: Readonly<Record<string, Variant>> = {
     profile: 'olares-1.12.0',
     values: {
       identity: { trustedProxyServiceAccounts: accounts },
-      registration: { kind: 'both', providerName: 'vault' },
+      registration: { kind: 'both', providerName: 'vault', admissionPolicy: true },
     },
   },
   'manifests of apps, some of them approved': {
