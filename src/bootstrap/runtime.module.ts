@@ -58,10 +58,8 @@ export class ServiceCredentials {
 
   constructor({ accessTokenKey, userToken, tls, credentialFiles }: Settings, files: WatchedFiles) {
     const key = (name: SecretSettingName, initial: Uint8Array): Reloadable<Uint8Array> => {
-      const path = credentialFiles[name];
-      if (path === undefined) return fixed(initial);
-      const parse = ([bytes = new Uint8Array()]: readonly Uint8Array[]): Uint8Array => keyFrom(path, bytes);
-      return files.follow({ paths: [path], parse, kind: 'credential', name }, initial);
+      const { [name]: path = '' } = credentialFiles;
+      return files.followFile(name, credentialFiles[name], (bytes) => keyFrom(path, bytes), initial);
     };
     this.accessTokenKey = key('ACCESS_TOKEN_KEY', accessTokenKey);
     this.userTokenSecret = key('USER_TOKEN_SECRET', userToken.secret);
@@ -96,12 +94,8 @@ export function trustedAuthorities(
   const { caFile } = authorityFiles;
   const others = otherAuthorities(authorityFiles);
   const initial = [...others, ...readCertificates(caFile)];
-  if (files === undefined) return fixed(initial);
-  const parse = ([bytes = new Uint8Array()]: readonly Uint8Array[]): readonly string[] => [
-    ...others,
-    ...certificatesFrom(caFile, bytes),
-  ];
-  return files.follow({ paths: [caFile], parse, kind: 'credential', name }, initial);
+  const parse = (bytes: Uint8Array) => [...others, ...certificatesFrom(caFile, bytes)];
+  return files === undefined ? fixed(initial) : files.followFile(name, caFile, parse, initial);
 }
 
 /** Provides what every other module may use: settings, log, time, credentials and the list of problems. */

@@ -1,7 +1,9 @@
 import { Module, type DynamicModule, type MiddlewareConsumer, type NestModule } from '@nestjs/common';
-import { HttpAdapterHost } from '@nestjs/core';
+import { HttpAdapterHost } from '@nestjs/core/helpers/http-adapter-host';
 import { APP_FILTER, APP_GUARD, APP_PIPE } from '@nestjs/core/constants';
 import { AuthnModule } from '../authn/authn.module';
+import { CallerAuthenticator } from '../authn/caller-authenticator';
+import { PeerVerifier } from '../authn/peer-verifier';
 import { GrantApprovals, GrantApprovalService } from '../authz/grant-approvals';
 import { GrantSource } from '../authz/grant-source';
 import { factory, Runtime, ServiceCredentials } from '../bootstrap/runtime.module';
@@ -26,7 +28,7 @@ import { UserEventsController } from './controllers/user-events.controller';
 import { AdmissionGuard } from './guards/admission.guard';
 import { AuthenticationGuard, RequestAuthenticator } from './guards/authentication.guard';
 import { Drain, EarlyRefusals, ThrottledCredentials } from './guards/early-refusals';
-import { SettingsCallers, SettingsRoutesOptions } from './guards/settings-callers';
+import { SettingsCallers } from './guards/settings-callers';
 import { LargeAnswers } from './server/json-answers';
 import { RequestBodies } from './server/request-bodies';
 import { RequestQueue } from './server/request-queue';
@@ -77,12 +79,11 @@ const GUARD_PROVIDERS = [
     ({ settings }, ...deps) => new EarlyRefusals(settings.tls?.clientSubjects, ...deps),
   ),
   factory(
-    SettingsRoutesOptions,
-    [Runtime],
-    ({ settings: { settingsRoutes, userToken } }) =>
-      new SettingsRoutesOptions(settingsRoutes, userToken.adminGroup),
+    SettingsCallers,
+    [Runtime, CallerAuthenticator, PeerVerifier],
+    ({ settings }, authenticator, peers) =>
+      new SettingsCallers(authenticator, peers, settings.settingsRoutes, settings.userToken.adminGroup),
   ),
-  SettingsCallers,
   RequestAuthenticator,
   RequestBodies,
   AuthenticationGuard,

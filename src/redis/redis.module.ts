@@ -5,7 +5,6 @@ import { redisServerFrom } from '../config/redis-settings';
 import { textFrom } from '../config/secret-source';
 import { ServiceProblems } from '../http/controllers/health.controller';
 import { LocalRateLimits, RateLimits } from '../limits/rate-limits';
-import { type Reloadable, fixed } from '../reloadable/reloadable';
 import { WatchedFiles } from '../reloadable/watched-files';
 import { InvalidationBus, NoInvalidationBus } from '../stores/cached/invalidation-bus';
 import { Telemetry } from '../telemetry/telemetry';
@@ -44,8 +43,16 @@ async function openRedis(
   const { ScopeCipher } = await import('./scope-cipher.js');
   const { keyPrefix, sentinels, authorityFiles } = redis;
   const authorities = authorityFiles && trustedAuthorities('REDIS_CA_FILE', authorityFiles, files);
+  const { REDIS_URL: urlFile } = credentialFiles;
+  const parse = (bytes: Uint8Array): RedisServer => {
+    try {
+      return redisServerFrom(textFrom(bytes));
+    } catch (error: unknown) {
+      throw new Error(`${urlFile} ${(error as Error).message}`);
+    }
+  };
   const options = {
-    server: reloadedServer(redis.server, credentialFiles.REDIS_URL, files),
+    server: files.followFile('REDIS_URL', urlFile, parse, redis.server),
     keyPrefix,
     sentinels,
     authorities: authorities && (() => authorities.renewed()),
@@ -63,22 +70,6 @@ async function openRedis(
       await client.close();
     },
   };
-}
-
-function reloadedServer(
-  initial: RedisServer,
-  file: string | undefined,
-  files: WatchedFiles,
-): Reloadable<RedisServer> {
-  if (file === undefined) return fixed(initial);
-  const parse = ([bytes = new Uint8Array()]: readonly Uint8Array[]): RedisServer => {
-    try {
-      return redisServerFrom(textFrom(bytes));
-    } catch (error: unknown) {
-      throw new Error(`${file} ${(error as Error).message}`);
-    }
-  };
-  return files.follow({ paths: [file], parse, kind: 'credential', name: 'REDIS_URL' }, initial);
 }
 
 @Global()

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import type { Clock, MonotonicTime } from '../time/clock';
 import type { LogEvent } from '../logging/log';
-import type { Reloadable, Version } from './reloadable';
+import { fixed, type Reloadable, type Version } from './reloadable';
 
 /** Files that make one value together: a key, a client id with its secret, a certificate with its key. */
 interface FilesOfValue<T> {
@@ -40,6 +40,18 @@ export class WatchedFiles {
     this.#reloaded.push(reloaded as ReloadedFiles<unknown>);
     if (this.#reloaded.length === 1) this.#pollLater();
     return reloaded;
+  }
+
+  /** Follows the one file of a credential; a value that is in no file never changes. */
+  followFile<T>(
+    name: string,
+    path: string | undefined,
+    parse: (bytes: Uint8Array) => T,
+    initial: T,
+  ): Reloadable<T> {
+    if (path === undefined) return fixed(initial);
+    const parseOne = ([bytes = new Uint8Array()]: readonly Uint8Array[]): T => parse(bytes);
+    return this.follow({ paths: [path], parse: parseOne, kind: 'credential', name }, initial);
   }
 
   close(): void {

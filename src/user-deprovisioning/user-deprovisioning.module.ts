@@ -22,19 +22,14 @@ interface DeprovisioningOptions {
   readonly users: UserPresence | undefined;
 }
 
+abstract class Parts {
+  abstract readonly userDeprovisioning: UserDeprovisioning;
+  abstract readonly worker: DeletionWorker;
+}
+
 /** Builds the parts of this folder. */
-export function deprovisioning({
-  store,
-  workspaces,
-  jobStorage,
-  clock,
-  time,
-  log,
-  users,
-}: DeprovisioningOptions): {
-  readonly userDeprovisioning: UserDeprovisioning;
-  readonly worker: DeletionWorker;
-} {
+export function deprovisioning(options: DeprovisioningOptions): Parts {
+  const { store, workspaces, jobStorage, clock, time, log, users } = options;
   const earlier = new EarlierDeletionJobs(store, jobStorage, time, log);
   const jobs = new DeletionJobs(jobStorage, earlier, clock, log);
   const deletion = new UserDeletion(workspaces, jobs, users, log);
@@ -42,11 +37,6 @@ export function deprovisioning({
   const worker = new DeletionWorker(jobs, deletion, deps, users !== undefined);
   users?.onGone((user) => worker.wakeIfDue(user));
   return { userDeprovisioning: new UserDeprovisioning(jobs, worker), worker };
-}
-
-abstract class Parts implements ReturnType<typeof deprovisioning> {
-  abstract readonly userDeprovisioning: UserDeprovisioning;
-  abstract readonly worker: DeletionWorker;
 }
 
 /** Provides the handler of users' events, and the worker, which Nest starts and stops. */

@@ -1,6 +1,9 @@
 import { shutDown } from '../../src/bootstrap/application';
+import { WatchedFiles } from '../../src/reloadable/watched-files';
+import { eventually } from '../support/eventually';
 import { OTMOICLP, exampleApps } from '../support/example-apps';
 import { FixedClock } from '../support/fixed-clock';
+import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { httpCall, type Answer } from '../support/http-call';
 import { MemorySecretStore } from '../support/memory.secret-store';
 import { startService, type Service } from '../support/service';
@@ -21,8 +24,8 @@ describe('on SIGTERM', () => {
     await service.close();
   });
 
-  const list = async (): Promise<Answer> =>
-    httpCall(`${service.url}/ListSecret?workspace=otmoic`, {
+  const list = async (url = service.url): Promise<Answer> =>
+    httpCall(`${url}/ListSecret?workspace=otmoic`, {
       headers: {
         'x-request-id': 'r1',
         'x-authorization': await userToken('alice', clock.nowMs()),
@@ -63,6 +66,34 @@ describe('on SIGTERM', () => {
     expect(await stopped).toBe(true);
     expect(store.calls.at(-1)).toBe('close');
     await expect(list()).rejects.toThrow(/ECONNREFUSED/);
+  });
+
+  it('ends registering before it drains, and closes what it opened in the reverse order', async () => {
+    const order: string[] = [];
+    const noted = (what: string) => async () => void order.push(what);
+    const files = new WatchedFiles(clock, new FixedMonotonicTime(), () => undefined);
+    const registration = {
+      start: () => undefined,
+      problems: () => [],
+      failing: () => new Map<string, number>(),
+    };
+    const stopping = await startService({
+      clock,
+      store: Object.assign(store, { close: noted('store') }),
+      grantSource: Object.assign(exampleApps(), { close: noted('grants') }),
+      telemetry: { listen: () => Promise.resolve(undefined), close: noted('telemetry') },
+      registration: { ...registration, close: noted('registration') },
+      files: Object.assign(files, { close: () => void order.push('files') }),
+    });
+    const first = list(stopping.url);
+    await inFlight();
+    const stopped = shutDown(stopping.app);
+    await eventually(() => expect(order).toEqual(['registration']));
+    expect((await list(stopping.url)).status).toBe(503);
+    open();
+    expect((await first).status).toBe(200);
+    expect(await stopped).toBe(true);
+    expect(order).toEqual(['registration', 'store', 'grants', 'telemetry', 'files']);
   });
 
   it('ends within the configured time although a request hangs', async () => {

@@ -1,33 +1,24 @@
-import { Injectable } from '@nestjs/common';
 import { NotSettingsApp, UserMismatch } from '../../errors/authn-errors';
-import { CallerAuthenticator } from '../../authn/caller-authenticator';
-import { PeerVerifier } from '../../authn/peer-verifier';
+import type { CallerAuthenticator } from '../../authn/caller-authenticator';
+import type { PeerVerifier } from '../../authn/peer-verifier';
 import { peerOf } from '../request/credential-headers';
 import { settingsTokenIn } from '../request/login-cookie';
 import type { ProviderRequest } from '../request/provider-request';
 
 /** `service-accounts`: the proven Settings app of the user may call; `user-token`: whoever holds the user's token may. */
-export type SettingsRoutesMode = 'off' | 'service-accounts' | 'user-token';
-
-/** Who may call the Settings routes. */
-export class SettingsRoutesOptions {
-  constructor(
-    readonly mode: SettingsRoutesMode,
-    /** The LLDAP group whose members may act for other users; undefined: nobody may. */
-    readonly adminGroup: string | undefined,
-  ) {}
-}
+type SettingsRoutesMode = 'off' | 'service-accounts' | 'user-token';
 
 /**
  * Finds out for whom the Settings app calls. In a cluster the user's token alone is not enough: every app sends it, so
  * every app holds it.
  */
-@Injectable()
 export class SettingsCallers {
   constructor(
     private readonly authenticator: CallerAuthenticator,
     private readonly peers: PeerVerifier,
-    private readonly options: SettingsRoutesOptions,
+    private readonly mode: SettingsRoutesMode,
+    /** The LLDAP group whose members may act for other users; undefined: nobody may. */
+    private readonly adminGroup: string | undefined,
   ) {}
 
   /**
@@ -37,10 +28,10 @@ export class SettingsCallers {
    */
   async userOf(request: ProviderRequest): Promise<string> {
     const own = await this.authenticator.authenticateUser(settingsTokenIn(request));
-    if (this.options.mode !== 'user-token') await this.requireSettings(request, own.user);
+    if (this.mode !== 'user-token') await this.requireSettings(request, own.user);
     const { user: named } = request.query;
     if (named === undefined || named === own.user) return own.user;
-    const { adminGroup } = this.options;
+    const { adminGroup } = this;
     const isAdministrator = adminGroup !== undefined && own.groups.includes(adminGroup);
     if (typeof named !== 'string' || !isAdministrator) throw new UserMismatch();
     return named;
