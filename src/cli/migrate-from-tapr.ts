@@ -41,6 +41,7 @@ import {
 import { type PredecessorOptions, PredecessorServer } from '../migration/predecessor-server';
 import { SecretCopier, type SecretTarget } from '../migration/secret-copier';
 import { RedisModule } from '../redis/redis.module';
+import { UNATTENDED } from '../secrets/call-context';
 import { SecretStore } from '../secrets/secret-store';
 import type { LoginCredentials } from '../stores/infisical/auth/login-method';
 import { EmbeddedStoreUnusable } from '../stores/embedded/embedded-store-unusable';
@@ -212,15 +213,10 @@ async function openStore(settings: Settings): Promise<INestApplicationContext> {
 
 function targetOf(store: SecretStore): SecretTarget {
   return {
-    create: (scope, secret) => store.create(scope, secret),
+    create: (scope, secret) => store.create(scope, secret, UNATTENDED),
     list: async (scope) => {
-      const unreadable: string[] = [];
-      const secrets = await store.list(scope, {
-        servedStale: () => {
-          throw new StoreUnavailable();
-        },
-        unreadable: (names) => unreadable.push(...names),
-      });
+      const { secrets, staleForMs, unreadable = [] } = await store.list(scope, UNATTENDED);
+      if (staleForMs !== undefined) throw new StoreUnavailable();
       return { secrets, unreadable };
     },
   };

@@ -12,6 +12,7 @@ import { UpstreamRateLimits } from '../stores/infisical/transport/upstream-rate-
 import { InfisicalCallFailed } from '../stores/infisical/versions/infisical-call-failed';
 import { ApiVersionProbe } from '../stores/infisical/versions/version-probe';
 import type { Clock, MonotonicTime } from '../time/clock';
+import { type CallContext, UNATTENDED } from '../secrets/call-context';
 import { deadlineIn } from '../time/deadline';
 import { type AssignedProject, fieldsOf, MigrationFailed } from './predecessor-inventory';
 import { MigrationInterrupted, type SourceSecret } from './secret-copier';
@@ -87,7 +88,7 @@ export class PredecessorServer {
   /** Returns the id of our machine identity, after a login. @throws MigrationFailed */
   async identityId(): Promise<string> {
     try {
-      const id = identityIn(await this.#api.token(deadlineIn(this.#requestTimeoutMs, this.deps.time)));
+      const id = identityIn(await this.#api.token(this.#within(this.#requestTimeoutMs)));
       if (id !== undefined) return id;
     } catch (error: unknown) {
       if (!(error instanceof InfisicalCallFailed)) throw error;
@@ -121,14 +122,19 @@ export class PredecessorServer {
       throw new ProjectInaccessible('role_refused');
   }
 
+  /** A call is not aborted in its middle: only the wait for it is. */
+  #within(timeoutMs: number): CallContext {
+    return { deadline: deadlineIn(timeoutMs, this.deps.time), signal: UNATTENDED.signal };
+  }
+
   /** Lists an environment, without imports and without expanding references. @throws ProjectInaccessible, MigrationInterrupted */
   async list(projectId: string, environment: string): Promise<readonly SourceSecret[]> {
     const { signal, time } = this.deps;
-    const deadline = deadlineIn(MAX_WAIT_MS, time);
+    const context = this.#within(MAX_WAIT_MS);
     for (let attempt = 1; ; attempt++) {
       try {
         const listed = await unlessAborted(
-          listSecrets(this.#api, { projectId, environment }, deadline),
+          listSecrets(this.#api, { projectId, environment }, context),
           signal,
         );
         const rows = listed === 'unchanged' ? [] : listed.rows;

@@ -118,6 +118,6 @@ export interface RunOptions {
 export function targetOf(store: MemorySecretStore): SecretTarget {
   return {
     create: (scope, secret) => store.create(scope, secret),
-    list: async (scope) => ({ secrets: await store.list(scope), unreadable: [] }),
+    list: async (scope) => ({ secrets: (await store.list(scope)).secrets, unreadable: [] }),
   };
 }

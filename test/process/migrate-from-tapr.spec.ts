@@ -1,3 +1,4 @@
+import { UNATTENDED } from '../../src/secrets/call-context';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -123,7 +124,7 @@ async function stored(): Promise<Map<string, string>> {
   for (const place of [...places, '["gone","notes"]', '["a-b","c"]', '["c","a"]', '["b-c","a-b"]']) {
     const [user, workspace] = JSON.parse(place) as [string, string];
     for (const environment of ENVIRONMENTS)
-      for (const { name, value } of await store.list({ user, workspace, environment }))
+      for (const { name, value } of (await store.list({ user, workspace, environment }, UNATTENDED)).secrets)
         found.set(JSON.stringify([user, workspace, environment, name]), value);
   }
   await store.close();
