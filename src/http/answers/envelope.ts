@@ -24,8 +24,7 @@ export function ok<T>(data: T): Envelope<T> {
  * Sets `Age` and `Cache-Status` (RFC 9211) where the cache answers while the store is unavailable. `ttl` is minus the age,
  * the longest that the answer can have been stale.
  */
-export function showStaleness(response: Response | undefined, staleForMs: number | undefined): void {
-  if (staleForMs === undefined) return;
+export function showStaleness(response: Response | undefined, staleForMs: number): void {
   const ageS = Math.ceil(staleForMs / 1000);
   response?.setHeader('Age', String(ageS));
   response?.setHeader('Cache-Status', `olares-secret-provider; hit; ttl=-${ageS}; detail=STORE_UNAVAILABLE`);

@@ -38,7 +38,8 @@ export class ErrorFilter implements ExceptionFilter {
     }
     const retryAfterSeconds = retryAfterOf(error);
     if (retryAfterSeconds !== undefined) response.setHeader('Retry-After', String(retryAfterSeconds));
-    if (error instanceof SecretNotFound) showStaleness(response, error.staleForMs);
+    if (error instanceof SecretNotFound && error.staleForMs !== undefined)
+      showStaleness(response, error.staleForMs);
     if (error instanceof ShuttingDown) response.setHeader('Connection', 'close');
     const { status, body } = this.forms.failure(request.target, failure(error, requestId));
     sendJson(response, status, [JSON.stringify(body)]);

@@ -2,7 +2,7 @@ import { Body, Controller, HttpCode, Post, Query, Req } from '@nestjs/common';
 import { CallContexts } from '../../secrets/call-context';
 import type { Caller } from '../../authn/caller';
 import type { Environment } from '../../secrets/secret';
-import { SecretsService, type SecretLocation } from '../../secrets/secrets.service';
+import { SecretsService } from '../../secrets/secrets.service';
 import type { ProviderRequest } from '../request/provider-request';
 import { CurrentCaller } from '../request/route-access';
 import { DONE, ok, showStaleness, type Envelope } from '../answers/envelope';
@@ -32,13 +32,18 @@ export class SecretsController {
   @HttpCode(200)
   async retrieve(
     @CurrentCaller() caller: Caller,
-    @Query() query: WorkspaceQuery,
+    @Query() { workspace }: WorkspaceQuery,
     @Body() { name, env }: NamedSecretRequest,
     @Req() { cleanup, res }: ProviderRequest,
   ): Promise<Envelope<SecretView>> {
     const context = this.contexts.of(cleanup);
-    const { secret, staleForMs } = await this.secrets.retrieve(caller, locationOf(query, env), name, context);
-    showStaleness(res, staleForMs);
+    const { secret, staleForMs } = await this.secrets.retrieve(
+      caller,
+      { workspace, environment: env },
+      name,
+      context,
+    );
+    if (staleForMs !== undefined) showStaleness(res, staleForMs);
     return ok({ ...secret, env });
   }
 
@@ -46,11 +51,16 @@ export class SecretsController {
   @HttpCode(200)
   async create(
     @CurrentCaller() caller: Caller,
-    @Query() query: WorkspaceQuery,
+    @Query() { workspace }: WorkspaceQuery,
     @Body() { name, value, env }: SecretRequest,
     @Req() { cleanup }: ProviderRequest,
   ): Promise<Envelope<''>> {
-    await this.secrets.create(caller, locationOf(query, env), { name, value }, this.contexts.of(cleanup));
+    await this.secrets.create(
+      caller,
+      { workspace, environment: env },
+      { name, value },
+      this.contexts.of(cleanup),
+    );
     return DONE;
   }
 
@@ -58,11 +68,16 @@ export class SecretsController {
   @HttpCode(200)
   async update(
     @CurrentCaller() caller: Caller,
-    @Query() query: WorkspaceQuery,
+    @Query() { workspace }: WorkspaceQuery,
     @Body() { name, value, env }: SecretRequest,
     @Req() { cleanup }: ProviderRequest,
   ): Promise<Envelope<''>> {
-    await this.secrets.update(caller, locationOf(query, env), { name, value }, this.contexts.of(cleanup));
+    await this.secrets.update(
+      caller,
+      { workspace, environment: env },
+      { name, value },
+      this.contexts.of(cleanup),
+    );
     return DONE;
   }
 
@@ -70,11 +85,11 @@ export class SecretsController {
   @HttpCode(200)
   async delete(
     @CurrentCaller() caller: Caller,
-    @Query() query: WorkspaceQuery,
+    @Query() { workspace }: WorkspaceQuery,
     @Body() { name, env }: NamedSecretRequest,
     @Req() { cleanup }: ProviderRequest,
   ): Promise<Envelope<''>> {
-    await this.secrets.delete(caller, locationOf(query, env), name, this.contexts.of(cleanup));
+    await this.secrets.delete(caller, { workspace, environment: env }, name, this.contexts.of(cleanup));
     return DONE;
   }
 
@@ -82,22 +97,18 @@ export class SecretsController {
   @HttpCode(200)
   async list(
     @CurrentCaller() caller: Caller,
-    @Query() query: WorkspaceQuery,
+    @Query() { workspace }: WorkspaceQuery,
     @Body() { env }: ListSecretRequest,
     @Req() { cleanup, res }: ProviderRequest,
   ): Promise<ListAnswer> {
     const context = this.contexts.of(cleanup);
     const { secrets, staleForMs, unreadable } = await this.secrets.list(
       caller,
-      locationOf(query, env),
+      { workspace, environment: env },
       context,
     );
-    showStaleness(res, staleForMs);
+    if (staleForMs !== undefined) showStaleness(res, staleForMs);
     const answer = ok(secrets.map((secret) => ({ ...secret, env })));
     return unreadable === undefined ? answer : { ...answer, unreadable };
   }
-}
-
-function locationOf({ workspace }: WorkspaceQuery, environment: Environment): SecretLocation {
-  return { workspace, environment };
 }
