@@ -30,13 +30,13 @@ describe('the built process among the largest workspaces', () => {
   let headers: Record<string, string>;
 
   beforeAll(async () => {
-    mkdirSync(join(apps, 'hoard'));
+    mkdirSync(join(apps, 'vault'));
     const sysData = [{ dataType: 'secret', group: 'secret.infisical', version: 'v1', ops: OPS }];
-    const manifest = { 'olaresManifest.version': '0.10.0', 'olaresManifest.type': 'app', metadata: { name: 'hoard', appid: 'hoard' }, permission: { sysData } };
-    writeFileSync(join(apps, 'hoard/OlaresManifest.yaml'), stringify(manifest));
+    const manifest = { 'olaresManifest.version': '0.10.0', 'olaresManifest.type': 'app', metadata: { name: 'vault', appid: 'vault' }, permission: { sysData } };
+    writeFileSync(join(apps, 'vault/OlaresManifest.yaml'), stringify(manifest));
     writeFileSync(
-      join(apps, 'hoard/app.yaml'),
-      JSON.stringify({ user: 'alice', appKey: 'bytetrade_hoard_1', appSecret: '0'.repeat(16) }),
+      join(apps, 'vault/app.yaml'),
+      JSON.stringify({ user: 'alice', appKey: 'bytetrade_vault_1', appSecret: '0'.repeat(16) }),
     );
     fake = await FakeInfisical.start({ apiVersion: 'v3' });
     for (const workspace of WORKSPACES) {
@@ -61,7 +61,7 @@ describe('the built process among the largest workspaces', () => {
     });
     headers = {
       'x-authorization': await userToken('alice', Date.now(), { key: Buffer.from(KEYS.USER_TOKEN_SECRET) }),
-      'x-access-token': await accessToken('hoard', 'alice', OPS, Date.now(), { key: Buffer.from(KEYS.ACCESS_TOKEN_KEY) }),
+      'x-access-token': await accessToken('vault', 'alice', OPS, Date.now(), { key: Buffer.from(KEYS.ACCESS_TOKEN_KEY) }),
     };
   }, 60_000); // prettier-ignore
   afterAll(async () => {

@@ -90,7 +90,7 @@ describe('a huge scope on a real server', () => {
 
   it('of more than a MiB is read by name, and read, updated and listed right', async () => {
     const store = openStore();
-    const scope: SecretScope = { user: 'hoarder', workspace: 'huge', environment: 'prod' };
+    const scope: SecretScope = { user: 'carol', workspace: 'huge', environment: 'prod' };
     const secrets = ['a', 'b', 'c', 'd'].map((name) => ({ name, value: name.repeat(HALF_MIB) }));
     for (const secret of secrets) await store.create(scope, secret);
     const listed = await store.list(scope);

@@ -11,7 +11,7 @@ import { buildChildren, type Build } from './child-process';
 import { at, openStore, refusal, withStore } from './vault-under-test';
 
 const LARGE = 'x'.repeat(512 * 1024);
-const HOARD = at('mallory', 'hoard');
+const FULL_SCOPE = at('mallory', 'large');
 const NOTES = at('alice', 'notes');
 /** The long form: FULL_DISK_KILLS=60. */
 const KILLS = Number(process.env['FULL_DISK_KILLS'] ?? 4);
@@ -27,13 +27,13 @@ describeWith('small disk', 'The embedded store on a small disk', () => {
 
   let names = 0;
   /** Eight at a time until the store refuses. Returns the names of what was stored and what was not, and how the latter ended. */
-  async function hoard(store: StoreClient<EmbeddedSecretStore>, count = 1_000) {
+  async function writeUntilRefused(store: StoreClient<EmbeddedSecretStore>, count = 1_000) {
     const [stored, refused, ends] = [new Array<string>(), new Array<string>(), new Set<string>()];
     const last = names + count;
     const writer = async (): Promise<void> => {
       while (names < last && ends.size === 0) {
         const name = `k${names++}`;
-        const end = await outcome(store.create(HOARD, { name, value: LARGE }));
+        const end = await outcome(store.create(FULL_SCOPE, { name, value: LARGE }));
         if (end !== 'done') ends.add(end);
         (end === 'done' ? stored : refused).push(name);
       }
@@ -43,10 +43,10 @@ describeWith('small disk', 'The embedded store on a small disk', () => {
   }
 
   /** Until also what LevelDB gives back is used up. */
-  async function hoardAll(store: StoreClient<EmbeddedSecretStore>): Promise<string[]> {
+  async function writeUntilNothingFits(store: StoreClient<EmbeddedSecretStore>): Promise<string[]> {
     const all: string[] = [];
     for (let idle = 0; idle < 3;) {
-      const { stored, ends } = await hoard(store);
+      const { stored, ends } = await writeUntilRefused(store);
       expect(ends).toEqual(['STORE_FULL']);
       all.push(...stored);
       idle = stored.length === 0 ? idle + 1 : 0;
@@ -64,12 +64,12 @@ describeWith('small disk', 'The embedded store on a small disk', () => {
   };
   const deleteAll = async (store: StoreClient<EmbeddedSecretStore>, names: readonly string[]) => {
     for (const name of names)
-      expect([name, await outcome(store.delete(HOARD, name))]).toEqual([name, 'done']);
+      expect([name, await outcome(store.delete(FULL_SCOPE, name))]).toEqual([name, 'done']);
   };
   /** What was deleted is given back to the disk a moment later. */
   const takesWritesAgain = async (store: StoreClient<EmbeddedSecretStore>): Promise<void> => {
     const name = `again${names++}`;
-    const untilMs = performance.now() + 10_000;
+    const untilMs = performance.now() + 20_000;
     let end: string;
     while ((end = await outcome(store.create(NOTES, { name, value: 'v' }))) !== 'done') {
       expect([end, performance.now() < untilMs]).toEqual(['STORE_FULL', true]);
@@ -87,21 +87,21 @@ describeWith('small disk', 'The embedded store on a small disk', () => {
       disk = new SmallDisk(mebibytes);
       const store = await openStore(disk.path);
       await store.create(NOTES, { name: 'k', value: 'v' });
-      const stored = await hoardAll(store);
+      const stored = await writeUntilNothingFits(store);
       expect(stored.length).toBeGreaterThan(atLeast);
       expect(store.problems()).toHaveLength(1);
       expect(await outcome(store.ping())).toBe('done');
       expect(await outcome(store.create(NOTES, { name: 'l', value: LARGE }))).toBe('STORE_FULL');
-      expect(await outcome(store.update(HOARD, { name: stored[0]!, value: LARGE }))).toBe('STORE_FULL');
+      expect(await outcome(store.update(FULL_SCOPE, { name: stored[0]!, value: LARGE }))).toBe('STORE_FULL');
       expect(await store.list(NOTES)).toEqual([{ name: 'k', value: 'v' }]);
-      await expectReadable(store, HOARD, stored);
+      await expectReadable(store, FULL_SCOPE, stored);
       await store.close();
       await withStore(disk.path, async (reopened) => {
-        await expectReadable(reopened, HOARD, stored);
+        await expectReadable(reopened, FULL_SCOPE, stored);
         await deleteAll(reopened, stored);
         await takesWritesAgain(reopened);
         await eventually(() => expect(reopened.problems()).toEqual([]));
-        expect((await hoardAll(reopened)).length).toBeGreaterThan(0.8 * stored.length);
+        expect((await writeUntilNothingFits(reopened)).length).toBeGreaterThan(0.8 * stored.length);
       });
     },
   );
@@ -109,7 +109,7 @@ describeWith('small disk', 'The embedded store on a small disk', () => {
   it('stores deletion jobs also when it is full', async () => {
     disk = new SmallDisk(32);
     const store = await openStore(disk.path);
-    await hoard(store);
+    await writeUntilRefused(store);
     disk.fill();
     const { deletionJobs } = store.store;
     expect(await outcome(deletionJobs.create({ id: 'a', text: 'job' }))).toBe('done');
@@ -122,9 +122,9 @@ describeWith('small disk', 'The embedded store on a small disk', () => {
   it('has space again after a workspace is removed', async () => {
     disk = new SmallDisk(32);
     const store = await openStore(disk.path);
-    await hoard(store);
+    await writeUntilRefused(store);
     disk.fill();
-    for (const workspace of await store.workspacesOf(HOARD.user)) await store.removeWorkspace(workspace);
+    for (const workspace of await store.workspacesOf(FULL_SCOPE.user)) await store.removeWorkspace(workspace);
     disk.clear();
     await takesWritesAgain(store);
     await store.close();
@@ -133,19 +133,19 @@ describeWith('small disk', 'The embedded store on a small disk', () => {
   it('starts on a disk that somebody else filled, reads and deletes there, and stores again when there is space', async () => {
     disk = new SmallDisk(80);
     const store = await openStore(disk.path);
-    const { stored } = await hoard(store, 30);
+    const { stored } = await writeUntilRefused(store, 30);
     await store.close();
     disk.fill();
     expect(disk.freeBytes).toBe(0);
     const full = await openStore(disk.path);
-    await expectReadable(full, HOARD, stored);
+    await expectReadable(full, FULL_SCOPE, stored);
     expect(await outcome(full.create(NOTES, { name: 'k', value: 'v' }))).toBe('STORE_FULL');
     expect(full.problems()).toHaveLength(1);
     await deleteAll(full, stored.slice(10));
     await full.close();
     disk.clear();
     await withStore(disk.path, async (reopened) => {
-      await expectReadable(reopened, HOARD, stored.slice(0, 10));
+      await expectReadable(reopened, FULL_SCOPE, stored.slice(0, 10));
       await reopened.create(NOTES, { name: 'k', value: 'v' });
       expect(reserveBytes()).toBeGreaterThanOrEqual(8 * 1024 * 1024);
     });
@@ -154,7 +154,7 @@ describeWith('small disk', 'The embedded store on a small disk', () => {
   it('reads on when somebody else fills the disk in the midst of its writes, and knows the outcome of each', async () => {
     disk = new SmallDisk(80);
     const store = await openStore(disk.path);
-    const { stored } = await hoard(store, 20);
+    const { stored } = await writeUntilRefused(store, 20);
     // The next write measures anew, and is believed for a second: LevelDB itself meets the full disk.
     await new Promise((resume) => setTimeout(resume, 1_100));
     await store.create(NOTES, { name: 'k', value: 'v' });
@@ -168,17 +168,17 @@ describeWith('small disk', 'The embedded store on a small disk', () => {
       }
       return [...ends];
     });
-    const later = await hoard(store);
+    const later = await writeUntilRefused(store);
     isOver = true;
     expect(await Promise.all(readers)).toEqual([['done'], ['done'], ['done'], ['done']]);
     expect(later.ends).toEqual(['STORE_FULL']);
-    await expectReadable(store, HOARD, [...stored, ...later.stored]);
-    const isThere = await Promise.all(later.refused.map((name) => outcome(store.retrieve(HOARD, name))));
+    await expectReadable(store, FULL_SCOPE, [...stored, ...later.stored]);
+    const isThere = await Promise.all(later.refused.map((name) => outcome(store.retrieve(FULL_SCOPE, name))));
     expect(new Set(isThere)).toEqual(new Set(['SECRET_NOT_FOUND']));
     await deleteAll(store, [...stored, ...later.stored]);
     disk.clear();
     await takesWritesAgain(store);
-    expect((await hoard(store, 10)).stored).toHaveLength(10);
+    expect((await writeUntilRefused(store, 10)).stored).toHaveLength(10);
     await store.close();
   });
 
@@ -209,7 +209,7 @@ describeWith('small disk', 'The embedded store on a small disk', () => {
       if (kill % 3 === 0) disk.fill();
       await withStore(disk.path, async (store) => {
         const found = new Map(
-          (await store.list(HOARD)).map(({ name, value }) => [name, Number(value.split(':')[0])]),
+          (await store.list(FULL_SCOPE)).map(({ name, value }) => [name, Number(value.split(':')[0])]),
         );
         for (const [name, versions] of model) {
           expect([kill, name, [...versions].includes(found.get(name) ?? 0)]).toEqual([kill, name, true]);
@@ -217,7 +217,7 @@ describeWith('small disk', 'The embedded store on a small disk', () => {
         }
         const [first] = found.keys();
         if (first !== undefined) {
-          expect(await outcome(store.delete(HOARD, first))).toBe('done');
+          expect(await outcome(store.delete(FULL_SCOPE, first))).toBe('done');
           model.set(first, new Set([0]));
         }
       });
@@ -227,7 +227,7 @@ describeWith('small disk', 'The embedded store on a small disk', () => {
     await withStore(disk.path, async (store) =>
       deleteAll(
         store,
-        (await store.list(HOARD)).map(({ name }) => name),
+        (await store.list(FULL_SCOPE)).map(({ name }) => name),
       ),
     );
     disk.clear();
@@ -240,12 +240,12 @@ describeWith('small disk', 'The embedded store on a small disk', () => {
     disk.fill();
     expect((await refusal(openStore(disk.path)))?.reason).toBe('UNWRITABLE');
     disk.clear();
-    await withStore(disk.path, (store) => hoard(store, 3));
+    await withStore(disk.path, (store) => writeUntilRefused(store, 3));
     rmSync(join(disk.path, 'vault.reserve'));
     disk.fill();
     expect((await refusal(openStore(disk.path)))?.reason).toBe('UNWRITABLE');
     disk.clear();
-    await withStore(disk.path, async (store) => expect(await store.list(HOARD)).toHaveLength(3));
+    await withStore(disk.path, async (store) => expect(await store.list(FULL_SCOPE)).toHaveLength(3));
   });
 });
 

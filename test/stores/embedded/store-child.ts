@@ -115,7 +115,7 @@ const jobs: Record<string, (dataDir: string, detail: string) => Promise<void>> =
   async churn(dataDir, detail) {
     const store = new StoreClient(await EmbeddedSecretStore.open({ dataDir, masterKey: key('A') }));
     say('open');
-    const scope = { user: 'mallory', workspace: 'hoard', environment: 'prod' } as const;
+    const scope = { user: 'mallory', workspace: 'large', environment: 'prod' } as const;
     const held = new Map<string, number>();
     for (const { name, value } of await store.list(scope)) held.set(name, Number(value.split(':')[0]));
     let version = Number(detail) * 1_000_000;
