@@ -19,6 +19,7 @@ const SERIAL = [
   'http/json-structure',
   'lldap/lldap.user-directory',
   'logging/log-destination',
+  'migration/migration',
   'process/embedded-memory',
   'process/limits',
   'process/memory',
