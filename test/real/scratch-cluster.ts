@@ -1,3 +1,4 @@
+import type { RequestOptions } from 'node:https';
 import { SystemMonotonicTime } from '../../src/time/clock';
 import { kubeConfigConnection } from '../../src/kubernetes/kube-config';
 import { type ApiCall, KubernetesApi, KubernetesFailure } from '../../src/kubernetes/kubernetes-api';
@@ -8,7 +9,8 @@ const CRDS = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
 if ((process.env['KUBECONFIG'] ?? '') === '') throw new Error('KUBECONFIG must name a scratch cluster');
 
 export const time = new SystemMonotonicTime();
-export const api = new KubernetesApi(kubeConfigConnection(process.env), time);
+const connection = kubeConfigConnection(process.env);
+export const api = new KubernetesApi(connection, time);
 let ours = false;
 
 /** jest runs the hooks of inner suites although an outer one failed: nothing is written to a cluster that is not ours. */
@@ -23,6 +25,8 @@ function call(method: ApiCall['method'], path: string, body?: unknown): Promise<
 
 const namespaces = new Set<string>();
 const made: string[] = [];
+/** The paths of objects of the whole cluster, and of those in namespaces that are not ours. */
+const objects: string[] = [];
 
 /** Repeats until the cluster does it: a new CRD takes a moment to be served. */
 export async function insist(action: () => Promise<unknown>): Promise<void> {
@@ -76,12 +80,40 @@ export async function furnish(): Promise<void> {
 /** Resolves when all of it is gone, so that another run can begin. */
 export async function clear(): Promise<void> {
   const paths = [
+    ...objects.splice(0),
     ...made.splice(0).map((name) => `${CRDS}/${name}`),
     ...[...namespaces].map((name) => `/api/v1/namespaces/${name}`),
   ];
   namespaces.clear();
   for (const path of paths) await ignoring(404, send('DELETE', path));
   for (const path of paths) await untilGone(path);
+}
+
+/** Makes an object of the whole cluster, which clear() removes. @param collection its path without the name */
+export async function makeObject(
+  collection: string,
+  object: { readonly metadata: { readonly name: string } },
+): Promise<void> {
+  const path = `${collection}/${object.metadata.name}`;
+  await send('POST', collection, object);
+  objects.push(path);
+}
+
+/** The API as a ServiceAccount sees it, which RBAC binds. */
+export async function apiAs(namespace: string, name: string): Promise<KubernetesApi> {
+  const request = {
+    apiVersion: 'authentication.k8s.io/v1',
+    kind: 'TokenRequest',
+    spec: { expirationSeconds: 3600 },
+  };
+  const path = `/api/v1/namespaces/${namespace}/serviceaccounts/${name}/token`;
+  const answer = (await send('POST', path, request)) as { readonly status: { readonly token: string } };
+  const headers = { authorization: `Bearer ${answer.status.token}` };
+  const options = (): RequestOptions => {
+    const { cert: _cert, key: _key, pfx: _pfx, ...rest } = connection.options();
+    return { ...rest, headers };
+  };
+  return new KubernetesApi({ server: connection.server, options }, time);
 }
 
 export async function makeNamespace(

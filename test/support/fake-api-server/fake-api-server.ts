@@ -222,8 +222,8 @@ export class FakeApiServer {
 
   /** TokenRequest of a ServiceAccount. */
   private makeToken([namespace = '', name = '']: readonly string[], body: string): unknown {
-    const { spec } = JSON.parse(body) as { spec: { audiences: string[]; expirationSeconds: number } };
-    const [audience] = spec.audiences;
+    const { spec } = JSON.parse(body) as { spec: { audiences?: string[]; expirationSeconds: number } };
+    const [audience] = spec.audiences ?? [API_AUDIENCE];
     const expiresAtMs = Date.now() + spec.expirationSeconds * 1000;
     return { status: { token: podToken(this, { namespace, name, audience, expiresAtMs }) } };
   }

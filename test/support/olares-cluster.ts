@@ -1,0 +1,135 @@
+import { ServiceAccountAuthenticator } from '../../src/authn/service-account.authenticator';
+import { KubernetesGrantSource } from '../../src/grant-sources/kubernetes/kubernetes.grant-source';
+import { manifestFeed } from '../../src/grant-sources/kubernetes/manifest-feed';
+import { WatchedGrantApprovals } from '../../src/grant-sources/kubernetes/watched-grant-approvals';
+import { ClusterPeerVerifier } from '../../src/kubernetes/cluster.peer-verifier';
+import { TokenReviewer } from '../../src/kubernetes/token-reviewer';
+import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-namespace-owners';
+import { AccessRegistrar } from '../../src/registration/access-registrar';
+import { SystemMonotonicTime } from '../../src/time/clock';
+import { informerDepsOf, type Logged } from '../kubernetes/informer-deps';
+import { eventually } from './eventually';
+import { FakeApiServer } from './fake-api-server/fake-api-server';
+import { API_AUDIENCE } from './fake-api-server/fake-token-review';
+import { FixedClock } from './fixed-clock';
+import { type Answer, httpCall } from './http-call';
+import { OWN_NAMESPACE } from './manifest-config-map';
+import { MemorySecretStore } from './memory.secret-store';
+import { ProviderProxy, throughSidecar } from './provider-proxy';
+import { startService, type Service } from './service';
+import { AUDIENCE, podToken } from './service-account-tokens';
+import { USER_TOKEN_SECRET } from './tokens';
+
+const MAX_AGE_MS = 600_000;
+const ENDPOINT = { service: 'vault', namespace: OWN_NAMESPACE, port: 8080 };
+const PROXY_ADDRESS = '127.0.0.2';
+
+type Headers = Readonly<Record<string, string>>;
+
+/** How an app calls. */
+export interface AppCall {
+  /** The namespace of its pods. */
+  readonly from: string;
+  readonly body?: object;
+  /** Whether its pod has an envoy sidecar, as up to Olares 1.12.6. */
+  readonly hasSidecar?: boolean;
+  readonly host?: string;
+  readonly headers?: Headers;
+}
+
+/** A cluster with Olares 1.12.1 or later: an API server, alice's system-server, and this service as the chart's profile runs it. */
+export class OlaresCluster {
+  readonly store = new MemorySecretStore();
+  readonly clock = new FixedClock();
+  private readonly stops: (() => Promise<void>)[] = [];
+  service!: Service;
+  proxy!: ProviderProxy;
+  logged!: readonly Logged[];
+
+  private constructor(readonly server: FakeApiServer) {}
+
+  static async start(): Promise<OlaresCluster> {
+    const server = await FakeApiServer.start();
+    const one = new OlaresCluster(server);
+    const deps = informerDepsOf(server, new SystemMonotonicTime());
+    const reviewer = new TokenReviewer(deps.api, AUDIENCE, one.clock, deps.time);
+    const owners = new WatchedNamespaceOwners(deps, MAX_AGE_MS);
+    const approvals = new WatchedGrantApprovals(OWN_NAMESPACE, deps);
+    const nobody = { trusted: [], eventSenders: [], settings: [] };
+    const peerVerifier = new ClusterPeerVerifier(
+      reviewer,
+      { ...nobody, systemServerProof: 'off', maxAgeMs: MAX_AGE_MS },
+      deps,
+    );
+    const grantSource = await KubernetesGrantSource.open(deps, MAX_AGE_MS, [
+      manifestFeed({ owners, approvals }),
+    ]);
+    const serviceAccounts = new ServiceAccountAuthenticator(reviewer, owners);
+    const adapters = { clock: one.clock, store: one.store, grantSource, peerVerifier, serviceAccounts };
+    const userToken = { secret: USER_TOKEN_SECRET, required: false };
+    one.service = await startService(adapters, { userToken });
+    const options = { endpoint: ENDPOINT, providerName: 'secret-provider' };
+    const registrar = new AccessRegistrar(options, grantSource, deps);
+    registrar.start();
+    const { url } = one.service;
+    one.proxy = await ProviderProxy.start(server, {
+      user: 'alice',
+      upstreamOf: (ref) => (ref === `${ENDPOINT.service}.${OWN_NAMESPACE}:8080` ? url : undefined),
+      address: PROXY_ADDRESS,
+      nowMs: () => one.clock.nowMs(),
+    });
+    one.logged = deps.logged;
+    one.stops.push(
+      () => registrar.close(),
+      () => one.proxy.close(),
+      () => one.service.close(),
+      () => grantSource.close(),
+      () => owners.close(),
+      () => peerVerifier.close(),
+      () => server.stop(),
+    );
+    return one;
+  }
+
+  async close(): Promise<void> {
+    for (const stop of this.stops) await stop();
+  }
+
+  /** The two tokens of a pod: for the API server, and for this service. */
+  private tokensOf(namespace: string): { readonly own: string; readonly ours: string } {
+    const expiresAtMs = this.clock.nowMs() + 3_600_000;
+    return {
+      own: podToken(this.server, { namespace, audience: API_AUDIENCE, expiresAtMs }),
+      ours: podToken(this.server, { namespace, expiresAtMs }),
+    };
+  }
+
+  /** Calls `<Op>?workspace=<name>` at alice's system-server. */
+  through(target: string, { from, body = {}, hasSidecar, host, headers }: AppCall): Promise<Answer> {
+    const { own, ours } = this.tokensOf(from);
+    const sent = { host: host ?? 'secret-provider.user-system-alice', ...headers };
+    const onTheWay =
+      hasSidecar === true
+        ? throughSidecar({ ...sent, authorization: `Bearer ${ours}` }, own)
+        : { ...sent, authorization: `Bearer ${own}`, 'temp-authorization': `Bearer ${ours}` };
+    return httpCall(`${this.proxy.url}/${target}`, { headers: onTheWay, body });
+  }
+
+  /** Calls this service itself, past system-server. */
+  past(target: string, { from, body = {}, headers }: AppCall): Promise<Answer> {
+    const authorization = `Bearer ${this.tokensOf(from).ours}`;
+    return httpCall(`${this.service.url}/${target}`, { headers: { ...headers, authorization }, body });
+  }
+
+  /** Waits until an app's role is as wanted, for a second at most: in that time it must be. */
+  async within(expectation: () => void): Promise<void> {
+    await eventually(expectation, 1000);
+  }
+
+  urlsOf(user: string, app: string): readonly string[] | undefined {
+    const role = this.server.of('clusterroles').get(undefined, `osp:${user}:${app}`);
+    const bound = this.server.of('clusterrolebindings').get(undefined, `osp:${user}:${app}`);
+    const [rule] = (role?.['rules'] ?? []) as readonly { readonly nonResourceURLs: readonly string[] }[];
+    return bound === undefined ? undefined : rule?.nonResourceURLs;
+  }
+}
