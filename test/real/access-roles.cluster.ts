@@ -36,12 +36,12 @@ export function describeAccessRoles(): void {
           kind: 'ServiceAccount',
           metadata: { name },
         });
-      for (const manifest of renderProfile('olares') as readonly KubeManifest[]) {
+      for (const manifest of renderProfile('olares')) {
         const collection = COLLECTIONS[manifest['kind']];
         if (collection !== undefined) await makeObject(collection, manifest as never);
       }
       // What the uninstall asks for in its own namespace.
-      for (const manifest of renderProfile('olares') as readonly KubeManifest[]) {
+      for (const manifest of renderProfile('olares')) {
         if (manifest['metadata'].namespace !== NAMESPACE || !/^Role(Binding)?$/.test(manifest['kind']))
           continue;
         const plural = `${String(manifest['kind']).toLowerCase()}s`;

@@ -23,6 +23,10 @@ function call(method: ApiCall['method'], path: string, body?: unknown): Promise<
   return api.send({ method, path, timeoutMs: 10_000, ...(body === undefined ? {} : { body }) });
 }
 
+export function list(path: string, query: Readonly<Record<string, string>>): Promise<unknown> {
+  return api.send({ method: 'GET', path, query, timeoutMs: 10_000 });
+}
+
 const namespaces = new Set<string>();
 const made: string[] = [];
 /** The paths of objects of the whole cluster, and of those in namespaces that are not ours. */
