@@ -2,7 +2,7 @@ import { AccessRegistrar } from '../../src/registration/access-registrar';
 import { unregister } from '../../src/registration/unregister';
 import { OWN_NAMESPACE } from '../support/manifest-config-map';
 import { FixedGrantSource } from '../support/fixed-grant-source';
-import { type KubeManifest, renderProfile } from '../helm/chart';
+import { renderProfile } from '../helm/chart';
 import { apiAs, insist, makeNamespace, makeObject, send, time } from './scratch-cluster';
 
 const NAMESPACE = OWN_NAMESPACE;
