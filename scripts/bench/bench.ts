@@ -4,6 +4,7 @@ import type { Figure, Measured, Observation } from './figure';
 import { againstThePredecessor } from './figures/against-the-predecessor';
 import { coldReads } from './figures/cold-reads';
 import { decisionCost } from './figures/decision-cost';
+import { freshProcess } from './figures/fresh-process';
 import { growth } from './figures/growth';
 import { noisyApp } from './figures/noisy-app';
 import { outage } from './figures/outage';
@@ -17,6 +18,7 @@ import { Stage } from './stage';
 const PARTS: Readonly<Record<string, (stage: Stage, size: Size) => Promise<Measured>>> = {
   warmReads,
   coldReads,
+  freshProcess,
   againstThePredecessor,
   noisyApp,
   decisionCost,
