@@ -102,6 +102,7 @@ async function main(): Promise<number> {
   setInterval(() => (mostMiB = Math.max(mostMiB, process.memoryUsage.rss() / 2 ** 20)), 20).unref();
 
   const startedMs = performance.now();
+  const cpuBefore = process.cpuUsage();
   const options = {
     environment: process.env,
     audience: 'x',
@@ -119,6 +120,8 @@ async function main(): Promise<number> {
   const source = await KubernetesGrantSource.open(informerDeps, options.maxAgeMs, feeds);
   await until(() => source.status().ready);
   print('first sync of the grants', performance.now() - startedMs, 'ms', TARGETS.syncMs);
+  const { user, system } = process.cpuUsage(cpuBefore);
+  print('processor time of it', (user + system) / 1000, 'ms');
   if (source.status().installedApps !== USERS * APPS) throw new Error('apps are missing');
   await until(() => peerVerifier.provesSystemServer('10.1.0.0', 'user0'));
   await pause(3_000);
