@@ -106,14 +106,11 @@ export class ListedLocations {
     return this.#isRecent(result) || this.#beingListed.has(locationKeyOf(location));
   }
 
-  async whileListing<T>(location: ProjectEnvironment, list: () => Promise<T>): Promise<T> {
+  /** Notes that a list begins; the returned function notes its end. */
+  beginListing(location: ProjectEnvironment): () => void {
     const key = locationKeyOf(location);
     this.#beingListed.add(key);
-    try {
-      return await list();
-    } finally {
-      this.#beingListed.delete(key);
-    }
+    return () => void this.#beingListed.delete(key);
   }
 
   #isIndeterminate(location: ProjectEnvironment, name: string, { atMs }: ListResult): boolean {

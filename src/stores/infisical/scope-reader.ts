@@ -147,9 +147,8 @@ export class ScopeReader {
     context: CallContext,
     ifRevision?: string,
   ): Promise<ScopeRead | 'unchanged'> {
-    const list = await this.locations.whileListing(location, () =>
-      listSecrets(this.api, location, context, ifRevision),
-    );
+    const ended = this.locations.beginListing(location);
+    const list = await listSecrets(this.api, location, context, ifRevision).finally(ended);
     if (list === 'unchanged') {
       this.locations.unchanged(location);
       return list;

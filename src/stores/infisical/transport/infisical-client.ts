@@ -78,16 +78,15 @@ export class InfisicalClient {
     const route = `${request.method} ${request.pathTemplate}`;
     const maxWaitMs = await this.#permit(route, request);
     let report: RateReport | undefined;
-    const carryOut = async (leftMs: number): Promise<TransportAnswer> => {
-      const { answer, headers } = await this.#carryOut(request, body, leftMs);
+    const { minCallMs = 0, signal } = request;
+    const wait = { maxWaitMs, minCallMs, ...(signal !== undefined && { signal }) };
+    const send = (leftMs: number) => this.#carryOut(request, body, leftMs);
+    try {
+      const { answer, headers } = isWrite(request)
+        ? await this.#writes.run(wait, send, () => failure(request, 'outOfTime'))
+        : await this.#carryOut(request, body, maxWaitMs);
       report = rateReportOf(headers, answer);
       return answer;
-    };
-    const { minCallMs = 0, signal } = request;
-    try {
-      if (!isWrite(request)) return await carryOut(maxWaitMs);
-      const wait = { maxWaitMs, minCallMs, ...(signal !== undefined && { signal }) };
-      return await this.#writes.run(wait, carryOut, () => failure(request, 'outOfTime'));
     } finally {
       this.limits.settle(route, report);
     }
