@@ -114,11 +114,15 @@ async function run(): Promise<number> {
   }
 }
 
-/** The cache would answer for the store, an operation may wait for a server that limits its rate, and nobody reads metrics or traces. */
+/** The cache would answer for the store, an operation may wait for a server that limits its rate, and nothing is served. */
 const UNLIKE_THE_SERVICE = {
   CACHE_TTL_MS: '0',
   INFISICAL_TIMEOUT_MS: '120000',
   METRICS_PORT: undefined,
+  TLS_CERT_FILE: undefined,
+  TLS_KEY_FILE: undefined,
+  TLS_CLIENT_CA_FILE: undefined,
+  TLS_CLIENT_SUBJECTS: undefined,
   OTEL_EXPORTER_OTLP_ENDPOINT: undefined,
 } as const;
 

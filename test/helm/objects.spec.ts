@@ -97,7 +97,7 @@ describe.each(VARIANT_NAMES)('the objects for %s', (name) => {
       const kinds = listOf(spec['volumes']).flatMap((volume) =>
         Object.keys(volume).filter((key) => key !== 'name'),
       );
-      expect(kinds.filter((kind) => !['projected', 'configMap'].includes(kind))).toEqual([]);
+      expect(kinds.filter((kind) => !['projected', 'configMap', 'emptyDir'].includes(kind))).toEqual([]);
     }
   });
 

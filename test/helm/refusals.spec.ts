@@ -62,6 +62,8 @@ const WRONG_TOGETHER: Readonly<Record<string, Refusal>> = {
   'authorities without Infisical': standalone({ infisical: { ca: { existingSecret: 'ca' } } }, 'infisical.url: must be set when infisical.ca is'),
   'two ways to log in': olares({ infisical: { kubernetesAuth: { identityId: 'x' } } }, 'choose one way to log in'),
   'an identity without Infisical': standalone({ infisical: { existingSecret: 'x' } }, 'infisical.url: must be set'),
+  'a migration into the embedded store': standalone({ migration: { enabled: true } }, 'migration.enabled', 'docs/migrate-from-tapr.md'),
+  'a migration from nowhere': olares({ migration: { enabled: true } }, 'migration.database.url'),
   'several pods on the embedded store': standalone({ replicas: 2 }, 'the embedded store belongs to one pod', 'infisical.url'),
   'autoscaling on the embedded store': standalone({ autoscaling: { enabled: true } }, 'the embedded store belongs to one pod'),
   'several pods without Redis': olares({ replicas: 2 }, 'more than one pod needs Redis', 'redis.enabled'),

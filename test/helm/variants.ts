@@ -57,6 +57,29 @@ const VARIANTS: Readonly<Record<string, Variant>> = {
     profile: 'high-availability',
     values: { infisical: { kubernetesAuth: { identityId: 'id', audience: 'https://infisical.example' } } },
   },
+  'a migration': {
+    profile: 'olares',
+    values: {
+      migration: {
+        enabled: true,
+        arguments: ['--user', 'alice'],
+        database: { url: 'postgres://infisical_os_protected@database:5433/os_protected_infisical' },
+        infisical: { url: 'http://infisical-old:8080', existingSecret: 'old-identity' },
+      },
+      trustedCa: { existingSecret: 'ca' },
+    },
+  },
+  'a migration by the Kubernetes Auth of the service': {
+    profile: 'high-availability',
+    values: {
+      infisical: { kubernetesAuth: { identityId: 'id' } },
+      migration: {
+        enabled: true,
+        database: { url: 'postgres://u@h:5432/d' },
+        jwtSecret: { existingSecret: '' },
+      },
+    },
+  },
   'values in place of Secrets': {
     profile: 'standalone-embedded',
     values: {
