@@ -37,8 +37,8 @@ describe("the chart's migration", () => {
     const job = jobOf();
     expect(job['spec'].template.spec.restartPolicy).toBe('OnFailure');
     const other = jobOf({ arguments: ['--dry-run'] });
-    expect(other.metadata.name).not.toBe(job.metadata.name);
-    expect(jobOf().metadata.name).toBe(job.metadata.name);
+    expect(other['metadata'].name).not.toBe(job['metadata'].name);
+    expect(jobOf()['metadata'].name).toBe(job['metadata'].name);
   });
 
   it('may list the users of the cluster, and nothing else', () => {
