@@ -108,6 +108,7 @@ async function main(): Promise<number> {
     audience: 'x',
     trustedServiceAccounts: [],
     systemServerProof: 'address' as const,
+    staticGrants: [],
     systemEventServiceAccounts: [],
     settingsServiceAccounts: [],
     maxAgeMs: 600_000,

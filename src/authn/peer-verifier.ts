@@ -43,6 +43,14 @@ export abstract class PeerVerifier {
   abstract trustedServiceAccountOf(peer: Peer, by?: PeerEvidence): Promise<ServiceAccountName | undefined>;
   /** Returns whether the peer may report created and deleted users. @throws IdentityUnavailable, TooManyRequests */
   abstract provesEventSender(peer: Peer): Promise<boolean>;
+  /**
+   * Returns the peer's ServiceAccount where the peer is a pod that STATIC_GRANTS may name: that of the token that was sent, else
+   * of the pod at the address, which must not be a system-server's. @throws IdentityUnavailable, TooManyRequests
+   */
+  staticAccountOf(_peer: Peer): Promise<ServiceAccountName | undefined> {
+    return Promise.resolve(undefined);
+  }
+
   /** Returns whether the peer is the Settings app of this user. @throws IdentityUnavailable, TooManyRequests */
   abstract provesSettings(peer: Peer, user: string): Promise<boolean>;
 

@@ -48,6 +48,11 @@ export class ServiceAccountAuthenticator {
     return caller;
   }
 
+  /** Returns the user to whom a namespace belongs; undefined where it is nobody's. @throws IdentityUnavailable (503) */
+  userOf(namespace: string): string | undefined {
+    return this.owners.ownerOf(namespace);
+  }
+
   /** Returns the app whose pods run in this namespace; undefined where there is none. @throws IdentityUnavailable (503) */
   callerIn(namespace: string): Caller | undefined {
     const user = this.owners.ownerOf(namespace);

@@ -86,8 +86,8 @@ export class GrantsService {
   }
 
   /** Returns whether WORKSPACE_SHARING leaves the workspace to this app; it does not check that the app holds a grant there. */
-  mayUse({ user, app }: InstalledApp, workspace: string): boolean {
-    return this.sharing === 'allow' || this.source.holdersOf(user, workspace)[0] === app;
+  mayUse({ user, app, isStatic }: InstalledApp, workspace: string): boolean {
+    return this.sharing === 'allow' || isStatic === true || this.source.holdersOf(user, workspace)[0] === app;
   }
 }
 

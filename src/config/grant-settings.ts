@@ -1,3 +1,9 @@
+import {
+  olaresSettings,
+  type OlaresSettings,
+  type StaticGrantSetting,
+  staticGrants,
+} from './olares-settings';
 import type { EnvironmentReader, EnvironmentVariables } from './environment-reader';
 
 export interface DirectoryGrantSettings {
@@ -39,6 +45,9 @@ export interface KubernetesGrantSettings {
   readonly systemEventServiceAccounts: readonly ServiceAccountSetting[];
   /** Those of the Settings app; in a namespace `<user>` stands for the user whom it serves. */
   readonly settingsServiceAccounts: readonly ServiceAccountSetting[];
+  readonly olares: OlaresSettings;
+  /** What the system's own callers may do. */
+  readonly staticGrants: readonly StaticGrantSetting[];
   /** Where undefined, nothing is registered. */
   readonly registration?: RegistrationSettings;
 }
@@ -82,6 +91,8 @@ export function grantSettings(read: EnvironmentReader): GrantSettings {
       read.text('SETTINGS_ROUTES') === 'off'
         ? []
         : serviceAccounts(read, 'SETTINGS_SERVICE_ACCOUNTS', '<user>'),
+    olares: olaresSettings(read),
+    staticGrants: staticGrants(read),
     ...(registration !== undefined && { registration }),
   };
 }

@@ -1,4 +1,5 @@
 import { LIMIT_DEFINITIONS, QUOTA_DEFINITIONS, type SettingDefinition } from './limit-setting-definitions';
+import { OLARES_DEFINITIONS } from './olares-setting-definitions';
 
 /** Redis, which replicas share; spread into SETTING_DEFINITIONS. */
 const REDIS_SETTING_DEFINITIONS = {
@@ -114,16 +115,7 @@ export const SETTING_DEFINITIONS = {
     description:
       "With `kubernetes`: whose `X-Remote-User` is believed. `service-accounts`: that of the trusted ServiceAccounts; `system-server`: also that of each user's system-server, which today's does not protect. See docs/olares.md.",
   },
-  SYSTEM_SERVER_PROOF: {
-    default: 'address',
-    description:
-      'With `kubernetes`: what proves a system-server, which may then name the app of a call. `address`: that of its pod; `off`: nothing, as Olares 1.12.1 and later need it. See docs/olares.md.',
-  },
-  PREDECESSOR_SERVICE: {
-    default: 'false',
-    description:
-      "With `kubernetes`: `true` says that this service also stands at `infisical-service.os-protected`, the predecessor's name, where `SYSTEM_SERVER_PROOF` must be `off`.",
-  },
+  ...OLARES_DEFINITIONS,
   SYSTEM_EVENT_SERVICE_ACCOUNTS: {
     description:
       'With `kubernetes`: ServiceAccounts that may report created and deleted users, as `namespace:name`, separated by commas; unset, nobody may.',

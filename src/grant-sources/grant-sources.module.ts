@@ -4,6 +4,7 @@ import { ServiceAccountAuthenticator } from '../authn/service-account.authentica
 import { UserPresence } from '../authn/user-token.verifier';
 import { GrantApprovals } from '../authz/grant-approvals';
 import { GrantSource } from '../authz/grant-source';
+import { StaticCallers, StaticGrantSource } from '../authz/static-grants';
 import { factory, Runtime } from '../bootstrap/runtime.module';
 import { ServiceProblems } from '../http/controllers/health.controller';
 import type { InformerDeps } from '../kubernetes/informer-options';
@@ -62,6 +63,7 @@ async function openGrantSource(
     const { DirectoryGrantSource } = await import('./directory/directory.grant-source.js');
     return DirectoryGrantSource.open({ dir: grants.dir, log });
   }
+  if (informerDeps === undefined) return undefined;
   const { KubernetesGrantSource } = await import('./kubernetes/kubernetes.grant-source.js');
   const feeds: OpenGrantFeed[] = [];
   if (grants.feeds.includes('application-permissions')) feeds.push(applicationPermissions);
@@ -69,7 +71,16 @@ async function openGrantSource(
     const { manifestFeed } = await import('./kubernetes/manifest-feed.js');
     feeds.push(manifestFeed({ owners: namespaces, approvals }));
   }
-  return informerDeps && KubernetesGrantSource.open(informerDeps, grants.maxAgeMs, feeds);
+  const source = await KubernetesGrantSource.open(informerDeps, grants.maxAgeMs, feeds);
+  return grants.staticGrants.length === 0 ? source : new StaticGrantSource(source, grants.staticGrants);
+}
+
+function staticCallersOf(
+  { settings: { grants } }: Runtime,
+  peers: PeerVerifier,
+  pods: ServiceAccountAuthenticator | undefined,
+): StaticCallers {
+  return new StaticCallers(grants.kind === 'kubernetes' ? grants.staticGrants : [], peers, pods);
 }
 
 /** Provides the grants, and what a cluster knows besides: peers, pods and users. */
@@ -81,9 +92,18 @@ async function openGrantSource(
     factory(GrantApprovals, [Cluster], (cluster) => cluster.approvals),
     factory(PeerVerifier, [Cluster], (cluster) => cluster.peerVerifier),
     factory(ServiceAccountAuthenticator, [Cluster], (cluster) => cluster.serviceAccounts),
+    factory(StaticCallers, [Runtime, PeerVerifier, ServiceAccountAuthenticator], staticCallersOf),
     factory(UserPresence, [Cluster], (cluster) => cluster.users),
   ],
-  exports: [Cluster, GrantSource, GrantApprovals, PeerVerifier, ServiceAccountAuthenticator, UserPresence],
+  exports: [
+    Cluster,
+    GrantSource,
+    GrantApprovals,
+    PeerVerifier,
+    ServiceAccountAuthenticator,
+    StaticCallers,
+    UserPresence,
+  ],
 })
 export class GrantSourcesModule implements OnApplicationShutdown {
   constructor(

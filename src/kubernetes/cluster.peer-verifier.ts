@@ -19,6 +19,8 @@ export interface ClusterPeerOptions {
   readonly eventSenders: readonly ServiceAccountName[];
   /** ServiceAccounts of the Settings app; `<user>` in their namespace stands for the user whom it serves. */
   readonly settings: readonly ServiceAccountName[];
+  /** ServiceAccounts of the system's own callers; `<user>` in their namespace stands for the user. */
+  readonly statics: readonly ServiceAccountName[];
   /** With `off` the address of a system-server's pod proves nothing: what comes from there was written by anybody. */
   readonly systemServerProof: 'address' | 'off';
   /** Addresses that were last confirmed longer ago prove nothing: another pod may have them by now. */
@@ -44,7 +46,8 @@ export class ClusterPeerVerifier extends PeerVerifier {
     deps: InformerDeps,
   ) {
     super();
-    const accounts = [...options.trusted, ...options.eventSenders, ...options.settings];
+    const { trusted, eventSenders, settings, statics } = options;
+    const accounts = [...trusted, ...eventSenders, ...settings, ...statics];
     this.pods = new WatchedPods(accounts.map(podsOf), options.maxAgeMs, deps);
     this.slices = new Informer(
       {
@@ -92,6 +95,12 @@ export class ClusterPeerVerifier extends PeerVerifier {
     return (await this.oneOf(accounts, { address, bearer })) !== undefined;
   }
 
+  override async staticAccountOf({ address, bearer }: Peer): Promise<ServiceAccountName | undefined> {
+    if (this.options.statics.length === 0) return undefined;
+    if (bearer !== undefined) return this.reviewer.review(bearer, address);
+    return this.isSystemServer(address) ? undefined : this.pods.serviceAccountAt(address ?? '');
+  }
+
   async close(): Promise<void> {
     await Promise.all([this.slices.stop(), this.pods.close()]);
   }
@@ -113,7 +122,11 @@ export class ClusterPeerVerifier extends PeerVerifier {
 
   /** Where system-server's address proves nothing, it proves none of the accounts as which its pods may run either. */
   private comesThroughSystemServer(peerAddress: string | undefined): boolean {
-    if (this.options.systemServerProof === 'address') return false;
+    return this.options.systemServerProof === 'off' && this.isSystemServer(peerAddress);
+  }
+
+  /** Returns true where the address is that of any user's system-server, or may be one. */
+  private isSystemServer(peerAddress: string | undefined): boolean {
     if (this.slices.ageMs() > this.options.maxAgeMs) return true;
     const canonical = canonicalAddress(peerAddress ?? '') ?? '';
     return [...this.addresses.values()].some((slices) =>

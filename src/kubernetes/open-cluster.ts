@@ -19,6 +19,7 @@ export interface ClusterOptions {
   readonly systemServerProof: 'address' | 'off';
   readonly systemEventServiceAccounts: readonly ServiceAccountName[];
   readonly settingsServiceAccounts: readonly ServiceAccountName[];
+  readonly staticGrants: readonly { readonly account: ServiceAccountName }[];
   /** Older knowledge of the cluster proves nothing. */
   readonly maxAgeMs: number;
 }
@@ -50,6 +51,7 @@ export function openCluster(
 ): OpenedCluster {
   const { audience, maxAgeMs, systemServerProof, trustedServiceAccounts: trusted } = options;
   const { systemEventServiceAccounts: eventSenders, settingsServiceAccounts: settings } = options;
+  const statics = options.staticGrants.map(({ account }) => account);
   const api = new KubernetesApi(kubeConfigConnection(options.environment), time);
   const problems = new SyncProblems(watches);
   const informerDeps = { api, time, log, watches: problems, maxAgeMs };
@@ -58,7 +60,7 @@ export function openCluster(
   const owners = new WatchedNamespaceOwners(informerDeps, maxAgeMs);
   const peerVerifier = new ClusterPeerVerifier(
     reviewer,
-    { trusted, eventSenders, settings, systemServerProof, maxAgeMs },
+    { trusted, eventSenders, settings, statics, systemServerProof, maxAgeMs },
     informerDeps,
   );
   return {

@@ -383,6 +383,8 @@ describe('the settings', () => {
       systemServerProof: 'address',
       systemEventServiceAccounts: [],
       settingsServiceAccounts: [{ namespace: 'user-space-<user>', name: 'system-frontend' }],
+      olares: { release: 'auto', leftovers: 'deny' },
+      staticGrants: [],
     });
     const cluster = {
       KUBECONFIG: '/a:/b',
@@ -415,6 +417,8 @@ describe('the settings', () => {
         { namespace: 'os-settings', name: 'settings' },
         { namespace: '<user>-settings', name: 'default' },
       ],
+      olares: { release: 'auto', leftovers: 'deny' },
+      staticGrants: [],
     });
   });
 

@@ -21,7 +21,7 @@ import { startService, TEST_SETTINGS, type Service } from '../support/service';
 
 const SENDER = 'the-sender';
 const IN_CLUSTER: Partial<Settings> = {
-  grants: { kind: 'kubernetes', feeds: ['application-permissions'], environment: {}, maxAgeMs: 600_000, audience: 'a', trustedServiceAccounts: [], systemServerProof: 'address', systemEventServiceAccounts: [], settingsServiceAccounts: [] },
+  grants: { kind: 'kubernetes', feeds: ['application-permissions'], environment: {}, maxAgeMs: 600_000, audience: 'a', trustedServiceAccounts: [], systemServerProof: 'address', systemEventServiceAccounts: [], settingsServiceAccounts: [], olares: { release: 'up-to-1.12.0', leftovers: 'deny' }, staticGrants: [] },
 }; // prettier-ignore
 
 class OneSender extends PeerVerifier {

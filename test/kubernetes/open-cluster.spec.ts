@@ -91,6 +91,8 @@ describe('the adapters of a cluster', () => {
         systemServerProof: 'address',
         systemEventServiceAccounts: [],
         settingsServiceAccounts: [],
+        olares: { release: 'up-to-1.12.0', leftovers: 'deny' },
+        staticGrants: [],
         ...more,
       } as Settings['grants'],
     };

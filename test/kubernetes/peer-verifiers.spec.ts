@@ -55,6 +55,7 @@ describe('in a cluster', () => {
             { namespace: 'user-space-<user>', name: 'system-frontend' },
             { namespace: 'user-space-carol', name: 'her-settings' },
           ],
+          statics: [],
           systemServerProof: 'address',
           maxAgeMs: 600_000,
         },

@@ -47,7 +47,7 @@ describe('a peer that is verified by the address of its pod', () => {
     const reviewer = new TokenReviewer(deps.api, AUDIENCE, clock, time);
     const proof = new ClusterPeerVerifier(
       reviewer,
-      { trusted, eventSenders, settings, systemServerProof: 'address', maxAgeMs: 600_000 },
+      { trusted, eventSenders, settings, statics: [], systemServerProof: 'address', maxAgeMs: 600_000 },
       deps,
     );
     opened.push(proof);

@@ -31,6 +31,7 @@ export function describeIdentity(): void {
         audience: AUDIENCE,
         trustedServiceAccounts: [],
         systemServerProof: 'address' as const,
+        staticGrants: [],
         systemEventServiceAccounts: [],
         settingsServiceAccounts: [],
         maxAgeMs: 600_000,

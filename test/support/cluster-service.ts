@@ -1,4 +1,5 @@
 import { KubernetesGrantSource } from '../../src/grant-sources/kubernetes/kubernetes.grant-source';
+import { StaticGrantSource } from '../../src/authz/static-grants';
 import { ServiceAccountAuthenticator } from '../../src/authn/service-account.authenticator';
 import type { Settings } from '../../src/config/settings';
 import type { ServiceAccountName } from '../../src/authn/peer-verifier';
@@ -82,7 +83,10 @@ export class ClusterService {
     const deps = informerDepsOf(server, one.time);
     const reviewer = new TokenReviewer(deps.api, AUDIENCE, one.clock, one.time);
     const owners = new WatchedNamespaceOwners(deps, MAX_AGE_MS);
+    const { grants } = settings;
+    const statics = grants?.kind === 'kubernetes' ? grants.staticGrants.map(({ account }) => account) : [];
     const options = {
+      statics,
       trusted: [TRUSTED_PROXY],
       eventSenders: [],
       settings: settingsApp,
@@ -90,12 +94,15 @@ export class ClusterService {
       maxAgeMs: MAX_AGE_MS,
     };
     const peerVerifier = new ClusterPeerVerifier(reviewer, options, deps);
-    const grantSource = await KubernetesGrantSource.open(deps, MAX_AGE_MS);
+    const apps = await KubernetesGrantSource.open(deps, MAX_AGE_MS);
+    const grantSource =
+      grants?.kind === 'kubernetes' ? new StaticGrantSource(apps, grants.staticGrants) : apps;
     const serviceAccounts = new ServiceAccountAuthenticator(reviewer, owners);
     const { clock, store } = one;
     one.service = await startService({ clock, store, grantSource, peerVerifier, serviceAccounts }, settings);
     await eventually(() => {
-      if (server.watches.size !== 4 + settingsApp.length) throw new Error(`${server.watches.size} watches`);
+      if (server.watches.size !== 4 + settingsApp.length + statics.length)
+        throw new Error(`${server.watches.size} watches`);
     });
     one.stops.push(
       () => one.service.close(),

@@ -4,7 +4,7 @@ import { ObservedService } from '../support/observed-service';
 import { lint } from './metrics-lint';
 
 const CLUSTER = {
-  grants: { kind: 'kubernetes', feeds: ['application-permissions'], environment: {}, maxAgeMs: 600_000, audience: 'a', trustedServiceAccounts: [], systemServerProof: 'address', systemEventServiceAccounts: [], settingsServiceAccounts: [] },
+  grants: { kind: 'kubernetes', feeds: ['application-permissions'], environment: {}, maxAgeMs: 600_000, audience: 'a', trustedServiceAccounts: [], systemServerProof: 'address', systemEventServiceAccounts: [], settingsServiceAccounts: [], olares: { release: 'up-to-1.12.0', leftovers: 'deny' }, staticGrants: [] },
 } as const; // prettier-ignore
 
 describe('the text of /metrics', () => {

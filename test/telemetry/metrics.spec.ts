@@ -232,7 +232,7 @@ describe('the metrics', () => {
 });
 
 const IN_CLUSTER = {
-  grants: { kind: 'kubernetes', feeds: ['application-permissions'], environment: {}, maxAgeMs: 600_000, audience: 'a', trustedServiceAccounts: [], systemServerProof: 'address', systemEventServiceAccounts: [], settingsServiceAccounts: [] },
+  grants: { kind: 'kubernetes', feeds: ['application-permissions'], environment: {}, maxAgeMs: 600_000, audience: 'a', trustedServiceAccounts: [], systemServerProof: 'address', systemEventServiceAccounts: [], settingsServiceAccounts: [], olares: { release: 'up-to-1.12.0', leftovers: 'deny' }, staticGrants: [] },
 } as const; // prettier-ignore
 
 /** One user's request: half of them with good credentials and no grant, half what strangers may send. */

@@ -45,11 +45,11 @@ export class AnswerForms {
 
   /** Returns the body of a success. */
   success(
-    { operation, path, asSystemServer }: ProviderRequest['target'],
+    { operation, path, asSystemServer, responseStyle = this.style }: ProviderRequest['target'],
     envelope: Envelope<unknown>,
   ): object {
     const isSidecars =
-      this.style === 'sidecar' && (operation !== undefined || /^\/(admin|user)\//.test(path));
+      responseStyle === 'sidecar' && (operation !== undefined || /^\/(admin|user)\//.test(path));
     const body = isSidecars ? { ...envelope, code: 0 } : envelope;
     return asSystemServer ? { code: 0, message: 'success', data: body } : body;
   }
@@ -59,11 +59,11 @@ export class AnswerForms {
    * `OS_SYSTEM_SERVER` may call us instead; a provider's failure is a sentence that contains its status and body.
    */
   failure(
-    { operation, path, asSystemServer }: ProviderRequest['target'],
+    { operation, path, asSystemServer, responseStyle = this.style }: ProviderRequest['target'],
     envelope: Envelope<FailureData>,
   ): { readonly status: number; readonly body: object } {
     // The sender of events reads the HTTP status only: a failure with 200 would lose the event for good.
-    const isSidecars = this.style === 'sidecar' && (operation !== undefined || path.startsWith('/admin/'));
+    const isSidecars = responseStyle === 'sidecar' && (operation !== undefined || path.startsWith('/admin/'));
     const status = isSidecars ? 200 : envelope.code;
     if (!asSystemServer) return { status, body: envelope };
     // system-server checks the access token itself, before it calls a provider.

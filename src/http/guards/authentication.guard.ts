@@ -2,10 +2,11 @@ import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/com
 import { Reflector } from '@nestjs/core/services';
 import type { Caller } from '../../authn/caller';
 import { CallerAuthenticator } from '../../authn/caller-authenticator';
-import { PeerVerifier } from '../../authn/peer-verifier';
+import { type Peer, PeerVerifier } from '../../authn/peer-verifier';
 import { RbacProxyAuthenticator } from '../../authn/rbac-proxy.authenticator';
 import { ProxiedCallerService } from '../../authz/access.service';
 import { grantKey, PROVIDER } from '../../authz/grant';
+import { StaticCallers } from '../../authz/static-grants';
 import { parseOp } from '../../authz/sys-data';
 import { Unauthenticated, UserMismatch } from '../../errors/authn-errors';
 import { InvalidRequest } from '../../errors/request-errors';
@@ -22,6 +23,7 @@ export class RequestAuthenticator {
     private readonly authenticator: CallerAuthenticator,
     private readonly proxied: ProxiedCallerService,
     private readonly rbacProxy: RbacProxyAuthenticator,
+    private readonly staticCallers: StaticCallers,
     private readonly bodies: RequestBodies,
   ) {}
 
@@ -48,8 +50,24 @@ export class RequestAuthenticator {
       const caller = await this.rbacProxy.callerOf({ peer, user, remoteUser });
       if (caller !== undefined) return this.ofSameUser(request, caller);
     }
+    const ofSystem = accessToken === undefined ? await this.systemCallerOf(request, peer, user) : undefined;
+    if (ofSystem !== undefined) return ofSystem;
     const userToken = credentialHeader(request, 'x-authorization');
     return this.authenticator.authenticate({ userToken, accessToken, peer });
+  }
+
+  /** Returns the system's own caller whom STATIC_GRANTS names; undefined where it is none of them. @throws as callerOf */
+  private async systemCallerOf(
+    request: ProviderRequest,
+    peer: Peer,
+    user: string | undefined,
+  ): Promise<Caller | undefined> {
+    const found = await this.staticCallers.callerOf({ peer, user, isForwarded: isForwarded(request) });
+    if (found === undefined) return undefined;
+    request.target = { ...request.target, responseStyle: found.responseStyle };
+    if (found.userTokenRequired && credentialHeader(request, 'x-authorization') === undefined)
+      throw new Unauthenticated('X-Authorization');
+    return this.ofSameUser(request, found.caller);
   }
 
   private async proxiedCallerOf(

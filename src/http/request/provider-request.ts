@@ -55,6 +55,8 @@ interface RequestTarget {
   /** Of a call under system-server's own path, the rest behind its prefix. */
   readonly path: string;
   readonly query: ParsedUrlQuery;
+  /** The form of the answer, where the caller has one of its own. */
+  readonly responseStyle?: 'documented' | 'sidecar' | undefined;
   /** The operation that the path names; undefined for other routes. */
   readonly operation: SecretOperation | undefined;
   /** Whether the request reads or writes; undefined for routes that no app and no user calls. */

@@ -1,0 +1,143 @@
+import type { ServiceAccountAuthenticator } from '../authn/service-account.authenticator';
+import type { Caller } from '../authn/caller';
+import type { Peer, PeerVerifier, ServiceAccountName } from '../authn/peer-verifier';
+import { grantSet, type InstalledApp, type SecretOperation } from './grant';
+import { GrantIndex } from './grant-index';
+import { GrantSource, type GrantSourceStatus } from './grant-source';
+import type { SharedWorkspace } from './workspace-holders';
+
+/** What one of the system's own callers may do, as the operator states it. */
+export interface StaticGrant {
+  /** In the namespace, `<user>` stands for the user. */
+  readonly account: ServiceAccountName;
+  /** Whose secrets: those of the user of its namespace, or of the one whom X-BFL-USER names. */
+  readonly userFrom: 'namespace' | 'X-BFL-USER';
+  readonly userTokenRequired: boolean;
+  readonly workspaces: readonly string[];
+  readonly operations: readonly SecretOperation[];
+  readonly responseStyle?: 'documented' | 'sidecar';
+}
+
+/** One of the system's own callers, once it is proven. */
+export interface StaticCaller {
+  readonly caller: Caller;
+  readonly userTokenRequired: boolean;
+  readonly responseStyle: StaticGrant['responseStyle'];
+}
+
+/** What is known of a call before its credentials are verified. */
+interface CallByAccount {
+  readonly peer: Peer;
+  /** X-BFL-USER, one plain name. */
+  readonly user: string | undefined;
+  /** Whether the peer forwards what somebody else wrote. */
+  readonly isForwarded: boolean;
+}
+
+const USER = '<user>';
+
+/** Finds out which of the system's own callers calls: those that STATIC_GRANTS names. */
+export class StaticCallers {
+  constructor(
+    private readonly grants: readonly StaticGrant[],
+    private readonly peers: PeerVerifier,
+    /** Undefined where there is no cluster. */
+    private readonly serviceAccounts: ServiceAccountAuthenticator | undefined,
+  ) {}
+
+  /**
+   * Returns undefined where the peer is none of them. An account of a user's namespace is that user's, whomever a header names;
+   * one of a shared namespace is believed about the user only where its entry says so and it speaks for itself.
+   * @throws IdentityUnavailable (503), TooManyRequests (429)
+   */
+  async callerOf({ peer, user: named, isForwarded }: CallByAccount): Promise<StaticCaller | undefined> {
+    if (this.grants.length === 0 || this.serviceAccounts === undefined) return undefined;
+    const account = await this.peers.staticAccountOf(peer);
+    if (account === undefined) return undefined;
+    const owner = this.serviceAccounts.userOf(account.namespace);
+    const grant = this.grants.find((one) => isSame(accountFor(one, owner), account));
+    if (grant === undefined) return undefined;
+    const user = grant.userFrom === 'namespace' ? owner : isForwarded ? undefined : named;
+    if (user === undefined || this.serviceAccounts.userOf(`user-system-${user}`) !== user) return undefined;
+    return {
+      caller: { app: appNameOf(account), user, operations: 'any' },
+      userTokenRequired: grant.userTokenRequired,
+      responseStyle: grant.responseStyle,
+    };
+  }
+}
+
+/** Adds the static grants to those of the installed apps; no app can have the name of such a caller, which has a colon. */
+export class StaticGrantSource extends GrantSource {
+  /** Empty: the apps are in that of the inner source. */
+  protected readonly index = new GrantIndex();
+
+  constructor(
+    private readonly inner: GrantSource,
+    private readonly grants: readonly StaticGrant[],
+  ) {
+    super();
+  }
+
+  override find(user: string, app: string): InstalledApp | undefined {
+    if (!app.includes(':')) return this.inner.find(user, app);
+    const grant = this.grants.find((one) => appNameOf(accountFor(one, user)) === app);
+    return grant && { app, user, grants: grantsOf(grant), isStatic: true };
+  }
+
+  override findByKey(appKey: string): InstalledApp | undefined {
+    return this.inner.findByKey(appKey);
+  }
+
+  /** Returns the apps alone: they are what is registered, and what an administrator sees. */
+  override installedApps(): Iterable<InstalledApp> {
+    return this.inner.installedApps();
+  }
+
+  override onChange(listener: (user: string, app: string) => void): () => void {
+    return this.inner.onChange(listener);
+  }
+
+  /** The system's own callers come first: they were there before any app. */
+  override holdersOf(user: string, workspace: string): readonly string[] {
+    const statics = this.grants
+      .filter(({ workspaces }) => workspaces.includes(workspace))
+      .map((grant) => appNameOf(accountFor(grant, user)));
+    return [...statics, ...this.inner.holdersOf(user, workspace)];
+  }
+
+  override sharedWorkspaces(): readonly SharedWorkspace[] {
+    return this.inner.sharedWorkspaces();
+  }
+
+  override status(): GrantSourceStatus {
+    const status = this.inner.status();
+    return { ...status, feeds: [...(status.feeds ?? []), 'STATIC_GRANTS'] };
+  }
+
+  override ageMs(): number | undefined {
+    return this.inner.ageMs();
+  }
+
+  close(): Promise<void> {
+    return this.inner.close();
+  }
+}
+
+function accountFor({ account }: StaticGrant, user: string | undefined): ServiceAccountName {
+  return { ...account, namespace: account.namespace.replace(USER, () => user ?? USER) };
+}
+
+function grantsOf({ workspaces, operations }: StaticGrant): ReadonlySet<string> {
+  return grantSet(
+    workspaces.flatMap((workspace) => operations.map((operation) => ({ operation, workspace }))),
+  );
+}
+
+function isSame(one: ServiceAccountName, other: ServiceAccountName): boolean {
+  return one.namespace === other.namespace && one.name === other.name;
+}
+
+function appNameOf({ namespace, name }: ServiceAccountName): string {
+  return `${namespace}:${name}`;
+}

@@ -1,0 +1,172 @@
+import { parse } from 'yaml';
+import type { EnvironmentReader } from './environment-reader';
+
+/** What differs between the releases of Olares. */
+export interface OlaresSettings {
+  readonly release: 'auto' | 'up-to-1.12.0' | 'since-1.12.1';
+  /** Whether ApplicationPermissions count on a release that makes none any more. */
+  readonly leftovers: 'deny' | 'grant';
+  /** How apps name us under `permission.provider`. */
+  readonly provider?: {
+    readonly appName: string;
+    readonly providerName: string;
+    readonly namespace?: string;
+  };
+}
+
+export function olaresSettings(read: EnvironmentReader): OlaresSettings {
+  return {
+    release: read.oneOf('OLARES_RELEASE', ['auto', 'up-to-1.12.0', 'since-1.12.1']),
+    leftovers: read.oneOf('LEFTOVER_PERMISSIONS', ['deny', 'grant']),
+    ...permissionProvider(read),
+  };
+}
+
+const PERMISSION_PROVIDER =
+  /^(?:([a-z0-9][-a-z0-9]{0,62}):)?([A-Za-z0-9][A-Za-z0-9._-]{0,62})\/([A-Za-z0-9][A-Za-z0-9._-]{0,62})$/;
+
+function permissionProvider(read: EnvironmentReader): Pick<OlaresSettings, 'provider'> {
+  const text = read.text('PERMISSION_PROVIDER');
+  if (text === undefined) return {};
+  const [, namespace, appName, providerName] = PERMISSION_PROVIDER.exec(text) ?? [];
+  if (appName !== undefined && providerName !== undefined)
+    return { provider: { appName, providerName, ...(namespace !== undefined && { namespace }) } };
+  read.problem(
+    'PERMISSION_PROVIDER',
+    'must be <appName>/<providerName> or <namespace>:<appName>/<providerName>',
+  );
+  return {};
+}
+
+/** What one of the system's own callers may do, without a manifest. */
+export interface StaticGrantSetting {
+  /** In the namespace, `<user>` stands for the user. */
+  readonly account: { readonly namespace: string; readonly name: string };
+  /** Whose secrets: those of the user of its namespace, or of the one whom X-BFL-USER names. */
+  readonly userFrom: 'namespace' | 'X-BFL-USER';
+  readonly userTokenRequired: boolean;
+  readonly workspaces: readonly string[];
+  readonly operations: readonly StaticOperation[];
+  /** RESPONSE_STYLE for this caller; undefined: that of all. */
+  readonly responseStyle?: 'documented' | 'sidecar';
+}
+
+type StaticOperation = (typeof OPERATIONS)[number];
+
+const OPERATIONS = ['RetrieveSecret', 'CreateSecret', 'UpdateSecret', 'DeleteSecret', 'ListSecret'] as const;
+const FIELDS = ['serviceAccount', 'userFrom', 'userToken', 'workspaces', 'operations', 'responseStyle'];
+
+/** `<user>` may stand once, at the end of the namespace: Olares' own are `user-space-<user>` and `user-system-<user>`. */
+const ACCOUNT =
+  /^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?|[a-z0-9][-a-z0-9]{0,61}-<user>):([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?)$/;
+const WORKSPACE = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
+
+const MAX_LENGTH = 65_536;
+const MAX_ENTRIES = 100;
+const MAX_WORKSPACES = 100;
+
+/** Reads STATIC_GRANTS as a whole; every problem is reported, by the place and the rule, never with what is written there. */
+export function staticGrants(read: EnvironmentReader): readonly StaticGrantSetting[] {
+  const text = read.text('STATIC_GRANTS');
+  if (text === undefined) return [];
+  const list = parsed(text);
+  if (list === undefined || list.length > MAX_ENTRIES) {
+    read.problem(
+      'STATIC_GRANTS',
+      `must be a YAML or JSON list of at most ${MAX_ENTRIES} entries, without aliases`,
+    );
+    return [];
+  }
+  const accounts = list.map((entry) => own(entry, 'serviceAccount'));
+  return list.flatMap((entry, at) => {
+    const problem = (field: string, rule: string): void => read.problem(`STATIC_GRANTS[${at}]${field}`, rule);
+    if (accounts.indexOf(accounts[at]) !== at)
+      problem('.serviceAccount', 'must not be that of an earlier entry');
+    return staticGrant(entry, problem);
+  });
+}
+
+type Problem = (field: string, rule: string) => void;
+
+/** Returns no grant where a field breaks its rule. */
+function staticGrant(entry: unknown, problem: Problem): readonly StaticGrantSetting[] {
+  let isGood = true;
+  const refuse: Problem = (field, rule) => {
+    isGood = false;
+    problem(field, rule);
+  };
+  if (typeof entry !== 'object' || entry === null || Array.isArray(entry)) {
+    refuse('', `must have the fields ${FIELDS.join(', ')}`);
+    return [];
+  }
+  if (Object.keys(entry).some((field) => !FIELDS.includes(field)))
+    refuse('', `must have no other fields than ${FIELDS.join(', ')}`);
+  const account = accountIn(own(entry, 'serviceAccount'));
+  if (account === undefined)
+    refuse('.serviceAccount', 'must be namespace:name, where the namespace may end with -<user>');
+  const userFrom = oneOf(own(entry, 'userFrom') ?? 'namespace', ['namespace', 'X-BFL-USER'] as const);
+  if (userFrom === undefined) refuse('.userFrom', 'must be namespace or X-BFL-USER');
+  const isOfUser = account?.namespace.endsWith('<user>');
+  if (isOfUser === false && userFrom === 'namespace')
+    refuse('.userFrom', 'must be X-BFL-USER where the namespace is that of no user');
+  if (isOfUser === true && userFrom === 'X-BFL-USER')
+    refuse('.userFrom', 'must be namespace where the namespace is that of a user');
+  const userToken = oneOf(own(entry, 'userToken') ?? 'required', ['required', 'optional'] as const);
+  if (userToken === undefined) refuse('.userToken', 'must be required or optional');
+  const responseStyle = oneOf(own(entry, 'responseStyle'), ['documented', 'sidecar', undefined] as const);
+  if (own(entry, 'responseStyle') !== undefined && responseStyle === undefined)
+    refuse('.responseStyle', 'must be documented or sidecar');
+  const workspaces = listOf(own(entry, 'workspaces'), (name) => (WORKSPACE.test(name) ? name : undefined));
+  if (workspaces === undefined)
+    refuse(
+      '.workspaces',
+      `must be 1-${MAX_WORKSPACES} names of 1-63 letters, digits, dots, dashes or underscores`,
+    );
+  const operations = listOf(own(entry, 'operations'), (name) => oneOf(name, OPERATIONS));
+  if (operations === undefined) refuse('.operations', `must be some of ${OPERATIONS.join(', ')}`);
+  if (!isGood || account === undefined || userFrom === undefined) return [];
+  return [
+    {
+      account,
+      userFrom,
+      userTokenRequired: userToken === 'required',
+      workspaces: workspaces ?? [],
+      operations: operations ?? [],
+      ...(responseStyle !== undefined && { responseStyle }),
+    },
+  ];
+}
+
+function parsed(text: string): readonly unknown[] | undefined {
+  if (text.length > MAX_LENGTH) return undefined;
+  try {
+    const value: unknown = parse(text, { maxAliasCount: 0 });
+    return Array.isArray(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function accountIn(value: unknown): StaticGrantSetting['account'] | undefined {
+  const [namespace, name] = typeof value === 'string' && ACCOUNT.test(value) ? value.split(':') : [];
+  return namespace === undefined || name === undefined ? undefined : { namespace, name };
+}
+
+function oneOf<T>(value: unknown, choices: readonly T[]): T | undefined {
+  return choices.find((choice) => choice === value);
+}
+
+/** Returns undefined where it is no list, is empty or too long, or has an item that is not good. */
+function listOf<T>(value: unknown, read: (item: string) => T | undefined): readonly T[] | undefined {
+  if (!Array.isArray(value) || value.length === 0 || value.length > MAX_WORKSPACES) return undefined;
+  const items = (value as readonly unknown[]).map((item) =>
+    typeof item === 'string' ? read(item) : undefined,
+  );
+  const good = items.filter((item) => item !== undefined);
+  return good.length === items.length ? good : undefined;
+}
+
+function own(value: unknown, field: string): unknown {
+  if (typeof value !== 'object' || value === null || !Object.hasOwn(value, field)) return undefined;
+  return (value as Record<string, unknown>)[field];
+}
