@@ -70,16 +70,25 @@ app.kubernetes.io/component: service
 {{- toYaml (ternary .Values.settingsRoutes.serviceAccounts list $proven) -}}
 {{- end -}}
 
+{{/* The ServiceAccounts of the system's own callers, as a YAML list. */}}
+{{- define "provider.staticAccounts" -}}
+{{- $accounts := list -}}
+{{- if eq .Values.grants.source "kubernetes" -}}
+{{- range .Values.olares.staticGrants -}}{{- $accounts = append $accounts .serviceAccount -}}{{- end -}}
+{{- end -}}
+{{- toYaml $accounts -}}
+{{- end -}}
+
 {{/* "yes" where the frontends of all users are known by the addresses of their pods. */}}
 {{- define "provider.podsEverywhere" -}}
-{{- if contains "<user>" (include "provider.settingsAccounts" .) -}}yes{{- end -}}
+{{- if contains "<user>" (cat (include "provider.settingsAccounts" .) (include "provider.staticAccounts" .)) -}}yes{{- end -}}
 {{- end -}}
 
 {{/* The namespaces of the believed ServiceAccounts, each once, as a YAML list; those that bear a user's name are not among them. */}}
 {{- define "provider.accountNamespaces" -}}
 {{- $namespaces := list -}}
 {{- $identity := .Values.identity -}}
-{{- range concat $identity.trustedProxyServiceAccounts $identity.systemEventServiceAccounts (include "provider.settingsAccounts" . | fromYamlArray) -}}
+{{- range concat $identity.trustedProxyServiceAccounts $identity.systemEventServiceAccounts (include "provider.settingsAccounts" . | fromYamlArray) (include "provider.staticAccounts" . | fromYamlArray) -}}
 {{- $namespace := splitList ":" . | first -}}
 {{- if not (contains "<user>" $namespace) -}}{{- $namespaces = append $namespaces $namespace -}}{{- end -}}
 {{- end -}}

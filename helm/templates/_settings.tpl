@@ -19,6 +19,16 @@ GRANT_APPROVALS_NAMESPACE: {{ $.Release.Namespace | quote }}
 {{- end }}
 GRANTS_MAX_AGE_S: {{ int64 .maxAgeSeconds | quote }}
 SERVICE_ACCOUNT_AUDIENCE: {{ $.Values.identity.audience | quote }}
+{{- with $.Values.olares }}
+OLARES_RELEASE: {{ .release }}
+LEFTOVER_PERMISSIONS: {{ .leftoverPermissions }}
+{{- with .permissionProvider }}
+PERMISSION_PROVIDER: {{ . | quote }}
+{{- end }}
+{{- with .staticGrants }}
+STATIC_GRANTS: {{ toJson . | quote }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- with .Values.identity }}

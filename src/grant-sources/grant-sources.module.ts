@@ -6,12 +6,12 @@ import { GrantApprovals } from '../authz/grant-approvals';
 import { GrantSource } from '../authz/grant-source';
 import { StaticCallers, StaticGrantSource } from '../authz/static-grants';
 import { factory, Runtime } from '../bootstrap/runtime.module';
+import type { Settings } from '../config/settings';
 import { ServiceProblems } from '../http/controllers/health.controller';
 import type { InformerDeps } from '../kubernetes/informer-options';
 import type { WatchedNamespaceOwners } from '../kubernetes/watched-namespace-owners';
 import { Telemetry } from '../telemetry/telemetry';
 import { Clock, MonotonicTime } from '../time/clock';
-import { applicationPermissions } from './kubernetes/application-permission';
 import type { OpenGrantFeed } from './kubernetes/grant-feed';
 import type { WatchedGrantApprovals } from './kubernetes/watched-grant-approvals';
 
@@ -56,24 +56,48 @@ async function openCluster(
 
 /** Imports only the chosen source: the other one would cost start time and memory. */
 async function openGrantSource(
-  { settings: { grants }, log }: Runtime,
+  { settings, log }: Runtime,
   { informerDeps, namespaces, approvals }: Cluster,
+  problems: ServiceProblems,
 ): Promise<GrantSource | undefined> {
+  const { grants } = settings;
   if (grants.kind === 'directory') {
     const { DirectoryGrantSource } = await import('./directory/directory.grant-source.js');
     return DirectoryGrantSource.open({ dir: grants.dir, log });
   }
   if (informerDeps === undefined) return undefined;
   const { KubernetesGrantSource } = await import('./kubernetes/kubernetes.grant-source.js');
-  const feeds: OpenGrantFeed[] = [];
-  if (grants.feeds.includes('application-permissions')) feeds.push(applicationPermissions);
+  const { olaresFeed } = await import('./kubernetes/olares-feed.js');
+  const { olares, staticGrants, maxAgeMs } = grants;
+  const permissions = grants.feeds.includes('application-permissions');
+  const reservedWorkspaces = new Set(staticGrants.flatMap(({ workspaces }) => workspaces));
+  const feeds: OpenGrantFeed[] = [olaresFeed({ permissions, reservedWorkspaces, ...olares })];
   if (namespaces !== undefined && approvals !== undefined) {
     const { manifestFeed } = await import('./kubernetes/manifest-feed.js');
     feeds.push(manifestFeed({ owners: namespaces, approvals }));
   }
-  const source = await KubernetesGrantSource.open(informerDeps, grants.maxAgeMs, feeds);
-  return grants.staticGrants.length === 0 ? source : new StaticGrantSource(source, grants.staticGrants);
+  const source = await KubernetesGrantSource.open(informerDeps, maxAgeMs, feeds);
+  const unfit = (): readonly string[] => unfitFor(settings, source.status().olares);
+  for (const problem of unfit()) log('warn', 'settings_problem', { problem });
+  problems.add(unfit);
+  return staticGrants.length === 0 ? source : new StaticGrantSource(source, staticGrants);
 }
+
+/** Returns which settings do not go with Olares 1.12.1 and later, where that is found or its kind of grants is asked for. */
+function unfitFor({ grants, userToken }: Settings, olares: string | undefined): readonly string[] {
+  if (grants.kind === 'directory') return [];
+  const asksFor1121 = grants.olares.provider !== undefined || grants.feeds.includes('manifests');
+  if (olares !== 'since-1.12.1' && !asksFor1121) return [];
+  return [
+    ...(userToken.required ? [USER_TOKEN_REQUIRED] : []),
+    ...(grants.systemServerProof === 'address' ? [ADDRESS_BELIEVED] : []),
+  ];
+}
+
+const USER_TOKEN_REQUIRED =
+  "Apps cannot call through the proxy of Olares 1.12.1 and later, which refuses calls with a user's token: set USER_TOKEN_REQUIRED=false.";
+const ADDRESS_BELIEVED =
+  'From Olares 1.12.1 on the address of a system-server proves nothing: set SYSTEM_SERVER_PROOF=off.';
 
 function staticCallersOf(
   { settings: { grants } }: Runtime,
@@ -88,7 +112,7 @@ function staticCallersOf(
 @Module({
   providers: [
     factory(Cluster, [Runtime, Clock, MonotonicTime, Telemetry, ServiceProblems], openCluster),
-    factory(GrantSource, [Runtime, Cluster], openGrantSource),
+    factory(GrantSource, [Runtime, Cluster, ServiceProblems], openGrantSource),
     factory(GrantApprovals, [Cluster], (cluster) => cluster.approvals),
     factory(PeerVerifier, [Cluster], (cluster) => cluster.peerVerifier),
     factory(ServiceAccountAuthenticator, [Cluster], (cluster) => cluster.serviceAccounts),

@@ -42,6 +42,7 @@ function rightsOf(
 const WATCHED = [
   'everywhere /namespaces: list, watch',
   'everywhere /pods: list, watch',
+  'everywhere app.bytetrade.io/applicationmanagers: list, watch',
   'everywhere authentication.k8s.io/tokenreviews: create',
   'everywhere discovery.k8s.io/endpointslices: list, watch',
   'everywhere sys.bytetrade.io/applicationpermissions: list, watch',
@@ -83,15 +84,31 @@ describe("the service's ServiceAccount", () => {
     expect(rightsOf(renderVariant('olares-1.12.0'), 'vault')).toEqual([...WATCHED, ...REGISTERED].sort());
   });
 
+  it('may list ClusterRoles where it has to find out which Olares this is', () => {
+    const auto = renderProfile('olares-1.12.0', { olares: { release: 'auto' } });
+    expect(rightsOf(auto, 'vault')).toEqual(
+      [...WATCHED, ...REGISTERED, 'everywhere rbac.authorization.k8s.io/clusterroles: list'].sort(),
+    );
+  });
+
+  it('may watch the pods of static grants where those of no Settings app are watched', () => {
+    const serviceAccount = 'user-space-<user>:system-frontend';
+    const staticGrants = [{ serviceAccount, workspaces: ['settings'], operations: ['ListSecret'] }];
+    const settingsRoutes = { mode: 'off' };
+    const rendered = renderProfile('olares-1.12.0', { settingsRoutes, olares: { staticGrants } });
+    expect(rightsOf(rendered, 'vault')).toEqual([...WATCHED, ...REGISTERED].sort());
+  });
+
   it('may keep roles, and holds all that they grant, where apps call by them', () => {
     const events = REGISTERED[1]!.replace('os-platform', 'os-protected');
-    const watched = WATCHED.filter((right) => !right.includes('applicationpermissions'));
+    const watched = WATCHED.filter((right) => !/application(permission|manager)s/.test(right));
     const manifests = [
       'everywhere /configmaps: list, watch',
       'os-protected /configmaps: create, patch, delete',
     ];
     expect(rightsOf(renderVariant('olares'), 'vault', 'os-protected')).toEqual(
-      [...watched, ...manifests, ...ROLES, events].sort(),
+      // Of the integration server, which is one of the static grants.
+      [...watched, ...manifests, ...ROLES, events, 'os-protected /pods: list, watch'].sort(),
     );
     const both = renderProfile('olares-1.12.0', { registration: { kind: 'both' } });
     expect(rightsOf(both, 'vault')).toEqual([...WATCHED, ...ROLES, ...REGISTERED].sort());

@@ -30,7 +30,14 @@ describe('the proof of a peer', () => {
     const reviewer = new TokenReviewer(deps.api, AUDIENCE, clock, time);
     const proof = new ClusterPeerVerifier(
       reviewer,
-      { trusted, eventSenders: [], settings: [], statics: [], systemServerProof: 'address', maxAgeMs: 600_000 },
+      {
+        trusted,
+        eventSenders: [],
+        settings: [],
+        statics: [],
+        systemServerProof: 'address',
+        maxAgeMs: 600_000,
+      },
       deps,
     );
     opened.push(proof);

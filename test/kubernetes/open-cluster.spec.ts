@@ -10,6 +10,7 @@ import { ServiceProblems } from '../../src/http/controllers/health.controller';
 import { Registration } from '../../src/registration/manifests';
 import { permissionOf } from '../support/application-permission';
 import { TestAuthority } from '../support/certificates';
+import { managerOf, US } from '../support/application-manager';
 import { eventually } from '../support/eventually';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
 import { podToken } from '../support/service-account-tokens';
@@ -114,7 +115,7 @@ describe('the adapters of a cluster', () => {
     expect(grantSource.status()).toMatchObject({ ready: true, installedApps: 1, problems: [] });
     await eventually(() => expect(peerVerifier.provesSystemServer('10.0.0.1', 'alice')).toBe(true));
     const token = podToken(server, { namespace: 'notes-alice', expiresAtMs: Date.now() + 60_000 });
-    await eventually(() => expect(server.watches.size).toBe(3));
+    await eventually(() => expect(server.watches.size).toBe(4));
     expect(await serviceAccounts?.authenticate(token, undefined)).toMatchObject({
       app: 'notes',
       user: 'alice',
@@ -137,7 +138,7 @@ describe('the adapters of a cluster', () => {
       systemServerProof: 'address',
       systemEventServiceAccounts: [{ namespace: 'os-framework', name: 'events' }],
     });
-    await eventually(() => expect(server.watches.size).toBe(4));
+    await eventually(() => expect(server.watches.size).toBe(5));
     const at = (address: string) => ({ address, bearer: undefined });
     expect(await peerVerifier.provesTrustedFor(at('10.0.0.2'), 'alice')).toBe(true);
     expect(await peerVerifier.provesTrustedFor(at('10.0.0.3'), 'alice')).toBe(false);
@@ -174,5 +175,52 @@ describe('the adapters of a cluster', () => {
     expect(server.requests).toHaveLength(before);
     expect(log()).toContain('"reason":"UNABLE_TO_VERIFY_LEAF_SIGNATURE"');
     expect(log()).not.toContain('canary');
+  });
+
+  it('says at the start and in readiness what does not go with Olares 1.12.1 and later', async () => {
+    const annotations = { 'provider-registry-ref': 'user-system-alice/secret' };
+    server.of('clusterroles').put({ metadata: { name: 'of-olares', annotations } });
+    server.of('applicationpermissions').put(permissionOf(NOTES, 'notes'));
+    const olares = { release: 'auto', leftovers: 'deny' } as const;
+    const { problems, grantSource } = await open(true, { olares });
+    expect(grantSource.status()).toMatchObject({ olares: 'since-1.12.1', feeds: ['ApplicationPermissions'] });
+    const said = [
+      expect.stringContaining('set USER_TOKEN_REQUIRED=false'),
+      expect.stringContaining('set SYSTEM_SERVER_PROOF=off'),
+    ];
+    expect(problems()).toEqual(said);
+    expect(log().match(/"problem":"[^"]*","msg":"settings_problem"/g)).toEqual(said);
+    // The app's permission is what an earlier Olares left behind.
+    expect(grantSource.status().problems).toEqual([
+      expect.objectContaining({ reason: expect.stringMatching(/^leftover/) as string }),
+    ]);
+  });
+
+  it('reads permission.provider where PERMISSION_PROVIDER is set, and then asks for the settings of 1.12 too', async () => {
+    server.of('applicationmanagers').put(managerOf({ app: 'mail', user: 'alice' }));
+    const { problems, grantSource } = await open(true, {
+      systemServerProof: 'off',
+      olares: { release: 'up-to-1.12.0', leftovers: 'deny', provider: US },
+    });
+    expect(grantSource.find('alice', 'mail')?.grants.has('ListSecret?workspace=mail')).toBe(true);
+    expect(problems()).toEqual([expect.stringContaining('set USER_TOKEN_REQUIRED=false')]);
+  });
+
+  it('gives no app by its name a workspace of STATIC_GRANTS', async () => {
+    server.of('applicationmanagers').put(managerOf({ app: 'settings', user: 'alice' }));
+    const { grantSource } = await open(true, {
+      olares: { release: 'up-to-1.12.0', leftovers: 'deny', provider: US },
+      staticGrants: [
+        {
+          account: { namespace: 'user-space-<user>', name: 'system-frontend' },
+          userFrom: 'namespace',
+          userTokenRequired: true,
+          workspaces: ['settings'],
+          operations: ['ListSecret'],
+        },
+      ],
+    });
+    expect(grantSource.find('alice', 'settings')).toBeUndefined();
+    expect(grantSource.status().problems).toHaveLength(1);
   });
 });

@@ -45,7 +45,7 @@ export interface GrantFeedObserver {
 
 /** The resources of one kind that state grants. */
 export interface GrantFeed {
-  /** Plural, for operators: `ApplicationPermissions`. */
+  /** Plural, for operators: `ApplicationPermissions`; empty where it states no grants. */
   readonly name: string;
   /** Which Olares was found, where the feed finds that out. */
   readonly olares?: OlaresRelease;

@@ -64,7 +64,7 @@ export class KubernetesGrantSource extends GrantSource {
     const { olares } = this;
     return {
       ...this.current,
-      feeds: this.feeds.map(({ name }) => name),
+      feeds: this.feeds.map(({ name }) => name).filter((name) => name !== ''),
       ...(olares !== undefined && { olares }),
       ...(because !== undefined && { ready: false, unavailableBecause: because }),
     };

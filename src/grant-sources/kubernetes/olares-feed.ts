@@ -27,7 +27,7 @@ type ObserverOf = (kind: string) => GrantFeedObserver;
 
 /**
  * Reads what Olares itself writes: the ApplicationPermissions of up to 1.12.0, and the ApplicationManagers of all releases,
- * which say what is installed and, from 1.12.1 on, which providers an app wants to call.
+ * which say what is installed and, from 1.12.1 on, which providers an app wants to call. It finds out in any case which Olares this is.
  */
 export function olaresFeed(options: OlaresFeedOptions): OpenGrantFeed {
   return (deps, observerOf) => new OlaresFeed(options, deps, observerOf);
@@ -37,7 +37,8 @@ class OlaresFeed implements GrantFeed {
   readonly name: string;
   readonly firstOutcome: Promise<void>;
   private readonly permissions: Informer<GrantReading> | undefined;
-  private readonly managers: Informer<ManagedApp>;
+  /** Undefined where nothing is read of them. */
+  private readonly managers: Informer<ManagedApp> | undefined;
   private readonly probe: OlaresReleaseProbe;
   private readonly ofPermissions: GrantFeedObserver;
   private readonly ofManagers: GrantFeedObserver;
@@ -57,7 +58,8 @@ class OlaresFeed implements GrantFeed {
     this.ofPermissions = observerOf('ApplicationPermission');
     this.ofManagers = observerOf('ApplicationManager');
     this.permissions = options.permissions ? this.permissionInformer(deps) : undefined;
-    this.managers = this.managerInformer(deps);
+    const needsManagers = options.permissions || options.provider !== undefined;
+    this.managers = needsManagers ? this.managerInformer(deps) : undefined;
     this.probe = new OlaresReleaseProbe(options.release, deps, () => this.releaseFound());
     const names = [
       ...(options.permissions ? ['ApplicationPermissions'] : []),
@@ -74,26 +76,26 @@ class OlaresFeed implements GrantFeed {
 
   get listed(): boolean {
     if (!this.probe.settled || this.permissions?.listed === false) return false;
-    return this.managers.listed || this.isUnreadable;
+    return this.managers?.listed !== false || this.isUnreadable;
   }
 
   get syncError(): string | undefined {
-    return this.permissions?.syncError ?? this.managers.syncError;
+    return this.permissions?.syncError ?? this.managers?.syncError;
   }
 
   start(): void {
     this.probe.start();
     this.permissions?.start();
-    this.managers.start();
+    this.managers?.start();
   }
 
   ageMs(): number {
-    const ofManagers = this.isUnreadable ? 0 : this.managers.ageMs();
+    const ofManagers = this.isUnreadable ? 0 : (this.managers?.ageMs() ?? 0);
     return Math.max(this.permissions?.ageMs() ?? 0, ofManagers);
   }
 
   async stop(): Promise<void> {
-    await Promise.all([this.probe.stop(), this.permissions?.stop(), this.managers.stop()]);
+    await Promise.all([this.probe.stop(), this.permissions?.stop(), this.managers?.stop()]);
   }
 
   /**
@@ -101,7 +103,7 @@ class OlaresFeed implements GrantFeed {
    * only tell leftovers, and ApplicationPermissions then count as they always did.
    */
   private get isUnreadable(): boolean {
-    const { lasting } = this.managers;
+    const lasting = this.managers?.lasting;
     return this.options.provider === undefined && lasting?.of === 'list' && lasting.failure.status === 403;
   }
 

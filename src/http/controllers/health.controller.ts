@@ -28,6 +28,8 @@ interface Readiness {
   readonly grantFeeds?: readonly string[];
   /** In a cluster: how many grants await an approval; `grants_pending` in the log names them. */
   readonly pendingGrants?: number;
+  /** Which Olares was found. */
+  readonly olares?: string;
   /** What an operator should fix although the service is ready, one sentence each. */
   readonly problems: readonly string[];
 }
@@ -63,6 +65,7 @@ export class HealthController {
       installedApps: grants.installedApps,
       ...(grants.feeds !== undefined && { grantFeeds: grants.feeds }),
       ...(grants.pendingGrants !== undefined && { pendingGrants: grants.pendingGrants }),
+      ...(grants.olares !== undefined && { olares: grants.olares }),
       problems: [...sentencesOf(grants.problems), ...this.service.sentences()],
     };
     if (store === 'ok' && grants.ready && !this.drain.draining) return ok(readiness);
