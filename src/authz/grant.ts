@@ -74,8 +74,6 @@ export interface InstalledApp {
   readonly grants: ReadonlySet<string>;
   /** grantKey() of what the app states and nobody has approved yet; it grants nothing. */
   readonly pending?: ReadonlySet<string>;
-  /** True for one of the system's own callers, whom STATIC_GRANTS names. */
-  readonly isStatic?: boolean;
   /** Where its pods run, and as which ServiceAccount; absent where the source does not say. */
   readonly namespace?: string;
   readonly serviceAccount?: string;

@@ -2,6 +2,7 @@ import type { Caller } from '../authn/caller';
 import { GrantPending, NotGranted, NotInAccessToken, WorkspaceTaken } from '../errors/authz-errors';
 import { grantKey, SECRET_OPERATIONS, type SecretOperation, type InstalledApp } from './grant';
 import type { GrantSource } from './grant-source';
+import { StaticGrants } from './static-grants';
 import { workspacesOf } from './workspace-holders';
 
 const checked: unique symbol = Symbol('checked');
@@ -32,6 +33,7 @@ export class GrantsService {
   constructor(
     private readonly source: GrantSource,
     private readonly sharing: WorkspaceSharing = 'allow',
+    private readonly statics = new StaticGrants(),
   ) {}
 
   /**
@@ -41,14 +43,16 @@ export class GrantsService {
    */
   authorize(caller: Caller, operation: SecretOperation, workspace: string): GrantedScope {
     const key = grantKey(operation, workspace);
-    const installed = this.source.requireIndex().find(caller.user, caller.app);
+    const ofSystem = this.statics.find(caller.user, caller.app);
+    const installed = ofSystem ?? this.source.requireIndex().find(caller.user, caller.app);
     if (!installed?.grants.has(key)) {
       const isPending = installed?.pending?.has(key) === true;
       throw isPending
         ? new GrantPending(caller.app, operation, workspace)
         : new NotGranted(caller.app, operation, workspace);
     }
-    if (!this.mayUse(installed, workspace)) throw new WorkspaceTaken(caller.app, operation, workspace);
+    if (ofSystem === undefined && !this.mayUse(installed, workspace))
+      throw new WorkspaceTaken(caller.app, operation, workspace);
     if (caller.operations !== 'any' && !caller.operations.has(key)) {
       throw new NotInAccessToken(caller.app, operation, workspace);
     }
@@ -86,8 +90,10 @@ export class GrantsService {
   }
 
   /** Returns whether WORKSPACE_SHARING leaves the workspace to this app; it does not check that the app holds a grant there. */
-  mayUse({ user, app, isStatic }: InstalledApp, workspace: string): boolean {
-    return this.sharing === 'allow' || isStatic === true || this.source.holdersOf(user, workspace)[0] === app;
+  mayUse({ user, app }: InstalledApp, workspace: string): boolean {
+    if (this.sharing === 'allow') return true;
+    // The system's own callers were there before any app.
+    return !this.statics.use(workspace) && this.source.holdersOf(user, workspace)[0] === app;
   }
 }
 

@@ -2,9 +2,6 @@ import type { ServiceAccountAuthenticator } from '../authn/service-account.authe
 import type { Caller } from '../authn/caller';
 import type { Peer, PeerVerifier, ServiceAccountName } from '../authn/peer-verifier';
 import { grantSet, type InstalledApp, type SecretOperation } from './grant';
-import { GrantIndex } from './grant-index';
-import { GrantSource, type GrantSourceStatus } from './grant-source';
-import type { SharedWorkspace } from './workspace-holders';
 
 /** What one of the system's own callers may do, as the operator states it. */
 export interface StaticGrant {
@@ -67,60 +64,24 @@ export class StaticCallers {
   }
 }
 
-/** Adds the static grants to those of the installed apps; no app can have the name of such a caller, which has a colon. */
-export class StaticGrantSource extends GrantSource {
-  /** Empty: the apps are in that of the inner source. */
-  protected readonly index = new GrantIndex();
+/** What the system's own callers hold; no app can have the name of such a caller, which has a colon. */
+export class StaticGrants {
+  private readonly workspaces: ReadonlySet<string>;
 
-  constructor(
-    private readonly inner: GrantSource,
-    private readonly grants: readonly StaticGrant[],
-  ) {
-    super();
+  constructor(private readonly grants: readonly StaticGrant[] = []) {
+    this.workspaces = new Set(grants.flatMap(({ workspaces }) => workspaces));
   }
 
-  override find(user: string, app: string): InstalledApp | undefined {
-    if (!app.includes(':')) return this.inner.find(user, app);
+  /** Returns undefined for an app, and for an account that holds none. */
+  find(user: string, app: string): InstalledApp | undefined {
+    if (!app.includes(':')) return undefined;
     const grant = this.grants.find((one) => appNameOf(accountFor(one, user)) === app);
-    return grant && { app, user, grants: grantsOf(grant), isStatic: true };
+    return grant && { app, user, grants: grantsOf(grant) };
   }
 
-  override findByKey(appKey: string): InstalledApp | undefined {
-    return this.inner.findByKey(appKey);
-  }
-
-  /** Returns the apps alone: they are what is registered, and what an administrator sees. */
-  override installedApps(): Iterable<InstalledApp> {
-    return this.inner.installedApps();
-  }
-
-  override onChange(listener: (user: string, app: string) => void): () => void {
-    return this.inner.onChange(listener);
-  }
-
-  /** The system's own callers come first: they were there before any app. */
-  override holdersOf(user: string, workspace: string): readonly string[] {
-    const statics = this.grants
-      .filter(({ workspaces }) => workspaces.includes(workspace))
-      .map((grant) => appNameOf(accountFor(grant, user)));
-    return [...statics, ...this.inner.holdersOf(user, workspace)];
-  }
-
-  override sharedWorkspaces(): readonly SharedWorkspace[] {
-    return this.inner.sharedWorkspaces();
-  }
-
-  override status(): GrantSourceStatus {
-    const status = this.inner.status();
-    return { ...status, feeds: [...(status.feeds ?? []), 'STATIC_GRANTS'] };
-  }
-
-  override ageMs(): number | undefined {
-    return this.inner.ageMs();
-  }
-
-  close(): Promise<void> {
-    return this.inner.close();
+  /** Returns whether one of them uses the workspace. */
+  use(workspace: string): boolean {
+    return this.workspaces.has(workspace);
   }
 }
 

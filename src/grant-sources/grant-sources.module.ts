@@ -4,7 +4,7 @@ import { ServiceAccountAuthenticator } from '../authn/service-account.authentica
 import { UserPresence } from '../authn/user-token.verifier';
 import { GrantApprovals } from '../authz/grant-approvals';
 import { GrantSource } from '../authz/grant-source';
-import { StaticCallers, StaticGrantSource } from '../authz/static-grants';
+import { StaticCallers } from '../authz/static-grants';
 import { factory, Runtime } from '../bootstrap/runtime.module';
 import type { Settings } from '../config/settings';
 import { ServiceProblems } from '../http/controllers/health.controller';
@@ -12,7 +12,7 @@ import type { InformerDeps } from '../kubernetes/informer-options';
 import type { WatchedNamespaceOwners } from '../kubernetes/watched-namespace-owners';
 import { Telemetry } from '../telemetry/telemetry';
 import { Clock, MonotonicTime } from '../time/clock';
-import type { OpenGrantFeed } from './kubernetes/grant-feed';
+import { namedFeed, type OpenGrantFeed } from './kubernetes/grant-feed';
 import type { WatchedGrantApprovals } from './kubernetes/watched-grant-approvals';
 
 /** What the cluster is asked for; without one, nobody can be proven by it. */
@@ -76,11 +76,12 @@ async function openGrantSource(
     const { manifestFeed } = await import('./kubernetes/manifest-feed.js');
     feeds.push(manifestFeed({ owners: namespaces, approvals }));
   }
+  if (staticGrants.length > 0) feeds.push(namedFeed('STATIC_GRANTS'));
   const source = await KubernetesGrantSource.open(informerDeps, maxAgeMs, feeds);
   const unfit = (): readonly string[] => unfitFor(settings, source.status().olares);
   for (const problem of unfit()) log('warn', 'settings_problem', { problem });
   problems.add(unfit);
-  return staticGrants.length === 0 ? source : new StaticGrantSource(source, staticGrants);
+  return source;
 }
 
 /** Returns which settings do not go with Olares 1.12.1 and later, where that is found or its kind of grants is asked for. */

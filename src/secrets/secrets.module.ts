@@ -3,6 +3,7 @@ import { AuthnModule } from '../authn/authn.module';
 import { AccessService, ProxiedCallerService } from '../authz/access.service';
 import { GrantSource } from '../authz/grant-source';
 import { GrantsService } from '../authz/grants.service';
+import { StaticGrants } from '../authz/static-grants';
 import { factory, Runtime } from '../bootstrap/runtime.module';
 import { TracedGrantsService } from '../telemetry/traced';
 import { Telemetry } from '../telemetry/telemetry';
@@ -13,11 +14,13 @@ import { SecretsService } from './secrets.service';
 @Module({
   imports: [AuthnModule],
   providers: [
-    factory(GrantsService, [GrantSource, Runtime, Telemetry], (source, { settings }, { spans }) =>
-      spans === undefined
-        ? new GrantsService(source, settings.workspaceSharing)
-        : new TracedGrantsService(source, settings.workspaceSharing, spans),
-    ),
+    factory(GrantsService, [GrantSource, Runtime, Telemetry], (source, { settings }, { spans }) => {
+      const { workspaceSharing, grants } = settings;
+      const statics = new StaticGrants(grants.kind === 'kubernetes' ? grants.staticGrants : []);
+      return spans === undefined
+        ? new GrantsService(source, workspaceSharing, statics)
+        : new TracedGrantsService(source, workspaceSharing, spans, statics);
+    }),
     AccessService,
     ProxiedCallerService,
     SecretsService,

@@ -1,3 +1,4 @@
+import type { StaticGrants } from '../authz/static-grants';
 import type { CanActivate, ExecutionContext } from '@nestjs/common';
 import type { SecretOperation } from '../authz/grant';
 import type { GrantSource } from '../authz/grant-source';
@@ -15,8 +16,9 @@ export class TracedGrantsService extends GrantsService {
     source: GrantSource,
     sharing: WorkspaceSharing,
     private readonly spans: Spans,
+    statics?: StaticGrants,
   ) {
-    super(source, sharing);
+    super(source, sharing, statics);
   }
 
   override authorize(caller: Caller, operation: SecretOperation, workspace: string): GrantedScope {

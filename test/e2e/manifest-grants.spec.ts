@@ -59,6 +59,8 @@ describe('apps that bring their manifest in a ConfigMap', () => {
           audience: 'olares-secret-provider',
           trustedServiceAccounts: [],
           systemServerProof: 'off',
+          olares: { release: 'since-1.12.1', leftovers: 'deny' },
+          staticGrants: [],
           systemEventServiceAccounts: [],
           settingsServiceAccounts: [{ namespace: 'user-space-<user>', name: 'system-frontend' }],
         },

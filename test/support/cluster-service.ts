@@ -1,5 +1,4 @@
 import { KubernetesGrantSource } from '../../src/grant-sources/kubernetes/kubernetes.grant-source';
-import { StaticGrantSource } from '../../src/authz/static-grants';
 import { ServiceAccountAuthenticator } from '../../src/authn/service-account.authenticator';
 import type { Settings } from '../../src/config/settings';
 import type { ServiceAccountName } from '../../src/authn/peer-verifier';
@@ -94,9 +93,7 @@ export class ClusterService {
       maxAgeMs: MAX_AGE_MS,
     };
     const peerVerifier = new ClusterPeerVerifier(reviewer, options, deps);
-    const apps = await KubernetesGrantSource.open(deps, MAX_AGE_MS);
-    const grantSource =
-      grants?.kind === 'kubernetes' ? new StaticGrantSource(apps, grants.staticGrants) : apps;
+    const grantSource = await KubernetesGrantSource.open(deps, MAX_AGE_MS);
     const serviceAccounts = new ServiceAccountAuthenticator(reviewer, owners);
     const { clock, store } = one;
     one.service = await startService({ clock, store, grantSource, peerVerifier, serviceAccounts }, settings);

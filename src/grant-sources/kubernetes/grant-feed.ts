@@ -91,6 +91,19 @@ export function resourceFeed({ kind, read, sourcePrefix, ...selection }: Resourc
   };
 }
 
+/** Returns a feed of what the settings state: it only names it among the sources of grants. */
+export function namedFeed(name: string): OpenGrantFeed {
+  return () => ({
+    name,
+    firstOutcome: Promise.resolve(),
+    listed: true,
+    syncError: undefined,
+    start: () => undefined,
+    ageMs: () => 0,
+    stop: () => Promise.resolve(),
+  });
+}
+
 type FeedInformer = Pick<Informer<unknown>, 'firstOutcome' | 'listed' | 'syncError' | 'ageMs'>;
 
 /** A feed that is as complete as its informers are. */
