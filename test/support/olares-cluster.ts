@@ -55,7 +55,7 @@ export class OlaresCluster {
     const reviewer = new TokenReviewer(deps.api, AUDIENCE, one.clock, deps.time);
     const owners = new WatchedNamespaceOwners(deps, MAX_AGE_MS);
     const approvals = new WatchedGrantApprovals(OWN_NAMESPACE, deps);
-    const nobody = { trusted: [], eventSenders: [], settings: [] };
+    const nobody = { trusted: [], eventSenders: [], settings: [], statics: [] };
     const peerVerifier = new ClusterPeerVerifier(
       reviewer,
       { ...nobody, systemServerProof: 'off', maxAgeMs: MAX_AGE_MS },
