@@ -1,4 +1,4 @@
-import { readFileSync, statSync, existsSync } from 'node:fs';
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { QuotaExceeded, StoreUnavailable } from '../../src/errors/store-errors';
 import { isClean, reportText } from '../../src/migration/migration-report';
 import { MonotonicTime, SystemMonotonicTime } from '../../src/time/clock';
@@ -240,6 +240,31 @@ describe('a migration that cannot go on', () => {
     expect(seen).not.toContain(CANARY);
     expect(seen).not.toContain(scene.predecessor.jwtSecret);
     expect(mode).toBe(0o600);
+  });
+
+  it('notes a role before it is given, so that a run that is killed between the two takes it back', async () => {
+    const project = scene.project('alice', 'notes', { k: 'v' });
+    const noted: boolean[] = [];
+    const { granted } = scene.predecessor;
+    granted.push = (...ids) => {
+      const state = JSON.parse(readFileSync(scene.stateFile, 'utf8')) as { granted: string[] };
+      noted.push(ids.every((id) => state.granted.includes(id)));
+      return ids.length;
+    };
+    await scene.run();
+    expect(noted).toEqual([true]);
+    // As such a run leaves it.
+    project.members.set(scene.predecessor.fake.identity.id, 'viewer');
+    const left = {
+      version: 1,
+      source: scene.predecessor.fake.url,
+      dryRun: false,
+      granted: [project.id],
+      done: {},
+    };
+    writeFileSync(scene.stateFile, JSON.stringify(left));
+    expect((await scene.run({ resume: true })).totals).toMatchObject({ read: 1, equal: 1 });
+    expect(scene.predecessor.roles()).toEqual([]);
   });
 
   it('gives a role anew after a dry run that was interrupted, and copies then', async () => {
