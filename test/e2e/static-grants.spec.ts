@@ -2,10 +2,13 @@ import { SECRET_OPERATIONS, type SecretOperation } from '../../src/authz/grant';
 import type { KubernetesGrantSettings } from '../../src/config/grant-settings';
 import type { StaticGrantSetting } from '../../src/config/olares-settings';
 import { ClusterService, PEERS } from '../support/cluster-service';
+import { permissionOf } from '../support/application-permission';
 import { eventually } from '../support/eventually';
 import { OTMOICLP } from '../support/example-apps';
 import { httpCall, type Answer } from '../support/http-call';
 import { accessToken, USER_TOKEN_SECRET, userToken } from '../support/tokens';
+
+type Headers = Readonly<Record<string, string>>;
 
 const FRONTEND: StaticGrantSetting = {
   account: { namespace: 'user-space-<user>', name: 'system-frontend' },
@@ -106,7 +109,6 @@ describe('the system’s own callers, whom STATIC_GRANTS names', () => {
   afterAll(async () => cluster.close());
   beforeEach(() => cluster.store.calls.splice(0));
 
-  type Headers = Readonly<Record<string, string>>;
   const call = (
     from: string,
     headers: Headers,
@@ -237,6 +239,26 @@ describe('the system’s own callers, whom STATIC_GRANTS names', () => {
     expect(cluster.service.logLines()).toContainEqual(
       expect.objectContaining({ app: 'user-system-alice:user-backend', user: 'alice', code: 200 }),
     );
+  });
+});
+
+describe('with WORKSPACE_SHARING=deny', () => {
+  it('the workspaces of the system’s callers are theirs, whatever an app states', async () => {
+    const settings = { grants: GRANTS, workspaceSharing: 'deny' } as const;
+    const userTokens = { userToken: { secret: USER_TOKEN_SECRET, required: false } };
+    const cluster = await ClusterService.start({ ...settings, ...userTokens }, [], 'off');
+    const ops = ['ListSecret?workspace=settings', 'ListSecret?workspace=own'];
+    const claims = { app: 'claims', user: 'alice', appKey: 'k-9', appSecret: 's-9', ops };
+    cluster.server.of('applicationpermissions').put(permissionOf(claims, 'claims'));
+    const access = await accessToken('claims', 'alice', ops, cluster.clock.nowMs());
+    const list = async (workspace: string, headers: Headers) =>
+      (await httpCall(`${cluster.url}/ListSecret?workspace=${workspace}`, { headers, body: {} })).status;
+    while ((await list('own', { 'x-access-token': access })) !== 200)
+      await new Promise((next) => setImmediate(next));
+    expect(await list('settings', { 'x-access-token': access })).toBe(403);
+    const backend = `Bearer ${cluster.token('user-system-alice', { name: 'user-backend' })}`;
+    expect(await list('settings', { authorization: backend })).toBe(200);
+    await cluster.close();
   });
 });
 
