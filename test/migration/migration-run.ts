@@ -8,6 +8,8 @@ import { parseInventory, parseUsers, planOf } from '../../src/migration/predeces
 import { PredecessorServer } from '../../src/migration/predecessor-server';
 import { SecretCopier, type SecretTarget } from '../../src/migration/secret-copier';
 import { ENVIRONMENTS, type SecretScope } from '../../src/secrets/secret';
+import { UNATTENDED } from '../../src/secrets/call-context';
+import type { SecretStore } from '../../src/secrets/secret-store';
 import { type MonotonicTime, SystemClock, SystemMonotonicTime } from '../../src/time/clock';
 import { FakePredecessor, type FakePerson } from '../support/fake-predecessor';
 import { MemorySecretStore } from '../support/memory.secret-store';
@@ -115,9 +117,9 @@ export interface RunOptions {
   readonly moved?: (environments: number) => void;
 }
 
-export function targetOf(store: MemorySecretStore): SecretTarget {
+export function targetOf(store: SecretStore): SecretTarget {
   return {
-    create: (scope, secret) => store.create(scope, secret),
-    list: async (scope) => ({ secrets: (await store.list(scope)).secrets, unreadable: [] }),
+    create: (scope, secret) => store.create(scope, secret, UNATTENDED),
+    list: async (scope) => ({ secrets: (await store.list(scope, UNATTENDED)).secrets, unreadable: [] }),
   };
 }

@@ -1,7 +1,8 @@
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { QuotaExceeded, StoreUnavailable } from '../../src/errors/store-errors';
 import { isClean, reportText } from '../../src/migration/migration-report';
-import { MonotonicTime, SystemMonotonicTime } from '../../src/time/clock';
+import { createInfisicalStores } from '../../src/stores/infisical/create-infisical-secret-store';
+import { MonotonicTime, SystemClock, SystemMonotonicTime } from '../../src/time/clock';
 import { MigrationScene, targetOf } from './migration-run';
 
 let scene: MigrationScene;
@@ -73,6 +74,21 @@ describe('a migration', () => {
     expect((await scene.stored(['alice', 'notes']))['alice notes prod k']).toBe('changed since');
     expect(isClean(report)).toBe(false);
     expect(reportText(report) + JSON.stringify(report)).not.toContain(CANARY);
+  });
+
+  it("copies within one Infisical, beside our own projects, and does not take those for the predecessor's", async () => {
+    const { fake } = scene.predecessor;
+    const { clientId, clientSecret } = fake.identity;
+    const { store } = createInfisicalStores({ url: fake.url, clientId, clientSecret }, new SystemClock());
+    const target = targetOf(store);
+    scene.project('alice', 'settings', { 'integration-account:space:alice': '{"a":" b "}', padded: ' v ' });
+    expect((await scene.run({ target })).totals).toMatchObject({ projects: 1, written: 2 });
+    const again = await scene.run({ target });
+    expect([again.totals, again.unassignedProjects]).toMatchObject([{ projects: 1, equal: 2 }, []]);
+    const ours = fake.world.projects.find(({ slug }) => slug.startsWith('osp-'));
+    const keys = ours?.environments.flatMap(({ secrets }) => secrets.map(({ key }) => key));
+    expect(keys?.sort()).toEqual(['osp.v1.integration-account~3Aspace~3Aalice', 'padded']);
+    await store.close();
   });
 
   it('writes nothing in a dry run, says what it would write, and takes its roles away', async () => {
