@@ -62,3 +62,13 @@ export class ClientGone extends DomainError {
     super('CLIENT_GONE', 'The client closed its connection.');
   }
 }
+
+/** The audit trail did not take the record of the operation. Nothing was read for the caller, and nothing was changed. */
+export class AuditUnavailable extends DomainError {
+  constructor() {
+    super(
+      'AUDIT_UNAVAILABLE',
+      'The audit trail cannot take a record of this operation, so it is refused; try again.',
+    );
+  }
+}

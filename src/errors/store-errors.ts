@@ -67,6 +67,16 @@ export class StoreOutcomeUnknown extends DomainError {
   }
 }
 
+/** A write was sent, and the audit trail took its attempt but not its outcome: the caller is not told how it ended. */
+export class WriteNotAudited extends DomainError {
+  constructor() {
+    super(
+      'STORE_OUTCOME_UNKNOWN',
+      'The write was sent, and the audit trail did not take the record of its outcome; read the secret before trying again.',
+    );
+  }
+}
+
 /** A human must approve the write at the backend; nothing was changed yet. */
 export class ApprovalRequired extends DomainError {
   constructor() {

@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import type { MonotonicTime } from '../time/clock';
 import type { Deadline } from '../time/deadline';
+import type { SecretScope } from './secret';
 
 /** How long a call of the store may take, and whether anybody still waits for it. */
 export interface CallContext {
@@ -11,6 +12,17 @@ export interface CallContext {
    * does a read; a write that was sent is finished.
    */
   readonly signal: AbortSignal;
+  /** Present where the call is of a request that is audited. */
+  readonly audit?: CallAudit | undefined;
+}
+
+/** Is told what a call touches in the store, once the caller was allowed to. */
+export interface CallAudit {
+  reads(scope: SecretScope, name?: string): void;
+  /** Resolves once the attempt is recorded. @throws AuditUnavailable (503); the write must not be sent then */
+  writes(scope: SecretScope, name: string, value?: string): Promise<void>;
+  /** A cache answered since the store could not be asked. */
+  answeredStale(forMs: number): void;
 }
 
 /** For work of the service itself: nobody cancels it, and the store's own time limit counts. */
@@ -27,6 +39,12 @@ export function uncancelled({ deadline }: CallContext): CallContext {
   return { deadline, signal: UNATTENDED.signal };
 }
 
+/** The request that a call is made for. */
+interface AuditedClient {
+  readonly cleanup: { readonly signal: AbortSignal };
+  readonly audit?: CallAudit;
+}
+
 /** Makes the contexts of requests. */
 export class CallContexts {
   /** @param timeoutMs how long the calls of one request may take */
@@ -36,12 +54,13 @@ export class CallContexts {
   ) {}
 
   /** The signal is asked for only by a call that waits: making one takes longer than a read from memory. */
-  of(client: { readonly signal: AbortSignal }): CallContext {
+  of({ cleanup, audit }: AuditedClient): CallContext {
     return {
       deadline: { endsAtMs: this.time.nowMs() + this.timeoutMs },
       get signal() {
-        return client.signal;
+        return cleanup.signal;
       },
+      audit,
     };
   }
 }

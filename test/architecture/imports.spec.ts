@@ -26,14 +26,26 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'stores/cached': ['secrets', ...KERNELS],
   'stores/quota': ['secrets', ...KERNELS],
   'stores/resilience': ['secrets', ...KERNELS],
+  audit: ['secrets', ...KERNELS],
   limits: KERNELS,
   kubernetes: ['authn', ...KERNELS],
   migration: ['stores/infisical', 'secrets', 'authz', ...KERNELS],
   registration: ['kubernetes', 'authz', ...KERNELS],
   redis: ['limits', 'stores/cached', ...KERNELS],
   'user-deprovisioning': ['secrets', 'authn', ...KERNELS],
-  http: ['secrets', 'authz', 'authn', 'limits', 'user-deprovisioning', ...KERNELS],
-  telemetry: ['http', 'redis', 'limits', 'kubernetes', 'secrets', 'authz', 'authn', ...STORES, ...KERNELS],
+  http: ['audit', 'secrets', 'authz', 'authn', 'limits', 'user-deprovisioning', ...KERNELS],
+  telemetry: [
+    'audit',
+    'http',
+    'redis',
+    'limits',
+    'kubernetes',
+    'secrets',
+    'authz',
+    'authn',
+    ...STORES,
+    ...KERNELS,
+  ],
   development: ['config', 'authz'],
 };
 
@@ -195,6 +207,7 @@ describe('the architecture', () => {
   it('the environment is read by the entry points only, and settings.ts gives it its meaning', () => {
     const readers = files.filter((file) => textOf(file).includes('process.env'));
     expect(readers.sort()).toEqual([
+      'src/cli/audit.ts',
       'src/cli/infisical-setup.ts',
       'src/cli/inspect-embedded-store.ts',
       'src/cli/migrate-from-tapr.ts',
@@ -208,6 +221,7 @@ describe('the architecture', () => {
   it('every entry point first sees to it that SIGUSR1 opens no debugger', () => {
     const entries = files.filter((file) => /^main\(\)\.catch\(/m.test(textOf(file)));
     expect(entries.sort()).toEqual([
+      'src/cli/audit.ts',
       'src/cli/infisical-setup.ts',
       'src/cli/inspect-embedded-store.ts',
       'src/cli/migrate-from-tapr.ts',
@@ -225,6 +239,7 @@ describe('the architecture', () => {
         to === 'src/secrets/secret-store.ts' && !COMPOSITION.test(file) && !/^src\/stores\//.test(file),
     );
     expect(users.map(({ file }) => file).sort()).toEqual([
+      'src/audit/audited.secret-store.ts',
       'src/http/controllers/health.controller.ts',
       'src/secrets/app-secrets.service.ts',
       'src/secrets/secret-store-decorator.ts',

@@ -53,9 +53,9 @@ export class AppSecretsController {
   async names(
     @CurrentUser() user: string,
     @Param('app') app: string,
-    @Req() { cleanup }: ProviderRequest,
+    @Req() request: ProviderRequest,
   ): Promise<Envelope<AppSecretView[]>> {
-    const names = await this.secrets.names(user, app, this.contexts.of(cleanup));
+    const names = await this.secrets.names(user, app, this.contexts.of(request));
     return ok(names.map(({ workspace, name }) => ({ Workspace: workspace, Key: name })));
   }
 
@@ -65,10 +65,10 @@ export class AppSecretsController {
     @CurrentUser() user: string,
     @Param('app') app: string,
     @Body() body: AppSecretRequest,
-    @Req() { cleanup }: ProviderRequest,
+    @Req() request: ProviderRequest,
   ): Promise<Envelope<''>> {
     const secret = { name: body.Key, value: body.Value };
-    await this.secrets.create(locationOf(user, app, body), secret, this.contexts.of(cleanup));
+    await this.secrets.create(locationOf(user, app, body), secret, this.contexts.of(request));
     return DONE;
   }
 
@@ -77,10 +77,10 @@ export class AppSecretsController {
     @CurrentUser() user: string,
     @Param('app') app: string,
     @Body() body: AppSecretRequest,
-    @Req() { cleanup }: ProviderRequest,
+    @Req() request: ProviderRequest,
   ): Promise<Envelope<''>> {
     const secret = { name: body.Key, value: body.Value };
-    await this.secrets.update(locationOf(user, app, body), secret, this.contexts.of(cleanup));
+    await this.secrets.update(locationOf(user, app, body), secret, this.contexts.of(request));
     return DONE;
   }
 
@@ -89,9 +89,9 @@ export class AppSecretsController {
     @CurrentUser() user: string,
     @Param('app') app: string,
     @Body() body: AppSecretKeyRequest,
-    @Req() { cleanup }: ProviderRequest,
+    @Req() request: ProviderRequest,
   ): Promise<Envelope<''>> {
-    await this.secrets.delete(locationOf(user, app, body), body.Key, this.contexts.of(cleanup));
+    await this.secrets.delete(locationOf(user, app, body), body.Key, this.contexts.of(request));
     return DONE;
   }
 }

@@ -34,16 +34,16 @@ export class SecretsController {
     @CurrentCaller() caller: Caller,
     @Query() { workspace }: WorkspaceQuery,
     @Body() { name, env }: NamedSecretRequest,
-    @Req() { cleanup, res }: ProviderRequest,
+    @Req() request: ProviderRequest,
   ): Promise<Envelope<SecretView>> {
-    const context = this.contexts.of(cleanup);
+    const context = this.contexts.of(request);
     const { secret, staleForMs } = await this.secrets.retrieve(
       caller,
       { workspace, environment: env },
       name,
       context,
     );
-    if (staleForMs !== undefined) showStaleness(res, staleForMs);
+    if (staleForMs !== undefined) showStaleness(request.res, staleForMs);
     return ok({ ...secret, env });
   }
 
@@ -53,13 +53,13 @@ export class SecretsController {
     @CurrentCaller() caller: Caller,
     @Query() { workspace }: WorkspaceQuery,
     @Body() { name, value, env }: SecretRequest,
-    @Req() { cleanup }: ProviderRequest,
+    @Req() request: ProviderRequest,
   ): Promise<Envelope<''>> {
     await this.secrets.create(
       caller,
       { workspace, environment: env },
       { name, value },
-      this.contexts.of(cleanup),
+      this.contexts.of(request),
     );
     return DONE;
   }
@@ -70,13 +70,13 @@ export class SecretsController {
     @CurrentCaller() caller: Caller,
     @Query() { workspace }: WorkspaceQuery,
     @Body() { name, value, env }: SecretRequest,
-    @Req() { cleanup }: ProviderRequest,
+    @Req() request: ProviderRequest,
   ): Promise<Envelope<''>> {
     await this.secrets.update(
       caller,
       { workspace, environment: env },
       { name, value },
-      this.contexts.of(cleanup),
+      this.contexts.of(request),
     );
     return DONE;
   }
@@ -87,9 +87,9 @@ export class SecretsController {
     @CurrentCaller() caller: Caller,
     @Query() { workspace }: WorkspaceQuery,
     @Body() { name, env }: NamedSecretRequest,
-    @Req() { cleanup }: ProviderRequest,
+    @Req() request: ProviderRequest,
   ): Promise<Envelope<''>> {
-    await this.secrets.delete(caller, { workspace, environment: env }, name, this.contexts.of(cleanup));
+    await this.secrets.delete(caller, { workspace, environment: env }, name, this.contexts.of(request));
     return DONE;
   }
 
@@ -99,15 +99,15 @@ export class SecretsController {
     @CurrentCaller() caller: Caller,
     @Query() { workspace }: WorkspaceQuery,
     @Body() { env }: ListSecretRequest,
-    @Req() { cleanup, res }: ProviderRequest,
+    @Req() request: ProviderRequest,
   ): Promise<ListAnswer> {
-    const context = this.contexts.of(cleanup);
+    const context = this.contexts.of(request);
     const { secrets, staleForMs, unreadable } = await this.secrets.list(
       caller,
       { workspace, environment: env },
       context,
     );
-    if (staleForMs !== undefined) showStaleness(res, staleForMs);
+    if (staleForMs !== undefined) showStaleness(request.res, staleForMs);
     const answer = ok(secrets.map((secret) => ({ ...secret, env })));
     return unreadable === undefined ? answer : { ...answer, unreadable };
   }

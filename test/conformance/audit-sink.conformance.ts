@@ -1,0 +1,72 @@
+import { type AuditRecord, type AuditSink, AuditSinkFailed } from '../../src/audit/audit-sink';
+
+/** A sink, what it has taken so far, and a way to break it and to mend it. */
+export interface AuditSinkUnderTest {
+  readonly sink: AuditSink;
+  readonly taken: () => readonly Partial<AuditRecord>[];
+  readonly fail: () => void;
+  readonly mend: () => void;
+}
+
+export function auditRecord(name: string): AuditRecord {
+  return {
+    time: '2026-11-27T00:00:00.000Z',
+    requestId: name,
+    event: 'outcome',
+    operation: 'RetrieveSecret',
+    name,
+  };
+}
+
+/** The contract of AuditSink. */
+export function describeAuditSink(title: string, open: () => AuditSinkUnderTest): void {
+  describe(`${title} keeps the contract of AuditSink`, () => {
+    const namesIn = ({ taken }: AuditSinkUnderTest) => taken().map(({ name }) => name);
+
+    it('has taken a record when append() resolves, with all its fields', async () => {
+      const subject = open();
+      await subject.sink.append(auditRecord('größe "1"\n'));
+      expect(subject.taken()).toEqual([expect.objectContaining(auditRecord('größe "1"\n'))]);
+      await subject.sink.close();
+    });
+
+    it('takes the records of calls at the same time in the order of the calls', async () => {
+      const subject = open();
+      const names = Array.from({ length: 1_500 }, (_, at) => `record-${at}`);
+      await Promise.all(names.map((name) => subject.sink.append(auditRecord(name))));
+      expect(namesIn(subject)).toEqual(names);
+      await subject.sink.close();
+    });
+
+    it('refuses a record that it cannot take, and takes the next one once it can, without a restart', async () => {
+      const subject = open();
+      await subject.sink.append(auditRecord('before'));
+      subject.fail();
+      await expect(subject.sink.append(auditRecord('during'))).rejects.toThrow(AuditSinkFailed);
+      subject.mend();
+      await subject.sink.append(auditRecord('after'));
+      expect(namesIn(subject)).toEqual(['before', 'after']);
+      await subject.sink.close();
+    });
+
+    it('holds a bounded number of records, and refuses those beyond it', async () => {
+      const subject = open();
+      const settled = await Promise.allSettled(
+        Array.from({ length: 20_000 }, (_, at) => subject.sink.append(auditRecord(`record-${at}`))),
+      );
+      const taken = settled.filter(({ status }) => status === 'fulfilled').length;
+      expect(taken).toBeLessThan(20_000);
+      expect(namesIn(subject)).toHaveLength(taken);
+      await subject.sink.append(auditRecord('next'));
+      expect(namesIn(subject).at(-1)).toBe('next');
+      await subject.sink.close();
+    });
+
+    it('has taken everything when it is closed', async () => {
+      const subject = open();
+      const appended = [subject.sink.append(auditRecord('one')), subject.sink.append(auditRecord('two'))];
+      await Promise.all([...appended, subject.sink.close()]);
+      expect(namesIn(subject)).toEqual(['one', 'two']);
+    });
+  });
+}
