@@ -237,6 +237,27 @@ describe('apps that bring their manifest in a ConfigMap', () => {
     }
   });
 
+  it('lose with their namespace what the user approved, and not what the operator wrote', async () => {
+    const maps = server.of('configmaps');
+    await settings('grants/notes/approve', approval);
+    const byOperator = { user: 'alice', app: 'notes', workspace: 'chat', operations: 'RetrieveSecret' };
+    maps.put(approvalMap(byOperator));
+    await settings('grants/notes/approve', approval, { user: 'bob' });
+    await eventually(async () => expect((await retrieve()).status).toBe(404));
+    maps.delete('notes-alice', 'olares-manifest');
+    server.of('namespaces').delete(undefined, 'notes-alice');
+    await eventually(() =>
+      expect(maps.list(OWN_NAMESPACE).map(({ data }) => data)).toEqual(
+        expect.arrayContaining([byOperator, { user: 'bob', app: 'notes', ...approval }]),
+      ),
+    );
+    await eventually(() => expect(maps.list(OWN_NAMESPACE)).toHaveLength(2));
+    installApp(server, { app: 'notes', user: 'alice', ops: [READ_MAIL] });
+    await eventually(async () => expect((await settings('explain/notes')).body.data).toHaveLength(1));
+    expect((await retrieve()).status).toBe(403);
+    expect((await retrieve('notes-bob')).status).toBe(404);
+  });
+
   it('say to the user that an approval was not stored where the API server refuses it', async () => {
     server.refusingWrites = () => ({ status: 403, reason: 'Forbidden' });
     const answer = await settings('grants/notes/approve', approval);

@@ -86,8 +86,11 @@ class Manifests {
     owners.listen({
       changed: (namespace, users) => {
         this.evaluate(namespace);
-        for (const user of users)
+        const isGone = owners.informer.get(namespace) === undefined;
+        for (const user of users) {
+          if (isGone) approvals.uninstalled(user, namespace.slice(0, -`-${user}`.length));
           for (const app of owners.appsOf(user)) this.evaluate(namespaceOf(app, user));
+        }
       },
       listed: () => this.listed(),
     });

@@ -81,6 +81,25 @@ export class WatchedGrantApprovals extends GrantApprovals {
     await this.send({ method: 'DELETE', path: `${this.path}/${nameOf(of)}` }, 404);
   }
 
+  /**
+   * Withdraws what a user approved for an app that was uninstalled: who installs an app of that name later is asked again.
+   * What the operator wrote stays, and so does what is approved while this service is away.
+   */
+  uninstalled(user: string, app: string): void {
+    for (const [key, approval] of this.held) {
+      const { workspace } = approval;
+      const isOurs = key === `${this.namespace}/${nameOf(approval)}`;
+      if (!isOurs || approval.user !== user || approval.app !== app) continue;
+      this.revoke(approval).then(
+        () => this.deps.log('info', 'grant_revoked', { user, app, workspace }),
+        (error: unknown) => {
+          const reason = error instanceof GrantApprovalFailed ? error.message : 'unknown';
+          this.deps.log('warn', 'grant_not_revoked', { user, app, workspace, reason });
+        },
+      );
+    }
+  }
+
   /** Returns false where the server answers with the expected refusal. @throws GrantApprovalFailed */
   private async send(call: Pick<ApiCall, 'method' | 'path' | 'body'>, expected?: number): Promise<boolean> {
     try {
