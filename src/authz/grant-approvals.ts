@@ -73,20 +73,27 @@ export function appOwning(workspace: string, apps: ReadonlySet<string>): string 
   return undefined;
 }
 
+export interface AppsOfUser {
+  /** All apps of the user, whether or not they state anything. */
+  readonly apps: ReadonlySet<string>;
+  /** Workspaces that are no app's own, since others hold them without any manifest. */
+  readonly reserved: ReadonlySet<string>;
+}
+
 /**
  * Divides what an app states for itself: it counts on the app's own workspaces and where it is approved, and is pending
  * elsewhere. An app may change what it states while it runs.
- * @param apps all apps of the user, whether or not they state anything
  * @param isApproved takes a grantKey()
  */
 export function dividedGrants(
   stated: readonly Grant[],
   app: string,
-  apps: ReadonlySet<string>,
+  { apps, reserved }: AppsOfUser,
   isApproved: (key: string) => boolean,
 ): Pick<InstalledApp, 'grants' | 'pending'> {
   const counts = ({ operation, workspace }: Grant): boolean =>
-    appOwning(workspace, apps) === app || isApproved(grantKey(operation, workspace));
+    (appOwning(workspace, apps) === app && !reserved.has(workspace)) ||
+    isApproved(grantKey(operation, workspace));
   const pending = stated.filter((grant) => !counts(grant));
   return {
     grants: grantSet(stated.filter(counts)),

@@ -74,7 +74,7 @@ async function openGrantSource(
   const feeds: OpenGrantFeed[] = [olaresFeed({ permissions, reservedWorkspaces, ...olares })];
   if (namespaces !== undefined && approvals !== undefined) {
     const { manifestFeed } = await import('./kubernetes/manifest-feed.js');
-    feeds.push(manifestFeed({ owners: namespaces, approvals }));
+    feeds.push(manifestFeed({ owners: namespaces, approvals, reservedWorkspaces }));
   }
   if (staticGrants.length > 0) feeds.push(namedFeed('STATIC_GRANTS'));
   const source = await KubernetesGrantSource.open(informerDeps, maxAgeMs, feeds);

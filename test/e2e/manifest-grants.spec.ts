@@ -252,6 +252,9 @@ describe('apps that bring their manifest in a ConfigMap', () => {
       ),
     );
     await eventually(() => expect(maps.list(OWN_NAMESPACE)).toHaveLength(2));
+    const revoked = () => service.logLines().filter(({ msg }) => msg === 'grant_revoked');
+    const ofMail = expect.objectContaining({ user: 'alice', app: 'notes', workspace: 'mail' });
+    await eventually(() => expect(revoked()).toEqual([ofMail]));
     installApp(server, { app: 'notes', user: 'alice', ops: [READ_MAIL] });
     await eventually(async () => expect((await settings('explain/notes')).body.data).toHaveLength(1));
     expect((await retrieve()).status).toBe(403);

@@ -20,11 +20,13 @@ import {
 
 const MAX_AGE_MS = 600_000;
 
-async function openSource(server: FakeApiServer) {
+async function openSource(server: FakeApiServer, reserved: readonly string[] = []) {
   const deps = informerDepsOf(server, new SystemMonotonicTime());
   const owners = new WatchedNamespaceOwners(deps, MAX_AGE_MS);
   const approvals = new WatchedGrantApprovals(OWN_NAMESPACE, deps);
-  const source = await KubernetesGrantSource.open(deps, MAX_AGE_MS, [manifestFeed({ owners, approvals })]);
+  const source = await KubernetesGrantSource.open(deps, MAX_AGE_MS, [
+    manifestFeed({ owners, approvals, reservedWorkspaces: new Set(reserved) }),
+  ]);
   return {
     source,
     logged: deps.logged,
@@ -84,8 +86,8 @@ describe('manifests in ConfigMaps', () => {
     await server.stop();
   });
 
-  const open = async (): Promise<void> => {
-    ({ source, logged, close } = await openSource(server));
+  const open = async (...reserved: readonly string[]): Promise<void> => {
+    ({ source, logged, close } = await openSource(server, reserved));
   };
   const put = (namespace: string, text: string, name?: string) =>
     server.of('configmaps').put(manifestMap(namespace, text, name));
@@ -420,6 +422,14 @@ describe('manifests in ConfigMaps', () => {
       await eventually(() => expect(grantsOf('alice', 'notes-pro')).toHaveLength(2));
       server.of('namespaces').delete(undefined, 'notes-pro-alice');
       await eventually(() => expect(grantsOf('alice', 'notes')).toHaveLength(2));
+    });
+
+    it('an app has no workspace by its name that a caller without manifest holds', async () => {
+      const ops = ['ListSecret', OWN];
+      installApp(server, { app: 'notes', user: 'alice', ops });
+      await open('notes');
+      expect(grantsOf('alice', 'notes')).toEqual([OWN]);
+      expect(pendingOf('alice', 'notes')).toEqual(['ListSecret?workspace=notes']);
     });
 
     it('an app called like a component of Olares has none of its workspaces', async () => {

@@ -28,6 +28,8 @@ const NO_APPS = /^(os|kube)-|-shared$/;
 const NO_CLAIM: StatedClaim = { installed: { app: '', user: '', grants: new Set() }, installedAtMs: 0 };
 
 interface ManifestDeps {
+  /** Workspaces that are no app's own: those of STATIC_GRANTS. */
+  readonly reservedWorkspaces?: ReadonlySet<string>;
   readonly owners: WatchedNamespaceOwners;
   readonly approvals: WatchedGrantApprovals;
 }
@@ -44,9 +46,10 @@ interface ManifestObject {
  * The namespace alone says which app of which user it is; the manifest must name the same app. An app may change its
  * ConfigMap while it runs, so what it states counts on its own workspaces, and elsewhere where it is approved.
  */
-export function manifestFeed({ owners, approvals }: ManifestDeps): OpenGrantFeed {
+export function manifestFeed(manifestDeps: ManifestDeps): OpenGrantFeed {
+  const { owners, approvals } = manifestDeps;
   return (deps, observerOf) => {
-    const manifests = new Manifests(observerOf(KIND), owners, approvals);
+    const manifests = new Manifests(observerOf(KIND), manifestDeps);
     const informer = new Informer<ManifestObject>(
       {
         path: '/api/v1/configmaps',
@@ -74,15 +77,20 @@ export function manifestFeed({ owners, approvals }: ManifestDeps): OpenGrantFeed
 class Manifests {
   private readonly byNamespace = new Map<string, Map<string, ManifestObject>>();
   private readonly reported = new Map<string, GrantReading>();
+  private readonly owners: WatchedNamespaceOwners;
+  private readonly approvals: WatchedGrantApprovals;
+  private readonly reserved: ReadonlySet<string>;
   private isEvaluated = false;
   /** Returns true once ConfigMaps, namespaces and approvals were listed. */
   isComplete: () => boolean = () => false;
 
   constructor(
     private readonly observer: GrantFeedObserver,
-    private readonly owners: WatchedNamespaceOwners,
-    private readonly approvals: WatchedGrantApprovals,
+    { owners, approvals, reservedWorkspaces = new Set() }: ManifestDeps,
   ) {
+    this.owners = owners;
+    this.approvals = approvals;
+    this.reserved = reservedWorkspaces;
     owners.listen({
       changed: (namespace, users) => {
         this.evaluate(namespace);
@@ -161,7 +169,8 @@ class Manifests {
     if ('refused' in manifest) return { ...refused(manifest.refused), line: manifest.line };
     if (manifest.app !== of.app)
       return refused('metadata.name is not the app that its namespace is named after');
-    const divided = dividedGrants(manifest.grants, of.app, this.owners.appsOf(of.user), (key) =>
+    const ofUser = { apps: this.owners.appsOf(of.user), reserved: this.reserved };
+    const divided = dividedGrants(manifest.grants, of.app, ofUser, (key) =>
       this.approvals.isApproved(of.user, of.app, key),
     );
     const { serviceAccount, warnings } = manifest;
