@@ -6,6 +6,7 @@ import { ChildService } from '../support/child-service';
 import { eventually } from '../support/eventually';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
 import { httpCall } from '../support/http-call';
+import { installApp } from '../support/manifest-config-map';
 import { kubeconfigOf } from '../support/kubeconfig';
 
 const MAIN = resolve(__dirname, '../../dist/main.js');
@@ -86,5 +87,36 @@ describe('a process that registers itself', () => {
     );
     server.refusingWrites = () => undefined;
     await service.end();
+  });
+
+  it('with PROVIDER_REGISTRATION=rbac it keeps roles for an app whose manifest is in a ConfigMap, and no ProviderRegistry', async () => {
+    const before = server.of('providerregistries').list();
+    installApp(server, { app: 'notes', user: 'alice', ops: ['ListSecret?workspace=notes'] });
+    const more = {
+      PROVIDER_REGISTRATION: 'rbac',
+      PROVIDER_NAME: 'vault',
+      GRANT_FEEDS: 'manifests',
+      GRANT_APPROVALS_NAMESPACE: 'os',
+      USER_TOKEN_REQUIRED: 'false',
+    };
+    const service = await ChildService.start(envOf('fifth', { ...ENDPOINT, ...more }));
+    await eventually(() =>
+      expect(server.of('clusterroles').get(undefined, 'osp:alice:notes')).toMatchObject({
+        metadata: {
+          annotations: {
+            'provider-registry-ref': 'user-system-alice/vault',
+            'provider-service-ref': 'secrets.os:8080',
+          },
+        },
+        rules: [{ nonResourceURLs: ['/ListSecret?workspace=notes'], verbs: ['create'] }],
+      }),
+    );
+    await eventually(() => expect(server.of('clusterrolebindings').list()).toHaveLength(2));
+    expect(server.of('providerregistries').list()).toEqual(before);
+    const metrics = await (await fetch(`http://127.0.0.1:${service.ports.metrics}/metrics`)).text();
+    expect(metrics).toContain('osp_registrations_failing{resource="clusterroles"} 0');
+    expect(metrics).toContain('osp_registrations_failing{resource="clusterrolebindings"} 0');
+    await service.end();
+    expect(server.of('clusterroles').list()).toHaveLength(2);
   });
 });

@@ -241,6 +241,23 @@ describe('the roles of the RBAC proxy', () => {
     },
   );
 
+  it('of others that took the place of ours meanwhile are neither changed nor removed', async () => {
+    grants.set([app('alice', 'notes'), app('alice', 'mail')]);
+    open();
+    await eventually(() => expect(count()).toEqual([4, 4]));
+    for (const watch of server.watches) watch.fallSilent();
+    const foreign = ['osp:alice:notes', 'osp:alice:mail'].map((name) => {
+      roles().delete(undefined, name);
+      return roles().put({ metadata: { name }, rules: [] });
+    });
+    grants.set([app('alice', 'notes', ['ListSecret?workspace=notes'])]);
+    const done = (method: string) =>
+      writes().filter((one) => one.method === method && one.path.includes('/clusterroles/')).length;
+    await eventually(() => expect([done('PATCH'), done('DELETE')]).toEqual([2, 2]));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(['osp:alice:notes', 'osp:alice:mail'].map(role)).toEqual(foreign);
+  });
+
   it('of others are never removed, whatever their names, and left ones of ours are', async () => {
     const ours = { 'app.kubernetes.io/managed-by': 'olares-secret-provider' };
     const owner = { 'secrets.olares.com/owner': 'os-protected/vault' };
