@@ -175,6 +175,7 @@ export class Reconciler {
   private async repair(key: string): Promise<void> {
     this.queue.begin(key);
     const wanted = this.wanted.get(key);
+    const found = this.informer.get(key);
     try {
       const how = await this.write(key, wanted);
       if (how === undefined) return;
@@ -182,7 +183,7 @@ export class Reconciler {
       this.failures.recovered(key);
       this.queue.succeeded();
     } catch (error: unknown) {
-      this.failed(key, kubernetesFailureOf(error));
+      this.failed(key, kubernetesFailureOf(error), found);
     } finally {
       this.queue.ended(key);
       if (this.wanted.get(key) !== wanted) this.check(key);
@@ -221,18 +222,22 @@ export class Reconciler {
     }
   }
 
-  private failed(key: string, failure: KubernetesFailure): void {
+  /** @param found what was there when it was tried */
+  private failed(key: string, failure: KubernetesFailure, found: Observed | undefined): void {
     const { status, reason } = failure;
     if (this.stopping.signal.aborted) return;
-    const exists = this.informer.get(key) !== undefined;
-    if (status === 409 && !exists && this.options.labelSelector !== undefined) {
+    if (status === 409 && found === undefined && this.options.labelSelector !== undefined) {
       // Another replica made it, and the watch will show it; if it never does, it lacks our label.
       if (this.unseen.has(key)) this.failures.failed(key, new KubernetesFailure(NOT_OURS));
-      this.unseen.add(key);
+      if (this.informer.get(key) === undefined) this.unseen.add(key);
       return this.check(key);
     }
-    // Another replica wrote it, or somebody removed it: the watch will show it, and check it again.
-    if (status === 409 || (exists && status === 404)) return;
+    // Another replica wrote it, or somebody removed it: the watch will show it, and check it again, or has done so meanwhile.
+    if (status === 409 || (found !== undefined && status === 404)) {
+      if (found !== undefined) this.queue.forget(key);
+      if (this.informer.get(key) !== found) this.check(key);
+      return;
+    }
     if (reason !== NOT_OURS) this.queue.failed(failure.retryAfterMs ?? 0);
     this.failures.failed(key, failure);
     this.check(key);

@@ -1,4 +1,3 @@
-import { eventually } from '../support/eventually';
 import { OlaresCluster } from '../support/olares-cluster';
 import {
   approvalMap,
@@ -22,7 +21,7 @@ describe('an app of Olares 1.12 with its manifest in a ConfigMap', () => {
     for (const user of ['alice', 'bob'])
       olares.server.of('namespaces').put(namespaceObject(`user-system-${user}`, user));
     installApp(olares.server, NOTES);
-    await olares.within(() => expect(olares.urlsOf('alice', 'notes')).toEqual(URLS));
+    await olares.eventually(() => expect(olares.urlsOf('alice', 'notes')).toEqual(URLS));
   });
   afterEach(() => olares.close());
 
@@ -40,7 +39,7 @@ describe('an app of Olares 1.12 with its manifest in a ConfigMap', () => {
     ['without a sidecar, by the name of our own Service and its port', false, 'vault.os-protected:8080'],
   ])('creates and reads a secret through the proxy, %s', async (_how, hasSidecar, host) => {
     const call = { from, hasSidecar, host };
-    await olares.within(() => expect(bindings().list()).toHaveLength(2));
+    await olares.withinASecond(() => expect(bindings().list()).toHaveLength(2));
     const secret = { name: 'token', value: 'correct horse' };
     expect((await olares.through(CREATE, { ...call, body: secret })).body).toMatchObject({ code: 200 });
     const read = await olares.through(RETRIEVE, { ...call, body: { name: 'token' } });
@@ -55,7 +54,7 @@ describe('an app of Olares 1.12 with its manifest in a ConfigMap', () => {
     ["another app's workspace", 'RetrieveSecret?workspace=mail'],
   ])('is refused %s at the proxy, and at the service when it calls past it', async (_what, target) => {
     installApp(olares.server, { app: 'mail', user: 'alice', ops: ['RetrieveSecret?workspace=mail'] });
-    await olares.within(() => expect(olares.urlsOf('alice', 'mail')).toBeDefined());
+    await olares.withinASecond(() => expect(olares.urlsOf('alice', 'mail')).toBeDefined());
     const call = { from, body: { name: 'k' } };
     expect(await olares.through(target, call)).toMatchObject(refusedByProxy);
     expect(olares.proxy.forwarded).toEqual([]);
@@ -81,24 +80,24 @@ describe('an app of Olares 1.12 with its manifest in a ConfigMap', () => {
     const retrieve = { from, body: { name: 'k' } };
     expect((await olares.through(CREATE, create)).status).toBe(200);
     change([CREATE]);
-    await olares.within(() => expect(olares.urlsOf('alice', 'notes')).toEqual([`/${CREATE}`]));
+    await olares.withinASecond(() => expect(olares.urlsOf('alice', 'notes')).toEqual([`/${CREATE}`]));
     expect(await olares.through(RETRIEVE, retrieve)).toMatchObject(refusedByProxy);
     expect(await olares.past(RETRIEVE, retrieve)).toMatchObject(refusedByService);
     change([]);
-    await olares.within(() => expect([roles().list(), bindings().list()]).toEqual([[], []]));
+    await olares.withinASecond(() => expect([roles().list(), bindings().list()]).toEqual([[], []]));
     expect(await olares.through(CREATE, create)).toMatchObject(refusedByProxy);
   });
 
   it('loses its roles when it is uninstalled, and when its user is removed', async () => {
     installApp(olares.server, { app: 'mail', user: 'alice', ops: ['RetrieveSecret?workspace=mail'] });
-    await olares.within(() => expect(olares.urlsOf('alice', 'mail')).toBeDefined());
+    await olares.withinASecond(() => expect(olares.urlsOf('alice', 'mail')).toBeDefined());
     olares.server.of('configmaps').delete(from, 'olares-manifest');
     olares.server.of('namespaces').delete(undefined, from);
-    await olares.within(() => expect(roles().list()).toHaveLength(2));
+    await olares.withinASecond(() => expect(roles().list()).toHaveLength(2));
     olares.server.of('configmaps').delete('mail-alice', 'olares-manifest');
     for (const gone of ['mail-alice', 'user-system-alice'])
       olares.server.of('namespaces').delete(undefined, gone);
-    await olares.within(() => expect([roles().list(), bindings().list()]).toEqual([[], []]));
+    await olares.withinASecond(() => expect([roles().list(), bindings().list()]).toEqual([[], []]));
   });
 
   it('reaches a workspace that is not its own once that is approved, and no sooner', async () => {
@@ -110,7 +109,7 @@ describe('an app of Olares 1.12 with its manifest in a ConfigMap', () => {
     expect(await olares.past(shared, call)).toMatchObject(refusedByService);
     const approval = { user: 'alice', app: 'notes', workspace: 'shared', operations: 'RetrieveSecret' };
     olares.server.of('configmaps').put(approvalMap(approval));
-    await olares.within(() => expect(olares.urlsOf('alice', 'notes')).toContain(`/${shared}`));
+    await olares.withinASecond(() => expect(olares.urlsOf('alice', 'notes')).toContain(`/${shared}`));
     expect(await olares.through(shared, call)).toMatchObject({
       status: 404,
       body: { data: { reason: 'SECRET_NOT_FOUND' } },
@@ -127,13 +126,13 @@ describe('an app of Olares 1.12 with its manifest in a ConfigMap', () => {
     roles().put({ ...wide, rules });
     expect(await olares.through(forbidden, call)).toMatchObject(refusedByService);
     olares.server.refusingWrites = () => undefined;
-    await eventually(() => expect(olares.urlsOf('alice', 'notes')).toEqual(URLS));
+    await olares.eventually(() => expect(olares.urlsOf('alice', 'notes')).toEqual(URLS));
     expect(await olares.through(forbidden, call)).toMatchObject(refusedByProxy);
   });
 
   it('gets its role back where somebody removed it', async () => {
     for (const objects of [roles(), bindings()]) objects.delete(undefined, 'osp:alice:notes');
-    await eventually(() => expect(olares.urlsOf('alice', 'notes')).toEqual(URLS));
+    await olares.eventually(() => expect(olares.urlsOf('alice', 'notes')).toEqual(URLS));
     expect((await olares.through(RETRIEVE, { from, body: { name: 'k' } })).status).toBe(404);
   });
 
@@ -151,9 +150,9 @@ describe('an app of Olares 1.12 with its manifest in a ConfigMap', () => {
     const own = roles().put(theirs);
     const named = roles().put({ ...theirs, metadata: { ...theirs.metadata, name: 'osp:alice:mail' } });
     installApp(olares.server, { app: 'mail', user: 'alice', ops: ['RetrieveSecret?workspace=mail'] });
-    await olares.within(() => expect(bindings().get(undefined, 'osp:alice:mail:host')).toBeDefined());
+    await olares.withinASecond(() => expect(bindings().get(undefined, 'osp:alice:mail:host')).toBeDefined());
     change([]);
-    await olares.within(() => expect(olares.urlsOf('alice', 'notes')).toBeUndefined());
+    await olares.withinASecond(() => expect(olares.urlsOf('alice', 'notes')).toBeUndefined());
     expect(roles().get(undefined, 'secret-vault')).toBe(own);
     expect(roles().get(undefined, 'osp:alice:mail')).toBe(named);
     expect(bindings().get(undefined, 'osp:alice:mail')).toBeUndefined();
@@ -179,7 +178,7 @@ describe('an app of Olares 1.12 with its manifest in a ConfigMap', () => {
 
   it("is refused at the system-server of another user, and another user's app at this one", async () => {
     installApp(olares.server, { ...NOTES, user: 'bob' });
-    await olares.within(() => expect(olares.urlsOf('bob', 'notes')).toEqual(URLS));
+    await olares.withinASecond(() => expect(olares.urlsOf('bob', 'notes')).toEqual(URLS));
     const body = { name: 'k' };
     expect(await olares.through(RETRIEVE, { from: 'notes-bob', body })).toMatchObject(refusedByProxy);
     expect(

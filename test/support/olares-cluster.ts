@@ -6,11 +6,11 @@ import { ClusterPeerVerifier } from '../../src/kubernetes/cluster.peer-verifier'
 import { TokenReviewer } from '../../src/kubernetes/token-reviewer';
 import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-namespace-owners';
 import { AccessRegistrar } from '../../src/registration/access-registrar';
-import { SystemMonotonicTime } from '../../src/time/clock';
 import { informerDepsOf, type Logged } from '../kubernetes/informer-deps';
 import { eventually } from './eventually';
 import { FakeApiServer } from './fake-api-server/fake-api-server';
 import { API_AUDIENCE } from './fake-api-server/fake-token-review';
+import { FixedMonotonicTime } from './fixed-monotonic-time';
 import { FixedClock } from './fixed-clock';
 import { type Answer, httpCall } from './http-call';
 import { OWN_NAMESPACE } from './manifest-config-map';
@@ -41,6 +41,7 @@ export interface AppCall {
 export class OlaresCluster {
   readonly store = new MemorySecretStore();
   readonly clock = new FixedClock();
+  readonly time = new FixedMonotonicTime();
   private readonly stops: (() => Promise<void>)[] = [];
   service!: Service;
   proxy!: ProviderProxy;
@@ -51,7 +52,7 @@ export class OlaresCluster {
   static async start(): Promise<OlaresCluster> {
     const server = await FakeApiServer.start();
     const one = new OlaresCluster(server);
-    const deps = informerDepsOf(server, new SystemMonotonicTime());
+    const deps = informerDepsOf(server, one.time);
     const reviewer = new TokenReviewer(deps.api, AUDIENCE, one.clock, deps.time);
     const owners = new WatchedNamespaceOwners(deps, MAX_AGE_MS);
     const approvals = new WatchedGrantApprovals(OWN_NAMESPACE, deps);
@@ -121,9 +122,23 @@ export class OlaresCluster {
     return httpCall(`${this.service.url}/${target}`, { headers: { ...headers, authorization }, body });
   }
 
-  /** Waits until an app's role is as wanted, for a second at most: in that time it must be. */
-  async within(expectation: () => void): Promise<void> {
-    await eventually(expectation, 1000);
+  /** Lets a second pass at most until the expectation holds: what an app may do must be in force in that time. */
+  async withinASecond(expectation: () => void): Promise<void> {
+    let restMs = 1000;
+    await eventually(() => {
+      const stepMs = Math.min(restMs, 10);
+      restMs -= stepMs;
+      this.time.advance(stepMs);
+      expectation();
+    });
+  }
+
+  /** Lets time pass until the expectation holds. */
+  async eventually(expectation: () => void): Promise<void> {
+    await eventually(() => {
+      this.time.advance(50);
+      expectation();
+    });
   }
 
   urlsOf(user: string, app: string): readonly string[] | undefined {
