@@ -473,6 +473,16 @@ describe('manifests in ConfigMaps', () => {
     await eventually(() => expect(source.status()).toMatchObject({ ready: true, installedApps: 1 }), 5_000);
   });
 
+  it('are not told as pending at a start only since the approvals are listed after the manifests', async () => {
+    installApp(server, { app: 'notes', user: 'alice', ops: [FOREIGN] });
+    server
+      .of('configmaps')
+      .put(approvalMap({ user: 'alice', app: 'notes', workspace: 'mail', operations: 'ListSecret' }));
+    await open();
+    await eventually(() => expect(grantsOf('alice', 'notes')).toEqual([FOREIGN]));
+    expect(logged.map(({ event }) => event)).not.toContain('grants_pending');
+  });
+
   it('are listed in small pages where somebody fills a namespace with large ConfigMaps', async () => {
     installApp(server, { app: 'notes', user: 'alice', ops: [OWN] });
     for (let at = 0; at < 20; at += 1) put('notes-bob', 'x'.repeat(1024 * 1024), `large-${at}`);
