@@ -14,7 +14,7 @@ export const OLARES_DEFINITIONS = {
   },
   PERMISSION_PROVIDER: {
     description:
-      'With feed `providers`: how apps name this service under `permission.provider`, `<appName>/<providerName>`, or `<namespace>:<appName>/<providerName>` for those that state a namespace.',
+      'With `kubernetes`: how apps of Olares 1.12.1 and later name this service under `permission.provider`, `<appName>/<providerName>`, or `<namespace>:<appName>/<providerName>` for those that state a namespace; unset, that grants nothing.',
   },
   STATIC_GRANTS: {
     description:
