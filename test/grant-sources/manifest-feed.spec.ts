@@ -238,14 +238,35 @@ describe('manifests in ConfigMaps', () => {
     await open();
     put('notes-alice', manifestText('notes', ['CreateSecret']), 'another');
     await eventually(() => expect(grantsOf('alice', 'notes')).toEqual(['not installed']));
-    await eventually(() =>
-      expect(reasons()).toEqual([
-        expect.stringContaining('2 manifests'),
-        expect.stringContaining('2 manifests'),
-      ]),
-    );
+    await eventually(() => expect(reasons()).toEqual([expect.stringContaining('several manifests')]));
     server.of('configmaps').delete('notes-alice', 'olares-manifest');
     await eventually(() => expect(grantsOf('alice', 'notes')).toEqual(['CreateSecret?workspace=notes']));
+  });
+
+  it('say one thing of a namespace with thousands of ConfigMaps, and go on with the others', async () => {
+    installApp(server, { app: 'notes', user: 'alice', ops: [OWN] });
+    await open();
+    for (let count = 0; count < 2_000; count += 1) put('notes-alice', `x: ${count}`, `map-${count}`);
+    installApp(server, { app: 'mail', user: 'alice', ops: ['ListSecret'] });
+    await eventually(() => expect(grantsOf('alice', 'mail')).toEqual(['ListSecret?workspace=mail']));
+    expect(reasons()).toEqual([expect.stringContaining('several manifests')]);
+    expect(logged.length).toBeLessThan(20);
+    // Only the last one is left, whose text was not held.
+    server.of('configmaps').delete('notes-alice', 'olares-manifest');
+    for (let count = 0; count < 1_999; count += 1)
+      server.of('configmaps').delete('notes-alice', `map-${count}`);
+    await eventually(() => expect(reasons()).toEqual([expect.stringContaining('changed too often')]));
+  });
+
+  it('are read once in a second while an app changes its own all the time, and then as it is in the end', async () => {
+    installApp(server, { app: 'notes', user: 'alice', ops: [OWN] });
+    await open();
+    for (let change = 0; change < 60; change += 1) {
+      put('notes-alice', manifestText('notes', [`ListSecret?workspace=notes-${change}`]));
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    await eventually(() => expect(grantsOf('alice', 'notes')).toEqual(['ListSecret?workspace=notes-59']));
+    expect(logged.filter(({ event }) => event === 'grants_read').length).toBeLessThan(20);
   });
 
   it.each([

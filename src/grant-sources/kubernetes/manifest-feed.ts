@@ -1,12 +1,9 @@
-import { createHash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
-import { LRUCache } from 'lru-cache';
 import { dividedGrants } from '../../authz/grant-approvals';
-import { type Manifest, parseManifest } from '../../authz/manifest';
-import type { Refusal } from '../../authz/plain-yaml';
 import { Informer } from '../../kubernetes/informer';
 import type { KubeObject } from '../../kubernetes/kube-object';
 import type { WatchedNamespaceOwners } from '../../kubernetes/watched-namespace-owners';
+import type { MonotonicTime } from '../../time/clock';
 import {
   type GrantFeedObserver,
   type GrantReading,
@@ -14,11 +11,10 @@ import {
   type OpenGrantFeed,
   type StatedClaim,
 } from './grant-feed';
+import { ManifestObject } from './manifest-object';
 import type { WatchedGrantApprovals } from './watched-grant-approvals';
 
 const KIND = 'ConfigMap';
-const DATA_KEY = 'OlaresManifest.yaml';
-const MAX_BYTES = 64 * 1024;
 /** One page of a list: anybody who may make ConfigMaps may make large ones. */
 const MAX_PAGE_BYTES = 16 * 1024 * 1024;
 /** Namespaces of the system and of shared apps, whatever their label says. */
@@ -34,11 +30,19 @@ interface ManifestDeps {
   readonly approvals: WatchedGrantApprovals;
 }
 
-/** One ConfigMap. */
-interface ManifestObject {
-  readonly manifest: Manifest | Refusal;
-  readonly createdAtMs: number;
-  readonly isBeingDeleted: boolean;
+/** So many changes of one namespace are read at once, and then one in each second: an app may change its ConfigMap all the time. */
+const CHANGES_AT_ONCE = 10;
+const CHANGE_EVERY_MS = 1_000;
+
+/** The ConfigMaps of one namespace, in the order in which they came. */
+interface ManifestNamespace {
+  readonly objects: Map<string, ManifestObject>;
+  /** What was reported, for the first of them at that time. */
+  reported?: { readonly key: string; readonly reading: GrantReading };
+  /** Until when its changes use up what is read at once. */
+  busyUntilMs: number;
+  /** True while a change waits to be read. */
+  isWaiting: boolean;
 }
 
 /**
@@ -49,13 +53,13 @@ interface ManifestObject {
 export function manifestFeed(manifestDeps: ManifestDeps): OpenGrantFeed {
   const { owners, approvals } = manifestDeps;
   return (deps, observerOf) => {
-    const manifests = new Manifests(observerOf(KIND), manifestDeps);
+    const manifests = new Manifests(observerOf(KIND), manifestDeps, deps.time);
     const informer = new Informer<ManifestObject>(
       {
         path: '/api/v1/configmaps',
         labelSelector: 'secrets.olares.com/manifest=true',
         maxPageBytes: MAX_PAGE_BYTES,
-        read: manifestIn,
+        read: (object) => manifests.read(object),
         onPut: (key, object) => manifests.put(key, object),
         onRemoved: (key) => manifests.remove(key),
         onListed: () => manifests.listed(),
@@ -73,10 +77,12 @@ export function manifestFeed(manifestDeps: ManifestDeps): OpenGrantFeed {
   };
 }
 
-/** Follows ConfigMaps, namespaces and approvals, and reports what each ConfigMap grants by all three. */
+/**
+ * Follows ConfigMaps, namespaces and approvals, and reports what each namespace grants by all three. A change takes constant
+ * time, however many ConfigMaps its namespace has.
+ */
 class Manifests {
-  private readonly byNamespace = new Map<string, Map<string, ManifestObject>>();
-  private readonly reported = new Map<string, GrantReading>();
+  private readonly namespaces = new Map<string, ManifestNamespace>();
   private readonly owners: WatchedNamespaceOwners;
   private readonly approvals: WatchedGrantApprovals;
   private readonly reserved: ReadonlySet<string>;
@@ -87,6 +93,7 @@ class Manifests {
   constructor(
     private readonly observer: GrantFeedObserver,
     { owners, approvals, reservedWorkspaces = new Set() }: ManifestDeps,
+    private readonly time: MonotonicTime,
   ) {
     this.owners = owners;
     this.approvals = approvals;
@@ -113,49 +120,91 @@ class Manifests {
     });
   }
 
+  /** Parses the manifest unless its namespace changes too often. */
+  read(object: KubeObject): ManifestObject {
+    const of = this.at(object.namespace);
+    const read = new ManifestObject(object);
+    const nowMs = this.time.nowMs();
+    const busyUntilMs = Math.max(of.busyUntilMs, nowMs) + CHANGE_EVERY_MS;
+    if (busyUntilMs - nowMs > CHANGES_AT_ONCE * CHANGE_EVERY_MS) return read;
+    of.busyUntilMs = busyUntilMs;
+    read.manifest();
+    return read;
+  }
+
   put(key: string, object: ManifestObject): void {
     const namespace = namespaceIn(key);
-    const objects = this.byNamespace.get(namespace) ?? new Map<string, ManifestObject>();
-    this.byNamespace.set(namespace, objects.set(key, object));
+    const of = this.at(namespace);
+    of.objects.set(key, object);
+    // None of several counts, and texts that nobody parses are not held.
+    if (!object.isParsed && of.objects.size > 1) object.drop();
+    if (!object.isParsed && !of.isWaiting) {
+      of.isWaiting = true;
+      this.time.after(CHANGE_EVERY_MS, () => {
+        of.isWaiting = false;
+        of.busyUntilMs += CHANGE_EVERY_MS;
+        this.evaluate(namespace);
+      });
+    }
     this.evaluate(namespace);
   }
 
   remove(key: string): void {
     const namespace = namespaceIn(key);
-    const objects = this.byNamespace.get(namespace);
-    objects?.delete(key);
-    if (objects?.size === 0) this.byNamespace.delete(namespace);
-    if (this.reported.delete(key)) this.observer.remove(sourceOf(key));
+    const of = this.at(namespace);
+    of.objects.delete(key);
+    if (of.reported?.key === key) this.withdraw(of);
     this.evaluate(namespace);
+    const isQuiet = of.busyUntilMs <= this.time.nowMs() + CHANGE_EVERY_MS;
+    if (of.objects.size === 0 && isQuiet && !of.isWaiting) this.namespaces.delete(namespace);
   }
 
   listed(): void {
     if (!this.isEvaluated && this.isComplete()) {
       this.isEvaluated = true;
-      for (const namespace of this.byNamespace.keys()) this.evaluate(namespace);
+      for (const namespace of this.namespaces.keys()) this.evaluate(namespace);
     }
     this.observer.listed();
   }
 
   private approved(user: string, app: string): void {
     if (user !== '*') return this.evaluate(namespaceOf(app, user));
-    for (const namespace of this.byNamespace.keys())
+    for (const namespace of this.namespaces.keys())
       if (this.owners.appIn(namespace)?.app === app) this.evaluate(namespace);
   }
 
-  /** Reports what the ConfigMaps of a namespace grant, where that changed; before everything was listed nobody can say. */
+  /**
+   * Reports what the ConfigMap of a namespace grants, or the first of several, where that changed; before everything was
+   * listed nobody can say.
+   */
   private evaluate(namespace: string): void {
-    if (!this.isEvaluated) return;
-    const objects = this.byNamespace.get(namespace) ?? new Map<string, ManifestObject>();
-    for (const [key, object] of objects) {
-      const reading = this.readingOf(namespace, object, objects.size);
-      if (isDeepStrictEqual(this.reported.get(key), reading)) continue;
-      this.reported.set(key, reading);
-      this.observer.put(sourceOf(key), reading);
-    }
+    const of = this.namespaces.get(namespace);
+    if (!this.isEvaluated || of === undefined) return;
+    const [first] = of.objects;
+    if (first === undefined) return;
+    const [key, object] = first;
+    if (of.objects.size === 1 && !object.isParsed && of.isWaiting) return;
+    const reading = this.readingOf(namespace, object, of.objects.size > 1);
+    if (of.reported?.key === key && isDeepStrictEqual(of.reported.reading, reading)) return;
+    if (of.reported !== undefined && of.reported.key !== key) this.withdraw(of);
+    of.reported = { key, reading };
+    this.observer.put(sourceOf(key), reading);
   }
 
-  private readingOf(namespace: string, object: ManifestObject, count: number): GrantReading {
+  private withdraw(of: ManifestNamespace): void {
+    if (of.reported !== undefined) this.observer.remove(sourceOf(of.reported.key));
+    delete of.reported;
+  }
+
+  private at(namespace: string): ManifestNamespace {
+    const known = this.namespaces.get(namespace);
+    if (known !== undefined) return known;
+    const of = { objects: new Map<string, ManifestObject>(), busyUntilMs: 0, isWaiting: false };
+    this.namespaces.set(namespace, of);
+    return of;
+  }
+
+  private readingOf(namespace: string, object: ManifestObject, isOneOfSeveral: boolean): GrantReading {
     const owned = this.owners.informer.get(namespace);
     // ConfigMaps and namespaces are watched apart, so that the ConfigMap of a new namespace may come first.
     if (owned === undefined) return { kind: 'outside' };
@@ -164,8 +213,9 @@ class Manifests {
     if (of === undefined || NO_APPS.test(namespace))
       return refused("its namespace is no app's: it must be named <app>-<owner of the namespace>", NO_CLAIM);
     if (owned.isBeingDeleted || object.isBeingDeleted) return { kind: 'inactive', claim: undefined };
-    if (count > 1) return refused(`its namespace has ${count} manifests, so that none of them counts`);
-    const { manifest, createdAtMs } = object;
+    if (isOneOfSeveral) return refused('its namespace has several manifests, so that none of them counts');
+    const manifest = object.manifest();
+    const { createdAtMs } = object;
     if ('refused' in manifest) return { ...refused(manifest.refused), line: manifest.line };
     if (manifest.app !== of.app)
       return refused('metadata.name is not the app that its namespace is named after');
@@ -182,36 +232,6 @@ class Manifests {
 /** @param claim undefined where the app keeps its workspaces although it is not served */
 function refused(reason: string, claim?: StatedClaim): Extract<GrantReading, { readonly kind: 'refused' }> {
   return { kind: 'refused', reason, claim };
-}
-
-/** Installations of one app have one manifest, which is parsed once. */
-const parsed = new LRUCache<string, Manifest | Refusal>({
-  maxSize: 50_000,
-  sizeCalculation: (manifest) =>
-    'refused' in manifest ? 1 : 1 + manifest.grants.length + manifest.warnings.length,
-});
-
-function manifestIn({ body }: KubeObject): ManifestObject {
-  const { creationTimestamp, deletionTimestamp } = body['metadata'] as {
-    readonly creationTimestamp?: unknown;
-    readonly deletionTimestamp?: unknown;
-  };
-  const data = body['data'] as Readonly<Record<string, unknown>> | null | undefined;
-  const text =
-    data !== null && data !== undefined && Object.hasOwn(data, DATA_KEY) ? data[DATA_KEY] : undefined;
-  return {
-    manifest: typeof text === 'string' ? manifestOf(text) : { refused: `data has no ${DATA_KEY}`, line: 1 },
-    createdAtMs: Date.parse(String(creationTimestamp)) || 0,
-    isBeingDeleted: deletionTimestamp !== undefined,
-  };
-}
-
-function manifestOf(text: string): Manifest | Refusal {
-  if (Buffer.byteLength(text) > MAX_BYTES) return { refused: `larger than ${MAX_BYTES} bytes`, line: 1 };
-  const digest = createHash('sha256').update(text).digest('base64');
-  const manifest = parsed.get(digest) ?? parseManifest(text);
-  parsed.set(digest, manifest);
-  return manifest;
 }
 
 function namespaceOf(app: string, user: string): string {
