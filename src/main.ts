@@ -18,8 +18,8 @@ const MAX_FLUSH_MS = 500;
 async function main(): Promise<void> {
   const development = withDevelopmentCredentials(process.env);
   const settings = loadSettings(development.env);
-  const lines = new LogDestination(1, (dropped) => log.warn({ lines: dropped }, 'log_lines_dropped'));
-  const log = createLog(settings.logLevel, await formatted(lines, settings.logFormat));
+  const output = new LogDestination(1, (dropped) => log.warn({ lines: dropped }, 'log_lines_dropped'));
+  const log = createLog(settings.logLevel, await formatted(output.lines, settings.logFormat));
   logInspectorSignal(logEvent(log));
   const app = await createApplication(settings, log);
   await app.listen(settings.port, settings.host);
@@ -32,7 +32,7 @@ async function main(): Promise<void> {
     .ping()
     .catch(() => undefined);
 
-  const exit = (code: number): void => void lines.flush(MAX_FLUSH_MS).then(() => process.exit(code));
+  const exit = (code: number): void => void output.flush(MAX_FLUSH_MS).then(() => process.exit(code));
   let stopping = false;
   const stop = (): void => {
     if (stopping) return;

@@ -88,7 +88,8 @@ const RETRY_MS = 20;
  * 100 ms each time that a pipe is full.)
  */
 export class LogDestination {
-  readonly #lines: ReturnType<typeof pino.destination>;
+  /** What a log writes to. */
+  readonly lines: ReturnType<typeof pino.destination>;
   #dropped = 0;
   #isBehind = false;
 
@@ -97,23 +98,19 @@ export class LogDestination {
     /** Called once the reader has caught up. */
     private readonly onDropped: (lines: number) => void = () => undefined,
   ) {
-    this.#lines = pino.destination({
+    this.lines = pino.destination({
       fd,
       sync: true,
       maxLength: MAX_BUFFERED_BYTES,
       retryEAGAIN: () => false,
     });
-    this.#lines.on('drop', () => (this.#dropped += 1));
-    this.#lines.on('error', () => this.#retryLater());
-    this.#lines.on('drain', () => {
+    this.lines.on('drop', () => (this.#dropped += 1));
+    this.lines.on('error', () => this.#retryLater());
+    this.lines.on('drain', () => {
       const dropped = this.#dropped;
       this.#dropped = 0;
       if (dropped > 0) this.onDropped(dropped);
     });
-  }
-
-  write(line: string): void {
-    this.#lines.write(line);
   }
 
   /** Waits a moment for the reader to read the buffered lines; to be called before the process ends. */
@@ -127,7 +124,7 @@ export class LogDestination {
     this.#isBehind = true;
     setTimeout(() => {
       this.#isBehind = false;
-      this.#lines.write('');
+      this.lines.write('');
     }, RETRY_MS).unref();
   }
 }

@@ -24,7 +24,7 @@ describe('LogDestination', () => {
   });
   const write = (count: number): number => {
     const beganMs = performance.now();
-    for (let at = 0; at < count; at += 1) destination.write(LINE);
+    for (let at = 0; at < count; at += 1) destination.lines.write(LINE);
     return performance.now() - beganMs;
   };
 
@@ -46,7 +46,7 @@ describe('LogDestination', () => {
     readerOf('sleep 1; cat > /dev/null');
     expect(write(5_000)).toBeLessThan(2_000);
     await eventually(() => {
-      destination.write(LINE);
+      destination.lines.write(LINE);
       expect(dropped).toHaveLength(1);
     }, 10_000);
     expect(dropped[0]).toBeGreaterThan(3_000);

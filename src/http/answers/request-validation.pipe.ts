@@ -40,16 +40,16 @@ export class RequestValidationPipe implements PipeTransform<unknown, unknown> {
   transform(value: unknown, metadata: ArgumentMetadata): unknown {
     // Set by the guard, not by the caller: there is nothing to validate.
     if (metadata.type === 'custom') return value;
-    const { metatype, type } = metadata;
-    const isValidated = metatype !== undefined && metatype !== Object;
-    if (isValidated && (type === 'body' || type === 'query')) requireFlat(value, type);
-    const valid = this.#valid.get(metatype);
+    const valid = this.#valid.get(metadata.metatype);
     if (valid === undefined) return this.#validated(value, metadata);
     const text = JSON.stringify(value);
     return valid.get(text) ?? this.#remembered(valid, text, this.#validated(value, metadata));
   }
 
   async #validated(value: unknown, metadata: ArgumentMetadata): Promise<unknown> {
+    const { metatype, type } = metadata;
+    const isValidated = metatype !== undefined && metatype !== Object;
+    if (isValidated && (type === 'body' || type === 'query')) requireFlat(value, type);
     return this.#validation.transform(value, metadata) as Promise<unknown>;
   }
 

@@ -21,7 +21,7 @@ export class RequestCleanup {
     if (this.#clientGone === undefined) {
       this.#clientGone = new AbortController();
       setMaxListeners(0, this.#clientGone.signal);
-      if (this.hasRun) this.#abort();
+      if (this.hasRun && !this.isAnswered) this.#clientGone.abort(new ClientGone());
     }
     return this.#clientGone.signal;
   }
@@ -34,10 +34,6 @@ export class RequestCleanup {
   run(): void {
     this.hasRun = true;
     for (const release of this.#releases.splice(0).reverse()) release();
-    this.#abort();
-  }
-
-  #abort(): void {
     if (!this.isAnswered) this.#clientGone?.abort(new ClientGone());
   }
 }

@@ -30,10 +30,8 @@ export class RequestQueue {
   /** In the order in which the addresses are served: one whose request was begun goes to the end. */
   readonly #queues = new Map<string, WaitingRequest[]>();
   #waiting = 0;
-  #isScheduled = false;
   #hasAccepted = false;
   #postponed = 0;
-  #beganMs = 0;
 
   constructor(
     private readonly time: MonotonicTime,
@@ -72,7 +70,8 @@ export class RequestQueue {
     }
     if (queue.push(waiting) === 1) this.#queues.set(address, queue);
     this.#waiting += 1;
-    this.#schedule();
+    // While others wait, a turn is due already.
+    if (this.#waiting === 1) setImmediate(() => void this.#turn());
   }
 
   /** Cuts the last request of the address that has the most; returns false where that would not be longer than `length`. */
@@ -92,40 +91,25 @@ export class RequestQueue {
     cut(waiting.request.socket);
   }
 
-  #schedule(): void {
-    if (this.#isScheduled) return;
-    this.#isScheduled = true;
-    setImmediate(this.#turn);
-  }
-
-  readonly #turn = (): void => {
-    this.#isScheduled = false;
+  async #turn(): Promise<void> {
     const isPostponed = this.#hasAccepted && this.#postponed < MAX_POSTPONED;
     this.#hasAccepted = false;
-    if (isPostponed) {
-      this.#postponed += 1;
-      this.#schedule();
-      return;
+    this.#postponed = isPostponed ? this.#postponed + 1 : 0;
+    const beganMs = this.time.nowMs();
+    while (!isPostponed && this.#waiting > 0 && this.time.nowMs() - beganMs < TURN_MS) {
+      const [first] = this.#queues;
+      if (first === undefined) return;
+      const [address, queue] = first;
+      const waiting = queue.shift();
+      this.#queues.delete(address);
+      if (queue.length > 0) this.#queues.set(address, queue);
+      this.#waiting -= 1;
+      if (waiting?.request.socket.writable === true) waiting.listener(waiting.request, waiting.response);
+      // The microtasks of the begun request run first, and count.
+      await Promise.resolve();
     }
-    this.#postponed = 0;
-    this.#beganMs = this.time.nowMs();
-    this.#beginNext();
-  };
-
-  readonly #beginNext = (): void => {
-    const [first] = this.#queues;
-    if (first === undefined) return;
-    const [address, queue] = first;
-    const waiting = queue.shift();
-    this.#queues.delete(address);
-    if (queue.length > 0) this.#queues.set(address, queue);
-    this.#waiting -= 1;
-    if (waiting?.request.socket.writable === true) waiting.listener(waiting.request, waiting.response);
-    if (this.#waiting === 0) return;
-    if (this.time.nowMs() - this.#beganMs >= TURN_MS) this.#schedule();
-    // The microtasks of the begun request run first, and count.
-    else queueMicrotask(this.#beginNext);
-  };
+    if (this.#waiting > 0) setImmediate(() => void this.#turn());
+  }
 }
 
 /** node:http calls `onIncoming` for each request that it has parsed; the answer 2 ends parsing. */

@@ -49,20 +49,20 @@ export abstract class ServerParts {
 /** Nest's Express adapter, over a server with limits that only its constructor takes, and TLS where it has an identity. */
 export class StrictExpressAdapter extends ExpressAdapter {
   private handshakes: UnfinishedHandshakes | undefined;
-  private givenParts: ServerParts | undefined;
+  private parts: ServerParts | undefined;
 
   constructor() {
     super(strictExpress());
   }
 
   equip(parts: ServerParts): void {
-    this.givenParts = parts;
+    this.parts = parts;
     this.getInstance<Express>().use(beginRequests(parts.log, parts.observer));
   }
 
   override initHttpServer(): void {
     const instance = this.getInstance<Express>();
-    const { requests, tls, limits, time } = this.parts;
+    const { requests, tls, limits, time } = this.parts ?? unequipped();
     const options = { ...LIMITS, ...expressMessages(instance) };
     const listener = requests.listener(instance);
     const server: Server =
@@ -74,11 +74,6 @@ export class StrictExpressAdapter extends ExpressAdapter {
     this.httpServer = server;
   }
 
-  private get parts(): ServerParts {
-    if (this.givenParts === undefined) throw new Error('the server is not equipped');
-    return this.givenParts;
-  }
-
   /** Sends what a controller returned, in the form that the caller reads. Failures are sent by the error filter. */
   override reply(
     response: Response,
@@ -86,8 +81,10 @@ export class StrictExpressAdapter extends ExpressAdapter {
     status = response.statusCode,
   ): void | Promise<void> {
     const request = response.req as ProviderRequest;
-    const body = this.parts.forms.success(request.target, envelope);
-    if (lengthOf(body) > SMALL_ANSWER_LENGTH) return this.replyLarge(request, response, status, body);
+    const { forms, largeAnswers } = this.parts ?? unequipped();
+    const body = forms.success(request.target, envelope);
+    if (lengthOf(body) > SMALL_ANSWER_LENGTH)
+      return replyLarge(largeAnswers.textOf(request, body), request, response, status);
     sendJson(response, status, [JSON.stringify(body)]);
   }
 
@@ -98,17 +95,21 @@ export class StrictExpressAdapter extends ExpressAdapter {
     this.httpServer.closeAllConnections();
     await closed;
   }
+}
 
-  private async replyLarge(
-    request: ProviderRequest,
-    response: Response,
-    status: number,
-    body: object,
-  ): Promise<void> {
-    const { chunks, release } = await this.parts.largeAnswers.textOf(request, body);
-    request.socket.once('close', release);
-    sendLargeJson(response, status, chunks);
-  }
+function unequipped(): never {
+  throw new Error('the server is not equipped');
+}
+
+async function replyLarge(
+  text: ReturnType<LargeAnswers['textOf']>,
+  request: ProviderRequest,
+  response: Response,
+  status: number,
+): Promise<void> {
+  const { chunks, release } = await text;
+  request.socket.once('close', release);
+  sendLargeJson(response, status, chunks);
 }
 
 /** Makes an Express with strict settings; they must be set before Nest's adapter makes the router, which reads them. */
