@@ -2,7 +2,7 @@ import type { Caller } from '../authn/caller';
 import { GrantPending, NotGranted, NotInAccessToken, WorkspaceTaken } from '../errors/authz-errors';
 import { grantKey, SECRET_OPERATIONS, type SecretOperation, type InstalledApp } from './grant';
 import type { GrantSource } from './grant-source';
-import { StaticGrants } from './static-grants';
+import type { StaticGrants } from './static-grants';
 import { workspacesOf } from './workspace-holders';
 
 const checked: unique symbol = Symbol('checked');
@@ -33,7 +33,8 @@ export class GrantsService {
   constructor(
     private readonly source: GrantSource,
     private readonly sharing: WorkspaceSharing = 'allow',
-    private readonly statics = new StaticGrants(),
+    /** Undefined where the system's own callers hold nothing. */
+    private readonly statics?: StaticGrants,
   ) {}
 
   /**
@@ -43,7 +44,7 @@ export class GrantsService {
    */
   authorize(caller: Caller, operation: SecretOperation, workspace: string): GrantedScope {
     const key = grantKey(operation, workspace);
-    const ofSystem = this.statics.find(caller.user, caller.app);
+    const ofSystem = this.statics?.find(caller.user, caller.app);
     const installed = ofSystem ?? this.source.requireIndex().find(caller.user, caller.app);
     if (!installed?.grants.has(key)) {
       const isPending = installed?.pending?.has(key) === true;
@@ -93,7 +94,7 @@ export class GrantsService {
   mayUse({ user, app }: InstalledApp, workspace: string): boolean {
     if (this.sharing === 'allow') return true;
     // The system's own callers were there before any app.
-    return !this.statics.use(workspace) && this.source.holdersOf(user, workspace)[0] === app;
+    return this.statics?.use(workspace) !== true && this.source.holdersOf(user, workspace)[0] === app;
   }
 }
 

@@ -68,7 +68,7 @@ export class StaticCallers {
 export class StaticGrants {
   private readonly workspaces: ReadonlySet<string>;
 
-  constructor(private readonly grants: readonly StaticGrant[] = []) {
+  constructor(private readonly grants: readonly StaticGrant[]) {
     this.workspaces = new Set(grants.flatMap(({ workspaces }) => workspaces));
   }
 

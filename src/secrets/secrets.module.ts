@@ -16,7 +16,8 @@ import { SecretsService } from './secrets.service';
   providers: [
     factory(GrantsService, [GrantSource, Runtime, Telemetry], (source, { settings }, { spans }) => {
       const { workspaceSharing, grants } = settings;
-      const statics = new StaticGrants(grants.kind === 'kubernetes' ? grants.staticGrants : []);
+      const granted = grants.kind === 'kubernetes' ? grants.staticGrants : [];
+      const statics = granted.length > 0 ? new StaticGrants(granted) : undefined;
       return spans === undefined
         ? new GrantsService(source, workspaceSharing, statics)
         : new TracedGrantsService(source, workspaceSharing, spans, statics);
