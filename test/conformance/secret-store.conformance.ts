@@ -282,7 +282,7 @@ export function describeUserWorkspaces(title: string, subject: StoreUnderTest): 
     });
 
     it('finds no workspaces of a user who never had any', async () => {
-      await store.create(at('alice', `ws${++turn}`), { name: 'k', value: 'v' });
+      await store.create(at(`somebody${++turn}`, 'ws'), { name: 'k', value: 'v' });
       expect(await store.workspacesOf(`nobody${++turn}`)).toEqual([]);
     });
 

@@ -66,7 +66,7 @@ function textOf(page: string): string {
   return readFileSync(join(ROOT, page), 'utf8');
 }
 
-/** One command may take several lines: within quotes, after a backslash, or after an `export` that is for the next. */
+/** One command may take several lines: within quotes, after a backslash or a pipe, or after an `export` that is for the next. */
 function commandsIn({ page, text }: Block): Command[] {
   const found: { page: string; text: string; prints: string }[] = [];
   let open = '';
@@ -78,7 +78,7 @@ function commandsIn({ page, text }: Block): Command[] {
     }
     open += `${open === '' ? '' : '\n'}${line}`;
     const isOpen =
-      (open.match(/'/g) ?? []).length % 2 === 1 || open.endsWith('\\') || /^export .*$/.test(open);
+      (open.match(/'/g) ?? []).length % 2 === 1 || /[\\|]$/.test(open) || /^export .*$/.test(open);
     if (isOpen) continue;
     found.push({ page, text: open.replace(/ {2,}#.*$/, ''), prints: '' });
     open = '';
@@ -108,7 +108,7 @@ const CLUSTER = 'it needs a cluster; `npm run test:helm:cluster` has one';
 
 const RULES: readonly Rule[] = [
   { like: /^npm ci && npm start$/, run: () => started(), shows: /"msg":"listening"/ },
-  { like: /^npm ci && npm test$|^npm test$|^rm -rf node_modules && npm ci$/, notHere: ITSELF },
+  { like: /^npm ci && npm test$|^npm test( -- <pattern>)?$|^rm -rf node_modules && npm ci$/, notHere: ITSELF },
   { like: /^npm (ci( --omit=dev)?|pack)$/, notHere: NO_REGISTRY },
   { like: /^npm start$/, run: () => started(), shows: /"msg":"listening"/ },
   { like: /^curl .*CreateSecret/, run: shell, shows: /^\{"code":200,"message":"","data":""\}$/ },
@@ -116,7 +116,7 @@ const RULES: readonly Rule[] = [
   { like: /^npm run smoke-test$/, run: shell, shows: /Every answer is as documented/ },
   { like: /^export INFISICAL_URL=.*\nnpm start$/, run: withInfisical, shows: /"msg":"listening"/ },
   { like: /^helm install /, run: rendered, shows: /^kind: (Deployment|StatefulSet)$/m },
-  { like: /^kubectl /, page: 'helm/README.md', by: 'test/helm/release.spec.ts' },
+  { like: /^\s*kubectl /, page: 'helm/README.md', by: 'test/helm/release.spec.ts' },
   { like: /^helm (template|test|list|rollback|uninstall)( |$)/, notHere: CLUSTER },
   { like: /^DATA_DIR=… node dist\/cli\/inspect-embedded-store.js$/, run: onTheStore, shows: /is whole/ },
   { like: /^DATA_DIR=… .* node dist\/cli\/rotate-master-key.js$/, run: onTheStore, shows: /\w/ },
