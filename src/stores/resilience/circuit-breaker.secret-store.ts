@@ -57,6 +57,8 @@ const STATE_OF = {
 class Unanswered extends Error {}
 /** The outcome tells nothing about the store. */
 class Inconclusive extends Error {}
+/** The client hung up, so there is no outcome. */
+class Cancelled extends Inconclusive {}
 
 /**
  * A circuit breaker: after five calls in a row without an answer, calls fail at once for a moment instead of after a wait.
@@ -68,6 +70,8 @@ export class CircuitBreakerSecretStore extends SecretStoreDecorator implements S
     breaker: new ConsecutiveBreaker(FAILURES_IN_A_ROW),
   });
   #noTrialBeforeMs = 0;
+  /** How long the breaker is open before the next trial. */
+  #openMs = HALF_OPEN_AFTER_MS;
 
   constructor(
     protected override readonly inner: StoreAdapter & ScopeSource,
@@ -152,8 +156,11 @@ export class CircuitBreakerSecretStore extends SecretStoreDecorator implements S
   async #judge(answer: Promise<unknown>, isTrial: boolean): Promise<void> {
     const outcome = answer.then(() => undefined, failureIn);
     const failure = isTrial ? await this.#withinTrial(outcome) : await outcome;
-    // An inconclusive trial does not close the breaker.
-    if (failure !== undefined) throw isTrial ? new Unanswered() : failure;
+    if (failure === undefined) return;
+    if (!isTrial) throw failure;
+    // An inconclusive trial does not close the breaker, and after a cancelled one the next call is the trial.
+    if (failure instanceof Cancelled) this.#openMs = 0;
+    throw new Unanswered();
   }
 
   async #withinTrial<T>(outcome: Promise<T>): Promise<T | Unanswered> {
@@ -168,7 +175,8 @@ export class CircuitBreakerSecretStore extends SecretStoreDecorator implements S
 
   #became(state: BreakerState): void {
     const { time, log, observer } = this.deps;
-    if (state === 'open') this.#noTrialBeforeMs = time.nowMs() + HALF_OPEN_AFTER_MS;
+    if (state === 'open') this.#noTrialBeforeMs = time.nowMs() + this.#openMs;
+    this.#openMs = HALF_OPEN_AFTER_MS;
     if (state === 'open') log('warn', 'store_breaker_open');
     else log('info', `store_breaker_${state}`);
     observer?.breakerBecame(state);
@@ -178,7 +186,7 @@ export class CircuitBreakerSecretStore extends SecretStoreDecorator implements S
 /** Returns undefined for an error that only a working store gives. */
 function failureIn(error: unknown): Unanswered | Inconclusive | undefined {
   if (error instanceof StoreUnreachable || error instanceof StoreOutcomeUnknown) return new Unanswered();
-  const isInconclusive =
-    error instanceof TooManyRequests || error instanceof InvalidRequest || error instanceof ClientGone;
+  if (error instanceof ClientGone) return new Cancelled();
+  const isInconclusive = error instanceof TooManyRequests || error instanceof InvalidRequest;
   return isInconclusive ? new Inconclusive() : undefined;
 }

@@ -736,6 +736,15 @@ describe('a store that reads name by name', () => {
     expect(await Promise.all([get('a'), get('b'), get('a')])).toEqual(['v-a', 'v-b', 'v-a']);
   });
 
+  it('reads again for a list that joined the read of one name', async () => {
+    const { get, store, outcomes } = await byName();
+    const together = Promise.all([get('a'), store.list(SCOPE)]);
+    const [value, listed] = await together;
+    expect([value, listed.map(({ name }) => name)]).toEqual(['v-a', ['a', 'b']]);
+    // One for the read of the name, one for the list that joined it, and one for the list itself.
+    expect(outcomes).toEqual(['miss', 'miss', 'miss']);
+  });
+
   it('shows a write to the next read', async () => {
     const { store, get } = await byName();
     await get('a');

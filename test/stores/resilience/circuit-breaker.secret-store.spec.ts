@@ -1,5 +1,5 @@
 import { StoreClient } from '../../support/store-client';
-import { InvalidRequest, TooManyRequests } from '../../../src/errors/request-errors';
+import { ClientGone, InvalidRequest, TooManyRequests } from '../../../src/errors/request-errors';
 import { StoreOutcomeUnknown, StoreUnavailable, StoreUnreachable } from '../../../src/errors/store-errors';
 import {
   CircuitBreakerSecretStore,
@@ -120,6 +120,21 @@ describe('the circuit breaker', () => {
     expect(await list()).toEqual(SPARED);
     time.advance(1);
     expect((await list())[1]).toBe(true);
+  });
+
+  it('makes the next call the trial when the client of a trial hangs up', async () => {
+    const { inner, time, list, failing, state } = build();
+    await failing(new StoreUnreachable(), 5);
+    time.advance(2_000);
+    inner.failure = new ClientGone();
+    expect([(await list())[1], state()]).toEqual([true, 'open']);
+    inner.failure = new StoreUnreachable();
+    expect([await list(), state()]).toEqual([ASKED, 'open']);
+    time.advance(1_999);
+    expect(await list()).toEqual(SPARED);
+    time.advance(1);
+    inner.failure = undefined;
+    expect([await list(), state()]).toEqual([['done', true], 'closed']);
   });
 
   it('counts a trial that hangs as failed, and sends another one', async () => {
