@@ -24,7 +24,17 @@ export class SingleFlight<T> {
     { signal, isOwn }: FlightOptions = {},
   ): Promise<T> {
     const joined = this.#flights.get(key);
-    const flight = joined ?? this.#begin(key, start);
+    let flight = joined;
+    if (flight === undefined) {
+      const abort = new AbortController();
+      const begun: Flight<T> = {
+        work: start(abort.signal).finally(() => this.#end(key, begun)),
+        abort,
+        calls: 0,
+      };
+      this.#flights.set(key, begun);
+      flight = begun;
+    }
     flight.calls += 1;
     try {
       return await (signal === undefined ? flight.work : waitFor(flight.work, { signal }));
@@ -38,14 +48,6 @@ export class SingleFlight<T> {
       ...(signal !== undefined && { signal }),
       ...(isOwn !== undefined && { isOwn }),
     });
-  }
-
-  #begin(key: string, start: (signal: AbortSignal) => Promise<T>): Flight<T> {
-    const abort = new AbortController();
-    const work = start(abort.signal).finally(() => this.#end(key, flight));
-    const flight = { work, abort, calls: 0 };
-    this.#flights.set(key, flight);
-    return flight;
   }
 
   /** Returns whether it was still under way. */

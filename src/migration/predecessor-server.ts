@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto';
 import type { LogEvent } from '../logging/log';
 import { InfisicalApi } from '../stores/infisical/api/infisical-api';
-import { listSecrets } from '../stores/infisical/api/secret-calls';
+import { listing } from '../stores/infisical/api/secret-calls';
 import { type LoginCredentials, loginMethod } from '../stores/infisical/auth/login-method';
 import { MachineSession } from '../stores/infisical/auth/machine-session';
 import { identityIn } from '../stores/infisical/projects/organization-check';
@@ -133,10 +133,8 @@ export class PredecessorServer {
     const context = this.#within(MAX_WAIT_MS);
     for (let attempt = 1; ; attempt++) {
       try {
-        const listed = await unlessAborted(
-          listSecrets(this.#api, { projectId, environment }, context),
-          signal,
-        );
+        const { parts, parse } = listing({ projectId, environment });
+        const listed = await unlessAborted(this.#api.call('listSecrets', parts, parse, context), signal);
         const rows = listed === 'unchanged' ? [] : listed.rows;
         return rows.map(({ key, version, updatedAtMs, stored }) => ({
           name: key,

@@ -18,7 +18,7 @@ import type { Operations } from './operations';
 import type { PingProbe } from './ping-probe';
 import type { ProjectDirectory } from './projects/project-directory';
 import type { UserProjects } from './projects/user-projects';
-import type { ScopeReader } from './scope-reader';
+import { rowsIn, type ScopeReader } from './scope-reader';
 import { requireHoldableName } from './name-codec';
 import type { SecretWriter } from './secret-writer';
 import { bytesOfRow, encodeValue, readableSecret, readableSecrets } from './value-codec';
@@ -59,11 +59,14 @@ export class InfisicalSecretStore extends SecretStore implements ScopeSource, Us
 
   async retrieve(scope: SecretScope, name: string, caller: CallContext): Promise<RetrievedSecret> {
     requireHoldableName(name);
-    return this.operations.run(caller, async (context) => {
-      const row = preferredRow(await this.deps.reader.retrieve(scope, name, context));
+    try {
+      const rows = await this.deps.reader.retrieve(scope, name, this.operations.begin(caller));
+      const row = preferredRow(rows);
       if (row === undefined) throw new SecretNotFound(name);
       return { secret: readableSecret(row, this.log) };
-    });
+    } catch (error: unknown) {
+      throw this.operations.errorAfter(error);
+    }
   }
 
   async update(scope: SecretScope, { name, value }: Secret, caller: CallContext): Promise<void> {
@@ -85,11 +88,13 @@ export class InfisicalSecretStore extends SecretStore implements ScopeSource, Us
   }
 
   async list(scope: SecretScope, caller: CallContext): Promise<ListedSecrets> {
-    return this.operations.run(caller, async (context) => {
-      const rows = distinctRows(await this.deps.reader.list(scope, context));
-      const { secrets, unreadable } = readableSecrets(rows, this.log);
+    try {
+      const read = await this.deps.reader.readScope(scope, undefined, this.operations.begin(caller));
+      const { secrets, unreadable } = readableSecrets(distinctRows(rowsIn(read)), this.log);
       return { secrets, ...(unreadable.size > 0 && { unreadable: [...unreadable] }) };
-    });
+    } catch (error: unknown) {
+      throw this.operations.errorAfter(error);
+    }
   }
 
   async readScope(
@@ -98,20 +103,25 @@ export class InfisicalSecretStore extends SecretStore implements ScopeSource, Us
     ifRevision: string | undefined,
     caller: CallContext,
   ): Promise<ScopeContents | 'unchanged'> {
-    return this.operations.run(caller, async (context) => {
+    try {
+      const context = this.operations.begin(caller);
       const read = await this.deps.reader.readScope(scope, name, context, ifRevision);
       if (read === 'unchanged') return read;
       const { rows, ...extent } = read;
       return { ...extent, ...readableSecrets(distinctRows(rows)) };
-    });
+    } catch (error: unknown) {
+      throw this.operations.errorAfter(error);
+    }
   }
 
   /** Lists the scope. Values that cannot be read count with the size in which they are stored. */
   async measure(scope: SecretScope, caller: CallContext): Promise<ScopeUsage> {
-    return this.operations.run(caller, async (context) => {
-      const rows = distinctRows(await this.deps.reader.list(scope, context));
-      return usageOf(new Map(rows.map((row) => [row.name, bytesOfRow(row)])));
-    });
+    try {
+      const read = await this.deps.reader.readScope(scope, undefined, this.operations.begin(caller));
+      return usageOf(new Map(distinctRows(rowsIn(read)).map((row) => [row.name, bytesOfRow(row)])));
+    } catch (error: unknown) {
+      throw this.operations.errorAfter(error);
+    }
   }
 
   sizeOf(scope: SecretScope, name: string, caller: CallContext): Promise<number | undefined> {
@@ -128,7 +138,11 @@ export class InfisicalSecretStore extends SecretStore implements ScopeSource, Us
   }
 
   async workspacesOf(user: string, caller: CallContext): Promise<readonly StoredWorkspace[]> {
-    return this.operations.run(caller, (context) => this.deps.users.of(user, context));
+    try {
+      return await this.deps.users.of(user, this.operations.begin(caller));
+    } catch (error: unknown) {
+      throw this.operations.errorAfter(error);
+    }
   }
 
   async removeWorkspace(workspace: StoredWorkspace, caller: CallContext): Promise<void> {

@@ -123,18 +123,19 @@ export class Operations {
     private readonly lock: ScopeLock,
   ) {}
 
-  /** Ends with the deadline of the caller, and after our own time at the latest. @throws DomainError */
-  async run<T>({ deadline, signal }: CallContext, operation: Operation<T>): Promise<T> {
+  /** Returns the context of an operation, which ends with the deadline of the caller, and after our own time at the latest. */
+  begin({ deadline, signal }: CallContext): CallContext {
     const latest = deadlineIn(this.timeoutMs, this.time);
-    try {
-      return await operation({ deadline: deadline.endsAtMs < latest.endsAtMs ? deadline : latest, signal });
-    } catch (error: unknown) {
-      if (!(error instanceof InfisicalCallFailed)) throw error;
-      const { call, method, pathTemplate, reason, status = 0, said } = error;
-      const fields = { call, method, pathTemplate, reason, status };
-      this.log('warn', 'infisical_call_failed', said === undefined ? fields : { ...fields, said });
-      throw storeErrorAfter(error);
-    }
+    return { deadline: deadline.endsAtMs < latest.endsAtMs ? deadline : latest, signal };
+  }
+
+  /** Returns the error with which an operation fails, and logs the failure of a call. */
+  errorAfter(error: unknown): unknown {
+    if (!(error instanceof InfisicalCallFailed)) return error;
+    const { call, method, pathTemplate, reason, status = 0, said } = error;
+    const fields = { call, method, pathTemplate, reason, status };
+    this.log('warn', 'infisical_call_failed', said === undefined ? fields : { ...fields, said });
+    return storeErrorAfter(error);
   }
 
   get writes(): { readonly waiting: number; readonly underWay: number } {
@@ -169,7 +170,9 @@ export class Operations {
   async #countWrite<T>(context: CallContext, operation: Operation<T>): Promise<T> {
     this.#writes += 1;
     try {
-      return await this.run(context, operation);
+      return await operation(this.begin(context));
+    } catch (error: unknown) {
+      throw this.errorAfter(error);
     } finally {
       this.#writes -= 1;
     }

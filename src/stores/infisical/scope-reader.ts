@@ -3,7 +3,13 @@ import type { SecretScope } from '../../secrets/secret';
 import type { CallContext } from '../../secrets/call-context';
 import type { SecretRow } from './api/answers';
 import type { InfisicalApi } from './api/infisical-api';
-import { duplicateRows, listSecrets, type ProjectEnvironment, retrieveSecret } from './api/secret-calls';
+import {
+  duplicateRows,
+  listing,
+  type ProjectEnvironment,
+  retrieveSecret,
+  type SecretList,
+} from './api/secret-calls';
 import type { ListedLocations } from './listed-locations';
 import { keysOf } from './name-codec';
 import type { ProjectDirectory } from './projects/project-directory';
@@ -14,13 +20,6 @@ export interface ScopeRead {
   readonly whole: boolean;
   readonly rows: readonly SecretRow[];
   readonly revision?: string;
-}
-
-interface ListOptions {
-  /** Whether the caller can go on without a list that is too large, and with `evenIfSlow` without one that is too slow. */
-  readonly dispensable: boolean;
-  readonly evenIfSlow: boolean;
-  readonly ifRevision?: string | undefined;
 }
 
 /** Reads a scope by listing its location, or by retrieving a single name where the list is huge and a retrieve is cheap. */
@@ -38,22 +37,31 @@ export class ScopeReader {
     return project === undefined ? undefined : { projectId: project.id, environment: scope.environment };
   }
 
-  /** Returns all rows of a scope. */
-  async list(scope: SecretScope, context: CallContext): Promise<readonly SecretRow[]> {
-    return rowsIn(await this.#resolve(scope, context, (location) => this.#list(location, context)));
-  }
-
   /**
-   * Reads a name, or all rows of its scope where that is how the scope is read.
+   * Reads a name, or all rows of its scope where that is how the scope is read, or where no name is given. A project that was deleted by
+   * hand is resolved again; an environment that was is empty.
    * @param ifRevision the revision of an earlier read of all rows; the answer is 'unchanged' where it still holds
    */
   async readScope(
     scope: SecretScope,
-    name: string,
+    name: string | undefined,
     context: CallContext,
     ifRevision?: string,
   ): Promise<ScopeRead | 'unchanged'> {
-    return this.#resolve(scope, context, (location) => this.#read(location, name, context, ifRevision));
+    for (let isRepeated = false; ; isRepeated = true) {
+      let location: ProjectEnvironment | undefined;
+      try {
+        location = await this.location(scope, context);
+        return location === undefined ? whole([]) : await this.#read(location, name, context, ifRevision);
+      } catch (error: unknown) {
+        if (location !== undefined && failedBecause(error, 'notFound:environment')) {
+          this.locations.forget(location);
+          return whole([]);
+        }
+        if (isRepeated) throw error;
+        this.#forgetStale(scope, error);
+      }
+    }
   }
 
   /** Returns the rows of one name; more than one where the server stored it twice. */
@@ -70,24 +78,30 @@ export class ScopeReader {
     return rowsIn(await this.#read(location, name, context), name);
   }
 
-  /** Lists where the name is known to have duplicate rows: a retrieve by name may answer with any of them. */
+  /**
+   * Lists the location. Retrieves the name alone where a list is huge, or cannot be had, unless the name is known to have duplicate rows:
+   * a retrieve by name may answer with any of them.
+   */
   async #read(
     location: ProjectEnvironment,
-    name: string,
+    name: string | undefined,
     context: CallContext,
     ifRevision?: string,
   ): Promise<ScopeRead | 'unchanged'> {
     const { readsByNameAreCheap: cheap } = await this.api.apiVersion(context);
-    const listed =
-      (cheap || this.locations.isTooLarge(location)) && this.locations.isToReadByName(location, name)
-        ? undefined
-        : await this.#listIfAny(location, context, {
-            dispensable: !this.locations.isDuplicated(location, name),
-            evenIfSlow: cheap,
-            ifRevision,
-          });
-    if (listed !== undefined) return listed;
-    return { whole: false, rows: await this.#retrieve(location, name, context) };
+    const byName = name !== undefined && (cheap || this.locations.isTooLarge(location));
+    if (byName && this.locations.isToReadByName(location, name))
+      return this.#retrieve(location, name, context);
+    const ended = this.locations.beginListing(location);
+    try {
+      const { parts, parse } = listing(location, ifRevision);
+      return this.#listed(location, await this.api.call('listSecrets', parts, parse, context));
+    } catch (error: unknown) {
+      if (name === undefined || !this.#isDispensable(location, name, error, cheap)) throw error;
+    } finally {
+      ended();
+    }
+    return this.#retrieve(location, name, context);
   }
 
   /**
@@ -97,9 +111,12 @@ export class ScopeReader {
    */
   async countRows(location: ProjectEnvironment, name: string, context: CallContext): Promise<number> {
     if (this.locations.hasSingleRow(location, name)) return 1;
-    const dispensable = !this.locations.isDuplicated(location, name);
-    const list = await this.#listIfAny(location, context, { dispensable, evenIfSlow: true });
-    return list === undefined ? 1 : rowsIn(list, name).length;
+    try {
+      return rowsIn(await this.#read(location, undefined, context), name).length;
+    } catch (error: unknown) {
+      if (!this.#isDispensable(location, name, error, true)) throw error;
+      return 1;
+    }
   }
 
   indeterminateCreate(location: ProjectEnvironment, name: string): void {
@@ -116,39 +133,20 @@ export class ScopeReader {
     try {
       return await attempt();
     } catch (error: unknown) {
-      if (!failedBecause(error, 'notFound:project', 'notFound:environment', 'notAMember')) throw error;
-      this.log('warn', 'infisical_project_stale', { reason: error.reason });
-      this.projects.forget(scope);
+      this.#forgetStale(scope, error);
       return attempt();
     }
   }
 
-  /** Reads from the scope's location. A project that was deleted by hand is resolved again; an environment that was is empty. */
-  async #resolve(
-    scope: SecretScope,
-    context: CallContext,
-    read: (location: ProjectEnvironment) => Promise<ScopeRead | 'unchanged'>,
-  ): Promise<ScopeRead | 'unchanged'> {
-    return this.withResolvedProject(scope, async () => {
-      const location = await this.location(scope, context);
-      if (location === undefined) return whole([]);
-      try {
-        return await read(location);
-      } catch (error: unknown) {
-        if (!failedBecause(error, 'notFound:environment')) throw error;
-        this.locations.forget(location);
-        return whole([]);
-      }
-    });
+  /** Forgets the cached project. @throws the error where it does not say that the server does not know it any more */
+  #forgetStale(scope: SecretScope, error: unknown): void {
+    if (!failedBecause(error, 'notFound:project', 'notFound:environment', 'notAMember')) throw error;
+    this.log('warn', 'infisical_project_stale', { reason: error.reason });
+    this.projects.forget(scope);
   }
 
-  async #list(
-    location: ProjectEnvironment,
-    context: CallContext,
-    ifRevision?: string,
-  ): Promise<ScopeRead | 'unchanged'> {
-    const ended = this.locations.beginListing(location);
-    const list = await listSecrets(this.api, location, context, ifRevision).finally(ended);
+  /** Notes the result of a list. */
+  #listed(location: ProjectEnvironment, list: SecretList | 'unchanged'): ScopeRead | 'unchanged' {
     if (list === 'unchanged') {
       this.locations.unchanged(location);
       return list;
@@ -159,43 +157,35 @@ export class ScopeReader {
     return { whole: true, ...list };
   }
 
-  /** Returns undefined for a dispensable list that is too large, or that timed out for the second time. */
-  async #listIfAny(
-    location: ProjectEnvironment,
-    context: CallContext,
-    { dispensable, evenIfSlow, ifRevision }: ListOptions,
-  ): Promise<ScopeRead | 'unchanged' | undefined> {
-    try {
-      return await this.#list(location, context, ifRevision);
-    } catch (error: unknown) {
-      if (!failedBecause(error, 'answerTooLarge', 'timedOut') || error.call !== 'listSecrets') throw error;
-      const tooLarge = error.reason === 'answerTooLarge';
-      const forGood = tooLarge || this.locations.isHuge(location);
-      this.locations.unlistable(location, { forGood, tooLarge });
-      if (!forGood || !dispensable || !(tooLarge || evenIfSlow)) throw error;
-      this.log('warn', 'infisical_list_skipped', { reason: error.reason });
-      return undefined;
-    }
+  /**
+   * Notes the failure of a list. Returns whether a caller that wants one name can go on without it: where it is too large, or with
+   * `evenIfSlow` timed out for the second time, and the name is not known to have duplicate rows.
+   */
+  #isDispensable(location: ProjectEnvironment, name: string, error: unknown, evenIfSlow: boolean): boolean {
+    if (!failedBecause(error, 'answerTooLarge', 'timedOut') || error.call !== 'listSecrets') return false;
+    const isDuplicated = this.locations.isDuplicated(location, name);
+    const tooLarge = error.reason === 'answerTooLarge';
+    const forGood = tooLarge || this.locations.isHuge(location);
+    this.locations.unlistable(location, { forGood, tooLarge });
+    if (!forGood || isDuplicated || !(tooLarge || evenIfSlow)) return false;
+    this.log('warn', 'infisical_list_skipped', { reason: error.reason });
+    return true;
   }
 
-  async #retrieve(
-    location: ProjectEnvironment,
-    name: string,
-    context: CallContext,
-  ): Promise<readonly SecretRow[]> {
+  async #retrieve(location: ProjectEnvironment, name: string, context: CallContext): Promise<ScopeRead> {
     for (const key of keysOf(name, await this.api.apiVersion(context))) {
       try {
-        return [await retrieveSecret(this.api, location, key, context)];
+        return { whole: false, rows: [await retrieveSecret(this.api, location, key, context)] };
       } catch (error: unknown) {
         if (!failedBecause(error, 'notFound:secret', 'nameRefused')) throw error;
       }
     }
-    return [];
+    return { whole: false, rows: [] };
   }
 }
 
 /** Returns the rows of one name, or all rows. A read without a revision is never 'unchanged'. */
-function rowsIn(read: ScopeRead | 'unchanged', name?: string): readonly SecretRow[] {
+export function rowsIn(read: ScopeRead | 'unchanged', name?: string): readonly SecretRow[] {
   const { rows } = read === 'unchanged' ? whole([]) : read;
   return name === undefined ? rows : rows.filter((row) => row.name === name);
 }

@@ -1,30 +1,22 @@
 import { WriteSlots } from '../../../src/stores/infisical/transport/upstream-rate-limits';
 
-const never = () => new Promise<never>(() => undefined);
-const times = (maxWaitMs: number) => ({ maxWaitMs, minCallMs: 0 });
 const late = () => new Error('late');
 
 describe('a write while four others are being sent', () => {
   it('is not sent when none of them ends in time, and leaves its slot to the next one', async () => {
     const slots = new WriteSlots();
-    let end = (): void => undefined;
-    const first = slots.run(times(1_000), () => new Promise<void>((resolve) => (end = resolve)), late);
-    for (let i = 0; i < 3; i++) void slots.run(times(1_000), never, late);
-    let sent = 0;
-    const send = () => Promise.resolve((sent += 1));
-    await expect(slots.run(times(5), send, late)).rejects.toThrow('late');
-    end();
-    await first;
-    expect(sent).toBe(0);
-    await slots.run(times(1_000), send, late);
-    await slots.run(times(1_000), send, late);
-    expect(sent).toBe(2);
+    const first = await slots.acquire({ maxWaitMs: 1_000 }, late);
+    for (let i = 0; i < 3; i++) await slots.acquire({ maxWaitMs: 1_000 }, late);
+    await expect(slots.acquire({ maxWaitMs: 5 }, late)).rejects.toThrow('late');
+    first.release();
+    (await slots.acquire({ maxWaitMs: 1_000 }, late)).release();
+    expect((await slots.acquire({ maxWaitMs: 1_000 }, late)).leftMs).toBeLessThanOrEqual(1_000);
   });
 
   it('is not sent when the time that is left for it would be too short', async () => {
     const slots = new WriteSlots();
-    for (let i = 0; i < 4; i++) void slots.run(times(60_000), never, late);
-    const waits = slots.run({ maxWaitMs: 60_000, minCallMs: 59_995 }, never, late);
+    for (let i = 0; i < 4; i++) await slots.acquire({ maxWaitMs: 60_000 }, late);
+    const waits = slots.acquire({ maxWaitMs: 60_000, minCallMs: 59_995 }, late);
     await expect(waits).rejects.toThrow('late');
   });
 });

@@ -21,38 +21,55 @@ export interface SuccessfulAnswer {
   readonly unchanged: boolean;
 }
 
+/** What a request needs beside the parts of its call. */
+type Sending = Pick<TransportRequest, 'timeoutMs' | 'maxWaitMs' | 'minCallMs' | 'bearer' | 'signal'>;
+
 /** Sends one request of an API version, once. @throws InfisicalCallFailed also for an answer that is a failure */
 export async function executeRequest(
   client: InfisicalClient,
   apiVersion: ApiVersion,
   name: CallName,
-  parts: CallParts & Pick<TransportRequest, 'timeoutMs' | 'maxWaitMs' | 'minCallMs' | 'bearer' | 'signal'>,
+  parts: CallParts,
+  sending: Sending,
 ): Promise<SuccessfulAnswer> {
+  return successIn(apiVersion, name, parts, await client.send(requestOf(apiVersion, name, parts, sending)));
+}
+
+/** Returns the request of a call in an API version. */
+export function requestOf(
+  apiVersion: ApiVersion,
+  name: CallName,
+  parts: CallParts,
+  sending: Sending,
+): TransportRequest {
   const { method, path } = apiVersion.routes[name];
-  const isUnchanged = ({ status }: TransportAnswer): boolean =>
-    status === 304 && parts.ifNoneMatch !== undefined;
-  const isGood = ({ status, body }: TransportAnswer): boolean =>
-    status >= 200 && status < 300 && body !== undefined;
-  const reasonOf = (given: TransportAnswer): FailureReason | undefined =>
-    isGood(given) || isUnchanged(given)
-      ? undefined
-      : classifyFailure(apiVersion.failures, name, given.status, given.body);
   const { path: pathValues = {}, query, ...sent } = parts;
-  const answer = await client.send({
+  return {
     ...sent,
+    ...sending,
     call: name,
     method,
     pathTemplate: path,
     target: fillIn(path, pathValues) + queryOf(query),
-    reasonOf: (given) => {
-      const reason = reasonOf(given);
+    reasonOf: (answer) => {
+      const reason = reasonOf(apiVersion, name, parts, answer);
       return isAlive(apiVersion, name, reason) ? undefined : reason;
     },
-  });
-  const reason = reasonOf(answer);
+  };
+}
+
+/** Returns the answer of a call. @throws InfisicalCallFailed for an answer that is a failure */
+export function successIn(
+  apiVersion: ApiVersion,
+  name: CallName,
+  parts: CallParts,
+  answer: TransportAnswer,
+): SuccessfulAnswer {
+  const reason = reasonOf(apiVersion, name, parts, answer);
   const { status, body, etag } = answer;
   if (reason === undefined)
-    return { body, unchanged: isUnchanged(answer), ...(etag !== undefined && { etag }) };
+    return { body, unchanged: isUnchanged(parts, answer), ...(etag !== undefined && { etag }) };
+  const { method, path } = apiVersion.routes[name];
   const reasonByVersion = reasonsByVersion(apiVersion, name, answer);
   const said = isRefusedWrite({ call: name, reason, status })
     ? refusalSentence(body, secretIn(parts))
@@ -67,6 +84,24 @@ export async function executeRequest(
     ...(reasonByVersion !== undefined && { reasonByVersion }),
     ...(answer.retryAfterMs !== undefined && { retryAfterMs: answer.retryAfterMs }),
   });
+}
+
+/** Returns why an answer is a failure. */
+function reasonOf(
+  apiVersion: ApiVersion,
+  name: CallName,
+  parts: CallParts,
+  answer: TransportAnswer,
+): FailureReason | undefined {
+  const { status, body } = answer;
+  const isGood = status >= 200 && status < 300 && body !== undefined;
+  return isGood || isUnchanged(parts, answer)
+    ? undefined
+    : classifyFailure(apiVersion.failures, name, status, body);
+}
+
+function isUnchanged({ ifNoneMatch }: CallParts, { status }: TransportAnswer): boolean {
+  return status === 304 && ifNoneMatch !== undefined;
 }
 
 function secretIn({ path, body }: CallParts): SentSecret {

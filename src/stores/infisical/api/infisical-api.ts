@@ -2,13 +2,19 @@ import type { MonotonicTime } from '../../../time/clock';
 import type { CallContext } from '../../../secrets/call-context';
 import { remainingMs, type Wait, waitFor } from '../../../time/deadline';
 import type { MachineSession } from '../auth/machine-session';
-import type { InfisicalClient } from '../transport/infisical-client';
-import { type RetryBudget, retrying } from '../transport/retrying';
+import type { InfisicalClient, TransportRequest } from '../transport/infisical-client';
+import { Attempts, type RetryBudget } from '../transport/retrying';
 import type { ApiVersion } from '../versions/api-version';
 import type { CallName } from '../versions/calls';
-import { failedBecause, InfisicalCallFailed } from '../versions/infisical-call-failed';
+import { InfisicalCallFailed } from '../versions/infisical-call-failed';
 import type { ApiVersionSource } from '../versions/version-probe';
-import { callFailureOf, type CallParts, executeRequest, type SuccessfulAnswer } from './execute-request';
+import {
+  callFailureOf,
+  type CallParts,
+  requestOf,
+  type SuccessfulAnswer,
+  successIn,
+} from './execute-request';
 
 export interface ApiSettings {
   readonly apiVersions: ApiVersionSource;
@@ -33,10 +39,15 @@ export class InfisicalApi {
   /** Returns the active API version, after detecting it where it is not known yet. @throws InfisicalCallFailed */
   async apiVersion(context: CallContext): Promise<ApiVersion> {
     const { apiVersions } = this.settings;
-    return (
-      apiVersions.known() ??
-      this.#retrying(true, context, () => this.shared('probe', apiVersions.current(), context))
-    );
+    const known = apiVersions.known();
+    if (known !== undefined) return known;
+    for (const attempts = this.#attempts(true, context); ;) {
+      try {
+        return await this.shared('probe', apiVersions.current(), context);
+      } catch (error: unknown) {
+        if (!(error instanceof InfisicalCallFailed && (await attempts.isToRepeatAfter(error)))) throw error;
+      }
+    }
   }
 
   knownApiVersion(): ApiVersion | undefined {
@@ -44,6 +55,9 @@ export class InfisicalApi {
   }
 
   /**
+   * Sends a call with our token, and again where that is safe. The server finds a dead token before it does anything, so a call is
+   * repeated with a new one, writes too. After an answer that does not fit the API version, the version is detected again: the server
+   * may have been replaced while we run.
    * @param parse returns undefined for an answer that is not what the route documents
    * @throws InfisicalCallFailed
    */
@@ -53,11 +67,34 @@ export class InfisicalApi {
     parse: (body: unknown, answer: SuccessfulAnswer) => T | undefined,
     context: CallContext,
   ): Promise<T> {
-    const apiVersion = await this.apiVersion(context);
-    const answer = await this.#callVersion(apiVersion, name, parts, context);
-    const parsed = parse(answer.body, answer);
-    if (parsed === undefined) throw callFailureOf(apiVersion, name, 'unexpectedAnswer');
-    return parsed;
+    const detected = await this.apiVersion(context);
+    const changesNothing = detected.routes[name].method === 'GET';
+    let apiVersion = detected;
+    let attempts = this.#attempts(changesNothing, context);
+    let isReplacement = false;
+    for (;;) {
+      let bearer: string | undefined;
+      try {
+        const filledIn = parts(apiVersion);
+        bearer = await this.token(context);
+        const sending = { ...this.#timeFor(apiVersion, name, context), bearer, signal: context.signal };
+        const sent = await this.client.send(requestOf(apiVersion, name, filledIn, sending));
+        const answer = successIn(apiVersion, name, filledIn, sent);
+        if (isReplacement) this.session.replacementAccepted();
+        const parsed = parse(answer.body, answer);
+        if (parsed === undefined) throw callFailureOf(apiVersion, name, 'unexpectedAnswer');
+        return parsed;
+      } catch (error: unknown) {
+        if (!(error instanceof InfisicalCallFailed)) throw error;
+        const dead = error.reason === 'tokenDead' ? bearer : undefined;
+        if (dead !== undefined && isReplacement) this.session.replacementRefused(dead);
+        isReplacement = dead !== undefined && !isReplacement && this.session.discard(dead);
+        if (isReplacement || (await attempts.isToRepeatAfter(error))) continue;
+        if (apiVersion !== detected || !error.mayBeAnotherVersion) throw error;
+        apiVersion = await this.#versionAfter(error, detected, changesNothing, context);
+        attempts = this.#attempts(changesNothing, context);
+      }
+    }
   }
 
   /** Returns the token of the latest login. */
@@ -69,33 +106,20 @@ export class InfisicalApi {
     this.client.close();
   }
 
-  /**
-   * After an answer that does not fit the version, the version is detected again: the server may have been replaced while we run. A call
-   * that was refused for its route or token was not carried out, so it is sent again to the other version.
-   */
-  async #callVersion(
-    apiVersion: ApiVersion,
-    name: CallName,
-    parts: PartsIn,
+  /** Returns the version in which a call is sent again: one that was refused for its route or token was not carried out. @throws the failure */
+  async #versionAfter(
+    failure: InfisicalCallFailed,
+    suspected: ApiVersion,
+    changesNothing: boolean,
     context: CallContext,
-  ): Promise<SuccessfulAnswer> {
-    const changesNothing = apiVersion.routes[name].method === 'GET';
-    const send = (activeVersion: ApiVersion) =>
-      this.#retrying(changesNothing, context, () =>
-        this.#authorized(activeVersion, name, parts(activeVersion), context),
-      );
-    try {
-      return await send(apiVersion);
-    } catch (error: unknown) {
-      if (!(error instanceof InfisicalCallFailed) || !error.mayBeAnotherVersion) throw error;
-      const other = await this.#redetect(apiVersion, context);
-      if (other === apiVersion) throw error;
-      const failure = error.inVersion(other.name);
-      const { call, reason } = failure;
-      const wasNotCarriedOut = reason === 'routeNotFound' || reason === 'tokenDead' || call === 'login';
-      if (!changesNothing && !wasNotCarriedOut) throw failure;
-      return send(other);
-    }
+  ): Promise<ApiVersion> {
+    const other = await this.#redetect(suspected, context);
+    if (other === suspected) throw failure;
+    const inOther = failure.inVersion(other.name);
+    const { call, reason } = inOther;
+    const wasNotCarriedOut = reason === 'routeNotFound' || reason === 'tokenDead' || call === 'login';
+    if (!changesNothing && !wasNotCarriedOut) throw inOther;
+    return other;
   }
 
   /** Returns the suspected version where the detection fails: the earlier failure then tells more than this one. */
@@ -108,42 +132,21 @@ export class InfisicalApi {
     }
   }
 
-  #retrying<T>(changesNothing: boolean, context: CallContext, send: () => Promise<T>): Promise<T> {
+  #attempts(changesNothing: boolean, context: CallContext): Attempts {
     const { budget, minCallMs } = this.settings;
-    return retrying({ changesNothing, context, clock: this.time, budget, minCallMs }, send);
+    return new Attempts({ changesNothing, context, clock: this.time, budget, minCallMs });
   }
 
-  /** Sends with our token. The server finds a dead token before it does anything, so repeating with a new one is safe for writes too. */
-  async #authorized(
+  /** Returns how long a request may take. @throws InfisicalCallFailed where there is not enough time left */
+  #timeFor(
     apiVersion: ApiVersion,
     name: CallName,
-    parts: CallParts,
-    context: CallContext,
-  ): Promise<SuccessfulAnswer> {
+    { deadline }: CallContext,
+  ): Pick<TransportRequest, 'timeoutMs' | 'maxWaitMs' | 'minCallMs'> {
     const { requestTimeoutMs, minCallMs } = this.settings;
-    const send = (bearer: string) => {
-      const maxWaitMs = remainingMs(context.deadline, this.time);
-      if (maxWaitMs < minCallMs) throw callFailureOf(apiVersion, name, 'outOfTime');
-      const timeoutMs = Math.min(requestTimeoutMs, maxWaitMs);
-      const request = { ...parts, bearer, timeoutMs, maxWaitMs, minCallMs, signal: context.signal };
-      return executeRequest(this.client, apiVersion, name, request);
-    };
-    const bearer = await this.token(context);
-    try {
-      return await send(bearer);
-    } catch (error: unknown) {
-      if (!failedBecause(error, 'tokenDead')) throw error;
-      if (!this.session.discard(bearer)) throw error;
-    }
-    const fresh = await this.token(context);
-    try {
-      const answer = await send(fresh);
-      this.session.replacementAccepted();
-      return answer;
-    } catch (error: unknown) {
-      if (failedBecause(error, 'tokenDead')) this.session.replacementRefused(fresh);
-      throw error;
-    }
+    const maxWaitMs = remainingMs(deadline, this.time);
+    if (maxWaitMs < minCallMs) throw callFailureOf(apiVersion, name, 'outOfTime');
+    return { timeoutMs: Math.min(requestTimeoutMs, maxWaitMs), maxWaitMs, minCallMs };
   }
 
   /** Returns our token, after a login where there is none. @throws InfisicalCallFailed */

@@ -2,7 +2,7 @@ import type { CallContext } from '../../../secrets/call-context';
 import type { ApiVersion } from '../versions/api-version';
 import { parseSecret, parseSecrets, parseWrite, type SecretRow } from './answers';
 import type { SuccessfulAnswer } from './execute-request';
-import type { InfisicalApi } from './infisical-api';
+import type { InfisicalApi, PartsIn } from './infisical-api';
 
 /** The environment of a project in which secrets are listed and written. */
 export interface ProjectEnvironment {
@@ -11,31 +11,36 @@ export interface ProjectEnvironment {
 }
 
 /** All rows of a location, and their entity tag where the server sends one. */
-interface SecretList {
+export interface SecretList {
   readonly rows: readonly SecretRow[];
   readonly revision?: string;
 }
 
+/** What a call sends, and how its answer is parsed. */
+interface SecretCall<T> {
+  readonly parts: PartsIn;
+  readonly parse: (body: unknown, answer: SuccessfulAnswer) => T | undefined;
+}
+
 /**
- * Lists all secrets of a location: on the server that Olares ships, retrieving one by name costs ten times as much.
+ * Returns the call that lists all secrets of a location: on the server that Olares ships, retrieving one by name costs ten times as much.
  * @param ifRevision the revision of an earlier list; the answer is 'unchanged' where it still holds
  */
-export async function listSecrets(
-  api: InfisicalApi,
+export function listing(
   location: ProjectEnvironment,
-  context: CallContext,
   ifRevision?: string,
-): Promise<SecretList | 'unchanged'> {
-  const parts = (apiVersion: ApiVersion) => ({
-    query: { ...addressOf(apiVersion, location), ...apiVersion.readFlags },
-    ...(ifRevision !== undefined && { ifNoneMatch: ifRevision }),
-  });
-  const parse = (body: unknown, { unchanged, etag }: SuccessfulAnswer) => {
-    if (unchanged) return 'unchanged' as const;
-    const rows = parseSecrets(body);
-    return rows === undefined ? undefined : { rows, ...(etag !== undefined && { revision: etag }) };
+): SecretCall<SecretList | 'unchanged'> {
+  return {
+    parts: (apiVersion) => ({
+      query: { ...addressOf(apiVersion, location), ...apiVersion.readFlags },
+      ...(ifRevision !== undefined && { ifNoneMatch: ifRevision }),
+    }),
+    parse: (body, { unchanged, etag }) => {
+      if (unchanged) return 'unchanged';
+      const rows = parseSecrets(body);
+      return rows === undefined ? undefined : { rows, ...(etag !== undefined && { revision: etag }) };
+    },
   };
-  return api.call('listSecrets', parts, parse, context);
 }
 
 /** Retrieves one secret by its key. Where the server stored the key twice, it answers with whichever row it finds first. */

@@ -36,7 +36,7 @@ export function loginMethod(
   requestTimeoutMs: number,
 ): Login {
   const send = async (version: ApiVersion, body: Readonly<Record<string, string>>): Promise<Lease> => {
-    const answer = await executeRequest(client, version, 'login', { body, timeoutMs: requestTimeoutMs });
+    const answer = await executeRequest(client, version, 'login', { body }, { timeoutMs: requestTimeoutMs });
     const lease = parseLogin(answer.body);
     if (lease === undefined) throw callFailureOf(version, 'login', 'unexpectedAnswer');
     return lease;

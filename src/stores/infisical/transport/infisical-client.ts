@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import axios, { AxiosHeaders, type AxiosRequestConfig, type AxiosResponse } from 'axios';
 import { type MonotonicTime, SystemMonotonicTime } from '../../../time/clock';
-import { outcomeOf, type InfisicalObserver } from '../infisical-observer';
+import { type CallUnderWay, outcomeOf, type InfisicalObserver } from '../infisical-observer';
 import type { CallLabel } from '../versions/calls';
 import type { FailureReason } from '../versions/failure-reason';
 import { InfisicalCallFailed } from '../versions/infisical-call-failed';
@@ -9,7 +9,7 @@ import { AnswerBodies, AnswerTooLarge, CallTime } from './answer-body';
 import { rateReportOf, retryAfterOf, type RateReport } from './rate-limit-window';
 import { isUnsent, reasonOfTransportFailure } from './transport-failure';
 import { baseOf, type RouteOptions, transportRoute, type TransportRoute } from './transport-route';
-import { NoPermitInTime, type UpstreamRateLimits, WriteSlots } from './upstream-rate-limits';
+import { NoPermitInTime, type UpstreamRateLimits, type WriteSlot, WriteSlots } from './upstream-rate-limits';
 
 /** The servers' own limit; they refuse a larger body by closing the connection. */
 export const MAX_REQUEST_BYTES = 1_048_576;
@@ -54,7 +54,9 @@ export interface TransportAnswer {
 
 /** Sends requests to Infisical. No other class uses the network or sees a foreign error. Opens no connection before the first request. */
 export class InfisicalClient {
-  readonly #sendHttp: SendHttp;
+  /** axios' adapter for node:http, used directly since our calls have no interceptor. Its errors hold secrets. */
+  readonly #sendOverHttp = axios.getAdapter('http');
+  readonly #settings: AxiosRequestConfig;
   readonly #route: TransportRoute;
   readonly #observer: InfisicalObserver | undefined;
   readonly #writes = new WriteSlots();
@@ -68,77 +70,51 @@ export class InfisicalClient {
     const baseURL = baseOf(options.url);
     this.#route = transportRoute(baseURL, options);
     this.#observer = options.observer;
-    this.#sendHttp = httpSender(baseURL, this.#route);
+    this.#settings = axiosSettings(baseURL, this.#route);
   }
 
   /** @throws InfisicalCallFailed where no whole answer was received, or the reason of the signal */
   async send(request: TransportRequest): Promise<TransportAnswer> {
     const body = request.body === undefined ? undefined : Buffer.from(JSON.stringify(request.body));
     if (body !== undefined && body.length > MAX_REQUEST_BYTES) throw failure(request, 'tooLarge');
-    const route = `${request.method} ${request.pathTemplate}`;
+    const { method, target: url, signal } = request;
+    const route = `${method} ${request.pathTemplate}`;
     const maxWaitMs = await this.#permit(route, request);
+    let slot: WriteSlot | undefined;
     let report: RateReport | undefined;
-    const { minCallMs = 0, signal } = request;
-    const wait = { maxWaitMs, minCallMs, ...(signal !== undefined && { signal }) };
-    const send = (leftMs: number) => this.#carryOut(request, body, leftMs);
     try {
-      const { answer, headers } = isWrite(request)
-        ? await this.#writes.run(wait, send, () => failure(request, 'outOfTime'))
-        : await this.#carryOut(request, body, maxWaitMs);
-      report = rateReportOf(headers, answer);
-      return answer;
-    } finally {
-      this.limits.settle(route, report);
-    }
-  }
-
-  async #carryOut(
-    request: TransportRequest,
-    body: Buffer | undefined,
-    leftMs: number,
-  ): Promise<{ readonly answer: TransportAnswer; readonly headers: AxiosResponse['headers'] }> {
-    request.signal?.throwIfAborted();
-    const observed = this.#observer?.callBegins(request);
-    const caller = isWrite(request) ? undefined : request.signal;
-    const time = new CallTime(Math.min(request.timeoutMs, leftMs), leftMs, this.time, caller);
-    try {
-      const response = await this.#sendHttp({
-        method: request.method,
-        target: request.target,
-        headers: {
-          ...(body !== undefined && { 'content-type': 'application/json' }),
-          ...(request.ifNoneMatch !== undefined && { 'if-none-match': request.ifNoneMatch }),
-          ...(request.bearer !== undefined && { authorization: `Bearer ${request.bearer}` }),
-          ...observed?.headers,
-        },
-        body,
-        signal: time.signal,
-      });
-      const { status, headers } = response;
-      // Only a proxy answers 407, and it did not forward the request.
-      if (status === 407) throw failure(request, 'proxyRefused');
-      const retryAfterMs = status === 429 ? retryAfterOf(headers) : undefined;
-      const answer: TransportAnswer = {
-        status,
-        body: await this.#bodies.read(response, this.options.maxAnswerBytes, time),
-        ...(typeof headers['etag'] === 'string' && { etag: headers['etag'] }),
-        ...(retryAfterMs !== undefined && { retryAfterMs }),
-      };
-      observed?.ended(outcomeOf((request.reasonOf ?? serverFailureOf)(answer)), status);
-      return { answer, headers };
-    } catch (error: unknown) {
-      if (caller?.aborted === true) {
-        observed?.ended('cancelled');
-        caller.throwIfAborted();
+      if (isWrite(request))
+        slot = await this.#writes.acquire({ ...request, maxWaitMs }, () => failure(request, 'outOfTime'));
+      signal?.throwIfAborted();
+      const observed = this.#observer?.callBegins(request);
+      const leftMs = slot?.leftMs ?? maxWaitMs;
+      const caller = isWrite(request) ? undefined : signal;
+      const time = new CallTime(Math.min(request.timeoutMs, leftMs), leftMs, this.time, caller);
+      try {
+        const headers = headersOf(request, body, observed);
+        const sent = { ...this.#settings, method, url, headers, data: body, signal: time.signal };
+        const response = (await this.#sendOverHttp(sent)) as AxiosResponse<Readable>;
+        // Only a proxy answers 407, and it did not forward the request.
+        if (response.status === 407) throw failure(request, 'proxyRefused');
+        const answer = answerOf(
+          response,
+          await this.#bodies.read(response, this.options.maxAnswerBytes, time),
+        );
+        observed?.ended(outcomeOf((request.reasonOf ?? serverFailureOf)(answer)), answer.status);
+        report = rateReportOf(response.headers, answer);
+        return answer;
+      } catch (error: unknown) {
+        if (caller?.aborted === true) observed?.ended('cancelled');
+        caller?.throwIfAborted();
+        const failed = failureOf(request, error, time.signal.aborted);
+        observed?.ended(outcomeOf(failed.reason));
+        throw failed;
+      } finally {
+        time.end();
       }
-      const failed =
-        error instanceof InfisicalCallFailed
-          ? error
-          : failure(request, time.signal.aborted ? reasonOfTimeout(request, error) : reasonOf(error));
-      observed?.ended(outcomeOf(failed.reason));
-      throw failed;
     } finally {
-      time.end();
+      slot?.release();
+      this.limits.settle(route, report);
     }
   }
 
@@ -165,31 +141,39 @@ export class InfisicalClient {
   }
 }
 
-interface HttpCall {
-  readonly method: string;
-  /** Path and query. */
-  readonly target: string;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: Buffer | undefined;
-  readonly signal: AbortSignal;
-}
-
-/** Resolves to any answer, with its body yet to be read. @throws an axios error, which holds secrets */
-type SendHttp = (call: HttpCall) => Promise<AxiosResponse<Readable>>;
-
 const HEADERS = {
   accept: 'application/json',
   'accept-encoding': 'identity',
   'user-agent': 'olares-secret-provider',
 };
 
-/**
- * Uses axios' adapter for node:http directly. Our calls have no interceptor and the same settings each time, and merging
- * them for each call took a fifth of what a cold read costs beside Infisical's own time.
- */
-function httpSender(baseURL: string, route: TransportRoute): SendHttp {
-  const sendOverHttp = axios.getAdapter('http');
-  const settings = axios.mergeConfig(axios.defaults as AxiosRequestConfig, {
+function headersOf(
+  { ifNoneMatch, bearer }: TransportRequest,
+  body: Buffer | undefined,
+  observed: CallUnderWay | undefined,
+): InstanceType<typeof AxiosHeaders> {
+  return new AxiosHeaders({
+    ...HEADERS,
+    ...(body !== undefined && { 'content-type': 'application/json' }),
+    ...(ifNoneMatch !== undefined && { 'if-none-match': ifNoneMatch }),
+    ...(bearer !== undefined && { authorization: `Bearer ${bearer}` }),
+    ...observed?.headers,
+  });
+}
+
+function answerOf({ status, headers }: AxiosResponse, body: unknown): TransportAnswer {
+  const retryAfterMs = status === 429 ? retryAfterOf(headers) : undefined;
+  return {
+    status,
+    body,
+    ...(typeof headers['etag'] === 'string' && { etag: headers['etag'] }),
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+  };
+}
+
+/** The settings of every call: merging them for each one took a fifth of what a cold read costs beside Infisical's own time. */
+function axiosSettings(baseURL: string, route: TransportRoute): AxiosRequestConfig {
+  return axios.mergeConfig(axios.defaults as AxiosRequestConfig, {
     baseURL,
     ...route,
     maxRedirects: 0,
@@ -198,11 +182,11 @@ function httpSender(baseURL: string, route: TransportRoute): SendHttp {
     decompress: false,
     validateStatus: () => true,
   });
-  return async ({ method, target, headers, body, signal }) => {
-    const all = new AxiosHeaders({ ...HEADERS, ...headers });
-    const answer = await sendOverHttp({ ...settings, method, url: target, headers: all, data: body, signal });
-    return answer as AxiosResponse<Readable>;
-  };
+}
+
+function failureOf(request: TransportRequest, error: unknown, isTimeUp: boolean): InfisicalCallFailed {
+  if (error instanceof InfisicalCallFailed) return error;
+  return failure(request, isTimeUp ? reasonOfTimeout(request, error) : reasonOf(error));
 }
 
 function failure(

@@ -3,7 +3,7 @@ import type { Clock } from '../../../time/clock';
 import type { CallContext } from '../../../secrets/call-context';
 import { remainingMs } from '../../../time/deadline';
 import type { FailureReason } from '../versions/failure-reason';
-import { InfisicalCallFailed } from '../versions/infisical-call-failed';
+import type { InfisicalCallFailed } from '../versions/infisical-call-failed';
 
 const TOKENS_PER_CALL = 0.1;
 const TOKENS_PER_MS = 1 / 5_000;
@@ -58,27 +58,30 @@ const MAX_ATTEMPTS = 3;
 const FIRST_PAUSE_MS = 100;
 const MAX_PAUSE_MS = 2_000;
 
-/**
- * Repeats a call where that is safe and there is time for it, after a pause with full jitter, or as long as the server's
- * Retry-After says. @throws the last failure
- */
-export async function retrying<T>(options: RetryOptions, send: () => Promise<T>): Promise<T> {
-  const { changesNothing, context, clock, budget, minCallMs } = options;
-  budget.earn();
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await send();
-    } catch (error: unknown) {
-      if (!(error instanceof InfisicalCallFailed)) throw error;
-      const isPreliminary = error.call === 'login' || error.call === 'probe';
-      const repeatable = changesNothing || isPreliminary ? HARMLESS_TO_REPEAT : NOT_CARRIED_OUT;
-      if (!repeatable.has(error.reason)) throw error;
-      const maxPauseMs = Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** attempt);
-      const pauseMs = error.retryAfterMs ?? Math.random() * maxPauseMs;
-      if (attempt === MAX_ATTEMPTS || pauseMs + minCallMs >= remainingMs(context.deadline, clock))
-        throw error;
-      if (!budget.spend()) throw error;
-      await pause(pauseMs, undefined, context).catch(() => context.signal.throwIfAborted());
-    }
+/** The attempts of one call: it is repeated where that is safe and there is time for it. */
+export class Attempts {
+  #made = 1;
+
+  constructor(private readonly options: RetryOptions) {
+    options.budget.earn();
+  }
+
+  /**
+   * Pauses before the next attempt, with full jitter, or as long as the server's Retry-After says. Returns false at once where there
+   * must be none after this failure. @throws the reason of the signal
+   */
+  async isToRepeatAfter(failure: InfisicalCallFailed): Promise<boolean> {
+    const { changesNothing, context, clock, budget, minCallMs } = this.options;
+    const isPreliminary = failure.call === 'login' || failure.call === 'probe';
+    const repeatable = changesNothing || isPreliminary ? HARMLESS_TO_REPEAT : NOT_CARRIED_OUT;
+    if (!repeatable.has(failure.reason)) return false;
+    const maxPauseMs = Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.#made);
+    const pauseMs = failure.retryAfterMs ?? Math.random() * maxPauseMs;
+    if (this.#made === MAX_ATTEMPTS || pauseMs + minCallMs >= remainingMs(context.deadline, clock))
+      return false;
+    if (!budget.spend()) return false;
+    this.#made += 1;
+    await pause(pauseMs, undefined, context).catch(() => context.signal.throwIfAborted());
+    return true;
   }
 }

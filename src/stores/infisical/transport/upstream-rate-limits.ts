@@ -168,27 +168,32 @@ export class WriteSlots {
   constructor(private readonly time: MonotonicTime = new SystemMonotonicTime()) {}
 
   /**
-   * @param send gets what is left of `maxWaitMs`, which is no less than `minCallMs`
-   * @throws late() where no slot is free in time, or the reason of the signal; then nothing is sent
+   * Waits for a slot, of which no less than `minCallMs` of `maxWaitMs` is left then.
+   * @throws late() where no slot is free in time, or the reason of the signal; then nothing is to be sent
    */
-  async run<T>(
-    { maxWaitMs, minCallMs, signal }: SlotWait,
-    send: (leftMs: number) => Promise<T>,
-    late: () => Error,
-  ): Promise<T> {
+  async acquire({ maxWaitMs, minCallMs = 0, signal }: SlotWait, late: () => Error): Promise<WriteSlot> {
     const sinceMs = this.time.nowMs();
     const slot = this.#slots.acquire();
     try {
-      await waitFor(slot, { maxMs: maxWaitMs - minCallMs, late, ...(signal !== undefined && { signal }) });
-      return await send(Math.max(1, maxWaitMs - (this.time.nowMs() - sinceMs)));
-    } finally {
+      const maxMs = maxWaitMs - minCallMs;
+      const [, release] = await waitFor(slot, { maxMs, late, ...(signal !== undefined && { signal }) });
+      return { leftMs: Math.max(1, maxWaitMs - (this.time.nowMs() - sinceMs)), release };
+    } catch (error: unknown) {
       void slot.then(([, release]) => release());
+      throw error;
     }
   }
 }
 
+/** The right to send one write. */
+export interface WriteSlot {
+  /** What is left of the time of the write. */
+  readonly leftMs: number;
+  readonly release: () => void;
+}
+
 interface SlotWait {
   readonly maxWaitMs: number;
-  readonly minCallMs: number;
+  readonly minCallMs?: number;
   readonly signal?: AbortSignal;
 }
