@@ -1,4 +1,5 @@
 import '../bootstrap/inspector-signal';
+import { resolve } from 'node:path';
 import 'reflect-metadata';
 import type { INestApplicationContext } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core/nest-factory';
@@ -27,7 +28,7 @@ import {
 } from '../migration/migration-arguments';
 import { migrate } from '../migration/migration';
 import { isClean, PrintedProgress, reportOf, reportText } from '../migration/migration-report';
-import { MigrationState } from '../migration/migration-state';
+import { type MigrationEnds, MigrationState } from '../migration/migration-state';
 import { inventoryOfDatabase } from '../migration/predecessor-database';
 import {
   INVENTORY_QUERY,
@@ -87,7 +88,7 @@ async function run(): Promise<number> {
   const { dryRun, resume, stateFile } = args;
   const [clock, time] = [new SystemClock(), new SystemMonotonicTime()];
   const stores = await openStore(settings);
-  const state = await MigrationState.open(stateFile, { source: options.url, dryRun, resume }).catch(
+  const state = await MigrationState.open(stateFile, { ...endsOf(settings, options), dryRun, resume }).catch(
     async (error: unknown) => {
       await stores.close();
       throw error;
@@ -178,6 +179,13 @@ function predecessorOptions({ store }: Settings): PredecessorOptions {
     jwtSecret: given('TAPR_JWT_AUTH_SECRET'),
     ...infisicalConnection(connection),
   };
+}
+
+function endsOf({ store }: Settings, { url, login: source }: PredecessorOptions): MigrationEnds {
+  const at = (server: string, of: LoginCredentials) =>
+    `${server} ${'clientId' in of ? of.clientId : 'identityId' in of ? of.identityId : ''}`;
+  const target = store.kind === 'embedded' ? resolve(store.dataDir) : at(store.url, store);
+  return { source: at(url, source), target };
 }
 
 function login(own: InfisicalStoreSettings | undefined): LoginCredentials {

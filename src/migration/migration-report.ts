@@ -116,10 +116,10 @@ export function reportText(report: MigrationReport): string {
     ...one.skippedSecrets.map((secret) => `  skipped: ${placeOf(one.user, secret)} (${secret.reason})`),
     ...one.skippedEnvironments.map(
       ({ workspace, environment }) =>
-        `  skipped: environment ${JSON.stringify(environment)} of ${one.user}, ${workspace}`,
+        `  skipped: environment ${quoted(environment)} of ${one.user}, ${workspace}`,
     ),
     ...one.skippedProjects.map(
-      ({ project, reason }) => `  skipped: project ${JSON.stringify(project)} of ${one.user} (${reason})`,
+      ({ project, reason }) => `  skipped: project ${quoted(project)} of ${one.user} (${reason})`,
     ),
   ]);
   return [
@@ -130,10 +130,10 @@ export function reportText(report: MigrationReport): string {
     ...details,
     ...unassignedProjects.map(
       ({ name, reason, emails }) =>
-        `  skipped: project ${JSON.stringify(name)} of nobody (${[reason, ...emails].join(', ')})`,
+        `  skipped: project ${quoted(name)} of nobody (${[reason, ...emails.map(quoted)].join(', ')})`,
     ),
     ...rolesLeft.map(
-      (name) => `  The role viewer is left in project ${JSON.stringify(name)}: run this again with --resume.`,
+      (name) => `  The role viewer is left in project ${quoted(name)}: run this again with --resume.`,
     ),
     ...(failure === undefined ? [] : [failure]),
     '',
@@ -141,7 +141,16 @@ export function reportText(report: MigrationReport): string {
 }
 
 function placeOf(user: string, { workspace, environment, name }: ReportedSecret): string {
-  return `${user}, ${workspace}, ${environment}: ${JSON.stringify(name)}`;
+  return `${user}, ${workspace}, ${environment}: ${quoted(name)}`;
+}
+
+/** Leaves no character to a terminal that it obeys or does not show: a name in the predecessor's database may be anything. */
+function quoted(name: string): string {
+  return JSON.stringify(name).replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (character) =>
+    [...Array(character.length).keys()]
+      .map((at) => `\\u${character.charCodeAt(at).toString(16).padStart(4, '0')}`)
+      .join(''),
+  );
 }
 
 const PROGRESS_EACH_MS = 10_000;

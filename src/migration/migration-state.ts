@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { open, readFile, rename, rm } from 'node:fs/promises';
 import { WrongMigrationUsage } from './migration-arguments';
-import { fieldsOf, MigrationFailed } from './predecessor-inventory';
+import { type AssignedProject, fieldsOf, MigrationFailed } from './predecessor-inventory';
 
 export interface SkippedSecret {
   readonly name: string;
@@ -22,18 +22,23 @@ export interface EnvironmentResult {
   readonly skipped: readonly SkippedSecret[];
 }
 
-interface StateContent {
-  readonly version: 1;
-  /** The Infisical of the predecessor. */
+/** Between what a run copies, each by its address and as whom: what was copied to another place is missing here. */
+export interface MigrationEnds {
+  /** The Infisical of the predecessor, and our machine identity there, which has the roles. */
   readonly source: string;
+  readonly target: string;
+}
+
+interface StateContent extends MigrationEnds {
+  readonly version: 1;
   readonly dryRun: boolean;
   /** Projects in which our identity was given the role, or was about to be. */
   readonly granted: readonly string[];
+  /** By migrationKey() and environment. */
   readonly done: Readonly<Record<string, Readonly<Record<string, EnvironmentResult>>>>;
 }
 
-export interface StateOptions {
-  readonly source: string;
+export interface StateOptions extends MigrationEnds {
   readonly dryRun: boolean;
   readonly resume: boolean;
 }
@@ -66,8 +71,11 @@ export class MigrationState {
       throw new WrongMigrationUsage(
         `${path} is of a run that did not end: --resume goes on with it, and takes back the roles that it left.`,
       );
-    if (content !== undefined && content.source !== options.source)
-      throw new WrongMigrationUsage(`${path} is of a run on another Infisical: --state names another file.`);
+    for (const end of ['source', 'target'] as const)
+      if (content !== undefined && content[end] !== options[end])
+        throw new WrongMigrationUsage(
+          `${path} is of a run with another ${end} (Infisical, folder or machine identity): --state names another file.`,
+        );
     // What a dry run has read was not written.
     const done = content?.dryRun === options.dryRun ? content.done : {};
     const state = new MigrationState(path, options, { granted: content?.granted ?? [], done });
@@ -88,8 +96,8 @@ export class MigrationState {
     return this.#granted.has(project);
   }
 
-  resultOf(project: string, environment: string): EnvironmentResult | undefined {
-    return this.#done.get(project)?.get(environment);
+  resultOf(project: AssignedProject, environment: string): EnvironmentResult | undefined {
+    return this.#done.get(migrationKey(project))?.get(environment);
   }
 
   async setGranted(project: string, isGranted: boolean): Promise<void> {
@@ -98,9 +106,10 @@ export class MigrationState {
     await this.#save();
   }
 
-  async setDone(project: string, environment: string, result: EnvironmentResult): Promise<void> {
-    const results = this.#done.get(project) ?? new Map<string, EnvironmentResult>();
-    this.#done.set(project, results.set(environment, result));
+  async setDone(project: AssignedProject, environment: string, result: EnvironmentResult): Promise<void> {
+    const key = migrationKey(project);
+    const results = this.#done.get(key) ?? new Map<string, EnvironmentResult>();
+    this.#done.set(key, results.set(environment, result));
     await this.#save();
   }
 
@@ -120,11 +129,11 @@ export class MigrationState {
   }
 
   async #write(): Promise<void> {
-    const { source, dryRun } = this.options;
+    const { source, target, dryRun } = this.options;
     const done = Object.fromEntries(
       [...this.#done].map(([project, results]) => [project, Object.fromEntries(results)]),
     );
-    const content: StateContent = { version: 1, source, dryRun, granted: this.granted, done };
+    const content: StateContent = { version: 1, source, target, dryRun, granted: this.granted, done };
     const draft = `${this.path}.new`;
     try {
       await rm(draft, { force: true });
@@ -152,12 +161,30 @@ async function readState(path: string): Promise<StateContent | undefined> {
     throw new MigrationFailed(`The state of the run in ${path} cannot be read.`);
   }
   try {
-    const { version, source, dryRun, granted, done } = fieldsOf(JSON.parse(text));
-    const isOurs = version === 1 && typeof source === 'string' && typeof dryRun === 'boolean';
-    if (isOurs && Array.isArray(granted) && typeof done === 'object' && done !== null)
-      return { version, source, dryRun, granted: granted.map(String), done: done as StateContent['done'] };
+    const { version, source, target, dryRun, granted, done } = fieldsOf(JSON.parse(text));
+    const hasEnds = typeof source === 'string' && typeof target === 'string';
+    if (version === 1 && hasEnds && typeof dryRun === 'boolean' && Array.isArray(granted) && isDone(done))
+      return { version, source, target, dryRun, granted: granted.map(String), done };
   } catch {
     // Reported below: the parser's error would quote the text.
   }
   throw new MigrationFailed(`${path} holds no state of a run that this release can read.`);
+}
+
+function isDone(value: unknown): value is StateContent['done'] {
+  const isObject = typeof value === 'object' && value !== null;
+  return (
+    isObject && Object.values(value).every((results) => Object.values(fieldsOf(results)).every(isResult))
+  );
+}
+
+function isResult(value: unknown): value is EnvironmentResult {
+  const { read, duplicates, written, equal, different, skipped } = fieldsOf(value);
+  const areCounts = [read, duplicates, written, equal].every((count) => Number.isSafeInteger(count));
+  return areCounts && Array.isArray(different) && Array.isArray(skipped);
+}
+
+/** A project whose user was another one when it was copied was not copied for this one. */
+function migrationKey({ id, user, workspace }: AssignedProject): string {
+  return `${id} ${user}/${workspace}`;
 }

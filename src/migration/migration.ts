@@ -1,6 +1,11 @@
 import type { SecretScope } from '../secrets/secret';
 import type { EnvironmentResult, MigrationState } from './migration-state';
-import { type AssignedProject, MigrationFailed, type MigrationPlan } from './predecessor-inventory';
+import {
+  type AssignedProject,
+  type KnownProject,
+  MigrationFailed,
+  type MigrationPlan,
+} from './predecessor-inventory';
 import { type PredecessorServer, ProjectInaccessible } from './predecessor-server';
 import { MigrationInterrupted, type SecretCopier } from './secret-copier';
 
@@ -60,7 +65,9 @@ class Migration {
   async run(): Promise<MigrationOutcome> {
     await this.#revokeLeftovers();
     await Promise.all(Array.from({ length: WORKERS }, () => this.#work()));
-    const rolesLeft = this.deps.state.granted.map((id) => this.#find(id)?.name ?? id);
+    const rolesLeft = this.deps.state.granted.map(
+      (id) => this.plan.known.find((one) => one.id === id)?.name ?? id,
+    );
     const failure = this.#failure ?? (this.deps.signal.aborted ? new MigrationInterrupted() : undefined);
     const projects = this.plan.projects.flatMap(({ id }) => this.#outcomes.get(id) ?? []);
     return { projects, rolesLeft, ...(failure !== undefined && { failure }) };
@@ -69,7 +76,7 @@ class Migration {
   /** Takes back the roles that an earlier run left. */
   async #revokeLeftovers(): Promise<void> {
     for (const id of this.deps.state.granted) {
-      const project = this.#find(id);
+      const project = this.plan.known.find((one) => one.id === id);
       // A project that is gone has no roles.
       if (project === undefined) await this.deps.state.setGranted(id, false);
       else await this.#revoke(project);
@@ -93,7 +100,7 @@ class Migration {
   ): Promise<string | undefined> {
     const { state } = this.deps;
     for (const environment of project.known) {
-      const done = state.resultOf(project.id, environment);
+      const done = state.resultOf(project, environment);
       if (done !== undefined) this.#moved(results, environment, done);
     }
     if (results.size === project.known.length) return undefined;
@@ -103,7 +110,7 @@ class Migration {
         if (results.has(environment) || this.#isOver()) continue;
         const { user, workspace } = project;
         const result = await this.#copy({ user, workspace, environment }, project.id);
-        await state.setDone(project.id, environment, result);
+        await state.setDone(project, environment, result);
         this.#moved(results, environment, result);
       }
       return undefined;
@@ -135,7 +142,7 @@ class Migration {
     await server.grantViewer(project, this.identityId);
   }
 
-  async #revoke(project: AssignedProject): Promise<void> {
+  async #revoke(project: KnownProject): Promise<void> {
     try {
       await this.deps.server.revoke(project, this.identityId);
       await this.deps.state.setGranted(project.id, false);
@@ -154,10 +161,6 @@ class Migration {
 
   #isOver(): boolean {
     return this.#failure !== undefined || this.deps.signal.aborted;
-  }
-
-  #find(id: string): AssignedProject | undefined {
-    return this.plan.all.find((project) => project.id === id);
   }
 }
 

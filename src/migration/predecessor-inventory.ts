@@ -101,11 +101,15 @@ export function parseUsers(value: unknown): UsersByEmail {
   return users;
 }
 
+/** A project with the member for whom roles are given and taken away in it, if there is any. */
+export interface KnownProject extends PredecessorProject {
+  readonly member: ProjectMember | undefined;
+}
+
 /** A project whose user and workspace are known. */
-export interface AssignedProject extends PredecessorProject {
+export interface AssignedProject extends KnownProject {
   readonly user: string;
   readonly workspace: string;
-  readonly member: ProjectMember;
   readonly known: readonly Environment[];
   /** Environments that only a person can have made: nothing here has a place for them. */
   readonly unknown: readonly string[];
@@ -164,8 +168,8 @@ export function assign(
 export interface MigrationPlan {
   /** In the order in which they are copied. */
   readonly projects: readonly AssignedProject[];
-  /** All that have a user, also those that this run does not copy: an earlier run may have left a role in one. */
-  readonly all: readonly AssignedProject[];
+  /** All that there are, those of nobody among them: an earlier run may have left a role in one. */
+  readonly known: readonly KnownProject[];
   readonly unassigned: readonly UnassignedProject[];
   /** Chosen users whom the cluster does not have. */
   readonly strangers: readonly string[];
@@ -179,12 +183,15 @@ export function planOf(
 ): MigrationPlan {
   const assigned = inventory.map((project) => assign(project, users));
   const all = assigned.filter((project): project is AssignedProject => 'workspace' in project);
-  const known = new Set([...users.values()].flat());
+  const names = new Set([...users.values()].flat());
   return {
-    all,
+    known: inventory.map((project) => ({
+      ...project,
+      member: project.members.find(({ session }) => session !== undefined),
+    })),
     projects: chosen.length === 0 ? all : all.filter(({ user }) => chosen.includes(user)),
     unassigned: assigned.filter((project): project is UnassignedProject => !('workspace' in project)),
-    strangers: chosen.filter((user) => !known.has(user)),
+    strangers: chosen.filter((user) => !names.has(user)),
   };
 }
 

@@ -14,7 +14,7 @@ import { ApiVersionProbe } from '../stores/infisical/versions/version-probe';
 import type { Clock, MonotonicTime } from '../time/clock';
 import { type CallContext, UNATTENDED } from '../secrets/call-context';
 import { deadlineIn } from '../time/deadline';
-import { type AssignedProject, fieldsOf, MigrationFailed } from './predecessor-inventory';
+import { fieldsOf, type KnownProject, MigrationFailed } from './predecessor-inventory';
 import { MigrationInterrupted, type SourceSecret } from './secret-copier';
 
 export type PredecessorOptions = Partial<RouteOptions> & {
@@ -100,7 +100,7 @@ export class PredecessorServer {
   }
 
   /** Returns whether our identity has any role in the project. @throws ProjectInaccessible, MigrationFailed */
-  async hasRole(project: AssignedProject, identityId: string): Promise<boolean> {
+  async hasRole(project: KnownProject, identityId: string): Promise<boolean> {
     const { status, body } = await this.#asMember(project, 'GET', MEMBERSHIPS);
     const { identityMemberships } = fieldsOf(body);
     if (status !== 200 || !Array.isArray(identityMemberships)) throw new ProjectInaccessible('role_refused');
@@ -108,7 +108,7 @@ export class PredecessorServer {
   }
 
   /** Gives our identity the role viewer, which it does not have. @throws ProjectInaccessible, MigrationFailed */
-  async grantViewer(project: AssignedProject, identityId: string): Promise<void> {
+  async grantViewer(project: KnownProject, identityId: string): Promise<void> {
     const { status } = await this.#asMember(project, 'POST', MEMBERSHIP, identityId);
     // An attempt whose answer was lost was carried out.
     if (status !== 200 && !(status === 400 && (await this.hasRole(project, identityId))))
@@ -116,7 +116,7 @@ export class PredecessorServer {
   }
 
   /** Takes the role away. Resolves also where it is gone already. @throws ProjectInaccessible, MigrationFailed */
-  async revoke(project: AssignedProject, identityId: string): Promise<void> {
+  async revoke(project: KnownProject, identityId: string): Promise<void> {
     const { status } = await this.#asMember(project, 'DELETE', MEMBERSHIP, identityId);
     if (status !== 200 && (await this.hasRole(project, identityId)))
       throw new ProjectInaccessible('role_refused');
@@ -161,7 +161,7 @@ export class PredecessorServer {
 
   /** Makes a call as the project's member, and repeats it while the server fails: each of these calls may be made twice. */
   async #asMember(
-    project: AssignedProject,
+    project: KnownProject,
     method: 'GET' | 'POST' | 'DELETE',
     pathTemplate: string,
     identityId?: string,
@@ -191,10 +191,10 @@ export class PredecessorServer {
   }
 
   /** Signs a token of the member as the predecessor does. @throws ProjectInaccessible */
-  #tokenOf({ member, organizationId }: AssignedProject): string {
+  #tokenOf({ member, organizationId }: KnownProject): string {
     const { jwtSecret } = this.options;
     if (jwtSecret === undefined) throw new ProjectInaccessible('no_key_of_user_tokens');
-    if (member.session === undefined) throw new ProjectInaccessible('no_session');
+    if (member?.session === undefined) throw new ProjectInaccessible('no_session');
     const issuedAt = Math.floor(this.deps.clock.nowMs() / 1000);
     const claims = {
       authTokenType: 'accessToken',

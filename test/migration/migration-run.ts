@@ -70,7 +70,12 @@ export class MigrationScene {
     const { fake, jwtSecret } = this.predecessor;
     const { clientId, clientSecret } = fake.identity;
     const plan = planOf(parseInventory(this.predecessor.inventory()), parseUsers(this.usersList()), users);
-    const state = await MigrationState.open(this.stateFile, { source: fake.url, dryRun, resume });
+    const state = await MigrationState.open(this.stateFile, {
+      source: fake.url,
+      target: options.targetName ?? 'a store',
+      dryRun,
+      resume,
+    });
     const login = { clientId, clientSecret };
     const key = options.withoutKey ? undefined : (options.jwtSecret ?? jwtSecret);
     const server = new PredecessorServer(
@@ -111,6 +116,7 @@ export interface RunOptions {
   readonly time?: MonotonicTime;
   readonly signal?: AbortSignal;
   readonly target?: SecretTarget;
+  readonly targetName?: string;
   readonly jwtSecret?: string;
   readonly withoutKey?: boolean;
   readonly requestTimeoutMs?: number;

@@ -274,6 +274,7 @@ describe('a migration that cannot go on', () => {
     const left = {
       version: 1,
       source: scene.predecessor.fake.url,
+      target: 'a store',
       dryRun: false,
       granted: [project.id],
       done: {},
@@ -281,6 +282,61 @@ describe('a migration that cannot go on', () => {
     writeFileSync(scene.stateFile, JSON.stringify(left));
     expect((await scene.run({ resume: true })).totals).toMatchObject({ read: 1, equal: 1 });
     expect(scene.predecessor.roles()).toEqual([]);
+  });
+
+  it('does not go on with another store, to which nothing was copied yet', async () => {
+    scene.project('alice', 'notes', { k: 'v' });
+    const interruption = new AbortController();
+    await scene.run({ signal: interruption.signal, moved: () => interruption.abort() });
+    await expect(scene.run({ resume: true, targetName: 'another' })).rejects.toThrow('with another target');
+  });
+
+  it('copies anew what it copied for another user before the interruption', async () => {
+    scene.project('a-b', 'x', { k: 'v' });
+    const interruption = new AbortController();
+    await scene.run({
+      signal: interruption.signal,
+      moved: (environments) => environments === 3 && interruption.abort(),
+    });
+    // The account has passed to another user, whose name the project's ends with as well.
+    scene.people.set('b', scene.person('a-b'));
+    scene.people.delete('a-b');
+    const report = await scene.run({ resume: true });
+    expect(report.users).toMatchObject([{ user: 'b', read: 1, written: 1 }]);
+    expect(await scene.stored(['b', 'x-a'])).toEqual({ 'b x-a prod k': 'v' });
+  });
+
+  it('takes a role back although the user was deleted meanwhile', async () => {
+    const project = scene.project('alice', 'notes', { k: 'v' });
+    scene.project('bob', 'mail', { k: 'v' });
+    const interruption = new AbortController();
+    await scene.run({ signal: interruption.signal, moved: () => interruption.abort() });
+    project.members.set(scene.predecessor.fake.identity.id, 'viewer');
+    const state = JSON.parse(readFileSync(scene.stateFile, 'utf8')) as object;
+    writeFileSync(scene.stateFile, JSON.stringify({ ...state, granted: [project.id] }));
+    scene.deleted.add('alice');
+    expect(await scene.run({ resume: true })).toMatchObject({ rolesLeft: [] });
+    expect(scene.predecessor.roles()).toEqual([]);
+  });
+
+  it('refuses a state that it did not write', async () => {
+    const state = { version: 1, source: scene.predecessor.fake.url, target: 'a store', dryRun: false };
+    for (const done of [{ p: { prod: { read: 1 } } }, { p: { prod: null } }, null, 'done']) {
+      writeFileSync(scene.stateFile, JSON.stringify({ ...state, granted: [], done }));
+      await expect(scene.run({ resume: true })).rejects.toThrow('holds no state of a run');
+    }
+  });
+
+  it('prints no character of a name that a terminal obeys', async () => {
+    const [csi, rightToLeft, tag] = ['\u009b', '\u202e', '\u{e0041}'];
+    scene.predecessor.addProject(`${csi}31m${rightToLeft}\u2028`, {
+      ...scene.predecessor.addPerson(`\x1b[2J\x7f${tag}@example.org`),
+    });
+    const text = reportText(await scene.run());
+    expect(text).toContain(
+      '"\\u009b31m\\u202e\\u2028" of nobody (user_deleted, "\\u001b[2J\\u007f\\udb40\\udc41@example.org")',
+    );
+    expect(text.replaceAll('\n', '')).not.toMatch(/[\p{C}\p{Zl}\p{Zp}]/u);
   });
 
   it('gives a role anew after a dry run that was interrupted, and copies then', async () => {
