@@ -58,7 +58,7 @@ export class GrantApprovalService {
 const SEPARATORS = '-._';
 
 /** Olares' own components keep secrets in these workspaces, so no app has them by its name. */
-const SYSTEM_WORKSPACES: ReadonlySet<string> = new Set(['settings', 'dashboard']);
+export const SYSTEM_WORKSPACES: ReadonlySet<string> = new Set(['settings', 'dashboard']);
 
 /**
  * Returns the app of a user whose own workspace this is: the one named exactly like it, else the one with the longest name

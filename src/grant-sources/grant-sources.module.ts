@@ -2,7 +2,7 @@ import { Global, Module, type OnApplicationShutdown } from '@nestjs/common';
 import { NoPeerVerifier, PeerVerifier } from '../authn/peer-verifier';
 import { ServiceAccountAuthenticator } from '../authn/service-account.authenticator';
 import { UserPresence } from '../authn/user-token.verifier';
-import { GrantApprovals } from '../authz/grant-approvals';
+import { GrantApprovals, SYSTEM_WORKSPACES } from '../authz/grant-approvals';
 import { GrantSource } from '../authz/grant-source';
 import { StaticCallers } from '../authz/static-grants';
 import { factory, Runtime } from '../bootstrap/runtime.module';
@@ -70,7 +70,10 @@ async function openGrantSource(
   const { olaresFeed } = await import('./kubernetes/olares-feed.js');
   const { olares, staticGrants, maxAgeMs } = grants;
   const permissions = grants.feeds.includes('application-permissions');
-  const reservedWorkspaces = new Set(staticGrants.flatMap(({ workspaces }) => workspaces));
+  const reservedWorkspaces = new Set([
+    ...SYSTEM_WORKSPACES,
+    ...staticGrants.flatMap(({ workspaces }) => workspaces),
+  ]);
   const feeds: OpenGrantFeed[] = [olaresFeed({ permissions, reservedWorkspaces, ...olares })];
   if (namespaces !== undefined && approvals !== undefined) {
     const { manifestFeed } = await import('./kubernetes/manifest-feed.js');

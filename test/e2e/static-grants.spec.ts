@@ -242,6 +242,54 @@ describe('the system’s own callers, whom STATIC_GRANTS names', () => {
   });
 });
 
+describe('through system-server’s RBAC proxy, where its address is believed', () => {
+  let cluster: ClusterService;
+  beforeAll(async () => {
+    const grants = { ...GRANTS, systemServerProof: 'address' } as const;
+    const userTokens = { userToken: { secret: USER_TOKEN_SECRET, required: false } };
+    cluster = await ClusterService.start({ grants, ...userTokens }, [], 'off');
+    cluster.server.of('namespaces').put({
+      metadata: { name: 'user-space-alice', labels: { 'bytetrade.io/ns-owner': 'alice' } },
+    });
+    const { serviceAccounts } = cluster.service.adapters;
+    await eventually(() => expect(serviceAccounts?.userOf('user-space-alice')).toBe('alice'));
+  });
+  afterAll(async () => cluster.close());
+  beforeEach(() => cluster.store.calls.splice(0));
+
+  const through = (headers: Headers): Promise<Answer> =>
+    httpCall(`${cluster.url}/ListSecret?workspace=settings`, {
+      headers: { 'x-bfl-user': 'alice', 'terminus-nonce': 'a1b2', ...headers },
+      body: {},
+      from: PEERS.alicesSystemServer,
+    });
+  const frontend = 'system:serviceaccount:user-space-alice:system-frontend';
+
+  it.each<[string, Headers]>([
+    ['no credential', {}],
+    ['no credential, for another user', { 'x-bfl-user': 'bob' }],
+    ['the frontend’s name in X-Remote-User', { 'x-remote-user': frontend }],
+    ['a token under the header that the proxy takes away', { 'temp-authorization': 'Bearer x.y.z' }],
+  ])('nobody is one of them with %s', async (_, headers) => {
+    const { status, body } = await through(headers);
+    expect([status, body.data.reason]).toEqual([401, 'UNAUTHENTICATED']);
+    expect(cluster.store.calls).toEqual([]);
+  });
+
+  it('an app that a role lets through to the URL is that app, and refused', async () => {
+    const authorization = `Bearer ${cluster.token('otmoiclp-alice')}`;
+    const { status, body } = await through({ authorization, 'x-remote-user': frontend });
+    expect([status, body.data.app, body.data.reason]).toEqual([403, 'otmoiclp', 'NOT_GRANTED']);
+    expect(cluster.store.calls).toEqual([]);
+  });
+
+  it('one is believed by its own token', async () => {
+    const authorization = `Bearer ${cluster.token('user-system-alice', { name: 'user-backend' })}`;
+    expect((await through({ authorization })).status).toBe(200);
+    expect(cluster.store.calls).toEqual(['list ["alice","settings","prod"]']);
+  });
+});
+
 describe('with WORKSPACE_SHARING=deny', () => {
   it('the workspaces of the system’s callers are theirs, whatever an app states', async () => {
     const settings = { grants: GRANTS, workspaceSharing: 'deny' } as const;

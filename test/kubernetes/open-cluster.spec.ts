@@ -223,4 +223,17 @@ describe('the adapters of a cluster', () => {
     expect(grantSource.find('alice', 'settings')).toBeUndefined();
     expect(grantSource.status().problems).toHaveLength(1);
   });
+
+  it.each(['settings', 'dashboard'])(
+    'gives an app called %s no workspace of that name, whether or not STATIC_GRANTS has it',
+    async (app) => {
+      server.of('applicationmanagers').put(managerOf({ app, user: 'alice' }));
+      const { grantSource } = await open(true, {
+        olares: { release: 'up-to-1.12.0', leftovers: 'deny', provider: US },
+      });
+      expect(grantSource.find('alice', app)).toBeUndefined();
+      const reason = `the workspace ${app} is kept for Olares' own callers`;
+      expect(grantSource.status().problems).toContainEqual(expect.objectContaining({ reason }));
+    },
+  );
 });

@@ -96,7 +96,7 @@ function refusalOf(
   if (field(spec, 'appNamespace') !== `${app}-${user}`)
     return 'spec.appNamespace is not <appName>-<appOwner>, so that its pods name no user';
   if (!WORKSPACE_NAME.test(app)) return `the workspace named like the app ${WORKSPACE_RULE}`;
-  return reserved.has(app) ? `the workspace ${app} is kept for the callers of STATIC_GRANTS` : undefined;
+  return reserved.has(app) ? `the workspace ${app} is kept for Olares' own callers` : undefined;
 }
 
 interface Stated {

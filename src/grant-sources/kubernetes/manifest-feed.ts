@@ -24,7 +24,7 @@ const NO_APPS = /^(os|kube)-|-shared$/;
 const NO_CLAIM: StatedClaim = { installed: { app: '', user: '', grants: new Set() }, installedAtMs: 0 };
 
 interface ManifestDeps {
-  /** Workspaces that are no app's own: those of STATIC_GRANTS. */
+  /** Workspaces that are no app's own: those of Olares' components and of STATIC_GRANTS. */
   readonly reservedWorkspaces?: ReadonlySet<string>;
   readonly owners: WatchedNamespaceOwners;
   readonly approvals: WatchedGrantApprovals;
