@@ -16,10 +16,10 @@ describe('CHANGELOG.md', () => {
     expect([latest, appVersion, image]).toEqual([version, version, version]);
   });
 
-  it('has no other headings than versions and the kinds of Keep a Changelog', () => {
+  it('has no other headings than versions, what is unreleased, and the kinds of Keep a Changelog', () => {
     const headings = [...text.matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) => heading);
     const known =
-      /^(Changelog|\[\d+\.\d+\.\d+\] - \d{4}-\d\d-\d\d|Added|Changed|Deprecated|Removed|Fixed|Security)$/;
+      /^(Changelog|\[Unreleased\]|\[\d+\.\d+\.\d+\] - \d{4}-\d\d-\d\d|Added|Changed|Deprecated|Removed|Fixed|Security)$/;
     expect(headings.filter((heading) => !known.test(heading))).toEqual([]);
   });
 
