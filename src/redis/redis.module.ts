@@ -40,7 +40,7 @@ async function openRedis(
   const { RedisInvalidationBus } = await import('./redis.invalidation-bus.js');
   const { RedisScopeLock } = await import('./redis.scope-lock.js');
   const { RedisRateLimits } = await import('./redis.rate-limits.js');
-  const { ScopeCipher } = await import('./scope-cipher.js');
+  const { ScopeCipher } = await import('./redis.invalidation-bus.js');
   const { keyPrefix, sentinels, authorityFiles } = redis;
   const authorities = authorityFiles && trustedAuthorities('REDIS_CA_FILE', authorityFiles, files);
   const { REDIS_URL: urlFile } = credentialFiles;

@@ -27,10 +27,10 @@ async function startMetrics(settings: Settings, clock: Clock): Promise<Telemetry
   if (address === undefined) return undefined;
   const { Metrics } = await import('./metrics.js');
   const { RequestMetrics, LimitMetrics } = await import('./request-metrics.js');
-  const { QuotaMetrics, StoreLoadMetrics, CacheMetrics, DiskMetrics } = await import('./store-metrics.js');
+  const { QuotaMetrics, StoreLoadMetrics, CacheMetrics, DiskMetrics, InfisicalMetrics } =
+    await import('./store-metrics.js');
   const { DependencyMetrics, WatchMetrics, RedisMetrics, collectService } =
     await import('./service-metrics.js');
-  const { InfisicalMetrics } = await import('./infisical-metrics.js');
   const { serveMetrics } = await import('./metrics-server.js');
   const metrics = new Metrics();
   const infisical = store.kind === 'infisical' ? store : undefined;

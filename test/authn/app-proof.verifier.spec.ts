@@ -1,7 +1,6 @@
 import * as fc from 'fast-check';
 import { hashSync } from 'bcrypt';
-import { AppProofVerifier, type AppProof } from '../../src/authn/app-proof.verifier';
-import { BcryptThreads } from '../../src/authn/bcrypt-threads';
+import { AppProofVerifier, type AppProof, BcryptThreads } from '../../src/authn/app-proof.verifier';
 import { TooManyRequests } from '../../src/errors/request-errors';
 import { FixedClock } from '../support/fixed-clock';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';

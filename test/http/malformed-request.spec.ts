@@ -1,6 +1,6 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import { answerMalformedRequests } from '../../src/http/server/malformed-request';
+import { answerMalformedRequests } from '../../src/http/server/strict-express.adapter';
 import { beginCleanup } from '../../src/http/server/request-cleanup';
 import { RequestQueue } from '../../src/http/server/request-queue';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';

@@ -1,6 +1,5 @@
 import { NoInvalidationBus, type WrittenScope } from '../../src/stores/cached/invalidation-bus';
-import { RedisInvalidationBus } from '../../src/redis/redis.invalidation-bus';
-import { ScopeCipher } from '../../src/redis/scope-cipher';
+import { RedisInvalidationBus, ScopeCipher } from '../../src/redis/redis.invalidation-bus';
 import { type Reloadable, fixed } from '../../src/reloadable/reloadable';
 import { describeInvalidationBus } from '../conformance/invalidation-bus.conformance';
 import { describeWith } from '../support/describe-with';

@@ -8,13 +8,13 @@ import { ProxiedCallerService } from '../../authz/access.service';
 import { grantKey, PROVIDER } from '../../authz/grant';
 import { StaticCallers } from '../../authz/static-grants';
 import { parseOp } from '../../authz/sys-data';
-import { Unauthenticated, UserMismatch } from '../../errors/authn-errors';
+import { Unauthenticated, UserMismatch, NotSettingsApp } from '../../errors/authn-errors';
 import { InvalidRequest } from '../../errors/request-errors';
 import { credentialHeader, isForwarded, PLAIN_USER, peerOf } from '../request/credential-headers';
+import { settingsTokenIn } from '../request/login-cookie';
 import type { ProviderRequest } from '../request/provider-request';
 import { ROUTE_ACCESS, type RouteAccess } from '../request/route-access';
 import { RequestBodies, requireObject } from '../server/request-bodies';
-import { SettingsCallers } from './settings-callers';
 
 /** Finds out which app a request is for: it was sent by the app itself, or for it by a proven system-server or proxy. */
 @Injectable()
@@ -131,6 +131,43 @@ function workspaceIn({ op, tuple }: ProxyRequest, path: string, app: string): st
     throw new InvalidRequest('op', `must be ${expected}`);
   }
   return parsed.workspace;
+}
+
+/** `service-accounts`: the proven Settings app of the user may call; `user-token`: whoever holds the user's token may. */
+type SettingsRoutesMode = 'off' | 'service-accounts' | 'user-token';
+
+/**
+ * Finds out for whom the Settings app calls. In a cluster the user's token alone is not enough: every app sends it, so
+ * every app holds it.
+ */
+export class SettingsCallers {
+  constructor(
+    private readonly authenticator: CallerAuthenticator,
+    private readonly peers: PeerVerifier,
+    private readonly mode: SettingsRoutesMode,
+    /** The LLDAP group whose members may act for other users; undefined: nobody may. */
+    private readonly adminGroup: string | undefined,
+  ) {}
+
+  /**
+   * Returns the user of the token; for an administrator, the user whom the query names. The frontend must be that of the
+   * token's user in both cases. It forwards what a browser sent, so forwarding headers do not matter here.
+   * @throws Unauthenticated (401), NotSettingsApp, CrossSiteRequest, UserMismatch (403), IdentityUnavailable (503), TooManyRequests (429)
+   */
+  async userOf(request: ProviderRequest): Promise<string> {
+    const own = await this.authenticator.authenticateUser(settingsTokenIn(request));
+    if (this.mode !== 'user-token') await this.requireSettings(request, own.user);
+    const { user: named } = request.query;
+    if (named === undefined || named === own.user) return own.user;
+    const { adminGroup } = this;
+    const isAdministrator = adminGroup !== undefined && own.groups.includes(adminGroup);
+    if (typeof named !== 'string' || !isAdministrator) throw new UserMismatch();
+    return named;
+  }
+
+  private async requireSettings(request: ProviderRequest, user: string): Promise<void> {
+    if (!(await this.peers.provesSettings(peerOf(request), user))) throw new NotSettingsApp();
+  }
 }
 
 /** Authenticates every request as its route demands; a route that is not marked is an app's. */

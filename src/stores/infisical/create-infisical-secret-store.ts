@@ -2,12 +2,10 @@ import { type Clock, type MonotonicTime, SystemMonotonicTime } from '../../time/
 import { ApiVersionProbe, fixedApiVersion } from './versions/version-probe';
 import { InfisicalApi } from './api/infisical-api';
 import { InfisicalClient } from './transport/infisical-client';
-import { DEFAULTS, type InfisicalOptions } from './infisical-options';
 import type { LogEvent } from '../../logging/log';
-import { InfisicalDeletionJobStorage } from './infisical.deletion-job-storage';
 import { InfisicalSecretStore, type InfisicalStoreDeps } from './infisical.secret-store';
 import { ListedLocations } from './listed-locations';
-import { loginMethod } from './auth/login-method';
+import { loginMethod, type LoginCredentials } from './auth/login-method';
 import { MachineSession } from './auth/machine-session';
 import { Operations } from './operations';
 import { KnownProjects } from './projects/known-projects';
@@ -20,7 +18,46 @@ import { RetryBudget } from './transport/retrying';
 import { ScopeReader } from './scope-reader';
 import { SecretWriter } from './secret-writer';
 import { UserProjects } from './projects/user-projects';
-import type { DeletionJobStorage } from '../../user-deprovisioning/deletion-job-storage';
+import { DeletionJobStorage, type StoredDeletionJob } from '../../user-deprovisioning/deletion-job-storage';
+import { SecretAlreadyExists, SecretNotFound, StoreUnavailable } from '../../errors/store-errors';
+import { UNATTENDED } from '../../secrets/call-context';
+import type { SecretScope } from '../../secrets/secret';
+import type { SecretStore } from '../../secrets/secret-store';
+import type { InfisicalObserver } from './infisical-observer';
+import type { ApiVersionName } from './versions/calls';
+import { NO_OTHER_REPLICA, type ScopeLock } from '../../concurrency/keyed-mutex';
+import type { RouteOptions } from './transport/transport-route';
+
+export type InfisicalOptions = LoginCredentials & ConnectionOptions;
+
+export interface ConnectionOptions extends Partial<RouteOptions> {
+  /** http or https; a path prefix is kept. */
+  readonly url: string;
+  /** Projects of other organizations are refused. */
+  readonly organizationId?: string;
+  /** The API version of the server at `url`; detected by default. */
+  readonly apiVersion?: ApiVersionName;
+  /** The time of one call to Infisical, its body included. */
+  readonly requestTimeoutMs?: number;
+  /** The time of one operation of the store: waiting, its calls and their retries. */
+  readonly operationTimeoutMs?: number;
+  /** The maximum size of one answer; answer-body.ts bounds all together. */
+  readonly maxAnswerBytes?: number;
+  /** The number of projects in memory. */
+  readonly maxKnownProjects?: number;
+  readonly observer?: InfisicalObserver | undefined;
+  /** Needed where other replicas write to the same Infisical. */
+  readonly scopeLock?: ScopeLock;
+}
+
+export const DEFAULTS = {
+  requestTimeoutMs: 8_000,
+  operationTimeoutMs: 20_000,
+  maxConnections: 16,
+  maxAnswerBytes: 8 * 1024 * 1024,
+  maxKnownProjects: 10_000,
+  scopeLock: NO_OTHER_REPLICA,
+} as const satisfies Partial<InfisicalOptions>;
 
 /** The minimum time for a call: a write on the slowest server takes 0.3 s, four at once about a second. */
 const MIN_CALL_MS = 1_000;
@@ -88,4 +125,48 @@ export function createInfisicalStores(
     store: store(WORKSPACE_PROJECTS),
     deletionJobs: new InfisicalDeletionJobStorage(store(DELETION_JOBS_PROJECT)),
   };
+}
+
+/** Whichever user and workspace is named, the store's only project is the one of the deletion jobs. */
+const JOBS: SecretScope = { user: '', workspace: 'deletion-jobs', environment: 'prod' };
+
+/**
+ * Stores deletion jobs as shared secrets of a project of their own: the name is the id, the value the text. They are neither cached nor
+ * held back by the circuit breaker of the secrets: events are rare, come one after the other, and must not be decided by old data.
+ */
+class InfisicalDeletionJobStorage extends DeletionJobStorage {
+  /** @param store of which every scope is in the project of the deletion jobs */
+  constructor(private readonly store: SecretStore) {
+    super();
+  }
+
+  async list(): Promise<readonly StoredDeletionJob[]> {
+    const { secrets, unreadable } = await this.store.list(JOBS, UNATTENDED);
+    if (unreadable !== undefined) throw new StoreUnavailable();
+    return secrets.map(({ name, value }) => ({ id: name, text: value }));
+  }
+
+  create({ id, text }: StoredDeletionJob): Promise<void> {
+    return unless(SecretAlreadyExists, this.store.create(JOBS, { name: id, value: text }, UNATTENDED));
+  }
+
+  update({ id, text }: StoredDeletionJob): Promise<void> {
+    return unless(SecretNotFound, this.store.update(JOBS, { name: id, value: text }, UNATTENDED));
+  }
+
+  delete(id: string): Promise<void> {
+    return unless(SecretNotFound, this.store.delete(JOBS, id, UNATTENDED));
+  }
+}
+
+/** Resolves also where the write failed with this error. */
+async function unless(
+  harmless: typeof SecretAlreadyExists | typeof SecretNotFound,
+  write: Promise<void>,
+): Promise<void> {
+  try {
+    await write;
+  } catch (error: unknown) {
+    if (!(error instanceof harmless)) throw error;
+  }
 }

@@ -2,10 +2,12 @@ import type { LogEvent } from '../../../src/logging/log';
 import { type Clock, type MonotonicTime, SystemClock } from '../../../src/time/clock';
 import type { SecretScope } from '../../../src/secrets/secret';
 import { StoreClient } from '../../support/store-client';
-import { createInfisicalSecretStore } from '../../../src/stores/infisical/create-infisical-secret-store';
+import {
+  createInfisicalSecretStore,
+  type InfisicalOptions,
+} from '../../../src/stores/infisical/create-infisical-secret-store';
 import type { InfisicalSecretStore } from '../../../src/stores/infisical/infisical.secret-store';
 import type { ApiVersionName } from '../../../src/stores/infisical/versions/calls';
-import type { InfisicalOptions } from '../../../src/stores/infisical/infisical-options';
 import type { ReloadableCredentials } from '../../../src/stores/infisical/auth/login-method';
 import { projectSlug } from '../../../src/stores/infisical/projects/project-slug';
 import type { FakeApiVersionName } from '../../support/fake-infisical/fake-api-version';

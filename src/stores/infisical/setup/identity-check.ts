@@ -8,8 +8,11 @@ import { parseProject } from '../api/answers';
 import type { ApiVersion } from '../versions/api-version';
 import { ApiVersionProbe } from '../versions/version-probe';
 import { InfisicalClient } from '../transport/infisical-client';
-import { createInfisicalSecretStore } from '../create-infisical-secret-store';
-import { DEFAULTS, type ConnectionOptions } from '../infisical-options';
+import {
+  createInfisicalSecretStore,
+  DEFAULTS,
+  type ConnectionOptions,
+} from '../create-infisical-secret-store';
 import type { LogEvent } from '../../../logging/log';
 import { loginMethod, type LoginCredentials } from '../auth/login-method';
 import { identityIn, OTHER_ORGANIZATION } from '../projects/organization-check';

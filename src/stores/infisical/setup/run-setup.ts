@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import type { Clock } from '../../../time/clock';
 import { InfisicalClient } from '../transport/infisical-client';
-import { DEFAULTS } from '../infisical-options';
+import { DEFAULTS } from '../create-infisical-secret-store';
 import type { LoginCredentials } from '../auth/login-method';
 import { identityIn } from '../projects/organization-check';
 import { UpstreamRateLimits } from '../transport/upstream-rate-limits';
