@@ -1,4 +1,4 @@
-import type { SettingDefinition } from './limit-setting-definitions';
+import type { SettingDefinition } from './setting-definition';
 import { MIN_KEY_BYTES, readKeyFile, readTextFile } from './secret-source';
 import { SETTING_DEFINITIONS, type SecretSettingName, type SettingName } from './setting-definitions';
 

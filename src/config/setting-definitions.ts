@@ -1,5 +1,9 @@
-import { LIMIT_DEFINITIONS, QUOTA_DEFINITIONS, type SettingDefinition } from './limit-setting-definitions';
-import { OLARES_DEFINITIONS } from './olares-setting-definitions';
+import {
+  LIMIT_DEFINITIONS,
+  OLARES_DEFINITIONS,
+  QUOTA_DEFINITIONS,
+  type SettingDefinition,
+} from './setting-definition';
 
 /** Redis, which replicas share; spread into SETTING_DEFINITIONS. */
 const REDIS_SETTING_DEFINITIONS = {

@@ -4,7 +4,7 @@ import { ServiceProblems } from '../../http/controllers/health.controller';
 import { Telemetry } from '../../telemetry/telemetry';
 import { StoreBackend } from '../stores.module';
 import { type EmbeddedStoreOptions, EmbeddedSecretStore } from './embedded.secret-store';
-import { tornTailsIn } from './vault/torn-tail';
+import { tornTailsIn } from './vault/vault-database';
 
 /** Provides the embedded store. */
 @Module({})

@@ -29,11 +29,10 @@ import {
 import { ScopeLists } from './scope-lists';
 import { StoredWorkspaces, workspaceKeyOf } from './stored-workspaces';
 import type { WriteOperation } from './vault/commit-queue';
-import { DatabaseRecovery } from './vault/database-recovery';
 import { openVault, type Vault, type VaultOptions } from './vault/vault';
 import { unusable } from './vault/vault-database';
 import { vaultFolderIn } from './vault/vault-folder';
-import { VaultWriter } from './vault/vault-writer';
+import { VaultWriter, DatabaseRecovery } from './vault/vault-writer';
 
 export interface EmbeddedStoreOptions extends VaultOptions {
   /** How much disk space is reserved for deletes and the next start, at most; 0 reserves none. */

@@ -1,8 +1,7 @@
 import { EmbeddedStoreUnusable } from './embedded-store-unusable';
 import { checkLevelDbFiles } from './leveldb-files/check-leveldb-files';
 import { DamagedFile, TornTail } from './leveldb-files/log-records';
-import { cutTornTail } from './vault/torn-tail';
-import { unusable } from './vault/vault-database';
+import { unusable, cutTornTail } from './vault/vault-database';
 import { holdsDatabase, vaultFolderIn } from './vault/vault-folder';
 
 export interface Inspection {

@@ -1,9 +1,69 @@
 import { StoreFull, StoreUnavailable } from '../../../errors/store-errors';
 import type { MonotonicTime } from '../../../time/clock';
-import type { DiskSpace } from '../disk-space';
+import { type DiskSpace, bytesToOpen } from '../disk-space';
 import { isSecretKey, scopeRangeOf, type VaultDatabase } from '../records';
 import { batchBytes, CommitQueue, NotWritten, type WriteOperation } from './commit-queue';
-import type { DatabaseRecovery } from './database-recovery';
+
+const OUT_OF_SPACE = /no space left|quota exceeded/i;
+/** Pause after a reopening that failed for want of disk space. */
+const RETRY_AFTER_MS = 1_000;
+
+/**
+ * Reopens the database after LevelDB met a full disk, in a write or in work of its own: until then it takes no write any more,
+ * not even a delete. It gets all of the reserve. Any other failure is left to a restart, which checks the files.
+ */
+export class DatabaseRecovery {
+  /** The number of reopenings so far. */
+  generation = 0;
+  private opening: Promise<boolean> | undefined;
+  private notBeforeMs = -Infinity;
+
+  constructor(
+    private readonly database: VaultDatabase,
+    private readonly disk: DiskSpace,
+    private readonly time: MonotonicTime,
+  ) {}
+
+  /** Returns whether the database takes writes again. Where there is too little disk space to reopen it, it stays open for reads. */
+  async recoverFrom(error: unknown): Promise<boolean> {
+    return isOutOfSpace(error) && this.reopen();
+  }
+
+  /** Returns whether the database was reopened since that generation, so that a call that found it closed can be repeated. */
+  async isReopenedSince(generation: number): Promise<boolean> {
+    await this.opening;
+    if (this.database.status === 'closed') await this.reopen();
+    return this.generation !== generation;
+  }
+
+  private reopen(): Promise<boolean> {
+    this.opening ??= this.tryToOpen().finally(() => (this.opening = undefined));
+    return this.opening;
+  }
+
+  private async tryToOpen(): Promise<boolean> {
+    if (this.time.nowMs() < this.notBeforeMs) return false;
+    this.notBeforeMs = this.time.nowMs() + RETRY_AFTER_MS;
+    try {
+      const needed = await bytesToOpen(this.database.location);
+      if ((await this.disk.freeUpToOpen(needed)) < needed) return false;
+      await this.database.close();
+      await this.database.open();
+    } catch {
+      return false;
+    }
+    this.notBeforeMs = -Infinity;
+    this.generation += 1;
+    return true;
+  }
+}
+
+/** LevelDB passes on nothing but the system's text. Not `instanceof Error`: see systemCode. */
+function isOutOfSpace(error: unknown): boolean {
+  const message: unknown =
+    typeof error === 'object' && error !== null ? Reflect.get(error, 'message') : undefined;
+  return typeof message === 'string' && OUT_OF_SPACE.test(message);
+}
 
 /** A write to a record that never exists. */
 const NO_RECORD: WriteOperation = { type: 'del', key: Buffer.from([0]) };
@@ -96,7 +156,7 @@ export class VaultWriter {
 const MAX_PENDING = 1_000;
 /** A compaction of the whole database is done in so many parts, between which it can be closed. */
 const PARTS = 16;
-const RETRY_AFTER_MS = 2_000;
+const RETRY_RECLAIM_AFTER_MS = 2_000;
 /** With less free space than this, no compaction is begun. */
 const MIN_FREE_BYTES = 2 * 1024 * 1024;
 
@@ -145,7 +205,7 @@ class SpaceReclaim {
   }
 
   private async run(): Promise<void> {
-    this.notBeforeMs = this.time.nowMs() + RETRY_AFTER_MS;
+    this.notBeforeMs = this.time.nowMs() + RETRY_RECLAIM_AFTER_MS;
     for (const [from, range] of this.pending) {
       if (this.closed) break;
       if ((await this.disk.freeUp(this.disk.compactionBytes)) < MIN_FREE_BYTES) return;
