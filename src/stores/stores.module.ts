@@ -32,7 +32,7 @@ async function decorated(
 ): Promise<DecoratedStore> {
   let outermost: StoreAdapter = backend;
   if (store.kind === 'infisical' && readsScopes(backend)) {
-    const { resilientStore } = await import('./resilience/circuit-breaker.secret-store.js');
+    const { resilientStore } = await import('./resilience/concurrency-limit.secret-store.js');
     const resilient = resilientStore(backend, store.timeoutMs, { time, log, observer: telemetry.storeLoad });
     outermost = resilient;
     if (store.cache !== undefined) {

@@ -2,7 +2,7 @@ import { UNATTENDED } from '../../src/secrets/call-context';
 import { Overloaded } from '../../src/errors/request-errors';
 import { StoreUnreachable } from '../../src/errors/store-errors';
 import { Admission } from '../../src/limits/admission';
-import { resilientStore } from '../../src/stores/resilience/circuit-breaker.secret-store';
+import { resilientStore } from '../../src/stores/resilience/concurrency-limit.secret-store';
 import { Metrics } from '../../src/telemetry/metrics';
 import { LimitMetrics } from '../../src/telemetry/request-metrics';
 import { StoreLoadMetrics } from '../../src/telemetry/store-metrics';

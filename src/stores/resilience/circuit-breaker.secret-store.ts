@@ -13,7 +13,6 @@ import type {
   StoredWorkspace,
 } from '../../secrets/secret-store';
 import { SecretStoreDecorator, type StoreAdapter } from '../../secrets/secret-store-decorator';
-import { ConcurrencyLimitSecretStore, QUEUE_BOUNDS } from './concurrency-limit.secret-store';
 
 export const BREAKER_STATES = ['closed', 'open', 'half_open'] as const;
 /** Closed: calls pass. Open: they fail at once. Half open: one call passes, to find out whether the store is back. */
@@ -190,22 +189,4 @@ function failureIn(error: unknown): Unanswered | Inconclusive | undefined {
   if (error instanceof ClientGone) return new Cancelled();
   const isInconclusive = error instanceof TooManyRequests || error instanceof InvalidRequest;
   return isInconclusive ? new Inconclusive() : undefined;
-}
-
-/** The share of an operation's time that it may wait in the queue; the rest is for its own calls. */
-const WAIT_SHARE = 3 / 4;
-
-/**
- * Puts a remote store behind a queue and a circuit breaker.
- * @param timeoutMs the time of one operation, its wait in the queue included
- */
-export function resilientStore(
-  store: StoreAdapter & ScopeSource,
-  timeoutMs: number,
-  deps: CircuitBreakerDeps,
-): StoreAdapter & ScopeSource {
-  const maxWaitMs = timeoutMs * WAIT_SHARE;
-  const bounds = { ...QUEUE_BOUNDS, maxWaitMs, reserveMs: timeoutMs - maxWaitMs };
-  const limited = new ConcurrencyLimitSecretStore(store, bounds, deps.time, deps.observer);
-  return new CircuitBreakerSecretStore(limited, deps);
 }

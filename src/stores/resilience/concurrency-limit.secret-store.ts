@@ -13,7 +13,11 @@ import type {
 import { SecretStoreDecorator, type StoreAdapter } from '../../secrets/secret-store-decorator';
 import type { MonotonicTime } from '../../time/clock';
 import { remainingMs, waitFor } from '../../time/deadline';
-import type { StoreLoadObserver } from './circuit-breaker.secret-store';
+import {
+  CircuitBreakerSecretStore,
+  type CircuitBreakerDeps,
+  type StoreLoadObserver,
+} from './circuit-breaker.secret-store';
 
 /** How many calls a server like Infisical carries out at once without getting slower, and how many of them one workspace may have. */
 export const QUEUE_BOUNDS = {
@@ -179,4 +183,22 @@ class SharedCreates {
       else this.#waiting.set(scopeKey, left);
     }
   }
+}
+
+/** The share of an operation's time that it may wait in the queue; the rest is for its own calls. */
+const WAIT_SHARE = 3 / 4;
+
+/**
+ * Puts a remote store behind a queue and a circuit breaker.
+ * @param timeoutMs the time of one operation, its wait in the queue included
+ */
+export function resilientStore(
+  store: StoreAdapter & ScopeSource,
+  timeoutMs: number,
+  deps: CircuitBreakerDeps,
+): StoreAdapter & ScopeSource {
+  const maxWaitMs = timeoutMs * WAIT_SHARE;
+  const bounds = { ...QUEUE_BOUNDS, maxWaitMs, reserveMs: timeoutMs - maxWaitMs };
+  const limited = new ConcurrencyLimitSecretStore(store, bounds, deps.time, deps.observer);
+  return new CircuitBreakerSecretStore(limited, deps);
 }

@@ -5,7 +5,7 @@ import { UNATTENDED } from '../../../src/secrets/call-context';
 import { SecretsService } from '../../../src/secrets/secrets.service';
 import { CachedSecretStore } from '../../../src/stores/cached/cached.secret-store';
 import { QuotaSecretStore } from '../../../src/stores/quota/quota.secret-store';
-import { resilientStore } from '../../../src/stores/resilience/circuit-breaker.secret-store';
+import { resilientStore } from '../../../src/stores/resilience/concurrency-limit.secret-store';
 import { SystemMonotonicTime } from '../../../src/time/clock';
 import { StoreClient } from '../../support/store-client';
 import { at, openStore } from './opened-store';

@@ -6,7 +6,7 @@ import {
   NoPermitInTime,
   UpstreamRateLimits,
 } from '../../../src/stores/infisical/transport/upstream-rate-limits';
-import { resilientStore } from '../../../src/stores/resilience/circuit-breaker.secret-store';
+import { resilientStore } from '../../../src/stores/resilience/concurrency-limit.secret-store';
 import { SystemMonotonicTime } from '../../../src/time/clock';
 import { RetryBudget } from '../../../src/stores/infisical/transport/retrying';
 import { outcome } from '../../conformance/secret-store.conformance';

@@ -12,7 +12,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { CachedSecretStore } from '../../../src/stores/cached/cached.secret-store';
 import { NoInvalidationBus } from '../../../src/stores/cached/invalidation-bus';
 import { SystemMonotonicTime } from '../../../src/time/clock';
-import { resilientStore } from '../../../src/stores/resilience/circuit-breaker.secret-store';
+import { resilientStore } from '../../../src/stores/resilience/concurrency-limit.secret-store';
 import { outcome } from '../../conformance/secret-store.conformance';
 import { failureAnswer, type FakeAnswer } from '../../support/fake-infisical/fake-answer';
 import { sendAnswer } from '../../support/fake-infisical/fake-faults';

@@ -1,7 +1,7 @@
 import { CachedSecretStore } from '../../../src/stores/cached/cached.secret-store';
 import { NoInvalidationBus } from '../../../src/stores/cached/invalidation-bus';
 import { SystemClock, SystemMonotonicTime } from '../../../src/time/clock';
-import { resilientStore } from '../../../src/stores/resilience/circuit-breaker.secret-store';
+import { resilientStore } from '../../../src/stores/resilience/concurrency-limit.secret-store';
 import { EmbeddedSecretStore } from '../../../src/stores/embedded/embedded.secret-store';
 import { createInfisicalSecretStore } from '../../../src/stores/infisical/create-infisical-secret-store';
 import { describeQuotas, withQuotas } from '../../conformance/quotas.conformance';

@@ -2,7 +2,7 @@ import { CachedSecretStore } from '../../../src/stores/cached/cached.secret-stor
 import { NoInvalidationBus } from '../../../src/stores/cached/invalidation-bus';
 import { InvalidRequest } from '../../../src/errors/request-errors';
 import { StoreUnreachable } from '../../../src/errors/store-errors';
-import { resilientStore } from '../../../src/stores/resilience/circuit-breaker.secret-store';
+import { resilientStore } from '../../../src/stores/resilience/concurrency-limit.secret-store';
 import type { SecretScope } from '../../../src/secrets/secret';
 import { UNATTENDED } from '../../../src/secrets/call-context';
 import type { ScopeContents, ScopeSource } from '../../../src/secrets/secret-store';
