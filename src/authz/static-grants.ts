@@ -10,6 +10,8 @@ export interface StaticGrant {
   /** Whose secrets: those of the user of its namespace, or of the one whom X-BFL-USER names. */
   readonly userFrom: 'namespace' | 'X-BFL-USER';
   readonly userTokenRequired: boolean;
+  /** True where no user token is needed beside the account's own token, which nobody else can send. */
+  readonly ownTokenSuffices?: boolean;
   readonly workspaces: readonly string[];
   readonly operations: readonly SecretOperation[];
   readonly responseStyle?: 'documented' | 'sidecar';
@@ -58,7 +60,8 @@ export class StaticCallers {
     if (user === undefined || this.serviceAccounts.userOf(`user-system-${user}`) !== user) return undefined;
     return {
       caller: { app: appNameOf(account), user, operations: 'any' },
-      userTokenRequired: grant.userTokenRequired,
+      userTokenRequired:
+        grant.userTokenRequired && !(grant.ownTokenSuffices === true && peer.bearer !== undefined),
       responseStyle: grant.responseStyle,
     };
   }
@@ -76,7 +79,12 @@ export class StaticGrants {
   find(user: string, app: string): InstalledApp | undefined {
     if (!app.includes(':')) return undefined;
     const grant = this.grants.find((one) => appNameOf(accountFor(one, user)) === app);
-    return grant && { app, user, grants: grantsOf(grant) };
+    return grant && heldBy(grant, user);
+  }
+
+  /** Returns what they hold for a user. */
+  of(user: string): readonly InstalledApp[] {
+    return this.grants.map((grant) => heldBy(grant, user));
   }
 
   /** Returns whether one of them uses the workspace. */
@@ -87,6 +95,12 @@ export class StaticGrants {
 
 function accountFor({ account }: StaticGrant, user: string | undefined): ServiceAccountName {
   return { ...account, namespace: account.namespace.replace(USER, () => user ?? USER) };
+}
+
+function heldBy(grant: StaticGrant, user: string): InstalledApp {
+  const account = accountFor(grant, user);
+  const { namespace, name: serviceAccount } = account;
+  return { app: appNameOf(account), user, grants: grantsOf(grant), namespace, serviceAccount };
 }
 
 function grantsOf({ workspaces, operations }: StaticGrant): ReadonlySet<string> {

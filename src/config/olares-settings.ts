@@ -45,6 +45,8 @@ export interface StaticGrantSetting {
   /** Whose secrets: those of the user of its namespace, or of the one whom X-BFL-USER names. */
   readonly userFrom: 'namespace' | 'X-BFL-USER';
   readonly userTokenRequired: boolean;
+  /** Whether the account's own token makes the user's unnecessary. */
+  readonly ownTokenSuffices?: boolean;
   readonly workspaces: readonly string[];
   readonly operations: readonly StaticOperation[];
   /** RESPONSE_STYLE for this caller; undefined: that of all. */
@@ -111,8 +113,12 @@ function staticGrant(entry: unknown, problem: Problem): readonly StaticGrantSett
     refuse('.userFrom', 'must be X-BFL-USER where the namespace is that of no user');
   if (isOfUser === true && userFrom === 'X-BFL-USER')
     refuse('.userFrom', 'must be namespace where the namespace is that of a user');
-  const userToken = oneOf(own(entry, 'userToken') ?? 'required', ['required', 'optional'] as const);
-  if (userToken === undefined) refuse('.userToken', 'must be required or optional');
+  const userToken = oneOf(own(entry, 'userToken') ?? 'required', [
+    'required',
+    'optional',
+    'unless-own-token',
+  ] as const);
+  if (userToken === undefined) refuse('.userToken', 'must be required, optional or unless-own-token');
   const responseStyle = oneOf(own(entry, 'responseStyle'), ['documented', 'sidecar', undefined] as const);
   if (own(entry, 'responseStyle') !== undefined && responseStyle === undefined)
     refuse('.responseStyle', 'must be documented or sidecar');
@@ -129,7 +135,8 @@ function staticGrant(entry: unknown, problem: Problem): readonly StaticGrantSett
     {
       account,
       userFrom,
-      userTokenRequired: userToken === 'required',
+      userTokenRequired: userToken !== 'optional',
+      ...(userToken === 'unless-own-token' && { ownTokenSuffices: true }),
       workspaces: workspaces ?? [],
       operations: operations ?? [],
       ...(responseStyle !== undefined && { responseStyle }),

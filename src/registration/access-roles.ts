@@ -8,7 +8,8 @@ const RBAC_GROUP = 'rbac.authorization.k8s.io';
 
 /** Says which installation of this service made a role, where there are several. */
 const OWNER = 'secrets.olares.com/owner';
-const ROLE_NAME = /^osp:([A-Za-z0-9._-]+):([A-Za-z0-9._-]+)(?::host)?$/;
+/** One of the system's own callers has `@` where its app name has `:`. */
+const ROLE_NAME = /^osp:([A-Za-z0-9._-]+):([A-Za-z0-9._-]+(?:@[A-Za-z0-9.-]+)?)(?::host)?$/;
 /** Apps are in namespaces `<app>-<user>`, so that their roles' names are shorter by far. */
 const MAX_NAME_LENGTH = 253;
 const NAMESPACE = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
@@ -22,13 +23,14 @@ export interface AccessRoleOptions {
 
 /** Returns the names of an app's roles: for the host name at the user's system-server, and for that of our own Service. */
 export function accessRoleNames(user: string, app: string): readonly [string, string] {
-  return [`osp:${user}:${app}`, `osp:${user}:${app}:host`];
+  const name = `osp:${user}:${app.replace(':', '@')}`;
+  return [name, `${name}:host`];
 }
 
 /** Returns undefined for a name that is none of ours. */
 export function appOfAccessRole(name: string): { readonly user: string; readonly app: string } | undefined {
   const [, user, app] = ROLE_NAME.exec(name) ?? [];
-  return user === undefined || app === undefined ? undefined : { user, app };
+  return user === undefined || app === undefined ? undefined : { user, app: app.replace('@', ':') };
 }
 
 /** The objects by which system-server's RBAC proxy lets an app call us under one host name. */

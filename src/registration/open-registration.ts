@@ -1,8 +1,10 @@
+import type { StaticGrant } from '../authz/static-grants';
 import type { InformerDeps } from '../kubernetes/informer-options';
 import { AccessRegistrar, type RoleGrants } from './access-registrar';
 import type { AccessRoleOptions } from './access-roles';
 import type { Registration } from './manifests';
 import { Registrar } from './registrar';
+import { StaticRoleGrants } from './static-role-grants';
 
 export interface RegistrationOptions extends AccessRoleOptions {
   /** How system-server learns of us: by ProviderRegistry up to Olares 1.12.0, by ClusterRoles from 1.12.1 on, or both. */
@@ -13,17 +15,25 @@ export interface RegistrationOptions extends AccessRoleOptions {
 export function openRegistration(
   options: RegistrationOptions,
   grants: RoleGrants,
+  staticGrants: readonly StaticGrant[],
   deps: InformerDeps,
 ): Registration {
   const { kind, endpoint } = options;
   const registrar = new Registrar({ endpoint, asProvider: kind !== 'rbac' }, deps);
   if (kind === 'provider-registry') return registrar;
-  return new Registrations([registrar, new AccessRegistrar(options, grants, deps)]);
+  if (staticGrants.length === 0)
+    return new Registrations([registrar, new AccessRegistrar(options, grants, deps)]);
+  const withCallers = new StaticRoleGrants(grants, staticGrants, deps);
+  const roles = new AccessRegistrar(options, withCallers, deps);
+  return new Registrations([registrar, roles], () => withCallers.close());
 }
 
 /** Several registrations as one. */
 class Registrations implements Registration {
-  constructor(private readonly all: readonly Registration[]) {}
+  constructor(
+    private readonly all: readonly Registration[],
+    private readonly closeSource: () => Promise<void> = () => Promise.resolve(),
+  ) {}
 
   start(): void {
     for (const one of this.all) one.start();
@@ -38,6 +48,6 @@ class Registrations implements Registration {
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.all.map((one) => one.close()));
+    await Promise.all([...this.all.map((one) => one.close()), this.closeSource()]);
   }
 }

@@ -245,7 +245,8 @@ describe('the system’s own callers, whom STATIC_GRANTS names', () => {
 describe('through system-server’s RBAC proxy, where its address is believed', () => {
   let cluster: ClusterService;
   beforeAll(async () => {
-    const grants = { ...GRANTS, systemServerProof: 'address' } as const;
+    const statics = [{ ...FRONTEND, ownTokenSuffices: true }, BACKEND, INTEGRATION];
+    const grants = { ...GRANTS, systemServerProof: 'address', staticGrants: statics } as const;
     const userTokens = { userToken: { secret: USER_TOKEN_SECRET, required: false } };
     cluster = await ClusterService.start({ grants, ...userTokens }, [], 'off');
     cluster.server.of('namespaces').put({
@@ -283,10 +284,27 @@ describe('through system-server’s RBAC proxy, where its address is believed', 
     expect(cluster.store.calls).toEqual([]);
   });
 
-  it('one is believed by its own token', async () => {
-    const authorization = `Bearer ${cluster.token('user-system-alice', { name: 'user-backend' })}`;
+  it.each([
+    ['user-system-alice', 'user-backend'],
+    ['user-space-alice', 'system-frontend'],
+  ])('%s:%s is believed by its own token, without the user’s', async (namespace, name) => {
+    const authorization = `Bearer ${cluster.token(namespace, { name })}`;
     expect((await through({ authorization })).status).toBe(200);
     expect(cluster.store.calls).toEqual(['list ["alice","settings","prod"]']);
+  });
+
+  it('the address of a frontend still needs the user’s token beside it', async () => {
+    const from = '127.0.1.1';
+    cluster.server.of('pods').put({
+      metadata: { name: 'frontend', namespace: 'user-space-alice' },
+      spec: { serviceAccountName: 'system-frontend' },
+      status: { phase: 'Running', podIPs: [{ ip: from }] },
+    });
+    const list = async (headers: Headers) =>
+      (await httpCall(`${cluster.url}/ListSecret?workspace=settings`, { headers, body: {}, from })).status;
+    const token = await userToken('alice', cluster.clock.nowMs());
+    await eventually(async () => expect(await list({ 'x-authorization': token })).toBe(200));
+    expect(await list({})).toBe(401);
   });
 });
 

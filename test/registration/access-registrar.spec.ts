@@ -1,5 +1,7 @@
 import { SystemMonotonicTime, type MonotonicTime } from '../../src/time/clock';
+import type { StaticGrant } from '../../src/authz/static-grants';
 import { AccessRegistrar } from '../../src/registration/access-registrar';
+import { StaticRoleGrants } from '../../src/registration/static-role-grants';
 import { type Logged, informerDepsOf } from '../kubernetes/informer-deps';
 import { eventually } from '../support/eventually';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
@@ -333,5 +335,74 @@ describe('the roles of the RBAC proxy', () => {
     await settled();
     expect(count()[0]).toBe(burst + inASecond);
     expect(count()[1]).toBeLessThanOrEqual(burst + inASecond);
+  });
+
+  describe('of the system’s own callers', () => {
+    const FRONTEND: StaticGrant = {
+      account: { namespace: 'user-space-<user>', name: 'system-frontend' },
+      userFrom: 'namespace',
+      userTokenRequired: true,
+      ownTokenSuffices: true,
+      workspaces: ['settings'],
+      operations: ['ListSecret'],
+    };
+    const own = (namespace: string, owner: string) =>
+      server.of('namespaces').put({
+        metadata: { name: namespace, labels: { 'bytetrade.io/ns-owner': owner } },
+      });
+    let close: () => Promise<void>;
+    const start = (...statics: readonly StaticGrant[]) => {
+      const deps = informerDepsOf(server, new SystemMonotonicTime());
+      const source = new StaticRoleGrants(grants, statics, deps);
+      const registrar = new AccessRegistrar(OPTIONS, source, deps);
+      registrars.push(registrar);
+      close = () => source.close();
+      registrar.start();
+    };
+    afterEach(() => close());
+
+    it('are two for each user and ServiceAccount, beside those of apps', async () => {
+      grants.set([app('alice', 'notes')]);
+      own('user-space-alice', 'alice');
+      start(FRONTEND);
+      await eventually(() => expect(count()).toEqual([4, 4]));
+      own('user-space-bob', 'bob');
+      await eventually(() => expect(count()).toEqual([6, 6]));
+      const name = 'osp:bob:user-space-bob@system-frontend';
+      expect(role(name)).toMatchObject({
+        metadata: { annotations: { 'provider-registry-ref': 'user-system-bob/secret-provider' } },
+        rules: [{ nonResourceURLs: ['/ListSecret?workspace=settings'], verbs: ['create'] }],
+      });
+      expect(binding(`${name}:host`)).toMatchObject({
+        subjects: [{ kind: 'ServiceAccount', name: 'system-frontend', namespace: 'user-space-bob' }],
+      });
+    });
+
+    it('go with their namespace, with its label, and with the entry after a restart', async () => {
+      for (const user of ['alice', 'bob', 'carol']) own(`user-space-${user}`, user);
+      start(FRONTEND);
+      await eventually(() => expect(count()).toEqual([6, 6]));
+      server.of('namespaces').delete(undefined, 'user-space-alice');
+      own('user-space-bob', 'carol');
+      await eventually(() => expect(count()).toEqual([2, 2]));
+      expect(role('osp:carol:user-space-carol@system-frontend')).toBeDefined();
+      await close();
+      await registrars.pop()?.close();
+      start();
+      await eventually(() => expect(count()).toEqual([0, 0]));
+    });
+
+    it('are none for one that must send the user’s token, and for one of a shared namespace', async () => {
+      own('user-space-alice', 'alice');
+      own('os-protected', 'alice');
+      grants.set([app('alice', 'notes')]);
+      const shared = { namespace: 'os-protected', name: 'infisical-sa' };
+      start(
+        { ...FRONTEND, ownTokenSuffices: false },
+        { ...FRONTEND, account: shared, userFrom: 'X-BFL-USER', userTokenRequired: false },
+      );
+      await eventually(() => expect(count()).toEqual([2, 2]));
+      expect(namesOf(roles())).toEqual(['osp:alice:notes', 'osp:alice:notes:host']);
+    });
   });
 });
