@@ -356,6 +356,32 @@ describe('manifests in ConfigMaps', () => {
       await eventually(() => expect(grantsOf('alice', 'notes')).toEqual([OWN]));
     });
 
+    it('end at the next start where the app was uninstalled while nobody watched, but for what the operator wrote', async () => {
+      installApp(server, { app: 'notes', user: 'alice', ops: [FOREIGN] });
+      installApp(server, { app: 'desk', user: 'alice', ops: [FOREIGN] });
+      await open();
+      const approvals = new WatchedGrantApprovals(
+        OWN_NAMESPACE,
+        informerDepsOf(server, new SystemMonotonicTime()),
+      );
+      const of = { user: 'alice', workspace: 'mail', operations: ['ListSecret'] as const };
+      await approvals.approve({ ...of, app: 'notes' });
+      await approvals.approve({ ...of, app: 'desk' });
+      const byOperator = approvalMap({ ...of, app: 'notes', operations: 'CreateSecret' });
+      server.of('configmaps').put(byOperator);
+      await eventually(() => expect(grantsOf('alice', 'notes')).toEqual([FOREIGN]));
+      await eventually(() => expect(grantsOf('alice', 'desk')).toEqual([FOREIGN]));
+      await close();
+      server.of('configmaps').delete('notes-alice', 'olares-manifest');
+      server.of('namespaces').delete(undefined, 'notes-alice');
+      await open();
+      await eventually(() => expect(server.of('configmaps').list(OWN_NAMESPACE)).toHaveLength(2));
+      installApp(server, { app: 'notes', user: 'alice', ops: [FOREIGN] });
+      await eventually(() => expect(pendingOf('alice', 'notes')).toEqual([FOREIGN]));
+      expect(grantsOf('alice', 'desk')).toEqual([FOREIGN]);
+      expect(server.of('configmaps').get(OWN_NAMESPACE, byOperator.metadata.name)).toBeDefined();
+    });
+
     it('count for every user where the operator approved so', async () => {
       installApp(server, { app: 'notes', user: 'alice', ops: [FOREIGN] });
       installApp(server, { app: 'notes', user: 'bob', ops: [FOREIGN] });

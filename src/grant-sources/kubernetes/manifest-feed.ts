@@ -101,11 +101,10 @@ class Manifests {
     owners.listen({
       changed: (namespace, users) => {
         this.evaluate(namespace);
-        const isGone = owners.informer.get(namespace) === undefined;
-        for (const user of users) {
-          if (isGone) approvals.uninstalled(user, namespace.slice(0, -`-${user}`.length));
+        if (owners.informer.get(namespace) === undefined)
+          approvals.uninstalled((user, app) => users.includes(user) && namespace === namespaceOf(app, user));
+        for (const user of users)
           for (const app of owners.appsOf(user)) this.evaluate(namespaceOf(app, user));
-        }
       },
       listed: () => this.listed(),
     });
@@ -162,6 +161,8 @@ class Manifests {
   listed(): void {
     if (!this.isEvaluated && this.isComplete()) {
       this.isEvaluated = true;
+      // Of those that were uninstalled while this service was away, too.
+      this.approvals.uninstalled((user, app) => !this.owners.appsOf(user).has(app));
       for (const namespace of this.namespaces.keys()) this.evaluate(namespace);
     }
     this.observer.listed();

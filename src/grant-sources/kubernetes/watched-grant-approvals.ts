@@ -82,14 +82,14 @@ export class WatchedGrantApprovals extends GrantApprovals {
   }
 
   /**
-   * Withdraws what a user approved for an app that was uninstalled: who installs an app of that name later is asked again.
-   * What the operator wrote stays, and so does what is approved while this service is away.
+   * Withdraws what users approved for apps that were uninstalled: who installs an app of that name later is asked again.
+   * What the operator wrote stays.
    */
-  uninstalled(user: string, app: string): void {
+  uninstalled(isGone: (user: string, app: string) => boolean): void {
     for (const [key, approval] of this.held) {
-      const { workspace } = approval;
-      const isOurs = key === `${this.namespace}/${nameOf(approval)}`;
-      if (!isOurs || approval.user !== user || approval.app !== app) continue;
+      const { user, app, workspace } = approval;
+      const isOurs = user !== ANY_USER && key === `${this.namespace}/${nameOf(approval)}`;
+      if (!isOurs || !isGone(user, app)) continue;
       this.revoke(approval).then(
         () => this.deps.log('info', 'grant_revoked', { user, app, workspace }),
         (error: unknown) => {
