@@ -1,9 +1,10 @@
 import { Module, type DynamicModule } from '@nestjs/common';
+import { AuditModule } from './audit/audit.module';
 import { RuntimeModule } from './bootstrap/runtime.module';
 import type { Settings } from './config/settings';
 import { GrantSourcesModule } from './grant-sources/grant-sources.module';
 import { HttpModule } from './http/http.module';
-import type { Log } from './logging/log';
+import type { Log, LogDestination } from './logging/log';
 import { RedisModule } from './redis/redis.module';
 import { RegistrationModule } from './registration/registration.module';
 import { StoresModule } from './stores/stores.module';
@@ -15,12 +16,13 @@ import { TelemetryModule } from './telemetry/telemetry.module';
  */
 @Module({})
 export class AppModule {
-  static register(settings: Settings, log: Log): DynamicModule {
+  static register(settings: Settings, log: Log, lines?: LogDestination): DynamicModule {
     return {
       module: AppModule,
       imports: [
-        RuntimeModule.register(settings, log),
+        RuntimeModule.register(settings, log, lines),
         TelemetryModule,
+        AuditModule,
         RedisModule,
         GrantSourcesModule,
         StoresModule.register(storeBackend(settings)),

@@ -51,6 +51,8 @@ export interface AuditRecord {
   /** The app whose key was sent with a refused proof; anybody may have sent it. */
   readonly claimedApp?: string;
   readonly claimedUser?: string;
+  /** Who acts for the user. */
+  readonly administrator?: string;
   /** By which credentials app and user were proven. */
   readonly provenBy?: readonly string[];
   /** Address of the socket. */
@@ -90,6 +92,28 @@ export abstract class AuditSink {
   abstract append(record: AuditRecord): Promise<void>;
   /** Takes what was appended, then closes. */
   abstract close(): Promise<void>;
+}
+
+/** The lines of standard output. */
+interface DeliveredLines {
+  /** Resolves with true once the reader has the line, with false where it was dropped. */
+  deliver(line: string): Promise<boolean>;
+}
+
+/** Writes each record as a line with `"audit":1`, which no line of the log has. Shipping keeps them; there is no chain. */
+export class StdoutAuditSink extends AuditSink {
+  constructor(private readonly lines: DeliveredLines) {
+    super();
+  }
+
+  async append(record: AuditRecord): Promise<void> {
+    const line = `{"audit":1,${JSON.stringify(record).slice(1)}\n`;
+    if (!(await this.lines.deliver(line))) throw new AuditSinkFailed('reader_behind');
+  }
+
+  async close(): Promise<void> {
+    // Standard output stays open for the log.
+  }
 }
 
 /** Takes each record into two sinks; it is taken where both took it. */

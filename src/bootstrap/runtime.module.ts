@@ -20,7 +20,7 @@ import {
   tlsPaths,
 } from '../config/tls-settings';
 import { ServiceProblems } from '../http/controllers/health.controller';
-import { type Log, type LogEvent, logEvent } from '../logging/log';
+import { type Log, type LogDestination, type LogEvent, logEvent } from '../logging/log';
 import { type Reloadable, fixed } from '../reloadable/reloadable';
 import { WatchedFiles } from '../reloadable/watched-files';
 import { Clock, MonotonicTime, SystemClock, SystemMonotonicTime } from '../time/clock';
@@ -44,6 +44,8 @@ export class Runtime {
   constructor(
     readonly settings: Settings,
     readonly logger: Log,
+    /** Standard output, where the log goes; undefined in a test. */
+    readonly lines?: LogDestination,
   ) {
     this.log = logEvent(logger);
   }
@@ -104,9 +106,9 @@ export function trustedAuthorities(
 export class RuntimeModule implements OnApplicationShutdown {
   constructor(private readonly files: WatchedFiles) {}
 
-  static register(settings: Settings, log: Log): DynamicModule {
+  static register(settings: Settings, log: Log, lines?: LogDestination): DynamicModule {
     const providers = [
-      { provide: Runtime, useValue: new Runtime(settings, log) },
+      { provide: Runtime, useValue: new Runtime(settings, log, lines) },
       { provide: Clock, useClass: SystemClock },
       { provide: MonotonicTime, useClass: SystemMonotonicTime },
       factory(

@@ -7,6 +7,37 @@ export interface SettingDefinition {
   readonly secret?: true;
 }
 
+/** The audit trail, a part of SETTING_DEFINITIONS. */
+export const AUDIT_DEFINITIONS = {
+  AUDIT: {
+    default: 'off',
+    description:
+      'Where the audit trail goes: `stdout`, `file`, `both`, or `off`. Set, an operation whose record is not taken is refused. See docs/audit.md.',
+  },
+  AUDIT_KEY: {
+    secret: true,
+    description:
+      'Key of the chain of audit files and of the hashes of written values, at least 32 bytes; read at the start.',
+  },
+  AUDIT_FILE: { description: 'With `file` and `both`: path of the audit file; each replica needs its own.' },
+  AUDIT_FILE_MAX_MIB: { default: '100', description: 'Size at which the audit file is rotated, in MiB.' },
+  AUDIT_FILE_MAX_HOURS: { default: '24', description: 'Age at which the audit file is rotated, in hours.' },
+  AUDIT_FILES_KEPT: {
+    default: '0',
+    description: 'How many rotated audit files are kept; older ones are deleted. `0`: all.',
+  },
+  AUDIT_DURABILITY: {
+    default: 'os',
+    description:
+      '`os`: a record is taken when the operating system has it, which survives the end of the process; `fsync`: when the disk has it.',
+  },
+  AUDIT_DEADLINE_MS: {
+    default: '2000',
+    description:
+      'How long an operation waits for its record to be taken before it is refused, in milliseconds.',
+  },
+} as const satisfies Record<string, SettingDefinition>;
+
 /** The variables that bound load, which are a part of SETTING_DEFINITIONS. */
 export const LIMIT_DEFINITIONS = {
   RATE_LIMIT_APP_READS: {

@@ -1,4 +1,5 @@
 import {
+  AUDIT_DEFINITIONS,
   LIMIT_DEFINITIONS,
   OLARES_DEFINITIONS,
   QUOTA_DEFINITIONS,
@@ -221,6 +222,7 @@ export const SETTING_DEFINITIONS = {
   CACHE_MAX_ENTRIES: { default: '10000', description: 'How many workspaces (by environment) are cached.' },
   CACHE_MAX_MIB: { default: '32', description: 'How much memory they may take, in MiB.' },
   ...REDIS_SETTING_DEFINITIONS,
+  ...AUDIT_DEFINITIONS,
   ...LIMIT_DEFINITIONS,
   ...QUOTA_DEFINITIONS,
   NODE_EXTRA_CA_CERTS: {

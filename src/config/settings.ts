@@ -1,3 +1,4 @@
+import { type AuditSettings, auditSettings } from './audit-settings';
 import { type ConnectionSettings, connectionSettings } from './connection-settings';
 import { EnvironmentReader, type EnvironmentVariables } from './environment-reader';
 import {
@@ -68,6 +69,8 @@ export interface Settings extends TelemetrySettings {
   readonly accessTokenKey: Uint8Array;
   readonly store: EmbeddedStoreSettings | InfisicalStoreSettings;
   readonly tls?: TlsSettings;
+  /** Absent where nothing is audited. */
+  readonly audit?: AuditSettings;
   /** Absent where this replica runs alone. */
   readonly redis?: RedisSettings;
   /** The paths of the secrets above that were read from files, which may change. */
@@ -109,6 +112,7 @@ export function loadSettings(env: EnvironmentVariables): Settings {
     read.problem('PROVIDER_ENDPOINT', 'and TLS_CERT_FILE do not go together: system-server calls plain http');
   }
   const redis = redisSettings(read);
+  const audit = auditSettings(read);
   const settings: Settings = {
     host,
     port,
@@ -133,6 +137,7 @@ export function loadSettings(env: EnvironmentVariables): Settings {
     store: storeSettings(read, env),
     ...(tls !== undefined && { tls }),
     ...(redis !== undefined && { redis }),
+    ...(audit !== undefined && { audit }),
     credentialFiles: read.files,
   };
   if (read.problems.length > 0) throw new InvalidSettings(read.problems);

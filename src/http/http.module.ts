@@ -1,6 +1,7 @@
 import { Module, type DynamicModule, type MiddlewareConsumer, type NestModule } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core/helpers/http-adapter-host';
 import { APP_FILTER, APP_GUARD, APP_PIPE } from '@nestjs/core/constants';
+import { Audit } from '../audit/audit.module';
 import { AuthnModule } from '../authn/authn.module';
 import { CallerAuthenticator } from '../authn/caller-authenticator';
 import { PeerVerifier } from '../authn/peer-verifier';
@@ -44,8 +45,17 @@ const SERVER_PROVIDERS = [
   factory(Drain, [Runtime], ({ settings, log }) => new Drain(settings.shutdownTimeoutMs, log)),
   factory(
     ServerParts,
-    [AnswerForms, Admission, RateLimits, MonotonicTime, Telemetry, ServiceCredentials, Runtime],
-    (forms, admission, rateLimits, time, { requests: observer, limits }, { tls }, { logger: log }) => {
+    [AnswerForms, Admission, RateLimits, MonotonicTime, Telemetry, ServiceCredentials, Runtime, Audit],
+    (
+      forms,
+      admission,
+      rateLimits,
+      time,
+      { requests: observer, limits },
+      { tls },
+      { logger: log },
+      { trail: audit },
+    ) => {
       const largeAnswers = new LargeAnswers(admission, rateLimits, time);
       return {
         forms,
@@ -54,6 +64,7 @@ const SERVER_PROVIDERS = [
         time,
         observer,
         limits,
+        audit,
         tls,
         log,
       };

@@ -91,6 +91,8 @@ export class LogDestination {
   /** What a log writes to. */
   readonly lines: ReturnType<typeof pino.destination>;
   #dropped = 0;
+  #droppedInAll = 0;
+  #caughtUp: Promise<void> | undefined;
   #isBehind = false;
 
   constructor(
@@ -104,7 +106,10 @@ export class LogDestination {
       maxLength: MAX_BUFFERED_BYTES,
       retryEAGAIN: () => false,
     });
-    this.lines.on('drop', () => (this.#dropped += 1));
+    this.lines.on('drop', () => {
+      this.#dropped += 1;
+      this.#droppedInAll += 1;
+    });
     this.lines.on('error', () => this.#retryLater());
     this.lines.on('drain', () => {
       const dropped = this.#dropped;
@@ -113,10 +118,24 @@ export class LogDestination {
     });
   }
 
+  /** Writes a line, and resolves with true once the reader has it; with false where it was dropped since the reader is too far behind. */
+  async deliver(line: string): Promise<boolean> {
+    const dropped = this.#droppedInAll;
+    this.lines.write(line);
+    if (this.#droppedInAll > dropped) return false;
+    if (this.#isBehind) await (this.#caughtUp ??= this.#drained());
+    return true;
+  }
+
   /** Waits a moment for the reader to read the buffered lines; to be called before the process ends. */
   async flush(withinMs: number): Promise<void> {
     for (const untilMs = performance.now() + withinMs; this.#isBehind && performance.now() < untilMs;)
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+  }
+
+  async #drained(): Promise<void> {
+    await new Promise((resolve) => this.lines.once('drain', resolve));
+    this.#caughtUp = undefined;
   }
 
   #retryLater(): void {

@@ -1,4 +1,6 @@
 import { Global, Module, type DynamicModule, type OnApplicationShutdown } from '@nestjs/common';
+import { Audit } from '../audit/audit.module';
+import { AuditedSecretStore } from '../audit/audited.secret-store';
 import { factory, Runtime } from '../bootstrap/runtime.module';
 import { ServiceProblems } from '../http/controllers/health.controller';
 import { type ScopeSource, SecretStore, UserWorkspaces } from '../secrets/secret-store';
@@ -79,9 +81,10 @@ export class StoresModule implements OnApplicationShutdown {
           [StoreBackend, Runtime, MonotonicTime, InvalidationBus, Telemetry, ServiceProblems],
           decorated,
         ),
-        factory(SecretStore, [DecoratedStore, Telemetry], ({ store }, { spans }) =>
-          spans === undefined ? store : new TracedSecretStore(store, spans),
-        ),
+        factory(SecretStore, [DecoratedStore, Telemetry, Audit], ({ store }, { spans }, { trail }) => {
+          const audited = trail === undefined ? store : new AuditedSecretStore(store);
+          return spans === undefined ? audited : new TracedSecretStore(audited, spans);
+        }),
         factory(UserWorkspaces, [DecoratedStore], ({ store }) => store),
         factory(DeletionJobStorage, [StoreBackend], ({ deletionJobs }) => deletionJobs),
       ],

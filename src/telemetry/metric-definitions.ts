@@ -99,6 +99,11 @@ export const METRIC_DEFINITIONS = {
     help: 'Whether a service that authenticates callers answers, 1 or 0; absent where it is not used.',
     labels: { dependency: '`lldap`: for user tokens (`LLDAP_URL`); `token_review`: the Kubernetes API server, for ServiceAccount tokens' }, // prettier-ignore
   },
+  osp_audit_records_total: {
+    type: 'counter',
+    help: 'Records of the audit trail. Absent with AUDIT=off.',
+    labels: { result: '`taken`, or `refused`: not taken in time, so that the operation was refused' },
+  },
   osp_grants_apps: { type: 'gauge', help: 'Installed apps that are served.' },
   osp_grants_problems: { type: 'gauge', help: 'Grants that an operator should correct; the log names them.' },
   osp_grants_pending: {

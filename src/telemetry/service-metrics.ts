@@ -1,3 +1,4 @@
+import type { AuditObserver } from '../audit/audit-trail';
 import type { IdentityDependencyName, IdentityDependencyObserver } from '../authn/identity-dependency';
 import type { Metrics } from './metrics';
 import type { ObservedWatch, WatchObserver } from '../kubernetes/informer-options';
@@ -127,5 +128,19 @@ export class RedisMetrics implements RedisObserver {
 
   locked(outcome: LockOutcome): void {
     this.locks.inc({ outcome });
+  }
+}
+
+/** Whether the audit trail takes its records; exposed from the start, so that the first refusal is an increase. */
+export class AuditMetrics implements AuditObserver {
+  private readonly records;
+
+  constructor(metrics: Metrics) {
+    this.records = metrics.counter('osp_audit_records_total');
+    for (const result of ['taken', 'refused']) this.records.inc({ result }, 0);
+  }
+
+  recorded(wasTaken: boolean): void {
+    this.records.inc({ result: wasTaken ? 'taken' : 'refused' });
   }
 }

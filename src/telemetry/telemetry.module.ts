@@ -29,7 +29,7 @@ async function startMetrics(settings: Settings, clock: Clock): Promise<Telemetry
   const { RequestMetrics, LimitMetrics } = await import('./request-metrics.js');
   const { QuotaMetrics, StoreLoadMetrics, CacheMetrics, DiskMetrics, InfisicalMetrics } =
     await import('./store-metrics.js');
-  const { DependencyMetrics, WatchMetrics, RedisMetrics, collectService } =
+  const { AuditMetrics, DependencyMetrics, WatchMetrics, RedisMetrics, collectService } =
     await import('./service-metrics.js');
   const { serveMetrics } = await import('./metrics-server.js');
   const metrics = new Metrics();
@@ -45,6 +45,7 @@ async function startMetrics(settings: Settings, clock: Clock): Promise<Telemetry
     cache: infisical?.cache && new CacheMetrics(metrics),
     disk: infisical === undefined ? new DiskMetrics(metrics) : undefined,
     redis: settings.redis && new RedisMetrics(metrics),
+    audit: settings.audit && new AuditMetrics(metrics),
     watches: settings.grants.kind === 'kubernetes' ? new WatchMetrics(metrics) : undefined,
     listen: async (service, probes) => {
       collectService(metrics, service);

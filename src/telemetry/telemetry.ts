@@ -1,4 +1,5 @@
 import type { RequestListener } from 'node:http';
+import type { AuditObserver } from '../audit/audit-trail';
 import type { IdentityDependencyObserver } from '../authn/identity-dependency';
 import type { RequestObserver } from '../http/request/begin-request';
 import type { WatchObserver } from '../kubernetes/informer-options';
@@ -30,6 +31,7 @@ export abstract class Telemetry {
   readonly quotas?: QuotaObserver | undefined;
   readonly redis?: RedisObserver | undefined;
   readonly disk?: DiskObserver | undefined;
+  readonly audit?: AuditObserver | undefined;
   readonly spans?: Spans | undefined;
   /**
    * Opens the port of the metrics, if there is one, and returns it. `probes` answers /livez and /readyz there.

@@ -2,6 +2,8 @@ import { Writable } from 'node:stream';
 import type { AddressInfo } from 'node:net';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { Test } from '@nestjs/testing';
+import { AuditedSecretStore } from '../../src/audit/audited.secret-store';
+import { AuditSink } from '../../src/audit/audit-sink';
 import { AppModule } from '../../src/app.module';
 import { PeerVerifier } from '../../src/authn/peer-verifier';
 import { ServiceAccountAuthenticator } from '../../src/authn/service-account.authenticator';
@@ -42,6 +44,8 @@ export interface Adapters {
   readonly rateLimits?: RateLimits;
   readonly telemetry?: Telemetry;
   readonly registration?: Registration;
+  /** Takes the records where the settings have an audit trail. */
+  readonly auditSink?: AuditSink;
   readonly problems?: () => readonly string[];
 }
 
@@ -125,13 +129,15 @@ export async function openModules(
     [RateLimits, adapters.rateLimits],
     [Telemetry, adapters.telemetry],
     [Registration, adapters.registration],
+    [AuditSink, adapters.auditSink],
   ] as const;
   for (const [token, value] of replaced)
     if (value !== undefined) builder.overrideProvider(token).useValue(value);
   // Only the settings' own backend gets the decorators of the settings.
   if (store !== undefined) {
+    const audited = settings.audit === undefined ? store : new AuditedSecretStore(store);
     const traced = ({ spans }: Telemetry) =>
-      spans === undefined ? store : new TracedSecretStore(store, spans);
+      spans === undefined ? audited : new TracedSecretStore(audited, spans);
     builder.overrideProvider(UserWorkspaces).useValue(store);
     builder.overrideProvider(SecretStore).useFactory({ factory: traced, inject: [Telemetry] });
   }

@@ -36,12 +36,23 @@ export class ErrorFilter implements ExceptionFilter {
       response.destroy();
       return;
     }
+    const { audit } = request;
+    if (audit === undefined) this.#send(error, request, response);
+    else
+      void audit.ended().then(
+        () => this.#send(error, request, response),
+        (unavailable: unknown) => this.#send(toDomainError(unavailable, request), request, response),
+      );
+  }
+
+  #send(error: DomainError, request: ProviderRequest, response: Response): void {
+    request.failure = error.reason;
     const retryAfterSeconds = retryAfterOf(error);
     if (retryAfterSeconds !== undefined) response.setHeader('Retry-After', String(retryAfterSeconds));
     if (error instanceof SecretNotFound && error.staleForMs !== undefined)
       showStaleness(response, error.staleForMs);
     if (error instanceof ShuttingDown) response.setHeader('Connection', 'close');
-    const { status, body } = this.forms.failure(request.target, failure(error, requestId));
+    const { status, body } = this.forms.failure(request.target, failure(error, request.id));
     sendJson(response, status, [JSON.stringify(body)]);
   }
 }

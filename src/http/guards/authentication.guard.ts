@@ -48,11 +48,18 @@ export class RequestAuthenticator {
     // A request with an access token is authenticated by that, and not by what an RBAC proxy names.
     if (accessToken === undefined && remoteUser !== undefined) {
       const caller = await this.rbacProxy.callerOf({ peer, user, remoteUser });
+      request.provenBy = ['rbac_proxy'];
       if (caller !== undefined) return this.ofSameUser(request, caller);
     }
     const ofSystem = accessToken === undefined ? await this.systemCallerOf(request, peer, user) : undefined;
     if (ofSystem !== undefined) return ofSystem;
     const userToken = credentialHeader(request, 'x-authorization');
+    if (request.audit !== undefined)
+      request.provenBy = [
+        ...(userToken === undefined ? [] : ['user_token']),
+        ...(accessToken === undefined ? [] : ['access_token']),
+        ...(peer.bearer === undefined ? [] : ['service_account']),
+      ];
     return this.authenticator.authenticate({ userToken, accessToken, peer });
   }
 
@@ -65,6 +72,7 @@ export class RequestAuthenticator {
     const found = await this.staticCallers.callerOf({ peer, user, isForwarded: isForwarded(request) });
     if (found === undefined) return undefined;
     request.target = { ...request.target, responseStyle: found.responseStyle };
+    request.provenBy = ['static_grant'];
     if (found.userTokenRequired && credentialHeader(request, 'x-authorization') === undefined)
       throw new Unauthenticated('X-Authorization');
     return this.ofSameUser(request, found.caller);
@@ -75,6 +83,7 @@ export class RequestAuthenticator {
     proxyRequest: ProxyRequest,
     user: string,
   ): Promise<Caller> {
+    request.provenBy = ['proxy_request'];
     const caller = await this.ofSameUser(request, this.proxied.identify(proxyRequest.appKey, user));
     const workspace = workspaceIn(proxyRequest, request.target.path, caller.app);
     const { workspace: queried } = request.query;
@@ -94,6 +103,7 @@ export class RequestAuthenticator {
     if (userToken === undefined) return caller;
     const own = await this.authenticator.authenticateUser(userToken);
     if (own.user !== caller.user) throw new UserMismatch();
+    request.provenBy = [...(request.provenBy ?? []), 'user_token'];
     return caller;
   }
 }
@@ -157,11 +167,14 @@ export class SettingsCallers {
   async userOf(request: ProviderRequest): Promise<string> {
     const own = await this.authenticator.authenticateUser(settingsTokenIn(request));
     if (this.mode !== 'user-token') await this.requireSettings(request, own.user);
+    const token = credentialHeader(request, 'x-authorization') === undefined ? 'login_cookie' : 'user_token';
+    request.provenBy = this.mode === 'user-token' ? [token] : [token, 'settings_app'];
     const { user: named } = request.query;
     if (named === undefined || named === own.user) return own.user;
     const { adminGroup } = this;
     const isAdministrator = adminGroup !== undefined && own.groups.includes(adminGroup);
     if (typeof named !== 'string' || !isAdministrator) throw new UserMismatch();
+    request.administrator = own.user;
     return named;
   }
 
@@ -202,5 +215,6 @@ export class AuthenticationGuard implements CanActivate {
   private async requireEventSender(request: ProviderRequest): Promise<void> {
     const isProven = !isForwarded(request) && (await this.peers.provesEventSender(peerOf(request)));
     if (!isProven) throw new Unauthenticated('Authorization');
+    request.provenBy = ['event_sender'];
   }
 }

@@ -1,11 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
+import type { AuditTrail } from '../../audit/audit-trail';
 import { WORKSPACE_NAME, type SecretOperation } from '../../authz/grant';
 import { STATUS_OF, type Reason } from '../../errors/domain-error';
 import { HeadersTooLarge, InvalidRequest } from '../../errors/request-errors';
 import type { Log } from '../../logging/log';
 import { beginCleanup } from '../server/request-cleanup';
+import { AuditedRequest, auditedOperation } from './audited-request';
 import { recordForwarding } from './credential-headers';
 import { NO_TARGET, parseTarget, type ProviderRequest, SYSTEM_SERVER_PREFIX } from './provider-request';
 
@@ -42,7 +44,7 @@ const MAX_HEADER_PAIRS = 100;
  * Returns the middleware that every request passes first. It gives the request its id, its cleanup and its target, and sets
  * the headers that every answer has. It refuses what could be read in two ways, and reports how each request ended.
  */
-export function beginRequests(log: Log, observer?: RequestObserver): RequestHandler {
+export function beginRequests(log: Log, observer?: RequestObserver, trail?: AuditTrail): RequestHandler {
   return function beginRequest(arrived: Request, response: Response, next: NextFunction): void {
     const beganMs = performance.now();
     const request = arrived as ProviderRequest;
@@ -67,6 +69,10 @@ export function beginRequests(log: Log, observer?: RequestObserver): RequestHand
     if (target.isProbe) {
       next(refusal);
       return;
+    }
+    if (trail !== undefined) {
+      const operation = auditedOperation(request);
+      if (operation !== undefined) request.audit = new AuditedRequest(request, operation, beganMs, trail);
     }
     const observed = observer?.requestArrives(request.headers);
     // A closed socket no longer has its address.

@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Request } from 'express';
 import { PROVIDER, SECRET_OPERATIONS, type SecretOperation } from '../../authz/grant';
 import type { Reason } from '../../errors/domain-error';
+import type { CallAudit } from '../../secrets/call-context';
 import type { Caller } from '../../authn/caller';
 import type { Subject } from '../../limits/admission';
 import {
@@ -30,10 +31,22 @@ export interface ProviderRequest extends Request {
   caller?: Caller;
   /** Set by the guard on a @UserRoute(). */
   user?: string;
+  /** By which credentials caller or user were proven; means nothing without them. Set by the guard, for the audit trail. */
+  provenBy?: readonly string[];
+  /** Who acts for `user`. Set by the guard on a @UserRoute(). */
+  administrator?: string;
+  /** Present where the request is audited. */
+  audit?: RequestAudit;
   /** Why the request failed; set by the error filter, or by the route for access tokens. */
   failure?: Reason;
   /** Set by the route for access tokens, for the log only. */
   access?: AccessAttempt;
+}
+
+/** Records the request in the audit trail. */
+export interface RequestAudit extends CallAudit {
+  /** Resolves once the outcome is recorded. @throws AuditUnavailable, WriteNotAudited (503): the answer must not leave */
+  ended(): Promise<void>;
 }
 
 /** A request for an access token, as it is logged. Names are those of the installed app, never what the caller wrote. */

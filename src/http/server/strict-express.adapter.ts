@@ -8,6 +8,7 @@ import {
 } from 'node:http';
 import express, { type Express, type Response } from 'express';
 import { ExpressAdapter } from '@nestjs/platform-express/adapters';
+import type { AuditTrail } from '../../audit/audit-trail';
 import type { LimitsObserver } from '../../limits/rate-limits';
 import type { Log } from '../../logging/log';
 import type { Reloadable } from '../../reloadable/reloadable';
@@ -53,6 +54,8 @@ export abstract class ServerParts {
   abstract readonly time: MonotonicTime;
   abstract readonly observer: RequestObserver | undefined;
   abstract readonly limits: LimitsObserver | undefined;
+  /** Undefined where nothing is audited. */
+  abstract readonly audit: AuditTrail | undefined;
   /** Undefined where callers use no TLS. */
   abstract readonly tls: Reloadable<ServerIdentity> | undefined;
   abstract readonly log: Log;
@@ -69,7 +72,7 @@ export class StrictExpressAdapter extends ExpressAdapter {
 
   equip(parts: ServerParts): void {
     this.parts = parts;
-    this.getInstance<Express>().use(beginRequests(parts.log, parts.observer));
+    this.getInstance<Express>().use(beginRequests(parts.log, parts.observer, parts.audit));
   }
 
   override initHttpServer(): void {
@@ -97,7 +100,10 @@ export class StrictExpressAdapter extends ExpressAdapter {
     const body = forms.success(request.target, envelope);
     if (lengthOf(body) > SMALL_ANSWER_LENGTH)
       return replyLarge(largeAnswers.textOf(request, body), request, response, status);
-    sendJson(response, status, [JSON.stringify(body)]);
+    const text = JSON.stringify(body);
+    const { audit } = request;
+    if (audit === undefined) return sendJson(response, status, [text]);
+    return audit.ended().then(() => sendJson(response, status, [text]));
   }
 
   /** Cuts whatever is still open: those requests were waited for before. */
@@ -120,7 +126,14 @@ async function replyLarge(
   status: number,
 ): Promise<void> {
   const { chunks, release } = await text;
-  request.socket.once('close', release);
+  try {
+    await request.audit?.ended();
+  } catch (error: unknown) {
+    release();
+    throw error;
+  }
+  if (request.socket.closed) release();
+  else request.socket.once('close', release);
   sendLargeJson(response, status, chunks);
 }
 

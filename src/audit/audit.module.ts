@@ -1,0 +1,53 @@
+import { Global, Module, type OnApplicationShutdown } from '@nestjs/common';
+import { factory, Runtime } from '../bootstrap/runtime.module';
+import type { AuditSettings } from '../config/audit-settings';
+import { ServiceProblems } from '../http/controllers/health.controller';
+import { LogDestination } from '../logging/log';
+import { Telemetry } from '../telemetry/telemetry';
+import { Clock } from '../time/clock';
+import { AuditChain } from './audit-chain';
+import { AuditSink, BothAuditSinks, StdoutAuditSink } from './audit-sink';
+import { AuditTrail } from './audit-trail';
+import { FileAuditSink } from './file.audit-sink';
+
+/** The audit trail of the service, where it has one. */
+export abstract class Audit {
+  abstract readonly trail: AuditTrail | undefined;
+}
+
+function sinkOf(settings: AuditSettings, { lines, log }: Runtime, clock: Clock): AuditSink {
+  const { key, file } = settings;
+  const chained = file && new FileAuditSink(file, new AuditChain(key), { clock, log });
+  if (chained !== undefined && settings.sinks === 'file') return chained;
+  const stdout = new StdoutAuditSink(lines ?? new LogDestination());
+  return chained === undefined ? stdout : new BothAuditSinks(chained, stdout);
+}
+
+/** Provides the audit trail that the settings ask for, and closes it after everything that it records. */
+@Global()
+@Module({
+  providers: [
+    factory(AuditSink, [Runtime, Clock], (runtime, clock) => {
+      const { audit } = runtime.settings;
+      return audit && sinkOf(audit, runtime, clock);
+    }),
+    factory(
+      Audit,
+      [AuditSink, Runtime, Telemetry, ServiceProblems],
+      (sink, { settings: { audit }, log }, { audit: observer }, problems) => {
+        if (audit === undefined) return { trail: undefined };
+        const trail = new AuditTrail(sink, new AuditChain(audit.key), audit.deadlineMs, { log, observer });
+        problems.add(() => trail.problems());
+        return { trail };
+      },
+    ),
+  ],
+  exports: [Audit],
+})
+export class AuditModule implements OnApplicationShutdown {
+  constructor(private readonly audit: Audit) {}
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.audit.trail?.close();
+  }
+}
