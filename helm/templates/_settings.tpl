@@ -31,6 +31,19 @@ STATIC_GRANTS: {{ toJson . | quote }}
 {{- end }}
 {{- end }}
 {{- end }}
+{{- with .Values.audit }}
+AUDIT: {{ .to | quote }}
+{{- if ne .to "off" }}
+AUDIT_DEADLINE_MS: {{ int64 .deadlineMs | quote }}
+{{- end }}
+{{- if has .to (list "file" "both") }}
+AUDIT_FILE: /audit/audit.log
+AUDIT_DURABILITY: {{ .durability }}
+AUDIT_FILE_MAX_MIB: {{ int64 .fileMaxMiB | quote }}
+AUDIT_FILE_MAX_HOURS: {{ int64 .fileMaxHours | quote }}
+AUDIT_FILES_KEPT: {{ int64 .filesKept | quote }}
+{{- end }}
+{{- end }}
 {{- with .Values.identity }}
 {{- with .trustedProxyServiceAccounts }}
 TRUSTED_PROXY_SERVICE_ACCOUNTS: {{ join "," . | quote }}

@@ -48,6 +48,14 @@ const VARIANTS: Readonly<Record<string, Variant>> = {
     profile: 'olares-1.12.0',
     values: { settingsRoutes: { serviceAccounts: ['os-settings:settings', 'os-settings:other'] } },
   },
+  'an audit trail in both places': {
+    profile: 'high-availability',
+    values: { audit: { to: 'both', existingClaim: 'audit' } },
+  },
+  'an audit trail on standard output': {
+    profile: 'standalone-embedded',
+    values: { audit: { to: 'stdout' } },
+  },
   'no Settings app': { profile: 'olares-1.12.0', values: { settingsRoutes: { mode: 'off' } } },
   'Settings routes for the user alone': {
     profile: 'standalone-embedded',

@@ -50,8 +50,10 @@ describe('the metrics', () => {
     expect(text).toContain('osp_registrations_failing{resource="providerregistries"} 2');
     const ours = [...text.matchAll(/^# TYPE (osp_\w+) (\w+)$/gm)].map(([, name, type]) => `${name} ${type}`);
     const listed = Object.entries(METRIC_DEFINITIONS).map(([name, { type }]) => `${name} ${type}`);
-    // Of the embedded store, in test/e2e/full-disk.spec.ts.
-    expect([...ours, 'osp_disk_storable_bytes gauge'].sort()).toEqual(listed.sort());
+    // Of the embedded store, in test/e2e/full-disk.spec.ts; of the audit trail, in test/e2e/audit.spec.ts.
+    expect([...ours, 'osp_disk_storable_bytes gauge', 'osp_audit_records_total counter'].sort()).toEqual(
+      listed.sort(),
+    );
     for (const name of ['process_resident_memory_bytes', 'process_start_time_seconds', 'nodejs_heap_size_used_bytes'])
       expect(text).toContain(`\n${name} `); // prettier-ignore
   });
