@@ -21,7 +21,7 @@ async function main(): Promise<void> {
   const output = new LogDestination(1, (dropped) => log.warn({ lines: dropped }, 'log_lines_dropped'));
   const log = createLog(settings.logLevel, await formatted(output.lines, settings.logFormat));
   logInspectorSignal(logEvent(log));
-  const app = await createApplication(settings, log, lines);
+  const app = await createApplication(settings, log, output);
   await app.listen(settings.port, settings.host);
   const metricsPort = await listenForMetrics(app);
   // Registered only now, so that a start that failed leaves nothing in the cluster.
