@@ -137,7 +137,8 @@ export class AuditedRequest implements RequestAudit {
   }
 
   #grants(): Pick<AuditRecord, 'grants'> {
-    const { target, body, failure, access } = this.request;
+    const { target, failure, access } = this.request;
+    const body: unknown = this.request.body;
     const [scope] = this.#scopes;
     if (target.operation !== undefined)
       return scope === undefined ? {} : { grants: [grantKey(target.operation, scope.workspace)] };
