@@ -60,6 +60,12 @@ describe('STATIC_GRANTS', () => {
     ).toEqual(wanted);
   });
 
+  it('may do without the user token beside the account’s own token alone', () => {
+    const { grants, problems } = read(JSON.stringify([{ ...FRONTEND, userToken: 'unless-own-token' }]));
+    expect(problems).toEqual([]);
+    expect(grants).toMatchObject([{ userTokenRequired: true, ownTokenSuffices: true }]);
+  });
+
   it('knows the five operations of the service and no other', () => {
     expect(problemsOf({ ...FRONTEND, operations: SECRET_OPERATIONS })).toEqual([]);
   });
