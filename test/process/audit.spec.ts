@@ -1,7 +1,9 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { spawnSync } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { AuditChain, CHAIN_BEGIN } from '../../src/audit/audit-chain';
+import { auditRecord } from '../conformance/audit-sink.conformance';
 import { ChildService } from '../support/child-service';
 import { eventually } from '../support/eventually';
 import { httpCall } from '../support/http-call';
@@ -60,5 +62,36 @@ describe('the audit trail of a service that is killed', () => {
     await service.end();
     expect(verify()).toMatchObject({ status: 0, stdout: expect.stringContaining('The trail is whole.') });
     expect(text).not.toContain(KEY);
+  });
+});
+
+describe('audit verify-value', () => {
+  const root = mkdtempSync(join(tmpdir(), 'audit-value-'));
+  const path = join(root, 'audit.log');
+  afterAll(() => rmSync(root, { recursive: true }));
+  const place = { user: 'alice', workspace: 'notes', environment: 'prod', name: 'token' };
+  const chain = new AuditChain(Buffer.from(KEY));
+  const written = { ...auditRecord(place.name), ...place, valueMac: chain.valueMac(place, 'canary-value') };
+  const first = chain.lineAfter(CHAIN_BEGIN, written);
+  writeFileSync(path, `${first.line}\n${chain.lineAfter(first.end, auditRecord('read')).line}\n`);
+  const ask = (seq: string, value: string, key = KEY) =>
+    spawnSync(process.execPath, [CLI, 'verify-value', seq, path], {
+      env: { AUDIT_KEY: key },
+      input: value,
+      encoding: 'utf8',
+    });
+
+  it('tells the value that a record wrote from another, and shows neither', () => {
+    expect(ask('1', 'canary-value')).toMatchObject({
+      status: 0,
+      stdout: 'It is the value that was written.\n',
+    });
+    expect(ask('1', 'canary-other')).toMatchObject({ status: 1, stdout: 'It is another value.\n' });
+  });
+
+  it('says so where the record has no value, is not there, or was made with another key', () => {
+    expect(ask('2', 'canary-value')).toMatchObject({ status: 2, stdout: '' });
+    expect(ask('3', 'canary-value')).toMatchObject({ status: 2, stdout: '' });
+    expect(ask('1', 'canary-value', 'x'.repeat(32))).toMatchObject({ status: 2, stdout: '' });
   });
 });

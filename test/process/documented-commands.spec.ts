@@ -132,6 +132,7 @@ const RULES: readonly Rule[] = [
   { like: /^npm run test:infisical$/, by: 'test/process/infisical-suite.spec.ts' },
   { like: /^node dist\/cli\/unregister.js$/, by: 'test/process/unregister.spec.ts' },
   { like: /^npm run request-path$/, notHere: 'it starts the service under the debugger' },
+  { like: /npm run audit -- verify/, by: 'test/process/audit.spec.ts' },
   { like: /^npm run sbom$/, by: 'test/image/sbom.spec.ts' },
   { like: /^npm run (bench|attack|measure:(grants|roles))( |$)/, notHere: LONG },
   { like: /^du -sm node_modules$/, notHere: 'it measures what the registry gave' },
