@@ -8,7 +8,7 @@ a value goes into the chart's own Secret, one that is generated into a Secret of
 {{- $list := list (dict "setting" "USER_TOKEN_SECRET" "at" "userToken" "key" .Values.userToken.key "existing" .Values.userToken.existingSecret "value" .Values.userToken.value "joint" true) -}}
 {{- $list = append $list (dict "setting" "ACCESS_TOKEN_KEY" "at" "accessToken" "key" .Values.accessToken.key "existing" .Values.accessToken.existingSecret "value" .Values.accessToken.value "generated" (printf "%s-access-token-key%s" $name (include "provider.keyGeneration" .))) -}}
 {{- with .Values.audit -}}
-{{- if ne .to "off" -}}
+{{- if .to | default "off" | ne "off" -}}
 {{- $list = append $list (dict "setting" "AUDIT_KEY" "at" "audit.key" "key" .key.key "existing" .key.existingSecret "value" .key.value "generated" (printf "%s-audit-key" $name)) -}}
 {{- end -}}
 {{- end -}}

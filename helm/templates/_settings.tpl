@@ -32,8 +32,8 @@ STATIC_GRANTS: {{ toJson . | quote }}
 {{- end }}
 {{- end }}
 {{- with .Values.audit }}
-AUDIT: {{ .to | quote }}
-{{- if ne .to "off" }}
+AUDIT: {{ .to | default "off" | quote }}
+{{- if .to | default "off" | ne "off" }}
 AUDIT_DEADLINE_MS: {{ int64 .deadlineMs | quote }}
 {{- end }}
 {{- if has .to (list "file" "both") }}

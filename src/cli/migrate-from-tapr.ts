@@ -4,13 +4,10 @@ import 'reflect-metadata';
 import type { INestApplicationContext } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core/nest-factory';
 import { storeBackend } from '../app.module';
+import { AuditModule } from '../audit/audit.module';
 import { RuntimeModule } from '../bootstrap/runtime.module';
-import {
-  InvalidSettings,
-  loadSettings,
-  type InfisicalStoreSettings,
-  type Settings,
-} from '../config/settings';
+import type { InfisicalStoreSettings, Settings } from '../config/settings';
+import { InvalidSettings, loadSettings } from '../config/settings';
 import { connectionSettings } from '../config/connection-settings';
 import { EnvironmentReader } from '../config/environment-reader';
 import { readTextFile } from '../config/secret-source';
@@ -209,13 +206,14 @@ function given(name: string): string | undefined {
   }
 }
 
-/** Opens the store as the service does, with its quotas and, where replicas share a Redis, with its lock. */
-async function openStore(settings: Settings): Promise<INestApplicationContext> {
+/** Opens the store as the service does, with its quotas and a shared Redis' lock; audited by the report alone. */
+async function openStore({ audit: _audit, ...settings }: Settings): Promise<INestApplicationContext> {
   const module = {
     module: class MigrationModule {},
     imports: [
       RuntimeModule.register(settings, createLog('silent', process.stderr)),
       TelemetryModule,
+      AuditModule,
       RedisModule,
       StoresModule.register(storeBackend(settings)),
     ],

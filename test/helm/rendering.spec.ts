@@ -23,7 +23,7 @@ function comparable(manifests: readonly unknown[]): string {
 }
 function isKey(value: unknown): boolean {
   const [name] = Object.keys(value as object);
-  return name === 'access-token-key' || name === 'master-key';
+  return ['access-token-key', 'master-key', 'audit-key'].includes(name ?? '');
 }
 
 describe('profiles', () => {

@@ -48,19 +48,6 @@ describeWith('redis-server', 'beside a Redis', () => {
   });
 });
 
-describeRateLimits('rate limits over a Redis that cannot be reached', {
-  async open(rates) {
-    const one = openRedis({ port: 1 });
-    opened.push(one);
-    const time = new FixedMonotonicTime();
-    const alone = new LocalRateLimits(rates, time);
-    return {
-      rateLimits: new RedisRateLimits(rates, one.link, alone),
-      pass: async (ms) => time.advance(ms),
-    };
-  },
-});
-
 describeWith('redis-server', 'budgets of requests over Redis', () => {
   it('are shared by all replicas', async () => {
     const rates = { app: { read: slow(7) } };
