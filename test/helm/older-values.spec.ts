@@ -54,7 +54,9 @@ describe.each(FAMILIES)('%s', (family: Family) => {
   const renderIn = (namespace: string, chart: string, values: Values, ...more: string[]): Outcome =>
     helm(family, ['template', 'vault', chart, '-n', namespace, '-f', '-', ...more], values);
 
-  describe.each(VERSIONS)('an upgrade that reuses the values of version %s', (version) => {
+  // Helm 3 renders with the first and the last: it takes as long as Helm 4, and what the versions changed is the same for both.
+  const versions = family === 'helm 4' ? VERSIONS : [...VERSIONS.slice(0, 1), ...VERSIONS.slice(-1)];
+  describe.each(versions)('an upgrade that reuses the values of version %s', (version) => {
     it.each(PROFILES)('renders what the same values render beside those of today: %s', (profile) => {
       const values = merged(older(version), profileValues(profile));
       const namespace = namespaceOf([profile]);
