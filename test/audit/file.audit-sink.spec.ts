@@ -7,7 +7,8 @@ import { rotatedFilesOf } from '../../src/audit/audit-files';
 import { verifyAuditFiles } from '../../src/audit/verify-audit-files';
 import { auditRecord, describeAuditSink } from '../conformance/audit-sink.conformance';
 import { FixedClock } from '../support/fixed-clock';
-import { SmallDisk, whyNoSmallDisk } from '../support/small-disk';
+import { itWith } from '../support/describe-with';
+import { SmallDisk } from '../support/small-disk';
 
 const chain = new AuditChain(Buffer.alloc(32, 7));
 const roots: string[] = [];
@@ -135,25 +136,21 @@ describe('FileAuditSink', () => {
     expect(verdictOf(path).faults).toEqual([{ kind: 'missing', file: 'audit.log', line: 4, from: 4, to: 5 }]);
   });
 
-  const why = whyNoSmallDisk();
-  (why === undefined ? it : it.skip)(
-    'refuses records while the disk is full, and leaves none half written',
-    async () => {
-      const disk = new SmallDisk(1);
-      try {
-        const { sink, path } = opened({ path: join(disk.path, 'audit.log') });
-        await sink.append(auditRecord('one'));
-        disk.fill(0);
-        const long = { ...auditRecord('two'), peer: 'x'.repeat(60_000) };
-        await expect(sink.append(long)).rejects.toThrow('ENOSPC');
-        await expect(sink.append(long)).rejects.toThrow('ENOSPC');
-        disk.clear();
-        await sink.append(auditRecord('three'));
-        await sink.close();
-        expect(verdictOf(path)).toMatchObject({ records: 2, last: { seq: 2 }, faults: [] });
-      } finally {
-        disk.remove();
-      }
-    },
-  );
+  itWith('small disk', 'refuses records while the disk is full, and leaves none half written', async () => {
+    const disk = new SmallDisk(1);
+    try {
+      const { sink, path } = opened({ path: join(disk.path, 'audit.log') });
+      await sink.append(auditRecord('one'));
+      disk.fill(0);
+      const long = { ...auditRecord('two'), peer: 'x'.repeat(60_000) };
+      await expect(sink.append(long)).rejects.toThrow('ENOSPC');
+      await expect(sink.append(long)).rejects.toThrow('ENOSPC');
+      disk.clear();
+      await sink.append(auditRecord('three'));
+      await sink.close();
+      expect(verdictOf(path)).toMatchObject({ records: 2, last: { seq: 2 }, faults: [] });
+    } finally {
+      disk.remove();
+    }
+  });
 });

@@ -221,7 +221,7 @@ describe('system events of users', () => {
   });
 
   it('continue after a restart where the last process stopped', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'departures-'));
+    const folder = mkdtempSync(join(tmpdir(), 'deprovisioning-'));
     const open = () => EmbeddedSecretStore.open({ dataDir: folder, masterKey: new Uint8Array(32).fill(7) });
     const first = await open();
     for (let i = 0; i < 5; i++)

@@ -35,14 +35,14 @@ describe('LocalRateLimits', () => {
   it('limits reads and writes, the apps of one user, and the users of one app separately', () => {
     const one = { perSecond: 1, burst: 1 };
     const some = rateLimits({ app: { read: one, write: one } });
-    const spenders = [notes, { app: 'mail', user: 'alice' }, { app: 'notes', user: 'bob' }];
-    for (const rateLimitSubject of spenders) {
+    const subjects = [notes, { app: 'mail', user: 'alice' }, { app: 'notes', user: 'bob' }];
+    for (const rateLimitSubject of subjects) {
       expect([some.take('read', rateLimitSubject), some.take('write', rateLimitSubject)]).toEqual([
         undefined,
         undefined,
       ]);
     }
-    for (const rateLimitSubject of spenders) expect(some.take('read', rateLimitSubject)?.budget).toBe('app');
+    for (const rateLimitSubject of subjects) expect(some.take('read', rateLimitSubject)?.budget).toBe('app');
   });
 
   it("counts the calls of all apps of a user, and the user's own, against the user's limit", () => {
