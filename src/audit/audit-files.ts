@@ -1,4 +1,4 @@
-import { closeSync, existsSync, fsyncSync, openSync, readdirSync, readSync } from 'node:fs';
+import { closeSync, existsSync, fsyncSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 
 /** Longer than any record. */
@@ -15,6 +15,16 @@ export function rotatedFilesOf(path: string): readonly string[] {
     .filter(isRotated)
     .sort()
     .map((name) => join(folder, name));
+}
+
+/** Returns which file lies at a path; undefined where none does. */
+export function inodeAt(path: string): number | undefined {
+  return statSync(path, { throwIfNoEntry: false })?.ino;
+}
+
+/** Returns the code of an error of the file system, which is all that may be logged of it. */
+export function codeOf(error: unknown): string {
+  return typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : 'unknown';
 }
 
 /** Returns the last whole line of a file, without its newline, and how many bytes follow it. */

@@ -5,7 +5,7 @@ import type { LogEvent } from '../logging/log';
 import type { Clock } from '../time/clock';
 import { type AuditChain, CHAIN_BEGIN, type ChainEnd } from './audit-chain';
 import { type AuditRecord, AuditSink, AuditSinkFailed } from './audit-sink';
-import { firstLineOf, lastLineOf, rotatedFilesOf, syncFolder } from './audit-files';
+import { codeOf, firstLineOf, inodeAt, lastLineOf, rotatedFilesOf, syncFolder } from './audit-files';
 
 export interface AuditFileOptions {
   readonly path: string;
@@ -151,7 +151,7 @@ export class FileAuditSink extends AuditSink {
         this.deps.log('warn', 'audit_tail_cut', { bytes: last.tornBytes });
         fs.ftruncateSync(fd, size - last.tornBytes);
       }
-      this.#end ??= this.#recoveredEnd(last.line);
+      this.#end = this.#endBehind(last.line);
       const bytes = size - last.tornBytes;
       if (bytes === 0 && this.options.durability === 'fsync') syncFolder(dirname(path));
       const firstSeq = (bytes > 0 ? this.chain.parse(firstLineOf(fd))?.seq : undefined) ?? this.#end.seq + 1;
@@ -162,6 +162,18 @@ export class FileAuditSink extends AuditSink {
       fs.closeSync(fd);
       throw error;
     }
+  }
+
+  /**
+   * Returns where the chain goes on. A batch that was refused, and could not be cut off again, is in the file nevertheless:
+   * the trail may say more than callers were answered, and no number is given twice.
+   */
+  #endBehind(lastLine: Buffer | undefined): ChainEnd {
+    if (this.#end === undefined) return this.#recoveredEnd(lastLine);
+    const last = lastLine && this.chain.parse(lastLine);
+    return last?.isGenuine === true && last.seq > this.#end.seq
+      ? { seq: last.seq, mac: last.mac }
+      : this.#end;
   }
 
   /** Returns where the chain ended before a restart: at the last record, or later where records have gone. */
@@ -234,13 +246,4 @@ export class FileAuditSink extends AuditSink {
       // The records themselves say whether the disk works.
     }
   }
-}
-
-function inodeAt(path: string): number | undefined {
-  return fs.statSync(path, { throwIfNoEntry: false })?.ino;
-}
-
-/** Returns the code of an error of the file system, which is all that may be logged of it. */
-function codeOf(error: unknown): string {
-  return typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : 'unknown';
 }

@@ -123,6 +123,22 @@ describe('FileAuditSink', () => {
     expect(verdictOf(path)).toMatchObject({ records: 2, faults: [] });
   });
 
+  it('goes on behind records that it refused and could not cut off again', async () => {
+    const { sink, path } = opened();
+    await sink.append(auditRecord('answered'));
+    const written = fs.readFileSync(path, 'utf8');
+    const { seq, mac } = chain.parse(Buffer.from(written.trimEnd())) ?? { seq: 0, mac: '' };
+    // The next record finds another file in its place, and opens it.
+    fs.writeFileSync(
+      `${path}.new`,
+      `${written}${chain.lineAfter({ seq, mac }, auditRecord('refused')).line}\n`,
+    );
+    fs.renameSync(`${path}.new`, path);
+    await sink.append(auditRecord('next'));
+    await sink.close();
+    expect(verdictOf(path)).toMatchObject({ records: 3, last: { seq: 3 }, faults: [] });
+  });
+
   it('says at the start that its last records are missing, and the check finds the gap from then on', async () => {
     const { sink, path } = opened();
     for (let at = 1; at <= 5; at += 1) await sink.append(auditRecord(`${at}`));
