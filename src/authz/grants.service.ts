@@ -50,7 +50,7 @@ export class GrantsService {
       const isPending = installed?.pending?.has(key) === true;
       throw isPending
         ? new GrantPending(caller.app, operation, workspace)
-        : new NotGranted(caller.app, operation, workspace);
+        : new NotGranted(caller.app, operation, workspace, installed !== undefined);
     }
     if (ofSystem === undefined && !this.mayUse(installed, workspace))
       throw new WorkspaceTaken(caller.app, operation, workspace);

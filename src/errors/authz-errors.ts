@@ -1,13 +1,18 @@
 import { DomainError } from './domain-error';
 
+const NO_MANIFEST =
+  ' No manifest of this app is known for this user. From Olares 1.12.1 on the chart of the app must bring it in a ConfigMap (docs/grants.md).';
+
 /** The app does not hold the grant; the message names the manifest line that would state it. */
 export class NotGranted extends DomainError {
-  constructor(app: string, operation: string, workspace: string) {
+  /** @param isInstalled false where nothing states grants of the app for this user, which is not a missing line but a missing manifest */
+  constructor(app: string, operation: string, workspace: string, isInstalled = true) {
     const line = `${operation}?workspace=${workspace}`;
     super(
       'NOT_GRANTED',
       `App ${app} has no grant for ${operation} on workspace ${workspace}; ` +
-        `its OlaresManifest.yaml would need "${line}" under permission.sysData (dataType secret, group secret.infisical, version v1).`,
+        `its OlaresManifest.yaml would need "${line}" under permission.sysData (dataType secret, group secret.infisical, version v1).` +
+        (isInstalled ? '' : NO_MANIFEST),
       { app, operation, workspace, grant: line },
     );
   }

@@ -179,6 +179,20 @@ describe('apps that bring their manifest in a ConfigMap', () => {
     expect(server.of('configmaps').list(OWN_NAMESPACE)).toEqual([]);
   });
 
+  it('are told that no manifest is known where their chart brings none', async () => {
+    server.of('namespaces').put(namespaceObject('plain-alice', 'alice'));
+    // The namespace is watched, so that the pod is known a moment later.
+    await eventually(async () => {
+      const { status, body } = await call('plain-alice', 'RetrieveSecret?workspace=plain', {
+        name: 'API_KEY',
+      });
+      expect([status, body.data?.reason]).toEqual([403, 'NOT_GRANTED']);
+      expect(body.message).toMatch(/No manifest of this app is known for this user\. .* ConfigMap/);
+    });
+    const known = await call('notes-alice', 'DeleteSecret?workspace=notes', { name: 'API_KEY' });
+    expect(known.body.message).not.toContain('No manifest');
+  });
+
   it('cannot be approved where they are not installed', async () => {
     expect((await settings('grants/chat/approve', approval)).status).toBe(403);
     expect((await settings('grants/mail%2Fx/revoke', { workspace: 'mail' })).status).toBe(403);
