@@ -1,4 +1,4 @@
-import * as fc from 'fast-check';
+import fc from '../support/fast-check';
 import { hashSync } from 'bcrypt';
 import { AppProofVerifier, type AppProof, BcryptThreads } from '../../src/authn/app-proof.verifier';
 import { TooManyRequests } from '../../src/errors/request-errors';

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import fc from '../support/fast-check';
 import { parse } from 'yaml';
 import { grantKey } from '../../src/authz/grant';
 import { type Manifest, parseManifest } from '../../src/authz/manifest';

@@ -1,4 +1,4 @@
-import * as fc from 'fast-check';
+import fc from '../support/fast-check';
 import { FairQueue, type FairQueueBounds } from '../../src/concurrency/fair-queue';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import fc from '../support/fast-check';
 import { QuotaExceeded, type QuotaLimit } from '../../src/errors/store-errors';
 import { QuotaSecretStore, type QuotaDependencies } from '../../src/stores/quota/quota.secret-store';
 import type { Quotas } from '../../src/stores/quota/usage-counters';

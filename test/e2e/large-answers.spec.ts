@@ -1,7 +1,7 @@
 import { SystemMonotonicTime } from '../../src/time/clock';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import fc from 'fast-check';
+import fc from '../support/fast-check';
 import { ClientGone, Overloaded } from '../../src/errors/request-errors';
 import { ListTooLarge } from '../../src/errors/store-errors';
 import { AnswerForms, ok } from '../../src/http/answers/envelope';

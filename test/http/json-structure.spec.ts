@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import fc from '../support/fast-check';
 import { isShallowJson, MAX_DEPTH, MAX_ITEMS } from '../../src/http/server/request-bodies';
 
 const isShallow = (text: string): boolean => isShallowJson(Buffer.from(text));

@@ -1,5 +1,5 @@
 import type { ArgumentMetadata } from '@nestjs/common';
-import fc from 'fast-check';
+import fc from '../support/fast-check';
 import { RequestValidationPipe } from '../../src/http/answers/request-validation.pipe';
 import {
   ListSecretRequest,

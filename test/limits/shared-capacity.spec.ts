@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import fc from '../support/fast-check';
 import { Overloaded, TooManyRequests } from '../../src/errors/request-errors';
 import { type Release, SharedCapacity } from '../../src/limits/admission';
 

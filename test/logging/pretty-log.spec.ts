@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import fc from '../support/fast-check';
 import { createLog } from '../../src/logging/log';
 import { prettyLog } from '../../src/logging/pretty-log';
 

@@ -1,5 +1,5 @@
 import type { StoreClient } from '../../support/store-client';
-import fc from 'fast-check';
+import fc from '../../support/fast-check';
 import { outcome } from '../../conformance/secret-store.conformance';
 import { ENVIRONMENTS, type SecretScope } from '../../../src/secrets/secret';
 import { lengthPrefixed } from '../../../src/stores/embedded/records';

@@ -1,5 +1,5 @@
 import { UNATTENDED } from '../../../src/secrets/call-context';
-import fc from 'fast-check';
+import fc from '../../support/fast-check';
 import { MAX_VALUE_BYTES } from '../../../src/secrets/secret';
 import { decodeValue, encodeValue, UnreadableValue } from '../../../src/stores/infisical/value-codec';
 import { ODD_VALUES, outcome } from '../../conformance/secret-store.conformance';
