@@ -15,6 +15,7 @@ export const OUTCOME_OF = {
   ROUTE_NOT_FOUND: 'failed',
   SECRET_ALREADY_EXISTS: 'failed',
   APPROVAL_REQUIRED: 'failed',
+  PRECONDITION_FAILED: 'failed',
   REQUEST_TOO_LARGE: 'limited',
   STORE_REFUSED: 'failed',
   TOO_MANY_REQUESTS: 'limited',

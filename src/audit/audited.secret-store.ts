@@ -1,6 +1,6 @@
 import { SecretNotFound } from '../errors/store-errors';
 import type { CallContext } from '../secrets/call-context';
-import type { Secret, SecretScope } from '../secrets/secret';
+import type { Precondition, Secret, SecretScope } from '../secrets/secret';
 import type { ListedSecrets, RetrievedSecret } from '../secrets/secret-store';
 import { SecretStoreDecorator } from '../secrets/secret-store-decorator';
 
@@ -11,14 +11,24 @@ export class AuditedSecretStore extends SecretStoreDecorator {
     return this.inner.create(scope, secret, context);
   }
 
-  override async update(scope: SecretScope, secret: Secret, context: CallContext): Promise<void> {
+  override async update(
+    scope: SecretScope,
+    secret: Secret,
+    context: CallContext,
+    precondition?: Precondition,
+  ): Promise<void> {
     await context.audit?.writes(scope, secret.name, secret.value);
-    return this.inner.update(scope, secret, context);
+    return this.inner.update(scope, secret, context, precondition);
   }
 
-  override async delete(scope: SecretScope, name: string, context: CallContext): Promise<void> {
+  override async delete(
+    scope: SecretScope,
+    name: string,
+    context: CallContext,
+    precondition?: Precondition,
+  ): Promise<void> {
     await context.audit?.writes(scope, name);
-    return this.inner.delete(scope, name, context);
+    return this.inner.delete(scope, name, context, precondition);
   }
 
   override async retrieve(scope: SecretScope, name: string, context: CallContext): Promise<RetrievedSecret> {

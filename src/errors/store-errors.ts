@@ -19,6 +19,17 @@ export class SecretAlreadyExists extends DomainError {
   }
 }
 
+/** The secret is not the one of the caller's `If-Match` any more (RFC 9110, section 13.1.1); nothing was changed. */
+export class PreconditionFailed extends DomainError {
+  constructor(name: string) {
+    super(
+      'PRECONDITION_FAILED',
+      'The secret has changed since it was read, so nothing was written; read it again.',
+      { name },
+    );
+  }
+}
+
 /** The secrets of the workspace in this environment are larger than one answer may be. */
 export class ListTooLarge extends DomainError {
   constructor() {

@@ -17,6 +17,7 @@ import { TracedGuard } from '../telemetry/traced';
 import { Telemetry } from '../telemetry/telemetry';
 import { MonotonicTime } from '../time/clock';
 import { UserDeprovisioningModule } from '../user-deprovisioning/user-deprovisioning.module';
+import { EntityTags } from './answers/entity-tags';
 import { AnswerForms } from './answers/envelope';
 import { ErrorFilter } from './answers/error.filter';
 import { RequestValidationPipe } from './answers/request-validation.pipe';
@@ -37,6 +38,7 @@ import { ServerParts, StrictExpressAdapter } from './server/strict-express.adapt
 /** What the server is made of, and what bounds the load on it. */
 const SERVER_PROVIDERS = [
   factory(AnswerForms, [Runtime], ({ settings }) => new AnswerForms(settings.responseStyle)),
+  factory(EntityTags, [ServiceCredentials], ({ accessTokenKey }) => new EntityTags(accessTokenKey)),
   factory(Admission, [Runtime, MonotonicTime, Telemetry], ({ settings: { limits } }, time, telemetry) => {
     const { maxInFlight, maxLoopDelayMs } = limits;
     const loop = maxLoopDelayMs === undefined ? undefined : new LoopDelay(maxLoopDelayMs, time);

@@ -1,5 +1,5 @@
 import type { CallContext } from './call-context';
-import type { ScopeUsage, Secret, SecretScope, Usage } from './secret';
+import type { Precondition, ScopeUsage, Secret, SecretScope, Usage } from './secret';
 import {
   type ListedSecrets,
   type RetrievedSecret,
@@ -26,12 +26,17 @@ export abstract class SecretStoreDecorator extends SecretStore implements UsageS
     return this.inner.retrieve(scope, name, context);
   }
 
-  update(scope: SecretScope, secret: Secret, context: CallContext): Promise<void> {
-    return this.inner.update(scope, secret, context);
+  update(
+    scope: SecretScope,
+    secret: Secret,
+    context: CallContext,
+    precondition?: Precondition,
+  ): Promise<void> {
+    return this.inner.update(scope, secret, context, precondition);
   }
 
-  delete(scope: SecretScope, name: string, context: CallContext): Promise<void> {
-    return this.inner.delete(scope, name, context);
+  delete(scope: SecretScope, name: string, context: CallContext, precondition?: Precondition): Promise<void> {
+    return this.inner.delete(scope, name, context, precondition);
   }
 
   list(scope: SecretScope, context: CallContext): Promise<ListedSecrets> {

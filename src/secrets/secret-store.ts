@@ -1,6 +1,13 @@
 import { SecretNotFound } from '../errors/store-errors';
 import type { CallContext } from './call-context';
-import { type Secret, type SecretScope, secretBytes, type ScopeUsage, type Usage } from './secret';
+import {
+  type Precondition,
+  type Secret,
+  type SecretScope,
+  secretBytes,
+  type ScopeUsage,
+  type Usage,
+} from './secret';
 
 /** The result of retrieve(). */
 export interface RetrievedSecret {
@@ -25,6 +32,7 @@ export interface ListedSecrets {
  * Names and scope fields compare byte for byte: 'Key' is not 'key'.
  * Values are opaque, well-formed text, '' included, at most MAX_VALUE_BYTES; they come back unchanged.
  * A resolved write is visible to the next read; of two creates of one name exactly one resolves.
+ * A precondition is checked against what the store itself has, and no other write of the scope comes between it and the write.
  * Any method may throw StoreUnavailable (503) or TooManyRequests (429), and a write StoreOutcomeUnknown (503) or ApprovalRequired (409);
  * a call whose context is aborted throws the reason of that, and a write then changed nothing;
  * no error carries a value or a credential, not even in `cause`.
@@ -35,9 +43,19 @@ export abstract class SecretStore {
   /** @throws SecretNotFound, also when the scope is unknown */
   abstract retrieve(scope: SecretScope, name: string, context: CallContext): Promise<RetrievedSecret>;
   /** @throws SecretNotFound; never creates */
-  abstract update(scope: SecretScope, secret: Secret, context: CallContext): Promise<void>;
+  abstract update(
+    scope: SecretScope,
+    secret: Secret,
+    context: CallContext,
+    precondition?: Precondition,
+  ): Promise<void>;
   /** @throws SecretNotFound, also for a second delete of the same name */
-  abstract delete(scope: SecretScope, name: string, context: CallContext): Promise<void>;
+  abstract delete(
+    scope: SecretScope,
+    name: string,
+    context: CallContext,
+    precondition?: Precondition,
+  ): Promise<void>;
   abstract list(scope: SecretScope, context: CallContext): Promise<ListedSecrets>;
   /** Resolves when the backend answers and accepts our credential; readiness asks this. */
   abstract ping(): Promise<void>;

@@ -41,6 +41,9 @@ export interface Secret {
   readonly value: string;
 }
 
+/** Checks the secret that a write would change or delete. @throws PreconditionFailed, and then nothing is changed */
+export type Precondition = (current: Secret) => void;
+
 /** Returns a key as JSON, so that no two scopes share a key and none is a prefix of another. */
 export function scopeKeyOf({ user, workspace, environment }: SecretScope): string {
   return JSON.stringify([user, workspace, environment]);

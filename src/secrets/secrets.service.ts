@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { GrantsService } from '../authz/grants.service';
 import type { Caller } from '../authn/caller';
 import type { CallContext } from './call-context';
-import type { Environment, Secret } from './secret';
+import type { Precondition, Environment, Secret } from './secret';
 import { type ListedSecrets, type RetrievedSecret, SecretStore } from './secret-store';
 
 /** The place that a caller names; the grant is checked before anything is read from it. */
@@ -34,14 +34,26 @@ export class SecretsService {
     return this.store.create({ user, workspace, environment: at.environment }, secret, context);
   }
 
-  async update(caller: Caller, at: SecretLocation, secret: Secret, context: CallContext): Promise<void> {
+  async update(
+    caller: Caller,
+    at: SecretLocation,
+    secret: Secret,
+    context: CallContext,
+    precondition?: Precondition,
+  ): Promise<void> {
     const { user, workspace } = this.grants.authorize(caller, 'UpdateSecret', at.workspace);
-    return this.store.update({ user, workspace, environment: at.environment }, secret, context);
+    return this.store.update({ user, workspace, environment: at.environment }, secret, context, precondition);
   }
 
-  async delete(caller: Caller, at: SecretLocation, name: string, context: CallContext): Promise<void> {
+  async delete(
+    caller: Caller,
+    at: SecretLocation,
+    name: string,
+    context: CallContext,
+    precondition?: Precondition,
+  ): Promise<void> {
     const { user, workspace } = this.grants.authorize(caller, 'DeleteSecret', at.workspace);
-    return this.store.delete({ user, workspace, environment: at.environment }, name, context);
+    return this.store.delete({ user, workspace, environment: at.environment }, name, context, precondition);
   }
 
   async list(caller: Caller, at: SecretLocation, context: CallContext): Promise<ListedSecrets> {

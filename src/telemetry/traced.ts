@@ -7,7 +7,7 @@ import type { Caller } from '../authn/caller';
 import type { Spans } from './telemetry';
 import type { AuthenticationGuard } from '../http/guards/authentication.guard';
 import type { CallContext } from '../secrets/call-context';
-import type { Secret, SecretScope } from '../secrets/secret';
+import type { Precondition, Secret, SecretScope } from '../secrets/secret';
 import { type ListedSecrets, type RetrievedSecret, SecretStore } from '../secrets/secret-store';
 
 /** Records each authorisation as a span. */
@@ -55,12 +55,17 @@ export class TracedSecretStore extends SecretStore {
     return this.spans.during('store retrieve', () => this.inner.retrieve(scope, name, context));
   }
 
-  update(scope: SecretScope, secret: Secret, context: CallContext): Promise<void> {
-    return this.spans.during('store update', () => this.inner.update(scope, secret, context));
+  update(
+    scope: SecretScope,
+    secret: Secret,
+    context: CallContext,
+    precondition?: Precondition,
+  ): Promise<void> {
+    return this.spans.during('store update', () => this.inner.update(scope, secret, context, precondition));
   }
 
-  delete(scope: SecretScope, name: string, context: CallContext): Promise<void> {
-    return this.spans.during('store delete', () => this.inner.delete(scope, name, context));
+  delete(scope: SecretScope, name: string, context: CallContext, precondition?: Precondition): Promise<void> {
+    return this.spans.during('store delete', () => this.inner.delete(scope, name, context, precondition));
   }
 
   list(scope: SecretScope, context: CallContext): Promise<ListedSecrets> {

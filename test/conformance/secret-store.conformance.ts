@@ -1,5 +1,6 @@
 import { DomainError, type Reason } from '../../src/errors/domain-error';
-import { ENVIRONMENTS, MAX_VALUE_BYTES, type SecretScope } from '../../src/secrets/secret';
+import { type Precondition, ENVIRONMENTS, MAX_VALUE_BYTES, type SecretScope } from '../../src/secrets/secret';
+import { PreconditionFailed } from '../../src/errors/store-errors';
 import type { SecretStore } from '../../src/secrets/secret-store';
 import type { StoreAdapter } from '../../src/secrets/secret-store-decorator';
 import { StoreClient } from '../support/store-client';
@@ -77,6 +78,13 @@ export async function outcome(call: Promise<unknown>): Promise<Reason | 'done'> 
   }
 }
 
+/** A precondition that only this value meets. */
+const isStill =
+  (value: string): Precondition =>
+  (current) => {
+    if (current.value !== value) throw new PreconditionFailed(current.name);
+  };
+
 /** The contracts of SecretStore and UserWorkspaces. */
 export function describeSecretStore(title: string, subject: StoreUnderTest): void {
   describeSecretOperations(title, subject);
@@ -138,6 +146,48 @@ export function describeSecretOperations(title: string, subject: StoreUnderTest<
       expect(await outcome(store.retrieve(scope, 'k'))).toBe('SECRET_NOT_FOUND');
       await store.create(scope, { name: 'k', value: 'again' });
       expect(await store.retrieve(scope, 'k')).toEqual({ name: 'k', value: 'again' });
+    });
+
+    it('writes and deletes only where the precondition holds for what the store has', async () => {
+      const scope = fresh();
+      await store.create(scope, { name: 'k', value: 'v1' });
+      await store.create(scope, { name: 'other', value: 'o' });
+      expect((await store.retrieve(scope, 'k')).value).toBe('v1');
+      expect(await outcome(store.update(scope, { name: 'k', value: 'lost' }, isStill('v0')))).toBe(
+        'PRECONDITION_FAILED',
+      );
+      expect(await outcome(store.delete(scope, 'k', isStill('v0')))).toBe('PRECONDITION_FAILED');
+      expect(await store.list(scope)).toEqual([
+        { name: 'k', value: 'v1' },
+        { name: 'other', value: 'o' },
+      ]);
+      await store.update(scope, { name: 'k', value: 'v2' }, isStill('v1'));
+      expect(await store.retrieve(scope, 'k')).toEqual({ name: 'k', value: 'v2' });
+      await store.delete(scope, 'k', isStill('v2'));
+      expect(await store.list(scope)).toEqual([{ name: 'other', value: 'o' }]);
+    });
+
+    it('asks no precondition of a secret that does not exist', async () => {
+      const scope = fresh();
+      await store.create(scope, { name: 'other', value: 'o' });
+      const never = () => {
+        throw new Error('was asked');
+      };
+      expect(await outcome(store.update(scope, { name: 'k', value: 'v' }, never))).toBe('SECRET_NOT_FOUND');
+      expect(await outcome(store.delete(scope, 'k', never))).toBe('SECRET_NOT_FOUND');
+    });
+
+    it('lets one of many writers with the same precondition write', async () => {
+      const scope = fresh();
+      await store.create(scope, { name: 'k', value: 'v' });
+      const outcomes = await Promise.all(
+        Array.from({ length: 10 }, (_, i) =>
+          outcome(store.update(scope, { name: 'k', value: `${i}` }, isStill('v'))),
+        ),
+      );
+      expect(outcomes.filter((o) => o === 'done')).toHaveLength(1);
+      expect(outcomes.filter((o) => o === 'PRECONDITION_FAILED')).toHaveLength(9);
+      expect((await store.retrieve(scope, 'k')).value).toBe(`${outcomes.indexOf('done')}`);
     });
 
     it('says not found, or an empty list, for a workspace that was never written', async () => {

@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { TooManyRequests } from '../../src/errors/request-errors';
-import type { Secret, SecretScope } from '../../src/secrets/secret';
+import type { Precondition, Secret, SecretScope } from '../../src/secrets/secret';
 import type { CallContext } from '../../src/secrets/call-context';
 import type { ListedSecrets, RetrievedSecret, StoredWorkspace } from '../../src/secrets/secret-store';
 import { SecretStoreDecorator, type StoreAdapter } from '../../src/secrets/secret-store-decorator';
@@ -22,11 +22,21 @@ export class RunScopedSecretStore extends SecretStoreDecorator {
   override retrieve(scope: SecretScope, name: string, context: CallContext): Promise<RetrievedSecret> {
     return patiently(() => this.inner.retrieve(this.#ours(scope), name, context));
   }
-  override update(scope: SecretScope, secret: Secret, context: CallContext): Promise<void> {
-    return patiently(() => this.inner.update(this.#ours(scope), secret, context));
+  override update(
+    scope: SecretScope,
+    secret: Secret,
+    context: CallContext,
+    precondition?: Precondition,
+  ): Promise<void> {
+    return patiently(() => this.inner.update(this.#ours(scope), secret, context, precondition));
   }
-  override delete(scope: SecretScope, name: string, context: CallContext): Promise<void> {
-    return patiently(() => this.inner.delete(this.#ours(scope), name, context));
+  override delete(
+    scope: SecretScope,
+    name: string,
+    context: CallContext,
+    precondition?: Precondition,
+  ): Promise<void> {
+    return patiently(() => this.inner.delete(this.#ours(scope), name, context, precondition));
   }
   override list(scope: SecretScope, context: CallContext): Promise<ListedSecrets> {
     return patiently(() => this.inner.list(this.#ours(scope), context));

@@ -1,6 +1,7 @@
 import { SecretAlreadyExists, SecretNotFound } from '../../src/errors/store-errors';
 import { type CallContext, UNATTENDED } from '../../src/secrets/call-context';
 import {
+  type Precondition,
   secretBytes,
   usageOf,
   type ScopeUsage,
@@ -53,14 +54,22 @@ export class MemorySecretStore extends SecretStore implements ScopeSource, Usage
     scope: SecretScope,
     { name, value }: Secret,
     _context: CallContext = UNATTENDED,
+    precondition?: Precondition,
   ): Promise<void> {
     const secrets = await this.enter('update', scope);
-    if (!secrets.has(name)) throw new SecretNotFound(name);
+    requireCurrent(secrets, name, precondition);
     secrets.set(name, value);
   }
 
-  async delete(scope: SecretScope, name: string, _context: CallContext = UNATTENDED): Promise<void> {
-    if (!(await this.enter('delete', scope)).delete(name)) throw new SecretNotFound(name);
+  async delete(
+    scope: SecretScope,
+    name: string,
+    _context: CallContext = UNATTENDED,
+    precondition?: Precondition,
+  ): Promise<void> {
+    const secrets = await this.enter('delete', scope);
+    requireCurrent(secrets, name, precondition);
+    secrets.delete(name);
   }
 
   async list(scope: SecretScope, _context: CallContext = UNATTENDED): Promise<ListedSecrets> {
@@ -129,6 +138,16 @@ export class MemorySecretStore extends SecretStore implements ScopeSource, Usage
     scopes.set(environment, secrets);
     return secrets;
   }
+}
+
+function requireCurrent(
+  secrets: ReadonlyMap<string, string>,
+  name: string,
+  precondition: Precondition | undefined,
+): void {
+  const value = secrets.get(name);
+  if (value === undefined) throw new SecretNotFound(name);
+  precondition?.({ name, value });
 }
 
 interface MemoryWorkspace {

@@ -1,5 +1,5 @@
 import { UNATTENDED } from '../../src/secrets/call-context';
-import type { ScopeUsage, Secret, SecretScope, Usage } from '../../src/secrets/secret';
+import type { Precondition, ScopeUsage, Secret, SecretScope, Usage } from '../../src/secrets/secret';
 import type {
   ScopeContents,
   ScopeSource,
@@ -23,11 +23,11 @@ export class StoreClient<
   async retrieve(scope: SecretScope, name: string): Promise<Secret> {
     return (await this.store.retrieve(scope, name, UNATTENDED)).secret;
   }
-  update(scope: SecretScope, secret: Secret): Promise<void> {
-    return this.store.update(scope, secret, UNATTENDED);
+  update(scope: SecretScope, secret: Secret, precondition?: Precondition): Promise<void> {
+    return this.store.update(scope, secret, UNATTENDED, precondition);
   }
-  delete(scope: SecretScope, name: string): Promise<void> {
-    return this.store.delete(scope, name, UNATTENDED);
+  delete(scope: SecretScope, name: string, precondition?: Precondition): Promise<void> {
+    return this.store.delete(scope, name, UNATTENDED, precondition);
   }
   async list(scope: SecretScope): Promise<readonly Secret[]> {
     return (await this.store.list(scope, UNATTENDED)).secrets;

@@ -5,6 +5,7 @@ import type { Environment } from '../../secrets/secret';
 import { SecretsService } from '../../secrets/secrets.service';
 import type { ProviderRequest } from '../request/provider-request';
 import { CurrentCaller } from '../request/route-access';
+import { EntityTags } from '../answers/entity-tags';
 import { DONE, ok, showStaleness, type Envelope } from '../answers/envelope';
 import { ListSecretRequest, NamedSecretRequest, SecretRequest, WorkspaceQuery } from './secret-requests';
 
@@ -26,6 +27,7 @@ export class SecretsController {
   constructor(
     private readonly secrets: SecretsService,
     private readonly contexts: CallContexts,
+    private readonly tags: EntityTags,
   ) {}
 
   @Post('RetrieveSecret')
@@ -36,14 +38,11 @@ export class SecretsController {
     @Body() { name, env }: NamedSecretRequest,
     @Req() request: ProviderRequest,
   ): Promise<Envelope<SecretView>> {
+    const scope = { user: caller.user, workspace, environment: env };
     const context = this.contexts.of(request);
-    const { secret, staleForMs } = await this.secrets.retrieve(
-      caller,
-      { workspace, environment: env },
-      name,
-      context,
-    );
+    const { secret, staleForMs } = await this.secrets.retrieve(caller, scope, name, context);
     if (staleForMs !== undefined) showStaleness(request.res, staleForMs);
+    request.res?.setHeader('ETag', this.tags.ofSecret(scope, secret));
     return ok({ ...secret, env });
   }
 
@@ -72,12 +71,9 @@ export class SecretsController {
     @Body() { name, value, env }: SecretRequest,
     @Req() request: ProviderRequest,
   ): Promise<Envelope<''>> {
-    await this.secrets.update(
-      caller,
-      { workspace, environment: env },
-      { name, value },
-      this.contexts.of(request),
-    );
+    const scope = { user: caller.user, workspace, environment: env };
+    const precondition = this.tags.precondition(request.headers['if-match'], scope);
+    await this.secrets.update(caller, scope, { name, value }, this.contexts.of(request), precondition);
     return DONE;
   }
 
@@ -89,7 +85,9 @@ export class SecretsController {
     @Body() { name, env }: NamedSecretRequest,
     @Req() request: ProviderRequest,
   ): Promise<Envelope<''>> {
-    await this.secrets.delete(caller, { workspace, environment: env }, name, this.contexts.of(request));
+    const scope = { user: caller.user, workspace, environment: env };
+    const precondition = this.tags.precondition(request.headers['if-match'], scope);
+    await this.secrets.delete(caller, scope, name, this.contexts.of(request), precondition);
     return DONE;
   }
 
@@ -101,13 +99,11 @@ export class SecretsController {
     @Body() { env }: ListSecretRequest,
     @Req() request: ProviderRequest,
   ): Promise<ListAnswer> {
+    const scope = { user: caller.user, workspace, environment: env };
     const context = this.contexts.of(request);
-    const { secrets, staleForMs, unreadable } = await this.secrets.list(
-      caller,
-      { workspace, environment: env },
-      context,
-    );
+    const { secrets, staleForMs, unreadable } = await this.secrets.list(caller, scope, context);
     if (staleForMs !== undefined) showStaleness(request.res, staleForMs);
+    request.res?.setHeader('ETag', await this.tags.ofList(scope, secrets));
     const answer = ok(secrets.map((secret) => ({ ...secret, env })));
     return unreadable === undefined ? answer : { ...answer, unreadable };
   }

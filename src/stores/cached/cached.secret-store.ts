@@ -6,7 +6,14 @@ import {
   StoreOutcomeUnknown,
 } from '../../errors/store-errors';
 import type { CallContext } from '../../secrets/call-context';
-import { scopeKeyOf, type Secret, type SecretScope, usageOf, type ScopeUsage } from '../../secrets/secret';
+import {
+  type Precondition,
+  scopeKeyOf,
+  type Secret,
+  type SecretScope,
+  usageOf,
+  type ScopeUsage,
+} from '../../secrets/secret';
 import {
   type ListedSecrets,
   type RetrievedSecret,
@@ -58,12 +65,28 @@ export class CachedSecretStore extends SecretStoreDecorator {
     return this.#write(scopeKeyOf(scope), () => this.inner.create(scope, secret, context), secret);
   }
 
-  override update(scope: SecretScope, secret: Secret, context: CallContext): Promise<void> {
-    return this.#write(scopeKeyOf(scope), () => this.inner.update(scope, secret, context), secret);
+  override update(
+    scope: SecretScope,
+    secret: Secret,
+    context: CallContext,
+    precondition?: Precondition,
+  ): Promise<void> {
+    return this.#write(
+      scopeKeyOf(scope),
+      () => this.inner.update(scope, secret, context, precondition),
+      secret,
+    );
   }
 
-  override delete(scope: SecretScope, name: string, context: CallContext): Promise<void> {
-    return this.#write(scopeKeyOf(scope), () => this.inner.delete(scope, name, context), { name });
+  override delete(
+    scope: SecretScope,
+    name: string,
+    context: CallContext,
+    precondition?: Precondition,
+  ): Promise<void> {
+    return this.#write(scopeKeyOf(scope), () => this.inner.delete(scope, name, context, precondition), {
+      name,
+    });
   }
 
   override removeWorkspace(workspace: StoredWorkspace, context: CallContext): Promise<void> {

@@ -1,5 +1,6 @@
 import { randomBytes, type KeyObject } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
+import { StoreUnavailable } from '../../errors/store-errors';
 import {
   FORMAT_VERSION,
   lengthPrefixed,
@@ -52,6 +53,13 @@ export class DataKeys {
     if (sealed === undefined) return undefined;
     const { key } = this.open(workspaceKey, sealed);
     if (removals === this.removals) this.unwrapped.set(cacheKey, { key, workspaceKey });
+    return key;
+  }
+
+  /** Returns the key of a workspace that has secrets. @throws StoreUnavailable where it has none: that is damage */
+  async ofStored(workspace: WorkspaceOfUser): Promise<KeyObject> {
+    const key = await this.find(workspace);
+    if (key === undefined) throw new StoreUnavailable();
     return key;
   }
 

@@ -1,8 +1,7 @@
-import type { KeyObject } from 'node:crypto';
 import { KeyedMutex } from '../../concurrency/keyed-mutex';
 import { DomainError } from '../../errors/domain-error';
-import { SecretAlreadyExists, SecretNotFound, StoreUnavailable } from '../../errors/store-errors';
-import type { Secret, SecretScope, ScopeUsage, Usage } from '../../secrets/secret';
+import { SecretNotFound, StoreUnavailable } from '../../errors/store-errors';
+import type { Precondition, Secret, SecretScope, ScopeUsage, Usage } from '../../secrets/secret';
 import type { CallContext } from '../../secrets/call-context';
 import {
   type ListedSecrets,
@@ -20,7 +19,6 @@ import { EmbeddedDeletionJobStorage, type WhileOpen } from './embedded.deletion-
 import {
   META_RECORD_KEY,
   RecordKeys,
-  sealSecret,
   secretBytesOf,
   unsealSecret,
   usageIn,
@@ -33,6 +31,7 @@ import { openVault, type Vault, type VaultOptions } from './vault/vault';
 import { unusable } from './vault/vault-database';
 import { vaultFolderIn } from './vault/vault-folder';
 import { VaultWriter, DatabaseRecovery } from './vault/vault-writer';
+import { WritePlans } from './write-plans';
 
 export interface EmbeddedStoreOptions extends VaultOptions {
   /** How much disk space is reserved for deletes and the next start, at most; 0 reserves none. */
@@ -48,6 +47,7 @@ export class EmbeddedSecretStore extends SecretStore implements UsageSource, Use
   private readonly database: VaultDatabase;
   private readonly recordKeys: RecordKeys;
   private readonly dataKeys: DataKeys;
+  private readonly plans: WritePlans;
   private readonly workspaces: StoredWorkspaces;
   private readonly lists: ScopeLists;
   private readonly recovery: DatabaseRecovery;
@@ -66,6 +66,7 @@ export class EmbeddedSecretStore extends SecretStore implements UsageSource, Use
     this.database = database;
     this.recordKeys = new RecordKeys(keys.indexKey);
     this.dataKeys = new DataKeys(database, keys.wrappingKey, this.recordKeys);
+    this.plans = new WritePlans(database, this.recordKeys, this.dataKeys);
     this.lists = new ScopeLists(database, this.recordKeys, time);
     this.workspaces = new StoredWorkspaces(database, this.recordKeys, this.dataKeys);
     this.recovery = new DatabaseRecovery(database, disk, time);
@@ -98,14 +99,7 @@ export class EmbeddedSecretStore extends SecretStore implements UsageSource, Use
   }
 
   async create(scope: SecretScope, secret: Secret, context: CallContext): Promise<void> {
-    await this.write(scope, context, async (workspaceKey) => {
-      const recordKey = this.recordKeys.ofSecret(scope, secret.name);
-      if (await this.database.has(recordKey)) throw new SecretAlreadyExists(secret.name);
-      // One batch, so that there is no data key without a secret, and no secret without its data key.
-      const { key, operations } = await this.dataKeys.findOrMake(workspaceKey, scope);
-      const value = sealSecret(key, { scope, recordKey }, secret);
-      return [...operations, { type: 'put', key: recordKey, value }];
-    });
+    await this.write(scope, context, (workspaceKey) => this.plans.create(workspaceKey, scope, secret));
   }
 
   async retrieve(scope: SecretScope, name: string): Promise<RetrievedSecret> {
@@ -113,31 +107,32 @@ export class EmbeddedSecretStore extends SecretStore implements UsageSource, Use
       const recordKey = this.recordKeys.ofSecret(scope, name);
       const record = await this.database.get(recordKey);
       if (record === undefined) throw new SecretNotFound(name);
-      const dataKey = await this.dataKeyOf(scope);
+      const dataKey = await this.dataKeys.ofStored(scope);
       return { secret: unsealSecret(dataKey, { scope, recordKey }, record) };
     });
   }
 
-  async update(scope: SecretScope, secret: Secret, context: CallContext): Promise<void> {
-    await this.write(scope, context, async () => {
-      const recordKey = this.recordKeys.ofSecret(scope, secret.name);
-      if (!(await this.database.has(recordKey))) throw new SecretNotFound(secret.name);
-      const value = sealSecret(await this.dataKeyOf(scope), { scope, recordKey }, secret);
-      return [{ type: 'put', key: recordKey, value }];
-    });
+  async update(
+    scope: SecretScope,
+    secret: Secret,
+    context: CallContext,
+    precondition?: Precondition,
+  ): Promise<void> {
+    await this.write(scope, context, () => this.plans.update(scope, secret, precondition));
   }
 
-  async delete(scope: SecretScope, name: string, context: CallContext): Promise<void> {
-    await this.write(scope, context, async () => {
-      const recordKey = this.recordKeys.ofSecret(scope, name);
-      if (!(await this.database.has(recordKey))) throw new SecretNotFound(name);
-      return [{ type: 'del', key: recordKey }];
-    });
+  async delete(
+    scope: SecretScope,
+    name: string,
+    context: CallContext,
+    precondition?: Precondition,
+  ): Promise<void> {
+    await this.write(scope, context, () => this.plans.delete(scope, name, precondition));
   }
 
   async list(scope: SecretScope, { signal }: CallContext): Promise<ListedSecrets> {
     return this.whileOpen(async () => ({
-      secrets: await this.lists.list(scope, () => this.dataKeyOf(scope), signal),
+      secrets: await this.lists.list(scope, () => this.dataKeys.ofStored(scope), signal),
     }));
   }
 
@@ -187,13 +182,6 @@ export class EmbeddedSecretStore extends SecretStore implements UsageSource, Use
   async close(): Promise<void> {
     this.closed ??= this.closeDatabase();
     await this.closed;
-  }
-
-  /** @throws StoreUnavailable where secrets have no data key: that is damage, not an unknown workspace */
-  private async dataKeyOf(scope: SecretScope): Promise<KeyObject> {
-    const dataKey = await this.dataKeys.find(scope);
-    if (dataKey === undefined) throw new StoreUnavailable();
-    return dataKey;
   }
 
   /** @param plan checks the secret and returns what to write; the workspace's lock is held until that is written */

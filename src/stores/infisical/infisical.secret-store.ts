@@ -1,6 +1,12 @@
 import { SecretNotFound } from '../../errors/store-errors';
 import type { LogEvent } from '../../logging/log';
-import { type ScopeUsage, type Secret, type SecretScope, usageOf } from '../../secrets/secret';
+import {
+  type Precondition,
+  type ScopeUsage,
+  type Secret,
+  type SecretScope,
+  usageOf,
+} from '../../secrets/secret';
 import {
   type ListedSecrets,
   type RetrievedSecret,
@@ -69,22 +75,34 @@ export class InfisicalSecretStore extends SecretStore implements ScopeSource, Us
     }
   }
 
-  async update(scope: SecretScope, { name, value }: Secret, caller: CallContext): Promise<void> {
+  async update(
+    scope: SecretScope,
+    { name, value }: Secret,
+    caller: CallContext,
+    precondition?: Precondition,
+  ): Promise<void> {
     requireHoldableName(name);
     const stored = encodeValue(value);
     const { reader, writer } = this.deps;
     await this.#write(scope, name, caller, async (location, context) => {
+      await this.#require(location, name, context, precondition);
       const rowCount = await reader.countRows(location, name, context);
       if (rowCount === 0) throw new SecretNotFound(name);
       await writer.update(location, { name, stored, rowCount }, context);
     });
   }
 
-  async delete(scope: SecretScope, name: string, caller: CallContext): Promise<void> {
+  async delete(
+    scope: SecretScope,
+    name: string,
+    caller: CallContext,
+    precondition?: Precondition,
+  ): Promise<void> {
     requireHoldableName(name);
-    await this.#write(scope, name, caller, (location, context) =>
-      this.deps.writer.delete(location, name, context),
-    );
+    await this.#write(scope, name, caller, async (location, context) => {
+      await this.#require(location, name, context, precondition);
+      await this.deps.writer.delete(location, name, context);
+    });
   }
 
   async list(scope: SecretScope, caller: CallContext): Promise<ListedSecrets> {
@@ -161,6 +179,19 @@ export class InfisicalSecretStore extends SecretStore implements ScopeSource, Us
   async close(): Promise<void> {
     this.deps.close();
     return Promise.resolve();
+  }
+
+  /** Reads the secret, within the lock of its scope, and checks it. @throws SecretNotFound, PreconditionFailed */
+  async #require(
+    location: ProjectEnvironment,
+    name: string,
+    context: CallContext,
+    precondition: Precondition | undefined,
+  ): Promise<void> {
+    if (precondition === undefined) return;
+    const row = preferredRow(await this.deps.reader.retrieveFrom(location, name, context));
+    if (row === undefined) throw new SecretNotFound(name);
+    precondition(readableSecret(row, this.log));
   }
 
   /** Writes to a secret that the server must have. @throws SecretNotFound also where its project or environment is gone */

@@ -6,7 +6,7 @@ import {
   StoreOutcomeUnknown,
   StoreUnavailable,
 } from '../../errors/store-errors';
-import { type Secret, secretBytes, type SecretScope } from '../../secrets/secret';
+import { type Precondition, type Secret, secretBytes, type SecretScope } from '../../secrets/secret';
 import type { CallContext } from '../../secrets/call-context';
 import type { StoredWorkspace } from '../../secrets/secret-store';
 import { SecretStoreDecorator, type StoreAdapter } from '../../secrets/secret-store-decorator';
@@ -55,14 +55,26 @@ export class QuotaSecretStore extends SecretStoreDecorator {
   }
 
   /** @throws QuotaExceeded */
-  override update(scope: SecretScope, secret: Secret, context: CallContext): Promise<void> {
+  override update(
+    scope: SecretScope,
+    secret: Secret,
+    context: CallContext,
+    precondition?: Precondition,
+  ): Promise<void> {
     const write = { kind: 'update', name: secret.name, bytes: secretBytes(secret) } as const;
-    return this.#limited(scope, write, context, () => this.inner.update(scope, secret, context));
+    return this.#limited(scope, write, context, () =>
+      this.inner.update(scope, secret, context, precondition),
+    );
   }
 
-  override delete(scope: SecretScope, name: string, context: CallContext): Promise<void> {
+  override delete(
+    scope: SecretScope,
+    name: string,
+    context: CallContext,
+    precondition?: Precondition,
+  ): Promise<void> {
     const write = { kind: 'delete', name, bytes: 0 } as const;
-    return this.#limited(scope, write, context, () => this.inner.delete(scope, name, context));
+    return this.#limited(scope, write, context, () => this.inner.delete(scope, name, context, precondition));
   }
 
   override async removeWorkspace(workspace: StoredWorkspace, context: CallContext): Promise<void> {

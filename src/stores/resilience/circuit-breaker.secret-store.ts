@@ -4,7 +4,7 @@ import { ClientGone, InvalidRequest, TooManyRequests } from '../../errors/reques
 import { StoreOutcomeUnknown, StoreUnreachable } from '../../errors/store-errors';
 import type { LogEvent } from '../../logging/log';
 import type { CallContext } from '../../secrets/call-context';
-import type { ScopeUsage, Secret, SecretScope } from '../../secrets/secret';
+import type { Precondition, ScopeUsage, Secret, SecretScope } from '../../secrets/secret';
 import type {
   ListedSecrets,
   RetrievedSecret,
@@ -92,14 +92,24 @@ export class CircuitBreakerSecretStore extends SecretStoreDecorator implements S
     return this.#judged(this.inner.retrieve(scope, name, context), isTrial);
   }
 
-  override async update(scope: SecretScope, secret: Secret, context: CallContext): Promise<void> {
+  override async update(
+    scope: SecretScope,
+    secret: Secret,
+    context: CallContext,
+    precondition?: Precondition,
+  ): Promise<void> {
     const isTrial = this.#admit();
-    return this.#judged(this.inner.update(scope, secret, context), isTrial);
+    return this.#judged(this.inner.update(scope, secret, context, precondition), isTrial);
   }
 
-  override async delete(scope: SecretScope, name: string, context: CallContext): Promise<void> {
+  override async delete(
+    scope: SecretScope,
+    name: string,
+    context: CallContext,
+    precondition?: Precondition,
+  ): Promise<void> {
     const isTrial = this.#admit();
-    return this.#judged(this.inner.delete(scope, name, context), isTrial);
+    return this.#judged(this.inner.delete(scope, name, context, precondition), isTrial);
   }
 
   override async list(scope: SecretScope, context: CallContext): Promise<ListedSecrets> {

@@ -2,7 +2,13 @@ import { TooManyRequests } from '../../errors/request-errors';
 import { SecretAlreadyExists } from '../../errors/store-errors';
 import { FairQueue, type FairQueueBounds, type ReleasePermit } from '../../concurrency/fair-queue';
 import type { CallContext } from '../../secrets/call-context';
-import { scopeKeyOf, type SecretScope, type Secret, type ScopeUsage } from '../../secrets/secret';
+import {
+  type Precondition,
+  scopeKeyOf,
+  type SecretScope,
+  type Secret,
+  type ScopeUsage,
+} from '../../secrets/secret';
 import type {
   ListedSecrets,
   RetrievedSecret,
@@ -72,16 +78,26 @@ export class ConcurrencyLimitSecretStore extends SecretStoreDecorator implements
     return this.inner.retrieve(scope, name, context).finally(release);
   }
 
-  override async update(scope: SecretScope, secret: Secret, context: CallContext): Promise<void> {
+  override async update(
+    scope: SecretScope,
+    secret: Secret,
+    context: CallContext,
+    precondition?: Precondition,
+  ): Promise<void> {
     const key = keyOf(scope);
     const release = this.#queue.tryAcquire(key) ?? (await this.#permit(key, context));
-    return this.inner.update(scope, secret, context).finally(release);
+    return this.inner.update(scope, secret, context, precondition).finally(release);
   }
 
-  override async delete(scope: SecretScope, name: string, context: CallContext): Promise<void> {
+  override async delete(
+    scope: SecretScope,
+    name: string,
+    context: CallContext,
+    precondition?: Precondition,
+  ): Promise<void> {
     const key = keyOf(scope);
     const release = this.#queue.tryAcquire(key) ?? (await this.#permit(key, context));
-    return this.inner.delete(scope, name, context).finally(release);
+    return this.inner.delete(scope, name, context, precondition).finally(release);
   }
 
   override async list(scope: SecretScope, context: CallContext): Promise<ListedSecrets> {
