@@ -108,4 +108,82 @@ describe('an index of grants', () => {
     index.put('b', { ...notes([READ], { appKey: 'key', appSecret: 's' }), app: 'thief' });
     expect(told).toEqual(['alice notes: none']);
   });
+
+  it('names in a problem what conflicts and with whom, in the order of the sources', () => {
+    index.put('c', notes([LIST], { appKey: 'key' }));
+    index.put('a', notes([READ]));
+    index.put('b', { ...notes([READ], { appKey: 'key' }), app: 'thief' });
+    const reason = (what: string, others: string) => `the same ${what} as ${others}; none of them is served`;
+    expect(index.problems()).toEqual([
+      { source: 'a', reason: reason('app and user', 'c'), servedFromLastGood: false },
+      { source: 'b', reason: reason('app key', 'c'), servedFromLastGood: false },
+      { source: 'c', reason: reason('app and user', 'a'), servedFromLastGood: false },
+      { source: 'c', reason: reason('app key', 'b'), servedFromLastGood: false },
+    ]);
+  });
+
+  it('names five sources of a conflict at most, and counts the others', () => {
+    const reasonOf = (source: string) => index.problems().find((one) => one.source === source)?.reason;
+    for (const source of ['a', 'b', 'c', 'd', 'e', 'f']) index.put(source, notes([LIST]));
+    expect(reasonOf('a')).toBe('the same app and user as b, c, d, e, f; none of them is served');
+    for (const source of ['g', 'h']) index.put(source, notes([LIST]));
+    expect(reasonOf('a')).toBe('the same app and user as b, c, d, e, f and 2 more; none of them is served');
+  });
+
+  it('sees no conflict between apps that have no key', () => {
+    index.put('a', notes([LIST]));
+    index.put('b', { ...notes([LIST]), app: 'mail' });
+    index.put('c', { ...notes([LIST], { appKey: '' }), app: 'chat' });
+    expect([index.size, index.problems()]).toEqual([3, []]);
+  });
+
+  it('counts what is pending, whatever is put and removed', () => {
+    index.put('a', notes([LIST], { pending: new Set([READ, CREATE]) }));
+    index.put('b', { ...notes([LIST], { pending: new Set([READ]) }), app: 'mail' });
+    expect(index.pendingGrants).toBe(3);
+    index.put('a', notes([LIST], { pending: new Set([READ]) }));
+    expect(index.pendingGrants).toBe(2);
+    index.remove('b');
+    expect(index.pendingGrants).toBe(1);
+    index.remove('a');
+    expect(index.pendingGrants).toBe(0);
+  });
+
+  it('keeps the workspaces of an app that it withholds, until its source is gone or put again', () => {
+    index.put('a', notes([READ]), 1);
+    index.put('b', { ...notes([READ]), app: 'mail' }, 2);
+    expect(index.holdersOf('alice', 'desk')).toEqual(['notes', 'mail']);
+    expect(index.withhold('a', undefined)).toBe(true);
+    expect(index.find('alice', 'notes')).toBeUndefined();
+    expect(index.withhold('a', undefined)).toBe(false);
+    expect(index.holdersOf('alice', 'desk')).toEqual(['notes', 'mail']);
+    expect(index.sharedWorkspaces()).toEqual([{ user: 'alice', workspace: 'desk', apps: ['notes', 'mail'] }]);
+    index.put('a', notes([LIST]), 1);
+    expect(index.holdersOf('alice', 'desk')).toEqual(['mail']);
+    index.withhold('a', undefined);
+    index.remove('a');
+    expect(index.holdersOf('alice', 'notes')).toEqual([]);
+  });
+
+  it('withholds a source by the claim that it is given, also one that was never served', () => {
+    const claim = { installed: notes([READ]), installedAtMs: 1 };
+    expect(index.withhold('a', claim)).toBe(false);
+    expect(index.holdersOf('alice', 'desk')).toEqual(['notes']);
+    index.withhold('a', { ...claim, installed: notes([LIST]) });
+    expect([index.holdersOf('alice', 'desk'), index.holdersOf('alice', 'notes')]).toEqual([[], ['notes']]);
+    expect(index.withhold('b', undefined)).toBe(false);
+    expect(index.size).toBe(0);
+  });
+
+  it('counts the changes of shared workspaces, and no others', () => {
+    index.put('a', notes([READ]), 1);
+    expect(index.sharingChanges).toBe(0);
+    index.put('b', { ...notes([READ]), app: 'mail' }, 2);
+    expect(index.sharingChanges).toBe(1);
+    index.put('c', { ...notes([LIST]), app: 'chat' }, 3);
+    expect(index.sharingChanges).toBe(1);
+    index.remove('b');
+    expect(index.sharingChanges).toBe(2);
+    expect(index.sharedWorkspaces()).toEqual([]);
+  });
 });

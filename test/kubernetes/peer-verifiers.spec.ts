@@ -1,4 +1,3 @@
-import { NoPeerVerifier } from '../../src/authn/peer-verifier';
 import { ClusterPeerVerifier } from '../../src/kubernetes/cluster.peer-verifier';
 import { TokenReviewer } from '../../src/kubernetes/token-reviewer';
 import { describePeerVerifier } from '../conformance/peer-verifier.conformance';
@@ -8,8 +7,6 @@ import { FixedClock } from '../support/fixed-clock';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { AUDIENCE, podToken } from '../support/service-account-tokens';
 import { informerDepsOf } from './informer-deps';
-
-describePeerVerifier('the verifier outside a cluster', { open: async () => new NoPeerVerifier() });
 
 describe('in a cluster', () => {
   const clock = new FixedClock();

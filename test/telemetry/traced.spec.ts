@@ -1,7 +1,6 @@
 import { StoreClient } from '../support/store-client';
 import { SecretNotFound } from '../../src/errors/store-errors';
 import type { Spans } from '../../src/telemetry/telemetry';
-import { GrantsService } from '../../src/authz/grants.service';
 import { TracedGrantsService, TracedSecretStore } from '../../src/telemetry/traced';
 import { describeGrantsService } from '../conformance/grants-service.conformance';
 import { describeSecretOperations } from '../conformance/secret-store.conformance';
@@ -36,7 +35,6 @@ describeSecretOperations('the store with spans', {
   },
 });
 
-describeGrantsService('the service of grants', (source, sharing) => new GrantsService(source, sharing));
 describeGrantsService(
   'the service of grants with spans',
   (source, sharing) => new TracedGrantsService(source, sharing, new RecordedSpans()),
