@@ -214,6 +214,25 @@ describe('a client that hangs up', () => {
     },
   );
 
+  it.each(['destroy', 'end'] as const)(
+    'while its user is verified, with %s and before its body is there, is no fault of ours',
+    async (how) => {
+      directory.shut();
+      const socket = openSocket(service.url);
+      socket.write(retrieve('small').slice(0, -3));
+      await arrivedAt(directory, 1)();
+      socket[how]();
+      await eventually(() => expect(connections()).toBe(0));
+      directory.open();
+      await eventually(() => expect(figures()).toEqual({ inFlight: 0, bodyBytes: 0, answerBytes: 0 }));
+      await new Promise(setImmediate);
+      expect(service.logLines().filter(({ msg }) => msg === 'request_failed')).toEqual([]);
+      expect(service.logLines().findLast(({ msg }) => msg === 'request_completed')).toMatchObject({
+        code: 499,
+      });
+    },
+  );
+
   it('at once and repeatedly leaves nothing behind either', async () => {
     for (let round = 0; round < 10; round += 1) {
       const sockets = Array.from({ length: 20 }, () => openSocket(service.url));

@@ -7,7 +7,7 @@ import { parse } from 'content-type';
 import getRawBody from 'raw-body';
 import { SystemMonotonicTime } from '../../time/clock';
 import { FairQueue } from '../../concurrency/fair-queue';
-import { Overloaded, InvalidRequest } from '../../errors/request-errors';
+import { ClientGone, Overloaded, InvalidRequest } from '../../errors/request-errors';
 import {
   CLOSE_LIST,
   CLOSE_OBJECT,
@@ -42,7 +42,7 @@ export class RequestBodies {
   /**
    * Sets `request.body` to a plain object, empty without a body, since all fields of some operations are optional. A body
    * that was read already stays. The memory that it may take is reserved until the request ends.
-   * @throws InvalidRequest, Overloaded, TooManyRequests, or an error with `status`, and with `limit` where the body is too large
+   * @throws InvalidRequest, Overloaded, TooManyRequests, ClientGone, or an error with `status`, and with `limit` where the body is too large
    */
   async read(request: ProviderRequest): Promise<void> {
     if (request.body !== undefined) return;
@@ -67,6 +67,8 @@ export class RequestBodies {
       // body-parser would call raw-body with a callback, which costs an asynchronous resource for each request.
       received = await getRawBody(request, { limit, length: length ?? null });
     } catch (error: unknown) {
+      // raw-body calls it a fault of the server where the client has gone before it begins to read.
+      if (request.destroyed) throw new ClientGone();
       // The client reads its refusal once it has sent all of the body.
       await discardBody(request);
       throw error;
