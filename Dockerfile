@@ -1,14 +1,24 @@
-# Bases are arguments, to be pinned by digest where the image is built.
+# Bases are arguments, to be given with their digests where the image is built: <name>:<tag>@sha256:<64 hexadecimal digits>.
+# Without digests nothing is built, but for a trial with UNPINNED_BASES=allowed.
 ARG NODE_IMAGE=node:24-bookworm-slim
 ARG RUNTIME_IMAGE=node:24-bookworm-slim
+ARG UNPINNED_BASES=refused
 
 FROM ${NODE_IMAGE} AS build
+ARG NODE_IMAGE
+ARG RUNTIME_IMAGE
+ARG UNPINNED_BASES
+RUN for base in "$NODE_IMAGE" "$RUNTIME_IMAGE"; do \
+      if [ "$UNPINNED_BASES" != allowed ] && ! echo "$base" | grep -Eq '^[^@]+@sha256:[0-9a-f]{64}$'; then \
+        echo "The base $base has no digest: docs/image.md" >&2; exit 1; \
+      fi; \
+    done
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
-RUN npm ci
+RUN npm ci --ignore-scripts
 COPY nest-cli.json tsconfig.json tsconfig.build.json ./
 COPY src ./src
-RUN npm run build && rm -f dist/.tsbuildinfo && npm prune --omit=dev
+RUN npm run build && rm -f dist/.tsbuildinfo && npm prune --omit=dev --ignore-scripts
 
 FROM ${RUNTIME_IMAGE}
 ARG VERSION=0.3.0
@@ -28,5 +38,5 @@ USER 65532:65532
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s \
   CMD ["node", "--disable-sigusr1", "-e", "fetch('http://127.0.0.1:'+(process.env.METRICS_PORT||process.env.PORT||8080)+'/livez').then(r=>process.exit(r.ok?0:1),()=>process.exit(1))"]
-# No debugger by SIGUSR1; the flag needs Node 22.14 or newer.
-ENTRYPOINT ["node", "--disable-sigusr1", "dist/main.js"]
+# What the flags are for, and why there are no others: docs/decisions/0018-hardened-process.md. The first needs Node 22.14 or newer.
+ENTRYPOINT ["node", "--disable-sigusr1", "--disallow-code-generation-from-strings", "--disable-proto=delete", "dist/main.js"]

@@ -1,3 +1,4 @@
+import './guarded-intrinsics';
 import type { LogEvent } from '../logging/log';
 
 /**

@@ -20,7 +20,7 @@ import { httpCall } from '../support/http-call';
 import { listeningPorts } from '../support/listening-ports';
 import { ACCESS_TOKEN_KEY, accessToken, USER_TOKEN_SECRET, userToken } from '../support/tokens';
 import { becomes } from '../support/without-privileges';
-import { ROOT, stagesOf } from './recipe';
+import { KNOWN_NODE_FLAGS, NODE_FLAGS, ROOT, stagesOf } from './recipe';
 
 const UNPRIVILEGED = 65_532;
 const OPS = ['CreateSecret?workspace=otmoic', 'RetrieveSecret?workspace=otmoic'];
@@ -44,7 +44,13 @@ describe('the image, made by the steps of its recipe', () => {
           cpSync(join(ROOT, source), join(built, words.length === 2 ? (words[1] ?? '') : source), {
             recursive: true,
           });
-      if (keyword === 'RUN') execFileSync('/bin/sh', ['-c', text], { cwd: built, stdio: 'ignore' });
+      // In place of the bases stands this machine.
+      if (keyword === 'RUN')
+        execFileSync('/bin/sh', ['-c', text], {
+          cwd: built,
+          stdio: 'ignore',
+          env: { ...process.env, UNPINNED_BASES: 'allowed' },
+        });
     }
     for (const { keyword, words } of final) {
       const [from = '', to = ''] = words;
@@ -67,7 +73,7 @@ describe('the image, made by the steps of its recipe', () => {
 
   /** The arguments of Node as the recipe has them, without the flags that the Node of this machine is too old for. */
   const runnable = (args: readonly string[]): readonly string[] =>
-    args.filter((arg) => arg !== '--disable-sigusr1' || process.allowedNodeEnvironmentFlags.has(arg));
+    args.filter((arg) => !NODE_FLAGS.includes(arg) || KNOWN_NODE_FLAGS.includes(arg));
 
   const environmentOf = (...stage: typeof final): Record<string, string> =>
     Object.fromEntries(

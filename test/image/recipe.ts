@@ -24,6 +24,20 @@ export function stagesOf(recipe = RECIPE): readonly (readonly Step[])[] {
   return stages;
 }
 
+/** The flags of Node with which the image starts the service. */
+export const NODE_FLAGS: readonly string[] = (
+  JSON.parse(
+    stagesOf()
+      .at(-1)
+      ?.find(({ keyword }) => keyword === 'ENTRYPOINT')?.text ?? '[]',
+  ) as string[]
+).filter((word) => word.startsWith('--'));
+
+/** Those of them that the Node of this machine has. */
+export const KNOWN_NODE_FLAGS = NODE_FLAGS.filter((flag) =>
+  process.allowedNodeEnvironmentFlags.has(flag.replace(/=.*/, '')),
+);
+
 function stepOf(instruction: Instruction): Step {
   const text = (instruction.getRawArgumentsContent() ?? '').replace(/\\\n\s*/g, ' ');
   const flags = instruction instanceof ModifiableInstruction ? instruction.getFlags() : [];

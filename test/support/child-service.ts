@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { join, resolve } from 'node:path';
+import { KNOWN_NODE_FLAGS } from '../image/recipe';
 import { eventually } from './eventually';
 
 const ROOT = resolve(__dirname, '../..');
@@ -12,14 +13,14 @@ interface LogLine {
   readonly metricsPort?: number;
 }
 
-/** Runs the built service as a process of its own, with only these variables. `npm test` builds it first. */
+/** Runs the built service as a process of its own, with the image's flags of Node and only these variables. `npm test` builds it first. */
 export class ChildService {
   readonly #child: ChildProcess;
   readonly #ended: Promise<number | null>;
   #output = '';
 
   private constructor(env: Readonly<Record<string, string>>) {
-    this.#child = spawn(process.execPath, [join(ROOT, 'dist/main.js')], {
+    this.#child = spawn(process.execPath, [...KNOWN_NODE_FLAGS, join(ROOT, 'dist/main.js')], {
       cwd: ROOT,
       env: { PATH: process.env['PATH'] ?? '', ...env },
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -1,0 +1,95 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ROOT, stagesOf } from './recipe';
+
+interface Package {
+  readonly version?: string;
+  readonly resolved?: string;
+  readonly integrity?: string;
+  readonly link?: boolean;
+  readonly hasInstallScript?: boolean;
+  readonly license?: string;
+}
+
+const textOf = (file: string): string => readFileSync(join(ROOT, file), 'utf8');
+const { packages } = JSON.parse(textOf('package-lock.json')) as {
+  readonly packages: Readonly<Record<string, Package>>;
+};
+const installed = Object.entries(packages).filter(([path]) => path.startsWith('node_modules/'));
+const manifest = JSON.parse(textOf('package.json')) as {
+  readonly allowScripts: Readonly<Record<string, boolean>>;
+  readonly dependencies: Readonly<Record<string, string>>;
+  readonly devDependencies: Readonly<Record<string, string>>;
+};
+
+/** `npm run licences` over a lock file that holds these packages beside our own. */
+function licencesOf(more: Readonly<Record<string, Package & { readonly dev?: boolean }>>) {
+  const dir = mkdtempSync(join(tmpdir(), 'licences-'));
+  try {
+    const lock = join(dir, 'lock.json');
+    writeFileSync(lock, JSON.stringify({ packages: { ...packages, ...more } }));
+    const run = spawnSync(process.execPath, [join(ROOT, 'scripts/licences.mjs'), '--all', lock], {
+      encoding: 'utf8',
+    });
+    return { status: run.status, refused: run.stderr.split('\n').filter(Boolean), list: run.stdout };
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
+}
+
+describe('the packages that this is made of', () => {
+  it('are each pinned: one version, and in the lock file the hash of what the registry gave for it', () => {
+    for (const version of Object.values({ ...manifest.dependencies, ...manifest.devDependencies }))
+      expect(version).toMatch(/^\d+\.\d+\.\d+$/);
+    const unpinned = installed.filter(
+      ([, { integrity, resolved, link }]) =>
+        link !== true &&
+        !(/^sha512-/.test(integrity ?? '') && /^https:\/\/registry\.npmjs\.org\//.test(resolved ?? '')),
+    );
+    expect(unpinned.map(([path]) => path)).toEqual([]);
+  });
+
+  it('may run nothing when they are installed: those that want to are named, and each is denied', () => {
+    const wanting = installed.flatMap(([path, { hasInstallScript }]) =>
+      hasInstallScript === true ? [path.replace(/^.*node_modules\//, '')] : [],
+    );
+    expect(manifest.allowScripts).toEqual(Object.fromEntries(wanting.map((name) => [name, false])));
+    for (const name of wanting)
+      expect(textOf('docs/image.md')).toMatch(new RegExp(`^\\| \`${name}\` \\| .+ \\|$`, 'm'));
+    const installs = stagesOf().flatMap((stage) =>
+      stage.flatMap(({ keyword, text }) =>
+        keyword === 'RUN' ? [...text.matchAll(/npm (?:ci|install|prune)[^&;]*/g)].map(([call]) => call) : [],
+      ),
+    );
+    expect(installs).not.toEqual([]);
+    for (const call of installs) expect(call).toContain('--ignore-scripts');
+  });
+
+  it('have licences that are allowed', () => {
+    const { status, refused, list } = licencesOf({});
+    expect([status, refused]).toEqual([0, []]);
+    for (const [name, version] of Object.entries(manifest.dependencies))
+      expect(list).toMatch(new RegExp(`^${name}@${version}\t\\S`, 'm'));
+  });
+
+  it('are refused with another licence, with none, and where what only builds may not be in the image', () => {
+    const of = (license: string | undefined, dev = false) =>
+      licencesOf({ 'node_modules/planted': { version: '1.0.0', ...(license && { license }), dev } }).refused;
+    for (const licence of [
+      'GPL-3.0-only',
+      'AGPL-3.0',
+      'SSPL-1.0',
+      'UNLICENSED',
+      'MIT AND GPL-2.0',
+      undefined,
+    ])
+      expect(of(licence)).toEqual([
+        `planted@1.0.0 has the licence ${licence ?? 'none'}, which is not allowed in the image.`,
+      ]);
+    expect(of('CC-BY-4.0')).toHaveLength(1);
+    expect(of('CC-BY-4.0', true)).toEqual([]);
+    expect(of('(MIT OR GPL-3.0-only)')).toEqual([]);
+  });
+});

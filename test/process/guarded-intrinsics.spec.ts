@@ -1,0 +1,97 @@
+import { spawnSync } from 'node:child_process';
+import { join, resolve } from 'node:path';
+import { KNOWN_NODE_FLAGS } from '../image/recipe';
+
+const ROOT = resolve(__dirname, '../..');
+
+/** Runs a script behind the first import of every entry point, with the image's flags of Node; returns what it printed. */
+function printedBy(script: string): unknown {
+  const first = JSON.stringify(join(ROOT, 'dist/bootstrap/inspector-signal.js'));
+  const { stdout, stderr } = spawnSync(
+    process.execPath,
+    [...KNOWN_NODE_FLAGS, '-e', `'use strict'; require(${first}); ${script}; process.exit(0)`],
+    { cwd: ROOT, encoding: 'utf8' },
+  );
+  expect(stderr).toBe('');
+  return JSON.parse(stdout) as unknown;
+}
+
+/** Prints which of the statements succeeded. */
+const attempts = (statements: readonly string[]): string =>
+  `const done = [];
+  for (const [text, attempt] of [${statements.map((text) => `[${JSON.stringify(text)}, () => { ${text}; }]`).join()}])
+    try { attempt(); done.push(text); } catch {}
+  console.log(JSON.stringify(done))`;
+
+describe('in a process of the service, behind its first import', () => {
+  it('nothing can add a property that other objects inherit', () => {
+    expect(
+      printedBy(
+        attempts([
+          'Object.prototype.isAdmin = true',
+          'Object.prototype[Symbol.toPrimitive] = () => 1',
+          'Object.defineProperty(Object.prototype, "isAdmin", { value: true })',
+          '({}).constructor.prototype.isAdmin = true',
+          'Array.prototype[7] = "seven"',
+          'Function.prototype.user = "root"',
+          'Error.prototype.status = 200',
+          'Promise.prototype.cancel = () => 1',
+          'Object.getPrototypeOf([][Symbol.iterator]()).return = () => 1',
+          'Object.setPrototypeOf(Array.prototype, { isAdmin: true })',
+        ]),
+      ),
+    ).toEqual([]);
+  });
+
+  it('nothing can put another function in the place of one that code relies on', () => {
+    expect(
+      printedBy(
+        attempts([
+          'JSON.parse = () => ({ user: "root" })',
+          'Array.prototype.includes = () => true',
+          'Map.prototype.get = () => ({})',
+          'RegExp.prototype.test = () => true',
+          'String.prototype.startsWith = () => true',
+          'Object.keys = () => []',
+          'Buffer.from("a").__proto__.__proto__.fill = () => 1',
+          'Promise.prototype.then = () => 1',
+          'delete Object.prototype.hasOwnProperty',
+        ]),
+      ),
+    ).toEqual([]);
+  });
+
+  it('an object has no __proto__ by which its prototype is reached or replaced', () => {
+    expect(
+      printedBy(
+        'const parsed = JSON.parse(\'{"__proto__":{"isAdmin":true}}\'); const copy = {}; for (const key in parsed) copy[key] = parsed[key];' +
+          'console.log(JSON.stringify(["__proto__" in {}, copy.isAdmin === undefined, ({}).isAdmin === undefined]))',
+      ),
+    ).toEqual([false, true, true]);
+  });
+
+  it('no code is made of strings', () => {
+    expect(
+      printedBy(
+        attempts([
+          '(0, eval)("1")',
+          'new Function("return 1")()',
+          '(async () => {}).constructor("return 1")()',
+          '(function* () {}).constructor("return 1")()',
+        ]),
+      ),
+    ).toEqual([]);
+  });
+
+  it('what libraries assign to objects of their own still works', () => {
+    const harmless = [
+      'const error = new Error("x"); error.name = "Named"; error.constructor = Object',
+      'const f = () => 1; f.toString = () => "f"',
+      'const plain = {}; plain.toString = () => "plain"; plain.constructor = 1',
+      'class Own extends Map { get(key) { return [super.get(key)]; } } new Own().get(1)',
+      'Error.prepareStackTrace = undefined; Error.stackTraceLimit = 5',
+      'Reflect.metadata = () => 1',
+    ];
+    expect(printedBy(attempts(harmless))).toEqual(harmless);
+  });
+});
