@@ -119,6 +119,28 @@ describe('the target of a request', () => {
     expect(store.calls).toEqual(calls);
   });
 
+  it.each([
+    'Content-Length: 4\r\nTransfer-Encoding: chunked',
+    'Transfer-Encoding: chunked\r\nContent-Length: 4',
+    'Content-Length: 4\r\nContent-Length: 40',
+    'Content-Length: 4, 40',
+    'Content-Length: +4',
+    'Content-Length: 0x4',
+    'Content-Length : 4',
+    'Transfer-Encoding: chunked, identity',
+    'Transfer-Encoding: identity, chunked, x',
+    'Transfer-Encoding : chunked',
+    'Transfer-Encoding:\x0bchunked',
+    'X: y\n Content-Length: 4',
+  ])('with a body of doubtful length (%j) is 400 and the last of its connection', async (length) => {
+    const calls = [...store.calls];
+    const hidden = `POST /ListSecret?workspace=otmoic HTTP/1.1\r\nHost: x\r\n${credentials}\r\n`;
+    const bytes = `POST /ListSecret?workspace=otmoic HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n${credentials}${length}\r\n\r\n0\r\n\r\n${hidden}`;
+    const answers = await rawExchange(service.url, bytes, undefined, 2);
+    expect(answers.map(({ status }) => status)).toEqual([400]);
+    expect(store.calls).toEqual(calls);
+  });
+
   it('is the same for the route, the rate limit and the log', async () => {
     const statuses: unknown[] = [];
     for (let at = 0; at < 5; at += 1) statuses.push((await call('/ListSecret?workspace=otmoic'))?.status);
