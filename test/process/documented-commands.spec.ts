@@ -129,6 +129,7 @@ const RULES: readonly Rule[] = [
   { like: /^echo '<what follows osp:v1:b64:>' \| base64 -d$/, run: shell, shows: /^ bytes$/ },
   { like: /^(node dist\/cli\/migrate-from-tapr.js|psql) |^kubectl get users.iam.kubesphere.io -o json( > users.json)?$/, by: 'test/process/migrate-from-tapr.spec.ts' },
   { like: /^npm run infisical:setup$|^node dist\/cli\/infisical-setup.js$/, run: setUp, shows: /The identity can do all that the service needs/ },
+  { like: /^npm run test:fuzz$/, notHere: 'it takes an hour; test/fuzz/requests.spec.ts is its short form' },
   { like: /^npm run test:infisical$/, by: 'test/process/infisical-suite.spec.ts' },
   { like: /^node dist\/cli\/unregister.js$/, by: 'test/process/unregister.spec.ts' },
   { like: /^npm run request-path$/, notHere: 'it starts the service under the debugger' },
