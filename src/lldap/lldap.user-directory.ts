@@ -105,10 +105,23 @@ async function verifyAtLldap({ url, timeoutMs }: LldapOptions, token: string): P
     signal: AbortSignal.timeout(timeoutMs),
   });
   if (NOT_FROM_LLDAP.has(answer.status)) throw new NotFromLldap(`status ${answer.status}`);
-  const text = await answer.text();
+  const text = await textOf(answer);
   if (answer.status === 404) return { accepted: false, unlikeLldap: 'status 404' };
-  if (answer.status !== 200 || text.length > MAX_ANSWER_BYTES) return { accepted: false };
+  if (answer.status !== 200 || text === undefined) return { accepted: false };
   return verdictOf(text);
+}
+
+/** Returns the body; undefined where it is longer than any of LLDAP's, and then the rest is not received. */
+async function textOf({ body }: Response): Promise<string | undefined> {
+  const parts: AsyncIterable<Uint8Array> | readonly Uint8Array[] = body ?? [];
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of parts) {
+    bytes += chunk.byteLength;
+    if (bytes > MAX_ANSWER_BYTES) return undefined;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString();
 }
 
 function verdictOf(text: string): Verdict {

@@ -144,6 +144,26 @@ describe('where LLDAP is configured, it is asked whether a token was logged out'
     },
   );
 
+  it('takes no more of an answer than LLDAP ever sends, and follows no redirect with the token', async () => {
+    let sentBytes = 0;
+    const part = Buffer.alloc(64 * 1024, 'x');
+    server.removeAllListeners('request').on('request', (request, response) => {
+      if (request.url === '/elsewhere') asked.push({ authorization: 'x', body: '', path: request.url });
+      if (answer.status === 302) return void response.writeHead(302, { location: '/elsewhere' }).end();
+      const send = (): void => {
+        while (!response.destroyed && response.write(part)) sentBytes += part.length;
+      };
+      response.on('drain', send);
+      send();
+    });
+    expect(await outcome(patient.verify(await token()))).toBe('UNAUTHENTICATED');
+    expect(sentBytes).toBeLessThan(16 * 1024 * 1024);
+    answer = { status: 302, body: '' };
+    const another = await userToken('bob', clock.nowMs());
+    expect(await outcome(patient.verify(another))).toBe('UNAUTHENTICATED');
+    expect(asked).toEqual([]);
+  });
+
   it('makes four calls at a time for a user with many tokens, and does not delay other users', async () => {
     let open: () => void = () => undefined;
     answer = { status: 200, body: '{"status":"ok"}', gate: new Promise((resolve) => (open = resolve)) };
