@@ -136,7 +136,7 @@ const RULES: readonly Rule[] = [
   { like: /npm run audit -- verify/, by: 'test/process/audit.spec.ts' },
   { like: /^npm run sbom$/, by: 'test/image/sbom.spec.ts' },
   { like: /^npm run licences$/, by: 'test/image/packages.spec.ts' },
-  { like: /^npm run (bench|attack|measure:(grants|roles)|test:nodes)( |$)/, notHere: LONG },
+  { like: /^npm run (bench|attack|measure:(grants|roles)|assurance|test:(nodes|fuzz|model|crash|soak|mutation|timing|audit-million))( |$)/, notHere: LONG },
   { like: /^du -sm node_modules$/, notHere: 'it measures what the registry gave' },
   { like: /^npm run (format|docs)$/, notHere: 'it changes files of the checkout' },
 ]; // prettier-ignore
