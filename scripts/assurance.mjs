@@ -9,12 +9,25 @@ import { StringDecoder } from 'node:string_decoder';
 /** What a form prints for each figure, alone on a line. */
 const FIGURE = /^figure: (.+?) = (.+)$/gm;
 
-/** The long forms in their order; `script` is that of package.json. */
+/** The long forms in their order; `script` is that of package.json, `args` come after its `--`. */
 const FORMS = [
   {
-    name: 'nodes',
+    name: 'node22',
     script: 'test:nodes',
-    shows: 'the service, its smoke test and the end-to-end tests on each Node of the image',
+    args: ['22'],
+    shows: 'the service, its smoke test and the end-to-end tests on Node 22',
+  },
+  {
+    name: 'node24',
+    script: 'test:nodes',
+    args: ['24'],
+    shows: 'the service, its smoke test and the end-to-end tests on Node 24',
+  },
+  {
+    name: 'node26',
+    script: 'test:nodes',
+    args: ['26'],
+    shows: 'the service, its smoke test and the end-to-end tests on Node 26',
   },
   { name: 'fuzz', script: 'test:fuzz', shows: 'requests of every malformed kind over raw sockets' },
 ];
@@ -23,8 +36,8 @@ const PAGE = join('docs', 'assurance.md');
 const [BEGIN, END] = ['<!-- figures: written by npm run assurance -->', '<!-- end of the figures -->'];
 
 /** Runs `npm run <script>`; what it prints goes on to the terminal. Resolves to its exit code and all that it printed. */
-function run(script) {
-  const child = spawn('npm', ['run', script], {
+function run({ script, args = [] }) {
+  const child = spawn('npm', ['run', script, '--', ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, NO_COLOR: '1' },
   });
@@ -61,7 +74,10 @@ const git = (...args) => execFileSync('git', args, { encoding: 'utf8' }).trim();
 const { scripts } = JSON.parse(readFileSync('package.json', 'utf8'));
 const wanted = process.argv.slice(2);
 if (wanted.includes('--list')) {
-  for (const { name, script, shows } of FORMS) console.log(`${name}\tnpm run ${script}\t${shows}`);
+  for (const { name, script, args, shows } of FORMS)
+    console.log(
+      `${name}\t${['npm run', script, ...(args === undefined ? [] : ['--', ...args])].join(' ')}\t${shows}`,
+    );
   process.exit(0);
 }
 const unknown = wanted.filter((name) => !FORMS.some((form) => form.name === name));
@@ -75,8 +91,7 @@ if (unknown.length > 0) {
 const failed = [];
 for (const form of FORMS.filter(({ name }) => wanted.length === 0 || wanted.includes(name))) {
   // A form that is not there, or prints nothing, has shown nothing.
-  const { code, output } =
-    scripts[form.script] === undefined ? { code: 1, output: '' } : await run(form.script);
+  const { code, output } = scripts[form.script] === undefined ? { code: 1, output: '' } : await run(form);
   const figures = [...output.matchAll(FIGURE)].map(([, figure, value]) => ({ figure, value: value.trim() }));
   if (code !== 0 || figures.length === 0) {
     failed.push(form.name);

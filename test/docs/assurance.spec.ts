@@ -10,6 +10,7 @@ const forms = execFileSync(process.execPath, [SCRIPT, '--list'], { cwd: ROOT, en
   .split('\n')
   .map((line) => line.split('\t'))
   .map(([name = '', command = '', shows = '']) => ({ name, command, shows }));
+const scriptOf = (command: string): string => command.split(' ')[2] ?? '';
 const page = readFileSync(join(ROOT, 'docs/assurance.md'), 'utf8');
 
 describe('docs/assurance.md', () => {
@@ -22,7 +23,7 @@ describe('docs/assurance.md', () => {
     const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
       readonly scripts: Readonly<Record<string, string>>;
     };
-    for (const { command } of forms) expect(scripts).toHaveProperty([command.replace('npm run ', '')]);
+    for (const { command } of forms) expect(scripts).toHaveProperty([scriptOf(command)]);
   });
 
   it('has each figure with the day and the commit of its run', () => {
@@ -41,10 +42,11 @@ describe('docs/assurance.md', () => {
 
 describe('npm run assurance', () => {
   const dir = mkdtempSync(join(tmpdir(), 'assurance-'));
-  const [first, second] = forms.map(({ name, command }) => ({
-    name,
-    script: command.replace('npm run ', ''),
-  })) as [Form, Form];
+  const [first, second] = forms
+    .filter(
+      ({ command }, at) => forms.findIndex((form) => scriptOf(form.command) === scriptOf(command)) === at,
+    )
+    .map(({ name, command }) => ({ name, script: scriptOf(command) })) as [Form, Form];
   interface Form {
     readonly name: string;
     readonly script: string;
