@@ -30,6 +30,11 @@ const FORMS = [
     shows: 'the service, its smoke test and the end-to-end tests on Node 26',
   },
   { name: 'fuzz', script: 'test:fuzz', shows: 'requests of every malformed kind over raw sockets' },
+  {
+    name: 'model',
+    script: 'test:model',
+    shows: 'concurrent commands on every store, with faults and restarts, explained by a simple model',
+  },
 ];
 
 const PAGE = join('docs', 'assurance.md');

@@ -1,4 +1,4 @@
-import { request, type IncomingHttpHeaders } from 'node:http';
+import { type Agent, request, type IncomingHttpHeaders } from 'node:http';
 import { request as secureRequest } from 'node:https';
 
 export interface Answer {
@@ -18,9 +18,13 @@ export interface Call {
   readonly from?: string;
   /** For https: the trusted authorities, and the caller's own certificate. */
   readonly tls?: { readonly ca: string; readonly cert?: string; readonly key?: string };
+  /** Keeps connections for further calls. */
+  readonly agent?: Agent;
+  /** Aborts when the caller is to hang up. */
+  readonly signal?: AbortSignal;
 }
 
-/** Sends one request over real HTTP on a connection of its own; it adds only a JSON content type for JSON bodies. */
+/** Sends one request over real HTTP, without an agent on a connection of its own; it adds only a JSON content type for JSON bodies. */
 export async function httpCall(url: string, call: Call = {}): Promise<Answer> {
   const raw = typeof call.body === 'string' || call.body instanceof Uint8Array;
   const payload =
@@ -32,7 +36,8 @@ export async function httpCall(url: string, call: Call = {}): Promise<Answer> {
   };
   return new Promise((resolve, reject) => {
     const from = call.from === undefined ? {} : { localAddress: call.from };
-    const options = { method: call.method ?? 'POST', headers, agent: false, ...from, ...call.tls } as const;
+    const { method = 'POST', agent = false, signal } = call;
+    const options = { method, headers, agent, ...from, ...call.tls, ...(signal && { signal }) } as const;
     const send = url.startsWith('https:') ? secureRequest : request;
     const sent = send(url, options, (response) => {
       const chunks: Buffer[] = [];

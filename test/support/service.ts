@@ -34,6 +34,8 @@ export interface Adapters {
   readonly time?: MonotonicTime;
   readonly files?: WatchedFiles;
   readonly store?: StoreAdapter;
+  /** In place of the settings' backend, within the decorators that the settings choose; `store` has none of them. */
+  readonly backend?: StoreBackend['store'];
   /** In memory by default. */
   readonly deletionJobs?: DeletionJobStorage;
   readonly grantSource?: GrantSource;
@@ -102,7 +104,7 @@ export async function startService(adapters: Adapters, settings: Partial<Setting
 
 /** Opens the modules of the service without a server; with the given adapters, or those that the settings choose. */
 export async function openModules(
-  { problems, store, deletionJobs = new MemoryDeletionJobStorage(), ...adapters }: Adapters,
+  { problems, store, backend = store, deletionJobs = new MemoryDeletionJobStorage(), ...adapters }: Adapters,
   settings: Partial<Settings> = {},
 ) {
   const chunks: string[] = [];
@@ -119,7 +121,7 @@ export async function openModules(
     [Clock, adapters.clock],
     [MonotonicTime, adapters.time],
     [WatchedFiles, adapters.files],
-    [StoreBackend, store && { store, deletionJobs }],
+    [StoreBackend, backend && { store: backend, deletionJobs }],
     [GrantSource, adapters.grantSource],
     [Cluster, adapters.grantSource && NO_CLUSTER],
     [UserDirectory, adapters.userDirectory],
