@@ -1,6 +1,5 @@
 import { SecretAlreadyExists, SecretNotFound } from '../../errors/store-errors';
 import type { Precondition, Secret, SecretScope } from '../../secrets/secret';
-import type {} from '../../secrets/secret-store';
 import type { DataKeys } from './data-keys';
 import { type RecordKeys, sealSecret, unsealSecret, type VaultDatabase } from './records';
 import type { WriteOperation } from './vault/commit-queue';
