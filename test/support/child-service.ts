@@ -65,6 +65,12 @@ export class ChildService {
     }, 20_000);
   }
 
+  /** Ends the process as the kernel does when memory runs out. */
+  async kill(): Promise<void> {
+    this.#child.kill('SIGKILL');
+    await this.#ended;
+  }
+
   /** Ends the process as Kubernetes does; resolves with the exit code. */
   async end(): Promise<number | null> {
     this.#child.kill('SIGTERM');

@@ -1,0 +1,214 @@
+import { readFile } from 'node:fs/promises';
+import { hash } from 'bcryptjs';
+import { errorOf, SecretVaultError } from './errors.js';
+import type { SecretVaultOptions } from './options.js';
+import { field, type Operation, pause, pauseMs } from './transport.js';
+
+/** What a request is sent with, and how to get another of it where it was refused. */
+export interface Credentials {
+  /** @param signal of the call that needs them */
+  headers(signal?: AbortSignal): Promise<Readonly<Record<string, string>>>;
+  /** Notes that these headers were refused. Returns whether others may be accepted. */
+  refused(headers: Readonly<Record<string, string>>): boolean;
+}
+
+export interface AppProof {
+  /** Where `/permission/v1alpha1/access` is. */
+  readonly url: string;
+  readonly appKey: string;
+  readonly appSecret: string;
+  readonly workspace: string;
+  readonly timeoutMs: number;
+}
+
+/** The cost that the service accepts. */
+const BCRYPT_COST = 10;
+const MAX_ATTEMPTS = 5;
+const PROVIDER = { dataType: 'secret', group: 'secret.infisical', version: 'v1' };
+const OPERATIONS: readonly Operation[] = [
+  'RetrieveSecret',
+  'CreateSecret',
+  'UpdateSecret',
+  'DeleteSecret',
+  'ListSecret',
+];
+
+interface AccessToken {
+  readonly token: string;
+  readonly renewAtMs: number;
+}
+
+/** Gets access tokens by the app's key and secret: one at a time, and a new one when four fifths of its life are over. */
+export class AccessTokens implements Credentials {
+  readonly #proof: AppProof;
+  #token: AccessToken | undefined;
+  #pending: Promise<AccessToken> | undefined;
+  /** Those that the app holds: the service refuses a token for more. */
+  #operations = OPERATIONS;
+
+  constructor(proof: AppProof) {
+    this.#proof = proof;
+  }
+
+  async headers(): Promise<Readonly<Record<string, string>>> {
+    if (this.#token === undefined || Date.now() >= this.#token.renewAtMs) {
+      this.#pending ??= this.#request().finally(() => (this.#pending = undefined));
+      this.#token = await this.#pending;
+    }
+    return { 'x-access-token': this.#token.token };
+  }
+
+  refused(headers: Readonly<Record<string, string>>): boolean {
+    if (headers['x-access-token'] === this.#token?.token) this.#token = undefined;
+    return true;
+  }
+
+  async #request(): Promise<AccessToken> {
+    for (let attempts = 1; ; attempts++) {
+      try {
+        return await this.#ask();
+      } catch (error: unknown) {
+        if (!(error instanceof SecretVaultError)) throw error;
+        if (error.reason === 'NOT_GRANTED' && this.#withdraw(error.details.grant)) continue;
+        const mayPass = error.reason === 'UNREACHABLE' || error.reason === 'TOO_MANY_REQUESTS';
+        if (!mayPass || attempts >= MAX_ATTEMPTS) throw error;
+        await pause(pauseMs(attempts, error.details.retryAfterSeconds));
+      }
+    }
+  }
+
+  /** Asks for a token without the operation that was refused, as long as there are others. */
+  #withdraw(refused: string | undefined): boolean {
+    const rest = this.#operations.filter((operation) => refused !== this.#op(operation));
+    if (rest.length === 0 || rest.length === this.#operations.length) return false;
+    this.#operations = rest;
+    return true;
+  }
+
+  #op(operation: Operation): string {
+    return `${operation}?workspace=${this.#proof.workspace}`;
+  }
+
+  async #ask(): Promise<AccessToken> {
+    const { url, appKey, appSecret, timeoutMs } = this.#proof;
+    const askedAtMs = Date.now();
+    const timestamp = Math.floor(askedAtMs / 1000);
+    const token = await hash(`${appKey}${timestamp}${appSecret}`, BCRYPT_COST);
+    const perm = { ...PROVIDER, ops: this.#operations.map((operation) => this.#op(operation)) };
+    let status: number;
+    let body: unknown;
+    try {
+      const response = await fetch(`${url}/permission/v1alpha1/access`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ app_key: appKey, timestamp, token, perm }),
+        redirect: 'error',
+        signal: AbortSignal.timeout(timeoutMs),
+      });
+      status = response.status;
+      body = await response.json();
+    } catch {
+      throw errorOf(
+        'UNREACHABLE',
+        'No access token: the service cannot be reached, or does not answer in JSON.',
+      );
+    }
+    const data = field(body, 'data');
+    const [accessToken, expiredAt] = [
+      field(data, 'access_token'),
+      Date.parse(String(field(data, 'expired_at'))),
+    ];
+    if (field(body, 'code') === 0 && typeof accessToken === 'string' && Number.isFinite(expiredAt))
+      return { token: accessToken, renewAtMs: askedAtMs + 0.8 * (expiredAt - askedAtMs) };
+    throw refusal(status, body);
+  }
+}
+
+function refusal(status: number, body: unknown): SecretVaultError {
+  const message = String(field(body, 'message') ?? '');
+  if (message.startsWith('permission required is not allowed')) {
+    const [grant] = /\w+Secret\?workspace=[\w.-]+/.exec(message) ?? [];
+    return errorOf('NOT_GRANTED', 'The app holds no grant for what it asks for.', {
+      status,
+      ...(grant !== undefined && { grant }),
+    });
+  }
+  if (field(body, 'code') === 100001)
+    return errorOf(
+      'UNAUTHENTICATED',
+      "The app's key or secret was refused, or the clock is more than 10 s off.",
+      { status },
+    );
+  if (status === 429) return errorOf('TOO_MANY_REQUESTS', 'Too many requests for access tokens.', { status });
+  if (status >= 500)
+    return errorOf('UNREACHABLE', `No access token: the service answered ${status}.`, { status });
+  return errorOf('NOT_UNDERSTOOD', `No access token: what answered (${status}) is not the secret service.`, {
+    status,
+  });
+}
+
+export interface TokenFiles {
+  /** The ServiceAccount token with the service's audience; the kubelet writes a new one before it expires. */
+  readonly serviceAccountTokenFile: string;
+  /** Behind an RBAC proxy without an envoy sidecar (Olares 1.12.7 and later): the pod's own token, which the proxy reads. */
+  readonly podTokenFile?: string | undefined;
+}
+
+/** How long a token that was read is used: the kubelet renews it when a fifth of its life is left, which is more than two minutes. */
+const READ_AGAIN_MS = 60_000;
+
+/** Sends the pod's ServiceAccount token, which is read anew each minute and when it was refused. */
+export class ServiceAccountToken implements Credentials {
+  #read: { readonly headers: Readonly<Record<string, string>>; readonly atMs: number } | undefined;
+
+  constructor(private readonly files: TokenFiles) {}
+
+  async headers(): Promise<Readonly<Record<string, string>>> {
+    if (this.#read === undefined || Date.now() - this.#read.atMs >= READ_AGAIN_MS) {
+      const { serviceAccountTokenFile, podTokenFile } = this.files;
+      const ours = `Bearer ${await tokenIn(serviceAccountTokenFile)}`;
+      const headers: Record<string, string> =
+        podTokenFile === undefined
+          ? { authorization: ours }
+          : { authorization: `Bearer ${await tokenIn(podTokenFile)}`, 'temp-authorization': ours };
+      this.#read = { headers, atMs: Date.now() };
+    }
+    return this.#read.headers;
+  }
+
+  refused(headers: Readonly<Record<string, string>>): boolean {
+    const wasOlder = this.#read === undefined || Date.now() - this.#read.atMs > 1_000;
+    if (this.#read?.headers['authorization'] === headers['authorization']) this.#read = undefined;
+    return wasOlder;
+  }
+}
+
+async function tokenIn(file: string): Promise<string> {
+  let text: string;
+  try {
+    text = (await readFile(file, 'utf8')).trim();
+  } catch {
+    throw errorOf('UNAUTHENTICATED', `The token file ${file} cannot be read.`);
+  }
+  // It becomes a header.
+  if (!/^[\x21-\x7e]+$/.test(text)) throw errorOf('UNAUTHENTICATED', `The file ${file} holds no token.`);
+  return text;
+}
+
+/** Returns the address that everything is relative to. */
+export function rootOf(url: string | undefined, systemServer: string | undefined): string {
+  const given = url ?? systemServer;
+  if (given === undefined || (url !== undefined && systemServer !== undefined))
+    throw new TypeError('SecretVault needs either url or systemServer.');
+  return (/^https?:\/\//.test(given) ? given : `http://${given}`).replace(/\/+$/, '');
+}
+
+/** @param url of rootOf() */
+export function credentialsOf(options: SecretVaultOptions, url: string, timeoutMs: number): Credentials {
+  const { appKey, appSecret, workspace, serviceAccountTokenFile, podTokenFile } = options;
+  if (serviceAccountTokenFile !== undefined)
+    return new ServiceAccountToken({ serviceAccountTokenFile, podTokenFile });
+  if (appKey === undefined || appSecret === undefined)
+    throw new TypeError('SecretVault needs appKey and appSecret, or serviceAccountTokenFile.');
+  return new AccessTokens({ url, appKey, appSecret, workspace, timeoutMs });
+}

@@ -1,0 +1,54 @@
+export type Environment = 'test' | 'dev' | 'staging' | 'prod';
+
+export interface Secret {
+  readonly name: string;
+  readonly value: string;
+}
+
+export interface SecretVaultOptions {
+  /** The service, e.g. `http://secret-provider.user-system-alice`; also where the RBAC proxy answers for it. Either this or `systemServer`. */
+  readonly url?: string;
+  /** What the environment variable `OS_SYSTEM_SERVER` holds: calls go through the user's system-server (Olares up to 1.12.0). */
+  readonly systemServer?: string;
+  readonly workspace: string;
+  /** `prod` where it is not given. */
+  readonly environment?: Environment;
+  /** The app's key and secret, with which the client gets its access tokens; or else `serviceAccountTokenFile`. */
+  readonly appKey?: string;
+  readonly appSecret?: string;
+  /** A projected ServiceAccount token with the service's audience. */
+  readonly serviceAccountTokenFile?: string;
+  /** Behind the RBAC proxy without an envoy sidecar (Olares 1.12.7 and later): `/var/run/secrets/kubernetes.io/serviceaccount/token`. */
+  readonly podTokenFile?: string;
+  /** The user's token, or what returns a valid one each time. */
+  readonly userToken?: string | (() => string | Promise<string>);
+  /** For one attempt, in milliseconds; 10,000 where it is not given. */
+  readonly timeoutMs?: number;
+  /** How often a call is repeated where that is safe; 4 where it is not given. */
+  readonly maxRetries?: number;
+  /** Keeps values in memory. Without it every `retrieve` asks. */
+  readonly cache?: CacheOptions;
+}
+
+export interface CacheOptions {
+  /** How long a value is returned without asking, in milliseconds. */
+  readonly ttlMs: number;
+  /** How much longer it is returned while the service cannot be asked; 0 where it is not given. */
+  readonly staleIfErrorMs?: number;
+  /** 100 where it is not given. */
+  readonly maxEntries?: number;
+}
+
+export interface CallOptions {
+  readonly signal?: AbortSignal;
+}
+
+export interface ReadOptions extends CallOptions {
+  /** Asks although the cache has the value. */
+  readonly noCache?: boolean;
+}
+
+export interface WatchOptions extends CallOptions {
+  /** Between two reads, in milliseconds; 30,000 where it is not given. */
+  readonly intervalMs?: number;
+}

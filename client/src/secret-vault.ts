@@ -1,0 +1,238 @@
+import { type Credentials, credentialsOf, rootOf } from './credentials.js';
+import {
+  errorOf,
+  OutcomeUnknownError,
+  PreconditionFailedError,
+  SecretAlreadyExistsError,
+  SecretNotFoundError,
+  type SecretVaultError,
+  UnauthenticatedError,
+  UnavailableError,
+} from './errors.js';
+import type {
+  CallOptions,
+  Environment,
+  ReadOptions,
+  Secret,
+  SecretVaultOptions,
+  WatchOptions,
+} from './options.js';
+import { ReadCache } from './read-cache.js';
+import {
+  type Answer,
+  field,
+  type Operation,
+  pause,
+  pauseMs,
+  send,
+  type TransportOptions,
+} from './transport.js';
+import { watchValue } from './watch.js';
+
+/** How often `update(name, change)` and `put` begin anew while others write the same secret. */
+const MAX_ATTEMPTS = 1_000;
+const MAX_CONFLICT_PAUSE_MS = 250;
+
+/**
+ * The secrets of one workspace and environment. Every method throws a SecretVaultError, or the reason of its signal. It repeats what is
+ * safe to repeat: reads always, writes where the service did nothing. One object is for the whole process: it shares its tokens.
+ */
+export class SecretVault {
+  readonly #base: string;
+  readonly #query: string;
+  readonly #environment: Environment;
+  readonly #credentials: Credentials;
+  readonly #userToken: SecretVaultOptions['userToken'];
+  readonly #transport: TransportOptions;
+  readonly #cache: ReadCache | undefined;
+
+  constructor(options: SecretVaultOptions) {
+    const {
+      url,
+      systemServer,
+      workspace,
+      environment = 'prod',
+      userToken,
+      timeoutMs = 10_000,
+      maxRetries = 4,
+    } = options;
+    const root = rootOf(url, systemServer);
+    this.#base =
+      systemServer === undefined ? root : `${root}/system-server/v1alpha1/secret/secret.infisical/v1`;
+    this.#query = `?workspace=${encodeURIComponent(workspace)}`;
+    this.#environment = environment;
+    this.#credentials = credentialsOf(options, root, timeoutMs);
+    this.#userToken = userToken;
+    this.#transport = { timeoutMs, maxRetries };
+    this.#cache = options.cache && new ReadCache(options.cache);
+  }
+
+  /** @throws SecretNotFoundError */
+  async retrieve(name: string, options: ReadOptions = {}): Promise<string> {
+    const cached = options.noCache === true ? undefined : this.#cache?.fresh(name);
+    if (cached !== undefined) return cached;
+    const written = this.#cache?.generation();
+    try {
+      const { value } = await this.#read(name, options.signal);
+      this.#cache?.set(name, value, written);
+      return value;
+    } catch (error: unknown) {
+      const stale = error instanceof UnavailableError ? this.#cache?.stale(name) : undefined;
+      if (stale !== undefined) return stale;
+      if (error instanceof SecretNotFoundError) this.#cache?.forget(name);
+      throw error;
+    }
+  }
+
+  /** Returns the fallback where there is no such secret; every other failure is thrown. */
+  async getOr<T>(name: string, fallback: T, options: ReadOptions = {}): Promise<string | T> {
+    try {
+      return await this.retrieve(name, options);
+    } catch (error: unknown) {
+      if (error instanceof SecretNotFoundError) return fallback;
+      throw error;
+    }
+  }
+
+  /** Returns all secrets, by name ascending by UTF-16 code unit. */
+  async list(options: CallOptions = {}): Promise<readonly Secret[]> {
+    const { data } = await this.#call('ListSecret', {}, options.signal);
+    if (!Array.isArray(data)) throw notUnderstood('ListSecret');
+    return data.map((secret: unknown) => {
+      const [name, value] = [field(secret, 'name'), field(secret, 'value')];
+      if (typeof name !== 'string' || typeof value !== 'string') throw notUnderstood('ListSecret');
+      return { name, value };
+    });
+  }
+
+  /** @throws SecretAlreadyExistsError, OutcomeUnknownError */
+  async create(name: string, value: string, options: CallOptions = {}): Promise<void> {
+    await this.#write('CreateSecret', { name, value }, options.signal);
+  }
+
+  /**
+   * Overwrites a secret with a value; or with what `change` makes of the current one, in which case no update of anybody else is lost: where
+   * another writer was faster, `change` is called again with its value. It must not have effects of its own, and may be called again with
+   * a value that it has made, where the answer to its write was lost. Returning undefined leaves the secret as it is.
+   * @returns the value that the secret has now
+   * @throws SecretNotFoundError, OutcomeUnknownError (of a plain value)
+   */
+  async update(
+    name: string,
+    change: string | ((current: string) => string | undefined | Promise<string | undefined>),
+    options: CallOptions = {},
+  ): Promise<string> {
+    const { signal } = options;
+    if (typeof change === 'string') {
+      await this.#write('UpdateSecret', { name, value: change }, signal);
+      return change;
+    }
+    let unconfirmed: string | undefined;
+    for (let attempts = 1; ; attempts++) {
+      const { value: current, etag } = await this.#read(name, signal);
+      if (current === unconfirmed) return current;
+      if (etag === undefined)
+        throw errorOf(
+          'NO_CONDITIONAL_WRITES',
+          'Nothing between here and the service may take the ETag away.',
+        );
+      const value = await change(current);
+      if (value === undefined || value === current) return current;
+      try {
+        await this.#write('UpdateSecret', { name, value }, signal, { 'if-match': etag });
+        return value;
+      } catch (error: unknown) {
+        const isLost = error instanceof OutcomeUnknownError;
+        if (!(isLost || error instanceof PreconditionFailedError) || attempts >= MAX_ATTEMPTS) throw error;
+        unconfirmed = isLost ? value : undefined;
+      }
+      await pause(Math.min(MAX_CONFLICT_PAUSE_MS, pauseMs(attempts % 8)) * Math.random(), signal);
+    }
+  }
+
+  /** Stores the value, whether there is a secret of this name or not. The last of several writers wins. */
+  async put(name: string, value: string, options: CallOptions = {}): Promise<void> {
+    let unknown = 0;
+    for (let attempts = 1; ; attempts++) {
+      for (const operation of ['UpdateSecret', 'CreateSecret'] as const) {
+        try {
+          return await this.#write(operation, { name, value }, options.signal);
+        } catch (error: unknown) {
+          const isRaced = error instanceof SecretNotFoundError || error instanceof SecretAlreadyExistsError;
+          // The same value once more does no harm.
+          const isUnknown = error instanceof OutcomeUnknownError && unknown++ < this.#transport.maxRetries;
+          if (!(isRaced || isUnknown) || attempts >= MAX_ATTEMPTS) throw error;
+          if (!isRaced) break;
+        }
+      }
+      await pause(pauseMs(Math.min(attempts, 5)), options.signal);
+    }
+  }
+
+  /** @throws SecretNotFoundError, OutcomeUnknownError */
+  async delete(name: string, options: CallOptions = {}): Promise<void> {
+    await this.#write('DeleteSecret', { name }, options.signal);
+  }
+
+  /** See watchValue(). */
+  watch(name: string, options: WatchOptions = {}): AsyncGenerator<string | undefined, void, void> {
+    const { signal } = options;
+    const read = () => this.getOr(name, undefined, { noCache: true, ...(signal && { signal }) });
+    return watchValue(read, options);
+  }
+
+  async #read(
+    name: string,
+    signal?: AbortSignal,
+  ): Promise<{ readonly value: string; readonly etag?: string }> {
+    const { data, etag } = await this.#call('RetrieveSecret', { name }, signal);
+    const value = field(data, 'value');
+    if (typeof value !== 'string') throw notUnderstood('RetrieveSecret');
+    return { value, ...(etag !== undefined && { etag }) };
+  }
+
+  async #write(
+    operation: Exclude<Operation, 'RetrieveSecret' | 'ListSecret'>,
+    body: { readonly name: string; readonly value?: string },
+    signal?: AbortSignal,
+    headers: Readonly<Record<string, string>> = {},
+  ): Promise<void> {
+    this.#cache?.forget(body.name);
+    try {
+      await this.#call(operation, body, signal, headers);
+    } finally {
+      this.#cache?.forget(body.name);
+    }
+  }
+
+  async #call(
+    operation: Operation,
+    body: object,
+    signal: AbortSignal | undefined,
+    more: Readonly<Record<string, string>> = {},
+  ): Promise<Answer> {
+    const isRead = operation === 'RetrieveSecret' || operation === 'ListSecret';
+    for (let isRepeated = false; ; isRepeated = true) {
+      const own = await this.#credentials.headers(signal);
+      const userToken = typeof this.#userToken === 'function' ? await this.#userToken() : this.#userToken;
+      const headers = { ...own, ...(userToken !== undefined && { 'x-authorization': userToken }), ...more };
+      const call = {
+        url: this.#base + `/${operation}` + this.#query,
+        body: { ...body, env: this.#environment },
+        headers,
+        isRead,
+        signal,
+      };
+      try {
+        return await send(call, this.#transport);
+      } catch (error: unknown) {
+        const mayRenew = error instanceof UnauthenticatedError && error.reason === 'UNAUTHENTICATED';
+        if (!mayRenew || isRepeated || !this.#credentials.refused(own)) throw error;
+      }
+    }
+  }
+}
+
+function notUnderstood(operation: Operation): SecretVaultError {
+  return errorOf('NOT_UNDERSTOOD', `What answered ${operation} is not the secret service.`);
+}

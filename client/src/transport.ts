@@ -1,0 +1,207 @@
+import { errorOf, OutcomeUnknownError, type Reason, SecretVaultError } from './errors.js';
+
+export type Operation = 'RetrieveSecret' | 'CreateSecret' | 'UpdateSecret' | 'DeleteSecret' | 'ListSecret';
+
+/** The result of one successful operation. */
+export interface Answer {
+  readonly data: unknown;
+  /** Of a read; absent where something between here and the service takes it away. */
+  readonly etag?: string;
+}
+
+/** One HTTP request. `isRead` says that it changes nothing, so that it may be sent again whatever happened to it. */
+export interface Call {
+  readonly url: string;
+  readonly body: object;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly isRead: boolean;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface TransportOptions {
+  /** For one attempt, in milliseconds. */
+  readonly timeoutMs: number;
+  /** How often a call that is safe to repeat is repeated. */
+  readonly maxRetries: number;
+}
+
+const FIRST_PAUSE_MS = 100;
+const MAX_PAUSE_MS = 5_000;
+/** A longer wait is the caller's to decide. */
+const MAX_RETRY_AFTER_MS = 30_000;
+
+/** With these nothing was done, so that also a write may be sent again. */
+const NOTHING_DONE: ReadonlySet<Reason> = new Set([
+  'TOO_MANY_REQUESTS',
+  'OVERLOADED',
+  'SHUTTING_DOWN',
+  'STORE_UNAVAILABLE',
+  'GRANTS_UNAVAILABLE',
+  'IDENTITY_UNAVAILABLE',
+  'AUDIT_UNAVAILABLE',
+]);
+
+/** With these no connection was made, so that nothing was sent. */
+const NOT_CONNECTED: ReadonlySet<unknown> = new Set([
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'UND_ERR_CONNECT_TIMEOUT',
+]);
+
+/** Sends a call, and repeats it where that is safe. @throws SecretVaultError, or the reason of the caller's signal */
+export async function send(call: Call, options: TransportOptions): Promise<Answer> {
+  for (let retries = 0; ; retries++) {
+    let failure: SecretVaultError;
+    try {
+      return await attempt(call, options.timeoutMs);
+    } catch (error: unknown) {
+      if (!(error instanceof SecretVaultError)) throw error;
+      failure = error;
+    }
+    const isSafe = NOTHING_DONE.has(failure.reason) || failure.reason === 'UNREACHABLE';
+    const waitMs = pauseMs(retries, failure.details.retryAfterSeconds);
+    if (!isSafe || retries >= options.maxRetries || waitMs > MAX_RETRY_AFTER_MS) throw failure;
+    await pause(waitMs, call.signal);
+  }
+}
+
+/** Returns how long to wait before the next attempt: what the service asked for, else longer each time, with a random part. */
+export function pauseMs(retries: number, retryAfterSeconds?: number): number {
+  const backOffMs = Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** retries) * (0.5 + Math.random() / 2);
+  return Math.max(backOffMs, (retryAfterSeconds ?? 0) * 1000);
+}
+
+/** @throws the reason of the signal when it aborts */
+export async function pause(ms: number, signal?: AbortSignal): Promise<void> {
+  signal?.throwIfAborted();
+  await new Promise<void>((resolve, reject) => {
+    const abort = (): void => {
+      clearTimeout(timer);
+      reject(signal?.reason as Error);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener('abort', abort);
+      resolve();
+    }, ms);
+    signal?.addEventListener('abort', abort, { once: true });
+  });
+}
+
+async function attempt({ url, body, headers, isRead, signal }: Call, timeoutMs: number): Promise<Answer> {
+  signal?.throwIfAborted();
+  const controller = new AbortController();
+  const abort = (): void => controller.abort();
+  signal?.addEventListener('abort', abort, { once: true });
+  const timer = setTimeout(abort, timeoutMs);
+  let response: Response;
+  let text: string;
+  try {
+    response = await fetch(url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...headers },
+      body: JSON.stringify(body),
+      redirect: 'error',
+      signal: controller.signal,
+    });
+    text = await response.text();
+  } catch (error: unknown) {
+    signal?.throwIfAborted();
+    // The error of fetch is not its cause: it may hold the address with its query, and more in later versions.
+    if (isRead || NOT_CONNECTED.has(codeOf(error)))
+      throw errorOf('UNREACHABLE', 'The service cannot be reached, or gave no answer in time.');
+    throw new OutcomeUnknownError(
+      'STORE_OUTCOME_UNKNOWN',
+      'The connection ended before the write was answered; it may have happened.',
+    );
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', abort);
+  }
+  return answerIn(response, text, isRead);
+}
+
+function codeOf(error: unknown): unknown {
+  const cause = error instanceof Error ? error.cause : undefined;
+  return field(cause, 'code');
+}
+
+/** Reads the envelope in each of the forms in which it arrives: documented, the predecessor's, wrapped by system-server. */
+function answerIn(response: Response, text: string, isRead: boolean): Answer {
+  const retryAfter = Number(response.headers.get('retry-after') ?? NaN);
+  const shared = {
+    requestId: response.headers.get('x-request-id') ?? undefined,
+    retryAfterSeconds: Number.isFinite(retryAfter) ? retryAfter : undefined,
+  };
+  const body = parsed(text);
+  const { status } = response;
+  const code = field(body, 'code');
+  const message = field(body, 'message');
+  // system-server's own answers.
+  if (status === 200 && code === 100001)
+    throw errorOf('UNAUTHENTICATED', 'system-server refused the access token.', given(shared));
+  const inner = status === 200 && code === 1 && typeof message === 'string' ? message.indexOf('{') : -1;
+  let envelope = inner >= 0 ? parsed(String(message).slice(inner)) : body;
+  if (status === 200 && code === 0 && field(field(body, 'data'), 'code') !== undefined)
+    envelope = field(body, 'data');
+  const outcome = field(envelope, 'code');
+  if (outcome === 200 || (status === 200 && outcome === 0 && inner < 0)) {
+    const etag = response.headers.get('etag') ?? undefined;
+    return { data: field(envelope, 'data'), ...(etag !== undefined && { etag }) };
+  }
+  throw failureIn(envelope, typeof outcome === 'number' ? outcome : status, shared, isRead);
+}
+
+function failureIn(
+  envelope: unknown,
+  status: number,
+  shared: { readonly requestId: string | undefined; readonly retryAfterSeconds: number | undefined },
+  isRead: boolean,
+): SecretVaultError {
+  const data = field(envelope, 'data');
+  const [reason, grant, requestId] = [field(data, 'reason'), field(data, 'grant'), field(data, 'requestId')];
+  const retryAfter = field(data, 'retryAfterSeconds');
+  const details = given({
+    status,
+    requestId: typeof requestId === 'string' ? requestId : shared.requestId,
+    retryAfterSeconds: shared.retryAfterSeconds ?? (typeof retryAfter === 'number' ? retryAfter : undefined),
+    grant: typeof grant === 'string' ? grant : undefined,
+  });
+  const message = field(envelope, 'message');
+  if (typeof reason === 'string' && /^[A-Z_]{3,40}$/.test(reason))
+    return errorOf(reason as Reason, typeof message === 'string' ? message : reason, details);
+  // A gateway in between: it may have passed a write on.
+  if (status === 429) return errorOf('TOO_MANY_REQUESTS', 'Too many requests.', details);
+  if (status >= 500 && !isRead)
+    return errorOf(
+      'STORE_OUTCOME_UNKNOWN',
+      `Something between here and the service answered ${status}.`,
+      details,
+    );
+  if (status >= 500)
+    return errorOf('UNREACHABLE', `Something between here and the service answered ${status}.`, details);
+  return errorOf('NOT_UNDERSTOOD', `What answered (${status}) is not the secret service.`, details);
+}
+
+/** Returns the fields that are there. */
+function given<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]?: Exclude<T[K], undefined>;
+  };
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+export function field(object: unknown, name: string): unknown {
+  return typeof object === 'object' && object !== null
+    ? (object as Record<string, unknown>)[name]
+    : undefined;
+}
