@@ -2,7 +2,7 @@ import eslint from '@eslint/js';
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-  { ignores: ['dist/', 'node_modules/', 'coverage/', 'data/', 'helm/'] },
+  { ignores: ['dist/', 'client/dist/', 'node_modules/', 'coverage/', 'data/', 'helm/'] },
   eslint.configs.recommended,
   {
     files: ['**/*.ts'],

@@ -2,9 +2,11 @@
 import { execFileSync } from 'node:child_process';
 import { rmSync, writeFileSync, mkdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc');
-const here = import.meta.dirname ?? new URL('.', import.meta.url).pathname;
+const here = dirname(fileURLToPath(import.meta.url));
 const run = (...args) => execFileSync(process.execPath, [tsc, '-p', here, ...args], { stdio: 'inherit' });
 rmSync(`${here}/dist`, { recursive: true, force: true });
 run();

@@ -125,8 +125,8 @@ export class AccessTokens implements Credentials {
 }
 
 function refusal(status: number, body: unknown): SecretVaultError {
-  const message = String(field(body, 'message') ?? '');
-  if (message.startsWith('permission required is not allowed')) {
+  const message = field(body, 'message');
+  if (typeof message === 'string' && message.startsWith('permission required is not allowed')) {
     const [grant] = /\w+Secret\?workspace=[\w.-]+/.exec(message) ?? [];
     return errorOf('NOT_GRANTED', 'The app holds no grant for what it asks for.', {
       status,

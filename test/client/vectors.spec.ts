@@ -53,10 +53,10 @@ describe('the TypeScript client keeps the vectors', () => {
         appSecret: 'fake-secret',
         userToken: 'fake-user-token',
       });
-      const beganAtMs = performance.now();
+      const beganAtMs = Date.now();
       const outcome = await call(vault, vector.call);
       expect(outcome).toEqual('error' in vector ? { error: vector.error } : { result: vector.result });
-      expect(performance.now() - beganAtMs).toBeGreaterThanOrEqual(vector.minimalMs ?? 0);
+      expect(Date.now() - beganAtMs).toBeGreaterThanOrEqual((vector.minimalMs ?? 5) - 5);
       expect(server.tokens).toBe(vector.tokens ?? 1);
       for (const { headers, workspace } of server.arrived) {
         expect([workspace, headers['x-authorization']]).toEqual(['ws', 'fake-user-token']);
