@@ -134,8 +134,7 @@ const MESSAGE = /^1 ([\w-]{1,64}) (\d{1,15}) (?:(beat|bye|all)|scope ([\w-]{1,81
 
 function textOf(message: BusMessage): string {
   const { from, writes, kind } = message;
-  const head = `1 ${from} ${writes} ${kind}`;
-  return kind === 'scope' ? `${head} ${message.sealed}` : head;
+  return `1 ${from} ${writes} ${kind}${kind === 'scope' ? ` ${message.sealed}` : ''}`;
 }
 
 /** Returns undefined for a message that is not ours, or of another release. */
@@ -156,6 +155,8 @@ function aboutOf({ from, writes }: Pick<BusMessage, 'from' | 'writes'>): string 
 const SILENT_AFTER_MS = 1_500;
 /** A replica that ended without a `bye` is forgotten after this time. */
 const FORGOTTEN_AFTER_MS = 300_000;
+/** Whoever may write to Redis can invent replicas: what one beyond these says counts as a write of any scope. */
+const MAX_REPLICAS = 1_000;
 
 interface Replica {
   readonly writes: number;
@@ -177,12 +178,12 @@ class KnownReplicas {
   }
 
   isAlive(from: string, nowMs: number): boolean {
-    const replica = this.#known.get(from);
-    return replica !== undefined && nowMs - replica.receivedAtMs <= SILENT_AFTER_MS;
+    return nowMs - (this.#known.get(from)?.receivedAtMs ?? -Infinity) <= SILENT_AFTER_MS;
   }
 
   /** Records a message of a replica; returns true where writes of it were missed, or may have been. */
   received(from: string, writes: number, isWrite: boolean, nowMs: number): boolean {
+    if (this.#known.size >= MAX_REPLICAS && !this.#known.has(from)) return true;
     const before = this.#known.get(from)?.writes ?? 0;
     this.#known.set(from, { writes: Math.max(writes, before), receivedAtMs: nowMs });
     return writes > before + (isWrite ? 1 : 0);

@@ -237,6 +237,20 @@ describe('bad input is a 400 that names the field and the rule, never the value'
   );
 
   it.each([
+    '{"__proto__":{"name":"k"}}',
+    '{"name":"k","__proto__":{"env":"dev"}}',
+    '{"name":"k","__proto__":null}',
+    '{"name":"k","constructor":{"prototype":{"env":"dev"}}}',
+    '{"name":"k","toString":"x"}',
+    '{"name":{"__proto__":"k"}}',
+  ])('a body that reaches for the prototype is refused, and gives nothing to others: %s', async (body) => {
+    const answer = await call('RetrieveSecret?workspace=otmoic', body);
+    expect([answer.status, answer.body.data.reason]).toEqual([400, 'INVALID_REQUEST']);
+    expect(['name' in {}, 'env' in {}]).toEqual([false, false]);
+    expect((await call('RetrieveSecret?workspace=otmoic', {})).body.data).toMatchObject({ field: 'name' });
+  });
+
+  it.each([
     ['200,000 fields', `{${Array.from({ length: 200_000 }, (_, i) => `"k${i}":1`).join()}}`],
     [
       'a field of 100,000 fields',

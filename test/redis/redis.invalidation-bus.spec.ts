@@ -140,6 +140,19 @@ describe('invalidations on the bus', () => {
     expect(b.invalidationBus.received).toBe(true);
   });
 
+  it('of invented replicas fill no memory: those beyond a thousand count as a write of any scope', () => {
+    const { bus, b, time } = replicas();
+    for (let at = 0; at < 1_100; at += 1) bus.say(`1 invented-${at} 0 beat`);
+    expect(b.received.length).toBeGreaterThanOrEqual(100);
+    expect(new Set(b.received)).toEqual(new Set(['unknown']));
+    expect(b.invalidationBus.received).toBe(true);
+    time.advance(302_000);
+    expect(b.invalidationBus.received).toBe(true);
+    b.received.splice(0);
+    bus.say('1 invented-again 0 beat');
+    expect(b.received).toEqual([]);
+  });
+
   it('that were changed on the way count as a write of any scope', async () => {
     const { bus, a, b } = replicas();
     b.channel.isDeaf = true;
