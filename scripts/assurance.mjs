@@ -29,12 +29,12 @@ const FORMS = [
     args: ['26'],
     shows: 'the service, its smoke test and the end-to-end tests on Node 26',
   },
-  { name: 'fuzz', script: 'test:fuzz', shows: 'requests of every malformed kind over raw sockets' },
   {
     name: 'model',
     script: 'test:model',
-    shows: 'concurrent commands on every store, with faults and restarts, explained by a simple model',
+    shows: 'random commands of many apps and users against a simple model, with restarts and faults',
   },
+  { name: 'fuzz', script: 'test:fuzz', shows: 'requests of every malformed kind over raw sockets' },
 ];
 
 const PAGE = join('docs', 'assurance.md');
