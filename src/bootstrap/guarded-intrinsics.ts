@@ -1,7 +1,7 @@
 /**
  * Closes the objects that JavaScript itself brings, so that nothing in the process can add a property that all objects inherit
  * ("prototype pollution") or put another function in the place of `JSON.parse` or `Array.prototype.map`. Node's
- * `--frozen-intrinsics` closes more, and the service does not start with it: docs/decisions/0018-hardened-process.md.
+ * `--frozen-intrinsics` closes more, and the service does not start with it: docs/decisions/0020-hardened-process.md.
  * Every entry point gets this by `inspector-signal.ts`, before any library is loaded.
  */
 
