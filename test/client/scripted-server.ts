@@ -35,6 +35,7 @@ interface Arrived {
   readonly workspace: string | null;
   readonly body: unknown;
   readonly headers: IncomingMessage['headers'];
+  readonly atMs: number;
 }
 
 /** Issues access tokens, and answers operations as a vector says. */
@@ -82,7 +83,13 @@ export class ScriptedServer {
     const [operation = ''] = pathname.split('/').slice(-1);
     const { headers } = request;
     const answer = this.answers[Math.min(this.arrived.length, this.answers.length - 1)] ?? 'reset';
-    this.arrived.push({ operation, workspace: searchParams.get('workspace'), body, headers });
+    this.arrived.push({
+      operation,
+      workspace: searchParams.get('workspace'),
+      body,
+      headers,
+      atMs: Date.now(),
+    });
     if (answer === 'reset') request.socket.destroy();
     else send(response, answer);
   }
