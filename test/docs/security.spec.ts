@@ -57,14 +57,14 @@ interface Claim {
   readonly proofs: readonly { readonly file: string; readonly title: string }[];
 }
 
-/** The rows of the tables, and whether something is said of what is not prevented, by heading. */
+/** The rows of the tables, and whether it is said what is reached and what is not prevented, by heading. */
 function sectionsOf(document: string): ReadonlyMap<string, { claims: readonly Claim[]; residual: boolean }> {
   return new Map(
     document
       .split(/^## /m)
       .slice(1)
       .map((section) => {
-        const rows = section.split('\n').filter((line) => /^\| (?!what they)/.test(line));
+        const rows = section.split('\n').filter((line) => /^\| (?!claim )/.test(line));
         const claims = rows.map((row) => {
           const [text = '', , shown = ''] = row.split(' | ').map((cell) => cell.replace(/^\| | \|$/g, ''));
           const proofs = shown.split('<br>').map((proof) => {
@@ -73,7 +73,10 @@ function sectionsOf(document: string): ReadonlyMap<string, { claims: readonly Cl
           });
           return { text, proofs };
         });
-        return [section.split('\n')[0] ?? '', { claims, residual: /^Not prevented:\n\n- \S/m.test(section) }];
+        return [
+          section.split('\n')[0] ?? '',
+          { claims, residual: /^\*\*Reaches\*\*: \S[^]*^Not prevented:\n\n- \S/m.test(section) },
+        ];
       }),
   );
 }
@@ -82,7 +85,7 @@ describe('docs/security.md', () => {
   const sections = sectionsOf(textOf('docs/security.md'));
   const claims = [...sections.values()].flatMap((section) => section.claims);
 
-  it('treats every position of an attacker, and says of each what is not prevented', () => {
+  it('treats every position of an attacker, and says of each what it reaches and what is not prevented', () => {
     expect([...sections.keys()]).toEqual(POSITIONS);
     for (const [position, { claims: made, residual }] of sections)
       expect([position, made.length > 2, residual]).toEqual([position, true, true]);
