@@ -9,6 +9,11 @@ import { acceptedRequests, type ConnectionSpec, connections } from './request-ar
 /** Connections that are open at the same time; what is held is compared after each batch, and a difference shrunk to its case. */
 const MAX_CONNECTIONS = 64;
 const RUNS = 8;
+/** How long a resource may take to come back; no more than a loaded machine needs. */
+const PATIENCE_MS = 10_000;
+/** The same, while the smallest case is looked for. */
+const SHRINKING_PATIENCE_MS = 1_000;
+const SHRINKING_MS = 120_000;
 const METRICS_STATUSES = new Set([100, 200, 400, 404, 413, 417, 431]);
 
 export interface Figures {
@@ -65,7 +70,11 @@ export function fuzz(setup: Setup, cases: number, seed: number, figures: Figures
         const found = await run.batch(specs);
         if (found.length > 0) throw new Error([...new Set(found)].slice(0, 5).join('\n'));
       });
-      const outcome = await fc.check(property, { seed: seed + at, numRuns: RUNS });
+      const outcome = await fc.check(property, {
+        seed: seed + at,
+        numRuns: RUNS,
+        interruptAfterTimeLimit: SHRINKING_MS,
+      });
       if (outcome.failed) throw new Error(run.describe(outcome));
     }
   });
@@ -99,6 +108,8 @@ export class FuzzRun {
   cases = 0;
   connections = 0;
   #made = 0;
+  #patienceMs = PATIENCE_MS;
+  readonly #heldBefore = new Map<string, number>();
 
   constructor(readonly service: FuzzedService) {
     this.oracle = new Oracle(service);
@@ -131,10 +142,28 @@ export class FuzzRun {
       oracle.judge(await exchange(service.url, from, spec, sent), sent, from, spec.early !== undefined);
     });
     await Promise.all([...exchanges, ...planned.slice(0, 2).map(({ sent }) => this.#metricsPort(sent))]);
-    const held = await service.held();
+    const held = await this.#notGivenBack();
     this.connections += planned.length;
     this.cases += planned.reduce((sum, { sent }) => sum + sent.length, 0);
     return [...oracle.faults, ...service.faults.splice(0), ...held.map((what) => `not given back: ${what}`)];
+  }
+
+  /**
+   * Waits until no more is held than before the batch; returns what still is, after so long. It counts as held before from then
+   * on, so that the batch is the one that holds it, and not those that follow.
+   */
+  async #notGivenBack(): Promise<readonly string[]> {
+    let more: readonly (readonly [string, number])[] = [];
+    const isFree = async (): Promise<void> => {
+      const now = await this.service.held();
+      more = [...now].filter(([name, count]) => count > (this.#heldBefore.get(name) ?? 0));
+      if (more.length > 0) throw new Error('held');
+    };
+    await eventually(isFree, this.#patienceMs).catch(() => undefined);
+    if (more.length === 0) return [];
+    this.#patienceMs = SHRINKING_PATIENCE_MS;
+    for (const [name, count] of more) this.#heldBefore.set(name, count);
+    return more.map(([name, count]) => `${name} ${count}`);
   }
 
   describe({
