@@ -102,7 +102,7 @@ export function rendered(spec: RequestSpec, id: string, mark: string): SentReque
   const target = of('target').reduce((text, { form }) => changed(text, form), targetOf(spec));
   const framing = of('framing').at(-1)?.framing ?? { kind: 'length' };
   const smuggles = framing.kind !== 'off by';
-  const body = of('body').reduce((text, { edit }) => edited(text, edit, smuggles ? smuggled(spec, id) : ''), bodyOf(spec, mark)); // prettier-ignore
+  const body = of('body').reduce((text, { edit }) => edited(text, edit, () => (smuggles ? smuggled(spec, id) : '')), bodyOf(spec, mark)); // prettier-ignore
   let headers: HeaderPair[] = [[ID, id], ['Host', 'provider'], ...who.headers];
   if (body.length > 0 && !of('add').some(({ header: [name] }) => /^content-type$/i.test(name)))
     headers.push(['Content-Type', 'application/json']);
@@ -223,7 +223,7 @@ function smuggled({ who }: RequestSpec, id: string): string {
   return `\r\n\r\n0\r\n\r\nPOST /ListSecret?workspace=otmoic HTTP/1.1\r\nX-Request-Id: smuggled-${id}\r\n${credentials}Content-Length: 0\r\n\r\n`;
 }
 
-function edited(body: Buffer, edit: BodyEdit, hidden: string): Buffer {
+function edited(body: Buffer, edit: BodyEdit, hidden: () => string): Buffer {
   const at = 'at' in edit ? Math.floor(edit.at * body.length) : 0;
   switch (edit.kind) {
     case 'cut':
@@ -243,7 +243,7 @@ function edited(body: Buffer, edit: BodyEdit, hidden: string): Buffer {
     case 'pad':
       return Buffer.concat([body, Buffer.alloc(edit.bytes, ' ')]);
     case 'request':
-      return Buffer.concat([body, Buffer.from(hidden, 'latin1')]);
+      return Buffer.concat([body, Buffer.from(hidden(), 'latin1')]);
   }
 }
 

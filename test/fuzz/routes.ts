@@ -109,6 +109,9 @@ function fieldsOf(request: Class | undefined): readonly Field[] | undefined {
   });
 }
 
+/** Made once: fast-check prepares much for each kind of text. */
+const ANY_TEXT = fc.string({ minLength: 1, maxLength: 20 });
+
 /** Returns values that the rules of a field accept, made of what the rules say. */
 export function accepted({ rules }: Field): fc.Arbitrary<unknown> {
   const stated = rules.flatMap(({ constraints: [constraint] }) =>
@@ -118,6 +121,6 @@ export function accepted({ rules }: Field): fc.Arbitrary<unknown> {
         ? [fc.constantFrom<unknown>(...(constraint as readonly unknown[]))]
         : [],
   );
-  const values = stated[0] ?? fc.string({ minLength: 1, maxLength: 20 });
+  const values = stated[0] ?? ANY_TEXT;
   return values.filter((value) => rules.every((rule) => rule.accepts(value)));
 }
