@@ -1,3 +1,4 @@
+import { SECRET_OPERATIONS } from '../../src/authz/grant';
 import { STATUS_OF, type Reason } from '../../src/errors/domain-error';
 import { SYSTEM_SERVER_PREFIX } from '../../src/http/request/provider-request';
 import type { Received, RawAnswer } from './exchange';
@@ -192,7 +193,8 @@ export class Oracle {
         (route.method === method || (route.method === 'GET' && method === 'HEAD')) &&
         new RegExp(`^${route.path.replace(/:\w+/, '[^/]+')}$`).test(path),
     );
-    return (path === asked || found?.access === 'app') && isDecodable(path) ? found : undefined;
+    const isOperation = SECRET_OPERATIONS.some((operation) => path === `/${operation}`);
+    return (path === asked || isOperation) && isDecodable(path) ? found : undefined;
   }
 
   #storeCall({ method, scope, value, headers }: StoreCall): void {

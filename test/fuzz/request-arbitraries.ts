@@ -257,8 +257,11 @@ function requestTo(
   const declared = route.body && fc.tuple(...route.body.map(present)).map((lists) => lists.flat());
   const strange = fc.tuple(fc.oneof(strangeName, fc.constantFrom(...(route.body ?? []).map(({ name }) => name), 'x')).map((name) => JSON.stringify(name)), anyJson); // prettier-ignore
   const extra = fc.oneof({ weight: 9, arbitrary: fc.constant<[string, string][]>([]) }, { weight: 1, arbitrary: fc.array(strange, { minLength: 1, maxLength: 3 }) }); // prettier-ignore
-  const parameter = (field: Field): fc.Arbitrary<[string, string]> =>
-    fieldValue(field).map((text) => [field.name, parameterText(text)]);
+  const parameter = (field: Field): fc.Arbitrary<[string, string][]> => {
+    const stated = fieldValue(field).map((text): [string, string][] => [[field.name, parameterText(text)]]);
+    const absent = { weight: field.isOptional ? 6 : 0, arbitrary: fc.constant<[string, string][]>([]) };
+    return fc.oneof({ weight: 3, arbitrary: stated }, absent);
+  };
   const strangeParameter = fc.constantFrom<[string, string]>(['user', 'bob'], ['user', 'alice'], ['workspace', 'notes'], ['workspace[]', 'otmoic'], ['workspace', ''], ['%ff', 'x'], ['a', '%00']); // prettier-ignore
   return fc.record({
     route: fc.constant(route),
@@ -271,8 +274,8 @@ function requestTo(
           { weight: 12, arbitrary: fc.constant<[string, string][]>([]) },
           { weight: 1, arbitrary: strangeParameter.map((one) => [one]) },
         ),
-      ) // prettier-ignore
-      .map(([stated, more]): [string, string][] => [...stated, ...more]),
+      )
+      .map(([stated, more]): [string, string][] => [...stated.flat(), ...more]),
     fields: fc
       .tuple(declared ?? ownFields(route, credentials), extra)
       .map(([own, more]) => [...own, ...more]),
