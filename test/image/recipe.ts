@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { DockerfileParser, type Instruction, ModifiableInstruction } from 'dockerfile-ast';
 
-export const ROOT = resolve(__dirname, '../..');
+/** The project's folder, from which npm runs tests and scripts, also what is compiled to elsewhere. */
+export const ROOT = process.cwd();
 export const RECIPE = readFileSync(resolve(ROOT, 'Dockerfile'), 'utf8');
 
 export interface Step {

@@ -1,9 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { join, resolve } from 'node:path';
-import { KNOWN_NODE_FLAGS } from '../image/recipe';
+import { join } from 'node:path';
+import { KNOWN_NODE_FLAGS, ROOT } from '../image/recipe';
 import { eventually } from './eventually';
-
-const ROOT = resolve(__dirname, '../..');
 
 /** A line of the log, with the fields that tests read. */
 interface LogLine {
@@ -19,8 +17,11 @@ export class ChildService {
   readonly #ended: Promise<number | null>;
   #output = '';
 
-  private constructor(env: Readonly<Record<string, string>>) {
-    this.#child = spawn(process.execPath, [...KNOWN_NODE_FLAGS, join(ROOT, 'dist/main.js')], {
+  private constructor(env: Readonly<Record<string, string>>, maxDescriptors: number | undefined) {
+    const command = [process.execPath, ...KNOWN_NODE_FLAGS, join(ROOT, 'dist/main.js')];
+    const limited = ['sh', '-c', `ulimit -n ${maxDescriptors}; exec "$0" "$@"`, ...command];
+    const [file = '', ...args] = maxDescriptors === undefined ? command : limited;
+    this.#child = spawn(file, args, {
       cwd: ROOT,
       env: { PATH: process.env['PATH'] ?? '', ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -30,8 +31,9 @@ export class ChildService {
     this.#ended = new Promise((end) => this.#child.once('close', end));
   }
 
-  static async start(env: Readonly<Record<string, string>>): Promise<ChildService> {
-    const service = new ChildService(env);
+  /** @param maxDescriptors how many files and sockets it may have open; as many as this process where it is left out */
+  static async start(env: Readonly<Record<string, string>>, maxDescriptors?: number): Promise<ChildService> {
+    const service = new ChildService(env, maxDescriptors);
     await service.logs('listening');
     return service;
   }
