@@ -39,7 +39,7 @@ const FORMS = [
     script: 'test:crash',
     shows: 'kills at random points of 500 writes, on each store and with each durability of the audit file',
   },
-  { name: 'soak', script: 'soak', shows: 'half an hour of steady load: latency, memory and descriptors stay' },
+  { name: 'soak', script: 'test:soak', shows: 'half an hour of steady load: latency, memory and descriptors stay' },
   { name: 'fuzz', script: 'test:fuzz', shows: 'requests of every malformed kind over raw sockets' },
 ];
 

@@ -9,7 +9,7 @@ import { OTMOICLP } from '../../test/support/example-apps';
 import { httpCall } from '../../test/support/http-call';
 import { ACCESS_TOKEN_KEY, accessToken, USER_TOKEN_SECRET, userToken } from '../../test/support/tokens';
 
-// npm run soak [-- minutes]: a service on the embedded store with an audit file under a steady mixed load, 30 minutes by default. Its latency,
+// npm run test:soak [-- minutes]: a service on the embedded store with an audit file under a steady mixed load, 30 minutes by default. Its latency,
 // its memory and its descriptors are looked at each half minute; the last third of them is compared with the second.
 
 const MINUTES = Number(process.argv[2] ?? 30);
