@@ -10,6 +10,7 @@ const SERIAL = [
   'e2e/five-operations',
   'e2e/full-disk',
   'e2e/overload',
+  'e2e/refusal-timing',
   'e2e/shutdown',
   'e2e/tls',
   'grant-sources/directory.grant-source',

@@ -80,6 +80,11 @@ export interface AppsOfUser {
   readonly reserved: ReadonlySet<string>;
 }
 
+interface DividedGrants extends Pick<InstalledApp, 'grants' | 'pending'> {
+  /** grantKey() of what counts because it is approved. */
+  readonly approved: ReadonlySet<string>;
+}
+
 /**
  * Divides what an app states for itself: it counts on the app's own workspaces and where it is approved, and is pending
  * elsewhere. An app may change what it states while it runs.
@@ -90,13 +95,16 @@ export function dividedGrants(
   app: string,
   { apps, reserved }: AppsOfUser,
   isApproved: (key: string) => boolean,
-): Pick<InstalledApp, 'grants' | 'pending'> {
-  const counts = ({ operation, workspace }: Grant): boolean =>
-    (appOwning(workspace, apps) === app && !reserved.has(workspace)) ||
+): DividedGrants {
+  const isOwn = ({ workspace }: Grant): boolean =>
+    appOwning(workspace, apps) === app && !reserved.has(workspace);
+  const isApprovedGrant = ({ operation, workspace }: Grant): boolean =>
     isApproved(grantKey(operation, workspace));
-  const pending = stated.filter((grant) => !counts(grant));
+  const foreign = stated.filter((grant) => !isOwn(grant));
+  const pending = foreign.filter((grant) => !isApprovedGrant(grant));
   return {
-    grants: grantSet(stated.filter(counts)),
+    grants: grantSet(stated.filter((grant) => isOwn(grant) || isApprovedGrant(grant))),
     ...(pending.length > 0 && { pending: grantSet(pending) }),
+    approved: grantSet(foreign.filter(isApprovedGrant)),
   };
 }

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { type InstalledApp, unitedGrants } from './grant';
+import { type GrantStatements, type InstalledApp, unitedGrants } from './grant';
 import { type Claim, type SharedWorkspace, WorkspaceHolders } from './workspace-holders';
 
 /** A problem that an operator should fix; it may name files and apps, never a key or a secret. */
@@ -15,6 +15,7 @@ export interface GrantProblem {
 
 interface InstalledClaim extends Claim {
   readonly installed: InstalledApp;
+  readonly statements: GrantStatements;
   /** The kind of resource that states it, such as `ConfigMap`. */
   readonly kind: string;
 }
@@ -55,9 +56,15 @@ export class GrantIndex {
    * @param installedAtMs decides which app was first; where it is not known, the source's name does
    * @param kind the kind of resource that the source is
    */
-  put(source: string, installed: InstalledApp, installedAtMs = 0, kind = ''): void {
+  put(
+    source: string,
+    installed: InstalledApp,
+    installedAtMs = 0,
+    kind = '',
+    statements: GrantStatements = {},
+  ): void {
     const left = this.takeOut(source);
-    const candidate = { source, installed, installedAtMs, kind };
+    const candidate = { source, installed, installedAtMs, kind, statements };
     this.bySource.set(source, candidate);
     this.holders.add(candidate);
     const sameName = join(this.byName, nameOf(installed), candidate);
@@ -127,6 +134,19 @@ export class GrantIndex {
 
   sharedWorkspaces(): readonly SharedWorkspace[] {
     return this.holders.sharedWorkspaces();
+  }
+
+  /** Returns the sources that state what a served app holds, or may hold once it is approved. */
+  claimsOf(of: Pick<InstalledApp, 'user' | 'app'>): readonly InstalledClaim[] {
+    return (this.byName.get(nameOf(of)) ?? []).filter((claim) => !this.conflicting.has(claim));
+  }
+
+  /** Returns the sources of an app that are not served for a conflict; with whom is not the app's to know. */
+  problemsOf(of: Pick<InstalledApp, 'user' | 'app'>): readonly GrantProblem[] {
+    const reason = 'another source states the same app and user, or the same app key; none of them is served';
+    return (this.byName.get(nameOf(of)) ?? [])
+      .filter((claim) => this.conflicting.has(claim))
+      .map(({ source }) => ({ source, reason, servedFromLastGood: false }));
   }
 
   problems(): readonly GrantProblem[] {

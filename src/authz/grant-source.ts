@@ -67,6 +67,11 @@ export abstract class GrantSource {
     return this.index.sharedWorkspaces();
   }
 
+  /** Returns what is wrong with the sources of an app, as far as they can be told to be its own. */
+  problemsOf(user: string, app: string): readonly GrantProblem[] {
+    return this.index.problemsOf({ user, app });
+  }
+
   /** Returns how long ago the source was last known to be complete; undefined for one that reads the files themselves. */
   ageMs(): number | undefined {
     return undefined;

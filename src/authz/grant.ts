@@ -79,6 +79,17 @@ export interface InstalledApp {
   readonly serviceAccount?: string;
 }
 
+/** Where a source states the grants of an app, and what in it grants nothing; for explanations, and no decision depends on it. */
+export interface GrantStatements {
+  /** The file below the source that states them, where the source is a folder. */
+  readonly file?: string;
+  /** 1-based, by grantKey(); absent where the source is not a text. */
+  readonly lines?: ReadonlyMap<string, number>;
+  readonly warnings?: readonly { readonly line?: number; readonly reason: string }[];
+  /** grantKey() of what counts because it was approved. */
+  readonly approved?: ReadonlySet<string>;
+}
+
 /** Returns what two resources of different kinds grant an app; what one of them grants is not pending. */
 export function unitedGrants(
   one: InstalledApp,

@@ -1,5 +1,6 @@
 import type { Caller } from '../authn/caller';
 import { GrantPending, NotGranted, NotInAccessToken, WorkspaceTaken } from '../errors/authz-errors';
+import { type Decision, type Explanation, explanationOf } from './explanation';
 import { grantKey, SECRET_OPERATIONS, type SecretOperation, type InstalledApp } from './grant';
 import type { GrantSource } from './grant-source';
 import type { StaticGrants } from './static-grants';
@@ -43,21 +44,34 @@ export class GrantsService {
    * @throws NotGranted, WorkspaceTaken, NotInAccessToken (403), GrantsUnavailable (503)
    */
   authorize(caller: Caller, operation: SecretOperation, workspace: string): GrantedScope {
+    const decision = this.decide(caller, operation, workspace);
+    if ('refusal' in decision) throw decision.refusal;
+    return { user: decision.installed.user, workspace, [checked]: true };
+  }
+
+  /** Returns what decides a call and where that is stated; nothing is asked of the store. @throws GrantsUnavailable (503) */
+  explainOperation(caller: Caller, operation: SecretOperation, workspace: string): Explanation {
+    const decision = this.decide(caller, operation, workspace);
+    return explanationOf(caller, operation, workspace, decision, this.source);
+  }
+
+  /** @throws GrantsUnavailable (503) */
+  private decide({ app, user, operations }: Caller, operation: SecretOperation, workspace: string): Decision {
     const key = grantKey(operation, workspace);
-    const ofSystem = this.statics?.find(caller.user, caller.app);
-    const installed = ofSystem ?? this.source.requireIndex().find(caller.user, caller.app);
+    const ofSystem = this.statics?.find(user, app);
+    const installed = ofSystem ?? this.source.requireIndex().find(user, app);
     if (!installed?.grants.has(key)) {
-      const isPending = installed?.pending?.has(key) === true;
-      throw isPending
-        ? new GrantPending(caller.app, operation, workspace)
-        : new NotGranted(caller.app, operation, workspace, installed !== undefined);
+      if (installed?.pending?.has(key) === true)
+        return { by: 'pending_approval', installed, refusal: new GrantPending(app, operation, workspace) };
+      const isInstalled = installed !== undefined;
+      const refusal = new NotGranted(app, operation, workspace, isInstalled);
+      return { by: isInstalled ? 'no_grant' : 'no_manifest', installed, refusal };
     }
     if (ofSystem === undefined && !this.mayUse(installed, workspace))
-      throw new WorkspaceTaken(caller.app, operation, workspace);
-    if (caller.operations !== 'any' && !caller.operations.has(key)) {
-      throw new NotInAccessToken(caller.app, operation, workspace);
-    }
-    return { user: installed.user, workspace, [checked]: true };
+      return { by: 'other_app', installed, refusal: new WorkspaceTaken(app, operation, workspace) };
+    if (operations !== 'any' && !operations.has(key))
+      return { by: 'access_token', installed, refusal: new NotInAccessToken(app, operation, workspace) };
+    return { by: ofSystem === undefined ? 'grant' : 'static_grant', installed };
   }
 
   /**

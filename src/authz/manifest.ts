@@ -9,7 +9,7 @@ import {
   refusalOf,
 } from './plain-yaml';
 import { isCollection, isMap, isScalar, LineCounter, type Pair, type YAMLMap } from 'yaml';
-import { APP_NAME, APP_NAME_RULE, type Grant } from './grant';
+import { APP_NAME, APP_NAME_RULE, type Grant, grantKey } from './grant';
 import { type Region, requirePlain } from './plain-region';
 import { parseSysData, type SysDataWarning } from './sys-data';
 
@@ -22,6 +22,8 @@ export interface Manifest {
   /** `metadata.name`. */
   readonly app: string;
   readonly grants: readonly Grant[];
+  /** The 1-based line of each grant by its grantKey(); of one that is stated twice, the first. */
+  readonly lines: ReadonlyMap<string, number>;
   readonly warnings: readonly ManifestWarning[];
   /** `permission.serviceAccount`, as which the app's pods run; `default` where it states none that can exist. */
   readonly serviceAccount: string;
@@ -60,7 +62,8 @@ function parse(text: string): Manifest {
   const app = appName(text, layout, entry(root, 'metadata', metadataBlock));
   const permission = entry(root, 'permission', permissionBlock);
   const value = plainValue(permission?.value);
-  if (value === null) return { app, grants: [], warnings: [], serviceAccount: DEFAULT_SERVICE_ACCOUNT };
+  if (value === null)
+    return { app, grants: [], lines: new Map(), warnings: [], serviceAccount: DEFAULT_SERVICE_ACCOUNT };
   if (!isMap(permission?.value))
     throw new RefusedFile(offsetOf(permission?.key), 'permission must be a mapping');
   const { sysData, serviceAccount } = value as Readonly<Record<string, unknown>>;
@@ -68,17 +71,21 @@ function parse(text: string): Manifest {
   if ('refused' in read)
     throw new RefusedFile(offsetOf(permission.key), `permission.sysData states ${read.refused}`);
   const nodeAt = nodesBelow(permission.value.get('sysData', true));
+  const lineAt = (path: SysDataWarning['path']): number =>
+    lines.linePos(offsetOf(nodeAt(path) ?? permission.key)).line;
+  // Of two entries with one key a Map keeps the latter.
+  const stated = read.grants.map(
+    ({ operation, workspace }, at) => [grantKey(operation, workspace), lineAt(read.paths[at] ?? [])] as const,
+  );
   return {
     app,
     grants: read.grants,
+    lines: new Map(stated.reverse()),
     serviceAccount:
       typeof serviceAccount === 'string' && SERVICE_ACCOUNT_NAME.test(serviceAccount)
         ? serviceAccount
         : DEFAULT_SERVICE_ACCOUNT,
-    warnings: read.warnings.map(({ path, reason }) => {
-      const node = nodeAt(path) ?? permission.key;
-      return { line: lines.linePos(offsetOf(node)).line, reason };
-    }),
+    warnings: read.warnings.map(({ path, reason }) => ({ line: lineAt(path), reason })),
   };
 }
 

@@ -16,6 +16,8 @@ export interface SysDataWarning {
 
 interface SysDataGrants {
   readonly grants: readonly Grant[];
+  /** Of each grant, where it is stated. */
+  readonly paths: readonly SysDataWarning['path'][];
   readonly warnings: readonly SysDataWarning[];
 }
 
@@ -35,9 +37,11 @@ export interface SysDataRefusal {
  */
 export function parseSysData(sysData: unknown, app: string): SysDataGrants | SysDataRefusal {
   const grants: Grant[] = [];
+  const paths: SysDataWarning['path'][] = [];
   const warnings: SysDataWarning[] = [];
-  if (sysData === undefined || sysData === null) return { grants, warnings };
-  if (!Array.isArray(sysData)) return { grants, warnings: [{ path: [], reason: 'sysData must be a list' }] };
+  if (sysData === undefined || sysData === null) return { grants, paths, warnings };
+  if (!Array.isArray(sysData))
+    return { grants, paths, warnings: [{ path: [], reason: 'sysData must be a list' }] };
   let [stated, inexact] = [0, 0];
   for (const [index, entry] of (sysData as readonly unknown[]).entries()) {
     const wrong = wrongFieldsOf(entry);
@@ -55,11 +59,16 @@ export function parseSysData(sysData: unknown, app: string): SysDataGrants | Sys
     }
     for (const [position, op] of (ops as readonly unknown[]).entries()) {
       const parsed = parseOp(op, app);
-      if ('problem' in parsed) warnings.push({ path: [index, 'ops', position], reason: parsed.problem });
-      else grants.push(parsed);
+      const path = [index, 'ops', position];
+      if ('problem' in parsed) {
+        warnings.push({ path, reason: parsed.problem });
+        continue;
+      }
+      grants.push(parsed);
+      paths.push(path);
     }
   }
-  return { grants, warnings };
+  return { grants, paths, warnings };
 }
 
 type ProviderField = keyof typeof PROVIDER;

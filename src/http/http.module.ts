@@ -23,6 +23,7 @@ import { ErrorFilter } from './answers/error.filter';
 import { RequestValidationPipe } from './answers/request-validation.pipe';
 import { AccessController } from './controllers/access.controller';
 import { AppSecretsController } from './controllers/app-secrets.controller';
+import { ExplainController } from './controllers/explain.controller';
 import { GrantApprovalsController } from './controllers/grant-approvals.controller';
 import { HealthController } from './controllers/health.controller';
 import { SecretsController } from './controllers/secrets.controller';
@@ -133,6 +134,7 @@ export class HttpModule implements NestModule {
       imports: [AuthnModule, SecretsModule, UserDeprovisioningModule],
       controllers: [
         SecretsController,
+        ExplainController,
         ...(settingsRoutes === 'off' ? [] : [AppSecretsController]),
         ...(mayApprove ? [GrantApprovalsController] : []),
         AccessController,

@@ -1,6 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import { AppHasNoWorkspace, WorkspaceNeeded } from '../errors/authz-errors';
 import { SecretNotFound } from '../errors/store-errors';
+import type { Explanation } from '../authz/explanation';
+import type { SecretOperation } from '../authz/grant';
 import { GrantsService, type GrantedScope, type HeldWorkspace } from '../authz/grants.service';
 import type { CallContext } from './call-context';
 import type { Secret, SecretScope } from './secret';
@@ -11,6 +13,8 @@ export interface AppSecretName {
   readonly workspace: string;
   readonly name: string;
 }
+
+export interface AppExplanation extends Explanation, Pick<HeldWorkspace, 'sharedWith'> {}
 
 /** One app of one user, and a workspace if the caller names one. */
 export interface AppSecretLocation {
@@ -37,6 +41,13 @@ export class AppSecretsService {
   /** Returns the grants of the app and the apps that share them; [] where it is not installed. */
   explain(user: string, app: string): readonly HeldWorkspace[] {
     return this.grants.explain(user, app) ?? [];
+  }
+
+  /** Returns what decides an operation of the app, and which other apps of the user hold grants on the workspace. */
+  explainOperation(user: string, app: string, operation: SecretOperation, workspace: string): AppExplanation {
+    const held = this.explain(user, app).find((one) => one.workspace === workspace);
+    const explanation = this.grants.explainOperation({ user, app, operations: 'any' }, operation, workspace);
+    return { ...explanation, sharedWith: held?.sharedWith ?? [] };
   }
 
   async names(user: string, app: string, context: CallContext): Promise<readonly AppSecretName[]> {

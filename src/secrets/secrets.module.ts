@@ -27,6 +27,6 @@ import { SecretsService } from './secrets.service';
     SecretsService,
     AppSecretsService,
   ],
-  exports: [AccessService, ProxiedCallerService, SecretsService, AppSecretsService],
+  exports: [AccessService, ProxiedCallerService, GrantsService, SecretsService, AppSecretsService],
 })
 export class SecretsModule {}

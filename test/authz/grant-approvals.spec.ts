@@ -50,6 +50,7 @@ describe('what an app states for itself', () => {
     expect(divide([OWN, LIST])).toEqual({
       grants: new Set(['CreateSecret?workspace=notes-drafts']),
       pending: new Set(['ListSecret?workspace=desk']),
+      approved: new Set(),
     });
   });
 
@@ -57,16 +58,20 @@ describe('what an app states for itself', () => {
     expect(divide([LIST, READ], [keyOf(LIST)])).toEqual({
       grants: new Set([keyOf(LIST)]),
       pending: new Set([keyOf(READ)]),
+      approved: new Set([keyOf(LIST)]),
     });
-    expect(divide([LIST], [keyOf(LIST)])).toEqual({ grants: new Set([keyOf(LIST)]) });
+    const all = new Set([keyOf(LIST)]);
+    expect(divide([LIST], [keyOf(LIST)])).toEqual({ grants: all, approved: all });
   });
 
   it('is pending on a reserved workspace, be it named like the app, until it is approved', () => {
     expect(divide([OWN], [], ['notes-drafts'])).toEqual({
       grants: new Set(),
       pending: new Set([keyOf(OWN)]),
+      approved: new Set(),
     });
-    expect(divide([OWN], [keyOf(OWN)], ['notes-drafts'])).toEqual({ grants: new Set([keyOf(OWN)]) });
+    const all = new Set([keyOf(OWN)]);
+    expect(divide([OWN], [keyOf(OWN)], ['notes-drafts'])).toEqual({ grants: all, approved: all });
   });
 });
 

@@ -121,12 +121,16 @@ describe('a manifest is taken', () => {
     expect(read(`${METADATA}${permission}`)).toEqual([]);
   });
 
-  it('tells the line of each op that grants nothing', () => {
-    const text = `${METADATA}${PERMISSION}    - All\n    - [x]\n`;
+  it('tells the line of each op, of one that is stated twice the first', () => {
+    const text = `${METADATA}${PERMISSION}    - All\n    - [x]\n    - ListSecret?workspace=desk\n`;
     expect(parseManifest(text)).toEqual({
       app: 'notes',
       serviceAccount: 'default',
-      grants: [{ operation: 'ListSecret', workspace: 'desk' }],
+      grants: [
+        { operation: 'ListSecret', workspace: 'desk' },
+        { operation: 'ListSecret', workspace: 'desk' },
+      ],
+      lines: new Map([['ListSecret?workspace=desk', 9]]),
       warnings: [
         { line: 10, reason: expect.stringContaining('op "All"') },
         { line: 11, reason: 'an op must be text' },

@@ -17,6 +17,10 @@ describe('parseSysData', () => {
       ),
     ).toEqual({
       grants: [LIST, other],
+      paths: [
+        [0, 'ops', 0],
+        [1, 'ops', 0],
+      ],
       warnings: [],
     });
   });
@@ -35,7 +39,7 @@ describe('parseSysData', () => {
       version: 'v2',
     },
   ])('ignores the entry %j of another provider', (entry) => {
-    expect(parseSysData([{ ...entry, ops: OPS }], 'notes')).toEqual({ grants: [], warnings: [] });
+    expect(parseSysData([{ ...entry, ops: OPS }], 'notes')).toEqual({ grants: [], paths: [], warnings: [] });
   });
 
   it.each<[object, string, readonly (string | number)[]]>([
@@ -54,6 +58,7 @@ describe('parseSysData', () => {
     const reason = `the entry of secret.infisical grants nothing: it must state ${needed}`;
     expect(parseSysData([{ ...entry, ops: OPS }], 'notes')).toEqual({
       grants: [],
+      paths: [],
       warnings: [{ path, reason }],
     });
   });
@@ -64,23 +69,28 @@ describe('parseSysData', () => {
   });
 
   it.each([null, undefined, 1, 'secret', [], [OURS], () => OURS])('ignores the odd entry %p', (entry) => {
-    expect(parseSysData([entry, { ...OURS, ops: OPS }], 'notes')).toEqual({ grants: [LIST], warnings: [] });
+    expect(parseSysData([entry, { ...OURS, ops: OPS }], 'notes')).toEqual({
+      grants: [LIST],
+      paths: [[1, 'ops', 0]],
+      warnings: [],
+    });
   });
 
   it('does not take fields that an entry inherits', () => {
     const entry: unknown = Object.create({ ...OURS, ops: OPS });
-    expect(parseSysData([entry], 'notes')).toEqual({ grants: [], warnings: [] });
+    expect(parseSysData([entry], 'notes')).toEqual({ grants: [], paths: [], warnings: [] });
     const partly: unknown = Object.assign(Object.create({ ops: OPS }) as object, OURS);
     expect(parseSysData([partly], 'notes')).toMatchObject({ grants: [] });
   });
 
   it.each([undefined, null])('has nothing to say of sysData %p', (sysData) => {
-    expect(parseSysData(sysData, 'notes')).toEqual({ grants: [], warnings: [] });
+    expect(parseSysData(sysData, 'notes')).toEqual({ grants: [], paths: [], warnings: [] });
   });
 
   it.each([{}, { ...OURS, ops: OPS }, 'secret', 1])('warns of sysData %j, which is no list', (sysData) => {
     expect(parseSysData(sysData, 'notes')).toEqual({
       grants: [],
+      paths: [],
       warnings: [{ path: [], reason: 'sysData must be a list' }],
     });
   });
@@ -90,6 +100,7 @@ describe('parseSysData', () => {
     (ops) => {
       expect(parseSysData([{ ...OURS, ops }], 'notes')).toEqual({
         grants: [],
+        paths: [],
         warnings: [{ path: [0, 'ops'], reason: 'ops must be a list' }],
       });
     },
@@ -99,6 +110,7 @@ describe('parseSysData', () => {
     const entry = { ...OURS, ops: ['All', ...OPS, 7] };
     expect(parseSysData([{}, entry], 'notes')).toEqual({
       grants: [LIST],
+      paths: [[1, 'ops', 1]],
       warnings: [
         { path: [1, 'ops', 0], reason: expect.stringMatching(/^op "All": the operation is none of/) },
         { path: [1, 'ops', 2], reason: 'an op must be text' },

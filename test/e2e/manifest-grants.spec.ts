@@ -135,8 +135,21 @@ describe('apps that bring their manifest in a ConfigMap', () => {
       }),
     );
 
+    const asked = { operation: 'RetrieveSecret', workspace: 'mail' };
+    const source = 'ConfigMap notes-alice/olares-manifest';
+    expect((await call('notes-alice', 'explain', asked)).body.data).toMatchObject({
+      allowed: false,
+      decidedBy: 'pending_approval',
+      message: refused.body.message,
+      statedAt: [{ source, line: 12 }],
+    });
     expect((await settings('grants/notes/approve', approval)).body).toMatchObject({ code: 200 });
     await eventually(async () => expect((await retrieve()).status).toBe(200), 1_000);
+    expect((await call('notes-alice', 'explain', asked)).body.data).toMatchObject({
+      allowed: true,
+      decidedBy: 'approval',
+      statedAt: [{ source, line: 12 }],
+    });
     expect((await retrieve('notes-bob')).status).toBe(403);
     expect(server.of('configmaps').list(OWN_NAMESPACE)).toEqual([
       expect.objectContaining({ data: { user: 'alice', app: 'notes', ...approval } }),
@@ -191,6 +204,26 @@ describe('apps that bring their manifest in a ConfigMap', () => {
     });
     const known = await call('notes-alice', 'DeleteSecret?workspace=notes', { name: 'API_KEY' });
     expect(known.body.message).not.toContain('No manifest');
+  });
+
+  it('are told the line for which their manifest is refused', async () => {
+    const text = manifestText('notes', ['RetrieveSecret']).replace('version: v1', 'version: {{ .v }}');
+    server.of('configmaps').put(manifestMap('notes-alice', text));
+    const asked = { operation: 'RetrieveSecret', workspace: 'notes' };
+    const hint = {
+      source: 'ConfigMap notes-alice/olares-manifest',
+      line: 7,
+      reason: 'the permission block contains a template directive',
+    };
+    await eventually(async () =>
+      expect((await call('notes-alice', 'explain', asked)).body.data).toMatchObject({
+        decidedBy: 'no_manifest',
+        hints: [hint],
+      }),
+    );
+    // Nobody else is told.
+    expect((await call('notes-bob', 'explain', asked)).body.data).not.toHaveProperty('hints');
+    expect((await call('mail-alice', 'explain', asked)).body.data.hints).toEqual([]);
   });
 
   it('cannot be approved where they are not installed', async () => {

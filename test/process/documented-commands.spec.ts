@@ -19,6 +19,7 @@ import { eventually } from '../support/eventually';
 import { withAdministration } from '../support/fake-infisical/fake-administration';
 import { FakeInfisical } from '../support/fake-infisical/fake-infisical';
 import { httpCall } from '../support/http-call';
+import { manifestText } from '../support/manifest-config-map';
 
 const ROOT = resolve(__dirname, '../..');
 // Before any test begins: a fetch over a slow network would count as the first test's own time.
@@ -134,6 +135,8 @@ const RULES: readonly Rule[] = [
   { like: /^node dist\/cli\/unregister.js$/, by: 'test/process/unregister.spec.ts' },
   { like: /^npm run request-path$/, notHere: 'it starts the service under the debugger' },
   { like: /npm run audit -- verify/, by: 'test/process/audit.spec.ts' },
+  { like: /^npm run explain -- --manifest/, run: onAManifest, shows: /^DENIED +App notes .*\n[^]*- ListSecret\?workspace=notes-desk$/m },
+  { like: /^npm run test:timing$/, notHere: LONG },
   { like: /^npm run sbom$/, by: 'test/image/sbom.spec.ts' },
   { like: /^npm run licences$/, by: 'test/image/packages.spec.ts' },
   { like: /^npm run (bench|attack|measure:(grants|roles)|assurance|test:(nodes|fuzz|model|crash|soak|mutation|timing|audit-million))( |$)/, notHere: LONG },
@@ -247,6 +250,12 @@ async function onTheStore({ text }: Command): Promise<string> {
   // The next one finds the store as the page's reader does.
   rmSync(join(dir, 'data'), { recursive: true });
   return said;
+}
+
+/** The manifest grants something else, and the command says so by its exit code too. */
+async function onAManifest({ text }: Command): Promise<string> {
+  writeFileSync(join(dir, 'OlaresManifest.yaml'), manifestText('notes', ['ListSecret']));
+  return (await inShell(`${text} || [ $? -eq 1 ]`)).trimEnd();
 }
 
 async function setUp({ text }: Command): Promise<string> {

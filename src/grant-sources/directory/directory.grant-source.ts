@@ -5,7 +5,7 @@ import { GrantIndex, type GrantProblem } from '../../authz/grant-index';
 import { GrantSource, type GrantSourceStatus } from '../../authz/grant-source';
 import type { LogEvent } from '../../logging/log';
 import { GrantLog } from '../grant-log';
-import { type AppFolder, readAppFolder } from './app-folder';
+import { type AppFolder, MANIFEST_NAME, readAppFolder } from './app-folder';
 import { DebouncedTask, FolderWatch } from './folder-watch';
 import { codeOf } from './watched-file';
 
@@ -52,6 +52,13 @@ export class DirectoryGrantSource extends GrantSource {
     return source;
   }
 
+  override problemsOf(user: string, app: string): readonly GrantProblem[] {
+    const own = [...this.folders.values()].filter(
+      ({ identity }) => identity?.user === user && identity.app === app,
+    );
+    return [...own.flatMap(({ problems }) => problems), ...super.problemsOf(user, app)];
+  }
+
   async close(): Promise<void> {
     clearTimeout(this.timer);
     await this.reloading.close();
@@ -75,8 +82,9 @@ export class DirectoryGrantSource extends GrantSource {
   private replace({ folders, problems }: GrantFolders): void {
     const before = this.index;
     this.index = new GrantIndex();
-    for (const [source, { installed, installedAtMs }] of folders) {
-      if (installed) this.index.put(source, installed, installedAtMs);
+    for (const [source, { installed, installedAtMs, manifest }] of folders) {
+      const statements = { ...manifest.good, file: MANIFEST_NAME };
+      if (installed) this.index.put(source, installed, installedAtMs, '', statements);
     }
     this.problems = [...problems, ...this.index.problems()];
     this.log.sharing(this.index.sharedWorkspaces(), before.sharedWorkspaces());

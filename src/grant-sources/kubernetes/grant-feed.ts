@@ -1,4 +1,4 @@
-import type { InstalledApp } from '../../authz/grant';
+import type { GrantStatements, InstalledApp } from '../../authz/grant';
 import type { SysDataWarning } from '../../authz/sys-data';
 import type { Claim } from '../../authz/workspace-holders';
 import { Informer } from '../../kubernetes/informer';
@@ -16,6 +16,7 @@ export type GrantReading =
       readonly installed: InstalledApp;
       readonly installedAtMs: number;
       readonly warnings: readonly (SysDataWarning | { readonly line: number; readonly reason: string })[];
+      readonly statements?: Pick<GrantStatements, 'lines' | 'approved'>;
     }
   /** The app is not installed, or not yet: the resource counts for nothing. */
   | { readonly kind: 'outside' }
@@ -30,6 +31,8 @@ export type GrantReading =
       /** 1-based, in the text of a manifest. */
       readonly line?: number;
       readonly claim: StatedClaim | undefined;
+      /** The app whose resource it is by its place, where that alone says so. */
+      readonly of?: Pick<InstalledApp, 'user' | 'app'>;
     };
 
 /** What a feed reports to; each call takes effect in the same synchronous step. */

@@ -1,4 +1,4 @@
-import { GrantIndex, type GrantProblem } from '../../authz/grant-index';
+import { GrantIndex, type GrantProblem, nameOf } from '../../authz/grant-index';
 import { GrantSource, type GrantSourceStatus } from '../../authz/grant-source';
 import type { SharedWorkspace } from '../../authz/workspace-holders';
 import type { InformerDeps } from '../../kubernetes/informer-options';
@@ -16,6 +16,8 @@ const FIRST_LIST_MS = 2_000;
 export class KubernetesGrantSource extends GrantSource {
   protected readonly index = new GrantIndex((user, app) => this.appChanged(user, app));
   private readonly refused = new Map<string, GrantProblem>();
+  /** Of a problem, the nameOf() the app whose resource it is. */
+  private readonly apps = new WeakMap<GrantProblem, string>();
   private readonly feeds: readonly GrantFeed[];
   private readonly log: GrantLog;
   private logged = this.current;
@@ -68,6 +70,12 @@ export class KubernetesGrantSource extends GrantSource {
       ...(olares !== undefined && { olares }),
       ...(because !== undefined && { ready: false, unavailableBecause: because }),
     };
+  }
+
+  override problemsOf(user: string, app: string): readonly GrantProblem[] {
+    const name = nameOf({ user, app });
+    const refused = [...this.refused.values()].filter((problem) => this.apps.get(problem) === name);
+    return [...refused, ...super.problemsOf(user, app)];
   }
 
   private get olares(): string | undefined {
@@ -129,13 +137,15 @@ export class KubernetesGrantSource extends GrantSource {
     if (reading.kind !== 'installed') {
       if (this.index.withhold(source, reading.claim)) this.logWithdrawn(source);
       if (reading.kind === 'inactive') return;
-      const { reason, line } = reading;
+      const { reason, line, claim, of = claim?.installed } = reading;
       const at = line === undefined ? {} : { line };
-      this.refused.set(source, { source, reason, ...at, servedFromLastGood: false });
+      const problem = { source, reason, ...at, servedFromLastGood: false };
+      this.refused.set(source, problem);
+      if (of !== undefined) this.apps.set(problem, nameOf(of));
       return;
     }
-    const { installed, installedAtMs, warnings } = reading;
-    this.index.put(source, installed, installedAtMs, kind);
+    const { installed, installedAtMs, warnings, statements } = reading;
+    this.index.put(source, installed, installedAtMs, kind, { ...statements, warnings });
     this.log.warnings(source, warnings);
     // For the first list the log of the count is enough.
     if (this.current.ready) {

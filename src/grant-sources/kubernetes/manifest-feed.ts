@@ -214,19 +214,19 @@ class Manifests {
     if (of === undefined || NO_APPS.test(namespace))
       return refused("its namespace is no app's: it must be named <app>-<owner of the namespace>", NO_CLAIM);
     if (owned.isBeingDeleted || object.isBeingDeleted) return { kind: 'inactive', claim: undefined };
-    if (isOneOfSeveral) return refused('its namespace has several manifests, so that none of them counts');
+    if (isOneOfSeveral)
+      return { ...refused('its namespace has several manifests, so that none of them counts'), of };
     const manifest = object.manifest();
-    const { createdAtMs } = object;
-    if ('refused' in manifest) return { ...refused(manifest.refused), line: manifest.line };
+    if ('refused' in manifest) return { ...refused(manifest.refused), line: manifest.line, of };
     if (manifest.app !== of.app)
-      return refused('metadata.name is not the app that its namespace is named after');
+      return { ...refused('metadata.name is not the app that its namespace is named after'), of };
     const ofUser = { apps: this.owners.appsOf(of.user), reserved: this.reserved };
-    const divided = dividedGrants(manifest.grants, of.app, ofUser, (key) =>
-      this.approvals.isApproved(of.user, of.app, key),
-    );
-    const { serviceAccount, warnings } = manifest;
+    const isApproved = (key: string) => this.approvals.isApproved(of.user, of.app, key);
+    const { approved, ...divided } = dividedGrants(manifest.grants, of.app, ofUser, isApproved);
+    const { serviceAccount, warnings, lines } = manifest;
     const installed = { ...of, ...divided, namespace, serviceAccount };
-    return { kind: 'installed', installed, installedAtMs: createdAtMs, warnings };
+    const statements = { lines, approved };
+    return { kind: 'installed', installed, installedAtMs: object.createdAtMs, warnings, statements };
   }
 }
 

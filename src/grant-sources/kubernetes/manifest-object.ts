@@ -11,7 +11,7 @@ const MAX_BYTES = 64 * 1024;
 const known = new LRUCache<string, Manifest | Refusal>({
   maxSize: 50_000,
   sizeCalculation: (manifest) =>
-    'refused' in manifest ? 1 : 1 + manifest.grants.length + manifest.warnings.length,
+    'refused' in manifest ? 1 : 1 + 2 * manifest.grants.length + manifest.warnings.length,
 });
 
 /** One ConfigMap. Its text is held until it is parsed, and no longer. */

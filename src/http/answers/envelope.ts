@@ -49,7 +49,7 @@ export class AnswerForms {
     envelope: Envelope<unknown>,
   ): object {
     const isSidecars =
-      responseStyle === 'sidecar' && (operation !== undefined || /^\/(admin|user)\//.test(path));
+      responseStyle === 'sidecar' && (operation !== undefined || /^\/(explain$|admin\/|user\/)/.test(path));
     const body = isSidecars ? { ...envelope, code: 0 } : envelope;
     return asSystemServer ? { code: 0, message: 'success', data: body } : body;
   }
@@ -63,7 +63,8 @@ export class AnswerForms {
     envelope: Envelope<FailureData>,
   ): { readonly status: number; readonly body: object } {
     // The sender of events reads the HTTP status only: a failure with 200 would lose the event for good.
-    const isSidecars = responseStyle === 'sidecar' && (operation !== undefined || path.startsWith('/admin/'));
+    const isSidecars =
+      responseStyle === 'sidecar' && (operation !== undefined || /^\/(explain$|admin\/)/.test(path));
     const status = isSidecars ? 200 : envelope.code;
     if (!asSystemServer) return { status, body: envelope };
     // system-server checks the access token itself, before it calls a provider.

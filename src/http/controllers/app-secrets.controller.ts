@@ -1,12 +1,21 @@
-import { Body, Controller, Delete, Get, HttpCode, Param, Post, Put, Req } from '@nestjs/common';
-import { WORKSPACE_NAME, WORKSPACE_RULE } from '../../authz/grant';
+import { Body, Controller, Delete, Get, HttpCode, Param, Post, Put, Query, Req } from '@nestjs/common';
+import { APP_NAME_RULE, WORKSPACE_NAME, WORKSPACE_RULE } from '../../authz/grant';
 import { IsOptional, IsSecretName, IsSecretValue, Matches } from './secret-requests';
 import type { HeldWorkspace } from '../../authz/grants.service';
-import { AppSecretsService, type AppSecretLocation } from '../../secrets/app-secrets.service';
+import { InvalidRequest } from '../../errors/request-errors';
+import {
+  type AppExplanation,
+  AppSecretsService,
+  type AppSecretLocation,
+} from '../../secrets/app-secrets.service';
 import { CallContexts } from '../../secrets/call-context';
 import type { ProviderRequest } from '../request/provider-request';
 import { CurrentUser, UserRoute } from '../request/route-access';
 import { DONE, ok, type Envelope } from '../answers/envelope';
+import { ExplainAppQuery } from './explain.controller';
+
+/** An app's name, or the `namespace:name` of one of the system's own callers. */
+const CALLER_NAME = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,252}$/;
 
 /** The body of a delete: `{Key}`; our `Workspace` is for apps that hold grants on several. */
 class AppSecretKeyRequest {
@@ -45,8 +54,16 @@ export class AppSecretsController {
   }
 
   @Get('explain/:app')
-  explain(@CurrentUser() user: string, @Param('app') app: string): Envelope<readonly HeldWorkspace[]> {
-    return ok(this.secrets.explain(user, app));
+  explain(
+    @CurrentUser() user: string,
+    @Param('app') app: string,
+    @Query() { operation, workspace }: ExplainAppQuery,
+  ): Envelope<readonly HeldWorkspace[] | AppExplanation> {
+    if (operation === undefined && workspace === undefined) return ok(this.secrets.explain(user, app));
+    if (operation === undefined) throw new InvalidRequest('operation', 'must be given with workspace');
+    if (workspace === undefined) throw new InvalidRequest('workspace', 'must be given with operation');
+    if (!CALLER_NAME.test(app)) throw new InvalidRequest('app', APP_NAME_RULE);
+    return ok(this.secrets.explainOperation(user, app, operation, workspace));
   }
 
   @Get('secret/:app')

@@ -25,8 +25,8 @@ function decorator<N extends keyof typeof classValidator>(file: string, name: N)
 
 const ValidateBy = decorator('common/ValidateBy', 'ValidateBy');
 export const IsOptional = decorator('common/IsOptional', 'IsOptional');
-const IsIn = decorator('common/IsIn', 'IsIn');
-const IsString = decorator('typechecker/IsString', 'IsString');
+export const IsIn = decorator('common/IsIn', 'IsIn');
+export const IsString = decorator('typechecker/IsString', 'IsString');
 export const Matches = decorator('string/Matches', 'Matches');
 
 const { Validator } = load('class-validator/cjs/validation/Validator') as typeof classValidator;

@@ -37,7 +37,13 @@ export class RequestAuthenticator {
     // It is a claim and proves nothing.
     const user = named !== undefined && PLAIN_USER.test(named) ? named : undefined;
     // system-server writes its ProxyRequests itself; one that it forwards, body and all, was written by somebody else.
-    if (user !== undefined && !isForwarded(request) && (await this.proxied.isProven(peer, user))) {
+    const isOperation = request.target.operation !== undefined;
+    if (
+      isOperation &&
+      user !== undefined &&
+      !isForwarded(request) &&
+      (await this.proxied.isProven(peer, user))
+    ) {
       request.hasProvenPeer = true;
       await this.bodies.read(request);
       const proxyRequest = proxyRequestIn(request.body);

@@ -150,8 +150,9 @@ export class ThrottledCredentials {
 
 /** Hashes what identifies the caller. On the Settings routes that includes the login cookie and the user whom an administrator names. */
 function credentialsKeyOf(request: ProviderRequest, kind: RequestKind): string {
-  const { operation, query } = request.target;
-  const calledBy = operation === undefined ? ['user', query['user'], loginCookiesIn(request)] : ['app'];
+  const { path, query } = request.target;
+  const isUsers = path.startsWith('/admin/');
+  const calledBy = isUsers ? ['user', query['user'], loginCookiesIn(request)] : ['app'];
   const headers = IDENTIFYING_HEADERS.map((name) => request.headersDistinct[name] ?? []);
   return createHash('sha256')
     .update(JSON.stringify([kind, calledBy, headers]))

@@ -10,6 +10,7 @@ import type { ProviderRequest, RequestAudit } from './provider-request';
 const OTHER_OPERATIONS: readonly (readonly [RegExp, string])[] = [
   [/^POST \/permission\/v1alpha1\/access$/, 'IssueAccessToken'],
   [/^GET \/admin\/permission\/[^/]+$/, 'CheckPermission'],
+  [/^POST \/explain$/, 'ExplainGrants'],
   [/^GET \/admin\/explain\/[^/]+$/, 'ExplainGrants'],
   [/^GET \/admin\/secret\/[^/]+$/, 'ListAppSecrets'],
   [/^POST \/admin\/secret\/[^/]+$/, 'CreateAppSecret'],

@@ -113,7 +113,8 @@ export function parseTarget(request: IncomingMessage): RequestTarget | string {
       asSystemServer: path !== asked,
       isProbe: false,
     };
-  const kind = asked.startsWith('/admin/') ? (isRead ? 'read' : 'write') : undefined;
+  const kindOfAdmin = asked.startsWith('/admin/') ? (isRead ? 'read' : 'write') : undefined;
+  const kind = asked === EXPLAIN_PATH ? 'read' : kindOfAdmin;
   const isProbe = isRead && (asked === '/livez' || asked === '/readyz') && !carriesBody(request);
   return { path: asked, query, operation, kind, asSystemServer: false, isProbe };
 }
@@ -124,6 +125,9 @@ export function parseTarget(request: IncomingMessage): RequestTarget | string {
  */
 const ORIGIN_FORM = /^\/(?!\/)[!"$-[\]-~]*$/;
 const MAX_PARAMETERS = 16;
+
+/** What an app asks about its own grants. */
+export const EXPLAIN_PATH = '/explain';
 
 /** Apps that call system-server itself use the same operations under a longer path. */
 export const SYSTEM_SERVER_PREFIX = `/system-server/v1alpha1/${PROVIDER.dataType}/${PROVIDER.group}/${PROVIDER.version}`;
