@@ -12,5 +12,5 @@ describe('the server behind TLS', () => {
     silent.on('error', () => undefined);
     await new Promise((resolve) => silent.once('close', resolve));
     await new Promise((resolve) => server.close(resolve));
-  }, 5_000);
+  });
 });
