@@ -30,6 +30,11 @@ const FORMS = [
     shows: 'the service, its smoke test and the end-to-end tests on Node 26',
   },
   {
+    name: 'timing',
+    script: 'test:timing',
+    shows: 'without a grant, a secret that is there and one that is not cannot be told apart by time',
+  },
+  {
     name: 'model',
     script: 'test:model',
     shows: 'random commands of many apps and users against a simple model, with restarts and faults',

@@ -8,6 +8,7 @@ import {
   isNoSubstitutionTemplateLiteral,
   isPropertyAccessExpression,
   isStringLiteral,
+  isTemplateExpression,
   type Expression,
   type Node,
   ScriptTarget,
@@ -39,16 +40,18 @@ function calledName(expression: Expression): string {
   return '';
 }
 
-/** The titles of the tests and their groups in a file, those of `each` as they are written. */
+/** The titles of the tests and their groups in a file, those of `each` and of templates as they are written. */
 function titlesIn(file: string): ReadonlySet<string> {
   const titles = new Set<string>();
+  const source = createSourceFile(file, textOf(file), ScriptTarget.Latest);
   const visit = (node: Node): void => {
     if (isCallExpression(node) && TESTS.includes(calledName(node)))
       for (const argument of node.arguments)
         if (isStringLiteral(argument) || isNoSubstitutionTemplateLiteral(argument)) titles.add(argument.text);
+        else if (isTemplateExpression(argument)) titles.add(argument.getText(source).slice(1, -1));
     forEachChild(node, visit);
   };
-  visit(createSourceFile(file, textOf(file), ScriptTarget.Latest));
+  visit(source);
   return titles;
 }
 
