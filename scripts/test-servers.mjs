@@ -1,10 +1,9 @@
-// The first step of `npm test`: installs the server that tests start beside Node, where it is missing and may be installed without
-// asking: by root, or where sudo wants no password. Elsewhere the tests that need it are skipped (test/support/describe-with.ts); in CI,
-// where none may be, this fails at once.
+// The first step of `npm test`: installs the servers and languages that tests start beside Node, where they are missing and may be installed
+// without asking: by root, or where sudo wants no password. Elsewhere the tests that need them are skipped (test/support/describe-with.ts);
+// in CI, where none may be, this fails at once. With arguments it sees to these packages alone.
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 
-const SERVER = 'redis-server';
 const APT_GET = [
   'apt-get',
   '-qq',
@@ -30,20 +29,37 @@ function failure([command, ...args]) {
   return status === 0 ? undefined : (stderr.trim().split('\n').at(-1) ?? '');
 }
 
-const isThere = (command) => failure([command, '--version']) === undefined;
+const runs = (...command) => failure(command) === undefined;
+
+const POSTGRESQL = '/usr/lib/postgresql';
+
+/** By Debian's package: who needs it, and whether it is there. */
+const NEEDED = {
+  'redis-server': { by: 'The tests of replicas', isThere: () => runs('redis-server', '--version') },
+  postgresql: {
+    by: "The tests of the predecessor's database",
+    // Debian has the programs that make a database outside of PATH.
+    isThere: () =>
+      runs('initdb', '--version') || (existsSync(POSTGRESQL) && readdirSync(POSTGRESQL).length > 0),
+  },
+  'python3-bcrypt': {
+    by: 'The tests of the Python client',
+    isThere: () => ['python3', '/usr/bin/python3'].some((python) => runs(python, '-c', 'import bcrypt')),
+  },
+};
 
 function asRoot() {
   if (process.geteuid?.() === 0) return [];
   return failure(['sudo', '-n', 'true']) === undefined ? ['sudo', '-n'] : undefined;
 }
 
-/** Why there is no server in the end. */
-function install() {
-  if (!isThere('apt-get')) return 'there is no apt-get to install it with';
+/** Returns why the package is not there in the end. */
+function install(name, { by, isThere }) {
+  if (!runs('apt-get', '--version')) return 'there is no apt-get to install it with';
   const root = asRoot();
   if (root === undefined) return 'only root, or sudo without a password, may install it';
-  console.log(`The tests of replicas need ${SERVER}: installing Debian's package of that name with apt-get.`);
-  const install = [...root, ...QUIETLY, ...APT_GET, 'install', '-y', '--no-install-recommends', SERVER];
+  console.log(`${by} need ${name}: installing Debian's package of that name with apt-get.`);
+  const install = [...root, ...QUIETLY, ...APT_GET, 'install', '-y', '--no-install-recommends', name];
   let failed = failure(install);
   if (failed !== undefined) {
     // A fresh machine has no list of packages, or an old one; one source that does not answer is no reason to give up.
@@ -52,13 +68,16 @@ function install() {
   }
   if (failed !== undefined) return `apt-get failed: ${failed}`;
   // The tests start their own; a machine with systemd has started this one.
-  if (existsSync('/run/systemd/system')) failure([...root, 'systemctl', 'disable', '--now', SERVER]);
-  return isThere(SERVER) ? undefined : 'it is not in PATH';
+  if (existsSync('/run/systemd/system')) failure([...root, 'systemctl', 'disable', '--now', name]);
+  return isThere() ? undefined : 'it is not in PATH';
 }
 
-const why = isThere(SERVER) ? undefined : install();
-if (why !== undefined) {
+const asked = process.argv.slice(2);
+for (const [name, needed] of Object.entries(NEEDED)) {
+  if (asked.length > 0 && !asked.includes(name)) continue;
+  const why = needed.isThere() ? undefined : install(name, needed);
+  if (why === undefined) continue;
   const then = IN_CI ? 'and in CI no test may be skipped' : 'so the tests that start one are skipped';
-  console.log(`${SERVER} is missing (${why}), ${then}; on Debian: apt-get install ${SERVER}`);
+  console.log(`${name} is missing (${why}), ${then}; on Debian: apt-get install ${name}`);
   if (IN_CI) process.exitCode = 1;
 }

@@ -1,4 +1,8 @@
+import { execFile } from 'node:child_process';
+import { resolve } from 'node:path';
+import { promisify } from 'node:util';
 import { SecretVault, SecretVaultError, type SecretVaultOptions } from '../../client/src/index';
+import { describeWith, pythonWithBcrypt } from '../support/describe-with';
 import { ScriptedServer, VECTORS, type Vector } from './scripted-server';
 
 /** Makes the call of a vector. Returns what a driver of another language prints: `{result}` or `{error}`. */
@@ -37,23 +41,35 @@ async function call(
   }
 }
 
-describe('the TypeScript client keeps the vectors', () => {
+/** Makes the call of a vector at this server, by a client of some language. */
+type Client = (vector: Vector, url: string) => Promise<object>;
+
+const typescript: Client = (vector, url) => {
+  const at = vector.systemServer === true ? { systemServer: url.replace('http://', '') } : { url };
+  const options: SecretVaultOptions = {
+    ...at,
+    workspace: 'ws',
+    environment: 'dev',
+    userToken: 'fake-user-token',
+  };
+  return call(new SecretVault({ ...options, appKey: 'fake-key', appSecret: 'fake-secret' }), vector.call);
+};
+
+const python: Client = async (vector, url) => {
+  const env = { URL: url, VIA_SYSTEM_SERVER: vector.systemServer === true ? 'yes' : '' };
+  const args = [resolve(__dirname, 'driver.py'), JSON.stringify(vector.call)];
+  const { stdout } = await promisify(execFile)(pythonWithBcrypt() ?? '', args, { env });
+  return JSON.parse(stdout) as object;
+};
+
+describe('the TypeScript client keeps the vectors', () => keepsVectors(typescript));
+describeWith('python3-bcrypt', 'the Python client keeps the vectors', () => keepsVectors(python));
+
+function keepsVectors(client: Client): void {
   it.each(VECTORS.map((vector) => [vector.title, vector] as const))('%s', async (_title, vector) => {
     const server = await ScriptedServer.start(vector.answers);
     try {
-      const at: Pick<SecretVaultOptions, 'url' | 'systemServer'> =
-        vector.systemServer === true
-          ? { systemServer: server.url.replace('http://', '') }
-          : { url: server.url };
-      const vault = new SecretVault({
-        ...at,
-        workspace: 'ws',
-        environment: 'dev',
-        appKey: 'fake-key',
-        appSecret: 'fake-secret',
-        userToken: 'fake-user-token',
-      });
-      const outcome = await call(vault, vector.call);
+      const outcome = await client(vector, server.url);
       expect(outcome).toEqual('error' in vector ? { error: vector.error } : { result: vector.result });
       // Timers may fire a few milliseconds early.
       const [first, last] = [server.arrived[0]?.atMs ?? 0, server.arrived.at(-1)?.atMs ?? 0];
@@ -76,4 +92,4 @@ describe('the TypeScript client keeps the vectors', () => {
       await server.close();
     }
   });
-});
+}

@@ -57,7 +57,11 @@ class Machine {
   }
 
   run(by: 'root' | 'nobody', env: Readonly<Record<string, string>> = {}) {
-    const args = [...(by === 'root' ? [] : becomes(NOBODY)), join(this.dir, 'test-servers.mjs')];
+    const args = [
+      ...(by === 'root' ? [] : becomes(NOBODY)),
+      join(this.dir, 'test-servers.mjs'),
+      'redis-server',
+    ];
     const { status, stdout, stderr } = spawnSync(process.execPath, args, {
       env: { PATH: this.#bin, ...env },
       encoding: 'utf8',

@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync } from 'node:fs';
 import { whyNoMemoryCgroup } from '../../scripts/attack/memory-cgroup';
 import { whyNoSmallDisk } from './small-disk';
 
@@ -7,7 +8,16 @@ const NEEDS = {
   'redis-server': () =>
     unless('redis-server', ['--version'], 'there is no redis-server in PATH (apt-get install redis-server)'),
   postgresql: () =>
-    unless('initdb', ['--version'], 'there is no PostgreSQL in PATH (apt-get install postgresql)'),
+    unless(
+      'initdb',
+      ['--version'],
+      'there is no PostgreSQL (apt-get install postgresql)',
+      pathOfPostgresql(),
+    ),
+  'python3-bcrypt': () =>
+    pythonWithBcrypt() === undefined
+      ? 'there is no python3 with the package bcrypt (apt-get install python3-bcrypt)'
+      : undefined,
   /** Running as another user. */
   root: () => (process.geteuid?.() === 0 ? undefined : 'only root can become another user'),
   /** Of util-linux, as in Debian's essential bsdutils; elsewhere `script` takes other arguments. */
@@ -20,6 +30,13 @@ const NEEDS = {
 } satisfies Record<string, () => string | undefined>;
 
 type Need = keyof typeof NEEDS;
+
+/** Debian's comes second: a version manager may have put another one first in PATH. */
+export function pythonWithBcrypt(): string | undefined {
+  return ['python3', '/usr/bin/python3'].find(
+    (python) => spawnSync(python, ['-c', 'import bcrypt'], { stdio: 'ignore' }).status === 0,
+  );
+}
 
 /** Describes a suite, or skips it where this machine lacks a requirement, with the reason in its title. */
 export function describeWith(need: Need, title: string, suite: () => void): void {
@@ -40,6 +57,19 @@ function titleOf(title: string, reason: string): string {
   return `${title} [skipped: ${reason}]`;
 }
 
-function unless(program: string, args: readonly string[], reason: string): string | undefined {
-  return spawnSync(program, args, { stdio: 'ignore' }).status === 0 ? undefined : reason;
+function unless(
+  program: string,
+  args: readonly string[],
+  reason: string,
+  PATH = process.env['PATH'],
+): string | undefined {
+  const env = { ...process.env, PATH };
+  return spawnSync(program, args, { stdio: 'ignore', env }).status === 0 ? undefined : reason;
+}
+
+/** Returns PATH with the folders in which Debian has the programs that make and run a database. */
+export function pathOfPostgresql(): string {
+  const root = '/usr/lib/postgresql';
+  const versions = existsSync(root) ? readdirSync(root).map((version) => `${root}/${version}/bin`) : [];
+  return [process.env['PATH'] ?? '', ...versions].join(':');
 }

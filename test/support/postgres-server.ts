@@ -3,6 +3,7 @@ import { chownSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pathOfPostgresql } from './describe-with';
 import { eventually } from './eventually';
 
 const NOBODY = 65_534;
@@ -22,6 +23,7 @@ export class PostgresServer {
     const dir = mkdtempSync(join(tmpdir(), 'postgres-'));
     const password = 'canary/database:pass@word%41';
     writeFileSync(join(dir, 'password'), password);
+    const env = { ...process.env, PATH: pathOfPostgresql() };
     // PostgreSQL does not run as root.
     const as = process.geteuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {};
     if ('uid' in as) for (const path of [dir, join(dir, 'password')]) chownSync(path, NOBODY, NOBODY);
@@ -41,11 +43,12 @@ export class PostgresServer {
     execFileSync('initdb', [...initialise, `--pwfile=${join(dir, 'password')}`], {
       ...as,
       cwd: dir,
+      env,
       stdio: 'ignore',
     });
     const port = await freePort();
     const options = ['-D', data, '-p', String(port), '-h', '127.0.0.1', '-k', dir, '-c', 'fsync=off'];
-    const child = spawn('postgres', options, { ...as, cwd: dir, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn('postgres', options, { ...as, cwd: dir, env, stdio: ['ignore', 'pipe', 'pipe'] });
     let output = '';
     for (const stream of [child.stdout, child.stderr])
       stream.on('data', (chunk: Buffer) => (output += chunk.toString()));

@@ -1,0 +1,357 @@
+"""A client of the secret service of Olares, in one file.
+
+Needs Python 3.9 or later, and the package bcrypt where the app proves itself by its key and secret.
+
+    from olares_secrets import SecretVault, SecretNotFound
+
+    vault = SecretVault(url="http://secret-provider.os-framework:8080", workspace="notes",
+                        app_key=os.environ["APP_KEY"], app_secret=os.environ["APP_SECRET"], user_token=token)
+    vault.put("api-token", "a value")
+    vault.retrieve("api-token")
+    vault.update("oauth", lambda current: refresh(current))
+
+An object may be used by several threads. No error and no printed object has a value, a key or a token in it.
+"""
+
+import http.client
+import json
+import random
+import threading
+import time
+import urllib.parse
+from datetime import datetime
+
+OPERATIONS = ("RetrieveSecret", "CreateSecret", "UpdateSecret", "DeleteSecret", "ListSecret")
+READS = ("RetrieveSecret", "ListSecret")
+SYSTEM_SERVER_PATH = "/system-server/v1alpha1/secret/secret.infisical/v1"
+# With these nothing was done, so that also a write may be sent again.
+NOTHING_DONE = {"TOO_MANY_REQUESTS", "OVERLOADED", "SHUTTING_DOWN", "STORE_UNAVAILABLE", "GRANTS_UNAVAILABLE",
+                "IDENTITY_UNAVAILABLE", "AUDIT_UNAVAILABLE", "UNREACHABLE"}
+MAX_RETRY_AFTER_SECONDS = 30
+MAX_ATTEMPTS = 1000
+BCRYPT_COST = 10
+READ_TOKEN_FILE_AGAIN_SECONDS = 60
+
+
+class SecretVaultError(Exception):
+    """A failed call. `reason` is one of docs/errors.md, or UNREACHABLE, NOT_UNDERSTOOD, NO_CONDITIONAL_WRITES."""
+
+    def __init__(self, reason, message, status=None, request_id=None, retry_after=None, grant=None):
+        super().__init__(f"{reason}: {message}")
+        self.reason = reason
+        self.status = status
+        self.request_id = request_id
+        self.retry_after = retry_after
+        self.grant = grant
+
+
+class SecretNotFound(SecretVaultError):
+    """There is no secret of that name in this workspace and environment."""
+
+
+class SecretAlreadyExists(SecretVaultError):
+    """A secret of that name exists already, and was left as it is."""
+
+
+class PreconditionFailed(SecretVaultError):
+    """The secret has changed since it was read; nothing was written."""
+
+
+class OutcomeUnknown(SecretVaultError):
+    """A write was sent and not confirmed: it may or may not have happened. Read before you repeat it."""
+
+
+CLASSES = {"SECRET_NOT_FOUND": SecretNotFound, "SECRET_ALREADY_EXISTS": SecretAlreadyExists,
+           "PRECONDITION_FAILED": PreconditionFailed, "STORE_OUTCOME_UNKNOWN": OutcomeUnknown}
+
+
+def _error(reason, message, **details):
+    return CLASSES.get(reason, SecretVaultError)(reason, message, **details)
+
+
+class SecretVault:
+    """The secrets of one workspace and environment."""
+
+    def __init__(self, *, workspace, url=None, system_server=None, environment="prod", app_key=None, app_secret=None,
+                 service_account_token_file=None, pod_token_file=None, user_token=None, timeout=10.0, max_retries=4):
+        """`url` is the service's; `system_server` what OS_SYSTEM_SERVER holds (Olares up to 1.12.0): give one of them.
+
+        The app proves itself by `app_key` and `app_secret`, or by a ServiceAccount token with the service's audience; behind
+        the RBAC proxy of Olares 1.12.7 and later `pod_token_file` is the pod's own. `user_token` is a text, or a function
+        that returns one. `timeout` is of one attempt, in seconds.
+        """
+        root = url or system_server
+        if root is None or (url and system_server):
+            raise TypeError("SecretVault needs either url or system_server.")
+        self._root = (root if "://" in root else f"http://{root}").rstrip("/")
+        self._path = SYSTEM_SERVER_PATH if system_server else ""
+        self._query = "?workspace=" + urllib.parse.quote(workspace, safe="")
+        self._environment = environment
+        self._user_token = user_token
+        self._timeout = timeout
+        self._max_retries = max_retries
+        if service_account_token_file:
+            self._credentials = _TokenFiles(service_account_token_file, pod_token_file)
+        elif app_key and app_secret:
+            self._credentials = _AccessTokens(self._post, app_key, app_secret, workspace)
+        else:
+            raise TypeError("SecretVault needs app_key and app_secret, or service_account_token_file.")
+
+    def retrieve(self, name):
+        """Returns the value. Raises SecretNotFound."""
+        return self._read(name)[0]
+
+    def get_or(self, name, fallback):
+        """Returns the fallback where there is no such secret; every other failure is raised."""
+        try:
+            return self.retrieve(name)
+        except SecretNotFound:
+            return fallback
+
+    def list(self):
+        """Returns {name: value}, by name ascending."""
+        data, _ = self._call("ListSecret", {})
+        return {secret["name"]: secret["value"] for secret in data}
+
+    def create(self, name, value):
+        """Raises SecretAlreadyExists, OutcomeUnknown."""
+        self._call("CreateSecret", {"name": name, "value": value})
+
+    def delete(self, name):
+        """Raises SecretNotFound, OutcomeUnknown."""
+        self._call("DeleteSecret", {"name": name})
+
+    def put(self, name, value):
+        """Creates or updates. The last of several writers wins."""
+        unknown = 0
+        for attempt in range(MAX_ATTEMPTS):
+            for operation in ("UpdateSecret", "CreateSecret"):
+                try:
+                    self._call(operation, {"name": name, "value": value})
+                    return
+                except (SecretNotFound, SecretAlreadyExists):
+                    continue
+                except OutcomeUnknown:
+                    # The same value once more does no harm.
+                    unknown += 1
+                    if unknown > self._max_retries:
+                        raise
+                    break
+            time.sleep(_pause(min(attempt, 5)))
+        raise _error("PRECONDITION_FAILED", "Others create and delete this secret all the time.")
+
+    def update(self, name, change):
+        """Overwrites a secret with a text, or with what the function `change` makes of its value; returns the value it has then.
+
+        With a function no update of anybody else is lost: where another writer was faster, `change` is called again with
+        that value. It may be called with a value that it has made, where the answer to its write was lost. Returning None leaves
+        the secret as it is. Raises SecretNotFound, and OutcomeUnknown for a text.
+        """
+        if isinstance(change, str):
+            self._call("UpdateSecret", {"name": name, "value": change})
+            return change
+        unconfirmed = None
+        for attempt in range(MAX_ATTEMPTS):
+            current, etag = self._read(name)
+            if current == unconfirmed:
+                return current
+            if etag is None:
+                raise _error("NO_CONDITIONAL_WRITES", "Nothing between here and the service may take the ETag away.")
+            value = change(current)
+            if value is None or value == current:
+                return current
+            try:
+                self._call("UpdateSecret", {"name": name, "value": value}, {"If-Match": etag})
+                return value
+            except PreconditionFailed:
+                unconfirmed = None
+            except OutcomeUnknown:
+                unconfirmed = value
+            time.sleep(random.random() * min(0.25, _pause(attempt % 8)))
+        raise _error("PRECONDITION_FAILED", "Others write this secret all the time.")
+
+    def _read(self, name):
+        data, etag = self._call("RetrieveSecret", {"name": name})
+        return data["value"], etag
+
+    def _call(self, operation, body, more=None):
+        """Returns the data and the ETag of an operation, with new credentials where these were refused."""
+        for is_repeated in (False, True):
+            own = self._credentials.headers()
+            user_token = self._user_token() if callable(self._user_token) else self._user_token
+            headers = {**own, **({"X-Authorization": user_token} if user_token else {}), **(more or {})}
+            try:
+                return self._send(operation, {**body, "env": self._environment}, headers)
+            except SecretVaultError as error:
+                if is_repeated or error.reason != "UNAUTHENTICATED":
+                    raise
+                self._credentials.refused(own)
+        raise AssertionError("not reached")
+
+    def _send(self, operation, body, headers):
+        """Sends a request, and again where that is safe."""
+        is_read = operation in READS
+        for retries in range(self._max_retries + 1):
+            try:
+                answer = self._post(f"{self._path}/{operation}{self._query}", body, headers, is_read)
+                return _unwrap(answer, is_read)
+            except SecretVaultError as error:
+                wait = max(_pause(retries), error.retry_after or 0)
+                if error.reason not in NOTHING_DONE or retries == self._max_retries or wait > MAX_RETRY_AFTER_SECONDS:
+                    raise
+            time.sleep(wait)
+        raise AssertionError("not reached")
+
+    def _post(self, target, body, headers, is_read):
+        """Returns the status, the headers and the text of one request."""
+        url = urllib.parse.urlsplit(self._root)
+        kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
+        connection = kind(url.hostname, url.port, timeout=self._timeout)
+        try:
+            try:
+                connection.connect()
+            except OSError:
+                raise _error("UNREACHABLE", "The service cannot be reached.") from None
+            try:
+                text = json.dumps(body).encode()
+                connection.request("POST", url.path + target, text, {"Content-Type": "application/json", **headers})
+                response = connection.getresponse()
+                return response.status, response.headers, response.read().decode("utf-8", "replace")
+            except (OSError, http.client.HTTPException):
+                if is_read:
+                    raise _error("UNREACHABLE", "The connection ended before the answer.") from None
+                raise _error("STORE_OUTCOME_UNKNOWN", "The connection ended before the write was answered.") from None
+        finally:
+            connection.close()
+
+
+class _AccessTokens:
+    """Gets access tokens, one at a time, and a new one when four fifths of its life are over."""
+
+    def __init__(self, post, app_key, app_secret, workspace):
+        self._post = post
+        self._key, self._secret = app_key, app_secret
+        self._ops = [f"{operation}?workspace={workspace}" for operation in OPERATIONS]
+        self._lock = threading.Lock()
+        self._token, self._renew_at = None, 0.0
+
+    def headers(self):
+        with self._lock:
+            if self._token is None or time.time() >= self._renew_at:
+                self._token, self._renew_at = self._request()
+            return {"X-Access-Token": self._token}
+
+    def refused(self, headers):
+        with self._lock:
+            if headers.get("X-Access-Token") == self._token:
+                self._token = None
+
+    def _request(self):
+        for attempt in range(5):
+            try:
+                return self._ask()
+            except SecretVaultError as error:
+                if error.reason == "NOT_GRANTED" and error.grant in self._ops and len(self._ops) > 1:
+                    # The service issues no token for more than the app holds.
+                    self._ops.remove(error.grant)
+                    continue
+                if error.reason not in ("UNREACHABLE", "TOO_MANY_REQUESTS") or attempt == 4:
+                    raise
+            time.sleep(_pause(attempt))
+        raise AssertionError("not reached")
+
+    def _ask(self):
+        import bcrypt
+
+        now = time.time()
+        proof = f"{self._key}{int(now)}{self._secret}".encode()
+        body = {
+            "app_key": self._key,
+            "timestamp": int(now),
+            "token": bcrypt.hashpw(proof, bcrypt.gensalt(BCRYPT_COST)).decode(),
+            "perm": {"dataType": "secret", "group": "secret.infisical", "version": "v1", "ops": self._ops},
+        }
+        status, _, text = self._post("/permission/v1alpha1/access", body, {}, True)
+        answer = _parse(text)
+        message = str(answer.get("message", ""))
+        if answer.get("code") == 0:
+            expires = datetime.fromisoformat(answer["data"]["expired_at"].replace("Z", "+00:00")).timestamp()
+            return answer["data"]["access_token"], now + 0.8 * (expires - now)
+        if message.startswith("permission required is not allowed"):
+            grant = next((op for op in self._ops if message.endswith(op)), None)
+            raise _error("NOT_GRANTED", "The app holds no grant for what it asks for.", status=status, grant=grant)
+        if answer.get("code") == 100001:
+            raise _error("UNAUTHENTICATED", "The app's key or secret was refused, or the clock is more than 10 s off.")
+        reason = "TOO_MANY_REQUESTS" if status == 429 else "UNREACHABLE" if status >= 500 else "NOT_UNDERSTOOD"
+        raise _error(reason, f"No access token: the answer was {status}.", status=status)
+
+
+class _TokenFiles:
+    """Sends the pod's ServiceAccount token, read anew each minute and when it was refused."""
+
+    def __init__(self, ours, pods):
+        self._ours, self._pods = ours, pods
+        self._headers, self._read_at = None, 0.0
+
+    def headers(self):
+        if self._headers is None or time.monotonic() - self._read_at > READ_TOKEN_FILE_AGAIN_SECONDS:
+            ours = "Bearer " + self._token_in(self._ours)
+            own = {"Authorization": "Bearer " + self._token_in(self._pods), "Temp-Authorization": ours} if self._pods else {}
+            self._headers, self._read_at = own or {"Authorization": ours}, time.monotonic()
+        return self._headers
+
+    def refused(self, _headers):
+        self._headers = None
+
+    @staticmethod
+    def _token_in(path):
+        try:
+            with open(path, encoding="ascii") as file:
+                return file.read().strip()
+        except (OSError, UnicodeDecodeError):
+            raise _error("UNAUTHENTICATED", f"The token file {path} cannot be read.") from None
+
+
+def _unwrap(answer, is_read):
+    """Reads the envelope in each of its forms: documented, the predecessor's, wrapped by system-server."""
+    status, headers, text = answer
+    envelope = _parse(text)
+    code, message = envelope.get("code"), envelope.get("message")
+    if status == 200 and code == 100001:
+        raise _error("UNAUTHENTICATED", "system-server refused the access token.")
+    wrapped = envelope.get("data")
+    if status == 200 and code == 1 and "{" in str(message):
+        envelope = _parse(message[message.index("{"):])
+    elif status == 200 and code == 0 and isinstance(wrapped, dict) and "code" in wrapped:
+        envelope = wrapped
+    elif status == 200 and code == 0:
+        return wrapped, headers.get("ETag")
+    if envelope.get("code") == 200 or (envelope is wrapped and envelope.get("code") == 0):
+        return envelope.get("data"), headers.get("ETag")
+    data = envelope.get("data")
+    data = data if isinstance(data, dict) else {}
+    code = envelope.get("code")
+    status = code if isinstance(code, int) and code >= 100 else status
+    retry_after = headers.get("Retry-After") or data.get("retryAfterSeconds")
+    details = {"status": status, "request_id": data.get("requestId"), "grant": data.get("grant"),
+               "retry_after": float(retry_after) if retry_after is not None else None}
+    if isinstance(data.get("reason"), str):
+        raise _error(data["reason"], str(envelope.get("message")), **details)
+    # A gateway in between: it may have passed a write on.
+    if status == 429:
+        raise _error("TOO_MANY_REQUESTS", "Too many requests.", **details)
+    if status >= 500:
+        raise _error("UNREACHABLE" if is_read else "STORE_OUTCOME_UNKNOWN", f"A gateway answered {status}.", **details)
+    raise _error("NOT_UNDERSTOOD", f"What answered ({status}) is not the secret service.", **details)
+
+
+def _parse(text):
+    try:
+        parsed = json.loads(text)
+    except ValueError:
+        return {}
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def _pause(retries):
+    return min(5.0, 0.1 * 2**retries) * (0.5 + random.random() / 2)
