@@ -6,6 +6,7 @@ PORT: "8080"
 LOG_LEVEL: {{ .Values.logLevel }}
 LOG_FORMAT: json
 RESPONSE_STYLE: {{ .Values.responseStyle }}
+API_DOCS: {{ ternary "on" "off" .Values.apiDocs | quote }}
 SHUTDOWN_TIMEOUT_MS: {{ int64 .Values.shutdownTimeoutMs | quote }}
 {{- with .Values.grants }}
 GRANTS_SOURCE: {{ .source }}

@@ -7,6 +7,20 @@ export interface SettingDefinition {
   readonly secret?: true;
 }
 
+/** How requests are answered, a part of SETTING_DEFINITIONS. */
+export const ANSWER_DEFINITIONS = {
+  RESPONSE_STYLE: {
+    default: 'documented',
+    description:
+      '`sidecar` answers as the predecessor did, for clients written against it: HTTP 200 always, `code: 0` for success.',
+  },
+  API_DOCS: {
+    default: 'auto',
+    description:
+      '`on` or `off`: `/openapi.json` and the page `/docs`, for anybody; `auto`: on unless `NODE_ENV` is `production`.',
+  },
+} as const satisfies Record<string, SettingDefinition>;
+
 /** The audit trail, a part of SETTING_DEFINITIONS. */
 export const AUDIT_DEFINITIONS = {
   AUDIT: {

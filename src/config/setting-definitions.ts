@@ -1,4 +1,5 @@
 import {
+  ANSWER_DEFINITIONS,
   AUDIT_DEFINITIONS,
   LIMIT_DEFINITIONS,
   OLARES_DEFINITIONS,
@@ -47,11 +48,7 @@ export const SETTING_DEFINITIONS = {
     default: '10000',
     description: 'How long a SIGTERM waits for requests in flight before it cuts them off, in milliseconds.',
   },
-  RESPONSE_STYLE: {
-    default: 'documented',
-    description:
-      '`sidecar` answers as the predecessor did, for clients written against it: HTTP 200 always, `code: 0` for success.',
-  },
+  ...ANSWER_DEFINITIONS,
   TLS_CERT_FILE: {
     description:
       "PEM file of the service's certificate with its chain; set, callers must speak https. Read anew when it changes, as every file here. See docs/tls.md.",

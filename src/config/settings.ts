@@ -59,6 +59,8 @@ export interface Settings extends TelemetrySettings {
   readonly logFormat: 'auto' | 'json' | 'pretty';
   readonly shutdownTimeoutMs: number;
   readonly responseStyle: 'documented' | 'sidecar';
+  /** Whether the OpenAPI document and its page are served. */
+  readonly apiDocs: boolean;
   readonly grants: GrantSettings;
   readonly workspaceSharing: 'allow' | 'deny';
   readonly rbacProxy: RbacProxySetting;
@@ -121,6 +123,7 @@ export function loadSettings(env: EnvironmentVariables): Settings {
     logFormat: read.oneOf('LOG_FORMAT', ['auto', 'json', 'pretty']),
     shutdownTimeoutMs: read.integer('SHUTDOWN_TIMEOUT_MS', 100, 600_000),
     responseStyle: read.oneOf('RESPONSE_STYLE', ['documented', 'sidecar']),
+    apiDocs: apiDocs(read, env),
     grants,
     workspaceSharing: read.oneOf('WORKSPACE_SHARING', ['allow', 'deny']),
     rbacProxy: rbacProxySetting(read, grants),
@@ -142,6 +145,11 @@ export function loadSettings(env: EnvironmentVariables): Settings {
   };
   if (read.problems.length > 0) throw new InvalidSettings(read.problems);
   return Object.freeze(settings);
+}
+
+function apiDocs(read: EnvironmentReader, env: EnvironmentVariables): boolean {
+  const asked = read.oneOf('API_DOCS', ['auto', 'on', 'off']);
+  return asked === 'on' || (asked === 'auto' && env['NODE_ENV'] !== 'production');
 }
 
 const MEBIBYTE = 1_048_576;

@@ -22,6 +22,7 @@ import { AnswerForms } from './answers/envelope';
 import { ErrorFilter } from './answers/error.filter';
 import { RequestValidationPipe } from './answers/request-validation.pipe';
 import { AccessController } from './controllers/access.controller';
+import { ApiDocumentController } from './controllers/api-document.controller';
 import { AppSecretsController } from './controllers/app-secrets.controller';
 import { ExplainController } from './controllers/explain.controller';
 import { GrantApprovalsController } from './controllers/grant-approvals.controller';
@@ -126,7 +127,7 @@ export class HttpModule implements NestModule {
     host.init$.subscribe(() => host.httpAdapter.equip(parts));
   }
 
-  static register({ settingsRoutes, grants }: Settings): DynamicModule {
+  static register({ settingsRoutes, grants, apiDocs }: Settings): DynamicModule {
     const mayApprove =
       settingsRoutes !== 'off' && grants.kind === 'kubernetes' && grants.feeds.includes('manifests');
     return {
@@ -140,6 +141,7 @@ export class HttpModule implements NestModule {
         AccessController,
         UserEventsController,
         HealthController,
+        ...(apiDocs ? [ApiDocumentController] : []),
       ],
       providers: [
         ...SERVER_PROVIDERS,

@@ -42,6 +42,7 @@ describe('the settings', () => {
       logFormat: 'auto',
       shutdownTimeoutMs: 10_000,
       responseStyle: 'documented',
+      apiDocs: true,
       grants: { kind: 'directory', dir: '/apps' },
       workspaceSharing: 'allow',
       rbacProxy: 'off',

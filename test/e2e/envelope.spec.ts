@@ -70,7 +70,9 @@ describe('every answer is the envelope', () => {
 
   it('says that the outcome of a write is unknown', async () => {
     store.failure = new StoreOutcomeUnknown();
-    const unknown = await list();
+    const body = { name: 'k', value: 'v' };
+    const url = `${service.url}/UpdateSecret?workspace=otmoic`;
+    const unknown = await httpCall(url, { headers: credentials, body });
     expect(unknown.body.data.reason).toBe('STORE_OUTCOME_UNKNOWN');
     // Nobody is invited to repeat blindly what may have happened.
     expect(unknown.headers['retry-after']).toBeUndefined();

@@ -24,6 +24,9 @@ export interface Call {
   readonly signal?: AbortSignal;
 }
 
+/** By the origin of a server, what every answer of it must pass; it throws. */
+export const answerChecks = new Map<string, (method: string, url: string, answer: Answer) => void>();
+
 /** Sends one request over real HTTP, without an agent on a connection of its own; it adds only a JSON content type for JSON bodies. */
 export async function httpCall(url: string, call: Call = {}): Promise<Answer> {
   const raw = typeof call.body === 'string' || call.body instanceof Uint8Array;
@@ -45,7 +48,14 @@ export async function httpCall(url: string, call: Call = {}): Promise<Answer> {
       response.on('error', reject);
       response.on('end', () => {
         const text = Buffer.concat(chunks).toString('utf8');
-        resolve({ status: response.statusCode ?? 0, headers: response.headers, text, body: parsed(text) });
+        const { statusCode: status = 0, headers: received } = response;
+        const answer = { status, headers: received, text, body: parsed(text) };
+        try {
+          answerChecks.get(new URL(url).origin)?.(options.method, url, answer);
+          resolve(answer);
+        } catch (error: unknown) {
+          reject(error instanceof Error ? error : new Error('the answer was not checked'));
+        }
       });
     });
     sent.on('error', reject);

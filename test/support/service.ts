@@ -1,5 +1,5 @@
 import { Writable } from 'node:stream';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Server } from 'node:net';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { Test } from '@nestjs/testing';
 import { AuditedSecretStore } from '../../src/audit/audited.secret-store';
@@ -25,6 +25,8 @@ import { Telemetry } from '../../src/telemetry/telemetry';
 import { TracedSecretStore } from '../../src/telemetry/traced';
 import type { DeletionJobStorage } from '../../src/user-deprovisioning/deletion-job-storage';
 import { Clock, MonotonicTime } from '../../src/time/clock';
+import { requireDescribed } from './described-answers';
+import { answerChecks } from './http-call';
 import { MemoryDeletionJobStorage } from './memory.deletion-job-storage';
 import { ACCESS_TOKEN_KEY, USER_TOKEN_SECRET } from './tokens';
 
@@ -68,6 +70,7 @@ export const TEST_SETTINGS: Settings = {
   logFormat: 'json',
   shutdownTimeoutMs: 1000,
   responseStyle: 'documented',
+  apiDocs: false,
   grants: { kind: 'directory', dir: '' },
   rbacProxy: 'off',
   settingsRoutes: 'user-token',
@@ -91,9 +94,14 @@ export async function startService(adapters: Adapters, settings: Partial<Setting
     opened.options,
   );
   await app.listen(0, '127.0.0.1');
-  const { port } = (app.getHttpServer() as { address(): AddressInfo }).address();
+  const server = app.getHttpServer() as Server;
+  const { port } = server.address() as AddressInfo;
+  const url = `${settings.tls === undefined ? 'http' : 'https'}://127.0.0.1:${port}`;
+  answerChecks.set(url, requireDescribed);
+  // Another server may get the port.
+  server.once('close', () => answerChecks.delete(url));
   return {
-    url: `${settings.tls === undefined ? 'http' : 'https'}://127.0.0.1:${port}`,
+    url,
     app,
     adapters,
     log: opened.log,

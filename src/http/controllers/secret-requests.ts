@@ -33,6 +33,26 @@ const { Validator } = load('class-validator/cjs/validation/Validator') as typeof
 /** What Nest's ValidationPipe asks for as its `validatorPackage`. */
 export const validator = new Validator();
 
+/** A class whose fields have these decorators. */
+export type RequestClass = new () => object;
+
+/** One rule of one field, as its decorator states it. */
+export interface FieldRule {
+  readonly propertyName: string;
+  readonly type: string;
+  readonly name?: string;
+  readonly constraints?: readonly unknown[];
+  readonly message?: unknown;
+}
+
+/** Returns the rules of a request class and of those that it extends. */
+export function fieldRulesOf(request: RequestClass): readonly FieldRule[] {
+  const { getMetadataStorage } = load(
+    'class-validator/cjs/metadata/MetadataStorage',
+  ) as typeof classValidator;
+  return getMetadataStorage().getTargetValidationMetadatas(request, '', false, false);
+}
+
 const NAME_RULE =
   `must be 1-${MAX_NAME_LENGTH} printable characters, without white space at its ends, and neither "." nor ".."; ` +
   'one with "/" or ":" counts 7 more, and 2 more for each of these, each "~" and each space';
