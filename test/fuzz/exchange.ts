@@ -90,6 +90,9 @@ export async function exchange(
       if (!(await answered(at + 1, isUnclear ? QUIET_MS : ANSWER_WITHIN_MS))) break;
     }
   }
+  // An end would abort a request that should not be one, and hide that it was begun.
+  const mayHaveMore = !isPlain || sent.some(({ bytes }) => bytes.includes('smuggled-'));
+  while (early === undefined && mayHaveMore && (await arrives(QUIET_MS)));
   socket.end();
   while (!isClosed) if (!(await arrives(ANSWER_WITHIN_MS)) && !isClosed) break;
   socket.destroy();

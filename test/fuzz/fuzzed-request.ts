@@ -59,8 +59,8 @@ export type BodyEdit =
   | { readonly kind: 'nest'; readonly open: string; readonly depth: number }
   | { readonly kind: 'fields'; readonly count: number }
   | { readonly kind: 'pad'; readonly bytes: number }
-  /** Another whole request, which must stay a body. */
-  | { readonly kind: 'request' };
+  /** Another whole request, which must stay a body; alone, it stands where a chunked body would have ended. */
+  | { readonly kind: 'request'; readonly isAlone: boolean };
 
 export interface RequestSpec {
   readonly route: Route;
@@ -101,7 +101,11 @@ export function rendered(spec: RequestSpec, id: string, mark: string): SentReque
   const method = of('method').at(-1)?.method ?? route.method;
   const target = of('target').reduce((text, { form }) => changed(text, form), targetOf(spec));
   const framing = of('framing').at(-1)?.framing ?? { kind: 'length' };
-  const smuggles = framing.kind !== 'off by';
+  // Behind a length that is too short, or the last chunk, it would be a request by all rules.
+  const smuggles =
+    framing.kind === 'raw'
+      ? framing.headers.some(([name]) => name.toLowerCase() === 'content-length')
+      : framing.kind !== 'off by';
   const body = of('body').reduce((text, { edit }) => edited(text, edit, () => (smuggles ? smuggled(spec, id) : '')), bodyOf(spec, mark)); // prettier-ignore
   let headers: HeaderPair[] = [[ID, id], ['Host', 'provider'], ...who.headers];
   if (body.length > 0 && !of('add').some(({ header: [name] }) => /^content-type$/i.test(name)))
@@ -220,7 +224,7 @@ function bodyOf({ route, who, fields, query }: RequestSpec, mark: string): Buffe
 
 function smuggled({ who }: RequestSpec, id: string): string {
   const credentials = who.headers.map(([name, value]) => `${name}: ${value}\r\n`).join('');
-  return `\r\n\r\n0\r\n\r\nPOST /ListSecret?workspace=otmoic HTTP/1.1\r\nX-Request-Id: smuggled-${id}\r\n${credentials}Content-Length: 0\r\n\r\n`;
+  return `0\r\n\r\nPOST /ListSecret?workspace=otmoic HTTP/1.1\r\nX-Request-Id: smuggled-${id}\r\n${credentials}Content-Length: 0\r\n\r\n`;
 }
 
 function edited(body: Buffer, edit: BodyEdit, hidden: () => string): Buffer {
@@ -243,7 +247,7 @@ function edited(body: Buffer, edit: BodyEdit, hidden: () => string): Buffer {
     case 'pad':
       return Buffer.concat([body, Buffer.alloc(edit.bytes, ' ')]);
     case 'request':
-      return Buffer.concat([body, Buffer.from(hidden(), 'latin1')]);
+      return Buffer.from(`${edit.isAlone ? '' : `${body.toString('latin1')}\r\n\r\n`}${hidden()}`, 'latin1');
   }
 }
 
