@@ -4,8 +4,8 @@ import { readFileSync } from 'node:fs';
 
 /** Permissive, and compatible with Apache-2.0: they ask for their text to be kept, which each package brings along. */
 const ALLOWED = ['0BSD', 'Apache-2.0', 'BSD-2-Clause', 'BSD-3-Clause', 'BlueOak-1.0.0', 'ISC', 'MIT'];
-/** Of what never reaches the image: public domain, Python's own licence, and data that is to be attributed. */
-const ALLOWED_TO_BUILD = [...ALLOWED, 'CC-BY-4.0', 'CC0-1.0', 'Python-2.0', 'Unlicense'];
+/** Of what never reaches the image: public domain, Python's own licences, and data that is to be attributed. */
+const ALLOWED_TO_BUILD = [...ALLOWED, 'CC-BY-4.0', 'CC0-1.0', 'PSF-2.0', 'Python-2.0', 'Unlicense'];
 /** What the lock file does not tell, since these packages state it by the field `licenses`, which npm has given up. */
 const STATED = { 'busboy@1.6.0': 'MIT', 'exit@0.1.2': 'MIT', 'streamsearch@1.1.0': 'MIT' };
 
