@@ -1,3 +1,4 @@
+import './unexpected-error';
 import './guarded-intrinsics';
 import type { LogEvent } from '../logging/log';
 

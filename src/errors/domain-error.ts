@@ -1,3 +1,5 @@
+import { relative, resolve } from 'node:path';
+
 /** Every reason a request can fail for, and its HTTP status, which is also the envelope's `code`. */
 export const STATUS_OF = {
   INVALID_REQUEST: 400,
@@ -53,4 +55,24 @@ export class DomainError extends Error {
   get status(): number {
     return STATUS_OF[this.reason];
   }
+}
+
+const ROOT = resolve(__dirname, '../..');
+const MAX_POSITIONS = 8;
+/** The end of a line of a stack: a file with line and column. */
+const POSITION = /^ {4}at .*?\(?(?:file:\/\/)?((?:\/|node:)[\w@./+-]+:\d+:\d+)\)?$/;
+
+/**
+ * Returns all that may be shown of an error that is no DomainError: its class, and where it was thrown. Its message and its properties may
+ * contain anything, also lines like those of a stack; so a position counts only in our own folder or within Node.
+ */
+export function traceOf(thrown: unknown): { readonly errorClass: string; readonly at: readonly string[] } {
+  if (!(thrown instanceof Error)) return { errorClass: typeof thrown, at: [] };
+  const lines = String(thrown.stack).split('\n').slice(String(thrown).split('\n').length);
+  const at = lines
+    .map((line) => POSITION.exec(line)?.[1])
+    .filter((position) => position !== undefined)
+    .map((position) => (position.startsWith(`${ROOT}/`) ? relative(ROOT, position) : position))
+    .filter((position) => !position.startsWith('/'));
+  return { errorClass: thrown.constructor.name, at: at.slice(0, MAX_POSITIONS) };
 }

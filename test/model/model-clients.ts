@@ -37,7 +37,11 @@ export function httpClient(service: Service, agent: Agent, clock: Clock): ModelC
     const fields = operation === 'ListSecret' ? {} : writes(command) && operation !== 'DeleteSecret' ? { name, value } : { name }; // prettier-ignore
     const call = { headers: await headersOf(command), body: { ...fields, env: scope.environment }, agent, signal }; // prettier-ignore
     const url = `${service.url}/${operation}?workspace=${scope.workspace}`;
-    const answer = await httpCall(url, call).catch(() => undefined);
+    const answer = await httpCall(url, call).catch((error: unknown) => {
+      // The connection was closed, by either end.
+      if (error instanceof Error && 'code' in error) return undefined;
+      throw error;
+    });
     stop();
     if (answer === undefined) return { kind: 'gone' };
     const outcome = outcomeOf(answer, command);

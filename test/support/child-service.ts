@@ -69,13 +69,12 @@ export class ChildService {
 
   /** Ends the process as the kernel does when memory runs out. */
   async kill(): Promise<void> {
-    this.#child.kill('SIGKILL');
-    await this.#ended;
+    await this.end('SIGKILL');
   }
 
-  /** Ends the process as Kubernetes does; resolves with the exit code. */
-  async end(): Promise<number | null> {
-    this.#child.kill('SIGTERM');
+  /** Ends the process as Kubernetes does, or by another signal; resolves with the exit code. */
+  async end(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
+    this.#child.kill(signal);
     return this.#ended;
   }
 }

@@ -1,6 +1,6 @@
 import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
 import type { Response } from 'express';
-import { DomainError } from '../../errors/domain-error';
+import { DomainError, traceOf } from '../../errors/domain-error';
 import {
   InvalidRequest,
   RequestTooLarge,
@@ -113,11 +113,4 @@ function retryAfterOf(error: DomainError): number | undefined {
   if (error instanceof TooManyRequests) return error.retryAfterSeconds;
   // A write whose outcome is unknown must not be repeated blindly.
   return error.status === 503 && error.reason !== 'STORE_OUTCOME_UNKNOWN' ? 1 : undefined;
-}
-
-/** Returns the class and the stack frames of an error, without its message: a foreign message may contain anything. */
-function traceOf(thrown: unknown): { errorClass: string; at: readonly string[] } {
-  if (!(thrown instanceof Error)) return { errorClass: typeof thrown, at: [] };
-  const frames = (thrown.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line));
-  return { errorClass: thrown.constructor.name, at: frames.slice(0, 8).map((line) => line.trim()) };
 }
