@@ -1,7 +1,7 @@
 import '../bootstrap/inspector-signal';
 import { SystemClock } from '../time/clock';
 import { connectionSettings } from '../config/connection-settings';
-import { EnvironmentReader } from '../config/environment-reader';
+import { EnvironmentReader, type EnvironmentVariables } from '../config/environment-reader';
 import { readTextFile } from '../config/secret-source';
 import { infisicalConnection } from '../stores/infisical/infisical.module';
 import type { LoginCredentials } from '../stores/infisical/auth/login-method';
@@ -13,20 +13,41 @@ import type { RouteOptions } from '../stores/infisical/transport/transport-route
 
 const TOKEN_FILE = '/var/run/secrets/kubernetes.io/serviceaccount/token';
 
-/** The command `npm run infisical:setup`: exit code 0 when all is well, 1 when something is missing, 2 for wrong use, 3 after a bootstrap that could not go on. */
-async function main(): Promise<void> {
-  const args = parseSetupArguments(process.argv.slice(2), {
-    url: process.env['INFISICAL_URL'],
-    organizationId: given('INFISICAL_ORGANIZATION_ID'),
-  });
-  if (args === 'help') return void process.stdout.write(HELP);
-  const allIsWell = await runSetup(args, environment(args.url), new SystemClock(), (text) =>
-    process.stdout.write(text),
-  );
-  if (!allIsWell) process.exitCode = 1;
+/** What a command has of its process, as Node names it. */
+export interface CommandProcess {
+  /** Without Node and the script. */
+  readonly args: readonly string[];
+  readonly env: EnvironmentVariables;
+  readonly stdout: { write(text: string): void };
+  readonly stderr: { write(text: string): void };
 }
 
-function environment(url: string): SetupEnvironment {
+/**
+ * The command `npm run infisical:setup`. Returns its exit code: 0 when all is well, 1 when something is missing, 2 for wrong use, 3
+ * after a bootstrap that could not go on.
+ */
+export async function infisicalSetup({ args, env, stdout, stderr }: CommandProcess): Promise<0 | 1 | 2 | 3> {
+  try {
+    const parsed = parseSetupArguments(args, {
+      url: env['INFISICAL_URL'],
+      organizationId: givenIn(env, 'INFISICAL_ORGANIZATION_ID'),
+    });
+    if (parsed === 'help') {
+      stdout.write(HELP);
+      return 0;
+    }
+    const print = (text: string): void => stdout.write(text);
+    return (await runSetup(parsed, environment(env, parsed.url), new SystemClock(), print)) ? 0 : 1;
+  } catch (error: unknown) {
+    const isOurs = error instanceof WrongUsage || error instanceof SetupFailed;
+    const kind = error instanceof Error ? error.constructor.name : typeof error;
+    stderr.write(`infisical:setup: ${isOurs ? error.message : `it failed unexpectedly (${kind}).`}\n`);
+    return error instanceof WrongUsage ? 2 : error instanceof BootstrapUnfinished ? 3 : 1;
+  }
+}
+
+function environment(env: EnvironmentVariables, url: string): SetupEnvironment {
+  const given = (name: string): string | undefined => givenIn(env, name);
   return {
     adminToken: given('INFISICAL_ADMIN_TOKEN'),
     adminClientId: given('INFISICAL_ADMIN_CLIENT_ID'),
@@ -35,20 +56,20 @@ function environment(url: string): SetupEnvironment {
     password: given('INFISICAL_ADMIN_PASSWORD'),
     organization: given('INFISICAL_ADMIN_ORGANIZATION'),
     reviewerJwt: given('KUBERNETES_TOKEN_REVIEWER_JWT'),
-    credentials: credentials(),
-    connection: connection(url),
+    credentials: credentials(given),
+    connection: connection(env, url),
   };
 }
 
 /** Reads the connection from the same variables as the service. */
-function connection(url: string): Pick<RouteOptions, 'authorities' | 'proxyUrl'> {
-  const read = new EnvironmentReader(process.env);
-  const settings = connectionSettings(read, process.env, url);
+function connection(env: EnvironmentVariables, url: string): Pick<RouteOptions, 'authorities' | 'proxyUrl'> {
+  const read = new EnvironmentReader(env);
+  const settings = connectionSettings(read, env, url);
   if (read.problems.length > 0) throw new WrongUsage(read.problems.join('; '));
   return infisicalConnection(settings);
 }
 
-function credentials(): LoginCredentials | undefined {
+function credentials(given: (name: string) => string | undefined): LoginCredentials | undefined {
   const identityId = given('INFISICAL_KUBERNETES_IDENTITY_ID');
   if (identityId !== undefined) {
     return { identityId, tokenFile: given('INFISICAL_KUBERNETES_TOKEN_FILE') ?? TOKEN_FILE };
@@ -57,19 +78,20 @@ function credentials(): LoginCredentials | undefined {
   return clientId === undefined || clientSecret === undefined ? undefined : { clientId, clientSecret };
 }
 
-function given(name: string): string | undefined {
-  const file = name.endsWith('_FILE') ? undefined : process.env[`${name}_FILE`];
+function givenIn(env: EnvironmentVariables, name: string): string | undefined {
+  const file = name.endsWith('_FILE') ? undefined : env[`${name}_FILE`];
   try {
-    const value = file === undefined || file === '' ? process.env[name] : readTextFile(file);
+    const value = file === undefined || file === '' ? env[name] : readTextFile(file);
     return value === '' ? undefined : value;
   } catch {
     throw new WrongUsage(`The file of ${name}_FILE cannot be read.`);
   }
 }
 
-main().catch((error: unknown) => {
-  const isOurs = error instanceof WrongUsage || error instanceof SetupFailed;
-  const kind = error instanceof Error ? error.constructor.name : typeof error;
-  process.stderr.write(`infisical:setup: ${isOurs ? error.message : `it failed unexpectedly (${kind}).`}\n`);
-  process.exitCode = error instanceof WrongUsage ? 2 : error instanceof BootstrapUnfinished ? 3 : 1;
-});
+async function main(): Promise<void> {
+  const { argv, stdout, stderr } = process;
+  process.exitCode = await infisicalSetup({ args: argv.slice(2), env: process.env, stdout, stderr });
+}
+
+// A test calls the command in its own process.
+if (require.main === module) void main();

@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, w
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parse } from 'yaml';
+import { infisicalSetup } from '../../src/cli/infisical-setup';
 import { withAdministration, type FakeAdministration } from '../support/fake-infisical/fake-administration';
 import { FakeInfisical } from '../support/fake-infisical/fake-infisical';
 
@@ -15,6 +16,12 @@ const BOOTSTRAP = {
 };
 const ALL_WELL = 'The identity can do all that the service needs, and is no admin.';
 
+interface Ended {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
 describe.each(['fork', 'v3', 'v4'] as const)('infisical:setup (%s)', (apiVersion) => {
   const dir = mkdtempSync(join(tmpdir(), 'infisical-setup-'));
   const manifest = join(dir, 'secret.yaml');
@@ -23,13 +30,26 @@ describe.each(['fork', 'v3', 'v4'] as const)('infisical:setup (%s)', (apiVersion
   /** All that any run of a test printed. */
   let printed: string;
 
-  /** The built command, as an operator runs it. */
+  /** The command, in this process: what it is given, prints and returns is all that it has of a process of its own. */
   async function setup(
     args: readonly string[],
     env: Record<string, string> = {},
     address: readonly string[] = ['--url', fake.url],
-  ) {
-    const child = spawn(process.execPath, [join(ROOT, 'dist/cli/infisical-setup.js'), ...address, ...args], {
+  ): Promise<Ended> {
+    const streams = { out: '', err: '' };
+    const code = await infisicalSetup({
+      args: [...address, ...args],
+      env,
+      stdout: { write: (text) => void (streams.out += text) },
+      stderr: { write: (text) => void (streams.err += text) },
+    });
+    printed += streams.out + streams.err;
+    return { code, ...streams };
+  }
+  /** The built command, as an operator runs it. */
+  async function setupProcess(args: readonly string[], env: Record<string, string> = {}): Promise<Ended> {
+    const command = [join(ROOT, 'dist/cli/infisical-setup.js'), '--url', fake.url, ...args];
+    const child = spawn(process.execPath, command, {
       cwd: dir,
       env: { PATH: process.env['PATH'] ?? '', ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -41,8 +61,8 @@ describe.each(['fork', 'v3', 'v4'] as const)('infisical:setup (%s)', (apiVersion
     printed += streams.out + streams.err;
     return { code, ...streams };
   }
-  const asAdmin = (args: readonly string[], env: Record<string, string> = {}) =>
-    setup(['--organization-id', fake.world.organizationId, ...args], {
+  const asAdmin = (args: readonly string[], env: Record<string, string> = {}, run = setup) =>
+    run(['--organization-id', fake.world.organizationId, ...args], {
       INFISICAL_ADMIN_TOKEN: admin.adminToken,
       ...env,
     });
@@ -57,6 +77,7 @@ describe.each(['fork', 'v3', 'v4'] as const)('infisical:setup (%s)', (apiVersion
     return { INFISICAL_CLIENT_ID: clientId, INFISICAL_CLIENT_SECRET: clientSecret };
   };
 
+  beforeAll(() => process.chdir(dir));
   beforeEach(async () => {
     fake = await FakeInfisical.start({ apiVersion });
     admin = withAdministration(fake, apiVersion);
@@ -71,11 +92,14 @@ describe.each(['fork', 'v3', 'v4'] as const)('infisical:setup (%s)', (apiVersion
     // The probe project is gone, whatever the test did.
     expect(fake.world.projects).toEqual([]);
   });
-  afterAll(() => rmSync(dir, { recursive: true }));
+  afterAll(() => {
+    process.chdir(ROOT);
+    rmSync(dir, { recursive: true });
+  });
 
   it('makes a member that can log in, writes its Secret for the owner only, and checks it', async () => {
     writeFileSync(manifest, 'an older one', { mode: 0o644 });
-    const { code, out, err } = await asAdmin(['--secret-manifest', manifest, '--force']);
+    const { code, out, err } = await asAdmin(['--secret-manifest', manifest, '--force'], {}, setupProcess);
     expect([code, err]).toEqual([0, '']);
     expect(out).toContain(ALL_WELL);
     expect(parse(out.slice(out.indexOf('infisical:'), out.indexOf('Checked')))).toEqual({
@@ -237,7 +261,7 @@ describe.each(['fork', 'v3', 'v4'] as const)('infisical:setup (%s)', (apiVersion
   });
 
   it('refuses what it does not know, without repeating it, and says what is missing', async () => {
-    const wrong = await setup(['--admin-token', 'fake-token-in-the-wrong-place']);
+    const wrong = await setupProcess(['--admin-token', 'fake-token-in-the-wrong-place']);
     expect([wrong.code, wrong.err.startsWith('infisical:setup: An argument is unknown')]).toEqual([2, true]);
     const missing = await setup(['--print-secret']);
     expect(missing).toMatchObject({ code: 2, out: '' });

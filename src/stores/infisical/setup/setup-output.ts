@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { WrongUsage } from './setup-arguments';
-import { SetupFailed } from './admin-calls';
+import { fieldsOf, SetupFailed } from './admin-calls';
 
 export interface HelmInput {
   readonly url: string;
@@ -100,7 +100,7 @@ export class PrivateFile {
 }
 
 function isThere(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'EEXIST';
+  return fieldsOf(error)['code'] === 'EEXIST';
 }
 
 /** Every string of JSON is a string of YAML. */
