@@ -73,6 +73,8 @@ export function helm(family: Family, args: readonly string[], values: Values = {
       HELM_DATA_HOME: HOME,
       HOME,
       KUBECONFIG: join(HOME, 'none'),
+      // It ends before it holds 100 MiB, and collecting garbage is a quarter of what it does.
+      GOGC: 'off',
     },
   });
   return { ok: ran.status === 0, stdout: ran.stdout, stderr: ran.stderr };

@@ -53,7 +53,7 @@ describe.each(FAMILIES)('a release of %s', (family: Family) => {
 
   const helm = (...args: readonly string[]): Promise<{ readonly ok: boolean; readonly text: string }> =>
     new Promise((done) => {
-      const env = { HOME: folder, KUBECONFIG: join(folder, 'kubeconfig') };
+      const env = { HOME: folder, KUBECONFIG: join(folder, 'kubeconfig'), GOGC: 'off' };
       execFile(tool(family, 'helm'), [...args, '-n', 'os-platform'], { env }, (error, stdout, stderr) =>
         done({ ok: error === null, text: stdout + stderr }),
       );
@@ -61,7 +61,7 @@ describe.each(FAMILIES)('a release of %s', (family: Family) => {
   /** A line of the page, with the kubectl that comes with this Helm. */
   const shell = (command: string): Promise<void> =>
     new Promise((done, fail) => {
-      const env = { HOME: folder, KUBECONFIG: join(folder, 'kubeconfig') };
+      const env = { HOME: folder, KUBECONFIG: join(folder, 'kubeconfig'), GOGC: 'off' };
       const args = command.split(' ').slice(1);
       execFile(tool(family, 'kubectl'), args, { env }, (error, _stdout, stderr) =>
         error === null ? done() : fail(new Error(stderr)),
