@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { GrantsFolder } from '../../test/grant-sources/grants-folder';
-import type { Target } from '../../test/support/attacks/attack-connection';
+import type { AttackingApp, Target } from '../../test/support/attacks/attack-connection';
 import { TestAuthority } from '../../test/support/certificates';
 import { httpCall, type Answer } from '../../test/support/http-call';
 import { ACCESS_TOKEN_KEY, USER_TOKEN_SECRET } from '../../test/support/tokens';
@@ -125,7 +125,8 @@ export class Stage {
   /** Returns whether the app that attacked is served again, as it must be after its attack. */
   async servesTheAttacker(): Promise<boolean> {
     const [attacker = WELL_BEHAVED] = ATTACKERS;
-    const answer = await this.#call(attacker, 'RetrieveSecret', { name: 's0' }).catch(() => undefined);
+    const credentials = await credentialsOf(attacker);
+    const answer = await this.#call(credentials, 'RetrieveSecret', { name: 's0' }).catch(() => undefined);
     return answer?.status === 200;
   }
 
@@ -140,8 +141,7 @@ export class Stage {
     rmSync(this.#data, { recursive: true });
   }
 
-  async #call(tenant: Tenant, operation: string, body: object): Promise<Answer> {
-    const { headers, workspace } = await credentialsOf(tenant);
+  async #call({ headers, workspace }: AttackingApp, operation: string, body: object): Promise<Answer> {
     const scheme = this.conditions.tls === true ? 'https' : 'http';
     const url = `${scheme}://127.0.0.1:${this.service.port}/${operation}?workspace=${workspace}`;
     const tls = { ca: this.#authority.cert };
@@ -201,8 +201,10 @@ export class Stage {
 
   /** Stores secrets until they are all stored or the workspace is full. */
   async #store(tenant: Tenant, count: number, value: string, env = 'prod'): Promise<void> {
+    // The same for all of them, so that a slow LLDAP is asked once.
+    const credentials = await credentialsOf(tenant);
     for (let at = 0; at < count; at++) {
-      const { status, text } = await this.#call(tenant, 'CreateSecret', { name: `s${at}`, value, env });
+      const { status, text } = await this.#call(credentials, 'CreateSecret', { name: `s${at}`, value, env });
       if (status === 507) return;
       if (status !== 200) throw new Error(`a secret was not stored: ${status} ${text.slice(0, 200)}`);
     }
