@@ -1,4 +1,4 @@
-import { UserTokenVerifier } from '../../src/authn/user-token.verifier';
+import { UserDirectory, UserTokenVerifier, type VerifiedToken } from '../../src/authn/user-token.verifier';
 import { outcome } from '../conformance/secret-store.conformance';
 import { FixedClock } from '../support/fixed-clock';
 import { fixed } from '../../src/reloadable/reloadable';
@@ -44,5 +44,34 @@ describe('a user token', () => {
       .setProtectedHeader({ alg: 'HS512' })
       .sign(USER_TOKEN_SECRET);
     expect(await outcome(verifier.verify(endless))).toBe('UNAUTHENTICATED');
+  });
+
+  it('has the groups that are texts, and none where it states no list of them', async () => {
+    const groupsOf = async (groups: unknown) =>
+      (await verifier.verify(await userToken('alice', now, { claims: { groups } }))).groups;
+    expect(await groupsOf(['admin', 7, 'staff'])).toEqual(['admin', 'staff']);
+    for (const groups of ['admin', undefined, { 0: 'admin' }]) expect(await groupsOf(groups)).toEqual([]);
+  });
+
+  it('may name a user of 253 characters', async () => {
+    const user = 'a'.repeat(253);
+    await expect(verifier.verify(await userToken(user, now))).resolves.toMatchObject({ user });
+  });
+
+  it('is missing where none is sent', async () => {
+    expect(await outcome(verifier.verify(undefined))).toBe('UNAUTHENTICATED');
+  });
+
+  it('is shown to the directory with its user and its end', async () => {
+    const asked: unknown[] = [];
+    class Directory extends UserDirectory {
+      override accepts(token: VerifiedToken): Promise<boolean> {
+        asked.push(token);
+        return Promise.resolve(true);
+      }
+    }
+    const token = await userToken('alice', now, { expiresAtMs: now + 5_000 });
+    await new UserTokenVerifier(fixed(USER_TOKEN_SECRET), clock, new Directory()).verify(token);
+    expect(asked).toEqual([{ token, user: 'alice', expiresAtMs: now + 5_000 }]);
   });
 });
