@@ -163,10 +163,9 @@ export class GrantIndex {
   }
 
   private rivalsByKey(candidate: InstalledClaim): readonly InstalledClaim[] {
-    const group = this.byKey.get(candidate.installed.appKey ?? '') ?? [];
-    return group.filter(
-      (other) => other !== candidate && other.installed.appKey === candidate.installed.appKey,
-    );
+    const { appKey } = candidate.installed;
+    const group = appKey === undefined ? [] : (this.byKey.get(appKey) ?? []);
+    return group.filter((other) => other !== candidate);
   }
 
   /** @param candidates all claims whose conflicts may have changed; those that are gone among them */

@@ -1,56 +1,10 @@
-import fc from '../support/fast-check';
 import { hashSync } from 'bcrypt';
-import { AppProofVerifier, type AppProof, BcryptThreads } from '../../src/authn/app-proof.verifier';
-import { TooManyRequests } from '../../src/errors/request-errors';
-import { FixedClock } from '../support/fixed-clock';
-import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
-
-const SECRET = '0123456789abcdef';
-const WRONG = `$2b$10$${'a'.repeat(22)}${'b'.repeat(31)}`;
-
-/** Threads that compare when a test says so, and say what it says. */
-class HeldThreads extends BcryptThreads {
-  readonly asked: string[] = [];
-  readonly #held: ((matches: boolean) => void)[] = [];
-
-  override compare(text: string): Promise<boolean> {
-    this.asked.push(text);
-    return new Promise((resolve) => this.#held.push(resolve));
-  }
-
-  async endLast(matches: boolean): Promise<void> {
-    this.#held.pop()?.(matches);
-    await new Promise(setImmediate);
-  }
-
-  async end(count: number, matches = false): Promise<void> {
-    for (let i = 0; i < count; i += 1) {
-      this.#held.shift()?.(matches);
-      await new Promise(setImmediate);
-    }
-  }
-}
-
-function build() {
-  const [clock, time, threads] = [new FixedClock(), new FixedMonotonicTime(), new HeldThreads()];
-  const verifier = new AppProofVerifier(clock, time, threads);
-  const nowS = () => Math.floor(clock.nowMs() / 1000);
-  const proof = (change: Partial<AppProof> = {}): AppProof => ({ appKey: 'key', timestampS: nowS(), hash: WRONG, ...change }); // prettier-ignore
-  const verify = async (isKnown: boolean, peer = '10.0.0.1', change: Partial<AppProof> = {}) => {
-    try {
-      const refusal = await verifier.verify(proof(change), isKnown ? SECRET : undefined, peer);
-      return refusal?.cause ?? 'done';
-    } catch (error: unknown) {
-      if (error instanceof TooManyRequests) return error.reason;
-      throw error;
-    }
-  };
-  return { clock, time, threads, verifier, nowS, proof, verify };
-}
+import { BcryptThreads } from '../../src/authn/app-proof.verifier';
+import { APP_SECRET, heldProofs, WRONG_HASH } from '../support/held-proofs';
 
 describe('the knowledge whether an app has a key', () => {
   it('is not revealed by a full queue: proofs of known and unknown keys are refused or wait alike', async () => {
-    const { threads, verify } = build();
+    const { threads, verify } = heldProofs();
     const flood = Array.from({ length: 66 }, () => verify(false));
     expect(await Promise.all([verify(true), verify(false)])).toEqual(Array(2).fill('TOO_MANY_REQUESTS'));
     const elsewhere = [verify(true, '10.0.0.2'), verify(false, '10.0.0.2')];
@@ -59,62 +13,11 @@ describe('the knowledge whether an app has a key', () => {
     expect((await Promise.all([...flood, ...elsewhere])).every((said) => !said.includes('TOO_MANY'))).toBe(true);
   }); // prettier-ignore
 
-  it('makes no difference to which proofs are refused, begun and ended when, whatever comes in which order', async () => {
-    const step = fc.oneof(
-      { weight: 5, arbitrary: fc.record({ peer: fc.nat(3), many: fc.integer({ min: 1, max: 40 }) }) },
-      { weight: 2, arbitrary: fc.record({ end: fc.integer({ min: 1, max: 30 }) }) },
-      { weight: 1, arbitrary: fc.record({ waitMs: fc.integer({ min: 1, max: 6_000 }) }) },
-      { weight: 1, arbitrary: fc.record({ early: fc.constantFrom('skew', 'malformed', 'long') }) },
-    );
-    const EARLY = {
-      skew: { timestampS: 1 },
-      malformed: { hash: 'x' },
-      long: { appKey: 'k'.repeat(47) },
-    } as const;
-    /** What can be seen from outside: in which order which requests are answered, and with 429 or not. */
-    const seen = async (isKnown: boolean, steps: readonly object[]): Promise<string[]> => {
-      const { threads, time, verify } = build();
-      const told: string[] = [];
-      const all: Promise<unknown>[] = [];
-      const send = (peer: number, change: Partial<AppProof>): void => {
-        const id = all.length;
-        all.push(
-          verify(isKnown, `10.0.0.${peer}`, change).then((said) =>
-            told.push(`${id} ${said === 'TOO_MANY_REQUESTS' ? '429' : '100001'}`),
-          ),
-        );
-      };
-      for (const one of steps as readonly {
-        peer?: number;
-        many?: number;
-        end?: number;
-        waitMs?: number;
-        early?: keyof typeof EARLY;
-      }[]) {
-        for (let i = 0; i < (one.many ?? 0); i += 1) send(one.peer ?? 0, {});
-        if (one.early !== undefined) send(0, EARLY[one.early]);
-        if (one.end !== undefined) await threads.end(one.end);
-        if (one.waitMs !== undefined) time.advance(one.waitMs);
-        await new Promise(setImmediate);
-        told.push('-');
-      }
-      await threads.end(all.length);
-      await Promise.all(all);
-      return told;
-    };
-    await fc.assert(
-      fc.asyncProperty(fc.array(step, { maxLength: 12 }), async (steps) => {
-        expect(await seen(true, steps)).toEqual(await seen(false, steps));
-      }),
-      { numRuns: 60 },
-    );
-  });
-
   it.each([
     ['a used hash', true],
     ['a wrong hash', false],
   ])('is not told by the time that is taken: %s is compared for a key that nobody has, too', async (_title, matches) => {
-    const { threads, verify } = build();
+    const { threads, verify } = heldProofs();
     for (const isKnown of [true, true, false]) {
       const said = verify(isKnown);
       await threads.end(1, matches);
@@ -122,13 +25,102 @@ describe('the knowledge whether an app has a key', () => {
     }
     expect(threads.asked).toHaveLength(3);
     // bcrypt reads 72 bytes in any case: a text without a secret takes as long.
-    expect(threads.asked[2]).toBe(threads.asked[0]?.replace(SECRET, ''));
+    expect(threads.asked[2]).toBe(threads.asked[0]?.replace(APP_SECRET, ''));
   });
 }); // prettier-ignore
 
+describe('a proof', () => {
+  const right = 'c'.repeat(53);
+
+  it.each(['2a', '2b', '2y'])('with a hash of $%s$ is compared as one of $2b$ over key, timestamp and secret', async (version) => {
+    const { threads, nowS, verify } = heldProofs();
+    const said = verify(true, undefined, { hash: `$${version}$10$${right}` });
+    await threads.end(1, true);
+    expect(await said).toBe('done');
+    expect([threads.asked, threads.hashes]).toEqual([[`key${nowS()}${APP_SECRET}`], [`$2b$10$${right}`]]);
+  }); // prettier-ignore
+
+  it.each([
+    '',
+    right,
+    `$2b$04$${right}`,
+    `$2b$11$${right}`,
+    `$2b$31$${right}`,
+    `$2x$10$${right}`,
+    `$2$10$${right}`,
+    `x$2b$10$${right}`,
+    `$2b$10$${right}x`,
+    `$2b$10$${right}\n`,
+    `$2b$10$${right.slice(1)}`,
+    `$2b$10$${right.slice(1)}+`,
+  ])('with the hash %j is malformed, and nothing is computed', async (hash) => {
+    const { threads, verify } = heldProofs();
+    expect(await verify(true, undefined, { hash })).toBe('malformed');
+    expect(threads.asked).toEqual([]);
+  });
+
+  it.each([
+    [-11, true],
+    [-10, false],
+    [10, false],
+    [11, true],
+  ])('whose timestamp is %d s ahead of our clock is refused for that: %s', async (skewS, isRefused) => {
+    const { clock, threads, verifier, nowS, proof } = heldProofs();
+    clock.advance(999);
+    const said = verifier.verify(proof({ timestampS: nowS() + skewS }), APP_SECRET, '10.0.0.1');
+    await threads.end(1, true);
+    expect(await said).toEqual(isRefused ? { cause: 'clock_skew', skewS } : undefined);
+  });
+
+  it.each([
+    ['k'.repeat(46), 'done'],
+    ['k'.repeat(47), 'key_too_long'],
+    ['é'.repeat(23), 'done'],
+    ['é'.repeat(24), 'key_too_long'],
+  ])('leaves bcrypt 16 bytes of the secret at least: the key %s is %s', async (appKey, expected) => {
+    const { threads, verify } = heldProofs();
+    const said = verify(true, undefined, { appKey });
+    await threads.end(1, true);
+    expect(await said).toBe(expected);
+  });
+
+  it('that matches is refused where no app has the key, and one that does not match where an app has it', async () => {
+    const { threads, verify } = heldProofs();
+    const said = [verify(false), verify(true)];
+    await threads.end(1, true);
+    await threads.end(1, false);
+    expect(await Promise.all(said)).toEqual(['unknown_key', 'wrong_secret']);
+  });
+
+  it('is accepted once, be the version of its hash another the second time', async () => {
+    const { threads, verify } = heldProofs();
+    const said = ['2a', '2b'].map((version) => verify(true, undefined, { hash: `$${version}$10$${right}` }));
+    await threads.end(2, true);
+    expect(await Promise.all(said)).toEqual(['done', 'replayed']);
+  });
+
+  it('counts for all whose address is not known together', async () => {
+    const { threads, verifier, proof } = heldProofs();
+    const flood = Array.from({ length: 66 }, (_, i) =>
+      verifier.verify(proof(), undefined, i % 2 === 0 ? undefined : 'no address'),
+    );
+    await expect(verifier.verify(proof(), undefined, undefined)).rejects.toMatchObject({
+      retryAfterSeconds: 1,
+    });
+    await threads.end(66);
+    await Promise.all(flood);
+  });
+
+  it('is compared on threads that end with the service', async () => {
+    const { threads, verifier } = heldProofs();
+    await verifier.onModuleDestroy();
+    expect(threads.isClosed).toBe(true);
+  });
+});
+
 describe('a flood of proofs', () => {
   it('delays each proof from another address by one that is under way, and refuses none of them', async () => {
-    const { threads, verify } = build();
+    const { threads, verify } = heldProofs();
     const flood = Array.from({ length: 400 }, (_, i) => verify(i % 2 === 0, `10.0.1.${i % 4}`));
     const begunBefore = threads.asked.length;
     const right = Array.from({ length: 25 }, () => verify(true, '10.0.0.9', { appKey: 'right' }));
@@ -143,7 +135,7 @@ describe('a flood of proofs', () => {
   }); // prettier-ignore
 
   it('keeps no other address out of the queue, from however many addresses it comes', async () => {
-    const { threads, verify } = build();
+    const { threads, verify } = heldProofs();
     const flood = Array.from({ length: 40 }, (_, peer) =>
       Array.from({ length: 10 }, () => verify(false, `10.0.1.${peer}`)),
     ).flat();
@@ -154,7 +146,7 @@ describe('a flood of proofs', () => {
   });
 
   it('of one address does not harm that address once it is over', async () => {
-    const { threads, time, verify } = build();
+    const { threads, time, verify } = heldProofs();
     const flood = Array.from({ length: 100 }, () => verify(false));
     time.advance(5_000);
     await threads.end(2);
@@ -165,7 +157,7 @@ describe('a flood of proofs', () => {
   });
 
   it('counts an address once, in whichever form the socket names it', async () => {
-    const { threads, verify } = build();
+    const { threads, verify } = heldProofs();
     const flood = Array.from({ length: 66 }, (_, i) => verify(false, i % 2 ? '10.0.0.1' : '::ffff:10.0.0.1'));
     expect(await verify(true, '::ffff:a00:1')).toBe('TOO_MANY_REQUESTS');
     await threads.end(66);
@@ -175,44 +167,15 @@ describe('a flood of proofs', () => {
 
 describe('a hash that was accepted', () => {
   it('is accepted once, even where copies of it waited in the queue until its time ran out', async () => {
-    const { clock, threads, verify } = build();
+    const { clock, threads, verify } = heldProofs();
     const copies = [verify(true), verify(true), verify(true)];
     clock.advance(14_000);
     await threads.end(3, true);
     expect((await Promise.all(copies)).sort()).toEqual(['done', 'replayed', 'replayed']);
   });
 
-  it('is not pushed out by any number of others, and none is accepted that could not be remembered', async () => {
-    const { clock, threads, verify } = build();
-    const use = async (n: number): Promise<string> => {
-      const said = verify(true, undefined, { hash: `$2b$10$${String(n).padStart(53, '.')}` });
-      await threads.end(1, true);
-      return said;
-    };
-    for (let n = 0; n < 10_000; n += 1) expect(await use(n)).toBe('done');
-    expect(await use(10_000)).toBe('TOO_MANY_REQUESTS');
-    expect(await use(0)).toBe('replayed');
-    // Only what is long over makes room.
-    clock.advance(60_000);
-    expect(await use(10_000)).toBe('done');
-  });
-
-  it('stays known as long as a copy of it may be under way, however many others come meanwhile', async () => {
-    const { clock, threads, verify } = build();
-    const copies = [verify(true), verify(true)];
-    clock.advance(14_000);
-    await threads.end(1, true);
-    for (let n = 0; n < 10_000; n += 1) {
-      const other = verify(true, '10.0.0.2', { hash: `$2b$10$${String(n).padStart(53, '.')}` });
-      await threads.endLast(true);
-      expect(await other).toBe(n < 9_999 ? 'done' : 'TOO_MANY_REQUESTS');
-    }
-    await threads.end(1, true);
-    expect(await Promise.all(copies)).toEqual(['done', 'replayed']);
-  });
-
   it('stays known while the clock is put back and comes to the same second again', async () => {
-    const { clock, threads, verify } = build();
+    const { clock, threads, verify } = heldProofs();
     const use = async (): Promise<string> => {
       const said = verify(true);
       await threads.end(1, true);
@@ -239,7 +202,7 @@ describe('BcryptThreads', () => {
 
   it('returns what bcrypt returns, for concurrent calls too', async () => {
     const threads = open();
-    const said = [threads.compare('text', right), threads.compare('other', right), threads.compare('text', WRONG)];
+    const said = [threads.compare('text', right), threads.compare('other', right), threads.compare('text', WRONG_HASH)];
     expect(await Promise.all(said)).toEqual([true, false, false]);
     expect(await threads.compare('text', right)).toBe(true);
   }); // prettier-ignore

@@ -83,6 +83,8 @@ describe('an index of grants', () => {
     index.put('b', manifest, 0, 'ConfigMap');
     index.put('a', manager, 0, 'ApplicationManager');
     expect(index.find('alice', 'notes')?.serviceAccount).toBe('manager');
+    index.put('b', manifest, 0, 'ConfigMap');
+    expect(index.find('alice', 'notes')?.serviceAccount).toBe('manager');
   });
 
   it('tells of each change once, when it is in force, and of nothing that stays as it was', () => {
@@ -131,9 +133,9 @@ describe('an index of grants', () => {
   });
 
   it('sees no conflict between apps that have no key', () => {
+    index.put('c', { ...notes([LIST], { appKey: '' }), app: 'chat' });
     index.put('a', notes([LIST]));
     index.put('b', { ...notes([LIST]), app: 'mail' });
-    index.put('c', { ...notes([LIST], { appKey: '' }), app: 'chat' });
     expect([index.size, index.problems()]).toEqual([3, []]);
   });
 

@@ -1,5 +1,5 @@
 import { parseSysData } from '../../src/authz/sys-data';
-import { grantSet } from '../../src/authz/grant';
+import { grantSet, unitedGrants } from '../../src/authz/grant';
 
 const PROVIDER = { dataType: 'secret', group: 'secret.infisical', version: 'v1' };
 const stated = (...ops: readonly string[]) => {
@@ -34,5 +34,32 @@ describe('grantSet', () => {
       workspace: `${'w'.repeat(30)}${at}`,
     }));
     expect(grantSet(grants).size).toBe(grants.length);
+  });
+
+  it('keeps sets apart whose keys join to the same text', () => {
+    const operation = 'ListSecret';
+    const two = grantSet([{ operation, workspace: 'a' }, { operation, workspace: 'b' }]); // prettier-ignore
+    expect(grantSet([{ operation, workspace: 'aListSecret?workspace=b' }])).not.toBe(two);
+  });
+});
+
+describe('unitedGrants', () => {
+  const app = (grants: readonly string[], pending?: readonly string[]) => ({
+    app: 'notes',
+    user: 'alice',
+    grants: new Set(grants),
+    ...(pending && { pending: new Set(pending) }),
+  });
+
+  it('returns the same sets whichever resource comes first, so that replicas and installations share them', () => {
+    const [one, other] = [app(['b', 'c'], ['x', 'y']), app(['a'], ['w', 'b'])];
+    const united = unitedGrants(one, other);
+    expect(united).toEqual({ grants: new Set(['a', 'b', 'c']), pending: new Set(['w', 'x', 'y']) });
+    expect(unitedGrants(other, one).grants).toBe(united.grants);
+    expect(unitedGrants(other, one).pending).toBe(united.pending);
+  });
+
+  it('states nothing as pending where neither does', () => {
+    expect(unitedGrants(app(['a']), app(['b']))).toEqual({ grants: new Set(['a', 'b']) });
   });
 });

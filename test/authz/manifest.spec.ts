@@ -492,3 +492,40 @@ describe('a manifest is refused, with the line,', () => {
     expect(parsed).toEqual(refusal(line, reason));
   });
 });
+
+describe('what a manifest says besides its grants', () => {
+  it.each([
+    ['notes-sa', 'notes-sa'],
+    ['notes.v2', 'notes.v2'],
+    ['s'.repeat(253), 's'.repeat(253)],
+    ['s'.repeat(254), 'default'],
+    ['-notes', 'default'],
+    ['notes-', 'default'],
+    ['Notes', 'default'],
+    ['[notes]', 'default'],
+    ['7', 'default'],
+    ['""', 'default'],
+  ])('is its ServiceAccount: of %s it is %s', (stated, serviceAccount) => {
+    const text = `${METADATA}${PERMISSION}  serviceAccount: ${stated}\n`;
+    expect(parseManifest(text)).toMatchObject({ app: 'notes', serviceAccount });
+  });
+
+  it('is nothing where it states no permission', () => {
+    const nothing = { app: 'notes', grants: [], warnings: [], serviceAccount: 'default' };
+    for (const text of [METADATA, `${METADATA}permission:\n`, `${METADATA}permission: ~\n`])
+      expect(parseManifest(text)).toEqual(nothing);
+  });
+});
+
+describe('what stands behind a block of a manifest', () => {
+  it.each([
+    ['a comment for the template at the very end', `${METADATA}${PERMISSION}{{/* end */}}`],
+    ['one that trims what follows, at the very end', `${METADATA}${PERMISSION}{{- /* end */ -}}`],
+    ['two of them with blank lines between', `${METADATA}${PERMISSION}{{- /* a */ -}}\n\n{{/* b */}}\nspec: 1\n`],
+    ['a template call before everything, the name last and without a line end', `{{ template "a" . }}\n${PERMISSION}${METADATA}`.trimEnd()],
+  ])('may be %s', (_title, text) => expect(read(text)).toEqual([GRANT])); // prettier-ignore
+
+  it('may not be a call behind an indented comment', () => {
+    expect(read(`${METADATA}${PERMISSION}  # more\n{{ include "a" . }}\n`)).toEqual(refusal(11, 'could continue it'));
+  }); // prettier-ignore
+});
