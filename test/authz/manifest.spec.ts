@@ -511,7 +511,7 @@ describe('what a manifest says besides its grants', () => {
   });
 
   it('is nothing where it states no permission', () => {
-    const nothing = { app: 'notes', grants: [], warnings: [], serviceAccount: 'default' };
+    const nothing = { app: 'notes', grants: [], lines: new Map(), warnings: [], serviceAccount: 'default' };
     for (const text of [METADATA, `${METADATA}permission:\n`, `${METADATA}permission: ~\n`])
       expect(parseManifest(text)).toEqual(nothing);
   });
