@@ -41,12 +41,12 @@ const FORMS = [
   },
   { name: 'fuzz', script: 'test:fuzz', shows: 'requests of every malformed kind over raw sockets' },
   { name: 'crash', script: 'test:crash', shows: 'kill -9 at random points of writes' },
-  { name: 'soak', script: 'test:soak', shows: 'latency, heap and descriptors over half an hour' },
   {
     name: 'mutation',
     script: 'test:mutation',
-    shows: 'which share of small changes to authn, authz and the use-cases their unit tests notice',
+    shows: 'how many planted faults the tests of authn, authz and the use-cases find',
   },
+  { name: 'soak', script: 'test:soak', shows: 'latency, heap and descriptors over half an hour' },
 ];
 
 const PAGE = join('docs', 'assurance.md');
