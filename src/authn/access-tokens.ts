@@ -17,7 +17,7 @@ const ISSUER = 'olares-secret-provider';
 const AUDIENCE = 'secret.infisical/v1';
 const RULES: TokenRules = {
   header: 'X-Access-Token',
-  algorithms: ['HS256'],
+  algorithm: 'HS256',
   issuer: ISSUER,
   audience: AUDIENCE,
   requiredClaims: ['exp', 'sub', 'user', 'ops'],

@@ -34,7 +34,7 @@ export interface VerifiedUser {
 /** The longest name that Kubernetes allows; no user has a longer one. */
 const MAX_USER_LENGTH = 253;
 
-const RULES: TokenRules = { header: 'X-Authorization', algorithms: ['HS512'], requiredClaims: ['exp'] };
+const RULES: TokenRules = { header: 'X-Authorization', algorithm: 'HS512', requiredClaims: ['exp'] };
 
 /** LLDAP reads its key at its start: the old key counts until LLDAP was restarted and its users' pages have fresh tokens. */
 export const USER_TOKEN_GRACE_MS = 5 * 60_000;

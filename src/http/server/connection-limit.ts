@@ -2,6 +2,7 @@ import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import { type MonotonicTime, SystemMonotonicTime } from '../../time/clock';
 import type { LimitsObserver } from '../../limits/rate-limits';
+import { ConnectionRates, refuseConnections } from './connection-rates';
 import { openRequestsOn } from './request-cleanup';
 
 /** How many of the oldest sockets are searched for one without a request. */
@@ -32,6 +33,15 @@ export class FairSockets {
 
   get count(): number {
     return this.#count;
+  }
+
+  /** Returns true where a new socket of this address would be closed at once. */
+  refuses(address: string): boolean {
+    const ofAddress = this.#byAddress.get(address);
+    const size = (ofAddress?.size ?? 0) + 1;
+    if (size <= this.max * MAX_SHARE_OF_ADDRESS && this.#count < this.max) return false;
+    if (ofAddress === undefined || this.#largest().size > size) return false;
+    return this.#replaceable(ofAddress, (one) => this.#isOld(one)) === undefined;
   }
 
   add(socket: Socket): void {
@@ -97,13 +107,14 @@ function oldest(sockets: ReadonlySet<Socket>): Socket | undefined {
   return first;
 }
 
-/** Limits the connections of a server as FairSockets does, from the moment they are accepted. */
+/** Limits the connections of a server as FairSockets and ConnectionRates do, from the moment they are accepted. */
 export function limitConnections(
   server: Pick<Server, 'on'>,
   max: number,
   observer?: Pick<LimitsObserver, 'connectionsOpened' | 'shed'>,
-  time?: Pick<MonotonicTime, 'nowMs'>,
+  time: Pick<MonotonicTime, 'nowMs'> = new SystemMonotonicTime(),
 ): void {
+  const rates = new ConnectionRates(time);
   const secured = securedSockets(server);
   const connections = new FairSockets(
     max,
@@ -112,6 +123,11 @@ export function limitConnections(
     (socket) => openRequestsOn(secured.get(connectionKeyOf(socket)) ?? socket),
   );
   observer?.connectionsOpened(() => connections.count);
+  refuseConnections(server, (address) => {
+    const isRefused = connections.refuses(address) || !rates.take(address);
+    if (isRefused) observer?.shed('connections');
+    return isRefused;
+  });
   server.on('connection', (socket: Socket) => connections.add(socket));
 }
 

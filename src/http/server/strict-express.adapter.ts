@@ -45,6 +45,8 @@ const LIMITS = {
 
 /** Each connection takes some 20 KiB, and up to 100 KiB while an unread head or body is in its buffers. */
 const MAX_CONNECTIONS = 2_000;
+/** How many connections may wait to be accepted; Linux allows as many. With Node's 511 a client of a burst tries again a second later. */
+const MAX_BACKLOG = 4_096;
 
 /** What the server is made of. Nest makes it first, and the adapter is given it before the server is made. */
 export abstract class ServerParts {
@@ -87,6 +89,15 @@ export class StrictExpressAdapter extends ExpressAdapter {
     requests.watchConnections(server);
     answerMalformedRequests(server);
     this.httpServer = server;
+  }
+
+  override listen(
+    port: string | number,
+    host?: string | (() => void),
+    whenListening = typeof host === 'function' ? host : undefined,
+  ): Server {
+    const address = typeof host === 'string' ? { host } : {};
+    return this.httpServer.listen({ port: Number(port), ...address, backlog: MAX_BACKLOG }, whenListening);
   }
 
   /** Sends what a controller returned, in the form that the caller reads. Failures are sent by the error filter. */
