@@ -35,11 +35,12 @@ describe("the image's recipe", () => {
       expect(step.text.replace(/^.*?CMD /, '')).toMatch(/^\["node", "--disable-sigusr1", /);
   });
 
-  it('starts a service that makes no code of strings and has no __proto__, as npm start does', () => {
+  it('starts a service that makes no code of strings, has no __proto__ and a young generation of 4 MiB, as npm start does', () => {
     expect(NODE_FLAGS).toEqual([
       '--disable-sigusr1',
       '--disallow-code-generation-from-strings',
       '--disable-proto=delete',
+      '--max-semi-space-size=4',
     ]);
     const { scripts } = JSON.parse(readFileSync(resolve(ROOT, 'package.json'), 'utf8')) as {
       readonly scripts: Readonly<Record<string, string>>;
