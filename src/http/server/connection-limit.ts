@@ -9,6 +9,8 @@ import { openRequestsOn } from './request-cleanup';
 const MAX_EXAMINED = 16;
 
 const MAX_SHARE_OF_ADDRESS = 1 / 4;
+/** An address that holds fewer sockets than this share opens as many as it likes: its clients close them after each request. */
+const UNLIMITED_SHARE = 1 / 32;
 /** An address that floods replaces its own sockets no sooner: else it could have thousands accepted in a second, and all clients wait in the same accept queue. */
 const MIN_AGE_OF_REPLACED_MS = 5_000;
 
@@ -33,6 +35,11 @@ export class FairSockets {
 
   get count(): number {
     return this.#count;
+  }
+
+  /** Returns true where the address has so few sockets that its rate is not limited. */
+  hasFew(address: string): boolean {
+    return (this.#byAddress.get(address)?.size ?? 0) < this.max * UNLIMITED_SHARE;
   }
 
   /** Returns true where a new socket of this address would be closed at once. */
@@ -124,7 +131,7 @@ export function limitConnections(
   );
   observer?.connectionsOpened(() => connections.count);
   refuseConnections(server, (address) => {
-    const isRefused = connections.refuses(address) || !rates.take(address);
+    const isRefused = connections.refuses(address) || !(connections.hasFew(address) || rates.take(address));
     if (isRefused) observer?.shed('connections');
     return isRefused;
   });

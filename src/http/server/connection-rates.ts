@@ -14,17 +14,12 @@ const WINDOW_MS = 1_000;
 /** Beyond it the address that connected least recently is forgotten. */
 const MAX_ADDRESSES = 10_000;
 
-interface Bucket {
-  tokens: number;
-  atMs: number;
-}
-
 /**
  * Limits how many connections each address opens, by a token bucket. Clients that connect again as soon as they are closed
  * would have thousands accepted in a second, each with a request, and everybody else waits in the same accept queue.
  */
 export class ConnectionRates {
-  readonly #buckets = new LRUCache<string, Bucket>({ maxSize: MAX_ADDRESSES });
+  readonly #buckets = new LRUCache<string, { tokens: number; atMs: number }>({ maxSize: MAX_ADDRESSES });
   /** The addresses that were refused in this window, and how many were in the one before. */
   #refused = new Set<string>();
   #refusedBefore = 0;
