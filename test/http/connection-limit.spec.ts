@@ -116,6 +116,8 @@ describe('the connections of a server', () => {
       return all;
     };
     expect(await answered('127.0.0.2', 510)).toBe(510);
+    // Those that closed late counted.
+    time.advance(3_000);
     await connect('127.0.0.2', 2);
     expect(await answered('127.0.0.2', 510)).toBe(500);
     expect(await answered('127.0.0.1', 2)).toBe(2);
