@@ -4,6 +4,7 @@ const base = require('./jest.base.config.js');
 // These compare real seconds, processor time, memory or file descriptors with a bound, or fill a disk: they run after the others, one
 // at a time. test/architecture/serial-tests.spec.ts checks that whoever measures is named here; docs/decisions/0016-serial-tests.md says why.
 const SERIAL = [
+  'audit/large-trail',
   'authz/manifest-cost',
   'e2e/access-token',
   'e2e/bodies',

@@ -40,9 +40,13 @@ export const OUTCOME_OF = {
 export interface AuditRecord {
   /** RFC 3339, in UTC. */
   readonly time: string;
-  readonly requestId: string;
-  /** `attempt`: the write is about to be sent to the store; the record of its outcome has the same request id. */
-  readonly event: 'outcome' | 'attempt';
+  /** Absent for the event `suppressed`. */
+  readonly requestId?: string;
+  /**
+   * `attempt`: the write is about to be sent to the store; the record of its outcome has the same request id. `suppressed`: how many
+   * refusals of strangers at `peer`, or of an app beyond its rate limit, have no record of their own.
+   */
+  readonly event: 'outcome' | 'attempt' | 'suppressed';
   /** Absent for an attempt. */
   readonly outcome?: AuditOutcome;
   readonly reason?: Reason;
@@ -65,11 +69,17 @@ export interface AuditRecord {
   readonly name?: string;
   /** `<Op>?workspace=<name>`, where authorize() found it; of an access token all that it was issued for. */
   readonly grants?: readonly string[];
+  /** Of ApproveGrant: what the user approves for the app. */
+  readonly approved?: readonly string[];
   /** Of a write: the keyed hash by which `audit verify-value` recognises the value. */
   readonly valueMac?: string;
   readonly durationMs?: number;
   /** Present where a cache answered since the store could not be asked. */
   readonly staleForMs?: number;
+  /** Of `suppressed`: how many refusals there were, by `<operation> <outcome> <reason>`. */
+  readonly refusals?: Readonly<Record<string, number>>;
+  /** True where the next refusals of the same kind are only counted, in a record of the event `suppressed`. */
+  readonly suppressing?: true;
   /** True where the caller was gone when the record was made. */
   readonly clientGone?: true;
 }

@@ -4,7 +4,7 @@ import type { AuditSettings } from '../config/audit-settings';
 import { ServiceProblems } from '../http/controllers/health.controller';
 import { LogDestination } from '../logging/log';
 import { Telemetry } from '../telemetry/telemetry';
-import { Clock } from '../time/clock';
+import { Clock, MonotonicTime } from '../time/clock';
 import { AuditChain } from './audit-chain';
 import { AuditSink, BothAuditSinks, StdoutAuditSink } from './audit-sink';
 import { AuditTrail } from './audit-trail';
@@ -33,10 +33,14 @@ function sinkOf(settings: AuditSettings, { lines, log }: Runtime, clock: Clock):
     }),
     factory(
       Audit,
-      [AuditSink, Runtime, Telemetry, ServiceProblems],
-      (sink, { settings: { audit }, log }, { audit: observer }, problems) => {
+      [AuditSink, Runtime, Telemetry, ServiceProblems, MonotonicTime],
+      (sink, { settings: { audit }, log }, { audit: observer }, problems, time) => {
         if (audit === undefined) return { trail: undefined };
-        const trail = new AuditTrail(sink, new AuditChain(audit.key), audit.deadlineMs, { log, observer });
+        const trail = new AuditTrail(sink, new AuditChain(audit.key), audit.deadlineMs, {
+          log,
+          observer,
+          time,
+        });
         problems.add(() => trail.problems());
         return { trail };
       },

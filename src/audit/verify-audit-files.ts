@@ -23,6 +23,8 @@ export interface AuditVerdict {
 
 const MAX_FAULTS = 100;
 const CHUNK_BYTES = 1024 * 1024;
+/** Longer than any record; of a longer line only the beginning is held. */
+const MAX_LINE_BYTES = 1024 * 1024;
 const NEWLINE = 0x0a;
 
 /**
@@ -124,11 +126,16 @@ class ChainCheck {
   }
 }
 
-/** Yields the lines of a file without their newlines, one after the other; a line is only valid until the next. */
-export function* linesOf(path: string): Generator<{ readonly line: Buffer; readonly isWhole: boolean }> {
-  const fd = openSync(path, 'r');
+/**
+ * Yields the lines of a file without their newlines, one after the other; a line is only valid until the next. One that is longer
+ * than any record is not whole.
+ * @param path 0 for standard input
+ */
+export function* linesOf(path: string | 0): Generator<{ readonly line: Buffer; readonly isWhole: boolean }> {
+  const fd = path === 0 ? 0 : openSync(path, 'r');
   try {
     let rest = Buffer.alloc(0);
+    let isTooLong = false;
     for (;;) {
       const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
       const read = readSync(fd, chunk, 0, CHUNK_BYTES, null);
@@ -137,10 +144,12 @@ export function* linesOf(path: string): Generator<{ readonly line: Buffer; reado
         rest.length === 0 ? chunk.subarray(0, read) : Buffer.concat([rest, chunk.subarray(0, read)]);
       let begin = 0;
       for (let end = bytes.indexOf(NEWLINE); end >= 0; end = bytes.indexOf(NEWLINE, begin)) {
-        yield { line: bytes.subarray(begin, end), isWhole: true };
+        yield { line: bytes.subarray(begin, end), isWhole: !isTooLong };
+        isTooLong = false;
         begin = end + 1;
       }
-      rest = Buffer.from(bytes.subarray(begin));
+      isTooLong ||= bytes.length - begin > MAX_LINE_BYTES;
+      rest = Buffer.from(bytes.subarray(begin, begin + MAX_LINE_BYTES));
     }
     if (rest.length > 0) yield { line: rest, isWhole: false };
   } finally {

@@ -1,13 +1,35 @@
 import '../bootstrap/inspector-signal';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
+import { parseArgs } from 'node:util';
 import { AuditChain } from '../audit/audit-chain';
 import { type AuditFault, linesOf, verifyAuditFiles } from '../audit/verify-audit-files';
 import { MIN_KEY_BYTES, readKeyFile } from '../config/secret-source';
+import { FollowedFile } from './audit-follow';
+import {
+  matchIn,
+  oldestFirst,
+  OUTCOMES,
+  type RecordFilter,
+  recordsIn,
+  type SeenRecord,
+  textOf,
+} from './audit-records';
+import { AuditReport, reportLines } from './audit-report';
 
 const USAGE = `The command is one of
   verify FILE…                  checks the chain over the files, the oldest first
   verify-value SEQ FILE…        says whether the value on standard input is the one that record SEQ wrote
-AUDIT_KEY or AUDIT_KEY_FILE must hold the key that the records were made with.
+  grep [FILTER…] FILE…          prints records; FILE may be - for standard input
+  tail [FILTER…] [--lines 10] [--follow] FILE
+                                prints the last records, and what follows over rotations
+  report [FILTER…] [--days 90] [--rows 20] [--grants HELD] FILE…
+                                unused grants, shared workspaces, refusals by reason, first reads of each secret;
+                                HELD has lines of user, app and grant, which count as held without a record
+  FILTER: --app --user --workspace --name --operation, --outcome ${OUTCOMES.join('|')},
+          --from TIME --to TIME (2026-11-27 or 2026-11-27T10:00:00Z); --json prints JSON
+AUDIT_KEY or AUDIT_KEY_FILE must hold the key that the records were made with, for verify and verify-value.
 `;
 
 /** Wrong use, with a sentence that is safe to print. */
@@ -18,16 +40,107 @@ async function main(): Promise<void> {
   const [command, ...args] = process.argv.slice(2);
   if (command === 'verify' && args.length > 0) process.exitCode = verify(args);
   else if (command === 'verify-value' && args.length > 1) process.exitCode = await verifyValue(args);
+  else if (command === 'grep' || command === 'tail' || command === 'report') await read(command, args);
   else throw new AuditCommandUnusable(USAGE);
+}
+
+const TEXT = { type: 'string' } as const;
+const OPTIONS = {
+  app: TEXT,
+  user: TEXT,
+  workspace: TEXT,
+  name: TEXT,
+  operation: TEXT,
+  outcome: TEXT,
+  from: TEXT,
+  to: TEXT,
+  lines: TEXT,
+  days: TEXT,
+  rows: TEXT,
+  grants: TEXT,
+  json: { type: 'boolean' },
+  follow: { type: 'boolean' },
+} as const;
+
+async function read(command: 'grep' | 'tail' | 'report', args: readonly string[]): Promise<void> {
+  const { values, positionals: files } = parsed(args);
+  const { outcome, json = false, follow = false } = values;
+  if (files.length === 0 || (outcome !== undefined && !OUTCOMES.includes(outcome)))
+    throw new AuditCommandUnusable(USAGE);
+  const filter = { ...values, fromMs: timeIn(values.from), toMs: timeIn(values.to) };
+  const shown = (record: SeenRecord, line: Buffer) => (json ? line.toString('utf8') : textOf(record));
+  if (command === 'tail') return tail(files, filter, numberIn(values.lines, 10), follow, shown);
+  if (command === 'grep') {
+    for (const { record, line } of recordsIn(oldestFirst(files), filter)) await printAll(shown(record, line));
+    return;
+  }
+  const report = new AuditReport(numberIn(values.days, 90));
+  for (const grant of heldGrants(values.grants)) report.holds(...grant);
+  for (const { record } of recordsIn(oldestFirst(files), filter)) report.add(record);
+  const summary = report.summary();
+  if (json) await printAll(JSON.stringify(summary));
+  else for (const line of reportLines(summary, numberIn(values.rows, 20))) await printAll(line);
+}
+
+function parsed(args: readonly string[]) {
+  try {
+    return parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true });
+  } catch {
+    throw new AuditCommandUnusable(USAGE);
+  }
+}
+
+/** Prints the last records; with `follow`, all that come until the process is ended. */
+async function tail(
+  [path = '', ...others]: readonly string[],
+  filter: RecordFilter,
+  count: number,
+  follow: boolean,
+  shown: (record: SeenRecord, line: Buffer) => string,
+): Promise<void> {
+  if (others.length > 0) throw new AuditCommandUnusable(USAGE);
+  const last: string[] = [];
+  let isFirst = true;
+  const file = new FollowedFile(path, (line) => {
+    const record = matchIn(line, filter);
+    if (record === undefined) return;
+    if (!isFirst) print(shown(record, line));
+    else if (last.push(shown(record, line)) > count) last.shift();
+  });
+  file.readOn();
+  for (const line of last) print(line);
+  isFirst = false;
+  const ended = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => ended.abort());
+  if (follow) await file.follow(ended.signal);
+}
+
+function timeIn(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const ms = Date.parse(text);
+  if (Number.isNaN(ms)) throw new AuditCommandUnusable(USAGE);
+  return ms;
+}
+
+function numberIn(text: string | undefined, otherwise: number): number {
+  if (text === undefined) return otherwise;
+  if (!/^\d{1,5}$/.test(text)) throw new AuditCommandUnusable(USAGE);
+  return Number(text);
+}
+
+/** Yields user, app and grant of each line. */
+function* heldGrants(path: string | undefined): Generator<readonly [string, string, string]> {
+  if (path === undefined) return;
+  for (const line of readFileSync(path, 'utf8').split('\n')) {
+    const [user, app, grant] = line.trim().split(/\s+/);
+    if (user !== undefined && app !== undefined && grant !== undefined) yield [user, app, grant];
+  }
 }
 
 function verify(paths: readonly string[]): number {
   const chain = new AuditChain(auditKey());
   const files = paths.filter((path) => !path.endsWith('.head'));
-  // A rotated file is older than the one whose name it begins with.
-  const ordered = [...files].sort(
-    (a, b) => Number(b.startsWith(`${a}.`)) - Number(a.startsWith(`${b}.`)) || (a < b ? -1 : 1),
-  );
+  const ordered = oldestFirst(files);
   const { records, first, last, faults } = verifyAuditFiles(ordered, `${ordered.at(-1) ?? ''}.head`, chain);
   for (const fault of faults) print(sentenceOf(fault));
   print(`${records} records, ${first} to ${last.seq}; the last is ${last.mac}.`);
@@ -99,6 +212,14 @@ function auditKey(): Uint8Array {
 function print(line: string): void {
   process.stdout.write(`${line}\n`);
 }
+
+/** Prints a line, and waits where its reader is behind. */
+async function printAll(line: string): Promise<void> {
+  if (!process.stdout.write(`${line}\n`)) await once(process.stdout, 'drain');
+}
+
+// Whoever reads only the beginning, as `head` does, ends the command.
+process.stdout.on('error', () => process.exit());
 
 main().catch((error: unknown) => {
   process.stderr.write(

@@ -134,7 +134,9 @@ export class LogDestination {
   }
 
   async #drained(): Promise<void> {
-    await new Promise((resolve) => this.lines.once('drain', resolve));
+    // It is emitted a tick after the buffer was empty: a line may have found the pipe full since.
+    do await new Promise((resolve) => this.lines.once('drain', resolve));
+    while (this.#isBehind);
     this.#caughtUp = undefined;
   }
 

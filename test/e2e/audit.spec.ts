@@ -1,30 +1,13 @@
-import { type AuditRecord, AuditSink, AuditSinkFailed } from '../../src/audit/audit-sink';
-import type { AuditSettings } from '../../src/config/audit-settings';
+import type { AuditRecord } from '../../src/audit/audit-sink';
 import { StoreUnavailable } from '../../src/errors/store-errors';
 import { exampleApps, OTMOICLP } from '../support/example-apps';
 import { httpCall } from '../support/http-call';
+import { AUDIT_SETTINGS, MemoryAuditSink } from '../support/memory.audit-sink';
 import { MemorySecretStore } from '../support/memory.secret-store';
 import { type Service, startService } from '../support/service';
 import { accessToken, userToken } from '../support/tokens';
 
-/** Keeps records in memory, and refuses them, or never answers, where a test says so. */
-class MemoryAuditSink extends AuditSink {
-  readonly records: AuditRecord[] = [];
-  /** Which of the following records is not taken. */
-  refuse: (record: AuditRecord) => boolean = () => false;
-  hangs = false;
-
-  async append(record: AuditRecord): Promise<void> {
-    if (this.hangs) return new Promise(() => undefined);
-    if (this.refuse(record)) throw new AuditSinkFailed('ENOSPC');
-    this.records.push(record);
-  }
-
-  async close(): Promise<void> {}
-}
-
 const VALUE = 'canary-value-7f3a';
-const AUDIT_SETTINGS: AuditSettings = { sinks: 'stdout', key: Buffer.alloc(32, 7), deadlineMs: 200 };
 
 describe('the audit trail of the service', () => {
   const sink = new MemoryAuditSink();

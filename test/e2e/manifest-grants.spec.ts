@@ -13,6 +13,7 @@ import {
   namespaceObject,
   OWN_NAMESPACE,
 } from '../support/manifest-config-map';
+import { AUDIT_SETTINGS, MemoryAuditSink } from '../support/memory.audit-sink';
 import { MemorySecretStore } from '../support/memory.secret-store';
 import { podToken } from '../support/service-account-tokens';
 import { startService, TEST_SETTINGS, type Service } from '../support/service';
@@ -35,6 +36,7 @@ describe('apps that bring their manifest in a ConfigMap', () => {
   let server: FakeApiServer;
   let store: MemorySecretStore;
   let service: Service;
+  let auditSink: MemoryAuditSink;
   beforeEach(async () => {
     server = await FakeApiServer.start();
     for (const user of ['alice', 'bob'])
@@ -45,9 +47,11 @@ describe('apps that bring their manifest in a ConfigMap', () => {
     installApp(server, { app: 'notes', user: 'alice', ops });
     installApp(server, { app: 'notes', user: 'bob', ops });
     store = new MemorySecretStore();
+    auditSink = new MemoryAuditSink();
     service = await startService(
-      { store },
+      { store, auditSink },
       {
+        audit: AUDIT_SETTINGS,
         settingsRoutes: 'service-accounts',
         userToken: { ...TEST_SETTINGS.userToken, required: false, adminGroup: 'vault_admins' },
         grants: {
@@ -159,6 +163,26 @@ describe('apps that bring their manifest in a ConfigMap', () => {
     await eventually(async () => expect((await retrieve()).status).toBe(403), 1_000);
     expect((await settings('grants/notes/revoke', { workspace: 'mail' })).status).toBe(200);
     expect(service.log()).not.toContain('canary');
+  });
+
+  it('leave a record of what was approved and revoked, by whom, for which app, and of what was refused', async () => {
+    await settings('grants/notes/approve', approval);
+    await settings('grants/notes/revoke', { workspace: 'mail' });
+    await settings('grants/notes/approve', { workspace: 'mail', operations: 'DeleteSecret' });
+    const admin = { user: 'bob', groups: ['vault_admins'] };
+    await settings('grants/notes/approve?user=alice', approval, admin);
+    await settings('grants/notes/approve', approval, { as: ['notes-alice', 'default'] });
+    const of = { app: 'notes', workspace: 'mail', peer: expect.stringContaining('127.0.0.1') };
+    const byAlice = { ...of, user: 'alice', provenBy: ['user_token', 'settings_app'] };
+    expect(auditSink.records).toMatchObject([
+      { ...byAlice, operation: 'ApproveGrant', outcome: 'allowed', approved: [READ_MAIL] },
+      { ...byAlice, operation: 'RevokeGrant', outcome: 'allowed' },
+      { ...byAlice, operation: 'ApproveGrant', outcome: 'failed', reason: 'INVALID_REQUEST' },
+      { ...of, operation: 'ApproveGrant', outcome: 'allowed', user: 'alice', administrator: 'bob' },
+      { operation: 'ApproveGrant', outcome: 'denied', reason: 'NOT_SETTINGS_APP', app: 'notes' },
+    ]);
+    expect(auditSink.records[2]).toMatchObject({ approved: ['DeleteSecret?workspace=mail'] });
+    expect(auditSink.records[4]).not.toHaveProperty('user');
   });
 
   it('hold exactly the operations of the latest approval', async () => {

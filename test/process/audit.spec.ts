@@ -1,5 +1,6 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { spawnSync } from 'node:child_process';
+import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { AuditChain, CHAIN_BEGIN } from '../../src/audit/audit-chain';
@@ -42,9 +43,10 @@ describe('the audit trail of a service that is killed', () => {
       const calls = Array.from({ length: 8 }, async (_, caller) => {
         for (let at = 0; !killed; at += 1) {
           const id = `round-${round}-${caller}-${at}`;
-          const answer = await httpCall(url, { headers: { 'x-request-id': id }, body: {} }).catch(
-            () => undefined,
-          );
+          // A stranger's refusals are only counted beyond some at one address.
+          const from = `127.0.${caller + 1}.${1 + (Math.floor(at / 25) % 100)}`;
+          const call = { headers: { 'x-request-id': id }, body: {}, from };
+          const answer = await httpCall(url, call).catch(() => undefined);
           if (answer?.status === 401) answered.push(id);
         }
       });
@@ -93,5 +95,77 @@ describe('audit verify-value', () => {
     expect(ask('2', 'canary-value')).toMatchObject({ status: 2, stdout: '' });
     expect(ask('3', 'canary-value')).toMatchObject({ status: 2, stdout: '' });
     expect(ask('1', 'canary-value', 'x'.repeat(32))).toMatchObject({ status: 2, stdout: '' });
+  });
+});
+
+describe('audit grep, tail and report', () => {
+  const root = mkdtempSync(join(tmpdir(), 'audit-read-'));
+  const path = join(root, 'audit.log');
+  afterAll(() => rmSync(root, { recursive: true }));
+  const line = (app: string, more: object = {}) => {
+    const read = { ...auditRecord('token'), outcome: 'allowed', app, user: 'alice', workspace: 'notes', environment: 'prod' };
+    return `{"audit":1,${JSON.stringify({ ...read, ...more }).slice(1)}\n`;
+  }; // prettier-ignore
+  const denied = { outcome: 'denied', reason: 'NOT_GRANTED', time: '2026-11-28T00:00:00.000Z' };
+  writeFileSync(path, line('notes') + line('mail') + line('mail', denied));
+  const run = (args: readonly string[], input = '') =>
+    spawnSync(process.execPath, [CLI, ...args], { env: {}, input, encoding: 'utf8' });
+
+  it('print what is asked for as text or as the lines that they are, also of standard input, without a key', () => {
+    const asText =
+      '2026-11-28T00:00:00.000Z denied NOT_GRANTED RetrieveSecret alice/mail notes/prod/token [token]\n';
+    const filter = ['--app', 'mail', '--from', '2026-11-28'];
+    expect(run(['grep', ...filter, path])).toMatchObject({ status: 0, stdout: asText, stderr: '' });
+    const piped = readFileSync(path, 'utf8');
+    expect(run(['grep', '--json', ...filter, '-'], piped).stdout).toBe(line('mail', denied));
+    expect(run(['tail', '--lines', '1', path]).stdout).toBe(asText);
+    const report = JSON.parse(run(['report', '--json', path]).stdout);
+    expect(report).toMatchObject({ records: 3, outcomes: { allowed: 2, denied: 1 } });
+    expect(report.sharedWorkspaces).toEqual([{ user: 'alice', workspace: 'notes', apps: ['mail', 'notes'] }]);
+    const held = join(root, 'held');
+    writeFileSync(held, 'alice notes ListSecret?workspace=notes\n');
+    const text = run(['report', '--days', '30', '--grants', held, path]).stdout;
+    expect(text).toContain(
+      'Grants that were not used within 30 days (user, app, grant, last use): 1\n  alice  notes  ListSecret?workspace=notes  never\n',
+    );
+  });
+
+  it.each([
+    ['grep'],
+    ['grep', '--outcome', 'maybe', path],
+    ['grep', '--from', 'soon', path],
+    ['tail', '--lines', 'x', path],
+    ['report', '--days', '-1', path],
+    ['grep', '--any', path],
+    ['tail', path, path],
+  ])('say how they are used: %s %s %s', (...args) => {
+    expect(run(args)).toMatchObject({
+      status: 2,
+      stdout: '',
+      stderr: expect.stringContaining('The command is one of'),
+    });
+  });
+
+  it('end quietly where their reader has read enough', async () => {
+    const many = join(root, 'many.log');
+    writeFileSync(many, line('notes').repeat(50_000));
+    const result = spawnSync(
+      'sh',
+      ['-c', `"${process.execPath}" "${CLI}" grep "${many}" | head -n 1 | wc -l`],
+      { encoding: 'utf8' },
+    );
+    expect([result.stdout.trim(), result.stderr]).toEqual(['1', '']);
+  });
+
+  it('follow a file until they are ended', async () => {
+    const child = spawn(process.execPath, [CLI, 'tail', '--follow', '--lines', '0', path], { env: {} });
+    let text = '';
+    child.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()));
+    await eventually(() => {
+      appendFileSync(path, line('later'));
+      expect(text).toContain('alice/later');
+    });
+    child.kill('SIGTERM');
+    expect(await once(child, 'exit')).toEqual([0, null]);
   });
 });

@@ -134,7 +134,7 @@ const RULES: readonly Rule[] = [
   { like: /^npm run test:infisical$/, by: 'test/process/infisical-suite.spec.ts' },
   { like: /^node dist\/cli\/unregister.js$/, by: 'test/process/unregister.spec.ts' },
   { like: /^npm run request-path$/, notHere: 'it starts the service under the debugger' },
-  { like: /npm run audit -- verify/, by: 'test/process/audit.spec.ts' },
+  { like: /npm run audit -- (verify|grep|tail|report)/, by: 'test/process/audit.spec.ts' },
   { like: /^npm run explain -- --manifest/, run: onAManifest, shows: /^DENIED +App notes .*\n[^]*- ListSecret\?workspace=notes-desk$/m },
   { like: /^npm run test:timing$/, notHere: LONG },
   { like: /^npm run sbom$/, by: 'test/image/sbom.spec.ts' },

@@ -13,7 +13,7 @@ import { FakeApiServer } from './fake-api-server/fake-api-server';
 import { FixedClock } from './fixed-clock';
 import { FixedMonotonicTime } from './fixed-monotonic-time';
 import { MemorySecretStore } from './memory.secret-store';
-import { startService, type Service } from './service';
+import { type Adapters, startService, type Service } from './service';
 import { AUDIENCE, podToken, type TokenToMake } from './service-account-tokens';
 
 /** The addresses that calls come from, and the peers there. */
@@ -75,6 +75,7 @@ export class ClusterService {
     settings: Partial<Settings> = {},
     settingsApp: readonly ServiceAccountName[] = [],
     systemServerProof: 'address' | 'off' = 'address',
+    more: Adapters = {},
   ): Promise<ClusterService> {
     const server = await FakeApiServer.start();
     const one = new ClusterService(server, new FixedClock(), new FixedMonotonicTime(), []);
@@ -87,7 +88,7 @@ export class ClusterService {
     const options = {
       statics,
       trusted: [TRUSTED_PROXY],
-      eventSenders: [],
+      eventSenders: grants?.kind === 'kubernetes' ? grants.systemEventServiceAccounts : [],
       settings: settingsApp,
       systemServerProof,
       maxAgeMs: MAX_AGE_MS,
@@ -96,7 +97,8 @@ export class ClusterService {
     const grantSource = await KubernetesGrantSource.open(deps, MAX_AGE_MS);
     const serviceAccounts = new ServiceAccountAuthenticator(reviewer, owners);
     const { clock, store } = one;
-    one.service = await startService({ clock, store, grantSource, peerVerifier, serviceAccounts }, settings);
+    const adapters = { clock, store, grantSource, peerVerifier, serviceAccounts, ...more };
+    one.service = await startService(adapters, settings);
     await eventually(() => {
       if (server.watches.size !== 4 + settingsApp.length + statics.length)
         throw new Error(`${server.watches.size} watches`);

@@ -1,3 +1,4 @@
+import type { AuditSink } from '../../src/audit/audit-sink';
 import { listenForMetrics } from '../../src/bootstrap/application';
 import type { MonotonicTime } from '../../src/time/clock';
 import type { CacheSettings, Settings } from '../../src/config/settings';
@@ -20,6 +21,7 @@ export interface ObservedParts {
   readonly store?: StoreAdapter;
   readonly grantSource?: GrantSource;
   readonly time?: MonotonicTime;
+  readonly auditSink?: AuditSink;
   /** Around the store on the fake Infisical. */
   readonly cache?: CacheSettings;
 }

@@ -50,7 +50,7 @@ describe('the metrics', () => {
     expect(text).toContain('osp_registrations_failing{resource="providerregistries"} 2');
     const ours = [...text.matchAll(/^# TYPE (osp_\w+) (\w+)$/gm)].map(([, name, type]) => `${name} ${type}`);
     const listed = Object.entries(METRIC_DEFINITIONS).map(([name, { type }]) => `${name} ${type}`);
-    // Of the embedded store, in test/e2e/full-disk.spec.ts; of the audit trail, in test/e2e/audit.spec.ts.
+    // Of the embedded store, in test/e2e/full-disk.spec.ts; of the audit trail, in test/e2e/audited-outcomes.spec.ts.
     expect([...ours, 'osp_disk_storable_bytes gauge', 'osp_audit_records_total counter'].sort()).toEqual(
       listed.sort(),
     );

@@ -1,6 +1,6 @@
 import { type AuditRecord, OUTCOME_OF } from '../../audit/audit-sink';
 import type { AuditTrail } from '../../audit/audit-trail';
-import { APP_NAME, grantKey, WORKSPACE_NAME } from '../../authz/grant';
+import { APP_NAME, grantKey, SECRET_OPERATIONS, WORKSPACE_NAME } from '../../authz/grant';
 import { WriteNotAudited } from '../../errors/store-errors';
 import { ENVIRONMENTS, isSecretName, type SecretScope } from '../../secrets/secret';
 import { PLAIN_USER } from './credential-headers';
@@ -25,7 +25,8 @@ const OTHER_OPERATIONS: readonly (readonly [RegExp, string])[] = [
 /** Returns the operation that is audited; undefined for a request that touches neither secrets nor grants. */
 export function auditedOperation({ method, target }: ProviderRequest): string | undefined {
   if (target.operation !== undefined) return target.operation;
-  const line = `${method} ${target.path}`;
+  // Express serves a HEAD by the route of the GET.
+  const line = `${method === 'HEAD' ? 'GET' : method} ${target.path}`;
   return OTHER_OPERATIONS.find(([pattern]) => pattern.test(line))?.[1];
 }
 
@@ -81,7 +82,7 @@ export class AuditedRequest implements RequestAudit {
     this.#isOver = true;
     const { failure: reason, cleanup } = this.request;
     try {
-      await this.trail.take({
+      const record: AuditRecord = {
         ...this.#common(),
         event: 'outcome',
         outcome: reason === undefined ? 'allowed' : OUTCOME_OF[reason],
@@ -89,7 +90,10 @@ export class AuditedRequest implements RequestAudit {
         durationMs: Math.round(performance.now() - this.beganMs),
         ...(this.#staleForMs !== undefined && { staleForMs: this.#staleForMs }),
         ...(cleanup.hasRun && { clientGone: true }),
-      });
+      };
+      // Nothing but this bounds how often a stranger, or an app beyond its rate limit, is refused.
+      const isUnbounded = record.provenBy === undefined || reason === 'TOO_MANY_REQUESTS';
+      await (reason !== undefined && isUnbounded ? this.trail.takeRefusal(record) : this.trail.take(record));
     } catch (error: unknown) {
       throw this.#wasSent ? new WriteNotAudited() : error;
     }
@@ -115,6 +119,7 @@ export class AuditedRequest implements RequestAudit {
       ...(this.#peer !== undefined && { peer: this.#peer }),
       ...this.#place(),
       ...this.#grants(),
+      ...this.#approved(),
       ...(this.#valueMac !== undefined && { valueMac: this.#valueMac }),
     };
   }
@@ -147,6 +152,16 @@ export class AuditedRequest implements RequestAudit {
     if (access?.app === undefined || failure !== undefined) return {};
     const { ops } = objectIn(objectIn(body)['perm']);
     return Array.isArray(ops) ? { grants: ops.filter(isText) } : {};
+  }
+
+  /** What a user approved; of a refused approval what was asked for, as far as it is well-formed. */
+  #approved(): Pick<AuditRecord, 'approved'> {
+    const { operations, workspace } = objectIn(this.request.body);
+    if (this.operation !== 'ApproveGrant' || !isText(operations) || !isText(workspace)) return {};
+    const asked = operations.split(',');
+    if (!WORKSPACE_NAME.test(workspace)) return {};
+    const known = SECRET_OPERATIONS.filter((operation) => asked.includes(operation));
+    return known.length === 0 ? {} : { approved: known.map((operation) => grantKey(operation, workspace)) };
   }
 
   #eventUser(): string | undefined {

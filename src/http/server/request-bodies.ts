@@ -68,7 +68,7 @@ export class RequestBodies {
       received = await getRawBody(request, { limit, length: length ?? null });
     } catch (error: unknown) {
       // raw-body calls it a fault of the server where the client has gone before it begins to read.
-      if (request.socket.destroyed) throw new ClientGone();
+      if (request.socket.destroyed || isAborted(error)) throw new ClientGone();
       // The client reads its refusal once it has sent all of the body.
       await discardBody(request);
       throw error;
@@ -78,6 +78,11 @@ export class RequestBodies {
     requireObject(body, 'body');
     request.body = body;
   }
+}
+
+/** Returns whether raw-body says that the client hung up before its body had come. */
+function isAborted(error: unknown): boolean {
+  return error instanceof Error && 'type' in error && error.type === 'request.aborted';
 }
 
 /**
