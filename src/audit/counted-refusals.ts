@@ -8,10 +8,10 @@ const REFILL_MS = 1_000;
 const MAX_SUBJECTS = 1_024;
 
 /** Whose refusals are counted together: strangers at one address, or an app that is beyond its rate limit. */
-type Subject = Pick<AuditRecord, 'peer' | 'app' | 'user'>;
+type RefusedSubject = Pick<AuditRecord, 'peer' | 'app' | 'user'>;
 
 interface Refused {
-  readonly subject: Subject;
+  readonly subject: RefusedSubject;
   /** The time at which all of the burst is free again. */
   freeAtMs: number;
   /** Whether a record says that the next ones are counted only. */
@@ -68,7 +68,7 @@ export class CountedRefusals {
     for (const [key, count] of Object.entries(refusals)) counts.set(key, (counts.get(key) ?? 0) + count);
   }
 
-  #of(asked: Subject): Refused {
+  #of(asked: RefusedSubject): Refused {
     const isNew = !this.#bySubject.has(JSON.stringify(asked));
     // Those beyond the bound have nothing in common but being too many.
     const subject = isNew && this.#bySubject.size >= MAX_SUBJECTS ? {} : asked;
@@ -83,7 +83,7 @@ export class CountedRefusals {
 }
 
 /** The user of an event is only named by its sender. */
-function subjectOf({ reason, operation, peer, user, app }: AuditRecord): Subject {
+function subjectOf({ reason, operation, peer, user, app }: AuditRecord): RefusedSubject {
   const isOfCaller = reason === 'TOO_MANY_REQUESTS' && user !== undefined && !operation.startsWith('User');
   return named(isOfCaller ? { user, app } : { peer });
 }
@@ -92,7 +92,7 @@ function named({
   peer,
   user,
   app,
-}: { readonly [Field in keyof Subject]: Subject[Field] | undefined }): Subject {
+}: { readonly [Field in keyof RefusedSubject]: RefusedSubject[Field] | undefined }): RefusedSubject {
   return {
     ...(peer !== undefined && { peer }),
     ...(user !== undefined && { user }),
