@@ -21,7 +21,7 @@ COPY src ./src
 RUN npm run build && rm -f dist/.tsbuildinfo && npm prune --omit=dev --ignore-scripts
 
 FROM ${RUNTIME_IMAGE}
-ARG VERSION=0.3.0
+ARG VERSION=0.4.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="olares-secret-provider" \
       org.opencontainers.image.version="${VERSION}" \
