@@ -1,4 +1,4 @@
-import { NODE_FLAGS } from '../image/recipe';
+import { HARDENING_FLAGS } from '../image/recipe';
 import { type KubeManifest, renderProfile, type Values } from './chart';
 
 const DATABASE = 'postgres://infisical_os_protected@database:5433/os_protected_infisical';
@@ -20,7 +20,7 @@ describe("the chart's migration", () => {
 
   it('runs the command with --resume, by files in place of secrets in its environment', () => {
     const [container] = jobOf({ arguments: ['--dry-run'] })['spec'].template.spec.containers;
-    expect(container.command).toEqual(['node', ...NODE_FLAGS, 'dist/cli/migrate-from-tapr.js']);
+    expect(container.command).toEqual(['node', ...HARDENING_FLAGS, 'dist/cli/migrate-from-tapr.js']);
     expect(container.args).toEqual([
       '--resume',
       '--state',

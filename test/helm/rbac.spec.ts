@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { NODE_FLAGS } from '../image/recipe';
+import { HARDENING_FLAGS } from '../image/recipe';
 import { type KubeManifest, listOf, renderProfile, ROOT } from './chart';
 import { renderVariant, VARIANT_NAMES } from './variants';
 
@@ -206,7 +206,7 @@ describe("the uninstall's ServiceAccount", () => {
     for (const kind of kinds.filter((k) => k !== 'Job')) expect(weight(kind)).toBeLessThan(weight('Job'));
     const job = hooks.find(({ kind }) => kind === 'Job')!['spec'].template.spec;
     expect(job.serviceAccountName).toBe('vault-unregister');
-    expect(job.containers[0].command).toEqual(['node', ...NODE_FLAGS, 'dist/cli/unregister.js']);
+    expect(job.containers[0].command).toEqual(['node', ...HARDENING_FLAGS, 'dist/cli/unregister.js']);
     expect([job.volumes, job.containers[0].envFrom]).toEqual([undefined, undefined]);
   });
 });

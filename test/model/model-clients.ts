@@ -39,7 +39,7 @@ export function httpClient(service: Service, agent: Agent, clock: Clock): ModelC
     const url = `${service.url}/${operation}?workspace=${scope.workspace}`;
     const answer = await httpCall(url, call).catch((error: unknown) => {
       // The connection was closed, by either end.
-      if (error instanceof Error && 'code' in error) return undefined;
+      if (typeof error === 'object' && error !== null && 'code' in error) return undefined;
       throw error;
     });
     stop();

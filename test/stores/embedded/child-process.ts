@@ -22,6 +22,8 @@ const SOURCES = [
 const FILES = [
   'src/cli/rotate-master-key.ts',
   'src/bootstrap/inspector-signal.ts',
+  'src/bootstrap/guarded-intrinsics.ts',
+  'src/bootstrap/unexpected-error.ts',
   'test/stores/embedded/store-child.ts',
   'test/support/store-client.ts',
 ];
