@@ -8,15 +8,15 @@ interface Modelled extends ModelledStore {
 }
 
 const MODELLED: Readonly<Record<string, Modelled>> = {
-  'a store in memory behind the decorators of Infisical': { open: memoryBackend, caller: 'use-cases', commands: [1_200, 130_000] },
-  'the embedded store': { open: embeddedBackend, caller: 'use-cases', commands: [800, 80_000] },
-  'the fork of Infisical': { open: () => infisicalBackend('fork'), caller: 'use-cases', commands: [400, 8_000] },
-  'Infisical v3': { open: () => infisicalBackend('v3'), caller: 'use-cases', commands: [400, 8_000] },
-  'Infisical v4': { open: () => infisicalBackend('v4'), caller: 'use-cases', commands: [400, 8_000] },
-  'Infisical v4 without a cache': { open: () => infisicalBackend('v4', false), caller: 'use-cases', commands: [400, 6_000] },
-  'a store in memory behind the decorators of Infisical, over HTTP': { open: memoryBackend, caller: 'http', commands: [600, 35_000] },
-  'the embedded store, over HTTP': { open: embeddedBackend, caller: 'http', commands: [400, 25_000] },
-  'Infisical v3, over HTTP': { open: () => infisicalBackend('v3'), caller: 'http', commands: [400, 6_000] },
+  'a store in memory behind the decorators of Infisical': { open: memoryBackend, caller: 'use-cases', commands: [600, 130_000] },
+  'the embedded store': { open: embeddedBackend, caller: 'use-cases', commands: [400, 80_000] },
+  'the fork of Infisical': { open: () => infisicalBackend('fork'), caller: 'use-cases', commands: [200, 8_000] },
+  'Infisical v3': { open: () => infisicalBackend('v3'), caller: 'use-cases', commands: [200, 8_000] },
+  'Infisical v4': { open: () => infisicalBackend('v4'), caller: 'use-cases', commands: [200, 8_000] },
+  'Infisical v4 without a cache': { open: () => infisicalBackend('v4', false), caller: 'use-cases', commands: [200, 6_000] },
+  'a store in memory behind the decorators of Infisical, over HTTP': { open: memoryBackend, caller: 'http', commands: [300, 35_000] },
+  'the embedded store, over HTTP': { open: embeddedBackend, caller: 'http', commands: [200, 25_000] },
+  'Infisical v3, over HTTP': { open: () => infisicalBackend('v3'), caller: 'http', commands: [200, 6_000] },
 }; // prettier-ignore
 
 jest.setTimeout(3_600_000);
