@@ -56,7 +56,8 @@ async function withService(
   if (faults.length > 0) throw new Error(faults.slice(0, 5).join('\n'));
   await eventually(() => {
     const left = openDescriptors();
-    if ((left ?? 0) > (descriptors ?? 0)) throw new Error(`${left} descriptors are open, ${descriptors} were before`);
+    if ((left ?? 0) > (descriptors ?? 0))
+      throw new Error(`${left} descriptors are open, ${descriptors} were before`);
   });
 }
 
