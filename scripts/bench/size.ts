@@ -39,7 +39,7 @@ export const FULL: Size = {
 
 export const SHORT: Size = {
   rounds: 3,
-  warmUpSeconds: 3,
+  warmUpSeconds: 6,
   cpuSeconds: 0.8,
   throughputSeconds: 0.8,
   coldReads: 25,
