@@ -132,7 +132,7 @@ describe('the target of a request', () => {
     'Transfer-Encoding : chunked',
     'Transfer-Encoding:\x0bchunked',
     'X: y\n Content-Length: 4',
-  ])('with a body of doubtful length (%j) is 400 and the last of its connection', async (length) => {
+  ])('with an ambiguous length of its body (%j) is 400, and the connection is closed', async (length) => {
     const calls = [...store.calls];
     const hidden = `POST /ListSecret?workspace=otmoic HTTP/1.1\r\nHost: x\r\n${credentials}\r\n`;
     const bytes = `POST /ListSecret?workspace=otmoic HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n${credentials}${length}\r\n\r\n0\r\n\r\n${hidden}`;
