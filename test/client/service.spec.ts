@@ -2,8 +2,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { inspect } from 'node:util';
-import { PeerVerifier } from '../../src/authn/peer-verifier';
 import { SecretVault, SecretVaultError, UnavailableError } from '../../client/src/index';
+import { AlicesSystemServer } from '../support/alices-system-server';
 import { exampleApps, OTMOICLP, READER } from '../support/example-apps';
 import { httpCall } from '../support/http-call';
 import { MemorySecretStore } from '../support/memory.secret-store';
@@ -11,22 +11,6 @@ import { startService, type Service } from '../support/service';
 import { SystemServer } from '../support/system-server';
 import { userToken } from '../support/tokens';
 import { StoreUnavailable } from '../../src/errors/store-errors';
-
-/** This machine is alice's system-server. */
-class HereIsSystemServer extends PeerVerifier {
-  provesSystemServer(_address: string | undefined, user: string): boolean {
-    return user === 'alice';
-  }
-  async trustedServiceAccountOf(): Promise<undefined> {
-    return undefined;
-  }
-  async provesEventSender(): Promise<boolean> {
-    return false;
-  }
-  async provesSettings(): Promise<boolean> {
-    return false;
-  }
-}
 
 const tokenFile = join(mkdtempSync(join(tmpdir(), 'client-')), 'token');
 writeFileSync(tokenFile, 'fake-token');
@@ -37,7 +21,7 @@ let service: Service;
 let systemServer: SystemServer;
 let token: string;
 beforeAll(async () => {
-  service = await startService({ store, grantSource: exampleApps(), peerVerifier: new HereIsSystemServer() });
+  service = await startService({ store, grantSource: exampleApps(), peerVerifier: new AlicesSystemServer() });
   systemServer = await SystemServer.start(service.url, OTMOICLP);
   token = await userToken('alice', Date.now());
 });

@@ -1,5 +1,5 @@
 import { hash } from 'bcrypt';
-import { PeerVerifier } from '../../src/authn/peer-verifier';
+import { AlicesSystemServer } from '../support/alices-system-server';
 import { exampleApps, OTMOICLP } from '../support/example-apps';
 import { FixedClock } from '../support/fixed-clock';
 import { httpCall, type Answer } from '../support/http-call';
@@ -7,25 +7,6 @@ import { MemorySecretStore } from '../support/memory.secret-store';
 import { startService, type Service } from '../support/service';
 import { SystemServer } from '../support/system-server';
 import { userToken } from '../support/tokens';
-
-/** This machine is alice's system-server, and nobody else's. */
-class HereIsSystemServer extends PeerVerifier {
-  provesSystemServer(_address: string | undefined, user: string): boolean {
-    return user === 'alice';
-  }
-
-  async trustedServiceAccountOf(): Promise<undefined> {
-    return undefined;
-  }
-
-  async provesEventSender(): Promise<boolean> {
-    return false;
-  }
-
-  async provesSettings(): Promise<boolean> {
-    return false;
-  }
-}
 
 /** As the clients see it: they look where they look, whatever was answered. */
 interface Wrapped {
@@ -81,7 +62,7 @@ describe.each(['documented', 'sidecar'] as const)('with RESPONSE_STYLE=%s', (res
     clock.advance(1000);
     store = new MemorySecretStore();
     service = await startService(
-      { clock, store, grantSource: exampleApps(), peerVerifier: new HereIsSystemServer() },
+      { clock, store, grantSource: exampleApps(), peerVerifier: new AlicesSystemServer() },
       { responseStyle },
     );
     systemServer = await SystemServer.start(service.url, { appKey: OTMOICLP.appKey, user: 'alice' });

@@ -1,5 +1,5 @@
 import type { LimitSettings } from '../../src/config/limit-settings';
-import { PeerVerifier } from '../../src/authn/peer-verifier';
+import { AlicesSystemServer } from '../support/alices-system-server';
 import { BOBS_OTMOICLP, exampleApps, OTMOICLP, READER } from '../support/example-apps';
 import { FixedClock } from '../support/fixed-clock';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
@@ -13,24 +13,6 @@ const time = new FixedMonotonicTime();
 const store = new MemorySecretStore();
 const few = (burst: number) => ({ perSecond: 0.5, burst });
 const APP_RATES: LimitSettings['rates'] = { app: { read: few(3), write: few(2) }, user: {} };
-
-class AlicesSystemServer extends PeerVerifier {
-  provesSystemServer(_peerAddress: string | undefined, user: string): boolean {
-    return user === 'alice';
-  }
-
-  async trustedServiceAccountOf(): Promise<undefined> {
-    return undefined;
-  }
-
-  async provesEventSender(): Promise<boolean> {
-    return false;
-  }
-
-  async provesSettings(): Promise<boolean> {
-    return false;
-  }
-}
 
 describe('the rate limits of requests', () => {
   let service: Service;
