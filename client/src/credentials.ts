@@ -6,8 +6,7 @@ import { field, type Operation, pause, pauseMs } from './transport.js';
 
 /** What a request is sent with, and how to get another of it where it was refused. */
 export interface Credentials {
-  /** @param signal of the call that needs them */
-  headers(signal?: AbortSignal): Promise<Readonly<Record<string, string>>>;
+  headers(): Promise<Readonly<Record<string, string>>>;
   /** Notes that these headers were refused. Returns whether others may be accepted. */
   refused(headers: Readonly<Record<string, string>>): boolean;
 }

@@ -26,6 +26,7 @@ import {
   pauseMs,
   send,
   type TransportOptions,
+  untilAborted,
 } from './transport.js';
 import { watchValue } from './watch.js';
 
@@ -213,7 +214,7 @@ export class SecretVault {
   ): Promise<Answer> {
     const isRead = operation === 'RetrieveSecret' || operation === 'ListSecret';
     for (let isRepeated = false; ; isRepeated = true) {
-      const own = await this.#credentials.headers(signal);
+      const own = await untilAborted(this.#credentials.headers(), signal);
       const userToken = typeof this.#userToken === 'function' ? await this.#userToken() : this.#userToken;
       const headers = { ...own, ...(userToken !== undefined && { 'x-authorization': userToken }), ...more };
       const call = {

@@ -90,6 +90,18 @@ export async function pause(ms: number, signal?: AbortSignal): Promise<void> {
   });
 }
 
+/** Waits for work that others may share and that goes on. @throws the reason of the signal when it aborts */
+export async function untilAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return work;
+  signal.throwIfAborted();
+  let abort = (): void => undefined;
+  const aborted = new Promise<never>((_resolve, reject) => {
+    abort = () => reject(signal.reason as Error);
+    signal.addEventListener('abort', abort, { once: true });
+  });
+  return Promise.race([work, aborted]).finally(() => signal.removeEventListener('abort', abort));
+}
+
 async function attempt({ url, body, headers, isRead, signal }: Call, timeoutMs: number): Promise<Answer> {
   signal?.throwIfAborted();
   const controller = new AbortController();

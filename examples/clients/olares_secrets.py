@@ -111,7 +111,10 @@ class SecretVault:
     def list(self):
         """Returns {name: value}, by name ascending."""
         data, _ = self._call("ListSecret", {})
-        return {secret["name"]: secret["value"] for secret in data}
+        try:
+            return {_text(secret["name"]): _text(secret["value"]) for secret in data}
+        except (TypeError, KeyError):
+            raise _error("NOT_UNDERSTOOD", "What answered is not the secret service.") from None
 
     def create(self, name, value):
         """Raises SecretAlreadyExists, OutcomeUnknown."""
@@ -172,7 +175,10 @@ class SecretVault:
 
     def _read(self, name):
         data, etag = self._call("RetrieveSecret", {"name": name})
-        return data["value"], etag
+        try:
+            return _text(data["value"]), etag
+        except (TypeError, KeyError):
+            raise _error("NOT_UNDERSTOOD", "What answered is not the secret service.") from None
 
     def _call(self, operation, body, more=None):
         """Returns the data and the ETag of an operation, with new credentials where these were refused."""
@@ -275,8 +281,12 @@ class _AccessTokens:
         answer = _parse(text)
         message = str(answer.get("message", ""))
         if answer.get("code") == 0:
-            expires = datetime.fromisoformat(answer["data"]["expired_at"].replace("Z", "+00:00")).timestamp()
-            return answer["data"]["access_token"], now + 0.8 * (expires - now)
+            try:
+                data = answer["data"]
+                expires = datetime.fromisoformat(data["expired_at"].replace("Z", "+00:00")).timestamp()
+                return _text(data["access_token"]), now + 0.8 * (expires - now)
+            except (TypeError, KeyError, ValueError, AttributeError):
+                raise _error("NOT_UNDERSTOOD", "No access token: what answered is not the secret service.") from None
         if message.startswith("permission required is not allowed"):
             grant = next((op for op in self._ops if message.endswith(op)), None)
             raise _error("NOT_GRANTED", "The app holds no grant for what it asks for.", status=status, grant=grant)
@@ -334,7 +344,7 @@ def _unwrap(answer, is_read):
     status = code if isinstance(code, int) and code >= 100 else status
     retry_after = headers.get("Retry-After") or data.get("retryAfterSeconds")
     details = {"status": status, "request_id": data.get("requestId"), "grant": data.get("grant"),
-               "retry_after": float(retry_after) if retry_after is not None else None}
+               "retry_after": _seconds(retry_after)}
     if isinstance(data.get("reason"), str):
         raise _error(data["reason"], str(envelope.get("message")), **details)
     # A gateway in between: it may have passed a write on.
@@ -343,6 +353,20 @@ def _unwrap(answer, is_read):
     if status >= 500:
         raise _error("UNREACHABLE" if is_read else "STORE_OUTCOME_UNKNOWN", f"A gateway answered {status}.", **details)
     raise _error("NOT_UNDERSTOOD", f"What answered ({status}) is not the secret service.", **details)
+
+
+def _text(value):
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _seconds(retry_after):
+    """Returns None for a date, as a gateway may send it."""
+    try:
+        return float(retry_after)
+    except (TypeError, ValueError):
+        return None
 
 
 def _parse(text):

@@ -25,6 +25,7 @@ export interface Vector {
   }[];
   readonly tokens?: number;
   readonly minimalMs?: number;
+  readonly accessAnswer?: unknown;
 }
 
 export const VECTORS = vectorsFile.cases as unknown as readonly Vector[];
@@ -44,7 +45,10 @@ export class ScriptedServer {
   tokens = 0;
   private readonly server: Server;
 
-  private constructor(private readonly answers: readonly ScriptedAnswer[]) {
+  private constructor(
+    private readonly answers: readonly ScriptedAnswer[],
+    private readonly accessAnswer: unknown,
+  ) {
     this.server = createServer((request, response) => {
       const chunks: Buffer[] = [];
       request.on('data', (chunk: Buffer) => chunks.push(chunk));
@@ -54,8 +58,8 @@ export class ScriptedServer {
     });
   }
 
-  static async start(answers: readonly ScriptedAnswer[]): Promise<ScriptedServer> {
-    const server = new ScriptedServer(answers);
+  static async start(answers: readonly ScriptedAnswer[], accessAnswer?: unknown): Promise<ScriptedServer> {
+    const server = new ScriptedServer(answers, accessAnswer);
     await new Promise<void>((resolve) => server.server.listen(0, '127.0.0.1', resolve));
     return server;
   }
@@ -77,7 +81,7 @@ export class ScriptedServer {
         access_token: `token-${this.tokens}`,
         expired_at: new Date(Date.now() + 300_000).toISOString(),
       };
-      send(response, { status: 200, body: { code: 0, message: 'success', data } });
+      send(response, { status: 200, body: this.accessAnswer ?? { code: 0, message: 'success', data } });
       return;
     }
     const [operation = ''] = pathname.split('/').slice(-1);

@@ -1,4 +1,6 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { inspect } from 'node:util';
@@ -160,6 +162,17 @@ describe('the client of the service', () => {
     await expect(call).rejects.toThrow('enough');
     release();
     store.gate = Promise.resolve();
+  });
+
+  it('gives up at once also while it waits for an access token', async () => {
+    const silent = createServer().listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const url = `http://127.0.0.1:${(silent.address() as AddressInfo).port}`;
+    const aborted = new AbortController();
+    const call = vaultOf(OTMOICLP, { url, timeoutMs: 2_000 }).retrieve('k', { signal: aborted.signal });
+    setTimeout(() => aborted.abort(new Error('enough')), 300);
+    await expect(call).rejects.toThrow('enough');
+    silent.close();
   });
 
   it('does not reach the service without the options that it needs', () => {

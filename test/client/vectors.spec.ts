@@ -67,7 +67,7 @@ describeWith('python3-bcrypt', 'the Python client keeps the vectors', () => keep
 
 function keepsVectors(client: Client): void {
   it.each(VECTORS.map((vector) => [vector.title, vector] as const))('%s', async (_title, vector) => {
-    const server = await ScriptedServer.start(vector.answers);
+    const server = await ScriptedServer.start(vector.answers, vector.accessAnswer);
     try {
       const outcome = await client(vector, server.url);
       expect(outcome).toEqual('error' in vector ? { error: vector.error } : { result: vector.result });
