@@ -157,7 +157,10 @@ it.each(KILLED)(
 
 it('without a descriptor left the service lives, records what it answers, and serves again by itself when connections end', async () => {
   const dir = join(root, 'descriptors');
-  const service = await ChildService.start({ ...settings('embedded', dir, 'os'), METRICS_PORT: '0' }, 96);
+  const service = await ChildService.start(
+    { ...settings('embedded', dir, 'os'), METRICS_PORT: '0' },
+    { maxDescriptors: 96 },
+  );
   const url = `http://127.0.0.1:${service.ports.main}/CreateSecret?workspace=otmoic`;
   const headers = {
     'x-authorization': await userToken('alice', Date.now()),

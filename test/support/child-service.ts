@@ -11,14 +11,22 @@ interface LogLine {
   readonly metricsPort?: number;
 }
 
+export interface ChildServiceOptions {
+  /** How many files and sockets it may have open; as many as this process where it is left out. */
+  readonly maxDescriptors?: number;
+  /** In place of the image's. */
+  readonly nodeFlags?: readonly string[];
+}
+
 /** Runs the built service as a process of its own, with the image's flags of Node and only these variables. `npm test` builds it first. */
 export class ChildService {
   readonly #child: ChildProcess;
   readonly #ended: Promise<number | null>;
   #output = '';
 
-  private constructor(env: Readonly<Record<string, string>>, maxDescriptors: number | undefined) {
-    const command = [process.execPath, ...KNOWN_NODE_FLAGS, join(ROOT, 'dist/main.js')];
+  private constructor(env: Readonly<Record<string, string>>, options: ChildServiceOptions) {
+    const { maxDescriptors, nodeFlags = KNOWN_NODE_FLAGS } = options;
+    const command = [process.execPath, ...nodeFlags, join(ROOT, 'dist/main.js')];
     const limited = ['sh', '-c', `ulimit -n ${maxDescriptors}; exec "$0" "$@"`, ...command];
     const [file = '', ...args] = maxDescriptors === undefined ? command : limited;
     this.#child = spawn(file, args, {
@@ -31,9 +39,11 @@ export class ChildService {
     this.#ended = new Promise((end) => this.#child.once('close', end));
   }
 
-  /** @param maxDescriptors how many files and sockets it may have open; as many as this process where it is left out */
-  static async start(env: Readonly<Record<string, string>>, maxDescriptors?: number): Promise<ChildService> {
-    const service = new ChildService(env, maxDescriptors);
+  static async start(
+    env: Readonly<Record<string, string>>,
+    options: ChildServiceOptions = {},
+  ): Promise<ChildService> {
+    const service = new ChildService(env, options);
     await service.logs('listening');
     return service;
   }
