@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { hash } from 'bcryptjs';
 import { errorOf, SecretVaultError } from './errors.js';
 import type { SecretVaultOptions } from './options.js';
-import { field, type Operation, pause, pauseMs } from './transport.js';
+import { field, type Operation, parsed, pause, pauseMs, post } from './transport.js';
 
 /** What a request is sent with, and how to get another of it where it was refused. */
 export interface Credentials {
@@ -94,24 +94,21 @@ export class AccessTokens implements Credentials {
     const timestamp = Math.floor(askedAtMs / 1000);
     const token = await hash(`${appKey}${timestamp}${appSecret}`, BCRYPT_COST);
     const perm = { ...PROVIDER, ops: this.#operations.map((operation) => this.#op(operation)) };
-    let status: number;
-    let body: unknown;
+    const request = { app_key: appKey, timestamp, token, perm };
+    let exchange: Awaited<ReturnType<typeof post>>;
     try {
-      const response = await fetch(`${url}/permission/v1alpha1/access`, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify({ app_key: appKey, timestamp, token, perm }),
-        redirect: 'error',
-        signal: AbortSignal.timeout(timeoutMs),
-      });
-      status = response.status;
-      body = await response.json();
+      exchange = await post(`${url}/permission/v1alpha1/access`, request, {}, timeoutMs);
     } catch {
       throw errorOf(
         'UNREACHABLE',
-        'No access token: the service cannot be reached, or does not answer in JSON.',
+        'No access token: the service cannot be reached, or gave no answer in time.',
       );
     }
+    const { status } = exchange.response;
+    const body = parsed(exchange.text);
+    // A gateway in between, or an answer cut short.
+    if (body === undefined)
+      throw errorOf('UNREACHABLE', `No access token: the answer (${status}) is not JSON.`);
     const data = field(body, 'data');
     const [accessToken, expiredAt] = [
       field(data, 'access_token'),

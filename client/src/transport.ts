@@ -102,23 +102,46 @@ export async function untilAborted<T>(work: Promise<T>, signal: AbortSignal | un
   return Promise.race([work, aborted]).finally(() => signal.removeEventListener('abort', abort));
 }
 
-async function attempt({ url, body, headers, isRead, signal }: Call, timeoutMs: number): Promise<Answer> {
+/**
+ * Posts a body as JSON. Its time limit is a timer that keeps the process alive and ends the wait by itself: a fetch whose connection is lost
+ * at the wrong moment may never settle, and a process that waits for nothing else then ends with exit code 13.
+ * @throws what fetch throws, or an AbortError when the time is over or the signal aborts
+ */
+export async function post(
+  url: string,
+  body: object,
+  headers: Readonly<Record<string, string>>,
+  timeoutMs: number,
+  signal?: AbortSignal,
+): Promise<{ readonly response: Response; readonly text: string }> {
   signal?.throwIfAborted();
   const controller = new AbortController();
   const abort = (): void => controller.abort();
   signal?.addEventListener('abort', abort, { once: true });
   const timer = setTimeout(abort, timeoutMs);
-  let response: Response;
-  let text: string;
-  try {
-    response = await fetch(url, {
+  const exchange = async () => {
+    const response = await fetch(url, {
       method: 'POST',
       headers: { 'content-type': 'application/json', ...headers },
       body: JSON.stringify(body),
       redirect: 'error',
       signal: controller.signal,
     });
-    text = await response.text();
+    return { response, text: await response.text() };
+  };
+  try {
+    return await untilAborted(exchange(), controller.signal);
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', abort);
+  }
+}
+
+async function attempt({ url, body, headers, isRead, signal }: Call, timeoutMs: number): Promise<Answer> {
+  let response: Response;
+  let text: string;
+  try {
+    ({ response, text } = await post(url, body, headers, timeoutMs, signal));
   } catch (error: unknown) {
     signal?.throwIfAborted();
     // The error of fetch is not its cause: it may hold the address with its query, and more in later versions.
@@ -128,9 +151,6 @@ async function attempt({ url, body, headers, isRead, signal }: Call, timeoutMs: 
       'STORE_OUTCOME_UNKNOWN',
       'The connection ended before the write was answered; it may have happened.',
     );
-  } finally {
-    clearTimeout(timer);
-    signal?.removeEventListener('abort', abort);
   }
   return answerIn(response, text, isRead);
 }
@@ -204,7 +224,7 @@ function given<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], un
   };
 }
 
-function parsed(text: string): unknown {
+export function parsed(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
