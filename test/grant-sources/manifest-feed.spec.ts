@@ -7,6 +7,7 @@ import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-namespace-o
 import { describeGrantSource } from '../conformance/grant-source.conformance';
 import { type Logged, informerDepsOf } from '../kubernetes/informer-deps';
 import { eventually } from '../support/eventually';
+import type { ApiCall } from '../../src/kubernetes/kubernetes-api';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
 import {
   approvalMap,
@@ -380,6 +381,27 @@ describe('manifests in ConfigMaps', () => {
       await eventually(() => expect(pendingOf('alice', 'notes')).toEqual([FOREIGN]));
       expect(grantsOf('alice', 'desk')).toEqual([FOREIGN]);
       expect(server.of('configmaps').get(OWN_NAMESPACE, byOperator.metadata.name)).toBeDefined();
+    });
+
+    it('are stored where the user withdraws the earlier one at the same moment', async () => {
+      const deps = informerDepsOf(server, new SystemMonotonicTime());
+      let withdrawals = 0;
+      const withdrawn = async (call: ApiCall) => {
+        const [map] = server.of('configmaps').list(OWN_NAMESPACE);
+        if (call.method === 'PATCH' && map?.metadata.name !== undefined && withdrawals++ < 2)
+          server.of('configmaps').delete(OWN_NAMESPACE, map.metadata.name);
+        return deps.api.send(call);
+      };
+      const api = { send: withdrawn } as typeof deps.api;
+      const approvals = new WatchedGrantApprovals(OWN_NAMESPACE, { ...deps, api });
+      const of = { user: 'alice', app: 'notes', workspace: 'mail' };
+      await approvals.approve({ ...of, operations: ['ListSecret'] });
+      await approvals.approve({ ...of, operations: ['CreateSecret'] });
+      await approvals.approve({ ...of, operations: ['DeleteSecret'] });
+      expect(withdrawals).toBe(2);
+      expect(server.of('configmaps').list(OWN_NAMESPACE)).toMatchObject([
+        { data: { ...of, operations: 'DeleteSecret' } },
+      ]);
     });
 
     it('count for every user where the operator approved so', async () => {

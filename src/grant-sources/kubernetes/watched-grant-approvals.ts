@@ -11,6 +11,8 @@ const APPROVAL_LABEL = 'secrets.olares.com/grant-approval';
 const FIELDS = ['app', 'operations', 'user', 'workspace'] as const;
 const ANY_USER = '*';
 const TIMEOUT_MS = 10_000;
+/** Between each two calls of an approval the user may withdraw it. */
+const MAX_ATTEMPTS = 5;
 
 /** What follows the approvals; each call comes in the same synchronous step as the change. */
 export interface ApprovalListener {
@@ -73,8 +75,11 @@ export class WatchedGrantApprovals extends GrantApprovals {
       metadata: { name, namespace: this.namespace, labels: { [APPROVAL_LABEL]: 'true' } },
       data: { ...of, operations: operations.join(',') },
     };
-    const created = await this.send({ method: 'POST', path: this.path, body }, 409);
-    if (!created) await this.send({ method: 'PATCH', path: `${this.path}/${name}`, body });
+    for (let attempts = 1; attempts <= MAX_ATTEMPTS; attempts++) {
+      if (await this.send({ method: 'POST', path: this.path, body }, 409)) return;
+      if (await this.send({ method: 'PATCH', path: `${this.path}/${name}`, body }, 404)) return;
+    }
+    throw new GrantApprovalFailed('it is withdrawn again and again');
   }
 
   async revoke(of: Omit<GrantApproval, 'operations'>): Promise<void> {
