@@ -1,0 +1,49 @@
+/**
+ * How a command ends: 0 done; 1 the answer is no (a difference, a finding, a secret that is not there, a refusal);
+ * 2 wrong use; 3 the service or a file could not be used.
+ */
+export type FailureCode = 1 | 2 | 3;
+
+/** Ends a command with a sentence for standard error, which has no value, token or key in it. */
+export class CommandFailure extends Error {
+  constructor(
+    readonly exitCode: FailureCode,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+/** Wrong use: an option, an argument or a setting that cannot be meant so. The exit code is 2. */
+export class WrongUse extends CommandFailure {
+  constructor(message: string) {
+    super(2, message);
+  }
+}
+
+/** What the reader of standard output has heard enough of; the command ends without a word. */
+export function endWithReader(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit();
+}
+
+/** Returns what to print of an error, and the exit code. The message of a foreign error may have anything in it, and is not printed. */
+export function failureOf(error: unknown): { readonly exitCode: FailureCode; readonly message: string } {
+  if (error instanceof CommandFailure) return { exitCode: error.exitCode, message: printable(error.message) };
+  if (isFileError(error))
+    return { exitCode: 3, message: printable(`${error.path} cannot be used: ${error.code}.`) };
+  const name = error instanceof Error ? error.constructor.name : typeof error;
+  return { exitCode: 3, message: `This is a fault of the command itself (${name}); please report it.` };
+}
+
+function isFileError(error: unknown): error is Error & { readonly code: string; readonly path: string } {
+  if (!(error instanceof Error)) return false;
+  const { code, path, syscall } = error as NodeJS.ErrnoException;
+  return typeof code === 'string' && typeof path === 'string' && typeof syscall === 'string';
+}
+
+/** Returns the text without what a terminal would obey. */
+export function printable(text: string): string {
+  // eslint-disable-next-line no-control-regex
+  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '\ufffd').trimEnd();
+}
