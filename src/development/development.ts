@@ -72,9 +72,15 @@ function exampleApps(folder: string): string {
   if (!existsSync(join(app, 'app.yaml'))) {
     mkdirSync(app, { recursive: true, mode: 0o700 });
     copyFileSync(EXAMPLE_MANIFEST, join(app, 'OlaresManifest.yaml'));
-    const appKey = `bytetrade_otmoiclp_${randomBytes(4).readUInt32BE()}`;
-    const lines = ['user: alice', `appKey: ${appKey}`, `appSecret: '${randomBytes(8).toString('hex')}'`, ''];
-    writeFileSync(join(app, 'app.yaml'), lines.join('\n'), { mode: 0o600 });
+    writeFileSync(join(app, 'app.yaml'), appCredentials('otmoiclp', 'alice'), { mode: 0o600 });
   }
   return apps;
+}
+
+/** Returns the `app.yaml` of an app that is installed for a user, with a random app key and secret. */
+export function appCredentials(app: string, user: string): string {
+  const appKey = `bytetrade_${app}_${randomBytes(4).readUInt32BE()}`;
+  return [`user: '${user}'`, `appKey: ${appKey}`, `appSecret: '${randomBytes(8).toString('hex')}'`, ''].join(
+    '\n',
+  );
 }

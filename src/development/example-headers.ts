@@ -4,7 +4,7 @@ import { SignJWT } from 'jose/jwt/sign';
 import type { InstalledApp } from '../authz/grant';
 
 /** Access tokens live five minutes. */
-const REFRESH_EVERY_MS = 2 * 60_000;
+export const HEADERS_RENEWED_EVERY_MS = 2 * 60_000;
 
 interface ExampleCallerOptions {
   readonly url: string;
@@ -32,26 +32,40 @@ export async function exampleHeaders(
 
 /** Writes the two headers to a file for `curl -H @file`, so that no token is printed, and renews them while the process runs. */
 export async function keepHeadersFile(path: string, options: ExampleCallerOptions): Promise<void> {
-  const write = async (): Promise<void> => {
-    const lines = Object.entries(await exampleHeaders(options)).map(([name, value]) => `${name}: ${value}\n`);
-    const next = `${path}.next`;
-    writeFileSync(next, lines.join(''), { mode: 0o600 });
-    chmodSync(next, 0o600);
-    renameSync(next, path);
-  };
+  const write = async (): Promise<void> => writePrivately(path, headerLines(await exampleHeaders(options)));
   await write();
-  setInterval(() => void write().catch(() => undefined), REFRESH_EVERY_MS).unref();
+  setInterval(() => void write().catch(() => undefined), HEADERS_RENEWED_EVERY_MS).unref();
+}
+
+/** Returns headers in the form of `curl -H @file`. */
+export function headerLines(headers: Readonly<Record<string, string>>): string {
+  return Object.entries(headers)
+    .map(([name, value]) => `${name}: ${value}\n`)
+    .join('');
+}
+
+/** Replaces a file in one step by one that only its user may read. */
+export function writePrivately(path: string, text: string): void {
+  const next = `${path}.next`;
+  writeFileSync(next, text, { mode: 0o600 });
+  chmodSync(next, 0o600);
+  renameSync(next, path);
 }
 
 const USER_TOKEN_LIFETIME_S = 600;
 
 /** Signs a user's token as LLDAP does. */
-async function signUserToken(user: string, secret: Uint8Array, nowMs: number): Promise<string> {
+export async function signUserToken(
+  user: string,
+  secret: Uint8Array,
+  nowMs: number,
+  lifetimeS = USER_TOKEN_LIFETIME_S,
+): Promise<string> {
   const issuedAtS = Math.floor(nowMs / 1000);
   return new SignJWT({ username: user, groups: [], mfa: 0 })
     .setProtectedHeader({ alg: 'HS512' })
     .setIssuedAt(issuedAtS)
-    .setExpirationTime(issuedAtS + USER_TOKEN_LIFETIME_S)
+    .setExpirationTime(issuedAtS + lifetimeS)
     .sign(secret);
 }
 

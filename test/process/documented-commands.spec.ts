@@ -112,6 +112,7 @@ const RULES: readonly Rule[] = [
   { like: /^npm ci && npm test$|^npm test( -- <pattern>)?$|^rm -rf node_modules && npm ci$/, notHere: ITSELF },
   { like: /^npm (ci( --omit=dev)?|pack)$/, notHere: NO_REGISTRY },
   { like: /^npm run build$|^npx olares-secrets --help$/, by: 'test/cli/olares-secrets.spec.ts' },
+  { like: /^npx olares-secrets dev( |$)/, by: 'test/cli/dev.spec.ts' },
   { like: /^npm start$/, run: () => started(), shows: /"msg":"listening"/ },
   { like: /^curl .*CreateSecret/, run: shell, shows: /^\{"code":200,"message":"","data":""\}$/ },
   { like: /^curl .*RetrieveSecret/, run: shell, shows: /"value":"correct horse"/ },

@@ -15,7 +15,7 @@ interface AppCredentials {
 }
 
 export const MANIFEST_NAME = 'OlaresManifest.yaml';
-const MANIFEST = { name: MANIFEST_NAME, maxBytes: 64 * 1024, parse: parseManifest };
+export const MANIFEST = { name: MANIFEST_NAME, maxBytes: 64 * 1024, parse: parseManifest };
 const CREDENTIALS = { name: 'app.yaml', maxBytes: 16 * 1024, parse: parseAppCredentials };
 
 /** The state of one app's folder after its latest reading. */

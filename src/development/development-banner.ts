@@ -1,0 +1,187 @@
+import { type InstalledApp, type SecretOperation, SECRET_OPERATIONS } from '../authz/grant';
+import { dividedGrants, SYSTEM_WORKSPACES } from '../authz/grant-approvals';
+import type { GrantSource } from '../authz/grant-source';
+import { envFileIn, headersFileIn, mainWorkspace, operationsByWorkspace } from './development-app';
+
+interface DevelopmentBannerOptions {
+  readonly url: string;
+  /** Absolute path. */
+  readonly manifest: string;
+  readonly dataDir: string;
+  readonly isFresh: boolean;
+}
+
+const CLI = 'npx olares-secrets';
+
+/** What to try, in the order in which it makes sense: the command, and the body of the call. */
+const EXAMPLES = {
+  CreateSecret: { command: `printf hello | ${CLI} set greeting`, body: { name: 'greeting', value: 'hello' } },
+  UpdateSecret: { command: `printf hello | ${CLI} set greeting`, body: { name: 'greeting', value: 'hello' } },
+  RetrieveSecret: { command: `${CLI} get greeting`, body: { name: 'greeting' } },
+  ListSecret: { command: `${CLI} list`, body: {} },
+  DeleteSecret: { command: `${CLI} delete greeting`, body: { name: 'greeting' } },
+} as const satisfies Record<SecretOperation, object>;
+
+/** What shows most without changing anything comes first. */
+const CURL_PREFERENCE = [
+  'ListSecret',
+  'RetrieveSecret',
+  'CreateSecret',
+  'UpdateSecret',
+  'DeleteSecret',
+] as const;
+
+/** Returns what a developer needs once the service listens, without a key or a token. */
+export function developmentBanner(
+  app: InstalledApp,
+  source: GrantSource,
+  options: DevelopmentBannerOptions,
+): string {
+  const { url, manifest, dataDir, isFresh } = options;
+  return `
+The gateway is at ${url}, with app ${app.app} installed for user ${app.user}.
+
+  manifest   ${manifest}
+  grants     ${grantLines(app).join('\n             ')}
+  API page   ${url}/docs
+  data       ${dataDir}${isFresh ? ' (an empty store)' : ''}
+${manifestNotes(app, source, manifest)
+  .map((note) => `\n${note}\n`)
+  .join('')}
+In another shell (the file keeps the credentials of this laptop fresh; its user token is valid for 24 hours):
+
+  source ${quoted(envFileIn(dataDir))}
+${examples(app, headersFileIn(dataDir))
+  .map((line) => `  ${line}\n`)
+  .join('')}
+In your app, with the client of client/README.md:
+
+  const { env } = process;
+  const vault = new SecretVault({ url: env.OLARES_SECRETS_URL, workspace: env.OLARES_SECRETS_WORKSPACE,
+    appKey: env.OLARES_SECRETS_APP_KEY, appSecret: env.OLARES_SECRETS_APP_SECRET, userToken: env.OLARES_SECRETS_USER_TOKEN });
+
+The manifest is read again when it changes. Ctrl-C stops the gateway.
+
+`;
+}
+
+function grantLines(app: InstalledApp): readonly string[] {
+  const rows = [...operationsByWorkspace(app)];
+  const width = Math.max(0, ...rows.map(([workspace]) => workspace.length));
+  const lines = rows.map(([workspace, operations]) => `${workspace.padEnd(width)}  ${operations.join(' ')}`);
+  return lines.length > 0
+    ? lines
+    : ['none: every operation is refused with 403; docs/grants.md says what the manifest needs'];
+}
+
+/** Returns what in the manifest grants nothing, and what a later Olares would not grant at once, one sentence each. */
+export function manifestNotes(app: InstalledApp, source: GrantSource, manifest: string): readonly string[] {
+  const claims = source.requireIndex().claimsOf(app);
+  const warnings = claims.flatMap(({ statements }) =>
+    (statements.warnings ?? []).map(({ line, reason }) => `${manifest}:${line ?? 1}: ${reason}`),
+  );
+  const stated = [...app.grants].flatMap((key) => {
+    const [name, workspace = ''] = key.split('?workspace=');
+    const operation = SECRET_OPERATIONS.find((one) => one === name);
+    return operation === undefined ? [] : [{ operation, workspace }];
+  });
+  const ofUser = { apps: new Set([app.app]), reserved: SYSTEM_WORKSPACES };
+  const { pending } = dividedGrants(stated, app.app, ofUser, () => false);
+  if (pending === undefined) return warnings;
+  const keys = [...pending].join(', ');
+  return [
+    ...warnings,
+    `From Olares 1.12.1 on the user must approve this first, since the workspace is not the app's own: ${keys}.`,
+  ];
+}
+
+function examples(app: InstalledApp, headersFile: string): readonly string[] {
+  const workspace = mainWorkspace(app);
+  const held = operationsByWorkspace(app).get(workspace) ?? [];
+  const commands = Object.entries(EXAMPLES)
+    .filter(([operation]) => held.includes(operation) && operation !== 'DeleteSecret')
+    .map(([, { command }]) => command);
+  const operation = CURL_PREFERENCE.find((one) => held.includes(one)) ?? 'ListSecret';
+  const body = JSON.stringify(EXAMPLES[operation].body);
+  const curl = `curl -sS -X POST "$OLARES_SECRETS_URL/${operation}?workspace=${workspace}" -H @${quoted(headersFile)} -H 'Content-Type: application/json' -d '${body}'`;
+  return [...new Set(commands), curl];
+}
+
+/** Returns a path for a shell, in quotes where it needs them. */
+function quoted(path: string): string {
+  return /^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`;
+}
+
+/** How often the state of the source is compared with the one that was told. */
+const COMPARED_EVERY_MS = 200;
+
+interface ToldManifest {
+  readonly source: GrantSource;
+  /** Absolute path. */
+  readonly manifest: string;
+  /** The app as it is served now; undefined where it is not. */
+  readonly appNow: () => InstalledApp | undefined;
+}
+
+/** Prints which grants come and go, and what is wrong with the manifest, each once, as long as the process runs. */
+export function tellManifestChanges(
+  manifest: ToldManifest,
+  print: (text: string) => void,
+  /** Called after each change of the grants of an app that is served. */
+  onChange: () => void,
+): void {
+  let told = stateOf(manifest);
+  setInterval(() => {
+    const now = stateOf(manifest, told);
+    const { text, hasChanged } = changeBetween(told, now);
+    told = now;
+    if (text !== '') print(text);
+    if (hasChanged && manifest.appNow() !== undefined) onChange();
+  }, COMPARED_EVERY_MS).unref();
+}
+
+interface ManifestState {
+  readonly grants: ReadonlySet<string>;
+  readonly problems: readonly string[];
+  readonly notes: readonly string[];
+}
+
+/** @param before whose notes are kept while there is no app */
+function stateOf({ source, manifest, appNow }: ToldManifest, before?: ManifestState): ManifestState {
+  const app = appNow();
+  return {
+    grants: app?.grants ?? new Set(),
+    problems: source.status().problems.map(({ source: name, line, reason }) => {
+      const file = name.endsWith('/OlaresManifest.yaml') ? manifest : name;
+      return `${file}${line === undefined ? '' : `:${line}`}: ${reason}`;
+    }),
+    notes: app === undefined ? (before?.notes ?? []) : manifestNotes(app, source, manifest),
+  };
+}
+
+function changeBetween(before: ManifestState, now: ManifestState): { text: string; hasChanged: boolean } {
+  const came = newIn([...now.grants], [...before.grants]);
+  const went = newIn([...before.grants], [...now.grants]);
+  const problems = newIn(now.problems, before.problems);
+  const hasChanged = came.length + went.length > 0;
+  const isMended = before.problems.length > 0 && now.problems.length === 0;
+  const outcome = hasChanged
+    ? [`The grants have changed; ${now.grants.size} are in force.`]
+    : problems.length > 0
+      ? [`The ${now.grants.size} earlier grants stay in force, as in a cluster.`]
+      : isMended
+        ? ['The manifest is valid again and states the same grants.']
+        : [];
+  const lines = [
+    ...problems,
+    ...outcome,
+    ...came.map((key) => `  + ${key}`),
+    ...went.map((key) => `  - ${key}`),
+    ...newIn(now.notes, before.notes),
+  ];
+  return { text: lines.join('\n'), hasChanged };
+}
+
+function newIn(now: readonly string[], before: readonly string[]): readonly string[] {
+  return now.filter((one) => !before.includes(one));
+}
