@@ -6,7 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { ChildService } from '../support/child-service';
 import { OTMOICLP } from '../support/example-apps';
 import { FakeInfisical } from '../support/fake-infisical/fake-infisical';
-import { SecretVault } from '../../client/src/index';
+import { SecretVault } from '../../src/client/index';
 import { USER_TOKEN_SECRET, userToken } from '../support/tokens';
 
 const WORKERS = 8;

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { SecretVault } from '../../client/src/index';
+import { SecretVault } from '../../src/client/index';
 import { ScriptedServer, type ScriptedAnswer } from './scripted-server';
 
 const dir = mkdtempSync(join(tmpdir(), 'token-files-'));

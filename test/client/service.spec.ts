@@ -4,7 +4,7 @@ import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { inspect } from 'node:util';
-import { SecretVault, SecretVaultError, UnavailableError } from '../../client/src/index';
+import { SecretVault, SecretVaultError, UnavailableError } from '../../src/client/index';
 import { AlicesSystemServer } from '../support/alices-system-server';
 import { exampleApps, OTMOICLP, READER } from '../support/example-apps';
 import { httpCall } from '../support/http-call';

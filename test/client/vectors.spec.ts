@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { resolve } from 'node:path';
 import { promisify } from 'node:util';
-import { SecretVault, SecretVaultError, type SecretVaultOptions } from '../../client/src/index';
+import { SecretVault, SecretVaultError, type SecretVaultOptions } from '../../src/client/index';
 import { describeWith, pythonWithBcrypt } from '../support/describe-with';
 import { ScriptedServer, VECTORS, type Vector } from './scripted-server';
 

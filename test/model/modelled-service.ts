@@ -1,4 +1,5 @@
 import { Agent } from 'node:http';
+import type { Socket } from 'node:net';
 import { setImmediate as turn } from 'node:timers/promises';
 import { grantKey } from '../../src/authz/grant';
 import { type AuditRecord, AuditSink, AuditSinkFailed } from '../../src/audit/audit-sink';
@@ -46,6 +47,8 @@ const QUOTAS = {
   workspace: { secrets: MAX_SECRETS_OF_WORKSPACE, bytes: Infinity },
   user: { secrets: MAX_SECRETS_OF_USER, bytes: Infinity },
 };
+/** The longest `Retry-After` of modelled-backends.ts. */
+const MAX_RETRY_AFTER_MS = 60_000;
 const RECOVERY_STEP_MS = 5_000;
 const MAX_RECOVERY_STEPS = 40;
 
@@ -172,6 +175,8 @@ export class ModelledService {
   async #heal(): Promise<void> {
     this.#spy.fault = undefined;
     this.backend.heal();
+    // A refusal may have asked for a pause, which is kept to.
+    if (this.#fails) this.#pass(MAX_RETRY_AFTER_MS);
     const store = this.#service.app.get(SecretStore);
     for (let step = 0; ; step += 1) {
       // A scope that no cache can answer for, so that a circuit breaker is closed again.
@@ -227,12 +232,29 @@ export class ModelledService {
         audit: { sinks: 'stdout', key: new Uint8Array(32), deadlineMs: 10_000 },
       },
     );
-    this.#agent = new Agent({ keepAlive: true });
+    const agent = new Agent({ keepAlive: true });
+    this.#agent = agent;
+    // What a client sent before it hung up is under way until the service has seen the end of its connection.
+    const connections = openConnections(this.#service);
+    this.#held.count('connections that clients have closed', () => connections.size - socketsOf(agent));
     this.#client =
       this.caller === 'http'
         ? httpClient(this.#service, this.#agent, clock)
         : useCaseClient(this.#service, () => this.#audit.fails);
   }
+}
+
+function openConnections({ app }: Service): ReadonlySet<Socket> {
+  const connections = new Set<Socket>();
+  app.getHttpServer().on('connection', (socket: Socket) => {
+    connections.add(socket);
+    socket.once('close', () => connections.delete(socket));
+  });
+  return connections;
+}
+
+function socketsOf({ sockets, freeSockets }: Agent): number {
+  return [sockets, freeSockets].flatMap((all) => Object.values(all)).flat().length;
 }
 
 function scopesOf(users: readonly string[]): readonly SecretScope[] {

@@ -13,6 +13,8 @@ const RETRY_AFTER_MS = 60_000;
 /** The share of a quota up to which a scope is not measured again for each write of another replica. */
 const NEARLY_EMPTY = 1 / 4;
 
+/** How many scopes are measured for one write that would be refused. */
+const MAX_SCOPES_AT_ONCE = 10;
 const MAX_SCOPES = 5_000;
 const MAX_USERS = 5_000;
 const MAX_SIZES = 20_000;
@@ -37,8 +39,8 @@ export class MeasuredUsage {
     const key = scopeKeyOf(scope);
     const cached = this.#scopes.get(key);
     const user = cached?.user ?? this.#users.get(scope.user) ?? new UserUsageCounter();
-    const usage = cached ?? new ScopeUsageCounter(user);
-    if (cached === undefined) user.holders += 1;
+    const usage = cached ?? new ScopeUsageCounter(scope, user);
+    user.scopes.add(usage);
     putLast(this.#users, scope.user, user);
     putLast(this.#scopes, key, usage);
     this.#evict();
@@ -49,14 +51,22 @@ export class MeasuredUsage {
    * Returns undefined where the usage of the scope and of its user is known; otherwise await the result, and call it again.
    * @param mayBegin whether outdated usage is measured again; missing usage always is
    */
-  measured(scope: SecretScope, usage: ScopeUsageCounter, mayBegin: boolean): Promise<void> | undefined {
-    const { user } = usage;
+  measured(usage: ScopeUsageCounter, mayBegin: boolean): Promise<void> | undefined {
+    const { user, scope } = usage;
     const userIsDue = isMissing(user) || (mayBegin && isIdle(user) && user.isStale);
     const isDue = isMissing(usage) || (mayBegin && isIdle(usage) && (usage.isStale || this.#isOld(usage)));
     return (
       user.measured(userIsDue, () => this.#measureUser(scope.user, user)) ??
       usage.measured(isDue, () => this.#measureScope(scope, usage))
     );
+  }
+
+  /** Measures what is too high of the sum over a user's scopes. Returns undefined where nothing is. */
+  measuredSum({ isWhole, scopes }: UserUsageCounter): Promise<unknown> | undefined {
+    if (isWhole) return undefined;
+    const stale = [...scopes].filter((usage) => usage.isStale && isIdle(usage));
+    if (stale.length === 0) return undefined;
+    return Promise.all(stale.slice(0, MAX_SCOPES_AT_ONCE).map((usage) => this.measured(usage, true)));
   }
 
   /** Returns the size of a secret, where it is known since the scope was measured. */
@@ -125,13 +135,15 @@ export class MeasuredUsage {
   }
 
   #evict(): void {
-    const [key, usage] = (this.#scopes.size > MAX_SCOPES && firstUnheld(this.#scopes)) || [];
+    const [key, usage] =
+      (this.#scopes.size > MAX_SCOPES && first(this.#scopes, ({ holders }) => holders === 0)) || [];
     if (key !== undefined && usage !== undefined) {
       this.#scopes.delete(key);
-      usage.user.holders -= 1;
+      usage.user.scopes.delete(usage);
       if (!usage.user.isWhole) usage.user.add(difference({ secrets: 0, bytes: 0 }, usage));
     }
-    const [name] = (this.#users.size > MAX_USERS && firstUnheld(this.#users)) || [];
+    const [name] =
+      (this.#users.size > MAX_USERS && first(this.#users, ({ scopes }) => scopes.size === 0)) || [];
     if (name !== undefined) this.#users.delete(name);
   }
 }
@@ -161,7 +173,7 @@ function putLast<T>(map: Map<string, T>, key: string, value: T): void {
   map.set(key, value);
 }
 
-function firstUnheld<T extends UsageCounters>(map: ReadonlyMap<string, T>): [string, T] | undefined {
-  for (const entry of map) if (entry[1].holders === 0) return entry;
+function first<T>(map: ReadonlyMap<string, T>, isIt: (value: T) => boolean): [string, T] | undefined {
+  for (const entry of map) if (isIt(entry[1])) return entry;
   return undefined;
 }

@@ -1,10 +1,8 @@
 import {
-  isUnreachable,
-  ListTooLarge,
+  isRefusedRead,
   SecretAlreadyExists,
   SecretNotFound,
   StoreOutcomeUnknown,
-  StoreUnavailable,
 } from '../../errors/store-errors';
 import { type Precondition, type Secret, secretBytes, type SecretScope } from '../../secrets/secret';
 import type { CallContext } from '../../secrets/call-context';
@@ -127,7 +125,7 @@ export class QuotaSecretStore extends SecretStoreDecorator {
       const size = this.#usage.sizeOf(usage, name) ?? storedSize?.size;
       const isSizeMissing =
         kind !== 'create' && size === undefined && storedSize === undefined && !usage.isBusy(name);
-      const measured = this.#usage.measured(scope, usage, attempt <= MAX_MEASUREMENTS);
+      const measured = this.#usage.measured(usage, attempt <= MAX_MEASUREMENTS);
       if (measured !== undefined) await waitFor(measured, context);
       else if (isSizeMissing) storedSize = { size: await this.#sizeInStore(scope, name, context) };
       else {
@@ -135,6 +133,11 @@ export class QuotaSecretStore extends SecretStoreDecorator {
         const refusal = exceededBy(counted.change, { workspace: usage, user: usage.user }, this.quotas);
         if (refusal === undefined) return counted;
         counted.end('failed');
+        const sum = attempt <= MAX_MEASUREMENTS ? this.#usage.measuredSum(usage.user) : undefined;
+        if (sum !== undefined) {
+          await waitFor(sum, context);
+          continue;
+        }
         const other = await this.#otherRefusal(scope, write, context);
         if (other === undefined) this.deps.observer?.quotaExceeded(refusal.limit);
         throw other ?? refusal;
@@ -156,19 +159,25 @@ export class QuotaSecretStore extends SecretStoreDecorator {
     } catch (error: unknown) {
       const isUnknown = error instanceof StoreOutcomeUnknown;
       counted.end(isUnknown ? 'unknown' : 'failed');
-      if (isUnknown) makeStale(usage);
+      if (isUnknown) usage.makeStale();
       throw error;
     }
   }
 
-  /** Returns the error with which the store would refuse the write if there were no quota. */
+  /** Returns the error with which the store would refuse the write if there were no quota; undefined also where the store cannot tell. */
   async #otherRefusal(
     scope: SecretScope,
     { kind, name }: NameWrite,
     context: CallContext,
   ): Promise<Error | undefined> {
     this.inner.requireName(name);
-    const exists = (await this.#sizeInStore(scope, name, context)) !== undefined;
+    let exists: boolean;
+    try {
+      exists = (await this.inner.sizeOf(scope, name, context)) !== undefined;
+    } catch (error: unknown) {
+      if (isRefusedRead(error)) return undefined;
+      throw error;
+    }
     if (kind === 'create') return exists ? new SecretAlreadyExists(name) : undefined;
     return exists ? undefined : new SecretNotFound(name);
   }
@@ -178,8 +187,7 @@ export class QuotaSecretStore extends SecretStoreDecorator {
     try {
       return await this.inner.sizeOf(scope, name, context);
     } catch (error: unknown) {
-      if (error instanceof ListTooLarge || (error instanceof StoreUnavailable && !isUnreachable(error)))
-        return 0;
+      if (isRefusedRead(error)) return 0;
       throw error;
     }
   }
@@ -189,14 +197,9 @@ export class QuotaSecretStore extends SecretStoreDecorator {
 async function deleteUncounted(usage: ScopeUsageCounter, call: Call): Promise<void> {
   try {
     await call();
-    makeStale(usage);
+    usage.makeStale();
   } catch (error: unknown) {
-    if (error instanceof StoreOutcomeUnknown) makeStale(usage);
+    if (error instanceof StoreOutcomeUnknown) usage.makeStale();
     throw error;
   }
-}
-
-function makeStale(usage: ScopeUsageCounter): void {
-  usage.isStale = true;
-  usage.user.isStale = true;
 }

@@ -1,5 +1,5 @@
 import { QuotaExceeded, type QuotaLimit } from '../../errors/store-errors';
-import type { Usage } from '../../secrets/secret';
+import type { SecretScope, Usage } from '../../secrets/secret';
 
 /** The maximum usage of one workspace and environment, and of one user; Infinity where there is no limit. */
 export interface Quotas {
@@ -38,8 +38,6 @@ export class UsageCounters implements Usage {
   isStale = false;
   /** The number of counted writes under way. */
   underWay = 0;
-  /** The number of calls that use this counter: while there are any, it is not evicted, so that there is no second one. */
-  holders = 0;
   #measuring: Promise<void> | undefined;
 
   /** Whether a write can be counted now. */
@@ -62,6 +60,8 @@ export class UsageCounters implements Usage {
 export class UserUsageCounter extends UsageCounters {
   /** Whether the store measured all of it; otherwise it is the sum over the cached scopes. */
   isWhole = false;
+  /** The counters of its scopes; while there are any, this one is not evicted, so that there is no second one. */
+  readonly scopes = new Set<ScopeUsageCounter>();
 }
 
 export interface NameWrite {
@@ -83,6 +83,8 @@ export interface CountedWrite {
 interface BusyName {
   /** The size since the last write that ended; undefined where there is no such secret. */
   size: number | undefined;
+  /** Whether the first write was a create that had not to know the size: there may have been a secret. */
+  isAssumed: boolean;
   readonly writes: Set<NameWrite>;
 }
 
@@ -90,9 +92,14 @@ interface BusyName {
 export class ScopeUsageCounter extends UsageCounters {
   /** Changes with each measurement, which makes all earlier sizes of single names invalid. */
   serial = 0;
+  /** The number of calls that use this counter: while there are any, it is not evicted, so that there is no second one. */
+  holders = 0;
   readonly #busy = new Map<string, BusyName>();
 
-  constructor(readonly user: UserUsageCounter) {
+  constructor(
+    readonly scope: SecretScope,
+    readonly user: UserUsageCounter,
+  ) {
     super();
   }
 
@@ -101,15 +108,22 @@ export class ScopeUsageCounter extends UsageCounters {
     return this.#busy.has(name);
   }
 
-  /** @param size the present size, needed where no write to the name is under way; undefined where there is no such secret */
+  /** @param size the present size, needed but for a create where no write to the name is under way; undefined where there is no such secret */
   begin(write: NameWrite, size: number | undefined): CountedWrite {
     const { kind, name, bytes } = write;
-    const busy = this.#busy.get(name) ?? { size, writes: new Set() };
+    const busy = this.#busy.get(name) ?? {
+      size,
+      isAssumed: kind === 'create' && size === undefined,
+      writes: new Set(),
+    };
     this.#busy.set(name, busy);
     const change = this.#changed(busy, () => busy.writes.add(write));
     this.#underWay(+1);
     const end = (how: WriteEnd): void => {
       this.#underWay(-1);
+      // There was a secret after all, whose size was counted already.
+      if (how === 'done' && busy.isAssumed && kind !== 'create') this.makeStale();
+      if (how === 'done') busy.isAssumed = false;
       this.#changed(busy, () => {
         busy.writes.delete(write);
         // Stores carry out the writes of a scope one after the other, so the last one to end is the last one made.
@@ -119,6 +133,12 @@ export class ScopeUsageCounter extends UsageCounters {
       if (busy.writes.size === 0) this.#busy.delete(name);
     };
     return { change, end };
+  }
+
+  /** Has the scope measured again, and its user. */
+  makeStale(): void {
+    this.isStale = true;
+    this.user.isStale = true;
   }
 
   #underWay(by: number): void {

@@ -1,7 +1,12 @@
 import { UNATTENDED } from '../../../src/secrets/call-context';
 import { deadlineIn } from '../../../src/time/deadline';
 import { StoreClient } from '../../support/store-client';
-import { ListTooLarge, StoreOutcomeUnknown, StoreUnreachable } from '../../../src/errors/store-errors';
+import {
+  ListTooLarge,
+  StoreOutcomeUnknown,
+  StoreUnavailable,
+  StoreUnreachable,
+} from '../../../src/errors/store-errors';
 import { scopeKeyOf, type Secret, type SecretScope, type ScopeUsage } from '../../../src/secrets/secret';
 import { refusal, secretOf, withQuotas } from '../../conformance/quotas.conformance';
 import { outcome } from '../../conformance/secret-store.conformance';
@@ -104,6 +109,53 @@ describe('a store behind quotas', () => {
       expect(await refusal(store.create(SCOPE, secretOf('c', 90)))).toMatchObject({ used: bytes });
     },
   );
+
+  describe('where a measurement tells no sizes of single secrets', () => {
+    const openedWithoutSizes = (quotas: Parameters<typeof withQuotas>[1]) => {
+      const all = opened(quotas);
+      const measure = all.inner.measure.bind(all.inner);
+      all.inner.measure = async (scope) => {
+        const { secrets, bytes } = await measure(scope);
+        return { secrets, bytes };
+      };
+      return all;
+    };
+
+    it.each(['update', 'delete'] as const)(
+      'counts a secret right whose name had one more write under way, its %s, when a create was refused',
+      async (kind) => {
+        const { inner, store } = openedWithoutSizes({ workspace: { secrets: 3 } });
+        await inner.create(SCOPE, secretOf('a', 10));
+        await store.create(SCOPE, secretOf('b', 10));
+        const create = store.create(SCOPE, secretOf('a', 20));
+        const write = kind === 'update' ? store.update(SCOPE, secretOf('a', 30)) : store.delete(SCOPE, 'a');
+        expect(await Promise.all([outcome(create), outcome(write)])).toEqual([
+          'SECRET_ALREADY_EXISTS',
+          'done',
+        ]);
+        const left = kind === 'update' ? 1 : 2;
+        for (let i = 0; i < left; i++)
+          expect(await outcome(store.create(SCOPE, secretOf(`new-${i}`, 10)))).toBe('done');
+        expect(await outcome(store.create(SCOPE, secretOf('more', 10)))).toBe('QUOTA_EXCEEDED');
+      },
+    );
+
+    it('measures a workspace in which a secret was deleted before it refuses one in another for the quota of the user', async () => {
+      const { inner, store } = openedWithoutSizes({ user: { secrets: 3 } });
+      for (const name of ['a', 'b']) await inner.create(SCOPE, secretOf(name, 10));
+      await store.create(SCOPE, secretOf('c', 10));
+      await store.delete(SCOPE, 'a');
+      expect(await outcome(store.create(OTHER, secretOf('d', 10)))).toBe('done');
+      expect(await outcome(store.create(OTHER, secretOf('e', 10)))).toBe('QUOTA_EXCEEDED');
+    });
+  });
+
+  it('does not say that a secret exists where the store cannot tell', async () => {
+    const { inner, store } = opened({ workspace: { secrets: 1 } });
+    await store.create(SCOPE, secretOf('a', 10));
+    inner.sizeOf = async () => Promise.reject(new StoreUnavailable());
+    expect(await outcome(store.create(SCOPE, secretOf('b', 10)))).toBe('QUOTA_EXCEEDED');
+  });
 
   it('fails with the error of the store when a measurement fails, and does not cache it', async () => {
     const { inner, store } = opened({ workspace: { secrets: 1 } });
