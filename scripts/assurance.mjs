@@ -40,6 +40,16 @@ const FORMS = [
     shows: 'random commands of many apps and users against a simple model, with restarts and faults',
   },
   { name: 'fuzz', script: 'test:fuzz', shows: 'requests of every malformed kind over raw sockets' },
+  {
+    name: 'audit',
+    script: 'test:audit-million',
+    shows: 'an edited, cut or reordered audit file of a million records is located in less than 10 s',
+  },
+  {
+    name: 'updates',
+    script: 'test:updates',
+    shows: 'eight processes update one secret while the service is killed, drained and limited',
+  },
   { name: 'crash', script: 'test:crash', shows: 'kill -9 at random points of writes' },
   {
     name: 'mutation',

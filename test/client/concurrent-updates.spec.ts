@@ -103,6 +103,7 @@ it.each(STORES)(
       Array.from({ length: COUNT }, (_mark, i) => `${worker}-${i}`),
     ).flat();
     expect([...marks].sort()).toEqual(expected.sort());
+    process.stdout.write(`figure: updates lost of ${UPDATES} by ${WORKERS} processes, ${name} = 0\n`);
     await service.end();
     const tokens = [...ended, service].flatMap(
       ({ output }) => output.match(/permission\/v1alpha1\/access"/g) ?? [],
