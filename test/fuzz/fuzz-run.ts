@@ -9,10 +9,10 @@ import { acceptedRequests, type ConnectionSpec, connections } from './request-ar
 /** Connections that are open at the same time; what is held is compared after each batch, and a difference shrunk to its case. */
 const MAX_CONNECTIONS = 64;
 const RUNS = 8;
-/** How long a resource may take to come back; no more than a loaded machine needs. */
-const PATIENCE_MS = 10_000;
+/** How long a resource may take to come back: what leaks never does, and a loaded machine needs some time. */
+const PATIENCE_MS = 60_000;
 /** The same, while the smallest case is looked for. */
-const SHRINKING_PATIENCE_MS = 1_000;
+const SHRINKING_PATIENCE_MS = 2_000;
 const SHRINKING_MS = 120_000;
 const METRICS_STATUSES = new Set([100, 200, 400, 404, 413, 417, 431]);
 

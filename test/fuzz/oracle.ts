@@ -145,7 +145,7 @@ export class Oracle {
 
   /** Returns what the answer says, and undefined where it has no documented form. */
   #said({ status, body }: RawAnswer, target: string): Said | undefined {
-    const envelope = parsed(body);
+    const envelope = parsed(Buffer.from(body, 'latin1').toString('utf8'));
     if (envelope === undefined) return undefined;
     const message = String(envelope.message);
     if (target.startsWith(SYSTEM_SERVER_PREFIX)) {
@@ -236,7 +236,7 @@ const ACCESS_REFUSED: Said = { code: 400, reason: 'INVALID_REQUEST' };
 
 function parsed(text: string): ReturnType<typeof JSON.parse> {
   try {
-    return JSON.parse(Buffer.from(text, 'latin1').toString('utf8'));
+    return JSON.parse(text);
   } catch {
     return undefined;
   }
