@@ -46,6 +46,11 @@ const NEEDED = {
     by: 'The tests of the Python client',
     isThere: () => ['python3', '/usr/bin/python3'].some((python) => runs(python, '-c', 'import bcrypt')),
   },
+  'golang-go': { by: 'The tests of the Go client', isThere: () => runs('go', 'version') },
+  'golang-golang-x-crypto-dev': {
+    by: 'The tests of the Go client',
+    isThere: () => existsSync('/usr/share/gocode/src/golang.org/x/crypto/bcrypt'),
+  },
 };
 
 function asRoot() {

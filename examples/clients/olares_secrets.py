@@ -16,6 +16,7 @@ An object may be used by several threads. No error and no printed object has a v
 import http.client
 import json
 import random
+import re
 import threading
 import time
 import urllib.parse
@@ -29,7 +30,10 @@ NOTHING_DONE = {"TOO_MANY_REQUESTS", "OVERLOADED", "SHUTTING_DOWN", "STORE_UNAVA
                 "IDENTITY_UNAVAILABLE", "AUDIT_UNAVAILABLE", "UNREACHABLE"}
 MAX_RETRY_AFTER_SECONDS = 30
 MAX_ATTEMPTS = 1000
+MAX_TOKEN_ATTEMPTS = 5
 BCRYPT_COST = 10
+# bcrypt reads no more, and later versions of the package refuse more.
+BCRYPT_BYTES = 72
 READ_TOKEN_FILE_AGAIN_SECONDS = 60
 
 
@@ -78,7 +82,7 @@ class SecretVault:
 
         The app proves itself by `app_key` and `app_secret`, or by a ServiceAccount token with the service's audience; behind
         the RBAC proxy of Olares 1.12.7 and later `pod_token_file` is the pod's own. `user_token` is a text, or a function
-        that returns one. `timeout` is of one attempt, in seconds.
+        that returns one. `timeout`, in seconds, is for the connection, and for each silence while an attempt is answered.
         """
         root = url or system_server
         if root is None or (url and system_server):
@@ -185,7 +189,9 @@ class SecretVault:
         for is_repeated in (False, True):
             own = self._credentials.headers()
             user_token = self._user_token() if callable(self._user_token) else self._user_token
-            headers = {**own, **({"X-Authorization": user_token} if user_token else {}), **(more or {})}
+            if user_token is not None and not _is_token(user_token):
+                raise _error("UNAUTHENTICATED", "The user's token is empty, or cannot be sent in a header.")
+            headers = {**own, **({"X-Authorization": user_token} if user_token is not None else {}), **(more or {})}
             try:
                 return self._send(operation, {**body, "env": self._environment}, headers)
             except SecretVaultError as error:
@@ -253,7 +259,8 @@ class _AccessTokens:
                 self._token = None
 
     def _request(self):
-        for attempt in range(5):
+        attempt = 1
+        while True:
             try:
                 return self._ask()
             except SecretVaultError as error:
@@ -261,10 +268,12 @@ class _AccessTokens:
                     # The service issues no token for more than the app holds.
                     self._ops.remove(error.grant)
                     continue
-                if error.reason not in ("UNREACHABLE", "TOO_MANY_REQUESTS") or attempt == 4:
+                wait = max(_pause(attempt), error.retry_after or 0)
+                if (error.reason not in ("UNREACHABLE", "TOO_MANY_REQUESTS") or attempt == MAX_TOKEN_ATTEMPTS
+                        or wait > MAX_RETRY_AFTER_SECONDS):
                     raise
-            time.sleep(_pause(attempt))
-        raise AssertionError("not reached")
+            time.sleep(wait)
+            attempt += 1
 
     def _ask(self):
         import bcrypt
@@ -274,26 +283,28 @@ class _AccessTokens:
         body = {
             "app_key": self._key,
             "timestamp": int(now),
-            "token": bcrypt.hashpw(proof, bcrypt.gensalt(BCRYPT_COST)).decode(),
+            "token": bcrypt.hashpw(proof[:BCRYPT_BYTES], bcrypt.gensalt(BCRYPT_COST)).decode(),
             "perm": {"dataType": "secret", "group": "secret.infisical", "version": "v1", "ops": self._ops},
         }
-        status, _, text = self._post("/permission/v1alpha1/access", body, {}, True)
+        status, headers, text = self._post("/permission/v1alpha1/access", body, {}, True)
         answer = _parse(text)
-        message = str(answer.get("message", ""))
-        if answer.get("code") == 0:
+        data, message = answer.get("data"), str(answer.get("message", ""))
+        if status == 200 and answer.get("code") == 0:
             try:
-                data = answer["data"]
                 expires = datetime.fromisoformat(data["expired_at"].replace("Z", "+00:00")).timestamp()
-                return _text(data["access_token"]), now + 0.8 * (expires - now)
+                if _is_token(data["access_token"]):
+                    return data["access_token"], now + 0.8 * (expires - now)
             except (TypeError, KeyError, ValueError, AttributeError):
-                raise _error("NOT_UNDERSTOOD", "No access token: what answered is not the secret service.") from None
+                pass
+        details = {"status": status, "retry_after": _retry_after(headers, data)}
         if message.startswith("permission required is not allowed"):
             grant = next((op for op in self._ops if message.endswith(op)), None)
-            raise _error("NOT_GRANTED", "The app holds no grant for what it asks for.", status=status, grant=grant)
+            raise _error("NOT_GRANTED", "The app holds no grant for what it asks for.", grant=grant, **details)
         if answer.get("code") == 100001:
-            raise _error("UNAUTHENTICATED", "The app's key or secret was refused, or the clock is more than 10 s off.")
+            raise _error("UNAUTHENTICATED", "The app's key or secret was refused, or the clock is more than 10 s off.",
+                         **details)
         reason = "TOO_MANY_REQUESTS" if status == 429 else "UNREACHABLE" if status >= 500 else "NOT_UNDERSTOOD"
-        raise _error(reason, f"No access token: the answer was {status}.", status=status)
+        raise _error(reason, f"No access token: the answer was {status}.", **details)
 
 
 class _TokenFiles:
@@ -316,37 +327,43 @@ class _TokenFiles:
     @staticmethod
     def _token_in(path):
         try:
-            with open(path, encoding="ascii") as file:
-                return file.read().strip()
-        except (OSError, UnicodeDecodeError):
+            with open(path, encoding="utf-8", errors="replace") as file:
+                token = file.read().strip()
+        except OSError:
             raise _error("UNAUTHENTICATED", f"The token file {path} cannot be read.") from None
+        if not _is_token(token):
+            raise _error("UNAUTHENTICATED", f"The file {path} holds no token.")
+        return token
 
 
 def _unwrap(answer, is_read):
     """Reads the envelope in each of its forms: documented, the predecessor's, wrapped by system-server."""
     status, headers, text = answer
+    is_ok = status == 200
     envelope = _parse(text)
-    code, message = envelope.get("code"), envelope.get("message")
-    if status == 200 and code == 100001:
-        raise _error("UNAUTHENTICATED", "system-server refused the access token.")
-    wrapped = envelope.get("data")
-    if status == 200 and code == 1 and "{" in str(message):
-        envelope = _parse(message[message.index("{"):])
-    elif status == 200 and code == 0 and isinstance(wrapped, dict) and "code" in wrapped:
+    code, wrapped = envelope.get("code") if is_ok else None, envelope.get("data")
+    if code == 100001:
+        raise _error("UNAUTHENTICATED", "system-server refused the access token.", status=status)
+    if code == 1:
+        # system-server's sentence: the status of what it called, and the answer.
+        message = str(envelope.get("message"))
+        called = re.match(r"invoke provider err: code (\d{3})\b", message)
+        status = int(called[1]) if called else status
+        envelope = _parse(message[message.index("{"):]) if "{" in message else {}
+    elif code == 0 and isinstance(wrapped, dict) and "code" in wrapped:
         envelope = wrapped
-    elif status == 200 and code == 0:
-        return wrapped, headers.get("ETag")
-    if envelope.get("code") == 200 or (envelope is wrapped and envelope.get("code") == 0):
+    outcome = envelope.get("code")
+    if is_ok and code != 1 and outcome in (0, 200):
         return envelope.get("data"), headers.get("ETag")
+    if is_ok and isinstance(outcome, int) and outcome >= 400:
+        status = outcome
     data = envelope.get("data")
     data = data if isinstance(data, dict) else {}
-    code = envelope.get("code")
-    status = code if isinstance(code, int) and code >= 100 else status
-    retry_after = headers.get("Retry-After") or data.get("retryAfterSeconds")
-    details = {"status": status, "request_id": data.get("requestId"), "grant": data.get("grant"),
-               "retry_after": _seconds(retry_after)}
-    if isinstance(data.get("reason"), str):
-        raise _error(data["reason"], str(envelope.get("message")), **details)
+    details = {"status": status, "request_id": data.get("requestId") or headers.get("X-Request-Id"),
+               "grant": data.get("grant"), "retry_after": _retry_after(headers, data)}
+    reason = data.get("reason")
+    if isinstance(reason, str) and re.fullmatch("[A-Z_]{3,40}", reason):
+        raise _error(reason, str(envelope.get("message")), **details)
     # A gateway in between: it may have passed a write on.
     if status == 429:
         raise _error("TOO_MANY_REQUESTS", "Too many requests.", **details)
@@ -361,18 +378,25 @@ def _text(value):
     return value
 
 
-def _seconds(retry_after):
-    """Returns None for a date, as a gateway may send it."""
-    try:
-        return float(retry_after)
-    except (TypeError, ValueError):
-        return None
+def _is_token(text):
+    """Whether a text may be sent in a header."""
+    return isinstance(text, str) and re.fullmatch(r"[\x21-\x7e]+", text) is not None
+
+
+def _retry_after(headers, data):
+    """Returns seconds, or None: also for a date, as a gateway may send it."""
+    for stated in (headers.get("Retry-After"), data.get("retryAfterSeconds") if isinstance(data, dict) else None):
+        try:
+            return float(stated)
+        except (TypeError, ValueError):
+            continue
+    return None
 
 
 def _parse(text):
     try:
         parsed = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return parsed if isinstance(parsed, dict) else {}
 

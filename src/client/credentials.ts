@@ -2,7 +2,18 @@ import { readFile } from 'node:fs/promises';
 import { hash } from 'bcryptjs';
 import { errorOf, SecretVaultError } from './errors.js';
 import type { SecretVaultOptions } from './options.js';
-import { field, type Operation, parsed, pause, pauseMs, post } from './transport.js';
+import {
+  field,
+  given,
+  isToken,
+  MAX_RETRY_AFTER_MS,
+  type Operation,
+  parsed,
+  pause,
+  pauseMs,
+  post,
+  retryAfterSeconds,
+} from './transport.js';
 
 /** What a request is sent with, and how to get another of it where it was refused. */
 export interface Credentials {
@@ -70,8 +81,9 @@ export class AccessTokens implements Credentials {
         if (!(error instanceof SecretVaultError)) throw error;
         if (error.reason === 'NOT_GRANTED' && this.#withdraw(error.details.grant)) continue;
         const mayPass = error.reason === 'UNREACHABLE' || error.reason === 'TOO_MANY_REQUESTS';
-        if (!mayPass || attempts >= MAX_ATTEMPTS) throw error;
-        await pause(pauseMs(attempts, error.details.retryAfterSeconds));
+        const waitMs = pauseMs(attempts, error.details.retryAfterSeconds);
+        if (!mayPass || attempts >= MAX_ATTEMPTS || waitMs > MAX_RETRY_AFTER_MS) throw error;
+        await pause(waitMs);
       }
     }
   }
@@ -104,43 +116,40 @@ export class AccessTokens implements Credentials {
         'No access token: the service cannot be reached, or gave no answer in time.',
       );
     }
-    const { status } = exchange.response;
     const body = parsed(exchange.text);
-    // A gateway in between, or an answer cut short.
-    if (body === undefined)
-      throw errorOf('UNREACHABLE', `No access token: the answer (${status}) is not JSON.`);
     const data = field(body, 'data');
     const [accessToken, expiredAt] = [
       field(data, 'access_token'),
       Date.parse(String(field(data, 'expired_at'))),
     ];
-    if (field(body, 'code') === 0 && typeof accessToken === 'string' && Number.isFinite(expiredAt))
+    const isIssued = exchange.response.status === 200 && field(body, 'code') === 0;
+    if (isIssued && isToken(accessToken) && Number.isFinite(expiredAt))
       return { token: accessToken, renewAtMs: askedAtMs + 0.8 * (expiredAt - askedAtMs) };
-    throw refusal(status, body);
+    throw refusal(exchange.response, body);
   }
 }
 
-function refusal(status: number, body: unknown): SecretVaultError {
+function refusal({ status, headers }: Response, body: unknown): SecretVaultError {
   const message = field(body, 'message');
+  const details = given({ status, retryAfterSeconds: retryAfterSeconds(headers, field(body, 'data')) });
   if (typeof message === 'string' && message.startsWith('permission required is not allowed')) {
     const [grant] = /\w+Secret\?workspace=[\w.-]+/.exec(message) ?? [];
-    return errorOf('NOT_GRANTED', 'The app holds no grant for what it asks for.', {
-      status,
-      ...(grant !== undefined && { grant }),
-    });
+    return errorOf('NOT_GRANTED', 'The app holds no grant for what it asks for.', given({ status, grant }));
   }
   if (field(body, 'code') === 100001)
     return errorOf(
       'UNAUTHENTICATED',
       "The app's key or secret was refused, or the clock is more than 10 s off.",
-      { status },
+      details,
     );
-  if (status === 429) return errorOf('TOO_MANY_REQUESTS', 'Too many requests for access tokens.', { status });
+  if (status === 429) return errorOf('TOO_MANY_REQUESTS', 'Too many requests for access tokens.', details);
   if (status >= 500)
-    return errorOf('UNREACHABLE', `No access token: the service answered ${status}.`, { status });
-  return errorOf('NOT_UNDERSTOOD', `No access token: what answered (${status}) is not the secret service.`, {
-    status,
-  });
+    return errorOf('UNREACHABLE', `No access token: the service answered ${status}.`, details);
+  return errorOf(
+    'NOT_UNDERSTOOD',
+    `No access token: what answered (${status}) is not the secret service.`,
+    details,
+  );
 }
 
 export interface TokenFiles {
@@ -186,8 +195,7 @@ async function tokenIn(file: string): Promise<string> {
   } catch {
     throw errorOf('UNAUTHENTICATED', `The token file ${file} cannot be read.`);
   }
-  // It becomes a header.
-  if (!/^[\x21-\x7e]+$/.test(text)) throw errorOf('UNAUTHENTICATED', `The file ${file} holds no token.`);
+  if (!isToken(text)) throw errorOf('UNAUTHENTICATED', `The file ${file} holds no token.`);
   return text;
 }
 

@@ -21,6 +21,7 @@ import { ReadCache } from './read-cache.js';
 import {
   type Answer,
   field,
+  isToken,
   type Operation,
   pause,
   pauseMs,
@@ -216,6 +217,8 @@ export class SecretVault {
     for (let isRepeated = false; ; isRepeated = true) {
       const own = await untilAborted(this.#credentials.headers(), signal);
       const userToken = typeof this.#userToken === 'function' ? await this.#userToken() : this.#userToken;
+      if (userToken !== undefined && !isToken(userToken))
+        throw errorOf('UNAUTHENTICATED', "The user's token is empty, or cannot be sent in a header.");
       const headers = { ...own, ...(userToken !== undefined && { 'x-authorization': userToken }), ...more };
       const call = {
         url: this.#base + `/${operation}` + this.#query,

@@ -28,7 +28,7 @@ export interface TransportOptions {
 const FIRST_PAUSE_MS = 100;
 const MAX_PAUSE_MS = 5_000;
 /** A longer wait is the caller's to decide. */
-const MAX_RETRY_AFTER_MS = 30_000;
+export const MAX_RETRY_AFTER_MS = 30_000;
 
 /** With these nothing was done, so that also a write may be sent again. */
 const NOTHING_DONE: ReadonlySet<Reason> = new Set([
@@ -124,7 +124,8 @@ export async function post(
       method: 'POST',
       headers: { 'content-type': 'application/json', ...headers },
       body: JSON.stringify(body),
-      redirect: 'error',
+      // The credentials are for nobody else.
+      redirect: 'manual',
       signal: controller.signal,
     });
     return { response, text: await response.text() };
@@ -160,45 +161,44 @@ function codeOf(error: unknown): unknown {
   return field(cause, 'code');
 }
 
+/** system-server's sentence about a provider whose answer was 400 or more. */
+const CALLED_STATUS = /^invoke provider err: code (\d{3})\b/;
+
 /** Reads the envelope in each of the forms in which it arrives: documented, the predecessor's, wrapped by system-server. */
 function answerIn(response: Response, text: string, isRead: boolean): Answer {
-  const retryAfter = Number(response.headers.get('retry-after') ?? NaN);
-  const shared = {
-    requestId: response.headers.get('x-request-id') ?? undefined,
-    retryAfterSeconds: Number.isFinite(retryAfter) ? retryAfter : undefined,
-  };
-  const body = parsed(text);
-  const { status } = response;
-  const code = field(body, 'code');
-  const message = field(body, 'message');
-  // system-server's own answers.
-  if (status === 200 && code === 100001)
-    throw errorOf('UNAUTHENTICATED', 'system-server refused the access token.', given(shared));
-  const inner = status === 200 && code === 1 && typeof message === 'string' ? message.indexOf('{') : -1;
-  let envelope = inner >= 0 ? parsed(String(message).slice(inner)) : body;
-  if (status === 200 && code === 0 && field(field(body, 'data'), 'code') !== undefined)
-    envelope = field(body, 'data');
+  const isOk = response.status === 200;
+  let { status } = response;
+  let envelope = parsed(text);
+  const code = isOk ? field(envelope, 'code') : undefined;
+  const wrapped = field(envelope, 'data');
+  if (code === 100001)
+    throw errorOf('UNAUTHENTICATED', 'system-server refused the access token.', { status });
+  if (code === 1) {
+    const message = String(field(envelope, 'message'));
+    status = Number(CALLED_STATUS.exec(message)?.[1] ?? status);
+    envelope = parsed(/{[^]*/.exec(message)?.[0] ?? '');
+  } else if (code === 0 && field(wrapped, 'code') !== undefined) envelope = wrapped;
   const outcome = field(envelope, 'code');
-  if (outcome === 200 || (status === 200 && outcome === 0 && inner < 0)) {
+  if (isOk && code !== 1 && (outcome === 200 || outcome === 0)) {
     const etag = response.headers.get('etag') ?? undefined;
     return { data: field(envelope, 'data'), ...(etag !== undefined && { etag }) };
   }
-  throw failureIn(envelope, typeof outcome === 'number' ? outcome : status, shared, isRead);
+  if (isOk && typeof outcome === 'number' && outcome >= 400) status = outcome;
+  throw failureIn(response, envelope, status, isRead);
 }
 
 function failureIn(
+  { headers }: Response,
   envelope: unknown,
   status: number,
-  shared: { readonly requestId: string | undefined; readonly retryAfterSeconds: number | undefined },
   isRead: boolean,
 ): SecretVaultError {
   const data = field(envelope, 'data');
   const [reason, grant, requestId] = [field(data, 'reason'), field(data, 'grant'), field(data, 'requestId')];
-  const retryAfter = field(data, 'retryAfterSeconds');
   const details = given({
     status,
-    requestId: typeof requestId === 'string' ? requestId : shared.requestId,
-    retryAfterSeconds: shared.retryAfterSeconds ?? (typeof retryAfter === 'number' ? retryAfter : undefined),
+    requestId: typeof requestId === 'string' ? requestId : (headers.get('x-request-id') ?? undefined),
+    retryAfterSeconds: retryAfterSeconds(headers, data),
     grant: typeof grant === 'string' ? grant : undefined,
   });
   const message = field(envelope, 'message');
@@ -206,19 +206,30 @@ function failureIn(
     return errorOf(reason as Reason, typeof message === 'string' ? message : reason, details);
   // A gateway in between: it may have passed a write on.
   if (status === 429) return errorOf('TOO_MANY_REQUESTS', 'Too many requests.', details);
-  if (status >= 500 && !isRead)
+  if (status >= 500)
     return errorOf(
-      'STORE_OUTCOME_UNKNOWN',
+      isRead ? 'UNREACHABLE' : 'STORE_OUTCOME_UNKNOWN',
       `Something between here and the service answered ${status}.`,
       details,
     );
-  if (status >= 500)
-    return errorOf('UNREACHABLE', `Something between here and the service answered ${status}.`, details);
   return errorOf('NOT_UNDERSTOOD', `What answered (${status}) is not the secret service.`, details);
 }
 
+/** Returns undefined for a date, as a gateway may send it. */
+export function retryAfterSeconds(headers: Headers, data: unknown): number | undefined {
+  const stated = Number(headers.get('retry-after') ?? NaN);
+  const inBody = field(data, 'retryAfterSeconds');
+  if (Number.isFinite(stated)) return stated;
+  return typeof inBody === 'number' ? inBody : undefined;
+}
+
+/** Whether a text may be sent in a header. */
+export function isToken(text: unknown): text is string {
+  return typeof text === 'string' && /^[\x21-\x7e]+$/.test(text);
+}
+
 /** Returns the fields that are there. */
-function given<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+export function given<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
     [K in keyof T]?: Exclude<T[K], undefined>;
   };

@@ -1,4 +1,5 @@
-"""Makes one call of the Python client, given as JSON in its argument, and prints {"result": ...} or {"error": reason}."""
+"""Makes the calls of the Python client that are given as a JSON list in its argument, one after the other, and prints a list of
+{"result": ...} or {"error": reason}."""
 import json
 import os
 import sys
@@ -7,21 +8,25 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 from olares_secrets import SecretVault, SecretVaultError  # noqa: E402
 
 at = {"system_server" if os.environ["VIA_SYSTEM_SERVER"] else "url": os.environ["URL"]}
-vault = SecretVault(workspace="ws", environment="dev", app_key="fake-key", app_secret="fake-secret",
-                    user_token="fake-user-token", **at)
-call = json.loads(sys.argv[1])
-name, value = call.get("name"), call.get("value")
+vault = SecretVault(workspace=os.environ["WORKSPACE"], environment="dev", app_key=os.environ["APP_KEY"],
+                    app_secret=os.environ["APP_SECRET"], user_token=os.environ["USER_TOKEN"], **at)
 methods = {
-    "retrieve": lambda: vault.retrieve(name),
-    "getOr": lambda: vault.get_or(name, call["fallback"]),
-    "list": lambda: [{"name": key, "value": text} for key, text in vault.list().items()],
-    "append": lambda: vault.update(name, lambda current: current + call["suffix"]),
-    "create": lambda: vault.create(name, value),
-    "update": lambda: vault.update(name, value) and None,
-    "put": lambda: vault.put(name, value),
-    "delete": lambda: vault.delete(name),
+    "retrieve": lambda call: vault.retrieve(call["name"]),
+    "getOr": lambda call: vault.get_or(call["name"], call["fallback"]),
+    "list": lambda call: [{"name": key, "value": text} for key, text in vault.list().items()],
+    "append": lambda call: vault.update(call["name"], lambda current: current + call["suffix"]),
+    "create": lambda call: vault.create(call["name"], call["value"]),
+    "update": lambda call: vault.update(call["name"], call["value"]) and None,
+    "put": lambda call: vault.put(call["name"], call["value"]),
+    "delete": lambda call: vault.delete(call["name"]),
 }
-try:
-    print(json.dumps({"result": methods[call["method"]]()}))
-except SecretVaultError as error:
-    print(json.dumps({"error": error.reason}))
+
+
+def outcome(call):
+    try:
+        return {"result": methods[call["method"]](call)}
+    except SecretVaultError as error:
+        return {"error": error.reason}
+
+
+print(json.dumps([outcome(call) for call in json.loads(sys.argv[1])]))

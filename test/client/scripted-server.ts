@@ -4,6 +4,7 @@ import vectorsFile from '../../client/vectors.json';
 
 export type ScriptedAnswer =
   | 'reset'
+  | 'cut'
   | {
       readonly status: number;
       readonly headers?: Readonly<Record<string, string>>;
@@ -25,7 +26,8 @@ export interface Vector {
   }[];
   readonly tokens?: number;
   readonly minimalMs?: number;
-  readonly accessAnswer?: unknown;
+  readonly userToken?: string;
+  readonly accessAnswers?: readonly (ScriptedAnswer | 'issue')[];
 }
 
 export const VECTORS = vectorsFile.cases as unknown as readonly Vector[];
@@ -43,13 +45,16 @@ interface Arrived {
 export class ScriptedServer {
   readonly arrived: Arrived[] = [];
   tokens = 0;
+  /** Of any request. */
+  firstAtMs = 0;
   private readonly server: Server;
 
   private constructor(
     private readonly answers: readonly ScriptedAnswer[],
-    private readonly accessAnswer: unknown,
+    private readonly accessAnswers: NonNullable<Vector['accessAnswers']>,
   ) {
     this.server = createServer((request, response) => {
+      this.firstAtMs ||= Date.now();
       const chunks: Buffer[] = [];
       request.on('data', (chunk: Buffer) => chunks.push(chunk));
       request.on('end', () =>
@@ -58,8 +63,11 @@ export class ScriptedServer {
     });
   }
 
-  static async start(answers: readonly ScriptedAnswer[], accessAnswer?: unknown): Promise<ScriptedServer> {
-    const server = new ScriptedServer(answers, accessAnswer);
+  static async start(
+    answers: readonly ScriptedAnswer[],
+    accessAnswers: Vector['accessAnswers'] = ['issue'],
+  ): Promise<ScriptedServer> {
+    const server = new ScriptedServer(answers, accessAnswers);
     await new Promise<void>((resolve) => server.server.listen(0, '127.0.0.1', resolve));
     return server;
   }
@@ -76,17 +84,19 @@ export class ScriptedServer {
   private answer(request: IncomingMessage, response: ServerResponse, body: unknown): void {
     const { pathname, searchParams } = new URL(request.url ?? '/', 'http://here');
     if (pathname === '/permission/v1alpha1/access') {
+      const scripted = inTurn(this.accessAnswers, this.tokens);
       this.tokens += 1;
       const data = {
         access_token: `token-${this.tokens}`,
         expired_at: new Date(Date.now() + 300_000).toISOString(),
       };
-      send(response, { status: 200, body: this.accessAnswer ?? { code: 0, message: 'success', data } });
+      const issued = { status: 200, body: { code: 0, message: 'success', data } };
+      send(response, scripted === 'issue' ? issued : scripted);
       return;
     }
     const [operation = ''] = pathname.split('/').slice(-1);
     const { headers } = request;
-    const answer = this.answers[Math.min(this.arrived.length, this.answers.length - 1)] ?? 'reset';
+    const answer = inTurn(this.answers, this.arrived.length);
     this.arrived.push({
       operation,
       workspace: searchParams.get('workspace'),
@@ -94,15 +104,26 @@ export class ScriptedServer {
       headers,
       atMs: Date.now(),
     });
-    if (answer === 'reset') request.socket.destroy();
-    else send(response, answer);
+    send(response, answer);
   }
 }
 
-function send(
-  response: ServerResponse,
-  { status, headers, body, text }: Exclude<ScriptedAnswer, 'reset'>,
-): void {
+/** The last one again and again. */
+function inTurn<T>(answers: readonly T[], index: number): T | 'reset' {
+  return answers[Math.min(index, answers.length - 1)] ?? 'reset';
+}
+
+function send(response: ServerResponse, answer: ScriptedAnswer): void {
+  if (answer === 'reset') {
+    response.destroy();
+    return;
+  }
+  if (answer === 'cut') {
+    response.writeHead(200, { 'content-type': 'application/json', 'content-length': '1000' });
+    response.write('{"code":200,', () => response.destroy());
+    return;
+  }
+  const { status, headers, body, text } = answer;
   response.writeHead(status, {
     'content-type': body === undefined ? 'text/html' : 'application/json',
     ...headers,

@@ -1,8 +1,6 @@
-import { execFile } from 'node:child_process';
-import { resolve } from 'node:path';
-import { promisify } from 'node:util';
 import { SecretVault, SecretVaultError, type SecretVaultOptions } from '../../src/client/index';
-import { describeWith, pythonWithBcrypt } from '../support/describe-with';
+import { describeWith } from '../support/describe-with';
+import { type Driver, go, python } from './drivers';
 import { ScriptedServer, VECTORS, type Vector } from './scripted-server';
 
 /** Makes the call of a vector. Returns what a driver of another language prints: `{result}` or `{error}`. */
@@ -50,46 +48,58 @@ const typescript: Client = (vector, url) => {
     ...at,
     workspace: 'ws',
     environment: 'dev',
-    userToken: 'fake-user-token',
+    userToken: vector.userToken ?? 'fake-user-token',
   };
   return call(new SecretVault({ ...options, appKey: 'fake-key', appSecret: 'fake-secret' }), vector.call);
 };
 
-const python: Client = async (vector, url) => {
-  const env = { URL: url, VIA_SYSTEM_SERVER: vector.systemServer === true ? 'yes' : '' };
-  const args = [resolve(__dirname, 'driver.py'), JSON.stringify(vector.call)];
-  const { stdout } = await promisify(execFile)(pythonWithBcrypt() ?? '', args, { env });
-  return JSON.parse(stdout) as object;
-};
+/** The client of a language that makes its calls by a driver. */
+const driven =
+  (driver: Driver): Client =>
+  async (vector, url) => {
+    const [outcome = {}] = await driver([vector.call], {
+      URL: url,
+      VIA_SYSTEM_SERVER: vector.systemServer === true ? 'yes' : '',
+      WORKSPACE: 'ws',
+      APP_KEY: 'fake-key',
+      APP_SECRET: 'fake-secret',
+      USER_TOKEN: vector.userToken ?? 'fake-user-token',
+    });
+    return outcome;
+  };
 
 describe('the TypeScript client keeps the vectors', () => keepsVectors(typescript));
-describeWith('python3-bcrypt', 'the Python client keeps the vectors', () => keepsVectors(python));
+describeWith('python3-bcrypt', 'the Python client keeps the vectors', () => keepsVectors(driven(python)));
+describeWith('go', 'the Go client keeps the vectors', () => keepsVectors(driven(go)));
 
 function keepsVectors(client: Client): void {
-  it.each(VECTORS.map((vector) => [vector.title, vector] as const))('%s', async (_title, vector) => {
-    const server = await ScriptedServer.start(vector.answers, vector.accessAnswer);
-    try {
-      const outcome = await client(vector, server.url);
-      expect(outcome).toEqual('error' in vector ? { error: vector.error } : { result: vector.result });
-      // Timers may fire a few milliseconds early.
-      const [first, last] = [server.arrived[0]?.atMs ?? 0, server.arrived.at(-1)?.atMs ?? 0];
-      expect(last + 5).toBeGreaterThanOrEqual(first + (vector.minimalMs ?? 0));
-      expect(server.tokens).toBe(vector.tokens ?? 1);
-      for (const { headers, workspace } of server.arrived) {
-        expect([workspace, headers['x-authorization']]).toEqual(['ws', 'fake-user-token']);
-        expect(headers['x-access-token']).toMatch(/^token-\d$/);
+  it.concurrent.each(VECTORS.map((vector) => [vector.title, vector] as const))(
+    '%s',
+    async (_title, vector) => {
+      const server = await ScriptedServer.start(vector.answers, vector.accessAnswers);
+      try {
+        const outcome = await client(vector, server.url);
+        expect(outcome).toEqual('error' in vector ? { error: vector.error } : { result: vector.result });
+        // Timers may fire a few milliseconds early.
+        const lastAtMs = server.arrived.at(-1)?.atMs ?? server.firstAtMs;
+        expect(lastAtMs + 5 - server.firstAtMs).toBeGreaterThanOrEqual(vector.minimalMs ?? 0);
+        expect(server.tokens).toBe(vector.tokens ?? 1);
+        for (const { headers, workspace } of server.arrived) {
+          expect([workspace, headers['x-authorization']]).toEqual(['ws', 'fake-user-token']);
+          expect(headers['x-access-token']).toMatch(/^token-\d$/);
+        }
+        const { requests } = vector;
+        if (requests !== undefined)
+          expect(server.arrived.map(({ operation }) => operation)).toEqual(
+            requests.map(({ operation }) => operation),
+          );
+        for (const [index, { body, headers = {} }] of requests?.entries() ?? []) {
+          if (body !== undefined) expect(server.arrived[index]?.body).toEqual(body);
+          expect(server.arrived[index]?.headers).toMatchObject(headers);
+        }
+      } finally {
+        await server.close();
       }
-      const { requests = [] } = vector;
-      if (requests.length > 0)
-        expect(server.arrived.map(({ operation }) => operation)).toEqual(
-          requests.map(({ operation }) => operation),
-        );
-      for (const [index, { body, headers = {} }] of requests.entries()) {
-        if (body !== undefined) expect(server.arrived[index]?.body).toEqual(body);
-        expect(server.arrived[index]?.headers).toMatchObject(headers);
-      }
-    } finally {
-      await server.close();
-    }
-  });
+    },
+  );
 }

@@ -3,6 +3,10 @@ import { existsSync, readdirSync } from 'node:fs';
 import { whyNoMemoryCgroup } from '../../scripts/attack/memory-cgroup';
 import { whyNoSmallDisk } from './small-disk';
 
+/** Where Debian's packages of Go have their source, as a GOPATH: nothing is downloaded. */
+export const DEBIAN_GOPATH = '/usr/share/gocode';
+const GO_CRYPTO = `${DEBIAN_GOPATH}/src/golang.org/x/crypto/bcrypt`;
+
 /** The requirements of tests beside Node; each returns why this machine lacks it, or undefined. */
 const NEEDS = {
   'redis-server': () =>
@@ -18,6 +22,10 @@ const NEEDS = {
     pythonWithBcrypt() === undefined
       ? 'there is no python3 with the package bcrypt (apt-get install python3-bcrypt)'
       : undefined,
+  go: () =>
+    existsSync(GO_CRYPTO)
+      ? unless('go', ['version'], 'there is no Go in PATH (apt-get install golang-go)')
+      : 'there is no Go package golang.org/x/crypto (apt-get install golang-golang-x-crypto-dev)',
   /** Running as another user. */
   root: () => (process.geteuid?.() === 0 ? undefined : 'only root can become another user'),
   /** Of util-linux, as in Debian's essential bsdutils; elsewhere `script` takes other arguments. */

@@ -1,0 +1,103 @@
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { describeWith } from '../support/describe-with';
+import { exampleApps, OTMOICLP, READER } from '../support/example-apps';
+import { MemorySecretStore } from '../support/memory.secret-store';
+import { startService, type Service } from '../support/service';
+import { userToken } from '../support/tokens';
+import { type Driver, go, goWorkspace, python } from './drivers';
+
+let service: Service;
+let token: string;
+beforeAll(async () => {
+  service = await startService({ store: new MemorySecretStore(), grantSource: exampleApps() });
+  token = await userToken('alice', Date.now());
+});
+afterAll(() => service.close());
+
+const EXAMPLES = resolve(__dirname, '../../examples/clients');
+
+describeWith('python3-bcrypt', 'the Python client', () => {
+  worksWithTheService('python', python);
+});
+
+describeWith('go', 'the Go client', () => {
+  worksWithTheService('go', go);
+
+  it('is formatted, passes go vet, and its own tests', async () => {
+    const files = [join(EXAMPLES, 'olares_secrets.go'), ...DRIVEN];
+    const { stdout, status } = spawnSync('gofmt', ['-l', ...files], { encoding: 'utf8' });
+    expect([status, stdout]).toEqual([0, '']);
+    const { command } = await goWorkspace();
+    // `go test` runs a part of vet by itself, which `go vet` has done.
+    await command('vet', 'olaressecrets', 'driver');
+    expect(await command('test', '-vet=off', 'olaressecrets')).toMatch(/^ok/);
+  });
+
+  it('names the same reasons as the TypeScript client', () => {
+    const reasons = (file: string, form: RegExp) =>
+      [...readFileSync(file, 'utf8').matchAll(form)].map(([, reason]) => reason).sort();
+    const typescript = reasons(resolve(__dirname, '../../src/client/errors.ts'), /^ {2}\| '([A-Z_]+)'/gm);
+    expect(typescript.length).toBeGreaterThan(20);
+    expect(reasons(join(EXAMPLES, 'olares_secrets.go'), /Reason += "([A-Z_]+)"/g)).toEqual(typescript);
+  });
+});
+
+const DRIVEN = ['driver.go', 'olares_secrets_test.go'].map((name) => join(__dirname, name));
+
+function worksWithTheService(prefix: string, driver: Driver): void {
+  const name = `${prefix}-a`;
+  const as = ({ appKey, appSecret }: typeof OTMOICLP, calls: readonly object[]) =>
+    driver(
+      calls.map((call) => ({ name, ...call })),
+      {
+        URL: service.url,
+        VIA_SYSTEM_SERVER: '',
+        WORKSPACE: 'otmoic',
+        APP_KEY: appKey,
+        APP_SECRET: appSecret,
+        USER_TOKEN: token,
+      },
+    );
+
+  it('stores, reads, changes, lists and deletes a secret of the service', async () => {
+    const outcomes = await as(OTMOICLP, [
+      { method: 'create', value: '1 日本 🚀' },
+      { method: 'create', value: '2' },
+      { method: 'append', suffix: '+' },
+      { method: 'update', value: '3' },
+      { method: 'put', value: '4' },
+      { method: 'list' },
+      { method: 'delete' },
+      { method: 'retrieve' },
+      { method: 'put', value: '5' },
+    ]);
+    expect(outcomes).toEqual([
+      { result: null },
+      { error: 'SECRET_ALREADY_EXISTS' },
+      { result: '1 日本 🚀+' },
+      { result: null },
+      { result: null },
+      { result: [{ name, value: '4' }] },
+      { result: null },
+      { error: 'SECRET_NOT_FOUND' },
+      { result: null },
+    ]);
+  });
+
+  it('of an app with fewer grants is refused what that does not hold', async () => {
+    expect(await as(READER, [{ method: 'getOr', fallback: '' }, { method: 'delete' }])).toEqual([
+      { result: '5' },
+      { error: 'NOT_GRANTED' },
+    ]);
+    expect(await as(OTMOICLP, [{ method: 'delete' }])).toEqual([{ result: null }]);
+  });
+
+  it('refuses a wrong secret', async () => {
+    const calls = [{ method: 'retrieve' }];
+    expect(await as({ ...OTMOICLP, appSecret: 'fake-wrong-secret' }, calls)).toEqual([
+      { error: 'UNAUTHENTICATED' },
+    ]);
+  });
+}
