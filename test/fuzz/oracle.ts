@@ -127,7 +127,9 @@ export class Oracle {
       if (status >= 500) fault('an unstated status');
       return;
     }
-    const said = this.#said(answer, request?.target ?? '');
+    // A request whose id the service could not read is any of those sent.
+    const targets = request === undefined ? ['', ...sent.map(({ target }) => target)] : [request.target];
+    const said = targets.map((target) => this.#said(answer, target)).find((one) => one !== undefined);
     if (said === undefined) return fault('not of the documented form');
     const name = route === undefined ? 'no route' : `${route.method} ${route.path}`;
     this.coverage.add(name, said);
