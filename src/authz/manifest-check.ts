@@ -61,14 +61,15 @@ export function checkManifest(source: string, isInConfigMap: boolean): CheckedMa
     return check(text, placeOf, isInConfigMap);
   } catch (error: unknown) {
     const offset = error instanceof RefusedFile ? error.offset : 0;
-    return { grants: [], findings: [refusedAt(placeOf(offset, offset), refusalOf(error, text).refused)] };
+    return { grants: [], findings: [refusedAt(refusalOf(error, text).refused, placeOf(offset, offset))] };
   }
 }
 
-/** Returns the finding that a file is refused; of its beginning where no place is known. */
-export function refusedAt(place: ManifestPlace | undefined, message: string): ManifestFinding {
-  const begin = { line: 1, column: 1, endLine: 1, endColumn: 1 };
-  return { rule: 'refused', severity: 'error', ...(place ?? begin), message };
+export const FILE_BEGIN: ManifestPlace = { line: 1, column: 1, endLine: 1, endColumn: 1 };
+
+/** Returns the finding that a file is refused. */
+export function refusedAt(message: string, place = FILE_BEGIN): ManifestFinding {
+  return finding('refused', place, message);
 }
 
 type PlaceOf = (begin: number, end: number) => ManifestPlace;
@@ -76,7 +77,7 @@ type Path = SysDataWarning['path'];
 
 function placesIn(text: string): PlaceOf {
   const lines = new LineCounter();
-  for (const { index } of text.matchAll(/^/gm)) lines.addNewLine(index);
+  for (const { index } of text.matchAll(/(?<![^\n])/g)) lines.addNewLine(index);
   return (begin, end) => {
     const [from, to] = [lines.linePos(begin), lines.linePos(end)];
     return { line: from.line, column: from.col, endLine: to.line, endColumn: to.col };
@@ -116,7 +117,7 @@ function check(text: string, placeOf: PlaceOf, isInConfigMap: boolean): CheckedM
   return { app, grants, findings: findings.sort((a, b) => a.line - b.line || a.column - b.column) };
 }
 
-function finding(
+export function finding(
   rule: ManifestRule,
   { line, column, endLine, endColumn }: ManifestPlace,
   message: string,

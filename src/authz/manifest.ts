@@ -8,10 +8,10 @@ import {
   type Refusal,
   refusalOf,
 } from './plain-yaml';
-import { isCollection, isMap, isScalar, LineCounter, type Pair, type YAMLMap } from 'yaml';
+import { isCollection, isMap, isNode, isScalar, LineCounter, type Pair, type YAMLMap } from 'yaml';
 import { APP_NAME, APP_NAME_RULE, type Grant, grantKey } from './grant';
 import { type Region, requirePlain } from './plain-region';
-import { parseSysData, type SysDataWarning } from './sys-data';
+import { parseSysData, type SysDataGrants, type SysDataWarning } from './sys-data';
 
 export interface ManifestWarning {
   readonly line: number;
@@ -32,12 +32,24 @@ export interface Manifest {
 const DEFAULT_SERVICE_ACCOUNT = 'default';
 const SERVICE_ACCOUNT_NAME = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
 
+/** A manifest that is accepted, with the places of what it states. */
+interface ManifestReading {
+  readonly app: string;
+  readonly serviceAccount: unknown;
+  /** `permission.sysData` as it stands there. */
+  readonly sysData: unknown;
+  readonly stated: SysDataGrants;
+  /** Returns where a path below `sysData` begins, and the offset behind its end; the permission's key where there is no such path. */
+  readonly rangeOf: (path: SysDataWarning['path']) => readonly [begin: number, end: number];
+  readonly lineAt: (offset: number) => number;
+}
+
 /**
  * Parses OlaresManifest.yaml as a developer writes it, Helm directives included, or as Helm rendered it. It is accepted
  * where metadata.name and the permission block are plain, that is, the same in every rendering, and refused as a whole otherwise.
  */
 export function parseManifest(source: string): Manifest | Refusal {
-  const text = source.replace(/^\ufeff/, '');
+  const text = textOf(source);
   try {
     return parse(text);
   } catch (error: unknown) {
@@ -45,7 +57,33 @@ export function parseManifest(source: string): Manifest | Refusal {
   }
 }
 
+/** Returns a manifest without its byte order mark, from which no offset counts. */
+export function textOf(source: string): string {
+  return source.replace(/^\ufeff/, '');
+}
+
 function parse(text: string): Manifest {
+  const { app, stated, serviceAccount, rangeOf, lineAt } = readManifest(text);
+  const lineOf = (path: SysDataWarning['path']): number => lineAt(rangeOf(path)[0]);
+  // Of two entries with one key a Map keeps the latter.
+  const lines = stated.grants.map(
+    ({ operation, workspace }, at) =>
+      [grantKey(operation, workspace), lineOf(stated.paths[at] ?? [])] as const,
+  );
+  return {
+    app,
+    grants: stated.grants,
+    lines: new Map(lines.reverse()),
+    serviceAccount:
+      typeof serviceAccount === 'string' && SERVICE_ACCOUNT_NAME.test(serviceAccount)
+        ? serviceAccount
+        : DEFAULT_SERVICE_ACCOUNT,
+    warnings: stated.warnings.map(({ path, reason }) => ({ line: lineOf(path), reason })),
+  };
+}
+
+/** @throws RefusedFile, and whatever a hostile file makes the YAML parser throw: refusalOf() takes both */
+export function readManifest(text: string): ManifestReading {
   const layout = layOut(text);
   const permissionBlock = blockOf(layout, 'permission');
   if (permissionBlock) requirePlain(text, layout.actions, contentOf(layout, permissionBlock));
@@ -62,31 +100,18 @@ function parse(text: string): Manifest {
   const app = appName(text, layout, entry(root, 'metadata', metadataBlock));
   const permission = entry(root, 'permission', permissionBlock);
   const value = plainValue(permission?.value);
-  if (value === null)
-    return { app, grants: [], lines: new Map(), warnings: [], serviceAccount: DEFAULT_SERVICE_ACCOUNT };
-  if (!isMap(permission?.value))
+  if (value !== null && !isMap(permission?.value))
     throw new RefusedFile(offsetOf(permission?.key), 'permission must be a mapping');
-  const { sysData, serviceAccount } = value as Readonly<Record<string, unknown>>;
-  const read = parseSysData(sysData, app);
-  if ('refused' in read)
-    throw new RefusedFile(offsetOf(permission.key), `permission.sysData states ${read.refused}`);
-  const nodeAt = nodesBelow(permission.value.get('sysData', true));
-  const lineAt = (path: SysDataWarning['path']): number =>
-    lines.linePos(offsetOf(nodeAt(path) ?? permission.key)).line;
-  // Of two entries with one key a Map keeps the latter.
-  const stated = read.grants.map(
-    ({ operation, workspace }, at) => [grantKey(operation, workspace), lineAt(read.paths[at] ?? [])] as const,
-  );
-  return {
-    app,
-    grants: read.grants,
-    lines: new Map(stated.reverse()),
-    serviceAccount:
-      typeof serviceAccount === 'string' && SERVICE_ACCOUNT_NAME.test(serviceAccount)
-        ? serviceAccount
-        : DEFAULT_SERVICE_ACCOUNT,
-    warnings: read.warnings.map(({ path, reason }) => ({ line: lineAt(path), reason })),
+  const { sysData, serviceAccount } = (value ?? {}) as Readonly<Record<string, unknown>>;
+  const stated = parseSysData(sysData, app);
+  if ('refused' in stated)
+    throw new RefusedFile(offsetOf(permission?.key), `permission.sysData states ${stated.refused}`);
+  const nodeAt = nodesBelow(isMap(permission?.value) ? permission.value.get('sysData', true) : undefined);
+  const rangeOf = (path: SysDataWarning['path']): readonly [number, number] => {
+    const node = nodeAt(path) ?? permission?.key;
+    return [offsetOf(node), isNode(node) ? (node.range?.[1] ?? 0) : 0];
   };
+  return { app, serviceAccount, sysData, stated, rangeOf, lineAt: (offset) => lines.linePos(offset).line };
 }
 
 /** The blocks that are read, and therefore never removed. */
@@ -114,11 +139,15 @@ function withoutTemplatedBlocks({ actions, blocks, masked }: ManifestLayout): st
     tokens = requireFewTokens(readable, start, tokens);
     requireClosed(readable, start);
     const body = start + block.indexOf(':') + 1;
-    pieces.push(masked.slice(from, body), masked.slice(body, end).replace(/[^\r\n]/g, ' '));
+    pieces.push(masked.slice(from, body), blankOf(masked.slice(body, end)));
     from = end;
   }
   pieces.push(masked.slice(from));
   return pieces.join('').replaceAll(MASK, PLACEHOLDER);
+}
+
+function blankOf(text: string): string {
+  return text.replace(/[^\r\n]+/g, (line) => ' '.repeat(line.length));
 }
 
 /** A lenient reader could take the blocks below into a quote or a bracket that is left open. @throws RefusedFile */

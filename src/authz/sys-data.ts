@@ -14,7 +14,7 @@ export interface SysDataWarning {
   readonly reason: string;
 }
 
-interface SysDataGrants {
+export interface SysDataGrants {
   readonly grants: readonly Grant[];
   /** Of each grant, where it is stated. */
   readonly paths: readonly SysDataWarning['path'][];

@@ -1,13 +1,15 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
+import { addCheckManifestCommand } from './commands/check-manifest';
 import { addDevCommand } from './commands/dev';
+import { addExplainCommand } from './commands/explain';
 
 /** Adds one command. What it needs that is heavy it loads in its action, so that `--help` and completion stay fast. */
 type AddCommand = (program: Command) => void;
 
 /** In the order of `--help`. */
-const COMMANDS: readonly AddCommand[] = [addDevCommand];
+const COMMANDS: readonly AddCommand[] = [addDevCommand, addCheckManifestCommand, addExplainCommand];
 
 const EXIT_CODES = `
 Exit codes: 0 done; 1 the answer is no; 2 wrong use; 3 the service or a file could not be used.

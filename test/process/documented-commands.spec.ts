@@ -113,6 +113,7 @@ const RULES: readonly Rule[] = [
   { like: /^npm (ci( --omit=dev)?|pack)$/, notHere: NO_REGISTRY },
   { like: /^npm run build$|^npx olares-secrets --help$/, by: 'test/cli/olares-secrets.spec.ts' },
   { like: /^npx olares-secrets dev( |$)/, by: 'test/cli/dev.spec.ts' },
+  { like: /^npx olares-secrets check-manifest /, by: 'test/cli/check-manifest.spec.ts' },
   { like: /^npm start$/, run: () => started(), shows: /"msg":"listening"/ },
   { like: /^curl .*CreateSecret/, run: shell, shows: /^\{"code":200,"message":"","data":""\}$/ },
   { like: /^curl .*RetrieveSecret/, run: shell, shows: /"value":"correct horse"/ },

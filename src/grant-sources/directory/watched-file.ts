@@ -53,7 +53,7 @@ type SmallFile =
   | { readonly kind: 'unreadable'; readonly reason: string };
 
 /** Reads a file that anybody may have put there. Whatever it is, this neither blocks, nor throws, nor reads more than `maxBytes`. */
-async function readSmallFile(path: string, maxBytes: number): Promise<SmallFile> {
+export async function readSmallFile(path: string, maxBytes: number): Promise<SmallFile> {
   try {
     // Without O_NONBLOCK, opening a FIFO would wait for its writer.
     const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);

@@ -1,10 +1,8 @@
-import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { manifestText } from '../support/manifest-config-map';
-
-const MAIN = resolve(__dirname, '../../dist/cli/explain.js');
+import { builtCommand } from './built-command';
 
 /** The built command, as an app's developer runs it. */
 describe('explain', () => {
@@ -14,13 +12,7 @@ describe('explain', () => {
     writeFileSync(join(dir, name), text);
     return name;
   };
-  const explain = (...args: readonly string[]) => {
-    const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, ...args], {
-      cwd: dir,
-      encoding: 'utf8',
-    });
-    return { status, stdout, stderr };
-  };
+  const explain = (...args: readonly string[]) => builtCommand(['explain', ...args], { cwd: dir });
   const asked = (manifest: string, op: string, workspace: string) => [
     ...['--manifest', manifest, '--op', op],
     ...['--workspace', workspace],
@@ -85,9 +77,16 @@ describe('explain', () => {
     ['no arguments', []],
     ['an operation that is none', asked('OlaresManifest.yaml', 'All', 'desk')],
     ['a broken workspace', asked('OlaresManifest.yaml', 'ListSecret', '../desk')],
-    ['a file that is not there', asked('missing.yaml', 'ListSecret', 'desk')],
     ['an option that is none', [...asked('OlaresManifest.yaml', 'ListSecret', 'desk'), '--all']],
   ])('exits with 2 for %s', (_, args) => {
     expect(explain(...args)).toMatchObject({ status: 2, stdout: '' });
+  });
+
+  it('exits with 3 for a file that is not there', () => {
+    expect(explain(...asked('missing.yaml', 'ListSecret', 'desk'))).toEqual({
+      status: 3,
+      stdout: '',
+      stderr: 'olares-secrets: missing.yaml cannot be used: ENOENT.\n',
+    });
   });
 });

@@ -1,0 +1,157 @@
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { basename, dirname, join, sep } from 'node:path';
+import { type Command, Option } from 'commander';
+import type { CheckedManifest, ManifestFinding } from '../../authz/manifest-check';
+import { CommandFailure, printable, WrongUse } from '../command-errors';
+import { readInput, utf8Text } from '../files/read-input';
+
+interface CheckOptions {
+  readonly configMap?: boolean;
+  readonly strict?: boolean;
+  readonly json?: boolean;
+  readonly sarif?: boolean;
+}
+
+/** One manifest; the file `-` is standard input. */
+type CheckedFile = CheckedManifest & { readonly file: string };
+
+export function addCheckManifestCommand(program: Command): void {
+  program
+    .command('check-manifest')
+    .summary('say which secrets a manifest grants, and what is wrong in it')
+    .description(
+      'Says which grants each OlaresManifest.yaml states, and what is wrong in it, by file:line:column. It is read by the ' +
+        'parser of the service: what is refused here is refused there. A folder stands for each OlaresManifest.yaml below ' +
+        'it, those of translations (i18n) left out, or else for the *.yaml in it; - is standard input.',
+    )
+    .argument('<file...>', 'manifests, as written or as rendered, or folders of them')
+    .option(
+      '--config-map',
+      'as on Olares 1.12.1 and later, where the chart brings the manifest in a ConfigMap',
+    )
+    .option('--strict', 'warnings count as errors')
+    .option('--json', 'print what was found as JSON')
+    .addOption(new Option('--sarif', 'print it as SARIF 2.1.0, for code hosts').conflicts('json'))
+    .addHelpText('after', '\nThe exit code is 1 where there is an error.')
+    .action(checkManifests);
+}
+
+async function checkManifests(
+  paths: readonly string[],
+  { configMap: isInConfigMap = false, strict = false, json = false, sarif = false }: CheckOptions,
+  command: Command,
+): Promise<void> {
+  const { checkManifest, refusedAt } = await import('../../authz/manifest-check.js');
+  const check = async (file: string): Promise<CheckedFile> => {
+    const read = await readManifestFile(file);
+    if ('reason' in read) return { file, grants: [], findings: [refusedAt(read.reason)] };
+    const checked = checkManifest(read.text, isInConfigMap);
+    const needsConfigMap = isInConfigMap && checked.grants.length > 0 && file !== '-';
+    const found = needsConfigMap ? await configMapFindings(dirname(file)) : [];
+    return { file, ...checked, findings: [...found, ...checked.findings] };
+  };
+  const files: CheckedFile[] = [];
+  const names = paths.flatMap(manifestsAt);
+  for (let at = 0; at < names.length; at += READ_AT_ONCE)
+    files.push(...(await Promise.all(names.slice(at, at + READ_AT_ONCE).map(check))));
+  const counts = countsOf(files);
+  process.exitCode = counts.errors > 0 || (strict && counts.warnings > 0) ? 1 : 0;
+  if (sarif) {
+    const { sarifOf } = await import('../files/manifest-sarif.js');
+    print(JSON.stringify(sarifOf(files, command.parent?.version() ?? ''), undefined, 2));
+  } else if (json) print(JSON.stringify({ ...counts, files }, undefined, 2));
+  else {
+    print(files.flatMap(linesFor).map(printable).join('\n'));
+    const { manifests, grants, errors, warnings } = counts;
+    process.stderr.write(
+      `${manifests} manifests, ${grants} grants, ${errors} errors, ${warnings} warnings.\n`,
+    );
+  }
+}
+
+/** While some are read, others are parsed. */
+const READ_AT_ONCE = 64;
+
+const MANIFEST_NAME = 'OlaresManifest.yaml';
+/** Folders in which no app has its manifest: translations have its name, and nobody reads them. */
+const UNREAD_FOLDER = /^(i18n|node_modules|\..+)$/;
+
+/** Returns the manifests that a path stands for: itself where it is no folder. */
+function manifestsAt(path: string): readonly string[] {
+  if (path === '-' || statSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) return [path];
+  const below = readdirSync(path, { recursive: true, encoding: 'utf8' }).filter(
+    (file) => basename(file) === MANIFEST_NAME && !file.split(sep).some((part) => UNREAD_FOLDER.test(part)),
+  );
+  const found = below.length > 0 ? below : readdirSync(path).filter((file) => file.endsWith('.yaml'));
+  if (found.length === 0) throw new WrongUse(`${path} has no ${MANIFEST_NAME} in it, and no other *.yaml.`);
+  return found.sort().map((file) => join(path, file));
+}
+
+/** Reads what the service would read, and says why it would not in its words. */
+async function readManifestFile(
+  file: string,
+): Promise<{ readonly text: string } | { readonly reason: string }> {
+  const { MANIFEST } = await import('../../grant-sources/directory/app-folder.js');
+  if (file === '-') {
+    const text = utf8Text(await readInput(file, MANIFEST.maxBytes));
+    return text === undefined ? { reason: 'not UTF-8 text' } : { text };
+  }
+  const { readSmallFile } = await import('../../grant-sources/directory/watched-file.js');
+  const read = await readSmallFile(file, MANIFEST.maxBytes);
+  if (read.kind === 'missing') throw new CommandFailure(3, `${file} is not there.`);
+  return read;
+}
+
+const MANIFEST_LABEL = 'secrets.olares.com/manifest';
+
+/** Returns what is missing in the templates of the chart that a manifest is of. They are no YAML, so that they are searched as text. */
+async function configMapFindings(chart: string): Promise<readonly ManifestFinding[]> {
+  const { finding, FILE_BEGIN } = await import('../../authz/manifest-check.js');
+  const folder = join(chart, 'templates');
+  const templates = existsSync(folder) ? readdirSync(folder, { recursive: true, encoding: 'utf8' }) : [];
+  const labels = templates
+    .filter((name) => /\.(ya?ml|tpl)$/.test(name))
+    .map((name) => readFileSync(join(folder, name), 'utf8'))
+    .flatMap((text) => [...text.matchAll(/^[^#\n]*secrets\.olares\.com\/manifest["']?\s*:\s*(\S*)/gm)])
+    .map(([, value = '']) => value);
+  const problem =
+    labels.length === 0
+      ? `no template of the chart makes a ConfigMap with the label ${MANIFEST_LABEL}: "true", without which the manifest grants nothing`
+      : `the label ${MANIFEST_LABEL} must be the text "true", in quotes`;
+  return labels.some((value) => /^["']true["']/.test(value))
+    ? []
+    : [finding('no-config-map', FILE_BEGIN, problem)];
+}
+
+function countsOf(files: readonly CheckedFile[]) {
+  const found = files.flatMap(({ findings }) => findings.map(({ severity }) => severity));
+  return {
+    manifests: files.length,
+    grants: files.reduce((sum, { grants }) => sum + grants.length, 0),
+    errors: found.filter((severity) => severity === 'error').length,
+    warnings: found.filter((severity) => severity === 'warning').length,
+  };
+}
+
+function linesFor({ file, app, grants, findings }: CheckedFile): readonly string[] {
+  const name = file === '-' ? 'stdin' : file.replaceAll('\n', '\ufffd');
+  const workspaces = [...new Set(grants.map(({ workspace }) => workspace))];
+  const operationsOn = (workspace: string): string =>
+    [...new Set(grants.filter((one) => one.workspace === workspace).map(({ operation }) => operation))].join(
+      ', ',
+    );
+  const stated = workspaces.map((workspace) => `${name}: ${app} on ${workspace}: ${operationsOn(workspace)}`);
+  const none = app === undefined || stated.length > 0 ? [] : [`${name}: ${app} states no grants of secrets`];
+  return [
+    ...stated,
+    ...none,
+    ...findings.flatMap(({ line, column, severity, message, fix }) => [
+      `${name}:${line}:${column}: ${severity}: ${message}`,
+      ...(fix === undefined ? [] : [`    write: ${fix}`]),
+    ]),
+  ];
+}
+
+function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
