@@ -127,16 +127,19 @@ interface ToldManifest {
 export function tellManifestChanges(
   manifest: ToldManifest,
   print: (text: string) => void,
-  /** Called after each change of the grants of an app that is served. */
-  onChange: () => void,
+  /** Called after each change of the grants of an app that is served, and awaited before the change is told: what it says is then so. */
+  onChange: () => Promise<void>,
 ): void {
   let told = stateOf(manifest);
+  let telling = Promise.resolve();
   setInterval(() => {
     const now = stateOf(manifest, told);
     const { text, hasChanged } = changeBetween(told, now);
     told = now;
-    if (text !== '') print(text);
-    if (hasChanged && manifest.appNow() !== undefined) onChange();
+    telling = telling.then(async () => {
+      if (hasChanged && manifest.appNow() !== undefined) await onChange();
+      if (text !== '') print(text);
+    });
   }, COMPARED_EVERY_MS).unref();
 }
 

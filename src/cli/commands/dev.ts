@@ -98,8 +98,8 @@ async function start(asked: DevArguments, manifest: string, name: string): Promi
   };
   const renew = await development.keepCredentialFiles(dataDir, caller);
   print(developmentBanner(first, source, { url, manifest, dataDir, isFresh: fresh }));
-  const renewed = (): void =>
-    void renew().catch((error: unknown) => service.log.warn({ err: error }, 'start_banner_failed'));
+  const renewed = (): Promise<void> =>
+    renew().catch((error: unknown) => service.log.warn({ err: error }, 'start_banner_failed'));
   tellManifestChanges({ source, manifest, appNow }, (text) => print(`\n${text}\n\n`), renewed);
 }
 
