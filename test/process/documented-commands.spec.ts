@@ -112,7 +112,7 @@ const RULES: readonly Rule[] = [
   { like: /^npm ci && npm start$/, run: () => started(), shows: /"msg":"listening"/ },
   { like: /^npm ci && npm test$|^npm test( -- <pattern>)?$|^rm -rf node_modules && npm ci$/, notHere: ITSELF },
   { like: /^npm (ci( --omit=dev)?|pack)$/, notHere: NO_REGISTRY },
-  { like: /^npm run build$|^npx olares-secrets --help$/, by: 'test/cli/olares-secrets.spec.ts' },
+  { like: /^npm run build$|^npx olares-secrets --help$|^node \/app\/dist\/cli\/olares-secrets.js$/, by: 'test/cli/olares-secrets.spec.ts' },
   { like: /^npx olares-secrets dev( |$)/, by: 'test/cli/dev.spec.ts' },
   { like: /^npx olares-secrets check-manifest /, by: 'test/cli/check-manifest.spec.ts' },
   { like: /^npm start$/, run: () => started(), shows: /"msg":"listening"/ },
@@ -139,6 +139,7 @@ const RULES: readonly Rule[] = [
   { like: /^node dist\/cli\/unregister.js$/, by: 'test/process/unregister.spec.ts' },
   { like: /^npm run request-path$/, notHere: 'it starts the service under the debugger' },
   { like: /npm run audit -- (verify|grep|tail|report)/, by: 'test/process/audit.spec.ts' },
+  { like: /^npm run explain( -- …)?$/, by: 'test/cli/explain.spec.ts' },
   { like: /^npm run explain -- --manifest/, run: onAManifest, shows: /^DENIED +App notes .*\n[^]*- ListSecret\?workspace=notes-desk$/m },
   { like: /^npm run test:timing$/, notHere: LONG },
   { like: /^npm run sbom$/, by: 'test/image/sbom.spec.ts' },
@@ -297,7 +298,7 @@ describe('the commands of the documents', () => {
 
   it('are in blocks that say that they are commands', () => {
     expect(blocks.filter(({ language }) => language === 'sh').length).toBeGreaterThan(10);
-    const others = blocks.filter(({ language }) => !['sh', 'yaml', 'json', 'mermaid', ''].includes(language));
+    const others = blocks.filter(({ language }) => !['sh', 'yaml', 'json', 'go', 'mermaid', ''].includes(language));
     expect(others).toEqual([]);
     const unsaid = blocks.filter(
       ({ language, text }) =>
