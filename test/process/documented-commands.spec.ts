@@ -298,7 +298,9 @@ describe('the commands of the documents', () => {
 
   it('are in blocks that say that they are commands', () => {
     expect(blocks.filter(({ language }) => language === 'sh').length).toBeGreaterThan(10);
-    const others = blocks.filter(({ language }) => !['sh', 'yaml', 'json', 'go', 'mermaid', ''].includes(language));
+    const others = blocks.filter(
+      ({ language }) => !['sh', 'yaml', 'json', 'go', 'mermaid', ''].includes(language),
+    );
     expect(others).toEqual([]);
     const unsaid = blocks.filter(
       ({ language, text }) =>
