@@ -6,6 +6,7 @@ import { type AuditRecord, AuditSink, AuditSinkFailed } from '../../src/audit/au
 import { UNATTENDED } from '../../src/secrets/call-context';
 import { ENVIRONMENTS, scopeKeyOf, type SecretScope } from '../../src/secrets/secret';
 import { SecretStore } from '../../src/secrets/secret-store';
+import { httpCall } from '../support/http-call';
 import { FixedClock } from '../support/fixed-clock';
 import { FixedGrantSource } from '../support/fixed-grant-source';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
@@ -129,6 +130,9 @@ export class ModelledService {
     // All of them have ended before one that was answered wrongly ends the run.
     await Promise.allSettled(answers);
     const completed = await Promise.all(answers);
+    // A connection may be closed by its client before it is accepted. They are accepted in order, so one more tells that all are.
+    if (this.caller === 'http' && commands.some(({ hangsUp }) => hangsUp))
+      await httpCall(`${this.#service.url}/livez`, { method: 'GET' });
     await this.#held.nothing();
     const granted = (command: ModelCommand) => {
       const [before, after] = [isGranted(grantsBefore, command), isGranted(this.#grants, command)];
