@@ -145,7 +145,7 @@ describe('check-manifest', () => {
         'own.yaml: notes on notes: ListSecret\n' +
         'own.yaml:10:11: error: op "Listsecret": the operation is none of RetrieveSecret, CreateSecret, ' +
         'UpdateSecret, DeleteSecret, ListSecret\n    write: ListSecret\n',
-      stderr: '1 manifests, 1 grants, 1 errors, 0 warnings.\n',
+      stderr: '1 manifest, 1 grant, 1 error, 0 warnings.\n',
     });
   });
 

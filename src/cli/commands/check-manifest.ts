@@ -62,10 +62,10 @@ async function checkManifests(
   } else if (json) print(JSON.stringify({ ...counts, files }, undefined, 2));
   else {
     print(files.flatMap(linesFor).map(printable).join('\n'));
-    const { manifests, grants, errors, warnings } = counts;
-    process.stderr.write(
-      `${manifests} manifests, ${grants} grants, ${errors} errors, ${warnings} warnings.\n`,
+    const counted = Object.entries(counts).map(([things, count]) =>
+      count === 1 ? `1 ${things.slice(0, -1)}` : `${count} ${things}`,
     );
+    process.stderr.write(`${counted.join(', ')}.\n`);
   }
 }
 
