@@ -1,3 +1,5 @@
+import { type Reason, SecretVaultError } from '../client/errors.js';
+
 /**
  * How a command ends: 0 done; 1 the answer is no (a difference, a finding, a secret that is not there, a refusal);
  * 2 wrong use; 3 the service or a file could not be used.
@@ -30,10 +32,32 @@ export function endWithReader(error: NodeJS.ErrnoException): void {
 /** Returns what to print of an error, and the exit code. The message of a foreign error may have anything in it, and is not printed. */
 export function failureOf(error: unknown): { readonly exitCode: FailureCode; readonly message: string } {
   if (error instanceof CommandFailure) return { exitCode: error.exitCode, message: printable(error.message) };
+  if (error instanceof SecretVaultError) return vaultFailureOf(error);
   if (isFileError(error))
     return { exitCode: 3, message: printable(`${error.path} cannot be used: ${error.code}.`) };
   const name = error instanceof Error ? error.constructor.name : typeof error;
   return { exitCode: 3, message: `This is a fault of the command itself (${name}); please report it.` };
+}
+
+/** The reasons with which the service was asked and said no. With all others it could not do what it was asked. */
+const REFUSALS: ReadonlySet<Reason> = new Set([
+  'UNAUTHENTICATED',
+  'NOT_GRANTED',
+  'USER_MISMATCH',
+  'SECRET_NOT_FOUND',
+  'SECRET_ALREADY_EXISTS',
+  'APPROVAL_REQUIRED',
+  'PRECONDITION_FAILED',
+  'REQUEST_TOO_LARGE',
+  'STORE_REFUSED',
+  'QUOTA_EXCEEDED',
+]);
+
+function vaultFailureOf({ reason, message, details: { requestId } }: SecretVaultError) {
+  const exitCode: FailureCode = reason === 'INVALID_REQUEST' ? 2 : REFUSALS.has(reason) ? 1 : 3;
+  const sentence = /[.!?]$/.test(message) ? message : `${message}.`;
+  const id = requestId === undefined ? '' : ` (request ${requestId})`;
+  return { exitCode, message: printable(`${reason}: ${sentence}${id}`) };
 }
 
 function isFileError(error: unknown): error is Error & { readonly code: string; readonly path: string } {

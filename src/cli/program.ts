@@ -2,14 +2,30 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { addCheckManifestCommand } from './commands/check-manifest';
+import { addCompletionCommand } from './commands/completion';
 import { addDevCommand } from './commands/dev';
+import { addEditCommand } from './commands/edit';
 import { addExplainCommand } from './commands/explain';
+import { addGetCommand, addListCommand } from './commands/read-commands';
+import { addRunCommand } from './commands/run';
+import { addDeleteCommand, addSetCommand } from './commands/write-commands';
 
 /** Adds one command. What it needs that is heavy it loads in its action, so that `--help` and completion stay fast. */
 type AddCommand = (program: Command) => void;
 
 /** In the order of `--help`. */
-const COMMANDS: readonly AddCommand[] = [addDevCommand, addCheckManifestCommand, addExplainCommand];
+const COMMANDS: readonly AddCommand[] = [
+  addDevCommand,
+  addRunCommand,
+  addGetCommand,
+  addSetCommand,
+  addListCommand,
+  addEditCommand,
+  addDeleteCommand,
+  addCheckManifestCommand,
+  addExplainCommand,
+  addCompletionCommand,
+];
 
 const EXIT_CODES = `
 Exit codes: 0 done; 1 the answer is no; 2 wrong use; 3 the service or a file could not be used.
@@ -26,6 +42,8 @@ export function olaresSecretsProgram(): Command {
     .configureHelp({ showGlobalOptions: true })
     // Its errors come to the handler of all errors.
     .configureOutput({ outputError: () => undefined })
+    // So that the options after `run PROGRAM` are the program's.
+    .enablePositionalOptions()
     .exitOverride()
     .addHelpText('after', EXIT_CODES);
   // Only commands that are added later inherit what was set above.

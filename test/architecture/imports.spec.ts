@@ -214,6 +214,8 @@ describe('the architecture', () => {
     expect(readers.sort()).toEqual([
       'src/cli/audit.ts',
       'src/cli/commands/dev.ts',
+      'src/cli/commands/edit.ts',
+      'src/cli/connection.ts',
       'src/cli/infisical-setup.ts',
       'src/cli/inspect-embedded-store.ts',
       'src/cli/migrate-from-tapr.ts',

@@ -113,6 +113,8 @@ const RULES: readonly Rule[] = [
   { like: /^npm ci && npm test$|^npm test( -- <pattern>)?$|^rm -rf node_modules && npm ci$/, notHere: ITSELF },
   { like: /^npm (ci( --omit=dev)?|pack)$/, notHere: NO_REGISTRY },
   { like: /^npm run build$|^npx olares-secrets --help$|^node \/app\/dist\/cli\/olares-secrets.js$/, by: 'test/cli/olares-secrets.spec.ts' },
+  { like: /^npx olares-secrets run -- /, by: 'test/cli/run.spec.ts' },
+  { like: /^printf hello \| npx olares-secrets set greeting$|^npx olares-secrets get greeting$/, by: 'test/cli/secrets.spec.ts' },
   { like: /^npx olares-secrets dev( |$)/, by: 'test/cli/dev.spec.ts' },
   { like: /^npx olares-secrets check-manifest /, by: 'test/cli/check-manifest.spec.ts' },
   { like: /^npm start$/, run: () => started(), shows: /"msg":"listening"/ },

@@ -1,0 +1,32 @@
+import { createReadStream } from 'node:fs';
+import { CommandFailure } from './command-errors';
+
+/**
+ * Reads a file whole, or standard input where the path is `-`.
+ * @throws CommandFailure where it is larger, and the file system's error
+ */
+export async function readInput(path: string, maxBytes: number): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of path === '-' ? process.stdin : createReadStream(path)) {
+    chunks.push(chunk as Buffer);
+    length += (chunk as Buffer).length;
+    if (length > maxBytes)
+      throw new CommandFailure(3, `${inputName(path)} is larger than ${maxBytes} bytes.`);
+  }
+  return Buffer.concat(chunks);
+}
+
+/** Returns how a sentence names an input. */
+export function inputName(path: string): string {
+  return path === '-' ? 'standard input' : path;
+}
+
+/** Returns UTF-8 text; undefined where it is none. */
+export function utf8Text(bytes: Uint8Array): string | undefined {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,139 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describeWith } from '../support/describe-with';
+import { eventually } from '../support/eventually';
+import { BuiltCommands, ended } from './built-commands';
+
+const CANARY = 'canary-81d2ab';
+let commands: BuiltCommands;
+beforeAll(async () => {
+  commands = await BuiltCommands.start();
+  await commands.vault.put('api.token', CANARY);
+  await commands.vault.put('2nd-käy', 'two\nlines');
+});
+afterAll(() => commands.close());
+
+/** A program of Node that is told what it is run with. */
+const node = (script: string, ...args: readonly string[]) => ['--', process.execPath, '-e', script, ...args];
+
+describe('run', () => {
+  it('hands on the secrets as variables, its streams and every argument, and ends with the exit code of the program', async () => {
+    const show =
+      'process.stdin.on("data", (text) => console.log(`${text}`)).on("end", () => process.exit(7));' +
+      'console.log(JSON.stringify([process.env, process.argv.slice(1)]))';
+    const { status, stdout, stderr } = await commands.run(
+      ['run', ...node(show, 'run', '--watch', '--env=x')],
+      {
+        input: 'from standard input',
+      },
+    );
+    const [first = '', second] = stdout.split('\n');
+    const [env, args] = JSON.parse(first) as [Record<string, string>, string[]];
+    expect([status, stderr, second]).toEqual([7, '', 'from standard input']);
+    expect(args).toEqual(['run', '--watch', '--env=x']);
+    expect(env).toMatchObject({ API_TOKEN: CANARY, _2ND_K_Y: 'two\nlines', HOME: commands.env['HOME'] });
+    expect(Object.keys(env).filter((name) => name.startsWith('OLARES_SECRETS_'))).toEqual([]);
+  });
+
+  it('leaves no secret in a command line, in its own environment, in a file or in the log of the service', async () => {
+    const child = commands.spawn(['run', ...node('console.log(process.pid); setInterval(() => {}, 1e6)')]);
+    const result = ended(child);
+    let printed = '';
+    child.stdout.on('data', (chunk: Buffer) => (printed += chunk.toString()));
+    await eventually(() => expect(printed).toMatch(/^\d+\n$/));
+    const [parent, program] = [String(child.pid), printed.trim()];
+    const seen = (pid: string, file: string) => readFileSync(`/proc/${pid}/${file}`, 'utf8');
+    expect(seen(program, 'environ')).toContain(CANARY);
+    for (const text of [seen(program, 'cmdline'), seen(parent, 'cmdline'), seen(parent, 'environ')])
+      expect([text.length > 0, text.includes(CANARY)]).toEqual([true, false]);
+    // Also while it runs: a file that was there for a moment only would be seen by others.
+    expect(commands.filesWith(CANARY)).toEqual([]);
+    expect(readdirSync('/dev/shm').filter((name) => name.startsWith('olares-secrets-'))).toEqual([]);
+    expect(commands.service.log()).not.toContain(CANARY);
+    child.kill('SIGTERM');
+    expect(await result).toMatchObject({ status: 143, stderr: '' });
+  });
+
+  it('forwards signals, and says by its exit code which one ended the program', async () => {
+    const program =
+      'for (const one of ["SIGUSR1", "SIGUSR2", "SIGHUP", "SIGINT"]) process.on(one, () => console.log(one));' +
+      'setInterval(() => {}, 1e6); console.log("ready")';
+    const child = commands.spawn(['run', ...node(program)]);
+    const result = ended(child);
+    let printed = '';
+    child.stdout.on('data', (chunk: Buffer) => (printed += chunk.toString()));
+    await eventually(() => expect(printed).toBe('ready\n'));
+    let shown = printed;
+    for (const signal of ['SIGUSR1', 'SIGUSR2', 'SIGHUP', 'SIGINT'] as const) {
+      child.kill(signal);
+      shown += `${signal}\n`;
+      await eventually(() => expect(printed).toBe(shown));
+    }
+    child.kill('SIGQUIT');
+    expect((await result).status).toBe(131);
+  });
+
+  it('starts nothing where it would be wrong, and says why', async () => {
+    const started = join(commands.dir, 'started');
+    const touch = ['--', 'touch', started];
+    await Promise.all([
+      commands.vault.put('api-token', 'x'),
+      commands.vault.put('ld.preload', '/tmp/evil.so'),
+    ]);
+    const all = await Promise.all([
+      commands.run(['run', ...touch]),
+      commands.run(['run', '--only', 'ld.preload', ...touch]),
+      commands.run(['run', '--only', 'api-token', ...touch], { env: { API_TOKEN: 'mine' } }),
+      commands.run(['run', '--only', 'not-there', ...touch]),
+      commands.run(['run', '--interval', '0', ...touch]),
+      commands.run(['run', '--only', 'api-token', '--', join(commands.dir, 'missing')]),
+      commands.run(['run', '--only', 'api-token', '--', commands.dir]),
+    ]);
+    await commands.vault.delete('api-token');
+    await commands.vault.delete('ld.preload');
+    expect(all.map(({ status }) => status)).toEqual([1, 1, 1, 1, 2, 127, 126]);
+    expect(all[0]?.stderr).toBe(
+      'olares-secrets: The secrets api-token and api.token would both be the variable API_TOKEN: --prefix or --only avoids it.\n',
+    );
+    expect(all[1]?.stderr).toContain('LD_PRELOAD, which decides what programs do');
+    expect(all[2]?.stderr).toContain('would replace the variable API_TOKEN, which is set');
+    expect(existsSync(started)).toBe(false);
+  });
+
+  it('starts the program again with --watch when a secret has changed, and goes on with the earlier ones where it cannot', async () => {
+    await commands.vault.put('watched', 'one');
+    const program =
+      'process.on("SIGTERM", () => { console.log("ends"); process.exit(0); });' +
+      'setInterval(() => {}, 1e6); console.log(process.env.WATCHED)';
+    const child = commands.spawn(['run', '--watch', '--interval', '1', ...node(program)]);
+    const result = ended(child);
+    let printed = '';
+    let noted = '';
+    child.stdout.on('data', (chunk: Buffer) => (printed += chunk.toString()));
+    child.stderr.on('data', (chunk: Buffer) => (noted += chunk.toString()));
+    await eventually(() => expect(printed).toBe('one\n'));
+    await commands.vault.update('watched', 'two');
+    await eventually(() => expect(printed).toBe('one\nends\ntwo\n'));
+    await commands.vault.create('watched!', 'x');
+    await commands.vault.create('watched?', 'x');
+    await eventually(() => expect(noted).toContain('The program goes on with the earlier ones.'));
+    expect(noted).toContain('would both be the variable WATCHED_');
+    await Promise.all([commands.vault.delete('watched!'), commands.vault.delete('watched?')]);
+    child.kill('SIGTERM');
+    expect(await result).toMatchObject({ status: 0, stdout: expect.stringMatching(/two\nends\n$/) });
+    expect(noted).not.toContain(CANARY);
+  });
+});
+
+describeWith('pseudo-terminal', 'run on a terminal', () => {
+  it('lets the terminal alone tell the program of Ctrl-C, so that it has it once', async () => {
+    const program =
+      'let count = 0; process.on("SIGINT", () => count++ || setTimeout(() => { console.log(`${count} time`); process.exit(5); }, 300));' +
+      'setInterval(() => {}, 1e6); console.log("ready")';
+    const { status, screen } = await commands.onTerminal(
+      ['run', '--only', 'api.token', ...node(program)],
+      [['ready', '\u0003']],
+    );
+    expect([status, /(\d+) time/.exec(screen)?.[1]]).toEqual([5, '1']);
+  });
+});
