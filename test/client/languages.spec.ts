@@ -1,12 +1,12 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { describeWith } from '../support/describe-with';
 import { exampleApps, OTMOICLP, READER } from '../support/example-apps';
 import { MemorySecretStore } from '../support/memory.secret-store';
 import { startService, type Service } from '../support/service';
 import { userToken } from '../support/tokens';
-import { type Driver, go, goWorkspace, python } from './drivers';
+import { type Driver, go, GO_FILES, goClient, python } from './drivers';
 
 let service: Service;
 let token: string;
@@ -16,8 +16,6 @@ beforeAll(async () => {
 });
 afterAll(() => service.close());
 
-const EXAMPLES = resolve(__dirname, '../../examples/clients');
-
 describeWith('python3-bcrypt', 'the Python client', () => {
   worksWithTheService('python', python);
 });
@@ -26,10 +24,9 @@ describeWith('go', 'the Go client', () => {
   worksWithTheService('go', go);
 
   it('is formatted, passes go vet, and its own tests', async () => {
-    const files = [join(EXAMPLES, 'olares_secrets.go'), ...DRIVEN];
-    const { stdout, status } = spawnSync('gofmt', ['-l', ...files], { encoding: 'utf8' });
+    const { stdout, status } = spawnSync('gofmt', ['-l', ...Object.values(GO_FILES)], { encoding: 'utf8' });
     expect([status, stdout]).toEqual([0, '']);
-    const { command } = await goWorkspace();
+    const { command } = goClient();
     // `go test` runs a part of vet by itself, which `go vet` has done.
     await command('vet', 'olaressecrets', 'driver');
     expect(await command('test', '-vet=off', 'olaressecrets')).toMatch(/^ok/);
@@ -40,11 +37,9 @@ describeWith('go', 'the Go client', () => {
       [...readFileSync(file, 'utf8').matchAll(form)].map(([, reason]) => reason).sort();
     const typescript = reasons(resolve(__dirname, '../../src/client/errors.ts'), /^ {2}\| '([A-Z_]+)'/gm);
     expect(typescript.length).toBeGreaterThan(20);
-    expect(reasons(join(EXAMPLES, 'olares_secrets.go'), /Reason += "([A-Z_]+)"/g)).toEqual(typescript);
+    expect(reasons(GO_FILES.client, /Reason += "([A-Z_]+)"/g)).toEqual(typescript);
   });
 });
-
-const DRIVEN = ['driver.go', 'olares_secrets_test.go'].map((name) => join(__dirname, name));
 
 function worksWithTheService(prefix: string, driver: Driver): void {
   const name = `${prefix}-a`;

@@ -9,7 +9,7 @@ import { SystemMonotonicTime } from '../../src/time/clock';
 import { informerDepsOf } from '../kubernetes/informer-deps';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
 import { namespaceObject, OWN_NAMESPACE } from '../support/manifest-config-map';
-import { helm, type KubeManifest, ROOT } from './chart';
+import { helm, type KubeManifest, one, ROOT } from './chart';
 import { FAMILIES } from './helm-tools';
 import { renderVariant } from './variants';
 
@@ -19,8 +19,8 @@ const TEMPLATE = readFileSync(join(EXAMPLE, 'templates/olares-manifest.yaml'), '
 function renderExample(family: (typeof FAMILIES)[number]): KubeManifest {
   const { ok, stdout, stderr } = helm(family, ['template', 'notes', EXAMPLE, '--namespace', 'notes-alice']);
   if (!ok) throw new Error(stderr);
-  const [map] = parseAllDocuments(stdout).map((document) => document.toJS() as KubeManifest);
-  return map!;
+  const objects = parseAllDocuments(stdout).map((document) => document.toJS() as KubeManifest);
+  return one(objects, 'ConfigMap', 'olares-manifest');
 }
 
 /** Returns what app notes of alice holds, and what waits, with these ConfigMaps in the cluster. */
