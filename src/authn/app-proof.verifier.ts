@@ -20,7 +20,8 @@ export type ProofRefusal =
   /** `skewS`: how far the proof's timestamp is ahead of our clock. */
   | { readonly cause: 'clock_skew'; readonly skewS: number };
 
-const CLOCK_WINDOW_S = 10;
+/** How far the clocks of an app and of this service may differ. */
+export const CLOCK_WINDOW_S = 10;
 /** bcrypt reads 72 bytes and no more; with fewer left for the secret, a proof would prove too little. */
 const BCRYPT_BYTES = 72;
 const MIN_SECRET_BYTES_READ = 16;

@@ -4,6 +4,7 @@ import { Command } from 'commander';
 import { addCheckManifestCommand } from './commands/check-manifest';
 import { addCompletionCommand } from './commands/completion';
 import { addDevCommand } from './commands/dev';
+import { addDoctorCommand } from './commands/doctor';
 import { addEditCommand } from './commands/edit';
 import { addExplainCommand } from './commands/explain';
 import { addGetCommand, addListCommand } from './commands/read-commands';
@@ -24,6 +25,7 @@ const COMMANDS: readonly AddCommand[] = [
   addDeleteCommand,
   addCheckManifestCommand,
   addExplainCommand,
+  addDoctorCommand,
   addCompletionCommand,
 ];
 

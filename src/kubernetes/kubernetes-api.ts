@@ -43,6 +43,15 @@ export class KubernetesApi {
     return this.execute(call, async (answer) => parseJson(await textOf(answer, maxBytes)));
   }
 
+  /** Returns the parsed answer, and what the server's own clock said; undefined where it says nothing. @throws KubernetesFailure */
+  sendDated(call: ApiCall): Promise<{ readonly body: unknown; readonly dateMs: number | undefined }> {
+    return this.execute(call, async (answer) => {
+      const dateMs = Date.parse(answer.headers.date ?? '');
+      const body = parseJson(await textOf(answer, MAX_ANSWER_BYTES));
+      return { body, dateMs: Number.isNaN(dateMs) ? undefined : dateMs };
+    });
+  }
+
   /** Calls `onValue` for each line of a watch; resolves when the server has ended it regularly. @throws KubernetesFailure */
   watch(call: ApiCall, onValue: (value: unknown) => void): Promise<void> {
     return this.execute(call, async (answer) => {

@@ -36,7 +36,7 @@ const MAX_ANSWER_BYTES = 64 * 1024;
 /** A proxy before LLDAP answers so, and not LLDAP: these say nothing about the token. */
 const NOT_FROM_LLDAP = new Set([429, 502, 503, 504]);
 /** Not a token: any answer to it shows that LLDAP is up. */
-const PROBE_TOKEN = 'probe';
+export const PROBE_TOKEN = 'probe';
 const ERROR_CODE = /^[A-Z0-9_]{1,64}$/;
 
 /**
@@ -82,7 +82,7 @@ export class LldapUserDirectory extends UserDirectory {
       return accepted;
     } catch (error: unknown) {
       // An error of fetch may quote the request, so only its code is passed on.
-      this.dependency?.failed(codeOf(error));
+      this.dependency?.failed(lldapFailureOf(error));
       throw new IdentityUnavailable();
     }
   }
@@ -92,11 +92,14 @@ interface Verdict {
   readonly accepted: boolean;
   /** Why the answer seems not to come from LLDAP, for the operator; the token is refused all the same. */
   readonly unlikeLldap?: string;
+  /** What LLDAP's own clock said, in milliseconds since the epoch, to the second. */
+  readonly dateMs?: number;
 }
 
 class NotFromLldap extends Error {}
 
-async function verifyAtLldap({ url, timeoutMs }: LldapOptions, token: string): Promise<Verdict> {
+/** Asks LLDAP once. @throws an error of fetch, which may quote the request: `lldapFailureOf` makes a word of it */
+export async function verifyAtLldap({ url, timeoutMs }: LldapOptions, token: string): Promise<Verdict> {
   const answer = await fetch(`${url}/auth/token/verify`, {
     method: 'POST',
     headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
@@ -106,9 +109,8 @@ async function verifyAtLldap({ url, timeoutMs }: LldapOptions, token: string): P
   });
   if (NOT_FROM_LLDAP.has(answer.status)) throw new NotFromLldap(`status ${answer.status}`);
   const text = await textOf(answer);
-  if (answer.status === 404) return { accepted: false, unlikeLldap: 'status 404' };
-  if (answer.status !== 200 || text === undefined) return { accepted: false };
-  return verdictOf(text);
+  const dateMs = Date.parse(answer.headers.get('date') ?? '');
+  return { ...verdictOf(answer.status, text), ...(dateMs > 0 && { dateMs }) };
 }
 
 /** Returns the body; undefined where it is longer than any of LLDAP's, and then the rest is not received. */
@@ -124,7 +126,9 @@ async function textOf({ body }: Response): Promise<string | undefined> {
   return Buffer.concat(chunks).toString();
 }
 
-function verdictOf(text: string): Verdict {
+function verdictOf(status: number, text: string | undefined): Verdict {
+  if (status === 404) return { accepted: false, unlikeLldap: 'status 404' };
+  if (status !== 200 || text === undefined) return { accepted: false };
   try {
     const body: unknown = JSON.parse(text);
     if (typeof body !== 'object' || body === null) return { accepted: false, unlikeLldap: 'no object' };
@@ -135,7 +139,7 @@ function verdictOf(text: string): Verdict {
 }
 
 /** Returns a word that is safe to log; the texts of fetch's errors contain the address and the request. */
-function codeOf(error: unknown): string {
+export function lldapFailureOf(error: unknown): string {
   if (error instanceof NotFromLldap) return error.message;
   if (typeof error !== 'object' || error === null) return 'Failed';
   if ('name' in error && error.name === 'TimeoutError') return 'Timeout';

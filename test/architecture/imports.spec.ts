@@ -214,6 +214,7 @@ describe('the architecture', () => {
     expect(readers.sort()).toEqual([
       'src/cli/audit.ts',
       'src/cli/commands/dev.ts',
+      'src/cli/commands/doctor.ts',
       'src/cli/commands/edit.ts',
       'src/cli/connection.ts',
       'src/cli/infisical-setup.ts',

@@ -116,6 +116,7 @@ const RULES: readonly Rule[] = [
   { like: /^npx olares-secrets run -- /, by: 'test/cli/run.spec.ts' },
   { like: /^printf hello \| npx olares-secrets set greeting$|^npx olares-secrets get greeting$/, by: 'test/cli/secrets.spec.ts' },
   { like: /^npx olares-secrets dev( |$)/, by: 'test/cli/dev.spec.ts' },
+  { like: /^kubectl exec deploy\/<release> -- node \/app\/dist\/cli\/olares-secrets.js doctor$/, by: 'test/cli/doctor.spec.ts' },
   { like: /^npx olares-secrets check-manifest /, by: 'test/cli/check-manifest.spec.ts' },
   { like: /^npm start$/, run: () => started(), shows: /"msg":"listening"/ },
   { like: /^curl .*CreateSecret/, run: shell, shows: /^\{"code":200,"message":"","data":""\}$/ },

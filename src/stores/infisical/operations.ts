@@ -49,7 +49,7 @@ const NO_ANSWERS: ReadonlySet<FailureReason> = new Set([
   'serviceAccountTokenUnreadable',
 ]);
 
-const NO_ANSWER = 'Infisical does not answer.';
+export const NO_ANSWER = 'Infisical does not answer.';
 
 const ADVICE: Readonly<Partial<Record<FailureReason, string>>> = {
   credentialsRefused:

@@ -34,6 +34,7 @@ interface EtcdSnapshot {
   readonly objects: ReadonlyMap<ResourceName, readonly KubeObject[]>;
 }
 
+const REVIEWS = '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews';
 const TOKEN_REQUEST = /^\/api\/v1\/namespaces\/([^/]+)\/serviceaccounts\/([^/]+)\/token$/;
 /** Namespaces are removed only after their objects. */
 const TERMINATING: ReadonlySet<ResourceName> = new Set(['namespaces', 'customresourcedefinitions']);
@@ -55,6 +56,8 @@ export class FakeApiServer {
   readonly absent = new Set<ResourceName>();
   /** Kinds that our roles do not let us read. */
   readonly forbidden = new Set<ResourceName>();
+  /** What an access review of ours denies, as `<verb> <resource>`, or `<verb> <url>`. */
+  readonly denied = new Set<string>();
   /** The bearer token that it accepts from us, whom no RBAC binds. */
   token = 'canary-of-our-own-token';
   /** The status with which every request is answered. */
@@ -183,6 +186,9 @@ export class FakeApiServer {
       const truth = reviewToken(JSON.parse(body), this.tokens);
       return answer(response, 201, this.reviewStatus ? { status: this.reviewStatus } : truth);
     }
+    if (url.pathname === '/version') return answer(response, 200, { gitVersion: 'v1.30.2+k3s1' });
+    if (url.pathname === REVIEWS && method === 'POST')
+      return answer(response, 201, { status: { allowed: !this.denied.has(reviewedRight(body)) } });
     const account = TOKEN_REQUEST.exec(url.pathname)?.slice(1);
     if (account !== undefined && method === 'POST')
       return answer(response, 201, this.makeToken(account, body));
@@ -374,4 +380,16 @@ function merged(target: unknown, patch: unknown): unknown {
     else result[key] = merged(result[key], value);
   }
   return result;
+}
+
+/** Returns what a SelfSubjectAccessReview asks for. */
+function reviewedRight(body: string): string {
+  const { spec } = JSON.parse(body) as {
+    spec: {
+      resourceAttributes?: { verb: string; resource: string };
+      nonResourceAttributes?: { verb: string; path: string };
+    };
+  };
+  const { resourceAttributes: kind, nonResourceAttributes: url } = spec;
+  return kind === undefined ? `${url?.verb} ${url?.path}` : `${kind.verb} ${kind.resource}`;
 }

@@ -50,6 +50,8 @@ export interface TransportAnswer {
   readonly body: unknown;
   readonly etag?: string;
   readonly retryAfterMs?: number;
+  /** What the server's own clock said, in milliseconds since the epoch, to the second. */
+  readonly dateMs?: number;
 }
 
 /** Sends requests to Infisical. No other class uses the network or sees a foreign error. Opens no connection before the first request. */
@@ -163,9 +165,11 @@ function headersOf(
 
 function answerOf({ status, headers }: AxiosResponse, body: unknown): TransportAnswer {
   const retryAfterMs = status === 429 ? retryAfterOf(headers) : undefined;
+  const dateMs = Date.parse(String(headers['date']));
   return {
     status,
     body,
+    ...(dateMs > 0 && { dateMs }),
     ...(typeof headers['etag'] === 'string' && { etag: headers['etag'] }),
     ...(retryAfterMs !== undefined && { retryAfterMs }),
   };
