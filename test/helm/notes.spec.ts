@@ -17,6 +17,9 @@ describe('after an install', () => {
     expect(notes).toContain('kubectl rollout status statefulset/vault -n os-platform');
     expect(notes).toContain('helm test vault -n os-platform --logs');
     expect(notes).toContain(
+      'kubectl exec statefulset/vault -n os-platform -- node dist/cli/olares-secrets.js doctor',
+    );
+    expect(notes).toContain(
       "kubectl get secret vault-master-key -n os-platform -o jsonpath='{.data.master-key}'",
     );
     expect(notes).toContain('There is one pod');

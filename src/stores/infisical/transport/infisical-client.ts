@@ -50,7 +50,7 @@ export interface TransportAnswer {
   readonly body: unknown;
   readonly etag?: string;
   readonly retryAfterMs?: number;
-  /** What the server's own clock said, in milliseconds since the epoch, to the second. */
+  /** Of a call `setup`: what the server's own clock said, in milliseconds since the epoch, to the second. */
   readonly dateMs?: number;
 }
 
@@ -98,10 +98,8 @@ export class InfisicalClient {
         const response = (await this.#sendOverHttp(sent)) as AxiosResponse<Readable>;
         // Only a proxy answers 407, and it did not forward the request.
         if (response.status === 407) throw failure(request, 'proxyRefused');
-        const answer = answerOf(
-          response,
-          await this.#bodies.read(response, this.options.maxAnswerBytes, time),
-        );
+        const read = await this.#bodies.read(response, this.options.maxAnswerBytes, time);
+        const answer = answerOf(request, response, read);
         observed?.ended(outcomeOf((request.reasonOf ?? serverFailureOf)(answer)), answer.status);
         report = rateReportOf(response.headers, answer);
         return answer;
@@ -163,9 +161,13 @@ function headersOf(
   });
 }
 
-function answerOf({ status, headers }: AxiosResponse, body: unknown): TransportAnswer {
+function answerOf(
+  { call }: TransportRequest,
+  { status, headers }: AxiosResponse,
+  body: unknown,
+): TransportAnswer {
   const retryAfterMs = status === 429 ? retryAfterOf(headers) : undefined;
-  const dateMs = Date.parse(String(headers['date']));
+  const dateMs = call === 'setup' ? Date.parse(String(headers['date'])) : 0;
   return {
     status,
     body,
