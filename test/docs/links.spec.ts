@@ -63,11 +63,8 @@ describe('the documents', () => {
     const listed = [...index.matchAll(/\]\(([^):#]+)(?:#[^)]*)?\)/g)].map(([, link = '']) =>
       join('docs', link),
     );
-    // A folder stands for what is in it, and a translation stands beside its original.
-    const toList = pages.filter(
-      (page) =>
-        !page.startsWith('docs/decisions/') && page !== 'docs/README.md' && page !== 'README.zh-CN.md',
-    );
+    // A folder stands for what is in it, and an original for its translation, to which it links.
+    const toList = pages.filter((page) => !/^docs\/(decisions\/|README\.md$)|\.zh-CN\.md$/.test(page));
     expect([...listed].sort()).toEqual([...toList, 'docs/decisions'].sort());
   });
 
