@@ -112,7 +112,9 @@ function answersIn(text: string, sent: readonly SentRequest[]): Omit<Received, '
       rest = rest.slice(headEnd + 4);
       continue;
     }
-    const isOfHead = sent.find(({ id }) => id === headers.get('x-request-id'))?.method === 'HEAD';
+    // A request without a readable id is answered in its turn.
+    const request = sent.find(({ id }) => id === headers.get('x-request-id')) ?? sent[answers.length];
+    const isOfHead = request?.method === 'HEAD';
     const length = isOfHead ? 0 : Number(headers.get('content-length'));
     const end = headEnd + 4 + length;
     if (!(rest.length >= end)) return { answers, rest };
