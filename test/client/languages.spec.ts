@@ -1,7 +1,8 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { describeWith } from '../support/describe-with';
+import { SecretVault } from '../../src/client/index';
+import { describeWith, itWith } from '../support/describe-with';
 import { exampleApps, OTMOICLP, READER } from '../support/example-apps';
 import { MemorySecretStore } from '../support/memory.secret-store';
 import { startService, type Service } from '../support/service';
@@ -41,19 +42,56 @@ describeWith('go', 'the Go client', () => {
   });
 });
 
+describeWith('go', 'clients of all three languages', () => {
+  itWith(
+    'python3-bcrypt',
+    'lose no update of each other where they append to one secret at once',
+    async () => {
+      const { appKey, appSecret } = OTMOICLP;
+      const vault = new SecretVault({
+        url: service.url,
+        workspace: 'otmoic',
+        environment: 'dev',
+        appKey,
+        appSecret,
+        userToken: token,
+      });
+      await vault.put('shared', '');
+      const marks = (letter: string) => [1, 2, 3, 4, 5, 6].map((number) => `${letter}${number};`);
+      const appended = (driver: Driver, letter: string) =>
+        driver(
+          marks(letter).map((suffix) => ({ method: 'append', name: 'shared', suffix })),
+          environmentOf(OTMOICLP),
+        );
+      await Promise.all([
+        appended(python, 'p'),
+        appended(python, 'q'),
+        appended(go, 'g'),
+        appended(go, 'h'),
+        ...marks('t').map((suffix) => vault.update('shared', (current) => current + suffix)),
+      ]);
+      const written = (await vault.retrieve('shared')).match(/\w\d;/g) ?? [];
+      expect(written.sort()).toEqual(['p', 'q', 'g', 'h', 't'].flatMap(marks).sort());
+      await vault.delete('shared');
+    },
+  );
+});
+
+const environmentOf = ({ appKey, appSecret }: typeof OTMOICLP) => ({
+  URL: service.url,
+  VIA_SYSTEM_SERVER: '',
+  WORKSPACE: 'otmoic',
+  APP_KEY: appKey,
+  APP_SECRET: appSecret,
+  USER_TOKEN: token,
+});
+
 function worksWithTheService(prefix: string, driver: Driver): void {
   const name = `${prefix}-a`;
-  const as = ({ appKey, appSecret }: typeof OTMOICLP, calls: readonly object[]) =>
+  const as = (app: typeof OTMOICLP, calls: readonly object[]) =>
     driver(
       calls.map((call) => ({ name, ...call })),
-      {
-        URL: service.url,
-        VIA_SYSTEM_SERVER: '',
-        WORKSPACE: 'otmoic',
-        APP_KEY: appKey,
-        APP_SECRET: appSecret,
-        USER_TOKEN: token,
-      },
+      environmentOf(app),
     );
 
   it('stores, reads, changes, lists and deletes a secret of the service', async () => {

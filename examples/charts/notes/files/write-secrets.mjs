@@ -64,11 +64,10 @@ async function main([folder, ...args]) {
       }
     }),
   );
-  // Those of a container that was killed while it wrote.
-  await removeDrafts(folder);
   try {
     for (const [file, value] of values) await write(folder, file, value);
   } finally {
+    // Also those of a container that was killed while it wrote.
     await removeDrafts(folder);
   }
   console.log(`${values.length} secrets were written to ${folder}.`);
