@@ -1,4 +1,4 @@
-import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { execFile, execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import {
   chmodSync,
   chownSync,
@@ -15,6 +15,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { eventually } from '../support/eventually';
 import { httpCall } from '../support/http-call';
 import { listeningPorts } from '../support/listening-ports';
@@ -135,6 +136,16 @@ describe('the image, made by the steps of its recipe', () => {
       (await httpCall(`${url}/${op}?workspace=otmoic`, { headers, body })).body;
     expect(await call('CreateSecret', { name: 'k', value: 'v' })).toMatchObject({ code: 200 });
     expect(await call('RetrieveSecret', { name: 'k' })).toMatchObject({ code: 200, data: { value: 'v' } });
+    // The command line has its client there. A proof would need a worker thread, which cannot become another user once more as this process did.
+    writeFileSync(join(dir, 'token'), 'no-token-of-a-pod');
+    const list = [join(image, 'dist/cli/olares-secrets.js'), 'list', '--url', url, '--workspace', 'otmoic'];
+    const listed = promisify(execFile)(process.execPath, list, {
+      env: { OLARES_SECRETS_TOKEN_FILE: join(dir, 'token') },
+    });
+    await expect(listed).rejects.toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('UNAUTHENTICATED'),
+    });
     const health = final.find(({ keyword }) => keyword === 'HEALTHCHECK')?.text ?? '';
     const [, ...check] = JSON.parse(health.slice(health.indexOf('['))) as string[];
     const probe = spawn(process.execPath, runnable(check), {

@@ -112,7 +112,7 @@ const RULES: readonly Rule[] = [
   { like: /^npm ci && npm start$/, run: () => started(), shows: /"msg":"listening"/ },
   { like: /^npm ci && npm test$|^npm test( -- <pattern>)?$|^rm -rf node_modules && npm ci$/, notHere: ITSELF },
   { like: /^npm (ci( --omit=dev)?|pack)$/, notHere: NO_REGISTRY },
-  { like: /^npm run build$|^npx olares-secrets --help$|^node \/app\/dist\/cli\/olares-secrets.js$/, by: 'test/cli/olares-secrets.spec.ts' },
+  { like: /^npx (--prefix <checkout> )?olares-secrets( --help)?$|^node \/app\/dist\/cli\/olares-secrets.js$/, by: 'test/cli/olares-secrets.spec.ts' },
   { like: /^npx olares-secrets run -- /, by: 'test/cli/run.spec.ts' },
   { like: /^printf hello \| npx olares-secrets set greeting$|^npx olares-secrets get greeting$/, by: 'test/cli/secrets.spec.ts' },
   { like: /^npx olares-secrets dev( |$)/, by: 'test/cli/dev.spec.ts' },
