@@ -3,16 +3,18 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { SecretVault } from '../../src/client/index';
 import { describeWith, itWith } from '../support/describe-with';
+import { eventually } from '../support/eventually';
 import { exampleApps, OTMOICLP, READER } from '../support/example-apps';
 import { MemorySecretStore } from '../support/memory.secret-store';
 import { startService, type Service } from '../support/service';
 import { userToken } from '../support/tokens';
 import { type Driver, go, GO_FILES, goClient, python } from './drivers';
 
+const store = new MemorySecretStore();
 let service: Service;
 let token: string;
 beforeAll(async () => {
-  service = await startService({ store: new MemorySecretStore(), grantSource: exampleApps() });
+  service = await startService({ store, grantSource: exampleApps() });
   token = await userToken('alice', Date.now());
 });
 afterAll(() => service.close());
@@ -63,13 +65,19 @@ describeWith('go', 'clients of all three languages', () => {
           marks(letter).map((suffix) => ({ method: 'append', name: 'shared', suffix })),
           environmentOf(OTMOICLP),
         );
-      await Promise.all([
+      // All have read the same value before the first of them writes.
+      let release = (): void => undefined;
+      store.gate = new Promise((resolve) => (release = resolve));
+      store.calls.length = 0;
+      const all = Promise.all([
         appended(python, 'p'),
         appended(python, 'q'),
         appended(go, 'g'),
         appended(go, 'h'),
         ...marks('t').map((suffix) => vault.update('shared', (current) => current + suffix)),
       ]);
+      await eventually(() => expect(store.calls.length).toBeGreaterThanOrEqual(10), 25_000).finally(release);
+      await all;
       const written = (await vault.retrieve('shared')).match(/\w\d;/g) ?? [];
       expect(written.sort()).toEqual(['p', 'q', 'g', 'h', 't'].flatMap(marks).sort());
       await vault.delete('shared');
