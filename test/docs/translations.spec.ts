@@ -22,7 +22,7 @@ interface Section {
   readonly code: readonly string[];
   /** The number of cells in each row. */
   readonly rows: readonly number[];
-  /** What generates a part, and what a test reads. */
+  /** What a test reads of them. */
   readonly comments: readonly string[];
   /** Twelve hexadecimal digits that change with the text. */
   readonly digest: string;
@@ -54,7 +54,7 @@ function sectionsOf(page: string): readonly Section[] {
       links: found(/\]\(([^)]+)\)/g),
       code: [...found(/`([^`]+)`/g)].map((one) => one.replace(/\s+/g, ' ')).sort(),
       rows: found(/^(\|.*\|)$/gm).map((row) => row.replace(/`[^`]*`|\\\|/g, '').split('|').length - 2),
-      comments: found(/^<!-- (?!translated)(.*) -->$/gm),
+      comments: found(/^<!-- (terminal.*) -->$/gm),
       digest: createHash('sha256').update(`${heading}\n${text}`).digest('hex').slice(0, 12),
       translated: stamps[0],
     };
@@ -81,8 +81,8 @@ function anchorOf(heading: string): string {
 }
 
 describe('the translations', () => {
-  it('are of the tutorial', () => {
-    expect(translations).toEqual([`docs/tutorial${SUFFIX}`]);
+  it('are of README.md and the tutorial', () => {
+    expect(translations).toEqual([`README${SUFFIX}`, `docs/tutorial${SUFFIX}`]);
   });
 
   describe.each(translations)('%s', (translation) => {
