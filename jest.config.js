@@ -6,6 +6,7 @@ const base = require('./jest.base.config.js');
 const SERIAL = [
   'audit/large-trail',
   'authz/manifest-cost',
+  'cli/dev-start',
   'cli/many-manifests',
   'e2e/access-token',
   'e2e/bodies',

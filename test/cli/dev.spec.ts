@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'; // prettier-ignore
+import { lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'; // prettier-ignore
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { describeWith } from '../support/describe-with';
@@ -17,7 +17,13 @@ describe('olares-secrets dev', () => {
   const manifest = join(dir, 'OlaresManifest.yaml');
   const dataDir = join(dir, 'state/olares-secrets/notes');
   const running: Gateway[] = [];
-  const env = { PATH: process.env['PATH'] ?? '', XDG_STATE_HOME: join(dir, 'state') };
+  const env = {
+    PATH: process.env['PATH'] ?? '',
+    XDG_STATE_HOME: join(dir, 'state'),
+    // Of a shell that has the settings of an installation.
+    NODE_ENV: 'production',
+    INFISICAL_URL: 'http://127.0.0.1:1',
+  };
   const start = async (...args: readonly string[]): Promise<Gateway> => {
     const gateway = new Gateway(dir, env, args);
     running.push(gateway);
@@ -131,8 +137,12 @@ describe('olares-secrets dev', () => {
     expect(gateway.notes).toContain('(an empty store)');
     expect(await call('RetrieveSecret', 'notes', { name: 'a' })).toBe(404);
 
+    const link = join(dataDir, 'apps/app/OlaresManifest.yaml');
+    const { mtimeMs } = lstatSync(link);
     writeFileSync(manifest, NOTES.replace('- CreateSecret', '- All'));
     await gateway.shows('  - CreateSecret?workspace=notes\n');
+    // Otherwise the source would see the change ten seconds later.
+    expect(lstatSync(link).mtimeMs).toBeGreaterThan(mtimeMs);
     expect(gateway.notes).toContain(`${manifest}:15: op "All": the operation is none of `);
     expect(await call('CreateSecret', 'notes', { name: 'a', value: 'b' })).toBe(403);
 

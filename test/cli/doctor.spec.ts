@@ -162,6 +162,7 @@ describe('olares-secrets doctor', () => {
       QUOTA_EVERYTHING: '1',
       REDIS_PORT: 'tcp://10.0.0.1:6379',
       HOSTNAME: 'laptop',
+      SSL_CERT_FILE: '/etc/ssl/cert.pem',
     });
     expect(found['configuration']?.split('\n')).toEqual([
       'fail LOG_LEVEL must be one of info, trace, debug, warn, error, silent.',

@@ -80,6 +80,8 @@ const OF_A_SERVICE = /_(SERVICE_(HOST|PORT)|PORT)(_\w+)?$/;
 /** Words with which no other program's variables begin. */
 const OURS =
   /^(INFISICAL|GRANTS?|AUDIT|QUOTA|RATE_LIMIT|USER_TOKEN|ACCESS_TOKEN|LLDAP|PROVIDER|PREDECESSOR|STATIC_GRANTS?|SYSTEM_SERVER)_/;
+/** Of OpenSSL, and near TLS_CERT_FILE. */
+const OF_OTHERS: ReadonlySet<string> = new Set(['SSL_CERT_FILE']);
 /** Of other commands of this project. */
 const OF_COMMANDS = /^(INFISICAL_ADMIN_|INFISICAL_REVIEWER_|AUDIT_KEY_)/;
 
@@ -88,6 +90,7 @@ function unknownVariables(env: EnvironmentVariables): readonly string[] {
   const strangers = Object.keys(env).filter(
     (name) =>
       !KNOWN.has(name) &&
+      !OF_OTHERS.has(name) &&
       !OF_A_SERVICE.test(name) &&
       !OF_COMMANDS.test(name) &&
       /^[A-Z][A-Z0-9_]*$/.test(name),
@@ -104,15 +107,15 @@ function unknownVariables(env: EnvironmentVariables): readonly string[] {
 
 /** Shorter names have neighbours by chance: HOST and HOME. */
 const MIN_LENGTH = 6;
+const MAX_DISTANCE = 2;
 
 function nearestTo(name: string): string | undefined {
   const plain = name.replace(/^(OLARES_SECRETS?|OSP)_/, '');
   if (plain !== name && KNOWN.has(plain)) return plain;
-  const bound = name.length > 12 ? 3 : 2;
   const [nearest] = [...KNOWN]
-    .filter((known) => known.length >= MIN_LENGTH && Math.abs(known.length - name.length) <= bound)
+    .filter((known) => known.length >= MIN_LENGTH && Math.abs(known.length - name.length) <= MAX_DISTANCE)
     .map((known) => ({ known, distance: distanceBetween(name, known) }))
-    .filter(({ distance }) => distance <= bound)
+    .filter(({ distance }) => distance <= MAX_DISTANCE)
     .sort((one, other) => one.distance - other.distance);
   return nearest?.known;
 }
