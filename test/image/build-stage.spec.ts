@@ -91,6 +91,9 @@ describe('the image, made by the steps of its recipe', () => {
       expect([tool, existsSync(join(image, 'node_modules', tool))]).toEqual([tool, false]);
     expect(existsSync(join(image, 'dist/main.js'))).toBe(true);
     expect(existsSync(join(image, 'dist/cli/unregister.js'))).toBe(true);
+    // The script of examples/charts/notes runs in this image.
+    expect(existsSync(join(image, 'dist/client/index.js'))).toBe(true);
+    expect(existsSync(join(image, 'node_modules/bcryptjs'))).toBe(true);
   });
 
   it('serves a round trip as an unprivileged user on a read-only tree', async () => {
