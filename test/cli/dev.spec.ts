@@ -11,6 +11,9 @@ const MAIN = join(ROOT, 'dist/cli/olares-secrets.js');
 const NOTES = readFileSync(join(ROOT, 'examples/charts/notes/OlaresManifest.yaml'), 'utf8');
 const LISTENS = 'Ctrl-C stops the gateway.';
 
+// Each of these starts several processes.
+jest.setTimeout(60_000);
+
 /** The built command, as its user runs it. */
 describe('olares-secrets dev', () => {
   const dir = mkdtempSync(join(tmpdir(), 'olares-secrets-dev-'));
