@@ -28,6 +28,6 @@ module.exports = {
   moduleNameMapper: { '^(\\.{1,2}/.+)\\.js$': '$1' },
   // These are published as ES modules only; the last one loads by import(), which jest has no way for.
   transformIgnorePatterns: [
-    '/node_modules/(?!(jose|fast-check|pure-rand|chokidar|readdirp|age-encryption|@noble|@scure|@opentelemetry/otlp-exporter-base)/)',
+    '/node_modules/(?!(jose|fast-check|pure-rand|chokidar|readdirp|@opentelemetry/otlp-exporter-base)/)',
   ],
 };

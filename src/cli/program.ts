@@ -7,6 +7,7 @@ import { addDevCommand } from './commands/dev';
 import { addDoctorCommand } from './commands/doctor';
 import { addEditCommand } from './commands/edit';
 import { addExplainCommand } from './commands/explain';
+import { addExportCommand, addImportCommand } from './commands/file-commands';
 import { addGetCommand, addListCommand } from './commands/read-commands';
 import { addRunCommand } from './commands/run';
 import { addDeleteCommand, addSetCommand } from './commands/write-commands';
@@ -23,6 +24,8 @@ const COMMANDS: readonly AddCommand[] = [
   addListCommand,
   addEditCommand,
   addDeleteCommand,
+  addImportCommand,
+  addExportCommand,
   addCheckManifestCommand,
   addExplainCommand,
   addDoctorCommand,

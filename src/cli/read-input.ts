@@ -1,4 +1,6 @@
 import { createReadStream } from 'node:fs';
+import { createInterface } from 'node:readline/promises';
+import { Writable } from 'node:stream';
 import { CommandFailure } from './command-errors';
 
 /**
@@ -29,4 +31,29 @@ export function utf8Text(bytes: Uint8Array): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Asks on the terminal, which shows nothing of what is typed. */
+export async function askHidden(prompt: string): Promise<string> {
+  const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() });
+  const lines = createInterface({ input: process.stdin, output: nowhere, terminal: true, historySize: 0 });
+  process.stderr.write(prompt);
+  try {
+    return await untilEnded(lines.question(''), lines);
+  } finally {
+    lines.close();
+    process.stderr.write('\n');
+  }
+}
+
+/** Ctrl-C and Ctrl-D end the question without an answer. */
+export async function untilEnded(answer: Promise<string>, lines: NodeJS.EventEmitter): Promise<string> {
+  return Promise.race([
+    answer,
+    new Promise<never>((_resolve, reject) => {
+      const given = (): void => reject(new CommandFailure(1, 'Nothing was entered; nothing was changed.'));
+      lines.once('SIGINT', given);
+      lines.once('close', given);
+    }),
+  ]);
 }

@@ -2,6 +2,7 @@ export type {
   CacheOptions,
   CallOptions,
   Environment,
+  ListOptions,
   ReadOptions,
   Secret,
   SecretVaultOptions,

@@ -48,6 +48,11 @@ export interface ReadOptions extends CallOptions {
   readonly noCache?: boolean;
 }
 
+export interface ListOptions extends CallOptions {
+  /** Is called with the names of secrets that are left out, since the store cannot show their values; not where there are none. */
+  readonly onUnreadable?: (names: readonly string[]) => void;
+}
+
 export interface WatchOptions extends CallOptions {
   /** Between two reads, in milliseconds; 30,000 where it is not given. */
   readonly intervalMs?: number;

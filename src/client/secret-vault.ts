@@ -12,6 +12,7 @@ import {
 import type {
   CallOptions,
   Environment,
+  ListOptions,
   ReadOptions,
   Secret,
   SecretVaultOptions,
@@ -97,9 +98,11 @@ export class SecretVault {
   }
 
   /** Returns all secrets, by name ascending by UTF-16 code unit. */
-  async list(options: CallOptions = {}): Promise<readonly Secret[]> {
-    const { data } = await this.#call('ListSecret', {}, options.signal);
+  async list({ signal, onUnreadable }: ListOptions = {}): Promise<readonly Secret[]> {
+    const { envelope } = await this.#call('ListSecret', {}, signal);
+    const [data, unreadable] = [field(envelope, 'data'), field(envelope, 'unreadable')];
     if (!Array.isArray(data)) throw notUnderstood('ListSecret');
+    if (Array.isArray(unreadable)) onUnreadable?.(unreadable.map(String));
     return data.map((secret: unknown) => {
       const [name, value] = [field(secret, 'name'), field(secret, 'value')];
       if (typeof name !== 'string' || typeof value !== 'string') throw notUnderstood('ListSecret');
@@ -187,8 +190,8 @@ export class SecretVault {
     name: string,
     signal?: AbortSignal,
   ): Promise<{ readonly value: string; readonly etag?: string }> {
-    const { data, etag } = await this.#call('RetrieveSecret', { name }, signal);
-    const value = field(data, 'value');
+    const { envelope, etag } = await this.#call('RetrieveSecret', { name }, signal);
+    const value = field(field(envelope, 'data'), 'value');
     if (typeof value !== 'string') throw notUnderstood('RetrieveSecret');
     return { value, ...(etag !== undefined && { etag }) };
   }

@@ -4,7 +4,7 @@ export type Operation = 'RetrieveSecret' | 'CreateSecret' | 'UpdateSecret' | 'De
 
 /** The result of one successful operation. */
 export interface Answer {
-  readonly data: unknown;
+  readonly envelope: unknown;
   /** Of a read; absent where something between here and the service takes it away. */
   readonly etag?: string;
 }
@@ -181,7 +181,7 @@ function answerIn(response: Response, text: string, isRead: boolean): Answer {
   const outcome = field(envelope, 'code');
   if (isOk && code !== 1 && (outcome === 200 || outcome === 0)) {
     const etag = response.headers.get('etag') ?? undefined;
-    return { data: field(envelope, 'data'), ...(etag !== undefined && { etag }) };
+    return { envelope, ...(etag !== undefined && { etag }) };
   }
   if (isOk && typeof outcome === 'number' && outcome >= 400) status = outcome;
   throw failureIn(response, envelope, status, isRead);

@@ -29,6 +29,11 @@ export function isSecretValue(value: unknown): boolean {
   return value.isWellFormed() && !value.includes('\0') && Buffer.byteLength(value) <= MAX_VALUE_BYTES;
 }
 
+export const NAME_RULE =
+  `must be 1-${MAX_NAME_LENGTH} printable characters, without white space at its ends, and neither "." nor ".."; ` +
+  'one with "/" or ":" counts 7 more, and 2 more for each of these, each "~" and each space';
+export const VALUE_RULE = `must be a string of at most ${MAX_VALUE_BYTES} bytes of UTF-8, without NUL and lone surrogates`;
+
 /** The place of a secret. All three fields compare byte for byte. */
 export interface SecretScope {
   readonly user: string;

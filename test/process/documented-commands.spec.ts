@@ -118,6 +118,7 @@ const RULES: readonly Rule[] = [
   { like: /^npx olares-secrets dev( |$)/, by: 'test/cli/dev.spec.ts' },
   { like: /^kubectl exec deploy\/<release> -- node \/app\/dist\/cli\/olares-secrets.js doctor$/, by: 'test/cli/doctor.spec.ts' },
   { like: /^npx olares-secrets check-manifest /, by: 'test/cli/check-manifest.spec.ts' },
+  { like: /^npx olares-secrets (import|export) /, by: 'test/cli/import-export.spec.ts' },
   { like: /^npm start$/, run: () => started(), shows: /"msg":"listening"/ },
   { like: /^curl .*CreateSecret/, run: shell, shows: /^\{"code":200,"message":"","data":""\}$/ },
   { like: /^curl .*RetrieveSecret/, run: shell, shows: /"value":"correct horse"/ },

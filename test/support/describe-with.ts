@@ -26,6 +26,7 @@ const NEEDS = {
     existsSync(GO_CRYPTO)
       ? unless('go', ['version'], 'there is no Go in PATH (apt-get install golang-go)')
       : 'there is no Go package golang.org/x/crypto (apt-get install golang-golang-x-crypto-dev)',
+  age: () => unless('age', ['--version'], 'there is no age in PATH (apt-get install age)'),
   /** Running as another user. */
   root: () => (process.geteuid?.() === 0 ? undefined : 'only root can become another user'),
   /** Of util-linux, as in Debian's essential bsdutils; elsewhere `script` takes other arguments. */

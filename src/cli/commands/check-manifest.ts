@@ -3,7 +3,7 @@ import { basename, dirname, join, sep } from 'node:path';
 import { type Command, Option } from 'commander';
 import type { CheckedManifest, ManifestFinding } from '../../authz/manifest-check';
 import { CommandFailure, printable, WrongUse } from '../command-errors';
-import { readInput, utf8Text } from '../files/read-input';
+import { readInput, utf8Text } from '../read-input';
 
 interface CheckOptions {
   readonly configMap?: boolean;

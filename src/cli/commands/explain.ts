@@ -35,7 +35,7 @@ async function explain({ manifest: path, op, workspace, ...options }: ExplainOpt
   if (operation === undefined) throw new WrongUse(`--op must be one of ${SECRET_OPERATIONS.join(', ')}.`);
   if (!WORKSPACE_NAME.test(workspace)) throw new WrongUse(`--workspace ${WORKSPACE_RULE}.`);
   const { MANIFEST } = await import('../../grant-sources/directory/app-folder.js');
-  const { readInput, utf8Text } = await import('../files/read-input.js');
+  const { readInput, utf8Text } = await import('../read-input.js');
   const text = utf8Text(await readInput(path, MANIFEST.maxBytes));
   if (text === undefined) throw new CommandFailure(3, `${path} is not UTF-8 text.`);
   const { explainByManifest } = await import('../../authz/manifest-explanation.js');

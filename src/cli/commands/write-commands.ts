@@ -1,11 +1,10 @@
-import { Writable } from 'node:stream';
 import { createInterface } from 'node:readline/promises';
 import type { Command } from 'commander';
 import { SecretVaultError } from '../../client/errors.js';
 import type { SecretVault } from '../../client/index.js';
 import { CommandFailure, WrongUse } from '../command-errors';
 import { type VaultConnection, openVault, withConnection } from '../connection';
-import { inputName, readInput, utf8Text } from '../read-input';
+import { askHidden, inputName, readInput, untilEnded, utf8Text } from '../read-input';
 
 /** More than the service takes, so that it is the one that says how much that is. */
 const MAX_INPUT_BYTES = 1024 * 1024;
@@ -66,31 +65,6 @@ async function textIn(path: string): Promise<string> {
     3,
     `${inputName(path)} is not UTF-8 text: encode it first, for example as base64.`,
   );
-}
-
-/** Asks on the terminal, which shows nothing of what is typed. */
-async function askHidden(prompt: string): Promise<string> {
-  const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() });
-  const lines = createInterface({ input: process.stdin, output: nowhere, terminal: true, historySize: 0 });
-  process.stderr.write(prompt);
-  try {
-    return await untilEnded(lines.question(''), lines);
-  } finally {
-    lines.close();
-    process.stderr.write('\n');
-  }
-}
-
-/** Ctrl-C and Ctrl-D end the question without an answer. */
-async function untilEnded(answer: Promise<string>, lines: NodeJS.EventEmitter): Promise<string> {
-  return Promise.race([
-    answer,
-    new Promise<never>((_resolve, reject) => {
-      const given = (): void => reject(new CommandFailure(1, 'Nothing was entered; nothing was changed.'));
-      lines.once('SIGINT', given);
-      lines.once('close', given);
-    }),
-  ]);
 }
 
 interface DeleteOptions extends VaultConnection {

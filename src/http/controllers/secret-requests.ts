@@ -6,8 +6,8 @@ import {
   ENVIRONMENTS,
   isSecretName,
   isSecretValue,
-  MAX_NAME_LENGTH,
-  MAX_VALUE_BYTES,
+  NAME_RULE,
+  VALUE_RULE,
   type Environment,
 } from '../../secrets/secret';
 
@@ -53,10 +53,6 @@ export function fieldRulesOf(request: RequestClass): readonly FieldRule[] {
   return getMetadataStorage().getTargetValidationMetadatas(request, '', false, false);
 }
 
-const NAME_RULE =
-  `must be 1-${MAX_NAME_LENGTH} printable characters, without white space at its ends, and neither "." nor ".."; ` +
-  'one with "/" or ":" counts 7 more, and 2 more for each of these, each "~" and each space';
-const VALUE_RULE = `must be a string of at most ${MAX_VALUE_BYTES} bytes of UTF-8, without NUL and lone surrogates`;
 const ENVIRONMENT_RULE = `must be one of ${ENVIRONMENTS.join(', ')}, or empty or null for prod`;
 
 export const IsSecretName = (): PropertyDecorator =>

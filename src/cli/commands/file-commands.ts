@@ -1,0 +1,153 @@
+import { type Command, Option } from 'commander';
+import { CommandFailure, printable, WrongUse } from '../command-errors';
+import { type VaultConnection, openVault, withConnection } from '../connection';
+import type { ArchiveOptions } from '../files/age-archive';
+
+const FILE_FORMATS = ['dotenv', 'json', 'yaml', 'age'] as const;
+type FileFormat = (typeof FILE_FORMATS)[number];
+
+const ENDINGS: Readonly<Record<string, FileFormat>> = {
+  env: 'dotenv',
+  json: 'json',
+  yaml: 'yaml',
+  yml: 'yaml',
+  age: 'age',
+};
+
+/** Four times what a user may store by default. */
+const MAX_FILE_BYTES = 256 * 1024 * 1024;
+
+interface ImportOptions extends VaultConnection, ArchiveOptions {
+  readonly format?: FileFormat;
+  readonly overwrite?: boolean;
+  readonly dryRun?: boolean;
+  readonly json?: boolean;
+}
+
+/** `import FILE`: stores what a file states, and reports what became of each secret. */
+export function addImportCommand(program: Command): void {
+  withConnection(program.command('import'))
+    .summary('store the secrets of a file')
+    .description(
+      'Stores the secrets of a file: dotenv, JSON or YAML with names and values, or an archive of age. All of it is checked before ' +
+        'anything is stored. A secret that exists is left as it is unless --overwrite is given. It is safe to run again.',
+    )
+    .argument('<file>', 'the file; - is standard input')
+    .addOption(formatOption())
+    .option('--overwrite', 'replace the values of secrets that exist')
+    .option('--dry-run', 'store nothing, and say what would be stored')
+    .option('--json', 'print the report as JSON')
+    .option('--identity <file>', 'of an archive: file of an age identity; may be repeated', appended, [])
+    .option(
+      '--passphrase-file <file>',
+      'of an archive: file of its passphrase, for which a terminal is asked otherwise',
+    )
+    .addHelpText('after', '\nThe exit code is 1 where a secret was not stored.')
+    .action(importFile);
+}
+
+async function importFile(path: string, options: ImportOptions): Promise<void> {
+  const format = formatOf(path, options.format);
+  const { inputName, readInput, utf8Text } = await import('../read-input.js');
+  const { parseSecrets } = await import('../files/secret-file.js');
+  const source = inputName(path);
+  const bytes = await readInput(path, MAX_FILE_BYTES);
+  const text = format === 'age' ? await decrypted(bytes, options) : utf8Text(bytes);
+  if (text === undefined) throw new CommandFailure(3, `${source} is not UTF-8 text.`);
+  const secrets = parseSecrets(format === 'age' ? 'json' : format, text, source);
+  const vault = await openVault(options);
+  const { countedOutcomes, importReport, importSecrets } = await import('../files/secret-import.js');
+  const { overwrite: overwrites = false, dryRun: isDryRun = false } = options;
+  const results = await importSecrets(vault, secrets, { overwrites, isDryRun });
+  const counts = countedOutcomes(results);
+  process.exitCode = counts.left + counts.failed + counts['not-tried'] > 0 ? 1 : 0;
+  if (options.json === true) {
+    process.stdout.write(`${JSON.stringify({ dryRun: isDryRun, counts, secrets: results }, undefined, 2)}\n`);
+    return;
+  }
+  process.stdout.write(importReport(results, isDryRun).replaceAll(/^.+$/gm, printable));
+  const counted = Object.entries(counts).map(([outcome, count]) => `${count} ${outcome}`);
+  process.stderr.write(`${isDryRun ? 'Nothing was stored. ' : ''}${counted.join(', ')}.\n`);
+}
+
+async function decrypted(bytes: Buffer, options: ImportOptions): Promise<string> {
+  const { keysIn, readArchive } = await import('../files/age-archive.js');
+  const { archiveInWorker } = await import('../files/archive-worker.js');
+  const { archive, needsPassphrase } = await readArchive(bytes);
+  return String(await archiveInWorker({ archive, keys: await keysIn(options, needsPassphrase) }));
+}
+
+interface ExportOptions extends VaultConnection, ArchiveOptions {
+  readonly format?: FileFormat;
+  readonly force?: boolean;
+  readonly reveal?: boolean;
+}
+
+/** `export [FILE]`: writes all secrets of a workspace. */
+export function addExportCommand(program: Command): void {
+  withConnection(program.command('export'))
+    .summary('write all secrets to a file')
+    .description(
+      'Writes all secrets of the workspace and environment to a file that you alone can read, or to standard output: as dotenv, JSON, ' +
+        'YAML, or an archive of age. What import reads of it is the same, byte for byte.',
+    )
+    .argument('[file]', 'the file; - is standard output', '-')
+    .addOption(formatOption())
+    .option('--force', 'replace the file if there is one')
+    .option('--reveal', 'print the values although standard output is a terminal')
+    .option('--recipient <recipient>', 'of an archive: who can open it, age1…; may be repeated', appended, [])
+    .option('--recipients-file <file>', 'of an archive: file of such recipients')
+    .option(
+      '--passphrase-file <file>',
+      'of an archive: file of a passphrase, for which a terminal is asked otherwise',
+    )
+    .option('--armor', 'of an archive: write it as text')
+    .action(exportFile);
+}
+
+async function exportFile(path: string, options: ExportOptions): Promise<void> {
+  const format = formatOf(path, options.format);
+  if (path === '-' && process.stdout.isTTY && options.reveal !== true)
+    throw new WrongUse('The values would be seen on the terminal: name a file, or use --reveal.');
+  const vault = await openVault(options);
+  const { formatSecrets } = await import('../files/secret-file.js');
+  const { readersIn } = await import('../files/age-archive.js');
+  const { archiveInWorker } = await import('../files/archive-worker.js');
+  const readers = format === 'age' ? await readersIn(options) : undefined;
+  let unreadable: readonly string[] = [];
+  const secrets = await vault.list({ onUnreadable: (names) => (unreadable = names) });
+  const text = formatSecrets(format === 'age' ? 'json' : format, secrets);
+  const isArmored = options.armor === true;
+  const content = readers === undefined ? text : await archiveInWorker({ text, readers, isArmored });
+  if (path === '-') process.stdout.write(content);
+  else {
+    const { writePrivateFile } = await import('../files/private-file.js');
+    await writePrivateFile(path, content, options.force === true);
+    process.stderr.write(`${secrets.length} secrets are in ${printable(path)}.\n`);
+  }
+  if (unreadable.length > 0)
+    throw new CommandFailure(
+      1,
+      `The store cannot show the values of ${unreadable.length} secrets, which were left out: ${unreadable.join(', ')}.`,
+    );
+}
+
+function formatOption(): Option {
+  return new Option('--format <format>', "form of the file, where its name's ending does not say it").choices(
+    FILE_FORMATS,
+  );
+}
+
+/** `.env` and `prod.env` are dotenv, and so is `.env.prod`. @throws WrongUse */
+function formatOf(path: string, given: FileFormat | undefined): FileFormat {
+  if (given !== undefined) return given;
+  const ending = /(?:^|\/)\.env[^/]*$/.test(path) ? 'env' : (/\.([a-z]+)$/.exec(path)?.[1] ?? '');
+  const format = Object.hasOwn(ENDINGS, ending) ? ENDINGS[ending] : undefined;
+  if (format === undefined)
+    throw new WrongUse(`--format must say what the file is: ${FILE_FORMATS.join(', ')}.`);
+  return format;
+}
+
+function appended(value: string, before: readonly string[]): readonly string[] {
+  return [...before, value];
+}
