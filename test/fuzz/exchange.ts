@@ -112,8 +112,10 @@ function answersIn(text: string, sent: readonly SentRequest[]): Omit<Received, '
       rest = rest.slice(headEnd + 4);
       continue;
     }
-    // A request without a readable id is answered in its turn.
-    const request = sent.find(({ id }) => id === headers.get('x-request-id')) ?? sent[answers.length];
+    // A request without a readable id is answered in its turn. What is not well-formed is not known to be a HEAD.
+    const next = sent[answers.length];
+    const byTurn = next?.isPlain === true ? next : undefined;
+    const request = sent.find(({ id }) => id === headers.get('x-request-id')) ?? byTurn;
     const isOfHead = request?.method === 'HEAD';
     const length = isOfHead ? 0 : Number(headers.get('content-length'));
     const end = headEnd + 4 + length;
