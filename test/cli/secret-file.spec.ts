@@ -92,11 +92,17 @@ describe('a file of secrets', () => {
   );
 
   it('names every secret of a dotenv file that it cannot hold, and the formats that can', () => {
-    const all = [pair('GOOD', 'a'), pair('a b', 'a'), pair('CR', '\r'), pair('BOTH', `'"`)];
+    const all = [
+      pair('GOOD', 'a'),
+      pair('a b', 'a'),
+      pair('CR', '\r'),
+      pair('BOTH', `'"`),
+      pair('END', 'a b\\'),
+    ];
     expect(written('dotenv', all)).toEqual([
       1,
       'Nothing was written, but json, yaml and age hold every secret:\n  "a b" cannot be written as dotenv.\n' +
-        '  "CR" cannot be written as dotenv.\n  "BOTH" cannot be written as dotenv.',
+        '  "CR" cannot be written as dotenv.\n  "BOTH" cannot be written as dotenv.\n  "END" cannot be written as dotenv.',
     ]);
   });
 
@@ -152,6 +158,7 @@ describe('a file of secrets', () => {
     ['dotenv', `A="${CANARY}\\"\nB="x"\n`, ':1'],
     ['dotenv', `A=1\n__proto__=${CANARY}\n`, ':2'],
     ['json', `{"A":\n"${CANARY}",}`, ''],
+    ['json', `{"A": ${CANARY}}`, ''],
     ['json', `["${CANARY}"]`, ''],
     ['json', `"${CANARY}"`, ''],
     ['json', '', ''],
