@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { type Command, Option } from 'commander';
 // Only types: the client is loaded when it is used.
-import type { Environment, SecretVault, SecretVaultOptions } from '../client/index.js';
-import { WrongUse } from './command-errors';
+import type { CallOptions, Environment, Secret, SecretVault, SecretVaultOptions } from '../client/index.js';
+import { CommandFailure, WrongUse } from './command-errors';
 
 const ENVIRONMENTS: readonly Environment[] = ['test', 'dev', 'staging', 'prod'];
 
@@ -102,6 +102,14 @@ function addressIn(url: string): string {
 
 function isSet(text: string | undefined): text is string {
   return text !== undefined && text !== '';
+}
+
+/** Returns all secrets. @throws CommandFailure where the store cannot show the values of some: whoever needs all does not have them */
+export async function allSecrets(vault: SecretVault, call: CallOptions = {}): Promise<readonly Secret[]> {
+  let unreadable: readonly string[] = [];
+  const secrets = await vault.list({ ...call, onUnreadable: (names) => (unreadable = names) });
+  if (unreadable.length === 0) return secrets;
+  throw new CommandFailure(3, `The store cannot show the values of ${unreadable.join(', ')}.`);
 }
 
 /** Returns the environment for a program that we start: without what we ourselves prove who we are with. */

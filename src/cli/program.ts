@@ -4,6 +4,7 @@ import { Command } from 'commander';
 import { addCheckManifestCommand } from './commands/check-manifest';
 import { addCompletionCommand } from './commands/completion';
 import { addDevCommand } from './commands/dev';
+import { addDiffCommand } from './commands/diff';
 import { addDoctorCommand } from './commands/doctor';
 import { addEditCommand } from './commands/edit';
 import { addExplainCommand } from './commands/explain';
@@ -24,6 +25,7 @@ const COMMANDS: readonly AddCommand[] = [
   addListCommand,
   addEditCommand,
   addDeleteCommand,
+  addDiffCommand,
   addImportCommand,
   addExportCommand,
   addCheckManifestCommand,

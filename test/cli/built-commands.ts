@@ -77,10 +77,10 @@ export class BuiltCommands {
     return ended(child);
   }
 
-  /** Runs a command on a pseudo-terminal; types each answer when the screen shows what it is for. Returns all that was on the screen. */
+  /** Runs a command on a pseudo-terminal; types or does what is said when the screen shows what it is for. Returns all that was on the screen. */
   async onTerminal(
     args: readonly string[],
-    answers: readonly (readonly [shown: string, typed: string])[] = [],
+    answers: readonly (readonly [shown: string, typed: string | ((screen: string) => void)])[] = [],
     env: Readonly<Record<string, string>> = {},
   ): Promise<{ readonly status: number | null; readonly screen: string }> {
     const words = [process.execPath, MAIN, ...args].map((word) => `'${word.replaceAll("'", `'\\''`)}'`);
@@ -93,7 +93,8 @@ export class BuiltCommands {
     const closed = new Promise<number | null>((resolve) => child.once('close', resolve));
     for (const [shown, typed] of answers) {
       await eventually(() => expect(screen).toContain(shown));
-      child.stdin.write(typed);
+      if (typeof typed === 'string') child.stdin.write(typed);
+      else typed(screen);
     }
     return { status: await closed, screen };
   }

@@ -128,12 +128,23 @@ describe('run', () => {
 describeWith('pseudo-terminal', 'run on a terminal', () => {
   it('lets the terminal alone tell the program of Ctrl-C, so that it has it once', async () => {
     const program =
-      'let count = 0; process.on("SIGINT", () => count++ || setTimeout(() => { console.log(`${count} time`); process.exit(5); }, 300));' +
-      'setInterval(() => {}, 1e6); console.log("ready")';
+      'let count = 0; process.on("SIGINT", () => console.log(`interrupted ${++count}`));' +
+      'process.on("SIGUSR1", () => setTimeout(() => process.exit(count), 500)); setInterval(() => {}, 1e6); console.log(`ready ${process.ppid};`)';
     const { status, screen } = await commands.onTerminal(
       ['run', '--only', 'api.token', ...node(program)],
-      [['ready', '\u0003']],
+      [
+        [';', '\u0003'],
+        [
+          'interrupted 1',
+          (screen) => {
+            // As the terminal does for every process of the group; the program has had its own.
+            const command = Number(/ready (\d+);/.exec(screen)?.[1]);
+            process.kill(command, 'SIGINT');
+            process.kill(command, 'SIGUSR1');
+          },
+        ],
+      ],
     );
-    expect([status, /(\d+) time/.exec(screen)?.[1]]).toEqual([5, '1']);
+    expect([status, screen.includes('interrupted 2')]).toEqual([1, false]);
   });
 });

@@ -49,7 +49,10 @@ export function addListCommand(program: Command): void {
     .option('--json', 'print [{"name"}]; with --reveal [{"name", "value"}]')
     .action(async ({ reveal, json, ...connection }: ReadCommandOptions) => {
       const vault = await openVault(connection);
-      const secrets = await vault.list();
+      const secrets = await vault.list({
+        onUnreadable: (names) =>
+          process.stderr.write(`The store cannot show the values of ${names.join(', ')}.\n`),
+      });
       if (json === true) {
         const rows = reveal === true ? secrets : secrets.map(({ name }) => ({ name }));
         process.stdout.write(`${JSON.stringify(rows)}\n`);

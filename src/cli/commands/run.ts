@@ -1,6 +1,12 @@
 import type { Command } from 'commander';
 import { WrongUse } from '../command-errors';
-import { type VaultConnection, environmentWithoutOurs, openVault, withConnection } from '../connection';
+import {
+  allSecrets,
+  environmentWithoutOurs,
+  openVault,
+  type VaultConnection,
+  withConnection,
+} from '../connection';
 import { SecretProgram } from '../run/secret-program';
 import { type Naming, secretVariables } from '../run/secret-variables';
 
@@ -32,7 +38,7 @@ export function addRunCommand(program: Command): void {
       const read = async (signal?: AbortSignal): Promise<ReadonlyMap<string, string>> => {
         const call = signal === undefined ? {} : { signal };
         if (only === undefined)
-          return new Map((await vault.list(call)).map(({ name, value }) => [name, value] as const));
+          return new Map((await allSecrets(vault, call)).map(({ name, value }) => [name, value] as const));
         const values = new Map<string, string>();
         for (const name of only) values.set(name, await vault.retrieve(name, call));
         return values;
