@@ -1,5 +1,6 @@
 // Makes and opens archives with the built module, as JSON on standard input asks for, and prints what came of each as JSON. jest would
 // compile the whole of age-encryption, which is published as ES modules, and takes half a minute for that.
+import { Buffer } from 'node:buffer';
 import { text } from 'node:stream/consumers';
 import { decryptArchive, encryptArchive, readArchive } from '../../dist/cli/files/age-archive.js';
 
