@@ -66,7 +66,9 @@ export class MeasuredUsage {
     if (isWhole) return undefined;
     const stale = [...scopes].filter((usage) => usage.isStale && isIdle(usage));
     if (stale.length === 0) return undefined;
-    return Promise.all(stale.slice(0, MAX_SCOPES_AT_ONCE).map((usage) => this.measured(usage, true)));
+    return Promise.all(
+      stale.slice(0, MAX_SCOPES_AT_ONCE).map((usage) => this.measured(usage, true) ?? Promise.resolve()),
+    );
   }
 
   /** Returns the size of a secret, where it is known since the scope was measured. */
