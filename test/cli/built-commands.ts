@@ -26,6 +26,8 @@ interface CommandOptions {
 
 /** The built commands, as their user runs them, against a service on loopback. Nothing of this process' environment reaches them. */
 export class BuiltCommands {
+  private readonly spawned: ChildProcess[] = [];
+
   private constructor(
     readonly service: Service,
     readonly vault: SecretVault,
@@ -61,14 +63,19 @@ export class BuiltCommands {
     return new BuiltCommands(service, vault, dir, env);
   }
 
+  /** Ends also what a failed test left running. */
   async close(): Promise<void> {
+    for (const child of this.spawned)
+      if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM');
     await this.service.close();
     rmSync(this.dir, { recursive: true });
   }
 
   /** Starts a command whose standard streams are pipes. */
   spawn(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
-    return spawn(process.execPath, [MAIN, ...args], { cwd: this.dir, env: { ...this.env, ...env } });
+    const child = spawn(process.execPath, [MAIN, ...args], { cwd: this.dir, env: { ...this.env, ...env } });
+    this.spawned.push(child);
+    return child;
   }
 
   async run(args: readonly string[], { env, input = '' }: CommandOptions = {}): Promise<Ended> {
