@@ -51,6 +51,7 @@ const NEEDED = {
     by: 'The tests of the Go client',
     isThere: () => existsSync('/usr/share/gocode/src/golang.org/x/crypto/bcrypt'),
   },
+  age: { by: 'The tests of encrypted archives', isThere: () => runs('age', '--version') },
 };
 
 function asRoot() {
