@@ -66,8 +66,24 @@ function isFileError(error: unknown): error is Error & { readonly code: string; 
   return typeof code === 'string' && typeof path === 'string' && typeof syscall === 'string';
 }
 
+/** What a terminal obeys: control characters, and those that show text in another order than it has. A newline and a tab are none. */
+// eslint-disable-next-line no-control-regex
+const OBEYED = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g;
+
 /** Returns the text without what a terminal would obey. */
 export function printable(text: string): string {
-  // eslint-disable-next-line no-control-regex
-  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '\ufffd').trimEnd();
+  return text.replace(OBEYED, '\ufffd').trimEnd();
+}
+
+/** The same for what is one line, or a part of one: a text of somebody else's must not look like lines of ours. */
+export function printableLine(text: string): string {
+  return printable(text.replace(/[\t\n\u2028\u2029]/g, '\ufffd'));
+}
+
+/** Returns JSON, which by itself escapes less than a terminal obeys. */
+export function printableJson(value: unknown, space?: number): string {
+  return JSON.stringify(value, undefined, space).replace(
+    OBEYED,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }

@@ -1,4 +1,4 @@
-import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { type CheckedManifest, checkManifest, type ManifestFinding } from '../../src/authz/manifest-check';
@@ -149,6 +149,13 @@ describe('check-manifest', () => {
     });
   });
 
+  it('lets no manifest write lines of its own, or characters that a terminal obeys', () => {
+    const text = manifestText('notes', []).replace('ops: []', 'ops: "a\\n::error::b\\u009b2J"');
+    const name = file('lines.yaml', text);
+    expect(check(name).stdout).toContain('\n    write: [a\ufffd::error::b\ufffd2J]\n');
+    for (const form of ['--json', '--sarif']) expect(check(form, name).stdout).not.toContain('\u009b');
+  });
+
   it('counts warnings as errors with --strict alone, and takes a manifest from standard input', () => {
     const input = manifestText('notes', ['ListSecret?workspace=notes', 'ListSecret?workspace=notes']);
     const checked = (...args: readonly string[]) => builtCommand(['check-manifest', ...args, '-'], { input });
@@ -178,6 +185,18 @@ describe('check-manifest', () => {
         ['apps/large/OlaresManifest.yaml', 'larger than 65536 bytes'],
         ['apps/notes/OlaresManifest.yaml', 'notes'],
       ],
+    ]);
+  });
+
+  it('follows no link to a folder, and reads of the templates only what is a file', () => {
+    cpSync(resolve(__dirname, '../../examples/charts/notes'), join(dir, 'linked/notes'), { recursive: true });
+    mkdirSync(join(dir, 'linked/notes/templates/folder.yaml'));
+    symlinkSync('/dev/zero', join(dir, 'linked/notes/templates/endless.yaml'));
+    symlinkSync('..', join(dir, 'linked/notes/upwards'));
+    const { status, stdout } = check('--config-map', '--json', 'linked');
+    expect([status, reportOf(stdout).files.map((one) => one.file)]).toEqual([
+      0,
+      ['linked/notes/OlaresManifest.yaml'],
     ]);
   });
 

@@ -125,10 +125,12 @@ describe('olares-secrets doctor', () => {
   });
 
   it('is a command that exits with 1 where something fails, and prints lines, or JSON for machines', () => {
+    const folder = join(dir, 'data\u001b[2J');
+    mkdirSync(folder, { mode: 0o700 });
     const run = (...args: readonly string[]) => {
       const options = {
         cwd: dir,
-        env: { PATH: process.env['PATH'], ...laptop() },
+        env: { PATH: process.env['PATH'], ...laptop(), DATA_DIR: folder },
         encoding: 'utf8',
       } as const;
       return spawnSync(process.execPath, [MAIN, 'doctor', ...args], options);
@@ -136,6 +138,8 @@ describe('olares-secrets doctor', () => {
     const good = run();
     expect([good.status, good.stderr]).toEqual([0, '']);
     expect(good.stdout).toMatch(/^ok {4}configuration +All \d+ settings are valid; /);
+    // Nothing for a terminal to obey.
+    expect(good.stdout).toMatch(/data\ufffd\[2J are free/);
     env['GRANTS_DIR'] = '';
     const bad = spawnSync(process.execPath, [MAIN, 'doctor', '--json'], {
       cwd: dir,

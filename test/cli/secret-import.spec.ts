@@ -1,5 +1,5 @@
 import { SecretVault } from '../../src/client/index';
-import { countedOutcomes, importSecrets } from '../../src/cli/files/secret-import';
+import { countedOutcomes, importReport, importSecrets } from '../../src/cli/files/secret-import';
 import type { SecretOperation } from '../../src/authz/grant';
 import { ListTooLarge, StoreOutcomeUnknown, StoreUnavailable } from '../../src/errors/store-errors';
 import type { ListedSecrets } from '../../src/secrets/secret-store';
@@ -124,6 +124,13 @@ describe('an import', () => {
     expect(await vault.list({ onUnreadable: (names) => unreadable.push(...names) })).toEqual([]);
     expect(unreadable).toEqual(['odd']);
     expect(await outcomes(vault, ['odd'])).toEqual(['odd left']);
+  });
+
+  it('is reported in one line for each secret, whatever a server says of it', () => {
+    const message = 'no\r\ncreated b\u2028\u001b[2J';
+    expect(importReport([{ name: 'a', outcome: 'failed', reason: 'INTERNAL', message }], false)).toBe(
+      'failed a (INTERNAL: no\ufffd\ufffdcreated b\ufffd\ufffd[2J)\n',
+    );
   });
 
   it('counts every outcome', () => {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { describeWith } from '../support/describe-with';
 import { eventually } from '../support/eventually';
 import { READER } from '../support/example-apps';
+import { ScriptedServer } from '../client/scripted-server';
 import { BuiltCommands, ended } from './built-commands';
 
 const NUL = '/dev/null';
@@ -86,6 +87,24 @@ describe('the commands of secrets', () => {
     expect(line((await commands.run(['list'])).stdout)).toBe('listed');
     expect((await commands.run(['list', '--json'])).stdout).toContain('{"name":"listed"}');
     expect(line((await commands.run(['list', '--reveal'])).stdout)).toBe('listed\t"two\\nlines\\u009b"');
+  });
+
+  it('give a terminal nothing to obey, and no line that looks like another, whatever a server calls its secrets', async () => {
+    const secret = { name: 'a\u001b[2J\nb\u202ec', value: '\u009b2J\u2066' };
+    const data = { data: [secret], unreadable: ['\u001b]0;x\u0007'] };
+    const server = await ScriptedServer.start([{ status: 200, body: { code: 200, ...data } }]);
+    try {
+      const run = (...args: string[]) => commands.run(args, { env: { OLARES_SECRETS_URL: server.url } });
+      const { stdout, stderr } = await run('list', '--reveal');
+      expect([stdout, stderr]).toEqual([
+        'a\ufffd[2J\ufffdb\ufffdc\t"\\u009b2J\\u2066"\n',
+        'The store cannot show the values of \ufffd]0;x\ufffd.\n',
+      ]);
+      const json = (await run('list', '--reveal', '--json')).stdout;
+      expect([JSON.parse(json), /[^\n -~]/.test(json)]).toEqual([[secret], false]);
+    } finally {
+      await server.close();
+    }
   });
 
   it('delete a secret once', async () => {
@@ -210,6 +229,9 @@ describeWith('pseudo-terminal', 'on a terminal', () => {
     expect(masked.screen).not.toContain(CANARY);
     const { screen } = await commands.onTerminal(['get', 'shown', '--reveal']);
     expect(screen).toContain(`${CANARY}\ufffd[31m\r\n`);
+    await commands.vault.put('exported', `${CANARY}\u009b31m`);
+    const exported = await commands.onTerminal(['export', '--format', 'json', '--reveal']);
+    expect(exported.screen).toContain(`"${CANARY}\ufffd31m"`);
   });
 
   it('set asks for the value and shows nothing of it', async () => {

@@ -1,8 +1,8 @@
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import { basename, dirname, join, sep } from 'node:path';
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { basename, dirname, join, relative, sep } from 'node:path';
 import { type Command, Option } from 'commander';
 import type { CheckedManifest, ManifestFinding } from '../../authz/manifest-check';
-import { CommandFailure, printable, WrongUse } from '../command-errors';
+import { CommandFailure, printableJson, printableLine, WrongUse } from '../command-errors';
 import { readInput, utf8Text } from '../read-input';
 
 interface CheckOptions {
@@ -58,10 +58,10 @@ async function checkManifests(
   process.exitCode = counts.errors > 0 || (strict && counts.warnings > 0) ? 1 : 0;
   if (sarif) {
     const { sarifOf } = await import('../files/manifest-sarif.js');
-    print(JSON.stringify(sarifOf(files, command.parent?.version() ?? ''), undefined, 2));
-  } else if (json) print(JSON.stringify({ ...counts, files }, undefined, 2));
+    print(printableJson(sarifOf(files, command.parent?.version() ?? ''), 2));
+  } else if (json) print(printableJson({ ...counts, files }, 2));
   else {
-    print(files.flatMap(linesFor).map(printable).join('\n'));
+    print(files.flatMap(linesFor).map(printableLine).join('\n'));
     const counted = Object.entries(counts).map(([things, count]) =>
       count === 1 ? `1 ${things.slice(0, -1)}` : `${count} ${things}`,
     );
@@ -79,12 +79,23 @@ const UNREAD_FOLDER = /^(i18n|node_modules|\..+)$/;
 /** Returns the manifests that a path stands for: itself where it is no folder. */
 function manifestsAt(path: string): readonly string[] {
   if (path === '-' || statSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) return [path];
-  const below = readdirSync(path, { recursive: true, encoding: 'utf8' }).filter(
-    (file) => basename(file) === MANIFEST_NAME && !file.split(sep).some((part) => UNREAD_FOLDER.test(part)),
-  );
-  const found = below.length > 0 ? below : readdirSync(path).filter((file) => file.endsWith('.yaml'));
+  const isRead = (file: string): boolean =>
+    basename(file) === MANIFEST_NAME &&
+    !relative(path, file)
+      .split(sep)
+      .some((part) => UNREAD_FOLDER.test(part));
+  const below = filesBelow(path).filter(isRead);
+  const others = readdirSync(path).filter((file) => file.endsWith('.yaml'));
+  const found = below.length > 0 ? below : others.map((file) => join(path, file));
   if (found.length === 0) throw new WrongUse(`${path} has no ${MANIFEST_NAME} in it, and no other *.yaml.`);
-  return found.sort().map((file) => join(path, file));
+  return [...found].sort();
+}
+
+/** Returns the paths of what is no folder. Links to folders are not followed: with two that lead upwards there would be no end. */
+function filesBelow(folder: string): readonly string[] {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => !entry.isDirectory())
+    .map((entry) => join(entry.parentPath, entry.name));
 }
 
 /** Reads what the service would read, and says why it would not in its words. */
@@ -103,17 +114,21 @@ async function readManifestFile(
 }
 
 const MANIFEST_LABEL = 'secrets.olares.com/manifest';
+/** Helm takes no larger chart. */
+const MAX_TEMPLATE_BYTES = 1024 * 1024;
 
 /** Returns what is missing in the templates of the chart that a manifest is of. They are no YAML, so that they are searched as text. */
 async function configMapFindings(chart: string): Promise<readonly ManifestFinding[]> {
   const { finding, FILE_BEGIN } = await import('../../authz/manifest-check.js');
   const folder = join(chart, 'templates');
-  const templates = existsSync(folder) ? readdirSync(folder, { recursive: true, encoding: 'utf8' }) : [];
-  const labels = templates
-    .filter((name) => /\.(ya?ml|tpl)$/.test(name))
-    .map((name) => readFileSync(join(folder, name), 'utf8'))
-    .flatMap((text) => [...text.matchAll(/^[^#\n]*secrets\.olares\.com\/manifest["']?\s*:\s*(\S*)/gm)])
-    .map(([, value = '']) => value);
+  const { readSmallFile } = await import('../../grant-sources/directory/watched-file.js');
+  const labels: string[] = [];
+  for (const file of existsSync(folder) ? filesBelow(folder) : []) {
+    const read = /\.(ya?ml|tpl)$/.test(file) ? await readSmallFile(file, MAX_TEMPLATE_BYTES) : undefined;
+    if (read?.kind !== 'text') continue;
+    const stated = read.text.matchAll(/^[^#\n]*secrets\.olares\.com\/manifest["']?\s*:\s*(\S*)/gm);
+    labels.push(...[...stated].map(([, value = '']) => value));
+  }
   const problem =
     labels.length === 0
       ? `no template of the chart makes a ConfigMap with the label ${MANIFEST_LABEL}: "true", without which the manifest grants nothing`
@@ -134,7 +149,7 @@ function countsOf(files: readonly CheckedFile[]) {
 }
 
 function linesFor({ file, app, grants, findings }: CheckedFile): readonly string[] {
-  const name = file === '-' ? 'stdin' : file.replaceAll('\n', '\ufffd');
+  const name = file === '-' ? 'stdin' : file;
   const workspaces = [...new Set(grants.map(({ workspace }) => workspace))];
   const operationsOn = (workspace: string): string =>
     [...new Set(grants.filter((one) => one.workspace === workspace).map(({ operation }) => operation))].join(

@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import type { EnvironmentVariables } from '../../config/environment-reader';
 import { LIMIT_DEFINITIONS, QUOTA_DEFINITIONS } from '../../config/setting-definition';
 import type { Settings } from '../../config/settings';
-import { CommandFailure, WrongUse } from '../command-errors';
+import { CommandFailure, printable, WrongUse } from '../command-errors';
 
 interface DevArguments {
   readonly manifest: string;
@@ -165,5 +165,5 @@ async function failureOfStart(error: unknown, { port }: DevArguments): Promise<u
 
 /** Notes go to standard error: standard output is the log, of JSON lines where it is not a terminal. */
 function print(text: string): void {
-  process.stderr.write(text);
+  process.stderr.write(text.split('\n').map(printable).join('\n'));
 }

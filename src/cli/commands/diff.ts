@@ -1,6 +1,6 @@
 import { Option, type Command } from 'commander';
 import type { Environment } from '../../client/index.js';
-import { CommandFailure, WrongUse } from '../command-errors';
+import { CommandFailure, printableJson, printableLine, WrongUse } from '../command-errors';
 import {
   allSecrets,
   environmentOption,
@@ -10,7 +10,6 @@ import {
 } from '../connection';
 import type { TextFormat } from '../files/secret-file';
 import { inputName, readInput, utf8Text } from '../read-input';
-import { oneLineOf } from './read-commands';
 
 interface DiffOptions extends VaultConnection {
   readonly toEnv?: Environment;
@@ -96,14 +95,14 @@ function print(differences: readonly Difference[], { json, reveal }: DiffOptions
     const shown = (of: 'added' | 'removed' | 'changed') =>
       differences.filter((one) => kindOf(one) === of).map((one) => (reveal === true ? one : one.name));
     const result = { added: shown('added'), removed: shown('removed'), changed: shown('changed') };
-    process.stdout.write(`${JSON.stringify(result)}\n`);
+    process.stdout.write(`${printableJson(result)}\n`);
     return;
   }
   for (const difference of differences) {
     const { name, from, to } = difference;
-    const values = [from, to].flatMap((value) => (value === undefined ? [] : [oneLineOf(value)]));
+    const values = [from, to].flatMap((value) => (value === undefined ? [] : [printableJson(value)]));
     const shown = reveal === true ? `\t${values.join(' → ')}` : '';
-    process.stdout.write(`${SIGNS[kindOf(difference)]} ${name}${shown}\n`);
+    process.stdout.write(`${SIGNS[kindOf(difference)]} ${printableLine(name)}${shown}\n`);
   }
 }
 

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { CheckResult } from '../doctor/checks';
-import { WrongUse } from '../command-errors';
+import { printableJson, printableLine, WrongUse } from '../command-errors';
 
 interface DoctorArguments {
   readonly json?: boolean;
@@ -31,7 +31,7 @@ async function doctor({ json = false, timeout }: DoctorArguments): Promise<void>
     throw new WrongUse('--timeout must be a number of seconds from 0.1 to 999.');
   const { examine } = await import('../doctor/examine.js');
   const results = await examine(process.env, Number(timeout) * 1000);
-  process.stdout.write(json ? `${JSON.stringify(results, undefined, 2)}\n` : textOf(results));
+  process.stdout.write(json ? `${printableJson(results, 2)}\n` : textOf(results));
   process.exitCode = results.some(({ state }) => state === 'fail') ? 1 : 0;
   // A check that was given up may still wait for a socket.
   setImmediate(() => process.exit());
@@ -44,7 +44,7 @@ function textOf(results: readonly CheckResult[]): string {
   const width = Math.max(...results.map(({ check }) => check.length));
   const lines = results.map(({ state, check, sentence }) => {
     const word = state.padEnd(4);
-    return `${isColored ? `\u001b[${COLORS[state]}m${word}\u001b[39m` : word}  ${check.padEnd(width)}  ${sentence}\n`;
+    return `${isColored ? `\u001b[${COLORS[state]}m${word}\u001b[39m` : word}  ${check.padEnd(width)}  ${printableLine(sentence)}\n`;
   });
   return lines.join('');
 }

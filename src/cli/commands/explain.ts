@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { SECRET_OPERATIONS, WORKSPACE_NAME, WORKSPACE_RULE } from '../../authz/grant';
 import type { ManifestExplanation } from '../../authz/manifest-explanation';
-import { CommandFailure, printable, WrongUse } from '../command-errors';
+import { CommandFailure, printable, printableJson, WrongUse } from '../command-errors';
 
 interface ExplainOptions {
   readonly manifest: string;
@@ -41,7 +41,7 @@ async function explain({ manifest: path, op, workspace, ...options }: ExplainOpt
   const { explainByManifest } = await import('../../authz/manifest-explanation.js');
   const isInConfigMap = options.configMap === true;
   const explanation = explainByManifest({ path, text, isInConfigMap }, operation, workspace);
-  const shown = options.json === true ? JSON.stringify(explanation) : printable(textFor(explanation));
+  const shown = options.json === true ? printableJson(explanation) : printable(textFor(explanation));
   process.stdout.write(`${shown}\n`);
   process.exitCode = explanation.allowed ? 0 : 1;
 }

@@ -1,7 +1,8 @@
 import { type Command, Option } from 'commander';
-import { CommandFailure, printable, WrongUse } from '../command-errors';
+import { CommandFailure, printable, printableJson, WrongUse } from '../command-errors';
 import { type VaultConnection, openVault, withConnection } from '../connection';
 import type { ArchiveOptions } from '../files/age-archive';
+import { shown } from './read-commands';
 
 const FILE_FORMATS = ['dotenv', 'json', 'yaml', 'age'] as const;
 type FileFormat = (typeof FILE_FORMATS)[number];
@@ -62,10 +63,10 @@ async function importFile(path: string, options: ImportOptions): Promise<void> {
   const counts = countedOutcomes(results);
   process.exitCode = counts.left + counts.failed + counts['not-tried'] > 0 ? 1 : 0;
   if (options.json === true) {
-    process.stdout.write(`${JSON.stringify({ dryRun: isDryRun, counts, secrets: results }, undefined, 2)}\n`);
+    process.stdout.write(`${printableJson({ dryRun: isDryRun, counts, secrets: results }, 2)}\n`);
     return;
   }
-  process.stdout.write(importReport(results, isDryRun).replaceAll(/^.+$/gm, printable));
+  process.stdout.write(importReport(results, isDryRun));
   const counted = Object.entries(counts).map(([outcome, count]) => `${count} ${outcome}`);
   process.stderr.write(`${isDryRun ? 'Nothing was stored. ' : ''}${counted.join(', ')}.\n`);
 }
@@ -119,7 +120,7 @@ async function exportFile(path: string, options: ExportOptions): Promise<void> {
   const text = formatSecrets(format === 'age' ? 'json' : format, secrets);
   const isArmored = options.armor === true;
   const content = readers === undefined ? text : await archiveInWorker({ text, readers, isArmored });
-  if (path === '-') process.stdout.write(content);
+  if (path === '-') process.stdout.write(process.stdout.isTTY ? shown(content.toString()) : content);
   else {
     const { writePrivateFile } = await import('../files/private-file.js');
     await writePrivateFile(path, content, options.force === true);

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { printable } from '../command-errors';
+import { printable, printableJson, printableLine } from '../command-errors';
 import { type VaultConnection, openVault, withConnection } from '../connection';
 
 interface ReadCommandOptions extends VaultConnection {
@@ -23,7 +23,7 @@ export function addGetCommand(program: Command): void {
       const isMasked = process.stdout.isTTY && options.reveal !== true;
       if (options.json === true) {
         const secret = { name, ...(isMasked ? { masked: true } : { value }), env: options.env };
-        process.stdout.write(`${JSON.stringify(secret)}\n`);
+        process.stdout.write(`${printableJson(secret)}\n`);
       } else if (isMasked) {
         process.stdout.write(`${MASK}\n`);
         process.stderr.write('The value is masked on a terminal; --reveal shows it.\n');
@@ -32,7 +32,7 @@ export function addGetCommand(program: Command): void {
 }
 
 /** A terminal obeys control characters: they are replaced, and said to be. */
-function shown(value: string): string {
+export function shown(value: string): string {
   const visible = printable(value);
   if (visible !== value.trimEnd())
     process.stderr.write(
@@ -51,22 +51,16 @@ export function addListCommand(program: Command): void {
       const vault = await openVault(connection);
       const secrets = await vault.list({
         onUnreadable: (names) =>
-          process.stderr.write(`The store cannot show the values of ${names.join(', ')}.\n`),
+          process.stderr.write(
+            `The store cannot show the values of ${names.map(printableLine).join(', ')}.\n`,
+          ),
       });
       if (json === true) {
         const rows = reveal === true ? secrets : secrets.map(({ name }) => ({ name }));
-        process.stdout.write(`${JSON.stringify(rows)}\n`);
+        process.stdout.write(`${printableJson(rows)}\n`);
         return;
       }
       for (const { name, value } of secrets)
-        process.stdout.write(`${name}${reveal === true ? `\t${oneLineOf(value)}` : ''}\n`);
+        process.stdout.write(`${printableLine(name)}${reveal === true ? `\t${printableJson(value)}` : ''}\n`);
     });
-}
-
-/** Returns the value as a JSON text without anything that a terminal would obey: JSON escapes less than a terminal does. */
-export function oneLineOf(value: string): string {
-  return JSON.stringify(value).replace(
-    /[\u007f-\u009f]/g,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
 }

@@ -8,6 +8,7 @@ import {
   UnavailableError,
 } from '../../client/errors.js';
 import type { Secret, SecretVault } from '../../client/index.js';
+import { printableLine } from '../command-errors';
 
 /** `same`: it has this value already; `left`: it exists and keeps its value; `not-tried`: the service was gone by then. */
 export const IMPORT_OUTCOMES = ['created', 'changed', 'same', 'left', 'failed', 'not-tried'] as const;
@@ -135,7 +136,7 @@ export function importReport(results: readonly ImportResult[], isDryRun: boolean
     .map(({ name, outcome, reason, message }) => {
       const would = isDryRun && (outcome === 'created' || outcome === 'changed') ? 'would be ' : '';
       const why = [reason, message].filter((part) => part !== undefined).join(': ');
-      return `${would}${outcome} ${name}${why === '' ? '' : ` (${why})`}\n`;
+      return `${printableLine(`${would}${outcome} ${name}${why === '' ? '' : ` (${why})`}`)}\n`;
     })
     .join('');
 }
