@@ -3,6 +3,8 @@ import type { WatchOptions } from './options.js';
 import { pause } from './transport.js';
 
 const MAX_PAUSE_MS = 5 * 60_000;
+/** A longer timer ends at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /**
  * Yields a value now and after each change; undefined where there is none. It reads again and again, less often while the service cannot
@@ -26,7 +28,8 @@ export async function* watchValue(
       if (!(error instanceof SecretVaultError) || !mayPass(error)) throw error;
       failures += 1;
       const backOffMs = Math.min(MAX_PAUSE_MS, intervalMs * 2 ** Math.min(failures, 10));
-      waitMs = Math.max(backOffMs, (error.details.retryAfterSeconds ?? 0) * 1000);
+      const askedMs = (error.details.retryAfterSeconds ?? 0) * 1000;
+      waitMs = Math.min(LONGEST_TIMER_MS, Math.max(backOffMs, askedMs));
     }
     try {
       await pause(waitMs, signal);

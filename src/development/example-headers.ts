@@ -1,4 +1,4 @@
-import { chmodSync, renameSync, writeFileSync } from 'node:fs';
+import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { hash } from 'bcrypt';
 import { SignJWT } from 'jose/jwt/sign';
 import type { InstalledApp } from '../authz/grant';
@@ -47,8 +47,9 @@ export function headerLines(headers: Readonly<Record<string, string>>): string {
 /** Replaces a file in one step by one that only its user may read. */
 export function writePrivately(path: string, text: string): void {
   const next = `${path}.next`;
-  writeFileSync(next, text, { mode: 0o600 });
-  chmodSync(next, 0o600);
+  // What stands there is of a process that was killed, or a link of somebody else's.
+  rmSync(next, { force: true });
+  writeFileSync(next, text, { mode: 0o600, flag: 'wx' });
   renameSync(next, path);
 }
 

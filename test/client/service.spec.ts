@@ -4,7 +4,9 @@ import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { inspect } from 'node:util';
+import { errorOf } from '../../src/client/errors';
 import { SecretVault, SecretVaultError, UnavailableError } from '../../src/client/index';
+import { watchValue } from '../../src/client/watch';
 import { AlicesSystemServer } from '../support/alices-system-server';
 import { exampleApps, OTMOICLP, READER } from '../support/example-apps';
 import { httpCall } from '../support/http-call';
@@ -151,6 +153,17 @@ describe('the client of the service', () => {
       if (value === undefined) ended.abort();
     }
     expect(seen).toEqual(['1', '2', undefined]);
+  });
+
+  it('watches: it does not ask again before the time that a server asked for, also where no timer is that long', async () => {
+    let reads = 0;
+    const read = (): Promise<undefined> => {
+      reads += 1;
+      return Promise.reject(errorOf('STORE_UNAVAILABLE', 'later', { retryAfterSeconds: 3_000_000 }));
+    };
+    const signal = AbortSignal.timeout(300);
+    for await (const value of watchValue(read, { intervalMs: 1, signal })) expect(value).toBe('never');
+    expect(reads).toBe(1);
   });
 
   it('gives up at once when its signal aborts', async () => {

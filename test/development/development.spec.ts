@@ -1,7 +1,17 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import {
+  lstatSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { withDevelopmentCredentials } from '../../src/development/development';
+import { writePrivately } from '../../src/development/example-headers';
 
 describe('the credentials of a laptop', () => {
   let dir: string;
@@ -20,6 +30,15 @@ describe('the credentials of a laptop', () => {
     const { env: given, selfContained } = withDevelopmentCredentials({ DATA_DIR: dir, ...env });
     expect([given, selfContained]).toEqual([{ DATA_DIR: dir, ...env }, false]);
     expect(readdirSync(dir)).toEqual([]);
+  });
+
+  it('are never written through a link that stands in their way', () => {
+    const [file, elsewhere] = [join(dir, 'env'), join(dir, 'elsewhere')];
+    writeFileSync(elsewhere, '');
+    symlinkSync(elsewhere, `${file}.next`);
+    writePrivately(file, 'secret');
+    expect([readFileSync(elsewhere, 'utf8'), readFileSync(file, 'utf8')]).toEqual(['', 'secret']);
+    expect(lstatSync(file).mode & 0o170777).toBe(0o100600);
   });
 
   it('are made once for a loopback address, differ for each laptop, and only their user may read them', () => {
