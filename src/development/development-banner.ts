@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { type InstalledApp, type SecretOperation, SECRET_OPERATIONS } from '../authz/grant';
 import { dividedGrants, SYSTEM_WORKSPACES } from '../authz/grant-approvals';
 import type { GrantSource } from '../authz/grant-source';
@@ -11,7 +12,8 @@ interface DevelopmentBannerOptions {
   readonly isFresh: boolean;
 }
 
-const CLI = 'npx olares-secrets';
+/** By its path: in another folder npx takes what the registry has under the name, and with a pipe as its input it does not even ask. */
+const CLI = `node ${quoted(join(__dirname, '../cli/olares-secrets.js'))}`;
 
 /** What to try, in the order in which it makes sense: the command, and the body of the call. */
 const EXAMPLES = {

@@ -94,8 +94,12 @@ describe('olares-secrets dev', () => {
     expect(banner).toMatch(/the user must approve this first, .*: RetrieveSecret\?workspace=mail\./);
     expect(banner).toContain(`source ${dataDir}/env\n`);
     const curl = /^ {2}(curl .*)$/m.exec(gateway.notes)?.[1] ?? '';
-    const shell = spawnSync('sh', ['-c', `. ${dataDir}/env && ${curl}`], { encoding: 'utf8' });
-    expect(JSON.parse(shell.stdout)).toMatchObject({ code: 200, data: [{ name: 'a', value: 'b' }] });
+    // In no checkout, where npx would ask the registry.
+    const list = /^ {2}(node .* list)$/m.exec(gateway.notes)?.[1] ?? '';
+    const inShell = (line: string) =>
+      spawnSync('sh', ['-c', `. ${dataDir}/env && ${line}`], { cwd: dataDir, encoding: 'utf8' }).stdout;
+    expect(JSON.parse(inShell(curl))).toMatchObject({ code: 200, data: [{ name: 'a', value: 'b' }] });
+    expect(inShell(list)).toBe('a\n');
     const client = /^ {2}const { env } = [^]*?\}\);$/m.exec(gateway.notes)?.[0] ?? '';
     expect(client.match(/env\.\w+/g)?.map((name) => name.slice(4))).toEqual([
       'OLARES_SECRETS_URL',

@@ -52,6 +52,12 @@ describe('the variables that secrets become', () => {
       'olares-secrets-url',
       'https-proxy',
       'ps4',
+      'zdotdir',
+      'sslkeylogfile',
+      'git-ssl-no-verify',
+      'makeflags',
+      'node-compile-cache',
+      'java-opts',
     ],
   ])('are refused where they would decide what a program does: %s', (name) => {
     expect(() => variablesOf([name], { override: true })).toThrow(CommandFailure);
