@@ -91,6 +91,25 @@ describe('a file of secrets', () => {
     },
   );
 
+  it.each([
+    ['blank lines', '\n'.repeat(200_000), []],
+    [
+      'a line of spaces before what is no comment',
+      `A=a${' '.repeat(200_000)}b#c`,
+      [3, expect.stringMatching(/^file:1 /)],
+    ],
+    [
+      'quotes that a line does not end with',
+      "A='b'c\n".repeat(50_000),
+      [3, expect.stringMatching(/^file:1 /)],
+    ],
+  ])('is read as dotenv in a time that grows with its length: %s', (_, text, expected) => {
+    const before = process.cpuUsage();
+    expect(one('dotenv', text)).toEqual(expected);
+    // A hundredth of it is enough; the square of the length takes minutes.
+    expect(process.cpuUsage(before).user).toBeLessThan(5_000_000);
+  });
+
   it('names every secret of a dotenv file that it cannot hold, and the formats that can', () => {
     const all = [
       pair('GOOD', 'a'),
