@@ -3,7 +3,7 @@ import { closeEarly, type Figures, fuzz } from './fuzz-run';
 import type { Setup } from './fuzzed-service';
 
 /** As few reach every route. `npm run test:fuzz` sends a million. The clients that go away early are 20,000 more. */
-const MIN_CASES = 10_000;
+const MIN_CASES = 7_000;
 const CASES = Math.max(MIN_CASES, Number(process.env['FUZZ_CASES'] ?? MIN_CASES));
 /** After so many the service is started anew, so that its log stays small. */
 const SLICE = 10_000;
