@@ -21,8 +21,8 @@ const SLOWEST_MS = 2_000;
 
 /** `npm run attack` is the long form. */
 const SHORT: Size = {
-  rounds: 1,
-  mostRounds: 6,
+  rounds: 2,
+  mostRounds: 7,
   againAboveMs: SLOWEST_MS,
   seconds: 0.8,
   leadMs: 300,
