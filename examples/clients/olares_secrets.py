@@ -4,8 +4,8 @@ Needs Python 3.9 or later, and the package bcrypt where the app proves itself by
 
     from olares_secrets import SecretVault, SecretNotFound
 
-    vault = SecretVault(url="http://secret-provider.os-framework:8080", workspace="notes",
-                        app_key=os.environ["APP_KEY"], app_secret=os.environ["APP_SECRET"], user_token=token)
+    vault = SecretVault(url="http://secret-provider.os-protected:8080", workspace="notes",
+                        app_key=os.environ["OS_APP_KEY"], app_secret=os.environ["OS_APP_SECRET"], user_token=token)
     vault.put("api-token", "a value")
     vault.retrieve("api-token")
     vault.update("oauth", lambda current: refresh(current))

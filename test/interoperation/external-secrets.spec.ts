@@ -71,7 +71,7 @@ async function webhookResult(
   const byTemplateName = webhook.secrets.map(({ name, secretRef }) => [name, secrets[secretRef.name]]);
   provider.stdin.end(
     JSON.stringify({
-      webhook: { ...webhook, url: webhook.url.replace('http://secret-provider.os-framework:8080', url) },
+      webhook: { ...webhook, url: webhook.url.replace('http://secret-provider.os-protected:8080', url) },
       secrets: Object.fromEntries(byTemplateName),
       ...(key !== undefined && { remoteRef: { key } }),
     }),

@@ -35,7 +35,7 @@ export function addDiffCommand(program: Command): void {
     .summary('compare the workspace with a file, or two environments')
     .description(
       'Compares the environment of the workspace with a file or with another environment, and names the secrets that are added (+), ' +
-        'removed (-) or changed (~) there. ValuesByName are shown with --reveal alone.',
+        'removed (-) or changed (~) there. Values are shown with --reveal alone.',
     )
     .argument('[file]', 'a file of dotenv, JSON or YAML; - is standard input')
     .addOption(environmentOption('--to-env <name>', 'compare with this environment of the workspace'))
