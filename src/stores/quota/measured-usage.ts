@@ -28,7 +28,7 @@ export class MeasuredUsage {
   readonly #sizes = new LRUCache<string, number>({ maxSize: MAX_SIZES, sizeCalculation: () => 1 });
   #measurements = 0;
 
-  /** @param limit the quota of one scope, Infinity where there is none; a scope that is too large to be measured counts as this */
+  /** @param limit what one scope can hold within all quotas, Infinity where there is none; a scope that is too large to be measured counts as this */
   constructor(
     private readonly store: UsageSource,
     private readonly limit: Usage,

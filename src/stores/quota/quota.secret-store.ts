@@ -43,7 +43,12 @@ export class QuotaSecretStore extends SecretStoreDecorator {
     private readonly deps: QuotaDependencies,
   ) {
     super(inner);
-    this.#usage = new MeasuredUsage(inner, quotas.workspace, deps.time);
+    const { workspace, user } = quotas;
+    const largest = {
+      secrets: Math.min(workspace.secrets, user.secrets),
+      bytes: Math.min(workspace.bytes, user.bytes),
+    };
+    this.#usage = new MeasuredUsage(inner, largest, deps.time);
   }
 
   /** @throws QuotaExceeded */

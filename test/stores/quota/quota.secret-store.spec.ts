@@ -217,6 +217,14 @@ describe('a store behind quotas', () => {
     expect(await refusal(store.delete(SCOPE, 'a'))).toBe('done');
   });
 
+  it('counts a workspace that is too large to list as all that its user may hold, where workspaces have no quota', async () => {
+    const { inner, store } = opened({ user: { secrets: 100 } });
+    await inner.create(SCOPE, secretOf('a', 50));
+    inner.tooLarge = true;
+    expect(await outcome(store.create(SCOPE, secretOf('b', 10)))).toBe('QUOTA_EXCEEDED');
+    expect(await outcome(store.delete(SCOPE, 'a'))).toBe('done');
+  });
+
   it('tells its observer the limit of each refusal, and nothing else', async () => {
     const { store, refused } = opened({
       workspace: { secrets: 2, bytes: 20 },
