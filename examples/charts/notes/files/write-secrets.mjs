@@ -53,17 +53,17 @@ async function main([folder, ...args]) {
     serviceAccountTokenFile: env.OLARES_SECRETS_TOKEN_FILE,
     podTokenFile: env.OLARES_SECRETS_POD_TOKEN_FILE || undefined,
   });
-  const values = await Promise.all(
-    files.map(async ([name, file]) => {
-      try {
-        return [file, await vault.retrieve(name)];
-      } catch (error) {
-        if (!(error instanceof client.SecretVaultError)) throw error;
-        const reason = `${error.reason}: ${error.message}`;
-        throw new Error(`The secret ${name} cannot be read: ${reason}`, { cause: error });
-      }
-    }),
-  );
+  const values = [];
+  // One after the other, so that the one that is named is the first that cannot be read.
+  for (const [name, file] of files) {
+    try {
+      values.push([file, await vault.retrieve(name)]);
+    } catch (error) {
+      if (!(error instanceof client.SecretVaultError)) throw error;
+      const reason = `${error.reason}: ${error.message}`;
+      throw new Error(`The secret ${name} cannot be read: ${reason}`, { cause: error });
+    }
+  }
   try {
     for (const [file, value] of values) await write(folder, file, value);
   } finally {
