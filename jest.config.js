@@ -8,6 +8,7 @@ const SERIAL = [
   'authz/manifest-cost',
   'cli/dev-start',
   'cli/many-manifests',
+  'cli/secret-file',
   'e2e/access-token',
   'e2e/bodies',
   'e2e/five-operations',
