@@ -35,6 +35,8 @@ BCRYPT_COST = 10
 # bcrypt reads no more, and later versions of the package refuse more.
 BCRYPT_BYTES = 72
 READ_TOKEN_FILE_AGAIN_SECONDS = 60
+# The service answers with less.
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
 
 class SecretVaultError(Exception):
@@ -228,7 +230,10 @@ class SecretVault:
                 text = json.dumps(body).encode()
                 connection.request("POST", url.path + target, text, {"Content-Type": "application/json", **headers})
                 response = connection.getresponse()
-                return response.status, response.headers, response.read().decode("utf-8", "replace")
+                answer = response.read(MAX_ANSWER_BYTES + 1)
+                if len(answer) > MAX_ANSWER_BYTES:
+                    raise _error("NOT_UNDERSTOOD", "The answer is too large for one of the secret service.")
+                return response.status, response.headers, answer.decode("utf-8", "replace")
             except (OSError, http.client.HTTPException):
                 if is_read:
                     raise _error("UNREACHABLE", "The connection ended before the answer.") from None

@@ -67,8 +67,7 @@ function isFileError(error: unknown): error is Error & { readonly code: string; 
 }
 
 /** What a terminal obeys: control characters, and those that show text in another order than it has. A newline and a tab are none. */
-// eslint-disable-next-line no-control-regex
-const OBEYED = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g;
+const OBEYED = /(?![\n\t])[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu;
 
 /** Returns the text without what a terminal would obey. */
 export function printable(text: string): string {

@@ -2,7 +2,9 @@ import { readFile } from 'node:fs/promises';
 import { hash } from 'bcryptjs';
 import { errorOf, SecretVaultError } from './errors.js';
 import type { SecretVaultOptions } from './options.js';
+import { AnswerTooLarge, post } from './post.js';
 import {
+  answerTooLarge,
   field,
   given,
   isToken,
@@ -11,7 +13,6 @@ import {
   parsed,
   pause,
   pauseMs,
-  post,
   retryAfterSeconds,
 } from './transport.js';
 
@@ -110,7 +111,8 @@ export class AccessTokens implements Credentials {
     let exchange: Awaited<ReturnType<typeof post>>;
     try {
       exchange = await post(`${url}/permission/v1alpha1/access`, request, {}, timeoutMs);
-    } catch {
+    } catch (error: unknown) {
+      if (error instanceof AnswerTooLarge) throw answerTooLarge();
       throw errorOf(
         'UNREACHABLE',
         'No access token: the service cannot be reached, or gave no answer in time.',

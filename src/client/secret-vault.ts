@@ -18,6 +18,7 @@ import type {
   SecretVaultOptions,
   WatchOptions,
 } from './options.js';
+import { untilAborted } from './post.js';
 import { ReadCache } from './read-cache.js';
 import {
   type Answer,
@@ -28,7 +29,6 @@ import {
   pauseMs,
   send,
   type TransportOptions,
-  untilAborted,
 } from './transport.js';
 import { watchValue } from './watch.js';
 

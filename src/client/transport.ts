@@ -1,4 +1,5 @@
 import { errorOf, OutcomeUnknownError, type Reason, SecretVaultError } from './errors.js';
+import { AnswerTooLarge, post } from './post.js';
 
 export type Operation = 'RetrieveSecret' | 'CreateSecret' | 'UpdateSecret' | 'DeleteSecret' | 'ListSecret';
 
@@ -90,54 +91,6 @@ export async function pause(ms: number, signal?: AbortSignal): Promise<void> {
   });
 }
 
-/** Waits for work that others may share and that goes on. @throws the reason of the signal when it aborts */
-export async function untilAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return work;
-  signal.throwIfAborted();
-  let abort = (): void => undefined;
-  const aborted = new Promise<never>((_resolve, reject) => {
-    abort = () => reject(signal.reason as Error);
-    signal.addEventListener('abort', abort, { once: true });
-  });
-  return Promise.race([work, aborted]).finally(() => signal.removeEventListener('abort', abort));
-}
-
-/**
- * Posts a body as JSON. Its time limit is a timer that keeps the process alive and ends the wait by itself: a fetch whose connection is lost
- * at the wrong moment may never settle, and a process that waits for nothing else then ends with exit code 13.
- * @throws what fetch throws, or an AbortError when the time is over or the signal aborts
- */
-export async function post(
-  url: string,
-  body: object,
-  headers: Readonly<Record<string, string>>,
-  timeoutMs: number,
-  signal?: AbortSignal,
-): Promise<{ readonly response: Response; readonly text: string }> {
-  signal?.throwIfAborted();
-  const controller = new AbortController();
-  const abort = (): void => controller.abort();
-  signal?.addEventListener('abort', abort, { once: true });
-  const timer = setTimeout(abort, timeoutMs);
-  const exchange = async () => {
-    const response = await fetch(url, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', ...headers },
-      body: JSON.stringify(body),
-      // The credentials are for nobody else.
-      redirect: 'manual',
-      signal: controller.signal,
-    });
-    return { response, text: await response.text() };
-  };
-  try {
-    return await untilAborted(exchange(), controller.signal);
-  } finally {
-    clearTimeout(timer);
-    signal?.removeEventListener('abort', abort);
-  }
-}
-
 async function attempt({ url, body, headers, isRead, signal }: Call, timeoutMs: number): Promise<Answer> {
   let response: Response;
   let text: string;
@@ -145,6 +98,7 @@ async function attempt({ url, body, headers, isRead, signal }: Call, timeoutMs: 
     ({ response, text } = await post(url, body, headers, timeoutMs, signal));
   } catch (error: unknown) {
     signal?.throwIfAborted();
+    if (error instanceof AnswerTooLarge) throw answerTooLarge();
     // The error of fetch is not its cause: it may hold the address with its query, and more in later versions.
     if (isRead || NOT_CONNECTED.has(codeOf(error)))
       throw errorOf('UNREACHABLE', 'The service cannot be reached, or gave no answer in time.');
@@ -154,6 +108,10 @@ async function attempt({ url, body, headers, isRead, signal }: Call, timeoutMs: 
     );
   }
   return answerIn(response, text, isRead);
+}
+
+export function answerTooLarge(): SecretVaultError {
+  return errorOf('NOT_UNDERSTOOD', 'The answer is too large for one of the secret service.');
 }
 
 function codeOf(error: unknown): unknown {

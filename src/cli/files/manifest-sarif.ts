@@ -38,7 +38,8 @@ function resultOf(uri: string, { rule, severity, message, fix, ...place }: Manif
     ruleId: rule,
     ruleIndex: RULES.findIndex(([id]) => id === rule),
     level: severity,
-    message: { text: message },
+    // Brackets would make links of the manifest's words (SARIF 2.1.0, section 3.11.6).
+    message: { text: message.replace(/[\\[\]]/g, '\\$&') },
     locations: [{ physicalLocation: { artifactLocation, region } }],
     ...(replacement && {
       fixes: [
