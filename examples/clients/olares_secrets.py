@@ -233,6 +233,9 @@ class SecretVault:
                 answer = response.read(MAX_ANSWER_BYTES + 1)
                 if len(answer) > MAX_ANSWER_BYTES:
                     raise _error("NOT_UNDERSTOOD", "The answer is too large for one of the secret service.")
+                # read() with a size takes an early end for the end.
+                if response.length:
+                    raise http.client.IncompleteRead(answer, response.length)
                 return response.status, response.headers, answer.decode("utf-8", "replace")
             except (OSError, http.client.HTTPException):
                 if is_read:
