@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { resolve } from 'node:path';
 
-const MAIN = resolve(__dirname, '../../dist/cli/olares-secrets.js');
+export const MAIN = resolve(__dirname, '../../dist/cli/olares-secrets.js');
 
 interface Given {
   readonly cwd?: string;

@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { SecretVault } from '../../src/client/index';
 import { eventually } from '../support/eventually';
@@ -9,8 +9,7 @@ import { exampleApps, OTMOICLP } from '../support/example-apps';
 import { MemorySecretStore } from '../support/memory.secret-store';
 import { type Service, startService } from '../support/service';
 import { userToken } from '../support/tokens';
-
-const MAIN = resolve(__dirname, '../../dist/cli/olares-secrets.js');
+import { MAIN } from './built-command';
 
 export interface Ended {
   /** 128 and the signal's number are the command's own doing; a command that a signal ended has the signal's name. */

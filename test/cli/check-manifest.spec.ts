@@ -214,6 +214,12 @@ describe('check-manifest', () => {
     expect(rules()).toEqual([1, 'no-config-map', ...others]);
   });
 
+  it('prints SARIF in which a manifest writes no links', () => {
+    file('links/OlaresManifest.yaml', manifestText('notes', ['[x](https://example.com)']));
+    const { results } = JSON.parse(check('--sarif', 'links').stdout).runs[0];
+    expect(results[0].message.text).toContain('\\[x\\](https://example.com)');
+  });
+
   it('prints SARIF that has the structure of the standard', () => {
     file('a b/OlaresManifest.yaml', manifestText('notes', ['ListSecrets']));
     const { status, stdout } = check('--sarif', 'a b', PUBLISHED_MANIFESTS_FOLDER);

@@ -38,18 +38,22 @@ function resultOf(uri: string, { rule, severity, message, fix, ...place }: Manif
     ruleId: rule,
     ruleIndex: RULES.findIndex(([id]) => id === rule),
     level: severity,
-    // Brackets would make links of the manifest's words (SARIF 2.1.0, section 3.11.6).
-    message: { text: message.replace(/[\\[\]]/g, '\\$&') },
+    message: { text: plain(message) },
     locations: [{ physicalLocation: { artifactLocation, region } }],
     ...(replacement && {
       fixes: [
         {
-          description: { text: `Write ${fix}.` },
+          description: { text: plain(`Write ${fix}.`) },
           artifactChanges: [{ artifactLocation, replacements: [replacement] }],
         },
       ],
     }),
   };
+}
+
+/** Brackets would make links of a manifest's words (SARIF 2.1.0, section 3.11.6). */
+function plain(text: string): string {
+  return text.replace(/[\\[\]]/g, '\\$&');
 }
 
 function regionOf({ line, column, endLine, endColumn }: ManifestPlace): object {
