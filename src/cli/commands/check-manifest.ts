@@ -91,11 +91,15 @@ function manifestsAt(path: string): readonly string[] {
   return [...found].sort();
 }
 
-/** Returns the paths of what is no folder. Links to folders are not followed: with two that lead upwards there would be no end. */
+/**
+ * Returns the paths of what is no folder. Links to folders are not followed: with two that lead upwards there would be no end.
+ * Node's own `recursive` does follow them from version 24 on.
+ */
 function filesBelow(folder: string): readonly string[] {
-  return readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => !entry.isDirectory())
-    .map((entry) => join(entry.parentPath, entry.name));
+  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    const path = join(folder, entry.name);
+    return entry.isDirectory() ? filesBelow(path) : [path];
+  });
 }
 
 /** Reads what the service would read, and says why it would not in its words. */
