@@ -40,11 +40,13 @@ const NEEDS = {
 
 type Need = keyof typeof NEEDS;
 
-/** Debian's comes second: a version manager may have put another one first in PATH. */
+/** Returns its path. Debian's comes second: a version manager may have put another one first in PATH. */
 export function pythonWithBcrypt(): string | undefined {
-  return ['python3', '/usr/bin/python3'].find(
-    (python) => spawnSync(python, ['-c', 'import bcrypt'], { stdio: 'ignore' }).status === 0,
-  );
+  return ['python3', '/usr/bin/python3']
+    .map((python) => spawnSync(python, ['-c', 'import bcrypt, sys; print(sys.executable)']))
+    .find(({ status }) => status === 0)
+    ?.stdout.toString()
+    .trim();
 }
 
 /** Describes a suite, or skips it where this machine lacks a requirement, with the reason in its title. */
