@@ -1,5 +1,5 @@
 import { grantKey, SECRET_OPERATIONS } from '../../src/authz/grant';
-import type { SecretScope } from '../../src/secrets/secret';
+import { scopeKeyOf, type SecretScope } from '../../src/secrets/secret';
 import fc from '../support/fast-check';
 import { valueOf, WORKSPACES } from './model-clients';
 import type { ConcurrentCommands, Grants, ModelledService } from './modelled-service';
@@ -36,6 +36,7 @@ const commands = fc.array(
     app: fc.oneof({ arbitrary: fc.constant('notes'), weight: 3 }, fc.constantFrom(...APPS)),
     place: fc.constantFrom(0, 0, 0, 1),
     name: fc.constantFrom('a', 'a', 'b', 'c', 'd'),
+    ifMatch: fc.constantFrom(undefined, undefined, undefined, 1, 1, 2),
     hangsUp: fc.integer({ min: 0, max: 19 }).map((drawn) => drawn === 19),
   }),
   { minLength: 1, maxLength: 6 },
@@ -66,6 +67,8 @@ export interface ModelRun {
   readonly scheduler: fc.Scheduler;
   /** Makes each value another. */
   sent: number;
+  /** The values that were sent for each secret, the latest last. */
+  readonly values: Map<string, string[]>;
 }
 
 class ConcurrentCommandsOfRun implements fc.AsyncCommand<SecretsModel, ModelRun> {
@@ -87,9 +90,14 @@ class ConcurrentCommandsOfRun implements fc.AsyncCommand<SecretsModel, ModelRun>
     const { places: of, commands: all, storeFault, auditFails, restarts, passMs } = this.drawn;
     const scopes = of.map(({ user, ...place }): SecretScope => ({ ...place, user: run.users[user === 0 ? 0 : 1] })); // prettier-ignore
     return {
-      commands: all.flatMap(({ place, ...command }) => {
+      commands: all.flatMap(({ place, ifMatch, ...command }) => {
         const scope = scopes[place];
-        return scope === undefined ? [] : [{ ...command, scope, value: valueOf(scope, (run.sent += 1)) }];
+        if (scope === undefined) return [];
+        const value = valueOf(scope, (run.sent += 1));
+        const ifValue = valueBefore(run, scope, command, ifMatch);
+        if (command.operation === 'CreateSecret' || command.operation === 'UpdateSecret')
+          valuesOf(run, scope, command).push(value);
+        return [{ ...command, scope, value, ...(ifValue !== undefined && { ifValue }) }];
       }),
       ...(storeFault !== undefined && { storeFault }),
       ...(this.drawn.grants !== undefined && { grants: grantsOf(this.drawn.grants, run.users) }),
@@ -98,6 +106,24 @@ class ConcurrentCommandsOfRun implements fc.AsyncCommand<SecretsModel, ModelRun>
       passMs,
     };
   }
+}
+
+/** Returns the value that was sent so many commands ago, where the command may have a condition and there is one. */
+function valueBefore(
+  run: ModelRun,
+  scope: SecretScope,
+  { operation, name }: { readonly operation: string; readonly name: string },
+  ago: number | undefined,
+): string | undefined {
+  const isConditional = ago !== undefined && (operation === 'UpdateSecret' || operation === 'DeleteSecret');
+  return isConditional ? valuesOf(run, scope, { name }).at(-ago) : undefined;
+}
+
+function valuesOf({ values }: ModelRun, scope: SecretScope, { name }: { readonly name: string }): string[] {
+  const key = `${scopeKeyOf(scope)} ${name}`;
+  const known = values.get(key) ?? [];
+  values.set(key, known);
+  return known;
 }
 
 /** Each app is stated once for a user: the last statement counts. */

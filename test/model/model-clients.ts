@@ -2,8 +2,10 @@ import type { Agent } from 'node:http';
 import { grantKey, SECRET_OPERATIONS } from '../../src/authz/grant';
 import { DomainError, type Reason, STATUS_OF } from '../../src/errors/domain-error';
 import { AuditUnavailable, ClientGone } from '../../src/errors/request-errors';
+import { PreconditionFailed } from '../../src/errors/store-errors';
+import { EntityTags } from '../../src/http/answers/entity-tags';
 import type { CallContext } from '../../src/secrets/call-context';
-import { scopeKeyOf, type Secret } from '../../src/secrets/secret';
+import { type Precondition, scopeKeyOf, type Secret } from '../../src/secrets/secret';
 import { SecretsService } from '../../src/secrets/secrets.service';
 import type { Clock } from '../../src/time/clock';
 import { type Answer, httpCall } from '../support/http-call';
@@ -24,6 +26,7 @@ const TURNS_BEFORE_HANGING_UP = 3;
 
 /** Sends commands over HTTP. */
 export function httpClient(service: Service, agent: Agent, clock: Clock): ModelClient {
+  const tags = service.app.get(EntityTags);
   const headers = new Map<string, Promise<Record<string, string>>>();
   const headersOf = ({ app, scope: { user } }: ModelCommand): Promise<Record<string, string>> => {
     const key = JSON.stringify([app, user]);
@@ -32,10 +35,12 @@ export function httpClient(service: Service, agent: Agent, clock: Clock): ModelC
     return made;
   };
   return async (command) => {
-    const { operation, scope, name, value } = command;
+    const { operation, scope, name, value, ifValue } = command;
     const { signal, stop } = hangUp(command);
     const fields = operation === 'ListSecret' ? {} : writes(command) && operation !== 'DeleteSecret' ? { name, value } : { name }; // prettier-ignore
-    const call = { headers: await headersOf(command), body: { ...fields, env: scope.environment }, agent, signal }; // prettier-ignore
+    // As a client has it that read the value before.
+    const ifMatch = ifValue !== undefined && { 'if-match': tags.ofSecret(scope, { name, value: ifValue }) };
+    const call = { headers: { ...(await headersOf(command)), ...ifMatch }, body: { ...fields, env: scope.environment }, agent, signal }; // prettier-ignore
     const url = `${service.url}/${operation}?workspace=${scope.workspace}`;
     const answer = await httpCall(url, call).catch((error: unknown) => {
       // The connection was closed, by either end.
@@ -68,8 +73,8 @@ export function useCaseClient(service: Service, auditFails: () => boolean): Mode
     const call = {
       CreateSecret: () => secrets.create(caller, scope, { name, value }, context),
       RetrieveSecret: () => secrets.retrieve(caller, scope, name, context),
-      UpdateSecret: () => secrets.update(caller, scope, { name, value }, context),
-      DeleteSecret: () => secrets.delete(caller, scope, name, context),
+      UpdateSecret: () => secrets.update(caller, scope, { name, value }, context, preconditionOf(command)),
+      DeleteSecret: () => secrets.delete(caller, scope, name, context, preconditionOf(command)),
       ListSecret: () => secrets.list(caller, scope, context),
     }[operation];
     const outcome = await call().then(
@@ -87,6 +92,13 @@ export function useCaseClient(service: Service, auditFails: () => boolean): Mode
     stop();
     requireOwnValues(JSON.stringify(outcome), command, outcome);
     return outcome;
+  };
+}
+
+function preconditionOf({ ifValue }: ModelCommand): Precondition | undefined {
+  if (ifValue === undefined) return undefined;
+  return ({ name, value }) => {
+    if (value !== ifValue) throw new PreconditionFailed(name);
   };
 }
 

@@ -42,6 +42,13 @@ class LosesUpdates extends MemorySecretStore {
   }
 }
 
+/** Stores an update whatever the secret is by now. */
+class IgnoresPreconditions extends MemorySecretStore {
+  override async update(scope: SecretScope, secret: Secret) {
+    await super.update(scope, secret);
+  }
+}
+
 class Breaks extends MemorySecretStore {
   override async delete(): Promise<void> {
     throw new TypeError('a fault of ours');
@@ -71,6 +78,10 @@ const FAULTS: Readonly<Record<string, PlantedFault>> = {
     found: /no order of the commands/,
   },
   'a store that loses an update': { store: new LosesUpdates(), found: /no order of the commands|holds/ },
+  'a store that ignores preconditions': {
+    store: new IgnoresPreconditions(),
+    found: /no order of the commands/,
+  },
   'an error without a reason': { store: new Breaks(), found: /a fault of ours/ },
   'an error without a reason, over HTTP': { store: new Breaks(), caller: 'http', found: /no document states: 500|openapi.json/ }, // prettier-ignore
   'an operation without a grant': {
@@ -78,7 +89,7 @@ const FAULTS: Readonly<Record<string, PlantedFault>> = {
       jest
         .spyOn(GrantIndex.prototype, 'find')
         .mockImplementation((user, app) => ({ user, app, grants: ALL })),
-    found: /a store call without a grant/,
+    found: /a store call without a grant|a refusal has no cause/,
   },
   'a write that the audit does not have': {
     plant: () => jest.spyOn(AuditedRequest.prototype, 'writes').mockResolvedValue(undefined),

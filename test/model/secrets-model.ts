@@ -10,6 +10,8 @@ export interface ModelCommand {
   readonly name: string;
   /** Of a create or an update; no two commands write the same. */
   readonly value: string;
+  /** Of an update or a delete with `If-Match`: it takes effect only where the secret has this value. */
+  readonly ifValue?: string;
   /** The client closes its connection soon after it has sent the request. */
   readonly hangsUp: boolean;
 }
@@ -89,7 +91,8 @@ export class SecretsModel {
     if (
       refusedFor === undefined ||
       refusedFor === 'SECRET_NOT_FOUND' ||
-      refusedFor === 'SECRET_ALREADY_EXISTS'
+      refusedFor === 'SECRET_ALREADY_EXISTS' ||
+      refusedFor === 'PRECONDITION_FAILED'
     )
       return true;
     if (refusedFor === 'QUOTA_EXCEEDED')
@@ -149,6 +152,8 @@ function statesAfterOne(state: State, { command, outcome }: CompletedCommand): r
     if (outcome.reason === 'STORE_OUTCOME_UNKNOWN') return [state, ...written(secrets, command)];
     if (outcome.reason === 'SECRET_NOT_FOUND') return exists ? [] : [state];
     if (outcome.reason === 'SECRET_ALREADY_EXISTS') return exists ? [state] : [];
+    if (outcome.reason === 'PRECONDITION_FAILED')
+      return exists && !isCurrent(secrets, command) ? [state] : [];
     return [state];
   }
   if (writes(command)) return written(secrets, command);
@@ -160,8 +165,13 @@ function statesAfterOne(state: State, { command, outcome }: CompletedCommand): r
 function written(secrets: Readonly<Record<string, string>>, command: ModelCommand): readonly State[] {
   const { operation, name, value } = command;
   if (!writes(command) || Object.hasOwn(secrets, name) === (operation === 'CreateSecret')) return [];
+  if (!isCurrent(secrets, command)) return [];
   const { [name]: _before, ...others } = secrets;
   return [stateOf(operation === 'DeleteSecret' ? others : { ...others, [name]: value })];
+}
+
+function isCurrent(secrets: Readonly<Record<string, string>>, { name, ifValue }: ModelCommand): boolean {
+  return ifValue === undefined || secrets[name] === ifValue;
 }
 
 function stateOf(secrets: Readonly<Record<string, string>>): State {

@@ -35,7 +35,7 @@ export async function sendCommands(
     try {
       const property = fc.asyncProperty(fc.scheduler(), runs, async (scheduler, sequence) => {
         const users: UsersOfRun = [`alice${(runCount += 1)}`, `bob${runCount}`];
-        const run: ModelRun = { service, users, scheduler, sent: 0 };
+        const run: ModelRun = { service, users, scheduler, sent: 0, values: new Map() };
         await service.begin(firstGrants(users), () => scheduler.schedule(Promise.resolve()));
         const model = new SecretsModel();
         await fc.asyncModelRun(() => ({ model, real: run }), sequence);
