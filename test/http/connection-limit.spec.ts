@@ -21,14 +21,16 @@ describe('the connections of a server', () => {
   beforeEach(async () => {
     server = createServer((request, response) => {
       beginCleanup(request, response);
-      if (request.url === '/hanging') hanging += 1;
-      else response.end('ok');
+      const { url: path = '' } = request;
+      if (path.endsWith('of-a-caller')) Object.assign(request, { caller: {} });
+      if (path === '/hanging') hanging += 1;
+      else response.writeHead(path.startsWith('/too-many') ? 429 : 200).end('ok');
     });
     const observer = {
       connectionsOpened: (count: () => number) => (open = count),
       shed: (why: string) => void shed.push(why),
     };
-    limitConnections(server, 40, observer, time);
+    limitConnections(server, 40, { observer, time });
     await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
     url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   });
@@ -100,30 +102,28 @@ describe('the connections of a server', () => {
     expect(isClosed).toBe(false);
   });
 
-  it('are refused where an address that holds several opens more than it may in a second, and others are accepted', async () => {
-    const open = async (from: string): Promise<boolean> => {
+  it('are refused where an address opens more than it may in a second, unless callers are authenticated on them', async () => {
+    const open = async (from: string, path: string): Promise<boolean> => {
       const socket = openSocket(url, from);
-      socket.write('GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
+      socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
       const answer = await new Promise<string>((resolve) => {
         socket.once('data', (chunk: Buffer) => resolve(chunk.toString())).once('close', () => resolve(''));
       });
       socket.destroy();
-      return answer.startsWith('HTTP/1.1 200');
+      return answer.startsWith('HTTP/1.1 ');
     };
-    const answered = async (from: string, count: number): Promise<number> => {
+    const answered = async (from: string, count: number, path = '/'): Promise<number> => {
       let all = 0;
-      for (let at = 0; at < count; at += 1) if (await open(from)) all += 1;
+      for (let at = 0; at < count; at += 1) if (await open(from, path)) all += 1;
       return all;
     };
-    expect(await answered('127.0.0.2', 510)).toBe(510);
-    // Those that closed late counted.
-    time.advance(3_000);
-    await connect('127.0.0.2', 2);
-    expect(await answered('127.0.0.2', 510)).toBe(500);
+    expect(await answered('127.0.0.2', 110)).toBe(100);
+    expect(await answered('127.0.0.3', 110, '/of-a-caller')).toBe(110);
+    expect(await answered('127.0.0.4', 110, '/too-many-of-a-caller')).toBe(100);
     expect(await answered('127.0.0.1', 2)).toBe(2);
     time.advance(1_000);
-    expect(await answered('127.0.0.2', 210)).toBe(200);
-    expect(shed).toHaveLength(20);
+    expect(await answered('127.0.0.2', 110)).toBe(100);
+    expect(shed).toHaveLength(30);
   });
 
   it('do not count any more once they are closed', async () => {
@@ -146,7 +146,7 @@ it('connections with TLS are not closed either while a request on them waits for
     },
     identity,
   );
-  limitConnections(server, 8, undefined, time);
+  limitConnections(server, 8, { time });
   await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
   const { port } = server.address() as AddressInfo;
   const open = (): TLSSocket => {

@@ -14,20 +14,21 @@ import { openSocket, rawExchange } from '../support/raw-exchange';
 const nextTurn = (): Promise<void> => new Promise(setImmediate);
 
 describe('the request queue', () => {
-  const time = new FixedMonotonicTime();
+  let time: FixedMonotonicTime;
   const shed: string[] = [];
   let begun: string[] = [];
   const closed: string[] = [];
-  let accepted: () => void = () => undefined;
+  let queue: RequestQueue;
   let ask: RequestListener;
   beforeEach(() => {
     shed.length = closed.length = 0;
     const mine: string[] = (begun = []);
-    const queue = new RequestQueue(time, { shed: (why) => void shed.push(why) });
-    queue.watchConnections({ on: (_: string, listener: () => void) => (accepted = listener) } as never);
-    // Each takes a millisecond.
+    // What an earlier test left waiting goes on in its own time.
+    const mineTime = (time = new FixedMonotonicTime());
+    queue = new RequestQueue(time, { shed: (why) => void shed.push(why) });
+    // Each takes half a millisecond.
     ask = queue.listener(({ socket }) => {
-      time.advance(1);
+      mineTime.advance(0.5);
       mine.push(socket.remoteAddress ?? '');
     });
   });
@@ -62,7 +63,7 @@ describe('the request queue', () => {
     expect(begun).toHaveLength(100);
   });
 
-  it('begins requests for two milliseconds in one turn of the event loop', async () => {
+  it('begins requests for a millisecond in one turn of the event loop', async () => {
     send('10.0.0.1', 100);
     await nextTurn();
     expect(begun).toHaveLength(2);
@@ -70,18 +71,37 @@ describe('the request queue', () => {
     expect(begun).toHaveLength(4);
   });
 
-  it('begins none in a turn that accepted a connection, for eight turns at most', async () => {
+  it('begins those of addresses where a caller was authenticated first, and every fourth time one of another address', async () => {
+    queue.callers.add('10.1.0.1');
+    for (let last = 0; last < 50; last += 1) send(`10.0.0.${last}`, 1);
+    send('10.1.0.1', 9);
+    for (let turn = 0; turn < 6; turn += 1) await nextTurn();
+    const ofCallers = begun.map((address) => address === '10.1.0.1');
+    expect(ofCallers).toEqual([true, true, true, false, true, true, true, false, true, true, true, false]);
+  });
+
+  it('begins them with all others once nobody was authenticated there for a minute', async () => {
+    queue.callers.add('10.1.0.1');
+    time.advance(60_000);
+    for (let last = 0; last < 4; last += 1) send(`10.0.0.${last}`, 1);
+    send('10.1.0.1', 1);
+    for (let turn = 0; turn < 3; turn += 1) await nextTurn();
+    expect(begun.at(-1)).toBe('10.1.0.1');
+  });
+
+  it('begins none in a turn that accepted a connection, for two milliseconds at most', async () => {
     send('10.0.0.1', 100);
-    for (let turn = 0; turn < 8; turn += 1) {
-      accepted();
+    const turn = async (): Promise<void> => {
+      queue.connectionAccepted();
       await nextTurn();
-    }
+      time.advance(0.5);
+    };
+    for (let at = 0; at < 4; at += 1) await turn();
     expect(begun).toHaveLength(0);
-    accepted();
-    await nextTurn();
+    await turn();
     expect(begun).toHaveLength(2);
-    accepted();
-    await nextTurn();
+    await turn();
+    expect(begun).toHaveLength(2);
     await nextTurn();
     expect(begun).toHaveLength(4);
   });

@@ -1,16 +1,17 @@
-import type { Server } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { type MonotonicTime, SystemMonotonicTime } from '../../time/clock';
 import type { LimitsObserver } from '../../limits/rate-limits';
-import { ConnectionRates, refuseConnections } from './connection-rates';
+import type { ProviderRequest } from '../request/provider-request';
+import { acceptFairly } from './accepted-connections';
+import { ConnectionRates } from './connection-rates';
+import { CallerAddresses } from './fair-turns';
 import { openRequestsOn } from './request-cleanup';
 
 /** How many of the oldest sockets are searched for one without a request. */
 const MAX_EXAMINED = 16;
 
 const MAX_SHARE_OF_ADDRESS = 1 / 4;
-/** An address that holds fewer sockets than this share opens as many as it likes: its clients close them after each request. */
-const UNLIMITED_SHARE = 1 / 32;
 /** An address that floods replaces its own sockets no sooner: else it could have thousands accepted in a second, and all clients wait in the same accept queue. */
 const MIN_AGE_OF_REPLACED_MS = 5_000;
 
@@ -35,11 +36,6 @@ export class FairSockets {
 
   get count(): number {
     return this.#count;
-  }
-
-  /** Returns true where the address has so few sockets that its rate is not limited. */
-  hasFew(address: string): boolean {
-    return (this.#byAddress.get(address)?.size ?? 0) < this.max * UNLIMITED_SHARE;
   }
 
   /** Returns true where a new socket of this address would be closed at once. */
@@ -114,28 +110,54 @@ function oldest(sockets: ReadonlySet<Socket>): Socket | undefined {
   return first;
 }
 
+interface LimitOptions {
+  readonly observer?: Pick<LimitsObserver, 'connectionsOpened' | 'shed'> | undefined;
+  readonly time?: Pick<MonotonicTime, 'nowMs'>;
+  /** Called for each connection that was accepted, before there is a socket. */
+  readonly onAccepted?: () => void;
+  /** Who comes first where many connect. */
+  readonly callers?: CallerAddresses;
+}
+
 /** Limits the connections of a server as FairSockets and ConnectionRates do, from the moment they are accepted. */
 export function limitConnections(
-  server: Pick<Server, 'on'>,
+  server: Pick<Server, 'on' | 'listening'>,
   max: number,
-  observer?: Pick<LimitsObserver, 'connectionsOpened' | 'shed'>,
-  time: Pick<MonotonicTime, 'nowMs'> = new SystemMonotonicTime(),
+  options: LimitOptions = {},
 ): void {
+  const { observer, time = new SystemMonotonicTime(), onAccepted = () => undefined } = options;
+  const { callers = new CallerAddresses(time) } = options;
   const rates = new ConnectionRates(time);
   const secured = securedSockets(server);
-  const connections = new FairSockets(
-    max,
-    () => observer?.shed('connections'),
-    time,
-    (socket) => openRequestsOn(secured.get(connectionKeyOf(socket)) ?? socket),
+  const onShed = (): void => observer?.shed('connections');
+  const connections = new FairSockets(max, onShed, time, (socket) =>
+    openRequestsOn(secured.get(connectionKeyOf(socket)) ?? socket),
   );
   observer?.connectionsOpened(() => connections.count);
-  refuseConnections(server, (address) => {
-    const isRefused = connections.refuses(address) || !(connections.hasFew(address) || rates.take(address));
-    if (isRefused) observer?.shed('connections');
-    return isRefused;
-  });
+  const isBeyondShare = (address: string): boolean => connections.refuses(address);
+  const isRefused = (address: string): boolean => isBeyondShare(address) || !rates.take(address);
+  acceptFairly(server, { isRefused, isBeyondShare, onAccepted, onShed }, callers, time);
   server.on('connection', (socket: Socket) => connections.add(socket));
+  whenAuthenticated(server, (address) => {
+    rates.giveBack(address);
+    callers.add(address);
+  });
+}
+
+/** Calls back once for each connection on which a caller was authenticated who is within the rate limits. */
+function whenAuthenticated(server: Pick<Server, 'on'>, then: (address: string) => void): void {
+  const known = new WeakSet<Socket>();
+  server.on('request', (request: Partial<ProviderRequest> & IncomingMessage, response: ServerResponse) => {
+    const { socket } = request;
+    if (known.has(socket)) return;
+    const { remoteAddress = '' } = socket;
+    response.once('finish', () => {
+      const proven = request.caller ?? request.user ?? request.access?.app;
+      if (proven === undefined || response.statusCode === 429 || known.has(socket)) return;
+      known.add(socket);
+      then(remoteAddress);
+    });
+  });
 }
 
 /** Returns the TLS sockets by peer: requests arrive on them, and not on the sockets that were accepted. */

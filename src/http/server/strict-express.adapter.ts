@@ -85,8 +85,13 @@ export class StrictExpressAdapter extends ExpressAdapter {
     const server: Server =
       tls === undefined ? createServer(options, listener) : secureServer(options, listener, tls);
     if (tls !== undefined) this.handshakes = new UnfinishedHandshakes(server);
-    limitConnections(server, MAX_CONNECTIONS, limits, time);
-    requests.watchConnections(server);
+    const onAccepted = (): void => requests.connectionAccepted();
+    limitConnections(server, MAX_CONNECTIONS, {
+      observer: limits,
+      time,
+      onAccepted,
+      callers: requests.callers,
+    });
     answerMalformedRequests(server);
     this.httpServer = server;
   }

@@ -1,0 +1,68 @@
+import type { Server } from 'node:http';
+import { connectionAccepted } from '../../concurrency/quiet-turn';
+import type { MonotonicTime } from '../../time/clock';
+import { type CallerAddresses, FairTurns } from './fair-turns';
+
+/** Each is a descriptor and a few hundred bytes. */
+const BOUNDS = { max: 1_024, maxOfAddress: 512 };
+
+/** What node:net listens with, and what it is given for each accepted connection. */
+interface ListeningHandle {
+  onconnection?: (error: number, accepted?: AcceptedHandle) => void;
+}
+
+interface AcceptedHandle {
+  getpeername?(peer: { address?: string }): number;
+  close(): void;
+}
+
+export interface Acceptance {
+  /** Returns whether a connection that was accepted is closed at once. */
+  isRefused(address: string): boolean;
+  /** Returns whether one that has waited is closed, since its address has all that it may by now. */
+  isBeyondShare(address: string): boolean;
+  onAccepted(): void;
+  onShed(): void;
+}
+
+/**
+ * Closes refused connections before node:net makes a socket of them, and node:http a parser, which costs several times as
+ * much. Of the others they are made by fair turns, so that the queue of the operating system, which is in the order of
+ * arrival, is emptied quickly. The handle is not documented: where it is not as expected, connections are taken as Node does.
+ */
+export function acceptFairly(
+  server: Pick<Server, 'on' | 'listening'> & { readonly _handle?: ListeningHandle | null },
+  acceptance: Acceptance,
+  callers: Pick<CallerAddresses, 'has'>,
+  time: Pick<MonotonicTime, 'nowMs'>,
+): void {
+  server.on('listening', () => {
+    const { _handle: handle } = server;
+    const accept = handle?.onconnection;
+    if (handle === undefined || handle === null || typeof accept !== 'function') return;
+    interface Waiting {
+      readonly address: string;
+      readonly accepted: AcceptedHandle;
+    }
+    const shed = ({ accepted }: Waiting): void => {
+      acceptance.onShed();
+      accepted.close();
+    };
+    const begin = (waiting: Waiting): void => {
+      if (!server.listening || acceptance.isBeyondShare(waiting.address)) shed(waiting);
+      else accept.call(handle, 0, waiting.accepted);
+    };
+    const turns = new FairTurns(BOUNDS, time, { begin, shed }, callers);
+    handle.onconnection = (error, accepted) => {
+      const peer: { address?: string } = {};
+      const hasPeer = accepted?.getpeername?.(peer) === 0 && peer.address !== undefined;
+      if (accepted === undefined || !hasPeer) return accept.call(handle, error, accepted);
+      connectionAccepted();
+      turns.connectionAccepted();
+      acceptance.onAccepted();
+      const waiting = { address: peer.address ?? '', accepted };
+      if (acceptance.isRefused(waiting.address)) shed(waiting);
+      else turns.add(waiting.address, waiting);
+    };
+  });
+}
