@@ -3,8 +3,8 @@ import { connectionAccepted } from '../../concurrency/quiet-turn';
 import type { MonotonicTime } from '../../time/clock';
 import { type CallerAddresses, FairTurns } from './fair-turns';
 
-/** Each is a descriptor and a few hundred bytes. */
-const BOUNDS = { max: 1_024, maxOfAddress: 512 };
+/** Each that waits is a descriptor and a few hundred bytes. What 500 strangers ask in a second takes a quarter of the processor. */
+const BOUNDS = { max: 1_024, maxOfAddress: 512, ofStrangers: { perSecond: 500, burst: 250 } };
 
 /** What node:net listens with, and what it is given for each accepted connection. */
 interface ListeningHandle {
@@ -54,14 +54,16 @@ export function acceptFairly(
     };
     const turns = new FairTurns(BOUNDS, time, { begin, shed }, callers);
     handle.onconnection = (error, accepted) => {
-      const peer: { address?: string } = {};
-      const hasPeer = accepted?.getpeername?.(peer) === 0 && peer.address !== undefined;
-      if (accepted === undefined || !hasPeer) return accept.call(handle, error, accepted);
+      if (typeof accepted?.getpeername !== 'function') return accept.call(handle, error, accepted);
       connectionAccepted();
       turns.connectionAccepted();
       acceptance.onAccepted();
+      const peer: { address?: string } = {};
+      // It fails where the client has reset the connection by now.
+      const hasGone = accepted.getpeername(peer) !== 0;
       const waiting = { address: peer.address ?? '', accepted };
-      if (acceptance.isRefused(waiting.address)) shed(waiting);
+      if (hasGone) accepted.close();
+      else if (acceptance.isRefused(waiting.address)) shed(waiting);
       else turns.add(waiting.address, waiting);
     };
   });

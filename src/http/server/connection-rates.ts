@@ -4,9 +4,9 @@ import type { MonotonicTime } from '../../time/clock';
 /** How many connections an address may open at once after a pause. */
 const BURST = 100;
 /** How many it may open in each second once it has used those up, where no other address does the same. */
-const MAX_PER_SECOND = 100;
+const MAX_PER_SECOND = 20;
 /** What all addresses that have used up their burst open in a second together; each at least `MIN_PER_SECOND`. */
-const MAX_PER_SECOND_TOGETHER = 300;
+const MAX_PER_SECOND_TOGETHER = 200;
 const MIN_PER_SECOND = 4;
 const WINDOW_MS = 1_000;
 /** Beyond it the address that connected least recently is forgotten. */

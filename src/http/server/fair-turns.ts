@@ -16,7 +16,12 @@ export interface TurnWork<T> {
 interface TurnBounds {
   readonly max: number;
   readonly maxOfAddress: number;
+  /** How many steps of addresses without a caller begin in a second, and at once after a pause; without it they are not limited. */
+  readonly ofStrangers?: { readonly perSecond: number; readonly burst: number };
 }
+
+/** How long steps wait that may not begin yet. */
+const PAUSE_MS = 2;
 
 /** While both wait, every so many steps one is of an address without a caller. */
 const STEPS_FOR_A_STRANGER = 4;
@@ -55,6 +60,9 @@ export class FairTurns<T> {
   readonly #ofStrangers: Queues<T> = new Map();
   #waiting = 0;
   #steps = 0;
+  #isDue = false;
+  #isPausing = false;
+  #strangers: { tokens: number; atMs: number } | undefined;
   #hasAccepted = false;
   #postponedSinceMs: number | undefined;
 
@@ -81,14 +89,31 @@ export class FairTurns<T> {
     }
     if (queue.push(item) === 1) queues.set(address, queue);
     this.#waiting += 1;
-    // While others wait, a turn is due already.
-    if (this.#waiting === 1) setImmediate(() => void this.#turn());
+    this.#wake();
   }
 
   /** An address stays where it is until all its steps were begun. */
   #queuesOf(address: string): Queues<T> {
     if (this.#ofStrangers.has(address)) return this.#ofStrangers;
     return this.#ofCallers.has(address) || this.callers.has(address) ? this.#ofCallers : this.#ofStrangers;
+  }
+
+  #wake(): void {
+    if (this.#isDue) return;
+    this.#isDue = true;
+    setImmediate(() => {
+      this.#isDue = false;
+      void this.#turn();
+    });
+  }
+
+  #pause(): void {
+    if (this.#isPausing) return;
+    this.#isPausing = true;
+    setTimeout(() => {
+      this.#isPausing = false;
+      this.#wake();
+    }, PAUSE_MS);
   }
 
   /** Sheds the last step of the address that has the most; returns false where that would not be longer than `length`. */
@@ -107,17 +132,34 @@ export class FairTurns<T> {
     const isPostponed = this.#postpones(beganMs);
     while (!isPostponed && this.#waiting > 0 && this.time.nowMs() - beganMs < TURN_MS) {
       const item = this.#take();
-      if (item !== undefined) this.work.begin(item);
+      if (item === undefined) return this.#pause();
+      this.work.begin(item);
       // The microtasks of the begun step run first, and count.
       await Promise.resolve();
     }
-    if (this.#waiting > 0) setImmediate(() => void this.#turn());
+    if (this.#waiting > 0) this.#wake();
   }
 
+  /** Returns undefined where nothing may begin yet. */
   #take(): T | undefined {
     this.#steps += 1;
-    const isStrangers = this.#ofCallers.size === 0 || (this.#ofStrangers.size > 0 && this.#steps % STEPS_FOR_A_STRANGER === 0); // prettier-ignore
-    const queues = isStrangers ? this.#ofStrangers : this.#ofCallers;
+    const isTurnOfStrangers = this.#ofCallers.size === 0 || this.#steps % STEPS_FOR_A_STRANGER === 0;
+    if (isTurnOfStrangers && this.#ofStrangers.size > 0 && this.#mayBeginStranger())
+      return this.#takeFirst(this.#ofStrangers);
+    return this.#takeFirst(this.#ofCallers);
+  }
+
+  #mayBeginStranger(): boolean {
+    const { ofStrangers } = this.bounds;
+    if (ofStrangers === undefined) return true;
+    const nowMs = this.time.nowMs();
+    const { tokens, atMs } = this.#strangers ?? { tokens: ofStrangers.burst, atMs: nowMs };
+    const held = Math.min(ofStrangers.burst, tokens + ((nowMs - atMs) / 1000) * ofStrangers.perSecond);
+    this.#strangers = { tokens: held < 1 ? held : held - 1, atMs: nowMs };
+    return held >= 1;
+  }
+
+  #takeFirst(queues: Queues<T>): T | undefined {
     const [first] = queues;
     if (first === undefined) return undefined;
     const [address, queue] = first;
