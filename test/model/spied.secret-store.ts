@@ -16,7 +16,7 @@ import type {
   ScopeSource,
 } from '../../src/secrets/secret-store';
 import { SecretStoreDecorator, type StoreAdapter } from '../../src/secrets/secret-store-decorator';
-import type { ModelCommand } from './secrets-model';
+import { type ModelCommand, writes } from './secrets-model';
 
 type StoreWrite = 'create' | 'update' | 'delete';
 
@@ -26,6 +26,8 @@ export interface StoreCall {
   readonly write?: StoreWrite;
   readonly scope: SecretScope;
   readonly name?: string;
+  /** For the quota of a user; the caller learns nothing of it. */
+  readonly isMeasurement?: true;
 }
 
 /** `lost`: the call is carried out, and its answer is not received. */
@@ -84,7 +86,7 @@ export class SpiedSecretStore extends SecretStoreDecorator implements ScopeSourc
   }
 
   override measure(scope: SecretScope, context: CallContext): Promise<ScopeUsage> {
-    return this.#spied({ scope }, () => this.inner.measure(scope, context));
+    return this.#spied({ scope, isMeasurement: true }, () => this.inner.measure(scope, context));
   }
 
   override sizeOf(scope: SecretScope, name: string, context: CallContext): Promise<number | undefined> {
@@ -125,7 +127,9 @@ const OPERATION_OF = { create: 'CreateSecret', update: 'UpdateSecret', delete: '
 
 /** @throws Error for a call that reached the backend although no command that was granted accounts for it */
 export function requireGrants(calls: readonly StoreCall[], granted: readonly ModelCommand[]): void {
-  const stray = calls.find(({ write, scope, name }) => {
+  const stray = calls.find(({ write, scope, name, isMeasurement }) => {
+    // A write counts against the quota of its user, which is measured in all scopes.
+    if (isMeasurement === true) return !granted.some((command) => writes(command) && command.scope.user === scope.user); // prettier-ignore
     const ofScope = granted.filter((command) => scopeKeyOf(command.scope) === scopeKeyOf(scope));
     if (write === undefined) return ofScope.length === 0;
     return !ofScope.some(({ operation, name: named }) => operation === OPERATION_OF[write] && named === name);

@@ -71,6 +71,13 @@ export class MeasuredUsage {
     );
   }
 
+  /** Returns why a scope of the user could not be measured when it was to be; it is measured again for the next write. */
+  failureOf({ user }: ScopeUsageCounter): Error | undefined {
+    const failed = [...user.scopes].filter(({ failure }) => failure !== undefined);
+    for (const usage of failed) usage.isStale = true;
+    return failed[0]?.failure;
+  }
+
   /** Returns the size of a secret, where it is known since the scope was measured. */
   sizeOf(usage: ScopeUsageCounter, name: string): number | undefined {
     return this.#sizes.get(sizeKey(usage, name));
@@ -106,6 +113,7 @@ export class MeasuredUsage {
 
   async #measureScope(scope: SecretScope, usage: ScopeUsageCounter): Promise<void> {
     usage.isStale = false;
+    usage.failure = undefined;
     const measured = await this.#measure(scope, usage);
     if (measured === undefined) {
       usage.measuredAtMs = this.time.nowMs() - MEASUREMENT_TTL_MS + RETRY_AFTER_MS;
@@ -127,7 +135,8 @@ export class MeasuredUsage {
     } catch (error: unknown) {
       if (error instanceof ListTooLarge)
         return { secrets: finite(this.limit.secrets), bytes: finite(this.limit.bytes) };
-      if (isMissing(usage)) throw error;
+      if (isMissing(usage) || !(error instanceof Error)) throw error;
+      usage.failure = error;
       return undefined;
     }
   }

@@ -143,7 +143,7 @@ export class QuotaSecretStore extends SecretStoreDecorator {
           await waitFor(sum, context);
           continue;
         }
-        const other = await this.#otherRefusal(scope, write, context);
+        const other = (await this.#otherRefusal(scope, write, context)) ?? this.#usage.failureOf(usage);
         if (other === undefined) this.deps.observer?.quotaExceeded(refusal.limit);
         throw other ?? refusal;
       }

@@ -36,6 +36,8 @@ export class UsageCounters implements Usage {
   measuredAtMs: number | undefined;
   /** To be measured again once no write is under way; until then it is rather too high than too low. */
   isStale = false;
+  /** Why it could not be measured when it was to be; what is known is older. */
+  failure: Error | undefined;
   /** The number of counted writes under way. */
   underWay = 0;
   #measuring: Promise<void> | undefined;

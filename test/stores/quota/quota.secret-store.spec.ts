@@ -157,6 +157,21 @@ describe('a store behind quotas', () => {
     expect(await outcome(store.create(SCOPE, secretOf('b', 10)))).toBe('QUOTA_EXCEEDED');
   });
 
+  it('refuses nothing for a usage that could not be measured again, and measures it for the next write', async () => {
+    const { inner, limited, store } = opened({ workspace: { secrets: 2 } });
+    for (const name of ['a', 'b']) await store.create(SCOPE, secretOf(name, 10));
+    await inner.delete(SCOPE, 'a');
+    limited.writtenElsewhere(scopeKeyOf(SCOPE));
+    inner.measure = async () => Promise.reject(new StoreUnavailable());
+    inner.sizeOf = async () => Promise.reject(new StoreUnavailable());
+    for (let i = 0; i < 2; i++)
+      expect(await outcome(store.create(SCOPE, secretOf('c', 10)))).toBe('STORE_UNAVAILABLE');
+    Reflect.deleteProperty(inner, 'measure');
+    Reflect.deleteProperty(inner, 'sizeOf');
+    expect(await outcome(store.create(SCOPE, secretOf('c', 10)))).toBe('done');
+    expect(await outcome(store.create(SCOPE, secretOf('d', 10)))).toBe('QUOTA_EXCEEDED');
+  });
+
   it('fails with the error of the store when a measurement fails, and does not cache it', async () => {
     const { inner, store } = opened({ workspace: { secrets: 1 } });
     inner.failure = new StoreUnreachable();
