@@ -32,6 +32,7 @@ import { UserEventsController } from './controllers/user-events.controller';
 import { AdmissionGuard } from './guards/admission.guard';
 import { AuthenticationGuard, RequestAuthenticator, SettingsCallers } from './guards/authentication.guard';
 import { Drain, EarlyRefusals, ThrottledCredentials } from './guards/early-refusals';
+import { CONNECTION_BOUNDS, ConnectionBounds } from './server/connection-rates';
 import { LargeAnswers } from './server/json-answers';
 import { RequestBodies } from './server/request-bodies';
 import { RequestQueue } from './server/request-queue';
@@ -47,12 +48,24 @@ const SERVER_PROVIDERS = [
     return new Admission(maxInFlight, loop, telemetry.limits);
   }),
   factory(Drain, [Runtime], ({ settings, log }) => new Drain(settings.shutdownTimeoutMs, log)),
+  { provide: ConnectionBounds, useValue: CONNECTION_BOUNDS },
   factory(
     ServerParts,
-    [AnswerForms, Admission, RateLimits, MonotonicTime, Telemetry, ServiceCredentials, Runtime, Audit],
+    [
+      AnswerForms,
+      Admission,
+      ConnectionBounds,
+      RateLimits,
+      MonotonicTime,
+      Telemetry,
+      ServiceCredentials,
+      Runtime,
+      Audit,
+    ],
     (
       forms,
       admission,
+      bounds,
       rateLimits,
       time,
       { requests: observer, limits },
@@ -65,6 +78,7 @@ const SERVER_PROVIDERS = [
         forms,
         largeAnswers,
         requests: new RequestQueue(time, limits),
+        bounds,
         time,
         observer,
         limits,

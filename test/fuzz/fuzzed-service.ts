@@ -36,6 +36,12 @@ export interface Setup {
 
 /** Small ones, so that lists stay short however long a run is, and the refusals are seen too. */
 const QUOTAS = { workspace: { secrets: 40, bytes: 256 * 1024 }, user: { secrets: 150, bytes: 1024 * 1024 } };
+/** Thousands of strangers come from a few addresses. */
+const UNLIMITED = {
+  ofAddress: { burst: 1e6, perSecond: 1e6 },
+  perSecondTogether: 1e9,
+  sockets: { burst: 1e6, perSecond: 1e6 },
+};
 /** Values that are marked so are searched for in all that leaves the service. */
 export const MARK = /mk_\d+_/g;
 /** What is zero while no request is under way. */
@@ -125,7 +131,7 @@ export class FuzzedService {
     const auditSink = new DiscardingAuditSink((record) =>
       one.#search('the audit trail', JSON.stringify(record)),
     );
-    one.service = await startService({ clock, telemetry, auditSink }, settings);
+    one.service = await startService({ clock, telemetry, auditSink, connectionBounds: UNLIMITED }, settings);
     one.metricsUrl = `http://127.0.0.1:${await listenForMetrics(one.service.app)}`;
     one.routes = routesOf(one.service.app);
     one.#watchStore(one.service.app.get(SecretStore));

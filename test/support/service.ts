@@ -13,6 +13,7 @@ import { applicationOptions } from '../../src/bootstrap/application';
 import type { Settings } from '../../src/config/settings';
 import { Cluster, NO_CLUSTER } from '../../src/grant-sources/grant-sources.module';
 import { ServiceProblems } from '../../src/http/controllers/health.controller';
+import { ConnectionBounds } from '../../src/http/server/connection-rates';
 import { StrictExpressAdapter } from '../../src/http/server/strict-express.adapter';
 import { RateLimits } from '../../src/limits/rate-limits';
 import { createLog } from '../../src/logging/log';
@@ -45,6 +46,7 @@ export interface Adapters {
   readonly peerVerifier?: PeerVerifier;
   readonly serviceAccounts?: ServiceAccountAuthenticator;
   readonly users?: UserPresence;
+  readonly connectionBounds?: ConnectionBounds;
   readonly rateLimits?: RateLimits;
   readonly telemetry?: Telemetry;
   readonly registration?: Registration;
@@ -136,6 +138,7 @@ export async function openModules(
     [PeerVerifier, adapters.peerVerifier],
     [ServiceAccountAuthenticator, adapters.serviceAccounts],
     [UserPresence, adapters.users],
+    [ConnectionBounds, adapters.connectionBounds],
     [RateLimits, adapters.rateLimits],
     [Telemetry, adapters.telemetry],
     [Registration, adapters.registration],

@@ -1,10 +1,11 @@
 import type { Server } from 'node:http';
 import { connectionAccepted } from '../../concurrency/quiet-turn';
 import type { MonotonicTime } from '../../time/clock';
+import type { ConnectionBounds } from './connection-rates';
 import { type CallerAddresses, FairTurns } from './fair-turns';
 
-/** Each that waits is a descriptor and a few hundred bytes. What 500 strangers ask in a second takes a quarter of the processor. */
-const BOUNDS = { max: 1_024, maxOfAddress: 512, ofStrangers: { perSecond: 500, burst: 250 } };
+/** Each that waits is a descriptor and a few hundred bytes. */
+const BOUNDS = { max: 1_024, maxOfAddress: 512 };
 
 /** What node:net listens with, and what it is given for each accepted connection. */
 interface ListeningHandle {
@@ -35,6 +36,7 @@ export function acceptFairly(
   acceptance: Acceptance,
   callers: Pick<CallerAddresses, 'has'>,
   time: Pick<MonotonicTime, 'nowMs'>,
+  { sockets }: Pick<ConnectionBounds, 'sockets'>,
 ): void {
   server.on('listening', () => {
     const { _handle: handle } = server;
@@ -52,7 +54,7 @@ export function acceptFairly(
       if (!server.listening || acceptance.isBeyondShare(waiting.address)) shed(waiting);
       else accept.call(handle, 0, waiting.accepted);
     };
-    const turns = new FairTurns(BOUNDS, time, { begin, shed }, callers);
+    const turns = new FairTurns({ ...BOUNDS, ofStrangers: sockets }, time, { begin, shed }, callers);
     handle.onconnection = (error, accepted) => {
       if (typeof accepted?.getpeername !== 'function') return accept.call(handle, error, accepted);
       connectionAccepted();

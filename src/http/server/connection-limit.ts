@@ -4,7 +4,7 @@ import { type MonotonicTime, SystemMonotonicTime } from '../../time/clock';
 import type { LimitsObserver } from '../../limits/rate-limits';
 import type { ProviderRequest } from '../request/provider-request';
 import { acceptFairly } from './accepted-connections';
-import { ConnectionRates } from './connection-rates';
+import { CONNECTION_BOUNDS, type ConnectionBounds, ConnectionRates } from './connection-rates';
 import { CallerAddresses } from './fair-turns';
 import { openRequestsOn } from './request-cleanup';
 
@@ -117,6 +117,7 @@ interface LimitOptions {
   readonly onAccepted?: () => void;
   /** Who comes first where many connect. */
   readonly callers?: CallerAddresses;
+  readonly bounds?: ConnectionBounds;
 }
 
 /** Limits the connections of a server as FairSockets and ConnectionRates do, from the moment they are accepted. */
@@ -126,8 +127,8 @@ export function limitConnections(
   options: LimitOptions = {},
 ): void {
   const { observer, time = new SystemMonotonicTime(), onAccepted = () => undefined } = options;
-  const { callers = new CallerAddresses(time) } = options;
-  const rates = new ConnectionRates(time);
+  const { callers = new CallerAddresses(time), bounds = CONNECTION_BOUNDS } = options;
+  const rates = new ConnectionRates(time, bounds);
   const secured = securedSockets(server);
   const onShed = (): void => observer?.shed('connections');
   const connections = new FairSockets(max, onShed, time, (socket) =>
@@ -136,7 +137,7 @@ export function limitConnections(
   observer?.connectionsOpened(() => connections.count);
   const isBeyondShare = (address: string): boolean => connections.refuses(address);
   const isRefused = (address: string): boolean => isBeyondShare(address) || !rates.take(address);
-  acceptFairly(server, { isRefused, isBeyondShare, onAccepted, onShed }, callers, time);
+  acceptFairly(server, { isRefused, isBeyondShare, onAccepted, onShed }, callers, time, bounds);
   server.on('connection', (socket: Socket) => connections.add(socket));
   whenAuthenticated(server, (address) => {
     rates.giveBack(address);

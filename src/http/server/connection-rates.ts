@@ -1,12 +1,24 @@
 import { LRUCache } from 'lru-cache';
 import type { MonotonicTime } from '../../time/clock';
 
-/** How many connections an address may open at once after a pause. */
-const BURST = 100;
-/** How many it may open in each second once it has used those up, where no other address does the same. */
-const MAX_PER_SECOND = 20;
-/** What all addresses that have used up their burst open in a second together; each at least `MIN_PER_SECOND`. */
-const MAX_PER_SECOND_TOGETHER = 200;
+/** How many connections are taken of addresses without a caller. */
+export abstract class ConnectionBounds {
+  /** How many an address may open at once after a pause, and in each second after those, where no other address does the same. */
+  abstract readonly ofAddress: { readonly burst: number; readonly perSecond: number };
+  /** What all addresses that have used up their burst open in a second together. */
+  abstract readonly perSecondTogether: number;
+  /** How many become sockets in a second, and at once after a pause. */
+  abstract readonly sockets: { readonly burst: number; readonly perSecond: number };
+}
+
+/** What 500 strangers ask in a second takes a quarter of the processor. */
+export const CONNECTION_BOUNDS: ConnectionBounds = {
+  ofAddress: { burst: 100, perSecond: 20 },
+  perSecondTogether: 200,
+  sockets: { burst: 250, perSecond: 500 },
+};
+
+/** However many addresses have used up their burst. */
 const MIN_PER_SECOND = 4;
 const WINDOW_MS = 1_000;
 /** Beyond it the address that connected least recently is forgotten. */
@@ -24,13 +36,17 @@ export class ConnectionRates {
   #refusedBefore = 0;
   #windowMs = -Infinity;
 
-  constructor(private readonly time: Pick<MonotonicTime, 'nowMs'>) {}
+  constructor(
+    private readonly time: Pick<MonotonicTime, 'nowMs'>,
+    private readonly bounds = CONNECTION_BOUNDS,
+  ) {}
 
   /** Counts a connection; returns false where the address has opened too many, and then counts nothing. */
   take(address: string): boolean {
     const nowMs = this.time.nowMs();
-    const bucket = this.#buckets.get(address) ?? { tokens: BURST, atMs: nowMs };
-    bucket.tokens = Math.min(BURST, bucket.tokens + ((nowMs - bucket.atMs) / 1000) * this.#perSecond(nowMs));
+    const { burst } = this.bounds.ofAddress;
+    const bucket = this.#buckets.get(address) ?? { tokens: burst, atMs: nowMs };
+    bucket.tokens = Math.min(burst, bucket.tokens + ((nowMs - bucket.atMs) / 1000) * this.#perSecond(nowMs));
     bucket.atMs = nowMs;
     this.#buckets.set(address, bucket, { size: 1 });
     if (bucket.tokens < 1) {
@@ -44,7 +60,7 @@ export class ConnectionRates {
   /** Gives back what a connection took that turned out to be a caller's. */
   giveBack(address: string): void {
     const bucket = this.#buckets.get(address);
-    if (bucket !== undefined) bucket.tokens = Math.min(BURST, bucket.tokens + 1);
+    if (bucket !== undefined) bucket.tokens = Math.min(this.bounds.ofAddress.burst, bucket.tokens + 1);
   }
 
   #perSecond(nowMs: number): number {
@@ -54,6 +70,7 @@ export class ConnectionRates {
       this.#windowMs = nowMs;
     }
     const sharing = Math.max(1, this.#refusedBefore, this.#refused.size);
-    return Math.min(MAX_PER_SECOND, Math.max(MIN_PER_SECOND, MAX_PER_SECOND_TOGETHER / sharing));
+    const { ofAddress, perSecondTogether } = this.bounds;
+    return Math.min(ofAddress.perSecond, Math.max(MIN_PER_SECOND, perSecondTogether / sharing));
   }
 }

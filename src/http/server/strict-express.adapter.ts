@@ -17,6 +17,7 @@ import type { AnswerForms, Envelope } from '../answers/envelope';
 import { beginRequests, type RequestObserver } from '../request/begin-request';
 import type { ProviderRequest } from '../request/provider-request';
 import { limitConnections } from './connection-limit';
+import type { ConnectionBounds } from './connection-rates';
 import { type LargeAnswers, lengthOf, sendJson, sendLargeJson, SMALL_ANSWER_LENGTH } from './json-answers';
 import type { RequestQueue } from './request-queue';
 import { secureServer, type ServerIdentity, UnfinishedHandshakes } from './secure-server';
@@ -53,6 +54,7 @@ export abstract class ServerParts {
   abstract readonly forms: AnswerForms;
   abstract readonly largeAnswers: LargeAnswers;
   abstract readonly requests: RequestQueue;
+  abstract readonly bounds: ConnectionBounds;
   abstract readonly time: MonotonicTime;
   abstract readonly observer: RequestObserver | undefined;
   abstract readonly limits: LimitsObserver | undefined;
@@ -79,7 +81,7 @@ export class StrictExpressAdapter extends ExpressAdapter {
 
   override initHttpServer(): void {
     const instance = this.getInstance<Express>();
-    const { requests, tls, limits, time } = this.parts ?? unequipped();
+    const { requests, bounds, tls, limits, time } = this.parts ?? unequipped();
     const options = { ...LIMITS, ...expressMessages(instance) };
     const listener = requests.listener(instance);
     const server: Server =
@@ -91,6 +93,7 @@ export class StrictExpressAdapter extends ExpressAdapter {
       time,
       onAccepted,
       callers: requests.callers,
+      bounds,
     });
     answerMalformedRequests(server);
     this.httpServer = server;
