@@ -1,5 +1,5 @@
 import { createHmac, createSecretKey, type Hmac, hkdfSync, type KeyObject } from 'node:crypto';
-import { quietTurn } from '../../concurrency/quiet-turn';
+import { LARGE_STEP_BYTES, quietTurn } from '../../concurrency/quiet-turn';
 import { InvalidRequest } from '../../errors/request-errors';
 import { PreconditionFailed } from '../../errors/store-errors';
 import type { Reloadable, Version } from '../../reloadable/reloadable';
@@ -8,8 +8,6 @@ import type { Precondition, Secret, SecretScope } from '../../secrets/secret';
 const PURPOSE = 'olares-secret-provider entity tags';
 /** Of SHA-256, in base64url: 132 bits. */
 const TAG_LENGTH = 22;
-/** How much is hashed in one turn of the event loop. */
-const PART_CHARS = 256 * 1024;
 /** One entity tag of a list (RFC 9110, section 8.8.3); `W/` marks a weak one. */
 const ENTITY_TAG = /^(W\/)?"([\x21\x23-\x7e\x80-\xff]*)"$/;
 const MAX_TAGS = 16;
@@ -24,14 +22,17 @@ export class EntityTags {
 
   constructor(private readonly accessTokenKey: Reloadable<Uint8Array>) {}
 
-  ofSecret(scope: SecretScope, secret: Secret, key = this.accessTokenKey.current()): string {
-    return tagOf(addSecret(this.#begin('secret', scope, key), secret));
+  /** A large secret is hashed in a turn of its own. */
+  ofSecret(scope: SecretScope, secret: Secret): string | Promise<string> {
+    const key = this.accessTokenKey.current();
+    if (secret.value.length < LARGE_STEP_BYTES) return this.#tagOfSecret(scope, secret, key);
+    return quietTurn().then(() => this.#tagOfSecret(scope, secret, key));
   }
 
   /** A large list is hashed in parts, so that other requests are not delayed. */
   ofList(scope: SecretScope, secrets: readonly Secret[]): string | Promise<string> {
     const hmac = this.#begin('list', scope, this.accessTokenKey.current());
-    return secrets.reduce((chars, { value }) => chars + value.length, 0) <= PART_CHARS
+    return secrets.reduce((chars, { value }) => chars + value.length, 0) <= LARGE_STEP_BYTES
       ? tagOf(secrets.reduce(addSecret, hmac))
       : inParts(hmac, secrets);
   }
@@ -51,9 +52,13 @@ export class EntityTags {
     const strong = new Set(tags.map((tag) => (tag?.[1] === undefined ? tag?.[0] : undefined)));
     return (current) => {
       const isTagged = ({ value: key }: Version<Uint8Array>) =>
-        strong.has(this.ofSecret(scope, current, key));
+        strong.has(this.#tagOfSecret(scope, current, key));
       if (!this.accessTokenKey.versions.some(isTagged)) throw new PreconditionFailed(current.name);
     };
+  }
+
+  #tagOfSecret(scope: SecretScope, secret: Secret, key: Uint8Array): string {
+    return tagOf(addSecret(this.#begin('secret', scope, key), secret));
   }
 
   #begin(kind: 'secret' | 'list', { user, workspace, environment }: SecretScope, key: Uint8Array): Hmac {
@@ -78,11 +83,12 @@ function tagOf(hmac: Hmac): string {
 async function inParts(hmac: Hmac, secrets: readonly Secret[]): Promise<string> {
   let chars = 0;
   for (const secret of secrets) {
-    addSecret(hmac, secret);
     chars += secret.value.length;
-    if (chars < PART_CHARS) continue;
-    chars = 0;
-    await quietTurn();
+    if (chars >= LARGE_STEP_BYTES) {
+      chars = 0;
+      await quietTurn();
+    }
+    addSecret(hmac, secret);
   }
   return tagOf(hmac);
 }

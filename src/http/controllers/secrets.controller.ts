@@ -42,7 +42,7 @@ export class SecretsController {
     const context = this.contexts.of(request);
     const { secret, staleForMs } = await this.secrets.retrieve(caller, scope, name, context);
     if (staleForMs !== undefined) showStaleness(request.res, staleForMs);
-    request.res?.setHeader('ETag', this.tags.ofSecret(scope, secret));
+    request.res?.setHeader('ETag', await this.tags.ofSecret(scope, secret));
     return ok({ ...secret, env });
   }
 

@@ -135,8 +135,13 @@ export class LargeAnswers {
     const { subject } = reservation;
     const chunks: Buffer[] = [];
     let bytes = 0;
-    for (const text of textsOf(body)) {
-      const chunk = Buffer.from(text);
+    const texts = textsOf(body);
+    for (;;) {
+      await this.queue.run(subject.key, quietTurn);
+      if (request.cleanup.hasRun) throw new ClientGone();
+      const text = texts.next();
+      if (text.done === true) return chunks;
+      const chunk = Buffer.from(text.value);
       bytes += chunk.length;
       if (bytes > MAX_ANSWER_BYTES) throw new ListTooLarge();
       if (bytes > reservation.bytes) {
@@ -144,10 +149,7 @@ export class LargeAnswers {
         reservation.bytes = bytes;
       }
       chunks.push(chunk);
-      await this.queue.run(subject.key, quietTurn);
-      if (request.cleanup.hasRun) throw new ClientGone();
     }
-    return chunks;
   }
 }
 

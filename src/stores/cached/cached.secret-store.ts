@@ -207,9 +207,8 @@ class LargeTexts {
   ): Secret | undefined | Promise<Secret | undefined | 'wiped'> {
     if (snapshot.bytesOf(name) <= LARGE_BYTES) return snapshot.secret(name);
     const make = async (): Promise<Secret | undefined | 'wiped'> => {
-      const secret = snapshot.isWiped ? 'wiped' : snapshot.secret(name);
       await quietTurn();
-      return secret;
+      return snapshot.isWiped ? 'wiped' : snapshot.secret(name);
     };
     return this.#queue.run(scope, make, { signal: context.signal });
   }

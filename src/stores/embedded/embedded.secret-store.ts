@@ -24,6 +24,7 @@ import {
   usageIn,
   type VaultDatabase,
 } from './records';
+import { LARGE_STEP_BYTES, quietTurn } from '../../concurrency/quiet-turn';
 import { ScopeLists } from './scope-lists';
 import { StoredWorkspaces, workspaceKeyOf } from './stored-workspaces';
 import type { WriteOperation } from './vault/commit-queue';
@@ -108,6 +109,7 @@ export class EmbeddedSecretStore extends SecretStore implements UsageSource, Use
       const record = await this.database.get(recordKey);
       if (record === undefined) throw new SecretNotFound(name);
       const dataKey = await this.dataKeys.ofStored(scope);
+      if (record.length >= LARGE_STEP_BYTES) await quietTurn();
       return { secret: unsealSecret(dataKey, { scope, recordKey }, record) };
     });
   }

@@ -1,6 +1,7 @@
 import type { KeyObject } from 'node:crypto';
 import type { MonotonicTime } from '../../time/clock';
 import { FairQueue, type FairQueueBounds } from '../../concurrency/fair-queue';
+import { LARGE_STEP_BYTES, quietTurn } from '../../concurrency/quiet-turn';
 import { TooManyRequests } from '../../errors/request-errors';
 import { ListTooLarge } from '../../errors/store-errors';
 import type { Secret, SecretScope } from '../../secrets/secret';
@@ -62,9 +63,11 @@ export class ScopeLists {
     const secrets: Secret[] = [];
     let bytes = 0;
     for await (const batch of recordBatches(this.database, this.recordKeys.ofScope(scope))) {
+      const before = bytes;
       for (const [, record] of batch) bytes += secretBytesOf(record) + SECRET_OVERHEAD_BYTES;
       if (bytes > maxBytes) return undefined;
       const key = await dataKey();
+      if (bytes - before >= LARGE_STEP_BYTES) await quietTurn();
       for (const [recordKey, record] of batch) secrets.push(unsealSecret(key, { scope, recordKey }, record));
     }
     return secrets.sort((a, b) => (a.name < b.name ? -1 : 1));
