@@ -71,7 +71,7 @@ export class MeasuredUsage {
     );
   }
 
-  /** Returns why a scope of the user could not be measured when it was to be; it is measured again for the next write. */
+  /** Returns why a scope of the user could not be measured when it was to be, and has it measured again. */
   failureOf({ user }: ScopeUsageCounter): Error | undefined {
     const failed = [...user.scopes].filter(({ failure }) => failure !== undefined);
     for (const usage of failed) usage.isStale = true;

@@ -125,6 +125,7 @@ export class QuotaSecretStore extends SecretStoreDecorator {
   ): Promise<CountedWrite> {
     const { kind, name } = write;
     let storedSize: { readonly size: number | undefined } | undefined;
+    let hasMeasuredAgain = false;
     // There is no await between the last check of what is known and begin().
     for (let attempt = 1; ; attempt++) {
       const size = this.#usage.sizeOf(usage, name) ?? storedSize?.size;
@@ -143,7 +144,12 @@ export class QuotaSecretStore extends SecretStoreDecorator {
           await waitFor(sum, context);
           continue;
         }
-        const other = (await this.#otherRefusal(scope, write, context)) ?? this.#usage.failureOf(usage);
+        const failure = this.#usage.failureOf(usage);
+        if (failure !== undefined && !hasMeasuredAgain) {
+          hasMeasuredAgain = true;
+          continue;
+        }
+        const other = (await this.#otherRefusal(scope, write, context)) ?? failure;
         if (other === undefined) this.deps.observer?.quotaExceeded(refusal.limit);
         throw other ?? refusal;
       }

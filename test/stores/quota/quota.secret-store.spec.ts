@@ -172,6 +172,20 @@ describe('a store behind quotas', () => {
     expect(await outcome(store.create(SCOPE, secretOf('d', 10)))).toBe('QUOTA_EXCEEDED');
   });
 
+  it('measures what could not be measured before it refuses a write for the quota of the user, in whichever workspace', async () => {
+    const { inner, limited, store, time } = opened({ user: { secrets: 2 } });
+    await store.create(SCOPE, secretOf('a', 10));
+    limited.writtenElsewhere(scopeKeyOf(SCOPE));
+    inner.measure = async () => Promise.reject(new StoreUnavailable());
+    await store.create(SCOPE, secretOf('b', 10));
+    Reflect.deleteProperty(inner, 'measure');
+    time.advance(1);
+    expect(await outcome(store.create(OTHER, secretOf('c', 10)))).toBe('QUOTA_EXCEEDED');
+    await inner.delete(SCOPE, 'a');
+    limited.writtenElsewhere(scopeKeyOf(SCOPE));
+    expect(await outcome(store.create(OTHER, secretOf('c', 10)))).toBe('done');
+  });
+
   it('fails with the error of the store when a measurement fails, and does not cache it', async () => {
     const { inner, store } = opened({ workspace: { secrets: 1 } });
     inner.failure = new StoreUnreachable();
