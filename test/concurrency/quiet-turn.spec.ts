@@ -17,8 +17,7 @@ describe('a step of large work', () => {
     );
   });
 
-  it('waits while connections come in, and no longer than three milliseconds', async () => {
-    const beganMs = performance.now();
+  it('waits while connections come in, and not for ever', async () => {
     let isDone = false;
     const step = quietTurn().then(() => (isDone = true));
     let turns = 0;
@@ -28,6 +27,6 @@ describe('a step of large work', () => {
       await nextTurn();
     }
     await step;
-    expect([turns > 2, performance.now() - beganMs >= 3]).toEqual([true, true]);
+    expect(turns).toBeGreaterThan(2);
   });
 });
