@@ -23,6 +23,7 @@ export class ChildService {
   readonly #child: ChildProcess;
   readonly #ended: Promise<number | null>;
   #output = '';
+  #ports = { main: 0, metrics: 0 };
 
   private constructor(env: Readonly<Record<string, string>>, options: ChildServiceOptions) {
     const { maxDescriptors, nodeFlags = KNOWN_NODE_FLAGS } = options;
@@ -45,6 +46,9 @@ export class ChildService {
   ): Promise<ChildService> {
     const service = new ChildService(env, options);
     await service.logs('listening');
+    // Once: a test that asks for them with each request would read all of the log each time.
+    const { port = 0, metricsPort = 0 } = service.lines('listening')[0] ?? {};
+    service.#ports = { main: port, metrics: metricsPort };
     return service;
   }
 
@@ -58,8 +62,7 @@ export class ChildService {
   }
 
   get ports(): { readonly main: number; readonly metrics: number } {
-    const { port = 0, metricsPort = 0 } = this.lines('listening')[0] ?? {};
-    return { main: port, metrics: metricsPort };
+    return this.#ports;
   }
 
   lines(event: string): readonly LogLine[] {

@@ -71,10 +71,11 @@ export class MeasuredUsage {
     );
   }
 
-  /** Returns why a scope of the user could not be measured when it was to be, and has it measured again. */
-  failureOf({ user }: ScopeUsageCounter): Error | undefined {
-    const failed = [...user.scopes].filter(({ failure }) => failure !== undefined);
-    for (const usage of failed) usage.isStale = true;
+  /** Returns why what counts for a refusal could not be measured when it was to be, and has it measured again. */
+  failureOf(usage: ScopeUsageCounter): Error | undefined {
+    const { isWhole, scopes } = usage.user;
+    const failed = (isWhole ? [usage] : [...scopes]).filter(({ failure }) => failure !== undefined);
+    for (const one of failed) one.isStale = true;
     return failed[0]?.failure;
   }
 
@@ -105,7 +106,10 @@ export class MeasuredUsage {
 
   async #measureUser(name: string, user: UserUsageCounter): Promise<void> {
     user.isStale = false;
-    const whole = await this.store.measureUser(name, UNATTENDED);
+    const whole = await this.store.measureUser(name, UNATTENDED).catch((error: unknown) => {
+      user.isStale = true;
+      throw error;
+    });
     user.measuredAtMs = this.time.nowMs();
     user.isWhole = whole !== undefined;
     if (whole !== undefined) user.add(difference(whole, user));
