@@ -73,7 +73,7 @@ const SERVER_PROVIDERS = [
       { logger: log },
       { trail: audit },
     ) => {
-      const largeAnswers = new LargeAnswers(admission, rateLimits, time);
+      const largeAnswers = new LargeAnswers(admission, rateLimits);
       return {
         forms,
         largeAnswers,

@@ -1,4 +1,3 @@
-import { SystemMonotonicTime } from '../../src/time/clock';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import fc from '../support/fast-check';
@@ -92,7 +91,7 @@ describe('large answers', () => {
       new FixedMonotonicTime(),
     );
     const admission = new Admission(100, undefined, undefined, { ...MEMORY_BOUNDS, answerBytes: 1_000 });
-    const answers = new LargeAnswers(admission, rateLimits, new SystemMonotonicTime());
+    const answers = new LargeAnswers(admission, rateLimits);
     const caller = { app: 'otmoiclp', user: 'alice', operations: 'any' } as const;
     const cleanup = new RequestCleanup();
     const target = { ...NO_TARGET, kind: 'read' };
@@ -131,7 +130,7 @@ describe('an answer that is made in chunks', () => {
     shed: () => undefined,
   });
   const rateLimits = new LocalRateLimits({ app: {}, user: {} }, new FixedMonotonicTime());
-  const answers = new LargeAnswers(admission, rateLimits, new SystemMonotonicTime());
+  const answers = new LargeAnswers(admission, rateLimits);
 
   beforeAll(async () => {
     server = createServer((message, response) => {

@@ -39,6 +39,7 @@ const QUOTAS = { workspace: { secrets: 40, bytes: 256 * 1024 }, user: { secrets:
 /** Thousands of strangers come from a few addresses. */
 const UNLIMITED = {
   ofAddress: { burst: 1e6, perSecond: 1e6 },
+  ofCallers: { burst: 1e6, perSecond: 1e6 },
   perSecondTogether: 1e9,
   sockets: { burst: 1e6, perSecond: 1e6 },
 };

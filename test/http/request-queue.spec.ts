@@ -124,6 +124,24 @@ describe('the request queue', () => {
     expect(closed).toEqual(['10.0.0.1', '10.0.0.4']);
   });
 
+  it('has places for callers however many other addresses fill theirs', async () => {
+    for (let at = 0; at < 1_024; at += 1) send(`10.0.${at % 4}.${at >> 2}`, 1);
+    queue.callers.add('10.1.0.1');
+    send('10.1.0.1', 4);
+    expect(closed).toEqual([]);
+    for (let turn = 0; turn < 3; turn += 1) await nextTurn();
+    expect(begun.filter((address) => address === '10.1.0.1')).toHaveLength(4);
+  });
+
+  it('begins what waits of an address with that of callers as soon as one is authenticated there', async () => {
+    for (let last = 0; last < 50; last += 1) send(`10.0.0.${last}`, 1);
+    send('10.1.0.1', 2);
+    queue.callers.add('10.1.0.1');
+    send('10.1.0.1', 1);
+    for (let turn = 0; turn < 2; turn += 1) await nextTurn();
+    expect(begun.filter((address) => address === '10.1.0.1')).toHaveLength(3);
+  });
+
   it('begins no request behind an answer that has ended the connection', async () => {
     const socket = { remoteAddress: '10.0.0.1', writable: false, on: () => undefined };
     ask({ socket } as unknown as IncomingMessage, {} as ServerResponse);

@@ -26,7 +26,7 @@ export class EntityTags {
   ofSecret(scope: SecretScope, secret: Secret): string | Promise<string> {
     const key = this.accessTokenKey.current();
     if (secret.value.length < LARGE_STEP_BYTES) return this.#tagOfSecret(scope, secret, key);
-    return quietTurn().then(() => this.#tagOfSecret(scope, secret, key));
+    return quietTurn('hash', scope.user).then(() => this.#tagOfSecret(scope, secret, key));
   }
 
   /** A large list is hashed in parts, so that other requests are not delayed. */
@@ -34,7 +34,7 @@ export class EntityTags {
     const hmac = this.#begin('list', scope, this.accessTokenKey.current());
     return secrets.reduce((chars, { value }) => chars + value.length, 0) <= LARGE_STEP_BYTES
       ? tagOf(secrets.reduce(addSecret, hmac))
-      : inParts(hmac, secrets);
+      : inParts(hmac, scope.user, secrets);
   }
 
   /**
@@ -80,13 +80,13 @@ function tagOf(hmac: Hmac): string {
   return `"${hmac.digest('base64url').slice(0, TAG_LENGTH)}"`;
 }
 
-async function inParts(hmac: Hmac, secrets: readonly Secret[]): Promise<string> {
+async function inParts(hmac: Hmac, user: string, secrets: readonly Secret[]): Promise<string> {
   let chars = 0;
   for (const secret of secrets) {
     chars += secret.value.length;
     if (chars >= LARGE_STEP_BYTES) {
       chars = 0;
-      await quietTurn();
+      await quietTurn('hash', user);
     }
     addSecret(hmac, secret);
   }

@@ -4,8 +4,8 @@ import type { MonotonicTime } from '../../time/clock';
 import type { ConnectionBounds } from './connection-rates';
 import { type CallerAddresses, FairTurns } from './fair-turns';
 
-/** Each that waits is a descriptor and a few hundred bytes. */
-const BOUNDS = { max: 1_024, maxOfAddress: 512 };
+/** Each that waits is a descriptor, and up to 130 KiB of what its client has sent already in the memory of the operating system. */
+const BOUNDS = { max: 512, maxOfAddress: 256 };
 
 /** What node:net listens with, and what it is given for each accepted connection. */
 interface ListeningHandle {
@@ -15,6 +15,12 @@ interface ListeningHandle {
 interface AcceptedHandle {
   getpeername?(peer: { address?: string }): number;
   close(): void;
+}
+
+/** Returns undefined where the client has reset the connection by now. */
+function addressOf(accepted: AcceptedHandle): string | undefined {
+  const peer: { address?: string } = {};
+  return accepted.getpeername?.(peer) === 0 ? peer.address : undefined;
 }
 
 export interface Acceptance {
@@ -51,22 +57,21 @@ export function acceptFairly(
       accepted.close();
     };
     const begin = (waiting: Waiting): void => {
-      if (!server.listening || acceptance.isBeyondShare(waiting.address)) shed(waiting);
+      if (addressOf(waiting.accepted) === undefined) waiting.accepted.close();
+      else if (!server.listening || acceptance.isBeyondShare(waiting.address)) shed(waiting);
       else accept.call(handle, 0, waiting.accepted);
     };
     const turns = new FairTurns({ ...BOUNDS, ofStrangers: sockets }, time, { begin, shed }, callers);
     handle.onconnection = (error, accepted) => {
       if (typeof accepted?.getpeername !== 'function') return accept.call(handle, error, accepted);
-      connectionAccepted();
       turns.connectionAccepted();
       acceptance.onAccepted();
-      const peer: { address?: string } = {};
-      // It fails where the client has reset the connection by now.
-      const hasGone = accepted.getpeername(peer) !== 0;
-      const waiting = { address: peer.address ?? '', accepted };
-      if (hasGone) accepted.close();
-      else if (acceptance.isRefused(waiting.address)) shed(waiting);
-      else turns.add(waiting.address, waiting);
+      const address = addressOf(accepted);
+      if (address === undefined) return accepted.close();
+      if (acceptance.isRefused(address)) return shed({ address, accepted });
+      connectionAccepted();
+      turns.add(address, { address, accepted });
     };
+    server.on('close', () => turns.shedAll());
   });
 }

@@ -136,27 +136,38 @@ export function limitConnections(
   );
   observer?.connectionsOpened(() => connections.count);
   const isBeyondShare = (address: string): boolean => connections.refuses(address);
-  const isRefused = (address: string): boolean => isBeyondShare(address) || !rates.take(address);
+  const isRefused = (address: string): boolean =>
+    isBeyondShare(address) || !rates.take(address, callers.has(address));
   acceptFairly(server, { isRefused, isBeyondShare, onAccepted, onShed }, callers, time, bounds);
   server.on('connection', (socket: Socket) => connections.add(socket));
-  whenAuthenticated(server, (address) => {
-    rates.giveBack(address);
+  whenAuthenticated(server, time, (address, isFirst) => {
+    if (isFirst) rates.giveBack(address);
     callers.add(address);
   });
 }
 
-/** Calls back once for each connection on which a caller was authenticated who is within the rate limits. */
-function whenAuthenticated(server: Pick<Server, 'on'>, then: (address: string) => void): void {
-  const known = new WeakSet<Socket>();
+/** So often it is noted that callers are authenticated on a connection; a fraction of the time for which its address counts as theirs. */
+const NOTED_EVERY_MS = 5_000;
+
+/** Calls back for connections on which a caller was authenticated who is within the rate limits, and whether it is the first time on this one. */
+function whenAuthenticated(
+  server: Pick<Server, 'on'>,
+  time: Pick<MonotonicTime, 'nowMs'>,
+  then: (address: string, isFirst: boolean) => void,
+): void {
+  const notedMs = new WeakMap<Socket, number>();
   server.on('request', (request: Partial<ProviderRequest> & IncomingMessage, response: ServerResponse) => {
     const { socket } = request;
-    if (known.has(socket)) return;
+    const beforeMs = notedMs.get(socket);
+    if (beforeMs !== undefined && time.nowMs() - beforeMs < NOTED_EVERY_MS) return;
     const { remoteAddress = '' } = socket;
     response.once('finish', () => {
-      const proven = request.caller ?? request.user ?? request.access?.app;
-      if (proven === undefined || response.statusCode === 429 || known.has(socket)) return;
-      known.add(socket);
-      then(remoteAddress);
+      const { caller, user, access, hasProvenPeer = false } = request;
+      const isProven = (caller ?? user ?? access?.app) !== undefined || hasProvenPeer;
+      if (!isProven || response.statusCode === 429) return;
+      const isFirst = !notedMs.has(socket);
+      notedMs.set(socket, time.nowMs());
+      then(remoteAddress, isFirst);
     });
   });
 }

@@ -1,10 +1,12 @@
 import { LRUCache } from 'lru-cache';
 import type { MonotonicTime } from '../../time/clock';
 
-/** How many connections are taken of addresses without a caller. */
+/** How many connections are taken on which no caller is authenticated. */
 export abstract class ConnectionBounds {
   /** How many an address may open at once after a pause, and in each second after those, where no other address does the same. */
   abstract readonly ofAddress: { readonly burst: number; readonly perSecond: number };
+  /** The same for an address on which a caller was authenticated within the last minute. */
+  abstract readonly ofCallers: { readonly burst: number; readonly perSecond: number };
   /** What all addresses that have used up their burst open in a second together. */
   abstract readonly perSecondTogether: number;
   /** How many become sockets in a second, and at once after a pause. */
@@ -13,10 +15,13 @@ export abstract class ConnectionBounds {
 
 /** What 500 strangers ask in a second takes a quarter of the processor. */
 export const CONNECTION_BOUNDS: ConnectionBounds = {
-  ofAddress: { burst: 100, perSecond: 20 },
+  ofAddress: { burst: 250, perSecond: 20 },
+  ofCallers: { burst: 500, perSecond: 200 },
   perSecondTogether: 200,
   sockets: { burst: 250, perSecond: 500 },
 };
+/** Each of these is a handshake, of one to two milliseconds. */
+export const TLS_SOCKETS: ConnectionBounds['sockets'] = { burst: 100, perSecond: 150 };
 
 /** However many addresses have used up their burst. */
 const MIN_PER_SECOND = 4;
@@ -42,15 +47,16 @@ export class ConnectionRates {
   ) {}
 
   /** Counts a connection; returns false where the address has opened too many, and then counts nothing. */
-  take(address: string): boolean {
+  take(address: string, hasCaller = false): boolean {
     const nowMs = this.time.nowMs();
-    const { burst } = this.bounds.ofAddress;
+    const { burst } = hasCaller ? this.bounds.ofCallers : this.bounds.ofAddress;
+    const perSecond = hasCaller ? this.bounds.ofCallers.perSecond : this.#perSecond(nowMs);
     const bucket = this.#buckets.get(address) ?? { tokens: burst, atMs: nowMs };
-    bucket.tokens = Math.min(burst, bucket.tokens + ((nowMs - bucket.atMs) / 1000) * this.#perSecond(nowMs));
+    bucket.tokens = Math.min(burst, bucket.tokens + ((nowMs - bucket.atMs) / 1000) * perSecond);
     bucket.atMs = nowMs;
     this.#buckets.set(address, bucket, { size: 1 });
     if (bucket.tokens < 1) {
-      this.#refused.add(address);
+      if (!hasCaller) this.#refused.add(address);
       return false;
     }
     bucket.tokens -= 1;
@@ -60,7 +66,7 @@ export class ConnectionRates {
   /** Gives back what a connection took that turned out to be a caller's. */
   giveBack(address: string): void {
     const bucket = this.#buckets.get(address);
-    if (bucket !== undefined) bucket.tokens = Math.min(this.bounds.ofAddress.burst, bucket.tokens + 1);
+    if (bucket !== undefined) bucket.tokens += 1;
   }
 
   #perSecond(nowMs: number): number {

@@ -5,6 +5,14 @@ import type { MonotonicTime } from '../../time/clock';
 const TURN_MS = 1;
 /** For how long turns that accepted a connection begin no work. */
 const MAX_POSTPONED_MS = 2;
+/** How long steps wait that may not begin yet. */
+const PAUSE_MS = 2;
+/** While both wait, every so many steps one is of an address without a caller. */
+const STEPS_FOR_A_STRANGER = 4;
+/** For how long an address counts as a caller's since one was authenticated there. */
+const CALLER_FOR_MS = 60_000;
+/** Beyond it the address on which a caller was authenticated least recently is forgotten. */
+const MAX_CALLERS = 10_000;
 
 /** What is done with what waits. */
 export interface TurnWork<T> {
@@ -13,22 +21,13 @@ export interface TurnWork<T> {
   shed(item: T): void;
 }
 
+/** For addresses of callers and for others, each. */
 interface TurnBounds {
   readonly max: number;
   readonly maxOfAddress: number;
   /** How many steps of addresses without a caller begin in a second, and at once after a pause; without it they are not limited. */
   readonly ofStrangers?: { readonly perSecond: number; readonly burst: number };
 }
-
-/** How long steps wait that may not begin yet. */
-const PAUSE_MS = 2;
-
-/** While both wait, every so many steps one is of an address without a caller. */
-const STEPS_FOR_A_STRANGER = 4;
-/** For how long an address counts as a caller's since one was authenticated there. */
-const CALLER_FOR_MS = 60_000;
-/** Beyond it the address on which a caller was authenticated least recently is forgotten. */
-const MAX_CALLERS = 10_000;
 
 /** The addresses on which a caller was authenticated within the last minute. */
 export class CallerAddresses {
@@ -46,19 +45,64 @@ export class CallerAddresses {
   }
 }
 
-/** Steps by address, in the order in which the addresses are served: one whose step was begun goes to the end. */
-type Queues<T> = Map<string, T[]>;
+/** Steps by address, in the order in which the addresses are served: one whose step was taken goes to the end. */
+class Line<T> {
+  readonly #queues = new Map<string, T[]>();
+  waiting = 0;
+
+  constructor(private readonly bounds: TurnBounds) {}
+
+  /** Returns the step that finds no place: the new one where its address has too many, or else the last of the address that has the most. */
+  add(address: string, item: T): T | undefined {
+    const queue = this.#queues.get(address) ?? [];
+    if (queue.length >= this.bounds.maxOfAddress) return item;
+    const shed = this.waiting >= this.bounds.max ? this.#shedFor(queue.length, item) : undefined;
+    if (shed === item) return item;
+    if (queue.push(item) === 1) this.#queues.set(address, queue);
+    this.waiting += 1;
+    return shed;
+  }
+
+  take(): T | undefined {
+    const [first] = this.#queues;
+    if (first === undefined) return undefined;
+    const [address, queue] = first;
+    const item = queue.shift();
+    this.#queues.delete(address);
+    if (queue.length > 0) this.#queues.set(address, queue);
+    this.waiting -= 1;
+    return item;
+  }
+
+  /** Moves the steps of an address to another line. */
+  moveTo(other: Line<T>, address: string): void {
+    const queue = this.#queues.get(address);
+    if (queue === undefined) return;
+    this.#queues.delete(address);
+    this.waiting -= queue.length;
+    other.#queues.set(address, queue);
+    other.waiting += queue.length;
+  }
+
+  #shedFor(length: number, item: T): T | undefined {
+    const longest = [...this.#queues.values()].reduce((one, other) =>
+      other.length > one.length ? other : one,
+    );
+    if (longest.length <= length + 1) return item;
+    this.waiting -= 1;
+    return longest.pop();
+  }
+}
 
 /**
  * Begins work a few steps in each turn of the event loop, fairly among addresses: an address with thousands of steps delays the next one
  * of another address by a few. Those of callers come first, so that a flood of strangers from many addresses does not delay them by
- * one step each. Node accepts one connection in each turn, first come first served: so a turn that accepted one begins nothing, for
- * a while, since more connections may be waiting.
+ * one step each, and have places of their own. Node accepts one connection in each turn, first come first served: so a turn that accepted
+ * one begins nothing, for a while, since more connections may be waiting.
  */
 export class FairTurns<T> {
-  readonly #ofCallers: Queues<T> = new Map();
-  readonly #ofStrangers: Queues<T> = new Map();
-  #waiting = 0;
+  readonly #ofCallers: Line<T>;
+  readonly #ofStrangers: Line<T>;
   #steps = 0;
   #isDue = false;
   #isPausing = false;
@@ -71,35 +115,36 @@ export class FairTurns<T> {
     private readonly time: Pick<MonotonicTime, 'nowMs'>,
     private readonly work: TurnWork<T>,
     private readonly callers: Pick<CallerAddresses, 'has'>,
-  ) {}
+  ) {
+    this.#ofCallers = new Line(bounds);
+    this.#ofStrangers = new Line(bounds);
+  }
 
   /** To be called for each connection that the server accepts. */
   connectionAccepted(): void {
     this.#hasAccepted = true;
   }
 
-  /** Adds a step, or sheds it where its address has too many, or there are too many and no address has more. */
+  /** Adds a step; one is shed where its address has too many, or there are too many. */
   add(address: string, item: T): void {
-    const queues = this.#queuesOf(address);
-    const queue = queues.get(address) ?? [];
-    const isFull = this.#waiting >= this.bounds.max && !this.#shedFromLongest(queue.length);
-    if (isFull || queue.length >= this.bounds.maxOfAddress) {
-      this.work.shed(item);
-      return;
-    }
-    if (queue.push(item) === 1) queues.set(address, queue);
-    this.#waiting += 1;
+    const isCallers = this.callers.has(address);
+    if (isCallers) this.#ofStrangers.moveTo(this.#ofCallers, address);
+    const shed = (isCallers ? this.#ofCallers : this.#ofStrangers).add(address, item);
+    if (shed !== undefined) this.work.shed(shed);
     this.#wake();
   }
 
-  /** An address stays where it is until all its steps were begun. */
-  #queuesOf(address: string): Queues<T> {
-    if (this.#ofStrangers.has(address)) return this.#ofStrangers;
-    return this.#ofCallers.has(address) || this.callers.has(address) ? this.#ofCallers : this.#ofStrangers;
+  shedAll(): void {
+    for (const line of [this.#ofCallers, this.#ofStrangers])
+      for (let item = line.take(); item !== undefined; item = line.take()) this.work.shed(item);
+  }
+
+  get #waiting(): number {
+    return this.#ofCallers.waiting + this.#ofStrangers.waiting;
   }
 
   #wake(): void {
-    if (this.#isDue) return;
+    if (this.#isDue || this.#waiting === 0) return;
     this.#isDue = true;
     setImmediate(() => {
       this.#isDue = false;
@@ -116,17 +161,6 @@ export class FairTurns<T> {
     }, PAUSE_MS);
   }
 
-  /** Sheds the last step of the address that has the most; returns false where that would not be longer than `length`. */
-  #shedFromLongest(length: number): boolean {
-    const all = [...this.#ofStrangers.values(), ...this.#ofCallers.values()];
-    const longest = all.reduce((one, other) => (other.length > one.length ? other : one));
-    if (longest.length <= length + 1) return false;
-    const last = longest.pop();
-    this.#waiting -= 1;
-    if (last !== undefined) this.work.shed(last);
-    return true;
-  }
-
   async #turn(): Promise<void> {
     const beganMs = this.time.nowMs();
     const isPostponed = this.#postpones(beganMs);
@@ -137,16 +171,16 @@ export class FairTurns<T> {
       // The microtasks of the begun step run first, and count.
       await Promise.resolve();
     }
-    if (this.#waiting > 0) this.#wake();
+    this.#wake();
   }
 
   /** Returns undefined where nothing may begin yet. */
   #take(): T | undefined {
     this.#steps += 1;
-    const isTurnOfStrangers = this.#ofCallers.size === 0 || this.#steps % STEPS_FOR_A_STRANGER === 0;
-    if (isTurnOfStrangers && this.#ofStrangers.size > 0 && this.#mayBeginStranger())
-      return this.#takeFirst(this.#ofStrangers);
-    return this.#takeFirst(this.#ofCallers);
+    const isTurnOfStrangers = this.#ofCallers.waiting === 0 || this.#steps % STEPS_FOR_A_STRANGER === 0;
+    if (isTurnOfStrangers && this.#ofStrangers.waiting > 0 && this.#mayBeginStranger())
+      return this.#ofStrangers.take();
+    return this.#ofCallers.take();
   }
 
   #mayBeginStranger(): boolean {
@@ -157,17 +191,6 @@ export class FairTurns<T> {
     const held = Math.min(ofStrangers.burst, tokens + ((nowMs - atMs) / 1000) * ofStrangers.perSecond);
     this.#strangers = { tokens: held < 1 ? held : held - 1, atMs: nowMs };
     return held >= 1;
-  }
-
-  #takeFirst(queues: Queues<T>): T | undefined {
-    const [first] = queues;
-    if (first === undefined) return undefined;
-    const [address, queue] = first;
-    const item = queue.shift();
-    queues.delete(address);
-    if (queue.length > 0) queues.set(address, queue);
-    this.#waiting -= 1;
-    return item;
   }
 
   #postpones(nowMs: number): boolean {

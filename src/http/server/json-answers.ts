@@ -1,10 +1,8 @@
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
-import type { MonotonicTime } from '../../time/clock';
-import { FairQueue, type FairQueueBounds } from '../../concurrency/fair-queue';
 import { quietTurn } from '../../concurrency/quiet-turn';
-import { ClientGone, Overloaded } from '../../errors/request-errors';
+import { ClientGone } from '../../errors/request-errors';
 import { ListTooLarge } from '../../errors/store-errors';
 import type { Admission, Release, Subject } from '../../limits/admission';
 import type { RateLimits } from '../../limits/rate-limits';
@@ -79,29 +77,15 @@ export const SMALL_ANSWER_LENGTH = 16 * 1024;
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 const CHUNK_LENGTH = 64 * 1024;
 
-/** One chunk of all answers together is made in a turn of the event loop; the number of answers is bounded by their memory. */
-const QUEUE_BOUNDS: FairQueueBounds = {
-  maxRunning: 1,
-  maxRunningPerKey: 1,
-  maxWaiting: 4_096,
-  maxWaitingPerKey: 4_096,
-  maxWaitMs: 30_000,
-};
-
 /**
  * Makes the text of answers that may be lists of many megabytes: item by item, fairly among the callers and with other
  * requests in between. Each byte counts against the caller's share until the client has read it.
  */
 export class LargeAnswers {
-  private readonly queue: FairQueue;
-
   constructor(
     private readonly admission: Admission,
     private readonly rateLimits: RateLimits,
-    time: MonotonicTime,
-  ) {
-    this.queue = new FairQueue(QUEUE_BOUNDS, time, () => new Overloaded());
-  }
+  ) {}
 
   /** Returns the JSON text of an answer. @throws TooManyRequests, Overloaded, ListTooLarge, ClientGone; nothing stays reserved then */
   async textOf(request: ProviderRequest, body: object): Promise<LargeText> {
@@ -137,11 +121,11 @@ export class LargeAnswers {
     let bytes = 0;
     const texts = textsOf(body);
     for (;;) {
-      await this.queue.run(subject.key, quietTurn);
+      await quietTurn('write', subject.key);
       if (request.cleanup.hasRun) throw new ClientGone();
-      const text = texts.next();
-      if (text.done === true) return chunks;
-      const chunk = Buffer.from(text.value);
+      const next = texts.next();
+      if (next.done === true) return chunks;
+      const chunk = Buffer.from(next.value.text);
       bytes += chunk.length;
       if (bytes > MAX_ANSWER_BYTES) throw new ListTooLarge();
       if (bytes > reservation.bytes) {
@@ -149,6 +133,7 @@ export class LargeAnswers {
         reservation.bytes = bytes;
       }
       chunks.push(chunk);
+      if (next.value.isLast) return chunks;
     }
   }
 }
@@ -177,15 +162,16 @@ export function lengthOf(value: unknown): number {
 }
 
 /** Yields the JSON text of an envelope in pieces of about a chunk's length. */
-function* textsOf(body: object): Generator<string> {
+function* textsOf(body: object): Generator<{ readonly text: string; readonly isLast: boolean }, void> {
   let text = '';
   for (const part of jsonParts(body)) {
+    if (text.length >= CHUNK_LENGTH) {
+      yield { text, isLast: false };
+      text = '';
+    }
     text += part;
-    if (text.length < CHUNK_LENGTH) continue;
-    yield text;
-    text = '';
   }
-  yield text;
+  yield { text, isLast: true };
 }
 
 /** An envelope, or one within another. */

@@ -17,7 +17,7 @@ import type { AnswerForms, Envelope } from '../answers/envelope';
 import { beginRequests, type RequestObserver } from '../request/begin-request';
 import type { ProviderRequest } from '../request/provider-request';
 import { limitConnections } from './connection-limit';
-import type { ConnectionBounds } from './connection-rates';
+import { type ConnectionBounds, TLS_SOCKETS } from './connection-rates';
 import { type LargeAnswers, lengthOf, sendJson, sendLargeJson, SMALL_ANSWER_LENGTH } from './json-answers';
 import type { RequestQueue } from './request-queue';
 import { secureServer, type ServerIdentity, UnfinishedHandshakes } from './secure-server';
@@ -81,12 +81,13 @@ export class StrictExpressAdapter extends ExpressAdapter {
 
   override initHttpServer(): void {
     const instance = this.getInstance<Express>();
-    const { requests, bounds, tls, limits, time } = this.parts ?? unequipped();
+    const { requests, bounds: given, tls, limits, time } = this.parts ?? unequipped();
     const options = { ...LIMITS, ...expressMessages(instance) };
     const listener = requests.listener(instance);
     const server: Server =
       tls === undefined ? createServer(options, listener) : secureServer(options, listener, tls);
     if (tls !== undefined) this.handshakes = new UnfinishedHandshakes(server);
+    const bounds = tls === undefined ? given : { ...given, sockets: TLS_SOCKETS };
     const onAccepted = (): void => requests.connectionAccepted();
     limitConnections(server, MAX_CONNECTIONS, {
       observer: limits,

@@ -207,7 +207,7 @@ class LargeTexts {
   ): Secret | undefined | Promise<Secret | undefined | 'wiped'> {
     if (snapshot.bytesOf(name) <= LARGE_BYTES) return snapshot.secret(name);
     const make = async (): Promise<Secret | undefined | 'wiped'> => {
-      await quietTurn();
+      await quietTurn('open', scope);
       return snapshot.isWiped ? 'wiped' : snapshot.secret(name);
     };
     return this.#queue.run(scope, make, { signal: context.signal });
@@ -223,7 +223,7 @@ class LargeTexts {
       if (snapshot.isWiped) return 'wiped';
       const release = snapshot.hold();
       try {
-        return await inParts(snapshot);
+        return await inParts(scope, snapshot);
       } finally {
         release();
       }
@@ -232,7 +232,7 @@ class LargeTexts {
   }
 }
 
-async function inParts(snapshot: Snapshot): Promise<readonly Secret[]> {
+async function inParts(scope: string, snapshot: Snapshot): Promise<readonly Secret[]> {
   const secrets: Secret[] = [];
   let bytes = 0;
   for (const secret of snapshot.secrets()) {
@@ -240,7 +240,7 @@ async function inParts(snapshot: Snapshot): Promise<readonly Secret[]> {
     bytes += snapshot.bytesOf(secret.name);
     if (bytes < LARGE_BYTES) continue;
     bytes = 0;
-    await quietTurn();
+    await quietTurn('open', scope);
   }
   return secrets;
 }

@@ -109,7 +109,7 @@ export class EmbeddedSecretStore extends SecretStore implements UsageSource, Use
       const record = await this.database.get(recordKey);
       if (record === undefined) throw new SecretNotFound(name);
       const dataKey = await this.dataKeys.ofStored(scope);
-      if (record.length >= LARGE_STEP_BYTES) await quietTurn();
+      if (record.length >= LARGE_STEP_BYTES) await quietTurn('open', scope.user);
       return { secret: unsealSecret(dataKey, { scope, recordKey }, record) };
     });
   }

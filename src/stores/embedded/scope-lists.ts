@@ -67,7 +67,7 @@ export class ScopeLists {
       for (const [, record] of batch) bytes += secretBytesOf(record) + SECRET_OVERHEAD_BYTES;
       if (bytes > maxBytes) return undefined;
       const key = await dataKey();
-      if (bytes - before >= LARGE_STEP_BYTES) await quietTurn();
+      if (bytes - before >= LARGE_STEP_BYTES) await quietTurn('open', scope.user);
       for (const [recordKey, record] of batch) secrets.push(unsealSecret(key, { scope, recordKey }, record));
     }
     return secrets.sort((a, b) => (a.name < b.name ? -1 : 1));

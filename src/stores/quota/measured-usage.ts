@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import type { MonotonicTime } from '../../time/clock';
-import { ListTooLarge } from '../../errors/store-errors';
+import { ListTooLarge, type QuotaLimit } from '../../errors/store-errors';
 import { scopeKeyOf, type SecretScope, type ScopeUsage, type Usage } from '../../secrets/secret';
 import { UNATTENDED } from '../../secrets/call-context';
 import type { UsageSource } from '../../secrets/secret-store';
@@ -10,6 +10,8 @@ import { ScopeUsageCounter, UserUsageCounter, type UsageCounters } from './usage
 const MEASUREMENT_TTL_MS = 600_000;
 /** When to measure again after a failed measurement, where an earlier one had succeeded. */
 const RETRY_AFTER_MS = 60_000;
+/** When to do so for a write that would be refused. */
+const MEASURED_AGAIN_AFTER_MS = 1_000;
 /** The share of a quota up to which a scope is not measured again for each write of another replica. */
 const NEARLY_EMPTY = 1 / 4;
 
@@ -71,12 +73,18 @@ export class MeasuredUsage {
     );
   }
 
-  /** Returns why what counts for a refusal could not be measured when it was to be, and has it measured again. */
-  failureOf(usage: ScopeUsageCounter): Error | undefined {
+  /** Returns the scopes that count for a refusal and could not be measured when they were to be. */
+  failed(usage: ScopeUsageCounter, limit: QuotaLimit): readonly ScopeUsageCounter[] {
     const { isWhole, scopes } = usage.user;
-    const failed = (isWhole ? [usage] : [...scopes]).filter(({ failure }) => failure !== undefined);
-    for (const one of failed) one.isStale = true;
-    return failed[0]?.failure;
+    const counted = limit.startsWith('workspace') ? [usage] : isWhole ? [] : [...scopes];
+    return counted.filter(({ failure }) => failure !== undefined);
+  }
+
+  /** Has them measured again, but for those whose measurement failed within the last second. */
+  measureAgain(failed: readonly ScopeUsageCounter[]): void {
+    for (const usage of failed)
+      if (this.time.nowMs() - (usage.failedAtMs ?? -Infinity) >= MEASURED_AGAIN_AFTER_MS)
+        usage.isStale = true;
   }
 
   /** Returns the size of a secret, where it is known since the scope was measured. */
@@ -141,6 +149,7 @@ export class MeasuredUsage {
         return { secrets: finite(this.limit.secrets), bytes: finite(this.limit.bytes) };
       if (isMissing(usage) || !(error instanceof Error)) throw error;
       usage.failure = error;
+      usage.failedAtMs = this.time.nowMs();
       return undefined;
     }
   }

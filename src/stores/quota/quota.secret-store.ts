@@ -144,12 +144,13 @@ export class QuotaSecretStore extends SecretStoreDecorator {
           await waitFor(sum, context);
           continue;
         }
-        const failure = this.#usage.failureOf(usage);
-        if (failure !== undefined && !hasMeasuredAgain) {
+        const failed = this.#usage.failed(usage, refusal.limit);
+        if (failed.length > 0 && !hasMeasuredAgain) {
           hasMeasuredAgain = true;
+          this.#usage.measureAgain(failed);
           continue;
         }
-        const other = (await this.#otherRefusal(scope, write, context)) ?? failure;
+        const other = (await this.#otherRefusal(scope, write, context)) ?? failed[0]?.failure;
         if (other === undefined) this.deps.observer?.quotaExceeded(refusal.limit);
         throw other ?? refusal;
       }

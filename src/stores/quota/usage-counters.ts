@@ -38,6 +38,7 @@ export class UsageCounters implements Usage {
   isStale = false;
   /** Why it could not be measured when it was to be; what is known is older. */
   failure: Error | undefined;
+  failedAtMs: number | undefined;
   /** The number of counted writes under way. */
   underWay = 0;
   #measuring: Promise<void> | undefined;

@@ -158,7 +158,7 @@ describe('a store behind quotas', () => {
   });
 
   it('refuses nothing for a usage that could not be measured again, and measures it for the next write', async () => {
-    const { inner, limited, store } = opened({ workspace: { secrets: 2 } });
+    const { inner, limited, store, time } = opened({ workspace: { secrets: 2 } });
     for (const name of ['a', 'b']) await store.create(SCOPE, secretOf(name, 10));
     await inner.delete(SCOPE, 'a');
     limited.writtenElsewhere(scopeKeyOf(SCOPE));
@@ -168,6 +168,7 @@ describe('a store behind quotas', () => {
       expect(await outcome(store.create(SCOPE, secretOf('c', 10)))).toBe('STORE_UNAVAILABLE');
     Reflect.deleteProperty(inner, 'measure');
     Reflect.deleteProperty(inner, 'sizeOf');
+    time.advance(1_000);
     expect(await outcome(store.create(SCOPE, secretOf('c', 10)))).toBe('done');
     expect(await outcome(store.create(SCOPE, secretOf('d', 10)))).toBe('QUOTA_EXCEEDED');
   });
@@ -179,7 +180,7 @@ describe('a store behind quotas', () => {
     inner.measure = async () => Promise.reject(new StoreUnavailable());
     await store.create(SCOPE, secretOf('b', 10));
     Reflect.deleteProperty(inner, 'measure');
-    time.advance(1);
+    time.advance(1_000);
     expect(await outcome(store.create(OTHER, secretOf('c', 10)))).toBe('QUOTA_EXCEEDED');
     await inner.delete(SCOPE, 'a');
     limited.writtenElsewhere(scopeKeyOf(SCOPE));

@@ -67,7 +67,7 @@ async function listsIn(bytes: Buffer): Promise<readonly List[]> {
       cutAfter = at + SLICE_BYTES;
     }
     if (at < sliceEnd) continue;
-    await quietTurn();
+    await quietTurn('parse', '');
     sliceEnd = at + SLICE_BYTES;
   }
   return lists;
@@ -82,7 +82,7 @@ async function itemsOf(bytes: Buffer, { from, to, cuts }: List): Promise<unknown
     if (slice.length === 0 && cuts.length > 0) throw new SyntaxError();
     for (const item of slice) items.push(item);
     begin = end + 1;
-    if (cuts.length > 0) await quietTurn();
+    if (cuts.length > 0) await quietTurn('parse', '');
   }
   return items;
 }
