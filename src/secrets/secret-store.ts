@@ -36,6 +36,7 @@ export interface ListedSecrets {
  * Any method may throw StoreUnavailable (503) or TooManyRequests (429), and a write StoreOutcomeUnknown (503) or ApprovalRequired (409);
  * a call whose context is aborted throws the reason of that, and a write then changed nothing;
  * no error carries a value or a credential, not even in `cause`.
+ * The writes of one scope are carried out, and answered, one after the other: cache and quotas count on their order.
  */
 export abstract class SecretStore {
   /** Makes the scope if needed. @throws SecretAlreadyExists, and then keeps the old value */

@@ -8,6 +8,7 @@ import { httpCall, type Answer } from '../support/http-call';
 import { MemorySecretStore } from '../support/memory.secret-store';
 import { startService, type Service } from '../support/service';
 import { userToken } from '../support/tokens';
+import { UNLIMITED_CONNECTIONS } from '../support/unlimited-connections';
 
 const LIST = 'ListSecret?workspace=otmoic';
 const PERM = { group: 'secret.infisical', dataType: 'secret', version: 'v1', ops: [LIST] };

@@ -25,6 +25,7 @@ import { kubeconfigOf } from '../support/kubeconfig';
 import { installApp, namespaceObject, OWN_NAMESPACE } from '../support/manifest-config-map';
 import { podToken } from '../support/service-account-tokens';
 import { startService, TEST_SETTINGS, type Service } from '../support/service';
+import { UNLIMITED_CONNECTIONS } from '../support/unlimited-connections';
 import { ADDRESSES, Credentials, NOTES } from './credentials';
 import { type Route, routesOf } from './routes';
 
@@ -36,13 +37,6 @@ export interface Setup {
 
 /** Small ones, so that lists stay short however long a run is, and the refusals are seen too. */
 const QUOTAS = { workspace: { secrets: 40, bytes: 256 * 1024 }, user: { secrets: 150, bytes: 1024 * 1024 } };
-/** Thousands of strangers come from a few addresses. */
-const UNLIMITED = {
-  ofAddress: { burst: 1e6, perSecond: 1e6 },
-  ofCallers: { burst: 1e6, perSecond: 1e6 },
-  perSecondTogether: 1e9,
-  sockets: { burst: 1e6, perSecond: 1e6 },
-};
 /** Values that are marked so are searched for in all that leaves the service. */
 export const MARK = /mk_\d+_/g;
 /** What is zero while no request is under way. */
@@ -132,7 +126,10 @@ export class FuzzedService {
     const auditSink = new DiscardingAuditSink((record) =>
       one.#search('the audit trail', JSON.stringify(record)),
     );
-    one.service = await startService({ clock, telemetry, auditSink, connectionBounds: UNLIMITED }, settings);
+    one.service = await startService(
+      { clock, telemetry, auditSink, connectionBounds: UNLIMITED_CONNECTIONS },
+      settings,
+    );
     one.metricsUrl = `http://127.0.0.1:${await listenForMetrics(one.service.app)}`;
     one.routes = routesOf(one.service.app);
     one.#watchStore(one.service.app.get(SecretStore));

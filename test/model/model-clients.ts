@@ -39,7 +39,9 @@ export function httpClient(service: Service, agent: Agent, clock: Clock): ModelC
     const { signal, stop } = hangUp(command);
     const fields = operation === 'ListSecret' ? {} : writes(command) && operation !== 'DeleteSecret' ? { name, value } : { name }; // prettier-ignore
     // As a client has it that read the value before.
-    const ifMatch = ifValue !== undefined && { 'if-match': await tags.ofSecret(scope, { name, value: ifValue }) };
+    const ifMatch = ifValue !== undefined && {
+      'if-match': await tags.ofSecret(scope, { name, value: ifValue }),
+    };
     const call = { headers: { ...(await headersOf(command)), ...ifMatch }, body: { ...fields, env: scope.environment }, agent, signal }; // prettier-ignore
     const url = `${service.url}/${operation}?workspace=${scope.workspace}`;
     const answer = await httpCall(url, call).catch((error: unknown) => {

@@ -1,4 +1,5 @@
 import type { AuditRecord } from '../../src/audit/audit-sink';
+import { KeyedMutex } from '../../src/concurrency/keyed-mutex';
 import { TooManyRequests } from '../../src/errors/request-errors';
 import { StoreOutcomeUnknown, StoreUnavailable, StoreUnreachable } from '../../src/errors/store-errors';
 import type { CallContext } from '../../src/secrets/call-context';
@@ -43,6 +44,7 @@ export class SpiedSecretStore extends SecretStoreDecorator implements ScopeSourc
   /** Awaited before and after each call. */
   turn: () => Promise<unknown> = () => Promise.resolve();
   callsUnderWay = 0;
+  readonly #writes = new KeyedMutex();
 
   /** @param calls to which calls are added */
   constructor(
@@ -105,7 +107,13 @@ export class SpiedSecretStore extends SecretStoreDecorator implements ScopeSourc
     return this.#spied({ scope, name }, read);
   }
 
+  /** Writes of a scope are answered one after the other, as by the stores themselves. */
   async #spied<T>(call: StoreCall, answer: () => Promise<T>): Promise<T> {
+    if (call.write === undefined) return this.#inTurns(call, answer);
+    return this.#writes.run(scopeKeyOf(call.scope), () => this.#inTurns(call, answer));
+  }
+
+  async #inTurns<T>(call: StoreCall, answer: () => Promise<T>): Promise<T> {
     this.calls.push(call);
     this.callsUnderWay += 1;
     try {
