@@ -281,7 +281,13 @@ describe('POST /permission/v1alpha1/access', () => {
     let flooded: Service;
     // Time stands still, so that on a slow machine too nobody is refused for having waited.
     beforeAll(async () => {
-      flooded = await startService({ clock, store, grantSource: grants, time: new FixedMonotonicTime() });
+      flooded = await startService({
+        clock,
+        store,
+        grantSource: grants,
+        time: new FixedMonotonicTime(),
+        connectionBounds: UNLIMITED_CONNECTIONS,
+      });
     });
     afterAll(async () => flooded.close());
 
