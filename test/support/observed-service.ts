@@ -13,6 +13,7 @@ import { httpCall, type Answer } from './http-call';
 import { RunningClock } from './running-clock';
 import { startService, TEST_SETTINGS, type Service } from './service';
 import { accessToken, userToken } from './tokens';
+import { UNLIMITED_CONNECTIONS } from './unlimited-connections';
 
 export interface ObservedParts {
   readonly registration?: Registration;
@@ -58,7 +59,10 @@ export class ObservedService {
     };
     const telemetry = await startTelemetry(settings, clock, log);
     const { cache: _cache, settings: _settings, ...given } = parts;
-    const service = await startService({ grantSource: exampleApps(), ...given, clock, telemetry }, settings);
+    const service = await startService(
+      { grantSource: exampleApps(), connectionBounds: UNLIMITED_CONNECTIONS, ...given, clock, telemetry },
+      settings,
+    );
     const metricsPort = await listenForMetrics(service.app);
     return new ObservedService(fake, clock, service, { metricsPort, logged });
   }

@@ -15,7 +15,7 @@ export abstract class ConnectionBounds {
 
 /** What 500 strangers ask in a second takes a quarter of the processor. */
 export const CONNECTION_BOUNDS: ConnectionBounds = {
-  ofAddress: { burst: 250, perSecond: 20 },
+  ofAddress: { burst: 500, perSecond: 20 },
   ofCallers: { burst: 500, perSecond: 200 },
   perSecondTogether: 200,
   sockets: { burst: 250, perSecond: 500 },
