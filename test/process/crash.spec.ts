@@ -80,6 +80,11 @@ async function writeUntilKilled(
       const call = { headers: { ...headers, 'x-request-id': id }, body, agent };
       const answer = await httpCall(url(operation), call).catch(() => undefined);
       if (answer === undefined) return;
+      // The kill before took the answer, and not the secret.
+      if (operation === 'CreateSecret' && answer.status === 409 && turn > 0) {
+        stored.set(name, version);
+        continue;
+      }
       expect([operation, answer.status, answer.text.slice(0, 120)]).toEqual([
         operation,
         200,
