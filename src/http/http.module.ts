@@ -65,7 +65,7 @@ const SERVER_PROVIDERS = [
     (
       forms,
       admission,
-      bounds,
+      connectionBounds,
       rateLimits,
       time,
       { requests: observer, limits },
@@ -78,7 +78,7 @@ const SERVER_PROVIDERS = [
         forms,
         largeAnswers,
         requests: new RequestQueue(time, limits),
-        bounds,
+        connectionBounds,
         time,
         observer,
         limits,

@@ -162,9 +162,9 @@ function whenAuthenticated(
     if (beforeMs !== undefined && time.nowMs() - beforeMs < NOTED_EVERY_MS) return;
     const { remoteAddress = '' } = socket;
     response.once('finish', () => {
-      const { caller, user, access, hasProvenPeer = false } = request;
+      const { caller, user, access, failure, hasProvenPeer = false } = request;
       const isProven = (caller ?? user ?? access?.app) !== undefined || hasProvenPeer;
-      if (!isProven || response.statusCode === 429) return;
+      if (!isProven || failure === 'TOO_MANY_REQUESTS') return;
       const isFirst = !notedMs.has(socket);
       notedMs.set(socket, time.nowMs());
       then(remoteAddress, isFirst);

@@ -54,7 +54,7 @@ export abstract class ServerParts {
   abstract readonly forms: AnswerForms;
   abstract readonly largeAnswers: LargeAnswers;
   abstract readonly requests: RequestQueue;
-  abstract readonly bounds: ConnectionBounds;
+  abstract readonly connectionBounds: ConnectionBounds;
   abstract readonly time: MonotonicTime;
   abstract readonly observer: RequestObserver | undefined;
   abstract readonly limits: LimitsObserver | undefined;
@@ -81,13 +81,13 @@ export class StrictExpressAdapter extends ExpressAdapter {
 
   override initHttpServer(): void {
     const instance = this.getInstance<Express>();
-    const { requests, bounds: given, tls, limits, time } = this.parts ?? unequipped();
+    const { requests, connectionBounds, tls, limits, time } = this.parts ?? unequipped();
     const options = { ...LIMITS, ...expressMessages(instance) };
     const listener = requests.listener(instance);
     const server: Server =
       tls === undefined ? createServer(options, listener) : secureServer(options, listener, tls);
     if (tls !== undefined) this.handshakes = new UnfinishedHandshakes(server);
-    const bounds = tls === undefined ? given : { ...given, sockets: TLS_SOCKETS };
+    const bounds = tls === undefined ? connectionBounds : { ...connectionBounds, sockets: TLS_SOCKETS };
     const onAccepted = (): void => requests.connectionAccepted();
     limitConnections(server, MAX_CONNECTIONS, {
       observer: limits,

@@ -26,7 +26,7 @@ import type { CacheDeps, CacheOptions } from './cache-entries';
 import { CachedReads } from './cached-reads';
 import type { MonotonicTime } from '../../time/clock';
 import { FairQueue, type FairQueueBounds } from '../../concurrency/fair-queue';
-import { quietTurn } from '../../concurrency/quiet-turn';
+import { LARGE_STEP_BYTES, quietTurn } from '../../concurrency/quiet-turn';
 import { Overloaded } from '../../errors/request-errors';
 import type { Snapshot } from './snapshot';
 
@@ -178,8 +178,6 @@ export class CachedSecretStore extends SecretStoreDecorator {
   }
 }
 
-const LARGE_BYTES = 64 * 1024;
-
 const LARGE_TEXTS: FairQueueBounds = {
   maxRunning: 1,
   maxRunningPerKey: 1,
@@ -205,7 +203,7 @@ class LargeTexts {
     name: string,
     context: CallContext,
   ): Secret | undefined | Promise<Secret | undefined | 'wiped'> {
-    if (snapshot.bytesOf(name) <= LARGE_BYTES) return snapshot.secret(name);
+    if (snapshot.bytesOf(name) <= LARGE_STEP_BYTES) return snapshot.secret(name);
     const make = async (): Promise<Secret | undefined | 'wiped'> => {
       await quietTurn('open', scope);
       return snapshot.isWiped ? 'wiped' : snapshot.secret(name);
@@ -218,7 +216,7 @@ class LargeTexts {
     snapshot: Snapshot,
     context: CallContext,
   ): readonly Secret[] | Promise<readonly Secret[] | 'wiped'> {
-    if (snapshot.bytes <= LARGE_BYTES) return [...snapshot.secrets()];
+    if (snapshot.bytes <= LARGE_STEP_BYTES) return [...snapshot.secrets()];
     const make = async (): Promise<readonly Secret[] | 'wiped'> => {
       if (snapshot.isWiped) return 'wiped';
       const release = snapshot.hold();
@@ -238,7 +236,7 @@ async function inParts(scope: string, snapshot: Snapshot): Promise<readonly Secr
   for (const secret of snapshot.secrets()) {
     secrets.push(secret);
     bytes += snapshot.bytesOf(secret.name);
-    if (bytes < LARGE_BYTES) continue;
+    if (bytes < LARGE_STEP_BYTES) continue;
     bytes = 0;
     await quietTurn('open', scope);
   }

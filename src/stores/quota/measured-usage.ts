@@ -74,17 +74,23 @@ export class MeasuredUsage {
   }
 
   /** Returns the scopes that count for a refusal and could not be measured when they were to be. */
-  failed(usage: ScopeUsageCounter, limit: QuotaLimit): readonly ScopeUsageCounter[] {
+  failedFor(usage: ScopeUsageCounter, limit: QuotaLimit): readonly ScopeUsageCounter[] {
     const { isWhole, scopes } = usage.user;
     const counted = limit.startsWith('workspace') ? [usage] : isWhole ? [] : [...scopes];
-    return counted.filter(({ failure }) => failure !== undefined);
+    return counted.filter(({ failed }) => failed !== undefined);
   }
 
-  /** Has them measured again, but for those whose measurement failed within the last second. */
-  measureAgain(failed: readonly ScopeUsageCounter[]): void {
-    for (const usage of failed)
-      if (this.time.nowMs() - (usage.failedAtMs ?? -Infinity) >= MEASURED_AGAIN_AFTER_MS)
-        usage.isStale = true;
+  /** Measures those again, once no write to them is under way, whose measurement did not fail within the last second. Returns false where all did. */
+  async retry(failed: readonly ScopeUsageCounter[]): Promise<boolean> {
+    const untilMs = this.time.nowMs() - MEASURED_AGAIN_AFTER_MS;
+    const due = failed.filter(({ failed: last }) => last === undefined || last.atMs <= untilMs);
+    const measure = async (usage: ScopeUsageCounter): Promise<void> => {
+      usage.isStale = true;
+      await usage.idle();
+      await usage.measured(isIdle(usage), () => this.#measureScope(usage.scope, usage));
+    };
+    await Promise.all(due.slice(0, MAX_SCOPES_AT_ONCE).map(measure));
+    return due.length > 0;
   }
 
   /** Returns the size of a secret, where it is known since the scope was measured. */
@@ -125,7 +131,7 @@ export class MeasuredUsage {
 
   async #measureScope(scope: SecretScope, usage: ScopeUsageCounter): Promise<void> {
     usage.isStale = false;
-    usage.failure = undefined;
+    usage.failed = undefined;
     const measured = await this.#measure(scope, usage);
     if (measured === undefined) {
       usage.measuredAtMs = this.time.nowMs() - MEASUREMENT_TTL_MS + RETRY_AFTER_MS;
@@ -148,8 +154,7 @@ export class MeasuredUsage {
       if (error instanceof ListTooLarge)
         return { secrets: finite(this.limit.secrets), bytes: finite(this.limit.bytes) };
       if (isMissing(usage) || !(error instanceof Error)) throw error;
-      usage.failure = error;
-      usage.failedAtMs = this.time.nowMs();
+      usage.failed = { error, atMs: this.time.nowMs() };
       return undefined;
     }
   }

@@ -125,7 +125,6 @@ export class QuotaSecretStore extends SecretStoreDecorator {
   ): Promise<CountedWrite> {
     const { kind, name } = write;
     let storedSize: { readonly size: number | undefined } | undefined;
-    let hasMeasuredAgain = false;
     // There is no await between the last check of what is known and begin().
     for (let attempt = 1; ; attempt++) {
       const size = this.#usage.sizeOf(usage, name) ?? storedSize?.size;
@@ -144,13 +143,9 @@ export class QuotaSecretStore extends SecretStoreDecorator {
           await waitFor(sum, context);
           continue;
         }
-        const failed = this.#usage.failed(usage, refusal.limit);
-        if (failed.length > 0 && !hasMeasuredAgain) {
-          hasMeasuredAgain = true;
-          this.#usage.measureAgain(failed);
-          continue;
-        }
-        const other = (await this.#otherRefusal(scope, write, context)) ?? failed[0]?.failure;
+        const failed = this.#usage.failedFor(usage, refusal.limit);
+        if (attempt <= MAX_MEASUREMENTS && (await waitFor(this.#usage.retry(failed), context))) continue;
+        const other = (await this.#otherRefusal(scope, write, context)) ?? failed[0]?.failed?.error;
         if (other === undefined) this.deps.observer?.quotaExceeded(refusal.limit);
         throw other ?? refusal;
       }

@@ -37,15 +37,25 @@ export class UsageCounters implements Usage {
   /** To be measured again once no write is under way; until then it is rather too high than too low. */
   isStale = false;
   /** Why it could not be measured when it was to be; what is known is older. */
-  failure: Error | undefined;
-  failedAtMs: number | undefined;
+  failed: { readonly error: Error; readonly atMs: number } | undefined;
   /** The number of counted writes under way. */
   underWay = 0;
   #measuring: Promise<void> | undefined;
+  #whenIdle: (() => void)[] = [];
 
   /** Whether a write can be counted now. */
   get isCurrent(): boolean {
     return this.measuredAtMs !== undefined && this.#measuring === undefined;
+  }
+
+  /** Resolves when no counted write is under way. */
+  async idle(): Promise<void> {
+    if (this.underWay > 0) await new Promise<void>((resolve) => this.#whenIdle.push(resolve));
+  }
+
+  addUnderWay(by: number): void {
+    this.underWay += by;
+    if (this.underWay === 0) for (const resolve of this.#whenIdle.splice(0)) resolve();
   }
 
   add({ secrets, bytes }: Usage): void {
@@ -145,8 +155,8 @@ export class ScopeUsageCounter extends UsageCounters {
   }
 
   #underWay(by: number): void {
-    this.underWay += by;
-    this.user.underWay += by;
+    this.addUnderWay(by);
+    this.user.addUnderWay(by);
   }
 
   #changed(busy: BusyName, change: () => void): Usage {

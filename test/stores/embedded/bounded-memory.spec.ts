@@ -1,4 +1,7 @@
 import { outcome } from '../../conformance/secret-store.conformance';
+import { quietTurn } from '../../../src/concurrency/quiet-turn';
+import { ClientGone } from '../../../src/errors/request-errors';
+import { UNATTENDED } from '../../../src/secrets/call-context';
 import type { SecretScope } from '../../../src/secrets/secret';
 import { DataKeys } from '../../../src/stores/embedded/data-keys';
 import { RecordKeys, sealSecret } from '../../../src/stores/embedded/records';
@@ -32,6 +35,11 @@ async function pad(dataDir: string, scope: SecretScope, count: number, bytes: nu
   await database.close();
 }
 
+function aClient(): { readonly signal: AbortSignal; readonly leave: () => void } {
+  const controller = new AbortController();
+  return { signal: controller.signal, leave: () => controller.abort(new ClientGone()) };
+}
+
 describe('The embedded store holds no more in memory than it must', () => {
   const folder = freshFolder();
   let build: Build;
@@ -43,6 +51,21 @@ describe('The embedded store holds no more in memory than it must', () => {
   afterAll(() => {
     build.remove();
     folder.remove();
+  });
+
+  it('while a large secret waits for its turn, and reads it no more where the client has gone meanwhile', async () => {
+    await withStore(folder.path, async (client) => {
+      const scope = at('gone', 'ws');
+      await client.create(scope, { name: 'large', value: 'x'.repeat(LARGE) });
+      const { signal, leave } = aClient();
+      // So many steps that it waits for longer than it takes to leave.
+      const steps = Array.from({ length: 500 }, () => quietTurn('write', 'others'));
+      const read = client.store.retrieve(scope, 'large', { ...UNATTENDED, signal });
+      leave();
+      await expect(read).rejects.toBeInstanceOf(ClientGone);
+      expect(await client.retrieve(scope, 'large')).toEqual({ name: 'large', value: 'x'.repeat(LARGE) });
+      await Promise.all(steps);
+    });
   });
 
   it('while a hundred lists of 8 MiB are wanted at once, whatever the values are made of', async () => {

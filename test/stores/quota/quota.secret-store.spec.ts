@@ -187,6 +187,25 @@ describe('a store behind quotas', () => {
     expect(await outcome(store.create(OTHER, secretOf('c', 10)))).toBe('done');
   });
 
+  it('waits for the writes under way to a workspace that has to be measured again before it refuses one for its quota', async () => {
+    const { inner, limited, store, time } = opened({ workspace: { secrets: 2 } });
+    for (const name of ['a', 'b']) await store.create(SCOPE, secretOf(name, 10));
+    await inner.delete(SCOPE, 'a');
+    limited.writtenElsewhere(scopeKeyOf(SCOPE));
+    inner.measure = async () => Promise.reject(new StoreUnavailable());
+    await store.update(SCOPE, secretOf('b', 10));
+    Reflect.deleteProperty(inner, 'measure');
+    time.advance(1_000);
+    let open: () => void = () => undefined;
+    inner.gate = new Promise((resolve) => (open = resolve));
+    const update = store.update(SCOPE, secretOf('b', 5));
+    const create = outcome(store.create(SCOPE, secretOf('c', 10)));
+    await new Promise(setImmediate);
+    open();
+    await update;
+    expect(await create).toBe('done');
+  });
+
   it('fails with the error of the store when a measurement fails, and does not cache it', async () => {
     const { inner, store } = opened({ workspace: { secrets: 1 } });
     inner.failure = new StoreUnreachable();
