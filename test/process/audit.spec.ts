@@ -1,13 +1,24 @@
-import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { AuditChain, CHAIN_BEGIN } from '../../src/audit/audit-chain';
 import { auditRecord } from '../conformance/audit-sink.conformance';
+import { GrantsFolder } from '../grant-sources/grants-folder';
 import { ChildService } from '../support/child-service';
 import { eventually } from '../support/eventually';
+import { OTMOICLP } from '../support/example-apps';
 import { httpCall } from '../support/http-call';
+import { ACCESS_TOKEN_KEY, accessToken, USER_TOKEN_SECRET, userToken } from '../support/tokens';
 
 const KEY = 'k'.repeat(32);
 const CLI = resolve(__dirname, '../../dist/cli/audit.js');
@@ -64,6 +75,84 @@ describe('the audit trail of a service that is killed', () => {
     await service.end();
     expect(verify()).toMatchObject({ status: 0, stdout: expect.stringContaining('The trail is whole.') });
     expect(text).not.toContain(KEY);
+  });
+});
+
+describe('a service whose audit trail takes no records', () => {
+  const root = mkdtempSync(join(tmpdir(), 'audit-'));
+  const [trail, away] = [join(root, 'trail'), join(root, 'away')];
+  const path = join(trail, 'audit.log');
+  const grants = new GrantsFolder([OTMOICLP]);
+  afterAll(() => {
+    grants.dispose();
+    rmSync(root, { recursive: true });
+  });
+  const env = {
+    PORT: '0',
+    LOG_FORMAT: 'json',
+    NODE_ENV: 'production',
+    GRANTS_DIR: grants.dir,
+    DATA_DIR: join(root, 'data'),
+    MASTER_KEY: KEY,
+    USER_TOKEN_SECRET: USER_TOKEN_SECRET.toString(),
+    ACCESS_TOKEN_KEY: ACCESS_TOKEN_KEY.toString(),
+    AUDIT_KEY: KEY,
+    AUDIT_DEADLINE_MS: '300',
+    RATE_LIMIT_APP_WRITES: '0',
+    RATE_LIMIT_APP_READS: '0',
+    RATE_LIMIT_USER_WRITES: '0',
+    RATE_LIMIT_USER_READS: '0',
+  };
+  const callerOf = async (service: ChildService) => {
+    const headers = {
+      'x-authorization': await userToken('alice', Date.now()),
+      'x-access-token': await accessToken('otmoiclp', 'alice', OTMOICLP.ops, Date.now()),
+    };
+    return async (operation: string, body: object) => {
+      const url = `http://127.0.0.1:${service.ports.main}/${operation}?workspace=otmoic`;
+      const { status, body: answer } = await httpCall(url, { headers, body });
+      return [status, (answer as { data?: { reason?: string } | null }).data?.reason];
+    };
+  };
+  const UNAVAILABLE = [503, 'AUDIT_UNAVAILABLE'];
+
+  it('refuses reads and writes while its folder cannot be written to, does not carry them out, and serves again without a restart', async () => {
+    const service = await ChildService.start({ ...env, AUDIT: 'file', AUDIT_FILE: path });
+    const call = await callerOf(service);
+    expect(await call('CreateSecret', { name: 'before', value: 'v' })).toEqual([200, undefined]);
+    renameSync(trail, away);
+    writeFileSync(trail, '');
+    expect(await call('CreateSecret', { name: 'meanwhile', value: 'v' })).toEqual(UNAVAILABLE);
+    expect(await call('RetrieveSecret', { name: 'before' })).toEqual(UNAVAILABLE);
+    rmSync(trail);
+    renameSync(away, trail);
+    await eventually(async () =>
+      expect(await call('RetrieveSecret', { name: 'before' })).toEqual([200, undefined]),
+    );
+    expect(await call('RetrieveSecret', { name: 'meanwhile' })).toEqual([404, 'SECRET_NOT_FOUND']);
+    expect(await service.end()).toBe(0);
+    const verified = spawnSync(process.execPath, [CLI, 'verify', path], {
+      env: { AUDIT_KEY: KEY },
+      encoding: 'utf8',
+    });
+    expect(verified).toMatchObject({ status: 0, stdout: expect.stringContaining('The trail is whole.') });
+  });
+
+  it('refuses reads and writes while nobody reads its standard output, does not carry them out, and serves again when it is read', async () => {
+    const service = await ChildService.start({ ...env, AUDIT: 'stdout' });
+    const call = await callerOf(service);
+    expect(await call('CreateSecret', { name: 'piped', value: 'v' })).toEqual([200, undefined]);
+    service.readOutput(false);
+    await eventually(
+      async () => expect(await call('RetrieveSecret', { name: 'piped' })).toEqual(UNAVAILABLE),
+      30_000,
+    );
+    expect(await call('DeleteSecret', { name: 'piped' })).toEqual(UNAVAILABLE);
+    service.readOutput(true);
+    await eventually(async () =>
+      expect(await call('RetrieveSecret', { name: 'piped' })).toEqual([200, undefined]),
+    );
+    expect(await service.end()).toBe(0);
   });
 });
 

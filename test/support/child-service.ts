@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
+import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { KNOWN_NODE_FLAGS, ROOT } from '../image/recipe';
 import { eventually } from './eventually';
@@ -18,6 +19,10 @@ export interface ChildServiceOptions {
   readonly nodeFlags?: readonly string[];
 }
 
+const running = new Set<ChildProcess>();
+// The soak uses this class without jest.
+if ('afterAll' in globalThis) afterAll(() => running.forEach((child) => child.kill('SIGKILL')));
+
 /** Runs the built service as a process of its own, with the image's flags of Node and only these variables. `npm test` builds it first. */
 export class ChildService {
   readonly #child: ChildProcess;
@@ -35,8 +40,12 @@ export class ChildService {
       env: { PATH: process.env['PATH'] ?? '', ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
-    for (const stream of [this.#child.stdout, this.#child.stderr])
-      stream?.on('data', (chunk: Buffer) => (this.#output += chunk.toString()));
+    // A test that fails before it ends the process must not leave jest waiting for it.
+    this.#child.unref();
+    running.add(this.#child);
+    this.#child.once('close', () => running.delete(this.#child));
+    for (const stream of [this.#child.stdout, this.#child.stderr] as readonly (Socket | null)[])
+      stream?.on('data', (chunk: Buffer) => (this.#output += chunk.toString())).unref();
     this.#ended = new Promise((end) => this.#child.once('close', end));
   }
 
@@ -78,6 +87,11 @@ export class ChildService {
     await eventually(() => {
       if (this.lines(event).length < times) throw new Error(`no ${event}: ${this.#output}`);
     }, 20_000);
+  }
+
+  /** Leaves what the process prints in its pipe, or reads on. */
+  readOutput(isRead: boolean): void {
+    this.#child.stdout?.[isRead ? 'resume' : 'pause']();
   }
 
   /** Ends the process as the kernel does when memory runs out. */

@@ -24,6 +24,8 @@ export interface PredecessorRead {
 const READ_FLAGS =
   'environment=prod&secretPath=%2F&expandSecretReferences=false&include_imports=false&recursive=false&viewSecretValue=true';
 
+const LARGE_LIST_BYTES = 1_048_576;
+
 const kind = process.argv[2] as ServerKind;
 const opened = open();
 
@@ -46,13 +48,15 @@ async function directRead(user: string, workspace: string, name = ''): Promise<C
 const handlers = {
   url: async (): Promise<string> => (await opened).front.url,
   seed: async (workspaces: readonly WorkspaceToSeed[]): Promise<void> => {
-    const { fake } = await opened;
+    const { fake, front } = await opened;
     for (const { secrets, valueBytes, ...place } of workspaces) {
       const name = projectDisplayName(place);
       const { environments } = fake.world.addProject(projectSlug(place), name, fake.identity);
       const prod = environments.find(({ slug }) => slug === 'prod');
       for (let at = 0; prod !== undefined && at < secrets; at++)
         fake.world.addSecret(prod, `s${at}`, 'v'.repeat(valueBytes));
+      if (secrets * valueBytes >= LARGE_LIST_BYTES)
+        await front.prepare(await directRead(place.user, place.workspace));
     }
   },
   /** How many there were since this was asked before. */
