@@ -3,7 +3,6 @@ import {
   Agent,
   createServer,
   request,
-  type IncomingHttpHeaders,
   type IncomingMessage,
   type Server,
   type ServerResponse,
@@ -14,7 +13,7 @@ import type { Call } from './load-generator';
 import type { ServiceTimeQueue } from './service-times';
 
 interface PreparedAnswer {
-  readonly headers: IncomingHttpHeaders;
+  readonly type: string;
   readonly etag: string;
   readonly body: Buffer;
 }
@@ -67,8 +66,8 @@ export class InfisicalFront {
     const asked = request(this.behind + target, { method: call.method, headers: call.headers });
     asked.end();
     const [answer] = (await once(asked, 'response')) as [IncomingMessage];
-    const { etag = '' } = answer.headers;
-    this.#prepared.set(workspaceIn(target), { headers: answer.headers, etag, body: await buffer(answer) });
+    const { 'content-type': type = '', etag = '' } = answer.headers;
+    this.#prepared.set(workspaceIn(target), { type, etag, body: await buffer(answer) });
   }
 
   async #pass(incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
@@ -90,13 +89,12 @@ export class InfisicalFront {
 }
 
 function sendPrepared(
-  { headers, etag, body }: PreparedAnswer,
+  { type, etag, body }: PreparedAnswer,
   known: string | undefined,
   to: ServerResponse,
 ): void {
-  const isKnown = known === etag;
-  to.writeHead(isKnown ? 304 : 200, { ...headers, 'content-length': isKnown ? 0 : body.length });
-  to.end(isKnown ? undefined : body);
+  if (known === etag) to.writeHead(304, { etag }).end();
+  else to.writeHead(200, { etag, 'content-type': type, 'content-length': body.length }).end(body);
 }
 
 /** Returns which workspace and environment a target lists, whatever other parameters it has. */
