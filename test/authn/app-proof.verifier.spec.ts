@@ -174,6 +174,26 @@ describe('a hash that was accepted', () => {
     expect((await Promise.all(copies)).sort()).toEqual(['done', 'replayed', 'replayed']);
   });
 
+  it('is one of 10,000 at most that are remembered: further proofs wait until the first could not be accepted again', async () => {
+    const { clock, threads, verify } = heldProofs();
+    const use = async (at: number): Promise<string> => {
+      const said = verify(true, undefined, { hash: `$2b$10$${String(at).padStart(53, '0')}` });
+      await threads.end(1, true);
+      return said;
+    };
+    for (let at = 0; at < 9_999; at += 1) expect(await use(at)).toBe('done');
+    clock.advance(1_000);
+    expect(await use(9_999)).toBe('done');
+    expect(await use(10_000)).toBe('TOO_MANY_REQUESTS');
+    // 11 s from the timestamp that a proof is accepted for, and twice the 5 s that one may wait for its turn.
+    clock.advance(19_999);
+    expect(await use(10_001)).toBe('TOO_MANY_REQUESTS');
+    clock.advance(1);
+    expect(await use(10_002)).toBe('done');
+    expect(await use(9_999)).toBe('replayed');
+    expect(await use(0)).toBe('done');
+  });
+
   it('stays known while the clock is put back and comes to the same second again', async () => {
     const { clock, threads, verify } = heldProofs();
     const use = async (): Promise<string> => {
