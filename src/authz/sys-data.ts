@@ -1,3 +1,4 @@
+import { ownField } from '../json/fields';
 import {
   type Grant,
   SECRET_OPERATIONS,
@@ -50,7 +51,7 @@ export function parseSysData(sysData: unknown, app: string): SysDataGrants | Sys
       if ((inexact += 1) <= MAX_INEXACT) warnings.push(inexactEntry(index, entry, wrong));
       continue;
     }
-    const ops = own(entry, 'ops');
+    const ops = ownField(entry, 'ops');
     stated += Array.isArray(ops) ? ops.length : 1;
     if (stated > MAX_OPS) return { refused: `more than ${MAX_OPS} ops` };
     if (!Array.isArray(ops)) {
@@ -76,16 +77,16 @@ const PROVIDER_FIELDS = Object.keys(PROVIDER) as ProviderField[];
 
 /** Returns the fields of our tuple that an entry states differently; undefined for an entry of another provider's group. */
 function wrongFieldsOf(entry: unknown): readonly ProviderField[] | undefined {
-  const group = own(entry, 'group');
+  const group = ownField(entry, 'group');
   if (typeof group !== 'string' || group.trim().toLowerCase() !== PROVIDER.group) return undefined;
-  return PROVIDER_FIELDS.filter((field) => own(entry, field) !== PROVIDER[field]);
+  return PROVIDER_FIELDS.filter((field) => ownField(entry, field) !== PROVIDER[field]);
 }
 
 function inexactEntry(index: number, entry: unknown, wrong: readonly ProviderField[]): SysDataWarning {
   const [first = 'version'] = wrong;
   const needed = wrong.map((field) => `${field}: ${PROVIDER[field]}`).join(' and ');
   return {
-    path: own(entry, first) === undefined ? [index] : [index, first],
+    path: ownField(entry, first) === undefined ? [index] : [index, first],
     reason: `the entry of ${PROVIDER.group} grants nothing: it must state ${needed}`,
   };
 }
@@ -130,10 +131,4 @@ function parseBareOp(operation: SecretOperation, app: string): Grant | OpProblem
 function refuse(entry: string, rule: string): OpProblem {
   const shown = entry.length > SHOWN_LENGTH ? `${entry.slice(0, SHOWN_LENGTH)}…` : entry;
   return { problem: `op ${JSON.stringify(shown)}: ${rule}` };
-}
-
-/** Returns an own property only: a `__proto__` in the file must not give an entry fields that it does not state. */
-function own(value: unknown, field: string): unknown {
-  if (typeof value !== 'object' || value === null || !Object.hasOwn(value, field)) return undefined;
-  return (value as Record<string, unknown>)[field];
 }

@@ -21,8 +21,7 @@ import {
 } from '../config/tls-settings';
 import { ServiceProblems } from '../http/controllers/health.controller';
 import { type Log, type LogDestination, type LogEvent, logEvent } from '../logging/log';
-import { type Reloadable, fixed } from '../reloadable/reloadable';
-import { WatchedFiles } from '../reloadable/watched-files';
+import { type Reloadable, fixed, WatchedFiles } from '../reloadable/reloadable';
 import { Clock, MonotonicTime, SystemClock, SystemMonotonicTime } from '../time/clock';
 
 type AnyClass = abstract new (...args: never[]) => unknown;

@@ -108,7 +108,7 @@ export function textOf(record: SeenRecord): string {
 }
 
 /** A file that somebody edited may hold anything: what a terminal could act upon is escaped. */
-function plain(text: string | undefined): string {
+export function plain(text: string | undefined): string {
   if (text === undefined) return '-';
   return /^[\p{L}\p{N}\p{P}\p{S}]+$/u.test(text) ? text : JSON.stringify(text);
 }

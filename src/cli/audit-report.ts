@@ -1,5 +1,5 @@
 import { SECRET_OPERATIONS } from '../authz/grant';
-import type { SeenRecord } from './audit-records';
+import { plain, type SeenRecord } from './audit-records';
 
 const DAY_MS = 86_400_000;
 const OPERATIONS: ReadonlySet<string> = new Set(SECRET_OPERATIONS);
@@ -189,13 +189,8 @@ export function* reportLines(summary: AuditSummary, rows: number): Generator<str
   for (const [title, all] of tables) {
     yield '';
     yield `${title}: ${all.length}`;
-    for (const row of all.slice(0, rows)) yield `  ${row.map((cell) => shown(String(cell))).join('  ')}`;
+    for (const row of all.slice(0, rows)) yield `  ${row.map((cell) => plain(String(cell))).join('  ')}`;
     if (all.length > rows) yield `  … and ${all.length - rows} more; --rows or --json shows them`;
   }
   for (const table of summary.incomplete) yield `The table of ${table} would be too large, and is not whole.`;
-}
-
-/** What a terminal could act upon is escaped. */
-function shown(text: string): string {
-  return /^[\p{L}\p{N}\p{P}\p{S}]+$/u.test(text) ? text : JSON.stringify(text);
 }

@@ -1,6 +1,6 @@
 import '../bootstrap/inspector-signal';
 import { EmbeddedStoreUnusable } from '../stores/embedded/embedded-store-unusable';
-import { inspectEmbeddedStore } from '../stores/embedded/inspect-embedded-store';
+import { inspectEmbeddedStore } from '../stores/embedded/vault/vault-database';
 
 const CUT = '--cut-torn-end';
 

@@ -11,12 +11,15 @@ import { unregister } from '../registration/unregister';
 async function main(): Promise<void> {
   // The pauses of MonotonicTime do not keep the process alive.
   const awake = setInterval(() => undefined, 1000);
-  const time = new SystemMonotonicTime();
-  const withRoles = process.env['PROVIDER_REGISTRATION'] !== 'provider-registry';
-  const api = new KubernetesApi(kubeConfigConnection(process.env), time);
-  const removed = await unregister(api, time, { withRoles });
-  clearInterval(awake);
-  process.stdout.write(`${removed} registrations were removed.\n`);
+  try {
+    const time = new SystemMonotonicTime();
+    const withRoles = process.env['PROVIDER_REGISTRATION'] !== 'provider-registry';
+    const api = new KubernetesApi(kubeConfigConnection(process.env), time);
+    const removed = await unregister(api, time, { withRoles });
+    process.stdout.write(`${removed} registrations were removed.\n`);
+  } finally {
+    clearInterval(awake);
+  }
 }
 
 main().catch((error: unknown) => {

@@ -7,7 +7,7 @@ import {
   canonicalAddress,
 } from '../authn/peer-verifier';
 import type { ServiceAccountReviewer } from '../authn/service-account.authenticator';
-import type { KubeObject } from './kube-object';
+import { type KubeObject, namespaceInKey } from './kube-object';
 import { Informer } from './informer';
 import type { InformerDeps } from './informer-options';
 import { type PodSelection, WatchedPods } from './watched-pods';
@@ -135,13 +135,13 @@ export class ClusterPeerVerifier extends PeerVerifier {
   }
 
   private put(key: string, addresses: ReadonlySet<string>): void {
-    const namespace = namespaceOf(key);
+    const namespace = namespaceInKey(key);
     const slices = this.addresses.get(namespace) ?? new Map<string, ReadonlySet<string>>();
     this.addresses.set(namespace, slices.set(key, addresses));
   }
 
   private remove(key: string): void {
-    const namespace = namespaceOf(key);
+    const namespace = namespaceInKey(key);
     const slices = this.addresses.get(namespace);
     slices?.delete(key);
     if (slices?.size === 0) this.addresses.delete(namespace);
@@ -151,10 +151,6 @@ export class ClusterPeerVerifier extends PeerVerifier {
 /** Selects the pods of an account; in all namespaces where its namespace depends on the user, since users come and go. */
 function podsOf({ namespace, name }: ServiceAccountName): PodSelection {
   return namespace.includes(USER) ? { serviceAccount: name } : { namespace };
-}
-
-function namespaceOf(key: string): string {
-  return key.slice(0, key.indexOf('/'));
 }
 
 interface Endpoint {

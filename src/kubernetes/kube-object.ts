@@ -38,6 +38,11 @@ export function objectKeyOf(namespace: string, name: string): string {
   return namespace === '' ? name : `${namespace}/${name}`;
 }
 
+/** Returns the namespace in the key of an object that has one. */
+export function namespaceInKey(key: string): string {
+  return key.slice(0, key.indexOf('/'));
+}
+
 /** Parses one page of a list. @throws KubernetesFailure */
 export function readPage(answer: unknown): ObjectPage {
   const { metadata, items } = recordOf(answer);

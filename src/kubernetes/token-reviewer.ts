@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { Clock, MonotonicTime } from '../time/clock';
 import { FairQueue } from '../concurrency/fair-queue';
+import { SingleFlight } from '../concurrency/single-flight';
 import { IdentityUnavailable } from '../errors/authn-errors';
 import { TooManyRequests } from '../errors/request-errors';
 import { canonicalAddress, type ServiceAccountName } from '../authn/peer-verifier';
@@ -41,7 +42,7 @@ interface Accepted {
  */
 export class TokenReviewer extends ServiceAccountReviewer {
   private readonly accepted = new LRUCache<string, Accepted>({ max: MAX_REMEMBERED });
-  private readonly running = new Map<string, Promise<ServiceAccountName | undefined>>();
+  private readonly reviews = new SingleFlight<ServiceAccountName | undefined>();
   private readonly queue: FairQueue;
 
   constructor(
@@ -65,13 +66,9 @@ export class TokenReviewer extends ServiceAccountReviewer {
     const key = createHash('sha256').update(token).digest('base64');
     const accepted = this.accepted.get(key);
     if (accepted !== undefined && this.time.nowMs() < accepted.validUntilMs) return accepted.account;
-    const running = this.running.get(key);
-    if (running !== undefined) return running;
-    const review = this.queue
-      .run(queueKeyOf(accepted, peerAddress), () => this.reviewNow(key, token))
-      .finally(() => this.running.delete(key));
-    this.running.set(key, review);
-    return review;
+    return this.reviews.run(key, () =>
+      this.queue.run(queueKeyOf(accepted, peerAddress), () => this.reviewNow(key, token)),
+    );
   }
 
   private async reviewNow(key: string, token: string): Promise<ServiceAccountName | undefined> {

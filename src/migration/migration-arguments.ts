@@ -1,6 +1,6 @@
+import { fieldsOf } from '../json/fields';
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { fieldsOf } from './predecessor-inventory';
 
 /** Wrong use of the command: exit code 2. The message says what to write instead. */
 export class WrongMigrationUsage extends Error {}

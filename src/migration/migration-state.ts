@@ -1,7 +1,8 @@
+import { fieldsOf } from '../json/fields';
 import { constants } from 'node:fs';
 import { open, readFile, rename, rm } from 'node:fs/promises';
 import { WrongMigrationUsage } from './migration-arguments';
-import { type AssignedProject, fieldsOf, MigrationFailed } from './predecessor-inventory';
+import { type AssignedProject, MigrationFailed } from './predecessor-inventory';
 
 export interface SkippedSecret {
   readonly name: string;

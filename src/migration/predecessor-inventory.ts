@@ -1,3 +1,4 @@
+import { fieldsOf } from '../json/fields';
 import { WORKSPACE_NAME } from '../authz/grant';
 import { ENVIRONMENTS, type Environment } from '../secrets/secret';
 
@@ -193,8 +194,4 @@ export function planOf(
     unassigned: assigned.filter((project): project is UnassignedProject => !('workspace' in project)),
     strangers: chosen.filter((user) => !names.has(user)),
   };
-}
-
-export function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
 }

@@ -1,3 +1,4 @@
+import { fieldsOf } from '../json/fields';
 import { createHmac } from 'node:crypto';
 import type { LogEvent } from '../logging/log';
 import { InfisicalApi } from '../stores/infisical/api/infisical-api';
@@ -14,7 +15,7 @@ import { ApiVersionProbe } from '../stores/infisical/versions/version-probe';
 import type { Clock, MonotonicTime } from '../time/clock';
 import { type CallContext, UNATTENDED } from '../secrets/call-context';
 import { deadlineIn } from '../time/deadline';
-import { fieldsOf, type KnownProject, MigrationFailed } from './predecessor-inventory';
+import { type KnownProject, MigrationFailed } from './predecessor-inventory';
 import { MigrationInterrupted, type SourceSecret } from './secret-copier';
 
 export type PredecessorOptions = Partial<RouteOptions> & {

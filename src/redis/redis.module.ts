@@ -5,7 +5,7 @@ import { redisServerFrom } from '../config/redis-settings';
 import { textFrom } from '../config/secret-source';
 import { ServiceProblems } from '../http/controllers/health.controller';
 import { LocalRateLimits, RateLimits } from '../limits/rate-limits';
-import { WatchedFiles } from '../reloadable/watched-files';
+import { WatchedFiles } from '../reloadable/reloadable';
 import { InvalidationBus, NoInvalidationBus } from '../stores/cached/invalidation-bus';
 import { Telemetry } from '../telemetry/telemetry';
 import { MonotonicTime } from '../time/clock';

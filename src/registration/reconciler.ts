@@ -3,8 +3,8 @@ import { objectKeyOf } from '../kubernetes/kube-object';
 import { kubernetesFailureOf, KubernetesFailure } from '../kubernetes/kubernetes-api';
 import { Informer } from '../kubernetes/informer';
 import type { InformerDeps } from '../kubernetes/informer-options';
-import { collectionPath, ObjectWriter } from './object-writer';
-import { digestOf, observe, type Observed, type ObserveOptions } from './observed-object';
+import { collectionPath, digestOf, ObjectWriter, observe } from './registered-objects';
+import type { Observed, ObserveOptions } from './registered-objects';
 import { ReconcileFailures } from './reconcile-failures';
 import { RepairQueue, type WritePace } from './repair-queue';
 

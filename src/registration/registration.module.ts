@@ -19,7 +19,7 @@ async function createRegistration(
     return undefined;
   // Each event would get 401.
   if (grants.systemEventServiceAccounts.length === 0) problems.add(() => [NO_EVENT_SENDER]);
-  const { openRegistration } = await import('./open-registration.js');
+  const { openRegistration } = await import('./registrar.js');
   const registration = openRegistration(grants.registration, grantSource, grants.staticGrants, informerDeps);
   problems.add(() => registration.problems());
   return registration;

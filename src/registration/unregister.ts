@@ -3,7 +3,7 @@ import { readPage, type KubeObject } from '../kubernetes/kube-object';
 import { type KubernetesApi, kubernetesFailureOf, KubernetesFailure } from '../kubernetes/kubernetes-api';
 import { isAccessObject, RBAC_ROOT } from './access-roles';
 import { OURS_SELECTOR } from './manifests';
-import { collectionPath } from './object-writer';
+import { collectionPath } from './registered-objects';
 
 interface Collection {
   readonly root: string;

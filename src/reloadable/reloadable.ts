@@ -1,3 +1,8 @@
+import { readFileSync } from 'node:fs';
+import { isDeepStrictEqual } from 'node:util';
+import type { Clock, MonotonicTime } from '../time/clock';
+import type { LogEvent } from '../logging/log';
+
 export interface Version<T> {
   readonly value: T;
   /** When it became the current one, in milliseconds since the epoch; -Infinity for the one at the start. */
@@ -23,4 +28,158 @@ export function fixed<T>(value: T): Reloadable<T> {
     versions: [{ value, sinceMs: -Infinity }],
     whenChanged: () => undefined,
   };
+}
+
+/** Files that make one value together: a key, a client id with its secret, a certificate with its key. */
+interface FilesOfValue<T> {
+  readonly paths: readonly string[];
+  /** @throws Error with a sentence that is safe to print */
+  readonly parse: (contents: readonly Uint8Array[], nowMs: number) => T;
+  /** The prefix of its log events: `<kind>_reloaded`, `<kind>_reload_failed`. */
+  readonly kind: 'credential' | 'tls';
+  /** Its name in the log, e.g. the setting's name. */
+  readonly name: string;
+  /** Returns further fields that are safe to log. */
+  readonly describe?: (value: T) => Readonly<Record<string, string>>;
+}
+
+const POLL_EVERY_MS = 1_000;
+
+/**
+ * Reads a handful of small files once a second. That costs less than watching them, and works however they are changed:
+ * Kubernetes replaces a link, editors rename, others write in place.
+ */
+export class WatchedFiles {
+  readonly #reloaded: ReloadedFiles<unknown>[] = [];
+  #stop: () => void = () => undefined;
+
+  constructor(
+    private readonly clock: Clock,
+    private readonly time: MonotonicTime,
+    private readonly log: LogEvent,
+  ) {}
+
+  /** @param initial the value when the settings were read; a newer one in the files counts at once */
+  follow<T>(files: FilesOfValue<T>, initial: T): Reloadable<T> {
+    const reloaded = new ReloadedFiles(files, initial, this.clock, this.log);
+    reloaded.renewed();
+    this.#reloaded.push(reloaded as ReloadedFiles<unknown>);
+    if (this.#reloaded.length === 1) this.#pollLater();
+    return reloaded;
+  }
+
+  /** Follows the one file of a credential; a value that is in no file never changes. */
+  followFile<T>(
+    name: string,
+    path: string | undefined,
+    parse: (bytes: Uint8Array) => T,
+    initial: T,
+  ): Reloadable<T> {
+    if (path === undefined) return fixed(initial);
+    const parseOne = ([bytes = new Uint8Array()]: readonly Uint8Array[]): T => parse(bytes);
+    return this.follow({ paths: [path], parse: parseOne, kind: 'credential', name }, initial);
+  }
+
+  close(): void {
+    this.#stop();
+  }
+
+  #pollLater(): void {
+    this.#stop = this.time.after(POLL_EVERY_MS, () => {
+      for (const reloaded of this.#reloaded) reloaded.poll();
+      this.#pollLater();
+    });
+  }
+}
+
+/** More than are accepted at the same time, so that a file that changes all the time does not fill the memory. */
+const MAX_VERSIONS = 8;
+
+/**
+ * The value of some files. A new content counts once two polls in a row have read it, since a file may be read while it is
+ * being written, and two files between their changes. An invalid content changes nothing and is logged once.
+ */
+class ReloadedFiles<T> implements Reloadable<T> {
+  versions: readonly [Version<T>, ...Version<T>[]];
+  readonly #listeners: ((value: T) => void)[] = [];
+  /** The contents of the current value; undefined until it was read from the files. */
+  #good: FileContents | undefined;
+  #lastTaken: FileContents | undefined;
+  #lastPolled: FileContents | undefined;
+
+  /** @param initial the value when the settings were read */
+  constructor(
+    private readonly files: FilesOfValue<T>,
+    initial: T,
+    private readonly clock: Clock,
+    private readonly log: LogEvent,
+  ) {
+    this.versions = [{ value: initial, sinceMs: -Infinity }];
+  }
+
+  current(): T {
+    return this.versions[0].value;
+  }
+
+  whenChanged(listener: (value: T) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  renewed(): T {
+    this.#take(contentsOf(this.files.paths));
+    return this.current();
+  }
+
+  poll(): void {
+    const contents = contentsOf(this.files.paths);
+    const isSettled = areSame(this.#lastPolled, contents);
+    this.#lastPolled = contents;
+    if (isSettled) this.#take(contents);
+  }
+
+  #take(contents: FileContents): void {
+    if (areSame(this.#lastTaken, contents)) return;
+    this.#lastTaken = contents;
+    // A bad change was undone.
+    if (areSame(this.#good, contents)) return;
+    const { kind, name, describe, parse } = this.files;
+    try {
+      if ('problem' in contents) throw new Error(contents.problem);
+      const sinceMs = this.clock.nowMs();
+      const value = parse(contents, sinceMs);
+      const isFirst = this.#good === undefined;
+      this.#good = contents;
+      if (isFirst && isDeepStrictEqual(value, this.current())) return;
+      this.versions = [{ value, sinceMs }, ...this.versions.slice(0, MAX_VERSIONS - 1)];
+      this.log('info', `${kind}_reloaded`, { name, ...describe?.(value) });
+      for (const listener of this.#listeners) listener(value);
+    } catch (error: unknown) {
+      this.log('warn', `${kind}_reload_failed`, { name, problem: (error as Error).message });
+    }
+  }
+}
+
+/** The contents of some files at one moment, or a sentence why they cannot be read. */
+type FileContents = readonly Uint8Array[] | { readonly problem: string };
+
+/** Reads the files; of a file system error only the code is kept. */
+function contentsOf(paths: readonly string[]): FileContents {
+  const contents: Uint8Array[] = [];
+  for (const path of paths) {
+    try {
+      contents.push(readFileSync(path));
+    } catch (error: unknown) {
+      const { code } = error as { code?: unknown };
+      return { problem: `${path} cannot be read (${typeof code === 'string' ? code : 'unknown error'})` };
+    }
+  }
+  return contents;
+}
+
+function areSame(one: FileContents | undefined, other: FileContents): boolean {
+  if (one === undefined) return false;
+  if ('problem' in one || 'problem' in other) {
+    return 'problem' in one && 'problem' in other && one.problem === other.problem;
+  }
+  return one.every((bytes, index) => Buffer.compare(bytes, other[index] ?? new Uint8Array()) === 0);
 }

@@ -1,3 +1,4 @@
+import { waitFor } from '../time/deadline';
 import type { AuditObserver } from '../audit/audit-trail';
 import type { IdentityDependencyName, IdentityDependencyObserver } from '../authn/identity-dependency';
 import type { Metrics } from './metrics';
@@ -59,10 +60,7 @@ function collectReadiness(metrics: Metrics, store: ObservedService['store']): vo
   };
   metrics.collectFirst(async () => {
     pinging ??= ping();
-    let timer: NodeJS.Timeout | undefined;
-    const waitLimit = new Promise<void>((resolve) => (timer = setTimeout(resolve, MAX_WAIT_MS)));
-    await Promise.race([pinging, waitLimit]);
-    clearTimeout(timer);
+    await waitFor(pinging, { maxMs: MAX_WAIT_MS }).catch(() => undefined);
   });
 }
 

@@ -1,3 +1,4 @@
+import { waitFor } from '../time/deadline';
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { IncomingHttpHeaders } from 'node:http';
 import { ExportResultCode, type ExportResult, W3CTraceContextPropagator } from '@opentelemetry/core';
@@ -127,10 +128,7 @@ export class Traces implements Spans, RequestObserver, InfisicalObserver {
 
   /** Exports the remaining spans, within the time-out. */
   async close(): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const waitLimit = new Promise<void>((resolve) => (timer = setTimeout(resolve, SHUTDOWN_TIMEOUT_MS)));
-    await Promise.race([this.provider.shutdown().catch(() => undefined), waitLimit]);
-    clearTimeout(timer);
+    await waitFor(this.provider.shutdown(), { maxMs: SHUTDOWN_TIMEOUT_MS }).catch(() => undefined);
   }
 
   private begin(name: string, kind: SpanKind, attributes: Attributes = {}) {

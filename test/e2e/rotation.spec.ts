@@ -3,7 +3,7 @@ import { connect } from 'node:tls';
 import { decodeProtectedHeader, jwtVerify } from 'jose';
 import { loadSettings } from '../../src/config/settings';
 import { AccessTokens } from '../../src/authn/access-tokens';
-import { WatchedFiles } from '../../src/reloadable/watched-files';
+import { WatchedFiles } from '../../src/reloadable/reloadable';
 import { shutDown } from '../../src/bootstrap/application';
 import { TestAuthority } from '../support/certificates';
 import { CredentialFolder, WAYS_TO_REPLACE, type Files } from '../support/credential-folder';

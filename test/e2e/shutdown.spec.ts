@@ -1,5 +1,5 @@
 import { shutDown } from '../../src/bootstrap/application';
-import { WatchedFiles } from '../../src/reloadable/watched-files';
+import { WatchedFiles } from '../../src/reloadable/reloadable';
 import { eventually } from '../support/eventually';
 import { OTMOICLP, exampleApps } from '../support/example-apps';
 import { FixedClock } from '../support/fixed-clock';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
 import { tlsPaths, type TlsSettings } from '../../src/config/tls-settings';
-import { WatchedFiles } from '../../src/reloadable/watched-files';
+import { WatchedFiles } from '../../src/reloadable/reloadable';
 import { shutDown } from '../../src/bootstrap/application';
 import { type KeyAndCertificate, TestAuthority } from '../support/certificates';
 import { eventually } from '../support/eventually';

@@ -2,8 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { keyFrom } from '../../src/config/secret-source';
-import type { Reloadable } from '../../src/reloadable/reloadable';
-import { WatchedFiles } from '../../src/reloadable/watched-files';
+import { type Reloadable, WatchedFiles } from '../../src/reloadable/reloadable';
 import { FixedClock } from '../support/fixed-clock';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 

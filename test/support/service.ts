@@ -18,7 +18,7 @@ import { StrictExpressAdapter } from '../../src/http/server/strict-express.adapt
 import { RateLimits } from '../../src/limits/rate-limits';
 import { createLog } from '../../src/logging/log';
 import { Registration } from '../../src/registration/manifests';
-import { WatchedFiles } from '../../src/reloadable/watched-files';
+import { WatchedFiles } from '../../src/reloadable/reloadable';
 import { SecretStore, UserWorkspaces } from '../../src/secrets/secret-store';
 import type { StoreAdapter } from '../../src/secrets/secret-store-decorator';
 import { StoreBackend } from '../../src/stores/stores.module';

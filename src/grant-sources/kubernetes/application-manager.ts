@@ -1,3 +1,4 @@
+import { ownField } from '../../json/fields';
 import {
   APP_NAME,
   APP_NAME_RULE,
@@ -64,12 +65,12 @@ export function applicationManagerReader(
 ): (object: KubeObject) => ManagedApp {
   return ({ body: { metadata, spec, status } }) => {
     const [app, user] = [nameIn(spec, 'appName'), nameIn(spec, 'appOwner')];
-    const isBeingDeleted = field(metadata, 'deletionTimestamp') !== undefined;
-    const state = isBeingDeleted ? 'uninstalled' : (STATES.get(field(status, 'state')) ?? 'underway');
-    const installedAtMs = Date.parse(String(field(metadata, 'creationTimestamp'))) || 0;
+    const isBeingDeleted = ownField(metadata, 'deletionTimestamp') !== undefined;
+    const state = isBeingDeleted ? 'uninstalled' : (STATES.get(ownField(status, 'state')) ?? 'underway');
+    const installedAtMs = Date.parse(String(ownField(metadata, 'creationTimestamp'))) || 0;
     const mayGrant = provider !== undefined && (state === 'installed' || state === 'stopped');
     if (!mayGrant) return { app, user, state, reading: OUTSIDE };
-    const stated = statedIn(field(spec, 'config'), provider);
+    const stated = statedIn(ownField(spec, 'config'), provider);
     if (stated === undefined) return { app, user, state, reading: OUTSIDE };
     const reason = 'refused' in stated ? stated.refused : refusalOf(app, user, spec, reserved);
     if (reason !== undefined || 'refused' in stated)
@@ -93,7 +94,7 @@ function refusalOf(
 ): string | undefined {
   if (app === '') return `spec.appName ${APP_NAME_RULE}`;
   if (user === '') return `spec.appOwner ${APP_NAME_RULE}`;
-  if (field(spec, 'appNamespace') !== `${app}-${user}`)
+  if (ownField(spec, 'appNamespace') !== `${app}-${user}`)
     return 'spec.appNamespace is not <appName>-<appOwner>, so that its pods name no user';
   if (!WORKSPACE_NAME.test(app)) return `the workspace named like the app ${WORKSPACE_RULE}`;
   return reserved.has(app) ? `the workspace ${app} is kept for Olares' own callers` : undefined;
@@ -114,7 +115,7 @@ function statedIn(
   if (!config.includes(provider.providerName)) return undefined;
   const parsed = parsedConfig(config);
   if ('refused' in parsed) return parsed;
-  const permission = field(parsed.value, 'Permission');
+  const permission = ownField(parsed.value, 'Permission');
   if (permission === undefined || permission === null) return undefined;
   if (!Array.isArray(permission)) return { refused: 'Permission in spec.config is not a list' };
   // Strings stand for folders; the providers are one list among them.
@@ -123,14 +124,15 @@ function statedIn(
     return { refused: `spec.config states more than ${MAX_PROVIDERS} providers` };
   const ours = entries.filter(
     (entry) =>
-      field(entry, 'appName') === provider.appName && field(entry, 'providerName') === provider.providerName,
+      ownField(entry, 'appName') === provider.appName &&
+      ownField(entry, 'providerName') === provider.providerName,
   );
   if (ours.length === 0) return undefined;
   const isHere = (namespace: unknown) =>
     namespace === undefined || namespace === '' || namespace === provider.namespace;
-  if (!ours.some((entry) => isHere(field(entry, 'namespace'))))
+  if (!ours.some((entry) => isHere(ownField(entry, 'namespace'))))
     return { refused: 'permission.provider names us in another namespace than PERMISSION_PROVIDER' };
-  const named = field(parsed.value, 'ServiceAccountName') ?? '';
+  const named = ownField(parsed.value, 'ServiceAccountName') ?? '';
   const serviceAccount = named === '' ? 'default' : named;
   if (typeof serviceAccount === 'string' && SERVICE_ACCOUNT.test(serviceAccount)) return { serviceAccount };
   return { refused: 'ServiceAccountName in spec.config is not the name of a ServiceAccount' };
@@ -160,11 +162,6 @@ function isDeep(bytes: Uint8Array): boolean {
 }
 
 function nameIn(spec: unknown, name: string): string {
-  const value = field(spec, name);
+  const value = ownField(spec, name);
   return typeof value === 'string' && APP_NAME.test(value) ? value : '';
-}
-
-function field(value: unknown, name: string): unknown {
-  if (typeof value !== 'object' || value === null || !Object.hasOwn(value, name)) return undefined;
-  return (value as Record<string, unknown>)[name];
 }

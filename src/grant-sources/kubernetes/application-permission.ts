@@ -1,3 +1,4 @@
+import { ownField } from '../../json/fields';
 import type { KubeObject } from '../../kubernetes/kube-object';
 import { APP_NAME, APP_NAME_RULE, grantSet } from '../../authz/grant';
 import { parseSysData, type SysDataRefusal, type SysDataWarning } from '../../authz/sys-data';
@@ -21,19 +22,19 @@ const MAX_TEXT_LENGTH = 1024;
 
 export function readApplicationPermission({ namespace, body }: KubeObject): GrantReading {
   const { metadata, spec, status } = body;
-  const state = field(status, 'state');
+  const state = ownField(status, 'state');
   if (OUTSIDE.includes(state)) return { kind: 'outside' };
   const user = namespace.startsWith(SYSTEM_NAMESPACE) ? namespace.slice(SYSTEM_NAMESPACE.length) : '';
-  const app = field(spec, 'app');
-  const appKey = field(spec, 'key');
-  const appSecret = field(spec, 'secret');
+  const app = ownField(spec, 'app');
+  const appKey = ownField(spec, 'key');
+  const appSecret = ownField(spec, 'secret');
   const isNamed = APP_NAME.test(user) && typeof app === 'string' && APP_NAME.test(app);
   const stated = isNamed ? statedBy(app, user, body) : undefined;
   const readable = stated === undefined || 'refused' in stated ? undefined : stated;
-  const claim = Array.isArray(field(spec, 'permissions')) ? readable : undefined;
+  const claim = Array.isArray(ownField(spec, 'permissions')) ? readable : undefined;
   const refused = (reason: string): GrantReading => ({ kind: 'refused', reason, claim });
   // A resource that only a finalizer still holds grants nothing any more.
-  const isBeingDeleted = field(metadata, 'deletionTimestamp') !== undefined;
+  const isBeingDeleted = ownField(metadata, 'deletionTimestamp') !== undefined;
   if (isBeingDeleted || state !== 'active') return { kind: 'inactive', claim };
   if (!namespace.startsWith(SYSTEM_NAMESPACE)) return refused('only resources in user-system-<user> count');
   if (!APP_NAME.test(user)) return refused(`the user ${APP_NAME_RULE}`);
@@ -50,17 +51,12 @@ function statedBy(
   user: string,
   { metadata, spec }: KubeObject['body'],
 ): (StatedClaim & { readonly warnings: readonly SysDataWarning[] }) | SysDataRefusal {
-  const read = parseSysData(field(spec, 'permissions'), app);
+  const read = parseSysData(ownField(spec, 'permissions'), app);
   if ('refused' in read) return read;
-  const installedAtMs = Date.parse(String(field(metadata, 'creationTimestamp'))) || 0;
+  const installedAtMs = Date.parse(String(ownField(metadata, 'creationTimestamp'))) || 0;
   return { installed: { app, user, grants: grantSet(read.grants) }, installedAtMs, warnings: read.warnings };
 }
 
 function isText(value: unknown): value is string {
   return typeof value === 'string' && value.trim() !== '' && value.length <= MAX_TEXT_LENGTH;
-}
-
-function field(value: unknown, name: string): unknown {
-  if (typeof value !== 'object' || value === null || !Object.hasOwn(value, name)) return undefined;
-  return (value as Record<string, unknown>)[name];
 }

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { dividedGrants } from '../../authz/grant-approvals';
 import { Informer } from '../../kubernetes/informer';
-import type { KubeObject } from '../../kubernetes/kube-object';
+import { type KubeObject, namespaceInKey } from '../../kubernetes/kube-object';
 import type { WatchedNamespaceOwners } from '../../kubernetes/watched-namespace-owners';
 import type { MonotonicTime } from '../../time/clock';
 import {
@@ -132,7 +132,7 @@ class Manifests {
   }
 
   put(key: string, object: ManifestObject): void {
-    const namespace = namespaceIn(key);
+    const namespace = namespaceInKey(key);
     const of = this.at(namespace);
     of.objects.set(key, object);
     // None of several counts, and texts that nobody parses are not held.
@@ -149,7 +149,7 @@ class Manifests {
   }
 
   remove(key: string): void {
-    const namespace = namespaceIn(key);
+    const namespace = namespaceInKey(key);
     const of = this.at(namespace);
     of.objects.delete(key);
     if (of.reported?.key === key) this.withdraw(of);
@@ -237,10 +237,6 @@ function refused(reason: string, claim?: StatedClaim): Extract<GrantReading, { r
 
 function namespaceOf(app: string, user: string): string {
   return `${app}-${user}`;
-}
-
-function namespaceIn(key: string): string {
-  return key.slice(0, key.indexOf('/'));
 }
 
 /** No other feed names a source so. */

@@ -1,3 +1,4 @@
+import { namespaceInKey } from '../../kubernetes/kube-object';
 import { nameOf } from '../../authz/grant-index';
 import { Informer } from '../../kubernetes/informer';
 import type { InformerDeps } from '../../kubernetes/informer-options';
@@ -225,7 +226,7 @@ function installedIn(reading: GrantReading): { readonly user: string; readonly a
 }
 
 function userOf(key: string): string {
-  return key.slice(0, key.indexOf('/')).replace(/^user-system-/, '');
+  return namespaceInKey(key).replace(/^user-system-/, '');
 }
 
 /** A source is unique among all feeds; ApplicationPermissions have a namespace before the slash. */

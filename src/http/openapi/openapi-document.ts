@@ -7,11 +7,11 @@ import {
   failureSchema,
   PARSED_BODIES,
   type JsonSchema,
+  requestSchema,
   schemaRef,
   successSchema,
   wrappedSchema,
-} from './openapi-answers';
-import { requestSchema } from './openapi-requests';
+} from './openapi-schemas';
 import { type DescribedRoute, describedRoutes } from './openapi-routes';
 
 type Json = Readonly<Record<string, unknown>>;

@@ -10,7 +10,7 @@ import { HealthController } from '../controllers/health.controller';
 import { SecretsController } from '../controllers/secrets.controller';
 import { UserEventsController } from '../controllers/user-events.controller';
 import { ROUTE_ACCESS, type RouteAccess } from '../request/route-access';
-import type { DataSchema, PARSED_BODIES } from './openapi-answers';
+import type { DataSchema, PARSED_BODIES } from './openapi-schemas';
 import type { RequestClass } from '../controllers/secret-requests';
 
 /** What the code of a route does not say of it. */

@@ -1,3 +1,4 @@
+import { fieldsOf } from '../../json/fields';
 import { type AuditRecord, OUTCOME_OF } from '../../audit/audit-sink';
 import type { AuditTrail } from '../../audit/audit-trail';
 import { APP_NAME, grantKey, SECRET_OPERATIONS, WORKSPACE_NAME } from '../../authz/grant';
@@ -127,7 +128,7 @@ export class AuditedRequest implements RequestAudit {
   /** Where the store was asked, what it was asked for; otherwise what the request names, as far as it may be named so. */
   #place(): Partial<AuditRecord> {
     const { query } = this.request.target;
-    const body = objectIn(this.request.body);
+    const body = fieldsOf(this.request.body);
     const [scope] = this.#scopes;
     const workspaces = [...new Set(this.#scopes.map(({ workspace }) => workspace))];
     const asked = query['workspace'] ?? body['Workspace'] ?? body['workspace'];
@@ -150,13 +151,13 @@ export class AuditedRequest implements RequestAudit {
       return scope === undefined ? {} : { grants: [grantKey(target.operation, scope.workspace)] };
     // The token was issued for all that was asked for, so each of them is a grant.
     if (access?.app === undefined || failure !== undefined) return {};
-    const { ops } = objectIn(objectIn(body)['perm']);
+    const { ops } = fieldsOf(fieldsOf(body)['perm']);
     return Array.isArray(ops) ? { grants: ops.filter(isText) } : {};
   }
 
   /** What a user approved; of a refused approval what was asked for, as far as it is well-formed. */
   #approved(): Pick<AuditRecord, 'approved'> {
-    const { operations, workspace } = objectIn(this.request.body);
+    const { operations, workspace } = fieldsOf(this.request.body);
     if (this.operation !== 'ApproveGrant' || !isText(operations) || !isText(workspace)) return {};
     const asked = operations.split(',');
     if (!WORKSPACE_NAME.test(workspace)) return {};
@@ -165,7 +166,7 @@ export class AuditedRequest implements RequestAudit {
   }
 
   #eventUser(): string | undefined {
-    const { name } = objectIn(this.request.body);
+    const { name } = fieldsOf(this.request.body);
     const isEvent = this.operation.startsWith('User');
     return isEvent && isText(name) && PLAIN_USER.test(name) ? name : undefined;
   }
@@ -174,10 +175,6 @@ export class AuditedRequest implements RequestAudit {
     const [, app] = /^\/admin\/[a-z]+\/([^/]+)/.exec(this.request.target.path) ?? [];
     return app !== undefined && APP_NAME.test(app) ? app : undefined;
   }
-}
-
-function objectIn(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
 }
 
 function isText(value: unknown): value is string {

@@ -5,7 +5,7 @@ import type { ConnectionSettings } from '../../config/connection-settings';
 import { textFrom } from '../../config/secret-source';
 import type { InfisicalStoreSettings, Settings } from '../../config/settings';
 import { ServiceProblems } from '../../http/controllers/health.controller';
-import { WatchedFiles } from '../../reloadable/watched-files';
+import { WatchedFiles } from '../../reloadable/reloadable';
 import { Telemetry } from '../../telemetry/telemetry';
 import { Clock, MonotonicTime } from '../../time/clock';
 import { StoreBackend } from '../stores.module';

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { inspectEmbeddedStore } from '../../../src/stores/embedded/inspect-embedded-store';
+import { inspectEmbeddedStore } from '../../../src/stores/embedded/vault/vault-database';
 import { logRecords } from '../../../src/stores/embedded/leveldb-files/log-records';
 import { at, freshFolder, openStore, refusal, withStore } from './vault-under-test';
 

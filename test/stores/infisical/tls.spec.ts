@@ -3,7 +3,7 @@ import { rootCertificates } from 'node:tls';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { infisicalConnection } from '../../../src/stores/infisical/infisical.module';
-import { WatchedFiles } from '../../../src/reloadable/watched-files';
+import { WatchedFiles } from '../../../src/reloadable/reloadable';
 import { StoreUnavailable } from '../../../src/errors/store-errors';
 import { TestAuthority } from '../../support/certificates';
 import { FixedClock } from '../../support/fixed-clock';

@@ -1,3 +1,4 @@
+import { fieldsOf } from '../../../json/fields';
 import type { Lease } from '../auth/machine-session';
 import { nameOfKey } from '../name-codec';
 
@@ -116,8 +117,4 @@ function parseRow(body: unknown): SecretRow | undefined {
     updatedAtMs: (typeof updatedAt === 'string' && Date.parse(updatedAt)) || 0,
     stored: hidden || typeof secretValue !== 'string' ? undefined : secretValue,
   };
-}
-
-function fieldsOf(body: unknown): Readonly<Record<string, unknown>> {
-  return typeof body === 'object' && body !== null ? (body as Record<string, unknown>) : {};
 }

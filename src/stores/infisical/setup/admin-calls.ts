@@ -1,3 +1,4 @@
+import { fieldsOf } from '../../../json/fields';
 import type { Route } from '../versions/calls';
 import type { InfisicalClient } from '../transport/infisical-client';
 import { InfisicalCallFailed } from '../versions/infisical-call-failed';
@@ -87,10 +88,6 @@ export class AdminCalls {
 /** Returns the value as the operator wrote it, and the host of a URL, which the errors of a resolver name. */
 function openWords(value: string): readonly string[] {
   return URL.canParse(value) ? [value, new URL(value).hostname, new URL(value).host] : [value];
-}
-
-export function fieldsOf(body: unknown): Readonly<Record<string, unknown>> {
-  return typeof body === 'object' && body !== null ? (body as Record<string, unknown>) : {};
 }
 
 export function rowsOf(body: unknown): readonly Readonly<Record<string, unknown>>[] {

@@ -1,4 +1,5 @@
-import { fieldsOf, rowsOf, textOf, type AdminCalls, SetupFailed } from './admin-calls';
+import { fieldsOf } from '../../../json/fields';
+import { rowsOf, textOf, type AdminCalls, SetupFailed } from './admin-calls';
 import type { KubernetesTarget } from './setup-arguments';
 
 /** The role `no-access` may not create projects; every other role may do more than that. */

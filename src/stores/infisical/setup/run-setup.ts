@@ -1,3 +1,4 @@
+import { fieldsOf } from '../../../json/fields';
 import { readFile } from 'node:fs/promises';
 import type { Clock } from '../../../time/clock';
 import { InfisicalClient } from '../transport/infisical-client';
@@ -5,7 +6,7 @@ import { DEFAULTS } from '../create-infisical-secret-store';
 import type { LoginCredentials } from '../auth/login-method';
 import { identityIn } from '../projects/organization-check';
 import { UpstreamRateLimits } from '../transport/upstream-rate-limits';
-import { AdminCalls, fieldsOf, textOf, SetupFailed } from './admin-calls';
+import { AdminCalls, textOf, SetupFailed } from './admin-calls';
 import {
   bootstrapAs,
   required,

@@ -1,7 +1,8 @@
+import { fieldsOf } from '../../../json/fields';
 import { randomBytes } from 'node:crypto';
 import { open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { WrongUsage } from './setup-arguments';
-import { fieldsOf, SetupFailed } from './admin-calls';
+import { SetupFailed } from './admin-calls';
 
 export interface HelmInput {
   readonly url: string;

@@ -1,8 +1,9 @@
+import { fieldsOf } from '../../../json/fields';
 import type { Clock } from '../../../time/clock';
 import type { InfisicalClient } from '../transport/infisical-client';
 import type { LoginCredentials } from '../auth/login-method';
 import type { RouteOptions } from '../transport/transport-route';
-import { AdminCalls, fieldsOf, textOf, BootstrapUnfinished, SetupFailed } from './admin-calls';
+import { AdminCalls, textOf, BootstrapUnfinished, SetupFailed } from './admin-calls';
 import { WrongUsage, type SetupArguments, besideManifest } from './setup-arguments';
 import type { PrivateFile } from './setup-output';
 

@@ -1,3 +1,4 @@
+import { waitFor } from '../../../time/deadline';
 import type { Readable } from 'node:stream';
 import { Semaphore } from 'async-mutex';
 import type { MonotonicTime } from '../../../time/clock';
@@ -111,13 +112,8 @@ export class AnswerBodies {
   /** Waits for a permit to read a large answer, and returns its release. @throws when the signal aborts */
   async #permit(signal: AbortSignal): Promise<() => void> {
     const permit = this.#large.acquire();
-    const aborted = new Promise<never>((_resolve, reject) => {
-      signal.addEventListener('abort', () => reject(new Error('The time of the call is up.')), {
-        once: true,
-      });
-    });
     try {
-      const [, release] = await Promise.race([permit, aborted]);
+      const [, release] = await waitFor(permit, { signal });
       return release;
     } catch (error: unknown) {
       void permit.then(([, release]) => release());
