@@ -1,4 +1,5 @@
 import { CallerAddresses, FairTurns } from '../../src/http/server/fair-turns';
+import fc from '../support/fast-check';
 import { eventually } from '../support/eventually';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 
@@ -25,5 +26,53 @@ describe('steps of addresses without a caller', () => {
     await eventually(() => expect(begun).toHaveLength(23));
     time.advance(10_000);
     await eventually(() => expect(begun.at(-1)).toBe('stranger 19'));
+  });
+});
+
+describe('each step', () => {
+  const ADDRESSES = ['10.0.0.1', '10.0.0.2', '10.0.0.3'];
+  const action = fc.oneof(
+    fc.record({
+      kind: fc.constant('add' as const),
+      address: fc.constantFrom(...ADDRESSES),
+      count: fc.integer({ min: 1, max: 12 }),
+    }),
+    fc.record({ kind: fc.constant('authenticate' as const), address: fc.constantFrom(...ADDRESSES) }),
+    fc.record({ kind: fc.constant('pass' as const), ms: fc.constantFrom(1, 30_000, 59_999, 60_000) }),
+  );
+
+  const [address = ''] = ADDRESSES;
+  const add = { kind: 'add' as const, address, count: 2 };
+  const authenticate = { kind: 'authenticate' as const, address };
+  const AGAIN_A_CALLER = [authenticate, add, { kind: 'pass' as const, ms: 60_000 }, add, authenticate, add];
+
+  it('is begun or shed once, whenever its address becomes a caller’s and ceases to be one', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(action, { maxLength: 40 }), async (actions) => {
+        const time = new FixedMonotonicTime();
+        const callers = new CallerAddresses(time);
+        const ended: number[] = [];
+        const work = {
+          begin: (step: number) => void ended.push(step),
+          shed: (step: number) => void ended.push(step),
+        };
+        const turns = new FairTurns<number>({ max: 16, maxOfAddress: 8 }, time, work, callers);
+        let added = 0;
+        for (const one of actions) {
+          if (one.kind === 'authenticate') callers.add(one.address);
+          else if (one.kind === 'pass') time.advance(one.ms);
+          else for (let at = 0; at < one.count; at += 1) turns.add(one.address, added++);
+        }
+        await eventually(() => expect(ended).toHaveLength(added));
+        expect(new Set(ended).size).toBe(added);
+        // All places are free again: as many steps as there are places are begun in their order.
+        const before = ended.length;
+        for (let at = 0; at < 16; at += 1) turns.add(`10.9.0.${at}`, added++);
+        await eventually(() =>
+          expect(ended.slice(before)).toEqual(Array.from({ length: 16 }, (_, at) => added - 16 + at)),
+        );
+      }),
+      { numRuns: 100, examples: [[AGAIN_A_CALLER]] },
+    );
   });
 });

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import {
   createServer,
   type IncomingMessage,
@@ -5,7 +6,8 @@ import {
   type Server,
   type ServerResponse,
 } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { once } from 'node:events';
+import { type AddressInfo, connect } from 'node:net';
 import { RequestQueue } from '../../src/http/server/request-queue';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { eventually } from '../support/eventually';
@@ -143,8 +145,8 @@ describe('the request queue', () => {
   });
 
   it('begins no request behind an answer that has ended the connection', async () => {
-    const socket = { remoteAddress: '10.0.0.1', writable: false, on: () => undefined };
-    ask({ socket } as unknown as IncomingMessage, {} as ServerResponse);
+    const socket = { remoteAddress: '10.0.0.1', writable: false, once: () => undefined };
+    ask({ socket } as unknown as IncomingMessage, { once: () => undefined } as unknown as ServerResponse);
     await nextTurn();
     expect(begun).toEqual([]);
   });
@@ -159,8 +161,11 @@ describe('pipelined requests', () => {
     built = begun = 0;
     const queue = new RequestQueue(new FixedMonotonicTime());
     server = createServer(
-      queue.listener((_, response) => {
+      queue.listener(({ url: target, socket }, response) => {
         begun += 1;
+        // As a large answer does, behind which the connection stays open until its client closes it.
+        if (target === '/large') socket.destroySoon = () => void socket.end();
+        response.setHeader('Connection', target === '/large' ? 'close' : 'keep-alive');
         response.end('{}');
       }),
     );
@@ -168,7 +173,10 @@ describe('pipelined requests', () => {
     await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
     url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   });
-  afterEach(() => new Promise((closed) => server.close(closed)));
+  afterEach(async () => {
+    server.closeAllConnections();
+    await new Promise((closed) => server.close(closed));
+  });
   const requests = (count: number): string => 'GET / HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(count);
 
   it('are answered up to eight', async () => {
@@ -183,5 +191,23 @@ describe('pipelined requests', () => {
     await eventually(() => expect(isClosed).toBe(true));
     expect(begun).toBe(0);
     expect(built).toBeLessThan(12);
+  });
+
+  it('behind an answer that ended the connection are cut beyond eight, since node:http keeps them until it closes', async () => {
+    const socket = connect({ port: Number(new URL(url).port), host: '127.0.0.1', allowHalfOpen: true });
+    let isClosed = false;
+    socket
+      .on('error', () => undefined)
+      .once('close', () => (isClosed = true))
+      .resume();
+    socket.write('GET /large HTTP/1.1\r\nHost: x\r\n\r\n');
+    await once(socket, 'end');
+    for (let sent = 0; sent < 100 && !isClosed; sent += 1) {
+      socket.write(requests(1));
+      await pause(1);
+    }
+    await eventually(() => expect(isClosed).toBe(true));
+    expect(begun).toBe(1);
+    expect(built).toBeLessThan(16);
   });
 });

@@ -74,20 +74,19 @@ class Line<T> {
     return item;
   }
 
-  /** Moves the steps of an address to another line. */
+  /** Moves the steps of an address to another line, behind those that it has there: it was a caller's before. */
   moveTo(other: Line<T>, address: string): void {
     const queue = this.#queues.get(address);
     if (queue === undefined) return;
     this.#queues.delete(address);
     this.waiting -= queue.length;
-    other.#queues.set(address, queue);
+    other.#queues.set(address, [...(other.#queues.get(address) ?? []), ...queue]);
     other.waiting += queue.length;
   }
 
   #shedFor(length: number, item: T): T | undefined {
-    const longest = [...this.#queues.values()].reduce((one, other) =>
-      other.length > one.length ? other : one,
-    );
+    let longest: T[] = [];
+    for (const queue of this.#queues.values()) if (queue.length > longest.length) longest = queue;
     if (longest.length <= length + 1) return item;
     this.waiting -= 1;
     return longest.pop();

@@ -42,9 +42,9 @@ export class RequestQueue {
     return (request, response) => {
       const { socket } = request;
       if (openRequestsOn(socket) >= MAX_PIPELINED) cut(socket);
-      // A request behind an answer that ended the connection could not be answered.
-      if (!socket.writable) return;
       beginCleanup(request, response);
+      // A request behind an answer that ended the connection cannot be answered; it counts, since node:http holds it until the connection closes.
+      if (!socket.writable) return;
       this.#turns.add(socket.remoteAddress ?? '', { request, response, listener });
     };
   }
