@@ -22,6 +22,9 @@ interface MemoryBounds {
   readonly strangersBodyBytesPerAddress: number;
   /** For large answers that their clients have not received yet. */
   readonly answerBytes: number;
+  /** The same for what anybody may ask for, as the page of the API. */
+  readonly strangersAnswerBytes: number;
+  readonly strangersAnswerBytesPerAddress: number;
 }
 
 const KIBIBYTE = 1_024;
@@ -33,6 +36,8 @@ export const MEMORY_BOUNDS: MemoryBounds = {
   strangersBodyBytes: 8 * MEBIBYTE,
   strangersBodyBytesPerAddress: 256 * KIBIBYTE,
   answerBytes: 64 * MEBIBYTE,
+  strangersAnswerBytes: 16 * MEBIBYTE,
+  strangersAnswerBytesPerAddress: 4 * MEBIBYTE,
 };
 
 /** The largest share of the requests in flight that one caller may have, so that one whose calls hang leaves the rest to others. */
@@ -89,6 +94,8 @@ export class Admission implements OnModuleDestroy {
   readonly requests: SharedCapacity;
   /** Memory for answers until their clients have received them. */
   readonly answers: SharedCapacity;
+  /** The same for answers of public routes. */
+  readonly strangersAnswers: SharedCapacity;
   /** Memory for the bodies of authenticated callers, and of proven peers. */
   readonly bodies: SharedCapacity;
   /** Memory for the bodies of all others. */
@@ -101,9 +108,16 @@ export class Admission implements OnModuleDestroy {
     bounds = MEMORY_BOUNDS,
   ) {
     const { bodyBytes, strangersBodyBytes, strangersBodyBytesPerAddress, answerBytes } = bounds;
+    const { strangersAnswerBytes, strangersAnswerBytesPerAddress } = bounds;
     const maxOfCaller = Math.max(1, maxInFlight * MAX_SHARE);
     this.requests = new SharedCapacity('in_flight', observer, maxInFlight, maxOfCaller);
     this.answers = new SharedCapacity('answers', observer, answerBytes);
+    this.strangersAnswers = new SharedCapacity(
+      'answers',
+      observer,
+      strangersAnswerBytes,
+      strangersAnswerBytesPerAddress,
+    );
     this.bodies = new SharedCapacity('bodies', observer, bodyBytes);
     this.strangersBodies = new SharedCapacity(
       'bodies',
@@ -114,7 +128,7 @@ export class Admission implements OnModuleDestroy {
     observer?.opened(() => ({
       inFlight: this.requests.used,
       bodyBytes: this.bodies.used + this.strangersBodies.used,
-      answerBytes: this.answers.used,
+      answerBytes: this.answers.used + this.strangersAnswers.used,
     }));
   }
 

@@ -1,12 +1,15 @@
 import Ajv2020 from 'ajv/dist/2020';
 import { execFile } from 'node:child_process';
 import { resolve } from 'node:path';
+import { once } from 'node:events';
 import { promisify } from 'node:util';
 import { STATUS_OF } from '../../src/errors/domain-error';
 import { requireDescribed } from '../support/described-answers';
 import { exampleApps } from '../support/example-apps';
+import { eventually } from '../support/eventually';
 import { type Answer, httpCall } from '../support/http-call';
 import { MemorySecretStore } from '../support/memory.secret-store';
+import { openSocket } from '../support/raw-exchange';
 import { type Service, startService } from '../support/service';
 
 const LINTER = resolve(__dirname, '../../scripts/lint-openapi.mjs');
@@ -32,6 +35,27 @@ describe('the OpenAPI document', () => {
     operations = Object.values(paths).flatMap((methods) => Object.values(methods));
   });
   afterAll(() => service.close());
+
+  it('is shown by a page whose files take memory from a share of each address until they are read', async () => {
+    const file = `${service.url}/docs/swagger-ui-bundle.js`;
+    const unread = await Promise.all(
+      [1, 2].map(async () => {
+        const socket = openSocket(file, '127.0.0.2');
+        socket.write('GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n');
+        await once(socket, 'readable');
+        return socket;
+      }),
+    );
+    const of = async (from: string) => (await httpCall(file, { method: 'GET', from })).status;
+    expect([await of('127.0.0.2'), await of('127.0.0.3')]).toEqual([429, 200]);
+    for (const socket of unread) socket.destroy();
+    await eventually(async () => expect(await of('127.0.0.2')).toBe(200));
+    const { headers, text: script } = await httpCall(file, { method: 'GET' });
+    expect([headers['content-type'], script.length > 1_000_000]).toEqual([
+      'text/javascript; charset=utf-8',
+      true,
+    ]);
+  });
 
   it('states every reason, and the answers of every operation', () => {
     const reasons = Object.keys(STATUS_OF).filter((reason) => reason !== 'CLIENT_GONE');

@@ -1,6 +1,6 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import { sendJson } from '../../src/http/server/json-answers';
+import { send } from '../../src/http/server/json-answers';
 import { eventually } from '../support/eventually';
 import { openSocket, rawExchange } from '../support/raw-exchange';
 
@@ -15,7 +15,7 @@ describe('the body of a refused request', () => {
   beforeEach(async () => {
     accepted = 0;
     const mine = (sockets = new Set());
-    server = createServer((_request, response) => sendJson(response, 401, ['{"refused":true}']));
+    server = createServer((_request, response) => send(response, 401, ['{"refused":true}']));
     server.on('connection', (socket) => {
       mine.add(socket);
       accepted += 1;

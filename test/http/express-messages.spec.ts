@@ -1,7 +1,8 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import express, { type Express } from 'express';
-import { expressMessages } from '../../src/http/server/strict-express.adapter';
+import { openSocket, rawExchange } from '../support/raw-exchange';
+import { expressMessages } from '../../src/http/server/express-messages';
 
 const prototypesOf = (request: IncomingMessage, response: ServerResponse): readonly unknown[] => [
   Object.getPrototypeOf(request),
@@ -28,6 +29,56 @@ async function exchange(instance: Express, options: object) {
     server.close();
   }
 }
+
+describe('the body of a request', () => {
+  const messages = expressMessages(express());
+  const pushed = jest.spyOn((messages.IncomingMessage as typeof IncomingMessage).prototype, 'push');
+  const received: string[] = [];
+  const server = createServer(messages, (request, response) => {
+    let text = '';
+    request.on('data', (chunk: Buffer) => (text += chunk.toString()));
+    request.on('end', () => response.end(received.push(text) && '{}'));
+  });
+  let url: string;
+  beforeAll(async () => {
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  });
+  beforeEach(() => {
+    received.length = 0;
+    pushed.mockClear();
+  });
+  afterAll(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const chunked = (chunks: readonly string[]): string => {
+    const text = chunks.map((chunk) => `${chunk.length.toString(16)}\r\n${chunk}\r\n`).join('');
+    return `POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n${text}0\r\n\r\n`;
+  };
+
+  it.each([
+    ['256 chunks of one byte', Array<string>(256).fill('a')],
+    ['a thousand chunks of 512 bytes', Array<string>(1_000).fill('b'.repeat(512))],
+    ['one large chunk', ['c'.repeat(300_000)]],
+  ])('is received in %s', async (_what, chunks) => {
+    expect(await rawExchange(url, chunked(chunks), '127.0.0.1', 1)).toHaveLength(1);
+    expect(received).toEqual([chunks.join('')]);
+  });
+
+  it('is cut off in more short chunks, of which the parser hands over no more, and later bodies on new connections arrive', async () => {
+    const socket = openSocket(url);
+    const closed = new Promise((resolve) => socket.once('close', resolve));
+    socket.resume().write(chunked(Array<string>(9_000).fill('a')));
+    await closed;
+    expect(pushed.mock.calls.filter(([chunk]) => chunk !== null)).toHaveLength(257);
+    expect(received).toEqual([]);
+    for (let at = 0; at < 20; at += 1)
+      expect(await rawExchange(url, chunked(['later', String(at)]), '127.0.0.1', 1)).toHaveLength(1);
+    expect(received).toHaveLength(20);
+    expect(received.at(-1)).toBe('later19');
+  });
+});
 
 describe('messages made for Express', () => {
   it('keep the prototype that they are created with, unlike those of a plain server', async () => {

@@ -12,7 +12,7 @@ import { SecretNotFound } from '../../errors/store-errors';
 import type { LogEvent } from '../../logging/log';
 import { AnswerForms, type Envelope, type FailureData, showStaleness } from './envelope';
 import type { ProviderRequest } from '../request/provider-request';
-import { sendJson } from '../server/json-answers';
+import { send } from '../server/json-answers';
 
 /** The only place where an error becomes an answer. The message of a foreign error is never sent or logged. */
 @Catch()
@@ -53,7 +53,7 @@ export class ErrorFilter implements ExceptionFilter {
       showStaleness(response, error.staleForMs);
     if (error instanceof ShuttingDown) response.setHeader('Connection', 'close');
     const { status, body } = this.forms.failure(request.target, failure(error, request.id));
-    sendJson(response, status, [JSON.stringify(body)]);
+    send(response, status, [JSON.stringify(body)]);
   }
 }
 

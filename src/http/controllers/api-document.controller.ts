@@ -1,11 +1,12 @@
-import { createReadStream } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pipeline } from 'node:stream';
-import { Controller, Get, Param, Res } from '@nestjs/common';
+import { Controller, Get, Param, Req, Res } from '@nestjs/common';
 import type { Response } from 'express';
 import { RouteNotFound } from '../../errors/request-errors';
 import { PublicRoute } from '../request/route-access';
-import { sendJson } from '../server/json-answers';
+import { Admission } from '../../limits/admission';
+import { type ProviderRequest, subjectOf } from '../request/provider-request';
+import { send, sendLarge, whenReceived } from '../server/json-answers';
 
 /** Only what comes from this service runs, and nothing is sent elsewhere. */
 const CONTENT_SECURITY_POLICY =
@@ -31,36 +32,52 @@ const VIEWER_FILES: ReadonlyMap<string, string> = new Map([
 @PublicRoute()
 export class ApiDocumentController {
   private document: Promise<Buffer> | undefined;
+  private readonly files = new Map<string, Promise<Buffer>>();
+
+  constructor(private readonly admission: Admission) {}
 
   @Get('openapi.json')
-  async openApi(@Res() response: Response): Promise<void> {
+  async openApi(@Req() request: ProviderRequest, @Res() response: Response): Promise<void> {
     // Most services are never asked for it.
     this.document ??= import('../openapi/openapi-document.js').then(({ openApiDocument }) =>
       Buffer.from(JSON.stringify(openApiDocument())),
     );
-    sendJson(response, 200, [await this.document]);
+    this.sendCounted(request, response, 'application/json', await this.document);
   }
 
   @Get('docs')
   page(@Res() response: Response): void {
     response.setHeader('Content-Security-Policy', CONTENT_SECURITY_POLICY);
     response.setHeader('Referrer-Policy', 'no-referrer');
-    sendText(response, 'text/html', PAGE);
+    send(response, 200, [PAGE], undefined, 'text/html');
   }
 
   @Get('docs/:file')
-  file(@Param('file') file: string, @Res() response: Response): void {
-    if (file === 'page.js') return sendText(response, 'text/javascript', PAGE_SCRIPT);
+  async file(
+    @Param('file') file: string,
+    @Req() request: ProviderRequest,
+    @Res() response: Response,
+  ): Promise<void> {
+    if (file === 'page.js') return send(response, 200, [PAGE_SCRIPT], undefined, 'text/javascript');
     const type = VIEWER_FILES.get(file);
     if (type === undefined) throw new RouteNotFound();
-    response.setHeader('Content-Type', `${type}; charset=utf-8`);
-    const viewer = join(require.resolve('swagger-ui-dist/package.json'), '..');
-    // A client that hangs up, or reads too slowly, ends the file too.
-    pipeline(createReadStream(join(viewer, file)), response, () => undefined);
+    this.sendCounted(request, response, type, await this.viewerFile(file));
   }
-}
 
-function sendText(response: Response, type: string, text: string): void {
-  response.setHeader('Content-Type', `${type}; charset=utf-8`);
-  response.end(text);
+  /** Reads each file once, however many ask for it. */
+  private viewerFile(file: string): Promise<Buffer> {
+    const known = this.files.get(file);
+    if (known !== undefined) return known;
+    const viewer = join(require.resolve('swagger-ui-dist/package.json'), '..');
+    const bytes = readFile(join(viewer, file));
+    this.files.set(file, bytes);
+    bytes.catch(() => this.files.delete(file));
+    return bytes;
+  }
+
+  /** Anybody may ask for it and not read it. @throws TooManyRequests, Overloaded where too much of it is unread */
+  private sendCounted(request: ProviderRequest, response: Response, type: string, bytes: Buffer): void {
+    whenReceived(request, this.admission.strangersAnswers.take(subjectOf(request), bytes.length));
+    sendLarge(response, 200, [bytes], undefined, type);
+  }
 }

@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { quietTurn } from '../../concurrency/quiet-turn';
@@ -21,16 +21,17 @@ export interface AnswerTimeouts {
 
 const TIMEOUTS: AnswerTimeouts = { stalledMs: 30_000, largeMs: 120_000, closeMs: 30_000 };
 
-/** Ends an answer. Express would write head and body separately, and read headers that no client of ours sends. */
-export function sendJson(
+/** Ends an answer, in JSON or as another type. Express would write head and body separately, and read headers that no client of ours sends. */
+export function send(
   response: ServerResponse,
   status: number,
   parts: readonly (string | Buffer)[],
   { stalledMs } = TIMEOUTS,
+  type = 'application/json',
 ): void {
   const length = parts.reduce((sum, part) => sum + Buffer.byteLength(part), 0);
   response.statusCode = status;
-  response.setHeader('Content-Type', 'application/json; charset=utf-8');
+  response.setHeader('Content-Type', `${type}; charset=utf-8`);
   response.setHeader('Content-Length', length);
   if (!response.req.complete) void discardBody(response.req);
   response.socket?.setTimeout(stalledMs);
@@ -41,16 +42,23 @@ export function sendJson(
   response.end(parts[last]);
 }
 
+/** Calls a function when a client has read all of a large answer, or has gone. */
+export function whenReceived({ socket }: IncomingMessage, release: Release): void {
+  if (socket.closed) release();
+  else socket.once('close', release);
+}
+
 /**
  * Ends an answer with a large body, as bytes: Node would hold a string several times until the client has read it. The
  * answer is the last one of its connection, which stays open until the client closes it: only that shows that the client
  * has read all of it, and that the operating system no longer buffers any of it.
  */
-export function sendLargeJson(
+export function sendLarge(
   response: ServerResponse,
   status: number,
   chunks: readonly Buffer[],
   timeouts = TIMEOUTS,
+  type?: string,
 ): void {
   const { socket } = response.req;
   let overdue = setTimeout(() => cut(socket), timeouts.largeMs).unref();
@@ -62,7 +70,7 @@ export function sendLargeJson(
     clearTimeout(overdue);
     overdue = setTimeout(() => cut(socket), timeouts.closeMs).unref();
   };
-  sendJson(response, status, chunks, timeouts);
+  send(response, status, chunks, timeouts, type);
 }
 
 /** Closes a connection with a reset, so that the operating system discards what the client has not read. */

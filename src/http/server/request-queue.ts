@@ -1,7 +1,7 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
 import type { MonotonicTime } from '../../time/clock';
 import type { LimitsObserver } from '../../limits/rate-limits';
+import { cut } from './express-messages';
 import { CallerAddresses, FairTurns } from './fair-turns';
 import { beginCleanup, openRequestsOn } from './request-cleanup';
 
@@ -53,15 +53,4 @@ export class RequestQueue {
   connectionAccepted(): void {
     this.#turns.connectionAccepted();
   }
-}
-
-/** node:http calls `onIncoming` for each request that it has parsed; the answer 2 ends parsing. */
-interface Parser {
-  onIncoming?: (() => number) | null;
-}
-
-/** Destroys a connection and stops its parser, which would still build every request in what it has read: a thousand short ones. */
-function cut(socket: Socket & { readonly parser?: Parser | null }): void {
-  if (typeof socket.parser?.onIncoming === 'function') socket.parser.onIncoming = () => 2;
-  socket.destroy();
 }

@@ -1,11 +1,4 @@
-import {
-  IncomingMessage,
-  type Server,
-  ServerResponse,
-  type ServerOptions,
-  createServer,
-  STATUS_CODES,
-} from 'node:http';
+import { type Server, type ServerOptions, createServer, STATUS_CODES } from 'node:http';
 import express, { type Express, type Response } from 'express';
 import { ExpressAdapter } from '@nestjs/platform-express/adapters';
 import type { AuditTrail } from '../../audit/audit-trail';
@@ -18,7 +11,15 @@ import { beginRequests, type RequestObserver } from '../request/begin-request';
 import type { ProviderRequest } from '../request/provider-request';
 import { limitConnections } from './connection-limit';
 import { type ConnectionBounds, TLS_SOCKETS } from './connection-rates';
-import { type LargeAnswers, lengthOf, sendJson, sendLargeJson, SMALL_ANSWER_LENGTH } from './json-answers';
+import {
+  type LargeAnswers,
+  lengthOf,
+  send,
+  sendLarge,
+  SMALL_ANSWER_LENGTH,
+  whenReceived,
+} from './json-answers';
+import { expressMessages } from './express-messages';
 import type { RequestQueue } from './request-queue';
 import { secureServer, type ServerIdentity, UnfinishedHandshakes } from './secure-server';
 import { randomUUID } from 'node:crypto';
@@ -122,8 +123,8 @@ export class StrictExpressAdapter extends ExpressAdapter {
       return replyLarge(largeAnswers.textOf(request, body), request, response, status);
     const text = JSON.stringify(body);
     const { audit } = request;
-    if (audit === undefined) return sendJson(response, status, [text]);
-    return audit.ended().then(() => sendJson(response, status, [text]));
+    if (audit === undefined) return send(response, status, [text]);
+    return audit.ended().then(() => send(response, status, [text]));
   }
 
   /** Cuts whatever is still open: those requests were waited for before. */
@@ -152,9 +153,8 @@ async function replyLarge(
     release();
     throw error;
   }
-  if (request.socket.closed) release();
-  else request.socket.once('close', release);
-  sendLargeJson(response, status, chunks);
+  whenReceived(request, release);
+  sendLarge(response, status, chunks);
 }
 
 /** Makes an Express with strict settings; they must be set before Nest's adapter makes the router, which reads them. */
@@ -166,30 +166,6 @@ function strictExpress(): Express {
   instance.enable('strict routing');
   instance.set('query parser', 'simple');
   return instance;
-}
-
-/** The prototypes that Express gives to each message; its types leave them out. */
-interface ExpressPrototypes {
-  request: object;
-  response: object;
-}
-
-/**
- * Returns message classes that have Express' prototypes from the start. Express would give each message another prototype,
- * upon which V8 discards its optimised shape: two thirds of what a bare echo costs, see
- * docs/decisions/0009-cost-per-request.md.
- */
-export function expressMessages(
-  instance: Express,
-): Pick<Required<ServerOptions>, 'IncomingMessage' | 'ServerResponse'> {
-  const prototypes = instance as unknown as ExpressPrototypes;
-  class ExpressRequest extends IncomingMessage {}
-  class ExpressResponse<R extends IncomingMessage> extends ServerResponse<R> {}
-  Object.setPrototypeOf(ExpressRequest.prototype, prototypes.request);
-  Object.setPrototypeOf(ExpressResponse.prototype, prototypes.response);
-  prototypes.request = ExpressRequest.prototype;
-  prototypes.response = ExpressResponse.prototype;
-  return { IncomingMessage: ExpressRequest, ServerResponse: ExpressResponse };
 }
 
 /** How long a client may take to close a connection that we have answered and ended. */

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { setTimeout as pause } from 'node:timers/promises';
 import {
   AttackConnections,
@@ -59,6 +60,28 @@ export const pipelinedUnreadLists = (target: Target): Promise<Outcomes> =>
 /** Thousands of pipelined requests on each connection that are refused, whose answers are not read. */
 export const unreadRefusals = (target: Target): Promise<Outcomes> =>
   unread(target, 50, () => head('POST', '/ListSecret?workspace=w').repeat(5_000));
+
+/** The largest file of the page of the API, which anybody may ask for, unread. */
+export const unreadDocuments = (target: Target): Promise<Outcomes> =>
+  unread(target, 200, () => head('GET', '/docs/swagger-ui-bundle.js'));
+
+/** Requests behind a large value on a connection that its client keeps half open when the service has ended its side. */
+export async function requestsBehindAValue(target: Target): Promise<Outcomes> {
+  const all = new AttackConnections(target);
+  const [app] = target.apps;
+  await all.repeat(4, async () => {
+    const connection = await all.connect({ halfOpen: true });
+    if (connection === undefined || app === undefined) return pause(200);
+    const answered = once(connection.socket, 'end').catch(() => undefined);
+    await connection.send(retrieve(app));
+    await Promise.race([answered, pause(1_000, undefined, { ref: false })]);
+    const requests = head('GET', '/livez').repeat(200);
+    while (all.isRunning && connection.isOpen) await Promise.race([connection.send(requests), pause(200)]);
+    all.count('closed');
+    connection.end();
+  });
+  return all.end();
+}
 
 /** Lists that are read a little at a time. */
 export async function slowlyReadLists(target: Target): Promise<Outcomes> {

@@ -76,7 +76,26 @@ export function costlyBodiesInChunks(target: Target): Promise<Outcomes> {
   );
 }
 
+/** Bodies in chunks of one byte each, which Node's parser hands over one at a time. */
+export const bodiesInSlivers = (target: Target): Promise<Outcomes> =>
+  flood(
+    target,
+    [slivers(CREATE, NO_CREDENTIALS), slivers('/permission/v1alpha1/access', NO_CREDENTIALS)],
+    40,
+  );
+
 /** The same by an app with valid credentials. */
+export function bodiesInSliversOfAnApp(target: Target): Promise<Outcomes> {
+  const { path, headers } = firstAppOf(target);
+  return flood(target, [slivers(`/CreateSecret${path}`, headers)], 10);
+}
+
+function slivers(path: string, headers: typeof NO_CREDENTIALS): string {
+  const more = { 'Content-Type': 'application/json', 'Transfer-Encoding': 'chunked' };
+  return `${head('POST', path, { ...headers, ...more })}${'1\r\na\r\n'.repeat(60_000)}0\r\n\r\n`;
+}
+
+/** Costly bodies by an app with valid credentials. */
 export function costlyBodiesOfAnApp(target: Target): Promise<Outcomes> {
   const { path, headers } = firstAppOf(target);
   return flood(
