@@ -37,7 +37,7 @@ export const MEMORY_BOUNDS: MemoryBounds = {
   strangersBodyBytesPerAddress: 256 * KIBIBYTE,
   answerBytes: 64 * MEBIBYTE,
   strangersAnswerBytes: 16 * MEBIBYTE,
-  strangersAnswerBytesPerAddress: 4 * MEBIBYTE,
+  strangersAnswerBytesPerAddress: 8 * MEBIBYTE,
 };
 
 /** The largest share of the requests in flight that one caller may have, so that one whose calls hang leaves the rest to others. */

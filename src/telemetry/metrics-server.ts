@@ -2,6 +2,7 @@ import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { carriesBody } from '../http/request/provider-request';
 import { limitConnections } from '../http/server/connection-limit';
+import { stopParsing } from '../http/server/express-messages';
 import type { Metrics } from './metrics';
 
 /** Only Prometheus and the kubelet connect. */
@@ -19,6 +20,8 @@ const LIMITS = {
   // By default Node checks connections every 30 s.
   connectionsCheckingInterval: 1_000,
   maxHeaderSize: 8 * 1024,
+  // Without it, node:http would refuse each of thousands of requests in one packet by itself.
+  requireHostHeader: false,
 } as const;
 
 export interface MetricsServer {
@@ -35,8 +38,12 @@ export async function serveMetrics(
   probes: RequestListener,
   { host, port }: { readonly host: string; readonly port: number },
 ): Promise<MetricsServer> {
+  const asked = new WeakSet<Socket>();
   const server = createServer(LIMITS, (request, response) => {
+    // Each answer ends its connection, so that no client keeps one.
     response.shouldKeepAlive = false;
+    if (asked.has(request.socket)) return stopParsing(request.socket);
+    asked.add(request.socket);
     const path = (request.url ?? '').split('?', 1)[0] ?? '';
     const isRead = request.method === 'GET' || request.method === 'HEAD';
     if (!isRead || !(path === '/metrics' || PROBE.test(path))) return void response.writeHead(404).end();
@@ -48,8 +55,6 @@ export async function serveMetrics(
       () => response.writeHead(500).end(),
     );
   });
-  // Each answer ends its connection, so that no client keeps one; pipelined requests are dropped.
-  server.maxRequestsPerSocket = 1;
   server.on('connection', endInTime);
   limitConnections(server, MAX_CONNECTIONS);
   await listen(server, host, port);

@@ -39,7 +39,7 @@ describe('the OpenAPI document', () => {
   it('is shown by a page whose files take memory from a share of each address until they are read', async () => {
     const file = `${service.url}/docs/swagger-ui-bundle.js`;
     const unread = await Promise.all(
-      [1, 2].map(async () => {
+      [1, 2, 3, 4].map(async () => {
         const socket = openSocket(file, '127.0.0.2');
         socket.write('GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n');
         await once(socket, 'readable');

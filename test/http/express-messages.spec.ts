@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import express, { type Express } from 'express';
+import { eventually } from '../support/eventually';
 import { openSocket, rawExchange } from '../support/raw-exchange';
 import { expressMessages } from '../../src/http/server/express-messages';
 
@@ -34,10 +35,12 @@ describe('the body of a request', () => {
   const messages = expressMessages(express());
   const pushed = jest.spyOn((messages.IncomingMessage as typeof IncomingMessage).prototype, 'push');
   const received: string[] = [];
+  let aborted = 0;
   const server = createServer(messages, (request, response) => {
     let text = '';
     request.on('data', (chunk: Buffer) => (text += chunk.toString()));
     request.on('end', () => response.end(received.push(text) && '{}'));
+    request.on('error', () => (aborted += 1));
   });
   let url: string;
   beforeAll(async () => {
@@ -45,7 +48,7 @@ describe('the body of a request', () => {
     url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   });
   beforeEach(() => {
-    received.length = 0;
+    received.length = aborted = 0;
     pushed.mockClear();
   });
   afterAll(() => {
@@ -58,8 +61,12 @@ describe('the body of a request', () => {
   };
 
   it.each([
-    ['256 chunks of one byte', Array<string>(256).fill('a')],
-    ['a thousand chunks of 512 bytes', Array<string>(1_000).fill('b'.repeat(512))],
+    ['256 chunks of one byte', Array.from({ length: 256 }, (_, at) => String(at % 10))],
+    ['a thousand chunks of 64 bytes', Array.from({ length: 1_000 }, (_, at) => String(at).padStart(64))],
+    [
+      'chunks of all lengths',
+      Array.from({ length: 150 }, (_, at) => String(at).repeat((at * at) % 1_500 || 1)),
+    ],
     ['one large chunk', ['c'.repeat(300_000)]],
   ])('is received in %s', async (_what, chunks) => {
     expect(await rawExchange(url, chunked(chunks), '127.0.0.1', 1)).toHaveLength(1);
@@ -71,13 +78,27 @@ describe('the body of a request', () => {
     const closed = new Promise((resolve) => socket.once('close', resolve));
     socket.resume().write(chunked(Array<string>(9_000).fill('a')));
     await closed;
-    expect(pushed.mock.calls.filter(([chunk]) => chunk !== null)).toHaveLength(257);
+    expect(pushed.mock.calls.filter(([chunk]) => chunk !== null)).toHaveLength(261);
     expect(received).toEqual([]);
     for (let at = 0; at < 20; at += 1)
       expect(await rawExchange(url, chunked(['later', String(at)]), '127.0.0.1', 1)).toHaveLength(1);
     expect(received).toHaveLength(20);
     expect(received.at(-1)).toBe('later19');
   });
+
+  it.each(['GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n', 'CONNECT x:1 HTTP/1.1\r\n\r\n'])(
+    'is aborted where it was cut off, whatever follows it: %j',
+    async (next) => {
+      const socket = openSocket(url);
+      const closed = new Promise((resolve) => socket.once('close', resolve));
+      socket.resume().write(chunked(Array<string>(2_000).fill('a')) + next);
+      await closed;
+      await eventually(() => expect(aborted).toBe(1));
+      expect(received).toEqual([]);
+      expect(await rawExchange(url, chunked(['la', 'ter']), '127.0.0.1', 1)).toHaveLength(1);
+      expect(received).toEqual(['later']);
+    },
+  );
 });
 
 describe('messages made for Express', () => {

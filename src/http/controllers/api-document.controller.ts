@@ -31,18 +31,18 @@ const VIEWER_FILES: ReadonlyMap<string, string> = new Map([
 @Controller()
 @PublicRoute()
 export class ApiDocumentController {
-  private document: Promise<Buffer> | undefined;
-  private readonly files = new Map<string, Promise<Buffer>>();
+  private readonly texts = new Map<string, Promise<Buffer>>();
 
   constructor(private readonly admission: Admission) {}
 
   @Get('openapi.json')
   async openApi(@Req() request: ProviderRequest, @Res() response: Response): Promise<void> {
     // Most services are never asked for it.
-    this.document ??= import('../openapi/openapi-document.js').then(({ openApiDocument }) =>
-      Buffer.from(JSON.stringify(openApiDocument())),
-    );
-    this.sendCounted(request, response, 'application/json', await this.document);
+    const document = await this.kept('openapi.json', async () => {
+      const { openApiDocument } = await import('../openapi/openapi-document.js');
+      return Buffer.from(JSON.stringify(openApiDocument()));
+    });
+    this.sendCounted(request, response, 'application/json', document);
   }
 
   @Get('docs')
@@ -61,23 +61,25 @@ export class ApiDocumentController {
     if (file === 'page.js') return send(response, 200, [PAGE_SCRIPT], undefined, 'text/javascript');
     const type = VIEWER_FILES.get(file);
     if (type === undefined) throw new RouteNotFound();
-    this.sendCounted(request, response, type, await this.viewerFile(file));
+    const viewer = join(require.resolve('swagger-ui-dist/package.json'), '..');
+    const bytes = await this.kept(file, () => readFile(join(viewer, file)));
+    this.sendCounted(request, response, type, bytes);
   }
 
-  /** Reads each file once, however many ask for it. */
-  private viewerFile(file: string): Promise<Buffer> {
-    const known = this.files.get(file);
+  /** Makes a text once, however many ask for it. */
+  private kept(name: string, make: () => Promise<Buffer>): Promise<Buffer> {
+    const known = this.texts.get(name);
     if (known !== undefined) return known;
-    const viewer = join(require.resolve('swagger-ui-dist/package.json'), '..');
-    const bytes = readFile(join(viewer, file));
-    this.files.set(file, bytes);
-    bytes.catch(() => this.files.delete(file));
-    return bytes;
+    const text = make();
+    this.texts.set(name, text);
+    text.catch(() => this.texts.delete(name));
+    return text;
   }
 
   /** Anybody may ask for it and not read it. @throws TooManyRequests, Overloaded where too much of it is unread */
   private sendCounted(request: ProviderRequest, response: Response, type: string, bytes: Buffer): void {
-    whenReceived(request, this.admission.strangersAnswers.take(subjectOf(request), bytes.length));
+    const length = request.method === 'HEAD' ? 0 : bytes.length;
+    whenReceived(request, this.admission.strangersAnswers.take(subjectOf(request), length));
     sendLarge(response, 200, [bytes], undefined, type);
   }
 }

@@ -2,9 +2,12 @@ import { IncomingMessage, type ServerOptions, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Express } from 'express';
 
-/** A chunk of a body takes some 400 bytes and two microseconds however short it is: so many may be shorter than a packet of a network is. */
-const FREE_CHUNKS = 256;
-const BYTES_FOR_A_CHUNK = 512;
+/** What the parser hands over of a body, a chunk or what one packet brings, takes some 400 bytes and two microseconds however short it is. */
+const FREE_PIECES = 256;
+const BYTES_FOR_A_PIECE = 64;
+/** Shorter pieces behind the first are copied together, so that a body takes memory by its length. */
+const SHORT_BYTES = 1_024;
+const JOINED_BYTES = 4 * 1024;
 
 /** The prototypes that Express gives to each message; its types leave them out. */
 interface ExpressPrototypes {
@@ -22,20 +25,38 @@ export function expressMessages(
 ): Pick<Required<ServerOptions>, 'IncomingMessage' | 'ServerResponse'> {
   const prototypes = instance as unknown as ExpressPrototypes;
   class ExpressRequest extends IncomingMessage {
-    private receivedChunks = 0;
+    private receivedPieces = 0;
     private receivedBytes = 0;
+    private joined: Buffer | undefined;
+    private joinedBytes = 0;
 
-    /** Takes a chunk of the body as the parser made it, or null at its end. */
-    override push(chunk: Buffer | null, encoding?: BufferEncoding): boolean {
-      if (chunk !== null) {
-        this.receivedChunks += 1;
-        this.receivedBytes += chunk.length;
-        if (this.receivedChunks > FREE_CHUNKS + this.receivedBytes / BYTES_FOR_A_CHUNK) {
-          cut(this.socket);
-          return false;
-        }
+    /** Takes a piece of the body as the parser made it, or null at its end. Too many short ones cut the connection. */
+    override push(piece: Buffer | null): boolean {
+      if (piece === null) {
+        this.pushJoined();
+        return super.push(null);
       }
-      return super.push(chunk, encoding);
+      this.receivedPieces += 1;
+      this.receivedBytes += piece.length;
+      if (this.receivedPieces > FREE_PIECES + this.receivedBytes / BYTES_FOR_A_PIECE) {
+        cut(this.socket);
+        return false;
+      }
+      // Most bodies are one piece, which is not copied.
+      if (this.receivedPieces === 1) return super.push(piece);
+      const isFull = this.joinedBytes + Math.max(piece.length, SHORT_BYTES) > JOINED_BYTES;
+      const mayGoOn = isFull || piece.length >= SHORT_BYTES ? this.pushJoined() : true;
+      if (piece.length >= SHORT_BYTES) return super.push(piece) && mayGoOn;
+      this.joined ??= Buffer.allocUnsafe(JOINED_BYTES);
+      this.joinedBytes += piece.copy(this.joined, this.joinedBytes);
+      return mayGoOn;
+    }
+
+    private pushJoined(): boolean {
+      const { joined, joinedBytes } = this;
+      this.joined = undefined;
+      this.joinedBytes = 0;
+      return joined === undefined || super.push(joined.subarray(0, joinedBytes));
     }
   }
   class ExpressResponse<R extends IncomingMessage> extends ServerResponse<R> {}
@@ -49,7 +70,7 @@ export function expressMessages(
 /** What node:http has of its parser: none of it is documented. */
 interface Parser {
   /** Called for each request that it has parsed; the answer 2 ends parsing. */
-  onIncoming?: (() => number) | null;
+  onIncoming?: ((request: { upgrade?: boolean | null }) => number) | null;
   /** The request whose body is being parsed. */
   incoming: IncomingMessage | null;
   /** Where the function is that takes each chunk of a body. From Node 26 on, the parser no longer looks there for each. */
@@ -57,16 +78,26 @@ interface Parser {
   [callback: number]: unknown;
 }
 
-/**
- * Destroys a connection and stops its parser, which would still build all that it has read: a thousand short requests, or ten thousand
- * chunks of a body. What comes of a body is dropped with its end, so that the request never is complete. Parsers are used again, so
- * that the function for chunks is put back.
- */
-export function cut(socket: Socket & { readonly parser?: Parser | null }): void {
-  const { parser } = socket;
+type ParsedSocket = Socket & { readonly parser?: Parser | null };
+
+/** Destroys a connection, of which the rest is not parsed. */
+export function cut(socket: ParsedSocket): void {
   socket.destroy();
+  stopParsing(socket);
+}
+
+/**
+ * Stops the parser of a connection, which would still build all that it has read: thousands of short requests, or of pieces of a body.
+ * What comes of a body is dropped with its end, so that the request never is complete. Parsers are used again, so that the
+ * function for pieces is put back.
+ */
+export function stopParsing({ parser }: ParsedSocket): void {
   if (typeof parser?.onIncoming !== 'function') return;
-  parser.onIncoming = () => 2;
+  parser.onIncoming = (request) => {
+    // For an upgrade node:http would free the parser at once, and forget the requests of the connection.
+    request.upgrade = false;
+    return 2;
+  };
   parser.incoming = null;
   const { kOnBody } = parser.constructor;
   const onBody = typeof kOnBody === 'number' ? parser[kOnBody] : undefined;

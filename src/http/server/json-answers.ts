@@ -44,6 +44,8 @@ export function send(
 
 /** Calls a function when a client has read all of a large answer, or has gone. */
 export function whenReceived({ socket }: IncomingMessage, release: Release): void {
+  // Pipelined answers may be several.
+  socket.setMaxListeners(0);
   if (socket.closed) release();
   else socket.once('close', release);
 }
