@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { explainByManifest } from '../../src/authz/manifest-explanation';
 import { manifestText } from '../support/manifest-config-map';
 import { builtCommand } from './built-command';
 
@@ -43,18 +44,13 @@ describe('explain', () => {
 
   it('answers as the service does, with --json', () => {
     const { status, stdout } = explain(...asked(manifest, 'RetrieveSecret', 'desk'), '--json');
-    expect([status, JSON.parse(stdout)]).toEqual([
-      0,
-      {
-        app: 'notes',
-        operation: 'RetrieveSecret',
-        workspace: 'desk',
-        allowed: true,
-        decidedBy: 'grant',
-        message: 'App notes states RetrieveSecret?workspace=desk.',
-        statedAt: [{ source: 'OlaresManifest.yaml', line: 9 }],
-      },
-    ]);
+    const text = manifestText('notes', ops);
+    const explained = explainByManifest(
+      { path: manifest, text, isInConfigMap: false },
+      'RetrieveSecret',
+      'desk',
+    );
+    expect([status, JSON.parse(stdout)]).toEqual([0, explained]);
   });
 
   it('tells with --config-map that an approval is needed outside of the workspaces of the app', () => {

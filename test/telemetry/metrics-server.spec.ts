@@ -1,3 +1,4 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';
 import type { RequestListener } from 'node:http';
 import { connect, type Socket } from 'node:net';
@@ -105,6 +106,19 @@ describe('the port of metrics and probes', () => {
     expect(received).toMatch(/^HTTP\/1\.1 200 OK\r\n(.*\r\n)*Connection: close\r\n/i);
     expect([received.match(/ 200 OK/g)?.length, probed]).toEqual([1, 1]);
   });
+
+  it.each(['GET / HTTP/1.1\r\n\r\n', 'GET /livez HTTP/1.0\r\nConnection: keep-alive\r\n\r\n'])(
+    'makes two requests of thousands that come in one packet: %j',
+    async (request) => {
+      let made = 0;
+      const count = (): void => void (made += 1);
+      subscribe('http.server.request.start', count);
+      await conversation(request.repeat(1_000)).finally(() =>
+        unsubscribe('http.server.request.start', count),
+      );
+      expect(made).toBe(2);
+    },
+  );
 
   it.each([
     ['a body', 413, 'Content-Length: 5\r\n\r\nhello'],
