@@ -44,6 +44,8 @@ export const SCENARIOS: readonly Scenario[] = [
   { fault: 'B4', attack: 'bodiesInSlivers', ...embedded },
   { fault: 'B4', attack: 'bodiesInSlivers', ...embedded, addresses: MANY },
   { fault: 'B4', attack: 'bodiesInSliversOfAnApp', ...embedded },
+  { fault: 'B4', attack: 'bodiesAtOnce', ...embedded },
+  { fault: 'B4', attack: 'bodiesAtOnce', ...embedded, addresses: MANY },
   { fault: 'B4', attack: 'costlySmallBodies', ...embedded },
   { fault: 'B4', attack: 'costlyPublicBodies', ...embedded },
   { fault: 'B4', attack: 'bodiesWhereNoneBelongs', ...embedded },

@@ -91,22 +91,29 @@ describe('the request queue', () => {
     expect(begun.at(-1)).toBe('10.1.0.1');
   });
 
-  it('begins none in a turn that accepted a connection, for two milliseconds at most', async () => {
-    send('10.0.0.1', 100);
-    const turn = async (): Promise<void> => {
-      queue.connectionAccepted();
+  it.each([
+    { whose: 'callers', ms: 2 },
+    { whose: 'strangers', ms: 20 },
+  ])(
+    'begins none of $whose in a turn that accepted a connection, for $ms ms at most',
+    async ({ whose, ms }) => {
+      if (whose === 'callers') queue.callers.add('10.0.0.1');
+      send('10.0.0.1', 100);
+      const turn = async (): Promise<void> => {
+        queue.connectionAccepted();
+        await nextTurn();
+        time.advance(0.5);
+      };
+      for (let at = 0; at < 2 * ms; at += 1) await turn();
+      expect(begun).toHaveLength(0);
+      await turn();
+      expect(begun).toHaveLength(2);
+      await turn();
+      expect(begun).toHaveLength(2);
       await nextTurn();
-      time.advance(0.5);
-    };
-    for (let at = 0; at < 4; at += 1) await turn();
-    expect(begun).toHaveLength(0);
-    await turn();
-    expect(begun).toHaveLength(2);
-    await turn();
-    expect(begun).toHaveLength(2);
-    await nextTurn();
-    expect(begun).toHaveLength(4);
-  });
+      expect(begun).toHaveLength(4);
+    },
+  );
 
   it('holds at most 256 requests of one address, and cuts the connections of further ones', async () => {
     send('10.0.0.1', 300);

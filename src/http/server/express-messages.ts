@@ -1,6 +1,7 @@
 import { IncomingMessage, type ServerOptions, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Express } from 'express';
+import type { FairReads } from './fair-reads';
 
 /** What the parser hands over of a body, a chunk or what one packet brings, takes some 400 bytes and two microseconds however short it is. */
 const FREE_PIECES = 256;
@@ -22,6 +23,7 @@ interface ExpressPrototypes {
  */
 export function expressMessages(
   instance: Express,
+  reads?: Pick<FairReads, 'wasRead'>,
 ): Pick<Required<ServerOptions>, 'IncomingMessage' | 'ServerResponse'> {
   const prototypes = instance as unknown as ExpressPrototypes;
   class ExpressRequest extends IncomingMessage {
@@ -36,6 +38,7 @@ export function expressMessages(
         this.pushJoined();
         return super.push(null);
       }
+      reads?.wasRead();
       this.receivedPieces += 1;
       this.receivedBytes += piece.length;
       if (this.receivedPieces > FREE_PIECES + this.receivedBytes / BYTES_FOR_A_PIECE) {

@@ -3,8 +3,8 @@ import type { MonotonicTime } from '../../time/clock';
 
 /** For how long work is begun in one turn of the event loop. */
 const TURN_MS = 1;
-/** For how long turns that accepted a connection begin no work. */
-const MAX_POSTPONED_MS = 2;
+/** For how long turns that accepted a connection begin no work of callers, and of others. */
+const MAX_POSTPONED_MS = { callers: 2, strangers: 20 };
 /** How long steps wait that may not begin yet. */
 const PAUSE_MS = 2;
 /** While both wait, every so many steps one is of an address without a caller. */
@@ -25,6 +25,8 @@ export interface TurnWork<T> {
 interface TurnBounds {
   readonly max: number;
   readonly maxOfAddress: number;
+  /** How many steps begin in one turn, if there is a limit. */
+  readonly maxPerTurn?: number;
   /** How many steps of addresses without a caller begin in a second, and at once after a pause; without it they are not limited. */
   readonly ofStrangers?: { readonly perSecond: number; readonly burst: number };
 }
@@ -49,8 +51,21 @@ export class CallerAddresses {
 class Line<T> {
   readonly #queues = new Map<string, T[]>();
   waiting = 0;
+  #postponedSinceMs: number | undefined;
 
-  constructor(private readonly bounds: TurnBounds) {}
+  constructor(
+    private readonly bounds: TurnBounds,
+    private readonly maxPostponedMs: number,
+  ) {}
+
+  /** Returns whether nothing is begun in a turn, since it accepted a connection and has not been postponed for long. */
+  postpones(hasAccepted: boolean, nowMs: number): boolean {
+    this.#postponedSinceMs = hasAccepted ? (this.#postponedSinceMs ?? nowMs) : undefined;
+    if (this.#postponedSinceMs === undefined) return false;
+    if (nowMs - this.#postponedSinceMs < this.maxPostponedMs) return true;
+    this.#postponedSinceMs = undefined;
+    return false;
+  }
 
   /** Returns the step that finds no place: the new one where its address has too many, or else the last of the address that has the most. */
   add(address: string, item: T): T | undefined {
@@ -107,7 +122,6 @@ export class FairTurns<T> {
   #isPausing = false;
   #strangers: { tokens: number; atMs: number } | undefined;
   #hasAccepted = false;
-  #postponedSinceMs: number | undefined;
 
   constructor(
     private readonly bounds: TurnBounds,
@@ -115,8 +129,8 @@ export class FairTurns<T> {
     private readonly work: TurnWork<T>,
     private readonly callers: Pick<CallerAddresses, 'has'>,
   ) {
-    this.#ofCallers = new Line(bounds);
-    this.#ofStrangers = new Line(bounds);
+    this.#ofCallers = new Line(bounds, MAX_POSTPONED_MS.callers);
+    this.#ofStrangers = new Line(bounds, MAX_POSTPONED_MS.strangers);
   }
 
   /** To be called for each connection that the server accepts. */
@@ -152,7 +166,7 @@ export class FairTurns<T> {
   }
 
   #pause(): void {
-    if (this.#isPausing) return;
+    if (this.#isPausing || this.#waiting === 0) return;
     this.#isPausing = true;
     setTimeout(() => {
       this.#isPausing = false;
@@ -162,10 +176,16 @@ export class FairTurns<T> {
 
   async #turn(): Promise<void> {
     const beganMs = this.time.nowMs();
-    const isPostponed = this.#postpones(beganMs);
-    while (!isPostponed && this.#waiting > 0 && this.time.nowMs() - beganMs < TURN_MS) {
-      const item = this.#take();
-      if (item === undefined) return this.#pause();
+    const mayBegin = {
+      callers: !this.#ofCallers.postpones(this.#hasAccepted, beganMs),
+      strangers: !this.#ofStrangers.postpones(this.#hasAccepted, beganMs),
+    };
+    this.#hasAccepted = false;
+    const { maxPerTurn = Infinity } = this.bounds;
+    for (let begun = 0; begun < maxPerTurn && this.time.nowMs() - beganMs < TURN_MS; begun += 1) {
+      const item = this.#take(mayBegin);
+      // What waits then and is not postponed comes too often.
+      if (item === undefined) return mayBegin.callers && mayBegin.strangers ? this.#pause() : this.#wake();
       this.work.begin(item);
       // The microtasks of the begun step run first, and count.
       await Promise.resolve();
@@ -174,12 +194,13 @@ export class FairTurns<T> {
   }
 
   /** Returns undefined where nothing may begin yet. */
-  #take(): T | undefined {
+  #take(mayBegin: { readonly callers: boolean; readonly strangers: boolean }): T | undefined {
+    const hasCallers = mayBegin.callers && this.#ofCallers.waiting > 0;
     this.#steps += 1;
-    const isTurnOfStrangers = this.#ofCallers.waiting === 0 || this.#steps % STEPS_FOR_A_STRANGER === 0;
-    if (isTurnOfStrangers && this.#ofStrangers.waiting > 0 && this.#mayBeginStranger())
+    const isTurnOfStrangers = !hasCallers || this.#steps % STEPS_FOR_A_STRANGER === 0;
+    if (isTurnOfStrangers && mayBegin.strangers && this.#ofStrangers.waiting > 0 && this.#mayBeginStranger())
       return this.#ofStrangers.take();
-    return this.#ofCallers.take();
+    return hasCallers ? this.#ofCallers.take() : undefined;
   }
 
   #mayBeginStranger(): boolean {
@@ -190,15 +211,5 @@ export class FairTurns<T> {
     const held = Math.min(ofStrangers.burst, tokens + ((nowMs - atMs) / 1000) * ofStrangers.perSecond);
     this.#strangers = { tokens: held < 1 ? held : held - 1, atMs: nowMs };
     return held >= 1;
-  }
-
-  #postpones(nowMs: number): boolean {
-    const hasAccepted = this.#hasAccepted;
-    this.#hasAccepted = false;
-    this.#postponedSinceMs = hasAccepted ? (this.#postponedSinceMs ?? nowMs) : undefined;
-    if (this.#postponedSinceMs === undefined) return false;
-    if (nowMs - this.#postponedSinceMs < MAX_POSTPONED_MS) return true;
-    this.#postponedSinceMs = undefined;
-    return false;
   }
 }

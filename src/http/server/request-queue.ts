@@ -2,6 +2,7 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import type { MonotonicTime } from '../../time/clock';
 import type { LimitsObserver } from '../../limits/rate-limits';
 import { cut } from './express-messages';
+import { FairReads } from './fair-reads';
 import { CallerAddresses, FairTurns } from './fair-turns';
 import { beginCleanup, openRequestsOn } from './request-cleanup';
 
@@ -20,10 +21,12 @@ interface WaitingRequest {
 export class RequestQueue {
   /** Whoever learns that a caller was authenticated adds its address. */
   readonly callers: CallerAddresses;
+  readonly reads: FairReads;
   readonly #turns: FairTurns<WaitingRequest>;
 
   constructor(time: MonotonicTime, observer?: Pick<LimitsObserver, 'shed'>) {
     this.callers = new CallerAddresses(time);
+    this.reads = new FairReads(time, this.callers);
     const begin = ({ request, response, listener }: WaitingRequest): void => {
       if (request.socket.writable) listener(request, response);
     };
@@ -40,6 +43,7 @@ export class RequestQueue {
    */
   listener(listener: RequestListener): RequestListener {
     return (request, response) => {
+      this.reads.wasRead();
       const { socket } = request;
       if (openRequestsOn(socket) >= MAX_PIPELINED) cut(socket);
       beginCleanup(request, response);
@@ -52,5 +56,6 @@ export class RequestQueue {
   /** To be called for each connection that the server accepts. */
   connectionAccepted(): void {
     this.#turns.connectionAccepted();
+    this.reads.connectionAccepted();
   }
 }

@@ -83,7 +83,7 @@ export class StrictExpressAdapter extends ExpressAdapter {
   override initHttpServer(): void {
     const instance = this.getInstance<Express>();
     const { requests, connectionBounds, tls, limits, time } = this.parts ?? unequipped();
-    const options = { ...LIMITS, ...expressMessages(instance) };
+    const options = { ...LIMITS, ...expressMessages(instance, requests.reads) };
     const listener = requests.listener(instance);
     const server: Server =
       tls === undefined ? createServer(options, listener) : secureServer(options, listener, tls);
@@ -97,6 +97,7 @@ export class StrictExpressAdapter extends ExpressAdapter {
       callers: requests.callers,
       bounds,
     });
+    requests.reads.watch(server, tls === undefined ? 'connection' : 'secureConnection');
     answerMalformedRequests(server);
     this.httpServer = server;
   }

@@ -90,6 +90,19 @@ export function bodiesInSliversOfAnApp(target: Target): Promise<Outcomes> {
   return flood(target, [slivers(`/CreateSecret${path}`, headers)], 10);
 }
 
+/** The same on connections that are opened first and then send all at once what one read brings. */
+export async function bodiesAtOnce(target: Target): Promise<Outcomes> {
+  const all = new AttackConnections(target);
+  const request = slivers(CREATE, NO_CREDENTIALS).slice(0, 64 * 1024);
+  while (all.isRunning) {
+    const connections = await all.connectMany(1_900);
+    for (const connection of connections) void connection.ask(request);
+    await pause(300);
+    for (const connection of connections) connection.end();
+  }
+  return all.end();
+}
+
 function slivers(path: string, headers: typeof NO_CREDENTIALS): string {
   const more = { 'Content-Type': 'application/json', 'Transfer-Encoding': 'chunked' };
   return `${head('POST', path, { ...headers, ...more })}${'1\r\na\r\n'.repeat(60_000)}0\r\n\r\n`;
