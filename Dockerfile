@@ -39,4 +39,4 @@ EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s \
   CMD ["node", "--disable-sigusr1", "-e", "fetch('http://127.0.0.1:'+(process.env.METRICS_PORT||process.env.PORT||8080)+'/livez').then(r=>process.exit(r.ok?0:1),()=>process.exit(1))"]
 # What the flags are for, and why there are no others: docs/decisions/0020-hardened-process.md; of the last: 0014. The first needs Node 22.14 or newer.
-ENTRYPOINT ["node", "--disable-sigusr1", "--disallow-code-generation-from-strings", "--disable-proto=delete", "--max-semi-space-size=4", "--heap-growing-percent=150", "dist/main.js"]
+ENTRYPOINT ["node", "--disable-sigusr1", "--disallow-code-generation-from-strings", "--disable-proto=delete", "--max-semi-space-size=4", "--heap-growing-percent=100", "dist/main.js"]

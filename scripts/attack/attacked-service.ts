@@ -8,7 +8,7 @@ import { MemoryCgroup, type MemoryUse } from './memory-cgroup';
 export const LIMIT_MIB = 320;
 
 /** What the image starts Node with, as far as it bears on load. */
-const NODE_FLAGS = ['--max-semi-space-size=4', '--heap-growing-percent=150'];
+const NODE_FLAGS = ['--max-semi-space-size=4', '--heap-growing-percent=100'];
 
 const START_WITHIN_MS = 20_000;
 const SAMPLE_EVERY_MS = 25;

@@ -22,11 +22,6 @@ export function inodeAt(path: string): number | undefined {
   return statSync(path, { throwIfNoEntry: false })?.ino;
 }
 
-/** Returns the code of an error of the file system, which is all that may be logged of it. */
-export function codeOf(error: unknown): string {
-  return typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : 'unknown';
-}
-
 /** Returns the last whole line of a file, without its newline, and how many bytes follow it. */
 export function lastLineOf(
   fd: number,

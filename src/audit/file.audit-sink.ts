@@ -1,11 +1,12 @@
 import * as fs from 'node:fs';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
+import { errorCodeOf } from '../errors/domain-error';
 import type { LogEvent } from '../logging/log';
 import type { Clock } from '../time/clock';
 import { type AuditChain, CHAIN_BEGIN, type ChainEnd } from './audit-chain';
 import { type AuditRecord, AuditSink, AuditSinkFailed } from './audit-sink';
-import { codeOf, firstLineOf, inodeAt, lastLineOf, rotatedFilesOf, syncFolder } from './audit-files';
+import { firstLineOf, inodeAt, lastLineOf, rotatedFilesOf, syncFolder } from './audit-files';
 
 export interface AuditFileOptions {
   readonly path: string;
@@ -94,7 +95,7 @@ export class FileAuditSink extends AuditSink {
         await this.#write(batch);
         for (const { resolve } of batch) resolve();
       } catch (error: unknown) {
-        const failed = new AuditSinkFailed(codeOf(error));
+        const failed = new AuditSinkFailed(errorCodeOf(error) ?? 'unknown');
         for (const { reject } of batch) reject(failed);
       }
     }

@@ -1,4 +1,4 @@
-import { ownField } from '../json/fields';
+import { ownField } from '../json/json';
 import {
   type Grant,
   SECRET_OPERATIONS,

@@ -1,6 +1,7 @@
 import type { AddressInfo } from 'node:net';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import type { DestinationStream } from 'pino';
+import { errorCodeOf } from '../errors/domain-error';
 import { InvalidSettings, type Settings } from '../config/settings';
 import { KubeConfigUnusable } from '../kubernetes/kubernetes-api';
 import { createLog, type Log, LogDestination, logEvent } from '../logging/log';
@@ -81,7 +82,7 @@ async function formatted(
 export function startFailure(error: unknown): string {
   if (error instanceof InvalidSettings || error instanceof EmbeddedStoreUnusable) return error.message;
   if (error instanceof AddressUnusable || error instanceof KubeConfigUnusable) return error.message;
-  const code: unknown = error instanceof Error && 'code' in error ? error.code : undefined;
+  const code = errorCodeOf(error);
   if (code === 'EADDRINUSE') return 'HOST and PORT name an address that is in use already.';
   if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') return 'HOST is not an address of this machine.';
   if (code === 'EACCES') return 'The address of HOST and PORT, or a folder, may not be used by this user.';

@@ -57,6 +57,14 @@ export class DomainError extends Error {
   }
 }
 
+const ERROR_CODE = /^[A-Za-z0-9_]{1,64}$/;
+
+/** Returns the `code` of a foreign error, e.g. ENOENT or an SQLSTATE, which may be shown; undefined where it has none that is a word. */
+export function errorCodeOf(error: unknown): string | undefined {
+  const { code } = Object(error) as { readonly code?: unknown };
+  return typeof code === 'string' && ERROR_CODE.test(code) ? code : undefined;
+}
+
 const ROOT = resolve(__dirname, '../..');
 const MAX_POSITIONS = 8;
 /** The end of a line of a stack: a file with line and column. */

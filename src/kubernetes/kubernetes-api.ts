@@ -1,6 +1,7 @@
 import { request as httpsRequest, type RequestOptions } from 'node:https';
 import { StringDecoder } from 'node:string_decoder';
 import { type ClientRequest, type IncomingMessage, request as httpRequest } from 'node:http';
+import { errorCodeOf } from '../errors/domain-error';
 import type { MonotonicTime } from '../time/clock';
 
 /** The address of the API server, and what every request to it needs: CA, certificates, our own token. */
@@ -195,8 +196,7 @@ function refusedField(answer: unknown): string | undefined {
 /** Turns anything that was thrown into a KubernetesFailure, with no more of it than the code of a system error. */
 export function kubernetesFailureOf(error: unknown): KubernetesFailure {
   if (error instanceof KubernetesFailure) return error;
-  const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : '';
-  return new KubernetesFailure(typeof code === 'string' && WORD.test(code) ? code : 'Failed');
+  return new KubernetesFailure(errorCodeOf(error) ?? 'Failed');
 }
 
 /** etcd stores objects of at most 1.5 MiB. */

@@ -8,7 +8,7 @@ export type SharedBound = 'in_flight' | 'bodies' | 'answers';
 export type RefusedFor = RateLimitExceeded['budget'] | SharedBound;
 
 /** Why a request was refused regardless of its sender. */
-export type ShedFor = SharedBound | 'event_loop' | 'queue' | 'connections';
+export type ShedFor = SharedBound | 'event_loop' | 'queue' | 'connections' | 'pipelined' | 'pieces';
 
 export interface LoadFigures {
   readonly inFlight: number;

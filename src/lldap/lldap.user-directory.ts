@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
+import { errorCodeOf } from '../errors/domain-error';
 import type { IdentityDependency } from '../authn/identity-dependency';
 import { UserDirectory, type VerifiedToken } from '../authn/user-token.verifier';
 import { FairQueue } from '../concurrency/fair-queue';
@@ -37,7 +38,6 @@ const MAX_ANSWER_BYTES = 64 * 1024;
 const NOT_FROM_LLDAP = new Set([429, 502, 503, 504]);
 /** Not a token: any answer to it shows that LLDAP is up. */
 export const PROBE_TOKEN = 'probe';
-const ERROR_CODE = /^[A-Z0-9_]{1,64}$/;
 
 /**
  * Asks LLDAP by `POST /auth/token/verify`. A 200 that does not say "invalid token" accepts the token; any other answer of
@@ -143,7 +143,5 @@ export function lldapFailureOf(error: unknown): string {
   if (error instanceof NotFromLldap) return error.message;
   if (typeof error !== 'object' || error === null) return 'Failed';
   if ('name' in error && error.name === 'TimeoutError') return 'Timeout';
-  const cause = 'cause' in error ? error.cause : undefined;
-  const code = typeof cause === 'object' && cause !== null && 'code' in cause ? cause.code : undefined;
-  return typeof code === 'string' && ERROR_CODE.test(code) ? code : 'Failed';
+  return errorCodeOf('cause' in error ? error.cause : undefined) ?? 'Failed';
 }

@@ -1,4 +1,4 @@
-import { fieldsOf } from '../json/fields';
+import { fieldsOf } from '../json/json';
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 

@@ -1,4 +1,4 @@
-import { fieldsOf } from '../json/fields';
+import { fieldsOf } from '../json/json';
 import { constants } from 'node:fs';
 import { open, readFile, rename, rm } from 'node:fs/promises';
 import { WrongMigrationUsage } from './migration-arguments';

@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module';
+import { errorCodeOf } from '../errors/domain-error';
 import {
   INVENTORY_QUERY,
   MigrationFailed,
@@ -50,7 +51,9 @@ export async function inventoryOfDatabase(options: DatabaseOptions): Promise<rea
   } catch (error: unknown) {
     if (error instanceof MigrationFailed) throw error;
     // The library's message may name the connection's password or a row's content.
-    throw new MigrationFailed(`The database of the predecessor cannot be read (${codeOf(error)}).`);
+    throw new MigrationFailed(
+      `The database of the predecessor cannot be read (${errorCodeOf(error) ?? 'unknown error'}).`,
+    );
   } finally {
     await client.end().catch(() => undefined);
   }
@@ -62,10 +65,4 @@ export async function readInventory(query: Query): Promise<readonly PredecessorP
   const [row] = await query(INVENTORY_QUERY);
   await query('ROLLBACK');
   return parseInventory(row?.['projects']);
-}
-
-/** Returns the SQLSTATE or the code of a system error, e.g. 28P01 or ECONNREFUSED. */
-function codeOf(error: unknown): string {
-  const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
-  return typeof code === 'string' && /^[A-Z0-9_]{1,40}$/.test(code) ? code : 'unknown error';
 }

@@ -1,4 +1,4 @@
-import { fieldsOf } from '../json/fields';
+import { fieldsOf } from '../json/json';
 import { WORKSPACE_NAME } from '../authz/grant';
 import { ENVIRONMENTS, type Environment } from '../secrets/secret';
 

@@ -1,4 +1,4 @@
-import { fieldsOf } from '../json/fields';
+import { fieldsOf } from '../json/json';
 import { createHmac } from 'node:crypto';
 import type { LogEvent } from '../logging/log';
 import { InfisicalApi } from '../stores/infisical/api/infisical-api';

@@ -160,7 +160,7 @@ export const METRIC_DEFINITIONS = {
     help: 'Requests and connections that were refused since the service was overloaded.',
     labels: {
       cause:
-        '`in_flight`: too many are in flight; `event_loop`: it runs late; `queue`: too many requests of one address wait to be begun; `bodies`, `answers`: they take too much memory; `connections`: of one address, or in all',
+        '`in_flight`: too many are in flight; `event_loop`: it runs late; `queue`: too many requests of one address wait to be begun; `bodies`, `answers`: they take too much memory; `connections`: of one address, or in all; `pipelined`: too many unanswered ones on one connection; `pieces`: a body in too many short ones',
     },
   },
   osp_quota_refusals_total: {

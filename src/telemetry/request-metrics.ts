@@ -43,6 +43,8 @@ const CAUSES = [
   'bodies',
   'answers',
   'connections',
+  'pipelined',
+  'pieces',
 ] as const satisfies readonly ShedFor[];
 
 /** Requests that were refused by the limits. All values are exposed from the start, so that the first refusal is an increase. */

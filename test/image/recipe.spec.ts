@@ -41,7 +41,7 @@ describe("the image's recipe", () => {
       '--disallow-code-generation-from-strings',
       '--disable-proto=delete',
       '--max-semi-space-size=4',
-      '--heap-growing-percent=150',
+      '--heap-growing-percent=100',
     ]);
     const { scripts } = JSON.parse(readFileSync(resolve(ROOT, 'package.json'), 'utf8')) as {
       readonly scripts: Readonly<Record<string, string>>;

@@ -1,6 +1,7 @@
 import { existsSync, rmSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
+import { errorCodeOf } from '../../errors/domain-error';
 import type { EnvironmentVariables } from '../../config/environment-reader';
 import { LIMIT_DEFINITIONS, QUOTA_DEFINITIONS } from '../../config/setting-definition';
 import type { Settings } from '../../config/settings';
@@ -142,7 +143,7 @@ async function appNameIn(path: string, asked: string): Promise<string> {
 async function failureOfStart(error: unknown, { port }: DevArguments): Promise<unknown> {
   const { EmbeddedStoreUnusable } = await import('../../stores/embedded/embedded-store-unusable.js');
   const { InvalidSettings } = await import('../../config/settings.js');
-  const code: unknown = error instanceof Error && 'code' in error ? error.code : undefined;
+  const code = errorCodeOf(error);
   if (code === 'EADDRINUSE')
     return new CommandFailure(
       3,

@@ -1,6 +1,7 @@
 import { link, open, rename, rm } from 'node:fs/promises';
 import { randomUUID } from 'node:crypto';
 import { basename, dirname, join } from 'node:path';
+import { errorCodeOf } from '../../errors/domain-error';
 import { CommandFailure } from '../command-errors';
 
 /**
@@ -24,8 +25,7 @@ export async function writePrivateFile(
     else await link(unnamed, path);
   } catch (error: unknown) {
     await file.close();
-    if (error instanceof Error && 'code' in error && error.code === 'EEXIST')
-      throw new CommandFailure(1, `${path} exists; --force replaces it.`);
+    if (errorCodeOf(error) === 'EEXIST') throw new CommandFailure(1, `${path} exists; --force replaces it.`);
     throw error;
   } finally {
     await rm(unnamed, { force: true });

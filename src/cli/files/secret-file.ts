@@ -9,7 +9,7 @@ import {
   OPEN_LIST,
   OPEN_OBJECT,
   QUOTE,
-} from '../../json/json-bytes';
+} from '../../json/json';
 import { isSecretName, isSecretValue, NAME_RULE, VALUE_RULE } from '../../secrets/secret';
 import { CommandFailure } from '../command-errors';
 

@@ -1,5 +1,6 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { errorCodeOf } from '../../errors/domain-error';
 import { APP_NAME, APP_NAME_RULE } from '../../authz/grant';
 import { GrantIndex, type GrantProblem } from '../../authz/grant-index';
 import { GrantSource, type GrantSourceStatus } from '../../authz/grant-source';
@@ -7,7 +8,6 @@ import type { LogEvent } from '../../logging/log';
 import { GrantLog } from '../grant-log';
 import { type AppFolder, MANIFEST_NAME, readAppFolder } from './app-folder';
 import { DebouncedTask, FolderWatch } from './folder-watch';
-import { codeOf } from './watched-file';
 
 /** The folders of all apps by name, after one reading. */
 interface GrantFolders {
@@ -41,7 +41,7 @@ export class DirectoryGrantSource extends GrantSource {
   private constructor(private readonly options: DirectoryGrantSourceOptions) {
     super();
     this.log = new GrantLog(options.log);
-    const onFault = (error: unknown) => this.onWatchFault(codeOf(error));
+    const onFault = (error: unknown) => this.onWatchFault(errorCodeOf(error) ?? 'unknown');
     this.watch = new FolderWatch(options.dir, () => this.reloading.request(), onFault);
   }
 
@@ -74,7 +74,7 @@ export class DirectoryGrantSource extends GrantSource {
       this.replace(await readGrantFolders(this.options.dir, this.folders));
     } catch (error: unknown) {
       nextReadMs = RETRY_MS;
-      this.keepAll(codeOf(error));
+      this.keepAll(errorCodeOf(error) ?? 'unknown');
     }
     this.timer = setTimeout(() => this.reloading.request(), nextReadMs).unref();
   }

@@ -2,6 +2,7 @@ import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { createHash } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
+import { errorCodeOf } from '../../errors/domain-error';
 import type { Refusal } from '../../authz/plain-yaml';
 
 /** The state of one file after its latest reading. */
@@ -73,19 +74,14 @@ export async function readSmallFile(path: string, maxBytes: number): Promise<Sma
       await file.close();
     }
   } catch (error: unknown) {
-    const code = codeOf(error);
+    // Its message would repeat whole paths.
+    const code = errorCodeOf(error) ?? 'unknown';
     // A link without its target is missing too: a Kubernetes mount that removes a file looks like that for a moment.
     if (code === 'ENOENT') return { kind: 'missing' };
     return unreadable(
       code === 'ERR_ENCODING_INVALID_ENCODED_DATA' ? 'not UTF-8 text' : `cannot be read (${code})`,
     );
   }
-}
-
-/** Returns a file system error's code; its message would repeat whole paths. */
-export function codeOf(error: unknown): string {
-  const { code } = Object(error) as { readonly code?: unknown };
-  return typeof code === 'string' ? code : 'unknown';
 }
 
 function unreadable(reason: string): SmallFile {

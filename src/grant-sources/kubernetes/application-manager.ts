@@ -1,4 +1,3 @@
-import { ownField } from '../../json/fields';
 import {
   APP_NAME,
   APP_NAME_RULE,
@@ -7,7 +6,15 @@ import {
   WORKSPACE_NAME,
   WORKSPACE_RULE,
 } from '../../authz/grant';
-import { CLOSE_LIST, CLOSE_OBJECT, endOfString, OPEN_LIST, OPEN_OBJECT, QUOTE } from '../../json/json-bytes';
+import {
+  CLOSE_LIST,
+  CLOSE_OBJECT,
+  endOfString,
+  OPEN_LIST,
+  OPEN_OBJECT,
+  ownField,
+  QUOTE,
+} from '../../json/json';
 import type { KubeObject } from '../../kubernetes/kube-object';
 import type { GrantReading } from './grant-feed';
 

@@ -1,4 +1,4 @@
-import { ownField } from '../../json/fields';
+import { ownField } from '../../json/json';
 import type { KubeObject } from '../../kubernetes/kube-object';
 import { APP_NAME, APP_NAME_RULE, grantSet } from '../../authz/grant';
 import { parseSysData, type SysDataRefusal, type SysDataWarning } from '../../authz/sys-data';

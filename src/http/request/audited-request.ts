@@ -1,4 +1,4 @@
-import { fieldsOf } from '../../json/fields';
+import { fieldsOf } from '../../json/json';
 import { type AuditRecord, OUTCOME_OF } from '../../audit/audit-sink';
 import type { AuditTrail } from '../../audit/audit-trail';
 import { APP_NAME, grantKey, SECRET_OPERATIONS, WORKSPACE_NAME } from '../../authz/grant';

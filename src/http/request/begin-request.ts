@@ -98,7 +98,7 @@ const ACCESS_PATH = '/permission/v1alpha1/access';
 function outcomeOf(request: ProviderRequest, response: Response) {
   const { access, caller, cleanup, target, user } = request;
   const { workspace } = target.query;
-  const reason = request.failure ?? (cleanup.isAnswered ? undefined : 'CLIENT_GONE');
+  const reason = request.failure ?? (cleanup.isAnswered ? undefined : (cleanup.cutFor ?? 'CLIENT_GONE'));
   const op: RequestedOperation | undefined = target.path === ACCESS_PATH ? 'access' : target.operation;
   return {
     requestId: request.id,

@@ -1,7 +1,8 @@
 import { IncomingMessage, type ServerOptions, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Express } from 'express';
-import type { FairReads } from './fair-reads';
+import type { Reason } from '../../errors/domain-error';
+import { noteCut } from './request-cleanup';
 
 /** What the parser hands over of a body, a chunk or what one packet brings, takes some 400 bytes and two microseconds however short it is. */
 const FREE_PIECES = 256;
@@ -16,6 +17,13 @@ interface ExpressPrototypes {
   response: object;
 }
 
+export interface BodyObserver {
+  /** Called for each piece. */
+  wasRead(): void;
+  /** Called where a body comes in too many short pieces. */
+  cutOff(): void;
+}
+
 /**
  * Returns message classes that have Express' prototypes from the start. Express would give each message another prototype,
  * upon which V8 discards its optimised shape: two thirds of what a bare echo costs, see
@@ -23,7 +31,7 @@ interface ExpressPrototypes {
  */
 export function expressMessages(
   instance: Express,
-  reads?: Pick<FairReads, 'wasRead'>,
+  observer?: BodyObserver,
 ): Pick<Required<ServerOptions>, 'IncomingMessage' | 'ServerResponse'> {
   const prototypes = instance as unknown as ExpressPrototypes;
   class ExpressRequest extends IncomingMessage {
@@ -38,11 +46,12 @@ export function expressMessages(
         this.pushJoined();
         return super.push(null);
       }
-      reads?.wasRead();
+      observer?.wasRead();
       this.receivedPieces += 1;
       this.receivedBytes += piece.length;
       if (this.receivedPieces > FREE_PIECES + this.receivedBytes / BYTES_FOR_A_PIECE) {
-        cut(this.socket);
+        observer?.cutOff();
+        cut(this.socket, 'INVALID_REQUEST');
         return false;
       }
       // Most bodies are one piece, which is not copied.
@@ -83,8 +92,9 @@ interface Parser {
 
 type ParsedSocket = Socket & { readonly parser?: Parser | null };
 
-/** Destroys a connection, of which the rest is not parsed. */
-export function cut(socket: ParsedSocket): void {
+/** Destroys a connection, of which the rest is not parsed. The log gives `why` as the reason of its unanswered requests. */
+export function cut(socket: ParsedSocket, why: Reason): void {
+  noteCut(socket, why);
   socket.destroy();
   stopParsing(socket);
 }

@@ -51,22 +51,31 @@ export class FairReads {
   /** To be called for each connection that the server accepts. */
   connectionAccepted(): void {
     this.#turns.connectionAccepted();
+    // Others wait to be accepted behind this one, in turns as long as the reads in them.
+    if (this.#turns.waiting > 0) this.#endReads();
   }
 
   /** To be called for each request and each piece of a body that a read has brought. */
   wasRead(): void {
     if (this.#isOver) return;
-    if (this.#beganMs === undefined) {
-      this.#beganMs = this.time.nowMs();
-      // It comes after all reads of this turn.
-      setImmediate(() => {
-        this.#beganMs = undefined;
-        this.#isOver = false;
-      });
-    } else if (this.time.nowMs() - this.#beganMs >= READS_MS) {
-      this.#isOver = true;
-      for (const socket of this.#sockets) this.#stop(socket);
-    }
+    if (this.#beganMs === undefined) this.#begin();
+    else if (this.time.nowMs() - this.#beganMs >= READS_MS) this.#endReads();
+  }
+
+  #begin(): void {
+    this.#beganMs = this.time.nowMs();
+    // It comes after all reads of this turn.
+    setImmediate(() => {
+      this.#beganMs = undefined;
+      this.#isOver = false;
+    });
+  }
+
+  #endReads(): void {
+    if (this.#isOver) return;
+    if (this.#beganMs === undefined) this.#begin();
+    this.#isOver = true;
+    for (const socket of this.#sockets) this.#stop(socket);
   }
 
   #stop(socket: ReadSocket): void {

@@ -152,12 +152,13 @@ export class FairTurns<T> {
       for (let item = line.take(); item !== undefined; item = line.take()) this.work.shed(item);
   }
 
-  get #waiting(): number {
+  /** How many steps wait. */
+  get waiting(): number {
     return this.#ofCallers.waiting + this.#ofStrangers.waiting;
   }
 
   #wake(): void {
-    if (this.#isDue || this.#waiting === 0) return;
+    if (this.#isDue || this.waiting === 0) return;
     this.#isDue = true;
     setImmediate(() => {
       this.#isDue = false;
@@ -166,7 +167,7 @@ export class FairTurns<T> {
   }
 
   #pause(): void {
-    if (this.#isPausing || this.#waiting === 0) return;
+    if (this.#isPausing || this.waiting === 0) return;
     this.#isPausing = true;
     setTimeout(() => {
       this.#isPausing = false;

@@ -16,7 +16,7 @@ import {
   OPEN_LIST,
   OPEN_OBJECT,
   QUOTE,
-} from '../../json/json-bytes';
+} from '../../json/json';
 import { Admission } from '../../limits/admission';
 import { MAX_VALUE_BYTES } from '../../secrets/secret';
 import { carriesBody, type ProviderRequest, subjectOf } from '../request/provider-request';

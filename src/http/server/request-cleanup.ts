@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Reason } from '../../errors/domain-error';
 import { ClientGone } from '../../errors/request-errors';
 
 /**
@@ -15,6 +16,8 @@ export class RequestCleanup {
   isAnswered = false;
   /** True once the answer has ended or its client has gone. */
   hasRun = false;
+  /** Why the connection was cut off before the answer was sent; undefined unless we did that. */
+  cutFor: Reason | undefined;
 
   /** Aborts with ClientGone when the connection closes before the whole answer was sent. */
   get signal(): AbortSignal {
@@ -72,6 +75,11 @@ export function beginCleanup(
 /** Returns true while the body of a request is still to come on this connection, be the request answered or not. */
 export function isReceivingBodyOn(socket: Socket): boolean {
   return latestRequests.get(socket)?.complete === false;
+}
+
+/** Notes for the log and the metrics why a connection with unanswered requests is cut off. */
+export function noteCut(socket: Socket, why: Reason): void {
+  for (const cleanup of openRequests.get(socket) ?? []) cleanup.cutFor ??= why;
 }
 
 /** Releases everything that the requests of a connection hold; they are not handled any further. */

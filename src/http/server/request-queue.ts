@@ -24,7 +24,10 @@ export class RequestQueue {
   readonly reads: FairReads;
   readonly #turns: FairTurns<WaitingRequest>;
 
-  constructor(time: MonotonicTime, observer?: Pick<LimitsObserver, 'shed'>) {
+  constructor(
+    time: MonotonicTime,
+    private readonly observer?: Pick<LimitsObserver, 'shed'>,
+  ) {
     this.callers = new CallerAddresses(time);
     this.reads = new FairReads(time, this.callers);
     const begin = ({ request, response, listener }: WaitingRequest): void => {
@@ -32,7 +35,7 @@ export class RequestQueue {
     };
     const shed = ({ request }: WaitingRequest): void => {
       observer?.shed('queue');
-      cut(request.socket);
+      cut(request.socket, 'OVERLOADED');
     };
     this.#turns = new FairTurns(BOUNDS, time, { begin, shed }, this.callers);
   }
@@ -45,7 +48,10 @@ export class RequestQueue {
     return (request, response) => {
       this.reads.wasRead();
       const { socket } = request;
-      if (openRequestsOn(socket) >= MAX_PIPELINED) cut(socket);
+      if (openRequestsOn(socket) >= MAX_PIPELINED) {
+        this.observer?.shed('pipelined');
+        cut(socket, 'TOO_MANY_REQUESTS');
+      }
       beginCleanup(request, response);
       // A request behind an answer that ended the connection cannot be answered; it counts, since node:http holds it until the connection closes.
       if (!socket.writable) return;

@@ -83,7 +83,8 @@ export class StrictExpressAdapter extends ExpressAdapter {
   override initHttpServer(): void {
     const instance = this.getInstance<Express>();
     const { requests, connectionBounds, tls, limits, time } = this.parts ?? unequipped();
-    const options = { ...LIMITS, ...expressMessages(instance, requests.reads) };
+    const bodies = { wasRead: () => requests.reads.wasRead(), cutOff: () => limits?.shed('pieces') };
+    const options = { ...LIMITS, ...expressMessages(instance, bodies) };
     const listener = requests.listener(instance);
     const server: Server =
       tls === undefined ? createServer(options, listener) : secureServer(options, listener, tls);

@@ -1,4 +1,4 @@
-import { fieldsOf } from '../../../json/fields';
+import { fieldsOf } from '../../../json/json';
 import type { Lease } from '../auth/machine-session';
 import { nameOfKey } from '../name-codec';
 

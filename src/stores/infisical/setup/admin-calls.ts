@@ -1,4 +1,4 @@
-import { fieldsOf } from '../../../json/fields';
+import { fieldsOf } from '../../../json/json';
 import type { Route } from '../versions/calls';
 import type { InfisicalClient } from '../transport/infisical-client';
 import { InfisicalCallFailed } from '../versions/infisical-call-failed';

@@ -1,4 +1,4 @@
-import { fieldsOf } from '../../../json/fields';
+import { fieldsOf } from '../../../json/json';
 import { rowsOf, textOf, type AdminCalls, SetupFailed } from './admin-calls';
 import type { KubernetesTarget } from './setup-arguments';
 

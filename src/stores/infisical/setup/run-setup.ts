@@ -1,4 +1,4 @@
-import { fieldsOf } from '../../../json/fields';
+import { fieldsOf } from '../../../json/json';
 import { readFile } from 'node:fs/promises';
 import type { Clock } from '../../../time/clock';
 import { InfisicalClient } from '../transport/infisical-client';

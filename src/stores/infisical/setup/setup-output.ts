@@ -1,4 +1,4 @@
-import { fieldsOf } from '../../../json/fields';
+import { fieldsOf } from '../../../json/json';
 import { randomBytes } from 'node:crypto';
 import { open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { WrongUsage } from './setup-arguments';

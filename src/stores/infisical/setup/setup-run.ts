@@ -1,4 +1,4 @@
-import { fieldsOf } from '../../../json/fields';
+import { fieldsOf } from '../../../json/json';
 import type { Clock } from '../../../time/clock';
 import type { InfisicalClient } from '../transport/infisical-client';
 import type { LoginCredentials } from '../auth/login-method';

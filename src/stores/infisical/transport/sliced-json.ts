@@ -7,7 +7,7 @@ import {
   OPEN_LIST,
   OPEN_OBJECT,
   QUOTE,
-} from '../../../json/json-bytes';
+} from '../../../json/json';
 
 /** How much is parsed at once, unless a single item is longer. */
 const SLICE_BYTES = 128 * 1024;

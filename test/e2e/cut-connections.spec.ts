@@ -1,0 +1,73 @@
+import { once } from 'node:events';
+import { FixedClock } from '../support/fixed-clock';
+import { eventually } from '../support/eventually';
+import { exampleApps, OTMOICLP } from '../support/example-apps';
+import { MemorySecretStore } from '../support/memory.secret-store';
+import { openSocket } from '../support/raw-exchange';
+import { startService, type Service } from '../support/service';
+import { accessToken, userToken } from '../support/tokens';
+
+const clock = new FixedClock();
+
+describe('a connection that the service cuts off', () => {
+  const shed: string[] = [];
+  const store = new MemorySecretStore();
+  let service: Service;
+  let head: string;
+  beforeAll(async () => {
+    const limits = {
+      opened: () => undefined,
+      connectionsOpened: () => undefined,
+      refused: () => undefined,
+      shed: (why: string) => void shed.push(why),
+    };
+    const telemetry = { limits, listen: async () => undefined, close: async () => undefined };
+    service = await startService({ clock, store, grantSource: exampleApps(), telemetry });
+    const token = await accessToken('otmoiclp', 'alice', OTMOICLP.ops, clock.nowMs());
+    head = [
+      'POST /ListSecret?workspace=otmoic HTTP/1.1',
+      'Host: x',
+      `X-Authorization: ${await userToken('alice', clock.nowMs())}`,
+      `X-Access-Token: ${token}`,
+      'Content-Type: application/json',
+      '',
+    ].join('\r\n');
+  });
+  afterAll(() => service.close());
+  beforeEach(() => void (shed.length = 0));
+
+  const completed = (): unknown[] =>
+    service
+      .logLines()
+      .filter(({ msg }) => msg === 'request_completed')
+      .map(({ code, reason, completed: isCompleted }) => ({ code, reason, completed: isCompleted }));
+
+  it('since a body comes in too many short pieces is counted, and logged with that reason and not as a client that has gone', async () => {
+    const before = completed().length;
+    const socket = openSocket(service.url);
+    socket.write(`${head}Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n`);
+    const closed = once(socket, 'close');
+    const sending = setInterval(() => socket.write('1\r\n \r\n'.repeat(50)), 5);
+    await closed;
+    clearInterval(sending);
+    await eventually(() => expect(completed().slice(before)).toEqual([{ code: 400, reason: 'INVALID_REQUEST', completed: false }])); // prettier-ignore
+    expect(shed).toEqual(['pieces']);
+  });
+
+  it('since more requests are open on it than a client needs is counted, and each begun one logged with that reason', async () => {
+    const before = completed().length;
+    let open = (): void => undefined;
+    store.gate = new Promise((resolve) => (open = resolve));
+    const socket = openSocket(service.url);
+    const closed = once(socket, 'close');
+    const request = `${head}Content-Length: 2\r\n\r\n{}`;
+    socket.write(request);
+    await eventually(() => expect(store.calls).toHaveLength(1));
+    socket.write(request.repeat(12));
+    await closed;
+    open();
+    await eventually(() => expect(completed().slice(before)).toContainEqual({ code: 429, reason: 'TOO_MANY_REQUESTS', completed: false })); // prettier-ignore
+    expect(JSON.stringify(completed().slice(before))).not.toContain('CLIENT_GONE');
+    expect(shed).toEqual(['pipelined']);
+  });
+});
