@@ -35,7 +35,7 @@ describe("the image's recipe", () => {
       expect(step.text.replace(/^.*?CMD /, '')).toMatch(/^\["node", "--disable-sigusr1", /);
   });
 
-  it('starts a service that makes no code of strings, has no __proto__ and a young generation of 4 MiB, as npm start does', () => {
+  it('starts a service that makes no code of strings, has no __proto__, and a heap as docs/decisions/0014 has measured, as npm start does', () => {
     expect(NODE_FLAGS).toEqual([
       '--disable-sigusr1',
       '--disallow-code-generation-from-strings',

@@ -35,7 +35,7 @@ export const NODE_FLAGS: readonly string[] = (
 ).filter((word) => word.startsWith('--'));
 
 /** Those of them that harden a process; the others are about the memory of a server. */
-export const HARDENING_FLAGS = NODE_FLAGS.filter((flag) => !flag.startsWith('--max-'));
+export const HARDENING_FLAGS = NODE_FLAGS.filter((flag) => flag.startsWith('--dis'));
 
 /** Those of them that the Node of this machine has. */
 export const KNOWN_NODE_FLAGS = NODE_FLAGS.filter((flag) =>
