@@ -10,7 +10,8 @@ import { eventually } from '../support/eventually';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 
 const nextTurn = (): Promise<void> => new Promise(setImmediate);
-const CALLER = '127.0.0.9';
+const CALLERS = Array.from({ length: 10 }, (_, at) => `127.0.2.${at + 1}`);
+const [CALLER = ''] = CALLERS;
 
 const identity = new TestAuthority().certificateFor('127.0.0.1');
 type Dial = (to: { readonly port: number; readonly host: string; readonly localAddress: string }) => Socket;
@@ -30,6 +31,13 @@ const KINDS = [
   },
 ] as const;
 
+/** What node:http calls after each read. */
+type ParsedSocket = Socket & {
+  readonly parser: Record<number, (...result: unknown[]) => unknown> & {
+    readonly constructor: { readonly kOnExecute: number };
+  };
+};
+
 describe.each(KINDS)(
   'reads of $kind connections that send at the same moment',
   ({ kind, event, make, dial }) => {
@@ -37,7 +45,7 @@ describe.each(KINDS)(
     let reads: FairReads;
     let server: Server;
     let readMs: number;
-    /** The addresses whose requests were read, by turns of the event loop. */
+    /** The addresses of the connections that were read, by turns of the event loop. */
     let turns: string[][];
     const clients: Socket[] = [];
     let accepted: Socket[];
@@ -45,20 +53,26 @@ describe.each(KINDS)(
     beforeEach(async () => {
       time = new FixedMonotonicTime();
       const callers = new CallerAddresses(time);
-      callers.add(CALLER);
+      for (const address of CALLERS) callers.add(address);
       reads = new FairReads(time, callers);
       readMs = 1;
-      turns = [];
+      // What an earlier test has left open goes on in its own turns.
+      const mine: string[][] = (turns = []);
       let ofTurn: string[] | undefined;
-      server = make((request, response) => {
-        if (ofTurn === undefined) {
-          turns.push((ofTurn = []));
-          setImmediate(() => (ofTurn = undefined));
-        }
-        ofTurn.push(request.socket.remoteAddress ?? '');
-        reads.wasRead();
-        time.advance(readMs);
-        response.end();
+      server = make((_request, response) => void response.end());
+      server.on(event, (socket: ParsedSocket) => {
+        const { parser } = socket;
+        const at = parser.constructor.kOnExecute;
+        const executed = parser[at];
+        parser[at] = (...result) => {
+          if (ofTurn === undefined) {
+            mine.push((ofTurn = []));
+            setImmediate(() => (ofTurn = undefined));
+          }
+          ofTurn.push(socket.remoteAddress ?? '');
+          time.advance(readMs);
+          return executed?.(...result);
+        };
       });
       reads.watch(server, event);
       accepted = [];
@@ -89,7 +103,8 @@ describe.each(KINDS)(
       sendAtOnce(sockets);
       await eventually(() => expect(read()).toHaveLength(40));
       // The second one notices that the first has taken its time.
-      expect(Math.max(...turns.map(({ length }) => length))).toBe(2);
+      expect(turns[0]).toHaveLength(2);
+      expect(Math.max(...turns.map(({ length }) => length))).toBe(4);
     });
 
     it('are as Node makes them while they are quick', async () => {
@@ -118,12 +133,62 @@ describe.each(KINDS)(
       await eventually(() => expect(read()).toHaveLength(41));
     });
 
+    it('come to every connection, though one always has more to read', async () => {
+      const others = await open('127.0.0.2', 5);
+      const [endless] = await open('127.0.0.1', 1);
+      endless?.write('POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n');
+      const chunks = `50\r\n${'x'.repeat(80)}\r\n`.repeat(4_000);
+      let isOver = false;
+      const sending = (async () => {
+        while (!isOver) {
+          if (endless?.writableNeedDrain !== true) endless?.write(chunks);
+          await nextTurn();
+        }
+      })();
+      const ofOthers = (): number => read().filter((address) => address === '127.0.0.2').length;
+      await eventually(() => expect(turns.length).toBeGreaterThan(20));
+      for (let round = 1; round <= 20; round += 1) {
+        const before = turns.length;
+        sendAtOnce(others);
+        for (let turn = 0; turn < 100 && ofOthers() < 5 * round; turn += 1) await nextTurn();
+        expect(ofOthers()).toBe(5 * round);
+        expect(turns.length - before).toBeLessThanOrEqual(10);
+      }
+      isOver = true;
+      await sending;
+      // Node itself would read it up to 32 times. With TLS a read brings several records.
+      const ofEndless = turns.map((turn) => turn.filter((address) => address === '127.0.0.1').length);
+      expect(Math.max(...ofEndless)).toBeLessThanOrEqual(kind === 'TLS' ? 5 : 2);
+    });
+
+    it('count where they bring the beginning of a head, of which there is no request yet', async () => {
+      const sockets = await open('127.0.0.1', 40);
+      for (const socket of sockets) socket.write('GET / HTTP/1.1\r\nHost: x\r\nA: ');
+      await eventually(() => expect(read()).toHaveLength(40));
+      expect(Math.max(...turns.map(({ length }) => length))).toBe(4);
+    });
+
+    it('are two milliseconds of an address with callers, and eight of all those, in turns in which strangers are read no longer', async () => {
+      const callers: Socket[] = [];
+      for (const address of CALLERS) callers.push(...(await open(address, 4)));
+      const strangers = await open('127.0.0.1', 20);
+      sendAtOnce([...strangers, ...callers]);
+      await eventually(() => expect(read()).toHaveLength(60));
+      const ofCallers = turns.map((turn) =>
+        CALLERS.map((caller) => turn.filter((one) => one === caller).length),
+      );
+      // The time of the first read of a turn is not known.
+      expect(Math.max(...ofCallers.flat())).toBeLessThanOrEqual(3);
+      expect(Math.max(...turns.map(({ length }) => length))).toBeGreaterThan(4);
+      expect(Math.max(...turns.map(({ length }) => length))).toBeLessThanOrEqual(9);
+    });
+
     it('do not go on with a connection that the server itself has paused meanwhile', async () => {
       const [one, other] = await open('127.0.0.1', 2);
       const paused = await open('127.0.0.2', 1);
       const ofServer = accepted.at(-1);
       // Reading has been stopped by then.
-      server.on('request', () => read().length === 2 && ofServer?.pause());
+      server.on('request', () => read().length === 1 && setImmediate(() => ofServer?.pause()));
       if (one !== undefined && other !== undefined) sendAtOnce([one, other, ...paused]);
       await eventually(() => expect(read()).toHaveLength(2));
       for (let turn = 0; turn < 20; turn += 1) await nextTurn();

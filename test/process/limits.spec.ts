@@ -46,6 +46,7 @@ const STAGES: readonly (readonly [
       { fault: 'B4', attack: 'costlyBodiesOfAnApp' },
       { fault: 'B4', attack: 'bodiesInSlivers' },
       { fault: 'B4', attack: 'bodiesAtOnce', addresses: 59 },
+      { fault: 'B4', attack: 'endlessBodies' },
       { fault: 'B7', attack: 'missingBodies' },
       { fault: 'B7', attack: 'drippingBodies', addresses: 3 },
       { fault: 'B7', attack: 'idleConnections' },

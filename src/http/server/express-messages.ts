@@ -17,21 +17,14 @@ interface ExpressPrototypes {
   response: object;
 }
 
-export interface BodyObserver {
-  /** Called for each piece. */
-  wasRead(): void;
-  /** Called where a body comes in too many short pieces. */
-  cutOff(): void;
-}
-
 /**
  * Returns message classes that have Express' prototypes from the start. Express would give each message another prototype,
  * upon which V8 discards its optimised shape: two thirds of what a bare echo costs, see
- * docs/decisions/0009-cost-per-request.md.
+ * docs/decisions/0009-cost-per-request.md. A connection is cut off where a body comes in too many short pieces.
  */
 export function expressMessages(
   instance: Express,
-  observer?: BodyObserver,
+  onCutOff?: () => void,
 ): Pick<Required<ServerOptions>, 'IncomingMessage' | 'ServerResponse'> {
   const prototypes = instance as unknown as ExpressPrototypes;
   class ExpressRequest extends IncomingMessage {
@@ -46,11 +39,10 @@ export function expressMessages(
         this.pushJoined();
         return super.push(null);
       }
-      observer?.wasRead();
       this.receivedPieces += 1;
       this.receivedBytes += piece.length;
       if (this.receivedPieces > FREE_PIECES + this.receivedBytes / BYTES_FOR_A_PIECE) {
-        observer?.cutOff();
+        onCutOff?.();
         cut(this.socket, 'INVALID_REQUEST');
         return false;
       }

@@ -8,15 +8,7 @@ import getRawBody from 'raw-body';
 import { SystemMonotonicTime } from '../../time/clock';
 import { FairQueue } from '../../concurrency/fair-queue';
 import { ClientGone, Overloaded, InvalidRequest } from '../../errors/request-errors';
-import {
-  CLOSE_LIST,
-  CLOSE_OBJECT,
-  COMMA,
-  endOfString,
-  OPEN_LIST,
-  OPEN_OBJECT,
-  QUOTE,
-} from '../../json/json';
+import { CLOSE_LIST, CLOSE_OBJECT, COMMA, endOfString, OPEN_LIST, OPEN_OBJECT, QUOTE } from '../../json/json';
 import { Admission } from '../../limits/admission';
 import { MAX_VALUE_BYTES } from '../../secrets/secret';
 import { carriesBody, type ProviderRequest, subjectOf } from '../request/provider-request';
@@ -121,8 +113,8 @@ function parseBody(bytes: Buffer): unknown {
 /** About 20 MB a second of all addresses together; with more, garbage collection delays every request. */
 const CHUNK_EVERY_MS = 3;
 
-/** Smaller chunks are discarded without waiting: they cost their sender as much as us. */
-const LARGE_CHUNK_BYTES = 16 * 1024;
+/** What is discarded before it waits: as much as one read brings, in however many chunks. */
+const UNWAITED_BYTES = 64 * 1024;
 
 /** One queue for the process, as there is one garbage collector. A waiting body has some hundred KiB in the buffers of the operating system. */
 const discardQueue = new FairQueue(
@@ -140,8 +132,11 @@ export function discardBody(request: IncomingMessage): Promise<void> {
   const { remoteAddress = '' } = request.socket;
   return new Promise((resolve) => {
     finished(request, () => resolve());
+    let bytes = 0;
     request.on('data', ({ length }: Buffer) => {
-      if (length < LARGE_CHUNK_BYTES) return;
+      bytes += length;
+      if (bytes < UNWAITED_BYTES) return;
+      bytes = 0;
       request.pause();
       discardQueue
         .run(remoteAddress, () => pause(CHUNK_EVERY_MS))

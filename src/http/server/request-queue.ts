@@ -46,7 +46,6 @@ export class RequestQueue {
    */
   listener(listener: RequestListener): RequestListener {
     return (request, response) => {
-      this.reads.wasRead();
       const { socket } = request;
       if (openRequestsOn(socket) >= MAX_PIPELINED) {
         this.observer?.shed('pipelined');

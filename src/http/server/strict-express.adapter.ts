@@ -83,8 +83,7 @@ export class StrictExpressAdapter extends ExpressAdapter {
   override initHttpServer(): void {
     const instance = this.getInstance<Express>();
     const { requests, connectionBounds, tls, limits, time } = this.parts ?? unequipped();
-    const bodies = { wasRead: () => requests.reads.wasRead(), cutOff: () => limits?.shed('pieces') };
-    const options = { ...LIMITS, ...expressMessages(instance, bodies) };
+    const options = { ...LIMITS, ...expressMessages(instance, () => limits?.shed('pieces')) };
     const listener = requests.listener(instance);
     const server: Server =
       tls === undefined ? createServer(options, listener) : secureServer(options, listener, tls);

