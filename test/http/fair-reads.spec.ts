@@ -59,22 +59,26 @@ describe.each(KINDS)(
       // What an earlier test has left open goes on in its own turns.
       const mine: string[][] = (turns = []);
       let ofTurn: string[] | undefined;
+      const noteRead = ({ remoteAddress = '' }: Socket): void => {
+        if (ofTurn === undefined) {
+          mine.push((ofTurn = []));
+          setImmediate(() => (ofTurn = undefined));
+        }
+        ofTurn.push(remoteAddress);
+        time.advance(readMs);
+      };
       server = make((_request, response) => void response.end());
       server.on(event, (socket: ParsedSocket) => {
         const { parser } = socket;
         const at = parser.constructor.kOnExecute;
         const executed = parser[at];
         parser[at] = (...result) => {
-          if (ofTurn === undefined) {
-            mine.push((ofTurn = []));
-            setImmediate(() => (ofTurn = undefined));
-          }
-          ofTurn.push(socket.remoteAddress ?? '');
-          time.advance(readMs);
+          noteRead(socket);
           return executed?.(...result);
         };
       });
       reads.watch(server, event);
+      server.on(event, (socket: Socket) => socket.once('end', () => noteRead(socket)));
       accepted = [];
       server.on(event, (socket) => accepted.push(socket));
       await once(server.listen(0, '127.0.0.1'), 'listening');
@@ -166,6 +170,13 @@ describe.each(KINDS)(
       for (const socket of sockets) socket.write('GET / HTTP/1.1\r\nHost: x\r\nA: ');
       await eventually(() => expect(read()).toHaveLength(40));
       expect(Math.max(...turns.map(({ length }) => length))).toBe(4);
+    });
+
+    it('count where they bring the end of a connection', async () => {
+      const sockets = await open('127.0.0.1', 40);
+      for (const socket of sockets) socket.end();
+      await eventually(() => expect(read()).toHaveLength(40));
+      expect(Math.max(...turns.map(({ length }) => length))).toBeLessThanOrEqual(4);
     });
 
     it('are two milliseconds of an address with callers, and eight of all those, in turns in which strangers are read no longer', async () => {

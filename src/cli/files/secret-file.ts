@@ -1,15 +1,7 @@
 import { parse as parseDotenv } from 'dotenv';
 import { isMap, isScalar, LineCounter, parseDocument, stringify } from 'yaml';
 import type { Secret } from '../../client/index.js';
-import {
-  CLOSE_LIST,
-  CLOSE_OBJECT,
-  COMMA,
-  endOfString,
-  OPEN_LIST,
-  OPEN_OBJECT,
-  QUOTE,
-} from '../../json/json';
+import { CLOSE_LIST, CLOSE_OBJECT, COMMA, endOfString, OPEN_LIST, OPEN_OBJECT, QUOTE } from '../../json/json';
 import { isSecretName, isSecretValue, NAME_RULE, VALUE_RULE } from '../../secrets/secret';
 import { CommandFailure } from '../command-errors';
 

@@ -55,8 +55,10 @@ export class FairReads {
   watch(server: Pick<Server, 'on'>, event: 'connection' | 'secureConnection'): void {
     server.on(event, (socket: ReadSocket) => {
       this.#sockets.add(socket);
+      // These come of reads too. The end of a connection does not: it may be one of hundreds that a timer closes.
+      socket.once('end', () => this.#wasRead(socket));
+      socket.once('error', () => this.#wasRead(socket));
       socket.once('close', () => {
-        this.#wasRead(socket);
         this.#sockets.delete(socket);
         this.#fresh.delete(socket);
       });
@@ -90,10 +92,11 @@ export class FairReads {
     if (ofAllMs >= READS_MS.ofAll && this.#ended !== 'everything') this.#end('everything');
     else if (ofAllMs >= READS_MS.ofStrangers && this.#ended === 'nothing') this.#end('strangers');
     else if (ofAddressMs >= READS_MS.ofAddress && beforeMs < READS_MS.ofAddress) this.#stopThose();
-    if (!this.#fresh.delete(socket)) return;
-    this.#sockets.add(socket);
+    if (this.#fresh.delete(socket)) this.#sockets.add(socket);
     // Node would read it many times in this turn if it has more.
-    this.#stop(socket);
+    if (this.#sockets.has(socket)) this.#stop(socket);
+    // node:http may have begun to read it although it waits for its turn.
+    else socket._handle?.readStop?.();
   }
 
   #begin(nowMs: number): void {
@@ -115,6 +118,8 @@ export class FairReads {
 
   #stopThose(): void {
     for (const socket of this.#sockets) this.#stop(socket);
+    // That took time, which is not the next one's.
+    this.#readMs = this.time.nowMs();
   }
 
   /** Stops a socket that is not read any more in this turn. */

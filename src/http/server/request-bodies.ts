@@ -140,7 +140,7 @@ export function discardBody(request: IncomingMessage): Promise<void> {
       request.pause();
       discardQueue
         .run(remoteAddress, () => pause(CHUNK_EVERY_MS))
-        .then(() => request.resume(), () => request.socket.destroy()); // prettier-ignore
+        .then(() => request.resume(), () => (request.complete ? request.resume() : request.socket.destroy())); // prettier-ignore
     });
     // Unless reading has begun, node:http discards the body at full speed when the answer has ended.
     request.read(0);
