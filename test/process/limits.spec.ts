@@ -14,8 +14,8 @@ const BUILT = join(ROOT, 'node_modules/.cache/attack/scripts');
 const MAIN = process.env['ATTACKED_MAIN'] ?? join(ROOT, 'dist/main.js');
 
 /**
- * What this holds off took several seconds, or the process. The aim is three times the quiet p99, which pipelined requests, unread
- * lists and clients that quit do not keep yet: `npm run attack` tells the ratios, docs/bench.md what is known of them.
+ * What this holds off took several seconds, or the process. The aim is three times the quiet p99, which cannot be told in windows
+ * this short: `npm run attack` tells the ratios, docs/bench.md what is known of them.
  */
 const SLOWEST_MS = 2_000;
 
