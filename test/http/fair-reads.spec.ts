@@ -194,6 +194,20 @@ describe.each(KINDS)(
       expect(Math.max(...turns.map(({ length }) => length))).toBeLessThanOrEqual(9);
     });
 
+    it('do not cost the next address the time that it took to stop others', async () => {
+      const strangers = await open('127.0.0.1', 3);
+      const callers = await open(CALLER, 2);
+      const { _handle: handle } = accepted[2] as Socket & { readonly _handle: { readStop(): number } };
+      const readStop = handle.readStop.bind(handle);
+      handle.readStop = () => {
+        time.advance(3);
+        return readStop();
+      };
+      sendAtOnce([...strangers, ...callers]);
+      await eventually(() => expect(read()).toHaveLength(5));
+      expect(turns[0]).toEqual(['127.0.0.1', '127.0.0.1', CALLER, CALLER]);
+    });
+
     it('do not go on with a connection that the server itself has paused meanwhile', async () => {
       const [one, other] = await open('127.0.0.1', 2);
       const paused = await open('127.0.0.2', 1);
