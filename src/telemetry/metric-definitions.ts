@@ -148,7 +148,7 @@ export const METRIC_DEFINITIONS = {
   osp_connections: { type: 'gauge', help: 'Open connections of callers, without those of the metrics port.' },
   osp_requests_refused_total: {
     type: 'counter',
-    help: 'Requests of authenticated callers that were refused with 429.',
+    help: 'Requests of authenticated callers that our own bounds refused with 429.',
     labels: {
       bound:
         "`app`, `user`: whose rate limit is exceeded; `in_flight`, `bodies`, `answers`: the caller's share of requests, of memory for bodies or for answers is taken",
