@@ -60,6 +60,9 @@ const (
 	maxAnswerBytes = 64 << 20
 )
 
+// How long an operation that was refused is not asked for: its grant may have been approved since. A variable for tests.
+var askAgainAfter = time.Minute
+
 var operations = []string{"RetrieveSecret", "CreateSecret", "UpdateSecret", "DeleteSecret", "ListSecret"}
 
 // Reason says why a call failed. It is an error itself, for errors.Is(err, olaressecrets.SecretNotFound).
@@ -218,7 +221,7 @@ type vault struct {
 
 // credentials are what a request is sent with.
 type credentials interface {
-	headers(ctx context.Context) (map[string]string, error)
+	headers(ctx context.Context, operation string) (map[string]string, error)
 	// refused notes that these headers were refused, so that others are made.
 	refused(headers map[string]string)
 }
@@ -262,8 +265,9 @@ func New(workspace string, options ...Option) (*Vault, error) {
 	case v.appKey != "" && v.appSecret != "":
 		tokens := &accessTokens{post: v.post, key: v.appKey, secret: v.appSecret}
 		for _, operation := range operations {
-			tokens.ops = append(tokens.ops, operation+"?workspace="+workspace)
+			tokens.allOps = append(tokens.allOps, operation+"?workspace="+workspace)
 		}
+		tokens.ops = tokens.allOps
 		v.credentials = tokens
 	default:
 		return nil, errors.New("olaressecrets: either WithApp or WithTokenFile is needed")
@@ -428,7 +432,7 @@ func (v *vault) call(ctx context.Context, operation string, body, more map[strin
 	}
 	body["env"] = v.environment
 	for isRepeated := false; ; isRepeated = true {
-		own, err := v.credentials.headers(ctx)
+		own, err := v.credentials.headers(ctx, operation)
 		if err != nil {
 			return result{}, err
 		}
@@ -543,7 +547,9 @@ type accessTokens struct {
 	renewAt time.Time
 	pending *tokenRequest
 	// Those that the app holds: the service issues no token for more. Only the one pending request uses it.
-	ops []string
+	ops         []string
+	allOps      []string
+	withdrawnAt time.Time
 }
 
 // tokenRequest is waited for by all who need the token. It goes on where one of them gives up.
@@ -553,8 +559,11 @@ type tokenRequest struct {
 	err   error
 }
 
-func (t *accessTokens) headers(ctx context.Context) (map[string]string, error) {
+func (t *accessTokens) headers(ctx context.Context, operation string) (map[string]string, error) {
 	t.mu.Lock()
+	if t.pending == nil && time.Since(t.withdrawnAt) >= askAgainAfter && !t.asksFor(operation) {
+		t.ops, t.token = t.allOps, ""
+	}
 	if t.token != "" && time.Now().Before(t.renewAt) {
 		defer t.mu.Unlock()
 		return map[string]string{"X-Access-Token": t.token}, nil
@@ -609,11 +618,21 @@ func (t *accessTokens) request(request *tokenRequest) {
 	close(request.done)
 }
 
-// withdraw asks no more for an operation that was refused, as long as there are others.
+func (t *accessTokens) asksFor(operation string) bool {
+	for _, op := range t.ops {
+		if strings.HasPrefix(op, operation+"?") {
+			return true
+		}
+	}
+	return false
+}
+
+// withdraw asks no more, for askAgainAfter, for an operation that was refused, as long as there are others.
 func (t *accessTokens) withdraw(refused string) bool {
 	for index, op := range t.ops {
 		if op == refused && len(t.ops) > 1 {
 			t.ops = append(t.ops[:index:index], t.ops[index+1:]...)
+			t.withdrawnAt = time.Now()
 			return true
 		}
 	}
@@ -680,7 +699,7 @@ type tokenFiles struct {
 	readAt time.Time
 }
 
-func (t *tokenFiles) headers(context.Context) (map[string]string, error) {
+func (t *tokenFiles) headers(context.Context, string) (map[string]string, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.read != nil && time.Since(t.readAt) < readTokenFileAgain {

@@ -31,6 +31,8 @@ NOTHING_DONE = {"TOO_MANY_REQUESTS", "OVERLOADED", "SHUTTING_DOWN", "STORE_UNAVA
 MAX_RETRY_AFTER_SECONDS = 30
 MAX_ATTEMPTS = 1000
 MAX_TOKEN_ATTEMPTS = 5
+# How long an operation that was refused is not asked for: its grant may have been approved since.
+ASK_AGAIN_SECONDS = 60
 BCRYPT_COST = 10
 # bcrypt reads no more, and later versions of the package refuse more.
 BCRYPT_BYTES = 72
@@ -189,7 +191,7 @@ class SecretVault:
     def _call(self, operation, body, more=None):
         """Returns the data and the ETag of an operation, with new credentials where these were refused."""
         for is_repeated in (False, True):
-            own = self._credentials.headers()
+            own = self._credentials.headers(operation)
             user_token = self._user_token() if callable(self._user_token) else self._user_token
             if user_token is not None and not _is_token(user_token):
                 raise _error("UNAUTHENTICATED", "The user's token is empty, or cannot be sent in a header.")
@@ -251,12 +253,16 @@ class _AccessTokens:
     def __init__(self, post, app_key, app_secret, workspace):
         self._post = post
         self._key, self._secret = app_key, app_secret
-        self._ops = [f"{operation}?workspace={workspace}" for operation in OPERATIONS]
+        self._all_ops = {operation: f"{operation}?workspace={workspace}" for operation in OPERATIONS}
+        self._ops, self._withdrawn_at = [*self._all_ops.values()], 0.0
         self._lock = threading.Lock()
         self._token, self._renew_at = None, 0.0
 
-    def headers(self):
+    def headers(self, operation):
         with self._lock:
+            is_withdrawn = self._all_ops[operation] not in self._ops
+            if is_withdrawn and time.time() - self._withdrawn_at >= ASK_AGAIN_SECONDS:
+                self._ops, self._token = [*self._all_ops.values()], None
             if self._token is None or time.time() >= self._renew_at:
                 self._token, self._renew_at = self._request()
             return {"X-Access-Token": self._token}
@@ -275,6 +281,7 @@ class _AccessTokens:
                 if error.reason == "NOT_GRANTED" and error.grant in self._ops and len(self._ops) > 1:
                     # The service issues no token for more than the app holds.
                     self._ops.remove(error.grant)
+                    self._withdrawn_at = time.time()
                     continue
                 wait = max(_pause(attempt), error.retry_after or 0)
                 if (error.reason not in ("UNREACHABLE", "TOO_MANY_REQUESTS") or attempt == MAX_TOKEN_ATTEMPTS
@@ -322,7 +329,7 @@ class _TokenFiles:
         self._ours, self._pods = ours, pods
         self._headers, self._read_at = None, 0.0
 
-    def headers(self):
+    def headers(self, _operation):
         if self._headers is None or time.monotonic() - self._read_at > READ_TOKEN_FILE_AGAIN_SECONDS:
             ours = "Bearer " + self._token_in(self._ours)
             own = {"Authorization": "Bearer " + self._token_in(self._pods), "Temp-Authorization": ours} if self._pods else {}

@@ -18,7 +18,8 @@ import {
 
 /** What a request is sent with, and how to get another of it where it was refused. */
 export interface Credentials {
-  headers(): Promise<Readonly<Record<string, string>>>;
+  /** @param operation that they are for */
+  headers(operation: Operation): Promise<Readonly<Record<string, string>>>;
   /** Notes that these headers were refused. Returns whether others may be accepted. */
   refused(headers: Readonly<Record<string, string>>): boolean;
 }
@@ -35,6 +36,8 @@ export interface AppProof {
 /** The cost that the service accepts. */
 const BCRYPT_COST = 10;
 const MAX_ATTEMPTS = 5;
+/** How long an operation that was refused is not asked for: its grant may have been approved since. */
+const ASK_AGAIN_MS = 60_000;
 const PROVIDER = { dataType: 'secret', group: 'secret.infisical', version: 'v1' };
 const OPERATIONS: readonly Operation[] = [
   'RetrieveSecret',
@@ -56,12 +59,17 @@ export class AccessTokens implements Credentials {
   #pending: Promise<AccessToken> | undefined;
   /** Those that the app holds: the service refuses a token for more. */
   #operations = OPERATIONS;
+  #withdrawnAtMs = 0;
 
   constructor(proof: AppProof) {
     this.#proof = proof;
   }
 
-  async headers(): Promise<Readonly<Record<string, string>>> {
+  async headers(operation: Operation): Promise<Readonly<Record<string, string>>> {
+    if (!this.#operations.includes(operation) && Date.now() - this.#withdrawnAtMs >= ASK_AGAIN_MS) {
+      this.#operations = OPERATIONS;
+      this.#token = undefined;
+    }
     if (this.#token === undefined || Date.now() >= this.#token.renewAtMs) {
       this.#pending ??= this.#request().finally(() => (this.#pending = undefined));
       this.#token = await this.#pending;
@@ -94,6 +102,7 @@ export class AccessTokens implements Credentials {
     const rest = this.#operations.filter((operation) => refused !== this.#op(operation));
     if (rest.length === 0 || rest.length === this.#operations.length) return false;
     this.#operations = rest;
+    this.#withdrawnAtMs = Date.now();
     return true;
   }
 

@@ -4,6 +4,7 @@ import {
   OutcomeUnknownError,
   PreconditionFailedError,
   SecretAlreadyExistsError,
+  NotGrantedError,
   SecretNotFoundError,
   type SecretVaultError,
   UnauthenticatedError,
@@ -82,7 +83,7 @@ export class SecretVault {
     } catch (error: unknown) {
       const stale = error instanceof UnavailableError ? this.#cache?.stale(name) : undefined;
       if (stale !== undefined) return stale;
-      if (error instanceof SecretNotFoundError) this.#cache?.forget(name);
+      if (error instanceof SecretNotFoundError || error instanceof NotGrantedError) this.#cache?.forget(name);
       throw error;
     }
   }
@@ -218,7 +219,7 @@ export class SecretVault {
   ): Promise<Answer> {
     const isRead = operation === 'RetrieveSecret' || operation === 'ListSecret';
     for (let isRepeated = false; ; isRepeated = true) {
-      const own = await untilAborted(this.#credentials.headers(), signal);
+      const own = await untilAborted(this.#credentials.headers(operation), signal);
       const userToken = typeof this.#userToken === 'function' ? await this.#userToken() : this.#userToken;
       if (userToken !== undefined && !isToken(userToken))
         throw errorOf('UNAUTHENTICATED', "The user's token is empty, or cannot be sent in a header.");

@@ -5,6 +5,7 @@ import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../examples/clients"))
+import olares_secrets  # noqa: E402
 from olares_secrets import SecretVault, SecretVaultError  # noqa: E402
 
 at = {"system_server" if os.environ["VIA_SYSTEM_SERVER"] else "url": os.environ["URL"]}
@@ -19,6 +20,7 @@ methods = {
     "update": lambda call: vault.update(call["name"], call["value"]) and None,
     "put": lambda call: vault.put(call["name"], call["value"]),
     "delete": lambda call: vault.delete(call["name"]),
+    "aMinuteLater": lambda _call: setattr(olares_secrets, "ASK_AGAIN_SECONDS", 0),
 }
 
 

@@ -24,14 +24,15 @@ export const python: Driver = async (calls, env) => {
 export const GO_FILES = {
   client: resolve(__dirname, '../../examples/clients/olares_secrets.go'),
   tests: resolve(__dirname, 'olares_secrets_test.go'),
+  inside: resolve(__dirname, 'olares_secrets_inside_test.go'),
   driver: resolve(__dirname, 'driver.go'),
 };
 
 let workspace: ReturnType<typeof goWorkspace> | undefined;
 
 export function goClient(): ReturnType<typeof goWorkspace> {
-  const { client, tests, driver } = GO_FILES;
-  workspace ??= goWorkspace({ olaressecrets: [client, tests], driver: [driver] });
+  const { client, tests, inside, driver } = GO_FILES;
+  workspace ??= goWorkspace({ olaressecrets: [client, tests, inside], driver: [driver] });
   return workspace;
 }
 

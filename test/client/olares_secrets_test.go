@@ -237,3 +237,48 @@ func file(t *testing.T, text string) string {
 	}
 	return path
 }
+
+func TestAnOperationThatWasRefusedIsAskedForAgainAfterAMinute(t *testing.T) {
+	var asked []string
+	server := httptest.NewServer(http.HandlerFunc(func(response http.ResponseWriter, request *http.Request) {
+		body, _ := io.ReadAll(request.Body)
+		if request.URL.Path != "/permission/v1alpha1/access" {
+			_, _ = io.WriteString(response, found)
+			return
+		}
+		asked = append(asked, string(body))
+		if len(asked) == 1 {
+			_, _ = io.WriteString(response, `{"code":1,"message":"permission required is not allowed: DeleteSecret?workspace=ws"}`)
+			return
+		}
+		expires := time.Now().Add(5 * time.Minute).UTC().Format(time.RFC3339)
+		fmt.Fprintf(response, `{"code":0,"data":{"access_token":"token-%d","expired_at":%q}}`, len(asked), expires)
+	}))
+	t.Cleanup(server.Close)
+	vault, ctx := open(t, server.URL), context.Background()
+	expect := func(requests int) {
+		t.Helper()
+		if len(asked) != requests {
+			t.Fatalf("%d access tokens were asked for, not %d", len(asked), requests)
+		}
+	}
+	for range [2]int{} {
+		if err := vault.Delete(ctx, "k"); err != nil {
+			t.Fatal(err)
+		}
+		expect(2)
+	}
+	olaressecrets.SetAskAgainAfter(0)
+	t.Cleanup(func() { olaressecrets.SetAskAgainAfter(time.Minute) })
+	if _, err := vault.Retrieve(ctx, "k"); err != nil {
+		t.Fatal(err)
+	}
+	expect(2)
+	if err := vault.Delete(ctx, "k"); err != nil {
+		t.Fatal(err)
+	}
+	expect(3)
+	if strings.Contains(asked[1], "DeleteSecret") || !strings.Contains(asked[2], "DeleteSecret") {
+		t.Fatalf("asked for %s, then for %s", asked[1], asked[2])
+	}
+}
