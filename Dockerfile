@@ -18,7 +18,8 @@ COPY package.json package-lock.json .npmrc ./
 RUN npm ci --ignore-scripts
 COPY nest-cli.json tsconfig.json tsconfig.build.json ./
 COPY src ./src
-RUN npm run build && rm -f dist/.tsbuildinfo && npm prune --omit=dev --ignore-scripts
+RUN npm run build && rm -f dist/.tsbuildinfo && npm prune --omit=dev --ignore-scripts && \
+    find node_modules \( -name '*.map' -o -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' \) -type f -delete
 
 FROM ${RUNTIME_IMAGE}
 ARG VERSION=0.4.0

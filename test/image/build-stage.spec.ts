@@ -96,6 +96,13 @@ describe('the image, made by the steps of its recipe', () => {
     expect(existsSync(join(image, 'node_modules/bcryptjs'))).toBe(true);
   });
 
+  it('holds at most 80 MB of packages, without source maps and types', () => {
+    const megabytes = execFileSync('du', ['-sm', join(image, 'node_modules')], { encoding: 'utf8' });
+    expect(parseInt(megabytes, 10)).toBeLessThanOrEqual(80);
+    const files = readdirSync(join(image, 'node_modules'), { recursive: true, encoding: 'utf8' });
+    expect(files.filter((file) => /\.(map|d\.[mc]?ts)$/.test(file))).toEqual([]);
+  });
+
   it('serves a round trip as an unprivileged user on a read-only tree', async () => {
     const data = join(dir, 'data');
     mkdirSync(data);
