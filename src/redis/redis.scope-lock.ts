@@ -1,7 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
 import type { HeldScope, ScopeLock } from '../concurrency/keyed-mutex';
-import type { LockOutcome } from './redis-failure';
-import type { RedisClient } from './redis-client';
+import type { LockOutcome, RedisClient } from './redis-client';
 
 /** A replica that ended while it held a lock blocks the scope no longer than this. */
 const LOCK_TTL_MS = 6_000;

@@ -214,16 +214,8 @@ export class CachedReads {
   }
 
   /** Returns undefined where the store is unreachable or slow. The read goes on for the next caller. */
-  async #unlessUnreachable(reading: Promise<Snapshot>): Promise<Snapshot | undefined> {
-    let cancel: () => void = () => undefined;
-    const tooSlow = new Promise<undefined>((resolve) => {
-      cancel = this.deps.time.after(MAX_WAIT_MS, () => resolve(undefined));
-    });
-    try {
-      return await Promise.race([reading.catch(undefinedIfUnreachable), tooSlow]);
-    } finally {
-      cancel();
-    }
+  #unlessUnreachable(reading: Promise<Snapshot>): Promise<Snapshot | undefined> {
+    return this.deps.time.within(MAX_WAIT_MS, reading.catch(undefinedIfUnreachable), () => undefined);
   }
 
   #ageMs({ time }: Snapshot): number {

@@ -119,6 +119,12 @@ export class DiskSpace {
     return this.measuring;
   }
 
+  /** As much as one step of a compaction may need. That writes no more than the database holds, so the reserve grows with it. */
+  get wantedReserve(): number {
+    const steps = Math.ceil(this.stored / RESERVE_STEP_BYTES);
+    return Math.min(this.maxReserveBytes, MIN_RESERVE_BYTES + steps * RESERVE_STEP_BYTES);
+  }
+
   /** Notes that a write failed for want of space although the file system reported enough; writes pause for a few seconds. */
   noteShortage(): void {
     this.shortageUntilMs = this.time.nowMs() + SHORTAGE_MS;
@@ -127,11 +133,6 @@ export class DiskSpace {
   async figures(): Promise<DiskFigures> {
     if (this.isOlderThan(MEASUREMENT_TTL_MS)) await this.measure();
     return { storableBytes: Math.max(0, this.storable) };
-  }
-
-  /** How many bytes one step of a compaction may need. */
-  get compactionBytes(): number {
-    return this.wantedReserve;
   }
 
   private async measureAndGrow(): Promise<void> {
@@ -176,12 +177,6 @@ export class DiskSpace {
 
   private get missingReserve(): number {
     return Math.max(0, this.wantedReserve - this.reserved);
-  }
-
-  /** A compaction writes no more than the database holds, so the reserve grows with it. */
-  private get wantedReserve(): number {
-    const steps = Math.ceil(this.stored / RESERVE_STEP_BYTES);
-    return Math.min(this.maxReserveBytes, MIN_RESERVE_BYTES + steps * RESERVE_STEP_BYTES);
   }
 
   /** Kept free beside the reserve, for LevelDB's own work while it takes creates. */
