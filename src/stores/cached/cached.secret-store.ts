@@ -111,7 +111,7 @@ export class CachedSecretStore extends SecretStoreDecorator {
   /** Measures the cached entry, where there is one of the whole scope. */
   override async measure(scope: SecretScope, context: CallContext): Promise<ScopeUsage> {
     const entry = this.#reads.fresh(scopeKeyOf(scope));
-    return entry?.isWhole === true ? usageOf(entry.sizes()) : this.inner.measure(scope, context);
+    return entry === undefined ? this.inner.measure(scope, context) : usageOf(entry.sizes());
   }
 
   override sizeOf(scope: SecretScope, name: string, context: CallContext): Promise<number | undefined> {

@@ -13,9 +13,22 @@ import {
 } from '../../secrets/secret-store';
 import { type MonotonicTime, SystemMonotonicTime } from '../../time/clock';
 import type { DeletionJobStorage } from '../../user-deprovisioning/deletion-job-storage';
-import { DEFAULT_MAX_RESERVE_BYTES, type DiskFigures, type DiskSpace, openDiskSpace } from './disk-space';
+import {
+  DEFAULT_MAX_RESERVE_BYTES,
+  type DiskFigures,
+  DiskSpace,
+  freeBytesAt,
+  ReserveFile,
+} from './disk-space';
 import { EmbeddedDeletionJobStorage, type WhileOpen } from './embedded.deletion-job-storage';
-import { META_RECORD_KEY, RecordKeys, secretBytesOf, usageIn, type VaultDatabase } from './records';
+import {
+  ALL_RECORDS,
+  META_RECORD_KEY,
+  RecordKeys,
+  secretBytesOf,
+  usageIn,
+  type VaultDatabase,
+} from './records';
 import { StoredSecrets } from './stored-secrets';
 import type { WriteOperation } from './vault/commit-queue';
 import { openVault, type Vault, type VaultOptions } from './vault/vault';
@@ -205,4 +218,24 @@ export class EmbeddedSecretStore extends SecretStore implements UsageSource, Use
       if (this.callsUnderWay === 0) this.lastCallEnded?.();
     }
   }
+}
+
+/** Measures the disk of an open database for the first time, and makes the reserve of a new one. */
+async function openDiskSpace(
+  folder: string,
+  database: VaultDatabase,
+  maxReserveBytes: number,
+  time: MonotonicTime,
+): Promise<DiskSpace> {
+  let stored = 0;
+  const storedBytes = async (): Promise<number> => {
+    // While the database is being reopened, the last known size is returned.
+    if (database.status === 'open')
+      stored = await database.approximateSize(ALL_RECORDS.gte, ALL_RECORDS.lt).catch(() => stored);
+    return stored;
+  };
+  const sources = { freeBytes: () => freeBytesAt(folder), storedBytes, reserve: new ReserveFile(folder) };
+  const disk = new DiskSpace(sources, maxReserveBytes, time);
+  await disk.measure();
+  return disk;
 }

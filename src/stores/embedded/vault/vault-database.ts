@@ -1,7 +1,18 @@
-import { access, appendFile, constants, link, mkdtemp, open, readdir, rm, writeFile } from 'node:fs/promises';
+import {
+  access,
+  appendFile,
+  constants,
+  link,
+  mkdtemp,
+  open,
+  readdir,
+  rm,
+  stat,
+  writeFile,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import { ClassicLevel } from 'classic-level';
-import { freeUpToOpen } from '../disk-space';
+import { freeBytesAt, ReserveFile } from '../disk-space';
 import { EmbeddedStoreUnusable, systemCode } from '../embedded-store-unusable';
 import { checkLevelDbFiles } from '../leveldb-files/check-leveldb-files';
 import { DamagedFile, TornTail } from '../leveldb-files/log-records';
@@ -12,6 +23,8 @@ const DATA_FILE = /^(MANIFEST-\d+|\d+\.(log|ldb|sst))$/;
 const TORN_HINT =
   'if the power failed while it was written, it was never acknowledged, and npm run inspect-embedded-store puts it aside';
 const MEBIBYTE = 1024 * 1024;
+/** What opening the database writes beside a table of what is in the logs, and a manifest. */
+const OPENING_BYTES = MEBIBYTE / 4;
 
 export function vaultFolderIn(dataDir: string): string {
   return join(dataDir, 'vault');
@@ -48,6 +61,22 @@ export async function openVaultDatabase(folder: string): Promise<VaultDatabase> 
     throw unusable(folder, error);
   }
   return openUnchecked(folder, false);
+}
+
+/**
+ * Returns how much opening a database may write: a table of what is in its logs, a manifest, and what begins anew. No more than that: a
+ * compaction that fails leaves behind what it wrote, and only an opening gives that back, for which a part of the reserve must be left.
+ */
+export async function bytesToOpen(folder: string): Promise<number> {
+  const written = (await readdir(folder)).filter((name) => /\.log$|^MANIFEST-/.test(name));
+  const sizes = await Promise.all(written.map(async (name) => (await stat(join(folder, name))).size));
+  return sizes.reduce((sum, size) => sum + size, OPENING_BYTES);
+}
+
+/** Shrinks the reserve, where the disk has too little space otherwise. */
+async function freeUpToOpen(folder: string): Promise<void> {
+  const missing = (await bytesToOpen(folder)) - (await freeBytesAt(folder));
+  if (missing > 0) await new ReserveFile(folder).shrinkBy(missing, 0);
 }
 
 /** Puts a torn end aside: a write that a power cut tore was never acknowledged. Both a log and the manifest may have one. */

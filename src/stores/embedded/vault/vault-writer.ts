@@ -1,9 +1,10 @@
 import { StoreFull, StoreUnavailable } from '../../../errors/store-errors';
 import type { MonotonicTime } from '../../../time/clock';
-import { type DiskSpace, bytesToOpen } from '../disk-space';
+import type { DiskSpace } from '../disk-space';
 import { foreignField } from '../embedded-store-unusable';
 import { isSecretKey, scopeRangeOf, type VaultDatabase } from '../records';
 import { batchBytes, CommitQueue, NotWritten, type WriteOperation } from './commit-queue';
+import { bytesToOpen } from './vault-database';
 
 const OUT_OF_SPACE = /no space left|quota exceeded/i;
 /** Pause after a reopening that failed for want of disk space. */

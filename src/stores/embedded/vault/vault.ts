@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto';
 import { mkdir, mkdtemp, open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { EmbeddedStoreUnusable, systemCode } from '../embedded-store-unusable';
@@ -135,10 +136,6 @@ async function syncFolder(path: string): Promise<void> {
   }
 }
 
-export interface RotationOptions extends VaultOptions {
-  readonly newMasterKey: Uint8Array;
-}
-
 /** `already-rotated`: the new key opened the store, as after a rotation that was interrupted at its end. */
 export type RotationResult = 'rotated' | 'already-rotated';
 
@@ -147,34 +144,41 @@ export type RotationResult = 'rotated' | 'already-rotated';
  * new key opens the store. Then drops the old wrapped keys from the files. Secrets are not encrypted again.
  * @throws EmbeddedStoreUnusable and nothing was changed, also when a single data key cannot be unwrapped
  */
-export async function rotateMasterKey(options: RotationOptions): Promise<RotationResult> {
-  const { dataDir, masterKey, newMasterKey } = options;
+export async function rotateMasterKey({
+  dataDir,
+  masterKey,
+  newMasterKey,
+}: VaultOptions & { readonly newMasterKey: Uint8Array }): Promise<RotationResult> {
   requireStrong(masterKey);
   requireStrong(newMasterKey);
   if (!(await holdsDatabase(vaultFolderIn(dataDir)))) throw new EmbeddedStoreUnusable('ABSENT', dataDir);
   return withDatabase(dataDir, async (database, meta) => {
     const isDone = tryToOpen(meta, newMasterKey) !== undefined;
-    if (!isDone) await rewrapAll(database, meta, options);
+    if (!isDone) {
+      const old = tryToOpen(meta, masterKey);
+      const detail = `${dataDir}: neither the old nor the new key opens it`;
+      if (old === undefined) throw new EmbeddedStoreUnusable('WRONG_MASTER_KEY', detail);
+      await rewrapAll(database, meta, old.wrappingKey, newMasterKey);
+    }
     await database.compactRange(WRAPPED_RECORDS.start, WRAPPED_RECORDS.end);
     await database.close();
     return isDone ? 'already-rotated' : 'rotated';
   });
 }
 
-async function rewrapAll(database: VaultDatabase, meta: VaultMeta, options: RotationOptions): Promise<void> {
-  const { dataDir, masterKey, newMasterKey } = options;
-  const old = tryToOpen(meta, masterKey);
-  if (old === undefined) {
-    const detail = `${dataDir}: neither the old nor the new key opens it`;
-    throw new EmbeddedStoreUnusable('WRONG_MASTER_KEY', detail);
-  }
-  const newMeta = rewrapMeta(meta, old.wrappingKey, newMasterKey);
+async function rewrapAll(
+  database: VaultDatabase,
+  meta: VaultMeta,
+  oldKey: KeyObject,
+  newMasterKey: Uint8Array,
+): Promise<void> {
+  const newMeta = rewrapMeta(meta, oldKey, newMasterKey);
   const { wrappingKey } = openMeta(newMeta, newMasterKey);
   // Collected in the database's own batch, some 200 bytes for each workspace, and not as objects beside it.
   const batch = database.batch().put(META_RECORD_KEY, encodeMeta(newMeta));
   for await (const records of recordBatches(database, WORKSPACE_RECORDS)) {
     for (const [key, wrapped] of records)
-      batch.put(key, rewrapKey(wrapped, old.wrappingKey, wrappingKey, workspaceContext(key)));
+      batch.put(key, rewrapKey(wrapped, oldKey, wrappingKey, workspaceContext(key)));
   }
   await batch.write({ sync: true });
 }
