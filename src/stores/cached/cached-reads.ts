@@ -215,7 +215,11 @@ export class CachedReads {
 
   /** Returns undefined where the store is unreachable or slow. The read goes on for the next caller. */
   #unlessUnreachable(reading: Promise<Snapshot>): Promise<Snapshot | undefined> {
-    return this.deps.time.within(MAX_WAIT_MS, reading.catch(undefinedIfUnreachable), () => undefined);
+    const read = reading.catch((error: unknown) => {
+      if (isUnreachable(error)) return undefined;
+      throw error;
+    });
+    return this.deps.time.within(MAX_WAIT_MS, read, () => undefined);
   }
 
   #ageMs({ time }: Snapshot): number {
@@ -225,9 +229,4 @@ export class CachedReads {
 
 function contentsOf({ secrets, unreadable = [] }: ListedSecrets): ScopeContents {
   return { whole: true, secrets, unreadable: new Set(unreadable) };
-}
-
-function undefinedIfUnreachable(error: unknown): undefined {
-  if (isUnreachable(error)) return undefined;
-  throw error;
 }
