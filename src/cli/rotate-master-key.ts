@@ -1,7 +1,7 @@
 import '../bootstrap/inspector-signal';
 import { readKeyFile } from '../config/secret-source';
 import { EmbeddedStoreUnusable, type UnusableReason } from '../stores/embedded/embedded-store-unusable';
-import { rotateMasterKey, type RotationResult } from '../stores/embedded/rotate-master-key';
+import { rotateMasterKey, type RotationResult } from '../stores/embedded/vault/vault';
 
 const SENTENCES = {
   rotated: 'The master key was rotated: start the service with the new key, and make a new backup.',

@@ -1,22 +1,20 @@
 import type { MonotonicTime } from '../time/clock';
 import type { LogEvent } from '../logging/log';
-import { redisFailureOf, type RedisFailure, type RedisObserver, RedisUnavailable } from './redis-failure';
-import { type RedisOptions, clientOptions, COMMAND_TIMEOUT_MS } from './client-options';
-import { Redis } from 'ioredis';
+import { RedisConnection, type RedisFailure, redisFailureOf, type RedisOptions } from './redis-connection';
+
+/** How a lock was obtained: `held`; `alone`: without Redis; `late`: another replica held it too long; `lost` while it was held. */
+export type LockOutcome = 'held' | 'alone' | 'late' | 'lost';
+
+export interface RedisObserver {
+  /** Called with whether both connections work, at each change. */
+  connected(isUp: boolean): void;
+  locked(outcome: LockOutcome): void;
+}
 
 export interface ChannelListener {
   received(message: string): void;
   /** Called when messages are received from now on; earlier ones may have been missed. */
   opened(): void;
-}
-
-/** The channel between replicas. */
-export abstract class Channel {
-  /** Whether messages are received. */
-  abstract readonly isOpen: boolean;
-  /** @throws Error where the message may not have been delivered */
-  abstract publish(message: string): Promise<void>;
-  abstract listen(listener: ChannelListener): void;
 }
 
 const SUBSCRIBE_AGAIN_AFTER_MS = 1_000;
@@ -28,9 +26,9 @@ interface RedisClientDeps {
 }
 
 /** Our two connections: one for commands and one for the subscription, on which Redis accepts no commands. */
-export class RedisClient extends Channel {
-  readonly commands: LiveConnection;
-  readonly #subscriber: LiveConnection;
+export class RedisClient {
+  readonly commands: RedisConnection;
+  readonly #subscriber: RedisConnection;
   readonly #channel: string;
   #listener: ChannelListener | undefined;
   #isOpen = false;
@@ -41,13 +39,12 @@ export class RedisClient extends Channel {
     readonly options: RedisOptions,
     readonly deps: RedisClientDeps,
   ) {
-    super();
     this.#channel = `${options.keyPrefix}writes`;
-    this.commands = new LiveConnection(options, deps.time, {
+    this.commands = new RedisConnection(options, deps.time, {
       ready: () => this.#report(),
       lost: (why) => this.#report(why),
     });
-    this.#subscriber = new LiveConnection(options, deps.time, {
+    this.#subscriber = new RedisConnection(options, deps.time, {
       ready: () => void this.#subscribe(),
       lost: (why) => {
         this.#isOpen = false;
@@ -58,6 +55,7 @@ export class RedisClient extends Channel {
     deps.observer?.connected(false);
   }
 
+  /** Whether messages are received. */
   get isOpen(): boolean {
     return this.#isOpen;
   }
@@ -66,6 +64,7 @@ export class RedisClient extends Channel {
     return this.#isOpen && this.commands.isReady;
   }
 
+  /** @throws RedisUnavailable where the message may not have been delivered */
   async publish(message: string): Promise<void> {
     await this.commands.run((client) => client.publish(this.#channel, message));
   }
@@ -104,115 +103,5 @@ export class RedisClient extends Channel {
     this.deps.observer?.connected(isUp);
     if (isUp) this.deps.log('info', 'redis_connected');
     else this.deps.log('warn', 'redis_lost', { reason: why });
-  }
-}
-
-/** A connection whose other end disappeared silently is noticed after this and the time-out of a command. */
-const PING_EVERY_MS = 500;
-
-interface ConnectionListener {
-  /** Called when the connection can be used, also each time after it was lost. */
-  ready(): void;
-  /** Called when the connection was lost, and for each failed attempt. */
-  lost(why: RedisFailure): void;
-}
-
-/** One connection that is always made again, and that reports whether it works. */
-class LiveConnection {
-  readonly #client: Redis;
-  #isReady = false;
-  #isClosed = false;
-  #why: RedisFailure = 'connectionLost';
-  #cancelPing: () => void = () => undefined;
-
-  constructor(
-    private readonly options: RedisOptions,
-    private readonly time: MonotonicTime,
-    private readonly listener: ConnectionListener,
-  ) {
-    this.#client = new Redis(clientOptions(options));
-    this.#client.on('ready', () => this.#ready());
-    this.#client.on('close', () => this.#lost());
-    // The client gives up where it is disconnected while it connects; we never do.
-    this.#client.on('end', () => this.#connectAgain());
-    this.#client.on('error', (error: unknown) => this.#failed(error));
-    options.server.whenChanged(() => this.#reconnect());
-    this.#pingLater();
-  }
-
-  get isReady(): boolean {
-    return this.#isReady;
-  }
-
-  onMessage(listener: (text: string) => void): void {
-    this.#client.on('message', (_channel: string, text: string) => listener(text));
-  }
-
-  /** Runs a command. @throws RedisUnavailable, at once without a connection, else within a second */
-  async run<T>(command: (client: Redis) => Promise<T>): Promise<T> {
-    if (!this.#isReady) throw new RedisUnavailable(this.#why);
-    try {
-      return await command(this.#client);
-    } catch (error: unknown) {
-      throw new RedisUnavailable(redisFailureOf(error));
-    }
-  }
-
-  /** Closes the connection after earlier commands were answered, if the server answers soon. */
-  async close(): Promise<void> {
-    this.#isClosed = true;
-    this.#cancelPing();
-    const quitting = this.#isReady ? this.#client.quit().catch(() => undefined) : undefined;
-    this.#isReady = false;
-    await Promise.race([quitting, this.time.pause(COMMAND_TIMEOUT_MS, new AbortController().signal)]);
-    this.#client.disconnect();
-  }
-
-  #ready(): void {
-    this.#isReady = true;
-    this.listener.ready();
-  }
-
-  /** Where Sentinels do not know the primary no connection closes: the error is the only event. */
-  #failed(error: unknown): void {
-    this.#why = redisFailureOf(error);
-    if (!this.#isReady && !this.#isClosed) this.listener.lost(this.#why);
-  }
-
-  #lost(): void {
-    this.#isReady = false;
-    this.listener.lost(this.#why);
-    this.#why = 'connectionLost';
-  }
-
-  #connectAgain(): void {
-    if (this.#isClosed) return;
-    this.time.after(PING_EVERY_MS, () => {
-      if (!this.#isClosed && this.#client.status === 'end') this.#client.connect().catch(() => undefined);
-    });
-  }
-
-  /** Connects with the new credentials, or to the new address. */
-  #reconnect(): void {
-    Object.assign(this.#client.options, clientOptions(this.options));
-    this.#client.disconnect(true);
-  }
-
-  #pingLater(): void {
-    if (this.#isClosed) return;
-    this.#cancelPing = this.time.after(PING_EVERY_MS, () => void this.#ping().then(() => this.#pingLater()));
-  }
-
-  async #ping(): Promise<void> {
-    if (!this.#isReady) return;
-    try {
-      await this.#client.ping();
-    } catch (error: unknown) {
-      if (!this.#isReady) return;
-      this.#why = redisFailureOf(error);
-      this.#isReady = false;
-      this.listener.lost(this.#why);
-      this.#client.disconnect(true);
-    }
   }
 }

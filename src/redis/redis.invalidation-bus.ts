@@ -2,7 +2,7 @@ import { randomUUID, createCipheriv, createDecipheriv, hkdfSync, randomBytes } f
 import { InvalidationBus, type WrittenScope } from '../stores/cached/invalidation-bus';
 import type { MonotonicTime } from '../time/clock';
 import type { LogEvent } from '../logging/log';
-import type { Channel } from './redis-client';
+import type { RedisClient } from './redis-client';
 import type { Reloadable } from '../reloadable/reloadable';
 
 /** How often each replica sends a heartbeat with the number of its writes. */
@@ -24,7 +24,7 @@ export class RedisInvalidationBus extends InvalidationBus {
   readonly #logged = new Set<string>();
 
   constructor(
-    private readonly channel: Channel,
+    private readonly channel: Pick<RedisClient, 'isOpen' | 'publish' | 'listen'>,
     private readonly scopes: ScopeCipher,
     private readonly time: MonotonicTime,
     private readonly log: LogEvent,
@@ -49,10 +49,7 @@ export class RedisInvalidationBus extends InvalidationBus {
         ? { ...head, kind: 'all' }
         : { ...head, kind: 'scope', sealed: this.scopes.seal(written.scope, aboutOf(head)) },
     );
-    let cancel: () => void = () => undefined;
-    const waitLimit = new Promise<void>((resolve) => (cancel = this.time.after(MAX_WAIT_MS, resolve)));
-    await Promise.race([sent, waitLimit]);
-    cancel();
+    await this.time.within(MAX_WAIT_MS, sent, () => undefined);
   }
 
   listen(written: (scope: WrittenScope) => void): void {
@@ -229,11 +226,8 @@ export class ScopeCipher {
   }
 
   #derive(key: Uint8Array): Buffer {
-    let derived = this.#derived.get(key);
-    if (derived === undefined) {
-      derived = Buffer.from(hkdfSync('sha256', key, '', PURPOSE, 32));
-      this.#derived.set(key, derived);
-    }
+    const derived = this.#derived.get(key) ?? Buffer.from(hkdfSync('sha256', key, '', PURPOSE, 32));
+    this.#derived.set(key, derived);
     return derived;
   }
 }

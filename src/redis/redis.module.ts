@@ -9,7 +9,7 @@ import { WatchedFiles } from '../reloadable/reloadable';
 import { InvalidationBus, NoInvalidationBus } from '../stores/cached/invalidation-bus';
 import { Telemetry } from '../telemetry/telemetry';
 import { MonotonicTime } from '../time/clock';
-import type { RedisServer } from './client-options';
+import type { RedisServer } from './redis-connection';
 
 /** What replicas share; without a Redis, the parts of a replica that runs alone. */
 abstract class SharedParts {
@@ -37,10 +37,9 @@ async function openRedis(
     return { invalidationBus, scopeLock: NO_OTHER_REPLICA, rateLimits, close: () => Promise.resolve() };
   }
   const { RedisClient } = await import('./redis-client.js');
-  const { RedisInvalidationBus } = await import('./redis.invalidation-bus.js');
+  const { RedisInvalidationBus, ScopeCipher } = await import('./redis.invalidation-bus.js');
   const { RedisScopeLock } = await import('./redis.scope-lock.js');
   const { RedisRateLimits } = await import('./redis.rate-limits.js');
-  const { ScopeCipher } = await import('./redis.invalidation-bus.js');
   const { keyPrefix, sentinels, authorityFiles } = redis;
   const authorities = authorityFiles && trustedAuthorities('REDIS_CA_FILE', authorityFiles, files);
   const { REDIS_URL: urlFile } = credentialFiles;

@@ -10,8 +10,8 @@ import {
   type RequestKind,
   type RateLimitSubject,
 } from '../limits/rate-limits';
-import { RedisUnavailable } from './redis-failure';
 import type { RedisClient } from './redis-client';
+import { RedisUnavailable } from './redis-connection';
 
 /** The tokens of so much time are fetched at once: unused tokens of a replica are missing elsewhere for no longer. */
 const PREFETCH_SECONDS = 0.1;
@@ -37,6 +37,8 @@ const TAKE = `
   if taken > 0 then return { taken, 0 } end
   return { 0, math.max(1, math.ceil((1 - tokens) / rate * 1000)) }`;
 
+type Budget = RateLimitExceeded['budget'];
+
 interface TokenBatch {
   tokens: number;
   /** Until then Redis has no tokens and need not be asked. */
@@ -49,9 +51,9 @@ class PrefetchedTokens {
   readonly #batches = new LRUCache<string, TokenBatch>({ max: MAX_ACCOUNTS });
   readonly #batchSize: number;
 
-  /** @param name of the kind, as it is in the keys of Redis */
   constructor(
-    private readonly name: string,
+    readonly budget: Budget,
+    readonly kind: RequestKind,
     private readonly rate: RateLimit,
     private readonly redis: Pick<RedisClient, 'commands' | 'options' | 'deps'>,
   ) {
@@ -90,26 +92,22 @@ class PrefetchedTokens {
   async #fetchNow(account: string, batch: TokenBatch): Promise<void> {
     const { commands, deps } = this.redis;
     const { perSecond, burst } = this.rate;
-    let cancel: () => void = () => undefined;
-    const timeOut = new Promise<never>((_resolve, reject) => {
-      cancel = deps.time.after(MAX_WAIT_MS, () => reject(new RedisUnavailable('timedOut')));
-    });
-    try {
-      const answer = commands.run((client) =>
-        client.eval(TAKE, 1, this.#keyOf(account), perSecond, burst, this.#batchSize),
-      );
-      const [taken, waitMs] = parseAnswer(await Promise.race([answer, timeOut]));
-      batch.tokens += taken;
-      batch.emptyUntilMs = deps.time.nowMs() + waitMs;
-    } finally {
-      cancel();
-    }
+    const answer = await deps.time.within(
+      MAX_WAIT_MS,
+      commands.run((client) => client.eval(TAKE, 1, this.#keyOf(account), perSecond, burst, this.#batchSize)),
+      () => {
+        throw new RedisUnavailable('timedOut');
+      },
+    );
+    const [taken, waitMs] = parseAnswer(answer);
+    batch.tokens += taken;
+    batch.emptyUntilMs = deps.time.nowMs() + waitMs;
   }
 
   /** Hashes the account: Redis must not see the names of users and apps. */
   #keyOf(account: string): string {
     const digest = createHash('sha256').update(account).digest('base64url');
-    return `${this.redis.options.keyPrefix}budget:${this.name}:${digest}`;
+    return `${this.redis.options.keyPrefix}budget:${this.budget}:${this.kind}:${digest}`;
   }
 }
 
@@ -119,22 +117,15 @@ function parseAnswer(answer: unknown): readonly [taken: number, waitMs: number] 
   return [taken, waitMs];
 }
 
-type Budget = RateLimitExceeded['budget'];
-
 /** One of the limits that a request must pass. */
 interface AppliedLimit {
-  readonly budget: Budget;
   readonly tokens: PrefetchedTokens;
   readonly account: string;
 }
 
 /** Rate limits that all replicas share. Most requests are decided by prefetched tokens; without Redis, each replica decides alone. */
 export class RedisRateLimits extends RateLimits {
-  readonly #tokens: readonly {
-    readonly budget: Budget;
-    readonly kind: RequestKind;
-    readonly tokens: PrefetchedTokens;
-  }[];
+  readonly #tokens: readonly PrefetchedTokens[];
 
   constructor(
     rates: RateLimitsByKind,
@@ -145,8 +136,7 @@ export class RedisRateLimits extends RateLimits {
     this.#tokens = (['app', 'user'] as const).flatMap((budget) =>
       (['read', 'write'] as const).flatMap((kind) => {
         const rate = rates[budget][kind];
-        if (rate === undefined) return [];
-        return [{ budget, kind, tokens: new PrefetchedTokens(`${budget}:${kind}`, rate, redis) }];
+        return rate === undefined ? [] : [new PrefetchedTokens(budget, kind, rate, redis)];
       }),
     );
   }
@@ -167,9 +157,9 @@ export class RedisRateLimits extends RateLimits {
   }
 
   #limitsOf(kind: RequestKind, rateLimitSubject: RateLimitSubject): readonly AppliedLimit[] {
-    return this.#tokens.flatMap(({ budget, kind: ofKind, tokens }) => {
-      const account = accountOf(budget, rateLimitSubject);
-      return ofKind !== kind || account === undefined ? [] : [{ budget, tokens, account }];
+    return this.#tokens.flatMap((tokens) => {
+      const account = accountOf(tokens.budget, rateLimitSubject);
+      return tokens.kind !== kind || account === undefined ? [] : [{ tokens, account }];
     });
   }
 
@@ -181,11 +171,11 @@ export class RedisRateLimits extends RateLimits {
     try {
       // Concurrent requests may take the fetched tokens; then more are fetched, until Redis has none.
       while (!takeOfEach(limits)) {
-        for (const { budget, tokens, account } of limits) {
+        for (const { tokens, account } of limits) {
           if (tokens.has(account)) continue;
           if (tokens.waitMs(account) === 0) await tokens.fetch(account);
           const retryAfterMs = tokens.waitMs(account);
-          if (!tokens.has(account) && retryAfterMs > 0) return { budget, retryAfterMs };
+          if (!tokens.has(account) && retryAfterMs > 0) return { budget: tokens.budget, retryAfterMs };
         }
       }
       return undefined;

@@ -1,7 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
 import type { HeldScope, ScopeLock } from '../concurrency/keyed-mutex';
-import type { LockOutcome } from './redis-failure';
-import type { RedisClient } from './redis-client';
+import type { LockOutcome, RedisClient } from './redis-client';
 
 /** A replica that ended while it held a lock blocks the scope no longer than this. */
 const LOCK_TTL_MS = 6_000;
@@ -89,14 +88,12 @@ export class RedisScopeLock implements ScopeLock {
   }
 
   /** Returns false where another replica may hold the lock. Where Redis does not answer, the next renewal is awaited. */
-  async #renew(key: string, token: string): Promise<boolean> {
-    try {
-      return (
-        (await this.redis.commands.run((client) => client.eval(RENEW, 1, key, token, LOCK_TTL_MS))) === 1
-      );
-    } catch {
-      return true;
-    }
+  #renew(key: string, token: string): Promise<boolean> {
+    const renewed = this.redis.commands.run((client) => client.eval(RENEW, 1, key, token, LOCK_TTL_MS));
+    return renewed.then(
+      (answer) => answer === 1,
+      () => true,
+    );
   }
 
   #release(key: string, token: string): void {

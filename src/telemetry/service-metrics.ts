@@ -3,7 +3,7 @@ import type { AuditObserver } from '../audit/audit-trail';
 import type { IdentityDependencyName, IdentityDependencyObserver } from '../authn/identity-dependency';
 import type { Metrics } from './metrics';
 import type { ObservedWatch, WatchObserver } from '../kubernetes/informer-options';
-import type { LockOutcome, RedisObserver } from '../redis/redis-failure';
+import type { LockOutcome, RedisObserver } from '../redis/redis-client';
 import type { GrantSource } from '../authz/grant-source';
 import type { SecretStore } from '../secrets/secret-store';
 

@@ -4,7 +4,7 @@ import type { IdentityDependencyObserver } from '../authn/identity-dependency';
 import type { RequestObserver } from '../http/request/begin-request';
 import type { WatchObserver } from '../kubernetes/informer-options';
 import type { LimitsObserver } from '../limits/rate-limits';
-import type { RedisObserver } from '../redis/redis-failure';
+import type { RedisObserver } from '../redis/redis-client';
 import type { CacheObserver } from '../stores/cached/cache-entries';
 import type { DiskObserver } from '../stores/embedded/disk-space';
 import type { InfisicalObserver } from '../stores/infisical/infisical-observer';

@@ -33,6 +33,18 @@ export abstract class MonotonicTime {
       }
     });
   }
+
+  /** Settles as the work does, or as `late` after `ms`; the work then goes on unattended. */
+  async within<T, L>(ms: number, work: Promise<T>, late: () => L): Promise<T | L> {
+    let cancel = (): void => undefined;
+    const timeOut = new Promise<() => L>((resolve) => (cancel = this.after(ms, () => resolve(late))));
+    try {
+      const end = await Promise.race([work.then((value) => () => value), timeOut]);
+      return end();
+    } finally {
+      cancel();
+    }
+  }
 }
 
 export class SystemMonotonicTime extends MonotonicTime {

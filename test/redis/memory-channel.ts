@@ -1,4 +1,4 @@
-import { Channel, type ChannelListener } from '../../src/redis/redis-client';
+import type { ChannelListener, RedisClient } from '../../src/redis/redis-client';
 
 /** What replicas are connected to; messages are heard at once. */
 export class MemoryBus {
@@ -18,16 +18,14 @@ export class MemoryBus {
 }
 
 /** One replica's way to the bus, which a test cuts in one direction or in both. */
-export class MemoryChannel extends Channel {
+export class MemoryChannel implements Pick<RedisClient, 'isOpen' | 'publish' | 'listen'> {
   isOpen = true;
   canSpeak = true;
   /** Messages get lost on the way to it, and it does not know. */
   isDeaf = false;
   #listener: ChannelListener | undefined;
 
-  constructor(private readonly bus: MemoryBus) {
-    super();
-  }
+  constructor(private readonly bus: MemoryBus) {}
 
   async publish(message: string): Promise<void> {
     if (!this.canSpeak) throw new Error('cut');

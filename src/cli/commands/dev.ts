@@ -107,7 +107,7 @@ async function start(asked: DevArguments, manifest: string, name: string): Promi
 /** @param fresh deletes what is stored. @throws EmbeddedStoreUnusable */
 async function requireUnusedStore(store: Settings['store'], fresh: boolean): Promise<void> {
   if (store.kind !== 'embedded') return;
-  const { vaultFolderIn } = await import('../../stores/embedded/vault/vault-folder.js');
+  const { vaultFolderIn } = await import('../../stores/embedded/vault/vault-database.js');
   const { EmbeddedSecretStore } = await import('../../stores/embedded/embedded.secret-store.js');
   const { EmbeddedStoreUnusable } = await import('../../stores/embedded/embedded-store-unusable.js');
   const folder = vaultFolderIn(store.dataDir);

@@ -95,7 +95,10 @@ export class ScopeGenerations {
     this.#now += 1;
     this.#raised.delete(scope);
     this.#raised.set(scope, this.#now);
-    if (this.#raised.size > this.maxScopes) this.#forgetOldest();
+    const [oldest] = this.#raised.size > this.maxScopes ? this.#raised : [];
+    if (oldest === undefined) return;
+    this.#raised.delete(oldest[0]);
+    this.#forgotten = oldest[1];
   }
 
   /** Notes that a write to an unknown scope ended. */
@@ -113,14 +116,6 @@ export class ScopeGenerations {
   /** Returns whether a write to this scope ended since a read of that generation began. */
   hasInvalidatedSince(scope: string, generationAtStart: number): boolean {
     return generationAtStart < this.lastOf(scope);
-  }
-
-  #forgetOldest(): void {
-    for (const [scope, generation] of this.#raised) {
-      this.#raised.delete(scope);
-      this.#forgotten = generation;
-      return;
-    }
   }
 }
 

@@ -214,16 +214,12 @@ export class CachedReads {
   }
 
   /** Returns undefined where the store is unreachable or slow. The read goes on for the next caller. */
-  async #unlessUnreachable(reading: Promise<Snapshot>): Promise<Snapshot | undefined> {
-    let cancel: () => void = () => undefined;
-    const tooSlow = new Promise<undefined>((resolve) => {
-      cancel = this.deps.time.after(MAX_WAIT_MS, () => resolve(undefined));
+  #unlessUnreachable(reading: Promise<Snapshot>): Promise<Snapshot | undefined> {
+    const read = reading.catch((error: unknown) => {
+      if (isUnreachable(error)) return undefined;
+      throw error;
     });
-    try {
-      return await Promise.race([reading.catch(undefinedIfUnreachable), tooSlow]);
-    } finally {
-      cancel();
-    }
+    return this.deps.time.within(MAX_WAIT_MS, read, () => undefined);
   }
 
   #ageMs({ time }: Snapshot): number {
@@ -233,9 +229,4 @@ export class CachedReads {
 
 function contentsOf({ secrets, unreadable = [] }: ListedSecrets): ScopeContents {
   return { whole: true, secrets, unreadable: new Set(unreadable) };
-}
-
-function undefinedIfUnreachable(error: unknown): undefined {
-  if (isUnreachable(error)) return undefined;
-  throw error;
 }

@@ -30,8 +30,9 @@ import { LARGE_STEP_BYTES, quietTurn } from '../../concurrency/quiet-turn';
 import { Overloaded } from '../../errors/request-errors';
 import type { Snapshot } from './snapshot';
 
-/** A secret after a write: without a value where it was deleted. */
+/** A secret after a write, in the scope of this key: without a value where it was deleted. */
 interface Written {
+  readonly scope: string;
   readonly name: string;
   readonly value?: string;
 }
@@ -62,7 +63,8 @@ export class CachedSecretStore extends SecretStoreDecorator {
   }
 
   override create(scope: SecretScope, secret: Secret, context: CallContext): Promise<void> {
-    return this.#write(scopeKeyOf(scope), () => this.inner.create(scope, secret, context), secret);
+    const written = { ...secret, scope: scopeKeyOf(scope) };
+    return this.#write(() => this.inner.create(scope, secret, context), written);
   }
 
   override update(
@@ -71,11 +73,8 @@ export class CachedSecretStore extends SecretStoreDecorator {
     context: CallContext,
     precondition?: Precondition,
   ): Promise<void> {
-    return this.#write(
-      scopeKeyOf(scope),
-      () => this.inner.update(scope, secret, context, precondition),
-      secret,
-    );
+    const written = { ...secret, scope: scopeKeyOf(scope) };
+    return this.#write(() => this.inner.update(scope, secret, context, precondition), written);
   }
 
   override delete(
@@ -84,18 +83,17 @@ export class CachedSecretStore extends SecretStoreDecorator {
     context: CallContext,
     precondition?: Precondition,
   ): Promise<void> {
-    return this.#write(scopeKeyOf(scope), () => this.inner.delete(scope, name, context, precondition), {
-      name,
-    });
+    const written = { name, scope: scopeKeyOf(scope) };
+    return this.#write(() => this.inner.delete(scope, name, context, precondition), written);
   }
 
   override removeWorkspace(workspace: StoredWorkspace, context: CallContext): Promise<void> {
-    return this.#write(undefined, () => this.inner.removeWorkspace(workspace, context));
+    return this.#write(() => this.inner.removeWorkspace(workspace, context));
   }
 
   override async retrieve(scope: SecretScope, name: string, context: CallContext): Promise<RetrievedSecret> {
     const { snapshot, ...age } = await this.#reads.get(scope, name, context);
-    if (snapshot.isUnreadable(name)) return this.inner.retrieve(scope, name, context);
+    if (snapshot.unreadable.has(name)) return this.inner.retrieve(scope, name, context);
     const secret = await this.#texts.secret(scopeKeyOf(scope), snapshot, name, context);
     if (secret === 'wiped') return this.inner.retrieve(scope, name, context);
     if (secret !== undefined) return { secret, ...age };
@@ -107,13 +105,13 @@ export class CachedSecretStore extends SecretStoreDecorator {
     const { snapshot, ...age } = await this.#reads.get(scope, undefined, context);
     const secrets = await this.#texts.secrets(scopeKeyOf(scope), snapshot, context);
     if (secrets === 'wiped') return this.inner.list(scope, context);
-    return { secrets, ...age, ...(snapshot.isUnreadable() && { unreadable: [...snapshot.unreadable] }) };
+    return { secrets, ...age, ...(snapshot.unreadable.size > 0 && { unreadable: [...snapshot.unreadable] }) };
   }
 
   /** Measures the cached entry, where there is one of the whole scope. */
   override async measure(scope: SecretScope, context: CallContext): Promise<ScopeUsage> {
     const entry = this.#reads.fresh(scopeKeyOf(scope));
-    return entry?.isWhole === true ? usageOf(entry.sizes()) : this.inner.measure(scope, context);
+    return entry === undefined ? this.inner.measure(scope, context) : usageOf(entry.sizes());
   }
 
   override sizeOf(scope: SecretScope, name: string, context: CallContext): Promise<number | undefined> {
@@ -146,24 +144,27 @@ export class CachedSecretStore extends SecretStoreDecorator {
     await this.inner.close();
   }
 
-  async #write(scope: string | undefined, write: () => Promise<void>, written?: Written): Promise<void> {
+  /** @param written undefined for a write to an unknown scope */
+  async #write(write: () => Promise<void>, written?: Written): Promise<void> {
+    const publish = () =>
+      this.deps.invalidationBus.publish(written === undefined ? 'unknown' : { scope: written.scope });
     try {
       await write();
     } catch (error: unknown) {
       if (leftAsItWas(error)) throw error;
-      if (scope === undefined || written === undefined) this.#reads.invalidate(scope);
-      else this.#invalidateAfterFailure(scope, written, error);
-      await this.#publish(scope);
+      if (written === undefined) this.#reads.invalidate();
+      else this.#invalidateAfterFailure(written, error);
+      await publish();
       throw error;
     }
     // The write resolves only after this replica and then the others have been told.
-    if (scope === undefined || written === undefined) this.#reads.invalidate(scope);
-    else this.#reads.applyWrite(scope, written.name, written.value);
-    await this.#publish(scope);
+    if (written === undefined) this.#reads.invalidate();
+    else this.#reads.applyWrite(written.scope, written.name, written.value);
+    await publish();
   }
 
   /** Entries that agree with the failure of a write must be confirmed, all others are invalidated. */
-  #invalidateAfterFailure(scope: string, { name }: Written, error: unknown): void {
+  #invalidateAfterFailure({ scope, name }: Written, error: unknown): void {
     const agrees = this.#reads.contains(scope, name)
       ? error instanceof SecretAlreadyExists
       : error instanceof SecretNotFound;
@@ -171,10 +172,6 @@ export class CachedSecretStore extends SecretStoreDecorator {
     else if (error instanceof SecretAlreadyExists || error instanceof StoreOutcomeUnknown)
       this.#reads.markNameIndeterminate(scope, name);
     else this.#reads.invalidate(scope);
-  }
-
-  async #publish(scope: string | undefined): Promise<void> {
-    await this.deps.invalidationBus.publish(scope === undefined ? 'unknown' : { scope });
   }
 }
 

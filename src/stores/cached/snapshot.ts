@@ -23,7 +23,13 @@ export interface SnapshotExtent {
  * overwritten when the snapshot is wiped.
  */
 export class Snapshot {
-  #bytes: number;
+  /** The single name that it covers; undefined where it covers the whole scope. */
+  readonly only: string | undefined;
+  /** Names that exist and cannot be read; the store itself then answers with its error. */
+  readonly unreadable: ReadonlySet<string>;
+  readonly revision: string | undefined;
+  /** About how much memory it takes. */
+  readonly bytes: number;
   /** The positions of the values in the block, by name. */
   readonly #positions = new Map<string, readonly [start: number, end: number]>();
   #block: Buffer | undefined;
@@ -33,10 +39,13 @@ export class Snapshot {
   #isWipeDue = false;
 
   constructor(
-    private readonly extent: SnapshotExtent,
-    secrets: readonly Secret[],
+    { only, unreadable, revision }: SnapshotExtent,
+    secrets: readonly { readonly name: string; readonly value: string | Buffer }[],
     time: SnapshotTime,
   ) {
+    this.only = only;
+    this.unreadable = unreadable;
+    this.revision = revision;
     this.#time = time;
     const size = secrets.reduce((sum, { value }) => sum + Buffer.byteLength(value), 0);
     // Not from Node's buffer pool, whose memory is shared with others.
@@ -44,16 +53,11 @@ export class Snapshot {
     let end = 0;
     for (const { name, value } of secrets) {
       const start = end;
-      end += this.#block.write(value, start);
+      end += typeof value === 'string' ? this.#block.write(value, start) : value.copy(this.#block, start);
       this.#positions.set(name, [start, end]);
     }
     const names = secrets.reduce((sum, { name }) => sum + SECRET_OVERHEAD_BYTES + 2 * name.length, 0);
-    this.#bytes = SECRET_OVERHEAD_BYTES + size + names;
-  }
-
-  /** About how much memory it takes. */
-  get bytes(): number {
-    return this.#bytes;
+    this.bytes = SECRET_OVERHEAD_BYTES + size + names;
   }
 
   /**
@@ -61,32 +65,26 @@ export class Snapshot {
    * @param value undefined where the name was deleted
    */
   withWrite(name: string, value: string | undefined, generationAtStart: number): Snapshot {
-    const unreadable = new Set([...this.extent.unreadable].filter((other) => other !== name));
-    const written = value === undefined ? [] : [{ name, value }];
-    const next = new Snapshot({ unreadable }, written, { ...this.#time, generationAtStart });
-    const own = next.#block;
-    const parts = [...this.#positions.keys()]
-      .filter((other) => other !== name)
-      .map((other) => [other, this.#part(other)] as const);
-    if (value !== undefined) parts.push([name, own ?? Buffer.alloc(0)]);
-    next.#take(parts.sort(([one], [other]) => (one < other ? -1 : 1)));
-    own?.fill(0);
+    const unreadable = new Set([...this.unreadable].filter((other) => other !== name));
+    const block = this.#block ?? Buffer.alloc(0);
+    const secrets: { name: string; value: string | Buffer }[] = [...this.#positions]
+      .filter(([other]) => other !== name)
+      .map(([other, [start, end]]) => ({ name: other, value: block.subarray(start, end) }));
+    if (value !== undefined) secrets.push({ name, value });
+    secrets.sort((one, other) => (one.name < other.name ? -1 : 1));
+    const next = new Snapshot({ unreadable }, secrets, { ...this.#time, generationAtStart });
     next.#isIndeterminate = true;
     return next;
   }
 
   /** Whether it covers all names of its scope. */
   get isWhole(): boolean {
-    return this.extent.only === undefined;
+    return this.only === undefined;
   }
 
   /** When it was read, or last confirmed. */
   get time(): SnapshotTime {
     return this.#time;
-  }
-
-  get revision(): string | undefined {
-    return this.extent.revision;
   }
 
   /** Notes that the store confirmed it. Returns false where it was wiped meanwhile. */
@@ -107,13 +105,8 @@ export class Snapshot {
     return this.#isIndeterminate;
   }
 
-  /** The single name that it covers; undefined where it covers the whole scope. */
-  get only(): string | undefined {
-    return this.extent.only;
-  }
-
   covers(name: string): boolean {
-    return this.isWhole || this.extent.only === name;
+    return this.isWhole || this.only === name;
   }
 
   get isEmpty(): boolean {
@@ -122,17 +115,6 @@ export class Snapshot {
 
   has(name: string): boolean {
     return this.#positions.has(name);
-  }
-
-  /** Returns whether this name, or any name, exists and cannot be read; the store itself then answers with its error. */
-  isUnreadable(name?: string): boolean {
-    const { unreadable } = this.extent;
-    return name === undefined ? unreadable.size > 0 : unreadable.has(name);
-  }
-
-  /** Names that exist and cannot be read. */
-  get unreadable(): ReadonlySet<string> {
-    return this.extent.unreadable;
   }
 
   /** Returns the size of a value; 0 where there is none. */
@@ -158,7 +140,7 @@ export class Snapshot {
   /** Returns the size of each secret, its name included; of one that cannot be read, only the size of its name is known. */
   sizes(): ReadonlyMap<string, number> {
     const sizes = new Map<string, number>();
-    for (const name of this.extent.unreadable) sizes.set(name, Buffer.byteLength(name));
+    for (const name of this.unreadable) sizes.set(name, Buffer.byteLength(name));
     for (const [name, [start, end]] of this.#positions)
       sizes.set(name, Buffer.byteLength(name) + end - start);
     return sizes;
@@ -179,26 +161,6 @@ export class Snapshot {
       this.#holders -= 1;
       if (this.#isWipeDue) this.wipe();
     };
-  }
-
-  #part(name: string): Buffer {
-    const [start, end] = this.#positions.get(name) ?? [0, 0];
-    return this.#block?.subarray(start, end) ?? Buffer.alloc(0);
-  }
-
-  /** Replaces its values by a copy of these. */
-  #take(parts: readonly (readonly [name: string, value: Buffer])[]): void {
-    const block = Buffer.allocUnsafeSlow(parts.reduce((sum, [, { length }]) => sum + length, 0));
-    this.#positions.clear();
-    this.#bytes = SECRET_OVERHEAD_BYTES + block.length;
-    let end = 0;
-    for (const [name, value] of parts) {
-      const start = end;
-      end += value.copy(block, start);
-      this.#positions.set(name, [start, end]);
-      this.#bytes += SECRET_OVERHEAD_BYTES + 2 * name.length;
-    }
-    this.#block = block;
   }
 
   #text([start, end]: readonly [number, number]): string {

@@ -1,10 +1,9 @@
-import { readdir, stat, statfs } from 'node:fs/promises';
-import { join } from 'node:path';
+import { randomBytes } from 'node:crypto';
+import { open, rm, stat, statfs, truncate } from 'node:fs/promises';
 import { Mutex } from 'async-mutex';
 import type { MonotonicTime } from '../../time/clock';
 import { StoreFull } from '../../errors/store-errors';
-import { ALL_RECORDS, type VaultDatabase } from './records';
-import { ReserveFile } from './reserve-file';
+import { systemCode } from './embedded-store-unusable';
 
 export interface DiskFigures {
   /** Bytes that may be stored before creates and updates are refused; 0 while they are refused. */
@@ -23,8 +22,6 @@ const MIN_RESERVE_BYTES = 12 * MEBIBYTE;
 const RESERVE_STEP_BYTES = 4 * MEBIBYTE;
 /** Free before a delete: for the log, and for a table of what was in it. */
 const DELETE_BYTES = 4 * MEBIBYTE;
-/** What opening the database writes beside a table of what is in the logs, and a manifest. */
-const OPENING_BYTES = MEBIBYTE / 4;
 /** The part of the reserve that is kept for the next opening: for what that writes, and two logs. */
 const RESERVED_TO_OPEN_BYTES = 6 * MEBIBYTE;
 /** With less storable space than this, large secrets are refused; the largest secret needs less. */
@@ -37,6 +34,10 @@ const MAX_UNMEASURED_BYTES = 2 * MEBIBYTE;
 const REFUSAL_TTL_MS = 100;
 /** Pause after the disk had less space than the file system reported, as under a quota of the user. */
 const SHORTAGE_MS = 5_000;
+
+/** The reserve grows by random bytes of this length, and shrinks by whole blocks, which are what file systems give back. */
+const CHUNK_BYTES = MEBIBYTE;
+const BLOCK_BYTES = 64 * 1024;
 
 interface DiskSources {
   readonly freeBytes: () => Promise<number>;
@@ -98,9 +99,10 @@ export class DiskSpace {
   async freeUp(bytes: number, keptBytes = RESERVED_TO_OPEN_BYTES): Promise<number> {
     return this.changes.runExclusive(async () => {
       await this.readSizes();
-      if (this.free >= bytes || this.reserved <= keptBytes) return this.free;
-      await this.sources.reserve.shrinkBy(bytes - this.free, keptBytes);
-      await this.readSizes();
+      if (this.free < bytes && this.reserved > keptBytes) {
+        await this.sources.reserve.shrinkBy(bytes - this.free, keptBytes);
+        await this.readSizes();
+      }
       return this.free;
     });
   }
@@ -119,6 +121,12 @@ export class DiskSpace {
     return this.measuring;
   }
 
+  /** As much as one step of a compaction may need. That writes no more than the database holds, so the reserve grows with it. */
+  get wantedReserve(): number {
+    const steps = Math.ceil(this.stored / RESERVE_STEP_BYTES);
+    return Math.min(this.maxReserveBytes, MIN_RESERVE_BYTES + steps * RESERVE_STEP_BYTES);
+  }
+
   /** Notes that a write failed for want of space although the file system reported enough; writes pause for a few seconds. */
   noteShortage(): void {
     this.shortageUntilMs = this.time.nowMs() + SHORTAGE_MS;
@@ -129,11 +137,6 @@ export class DiskSpace {
     return { storableBytes: Math.max(0, this.storable) };
   }
 
-  /** How many bytes one step of a compaction may need. */
-  get compactionBytes(): number {
-    return this.wantedReserve;
-  }
-
   private async measureAndGrow(): Promise<void> {
     await this.readSizes();
     const missingToOpen = Math.min(RESERVED_TO_OPEN_BYTES, this.wantedReserve) - this.reserved;
@@ -142,11 +145,7 @@ export class DiskSpace {
       Math.min(missingToOpen, this.free - DELETE_BYTES),
     );
     if (growth <= 0 || this.hasShortage) return;
-    try {
-      await this.sources.reserve.growTo(this.reserved + growth);
-    } catch {
-      this.noteShortage();
-    }
+    await this.sources.reserve.growTo(this.reserved + growth).catch(() => this.noteShortage());
     await this.readSizes();
   }
 
@@ -178,55 +177,60 @@ export class DiskSpace {
     return Math.max(0, this.wantedReserve - this.reserved);
   }
 
-  /** A compaction writes no more than the database holds, so the reserve grows with it. */
-  private get wantedReserve(): number {
-    const steps = Math.ceil(this.stored / RESERVE_STEP_BYTES);
-    return Math.min(this.maxReserveBytes, MIN_RESERVE_BYTES + steps * RESERVE_STEP_BYTES);
-  }
-
   /** Kept free beside the reserve, for LevelDB's own work while it takes creates. */
   private get headroom(): number {
     return Math.min(this.wantedReserve, this.wantedReserve / 4 + RESERVE_STEP_BYTES);
   }
 }
 
-/** Measures the disk of an open database for the first time, and makes the reserve of a new one. */
-export async function openDiskSpace(
-  folder: string,
-  database: VaultDatabase,
-  maxReserveBytes: number,
-  time: MonotonicTime,
-): Promise<DiskSpace> {
-  let stored = 0;
-  const storedBytes = async (): Promise<number> => {
-    // While the database is being reopened, the last known size is returned.
-    if (database.status === 'open')
-      stored = await database.approximateSize(ALL_RECORDS.gte, ALL_RECORDS.lt).catch(() => stored);
-    return stored;
-  };
-  const sources = { freeBytes: () => freeBytesAt(folder), storedBytes, reserve: new ReserveFile(folder) };
-  const disk = new DiskSpace(sources, maxReserveBytes, time);
-  await disk.measure();
-  return disk;
+export async function freeBytesAt(path: string): Promise<number> {
+  const { bavail, bsize } = await statfs(path);
+  return bavail * bsize;
 }
 
 /**
- * Returns how much opening a database may write: a table of what is in its logs, a manifest, and what begins anew. No more than that: a
- * compaction that fails leaves behind what it wrote, and only an opening gives that back, for which a part of the reserve must be left.
+ * A file beside the database that only takes up space. On a full disk it is shrunk, so that the database can be opened and
+ * deletes can be written although others took all the rest.
  */
-export async function bytesToOpen(folder: string): Promise<number> {
-  const written = (await readdir(folder)).filter((name) => /\.log$|^MANIFEST-/.test(name));
-  const sizes = await Promise.all(written.map(async (name) => (await stat(join(folder, name))).size));
-  return sizes.reduce((sum, size) => sum + size, OPENING_BYTES);
-}
+export class ReserveFile {
+  private readonly path: string;
 
-/** Shrinks the reserve before a database is opened, where the disk has too little space otherwise. */
-export async function freeUpToOpen(folder: string): Promise<void> {
-  const missing = (await bytesToOpen(folder)) - (await freeBytesAt(folder));
-  if (missing > 0) await new ReserveFile(folder).shrinkBy(missing, 0);
-}
+  constructor(vaultFolder: string) {
+    this.path = `${vaultFolder}.reserve`;
+  }
 
-async function freeBytesAt(path: string): Promise<number> {
-  const { bavail, bsize } = await statfs(path);
-  return bavail * bsize;
+  async bytes(): Promise<number> {
+    try {
+      return (await stat(this.path)).size;
+    } catch (error: unknown) {
+      if (systemCode(error) === 'ENOENT') return 0;
+      throw error;
+    }
+  }
+
+  /** Grows the file with random bytes, since a file system may compress others. Restores its old size when they do not fit. */
+  async growTo(bytes: number): Promise<void> {
+    const before = await this.bytes();
+    const chunk = randomBytes(CHUNK_BYTES);
+    const file = await open(this.path, 'a', 0o600);
+    try {
+      // A file system that has space for a part of a chunk writes that part.
+      for (let size = before; size < bytes;)
+        size += (await file.write(chunk, 0, Math.min(CHUNK_BYTES, bytes - size))).bytesWritten;
+    } catch (error: unknown) {
+      await file.truncate(before);
+      throw error;
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** Shrinks the file by at least `bytes`, but not below `keptBytes`. */
+  async shrinkBy(bytes: number, keptBytes: number): Promise<void> {
+    const before = await this.bytes();
+    const after = Math.max(keptBytes, Math.floor((before - bytes) / BLOCK_BYTES) * BLOCK_BYTES);
+    if (after >= before) return;
+    if (after === 0) await rm(this.path, { force: true });
+    else await truncate(this.path, after);
+  }
 }

@@ -32,12 +32,11 @@ export class EmbeddedStoreUnusable extends Error {
  * Where abstract-level only says that a database did not open, returns the code of its cause.
  */
 export function systemCode(error: unknown): string {
-  const cause = field(error, 'cause');
-  const code = field(cause ?? error, 'code');
+  const code = foreignField(foreignField(error, 'cause') ?? error, 'code');
   return typeof code === 'string' ? code : 'no code';
 }
 
-/** Not `instanceof Error`: errors of native code belong to the realm that loaded it. */
-function field(error: unknown, name: 'code' | 'cause'): unknown {
+/** Returns a field of an error. Not `instanceof Error`: errors of native code belong to the realm that loaded it. */
+export function foreignField(error: unknown, name: 'code' | 'cause' | 'message'): unknown {
   return typeof error === 'object' && error !== null ? Reflect.get(error, name) : undefined;
 }

@@ -58,23 +58,24 @@ export class EmbeddedDeletionJobStorage extends DeletionJobStorage {
   }
 
   async delete(id: string): Promise<void> {
-    await this.whileOpen(() =>
-      this.mutex.runExclusive(() =>
-        this.writer.write([{ type: 'del', key: this.recordKeys.ofDeletionJob(id) }], true),
-      ),
+    await this.exclusively(() =>
+      this.writer.write([{ type: 'del', key: this.recordKeys.ofDeletionJob(id) }], true),
     );
   }
 
-  /** Stores the job only where the presence of its record is as expected. The mutex is held until it is on disk. */
+  /** Stores the job only where the presence of its record is as expected. */
   private async put({ id, text }: StoredDeletionJob, isExpected: boolean): Promise<void> {
-    await this.whileOpen(() =>
-      this.mutex.runExclusive(async () => {
-        const recordKey = this.recordKeys.ofDeletionJob(id);
-        if ((await this.database.has(recordKey)) !== isExpected) return;
-        const value = seal(this.key, lengthPrefixed(id, text), contextOf(recordKey));
-        await this.writer.write([{ type: 'put', key: recordKey, value }], true);
-      }),
-    );
+    await this.exclusively(async () => {
+      const recordKey = this.recordKeys.ofDeletionJob(id);
+      if ((await this.database.has(recordKey)) !== isExpected) return;
+      const value = seal(this.key, lengthPrefixed(id, text), contextOf(recordKey));
+      await this.writer.write([{ type: 'put', key: recordKey, value }], true);
+    });
+  }
+
+  /** Makes a change while the database is open; the mutex is held until it is on disk. */
+  private exclusively(change: () => Promise<void>): Promise<void> {
+    return this.whileOpen(() => this.mutex.runExclusive(change));
   }
 
   /** @throws NotAuthentic where the record is damaged, of another job or of another format version */

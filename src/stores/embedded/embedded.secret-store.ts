@@ -1,6 +1,6 @@
 import { KeyedMutex } from '../../concurrency/keyed-mutex';
 import { DomainError } from '../../errors/domain-error';
-import { SecretNotFound, StoreUnavailable } from '../../errors/store-errors';
+import { StoreUnavailable } from '../../errors/store-errors';
 import type { Precondition, Secret, SecretScope, ScopeUsage, Usage } from '../../secrets/secret';
 import type { CallContext } from '../../secrets/call-context';
 import {
@@ -13,26 +13,28 @@ import {
 } from '../../secrets/secret-store';
 import { type MonotonicTime, SystemMonotonicTime } from '../../time/clock';
 import type { DeletionJobStorage } from '../../user-deprovisioning/deletion-job-storage';
-import { DataKeys } from './data-keys';
-import { DEFAULT_MAX_RESERVE_BYTES, type DiskFigures, type DiskSpace, openDiskSpace } from './disk-space';
+import {
+  DEFAULT_MAX_RESERVE_BYTES,
+  type DiskFigures,
+  DiskSpace,
+  freeBytesAt,
+  ReserveFile,
+} from './disk-space';
 import { EmbeddedDeletionJobStorage, type WhileOpen } from './embedded.deletion-job-storage';
 import {
+  ALL_RECORDS,
   META_RECORD_KEY,
   RecordKeys,
   secretBytesOf,
-  unsealSecret,
   usageIn,
   type VaultDatabase,
 } from './records';
-import { LARGE_STEP_BYTES, quietTurn } from '../../concurrency/quiet-turn';
-import { ScopeLists } from './scope-lists';
-import { StoredWorkspaces, workspaceKeyOf } from './stored-workspaces';
+import { StoredSecrets } from './stored-secrets';
 import type { WriteOperation } from './vault/commit-queue';
 import { openVault, type Vault, type VaultOptions } from './vault/vault';
-import { unusable } from './vault/vault-database';
-import { vaultFolderIn } from './vault/vault-folder';
+import { unusable, vaultFolderIn } from './vault/vault-database';
 import { VaultWriter, DatabaseRecovery } from './vault/vault-writer';
-import { WritePlans } from './write-plans';
+import { workspaceKeyOf, WorkspaceRecords } from './workspace-records';
 
 export interface EmbeddedStoreOptions extends VaultOptions {
   /** How much disk space is reserved for deletes and the next start, at most; 0 reserves none. */
@@ -47,10 +49,8 @@ export class EmbeddedSecretStore extends SecretStore implements UsageSource, Use
   readonly deletionJobs: DeletionJobStorage;
   private readonly database: VaultDatabase;
   private readonly recordKeys: RecordKeys;
-  private readonly dataKeys: DataKeys;
-  private readonly plans: WritePlans;
-  private readonly workspaces: StoredWorkspaces;
-  private readonly lists: ScopeLists;
+  private readonly workspaces: WorkspaceRecords;
+  private readonly secrets: StoredSecrets;
   private readonly recovery: DatabaseRecovery;
   private readonly writer: VaultWriter;
   private readonly workspaceLocks = new KeyedMutex();
@@ -66,10 +66,8 @@ export class EmbeddedSecretStore extends SecretStore implements UsageSource, Use
     super();
     this.database = database;
     this.recordKeys = new RecordKeys(keys.indexKey);
-    this.dataKeys = new DataKeys(database, keys.wrappingKey, this.recordKeys);
-    this.plans = new WritePlans(database, this.recordKeys, this.dataKeys);
-    this.lists = new ScopeLists(database, this.recordKeys, time);
-    this.workspaces = new StoredWorkspaces(database, this.recordKeys, this.dataKeys);
+    this.workspaces = new WorkspaceRecords(database, keys.wrappingKey, this.recordKeys);
+    this.secrets = new StoredSecrets(database, this.recordKeys, this.workspaces, time);
     this.recovery = new DatabaseRecovery(database, disk, time);
     this.writer = new VaultWriter(database, disk, this.recovery, time);
     const whileOpen: WhileOpen = (work) => this.whileOpen(work);
@@ -100,27 +98,11 @@ export class EmbeddedSecretStore extends SecretStore implements UsageSource, Use
   }
 
   async create(scope: SecretScope, secret: Secret, context: CallContext): Promise<void> {
-    await this.write(scope, context, (workspaceKey) => this.plans.create(workspaceKey, scope, secret));
+    await this.write(scope, context, (workspaceKey) => this.secrets.planCreate(workspaceKey, scope, secret));
   }
 
   async retrieve(scope: SecretScope, name: string, { signal }: CallContext): Promise<RetrievedSecret> {
-    return this.whileOpen(async () => {
-      const recordKey = this.recordKeys.ofSecret(scope, name);
-      const recordOf = async (): Promise<Buffer> => {
-        const record = await this.database.get(recordKey);
-        if (record === undefined) throw new SecretNotFound(name);
-        return record;
-      };
-      let record: Buffer | undefined = await recordOf();
-      if (record.length >= LARGE_STEP_BYTES) {
-        // Read again afterwards: however many wait for their turn, also of clients that have gone, none holds its record.
-        record = undefined;
-        await quietTurn('open', scope.user);
-        signal.throwIfAborted();
-      }
-      const dataKey = await this.dataKeys.ofStored(scope);
-      return { secret: unsealSecret(dataKey, { scope, recordKey }, record ?? (await recordOf())) };
-    });
+    return this.whileOpen(async () => ({ secret: await this.secrets.retrieve(scope, name, signal) }));
   }
 
   async update(
@@ -129,7 +111,7 @@ export class EmbeddedSecretStore extends SecretStore implements UsageSource, Use
     context: CallContext,
     precondition?: Precondition,
   ): Promise<void> {
-    await this.write(scope, context, () => this.plans.update(scope, secret, precondition));
+    await this.write(scope, context, () => this.secrets.planUpdate(scope, secret, precondition));
   }
 
   async delete(
@@ -138,13 +120,11 @@ export class EmbeddedSecretStore extends SecretStore implements UsageSource, Use
     context: CallContext,
     precondition?: Precondition,
   ): Promise<void> {
-    await this.write(scope, context, () => this.plans.delete(scope, name, precondition));
+    await this.write(scope, context, () => this.secrets.planDelete(scope, name, precondition));
   }
 
   async list(scope: SecretScope, { signal }: CallContext): Promise<ListedSecrets> {
-    return this.whileOpen(async () => ({
-      secrets: await this.lists.list(scope, () => this.dataKeys.ofStored(scope), signal),
-    }));
+    return this.whileOpen(async () => ({ secrets: await this.secrets.list(scope, signal) }));
   }
 
   async measure(scope: SecretScope): Promise<ScopeUsage> {
@@ -173,7 +153,7 @@ export class EmbeddedSecretStore extends SecretStore implements UsageSource, Use
       await this.workspaceLocks.run(workspaceKey.toString('latin1'), async () => {
         for await (const deletes of this.workspaces.removal(workspace))
           await this.writer.write(deletes, true);
-        this.dataKeys.forget(workspaceKey);
+        this.workspaces.forgetKey(workspaceKey);
       });
     });
   }
@@ -238,4 +218,24 @@ export class EmbeddedSecretStore extends SecretStore implements UsageSource, Use
       if (this.callsUnderWay === 0) this.lastCallEnded?.();
     }
   }
+}
+
+/** Measures the disk of an open database for the first time, and makes the reserve of a new one. */
+async function openDiskSpace(
+  folder: string,
+  database: VaultDatabase,
+  maxReserveBytes: number,
+  time: MonotonicTime,
+): Promise<DiskSpace> {
+  let stored = 0;
+  const storedBytes = async (): Promise<number> => {
+    // While the database is being reopened, the last known size is returned.
+    if (database.status === 'open')
+      stored = await database.approximateSize(ALL_RECORDS.gte, ALL_RECORDS.lt).catch(() => stored);
+    return stored;
+  };
+  const sources = { freeBytes: () => freeBytesAt(folder), storedBytes, reserve: new ReserveFile(folder) };
+  const disk = new DiskSpace(sources, maxReserveBytes, time);
+  await disk.measure();
+  return disk;
 }

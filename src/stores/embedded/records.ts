@@ -30,12 +30,6 @@ const LAST_NAME = Buffer.alloc(32, 0xff);
 /** A range of record keys, as the database takes it. */
 export type RecordRange = Readonly<Partial<Record<'gte' | 'lt' | 'lte', Buffer>>>;
 
-/** All record keys of one scope. */
-interface ScopeRange {
-  readonly gte: Buffer;
-  readonly lte: Buffer;
-}
-
 /**
  * Makes record keys: keyed hashes, so that no name can be read from the files or guessed without the key.
  * A workspace is 2 | HMAC(user, workspace); a secret is 3 | HMAC(scope) | HMAC(scope, name); a deletion job is 4 | HMAC(id); 32 bytes each.
@@ -57,7 +51,7 @@ export class RecordKeys {
   }
 
   /** Returns the range that holds the secrets of a scope, and nothing else. */
-  ofScope({ user, workspace, environment }: SecretScope): ScopeRange {
+  ofScope({ user, workspace, environment }: SecretScope): RecordRange {
     return scopeRangeOf(Buffer.concat([SECRET, this.hash('scope', user, workspace, environment)]));
   }
 
@@ -73,7 +67,7 @@ export function isSecretKey(recordKey: Buffer): boolean {
 }
 
 /** Returns the range of the scope that a secret's record key belongs to. */
-export function scopeRangeOf(recordKey: Buffer): ScopeRange {
+export function scopeRangeOf(recordKey: Buffer): Required<Pick<RecordRange, 'gte' | 'lte'>> {
   const gte = recordKey.subarray(0, SCOPE_BYTES);
   return { gte, lte: Buffer.concat([gte, LAST_NAME]) };
 }

@@ -4,7 +4,7 @@ import { ListTooLarge, type QuotaLimit } from '../../errors/store-errors';
 import { scopeKeyOf, type SecretScope, type ScopeUsage, type Usage } from '../../secrets/secret';
 import { UNATTENDED } from '../../secrets/call-context';
 import type { UsageSource } from '../../secrets/secret-store';
-import { ScopeUsageCounter, UserUsageCounter, type UsageCounters } from './usage-counters';
+import { difference, ScopeUsageCounter, UserUsageCounter, type UsageCounters } from './usage-counters';
 
 /** How long a measurement is valid, since others may write to a scope without our notice. */
 const MEASUREMENT_TTL_MS = 600_000;
@@ -183,10 +183,6 @@ function isMissing({ measuredAtMs }: UsageCounters): boolean {
 
 function isIdle({ underWay }: UsageCounters): boolean {
   return underWay === 0;
-}
-
-function difference(to: Usage, from: Usage): Usage {
-  return { secrets: to.secrets - from.secrets, bytes: to.bytes - from.bytes };
 }
 
 function finite(limit: number): number {

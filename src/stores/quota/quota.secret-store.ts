@@ -98,9 +98,8 @@ export class QuotaSecretStore extends SecretStoreDecorator {
     const usage = this.#usage.of(scope);
     usage.holders += 1;
     try {
-      if (write.kind === 'delete' && !this.#isCountable(usage, write.name))
-        return await deleteUncounted(usage, call);
-      const counted = await this.#admit(scope, usage, write, context);
+      const isCounted = write.kind !== 'delete' || this.#isCountable(usage, write.name);
+      const counted = isCounted ? await this.#admit(scope, usage, write, context) : undefined;
       await this.#finish(usage, write, counted, call);
     } finally {
       usage.holders -= 1;
@@ -152,20 +151,21 @@ export class QuotaSecretStore extends SecretStoreDecorator {
     }
   }
 
+  /** Sends the write. After a delete that was not counted, the next write measures the usage that is left. */
   async #finish(
     usage: ScopeUsageCounter,
-    write: NameWrite,
-    counted: CountedWrite,
+    { kind, name, bytes }: NameWrite,
+    counted: CountedWrite | undefined,
     call: Call,
   ): Promise<void> {
-    const { kind, name, bytes } = write;
     try {
       await call();
-      counted.end('done');
-      this.#usage.written(usage, name, kind === 'delete' ? undefined : bytes);
+      counted?.end('done');
+      if (counted === undefined) usage.makeStale();
+      else this.#usage.written(usage, name, kind === 'delete' ? undefined : bytes);
     } catch (error: unknown) {
       const isUnknown = error instanceof StoreOutcomeUnknown;
-      counted.end(isUnknown ? 'unknown' : 'failed');
+      counted?.end(isUnknown ? 'unknown' : 'failed');
       if (isUnknown) usage.makeStale();
       throw error;
     }
@@ -197,16 +197,5 @@ export class QuotaSecretStore extends SecretStoreDecorator {
       if (isRefusedRead(error)) return 0;
       throw error;
     }
-  }
-}
-
-/** Deletes without counting; the next write measures the usage that is left. */
-async function deleteUncounted(usage: ScopeUsageCounter, call: Call): Promise<void> {
-  try {
-    await call();
-    usage.makeStale();
-  } catch (error: unknown) {
-    if (error instanceof StoreOutcomeUnknown) usage.makeStale();
-    throw error;
   }
 }

@@ -162,12 +162,15 @@ export class ScopeUsageCounter extends UsageCounters {
   #changed(busy: BusyName, change: () => void): Usage {
     const before = largestOf(busy);
     change();
-    const after = largestOf(busy);
-    const by = { secrets: after.secrets - before.secrets, bytes: after.bytes - before.bytes };
+    const by = difference(largestOf(busy), before);
     this.add(by);
     this.user.add(by);
     return by;
   }
+}
+
+export function difference(to: Usage, from: Usage): Usage {
+  return { secrets: to.secrets - from.secrets, bytes: to.bytes - from.bytes };
 }
 
 function largestOf({ size, writes }: BusyName): Usage {

@@ -3,16 +3,8 @@ import type { MonotonicTime } from '../../time/clock';
 import { ClientGone, InvalidRequest, TooManyRequests } from '../../errors/request-errors';
 import { StoreOutcomeUnknown, StoreUnreachable } from '../../errors/store-errors';
 import type { LogEvent } from '../../logging/log';
-import type { CallContext } from '../../secrets/call-context';
-import type { Precondition, ScopeUsage, Secret, SecretScope } from '../../secrets/secret';
-import type {
-  ListedSecrets,
-  RetrievedSecret,
-  ScopeContents,
-  ScopeSource,
-  StoredWorkspace,
-} from '../../secrets/secret-store';
-import { SecretStoreDecorator, type StoreAdapter } from '../../secrets/secret-store-decorator';
+import type { ScopeSource } from '../../secrets/secret-store';
+import { SecretStoreInterceptor, type StoreAdapter } from '../../secrets/secret-store-decorator';
 
 export const BREAKER_STATES = ['closed', 'open', 'half_open'] as const;
 /** Closed: calls pass. Open: they fail at once. Half open: one call passes, to find out whether the store is back. */
@@ -64,7 +56,7 @@ class Cancelled extends Inconclusive {}
  * A circuit breaker: after five calls in a row without an answer, calls fail at once for a moment instead of after a wait.
  * Then one call at a time tries whether the store is back.
  */
-export class CircuitBreakerSecretStore extends SecretStoreDecorator implements ScopeSource {
+export class CircuitBreakerSecretStore extends SecretStoreInterceptor {
   readonly #policy = circuitBreaker(handleType(Unanswered), {
     halfOpenAfter: AT_ONCE,
     breaker: new ConsecutiveBreaker(FAILURES_IN_A_ROW),
@@ -74,7 +66,7 @@ export class CircuitBreakerSecretStore extends SecretStoreDecorator implements S
   #openMs = HALF_OPEN_AFTER_MS;
 
   constructor(
-    protected override readonly inner: StoreAdapter & ScopeSource,
+    inner: StoreAdapter & ScopeSource,
     private readonly deps: CircuitBreakerDeps,
   ) {
     super(inner);
@@ -82,69 +74,11 @@ export class CircuitBreakerSecretStore extends SecretStoreDecorator implements S
     this.#policy.onStateChange((state) => this.#became(STATE_OF[state]));
   }
 
-  override async create(scope: SecretScope, secret: Secret, context: CallContext): Promise<void> {
+  protected async intercept<T>(call: () => Promise<T>): Promise<T> {
     const isTrial = this.#admit();
-    return this.#judged(this.inner.create(scope, secret, context), isTrial);
-  }
-
-  override async retrieve(scope: SecretScope, name: string, context: CallContext): Promise<RetrievedSecret> {
-    const isTrial = this.#admit();
-    return this.#judged(this.inner.retrieve(scope, name, context), isTrial);
-  }
-
-  override async update(
-    scope: SecretScope,
-    secret: Secret,
-    context: CallContext,
-    precondition?: Precondition,
-  ): Promise<void> {
-    const isTrial = this.#admit();
-    return this.#judged(this.inner.update(scope, secret, context, precondition), isTrial);
-  }
-
-  override async delete(
-    scope: SecretScope,
-    name: string,
-    context: CallContext,
-    precondition?: Precondition,
-  ): Promise<void> {
-    const isTrial = this.#admit();
-    return this.#judged(this.inner.delete(scope, name, context, precondition), isTrial);
-  }
-
-  override async list(scope: SecretScope, context: CallContext): Promise<ListedSecrets> {
-    const isTrial = this.#admit();
-    return this.#judged(this.inner.list(scope, context), isTrial);
-  }
-
-  async readScope(
-    scope: SecretScope,
-    name: string,
-    ifRevision: string | undefined,
-    context: CallContext,
-  ): Promise<ScopeContents | 'unchanged'> {
-    const isTrial = this.#admit();
-    return this.#judged(this.inner.readScope(scope, name, ifRevision, context), isTrial);
-  }
-
-  override async measure(scope: SecretScope, context: CallContext): Promise<ScopeUsage> {
-    const isTrial = this.#admit();
-    return this.#judged(this.inner.measure(scope, context), isTrial);
-  }
-
-  override async sizeOf(scope: SecretScope, name: string, context: CallContext): Promise<number | undefined> {
-    const isTrial = this.#admit();
-    return this.#judged(this.inner.sizeOf(scope, name, context), isTrial);
-  }
-
-  override async workspacesOf(user: string, context: CallContext): Promise<readonly StoredWorkspace[]> {
-    const isTrial = this.#admit();
-    return this.#judged(this.inner.workspacesOf(user, context), isTrial);
-  }
-
-  override async removeWorkspace(workspace: StoredWorkspace, context: CallContext): Promise<void> {
-    const isTrial = this.#admit();
-    return this.#judged(this.inner.removeWorkspace(workspace, context), isTrial);
+    const answer = call();
+    this.#policy.execute(() => this.#judge(answer, isTrial)).catch(() => undefined);
+    return answer;
   }
 
   /** Returns whether the call is a trial. @throws StoreUnreachable where none may be made now */
@@ -156,31 +90,17 @@ export class CircuitBreakerSecretStore extends SecretStoreDecorator implements S
     return isTrial;
   }
 
-  /** Counts how the call ends, and returns the call. */
-  #judged<T>(call: Promise<T>, isTrial: boolean): Promise<T> {
-    this.#policy.execute(() => this.#judge(call, isTrial)).catch(() => undefined);
-    return call;
-  }
-
   /** @throws Unanswered where the call counts as a failure of the store, Inconclusive where it does not count */
   async #judge(answer: Promise<unknown>, isTrial: boolean): Promise<void> {
     const outcome = answer.then(() => undefined, failureIn);
-    const failure = isTrial ? await this.#withinTrial(outcome) : await outcome;
+    const failure = await (isTrial
+      ? this.deps.time.within(TRIAL_TIMEOUT_MS, outcome, () => new Unanswered())
+      : outcome);
     if (failure === undefined) return;
     if (!isTrial) throw failure;
     // An inconclusive trial does not close the breaker, and after a cancelled one the next call is the trial.
     if (failure instanceof Cancelled) this.#openMs = 0;
     throw new Unanswered();
-  }
-
-  async #withinTrial<T>(outcome: Promise<T>): Promise<T | Unanswered> {
-    let cancel = (): void => undefined;
-    const late = new Promise<Unanswered>((resolve) => {
-      cancel = this.deps.time.after(TRIAL_TIMEOUT_MS, () => resolve(new Unanswered()));
-    });
-    const first = await Promise.race([outcome, late]);
-    cancel();
-    return first;
   }
 
   #became(state: BreakerState): void {

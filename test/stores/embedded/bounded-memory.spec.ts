@@ -3,9 +3,9 @@ import { quietTurn } from '../../../src/concurrency/quiet-turn';
 import { ClientGone } from '../../../src/errors/request-errors';
 import { UNATTENDED } from '../../../src/secrets/call-context';
 import type { SecretScope } from '../../../src/secrets/secret';
-import { DataKeys } from '../../../src/stores/embedded/data-keys';
 import { RecordKeys, sealSecret } from '../../../src/stores/embedded/records';
 import { openVault } from '../../../src/stores/embedded/vault/vault';
+import { WorkspaceRecords } from '../../../src/stores/embedded/workspace-records';
 import { buildChildren, type Build, type Child } from './child-process';
 import { at, freshFolder, masterKeyOf, withStore } from './vault-under-test';
 
@@ -24,7 +24,7 @@ async function linesOf(child: Child): Promise<string[]> {
 async function pad(dataDir: string, scope: SecretScope, count: number, bytes: number): Promise<void> {
   const { database, keys } = await openVault({ dataDir, masterKey: masterKeyOf('A') });
   const recordKeys = new RecordKeys(keys.indexKey);
-  const dataKey = (await new DataKeys(database, keys.wrappingKey, recordKeys).find(scope))!;
+  const dataKey = (await new WorkspaceRecords(database, keys.wrappingKey, recordKeys).findKey(scope))!;
   const put = (name: string) => {
     const recordKey = recordKeys.ofSecret(scope, name);
     const value = sealSecret(dataKey, { scope, recordKey }, { name, value: 'v'.repeat(bytes) });

@@ -1,7 +1,7 @@
 import { createSecretKey } from 'node:crypto';
 import { relative } from 'node:path';
 import { MAX_VALUE_BYTES, type SecretScope } from '../../../src/secrets/secret';
-import { openWorkspaceRecord } from '../../../src/stores/embedded/data-keys';
+import { openWorkspaceRecord } from '../../../src/stores/embedded/workspace-records';
 import { META_RECORD_KEY, WORKSPACE_RECORDS } from '../../../src/stores/embedded/records';
 import { openMeta, parseMeta, intoKey } from '../../../src/stores/embedded/vault/vault-meta';
 import {

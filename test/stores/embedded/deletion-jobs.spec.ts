@@ -1,6 +1,6 @@
 import { StoreUnavailable } from '../../../src/errors/store-errors';
 import { DELETION_JOB_RECORDS } from '../../../src/stores/embedded/records';
-import { rotateMasterKey } from '../../../src/stores/embedded/rotate-master-key';
+import { rotateMasterKey } from '../../../src/stores/embedded/vault/vault';
 import { filesBelow, freshFolder, masterKeyOf, openStore, withRecords, withStore } from './vault-under-test';
 
 const JOB = { id: 'removal-canary', text: '{"user":"canary-user"}' };

@@ -3,7 +3,7 @@ import { createSecretKey } from 'node:crypto';
 import { outcome } from '../../conformance/secret-store.conformance';
 import { ENVIRONMENTS } from '../../../src/secrets/secret';
 import type { EmbeddedSecretStore } from '../../../src/stores/embedded/embedded.secret-store';
-import { DataKeys } from '../../../src/stores/embedded/data-keys';
+import { WorkspaceRecords } from '../../../src/stores/embedded/workspace-records';
 import { RecordKeys, type VaultDatabase } from '../../../src/stores/embedded/records';
 import { at, freshFolder, withRecords, withStore } from './vault-under-test';
 
@@ -84,13 +84,13 @@ describe('The data keys in memory', () => {
         return found;
       },
     } as unknown as VaultDatabase;
-    const keys = new DataKeys(database, wrappingKey!, recordKeys);
+    const keys = new WorkspaceRecords(database, wrappingKey!, recordKeys);
     stored = keys.make(workspaceKey, names).sealed;
-    const begunBefore = keys.find(names);
+    const begunBefore = keys.findKey(names);
     stored = undefined;
-    keys.forget(workspaceKey);
+    keys.forgetKey(workspaceKey);
     letGo();
     expect(await begunBefore).toBeDefined();
-    expect(await keys.find(names)).toBeUndefined();
+    expect(await keys.findKey(names)).toBeUndefined();
   });
 });

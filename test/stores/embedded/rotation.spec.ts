@@ -1,6 +1,6 @@
 import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { rotateMasterKey } from '../../../src/stores/embedded/rotate-master-key';
+import { rotateMasterKey } from '../../../src/stores/embedded/vault/vault';
 import { META_RECORD_KEY, WORKSPACE_RECORDS } from '../../../src/stores/embedded/records';
 import { buildChildren, type Build } from './child-process';
 import {

@@ -6,7 +6,7 @@ import { ClassicLevel } from 'classic-level';
 import { DomainError } from '../../../src/errors/domain-error';
 import type { SecretScope } from '../../../src/secrets/secret';
 import { EmbeddedSecretStore } from '../../../src/stores/embedded/embedded.secret-store';
-import { rotateMasterKey } from '../../../src/stores/embedded/rotate-master-key';
+import { rotateMasterKey } from '../../../src/stores/embedded/vault/vault';
 
 /** A process that tests kill: `node store-child.js <job> <dataDir> [<detail>]`. It says each thing as it is done. */
 const SCOPE: SecretScope = { user: 'alice', workspace: 'ws', environment: 'prod' };

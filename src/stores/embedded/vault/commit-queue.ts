@@ -10,9 +10,6 @@ export interface BatchWriter {
   get(key: Buffer): Promise<Buffer | undefined>;
 }
 
-/** Makes the database writable again after a failed write. Resolves to false where only a restart can. */
-export type Recover = (error: unknown) => Promise<boolean>;
-
 /** The disk had no space for the write, and nothing of it was written; the database takes writes again. */
 export class NotWritten extends Error {}
 
@@ -39,7 +36,8 @@ export class CommitQueue {
 
   constructor(
     private readonly database: BatchWriter,
-    private readonly recover: Recover,
+    /** Makes the database writable again after a failed write. Resolves to false where only a restart can. */
+    private readonly recover: (error: unknown) => Promise<boolean>,
   ) {}
 
   /**

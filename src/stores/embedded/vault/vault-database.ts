@@ -1,16 +1,51 @@
-import { access, constants, link, mkdtemp, open, readdir, rm } from 'node:fs/promises';
+import {
+  access,
+  appendFile,
+  constants,
+  link,
+  mkdtemp,
+  open,
+  readdir,
+  rm,
+  stat,
+  writeFile,
+} from 'node:fs/promises';
+import { join } from 'node:path';
 import { ClassicLevel } from 'classic-level';
-import { freeUpToOpen } from '../disk-space';
+import { freeBytesAt, ReserveFile } from '../disk-space';
 import { EmbeddedStoreUnusable, systemCode } from '../embedded-store-unusable';
 import { checkLevelDbFiles } from '../leveldb-files/check-leveldb-files';
 import { DamagedFile, TornTail } from '../leveldb-files/log-records';
 import type { VaultDatabase } from '../records';
-import { join } from 'node:path';
-import { holdsDatabase, vaultFolderIn } from './vault-folder';
 
+/** The files of LevelDB that hold data. */
+const DATA_FILE = /^(MANIFEST-\d+|\d+\.(log|ldb|sst))$/;
 const TORN_HINT =
   'if the power failed while it was written, it was never acknowledged, and npm run inspect-embedded-store puts it aside';
 const MEBIBYTE = 1024 * 1024;
+/** What opening the database writes beside a table of what is in the logs, and a manifest. */
+const OPENING_BYTES = MEBIBYTE / 4;
+
+export function vaultFolderIn(dataDir: string): string {
+  return join(dataDir, 'vault');
+}
+
+/** Returns whether there is a database to open. @throws EmbeddedStoreUnusable when there is something else */
+export async function holdsDatabase(folder: string): Promise<boolean> {
+  const names = await readdir(folder).catch((error: unknown): string[] => {
+    const code = systemCode(error);
+    if (code === 'ENOENT') return [];
+    // ENOTDIR is a file in the place of this folder or of one above it.
+    throw new EmbeddedStoreUnusable('UNWRITABLE', `${folder}: ${code}`);
+  });
+  if (names.length === 0) return false;
+  if (names.includes('CURRENT')) return true;
+  // Never let LevelDB make a new database here: it would delete what is left of the old one.
+  if (names.some((name) => DATA_FILE.test(name))) {
+    throw new EmbeddedStoreUnusable('DAMAGED', `${folder}: its file CURRENT is missing`);
+  }
+  throw new EmbeddedStoreUnusable('FOREIGN', `${folder}: it has files, but no database`);
+}
 
 /**
  * Opens the LevelDB database in a folder that holds one. LevelDB itself would drop damaged parts of its log silently and
@@ -25,7 +60,23 @@ export async function openVaultDatabase(folder: string): Promise<VaultDatabase> 
   } catch (error: unknown) {
     throw unusable(folder, error);
   }
-  return openUnchecked(folder, { createIfMissing: false });
+  return openUnchecked(folder, false);
+}
+
+/**
+ * Returns how much opening a database may write: a table of what is in its logs, a manifest, and what begins anew. No more than that: a
+ * compaction that fails leaves behind what it wrote, and only an opening gives that back, for which a part of the reserve must be left.
+ */
+export async function bytesToOpen(folder: string): Promise<number> {
+  const written = (await readdir(folder)).filter((name) => /\.log$|^MANIFEST-/.test(name));
+  const sizes = await Promise.all(written.map(async (name) => (await stat(join(folder, name))).size));
+  return sizes.reduce((sum, size) => sum + size, OPENING_BYTES);
+}
+
+/** Shrinks the reserve, where the disk has too little space otherwise. */
+async function freeUpToOpen(folder: string): Promise<void> {
+  const missing = (await bytesToOpen(folder)) - (await freeBytesAt(folder));
+  if (missing > 0) await new ReserveFile(folder).shrinkBy(missing, 0);
 }
 
 /** Puts a torn end aside: a write that a power cut tore was never acknowledged. Both a log and the manifest may have one. */
@@ -39,14 +90,8 @@ async function checkAndRecover(folder: string): Promise<void> {
   }
 }
 
-export async function createVaultDatabase(folder: string): Promise<VaultDatabase> {
-  return openUnchecked(folder, { createIfMissing: true, errorIfExists: true });
-}
-
-async function openUnchecked(
-  folder: string,
-  mode: { readonly createIfMissing: boolean; readonly errorIfExists?: boolean },
-): Promise<VaultDatabase> {
+/** Opens the database of a folder as it is, or makes one in an empty folder. @throws EmbeddedStoreUnusable */
+export async function openUnchecked(folder: string, isNew: boolean): Promise<VaultDatabase> {
   const database: VaultDatabase = new ClassicLevel<Buffer, Buffer>(folder, {
     keyEncoding: 'buffer',
     valueEncoding: 'buffer',
@@ -55,7 +100,8 @@ async function openUnchecked(
     // Smaller than LevelDB's defaults: what it rewrites at once must fit on a disk that is nearly full.
     writeBufferSize: MEBIBYTE,
     maxFileSize: MEBIBYTE,
-    ...mode,
+    createIfMissing: isNew,
+    errorIfExists: isNew,
   });
   try {
     await database.open();
@@ -109,17 +155,11 @@ export async function tornTailsIn(dataDir: string): Promise<readonly string[]> {
   return (await readdir(vaultFolderIn(dataDir))).filter((name) => ASIDE.test(name)).sort();
 }
 
-/** Writes a new file, with a number behind its name where the name is taken, and returns its path. */
+/** Writes a new file durably, with a number behind its name where the name is taken, and returns its path. */
 async function writeAside(path: string, tail: Buffer, number = 0): Promise<string> {
   const free = number === 0 ? path : `${path}-${number}`;
   try {
-    const aside = await open(free, 'wx', 0o600);
-    try {
-      await aside.writeFile(tail);
-      await aside.sync();
-    } finally {
-      await aside.close();
-    }
+    await writeFile(free, tail, { flag: 'wx', mode: 0o600, flush: true });
     return free;
   } catch (error: unknown) {
     if (systemCode(error) !== 'EEXIST') throw error;
@@ -134,8 +174,7 @@ async function writeAside(path: string, tail: Buffer, number = 0): Promise<strin
 async function whileLocked<T>(folder: string, work: () => Promise<T>): Promise<T> {
   const beside = await mkdtemp(`${folder}.new-lock-`);
   try {
-    const lock = await open(join(folder, LOCK), 'a', 0o600);
-    await lock.close();
+    await appendFile(join(folder, LOCK), '', { mode: 0o600 });
     await link(join(folder, LOCK), join(beside, LOCK));
 
     const holder = new ClassicLevel(beside);

@@ -31,9 +31,9 @@ export interface VaultKeys {
   readonly indexKey: KeyObject;
 }
 
-export function makeMeta(masterKey: Uint8Array): VaultMeta {
+/** Wraps an index key, a random one where none is given, under the master key and a new salt, and overwrites its bytes. */
+export function makeMeta(masterKey: Uint8Array, indexKey: Uint8Array = randomBytes(KEY_BYTES)): VaultMeta {
   const salt = randomBytes(SALT_BYTES);
-  const indexKey = randomBytes(KEY_BYTES);
   try {
     return { salt, wrappedIndexKey: seal(wrappingKeyOf(masterKey, salt), indexKey, indexKeyContext(salt)) };
   } finally {
@@ -80,16 +80,13 @@ export function openMeta({ salt, wrappedIndexKey }: VaultMeta, masterKey: Uint8A
   return { wrappingKey, indexKey: intoKey(unseal(wrappingKey, wrappedIndexKey, indexKeyContext(salt))) };
 }
 
-/** Wraps the same index key under a new master key and a new salt. @throws NotAuthentic when `masterKey` is another one */
+/** Wraps the same index key under a new master key and a new salt. @throws NotAuthentic when `wrappingKey` is another one */
 export function rewrapMeta(
   { salt, wrappedIndexKey }: VaultMeta,
-  masterKey: Uint8Array,
+  wrappingKey: KeyObject,
   newMasterKey: Uint8Array,
 ): VaultMeta {
-  const newSalt = randomBytes(SALT_BYTES);
-  const from = { wrappingKey: wrappingKeyOf(masterKey, salt), associatedData: indexKeyContext(salt) };
-  const to = { wrappingKey: wrappingKeyOf(newMasterKey, newSalt), associatedData: indexKeyContext(newSalt) };
-  return { salt: newSalt, wrappedIndexKey: rewrapKey(wrappedIndexKey, from, to) };
+  return makeMeta(newMasterKey, unseal(wrappingKey, wrappedIndexKey, indexKeyContext(salt)));
 }
 
 /** @throws EmbeddedStoreUnusable WEAK_MASTER_KEY */
@@ -99,15 +96,11 @@ export function requireStrong(masterKey: Uint8Array): void {
   }
 }
 
-/** Wraps the same key under another wrapping key and other associated data. @throws NotAuthentic */
-export function rewrapKey(
-  wrapped: Uint8Array,
-  from: { readonly wrappingKey: KeyObject; readonly associatedData: Uint8Array },
-  to: { readonly wrappingKey: KeyObject; readonly associatedData: Uint8Array },
-): Buffer {
-  const bytes = unseal(from.wrappingKey, wrapped, from.associatedData);
+/** Wraps the same key under another wrapping key. @throws NotAuthentic */
+export function rewrapKey(wrapped: Uint8Array, from: KeyObject, to: KeyObject, context: Uint8Array): Buffer {
+  const bytes = unseal(from, wrapped, context);
   try {
-    return seal(to.wrappingKey, bytes, to.associatedData);
+    return seal(to, bytes, context);
   } finally {
     bytes.fill(0);
   }

@@ -1,8 +1,10 @@
 import { StoreFull, StoreUnavailable } from '../../../errors/store-errors';
 import type { MonotonicTime } from '../../../time/clock';
-import { type DiskSpace, bytesToOpen } from '../disk-space';
+import type { DiskSpace } from '../disk-space';
+import { foreignField } from '../embedded-store-unusable';
 import { isSecretKey, scopeRangeOf, type VaultDatabase } from '../records';
 import { batchBytes, CommitQueue, NotWritten, type WriteOperation } from './commit-queue';
+import { bytesToOpen } from './vault-database';
 
 const OUT_OF_SPACE = /no space left|quota exceeded/i;
 /** Pause after a reopening that failed for want of disk space. */
@@ -26,7 +28,9 @@ export class DatabaseRecovery {
 
   /** Returns whether the database takes writes again. Where there is too little disk space to reopen it, it stays open for reads. */
   async recoverFrom(error: unknown): Promise<boolean> {
-    return isOutOfSpace(error) && this.reopen();
+    // LevelDB passes on nothing but the system's text.
+    const message = foreignField(error, 'message');
+    return typeof message === 'string' && OUT_OF_SPACE.test(message) && this.reopen();
   }
 
   /** Returns whether the database was reopened since that generation, so that a call that found it closed can be repeated. */
@@ -56,13 +60,6 @@ export class DatabaseRecovery {
     this.generation += 1;
     return true;
   }
-}
-
-/** LevelDB passes on nothing but the system's text. Not `instanceof Error`: see systemCode. */
-function isOutOfSpace(error: unknown): boolean {
-  const message: unknown =
-    typeof error === 'object' && error !== null ? Reflect.get(error, 'message') : undefined;
-  return typeof message === 'string' && OUT_OF_SPACE.test(message);
 }
 
 /** A write to a record that never exists. */
@@ -208,7 +205,7 @@ class SpaceReclaim {
     this.notBeforeMs = this.time.nowMs() + RETRY_RECLAIM_AFTER_MS;
     for (const [from, range] of this.pending) {
       if (this.closed) break;
-      if ((await this.disk.freeUp(this.disk.compactionBytes)) < MIN_FREE_BYTES) return;
+      if ((await this.disk.freeUp(this.disk.wantedReserve)) < MIN_FREE_BYTES) return;
       this.pending.delete(from);
       await this.database.compactRange(...range);
       if (await this.takesWrites()) continue;
