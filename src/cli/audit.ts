@@ -6,8 +6,8 @@ import { parseArgs } from 'node:util';
 import { AuditChain } from '../audit/audit-chain';
 import { type AuditFault, linesOf, verifyAuditFiles } from '../audit/verify-audit-files';
 import { MIN_KEY_BYTES, readKeyFile } from '../config/secret-source';
-import { FollowedFile } from './audit-follow';
 import {
+  FollowedFile,
   matchIn,
   oldestFirst,
   OUTCOMES,

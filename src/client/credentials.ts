@@ -1,10 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { hash } from 'bcryptjs';
-import { errorOf, SecretVaultError } from './errors.js';
+import { errorOf, mayPass, SecretVaultError } from './errors.js';
 import type { SecretVaultOptions } from './options.js';
-import { AnswerTooLarge, post } from './post.js';
 import {
-  answerTooLarge,
   field,
   given,
   isToken,
@@ -13,6 +11,7 @@ import {
   parsed,
   pause,
   pauseMs,
+  post,
   retryAfterSeconds,
 } from './transport.js';
 
@@ -36,6 +35,7 @@ export interface AppProof {
 const BCRYPT_COST = 10;
 const MAX_ATTEMPTS = 5;
 const PROVIDER = { dataType: 'secret', group: 'secret.infisical', version: 'v1' };
+
 const OPERATIONS: readonly Operation[] = [
   'RetrieveSecret',
   'CreateSecret',
@@ -81,9 +81,8 @@ export class AccessTokens implements Credentials {
       } catch (error: unknown) {
         if (!(error instanceof SecretVaultError)) throw error;
         if (error.reason === 'NOT_GRANTED' && this.#withdraw(error.details.grant)) continue;
-        const mayPass = error.reason === 'UNREACHABLE' || error.reason === 'TOO_MANY_REQUESTS';
-        const waitMs = pauseMs(attempts, error.details.retryAfterSeconds);
-        if (!mayPass || attempts >= MAX_ATTEMPTS || waitMs > MAX_RETRY_AFTER_MS) throw error;
+        const waitMs = mayPass(error) ? pauseMs(attempts, error.details.retryAfterSeconds) : Infinity;
+        if (attempts >= MAX_ATTEMPTS || waitMs > MAX_RETRY_AFTER_MS) throw error;
         await pause(waitMs);
       }
     }
@@ -112,7 +111,7 @@ export class AccessTokens implements Credentials {
     try {
       exchange = await post(`${url}/permission/v1alpha1/access`, request, {}, timeoutMs);
     } catch (error: unknown) {
-      if (error instanceof AnswerTooLarge) throw answerTooLarge();
+      if (error instanceof SecretVaultError) throw error;
       throw errorOf(
         'UNREACHABLE',
         'No access token: the service cannot be reached, or gave no answer in time.',

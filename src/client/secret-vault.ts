@@ -18,7 +18,6 @@ import type {
   SecretVaultOptions,
   WatchOptions,
 } from './options.js';
-import { untilAborted } from './post.js';
 import { ReadCache } from './read-cache.js';
 import {
   type Answer,
@@ -29,6 +28,7 @@ import {
   pauseMs,
   send,
   type TransportOptions,
+  untilAborted,
 } from './transport.js';
 import { watchValue } from './watch.js';
 

@@ -1,5 +1,3 @@
-import { type AuditSettings, auditSettings } from './audit-settings';
-import { type ConnectionSettings, connectionSettings } from './connection-settings';
 import { EnvironmentReader, type EnvironmentVariables } from './environment-reader';
 import {
   type GrantSettings,
@@ -12,53 +10,47 @@ import {
 import { type LimitSettings, limitSettings, type QuotaSettings, quotaSettings } from './limit-settings';
 import { type RedisSettings, redisSettings } from './redis-settings';
 import type { SecretSettingName } from './setting-definitions';
-import { type TelemetrySettings, telemetrySettings } from './telemetry-settings';
+import { type StoreSettings, storeSettings } from './store-settings';
 import { type TlsSettings, tlsSettings } from './tls-settings';
 
-export interface CacheSettings {
-  readonly ttlMs: number;
-  readonly maxStaleMs: number;
-  readonly maxEntries: number;
-  readonly maxBytes: number;
-}
+/** The first is the one that stands in for a level that is none. */
+const LOG_LEVELS = ['info', 'trace', 'debug', 'warn', 'error', 'silent'] as const;
 
-type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
-
-interface EmbeddedStoreSettings {
-  readonly kind: 'embedded';
-  readonly dataDir: string;
-  readonly masterKey: Uint8Array;
-  readonly maxDiskReserveBytes: number;
-}
-
-/** Universal Auth or Kubernetes Auth. */
-type InfisicalLogin =
-  | { readonly clientId: string; readonly clientSecret: string }
-  | { readonly identityId: string; readonly tokenFile: string };
-
-export type InfisicalStoreSettings = InfisicalLogin &
-  ConnectionSettings & {
-    readonly kind: 'infisical';
-    readonly url: string;
-    readonly organizationId?: string;
-    readonly timeoutMs: number;
-    readonly cache?: CacheSettings;
+export interface AuditSettings {
+  readonly sinks: 'stdout' | 'file' | 'both';
+  readonly key: Uint8Array;
+  readonly deadlineMs: number;
+  /** Present with `file` and `both`. */
+  readonly file?: {
+    readonly path: string;
+    readonly maxFileBytes: number;
+    readonly maxFileAgeMs: number;
+    readonly keptFiles: number;
+    readonly durability: 'fsync' | 'os';
   };
-
-interface UserTokenSettings {
-  readonly secret: Uint8Array;
-  readonly required: boolean;
-  readonly lldapUrl?: string;
-  readonly adminGroup?: string;
 }
 
-export interface Settings extends TelemetrySettings {
+interface ListenAddress {
   readonly host: string;
   readonly port: number;
-  readonly logLevel: LogLevel;
+}
+
+export interface Settings {
+  readonly host: string;
+  readonly port: number;
+  readonly logLevel: (typeof LOG_LEVELS)[number];
   readonly logFormat: 'auto' | 'json' | 'pretty';
   readonly shutdownTimeoutMs: number;
   readonly responseStyle: 'documented' | 'sidecar';
+  /** Absent where there are no metrics; their library is then not loaded. */
+  readonly metrics?: ListenAddress;
+  /** Absent where there are no traces; their library is then not loaded. */
+  readonly traces?: {
+    /** The collector's base address, without `/v1/traces`. */
+    readonly endpoint: string;
+    /** The share of the traces that begin here which is sampled, 0 to 1; a caller's own trace follows the caller's decision. */
+    readonly share: number;
+  };
   /** Whether the OpenAPI document and its page are served. */
   readonly apiDocs: boolean;
   readonly grants: GrantSettings;
@@ -67,9 +59,14 @@ export interface Settings extends TelemetrySettings {
   readonly settingsRoutes: SettingsRoutesSetting;
   readonly limits: LimitSettings;
   readonly quotas: QuotaSettings;
-  readonly userToken: UserTokenSettings;
+  readonly userToken: {
+    readonly secret: Uint8Array;
+    readonly required: boolean;
+    readonly lldapUrl?: string;
+    readonly adminGroup?: string;
+  };
   readonly accessTokenKey: Uint8Array;
-  readonly store: EmbeddedStoreSettings | InfisicalStoreSettings;
+  readonly store: StoreSettings;
   readonly tls?: TlsSettings;
   /** Absent where nothing is audited. */
   readonly audit?: AuditSettings;
@@ -88,15 +85,6 @@ export class InvalidSettings extends Error {
     this.name = 'InvalidSettings';
   }
 }
-
-const LOG_LEVELS = [
-  'info',
-  'trace',
-  'debug',
-  'warn',
-  'error',
-  'silent',
-] as const satisfies readonly LogLevel[];
 
 /** @throws InvalidSettings */
 export function loadSettings(env: EnvironmentVariables): Settings {
@@ -133,8 +121,8 @@ export function loadSettings(env: EnvironmentVariables): Settings {
     userToken: {
       secret: read.key('USER_TOKEN_SECRET', "must hold the key of the users' tokens"),
       required: read.boolean('USER_TOKEN_REQUIRED'),
-      ...(lldapUrl === undefined ? {} : { lldapUrl }),
-      ...(adminGroup === undefined ? {} : { adminGroup }),
+      ...(lldapUrl !== undefined && { lldapUrl }),
+      ...(adminGroup !== undefined && { adminGroup }),
     },
     accessTokenKey: read.key('ACCESS_TOKEN_KEY', 'must hold the key that signs access tokens'),
     store: storeSettings(read, env),
@@ -152,78 +140,48 @@ function apiDocs(read: EnvironmentReader, env: EnvironmentVariables): boolean {
   return asked === 'on' || (asked === 'auto' && env['NODE_ENV'] !== 'production');
 }
 
-const MEBIBYTE = 1_048_576;
-const UNIVERSAL_AUTH = ['INFISICAL_CLIENT_ID', 'INFISICAL_CLIENT_SECRET'] as const;
-
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-
-/** Chooses Infisical where INFISICAL_URL is set, and the embedded store otherwise. */
-function storeSettings(read: EnvironmentReader, env: EnvironmentVariables): Settings['store'] {
-  const timeoutMs = read.integer('INFISICAL_TIMEOUT_MS', 100, 300_000);
-  const cache = cacheSettings(read);
-  if ((env['INFISICAL_URL'] ?? '') === '') {
-    for (const name of [...UNIVERSAL_AUTH, 'INFISICAL_KUBERNETES_IDENTITY_ID'] as const) {
-      if (isGiven(env, name)) read.problem('INFISICAL_URL', `must be set when ${name} is`);
-    }
-    return {
-      kind: 'embedded',
-      dataDir: read.required('DATA_DIR', 'must name the folder of the embedded store'),
-      masterKey: read.key(
-        'MASTER_KEY',
-        'must hold the master key of the embedded store (or set INFISICAL_URL)',
-      ),
-      maxDiskReserveBytes: read.integer('DISK_RESERVE_MIB', 0, 65_536) * MEBIBYTE,
-    };
-  }
-  const organizationId = read.text('INFISICAL_ORGANIZATION_ID')?.toLowerCase();
-  if (organizationId !== undefined && !UUID.test(organizationId))
-    read.problem(
-      'INFISICAL_ORGANIZATION_ID',
-      'must be the id of an organization, a UUID, not its name or slug',
-    );
-  const url = read.url('INFISICAL_URL') ?? '';
+function telemetrySettings(
+  read: EnvironmentReader,
+  main: ListenAddress,
+): Pick<Settings, 'metrics' | 'traces'> {
+  const endpoint = read.url('OTEL_EXPORTER_OTLP_ENDPOINT')?.replace(/\/v1\/traces$/, '');
+  const share = shareIn(read);
+  const metrics = read.text('METRICS_PORT') === undefined ? undefined : metricsAddress(read, main);
   return {
-    kind: 'infisical',
-    url,
-    ...connectionSettings(read, env, url),
-    ...infisicalLogin(read, env),
-    ...(organizationId === undefined ? {} : { organizationId }),
-    timeoutMs,
-    ...(cache !== undefined && { cache }),
+    ...(metrics !== undefined && { metrics }),
+    ...(endpoint !== undefined && { traces: { endpoint, share } }),
   };
 }
 
-/** Reads the credentials of exactly one way to log in; both are a problem. */
-function infisicalLogin(read: EnvironmentReader, env: EnvironmentVariables): InfisicalLogin {
-  const identityId = read.text('INFISICAL_KUBERNETES_IDENTITY_ID');
-  if (identityId === undefined) {
-    const why =
-      'must be set when INFISICAL_URL is (or INFISICAL_KUBERNETES_IDENTITY_ID, for Kubernetes Auth)';
-    return {
-      clientId: read.credential('INFISICAL_CLIENT_ID', why),
-      clientSecret: read.credential('INFISICAL_CLIENT_SECRET', why),
-    };
-  }
-  for (const name of UNIVERSAL_AUTH) {
-    if (isGiven(env, name))
-      read.problem('INFISICAL_KUBERNETES_IDENTITY_ID', `and ${name} are both set; choose one way to log in`);
-  }
-  const tokenFile = read.required('INFISICAL_KUBERNETES_TOKEN_FILE', 'must name a file');
-  return { identityId, tokenFile };
+function metricsAddress(read: EnvironmentReader, main: ListenAddress): ListenAddress {
+  const host = read.text('METRICS_HOST') ?? main.host;
+  const port = read.integer('METRICS_PORT', 0, 65_535);
+  if (port !== 0 && port === main.port) read.problem('METRICS_PORT', 'must be another port than PORT');
+  return { host, port };
 }
 
-/** Returns undefined where the cache is off. */
-function cacheSettings(read: EnvironmentReader): CacheSettings | undefined {
-  const ttlMs = read.integer('CACHE_TTL_MS', 0, 300_000);
-  const settings = {
-    ttlMs,
-    maxStaleMs: read.integer('CACHE_MAX_STALE_MS', 0, 3_600_000),
-    maxEntries: read.integer('CACHE_MAX_ENTRIES', 1, 1_000_000),
-    maxBytes: read.integer('CACHE_MAX_MIB', 1, 4_096) * MEBIBYTE,
+function shareIn(read: EnvironmentReader): number {
+  const text = read.text('OTEL_TRACES_SAMPLER_ARG') ?? '';
+  const share = /^(0|1|0?\.\d{1,9}|[01]\.0*)$/.test(text) ? Number(text) : NaN;
+  if (share >= 0 && share <= 1) return share;
+  read.problem('OTEL_TRACES_SAMPLER_ARG', 'must be a number from 0 to 1');
+  return 0;
+}
+
+/** Returns undefined where nothing is audited. */
+function auditSettings(read: EnvironmentReader): AuditSettings | undefined {
+  const sinks = read.oneOf('AUDIT', ['off', 'stdout', 'file', 'both']);
+  const deadlineMs = read.integer('AUDIT_DEADLINE_MS', 10, 60_000);
+  const path = read.text('AUDIT_FILE');
+  const limits = {
+    maxFileBytes: read.integer('AUDIT_FILE_MAX_MIB', 1, 100_000) * 1_048_576,
+    maxFileAgeMs: read.integer('AUDIT_FILE_MAX_HOURS', 1, 100_000) * 3_600_000,
+    keptFiles: read.integer('AUDIT_FILES_KEPT', 0, 100_000),
+    durability: read.oneOf('AUDIT_DURABILITY', ['os', 'fsync']),
   };
-  return ttlMs === 0 ? undefined : settings;
-}
-
-function isGiven(env: EnvironmentVariables, name: string): boolean {
-  return [name, `${name}_FILE`].some((variable) => (env[variable] ?? '') !== '');
+  if (sinks === 'off') return undefined;
+  const key = read.key('AUDIT_KEY', 'must hold the key of the audit trail, since AUDIT is not off');
+  if (sinks === 'stdout') return { sinks, key, deadlineMs };
+  if (path === undefined) read.problem('AUDIT_FILE', `must name a file, since AUDIT is ${sinks}`);
+  return { sinks, key, deadlineMs, file: { path: path ?? '', ...limits } };
 }

@@ -1,7 +1,8 @@
-import { fieldsOf } from '../json/json';
 import { constants } from 'node:fs';
 import { open, readFile, rename, rm } from 'node:fs/promises';
-import { WrongMigrationUsage } from './migration-arguments';
+import { errorCodeOf } from '../errors/domain-error';
+import { fieldsOf } from '../json/json';
+import { WrongUsage } from '../stores/infisical/setup/setup-arguments';
 import { type AssignedProject, MigrationFailed } from './predecessor-inventory';
 
 export interface SkippedSecret {
@@ -39,10 +40,7 @@ interface StateContent extends MigrationEnds {
   readonly done: Readonly<Record<string, Readonly<Record<string, EnvironmentResult>>>>;
 }
 
-export interface StateOptions extends MigrationEnds {
-  readonly dryRun: boolean;
-  readonly resume: boolean;
-}
+type StateOptions = MigrationEnds & { readonly dryRun: boolean; readonly resume: boolean };
 
 /**
  * How far a run is, in a file that only its owner may read. It holds names and counts and never a value. Each change is durable when its
@@ -65,16 +63,16 @@ export class MigrationState {
     );
   }
 
-  /** @throws WrongMigrationUsage where there is a state of an earlier run and `resume` is not set; MigrationFailed where it cannot be used */
+  /** @throws WrongUsage where there is a state of an earlier run and `resume` is not set; MigrationFailed where it cannot be used */
   static async open(path: string, options: StateOptions): Promise<MigrationState> {
     const content = await readState(path);
     if (content !== undefined && !options.resume)
-      throw new WrongMigrationUsage(
+      throw new WrongUsage(
         `${path} is of a run that did not end: --resume goes on with it, and takes back the roles that it left.`,
       );
     for (const end of ['source', 'target'] as const)
       if (content !== undefined && content[end] !== options[end])
-        throw new WrongMigrationUsage(
+        throw new WrongUsage(
           `${path} is of a run with another ${end} (Infisical, folder or machine identity): --state names another file.`,
         );
     // What a dry run has read was not written.
@@ -158,7 +156,7 @@ async function readState(path: string): Promise<StateContent | undefined> {
   try {
     text = await readFile(path, 'utf8');
   } catch (error: unknown) {
-    if (fieldsOf(error)['code'] === 'ENOENT') return undefined;
+    if (errorCodeOf(error) === 'ENOENT') return undefined;
     throw new MigrationFailed(`The state of the run in ${path} cannot be read.`);
   }
   try {

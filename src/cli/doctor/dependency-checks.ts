@@ -1,6 +1,7 @@
 import { CLOCK_WINDOW_S } from '../../authn/app-proof.verifier';
 import { trustedAuthorities } from '../../bootstrap/runtime.module';
-import type { InfisicalStoreSettings, Settings } from '../../config/settings';
+import type { Settings } from '../../config/settings';
+import type { InfisicalStoreSettings } from '../../config/store-settings';
 import { lldapFailureOf, PROBE_TOKEN, verifyAtLldap } from '../../lldap/lldap.user-directory';
 import { fixed } from '../../reloadable/reloadable';
 import { SystemClock, SystemMonotonicTime } from '../../time/clock';
