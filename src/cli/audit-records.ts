@@ -25,7 +25,7 @@ export const OUTCOMES: readonly string[] = [...new Set(Object.values(OUTCOME_OF)
 const BEGIN = Buffer.from('{"audit":1,');
 
 /** Returns the record in a line; undefined for any other line, such as one of the log. */
-export function recordIn(line: Buffer): SeenRecord | undefined {
+function recordIn(line: Buffer): SeenRecord | undefined {
   if (!line.subarray(0, BEGIN.length).equals(BEGIN)) return undefined;
   try {
     const record = JSON.parse(line.toString('utf8')) as Partial<Record<string, unknown>>;

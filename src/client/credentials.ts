@@ -22,7 +22,7 @@ export interface Credentials {
   refused(headers: Readonly<Record<string, string>>): boolean;
 }
 
-export interface AppProof {
+interface AppProof {
   /** Where `/permission/v1alpha1/access` is. */
   readonly url: string;
   readonly appKey: string;
@@ -50,7 +50,7 @@ interface AccessToken {
 }
 
 /** Gets access tokens by the app's key and secret: one at a time, and a new one when four fifths of its life are over. */
-export class AccessTokens implements Credentials {
+class AccessTokens implements Credentials {
   readonly #proof: AppProof;
   #token: AccessToken | undefined;
   #pending: Promise<AccessToken> | undefined;
@@ -153,7 +153,7 @@ function refusal({ status, headers }: Response, body: unknown): SecretVaultError
   );
 }
 
-export interface TokenFiles {
+interface TokenFiles {
   /** The ServiceAccount token with the service's audience; the kubelet writes a new one before it expires. */
   readonly serviceAccountTokenFile: string;
   /** Behind an RBAC proxy without an envoy sidecar (Olares 1.12.7 and later): the pod's own token, which the proxy reads. */
@@ -164,7 +164,7 @@ export interface TokenFiles {
 const READ_AGAIN_MS = 60_000;
 
 /** Sends the pod's ServiceAccount token, which is read anew each minute and when it was refused. */
-export class ServiceAccountToken implements Credentials {
+class ServiceAccountToken implements Credentials {
   #read: { readonly headers: Readonly<Record<string, string>>; readonly atMs: number } | undefined;
 
   constructor(private readonly files: TokenFiles) {}

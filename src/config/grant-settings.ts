@@ -6,12 +6,12 @@ import {
 } from './olares-settings';
 import type { EnvironmentReader, EnvironmentVariables } from './environment-reader';
 
-export interface ServiceAccountSetting {
+interface ServiceAccountSetting {
   readonly namespace: string;
   readonly name: string;
 }
 
-export interface RegistrationSettings {
+interface RegistrationSettings {
   readonly kind: 'provider-registry' | 'rbac' | 'both';
   /** The address at which callers reach us. */
   readonly endpoint: { readonly service: string; readonly namespace: string; readonly port: number };
@@ -20,12 +20,11 @@ export interface RegistrationSettings {
 }
 
 const GRANT_FEEDS = ['application-permissions', 'manifests'] as const;
-export type GrantFeedSetting = (typeof GRANT_FEEDS)[number];
 
 export interface KubernetesGrantSettings {
   readonly kind: 'kubernetes';
   /** The kinds of resources that grants are read from, each once. */
-  readonly feeds: readonly GrantFeedSetting[];
+  readonly feeds: readonly (typeof GRANT_FEEDS)[number][];
   /** Present with feed `manifests`. */
   readonly approvalsNamespace?: string;
   /** The variables by which every Kubernetes tool finds its cluster: in the pod, or by KUBECONFIG. */

@@ -7,9 +7,8 @@ import {
   type SettingsRoutesSetting,
   settingsRoutesSetting,
 } from './grant-settings';
-import { type LimitSettings, limitSettings, type QuotaSettings, quotaSettings } from './limit-settings';
 import { type RedisSettings, redisSettings } from './redis-settings';
-import type { SecretSettingName } from './setting-definitions';
+import type { SecretSettingName, SettingName } from './setting-definitions';
 import { type StoreSettings, storeSettings } from './store-settings';
 import { type TlsSettings, tlsSettings } from './tls-settings';
 
@@ -30,10 +29,27 @@ export interface AuditSettings {
   };
 }
 
-interface ListenAddress {
-  readonly host: string;
-  readonly port: number;
+interface RateSetting {
+  readonly perSecond: number;
+  readonly burst: number;
 }
+
+export interface LimitSettings {
+  /** An absent rate does not limit. */
+  readonly rates: Readonly<
+    Record<'app' | 'user', { readonly read?: RateSetting; readonly write?: RateSetting }>
+  >;
+  readonly maxInFlight: number;
+  /** Undefined where the event loop's delay is not limited. */
+  readonly maxLoopDelayMs?: number;
+}
+
+interface QuotaSetting {
+  readonly secrets: number;
+  readonly bytes: number;
+}
+
+type ListenAddress = Pick<Settings, 'host' | 'port'>;
 
 export interface Settings {
   readonly host: string;
@@ -58,7 +74,8 @@ export interface Settings {
   readonly rbacProxy: RbacProxySetting;
   readonly settingsRoutes: SettingsRoutesSetting;
   readonly limits: LimitSettings;
-  readonly quotas: QuotaSettings;
+  /** The quota of one workspace and environment, and that of one user; Infinity where there is no limit. */
+  readonly quotas: { readonly workspace: QuotaSetting; readonly user: QuotaSetting };
   readonly userToken: {
     readonly secret: Uint8Array;
     readonly required: boolean;
@@ -90,17 +107,15 @@ export class InvalidSettings extends Error {
 export function loadSettings(env: EnvironmentVariables): Settings {
   const read = new EnvironmentReader(env);
   const lldapUrl = read.url('LLDAP_URL');
-  if (lldapUrl?.startsWith('https:') === true && env['NODE_TLS_REJECT_UNAUTHORIZED'] === '0') {
+  if (lldapUrl?.startsWith('https:') === true && env['NODE_TLS_REJECT_UNAUTHORIZED'] === '0')
     read.problem('NODE_TLS_REJECT_UNAUTHORIZED', "must not be 0: LLDAP's certificate would go unverified");
-  }
   const adminGroup = read.text('ADMIN_GROUP');
   const grants = grantSettings(read);
   const host = read.required('HOST', 'must be set');
   const port = read.integer('PORT', 0, 65_535);
   const tls = tlsSettings(read);
-  if (tls !== undefined && grants.kind === 'kubernetes' && grants.registration !== undefined) {
+  if (tls !== undefined && grants.kind === 'kubernetes' && grants.registration !== undefined)
     read.problem('PROVIDER_ENDPOINT', 'and TLS_CERT_FILE do not go together: system-server calls plain http');
-  }
   const redis = redisSettings(read);
   const audit = auditSettings(read);
   const settings: Settings = {
@@ -117,7 +132,10 @@ export function loadSettings(env: EnvironmentVariables): Settings {
     rbacProxy: rbacProxySetting(read, grants),
     settingsRoutes: settingsRoutesSetting(read, grants),
     limits: limitSettings(read),
-    quotas: quotaSettings(read),
+    quotas: {
+      workspace: quota(read, 'QUOTA_WORKSPACE_SECRETS', 'QUOTA_WORKSPACE_MIB'),
+      user: quota(read, 'QUOTA_USER_SECRETS', 'QUOTA_USER_MIB'),
+    },
     userToken: {
       secret: read.key('USER_TOKEN_SECRET', "must hold the key of the users' tokens"),
       required: read.boolean('USER_TOKEN_REQUIRED'),
@@ -184,4 +202,46 @@ function auditSettings(read: EnvironmentReader): AuditSettings | undefined {
   if (sinks === 'stdout') return { sinks, key, deadlineMs };
   if (path === undefined) read.problem('AUDIT_FILE', `must name a file, since AUDIT is ${sinks}`);
   return { sinks, key, deadlineMs, file: { path: path ?? '', ...limits } };
+}
+
+/** `<per second>` or `<per second>:<burst>`; the rate may be a fraction. */
+const RATE = /^(\d{1,6}(?:\.\d{1,3})?)(?::(\d{1,6}))?$/;
+
+function limitSettings(read: EnvironmentReader): LimitSettings {
+  const maxLoopDelayMs = read.integer('MAX_EVENT_LOOP_DELAY_MS', 0, 60_000);
+  return {
+    rates: {
+      app: rates(read, 'RATE_LIMIT_APP_READS', 'RATE_LIMIT_APP_WRITES'),
+      user: rates(read, 'RATE_LIMIT_USER_READS', 'RATE_LIMIT_USER_WRITES'),
+    },
+    maxInFlight: read.integer('MAX_IN_FLIGHT', 4, 100_000),
+    ...(maxLoopDelayMs > 0 && { maxLoopDelayMs }),
+  };
+}
+
+function rates(
+  read: EnvironmentReader,
+  ofReads: SettingName,
+  ofWrites: SettingName,
+): LimitSettings['rates']['app'] {
+  const [reads, writes] = [rateOf(read, ofReads), rateOf(read, ofWrites)];
+  return { ...(reads !== undefined && { read: reads }), ...(writes !== undefined && { write: writes }) };
+}
+
+/** Returns undefined for a rate of 0. Without a stated burst it is what two seconds allow. */
+function rateOf(read: EnvironmentReader, name: SettingName): RateSetting | undefined {
+  const [matched, rate = '', burst] = RATE.exec(read.text(name) ?? '') ?? [];
+  const perSecond = Number(rate);
+  const atOnce = burst === undefined ? Math.max(1, Math.ceil(2 * perSecond)) : Number(burst);
+  if (matched === undefined || atOnce < 1 || (perSecond === 0 && burst !== undefined)) {
+    read.problem(name, 'must be <per second> or <per second>:<at once>, such as 200:400, or 0');
+    return undefined;
+  }
+  return perSecond === 0 ? undefined : { perSecond, burst: atOnce };
+}
+
+function quota(read: EnvironmentReader, ofSecrets: SettingName, ofMebibytes: SettingName): QuotaSetting {
+  const secrets = read.integer(ofSecrets, 0, 100_000_000);
+  const mebibytes = read.integer(ofMebibytes, 0, 1_000_000);
+  return { secrets: secrets || Infinity, bytes: mebibytes * 1_048_576 || Infinity };
 }

@@ -36,8 +36,7 @@ interface StateContent extends MigrationEnds {
   readonly dryRun: boolean;
   /** Projects in which our identity was given the role, or was about to be. */
   readonly granted: readonly string[];
-  /** By migrationKey() and environment. */
-  readonly done: Readonly<Record<string, Readonly<Record<string, EnvironmentResult>>>>;
+  readonly done: Record<string, Record<string, EnvironmentResult>>;
 }
 
 type StateOptions = MigrationEnds & { readonly dryRun: boolean; readonly resume: boolean };
@@ -48,7 +47,8 @@ type StateOptions = MigrationEnds & { readonly dryRun: boolean; readonly resume:
  */
 export class MigrationState {
   readonly #granted: Set<string>;
-  readonly #done: Map<string, Map<string, EnvironmentResult>>;
+  /** By migrationKey() and environment. */
+  readonly #done: Record<string, Record<string, EnvironmentResult>>;
   #saving: Promise<void> = Promise.resolve();
   #waiting: Promise<void> | undefined;
 
@@ -58,9 +58,7 @@ export class MigrationState {
     content: Pick<StateContent, 'granted' | 'done'>,
   ) {
     this.#granted = new Set(content.granted);
-    this.#done = new Map(
-      Object.entries(content.done).map(([project, results]) => [project, new Map(Object.entries(results))]),
-    );
+    this.#done = content.done;
   }
 
   /** @throws WrongUsage where there is a state of an earlier run and `resume` is not set; MigrationFailed where it cannot be used */
@@ -88,7 +86,7 @@ export class MigrationState {
 
   /** Whether there is nothing to go on with. */
   get isEmpty(): boolean {
-    return this.#granted.size === 0 && this.#done.size === 0;
+    return this.#granted.size === 0 && Object.keys(this.#done).length === 0;
   }
 
   isGranted(project: string): boolean {
@@ -96,7 +94,7 @@ export class MigrationState {
   }
 
   resultOf(project: AssignedProject, environment: string): EnvironmentResult | undefined {
-    return this.#done.get(migrationKey(project))?.get(environment);
+    return this.#done[migrationKey(project)]?.[environment];
   }
 
   async setGranted(project: string, isGranted: boolean): Promise<void> {
@@ -106,9 +104,7 @@ export class MigrationState {
   }
 
   async setDone(project: AssignedProject, environment: string, result: EnvironmentResult): Promise<void> {
-    const key = migrationKey(project);
-    const results = this.#done.get(key) ?? new Map<string, EnvironmentResult>();
-    this.#done.set(key, results.set(environment, result));
+    (this.#done[migrationKey(project)] ??= {})[environment] = result;
     await this.#save();
   }
 
@@ -129,10 +125,8 @@ export class MigrationState {
 
   async #write(): Promise<void> {
     const { source, target, dryRun } = this.options;
-    const done = Object.fromEntries(
-      [...this.#done].map(([project, results]) => [project, Object.fromEntries(results)]),
-    );
-    const content: StateContent = { version: 1, source, target, dryRun, granted: this.granted, done };
+    const { granted } = this;
+    const content: StateContent = { version: 1, source, target, dryRun, granted, done: this.#done };
     const draft = `${this.path}.new`;
     try {
       await rm(draft, { force: true });

@@ -8,7 +8,7 @@ import { ENVIRONMENTS, type Environment } from '../secrets/secret';
 export class MigrationFailed extends Error {}
 
 /** A person who is a member of a project, and the session by which the predecessor speaks for them. */
-export interface ProjectMember {
+interface ProjectMember {
   readonly userId: string;
   readonly email: string;
   /** Undefined for a member who never used the predecessor. */
@@ -176,7 +176,7 @@ export interface AssignedProject extends KnownProject {
   readonly unknown: readonly string[];
 }
 
-export interface UnassignedProject {
+interface UnassignedProject {
   readonly id: string;
   readonly name: string;
   readonly emails: readonly string[];

@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import type { Environment, Secret } from '../../client/index.js';
+import type { Environment } from '../../client/index.js';
 import { printable, printableJson, printableLine, WrongUse } from '../command-errors';
 import {
   allSecrets,
@@ -118,24 +118,18 @@ export function addDiffCommand(program: Command): void {
         throw new WrongUse('Either a file or --to-env must be given.');
       if (toEnv === from.env) throw new WrongUse('--to-env names the environment that is compared with it.');
       const right = file === undefined ? undefined : await valuesOfFile(file, options.format);
-      const left = await valuesIn(from);
-      const differences = differencesOf(left, right ?? (await valuesIn({ ...from, env: toEnv ?? from.env })));
+      const left = await allSecrets(await openVault(from));
+      const other = { ...from, env: toEnv ?? from.env };
+      const differences = differencesOf(left, right ?? (await allSecrets(await openVault(other))));
       printDifferences(differences, options);
       process.exitCode = differences.length > 0 ? 1 : 0;
     });
 }
 
-async function valuesIn(connection: VaultConnection): Promise<ValuesByName> {
-  return byName(await allSecrets(await openVault(connection)));
-}
-
 async function valuesOfFile(path: string, format: TextFormat | undefined): Promise<ValuesByName> {
   const text = await readText(path, MAX_FILE_BYTES);
   const { parseSecrets } = await import('../files/secret-file.js');
-  return byName(parseSecrets(format ?? formatFor(path), text, inputName(path)));
-}
-
-function byName(secrets: readonly Secret[]): ValuesByName {
+  const secrets = parseSecrets(format ?? formatFor(path), text, inputName(path));
   return new Map(secrets.map(({ name, value }) => [name, value]));
 }
 

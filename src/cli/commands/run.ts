@@ -12,6 +12,9 @@ import {
 } from '../connection';
 import { type Naming, secretVariables } from '../secret-variables';
 
+type Secrets = ReadonlyMap<string, string>;
+type Variables = Readonly<Record<string, string>>;
+
 interface RunOptions extends VaultConnection, Naming {
   readonly only?: readonly string[];
   readonly watch?: true;
@@ -37,24 +40,23 @@ export function addRunCommand(program: Command): void {
     .action(async (file: string, args: string[], options: RunOptions) => {
       const vault = await openVault(options);
       const { only } = options;
-      const read = async (signal?: AbortSignal): Promise<ReadonlyMap<string, string>> => {
-        const call = signal === undefined ? {} : { signal };
-        if (only === undefined)
-          return new Map((await allSecrets(vault, call)).map(({ name, value }) => [name, value] as const));
+      const read = async (signal?: AbortSignal): Promise<Secrets> => {
+        const call = signal && { signal };
+        if (only === undefined) return allSecrets(vault, call);
         const values = new Map<string, string>();
         for (const name of only) values.set(name, await vault.retrieve(name, call));
         return values;
       };
       const inherited = environmentWithoutOurs();
-      const environmentOf = (secrets: ReadonlyMap<string, string>) => ({
+      const environmentOf = (of: Secrets): Variables => ({
         ...inherited,
-        ...secretVariables(secrets, options, inherited),
+        ...secretVariables(of, options, inherited),
       });
       const secrets = await read();
       const running = new SecretProgram(file, args);
       running.start(environmentOf(secrets));
       if (options.watch === true)
-        void running.restartOnChange({ secrets, read, environmentOf, intervalMs: options.interval * 1000 });
+        void running.restartOnChange(secrets, read, environmentOf, options.interval * 1000);
       process.exitCode = await running.ended;
     });
 }
@@ -82,17 +84,6 @@ const STOP_TIMEOUT_MS = 10_000;
 const NOT_FOUND = 127;
 const NOT_EXECUTABLE = 126;
 
-type Secrets = ReadonlyMap<string, string>;
-
-interface SecretChanges {
-  /** Those with which the program was started. */
-  readonly secrets: Secrets;
-  readonly read: (signal: AbortSignal) => Promise<Secrets>;
-  /** @throws CommandFailure where these secrets are not to be handed on */
-  readonly environmentOf: (secrets: Secrets) => Readonly<Record<string, string>>;
-  readonly intervalMs: number;
-}
-
 /** A program that runs in our place: it has our standard streams, our signals are forwarded to it, and its exit code is ours. */
 class SecretProgram {
   /** The exit code, once the program has ended and is not started again. */
@@ -112,7 +103,7 @@ class SecretProgram {
   }
 
   /** Starts the program. The secrets are in its environment alone: not in its arguments, in no file, and not in our own environment. */
-  start(env: Readonly<Record<string, string>>): void {
+  start(env: Variables): void {
     const child = this.#spawn(env);
     this.#child = child;
     child.once('error', (error: NodeJS.ErrnoException) => this.#notStarted(error));
@@ -122,11 +113,20 @@ class SecretProgram {
     });
   }
 
-  /** Starts the program again each time that the secrets are others. Ends with the program; never throws. */
-  async restartOnChange({ secrets, read, environmentOf, intervalMs }: SecretChanges): Promise<void> {
-    let current = keyOf(secrets);
+  /**
+   * Starts the program again each time that the secrets are others. Ends with the program; never throws.
+   * @param first those with which the program was started
+   * @param environmentOf throws a CommandFailure where the secrets are not to be handed on
+   */
+  async restartOnChange(
+    first: Secrets,
+    read: (signal: AbortSignal) => Promise<Secrets>,
+    environmentOf: (secrets: Secrets) => Variables,
+    intervalMs: number,
+  ): Promise<void> {
+    let current = keyOf(first);
     const { signal } = this.#watching;
-    let latest = secrets;
+    let latest = first;
     const readKey = async () => keyOf((latest = await read(signal)));
     try {
       for await (const key of watchValue(readKey, { intervalMs, signal })) {
@@ -139,8 +139,8 @@ class SecretProgram {
     }
   }
 
-  async #restart(environmentOf: SecretChanges['environmentOf'], secrets: Secrets): Promise<void> {
-    let env: Readonly<Record<string, string>>;
+  async #restart(environmentOf: (of: Secrets) => Variables, secrets: Secrets): Promise<void> {
+    let env: Variables;
     try {
       env = environmentOf(secrets);
     } catch (error: unknown) {
@@ -173,7 +173,7 @@ class SecretProgram {
     clearTimeout(late);
   }
 
-  #spawn(env: Readonly<Record<string, string>>): ChildProcess {
+  #spawn(env: Variables): ChildProcess {
     try {
       return spawn(this.file, [...this.args], { env, stdio: 'inherit' });
     } catch (error: unknown) {

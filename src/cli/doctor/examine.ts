@@ -18,26 +18,23 @@ const NEED_SETTINGS = ['infisical', 'cluster', 'lldap', 'redis', 'certificates',
 /** Runs every check of this installation. @param timeoutMs for each of them */
 export async function examine(env: EnvironmentVariables, timeoutMs: number): Promise<readonly CheckResult[]> {
   let settings: Settings | undefined;
-  const configuration = await runChecks(
+  const configuration = async (): Promise<readonly CheckResult[]> => {
+    const checked = await checkConfiguration(env);
+    settings = checked.settings;
+    return checked.results;
+  };
+  const results = await runChecks(
     [
-      {
-        name: 'configuration',
-        run: async () => {
-          const checked = await checkConfiguration(env);
-          settings = checked.settings;
-          return checked.results;
-        },
-      },
+      { name: NAME, run: configuration },
       { name: 'node', run: () => checkNode(env) },
     ],
     timeoutMs,
   );
-  if (settings === undefined)
-    return [
-      ...configuration,
-      ...NEED_SETTINGS.map((name) => skipped(name, 'Not checked, since the configuration is not valid.')),
-    ];
-  return [...configuration, ...(await examineSettings(settings, env, timeoutMs))];
+  if (settings !== undefined) return [...results, ...(await examineSettings(settings, env, timeoutMs))];
+  return [
+    ...results,
+    ...NEED_SETTINGS.map((name) => skipped(name, 'Not checked, since the configuration is not valid.')),
+  ];
 }
 
 async function examineSettings(
@@ -70,24 +67,20 @@ const KNOWN: ReadonlySet<string> = new Set(
   DEFINITIONS.flatMap(([name, { secret }]) => (secret === true ? [name, `${name}_FILE`] : [name])),
 );
 
-export interface CheckedConfiguration {
-  readonly results: readonly CheckResult[];
-  /** Undefined where the service would not start with them. */
-  readonly settings: Settings | undefined;
-}
-
-/** Reads every setting as the service does. On a laptop on which `npm start` ran before, its credentials count. */
-export async function checkConfiguration(env: EnvironmentVariables): Promise<CheckedConfiguration> {
+/**
+ * Reads every setting as the service does. On a laptop on which `npm start` ran before, its credentials count.
+ * @returns no settings where the service would not start with them
+ */
+async function checkConfiguration(
+  env: EnvironmentVariables,
+): Promise<{ readonly results: readonly CheckResult[]; readonly settings?: Settings }> {
   const strangers = unknownVariables(env).map((sentence) => warned(NAME, sentence));
   const irregular = await irregularFiles(env);
   if (irregular.length > 0)
-    return {
-      results: [...irregular.map((sentence) => failed(NAME, sentence)), ...strangers],
-      settings: undefined,
-    };
+    return { results: [...irregular.map((sentence) => failed(NAME, sentence)), ...strangers] };
+  const given = DEFINITIONS.map(([name]) => name).filter((name) => isGiven(env, name));
   try {
     const settings = loadSettings(ownEnvironment(env));
-    const given = DEFINITIONS.map(([name]) => name).filter((name) => isGiven(env, name));
     const told = given.length === 0 ? 'none is set' : `set are ${given.join(', ')}`;
     return {
       results: [ok(NAME, `All ${SETTINGS.size} settings are valid; ${told}.`), ...strangers],
@@ -95,11 +88,11 @@ export async function checkConfiguration(env: EnvironmentVariables): Promise<Che
     };
   } catch (error: unknown) {
     if (!(error instanceof InvalidSettings)) throw error;
-    const hint = isBare(env)
+    const hint = given.every((name) => name === 'NODE_ENV')
       ? [warned(NAME, 'No setting of the service is set here: npm start makes credentials for a laptop.')]
       : [];
     const problems = error.problems.map((problem) => failed(NAME, `${problem}.`));
-    return { results: [...problems, ...hint, ...strangers], settings: undefined };
+    return { results: [...problems, ...hint, ...strangers] };
   }
 }
 
@@ -107,10 +100,6 @@ export async function checkConfiguration(env: EnvironmentVariables): Promise<Che
 function ownEnvironment(env: EnvironmentVariables): EnvironmentVariables {
   const folder = resolve(env['DATA_DIR'] || SETTING_DEFINITIONS.DATA_DIR.default, 'development');
   return existsSync(folder) ? withDevelopmentCredentials(env).env : env;
-}
-
-function isBare(env: EnvironmentVariables): boolean {
-  return DEFINITIONS.every(([name]) => name === 'NODE_ENV' || !isGiven(env, name));
 }
 
 function isGiven(env: EnvironmentVariables, name: string): boolean {
