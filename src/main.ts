@@ -12,7 +12,7 @@ async function main(): Promise<void> {
   });
   // The banner's calls are plain http.
   if (development.selfContained && settings.tls === undefined) {
-    const { printStartBanner, urlOf } = await import('./development/start-banner.js');
+    const { printStartBanner, urlOf } = await import('./development/example-caller.js');
     // The banner is a convenience, and its failure must not end a service that is listening.
     await printStartBanner(
       development.folder,

@@ -1,6 +1,6 @@
 import { Global, Module, type OnApplicationShutdown } from '@nestjs/common';
 import { factory, Runtime } from '../bootstrap/runtime.module';
-import type { AuditSettings } from '../config/audit-settings';
+import type { AuditSettings } from '../config/settings';
 import { ServiceProblems } from '../http/controllers/health.controller';
 import { LogDestination } from '../logging/log';
 import { Telemetry } from '../telemetry/telemetry';

@@ -1,3 +1,6 @@
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
+import { inodeAt, rotatedFilesOf } from '../audit/audit-files';
 import { type AuditRecord, OUTCOME_OF } from '../audit/audit-sink';
 import { linesOf } from '../audit/verify-audit-files';
 
@@ -22,7 +25,7 @@ export const OUTCOMES: readonly string[] = [...new Set(Object.values(OUTCOME_OF)
 const BEGIN = Buffer.from('{"audit":1,');
 
 /** Returns the record in a line; undefined for any other line, such as one of the log. */
-export function recordIn(line: Buffer): SeenRecord | undefined {
+function recordIn(line: Buffer): SeenRecord | undefined {
   if (!line.subarray(0, BEGIN.length).equals(BEGIN)) return undefined;
   try {
     const record = JSON.parse(line.toString('utf8')) as Partial<Record<string, unknown>>;
@@ -111,4 +114,98 @@ export function textOf(record: SeenRecord): string {
 export function plain(text: string | undefined): string {
   if (text === undefined) return '-';
   return /^[\p{L}\p{N}\p{P}\p{S}]+$/u.test(text) ? text : JSON.stringify(text);
+}
+
+const POLL_MS = 250;
+const CHUNK_BYTES = 64 * 1024;
+/** Longer than any record; what is longer is skipped. */
+const MAX_LINE_BYTES = 1024 * 1024;
+const NEWLINE = 0x0a;
+
+/**
+ * Follows an audit file from its beginning, over its rotations: what was written to a file before it was renamed comes first,
+ * then the files that were rotated since, then the one that now has its name.
+ */
+export class FollowedFile {
+  /** Open until the next one is: no other file can get its inode. */
+  #fd: number;
+  #at = 0;
+  #rest = Buffer.alloc(0);
+  /** Rotated files that are read, or older than the first. */
+  readonly #done: Set<string>;
+
+  /** The file must exist. A line is only valid until the next. */
+  constructor(
+    private readonly path: string,
+    private readonly onLine: (line: Buffer) => void,
+  ) {
+    this.#fd = openSync(path, 'r');
+    this.#done = new Set(rotatedFilesOf(path));
+  }
+
+  /** Calls back for each line that is complete, until the signal ends it. */
+  async follow(signal: AbortSignal): Promise<void> {
+    try {
+      while (!signal.aborted) {
+        this.readOn();
+        await pause(POLL_MS, undefined, { signal }).catch(() => undefined);
+      }
+    } finally {
+      closeSync(this.#fd);
+    }
+  }
+
+  /** Reads what there is now. */
+  readOn(): void {
+    this.#readToEnd();
+    const { ino } = fstatSync(this.#fd);
+    // Between a rotation and the next record no file has the name.
+    if ((inodeAt(this.path) ?? ino) === ino) return;
+    const newest = openSync(this.path, 'r');
+    const newestIno = fstatSync(newest).ino;
+    // It may have grown until it was renamed.
+    this.#readToEnd();
+    for (const file of rotatedFilesOf(this.path).filter((one) => !this.#done.has(one))) {
+      const inode = inodeAt(file);
+      if (inode === newestIno) break;
+      this.#done.add(file);
+      if (inode !== ino) this.#goOn(openSync(file, 'r'));
+    }
+    this.#goOn(newest);
+  }
+
+  #goOn(fd: number): void {
+    closeSync(this.#fd);
+    this.#fd = fd;
+    this.#at = 0;
+    this.#rest = Buffer.alloc(0);
+    this.#readToEnd();
+  }
+
+  #readToEnd(): void {
+    // A batch that was not written whole is cut off again.
+    const { size } = fstatSync(this.#fd);
+    if (size < this.#at) {
+      this.#at = size;
+      this.#rest = Buffer.alloc(0);
+    }
+    const chunk = Buffer.alloc(CHUNK_BYTES);
+    for (;;) {
+      const read = readSync(this.#fd, chunk, 0, CHUNK_BYTES, this.#at);
+      if (read === 0) return;
+      this.#at += read;
+      this.#take(chunk.subarray(0, read));
+    }
+  }
+
+  #take(chunk: Buffer): void {
+    const bytes = Buffer.concat([this.#rest, chunk]);
+    let begin = 0;
+    for (let end = bytes.indexOf(NEWLINE); end >= 0; end = bytes.indexOf(NEWLINE, begin)) {
+      this.onLine(bytes.subarray(begin, end));
+      begin = end + 1;
+    }
+    const rest = bytes.subarray(begin);
+    this.#rest = Buffer.from(rest.length > MAX_LINE_BYTES ? Buffer.alloc(0) : rest);
+  }
 }

@@ -19,12 +19,6 @@ interface Refusals {
   readonly last: string;
 }
 
-interface WorkspaceUsers {
-  readonly user: string;
-  readonly workspace: string;
-  readonly apps: readonly string[];
-}
-
 /** The first time that an app read a secret; the name `*` stands for all of a list. */
 interface FirstRead {
   readonly time: string;
@@ -33,21 +27,6 @@ interface FirstRead {
   readonly workspace: string;
   readonly environment: string;
   readonly name: string;
-}
-
-export interface AuditSummary {
-  readonly records: number;
-  readonly from?: string;
-  readonly to?: string;
-  readonly outcomes: Readonly<Record<string, number>>;
-  readonly refusals: readonly Refusals[];
-  readonly unusedForDays: number;
-  readonly unusedGrants: readonly GrantUse[];
-  readonly sharedWorkspaces: readonly WorkspaceUsers[];
-  /** The latest first. */
-  readonly firstReads: readonly FirstRead[];
-  /** Tables that are not whole, since they would have been too large. */
-  readonly incomplete: readonly string[];
 }
 
 /** What a trail says of who used what. Its memory is bounded, however many records there are. */
@@ -96,7 +75,8 @@ export class AuditReport {
     if (isUse && workspace !== undefined) this.#used(record, user, app, workspace);
   }
 
-  summary(): AuditSummary {
+  /** Returns what was added; the first reads begin with the latest. `incomplete` are tables that would have been too large. */
+  summary() {
     const sinceMs = Date.parse(this.#to ?? '') - this.unusedForDays * DAY_MS;
     const isUnused = ({ lastUsed }: GrantUse): boolean =>
       lastUsed === undefined || Date.parse(lastUsed) < sinceMs;
@@ -172,7 +152,7 @@ function byText<Row>(of: (row: Row) => readonly string[]): (a: Row, b: Row) => n
 }
 
 /** Returns the report for people; of each table so many rows at most. */
-export function* reportLines(summary: AuditSummary, rows: number): Generator<string> {
+export function* reportLines(summary: ReturnType<AuditReport['summary']>, rows: number): Generator<string> {
   const { records, from = '-', to = '-', outcomes, unusedForDays } = summary;
   yield `${records} records, ${from} to ${to}.`;
   yield `Outcomes: ${

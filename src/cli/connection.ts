@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { type Command, Option } from 'commander';
 // Only types: the client is loaded when it is used.
-import type { CallOptions, Environment, Secret, SecretVault, SecretVaultOptions } from '../client/index.js';
+import type { CallOptions, Environment, SecretVault } from '../client/index.js';
 import { CommandFailure, WrongUse } from './command-errors';
 
 const ENVIRONMENTS: readonly Environment[] = ['test', 'dev', 'staging', 'prod'];
@@ -39,15 +39,8 @@ export function environmentOption(flags: string, description: string): Option {
  * Returns the secrets of the workspace that the options and the environment variables name. Nothing is asked of the service yet.
  * @throws WrongUse, which names all that is missing
  */
-export async function openVault(options: VaultConnection): Promise<SecretVault> {
-  const { SecretVault } = await import('../client/index.js');
-  return new SecretVault(vaultOptions(options, process.env));
-}
-
-function vaultOptions(
-  { url, workspace, env: environment }: VaultConnection,
-  env: NodeJS.ProcessEnv,
-): SecretVaultOptions {
+export async function openVault({ url, workspace, env: environment }: VaultConnection): Promise<SecretVault> {
+  const { env } = process;
   const missing = [
     ...(isSet(url) ? [] : ['--url or OLARES_SECRETS_URL']),
     ...(isSet(workspace) ? [] : ['--workspace or OLARES_SECRETS_WORKSPACE']),
@@ -60,20 +53,13 @@ function vaultOptions(
     throw new WrongUse(`This is not given: ${missing.join(', ')}.`);
   if (isSet(env[TOKEN_FILE]) && isSet(env[APP_KEY]))
     throw new WrongUse(`Either ${TOKEN_FILE} or ${APP_KEY} may be given, not both.`);
-  return {
-    url: addressIn(url),
-    workspace,
-    environment,
-    ...(isSet(env[TOKEN_FILE])
-      ? { serviceAccountTokenFile: env[TOKEN_FILE] }
-      : { appKey: env[APP_KEY] ?? '', appSecret: secretIn(env, APP_SECRET)?.() ?? '' }),
-    ...userTokenIn(env),
-  };
-}
-
-function userTokenIn(env: NodeJS.ProcessEnv): Pick<SecretVaultOptions, 'userToken'> {
+  const options = { url: addressIn(url), workspace, environment };
+  const credentials = isSet(env[TOKEN_FILE])
+    ? { serviceAccountTokenFile: env[TOKEN_FILE] }
+    : { appKey: env[APP_KEY] ?? '', appSecret: secretIn(env, APP_SECRET)?.() ?? '' };
   const userToken = secretIn(env, USER_TOKEN);
-  return userToken === undefined ? {} : { userToken };
+  const { SecretVault } = await import('../client/index.js');
+  return new SecretVault({ ...options, ...credentials, ...(userToken !== undefined && { userToken }) });
 }
 
 /** Returns what reads the secret of a variable, or of the file that the variable `…_FILE` names: each time anew, for it may be renewed. */
@@ -104,12 +90,16 @@ function isSet(text: string | undefined): text is string {
   return text !== undefined && text !== '';
 }
 
-/** Returns all secrets. @throws CommandFailure where the store cannot show the values of some: whoever needs all does not have them */
-export async function allSecrets(vault: SecretVault, call: CallOptions = {}): Promise<readonly Secret[]> {
+/** Returns all values by name. @throws CommandFailure where the store cannot show some: whoever needs all does not have them */
+export async function allSecrets(
+  vault: SecretVault,
+  call: CallOptions = {},
+): Promise<ReadonlyMap<string, string>> {
   let unreadable: readonly string[] = [];
   const secrets = await vault.list({ ...call, onUnreadable: (names) => (unreadable = names) });
-  if (unreadable.length === 0) return secrets;
-  throw new CommandFailure(3, `The store cannot show the values of ${unreadable.join(', ')}.`);
+  if (unreadable.length > 0)
+    throw new CommandFailure(3, `The store cannot show the values of ${unreadable.join(', ')}.`);
+  return new Map(secrets.map(({ name, value }) => [name, value]));
 }
 
 /** Returns the environment for a program that we start: without what we ourselves prove who we are with. */

@@ -1,6 +1,6 @@
 import '../bootstrap/inspector-signal';
 import { SystemClock } from '../time/clock';
-import { connectionSettings } from '../config/connection-settings';
+import { connectionSettings } from '../config/store-settings';
 import { EnvironmentReader, type EnvironmentVariables } from '../config/environment-reader';
 import { readTextFile } from '../config/secret-source';
 import { infisicalConnection } from '../stores/infisical/infisical.module';
@@ -13,20 +13,21 @@ import type { RouteOptions } from '../stores/infisical/transport/transport-route
 
 const TOKEN_FILE = '/var/run/secrets/kubernetes.io/serviceaccount/token';
 
-/** What a command has of its process, as Node names it. */
-export interface CommandProcess {
-  /** Without Node and the script. */
+/**
+ * The command `npm run infisical:setup`. Returns its exit code: 0 when all is well, 1 when something is missing, 2 for wrong use, 3
+ * after a bootstrap that could not go on. @param args without Node and the script
+ */
+export async function infisicalSetup({
+  args,
+  env,
+  stdout,
+  stderr,
+}: {
   readonly args: readonly string[];
   readonly env: EnvironmentVariables;
   readonly stdout: { write(text: string): void };
   readonly stderr: { write(text: string): void };
-}
-
-/**
- * The command `npm run infisical:setup`. Returns its exit code: 0 when all is well, 1 when something is missing, 2 for wrong use, 3
- * after a bootstrap that could not go on.
- */
-export async function infisicalSetup({ args, env, stdout, stderr }: CommandProcess): Promise<0 | 1 | 2 | 3> {
+}): Promise<0 | 1 | 2 | 3> {
   try {
     const parsed = parseSetupArguments(args, {
       url: env['INFISICAL_URL'],
@@ -57,12 +58,15 @@ function environment(env: EnvironmentVariables, url: string): SetupEnvironment {
     organization: given('INFISICAL_ADMIN_ORGANIZATION'),
     reviewerJwt: given('KUBERNETES_TOKEN_REVIEWER_JWT'),
     credentials: credentials(given),
-    connection: connection(env, url),
+    connection: connectionTo(url, env),
   };
 }
 
-/** Reads the connection from the same variables as the service. */
-function connection(env: EnvironmentVariables, url: string): Pick<RouteOptions, 'authorities' | 'proxyUrl'> {
+/** Reads how an Infisical is connected to from the same variables as the service. @throws WrongUsage */
+export function connectionTo(
+  url: string,
+  env: EnvironmentVariables,
+): Pick<RouteOptions, 'authorities' | 'proxyUrl'> {
   const read = new EnvironmentReader(env);
   const settings = connectionSettings(read, env, url);
   if (read.problems.length > 0) throw new WrongUsage(read.problems.join('; '));
@@ -78,7 +82,8 @@ function credentials(given: (name: string) => string | undefined): LoginCredenti
   return clientId === undefined || clientSecret === undefined ? undefined : { clientId, clientSecret };
 }
 
-function givenIn(env: EnvironmentVariables, name: string): string | undefined {
+/** Returns a variable, or the content of the file that `<NAME>_FILE` names; undefined where it is empty. @throws WrongUsage */
+export function givenIn(env: EnvironmentVariables, name: string): string | undefined {
   const file = name.endsWith('_FILE') ? undefined : env[`${name}_FILE`];
   try {
     const value = file === undefined || file === '' ? env[name] : readTextFile(file);

@@ -6,11 +6,8 @@ import { NestFactory } from '@nestjs/core/nest-factory';
 import { storeBackend } from '../app.module';
 import { AuditModule } from '../audit/audit.module';
 import { RuntimeModule } from '../bootstrap/runtime.module';
-import type { InfisicalStoreSettings, Settings } from '../config/settings';
-import { InvalidSettings, loadSettings } from '../config/settings';
-import { connectionSettings } from '../config/connection-settings';
-import { EnvironmentReader } from '../config/environment-reader';
-import { readTextFile } from '../config/secret-source';
+import { InvalidSettings, loadSettings, type Settings } from '../config/settings';
+import type { InfisicalStoreSettings } from '../config/store-settings';
 import { StoreUnavailable } from '../errors/store-errors';
 import { KubeConfigUnusable, KubernetesApi, kubernetesFailureOf } from '../kubernetes/kubernetes-api';
 import { kubeConfigConnection } from '../kubernetes/kube-config';
@@ -21,14 +18,13 @@ import {
   jsonFile,
   type MigrationArguments,
   parseMigrationArguments,
-  WrongMigrationUsage,
 } from '../migration/migration-arguments';
 import { migrate } from '../migration/migration';
-import { isClean, PrintedProgress, reportOf, reportText } from '../migration/migration-report';
+import { isClean, printedProgress, reportOf, reportText } from '../migration/migration-report';
 import { type MigrationEnds, MigrationState } from '../migration/migration-state';
-import { inventoryOfDatabase } from '../migration/predecessor-database';
 import {
   INVENTORY_QUERY,
+  inventoryOfDatabase,
   MigrationFailed,
   parseInventory,
   parseUsers,
@@ -43,10 +39,11 @@ import { UNATTENDED } from '../secrets/call-context';
 import { SecretStore } from '../secrets/secret-store';
 import type { LoginCredentials } from '../stores/infisical/auth/login-method';
 import { EmbeddedStoreUnusable } from '../stores/embedded/embedded-store-unusable';
-import { infisicalConnection } from '../stores/infisical/infisical.module';
+import { WrongUsage } from '../stores/infisical/setup/setup-arguments';
 import { StoresModule } from '../stores/stores.module';
 import { TelemetryModule } from '../telemetry/telemetry.module';
 import { SystemClock, SystemMonotonicTime } from '../time/clock';
+import { connectionTo, givenIn } from './infisical-setup';
 
 const INTERRUPTED = 130;
 
@@ -72,7 +69,7 @@ async function run(): Promise<number> {
   const options = predecessorOptions(settings);
   const plan = planOf(await inventory(args), await users(args), args.users);
   if (plan.strangers.length > 0)
-    throw new WrongMigrationUsage(`There is no user ${JSON.stringify(plan.strangers[0])}.`);
+    throw new WrongUsage(`There is no user ${JSON.stringify(plan.strangers[0])}.`);
   const interruption = new AbortController();
   const interrupt = (): void => {
     // The second one ends the process at once; --resume takes back what is left.
@@ -94,7 +91,7 @@ async function run(): Promise<number> {
   const server = new PredecessorServer(options, { clock, time, log: NO_LOG, signal });
   try {
     const copier = new SecretCopier(targetOf(stores.get(SecretStore)), time, dryRun, signal);
-    const progress = new PrintedProgress(
+    const progress = printedProgress(
       (text) => void process.stderr.write(text),
       process.stderr.isTTY,
       () => time.nowMs(),
@@ -131,11 +128,11 @@ async function inventory({ projectsFile }: MigrationArguments): Promise<readonly
   if (projectsFile !== undefined) return parseInventory(jsonFile(projectsFile));
   const url = process.env['TAPR_DATABASE_URL'] ?? '';
   if (!/^postgres(ql)?:\/\/[^\s]+$/.test(url))
-    throw new WrongMigrationUsage(
+    throw new WrongUsage(
       'TAPR_DATABASE_URL must be postgres://user@host:5432/database; --projects FILE goes without.',
     );
   if (URL.canParse(url) && new URL(url).password !== '')
-    throw new WrongMigrationUsage(
+    throw new WrongUsage(
       'TAPR_DATABASE_URL must be without a password: give it as TAPR_DATABASE_PASSWORD_FILE.',
     );
   return inventoryOfDatabase({ url, password: given('TAPR_DATABASE_PASSWORD') });
@@ -164,18 +161,11 @@ function predecessorOptions({ store }: Settings): PredecessorOptions {
   const own = store.kind === 'infisical' ? store : undefined;
   const url = (process.env['TAPR_INFISICAL_URL'] || own?.url)?.replace(/\/+$/, '');
   if (url === undefined || !/^https?:\/\/[^\s@?#]+$/.test(url))
-    throw new WrongMigrationUsage(
+    throw new WrongUsage(
       'TAPR_INFISICAL_URL must be the http or https address of the Infisical of the predecessor.',
     );
-  const read = new EnvironmentReader(process.env);
-  const connection = connectionSettings(read, process.env, url);
-  if (read.problems.length > 0) throw new WrongMigrationUsage(read.problems.join('; '));
-  return {
-    url,
-    login: login(own),
-    jwtSecret: given('TAPR_JWT_AUTH_SECRET'),
-    ...infisicalConnection(connection),
-  };
+  const connection = connectionTo(url, process.env);
+  return { url, login: login(own), jwtSecret: given('TAPR_JWT_AUTH_SECRET'), ...connection };
 }
 
 function endsOf({ store }: Settings, { url, login: source }: PredecessorOptions): MigrationEnds {
@@ -190,20 +180,14 @@ function login(own: InfisicalStoreSettings | undefined): LoginCredentials {
   const clientSecret = given('TAPR_INFISICAL_CLIENT_SECRET');
   if (clientId !== undefined && clientSecret !== undefined) return { clientId, clientSecret };
   if (own === undefined || clientId !== undefined || clientSecret !== undefined)
-    throw new WrongMigrationUsage(
+    throw new WrongUsage(
       'TAPR_INFISICAL_CLIENT_ID and TAPR_INFISICAL_CLIENT_SECRET must name the machine identity.',
     );
   return own;
 }
 
 function given(name: string): string | undefined {
-  const file = process.env[`${name}_FILE`];
-  try {
-    const value = file === undefined || file === '' ? process.env[name] : readTextFile(file);
-    return value === '' ? undefined : value;
-  } catch {
-    throw new WrongMigrationUsage(`The file of ${name}_FILE cannot be read.`);
-  }
+  return givenIn(process.env, name);
 }
 
 /** Opens the store as the service does, with its quotas and a shared Redis' lock; audited by the report alone. */
@@ -234,7 +218,7 @@ function targetOf(store: SecretStore): SecretTarget {
 
 /** Returns one sentence for the operator; nothing of a foreign error is printed but its class. */
 function explain(error: unknown): string {
-  const isOurs = [WrongMigrationUsage, MigrationFailed, InvalidSettings, EmbeddedStoreUnusable].some(
+  const isOurs = [WrongUsage, MigrationFailed, InvalidSettings, EmbeddedStoreUnusable].some(
     (kind) => error instanceof kind,
   );
   if (isOurs && error instanceof Error) return error.message;
@@ -243,5 +227,5 @@ function explain(error: unknown): string {
 
 main().catch((error: unknown) => {
   process.stderr.write(`migrate-from-tapr: ${explain(error)}\n`);
-  process.exitCode = error instanceof WrongMigrationUsage || error instanceof InvalidSettings ? 2 : 1;
+  process.exitCode = error instanceof WrongUsage || error instanceof InvalidSettings ? 2 : 1;
 });

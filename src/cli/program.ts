@@ -1,17 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
-import { addCheckManifestCommand } from './commands/check-manifest';
 import { addCompletionCommand } from './commands/completion';
 import { addDevCommand } from './commands/dev';
-import { addDiffCommand } from './commands/diff';
 import { addDoctorCommand } from './commands/doctor';
-import { addEditCommand } from './commands/edit';
-import { addExplainCommand } from './commands/explain';
 import { addExportCommand, addImportCommand } from './commands/file-commands';
-import { addGetCommand, addListCommand } from './commands/read-commands';
+import { addCheckManifestCommand, addExplainCommand } from './commands/manifest-commands';
+import { addDiffCommand, addGetCommand, addListCommand } from './commands/read-commands';
 import { addRunCommand } from './commands/run';
-import { addDeleteCommand, addSetCommand } from './commands/write-commands';
+import { addDeleteCommand, addEditCommand, addSetCommand } from './commands/write-commands';
 
 /** Adds one command. What it needs that is heavy it loads in its action, so that `--help` and completion stay fast. */
 type AddCommand = (program: Command) => void;

@@ -19,6 +19,17 @@ export async function readInput(path: string, maxBytes: number): Promise<Buffer>
   return Buffer.concat(chunks);
 }
 
+/**
+ * Reads UTF-8 text.
+ * @param hint ends the sentence where it is none
+ * @throws CommandFailure where it is none, and as readInput()
+ */
+export async function readText(path: string, maxBytes: number, hint = ''): Promise<string> {
+  const text = utf8Text(await readInput(path, maxBytes));
+  if (text === undefined) throw new CommandFailure(3, `${inputName(path)} is not UTF-8 text${hint}.`);
+  return text;
+}
+
 /** Returns how a sentence names an input. */
 export function inputName(path: string): string {
   return path === '-' ? 'standard input' : path;

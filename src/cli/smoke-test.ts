@@ -1,10 +1,15 @@
 import { isDeepStrictEqual } from 'node:util';
-import { urlOf, exampleWorkspace, SMOKE_TEST_STEPS, type SmokeTestStep } from '../development/start-banner';
 import { loadSettings, type Settings } from '../config/settings';
 import { DirectoryGrantSource } from '../grant-sources/directory/directory.grant-source';
 import type { InstalledApp } from '../authz/grant';
 import { withDevelopmentCredentials } from '../development/development';
-import { exampleHeaders } from '../development/example-headers';
+import {
+  exampleHeaders,
+  exampleWorkspace,
+  SMOKE_TEST_STEPS,
+  type SmokeTestStep,
+  urlOf,
+} from '../development/example-caller';
 
 /**
  * Makes the calls of the start banner to a running service and prints each with its answer; exit code 1 where an answer is

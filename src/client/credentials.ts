@@ -1,10 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { hash } from 'bcryptjs';
-import { errorOf, SecretVaultError } from './errors.js';
+import { errorOf, mayPass, SecretVaultError } from './errors.js';
 import type { SecretVaultOptions } from './options.js';
-import { AnswerTooLarge, post } from './post.js';
 import {
-  answerTooLarge,
   field,
   given,
   isToken,
@@ -13,6 +11,7 @@ import {
   parsed,
   pause,
   pauseMs,
+  post,
   retryAfterSeconds,
 } from './transport.js';
 
@@ -24,7 +23,7 @@ export interface Credentials {
   refused(headers: Readonly<Record<string, string>>): boolean;
 }
 
-export interface AppProof {
+interface AppProof {
   /** Where `/permission/v1alpha1/access` is. */
   readonly url: string;
   readonly appKey: string;
@@ -39,6 +38,7 @@ const MAX_ATTEMPTS = 5;
 /** How long an operation that was refused is not asked for: its grant may have been approved since. */
 const ASK_AGAIN_MS = 60_000;
 const PROVIDER = { dataType: 'secret', group: 'secret.infisical', version: 'v1' };
+
 const OPERATIONS: readonly Operation[] = [
   'RetrieveSecret',
   'CreateSecret',
@@ -53,7 +53,7 @@ interface AccessToken {
 }
 
 /** Gets access tokens by the app's key and secret: one at a time, and a new one when four fifths of its life are over. */
-export class AccessTokens implements Credentials {
+class AccessTokens implements Credentials {
   readonly #proof: AppProof;
   #token: AccessToken | undefined;
   #pending: Promise<AccessToken> | undefined;
@@ -89,9 +89,8 @@ export class AccessTokens implements Credentials {
       } catch (error: unknown) {
         if (!(error instanceof SecretVaultError)) throw error;
         if (error.reason === 'NOT_GRANTED' && this.#withdraw(error.details.grant)) continue;
-        const mayPass = error.reason === 'UNREACHABLE' || error.reason === 'TOO_MANY_REQUESTS';
-        const waitMs = pauseMs(attempts, error.details.retryAfterSeconds);
-        if (!mayPass || attempts >= MAX_ATTEMPTS || waitMs > MAX_RETRY_AFTER_MS) throw error;
+        const waitMs = mayPass(error) ? pauseMs(attempts, error.details.retryAfterSeconds) : Infinity;
+        if (attempts >= MAX_ATTEMPTS || waitMs > MAX_RETRY_AFTER_MS) throw error;
         await pause(waitMs);
       }
     }
@@ -121,7 +120,7 @@ export class AccessTokens implements Credentials {
     try {
       exchange = await post(`${url}/permission/v1alpha1/access`, request, {}, timeoutMs);
     } catch (error: unknown) {
-      if (error instanceof AnswerTooLarge) throw answerTooLarge();
+      if (error instanceof SecretVaultError) throw error;
       throw errorOf(
         'UNREACHABLE',
         'No access token: the service cannot be reached, or gave no answer in time.',
@@ -163,7 +162,7 @@ function refusal({ status, headers }: Response, body: unknown): SecretVaultError
   );
 }
 
-export interface TokenFiles {
+interface TokenFiles {
   /** The ServiceAccount token with the service's audience; the kubelet writes a new one before it expires. */
   readonly serviceAccountTokenFile: string;
   /** Behind an RBAC proxy without an envoy sidecar (Olares 1.12.7 and later): the pod's own token, which the proxy reads. */
@@ -174,7 +173,7 @@ export interface TokenFiles {
 const READ_AGAIN_MS = 60_000;
 
 /** Sends the pod's ServiceAccount token, which is read anew each minute and when it was refused. */
-export class ServiceAccountToken implements Credentials {
+class ServiceAccountToken implements Credentials {
   #read: { readonly headers: Readonly<Record<string, string>>; readonly atMs: number } | undefined;
 
   constructor(private readonly files: TokenFiles) {}

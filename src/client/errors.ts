@@ -94,3 +94,8 @@ export function errorOf(
 ): SecretVaultError {
   return new (CLASSES[reason] ?? SecretVaultError)(reason, message, details);
 }
+
+/** Returns whether the call may be made again, also a write: nothing was done, and the cause may pass. */
+export function mayPass(error: unknown): error is SecretVaultError {
+  return error instanceof UnavailableError || error instanceof RateLimitedError;
+}

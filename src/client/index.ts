@@ -1,13 +1,4 @@
-export type {
-  CacheOptions,
-  CallOptions,
-  Environment,
-  ListOptions,
-  ReadOptions,
-  Secret,
-  SecretVaultOptions,
-  WatchOptions,
-} from './options.js';
+export type * from './options.js';
 export { SecretVault } from './secret-vault.js';
 export {
   NotGrantedError,

@@ -19,7 +19,6 @@ import type {
   SecretVaultOptions,
   WatchOptions,
 } from './options.js';
-import { untilAborted } from './post.js';
 import { ReadCache } from './read-cache.js';
 import {
   type Answer,
@@ -30,6 +29,7 @@ import {
   pauseMs,
   send,
   type TransportOptions,
+  untilAborted,
 } from './transport.js';
 import { watchValue } from './watch.js';
 

@@ -1,5 +1,5 @@
-import { errorOf, OutcomeUnknownError, type Reason, SecretVaultError } from './errors.js';
-import { AnswerTooLarge, post } from './post.js';
+import { setTimeout as delay } from 'node:timers/promises';
+import { errorOf, mayPass, OutcomeUnknownError, type Reason, SecretVaultError } from './errors.js';
 
 export type Operation = 'RetrieveSecret' | 'CreateSecret' | 'UpdateSecret' | 'DeleteSecret' | 'ListSecret';
 
@@ -26,21 +26,12 @@ export interface TransportOptions {
   readonly maxRetries: number;
 }
 
+/** The service answers with less: what has more is something else, or does not mean well. */
+const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
 const FIRST_PAUSE_MS = 100;
 const MAX_PAUSE_MS = 5_000;
 /** A longer wait is the caller's to decide. */
 export const MAX_RETRY_AFTER_MS = 30_000;
-
-/** With these nothing was done, so that also a write may be sent again. */
-const NOTHING_DONE: ReadonlySet<Reason> = new Set([
-  'TOO_MANY_REQUESTS',
-  'OVERLOADED',
-  'SHUTTING_DOWN',
-  'STORE_UNAVAILABLE',
-  'GRANTS_UNAVAILABLE',
-  'IDENTITY_UNAVAILABLE',
-  'AUDIT_UNAVAILABLE',
-]);
 
 /** With these no connection was made, so that nothing was sent. */
 const NOT_CONNECTED: ReadonlySet<unknown> = new Set([
@@ -55,17 +46,13 @@ const NOT_CONNECTED: ReadonlySet<unknown> = new Set([
 /** Sends a call, and repeats it where that is safe. @throws SecretVaultError, or the reason of the caller's signal */
 export async function send(call: Call, options: TransportOptions): Promise<Answer> {
   for (let retries = 0; ; retries++) {
-    let failure: SecretVaultError;
     try {
       return await attempt(call, options.timeoutMs);
     } catch (error: unknown) {
-      if (!(error instanceof SecretVaultError)) throw error;
-      failure = error;
+      const waitMs = mayPass(error) ? pauseMs(retries, error.details.retryAfterSeconds) : Infinity;
+      if (retries >= options.maxRetries || waitMs > MAX_RETRY_AFTER_MS) throw error;
+      await pause(waitMs, call.signal);
     }
-    const isSafe = NOTHING_DONE.has(failure.reason) || failure.reason === 'UNREACHABLE';
-    const waitMs = pauseMs(retries, failure.details.retryAfterSeconds);
-    if (!isSafe || retries >= options.maxRetries || waitMs > MAX_RETRY_AFTER_MS) throw failure;
-    await pause(waitMs, call.signal);
   }
 }
 
@@ -77,18 +64,21 @@ export function pauseMs(retries: number, retryAfterSeconds?: number): number {
 
 /** @throws the reason of the signal when it aborts */
 export async function pause(ms: number, signal?: AbortSignal): Promise<void> {
-  signal?.throwIfAborted();
-  await new Promise<void>((resolve, reject) => {
-    const abort = (): void => {
-      clearTimeout(timer);
-      reject(signal?.reason as Error);
-    };
-    const timer = setTimeout(() => {
-      signal?.removeEventListener('abort', abort);
-      resolve();
-    }, ms);
-    signal?.addEventListener('abort', abort, { once: true });
+  await delay(ms, undefined, signal && { signal }).catch(() => {
+    throw signal?.reason;
   });
+}
+
+/** Waits for work that others may share and that goes on. @throws the reason of the signal when it aborts */
+export async function untilAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return work;
+  signal.throwIfAborted();
+  let abort = (): void => undefined;
+  const aborted = new Promise<never>((_resolve, reject) => {
+    abort = () => reject(signal.reason as Error);
+    signal.addEventListener('abort', abort, { once: true });
+  });
+  return Promise.race([work, aborted]).finally(() => signal.removeEventListener('abort', abort));
 }
 
 async function attempt({ url, body, headers, isRead, signal }: Call, timeoutMs: number): Promise<Answer> {
@@ -98,9 +88,9 @@ async function attempt({ url, body, headers, isRead, signal }: Call, timeoutMs: 
     ({ response, text } = await post(url, body, headers, timeoutMs, signal));
   } catch (error: unknown) {
     signal?.throwIfAborted();
-    if (error instanceof AnswerTooLarge) throw answerTooLarge();
+    if (error instanceof SecretVaultError) throw error;
     // The error of fetch is not its cause: it may hold the address with its query, and more in later versions.
-    if (isRead || NOT_CONNECTED.has(codeOf(error)))
+    if (isRead || NOT_CONNECTED.has(field(field(error, 'cause'), 'code')))
       throw errorOf('UNREACHABLE', 'The service cannot be reached, or gave no answer in time.');
     throw new OutcomeUnknownError(
       'STORE_OUTCOME_UNKNOWN',
@@ -110,13 +100,59 @@ async function attempt({ url, body, headers, isRead, signal }: Call, timeoutMs: 
   return answerIn(response, text, isRead);
 }
 
-export function answerTooLarge(): SecretVaultError {
-  return errorOf('NOT_UNDERSTOOD', 'The answer is too large for one of the secret service.');
+/**
+ * Posts a body as JSON. Its time limit is a timer that keeps the process alive and ends the wait by itself: a fetch whose connection is lost
+ * at the wrong moment may never settle, and a process that waits for nothing else then ends with exit code 13.
+ * @throws SecretVaultError where the answer is too large, what fetch throws, or an AbortError when the time is over or the signal aborts
+ */
+export async function post(
+  url: string,
+  body: object,
+  headers: Readonly<Record<string, string>>,
+  timeoutMs: number,
+  signal?: AbortSignal,
+): Promise<{ readonly response: Response; readonly text: string }> {
+  signal?.throwIfAborted();
+  const controller = new AbortController();
+  const abort = (): void => controller.abort();
+  signal?.addEventListener('abort', abort, { once: true });
+  const timer = setTimeout(abort, timeoutMs);
+  const exchange = async () => {
+    const response = await fetch(url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...headers },
+      body: JSON.stringify(body),
+      // The credentials are for nobody else.
+      redirect: 'manual',
+      signal: controller.signal,
+    });
+    return { response, text: await textOf(response) };
+  };
+  try {
+    return await untilAborted(exchange(), controller.signal);
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', abort);
+  }
 }
 
-function codeOf(error: unknown): unknown {
-  const cause = error instanceof Error ? error.cause : undefined;
-  return field(cause, 'code');
+/** Counts the bytes after decompression, which are those that are held. */
+async function textOf({ body }: Response): Promise<string> {
+  if (body === null) return '';
+  const reader: ReadableStreamDefaultReader<Uint8Array> = body.getReader();
+  const decoder = new TextDecoder();
+  let text = '';
+  let bytes = 0;
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return text + decoder.decode();
+    bytes += value.byteLength;
+    if (bytes > MAX_ANSWER_BYTES) {
+      await reader.cancel();
+      throw errorOf('NOT_UNDERSTOOD', 'The answer is too large for one of the secret service.');
+    }
+    text += decoder.decode(value, { stream: true });
+  }
 }
 
 /** system-server's sentence about a provider whose answer was 400 or more. */

@@ -1,4 +1,4 @@
-import { SecretVaultError, UnavailableError } from './errors.js';
+import { mayPass } from './errors.js';
 import type { WatchOptions } from './options.js';
 import { pause } from './transport.js';
 
@@ -25,7 +25,7 @@ export async function* watchValue(
       last = { value };
     } catch (error: unknown) {
       if (isAborted(signal)) return;
-      if (!(error instanceof SecretVaultError) || !mayPass(error)) throw error;
+      if (!mayPass(error)) throw error;
       failures += 1;
       const backOffMs = Math.min(MAX_PAUSE_MS, intervalMs * 2 ** Math.min(failures, 10));
       const askedMs = (error.details.retryAfterSeconds ?? 0) * 1000;
@@ -41,8 +41,4 @@ export async function* watchValue(
 
 function isAborted(signal: AbortSignal | undefined): boolean {
   return signal?.aborted === true;
-}
-
-function mayPass(error: SecretVaultError): boolean {
-  return error instanceof UnavailableError || error.reason === 'TOO_MANY_REQUESTS';
 }

@@ -100,8 +100,12 @@ export class EnvironmentReader {
 
   /** Reads a credential that may be absent. */
   optionalCredential(name: SecretSettingName): string | undefined {
-    const isGiven = [name, `${name}_FILE`].some((variable) => (this.env[variable] ?? '') !== '');
-    return isGiven ? this.credential(name, 'must hold something') : undefined;
+    return this.isGiven(name) ? this.credential(name, 'must hold something') : undefined;
+  }
+
+  /** Returns whether a variable is set, or the one that names its file. */
+  isGiven(name: SettingName): boolean {
+    return [name, `${name}_FILE`].some((variable) => (this.env[variable] ?? '') !== '');
   }
 
   private fileOf(name: SecretSettingName): string | undefined {

@@ -6,17 +6,12 @@ import {
 } from './olares-settings';
 import type { EnvironmentReader, EnvironmentVariables } from './environment-reader';
 
-export interface DirectoryGrantSettings {
-  readonly kind: 'directory';
-  readonly dir: string;
-}
-
-export interface ServiceAccountSetting {
+interface ServiceAccountSetting {
   readonly namespace: string;
   readonly name: string;
 }
 
-export interface RegistrationSettings {
+interface RegistrationSettings {
   readonly kind: 'provider-registry' | 'rbac' | 'both';
   /** The address at which callers reach us. */
   readonly endpoint: { readonly service: string; readonly namespace: string; readonly port: number };
@@ -25,12 +20,11 @@ export interface RegistrationSettings {
 }
 
 const GRANT_FEEDS = ['application-permissions', 'manifests'] as const;
-export type GrantFeedSetting = (typeof GRANT_FEEDS)[number];
 
 export interface KubernetesGrantSettings {
   readonly kind: 'kubernetes';
   /** The kinds of resources that grants are read from, each once. */
-  readonly feeds: readonly GrantFeedSetting[];
+  readonly feeds: readonly (typeof GRANT_FEEDS)[number][];
   /** Present with feed `manifests`. */
   readonly approvalsNamespace?: string;
   /** The variables by which every Kubernetes tool finds its cluster: in the pod, or by KUBECONFIG. */
@@ -40,7 +34,7 @@ export interface KubernetesGrantSettings {
   /** Those that may call on behalf of users. */
   readonly trustedServiceAccounts: readonly ServiceAccountSetting[];
   /** What proves a system-server: the address of its pod, or nothing. */
-  readonly systemServerProof: SystemServerProofSetting;
+  readonly systemServerProof: 'address' | 'off';
   /** Those that may report created and deleted users. */
   readonly systemEventServiceAccounts: readonly ServiceAccountSetting[];
   /** Those of the Settings app; in a namespace `<user>` stands for the user whom it serves. */
@@ -52,9 +46,7 @@ export interface KubernetesGrantSettings {
   readonly registration?: RegistrationSettings;
 }
 
-type SystemServerProofSetting = 'address' | 'off';
-
-export type GrantSettings = DirectoryGrantSettings | KubernetesGrantSettings;
+export type GrantSettings = { readonly kind: 'directory'; readonly dir: string } | KubernetesGrantSettings;
 
 const ENDPOINT = /^([a-z]([-a-z0-9]{0,61}[a-z0-9])?)\.([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?):(\d{1,5})$/;
 /** Of a namespace, or of the provider that we are. */
@@ -63,12 +55,7 @@ const SERVICE_ACCOUNT = /^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?):([a-z0-9]([-a-z0-
 
 const PREDECESSOR_SERVICE = { service: 'infisical-service', namespace: 'os-protected' };
 
-const KUBERNETES_VARIABLES = [
-  'KUBECONFIG',
-  'HOME',
-  'KUBERNETES_SERVICE_HOST',
-  'KUBERNETES_SERVICE_PORT',
-] as const;
+const KUBERNETES_VARIABLES = ['KUBECONFIG', 'HOME', 'KUBERNETES_SERVICE_HOST', 'KUBERNETES_SERVICE_PORT'];
 
 export function grantSettings(read: EnvironmentReader): GrantSettings {
   if (read.oneOf('GRANTS_SOURCE', ['directory', 'kubernetes']) === 'directory') {
@@ -77,7 +64,7 @@ export function grantSettings(read: EnvironmentReader): GrantSettings {
     }
     return { kind: 'directory', dir: read.required('GRANTS_DIR', 'must name the folder of installed apps') };
   }
-  const { registration } = registrationSetting(read);
+  const registration = registrationSetting(read);
   return {
     kind: 'kubernetes',
     ...grantFeeds(read),
@@ -104,17 +91,15 @@ export function grantSettings(read: EnvironmentReader): GrantSettings {
 function systemServerProof(
   read: EnvironmentReader,
   endpoint: RegistrationSettings['endpoint'] | undefined,
-): SystemServerProofSetting {
+): KubernetesGrantSettings['systemServerProof'] {
   const proof = read.oneOf('SYSTEM_SERVER_PROOF', ['address', 'off']);
   const { service, namespace } = PREDECESSOR_SERVICE;
   const isPredecessor = endpoint?.service === service && endpoint.namespace === namespace;
-  if (read.boolean('PREDECESSOR_SERVICE') || isPredecessor) {
-    if (proof !== 'off')
-      read.problem(
-        'SYSTEM_SERVER_PROOF',
-        `must be off where this service is ${service}.${namespace}: apps reach it there from system-server's own address`,
-      );
-  }
+  if ((read.boolean('PREDECESSOR_SERVICE') || isPredecessor) && proof !== 'off')
+    read.problem(
+      'SYSTEM_SERVER_PROOF',
+      `must be off where this service is ${service}.${namespace}: apps reach it there from system-server's own address`,
+    );
   return proof;
 }
 
@@ -186,18 +171,19 @@ function serviceAccounts(
   return accounts.filter((account) => account !== undefined);
 }
 
-function registrationSetting(read: EnvironmentReader): Pick<KubernetesGrantSettings, 'registration'> {
+/** Returns undefined where nothing is registered. */
+function registrationSetting(read: EnvironmentReader): RegistrationSettings | undefined {
   const kind = read.oneOf('PROVIDER_REGISTRATION', ['provider-registry', 'rbac', 'both']);
   const providerName = read.required('PROVIDER_NAME', 'must be set');
   if (!LABEL_NAME.test(providerName))
     read.problem('PROVIDER_NAME', 'must be 1-63 of a-z, 0-9 and -, and neither begin nor end with a -');
   const text = read.text('PROVIDER_ENDPOINT');
-  if (text === undefined) return {};
+  if (text === undefined) return undefined;
   const [, service, , namespace, , digits] = ENDPOINT.exec(text) ?? [];
   const port = Number(digits);
   if (service === undefined || namespace === undefined || port < 1 || port > 65_535) {
     read.problem('PROVIDER_ENDPOINT', 'must be <service>.<namespace>:<port>');
-    return {};
+    return undefined;
   }
-  return { registration: { kind, endpoint: { service, namespace, port }, providerName } };
+  return { kind, endpoint: { service, namespace, port }, providerName };
 }

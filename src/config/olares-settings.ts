@@ -14,28 +14,25 @@ export interface OlaresSettings {
   };
 }
 
-export function olaresSettings(read: EnvironmentReader): OlaresSettings {
-  return {
-    release: read.oneOf('OLARES_RELEASE', ['auto', 'up-to-1.12.0', 'since-1.12.1']),
-    leftovers: read.oneOf('LEFTOVER_PERMISSIONS', ['deny', 'grant']),
-    ...permissionProvider(read),
-  };
-}
-
 const PERMISSION_PROVIDER =
   /^(?:([a-z0-9][-a-z0-9]{0,62}):)?([A-Za-z0-9][A-Za-z0-9._-]{0,62})\/([A-Za-z0-9][A-Za-z0-9._-]{0,62})$/;
 
-function permissionProvider(read: EnvironmentReader): Pick<OlaresSettings, 'provider'> {
+export function olaresSettings(read: EnvironmentReader): OlaresSettings {
+  const release = read.oneOf('OLARES_RELEASE', ['auto', 'up-to-1.12.0', 'since-1.12.1']);
+  const leftovers = read.oneOf('LEFTOVER_PERMISSIONS', ['deny', 'grant']);
   const text = read.text('PERMISSION_PROVIDER');
-  if (text === undefined) return {};
-  const [, namespace, appName, providerName] = PERMISSION_PROVIDER.exec(text) ?? [];
-  if (appName !== undefined && providerName !== undefined)
-    return { provider: { appName, providerName, ...(namespace !== undefined && { namespace }) } };
-  read.problem(
-    'PERMISSION_PROVIDER',
-    'must be <appName>/<providerName> or <namespace>:<appName>/<providerName>',
-  );
-  return {};
+  const [, namespace, appName, providerName] = PERMISSION_PROVIDER.exec(text ?? '') ?? [];
+  const isNamed = appName !== undefined && providerName !== undefined;
+  if (text !== undefined && !isNamed)
+    read.problem(
+      'PERMISSION_PROVIDER',
+      'must be <appName>/<providerName> or <namespace>:<appName>/<providerName>',
+    );
+  return {
+    release,
+    leftovers,
+    ...(isNamed && { provider: { appName, providerName, ...(namespace !== undefined && { namespace }) } }),
+  };
 }
 
 /** What one of the system's own callers may do, without a manifest. */
@@ -48,14 +45,13 @@ export interface StaticGrantSetting {
   /** Whether the account's own token makes the user's unnecessary. */
   readonly ownTokenSuffices?: boolean;
   readonly workspaces: readonly string[];
-  readonly operations: readonly StaticOperation[];
+  readonly operations: readonly (typeof OPERATIONS)[number][];
   /** RESPONSE_STYLE for this caller; undefined: that of all. */
   readonly responseStyle?: 'documented' | 'sidecar';
 }
 
-type StaticOperation = (typeof OPERATIONS)[number];
-
 const OPERATIONS = ['RetrieveSecret', 'CreateSecret', 'UpdateSecret', 'DeleteSecret', 'ListSecret'] as const;
+const TOKEN_RULES = ['required', 'optional', 'unless-own-token'] as const;
 const FIELDS = ['serviceAccount', 'userFrom', 'userToken', 'workspaces', 'operations', 'responseStyle'];
 
 /** `<user>` may stand once, at the end of the namespace: Olares' own are `user-space-<user>` and `user-system-<user>`. */
@@ -81,67 +77,59 @@ export function staticGrants(read: EnvironmentReader): readonly StaticGrantSetti
   }
   const accounts = list.map((entry) => own(entry, 'serviceAccount'));
   return list.flatMap((entry, at) => {
-    const problem = (field: string, rule: string): void => read.problem(`STATIC_GRANTS[${at}]${field}`, rule);
+    const problem: Problem = (field, rule) => read.problem(`STATIC_GRANTS[${at}]${field}`, rule);
     if (accounts.indexOf(accounts[at]) !== at)
       problem('.serviceAccount', 'must not be that of an earlier entry');
-    return staticGrant(entry, problem);
+    const before = read.problems.length;
+    const grant = staticGrant(entry, problem);
+    return grant === undefined || read.problems.length > before ? [] : [grant];
   });
 }
 
 type Problem = (field: string, rule: string) => void;
 
-/** Returns no grant where a field breaks its rule. */
-function staticGrant(entry: unknown, problem: Problem): readonly StaticGrantSetting[] {
-  let isGood = true;
-  const refuse: Problem = (field, rule) => {
-    isGood = false;
-    problem(field, rule);
-  };
+/** Returns undefined where a field breaks its rule so that nothing can be made of the entry; each such field is a problem. */
+function staticGrant(entry: unknown, problem: Problem): StaticGrantSetting | undefined {
   if (typeof entry !== 'object' || entry === null || Array.isArray(entry)) {
-    refuse('', `must have the fields ${FIELDS.join(', ')}`);
-    return [];
+    problem('', `must have the fields ${FIELDS.join(', ')}`);
+    return undefined;
   }
   if (Object.keys(entry).some((field) => !FIELDS.includes(field)))
-    refuse('', `must have no other fields than ${FIELDS.join(', ')}`);
+    problem('', `must have no other fields than ${FIELDS.join(', ')}`);
   const account = accountIn(own(entry, 'serviceAccount'));
   if (account === undefined)
-    refuse('.serviceAccount', 'must be namespace:name, where the namespace may end with -<user>');
+    problem('.serviceAccount', 'must be namespace:name, where the namespace may end with -<user>');
   const userFrom = oneOf(own(entry, 'userFrom') ?? 'namespace', ['namespace', 'X-BFL-USER'] as const);
-  if (userFrom === undefined) refuse('.userFrom', 'must be namespace or X-BFL-USER');
+  if (userFrom === undefined) problem('.userFrom', 'must be namespace or X-BFL-USER');
   const isOfUser = account?.namespace.endsWith('<user>');
   if (isOfUser === false && userFrom === 'namespace')
-    refuse('.userFrom', 'must be X-BFL-USER where the namespace is that of no user');
+    problem('.userFrom', 'must be X-BFL-USER where the namespace is that of no user');
   if (isOfUser === true && userFrom === 'X-BFL-USER')
-    refuse('.userFrom', 'must be namespace where the namespace is that of a user');
-  const userToken = oneOf(own(entry, 'userToken') ?? 'required', [
-    'required',
-    'optional',
-    'unless-own-token',
-  ] as const);
-  if (userToken === undefined) refuse('.userToken', 'must be required, optional or unless-own-token');
-  const responseStyle = oneOf(own(entry, 'responseStyle'), ['documented', 'sidecar', undefined] as const);
-  if (own(entry, 'responseStyle') !== undefined && responseStyle === undefined)
-    refuse('.responseStyle', 'must be documented or sidecar');
+    problem('.userFrom', 'must be namespace where the namespace is that of a user');
+  const userToken = oneOf(own(entry, 'userToken') ?? 'required', TOKEN_RULES);
+  if (userToken === undefined) problem('.userToken', 'must be required, optional or unless-own-token');
+  const style = own(entry, 'responseStyle');
+  const responseStyle = oneOf(style, ['documented', 'sidecar'] as const);
+  if (style !== undefined && responseStyle === undefined)
+    problem('.responseStyle', 'must be documented or sidecar');
   const workspaces = listOf(own(entry, 'workspaces'), (name) => (WORKSPACE.test(name) ? name : undefined));
   if (workspaces === undefined)
-    refuse(
+    problem(
       '.workspaces',
       `must be 1-${MAX_WORKSPACES} names of 1-63 letters, digits, dots, dashes or underscores`,
     );
   const operations = listOf(own(entry, 'operations'), (name) => oneOf(name, OPERATIONS));
-  if (operations === undefined) refuse('.operations', `must be some of ${OPERATIONS.join(', ')}`);
-  if (!isGood || account === undefined || userFrom === undefined) return [];
-  return [
-    {
-      account,
-      userFrom,
-      userTokenRequired: userToken !== 'optional',
-      ...(userToken === 'unless-own-token' && { ownTokenSuffices: true }),
-      workspaces: workspaces ?? [],
-      operations: operations ?? [],
-      ...(responseStyle !== undefined && { responseStyle }),
-    },
-  ];
+  if (operations === undefined) problem('.operations', `must be some of ${OPERATIONS.join(', ')}`);
+  if (!account || !userFrom || !workspaces || !operations) return undefined;
+  return {
+    account,
+    userFrom,
+    userTokenRequired: userToken !== 'optional',
+    ...(userToken === 'unless-own-token' && { ownTokenSuffices: true }),
+    workspaces,
+    operations,
+    ...(responseStyle !== undefined && { responseStyle }),
+  };
 }
 
 function parsed(text: string): readonly unknown[] | undefined {

@@ -1,36 +1,13 @@
 import type { EnvironmentReader } from './environment-reader';
-import { type AuthorityFiles, authorityFiles } from './tls-settings';
+import { authorityFiles } from './tls-settings';
 
-/** The parts of a Redis URL. */
-export interface RedisServerSettings {
-  readonly host: string;
-  readonly port: number;
-  readonly username?: string;
-  readonly password?: string;
-  readonly database: number;
-  readonly tls: boolean;
-}
-
-export interface RedisSentinelSettings {
-  readonly hosts: readonly { readonly host: string; readonly port: number }[];
-  readonly masterName: string;
-  readonly username?: string;
-  readonly password?: string;
-  readonly tls: boolean;
-}
-
-export interface RedisSettings {
-  readonly server: RedisServerSettings;
-  readonly sentinels?: RedisSentinelSettings;
-  readonly authorityFiles?: AuthorityFiles;
-  readonly keyPrefix: string;
-}
+export type RedisSettings = Readonly<NonNullable<ReturnType<typeof redisSettings>>>;
 
 const NOT_A_URL = 'must be redis://[[user]:password@]host[:port][/database], or rediss:// for TLS';
 const SENTINEL_PORT = 26_379;
 
 /** Returns undefined where there is no Redis. */
-export function redisSettings(read: EnvironmentReader): RedisSettings | undefined {
+export function redisSettings(read: EnvironmentReader) {
   const url = read.optionalCredential('REDIS_URL');
   const sentinels = sentinelSettings(read);
   const authorities = authorityFiles(read, 'REDIS_CA_FILE');
@@ -55,8 +32,8 @@ export function redisSettings(read: EnvironmentReader): RedisSettings | undefine
   }
 }
 
-/** @throws Error with a rule that names no part of the URL */
-export function redisServerFrom(text: string): RedisServerSettings {
+/** Returns the parts of a Redis URL. @throws Error with a rule that names no part of the URL */
+export function redisServerFrom(text: string) {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   const database = /^\/?(\d{0,4})$/.exec(url?.pathname ?? '')?.[1];
   const isPlain = url?.search === '' && url.hash === '' && url.hostname !== '';
@@ -80,7 +57,7 @@ function decoded(part: string): string {
   }
 }
 
-function sentinelSettings(read: EnvironmentReader): RedisSentinelSettings | undefined {
+function sentinelSettings(read: EnvironmentReader) {
   const text = read.text('REDIS_SENTINEL_HOSTS');
   const tls = read.boolean('REDIS_SENTINEL_ENABLE_TLS');
   const password = read.optionalCredential('REDIS_SENTINEL_PASSWORD');

@@ -1,5 +1,3 @@
-import { type AuditSettings, auditSettings } from './audit-settings';
-import { type ConnectionSettings, connectionSettings } from './connection-settings';
 import { EnvironmentReader, type EnvironmentVariables } from './environment-reader';
 import {
   type GrantSettings,
@@ -9,56 +7,66 @@ import {
   type SettingsRoutesSetting,
   settingsRoutesSetting,
 } from './grant-settings';
-import { type LimitSettings, limitSettings, type QuotaSettings, quotaSettings } from './limit-settings';
 import { type RedisSettings, redisSettings } from './redis-settings';
-import type { SecretSettingName } from './setting-definitions';
-import { type TelemetrySettings, telemetrySettings } from './telemetry-settings';
+import type { SecretSettingName, SettingName } from './setting-definitions';
+import { type StoreSettings, storeSettings } from './store-settings';
 import { type TlsSettings, tlsSettings } from './tls-settings';
 
-export interface CacheSettings {
-  readonly ttlMs: number;
-  readonly maxStaleMs: number;
-  readonly maxEntries: number;
-  readonly maxBytes: number;
-}
+/** The first is the one that stands in for a level that is none. */
+const LOG_LEVELS = ['info', 'trace', 'debug', 'warn', 'error', 'silent'] as const;
 
-type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
-
-interface EmbeddedStoreSettings {
-  readonly kind: 'embedded';
-  readonly dataDir: string;
-  readonly masterKey: Uint8Array;
-  readonly maxDiskReserveBytes: number;
-}
-
-/** Universal Auth or Kubernetes Auth. */
-type InfisicalLogin =
-  | { readonly clientId: string; readonly clientSecret: string }
-  | { readonly identityId: string; readonly tokenFile: string };
-
-export type InfisicalStoreSettings = InfisicalLogin &
-  ConnectionSettings & {
-    readonly kind: 'infisical';
-    readonly url: string;
-    readonly organizationId?: string;
-    readonly timeoutMs: number;
-    readonly cache?: CacheSettings;
+export interface AuditSettings {
+  readonly sinks: 'stdout' | 'file' | 'both';
+  readonly key: Uint8Array;
+  readonly deadlineMs: number;
+  /** Present with `file` and `both`. */
+  readonly file?: {
+    readonly path: string;
+    readonly maxFileBytes: number;
+    readonly maxFileAgeMs: number;
+    readonly keptFiles: number;
+    readonly durability: 'fsync' | 'os';
   };
-
-interface UserTokenSettings {
-  readonly secret: Uint8Array;
-  readonly required: boolean;
-  readonly lldapUrl?: string;
-  readonly adminGroup?: string;
 }
 
-export interface Settings extends TelemetrySettings {
+interface RateSetting {
+  readonly perSecond: number;
+  readonly burst: number;
+}
+
+export interface LimitSettings {
+  /** An absent rate does not limit. */
+  readonly rates: Readonly<
+    Record<'app' | 'user', { readonly read?: RateSetting; readonly write?: RateSetting }>
+  >;
+  readonly maxInFlight: number;
+  /** Undefined where the event loop's delay is not limited. */
+  readonly maxLoopDelayMs?: number;
+}
+
+interface QuotaSetting {
+  readonly secrets: number;
+  readonly bytes: number;
+}
+
+type ListenAddress = Pick<Settings, 'host' | 'port'>;
+
+export interface Settings {
   readonly host: string;
   readonly port: number;
-  readonly logLevel: LogLevel;
+  readonly logLevel: (typeof LOG_LEVELS)[number];
   readonly logFormat: 'auto' | 'json' | 'pretty';
   readonly shutdownTimeoutMs: number;
   readonly responseStyle: 'documented' | 'sidecar';
+  /** Absent where there are no metrics; their library is then not loaded. */
+  readonly metrics?: ListenAddress;
+  /** Absent where there are no traces; their library is then not loaded. */
+  readonly traces?: {
+    /** The collector's base address, without `/v1/traces`. */
+    readonly endpoint: string;
+    /** The share of the traces that begin here which is sampled, 0 to 1; a caller's own trace follows the caller's decision. */
+    readonly share: number;
+  };
   /** Whether the OpenAPI document and its page are served. */
   readonly apiDocs: boolean;
   readonly grants: GrantSettings;
@@ -66,10 +74,16 @@ export interface Settings extends TelemetrySettings {
   readonly rbacProxy: RbacProxySetting;
   readonly settingsRoutes: SettingsRoutesSetting;
   readonly limits: LimitSettings;
-  readonly quotas: QuotaSettings;
-  readonly userToken: UserTokenSettings;
+  /** The quota of one workspace and environment, and that of one user; Infinity where there is no limit. */
+  readonly quotas: { readonly workspace: QuotaSetting; readonly user: QuotaSetting };
+  readonly userToken: {
+    readonly secret: Uint8Array;
+    readonly required: boolean;
+    readonly lldapUrl?: string;
+    readonly adminGroup?: string;
+  };
   readonly accessTokenKey: Uint8Array;
-  readonly store: EmbeddedStoreSettings | InfisicalStoreSettings;
+  readonly store: StoreSettings;
   readonly tls?: TlsSettings;
   /** Absent where nothing is audited. */
   readonly audit?: AuditSettings;
@@ -89,30 +103,19 @@ export class InvalidSettings extends Error {
   }
 }
 
-const LOG_LEVELS = [
-  'info',
-  'trace',
-  'debug',
-  'warn',
-  'error',
-  'silent',
-] as const satisfies readonly LogLevel[];
-
 /** @throws InvalidSettings */
 export function loadSettings(env: EnvironmentVariables): Settings {
   const read = new EnvironmentReader(env);
   const lldapUrl = read.url('LLDAP_URL');
-  if (lldapUrl?.startsWith('https:') === true && env['NODE_TLS_REJECT_UNAUTHORIZED'] === '0') {
+  if (lldapUrl?.startsWith('https:') === true && env['NODE_TLS_REJECT_UNAUTHORIZED'] === '0')
     read.problem('NODE_TLS_REJECT_UNAUTHORIZED', "must not be 0: LLDAP's certificate would go unverified");
-  }
   const adminGroup = read.text('ADMIN_GROUP');
   const grants = grantSettings(read);
   const host = read.required('HOST', 'must be set');
   const port = read.integer('PORT', 0, 65_535);
   const tls = tlsSettings(read);
-  if (tls !== undefined && grants.kind === 'kubernetes' && grants.registration !== undefined) {
+  if (tls !== undefined && grants.kind === 'kubernetes' && grants.registration !== undefined)
     read.problem('PROVIDER_ENDPOINT', 'and TLS_CERT_FILE do not go together: system-server calls plain http');
-  }
   const redis = redisSettings(read);
   const audit = auditSettings(read);
   const settings: Settings = {
@@ -129,12 +132,15 @@ export function loadSettings(env: EnvironmentVariables): Settings {
     rbacProxy: rbacProxySetting(read, grants),
     settingsRoutes: settingsRoutesSetting(read, grants),
     limits: limitSettings(read),
-    quotas: quotaSettings(read),
+    quotas: {
+      workspace: quota(read, 'QUOTA_WORKSPACE_SECRETS', 'QUOTA_WORKSPACE_MIB'),
+      user: quota(read, 'QUOTA_USER_SECRETS', 'QUOTA_USER_MIB'),
+    },
     userToken: {
       secret: read.key('USER_TOKEN_SECRET', "must hold the key of the users' tokens"),
       required: read.boolean('USER_TOKEN_REQUIRED'),
-      ...(lldapUrl === undefined ? {} : { lldapUrl }),
-      ...(adminGroup === undefined ? {} : { adminGroup }),
+      ...(lldapUrl !== undefined && { lldapUrl }),
+      ...(adminGroup !== undefined && { adminGroup }),
     },
     accessTokenKey: read.key('ACCESS_TOKEN_KEY', 'must hold the key that signs access tokens'),
     store: storeSettings(read, env),
@@ -152,78 +158,90 @@ function apiDocs(read: EnvironmentReader, env: EnvironmentVariables): boolean {
   return asked === 'on' || (asked === 'auto' && env['NODE_ENV'] !== 'production');
 }
 
-const MEBIBYTE = 1_048_576;
-const UNIVERSAL_AUTH = ['INFISICAL_CLIENT_ID', 'INFISICAL_CLIENT_SECRET'] as const;
-
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-
-/** Chooses Infisical where INFISICAL_URL is set, and the embedded store otherwise. */
-function storeSettings(read: EnvironmentReader, env: EnvironmentVariables): Settings['store'] {
-  const timeoutMs = read.integer('INFISICAL_TIMEOUT_MS', 100, 300_000);
-  const cache = cacheSettings(read);
-  if ((env['INFISICAL_URL'] ?? '') === '') {
-    for (const name of [...UNIVERSAL_AUTH, 'INFISICAL_KUBERNETES_IDENTITY_ID'] as const) {
-      if (isGiven(env, name)) read.problem('INFISICAL_URL', `must be set when ${name} is`);
-    }
-    return {
-      kind: 'embedded',
-      dataDir: read.required('DATA_DIR', 'must name the folder of the embedded store'),
-      masterKey: read.key(
-        'MASTER_KEY',
-        'must hold the master key of the embedded store (or set INFISICAL_URL)',
-      ),
-      maxDiskReserveBytes: read.integer('DISK_RESERVE_MIB', 0, 65_536) * MEBIBYTE,
-    };
-  }
-  const organizationId = read.text('INFISICAL_ORGANIZATION_ID')?.toLowerCase();
-  if (organizationId !== undefined && !UUID.test(organizationId))
-    read.problem(
-      'INFISICAL_ORGANIZATION_ID',
-      'must be the id of an organization, a UUID, not its name or slug',
-    );
-  const url = read.url('INFISICAL_URL') ?? '';
+function telemetrySettings(
+  read: EnvironmentReader,
+  main: ListenAddress,
+): Pick<Settings, 'metrics' | 'traces'> {
+  const endpoint = read.url('OTEL_EXPORTER_OTLP_ENDPOINT')?.replace(/\/v1\/traces$/, '');
+  const share = shareIn(read);
+  const metrics = read.text('METRICS_PORT') === undefined ? undefined : metricsAddress(read, main);
   return {
-    kind: 'infisical',
-    url,
-    ...connectionSettings(read, env, url),
-    ...infisicalLogin(read, env),
-    ...(organizationId === undefined ? {} : { organizationId }),
-    timeoutMs,
-    ...(cache !== undefined && { cache }),
+    ...(metrics !== undefined && { metrics }),
+    ...(endpoint !== undefined && { traces: { endpoint, share } }),
   };
 }
 
-/** Reads the credentials of exactly one way to log in; both are a problem. */
-function infisicalLogin(read: EnvironmentReader, env: EnvironmentVariables): InfisicalLogin {
-  const identityId = read.text('INFISICAL_KUBERNETES_IDENTITY_ID');
-  if (identityId === undefined) {
-    const why =
-      'must be set when INFISICAL_URL is (or INFISICAL_KUBERNETES_IDENTITY_ID, for Kubernetes Auth)';
-    return {
-      clientId: read.credential('INFISICAL_CLIENT_ID', why),
-      clientSecret: read.credential('INFISICAL_CLIENT_SECRET', why),
-    };
-  }
-  for (const name of UNIVERSAL_AUTH) {
-    if (isGiven(env, name))
-      read.problem('INFISICAL_KUBERNETES_IDENTITY_ID', `and ${name} are both set; choose one way to log in`);
-  }
-  const tokenFile = read.required('INFISICAL_KUBERNETES_TOKEN_FILE', 'must name a file');
-  return { identityId, tokenFile };
+function metricsAddress(read: EnvironmentReader, main: ListenAddress): ListenAddress {
+  const host = read.text('METRICS_HOST') ?? main.host;
+  const port = read.integer('METRICS_PORT', 0, 65_535);
+  if (port !== 0 && port === main.port) read.problem('METRICS_PORT', 'must be another port than PORT');
+  return { host, port };
 }
 
-/** Returns undefined where the cache is off. */
-function cacheSettings(read: EnvironmentReader): CacheSettings | undefined {
-  const ttlMs = read.integer('CACHE_TTL_MS', 0, 300_000);
-  const settings = {
-    ttlMs,
-    maxStaleMs: read.integer('CACHE_MAX_STALE_MS', 0, 3_600_000),
-    maxEntries: read.integer('CACHE_MAX_ENTRIES', 1, 1_000_000),
-    maxBytes: read.integer('CACHE_MAX_MIB', 1, 4_096) * MEBIBYTE,
+function shareIn(read: EnvironmentReader): number {
+  const text = read.text('OTEL_TRACES_SAMPLER_ARG') ?? '';
+  const share = /^(0|1|0?\.\d{1,9}|[01]\.0*)$/.test(text) ? Number(text) : NaN;
+  if (share >= 0 && share <= 1) return share;
+  read.problem('OTEL_TRACES_SAMPLER_ARG', 'must be a number from 0 to 1');
+  return 0;
+}
+
+/** Returns undefined where nothing is audited. */
+function auditSettings(read: EnvironmentReader): AuditSettings | undefined {
+  const sinks = read.oneOf('AUDIT', ['off', 'stdout', 'file', 'both']);
+  const deadlineMs = read.integer('AUDIT_DEADLINE_MS', 10, 60_000);
+  const path = read.text('AUDIT_FILE');
+  const limits = {
+    maxFileBytes: read.integer('AUDIT_FILE_MAX_MIB', 1, 100_000) * 1_048_576,
+    maxFileAgeMs: read.integer('AUDIT_FILE_MAX_HOURS', 1, 100_000) * 3_600_000,
+    keptFiles: read.integer('AUDIT_FILES_KEPT', 0, 100_000),
+    durability: read.oneOf('AUDIT_DURABILITY', ['os', 'fsync']),
   };
-  return ttlMs === 0 ? undefined : settings;
+  if (sinks === 'off') return undefined;
+  const key = read.key('AUDIT_KEY', 'must hold the key of the audit trail, since AUDIT is not off');
+  if (sinks === 'stdout') return { sinks, key, deadlineMs };
+  if (path === undefined) read.problem('AUDIT_FILE', `must name a file, since AUDIT is ${sinks}`);
+  return { sinks, key, deadlineMs, file: { path: path ?? '', ...limits } };
 }
 
-function isGiven(env: EnvironmentVariables, name: string): boolean {
-  return [name, `${name}_FILE`].some((variable) => (env[variable] ?? '') !== '');
+/** `<per second>` or `<per second>:<burst>`; the rate may be a fraction. */
+const RATE = /^(\d{1,6}(?:\.\d{1,3})?)(?::(\d{1,6}))?$/;
+
+function limitSettings(read: EnvironmentReader): LimitSettings {
+  const maxLoopDelayMs = read.integer('MAX_EVENT_LOOP_DELAY_MS', 0, 60_000);
+  return {
+    rates: {
+      app: rates(read, 'RATE_LIMIT_APP_READS', 'RATE_LIMIT_APP_WRITES'),
+      user: rates(read, 'RATE_LIMIT_USER_READS', 'RATE_LIMIT_USER_WRITES'),
+    },
+    maxInFlight: read.integer('MAX_IN_FLIGHT', 4, 100_000),
+    ...(maxLoopDelayMs > 0 && { maxLoopDelayMs }),
+  };
+}
+
+function rates(
+  read: EnvironmentReader,
+  ofReads: SettingName,
+  ofWrites: SettingName,
+): LimitSettings['rates']['app'] {
+  const [reads, writes] = [rateOf(read, ofReads), rateOf(read, ofWrites)];
+  return { ...(reads !== undefined && { read: reads }), ...(writes !== undefined && { write: writes }) };
+}
+
+/** Returns undefined for a rate of 0. Without a stated burst it is what two seconds allow. */
+function rateOf(read: EnvironmentReader, name: SettingName): RateSetting | undefined {
+  const [matched, rate = '', burst] = RATE.exec(read.text(name) ?? '') ?? [];
+  const perSecond = Number(rate);
+  const atOnce = burst === undefined ? Math.max(1, Math.ceil(2 * perSecond)) : Number(burst);
+  if (matched === undefined || atOnce < 1 || (perSecond === 0 && burst !== undefined)) {
+    read.problem(name, 'must be <per second> or <per second>:<at once>, such as 200:400, or 0');
+    return undefined;
+  }
+  return perSecond === 0 ? undefined : { perSecond, burst: atOnce };
+}
+
+function quota(read: EnvironmentReader, ofSecrets: SettingName, ofMebibytes: SettingName): QuotaSetting {
+  const secrets = read.integer(ofSecrets, 0, 100_000_000);
+  const mebibytes = read.integer(ofMebibytes, 0, 1_000_000);
+  return { secrets: secrets || Infinity, bytes: mebibytes * 1_048_576 || Infinity };
 }

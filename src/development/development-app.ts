@@ -8,9 +8,10 @@ import {
   exampleHeaders,
   headerLines,
   HEADERS_RENEWED_EVERY_MS,
+  operationsByWorkspace,
   signUserToken,
   writePrivately,
-} from './example-headers';
+} from './example-caller';
 
 /**
  * Returns the folder of an app's store and credentials: `$XDG_STATE_HOME/olares-secrets/<app>`. It is not in the working directory,
@@ -51,47 +52,39 @@ export function installLinkedApp(
 const USER_TOKEN_LIFETIME_S = 24 * 3600;
 const ENV_RENEWED_EVERY_MS = 3_600_000;
 
-interface DevelopmentCaller {
-  readonly url: string;
-  readonly userTokenSecret: Uint8Array;
-  /** The app with the grants that it has now. */
-  readonly app: () => InstalledApp;
-}
-
 /**
  * Keeps two files for callers, with mode 0600: `env`, to be sourced by a shell, and `headers`, for `curl -H @file`. Both are written
  * before this resolves and renewed while the process runs.
+ * @param caller `app` returns the app with the grants that it has now
  * @returns what writes both again, for grants that changed
  */
 export async function keepCredentialFiles(
   dataDir: string,
-  { url, userTokenSecret, app }: DevelopmentCaller,
+  caller: { readonly url: string; readonly userTokenSecret: Uint8Array; readonly app: () => InstalledApp },
 ): Promise<() => Promise<void>> {
+  const { url, userTokenSecret } = caller;
   const writeEnv = async (): Promise<void> => {
-    const { user, appKey = '', appSecret = '' } = app();
-    const token = await signUserToken(user, userTokenSecret, Date.now(), USER_TOKEN_LIFETIME_S);
+    const app = caller.app();
     const variables = {
       URL: url,
-      WORKSPACE: mainWorkspace(app()),
-      APP_KEY: appKey,
-      APP_SECRET: appSecret,
-      USER_TOKEN: token,
+      WORKSPACE: mainWorkspace(app),
+      APP_KEY: app.appKey ?? '',
+      APP_SECRET: app.appSecret ?? '',
+      USER_TOKEN: await signUserToken(app.user, userTokenSecret, USER_TOKEN_LIFETIME_S),
     };
     const lines = Object.entries(variables).map(
       ([name, value]) => `export OLARES_SECRETS_${name}='${value}'\n`,
     );
-    writePrivately(
-      envFileIn(dataDir),
-      `# Made by olares-secrets dev, renewed every hour.\n${lines.join('')}`,
-    );
+    const comment = '# Made by olares-secrets dev, renewed every hour.\n';
+    writePrivately(envFileIn(dataDir), comment + lines.join(''));
   };
   const writeHeaders = async (): Promise<void> => {
-    const caller = app();
+    const app = caller.app();
     // Nobody gets an access token for nothing.
     const headers =
-      caller.grants.size === 0
-        ? { 'X-Authorization': await signUserToken(caller.user, userTokenSecret, Date.now()) }
-        : await exampleHeaders({ url, app: caller, userTokenSecret });
+      app.grants.size === 0
+        ? { 'X-Authorization': await signUserToken(app.user, userTokenSecret) }
+        : await exampleHeaders({ url, app, userTokenSecret });
     writePrivately(headersFileIn(dataDir), headerLines(headers));
   };
   const write = async (): Promise<void> => {
@@ -117,23 +110,8 @@ export function headersFileIn(dataDir: string): string {
   return join(dataDir, 'headers');
 }
 
-/** Returns the operations of each workspace, in the order in which the manifest states them. */
-export function operationsByWorkspace({
-  grants,
-}: Pick<InstalledApp, 'grants'>): ReadonlyMap<string, readonly string[]> {
-  const found = new Map<string, readonly string[]>();
-  for (const grant of grants) {
-    const [operation = '', workspace = ''] = grant.split('?workspace=');
-    found.set(workspace, [...(found.get(workspace) ?? []), operation]);
-  }
-  return found;
-}
-
 /** Returns the workspace on which the app has most operations, of several the first; the one named like the app where it has none. */
 export function mainWorkspace(app: Pick<InstalledApp, 'app' | 'grants'>): string {
-  const counts = [...operationsByWorkspace(app)].map(
-    ([workspace, operations]) => [workspace, operations.length] as const,
-  );
-  const [most] = counts.sort(([, one], [, other]) => other - one);
+  const [most] = [...operationsByWorkspace(app)].sort(([, one], [, other]) => other.length - one.length);
   return most?.[0] ?? app.app;
 }

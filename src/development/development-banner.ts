@@ -2,23 +2,17 @@ import { join } from 'node:path';
 import { type InstalledApp, type SecretOperation, SECRET_OPERATIONS } from '../authz/grant';
 import { dividedGrants, SYSTEM_WORKSPACES } from '../authz/grant-approvals';
 import type { GrantSource } from '../authz/grant-source';
-import { envFileIn, headersFileIn, mainWorkspace, operationsByWorkspace } from './development-app';
-
-interface DevelopmentBannerOptions {
-  readonly url: string;
-  /** Absolute path. */
-  readonly manifest: string;
-  readonly dataDir: string;
-  readonly isFresh: boolean;
-}
+import { envFileIn, headersFileIn, mainWorkspace } from './development-app';
+import { operationsByWorkspace } from './example-caller';
 
 /** By its path: in another folder npx takes what the registry has under the name, and with a pipe as its input it does not even ask. */
 const CLI = `node ${quoted(join(__dirname, '../cli/olares-secrets.js'))}`;
 
+const SET = { command: `printf hello | ${CLI} set greeting`, body: { name: 'greeting', value: 'hello' } };
 /** What to try, in the order in which it makes sense: the command, and the body of the call. */
 const EXAMPLES = {
-  CreateSecret: { command: `printf hello | ${CLI} set greeting`, body: { name: 'greeting', value: 'hello' } },
-  UpdateSecret: { command: `printf hello | ${CLI} set greeting`, body: { name: 'greeting', value: 'hello' } },
+  CreateSecret: SET,
+  UpdateSecret: SET,
   RetrieveSecret: { command: `${CLI} get greeting`, body: { name: 'greeting' } },
   ListSecret: { command: `${CLI} list`, body: {} },
   DeleteSecret: { command: `${CLI} delete greeting`, body: { name: 'greeting' } },
@@ -33,11 +27,19 @@ const CURL_PREFERENCE = [
   'DeleteSecret',
 ] as const;
 
-/** Returns what a developer needs once the service listens, without a key or a token. */
+/**
+ * Returns what a developer needs once the service listens, without a key or a token.
+ * @param options `manifest` is an absolute path
+ */
 export function developmentBanner(
   app: InstalledApp,
   source: GrantSource,
-  options: DevelopmentBannerOptions,
+  options: {
+    readonly url: string;
+    readonly manifest: string;
+    readonly dataDir: string;
+    readonly isFresh: boolean;
+  },
 ): string {
   const { url, manifest, dataDir, isFresh } = options;
   return `
@@ -69,15 +71,14 @@ The manifest is read again when it changes. Ctrl-C stops the gateway.
 
 function grantLines(app: InstalledApp): readonly string[] {
   const rows = [...operationsByWorkspace(app)];
-  const width = Math.max(0, ...rows.map(([workspace]) => workspace.length));
-  const lines = rows.map(([workspace, operations]) => `${workspace.padEnd(width)}  ${operations.join(' ')}`);
-  return lines.length > 0
-    ? lines
-    : ['none: every operation is refused with 403; docs/grants.md says what the manifest needs'];
+  if (rows.length === 0)
+    return ['none: every operation is refused with 403; docs/grants.md says what the manifest needs'];
+  const width = Math.max(...rows.map(([workspace]) => workspace.length));
+  return rows.map(([workspace, operations]) => `${workspace.padEnd(width)}  ${operations.join(' ')}`);
 }
 
 /** Returns what in the manifest grants nothing, and what a later Olares would not grant at once, one sentence each. */
-export function manifestNotes(app: InstalledApp, source: GrantSource, manifest: string): readonly string[] {
+function manifestNotes(app: InstalledApp, source: GrantSource, manifest: string): readonly string[] {
   const claims = source.requireIndex().claimsOf(app);
   const warnings = claims.flatMap(({ statements }) =>
     (statements.warnings ?? []).map(({ line, reason }) => `${manifest}:${line ?? 1}: ${reason}`),
@@ -90,11 +91,9 @@ export function manifestNotes(app: InstalledApp, source: GrantSource, manifest: 
   const ofUser = { apps: new Set([app.app]), reserved: SYSTEM_WORKSPACES };
   const { pending } = dividedGrants(stated, app.app, ofUser, () => false);
   if (pending === undefined) return warnings;
-  const keys = [...pending].join(', ');
-  return [
-    ...warnings,
-    `From Olares 1.12.1 on the user must approve this first, since the workspace is not the app's own: ${keys}.`,
-  ];
+  const rule =
+    "From Olares 1.12.1 on the user must approve this first, since the workspace is not the app's own";
+  return [...warnings, `${rule}: ${[...pending].join(', ')}.`];
 }
 
 function examples(app: InstalledApp, headersFile: string): readonly string[] {
@@ -169,22 +168,14 @@ function changeBetween(before: ManifestState, now: ManifestState): { text: strin
   const went = newIn([...before.grants], [...now.grants]);
   const problems = newIn(now.problems, before.problems);
   const hasChanged = came.length + went.length > 0;
-  const isMended = before.problems.length > 0 && now.problems.length === 0;
-  const outcome = hasChanged
-    ? [`The grants have changed; ${now.grants.size} are in force.`]
-    : problems.length > 0
-      ? [`The ${now.grants.size} earlier grants stay in force, as in a cluster.`]
-      : isMended
-        ? ['The manifest is valid again and states the same grants.']
-        : [];
-  const lines = [
-    ...problems,
-    ...outcome,
-    ...came.map((key) => `  + ${key}`),
-    ...went.map((key) => `  - ${key}`),
-    ...newIn(now.notes, before.notes),
-  ];
-  return { text: lines.join('\n'), hasChanged };
+  const lines = [...problems];
+  if (hasChanged) lines.push(`The grants have changed; ${now.grants.size} are in force.`);
+  else if (problems.length > 0)
+    lines.push(`The ${now.grants.size} earlier grants stay in force, as in a cluster.`);
+  else if (before.problems.length > 0 && now.problems.length === 0)
+    lines.push('The manifest is valid again and states the same grants.');
+  lines.push(...came.map((key) => `  + ${key}`), ...went.map((key) => `  - ${key}`));
+  return { text: [...lines, ...newIn(now.notes, before.notes)].join('\n'), hasChanged };
 }
 
 function newIn(now: readonly string[], before: readonly string[]): readonly string[] {

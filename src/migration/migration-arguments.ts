@@ -1,9 +1,6 @@
-import { fieldsOf } from '../json/json';
 import { readFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
-
-/** Wrong use of the command: exit code 2. The message says what to write instead. */
-export class WrongMigrationUsage extends Error {}
+import { errorCodeOf } from '../errors/domain-error';
+import { strictArguments, WrongUsage } from '../stores/infisical/setup/setup-arguments';
 
 export interface MigrationArguments {
   /** The file of projects, in place of the database. */
@@ -52,12 +49,12 @@ Each secret also as ..._FILE. The store: the service's own settings.
 Exit codes: 0 all is well; 1 something differs, was skipped or failed; 2 wrong use, nothing was done; 130 interrupted.
 `;
 
-/** Parses the arguments strictly: an unknown one is refused. @throws WrongMigrationUsage */
+/** Parses the arguments strictly: an unknown one is refused. @throws WrongUsage */
 export function parseMigrationArguments(args: readonly string[]): MigrationArguments | 'help' | 'query' {
-  const values = parsed(args);
+  const values = strictArguments(args, OPTIONS);
   if (values.help) return 'help';
   if (values['print-query']) return 'query';
-  if (values.state === '') throw new WrongMigrationUsage('--state must name a file.');
+  if (values.state === '') throw new WrongUsage('--state must name a file.');
   return {
     projectsFile: values.projects,
     usersFile: values['users-file'],
@@ -68,29 +65,17 @@ export function parseMigrationArguments(args: readonly string[]): MigrationArgum
   };
 }
 
-/** Does not repeat an unknown argument: it may be a secret in the wrong position. */
-function parsed(args: readonly string[]) {
-  try {
-    return parseArgs({ args: [...args], options: OPTIONS, strict: true, allowPositionals: false }).values;
-  } catch {
-    const known = Object.keys(OPTIONS).map((name) => `--${name}`);
-    throw new WrongMigrationUsage(
-      `An argument is unknown or lacks its value; there are ${known.join(', ')}.`,
-    );
-  }
-}
-
-/** Reads a file that an argument names. @throws WrongMigrationUsage */
+/** Reads a file that an argument names. @throws WrongUsage */
 export function jsonFile(path: string): unknown {
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
   } catch (error: unknown) {
-    throw new WrongMigrationUsage(`${path} cannot be read (${String(fieldsOf(error)['code'])}).`);
+    throw new WrongUsage(`${path} cannot be read (${errorCodeOf(error) ?? 'unknown error'}).`);
   }
   try {
     return JSON.parse(text) as unknown;
   } catch {
-    throw new WrongMigrationUsage(`${path} is not JSON.`);
+    throw new WrongUsage(`${path} is not JSON.`);
   }
 }

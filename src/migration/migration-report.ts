@@ -7,15 +7,8 @@ interface ReportedSecret {
   readonly name: string;
 }
 
-interface ReportCounts {
-  readonly projects: number;
-  readonly read: number;
-  readonly duplicates: number;
-  readonly written: number;
-  readonly equal: number;
-  readonly different: number;
-  readonly skipped: number;
-}
+const COUNTS = ['projects', 'read', 'duplicates', 'written', 'equal', 'different', 'skipped'] as const;
+type ReportCounts = Readonly<Record<(typeof COUNTS)[number], number>>;
 
 interface UserReport extends ReportCounts {
   readonly user: string;
@@ -45,7 +38,7 @@ export function reportOf(plan: MigrationPlan, outcome: MigrationOutcome, dryRun:
   const users = [...byUser]
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([user, projects]) => userReport(user, projects));
-  const total = (count: keyof ReportCounts) => users.reduce((sum, one) => sum + one[count], 0);
+  const totals = COUNTS.map((count) => [count, users.reduce((sum, one) => sum + one[count], 0)] as const);
   return {
     dryRun,
     complete:
@@ -53,15 +46,7 @@ export function reportOf(plan: MigrationPlan, outcome: MigrationOutcome, dryRun:
       outcome.rolesLeft.length === 0 &&
       outcome.projects.every(({ failure }) => failure === undefined),
     ...(outcome.failure !== undefined && { failure: outcome.failure.message }),
-    totals: {
-      projects: total('projects'),
-      read: total('read'),
-      duplicates: total('duplicates'),
-      written: total('written'),
-      equal: total('equal'),
-      different: total('different'),
-      skipped: total('skipped'),
-    },
+    totals: Object.fromEntries(totals) as ReportCounts,
     users,
     unassignedProjects: plan.unassigned,
     rolesLeft: outcome.rolesLeft,
@@ -108,7 +93,7 @@ export function isClean({ complete, totals }: MigrationReport): boolean {
 /** Returns the report for people. Names are quoted, since anything may be in them. */
 export function reportText(report: MigrationReport): string {
   const { dryRun, totals, users, unassignedProjects, rolesLeft, failure } = report;
-  const columns = ['projects', 'read', 'written', 'equal', 'different', 'skipped'] as const;
+  const columns = COUNTS.filter((count) => count !== 'duplicates');
   const row = (title: string, counts: ReportCounts) =>
     `${title.padEnd(24)}${columns.map((column) => String(counts[column]).padStart(11)).join('')}`;
   const details = users.flatMap((one) => [
@@ -155,24 +140,18 @@ function quoted(name: string): string {
 
 const PROGRESS_EACH_MS = 10_000;
 
-/** Tells of the progress: on a terminal in one line, else as a line of JSON each ten seconds. */
-export class PrintedProgress implements MigrationProgress {
-  #lastMs = -Infinity;
-
-  constructor(
-    private readonly print: (text: string) => void,
-    private readonly isTerminal: boolean,
-    private readonly nowMs: () => number,
-  ) {}
-
-  moved(environments: number, ofAll: number, secrets: number): void {
-    if (this.isTerminal)
-      return this.print(
-        `\r${environments} of ${ofAll} environments, ${secrets} secrets${environments === ofAll ? '\n' : ''}`,
-      );
-    const nowMs = this.nowMs();
-    if (nowMs - this.#lastMs < PROGRESS_EACH_MS) return;
-    this.#lastMs = nowMs;
-    this.print(`${JSON.stringify({ event: 'progress', environments, ofAll, secrets })}\n`);
-  }
+/** Returns what tells of the progress: on a terminal in one line, else as a line of JSON each ten seconds. */
+export function printedProgress(
+  print: (text: string) => void,
+  isTerminal: boolean,
+  nowMs: () => number,
+): MigrationProgress {
+  let lastMs = -Infinity;
+  return (environments, ofAll, secrets) => {
+    const end = environments === ofAll ? '\n' : '';
+    if (isTerminal) return print(`\r${environments} of ${ofAll} environments, ${secrets} secrets${end}`);
+    if (nowMs() - lastMs < PROGRESS_EACH_MS) return;
+    lastMs = nowMs();
+    print(`${JSON.stringify({ event: 'progress', environments, ofAll, secrets })}\n`);
+  };
 }

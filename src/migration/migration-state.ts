@@ -1,7 +1,8 @@
-import { fieldsOf } from '../json/json';
 import { constants } from 'node:fs';
 import { open, readFile, rename, rm } from 'node:fs/promises';
-import { WrongMigrationUsage } from './migration-arguments';
+import { errorCodeOf } from '../errors/domain-error';
+import { fieldsOf } from '../json/json';
+import { WrongUsage } from '../stores/infisical/setup/setup-arguments';
 import { type AssignedProject, MigrationFailed } from './predecessor-inventory';
 
 export interface SkippedSecret {
@@ -35,14 +36,10 @@ interface StateContent extends MigrationEnds {
   readonly dryRun: boolean;
   /** Projects in which our identity was given the role, or was about to be. */
   readonly granted: readonly string[];
-  /** By migrationKey() and environment. */
-  readonly done: Readonly<Record<string, Readonly<Record<string, EnvironmentResult>>>>;
+  readonly done: Record<string, Record<string, EnvironmentResult>>;
 }
 
-export interface StateOptions extends MigrationEnds {
-  readonly dryRun: boolean;
-  readonly resume: boolean;
-}
+type StateOptions = MigrationEnds & { readonly dryRun: boolean; readonly resume: boolean };
 
 /**
  * How far a run is, in a file that only its owner may read. It holds names and counts and never a value. Each change is durable when its
@@ -50,7 +47,8 @@ export interface StateOptions extends MigrationEnds {
  */
 export class MigrationState {
   readonly #granted: Set<string>;
-  readonly #done: Map<string, Map<string, EnvironmentResult>>;
+  /** By migrationKey() and environment. */
+  readonly #done: Record<string, Record<string, EnvironmentResult>>;
   #saving: Promise<void> = Promise.resolve();
   #waiting: Promise<void> | undefined;
 
@@ -60,21 +58,19 @@ export class MigrationState {
     content: Pick<StateContent, 'granted' | 'done'>,
   ) {
     this.#granted = new Set(content.granted);
-    this.#done = new Map(
-      Object.entries(content.done).map(([project, results]) => [project, new Map(Object.entries(results))]),
-    );
+    this.#done = content.done;
   }
 
-  /** @throws WrongMigrationUsage where there is a state of an earlier run and `resume` is not set; MigrationFailed where it cannot be used */
+  /** @throws WrongUsage where there is a state of an earlier run and `resume` is not set; MigrationFailed where it cannot be used */
   static async open(path: string, options: StateOptions): Promise<MigrationState> {
     const content = await readState(path);
     if (content !== undefined && !options.resume)
-      throw new WrongMigrationUsage(
+      throw new WrongUsage(
         `${path} is of a run that did not end: --resume goes on with it, and takes back the roles that it left.`,
       );
     for (const end of ['source', 'target'] as const)
       if (content !== undefined && content[end] !== options[end])
-        throw new WrongMigrationUsage(
+        throw new WrongUsage(
           `${path} is of a run with another ${end} (Infisical, folder or machine identity): --state names another file.`,
         );
     // What a dry run has read was not written.
@@ -90,7 +86,7 @@ export class MigrationState {
 
   /** Whether there is nothing to go on with. */
   get isEmpty(): boolean {
-    return this.#granted.size === 0 && this.#done.size === 0;
+    return this.#granted.size === 0 && Object.keys(this.#done).length === 0;
   }
 
   isGranted(project: string): boolean {
@@ -98,7 +94,7 @@ export class MigrationState {
   }
 
   resultOf(project: AssignedProject, environment: string): EnvironmentResult | undefined {
-    return this.#done.get(migrationKey(project))?.get(environment);
+    return this.#done[migrationKey(project)]?.[environment];
   }
 
   async setGranted(project: string, isGranted: boolean): Promise<void> {
@@ -108,9 +104,7 @@ export class MigrationState {
   }
 
   async setDone(project: AssignedProject, environment: string, result: EnvironmentResult): Promise<void> {
-    const key = migrationKey(project);
-    const results = this.#done.get(key) ?? new Map<string, EnvironmentResult>();
-    this.#done.set(key, results.set(environment, result));
+    (this.#done[migrationKey(project)] ??= {})[environment] = result;
     await this.#save();
   }
 
@@ -131,10 +125,8 @@ export class MigrationState {
 
   async #write(): Promise<void> {
     const { source, target, dryRun } = this.options;
-    const done = Object.fromEntries(
-      [...this.#done].map(([project, results]) => [project, Object.fromEntries(results)]),
-    );
-    const content: StateContent = { version: 1, source, target, dryRun, granted: this.granted, done };
+    const { granted } = this;
+    const content: StateContent = { version: 1, source, target, dryRun, granted, done: this.#done };
     const draft = `${this.path}.new`;
     try {
       await rm(draft, { force: true });
@@ -158,7 +150,7 @@ async function readState(path: string): Promise<StateContent | undefined> {
   try {
     text = await readFile(path, 'utf8');
   } catch (error: unknown) {
-    if (fieldsOf(error)['code'] === 'ENOENT') return undefined;
+    if (errorCodeOf(error) === 'ENOENT') return undefined;
     throw new MigrationFailed(`The state of the run in ${path} cannot be read.`);
   }
   try {

@@ -1,4 +1,3 @@
-import type { SecretScope } from '../secrets/secret';
 import type { EnvironmentResult, MigrationState } from './migration-state';
 import {
   type AssignedProject,
@@ -9,7 +8,7 @@ import {
 import { type PredecessorServer, ProjectInaccessible } from './predecessor-server';
 import { MigrationInterrupted, type SecretCopier } from './secret-copier';
 
-export interface MigrationDeps {
+interface MigrationDeps {
   readonly server: PredecessorServer;
   readonly copier: SecretCopier;
   readonly state: MigrationState;
@@ -17,10 +16,8 @@ export interface MigrationDeps {
   readonly progress: MigrationProgress;
 }
 
-/** Told after each environment. */
-export interface MigrationProgress {
-  moved(environments: number, ofAll: number, secrets: number): void;
-}
+/** Called after each environment, with how many environments and secrets were moved. */
+export type MigrationProgress = (environments: number, ofAll: number, secrets: number) => void;
 
 export interface ProjectOutcome {
   readonly project: AssignedProject;
@@ -108,8 +105,9 @@ class Migration {
       await this.#ensureRole(project);
       for (const environment of project.known) {
         if (results.has(environment) || this.#isOver()) continue;
-        const { user, workspace } = project;
-        const result = await this.#copy({ user, workspace, environment }, project.id);
+        const { id, user, workspace } = project;
+        const rows = await this.deps.server.list(id, environment);
+        const result = await this.deps.copier.copy({ user, workspace, environment }, rows);
         await state.setDone(project, environment, result);
         this.#moved(results, environment, result);
       }
@@ -121,10 +119,6 @@ class Migration {
     } finally {
       if (state.isGranted(project.id)) await this.#revoke(project);
     }
-  }
-
-  async #copy(scope: SecretScope, projectId: string): Promise<EnvironmentResult> {
-    return this.deps.copier.copy(scope, await this.deps.server.list(projectId, scope.environment));
   }
 
   /** Gives our identity the role viewer where it has none. A role that it has already is left as it is. */
@@ -156,7 +150,7 @@ class Migration {
     results.set(environment, result);
     this.#environmentsDone += 1;
     this.#secrets += result.read;
-    this.deps.progress.moved(this.#environmentsDone, this.#environments, this.#secrets);
+    this.deps.progress(this.#environmentsDone, this.#environments, this.#secrets);
   }
 
   #isOver(): boolean {

@@ -1,12 +1,14 @@
-import { fieldsOf } from '../json/json';
+import { createRequire } from 'node:module';
 import { WORKSPACE_NAME } from '../authz/grant';
+import { errorCodeOf } from '../errors/domain-error';
+import { fieldsOf } from '../json/json';
 import { ENVIRONMENTS, type Environment } from '../secrets/secret';
 
 /** The input cannot be used. The message is one sentence for the operator and holds no secret. */
 export class MigrationFailed extends Error {}
 
 /** A person who is a member of a project, and the session by which the predecessor speaks for them. */
-export interface ProjectMember {
+interface ProjectMember {
   readonly userId: string;
   readonly email: string;
   /** Undefined for a member who never used the predecessor. */
@@ -42,6 +44,67 @@ export const INVENTORY_QUERY = `SELECT coalesce(json_agg(row_to_json(listed)), '
   FROM projects project WHERE project.slug !~ '^osp-[0-9a-v]{32}$'
   ORDER BY project."createdAt", project.id) listed`;
 
+/** The part of `pg` that is used. The library is loaded by this command alone, and only where there is a database to ask. */
+interface PostgresLibrary {
+  readonly Client: new (options: Readonly<Record<string, unknown>>) => {
+    connect(): Promise<unknown>;
+    query(statement: string): Promise<{ readonly rows: readonly unknown[] }>;
+    end(): Promise<void>;
+    on(event: 'error', listener: () => void): unknown;
+  };
+}
+
+const TIMEOUT_MS = 60_000;
+
+/**
+ * Asks the database of the predecessor for its projects, in one transaction that may only read.
+ * @param options `url` is `postgres://user@host:port/database`, without a password
+ * @throws MigrationFailed
+ */
+export async function inventoryOfDatabase({
+  url,
+  password,
+}: {
+  readonly url: string;
+  readonly password: string | undefined;
+}): Promise<readonly PredecessorProject[]> {
+  const { Client } = createRequire(__filename)('pg') as PostgresLibrary;
+  // What the library parses from the address counts before a password beside it.
+  const address = new URL(url);
+  if (password !== undefined) address.password = encodeURIComponent(password);
+  const client = new Client({
+    connectionString: address.href,
+    application_name: 'migrate-from-tapr',
+    connectionTimeoutMillis: TIMEOUT_MS,
+    statement_timeout: TIMEOUT_MS,
+    query_timeout: TIMEOUT_MS,
+  });
+  // A lost connection also fails the query that waits.
+  client.on('error', () => undefined);
+  try {
+    await client.connect();
+    return await readInventory(async (statement) => (await client.query(statement)).rows);
+  } catch (error: unknown) {
+    if (error instanceof MigrationFailed) throw error;
+    // The library's message may name the connection's password or a row's content.
+    throw new MigrationFailed(
+      `The database of the predecessor cannot be read (${errorCodeOf(error) ?? 'unknown error'}).`,
+    );
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}
+
+/** @throws MigrationFailed, and whatever `query` throws */
+export async function readInventory(
+  query: (statement: string) => Promise<readonly unknown[]>,
+): Promise<readonly PredecessorProject[]> {
+  await query('BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY');
+  const [row] = await query(INVENTORY_QUERY);
+  await query('ROLLBACK');
+  return parseInventory(fieldsOf(row)['projects']);
+}
+
 /** Parses the result of INVENTORY_QUERY, from the database or from a file. @throws MigrationFailed */
 export function parseInventory(value: unknown): readonly PredecessorProject[] {
   if (!Array.isArray(value)) throw new MigrationFailed('The list of projects is not a JSON array.');
@@ -51,7 +114,8 @@ export function parseInventory(value: unknown): readonly PredecessorProject[] {
       !isId(id) ||
       typeof name !== 'string' ||
       typeof organizationId !== 'string' ||
-      !isTexts(environments) ||
+      !Array.isArray(environments) ||
+      !environments.every((slug) => typeof slug === 'string') ||
       !Array.isArray(members)
     )
       throw new MigrationFailed(`Project ${index + 1} of the list is not of the documented form.`);
@@ -76,10 +140,6 @@ function parseMember(value: unknown): ProjectMember {
 /** Ids become path segments and keys of the state, so '.', '..' and the like are refused. */
 function isId(value: unknown): value is string {
   return typeof value === 'string' && /^[A-Za-z0-9][A-Za-z0-9-]{0,63}$/.test(value);
-}
-
-function isTexts(value: unknown): value is readonly string[] {
-  return Array.isArray(value) && value.every((text) => typeof text === 'string');
 }
 
 /** The users of the cluster by the address of their account. An address of several users assigns nothing. */
@@ -116,36 +176,27 @@ export interface AssignedProject extends KnownProject {
   readonly unknown: readonly string[];
 }
 
-export type UnassignedReason =
-  | 'no_member'
-  | 'several_members'
-  | 'user_deleted'
-  | 'email_of_several_users'
-  | 'name_of_another_form'
-  | 'workspace_not_allowed';
-
-export interface UnassignedProject {
+interface UnassignedProject {
   readonly id: string;
   readonly name: string;
   readonly emails: readonly string[];
-  readonly reason: UnassignedReason;
+  readonly reason:
+    | 'no_member'
+    | 'several_members'
+    | 'user_deleted'
+    | 'email_of_several_users'
+    | 'name_of_another_form'
+    | 'workspace_not_allowed';
 }
 
 /**
  * Assigns a project to the user who is its only human member, never by its name: workspace `a` of user `b-c` and workspace `a-b` of user `c`
  * have one name. The workspace is the name without `-<user>` at its end.
  */
-export function assign(
-  project: PredecessorProject,
-  users: UsersByEmail,
-): AssignedProject | UnassignedProject {
+function assign(project: PredecessorProject, users: UsersByEmail): AssignedProject | UnassignedProject {
   const { id, name, members } = project;
-  const unassigned = (reason: UnassignedReason) => ({
-    id,
-    name,
-    reason,
-    emails: members.map(({ email }) => email),
-  });
+  const emails = members.map(({ email }) => email);
+  const unassigned = (reason: UnassignedProject['reason']) => ({ id, name, emails, reason });
   const [member, another] = members;
   if (member === undefined) return unassigned('no_member');
   if (another !== undefined) return unassigned('several_members');
@@ -155,14 +206,13 @@ export function assign(
   if (!name.endsWith(`-${user}`)) return unassigned('name_of_another_form');
   const workspace = name.slice(0, -user.length - 1);
   if (!WORKSPACE_NAME.test(workspace)) return unassigned('workspace_not_allowed');
-  const isKnown = (slug: string) => ENVIRONMENTS.some((environment) => environment === slug);
   return {
     ...project,
     user,
     workspace,
     member,
     known: ENVIRONMENTS.filter((environment) => project.environments.includes(environment)),
-    unknown: project.environments.filter((slug) => !isKnown(slug)),
+    unknown: project.environments.filter((slug) => !ENVIRONMENTS.some((known) => known === slug)),
   };
 }
 
@@ -183,7 +233,7 @@ export function planOf(
   chosen: readonly string[],
 ): MigrationPlan {
   const assigned = inventory.map((project) => assign(project, users));
-  const all = assigned.filter((project): project is AssignedProject => 'workspace' in project);
+  const all = assigned.filter((project) => 'workspace' in project);
   const names = new Set([...users.values()].flat());
   return {
     known: inventory.map((project) => ({
@@ -191,7 +241,7 @@ export function planOf(
       member: project.members.find(({ session }) => session !== undefined),
     })),
     projects: chosen.length === 0 ? all : all.filter(({ user }) => chosen.includes(user)),
-    unassigned: assigned.filter((project): project is UnassignedProject => !('workspace' in project)),
+    unassigned: assigned.filter((project) => 'reason' in project),
     strangers: chosen.filter((user) => !names.has(user)),
   };
 }

@@ -1,5 +1,5 @@
-import { fieldsOf } from '../json/json';
 import { createHmac } from 'node:crypto';
+import { fieldsOf } from '../json/json';
 import type { LogEvent } from '../logging/log';
 import { InfisicalApi } from '../stores/infisical/api/infisical-api';
 import { listing } from '../stores/infisical/api/secret-calls';
@@ -14,7 +14,7 @@ import { InfisicalCallFailed } from '../stores/infisical/versions/infisical-call
 import { ApiVersionProbe } from '../stores/infisical/versions/version-probe';
 import type { Clock, MonotonicTime } from '../time/clock';
 import { type CallContext, UNATTENDED } from '../secrets/call-context';
-import { deadlineIn } from '../time/deadline';
+import { deadlineIn, waitFor } from '../time/deadline';
 import { type KnownProject, MigrationFailed } from './predecessor-inventory';
 import { MigrationInterrupted, type SourceSecret } from './secret-copier';
 
@@ -26,13 +26,6 @@ export type PredecessorOptions = Partial<RouteOptions> & {
   readonly jwtSecret: string | undefined;
   readonly requestTimeoutMs?: number;
 };
-
-export interface PredecessorDeps {
-  readonly clock: Clock;
-  readonly time: MonotonicTime;
-  readonly log: LogEvent;
-  readonly signal: AbortSignal;
-}
 
 /** Our role in a project cannot be given, or does not let us read: the project is skipped, with this word. */
 export class ProjectInaccessible extends Error {
@@ -68,7 +61,12 @@ export class PredecessorServer {
 
   constructor(
     private readonly options: PredecessorOptions,
-    private readonly deps: PredecessorDeps,
+    private readonly deps: {
+      readonly clock: Clock;
+      readonly time: MonotonicTime;
+      readonly log: LogEvent;
+      readonly signal: AbortSignal;
+    },
   ) {
     const { clock, time, log } = deps;
     const requestTimeoutMs = options.requestTimeoutMs ?? REQUEST_TIMEOUT_MS;
@@ -135,7 +133,11 @@ export class PredecessorServer {
     for (let attempt = 1; ; attempt++) {
       try {
         const { parts, parse } = listing({ projectId, environment });
-        const listed = await unlessAborted(this.#api.call('listSecrets', parts, parse, context), signal);
+        const call = this.#api.call('listSecrets', parts, parse, context);
+        // The call goes on unattended where the run is interrupted.
+        const listed = await waitFor(call, { signal }).catch((error: unknown) => {
+          throw signal.aborted ? new MigrationInterrupted() : error;
+        });
         const rows = listed === 'unchanged' ? [] : listed.rows;
         return rows.map(({ key, version, updatedAtMs, stored }) => ({
           name: key,
@@ -226,19 +228,3 @@ function refusesToken({ body }: TransportAnswer): boolean {
 }
 
 const NEVER = new AbortController().signal;
-
-/** Settles as the work does, or rejects as soon as the run is interrupted; the work then goes on unattended. @throws MigrationInterrupted */
-async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  let stop: () => void = () => undefined;
-  const aborted = new Promise<never>((_resolve, reject) => {
-    stop = () => reject(new MigrationInterrupted());
-    if (signal.aborted) stop();
-    else signal.addEventListener('abort', stop, { once: true });
-  });
-  try {
-    return await Promise.race([work, aborted]);
-  } finally {
-    signal.removeEventListener('abort', stop);
-    work.catch(() => undefined);
-  }
-}

@@ -53,16 +53,12 @@ export class SecretCopier {
     const distinct = distinctSecrets(rows);
     const skipped: SkippedSecret[] = [];
     const skip = (name: string, reason: string) => void skipped.push({ name, reason });
-    const wanted = new Map<string, Buffer>();
     const values = new Map<string, string>();
     for (const { name, value } of distinct) {
       if (!isSecretName(name)) skip(name, 'name_not_allowed');
       else if (value === undefined) skip(name, 'value_hidden');
       else if (!isSecretValue(value)) skip(name, 'value_not_allowed');
-      else {
-        values.set(name, value);
-        wanted.set(name, this.#hmac(value));
-      }
+      else values.set(name, value);
     }
     const before = await this.#stored(scope);
     const missing = [...values].filter(([name]) => !before.has(name));
@@ -70,10 +66,10 @@ export class SecretCopier {
     const after = this.dryRun || missing.length === 0 ? before : await this.#stored(scope);
     const refused = new Set(skipped.map(({ name }) => name));
     const result = { written: 0, equal: 0, different: [] as string[] };
-    for (const [name, hmac] of wanted) {
+    for (const [name, value] of values) {
       if (refused.has(name)) continue;
       const stored = after.get(name);
-      const isSame = stored !== undefined && stored !== 'unreadable' && timingSafeEqual(stored, hmac);
+      const isSame = stored instanceof Buffer && timingSafeEqual(stored, this.#hmac(value));
       const wasMissing = !before.has(name);
       if (wasMissing && (this.dryRun || isSame)) result.written += 1;
       else if (isSame) result.equal += 1;
@@ -117,10 +113,10 @@ export class SecretCopier {
 
   async #stored(scope: SecretScope): Promise<ReadonlyMap<string, Buffer | 'unreadable'>> {
     const { secrets, unreadable } = await this.#persistently(() => this.target.list(scope));
-    const stored = new Map<string, Buffer | 'unreadable'>();
-    for (const { name, value } of secrets) stored.set(name, this.#hmac(value));
-    for (const name of unreadable) stored.set(name, 'unreadable');
-    return stored;
+    return new Map<string, Buffer | 'unreadable'>([
+      ...secrets.map(({ name, value }) => [name, this.#hmac(value)] as const),
+      ...unreadable.map((name) => [name, 'unreadable'] as const),
+    ]);
   }
 
   /** Repeats a call that the store could not carry out now; a rate limit is waited for, however long. @throws MigrationFailed */

@@ -60,7 +60,7 @@ const HOME_OF: Readonly<Record<string, RegExp>> = {
   axios: /^src\/stores\/infisical\/transport\//,
   'class-validator': /^src\/http\/controllers\/secret-requests\.ts$/,
   'classic-level': /^src\/stores\/embedded\//,
-  bcrypt: /^src\/(authn\/bcrypt-worker\.mjs|development\/example-headers\.ts)$/,
+  bcrypt: /^src\/(authn\/bcrypt-worker\.mjs|development\/example-caller\.ts)$/,
   'prom-client': /^src\/telemetry\//,
   '@opentelemetry/api': /^src\/telemetry\//,
   '@opentelemetry/core': /^src\/telemetry\//,
@@ -70,10 +70,10 @@ const HOME_OF: Readonly<Record<string, RegExp>> = {
   cockatiel: /^src\/stores\/resilience\//,
   'pino-pretty': /^src\/logging\/pretty-log\.ts$/,
   ioredis: /^src\/redis\//,
-  pg: /^src\/migration\/predecessor-database\.ts$/,
+  pg: /^src\/migration\/predecessor-inventory\.ts$/,
   jose: /^src\/authn\/verified-tokens\.ts$/,
   'jose/jwt/verify': /^src\/authn\/verified-tokens\.ts$/,
-  'jose/jwt/sign': /^src\/(authn\/access-tokens|development\/example-headers)\.ts$/,
+  'jose/jwt/sign': /^src\/(authn\/access-tokens|development\/example-caller)\.ts$/,
 };
 
 interface Import {
@@ -215,7 +215,7 @@ describe('the architecture', () => {
       'src/cli/audit.ts',
       'src/cli/commands/dev.ts',
       'src/cli/commands/doctor.ts',
-      'src/cli/commands/edit.ts',
+      'src/cli/commands/write-commands.ts',
       'src/cli/connection.ts',
       'src/cli/infisical-setup.ts',
       'src/cli/inspect-embedded-store.ts',

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { AuditChain } from '../../src/audit/audit-chain';
 import { FileAuditSink } from '../../src/audit/file.audit-sink';
 import { rotatedFilesOf } from '../../src/audit/audit-files';
-import { FollowedFile } from '../../src/cli/audit-follow';
 import {
+  FollowedFile,
   oldestFirst,
   type RecordFilter,
   recordsIn,

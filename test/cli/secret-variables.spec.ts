@@ -1,5 +1,5 @@
 import { CommandFailure, WrongUse } from '../../src/cli/command-errors';
-import { secretVariables } from '../../src/cli/run/secret-variables';
+import { secretVariables } from '../../src/cli/secret-variables';
 
 const NO_VARIABLES = {};
 const variablesOf = (

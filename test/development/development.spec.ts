@@ -11,7 +11,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { withDevelopmentCredentials } from '../../src/development/development';
-import { writePrivately } from '../../src/development/example-headers';
+import { writePrivately } from '../../src/development/example-caller';
 
 describe('the credentials of a laptop', () => {
   let dir: string;

@@ -1,4 +1,4 @@
-import type { LimitSettings } from '../../src/config/limit-settings';
+import type { LimitSettings } from '../../src/config/settings';
 import { AlicesSystemServer } from '../support/alices-system-server';
 import { BOBS_OTMOICLP, exampleApps, OTMOICLP, READER } from '../support/example-apps';
 import { FixedClock } from '../support/fixed-clock';

@@ -83,7 +83,7 @@ export class MigrationScene {
       { clock: new SystemClock(), time, log: () => undefined, signal },
     );
     const copier = new SecretCopier(target, time, dryRun, signal);
-    const progress = { moved: options.moved ?? (() => undefined) };
+    const progress = options.moved ?? (() => undefined);
     try {
       const outcome = await migrate(plan, { server, copier, state, signal, progress });
       const report = reportOf(plan, outcome, dryRun);

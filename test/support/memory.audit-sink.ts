@@ -1,5 +1,5 @@
 import { type AuditRecord, AuditSink, AuditSinkFailed } from '../../src/audit/audit-sink';
-import type { AuditSettings } from '../../src/config/audit-settings';
+import type { AuditSettings } from '../../src/config/settings';
 
 /** An audit trail whose records a test takes by a sink of its own. */
 export const AUDIT_SETTINGS: AuditSettings = {

@@ -1,7 +1,8 @@
 import type { AuditSink } from '../../src/audit/audit-sink';
 import { listenForMetrics } from '../../src/bootstrap/application';
 import type { MonotonicTime } from '../../src/time/clock';
-import type { CacheSettings, Settings } from '../../src/config/settings';
+import type { Settings } from '../../src/config/settings';
+import type { CacheSettings } from '../../src/config/store-settings';
 import type { GrantSource } from '../../src/authz/grant-source';
 import type { LogEvent } from '../../src/logging/log';
 import type { StoreAdapter } from '../../src/secrets/secret-store-decorator';

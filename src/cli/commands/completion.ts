@@ -1,23 +1,7 @@
 import { Argument, type Command, type Option } from 'commander';
 
-/** A command of the program, as far as completion knows it. */
-interface CompletedCommand {
-  readonly name: string;
-  readonly description: string;
-  /** The words that its first argument may be; empty where it may be anything. */
-  readonly words: readonly string[];
-  readonly options: readonly CompletedOption[];
-}
-
-interface CompletedOption {
-  /** `--env`, and `-y` where there is a short one. */
-  readonly flags: readonly string[];
-  readonly description: string;
-  readonly takesValue: boolean;
-  /** The values that it may have; empty where it may have any. */
-  readonly values: readonly string[];
-}
-
+type CompletedCommand = ReturnType<typeof commandsOf>[number];
+type CompletedOption = ReturnType<typeof completed>;
 type Shell = 'bash' | 'zsh' | 'fish';
 
 /** `completion SHELL`: prints the script by which a shell completes our commands and options. It is made from the commands that there are. */
@@ -38,7 +22,8 @@ fish: olares-secrets completion fish | source`,
     });
 }
 
-function commandsOf(program: Command): readonly CompletedCommand[] {
+/** Returns the commands; `words` are those that its first argument may be, none where it may be anything. */
+function commandsOf(program: Command) {
   const commands = program.createHelp().visibleCommands(program);
   const names = commands.map((command) => command.name());
   return commands.map((command) => ({
@@ -49,7 +34,8 @@ function commandsOf(program: Command): readonly CompletedCommand[] {
   }));
 }
 
-function completed(option: Option): CompletedOption {
+/** Returns an option: `flags` are `--env`, and `-y` where there is a short one; `values` are none where it may have any. */
+function completed(option: Option) {
   return {
     flags: [option.short, option.long].filter((flag) => flag !== undefined && flag !== null),
     description: option.description,

@@ -144,23 +144,14 @@ async function failureOfStart(error: unknown, { port }: DevArguments): Promise<u
   const { EmbeddedStoreUnusable } = await import('../../stores/embedded/embedded-store-unusable.js');
   const { InvalidSettings } = await import('../../config/settings.js');
   const code = errorCodeOf(error);
+  const failure = (sentence: string): CommandFailure => new CommandFailure(3, sentence);
   if (code === 'EADDRINUSE')
-    return new CommandFailure(
-      3,
-      `Port ${port} is taken: stop what listens there, or choose another one with --port.`,
-    );
+    return failure(`Port ${port} is taken: stop what listens there, or choose another one with --port.`);
   if (code === 'EACCES' && error instanceof Error && !('path' in error))
-    return new CommandFailure(
-      3,
-      `Port ${port} may not be used by this user: choose one from 1024 on with --port.`,
-    );
+    return failure(`Port ${port} may not be used by this user: choose one from 1024 on with --port.`);
   if (error instanceof EmbeddedStoreUnusable && error.reason === 'IN_USE')
-    return new CommandFailure(
-      3,
-      `${error.message} Stop the other one, or choose another folder with --data-dir.`,
-    );
-  if (error instanceof EmbeddedStoreUnusable)
-    return new CommandFailure(3, `${error.message} --fresh makes a new one.`);
+    return failure(`${error.message} Stop the other one, or choose another folder with --data-dir.`);
+  if (error instanceof EmbeddedStoreUnusable) return failure(`${error.message} --fresh makes a new one.`);
   return error instanceof InvalidSettings ? new WrongUse(error.message) : error;
 }
 

@@ -1,4 +1,8 @@
+import { randomUUID } from 'node:crypto';
+import { link, open, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { type Command, Option } from 'commander';
+import { errorCodeOf } from '../../errors/domain-error';
 import { CommandFailure, printable, printableJson, WrongUse } from '../command-errors';
 import { type VaultConnection, openVault, withConnection } from '../connection';
 import type { ArchiveOptions } from '../files/age-archive';
@@ -49,13 +53,13 @@ export function addImportCommand(program: Command): void {
 
 async function importFile(path: string, options: ImportOptions): Promise<void> {
   const format = formatOf(path, options.format);
-  const { inputName, readInput, utf8Text } = await import('../read-input.js');
+  const { inputName, readInput, readText } = await import('../read-input.js');
   const { parseSecrets } = await import('../files/secret-file.js');
-  const source = inputName(path);
-  const bytes = await readInput(path, MAX_FILE_BYTES);
-  const text = format === 'age' ? await decrypted(bytes, options) : utf8Text(bytes);
-  if (text === undefined) throw new CommandFailure(3, `${source} is not UTF-8 text.`);
-  const secrets = parseSecrets(format === 'age' ? 'json' : format, text, source);
+  const text =
+    format === 'age'
+      ? await decrypted(await readInput(path, MAX_FILE_BYTES), options)
+      : await readText(path, MAX_FILE_BYTES);
+  const secrets = parseSecrets(format === 'age' ? 'json' : format, text, inputName(path));
   const vault = await openVault(options);
   const { countedOutcomes, importReport, importSecrets } = await import('../files/secret-import.js');
   const { overwrite: overwrites = false, dryRun: isDryRun = false } = options;
@@ -72,8 +76,7 @@ async function importFile(path: string, options: ImportOptions): Promise<void> {
 }
 
 async function decrypted(bytes: Buffer, options: ImportOptions): Promise<string> {
-  const { keysIn, readArchive } = await import('../files/age-archive.js');
-  const { archiveInWorker } = await import('../files/archive-worker.js');
+  const { archiveInWorker, keysIn, readArchive } = await import('../files/age-archive.js');
   const { archive, needsPassphrase } = await readArchive(bytes);
   return String(await archiveInWorker({ archive, keys: await keysIn(options, needsPassphrase) }));
 }
@@ -112,8 +115,7 @@ async function exportFile(path: string, options: ExportOptions): Promise<void> {
     throw new WrongUse('The values would be seen on the terminal: name a file, or use --reveal.');
   const vault = await openVault(options);
   const { formatSecrets } = await import('../files/secret-file.js');
-  const { readersIn } = await import('../files/age-archive.js');
-  const { archiveInWorker } = await import('../files/archive-worker.js');
+  const { archiveInWorker, readersIn } = await import('../files/age-archive.js');
   const readers = format === 'age' ? await readersIn(options) : undefined;
   let unreadable: readonly string[] = [];
   const secrets = await vault.list({ onUnreadable: (names) => (unreadable = names) });
@@ -122,7 +124,6 @@ async function exportFile(path: string, options: ExportOptions): Promise<void> {
   const content = readers === undefined ? text : await archiveInWorker({ text, readers, isArmored });
   if (path === '-') process.stdout.write(process.stdout.isTTY ? shown(content.toString()) : content);
   else {
-    const { writePrivateFile } = await import('../files/private-file.js');
     await writePrivateFile(path, content, options.force === true);
     process.stderr.write(`${secrets.length} secrets are in ${printable(path)}.\n`);
   }
@@ -131,6 +132,34 @@ async function exportFile(path: string, options: ExportOptions): Promise<void> {
       1,
       `The store cannot show the values of ${unreadable.length} secrets, which were left out: ${unreadable.join(', ')}.`,
     );
+}
+
+/**
+ * Writes a file that its owner alone can read, whole or not at all: it gets its name when it is on the disk.
+ * @param mayReplace otherwise a file of that name, also one that appears meanwhile, stays as it is
+ * @throws CommandFailure (1) where there is one, and the file system's error
+ */
+async function writePrivateFile(
+  path: string,
+  content: string | Uint8Array,
+  mayReplace: boolean,
+): Promise<void> {
+  const unnamed = join(dirname(path), `.${basename(path)}.${randomUUID()}`);
+  const file = await open(unnamed, 'wx', 0o600);
+  try {
+    await file.writeFile(content);
+    await file.sync();
+    await file.close();
+    // A link is only made where no file has the name; a rename replaces it.
+    if (mayReplace) await rename(unnamed, path);
+    else await link(unnamed, path);
+  } catch (error: unknown) {
+    await file.close();
+    if (errorCodeOf(error) === 'EEXIST') throw new CommandFailure(1, `${path} exists; --force replaces it.`);
+    throw error;
+  } finally {
+    await rm(unnamed, { force: true });
+  }
 }
 
 function formatOption(): Option {

@@ -10,10 +10,12 @@ export interface CheckResult {
   readonly sentence: string;
 }
 
-export interface Check {
+type Results = CheckResult | readonly CheckResult[];
+
+interface Check {
   readonly name: string;
   /** Returns one result or several; it may throw, and may never end. */
-  readonly run: () => Promise<readonly CheckResult[]> | readonly CheckResult[];
+  readonly run: () => Promise<Results> | Results;
 }
 
 /** Runs all checks at once, each for its own time: one that hangs or throws takes nothing from the others. */
@@ -26,16 +28,16 @@ export async function runChecks(
 
 class TimeIsUp extends Error {}
 
-async function resultsOf({ name, run }: Check, timeoutMs: number): Promise<readonly CheckResult[]> {
+async function resultsOf({ name, run }: Check, timeoutMs: number): Promise<Results> {
   try {
     const running = Promise.resolve().then(run);
     return await waitFor(running, { maxMs: timeoutMs, late: () => new TimeIsUp() });
   } catch (error: unknown) {
     if (error instanceof TimeIsUp)
-      return [failed(name, `The check did not end within ${timeoutMs / 1000} s; --timeout gives it more.`)];
+      return failed(name, `The check did not end within ${timeoutMs / 1000} s; --timeout gives it more.`);
     // The message of a foreign error may have anything in it.
     const word = error instanceof Error ? error.constructor.name : typeof error;
-    return [failed(name, `The check itself failed (${word}); please report it.`)];
+    return failed(name, `The check itself failed (${word}); please report it.`);
   }
 }
 

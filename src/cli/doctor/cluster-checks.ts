@@ -1,6 +1,7 @@
 import { SECRET_OPERATIONS } from '../../authz/grant';
 import type { KubernetesGrantSettings } from '../../config/grant-settings';
 import type { Settings } from '../../config/settings';
+import { fieldsOf } from '../../json/json';
 import { kubeConfigConnection } from '../../kubernetes/kube-config';
 import { KubeConfigUnusable, KubernetesApi, kubernetesFailureOf } from '../../kubernetes/kubernetes-api';
 import { SystemMonotonicTime } from '../../time/clock';
@@ -8,7 +9,7 @@ import { type CheckResult, failed, ok, skipped } from './checks';
 import { type NoteSkew, skewOf } from './dependency-checks';
 
 /** One row of docs/kubernetes.md: on resources, without a namespace in all of them, or on a URL. */
-export type NeededRight = { readonly verbs: readonly string[] } & (
+type NeededRight = { readonly verbs: readonly string[] } & (
   | { readonly group: string; readonly resource: string; readonly namespace?: string }
   | { readonly url: string }
 );
@@ -18,76 +19,46 @@ const WATCHED = ['list', 'watch'];
 /** Returns what docs/kubernetes.md says that the ServiceAccount needs with these settings. */
 export function neededRights(grants: KubernetesGrantSettings): readonly NeededRight[] {
   const { feeds, olares, registration, approvalsNamespace } = grants;
+  const rights: NeededRight[] = [];
+  const need = (group: string, resource: string, verbs: readonly string[], namespace?: string): unknown =>
+    rights.push({ group, resource, verbs, ...(namespace !== undefined && { namespace }) });
   const byPermissions = feeds.includes('application-permissions');
+  if (byPermissions) need('sys.bytetrade.io', 'applicationpermissions', WATCHED);
+  if (byPermissions || olares.provider !== undefined)
+    need('app.bytetrade.io', 'applicationmanagers', WATCHED);
+  need('', 'namespaces', WATCHED);
+  need('discovery.k8s.io', 'endpointslices', WATCHED);
+  need('authentication.k8s.io', 'tokenreviews', ['create']);
+  for (const namespace of podNamespaces(grants)) need('', 'pods', WATCHED, namespace);
   const byRoles = registration !== undefined && registration.kind !== 'provider-registry';
   const byRegistry = registration !== undefined && registration.kind !== 'rbac';
-  const roles = byRoles ? [...WATCHED, 'create', 'patch', 'delete'] : ['list'];
+  if (byRegistry) need('sys.bytetrade.io', 'providerregistries', [...WATCHED, 'create', 'patch']);
   const rbac = 'rbac.authorization.k8s.io';
-  return [
-    ...(byPermissions
-      ? [{ group: 'sys.bytetrade.io', resource: 'applicationpermissions', verbs: WATCHED }]
-      : []),
-    ...(byPermissions || olares.provider !== undefined
-      ? [{ group: 'app.bytetrade.io', resource: 'applicationmanagers', verbs: WATCHED }]
-      : []),
-    { group: '', resource: 'namespaces', verbs: WATCHED },
-    { group: 'discovery.k8s.io', resource: 'endpointslices', verbs: WATCHED },
-    { group: 'authentication.k8s.io', resource: 'tokenreviews', verbs: ['create'] },
-    ...podRights(grants),
-    ...(byRegistry
-      ? [
-          {
-            group: 'sys.bytetrade.io',
-            resource: 'providerregistries',
-            verbs: [...WATCHED, 'create', 'patch'],
-          },
-        ]
-      : []),
-    ...(byRoles || olares.release === 'auto'
-      ? [{ group: rbac, resource: 'clusterroles', verbs: roles }]
-      : []),
-    ...(byRoles ? [{ group: rbac, resource: 'clusterrolebindings', verbs: roles }] : []),
-    ...(registration !== undefined
-      ? [
-          {
-            group: 'apr.bytetrade.io',
-            resource: 'syseventregistries',
-            verbs: [...WATCHED, 'create', 'patch'],
-            namespace: registration.endpoint.namespace,
-          },
-        ]
-      : []),
-    ...(byRoles
-      ? SECRET_OPERATIONS.map((operation) => ({ url: `/${operation}?workspace=*`, verbs: ['create'] }))
-      : []),
-    ...(approvalsNamespace !== undefined
-      ? [
-          { group: '', resource: 'configmaps', verbs: WATCHED },
-          {
-            group: '',
-            resource: 'configmaps',
-            verbs: ['create', 'patch', 'delete'],
-            namespace: approvalsNamespace,
-          },
-        ]
-      : []),
-  ];
+  const roles = byRoles ? [...WATCHED, 'create', 'patch', 'delete'] : ['list'];
+  if (byRoles || olares.release === 'auto') need(rbac, 'clusterroles', roles);
+  if (byRoles) need(rbac, 'clusterrolebindings', roles);
+  if (registration !== undefined) {
+    const verbs = [...WATCHED, 'create', 'patch'];
+    need('apr.bytetrade.io', 'syseventregistries', verbs, registration.endpoint.namespace);
+  }
+  if (byRoles)
+    rights.push(...SECRET_OPERATIONS.map((one) => ({ url: `/${one}?workspace=*`, verbs: ['create'] })));
+  if (approvalsNamespace !== undefined) {
+    need('', 'configmaps', WATCHED);
+    need('', 'configmaps', ['create', 'patch', 'delete'], approvalsNamespace);
+  }
+  return rights;
 }
 
-/** Pods are watched in the namespaces of the accounts that are believed, and everywhere where one is each user's own. */
-function podRights(grants: KubernetesGrantSettings): readonly NeededRight[] {
-  const accounts = [
+/** Pods are watched in the namespaces of the accounts that are believed, and everywhere (undefined) where one is each user's own. */
+function podNamespaces(grants: KubernetesGrantSettings): ReadonlySet<string | undefined> {
+  const namespaces = [
     ...grants.trustedServiceAccounts,
     ...grants.systemEventServiceAccounts,
     ...grants.settingsServiceAccounts,
     ...grants.staticGrants.map(({ account }) => account),
-  ];
-  const pods = { group: '', resource: 'pods', verbs: WATCHED };
-  if (accounts.some(({ namespace }) => namespace.includes('<user>'))) return [pods];
-  return [...new Set(accounts.map(({ namespace }) => namespace))].map((namespace) => ({
-    ...pods,
-    namespace,
-  }));
+  ].map(({ namespace }) => namespace);
+  return new Set(namespaces.some((one) => one.includes('<user>')) ? [undefined] : namespaces);
 }
 
 const REVIEWS = '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews';
@@ -101,8 +72,13 @@ export async function checkCluster(
   const [name, rights] = ['cluster', 'cluster-rights'];
   if (grants.kind === 'directory')
     return [skipped(name, 'GRANTS_SOURCE is directory: the API server is not asked.')];
-  const api = apiOf(grants);
-  if (api instanceof KubeConfigUnusable) return [failed(name, api.message)];
+  let api: KubernetesApi;
+  try {
+    api = new KubernetesApi(kubeConfigConnection(grants.environment), new SystemMonotonicTime());
+  } catch (error: unknown) {
+    if (error instanceof KubeConfigUnusable) return [failed(name, error.message)];
+    throw error;
+  }
   const reached = await version(api, timeoutMs);
   if ('failure' in reached)
     return [
@@ -126,15 +102,6 @@ export async function checkCluster(
   ];
 }
 
-function apiOf({ environment }: KubernetesGrantSettings): KubernetesApi | KubeConfigUnusable {
-  try {
-    return new KubernetesApi(kubeConfigConnection(environment), new SystemMonotonicTime());
-  } catch (error: unknown) {
-    if (error instanceof KubeConfigUnusable) return error;
-    throw error;
-  }
-}
-
 const ADVICE: Readonly<Record<string, string>> = {
   Unauthorized:
     'it does not accept our token: the pod needs its ServiceAccount token, the kubeconfig a valid one',
@@ -148,7 +115,7 @@ async function version(
 ): Promise<{ version: string; dateMs: number | undefined } | { failure: string }> {
   try {
     const { body, dateMs } = await api.sendDated({ method: 'GET', path: '/version', timeoutMs });
-    const { gitVersion } = Object(body) as { readonly gitVersion?: unknown };
+    const { gitVersion } = fieldsOf(body);
     const isPlain = typeof gitVersion === 'string' && /^v[\w.+-]{1,40}$/.test(gitVersion);
     return { version: isPlain ? gitVersion : 'of an unknown version', dateMs };
   } catch (error: unknown) {
@@ -168,14 +135,10 @@ async function mayDo(api: KubernetesApi, { right, verb }: AskedRight, timeoutMs:
   const { verbs: _verbs, ...on } = right;
   const attributes =
     'url' in on ? { nonResourceAttributes: { path: on.url, verb } } : { resourceAttributes: { ...on, verb } };
-  const body = {
-    apiVersion: 'authorization.k8s.io/v1',
-    kind: 'SelfSubjectAccessReview',
-    spec: attributes,
-  };
+  const kind = { apiVersion: 'authorization.k8s.io/v1', kind: 'SelfSubjectAccessReview' };
+  const body = { ...kind, spec: attributes };
   const answer = await api.send({ method: 'POST', path: REVIEWS, body, timeoutMs });
-  const { status } = Object(answer) as { readonly status?: { readonly allowed?: unknown } };
-  return status?.allowed === true;
+  return fieldsOf(fieldsOf(answer)['status'])['allowed'] === true;
 }
 
 function wordsFor({ right, verb }: AskedRight): string {

@@ -1,6 +1,7 @@
 import { CLOCK_WINDOW_S } from '../../authn/app-proof.verifier';
 import { trustedAuthorities } from '../../bootstrap/runtime.module';
-import type { InfisicalStoreSettings, Settings } from '../../config/settings';
+import type { Settings } from '../../config/settings';
+import type { InfisicalStoreSettings } from '../../config/store-settings';
 import { lldapFailureOf, PROBE_TOKEN, verifyAtLldap } from '../../lldap/lldap.user-directory';
 import { fixed } from '../../reloadable/reloadable';
 import { SystemClock, SystemMonotonicTime } from '../../time/clock';
@@ -74,24 +75,19 @@ export async function checkLldap(
   { userToken: { lldapUrl } }: Settings,
   timeoutMs: number,
   noteSkew: NoteSkew,
-): Promise<readonly CheckResult[]> {
+): Promise<CheckResult> {
   const name = 'lldap';
   if (lldapUrl === undefined)
-    return [skipped(name, 'LLDAP_URL is not set: logged-out tokens are accepted until they expire.')];
+    return skipped(name, 'LLDAP_URL is not set: logged-out tokens are accepted until they expire.');
   try {
     const { unlikeLldap, dateMs } = await verifyAtLldap({ url: lldapUrl, timeoutMs }, PROBE_TOKEN);
     if (dateMs !== undefined) noteSkew('LLDAP', skewOf(dateMs));
     if (unlikeLldap !== undefined)
-      return [failed(name, `LLDAP_URL leads to something that is not LLDAP (${unlikeLldap}): correct it.`)];
-    return [ok(name, 'LLDAP answers.')];
+      return failed(name, `LLDAP_URL leads to something that is not LLDAP (${unlikeLldap}): correct it.`);
+    return ok(name, 'LLDAP answers.');
   } catch (error: unknown) {
-    const word = lldapFailureOf(error);
-    return [
-      failed(
-        name,
-        `LLDAP does not answer (${word}): check LLDAP_URL, and whether the network policy lets us out.`,
-      ),
-    ];
+    const advice = 'check LLDAP_URL, and whether the network policy lets us out';
+    return failed(name, `LLDAP does not answer (${lldapFailureOf(error)}): ${advice}.`);
   }
 }
 
@@ -104,9 +100,9 @@ const REDIS_ADVICE: Readonly<Record<string, string>> = {
 };
 
 /** Connects to Redis as the service does, with both connections. */
-export async function checkRedis({ redis }: Settings, timeoutMs: number): Promise<readonly CheckResult[]> {
+export async function checkRedis({ redis }: Settings, timeoutMs: number): Promise<CheckResult> {
   const name = 'redis';
-  if (redis === undefined) return [skipped(name, 'REDIS_URL is not set: this replica runs alone.')];
+  if (redis === undefined) return skipped(name, 'REDIS_URL is not set: this replica runs alone.');
   const { RedisClient } = await import('../../redis/redis-client.js');
   const { server, sentinels, authorityFiles, keyPrefix } = redis;
   const trusted = authorityFiles && trustedAuthorities('REDIS_CA_FILE', authorityFiles, undefined);
@@ -128,14 +124,10 @@ export async function checkRedis({ redis }: Settings, timeoutMs: number): Promis
     });
     time.after(timeoutMs, () => void client.close().then(() => resolve('timedOut')));
   });
-  if (reason === undefined) return [ok(name, 'Redis answers, and lets us publish and subscribe.')];
+  if (reason === undefined) return ok(name, 'Redis answers, and lets us publish and subscribe.');
   const advice = REDIS_ADVICE[reason] ?? 'it does not answer as it should: see its own log';
-  return [
-    failed(
-      name,
-      `Redis cannot be used (${reason}): ${advice}. The service works without it, each replica alone.`,
-    ),
-  ];
+  const effect = 'The service works without it, each replica alone.';
+  return failed(name, `Redis cannot be used (${reason}): ${advice}. ${effect}`);
 }
 
 /** A smaller difference is that of a Date header, and of the network. */

@@ -67,16 +67,10 @@ export async function checkDisk({ store, credentialFiles }: Settings): Promise<r
         : [warned('key-files', `${setting}_FILE: every user of the machine may use ${path}; chmod o= it.`)];
     }),
   );
-  const bad = modes.flat();
-  const count = Object.keys(credentialFiles).length;
-  const keys =
-    bad.length > 0
-      ? bad
-      : [
-          count > 0
-            ? ok('key-files', `${count} files of keys are closed to others.`)
-            : skipped('key-files', 'No key is in a file.'),
-        ];
+  const keys = modes.flat();
+  if (modes.length === 0) keys.push(skipped('key-files', 'No key is in a file.'));
+  else if (keys.length === 0)
+    keys.push(ok('key-files', `${modes.length} files of keys are closed to others.`));
   if (store.kind !== 'embedded') return [skipped('disk', 'Secrets are in Infisical.'), ...keys];
   return [await folderOf(store.dataDir, store.maxDiskReserveBytes), ...keys];
 }
@@ -125,19 +119,15 @@ async function unwritable(path: string): Promise<string | undefined> {
 }
 
 /** Whether the next record can be written, without writing one. */
-export async function checkAudit({ audit }: Settings): Promise<readonly CheckResult[]> {
+export async function checkAudit({ audit }: Settings): Promise<CheckResult> {
   const name = 'audit';
-  if (audit === undefined) return [skipped(name, 'AUDIT is off.')];
+  if (audit === undefined) return skipped(name, 'AUDIT is off.');
   const path = audit.file?.path;
-  if (path === undefined) return [ok(name, 'The audit trail goes to standard output.')];
+  if (path === undefined) return ok(name, 'The audit trail goes to standard output.');
   const problem = (await unwritable(existingFolder(dirname(path)))) ?? (await unwritableFile(path));
-  if (problem === undefined) return [ok(name, `${path} and its folder can be written.`)];
-  return [
-    failed(
-      name,
-      `AUDIT_FILE: ${problem} Every operation would be refused: give it to the user of the service.`,
-    ),
-  ];
+  if (problem === undefined) return ok(name, `${path} and its folder can be written.`);
+  const effect = 'Every operation would be refused: give it to the user of the service.';
+  return failed(name, `AUDIT_FILE: ${problem} ${effect}`);
 }
 
 /** Returns a sentence where the file is there and this user may not write to it. */
@@ -164,21 +154,18 @@ export function checkNode(env: EnvironmentVariables, root = '/proc'): readonly C
   const version = process.versions.node;
   const [major = 0, minor = 0] = version.split('.').map(Number);
   const isSupported = (major === 20 && minor >= 19) || (major === 22 && minor >= 13) || major >= 24;
-  const dangerous = [
-    ...(env['NODE_TLS_REJECT_UNAUTHORIZED'] === '0'
-      ? [failed(name, 'NODE_TLS_REJECT_UNAUTHORIZED is 0, so no certificate is verified: remove it.')]
-      : []),
-    ...(/--inspect/.test(env['NODE_OPTIONS'] ?? '')
-      ? [failed(name, 'NODE_OPTIONS opens a debugger, which reads all memory: remove --inspect.')]
-      : []),
-  ];
-  return [
+  const results = [
     isSupported
       ? ok(name, `Node ${version} is supported.`)
       : failed(name, `Node ${version} is not supported: use 24, or 22.13 and later.`),
-    ...dangerous,
-    flagsOfService(root),
   ];
+  if (env['NODE_TLS_REJECT_UNAUTHORIZED'] === '0')
+    results.push(
+      failed(name, 'NODE_TLS_REJECT_UNAUTHORIZED is 0, so no certificate is verified: remove it.'),
+    );
+  if (/--inspect/.test(env['NODE_OPTIONS'] ?? ''))
+    results.push(failed(name, 'NODE_OPTIONS opens a debugger, which reads all memory: remove --inspect.'));
+  return [...results, flagsOfService(root)];
 }
 
 /** In a container the service is process 1. */

@@ -3,7 +3,7 @@ import { pathToFileURL } from 'node:url';
 import { MANIFEST_RULES, type ManifestFinding, type ManifestPlace } from '../../authz/manifest-check';
 
 /** What was found in one file; `-` is standard input. */
-export interface FileFindings {
+interface FileFindings {
   readonly file: string;
   readonly findings: readonly ManifestFinding[];
 }

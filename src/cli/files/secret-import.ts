@@ -1,21 +1,20 @@
 import {
+  mayPass,
   NotGrantedError,
   OutcomeUnknownError,
-  RateLimitedError,
   SecretAlreadyExistsError,
   SecretVaultError,
   UnauthenticatedError,
-  UnavailableError,
 } from '../../client/errors.js';
 import type { Secret, SecretVault } from '../../client/index.js';
 import { printableLine } from '../command-errors';
 
 /** `same`: it has this value already; `left`: it exists and keeps its value; `not-tried`: the service was gone by then. */
-export const IMPORT_OUTCOMES = ['created', 'changed', 'same', 'left', 'failed', 'not-tried'] as const;
-export type ImportOutcome = (typeof IMPORT_OUTCOMES)[number];
+const IMPORT_OUTCOMES = ['created', 'changed', 'same', 'left', 'failed', 'not-tried'] as const;
+type ImportOutcome = (typeof IMPORT_OUTCOMES)[number];
 
 /** What became of one secret; in a dry run, what would. */
-export interface ImportResult {
+interface ImportResult {
   readonly name: string;
   readonly outcome: ImportOutcome;
   /** Of a failure the reason of docs/errors.md. */
@@ -54,11 +53,7 @@ export async function importSecrets(
     } catch (error: unknown) {
       if (!(error instanceof SecretVaultError)) throw error;
       results.push({ name, outcome: 'failed', reason: error.reason, message: error.message });
-      const concernsAll =
-        error instanceof UnauthenticatedError ||
-        error instanceof UnavailableError ||
-        error instanceof RateLimitedError;
-      if (concernsAll) end = error;
+      if (error instanceof UnauthenticatedError || mayPass(error)) end = error;
     }
   }
   return results;

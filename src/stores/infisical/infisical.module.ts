@@ -1,9 +1,9 @@
 import { Module, type DynamicModule } from '@nestjs/common';
 import { factory, Runtime, trustedAuthorities } from '../../bootstrap/runtime.module';
 import { ScopeLock } from '../../concurrency/keyed-mutex';
-import type { ConnectionSettings } from '../../config/connection-settings';
 import { textFrom } from '../../config/secret-source';
-import type { InfisicalStoreSettings, Settings } from '../../config/settings';
+import type { Settings } from '../../config/settings';
+import type { ConnectionSettings, InfisicalStoreSettings } from '../../config/store-settings';
 import { ServiceProblems } from '../../http/controllers/health.controller';
 import { WatchedFiles } from '../../reloadable/reloadable';
 import { Telemetry } from '../../telemetry/telemetry';

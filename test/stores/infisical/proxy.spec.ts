@@ -1,5 +1,5 @@
 import { inspect } from 'node:util';
-import { proxySetting } from '../../../src/config/connection-settings';
+import { proxySetting } from '../../../src/config/store-settings';
 import { SystemClock } from '../../../src/time/clock';
 import { StoreUnavailable } from '../../../src/errors/store-errors';
 import type { InfisicalCallFailed } from '../../../src/stores/infisical/versions/infisical-call-failed';

@@ -1,4 +1,4 @@
-import { parseArgs } from 'node:util';
+import { parseArgs, type ParseArgsConfig } from 'node:util';
 
 /** Wrong use of the command: exit code 2. The message says what to write instead. */
 export class WrongUsage extends Error {}
@@ -93,7 +93,7 @@ export function parseSetupArguments(
   args: readonly string[],
   service: ServiceSettings = {},
 ): SetupArguments | 'help' {
-  const values = parsed(args);
+  const values = strictArguments(args, OPTIONS);
   if (values.help) return 'help';
   const url = values.url ?? service.url ?? '';
   if (!/^https?:\/\/[^\s@?#]+$/.test(url))
@@ -129,7 +129,7 @@ export function parseSetupArguments(
   };
 }
 
-type Values = ReturnType<typeof parsed>;
+type Values = ReturnType<typeof strictArguments<typeof OPTIONS>>;
 
 /** @throws WrongUsage for an argument without effect, which was surely meant differently */
 function refuseIdle(values: Values): void {
@@ -165,12 +165,15 @@ export function besideManifest(manifest: string | undefined): string | undefined
   return manifest === undefined ? undefined : `${manifest}.admin-token`;
 }
 
-/** Does not repeat an unknown argument: it may be a secret in the wrong position. */
-function parsed(args: readonly string[]) {
+/** Parses arguments of a command. Does not repeat an unknown one: it may be a secret in the wrong position. @throws WrongUsage */
+export function strictArguments<const Options extends NonNullable<ParseArgsConfig['options']>>(
+  args: readonly string[],
+  options: Options,
+) {
   try {
-    return parseArgs({ args: [...args], options: OPTIONS, strict: true, allowPositionals: false }).values;
+    return parseArgs({ args: [...args], options, strict: true, allowPositionals: false }).values;
   } catch {
-    const known = Object.keys(OPTIONS).map((name) => `--${name}`);
+    const known = Object.keys(options).map((name) => `--${name}`);
     throw new WrongUsage(`An argument is unknown or lacks its value; there are ${known.join(', ')}.`);
   }
 }

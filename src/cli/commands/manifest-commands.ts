@@ -1,9 +1,16 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join, relative, sep } from 'node:path';
 import { type Command, Option } from 'commander';
+import { SECRET_OPERATIONS, WORKSPACE_NAME, WORKSPACE_RULE } from '../../authz/grant';
 import type { CheckedManifest, ManifestFinding } from '../../authz/manifest-check';
-import { CommandFailure, printableJson, printableLine, WrongUse } from '../command-errors';
+import type { ManifestExplanation } from '../../authz/manifest-explanation';
+import { CommandFailure, printable, printableJson, printableLine, WrongUse } from '../command-errors';
 import { readInput, utf8Text } from '../read-input';
+
+const CONFIG_MAP_OPTION = [
+  '--config-map',
+  'as on Olares 1.12.1 and later, where the chart brings the manifest in a ConfigMap',
+] as const;
 
 interface CheckOptions {
   readonly configMap?: boolean;
@@ -25,10 +32,7 @@ export function addCheckManifestCommand(program: Command): void {
         'it, those of translations (i18n) left out, or else for the *.yaml in it; - is standard input.',
     )
     .argument('<file...>', 'manifests, as written or as rendered, or folders of them')
-    .option(
-      '--config-map',
-      'as on Olares 1.12.1 and later, where the chart brings the manifest in a ConfigMap',
-    )
+    .option(...CONFIG_MAP_OPTION)
     .option('--strict', 'warnings count as errors')
     .option('--json', 'print what was found as JSON')
     .addOption(new Option('--sarif', 'print it as SARIF 2.1.0, for code hosts').conflicts('json'))
@@ -133,13 +137,12 @@ async function configMapFindings(chart: string): Promise<readonly ManifestFindin
     const stated = read.text.matchAll(/^[^#\n]*secrets\.olares\.com\/manifest["']?\s*:\s*(\S*)/gm);
     labels.push(...[...stated].map(([, value = '']) => value));
   }
+  if (labels.some((value) => /^["']true["']/.test(value))) return [];
   const problem =
     labels.length === 0
       ? `no template of the chart makes a ConfigMap with the label ${MANIFEST_LABEL}: "true", without which the manifest grants nothing`
       : `the label ${MANIFEST_LABEL} must be the text "true", in quotes`;
-  return labels.some((value) => /^["']true["']/.test(value))
-    ? []
-    : [finding('no-config-map', FILE_BEGIN, problem)];
+  return [finding('no-config-map', FILE_BEGIN, problem)];
 }
 
 function countsOf(files: readonly CheckedFile[]) {
@@ -154,12 +157,10 @@ function countsOf(files: readonly CheckedFile[]) {
 
 function linesFor({ file, app, grants, findings }: CheckedFile): readonly string[] {
   const name = file === '-' ? 'stdin' : file;
-  const workspaces = [...new Set(grants.map(({ workspace }) => workspace))];
-  const operationsOn = (workspace: string): string =>
-    [...new Set(grants.filter((one) => one.workspace === workspace).map(({ operation }) => operation))].join(
-      ', ',
-    );
-  const stated = workspaces.map((workspace) => `${name}: ${app} on ${workspace}: ${operationsOn(workspace)}`);
+  const operations = new Map<string, Set<string>>();
+  for (const { operation, workspace } of grants)
+    operations.set(workspace, (operations.get(workspace) ?? new Set<string>()).add(operation));
+  const stated = [...operations].map(([on, which]) => `${name}: ${app} on ${on}: ${[...which].join(', ')}`);
   const none = app === undefined || stated.length > 0 ? [] : [`${name}: ${app} states no grants of secrets`];
   return [
     ...stated,
@@ -173,4 +174,57 @@ function linesFor({ file, app, grants, findings }: CheckedFile): readonly string
 
 function print(text: string): void {
   process.stdout.write(`${text}\n`);
+}
+
+interface ExplainOptions {
+  readonly manifest: string;
+  readonly op: string;
+  readonly workspace: string;
+  readonly configMap?: boolean;
+  readonly json?: boolean;
+}
+
+export function addExplainCommand(program: Command): void {
+  program
+    .command('explain')
+    .summary('say whether a manifest grants an operation, and by which line')
+    .description(
+      "Says whether an app's manifest grants an operation on a workspace, by which line, or what it would need. No service is asked.",
+    )
+    .requiredOption('--manifest <file>', 'OlaresManifest.yaml, as written or as rendered')
+    .requiredOption('--op <operation>', `one of ${SECRET_OPERATIONS.join(', ')}`)
+    .requiredOption('--workspace <name>', 'the workspace of the operation')
+    .option(...CONFIG_MAP_OPTION)
+    .option('--json', 'print the explanation as POST /explain answers it')
+    .addHelpText('after', '\nThe exit code is 0 where it is granted, 1 where it is not.')
+    .action(explain);
+}
+
+async function explain({ manifest: path, op, workspace, ...options }: ExplainOptions): Promise<void> {
+  const operation = SECRET_OPERATIONS.find((one) => one === op);
+  if (operation === undefined) throw new WrongUse(`--op must be one of ${SECRET_OPERATIONS.join(', ')}.`);
+  if (!WORKSPACE_NAME.test(workspace)) throw new WrongUse(`--workspace ${WORKSPACE_RULE}.`);
+  const { MANIFEST } = await import('../../grant-sources/directory/app-folder.js');
+  const text = utf8Text(await readInput(path, MANIFEST.maxBytes));
+  if (text === undefined) throw new CommandFailure(3, `${path} is not UTF-8 text.`);
+  const { explainByManifest } = await import('../../authz/manifest-explanation.js');
+  const isInConfigMap = options.configMap === true;
+  const explanation = explainByManifest({ path, text, isInConfigMap }, operation, workspace);
+  print(options.json === true ? printableJson(explanation) : printable(textFor(explanation)));
+  process.exitCode = explanation.allowed ? 0 : 1;
+}
+
+function textFor(explanation: ManifestExplanation): string {
+  const { allowed, statedAt, hints = [] } = explanation;
+  const reasons = hints.map(({ source, line, reason }) => `${source}:${line ?? '?'}: ${reason}`);
+  if (!('message' in explanation)) return `REFUSED  ${reasons.join('\n')}\nThe manifest grants nothing.`;
+  const places = statedAt.map(({ source, line }) => `  stated at ${source}:${line ?? '?'}`);
+  const { message, yaml } = explanation;
+  const block = yaml === undefined ? [] : ['The manifest would need:', '', yaml];
+  return [
+    `${allowed ? 'ALLOWED' : 'DENIED'}  ${message}`,
+    ...places,
+    ...reasons.map((reason) => `  ${reason}`),
+    ...block,
+  ].join('\n');
 }

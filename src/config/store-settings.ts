@@ -10,8 +10,6 @@ type ProxySetting =
   /** The problem of the variable, without its value. */
   | { readonly name: string; readonly problem: string };
 
-const RULE = 'must be an http or https URL without a path, with user and password if it wants any';
-
 /**
  * Returns the proxy for `url` according to HTTPS_PROXY or HTTP_PROXY and NO_PROXY; a name in lower case takes precedence, as
  * in curl. `<NAME>_FILE` is a path whose content is the proxy, read only where it applies. No proxy is used for this machine.
@@ -36,7 +34,11 @@ export function proxySetting(env: EnvironmentVariables, url: string): ProxySetti
 
 function usable(text: string, name: string): ProxySetting {
   const proxyUrl = text.includes('://') ? text : `http://${text}`;
-  return isProxyUrl(proxyUrl) ? { proxyUrl } : { name, problem: RULE };
+  if (isProxyUrl(proxyUrl)) return { proxyUrl };
+  return {
+    name,
+    problem: 'must be an http or https URL without a path, with user and password if it wants any',
+  };
 }
 
 function given(env: EnvironmentVariables, name: string): string | undefined {
@@ -104,4 +106,106 @@ export function connectionSettings(
     ...('proxyUrl' in proxy && { proxyUrl: proxy.proxyUrl }),
     ...(authorities !== undefined && { authorityFiles: authorities }),
   };
+}
+
+export interface CacheSettings {
+  readonly ttlMs: number;
+  readonly maxStaleMs: number;
+  readonly maxEntries: number;
+  readonly maxBytes: number;
+}
+
+/** Universal Auth or Kubernetes Auth. */
+type InfisicalLogin =
+  | { readonly clientId: string; readonly clientSecret: string }
+  | { readonly identityId: string; readonly tokenFile: string };
+
+export type InfisicalStoreSettings = InfisicalLogin &
+  ConnectionSettings & {
+    readonly kind: 'infisical';
+    readonly url: string;
+    readonly organizationId?: string;
+    readonly timeoutMs: number;
+    readonly cache?: CacheSettings;
+  };
+
+export type StoreSettings =
+  | InfisicalStoreSettings
+  | {
+      readonly kind: 'embedded';
+      readonly dataDir: string;
+      readonly masterKey: Uint8Array;
+      readonly maxDiskReserveBytes: number;
+    };
+
+const MEBIBYTE = 1_048_576;
+const UNIVERSAL_AUTH = ['INFISICAL_CLIENT_ID', 'INFISICAL_CLIENT_SECRET'] as const;
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** Chooses Infisical where INFISICAL_URL is set, and the embedded store otherwise. */
+export function storeSettings(read: EnvironmentReader, env: EnvironmentVariables): StoreSettings {
+  const timeoutMs = read.integer('INFISICAL_TIMEOUT_MS', 100, 300_000);
+  const cache = cacheSettings(read);
+  if ((env['INFISICAL_URL'] ?? '') === '') {
+    for (const name of [...UNIVERSAL_AUTH, 'INFISICAL_KUBERNETES_IDENTITY_ID'] as const) {
+      if (read.isGiven(name)) read.problem('INFISICAL_URL', `must be set when ${name} is`);
+    }
+    return {
+      kind: 'embedded',
+      dataDir: read.required('DATA_DIR', 'must name the folder of the embedded store'),
+      masterKey: read.key(
+        'MASTER_KEY',
+        'must hold the master key of the embedded store (or set INFISICAL_URL)',
+      ),
+      maxDiskReserveBytes: read.integer('DISK_RESERVE_MIB', 0, 65_536) * MEBIBYTE,
+    };
+  }
+  const organizationId = read.text('INFISICAL_ORGANIZATION_ID')?.toLowerCase();
+  if (organizationId !== undefined && !UUID.test(organizationId))
+    read.problem(
+      'INFISICAL_ORGANIZATION_ID',
+      'must be the id of an organization, a UUID, not its name or slug',
+    );
+  const url = read.url('INFISICAL_URL') ?? '';
+  return {
+    kind: 'infisical',
+    url,
+    ...connectionSettings(read, env, url),
+    ...infisicalLogin(read),
+    ...(organizationId === undefined ? {} : { organizationId }),
+    timeoutMs,
+    ...(cache !== undefined && { cache }),
+  };
+}
+
+/** Reads the credentials of exactly one way to log in; both are a problem. */
+function infisicalLogin(read: EnvironmentReader): InfisicalLogin {
+  const identityId = read.text('INFISICAL_KUBERNETES_IDENTITY_ID');
+  if (identityId === undefined) {
+    const why =
+      'must be set when INFISICAL_URL is (or INFISICAL_KUBERNETES_IDENTITY_ID, for Kubernetes Auth)';
+    return {
+      clientId: read.credential('INFISICAL_CLIENT_ID', why),
+      clientSecret: read.credential('INFISICAL_CLIENT_SECRET', why),
+    };
+  }
+  for (const name of UNIVERSAL_AUTH) {
+    if (read.isGiven(name))
+      read.problem('INFISICAL_KUBERNETES_IDENTITY_ID', `and ${name} are both set; choose one way to log in`);
+  }
+  const tokenFile = read.required('INFISICAL_KUBERNETES_TOKEN_FILE', 'must name a file');
+  return { identityId, tokenFile };
+}
+
+/** Returns undefined where the cache is off. */
+function cacheSettings(read: EnvironmentReader): CacheSettings | undefined {
+  const ttlMs = read.integer('CACHE_TTL_MS', 0, 300_000);
+  const settings = {
+    ttlMs,
+    maxStaleMs: read.integer('CACHE_MAX_STALE_MS', 0, 3_600_000),
+    maxEntries: read.integer('CACHE_MAX_ENTRIES', 1, 1_000_000),
+    maxBytes: read.integer('CACHE_MAX_MIB', 1, 4_096) * MEBIBYTE,
+  };
+  return ttlMs === 0 ? undefined : settings;
 }

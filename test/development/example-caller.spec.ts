@@ -1,4 +1,4 @@
-import { urlOf } from '../../src/development/start-banner';
+import { urlOf } from '../../src/development/example-caller';
 
 describe('urlOf', () => {
   it.each([

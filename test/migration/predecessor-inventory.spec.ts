@@ -1,6 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import { inventoryOfDatabase, readInventory } from '../../src/migration/predecessor-database';
-import { INVENTORY_QUERY, parseInventory, parseUsers } from '../../src/migration/predecessor-inventory';
+import {
+  INVENTORY_QUERY,
+  inventoryOfDatabase,
+  parseInventory,
+  parseUsers,
+  readInventory,
+} from '../../src/migration/predecessor-inventory';
 import { describeWith } from '../support/describe-with';
 import { PostgresServer } from '../support/postgres-server';
 

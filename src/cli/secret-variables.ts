@@ -1,4 +1,4 @@
-import { CommandFailure, WrongUse } from '../command-errors';
+import { CommandFailure, WrongUse } from './command-errors';
 
 /** How the names of secrets become the names of environment variables. */
 export interface Naming {

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { proxySetting } from '../../src/config/connection-settings';
+import { proxySetting } from '../../src/config/store-settings';
 
 const URL_ = 'https://infisical.example';
 const PROXY = 'http://proxy:3128';
