@@ -20,11 +20,6 @@ export interface AuditFileOptions {
   readonly durability: 'fsync' | 'os';
 }
 
-interface FileSinkDeps {
-  readonly clock: Clock;
-  readonly log: LogEvent;
-}
-
 interface Waiting {
   readonly record: AuditRecord;
   readonly resolve: () => void;
@@ -65,7 +60,7 @@ export class FileAuditSink extends AuditSink {
   constructor(
     private readonly options: AuditFileOptions,
     private readonly chain: AuditChain,
-    private readonly deps: FileSinkDeps,
+    private readonly deps: { readonly clock: Clock; readonly log: LogEvent },
   ) {
     super();
   }

@@ -1,5 +1,5 @@
 import { type AuditRecord, OUTCOME_OF } from '../audit/audit-sink';
-import { linesOf } from '../audit/verify-audit-files';
+import { linesOf } from '../audit/audit-files';
 
 /** A record as it was read: of whoever could write the file, so each field may be missing. */
 export type SeenRecord = Partial<AuditRecord> & { readonly time: string; readonly operation: string };
