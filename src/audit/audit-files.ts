@@ -1,7 +1,7 @@
 import {
   closeSync,
   existsSync,
-  fsyncSync,
+  fstatSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -34,10 +34,8 @@ export function inodeAt(path: string): number | undefined {
 }
 
 /** Returns the last whole line of a file, without its newline, and how many bytes follow it. */
-export function lastLineOf(
-  fd: number,
-  size: number,
-): { readonly line: Buffer | undefined; readonly tornBytes: number } {
+export function lastLineOf(fd: number): { readonly line: Buffer | undefined; readonly tornBytes: number } {
+  const { size } = fstatSync(fd);
   const from = Math.max(0, size - MAX_LINE_BYTES);
   const bytes = readAt(fd, from, size - from);
   const end = bytes.lastIndexOf(NEWLINE);
@@ -53,11 +51,11 @@ export function firstLineOf(fd: number): Buffer {
   return end < 0 ? bytes : bytes.subarray(0, end);
 }
 
-/** Makes a new file's name durable. */
-export function syncFolder(folder: string): void {
-  const fd = openSync(folder, 'r');
+/** Opens a file for some work, and closes it. A file that is made is for its owner alone. */
+export function withFile<T>(path: string, flags: string | number, work: (fd: number) => T): T {
+  const fd = openSync(path, flags, 0o600);
   try {
-    fsyncSync(fd);
+    return work(fd);
   } finally {
     closeSync(fd);
   }

@@ -13,12 +13,6 @@ export interface AuditObserver {
   recorded(wasTaken: boolean): void;
 }
 
-interface AuditTrailDeps {
-  readonly log: LogEvent;
-  readonly observer: AuditObserver | undefined;
-  readonly time: MonotonicTime;
-}
-
 /** Has records taken in time, or has their operations refused. */
 export class AuditTrail {
   /** Why records are not taken; undefined while they are. */
@@ -30,7 +24,11 @@ export class AuditTrail {
     private readonly sink: AuditSink,
     private readonly chain: AuditChain,
     private readonly deadlineMs: number,
-    private readonly deps: AuditTrailDeps,
+    private readonly deps: {
+      readonly log: LogEvent;
+      readonly observer: AuditObserver | undefined;
+      readonly time: MonotonicTime;
+    },
   ) {
     this.#refusals = new CountedRefusals(deps.time);
   }
