@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
-import { fieldsOf, jsonIn } from '../json/json';
 import type { Clock, MonotonicTime } from '../time/clock';
 import { FairQueue } from '../concurrency/fair-queue';
 import { SingleFlight } from '../concurrency/single-flight';
@@ -136,10 +135,16 @@ interface TokenClaims {
 function claimsOf(token: string): TokenClaims | undefined {
   const payload = token.length > MAX_TOKEN_LENGTH ? undefined : JWT.exec(token)?.[1];
   if (payload === undefined) return undefined;
-  const { aud, exp } = fieldsOf(jsonIn(Buffer.from(payload, 'base64url').toString('utf8')));
-  const audiences = (Array.isArray(aud) ? (aud as readonly unknown[]) : [aud]).filter(
-    (audience) => typeof audience === 'string',
-  );
-  if (audiences.length === 0 || typeof exp !== 'number') return undefined;
-  return { audiences, expiresAtMs: exp * 1000 };
+  try {
+    const claims: unknown = JSON.parse(Buffer.from(payload, 'base64url').toString('utf8'));
+    if (typeof claims !== 'object' || claims === null) return undefined;
+    const { aud, exp } = claims as { readonly aud?: unknown; readonly exp?: unknown };
+    const audiences = (Array.isArray(aud) ? (aud as readonly unknown[]) : [aud]).filter(
+      (audience) => typeof audience === 'string',
+    );
+    if (audiences.length === 0 || typeof exp !== 'number') return undefined;
+    return { audiences, expiresAtMs: exp * 1000 };
+  } catch {
+    return undefined;
+  }
 }
