@@ -1,4 +1,4 @@
-import './bootstrap/inspector-signal';
+import './bootstrap/hardened-process';
 import { startFailure, startService } from './bootstrap/start-service';
 import { GrantSource } from './authz/grant-source';
 import { loadSettings } from './config/settings';

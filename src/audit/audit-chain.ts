@@ -90,9 +90,4 @@ export class AuditChain {
 }
 
 /** Where a written value belongs. */
-export interface SecretPlace {
-  readonly user: string;
-  readonly workspace: string;
-  readonly environment: string;
-  readonly name: string;
-}
+export type SecretPlace = Required<Pick<AuditRecord, 'user' | 'workspace' | 'environment' | 'name'>>;

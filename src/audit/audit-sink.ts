@@ -1,4 +1,5 @@
 import type { Reason } from '../errors/domain-error';
+import type { LogDestination } from '../logging/log';
 
 /** How an operation ended for its caller, whatever the form of the answer. */
 type AuditOutcome = 'allowed' | 'denied' | 'failed' | 'limited' | 'cancelled';
@@ -105,15 +106,9 @@ export abstract class AuditSink {
   abstract close(): Promise<void>;
 }
 
-/** The lines of standard output. */
-interface DeliveredLines {
-  /** Resolves with true once the reader has the line, with false where it was dropped. */
-  deliver(line: string): Promise<boolean>;
-}
-
 /** Writes each record as a line with `"audit":1`, which no line of the log has. Shipping keeps them; there is no chain. */
 export class StdoutAuditSink extends AuditSink {
-  constructor(private readonly lines: DeliveredLines) {
+  constructor(private readonly lines: Pick<LogDestination, 'deliver'>) {
     super();
   }
 

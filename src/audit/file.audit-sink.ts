@@ -6,7 +6,7 @@ import type { LogEvent } from '../logging/log';
 import type { Clock } from '../time/clock';
 import { type AuditChain, CHAIN_BEGIN, type ChainEnd } from './audit-chain';
 import { type AuditRecord, AuditSink, AuditSinkFailed } from './audit-sink';
-import { firstLineOf, inodeAt, lastLineOf, rotatedFilesOf, syncFolder } from './audit-files';
+import { firstLineOf, inodeAt, lastLineOf, rotatedFilesOf, withFile } from './audit-files';
 
 export interface AuditFileOptions {
   readonly path: string;
@@ -18,11 +18,6 @@ export interface AuditFileOptions {
   readonly keptFiles: number;
   /** `fsync`: a record is taken when the disk has it; `os`: when the operating system has it. */
   readonly durability: 'fsync' | 'os';
-}
-
-interface FileSinkDeps {
-  readonly clock: Clock;
-  readonly log: LogEvent;
 }
 
 interface Waiting {
@@ -65,7 +60,7 @@ export class FileAuditSink extends AuditSink {
   constructor(
     private readonly options: AuditFileOptions,
     private readonly chain: AuditChain,
-    private readonly deps: FileSinkDeps,
+    private readonly deps: { readonly clock: Clock; readonly log: LogEvent },
   ) {
     super();
   }
@@ -146,7 +141,7 @@ export class FileAuditSink extends AuditSink {
     const fd = fs.openSync(path, fs.constants.O_APPEND | fs.constants.O_CREAT | fs.constants.O_RDWR, 0o600);
     try {
       const { ino: inode, size, birthtimeMs } = fs.fstatSync(fd);
-      const last = lastLineOf(fd, size);
+      const last = lastLineOf(fd);
       if (last.tornBytes > 0) {
         // Nobody was answered for a record that was not written whole.
         this.deps.log('warn', 'audit_tail_cut', { bytes: last.tornBytes });
@@ -154,7 +149,8 @@ export class FileAuditSink extends AuditSink {
       }
       this.#end = this.#endBehind(last.line);
       const bytes = size - last.tornBytes;
-      if (bytes === 0 && this.options.durability === 'fsync') syncFolder(dirname(path));
+      // Makes the name of a new file durable.
+      if (bytes === 0 && this.options.durability === 'fsync') withFile(dirname(path), 'r', fs.fsyncSync);
       const firstSeq = (bytes > 0 ? this.chain.parse(firstLineOf(fd))?.seq : undefined) ?? this.#end.seq + 1;
       const openedAtMs = bytes > 0 && birthtimeMs > 0 ? birthtimeMs : this.deps.clock.nowMs();
       this.deps.log('info', 'audit_file_opened', { seq: this.#end.seq, last: this.#end.mac });
@@ -194,13 +190,7 @@ export class FileAuditSink extends AuditSink {
 
   #lastRotatedLine(): Buffer | undefined {
     const newest = rotatedFilesOf(this.options.path).at(-1);
-    if (newest === undefined) return undefined;
-    const fd = fs.openSync(newest, 'r');
-    try {
-      return lastLineOf(fd, fs.fstatSync(fd).size).line;
-    } finally {
-      fs.closeSync(fd);
-    }
+    return newest === undefined ? undefined : withFile(newest, 'r', lastLineOf).line;
   }
 
   #rotate(file: OpenFile): void {
@@ -229,20 +219,13 @@ export class FileAuditSink extends AuditSink {
   /** The file of the end lags behind by a second at most, and never leads. */
   #rememberEnd(): void {
     this.#rememberTimer = undefined;
-    if (this.#end === undefined || this.#end.seq === this.#rememberedSeq) return;
+    const end = this.#end;
+    if (end === undefined || end.seq === this.#rememberedSeq) return;
     try {
       // In place, and shorter than a sector: it is old or new, and a torn one does not verify.
-      const fd = fs.openSync(
-        `${this.options.path}.head`,
-        fs.constants.O_CREAT | fs.constants.O_WRONLY,
-        0o600,
-      );
-      try {
-        fs.writeSync(fd, this.chain.headText(this.#end), 0);
-      } finally {
-        fs.closeSync(fd);
-      }
-      this.#rememberedSeq = this.#end.seq;
+      const flags = fs.constants.O_CREAT | fs.constants.O_WRONLY;
+      withFile(`${this.options.path}.head`, flags, (fd) => fs.writeSync(fd, this.chain.headText(end), 0));
+      this.#rememberedSeq = end.seq;
     } catch {
       // The records themselves say whether the disk works.
     }

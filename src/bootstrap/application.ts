@@ -1,31 +1,13 @@
-import 'reflect-metadata';
-import { NestFactory } from '@nestjs/core/nest-factory';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import type { Express } from 'express';
-import { AppModule } from '../app.module';
 import { GrantSource } from '../authz/grant-source';
-import type { Settings } from '../config/settings';
 import { Drain } from '../http/guards/early-refusals';
-import { StrictExpressAdapter } from '../http/server/strict-express.adapter';
-import { type Log, type LogDestination, nestLogger } from '../logging/log';
+import { type Log, nestLogger } from '../logging/log';
 import { Registration } from '../registration/manifests';
 import { SecretStore } from '../secrets/secret-store';
 import { Telemetry } from '../telemetry/telemetry';
 import { DeletionWorker } from '../user-deprovisioning/deletion-worker';
 import { Runtime } from './runtime.module';
-
-/** Makes the whole service, with its adapters open, not yet listening. */
-export async function createApplication(
-  settings: Settings,
-  log: Log,
-  lines?: LogDestination,
-): Promise<NestExpressApplication> {
-  return NestFactory.create<NestExpressApplication>(
-    AppModule.register(settings, log, lines),
-    new StrictExpressAdapter(),
-    applicationOptions(log),
-  );
-}
 
 export const applicationOptions = (log: Log) =>
   ({ bodyParser: false, abortOnError: false, logger: nestLogger(log) }) as const;

@@ -1,16 +1,20 @@
+import 'reflect-metadata';
 import type { AddressInfo } from 'node:net';
+import { NestFactory } from '@nestjs/core/nest-factory';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import type { DestinationStream } from 'pino';
+import { AppModule } from '../app.module';
 import { errorCodeOf } from '../errors/domain-error';
 import { InvalidSettings, type Settings } from '../config/settings';
+import { StrictExpressAdapter } from '../http/server/strict-express.adapter';
 import { KubeConfigUnusable } from '../kubernetes/kubernetes-api';
 import { createLog, type Log, LogDestination, logEvent } from '../logging/log';
 import { Registration } from '../registration/manifests';
 import { SecretStore } from '../secrets/secret-store';
 import { EmbeddedStoreUnusable } from '../stores/embedded/embedded-store-unusable';
 import { AddressUnusable } from '../telemetry/metrics-server';
-import { createApplication, listenForMetrics, shutDown } from './application';
-import { logInspectorSignal } from './inspector-signal';
+import { applicationOptions, listenForMetrics, shutDown } from './application';
+import { logInspectorSignal } from './hardened-process';
 
 /** How long the end of the process waits for a reader of the log that is behind. */
 const MAX_FLUSH_MS = 500;
@@ -33,7 +37,11 @@ export async function startService(settings: Settings, options: StartOptions = {
   const output = new LogDestination(1, (dropped) => log.warn({ lines: dropped }, 'log_lines_dropped'));
   const log = createLog(settings.logLevel, await formatted(output.lines, settings.logFormat, options));
   logInspectorSignal(logEvent(log));
-  const app = await createApplication(settings, log, output);
+  const app = await NestFactory.create<NestExpressApplication>(
+    AppModule.register(settings, log, output),
+    new StrictExpressAdapter(),
+    applicationOptions(log),
+  );
   await app.listen(settings.port, settings.host);
   const metricsPort = await listenForMetrics(app);
   // Registered only now, so that a start that failed leaves nothing in the cluster.

@@ -1,8 +1,7 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
-import { inodeAt, rotatedFilesOf } from '../audit/audit-files';
+import { inodeAt, LineSplitter, linesOf, rotatedFilesOf } from '../audit/audit-files';
 import { type AuditRecord, OUTCOME_OF } from '../audit/audit-sink';
-import { linesOf } from '../audit/verify-audit-files';
 
 /** A record as it was read: of whoever could write the file, so each field may be missing. */
 export type SeenRecord = Partial<AuditRecord> & { readonly time: string; readonly operation: string };
@@ -119,8 +118,6 @@ export function plain(text: string | undefined): string {
 const POLL_MS = 250;
 const CHUNK_BYTES = 64 * 1024;
 /** Longer than any record; what is longer is skipped. */
-const MAX_LINE_BYTES = 1024 * 1024;
-const NEWLINE = 0x0a;
 
 /**
  * Follows an audit file from its beginning, over its rotations: what was written to a file before it was renamed comes first,
@@ -130,7 +127,7 @@ export class FollowedFile {
   /** Open until the next one is: no other file can get its inode. */
   #fd: number;
   #at = 0;
-  #rest = Buffer.alloc(0);
+  #splitter = new LineSplitter();
   /** Rotated files that are read, or older than the first. */
   readonly #done: Set<string>;
 
@@ -178,7 +175,7 @@ export class FollowedFile {
     closeSync(this.#fd);
     this.#fd = fd;
     this.#at = 0;
-    this.#rest = Buffer.alloc(0);
+    this.#splitter = new LineSplitter();
     this.#readToEnd();
   }
 
@@ -187,25 +184,15 @@ export class FollowedFile {
     const { size } = fstatSync(this.#fd);
     if (size < this.#at) {
       this.#at = size;
-      this.#rest = Buffer.alloc(0);
+      this.#splitter = new LineSplitter();
     }
     const chunk = Buffer.alloc(CHUNK_BYTES);
     for (;;) {
       const read = readSync(this.#fd, chunk, 0, CHUNK_BYTES, this.#at);
       if (read === 0) return;
       this.#at += read;
-      this.#take(chunk.subarray(0, read));
+      for (const { line, isWhole } of this.#splitter.linesIn(chunk.subarray(0, read)))
+        if (isWhole) this.onLine(line);
     }
-  }
-
-  #take(chunk: Buffer): void {
-    const bytes = Buffer.concat([this.#rest, chunk]);
-    let begin = 0;
-    for (let end = bytes.indexOf(NEWLINE); end >= 0; end = bytes.indexOf(NEWLINE, begin)) {
-      this.onLine(bytes.subarray(begin, end));
-      begin = end + 1;
-    }
-    const rest = bytes.subarray(begin);
-    this.#rest = Buffer.from(rest.length > MAX_LINE_BYTES ? Buffer.alloc(0) : rest);
   }
 }

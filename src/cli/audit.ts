@@ -1,10 +1,10 @@
-import '../bootstrap/inspector-signal';
+import '../bootstrap/hardened-process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
 import { parseArgs } from 'node:util';
 import { AuditChain } from '../audit/audit-chain';
-import { type AuditFault, linesOf, verifyAuditFiles } from '../audit/verify-audit-files';
+import { type AuditFault, linesOf, verifyAuditFiles } from '../audit/audit-files';
 import { MIN_KEY_BYTES, readKeyFile } from '../config/secret-source';
 import {
   FollowedFile,

@@ -1,4 +1,4 @@
-import '../bootstrap/inspector-signal';
+import '../bootstrap/hardened-process';
 import { SystemClock } from '../time/clock';
 import { connectionSettings } from '../config/store-settings';
 import { EnvironmentReader, type EnvironmentVariables } from '../config/environment-reader';

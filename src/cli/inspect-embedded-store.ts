@@ -1,4 +1,4 @@
-import '../bootstrap/inspector-signal';
+import '../bootstrap/hardened-process';
 import { EmbeddedStoreUnusable } from '../stores/embedded/embedded-store-unusable';
 import { inspectEmbeddedStore } from '../stores/embedded/vault/vault-database';
 

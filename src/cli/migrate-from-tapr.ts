@@ -1,4 +1,4 @@
-import '../bootstrap/inspector-signal';
+import '../bootstrap/hardened-process';
 import { resolve } from 'node:path';
 import 'reflect-metadata';
 import type { INestApplicationContext } from '@nestjs/common';

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import '../bootstrap/inspector-signal';
+import '../bootstrap/hardened-process';
 import { CommanderError } from 'commander';
 import { endWithReader, type FailureCode, failureOf, WrongUse } from './command-errors';
 import { olaresSecretsProgram } from './program';

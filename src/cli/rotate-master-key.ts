@@ -1,4 +1,4 @@
-import '../bootstrap/inspector-signal';
+import '../bootstrap/hardened-process';
 import { readKeyFile } from '../config/secret-source';
 import { EmbeddedStoreUnusable, type UnusableReason } from '../stores/embedded/embedded-store-unusable';
 import { rotateMasterKey, type RotationResult } from '../stores/embedded/vault/vault';

@@ -1,4 +1,4 @@
-import '../bootstrap/inspector-signal';
+import '../bootstrap/hardened-process';
 import { SystemMonotonicTime } from '../time/clock';
 import { kubeConfigConnection } from '../kubernetes/kube-config';
 import { KubeConfigUnusable, KubernetesApi, kubernetesFailureOf } from '../kubernetes/kubernetes-api';

@@ -17,6 +17,15 @@ export function endOfString(bytes: Uint8Array, from: number): number {
   return bytes.length;
 }
 
+/** Returns the value of a JSON text, undefined where it is none: the parser's error would quote the text. */
+export function jsonIn(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
+}
+
 /** Returns the fields of what somebody else sent; none where it is no object. */
 export function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};

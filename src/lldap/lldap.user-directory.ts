@@ -8,6 +8,7 @@ import { SingleFlight } from '../concurrency/single-flight';
 import { IdentityUnavailable } from '../errors/authn-errors';
 import { TooManyRequests } from '../errors/request-errors';
 import type { Clock, MonotonicTime } from '../time/clock';
+import { fieldsOf, jsonIn } from '../json/json';
 
 export interface LldapOptions {
   /** Without a trailing slash, e.g. `http://lldap-service.os-platform:17170`. */
@@ -129,19 +130,15 @@ async function textOf({ body }: Response): Promise<string | undefined> {
 function verdictOf(status: number, text: string | undefined): Verdict {
   if (status === 404) return { accepted: false, unlikeLldap: 'status 404' };
   if (status !== 200 || text === undefined) return { accepted: false };
-  try {
-    const body: unknown = JSON.parse(text);
-    if (typeof body !== 'object' || body === null) return { accepted: false, unlikeLldap: 'no object' };
-    return { accepted: !('status' in body && body.status === 'invalid token') };
-  } catch {
-    return { accepted: false, unlikeLldap: 'no JSON' };
-  }
+  const body = jsonIn(text);
+  if (body === undefined) return { accepted: false, unlikeLldap: 'no JSON' };
+  if (typeof body !== 'object' || body === null) return { accepted: false, unlikeLldap: 'no object' };
+  return { accepted: fieldsOf(body)['status'] !== 'invalid token' };
 }
 
 /** Returns a word that is safe to log; the texts of fetch's errors contain the address and the request. */
 export function lldapFailureOf(error: unknown): string {
   if (error instanceof NotFromLldap) return error.message;
-  if (typeof error !== 'object' || error === null) return 'Failed';
-  if ('name' in error && error.name === 'TimeoutError') return 'Timeout';
-  return errorCodeOf('cause' in error ? error.cause : undefined) ?? 'Failed';
+  const { name, cause } = fieldsOf(error);
+  return name === 'TimeoutError' ? 'Timeout' : (errorCodeOf(cause) ?? 'Failed');
 }

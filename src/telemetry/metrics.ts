@@ -1,27 +1,14 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import {
-  Summary,
-  type MetricObjectWithValues,
-  type MetricValueWithName,
-  collectDefaultMetrics,
-  Counter,
-  Gauge,
-  Histogram,
-  Registry,
-} from 'prom-client';
-import { METRIC_DEFINITIONS, type MetricDefinition, type NameOf } from './metric-definitions';
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry, Summary } from 'prom-client';
+import { METRIC_DEFINITIONS, type MetricName, type NameOf } from './metric-definitions';
 
 /** Counts of sockets and timers by kind: costly with many connections, named like counters, and with unbounded labels. */
 const OMITTED = /^nodejs_active_/;
-
-/** Sets metrics that are read only when they are scraped. */
-type Collector = () => void | Promise<void>;
 
 /** All metrics of the process, and their text for Prometheus. */
 export class Metrics {
   readonly contentType = Registry.PROMETHEUS_CONTENT_TYPE;
   private readonly registry = new Registry();
-  private readonly collectors: Collector[] = [];
   private running: Promise<string> | undefined;
 
   constructor() {
@@ -36,31 +23,32 @@ export class Metrics {
     return new Counter(this.configuration(name));
   }
 
-  gauge(name: NameOf<'gauge'>): Gauge {
-    return new Gauge(this.configuration(name));
+  /** @param collect sets the gauge at each scrape */
+  gauge(name: NameOf<'gauge'>, collect: (gauge: Gauge) => void | Promise<void> = () => undefined): Gauge {
+    return new Gauge({
+      ...this.configuration(name),
+      collect() {
+        return collect(this);
+      },
+    });
+  }
+
+  /** Makes a gauge without labels that is read at each scrape. */
+  figure(name: NameOf<'gauge'>, read: () => number | Promise<number>): void {
+    this.gauge(name, async (gauge) => gauge.set(await read()));
   }
 
   histogram(name: NameOf<'histogram'>): Histogram {
     return new Histogram({ ...this.configuration(name), buckets: [...METRIC_DEFINITIONS[name].buckets] });
   }
 
-  collectFirst(collector: Collector): void {
-    this.collectors.push(collector);
-  }
-
   /** Returns the text of all metrics, which concurrent callers share. */
   exposition(): Promise<string> {
-    this.running ??= this.collect().finally(() => (this.running = undefined));
-    return this.running;
+    return (this.running ??= this.registry.metrics().finally(() => (this.running = undefined)));
   }
 
-  private async collect(): Promise<string> {
-    await Promise.all(this.collectors.map(async (collect) => collect()));
-    return this.registry.metrics();
-  }
-
-  private configuration(name: keyof typeof METRIC_DEFINITIONS) {
-    const { help, labels = {} }: MetricDefinition = METRIC_DEFINITIONS[name];
+  private configuration(name: MetricName) {
+    const { help, labels } = METRIC_DEFINITIONS[name];
     return { name, help, labelNames: Object.keys(labels), registers: [this.registry] };
   }
 }
@@ -81,7 +69,7 @@ class EventLoopDelay extends Summary {
     this.delays.enable();
   }
 
-  override async get(): Promise<MetricObjectWithValues<MetricValueWithName<string>>> {
+  override async get() {
     const { delays } = this;
     const quantiles = QUANTILES.map((quantile) => ({
       metricName: NAME,

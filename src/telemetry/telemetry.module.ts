@@ -26,29 +26,25 @@ async function startMetrics(settings: Settings, clock: Clock): Promise<Telemetry
   const { metrics: address, store } = settings;
   if (address === undefined) return undefined;
   const { Metrics } = await import('./metrics.js');
-  const { RequestMetrics, LimitMetrics } = await import('./request-metrics.js');
-  const { QuotaMetrics, StoreLoadMetrics, CacheMetrics, DiskMetrics, InfisicalMetrics } =
-    await import('./store-metrics.js');
-  const { AuditMetrics, DependencyMetrics, WatchMetrics, RedisMetrics, collectService } =
-    await import('./service-metrics.js');
+  const observers = await import('./metric-observers.js');
   const { serveMetrics } = await import('./metrics-server.js');
   const metrics = new Metrics();
   const infisical = store.kind === 'infisical' ? store : undefined;
   let server: MetricsServer | undefined;
   return {
-    requests: new RequestMetrics(metrics),
-    limits: new LimitMetrics(metrics),
-    quotas: new QuotaMetrics(metrics),
-    dependencies: new DependencyMetrics(metrics),
-    storeLoad: infisical && new StoreLoadMetrics(metrics),
-    infisical: infisical && new InfisicalMetrics(metrics, clock),
-    cache: infisical?.cache && new CacheMetrics(metrics),
-    disk: infisical === undefined ? new DiskMetrics(metrics) : undefined,
-    redis: settings.redis && new RedisMetrics(metrics),
-    audit: settings.audit && new AuditMetrics(metrics),
-    watches: settings.grants.kind === 'kubernetes' ? new WatchMetrics(metrics) : undefined,
+    requests: observers.requestMetrics(metrics),
+    limits: observers.limitMetrics(metrics),
+    quotas: observers.quotaMetrics(metrics),
+    dependencies: observers.dependencyMetrics(metrics),
+    storeLoad: infisical && observers.storeLoadMetrics(metrics),
+    infisical: infisical && observers.infisicalMetrics(metrics, clock),
+    cache: infisical?.cache && observers.cacheMetrics(metrics),
+    disk: infisical === undefined ? observers.diskMetrics(metrics) : undefined,
+    redis: settings.redis && observers.redisMetrics(metrics),
+    audit: settings.audit && observers.auditMetrics(metrics),
+    watches: settings.grants.kind === 'kubernetes' ? observers.watchMetrics(metrics) : undefined,
     listen: async (service, probes) => {
-      collectService(metrics, service);
+      observers.serviceMetrics(metrics, service);
       server = await serveMetrics(metrics, probes, address);
       return server.port;
     },

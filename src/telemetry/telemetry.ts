@@ -10,7 +10,7 @@ import type { DiskObserver } from '../stores/embedded/disk-space';
 import type { InfisicalObserver } from '../stores/infisical/infisical-observer';
 import type { QuotaObserver } from '../stores/quota/usage-counters';
 import type { StoreLoadObserver } from '../stores/resilience/circuit-breaker.secret-store';
-import type { ObservedService } from './service-metrics';
+import type { ObservedService } from './metric-observers';
 
 /** Records parts of a request as spans, with nothing of their result or error but the reason. */
 export interface Spans {

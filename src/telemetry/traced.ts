@@ -8,7 +8,8 @@ import type { Spans } from './telemetry';
 import type { AuthenticationGuard } from '../http/guards/authentication.guard';
 import type { CallContext } from '../secrets/call-context';
 import type { Precondition, Secret, SecretScope } from '../secrets/secret';
-import { type ListedSecrets, type RetrievedSecret, SecretStore } from '../secrets/secret-store';
+import type { ListedSecrets, RetrievedSecret } from '../secrets/secret-store';
+import { SecretStoreDecorator, type StoreAdapter } from '../secrets/secret-store-decorator';
 
 /** Records each authorisation as a span. */
 export class TracedGrantsService extends GrantsService {
@@ -39,23 +40,23 @@ export class TracedGuard implements CanActivate {
 }
 
 /** Records each operation on secrets as a span. */
-export class TracedSecretStore extends SecretStore {
+export class TracedSecretStore extends SecretStoreDecorator {
   constructor(
-    private readonly inner: SecretStore,
+    inner: StoreAdapter,
     private readonly spans: Spans,
   ) {
-    super();
+    super(inner);
   }
 
-  create(scope: SecretScope, secret: Secret, context: CallContext): Promise<void> {
+  override create(scope: SecretScope, secret: Secret, context: CallContext): Promise<void> {
     return this.spans.during('store create', () => this.inner.create(scope, secret, context));
   }
 
-  retrieve(scope: SecretScope, name: string, context: CallContext): Promise<RetrievedSecret> {
+  override retrieve(scope: SecretScope, name: string, context: CallContext): Promise<RetrievedSecret> {
     return this.spans.during('store retrieve', () => this.inner.retrieve(scope, name, context));
   }
 
-  update(
+  override update(
     scope: SecretScope,
     secret: Secret,
     context: CallContext,
@@ -64,19 +65,16 @@ export class TracedSecretStore extends SecretStore {
     return this.spans.during('store update', () => this.inner.update(scope, secret, context, precondition));
   }
 
-  delete(scope: SecretScope, name: string, context: CallContext, precondition?: Precondition): Promise<void> {
+  override delete(
+    scope: SecretScope,
+    name: string,
+    context: CallContext,
+    precondition?: Precondition,
+  ): Promise<void> {
     return this.spans.during('store delete', () => this.inner.delete(scope, name, context, precondition));
   }
 
-  list(scope: SecretScope, context: CallContext): Promise<ListedSecrets> {
+  override list(scope: SecretScope, context: CallContext): Promise<ListedSecrets> {
     return this.spans.during('store list', () => this.inner.list(scope, context));
-  }
-
-  ping(): Promise<void> {
-    return this.inner.ping();
-  }
-
-  close(): Promise<void> {
-    return this.inner.close();
   }
 }

@@ -242,7 +242,7 @@ describe('the architecture', () => {
       'src/main.ts',
     ]);
     const firstImports = entries.map((file) => basename(/^import .*'(.+)';$/m.exec(textOf(file))?.[1] ?? ''));
-    expect(firstImports).toEqual(entries.map(() => 'inspector-signal'));
+    expect(firstImports).toEqual(entries.map(() => 'hardened-process'));
   });
 
   it('only the use-cases, user deprovisioning and health speak to the store', () => {
@@ -256,7 +256,7 @@ describe('the architecture', () => {
       'src/secrets/app-secrets.service.ts',
       'src/secrets/secret-store-decorator.ts',
       'src/secrets/secrets.service.ts',
-      'src/telemetry/service-metrics.ts',
+      'src/telemetry/metric-observers.ts',
       'src/telemetry/traced.ts',
       'src/user-deprovisioning/earlier-deletion-jobs.ts',
       'src/user-deprovisioning/user-deletion.ts',

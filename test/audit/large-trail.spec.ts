@@ -2,7 +2,7 @@ import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { AuditChain, CHAIN_BEGIN } from '../../src/audit/audit-chain';
-import { linesOf, verifyAuditFiles } from '../../src/audit/verify-audit-files';
+import { linesOf, verifyAuditFiles } from '../../src/audit/audit-files';
 import { auditRecord } from '../conformance/audit-sink.conformance';
 
 /** A million with LONG_TESTS=true. */

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { AuditChain, CHAIN_BEGIN, type ChainEnd } from '../../src/audit/audit-chain';
-import { verifyAuditFiles } from '../../src/audit/verify-audit-files';
+import { verifyAuditFiles } from '../../src/audit/audit-files';
 import { auditRecord } from '../conformance/audit-sink.conformance';
 
 const chain = new AuditChain(Buffer.alloc(32, 7));

@@ -46,7 +46,7 @@ describe("the image's recipe", () => {
     const { scripts } = JSON.parse(readFileSync(resolve(ROOT, 'package.json'), 'utf8')) as {
       readonly scripts: Readonly<Record<string, string>>;
     };
-    // Node 20 does not know the first flag, in whose place src/bootstrap/inspector-signal.ts stands.
+    // Node 20 does not know the first flag, in whose place src/bootstrap/hardened-process.ts stands.
     for (const name of ['start', 'start:prod'])
       expect(scripts[name]).toBe(`node ${NODE_FLAGS.slice(1).join(' ')} dist/main.js`);
   });

@@ -6,7 +6,7 @@ const ROOT = resolve(__dirname, '../..');
 
 /** Runs a script behind the first import of every entry point, with the image's flags of Node; returns what it printed. */
 function printedBy(script: string): unknown {
-  const first = JSON.stringify(join(ROOT, 'dist/bootstrap/inspector-signal.js'));
+  const first = JSON.stringify(join(ROOT, 'dist/bootstrap/hardened-process.js'));
   const { stdout, stderr } = spawnSync(
     process.execPath,
     [...KNOWN_NODE_FLAGS, '-e', `'use strict'; require(${first}); ${script}; process.exit(0)`],

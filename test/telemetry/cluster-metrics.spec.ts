@@ -1,6 +1,6 @@
 import { KubernetesGrantSource } from '../../src/grant-sources/kubernetes/kubernetes.grant-source';
+import { serviceMetrics, watchMetrics } from '../../src/telemetry/metric-observers';
 import { Metrics } from '../../src/telemetry/metrics';
-import { collectService, WatchMetrics } from '../../src/telemetry/service-metrics';
 import { StoreUnavailable } from '../../src/errors/store-errors';
 import { deprovisioning } from '../../src/user-deprovisioning/user-deprovisioning.module';
 import { informerDepsOf } from '../kubernetes/informer-deps';
@@ -23,9 +23,9 @@ describe('in a cluster, the metrics', () => {
     for (const app of EXAMPLE_APPS) server.of('applicationpermissions').put(permissionOf(app, app.app));
     const time = new FixedMonotonicTime();
     const metrics = new Metrics();
-    const deps = { ...informerDepsOf(server, time), watches: new WatchMetrics(metrics) };
+    const deps = { ...informerDepsOf(server, time), watches: watchMetrics(metrics) };
     const grantSource = await KubernetesGrantSource.open(deps);
-    collectService(metrics, { store: new MemorySecretStore(), grantSource, userRemovalsPending: () => 0 });
+    serviceMetrics(metrics, { store: new MemorySecretStore(), grantSource, userRemovalsPending: () => 0 });
     try {
       const at = async (series: string) => valueIn(await metrics.exposition(), series);
       expect(await at('osp_grants_apps')).toBe(3);

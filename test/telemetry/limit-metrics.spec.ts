@@ -3,9 +3,8 @@ import { Overloaded } from '../../src/errors/request-errors';
 import { StoreUnreachable } from '../../src/errors/store-errors';
 import { Admission } from '../../src/limits/admission';
 import { resilientStore } from '../../src/stores/resilience/concurrency-limit.secret-store';
+import { limitMetrics, storeLoadMetrics } from '../../src/telemetry/metric-observers';
 import { Metrics } from '../../src/telemetry/metrics';
-import { LimitMetrics } from '../../src/telemetry/request-metrics';
-import { StoreLoadMetrics } from '../../src/telemetry/store-metrics';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { MemorySecretStore } from '../support/memory.secret-store';
 import { ObservedService } from '../support/observed-service';
@@ -34,7 +33,7 @@ describe('the metrics of the limits', () => {
   it('count shed requests by cause, and requests in flight', async () => {
     const metrics = new Metrics();
     const loop = { isTooLate: false, close: () => undefined };
-    const admission = new Admission(1, loop, new LimitMetrics(metrics));
+    const admission = new Admission(1, loop, limitMetrics(metrics));
     const leave = admission.requests.take({ key: 'alice', kind: 'read' });
     expect(() => admission.requests.take({ key: 'bob', kind: 'read' })).toThrow(Overloaded);
     expect(await linesOf(metrics, 'osp_requests_in_flight')).toEqual(['osp_requests_in_flight 1']);
@@ -53,7 +52,7 @@ describe('the metrics of the limits', () => {
     const metrics = new Metrics();
     const inner = new MemorySecretStore();
     const time = new FixedMonotonicTime();
-    const observer = new StoreLoadMetrics(metrics);
+    const observer = storeLoadMetrics(metrics);
     const store = resilientStore(inner, 20_000, { time, log: () => undefined, observer });
     let open = (): void => undefined;
     inner.gate = new Promise((resolve) => (open = resolve));

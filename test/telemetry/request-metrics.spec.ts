@@ -1,13 +1,13 @@
 import { STATUS_OF, type Reason } from '../../src/errors/domain-error';
 import { SECRET_OPERATIONS } from '../../src/authz/grant';
 import { Metrics } from '../../src/telemetry/metrics';
-import { RequestMetrics } from '../../src/telemetry/request-metrics';
+import { requestMetrics } from '../../src/telemetry/metric-observers';
 import { seriesOf } from '../support/observed-service';
 
 describe('the metrics of requests', () => {
   it('have no more series after 10,000 users than after each outcome once', async () => {
     const metrics = new Metrics();
-    const requests = new RequestMetrics(metrics);
+    const requests = requestMetrics(metrics);
     const ends = [...SECRET_OPERATIONS, 'access' as const, 'other' as const].flatMap((op) =>
       [undefined, ...(Object.keys(STATUS_OF) as Reason[])].map((reason) => ({ op, reason })),
     );

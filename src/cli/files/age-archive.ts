@@ -152,7 +152,7 @@ type ArchiveAnswer =
   { readonly done: string | Uint8Array } | { readonly exitCode: FailureCode; readonly message: string };
 
 /**
- * Makes or opens an archive in a thread of its own. JavaScript's objects are closed in the main thread (guarded-intrinsics), which makes
+ * Makes or opens an archive in a thread of its own. JavaScript's objects are closed in the main thread (hardened-process), which makes
  * the arithmetic of a passphrase ten times as slow there.
  * @throws what encryptArchive() and decryptArchive() throw
  */

@@ -21,9 +21,7 @@ const SOURCES = [
 ];
 const FILES = [
   'src/cli/rotate-master-key.ts',
-  'src/bootstrap/inspector-signal.ts',
-  'src/bootstrap/guarded-intrinsics.ts',
-  'src/bootstrap/unexpected-error.ts',
+  'src/bootstrap/hardened-process.ts',
   'test/stores/embedded/store-child.ts',
   'test/support/store-client.ts',
 ];

@@ -1,21 +1,40 @@
+import { traceOf } from '../errors/domain-error';
+import type { LogEvent } from '../logging/log';
+
+// Every entry point imports this file before any other: what it does must be done before a library is loaded, or fails.
+
 /**
- * Closes the objects that JavaScript itself brings, so that nothing in the process can add a property that all objects inherit
+ * Ends the process on an error that nobody caught. Node would print it with its message and all its properties, in which a library's error
+ * may have a value or a credential.
+ */
+process.on('uncaughtException', (error: unknown) => {
+  const { errorClass, at } = traceOf(error);
+  const shown = [errorClass, ...(at.length > 0 ? ['at', at.join(', ')] : [])].join(' ');
+  process.stderr.write(`olares-secret-provider ends because of an unexpected error (${shown}).\n`);
+  process.exit(1);
+});
+
+/**
+ * On SIGUSR1 Node opens its inspector, which reads all memory. A listener replaces that. `--disable-sigusr1` in the image covers the
+ * moments before.
+ */
+const inspectorSignal = new Promise<void>((resolve) => process.on('SIGUSR1', () => resolve()));
+
+/** Logs the first SIGUSR1, also one that came before this call; further ones are not logged. */
+export function logInspectorSignal(log: LogEvent): void {
+  void inspectorSignal.then(() => log('warn', 'inspector_signal_ignored'));
+}
+
+/*
+ * The rest closes the objects that JavaScript itself brings, so that nothing in the process can add a property that all objects inherit
  * ("prototype pollution") or put another function in the place of `JSON.parse` or `Array.prototype.map`. Node's
  * `--frozen-intrinsics` closes more, and the service does not start with it: docs/decisions/0020-hardened-process.md.
- * Every entry point gets this by `inspector-signal.ts`, before any library is loaded.
  */
 
 const prototypeOf = (value: object): object => Object.getPrototypeOf(value) as object;
 
 const ERRORS = [
-  AggregateError,
-  Error,
-  EvalError,
-  RangeError,
-  ReferenceError,
-  SyntaxError,
-  TypeError,
-  URIError,
+  ...[AggregateError, Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError],
 ] as const;
 
 /**
@@ -29,20 +48,8 @@ const SEALED: readonly object[] = [
 ];
 
 const CLASSES = [
-  ...[
-    Array,
-    ArrayBuffer,
-    BigInt,
-    Boolean,
-    DataView,
-    Date,
-    FinalizationRegistry,
-    Map,
-    Number,
-    Promise,
-    RegExp,
-  ],
-  ...[Set, SharedArrayBuffer, String, Symbol, WeakMap, WeakRef, WeakSet],
+  ...[Array, ArrayBuffer, BigInt, Boolean, DataView, Date, FinalizationRegistry, Map, Number],
+  ...[Promise, RegExp, Set, SharedArrayBuffer, String, Symbol, WeakMap, WeakRef, WeakSet],
   ...[BigInt64Array, BigUint64Array, Float32Array, Float64Array, Int8Array, Int16Array, Int32Array],
   ...[Uint8Array, Uint8ClampedArray, Uint16Array, Uint32Array, prototypeOf(Uint8Array)],
 ] as readonly { readonly prototype: object }[];
