@@ -119,15 +119,6 @@ export class ScopeReader {
     }
   }
 
-  indeterminateCreate(location: ProjectEnvironment, name: string): void {
-    this.locations.indeterminateCreate(location, name);
-  }
-
-  /** Notes that a name was deleted, with all its rows. */
-  deleted(location: ProjectEnvironment, name: string): void {
-    this.locations.deleted(location, name);
-  }
-
   /** Runs `attempt` with the cached project, and once more after resolving the project again where the server does not know it any more. */
   async withResolvedProject<T>(scope: SecretScope, attempt: () => Promise<T>): Promise<T> {
     try {

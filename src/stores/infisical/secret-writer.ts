@@ -13,6 +13,7 @@ import type { InfisicalApi } from './api/infisical-api';
 import { InfisicalCallFailed } from './versions/infisical-call-failed';
 import { keysOf } from './name-codec';
 import type { LogEvent } from '../../logging/log';
+import type { ListedLocations } from './listed-locations';
 import type { ScopeReader } from './scope-reader';
 import {
   writeSecret,
@@ -21,7 +22,6 @@ import {
   type SecretWrite,
   preferredRow,
 } from './api/secret-calls';
-import { indeterminateAfter } from './versions/indeterminate-write';
 
 /** Makes the error for a name that passed our rules but not the server's, which only its answer shows. */
 function refusedName(name: string): InvalidRequest {
@@ -49,6 +49,7 @@ export class SecretWriter {
   constructor(
     private readonly api: InfisicalApi,
     private readonly reader: ScopeReader,
+    private readonly locations: ListedLocations,
     private readonly operationTimeoutMs: number,
     private readonly log: LogEvent,
   ) {}
@@ -104,7 +105,7 @@ export class SecretWriter {
   /** @throws SecretNotFound where another writer was faster */
   async delete(location: ProjectEnvironment, name: string, context: CallContext): Promise<void> {
     await this.#write(location, { call: 'deleteSecret', name }, context);
-    this.reader.deleted(location, name);
+    this.locations.deleted(location, name);
   }
 
   /** Writes under the key of the name; under another one where the server has no such secret, or refuses that key. */
@@ -149,12 +150,11 @@ export class SecretWriter {
     failure: InfisicalCallFailed,
     context: CallContext,
   ): Promise<void> {
-    const indeterminate = indeterminateAfter(failure);
+    const { call, reason, indeterminate } = failure;
     if (indeterminate === 'none') throw failure;
-    const { call, reason } = failure;
     const happened = await this.#hasHappened(location, write, context);
     if (call === 'createSecret' && indeterminate === 'unending')
-      this.reader.indeterminateCreate(location, write.name);
+      this.locations.indeterminateCreate(location, write.name);
     this.log('info', 'infisical_write_verified', { call, reason, happened: String(happened) });
     if (happened === true) return;
     if (happened === 'another' && indeterminate === 'ended') throw new SecretAlreadyExists(write.name);

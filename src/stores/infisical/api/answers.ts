@@ -64,7 +64,7 @@ export function parseIdentityOrganization(body: unknown): string | undefined {
 }
 
 /** Ids become path segments, so '.' and '..' are refused. */
-function isId(value: unknown): value is string {
+export function isId(value: unknown): value is string {
   return typeof value === 'string' && !/^\.{0,2}$/.test(value);
 }
 

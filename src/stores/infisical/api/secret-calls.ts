@@ -1,7 +1,7 @@
 import type { CallContext } from '../../../secrets/call-context';
 import type { ApiVersion } from '../versions/api-version';
 import { parseSecret, parseSecrets, parseWrite, type SecretRow } from './answers';
-import type { SuccessfulAnswer } from './execute-request';
+import type { TransportAnswer } from '../transport/infisical-client';
 import type { InfisicalApi, PartsIn } from './infisical-api';
 
 /** The environment of a project in which secrets are listed and written. */
@@ -19,7 +19,7 @@ export interface SecretList {
 /** What a call sends, and how its answer is parsed. */
 interface SecretCall<T> {
   readonly parts: PartsIn;
-  readonly parse: (body: unknown, answer: SuccessfulAnswer) => T | undefined;
+  readonly parse: (body: unknown, answer: TransportAnswer) => T | undefined;
 }
 
 /**
@@ -35,8 +35,8 @@ export function listing(
       query: { ...addressOf(apiVersion, location), ...apiVersion.readFlags },
       ...(ifRevision !== undefined && { ifNoneMatch: ifRevision }),
     }),
-    parse: (body, { unchanged, etag }) => {
-      if (unchanged) return 'unchanged';
+    parse: (body, { status, etag }) => {
+      if (status === 304) return 'unchanged';
       const rows = parseSecrets(body);
       return rows === undefined ? undefined : { rows, ...(etag !== undefined && { revision: etag }) };
     },

@@ -97,10 +97,6 @@ export function warnOfHeld(log: LogEvent, slug: string, environment: Environment
 export const MAY_NOT_CREATE =
   'Infisical refused the machine identity a new project, so that new workspaces are 503: give it the organization role member.';
 
-export function refusedProject(log: LogEvent): void {
-  log('warn', 'infisical_project_refused', { advice: MAY_NOT_CREATE });
-}
-
 /** Warns of a project that we created in an organization that is not ours, and could not delete. */
 export function warnOfLeft(log: LogEvent, slug: string): void {
   log('warn', 'infisical_project_left_behind', {

@@ -18,7 +18,7 @@ import { loginMethod, type LoginCredentials } from '../auth/login-method';
 import { identityIn, OTHER_ORGANIZATION } from '../projects/organization-check';
 import { projectSlug } from '../projects/project-slug';
 import { UpstreamRateLimits } from '../transport/upstream-rate-limits';
-import { classifyFailure } from '../versions/failure-reason';
+import { classifyFailure } from '../versions/calls';
 import { AdminCalls, type AdminAnswer, SetupFailed } from './admin-calls';
 import { LEAST_ROLE, membershipsOf } from './machine-identity';
 

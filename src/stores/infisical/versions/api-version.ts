@@ -1,5 +1,4 @@
-import type { ApiVersionName, CallName, Route } from './calls';
-import type { FailureReason, FailureRule } from './failure-reason';
+import type { ApiVersionName, CallName, Route, FailureReason, FailureRule } from './calls';
 import { FORK_FAILURES, V3_FAILURES, V4_FAILURES } from './version-failures';
 
 /** Everything that differs between the API versions. */

@@ -1,4 +1,4 @@
-import type { FailureRule } from './failure-reason';
+import type { FailureRule } from './calls';
 
 // The failures of each API version, as recorded. The first rule that matches decides; the status alone never does:
 // a 401 of v3 may be a dead token or a wrong body, a 500 of the fork an expired token.
