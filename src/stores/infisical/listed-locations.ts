@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../../time/clock';
-import type { SecretRow } from './api/answers';
+import type { SecretRow } from './secret-codec';
 import { type ProjectEnvironment, duplicateNames, listBytes } from './api/secret-calls';
 
 /** The result of the last list of a location, or of its failure. */

@@ -1,7 +1,7 @@
 import type { LogEvent } from '../../logging/log';
 import type { SecretScope } from '../../secrets/secret';
 import type { CallContext } from '../../secrets/call-context';
-import type { SecretRow } from './api/answers';
+import { type SecretRow, keysOf } from './secret-codec';
 import type { InfisicalApi } from './api/infisical-api';
 import {
   duplicateRows,
@@ -11,7 +11,6 @@ import {
   type SecretList,
 } from './api/secret-calls';
 import type { ListedLocations } from './listed-locations';
-import { keysOf } from './name-codec';
 import type { ProjectDirectory } from './projects/project-directory';
 import { failedBecause } from './versions/infisical-call-failed';
 
@@ -64,12 +63,7 @@ export class ScopeReader {
     }
   }
 
-  /** Returns the rows of one name; more than one where the server stored it twice. */
-  async retrieve(scope: SecretScope, name: string, context: CallContext): Promise<readonly SecretRow[]> {
-    return rowsIn(await this.readScope(scope, name, context), name);
-  }
-
-  /** Returns the rows of one name in a location that is known. */
+  /** Returns the rows of one name in a location that is known; more than one where the server stored it twice. */
   async retrieveFrom(
     location: ProjectEnvironment,
     name: string,

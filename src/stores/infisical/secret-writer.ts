@@ -6,12 +6,11 @@ import {
   SecretNotFound,
   StoreOutcomeUnknown,
 } from '../../errors/store-errors';
-import type { SecretRow } from './api/answers';
+import { type SecretRow, keysOf } from './secret-codec';
 import { type CallContext, uncancelled } from '../../secrets/call-context';
 import { earlierBy } from '../../time/deadline';
 import type { InfisicalApi } from './api/infisical-api';
 import { InfisicalCallFailed } from './versions/infisical-call-failed';
-import { keysOf } from './name-codec';
 import type { LogEvent } from '../../logging/log';
 import type { ListedLocations } from './listed-locations';
 import type { ScopeReader } from './scope-reader';

@@ -3,7 +3,7 @@ import {
   type FailureReason,
   type CallName,
 } from '../../../src/stores/infisical/versions/calls';
-import { keysOf, requireHoldableName } from '../../../src/stores/infisical/name-codec';
+import { keysOf, requireHoldableName } from '../../../src/stores/infisical/secret-codec';
 import { API_VERSIONS } from '../../../src/stores/infisical/versions/api-version';
 import type { RecordedApiVersionName, TokenFault } from '../../support/fake-infisical/fake-api-version';
 import type { FakeInfisical } from '../../support/fake-infisical/fake-infisical';

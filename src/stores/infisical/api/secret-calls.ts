@@ -1,6 +1,7 @@
 import type { CallContext } from '../../../secrets/call-context';
 import type { ApiVersion } from '../versions/api-version';
-import { parseSecret, parseSecrets, parseWrite, type SecretRow } from './answers';
+import { parseSecret, parseSecrets, parseWrite } from './answers';
+import type { SecretRow } from '../secret-codec';
 import type { TransportAnswer } from '../transport/infisical-client';
 import type { InfisicalApi, PartsIn } from './infisical-api';
 

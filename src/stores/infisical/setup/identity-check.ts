@@ -15,12 +15,19 @@ import {
 } from '../create-infisical-secret-store';
 import type { LogEvent } from '../../../logging/log';
 import { loginMethod, type LoginCredentials } from '../auth/login-method';
-import { identityIn, OTHER_ORGANIZATION } from '../projects/organization-check';
+import { OTHER_ORGANIZATION } from '../projects/organization-check';
 import { projectSlug } from '../projects/project-slug';
 import { UpstreamRateLimits } from '../transport/upstream-rate-limits';
 import { classifyFailure } from '../versions/calls';
-import { AdminCalls, type AdminAnswer, SetupFailed } from './admin-calls';
-import { LEAST_ROLE, membershipsOf } from './machine-identity';
+import {
+  AdminCalls,
+  type AdminAnswer,
+  EXCESS,
+  LEAST_ROLE,
+  ownRole,
+  SetupFailed,
+  unlessFailed,
+} from './admin-calls';
 
 export interface CheckOutcome {
   readonly apiVersion: string;
@@ -50,13 +57,8 @@ export async function checkIdentity(
     await store.ping();
     const source = new ApiVersionProbe(client, DEFAULTS.requestTimeoutMs, clock, () => undefined);
     const apiVersion = await source.current();
-    const { logIn } = loginMethod(
-      client,
-      () => Promise.resolve(apiVersion),
-      credentials,
-      DEFAULTS.requestTimeoutMs,
-    );
-    const { accessToken } = await logIn();
+    const login = loginMethod(client, () => source.current(), credentials, DEFAULTS.requestTimeoutMs);
+    const { accessToken } = await login.logIn();
     const calls = new AdminCalls(client, accessToken);
     const findings: string[] = [];
     await exercise(store, owner).catch((error: unknown) => {
@@ -90,12 +92,6 @@ async function exercise(store: SecretStore, owner: { user: string; workspace: st
   }
 }
 
-/** The probe project, by its slug and by the workspaces that were listed: removing a user needs the rights to list and to delete projects. */
-interface Probe {
-  readonly slug: string;
-  readonly listed: readonly StoredWorkspace[];
-}
-
 /** Returns the failure as a finding, so that the earlier findings are reported too. */
 function unanswered(error: unknown): readonly string[] {
   if (error instanceof SetupFailed) return [error.message];
@@ -105,14 +101,15 @@ function unanswered(error: unknown): readonly string[] {
 /**
  * Deletes the probe project also after an earlier failure, since a create that failed may have been carried out.
  * Returns the organization, as the probe project shows it.
+ * @param listed removing a user needs the rights to list and to delete projects
  */
 async function cleanUp(
   calls: AdminCalls,
   apiVersion: ApiVersion,
-  { slug, listed }: Probe,
+  { slug, listed }: Readonly<{ slug: string; listed: readonly StoredWorkspace[] }>,
   findings: string[],
 ): Promise<string | undefined> {
-  const found = await answered(calls.ask('GET', apiVersion.routes.findProject.path, { slug }));
+  const found = await unlessFailed(calls.ask('GET', apiVersion.routes.findProject.path, { slug }));
   const project = found?.status === 200 ? parseProject(found.body) : undefined;
   if (project === undefined) {
     if (!isMissing(apiVersion, found))
@@ -124,7 +121,7 @@ async function cleanUp(
   if (!listed.some(({ id }) => id === project.id))
     findings.push('It does not see its own projects in their list: deleted users would leave theirs behind.');
   const path = { projectId: project.id };
-  const deleted = await answered(calls.ask('DELETE', apiVersion.routes.deleteProject.path, path));
+  const deleted = await unlessFailed(calls.ask('DELETE', apiVersion.routes.deleteProject.path, path));
   if (deleted?.status !== 200)
     findings.push(
       deleted === undefined
@@ -134,31 +131,20 @@ async function cleanUp(
   return project.organizationId;
 }
 
-async function answered(asked: Promise<AdminAnswer>): Promise<AdminAnswer | undefined> {
-  return asked.catch((error: unknown) => {
-    if (error instanceof SetupFailed) return undefined;
-    throw error;
-  });
-}
-
 function isMissing({ failures }: ApiVersion, answer: AdminAnswer | undefined): boolean {
   if (answer === undefined) return false;
   return classifyFailure(failures, 'findProject', answer.status, answer.body) === 'notFound:project';
 }
 
-/** Reads the identity's own role from the list of members, which a member may read. */
+/** Returns the finding that the identity may read what a member may not, or has another role. */
 async function excess(
   calls: AdminCalls,
   organizationId: string | undefined,
   accessToken: string,
 ): Promise<readonly string[]> {
   const all = await calls.ask('GET', ALL_PROJECTS);
-  const memberships = organizationId === undefined ? undefined : await membershipsOf(calls, organizationId);
-  const own = memberships?.find(({ identityId }) => identityId === identityIn(accessToken));
-  if (all.status !== 200 && (own === undefined || own.role === LEAST_ROLE)) return [];
-  return [
-    `It may more than it needs: give it the organization role ${LEAST_ROLE} in place of the one it has.`,
-  ];
+  const role = organizationId === undefined ? undefined : await ownRole(calls, organizationId, accessToken);
+  return all.status !== 200 && (role === undefined || role === LEAST_ROLE) ? [] : [`It ${EXCESS}`];
 }
 
 function wordsFor(error: unknown): string {

@@ -8,13 +8,12 @@ import {
   type InfisicalOptions,
 } from '../create-infisical-secret-store';
 import { notReadyBecause } from '../operations';
-import { identityIn, OTHER_ORGANIZATION } from '../projects/organization-check';
+import { OTHER_ORGANIZATION } from '../projects/organization-check';
 import { InfisicalClient } from '../transport/infisical-client';
 import { UpstreamRateLimits } from '../transport/upstream-rate-limits';
 import { InfisicalCallFailed } from '../versions/infisical-call-failed';
 import { ApiVersionProbe } from '../versions/version-probe';
-import { AdminCalls, SetupFailed } from './admin-calls';
-import { LEAST_ROLE, membershipsOf } from './machine-identity';
+import { AdminCalls, EXCESS, LEAST_ROLE, ownRole, unlessFailed } from './admin-calls';
 
 /** One thing that was looked at: `server`, `login`, `organization` or `projects`; without a sentence where all is well. */
 interface InspectedPart {
@@ -106,19 +105,11 @@ async function rightToCreateProjects(
   organizationId: string | undefined,
 ): Promise<InspectedPart | undefined> {
   if (organizationId === undefined) return undefined;
-  const all = await membershipsOf(new AdminCalls(client, accessToken), organizationId).catch(
-    (error: unknown) => {
-      if (error instanceof SetupFailed) return undefined;
-      throw error;
-    },
-  );
-  const role = all?.find(({ identityId }) => identityId === identityIn(accessToken))?.role;
+  const calls = new AdminCalls(client, accessToken);
+  const role = await unlessFailed(ownRole(calls, organizationId, accessToken));
   if (role === undefined) return { problem: ROLE_UNSEEN, isMinor: true };
   if (role === 'no-access')
     return { problem: `The identity may not create projects: give it the organization role ${LEAST_ROLE}.` };
   if (role === LEAST_ROLE) return {};
-  return {
-    problem: `The identity may more than it needs: give it the organization role ${LEAST_ROLE} in place of the one it has.`,
-    isMinor: true,
-  };
+  return { problem: `The identity ${EXCESS}`, isMinor: true };
 }

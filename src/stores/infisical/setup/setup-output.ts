@@ -1,18 +1,15 @@
 import { fieldsOf } from '../../../json/json';
 import { randomBytes } from 'node:crypto';
 import { open, rename, rm, type FileHandle } from 'node:fs/promises';
-import { WrongUsage } from './setup-arguments';
+import { type SetupArguments, WrongUsage } from './setup-arguments';
 import { SetupFailed } from './admin-calls';
 
-export interface HelmInput {
-  readonly url: string;
-  readonly organizationId: string;
-  readonly login:
-    { readonly secretName: string } | { readonly identityId: string; readonly audience: string };
-}
-
 /** Returns the values for the chart. */
-export function helmValues({ url, organizationId, login }: HelmInput): string {
+export function helmValues(
+  url: string,
+  organizationId: string,
+  login: { readonly secretName: string } | { readonly identityId: string; readonly audience: string },
+): string {
   const way =
     'secretName' in login
       ? [`  existingSecret: ${quoted(login.secretName)}`]
@@ -97,6 +94,29 @@ export class PrivateFile {
     await this.handle.close();
     await rm(this.draft, { force: true });
     if (this.isReserved && !this.#written) await rm(this.path, { force: true });
+  }
+}
+
+/** The files that are opened before anything is sent. */
+export interface OutputFiles {
+  readonly manifest?: PrivateFile;
+  readonly adminToken?: PrivateFile;
+}
+
+/** @throws as PrivateFile.open() does; then no file is left */
+export async function outputFiles({
+  secretManifest: path,
+  adminTokenFile,
+  force,
+}: SetupArguments): Promise<OutputFiles> {
+  const manifest = path === undefined ? undefined : await PrivateFile.open(path, '--secret-manifest', force);
+  if (adminTokenFile === undefined) return manifest === undefined ? {} : { manifest };
+  try {
+    const adminToken = await PrivateFile.open(adminTokenFile, '--admin-token-file', force);
+    return manifest === undefined ? { adminToken } : { manifest, adminToken };
+  } catch (error: unknown) {
+    await manifest?.close();
+    throw error;
   }
 }
 
