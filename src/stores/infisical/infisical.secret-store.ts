@@ -63,7 +63,7 @@ export class InfisicalSecretStore extends SecretStore implements ScopeSource, Us
       await reader.withResolvedProject(scope, async () => {
         const project = await projects.provision(scope, scope.environment, context);
         const location = { projectId: project.id, environment: scope.environment };
-        const create = () => writer.create(location, name, stored, context);
+        const create = () => writer.create(location, { name, stored }, context);
         await projects.firstOrAfter(project.id, create, context);
       });
     });
@@ -94,7 +94,7 @@ export class InfisicalSecretStore extends SecretStore implements ScopeSource, Us
       await this.#require(location, name, context, precondition);
       const rowCount = await reader.countRows(location, name, context);
       if (rowCount === 0) throw new SecretNotFound(name);
-      await writer.update(location, { name, stored, rowCount }, context);
+      await writer.update(location, { name, stored }, rowCount, context);
     });
   }
 

@@ -15,9 +15,9 @@ import type { LogEvent } from '../../logging/log';
 import type { ListedLocations } from './listed-locations';
 import type { ScopeReader } from './scope-reader';
 import {
+  type StoredSecret,
   writeSecret,
   type ProjectEnvironment,
-  type SecretUpdate,
   type SecretWrite,
   preferredRow,
 } from './api/secret-calls';
@@ -36,13 +36,6 @@ const MAX_VERIFY_MS = 2_500;
 /** The maximum number of updates for a name with duplicate rows: the servers were seen to leave two to twenty rows. */
 const MAX_UPDATES = 8;
 
-interface StoredSecret {
-  readonly name: string;
-  readonly stored: string;
-  /** How many rows the server has of it. */
-  readonly rowCount: number;
-}
-
 /** Sends each write once, and verifies it where its outcome is unknown. The caller serializes the writes of a scope. */
 export class SecretWriter {
   constructor(
@@ -54,24 +47,22 @@ export class SecretWriter {
   ) {}
 
   /** @throws SecretAlreadyExists where another writer was faster */
-  async create(
-    location: ProjectEnvironment,
-    name: string,
-    stored: string,
-    context: CallContext,
-  ): Promise<void> {
-    await this.#write(location, { call: 'createSecret', name, stored }, context);
+  async create(location: ProjectEnvironment, secret: StoredSecret, context: CallContext): Promise<void> {
+    await this.#write(location, { call: 'createSecret', ...secret }, context);
   }
 
-  /** @throws SecretNotFound where another writer deleted it meanwhile */
+  /**
+   * @param rowCount how many rows the server has of it
+   * @throws SecretNotFound where another writer deleted it meanwhile
+   */
   async update(
     location: ProjectEnvironment,
-    { name, stored, rowCount }: StoredSecret,
+    secret: StoredSecret,
+    rowCount: number,
     context: CallContext,
   ): Promise<void> {
-    const write = { call: 'updateSecret', name, stored } as const;
-    await this.#write(location, write, context);
-    if (rowCount > 1) await this.#repairDuplicates(location, write, uncancelled(context));
+    await this.#write(location, { call: 'updateSecret', ...secret }, context);
+    if (rowCount > 1) await this.#repairDuplicates(location, secret, uncancelled(context));
   }
 
   /**
@@ -80,16 +71,16 @@ export class SecretWriter {
    */
   async #repairDuplicates(
     location: ProjectEnvironment,
-    write: SecretUpdate,
+    secret: StoredSecret,
     context: CallContext,
   ): Promise<void> {
     for (let updates = 1; ; updates++) {
       try {
-        const rows = await this.reader.retrieveFrom(location, write.name, context);
-        if (preferredRow(rows)?.stored === write.stored)
+        const rows = await this.reader.retrieveFrom(location, secret.name, context);
+        if (preferredRow(rows)?.stored === secret.stored)
           return this.log('info', 'infisical_duplicates_repaired', { copies: rows.length, updates });
         if (updates < MAX_UPDATES) {
-          await this.#write(location, write, context);
+          await this.#write(location, { call: 'updateSecret', ...secret }, context);
           continue;
         }
       } catch (error: unknown) {

@@ -1,5 +1,5 @@
 import type { CallContext } from '../../../secrets/call-context';
-import type { ApiVersion } from '../versions/api-version';
+import { type ApiVersion, READ_FLAGS } from '../versions/api-version';
 import { parseSecret, parseSecrets, parseWrite } from './answers';
 import type { SecretRow } from '../secret-codec';
 import type { TransportAnswer } from '../transport/infisical-client';
@@ -33,7 +33,7 @@ export function listing(
 ): SecretCall<SecretList | 'unchanged'> {
   return {
     parts: (apiVersion) => ({
-      query: { ...addressOf(apiVersion, location), ...apiVersion.readFlags },
+      query: { ...addressOf(apiVersion, location), ...READ_FLAGS },
       ...(ifRevision !== undefined && { ifNoneMatch: ifRevision }),
     }),
     parse: (body, { status, etag }) => {
@@ -53,7 +53,7 @@ export async function retrieveSecret(
 ): Promise<SecretRow> {
   const parts = (apiVersion: ApiVersion) => ({
     path: { name: key },
-    query: { ...addressOf(apiVersion, location), type: 'shared', ...apiVersion.readFlags },
+    query: { ...addressOf(apiVersion, location), type: 'shared', ...READ_FLAGS },
   });
   const parse = (body: unknown) => {
     const row = parseSecret(body);
@@ -62,15 +62,14 @@ export async function retrieveSecret(
   return api.call('retrieveSecret', parts, parse, context);
 }
 
-export interface SecretUpdate {
-  readonly call: 'updateSecret';
+/** A name with its value in the form that is stored. */
+export interface StoredSecret {
   readonly name: string;
   readonly stored: string;
 }
 
 export type SecretWrite =
-  | SecretUpdate
-  | { readonly call: 'createSecret'; readonly name: string; readonly stored: string }
+  | ({ readonly call: 'createSecret' | 'updateSecret' } & StoredSecret)
   | { readonly call: 'deleteSecret'; readonly name: string };
 
 export async function writeSecret(

@@ -60,11 +60,13 @@ export class UserProjects {
   }
 
   async #remove(id: string, context: CallContext): Promise<void> {
+    const parts = { path: { projectId: id } };
+    const remove = () => this.api.call('deleteProject', () => parts, anyBody, context);
     try {
-      await this.#delete(id, context).catch((error: unknown) => {
+      await remove().catch((error: unknown) => {
         // The server, or another instance, may have deleted it: only another delete shows that.
         if (!leavesIndeterminate(error)) throw error;
-        return this.#delete(id, context);
+        return remove();
       });
       this.log('info', 'infisical_project_removal_succeeded', { project: id });
     } catch (error: unknown) {
@@ -76,9 +78,5 @@ export class UserProjects {
       this.projects.forgetId(id);
     }
     this.#found.delete(id);
-  }
-
-  async #delete(projectId: string, context: CallContext): Promise<void> {
-    await this.api.call('deleteProject', () => ({ path: { projectId } }), anyBody, context);
   }
 }

@@ -12,33 +12,27 @@ export function helmValues(
 ): string {
   const way =
     'secretName' in login
-      ? [`  existingSecret: ${quoted(login.secretName)}`]
-      : [
-          '  kubernetesAuth:',
-          `    identityId: ${quoted(login.identityId)}`,
-          `    audience: ${quoted(login.audience)}`,
-        ];
-  return [
-    'infisical:',
-    `  url: ${quoted(url)}`,
-    `  organizationId: ${quoted(organizationId)}`,
-    ...way,
-    '',
-  ].join('\n');
+      ? `existingSecret: ${quoted(login.secretName)}`
+      : `kubernetesAuth:
+    identityId: ${quoted(login.identityId)}
+    audience: ${quoted(login.audience)}`;
+  return `infisical:
+  url: ${quoted(url)}
+  organizationId: ${quoted(organizationId)}
+  ${way}
+`;
 }
 
 export function secretManifest(name: string, clientId: string, clientSecret: string): string {
-  return [
-    'apiVersion: v1',
-    'kind: Secret',
-    'metadata:',
-    `  name: ${quoted(name)}`,
-    'type: Opaque',
-    'stringData:',
-    `  client-id: ${quoted(clientId)}`,
-    `  client-secret: ${quoted(clientSecret)}`,
-    '',
-  ].join('\n');
+  return `apiVersion: v1
+kind: Secret
+metadata:
+  name: ${quoted(name)}
+type: Opaque
+stringData:
+  client-id: ${quoted(clientId)}
+  client-secret: ${quoted(clientSecret)}
+`;
 }
 
 /** A file that is opened before there is a secret to write, since a secret that cannot be written would be lost. */
@@ -63,7 +57,7 @@ export class PrivateFile {
       // The file is created at once, so that no other process can put one there.
       if (!force) await (await open(path, 'wx', 0o600)).close();
     } catch (error: unknown) {
-      if (isThere(error))
+      if (fieldsOf(error)['code'] === 'EEXIST')
         throw new WrongUsage(
           `The file of ${option} is there already: --force replaces it, nothing was done.`,
         );
@@ -118,10 +112,6 @@ export async function outputFiles({
     await manifest?.close();
     throw error;
   }
-}
-
-function isThere(error: unknown): boolean {
-  return fieldsOf(error)['code'] === 'EEXIST';
 }
 
 /** Every string of JSON is a string of YAML. */
