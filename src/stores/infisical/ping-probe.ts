@@ -15,10 +15,7 @@ import { notReadyBecause } from './operations';
 const RESULT_TTL_MS = 5_000;
 const PROBE_TIMEOUT_MS = 5_000;
 
-interface PingResult {
-  readonly atMs: number;
-  readonly failure: StoreUnavailable | undefined;
-}
+type PingResult = Readonly<{ atMs: number; failure: StoreUnavailable | undefined }>;
 
 /** Pings Infisical by a read that needs a valid token and a working database; `/api/status` needs neither. */
 export class PingProbe {
@@ -28,11 +25,7 @@ export class PingProbe {
   constructor(
     private readonly api: InfisicalApi,
     private readonly organization: OrganizationCheck,
-    private readonly deps: {
-      readonly clock: Clock;
-      readonly time: MonotonicTime;
-      readonly log: LogEvent;
-    },
+    private readonly deps: Readonly<{ clock: Clock; time: MonotonicTime; log: LogEvent }>,
   ) {}
 
   /** @throws StoreUnavailable with a message for an operator */

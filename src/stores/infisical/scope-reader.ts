@@ -83,7 +83,7 @@ export class ScopeReader {
     ifRevision?: string,
   ): Promise<ScopeRead | 'unchanged'> {
     const { readsByNameAreCheap: cheap } = await this.api.apiVersion(context);
-    const byName = name !== undefined && (cheap || this.locations.isTooLarge(location));
+    const byName = name !== undefined && (cheap || this.locations.last(location)?.tooLarge === true);
     if (byName && this.locations.isToReadByName(location, name))
       return this.#retrieve(location, name, context);
     const ended = this.locations.beginListing(location);
@@ -148,11 +148,11 @@ export class ScopeReader {
    */
   #isDispensable(location: ProjectEnvironment, name: string, error: unknown, evenIfSlow: boolean): boolean {
     if (!failedBecause(error, 'answerTooLarge', 'timedOut') || error.call !== 'listSecrets') return false;
-    const isDuplicated = this.locations.isDuplicated(location, name);
+    const { duplicated, huge } = this.locations.last(location) ?? {};
     const tooLarge = error.reason === 'answerTooLarge';
-    const forGood = tooLarge || this.locations.isHuge(location);
+    const forGood = tooLarge || huge === true;
     this.locations.unlistable(location, { forGood, tooLarge });
-    if (!forGood || isDuplicated || !(tooLarge || evenIfSlow)) return false;
+    if (!forGood || duplicated?.has(name) === true || !(tooLarge || evenIfSlow)) return false;
     this.log('warn', 'infisical_list_skipped', { reason: error.reason });
     return true;
   }

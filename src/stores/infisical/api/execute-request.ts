@@ -41,7 +41,8 @@ export function requestOf(
     call: name,
     method,
     pathTemplate: path,
-    target: fillIn(path, pathValues) + queryOf(query),
+    target:
+      fillIn(path, pathValues) + (query === undefined ? '' : `?${new URLSearchParams(query).toString()}`),
     reasonOf: (answer) => reasonOf(apiVersion, name, parts, answer),
   };
 }
@@ -102,8 +103,4 @@ function fillIn(template: string, values: Readonly<Record<string, string>>): str
     if (value === undefined || /^\.{0,2}$/.test(value)) throw new Error(`No path segment for {${key}}.`);
     return encodeURIComponent(value);
   });
-}
-
-function queryOf(query: Readonly<Record<string, string>> | undefined): string {
-  return query === undefined ? '' : `?${new URLSearchParams(query).toString()}`;
 }

@@ -102,11 +102,9 @@ export class OrganizationCheck {
   async #check(organizationId: string, accessToken: string, context: CallContext): Promise<void> {
     const verdict = await this.#ask(organizationId, accessToken, context);
     const before = this.#finding;
-    const wasOther = before?.verdict === 'other';
     // A mismatch that a project showed to the same identity stays, and without an answer nothing changes.
-    const stands = verdict === 'untold' ? wasOther && before.accessToken === accessToken : wasOther;
-    const isNews = verdict === 'same' || verdict === 'other';
-    this.#settle(stands && !isNews ? 'other' : verdict, accessToken);
+    const stays = verdict === 'unanswered' || (verdict === 'untold' && before?.accessToken === accessToken);
+    this.#settle(stays && before?.verdict === 'other' ? 'other' : verdict, accessToken);
   }
 
   async #ask(

@@ -9,16 +9,7 @@ import { anyBody, type InfisicalApi } from '../api/infisical-api';
 import { failedBecause, leavesIndeterminate } from '../versions/infisical-call-failed';
 import type { LogEvent } from '../../../logging/log';
 import type { OrganizationCheck } from './organization-check';
-import {
-  ENVIRONMENT_NAMES,
-  type ProjectNaming,
-  type UserWorkspace,
-  foreignProject,
-  MAY_NOT_CREATE,
-  warnOfDuplicates,
-  warnOfHeld,
-  warnOfLeft,
-} from './project-slug';
+import { ENVIRONMENT_NAMES, PAGE_ADVICE, type ProjectNaming, type UserWorkspace } from './project-slug';
 import { KeyedMutex } from '../../../concurrency/keyed-mutex';
 import { SingleFlight } from '../../../concurrency/single-flight';
 import type { Wait } from '../../../time/deadline';
@@ -86,7 +77,7 @@ export class ProjectDirectory {
 
   /** Returns one sentence for each problem that an operator should fix although existing projects work. */
   problems(): readonly string[] {
-    return [...this.organization.problems(), ...(this.#mayNotCreate ? [MAY_NOT_CREATE] : [])];
+    return [...this.organization.problems(), ...(this.#mayNotCreate ? [PAGE_ADVICE.mayNotCreate] : [])];
   }
 
   async #provision(owner: UserWorkspace, environment: Environment, context: CallContext): Promise<Project> {
@@ -109,8 +100,9 @@ export class ProjectDirectory {
       return this.#remember(slug, project);
     } catch (error: unknown) {
       if (failedBecause(error, 'notFound:project')) return undefined;
-      if (failedBecause(error, 'notAMember', 'permissionDenied')) throw foreignProject(this.log, slug);
-      throw error;
+      if (!failedBecause(error, 'notAMember', 'permissionDenied')) throw error;
+      this.log('warn', 'infisical_project_foreign', { project: slug, advice: PAGE_ADVICE.foreignProject });
+      throw new StoreUnavailable();
     }
   }
 
@@ -128,7 +120,8 @@ export class ProjectDirectory {
       return this.#remember(slug, project);
     } catch (error: unknown) {
       if (failedBecause(error, 'permissionDenied')) {
-        if (!this.#mayNotCreate) this.log('warn', 'infisical_project_refused', { advice: MAY_NOT_CREATE });
+        if (!this.#mayNotCreate)
+          this.log('warn', 'infisical_project_refused', { advice: PAGE_ADVICE.mayNotCreate });
         this.#mayNotCreate = true;
       }
       if (!failedBecause(error, 'alreadyExists:project') && !leavesIndeterminate(error)) throw error;
@@ -164,7 +157,9 @@ export class ProjectDirectory {
     missing: Environment,
     context: CallContext,
   ): Promise<Project> {
-    if (failedBecause(error, 'environmentHeld')) warnOfHeld(this.log, slug, missing);
+    const advice = PAGE_ADVICE.heldEnvironment;
+    if (failedBecause(error, 'environmentHeld'))
+      this.log('warn', 'infisical_environment_slug_held', { project: slug, environment: missing, advice });
     if (!failedBecause(error, 'alreadyExists:environment', 'conflict') && !leavesIndeterminate(error))
       throw error;
     const latest = await this.#findProject(slug, context);
@@ -196,9 +191,10 @@ export class ProjectDirectory {
       this.organization.requireOurs(project, slug);
     } catch (error: unknown) {
       const parts = { path: { projectId: project.id } };
+      const advice = PAGE_ADVICE.leftProject;
       await this.api
         .call('deleteProject', () => parts, anyBody, context)
-        .catch(() => warnOfLeft(this.log, slug));
+        .catch(() => this.log('warn', 'infisical_project_left_behind', { project: slug, advice }));
       throw error;
     }
   }
@@ -206,7 +202,9 @@ export class ProjectDirectory {
   #remember(slug: string, project: Project): Project {
     this.organization.requireOurs(project, slug);
     this.#known.set(slug, project);
-    warnOfDuplicates(this.log, slug, project);
+    const advice = PAGE_ADVICE.duplicateEnvironments;
+    for (const environment of ENVIRONMENTS.filter((one) => project.duplicateEnvironments.has(one)))
+      this.log('warn', 'infisical_environment_duplicated', { project: slug, environment, advice });
     return project;
   }
 }
