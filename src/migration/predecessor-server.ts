@@ -1,13 +1,12 @@
 import { createHmac } from 'node:crypto';
 import { fieldsOf } from '../json/json';
 import type { LogEvent } from '../logging/log';
-import { InfisicalApi } from '../stores/infisical/api/infisical-api';
+import { InfisicalApi, RetryBudget } from '../stores/infisical/api/infisical-api';
 import { listing } from '../stores/infisical/api/secret-calls';
 import { type LoginCredentials, loginMethod } from '../stores/infisical/auth/login-method';
 import { MachineSession } from '../stores/infisical/auth/machine-session';
 import { identityIn } from '../stores/infisical/projects/organization-check';
 import { InfisicalClient, type TransportAnswer } from '../stores/infisical/transport/infisical-client';
-import { RetryBudget } from '../stores/infisical/transport/retrying';
 import type { RouteOptions } from '../stores/infisical/transport/transport-route';
 import { UpstreamRateLimits } from '../stores/infisical/transport/upstream-rate-limits';
 import { InfisicalCallFailed } from '../stores/infisical/versions/infisical-call-failed';

@@ -27,7 +27,7 @@ export async function checkInfisical(
   if (store.kind === 'embedded')
     return [skipped(name, 'INFISICAL_URL is not set: secrets are in the embedded store.')];
   const { NO_ANSWER } = await import('../../stores/infisical/operations.js');
-  const { inspectInfisical } = await import('../../stores/infisical/setup/inspect-identity.js');
+  const { inspectInfisical } = await import('../../stores/infisical/setup/identity-check.js');
   const { infisicalConnection } = await import('../../stores/infisical/infisical.module.js');
   const { authorityFiles: _files, proxyUrl: _proxy, ...options } = store;
   const { parts, apiVersion, dateMs } = await inspectInfisical(

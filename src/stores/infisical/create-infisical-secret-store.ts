@@ -1,6 +1,6 @@
 import { type Clock, type MonotonicTime, SystemMonotonicTime } from '../../time/clock';
 import { ApiVersionProbe, fixedApiVersion } from './versions/version-probe';
-import { InfisicalApi } from './api/infisical-api';
+import { InfisicalApi, RetryBudget } from './api/infisical-api';
 import { InfisicalClient } from './transport/infisical-client';
 import type { LogEvent } from '../../logging/log';
 import { InfisicalSecretStore, type InfisicalStoreDeps } from './infisical.secret-store';
@@ -8,13 +8,11 @@ import { ListedLocations } from './listed-locations';
 import { loginMethod, type LoginCredentials } from './auth/login-method';
 import { MachineSession } from './auth/machine-session';
 import { Operations } from './operations';
-import { KnownProjects } from './projects/known-projects';
+import { ProjectDirectory } from './projects/project-directory';
 import { OrganizationCheck } from './projects/organization-check';
 import { PingProbe } from './ping-probe';
-import { ProjectDirectory } from './projects/project-directory';
 import { DELETION_JOBS_PROJECT, type ProjectNaming, WORKSPACE_PROJECTS } from './projects/project-slug';
 import { UpstreamRateLimits } from './transport/upstream-rate-limits';
-import { RetryBudget } from './transport/retrying';
 import { ScopeReader } from './scope-reader';
 import { SecretWriter } from './secret-writer';
 import { UserProjects } from './projects/user-projects';
@@ -105,12 +103,12 @@ export function createInfisicalStores(
   });
   const organization = new OrganizationCheck(api, settings.organizationId, clock, log);
   const probe = new PingProbe(api, organization, { clock, time, log });
-  const known = new KnownProjects(settings.maxKnownProjects);
   const depsFor = (naming: ProjectNaming): InfisicalStoreDeps => {
-    const projects = new ProjectDirectory(api, settings, organization, log, known, naming);
-    const reader = new ScopeReader(api, projects, new ListedLocations(clock), log);
-    const writer = new SecretWriter(api, reader, settings.operationTimeoutMs, log);
-    const users = new UserProjects(api, projects, log);
+    const projects = new ProjectDirectory(api, organization, log, naming, settings.maxKnownProjects);
+    const locations = new ListedLocations(clock);
+    const reader = new ScopeReader(api, projects, locations, log);
+    const writer = new SecretWriter(api, reader, locations, settings.operationTimeoutMs, log);
+    const users = new UserProjects(api, organization, projects, log);
     return { projects, reader, writer, users, probe, close: () => client.close() };
   };
   const operations = new Operations(settings.operationTimeoutMs, time, log, settings.scopeLock);
@@ -147,26 +145,21 @@ class InfisicalDeletionJobStorage extends DeletionJobStorage {
   }
 
   create({ id, text }: StoredDeletionJob): Promise<void> {
-    return unless(SecretAlreadyExists, this.store.create(JOBS, { name: id, value: text }, UNATTENDED));
+    return this.store.create(JOBS, { name: id, value: text }, UNATTENDED).catch(unless(SecretAlreadyExists));
   }
 
   update({ id, text }: StoredDeletionJob): Promise<void> {
-    return unless(SecretNotFound, this.store.update(JOBS, { name: id, value: text }, UNATTENDED));
+    return this.store.update(JOBS, { name: id, value: text }, UNATTENDED).catch(unless(SecretNotFound));
   }
 
   delete(id: string): Promise<void> {
-    return unless(SecretNotFound, this.store.delete(JOBS, id, UNATTENDED));
+    return this.store.delete(JOBS, id, UNATTENDED).catch(unless(SecretNotFound));
   }
 }
 
-/** Resolves also where the write failed with this error. */
-async function unless(
-  harmless: typeof SecretAlreadyExists | typeof SecretNotFound,
-  write: Promise<void>,
-): Promise<void> {
-  try {
-    await write;
-  } catch (error: unknown) {
+/** Returns what lets this failure of a write pass, and no other. */
+function unless(harmless: typeof SecretAlreadyExists | typeof SecretNotFound): (error: unknown) => void {
+  return (error) => {
     if (!(error instanceof harmless)) throw error;
-  }
+  };
 }

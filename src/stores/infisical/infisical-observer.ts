@@ -1,5 +1,4 @@
-import type { FailureReason } from './versions/failure-reason';
-import type { ApiVersionName, CallLabel } from './versions/calls';
+import { type ApiVersionName, type CallLabel, type FailureReason, meaningOf } from './versions/calls';
 
 /** One request to Infisical; every field may be shown. */
 export interface ObservedCall {
@@ -43,9 +42,6 @@ export interface InfisicalObserver {
   permitRefused(): void;
 }
 
-/** Refusals that are correct answers, and no failures of Infisical. */
-const ORDINARY = /^(notFound:|alreadyExists:|conflict$|invalidRequest$|nameRefused$|tooLarge$|tokenDead$)/;
-
 export function outcomeOf(reason: FailureReason | undefined): CallOutcome {
-  return reason === undefined || ORDINARY.test(reason) ? 'ok' : reason;
+  return reason === undefined || meaningOf(reason).isOrdinary ? 'ok' : reason;
 }

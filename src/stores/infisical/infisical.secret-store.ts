@@ -25,9 +25,15 @@ import type { PingProbe } from './ping-probe';
 import type { ProjectDirectory } from './projects/project-directory';
 import type { UserProjects } from './projects/user-projects';
 import { rowsIn, type ScopeReader } from './scope-reader';
-import { requireHoldableName } from './name-codec';
+import {
+  requireHoldableName,
+  bytesOfRow,
+  encodeValue,
+  readableSecret,
+  type SecretRow,
+  readableSecrets,
+} from './secret-codec';
 import type { SecretWriter } from './secret-writer';
-import { bytesOfRow, encodeValue, readableSecret, readableSecrets } from './value-codec';
 import { failedBecause } from './versions/infisical-call-failed';
 
 export interface InfisicalStoreDeps {
@@ -57,7 +63,7 @@ export class InfisicalSecretStore extends SecretStore implements ScopeSource, Us
       await reader.withResolvedProject(scope, async () => {
         const project = await projects.provision(scope, scope.environment, context);
         const location = { projectId: project.id, environment: scope.environment };
-        const create = () => writer.create(location, name, stored, context);
+        const create = () => writer.create(location, { name, stored }, context);
         await projects.firstOrAfter(project.id, create, context);
       });
     });
@@ -66,8 +72,8 @@ export class InfisicalSecretStore extends SecretStore implements ScopeSource, Us
   async retrieve(scope: SecretScope, name: string, caller: CallContext): Promise<RetrievedSecret> {
     requireHoldableName(name);
     try {
-      const rows = await this.deps.reader.retrieve(scope, name, this.operations.begin(caller));
-      const row = preferredRow(rows);
+      const read = await this.deps.reader.readScope(scope, name, this.operations.begin(caller));
+      const row = preferredRow(rowsIn(read, name));
       if (row === undefined) throw new SecretNotFound(name);
       return { secret: readableSecret(row, this.log) };
     } catch (error: unknown) {
@@ -88,7 +94,7 @@ export class InfisicalSecretStore extends SecretStore implements ScopeSource, Us
       await this.#require(location, name, context, precondition);
       const rowCount = await reader.countRows(location, name, context);
       if (rowCount === 0) throw new SecretNotFound(name);
-      await writer.update(location, { name, stored, rowCount }, context);
+      await writer.update(location, { name, stored }, rowCount, context);
     });
   }
 
@@ -106,13 +112,8 @@ export class InfisicalSecretStore extends SecretStore implements ScopeSource, Us
   }
 
   async list(scope: SecretScope, caller: CallContext): Promise<ListedSecrets> {
-    try {
-      const read = await this.deps.reader.readScope(scope, undefined, this.operations.begin(caller));
-      const { secrets, unreadable } = readableSecrets(distinctRows(rowsIn(read)), this.log);
-      return { secrets, ...(unreadable.size > 0 && { unreadable: [...unreadable] }) };
-    } catch (error: unknown) {
-      throw this.operations.errorAfter(error);
-    }
+    const { secrets, unreadable } = readableSecrets(await this.#rowsOf(scope, caller), this.log);
+    return { secrets, ...(unreadable.size > 0 && { unreadable: [...unreadable] }) };
   }
 
   async readScope(
@@ -132,14 +133,10 @@ export class InfisicalSecretStore extends SecretStore implements ScopeSource, Us
     }
   }
 
-  /** Lists the scope. Values that cannot be read count with the size in which they are stored. */
+  /** Values that cannot be read count with the size in which they are stored. */
   async measure(scope: SecretScope, caller: CallContext): Promise<ScopeUsage> {
-    try {
-      const read = await this.deps.reader.readScope(scope, undefined, this.operations.begin(caller));
-      return usageOf(new Map(distinctRows(rowsIn(read)).map((row) => [row.name, bytesOfRow(row)])));
-    } catch (error: unknown) {
-      throw this.operations.errorAfter(error);
-    }
+    const rows = await this.#rowsOf(scope, caller);
+    return usageOf(new Map(rows.map((row) => [row.name, bytesOfRow(row)])));
   }
 
   sizeOf(scope: SecretScope, name: string, caller: CallContext): Promise<number | undefined> {
@@ -179,6 +176,16 @@ export class InfisicalSecretStore extends SecretStore implements ScopeSource, Us
   async close(): Promise<void> {
     this.deps.close();
     return Promise.resolve();
+  }
+
+  /** Lists the scope, and returns one row for each name. */
+  async #rowsOf(scope: SecretScope, caller: CallContext): Promise<readonly SecretRow[]> {
+    try {
+      const read = await this.deps.reader.readScope(scope, undefined, this.operations.begin(caller));
+      return distinctRows(rowsIn(read));
+    } catch (error: unknown) {
+      throw this.operations.errorAfter(error);
+    }
   }
 
   /** Reads the secret, within the lock of its scope, and checks it. @throws SecretNotFound, PreconditionFailed */

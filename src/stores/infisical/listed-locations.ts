@@ -1,12 +1,12 @@
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../../time/clock';
-import type { SecretRow } from './api/answers';
+import type { SecretRow } from './secret-codec';
 import { type ProjectEnvironment, duplicateNames, listBytes } from './api/secret-calls';
 
 /** The result of the last list of a location, or of its failure. */
-interface ListResult {
+export interface ListResult {
   readonly atMs: number;
-  /** The names with duplicate rows; undefined while no list has succeeded. */
+  /** The names with duplicate rows in the last list that succeeded, however long ago; undefined where none has. */
   readonly duplicated: ReadonlySet<string> | undefined;
   readonly huge: boolean;
   /** Whether the list was larger than the limit of an answer. */
@@ -42,7 +42,7 @@ export class ListedLocations {
 
   /** Notes that the list has not changed since the last one. */
   unchanged(location: ProjectEnvironment): void {
-    const result = this.#results.get(locationKeyOf(location));
+    const result = this.last(location);
     if (result !== undefined) this.#remember(location, result);
   }
 
@@ -54,7 +54,7 @@ export class ListedLocations {
     location: ProjectEnvironment,
     { forGood, tooLarge }: { readonly forGood: boolean; readonly tooLarge: boolean },
   ): void {
-    const known = this.#results.get(locationKeyOf(location))?.duplicated;
+    const known = this.last(location)?.duplicated;
     this.#remember(location, { duplicated: forGood ? (known ?? NONE) : known, huge: true, tooLarge });
   }
 
@@ -65,7 +65,7 @@ export class ListedLocations {
 
   /** Notes that all rows of this name were deleted. */
   deleted(location: ProjectEnvironment, name: string): void {
-    const result = this.#results.get(locationKeyOf(location));
+    const result = this.last(location);
     if (result?.duplicated?.has(name) !== true) return;
     const duplicated = new Set([...result.duplicated].filter((other) => other !== name));
     this.#results.set(locationKeyOf(location), { ...result, duplicated });
@@ -75,22 +75,13 @@ export class ListedLocations {
     this.#results.delete(locationKeyOf(location));
   }
 
-  isHuge(location: ProjectEnvironment): boolean {
-    return this.#results.get(locationKeyOf(location))?.huge === true;
-  }
-
-  isTooLarge(location: ProjectEnvironment): boolean {
-    return this.#results.get(locationKeyOf(location))?.tooLarge === true;
-  }
-
-  /** Returns whether the last successful list showed duplicate rows of this name, however long ago. */
-  isDuplicated(location: ProjectEnvironment, name: string): boolean {
-    return this.#results.get(locationKeyOf(location))?.duplicated?.has(name) === true;
+  last(location: ProjectEnvironment): ListResult | undefined {
+    return this.#results.get(locationKeyOf(location));
   }
 
   /** Returns whether a recent list showed at most one row of this name. */
   hasSingleRow(location: ProjectEnvironment, name: string): boolean {
-    const result = this.#results.get(locationKeyOf(location));
+    const result = this.last(location);
     if (result === undefined || this.#isIndeterminate(location, name, result)) return false;
     return this.#isRecent(result) && result.duplicated?.has(name) === false;
   }
@@ -100,8 +91,8 @@ export class ListedLocations {
    * rows. A result expires, so that a location that shrank is listed again, by one caller and not by all of them.
    */
   isToReadByName(location: ProjectEnvironment, name: string): boolean {
-    const result = this.#results.get(locationKeyOf(location));
-    if (result?.huge !== true || this.isDuplicated(location, name)) return false;
+    const result = this.last(location);
+    if (result?.huge !== true || result.duplicated?.has(name) === true) return false;
     if (this.#isIndeterminate(location, name, result)) return false;
     return this.#isRecent(result) || this.#beingListed.has(locationKeyOf(location));
   }

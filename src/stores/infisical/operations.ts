@@ -7,7 +7,7 @@ import {
   StoreUnavailable,
   StoreUnreachable,
 } from '../../errors/store-errors';
-import type { FailureReason } from './versions/failure-reason';
+import { type FailureReason, meaningOf } from './versions/calls';
 import { InfisicalCallFailed } from './versions/infisical-call-failed';
 import { KUBERNETES_LOGIN } from './auth/login-method';
 import { isRefusedWrite } from './versions/refused-write';
@@ -25,29 +25,10 @@ export function storeErrorAfter(failure: InfisicalCallFailed): DomainError {
   if (failure.reason === 'answerTooLarge' && failure.call === 'listSecrets') return new ListTooLarge();
   if (isRefusedWrite(failure)) return new StoreRefused(failure.said);
   if (failure.reason === 'outOfTime') return new StoreOutOfTime();
-  if (isNoAnswer(failure.reason)) return new StoreUnreachable();
+  if (meaningOf(failure.reason).isNoAnswer) return new StoreUnreachable();
   if (failure.reason !== 'rateLimited') return new StoreUnavailable();
   return new TooManyRequests(Math.max(1, Math.ceil((failure.retryAfterMs ?? DEFAULT_WAIT_MS) / 1000)));
 }
-
-/** Returns whether Infisical answered nothing about the request: neither that it is permitted, nor what it found. */
-function isNoAnswer(reason: FailureReason): boolean {
-  return NO_ANSWERS.has(reason) || reason.startsWith('certificate:');
-}
-
-const NO_ANSWERS: ReadonlySet<FailureReason> = new Set([
-  'unreachable',
-  'connectionLost',
-  'timedOut',
-  'outOfTime',
-  'gatewayFailure',
-  'serverFailure',
-  'notInfisical',
-  'tlsFailed',
-  'proxyFailed',
-  'proxyRefused',
-  'serviceAccountTokenUnreadable',
-]);
 
 export const NO_ANSWER = 'Infisical does not answer.';
 
@@ -101,7 +82,7 @@ export function notReadyBecause({
     return new StoreUnavailable(NOT_INFISICAL(status));
   const other = `Infisical answers, but not as it should (${reason}, status ${status ?? 'none'}).`;
   const advice = ADVICE[reason] ?? other;
-  return isNoAnswer(reason) || reason === 'rateLimited'
+  return meaningOf(reason).isNoAnswer || reason === 'rateLimited'
     ? new StoreUnreachable(advice)
     : new StoreUnavailable(advice);
 }

@@ -4,7 +4,8 @@ import { parseProject, parseProjects } from './api/answers';
 import { type CallContext, UNATTENDED } from '../../secrets/call-context';
 import { deadlineIn } from '../../time/deadline';
 import type { InfisicalApi } from './api/infisical-api';
-import { failedBecause, InfisicalCallFailed } from './versions/infisical-call-failed';
+import { InfisicalCallFailed } from './versions/infisical-call-failed';
+import type { TransportAnswer } from './transport/infisical-client';
 import type { LogEvent } from '../../logging/log';
 import { OTHER_ORGANIZATION, type OrganizationCheck } from './projects/organization-check';
 import { SingleFlight } from '../../concurrency/single-flight';
@@ -14,10 +15,7 @@ import { notReadyBecause } from './operations';
 const RESULT_TTL_MS = 5_000;
 const PROBE_TIMEOUT_MS = 5_000;
 
-interface PingResult {
-  readonly atMs: number;
-  readonly failure: StoreUnavailable | undefined;
-}
+type PingResult = Readonly<{ atMs: number; failure: StoreUnavailable | undefined }>;
 
 /** Pings Infisical by a read that needs a valid token and a working database; `/api/status` needs neither. */
 export class PingProbe {
@@ -27,11 +25,7 @@ export class PingProbe {
   constructor(
     private readonly api: InfisicalApi,
     private readonly organization: OrganizationCheck,
-    private readonly deps: {
-      readonly clock: Clock;
-      readonly time: MonotonicTime;
-      readonly log: LogEvent;
-    },
+    private readonly deps: Readonly<{ clock: Clock; time: MonotonicTime; log: LogEvent }>,
   ) {}
 
   /** @throws StoreUnavailable with a message for an operator */
@@ -69,17 +63,10 @@ export class PingProbe {
     }
   }
 
+  /** A refusal that arrives here proves that the server works. */
   async #send(context: CallContext): Promise<void> {
-    try {
-      await this.api.call(
-        'ping',
-        () => ({}),
-        (answer) => parseProjects(answer) ?? parseProject(answer),
-        context,
-      );
-    } catch (error: unknown) {
-      const alive = this.api.knownApiVersion()?.aliveReasons ?? [];
-      if (!failedBecause(error, ...alive)) throw error;
-    }
+    const parse = (body: unknown, { status }: TransportAnswer) =>
+      status < 300 ? (parseProjects(body) ?? parseProject(body)) : body;
+    await this.api.call('ping', () => ({}), parse, context);
   }
 }

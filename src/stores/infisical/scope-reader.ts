@@ -1,7 +1,7 @@
 import type { LogEvent } from '../../logging/log';
 import type { SecretScope } from '../../secrets/secret';
 import type { CallContext } from '../../secrets/call-context';
-import type { SecretRow } from './api/answers';
+import { type SecretRow, keysOf } from './secret-codec';
 import type { InfisicalApi } from './api/infisical-api';
 import {
   duplicateRows,
@@ -11,7 +11,6 @@ import {
   type SecretList,
 } from './api/secret-calls';
 import type { ListedLocations } from './listed-locations';
-import { keysOf } from './name-codec';
 import type { ProjectDirectory } from './projects/project-directory';
 import { failedBecause } from './versions/infisical-call-failed';
 
@@ -64,12 +63,7 @@ export class ScopeReader {
     }
   }
 
-  /** Returns the rows of one name; more than one where the server stored it twice. */
-  async retrieve(scope: SecretScope, name: string, context: CallContext): Promise<readonly SecretRow[]> {
-    return rowsIn(await this.readScope(scope, name, context), name);
-  }
-
-  /** Returns the rows of one name in a location that is known. */
+  /** Returns the rows of one name in a location that is known; more than one where the server stored it twice. */
   async retrieveFrom(
     location: ProjectEnvironment,
     name: string,
@@ -89,7 +83,7 @@ export class ScopeReader {
     ifRevision?: string,
   ): Promise<ScopeRead | 'unchanged'> {
     const { readsByNameAreCheap: cheap } = await this.api.apiVersion(context);
-    const byName = name !== undefined && (cheap || this.locations.isTooLarge(location));
+    const byName = name !== undefined && (cheap || this.locations.last(location)?.tooLarge === true);
     if (byName && this.locations.isToReadByName(location, name))
       return this.#retrieve(location, name, context);
     const ended = this.locations.beginListing(location);
@@ -117,15 +111,6 @@ export class ScopeReader {
       if (!this.#isDispensable(location, name, error, true)) throw error;
       return 1;
     }
-  }
-
-  indeterminateCreate(location: ProjectEnvironment, name: string): void {
-    this.locations.indeterminateCreate(location, name);
-  }
-
-  /** Notes that a name was deleted, with all its rows. */
-  deleted(location: ProjectEnvironment, name: string): void {
-    this.locations.deleted(location, name);
   }
 
   /** Runs `attempt` with the cached project, and once more after resolving the project again where the server does not know it any more. */
@@ -163,11 +148,11 @@ export class ScopeReader {
    */
   #isDispensable(location: ProjectEnvironment, name: string, error: unknown, evenIfSlow: boolean): boolean {
     if (!failedBecause(error, 'answerTooLarge', 'timedOut') || error.call !== 'listSecrets') return false;
-    const isDuplicated = this.locations.isDuplicated(location, name);
+    const { duplicated, huge } = this.locations.last(location) ?? {};
     const tooLarge = error.reason === 'answerTooLarge';
-    const forGood = tooLarge || this.locations.isHuge(location);
+    const forGood = tooLarge || huge === true;
     this.locations.unlistable(location, { forGood, tooLarge });
-    if (!forGood || isDuplicated || !(tooLarge || evenIfSlow)) return false;
+    if (!forGood || duplicated?.has(name) === true || !(tooLarge || evenIfSlow)) return false;
     this.log('warn', 'infisical_list_skipped', { reason: error.reason });
     return true;
   }

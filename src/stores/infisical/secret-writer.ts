@@ -6,22 +6,21 @@ import {
   SecretNotFound,
   StoreOutcomeUnknown,
 } from '../../errors/store-errors';
-import type { SecretRow } from './api/answers';
+import { type SecretRow, keysOf } from './secret-codec';
 import { type CallContext, uncancelled } from '../../secrets/call-context';
 import { earlierBy } from '../../time/deadline';
 import type { InfisicalApi } from './api/infisical-api';
 import { InfisicalCallFailed } from './versions/infisical-call-failed';
-import { keysOf } from './name-codec';
 import type { LogEvent } from '../../logging/log';
+import type { ListedLocations } from './listed-locations';
 import type { ScopeReader } from './scope-reader';
 import {
+  type StoredSecret,
   writeSecret,
   type ProjectEnvironment,
-  type SecretUpdate,
   type SecretWrite,
   preferredRow,
 } from './api/secret-calls';
-import { indeterminateAfter } from './versions/indeterminate-write';
 
 /** Makes the error for a name that passed our rules but not the server's, which only its answer shows. */
 function refusedName(name: string): InvalidRequest {
@@ -37,41 +36,33 @@ const MAX_VERIFY_MS = 2_500;
 /** The maximum number of updates for a name with duplicate rows: the servers were seen to leave two to twenty rows. */
 const MAX_UPDATES = 8;
 
-interface StoredSecret {
-  readonly name: string;
-  readonly stored: string;
-  /** How many rows the server has of it. */
-  readonly rowCount: number;
-}
-
 /** Sends each write once, and verifies it where its outcome is unknown. The caller serializes the writes of a scope. */
 export class SecretWriter {
   constructor(
     private readonly api: InfisicalApi,
     private readonly reader: ScopeReader,
+    private readonly locations: ListedLocations,
     private readonly operationTimeoutMs: number,
     private readonly log: LogEvent,
   ) {}
 
   /** @throws SecretAlreadyExists where another writer was faster */
-  async create(
-    location: ProjectEnvironment,
-    name: string,
-    stored: string,
-    context: CallContext,
-  ): Promise<void> {
-    await this.#write(location, { call: 'createSecret', name, stored }, context);
+  async create(location: ProjectEnvironment, secret: StoredSecret, context: CallContext): Promise<void> {
+    await this.#write(location, { call: 'createSecret', ...secret }, context);
   }
 
-  /** @throws SecretNotFound where another writer deleted it meanwhile */
+  /**
+   * @param rowCount how many rows the server has of it
+   * @throws SecretNotFound where another writer deleted it meanwhile
+   */
   async update(
     location: ProjectEnvironment,
-    { name, stored, rowCount }: StoredSecret,
+    secret: StoredSecret,
+    rowCount: number,
     context: CallContext,
   ): Promise<void> {
-    const write = { call: 'updateSecret', name, stored } as const;
-    await this.#write(location, write, context);
-    if (rowCount > 1) await this.#repairDuplicates(location, write, uncancelled(context));
+    await this.#write(location, { call: 'updateSecret', ...secret }, context);
+    if (rowCount > 1) await this.#repairDuplicates(location, secret, uncancelled(context));
   }
 
   /**
@@ -80,16 +71,16 @@ export class SecretWriter {
    */
   async #repairDuplicates(
     location: ProjectEnvironment,
-    write: SecretUpdate,
+    secret: StoredSecret,
     context: CallContext,
   ): Promise<void> {
     for (let updates = 1; ; updates++) {
       try {
-        const rows = await this.reader.retrieveFrom(location, write.name, context);
-        if (preferredRow(rows)?.stored === write.stored)
+        const rows = await this.reader.retrieveFrom(location, secret.name, context);
+        if (preferredRow(rows)?.stored === secret.stored)
           return this.log('info', 'infisical_duplicates_repaired', { copies: rows.length, updates });
         if (updates < MAX_UPDATES) {
-          await this.#write(location, write, context);
+          await this.#write(location, { call: 'updateSecret', ...secret }, context);
           continue;
         }
       } catch (error: unknown) {
@@ -104,7 +95,7 @@ export class SecretWriter {
   /** @throws SecretNotFound where another writer was faster */
   async delete(location: ProjectEnvironment, name: string, context: CallContext): Promise<void> {
     await this.#write(location, { call: 'deleteSecret', name }, context);
-    this.reader.deleted(location, name);
+    this.locations.deleted(location, name);
   }
 
   /** Writes under the key of the name; under another one where the server has no such secret, or refuses that key. */
@@ -149,12 +140,11 @@ export class SecretWriter {
     failure: InfisicalCallFailed,
     context: CallContext,
   ): Promise<void> {
-    const indeterminate = indeterminateAfter(failure);
+    const { call, reason, indeterminate } = failure;
     if (indeterminate === 'none') throw failure;
-    const { call, reason } = failure;
     const happened = await this.#hasHappened(location, write, context);
     if (call === 'createSecret' && indeterminate === 'unending')
-      this.reader.indeterminateCreate(location, write.name);
+      this.locations.indeterminateCreate(location, write.name);
     this.log('info', 'infisical_write_verified', { call, reason, happened: String(happened) });
     if (happened === true) return;
     if (happened === 'another' && indeterminate === 'ended') throw new SecretAlreadyExists(write.name);

@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
 import { SystemMonotonicTime } from '../../../src/time/clock';
-import { CallTime, AnswerBodies, AnswerTooLarge } from '../../../src/stores/infisical/transport/answer-body';
+import { CallTime } from '../../../src/stores/infisical/transport/call-time';
+import { AnswerBodies, AnswerTooLarge } from '../../../src/stores/infisical/transport/answer-body';
 
 const MEBIBYTE = 1_048_576;
 const CAP = 8 * MEBIBYTE;

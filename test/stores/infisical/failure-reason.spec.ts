@@ -1,6 +1,5 @@
 import { API_VERSIONS } from '../../../src/stores/infisical/versions/api-version';
-import type { CallName } from '../../../src/stores/infisical/versions/calls';
-import { classifyFailure } from '../../../src/stores/infisical/versions/failure-reason';
+import { type CallName, classifyFailure } from '../../../src/stores/infisical/versions/calls';
 import type { RecordedApiVersionName } from '../../support/fake-infisical/fake-api-version';
 import {
   callNameOf,

@@ -1,6 +1,6 @@
 import fc from '../../support/fast-check';
 import { countedNameLength, isSecretName, MAX_NAME_LENGTH } from '../../../src/secrets/secret';
-import { keysOf, nameOfKey, requireHoldableName } from '../../../src/stores/infisical/name-codec';
+import { keysOf, nameOfKey, requireHoldableName } from '../../../src/stores/infisical/secret-codec';
 import { API_VERSIONS } from '../../../src/stores/infisical/versions/api-version';
 import { outcome } from '../../conformance/secret-store.conformance';
 import { at, openStore, rowsOf } from './opened-store';

@@ -1,4 +1,4 @@
-import { ProjectInitialisation } from '../../../src/stores/infisical/projects/known-projects';
+import { ProjectInitialisation } from '../../../src/stores/infisical/projects/project-directory';
 
 const PATIENCE = { maxMs: 10_000, late: () => new Error('late') };
 

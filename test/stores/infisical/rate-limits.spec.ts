@@ -1,14 +1,14 @@
 import { StoreClient } from '../../support/store-client';
 import type { TooManyRequests } from '../../../src/errors/request-errors';
 import type { SecretScope } from '../../../src/secrets/secret';
-import type { RateReport } from '../../../src/stores/infisical/transport/rate-limit-window';
 import {
+  type RateReport,
   NoPermitInTime,
   UpstreamRateLimits,
 } from '../../../src/stores/infisical/transport/upstream-rate-limits';
 import { resilientStore } from '../../../src/stores/resilience/concurrency-limit.secret-store';
 import { SystemMonotonicTime } from '../../../src/time/clock';
-import { RetryBudget } from '../../../src/stores/infisical/transport/retrying';
+import { RetryBudget } from '../../../src/stores/infisical/api/infisical-api';
 import { outcome } from '../../conformance/secret-store.conformance';
 import { failureAnswer } from '../../support/fake-infisical/fake-answer';
 import type { Fault } from '../../support/fake-infisical/fake-faults';

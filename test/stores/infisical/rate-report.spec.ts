@@ -1,4 +1,4 @@
-import { rateReportOf, retryAfterOf } from '../../../src/stores/infisical/transport/rate-limit-window';
+import { rateReportOf, retryAfterOf } from '../../../src/stores/infisical/transport/infisical-client';
 
 describe('the report of a server about its rate limits', () => {
   it('is followed for a wait that fits its windows', () => {

@@ -1,7 +1,10 @@
-import { classifyFailure, type FailureReason } from '../../../src/stores/infisical/versions/failure-reason';
-import { keysOf, requireHoldableName } from '../../../src/stores/infisical/name-codec';
+import {
+  classifyFailure,
+  type FailureReason,
+  type CallName,
+} from '../../../src/stores/infisical/versions/calls';
+import { keysOf, requireHoldableName } from '../../../src/stores/infisical/secret-codec';
 import { API_VERSIONS } from '../../../src/stores/infisical/versions/api-version';
-import type { CallName } from '../../../src/stores/infisical/versions/calls';
 import type { RecordedApiVersionName, TokenFault } from '../../support/fake-infisical/fake-api-version';
 import type { FakeInfisical } from '../../support/fake-infisical/fake-infisical';
 import type { FakeIdentity, FakeProject } from '../../support/fake-infisical/fake-world';

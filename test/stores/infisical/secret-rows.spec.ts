@@ -1,4 +1,4 @@
-import type { SecretRow } from '../../../src/stores/infisical/api/answers';
+import type { SecretRow } from '../../../src/stores/infisical/secret-codec';
 import { distinctRows, preferredRow } from '../../../src/stores/infisical/api/secret-calls';
 
 const row = (id: string, version: number, updatedAtMs = 0): SecretRow => ({

@@ -1,4 +1,4 @@
-import { parseSlicedJson } from '../../../src/stores/infisical/transport/sliced-json';
+import { parseSlicedJson } from '../../../src/stores/infisical/transport/answer-body';
 
 const item = (at: number, length = 300): object => ({
   name: `s${at}`,

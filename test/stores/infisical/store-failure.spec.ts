@@ -1,7 +1,10 @@
 import { isUnreachable, StoreUnavailable, StoreUnreachable } from '../../../src/errors/store-errors';
 import { API_VERSIONS } from '../../../src/stores/infisical/versions/api-version';
-import type { CallName } from '../../../src/stores/infisical/versions/calls';
-import { classifyFailure, type FailureReason } from '../../../src/stores/infisical/versions/failure-reason';
+import {
+  type CallName,
+  classifyFailure,
+  type FailureReason,
+} from '../../../src/stores/infisical/versions/calls';
 import { InfisicalCallFailed } from '../../../src/stores/infisical/versions/infisical-call-failed';
 import { notReadyBecause, storeErrorAfter } from '../../../src/stores/infisical/operations';
 

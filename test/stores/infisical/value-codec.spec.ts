@@ -1,7 +1,7 @@
 import { UNATTENDED } from '../../../src/secrets/call-context';
 import fc from '../../support/fast-check';
 import { MAX_VALUE_BYTES } from '../../../src/secrets/secret';
-import { decodeValue, encodeValue, UnreadableValue } from '../../../src/stores/infisical/value-codec';
+import { decodeValue, encodeValue, UnreadableValue } from '../../../src/stores/infisical/secret-codec';
 import { ODD_VALUES, outcome } from '../../conformance/secret-store.conformance';
 import { trimmedValue } from '../../support/fake-infisical/fake-validation';
 import { at, openStore, rowsOf } from './opened-store';

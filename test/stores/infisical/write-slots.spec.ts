@@ -1,4 +1,4 @@
-import { WriteSlots } from '../../../src/stores/infisical/transport/upstream-rate-limits';
+import { WriteSlots } from '../../../src/stores/infisical/transport/call-time';
 
 const late = () => new Error('late');
 

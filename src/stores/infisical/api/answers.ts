@@ -1,6 +1,6 @@
 import { fieldsOf } from '../../../json/json';
 import type { Lease } from '../auth/machine-session';
-import { nameOfKey } from '../name-codec';
+import { looksMasked, nameOfKey, type SecretRow } from '../secret-codec';
 
 // Each parser returns undefined for an answer that is not what its route documents.
 
@@ -11,26 +11,6 @@ export interface Project {
   readonly environments: ReadonlySet<string>;
   /** Slugs that it has more than once: the server uses whichever of their environments it finds first. */
   readonly duplicateEnvironments: ReadonlySet<string>;
-}
-
-/** A row of a list. A race of creates on the server can leave several rows of one name. */
-export interface SecretRow {
-  readonly id: string;
-  readonly name: string;
-  /** What the server holds as its name. */
-  readonly key: string;
-  readonly version: number;
-  /** 0 on servers whose lists do not include it. */
-  readonly updatedAtMs: number;
-  /** As stored, or undefined where the server hid it. */
-  readonly stored: string | undefined;
-}
-
-/** The texts that servers of 2025 and later show instead of hidden values. */
-const MASKED = /^(\*{6,}|<hidden-by-infisical>)$/;
-
-export function looksMasked(text: string): boolean {
-  return MASKED.test(text);
 }
 
 /** A lifetime of 0 seconds means a token that does not expire; it is renewed each hour. */
@@ -64,7 +44,7 @@ export function parseIdentityOrganization(body: unknown): string | undefined {
 }
 
 /** Ids become path segments, so '.' and '..' are refused. */
-function isId(value: unknown): value is string {
+export function isId(value: unknown): value is string {
   return typeof value === 'string' && !/^\.{0,2}$/.test(value);
 }
 

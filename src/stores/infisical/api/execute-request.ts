@@ -1,8 +1,7 @@
 import type { InfisicalClient, TransportAnswer, TransportRequest } from '../transport/infisical-client';
 import type { ApiVersion } from '../versions/api-version';
-import type { CallName } from '../versions/calls';
-import { classifyFailure, type FailureReason } from '../versions/failure-reason';
-import { InfisicalCallFailed, reasonsByVersion } from '../versions/infisical-call-failed';
+import { type CallName, classifyFailure, type FailureReason } from '../versions/calls';
+import { type CallFailure, InfisicalCallFailed, reasonsByVersion } from '../versions/infisical-call-failed';
 import { isRefusedWrite, refusalSentence, type SentSecret } from '../versions/refused-write';
 
 /** The parts of a request that a caller fills in. */
@@ -11,14 +10,6 @@ export interface CallParts {
   readonly query?: Readonly<Record<string, string>>;
   readonly body?: Readonly<Record<string, unknown>>;
   readonly ifNoneMatch?: string;
-}
-
-/** The answer to a successful call. */
-export interface SuccessfulAnswer {
-  readonly body: unknown;
-  readonly etag?: string;
-  /** Whether the entity tag that was sent still holds; there is no body then. */
-  readonly unchanged: boolean;
 }
 
 /** What a request needs beside the parts of its call. */
@@ -31,7 +22,7 @@ export async function executeRequest(
   name: CallName,
   parts: CallParts,
   sending: Sending,
-): Promise<SuccessfulAnswer> {
+): Promise<TransportAnswer> {
   return successIn(apiVersion, name, parts, await client.send(requestOf(apiVersion, name, parts, sending)));
 }
 
@@ -50,11 +41,9 @@ export function requestOf(
     call: name,
     method,
     pathTemplate: path,
-    target: fillIn(path, pathValues) + queryOf(query),
-    reasonOf: (answer) => {
-      const reason = reasonOf(apiVersion, name, parts, answer);
-      return isAlive(apiVersion, name, reason) ? undefined : reason;
-    },
+    target:
+      fillIn(path, pathValues) + (query === undefined ? '' : `?${new URLSearchParams(query).toString()}`),
+    reasonOf: (answer) => reasonOf(apiVersion, name, parts, answer),
   };
 }
 
@@ -64,65 +53,47 @@ export function successIn(
   name: CallName,
   parts: CallParts,
   answer: TransportAnswer,
-): SuccessfulAnswer {
+): TransportAnswer {
   const reason = reasonOf(apiVersion, name, parts, answer);
-  const { status, body, etag } = answer;
-  if (reason === undefined)
-    return { body, unchanged: isUnchanged(parts, answer), ...(etag !== undefined && { etag }) };
-  const { method, path } = apiVersion.routes[name];
+  if (reason === undefined) return answer;
+  const { status, body, retryAfterMs } = answer;
   const reasonByVersion = reasonsByVersion(apiVersion, name, answer);
-  const said = isRefusedWrite({ call: name, reason, status })
-    ? refusalSentence(body, secretIn(parts))
-    : undefined;
-  throw new InfisicalCallFailed({
-    call: name,
-    method,
-    pathTemplate: path,
-    status,
-    reason,
-    ...(said !== undefined && { said }),
-    ...(reasonByVersion !== undefined && { reasonByVersion }),
-    ...(answer.retryAfterMs !== undefined && { retryAfterMs: answer.retryAfterMs }),
-  });
+  const isRefused = isRefusedWrite({ call: name, reason, status });
+  const said = isRefused ? refusalSentence(body, secretIn(parts)) : undefined;
+  throw callFailureOf(apiVersion, name, reason, { status, retryAfterMs, said, reasonByVersion });
 }
 
-/** Returns why an answer is a failure. */
+/**
+ * Returns why an answer is a failure. A 304 is none where an entity tag was sent, nor is a refused ping that proves that the server works:
+ * some servers refuse it by design.
+ */
 function reasonOf(
-  apiVersion: ApiVersion,
+  { failures, aliveReasons }: ApiVersion,
   name: CallName,
-  parts: CallParts,
-  answer: TransportAnswer,
+  { ifNoneMatch }: CallParts,
+  { status, body }: TransportAnswer,
 ): FailureReason | undefined {
-  const { status, body } = answer;
-  const isGood = status >= 200 && status < 300 && body !== undefined;
-  return isGood || isUnchanged(parts, answer)
-    ? undefined
-    : classifyFailure(apiVersion.failures, name, status, body);
-}
-
-function isUnchanged({ ifNoneMatch }: CallParts, { status }: TransportAnswer): boolean {
-  return status === 304 && ifNoneMatch !== undefined;
+  if (status >= 200 && status < 300 && body !== undefined) return undefined;
+  if (status === 304 && ifNoneMatch !== undefined) return undefined;
+  const reason = classifyFailure(failures, name, status, body);
+  return name === 'ping' && aliveReasons.includes(reason) ? undefined : reason;
 }
 
 function secretIn({ path, body }: CallParts): SentSecret {
   const name = path?.['name'];
   const value = body?.['secretValue'];
-  return { ...(name !== undefined && { name }), ...(typeof value === 'string' && { value }) };
+  return { name, value: typeof value === 'string' ? value : undefined };
 }
 
-/** Returns whether a refused ping proves that the server works: some servers refuse it by design. */
-function isAlive({ aliveReasons }: ApiVersion, name: CallName, reason: FailureReason | undefined): boolean {
-  return name === 'ping' && reason !== undefined && aliveReasons.includes(reason);
-}
-
-/** Makes a failure that no answer states: no time was left to send, or the answer is not what its route documents. */
+/** @param answered is missing where no answer states the failure: no time was left to send, or the answer is not what its route documents */
 export function callFailureOf(
   apiVersion: ApiVersion,
   name: CallName,
   reason: FailureReason,
+  answered?: Pick<CallFailure, 'status' | 'retryAfterMs' | 'said' | 'reasonByVersion'>,
 ): InfisicalCallFailed {
   const { method, path } = apiVersion.routes[name];
-  return new InfisicalCallFailed({ call: name, method, pathTemplate: path, reason });
+  return new InfisicalCallFailed({ ...answered, call: name, method, pathTemplate: path, reason });
 }
 
 /** Fills in a path. No value can leave its segment: '.' and '..' are refused, as URL parsers rewrite them even percent-encoded. */
@@ -132,8 +103,4 @@ function fillIn(template: string, values: Readonly<Record<string, string>>): str
     if (value === undefined || /^\.{0,2}$/.test(value)) throw new Error(`No path segment for {${key}}.`);
     return encodeURIComponent(value);
   });
-}
-
-function queryOf(query: Readonly<Record<string, string>> | undefined): string {
-  return query === undefined ? '' : `?${new URLSearchParams(query).toString()}`;
 }

@@ -1,20 +1,15 @@
-import type { MonotonicTime } from '../../../time/clock';
+import type { Clock, MonotonicTime } from '../../../time/clock';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { CallContext } from '../../../secrets/call-context';
 import { remainingMs, type Wait, waitFor } from '../../../time/deadline';
+import type { SingleFlight } from '../../../concurrency/single-flight';
 import type { MachineSession } from '../auth/machine-session';
-import type { InfisicalClient, TransportRequest } from '../transport/infisical-client';
-import { Attempts, type RetryBudget } from '../transport/retrying';
+import type { InfisicalClient, TransportAnswer, TransportRequest } from '../transport/infisical-client';
 import type { ApiVersion } from '../versions/api-version';
-import type { CallName } from '../versions/calls';
-import { InfisicalCallFailed } from '../versions/infisical-call-failed';
+import { type CallName, meaningOf } from '../versions/calls';
+import { InfisicalCallFailed, ranOutOfTime } from '../versions/infisical-call-failed';
 import type { ApiVersionSource } from '../versions/version-probe';
-import {
-  callFailureOf,
-  type CallParts,
-  requestOf,
-  type SuccessfulAnswer,
-  successIn,
-} from './execute-request';
+import { callFailureOf, type CallParts, requestOf, successIn } from './execute-request';
 
 export interface ApiSettings {
   readonly apiVersions: ApiVersionSource;
@@ -26,6 +21,9 @@ export interface ApiSettings {
 
 /** Returns the parts of a request for the active API version. */
 export type PartsIn = (apiVersion: ApiVersion) => CallParts;
+
+/** Parses an answer of which only the success matters. */
+export const anyBody = (body: unknown): unknown => body;
 
 /** Calls Infisical as our machine identity. It replaces a dead token once, and repeats calls that are safe to repeat. */
 export class InfisicalApi {
@@ -41,17 +39,13 @@ export class InfisicalApi {
     const { apiVersions } = this.settings;
     const known = apiVersions.known();
     if (known !== undefined) return known;
-    for (const attempts = this.#attempts(true, context); ;) {
+    for (const attempts = new Attempts(true, context, this.time, this.settings); ;) {
       try {
         return await this.shared('probe', apiVersions.current(), context);
       } catch (error: unknown) {
         if (!(error instanceof InfisicalCallFailed && (await attempts.isToRepeatAfter(error)))) throw error;
       }
     }
-  }
-
-  knownApiVersion(): ApiVersion | undefined {
-    return this.settings.apiVersions.known();
   }
 
   /**
@@ -64,13 +58,13 @@ export class InfisicalApi {
   async call<T>(
     name: CallName,
     parts: PartsIn,
-    parse: (body: unknown, answer: SuccessfulAnswer) => T | undefined,
+    parse: (body: unknown, answer: TransportAnswer) => T | undefined,
     context: CallContext,
   ): Promise<T> {
     const detected = await this.apiVersion(context);
     const changesNothing = detected.routes[name].method === 'GET';
     let apiVersion = detected;
-    let attempts = this.#attempts(changesNothing, context);
+    let attempts = new Attempts(changesNothing, context, this.time, this.settings);
     let isReplacement = false;
     for (;;) {
       let bearer: string | undefined;
@@ -92,7 +86,7 @@ export class InfisicalApi {
         if (isReplacement || (await attempts.isToRepeatAfter(error))) continue;
         if (apiVersion !== detected || !error.mayBeAnotherVersion) throw error;
         apiVersion = await this.#versionAfter(error, detected, changesNothing, context);
-        attempts = this.#attempts(changesNothing, context);
+        attempts = new Attempts(changesNothing, context, this.time, this.settings);
       }
     }
   }
@@ -132,11 +126,6 @@ export class InfisicalApi {
     }
   }
 
-  #attempts(changesNothing: boolean, context: CallContext): Attempts {
-    const { budget, minCallMs } = this.settings;
-    return new Attempts({ changesNothing, context, clock: this.time, budget, minCallMs });
-  }
-
   /** Returns how long a request may take. @throws InfisicalCallFailed where there is not enough time left */
   #timeFor(
     apiVersion: ApiVersion,
@@ -154,6 +143,19 @@ export class InfisicalApi {
     return this.session.ready() ?? this.shared('login', this.session.token(), context);
   }
 
+  /** Runs work that equal calls share, with the deadline of the call that began it; another call may have more time, and begins it anew. */
+  joined<T>(
+    flights: SingleFlight<T>,
+    key: string,
+    call: CallName,
+    work: (context: CallContext) => Promise<T>,
+    context: CallContext,
+  ): Promise<T> {
+    const { deadline, signal } = context;
+    const begin = (shared: AbortSignal) => work({ deadline, signal: shared });
+    return this.shared(call, flights.run(key, begin, { signal, isOwn: ranOutOfTime }), context);
+  }
+
   /** Waits for shared work as long as the call may; the work goes on for the others after that. @throws InfisicalCallFailed */
   shared<T>(call: CallName | 'probe', work: Promise<T>, context: CallContext): Promise<T> {
     return waitFor(work, this.waitOf(call, context));
@@ -164,5 +166,72 @@ export class InfisicalApi {
     const late = (): Error =>
       new InfisicalCallFailed({ call, method: '', pathTemplate: '', reason: 'outOfTime' });
     return { maxMs: remainingMs(deadline, this.time), late, signal };
+  }
+}
+
+const TOKENS_PER_CALL = 0.1;
+const TOKENS_PER_MS = 1 / 5_000;
+const MAX_TOKENS = 10;
+
+/**
+ * Bounds the retries of the whole process to a tenth of its calls, and at least one each 5 s, so that a server that fails
+ * everything is not asked everything three times.
+ */
+export class RetryBudget {
+  #tokens = MAX_TOKENS;
+  #countedAtMs: number;
+
+  constructor(private readonly clock: Clock) {
+    this.#countedAtMs = clock.nowMs();
+  }
+
+  earn(): void {
+    const nowMs = this.clock.nowMs();
+    const earned = TOKENS_PER_CALL + Math.max(0, nowMs - this.#countedAtMs) * TOKENS_PER_MS;
+    this.#countedAtMs = nowMs;
+    this.#tokens = Math.min(MAX_TOKENS, this.#tokens + earned);
+  }
+
+  /** Takes a token for one retry. Returns false where there is none. */
+  spend(): boolean {
+    if (this.#tokens < 1) return false;
+    this.#tokens -= 1;
+    return true;
+  }
+}
+
+const MAX_ATTEMPTS = 3;
+const FIRST_PAUSE_MS = 100;
+const MAX_PAUSE_MS = 2_000;
+
+/** The attempts of one call: it is repeated where that is safe and there is time for it. */
+class Attempts {
+  #made = 1;
+
+  constructor(
+    private readonly changesNothing: boolean,
+    private readonly context: CallContext,
+    private readonly time: MonotonicTime,
+    private readonly settings: ApiSettings,
+  ) {
+    settings.budget.earn();
+  }
+
+  /**
+   * Pauses before the next attempt, with full jitter, or as long as the server's Retry-After says. Returns false at once where there
+   * must be none after this failure. @throws the reason of the signal
+   */
+  async isToRepeatAfter({ call, reason, retryAfterMs }: InfisicalCallFailed): Promise<boolean> {
+    const { context, settings } = this;
+    const { repeats } = meaningOf(reason);
+    const changesNothing = this.changesNothing || call === 'login' || call === 'probe';
+    if (repeats === undefined || (repeats === 'reads' && !changesNothing)) return false;
+    const maxPauseMs = Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.#made);
+    const pauseMs = retryAfterMs ?? Math.random() * maxPauseMs;
+    const isInTime = pauseMs + settings.minCallMs < remainingMs(context.deadline, this.time);
+    if (this.#made === MAX_ATTEMPTS || !isInTime || !settings.budget.spend()) return false;
+    this.#made += 1;
+    await pause(pauseMs, undefined, context).catch(() => context.signal.throwIfAborted());
+    return true;
   }
 }

@@ -1,7 +1,8 @@
 import type { CallContext } from '../../../secrets/call-context';
-import type { ApiVersion } from '../versions/api-version';
-import { parseSecret, parseSecrets, parseWrite, type SecretRow } from './answers';
-import type { SuccessfulAnswer } from './execute-request';
+import { type ApiVersion, READ_FLAGS } from '../versions/api-version';
+import { parseSecret, parseSecrets, parseWrite } from './answers';
+import type { SecretRow } from '../secret-codec';
+import type { TransportAnswer } from '../transport/infisical-client';
 import type { InfisicalApi, PartsIn } from './infisical-api';
 
 /** The environment of a project in which secrets are listed and written. */
@@ -19,7 +20,7 @@ export interface SecretList {
 /** What a call sends, and how its answer is parsed. */
 interface SecretCall<T> {
   readonly parts: PartsIn;
-  readonly parse: (body: unknown, answer: SuccessfulAnswer) => T | undefined;
+  readonly parse: (body: unknown, answer: TransportAnswer) => T | undefined;
 }
 
 /**
@@ -32,11 +33,11 @@ export function listing(
 ): SecretCall<SecretList | 'unchanged'> {
   return {
     parts: (apiVersion) => ({
-      query: { ...addressOf(apiVersion, location), ...apiVersion.readFlags },
+      query: { ...addressOf(apiVersion, location), ...READ_FLAGS },
       ...(ifRevision !== undefined && { ifNoneMatch: ifRevision }),
     }),
-    parse: (body, { unchanged, etag }) => {
-      if (unchanged) return 'unchanged';
+    parse: (body, { status, etag }) => {
+      if (status === 304) return 'unchanged';
       const rows = parseSecrets(body);
       return rows === undefined ? undefined : { rows, ...(etag !== undefined && { revision: etag }) };
     },
@@ -52,7 +53,7 @@ export async function retrieveSecret(
 ): Promise<SecretRow> {
   const parts = (apiVersion: ApiVersion) => ({
     path: { name: key },
-    query: { ...addressOf(apiVersion, location), type: 'shared', ...apiVersion.readFlags },
+    query: { ...addressOf(apiVersion, location), type: 'shared', ...READ_FLAGS },
   });
   const parse = (body: unknown) => {
     const row = parseSecret(body);
@@ -61,15 +62,14 @@ export async function retrieveSecret(
   return api.call('retrieveSecret', parts, parse, context);
 }
 
-export interface SecretUpdate {
-  readonly call: 'updateSecret';
+/** A name with its value in the form that is stored. */
+export interface StoredSecret {
   readonly name: string;
   readonly stored: string;
 }
 
 export type SecretWrite =
-  | SecretUpdate
-  | { readonly call: 'createSecret'; readonly name: string; readonly stored: string }
+  | ({ readonly call: 'createSecret' | 'updateSecret' } & StoredSecret)
   | { readonly call: 'deleteSecret'; readonly name: string };
 
 export async function writeSecret(

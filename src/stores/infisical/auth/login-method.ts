@@ -5,8 +5,7 @@ import { parseLogin } from '../api/answers';
 import { callFailureOf, executeRequest } from '../api/execute-request';
 import type { InfisicalClient } from '../transport/infisical-client';
 import type { ApiVersion } from '../versions/api-version';
-import type { Route } from '../versions/calls';
-import type { FailureRule } from '../versions/failure-reason';
+import type { Route, FailureRule } from '../versions/calls';
 import type { Lease, Login } from './machine-session';
 
 export interface UniversalAuthCredentials {

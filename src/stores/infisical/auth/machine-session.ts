@@ -18,11 +18,6 @@ export interface Login {
   readonly credentials: Reloadable<unknown>;
 }
 
-interface Token {
-  readonly accessToken: string;
-  readonly endsAtMs: number;
-}
-
 /** The part of a token's lifetime after which it is renewed, and the spread around it between instances. */
 const RENEW_AT = 0.8;
 const RENEW_SPREAD = 0.05;
@@ -34,7 +29,7 @@ const RENEWAL_PAUSE_MS = 30_000;
  */
 export class MachineSession {
   readonly #logins = new SingleFlight<string>();
-  #token: Token | undefined;
+  #token: { readonly accessToken: string; readonly endsAtMs: number } | undefined;
   #renewAtMs = 0;
   /** The credentials of the latest login attempt. */
   #triedCredentials: unknown;
@@ -124,14 +119,15 @@ export class MachineSession {
     }
   }
 
-  #setToken(lease: Lease): string {
-    const lifetimeMs = lease.expiresInSeconds * 1000;
+  #setToken({ accessToken, expiresInSeconds }: Lease): string {
+    const lifetimeMs = expiresInSeconds * 1000;
     const share = RENEW_AT + (Math.random() - 0.5) * RENEW_SPREAD;
-    this.#token = { accessToken: lease.accessToken, endsAtMs: this.clock.nowMs() + lifetimeMs };
-    this.#renewAtMs = this.clock.nowMs() + lifetimeMs * share;
+    const nowMs = this.clock.nowMs();
+    this.#token = { accessToken, endsAtMs: nowMs + lifetimeMs };
+    this.#renewAtMs = nowMs + lifetimeMs * share;
     this.#refusedCredentials.end();
     this.log('info', 'infisical_login_succeeded', { lifetimeMs });
-    return lease.accessToken;
+    return accessToken;
   }
 
   #pause(failure: InfisicalCallFailed): void {

@@ -1,11 +1,12 @@
 import type { Clock } from '../../../time/clock';
 import { StoreUnavailable } from '../../../errors/store-errors';
-import { parseIdentityOrganization, parseProjects, type Project } from '../api/answers';
+import { fieldsOf } from '../../../json/json';
+import { isId, parseIdentityOrganization, parseProjects, type Project } from '../api/answers';
 import type { CallContext } from '../../../secrets/call-context';
 import type { ApiVersion } from '../versions/api-version';
-import type { FailureReason } from '../versions/failure-reason';
+import type { FailureReason } from '../versions/calls';
 import type { InfisicalApi } from '../api/infisical-api';
-import { InfisicalCallFailed, ranOutOfTime } from '../versions/infisical-call-failed';
+import { InfisicalCallFailed } from '../versions/infisical-call-failed';
 import type { LogEvent } from '../../../logging/log';
 import { SingleFlight } from '../../../concurrency/single-flight';
 
@@ -42,27 +43,31 @@ interface OrganizationFinding {
 export class OrganizationCheck {
   readonly #checks = new SingleFlight<void>();
   #finding: OrganizationFinding | undefined;
+  #metId: string | undefined;
 
   constructor(
     private readonly api: InfisicalApi,
-    private readonly organizationId: string | undefined,
+    private readonly settingId: string | undefined,
     private readonly clock: Clock,
     private readonly log: LogEvent,
   ) {}
+
+  /** The organization of the setting, or else of the last project that named one. */
+  get organizationId(): string | undefined {
+    return this.settingId ?? this.#metId;
+  }
 
   /**
    * Resolves where the setting is right, unset, or cannot be compared.
    * @throws StoreUnavailable where it is another organization; InfisicalCallFailed where Infisical did not answer
    */
   async require(context: CallContext): Promise<void> {
-    const { organizationId } = this;
+    const organizationId = this.settingId;
     if (organizationId === undefined) return;
     const accessToken = await this.api.token(context);
     if (!this.#isSettled(accessToken)) {
-      const ask = (signal: AbortSignal) =>
-        this.#check(organizationId, accessToken, { deadline: context.deadline, signal });
-      const check = this.#checks.run(accessToken, ask, { signal: context.signal, isOwn: ranOutOfTime });
-      await this.api.shared('checkOrganization', check, context);
+      const check = (shared: CallContext) => this.#check(organizationId, accessToken, shared);
+      await this.api.joined(this.#checks, accessToken, 'checkOrganization', check, context);
     }
     if (this.#finding?.verdict === 'other') throw new StoreUnavailable();
   }
@@ -72,9 +77,9 @@ export class OrganizationCheck {
    * @throws StoreUnavailable where it belongs to another organization
    */
   requireOurs(project: Project, slug: string): void {
-    const { organizationId } = this;
-    if (organizationId === undefined || project.organizationId === undefined) return;
-    const isOurs = project.organizationId === organizationId;
+    this.#metId = project.organizationId ?? this.#metId;
+    if (this.settingId === undefined || project.organizationId === undefined) return;
+    const isOurs = project.organizationId === this.settingId;
     const accessToken = this.api.heldToken() ?? '';
     if (!isOurs) this.#settle('other', accessToken, { project: slug });
     else if (this.#finding?.verdict !== 'same') this.#settle('same', accessToken);
@@ -97,11 +102,9 @@ export class OrganizationCheck {
   async #check(organizationId: string, accessToken: string, context: CallContext): Promise<void> {
     const verdict = await this.#ask(organizationId, accessToken, context);
     const before = this.#finding;
-    const wasOther = before?.verdict === 'other';
     // A mismatch that a project showed to the same identity stays, and without an answer nothing changes.
-    const stands = verdict === 'untold' ? wasOther && before.accessToken === accessToken : wasOther;
-    const isNews = verdict === 'same' || verdict === 'other';
-    this.#settle(stands && !isNews ? 'other' : verdict, accessToken);
+    const stays = verdict === 'unanswered' || (verdict === 'untold' && before?.accessToken === accessToken);
+    this.#settle(stays && before?.verdict === 'other' ? 'other' : verdict, accessToken);
   }
 
   async #ask(
@@ -160,10 +163,9 @@ function verdictAfter(
 /** Returns the identity id in our own token, which is read without verifying it; undefined where there is none. */
 export function identityIn(accessToken: string): string | undefined {
   try {
-    const claims: unknown = JSON.parse(Buffer.from(accessToken.split('.')[1] ?? '', 'base64url').toString());
-    const id =
-      typeof claims === 'object' && claims !== null && 'identityId' in claims ? claims.identityId : '';
-    return typeof id === 'string' && !/^\.{0,2}$/.test(id) ? id : undefined;
+    const claims = Buffer.from(accessToken.split('.')[1] ?? '', 'base64url').toString();
+    const id = fieldsOf(JSON.parse(claims))['identityId'];
+    return isId(id) ? id : undefined;
   } catch {
     return undefined;
   }

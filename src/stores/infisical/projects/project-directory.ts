@@ -1,33 +1,18 @@
 import { setTimeout as pause } from 'node:timers/promises';
+import { LRUCache } from 'lru-cache';
 import { StoreUnavailable } from '../../../errors/store-errors';
 import { ENVIRONMENTS, type Environment } from '../../../secrets/secret';
 import { parseProject, type Project } from '../api/answers';
 import { type CallContext, uncancelled } from '../../../secrets/call-context';
 import type { ApiVersion } from '../versions/api-version';
-import type { InfisicalApi } from '../api/infisical-api';
-import { failedBecause, ranOutOfTime } from '../versions/infisical-call-failed';
+import { anyBody, type InfisicalApi } from '../api/infisical-api';
+import { failedBecause, leavesIndeterminate } from '../versions/infisical-call-failed';
 import type { LogEvent } from '../../../logging/log';
-import { KnownProjects, ProjectInitialisation } from './known-projects';
 import type { OrganizationCheck } from './organization-check';
-import {
-  ENVIRONMENT_NAMES,
-  type ProjectNaming,
-  type UserWorkspace,
-  WORKSPACE_PROJECTS,
-  foreignProject,
-  MAY_NOT_CREATE,
-  refusedProject,
-  warnOfDuplicates,
-  warnOfHeld,
-  warnOfLeft,
-} from './project-slug';
+import { ENVIRONMENT_NAMES, PAGE_ADVICE, type ProjectNaming, type UserWorkspace } from './project-slug';
+import { KeyedMutex } from '../../../concurrency/keyed-mutex';
 import { SingleFlight } from '../../../concurrency/single-flight';
-import { leavesIndeterminate } from '../versions/indeterminate-write';
-
-export interface DirectorySettings {
-  readonly organizationId?: string;
-  readonly maxKnownProjects: number;
-}
+import type { Wait } from '../../../time/deadline';
 
 /** How often a project is read again while another instance may still add the environment, before this one adds it. */
 const MAX_ATTEMPTS = 3;
@@ -36,42 +21,40 @@ const MAX_ATTEMPTS = 3;
 export class ProjectDirectory {
   readonly #reads = new SingleFlight<Project | undefined>();
   readonly #provisions = new SingleFlight<Project>();
+  /** By slug; the least recently used one is evicted first. */
+  readonly #known: LRUCache<string, Project>;
   readonly #initialisation: ProjectInitialisation;
   #mayNotCreate = false;
 
   constructor(
     private readonly api: InfisicalApi,
-    private readonly settings: DirectorySettings,
     private readonly organization: OrganizationCheck,
     private readonly log: LogEvent,
-    /** Shared by directories of other names: a project of any of them tells the organization. */
-    private readonly known = new KnownProjects(settings.maxKnownProjects),
-    private readonly naming: ProjectNaming = WORKSPACE_PROJECTS,
+    private readonly naming: ProjectNaming,
+    maxKnownProjects: number,
   ) {
-    this.#initialisation = new ProjectInitialisation(settings.maxKnownProjects);
+    this.#known = new LRUCache({ max: maxKnownProjects });
+    this.#initialisation = new ProjectInitialisation(maxKnownProjects);
   }
 
   /** Returns undefined for a workspace that was never written. That is not cached, as another instance may write it. */
   async find(owner: UserWorkspace, context: CallContext): Promise<Project | undefined> {
     const slug = this.naming.slug(owner);
-    const known = this.known.get(slug);
+    const known = this.#known.get(slug);
     if (known !== undefined) return known;
     await this.organization.require(context);
-    const find = (signal: AbortSignal) => this.#findProject(slug, { deadline: context.deadline, signal });
-    const read = this.#reads.run(slug, find, { signal: context.signal, isOwn: ranOutOfTime });
-    return this.api.shared('findProject', read, context);
+    const find = (shared: CallContext) => this.#findProject(slug, shared);
+    return this.api.joined(this.#reads, slug, 'findProject', find, context);
   }
 
   /** Returns the project with that environment, created where it is missing. Concurrent callers share the work. */
   async provision(owner: UserWorkspace, environment: Environment, context: CallContext): Promise<Project> {
     const slug = this.naming.slug(owner);
-    const known = this.known.get(slug);
+    const known = this.#known.get(slug);
     if (known?.environments.has(environment)) return known;
     await this.organization.require(context);
-    const make = (signal: AbortSignal) =>
-      this.#provision(owner, environment, { deadline: context.deadline, signal });
-    const work = this.#provisions.run(slug, make, { signal: context.signal, isOwn: ranOutOfTime });
-    const project = await this.api.shared('findProject', work, context);
+    const make = (shared: CallContext) => this.#provision(owner, environment, shared);
+    const project = await this.api.joined(this.#provisions, slug, 'findProject', make, context);
     // The shared work may have been for another environment.
     return project.environments.has(environment) ? project : this.provision(owner, environment, context);
   }
@@ -83,28 +66,18 @@ export class ProjectDirectory {
 
   /** Removes a project from the cache after the server answered that it, or an environment of it, is gone. */
   forget(owner: UserWorkspace): void {
-    this.known.forget(this.naming.slug(owner));
+    this.#known.delete(this.naming.slug(owner));
   }
 
   /** Removes a deleted project from the cache. */
   forgetId(id: string): void {
-    this.known.forgetId(id);
+    for (const [slug, project] of [...this.#known]) if (project.id === id) this.#known.delete(slug);
     this.#initialisation.drop(id);
   }
 
   /** Returns one sentence for each problem that an operator should fix although existing projects work. */
   problems(): readonly string[] {
-    return [...this.organization.problems(), ...(this.#mayNotCreate ? [MAY_NOT_CREATE] : [])];
-  }
-
-  /** @throws StoreUnavailable where the setting names another organization than the machine identity's */
-  requireOrganization(context: CallContext): Promise<void> {
-    return this.organization.require(context);
-  }
-
-  /** The organization of the setting, or else of the projects. */
-  get organizationId(): string | undefined {
-    return this.settings.organizationId ?? this.known.organizationId;
+    return [...this.organization.problems(), ...(this.#mayNotCreate ? [PAGE_ADVICE.mayNotCreate] : [])];
   }
 
   async #provision(owner: UserWorkspace, environment: Environment, context: CallContext): Promise<Project> {
@@ -127,8 +100,9 @@ export class ProjectDirectory {
       return this.#remember(slug, project);
     } catch (error: unknown) {
       if (failedBecause(error, 'notFound:project')) return undefined;
-      if (failedBecause(error, 'notAMember', 'permissionDenied')) throw foreignProject(this.log, slug);
-      throw error;
+      if (!failedBecause(error, 'notAMember', 'permissionDenied')) throw error;
+      this.log('warn', 'infisical_project_foreign', { project: slug, advice: PAGE_ADVICE.foreignProject });
+      throw new StoreUnavailable();
     }
   }
 
@@ -145,7 +119,11 @@ export class ProjectDirectory {
       this.log('info', 'infisical_project_created', { project: slug });
       return this.#remember(slug, project);
     } catch (error: unknown) {
-      if (failedBecause(error, 'permissionDenied')) this.#creationRefused();
+      if (failedBecause(error, 'permissionDenied')) {
+        if (!this.#mayNotCreate)
+          this.log('warn', 'infisical_project_refused', { advice: PAGE_ADVICE.mayNotCreate });
+        this.#mayNotCreate = true;
+      }
       if (!failedBecause(error, 'alreadyExists:project') && !leavesIndeterminate(error)) throw error;
       return undefined;
     }
@@ -161,14 +139,9 @@ export class ProjectDirectory {
     const missing = wanted.find((environment) => !project.environments.has(environment));
     if (missing === undefined) return project;
     const body = { name: ENVIRONMENT_NAMES[missing], slug: missing };
-    const path = { projectId: project.id };
+    const parts = { path: { projectId: project.id }, body };
     try {
-      await this.api.call(
-        'createEnvironment',
-        () => ({ path, body }),
-        (answer) => answer,
-        context,
-      );
+      await this.api.call('createEnvironment', () => parts, anyBody, context);
     } catch (error: unknown) {
       const latest = await this.#readAfterFailure(error, slug, missing, context);
       return this.#complete(slug, latest, wanted, context);
@@ -184,7 +157,9 @@ export class ProjectDirectory {
     missing: Environment,
     context: CallContext,
   ): Promise<Project> {
-    if (failedBecause(error, 'environmentHeld')) warnOfHeld(this.log, slug, missing);
+    const advice = PAGE_ADVICE.heldEnvironment;
+    if (failedBecause(error, 'environmentHeld'))
+      this.log('warn', 'infisical_environment_slug_held', { project: slug, environment: missing, advice });
     if (!failedBecause(error, 'alreadyExists:environment', 'conflict') && !leavesIndeterminate(error))
       throw error;
     const latest = await this.#findProject(slug, context);
@@ -215,28 +190,50 @@ export class ProjectDirectory {
     try {
       this.organization.requireOurs(project, slug);
     } catch (error: unknown) {
-      const path = { projectId: project.id };
+      const parts = { path: { projectId: project.id } };
+      const advice = PAGE_ADVICE.leftProject;
       await this.api
-        .call(
-          'deleteProject',
-          () => ({ path }),
-          (answer) => answer,
-          context,
-        )
-        .catch(() => warnOfLeft(this.log, slug));
+        .call('deleteProject', () => parts, anyBody, context)
+        .catch(() => this.log('warn', 'infisical_project_left_behind', { project: slug, advice }));
       throw error;
     }
   }
 
-  #creationRefused(): void {
-    if (!this.#mayNotCreate) refusedProject(this.log);
-    this.#mayNotCreate = true;
-  }
-
   #remember(slug: string, project: Project): Project {
     this.organization.requireOurs(project, slug);
-    this.known.set(slug, project);
-    warnOfDuplicates(this.log, slug, project);
+    this.#known.set(slug, project);
+    const advice = PAGE_ADVICE.duplicateEnvironments;
+    for (const environment of ENVIRONMENTS.filter((one) => project.duplicateEnvironments.has(one)))
+      this.log('warn', 'infisical_environment_duplicated', { project: slug, environment, advice });
     return project;
+  }
+}
+
+/** Knows the new projects that had no write yet: their first write makes the server create their keys. */
+export class ProjectInitialisation {
+  readonly #uninitialised: LRUCache<string, true>;
+  readonly #queue = new KeyedMutex();
+
+  constructor(max: number) {
+    this.#uninitialised = new LRUCache({ max });
+  }
+
+  add(projectId: string): void {
+    this.#uninitialised.set(projectId, true);
+  }
+
+  drop(projectId: string): void {
+    this.#uninitialised.delete(projectId);
+  }
+
+  /** Sends one write to a new project before the others: it creates the keys that they use. */
+  async run(projectId: string, write: () => Promise<void>, wait: Wait): Promise<void> {
+    const writeFirst = async (): Promise<boolean> => {
+      if (!this.#uninitialised.has(projectId)) return false;
+      await write();
+      return this.#uninitialised.delete(projectId);
+    };
+    const wasFirst = await this.#queue.run(projectId, writeFirst, wait);
+    if (!wasFirst) await write();
   }
 }

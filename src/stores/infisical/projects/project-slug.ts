@@ -1,9 +1,6 @@
 import { createHash } from 'node:crypto';
 import { InvalidRequest } from '../../../errors/request-errors';
-import { StoreUnavailable } from '../../../errors/store-errors';
-import { ENVIRONMENTS, type Environment } from '../../../secrets/secret';
-import type { Project } from '../api/answers';
-import type { LogEvent } from '../../../logging/log';
+import type { Environment } from '../../../secrets/secret';
 
 /** The names of our environments in Infisical's page. */
 export const ENVIRONMENT_NAMES = {
@@ -71,40 +68,17 @@ export const DELETION_JOBS_PROJECT: ProjectNaming = {
   displayName: () => 'olares-secret-provider / deletion jobs',
 };
 
-// Problems that only a person can fix in Infisical's page.
-
-/** Warns of duplicate environments, which two instances created at once on the fork: the secrets in one of them cannot be reached. */
-export function warnOfDuplicates(log: LogEvent, slug: string, { duplicateEnvironments }: Project): void {
-  const advice = 'compare the environments of this slug in the page, and delete all but one';
-  for (const environment of ENVIRONMENTS.filter((one) => duplicateEnvironments.has(one)))
-    log('warn', 'infisical_environment_duplicated', { project: slug, environment, advice });
-}
-
-/** Warns of a project that has our slug and is not ours, and returns the error for the caller. */
-export function foreignProject(log: LogEvent, slug: string): StoreUnavailable {
-  const advice = 'add the machine identity to this project as admin, or delete the project';
-  log('warn', 'infisical_project_foreign', { project: slug, advice });
-  return new StoreUnavailable();
-}
-
-/** Warns of a deleted environment: newer servers keep it for two weeks, in which no other of its slug can be created. */
-export function warnOfHeld(log: LogEvent, slug: string, environment: Environment): void {
-  const advice = "restore this deleted environment in the project's settings, or delete it there for good";
-  log('warn', 'infisical_environment_slug_held', { project: slug, environment, advice });
-}
-
-/** Shown to an operator in the log and in readiness. */
-export const MAY_NOT_CREATE =
-  'Infisical refused the machine identity a new project, so that new workspaces are 503: give it the organization role member.';
-
-export function refusedProject(log: LogEvent): void {
-  log('warn', 'infisical_project_refused', { advice: MAY_NOT_CREATE });
-}
-
-/** Warns of a project that we created in an organization that is not ours, and could not delete. */
-export function warnOfLeft(log: LogEvent, slug: string): void {
-  log('warn', 'infisical_project_left_behind', {
-    project: slug,
-    advice: 'delete this empty project in the page',
-  });
-}
+/** What a person should do in Infisical's page, which we cannot do. */
+export const PAGE_ADVICE = {
+  /** Two instances created them at once on the fork: the secrets in one of them cannot be reached. */
+  duplicateEnvironments: 'compare the environments of this slug in the page, and delete all but one',
+  /** It has our slug and is not ours. */
+  foreignProject: 'add the machine identity to this project as admin, or delete the project',
+  /** Newer servers keep a deleted environment for two weeks, in which no other of its slug can be created. */
+  heldEnvironment: "restore this deleted environment in the project's settings, or delete it there for good",
+  /** Readiness shows it too. */
+  mayNotCreate:
+    'Infisical refused the machine identity a new project, so that new workspaces are 503: give it the organization role member.',
+  /** We created it in an organization that is not ours, and could not delete it. */
+  leftProject: 'delete this empty project in the page',
+};

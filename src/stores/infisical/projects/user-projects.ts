@@ -4,13 +4,13 @@ import { StoreUnavailable } from '../../../errors/store-errors';
 import { parseProjects } from '../api/answers';
 import type { CallContext } from '../../../secrets/call-context';
 import type { ApiVersion } from '../versions/api-version';
-import type { InfisicalApi } from '../api/infisical-api';
-import { failedBecause } from '../versions/infisical-call-failed';
+import { anyBody, type InfisicalApi } from '../api/infisical-api';
+import { failedBecause, leavesIndeterminate } from '../versions/infisical-call-failed';
 import type { LogEvent } from '../../../logging/log';
+import type { OrganizationCheck } from './organization-check';
 import type { ProjectDirectory } from './project-directory';
 import { userSlugPrefix } from './project-slug';
 import { SingleFlight } from '../../../concurrency/single-flight';
-import { leavesIndeterminate } from '../versions/indeterminate-write';
 
 /** The identity learns its organization only from projects, and listing a user's projects creates none. */
 const NO_ORGANIZATION_YET =
@@ -30,17 +30,18 @@ export class UserProjects {
 
   constructor(
     private readonly api: InfisicalApi,
+    private readonly organization: OrganizationCheck,
     private readonly projects: ProjectDirectory,
     private readonly log: LogEvent,
   ) {}
 
   async of(user: string, context: CallContext): Promise<readonly StoredWorkspace[]> {
     // v3 answers with an empty list for another organization than the identity's, so that nothing would be removed.
-    await this.projects.requireOrganization(context);
+    await this.organization.require(context);
     const prefix = userSlugPrefix(user);
     const parts = ({ listsByOrganization }: ApiVersion) => {
       if (!listsByOrganization) return {};
-      const { organizationId } = this.projects;
+      const { organizationId } = this.organization;
       if (organizationId === undefined) throw new StoreUnavailable(NO_ORGANIZATION_YET);
       return { path: { organizationId } };
     };
@@ -59,11 +60,13 @@ export class UserProjects {
   }
 
   async #remove(id: string, context: CallContext): Promise<void> {
+    const parts = { path: { projectId: id } };
+    const remove = () => this.api.call('deleteProject', () => parts, anyBody, context);
     try {
-      await this.#delete(id, context).catch((error: unknown) => {
+      await remove().catch((error: unknown) => {
         // The server, or another instance, may have deleted it: only another delete shows that.
         if (!leavesIndeterminate(error)) throw error;
-        return this.#delete(id, context);
+        return remove();
       });
       this.log('info', 'infisical_project_removal_succeeded', { project: id });
     } catch (error: unknown) {
@@ -75,14 +78,5 @@ export class UserProjects {
       this.projects.forgetId(id);
     }
     this.#found.delete(id);
-  }
-
-  async #delete(projectId: string, context: CallContext): Promise<void> {
-    await this.api.call(
-      'deleteProject',
-      () => ({ path: { projectId } }),
-      (answer) => answer,
-      context,
-    );
   }
 }

@@ -12,15 +12,17 @@ import {
   createInfisicalSecretStore,
   DEFAULTS,
   type ConnectionOptions,
+  type InfisicalOptions,
 } from '../create-infisical-secret-store';
 import type { LogEvent } from '../../../logging/log';
 import { loginMethod, type LoginCredentials } from '../auth/login-method';
-import { identityIn, OTHER_ORGANIZATION } from '../projects/organization-check';
+import { OTHER_ORGANIZATION } from '../projects/organization-check';
 import { projectSlug } from '../projects/project-slug';
 import { UpstreamRateLimits } from '../transport/upstream-rate-limits';
-import { classifyFailure } from '../versions/failure-reason';
-import { AdminCalls, type AdminAnswer, SetupFailed } from './admin-calls';
-import { LEAST_ROLE, membershipsOf } from './machine-identity';
+import { classifyFailure } from '../versions/calls';
+import { InfisicalCallFailed } from '../versions/infisical-call-failed';
+import { notReadyBecause } from '../operations';
+import { AdminCalls, EXCESS, LEAST_ROLE, ownRole, SetupFailed, unlessFailed } from './admin-calls';
 
 export interface CheckOutcome {
   readonly apiVersion: string;
@@ -50,13 +52,8 @@ export async function checkIdentity(
     await store.ping();
     const source = new ApiVersionProbe(client, DEFAULTS.requestTimeoutMs, clock, () => undefined);
     const apiVersion = await source.current();
-    const { logIn } = loginMethod(
-      client,
-      () => Promise.resolve(apiVersion),
-      credentials,
-      DEFAULTS.requestTimeoutMs,
-    );
-    const { accessToken } = await logIn();
+    const login = loginMethod(client, () => source.current(), credentials, DEFAULTS.requestTimeoutMs);
+    const { accessToken } = await login.logIn();
     const calls = new AdminCalls(client, accessToken);
     const findings: string[] = [];
     await exercise(store, owner).catch((error: unknown) => {
@@ -90,12 +87,6 @@ async function exercise(store: SecretStore, owner: { user: string; workspace: st
   }
 }
 
-/** The probe project, by its slug and by the workspaces that were listed: removing a user needs the rights to list and to delete projects. */
-interface Probe {
-  readonly slug: string;
-  readonly listed: readonly StoredWorkspace[];
-}
-
 /** Returns the failure as a finding, so that the earlier findings are reported too. */
 function unanswered(error: unknown): readonly string[] {
   if (error instanceof SetupFailed) return [error.message];
@@ -105,17 +96,19 @@ function unanswered(error: unknown): readonly string[] {
 /**
  * Deletes the probe project also after an earlier failure, since a create that failed may have been carried out.
  * Returns the organization, as the probe project shows it.
+ * @param listed removing a user needs the rights to list and to delete projects
  */
 async function cleanUp(
   calls: AdminCalls,
-  apiVersion: ApiVersion,
-  { slug, listed }: Probe,
+  { failures, routes }: ApiVersion,
+  { slug, listed }: Readonly<{ slug: string; listed: readonly StoredWorkspace[] }>,
   findings: string[],
 ): Promise<string | undefined> {
-  const found = await answered(calls.ask('GET', apiVersion.routes.findProject.path, { slug }));
+  const found = await unlessFailed(calls.ask('GET', routes.findProject.path, { slug }));
   const project = found?.status === 200 ? parseProject(found.body) : undefined;
   if (project === undefined) {
-    if (!isMissing(apiVersion, found))
+    const reason = found && classifyFailure(failures, 'findProject', found.status, found.body);
+    if (reason !== 'notFound:project')
       findings.push(
         `It cannot be seen whether the project of this check is left: look for ${slug} and delete it.`,
       );
@@ -124,7 +117,7 @@ async function cleanUp(
   if (!listed.some(({ id }) => id === project.id))
     findings.push('It does not see its own projects in their list: deleted users would leave theirs behind.');
   const path = { projectId: project.id };
-  const deleted = await answered(calls.ask('DELETE', apiVersion.routes.deleteProject.path, path));
+  const deleted = await unlessFailed(calls.ask('DELETE', routes.deleteProject.path, path));
   if (deleted?.status !== 200)
     findings.push(
       deleted === undefined
@@ -134,31 +127,15 @@ async function cleanUp(
   return project.organizationId;
 }
 
-async function answered(asked: Promise<AdminAnswer>): Promise<AdminAnswer | undefined> {
-  return asked.catch((error: unknown) => {
-    if (error instanceof SetupFailed) return undefined;
-    throw error;
-  });
-}
-
-function isMissing({ failures }: ApiVersion, answer: AdminAnswer | undefined): boolean {
-  if (answer === undefined) return false;
-  return classifyFailure(failures, 'findProject', answer.status, answer.body) === 'notFound:project';
-}
-
-/** Reads the identity's own role from the list of members, which a member may read. */
+/** Returns the finding that the identity may read what a member may not, or has another role. */
 async function excess(
   calls: AdminCalls,
   organizationId: string | undefined,
   accessToken: string,
 ): Promise<readonly string[]> {
   const all = await calls.ask('GET', ALL_PROJECTS);
-  const memberships = organizationId === undefined ? undefined : await membershipsOf(calls, organizationId);
-  const own = memberships?.find(({ identityId }) => identityId === identityIn(accessToken));
-  if (all.status !== 200 && (own === undefined || own.role === LEAST_ROLE)) return [];
-  return [
-    `It may more than it needs: give it the organization role ${LEAST_ROLE} in place of the one it has.`,
-  ];
+  const role = organizationId === undefined ? undefined : await ownRole(calls, organizationId, accessToken);
+  return all.status !== 200 && (role === undefined || role === LEAST_ROLE) ? [] : [`It ${EXCESS}`];
 }
 
 function wordsFor(error: unknown): string {
@@ -171,4 +148,92 @@ function explained(call: string, reason: string): string {
   if (denied && (call === 'createProject' || call === 'findProject'))
     return `It may not create projects: give it the organization role ${LEAST_ROLE}.`;
   return denied ? `It lacks a right: ${call} is refused.` : `${call} failed (${reason}).`;
+}
+
+/** One thing that was looked at; there is no problem where all is well. */
+interface InspectedPart {
+  readonly problem?: string;
+  /** Whether the service works all the same. */
+  readonly isMinor?: boolean;
+}
+
+export interface InfisicalInspection {
+  /** In the order in which each needs the one before; what could not be looked at is missing. */
+  readonly parts: Partial<Readonly<Record<'server' | 'login' | 'organization' | 'projects', InspectedPart>>>;
+  readonly apiVersion?: string;
+  /** What the server's own clock said, in milliseconds since the epoch. */
+  readonly dateMs?: number | undefined;
+}
+
+/**
+ * Looks at the server and at the rights of the machine identity by reads alone, unlike checkIdentity(): it logs in twice, and
+ * whether the identity may create projects is told by its role, where it may see that.
+ * @param timeoutMs of one call
+ */
+export async function inspectInfisical(
+  options: InfisicalOptions,
+  clock: Clock,
+  timeoutMs: number,
+): Promise<InfisicalInspection> {
+  const settings = { ...DEFAULTS, ...options, requestTimeoutMs: timeoutMs };
+  const client = new InfisicalClient(settings, new UpstreamRateLimits(clock));
+  const store = createInfisicalSecretStore(settings, clock);
+  try {
+    const versions = new ApiVersionProbe(client, timeoutMs, clock, () => undefined);
+    const found = await attempt(async () => {
+      const dateMs = await serverDateMs(client, timeoutMs);
+      return { dateMs, apiVersion: (await versions.current()).name };
+    });
+    if ('problem' in found) return { parts: { server: found } };
+    const loggedIn = await attempt(loginMethod(client, () => versions.current(), options, timeoutMs).logIn);
+    if ('problem' in loggedIn) return { ...found.result, parts: { server: {}, login: loggedIn } };
+    const parts = { server: {}, login: {} };
+    const pinged = await attempt(() => store.ping());
+    if ('problem' in pinged) {
+      const part = pinged.problem === OTHER_ORGANIZATION ? 'organization' : 'server';
+      return { ...found.result, parts: { ...parts, [part]: pinged } };
+    }
+    if (options.organizationId === undefined) return { ...found.result, parts };
+    const [untold] = store.problems();
+    const organization = untold === undefined ? {} : { problem: untold, isMinor: true };
+    const projects = await rightToCreateProjects(client, loggedIn.result.accessToken, options.organizationId);
+    return { ...found.result, parts: { ...parts, organization, projects } };
+  } finally {
+    await store.close();
+    client.close();
+  }
+}
+
+async function attempt<T>(work: () => Promise<T>): Promise<{ result: T } | { problem: string }> {
+  try {
+    return { result: await work() };
+  } catch (error: unknown) {
+    if (error instanceof StoreUnavailable) return { problem: error.message };
+    if (error instanceof InfisicalCallFailed) return { problem: notReadyBecause(error).message };
+    throw error;
+  }
+}
+
+/** Any answer has a date. */
+async function serverDateMs(client: InfisicalClient, timeoutMs: number): Promise<number | undefined> {
+  const path = '/api/status';
+  const request = { call: 'setup', method: 'GET', pathTemplate: path, target: path, timeoutMs } as const;
+  return (await client.send(request)).dateMs;
+}
+
+const ROLE_UNSEEN =
+  'Infisical does not show the identity its own role, as with the organization role no-access: npm run infisical:setup -- --check knows whether it may create projects.';
+
+async function rightToCreateProjects(
+  client: InfisicalClient,
+  accessToken: string,
+  organizationId: string,
+): Promise<InspectedPart> {
+  const calls = new AdminCalls(client, accessToken);
+  const role = await unlessFailed(ownRole(calls, organizationId, accessToken));
+  if (role === undefined) return { problem: ROLE_UNSEEN, isMinor: true };
+  if (role === 'no-access')
+    return { problem: `The identity may not create projects: give it the organization role ${LEAST_ROLE}.` };
+  if (role === LEAST_ROLE) return {};
+  return { problem: `The identity ${EXCESS}`, isMinor: true };
 }

@@ -1,4 +1,6 @@
 import { parseArgs, type ParseArgsConfig } from 'node:util';
+import type { LoginCredentials } from '../auth/login-method';
+import type { RouteOptions } from '../transport/transport-route';
 
 /** Wrong use of the command: exit code 2. The message says what to write instead. */
 export class WrongUsage extends Error {}
@@ -27,6 +29,21 @@ export interface SetupArguments {
   /** Whether an existing file may be replaced. */
   readonly force: boolean;
   readonly secretName: string;
+}
+
+/** The secrets from the environment: an argument can be read by every process of the machine. */
+export interface SetupEnvironment {
+  readonly adminToken: string | undefined;
+  /** The credentials of an admin's machine identity, used where there is no token. */
+  readonly adminClientId: string | undefined;
+  readonly adminClientSecret: string | undefined;
+  readonly email: string | undefined;
+  readonly password: string | undefined;
+  readonly organization: string | undefined;
+  readonly reviewerJwt: string | undefined;
+  /** The credentials of an existing identity. */
+  readonly credentials: LoginCredentials | undefined;
+  readonly connection: Pick<RouteOptions, 'authorities' | 'proxyUrl'>;
 }
 
 interface ServiceSettings {

@@ -1,47 +1,38 @@
 import { fieldsOf } from '../../../json/json';
 import { randomBytes } from 'node:crypto';
 import { open, rename, rm, type FileHandle } from 'node:fs/promises';
-import { WrongUsage } from './setup-arguments';
+import { type SetupArguments, WrongUsage } from './setup-arguments';
 import { SetupFailed } from './admin-calls';
 
-export interface HelmInput {
-  readonly url: string;
-  readonly organizationId: string;
-  readonly login:
-    { readonly secretName: string } | { readonly identityId: string; readonly audience: string };
-}
-
 /** Returns the values for the chart. */
-export function helmValues({ url, organizationId, login }: HelmInput): string {
+export function helmValues(
+  url: string,
+  organizationId: string,
+  login: { readonly secretName: string } | { readonly identityId: string; readonly audience: string },
+): string {
   const way =
     'secretName' in login
-      ? [`  existingSecret: ${quoted(login.secretName)}`]
-      : [
-          '  kubernetesAuth:',
-          `    identityId: ${quoted(login.identityId)}`,
-          `    audience: ${quoted(login.audience)}`,
-        ];
-  return [
-    'infisical:',
-    `  url: ${quoted(url)}`,
-    `  organizationId: ${quoted(organizationId)}`,
-    ...way,
-    '',
-  ].join('\n');
+      ? `existingSecret: ${quoted(login.secretName)}`
+      : `kubernetesAuth:
+    identityId: ${quoted(login.identityId)}
+    audience: ${quoted(login.audience)}`;
+  return `infisical:
+  url: ${quoted(url)}
+  organizationId: ${quoted(organizationId)}
+  ${way}
+`;
 }
 
 export function secretManifest(name: string, clientId: string, clientSecret: string): string {
-  return [
-    'apiVersion: v1',
-    'kind: Secret',
-    'metadata:',
-    `  name: ${quoted(name)}`,
-    'type: Opaque',
-    'stringData:',
-    `  client-id: ${quoted(clientId)}`,
-    `  client-secret: ${quoted(clientSecret)}`,
-    '',
-  ].join('\n');
+  return `apiVersion: v1
+kind: Secret
+metadata:
+  name: ${quoted(name)}
+type: Opaque
+stringData:
+  client-id: ${quoted(clientId)}
+  client-secret: ${quoted(clientSecret)}
+`;
 }
 
 /** A file that is opened before there is a secret to write, since a secret that cannot be written would be lost. */
@@ -66,7 +57,7 @@ export class PrivateFile {
       // The file is created at once, so that no other process can put one there.
       if (!force) await (await open(path, 'wx', 0o600)).close();
     } catch (error: unknown) {
-      if (isThere(error))
+      if (fieldsOf(error)['code'] === 'EEXIST')
         throw new WrongUsage(
           `The file of ${option} is there already: --force replaces it, nothing was done.`,
         );
@@ -100,8 +91,27 @@ export class PrivateFile {
   }
 }
 
-function isThere(error: unknown): boolean {
-  return fieldsOf(error)['code'] === 'EEXIST';
+/** The files that are opened before anything is sent. */
+export interface OutputFiles {
+  readonly manifest?: PrivateFile;
+  readonly adminToken?: PrivateFile;
+}
+
+/** @throws as PrivateFile.open() does; then no file is left */
+export async function outputFiles({
+  secretManifest: path,
+  adminTokenFile,
+  force,
+}: SetupArguments): Promise<OutputFiles> {
+  const manifest = path === undefined ? undefined : await PrivateFile.open(path, '--secret-manifest', force);
+  if (adminTokenFile === undefined) return manifest === undefined ? {} : { manifest };
+  try {
+    const adminToken = await PrivateFile.open(adminTokenFile, '--admin-token-file', force);
+    return manifest === undefined ? { adminToken } : { manifest, adminToken };
+  } catch (error: unknown) {
+    await manifest?.close();
+    throw error;
+  }
 }
 
 /** Every string of JSON is a string of YAML. */

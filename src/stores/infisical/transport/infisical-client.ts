@@ -2,14 +2,13 @@ import type { Readable } from 'node:stream';
 import axios, { AxiosHeaders, type AxiosRequestConfig, type AxiosResponse } from 'axios';
 import { type MonotonicTime, SystemMonotonicTime } from '../../../time/clock';
 import { type CallUnderWay, outcomeOf, type InfisicalObserver } from '../infisical-observer';
-import type { CallLabel } from '../versions/calls';
-import type { FailureReason } from '../versions/failure-reason';
+import type { CallLabel, FailureReason } from '../versions/calls';
 import { InfisicalCallFailed } from '../versions/infisical-call-failed';
-import { AnswerBodies, AnswerTooLarge, CallTime } from './answer-body';
-import { rateReportOf, retryAfterOf, type RateReport } from './rate-limit-window';
+import { AnswerBodies, AnswerTooLarge } from './answer-body';
+import { CallTime, type WriteSlot, WriteSlots } from './call-time';
+import { type RateReport, NoPermitInTime, type UpstreamRateLimits } from './upstream-rate-limits';
 import { isUnsent, reasonOfTransportFailure } from './transport-failure';
 import { baseOf, type RouteOptions, transportRoute, type TransportRoute } from './transport-route';
-import { NoPermitInTime, type UpstreamRateLimits, type WriteSlot, WriteSlots } from './upstream-rate-limits';
 
 /** The servers' own limit; they refuse a larger body by closing the connection. */
 export const MAX_REQUEST_BYTES = 1_048_576;
@@ -60,7 +59,6 @@ export class InfisicalClient {
   readonly #sendOverHttp = axios.getAdapter('http');
   readonly #settings: AxiosRequestConfig;
   readonly #route: TransportRoute;
-  readonly #observer: InfisicalObserver | undefined;
   readonly #writes = new WriteSlots();
   readonly #bodies = new AnswerBodies();
 
@@ -71,8 +69,16 @@ export class InfisicalClient {
   ) {
     const baseURL = baseOf(options.url);
     this.#route = transportRoute(baseURL, options);
-    this.#observer = options.observer;
-    this.#settings = axiosSettings(baseURL, this.#route);
+    // Merging the settings for each call took a fifth of what a cold read costs beside Infisical's own time.
+    this.#settings = axios.mergeConfig(axios.defaults as AxiosRequestConfig, {
+      ...this.#route,
+      baseURL,
+      maxRedirects: 0,
+      maxBodyLength: MAX_REQUEST_BYTES,
+      responseType: 'stream',
+      decompress: false,
+      validateStatus: () => true,
+    });
   }
 
   /** @throws InfisicalCallFailed where no whole answer was received, or the reason of the signal */
@@ -88,7 +94,7 @@ export class InfisicalClient {
       if (isWrite(request))
         slot = await this.#writes.acquire({ ...request, maxWaitMs }, () => failure(request, 'outOfTime'));
       signal?.throwIfAborted();
-      const observed = this.#observer?.callBegins(request);
+      const observed = this.options.observer?.callBegins(request);
       const leftMs = slot?.leftMs ?? maxWaitMs;
       const caller = isWrite(request) ? undefined : signal;
       const time = new CallTime(Math.min(request.timeoutMs, leftMs), leftMs, this.time, caller);
@@ -123,13 +129,13 @@ export class InfisicalClient {
     const maxWaitMs = Math.max(request.timeoutMs, request.maxWaitMs ?? 0);
     try {
       const waitedMs = await this.limits.acquire(route, maxWaitMs - (request.minCallMs ?? 0), request.signal);
-      if (waitedMs > 0) this.#observer?.waitedForPermit(waitedMs);
+      if (waitedMs > 0) this.options.observer?.waitedForPermit(waitedMs);
       return Math.max(1, maxWaitMs - waitedMs);
     } catch (error: unknown) {
       if (!(error instanceof NoPermitInTime)) throw error;
       // Without a time to wait, no answer could have told how long that is.
       if (error.retryAfterMs === 0) throw failure(request, 'outOfTime');
-      this.#observer?.permitRefused();
+      this.options.observer?.permitRefused();
       throw failure(request, 'rateLimited', error.retryAfterMs);
     }
   }
@@ -177,22 +183,14 @@ function answerOf(
   };
 }
 
-/** The settings of every call: merging them for each one took a fifth of what a cold read costs beside Infisical's own time. */
-function axiosSettings(baseURL: string, route: TransportRoute): AxiosRequestConfig {
-  return axios.mergeConfig(axios.defaults as AxiosRequestConfig, {
-    baseURL,
-    ...route,
-    maxRedirects: 0,
-    maxBodyLength: MAX_REQUEST_BYTES,
-    responseType: 'stream',
-    decompress: false,
-    validateStatus: () => true,
-  });
-}
-
 function failureOf(request: TransportRequest, error: unknown, isTimeUp: boolean): InfisicalCallFailed {
   if (error instanceof InfisicalCallFailed) return error;
-  return failure(request, isTimeUp ? reasonOfTimeout(request, error) : reasonOf(error));
+  // A write that timed out before its connection was established was not sent, so its outcome is known.
+  if (isTimeUp) return failure(request, isWrite(request) && isUnsent(error) ? 'outOfTime' : 'timedOut');
+  return failure(
+    request,
+    error instanceof AnswerTooLarge ? 'answerTooLarge' : reasonOfTransportFailure(error),
+  );
 }
 
 function failure(
@@ -201,13 +199,7 @@ function failure(
   retryAfterMs?: number,
 ): InfisicalCallFailed {
   const { call, method, pathTemplate } = request;
-  return new InfisicalCallFailed({
-    call,
-    method,
-    pathTemplate,
-    reason,
-    ...(retryAfterMs !== undefined && { retryAfterMs }),
-  });
+  return new InfisicalCallFailed({ call, method, pathTemplate, reason, retryAfterMs });
 }
 
 const isWrite = ({ method, call }: TransportRequest) =>
@@ -219,11 +211,34 @@ function serverFailureOf({ status }: TransportAnswer): FailureReason | undefined
   return status >= 500 ? 'serverFailure' : undefined;
 }
 
-/** A write that timed out before its connection was established was not sent, so its outcome is known. */
-function reasonOfTimeout(request: TransportRequest, error: unknown): FailureReason {
-  return isWrite(request) && isUnsent(error) ? 'outOfTime' : 'timedOut';
+/** The servers' windows last a minute: a longer wait is a mistake, or not Infisical's, and is cut to this. */
+const MAX_WAIT_S = 300;
+
+/** Returns the time to wait, which the servers give in whole seconds. Where a proxy drops the header, the reset of the window says the same. */
+export function retryAfterOf(headers: AxiosResponse['headers']): number | undefined {
+  return secondsToMs(headers['retry-after'] ?? headers['x-ratelimit-reset']);
 }
 
-function reasonOf(error: unknown): FailureReason {
-  return error instanceof AnswerTooLarge ? 'answerTooLarge' : reasonOfTransportFailure(error);
+/** Returns undefined for an answer that reports nothing, as one that was refused before the limit was checked. */
+export function rateReportOf(
+  headers: AxiosResponse['headers'],
+  answer: { readonly status: number; readonly retryAfterMs?: number },
+): RateReport | undefined {
+  const limit = wholeNumber(headers['x-ratelimit-limit']);
+  const remaining = wholeNumber(headers['x-ratelimit-remaining']);
+  const resetMs = secondsToMs(headers['x-ratelimit-reset']);
+  const refused = answer.status === 429 && { refused: { forMs: answer.retryAfterMs } };
+  if (limit !== undefined && remaining !== undefined && resetMs !== undefined)
+    return { limit, remaining, resetMs, ...refused };
+  if (refused !== false) return refused;
+  return answer.status < 300 ? {} : undefined;
+}
+
+function secondsToMs(header: unknown): number | undefined {
+  const seconds = wholeNumber(header);
+  return seconds === undefined ? undefined : Math.min(seconds, MAX_WAIT_S) * 1000;
+}
+
+function wholeNumber(header: unknown): number | undefined {
+  return typeof header === 'string' && /^\d{1,9}$/.test(header) ? Number(header) : undefined;
 }

@@ -1,6 +1,6 @@
 import type { TLSSocket } from 'node:tls';
 import { isAxiosError, type AxiosError } from 'axios';
-import type { FailureReason } from '../versions/failure-reason';
+import type { FailureReason } from '../versions/calls';
 
 const NEVER_CONNECTED = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH']);
 const TLS_FAILURE = /CERT|SIGNED|UNABLE_TO|ERR_TLS|ERR_SSL|EPROTO/;

@@ -8,6 +8,7 @@ import { Agent as HttpsAgent, type RequestOptions, request as httpsRequest } fro
 import { Duplex } from 'node:stream';
 import { createSecureContext, type SecureContext } from 'node:tls';
 import { isIP } from 'node:net';
+import type { AxiosProxyConfig } from 'axios';
 import { isTlsFailure } from './transport-failure';
 
 export interface RouteOptions {
@@ -20,20 +21,12 @@ export interface RouteOptions {
   readonly tunnelTimeoutMs?: number;
 }
 
-/** A forwarding proxy, as axios takes it. */
-export interface ForwardingProxy {
-  readonly protocol: string;
-  readonly host: string;
-  readonly port: number;
-  readonly auth?: { readonly username: string; readonly password: string };
-}
-
 /** The connection settings of axios that lead to Infisical. */
 export interface TransportRoute {
   readonly httpAgent: HttpAgent;
   readonly httpsAgent: HttpsAgent;
   /** For http only: https uses the tunnels of its agent. */
-  readonly proxy: ForwardingProxy | false;
+  readonly proxy: AxiosProxyConfig | false;
 }
 
 /**
@@ -47,12 +40,12 @@ const TUNNEL_TIMEOUT_MS = 5_000;
 
 export function transportRoute(url: string, options: RouteOptions): TransportRoute {
   const pool = { keepAlive: true, maxSockets: options.maxConnections, timeout: MAX_IDLE_MS };
-  const proxy = options.proxyUrl === undefined ? undefined : new URL(options.proxyUrl);
+  const proxy = options.proxyUrl === undefined ? undefined : proxyOf(new URL(options.proxyUrl));
   const isTunnelled = new URL(url).protocol === 'https:';
   return {
     httpAgent: new HttpAgent(pool),
     httpsAgent: new VerifyingAgent(pool, options, isTunnelled ? proxy : undefined),
-    proxy: proxy === undefined || isTunnelled ? false : forwardingProxy(proxy),
+    proxy: proxy === undefined || isTunnelled ? false : proxy,
   };
 }
 
@@ -63,7 +56,7 @@ class VerifyingAgent extends HttpsAgent {
   constructor(
     pool: ConstructorParameters<typeof HttpsAgent>[0],
     private readonly route: RouteOptions,
-    private readonly proxy: URL | undefined,
+    private readonly proxy: AxiosProxyConfig | undefined,
   ) {
     super({ ...pool, rejectUnauthorized: true, maxCachedSessions: 0 });
   }
@@ -78,7 +71,7 @@ class VerifyingAgent extends HttpsAgent {
     const timeoutMs = route.tunnelTimeoutMs ?? TUNNEL_TIMEOUT_MS;
     const more = {
       ...(secureContext !== undefined && { secureContext }),
-      ...(proxy !== undefined && { socket: new ProxyTunnel({ proxy, target, timeoutMs, secureContext }) }),
+      ...(proxy !== undefined && { socket: new ProxyTunnel(proxy, target, timeoutMs, secureContext) }),
     };
     return super.createConnection({ ...options, ...more }, callback);
   }
@@ -93,12 +86,12 @@ class VerifyingAgent extends HttpsAgent {
   }
 }
 
-function forwardingProxy(proxy: URL): ForwardingProxy {
-  const { protocol, username, password } = proxy;
+/** Returns the proxy as axios takes it. */
+function proxyOf({ protocol, hostname, port, username, password }: URL): AxiosProxyConfig {
   return {
     protocol,
-    host: proxy.hostname.replace(/^\[|\]$/g, ''),
-    port: Number(proxy.port === '' ? (protocol === 'https:' ? 443 : 80) : proxy.port),
+    host: hostname.replace(/^\[|\]$/g, ''),
+    port: Number(port === '' ? (protocol === 'https:' ? 443 : 80) : port),
     ...((username !== '' || password !== '') && {
       auth: { username: decodeURIComponent(username), password: decodeURIComponent(password) },
     }),
@@ -122,17 +115,6 @@ export function baseOf(url: string): string {
   return parsed.origin + parsed.pathname.replace(/\/+$/, '').replace(API, '');
 }
 
-interface TunnelOptions {
-  /** http or https, with credentials if the proxy needs any; they are sent to the proxy only. */
-  readonly proxy: URL;
-  /** `host:port` behind the proxy; the proxy resolves the name. */
-  readonly target: string;
-  /** The time for opening the tunnel. */
-  readonly timeoutMs: number;
-  /** For an https proxy. */
-  readonly secureContext: SecureContext | undefined;
-}
-
 /** The proxy did not open the tunnel, so nothing was sent through it. */
 class ProxyFailure extends Error {
   constructor(readonly code: 'PROXY_FAILED' | 'PROXY_REFUSED') {
@@ -150,17 +132,27 @@ class ProxyTunnel extends Duplex {
   #opened: Duplex | undefined;
   #onceOpen: ((opened: Duplex) => void) | undefined;
 
-  constructor({ proxy, target, timeoutMs, secureContext }: TunnelOptions) {
+  /**
+   * @param proxy its credentials are sent to the proxy only
+   * @param target `host:port` behind the proxy; the proxy resolves the name
+   * @param timeoutMs the time for opening the tunnel
+   * @param secureContext for an https proxy
+   */
+  constructor(
+    { protocol, host, port, auth }: AxiosProxyConfig,
+    target: string,
+    timeoutMs: number,
+    secureContext: SecureContext | undefined,
+  ) {
     super();
-    const hostname = proxy.hostname.replace(/^\[|\]$/g, '');
-    this.#connect = (proxy.protocol === 'https:' ? httpsRequest : httpRequest)({
+    this.#connect = (protocol === 'https:' ? httpsRequest : httpRequest)({
       method: 'CONNECT',
-      hostname,
+      hostname: host,
       // Without it, Node would verify the proxy by the Host header, which names the target.
-      servername: isIP(hostname) === 0 ? hostname : '',
-      port: proxy.port,
+      servername: isIP(host) === 0 ? host : '',
+      port,
       path: target,
-      headers: { host: target, ...authorizationFor(proxy) },
+      headers: { host: target, ...(auth !== undefined && { 'proxy-authorization': basic(auth) }) },
       agent: false,
       rejectUnauthorized: true,
       ...(secureContext !== undefined && { secureContext }),
@@ -216,8 +208,6 @@ class ProxyTunnel extends Duplex {
   }
 }
 
-function authorizationFor(proxy: URL): Readonly<Record<string, string>> {
-  if (proxy.username === '' && proxy.password === '') return {};
-  const [user, password] = [decodeURIComponent(proxy.username), decodeURIComponent(proxy.password)];
-  return { 'proxy-authorization': `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}` };
+function basic({ username, password }: { readonly username: string; readonly password: string }): string {
+  return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
 }

@@ -1,7 +1,13 @@
-import { Semaphore } from 'async-mutex';
-import { type MonotonicTime, SystemMonotonicTime } from '../../../time/clock';
-import { waitFor } from '../../../time/deadline';
-import { RateLimitWindow, type RateReport } from './rate-limit-window';
+import type { MonotonicTime } from '../../../time/clock';
+
+/** The rate limit of a route as an answer reports it; every field may be missing. */
+export interface RateReport {
+  readonly limit?: number;
+  readonly remaining?: number;
+  readonly resetMs?: number;
+  /** Set for a refusal; `forMs` is how long to wait, where the server says so. */
+  readonly refused?: { readonly forMs: number | undefined };
+}
 
 /** Calls back once, later; returns a function that cancels it. */
 export type Alarm = (afterMs: number, ring: () => void) => () => void;
@@ -10,7 +16,6 @@ export type Alarm = (afterMs: number, ring: () => void) => () => void;
 export class NoPermitInTime extends Error {
   constructor(readonly retryAfterMs: number) {
     super('The rate limits have no permit for this call in time.');
-    this.name = 'NoPermitInTime';
   }
 }
 
@@ -43,33 +48,27 @@ export class UpstreamRateLimits {
   ) {}
 
   /**
-   * Takes a permit where one is free. The call must then be sent, and settled.
+   * Waits for a permit, and returns how long: 0 where one is free. The call must then be sent, and settled.
    * @param route method and path template: there are few, so their queues are never removed
-   */
-  tryAcquire(route: string): boolean {
-    const { waiting, window } = this.#queueOf(route);
-    if (waiting.length > 0 || !window.isFree(this.clock.nowMs())) return false;
-    window.take();
-    return true;
-  }
-
-  /**
-   * Waits for a permit, and returns how long. The call must then be sent, and settled.
    * @throws NoPermitInTime at once where there would be no permit within `maxWaitMs`, or the reason of the signal
    */
   async acquire(route: string, maxWaitMs: number, signal?: AbortSignal): Promise<number> {
     signal?.throwIfAborted();
-    if (this.tryAcquire(route)) return 0;
     const queue = this.#queueOf(route);
+    const { window, waiting } = queue;
     const nowMs = this.clock.nowMs();
-    const waitMs = queue.window.waitMs(nowMs, queue.waiting.length);
+    if (waiting.length === 0 && window.isFree(nowMs)) {
+      window.take();
+      return 0;
+    }
+    const waitMs = window.waitMs(nowMs, waiting.length);
     if (waitMs >= maxWaitMs) throw new NoPermitInTime(waitMs);
     const leave = new AbortController();
     try {
       return await new Promise<number>((admit, refuse) => {
         const call = { sinceMs: nowMs, untilMs: nowMs + maxWaitMs, admit, refuse };
         signal?.addEventListener('abort', () => this.#leave(queue, call), { signal: leave.signal });
-        queue.waiting.push(call);
+        waiting.push(call);
         this.#setAlarm(queue, nowMs);
       });
     } catch (error: unknown) {
@@ -119,7 +118,7 @@ export class UpstreamRateLimits {
 
   #admitWaiting(queue: RouteQueue): void {
     const nowMs = this.clock.nowMs();
-    while (queue.waiting.length > 0 && queue.window.isFree(nowMs)) {
+    while (queue.window.isFree(nowMs)) {
       const first = queue.waiting.shift();
       if (first === undefined) break;
       // A write that is sent with no time left would be cut off at once, and its outcome would be unknown.
@@ -155,45 +154,79 @@ export class UpstreamRateLimits {
   }
 }
 
+/** The length of the servers' windows, assumed until an answer says when this one ends. */
+const WINDOW_MS = 60_000;
+/** So many calls are in flight at most before the first answer tells the limit: fewer than any limit that was recorded. */
+const FIRST_IN_FLIGHT = 8;
+/** The servers round a reset up to whole seconds: only a reset that is further off begins another window. */
+const ROUNDING_MS = 1_500;
+
 /**
- * Real servers hold two of their ten database connections for a write: from ten writes at once they stall for half a
- * minute, and store some of those whose connections they then reset. Two replicas of ours together stay below that.
+ * One route's fixed window as the server counts it. Calls are counted when they are sent, since the numbers in answers do not
+ * include the calls that are still on their way.
  */
-const MAX_WRITES_AT_ONCE = 4;
+class RateLimitWindow {
+  #limit: number | undefined;
+  #left = FIRST_IN_FLIGHT;
+  #endsAtMs = 0;
+  #setAtMs = 0;
+  #inFlight = 0;
 
-/** Bounds the writes that are being sent at once, first come, first served. */
-export class WriteSlots {
-  readonly #slots = new Semaphore(MAX_WRITES_AT_ONCE);
-
-  constructor(private readonly time: MonotonicTime = new SystemMonotonicTime()) {}
-
-  /**
-   * Waits for a slot, of which no less than `minCallMs` of `maxWaitMs` is left then.
-   * @throws late() where no slot is free in time, or the reason of the signal; then nothing is to be sent
-   */
-  async acquire({ maxWaitMs, minCallMs = 0, signal }: SlotWait, late: () => Error): Promise<WriteSlot> {
-    const sinceMs = this.time.nowMs();
-    const slot = this.#slots.acquire();
-    try {
-      const maxMs = maxWaitMs - minCallMs;
-      const [, release] = await waitFor(slot, { maxMs, late, ...(signal !== undefined && { signal }) });
-      return { leftMs: Math.max(1, maxWaitMs - (this.time.nowMs() - sinceMs)), release };
-    } catch (error: unknown) {
-      void slot.then(([, release]) => release());
-      throw error;
-    }
+  isFree(nowMs: number): boolean {
+    return this.waitMs(nowMs, 0) === 0 && (this.#limit !== undefined || this.#inFlight < FIRST_IN_FLIGHT);
   }
-}
 
-/** The right to send one write. */
-export interface WriteSlot {
-  /** What is left of the time of the write. */
-  readonly leftMs: number;
-  readonly release: () => void;
-}
+  take(): void {
+    this.#inFlight += 1;
+    if (this.#limit !== undefined) this.#left -= 1;
+  }
 
-interface SlotWait {
-  readonly maxWaitMs: number;
-  readonly minCallMs?: number;
-  readonly signal?: AbortSignal;
+  /** Returns how long a call waits behind `before` others; 0 also while no limit is known. */
+  waitMs(nowMs: number, before: number): number {
+    this.#roll(nowMs);
+    const untilEndMs = Math.max(0, this.#endsAtMs - nowMs);
+    if (this.#limit === undefined) return untilEndMs;
+    if (before < this.#left) return 0;
+    const windowsAfter = Math.floor((before - Math.max(0, this.#left)) / Math.max(1, this.#limit));
+    return untilEndMs + windowsAfter * WINDOW_MS;
+  }
+
+  /** Notes that a call has ended; without a report where it got no answer. */
+  settle(report: RateReport | undefined, nowMs: number): void {
+    this.#inFlight -= 1;
+    if (report === undefined) return;
+    this.#roll(nowMs);
+    const { limit, remaining, resetMs, refused } = report;
+    if (limit !== undefined && remaining !== undefined && resetMs !== undefined) {
+      const endsAtMs = nowMs + resetMs;
+      const unlimited = this.#limit === undefined || this.#limit === Infinity;
+      const isNewWindow = unlimited || endsAtMs > this.#endsAtMs + ROUNDING_MS;
+      this.#left = isNewWindow ? remaining - this.#inFlight : Math.min(this.#left, remaining);
+      this.#limit = limit;
+      this.#setEnd(endsAtMs, nowMs);
+    } else if (this.#limit === undefined && refused === undefined) {
+      // Newer servers have no limits; a limit that an answer reports later is learned then.
+      this.#left = Infinity;
+      this.#limit = Infinity;
+      this.#setEnd(Infinity, nowMs);
+    }
+    if (refused === undefined) return;
+    if (this.#limit === Infinity) this.#limit = undefined;
+    this.#left = 0;
+    this.#setEnd(nowMs + (refused.forMs ?? resetMs ?? WINDOW_MS), nowMs);
+  }
+
+  #setEnd(endsAtMs: number, nowMs: number): void {
+    this.#endsAtMs = endsAtMs;
+    this.#setAtMs = nowMs;
+  }
+
+  /** Begins a new window when this one has ended, or the clock was set back: no call waits for the same hour twice. */
+  #roll(nowMs: number): void {
+    if (nowMs < this.#endsAtMs && nowMs >= this.#setAtMs) return;
+    if (this.#limit === undefined) return this.#setEnd(0, nowMs);
+    if (this.#limit === Infinity) return this.#setEnd(Infinity, nowMs);
+    this.#left = Math.max(1, this.#limit - this.#inFlight);
+    this.#setEnd(nowMs + WINDOW_MS, nowMs);
+  }
 }

@@ -1,5 +1,4 @@
-import type { ApiVersionName, CallName, Route } from './calls';
-import type { FailureReason, FailureRule } from './failure-reason';
+import type { ApiVersionName, CallName, Route, FailureReason, FailureRule } from './calls';
 import { FORK_FAILURES, V3_FAILURES, V4_FAILURES } from './version-failures';
 
 /** Everything that differs between the API versions. */
@@ -8,8 +7,6 @@ export interface ApiVersion {
   readonly routes: Readonly<Record<CallName, Route>>;
   /** The name of a project's id in queries and bodies of the secret routes. */
   readonly projectIdField: 'workspaceId' | 'projectId';
-  /** Sent with every read, so that no server's default decides. */
-  readonly readFlags: Readonly<Record<string, string>>;
   /** Whether reading one secret by name costs no more than a small list. */
   readonly readsByNameAreCheap: boolean;
   /** Names that cannot be written, since the path of such a secret is that of another route. */
@@ -29,7 +26,8 @@ export interface ApiVersion {
   readonly failures: readonly FailureRule[];
 }
 
-const READ_FLAGS = {
+/** Sent with every read, so that no server's default decides. */
+export const READ_FLAGS = {
   secretPath: '/',
   expandSecretReferences: 'false',
   includeImports: 'false',
@@ -77,50 +75,43 @@ const V4_ROUTES: ApiVersion['routes'] = {
   deleteSecret: { method: 'DELETE', path: '/api/v4/secrets/{name}' },
 };
 
+const V3: ApiVersion = {
+  name: 'v3',
+  routes: V3_ROUTES,
+  projectIdField: 'workspaceId',
+  readsByNameAreCheap: true,
+  routesOfNames: [],
+  routesOfNewNames: [],
+  projectFields: {},
+  listsByOrganization: true,
+  tellsOrganization: 'withIdentity',
+  aliveReasons: [],
+  environmentsAreUnique: true,
+  failures: V3_FAILURES,
+};
+
 export const API_VERSIONS: Readonly<Record<ApiVersionName, ApiVersion>> = {
   fork: {
+    ...V3,
     name: 'fork',
     routes: FORK_ROUTES,
-    projectIdField: 'workspaceId',
-    readFlags: READ_FLAGS,
     readsByNameAreCheap: false,
-    routesOfNames: [],
-    routesOfNewNames: [],
-    projectFields: {},
-    listsByOrganization: true,
     tellsOrganization: 'byRefusal',
     aliveReasons: ['notAMember'],
     environmentsAreUnique: false,
     failures: FORK_FAILURES,
   },
-  v3: {
-    name: 'v3',
-    routes: V3_ROUTES,
-    projectIdField: 'workspaceId',
-    readFlags: READ_FLAGS,
-    readsByNameAreCheap: true,
-    routesOfNames: [],
-    routesOfNewNames: [],
-    projectFields: {},
-    listsByOrganization: true,
-    tellsOrganization: 'withIdentity',
-    aliveReasons: [],
-    environmentsAreUnique: true,
-    failures: V3_FAILURES,
-  },
+  v3: V3,
   v4: {
+    ...V3,
     name: 'v4',
     routes: V4_ROUTES,
     projectIdField: 'projectId',
-    readFlags: READ_FLAGS,
-    readsByNameAreCheap: true,
     routesOfNames: ['batch'],
     routesOfNewNames: ['move', 'duplicate', 'backfill-secret-references'],
     projectFields: { type: 'secret-manager' },
     listsByOrganization: false,
-    tellsOrganization: 'withIdentity',
     aliveReasons: ['notFound:project', 'notAMember'],
-    environmentsAreUnique: true,
     failures: V4_FAILURES,
   },
 };

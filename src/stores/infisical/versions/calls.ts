@@ -1,3 +1,5 @@
+import { fieldsOf } from '../../../json/json';
+
 /** The fork that Olares ships, upstream's v3 raw routes, and upstream since 2025-09. */
 export type ApiVersionName = 'fork' | 'v3' | 'v4';
 
@@ -24,4 +26,144 @@ export interface Route {
   readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
   /** `{x}` stands for one percent-encoded segment; the template is safe to log. */
   readonly path: string;
+}
+
+/**
+ * Whether a failed write may have been carried out: `none`, it was not; `ended`, the server has finished it, so a read shows
+ * the outcome; `unending`, it may still be carried out after a read (the servers cut the connection at 30 s and go on).
+ */
+export type IndeterminateWrite = 'none' | 'ended' | 'unending';
+
+/** What a failure means for the call and for those who wait for it. */
+interface FailureMeaning {
+  readonly write: IndeterminateWrite;
+  /** Whether it is a correct answer, such as that of a missing secret, and no failure of Infisical. */
+  readonly isOrdinary?: true;
+  /** Whether Infisical answered nothing about the request: neither that it is permitted, nor what it found. */
+  readonly isNoAnswer?: true;
+  /** The requests that may be repeated: all where it was certainly not carried out, or those that change nothing. */
+  readonly repeats?: 'all' | 'reads';
+}
+
+const ORDINARY = { write: 'none', isOrdinary: true } as const;
+const REFUSED = { write: 'none' } as const;
+const UNSENT = { write: 'none', isNoAnswer: true } as const;
+
+/**
+ * Why a call to Infisical failed. `notInfisical` is the answer of something in front of Infisical, such as a proxy or a login page; with a
+ * status of 400 or more the write has ended.
+ */
+const FAILURES = {
+  credentialsRefused: REFUSED,
+  serviceAccountTokenUnreadable: UNSENT,
+  tokenDead: ORDINARY,
+  permissionDenied: REFUSED,
+  notAMember: REFUSED,
+  'notFound:secret': ORDINARY,
+  'notFound:environment': ORDINARY,
+  'notFound:project': ORDINARY,
+  'alreadyExists:secret': ORDINARY,
+  'alreadyExists:environment': ORDINARY,
+  'alreadyExists:project': ORDINARY,
+  environmentHeld: REFUSED,
+  conflict: ORDINARY,
+  invalidRequest: ORDINARY,
+  nameRefused: ORDINARY,
+  tooLarge: ORDINARY,
+  rateLimited: { write: 'none', repeats: 'all' },
+  routeNotFound: REFUSED,
+  serverFailure: { write: 'ended', isNoAnswer: true },
+  gatewayFailure: { write: 'unending', isNoAnswer: true, repeats: 'reads' },
+  unexpectedAnswer: { write: 'unending' },
+  notUnderstood: { write: 'ended' },
+  notInfisical: { write: 'unending', isNoAnswer: true },
+  unreachable: { write: 'none', isNoAnswer: true, repeats: 'all' },
+  'certificate:unknownAuthority': UNSENT,
+  'certificate:wrongHost': UNSENT,
+  'certificate:expired': UNSENT,
+  'certificate:notYetValid': UNSENT,
+  'certificate:refused': UNSENT,
+  tlsFailed: UNSENT,
+  proxyFailed: { write: 'none', isNoAnswer: true, repeats: 'all' },
+  proxyRefused: UNSENT,
+  outOfTime: UNSENT,
+  connectionLost: { write: 'unending', isNoAnswer: true, repeats: 'reads' },
+  timedOut: { write: 'unending', isNoAnswer: true },
+  answerTooLarge: { write: 'unending' },
+} as const satisfies Readonly<Record<string, FailureMeaning>>;
+
+export type FailureReason = keyof typeof FAILURES;
+
+export function meaningOf(reason: FailureReason): FailureMeaning {
+  return FAILURES[reason];
+}
+
+/** One recorded failure. Every given field must match: `message` the text, `issue` one of a list of issues. */
+export interface FailureRule {
+  readonly on?: readonly CallName[];
+  readonly status: number;
+  readonly error?: RegExp;
+  readonly message?: RegExp;
+  /** Matched with `<field>: <message>`. */
+  readonly issue?: RegExp;
+  readonly reason: FailureReason;
+}
+
+/** @param on undefined for the probe, whose call depends on no API version */
+export function classifyFailure(
+  rules: readonly FailureRule[],
+  on: CallName | undefined,
+  status: number,
+  body: unknown,
+): FailureReason {
+  return recordedReason(rules, on, status, body) ?? fallbackReason(status, body);
+}
+
+/** Returns undefined where no rule matches. */
+export function recordedReason(
+  rules: readonly FailureRule[],
+  on: CallName | undefined,
+  status: number,
+  body: unknown,
+): FailureReason | undefined {
+  const { error, message, issues } = parseFailure(body);
+  return rules.find(
+    (candidate) =>
+      candidate.status === status &&
+      (candidate.on === undefined || (on !== undefined && candidate.on.includes(on))) &&
+      (candidate.error === undefined || candidate.error.test(error)) &&
+      (candidate.message === undefined || candidate.message.test(message)) &&
+      (candidate.issue === undefined || issues.some((issue) => candidate.issue?.test(issue))),
+  )?.reason;
+}
+
+/** Classifies by status alone. A 5xx in Infisical's own form is an ended request; any other comes from something in front of it. */
+function fallbackReason(status: number, body: unknown): FailureReason {
+  const { error } = parseFailure(body);
+  if (status === 429) return 'rateLimited';
+  if (status >= 500)
+    return error !== '' && (status === 500 || status > 504) ? 'serverFailure' : 'gatewayFailure';
+  if (status >= 400) return error === '' ? 'notInfisical' : 'notUnderstood';
+  // Infisical redirects no call, and answers each with JSON.
+  return status === 304 || (status < 300 && body !== undefined) ? 'unexpectedAnswer' : 'notInfisical';
+}
+
+/** Parses `{statusCode, message, error}`; a field that is missing or of another type is empty. An issue is `<field>: <message>`. */
+export function parseFailure(body: unknown): {
+  readonly error: string;
+  readonly message: string;
+  readonly issues: readonly string[];
+} {
+  const { error, message } = fieldsOf(body);
+  return {
+    error: typeof error === 'string' ? error : '',
+    message: typeof message === 'string' ? message : '',
+    issues: Array.isArray(message) ? message.map(issueOf) : [],
+  };
+}
+
+/** Formats an issue of the servers' schemas, `{path: [field], message}`. */
+function issueOf(issue: unknown): string {
+  const { path, message } = fieldsOf(issue);
+  return `${Array.isArray(path) ? path.join('.') : ''}: ${typeof message === 'string' ? message : ''}`;
 }

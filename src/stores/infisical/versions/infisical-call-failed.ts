@@ -1,19 +1,27 @@
 import { API_VERSIONS, type ApiVersion } from './api-version';
-import type { ApiVersionName, CallLabel, CallName } from './calls';
-import { classifyFailure, type FailureReason, recordedReason } from './failure-reason';
+import {
+  type ApiVersionName,
+  type CallLabel,
+  type CallName,
+  classifyFailure,
+  type FailureReason,
+  type IndeterminateWrite,
+  meaningOf,
+  recordedReason,
+} from './calls';
 
 /** A failed call; every field may be logged. */
-interface CallFailure {
+export interface CallFailure {
   readonly call: CallLabel;
   readonly method: string;
   readonly pathTemplate: string;
   readonly reason: FailureReason;
-  readonly status?: number;
-  readonly retryAfterMs?: number;
+  readonly status?: number | undefined;
+  readonly retryAfterMs?: number | undefined;
   /** Infisical's message about a write that it refused; nothing of what was sent is in it. */
-  readonly said?: string;
+  readonly said?: string | undefined;
   /** Set where the answer may come from a server of another API version. */
-  readonly reasonByVersion?: ReasonByVersion;
+  readonly reasonByVersion?: ReasonByVersion | undefined;
 }
 
 /**
@@ -45,6 +53,13 @@ export class InfisicalCallFailed extends Error {
     return this.#failure.said;
   }
 
+  /** Whether the call may have been carried out. A login and a probe change nothing. */
+  get indeterminate(): IndeterminateWrite {
+    if (this.call === 'login' || this.call === 'probe') return 'none';
+    if (this.reason === 'notInfisical' && (this.status ?? 0) >= 400) return 'ended';
+    return meaningOf(this.reason).write;
+  }
+
   get mayBeAnotherVersion(): boolean {
     return this.#failure.reasonByVersion !== undefined;
   }
@@ -61,6 +76,11 @@ export function failedBecause(
   ...reasons: readonly FailureReason[]
 ): error is InfisicalCallFailed {
   return error instanceof InfisicalCallFailed && reasons.includes(error.reason);
+}
+
+/** Returns whether the call may have been carried out, or may still be. */
+export function leavesIndeterminate(error: unknown): boolean {
+  return error instanceof InfisicalCallFailed && error.indeterminate !== 'none';
 }
 
 /** Returns whether a call failed because it had no time left: another caller may have more. */

@@ -1,5 +1,5 @@
-import type { CallLabel } from './calls';
-import type { FailureReason } from './failure-reason';
+import { type CallLabel, parseFailure } from './calls';
+import type { CallFailure } from './infisical-call-failed';
 
 /** The calls that change secrets, or what holds them. */
 const WRITES: ReadonlySet<CallLabel> = new Set([
@@ -10,14 +10,12 @@ const WRITES: ReadonlySet<CallLabel> = new Set([
   'deleteSecret',
 ]);
 
-export interface FailedCall {
-  readonly call: CallLabel;
-  readonly reason: FailureReason;
-  readonly status?: number | undefined;
-}
-
 /** Returns whether Infisical refuses this write, for example by a rule of the project, so that repeating it is of no use. */
-export function isRefusedWrite({ call, reason, status }: FailedCall): boolean {
+export function isRefusedWrite({
+  call,
+  reason,
+  status,
+}: Pick<CallFailure, 'call' | 'reason' | 'status'>): boolean {
   if (!WRITES.has(call)) return false;
   if (reason === 'notUnderstood' || reason === 'notInfisical') return status === 400 || status === 422;
   return reason === 'invalidRequest' || reason === 'tooLarge' || reason === 'environmentHeld';
@@ -25,9 +23,9 @@ export function isRefusedWrite({ call, reason, status }: FailedCall): boolean {
 
 /** The secret that was sent, of which nothing may be shown. */
 export interface SentSecret {
-  readonly name?: string;
+  readonly name?: string | undefined;
   /** The value in the form that is stored. */
-  readonly value?: string;
+  readonly value?: string | undefined;
 }
 
 const MAX_CHARS = 300;
@@ -45,7 +43,7 @@ const ORDINARY =
  * words that could be a key or an id. Returns undefined where the text could hold a part of the value, or says nothing.
  */
 export function refusalSentence(body: unknown, { name, value }: SentSecret): string | undefined {
-  const text = textIn(body).replace(/\s+/g, ' ').trim();
+  const text = textIn(body);
   if (text === '' || text.length > MAX_CHARS || (value !== undefined && mayHold(text, value)))
     return undefined;
   const words = withoutName(text, name).split(' ');
@@ -62,7 +60,7 @@ export function operatorSentence(
   body: unknown,
   { secrets, open }: { readonly secrets: readonly string[]; readonly open: readonly string[] },
 ): string | undefined {
-  const text = textIn(body).replace(/\s+/g, ' ').trim().slice(0, MAX_CHARS);
+  const text = textIn(body).slice(0, MAX_CHARS);
   const words = text === '' ? [] : text.split(' ');
   const isOpen = (word: string) => open.includes(word.replace(/^["'(]+|["').,:;!?]+$/g, ''));
   const isSecret = (word: string) => secrets.some((secret) => mayHold(word, secret));
@@ -72,25 +70,11 @@ export function operatorSentence(
   return shown.some((word) => word !== OTHER) ? shown.join(' ') : undefined;
 }
 
-/** Returns the message, or the fields and messages of a list of issues. */
+/** Returns the message, or the fields and messages of a list of issues, in one line. */
 function textIn(body: unknown): string {
-  const message = fieldOf(body, 'message');
-  if (typeof message === 'string') return message;
-  if (!Array.isArray(message)) return '';
-  return message
-    .slice(0, MAX_ISSUES)
-    .map((issue: unknown) => {
-      const [path, said] = [fieldOf(issue, 'path'), fieldOf(issue, 'message')];
-      return typeof said === 'string' ? `${Array.isArray(path) ? path.join('.') : ''}: ${said}` : '';
-    })
-    .filter((said) => said !== '')
-    .join('; ');
-}
-
-function fieldOf(object: unknown, field: string): unknown {
-  return typeof object === 'object' && object !== null
-    ? (object as Record<string, unknown>)[field]
-    : undefined;
+  const { message, issues } = parseFailure(body);
+  const said = issues.slice(0, MAX_ISSUES).filter((issue) => !issue.endsWith(': '));
+  return (message === '' ? said.join('; ') : message).replace(/\s+/g, ' ').trim();
 }
 
 /** Returns whether the text may hold a part of the value, with its case, blanks or punctuation changed. */

@@ -1,4 +1,4 @@
-import type { FailureRule } from './failure-reason';
+import type { FailureRule } from './calls';
 
 // The failures of each API version, as recorded. The first rule that matches decides; the status alone never does:
 // a 401 of v3 may be a dead token or a wrong body, a 500 of the fork an expired token.
@@ -15,11 +15,10 @@ const RECORDED_ON_BOTH: readonly FailureRule[] = [
   ROUTE_NOT_FOUND,
   { status: 429, reason: 'rateLimited' },
   { status: 413, reason: 'tooLarge' },
-  { status: 400, error: /^BadRequest$/, message: /^Secret already exist/, reason: 'alreadyExists:secret' },
   {
     status: 400,
     error: /^BadRequest$/,
-    message: /^Secret with the new name already exist/,
+    message: /^Secret (with the new name )?already exist/,
     reason: 'alreadyExists:secret',
   },
   // The database's refusal, without a cause: the caller finds out by slug what it was.
@@ -53,11 +52,7 @@ const RECORDED_IN_2025: readonly FailureRule[] = [
     message: /^Environment with slug '[\s\S]*' in project with ID [\s\S]* not found$/,
     reason: 'notFound:environment',
   },
-  {
-    status: 403,
-    message: /^You do not have permission to view secret value/,
-    reason: 'permissionDenied',
-  },
+  { status: 403, message: /^You do not have permission to view secret value/, reason: 'permissionDenied' },
 ];
 
 export const V3_FAILURES: readonly FailureRule[] = [

@@ -1,10 +1,10 @@
+import { fieldsOf } from '../../../json/json';
 import { SingleFlight } from '../../../concurrency/single-flight';
 import type { LogEvent } from '../../../logging/log';
 import type { Clock } from '../../../time/clock';
 import type { InfisicalClient, TransportAnswer } from '../transport/infisical-client';
 import { API_VERSIONS, type ApiVersion } from './api-version';
-import type { ApiVersionName, Route } from './calls';
-import { classifyFailure } from './failure-reason';
+import { type ApiVersionName, type Route, classifyFailure } from './calls';
 import { InfisicalCallFailed } from './infisical-call-failed';
 
 /** Provides the API version of the Infisical server. */
@@ -104,8 +104,7 @@ function olderOf(answer: TransportAnswer): ApiVersionName {
 }
 
 function errorOf({ body }: TransportAnswer): string | undefined {
-  const error: unknown =
-    typeof body === 'object' && body !== null && 'error' in body ? body.error : undefined;
+  const { error } = fieldsOf(body);
   return typeof error === 'string' ? error : undefined;
 }
 
@@ -114,12 +113,5 @@ function undecided(
   { status, body, retryAfterMs }: TransportAnswer,
 ): InfisicalCallFailed {
   const reason = classifyFailure([], undefined, status, body);
-  return new InfisicalCallFailed({
-    call: 'probe',
-    method,
-    pathTemplate: path,
-    status,
-    reason,
-    ...(retryAfterMs !== undefined && { retryAfterMs }),
-  });
+  return new InfisicalCallFailed({ call: 'probe', method, pathTemplate: path, status, reason, retryAfterMs });
 }
