@@ -14,7 +14,7 @@ import { readTextFile } from '../config/secret-source';
 import { StoreUnavailable } from '../errors/store-errors';
 import { KubeConfigUnusable, KubernetesApi, kubernetesFailureOf } from '../kubernetes/kubernetes-api';
 import { kubeConfigConnection } from '../kubernetes/kube-config';
-import { ObjectLister } from '../kubernetes/object-lister';
+import { ObjectLister } from '../kubernetes/kube-object';
 import { createLog, type LogEvent } from '../logging/log';
 import {
   HELP,

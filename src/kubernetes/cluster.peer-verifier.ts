@@ -8,8 +8,7 @@ import {
 } from '../authn/peer-verifier';
 import type { ServiceAccountReviewer } from '../authn/service-account.authenticator';
 import { type KubeObject, namespaceInKey } from './kube-object';
-import { Informer } from './informer';
-import type { InformerDeps } from './informer-options';
+import { Informer, type InformerDeps } from './informer';
 import { type PodSelection, WatchedPods } from './watched-pods';
 
 export interface ClusterPeerOptions {

@@ -15,13 +15,14 @@ export interface ApiConnection {
 export interface ApiCall {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   readonly path: string;
-  readonly query?: Readonly<Record<string, string>>;
+  /** Without those that are undefined. */
+  readonly query?: Readonly<Record<string, string | undefined>>;
   readonly body?: unknown;
   /** For the whole call, including its answer. */
   readonly timeoutMs: number;
   /** A larger answer fails with `TooLarge`; 256 MiB where it is not stated. */
-  readonly maxBytes?: number;
-  readonly signal?: AbortSignal;
+  readonly maxBytes?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** A host that is down may drop our packets silently; the next attempt finds it when it is back. */
@@ -91,7 +92,8 @@ export class KubernetesApi {
 
   private async open(call: ApiCall, signal: AbortSignal, timeOut: () => void): Promise<IncomingMessage> {
     const url = new URL(`${this.connection.server}${call.path}`);
-    for (const [name, value] of Object.entries(call.query ?? {})) url.searchParams.set(name, value);
+    for (const [name, value] of Object.entries(call.query ?? {}))
+      if (value !== undefined) url.searchParams.set(name, value);
     const options = this.connection.options();
     const body = call.body === undefined ? undefined : JSON.stringify(call.body);
     const contentType = call.method === 'PATCH' ? 'application/merge-patch+json' : 'application/json';

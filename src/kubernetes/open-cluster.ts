@@ -8,8 +8,8 @@ import { ClusterPeerVerifier } from './cluster.peer-verifier';
 import { kubeConfigConnection, type KubeEnvironment } from './kube-config';
 import { KubernetesApi } from './kubernetes-api';
 import { TokenReviewer } from './token-reviewer';
-import type { InformerDeps, WatchObserver } from './informer-options';
-import { SyncProblems } from './sync-errors';
+import type { InformerDeps } from './informer';
+import { SyncProblems, type WatchObserver } from './sync-errors';
 import { WatchedNamespaceOwners } from './watched-namespace-owners';
 
 export interface ClusterOptions {

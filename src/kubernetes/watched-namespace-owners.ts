@@ -1,9 +1,8 @@
 import { IdentityUnavailable } from '../errors/authn-errors';
 import { appInNamespace, NamespaceOwners } from '../authn/service-account.authenticator';
 import type { UserPresence } from '../authn/user-token.verifier';
-import type { KubeObject } from './kube-object';
-import { Informer } from './informer';
-import type { InformerDeps } from './informer-options';
+import { Informer, type InformerDeps } from './informer';
+import { isBeingDeleted, type KubeObject, labelOf } from './kube-object';
 
 const OWNER = 'bytetrade.io/ns-owner';
 const SYSTEM_NAMESPACE = 'user-system-';
@@ -133,14 +132,7 @@ export class WatchedNamespaceOwners extends NamespaceOwners implements UserPrese
   }
 }
 
-function ownerIn({ body }: KubeObject): OwnedNamespace {
-  const { labels, deletionTimestamp } = body['metadata'] as {
-    readonly labels?: Readonly<Record<string, unknown>> | null;
-    readonly deletionTimestamp?: unknown;
-  };
-  const owner = labels?.[OWNER];
-  return {
-    owner: typeof owner === 'string' ? owner : '',
-    isBeingDeleted: deletionTimestamp !== undefined,
-  };
+function ownerIn(namespace: KubeObject): OwnedNamespace {
+  const owner = labelOf(namespace, OWNER);
+  return { owner: typeof owner === 'string' ? owner : '', isBeingDeleted: isBeingDeleted(namespace) };
 }

@@ -1,7 +1,6 @@
 import { type ServiceAccountName, canonicalAddress } from '../authn/peer-verifier';
 import type { KubeObject } from './kube-object';
-import { Informer } from './informer';
-import type { InformerDeps } from './informer-options';
+import { Informer, type InformerDeps } from './informer';
 
 /** All pods of a namespace, or those of all namespaces whose ServiceAccount has this name. */
 export type PodSelection = { readonly namespace: string } | { readonly serviceAccount: string };

@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import type { GrantSource } from '../authz/grant-source';
-import type { InformerDeps } from '../kubernetes/informer-options';
+import type { InformerDeps } from '../kubernetes/informer';
 import {
   accessObjects,
   type AccessObjects,

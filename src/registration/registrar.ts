@@ -1,8 +1,7 @@
 import { PROVIDER } from '../authz/grant';
 import type { StaticGrant } from '../authz/static-grants';
 import type { KubeObject } from '../kubernetes/kube-object';
-import { Informer } from '../kubernetes/informer';
-import type { InformerDeps } from '../kubernetes/informer-options';
+import { Informer, type InformerDeps } from '../kubernetes/informer';
 import { AccessRegistrar, type RoleGrants } from './access-registrar';
 import type { AccessRoleOptions } from './access-roles';
 import { type ProviderEndpoint, providerRegistry, type Registration, sysEventRegistries } from './manifests';

@@ -1,5 +1,5 @@
 import { BackOff } from '../concurrency/back-off';
-import type { InformerDeps } from '../kubernetes/informer-options';
+import type { InformerDeps } from '../kubernetes/informer';
 
 /** The writes of one object after which it was not synced. */
 interface Repair {

@@ -3,8 +3,7 @@ import type { AppListener } from '../authz/grant-index';
 import type { GrantSourceStatus } from '../authz/grant-source';
 import { type StaticGrant, StaticGrants } from '../authz/static-grants';
 import type { KubeObject } from '../kubernetes/kube-object';
-import { Informer } from '../kubernetes/informer';
-import type { InformerDeps } from '../kubernetes/informer-options';
+import { Informer, type InformerDeps } from '../kubernetes/informer';
 import type { RoleGrants } from './access-registrar';
 
 const OWNER = 'bytetrade.io/ns-owner';

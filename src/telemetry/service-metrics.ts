@@ -2,7 +2,7 @@ import { waitFor } from '../time/deadline';
 import type { AuditObserver } from '../audit/audit-trail';
 import type { IdentityDependencyName, IdentityDependencyObserver } from '../authn/identity-dependency';
 import type { Metrics } from './metrics';
-import type { ObservedWatch, WatchObserver } from '../kubernetes/informer-options';
+import type { ObservedWatch, WatchObserver } from '../kubernetes/sync-errors';
 import type { LockOutcome, RedisObserver } from '../redis/redis-failure';
 import type { GrantSource } from '../authz/grant-source';
 import type { SecretStore } from '../secrets/secret-store';

@@ -1,8 +1,7 @@
 import type { GrantStatements, InstalledApp } from '../../authz/grant';
 import type { SysDataWarning } from '../../authz/sys-data';
 import type { Claim } from '../../authz/workspace-holders';
-import { Informer } from '../../kubernetes/informer';
-import type { InformerDeps, InformerOptions } from '../../kubernetes/informer-options';
+import { Informer, type InformerDeps, type InformerOptions } from '../../kubernetes/informer';
 import type { KubeObject } from '../../kubernetes/kube-object';
 import type { OlaresRelease } from '../../kubernetes/olares-release';
 

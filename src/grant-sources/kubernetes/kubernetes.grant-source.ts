@@ -1,7 +1,7 @@
 import { GrantIndex, type GrantProblem, nameOf } from '../../authz/grant-index';
 import { GrantSource, type GrantSourceStatus } from '../../authz/grant-source';
 import type { SharedWorkspace } from '../../authz/workspace-holders';
-import type { InformerDeps } from '../../kubernetes/informer-options';
+import type { InformerDeps } from '../../kubernetes/informer';
 import { GrantLog } from '../grant-log';
 import { applicationPermissions } from './application-permission';
 import type { GrantFeed, GrantFeedObserver, GrantReading, OpenGrantFeed } from './grant-feed';

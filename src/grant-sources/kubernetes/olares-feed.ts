@@ -1,7 +1,6 @@
 import { namespaceInKey } from '../../kubernetes/kube-object';
 import { nameOf } from '../../authz/grant-index';
-import { Informer } from '../../kubernetes/informer';
-import type { InformerDeps } from '../../kubernetes/informer-options';
+import { Informer, type InformerDeps } from '../../kubernetes/informer';
 import { type OlaresRelease, OlaresReleaseProbe } from '../../kubernetes/olares-release';
 import {
   APPLICATION_MANAGERS,

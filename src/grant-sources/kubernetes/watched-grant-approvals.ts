@@ -2,8 +2,7 @@ import { createHash } from 'node:crypto';
 import { GrantApprovalFailed } from '../../errors/authz-errors';
 import { APP_NAME, grantKey, SECRET_OPERATIONS, WORKSPACE_NAME } from '../../authz/grant';
 import { type GrantApproval, GrantApprovals } from '../../authz/grant-approvals';
-import { Informer } from '../../kubernetes/informer';
-import type { InformerDeps } from '../../kubernetes/informer-options';
+import { Informer, type InformerDeps } from '../../kubernetes/informer';
 import type { KubeObject } from '../../kubernetes/kube-object';
 import { type ApiCall, kubernetesFailureOf } from '../../kubernetes/kubernetes-api';
 
