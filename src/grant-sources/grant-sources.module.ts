@@ -12,7 +12,6 @@ import type { InformerDeps } from '../kubernetes/informer';
 import type { WatchedNamespaceOwners } from '../kubernetes/watched-namespace-owners';
 import { Telemetry } from '../telemetry/telemetry';
 import { Clock, MonotonicTime } from '../time/clock';
-import { namedFeed, type OpenGrantFeed } from './kubernetes/grant-feed';
 import type { WatchedGrantApprovals } from './kubernetes/watched-grant-approvals';
 
 /** What the cluster is asked for; without one, nobody can be proven by it. */
@@ -74,13 +73,13 @@ async function openGrantSource(
     ...SYSTEM_WORKSPACES,
     ...staticGrants.flatMap(({ workspaces }) => workspaces),
   ]);
-  const feeds: OpenGrantFeed[] = [olaresFeed({ permissions, reservedWorkspaces, ...olares })];
+  const feeds = [olaresFeed({ permissions, reservedWorkspaces, ...olares })];
   if (namespaces !== undefined && approvals !== undefined) {
     const { manifestFeed } = await import('./kubernetes/manifest-feed.js');
     feeds.push(manifestFeed({ owners: namespaces, approvals, reservedWorkspaces }));
   }
-  if (staticGrants.length > 0) feeds.push(namedFeed('STATIC_GRANTS'));
-  const source = await KubernetesGrantSource.open(informerDeps, maxAgeMs, feeds);
+  const others = staticGrants.length > 0 ? ['STATIC_GRANTS'] : [];
+  const source = await KubernetesGrantSource.open(informerDeps, maxAgeMs, feeds, others);
   const unfit = (): readonly string[] => unfitFor(settings, source.status().olares);
   for (const problem of unfit()) log('warn', 'settings_problem', { problem });
   problems.add(unfit);

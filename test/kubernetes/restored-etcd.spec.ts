@@ -1,6 +1,6 @@
-import { KubernetesGrantSource } from '../../src/grant-sources/kubernetes/kubernetes.grant-source';
 import { Registrar } from '../../src/registration/registrar';
 import { permissionOf } from '../support/application-permission';
+import { openPermissions } from '../support/permission-feed';
 import { eventually } from '../support/eventually';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
@@ -182,7 +182,7 @@ describe('an API server whose etcd was restored from a snapshot', () => {
       'notes',
     );
     server.of('applicationpermissions').put(permission);
-    const source = await KubernetesGrantSource.open(informerDepsOf(server, time));
+    const source = await openPermissions(informerDepsOf(server, time));
     stops.push(() => source.close());
     await eventually(() => expect(server.watches.size).toBe(1));
     expect(source.find('alice', 'notes')).toBeDefined();

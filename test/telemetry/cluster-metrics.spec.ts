@@ -1,10 +1,10 @@
-import { KubernetesGrantSource } from '../../src/grant-sources/kubernetes/kubernetes.grant-source';
 import { Metrics } from '../../src/telemetry/metrics';
 import { collectService, WatchMetrics } from '../../src/telemetry/service-metrics';
 import { StoreUnavailable } from '../../src/errors/store-errors';
 import { deprovisioning } from '../../src/user-deprovisioning/user-deprovisioning.module';
 import { informerDepsOf } from '../kubernetes/informer-deps';
 import { permissionOf } from '../support/application-permission';
+import { openPermissions } from '../support/permission-feed';
 import { eventually } from '../support/eventually';
 import { EXAMPLE_APPS } from '../support/example-apps';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
@@ -24,7 +24,7 @@ describe('in a cluster, the metrics', () => {
     const time = new FixedMonotonicTime();
     const metrics = new Metrics();
     const deps = { ...informerDepsOf(server, time), watches: new WatchMetrics(metrics) };
-    const grantSource = await KubernetesGrantSource.open(deps);
+    const grantSource = await openPermissions(deps);
     collectService(metrics, { store: new MemorySecretStore(), grantSource, userRemovalsPending: () => 0 });
     try {
       const at = async (series: string) => valueIn(await metrics.exposition(), series);
