@@ -65,7 +65,6 @@ export class Informer<T> implements ObservedWatch {
   private resumable = false;
   private running: Promise<void> | undefined;
   private listTookMs = 0;
-  private readonly confirmWithinMs: number;
   private readonly ageAlarm: AgeAlarm;
   private readonly stopping = new AbortController();
   private readonly lister: ObjectLister<T>;
@@ -80,7 +79,6 @@ export class Informer<T> implements ObservedWatch {
   ) {
     const { maxAgeMs = DEFAULT_MAX_AGE_MS, time } = deps;
     this.path = options.path;
-    this.confirmWithinMs = Math.min(CONFIRM_WITHIN_MS, maxAgeMs / 2);
     const onOutdated = options.onOutdated ?? ((isOutdated) => this.logOutdated(isOutdated));
     this.ageAlarm = new AgeAlarm(maxAgeMs, time, () => this.ageMs(), onOutdated);
     this.lister = new ObjectLister(options, deps.api);
@@ -114,6 +112,10 @@ export class Informer<T> implements ObservedWatch {
     return this.objects.size;
   }
 
+  keys(): Iterable<string> {
+    return this.objects.keys();
+  }
+
   get(key: string): T | undefined {
     return this.objects.get(key);
   }
@@ -142,8 +144,11 @@ export class Informer<T> implements ObservedWatch {
 
   /** Lists where that is necessary, then watches once; returns how long to wait before the next time. */
   private async listAndWatch(signal: AbortSignal): Promise<number> {
-    const { time } = this.deps;
-    const mustList = this.mustList();
+    const { time, maxAgeMs = DEFAULT_MAX_AGE_MS } = this.deps;
+    const confirmWithinMs = Math.min(CONFIRM_WITHIN_MS, maxAgeMs / 2);
+    const sinceListMs = time.nowMs() - this.listedAtMs;
+    const mustList =
+      !this.resumable || this.ageMs() + WATCH_MS > confirmWithinMs || sinceListMs > RELIST_AFTER_MS;
     let watchingSinceMs: number | undefined;
     try {
       if (mustList) await this.list(signal);
@@ -168,11 +173,6 @@ export class Informer<T> implements ObservedWatch {
     } finally {
       this.settleFirst();
     }
-  }
-
-  private mustList(): boolean {
-    const sinceListMs = this.deps.time.nowMs() - this.listedAtMs;
-    return !this.resumable || this.ageMs() + WATCH_MS > this.confirmWithinMs || sinceListMs > RELIST_AFTER_MS;
   }
 
   private async list(signal: AbortSignal): Promise<void> {

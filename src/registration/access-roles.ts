@@ -1,6 +1,6 @@
 import { type InstalledApp, SERVICE_ACCOUNT_NAME } from '../authz/grant';
 import { annotationOf, type KubeObject, labelOf } from '../kubernetes/kube-object';
-import { addressOf, OURS, type ProviderEndpoint, type RegistrationObject } from './manifests';
+import { addressOf, OURS, type ProviderEndpoint, type RegistrationObject } from './registered-objects';
 
 /** Where the roles of the RBAC proxy live (contract of Olares 1.12, section 3). */
 export const RBAC_ROOT = '/apis/rbac.authorization.k8s.io/v1';

@@ -2,8 +2,7 @@ import type { MonotonicTime } from '../time/clock';
 import { type KubeObject, ObjectLister } from '../kubernetes/kube-object';
 import { type KubernetesApi, kubernetesFailureOf, KubernetesFailure } from '../kubernetes/kubernetes-api';
 import { isAccessObject, RBAC_ROOT } from './access-roles';
-import { OURS_SELECTOR } from './manifests';
-import { collectionPath } from './registered-objects';
+import { collectionPath, OURS_SELECTOR } from './registered-objects';
 
 interface Collection {
   readonly root: string;

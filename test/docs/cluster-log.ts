@@ -1,3 +1,4 @@
+import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-namespace-owners';
 import { Writable } from 'node:stream';
 import { createLog, logEvent } from '../../src/logging/log';
 import { Registrar } from '../../src/registration/registrar';
@@ -32,13 +33,12 @@ export async function clusterLog(): Promise<string> {
   await until('kubernetes_went_back');
   server.of('namespaces').put({ metadata: { name: 'user-system-alice' } });
   server.refusingWrites = () => ({ status: 422, reason: 'Invalid' });
-  const registrar = new Registrar(
-    { endpoint: { service: 'secrets', namespace: 'os', port: 8080 }, asProvider: true },
-    deps,
-  );
+  const namespaces = new WatchedNamespaceOwners(deps, 600_000);
+  const registrar = new Registrar({ service: 'secrets', namespace: 'os', port: 8080 }, namespaces, deps);
   registrar.start();
   await until('registration_failed');
   await registrar.close();
+  await namespaces.close();
   await grants.close();
   await server.stop();
   return chunks.join('');

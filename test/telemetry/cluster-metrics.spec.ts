@@ -52,7 +52,7 @@ describe('in a cluster, the metrics', () => {
     await store.create(scope, { name: 'k', value: 'v' });
     const time = new FixedMonotonicTime();
     const clock = new FixedClock();
-    const { userDeprovisioning, worker } = deprovisioning({
+    const userDeprovisioning = deprovisioning({
       store,
       workspaces: store,
       jobStorage: new MemoryDeletionJobStorage(),
@@ -63,17 +63,17 @@ describe('in a cluster, the metrics', () => {
     });
     const remove = store.removeWorkspace.bind(store);
     store.removeWorkspace = () => Promise.reject(new StoreUnavailable());
-    worker.onApplicationBootstrap();
+    userDeprovisioning.onApplicationBootstrap();
     await userDeprovisioning.userDeleted('alice');
-    expect(worker.pending).toBe(1);
+    expect(userDeprovisioning.pending).toBe(1);
     await eventually(() => expect(store.calls).toContain('workspacesOf alice'));
-    expect(worker.pending).toBe(1);
+    expect(userDeprovisioning.pending).toBe(1);
     store.removeWorkspace = remove;
     await eventually(() => {
       time.advance(1_000);
-      expect(worker.pending).toBe(0);
+      expect(userDeprovisioning.pending).toBe(0);
     });
-    await worker.beforeApplicationShutdown();
+    await userDeprovisioning.beforeApplicationShutdown();
     expect((await store.list(scope)).secrets).toEqual([]);
   });
 });

@@ -12,7 +12,7 @@ import {
   type UserWorkspaces,
 } from '../../secrets/secret-store';
 import { type MonotonicTime, SystemMonotonicTime } from '../../time/clock';
-import type { DeletionJobStorage } from '../../user-deprovisioning/deletion-job-storage';
+import type { DeletionJobStorage } from '../../user-deprovisioning/deletion-jobs';
 import { DataKeys } from './data-keys';
 import { DEFAULT_MAX_RESERVE_BYTES, type DiskFigures, type DiskSpace, openDiskSpace } from './disk-space';
 import { EmbeddedDeletionJobStorage, type WhileOpen } from './embedded.deletion-job-storage';
