@@ -14,28 +14,19 @@ import { Telemetry } from '../telemetry/telemetry';
 import { Clock, MonotonicTime } from '../time/clock';
 import type { WatchedGrantApprovals } from './kubernetes/watched-grant-approvals';
 
-/** What the cluster is asked for; without one, nobody can be proven by it. */
-export abstract class Cluster {
-  /** Undefined without a cluster. */
-  abstract readonly informerDeps: InformerDeps | undefined;
-  abstract readonly peerVerifier: PeerVerifier;
-  abstract readonly serviceAccounts: ServiceAccountAuthenticator | undefined;
-  abstract readonly users: UserPresence | undefined;
-  abstract readonly namespaces: WatchedNamespaceOwners | undefined;
+/** What the cluster is asked for; as it is made here, there is none, and nobody can be proven by it. */
+export class Cluster {
+  readonly informerDeps: InformerDeps | undefined;
+  readonly peerVerifier: PeerVerifier = new NoPeerVerifier();
+  readonly serviceAccounts: ServiceAccountAuthenticator | undefined;
+  readonly namespaces: WatchedNamespaceOwners | undefined;
   /** Undefined where nothing needs to be approved. */
-  abstract readonly approvals: WatchedGrantApprovals | undefined;
-  abstract close(): Promise<void>;
+  readonly approvals: WatchedGrantApprovals | undefined;
+
+  async close(): Promise<void> {}
 }
 
-export const NO_CLUSTER: Cluster = {
-  informerDeps: undefined,
-  peerVerifier: new NoPeerVerifier(),
-  serviceAccounts: undefined,
-  users: undefined,
-  namespaces: undefined,
-  approvals: undefined,
-  close: () => Promise.resolve(),
-};
+export const NO_CLUSTER = new Cluster();
 
 async function openCluster(
   { settings: { grants }, log }: Runtime,
@@ -120,7 +111,7 @@ function staticCallersOf(
     factory(PeerVerifier, [Cluster], (cluster) => cluster.peerVerifier),
     factory(ServiceAccountAuthenticator, [Cluster], (cluster) => cluster.serviceAccounts),
     factory(StaticCallers, [Runtime, PeerVerifier, ServiceAccountAuthenticator], staticCallersOf),
-    factory(UserPresence, [Cluster], (cluster) => cluster.users),
+    factory(UserPresence, [Cluster], (cluster) => cluster.namespaces),
   ],
   exports: [
     Cluster,

@@ -7,9 +7,10 @@ import {
   canonicalAddress,
 } from '../authn/peer-verifier';
 import type { ServiceAccountReviewer } from '../authn/service-account.authenticator';
+import { fieldsOf, itemsOf, ownField } from '../json/json';
 import { type KubeObject, namespaceInKey } from './kube-object';
 import { Informer, type InformerDeps } from './informer';
-import { type PodSelection, WatchedPods } from './watched-pods';
+import { canonicalAddresses, type PodSelection, WatchedPods } from './watched-pods';
 
 export interface ClusterPeerOptions {
   /** ServiceAccounts that may speak for users, e.g. of a proxy. */
@@ -152,22 +153,10 @@ function podsOf({ namespace, name }: ServiceAccountName): PodSelection {
   return namespace.includes(USER) ? { serviceAccount: name } : { namespace };
 }
 
-interface Endpoint {
-  readonly addresses?: unknown;
-  readonly conditions?: { readonly ready?: unknown } | null;
-}
-
 /** Returns the addresses of ready pods; an unset condition means ready. A terminating pod may lose its address any moment. */
 function addressesIn({ body }: KubeObject): ReadonlySet<string> {
-  const endpoints: unknown = body['endpoints'];
-  const found = new Set<string>();
-  for (const endpoint of Array.isArray(endpoints) ? (endpoints as readonly (Endpoint | null)[]) : []) {
-    const { addresses, conditions } = endpoint ?? {};
-    if (conditions?.ready === false || !Array.isArray(addresses)) continue;
-    for (const address of addresses as readonly unknown[]) {
-      const canonical = typeof address === 'string' ? canonicalAddress(address) : undefined;
-      if (canonical !== undefined) found.add(canonical);
-    }
-  }
-  return found;
+  const ready = itemsOf(body['endpoints'])
+    .map(fieldsOf)
+    .filter(({ conditions }) => ownField(conditions, 'ready') !== false);
+  return new Set(ready.flatMap(({ addresses }) => canonicalAddresses(itemsOf(addresses))));
 }

@@ -1,5 +1,6 @@
 import { type ServiceAccountName, canonicalAddress } from '../authn/peer-verifier';
-import type { KubeObject } from './kube-object';
+import { fieldsOf, itemsOf, ownField } from '../json/json';
+import { isBeingDeleted, type KubeObject } from './kube-object';
 import { Informer, type InformerDeps } from './informer';
 
 /** All pods of a namespace, or those of all namespaces whose ServiceAccount has this name. */
@@ -88,27 +89,22 @@ function pathOf(selection: PodSelection): { readonly path: string; readonly fiel
   return { path: '/api/v1/pods', fieldSelector: `spec.serviceAccountName=${selection.serviceAccount}` };
 }
 
-interface PodBody {
-  readonly metadata: { readonly deletionTimestamp?: unknown };
-  readonly spec?: { readonly hostNetwork?: unknown; readonly serviceAccountName?: unknown } | null;
-  readonly status?: { readonly phase?: unknown; readonly podIPs?: unknown } | null;
-}
-
 /** Reads a pod. One on the network of the host shares the address of its node, and one that has ended has no address. */
-function podIn({ namespace, body }: KubeObject): Pod {
-  const { metadata, spec, status } = body as unknown as PodBody;
-  const { serviceAccountName: name, hostNetwork = false } = spec ?? {};
-  const { phase, podIPs } = status ?? {};
+function podIn(pod: KubeObject): Pod {
+  const { serviceAccountName: name, hostNetwork = false } = fieldsOf(pod.body['spec']);
+  const { phase, podIPs } = fieldsOf(pod.body['status']);
   const hasOwn = hostNetwork === false && phase !== 'Succeeded' && phase !== 'Failed';
+  const ips = hasOwn ? itemsOf(podIPs).map((entry) => ownField(entry, 'ip')) : [];
   return {
-    account: { namespace, name: typeof name === 'string' ? name : '' },
-    addresses: hasOwn && Array.isArray(podIPs) ? addressesIn(podIPs) : [],
-    isRunning: phase === 'Running' && metadata.deletionTimestamp === undefined,
+    account: { namespace: pod.namespace, name: typeof name === 'string' ? name : '' },
+    addresses: canonicalAddresses(ips),
+    isRunning: phase === 'Running' && !isBeingDeleted(pod),
   };
 }
 
-function addressesIn(podIPs: readonly unknown[]): readonly string[] {
-  return (podIPs as readonly ({ readonly ip?: unknown } | null)[])
-    .map((entry) => (typeof entry?.ip === 'string' ? canonicalAddress(entry.ip) : undefined))
+/** Returns those of the values that are addresses. */
+export function canonicalAddresses(values: readonly unknown[]): readonly string[] {
+  return values
+    .map((value) => (typeof value === 'string' ? canonicalAddress(value) : undefined))
     .filter((address) => address !== undefined);
 }

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { PROVIDER, SECRET_OPERATIONS } from '../authz/grant';
+import { ownField } from '../json/json';
 import type { KubeObject } from '../kubernetes/kube-object';
-import { type KubernetesApi, KubernetesFailure } from '../kubernetes/kubernetes-api';
+import { type ApiCall, type KubernetesApi, KubernetesFailure } from '../kubernetes/kubernetes-api';
 
 /** The address of this service inside the cluster: `<service>.<namespace>:<port>`. */
 export interface ProviderEndpoint {
@@ -108,7 +109,7 @@ export function observe(object: KubeObject, options: ObserveOptions): Observed |
   const shape = shapeOf(namespace, name);
   if (shape === undefined) return isConflict(object) ? { owner: 'a conflict' } : undefined;
   if (!isOurs(object)) return { owner: 'another' };
-  const { uid } = body['metadata'] as { readonly uid?: unknown };
+  const uid = ownField(body['metadata'], 'uid');
   return { owner: 'us', digest: digestOf(body, shape), uid: typeof uid === 'string' ? uid : undefined };
 }
 
@@ -162,9 +163,8 @@ export class ObjectWriter {
 
   /** @param uid of the object that is meant: another one of its name is a 409 */
   async patch(manifest: RegistrationObject, uid: string | undefined): Promise<void> {
-    const { name } = manifest.metadata;
-    const body = uid === undefined ? manifest : { ...manifest, metadata: { ...manifest.metadata, uid } };
-    const path = `${this.pathOf(manifest)}/${name}`;
+    const body = { ...manifest, metadata: { ...manifest.metadata, uid } };
+    const path = `${this.pathOf(manifest)}/${manifest.metadata.name}`;
     requireFields(await this.send({ method: 'PATCH', path, body }), manifest);
   }
 
@@ -179,11 +179,7 @@ export class ObjectWriter {
     return collectionPath(this.of.root, this.of.plural, metadata.namespace);
   }
 
-  private send(call: {
-    readonly method: 'POST' | 'PATCH' | 'DELETE';
-    readonly path: string;
-    readonly body: unknown;
-  }): Promise<unknown> {
+  private send(call: Pick<ApiCall, 'method' | 'path' | 'body'>): Promise<unknown> {
     return this.api.send({ ...call, timeoutMs: TIMEOUT_MS, signal: this.signal });
   }
 }

@@ -2,6 +2,7 @@ import { type InstalledApp, PROVIDER } from '../authz/grant';
 import type { AppListener } from '../authz/grant-index';
 import type { GrantSourceStatus } from '../authz/grant-source';
 import { type StaticGrant, StaticGrants } from '../authz/static-grants';
+import { fieldsOf } from '../json/json';
 import type { InformerDeps } from '../kubernetes/informer';
 import type { KubeObject } from '../kubernetes/kube-object';
 import type { WatchedNamespaceOwners } from '../kubernetes/watched-namespace-owners';
@@ -140,7 +141,7 @@ function eventReconciler(endpoint: ProviderEndpoint, deps: InformerDeps): Reconc
 
 /** Returns true for another provider of our data: system-server would use either of the two. */
 function isConflict({ namespace, body }: KubeObject): boolean {
-  const spec = (body['spec'] ?? {}) as Readonly<Record<string, unknown>>;
+  const spec = fieldsOf(body['spec']);
   return (
     USER_SYSTEM.test(namespace) &&
     spec['kind'] === 'provider' &&

@@ -25,9 +25,9 @@ export interface AppFolder {
   readonly manifest: WatchedFile<Manifest>;
   readonly credentials: WatchedFile<AppCredentials>;
   /** The user and app of the folder when everything in it was last good. */
-  readonly identity?: { readonly user: string; readonly app: string };
+  readonly identity: { readonly user: string; readonly app: string } | undefined;
   /** The app that is served from it. */
-  readonly installed?: InstalledApp;
+  readonly installed: InstalledApp | undefined;
   /** When the folder was created, in milliseconds since the epoch; 0 where the file system does not know. */
   readonly installedAtMs: number;
   readonly problems: readonly GrantProblem[];
@@ -47,40 +47,31 @@ export async function readGrantFolders(
   before: ReadonlyMap<string, AppFolder>,
 ): Promise<GrantFolders> {
   const folders = new Map<string, AppFolder>();
-  const problems: GrantProblem[] = [];
   const names = await folderNames(dir);
-  for (const name of names.filter((candidate) => !APP_NAME.test(candidate))) {
-    const reason = `a folder's name ${APP_NAME_RULE}`;
-    problems.push({ source: JSON.stringify(name), reason, servedFromLastGood: false });
-  }
+  const reason = `a folder's name ${APP_NAME_RULE}`;
+  const misnamed = names
+    .filter((name) => !APP_NAME.test(name))
+    .map((name) => ({ source: JSON.stringify(name), reason, servedFromLastGood: false }));
   const valid = names.filter((name) => APP_NAME.test(name));
   for (let from = 0; from < valid.length; from += MAX_CONCURRENT_READS) {
     const batch = valid.slice(from, from + MAX_CONCURRENT_READS);
-    const read = await Promise.all(
-      batch.map(async (name) => [name, await readAppFolder(dir, name, before.get(name))] as const),
-    );
-    for (const [name, folder] of read) {
-      folders.set(name, folder);
-      problems.push(...folder.problems);
-    }
+    const read = batch.map(async (name) => [name, await readAppFolder(dir, name, before.get(name))] as const);
+    for (const [name, folder] of await Promise.all(read)) folders.set(name, folder);
   }
-  return { folders, problems };
+  return { folders, problems: [...misnamed, ...[...folders.values()].flatMap(({ problems }) => problems)] };
 }
 
 /** Returns the names of the folders, without hidden ones: `..data` and the like hold the files of a Kubernetes mount. */
 async function folderNames(dir: string): Promise<readonly string[]> {
   const names = (await readdir(dir)).filter((name) => !name.startsWith('.')).sort();
-  const kinds = await Promise.all(names.map((name) => isFile(join(dir, name))));
-  return names.filter((_, index) => kinds[index] === false);
-}
-
-/** Returns false where the path cannot be read: it counts as a folder, and reading its files shows the problem. */
-async function isFile(path: string): Promise<boolean> {
-  try {
-    return !(await stat(path)).isDirectory();
-  } catch {
-    return false;
-  }
+  // What cannot be read counts as a folder, and reading its files shows the problem.
+  const isFolder = (name: string): Promise<boolean> =>
+    stat(join(dir, name)).then(
+      (found) => found.isDirectory(),
+      () => true,
+    );
+  const areFolders = await Promise.all(names.map(isFolder));
+  return names.filter((_, index) => areFolders[index]);
 }
 
 /** Reads `<dir>/<name>` again; a file that became invalid keeps its last good state from `before`. */
@@ -102,17 +93,11 @@ async function readAppFolder(dir: string, name: string, before?: AppFolder): Pro
   const installed =
     merged && merged.user === identity?.user && merged.app === identity.app ? merged : undefined;
   const servedFromLastGood = installed !== undefined;
-  return {
-    manifest,
-    credentials,
-    ...(identity ? { identity } : {}),
-    ...(installed ? { installed } : {}),
-    installedAtMs,
-    problems: [
-      ...problemOf(`${name}/${MANIFEST.name}`, manifest, servedFromLastGood),
-      ...problemOf(`${name}/${CREDENTIALS.name}`, credentials, servedFromLastGood),
-    ],
-  };
+  const problems = [
+    ...problemOf(`${name}/${MANIFEST.name}`, manifest, servedFromLastGood),
+    ...problemOf(`${name}/${CREDENTIALS.name}`, credentials, servedFromLastGood),
+  ];
+  return { manifest, credentials, identity, installed, installedAtMs, problems };
 }
 
 const FIELDS = ['user', 'appKey', 'appSecret'] as const;
@@ -169,7 +154,7 @@ function problemOf(source: string, file: WatchedFile<unknown>, servedFromLastGoo
 export interface WatchedFile<T> {
   readonly missing: boolean;
   /** The latest content that could be parsed; absent for a file that is gone, since a removal withdraws the content. */
-  readonly good?: T;
+  readonly good?: T | undefined;
   /** Why the present content is not `good`. */
   readonly problem?: { readonly reason: string; readonly line?: number };
   /** The digest of the present content, so that it is parsed, and its warnings are logged, once. */
@@ -189,14 +174,14 @@ export async function readWatchedFile<T extends object>(
 ): Promise<WatchedFile<T>> {
   const file = await readSmallFile(path, maxBytes);
   if (file.kind === 'missing') return { missing: true };
-  const lastGood = before?.good === undefined ? {} : { good: before.good };
-  if (file.kind === 'unreadable') return { missing: false, problem: { reason: file.reason }, ...lastGood };
+  const good = before?.good;
+  if (file.kind === 'unreadable') return { missing: false, problem: { reason: file.reason }, good };
   const digest = createHash('sha256').update(file.text).digest('base64');
   if (before?.digest === digest) return before;
   const parsed = await runAfterOthers(() => parse(file.text));
   if (!('refused' in parsed)) return { missing: false, digest, good: parsed };
   const problem = { reason: parsed.refused, line: parsed.line };
-  return { missing: false, digest, problem, ...lastGood };
+  return { missing: false, digest, problem, good };
 }
 
 let lastWork: Promise<unknown> = Promise.resolve();

@@ -159,16 +159,14 @@ function refusalOf(
   return reserved.has(app) ? `the workspace ${app} is kept for Olares' own callers` : undefined;
 }
 
-interface Stated {
-  /** As which the app's pods run. */
-  readonly serviceAccount: string;
-}
-
-/** Returns what a config states to us; undefined where it does not name us. It is written in Go, with the names of Go. */
+/**
+ * Returns as which ServiceAccount an app's pods run, by its config, which is written in Go with the names of Go; undefined where it
+ * does not name us.
+ */
 function statedIn(
   config: unknown,
   provider: PermissionProvider,
-): Stated | { readonly refused: string } | undefined {
+): { readonly serviceAccount: string } | { readonly refused: string } | undefined {
   // Most apps do not name us, and their configs need not be parsed.
   if (typeof config !== 'string' || !config.includes(provider.appName)) return undefined;
   if (!config.includes(provider.providerName)) return undefined;
