@@ -10,7 +10,7 @@ import type { ServiceAccountReviewer } from '../authn/service-account.authentica
 import { fieldsOf, itemsOf, ownField } from '../json/json';
 import { type KubeObject, namespaceInKey } from './kube-object';
 import { Informer, type InformerDeps } from './informer';
-import { canonicalAddresses, type PodSelection, WatchedPods } from './watched-pods';
+import { canonicalAddresses, USER, WatchedPods } from './watched-pods';
 
 export interface ClusterPeerOptions {
   /** ServiceAccounts that may speak for users, e.g. of a proxy. */
@@ -28,7 +28,6 @@ export interface ClusterPeerOptions {
 }
 
 const SERVICE = 'system-server';
-const USER = '<user>';
 
 /**
  * Verifies peers with the cluster: by the EndpointSlices of each user's system-server, by the pods of the configured
@@ -48,7 +47,7 @@ export class ClusterPeerVerifier extends PeerVerifier {
     super();
     const { trusted, eventSenders, settings, statics } = options;
     const accounts = [...trusted, ...eventSenders, ...settings, ...statics];
-    this.pods = new WatchedPods(accounts.map(podsOf), options.maxAgeMs, deps);
+    this.pods = new WatchedPods(accounts, options.maxAgeMs, deps);
     this.slices = new Informer(
       {
         path: '/apis/discovery.k8s.io/v1/endpointslices',
@@ -146,11 +145,6 @@ export class ClusterPeerVerifier extends PeerVerifier {
     slices?.delete(key);
     if (slices?.size === 0) this.addresses.delete(namespace);
   }
-}
-
-/** Selects the pods of an account; in all namespaces where its namespace depends on the user, since users come and go. */
-function podsOf({ namespace, name }: ServiceAccountName): PodSelection {
-  return namespace.includes(USER) ? { serviceAccount: name } : { namespace };
 }
 
 /** Returns the addresses of ready pods; an unset condition means ready. A terminating pod may lose its address any moment. */
