@@ -7,7 +7,6 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { SystemMonotonicTime, SystemClock } from '../../src/time/clock';
 import { GrantsService } from '../../src/authz/grants.service';
 import { KubernetesGrantSource } from '../../src/grant-sources/kubernetes/kubernetes.grant-source';
-import { applicationPermissions } from '../../src/grant-sources/kubernetes/application-permission';
 import { manifestFeed } from '../../src/grant-sources/kubernetes/manifest-feed';
 import { WatchedGrantApprovals } from '../../src/grant-sources/kubernetes/watched-grant-approvals';
 import type { Caller } from '../../src/authn/caller';
@@ -15,6 +14,7 @@ import { openCluster } from '../../src/kubernetes/open-cluster';
 import { KubernetesApi } from '../../src/kubernetes/kubernetes-api';
 import { OWN_NAMESPACE } from '../../test/support/manifest-config-map';
 import { permissionOf } from '../../test/support/application-permission';
+import { openPermissions, permissionsAlone } from '../../test/support/permission-feed';
 import { FakeApiServer } from '../../test/support/fake-api-server/fake-api-server';
 import { APPS, appOf, MANIFESTS, USERS } from './cluster-size';
 
@@ -79,7 +79,7 @@ async function sourceOf(callers: readonly Caller[]) {
   const time = new SystemMonotonicTime();
   const options = () => ({ headers: { authorization: `Bearer ${server.token}` } });
   const api = new KubernetesApi({ server: server.url, options }, time);
-  const source = await KubernetesGrantSource.open({ api, time, log: () => undefined });
+  const source = await openPermissions({ api, time, log: () => undefined });
   return {
     source,
     close: async () => {
@@ -117,8 +117,12 @@ async function main(): Promise<number> {
   const cluster = openCluster(options, new SystemClock(), () => undefined);
   const { informerDeps, peerVerifier, namespaces: owners, close } = cluster;
   const manifests = () =>
-    manifestFeed({ owners, approvals: new WatchedGrantApprovals(OWN_NAMESPACE, informerDeps) });
-  const feeds = [MANIFESTS ? manifests() : applicationPermissions];
+    manifestFeed({
+      owners,
+      approvals: new WatchedGrantApprovals(OWN_NAMESPACE, informerDeps),
+      reservedWorkspaces: new Set(),
+    });
+  const feeds = [MANIFESTS ? manifests() : permissionsAlone];
   const source = await KubernetesGrantSource.open(informerDeps, options.maxAgeMs, feeds);
   await until(() => source.status().ready);
   print('first sync of the grants', performance.now() - startedMs, 'ms', TARGETS.syncMs);

@@ -47,35 +47,31 @@ export class AccessService {
     const of = installed && { app: installed.app, user: installed.user };
     if (refusal !== undefined || installed === undefined || of === undefined)
       return { kind: 'unproven', claimed: of, refusal: refusal ?? { cause: 'unknown_key' } };
-    const missing = this.firstMissing(installed, permission);
-    if (missing !== undefined) return { kind: 'refused', of, missing };
-    const operations = permission.ops.map((op) => canonicalOp(op, of.app) ?? op);
-    return { kind: 'issued', of, issued: await this.tokens.issue(of.app, of.user, operations) };
+    const granted = this.grantedTo(installed, permission);
+    if ('missing' in granted) return { kind: 'refused', of, missing: granted.missing };
+    return { kind: 'issued', of, issued: await this.tokens.issue(of.app, of.user, granted.operations) };
   }
 
-  private firstMissing(installed: InstalledApp, permission: RequestedPermission): string | undefined {
+  /** Returns what an app asks for, each with its workspace as in the manifest, or what of it is not granted. */
+  private grantedTo(
+    installed: InstalledApp,
+    permission: RequestedPermission,
+  ): { readonly operations: readonly string[] } | { readonly missing: string } {
     for (const key of ['dataType', 'group', 'version'] as const) {
-      if (permission[key] !== PROVIDER[key]) return `${key} must be ${PROVIDER[key]}`;
+      if (permission[key] !== PROVIDER[key]) return { missing: `${key} must be ${PROVIDER[key]}` };
     }
-    if (permission.ops.length === 0) return 'ops is empty';
-    return permission.ops
-      .map((op) => this.missingFor(installed, op))
-      .find((missing) => missing !== undefined);
+    if (permission.ops.length === 0) return { missing: 'ops is empty' };
+    const operations: string[] = [];
+    for (const op of permission.ops) {
+      const parsed = parseOp(op, installed.app);
+      if ('problem' in parsed || !installed.grants.has(grantKey(parsed.operation, parsed.workspace)))
+        return { missing: `app ${installed.app} has no grant for ${op.slice(0, 128)}` };
+      if (!this.grants.mayUse(installed, parsed.workspace))
+        return { missing: `workspace ${parsed.workspace} belongs to another app of this user` };
+      operations.push(grantKey(parsed.operation, parsed.workspace));
+    }
+    return { operations };
   }
-
-  private missingFor(installed: InstalledApp, op: string): string | undefined {
-    const parsed = parseOp(op, installed.app);
-    if (!('operation' in parsed) || !installed.grants.has(grantKey(parsed.operation, parsed.workspace)))
-      return `app ${installed.app} has no grant for ${op.slice(0, 128)}`;
-    if (this.grants.mayUse(installed, parsed.workspace)) return undefined;
-    return `workspace ${parsed.workspace} belongs to another app of this user`;
-  }
-}
-
-/** Adds the workspace to a bare op: the one named like the app, as in the manifest. */
-function canonicalOp(op: string, app: string): string | undefined {
-  const parsed = parseOp(op, app);
-  return 'operation' in parsed ? grantKey(parsed.operation, parsed.workspace) : undefined;
 }
 
 /**

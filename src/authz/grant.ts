@@ -15,6 +15,8 @@ export const WORKSPACE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 export const WORKSPACE_RULE =
   'must be 1-63 letters, digits, dots, dashes or underscores, and start with a letter or a digit';
 
+export const SERVICE_ACCOUNT_NAME = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
+
 /** The five operations of the provider API. */
 export const SECRET_OPERATIONS = [
   'RetrieveSecret',

@@ -1,7 +1,15 @@
+import { stringify } from 'yaml';
 import type { Caller } from '../authn/caller';
 import { GrantPending, NotGranted, NotInAccessToken, WorkspaceTaken } from '../errors/authz-errors';
-import { type Decision, type Explanation, explanationOf } from './explanation';
-import { grantKey, SECRET_OPERATIONS, type SecretOperation, type InstalledApp } from './grant';
+import type { DomainError } from '../errors/domain-error';
+import {
+  grantKey,
+  type GrantStatements,
+  type InstalledApp,
+  PROVIDER,
+  SECRET_OPERATIONS,
+  type SecretOperation,
+} from './grant';
 import type { GrantSource } from './grant-source';
 import type { StaticGrants } from './static-grants';
 import { workspacesOf } from './workspace-holders';
@@ -28,6 +36,57 @@ export interface HeldWorkspace {
   readonly usable: boolean;
   /** What the app states here and nobody has approved, so that it is not granted; absent where that is nothing. */
   readonly pending?: readonly SecretOperation[];
+}
+
+/**
+ * What decides whether an app may do an operation: `grant`, `approval` and `static_grant` allow it. It is refused by `no_grant`,
+ * where the manifest does not state it; by `no_manifest`, where none is known; by `pending_approval`; by `other_app`, which was
+ * installed earlier and holds the workspace; and by `access_token`, which was not issued for it.
+ */
+export const DECIDED_BY = [
+  'grant',
+  'approval',
+  'static_grant',
+  'no_grant',
+  'no_manifest',
+  'pending_approval',
+  'other_app',
+  'access_token',
+] as const;
+type DecidedBy = (typeof DECIDED_BY)[number];
+
+/** The decision about one call, before anything is asked of the store. */
+type Decision =
+  | { readonly by: 'grant' | 'static_grant'; readonly installed: InstalledApp }
+  | {
+      readonly by: Exclude<DecidedBy, 'grant' | 'static_grant' | 'approval'>;
+      readonly installed: InstalledApp | undefined;
+      /** What the call is answered with. */
+      readonly refusal: DomainError;
+    };
+
+/** A place in a source of grants; `line` is 1-based, and absent where the source is not a text. */
+interface StatedAt {
+  readonly source: string;
+  readonly line?: number;
+}
+
+/** Why an app may do an operation on a workspace, or may not. It says nothing about what is stored there. */
+export interface Explanation {
+  readonly app: string;
+  readonly user: string;
+  readonly operation: SecretOperation;
+  readonly workspace: string;
+  readonly allowed: boolean;
+  readonly decidedBy: DecidedBy;
+  /** Of a refusal the sentence that the call is answered with. */
+  readonly message: string;
+  /** Where the app states the operation, whether or not that allows it. */
+  readonly statedAt: readonly StatedAt[];
+  /** Where the app states nothing: what in its sources seems meant for us and grants nothing. */
+  readonly hints?: readonly (StatedAt & { readonly reason: string })[];
+  /** Where the manifest does not state it: what it would need, as a `permission` block. */
+  readonly yaml?: string;
 }
 
 export class GrantsService {
@@ -114,4 +173,70 @@ export class GrantsService {
 
 function operationsIn(grants: ReadonlySet<string>, workspace: string): readonly SecretOperation[] {
   return SECRET_OPERATIONS.filter((operation) => grants.has(grantKey(operation, workspace)));
+}
+
+const MAX_HINTS = 20;
+
+/** Returns the explanation of a decision, from the sources of the app alone. */
+function explanationOf(
+  { app, user }: Pick<Caller, 'app' | 'user'>,
+  operation: SecretOperation,
+  workspace: string,
+  decision: Decision,
+  source: GrantSource,
+): Explanation {
+  const key = grantKey(operation, workspace);
+  const asked = { app, user, operation, workspace };
+  if (decision.by === 'static_grant')
+    return {
+      ...asked,
+      allowed: true,
+      decidedBy: 'static_grant',
+      message: `The operator grants ${key} to ${app}.`,
+      statedAt: [{ source: 'STATIC_GRANTS' }],
+    };
+  const claims = source.requireIndex().claimsOf({ user, app });
+  const stating = claims.filter(
+    ({ installed }) => installed.grants.has(key) || installed.pending?.has(key) === true,
+  );
+  const statedAt = stating.map((claim) => ({
+    source: sourceOf(claim),
+    ...lineOf(claim.statements.lines?.get(key)),
+  }));
+  if (!('refusal' in decision)) {
+    const granting = stating.filter(({ installed }) => installed.grants.has(key));
+    const isApproved = granting.every(({ statements }) => statements.approved?.has(key) === true);
+    const message = isApproved
+      ? `App ${app} states ${key}, and it was approved.`
+      : `App ${app} states ${key}.`;
+    return { ...asked, allowed: true, decidedBy: isApproved ? 'approval' : 'grant', message, statedAt };
+  }
+  const { by: decidedBy, refusal } = decision;
+  const refused = { ...asked, allowed: false, decidedBy, message: refusal.message, statedAt };
+  if (decidedBy !== 'no_grant' && decidedBy !== 'no_manifest') return refused;
+  const warnings = claims.flatMap((claim) =>
+    (claim.statements.warnings ?? []).map(({ line, reason }) => ({
+      source: sourceOf(claim),
+      ...lineOf(line),
+      reason,
+    })),
+  );
+  const problems = source.problemsOf(user, app).map((problem) => ({
+    source: problem.source,
+    ...lineOf(problem.line),
+    reason: problem.reason,
+  }));
+  return {
+    ...refused,
+    hints: [...problems, ...warnings].slice(0, MAX_HINTS),
+    yaml: stringify({ permission: { sysData: [{ ...PROVIDER, ops: [key] }] } }),
+  };
+}
+
+function sourceOf({ source, statements }: { source: string; statements: GrantStatements }): string {
+  return statements.file === undefined ? source : `${source}/${statements.file}`;
+}
+
+function lineOf(line: number | undefined): { readonly line?: number } {
+  return line === undefined ? {} : { line };
 }

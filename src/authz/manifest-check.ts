@@ -1,4 +1,5 @@
 import { LineCounter } from 'yaml';
+import { itemsOf } from '../json/json';
 import { type Grant, grantKey, PROVIDER, SECRET_OPERATIONS } from './grant';
 import { dividedGrants, SYSTEM_WORKSPACES } from './grant-approvals';
 import { readManifest, textOf } from './manifest';
@@ -180,8 +181,7 @@ const NEAR_GROUP = 3;
 
 /** Returns the entries whose group was meant to be ours, and is not even that in other letters, which the parser reports. */
 function groupsNearOurs(sysData: unknown): readonly (readonly [index: number, group: string])[] {
-  const entries = Array.isArray(sysData) ? (sysData as readonly unknown[]) : [];
-  return entries.flatMap((entry, index) => {
+  return itemsOf(sysData).flatMap((entry, index) => {
     const group = valueAt(entry, ['group']);
     if (typeof group !== 'string' || group.length > 2 * PROVIDER.group.length) return [];
     const difference = editDistance(group.trim().toLowerCase(), PROVIDER.group);

@@ -1,9 +1,8 @@
-import type { Explanation } from './explanation';
 import { grantSet, type SecretOperation } from './grant';
 import { dividedGrants, SYSTEM_WORKSPACES } from './grant-approvals';
 import { GrantIndex } from './grant-index';
 import { GrantSource, type GrantSourceStatus } from './grant-source';
-import { GrantsService } from './grants.service';
+import { type Explanation, GrantsService } from './grants.service';
 import { type Manifest, parseManifest } from './manifest';
 
 /** Any one: a manifest names none. */

@@ -1,4 +1,3 @@
-import { type ManifestLayout, MASK, layOut, type TopLevelBlock } from './manifest-layout';
 import {
   readYaml,
   requireFewTokens,
@@ -9,8 +8,15 @@ import {
   refusalOf,
 } from './plain-yaml';
 import { isCollection, isMap, isNode, isScalar, LineCounter, type Pair, type YAMLMap } from 'yaml';
-import { APP_NAME, APP_NAME_RULE, type Grant, grantKey } from './grant';
-import { type Region, requirePlain } from './plain-region';
+import { APP_NAME, APP_NAME_RULE, type Grant, grantKey, SERVICE_ACCOUNT_NAME } from './grant';
+import {
+  layOut,
+  type ManifestLayout,
+  MASK,
+  type Region,
+  requirePlain,
+  type TopLevelBlock,
+} from './manifest-layout';
 import { parseSysData, type SysDataGrants, type SysDataWarning } from './sys-data';
 
 export interface ManifestWarning {
@@ -30,7 +36,6 @@ export interface Manifest {
 }
 
 const DEFAULT_SERVICE_ACCOUNT = 'default';
-const SERVICE_ACCOUNT_NAME = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
 
 /** A manifest that is accepted, with the places of what it states. */
 interface ManifestReading {

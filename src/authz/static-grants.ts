@@ -100,13 +100,9 @@ function accountFor({ account }: StaticGrant, user: string | undefined): Service
 function heldBy(grant: StaticGrant, user: string): InstalledApp {
   const account = accountFor(grant, user);
   const { namespace, name: serviceAccount } = account;
-  return { app: appNameOf(account), user, grants: grantsOf(grant), namespace, serviceAccount };
-}
-
-function grantsOf({ workspaces, operations }: StaticGrant): ReadonlySet<string> {
-  return grantSet(
-    workspaces.flatMap((workspace) => operations.map((operation) => ({ operation, workspace }))),
-  );
+  const { workspaces, operations } = grant;
+  const grants = workspaces.flatMap((workspace) => operations.map((operation) => ({ operation, workspace })));
+  return { app: appNameOf(account), user, grants: grantSet(grants), namespace, serviceAccount };
 }
 
 function isSame(one: ServiceAccountName, other: ServiceAccountName): boolean {

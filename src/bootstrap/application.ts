@@ -3,10 +3,10 @@ import type { Express } from 'express';
 import { GrantSource } from '../authz/grant-source';
 import { Drain } from '../http/guards/early-refusals';
 import { type Log, nestLogger } from '../logging/log';
-import { Registration } from '../registration/manifests';
+import { Registration } from '../registration/registered-objects';
 import { SecretStore } from '../secrets/secret-store';
 import { Telemetry } from '../telemetry/telemetry';
-import { DeletionWorker } from '../user-deprovisioning/deletion-worker';
+import { UserDeprovisioning } from '../user-deprovisioning/user-deprovisioning';
 import { Runtime } from './runtime.module';
 
 export const applicationOptions = (log: Log) =>
@@ -14,12 +14,12 @@ export const applicationOptions = (log: Log) =>
 
 /** Serves metrics and the probes on a port of their own, where configured, and returns the port. */
 export async function listenForMetrics(app: NestExpressApplication): Promise<number | undefined> {
-  const worker = app.get(DeletionWorker);
+  const deprovisioning = app.get(UserDeprovisioning);
   const registration = app.get<Registration | undefined>(Registration);
   const service = {
     store: app.get(SecretStore),
     grantSource: app.get(GrantSource),
-    userRemovalsPending: () => worker.pending,
+    userRemovalsPending: () => deprovisioning.pending,
     registrationsFailing: registration && (() => registration.failing()),
   };
   const probes: Express = app.getHttpAdapter().getInstance();

@@ -9,7 +9,7 @@ import { InvalidSettings, type Settings } from '../config/settings';
 import { StrictExpressAdapter } from '../http/server/strict-express.adapter';
 import { KubeConfigUnusable } from '../kubernetes/kubernetes-api';
 import { createLog, type Log, LogDestination, logEvent } from '../logging/log';
-import { Registration } from '../registration/manifests';
+import { Registration } from '../registration/registered-objects';
 import { SecretStore } from '../secrets/secret-store';
 import { EmbeddedStoreUnusable } from '../stores/embedded/embedded-store-unusable';
 import { AddressUnusable } from '../telemetry/metrics-server';

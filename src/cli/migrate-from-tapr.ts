@@ -11,7 +11,7 @@ import type { InfisicalStoreSettings } from '../config/store-settings';
 import { StoreUnavailable } from '../errors/store-errors';
 import { KubeConfigUnusable, KubernetesApi, kubernetesFailureOf } from '../kubernetes/kubernetes-api';
 import { kubeConfigConnection } from '../kubernetes/kube-config';
-import { ObjectLister } from '../kubernetes/object-lister';
+import { ObjectLister } from '../kubernetes/kube-object';
 import { createLog, type LogEvent } from '../logging/log';
 import {
   HELP,

@@ -8,35 +8,25 @@ import { StaticCallers } from '../authz/static-grants';
 import { factory, Runtime } from '../bootstrap/runtime.module';
 import type { Settings } from '../config/settings';
 import { ServiceProblems } from '../http/controllers/health.controller';
-import type { InformerDeps } from '../kubernetes/informer-options';
+import type { InformerDeps } from '../kubernetes/informer';
 import type { WatchedNamespaceOwners } from '../kubernetes/watched-namespace-owners';
 import { Telemetry } from '../telemetry/telemetry';
 import { Clock, MonotonicTime } from '../time/clock';
-import { namedFeed, type OpenGrantFeed } from './kubernetes/grant-feed';
 import type { WatchedGrantApprovals } from './kubernetes/watched-grant-approvals';
 
-/** What the cluster is asked for; without one, nobody can be proven by it. */
-export abstract class Cluster {
-  /** Undefined without a cluster. */
-  abstract readonly informerDeps: InformerDeps | undefined;
-  abstract readonly peerVerifier: PeerVerifier;
-  abstract readonly serviceAccounts: ServiceAccountAuthenticator | undefined;
-  abstract readonly users: UserPresence | undefined;
-  abstract readonly namespaces: WatchedNamespaceOwners | undefined;
+/** What the cluster is asked for; as it is made here, there is none, and nobody can be proven by it. */
+export class Cluster {
+  readonly informerDeps: InformerDeps | undefined;
+  readonly peerVerifier: PeerVerifier = new NoPeerVerifier();
+  readonly serviceAccounts: ServiceAccountAuthenticator | undefined;
+  readonly namespaces: WatchedNamespaceOwners | undefined;
   /** Undefined where nothing needs to be approved. */
-  abstract readonly approvals: WatchedGrantApprovals | undefined;
-  abstract close(): Promise<void>;
+  readonly approvals: WatchedGrantApprovals | undefined;
+
+  async close(): Promise<void> {}
 }
 
-export const NO_CLUSTER: Cluster = {
-  informerDeps: undefined,
-  peerVerifier: new NoPeerVerifier(),
-  serviceAccounts: undefined,
-  users: undefined,
-  namespaces: undefined,
-  approvals: undefined,
-  close: () => Promise.resolve(),
-};
+export const NO_CLUSTER = new Cluster();
 
 async function openCluster(
   { settings: { grants }, log }: Runtime,
@@ -74,13 +64,13 @@ async function openGrantSource(
     ...SYSTEM_WORKSPACES,
     ...staticGrants.flatMap(({ workspaces }) => workspaces),
   ]);
-  const feeds: OpenGrantFeed[] = [olaresFeed({ permissions, reservedWorkspaces, ...olares })];
+  const feeds = [olaresFeed({ permissions, reservedWorkspaces, ...olares })];
   if (namespaces !== undefined && approvals !== undefined) {
     const { manifestFeed } = await import('./kubernetes/manifest-feed.js');
     feeds.push(manifestFeed({ owners: namespaces, approvals, reservedWorkspaces }));
   }
-  if (staticGrants.length > 0) feeds.push(namedFeed('STATIC_GRANTS'));
-  const source = await KubernetesGrantSource.open(informerDeps, maxAgeMs, feeds);
+  const others = staticGrants.length > 0 ? ['STATIC_GRANTS'] : [];
+  const source = await KubernetesGrantSource.open(informerDeps, maxAgeMs, feeds, others);
   const unfit = (): readonly string[] => unfitFor(settings, source.status().olares);
   for (const problem of unfit()) log('warn', 'settings_problem', { problem });
   problems.add(unfit);
@@ -121,7 +111,7 @@ function staticCallersOf(
     factory(PeerVerifier, [Cluster], (cluster) => cluster.peerVerifier),
     factory(ServiceAccountAuthenticator, [Cluster], (cluster) => cluster.serviceAccounts),
     factory(StaticCallers, [Runtime, PeerVerifier, ServiceAccountAuthenticator], staticCallersOf),
-    factory(UserPresence, [Cluster], (cluster) => cluster.users),
+    factory(UserPresence, [Cluster], (cluster) => cluster.namespaces),
   ],
   exports: [
     Cluster,

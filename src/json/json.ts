@@ -35,3 +35,8 @@ export function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
 export function ownField(value: unknown, name: string): unknown {
   return Object.hasOwn(fieldsOf(value), name) ? fieldsOf(value)[name] : undefined;
 }
+
+/** Returns the items of what somebody else sent; none where it is no list. */
+export function itemsOf(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? (value as readonly unknown[]) : [];
+}

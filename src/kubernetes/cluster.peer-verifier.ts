@@ -7,10 +7,10 @@ import {
   canonicalAddress,
 } from '../authn/peer-verifier';
 import type { ServiceAccountReviewer } from '../authn/service-account.authenticator';
+import { fieldsOf, itemsOf, ownField } from '../json/json';
 import { type KubeObject, namespaceInKey } from './kube-object';
-import { Informer } from './informer';
-import type { InformerDeps } from './informer-options';
-import { type PodSelection, WatchedPods } from './watched-pods';
+import { Informer, type InformerDeps } from './informer';
+import { canonicalAddresses, USER, WatchedPods } from './watched-pods';
 
 export interface ClusterPeerOptions {
   /** ServiceAccounts that may speak for users, e.g. of a proxy. */
@@ -28,7 +28,6 @@ export interface ClusterPeerOptions {
 }
 
 const SERVICE = 'system-server';
-const USER = '<user>';
 
 /**
  * Verifies peers with the cluster: by the EndpointSlices of each user's system-server, by the pods of the configured
@@ -48,7 +47,7 @@ export class ClusterPeerVerifier extends PeerVerifier {
     super();
     const { trusted, eventSenders, settings, statics } = options;
     const accounts = [...trusted, ...eventSenders, ...settings, ...statics];
-    this.pods = new WatchedPods(accounts.map(podsOf), options.maxAgeMs, deps);
+    this.pods = new WatchedPods(accounts, options.maxAgeMs, deps);
     this.slices = new Informer(
       {
         path: '/apis/discovery.k8s.io/v1/endpointslices',
@@ -148,27 +147,10 @@ export class ClusterPeerVerifier extends PeerVerifier {
   }
 }
 
-/** Selects the pods of an account; in all namespaces where its namespace depends on the user, since users come and go. */
-function podsOf({ namespace, name }: ServiceAccountName): PodSelection {
-  return namespace.includes(USER) ? { serviceAccount: name } : { namespace };
-}
-
-interface Endpoint {
-  readonly addresses?: unknown;
-  readonly conditions?: { readonly ready?: unknown } | null;
-}
-
 /** Returns the addresses of ready pods; an unset condition means ready. A terminating pod may lose its address any moment. */
 function addressesIn({ body }: KubeObject): ReadonlySet<string> {
-  const endpoints: unknown = body['endpoints'];
-  const found = new Set<string>();
-  for (const endpoint of Array.isArray(endpoints) ? (endpoints as readonly (Endpoint | null)[]) : []) {
-    const { addresses, conditions } = endpoint ?? {};
-    if (conditions?.ready === false || !Array.isArray(addresses)) continue;
-    for (const address of addresses as readonly unknown[]) {
-      const canonical = typeof address === 'string' ? canonicalAddress(address) : undefined;
-      if (canonical !== undefined) found.add(canonical);
-    }
-  }
-  return found;
+  const ready = itemsOf(body['endpoints'])
+    .map(fieldsOf)
+    .filter(({ conditions }) => ownField(conditions, 'ready') !== false);
+  return new Set(ready.flatMap(({ addresses }) => canonicalAddresses(itemsOf(addresses))));
 }

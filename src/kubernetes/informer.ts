@@ -1,9 +1,36 @@
-import { AgeAlarm, SyncErrors } from './sync-errors';
-import { BackOff } from '../concurrency/back-off';
-import { ObjectLister } from './object-lister';
-import { isOlder, objectKeyOf, readEvent } from './kube-object';
-import { kubernetesFailureOf, KubernetesFailure } from './kubernetes-api';
-import type { InformerDeps, LastingSyncError, ObservedWatch, InformerOptions } from './informer-options';
+import type { LogEvent } from '../logging/log';
+import type { MonotonicTime } from '../time/clock';
+import { isOlder, type ListOptions, objectKeyOf, ObjectLister, readEvent } from './kube-object';
+import { type KubernetesApi, KubernetesFailure, kubernetesFailureOf } from './kubernetes-api';
+import { AgeAlarm, type ObservedWatch, SyncErrors, type WatchObserver } from './sync-errors';
+
+export interface InformerOptions<T> extends ListOptions<T> {
+  /** A kind that the cluster does not have (404) counts as listed and empty; it may be installed later. */
+  readonly absentIsEmpty?: boolean;
+  /**
+   * Called in the same synchronous step in which the mirror changes. A list calls it only for objects whose value is not
+   * deeply equal to the previous one.
+   */
+  readonly onPut?: (key: string, value: T) => void;
+  readonly onRemoved?: (key: string) => void;
+  /** Called after each complete list and its puts and removals. */
+  readonly onListed?: () => void;
+  /** Called after each failure, before the pause that follows. */
+  readonly onFailed?: () => void;
+  /** Called when the mirror has become older than `maxAgeMs`, and when it is synced again. Without it, both are logged. */
+  readonly onOutdated?: (isOutdated: boolean) => void;
+}
+
+export interface InformerDeps {
+  readonly api: KubernetesApi;
+  readonly time: MonotonicTime;
+  readonly log: LogEvent;
+  /** Returns a number from 0 up to 1. */
+  readonly random?: () => number;
+  readonly watches?: WatchObserver;
+  /** How old the mirror may get before it no longer counts; GRANTS_MAX_AGE_S. */
+  readonly maxAgeMs?: number;
+}
 
 /** The server is asked to end a watch after this time. */
 const WATCH_MS = 30_000;
@@ -18,11 +45,8 @@ const CONFIRM_WITHIN_MS = 120_000;
 /** After this time there is a list, whatever the watches deliver. */
 const RELIST_AFTER_MS = 600_000;
 const DEFAULT_MAX_AGE_MS = 600_000;
-const BACK_OFF = { firstMs: 1_000, maxMs: 15_000 };
 /** A kind that the cluster does not have is asked for again after this time. */
 const ABSENT_RETRY_MS = 15_000;
-/** The longest back-off while the server does not answer, or fails itself: its return must not be missed. */
-const MAX_BACK_OFF_IN_OUTAGE_MS = 3_000;
 
 /**
  * Mirrors one collection of the API server: a full list, then watches, each of which resumes where the last one ended
@@ -32,6 +56,7 @@ const MAX_BACK_OFF_IN_OUTAGE_MS = 3_000;
  * docs/decisions/0004-kubernetes-watch.md says why the informer of the client library is not used.
  */
 export class Informer<T> implements ObservedWatch {
+  readonly path: string;
   private objects = new Map<string, T>();
   private version: string | undefined;
   private syncedAtMs: number | undefined;
@@ -40,11 +65,8 @@ export class Informer<T> implements ObservedWatch {
   private resumable = false;
   private running: Promise<void> | undefined;
   private listTookMs = 0;
-  private answered = true;
-  private readonly confirmWithinMs: number;
   private readonly ageAlarm: AgeAlarm;
   private readonly stopping = new AbortController();
-  private readonly backOff: BackOff;
   private readonly lister: ObjectLister<T>;
   private readonly syncErrors: SyncErrors;
   private settleFirst: () => void = () => undefined;
@@ -56,10 +78,9 @@ export class Informer<T> implements ObservedWatch {
     private readonly deps: InformerDeps,
   ) {
     const { maxAgeMs = DEFAULT_MAX_AGE_MS, time } = deps;
-    this.confirmWithinMs = Math.min(CONFIRM_WITHIN_MS, maxAgeMs / 2);
+    this.path = options.path;
     const onOutdated = options.onOutdated ?? ((isOutdated) => this.logOutdated(isOutdated));
     this.ageAlarm = new AgeAlarm(maxAgeMs, time, () => this.ageMs(), onOutdated);
-    this.backOff = new BackOff({ ...BACK_OFF, random: deps.random ?? Math.random });
     this.lister = new ObjectLister(options, deps.api);
     this.syncErrors = new SyncErrors(options.path, deps);
   }
@@ -83,16 +104,16 @@ export class Informer<T> implements ObservedWatch {
     return this.syncedAtMs !== undefined;
   }
 
-  get path(): string {
-    return this.options.path;
-  }
-
   get up(): boolean {
     return this.listed && this.syncError === undefined;
   }
 
   get size(): number {
     return this.objects.size;
+  }
+
+  keys(): Iterable<string> {
+    return this.objects.keys();
   }
 
   get(key: string): T | undefined {
@@ -104,7 +125,7 @@ export class Informer<T> implements ObservedWatch {
     return this.syncErrors.message;
   }
 
-  get lasting(): LastingSyncError | undefined {
+  get lasting(): ObservedWatch['lasting'] {
     return this.syncErrors.lasting;
   }
 
@@ -123,8 +144,11 @@ export class Informer<T> implements ObservedWatch {
 
   /** Lists where that is necessary, then watches once; returns how long to wait before the next time. */
   private async listAndWatch(signal: AbortSignal): Promise<number> {
-    const { time } = this.deps;
-    const mustList = this.mustList();
+    const { time, maxAgeMs = DEFAULT_MAX_AGE_MS } = this.deps;
+    const confirmWithinMs = Math.min(CONFIRM_WITHIN_MS, maxAgeMs / 2);
+    const sinceListMs = time.nowMs() - this.listedAtMs;
+    const mustList =
+      !this.resumable || this.ageMs() + WATCH_MS > confirmWithinMs || sinceListMs > RELIST_AFTER_MS;
     let watchingSinceMs: number | undefined;
     try {
       if (mustList) await this.list(signal);
@@ -141,10 +165,9 @@ export class Informer<T> implements ObservedWatch {
       const lastedMs = watchingSinceMs === undefined ? 0 : time.nowMs() - watchingSinceMs;
       // The mirror is outdated and the server answers: list at once.
       if (failure.gone && (!mustList || lastedMs >= SHORT_WATCH_MS)) return 0;
-      const waitMs = this.waitMsAfter(failure);
       const refused = failure.status !== undefined && lastedMs < SHORT_WATCH_MS;
       const what = watchingSinceMs === undefined ? 'list' : refused ? 'refused watch' : 'watch';
-      this.syncErrors.failed(failure, what, waitMs);
+      const waitMs = this.syncErrors.failed(failure, what, this.listTookMs);
       this.options.onFailed?.();
       return waitMs;
     } finally {
@@ -152,28 +175,13 @@ export class Informer<T> implements ObservedWatch {
     }
   }
 
-  private mustList(): boolean {
-    const sinceListMs = this.deps.time.nowMs() - this.listedAtMs;
-    return !this.resumable || this.ageMs() + WATCH_MS > this.confirmWithinMs || sinceListMs > RELIST_AFTER_MS;
-  }
-
-  private waitMsAfter({ status, retryAfterMs }: KubernetesFailure): number {
-    // A server that answers again is not delayed by the back-off of its outage.
-    if (status !== undefined && !this.answered) this.backOff.reset();
-    this.answered = status !== undefined;
-    const isOutage = status === undefined || status === 429 || status >= 500;
-    const maxMs = isOutage ? MAX_BACK_OFF_IN_OUTAGE_MS : BACK_OFF.maxMs;
-    // Each refused watch means another list: lists must not take more than half of the time.
-    return Math.max(this.backOff.nextMs(retryAfterMs, maxMs), this.listTookMs);
-  }
-
   private async list(signal: AbortSignal): Promise<void> {
     const startedMs = this.deps.time.nowMs();
     const { objects, version } = await this.lister.list(this.objects, signal);
-    const [{ path }, had] = [this, this.version];
+    const had = this.version ?? '';
     this.adopt(objects, version, startedMs);
-    if (had !== undefined && isOlder(version, had))
-      this.deps.log('warn', 'kubernetes_went_back', { path, had, has: version });
+    if (isOlder(version, had))
+      this.deps.log('warn', 'kubernetes_went_back', { path: this.path, had, has: version });
   }
 
   private adopt(objects: Map<string, T>, version: string | undefined, startedMs: number): void {
@@ -193,20 +201,20 @@ export class Informer<T> implements ObservedWatch {
   /** Watches until the server ends the watch; returns how long to wait before the next one. */
   private async watch(version: string, signal: AbortSignal): Promise<number> {
     const startedMs = this.deps.time.nowMs();
+    const { path, labelSelector, fieldSelector } = this.options;
     const query = {
       watch: 'true',
       allowWatchBookmarks: 'true',
       resourceVersion: version,
       timeoutSeconds: String(WATCH_MS / 1000),
-      ...this.lister.selection,
+      labelSelector,
+      fieldSelector,
     };
-    await this.deps.api.watch(
-      { method: 'GET', path: this.options.path, query, timeoutMs: WATCH_MS + GRACE_MS, signal },
-      (line) => this.apply(line),
-    );
+    const call = { method: 'GET', path, query, timeoutMs: WATCH_MS + GRACE_MS, signal } as const;
+    await this.deps.api.watch(call, (line) => this.apply(line));
     const lastedMs = this.deps.time.nowMs() - startedMs;
-    if (lastedMs < SHORT_WATCH_MS) return this.backOff.nextMs();
-    this.recovered();
+    if (lastedMs < SHORT_WATCH_MS) return this.syncErrors.waitMsAfterShortWatch();
+    this.syncErrors.recovered();
     this.resumable = lastedMs >= WATCH_MS - EARLY_MS;
     return 0;
   }
@@ -217,18 +225,16 @@ export class Informer<T> implements ObservedWatch {
     const { version } = event.type === 'bookmark' ? event : event.object;
     if (isOlder(version, this.version ?? '')) throw new KubernetesFailure('WentBack', 410);
     this.version = version;
-    if (event.type === 'put') {
-      const { object } = event;
-      const key = objectKeyOf(object.namespace, object.name);
-      const value = this.options.read(object);
-      this.objects.set(key, value);
-      this.options.onPut?.(key, value);
-    } else if (event.type === 'removed') {
+    if (event.type !== 'bookmark') {
       const key = objectKeyOf(event.object.namespace, event.object.name);
-      if (this.objects.delete(key)) this.options.onRemoved?.(key);
+      if (event.type === 'put') {
+        const value = this.options.read(event.object);
+        this.objects.set(key, value);
+        this.options.onPut?.(key, value);
+      } else if (this.objects.delete(key)) this.options.onRemoved?.(key);
     }
     this.synced(this.deps.time.nowMs());
-    this.recovered();
+    this.syncErrors.recovered();
   }
 
   private synced(atMs: number): void {
@@ -240,11 +246,5 @@ export class Informer<T> implements ObservedWatch {
     const { path } = this;
     if (isOutdated) this.deps.log('error', 'kubernetes_outdated', { path, reason: this.syncError });
     else this.deps.log('info', 'kubernetes_outdated_ended', { path });
-  }
-
-  /** Ends the failures: a watch works. */
-  private recovered(): void {
-    this.backOff.reset();
-    this.syncErrors.recovered();
   }
 }

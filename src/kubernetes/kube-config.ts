@@ -23,12 +23,12 @@ const SERVICE_ACCOUNT_DIR = '/var/run/secrets/kubernetes.io/serviceaccount';
 
 interface ClusterAccess {
   readonly server: string;
-  readonly serverName?: string;
+  readonly serverName?: string | undefined;
   readonly isVerified: boolean;
-  readonly ca?: Source;
-  readonly cert?: Source;
-  readonly key?: Source;
-  readonly token?: Source;
+  readonly ca?: Source | undefined;
+  readonly cert?: Source | undefined;
+  readonly key?: Source | undefined;
+  readonly token?: Source | undefined;
 }
 
 /**
@@ -133,24 +133,11 @@ function clusterAccess(cluster: KubeConfigEntry): ClusterAccess {
   if (ca !== undefined && !isVerified) {
     throw cluster.wrong('insecure-skip-tls-verify', 'and certificate-authority do not go together');
   }
-  return {
-    server,
-    isVerified,
-    ...(serverName !== undefined && { serverName }),
-    ...(ca !== undefined && { ca }),
-  };
+  return { server, isVerified, serverName, ca };
 }
 
-const UNSUPPORTED_OF_USERS = [
-  'exec',
-  'auth-provider',
-  'username',
-  'password',
-  'as',
-  'as-uid',
-  'as-groups',
-  'as-user-extra',
-];
+const IMPERSONATION = ['as', 'as-uid', 'as-groups', 'as-user-extra'];
+const UNSUPPORTED_OF_USERS = ['exec', 'auth-provider', 'username', 'password', ...IMPERSONATION];
 
 function userAccess(user: KubeConfigEntry): Pick<ClusterAccess, 'cert' | 'key' | 'token'> {
   user.refuse(UNSUPPORTED_OF_USERS, 'use a token, a tokenFile or a client certificate');
@@ -158,11 +145,7 @@ function userAccess(user: KubeConfigEntry): Pick<ClusterAccess, 'cert' | 'key' |
   if ((cert === undefined) !== (key === undefined)) {
     throw user.wrong('client-certificate', 'and client-key must both be given');
   }
-  const [token, tokenFile] = [user.text('token'), user.path('tokenFile')];
-  return {
-    ...(cert !== undefined && { cert }),
-    ...(key !== undefined && { key }),
-    ...(token !== undefined && { token: { data: token } }),
-    ...(tokenFile !== undefined && { token: { file: tokenFile } }),
-  };
+  const [data, file] = [user.text('token'), user.path('tokenFile')];
+  const token = file !== undefined ? { file } : data !== undefined ? { data } : undefined;
+  return { cert, key, token };
 }

@@ -1,4 +1,7 @@
-import { KubernetesFailure } from './kubernetes-api';
+import { setImmediate } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
+import { ownField } from '../json/json';
+import { type KubernetesApi, KubernetesFailure, kubernetesFailureOf } from './kubernetes-api';
 
 const NUMBER = /^\d{1,20}$/;
 
@@ -10,23 +13,10 @@ export interface KubeObject {
   readonly body: Readonly<Record<string, unknown>>;
 }
 
-export interface ObjectPage {
-  readonly objects: readonly KubeObject[];
-  readonly version: string;
-  /** Where the next page begins; undefined on the last one. */
-  readonly next: string | undefined;
-}
-
-export interface ObjectEvent {
-  readonly type: 'put' | 'removed';
-  readonly object: KubeObject;
-}
-
-/** A `BOOKMARK` event: nothing happened up to this version. */
-export interface Bookmark {
-  readonly type: 'bookmark';
-  readonly version: string;
-}
+/** What a watch tells; after a bookmark, nothing happened up to this version. */
+type ObjectEvent =
+  | { readonly type: 'put' | 'removed'; readonly object: KubeObject }
+  | { readonly type: 'bookmark'; readonly version: string };
 
 /** Compares versions where they are numbers, as those of every API server are; else returns false. */
 export function isOlder(version: string, than: string): boolean {
@@ -43,8 +33,26 @@ export function namespaceInKey(key: string): string {
   return key.slice(0, key.indexOf('/'));
 }
 
-/** Parses one page of a list. @throws KubernetesFailure */
-export function readPage(answer: unknown): ObjectPage {
+/** True for an object that only a finalizer still holds. */
+export function isBeingDeleted({ body }: KubeObject): boolean {
+  return ownField(body['metadata'], 'deletionTimestamp') !== undefined;
+}
+
+/** Returns when an object was created, in milliseconds since the epoch; 0 where that is not known. */
+export function createdAtMs({ body }: KubeObject): number {
+  return Date.parse(String(ownField(body['metadata'], 'creationTimestamp'))) || 0;
+}
+
+export function labelOf({ body }: KubeObject, name: string): unknown {
+  return ownField(ownField(body['metadata'], 'labels'), name);
+}
+
+export function annotationOf({ body }: KubeObject, name: string): unknown {
+  return ownField(ownField(body['metadata'], 'annotations'), name);
+}
+
+/** Parses one page of a list; `next` is where the next one begins, undefined on the last one. @throws KubernetesFailure */
+function readPage(answer: unknown) {
   const { metadata, items } = recordOf(answer);
   const { resourceVersion, continue: next } = recordOf(metadata);
   // A Go server writes an empty list as null.
@@ -58,7 +66,7 @@ export function readPage(answer: unknown): ObjectPage {
 }
 
 /** Parses one event of a watch. @throws KubernetesFailure, for an `ERROR` event the one that it states */
-export function readEvent(line: unknown): ObjectEvent | Bookmark {
+export function readEvent(line: unknown): ObjectEvent {
   const { type, object } = recordOf(line);
   switch (type) {
     case 'ADDED':
@@ -96,4 +104,90 @@ function isVersion(value: unknown): value is string {
 function recordOf(value: unknown): Readonly<Record<string, unknown>> {
   if (typeof value === 'object' && value !== null) return value as Record<string, unknown>;
   throw new KubernetesFailure('MalformedAnswer');
+}
+
+const PAGE_SIZE = 500;
+const PAGE_TIMEOUT_MS = 30_000;
+/** After this time other work of the event loop gets a chance. */
+const READ_AT_ONCE_MS = 10;
+
+/** What is listed, and watched. */
+export interface ListOptions<T> {
+  /** Such as `/apis/sys.bytetrade.io/v1alpha1/applicationpermissions`, for all namespaces. */
+  readonly path: string;
+  readonly labelSelector?: string;
+  readonly fieldSelector?: string;
+  /** A larger page of a list is asked for again with fewer objects, so that objects of strangers cannot fill our memory. */
+  readonly maxPageBytes?: number;
+  /** Returns the part of an object that is needed, so that the rest of 100,000 objects is not held. It must not throw. */
+  readonly read: (object: KubeObject) => T;
+}
+
+/** Lists a collection page by page, completely or not at all: half a list would revoke the other half. */
+export class ObjectLister<T> {
+  /** False after a list took so long that a later page was Gone: the next one is asked for in one piece. */
+  private paged = true;
+  /** Smaller once a page was too large. */
+  private pageSize = PAGE_SIZE;
+
+  constructor(
+    private readonly options: ListOptions<T>,
+    private readonly api: KubernetesApi,
+  ) {}
+
+  /**
+   * Reads every object again: after a backup was restored, an equal version may have other content.
+   * @param before the previous values, which are reused where they are deeply equal
+   * @throws KubernetesFailure
+   */
+  async list(
+    before: ReadonlyMap<string, T>,
+    signal?: AbortSignal,
+  ): Promise<{ readonly objects: Map<string, T>; readonly version: string }> {
+    this.pageSize = PAGE_SIZE;
+    const objects = new Map<string, T>();
+    let next: string | undefined;
+    for (;;) {
+      const page = readPage(await this.page(next, signal));
+      let readingSinceMs = performance.now();
+      for (const object of page.objects) {
+        if (performance.now() - readingSinceMs > READ_AT_ONCE_MS) {
+          await setImmediate();
+          readingSinceMs = performance.now();
+        }
+        const key = objectKeyOf(object.namespace, object.name);
+        const [known, value] = [before.get(key), this.options.read(object)];
+        objects.set(key, known !== undefined && isDeepStrictEqual(known, value) ? known : value);
+      }
+      next = page.next;
+      if (next === undefined) {
+        this.paged = true;
+        return { objects, version: page.version };
+      }
+    }
+  }
+
+  private async page(next: string | undefined, signal: AbortSignal | undefined): Promise<unknown> {
+    const { path, labelSelector, fieldSelector, maxPageBytes: maxBytes } = this.options;
+    for (;;) {
+      const limit = this.paged ? String(this.pageSize) : undefined;
+      const query = { labelSelector, fieldSelector, limit, continue: next };
+      try {
+        return await this.api.send({
+          method: 'GET',
+          path,
+          query,
+          timeoutMs: PAGE_TIMEOUT_MS,
+          signal,
+          maxBytes,
+        });
+      } catch (error: unknown) {
+        const failure = kubernetesFailureOf(error);
+        if (next !== undefined && failure.gone) this.paged = false;
+        if (failure.reason !== 'TooLarge' || (this.paged && this.pageSize === 1)) throw error;
+        if (this.paged) this.pageSize = Math.ceil(this.pageSize / 8);
+        this.paged = true;
+      }
+    }
+  }
 }

@@ -2,6 +2,7 @@ import { request as httpsRequest, type RequestOptions } from 'node:https';
 import { StringDecoder } from 'node:string_decoder';
 import { type ClientRequest, type IncomingMessage, request as httpRequest } from 'node:http';
 import { errorCodeOf } from '../errors/domain-error';
+import { itemsOf, ownField } from '../json/json';
 import type { MonotonicTime } from '../time/clock';
 
 /** The address of the API server, and what every request to it needs: CA, certificates, our own token. */
@@ -13,15 +14,16 @@ export interface ApiConnection {
 }
 
 export interface ApiCall {
-  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
   readonly path: string;
-  readonly query?: Readonly<Record<string, string>>;
+  /** Without those that are undefined. */
+  readonly query?: Readonly<Record<string, string | undefined>>;
   readonly body?: unknown;
   /** For the whole call, including its answer. */
   readonly timeoutMs: number;
   /** A larger answer fails with `TooLarge`; 256 MiB where it is not stated. */
-  readonly maxBytes?: number;
-  readonly signal?: AbortSignal;
+  readonly maxBytes?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** A host that is down may drop our packets silently; the next attempt finds it when it is back. */
@@ -39,16 +41,15 @@ export class KubernetesApi {
   ) {}
 
   /** Returns the parsed answer. A PATCH is a JSON merge patch. @throws KubernetesFailure */
-  send(call: ApiCall): Promise<unknown> {
-    const { maxBytes = MAX_ANSWER_BYTES } = call;
-    return this.execute(call, async (answer) => parseJson(await textOf(answer, maxBytes)));
+  async send(call: ApiCall): Promise<unknown> {
+    return (await this.sendDated(call)).body;
   }
 
   /** Returns the parsed answer, and what the server's own clock said; undefined where it says nothing. @throws KubernetesFailure */
   sendDated(call: ApiCall): Promise<{ readonly body: unknown; readonly dateMs: number | undefined }> {
     return this.execute(call, async (answer) => {
       const dateMs = Date.parse(answer.headers.date ?? '');
-      const body = parseJson(await textOf(answer, MAX_ANSWER_BYTES));
+      const body = parseJson(await textOf(answer, call.maxBytes ?? MAX_ANSWER_BYTES));
       return { body, dateMs: Number.isNaN(dateMs) ? undefined : dateMs };
     });
   }
@@ -91,7 +92,8 @@ export class KubernetesApi {
 
   private async open(call: ApiCall, signal: AbortSignal, timeOut: () => void): Promise<IncomingMessage> {
     const url = new URL(`${this.connection.server}${call.path}`);
-    for (const [name, value] of Object.entries(call.query ?? {})) url.searchParams.set(name, value);
+    for (const [name, value] of Object.entries(call.query ?? {}))
+      if (value !== undefined) url.searchParams.set(name, value);
     const options = this.connection.options();
     const body = call.body === undefined ? undefined : JSON.stringify(call.body);
     const contentType = call.method === 'PATCH' ? 'application/merge-patch+json' : 'application/json';
@@ -176,7 +178,7 @@ const MAX_RETRY_AFTER_S = 60;
 
 /** @param answer a parsed `Status` object, or something else */
 function refusedWith(status: number, answer: unknown, retryAfter?: string): KubernetesFailure {
-  const reason = typeof answer === 'object' && answer !== null && 'reason' in answer ? answer.reason : '';
+  const reason = ownField(answer, 'reason');
   const word = typeof reason === 'string' && WORD.test(reason) ? reason : 'Refused';
   const retryAfterMs = /^\d{1,4}$/.test(retryAfter ?? '')
     ? Math.min(Number(retryAfter), MAX_RETRY_AFTER_S) * 1000
@@ -186,10 +188,8 @@ function refusedWith(status: number, answer: unknown, retryAfter?: string): Kube
 
 /** Returns the first field that a 422 names. */
 function refusedField(answer: unknown): string | undefined {
-  const { details } = answer as { readonly details?: { readonly causes?: unknown } | null };
-  const causes: unknown = details?.causes;
-  const [first] = Array.isArray(causes) ? (causes as readonly unknown[]) : [];
-  const field = typeof first === 'object' && first !== null && 'field' in first ? first.field : undefined;
+  const [first] = itemsOf(ownField(ownField(answer, 'details'), 'causes'));
+  const field = ownField(first, 'field');
   return typeof field === 'string' && FIELD.test(field) ? field : undefined;
 }
 

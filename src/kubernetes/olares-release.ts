@@ -1,5 +1,5 @@
-import type { InformerDeps } from './informer-options';
-import { readPage, type KubeObject } from './kube-object';
+import type { InformerDeps } from './informer';
+import { annotationOf, type KubeObject, labelOf, ObjectLister } from './kube-object';
 import { type KubernetesFailure, kubernetesFailureOf } from './kubernetes-api';
 
 /** Which Olares a cluster runs, as far as it matters for grants: from 1.12.1 on it makes no ApplicationPermissions. */
@@ -11,8 +11,6 @@ const ANNOTATION = 'provider-registry-ref';
 /** The value of label `app.kubernetes.io/managed-by` on what this service makes itself. */
 const OURS = 'olares-secret-provider';
 
-const PAGE_SIZE = '500';
-const TIMEOUT_MS = 30_000;
 /** How soon it is asked again: after a failure, and for an upgrade or for rights that we did not have. */
 const RETRY_MS = 5_000;
 const AGAIN_MS = 600_000;
@@ -70,7 +68,9 @@ export class OlaresReleaseProbe {
   /** Returns how long to wait before the next time. */
   private async ask(signal: AbortSignal): Promise<number> {
     try {
-      this.settle((await this.hasAnnotatedRole(signal)) ? 'since-1.12.1' : 'up-to-1.12.0');
+      const roles = new ObjectLister({ path: CLUSTER_ROLES, read: isOfOlares }, this.deps.api);
+      const { objects } = await roles.list(new Map(), signal);
+      this.settle([...objects.values()].includes(true) ? 'since-1.12.1' : 'up-to-1.12.0');
       return AGAIN_MS;
     } catch (error: unknown) {
       const failure = kubernetesFailureOf(error);
@@ -86,26 +86,12 @@ export class OlaresReleaseProbe {
     [this.found, this.hasAnswer] = [release, true];
     if (isNew) this.onChange();
   }
-
-  private async hasAnnotatedRole(signal: AbortSignal): Promise<boolean> {
-    let next: string | undefined;
-    do {
-      const query = { limit: PAGE_SIZE, ...(next !== undefined && { continue: next }) };
-      const call = { method: 'GET', path: CLUSTER_ROLES, query, timeoutMs: TIMEOUT_MS, signal } as const;
-      const page = readPage(await this.deps.api.send(call));
-      if (page.objects.some(isOfOlares)) return true;
-      ({ next } = page);
-    } while (next !== undefined);
-    return false;
-  }
 }
 
-function isOfOlares({ body }: KubeObject): boolean {
-  const { annotations, labels } = body['metadata'] as {
-    readonly annotations?: Readonly<Record<string, unknown>> | null;
-    readonly labels?: Readonly<Record<string, unknown>> | null;
-  };
-  return annotations?.[ANNOTATION] !== undefined && labels?.['app.kubernetes.io/managed-by'] !== OURS;
+function isOfOlares(role: KubeObject): boolean {
+  return (
+    annotationOf(role, ANNOTATION) !== undefined && labelOf(role, 'app.kubernetes.io/managed-by') !== OURS
+  );
 }
 
 /** A server that refuses us will go on doing so; anything else may pass. */

@@ -1,18 +1,16 @@
 import { type Clock, type MonotonicTime, SystemMonotonicTime } from '../time/clock';
 import { IdentityDependency, type IdentityDependencyObserver } from '../authn/identity-dependency';
-import type { PeerVerifier, ServiceAccountName } from '../authn/peer-verifier';
-import type { UserPresence } from '../authn/user-token.verifier';
+import type { ServiceAccountName } from '../authn/peer-verifier';
 import { ServiceAccountAuthenticator } from '../authn/service-account.authenticator';
 import type { LogEvent } from '../logging/log';
 import { ClusterPeerVerifier } from './cluster.peer-verifier';
 import { kubeConfigConnection, type KubeEnvironment } from './kube-config';
 import { KubernetesApi } from './kubernetes-api';
 import { TokenReviewer } from './token-reviewer';
-import type { InformerDeps, WatchObserver } from './informer-options';
-import { SyncProblems } from './sync-errors';
+import { SyncProblems, type WatchObserver } from './sync-errors';
 import { WatchedNamespaceOwners } from './watched-namespace-owners';
 
-export interface ClusterOptions {
+interface ClusterOptions {
   readonly environment: KubeEnvironment;
   readonly audience: string;
   readonly trustedServiceAccounts: readonly ServiceAccountName[];
@@ -24,19 +22,7 @@ export interface ClusterOptions {
   readonly maxAgeMs: number;
 }
 
-export interface OpenedCluster {
-  /** For further informers, and for calls by its `api`. */
-  readonly informerDeps: InformerDeps;
-  readonly serviceAccounts: ServiceAccountAuthenticator;
-  readonly peerVerifier: PeerVerifier;
-  readonly users: UserPresence;
-  readonly namespaces: WatchedNamespaceOwners;
-  /** Returns the problems of the watches and the reviews that an operator should fix, one sentence each. */
-  readonly problems: () => readonly string[];
-  readonly close: () => Promise<void>;
-}
-
-export interface ClusterObservers {
+interface ClusterObservers {
   readonly watches?: WatchObserver | undefined;
   readonly dependencies?: IdentityDependencyObserver | undefined;
 }
@@ -48,7 +34,7 @@ export function openCluster(
   log: LogEvent,
   { watches, dependencies }: ClusterObservers = {},
   time: MonotonicTime = new SystemMonotonicTime(),
-): OpenedCluster {
+) {
   const { audience, maxAgeMs, systemServerProof, trustedServiceAccounts: trusted } = options;
   const { systemEventServiceAccounts: eventSenders, settingsServiceAccounts: settings } = options;
   const statics = options.staticGrants.map(({ account }) => account);
@@ -64,11 +50,12 @@ export function openCluster(
     informerDeps,
   );
   return {
+    /** For further informers, and for calls by its `api`. */
     informerDeps,
     serviceAccounts: new ServiceAccountAuthenticator(reviewer, owners),
     peerVerifier,
-    users: owners,
     namespaces: owners,
+    /** Returns the problems of the watches and the reviews that an operator should fix, one sentence each. */
     problems: () => [...problems.sentences(), ...reviews.sentences()],
     close: async () => {
       reviews.close();

@@ -1,7 +1,33 @@
+import { BackOff } from '../concurrency/back-off';
+import type { LogEvent } from '../logging/log';
 import type { MonotonicTime } from '../time/clock';
 import type { KubernetesFailure } from './kubernetes-api';
-import type { InformerDeps, LastingSyncError, ObservedWatch, WatchObserver } from './informer-options';
 
+/** The state of one informer, as it is observed. */
+export interface ObservedWatch {
+  readonly path: string;
+  /** Time since the server last proved that the mirror is complete; Infinity before the first list. */
+  ageMs(): number;
+  /** False from a failure until the next sync, and before the first list. */
+  readonly up: boolean;
+  /** The failure that repeats; undefined where none does. */
+  readonly lasting: LastingSyncError | undefined;
+}
+
+export interface LastingSyncError {
+  /** `watch`: each watch is refused, but lists are answered; `list`: lists fail too, so that the mirror is outdated. */
+  readonly of: 'list' | 'watch';
+  readonly failure: KubernetesFailure;
+}
+
+export interface WatchObserver {
+  watchBegins(watch: ObservedWatch): void;
+  watchEnds(watch: ObservedWatch): void;
+}
+
+const BACK_OFF = { firstMs: 1_000, maxMs: 15_000 };
+/** The longest back-off while the server does not answer, or fails itself: its return must not be missed. */
+const MAX_BACK_OFF_IN_OUTAGE_MS = 3_000;
 /** A failure that persists is logged again after this time. */
 const LOG_AGAIN_MS = 300_000;
 /** A failure persists once it has happened so often in a row. */
@@ -9,7 +35,7 @@ const LASTING_COUNT = 2;
 /** After so many 404 in a row objects that were there are gone: a server that has just started may not know all kinds yet. */
 const ABSENT_COUNT = 3;
 
-/** The failures of one informer since its last sync. It logs each of them once. */
+/** The failures of one informer since its last sync, and how long it waits after each. It logs each of them once. */
 export class SyncErrors {
   private latest: KubernetesFailure | undefined;
   private refused: KubernetesFailure | undefined;
@@ -17,11 +43,19 @@ export class SyncErrors {
   private failedLists = 0;
   private absences = 0;
   private logged: { readonly message: string; readonly atMs: number } | undefined;
+  private answered = true;
+  private readonly backOff: BackOff;
 
   constructor(
     private readonly path: string,
-    private readonly deps: Pick<InformerDeps, 'time' | 'log'>,
-  ) {}
+    private readonly deps: {
+      readonly time: MonotonicTime;
+      readonly log: LogEvent;
+      readonly random?: () => number;
+    },
+  ) {
+    this.backOff = new BackOff({ ...BACK_OFF, random: deps.random ?? Math.random });
+  }
 
   /** The latest failure since the last sync, in a few words. */
   get message(): string | undefined {
@@ -43,15 +77,32 @@ export class SyncErrors {
     return this.absences >= (wasEmpty ? 1 : ABSENT_COUNT);
   }
 
-  /** @param what `refused watch`: the server refused a watch before it could have sent an event */
-  failed(failure: KubernetesFailure, what: 'list' | 'refused watch' | 'watch', waitMs: number): void {
+  /**
+   * Returns how long to wait.
+   * @param what `refused watch`: the server refused a watch before it could have sent an event
+   * @param listTookMs each refused watch means another list: lists must not take more than half of the time
+   */
+  failed(failure: KubernetesFailure, what: 'list' | 'refused watch' | 'watch', listTookMs: number): number {
+    const { status, retryAfterMs } = failure;
     this.latest = failure;
     if (what === 'list') this.failedLists += 1;
     if (what === 'refused watch') {
       this.refused = failure;
       this.refusals += 1;
     }
+    // A server that answers again is not delayed by the back-off of its outage.
+    if (status !== undefined && !this.answered) this.backOff.reset();
+    this.answered = status !== undefined;
+    const isOutage = status === undefined || status === 429 || status >= 500;
+    const maxMs = isOutage ? MAX_BACK_OFF_IN_OUTAGE_MS : BACK_OFF.maxMs;
+    const waitMs = Math.max(this.backOff.nextMs(retryAfterMs, maxMs), listTookMs);
     this.logFailure(failure, waitMs);
+    return waitMs;
+  }
+
+  /** Returns how long to wait after a watch that ended regularly and too soon. */
+  waitMsAfterShortWatch(): number {
+    return this.backOff.nextMs();
   }
 
   /** Ends the failures of lists; those of watches go on, which may all fail. */
@@ -63,6 +114,7 @@ export class SyncErrors {
 
   /** Ends all failures, since a watch works. */
   recovered(): void {
+    this.backOff.reset();
     this.latest = undefined;
     this.refusals = 0;
     this.failedLists = 0;

@@ -3,6 +3,7 @@ import { LRUCache } from 'lru-cache';
 import type { Clock, MonotonicTime } from '../time/clock';
 import { FairQueue } from '../concurrency/fair-queue';
 import { SingleFlight } from '../concurrency/single-flight';
+import { fieldsOf, itemsOf, ownField } from '../json/json';
 import { IdentityUnavailable } from '../errors/authn-errors';
 import { TooManyRequests } from '../errors/request-errors';
 import { canonicalAddress, type ServiceAccountName } from '../authn/peer-verifier';
@@ -83,12 +84,8 @@ export class TokenReviewer extends ServiceAccountReviewer {
     const spec = { token, audiences: [this.audience] };
     const body = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenReview', spec };
     try {
-      const answer = await this.api.send({
-        method: 'POST',
-        path: TOKEN_REVIEWS,
-        body,
-        timeoutMs: TIMEOUT_MS,
-      });
+      const call = { method: 'POST', path: TOKEN_REVIEWS, body, timeoutMs: TIMEOUT_MS } as const;
+      const answer = await this.api.send(call);
       this.dependency?.answered();
       return answer;
     } catch (error: unknown) {
@@ -110,38 +107,25 @@ function queueKeyOf(accepted: Accepted | undefined, peerAddress: string | undefi
 
 /** Returns the ServiceAccount of an authenticated token. A server without support for audiences does not name ours, and has not checked it. */
 function accountOf(answer: unknown, audience: string): ServiceAccountName | undefined {
-  if (typeof answer !== 'object' || answer === null) return undefined;
-  const { status } = answer as {
-    readonly status?: {
-      readonly authenticated?: unknown;
-      readonly audiences?: unknown;
-      readonly user?: { readonly username?: unknown } | null;
-    } | null;
-  };
-  if (status?.authenticated !== true) return undefined;
-  if (!Array.isArray(status.audiences) || !status.audiences.includes(audience)) return undefined;
-  const username = status.user?.username;
+  const { authenticated, audiences, user } = fieldsOf(ownField(answer, 'status'));
+  if (authenticated !== true || !itemsOf(audiences).includes(audience)) return undefined;
+  const username = ownField(user, 'username');
   const [, namespace, name] = (typeof username === 'string' ? USERNAME.exec(username) : undefined) ?? [];
   return namespace === undefined || name === undefined ? undefined : { namespace, name };
 }
 
-/** The unverified claims of a ServiceAccount token: enough to refuse it, never to accept it. */
-interface TokenClaims {
-  readonly audiences: readonly string[];
-  readonly expiresAtMs: number;
-}
-
-/** Returns the claims of a token; undefined where it is no JWT with an audience and an expiry, which every pod's token has. */
-function claimsOf(token: string): TokenClaims | undefined {
+/**
+ * Returns the unverified claims of a ServiceAccount token: enough to refuse it, never to accept it. Undefined where it is no JWT
+ * with an audience and an expiry, which every pod's token has.
+ */
+function claimsOf(
+  token: string,
+): { readonly audiences: readonly unknown[]; readonly expiresAtMs: number } | undefined {
   const payload = token.length > MAX_TOKEN_LENGTH ? undefined : JWT.exec(token)?.[1];
   if (payload === undefined) return undefined;
   try {
-    const claims: unknown = JSON.parse(Buffer.from(payload, 'base64url').toString('utf8'));
-    if (typeof claims !== 'object' || claims === null) return undefined;
-    const { aud, exp } = claims as { readonly aud?: unknown; readonly exp?: unknown };
-    const audiences = (Array.isArray(aud) ? (aud as readonly unknown[]) : [aud]).filter(
-      (audience) => typeof audience === 'string',
-    );
+    const { aud, exp } = fieldsOf(JSON.parse(Buffer.from(payload, 'base64url').toString('utf8')));
+    const audiences = [aud].flat().filter((audience) => typeof audience === 'string');
     if (audiences.length === 0 || typeof exp !== 'number') return undefined;
     return { audiences, expiresAtMs: exp * 1000 };
   } catch {

@@ -1,9 +1,8 @@
 import { IdentityUnavailable } from '../errors/authn-errors';
 import { appInNamespace, NamespaceOwners } from '../authn/service-account.authenticator';
 import type { UserPresence } from '../authn/user-token.verifier';
-import type { KubeObject } from './kube-object';
-import { Informer } from './informer';
-import type { InformerDeps } from './informer-options';
+import { Informer, type InformerDeps } from './informer';
+import { isBeingDeleted, type KubeObject, labelOf } from './kube-object';
 
 const OWNER = 'bytetrade.io/ns-owner';
 const SYSTEM_NAMESPACE = 'user-system-';
@@ -18,7 +17,7 @@ export interface OwnedNamespace {
 /** What follows the namespaces; each call comes in the same synchronous step as the change. */
 export interface NamespaceListener {
   /** A namespace is new, gone, or has another owner or state. @param users the users whose appsOf() changed with it */
-  readonly changed?: (namespace: string, users: readonly string[]) => void;
+  readonly changed: (namespace: string, users: readonly string[]) => void;
   /** All namespaces were listed. */
   readonly listed?: () => void;
 }
@@ -27,7 +26,7 @@ export interface NamespaceListener {
 export class WatchedNamespaceOwners extends NamespaceOwners implements UserPresence {
   private readonly namespaces: Informer<OwnedNamespace>;
   private readonly gone: ((user: string) => void)[] = [];
-  private readonly listeners: NamespaceListener[] = [];
+  private readonly listeners = new Set<NamespaceListener>();
   /** The apps that have a namespace of their own, by user. */
   private readonly apps = new Map<string, Set<string>>();
   /** The namespaces of apps, as `apps` has them. */
@@ -66,8 +65,11 @@ export class WatchedNamespaceOwners extends NamespaceOwners implements UserPrese
     this.gone.push(listener);
   }
 
-  listen(listener: NamespaceListener): void {
-    this.listeners.push(listener);
+  /** Tells the listener of the namespaces that are there, and from now on of each change. Returns what ends that. */
+  listen(listener: NamespaceListener): () => void {
+    for (const name of this.namespaces.keys()) listener.changed(name, []);
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
   }
 
   /** The mirror of the namespaces, whatever its age. */
@@ -129,18 +131,11 @@ export class WatchedNamespaceOwners extends NamespaceOwners implements UserPrese
 
   private tell(namespace: string, ...owners: readonly (string | undefined)[]): void {
     const users = [...new Set(owners)].filter((owner) => owner !== undefined);
-    for (const { changed } of this.listeners) changed?.(namespace, users);
+    for (const { changed } of this.listeners) changed(namespace, users);
   }
 }
 
-function ownerIn({ body }: KubeObject): OwnedNamespace {
-  const { labels, deletionTimestamp } = body['metadata'] as {
-    readonly labels?: Readonly<Record<string, unknown>> | null;
-    readonly deletionTimestamp?: unknown;
-  };
-  const owner = labels?.[OWNER];
-  return {
-    owner: typeof owner === 'string' ? owner : '',
-    isBeingDeleted: deletionTimestamp !== undefined,
-  };
+function ownerIn(namespace: KubeObject): OwnedNamespace {
+  const owner = labelOf(namespace, OWNER);
+  return { owner: typeof owner === 'string' ? owner : '', isBeingDeleted: isBeingDeleted(namespace) };
 }

@@ -1,12 +1,12 @@
 import { type ServiceAccountName, canonicalAddress } from '../authn/peer-verifier';
-import type { KubeObject } from './kube-object';
-import { Informer } from './informer';
-import type { InformerDeps } from './informer-options';
+import { fieldsOf, itemsOf, ownField } from '../json/json';
+import { isBeingDeleted, type KubeObject, type ListOptions } from './kube-object';
+import { Informer, type InformerDeps } from './informer';
 
-/** All pods of a namespace, or those of all namespaces whose ServiceAccount has this name. */
-export type PodSelection = { readonly namespace: string } | { readonly serviceAccount: string };
+/** Stands for the user in the namespace of an account that each user has. */
+export const USER = '<user>';
 
-/** Watches the selected pods and finds them by their address. */
+/** Watches the pods of ServiceAccounts and finds them by their address. */
 export class WatchedPods {
   private readonly informers: readonly Informer<Pod>[];
   private readonly pods = new Map<string, WatchedPod>();
@@ -14,15 +14,16 @@ export class WatchedPods {
   private readonly keysByAddress = new Map<string, Set<string>>();
 
   constructor(
-    selections: readonly PodSelection[],
+    accounts: readonly ServiceAccountName[],
     /** Addresses that were last confirmed longer ago prove nothing: another pod may have them by now. */
     private readonly maxAgeMs: number,
     deps: InformerDeps,
   ) {
-    this.informers = distinct(selections).map((selection, index) => {
+    const selections = new Map(accounts.map(podsOf).map((pods) => [JSON.stringify(pods), pods]));
+    this.informers = [...selections.values()].map((selection, index) => {
       const informer: Informer<Pod> = new Informer(
         {
-          ...pathOf(selection),
+          ...selection,
           read: podIn,
           onPut: (key, pod) => this.put(`${index} ${key}`, { ...pod, informer }),
           onRemoved: (key) => this.remove(`${index} ${key}`),
@@ -80,36 +81,28 @@ interface WatchedPod extends Pod {
   readonly informer: Informer<Pod>;
 }
 
-function distinct(selections: readonly PodSelection[]): readonly PodSelection[] {
-  return [...new Map(selections.map((selection) => [JSON.stringify(selection), selection])).values()];
-}
-
-function pathOf(selection: PodSelection): { readonly path: string; readonly fieldSelector?: string } {
-  if ('namespace' in selection) return { path: `/api/v1/namespaces/${selection.namespace}/pods` };
-  return { path: '/api/v1/pods', fieldSelector: `spec.serviceAccountName=${selection.serviceAccount}` };
-}
-
-interface PodBody {
-  readonly metadata: { readonly deletionTimestamp?: unknown };
-  readonly spec?: { readonly hostNetwork?: unknown; readonly serviceAccountName?: unknown } | null;
-  readonly status?: { readonly phase?: unknown; readonly podIPs?: unknown } | null;
+/** Selects the pods of a namespace; where that depends on the user, those of the account everywhere, since users come and go. */
+function podsOf({ namespace, name }: ServiceAccountName): Pick<ListOptions<Pod>, 'path' | 'fieldSelector'> {
+  if (!namespace.includes(USER)) return { path: `/api/v1/namespaces/${namespace}/pods` };
+  return { path: '/api/v1/pods', fieldSelector: `spec.serviceAccountName=${name}` };
 }
 
 /** Reads a pod. One on the network of the host shares the address of its node, and one that has ended has no address. */
-function podIn({ namespace, body }: KubeObject): Pod {
-  const { metadata, spec, status } = body as unknown as PodBody;
-  const { serviceAccountName: name, hostNetwork = false } = spec ?? {};
-  const { phase, podIPs } = status ?? {};
+function podIn(pod: KubeObject): Pod {
+  const { serviceAccountName: name, hostNetwork = false } = fieldsOf(pod.body['spec']);
+  const { phase, podIPs } = fieldsOf(pod.body['status']);
   const hasOwn = hostNetwork === false && phase !== 'Succeeded' && phase !== 'Failed';
+  const ips = hasOwn ? itemsOf(podIPs).map((entry) => ownField(entry, 'ip')) : [];
   return {
-    account: { namespace, name: typeof name === 'string' ? name : '' },
-    addresses: hasOwn && Array.isArray(podIPs) ? addressesIn(podIPs) : [],
-    isRunning: phase === 'Running' && metadata.deletionTimestamp === undefined,
+    account: { namespace: pod.namespace, name: typeof name === 'string' ? name : '' },
+    addresses: canonicalAddresses(ips),
+    isRunning: phase === 'Running' && !isBeingDeleted(pod),
   };
 }
 
-function addressesIn(podIPs: readonly unknown[]): readonly string[] {
-  return (podIPs as readonly ({ readonly ip?: unknown } | null)[])
-    .map((entry) => (typeof entry?.ip === 'string' ? canonicalAddress(entry.ip) : undefined))
+/** Returns those of the values that are addresses. */
+export function canonicalAddresses(values: readonly unknown[]): readonly string[] {
+  return values
+    .map((value) => (typeof value === 'string' ? canonicalAddress(value) : undefined))
     .filter((address) => address !== undefined);
 }

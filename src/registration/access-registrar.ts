@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import type { GrantSource } from '../authz/grant-source';
-import type { InformerDeps } from '../kubernetes/informer-options';
+import type { InformerDeps } from '../kubernetes/informer';
 import {
   accessObjects,
   type AccessObjects,
@@ -11,7 +11,7 @@ import {
   isOwnAccessObject,
   RBAC_ROOT,
 } from './access-roles';
-import { OURS_SELECTOR, type Registration } from './manifests';
+import { OURS_SELECTOR, type Registration } from './registered-objects';
 import { Reconciler, type ReconcilerOptions } from './reconciler';
 
 /** A first start with 10,000 apps writes 40,000 objects: as slowly as this, so that the API server serves others too. */

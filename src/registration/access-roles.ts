@@ -1,6 +1,6 @@
-import type { InstalledApp } from '../authz/grant';
-import type { KubeObject } from '../kubernetes/kube-object';
-import { addressOf, OURS, type ProviderEndpoint, type RegistrationObject } from './manifests';
+import { type InstalledApp, SERVICE_ACCOUNT_NAME } from '../authz/grant';
+import { annotationOf, type KubeObject, labelOf } from '../kubernetes/kube-object';
+import { addressOf, OURS, type ProviderEndpoint, type RegistrationObject } from './registered-objects';
 
 /** Where the roles of the RBAC proxy live (contract of Olares 1.12, section 3). */
 export const RBAC_ROOT = '/apis/rbac.authorization.k8s.io/v1';
@@ -13,7 +13,6 @@ const ROLE_NAME = /^osp:([A-Za-z0-9._-]+):([A-Za-z0-9._-]+(?:@[A-Za-z0-9.-]+)?)(
 /** Apps are in namespaces `<app>-<user>`, so that their roles' names are shorter by far. */
 const MAX_NAME_LENGTH = 253;
 const NAMESPACE = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
-const SERVICE_ACCOUNT = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
 
 export interface AccessRoleOptions {
   readonly endpoint: ProviderEndpoint;
@@ -52,7 +51,7 @@ export function accessObjects(
   const { user, app, namespace, serviceAccount = 'default', grants } = installed;
   const urls = [...grants].map((grant) => `/${grant}`).sort();
   if (namespace === undefined || urls.length === 0) return [];
-  if (!NAMESPACE.test(namespace) || !SERVICE_ACCOUNT.test(serviceAccount)) return [];
+  if (!NAMESPACE.test(namespace) || !SERVICE_ACCOUNT_NAME.test(serviceAccount)) return [];
   const { endpoint, providerName } = options;
   const [name, nameOfHost] = accessRoleNames(user, app);
   if (nameOfHost.length > MAX_NAME_LENGTH) return [];
@@ -102,23 +101,13 @@ function objectsOf(
 
 /** Returns true for a role or a binding that this service made: by our label, our annotation and our form of name. */
 export function isAccessObject(object: KubeObject): boolean {
-  const { labels } = object.body['metadata'] as {
-    readonly labels?: Readonly<Record<string, unknown>> | null;
-  };
-  const isLabelled = Object.entries(OURS).every(([label, value]) => labels?.[label] === value);
-  return isLabelled && ROLE_NAME.test(object.name) && typeof ownerIn(object) === 'string';
+  const isLabelled = Object.entries(OURS).every(([label, value]) => labelOf(object, label) === value);
+  return isLabelled && ROLE_NAME.test(object.name) && typeof annotationOf(object, OWNER) === 'string';
 }
 
 /** Returns true for one that this installation of the service made. */
 export function isOwnAccessObject(object: KubeObject, endpoint: ProviderEndpoint): boolean {
-  return isAccessObject(object) && ownerIn(object) === ownerOf(endpoint);
-}
-
-function ownerIn({ body }: KubeObject): unknown {
-  const { annotations } = body['metadata'] as {
-    readonly annotations?: Readonly<Record<string, unknown>> | null;
-  };
-  return annotations?.[OWNER];
+  return isAccessObject(object) && annotationOf(object, OWNER) === ownerOf(endpoint);
 }
 
 function ownerOf({ namespace, service }: ProviderEndpoint): string {

@@ -1,5 +1,5 @@
 import type { KubernetesFailure } from '../kubernetes/kubernetes-api';
-import type { InformerDeps } from '../kubernetes/informer-options';
+import type { InformerDeps } from '../kubernetes/informer';
 
 /** A failure that persists is logged again after this time. */
 const LOG_AGAIN_MS = 300_000;

@@ -1,10 +1,8 @@
-import type { RegistrationObject } from './manifests';
 import { objectKeyOf } from '../kubernetes/kube-object';
 import { kubernetesFailureOf, KubernetesFailure } from '../kubernetes/kubernetes-api';
-import { Informer } from '../kubernetes/informer';
-import type { InformerDeps } from '../kubernetes/informer-options';
+import { Informer, type InformerDeps } from '../kubernetes/informer';
 import { collectionPath, digestOf, ObjectWriter, observe } from './registered-objects';
-import type { Observed, ObserveOptions } from './registered-objects';
+import type { Observed, ObserveOptions, RegistrationObject } from './registered-objects';
 import { ReconcileFailures } from './reconcile-failures';
 import { RepairQueue, type WritePace } from './repair-queue';
 

@@ -1,13 +1,21 @@
-import { PROVIDER } from '../authz/grant';
-import type { StaticGrant } from '../authz/static-grants';
+import { type InstalledApp, PROVIDER } from '../authz/grant';
+import type { AppListener } from '../authz/grant-index';
+import type { GrantSourceStatus } from '../authz/grant-source';
+import { type StaticGrant, StaticGrants } from '../authz/static-grants';
+import { fieldsOf } from '../json/json';
+import type { InformerDeps } from '../kubernetes/informer';
 import type { KubeObject } from '../kubernetes/kube-object';
-import { Informer } from '../kubernetes/informer';
-import type { InformerDeps } from '../kubernetes/informer-options';
+import type { WatchedNamespaceOwners } from '../kubernetes/watched-namespace-owners';
 import { AccessRegistrar, type RoleGrants } from './access-registrar';
 import type { AccessRoleOptions } from './access-roles';
-import { type ProviderEndpoint, providerRegistry, type Registration, sysEventRegistries } from './manifests';
+import {
+  PROVIDER_REGISTRY,
+  type ProviderEndpoint,
+  providerRegistry,
+  type Registration,
+  sysEventRegistries,
+} from './registered-objects';
 import { Reconciler } from './reconciler';
-import { StaticRoleGrants } from './static-role-grants';
 
 export interface RegistrationOptions extends AccessRoleOptions {
   /** How system-server learns of us: by ProviderRegistry up to Olares 1.12.0, by ClusterRoles from 1.12.1 on, or both. */
@@ -19,14 +27,15 @@ export function openRegistration(
   options: RegistrationOptions,
   grants: RoleGrants,
   staticGrants: readonly StaticGrant[],
+  namespaces: WatchedNamespaceOwners,
   deps: InformerDeps,
 ): Registration {
   const { kind, endpoint } = options;
-  const registrar = new Registrar({ endpoint, asProvider: kind !== 'rbac' }, deps);
+  const registrar = new Registrar(endpoint, kind === 'rbac' ? undefined : namespaces, deps);
   if (kind === 'provider-registry') return registrar;
   if (staticGrants.length === 0)
     return new Registrations([registrar, new AccessRegistrar(options, grants, deps)]);
-  const withCallers = new StaticRoleGrants(grants, staticGrants, deps);
+  const withCallers = new StaticRoleGrants(grants, staticGrants, namespaces);
   const roles = new AccessRegistrar(options, withCallers, deps);
   return new Registrations([registrar, roles], () => withCallers.close());
 }
@@ -35,7 +44,7 @@ export function openRegistration(
 class Registrations implements Registration {
   constructor(
     private readonly all: readonly Registration[],
-    private readonly closeSource: () => Promise<void> = () => Promise.resolve(),
+    private readonly closeSource?: () => void,
   ) {}
 
   start(): void {
@@ -51,61 +60,32 @@ class Registrations implements Registration {
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.all.map((one) => one.close()), this.closeSource()]);
+    this.closeSource?.();
+    await Promise.all(this.all.map((one) => one.close()));
   }
 }
 
 const USER_SYSTEM = /^user-system-(.+)$/;
 
-export interface RegistrarOptions {
-  readonly endpoint: ProviderEndpoint;
-  /** False where system-server goes by ClusterRoles: then it only subscribes to the system's events. */
-  readonly asProvider: boolean;
-}
-
 /** Registers this service as the provider of every present and future user, and for the system's events. */
 export class Registrar implements Registration {
-  private readonly reconcilers: readonly Reconciler[];
-  private readonly namespaces: Informer<boolean> | undefined;
+  private readonly providers: Reconciler | undefined;
+  private readonly events: Reconciler;
+  private unlisten: (() => void) | undefined;
 
-  constructor({ endpoint, asProvider }: RegistrarOptions, deps: InformerDeps) {
-    const events = eventReconciler(endpoint, deps);
-    if (!asProvider) {
-      this.reconcilers = [events];
-      return;
-    }
-    const providerOf = (namespace: string) => providerRegistry(endpoint, namespace);
-    const { name: providerName } = providerOf('').metadata;
-    const manifestOf = (namespace: string, name: string) =>
-      name === providerName ? providerOf(namespace) : undefined;
-    const providers = new Reconciler(
-      {
-        root: '/apis/sys.bytetrade.io/v1alpha1',
-        plural: 'providerregistries',
-        shapeOf: manifestOf,
-        manifestOf,
-        isConflict,
-      },
-      deps,
-    );
-    this.reconcilers = [providers, events];
-    this.namespaces = new Informer(
-      {
-        path: '/api/v1/namespaces',
-        read: isUsers,
-        onPut: (namespace, users) => {
-          if (users) providers.want(providerOf(namespace));
-          else providers.unwant(namespace, providerName);
-        },
-        onRemoved: (namespace) => providers.unwant(namespace, providerName),
-      },
-      deps,
-    );
+  /** @param namespaces undefined where system-server goes by ClusterRoles: then it only subscribes to the system's events */
+  constructor(
+    private readonly endpoint: ProviderEndpoint,
+    private readonly namespaces: WatchedNamespaceOwners | undefined,
+    deps: InformerDeps,
+  ) {
+    this.providers = namespaces && providerReconciler(endpoint, deps);
+    this.events = eventReconciler(endpoint, deps);
   }
 
   start(): void {
     for (const reconciler of this.reconcilers) reconciler.start();
-    this.namespaces?.start();
+    this.unlisten = this.namespaces?.listen({ changed: (namespace) => this.changed(namespace) });
   }
 
   problems(): readonly string[] {
@@ -117,8 +97,29 @@ export class Registrar implements Registration {
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.namespaces?.stop(), ...this.reconcilers.map((reconciler) => reconciler.close())]);
+    this.unlisten?.();
+    await Promise.all(this.reconcilers.map((reconciler) => reconciler.close()));
   }
+
+  private get reconcilers(): readonly Reconciler[] {
+    return this.providers === undefined ? [this.events] : [this.providers, this.events];
+  }
+
+  /** A user is there as long as their system namespace is, and is not being deleted. */
+  private changed(namespace: string): void {
+    const isHere = this.namespaces?.informer.get(namespace)?.isBeingDeleted === false;
+    if (isHere && USER_SYSTEM.test(namespace))
+      this.providers?.want(providerRegistry(this.endpoint, namespace));
+    else this.providers?.unwant(namespace, PROVIDER_REGISTRY);
+  }
+}
+
+function providerReconciler(endpoint: ProviderEndpoint, deps: InformerDeps): Reconciler {
+  const manifestOf = (namespace: string, name: string) =>
+    name === PROVIDER_REGISTRY ? providerRegistry(endpoint, namespace) : undefined;
+  const plural = 'providerregistries';
+  const root = '/apis/sys.bytetrade.io/v1alpha1';
+  return new Reconciler({ root, plural, shapeOf: manifestOf, manifestOf, isConflict }, deps);
 }
 
 function eventReconciler(endpoint: ProviderEndpoint, deps: InformerDeps): Reconciler {
@@ -138,18 +139,80 @@ function eventReconciler(endpoint: ProviderEndpoint, deps: InformerDeps): Reconc
   return reconciler;
 }
 
-/** Returns true for the system namespace of a user that is not being deleted. */
-function isUsers({ name, body }: KubeObject): boolean {
-  const { deletionTimestamp } = body['metadata'] as { readonly deletionTimestamp?: unknown };
-  return USER_SYSTEM.test(name) && deletionTimestamp === undefined;
-}
-
 /** Returns true for another provider of our data: system-server would use either of the two. */
 function isConflict({ namespace, body }: KubeObject): boolean {
-  const spec = (body['spec'] ?? {}) as Readonly<Record<string, unknown>>;
+  const spec = fieldsOf(body['spec']);
   return (
     USER_SYSTEM.test(namespace) &&
     spec['kind'] === 'provider' &&
     Object.entries(PROVIDER).every(([field, value]) => spec[field] === value)
   );
+}
+
+/**
+ * Adds to the apps those of the system's own callers, of each user, that can pass the RBAC proxy: it refuses a call with the
+ * user's token, so those that must send one get no role. A caller is there as long as its namespace is that user's.
+ */
+export class StaticRoleGrants implements RoleGrants {
+  private readonly statics: StaticGrants;
+  private readonly owners = new Map<string, string>();
+  private readonly listeners = new Set<AppListener>();
+  private readonly unlisten: () => void;
+
+  constructor(
+    private readonly apps: RoleGrants,
+    grants: readonly StaticGrant[],
+    private readonly namespaces: WatchedNamespaceOwners,
+  ) {
+    const passing = (one: StaticGrant) => !one.userTokenRequired || one.ownTokenSuffices === true;
+    this.statics = new StaticGrants(grants.filter((one) => one.userFrom === 'namespace' && passing(one)));
+    this.unlisten = namespaces.listen({ changed: (namespace) => this.changed(namespace) });
+  }
+
+  find(user: string, app: string): InstalledApp | undefined {
+    const caller = this.statics.find(user, app);
+    if (caller === undefined) return this.apps.find(user, app);
+    return this.owners.get(caller.namespace ?? '') === user ? caller : undefined;
+  }
+
+  *installedApps(): Iterable<InstalledApp> {
+    yield* this.apps.installedApps();
+    for (const [namespace, owner] of this.owners) yield* this.callersIn(namespace, owner);
+  }
+
+  onChange(listener: AppListener): () => void {
+    this.listeners.add(listener);
+    const unsubscribe = this.apps.onChange(listener);
+    return () => {
+      this.listeners.delete(listener);
+      unsubscribe();
+    };
+  }
+
+  status(): GrantSourceStatus {
+    const status = this.apps.status();
+    return { ...status, ready: status.ready && this.namespaces.informer.listed };
+  }
+
+  close(): void {
+    this.unlisten();
+  }
+
+  /** A namespace that is being deleted is nobody's. */
+  private changed(namespace: string): void {
+    const { owner: labelled = '', isBeingDeleted = false } = this.namespaces.informer.get(namespace) ?? {};
+    const owner = isBeingDeleted ? '' : labelled;
+    const before = this.owners.get(namespace) ?? '';
+    if (before === owner) return;
+    if (owner === '') this.owners.delete(namespace);
+    else this.owners.set(namespace, owner);
+    for (const user of [before, owner])
+      for (const { app } of this.callersIn(namespace, user))
+        for (const listener of this.listeners) listener(user, app);
+  }
+
+  private callersIn(namespace: string, user: string): readonly InstalledApp[] {
+    if (user === '') return [];
+    return this.statics.of(user).filter((caller) => caller.namespace === namespace);
+  }
 }

@@ -3,7 +3,7 @@ import { GrantSource } from '../authz/grant-source';
 import { factory, Runtime } from '../bootstrap/runtime.module';
 import { Cluster } from '../grant-sources/grant-sources.module';
 import { ServiceProblems } from '../http/controllers/health.controller';
-import { Registration } from './manifests';
+import { Registration } from './registered-objects';
 
 const NO_EVENT_SENDER =
   "Nobody may tell of deleted users, whose secrets stay: SYSTEM_EVENT_SERVICE_ACCOUNTS is unset (Olares' sender is os-framework:tapr-sysevent).";
@@ -11,16 +11,17 @@ const NO_EVENT_SENDER =
 /** Makes the registration, which main.ts starts once the service listens; undefined where nothing is registered. */
 async function createRegistration(
   { settings: { grants } }: Runtime,
-  { informerDeps }: Cluster,
+  { informerDeps, namespaces }: Cluster,
   grantSource: GrantSource,
   problems: ServiceProblems,
 ): Promise<Registration | undefined> {
-  if (grants.kind === 'directory' || grants.registration === undefined || informerDeps === undefined)
-    return undefined;
+  if (grants.kind === 'directory' || grants.registration === undefined) return undefined;
+  if (informerDeps === undefined || namespaces === undefined) return undefined;
   // Each event would get 401.
   if (grants.systemEventServiceAccounts.length === 0) problems.add(() => [NO_EVENT_SENDER]);
   const { openRegistration } = await import('./registrar.js');
-  const registration = openRegistration(grants.registration, grantSource, grants.staticGrants, informerDeps);
+  const { registration: options, staticGrants } = grants;
+  const registration = openRegistration(options, grantSource, staticGrants, namespaces, informerDeps);
   problems.add(() => registration.problems());
   return registration;
 }

@@ -1,5 +1,5 @@
 import { BackOff } from '../concurrency/back-off';
-import type { InformerDeps } from '../kubernetes/informer-options';
+import type { InformerDeps } from '../kubernetes/informer';
 
 /** The writes of one object after which it was not synced. */
 interface Repair {
@@ -142,9 +142,11 @@ export class RepairQueue {
     };
   }
 
+  /** The urgent ones come first, and last where the last of equals is taken. */
   private *waiting(): Iterable<string> {
+    if (this.isStuck) yield* this.due;
     yield* this.urgent;
-    yield* this.due;
+    if (!this.isStuck) yield* this.due;
   }
 
   /** Forgets the writes of objects that stayed synced, a first start's thousands among them. */

@@ -1,9 +1,8 @@
 import type { MonotonicTime } from '../time/clock';
-import { readPage, type KubeObject } from '../kubernetes/kube-object';
+import { type KubeObject, ObjectLister } from '../kubernetes/kube-object';
 import { type KubernetesApi, kubernetesFailureOf, KubernetesFailure } from '../kubernetes/kubernetes-api';
 import { isAccessObject, RBAC_ROOT } from './access-roles';
-import { OURS_SELECTOR } from './manifests';
-import { collectionPath } from './registered-objects';
+import { collectionPath, OURS_SELECTOR } from './registered-objects';
 
 interface Collection {
   readonly root: string;
@@ -25,7 +24,6 @@ const ACCESS_COLLECTIONS: readonly Collection[] = ['clusterrolebindings', 'clust
 }));
 
 const TIMEOUT_MS = 30_000;
-const PAGE_SIZE = 500;
 /** A replica of ours that is still terminating may create an object again. */
 const ROUND_EVERY_MS = 15_000;
 const MAX_ROUNDS = 10;
@@ -71,25 +69,13 @@ async function removeOnce(api: KubernetesApi, collections: readonly Collection[]
 }
 
 async function labelledIn(api: KubernetesApi, path: string): Promise<readonly KubeObject[]> {
-  const found: KubeObject[] = [];
-  let next: string | undefined;
-  do {
-    const query = {
-      labelSelector: OURS_SELECTOR,
-      limit: String(PAGE_SIZE),
-      ...(next === undefined ? {} : { continue: next }),
-    };
-    const answer = await unlessMissing(api.send({ method: 'GET', path, query, timeoutMs: TIMEOUT_MS }));
-    // The cluster may no longer have the kind itself.
-    if (answer === undefined) return [];
-    const page = readPage(answer);
-    found.push(...page.objects);
-    next = page.next;
-  } while (next !== undefined);
-  return found;
+  const lister = new ObjectLister({ path, labelSelector: OURS_SELECTOR, read: (object) => object }, api);
+  // The cluster may no longer have the kind itself.
+  const listed = await unlessMissing(lister.list(new Map()));
+  return [...(listed?.objects.values() ?? [])];
 }
 
-async function unlessMissing(sent: Promise<unknown>): Promise<unknown> {
+async function unlessMissing<T>(sent: Promise<T>): Promise<T | undefined> {
   try {
     return await sent;
   } catch (error: unknown) {

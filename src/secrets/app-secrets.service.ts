@@ -1,9 +1,13 @@
 import { Injectable } from '@nestjs/common';
 import { AppHasNoWorkspace, WorkspaceNeeded } from '../errors/authz-errors';
 import { SecretNotFound } from '../errors/store-errors';
-import type { Explanation } from '../authz/explanation';
 import type { SecretOperation } from '../authz/grant';
-import { GrantsService, type GrantedScope, type HeldWorkspace } from '../authz/grants.service';
+import {
+  type Explanation,
+  GrantsService,
+  type GrantedScope,
+  type HeldWorkspace,
+} from '../authz/grants.service';
 import type { CallContext } from './call-context';
 import type { Secret, SecretScope } from './secret';
 import { SecretStore } from './secret-store';

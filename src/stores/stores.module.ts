@@ -8,7 +8,7 @@ import type { StoreAdapter } from '../secrets/secret-store-decorator';
 import { TracedSecretStore } from '../telemetry/traced';
 import { Telemetry } from '../telemetry/telemetry';
 import { MonotonicTime } from '../time/clock';
-import { DeletionJobStorage } from '../user-deprovisioning/deletion-job-storage';
+import { DeletionJobStorage } from '../user-deprovisioning/deletion-jobs';
 import { InvalidationBus } from './cached/invalidation-bus';
 import { QuotaSecretStore } from './quota/quota.secret-store';
 

@@ -3,7 +3,7 @@ import type { IdentityDependencyObserver } from '../authn/identity-dependency';
 import type { GrantSource } from '../authz/grant-source';
 import { QUOTA_LIMITS } from '../errors/store-errors';
 import type { ObservedRequest, RequestObserver } from '../http/request/begin-request';
-import type { ObservedWatch, WatchObserver } from '../kubernetes/informer-options';
+import type { ObservedWatch, WatchObserver } from '../kubernetes/sync-errors';
 import type { LimitsObserver, RefusedFor, RequestKind, ShedFor } from '../limits/rate-limits';
 import type { RedisObserver } from '../redis/redis-client';
 import type { SecretStore } from '../secrets/secret-store';

@@ -2,7 +2,7 @@ import type { RequestListener } from 'node:http';
 import type { AuditObserver } from '../audit/audit-trail';
 import type { IdentityDependencyObserver } from '../authn/identity-dependency';
 import type { RequestObserver } from '../http/request/begin-request';
-import type { WatchObserver } from '../kubernetes/informer-options';
+import type { WatchObserver } from '../kubernetes/sync-errors';
 import type { LimitsObserver } from '../limits/rate-limits';
 import type { RedisObserver } from '../redis/redis-client';
 import type { CacheObserver } from '../stores/cached/cache-entries';

@@ -1,8 +1,36 @@
 import { randomUUID } from 'node:crypto';
+import { SecretNotFound, StoreUnavailable } from '../errors/store-errors';
+import { fieldsOf } from '../json/json';
 import type { LogEvent } from '../logging/log';
-import type { Clock } from '../time/clock';
-import type { DeletionJobStorage, StoredDeletionJob } from './deletion-job-storage';
-import type { EarlierDeletionJobs } from './earlier-deletion-jobs';
+import { UNATTENDED } from '../secrets/call-context';
+import type { SecretScope } from '../secrets/secret';
+import type { SecretStore } from '../secrets/secret-store';
+import type { Clock, MonotonicTime } from '../time/clock';
+
+/** A deletion job in the form in which it is stored. */
+export interface StoredDeletionJob {
+  readonly id: string;
+  /** Well-formed text of some kilobytes at most. */
+  readonly text: string;
+}
+
+/**
+ * Stores deletion jobs as durably as the secrets, in a place where no user's secrets are, and for all replicas. Every
+ * implementation passes describeDeletionJobStorage().
+ *
+ * Ids are of `A-Z`, `a-z`, `0-9` and `-`, at most 100 characters. A resolved write is visible to the next list() of any replica.
+ * Any method may throw StoreUnavailable (503) or TooManyRequests (429), and a write StoreOutcomeUnknown (503).
+ */
+export abstract class DeletionJobStorage {
+  /** Returns all jobs, in no order. One that cannot be decrypted fails the list: it may be of a user who is to be removed. */
+  abstract list(): Promise<readonly StoredDeletionJob[]>;
+  /** Stores a job. Where there is one of that id already, it is kept, so that a repeated create harms nothing. */
+  abstract create(job: StoredDeletionJob): Promise<void>;
+  /** Replaces a job. Where there is none of that id, none is made: another replica may have deleted it. */
+  abstract update(job: StoredDeletionJob): Promise<void>;
+  /** Resolves also where there is no job of that id. */
+  abstract delete(id: string): Promise<void>;
+}
 
 /** The removal of a deleted user's workspaces, and how far it is. Each event makes a job of its own. */
 export interface DeletionJob {
@@ -139,7 +167,7 @@ function encodeJob({ id, ...fields }: DeletionJob): StoredDeletionJob {
 
 /** Returns undefined where the record is not a job. */
 function parseJob({ id, text }: StoredDeletionJob): DeletionJob | undefined {
-  const { user, requestedAtMs, confirmedAtMs, doneAtMs, userBackAtMs, found } = fieldsOf(text);
+  const { user, requestedAtMs, confirmedAtMs, doneAtMs, userBackAtMs, found } = fieldsOf(parsed(text));
   if (typeof user !== 'string' || typeof requestedAtMs !== 'number') return undefined;
   return {
     id,
@@ -148,19 +176,67 @@ function parseJob({ id, text }: StoredDeletionJob): DeletionJob | undefined {
     ...(typeof confirmedAtMs === 'number' && { confirmedAtMs }),
     ...(typeof doneAtMs === 'number' && { doneAtMs }),
     ...(typeof userBackAtMs === 'number' && { userBackAtMs }),
-    ...(isIds(found) && { found }),
+    ...(Array.isArray(found) && found.every((one) => typeof one === 'string') && { found }),
   };
 }
 
-function isIds(value: unknown): value is readonly string[] {
-  return Array.isArray(value) && value.every((id) => typeof id === 'string');
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
 }
 
-function fieldsOf(text: string): Readonly<Record<string, unknown>> {
-  try {
-    const parsed: unknown = JSON.parse(text);
-    return typeof parsed === 'object' && parsed !== null ? (parsed as Record<string, unknown>) : {};
-  } catch {
-    return {};
+/**
+ * Where versions up to 0.2.0 kept the deletion jobs: as secrets of a user whom nobody can be, since the name contains a '/', which
+ * no namespace may, and is longer than a user name in a token may be.
+ */
+const EARLIER_SCOPE: SecretScope = {
+  user: 'olares-secret-provider/departed-users'.padEnd(300, '/'),
+  workspace: 'removal-orders',
+  environment: 'prod',
+};
+
+/** How long after the start the place is read: during an upgrade a replica of the old version may still write to it. */
+const READ_FOR_MS = 3_600_000;
+
+/** Carries the deletion jobs that earlier versions left into the storage of today. */
+export class EarlierDeletionJobs {
+  private readonly readUntilMs: number;
+  private isRead = false;
+
+  constructor(
+    private readonly store: SecretStore,
+    private readonly storage: DeletionJobStorage,
+    private readonly time: MonotonicTime,
+    private readonly log: LogEvent,
+  ) {
+    this.readUntilMs = time.nowMs() + READ_FOR_MS;
+  }
+
+  /**
+   * Resolves once no job is in the earlier place alone. A job is stored in the new place before it is deleted from the earlier one, and
+   * is not replaced there, so that it may be interrupted and repeated, also by several replicas at once.
+   */
+  async carryOver(): Promise<void> {
+    if (this.isRead && this.time.nowMs() >= this.readUntilMs) return;
+    const { secrets: jobs, unreadable } = await this.store.list(EARLIER_SCOPE, UNATTENDED);
+    if (unreadable !== undefined) throw new StoreUnavailable();
+    for (const { name, value } of jobs) {
+      await this.storage.create({ id: name, text: value });
+      await this.deleteEarlier(name);
+    }
+    this.isRead = true;
+    if (jobs.length > 0) this.log('info', 'user_removal_jobs_carried_over', { count: jobs.length });
+  }
+
+  private async deleteEarlier(name: string): Promise<void> {
+    try {
+      await this.store.delete(EARLIER_SCOPE, name, UNATTENDED);
+    } catch (error: unknown) {
+      // Another replica has carried it over at the same time.
+      if (!(error instanceof SecretNotFound)) throw error;
+    }
   }
 }

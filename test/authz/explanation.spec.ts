@@ -1,9 +1,8 @@
 import type { Caller } from '../../src/authn/caller';
-import type { Explanation } from '../../src/authz/explanation';
 import type { GrantStatements, InstalledApp } from '../../src/authz/grant';
 import { GrantIndex } from '../../src/authz/grant-index';
 import { GrantSource } from '../../src/authz/grant-source';
-import { GrantsService } from '../../src/authz/grants.service';
+import { type Explanation, GrantsService } from '../../src/authz/grants.service';
 import { StaticGrants } from '../../src/authz/static-grants';
 import { AppSecretsService } from '../../src/secrets/app-secrets.service';
 import { MemorySecretStore } from '../support/memory.secret-store';

@@ -4,7 +4,7 @@ import { parseAppCredentials } from '../../src/grant-sources/directory/app-folde
 import { DirectoryGrantSource } from '../../src/grant-sources/directory/directory.grant-source';
 import { parseManifest } from '../../src/authz/manifest';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
-import { ObjectLister } from '../../src/kubernetes/object-lister';
+import { ObjectLister } from '../../src/kubernetes/kube-object';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
 import { apiOf, namespace, NAMESPACES } from '../kubernetes/informer-deps';
 import { GrantsFolder } from '../grant-sources/grants-folder';

@@ -1,7 +1,4 @@
-import type {
-  DeletionJobStorage,
-  StoredDeletionJob,
-} from '../../src/user-deprovisioning/deletion-job-storage';
+import type { DeletionJobStorage, StoredDeletionJob } from '../../src/user-deprovisioning/deletion-jobs';
 
 /** A storage under test, which the suite may leave with jobs in it. */
 export interface DeletionJobStorageSubject {

@@ -1,11 +1,12 @@
+import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-namespace-owners';
 import { Writable } from 'node:stream';
-import { KubernetesGrantSource } from '../../src/grant-sources/kubernetes/kubernetes.grant-source';
 import { createLog, logEvent } from '../../src/logging/log';
 import { Registrar } from '../../src/registration/registrar';
 import { informerDepsOf } from '../kubernetes/informer-deps';
 import { eventually } from '../support/eventually';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
+import { openPermissions } from '../support/permission-feed';
 
 /** What the service logs of an API server whose etcd went back to a snapshot, and that refuses its registration. */
 export async function clusterLog(): Promise<string> {
@@ -24,7 +25,7 @@ export async function clusterLog(): Promise<string> {
       expect(chunks.join('')).toContain(text);
     });
   server.of('applicationpermissions').put({ metadata: { name: 'bad', namespace: 'elsewhere' } });
-  const grants = await KubernetesGrantSource.open(deps);
+  const grants = await openPermissions(deps);
   await eventually(() => expect(server.watches.size).toBe(1));
   await server.stop();
   server.restore();
@@ -32,13 +33,12 @@ export async function clusterLog(): Promise<string> {
   await until('kubernetes_went_back');
   server.of('namespaces').put({ metadata: { name: 'user-system-alice' } });
   server.refusingWrites = () => ({ status: 422, reason: 'Invalid' });
-  const registrar = new Registrar(
-    { endpoint: { service: 'secrets', namespace: 'os', port: 8080 }, asProvider: true },
-    deps,
-  );
+  const namespaces = new WatchedNamespaceOwners(deps, 600_000);
+  const registrar = new Registrar({ service: 'secrets', namespace: 'os', port: 8080 }, namespaces, deps);
   registrar.start();
   await until('registration_failed');
   await registrar.close();
+  await namespaces.close();
   await grants.close();
   await server.stop();
   return chunks.join('');

@@ -1,8 +1,8 @@
-import { KubernetesGrantSource } from '../../src/grant-sources/kubernetes/kubernetes.grant-source';
 import { SyncProblems } from '../../src/kubernetes/sync-errors';
 import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-namespace-owners';
 import { type Logged, informerDepsOf } from '../kubernetes/informer-deps';
 import { permissionOf } from '../support/application-permission';
+import { openPermissions } from '../support/permission-feed';
 import { eventually } from '../support/eventually';
 import { OTMOICLP } from '../support/example-apps';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
@@ -28,7 +28,7 @@ describe('a service whose API server refuses it or is unavailable', () => {
     const watches = new SyncProblems();
     const deps = { ...informerDepsOf(server, time), watches, maxAgeMs: 600_000 };
     ({ logged } = deps);
-    const grantSource = await KubernetesGrantSource.open(deps);
+    const grantSource = await openPermissions(deps);
     const owners = new WatchedNamespaceOwners(deps, 600_000);
     const problems = () => watches.sentences();
     service = await startService({ clock, store: new MemorySecretStore(), grantSource, problems });

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { Settings } from '../../src/config/settings';
 import { StoreUnavailable } from '../../src/errors/store-errors';
 import { PeerVerifier } from '../../src/authn/peer-verifier';
-import type { DeletionJobStorage } from '../../src/user-deprovisioning/deletion-job-storage';
+import type { DeletionJobStorage } from '../../src/user-deprovisioning/deletion-jobs';
 import { shutDown } from '../../src/bootstrap/application';
 import { EmbeddedSecretStore } from '../../src/stores/embedded/embedded.secret-store';
 import { eventually } from '../support/eventually';

@@ -1,4 +1,4 @@
-import { DebouncedTask } from '../../src/grant-sources/directory/folder-watch';
+import { DebouncedTask } from '../../src/grant-sources/directory/directory.grant-source';
 
 const DEBOUNCE_TIMES = { quietMs: 100, maxWaitMs: 500 };
 

@@ -1,6 +1,6 @@
 import { mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { FolderWatch } from '../../src/grant-sources/directory/folder-watch';
+import { FolderWatch } from '../../src/grant-sources/directory/directory.grant-source';
 import { GrantsFolder } from './grants-folder';
 
 describe('the watch of a folder', () => {

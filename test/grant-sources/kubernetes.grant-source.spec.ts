@@ -1,11 +1,12 @@
 import { GrantsUnavailable } from '../../src/errors/authz-errors';
 import { SystemMonotonicTime, type MonotonicTime } from '../../src/time/clock';
 import { GrantsService } from '../../src/authz/grants.service';
-import { KubernetesGrantSource } from '../../src/grant-sources/kubernetes/kubernetes.grant-source';
+import type { KubernetesGrantSource } from '../../src/grant-sources/kubernetes/kubernetes.grant-source';
 import type { Caller } from '../../src/authn/caller';
 import { type AppToInstall, describeGrantSource } from '../conformance/grant-source.conformance';
 import { type Logged, informerDepsOf } from '../kubernetes/informer-deps';
 import { permissionOf } from '../support/application-permission';
+import { openPermissions } from '../support/permission-feed';
 import { eventually } from '../support/eventually';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
@@ -16,7 +17,7 @@ describeGrantSource('the ApplicationPermissions of a cluster', {
     const server = await FakeApiServer.start();
     const permissions = server.of('applicationpermissions');
     for (const [index, app] of apps.entries()) permissions.put(permissionOf(app, `app-${index}`));
-    const source = await KubernetesGrantSource.open(informerDepsOf(server, new SystemMonotonicTime()));
+    const source = await openPermissions(informerDepsOf(server, new SystemMonotonicTime()));
     return {
       source,
       install: async (installed) => {
@@ -61,7 +62,7 @@ describe('the ApplicationPermissions of a cluster', () => {
   const open = async (time: MonotonicTime, maxAgeMs?: number): Promise<KubernetesGrantSource> => {
     const deps = informerDepsOf(server, time);
     logged = deps.logged;
-    const source = await KubernetesGrantSource.open(deps, maxAgeMs);
+    const source = await openPermissions(deps, maxAgeMs);
     sources.push(source);
     return source;
   };

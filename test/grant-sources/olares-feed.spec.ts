@@ -31,7 +31,7 @@ describeGrantSource('the ApplicationPermissions beside ApplicationManagers', {
     const permissions = server.of('applicationpermissions');
     for (const [index, app] of apps.entries()) permissions.put(permissionOf(app, `app-${index}`));
     const deps = informerDepsOf(server, new SystemMonotonicTime());
-    const source = await KubernetesGrantSource.open(deps, undefined, [olaresFeed(PERMISSIONS)]);
+    const source = await KubernetesGrantSource.open(deps, 600_000, [olaresFeed(PERMISSIONS)]);
     return {
       source,
       install: async (installed) => {
@@ -75,7 +75,7 @@ describe('what Olares itself writes', () => {
   const open = async (options: OlaresFeedOptions): Promise<KubernetesGrantSource> => {
     const deps = informerDepsOf(server, new SystemMonotonicTime());
     logged = deps.logged;
-    source = await KubernetesGrantSource.open(deps, undefined, [olaresFeed(options)]);
+    source = await KubernetesGrantSource.open(deps, 600_000, [olaresFeed(options)]);
     return source;
   };
   const install = (app = NOTES) => server.of('applicationpermissions').put(permissionOf(app, app.app));

@@ -31,7 +31,8 @@ async function grantedBy(maps: readonly KubeManifest[]) {
   const deps = informerDepsOf(server, new SystemMonotonicTime());
   const owners = new WatchedNamespaceOwners(deps, 60_000);
   const approvals = new WatchedGrantApprovals(OWN_NAMESPACE, deps);
-  const source = await KubernetesGrantSource.open(deps, 60_000, [manifestFeed({ owners, approvals })]);
+  const feed = manifestFeed({ owners, approvals, reservedWorkspaces: new Set() });
+  const source = await KubernetesGrantSource.open(deps, 60_000, [feed]);
   const { grants, pending = new Set() } = source.find('alice', 'notes') ?? {};
   const { problems } = source.status();
   await source.close();

@@ -7,7 +7,7 @@ import {
   type RegistrationObject,
   providerRegistry,
   sysEventRegistries,
-} from '../../src/registration/manifests';
+} from '../../src/registration/registered-objects';
 import { CHART, merged, ROOT, THREE_VALUES, type Values } from './chart';
 import { FakeCluster } from './fake-cluster';
 import { FAMILIES, type Family, tool } from './helm-tools';

@@ -1,7 +1,7 @@
 import type { MonotonicTime } from '../../src/time/clock';
 import { KubernetesApi } from '../../src/kubernetes/kubernetes-api';
-import { Informer } from '../../src/kubernetes/informer';
-import type { InformerDeps, WatchObserver } from '../../src/kubernetes/informer-options';
+import { Informer, type InformerDeps } from '../../src/kubernetes/informer';
+import type { WatchObserver } from '../../src/kubernetes/sync-errors';
 import type { FakeApiServer } from '../support/fake-api-server/fake-api-server';
 
 export interface Logged {

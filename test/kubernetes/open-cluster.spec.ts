@@ -7,7 +7,7 @@ import { ServiceAccountAuthenticator } from '../../src/authn/service-account.aut
 import { GrantSource } from '../../src/authz/grant-source';
 import type { Settings } from '../../src/config/settings';
 import { ServiceProblems } from '../../src/http/controllers/health.controller';
-import { Registration } from '../../src/registration/manifests';
+import { Registration } from '../../src/registration/registered-objects';
 import { permissionOf } from '../support/application-permission';
 import { TestAuthority } from '../support/certificates';
 import { managerOf, US } from '../support/application-manager';

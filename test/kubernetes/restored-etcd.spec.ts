@@ -1,6 +1,7 @@
-import { KubernetesGrantSource } from '../../src/grant-sources/kubernetes/kubernetes.grant-source';
+import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-namespace-owners';
 import { Registrar } from '../../src/registration/registrar';
 import { permissionOf } from '../support/application-permission';
+import { openPermissions } from '../support/permission-feed';
 import { eventually } from '../support/eventually';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
@@ -182,7 +183,7 @@ describe('an API server whose etcd was restored from a snapshot', () => {
       'notes',
     );
     server.of('applicationpermissions').put(permission);
-    const source = await KubernetesGrantSource.open(informerDepsOf(server, time));
+    const source = await openPermissions(informerDepsOf(server, time));
     stops.push(() => source.close());
     await eventually(() => expect(server.watches.size).toBe(1));
     expect(source.find('alice', 'notes')).toBeDefined();
@@ -198,12 +199,14 @@ describe('an API server whose etcd was restored from a snapshot', () => {
   it('has the users who came after the restoration registered', async () => {
     put('user-system-alice', 'alice');
     const snapshot = server.snapshot();
-    const registrar = new Registrar(
-      { endpoint: { service: 'secrets', namespace: 'os', port: 8080 }, asProvider: true },
-      informerDepsOf(server, time),
-    );
+    const deps = informerDepsOf(server, time);
+    const namespaces = new WatchedNamespaceOwners(deps, 600_000);
+    const registrar = new Registrar({ service: 'secrets', namespace: 'os', port: 8080 }, namespaces, deps);
     registrar.start();
-    stops.push(() => registrar.close());
+    stops.push(
+      () => registrar.close(),
+      () => namespaces.close(),
+    );
     const provider = (user: string) =>
       server.of('providerregistries').get(`user-system-${user}`, 'secret-provider');
     await eventually(() => {

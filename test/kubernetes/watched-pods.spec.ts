@@ -142,7 +142,7 @@ describe('a peer that is verified by the address of its pod', () => {
   });
 
   it('follows pods that are created, changed and deleted', async () => {
-    const pods = new WatchedPods([{ namespace: 'os-framework' }], 600_000, informerDepsOf(server, time));
+    const pods = new WatchedPods([PROXY], 600_000, informerDepsOf(server, time));
     opened.push(pods);
     await eventually(() => expect(server.watches.size).toBe(1));
     const found = (address: string, expected: unknown) =>

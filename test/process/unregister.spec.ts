@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { providerRegistry } from '../../src/registration/manifests';
+import { providerRegistry } from '../../src/registration/registered-objects';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
 import { kubeconfigOf } from '../support/kubeconfig';
 

@@ -1,5 +1,5 @@
 import { SystemClock } from '../../src/time/clock';
-import { type OpenedCluster, openCluster } from '../../src/kubernetes/open-cluster';
+import { openCluster } from '../../src/kubernetes/open-cluster';
 import { AUDIENCE } from '../support/service-account-tokens';
 import { makeNamespace, send } from './scratch-cluster';
 import { eventually } from '../support/eventually';
@@ -17,7 +17,7 @@ async function tokenOf(namespace: string, audience = AUDIENCE): Promise<string> 
 /** Tokens that the cluster's own API server made and reviews. */
 export function describeIdentity(): void {
   describe('pods and peers of a real cluster', () => {
-    let cluster: OpenedCluster | undefined;
+    let cluster: ReturnType<typeof openCluster> | undefined;
     beforeAll(async () => {
       await makeNamespace('osp-mail-alice', { [OWNER]: 'alice' });
       await makeNamespace('osp-mail-bob');
@@ -39,7 +39,7 @@ export function describeIdentity(): void {
       cluster = openCluster(options, new SystemClock(), () => undefined);
     });
     afterAll(() => cluster?.close());
-    const opened = (): OpenedCluster => {
+    const opened = (): ReturnType<typeof openCluster> => {
       if (cluster === undefined) throw new Error('not open');
       return cluster;
     };

@@ -6,6 +6,7 @@ import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-namespace-o
 import { type AppToInstall, describeGrantSource } from '../conformance/grant-source.conformance';
 import { approvalMap, manifestMap, manifestText } from '../support/manifest-config-map';
 import { permissionOf } from '../support/application-permission';
+import { openPermissions } from '../support/permission-feed';
 import { describeIdentity } from './identity.cluster';
 import { describeRegistration } from './registration.cluster';
 import { describeAccessRoles } from './access-roles.cluster';
@@ -46,7 +47,7 @@ describeGrantSource('the ApplicationPermissions of a real cluster', {
   inForceWithinMs: 2000,
   open: async (apps) => {
     await install(apps);
-    const source = await KubernetesGrantSource.open({ api, time, log: () => undefined });
+    const source = await openPermissions({ api, time, log: () => undefined });
     return { source, install, dispose: () => source.close() };
   },
 });
@@ -98,7 +99,7 @@ describeGrantSource('the manifests of a real cluster', {
     const deps = { api, time, log: () => undefined };
     const owners = new WatchedNamespaceOwners(deps, 600_000);
     const approvals = new WatchedGrantApprovals(APPROVALS, deps);
-    const feeds = [manifestFeed({ owners, approvals })];
+    const feeds = [manifestFeed({ owners, approvals, reservedWorkspaces: new Set() })];
     const source = await KubernetesGrantSource.open(deps, 600_000, feeds);
     const dispose = async () => {
       await source.close();

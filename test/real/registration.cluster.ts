@@ -1,3 +1,4 @@
+import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-namespace-owners';
 import { Registrar } from '../../src/registration/registrar';
 import { unregister } from '../../src/registration/unregister';
 import { api, insist, makeNamespace, send, time } from './scratch-cluster';
@@ -17,7 +18,9 @@ export function describeRegistration(): void {
       await makeNamespace('osp-service');
       await makeNamespace(NAMESPACE);
       const endpoint = { service: 'secrets', namespace: 'osp-service', port: 8080 };
-      const registrar = new Registrar({ endpoint, asProvider: true }, { api, time, log: () => undefined });
+      const deps = { api, time, log: () => undefined };
+      const namespaces = new WatchedNamespaceOwners(deps, 600_000);
+      const registrar = new Registrar(endpoint, namespaces, deps);
       registrar.start();
       const provider = async () => (await send('GET', PROVIDER)) as Registered;
       const untilRight = (isNew: (now: Registered) => boolean) =>
@@ -37,6 +40,7 @@ export function describeRegistration(): void {
       await send('DELETE', PROVIDER);
       await untilRight(({ metadata: now }) => now.uid !== metadata.uid);
       await registrar.close();
+      await namespaces.close();
       expect(await unregister(api, time)).toBeGreaterThanOrEqual(3);
       await expect(provider()).rejects.toMatchObject({ status: 404 });
     });

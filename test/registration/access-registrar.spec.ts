@@ -1,7 +1,8 @@
 import { SystemMonotonicTime, type MonotonicTime } from '../../src/time/clock';
 import type { StaticGrant } from '../../src/authz/static-grants';
 import { AccessRegistrar } from '../../src/registration/access-registrar';
-import { StaticRoleGrants } from '../../src/registration/static-role-grants';
+import { StaticRoleGrants } from '../../src/registration/registrar';
+import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-namespace-owners';
 import { type Logged, informerDepsOf } from '../kubernetes/informer-deps';
 import { eventually } from '../support/eventually';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
@@ -353,10 +354,14 @@ describe('the roles of the RBAC proxy', () => {
     let close: () => Promise<void>;
     const start = (...statics: readonly StaticGrant[]) => {
       const deps = informerDepsOf(server, new SystemMonotonicTime());
-      const source = new StaticRoleGrants(grants, statics, deps);
+      const namespaces = new WatchedNamespaceOwners(deps, 600_000);
+      const source = new StaticRoleGrants(grants, statics, namespaces);
       const registrar = new AccessRegistrar(OPTIONS, source, deps);
       registrars.push(registrar);
-      close = () => source.close();
+      close = async () => {
+        source.close();
+        await namespaces.close();
+      };
       registrar.start();
     };
     afterEach(() => close());

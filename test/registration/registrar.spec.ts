@@ -1,4 +1,5 @@
 import { type MonotonicTime, SystemMonotonicTime } from '../../src/time/clock';
+import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-namespace-owners';
 import { Registrar } from '../../src/registration/registrar';
 import { type Logged, informerDepsOf } from '../kubernetes/informer-deps';
 import { eventually } from '../support/eventually';
@@ -10,18 +11,22 @@ const ENDPOINT = { service: 'olares-secret-provider', namespace: 'os-secrets', p
 describe('the registration as provider', () => {
   let server: FakeApiServer;
   let registrars: Registrar[];
+  let namespaces: WatchedNamespaceOwners[];
   beforeEach(async () => {
     server = await FakeApiServer.start();
     registrars = [];
+    namespaces = [];
   });
   afterEach(async () => {
-    for (const registrar of registrars) await registrar.close();
+    for (const one of [...registrars, ...namespaces]) await one.close();
     await server.stop();
   });
 
   const open = (time: MonotonicTime = new SystemMonotonicTime()): readonly Logged[] => {
     const deps = informerDepsOf(server, time);
-    registrars.push(new Registrar({ endpoint: ENDPOINT, asProvider: true }, deps));
+    const owners = new WatchedNamespaceOwners(deps, 600_000);
+    namespaces.push(owners);
+    registrars.push(new Registrar(ENDPOINT, owners, deps));
     registrars.at(-1)?.start();
     return deps.logged;
   };

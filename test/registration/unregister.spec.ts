@@ -1,6 +1,6 @@
 import { accessObjects } from '../../src/registration/access-roles';
 import { unregister } from '../../src/registration/unregister';
-import { providerRegistry, sysEventRegistries } from '../../src/registration/manifests';
+import { providerRegistry, sysEventRegistries } from '../../src/registration/registered-objects';
 import { apiOf } from '../kubernetes/informer-deps';
 import { eventually } from '../support/eventually';
 import type { KubeObject } from '../support/fake-api-server/fake-objects';

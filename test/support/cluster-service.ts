@@ -1,4 +1,3 @@
-import { KubernetesGrantSource } from '../../src/grant-sources/kubernetes/kubernetes.grant-source';
 import { ServiceAccountAuthenticator } from '../../src/authn/service-account.authenticator';
 import type { Settings } from '../../src/config/settings';
 import type { ServiceAccountName } from '../../src/authn/peer-verifier';
@@ -7,6 +6,7 @@ import { TokenReviewer } from '../../src/kubernetes/token-reviewer';
 import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-namespace-owners';
 import { informerDepsOf } from '../kubernetes/informer-deps';
 import { permissionOf } from './application-permission';
+import { openPermissions } from './permission-feed';
 import { eventually } from './eventually';
 import { EXAMPLE_APPS, OTMOICLP } from './example-apps';
 import { FakeApiServer } from './fake-api-server/fake-api-server';
@@ -94,7 +94,7 @@ export class ClusterService {
       maxAgeMs: MAX_AGE_MS,
     };
     const peerVerifier = new ClusterPeerVerifier(reviewer, options, deps);
-    const grantSource = await KubernetesGrantSource.open(deps, MAX_AGE_MS);
+    const grantSource = await openPermissions(deps, MAX_AGE_MS);
     const serviceAccounts = new ServiceAccountAuthenticator(reviewer, owners);
     const { clock, store } = one;
     const adapters = { clock, store, grantSource, peerVerifier, serviceAccounts, ...more };

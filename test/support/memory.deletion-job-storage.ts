@@ -1,7 +1,4 @@
-import {
-  DeletionJobStorage,
-  type StoredDeletionJob,
-} from '../../src/user-deprovisioning/deletion-job-storage';
+import { DeletionJobStorage, type StoredDeletionJob } from '../../src/user-deprovisioning/deletion-jobs';
 
 /** Deletion jobs in memory; it records its calls, and can be made to fail. */
 export class MemoryDeletionJobStorage extends DeletionJobStorage {

@@ -6,7 +6,7 @@ import type { CacheSettings } from '../../src/config/store-settings';
 import type { GrantSource } from '../../src/authz/grant-source';
 import type { LogEvent } from '../../src/logging/log';
 import type { StoreAdapter } from '../../src/secrets/secret-store-decorator';
-import type { Registration } from '../../src/registration/manifests';
+import type { Registration } from '../../src/registration/registered-objects';
 import { startTelemetry } from '../../src/telemetry/telemetry.module';
 import { exampleApps, OTMOICLP } from './example-apps';
 import { FakeInfisical } from './fake-infisical/fake-infisical';

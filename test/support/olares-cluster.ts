@@ -63,7 +63,7 @@ export class OlaresCluster {
       deps,
     );
     const grantSource = await KubernetesGrantSource.open(deps, MAX_AGE_MS, [
-      manifestFeed({ owners, approvals }),
+      manifestFeed({ owners, approvals, reservedWorkspaces: new Set() }),
     ]);
     const serviceAccounts = new ServiceAccountAuthenticator(reviewer, owners);
     const adapters = { clock: one.clock, store: one.store, grantSource, peerVerifier, serviceAccounts };

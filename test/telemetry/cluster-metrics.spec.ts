@@ -1,10 +1,10 @@
-import { KubernetesGrantSource } from '../../src/grant-sources/kubernetes/kubernetes.grant-source';
 import { serviceMetrics, watchMetrics } from '../../src/telemetry/metric-observers';
 import { Metrics } from '../../src/telemetry/metrics';
 import { StoreUnavailable } from '../../src/errors/store-errors';
 import { deprovisioning } from '../../src/user-deprovisioning/user-deprovisioning.module';
 import { informerDepsOf } from '../kubernetes/informer-deps';
 import { permissionOf } from '../support/application-permission';
+import { openPermissions } from '../support/permission-feed';
 import { eventually } from '../support/eventually';
 import { EXAMPLE_APPS } from '../support/example-apps';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
@@ -24,7 +24,7 @@ describe('in a cluster, the metrics', () => {
     const time = new FixedMonotonicTime();
     const metrics = new Metrics();
     const deps = { ...informerDepsOf(server, time), watches: watchMetrics(metrics) };
-    const grantSource = await KubernetesGrantSource.open(deps);
+    const grantSource = await openPermissions(deps);
     serviceMetrics(metrics, { store: new MemorySecretStore(), grantSource, userRemovalsPending: () => 0 });
     try {
       const at = async (series: string) => valueIn(await metrics.exposition(), series);
@@ -52,7 +52,7 @@ describe('in a cluster, the metrics', () => {
     await store.create(scope, { name: 'k', value: 'v' });
     const time = new FixedMonotonicTime();
     const clock = new FixedClock();
-    const { userDeprovisioning, worker } = deprovisioning({
+    const userDeprovisioning = deprovisioning({
       store,
       workspaces: store,
       jobStorage: new MemoryDeletionJobStorage(),
@@ -63,17 +63,17 @@ describe('in a cluster, the metrics', () => {
     });
     const remove = store.removeWorkspace.bind(store);
     store.removeWorkspace = () => Promise.reject(new StoreUnavailable());
-    worker.onApplicationBootstrap();
+    userDeprovisioning.onApplicationBootstrap();
     await userDeprovisioning.userDeleted('alice');
-    expect(worker.pending).toBe(1);
+    expect(userDeprovisioning.pending).toBe(1);
     await eventually(() => expect(store.calls).toContain('workspacesOf alice'));
-    expect(worker.pending).toBe(1);
+    expect(userDeprovisioning.pending).toBe(1);
     store.removeWorkspace = remove;
     await eventually(() => {
       time.advance(1_000);
-      expect(worker.pending).toBe(0);
+      expect(userDeprovisioning.pending).toBe(0);
     });
-    await worker.beforeApplicationShutdown();
+    await userDeprovisioning.beforeApplicationShutdown();
     expect((await store.list(scope)).secrets).toEqual([]);
   });
 });

@@ -1,6 +1,5 @@
 import { deprovisioning } from '../../src/user-deprovisioning/user-deprovisioning.module';
-import { DeletionJobs } from '../../src/user-deprovisioning/deletion-jobs';
-import { EarlierDeletionJobs } from '../../src/user-deprovisioning/earlier-deletion-jobs';
+import { DeletionJobs, EarlierDeletionJobs } from '../../src/user-deprovisioning/deletion-jobs';
 import { StoreUnavailable } from '../../src/errors/store-errors';
 import { eventually } from '../support/eventually';
 import { FixedClock } from '../support/fixed-clock';
@@ -18,7 +17,7 @@ describe('DeletionJobs', () => {
   let clock: FixedClock;
   let time: FixedMonotonicTime;
   let logged: string[];
-  let parts: ReturnType<typeof deprovisioning>;
+  let userDeprovisioning: ReturnType<typeof deprovisioning>;
   let users: StatedUsers;
 
   beforeEach(() => {
@@ -29,11 +28,19 @@ describe('DeletionJobs', () => {
     logged = [];
     users = new StatedUsers();
     const log = (_: string, event: string) => void logged.push(event);
-    parts = deprovisioning({ store, workspaces: store, jobStorage: storage, clock, time, log, users });
-    parts.worker.onApplicationBootstrap();
+    userDeprovisioning = deprovisioning({
+      store,
+      workspaces: store,
+      jobStorage: storage,
+      clock,
+      time,
+      log,
+      users,
+    });
+    userDeprovisioning.onApplicationBootstrap();
   });
   afterEach(async () => {
-    const stopped = parts.worker.beforeApplicationShutdown();
+    const stopped = userDeprovisioning.beforeApplicationShutdown();
     time.advance(10_000);
     await stopped;
   });
@@ -52,7 +59,7 @@ describe('DeletionJobs', () => {
   };
 
   it('keeps a done job for an hour and then deletes it', async () => {
-    await parts.userDeprovisioning.userDeleted('alice');
+    await userDeprovisioning.userDeleted('alice');
     await eventually(() => expect(logged).toContain('user_removal_done'));
     clock.advance(HOUR_MS);
     await sweep();
@@ -65,7 +72,7 @@ describe('DeletionJobs', () => {
 
   it('keeps an unfinished job for any time', async () => {
     store.workspacesOf = () => Promise.reject(new StoreUnavailable());
-    await parts.userDeprovisioning.userDeleted('alice');
+    await userDeprovisioning.userDeleted('alice');
     await eventually(() => expect(logged).toContain('user_removal_failed'));
     clock.advance(100 * HOUR_MS);
     await sweep();
@@ -79,7 +86,7 @@ describe('DeletionJobs', () => {
       if (failing && job.text.includes('doneAtMs')) throw new StoreUnavailable();
       await update(job);
     };
-    await parts.userDeprovisioning.userDeleted('alice');
+    await userDeprovisioning.userDeleted('alice');
     await eventually(() => expect(logged).toContain('user_removal_failed'));
     expect(logged).not.toContain('user_removal_done');
     failing = false;
@@ -111,20 +118,28 @@ describe('DeletionJobs', () => {
       id === lost?.id ? Promise.reject(new StoreUnavailable()) : removeWorkspace({ id });
   };
   const restart = async () => {
-    const stopped = parts.worker.beforeApplicationShutdown();
+    const stopped = userDeprovisioning.beforeApplicationShutdown();
     time.advance(10_000);
     await stopped;
     logged = [];
     users = new StatedUsers();
     const log = (_: string, event: string) => void logged.push(event);
-    parts = deprovisioning({ store, workspaces: store, jobStorage: storage, clock, time, log, users });
-    parts.worker.onApplicationBootstrap();
+    userDeprovisioning = deprovisioning({
+      store,
+      workspaces: store,
+      jobStorage: storage,
+      clock,
+      time,
+      log,
+      users,
+    });
+    userDeprovisioning.onApplicationBootstrap();
   };
 
   it('records the workspaces found, so that one the store no longer lists stays due for the next process', async () => {
     await store.create(AT, { name: 'k', value: 'v' });
     store.removeWorkspace = () => Promise.reject(new StoreUnavailable());
-    await parts.userDeprovisioning.userDeleted('alice');
+    await userDeprovisioning.userDeleted('alice');
     await eventually(() => expect(logged).toContain('user_removal_failed'));
     await hideWorkspace();
     await restart();
@@ -142,7 +157,7 @@ describe('DeletionJobs', () => {
     await store.create(AT, { name: 'k', value: 'v' });
     const removed = () => store.calls.filter((call) => call.startsWith('removeWorkspace')).length;
     store.removeWorkspace = () => Promise.reject(new StoreUnavailable());
-    await parts.userDeprovisioning.userDeleted('alice');
+    await userDeprovisioning.userDeleted('alice');
     await eventually(() => expect(logged).toContain('user_removal_failed'));
     await hideWorkspace();
     await store.create({ ...AT, workspace: 'late' }, { name: 'k', value: 'v' });
@@ -157,7 +172,7 @@ describe('DeletionJobs', () => {
   it('removes only the recorded workspaces when a new user of that name exists before the removal is done', async () => {
     await store.create(AT, { name: 'k', value: 'v' });
     store.removeWorkspace = () => Promise.reject(new StoreUnavailable());
-    await parts.userDeprovisioning.userDeleted('alice');
+    await userDeprovisioning.userDeleted('alice');
     await eventually(() => expect(logged).toContain('user_removal_failed'));
     await restart();
     users.come('alice');

@@ -1,6 +1,5 @@
 import { StoreUnavailable } from '../../src/errors/store-errors';
-import { DeletionJobs } from '../../src/user-deprovisioning/deletion-jobs';
-import { EarlierDeletionJobs } from '../../src/user-deprovisioning/earlier-deletion-jobs';
+import { DeletionJobs, EarlierDeletionJobs } from '../../src/user-deprovisioning/deletion-jobs';
 import { FixedClock } from '../support/fixed-clock';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { MemoryDeletionJobStorage } from '../support/memory.deletion-job-storage';

@@ -3,7 +3,7 @@ import { type MonotonicTime, SystemMonotonicTime } from '../../src/time/clock';
 import { deprovisioning } from '../../src/user-deprovisioning/user-deprovisioning.module';
 import { IdentityUnavailable } from '../../src/errors/authn-errors';
 import { StoreOutcomeUnknown, StoreUnavailable } from '../../src/errors/store-errors';
-import type { DeletionJobStorage } from '../../src/user-deprovisioning/deletion-job-storage';
+import type { DeletionJobStorage } from '../../src/user-deprovisioning/deletion-jobs';
 import { eventually } from '../support/eventually';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { StatedUsers } from '../support/stated-users';
@@ -33,7 +33,7 @@ describe('UserDeprovisioning', () => {
   function replica(time: MonotonicTime, jobStorage: DeletionJobStorage = jobs) {
     const logged: string[] = [];
     const log = (_level: string, event: string) => void logged.push(event);
-    const { userDeprovisioning, worker } = deprovisioning({
+    const userDeprovisioning = deprovisioning({
       store,
       workspaces: store,
       jobStorage,
@@ -42,9 +42,9 @@ describe('UserDeprovisioning', () => {
       log,
       users,
     });
-    worker.onApplicationBootstrap();
-    stops.push(() => worker.beforeApplicationShutdown());
-    return { userDeprovisioning, stop: () => worker.beforeApplicationShutdown(), logged };
+    userDeprovisioning.onApplicationBootstrap();
+    stops.push(() => userDeprovisioning.beforeApplicationShutdown());
+    return { userDeprovisioning, stop: () => userDeprovisioning.beforeApplicationShutdown(), logged };
   }
 
   it.each(['a completion whose outcome is unknown', 'another replica that was faster'])(

@@ -130,8 +130,7 @@ function settingsThatCount(env: EnvironmentVariables): EnvironmentVariables {
 
 /** Reads the manifest as the service does. @throws CommandFailure with a sentence */
 async function appNameIn(path: string, asked: string): Promise<string> {
-  const { readWatchedFile } = await import('../../grant-sources/directory/watched-file.js');
-  const { MANIFEST } = await import('../../grant-sources/directory/app-folder.js');
+  const { MANIFEST, readWatchedFile } = await import('../../grant-sources/directory/app-folder.js');
   const { good, problem, missing } = await readWatchedFile(path, MANIFEST, undefined);
   if (good !== undefined) return good.app;
   if (missing)

@@ -110,12 +110,11 @@ function filesBelow(folder: string): readonly string[] {
 async function readManifestFile(
   file: string,
 ): Promise<{ readonly text: string } | { readonly reason: string }> {
-  const { MANIFEST } = await import('../../grant-sources/directory/app-folder.js');
+  const { MANIFEST, readSmallFile } = await import('../../grant-sources/directory/app-folder.js');
   if (file === '-') {
     const text = utf8Text(await readInput(file, MANIFEST.maxBytes));
     return text === undefined ? { reason: 'not UTF-8 text' } : { text };
   }
-  const { readSmallFile } = await import('../../grant-sources/directory/watched-file.js');
   const read = await readSmallFile(file, MANIFEST.maxBytes);
   if (read.kind === 'missing') throw new CommandFailure(3, `${file} is not there.`);
   return read;
@@ -129,7 +128,7 @@ const MAX_TEMPLATE_BYTES = 1024 * 1024;
 async function configMapFindings(chart: string): Promise<readonly ManifestFinding[]> {
   const { finding, FILE_BEGIN } = await import('../../authz/manifest-check.js');
   const folder = join(chart, 'templates');
-  const { readSmallFile } = await import('../../grant-sources/directory/watched-file.js');
+  const { readSmallFile } = await import('../../grant-sources/directory/app-folder.js');
   const labels: string[] = [];
   for (const file of existsSync(folder) ? filesBelow(folder) : []) {
     const read = /\.(ya?ml|tpl)$/.test(file) ? await readSmallFile(file, MAX_TEMPLATE_BYTES) : undefined;

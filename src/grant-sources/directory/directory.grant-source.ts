@@ -1,19 +1,11 @@
-import { readdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { stat } from 'node:fs/promises';
+import { type FSWatcher, watch } from 'chokidar';
 import { errorCodeOf } from '../../errors/domain-error';
-import { APP_NAME, APP_NAME_RULE } from '../../authz/grant';
 import { GrantIndex, type GrantProblem } from '../../authz/grant-index';
 import { GrantSource, type GrantSourceStatus } from '../../authz/grant-source';
 import type { LogEvent } from '../../logging/log';
 import { GrantLog } from '../grant-log';
-import { type AppFolder, MANIFEST_NAME, readAppFolder } from './app-folder';
-import { DebouncedTask, FolderWatch } from './folder-watch';
-
-/** The folders of all apps by name, after one reading. */
-interface GrantFolders {
-  readonly folders: ReadonlyMap<string, AppFolder>;
-  readonly problems: readonly GrantProblem[];
-}
+import { type AppFolder, type GrantFolders, MANIFEST, readGrantFolders } from './app-folder';
 
 interface DirectoryGrantSourceOptions {
   /** Holds `<folder>/OlaresManifest.yaml` and `<folder>/app.yaml` for each installed app. */
@@ -83,7 +75,7 @@ export class DirectoryGrantSource extends GrantSource {
     const before = this.index;
     this.index = new GrantIndex();
     for (const [source, { installed, installedAtMs, manifest }] of folders) {
-      const statements = { ...manifest.good, file: MANIFEST_NAME };
+      const statements = { ...manifest.good, file: MANIFEST.name };
       if (installed) this.index.put(source, installed, installedAtMs, '', statements);
     }
     this.problems = [...problems, ...this.index.problems()];
@@ -114,43 +106,110 @@ export class DirectoryGrantSource extends GrantSource {
   }
 }
 
-const MAX_CONCURRENT_READS = 16;
+/** Watches the folder and the contents of its folders, and nothing deeper. */
+const WATCHED_DEPTH = 1;
 
-/** @throws the file system's error where the folder itself cannot be read */
-async function readGrantFolders(dir: string, before: ReadonlyMap<string, AppFolder>): Promise<GrantFolders> {
-  const folders = new Map<string, AppFolder>();
-  const problems: GrantProblem[] = [];
-  const names = await folderNames(dir);
-  for (const name of names.filter((candidate) => !APP_NAME.test(candidate))) {
-    const reason = `a folder's name ${APP_NAME_RULE}`;
-    problems.push({ source: JSON.stringify(name), reason, servedFromLastGood: false });
+/** Notices changes in a folder that may be created, removed and replaced; it does not say what changed. */
+export class FolderWatch {
+  private watcher: FSWatcher | undefined;
+  private watched: string | undefined;
+
+  constructor(
+    private readonly dir: string,
+    private readonly onChange: () => void,
+    private readonly onFault: (error: unknown) => void,
+  ) {}
+
+  /**
+   * Watches the folder that exists now; resolves when it does, so that nothing that is read afterwards can change
+   * unnoticed. @throws the file system's error where there is no folder
+   */
+  async follow(): Promise<void> {
+    const identity = await this.identityNow();
+    if (this.watched === identity) return;
+    await this.close();
+    this.watched = identity;
+    // Links are not followed: a Kubernetes mount replaces its `..data` link, which is seen as a change of the link, and a
+    // link to a large folder would be crawled.
+    const watcher = watch(this.dir, {
+      ignoreInitial: true,
+      followSymlinks: false,
+      ignorePermissionErrors: true,
+      depth: WATCHED_DEPTH,
+    });
+    this.watcher = watcher;
+    watcher.on('all', this.onChange);
+    // Raw events also report changes that keep the modification time: a restored file, new permissions.
+    watcher.on('raw', this.onChange);
+    await new Promise<void>((resolve) => {
+      watcher.on('ready', resolve);
+      watcher.on('error', (error) => {
+        this.onFault(error);
+        resolve();
+      });
+    });
   }
-  const valid = names.filter((name) => APP_NAME.test(name));
-  for (let from = 0; from < valid.length; from += MAX_CONCURRENT_READS) {
-    const batch = valid.slice(from, from + MAX_CONCURRENT_READS);
-    const read = await Promise.all(
-      batch.map(async (name) => [name, await readAppFolder(dir, name, before.get(name))] as const),
-    );
-    for (const [name, folder] of read) {
-      folders.set(name, folder);
-      problems.push(...folder.problems);
+
+  /** Returns the identity of the folder. The watch of a folder that is gone is closed: it does not work again when the folder returns. */
+  private async identityNow(): Promise<string> {
+    try {
+      const { dev, ino } = await stat(this.dir);
+      return `${dev}:${ino}`;
+    } catch (error: unknown) {
+      await this.close();
+      throw error;
     }
   }
-  return { folders, problems };
+
+  async close(): Promise<void> {
+    const { watcher } = this;
+    this.watcher = undefined;
+    this.watched = undefined;
+    await watcher?.close();
+  }
 }
 
-/** Returns the names of the folders, without hidden ones: `..data` and the like hold the files of a Kubernetes mount. */
-async function folderNames(dir: string): Promise<readonly string[]> {
-  const names = (await readdir(dir)).filter((name) => !name.startsWith('.')).sort();
-  const kinds = await Promise.all(names.map((name) => isFile(join(dir, name))));
-  return names.filter((_, index) => kinds[index] === false);
+interface DebounceTimes {
+  /** How long no request must have come before the task runs. */
+  readonly quietMs: number;
+  /** How long a request waits at most, although more keep coming. */
+  readonly maxWaitMs: number;
 }
 
-/** Returns false where the path cannot be read: it counts as a folder, and reading its files shows the problem. */
-async function isFile(path: string): Promise<boolean> {
-  try {
-    return !(await stat(path)).isDirectory();
-  } catch {
-    return false;
+/** Runs a task soon after a burst of requests, never twice at a time; a request during a run brings another run. */
+export class DebouncedTask {
+  private firstRequestMs: number | undefined;
+  private timer: NodeJS.Timeout | undefined;
+  private running: Promise<void> = Promise.resolve();
+  private closed = false;
+
+  constructor(
+    private readonly task: () => Promise<void>,
+    private readonly times: DebounceTimes,
+  ) {}
+
+  request(): void {
+    if (this.closed) return;
+    const nowMs = performance.now();
+    this.firstRequestMs ??= nowMs;
+    const latestMs = this.firstRequestMs + this.times.maxWaitMs - nowMs;
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => void this.run(), Math.max(0, Math.min(this.times.quietMs, latestMs)));
+    this.timer.unref();
+  }
+
+  /** Runs the task now, or right after a run that is under way. */
+  run(): Promise<void> {
+    clearTimeout(this.timer);
+    this.firstRequestMs = undefined;
+    this.running = this.running.then(() => (this.closed ? undefined : this.task()));
+    return this.running;
+  }
+
+  /** Resolves when nothing runs any more. */
+  async close(): Promise<void> {
+    this.closed = true;
+    clearTimeout(this.timer);
+    await this.running;
   }
 }

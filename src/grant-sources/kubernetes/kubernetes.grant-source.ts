@@ -1,13 +1,72 @@
+import type { GrantStatements, InstalledApp } from '../../authz/grant';
 import { GrantIndex, type GrantProblem, nameOf } from '../../authz/grant-index';
 import { GrantSource, type GrantSourceStatus } from '../../authz/grant-source';
-import type { SharedWorkspace } from '../../authz/workspace-holders';
-import type { InformerDeps } from '../../kubernetes/informer-options';
+import type { SysDataWarning } from '../../authz/sys-data';
+import type { Claim, SharedWorkspace } from '../../authz/workspace-holders';
+import type { InformerDeps } from '../../kubernetes/informer';
+import type { OlaresRelease } from '../../kubernetes/olares-release';
 import { GrantLog } from '../grant-log';
-import { applicationPermissions } from './application-permission';
-import type { GrantFeed, GrantFeedObserver, GrantReading, OpenGrantFeed } from './grant-feed';
 
-/** Older grants are not used for decisions. */
-export const DEFAULT_MAX_AGE_MS = 10 * 60_000;
+/** The claim that an app keeps while it grants nothing; undefined where it cannot be read. */
+export type StatedClaim = Omit<Claim, 'source'>;
+
+/** The result of reading one resource. */
+export type GrantReading =
+  | {
+      readonly kind: 'installed';
+      readonly installed: InstalledApp;
+      readonly installedAtMs: number;
+      readonly warnings: readonly (SysDataWarning | { readonly line: number; readonly reason: string })[];
+      readonly statements?: Pick<GrantStatements, 'lines' | 'approved'>;
+    }
+  /** The app is not installed, or not yet: the resource counts for nothing. */
+  | { readonly kind: 'outside' }
+  /** Its state says that it grants nothing now. */
+  | { readonly kind: 'inactive'; readonly claim: StatedClaim | undefined }
+  /** What is left of an app that is not installed, or of an Olares that has no such resources: it counts for nothing. */
+  | { readonly kind: 'leftover'; readonly reason: string }
+  /** It should grant something and cannot; the reason names fields, never their content. */
+  | {
+      readonly kind: 'refused';
+      readonly reason: string;
+      /** 1-based, in the text of a manifest. */
+      readonly line?: number;
+      readonly claim: StatedClaim | undefined;
+      /** The app whose resource it is by its place, where that alone says so. */
+      readonly of?: Pick<InstalledApp, 'user' | 'app'>;
+    };
+
+/** What a feed reports to; each call takes effect in the same synchronous step. */
+export interface GrantFeedObserver {
+  /** @param source names the resource for an operator, and is unique among all feeds */
+  put(source: string, reading: GrantReading): void;
+  remove(source: string): void;
+  /** To be called after each complete list and its puts and removals. */
+  listed(): void;
+  /** To be called when the feed has become older than its maximum age, and when it no longer is. */
+  outdated(): void;
+}
+
+/** The resources of one kind that state grants. */
+export interface GrantFeed {
+  /** Plural, for operators: `ApplicationPermissions`; empty where it states no grants. */
+  readonly name: string;
+  /** Which Olares was found, where the feed finds that out. */
+  readonly olares?: OlaresRelease;
+  start(): void;
+  /** Resolves with the first complete list, or with the first failure if that comes first. */
+  readonly firstOutcome: Promise<void>;
+  /** True once everything that the feed needs was listed. Kinds that the cluster does not have are listed and empty. */
+  readonly listed: boolean;
+  /** Time since the feed was last known to be complete; Infinity before. */
+  ageMs(): number;
+  /** The failure that repeats, in a few words. */
+  readonly syncError: string | undefined;
+  stop(): Promise<void>;
+}
+
+/** @param kind claims of one kind must not name one app twice; see GrantIndex */
+export type OpenGrantFeed = (deps: InformerDeps, observer: (kind: string) => GrantFeedObserver) => GrantFeed;
 
 /** How long the start waits for the first lists; without them the service starts all the same, not ready. */
 const FIRST_LIST_MS = 2_000;
@@ -15,9 +74,8 @@ const FIRST_LIST_MS = 2_000;
 /** Reads grants from the resources of a cluster, which it lists and then watches, by one feed for each kind. */
 export class KubernetesGrantSource extends GrantSource {
   protected readonly index = new GrantIndex((user, app) => this.appChanged(user, app));
-  private readonly refused = new Map<string, GrantProblem>();
-  /** Of a problem, the nameOf() the app whose resource it is. */
-  private readonly apps = new WeakMap<GrantProblem, string>();
+  /** The problems by source, each with the nameOf() the app whose resource it is, where that is known. */
+  private readonly refused = new Map<string, { readonly problem: GrantProblem; readonly name?: string }>();
   private readonly feeds: readonly GrantFeed[];
   private readonly log: GrantLog;
   private logged = this.current;
@@ -30,19 +88,25 @@ export class KubernetesGrantSource extends GrantSource {
     private readonly deps: InformerDeps,
     private readonly maxAgeMs: number,
     feeds: readonly OpenGrantFeed[],
+    private readonly others: readonly string[],
   ) {
     super();
     this.log = new GrantLog(deps.log);
     this.feeds = feeds.map((open) => open({ ...deps, maxAgeMs }, (kind) => this.observerOf(kind)));
   }
 
-  /** Resolves with the first full lists, or without them where the API server refuses or is slow. */
+  /**
+   * Resolves with the first full lists, or without them where the API server refuses or is slow.
+   * @param maxAgeMs older grants are not used for decisions
+   * @param others what else states grants, which the status names
+   */
   static async open(
     deps: InformerDeps,
-    maxAgeMs = DEFAULT_MAX_AGE_MS,
-    feeds: readonly OpenGrantFeed[] = [applicationPermissions],
+    maxAgeMs: number,
+    feeds: readonly OpenGrantFeed[],
+    others: readonly string[] = [],
   ): Promise<KubernetesGrantSource> {
-    const source = new KubernetesGrantSource(deps, maxAgeMs, feeds);
+    const source = new KubernetesGrantSource(deps, maxAgeMs, feeds, others);
     for (const feed of source.feeds) feed.start();
     const waitLimit = new AbortController();
     await Promise.race([
@@ -63,10 +127,10 @@ export class KubernetesGrantSource extends GrantSource {
   override status(): GrantSourceStatus {
     this.refresh();
     const because = this.unavailableBecause();
-    const { olares } = this;
+    const olares = this.feeds.find((feed) => feed.olares !== undefined)?.olares;
     return {
       ...this.current,
-      feeds: this.feeds.map(({ name }) => name).filter((name) => name !== ''),
+      feeds: [...this.feeds.map(({ name }) => name).filter((name) => name !== ''), ...this.others],
       ...(olares !== undefined && { olares }),
       ...(because !== undefined && { ready: false, unavailableBecause: because }),
     };
@@ -74,12 +138,8 @@ export class KubernetesGrantSource extends GrantSource {
 
   override problemsOf(user: string, app: string): readonly GrantProblem[] {
     const name = nameOf({ user, app });
-    const refused = [...this.refused.values()].filter((problem) => this.apps.get(problem) === name);
-    return [...refused, ...super.problemsOf(user, app)];
-  }
-
-  private get olares(): string | undefined {
-    return this.feeds.find((feed) => feed.olares !== undefined)?.olares;
+    const refused = [...this.refused.values()].filter((one) => one.name === name);
+    return [...refused.map(({ problem }) => problem), ...super.problemsOf(user, app)];
   }
 
   async close(): Promise<void> {
@@ -101,10 +161,6 @@ export class KubernetesGrantSource extends GrantSource {
       },
       outdated: () => this.logAvailability(),
     };
-  }
-
-  private get listed(): boolean {
-    return this.feeds.every(({ listed }) => listed);
   }
 
   private unavailableBecause(): string | undefined {
@@ -131,27 +187,23 @@ export class KubernetesGrantSource extends GrantSource {
     this.refused.delete(source);
     if (reading.kind === 'leftover') {
       if (this.index.remove(source)) this.logWithdrawn(source);
-      this.refused.set(source, { source, reason: reading.reason, servedFromLastGood: false });
+      this.refused.set(source, { problem: { source, reason: reading.reason, servedFromLastGood: false } });
       return;
     }
     if (reading.kind !== 'installed') {
       if (this.index.withhold(source, reading.claim)) this.logWithdrawn(source);
       if (reading.kind === 'inactive') return;
       const { reason, line, claim, of = claim?.installed } = reading;
-      const at = line === undefined ? {} : { line };
-      const problem = { source, reason, ...at, servedFromLastGood: false };
-      this.refused.set(source, problem);
-      if (of !== undefined) this.apps.set(problem, nameOf(of));
+      const problem = { source, reason, ...(line !== undefined && { line }), servedFromLastGood: false };
+      this.refused.set(source, { problem, ...(of !== undefined && { name: nameOf(of) }) });
       return;
     }
     const { installed, installedAtMs, warnings, statements } = reading;
     this.index.put(source, installed, installedAtMs, kind, { ...statements, warnings });
     this.log.warnings(source, warnings);
     // For the first list the log of the count is enough.
-    if (this.current.ready) {
-      const { app, grants } = installed;
-      this.deps.log('info', 'grants_read', { source, app, grants: grants.size });
-    }
+    if (this.current.ready)
+      this.deps.log('info', 'grants_read', { source, app: installed.app, grants: installed.grants.size });
   }
 
   private remove(source: string): void {
@@ -189,8 +241,10 @@ export class KubernetesGrantSource extends GrantSource {
   private refresh(): void {
     if (!this.outdated) return;
     this.outdated = false;
-    const problems = [...this.refused.values(), ...this.index.problems()];
+    const refused = [...this.refused.values()].map(({ problem }) => problem);
+    const problems = [...refused, ...this.index.problems()];
     const { size: installedApps, pendingGrants } = this.index;
-    this.current = { ready: this.listed, installedApps, problems, pendingGrants };
+    const ready = this.feeds.every(({ listed }) => listed);
+    this.current = { ready, installedApps, problems, pendingGrants };
   }
 }

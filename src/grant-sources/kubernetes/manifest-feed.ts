@@ -1,16 +1,15 @@
 import { isDeepStrictEqual } from 'node:util';
 import { dividedGrants } from '../../authz/grant-approvals';
-import { Informer } from '../../kubernetes/informer';
+import { Informer, type InformerDeps } from '../../kubernetes/informer';
 import { type KubeObject, namespaceInKey } from '../../kubernetes/kube-object';
 import type { WatchedNamespaceOwners } from '../../kubernetes/watched-namespace-owners';
-import type { MonotonicTime } from '../../time/clock';
-import {
-  type GrantFeedObserver,
-  type GrantReading,
-  InformedFeed,
-  type OpenGrantFeed,
-  type StatedClaim,
-} from './grant-feed';
+import type {
+  GrantFeed,
+  GrantFeedObserver,
+  GrantReading,
+  OpenGrantFeed,
+  StatedClaim,
+} from './kubernetes.grant-source';
 import { ManifestObject } from './manifest-object';
 import type { WatchedGrantApprovals } from './watched-grant-approvals';
 
@@ -25,7 +24,7 @@ const NO_CLAIM: StatedClaim = { installed: { app: '', user: '', grants: new Set(
 
 interface ManifestDeps {
   /** Workspaces that are no app's own: those of Olares' components and of STATIC_GRANTS. */
-  readonly reservedWorkspaces?: ReadonlySet<string>;
+  readonly reservedWorkspaces: ReadonlySet<string>;
   readonly owners: WatchedNamespaceOwners;
   readonly approvals: WatchedGrantApprovals;
 }
@@ -35,69 +34,56 @@ const CHANGES_AT_ONCE = 10;
 const CHANGE_EVERY_MS = 1_000;
 
 /** The ConfigMaps of one namespace, in the order in which they came. */
-interface ManifestNamespace {
-  readonly objects: Map<string, ManifestObject>;
+class ManifestNamespace {
+  readonly objects = new Map<string, ManifestObject>();
   /** What was reported, for the first of them at that time. */
-  reported?: { readonly key: string; readonly reading: GrantReading };
+  reported: { readonly key: string; readonly reading: GrantReading } | undefined;
   /** Until when its changes use up what is read at once. */
-  busyUntilMs: number;
+  busyUntilMs = 0;
   /** True while a change waits to be read. */
-  isWaiting: boolean;
+  isWaiting = false;
+}
+
+export function manifestFeed({ owners, approvals, reservedWorkspaces }: ManifestDeps): OpenGrantFeed {
+  return (deps, observerOf) =>
+    new ManifestFeed(observerOf(KIND), owners, approvals, reservedWorkspaces, deps);
 }
 
 /**
- * Reads grants from the manifests that apps carry with them: ConfigMaps with the label `secrets.olares.com/manifest: "true"`.
- * The namespace alone says which app of which user it is; the manifest must name the same app. An app may change its
- * ConfigMap while it runs, so what it states counts on its own workspaces, and elsewhere where it is approved.
+ * Reads grants from the manifests that apps carry with them: it follows ConfigMaps with the label
+ * `secrets.olares.com/manifest: "true"`, namespaces and approvals, and reports what each namespace grants by all three. The
+ * namespace alone says which app of which user it is; the manifest must name the same app. An app may change its ConfigMap
+ * while it runs, so what it states counts on its own workspaces, and elsewhere where it is approved. A change takes constant
+ * time, however many ConfigMaps its namespace has.
  */
-export function manifestFeed(manifestDeps: ManifestDeps): OpenGrantFeed {
-  const { owners, approvals } = manifestDeps;
-  return (deps, observerOf) => {
-    const manifests = new Manifests(observerOf(KIND), manifestDeps, deps.time);
-    const informer = new Informer<ManifestObject>(
+class ManifestFeed implements GrantFeed {
+  readonly name = 'manifests in ConfigMaps';
+  readonly firstOutcome: Promise<void>;
+  private readonly namespaces = new Map<string, ManifestNamespace>();
+  private readonly informer: Informer<ManifestObject>;
+  private isEvaluated = false;
+
+  constructor(
+    private readonly observer: GrantFeedObserver,
+    private readonly owners: WatchedNamespaceOwners,
+    private readonly approvals: WatchedGrantApprovals,
+    private readonly reserved: ReadonlySet<string>,
+    private readonly deps: InformerDeps,
+  ) {
+    this.informer = new Informer<ManifestObject>(
       {
         path: '/api/v1/configmaps',
         labelSelector: 'secrets.olares.com/manifest=true',
         maxPageBytes: MAX_PAGE_BYTES,
-        read: (object) => manifests.read(object),
-        onPut: (key, object) => manifests.put(key, object),
-        onRemoved: (key) => manifests.remove(key),
-        onListed: () => manifests.listed(),
-        onOutdated: () => observerOf(KIND).outdated(),
+        read: (object) => this.read(object),
+        onPut: (key, object) => this.put(key, object),
+        onRemoved: (key) => this.remove(key),
+        onListed: () => this.wasListed(),
+        onOutdated: () => observer.outdated(),
       },
       deps,
     );
-    const feed = new InformedFeed(
-      'manifests in ConfigMaps',
-      [informer, approvals.informer],
-      [owners.informer],
-    );
-    manifests.isComplete = () => feed.listed;
-    return feed;
-  };
-}
-
-/**
- * Follows ConfigMaps, namespaces and approvals, and reports what each namespace grants by all three. A change takes constant
- * time, however many ConfigMaps its namespace has.
- */
-class Manifests {
-  private readonly namespaces = new Map<string, ManifestNamespace>();
-  private readonly owners: WatchedNamespaceOwners;
-  private readonly approvals: WatchedGrantApprovals;
-  private readonly reserved: ReadonlySet<string>;
-  private isEvaluated = false;
-  /** Returns true once ConfigMaps, namespaces and approvals were listed. */
-  isComplete: () => boolean = () => false;
-
-  constructor(
-    private readonly observer: GrantFeedObserver,
-    { owners, approvals, reservedWorkspaces = new Set() }: ManifestDeps,
-    private readonly time: MonotonicTime,
-  ) {
-    this.owners = owners;
-    this.approvals = approvals;
-    this.reserved = reservedWorkspaces;
+    this.firstOutcome = Promise.all(this.informers.map((one) => one.firstOutcome)).then(() => undefined);
     owners.listen({
       changed: (namespace, users) => {
         this.evaluate(namespace);
@@ -106,24 +92,54 @@ class Manifests {
         for (const user of users)
           for (const app of owners.appsOf(user)) this.evaluate(namespaceOf(app, user));
       },
-      listed: () => this.listed(),
+      listed: () => this.wasListed(),
     });
     approvals.listen({
-      changed: (user, app) => this.approved(user, app),
+      changed: (user, app) => {
+        if (user !== '*') return this.evaluate(namespaceOf(app, user));
+        for (const namespace of this.namespaces.keys())
+          if (owners.appIn(namespace)?.app === app) this.evaluate(namespace);
+      },
       read: (key, refused) => {
         if (refused === undefined) observer.remove(sourceOf(key));
         else observer.put(sourceOf(key), { kind: 'refused', reason: refused, claim: NO_CLAIM });
       },
-      listed: () => this.listed(),
+      listed: () => this.wasListed(),
       outdated: () => observer.outdated(),
     });
   }
 
+  start(): void {
+    this.informer.start();
+    this.approvals.informer.start();
+  }
+
+  /** All that the feed needs; that of the namespaces is started and stopped by others. */
+  private get informers() {
+    return [this.informer, this.approvals.informer, this.owners.informer];
+  }
+
+  get listed(): boolean {
+    return this.informers.every(({ listed }) => listed);
+  }
+
+  get syncError(): string | undefined {
+    return this.informers.find(({ syncError }) => syncError !== undefined)?.syncError;
+  }
+
+  ageMs(): number {
+    return Math.max(...this.informers.map((informer) => informer.ageMs()));
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([this.informer.stop(), this.approvals.informer.stop()]);
+  }
+
   /** Parses the manifest unless its namespace changes too often. */
-  read(object: KubeObject): ManifestObject {
+  private read(object: KubeObject): ManifestObject {
     const of = this.at(object.namespace);
     const read = new ManifestObject(object);
-    const nowMs = this.time.nowMs();
+    const nowMs = this.deps.time.nowMs();
     const busyUntilMs = Math.max(of.busyUntilMs, nowMs) + CHANGE_EVERY_MS;
     if (busyUntilMs - nowMs > CHANGES_AT_ONCE * CHANGE_EVERY_MS) return read;
     of.busyUntilMs = busyUntilMs;
@@ -131,7 +147,7 @@ class Manifests {
     return read;
   }
 
-  put(key: string, object: ManifestObject): void {
+  private put(key: string, object: ManifestObject): void {
     const namespace = namespaceInKey(key);
     const of = this.at(namespace);
     of.objects.set(key, object);
@@ -139,7 +155,7 @@ class Manifests {
     if (!object.isParsed && of.objects.size > 1) object.drop();
     if (!object.isParsed && !of.isWaiting) {
       of.isWaiting = true;
-      this.time.after(CHANGE_EVERY_MS, () => {
+      this.deps.time.after(CHANGE_EVERY_MS, () => {
         of.isWaiting = false;
         of.busyUntilMs += CHANGE_EVERY_MS;
         this.evaluate(namespace);
@@ -148,18 +164,18 @@ class Manifests {
     this.evaluate(namespace);
   }
 
-  remove(key: string): void {
+  private remove(key: string): void {
     const namespace = namespaceInKey(key);
     const of = this.at(namespace);
     of.objects.delete(key);
     if (of.reported?.key === key) this.withdraw(of);
     this.evaluate(namespace);
-    const isQuiet = of.busyUntilMs <= this.time.nowMs() + CHANGE_EVERY_MS;
+    const isQuiet = of.busyUntilMs <= this.deps.time.nowMs() + CHANGE_EVERY_MS;
     if (of.objects.size === 0 && isQuiet && !of.isWaiting) this.namespaces.delete(namespace);
   }
 
-  listed(): void {
-    if (!this.isEvaluated && this.isComplete()) {
+  private wasListed(): void {
+    if (!this.isEvaluated && this.listed) {
       this.isEvaluated = true;
       // Of those that were uninstalled while this service was away, too.
       this.approvals.uninstalled((user, app) => !this.owners.appsOf(user).has(app));
@@ -168,21 +184,11 @@ class Manifests {
     this.observer.listed();
   }
 
-  private approved(user: string, app: string): void {
-    if (user !== '*') return this.evaluate(namespaceOf(app, user));
-    for (const namespace of this.namespaces.keys())
-      if (this.owners.appIn(namespace)?.app === app) this.evaluate(namespace);
-  }
-
-  /**
-   * Reports what the ConfigMap of a namespace grants, or the first of several, where that changed; before everything was
-   * listed nobody can say.
-   */
+  /** Reports what the first ConfigMap of a namespace grants, where that changed; before all was listed nobody can say. */
   private evaluate(namespace: string): void {
     const of = this.namespaces.get(namespace);
-    if (!this.isEvaluated || of === undefined) return;
-    const [first] = of.objects;
-    if (first === undefined) return;
+    const [first] = of?.objects ?? [];
+    if (!this.isEvaluated || of === undefined || first === undefined) return;
     const [key, object] = first;
     if (of.objects.size === 1 && !object.isParsed && of.isWaiting) return;
     const reading = this.readingOf(namespace, object, of.objects.size > 1);
@@ -194,13 +200,11 @@ class Manifests {
 
   private withdraw(of: ManifestNamespace): void {
     if (of.reported !== undefined) this.observer.remove(sourceOf(of.reported.key));
-    delete of.reported;
+    of.reported = undefined;
   }
 
   private at(namespace: string): ManifestNamespace {
-    const known = this.namespaces.get(namespace);
-    if (known !== undefined) return known;
-    const of = { objects: new Map<string, ManifestObject>(), busyUntilMs: 0, isWaiting: false };
+    const of = this.namespaces.get(namespace) ?? new ManifestNamespace();
     this.namespaces.set(namespace, of);
     return of;
   }

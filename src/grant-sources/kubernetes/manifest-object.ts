@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { type Manifest, parseManifest } from '../../authz/manifest';
 import type { Refusal } from '../../authz/plain-yaml';
-import type { KubeObject } from '../../kubernetes/kube-object';
+import { ownField } from '../../json/json';
+import { createdAtMs, isBeingDeleted, type KubeObject } from '../../kubernetes/kube-object';
 
 const DATA_KEY = 'OlaresManifest.yaml';
 const MAX_BYTES = 64 * 1024;
@@ -23,16 +24,10 @@ export class ManifestObject {
   #text = '';
   #manifest: Manifest | Refusal | undefined;
 
-  constructor({ body }: KubeObject) {
-    const { creationTimestamp, deletionTimestamp } = body['metadata'] as {
-      readonly creationTimestamp?: unknown;
-      readonly deletionTimestamp?: unknown;
-    };
-    this.createdAtMs = Date.parse(String(creationTimestamp)) || 0;
-    this.isBeingDeleted = deletionTimestamp !== undefined;
-    const data = body['data'] as Readonly<Record<string, unknown>> | null | undefined;
-    const text =
-      data !== null && data !== undefined && Object.hasOwn(data, DATA_KEY) ? data[DATA_KEY] : undefined;
+  constructor(object: KubeObject) {
+    this.createdAtMs = createdAtMs(object);
+    this.isBeingDeleted = isBeingDeleted(object);
+    const text = ownField(object.body['data'], DATA_KEY);
     this.digest = createHash('sha256')
       .update(JSON.stringify([text]))
       .digest('base64');

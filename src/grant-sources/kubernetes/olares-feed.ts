@@ -1,16 +1,16 @@
 import { namespaceInKey } from '../../kubernetes/kube-object';
 import { nameOf } from '../../authz/grant-index';
-import { Informer } from '../../kubernetes/informer';
-import type { InformerDeps } from '../../kubernetes/informer-options';
+import { Informer, type InformerDeps } from '../../kubernetes/informer';
 import { type OlaresRelease, OlaresReleaseProbe } from '../../kubernetes/olares-release';
 import {
   APPLICATION_MANAGERS,
+  APPLICATION_PERMISSIONS,
   applicationManagerReader,
   type ManagedApp,
   type PermissionProvider,
-} from './application-manager';
-import { APPLICATION_PERMISSIONS, readApplicationPermission } from './application-permission';
-import type { GrantFeed, GrantFeedObserver, GrantReading, OpenGrantFeed } from './grant-feed';
+  readApplicationPermission,
+} from './olares-objects';
+import type { GrantFeed, GrantFeedObserver, GrantReading, OpenGrantFeed } from './kubernetes.grant-source';
 
 export interface OlaresFeedOptions {
   /** Whether ApplicationPermissions are read. */

@@ -2,9 +2,8 @@ import { createHash } from 'node:crypto';
 import { GrantApprovalFailed } from '../../errors/authz-errors';
 import { APP_NAME, grantKey, SECRET_OPERATIONS, WORKSPACE_NAME } from '../../authz/grant';
 import { type GrantApproval, GrantApprovals } from '../../authz/grant-approvals';
-import { Informer } from '../../kubernetes/informer';
-import type { InformerDeps } from '../../kubernetes/informer-options';
-import type { KubeObject } from '../../kubernetes/kube-object';
+import { Informer, type InformerDeps } from '../../kubernetes/informer';
+import { isBeingDeleted, type KubeObject } from '../../kubernetes/kube-object';
 import { type ApiCall, kubernetesFailureOf } from '../../kubernetes/kubernetes-api';
 
 const APPROVAL_LABEL = 'secrets.olares.com/grant-approval';
@@ -151,14 +150,13 @@ function nameOf({ user, app, workspace }: Omit<GrantApproval, 'operations'>): st
 }
 
 /** Returns the approval, or why there is none; the reason names fields, never their content. */
-function approvalIn({ body }: KubeObject): GrantApproval | string {
-  const { data, binaryData, metadata } = body;
+function approvalIn(object: KubeObject): GrantApproval | string {
+  const { data, binaryData } = object.body;
   if (typeof data !== 'object' || data === null || binaryData !== undefined)
     return `data must state ${FIELDS.join(', ')}`;
   if (Object.keys(data).sort().join() !== FIELDS.join())
     return `data must state ${FIELDS.join(', ')}, and nothing else`;
-  if ((metadata as { readonly deletionTimestamp?: unknown }).deletionTimestamp !== undefined)
-    return 'it is being deleted';
+  if (isBeingDeleted(object)) return 'it is being deleted';
   const { user, app, workspace, operations } = data as Readonly<Record<(typeof FIELDS)[number], unknown>>;
   if (typeof user !== 'string' || !(user === ANY_USER || APP_NAME.test(user)))
     return 'user must be a name, or * for every user';

@@ -1,8 +1,7 @@
 import { Body, Controller, HttpCode, Post } from '@nestjs/common';
 import type { Caller } from '../../authn/caller';
-import type { Explanation } from '../../authz/explanation';
 import { SECRET_OPERATIONS, type SecretOperation, WORKSPACE_NAME, WORKSPACE_RULE } from '../../authz/grant';
-import { GrantsService } from '../../authz/grants.service';
+import { type Explanation, GrantsService } from '../../authz/grants.service';
 import { ok, type Envelope } from '../answers/envelope';
 import { CurrentCaller } from '../request/route-access';
 import { IsIn, IsOptional, IsString, Matches } from './secret-requests';

@@ -1,4 +1,4 @@
-import { DECIDED_BY } from '../../authz/explanation';
+import { DECIDED_BY } from '../../authz/grants.service';
 import { SECRET_OPERATIONS } from '../../authz/grant';
 import { STATUS_OF, type Reason } from '../../errors/domain-error';
 import { ENVIRONMENTS, MAX_NAME_LENGTH } from '../../secrets/secret';

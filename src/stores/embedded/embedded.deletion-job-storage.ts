@@ -1,6 +1,6 @@
 import { hkdfSync, type KeyObject } from 'node:crypto';
 import { Mutex } from 'async-mutex';
-import { DeletionJobStorage, type StoredDeletionJob } from '../../user-deprovisioning/deletion-job-storage';
+import { DeletionJobStorage, type StoredDeletionJob } from '../../user-deprovisioning/deletion-jobs';
 import {
   DELETION_JOB_RECORDS,
   FORMAT_VERSION,

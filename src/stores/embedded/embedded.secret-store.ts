@@ -12,7 +12,7 @@ import {
   type UserWorkspaces,
 } from '../../secrets/secret-store';
 import { type MonotonicTime, SystemMonotonicTime } from '../../time/clock';
-import type { DeletionJobStorage } from '../../user-deprovisioning/deletion-job-storage';
+import type { DeletionJobStorage } from '../../user-deprovisioning/deletion-jobs';
 import {
   DEFAULT_MAX_RESERVE_BYTES,
   type DiskFigures,

@@ -16,7 +16,7 @@ import { UpstreamRateLimits } from './transport/upstream-rate-limits';
 import { ScopeReader } from './scope-reader';
 import { SecretWriter } from './secret-writer';
 import { UserProjects } from './projects/user-projects';
-import { DeletionJobStorage, type StoredDeletionJob } from '../../user-deprovisioning/deletion-job-storage';
+import { DeletionJobStorage, type StoredDeletionJob } from '../../user-deprovisioning/deletion-jobs';
 import { SecretAlreadyExists, SecretNotFound, StoreUnavailable } from '../../errors/store-errors';
 import { UNATTENDED } from '../../secrets/call-context';
 import type { SecretScope } from '../../secrets/secret';

@@ -3,6 +3,7 @@ import {
   APP_NAME_RULE,
   grantSet,
   SECRET_OPERATIONS,
+  SERVICE_ACCOUNT_NAME,
   WORKSPACE_NAME,
   WORKSPACE_RULE,
 } from '../../authz/grant';
@@ -15,8 +16,61 @@ import {
   ownField,
   QUOTE,
 } from '../../json/json';
-import type { KubeObject } from '../../kubernetes/kube-object';
-import type { GrantReading } from './grant-feed';
+import { createdAtMs, isBeingDeleted, type KubeObject } from '../../kubernetes/kube-object';
+import { parseSysData, type SysDataRefusal, type SysDataWarning } from '../../authz/sys-data';
+import type { GrantReading, StatedClaim } from './kubernetes.grant-source';
+
+const OUTSIDE: GrantReading = { kind: 'outside' };
+
+export const APPLICATION_PERMISSIONS = '/apis/sys.bytetrade.io/v1alpha1/applicationpermissions';
+
+/** The rest of the namespace's name is the user's name; no other field of the resource is read for it. */
+const SYSTEM_NAMESPACE = 'user-system-';
+/** States of an app that is not installed, or not yet. */
+const OUTSIDE_STATES: readonly unknown[] = ['draft', 'submitted', 'passed', 'rejected'];
+const MAX_TEXT_LENGTH = 1024;
+
+/** Reads what an ApplicationPermission grants. */
+export function readApplicationPermission(object: KubeObject): GrantReading {
+  const { namespace, body } = object;
+  const { spec, status } = body;
+  const state = ownField(status, 'state');
+  if (OUTSIDE_STATES.includes(state)) return OUTSIDE;
+  const user = namespace.startsWith(SYSTEM_NAMESPACE) ? namespace.slice(SYSTEM_NAMESPACE.length) : '';
+  const app = ownField(spec, 'app');
+  const appKey = ownField(spec, 'key');
+  const appSecret = ownField(spec, 'secret');
+  const isNamed = APP_NAME.test(user) && typeof app === 'string' && APP_NAME.test(app);
+  const stated = isNamed ? statedBy(app, user, object) : undefined;
+  const readable = stated === undefined || 'refused' in stated ? undefined : stated;
+  const claim = Array.isArray(ownField(spec, 'permissions')) ? readable : undefined;
+  const refused = (reason: string): GrantReading => ({ kind: 'refused', reason, claim });
+  // A resource that only a finalizer still holds grants nothing any more.
+  if (isBeingDeleted(object) || state !== 'active') return { kind: 'inactive', claim };
+  if (!namespace.startsWith(SYSTEM_NAMESPACE)) return refused('only resources in user-system-<user> count');
+  if (!APP_NAME.test(user)) return refused(`the user ${APP_NAME_RULE}`);
+  if (stated === undefined) return refused(`spec.app ${APP_NAME_RULE}`);
+  if (!isText(appKey)) return refused('spec.key must be text');
+  if (!isText(appSecret)) return refused('spec.secret must be text');
+  if ('refused' in stated) return refused(`spec.permissions states ${stated.refused}`);
+  const { installed, installedAtMs, warnings } = stated;
+  return { kind: 'installed', installed: { ...installed, appKey, appSecret }, installedAtMs, warnings };
+}
+
+function statedBy(
+  app: string,
+  user: string,
+  object: KubeObject,
+): (StatedClaim & { readonly warnings: readonly SysDataWarning[] }) | SysDataRefusal {
+  const read = parseSysData(ownField(object.body['spec'], 'permissions'), app);
+  if ('refused' in read) return read;
+  const installed = { app, user, grants: grantSet(read.grants) };
+  return { installed, installedAtMs: createdAtMs(object), warnings: read.warnings };
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string' && value.trim() !== '' && value.length <= MAX_TEXT_LENGTH;
+}
 
 export const APPLICATION_MANAGERS = '/apis/app.bytetrade.io/v1alpha1/applicationmanagers';
 
@@ -57,9 +111,6 @@ const MAX_CONFIG_LENGTH = 256 * 1024;
 const MAX_DEPTH = 32;
 const MAX_PROVIDERS = 1_000;
 
-const OUTSIDE: GrantReading = { kind: 'outside' };
-const SERVICE_ACCOUNT = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
-
 /**
  * Returns a reader of ApplicationManagers. An app that names us under `permission.provider` holds all five operations on the
  * workspace named like it: provider, paths and verbs are all that such a manifest can state (contract of 1.12, section 2).
@@ -70,11 +121,12 @@ export function applicationManagerReader(
   provider: PermissionProvider | undefined,
   reserved: ReadonlySet<string>,
 ): (object: KubeObject) => ManagedApp {
-  return ({ body: { metadata, spec, status } }) => {
+  return (object) => {
+    const { spec, status } = object.body;
     const [app, user] = [nameIn(spec, 'appName'), nameIn(spec, 'appOwner')];
-    const isBeingDeleted = ownField(metadata, 'deletionTimestamp') !== undefined;
-    const state = isBeingDeleted ? 'uninstalled' : (STATES.get(ownField(status, 'state')) ?? 'underway');
-    const installedAtMs = Date.parse(String(ownField(metadata, 'creationTimestamp'))) || 0;
+    const state = isBeingDeleted(object)
+      ? 'uninstalled'
+      : (STATES.get(ownField(status, 'state')) ?? 'underway');
     const mayGrant = provider !== undefined && (state === 'installed' || state === 'stopped');
     if (!mayGrant) return { app, user, state, reading: OUTSIDE };
     const stated = statedIn(ownField(spec, 'config'), provider);
@@ -85,7 +137,7 @@ export function applicationManagerReader(
     const grants = grantSet(SECRET_OPERATIONS.map((operation) => ({ operation, workspace: app })));
     const { serviceAccount } = stated;
     const installed = { app, user, grants, namespace: `${app}-${user}`, serviceAccount };
-    const claim = { installed, installedAtMs };
+    const claim = { installed, installedAtMs: createdAtMs(object) };
     const reading: GrantReading =
       state === 'stopped' ? { kind: 'inactive', claim } : { kind: 'installed', ...claim, warnings: [] };
     return { app, user, state, reading };
@@ -107,16 +159,14 @@ function refusalOf(
   return reserved.has(app) ? `the workspace ${app} is kept for Olares' own callers` : undefined;
 }
 
-interface Stated {
-  /** As which the app's pods run. */
-  readonly serviceAccount: string;
-}
-
-/** Returns what a config states to us; undefined where it does not name us. It is written in Go, with the names of Go. */
+/**
+ * Returns as which ServiceAccount an app's pods run, by its config, which is written in Go with the names of Go; undefined where it
+ * does not name us.
+ */
 function statedIn(
   config: unknown,
   provider: PermissionProvider,
-): Stated | { readonly refused: string } | undefined {
+): { readonly serviceAccount: string } | { readonly refused: string } | undefined {
   // Most apps do not name us, and their configs need not be parsed.
   if (typeof config !== 'string' || !config.includes(provider.appName)) return undefined;
   if (!config.includes(provider.providerName)) return undefined;
@@ -141,7 +191,8 @@ function statedIn(
     return { refused: 'permission.provider names us in another namespace than PERMISSION_PROVIDER' };
   const named = ownField(parsed.value, 'ServiceAccountName') ?? '';
   const serviceAccount = named === '' ? 'default' : named;
-  if (typeof serviceAccount === 'string' && SERVICE_ACCOUNT.test(serviceAccount)) return { serviceAccount };
+  if (typeof serviceAccount === 'string' && SERVICE_ACCOUNT_NAME.test(serviceAccount))
+    return { serviceAccount };
   return { refused: 'ServiceAccountName in spec.config is not the name of a ServiceAccount' };
 }
 
