@@ -9,12 +9,6 @@ export interface IdentityDependencyObserver {
   dependencyIs(name: IdentityDependencyName, isUp: boolean): void;
 }
 
-export interface IdentityDependencyDeps {
-  readonly time: MonotonicTime;
-  readonly log: LogEvent;
-  readonly observer?: IdentityDependencyObserver | undefined;
-}
-
 /** A dependency is up again when it answers and has not failed for this long, so that a flapping one does not fill the log. */
 const QUIET_MS = 5_000;
 const PROBE_EVERY_MS = 6_000;
@@ -39,7 +33,11 @@ export class IdentityDependency {
 
   constructor(
     private readonly name: IdentityDependencyName,
-    private readonly deps: IdentityDependencyDeps,
+    private readonly deps: {
+      readonly time: MonotonicTime;
+      readonly log: LogEvent;
+      readonly observer?: IdentityDependencyObserver | undefined;
+    },
   ) {}
 
   /** @param probe asks once and reports by `answered` or `failed`; it is run at once, and again while the dependency is down */

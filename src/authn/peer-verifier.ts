@@ -8,9 +8,9 @@ export function canonicalAddress(address: string): string | undefined {
   const [withoutZone = ''] = address.split('%');
   if (!isIPv6(withoutZone)) return undefined;
   const canonical = new URL(`http://[${withoutZone}]`).hostname.slice(1, -1);
-  const [, high, low] = MAPPED.exec(canonical) ?? [];
-  if (high === undefined || low === undefined) return canonical;
-  const bytes = [parseInt(high, 16), parseInt(low, 16)].flatMap((pair) => [pair >> 8, pair & 255]);
+  const pairs = MAPPED.exec(canonical)?.slice(1);
+  if (pairs === undefined) return canonical;
+  const bytes = pairs.map((pair) => parseInt(pair, 16)).flatMap((pair) => [pair >> 8, pair & 255]);
   return bytes.join('.');
 }
 

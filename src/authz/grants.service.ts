@@ -1,5 +1,5 @@
 import type { Caller } from '../authn/caller';
-import { GrantPending, NotGranted, NotInAccessToken, WorkspaceTaken } from '../errors/authz-errors';
+import { GrantPending, NotGranted, NotInAccessToken, WorkspaceTaken } from '../errors/request-errors';
 import { type Decision, type Explanation, explanationOf } from './explanation';
 import { grantKey, SECRET_OPERATIONS, type SecretOperation, type InstalledApp } from './grant';
 import type { GrantSource } from './grant-source';

@@ -3,7 +3,7 @@ import { HttpAdapterHost } from '@nestjs/core/helpers/http-adapter-host';
 import { APP_FILTER, APP_GUARD, APP_PIPE } from '@nestjs/core/constants';
 import { Audit } from '../audit/audit.module';
 import { AuthnModule } from '../authn/authn.module';
-import { CallerAuthenticator } from '../authn/caller-authenticator';
+import { CallerAuthenticator } from '../authn/caller';
 import { PeerVerifier } from '../authn/peer-verifier';
 import { GrantApprovals, GrantApprovalService } from '../authz/grant-approvals';
 import { GrantSource } from '../authz/grant-source';

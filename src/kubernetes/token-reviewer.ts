@@ -3,11 +3,10 @@ import { LRUCache } from 'lru-cache';
 import type { Clock, MonotonicTime } from '../time/clock';
 import { FairQueue } from '../concurrency/fair-queue';
 import { SingleFlight } from '../concurrency/single-flight';
-import { IdentityUnavailable } from '../errors/authn-errors';
-import { TooManyRequests } from '../errors/request-errors';
+import { TooManyRequests, IdentityUnavailable } from '../errors/request-errors';
 import { canonicalAddress, type ServiceAccountName } from '../authn/peer-verifier';
 import type { IdentityDependency } from '../authn/identity-dependency';
-import { ServiceAccountReviewer } from '../authn/service-account.authenticator';
+import { ServiceAccountReviewer } from '../authn/caller';
 import { type KubernetesApi, kubernetesFailureOf } from './kubernetes-api';
 
 const MAX_TOKEN_LENGTH = 8192;

@@ -1,6 +1,5 @@
-import { IdentityUnavailable } from '../errors/authn-errors';
-import { appInNamespace, NamespaceOwners } from '../authn/service-account.authenticator';
-import type { UserPresence } from '../authn/user-token.verifier';
+import { IdentityUnavailable } from '../errors/request-errors';
+import { type UserPresence, appInNamespace, NamespaceOwners } from '../authn/caller';
 import type { KubeObject } from './kube-object';
 import { Informer } from './informer';
 import type { InformerDeps } from './informer-options';

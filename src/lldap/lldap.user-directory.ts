@@ -2,11 +2,10 @@ import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { errorCodeOf } from '../errors/domain-error';
 import type { IdentityDependency } from '../authn/identity-dependency';
-import { UserDirectory, type VerifiedToken } from '../authn/user-token.verifier';
+import { UserDirectory, type VerifiedToken } from '../authn/tokens';
 import { FairQueue } from '../concurrency/fair-queue';
 import { SingleFlight } from '../concurrency/single-flight';
-import { IdentityUnavailable } from '../errors/authn-errors';
-import { TooManyRequests } from '../errors/request-errors';
+import { TooManyRequests, IdentityUnavailable } from '../errors/request-errors';
 import type { Clock, MonotonicTime } from '../time/clock';
 
 export interface LldapOptions {

@@ -132,16 +132,16 @@ class ReloadedFiles<T> implements Reloadable<T> {
 
   poll(): void {
     const contents = contentsOf(this.files.paths);
-    const isSettled = areSame(this.#lastPolled, contents);
+    const isSettled = isDeepStrictEqual(this.#lastPolled, contents);
     this.#lastPolled = contents;
     if (isSettled) this.#take(contents);
   }
 
   #take(contents: FileContents): void {
-    if (areSame(this.#lastTaken, contents)) return;
+    if (isDeepStrictEqual(this.#lastTaken, contents)) return;
     this.#lastTaken = contents;
     // A bad change was undone.
-    if (areSame(this.#good, contents)) return;
+    if (isDeepStrictEqual(this.#good, contents)) return;
     const { kind, name, describe, parse } = this.files;
     try {
       if ('problem' in contents) throw new Error(contents.problem);
@@ -174,12 +174,4 @@ function contentsOf(paths: readonly string[]): FileContents {
     }
   }
   return contents;
-}
-
-function areSame(one: FileContents | undefined, other: FileContents): boolean {
-  if (one === undefined) return false;
-  if ('problem' in one || 'problem' in other) {
-    return 'problem' in one && 'problem' in other && one.problem === other.problem;
-  }
-  return one.every((bytes, index) => Buffer.compare(bytes, other[index] ?? new Uint8Array()) === 0);
 }

@@ -25,24 +25,15 @@ export interface CallAudit {
   answeredStale(forMs: number): void;
 }
 
-/** For work of the service itself: nobody cancels it, and the store's own time limit counts. */
-export const UNATTENDED: CallContext = { deadline: { endsAtMs: Infinity }, signal: neverAborting() };
+const { signal: NEVER } = new AbortController();
+setMaxListeners(0, NEVER);
 
-function neverAborting(): AbortSignal {
-  const { signal } = new AbortController();
-  setMaxListeners(0, signal);
-  return signal;
-}
+/** For work of the service itself: nobody cancels it, and the store's own time limit counts. */
+export const UNATTENDED: CallContext = { deadline: { endsAtMs: Infinity }, signal: NEVER };
 
 /** Returns the context of work that must be finished, since a part of it was sent. */
 export function uncancelled({ deadline }: CallContext): CallContext {
-  return { deadline, signal: UNATTENDED.signal };
-}
-
-/** The request that a call is made for. */
-interface AuditedClient {
-  readonly cleanup: { readonly signal: AbortSignal };
-  readonly audit?: CallAudit;
+  return { deadline, signal: NEVER };
 }
 
 /** Makes the contexts of requests. */
@@ -54,7 +45,10 @@ export class CallContexts {
   ) {}
 
   /** The signal is asked for only by a call that waits: making one takes longer than a read from memory. */
-  of({ cleanup, audit }: AuditedClient): CallContext {
+  of({
+    cleanup,
+    audit,
+  }: Pick<CallContext, 'audit'> & { readonly cleanup: Pick<CallContext, 'signal'> }): CallContext {
     return {
       deadline: { endsAtMs: this.time.nowMs() + this.timeoutMs },
       get signal() {

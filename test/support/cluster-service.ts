@@ -1,5 +1,5 @@
 import { KubernetesGrantSource } from '../../src/grant-sources/kubernetes/kubernetes.grant-source';
-import { ServiceAccountAuthenticator } from '../../src/authn/service-account.authenticator';
+import { ServiceAccountAuthenticator } from '../../src/authn/caller';
 import type { Settings } from '../../src/config/settings';
 import type { ServiceAccountName } from '../../src/authn/peer-verifier';
 import { ClusterPeerVerifier } from '../../src/kubernetes/cluster.peer-verifier';

@@ -4,7 +4,7 @@ import type { MonotonicTime } from '../../src/time/clock';
 import type { CacheSettings, Settings } from '../../src/config/settings';
 import type { GrantSource } from '../../src/authz/grant-source';
 import type { LogEvent } from '../../src/logging/log';
-import type { StoreAdapter } from '../../src/secrets/secret-store-decorator';
+import type { StoreAdapter } from '../../src/secrets/secret-store';
 import type { Registration } from '../../src/registration/manifests';
 import { startTelemetry } from '../../src/telemetry/telemetry.module';
 import { exampleApps, OTMOICLP } from './example-apps';

@@ -7,7 +7,7 @@ import {
   type AppExplanation,
   AppSecretsService,
   type AppSecretLocation,
-} from '../../secrets/app-secrets.service';
+} from '../../secrets/secrets.service';
 import { CallContexts } from '../../secrets/call-context';
 import type { ProviderRequest } from '../request/provider-request';
 import { CurrentUser, UserRoute } from '../request/route-access';

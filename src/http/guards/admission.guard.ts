@@ -1,6 +1,5 @@
 import { Injectable, type CanActivate, type ExecutionContext } from '@nestjs/common';
-import { Unauthenticated } from '../../errors/authn-errors';
-import { ClientGone } from '../../errors/request-errors';
+import { ClientGone, Unauthenticated } from '../../errors/request-errors';
 import { Admission } from '../../limits/admission';
 import { RateLimits } from '../../limits/rate-limits';
 import { chargeBytes, type ProviderRequest, subjectOf } from '../request/provider-request';

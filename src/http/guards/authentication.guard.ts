@@ -1,15 +1,12 @@
 import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
 import { Reflector } from '@nestjs/core/services';
-import type { Caller } from '../../authn/caller';
-import { CallerAuthenticator } from '../../authn/caller-authenticator';
+import { type Caller, CallerAuthenticator, RbacProxyAuthenticator } from '../../authn/caller';
 import { type Peer, PeerVerifier } from '../../authn/peer-verifier';
-import { RbacProxyAuthenticator } from '../../authn/rbac-proxy.authenticator';
 import { ProxiedCallerService } from '../../authz/access.service';
 import { grantKey, PROVIDER } from '../../authz/grant';
 import { StaticCallers } from '../../authz/static-grants';
 import { parseOp } from '../../authz/sys-data';
-import { Unauthenticated, UserMismatch, NotSettingsApp } from '../../errors/authn-errors';
-import { InvalidRequest } from '../../errors/request-errors';
+import { InvalidRequest, Unauthenticated, UserMismatch, NotSettingsApp } from '../../errors/request-errors';
 import { credentialHeader, isForwarded, PLAIN_USER, peerOf } from '../request/credential-headers';
 import { settingsTokenIn } from '../request/login-cookie';
 import type { ProviderRequest } from '../request/provider-request';

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
-import { Unauthenticated } from '../../errors/authn-errors';
+import { Unauthenticated } from '../../errors/request-errors';
 import type { Peer } from '../../authn/peer-verifier';
 
 /** The names that a user may have: those of Kubernetes, and capitals. */

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { parse } from 'content-type';
-import { CrossSiteRequest, Unauthenticated } from '../../errors/authn-errors';
+import { CrossSiteRequest, Unauthenticated } from '../../errors/request-errors';
 import { credentialHeader } from './credential-headers';
 
 /** The cookie in which Olares keeps the user's token after the login. */

@@ -5,14 +5,15 @@ import { StoreOutcomeUnknown, StoreUnreachable } from '../../errors/store-errors
 import type { LogEvent } from '../../logging/log';
 import type { CallContext } from '../../secrets/call-context';
 import type { Precondition, ScopeUsage, Secret, SecretScope } from '../../secrets/secret';
-import type {
-  ListedSecrets,
-  RetrievedSecret,
-  ScopeContents,
-  ScopeSource,
-  StoredWorkspace,
+import {
+  type ListedSecrets,
+  type RetrievedSecret,
+  type ScopeContents,
+  type ScopeSource,
+  type StoredWorkspace,
+  SecretStoreDecorator,
+  type StoreAdapter,
 } from '../../secrets/secret-store';
-import { SecretStoreDecorator, type StoreAdapter } from '../../secrets/secret-store-decorator';
 
 export const BREAKER_STATES = ['closed', 'open', 'half_open'] as const;
 /** Closed: calls pass. Open: they fail at once. Half open: one call passes, to find out whether the store is back. */

@@ -9,14 +9,15 @@ import {
   type Secret,
   type ScopeUsage,
 } from '../../secrets/secret';
-import type {
-  ListedSecrets,
-  RetrievedSecret,
-  ScopeContents,
-  ScopeSource,
-  StoredWorkspace,
+import {
+  type ListedSecrets,
+  type RetrievedSecret,
+  type ScopeContents,
+  type ScopeSource,
+  type StoredWorkspace,
+  SecretStoreDecorator,
+  type StoreAdapter,
 } from '../../secrets/secret-store';
-import { SecretStoreDecorator, type StoreAdapter } from '../../secrets/secret-store-decorator';
 import type { MonotonicTime } from '../../time/clock';
 import { remainingMs, waitFor } from '../../time/deadline';
 import {
