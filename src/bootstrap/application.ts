@@ -5,7 +5,7 @@ import type { Express } from 'express';
 import { AppModule } from '../app.module';
 import { GrantSource } from '../authz/grant-source';
 import type { Settings } from '../config/settings';
-import { Drain } from '../http/guards/early-refusals';
+import { Drain } from '../http/guards/admission.guard';
 import { StrictExpressAdapter } from '../http/server/strict-express.adapter';
 import { type Log, type LogDestination, nestLogger } from '../logging/log';
 import { Registration } from '../registration/manifests';

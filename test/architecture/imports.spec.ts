@@ -58,7 +58,7 @@ const HOME_OF: Readonly<Record<string, RegExp>> = {
   bcryptjs: /^src\/client\//,
   commander: /^src\/cli\//,
   axios: /^src\/stores\/infisical\/transport\//,
-  'class-validator': /^src\/http\/controllers\/secret-requests\.ts$/,
+  'class-validator': /^src\/http\/controllers\/request-validation\.ts$/,
   'classic-level': /^src\/stores\/embedded\//,
   bcrypt: /^src\/(authn\/bcrypt-worker\.mjs|development\/example-headers\.ts)$/,
   'prom-client': /^src\/telemetry\//,

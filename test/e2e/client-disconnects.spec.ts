@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { Drain } from '../../src/http/guards/early-refusals';
+import { Drain } from '../../src/http/guards/admission.guard';
 import { PeerVerifier } from '../../src/authn/peer-verifier';
 import { UserDirectory } from '../../src/authn/tokens';
 import { type LoadFigures, type LimitsObserver, RateLimits } from '../../src/limits/rate-limits';

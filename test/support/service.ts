@@ -13,7 +13,7 @@ import { applicationOptions } from '../../src/bootstrap/application';
 import type { Settings } from '../../src/config/settings';
 import { Cluster, NO_CLUSTER } from '../../src/grant-sources/grant-sources.module';
 import { ServiceProblems } from '../../src/http/controllers/health.controller';
-import { ConnectionBounds } from '../../src/http/server/connection-rates';
+import { ConnectionBounds } from '../../src/http/server/accepted-connections';
 import { StrictExpressAdapter } from '../../src/http/server/strict-express.adapter';
 import { RateLimits } from '../../src/limits/rate-limits';
 import { createLog } from '../../src/logging/log';

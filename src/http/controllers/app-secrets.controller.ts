@@ -1,6 +1,6 @@
 import { Body, Controller, Delete, Get, HttpCode, Param, Post, Put, Query, Req } from '@nestjs/common';
 import { APP_NAME_RULE, WORKSPACE_NAME, WORKSPACE_RULE } from '../../authz/grant';
-import { IsOptional, IsSecretName, IsSecretValue, Matches } from './secret-requests';
+import { IsOptional, IsSecretName, IsSecretValue, Matches } from './request-validation';
 import type { HeldWorkspace } from '../../authz/grants.service';
 import { InvalidRequest } from '../../errors/request-errors';
 import {
@@ -12,7 +12,7 @@ import { CallContexts } from '../../secrets/call-context';
 import type { ProviderRequest } from '../request/provider-request';
 import { CurrentUser, UserRoute } from '../request/route-access';
 import { DONE, ok, type Envelope } from '../answers/envelope';
-import { ExplainAppQuery } from './explain.controller';
+import { ExplainAppQuery } from './grants.controller';
 
 /** An app's name, or the `namespace:name` of one of the system's own callers. */
 const CALLER_NAME = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,252}$/;

@@ -3,7 +3,7 @@ import { DomainError } from '../../errors/domain-error';
 import type { GrantProblem } from '../../authz/grant-index';
 import { GrantSource } from '../../authz/grant-source';
 import { SecretStore } from '../../secrets/secret-store';
-import { Drain } from '../guards/early-refusals';
+import { Drain } from '../guards/admission.guard';
 import { ok, type Envelope } from '../answers/envelope';
 import { PublicRoute } from '../request/route-access';
 

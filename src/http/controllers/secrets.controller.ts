@@ -7,7 +7,7 @@ import type { ProviderRequest } from '../request/provider-request';
 import { CurrentCaller } from '../request/route-access';
 import { EntityTags } from '../answers/entity-tags';
 import { DONE, ok, showStaleness, type Envelope } from '../answers/envelope';
-import { ListSecretRequest, NamedSecretRequest, SecretRequest, WorkspaceQuery } from './secret-requests';
+import { ListSecretRequest, NamedSecretRequest, SecretRequest, WorkspaceQuery } from './request-validation';
 
 /** A secret as the contract shows it; `env` is the effective one, also where the request left it out. */
 interface SecretView {

@@ -7,8 +7,13 @@ import { grantKey, PROVIDER } from '../../authz/grant';
 import { StaticCallers } from '../../authz/static-grants';
 import { parseOp } from '../../authz/sys-data';
 import { InvalidRequest, Unauthenticated, UserMismatch, NotSettingsApp } from '../../errors/request-errors';
-import { credentialHeader, isForwarded, PLAIN_USER, peerOf } from '../request/credential-headers';
-import { settingsTokenIn } from '../request/login-cookie';
+import {
+  credentialHeader,
+  isForwarded,
+  PLAIN_USER,
+  peerOf,
+  settingsTokenIn,
+} from '../request/credential-headers';
 import type { ProviderRequest } from '../request/provider-request';
 import { ROUTE_ACCESS, type RouteAccess } from '../request/route-access';
 import { RequestBodies, requireObject } from '../server/request-bodies';

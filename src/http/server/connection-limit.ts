@@ -3,8 +3,12 @@ import type { Socket } from 'node:net';
 import { type MonotonicTime, SystemMonotonicTime } from '../../time/clock';
 import type { LimitsObserver } from '../../limits/rate-limits';
 import type { ProviderRequest } from '../request/provider-request';
-import { acceptFairly } from './accepted-connections';
-import { CONNECTION_BOUNDS, type ConnectionBounds, ConnectionRates } from './connection-rates';
+import {
+  acceptFairly,
+  CONNECTION_BOUNDS,
+  type ConnectionBounds,
+  ConnectionRates,
+} from './accepted-connections';
 import { CallerAddresses } from './fair-turns';
 import { openRequestsOn } from './request-cleanup';
 

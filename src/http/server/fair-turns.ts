@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { type RateLimit, TokenBucket } from '../../limits/rate-limits';
 import type { MonotonicTime } from '../../time/clock';
 
 /** For how long work is begun in one turn of the event loop. */
@@ -28,7 +29,7 @@ interface TurnBounds {
   /** How many steps begin in one turn, if there is a limit. */
   readonly maxPerTurn?: number;
   /** How many steps of addresses without a caller begin in a second, and at once after a pause; without it they are not limited. */
-  readonly ofStrangers?: { readonly perSecond: number; readonly burst: number };
+  readonly ofStrangers?: RateLimit;
 }
 
 /** The addresses on which a caller was authenticated within the last minute. */
@@ -120,7 +121,7 @@ export class FairTurns<T> {
   #steps = 0;
   #isDue = false;
   #isPausing = false;
-  #strangers: { tokens: number; atMs: number } | undefined;
+  #strangers: TokenBucket | undefined;
   #hasAccepted = false;
 
   constructor(
@@ -208,9 +209,8 @@ export class FairTurns<T> {
     const { ofStrangers } = this.bounds;
     if (ofStrangers === undefined) return true;
     const nowMs = this.time.nowMs();
-    const { tokens, atMs } = this.#strangers ?? { tokens: ofStrangers.burst, atMs: nowMs };
-    const held = Math.min(ofStrangers.burst, tokens + ((nowMs - atMs) / 1000) * ofStrangers.perSecond);
-    this.#strangers = { tokens: held < 1 ? held : held - 1, atMs: nowMs };
-    return held >= 1;
+    this.#strangers ??= new TokenBucket(ofStrangers.burst, nowMs);
+    this.#strangers.refill(ofStrangers, nowMs);
+    return this.#strangers.take();
   }
 }

@@ -6,11 +6,11 @@ import type { LimitsObserver } from '../../limits/rate-limits';
 import type { Log } from '../../logging/log';
 import type { Reloadable } from '../../reloadable/reloadable';
 import type { MonotonicTime } from '../../time/clock';
-import type { AnswerForms, Envelope } from '../answers/envelope';
+import { type AnswerForms, type Envelope, failure } from '../answers/envelope';
 import { beginRequests, type RequestObserver } from '../request/begin-request';
 import type { ProviderRequest } from '../request/provider-request';
 import { limitConnections } from './connection-limit';
-import { type ConnectionBounds, TLS_SOCKETS } from './connection-rates';
+import { type ConnectionBounds, TLS_SOCKETS } from './accepted-connections';
 import {
   type LargeAnswers,
   lengthOf,
@@ -26,7 +26,6 @@ import { randomUUID } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { DomainError } from '../../errors/domain-error';
 import { HeadersTooLarge, InvalidRequest } from '../../errors/request-errors';
-import { failure } from '../answers/error.filter';
 import { endRequestsOn, isReceivingBodyOn, openRequestsOn } from './request-cleanup';
 
 const HEADERS_TIMEOUT_MS = 10_000;
