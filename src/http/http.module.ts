@@ -46,43 +46,23 @@ const SERVER_PROVIDERS = [
   }),
   factory(Drain, [Runtime], ({ settings, log }) => new Drain(settings.shutdownTimeoutMs, log)),
   { provide: ConnectionBounds, useValue: CONNECTION_BOUNDS },
+  factory(LargeAnswers, [Admission, RateLimits], (admission, limits) => new LargeAnswers(admission, limits)),
   factory(
     ServerParts,
     [
       AnswerForms,
-      Admission,
+      LargeAnswers,
       ConnectionBounds,
-      RateLimits,
       MonotonicTime,
       Telemetry,
       ServiceCredentials,
       Runtime,
       Audit,
     ],
-    (
-      forms,
-      admission,
-      connectionBounds,
-      rateLimits,
-      time,
-      { requests: observer, limits },
-      { tls },
-      { logger: log },
-      { trail: audit },
-    ) => {
-      const largeAnswers = new LargeAnswers(admission, rateLimits);
-      return {
-        forms,
-        largeAnswers,
-        requests: new RequestQueue(time, limits),
-        connectionBounds,
-        time,
-        observer,
-        limits,
-        audit,
-        tls,
-        log,
-      };
+    (forms, largeAnswers, connectionBounds, time, telemetry, { tls }, { logger: log }, { trail: audit }) => {
+      const { requests: observer, limits } = telemetry;
+      const requests = new RequestQueue(time, limits);
+      return { forms, largeAnswers, requests, connectionBounds, time, observer, limits, audit, tls, log };
     },
   ),
 ];
@@ -93,16 +73,12 @@ const callContexts = factory(CallContexts, [Runtime, MonotonicTime], ({ settings
 });
 
 const GUARD_PROVIDERS = [
-  factory(
-    ThrottledCredentials,
-    [MonotonicTime, Telemetry],
-    (time, { limits }) => new ThrottledCredentials(time, limits),
-  ),
-  factory(
-    EarlyRefusals,
-    [Runtime, Drain, ThrottledCredentials, Admission],
-    ({ settings }, ...deps) => new EarlyRefusals(settings.tls?.clientSubjects, ...deps),
-  ),
+  factory(ThrottledCredentials, [MonotonicTime, Telemetry], (time, { limits }) => {
+    return new ThrottledCredentials(time, limits);
+  }),
+  factory(EarlyRefusals, [Runtime, Drain, ThrottledCredentials, Admission], ({ settings }, ...deps) => {
+    return new EarlyRefusals(settings.tls?.clientSubjects, ...deps);
+  }),
   factory(
     SettingsCallers,
     [Runtime, CallerAuthenticator, PeerVerifier],
@@ -121,7 +97,7 @@ const GUARD_PROVIDERS = [
   factory(APP_FILTER, [AnswerForms, Runtime], (forms, { log }) => new ErrorFilter(forms, log)),
 ];
 
-const APPROVAL_PROVIDER = factory(
+const approvalService = factory(
   GrantApprovalService,
   [GrantSource, GrantApprovals, Runtime],
   (source, approvals, { log }) => new GrantApprovalService(source, approvals, log),
@@ -158,7 +134,7 @@ export class HttpModule implements NestModule {
         ...SERVER_PROVIDERS,
         ...GUARD_PROVIDERS,
         callContexts,
-        ...(mayApprove ? [APPROVAL_PROVIDER] : []),
+        ...(mayApprove ? [approvalService] : []),
       ],
     };
   }

@@ -8,15 +8,10 @@ import { SingleFlight } from '../concurrency/single-flight';
 import { TooManyRequests, IdentityUnavailable } from '../errors/request-errors';
 import type { Clock, MonotonicTime } from '../time/clock';
 
-export interface LldapOptions {
+interface LldapOptions {
   /** Without a trailing slash, e.g. `http://lldap-service.os-platform:17170`. */
   readonly url: string;
   readonly timeoutMs: number;
-}
-
-interface RememberedAnswer {
-  readonly accepted: boolean;
-  readonly untilMs: number;
 }
 
 /** An acceptance is remembered this long at most, so a log-out takes effect within a minute. */
@@ -43,7 +38,9 @@ export const PROBE_TOKEN = 'probe';
  * LLDAP refuses it for good. Answers are remembered by the token's hash, and concurrent questions about one token are one call.
  */
 export class LldapUserDirectory extends UserDirectory {
-  private readonly answers = new LRUCache<string, RememberedAnswer>({ max: MAX_REMEMBERED_TOKENS });
+  private readonly answers = new LRUCache<string, { readonly accepted: boolean; readonly untilMs: number }>({
+    max: MAX_REMEMBERED_TOKENS,
+  });
   private readonly calls = new SingleFlight<boolean>();
   private readonly queue: FairQueue;
 

@@ -9,6 +9,7 @@ import {
   TooManyRequests,
 } from '../../errors/request-errors';
 import { SecretNotFound } from '../../errors/store-errors';
+import { fieldsOf } from '../../json/json';
 import type { LogEvent } from '../../logging/log';
 import type { ProviderRequest } from '../request/provider-request';
 import { send } from '../server/json-answers';
@@ -143,12 +144,13 @@ export function failure(error: DomainError, requestId: string): Envelope<Failure
 function toDomainError(thrown: unknown, request: ProviderRequest): DomainError {
   if (thrown instanceof DomainError) return thrown;
   if (!isDecodable(request.target.path)) return new RouteNotFound();
-  switch (statusOf(thrown) ?? 500) {
+  switch (statusOf(thrown)) {
     case 404:
     case 405:
       return new RouteNotFound();
     case 413:
-      return new RequestTooLarge(limitOf(thrown));
+      // raw-body puts the limit into its error.
+      return new RequestTooLarge(Number(fieldsOf(thrown)['limit'] ?? 0));
     case 400:
     case 415:
       return new InvalidRequest('body', 'must be a JSON object, in UTF-8, neither compressed nor cut short');
@@ -160,10 +162,9 @@ function toDomainError(thrown: unknown, request: ProviderRequest): DomainError {
   }
 }
 
-function statusOf(thrown: unknown): number | undefined {
+function statusOf(thrown: unknown): unknown {
   if (thrown instanceof HttpException) return thrown.getStatus();
-  if (!(thrown instanceof Error)) return undefined;
-  return 'status' in thrown && typeof thrown.status === 'number' ? thrown.status : undefined;
+  return thrown instanceof Error ? fieldsOf(thrown)['status'] : undefined;
 }
 
 /** Returns false for a path with a broken percent escape: Nest answers it with the same 400 as a broken body. */
@@ -174,12 +175,6 @@ function isDecodable(path: string): boolean {
   } catch {
     return false;
   }
-}
-
-/** Returns the limit of a body that was too large, which raw-body puts into its error. */
-function limitOf(thrown: unknown): number {
-  const { limit } = thrown as { readonly limit?: unknown };
-  return typeof limit === 'number' ? limit : 0;
 }
 
 function retryAfterOf(error: DomainError): number | undefined {

@@ -1,4 +1,4 @@
-import { Body, Controller, Delete, Get, HttpCode, Param, Post, Put, Query, Req } from '@nestjs/common';
+import { Body, Controller, Delete, Get, Param, Post, Put, Query, Req } from '@nestjs/common';
 import { APP_NAME_RULE, WORKSPACE_NAME, WORKSPACE_RULE } from '../../authz/grant';
 import { IsOptional, IsSecretName, IsSecretValue, Matches } from './request-validation';
 import type { HeldWorkspace } from '../../authz/grants.service';
@@ -33,12 +33,6 @@ class AppSecretRequest extends AppSecretKeyRequest {
   Value!: string;
 }
 
-/** The fields are spelled as today's sidecar spells them. */
-interface AppSecretView {
-  readonly Workspace: string;
-  readonly Key: string;
-}
-
 /** The routes of the Settings app, which calls them for a user (contract, section 7). `:app` is the app's name. */
 @Controller('admin')
 @UserRoute()
@@ -66,18 +60,18 @@ export class AppSecretsController {
     return ok(this.secrets.explainOperation(user, app, operation, workspace));
   }
 
+  /** The fields are spelled as today's sidecar spells them. */
   @Get('secret/:app')
   async names(
     @CurrentUser() user: string,
     @Param('app') app: string,
     @Req() request: ProviderRequest,
-  ): Promise<Envelope<AppSecretView[]>> {
+  ): Promise<Envelope<{ Workspace: string; Key: string }[]>> {
     const names = await this.secrets.names(user, app, this.contexts.of(request));
     return ok(names.map(({ workspace, name }) => ({ Workspace: workspace, Key: name })));
   }
 
   @Post('secret/:app')
-  @HttpCode(200)
   async create(
     @CurrentUser() user: string,
     @Param('app') app: string,

@@ -1,4 +1,4 @@
-import { Body, Controller, HttpCode, Param, Post } from '@nestjs/common';
+import { Body, Controller, Param, Post } from '@nestjs/common';
 import type { Caller } from '../../authn/caller';
 import type { Explanation } from '../../authz/explanation';
 import { SECRET_OPERATIONS, type SecretOperation, WORKSPACE_NAME, WORKSPACE_RULE } from '../../authz/grant';
@@ -41,7 +41,6 @@ export class ExplainController {
   constructor(private readonly grants: GrantsService) {}
 
   @Post('explain')
-  @HttpCode(200)
   explain(
     @CurrentCaller() caller: Caller,
     @Body() { operation, workspace }: ExplainRequest,
@@ -72,7 +71,6 @@ export class GrantApprovalsController {
   constructor(private readonly approvals: GrantApprovalService) {}
 
   @Post(':app/approve')
-  @HttpCode(200)
   async approve(
     @CurrentUser() user: string,
     @Param('app') app: string,
@@ -85,7 +83,6 @@ export class GrantApprovalsController {
   }
 
   @Post(':app/revoke')
-  @HttpCode(200)
   async revoke(
     @CurrentUser() user: string,
     @Param('app') app: string,

@@ -1,4 +1,4 @@
-import { Body, Controller, HttpCode, Post, Query, Req } from '@nestjs/common';
+import { Body, Controller, Post, Query, Req } from '@nestjs/common';
 import { CallContexts } from '../../secrets/call-context';
 import type { Caller } from '../../authn/caller';
 import type { Environment } from '../../secrets/secret';
@@ -31,7 +31,6 @@ export class SecretsController {
   ) {}
 
   @Post('RetrieveSecret')
-  @HttpCode(200)
   async retrieve(
     @CurrentCaller() caller: Caller,
     @Query() { workspace }: WorkspaceQuery,
@@ -47,24 +46,18 @@ export class SecretsController {
   }
 
   @Post('CreateSecret')
-  @HttpCode(200)
   async create(
     @CurrentCaller() caller: Caller,
     @Query() { workspace }: WorkspaceQuery,
     @Body() { name, value, env }: SecretRequest,
     @Req() request: ProviderRequest,
   ): Promise<Envelope<''>> {
-    await this.secrets.create(
-      caller,
-      { workspace, environment: env },
-      { name, value },
-      this.contexts.of(request),
-    );
+    const at = { workspace, environment: env };
+    await this.secrets.create(caller, at, { name, value }, this.contexts.of(request));
     return DONE;
   }
 
   @Post('UpdateSecret')
-  @HttpCode(200)
   async update(
     @CurrentCaller() caller: Caller,
     @Query() { workspace }: WorkspaceQuery,
@@ -78,7 +71,6 @@ export class SecretsController {
   }
 
   @Post('DeleteSecret')
-  @HttpCode(200)
   async delete(
     @CurrentCaller() caller: Caller,
     @Query() { workspace }: WorkspaceQuery,
@@ -92,7 +84,6 @@ export class SecretsController {
   }
 
   @Post('ListSecret')
-  @HttpCode(200)
   async list(
     @CurrentCaller() caller: Caller,
     @Query() { workspace }: WorkspaceQuery,

@@ -60,20 +60,15 @@ export class Drain implements OnModuleDestroy {
     if (this.draining) return;
     this.log('info', 'draining', { timeoutMs: this.timeoutMs });
     this.draining = true;
-    this.hasCutOff = !(await this.#emptied());
-    if (this.hasCutOff) this.log('warn', 'requests_cut_off');
-  }
-
-  /** Resolves with true when no request is in flight any more, with false when the time has passed before. */
-  async #emptied(): Promise<boolean> {
-    if (this.#inFlight === 0) return true;
-    return new Promise((resolve) => {
-      const timer = setTimeout(() => resolve(false), this.timeoutMs);
+    if (this.#inFlight === 0) return;
+    this.hasCutOff = await new Promise<boolean>((resolve) => {
+      const timer = setTimeout(() => resolve(true), this.timeoutMs);
       this.#onEmpty = () => {
         clearTimeout(timer);
-        resolve(true);
+        resolve(false);
       };
     });
+    if (this.hasCutOff) this.log('warn', 'requests_cut_off');
   }
 
   /** Counts a request until it ends. @throws ShuttingDown */

@@ -174,20 +174,16 @@ export class SettingsCallers {
    */
   async userOf(request: ProviderRequest): Promise<string> {
     const own = await this.authenticator.authenticateUser(settingsTokenIn(request));
-    if (this.mode !== 'user-token') await this.requireSettings(request, own.user);
+    if (this.mode !== 'user-token' && !(await this.peers.provesSettings(peerOf(request), own.user)))
+      throw new NotSettingsApp();
     const token = credentialHeader(request, 'x-authorization') === undefined ? 'login_cookie' : 'user_token';
     request.provenBy = this.mode === 'user-token' ? [token] : [token, 'settings_app'];
     const { user: named } = request.query;
     if (named === undefined || named === own.user) return own.user;
-    const { adminGroup } = this;
-    const isAdministrator = adminGroup !== undefined && own.groups.includes(adminGroup);
+    const isAdministrator = this.adminGroup !== undefined && own.groups.includes(this.adminGroup);
     if (typeof named !== 'string' || !isAdministrator) throw new UserMismatch();
     request.administrator = own.user;
     return named;
-  }
-
-  private async requireSettings(request: ProviderRequest, user: string): Promise<void> {
-    if (!(await this.peers.provesSettings(peerOf(request), user))) throw new NotSettingsApp();
   }
 }
 

@@ -104,17 +104,12 @@ export function parseTarget(request: IncomingMessage): RequestTarget | string {
   const isRead = request.method === 'GET' || request.method === 'HEAD';
   const path = asked.startsWith(SYSTEM_SERVER_PREFIX) ? asked.slice(SYSTEM_SERVER_PREFIX.length) : asked;
   const operation = OPERATION_AT.get(path);
-  if (operation !== undefined)
-    return {
-      path,
-      query,
-      operation,
-      kind: KIND_OF[operation],
-      asSystemServer: path !== asked,
-      isProbe: false,
-    };
+  if (operation !== undefined) {
+    const kind = KIND_OF[operation];
+    return { path, query, operation, kind, asSystemServer: path !== asked, isProbe: false };
+  }
   const kindOfAdmin = asked.startsWith('/admin/') ? (isRead ? 'read' : 'write') : undefined;
-  const kind = asked === EXPLAIN_PATH ? 'read' : kindOfAdmin;
+  const kind = asked === '/explain' ? 'read' : kindOfAdmin;
   const isProbe = isRead && (asked === '/livez' || asked === '/readyz') && !carriesBody(request);
   return { path: asked, query, operation, kind, asSystemServer: false, isProbe };
 }
@@ -125,9 +120,6 @@ export function parseTarget(request: IncomingMessage): RequestTarget | string {
  */
 const ORIGIN_FORM = /^\/(?!\/)[!"$-[\]-~]*$/;
 const MAX_PARAMETERS = 16;
-
-/** What an app asks about its own grants. */
-export const EXPLAIN_PATH = '/explain';
 
 /** Apps that call system-server itself use the same operations under a longer path. */
 export const SYSTEM_SERVER_PREFIX = `/system-server/v1alpha1/${PROVIDER.dataType}/${PROVIDER.group}/${PROVIDER.version}`;
