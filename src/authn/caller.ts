@@ -6,10 +6,7 @@ import type { AccessTokens, UserTokenVerifier, VerifiedUser } from './tokens';
 export interface Caller {
   readonly app: string;
   readonly user: string;
-  /**
-   * The operations that the credential was issued for, as `<Op>?workspace=<name>`, matched as whole strings;
-   * 'any' where the credential carries no such list, so that the grants alone decide.
-   */
+  /** Those that the credential was issued for, `<Op>?workspace=<name>` as whole strings; 'any' where it has no list, so that the grants decide. */
   readonly operations: ReadonlySet<string> | 'any';
 }
 
@@ -21,10 +18,7 @@ interface CallerCredentials {
   readonly peer: Peer;
 }
 
-/**
- * Finds out who calls, from credentials alone: the app by X-Access-Token or by its pod's ServiceAccount token, and its user by
- * X-Authorization. No header is believed without proof.
- */
+/** Finds out who calls, from credentials alone: the app by X-Access-Token or by its pod's ServiceAccount token, its user by X-Authorization. */
 export class CallerAuthenticator {
   constructor(
     private readonly accessTokens: AccessTokens,

@@ -20,10 +20,7 @@ const SENTENCE_OF = {
     `The Kubernetes API server reviews no tokens (${reason}): pods that prove themselves by a ServiceAccount token are refused with 503.`,
 } as const satisfies Record<IdentityDependencyName, (reason: string) => string>;
 
-/**
- * Tracks whether a service that verifies callers answers, and logs each change once. While it does not answer it is probed,
- * so that its return is noticed although nobody calls.
- */
+/** Tracks whether a service that verifies callers answers, and logs each change once; it is probed while it does not, so that its return is noticed. */
 export class IdentityDependency {
   private state: 'unknown' | 'up' | 'down' = 'unknown';
   private reason = '';

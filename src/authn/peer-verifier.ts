@@ -32,10 +32,7 @@ export type PeerEvidence = 'address or token' | 'token';
 
 const USER_NAMESPACE = /^user-(?:system|space)-(.*)$/;
 
-/**
- * Verifies who the peer of a connection is. system-server calls on behalf of apps without a credential of its own, so
- * its pods' addresses or its ServiceAccount must prove it.
- */
+/** Verifies who the peer is. system-server calls for apps without a credential: its pods' addresses or its ServiceAccount must prove it. */
 export abstract class PeerVerifier {
   /** Returns whether the socket's address is one of this user's system-server pods. */
   abstract provesSystemServer(peerAddress: string | undefined, user: string): boolean;

@@ -78,10 +78,7 @@ export class VerifiedTokens<T extends object> {
   }
 }
 
-/**
- * Returns true where the signature is the key's. jose verifies it again, through WebCrypto on another thread, which takes ten times as
- * long: a flood of forged tokens must not cost that.
- */
+/** Returns true where the signature is the key's. jose, which verifies it again, takes ten times as long: too much for a flood of forged tokens. */
 function isSignedWith(key: Uint8Array, token: string, algorithm: TokenRules['algorithm']): boolean {
   const end = token.lastIndexOf('.');
   const signature = createHmac(DIGEST_OF[algorithm], key).update(token.slice(0, end)).digest();
@@ -133,10 +130,7 @@ export interface IssuedAccessToken {
   readonly expiresAtMs: number;
 }
 
-/**
- * Signs and verifies the access tokens of apps. They are stateless JWTs (HS256) that name app, user and operations, so
- * they survive a restart and every replica accepts them.
- */
+/** Signs and verifies the access tokens of apps: stateless JWTs (HS256), which survive a restart and which every replica accepts. */
 export class AccessTokens extends VerifiedTokens<AccessClaims> {
   constructor(key: Reloadable<Uint8Array>, clock: Clock) {
     super(ACCESS_TOKEN_RULES, key, KEY_GRACE_MS, clock, callerFrom);
@@ -203,10 +197,7 @@ const USER_TOKEN_RULES: TokenRules = {
 /** LLDAP reads its key at its start: the old key counts until LLDAP was restarted and its users' pages have fresh tokens. */
 export const USER_TOKEN_GRACE_MS = 5 * 60_000;
 
-/**
- * Verifies X-Authorization: a JWT that LLDAP signs with HS512, and whose header has no `typ`.
- * The algorithm is pinned, `exp` is required, and the user is `username`.
- */
+/** Verifies X-Authorization: a JWT of LLDAP, HS512 and no other, whose header has no `typ`; `exp` is required, and the user is `username`. */
 export class UserTokenVerifier {
   private readonly verified: VerifiedTokens<UserClaims>;
 

@@ -38,10 +38,7 @@ export type Reason = keyof typeof STATUS_OF;
 /** The fields of a failure beside its reason: names and rules, never a value, token or key. */
 type ErrorDetails = Readonly<Record<string, string | number | readonly string[]>>;
 
-/**
- * The only kind of error whose text reaches a caller. `message` is one sentence that is safe to show; a foreign error never
- * becomes its `cause`.
- */
+/** The only kind of error whose text reaches a caller: one sentence that is safe to show. A foreign error never becomes its `cause`. */
 export class DomainError extends Error {
   constructor(
     readonly reason: Reason,

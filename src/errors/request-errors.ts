@@ -57,10 +57,7 @@ export class AuditUnavailable extends fixedError(
 /** The headers that carry a credential. */
 type CredentialHeader = 'X-Authorization' | 'X-Access-Token' | 'Authorization' | 'Cookie';
 
-/**
- * A credential is missing or invalid. The text is the same whatever is wrong, so that nothing can be learnt by trying;
- * `credential` names the header, or the client certificate.
- */
+/** A credential is missing or invalid; the text is the same whatever is wrong, so that nothing can be learnt by trying. */
 export class Unauthenticated extends DomainError {
   constructor(credential: CredentialHeader | 'client certificate') {
     super('UNAUTHENTICATED', 'A credential is missing or was refused.', { credential });

@@ -68,10 +68,7 @@ export interface RateLimitsByKind {
   readonly user: Readonly<Partial<Record<RequestKind, RateLimit>>>;
 }
 
-/**
- * Returns the name of the account that a request counts against, undefined where there is none. An app has an account for
- * each user; the length separates the two names, so that no two accounts have the same name.
- */
+/** Returns whose account a request counts against; undefined where there is none. With its length, a user name cannot run into that of an app. */
 export function accountOf(
   budget: RateLimitExceeded['budget'],
   { app, user }: RateLimitSubject,

@@ -45,10 +45,7 @@ interface FilesOfValue<T> {
 
 const POLL_EVERY_MS = 1_000;
 
-/**
- * Reads a handful of small files once a second. That costs less than watching them, and works however they are changed:
- * Kubernetes replaces a link, editors rename, others write in place.
- */
+/** Reads a few small files each second: cheaper than watching them, and it works whether a link is replaced, or a file renamed or written in place. */
 export class WatchedFiles {
   readonly #reloaded: ReloadedFiles<unknown>[] = [];
   #stop: () => void = () => undefined;

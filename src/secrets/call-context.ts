@@ -7,10 +7,7 @@ import type { SecretScope } from './secret';
 export interface CallContext {
   /** When the call must have ended, with all that it waits for. */
   readonly deadline: Deadline;
-  /**
-   * Aborts, with a DomainError as its reason, when the caller has gone. A call that waits then fails with that reason, and so
-   * does a read; a write that was sent is finished.
-   */
+  /** Aborts, with a DomainError, when the caller has gone: what waits then fails with it, and so does a read; a write that was sent is finished. */
   readonly signal: AbortSignal;
   /** Present where the call is of a request that is audited. */
   readonly audit?: CallAudit | undefined;

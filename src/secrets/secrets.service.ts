@@ -81,10 +81,7 @@ export interface AppSecretLocation {
   readonly workspace?: string;
 }
 
-/**
- * The use-cases of the Settings app: a user's secrets of an app in environment prod, in all workspaces on which the app
- * holds a grant. Values are written, never read.
- */
+/** The use-cases of the Settings app: secrets of an app, in prod, in all workspaces on which it holds a grant. Values are written, never read. */
 @Injectable()
 export class AppSecretsService {
   constructor(

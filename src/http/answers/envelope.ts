@@ -32,10 +32,7 @@ export function ok<T>(data: T): Envelope<T> {
   return { code: 200, message: '', data };
 }
 
-/**
- * Sets `Age` and `Cache-Status` (RFC 9211) where the cache answers while the store is unavailable. `ttl` is minus the age,
- * the longest that the answer can have been stale.
- */
+/** Sets `Age` and `Cache-Status` (RFC 9211) of an answer from the cache; `ttl` is minus the age, the longest that it can have been stale. */
 export function showStaleness(response: Response | undefined, staleForMs: number): void {
   const ageS = Math.ceil(staleForMs / 1000);
   response?.setHeader('Age', String(ageS));

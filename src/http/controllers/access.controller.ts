@@ -1,8 +1,7 @@
 import { Body, Controller, Post, Req } from '@nestjs/common';
 import { type RequestedPermission, AccessService } from '../../authz/access.service';
 import type { AppProof } from '../../authn/app-proof.verifier';
-import type { ProviderRequest } from '../request/provider-request';
-import { PublicRoute } from '../request/route-access';
+import { type ProviderRequest, PublicRoute } from '../request/provider-request';
 
 const MAX_OPS = 64;
 const MAX_TEXT_LENGTH = 1024;

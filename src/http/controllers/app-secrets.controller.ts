@@ -9,8 +9,7 @@ import {
   type AppSecretLocation,
 } from '../../secrets/secrets.service';
 import { CallContexts } from '../../secrets/call-context';
-import type { ProviderRequest } from '../request/provider-request';
-import { CurrentUser, UserRoute } from '../request/route-access';
+import { type ProviderRequest, CurrentUser, UserRoute } from '../request/provider-request';
 import { DONE, ok, type Envelope } from '../answers/envelope';
 import { ExplainAppQuery } from './grants.controller';
 

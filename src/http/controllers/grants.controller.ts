@@ -5,7 +5,7 @@ import { SECRET_OPERATIONS, type SecretOperation, WORKSPACE_NAME, WORKSPACE_RULE
 import { GrantApprovalService } from '../../authz/grant-approvals';
 import { GrantsService } from '../../authz/grants.service';
 import { DONE, ok, type Envelope } from '../answers/envelope';
-import { CurrentCaller, CurrentUser, UserRoute } from '../request/route-access';
+import { CurrentCaller, CurrentUser, UserRoute } from '../request/provider-request';
 import { IsIn, IsOptional, IsString, Matches } from './request-validation';
 
 const OPERATION_RULE = `must be one of ${SECRET_OPERATIONS.join(', ')}`;

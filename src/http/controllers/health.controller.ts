@@ -5,7 +5,7 @@ import { GrantSource } from '../../authz/grant-source';
 import { SecretStore } from '../../secrets/secret-store';
 import { Drain } from '../guards/admission.guard';
 import { ok, type Envelope } from '../answers/envelope';
-import { PublicRoute } from '../request/route-access';
+import { PublicRoute } from '../request/provider-request';
 
 /** Collects what an operator should fix although the service is ready, apart from grants, one sentence each. */
 export class ServiceProblems {

@@ -4,7 +4,7 @@ import { fieldsOf } from '../../json/json';
 import { PLAIN_USER } from '../request/credential-headers';
 import { UserDeprovisioning } from '../../user-deprovisioning/user-deprovisioning';
 import { DONE, type Envelope } from '../answers/envelope';
-import { EventRoute } from '../request/route-access';
+import { EventRoute } from '../request/provider-request';
 
 /** Receives system events of Olares (contract, section 7). Their sender waits 2 s and repeats every event that is answered with 400 or more. */
 @Controller('user')

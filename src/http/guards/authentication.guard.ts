@@ -14,8 +14,7 @@ import {
   peerOf,
   settingsTokenIn,
 } from '../request/credential-headers';
-import type { ProviderRequest } from '../request/provider-request';
-import { ROUTE_ACCESS, type RouteAccess } from '../request/route-access';
+import { type ProviderRequest, ROUTE_ACCESS, type RouteAccess } from '../request/provider-request';
 import { RequestBodies, requireObject } from '../server/request-bodies';
 
 /** Finds out which app a request is for: it was sent by the app itself, or for it by a proven system-server or proxy. */
@@ -154,10 +153,7 @@ function workspaceIn({ op, tuple }: ProxyRequest, path: string, app: string): st
 /** `service-accounts`: the proven Settings app of the user may call; `user-token`: whoever holds the user's token may. */
 type SettingsRoutesMode = 'off' | 'service-accounts' | 'user-token';
 
-/**
- * Finds out for whom the Settings app calls. In a cluster the user's token alone is not enough: every app sends it, so
- * every app holds it.
- */
+/** Finds out for whom the Settings app calls. In a cluster the user's token is not enough: every app sends it, so every app holds it. */
 export class SettingsCallers {
   constructor(
     private readonly authenticator: CallerAuthenticator,

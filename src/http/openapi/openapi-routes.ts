@@ -8,7 +8,7 @@ import { ExplainController, GrantApprovalsController } from '../controllers/gran
 import { HealthController } from '../controllers/health.controller';
 import { SecretsController } from '../controllers/secrets.controller';
 import { UserEventsController } from '../controllers/user-events.controller';
-import { ROUTE_ACCESS, type RouteAccess } from '../request/route-access';
+import { ROUTE_ACCESS, type RouteAccess } from '../request/provider-request';
 import type { DataSchema, PARSED_BODIES } from './openapi-schemas';
 import type { RequestClass } from '../controllers/request-validation';
 

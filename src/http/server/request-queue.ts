@@ -174,10 +174,7 @@ export class RequestQueue {
     this.#turns = new FairTurns(REQUEST_BOUNDS, time, { begin, shed }, this.callers);
   }
 
-  /**
-   * Returns a listener that queues requests for the given one. A connection is cut where too many requests of its address
-   * wait, or more are open on it than a client needs that reads its answers.
-   */
+  /** Returns a listener that queues requests; a connection is cut where too many of its address wait, or more are open than a client needs that reads answers. */
   listener(listener: RequestListener): RequestListener {
     return (request, response) => {
       const { socket } = request;
