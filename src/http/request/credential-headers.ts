@@ -95,7 +95,6 @@ export function settingsTokenIn(request: IncomingMessage): string | undefined {
 
 /** What a browser says of a request by the page itself, and of an address that its user typed. */
 const OWN_SITES = ['same-origin', 'none'];
-const READS = ['GET', 'HEAD'];
 
 /**
  * Each check suffices for today's browsers; older ones send no Sec-Fetch-Site, and some no Origin. A JSON content type
@@ -106,7 +105,7 @@ function requireSameOrigin(request: IncomingMessage): void {
   if (site !== undefined && !OWN_SITES.includes(site)) throw new CrossSiteRequest('Sec-Fetch-Site');
   const origin = request.headersDistinct['origin']?.join(', ');
   if (origin !== undefined && !isOwnOrigin(origin, request)) throw new CrossSiteRequest('Origin');
-  if (READS.includes(request.method ?? '')) return;
+  if (request.method === 'GET' || request.method === 'HEAD') return;
   const { type } = parse(request.headers['content-type'] ?? '');
   if (type !== 'application/json') throw new CrossSiteRequest('Content-Type');
 }
