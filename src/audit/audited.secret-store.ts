@@ -1,8 +1,7 @@
 import { SecretNotFound } from '../errors/store-errors';
 import type { CallContext } from '../secrets/call-context';
 import type { Precondition, Secret, SecretScope } from '../secrets/secret';
-import type { ListedSecrets, RetrievedSecret } from '../secrets/secret-store';
-import { SecretStoreDecorator } from '../secrets/secret-store-decorator';
+import { type ListedSecrets, type RetrievedSecret, SecretStoreDecorator } from '../secrets/secret-store';
 
 /** Tells the audit of a call what it touches. A write is sent only once its attempt is recorded. */
 export class AuditedSecretStore extends SecretStoreDecorator {

@@ -1,10 +1,10 @@
+import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
 import type { OnModuleDestroy } from '@nestjs/common';
 import { FairQueue } from '../concurrency/fair-queue';
 import { TooManyRequests } from '../errors/request-errors';
 import type { Clock, MonotonicTime } from '../time/clock';
 import { canonicalAddress } from './peer-verifier';
-import { join } from 'node:path';
-import { Worker } from 'node:worker_threads';
 
 /** An app's proof that it knows its secret: bcrypt(appKey + timestamp + appSecret) with cost 10. */
 export interface AppProof {
@@ -68,10 +68,10 @@ export class AppProofVerifier implements OnModuleDestroy {
     peerAddress: string | undefined,
   ): Promise<ProofRefusal | undefined> {
     const computed = BCRYPT_COST_10.exec(proof.hash)?.[1];
-    const text = `${proof.appKey}${proof.timestampS}`;
     if (computed === undefined) return { cause: 'malformed' };
     const skewS = proof.timestampS - Math.floor(this.clock.nowMs() / 1000);
     if (Math.abs(skewS) > CLOCK_WINDOW_S) return { cause: 'clock_skew', skewS };
+    const text = `${proof.appKey}${proof.timestampS}`;
     if (Buffer.byteLength(text) > BCRYPT_BYTES - MIN_SECRET_BYTES_READ) return { cause: 'key_too_long' };
     // $2a$ (Go) and $2y$ (PHP) name the same algorithm as $2b$.
     const matches = await this.queue.run(canonicalAddress(peerAddress ?? '') ?? '', () =>

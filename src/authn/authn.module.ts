@@ -3,14 +3,11 @@ import { factory, Runtime, ServiceCredentials } from '../bootstrap/runtime.modul
 import { ServiceProblems } from '../http/controllers/health.controller';
 import { Telemetry } from '../telemetry/telemetry';
 import { Clock, MonotonicTime } from '../time/clock';
-import { AccessTokens } from './access-tokens';
+import { AccessTokens, UserDirectory, UserTokenVerifier } from './tokens';
 import { AppProofVerifier } from './app-proof.verifier';
-import { CallerAuthenticator } from './caller-authenticator';
+import { CallerAuthenticator, RbacProxyAuthenticator, ServiceAccountAuthenticator } from './caller';
 import { IdentityDependency } from './identity-dependency';
 import { PeerVerifier } from './peer-verifier';
-import { RbacProxyAuthenticator } from './rbac-proxy.authenticator';
-import { ServiceAccountAuthenticator } from './service-account.authenticator';
-import { UserDirectory, UserTokenVerifier } from './user-token.verifier';
 
 const LLDAP_TIMEOUT_MS = 3_000;
 

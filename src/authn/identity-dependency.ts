@@ -9,12 +9,6 @@ export interface IdentityDependencyObserver {
   dependencyIs(name: IdentityDependencyName, isUp: boolean): void;
 }
 
-export interface IdentityDependencyDeps {
-  readonly time: MonotonicTime;
-  readonly log: LogEvent;
-  readonly observer?: IdentityDependencyObserver | undefined;
-}
-
 /** A dependency is up again when it answers and has not failed for this long, so that a flapping one does not fill the log. */
 const QUIET_MS = 5_000;
 const PROBE_EVERY_MS = 6_000;
@@ -26,10 +20,7 @@ const SENTENCE_OF = {
     `The Kubernetes API server reviews no tokens (${reason}): pods that prove themselves by a ServiceAccount token are refused with 503.`,
 } as const satisfies Record<IdentityDependencyName, (reason: string) => string>;
 
-/**
- * Tracks whether a service that verifies callers answers, and logs each change once. While it does not answer it is probed,
- * so that its return is noticed although nobody calls.
- */
+/** Tracks whether a service that verifies callers answers, and logs each change once; it is probed while it does not, so that its return is noticed. */
 export class IdentityDependency {
   private state: 'unknown' | 'up' | 'down' = 'unknown';
   private reason = '';
@@ -39,7 +30,11 @@ export class IdentityDependency {
 
   constructor(
     private readonly name: IdentityDependencyName,
-    private readonly deps: IdentityDependencyDeps,
+    private readonly deps: {
+      readonly time: MonotonicTime;
+      readonly log: LogEvent;
+      readonly observer?: IdentityDependencyObserver | undefined;
+    },
   ) {}
 
   /** @param probe asks once and reports by `answered` or `failed`; it is run at once, and again while the dependency is down */

@@ -8,9 +8,9 @@ export function canonicalAddress(address: string): string | undefined {
   const [withoutZone = ''] = address.split('%');
   if (!isIPv6(withoutZone)) return undefined;
   const canonical = new URL(`http://[${withoutZone}]`).hostname.slice(1, -1);
-  const [, high, low] = MAPPED.exec(canonical) ?? [];
-  if (high === undefined || low === undefined) return canonical;
-  const bytes = [parseInt(high, 16), parseInt(low, 16)].flatMap((pair) => [pair >> 8, pair & 255]);
+  const pairs = MAPPED.exec(canonical)?.slice(1);
+  if (pairs === undefined) return canonical;
+  const bytes = pairs.map((pair) => parseInt(pair, 16)).flatMap((pair) => [pair >> 8, pair & 255]);
   return bytes.join('.');
 }
 
@@ -32,10 +32,7 @@ export type PeerEvidence = 'address or token' | 'token';
 
 const USER_NAMESPACE = /^user-(?:system|space)-(.*)$/;
 
-/**
- * Verifies who the peer of a connection is. system-server calls on behalf of apps without a credential of its own, so
- * its pods' addresses or its ServiceAccount must prove it.
- */
+/** Verifies who the peer is. system-server calls for apps without a credential: its pods' addresses or its ServiceAccount must prove it. */
 export abstract class PeerVerifier {
   /** Returns whether the socket's address is one of this user's system-server pods. */
   abstract provesSystemServer(peerAddress: string | undefined, user: string): boolean;

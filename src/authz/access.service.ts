@@ -1,9 +1,9 @@
 import { Injectable } from '@nestjs/common';
-import { AccessTokens, type IssuedAccessToken } from '../authn/access-tokens';
+import { AccessTokens, type IssuedAccessToken } from '../authn/tokens';
 import { AppProofVerifier, type AppProof, type ProofRefusal } from '../authn/app-proof.verifier';
 import type { Caller } from '../authn/caller';
 import { type Peer, PeerVerifier } from '../authn/peer-verifier';
-import { Unauthenticated, UserMismatch } from '../errors/authn-errors';
+import { Unauthenticated, UserMismatch } from '../errors/request-errors';
 import { grantKey, PROVIDER, type InstalledApp } from './grant';
 import { GrantSource } from './grant-source';
 import { GrantsService } from './grants.service';

@@ -1,4 +1,4 @@
-import { AppHasNoWorkspace, GrantNotStated } from '../errors/authz-errors';
+import { AppHasNoWorkspace, GrantNotStated } from '../errors/request-errors';
 import type { LogEvent } from '../logging/log';
 import { APP_NAME, type Grant, grantKey, grantSet, type InstalledApp, type SecretOperation } from './grant';
 import type { GrantSource } from './grant-source';

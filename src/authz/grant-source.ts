@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { GrantsUnavailable } from '../errors/authz-errors';
+import { GrantsUnavailable } from '../errors/request-errors';
 import type { InstalledApp } from './grant';
 import { type AppListener, type GrantIndex, type GrantProblem, nameOf } from './grant-index';
 import type { SharedWorkspace } from './workspace-holders';

@@ -1,6 +1,6 @@
 import { stringify } from 'yaml';
 import type { Caller } from '../authn/caller';
-import { GrantPending, NotGranted, NotInAccessToken, WorkspaceTaken } from '../errors/authz-errors';
+import { GrantPending, NotGranted, NotInAccessToken, WorkspaceTaken } from '../errors/request-errors';
 import type { DomainError } from '../errors/domain-error';
 import {
   grantKey,

@@ -1,5 +1,4 @@
-import type { ServiceAccountAuthenticator } from '../authn/service-account.authenticator';
-import type { Caller } from '../authn/caller';
+import type { Caller, ServiceAccountAuthenticator } from '../authn/caller';
 import type { Peer, PeerVerifier, ServiceAccountName } from '../authn/peer-verifier';
 import { grantSet, type InstalledApp, type SecretOperation } from './grant';
 

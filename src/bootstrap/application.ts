@@ -1,7 +1,7 @@
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import type { Express } from 'express';
 import { GrantSource } from '../authz/grant-source';
-import { Drain } from '../http/guards/early-refusals';
+import { Drain } from '../http/guards/admission.guard';
 import { type Log, nestLogger } from '../logging/log';
 import { Registration } from '../registration/registered-objects';
 import { SecretStore } from '../secrets/secret-store';

@@ -6,7 +6,12 @@ import { readTextFile } from '../config/secret-source';
 import { infisicalConnection } from '../stores/infisical/infisical.module';
 import type { LoginCredentials } from '../stores/infisical/auth/login-method';
 import { runSetup } from '../stores/infisical/setup/run-setup';
-import { HELP, parseSetupArguments, WrongUsage, type SetupEnvironment } from '../stores/infisical/setup/setup-arguments';
+import {
+  HELP,
+  parseSetupArguments,
+  WrongUsage,
+  type SetupEnvironment,
+} from '../stores/infisical/setup/setup-arguments';
 import { BootstrapUnfinished, SetupFailed } from '../stores/infisical/setup/admin-calls';
 import type { RouteOptions } from '../stores/infisical/transport/transport-route';
 

@@ -14,7 +14,7 @@ export interface FairQueueBounds {
 /** Gives a permit back. */
 export type ReleasePermit = () => void;
 
-export interface PermitWait {
+interface PermitWait {
   /** Where that is less than the queue's own bound. */
   readonly maxWaitMs?: number;
   readonly signal?: AbortSignal;
@@ -211,5 +211,30 @@ export class FairQueue {
     this.#waiting -= 1;
     if (waiters.length === 0) this.#queues.delete(key);
     waiter.settle(permit);
+  }
+}
+
+/** Items by key, in the order in which the keys are served: one of which an item was taken goes to the end. */
+export class Line<T> {
+  protected readonly queues = new Map<string, T[]>();
+  waiting = 0;
+
+  /** Adds an item behind those of its key. */
+  push(key: string, item: T): void {
+    const queue = this.queues.get(key);
+    if (queue === undefined) this.queues.set(key, [item]);
+    else queue.push(item);
+    this.waiting += 1;
+  }
+
+  take(): T | undefined {
+    const [first] = this.queues;
+    if (first === undefined) return undefined;
+    const [key, queue] = first;
+    const item = queue.shift();
+    this.queues.delete(key);
+    if (queue.length > 0) this.queues.set(key, queue);
+    this.waiting -= 1;
+    return item;
   }
 }

@@ -1,3 +1,5 @@
+import { Line } from './fair-queue';
+
 /** With no new connection for this long, those that were waiting are accepted. */
 const QUIET_MS = 2;
 /** A flood of connections delays large work by this much in each `WAIT_EVERY_MS`, and no more. */
@@ -11,8 +13,8 @@ export const LARGE_STEP_BYTES = 64 * 1024;
 const STAGES = ['write', 'hash', 'open', 'parse'] as const;
 type Stage = (typeof STAGES)[number];
 
-/** The steps that wait, by stage and whom they are for; one of whom a step was done goes to the end. */
-const lines = new Map<Stage, Map<string, (() => void)[]>>(STAGES.map((stage) => [stage, new Map()]));
+/** The steps that wait, by stage and whom they are for. */
+const lines = new Map<Stage, Line<() => void>>(STAGES.map((stage) => [stage, new Line()]));
 let waiting = 0;
 let acceptedAtMs = -Infinity;
 let waitedAtMs = -Infinity;
@@ -30,10 +32,7 @@ export function connectionAccepted(): void {
  */
 export function quietTurn(stage: Stage, key: string): Promise<void> {
   return new Promise((resolve) => {
-    const line = lines.get(stage);
-    const ofKey = line?.get(key);
-    if (ofKey === undefined) line?.set(key, [resolve]);
-    else ofKey.push(resolve);
+    lines.get(stage)?.push(key, resolve);
     waiting += 1;
     if (waiting === 1) void doSteps();
   });
@@ -60,13 +59,8 @@ async function quiet(): Promise<void> {
 
 function nextStep(): (() => void) | undefined {
   for (const line of lines.values()) {
-    const [first] = line;
-    if (first === undefined) continue;
-    const [key, steps] = first;
-    const step = steps.shift();
-    line.delete(key);
-    if (steps.length > 0) line.set(key, steps);
-    return step;
+    const step = line.take();
+    if (step !== undefined) return step;
   }
   return undefined;
 }

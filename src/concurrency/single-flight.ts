@@ -21,8 +21,9 @@ export class SingleFlight<T> {
   async run(
     key: string,
     start: (signal: AbortSignal) => Promise<T>,
-    { signal, isOwn }: FlightOptions = {},
+    options: FlightOptions = {},
   ): Promise<T> {
+    const { signal, isOwn } = options;
     const joined = this.#flights.get(key);
     let flight = joined;
     if (flight === undefined) {
@@ -44,10 +45,7 @@ export class SingleFlight<T> {
       flight.calls -= 1;
       if (flight.calls === 0 && this.#end(key, flight)) flight.abort.abort(signal?.reason);
     }
-    return this.run(key, start, {
-      ...(signal !== undefined && { signal }),
-      ...(isOwn !== undefined && { isOwn }),
-    });
+    return this.run(key, start, options);
   }
 
   /** Returns whether it was still under way. */

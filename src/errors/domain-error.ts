@@ -36,12 +36,9 @@ export const STATUS_OF = {
 export type Reason = keyof typeof STATUS_OF;
 
 /** The fields of a failure beside its reason: names and rules, never a value, token or key. */
-export type ErrorDetails = Readonly<Record<string, string | number | readonly string[]>>;
+type ErrorDetails = Readonly<Record<string, string | number | readonly string[]>>;
 
-/**
- * The only kind of error whose text reaches a caller. `message` is one sentence that is safe to show; a foreign error never
- * becomes its `cause`.
- */
+/** The only kind of error whose text reaches a caller: one sentence that is safe to show. A foreign error never becomes its `cause`. */
 export class DomainError extends Error {
   constructor(
     readonly reason: Reason,
@@ -57,9 +54,18 @@ export class DomainError extends Error {
   }
 }
 
+/** Returns the base of an error that is always told in the same words. */
+export function fixedError(reason: Reason, message: string, details?: ErrorDetails) {
+  return class extends DomainError {
+    constructor() {
+      super(reason, message, details);
+    }
+  };
+}
+
 const ERROR_CODE = /^[A-Za-z0-9_]{1,64}$/;
 
-/** Returns the `code` of a foreign error, e.g. ENOENT or an SQLSTATE, which may be shown; undefined where it has none that is a word. */
+/** Returns the `code` of a foreign error, e.g. ENOENT or an SQLSTATE, which may be shown; undefined where it is no word. */
 export function errorCodeOf(error: unknown): string | undefined {
   const { code } = Object(error) as { readonly code?: unknown };
   return typeof code === 'string' && ERROR_CODE.test(code) ? code : undefined;

@@ -1,4 +1,4 @@
-import { DomainError } from './domain-error';
+import { DomainError, fixedError } from './domain-error';
 import { ClientGone, InvalidRequest, TooManyRequests } from './request-errors';
 
 export class SecretNotFound extends DomainError {
@@ -31,14 +31,10 @@ export class PreconditionFailed extends DomainError {
 }
 
 /** The secrets of the workspace in this environment are larger than one answer may be. */
-export class ListTooLarge extends DomainError {
-  constructor() {
-    super(
-      'LIST_TOO_LARGE',
-      'The secrets of this workspace and environment are too large for one list; retrieve them by name, or delete some.',
-    );
-  }
-}
+export class ListTooLarge extends fixedError(
+  'LIST_TOO_LARGE',
+  'The secrets of this workspace and environment are too large for one list; retrieve them by name, or delete some.',
+) {}
 
 /** The backend failed, and nothing was changed. */
 export class StoreUnavailable extends DomainError {
@@ -69,41 +65,28 @@ export function isRefusedRead(error: unknown): boolean {
 }
 
 /** A write was sent and no answer came: it may or may not have happened, and must not be repeated blindly. */
-export class StoreOutcomeUnknown extends DomainError {
-  constructor() {
-    super(
-      'STORE_OUTCOME_UNKNOWN',
-      'The secret store did not confirm the write; read the secret before trying again, it may have been stored.',
-    );
-  }
-}
+export class StoreOutcomeUnknown extends fixedError(
+  'STORE_OUTCOME_UNKNOWN',
+  'The secret store did not confirm the write; read the secret before trying again, it may have been stored.',
+) {}
 
 /** A write was sent, and the audit trail took its attempt but not its outcome: the caller is not told how it ended. */
-export class WriteNotAudited extends DomainError {
-  constructor() {
-    super(
-      'STORE_OUTCOME_UNKNOWN',
-      'The write was sent, and the audit trail did not take the record of its outcome; read the secret before trying again.',
-    );
-  }
-}
+export class WriteNotAudited extends fixedError(
+  'STORE_OUTCOME_UNKNOWN',
+  'The write was sent, and the audit trail did not take the record of its outcome; read the secret before trying again.',
+) {}
 
 /** A human must approve the write at the backend; nothing was changed yet. */
-export class ApprovalRequired extends DomainError {
-  constructor() {
-    super('APPROVAL_REQUIRED', 'The secret store put the write before its approvers; it is not in force.');
-  }
-}
+export class ApprovalRequired extends fixedError(
+  'APPROVAL_REQUIRED',
+  'The secret store put the write before its approvers; it is not in force.',
+) {}
 
 /** The disk is full except for the reserve that deletes need; nothing was changed. */
-export class StoreFull extends DomainError {
-  constructor() {
-    super(
-      'STORE_FULL',
-      'The disk of the secret store is full; nothing was stored. Secrets can still be read and deleted.',
-    );
-  }
-}
+export class StoreFull extends fixedError(
+  'STORE_FULL',
+  'The disk of the secret store is full; nothing was stored. Secrets can still be read and deleted.',
+) {}
 
 /** The backend refuses the write and would refuse it again; nothing was changed. */
 export class StoreRefused extends DomainError {

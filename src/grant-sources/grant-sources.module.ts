@@ -1,7 +1,6 @@
 import { Global, Module, type OnApplicationShutdown } from '@nestjs/common';
 import { NoPeerVerifier, PeerVerifier } from '../authn/peer-verifier';
-import { ServiceAccountAuthenticator } from '../authn/service-account.authenticator';
-import { UserPresence } from '../authn/user-token.verifier';
+import { UserPresence, ServiceAccountAuthenticator } from '../authn/caller';
 import { GrantApprovals, SYSTEM_WORKSPACES } from '../authz/grant-approvals';
 import { GrantSource } from '../authz/grant-source';
 import { StaticCallers } from '../authz/static-grants';

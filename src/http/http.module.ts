@@ -3,7 +3,7 @@ import { HttpAdapterHost } from '@nestjs/core/helpers/http-adapter-host';
 import { APP_FILTER, APP_GUARD, APP_PIPE } from '@nestjs/core/constants';
 import { Audit } from '../audit/audit.module';
 import { AuthnModule } from '../authn/authn.module';
-import { CallerAuthenticator } from '../authn/caller-authenticator';
+import { CallerAuthenticator } from '../authn/caller';
 import { PeerVerifier } from '../authn/peer-verifier';
 import { GrantApprovals, GrantApprovalService } from '../authz/grant-approvals';
 import { GrantSource } from '../authz/grant-source';
@@ -18,21 +18,18 @@ import { Telemetry } from '../telemetry/telemetry';
 import { MonotonicTime } from '../time/clock';
 import { UserDeprovisioningModule } from '../user-deprovisioning/user-deprovisioning.module';
 import { EntityTags } from './answers/entity-tags';
-import { AnswerForms } from './answers/envelope';
-import { ErrorFilter } from './answers/error.filter';
-import { RequestValidationPipe } from './answers/request-validation.pipe';
+import { AnswerForms, ErrorFilter } from './answers/envelope';
+import { RequestValidationPipe } from './controllers/request-validation';
 import { AccessController } from './controllers/access.controller';
 import { ApiDocumentController } from './controllers/api-document.controller';
 import { AppSecretsController } from './controllers/app-secrets.controller';
-import { ExplainController } from './controllers/explain.controller';
-import { GrantApprovalsController } from './controllers/grant-approvals.controller';
+import { ExplainController, GrantApprovalsController } from './controllers/grants.controller';
 import { HealthController } from './controllers/health.controller';
 import { SecretsController } from './controllers/secrets.controller';
 import { UserEventsController } from './controllers/user-events.controller';
-import { AdmissionGuard } from './guards/admission.guard';
+import { AdmissionGuard, Drain, EarlyRefusals, ThrottledCredentials } from './guards/admission.guard';
 import { AuthenticationGuard, RequestAuthenticator, SettingsCallers } from './guards/authentication.guard';
-import { Drain, EarlyRefusals, ThrottledCredentials } from './guards/early-refusals';
-import { CONNECTION_BOUNDS, ConnectionBounds } from './server/connection-rates';
+import { CONNECTION_BOUNDS, ConnectionBounds } from './server/accepted-connections';
 import { LargeAnswers } from './server/json-answers';
 import { RequestBodies } from './server/request-bodies';
 import { RequestQueue } from './server/request-queue';
@@ -49,43 +46,23 @@ const SERVER_PROVIDERS = [
   }),
   factory(Drain, [Runtime], ({ settings, log }) => new Drain(settings.shutdownTimeoutMs, log)),
   { provide: ConnectionBounds, useValue: CONNECTION_BOUNDS },
+  factory(LargeAnswers, [Admission, RateLimits], (admission, limits) => new LargeAnswers(admission, limits)),
   factory(
     ServerParts,
     [
       AnswerForms,
-      Admission,
+      LargeAnswers,
       ConnectionBounds,
-      RateLimits,
       MonotonicTime,
       Telemetry,
       ServiceCredentials,
       Runtime,
       Audit,
     ],
-    (
-      forms,
-      admission,
-      connectionBounds,
-      rateLimits,
-      time,
-      { requests: observer, limits },
-      { tls },
-      { logger: log },
-      { trail: audit },
-    ) => {
-      const largeAnswers = new LargeAnswers(admission, rateLimits);
-      return {
-        forms,
-        largeAnswers,
-        requests: new RequestQueue(time, limits),
-        connectionBounds,
-        time,
-        observer,
-        limits,
-        audit,
-        tls,
-        log,
-      };
+    (forms, largeAnswers, connectionBounds, time, telemetry, { tls }, { logger: log }, { trail: audit }) => {
+      const { requests: observer, limits } = telemetry;
+      const requests = new RequestQueue(time, limits);
+      return { forms, largeAnswers, requests, connectionBounds, time, observer, limits, audit, tls, log };
     },
   ),
 ];
@@ -96,16 +73,12 @@ const callContexts = factory(CallContexts, [Runtime, MonotonicTime], ({ settings
 });
 
 const GUARD_PROVIDERS = [
-  factory(
-    ThrottledCredentials,
-    [MonotonicTime, Telemetry],
-    (time, { limits }) => new ThrottledCredentials(time, limits),
-  ),
-  factory(
-    EarlyRefusals,
-    [Runtime, Drain, ThrottledCredentials, Admission],
-    ({ settings }, ...deps) => new EarlyRefusals(settings.tls?.clientSubjects, ...deps),
-  ),
+  factory(ThrottledCredentials, [MonotonicTime, Telemetry], (time, { limits }) => {
+    return new ThrottledCredentials(time, limits);
+  }),
+  factory(EarlyRefusals, [Runtime, Drain, ThrottledCredentials, Admission], ({ settings }, ...deps) => {
+    return new EarlyRefusals(settings.tls?.clientSubjects, ...deps);
+  }),
   factory(
     SettingsCallers,
     [Runtime, CallerAuthenticator, PeerVerifier],
@@ -124,7 +97,7 @@ const GUARD_PROVIDERS = [
   factory(APP_FILTER, [AnswerForms, Runtime], (forms, { log }) => new ErrorFilter(forms, log)),
 ];
 
-const APPROVAL_PROVIDER = factory(
+const approvalService = factory(
   GrantApprovalService,
   [GrantSource, GrantApprovals, Runtime],
   (source, approvals, { log }) => new GrantApprovalService(source, approvals, log),
@@ -161,7 +134,7 @@ export class HttpModule implements NestModule {
         ...SERVER_PROVIDERS,
         ...GUARD_PROVIDERS,
         callContexts,
-        ...(mayApprove ? [APPROVAL_PROVIDER] : []),
+        ...(mayApprove ? [approvalService] : []),
       ],
     };
   }

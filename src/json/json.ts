@@ -1,6 +1,6 @@
 /** The bytes that give a JSON text its structure. */
 export const QUOTE = 0x22;
-export const BACKSLASH = 0x5c;
+const BACKSLASH = 0x5c;
 export const COMMA = 0x2c;
 export const OPEN_LIST = 0x5b;
 export const OPEN_OBJECT = 0x7b;

@@ -6,7 +6,7 @@ import {
   type ServiceAccountName,
   canonicalAddress,
 } from '../authn/peer-verifier';
-import type { ServiceAccountReviewer } from '../authn/service-account.authenticator';
+import type { ServiceAccountReviewer } from '../authn/caller';
 import { fieldsOf, itemsOf, ownField } from '../json/json';
 import { type KubeObject, namespaceInKey } from './kube-object';
 import { Informer, type InformerDeps } from './informer';

@@ -1,7 +1,7 @@
 import { type Clock, type MonotonicTime, SystemMonotonicTime } from '../time/clock';
 import { IdentityDependency, type IdentityDependencyObserver } from '../authn/identity-dependency';
 import type { ServiceAccountName } from '../authn/peer-verifier';
-import { ServiceAccountAuthenticator } from '../authn/service-account.authenticator';
+import { ServiceAccountAuthenticator } from '../authn/caller';
 import type { LogEvent } from '../logging/log';
 import { ClusterPeerVerifier } from './cluster.peer-verifier';
 import { kubeConfigConnection, type KubeEnvironment } from './kube-config';

@@ -4,11 +4,11 @@ import type { Clock, MonotonicTime } from '../time/clock';
 import { FairQueue } from '../concurrency/fair-queue';
 import { SingleFlight } from '../concurrency/single-flight';
 import { fieldsOf, itemsOf, ownField } from '../json/json';
-import { IdentityUnavailable } from '../errors/authn-errors';
+import { IdentityUnavailable } from '../errors/request-errors';
 import { TooManyRequests } from '../errors/request-errors';
 import { canonicalAddress, type ServiceAccountName } from '../authn/peer-verifier';
 import type { IdentityDependency } from '../authn/identity-dependency';
-import { ServiceAccountReviewer } from '../authn/service-account.authenticator';
+import { ServiceAccountReviewer } from '../authn/caller';
 import { type KubernetesApi, kubernetesFailureOf } from './kubernetes-api';
 
 const MAX_TOKEN_LENGTH = 8192;

@@ -1,6 +1,6 @@
-import { IdentityUnavailable } from '../errors/authn-errors';
-import { appInNamespace, NamespaceOwners } from '../authn/service-account.authenticator';
-import type { UserPresence } from '../authn/user-token.verifier';
+import { IdentityUnavailable } from '../errors/request-errors';
+import { appInNamespace, NamespaceOwners } from '../authn/caller';
+import type { UserPresence } from '../authn/caller';
 import { Informer, type InformerDeps } from './informer';
 import { isBeingDeleted, type KubeObject, labelOf } from './kube-object';
 

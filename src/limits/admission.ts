@@ -14,28 +14,19 @@ export interface Subject {
   readonly kind: RequestKind | undefined;
 }
 
-interface MemoryBounds {
-  /** For bodies of authenticated callers that are being received. */
-  readonly bodyBytes: number;
-  /** For bodies whose senders are known only by their contents, as on the access route. */
-  readonly strangersBodyBytes: number;
-  readonly strangersBodyBytesPerAddress: number;
-  /** For large answers that their clients have not received yet. */
-  readonly answerBytes: number;
-  /** The same for what anybody may ask for, as the page of the API. */
-  readonly strangersAnswerBytes: number;
-  readonly strangersAnswerBytesPerAddress: number;
-}
-
 const KIBIBYTE = 1_024;
 const MEBIBYTE = 1_024 * KIBIBYTE;
 
 /** What a pod of 320 MiB can afford. */
-export const MEMORY_BOUNDS: MemoryBounds = {
+export const MEMORY_BOUNDS = {
+  /** For bodies of authenticated callers that are being received. */
   bodyBytes: 32 * MEBIBYTE,
+  /** For bodies whose senders are known only by their contents, as on the access route. */
   strangersBodyBytes: 8 * MEBIBYTE,
   strangersBodyBytesPerAddress: 256 * KIBIBYTE,
+  /** For large answers that their clients have not received yet. */
   answerBytes: 64 * MEBIBYTE,
+  /** The same for what anybody may ask for, as the page of the API. */
   strangersAnswerBytes: 16 * MEBIBYTE,
   strangersAnswerBytesPerAddress: 8 * MEBIBYTE,
 };
@@ -107,24 +98,15 @@ export class Admission implements OnModuleDestroy {
     private readonly observer: LimitsObserver | undefined,
     bounds = MEMORY_BOUNDS,
   ) {
-    const { bodyBytes, strangersBodyBytes, strangersBodyBytesPerAddress, answerBytes } = bounds;
+    const capacity = (bound: SharedBound, max: number, maxPerSubject?: number): SharedCapacity =>
+      new SharedCapacity(bound, observer, max, maxPerSubject);
+    this.requests = capacity('in_flight', maxInFlight, Math.max(1, maxInFlight * MAX_SHARE));
+    this.answers = capacity('answers', bounds.answerBytes);
     const { strangersAnswerBytes, strangersAnswerBytesPerAddress } = bounds;
-    const maxOfCaller = Math.max(1, maxInFlight * MAX_SHARE);
-    this.requests = new SharedCapacity('in_flight', observer, maxInFlight, maxOfCaller);
-    this.answers = new SharedCapacity('answers', observer, answerBytes);
-    this.strangersAnswers = new SharedCapacity(
-      'answers',
-      observer,
-      strangersAnswerBytes,
-      strangersAnswerBytesPerAddress,
-    );
-    this.bodies = new SharedCapacity('bodies', observer, bodyBytes);
-    this.strangersBodies = new SharedCapacity(
-      'bodies',
-      observer,
-      strangersBodyBytes,
-      strangersBodyBytesPerAddress,
-    );
+    this.strangersAnswers = capacity('answers', strangersAnswerBytes, strangersAnswerBytesPerAddress);
+    this.bodies = capacity('bodies', bounds.bodyBytes);
+    const { strangersBodyBytes, strangersBodyBytesPerAddress } = bounds;
+    this.strangersBodies = capacity('bodies', strangersBodyBytes, strangersBodyBytesPerAddress);
     observer?.opened(() => ({
       inFlight: this.requests.used,
       bodyBytes: this.bodies.used + this.strangersBodies.used,

@@ -68,10 +68,7 @@ export interface RateLimitsByKind {
   readonly user: Readonly<Partial<Record<RequestKind, RateLimit>>>;
 }
 
-/**
- * Returns the name of the account that a request counts against, undefined where there is none. An app has an account for
- * each user; the length separates the two names, so that no two accounts have the same name.
- */
+/** Returns whose account a request counts against; undefined where there is none. With its length, a user name cannot run into that of an app. */
 export function accountOf(
   budget: RateLimitExceeded['budget'],
   { app, user }: RateLimitSubject,
@@ -95,7 +92,7 @@ export class LocalRateLimits extends RateLimits {
   }
 
   take(kind: RequestKind, subject: RateLimitSubject): RateLimitExceeded | undefined {
-    const buckets: Bucket[] = [];
+    const buckets: TokenBucket[] = [];
     for (const limit of this.#limits[kind]) {
       const bucket = limit.bucketOf(subject);
       if (bucket === undefined) continue;
@@ -118,10 +115,25 @@ export class LocalRateLimits extends RateLimits {
   }
 }
 
-interface Bucket {
-  /** Less than none are a debt, which the rate pays off. */
-  tokens: number;
-  atMs: number;
+/** Tokens that are added at a steady rate up to the burst. Less than none are a debt, which the rate pays off. */
+export class TokenBucket {
+  constructor(
+    public tokens: number,
+    private atMs: number,
+  ) {}
+
+  /** Adds the tokens of the time that has passed. */
+  refill({ perSecond, burst }: RateLimit, nowMs: number): void {
+    this.tokens = Math.min(burst, this.tokens + ((nowMs - this.atMs) / 1000) * perSecond);
+    this.atMs = nowMs;
+  }
+
+  /** Takes a token; returns false where there is none. */
+  take(): boolean {
+    if (this.tokens < 1) return false;
+    this.tokens -= 1;
+    return true;
+  }
 }
 
 /** Beyond it the least recently used bucket is dropped; unless there is a flood of new accounts it is full by then. */
@@ -130,9 +142,9 @@ const MAX_BUCKETS = 50_000;
 /** Sums of fractions are slightly off, which must not add a millisecond. */
 const ROUNDING = 1e-6;
 
-/** A token bucket for each account: a request takes a token, and tokens are added at a steady rate up to the burst. */
+/** A token bucket for each account, of which each request takes a token. */
 export class TokenBuckets {
-  readonly #buckets: LRUCache<string, Bucket>;
+  readonly #buckets: LRUCache<string, TokenBucket>;
 
   constructor(
     readonly budget: RateLimitExceeded['budget'],
@@ -149,19 +161,14 @@ export class TokenBuckets {
   }
 
   /** Returns the bucket as it is now; undefined for a subject that has no account. */
-  bucketOf(subject: RateLimitSubject): Bucket | undefined {
+  bucketOf(subject: RateLimitSubject): TokenBucket | undefined {
     const account = accountOf(this.budget, subject);
     if (account === undefined) return undefined;
-    const { perSecond, burst } = this.rate;
-    const atMs = this.time.nowMs();
-    const bucket = this.#buckets.get(account);
-    if (bucket === undefined) {
-      const full = { tokens: burst, atMs };
-      this.#buckets.set(account, full, { size: 1 });
-      return full;
-    }
-    bucket.tokens = Math.min(burst, bucket.tokens + ((atMs - bucket.atMs) / 1000) * perSecond);
-    bucket.atMs = atMs;
+    const nowMs = this.time.nowMs();
+    const known = this.#buckets.get(account);
+    const bucket = known ?? new TokenBucket(this.rate.burst, nowMs);
+    if (known === undefined) this.#buckets.set(account, bucket, { size: 1 });
+    else bucket.refill(this.rate, nowMs);
     return bucket;
   }
 }

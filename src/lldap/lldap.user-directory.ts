@@ -2,23 +2,17 @@ import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { errorCodeOf } from '../errors/domain-error';
 import type { IdentityDependency } from '../authn/identity-dependency';
-import { UserDirectory, type VerifiedToken } from '../authn/user-token.verifier';
+import { UserDirectory, type VerifiedToken } from '../authn/tokens';
 import { FairQueue } from '../concurrency/fair-queue';
 import { SingleFlight } from '../concurrency/single-flight';
-import { IdentityUnavailable } from '../errors/authn-errors';
-import { TooManyRequests } from '../errors/request-errors';
+import { TooManyRequests, IdentityUnavailable } from '../errors/request-errors';
 import type { Clock, MonotonicTime } from '../time/clock';
 import { fieldsOf, jsonIn } from '../json/json';
 
-export interface LldapOptions {
+interface LldapOptions {
   /** Without a trailing slash, e.g. `http://lldap-service.os-platform:17170`. */
   readonly url: string;
   readonly timeoutMs: number;
-}
-
-interface RememberedAnswer {
-  readonly accepted: boolean;
-  readonly untilMs: number;
 }
 
 /** An acceptance is remembered this long at most, so a log-out takes effect within a minute. */
@@ -45,7 +39,9 @@ export const PROBE_TOKEN = 'probe';
  * LLDAP refuses it for good. Answers are remembered by the token's hash, and concurrent questions about one token are one call.
  */
 export class LldapUserDirectory extends UserDirectory {
-  private readonly answers = new LRUCache<string, RememberedAnswer>({ max: MAX_REMEMBERED_TOKENS });
+  private readonly answers = new LRUCache<string, { readonly accepted: boolean; readonly untilMs: number }>({
+    max: MAX_REMEMBERED_TOKENS,
+  });
   private readonly calls = new SingleFlight<boolean>();
   private readonly queue: FairQueue;
 

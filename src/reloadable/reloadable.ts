@@ -45,10 +45,7 @@ interface FilesOfValue<T> {
 
 const POLL_EVERY_MS = 1_000;
 
-/**
- * Reads a handful of small files once a second. That costs less than watching them, and works however they are changed:
- * Kubernetes replaces a link, editors rename, others write in place.
- */
+/** Reads a few small files each second: cheaper than watching them, and it works whether a link is replaced, or a file renamed or written in place. */
 export class WatchedFiles {
   readonly #reloaded: ReloadedFiles<unknown>[] = [];
   #stop: () => void = () => undefined;
@@ -132,16 +129,16 @@ class ReloadedFiles<T> implements Reloadable<T> {
 
   poll(): void {
     const contents = contentsOf(this.files.paths);
-    const isSettled = areSame(this.#lastPolled, contents);
+    const isSettled = isDeepStrictEqual(this.#lastPolled, contents);
     this.#lastPolled = contents;
     if (isSettled) this.#take(contents);
   }
 
   #take(contents: FileContents): void {
-    if (areSame(this.#lastTaken, contents)) return;
+    if (isDeepStrictEqual(this.#lastTaken, contents)) return;
     this.#lastTaken = contents;
     // A bad change was undone.
-    if (areSame(this.#good, contents)) return;
+    if (isDeepStrictEqual(this.#good, contents)) return;
     const { kind, name, describe, parse } = this.files;
     try {
       if ('problem' in contents) throw new Error(contents.problem);
@@ -174,12 +171,4 @@ function contentsOf(paths: readonly string[]): FileContents {
     }
   }
   return contents;
-}
-
-function areSame(one: FileContents | undefined, other: FileContents): boolean {
-  if (one === undefined) return false;
-  if ('problem' in one || 'problem' in other) {
-    return 'problem' in one && 'problem' in other && one.problem === other.problem;
-  }
-  return one.every((bytes, index) => Buffer.compare(bytes, other[index] ?? new Uint8Array()) === 0);
 }

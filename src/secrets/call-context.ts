@@ -7,10 +7,7 @@ import type { SecretScope } from './secret';
 export interface CallContext {
   /** When the call must have ended, with all that it waits for. */
   readonly deadline: Deadline;
-  /**
-   * Aborts, with a DomainError as its reason, when the caller has gone. A call that waits then fails with that reason, and so
-   * does a read; a write that was sent is finished.
-   */
+  /** Aborts, with a DomainError, when the caller has gone: what waits then fails with it, and so does a read; a write that was sent is finished. */
   readonly signal: AbortSignal;
   /** Present where the call is of a request that is audited. */
   readonly audit?: CallAudit | undefined;
@@ -25,24 +22,15 @@ export interface CallAudit {
   answeredStale(forMs: number): void;
 }
 
-/** For work of the service itself: nobody cancels it, and the store's own time limit counts. */
-export const UNATTENDED: CallContext = { deadline: { endsAtMs: Infinity }, signal: neverAborting() };
+const { signal: NEVER } = new AbortController();
+setMaxListeners(0, NEVER);
 
-function neverAborting(): AbortSignal {
-  const { signal } = new AbortController();
-  setMaxListeners(0, signal);
-  return signal;
-}
+/** For work of the service itself: nobody cancels it, and the store's own time limit counts. */
+export const UNATTENDED: CallContext = { deadline: { endsAtMs: Infinity }, signal: NEVER };
 
 /** Returns the context of work that must be finished, since a part of it was sent. */
 export function uncancelled({ deadline }: CallContext): CallContext {
-  return { deadline, signal: UNATTENDED.signal };
-}
-
-/** The request that a call is made for. */
-interface AuditedClient {
-  readonly cleanup: { readonly signal: AbortSignal };
-  readonly audit?: CallAudit;
+  return { deadline, signal: NEVER };
 }
 
 /** Makes the contexts of requests. */
@@ -54,7 +42,10 @@ export class CallContexts {
   ) {}
 
   /** The signal is asked for only by a call that waits: making one takes longer than a read from memory. */
-  of({ cleanup, audit }: AuditedClient): CallContext {
+  of({
+    cleanup,
+    audit,
+  }: Pick<CallContext, 'audit'> & { readonly cleanup: Pick<CallContext, 'signal'> }): CallContext {
     return {
       deadline: { endsAtMs: this.time.nowMs() + this.timeoutMs },
       get signal() {

@@ -7,8 +7,7 @@ import { StaticGrants } from '../authz/static-grants';
 import { factory, Runtime } from '../bootstrap/runtime.module';
 import { TracedGrantsService } from '../telemetry/traced';
 import { Telemetry } from '../telemetry/telemetry';
-import { AppSecretsService } from './app-secrets.service';
-import { SecretsService } from './secrets.service';
+import { SecretsService, AppSecretsService } from './secrets.service';
 
 /** Provides the use-cases, and the authorisation that each of them begins with. */
 @Module({

@@ -1,12 +1,16 @@
 import { Injectable } from '@nestjs/common';
-import { GrantsService } from '../authz/grants.service';
 import type { Caller } from '../authn/caller';
+import type { Explanation } from '../authz/grants.service';
+import type { SecretOperation } from '../authz/grant';
+import { GrantsService, type GrantedScope, type HeldWorkspace } from '../authz/grants.service';
+import { AppHasNoWorkspace, WorkspaceNeeded } from '../errors/request-errors';
+import { SecretNotFound } from '../errors/store-errors';
 import type { CallContext } from './call-context';
-import type { Precondition, Environment, Secret } from './secret';
+import type { Environment, Precondition, Secret, SecretScope } from './secret';
 import { type ListedSecrets, type RetrievedSecret, SecretStore } from './secret-store';
 
 /** The place that a caller names; the grant is checked before anything is read from it. */
-export interface SecretLocation {
+interface SecretLocation {
   readonly workspace: string;
   readonly environment: Environment;
 }
@@ -60,4 +64,99 @@ export class SecretsService {
     const { user, workspace } = this.grants.authorize(caller, 'ListSecret', at.workspace);
     return this.store.list({ user, workspace, environment: at.environment }, context);
   }
+}
+
+/** A secret of an app, without its value. */
+interface AppSecretName {
+  readonly workspace: string;
+  readonly name: string;
+}
+
+export interface AppExplanation extends Explanation, Pick<HeldWorkspace, 'sharedWith'> {}
+
+/** One app of one user, and a workspace if the caller names one. */
+export interface AppSecretLocation {
+  readonly user: string;
+  readonly app: string;
+  readonly workspace?: string;
+}
+
+/** The use-cases of the Settings app: secrets of an app, in prod, in all workspaces on which it holds a grant. Values are written, never read. */
+@Injectable()
+export class AppSecretsService {
+  constructor(
+    private readonly grants: GrantsService,
+    private readonly store: SecretStore,
+  ) {}
+
+  holdsGrant(user: string, app: string): boolean {
+    return (this.grants.workspacesOf(user, app) ?? []).length > 0;
+  }
+
+  /** Returns the grants of the app and the apps that share them; [] where it is not installed. */
+  explain(user: string, app: string): readonly HeldWorkspace[] {
+    return this.grants.explain(user, app) ?? [];
+  }
+
+  /** Returns what decides an operation of the app, and which other apps of the user hold grants on the workspace. */
+  explainOperation(user: string, app: string, operation: SecretOperation, workspace: string): AppExplanation {
+    const held = this.explain(user, app).find((one) => one.workspace === workspace);
+    const explanation = this.grants.explainOperation({ user, app, operations: 'any' }, operation, workspace);
+    return { ...explanation, sharedWith: held?.sharedWith ?? [] };
+  }
+
+  async names(user: string, app: string, context: CallContext): Promise<readonly AppSecretName[]> {
+    const scopes = this.grants.workspacesOf(user, app) ?? [];
+    const lists = await Promise.all(scopes.map((scope) => this.namesIn(scope, context)));
+    return lists.flat();
+  }
+
+  /** @throws WorkspaceNeeded where the app has several workspaces and the caller names none, SecretAlreadyExists */
+  async create(location: AppSecretLocation, secret: Secret, context: CallContext): Promise<void> {
+    const [scope, another] = this.candidates(location);
+    if (another !== undefined) throw new WorkspaceNeeded(location.app);
+    await this.store.create(inProd(scope), secret, context);
+  }
+
+  async update(location: AppSecretLocation, secret: Secret, context: CallContext): Promise<void> {
+    await this.store.update(inProd(await this.holderOf(location, secret.name, context)), secret, context);
+  }
+
+  async delete(location: AppSecretLocation, name: string, context: CallContext): Promise<void> {
+    await this.store.delete(inProd(await this.holderOf(location, name, context)), name, context);
+  }
+
+  /** Returns the one workspace that contains the name. @throws SecretNotFound, WorkspaceNeeded where several do */
+  private async holderOf(
+    location: AppSecretLocation,
+    name: string,
+    context: CallContext,
+  ): Promise<GrantedScope> {
+    const candidates = this.candidates(location);
+    if (candidates.length === 1) return candidates[0];
+    const names = await Promise.all(candidates.map((scope) => this.namesIn(scope, context)));
+    const [holder, another] = candidates.filter((_, at) => names[at]?.some((one) => one.name === name));
+    if (holder === undefined) throw new SecretNotFound(name);
+    if (another !== undefined) throw new WorkspaceNeeded(location.app);
+    return holder;
+  }
+
+  private candidates(location: AppSecretLocation): readonly [GrantedScope, ...GrantedScope[]] {
+    const { user, app, workspace: named } = location;
+    const scopes = this.grants.workspacesOf(user, app) ?? [];
+    const [first, ...rest] = scopes.filter(({ workspace }) => named === undefined || workspace === named);
+    if (first === undefined) throw new AppHasNoWorkspace(app);
+    return [first, ...rest];
+  }
+
+  private async namesIn(scope: GrantedScope, context: CallContext): Promise<readonly AppSecretName[]> {
+    const { secrets, unreadable = [] } = await this.store.list(inProd(scope), context);
+    // A name whose value cannot be read can still be written and deleted.
+    const names = [...unreadable, ...secrets.map(({ name }) => name)];
+    return names.sort().map((name) => ({ workspace: scope.workspace, name }));
+  }
+}
+
+function inProd({ user, workspace }: GrantedScope): SecretScope {
+  return { user, workspace, environment: 'prod' };
 }

@@ -10,10 +10,7 @@ export class SystemClock extends Clock {
   }
 }
 
-/**
- * Time for durations and waits: it only goes forward, whatever happens to the wall clock, and a test can let an hour pass
- * at once.
- */
+/** Time for durations and waits: it only goes forward, whatever happens to the wall clock, and a test can let an hour pass at once. */
 export abstract class MonotonicTime {
   /** Milliseconds since an arbitrary moment; only differences mean anything. */
   abstract nowMs(): number;

@@ -1,4 +1,4 @@
-import type { UserPresence } from '../authn/user-token.verifier';
+import type { UserPresence } from '../authn/caller';
 import { StoreUnavailable } from '../errors/store-errors';
 import type { LogEvent } from '../logging/log';
 import { UNATTENDED } from '../secrets/call-context';

@@ -1,5 +1,5 @@
 import { Module } from '@nestjs/common';
-import { UserPresence } from '../authn/user-token.verifier';
+import { UserPresence } from '../authn/caller';
 import { factory, Runtime } from '../bootstrap/runtime.module';
 import type { LogEvent } from '../logging/log';
 import { SecretStore, UserWorkspaces } from '../secrets/secret-store';

@@ -58,7 +58,7 @@ const HOME_OF: Readonly<Record<string, RegExp>> = {
   bcryptjs: /^src\/client\//,
   commander: /^src\/cli\//,
   axios: /^src\/stores\/infisical\/transport\//,
-  'class-validator': /^src\/http\/controllers\/secret-requests\.ts$/,
+  'class-validator': /^src\/http\/controllers\/request-validation\.ts$/,
   'classic-level': /^src\/stores\/embedded\//,
   bcrypt: /^src\/(authn\/bcrypt-worker\.mjs|development\/example-caller\.ts)$/,
   'prom-client': /^src\/telemetry\//,
@@ -71,9 +71,9 @@ const HOME_OF: Readonly<Record<string, RegExp>> = {
   'pino-pretty': /^src\/logging\/pretty-log\.ts$/,
   ioredis: /^src\/redis\//,
   pg: /^src\/migration\/predecessor-inventory\.ts$/,
-  jose: /^src\/authn\/verified-tokens\.ts$/,
-  'jose/jwt/verify': /^src\/authn\/verified-tokens\.ts$/,
-  'jose/jwt/sign': /^src\/(authn\/access-tokens|development\/example-caller)\.ts$/,
+  jose: /^src\/authn\/tokens\.ts$/,
+  'jose/jwt/verify': /^src\/authn\/tokens\.ts$/,
+  'jose/jwt/sign': /^src\/(authn\/tokens|development\/example-caller)\.ts$/,
 };
 
 interface Import {
@@ -253,8 +253,6 @@ describe('the architecture', () => {
     expect(users.map(({ file }) => file).sort()).toEqual([
       'src/audit/audited.secret-store.ts',
       'src/http/controllers/health.controller.ts',
-      'src/secrets/app-secrets.service.ts',
-      'src/secrets/secret-store-decorator.ts',
       'src/secrets/secrets.service.ts',
       'src/telemetry/metric-observers.ts',
       'src/telemetry/traced.ts',

@@ -1,5 +1,5 @@
 import { decodeJwt, decodeProtectedHeader, SignJWT } from 'jose';
-import { AccessTokens } from '../../src/authn/access-tokens';
+import { AccessTokens } from '../../src/authn/tokens';
 import { fixed, type Reloadable, type Version } from '../../src/reloadable/reloadable';
 import { outcome } from '../conformance/secret-store.conformance';
 import { FixedClock } from '../support/fixed-clock';

@@ -1,13 +1,12 @@
-import { AccessTokens } from '../../src/authn/access-tokens';
-import { CallerAuthenticator } from '../../src/authn/caller-authenticator';
-import type { ServiceAccountName } from '../../src/authn/peer-verifier';
+import { AccessTokens, UserTokenVerifier } from '../../src/authn/tokens';
 import {
+  CallerAuthenticator,
   appInNamespace,
   NamespaceOwners,
   ServiceAccountAuthenticator,
   ServiceAccountReviewer,
-} from '../../src/authn/service-account.authenticator';
-import { UserTokenVerifier } from '../../src/authn/user-token.verifier';
+} from '../../src/authn/caller';
+import type { ServiceAccountName } from '../../src/authn/peer-verifier';
 import { DomainError } from '../../src/errors/domain-error';
 import { fixed } from '../../src/reloadable/reloadable';
 import { FixedClock } from '../support/fixed-clock';

@@ -4,12 +4,13 @@ import {
   PeerVerifier,
   type ServiceAccountName,
 } from '../../src/authn/peer-verifier';
-import { RbacProxyAuthenticator, type RbacProxyMode } from '../../src/authn/rbac-proxy.authenticator';
 import {
+  RbacProxyAuthenticator,
+  type RbacProxyMode,
   NamespaceOwners,
   ServiceAccountAuthenticator,
   ServiceAccountReviewer,
-} from '../../src/authn/service-account.authenticator';
+} from '../../src/authn/caller';
 import { outcome } from '../conformance/secret-store.conformance';
 
 const SYSTEM_SERVER: Peer = { address: '10.0.0.1', bearer: undefined };

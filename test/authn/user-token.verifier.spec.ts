@@ -1,4 +1,4 @@
-import { UserDirectory, UserTokenVerifier, type VerifiedToken } from '../../src/authn/user-token.verifier';
+import { UserDirectory, UserTokenVerifier, type VerifiedToken } from '../../src/authn/tokens';
 import { outcome } from '../conformance/secret-store.conformance';
 import { FixedClock } from '../support/fixed-clock';
 import { fixed } from '../../src/reloadable/reloadable';

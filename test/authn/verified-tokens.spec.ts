@@ -1,5 +1,4 @@
-import { AccessTokens } from '../../src/authn/access-tokens';
-import { USER_TOKEN_GRACE_MS, UserTokenVerifier, UserDirectory } from '../../src/authn/user-token.verifier';
+import { AccessTokens, USER_TOKEN_GRACE_MS, UserTokenVerifier, UserDirectory } from '../../src/authn/tokens';
 import { fixed, type Reloadable, type Version } from '../../src/reloadable/reloadable';
 import { outcome } from '../conformance/secret-store.conformance';
 import { FixedClock } from '../support/fixed-clock';

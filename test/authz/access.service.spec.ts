@@ -1,4 +1,4 @@
-import { AccessTokens } from '../../src/authn/access-tokens';
+import { AccessTokens } from '../../src/authn/tokens';
 import { AppProofVerifier, BcryptThreads } from '../../src/authn/app-proof.verifier';
 import { type Peer, PeerVerifier, type ServiceAccountName } from '../../src/authn/peer-verifier';
 import {

@@ -4,7 +4,7 @@ import { GrantIndex } from '../../src/authz/grant-index';
 import { GrantSource } from '../../src/authz/grant-source';
 import { type Explanation, GrantsService } from '../../src/authz/grants.service';
 import { StaticGrants } from '../../src/authz/static-grants';
-import { AppSecretsService } from '../../src/secrets/app-secrets.service';
+import { AppSecretsService } from '../../src/secrets/secrets.service';
 import { MemorySecretStore } from '../support/memory.secret-store';
 
 const LIST = 'ListSecret?workspace=desk';

@@ -1,9 +1,5 @@
 import { NoPeerVerifier, type Peer, type ServiceAccountName } from '../../src/authn/peer-verifier';
-import {
-  NamespaceOwners,
-  ServiceAccountAuthenticator,
-  ServiceAccountReviewer,
-} from '../../src/authn/service-account.authenticator';
+import { NamespaceOwners, ServiceAccountAuthenticator, ServiceAccountReviewer } from '../../src/authn/caller';
 import { type StaticGrant, StaticCallers, StaticGrants } from '../../src/authz/static-grants';
 
 const FRONTEND: StaticGrant = {

@@ -1,11 +1,11 @@
 import { hash } from 'bcrypt';
 import { type AuditRecord, AuditSink, AuditSinkFailed } from '../../src/audit/audit-sink';
 import { PeerVerifier } from '../../src/authn/peer-verifier';
-import { UserDirectory } from '../../src/authn/user-token.verifier';
+import { UserDirectory } from '../../src/authn/tokens';
 import { grantKey, SECRET_OPERATIONS } from '../../src/authz/grant';
 import { listenForMetrics } from '../../src/bootstrap/application';
 import type { Settings } from '../../src/config/settings';
-import { IdentityUnavailable } from '../../src/errors/authn-errors';
+import { IdentityUnavailable } from '../../src/errors/request-errors';
 import { startTelemetry } from '../../src/telemetry/telemetry.module';
 import { Canaries, canary } from '../support/canaries';
 import { FakeCollector } from '../support/fake-collector';

@@ -3,7 +3,7 @@ import { QuotaExceeded, type QuotaLimit } from '../../src/errors/store-errors';
 import { QuotaSecretStore, type QuotaDependencies } from '../../src/stores/quota/quota.secret-store';
 import type { Quotas } from '../../src/stores/quota/usage-counters';
 import { ENVIRONMENTS, type Secret, type SecretScope, type Usage } from '../../src/secrets/secret';
-import type { StoreAdapter } from '../../src/secrets/secret-store-decorator';
+import type { StoreAdapter } from '../../src/secrets/secret-store';
 import { StoreClient } from '../support/store-client';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { outcome } from './secret-store.conformance';

@@ -1,8 +1,7 @@
 import { DomainError, type Reason } from '../../src/errors/domain-error';
 import { type Precondition, ENVIRONMENTS, MAX_VALUE_BYTES, type SecretScope } from '../../src/secrets/secret';
 import { PreconditionFailed } from '../../src/errors/store-errors';
-import type { SecretStore } from '../../src/secrets/secret-store';
-import type { StoreAdapter } from '../../src/secrets/secret-store-decorator';
+import type { SecretStore, StoreAdapter } from '../../src/secrets/secret-store';
 import { StoreClient } from '../support/store-client';
 
 /** What a suite needs of a store: a fresh one. */

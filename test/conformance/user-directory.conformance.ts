@@ -1,8 +1,4 @@
-import {
-  UserTokenVerifier,
-  type UserDirectory,
-  type VerifiedToken,
-} from '../../src/authn/user-token.verifier';
+import { UserTokenVerifier, type UserDirectory, type VerifiedToken } from '../../src/authn/tokens';
 import { fixed } from '../../src/reloadable/reloadable';
 import { FixedClock } from '../support/fixed-clock';
 import { USER_TOKEN_SECRET, userToken } from '../support/tokens';

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
-import { Drain } from '../../src/http/guards/early-refusals';
+import { Drain } from '../../src/http/guards/admission.guard';
 import { PeerVerifier } from '../../src/authn/peer-verifier';
-import { UserDirectory } from '../../src/authn/user-token.verifier';
+import { UserDirectory } from '../../src/authn/tokens';
 import { type LoadFigures, type LimitsObserver, RateLimits } from '../../src/limits/rate-limits';
 import { eventually } from '../support/eventually';
 import { exampleApps, OTMOICLP } from '../support/example-apps';

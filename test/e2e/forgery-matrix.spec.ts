@@ -1,5 +1,5 @@
 import { SECRET_OPERATIONS, type SecretOperation } from '../../src/authz/grant';
-import type { RbacProxyMode } from '../../src/authn/rbac-proxy.authenticator';
+import type { RbacProxyMode } from '../../src/authn/caller';
 import { ClusterService, PEERS, TRUSTED_PROXY } from '../support/cluster-service';
 import { BOBS_OTMOICLP, OTMOICLP, READER } from '../support/example-apps';
 import { httpCall } from '../support/http-call';

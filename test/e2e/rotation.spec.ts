@@ -2,7 +2,7 @@ import type { AddressInfo } from 'node:net';
 import { connect } from 'node:tls';
 import { decodeProtectedHeader, jwtVerify } from 'jose';
 import { loadSettings } from '../../src/config/settings';
-import { AccessTokens } from '../../src/authn/access-tokens';
+import { AccessTokens } from '../../src/authn/tokens';
 import { WatchedFiles } from '../../src/reloadable/reloadable';
 import { shutDown } from '../../src/bootstrap/application';
 import { TestAuthority } from '../support/certificates';

@@ -1,4 +1,4 @@
-import type { StoreAdapter } from '../../src/secrets/secret-store-decorator';
+import type { StoreAdapter } from '../../src/secrets/secret-store';
 import { UNATTENDED } from '../../src/secrets/call-context';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -8,7 +8,7 @@ import { type AuditRecord, AuditSink } from '../../src/audit/audit-sink';
 import { listenForMetrics } from '../../src/bootstrap/application';
 import type { Settings } from '../../src/config/settings';
 import type { RequestObserver } from '../../src/http/request/begin-request';
-import { Drain } from '../../src/http/guards/early-refusals';
+import { Drain } from '../../src/http/guards/admission.guard';
 import { UNATTENDED } from '../../src/secrets/call-context';
 import type { SecretScope } from '../../src/secrets/secret';
 import { SecretStore } from '../../src/secrets/secret-store';

@@ -4,7 +4,7 @@ import { RouteParamtypes } from '@nestjs/common/enums/route-paramtypes.enum';
 import { ModulesContainer } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { getMetadataStorage } from 'class-validator';
-import { ROUTE_ACCESS, type RouteAccess } from '../../src/http/request/route-access';
+import { ROUTE_ACCESS, type RouteAccess } from '../../src/http/request/provider-request';
 import fc from '../support/fast-check';
 
 /** One rule of a field, as a decorator of class-validator states it. */

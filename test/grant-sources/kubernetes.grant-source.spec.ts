@@ -1,4 +1,4 @@
-import { GrantsUnavailable } from '../../src/errors/authz-errors';
+import { GrantsUnavailable } from '../../src/errors/request-errors';
 import { SystemMonotonicTime, type MonotonicTime } from '../../src/time/clock';
 import { GrantsService } from '../../src/authz/grants.service';
 import type { KubernetesGrantSource } from '../../src/grant-sources/kubernetes/kubernetes.grant-source';

@@ -2,7 +2,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { connect, type TLSSocket } from 'node:tls';
 import { limitConnections } from '../../src/http/server/connection-limit';
-import { CONNECTION_BOUNDS } from '../../src/http/server/connection-rates';
+import { CONNECTION_BOUNDS } from '../../src/http/server/accepted-connections';
 import { beginCleanup } from '../../src/http/server/request-cleanup';
 import { secureServer } from '../../src/http/server/secure-server';
 import { fixed } from '../../src/reloadable/reloadable';

@@ -1,4 +1,4 @@
-import { ConnectionRates } from '../../src/http/server/connection-rates';
+import { ConnectionRates } from '../../src/http/server/accepted-connections';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 
 describe('the connections that an address opens', () => {

@@ -3,7 +3,7 @@ import { createServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { CallerAddresses } from '../../src/http/server/fair-turns';
-import { FairReads } from '../../src/http/server/fair-reads';
+import { FairReads } from '../../src/http/server/request-queue';
 import { connect as secureConnect } from 'node:tls';
 import { TestAuthority } from '../support/certificates';
 import { eventually } from '../support/eventually';

@@ -1,12 +1,12 @@
 import type { ArgumentMetadata } from '@nestjs/common';
 import fc from '../support/fast-check';
-import { RequestValidationPipe } from '../../src/http/answers/request-validation.pipe';
 import {
   ListSecretRequest,
   NamedSecretRequest,
   SecretRequest,
   WorkspaceQuery,
-} from '../../src/http/controllers/secret-requests';
+  RequestValidationPipe,
+} from '../../src/http/controllers/request-validation';
 
 const body = (metatype: ArgumentMetadata['metatype']): ArgumentMetadata => ({ type: 'body', metatype });
 const query: ArgumentMetadata = { type: 'query', metatype: WorkspaceQuery };

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestingModule } from '@nestjs/testing';
 import { PeerVerifier } from '../../src/authn/peer-verifier';
-import { ServiceAccountAuthenticator } from '../../src/authn/service-account.authenticator';
+import { ServiceAccountAuthenticator } from '../../src/authn/caller';
 import { GrantSource } from '../../src/authz/grant-source';
 import type { Settings } from '../../src/config/settings';
 import { ServiceProblems } from '../../src/http/controllers/health.controller';

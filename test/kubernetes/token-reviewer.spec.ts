@@ -1,6 +1,5 @@
-import { IdentityUnavailable, Unauthenticated } from '../../src/errors/authn-errors';
-import { TooManyRequests } from '../../src/errors/request-errors';
-import { ServiceAccountAuthenticator } from '../../src/authn/service-account.authenticator';
+import { TooManyRequests, IdentityUnavailable, Unauthenticated } from '../../src/errors/request-errors';
+import { ServiceAccountAuthenticator } from '../../src/authn/caller';
 import { TokenReviewer } from '../../src/kubernetes/token-reviewer';
 import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-namespace-owners';
 import { eventually } from '../support/eventually';

@@ -1,7 +1,7 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { LldapUserDirectory } from '../../src/lldap/lldap.user-directory';
-import { UserTokenVerifier } from '../../src/authn/user-token.verifier';
+import { UserTokenVerifier } from '../../src/authn/tokens';
 import { FixedClock } from '../support/fixed-clock';
 import { RunningMonotonicTime } from '../support/running-monotonic-time';
 import { eventually } from '../support/eventually';

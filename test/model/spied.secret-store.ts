@@ -10,13 +10,14 @@ import {
   type Secret,
   type SecretScope,
 } from '../../src/secrets/secret';
-import type {
-  ListedSecrets,
-  RetrievedSecret,
-  ScopeContents,
-  ScopeSource,
+import {
+  type ListedSecrets,
+  type RetrievedSecret,
+  type ScopeContents,
+  type ScopeSource,
+  SecretStoreDecorator,
+  type StoreAdapter,
 } from '../../src/secrets/secret-store';
-import { SecretStoreDecorator, type StoreAdapter } from '../../src/secrets/secret-store-decorator';
 import { type ModelCommand, writes } from './secrets-model';
 
 type StoreWrite = 'create' | 'update' | 'delete';

@@ -2,8 +2,13 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { TooManyRequests } from '../../src/errors/request-errors';
 import type { Precondition, Secret, SecretScope } from '../../src/secrets/secret';
 import type { CallContext } from '../../src/secrets/call-context';
-import type { ListedSecrets, RetrievedSecret, StoredWorkspace } from '../../src/secrets/secret-store';
-import { SecretStoreDecorator, type StoreAdapter } from '../../src/secrets/secret-store-decorator';
+import {
+  type ListedSecrets,
+  type RetrievedSecret,
+  type StoredWorkspace,
+  SecretStoreDecorator,
+  type StoreAdapter,
+} from '../../src/secrets/secret-store';
 import { projectSlug } from '../../src/stores/infisical/projects/project-slug';
 
 /** Each user becomes a user of this run alone, and each workspace that was named is remembered for the clean-up. */

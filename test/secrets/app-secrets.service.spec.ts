@@ -1,5 +1,5 @@
 import { GrantsService } from '../../src/authz/grants.service';
-import { AppSecretsService } from '../../src/secrets/app-secrets.service';
+import { AppSecretsService } from '../../src/secrets/secrets.service';
 import { UNATTENDED } from '../../src/secrets/call-context';
 import type { SecretScope } from '../../src/secrets/secret';
 import type { ListedSecrets } from '../../src/secrets/secret-store';

@@ -11,8 +11,7 @@ import {
   secretBytes,
   usageOf,
 } from '../../src/secrets/secret';
-import { SecretStoreDecorator } from '../../src/secrets/secret-store-decorator';
-import { sizeByRetrieving } from '../../src/secrets/secret-store';
+import { sizeByRetrieving, SecretStoreDecorator } from '../../src/secrets/secret-store';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { MemorySecretStore } from '../support/memory.secret-store';
 

@@ -1,4 +1,4 @@
-import { ServiceAccountAuthenticator } from '../../src/authn/service-account.authenticator';
+import { ServiceAccountAuthenticator } from '../../src/authn/caller';
 import type { Settings } from '../../src/config/settings';
 import type { ServiceAccountName } from '../../src/authn/peer-verifier';
 import { ClusterPeerVerifier } from '../../src/kubernetes/cluster.peer-verifier';

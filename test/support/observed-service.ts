@@ -5,7 +5,7 @@ import type { Settings } from '../../src/config/settings';
 import type { CacheSettings } from '../../src/config/store-settings';
 import type { GrantSource } from '../../src/authz/grant-source';
 import type { LogEvent } from '../../src/logging/log';
-import type { StoreAdapter } from '../../src/secrets/secret-store-decorator';
+import type { StoreAdapter } from '../../src/secrets/secret-store';
 import type { Registration } from '../../src/registration/registered-objects';
 import { startTelemetry } from '../../src/telemetry/telemetry.module';
 import { exampleApps, OTMOICLP } from './example-apps';

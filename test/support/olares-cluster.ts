@@ -1,4 +1,4 @@
-import { ServiceAccountAuthenticator } from '../../src/authn/service-account.authenticator';
+import { ServiceAccountAuthenticator } from '../../src/authn/caller';
 import { KubernetesGrantSource } from '../../src/grant-sources/kubernetes/kubernetes.grant-source';
 import { manifestFeed } from '../../src/grant-sources/kubernetes/manifest-feed';
 import { WatchedGrantApprovals } from '../../src/grant-sources/kubernetes/watched-grant-approvals';

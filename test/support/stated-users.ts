@@ -1,4 +1,4 @@
-import { UserPresence } from '../../src/authn/user-token.verifier';
+import { UserPresence } from '../../src/authn/caller';
 
 /** The users of the cluster, as a test states them; by default nobody. */
 export class StatedUsers extends UserPresence {

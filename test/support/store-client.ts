@@ -5,8 +5,8 @@ import type {
   ScopeSource,
   SecretStore,
   StoredWorkspace,
+  StoreAdapter,
 } from '../../src/secrets/secret-store';
-import type { StoreAdapter } from '../../src/secrets/secret-store-decorator';
 
 /** A store that an adapter of its own stands behind: it implements the ports of quotas and removals too. */
 type Whole = StoreClient<StoreAdapter & Partial<ScopeSource>>;

@@ -1,4 +1,4 @@
-import type { ConnectionBounds } from '../../src/http/server/connection-rates';
+import type { ConnectionBounds } from '../../src/http/server/accepted-connections';
 
 /** For tests in which thousands of strangers come from a few addresses, or time stands still. */
 export const UNLIMITED_CONNECTIONS: ConnectionBounds = {

@@ -1,7 +1,7 @@
 import { FixedClock } from '../support/fixed-clock';
 import { type MonotonicTime, SystemMonotonicTime } from '../../src/time/clock';
 import { deprovisioning } from '../../src/user-deprovisioning/user-deprovisioning.module';
-import { IdentityUnavailable } from '../../src/errors/authn-errors';
+import { IdentityUnavailable } from '../../src/errors/request-errors';
 import { StoreOutcomeUnknown, StoreUnavailable } from '../../src/errors/store-errors';
 import type { DeletionJobStorage } from '../../src/user-deprovisioning/deletion-jobs';
 import { eventually } from '../support/eventually';

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { GrantApprovalFailed } from '../../errors/authz-errors';
+import { GrantApprovalFailed } from '../../errors/request-errors';
 import { APP_NAME, grantKey, SECRET_OPERATIONS, WORKSPACE_NAME } from '../../authz/grant';
 import { type GrantApproval, GrantApprovals } from '../../authz/grant-approvals';
 import { Informer, type InformerDeps } from '../../kubernetes/informer';

@@ -1,8 +1,7 @@
-import { Body, Controller, HttpCode, Post, Req } from '@nestjs/common';
+import { Body, Controller, Post, Req } from '@nestjs/common';
 import { type RequestedPermission, AccessService } from '../../authz/access.service';
 import type { AppProof } from '../../authn/app-proof.verifier';
-import type { ProviderRequest } from '../request/provider-request';
-import { PublicRoute } from '../request/route-access';
+import { type ProviderRequest, PublicRoute } from '../request/provider-request';
 
 const MAX_OPS = 64;
 const MAX_TEXT_LENGTH = 1024;
@@ -15,7 +14,6 @@ export class AccessController {
   constructor(private readonly access: AccessService) {}
 
   @Post('access')
-  @HttpCode(200)
   async request(@Body() body: object, @Req() request: ProviderRequest): Promise<AccessAnswer> {
     const asked = parseAccessRequest(body);
     if ('refusal' in asked) {
@@ -27,11 +25,8 @@ export class AccessController {
       case 'issued': {
         const { token, expiresAtMs } = outcome.issued;
         request.access = outcome.of;
-        return {
-          code: 0,
-          message: 'success',
-          data: { access_token: token, expired_at: new Date(expiresAtMs).toISOString() },
-        };
+        const data = { access_token: token, expired_at: new Date(expiresAtMs).toISOString() };
+        return { code: 0, message: 'success', data };
       }
       case 'unproven': {
         const { claimed, refusal } = outcome;
@@ -47,34 +42,26 @@ export class AccessController {
   }
 }
 
-interface AccessTokenView {
-  readonly access_token: string;
-  /** RFC 3339. */
-  readonly expired_at: string;
-}
-
-/** system-server's own answer, byte for byte what today's clients read: HTTP 200 always, `code` 0 on success. */
-type AccessAnswer =
-  | { readonly code: 0; readonly message: 'success'; readonly data: AccessTokenView }
-  | { readonly code: 1 | 100001; readonly message: string };
-
-interface AccessRequest {
-  readonly proof: AppProof;
-  readonly permission: RequestedPermission;
+/** system-server's own answer, byte for byte what today's clients read: HTTP 200 always, `code` 0 on success; times in RFC 3339. */
+interface AccessAnswer {
+  readonly code: 0 | 1 | 100001;
+  readonly message: string;
+  readonly data?: { readonly access_token: string; readonly expired_at: string };
 }
 
 /**
  * Parses `{app_key, timestamp, token, perm}`, or returns why it is refused. Unlike all other requests, unknown fields
  * are ignored: today's clients send more than the documented ones (their `perm` is a whole struct).
  */
-function parseAccessRequest(body: unknown): AccessRequest | { readonly refusal: string } {
+function parseAccessRequest(
+  body: unknown,
+): { readonly proof: AppProof; readonly permission: RequestedPermission } | { readonly refusal: string } {
   const refused = { refusal: NOT_OF_THE_FORM };
   if (!isObject(body) || !isObject(body['perm'])) return refused;
   const { app_key: appKey, timestamp: timestampS, token: hash, perm } = body;
   const { dataType, group, version, ops } = perm;
   if (!isText(appKey) || !isText(hash) || !Number.isSafeInteger(timestampS)) return refused;
-  if (!isText(dataType) || !isText(group) || !isText(version)) return refused;
-  if (!Array.isArray(ops)) return refused;
+  if (!isText(dataType) || !isText(group) || !isText(version) || !Array.isArray(ops)) return refused;
   if (ops.length > MAX_OPS) return { refusal: TOO_MANY_OPS };
   if (!ops.every(isText)) return refused;
   return {

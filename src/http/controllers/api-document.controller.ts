@@ -3,9 +3,8 @@ import { join } from 'node:path';
 import { Controller, Get, Param, Req, Res } from '@nestjs/common';
 import type { Response } from 'express';
 import { RouteNotFound } from '../../errors/request-errors';
-import { PublicRoute } from '../request/route-access';
 import { Admission } from '../../limits/admission';
-import { type ProviderRequest, subjectOf } from '../request/provider-request';
+import { type ProviderRequest, subjectOf, PublicRoute } from '../request/provider-request';
 import { send, sendLarge, whenReceived } from '../server/json-answers';
 
 /** Only what comes from this service runs, and nothing is sent elsewhere. */

@@ -1,18 +1,17 @@
-import { Body, Controller, Delete, Get, HttpCode, Param, Post, Put, Query, Req } from '@nestjs/common';
+import { Body, Controller, Delete, Get, Param, Post, Put, Query, Req } from '@nestjs/common';
 import { APP_NAME_RULE, WORKSPACE_NAME, WORKSPACE_RULE } from '../../authz/grant';
-import { IsOptional, IsSecretName, IsSecretValue, Matches } from './secret-requests';
+import { IsOptional, IsSecretName, IsSecretValue, Matches } from './request-validation';
 import type { HeldWorkspace } from '../../authz/grants.service';
 import { InvalidRequest } from '../../errors/request-errors';
 import {
   type AppExplanation,
   AppSecretsService,
   type AppSecretLocation,
-} from '../../secrets/app-secrets.service';
+} from '../../secrets/secrets.service';
 import { CallContexts } from '../../secrets/call-context';
-import type { ProviderRequest } from '../request/provider-request';
-import { CurrentUser, UserRoute } from '../request/route-access';
+import { type ProviderRequest, CurrentUser, UserRoute } from '../request/provider-request';
 import { DONE, ok, type Envelope } from '../answers/envelope';
-import { ExplainAppQuery } from './explain.controller';
+import { ExplainAppQuery } from './grants.controller';
 
 /** An app's name, or the `namespace:name` of one of the system's own callers. */
 const CALLER_NAME = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,252}$/;
@@ -31,12 +30,6 @@ class AppSecretKeyRequest {
 class AppSecretRequest extends AppSecretKeyRequest {
   @IsSecretValue()
   Value!: string;
-}
-
-/** The fields are spelled as today's sidecar spells them. */
-interface AppSecretView {
-  readonly Workspace: string;
-  readonly Key: string;
 }
 
 /** The routes of the Settings app, which calls them for a user (contract, section 7). `:app` is the app's name. */
@@ -66,18 +59,18 @@ export class AppSecretsController {
     return ok(this.secrets.explainOperation(user, app, operation, workspace));
   }
 
+  /** The fields are spelled as today's sidecar spells them. */
   @Get('secret/:app')
   async names(
     @CurrentUser() user: string,
     @Param('app') app: string,
     @Req() request: ProviderRequest,
-  ): Promise<Envelope<AppSecretView[]>> {
+  ): Promise<Envelope<{ Workspace: string; Key: string }[]>> {
     const names = await this.secrets.names(user, app, this.contexts.of(request));
     return ok(names.map(({ workspace, name }) => ({ Workspace: workspace, Key: name })));
   }
 
   @Post('secret/:app')
-  @HttpCode(200)
   async create(
     @CurrentUser() user: string,
     @Param('app') app: string,

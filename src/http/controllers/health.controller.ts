@@ -3,9 +3,9 @@ import { DomainError } from '../../errors/domain-error';
 import type { GrantProblem } from '../../authz/grant-index';
 import { GrantSource } from '../../authz/grant-source';
 import { SecretStore } from '../../secrets/secret-store';
-import { Drain } from '../guards/early-refusals';
+import { Drain } from '../guards/admission.guard';
 import { ok, type Envelope } from '../answers/envelope';
-import { PublicRoute } from '../request/route-access';
+import { PublicRoute } from '../request/provider-request';
 
 /** Collects what an operator should fix although the service is ready, apart from grants, one sentence each. */
 export class ServiceProblems {

@@ -1,13 +1,12 @@
-import { Body, Controller, HttpCode, Post, Query, Req } from '@nestjs/common';
+import { Body, Controller, Post, Query, Req } from '@nestjs/common';
 import { CallContexts } from '../../secrets/call-context';
 import type { Caller } from '../../authn/caller';
 import type { Environment } from '../../secrets/secret';
 import { SecretsService } from '../../secrets/secrets.service';
-import type { ProviderRequest } from '../request/provider-request';
-import { CurrentCaller } from '../request/route-access';
+import { type ProviderRequest, CurrentCaller } from '../request/provider-request';
 import { EntityTags } from '../answers/entity-tags';
 import { DONE, ok, showStaleness, type Envelope } from '../answers/envelope';
-import { ListSecretRequest, NamedSecretRequest, SecretRequest, WorkspaceQuery } from './secret-requests';
+import { ListSecretRequest, NamedSecretRequest, SecretRequest, WorkspaceQuery } from './request-validation';
 
 /** A secret as the contract shows it; `env` is the effective one, also where the request left it out. */
 interface SecretView {
@@ -31,7 +30,6 @@ export class SecretsController {
   ) {}
 
   @Post('RetrieveSecret')
-  @HttpCode(200)
   async retrieve(
     @CurrentCaller() caller: Caller,
     @Query() { workspace }: WorkspaceQuery,
@@ -47,24 +45,18 @@ export class SecretsController {
   }
 
   @Post('CreateSecret')
-  @HttpCode(200)
   async create(
     @CurrentCaller() caller: Caller,
     @Query() { workspace }: WorkspaceQuery,
     @Body() { name, value, env }: SecretRequest,
     @Req() request: ProviderRequest,
   ): Promise<Envelope<''>> {
-    await this.secrets.create(
-      caller,
-      { workspace, environment: env },
-      { name, value },
-      this.contexts.of(request),
-    );
+    const at = { workspace, environment: env };
+    await this.secrets.create(caller, at, { name, value }, this.contexts.of(request));
     return DONE;
   }
 
   @Post('UpdateSecret')
-  @HttpCode(200)
   async update(
     @CurrentCaller() caller: Caller,
     @Query() { workspace }: WorkspaceQuery,
@@ -78,7 +70,6 @@ export class SecretsController {
   }
 
   @Post('DeleteSecret')
-  @HttpCode(200)
   async delete(
     @CurrentCaller() caller: Caller,
     @Query() { workspace }: WorkspaceQuery,
@@ -92,7 +83,6 @@ export class SecretsController {
   }
 
   @Post('ListSecret')
-  @HttpCode(200)
   async list(
     @CurrentCaller() caller: Caller,
     @Query() { workspace }: WorkspaceQuery,

@@ -1,9 +1,10 @@
-import { Body, Controller, HttpCode, Post } from '@nestjs/common';
+import { Body, Controller, Post } from '@nestjs/common';
 import { InvalidRequest } from '../../errors/request-errors';
+import { fieldsOf } from '../../json/json';
 import { PLAIN_USER } from '../request/credential-headers';
 import { UserDeprovisioning } from '../../user-deprovisioning/user-deprovisioning';
 import { DONE, type Envelope } from '../answers/envelope';
-import { EventRoute } from '../request/route-access';
+import { EventRoute } from '../request/provider-request';
 
 /** Receives system events of Olares (contract, section 7). Their sender waits 2 s and repeats every event that is answered with 400 or more. */
 @Controller('user')
@@ -12,7 +13,6 @@ export class UserEventsController {
   constructor(private readonly userDeprovisioning: UserDeprovisioning) {}
 
   @Post('create')
-  @HttpCode(200)
   async created(@Body() body: unknown): Promise<Envelope<''>> {
     await this.userDeprovisioning.userCreated(userOfEvent(body));
     return DONE;
@@ -20,7 +20,6 @@ export class UserEventsController {
 
   /** Answers once the deletion job is stored; the job itself runs in the background. */
   @Post('delete')
-  @HttpCode(200)
   async deleted(@Body() body: unknown): Promise<Envelope<''>> {
     await this.userDeprovisioning.userDeleted(userOfEvent(body));
     return DONE;
@@ -29,9 +28,7 @@ export class UserEventsController {
 
 /** Returns the user whom a system event names, and ignores its other fields. @throws InvalidRequest */
 function userOfEvent(body: unknown): string {
-  const name: unknown = typeof body === 'object' && body !== null && 'name' in body ? body.name : undefined;
-  if (typeof name !== 'string' || !PLAIN_USER.test(name)) {
-    throw new InvalidRequest('name', 'must be the name of one user');
-  }
-  return name;
+  const { name } = fieldsOf(body);
+  if (typeof name === 'string' && PLAIN_USER.test(name)) return name;
+  throw new InvalidRequest('name', 'must be the name of one user');
 }

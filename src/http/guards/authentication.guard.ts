@@ -1,19 +1,20 @@
 import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
 import { Reflector } from '@nestjs/core/services';
-import type { Caller } from '../../authn/caller';
-import { CallerAuthenticator } from '../../authn/caller-authenticator';
+import { type Caller, CallerAuthenticator, RbacProxyAuthenticator } from '../../authn/caller';
 import { type Peer, PeerVerifier } from '../../authn/peer-verifier';
-import { RbacProxyAuthenticator } from '../../authn/rbac-proxy.authenticator';
 import { ProxiedCallerService } from '../../authz/access.service';
 import { grantKey, PROVIDER } from '../../authz/grant';
 import { StaticCallers } from '../../authz/static-grants';
 import { parseOp } from '../../authz/sys-data';
-import { Unauthenticated, UserMismatch, NotSettingsApp } from '../../errors/authn-errors';
-import { InvalidRequest } from '../../errors/request-errors';
-import { credentialHeader, isForwarded, PLAIN_USER, peerOf } from '../request/credential-headers';
-import { settingsTokenIn } from '../request/login-cookie';
-import type { ProviderRequest } from '../request/provider-request';
-import { ROUTE_ACCESS, type RouteAccess } from '../request/route-access';
+import { InvalidRequest, Unauthenticated, UserMismatch, NotSettingsApp } from '../../errors/request-errors';
+import {
+  credentialHeader,
+  isForwarded,
+  PLAIN_USER,
+  peerOf,
+  settingsTokenIn,
+} from '../request/credential-headers';
+import { type ProviderRequest, ROUTE_ACCESS, type RouteAccess } from '../request/provider-request';
 import { RequestBodies, requireObject } from '../server/request-bodies';
 
 /** Finds out which app a request is for: it was sent by the app itself, or for it by a proven system-server or proxy. */
@@ -152,10 +153,7 @@ function workspaceIn({ op, tuple }: ProxyRequest, path: string, app: string): st
 /** `service-accounts`: the proven Settings app of the user may call; `user-token`: whoever holds the user's token may. */
 type SettingsRoutesMode = 'off' | 'service-accounts' | 'user-token';
 
-/**
- * Finds out for whom the Settings app calls. In a cluster the user's token alone is not enough: every app sends it, so
- * every app holds it.
- */
+/** Finds out for whom the Settings app calls. In a cluster the user's token is not enough: every app sends it, so every app holds it. */
 export class SettingsCallers {
   constructor(
     private readonly authenticator: CallerAuthenticator,
@@ -172,20 +170,16 @@ export class SettingsCallers {
    */
   async userOf(request: ProviderRequest): Promise<string> {
     const own = await this.authenticator.authenticateUser(settingsTokenIn(request));
-    if (this.mode !== 'user-token') await this.requireSettings(request, own.user);
+    if (this.mode !== 'user-token' && !(await this.peers.provesSettings(peerOf(request), own.user)))
+      throw new NotSettingsApp();
     const token = credentialHeader(request, 'x-authorization') === undefined ? 'login_cookie' : 'user_token';
     request.provenBy = this.mode === 'user-token' ? [token] : [token, 'settings_app'];
     const { user: named } = request.query;
     if (named === undefined || named === own.user) return own.user;
-    const { adminGroup } = this;
-    const isAdministrator = adminGroup !== undefined && own.groups.includes(adminGroup);
+    const isAdministrator = this.adminGroup !== undefined && own.groups.includes(this.adminGroup);
     if (typeof named !== 'string' || !isAdministrator) throw new UserMismatch();
     request.administrator = own.user;
     return named;
-  }
-
-  private async requireSettings(request: ProviderRequest, user: string): Promise<void> {
-    if (!(await this.peers.provesSettings(peerOf(request), user))) throw new NotSettingsApp();
   }
 }
 

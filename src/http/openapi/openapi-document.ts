@@ -76,23 +76,17 @@ function reasonsOf({ access, reasons, path }: DescribedRoute): readonly Reason[]
 }
 
 function operationOf(route: DescribedRoute): Json {
-  const { id, tag, summary, access, answers, body, accepts } = route;
+  const { id, tag, summary, access, answers } = route;
   const inBoth = isSecretOperation(route) || route.tag === 'Explain' || access === 'user';
   const sidecarFailures = inBoth ? reasonsOf(route).map((reason) => schemaRef(failureName(reason))) : [];
   const hasSidecar = inBoth || access === 'event-sender';
-  const success: readonly JsonSchema[] =
-    answers === 'access token'
-      ? [schemaRef('AccessAnswer')]
-      : [successSchema(answers, 200), ...(hasSidecar ? [successSchema(answers, 0)] : [])];
+  const success = successesOf(route, hasSidecar ? [200, 0] : [200]);
   return {
     operationId: id.replace(/Controller\./, '_'),
     tags: [tag],
     summary,
     description: descriptionOf(route),
-    security: SECURITY[access],
-    parameters: parametersOf(route),
-    ...(body !== undefined && { requestBody: requestBodyOf(route, schemaRef(body.name)) }),
-    ...(accepts !== undefined && { requestBody: requestBodyOf(route, schemaRef(accepts)) }),
+    ...requestOf(route),
     responses: {
       200: {
         description: 'Done; with RESPONSE_STYLE=sidecar every answer, and `code` says whether it was done.',
@@ -106,24 +100,19 @@ function operationOf(route: DescribedRoute): Json {
 
 /** The same operation as apps call it at their system-server, which answers HTTP 200 always. */
 function wrappedOperationOf(route: DescribedRoute): Json {
-  const { id, access, body } = route;
-  const inner =
-    route.answers === 'access token'
-      ? []
-      : [successSchema(route.answers, 200), successSchema(route.answers, 0)];
   const failures = reasonsOf(route).map((reason) => schemaRef(failureName(reason)));
   return {
-    operationId: `${id.replace(/Controller\./, '_')}_asSystemServer`,
+    operationId: `${route.id.replace(/Controller\./, '_')}_asSystemServer`,
     tags: ['Secrets'],
     summary: `${route.summary}, under system-server's own path and in its form of answers`,
-    security: SECURITY[access],
-    parameters: parametersOf(route),
-    ...(body !== undefined && { requestBody: requestBodyOf(route, schemaRef(body.name)) }),
+    ...requestOf(route),
     responses: {
       200: {
         description: 'The answer of the operation in `data`; a failure is a sentence that contains it.',
         headers: headersOf('X-Request-Id'),
-        content: { 'application/json': { schema: wrappedSchema([...inner, ...failures]) } },
+        content: {
+          'application/json': { schema: wrappedSchema([...successesOf(route, [200, 0]), ...failures]) },
+        },
       },
       ...failureResponses(['INVALID_REQUEST', 'HEADERS_TOO_LARGE']),
     },
@@ -159,9 +148,20 @@ function parametersOf({ path, query, access, reasons }: DescribedRoute): readonl
   return [...inPath, ...inQuery, ...(access === 'user' ? [user] : []), ...(isConditional ? [ifMatch] : [])];
 }
 
-function requestBodyOf({ example }: DescribedRoute, schema: JsonSchema): Json {
+/** Returns what a caller sends: its credentials, parameters and body. */
+function requestOf(route: DescribedRoute): Json {
+  const { access, body, accepts = body?.name, example } = route;
+  const sent = { security: SECURITY[access], parameters: parametersOf(route) };
+  if (accepts === undefined) return sent;
   const examples = example?.body === undefined ? {} : { example: example.body };
-  return { required: true, content: { 'application/json': { schema, ...examples } } };
+  const content = { 'application/json': { schema: schemaRef(accepts), ...examples } };
+  return { ...sent, requestBody: { required: true, content } };
+}
+
+/** Returns the answers of a success by their codes; those of system-server have one form. */
+function successesOf({ answers }: DescribedRoute, codes: readonly (0 | 200)[]): readonly JsonSchema[] {
+  if (answers === 'access token') return [schemaRef('AccessAnswer')];
+  return codes.map((code) => successSchema(answers, code));
 }
 
 function exampleOf({ example, answers }: DescribedRoute): Json {

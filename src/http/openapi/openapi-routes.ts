@@ -4,14 +4,13 @@ import { RouteParamtypes } from '@nestjs/common/enums/route-paramtypes.enum';
 import type { Reason } from '../../errors/domain-error';
 import { AccessController } from '../controllers/access.controller';
 import { AppSecretsController } from '../controllers/app-secrets.controller';
-import { ExplainController } from '../controllers/explain.controller';
-import { GrantApprovalsController } from '../controllers/grant-approvals.controller';
+import { ExplainController, GrantApprovalsController } from '../controllers/grants.controller';
 import { HealthController } from '../controllers/health.controller';
 import { SecretsController } from '../controllers/secrets.controller';
 import { UserEventsController } from '../controllers/user-events.controller';
-import { ROUTE_ACCESS, type RouteAccess } from '../request/route-access';
+import { ROUTE_ACCESS, type RouteAccess } from '../request/provider-request';
 import type { DataSchema, PARSED_BODIES } from './openapi-schemas';
-import type { RequestClass } from '../controllers/secret-requests';
+import type { RequestClass } from '../controllers/request-validation';
 
 /** What the code of a route does not say of it. */
 interface RouteDescription {

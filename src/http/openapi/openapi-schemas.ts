@@ -2,7 +2,7 @@ import { DECIDED_BY } from '../../authz/grants.service';
 import { SECRET_OPERATIONS } from '../../authz/grant';
 import { STATUS_OF, type Reason } from '../../errors/domain-error';
 import { ENVIRONMENTS, MAX_NAME_LENGTH } from '../../secrets/secret';
-import { type FieldRule, fieldRulesOf, type RequestClass } from '../controllers/secret-requests';
+import { type FieldRule, fieldRulesOf, type RequestClass } from '../controllers/request-validation';
 
 /** A JSON Schema of draft 2020-12, as OpenAPI 3.1 has it. */
 export type JsonSchema = Readonly<Record<string, unknown>>;

@@ -74,10 +74,7 @@ export class AuditedRequest implements RequestAudit {
     this.#staleForMs = Math.max(forMs, this.#staleForMs ?? 0);
   }
 
-  /**
-   * Resolves once the outcome is recorded, and at once where it was tried before.
-   * @throws AuditUnavailable (503), WriteNotAudited (503) where a write was sent
-   */
+  /** Records the outcome, unless that was tried before. @throws AuditUnavailable (503), WriteNotAudited (503) where a write was sent */
   async ended(): Promise<void> {
     if (this.#isOver) return;
     this.#isOver = true;

@@ -24,16 +24,13 @@ export interface ObservedRequest {
 
 /** How a request ended, the same in the log, the metrics and the traces. Each field but the duration has few different values. */
 export interface EndedRequest {
-  readonly op: RequestedOperation | 'other';
+  readonly op: SecretOperation | 'access' | 'other';
   readonly durationMs: number;
   /** The documented HTTP status, whatever the style of the answer. */
   readonly code: number;
   /** Undefined for a success. */
   readonly reason: Reason | undefined;
 }
-
-/** The operation of a request, as the log, the metrics and the traces name it. */
-type RequestedOperation = SecretOperation | 'access';
 
 const REQUEST_ID = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/;
 
@@ -66,10 +63,7 @@ export function beginRequests(log: Log, observer?: RequestObserver, trail?: Audi
     response.setHeader('X-Content-Type-Options', 'nosniff');
     // Whatever follows on the connection comes from the same sender.
     if (refusal !== undefined) response.setHeader('Connection', 'close');
-    if (target.isProbe) {
-      next(refusal);
-      return;
-    }
+    if (target.isProbe) return next(refusal);
     if (trail !== undefined) {
       const operation = auditedOperation(request);
       if (operation !== undefined) request.audit = new AuditedRequest(request, operation, beganMs, trail);
@@ -89,8 +83,6 @@ export function beginRequests(log: Log, observer?: RequestObserver, trail?: Audi
   };
 }
 
-const ACCESS_PATH = '/permission/v1alpha1/access';
-
 /**
  * Returns who called, what for, and how it ended. The fields are listed here and nothing else is written: no header, body,
  * URL or foreign error object. Where the client went away, the operation may still have been done.
@@ -99,7 +91,7 @@ function outcomeOf(request: ProviderRequest, response: Response) {
   const { access, caller, cleanup, target, user } = request;
   const { workspace } = target.query;
   const reason = request.failure ?? (cleanup.isAnswered ? undefined : (cleanup.cutFor ?? 'CLIENT_GONE'));
-  const op: RequestedOperation | undefined = target.path === ACCESS_PATH ? 'access' : target.operation;
+  const op = target.path === '/permission/v1alpha1/access' ? ('access' as const) : target.operation;
   return {
     requestId: request.id,
     method: request.method,

@@ -1,3 +1,9 @@
+import {
+  createParamDecorator,
+  type CustomDecorator,
+  type ExecutionContext,
+  SetMetadata,
+} from '@nestjs/common';
 import { parse, type ParsedUrlQuery } from 'node:querystring';
 import type { IncomingMessage } from 'node:http';
 import type { Request } from 'express';
@@ -104,30 +110,19 @@ export function parseTarget(request: IncomingMessage): RequestTarget | string {
   const isRead = request.method === 'GET' || request.method === 'HEAD';
   const path = asked.startsWith(SYSTEM_SERVER_PREFIX) ? asked.slice(SYSTEM_SERVER_PREFIX.length) : asked;
   const operation = OPERATION_AT.get(path);
-  if (operation !== undefined)
-    return {
-      path,
-      query,
-      operation,
-      kind: KIND_OF[operation],
-      asSystemServer: path !== asked,
-      isProbe: false,
-    };
+  if (operation !== undefined) {
+    const kind = KIND_OF[operation];
+    return { path, query, operation, kind, asSystemServer: path !== asked, isProbe: false };
+  }
   const kindOfAdmin = asked.startsWith('/admin/') ? (isRead ? 'read' : 'write') : undefined;
-  const kind = asked === EXPLAIN_PATH ? 'read' : kindOfAdmin;
+  const kind = asked === '/explain' ? 'read' : kindOfAdmin;
   const isProbe = isRead && (asked === '/livez' || asked === '/readyz') && !carriesBody(request);
   return { path: asked, query, operation, kind, asSystemServer: false, isProbe };
 }
 
-/**
- * Origin form (RFC 9112, 3.2.1): an absolute path with an optional query. Printable ASCII without `#` and `\`, which Node's
- * URL parsers, and so the router, do not take literally.
- */
+/** Origin form (RFC 9112, 3.2.1) in printable ASCII, without `#` and `\`, which Node's URL parsers, and so the router, do not take literally. */
 const ORIGIN_FORM = /^\/(?!\/)[!"$-[\]-~]*$/;
 const MAX_PARAMETERS = 16;
-
-/** What an app asks about its own grants. */
-export const EXPLAIN_PATH = '/explain';
 
 /** Apps that call system-server itself use the same operations under a longer path. */
 export const SYSTEM_SERVER_PREFIX = `/system-server/v1alpha1/${PROVIDER.dataType}/${PROVIDER.group}/${PROVIDER.version}`;
@@ -173,4 +168,36 @@ const BYTES_OF_ONE_REQUEST = 64 * 1024;
 export function chargeBytes(rateLimits: RateLimits, { kind, limited }: RequestSubject, bytes: number): void {
   const requests = Math.floor(bytes / BYTES_OF_ONE_REQUEST);
   if (requests > 0 && kind !== undefined && limited !== undefined) rateLimits.charge(kind, limited, requests);
+}
+
+/** Who may call a route. A route that is not marked is an app's. */
+export type RouteAccess = 'app' | 'user' | 'event-sender' | 'public';
+
+export const ROUTE_ACCESS = 'route-access';
+
+/** Marks a route that may be called without credentials. */
+export const PublicRoute = (): CustomDecorator => allow('public');
+
+/** Marks a route of the Settings app, which calls it with the user's token. */
+export const UserRoute = (): CustomDecorator => allow('user');
+
+/** Marks a route for the cluster's system events, whose sender must be proven; no app and no user may call it. */
+export const EventRoute = (): CustomDecorator => allow('event-sender');
+
+/** The app that the guard authenticated. */
+export const CurrentCaller = createParamDecorator((_data: unknown, context: ExecutionContext): Caller => {
+  const { caller } = context.switchToHttp().getRequest<ProviderRequest>();
+  if (caller === undefined) throw new Error("@CurrentCaller() on a route that is not an app's");
+  return caller;
+});
+
+/** The user whom the guard authenticated on a @UserRoute(). */
+export const CurrentUser = createParamDecorator((_data: unknown, context: ExecutionContext): string => {
+  const { user } = context.switchToHttp().getRequest<ProviderRequest>();
+  if (user === undefined) throw new Error('@CurrentUser() on a route that is not a @UserRoute()');
+  return user;
+});
+
+function allow(access: RouteAccess): CustomDecorator {
+  return SetMetadata(ROUTE_ACCESS, access);
 }

@@ -3,8 +3,12 @@ import type { Socket } from 'node:net';
 import { type MonotonicTime, SystemMonotonicTime } from '../../time/clock';
 import type { LimitsObserver } from '../../limits/rate-limits';
 import type { ProviderRequest } from '../request/provider-request';
-import { acceptFairly } from './accepted-connections';
-import { CONNECTION_BOUNDS, type ConnectionBounds, ConnectionRates } from './connection-rates';
+import {
+  acceptFairly,
+  CONNECTION_BOUNDS,
+  type ConnectionBounds,
+  ConnectionRates,
+} from './accepted-connections';
 import { CallerAddresses } from './fair-turns';
 import { openRequestsOn } from './request-cleanup';
 
@@ -58,7 +62,7 @@ export class FairSockets {
     if (ofAddress.size <= this.max * MAX_SHARE_OF_ADDRESS && this.#count <= this.max) return;
     const largest = this.#largest();
     if (largest.size > ofAddress.size || ofAddress.size === 1)
-      this.#close(this.#replaceable(largest) ?? oldest(largest));
+      this.#close(this.#replaceable(largest) ?? largest.values().next().value);
     else this.#close(this.#replaceable(ofAddress, (one) => this.#isOld(one)) ?? socket);
   }
 
@@ -105,11 +109,6 @@ export class FairSockets {
   }
 }
 
-function oldest(sockets: ReadonlySet<Socket>): Socket | undefined {
-  const [first] = sockets;
-  return first;
-}
-
 interface LimitOptions {
   readonly observer?: Pick<LimitsObserver, 'connectionsOpened' | 'shed'> | undefined;
   readonly time?: Pick<MonotonicTime, 'nowMs'>;
@@ -129,7 +128,8 @@ export function limitConnections(
   const { observer, time = new SystemMonotonicTime(), onAccepted = () => undefined } = options;
   const { callers = new CallerAddresses(time), bounds = CONNECTION_BOUNDS } = options;
   const rates = new ConnectionRates(time, bounds);
-  const secured = securedSockets(server);
+  // Requests arrive on the TLS sockets, and not on those that were accepted.
+  const secured = socketsByPeer(server, 'secureConnection');
   const onShed = (): void => observer?.shed('connections');
   const connections = new FairSockets(max, onShed, time, (socket) =>
     openRequestsOn(secured.get(connectionKeyOf(socket)) ?? socket),
@@ -172,12 +172,16 @@ function whenAuthenticated(
   });
 }
 
-/** Returns the TLS sockets by peer: requests arrive on them, and not on the sockets that were accepted. */
-function securedSockets(server: Pick<Server, 'on'>): ReadonlyMap<string, Socket> {
+/** Returns the open sockets, or the TLS sockets above them, by the keys of their connections. */
+export function socketsByPeer(
+  server: Pick<Server, 'on'>,
+  event: 'connection' | 'secureConnection',
+): ReadonlyMap<string, Socket> {
   const byPeer = new Map<string, Socket>();
-  server.on('secureConnection', (socket: Socket) => {
+  server.on(event, (socket: Socket) => {
     const peer = connectionKeyOf(socket);
     byPeer.set(peer, socket);
+    // The same peer may have connected again meanwhile.
     socket.once('close', () => byPeer.get(peer) === socket && byPeer.delete(peer));
   });
   return byPeer;

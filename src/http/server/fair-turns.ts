@@ -1,4 +1,6 @@
 import { LRUCache } from 'lru-cache';
+import { Line } from '../../concurrency/fair-queue';
+import { type RateLimit, TokenBucket } from '../../limits/rate-limits';
 import type { MonotonicTime } from '../../time/clock';
 
 /** For how long work is begun in one turn of the event loop. */
@@ -28,7 +30,7 @@ interface TurnBounds {
   /** How many steps begin in one turn, if there is a limit. */
   readonly maxPerTurn?: number;
   /** How many steps of addresses without a caller begin in a second, and at once after a pause; without it they are not limited. */
-  readonly ofStrangers?: { readonly perSecond: number; readonly burst: number };
+  readonly ofStrangers?: RateLimit;
 }
 
 /** The addresses on which a caller was authenticated within the last minute. */
@@ -47,16 +49,16 @@ export class CallerAddresses {
   }
 }
 
-/** Steps by address, in the order in which the addresses are served: one whose step was taken goes to the end. */
-class Line<T> {
-  readonly #queues = new Map<string, T[]>();
-  waiting = 0;
+/** Steps by address, of which there are not too many, and none for a while where connections come in. */
+class BoundedLine<T> extends Line<T> {
   #postponedSinceMs: number | undefined;
 
   constructor(
     private readonly bounds: TurnBounds,
     private readonly maxPostponedMs: number,
-  ) {}
+  ) {
+    super();
+  }
 
   /** Returns whether nothing is begun in a turn, since it accepted a connection and has not been postponed for long. */
   postpones(hasAccepted: boolean, nowMs: number): boolean {
@@ -69,39 +71,25 @@ class Line<T> {
 
   /** Returns the step that finds no place: the new one where its address has too many, or else the last of the address that has the most. */
   add(address: string, item: T): T | undefined {
-    const queue = this.#queues.get(address) ?? [];
-    if (queue.length >= this.bounds.maxOfAddress) return item;
-    const shed = this.waiting >= this.bounds.max ? this.#shedFor(queue.length, item) : undefined;
-    if (shed === item) return item;
-    if (queue.push(item) === 1) this.#queues.set(address, queue);
-    this.waiting += 1;
+    const length = this.queues.get(address)?.length ?? 0;
+    if (length >= this.bounds.maxOfAddress) return item;
+    const shed = this.waiting >= this.bounds.max ? this.#shedFor(length, item) : undefined;
+    if (shed !== item) this.push(address, item);
     return shed;
   }
 
-  take(): T | undefined {
-    const [first] = this.#queues;
-    if (first === undefined) return undefined;
-    const [address, queue] = first;
-    const item = queue.shift();
-    this.#queues.delete(address);
-    if (queue.length > 0) this.#queues.set(address, queue);
-    this.waiting -= 1;
-    return item;
-  }
-
   /** Moves the steps of an address to another line, behind those that it has there: it was a caller's before. */
-  moveTo(other: Line<T>, address: string): void {
-    const queue = this.#queues.get(address);
+  moveTo(other: BoundedLine<T>, address: string): void {
+    const queue = this.queues.get(address);
     if (queue === undefined) return;
-    this.#queues.delete(address);
+    this.queues.delete(address);
     this.waiting -= queue.length;
-    other.#queues.set(address, [...(other.#queues.get(address) ?? []), ...queue]);
-    other.waiting += queue.length;
+    for (const item of queue) other.push(address, item);
   }
 
   #shedFor(length: number, item: T): T | undefined {
     let longest: T[] = [];
-    for (const queue of this.#queues.values()) if (queue.length > longest.length) longest = queue;
+    for (const queue of this.queues.values()) if (queue.length > longest.length) longest = queue;
     if (longest.length <= length + 1) return item;
     this.waiting -= 1;
     return longest.pop();
@@ -115,12 +103,12 @@ class Line<T> {
  * one begins nothing, for a while, since more connections may be waiting.
  */
 export class FairTurns<T> {
-  readonly #ofCallers: Line<T>;
-  readonly #ofStrangers: Line<T>;
+  readonly #ofCallers: BoundedLine<T>;
+  readonly #ofStrangers: BoundedLine<T>;
   #steps = 0;
   #isDue = false;
   #isPausing = false;
-  #strangers: { tokens: number; atMs: number } | undefined;
+  #strangers: TokenBucket | undefined;
   #hasAccepted = false;
 
   constructor(
@@ -129,8 +117,8 @@ export class FairTurns<T> {
     private readonly work: TurnWork<T>,
     private readonly callers: Pick<CallerAddresses, 'has'>,
   ) {
-    this.#ofCallers = new Line(bounds, MAX_POSTPONED_MS.callers);
-    this.#ofStrangers = new Line(bounds, MAX_POSTPONED_MS.strangers);
+    this.#ofCallers = new BoundedLine(bounds, MAX_POSTPONED_MS.callers);
+    this.#ofStrangers = new BoundedLine(bounds, MAX_POSTPONED_MS.strangers);
   }
 
   /** To be called for each connection that the server accepts. */
@@ -208,9 +196,8 @@ export class FairTurns<T> {
     const { ofStrangers } = this.bounds;
     if (ofStrangers === undefined) return true;
     const nowMs = this.time.nowMs();
-    const { tokens, atMs } = this.#strangers ?? { tokens: ofStrangers.burst, atMs: nowMs };
-    const held = Math.min(ofStrangers.burst, tokens + ((nowMs - atMs) / 1000) * ofStrangers.perSecond);
-    this.#strangers = { tokens: held < 1 ? held : held - 1, atMs: nowMs };
-    return held >= 1;
+    this.#strangers ??= new TokenBucket(ofStrangers.burst, nowMs);
+    this.#strangers.refill(ofStrangers, nowMs);
+    return this.#strangers.take();
   }
 }

@@ -4,7 +4,7 @@ import { TLSSocket } from 'node:tls';
 import { quietTurn } from '../../concurrency/quiet-turn';
 import { ClientGone } from '../../errors/request-errors';
 import { ListTooLarge } from '../../errors/store-errors';
-import type { Admission, Release, Subject } from '../../limits/admission';
+import type { Admission, Release } from '../../limits/admission';
 import type { RateLimits } from '../../limits/rate-limits';
 import { chargeBytes, type ProviderRequest, subjectOf } from '../request/provider-request';
 import { discardBody } from './request-bodies';
@@ -109,9 +109,15 @@ export class LargeAnswers {
     const releaseValues = this.admission.answers.take(subject, length);
     const releases: Release[] = [];
     const release = (): void => releases.forEach((one) => one());
+    let reserved = 0;
+    const reserve = (bytes: number): void => {
+      if (bytes <= reserved) return;
+      releases.push(this.admission.answers.take(subject, bytes - reserved));
+      reserved = bytes;
+    };
     try {
-      releases.push(this.admission.answers.take(subject, length));
-      return { chunks: await this.#chunksOf(request, body, { subject, bytes: length, releases }), release };
+      reserve(length);
+      return { chunks: await chunksOf(request, body, subject.key, reserve), release };
     } catch (error: unknown) {
       release();
       throw error;
@@ -119,32 +125,29 @@ export class LargeAnswers {
       releaseValues();
     }
   }
+}
 
-  /** Returns the text in chunks, and reserves the memory that escaping adds on the way. */
-  async #chunksOf(
-    request: ProviderRequest,
-    body: object,
-    reservation: Reservation,
-  ): Promise<readonly Buffer[]> {
-    const { subject } = reservation;
-    const chunks: Buffer[] = [];
-    let bytes = 0;
-    const texts = textsOf(body);
-    for (;;) {
-      await quietTurn('write', subject.key);
-      if (request.cleanup.hasRun) throw new ClientGone();
-      const next = texts.next();
-      if (next.done === true) return chunks;
-      const chunk = Buffer.from(next.value.text);
-      bytes += chunk.length;
-      if (bytes > MAX_ANSWER_BYTES) throw new ListTooLarge();
-      if (bytes > reservation.bytes) {
-        reservation.releases.push(this.admission.answers.take(subject, bytes - reservation.bytes));
-        reservation.bytes = bytes;
-      }
-      chunks.push(chunk);
-      if (next.value.isLast) return chunks;
-    }
+/** Returns the text in chunks, and reserves the memory that escaping adds on the way. */
+async function chunksOf(
+  { cleanup }: ProviderRequest,
+  body: object,
+  subjectKey: string,
+  reserve: (bytes: number) => void,
+): Promise<readonly Buffer[]> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  const texts = textsOf(body);
+  for (;;) {
+    await quietTurn('write', subjectKey);
+    if (cleanup.hasRun) throw new ClientGone();
+    const next = texts.next();
+    if (next.done === true) return chunks;
+    const chunk = Buffer.from(next.value.text);
+    bytes += chunk.length;
+    if (bytes > MAX_ANSWER_BYTES) throw new ListTooLarge();
+    reserve(bytes);
+    chunks.push(chunk);
+    if (next.value.isLast) return chunks;
   }
 }
 
@@ -153,13 +156,6 @@ interface LargeText {
   readonly chunks: readonly Buffer[];
   /** To be called once the client has read all of it, or has gone. */
   readonly release: Release;
-}
-
-/** The memory that is reserved for a text so far. */
-interface Reservation {
-  readonly subject: Subject;
-  bytes: number;
-  readonly releases: Release[];
 }
 
 /** Returns about how long the JSON text of a value is, without escaping. */

@@ -1,9 +1,9 @@
-import { TLSSocket } from 'node:tls';
+import { type PeerCertificate, TLSSocket } from 'node:tls';
 import { type Server, createServer, type ServerOptions as SecureServerOptions } from 'node:https';
 import type { Socket } from 'node:net';
 import { constants } from 'node:crypto';
 import type { Server as PlainServer, ServerOptions } from 'node:http';
-import { FairSockets, connectionKeyOf } from './connection-limit';
+import { FairSockets, connectionKeyOf, socketsByPeer } from './connection-limit';
 import type { Reloadable } from '../../reloadable/reloadable';
 
 /** The certificate and the key of the server, as PEM. */
@@ -50,19 +50,11 @@ function secureContextOf({ cert, key, clientAuthorities }: ServerIdentity): Secu
 /** Returns true where the peer's certificate, which the handshake has verified, has one of the subjects. */
 export function hasSubjectOf(socket: Socket, allowed: readonly string[]): boolean {
   if (!(socket instanceof TLSSocket) || !socket.authorized) return false;
-  return subjectsOf(socket).some((subject) => allowed.includes(subject));
-}
-
-function subjectsOf(socket: TLSSocket): readonly string[] {
-  const { subject, subjectaltname = '' } = socket.getPeerCertificate() as Partial<PeerCertificate>;
-  const name = subject?.CN;
-  return [...(typeof name === 'string' ? [`CN=${name}`] : []), ...alternativeNames(subjectaltname)];
-}
-
-interface PeerCertificate {
-  /** A list where the certificate has several common names; then none of them counts. */
-  readonly subject: { readonly CN?: string | readonly string[] };
-  readonly subjectaltname: string;
+  const { subject, subjectaltname = '' }: Partial<PeerCertificate> = socket.getPeerCertificate();
+  // A list where the certificate has several common names; then none of them counts.
+  const name: unknown = subject?.CN;
+  const subjects = [...(typeof name === 'string' ? [`CN=${name}`] : []), ...alternativeNames(subjectaltname)];
+  return subjects.some((one) => allowed.includes(one));
 }
 
 /** Returns the names in `DNS:a, URI:b`. Node writes a name that could be read as two as a JSON string, which matches no subject. */
@@ -77,29 +69,18 @@ const MAX_HANDSHAKES = 512;
 
 /** Tracks connections without a finished TLS handshake: the server does not list them, and they would delay its close. */
 export class UnfinishedHandshakes {
-  readonly #byPeer = new Map<string, Socket>();
   readonly #sockets = new FairSockets(MAX_HANDSHAKES);
 
   constructor(server: Pick<PlainServer, 'on'>) {
-    server.on('connection', (socket: Socket) => this.#begin(socket));
-    server.on('secureConnection', (secured: Socket) => this.#end(connectionKeyOf(secured)));
+    const accepted = socketsByPeer(server, 'connection');
+    server.on('connection', (socket: Socket) => this.#sockets.add(socket));
+    server.on('secureConnection', (secured: Socket) => {
+      const socket = accepted.get(connectionKeyOf(secured));
+      if (socket !== undefined) this.#sockets.delete(socket);
+    });
   }
 
   cut(): void {
     this.#sockets.closeAll();
-  }
-
-  #begin(socket: Socket): void {
-    const peer = connectionKeyOf(socket);
-    this.#byPeer.set(peer, socket);
-    // The same peer may have connected again meanwhile.
-    socket.once('close', () => this.#byPeer.get(peer) === socket && this.#byPeer.delete(peer));
-    this.#sockets.add(socket);
-  }
-
-  #end(peer: string): void {
-    const socket = this.#byPeer.get(peer);
-    this.#byPeer.delete(peer);
-    if (socket !== undefined) this.#sockets.delete(socket);
   }
 }

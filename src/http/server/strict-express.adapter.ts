@@ -6,11 +6,11 @@ import type { LimitsObserver } from '../../limits/rate-limits';
 import type { Log } from '../../logging/log';
 import type { Reloadable } from '../../reloadable/reloadable';
 import type { MonotonicTime } from '../../time/clock';
-import type { AnswerForms, Envelope } from '../answers/envelope';
+import { type AnswerForms, type Envelope, failure } from '../answers/envelope';
 import { beginRequests, type RequestObserver } from '../request/begin-request';
 import type { ProviderRequest } from '../request/provider-request';
 import { limitConnections } from './connection-limit';
-import { type ConnectionBounds, TLS_SOCKETS } from './connection-rates';
+import { type ConnectionBounds, TLS_SOCKETS } from './accepted-connections';
 import {
   type LargeAnswers,
   lengthOf,
@@ -26,21 +26,16 @@ import { randomUUID } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { DomainError } from '../../errors/domain-error';
 import { HeadersTooLarge, InvalidRequest } from '../../errors/request-errors';
-import { failure } from '../answers/error.filter';
 import { endRequestsOn, isReceivingBodyOn, openRequestsOn } from './request-cleanup';
 
-const HEADERS_TIMEOUT_MS = 10_000;
-const REQUEST_TIMEOUT_MS = 30_000;
-/** Longer than the 60 s for which proxies commonly keep an idle connection, so that the proxy closes it first. */
-const KEEP_ALIVE_TIMEOUT_MS = 65_000;
-/** By default Node checks connections every 30 s, which would make the time-outs above imprecise. */
-const CONNECTIONS_CHECKED_EVERY_MS = 1_000;
-
+/** Times are in milliseconds. */
 const LIMITS = {
-  headersTimeout: HEADERS_TIMEOUT_MS,
-  requestTimeout: REQUEST_TIMEOUT_MS,
-  keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
-  connectionsCheckingInterval: CONNECTIONS_CHECKED_EVERY_MS,
+  headersTimeout: 10_000,
+  requestTimeout: 30_000,
+  // Longer than the 60 s for which proxies commonly keep an idle connection, so that the proxy closes it first.
+  keepAliveTimeout: 65_000,
+  // By default Node checks connections every 30 s, which would make the time-outs above imprecise.
+  connectionsCheckingInterval: 1_000,
   // We do not read Host; node:http would answer a request without it with an empty body.
   requireHostHeader: false,
 } as const satisfies ServerOptions;
@@ -90,13 +85,8 @@ export class StrictExpressAdapter extends ExpressAdapter {
     if (tls !== undefined) this.handshakes = new UnfinishedHandshakes(server);
     const bounds = tls === undefined ? connectionBounds : { ...connectionBounds, sockets: TLS_SOCKETS };
     const onAccepted = (): void => requests.connectionAccepted();
-    limitConnections(server, MAX_CONNECTIONS, {
-      observer: limits,
-      time,
-      onAccepted,
-      callers: requests.callers,
-      bounds,
-    });
+    const { callers } = requests;
+    limitConnections(server, MAX_CONNECTIONS, { observer: limits, time, onAccepted, callers, bounds });
     requests.reads.watch(server, tls === undefined ? 'connection' : 'secureConnection');
     answerMalformedRequests(server);
     this.httpServer = server;
@@ -111,21 +101,17 @@ export class StrictExpressAdapter extends ExpressAdapter {
     return this.httpServer.listen({ port: Number(port), ...address, backlog: MAX_BACKLOG }, whenListening);
   }
 
-  /** Sends what a controller returned, in the form that the caller reads. Failures are sent by the error filter. */
-  override reply(
-    response: Response,
-    envelope: Envelope<unknown>,
-    status = response.statusCode,
-  ): void | Promise<void> {
+  /** Sends what a controller returned with 200, in the form that the caller reads. Failures are sent by the error filter. */
+  override reply(response: Response, envelope: Envelope<unknown>): void | Promise<void> {
     const request = response.req as ProviderRequest;
     const { forms, largeAnswers } = this.parts ?? unequipped();
     const body = forms.success(request.target, envelope);
     if (lengthOf(body) > SMALL_ANSWER_LENGTH)
-      return replyLarge(largeAnswers.textOf(request, body), request, response, status);
+      return replyLarge(largeAnswers.textOf(request, body), request, response);
     const text = JSON.stringify(body);
     const { audit } = request;
-    if (audit === undefined) return send(response, status, [text]);
-    return audit.ended().then(() => send(response, status, [text]));
+    if (audit === undefined) return send(response, 200, [text]);
+    return audit.ended().then(() => send(response, 200, [text]));
   }
 
   /** Cuts whatever is still open: those requests were waited for before. */
@@ -145,7 +131,6 @@ async function replyLarge(
   text: ReturnType<LargeAnswers['textOf']>,
   request: ProviderRequest,
   response: Response,
-  status: number,
 ): Promise<void> {
   const { chunks, release } = await text;
   try {
@@ -155,7 +140,7 @@ async function replyLarge(
     throw error;
   }
   whenReceived(request, release);
-  sendLarge(response, status, chunks);
+  sendLarge(response, 200, chunks);
 }
 
 /** Makes an Express with strict settings; they must be set before Nest's adapter makes the router, which reads them. */
@@ -186,7 +171,8 @@ export function answerMalformedRequests(server: Server): void {
       error.code === 'ECONNRESET' ||
       !socket.writable ||
       openRequestsOn(socket) !== (isSlow ? 1 : 0) ||
-      isTlsFailure(error)
+      // The client could not read an answer.
+      /^(ERR_SSL|ERR_TLS|EPROTO)/.test(error.code ?? '')
     ) {
       socket.destroy();
       return;
@@ -211,11 +197,6 @@ export function answerMalformedRequests(server: Server): void {
       ].join('\r\n'),
     );
   });
-}
-
-/** Returns true for a failure of TLS, after which the client could not read an answer. */
-function isTlsFailure({ code = '' }: NodeJS.ErrnoException): boolean {
-  return /^(ERR_SSL|ERR_TLS|EPROTO)/.test(code);
 }
 
 function refusalFor({ code }: NodeJS.ErrnoException): DomainError {

@@ -20,8 +20,9 @@ import {
   type ScopeSource,
   sizeByRetrieving,
   type StoredWorkspace,
+  SecretStoreDecorator,
+  type StoreAdapter,
 } from '../../secrets/secret-store';
-import { SecretStoreDecorator, type StoreAdapter } from '../../secrets/secret-store-decorator';
 import type { CacheDeps, CacheOptions } from './cache-entries';
 import { CachedReads } from './cached-reads';
 import type { MonotonicTime } from '../../time/clock';

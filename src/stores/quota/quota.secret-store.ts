@@ -6,8 +6,7 @@ import {
 } from '../../errors/store-errors';
 import { type Precondition, type Secret, secretBytes, type SecretScope } from '../../secrets/secret';
 import type { CallContext } from '../../secrets/call-context';
-import type { StoredWorkspace } from '../../secrets/secret-store';
-import { SecretStoreDecorator, type StoreAdapter } from '../../secrets/secret-store-decorator';
+import { type StoredWorkspace, SecretStoreDecorator, type StoreAdapter } from '../../secrets/secret-store';
 import type { MonotonicTime } from '../../time/clock';
 import { waitFor } from '../../time/deadline';
 import { MeasuredUsage } from './measured-usage';

@@ -4,7 +4,8 @@ import { ClientGone, InvalidRequest, TooManyRequests } from '../../errors/reques
 import { StoreOutcomeUnknown, StoreUnreachable } from '../../errors/store-errors';
 import type { LogEvent } from '../../logging/log';
 import type { ScopeSource } from '../../secrets/secret-store';
-import { SecretStoreInterceptor, type StoreAdapter } from '../../secrets/secret-store-decorator';
+import type { StoreAdapter } from '../../secrets/secret-store';
+import { SecretStoreInterceptor } from './secret-store-interceptor';
 
 export const BREAKER_STATES = ['closed', 'open', 'half_open'] as const;
 /** Closed: calls pass. Open: they fail at once. Half open: one call passes, to find out whether the store is back. */

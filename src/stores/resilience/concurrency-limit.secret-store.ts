@@ -4,7 +4,8 @@ import { FairQueue, type FairQueueBounds } from '../../concurrency/fair-queue';
 import type { CallContext } from '../../secrets/call-context';
 import { scopeKeyOf, type SecretScope, type Secret } from '../../secrets/secret';
 import type { ScopeSource } from '../../secrets/secret-store';
-import { SecretStoreInterceptor, type StoreAdapter } from '../../secrets/secret-store-decorator';
+import type { StoreAdapter } from '../../secrets/secret-store';
+import { SecretStoreInterceptor } from './secret-store-interceptor';
 import type { MonotonicTime } from '../../time/clock';
 import { remainingMs, waitFor } from '../../time/deadline';
 import {

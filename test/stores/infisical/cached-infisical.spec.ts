@@ -3,8 +3,7 @@ import { CachedSecretStore } from '../../../src/stores/cached/cached.secret-stor
 import { NoInvalidationBus } from '../../../src/stores/cached/invalidation-bus';
 import { SystemClock } from '../../../src/time/clock';
 import { UNATTENDED } from '../../../src/secrets/call-context';
-import type { ScopeSource } from '../../../src/secrets/secret-store';
-import type { StoreAdapter } from '../../../src/secrets/secret-store-decorator';
+import type { ScopeSource, StoreAdapter } from '../../../src/secrets/secret-store';
 import { createInfisicalSecretStore } from '../../../src/stores/infisical/create-infisical-secret-store';
 import { projectSlug } from '../../../src/stores/infisical/projects/project-slug';
 import { describeSecretStore, outcome } from '../../conformance/secret-store.conformance';

@@ -1,0 +1,220 @@
+import { createHmac, hash, randomUUID, timingSafeEqual } from 'node:crypto';
+import type { JWTPayload, JWTVerifyOptions } from 'jose';
+import { SignJWT } from 'jose/jwt/sign';
+import { jwtVerify } from 'jose/jwt/verify';
+import { LRUCache } from 'lru-cache';
+import { Unauthenticated } from '../errors/request-errors';
+import type { Reloadable } from '../reloadable/reloadable';
+import type { Clock } from '../time/clock';
+
+const DIGEST_OF = { HS256: 'sha256', HS512: 'sha512' } as const;
+
+/** The checks of a token, and the header that carries it; the time of verification is passed apart. */
+interface TokenRules extends Omit<JWTVerifyOptions, 'currentDate' | 'algorithms'> {
+  readonly header: 'X-Authorization' | 'X-Access-Token';
+  readonly algorithm: keyof typeof DIGEST_OF;
+}
+
+interface Verified<T> {
+  readonly value: T;
+  readonly key: Uint8Array;
+  readonly verifiedAtMs: number;
+  readonly untilMs: number;
+}
+
+const MAX_REMEMBERED_MS = 60_000;
+const MAX_REMEMBERED_TOKENS = 10_000;
+/** The length of all remembered tokens together; what is read from one is about as long as itself. */
+const MAX_REMEMBERED_LENGTH = 16 * 2 ** 20;
+
+/**
+ * Verifies tokens, and remembers those that verified within the last minute by the hash of the whole token, signature
+ * included: an app sends the same two with each request, and an HMAC through WebCrypto is the most expensive part of a read.
+ * A refusal is not remembered.
+ */
+export class VerifiedTokens<T extends object> {
+  readonly #verified = new LRUCache<string, Verified<T>>({
+    max: MAX_REMEMBERED_TOKENS,
+    maxSize: MAX_REMEMBERED_LENGTH,
+  });
+
+  constructor(
+    private readonly rules: TokenRules,
+    protected readonly key: Reloadable<Uint8Array>,
+    /** For how long a key that was replaced goes on verifying. */
+    private readonly graceMs: number,
+    protected readonly clock: Clock,
+    /** Reads the claims; returns undefined where they are not as they must be. Its result is shared by all uses of the token. */
+    private readonly read: (claims: JWTPayload) => T | undefined,
+  ) {}
+
+  /**
+   * A remembered token counts from when it was verified (so not before its `nbf`, even on a clock that was put back) to its
+   * `exp`, and only while its key does.
+   * @throws Unauthenticated (401) with one text, whatever is wrong with the token
+   */
+  async verify(token: string): Promise<T> {
+    const nowMs = this.clock.nowMs();
+    const { versions } = this.key;
+    const keys = versions
+      .filter((_, index) => nowMs < (versions[index - 1]?.sinceMs ?? Infinity) + this.graceMs)
+      .map(({ value }) => value);
+    const digest = hash('sha256', token, 'base64');
+    const known = this.#verified.get(digest);
+    if (known && nowMs >= known.verifiedAtMs && nowMs < known.untilMs && keys.includes(known.key))
+      return known.value;
+    const { header, algorithm, ...rules } = this.rules;
+    const key = keys.find((one) => isSignedWith(one, token, algorithm));
+    const options = { ...rules, algorithms: [algorithm], currentDate: new Date(nowMs) };
+    // jose's error carries the claims, so nothing of it may be passed on.
+    const verified = key && (await jwtVerify(token, key, options).catch(() => undefined));
+    const value = verified && this.read(verified.payload);
+    if (key === undefined || verified === undefined || value === undefined) {
+      this.#verified.delete(digest);
+      throw new Unauthenticated(header);
+    }
+    const untilMs = Math.min((verified.payload.exp ?? -Infinity) * 1000, nowMs + MAX_REMEMBERED_MS);
+    this.#verified.set(digest, { value, key, verifiedAtMs: nowMs, untilMs }, { size: token.length });
+    return value;
+  }
+}
+
+/** Returns true where the signature is the key's. jose, which verifies it again, takes ten times as long: too much for a flood of forged tokens. */
+function isSignedWith(key: Uint8Array, token: string, algorithm: TokenRules['algorithm']): boolean {
+  const end = token.lastIndexOf('.');
+  const signature = createHmac(DIGEST_OF[algorithm], key).update(token.slice(0, end)).digest();
+  const sent = Buffer.from(token.slice(end + 1), 'base64url');
+  return sent.length === signature.length && timingSafeEqual(sent, signature);
+}
+
+/** Contract, section 4: an access token lives five minutes. */
+const ACCESS_TOKEN_LIFETIME_MS = 5 * 60_000;
+/** A kubelet takes up to a minute and a half to write a changed Secret; replicas on other nodes may be that much apart. */
+const REPLICAS_AGREE_WITHIN_MS = 2 * 60_000;
+
+/** An old key verifies until the last token has expired that a replica signed with it. */
+const KEY_GRACE_MS = 2 * REPLICAS_AGREE_WITHIN_MS + ACCESS_TOKEN_LIFETIME_MS;
+
+const ISSUER = 'olares-secret-provider';
+const AUDIENCE = 'secret.infisical/v1';
+const ACCESS_TOKEN_RULES: TokenRules = {
+  header: 'X-Access-Token',
+  algorithm: 'HS256',
+  issuer: ISSUER,
+  audience: AUDIENCE,
+  requiredClaims: ['exp', 'sub', 'user', 'ops'],
+};
+
+/** What an access token says: an app of a user, and the operations that it was issued for, `<Op>?workspace=<name>` each. */
+interface AccessClaims {
+  readonly app: string;
+  readonly user: string;
+  readonly operations: ReadonlySet<string>;
+}
+
+export interface IssuedAccessToken {
+  readonly token: string;
+  readonly expiresAtMs: number;
+}
+
+/** Signs and verifies the access tokens of apps: stateless JWTs (HS256), which survive a restart and which every replica accepts. */
+export class AccessTokens extends VerifiedTokens<AccessClaims> {
+  constructor(key: Reloadable<Uint8Array>, clock: Clock) {
+    super(ACCESS_TOKEN_RULES, key, KEY_GRACE_MS, clock, callerFrom);
+  }
+
+  /** @param operations `<Op>?workspace=<name>` each; the token is good for exactly these */
+  async issue(app: string, user: string, operations: readonly string[]): Promise<IssuedAccessToken> {
+    const iat = Math.floor(this.clock.nowMs() / 1000);
+    const exp = iat + ACCESS_TOKEN_LIFETIME_MS / 1000;
+    const named = { sub: app, user, ops: operations };
+    const token = await new SignJWT({ iss: ISSUER, aud: AUDIENCE, ...named, jti: randomUUID(), iat, exp })
+      .setProtectedHeader({ alg: 'HS256', typ: 'JWT' })
+      .sign(this.signingKey());
+    return { token, expiresAtMs: exp * 1000 };
+  }
+
+  /** A new key verifies at once, and signs once every replica has it. */
+  private signingKey(): Uint8Array {
+    const { versions } = this.key;
+    const knownSinceMs = this.clock.nowMs() - REPLICAS_AGREE_WITHIN_MS;
+    const known = versions.find(({ sinceMs }) => sinceMs <= knownSinceMs) ?? versions.at(-1);
+    return known?.value ?? this.key.current();
+  }
+}
+
+function callerFrom({ sub, user, ops }: Readonly<Record<string, unknown>>): AccessClaims | undefined {
+  if (typeof sub !== 'string' || typeof user !== 'string' || !isTexts(ops)) return undefined;
+  return { app: sub, user, operations: new Set(ops) };
+}
+
+function isTexts(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every((item) => typeof item === 'string');
+}
+
+/** A token whose signature and expiry were verified. */
+export interface VerifiedToken {
+  readonly token: string;
+  readonly user: string;
+  readonly expiresAtMs: number;
+}
+
+/** Knows which tokens were logged out: such a token verifies until it expires, and only its issuer knows. */
+export abstract class UserDirectory {
+  /** @throws IdentityUnavailable (503) when the directory does not answer, TooManyRequests (429) */
+  abstract accepts(token: VerifiedToken): Promise<boolean>;
+}
+
+/** The user of a verified token. */
+export interface VerifiedUser {
+  readonly user: string;
+  /** The user's groups in LLDAP. */
+  readonly groups: readonly string[];
+}
+
+/** The longest name that Kubernetes allows; no user has a longer one. */
+const MAX_USER_LENGTH = 253;
+
+const USER_TOKEN_RULES: TokenRules = {
+  header: 'X-Authorization',
+  algorithm: 'HS512',
+  requiredClaims: ['exp'],
+};
+
+/** LLDAP reads its key at its start: the old key counts until LLDAP was restarted and its users' pages have fresh tokens. */
+export const USER_TOKEN_GRACE_MS = 5 * 60_000;
+
+/** Verifies X-Authorization: a JWT of LLDAP, HS512 and no other, whose header has no `typ`; `exp` is required, and the user is `username`. */
+export class UserTokenVerifier {
+  private readonly verified: VerifiedTokens<UserClaims>;
+
+  constructor(
+    secret: Reloadable<Uint8Array>,
+    clock: Clock,
+    /** Asked for every token that verifies, where configured: only it knows who logged out. */
+    private readonly directory?: UserDirectory,
+  ) {
+    this.verified = new VerifiedTokens(USER_TOKEN_RULES, secret, USER_TOKEN_GRACE_MS, clock, userFrom);
+  }
+
+  /** @throws Unauthenticated (401), IdentityUnavailable (503), TooManyRequests (429) */
+  async verify(token: string | undefined): Promise<VerifiedUser> {
+    if (token === undefined) throw new Unauthenticated('X-Authorization');
+    const { user, groups, expiresAtMs } = await this.verified.verify(token);
+    if (this.directory !== undefined && !(await this.directory.accepts({ token, user, expiresAtMs }))) {
+      throw new Unauthenticated('X-Authorization');
+    }
+    return { user, groups };
+  }
+}
+
+interface UserClaims extends VerifiedUser, Pick<VerifiedToken, 'expiresAtMs'> {}
+
+function userFrom({ username, groups, exp }: Readonly<Record<string, unknown>>): UserClaims | undefined {
+  if (typeof username !== 'string' || username === '' || username.length > MAX_USER_LENGTH) return undefined;
+  return {
+    user: username,
+    groups: Array.isArray(groups) ? groups.filter((group) => typeof group === 'string') : [],
+    expiresAtMs: (typeof exp === 'number' ? exp : 0) * 1000,
+  };
+}
