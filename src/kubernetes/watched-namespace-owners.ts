@@ -1,6 +1,5 @@
 import { IdentityUnavailable } from '../errors/request-errors';
-import { appInNamespace, NamespaceOwners } from '../authn/caller';
-import type { UserPresence } from '../authn/caller';
+import { appInNamespace, NamespaceOwners, type UserPresence } from '../authn/caller';
 import { Informer, type InformerDeps } from './informer';
 import { isBeingDeleted, type KubeObject, labelOf } from './kube-object';
 

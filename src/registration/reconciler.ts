@@ -1,8 +1,15 @@
 import { objectKeyOf } from '../kubernetes/kube-object';
 import { kubernetesFailureOf, KubernetesFailure } from '../kubernetes/kubernetes-api';
 import { Informer, type InformerDeps } from '../kubernetes/informer';
-import { collectionPath, digestOf, ObjectWriter, observe } from './registered-objects';
-import type { Observed, ObserveOptions, RegistrationObject } from './registered-objects';
+import {
+  collectionPath,
+  digestOf,
+  ObjectWriter,
+  observe,
+  type Observed,
+  type ObserveOptions,
+  type RegistrationObject,
+} from './registered-objects';
 import { ReconcileFailures } from './reconcile-failures';
 import { RepairQueue, type WritePace } from './repair-queue';
 

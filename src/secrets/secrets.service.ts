@@ -1,8 +1,12 @@
 import { Injectable } from '@nestjs/common';
 import type { Caller } from '../authn/caller';
-import type { Explanation } from '../authz/grants.service';
+import {
+  type Explanation,
+  GrantsService,
+  type GrantedScope,
+  type HeldWorkspace,
+} from '../authz/grants.service';
 import type { SecretOperation } from '../authz/grant';
-import { GrantsService, type GrantedScope, type HeldWorkspace } from '../authz/grants.service';
 import { AppHasNoWorkspace, WorkspaceNeeded } from '../errors/request-errors';
 import { SecretNotFound } from '../errors/store-errors';
 import type { CallContext } from './call-context';

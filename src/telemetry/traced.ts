@@ -8,8 +8,12 @@ import type { Spans } from './telemetry';
 import type { AuthenticationGuard } from '../http/guards/authentication.guard';
 import type { CallContext } from '../secrets/call-context';
 import type { Precondition, Secret, SecretScope } from '../secrets/secret';
-import type { ListedSecrets, RetrievedSecret } from '../secrets/secret-store';
-import { SecretStoreDecorator, type StoreAdapter } from '../secrets/secret-store';
+import {
+  type ListedSecrets,
+  type RetrievedSecret,
+  SecretStoreDecorator,
+  type StoreAdapter,
+} from '../secrets/secret-store';
 
 /** Records each authorisation as a span. */
 export class TracedGrantsService extends GrantsService {

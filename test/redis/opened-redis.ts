@@ -1,6 +1,5 @@
 import { SystemMonotonicTime } from '../../src/time/clock';
-import { RedisClient } from '../../src/redis/redis-client';
-import type { LockOutcome } from '../../src/redis/redis-client';
+import { RedisClient, type LockOutcome } from '../../src/redis/redis-client';
 import type { RedisServer as ServerOptions, RedisOptions } from '../../src/redis/redis-connection';
 import { fixed } from '../../src/reloadable/reloadable';
 import { eventually } from '../support/eventually';

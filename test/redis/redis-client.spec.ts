@@ -3,8 +3,7 @@ import { TestAuthority } from '../support/certificates';
 import { describeWith } from '../support/describe-with';
 import { eventually } from '../support/eventually';
 import { RedisServer } from '../support/redis-server';
-import { RedisUnavailable } from '../../src/redis/redis-connection';
-import type { RedisServer as ServerOptions } from '../../src/redis/redis-connection';
+import { RedisUnavailable, type RedisServer as ServerOptions } from '../../src/redis/redis-connection';
 import type { Reloadable } from '../../src/reloadable/reloadable';
 import { openRedis, type OpenedRedis, up } from './opened-redis';
 

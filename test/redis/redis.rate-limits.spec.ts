@@ -1,5 +1,4 @@
-import { LocalRateLimits } from '../../src/limits/rate-limits';
-import type { RateLimitsByKind, RateLimitExceeded } from '../../src/limits/rate-limits';
+import { LocalRateLimits, type RateLimitsByKind, type RateLimitExceeded } from '../../src/limits/rate-limits';
 import { RedisRateLimits } from '../../src/redis/redis.rate-limits';
 import { describeRateLimits } from '../conformance/rate-limits.conformance';
 import { describeWith } from '../support/describe-with';

@@ -3,8 +3,7 @@ import type { MonotonicTime } from '../../time/clock';
 import { ClientGone, InvalidRequest, TooManyRequests } from '../../errors/request-errors';
 import { StoreOutcomeUnknown, StoreUnreachable } from '../../errors/store-errors';
 import type { LogEvent } from '../../logging/log';
-import type { ScopeSource } from '../../secrets/secret-store';
-import type { StoreAdapter } from '../../secrets/secret-store';
+import type { ScopeSource, StoreAdapter } from '../../secrets/secret-store';
 import { SecretStoreInterceptor } from './secret-store-interceptor';
 
 export const BREAKER_STATES = ['closed', 'open', 'half_open'] as const;

@@ -1,8 +1,7 @@
 import { deadlineIn } from '../../../src/time/deadline';
 import { StoreClient } from '../../support/store-client';
-import type { ReadOutcome } from '../../../src/stores/cached/cache-entries';
+import type { ReadOutcome, CacheOptions } from '../../../src/stores/cached/cache-entries';
 import { CachedSecretStore } from '../../../src/stores/cached/cached.secret-store';
-import type { CacheOptions } from '../../../src/stores/cached/cache-entries';
 import {
   NoInvalidationBus,
   InvalidationBus,
