@@ -98,7 +98,7 @@ export class GrantIndex {
   }
 
   /**
-   * Serves a source no longer that still exists; its app keeps its workspaces. Returns false where it was not served before.
+   * Stops serving a source that still exists; its app keeps its workspaces. Returns false where it was not served before.
    * @param claim undefined where it cannot be read: the previous claim then goes on counting
    */
   withhold(source: string, claim: Omit<Claim, 'source'> | undefined): boolean {

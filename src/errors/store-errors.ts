@@ -49,19 +49,19 @@ export class StoreUnreachable extends StoreUnavailable {}
 /** The call's deadline passed before the store could be asked; a call with more time may succeed. */
 export class StoreOutOfTime extends StoreUnreachable {}
 
-/** Returns whether a call failed only because of its own deadline or wait, so that a similar call may succeed. */
-export function isOutOfTime(error: unknown): boolean {
+/** Returns whether a call failed by its own deadline or wait, so that others that wait for the same answer may succeed. */
+export function isOwnToTheCall(error: unknown): boolean {
   return error instanceof StoreOutOfTime || error instanceof TooManyRequests;
 }
 
-/** Returns whether the failure says nothing about what the store holds, since the store did not process the request: no answer, or 429. */
-export function isUnreachable(error: unknown): boolean {
+/** Returns whether the store did not process the request: no answer, 429, or our own queue is full. What it held before may still be so. */
+export function mayServeStaleAfter(error: unknown): boolean {
   return error instanceof StoreUnreachable || error instanceof TooManyRequests;
 }
 
 /** Returns whether the store itself refused a read, so that what it answered before does not count any more. */
 export function isRefusedRead(error: unknown): boolean {
-  return error instanceof ListTooLarge || (error instanceof StoreUnavailable && !isUnreachable(error));
+  return error instanceof ListTooLarge || (error instanceof StoreUnavailable && !mayServeStaleAfter(error));
 }
 
 /** A write was sent and no answer came: it may or may not have happened, and must not be repeated blindly. */
@@ -125,7 +125,7 @@ export class QuotaExceeded extends DomainError {
 /** Returns whether a write that failed with this error changed nothing and says nothing about what the store holds. */
 export function leftAsItWas(error: unknown): boolean {
   return (
-    isUnreachable(error) ||
+    mayServeStaleAfter(error) ||
     error instanceof ClientGone ||
     error instanceof ApprovalRequired ||
     error instanceof StoreRefused ||

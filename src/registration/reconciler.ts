@@ -31,15 +31,9 @@ export interface ReconcilerOptions extends ObserveOptions {
   readonly after?: Reconciler;
 }
 
-interface Wanted {
-  readonly namespace: string;
-  readonly name: string;
-  readonly digest: string;
-}
-
 /** Keeps the wanted objects synced: creates missing ones, patches those that drifted, and may remove those of ours that are not wanted. */
 export class Reconciler {
-  private readonly wanted = new Map<string, Wanted>();
+  private readonly wanted = new Map<string, { namespace: string; name: string; digest: string }>();
   private readonly queue: RepairQueue;
   private readonly failures: ReconcileFailures;
   private readonly informer: Informer<Observed | undefined>;
@@ -198,7 +192,7 @@ export class Reconciler {
   /** Returns what was done; undefined where there was nothing to do. @throws KubernetesFailure */
   private async write(
     key: string,
-    wanted: Wanted | undefined,
+    wanted: { readonly namespace: string; readonly name: string } | undefined,
   ): Promise<'created' | 'patched' | 'removed' | undefined> {
     const found = this.informer.get(key);
     const uid = found?.owner === 'us' ? found.uid : undefined;

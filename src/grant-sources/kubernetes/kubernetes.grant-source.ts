@@ -81,7 +81,7 @@ export class KubernetesGrantSource extends GrantSource {
   private logged = this.current;
   private loggedShared: readonly SharedWorkspace[] = [];
   private loggedSharingChanges = 0;
-  private outdated = false;
+  private isStatusOld = false;
   private isLoggedUnavailable = false;
 
   private constructor(
@@ -156,7 +156,7 @@ export class KubernetesGrantSource extends GrantSource {
       put: (source, reading) => this.put(kind, source, reading),
       remove: (source) => this.remove(source),
       listed: () => {
-        this.markOutdated();
+        this.statusChanged();
         if (this.isLoggedUnavailable) this.logAvailability();
       },
       outdated: () => this.logAvailability(),
@@ -183,7 +183,7 @@ export class KubernetesGrantSource extends GrantSource {
 
   private put(kind: string, source: string, reading: GrantReading): void {
     if (reading.kind === 'outside') return this.remove(source);
-    this.markOutdated();
+    this.statusChanged();
     this.refused.delete(source);
     if (reading.kind === 'leftover') {
       if (this.index.remove(source)) this.logWithdrawn(source);
@@ -207,7 +207,7 @@ export class KubernetesGrantSource extends GrantSource {
   }
 
   private remove(source: string): void {
-    this.markOutdated();
+    this.statusChanged();
     this.refused.delete(source);
     if (this.index.remove(source)) this.logWithdrawn(source);
   }
@@ -217,9 +217,9 @@ export class KubernetesGrantSource extends GrantSource {
   }
 
   /** A list changes thousands of apps in one synchronous step, and its outcome is logged once after it. */
-  private markOutdated(): void {
-    if (this.outdated) return;
-    this.outdated = true;
+  private statusChanged(): void {
+    if (this.isStatusOld) return;
+    this.isStatusOld = true;
     queueMicrotask(() => {
       this.refresh();
       this.log.status(this.current, this.logged);
@@ -239,8 +239,8 @@ export class KubernetesGrantSource extends GrantSource {
   }
 
   private refresh(): void {
-    if (!this.outdated) return;
-    this.outdated = false;
+    if (!this.isStatusOld) return;
+    this.isStatusOld = false;
     const refused = [...this.refused.values()].map(({ problem }) => problem);
     const problems = [...refused, ...this.index.problems()];
     const { size: installedApps, pendingGrants } = this.index;

@@ -1,6 +1,11 @@
 import { LRUCache } from 'lru-cache';
 import { SingleFlight } from '../../concurrency/single-flight';
-import { isOutOfTime, isRefusedRead, isUnreachable, StoreUnreachable } from '../../errors/store-errors';
+import {
+  isOwnToTheCall,
+  isRefusedRead,
+  mayServeStaleAfter,
+  StoreUnreachable,
+} from '../../errors/store-errors';
 import type { CallContext } from '../../secrets/call-context';
 import { scopeKeyOf, type SecretScope } from '../../secrets/secret';
 import type { ListedSecrets, ScopeContents, ScopeSource, SecretStore } from '../../secrets/secret-store';
@@ -56,7 +61,7 @@ export class CachedReads {
 
   /**
    * Returns a fresh entry that covers this name, or else the whole scope; it reads from the store where there is none, and returns
-   * a stale one where the store is unreachable. @throws DomainError
+   * a stale one where the store cannot be asked: docs/cache.md. @throws DomainError
    */
   async get(scope: SecretScope, name: string | undefined, context: CallContext): Promise<CachedRead> {
     const key = scopeKeyOf(scope);
@@ -87,7 +92,7 @@ export class CachedReads {
             throw error;
           }
         },
-        { signal: context.signal, isOwn: isOutOfTime },
+        { signal: context.signal, isOwn: isOwnToTheCall },
       );
       const read = await (this.#mayServeStale(cached) ? this.#unlessUnreachable(reading) : reading);
       if (read === undefined) return this.#stale(key, name, isAlone) ?? { snapshot: await reading };
@@ -119,11 +124,11 @@ export class CachedReads {
       this.#entries.set(scope, entry.withWrite(name, value, this.#generations.now));
       return;
     }
-    const generationAtStart = this.markIndeterminate(scope);
+    const generationAtStart = this.requireConfirmation(scope);
     const secrets = value === undefined ? [] : [{ name, value }];
     const time = { generationAtStart, atMs: this.deps.time.nowMs() };
     const written = new Snapshot({ only: name, unreadable: new Set() }, secrets, time);
-    written.markIndeterminate(generationAtStart);
+    written.requireConfirmation(generationAtStart);
     this.#entries.set(scope, written);
   }
 
@@ -131,16 +136,16 @@ export class CachedReads {
    * Notes that a write to this scope may have happened: its entries must be confirmed, and are served unconfirmed only while the store
    * is unreachable. Returns the generation since which reads show how the write ended.
    */
-  markIndeterminate(scope: string): number {
+  requireConfirmation(scope: string): number {
     const entries = [this.#entries.get(scope), ...this.#entries.namesOf(scope)];
     this.#generations.raise(scope);
-    for (const entry of entries) entry?.markIndeterminate(this.#generations.now);
+    for (const entry of entries) entry?.requireConfirmation(this.#generations.now);
     return this.#generations.now;
   }
 
   /** Notes that the last write to this name may have happened: only the store itself answers for it. */
   markNameIndeterminate(scope: string, name: string): void {
-    this.#indeterminate.add(scope, name, this.markIndeterminate(scope));
+    this.#indeterminate.add(scope, name, this.requireConfirmation(scope));
   }
 
   /** Returns whether a valid entry contains this name. */
@@ -166,8 +171,8 @@ export class CachedReads {
   #stale(key: string, name: string | undefined, isAlone: boolean): CachedRead | undefined {
     const snapshot = this.#entries.get(key, name, isAlone);
     if (!this.#mayServeStale(snapshot)) return undefined;
-    this.deps.observer?.read('stale');
     if (this.#indeterminate.has(key, name)) throw new StoreUnreachable();
+    this.deps.observer?.read('stale');
     return { snapshot, staleForMs: this.#ageMs(snapshot) };
   }
 
@@ -205,7 +210,7 @@ export class CachedReads {
     const ttlMs = this.deps.invalidationBus.received ? usualMs : Math.min(usualMs, DISCONNECTED_TTL_MS);
     const isAbsent = name === undefined ? entry.isEmpty : !entry.has(name);
     return (
-      !entry.isIndeterminate && this.#ageMs(entry) <= (isAbsent ? Math.min(ttlMs, ABSENT_TTL_MS) : ttlMs)
+      !entry.needsConfirmation && this.#ageMs(entry) <= (isAbsent ? Math.min(ttlMs, ABSENT_TTL_MS) : ttlMs)
     );
   }
 
@@ -216,7 +221,7 @@ export class CachedReads {
   /** Returns undefined where the store is unreachable or slow. The read goes on for the next caller. */
   #unlessUnreachable(reading: Promise<Snapshot>): Promise<Snapshot | undefined> {
     const read = reading.catch((error: unknown) => {
-      if (isUnreachable(error)) return undefined;
+      if (mayServeStaleAfter(error)) return undefined;
       throw error;
     });
     return this.deps.time.within(MAX_WAIT_MS, read, () => undefined);

@@ -1,5 +1,5 @@
 import {
-  isUnreachable,
+  mayServeStaleAfter,
   leftAsItWas,
   SecretAlreadyExists,
   SecretNotFound,
@@ -126,7 +126,7 @@ export class CachedSecretStore extends SecretStoreDecorator {
       this.#unreachableBecause = undefined;
       this.#reads.answered();
     } catch (error: unknown) {
-      const isAway = isUnreachable(error);
+      const isAway = mayServeStaleAfter(error);
       this.#unreachableBecause = isAway && error instanceof Error ? error.message : undefined;
       if (!isAway) this.#reads.invalidate();
       if (!isAway || !this.#reads.canServeAlone) throw error;
@@ -169,7 +169,7 @@ export class CachedSecretStore extends SecretStoreDecorator {
     const agrees = this.#reads.contains(scope, name)
       ? error instanceof SecretAlreadyExists
       : error instanceof SecretNotFound;
-    if (agrees) this.#reads.markIndeterminate(scope);
+    if (agrees) this.#reads.requireConfirmation(scope);
     else if (error instanceof SecretAlreadyExists || error instanceof StoreOutcomeUnknown)
       this.#reads.markNameIndeterminate(scope, name);
     else this.#reads.invalidate(scope);

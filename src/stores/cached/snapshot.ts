@@ -34,7 +34,7 @@ export class Snapshot {
   readonly #positions = new Map<string, readonly [start: number, end: number]>();
   #block: Buffer | undefined;
   #time: SnapshotTime;
-  #isIndeterminate = false;
+  #needsConfirmation = false;
   #holders = 0;
   #isWipeDue = false;
 
@@ -73,7 +73,7 @@ export class Snapshot {
     if (value !== undefined) secrets.push({ name, value });
     secrets.sort((one, other) => (one.name < other.name ? -1 : 1));
     const next = new Snapshot({ unreadable }, secrets, { ...this.#time, generationAtStart });
-    next.#isIndeterminate = true;
+    next.#needsConfirmation = true;
     return next;
   }
 
@@ -91,18 +91,18 @@ export class Snapshot {
   confirm(time: SnapshotTime): boolean {
     if (this.#block === undefined) return false;
     this.#time = time;
-    this.#isIndeterminate = false;
+    this.#needsConfirmation = false;
     return true;
   }
 
   /** Notes that a write may have changed it: it stays valid in this generation, but must be confirmed where that is possible. */
-  markIndeterminate(generationAtStart: number): void {
+  requireConfirmation(generationAtStart: number): void {
     this.#time = { ...this.#time, generationAtStart };
-    this.#isIndeterminate = true;
+    this.#needsConfirmation = true;
   }
 
-  get isIndeterminate(): boolean {
-    return this.#isIndeterminate;
+  get needsConfirmation(): boolean {
+    return this.#needsConfirmation;
   }
 
   covers(name: string): boolean {

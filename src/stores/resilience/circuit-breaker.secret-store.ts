@@ -98,7 +98,7 @@ export class CircuitBreakerSecretStore extends SecretStoreInterceptor {
       : outcome);
     if (failure === undefined) return;
     if (!isTrial) throw failure;
-    // An inconclusive trial does not close the breaker, and after a cancelled one the next call is the trial.
+    // A trial that proves nothing counts as a failed one, so that the breaker stays open; after a cancelled one the next call is the trial.
     if (failure instanceof Cancelled) this.#openMs = 0;
     throw new Unanswered();
   }

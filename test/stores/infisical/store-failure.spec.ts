@@ -1,4 +1,4 @@
-import { isUnreachable, StoreUnavailable, StoreUnreachable } from '../../../src/errors/store-errors';
+import { mayServeStaleAfter, StoreUnavailable, StoreUnreachable } from '../../../src/errors/store-errors';
 import { API_VERSIONS } from '../../../src/stores/infisical/versions/api-version';
 import {
   type CallName,
@@ -64,14 +64,14 @@ const afterAnswer = (apiVersion: keyof typeof API_VERSIONS, status: number, body
     const error = storeErrorAfter(
       failed(classifyFailure(API_VERSIONS[apiVersion].failures, call, status, body)),
     );
-    return isUnreachable(error) ? 'served stale' : 'asked';
+    return mayServeStaleAfter(error) ? 'served stale' : 'asked';
   });
 
 describe.each(Object.entries(AFTER) as [FailureReason, string][])(
   'a read that fails by %s',
   (reason, after) => {
     it(`is one that is ${after}`, () => {
-      expect(isUnreachable(storeErrorAfter(failed(reason)))).toBe(after === 'served stale');
+      expect(mayServeStaleAfter(storeErrorAfter(failed(reason)))).toBe(after === 'served stale');
     });
 
     it('leaves readiness good as long as cached entries may be served, and only then', () => {
@@ -91,7 +91,7 @@ describe.each(['fork', 'v3', 'v4'] as const)('an answer of %s', (apiVersion) => 
       const worded = API_VERSIONS[apiVersion].failures
         .filter((rule) => rule.status === status)
         .map(({ reason }) => storeErrorAfter(failed(reason)));
-      expect(worded.filter(isUnreachable)).toEqual([]);
+      expect(worded.filter(mayServeStaleAfter)).toEqual([]);
       const words = { statusCode: status, error: 'x', message: 'y' };
       expect(new Set(afterAnswer(apiVersion, status, words))).toEqual(new Set(['asked']));
       for (const body of [undefined, page, {}])
