@@ -15,6 +15,7 @@ const SOURCES = [
   'src/config',
   'src/authz',
   'src/authn',
+  'src/json',
   'src/reloadable',
   'src/logging',
   'src/user-deprovisioning',
