@@ -34,7 +34,14 @@ export function logInspectorSignal(log: LogEvent): void {
 const prototypeOf = (value: object): object => Object.getPrototypeOf(value) as object;
 
 const ERRORS = [
-  ...[AggregateError, Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError],
+  AggregateError,
+  Error,
+  EvalError,
+  RangeError,
+  ReferenceError,
+  SyntaxError,
+  TypeError,
+  URIError,
 ] as const;
 
 /**

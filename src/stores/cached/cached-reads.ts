@@ -94,7 +94,7 @@ export class CachedReads {
         },
         { signal: context.signal, isOwn: isOwnToTheCall },
       );
-      const read = await (this.#mayServeStale(cached) ? this.#unlessUnreachable(reading) : reading);
+      const read = await (this.#mayServeStale(cached) ? this.#inTime(reading) : reading);
       if (read === undefined) return this.#stale(key, name, isAlone) ?? { snapshot: await reading };
       this.deps.observer?.read('miss');
       // A read that was shared with other calls may have been of another name.
@@ -219,7 +219,7 @@ export class CachedReads {
   }
 
   /** Returns undefined where the store is unreachable or slow. The read goes on for the next caller. */
-  #unlessUnreachable(reading: Promise<Snapshot>): Promise<Snapshot | undefined> {
+  #inTime(reading: Promise<Snapshot>): Promise<Snapshot | undefined> {
     const read = reading.catch((error: unknown) => {
       if (mayServeStaleAfter(error)) return undefined;
       throw error;

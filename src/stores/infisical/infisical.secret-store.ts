@@ -112,8 +112,13 @@ export class InfisicalSecretStore extends SecretStore implements ScopeSource, Us
   }
 
   async list(scope: SecretScope, caller: CallContext): Promise<ListedSecrets> {
-    const { secrets, unreadable } = readableSecrets(await this.#rowsOf(scope, caller), this.log);
-    return { secrets, ...(unreadable.size > 0 && { unreadable: [...unreadable] }) };
+    try {
+      const read = await this.deps.reader.readScope(scope, undefined, this.operations.begin(caller));
+      const { secrets, unreadable } = readableSecrets(distinctRows(rowsIn(read)), this.log);
+      return { secrets, ...(unreadable.size > 0 && { unreadable: [...unreadable] }) };
+    } catch (error: unknown) {
+      throw this.operations.errorAfter(error);
+    }
   }
 
   async readScope(
@@ -135,8 +140,12 @@ export class InfisicalSecretStore extends SecretStore implements ScopeSource, Us
 
   /** Values that cannot be read count with the size in which they are stored. */
   async measure(scope: SecretScope, caller: CallContext): Promise<ScopeUsage> {
-    const rows = await this.#rowsOf(scope, caller);
-    return usageOf(new Map(rows.map((row) => [row.name, bytesOfRow(row)])));
+    try {
+      const read = await this.deps.reader.readScope(scope, undefined, this.operations.begin(caller));
+      return usageOf(new Map(distinctRows(rowsIn(read)).map((row) => [row.name, bytesOfRow(row)])));
+    } catch (error: unknown) {
+      throw this.operations.errorAfter(error);
+    }
   }
 
   sizeOf(scope: SecretScope, name: string, caller: CallContext): Promise<number | undefined> {
@@ -176,16 +185,6 @@ export class InfisicalSecretStore extends SecretStore implements ScopeSource, Us
   async close(): Promise<void> {
     this.deps.close();
     return Promise.resolve();
-  }
-
-  /** Lists the scope, and returns one row for each name. */
-  async #rowsOf(scope: SecretScope, caller: CallContext): Promise<readonly SecretRow[]> {
-    try {
-      const read = await this.deps.reader.readScope(scope, undefined, this.operations.begin(caller));
-      return distinctRows(rowsIn(read));
-    } catch (error: unknown) {
-      throw this.operations.errorAfter(error);
-    }
   }
 
   /** Reads the secret, within the lock of its scope, and checks it. @throws SecretNotFound, PreconditionFailed */

@@ -3,8 +3,17 @@ import type { MonotonicTime } from '../../time/clock';
 import { ClientGone, InvalidRequest, TooManyRequests } from '../../errors/request-errors';
 import { StoreOutcomeUnknown, StoreUnreachable } from '../../errors/store-errors';
 import type { LogEvent } from '../../logging/log';
-import type { ScopeSource, StoreAdapter } from '../../secrets/secret-store';
-import { SecretStoreInterceptor } from './secret-store-interceptor';
+import type { CallContext } from '../../secrets/call-context';
+import type { Precondition, ScopeUsage, Secret, SecretScope } from '../../secrets/secret';
+import {
+  type ListedSecrets,
+  type RetrievedSecret,
+  type ScopeContents,
+  type ScopeSource,
+  type StoredWorkspace,
+  SecretStoreDecorator,
+  type StoreAdapter,
+} from '../../secrets/secret-store';
 
 export const BREAKER_STATES = ['closed', 'open', 'half_open'] as const;
 /** Closed: calls pass. Open: they fail at once. Half open: one call passes, to find out whether the store is back. */
@@ -56,7 +65,7 @@ class Cancelled extends Inconclusive {}
  * A circuit breaker: after five calls in a row without an answer, calls fail at once for a moment instead of after a wait.
  * Then one call at a time tries whether the store is back.
  */
-export class CircuitBreakerSecretStore extends SecretStoreInterceptor {
+export class CircuitBreakerSecretStore extends SecretStoreDecorator implements ScopeSource {
   readonly #policy = circuitBreaker(handleType(Unanswered), {
     halfOpenAfter: AT_ONCE,
     breaker: new ConsecutiveBreaker(FAILURES_IN_A_ROW),
@@ -66,7 +75,7 @@ export class CircuitBreakerSecretStore extends SecretStoreInterceptor {
   #openMs = HALF_OPEN_AFTER_MS;
 
   constructor(
-    inner: StoreAdapter & ScopeSource,
+    protected override readonly inner: StoreAdapter & ScopeSource,
     private readonly deps: CircuitBreakerDeps,
   ) {
     super(inner);
@@ -74,11 +83,69 @@ export class CircuitBreakerSecretStore extends SecretStoreInterceptor {
     this.#policy.onStateChange((state) => this.#became(STATE_OF[state]));
   }
 
-  protected async intercept<T>(call: () => Promise<T>): Promise<T> {
+  override async create(scope: SecretScope, secret: Secret, context: CallContext): Promise<void> {
     const isTrial = this.#admit();
-    const answer = call();
-    this.#policy.execute(() => this.#judge(answer, isTrial)).catch(() => undefined);
-    return answer;
+    return this.#judged(this.inner.create(scope, secret, context), isTrial);
+  }
+
+  override async retrieve(scope: SecretScope, name: string, context: CallContext): Promise<RetrievedSecret> {
+    const isTrial = this.#admit();
+    return this.#judged(this.inner.retrieve(scope, name, context), isTrial);
+  }
+
+  override async update(
+    scope: SecretScope,
+    secret: Secret,
+    context: CallContext,
+    precondition?: Precondition,
+  ): Promise<void> {
+    const isTrial = this.#admit();
+    return this.#judged(this.inner.update(scope, secret, context, precondition), isTrial);
+  }
+
+  override async delete(
+    scope: SecretScope,
+    name: string,
+    context: CallContext,
+    precondition?: Precondition,
+  ): Promise<void> {
+    const isTrial = this.#admit();
+    return this.#judged(this.inner.delete(scope, name, context, precondition), isTrial);
+  }
+
+  override async list(scope: SecretScope, context: CallContext): Promise<ListedSecrets> {
+    const isTrial = this.#admit();
+    return this.#judged(this.inner.list(scope, context), isTrial);
+  }
+
+  async readScope(
+    scope: SecretScope,
+    name: string,
+    ifRevision: string | undefined,
+    context: CallContext,
+  ): Promise<ScopeContents | 'unchanged'> {
+    const isTrial = this.#admit();
+    return this.#judged(this.inner.readScope(scope, name, ifRevision, context), isTrial);
+  }
+
+  override async measure(scope: SecretScope, context: CallContext): Promise<ScopeUsage> {
+    const isTrial = this.#admit();
+    return this.#judged(this.inner.measure(scope, context), isTrial);
+  }
+
+  override async sizeOf(scope: SecretScope, name: string, context: CallContext): Promise<number | undefined> {
+    const isTrial = this.#admit();
+    return this.#judged(this.inner.sizeOf(scope, name, context), isTrial);
+  }
+
+  override async workspacesOf(user: string, context: CallContext): Promise<readonly StoredWorkspace[]> {
+    const isTrial = this.#admit();
+    return this.#judged(this.inner.workspacesOf(user, context), isTrial);
+  }
+
+  override async removeWorkspace(workspace: StoredWorkspace, context: CallContext): Promise<void> {
+    const isTrial = this.#admit();
+    return this.#judged(this.inner.removeWorkspace(workspace, context), isTrial);
   }
 
   /** Returns whether the call is a trial. @throws StoreUnreachable where none may be made now */
@@ -88,6 +155,12 @@ export class CircuitBreakerSecretStore extends SecretStoreInterceptor {
     if (state === CircuitState.HalfOpen || (isTrial && this.deps.time.nowMs() < this.#noTrialBeforeMs))
       throw new StoreUnreachable();
     return isTrial;
+  }
+
+  /** Counts how the call ends, and returns the call. */
+  #judged<T>(call: Promise<T>, isTrial: boolean): Promise<T> {
+    this.#policy.execute(() => this.#judge(call, isTrial)).catch(() => undefined);
+    return call;
   }
 
   /** @throws Unanswered where the call counts as a failure of the store, Inconclusive where it does not count */

@@ -1,10 +1,23 @@
 import { TooManyRequests } from '../../errors/request-errors';
 import { SecretAlreadyExists } from '../../errors/store-errors';
-import { FairQueue, type FairQueueBounds } from '../../concurrency/fair-queue';
+import { FairQueue, type FairQueueBounds, type ReleasePermit } from '../../concurrency/fair-queue';
 import type { CallContext } from '../../secrets/call-context';
-import { scopeKeyOf, type SecretScope, type Secret } from '../../secrets/secret';
-import type { ScopeSource, StoreAdapter } from '../../secrets/secret-store';
-import { SecretStoreInterceptor } from './secret-store-interceptor';
+import {
+  type Precondition,
+  scopeKeyOf,
+  type SecretScope,
+  type Secret,
+  type ScopeUsage,
+} from '../../secrets/secret';
+import {
+  type ListedSecrets,
+  type RetrievedSecret,
+  type ScopeContents,
+  type ScopeSource,
+  type StoredWorkspace,
+  SecretStoreDecorator,
+  type StoreAdapter,
+} from '../../secrets/secret-store';
 import type { MonotonicTime } from '../../time/clock';
 import { remainingMs, waitFor } from '../../time/deadline';
 import {
@@ -32,12 +45,12 @@ export interface ConcurrencyBounds extends FairQueueBounds {
 }
 
 /** Limits the calls that the store gets at once; waiting calls get permits in fair order of their workspaces. */
-export class ConcurrencyLimitSecretStore extends SecretStoreInterceptor {
+export class ConcurrencyLimitSecretStore extends SecretStoreDecorator implements ScopeSource {
   readonly #queue: FairQueue;
   readonly #creates: SharedCreates;
 
   constructor(
-    inner: StoreAdapter & ScopeSource,
+    protected override readonly inner: StoreAdapter & ScopeSource,
     private readonly bounds: ConcurrencyBounds,
     private readonly time: MonotonicTime,
     observer: StoreLoadObserver | undefined,
@@ -53,19 +66,89 @@ export class ConcurrencyLimitSecretStore extends SecretStoreInterceptor {
 
   /** Of several creates of one name, one at a time is in the queue; the others wait for its outcome. */
   override create(scope: SecretScope, secret: Secret, context: CallContext): Promise<void> {
-    return this.#creates.run(scope, secret.name, context.signal, () => super.create(scope, secret, context));
+    return this.#creates.run(scope, secret.name, context.signal, async () => {
+      const key = keyOf(scope);
+      const release = this.#queue.tryAcquire(key) ?? (await this.#permit(key, context));
+      return this.inner.create(scope, secret, context).finally(release);
+    });
+  }
+
+  override async retrieve(scope: SecretScope, name: string, context: CallContext): Promise<RetrievedSecret> {
+    const key = keyOf(scope);
+    const release = this.#queue.tryAcquire(key) ?? (await this.#permit(key, context));
+    return this.inner.retrieve(scope, name, context).finally(release);
+  }
+
+  override async update(
+    scope: SecretScope,
+    secret: Secret,
+    context: CallContext,
+    precondition?: Precondition,
+  ): Promise<void> {
+    const key = keyOf(scope);
+    const release = this.#queue.tryAcquire(key) ?? (await this.#permit(key, context));
+    return this.inner.update(scope, secret, context, precondition).finally(release);
+  }
+
+  override async delete(
+    scope: SecretScope,
+    name: string,
+    context: CallContext,
+    precondition?: Precondition,
+  ): Promise<void> {
+    const key = keyOf(scope);
+    const release = this.#queue.tryAcquire(key) ?? (await this.#permit(key, context));
+    return this.inner.delete(scope, name, context, precondition).finally(release);
+  }
+
+  override async list(scope: SecretScope, context: CallContext): Promise<ListedSecrets> {
+    const key = keyOf(scope);
+    const release = this.#queue.tryAcquire(key) ?? (await this.#permit(key, context));
+    return this.inner.list(scope, context).finally(release);
+  }
+
+  async readScope(
+    scope: SecretScope,
+    name: string,
+    ifRevision: string | undefined,
+    context: CallContext,
+  ): Promise<ScopeContents | 'unchanged'> {
+    const key = keyOf(scope);
+    const release = this.#queue.tryAcquire(key) ?? (await this.#permit(key, context));
+    return this.inner.readScope(scope, name, ifRevision, context).finally(release);
+  }
+
+  override async measure(scope: SecretScope, context: CallContext): Promise<ScopeUsage> {
+    const key = keyOf(scope);
+    const release = this.#queue.tryAcquire(key) ?? (await this.#permit(key, context));
+    return this.inner.measure(scope, context).finally(release);
+  }
+
+  override async sizeOf(scope: SecretScope, name: string, context: CallContext): Promise<number | undefined> {
+    const key = keyOf(scope);
+    const release = this.#queue.tryAcquire(key) ?? (await this.#permit(key, context));
+    return this.inner.sizeOf(scope, name, context).finally(release);
+  }
+
+  override async workspacesOf(user: string, context: CallContext): Promise<readonly StoredWorkspace[]> {
+    const release = this.#queue.tryAcquire(NO_WORKSPACE) ?? (await this.#permit(NO_WORKSPACE, context));
+    return this.inner.workspacesOf(user, context).finally(release);
+  }
+
+  override async removeWorkspace(workspace: StoredWorkspace, context: CallContext): Promise<void> {
+    const release = this.#queue.tryAcquire(NO_WORKSPACE) ?? (await this.#permit(NO_WORKSPACE, context));
+    return this.inner.removeWorkspace(workspace, context).finally(release);
   }
 
   /** @throws TooManyRequests without a call to the store, or the reason of the signal */
-  protected intercept<T>(
-    call: () => Promise<T>,
-    { deadline, signal }: CallContext,
-    scope?: SecretScope,
-  ): Promise<T> {
-    const key = scope === undefined ? NO_WORKSPACE : JSON.stringify([scope.user, scope.workspace]);
+  #permit(key: string, { deadline, signal }: CallContext): Promise<ReleasePermit> {
     const maxWaitMs = remainingMs(deadline, this.time) - this.bounds.reserveMs;
-    return this.#queue.run(key, call, { maxWaitMs, signal });
+    return this.#queue.acquire(key, { maxWaitMs, signal });
   }
+}
+
+function keyOf({ user, workspace }: SecretScope): string {
+  return JSON.stringify([user, workspace]);
 }
 
 /** Sends creates of one name in one scope one at a time. */

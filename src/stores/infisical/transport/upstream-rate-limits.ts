@@ -118,7 +118,7 @@ export class UpstreamRateLimits {
 
   #admitWaiting(queue: RouteQueue): void {
     const nowMs = this.clock.nowMs();
-    while (queue.window.isFree(nowMs)) {
+    while (queue.waiting.length > 0 && queue.window.isFree(nowMs)) {
       const first = queue.waiting.shift();
       if (first === undefined) break;
       // A write that is sent with no time left would be cut off at once, and its outcome would be unknown.
