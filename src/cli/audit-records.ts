@@ -117,7 +117,6 @@ export function plain(text: string | undefined): string {
 
 const POLL_MS = 250;
 const CHUNK_BYTES = 64 * 1024;
-/** Longer than any record; what is longer is skipped. */
 
 /**
  * Follows an audit file from its beginning, over its rotations: what was written to a file before it was renamed comes first,

@@ -66,7 +66,8 @@ class AccessTokens implements Credentials {
   }
 
   async headers(operation: Operation): Promise<Readonly<Record<string, string>>> {
-    if (!this.#operations.includes(operation) && Date.now() - this.#withdrawnAtMs >= ASK_AGAIN_MS) {
+    const isWithdrawn = this.#pending === undefined && !this.#operations.includes(operation);
+    if (isWithdrawn && Date.now() - this.#withdrawnAtMs >= ASK_AGAIN_MS) {
       this.#operations = OPERATIONS;
       this.#token = undefined;
     }

@@ -1,4 +1,13 @@
-export type * from './options.js';
+export type {
+  CacheOptions,
+  CallOptions,
+  Environment,
+  ListOptions,
+  ReadOptions,
+  Secret,
+  SecretVaultOptions,
+  WatchOptions,
+} from './options.js';
 export { SecretVault } from './secret-vault.js';
 export {
   NotGrantedError,

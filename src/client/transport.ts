@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { errorOf, mayPass, OutcomeUnknownError, type Reason, SecretVaultError } from './errors.js';
 
 export type Operation = 'RetrieveSecret' | 'CreateSecret' | 'UpdateSecret' | 'DeleteSecret' | 'ListSecret';
@@ -19,17 +18,15 @@ export interface Call {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** The time of one attempt, and how often a call that is safe to repeat is repeated. */
 export interface TransportOptions {
-  /** For one attempt, in milliseconds. */
   readonly timeoutMs: number;
-  /** How often a call that is safe to repeat is repeated. */
   readonly maxRetries: number;
 }
 
 /** The service answers with less: what has more is something else, or does not mean well. */
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
-const FIRST_PAUSE_MS = 100;
-const MAX_PAUSE_MS = 5_000;
+const PAUSE_MS = { first: 100, max: 5_000 };
 /** A longer wait is the caller's to decide. */
 export const MAX_RETRY_AFTER_MS = 30_000;
 
@@ -58,14 +55,23 @@ export async function send(call: Call, options: TransportOptions): Promise<Answe
 
 /** Returns how long to wait before the next attempt: what the service asked for, else longer each time, with a random part. */
 export function pauseMs(retries: number, retryAfterSeconds?: number): number {
-  const backOffMs = Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** retries) * (0.5 + Math.random() / 2);
+  const backOffMs = Math.min(PAUSE_MS.max, PAUSE_MS.first * 2 ** retries) * (0.5 + Math.random() / 2);
   return Math.max(backOffMs, (retryAfterSeconds ?? 0) * 1000);
 }
 
 /** @throws the reason of the signal when it aborts */
 export async function pause(ms: number, signal?: AbortSignal): Promise<void> {
-  await delay(ms, undefined, signal && { signal }).catch(() => {
-    throw signal?.reason;
+  signal?.throwIfAborted();
+  await new Promise<void>((resolve, reject) => {
+    const abort = (): void => {
+      clearTimeout(timer);
+      reject(signal?.reason as Error);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener('abort', abort);
+      resolve();
+    }, ms);
+    signal?.addEventListener('abort', abort, { once: true });
   });
 }
 

@@ -121,6 +121,8 @@ export interface ListOptions<T> {
   readonly maxPageBytes?: number;
   /** Returns the part of an object that is needed, so that the rest of 100,000 objects is not held. It must not throw. */
   readonly read: (object: KubeObject) => T;
+  /** Ends a list at the first object of which it is true. */
+  readonly until?: (value: T) => boolean;
 }
 
 /** Lists a collection page by page, completely or not at all: half a list would revoke the other half. */
@@ -158,6 +160,7 @@ export class ObjectLister<T> {
         const key = objectKeyOf(object.namespace, object.name);
         const [known, value] = [before.get(key), this.options.read(object)];
         objects.set(key, known !== undefined && isDeepStrictEqual(known, value) ? known : value);
+        if (this.options.until?.(value) === true) return { objects, version: page.version };
       }
       next = page.next;
       if (next === undefined) {

@@ -23,6 +23,8 @@ export class OlaresReleaseProbe {
   private hasAnswer: boolean;
   private running: Promise<void> | undefined;
   private readonly stopping = new AbortController();
+  /** One of Olares' own says enough. */
+  private readonly roles: ObjectLister<boolean>;
   private settleFirst: () => void = () => undefined;
   /** Resolves with the first answer, or with the first failure if that comes first. */
   readonly firstOutcome = new Promise<void>((resolve) => (this.settleFirst = resolve));
@@ -32,6 +34,8 @@ export class OlaresReleaseProbe {
     private readonly deps: Pick<InformerDeps, 'api' | 'time' | 'log'>,
     private readonly onChange: () => void,
   ) {
+    const listed = { path: CLUSTER_ROLES, read: isOfOlares, until: (isTheirs: boolean) => isTheirs };
+    this.roles = new ObjectLister(listed, deps.api);
     this.found = setting === 'auto' ? 'unknown' : setting;
     this.hasAnswer = setting !== 'auto';
     if (this.hasAnswer) this.settleFirst();
@@ -68,8 +72,7 @@ export class OlaresReleaseProbe {
   /** Returns how long to wait before the next time. */
   private async ask(signal: AbortSignal): Promise<number> {
     try {
-      const roles = new ObjectLister({ path: CLUSTER_ROLES, read: isOfOlares }, this.deps.api);
-      const { objects } = await roles.list(new Map(), signal);
+      const { objects } = await this.roles.list(new Map(), signal);
       this.settle([...objects.values()].includes(true) ? 'since-1.12.1' : 'up-to-1.12.0');
       return AGAIN_MS;
     } catch (error: unknown) {

@@ -165,10 +165,14 @@ async function readState(path: string): Promise<StateContent | undefined> {
 }
 
 function isDone(value: unknown): value is StateContent['done'] {
-  const isObject = typeof value === 'object' && value !== null;
   return (
-    isObject && Object.values(value).every((results) => Object.values(fieldsOf(results)).every(isResult))
+    isRecord(value) &&
+    Object.values(value).every((one) => isRecord(one) && Object.values(one).every(isResult))
   );
+}
+
+function isRecord(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function isResult(value: unknown): value is EnvironmentResult {

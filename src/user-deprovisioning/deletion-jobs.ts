@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { SecretNotFound, StoreUnavailable } from '../errors/store-errors';
-import { fieldsOf } from '../json/json';
+import { fieldsOf, jsonIn } from '../json/json';
 import type { LogEvent } from '../logging/log';
 import { UNATTENDED } from '../secrets/call-context';
 import type { SecretScope } from '../secrets/secret';
@@ -167,7 +167,7 @@ function encodeJob({ id, ...fields }: DeletionJob): StoredDeletionJob {
 
 /** Returns undefined where the record is not a job. */
 function parseJob({ id, text }: StoredDeletionJob): DeletionJob | undefined {
-  const { user, requestedAtMs, confirmedAtMs, doneAtMs, userBackAtMs, found } = fieldsOf(parsed(text));
+  const { user, requestedAtMs, confirmedAtMs, doneAtMs, userBackAtMs, found } = fieldsOf(jsonIn(text));
   if (typeof user !== 'string' || typeof requestedAtMs !== 'number') return undefined;
   return {
     id,
@@ -178,14 +178,6 @@ function parseJob({ id, text }: StoredDeletionJob): DeletionJob | undefined {
     ...(typeof userBackAtMs === 'number' && { userBackAtMs }),
     ...(Array.isArray(found) && found.every((one) => typeof one === 'string') && { found }),
   };
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    return undefined;
-  }
 }
 
 /**

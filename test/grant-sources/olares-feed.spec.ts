@@ -347,6 +347,15 @@ describe('what Olares itself writes', () => {
       expect(source.status()).toMatchObject({ ready: true, olares: 'since-1.12.1', installedApps: 0 });
     });
 
+    it('is known by the first page that has one', async () => {
+      server.of('clusterroles').put(OLARES_ROLE);
+      for (let i = 0; i < 1_001; i += 1)
+        server.of('clusterroles').put({ metadata: { name: `z${String(i).padStart(4, '0')}` } });
+      await open(auto);
+      expect(source.status()).toMatchObject({ olares: 'since-1.12.1' });
+      expect(server.requests.filter(({ path }) => path.endsWith('/clusterroles'))).toHaveLength(1);
+    });
+
     it('is not told by the roles that this service makes itself', async () => {
       const { metadata } = OLARES_ROLE;
       const labels = { 'app.kubernetes.io/managed-by': 'olares-secret-provider' };

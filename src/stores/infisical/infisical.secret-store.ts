@@ -30,7 +30,6 @@ import {
   bytesOfRow,
   encodeValue,
   readableSecret,
-  type SecretRow,
   readableSecrets,
 } from './secret-codec';
 import type { SecretWriter } from './secret-writer';
