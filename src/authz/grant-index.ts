@@ -1,6 +1,12 @@
 import { isDeepStrictEqual } from 'node:util';
-import { type GrantStatements, type InstalledApp, unitedGrants } from './grant';
-import { type Claim, type SharedWorkspace, WorkspaceHolders } from './workspace-holders';
+import {
+  type GrantStatements,
+  type InstalledApp,
+  unitedGrants,
+  type Claim,
+  type SharedWorkspace,
+  WorkspaceHolders,
+} from './grant';
 
 /** A problem that an operator should fix; it may name files and apps, never a key or a secret. */
 export interface GrantProblem {

@@ -1,8 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { GrantsUnavailable } from '../errors/request-errors';
-import type { InstalledApp } from './grant';
+import type { InstalledApp, SharedWorkspace } from './grant';
 import { type AppListener, type GrantIndex, type GrantProblem, nameOf } from './grant-index';
-import type { SharedWorkspace } from './workspace-holders';
 
 export interface GrantSourceStatus {
   /** True after the first complete load, and while that is recent enough; no decision is made otherwise. */

@@ -9,10 +9,10 @@ import {
   PROVIDER,
   SECRET_OPERATIONS,
   type SecretOperation,
+  workspacesOf,
 } from './grant';
 import type { GrantSource } from './grant-source';
 import type { StaticGrants } from './static-grants';
-import { workspacesOf } from './workspace-holders';
 
 const checked: unique symbol = Symbol('checked');
 

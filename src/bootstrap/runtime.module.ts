@@ -6,7 +6,7 @@ import {
   type OnApplicationShutdown,
   type Type,
 } from '@nestjs/common';
-import { keyFrom, readFile } from '../config/secret-source';
+import { keyFrom, readFile } from '../config/environment-reader';
 import type { SecretSettingName } from '../config/setting-definitions';
 import type { Settings } from '../config/settings';
 import {

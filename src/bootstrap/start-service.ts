@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { NestFactory } from '@nestjs/core/nest-factory';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import type { DestinationStream } from 'pino';
-import { AppModule } from '../app.module';
+import { AppModule, applicationOptions, listenForMetrics, shutDown } from '../app.module';
 import { errorCodeOf } from '../errors/domain-error';
 import { InvalidSettings, type Settings } from '../config/settings';
 import { StrictExpressAdapter } from '../http/server/strict-express.adapter';
@@ -13,7 +13,6 @@ import { Registration } from '../registration/registered-objects';
 import { SecretStore } from '../secrets/secret-store';
 import { EmbeddedStoreUnusable } from '../stores/embedded/embedded-store-unusable';
 import { AddressUnusable } from '../telemetry/metrics-server';
-import { applicationOptions, listenForMetrics, shutDown } from './application';
 import { logInspectorSignal } from './hardened-process';
 
 /** How long the end of the process waits for a reader of the log that is behind. */

@@ -5,7 +5,7 @@ import { text } from 'node:stream/consumers';
 import { parseArgs } from 'node:util';
 import { AuditChain } from '../audit/audit-chain';
 import { type AuditFault, linesOf, verifyAuditFiles } from '../audit/audit-files';
-import { MIN_KEY_BYTES, readKeyFile } from '../config/secret-source';
+import { MIN_KEY_BYTES, readKeyFile } from '../config/environment-reader';
 import {
   FollowedFile,
   matchIn,
@@ -17,7 +17,7 @@ import {
   textOf,
 } from './audit-records';
 import { AuditReport, reportLines } from './audit-report';
-import { WrongUse } from './command-errors';
+import { WrongUse } from './console';
 
 const USAGE = `The command is one of
   verify FILE…                  checks the chain over the files, the oldest first

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { type Command, Option } from 'commander';
 // Only types: the client is loaded when it is used.
 import type { CallOptions, Environment, SecretVault } from '../client/index.js';
-import { CommandFailure, WrongUse } from './command-errors';
+import { CommandFailure, WrongUse } from './console';
 
 const ENVIRONMENTS: readonly Environment[] = ['test', 'dev', 'staging', 'prod'];
 

@@ -1,8 +1,7 @@
 import '../bootstrap/hardened-process';
 import { SystemClock } from '../time/clock';
 import { connectionSettings } from '../config/store-settings';
-import { EnvironmentReader, type EnvironmentVariables } from '../config/environment-reader';
-import { readTextFile } from '../config/secret-source';
+import { EnvironmentReader, type EnvironmentVariables, readTextFile } from '../config/environment-reader';
 import { infisicalConnection } from '../stores/infisical/infisical.module';
 import type { LoginCredentials } from '../stores/infisical/auth/login-method';
 import { runSetup } from '../stores/infisical/setup/run-setup';

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import '../bootstrap/hardened-process';
 import { CommanderError } from 'commander';
-import { endWithReader, type FailureCode, failureOf, WrongUse } from './command-errors';
+import { endWithReader, type FailureCode, failureOf, WrongUse } from './console';
 import { olaresSecretsProgram } from './program';
 
 /** The command `olares-secrets`: one place says how a failure ends, with a sentence and no stack. */

@@ -1,5 +1,5 @@
 import '../bootstrap/hardened-process';
-import { readKeyFile } from '../config/secret-source';
+import { readKeyFile } from '../config/environment-reader';
 import { EmbeddedStoreUnusable, type UnusableReason } from '../stores/embedded/embedded-store-unusable';
 import { rotateMasterKey, type RotationResult } from '../stores/embedded/vault/vault';
 

@@ -1,4 +1,4 @@
-import { CommandFailure, WrongUse } from './command-errors';
+import { CommandFailure, WrongUse } from './console';
 
 /** How the names of secrets become the names of environment variables. */
 export interface Naming {

@@ -19,7 +19,7 @@ import type {
   SecretVaultOptions,
   WatchOptions,
 } from './options.js';
-import { ReadCache } from './read-cache.js';
+import { ReadCache, watchValue } from './repeated-reads.js';
 import {
   type Answer,
   field,
@@ -31,7 +31,6 @@ import {
   type TransportOptions,
   untilAborted,
 } from './transport.js';
-import { watchValue } from './watch.js';
 
 /** How often `update(name, change)` and `put` begin anew while others write the same secret. */
 const MAX_ATTEMPTS = 1_000;

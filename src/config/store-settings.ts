@@ -1,6 +1,5 @@
 import { BlockList, isIP } from 'node:net';
-import type { EnvironmentVariables, EnvironmentReader } from './environment-reader';
-import { readTextFile } from './secret-source';
+import { type EnvironmentVariables, type EnvironmentReader, readTextFile } from './environment-reader';
 import { type AuthorityFiles, authorityFiles } from './tls-settings';
 
 type ProxySetting =

@@ -1,7 +1,6 @@
 import { X509Certificate, createPrivateKey, type KeyObject } from 'node:crypto';
 import { rootCertificates, createSecureContext } from 'node:tls';
-import type { EnvironmentReader } from './environment-reader';
-import { readFile, textFrom } from './secret-source';
+import { type EnvironmentReader, readFile, textFrom } from './environment-reader';
 import type { SettingName } from './setting-definitions';
 
 export interface AuthorityFiles {

@@ -1,8 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import type { EnvironmentVariables } from '../config/environment-reader';
-import { fileErrorCode } from '../config/secret-source';
+import { type EnvironmentVariables, fileErrorCode } from '../config/environment-reader';
 import { SETTING_DEFINITIONS } from '../config/setting-definitions';
 import { InvalidSettings } from '../config/settings';
 

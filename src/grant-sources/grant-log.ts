@@ -1,7 +1,7 @@
 import type { GrantSourceStatus } from '../authz/grant-source';
 import type { ManifestWarning } from '../authz/manifest';
 import type { SysDataWarning } from '../authz/sys-data';
-import type { SharedWorkspace } from '../authz/workspace-holders';
+import type { SharedWorkspace } from '../authz/grant';
 import type { LogEvent } from '../logging/log';
 import type { AppFolder } from './directory/app-folder';
 

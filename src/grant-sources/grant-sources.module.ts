@@ -8,7 +8,7 @@ import { factory, Runtime } from '../bootstrap/runtime.module';
 import type { Settings } from '../config/settings';
 import { ServiceProblems } from '../http/controllers/health.controller';
 import type { InformerDeps } from '../kubernetes/informer';
-import type { WatchedNamespaceOwners } from '../kubernetes/watched-namespace-owners';
+import type { WatchedNamespaceOwners } from '../kubernetes/watched-objects';
 import { Telemetry } from '../telemetry/telemetry';
 import { Clock, MonotonicTime } from '../time/clock';
 import type { WatchedGrantApprovals } from './kubernetes/watched-grant-approvals';

@@ -10,7 +10,7 @@ import type { ServiceAccountReviewer } from '../authn/caller';
 import { fieldsOf, itemsOf, ownField } from '../json/json';
 import { type KubeObject, namespaceInKey } from './kube-object';
 import { Informer, type InformerDeps } from './informer';
-import { canonicalAddresses, USER, WatchedPods } from './watched-pods';
+import { canonicalAddresses, USER, WatchedPods } from './watched-objects';
 
 export interface ClusterPeerOptions {
   /** ServiceAccounts that may speak for users, e.g. of a proxy. */

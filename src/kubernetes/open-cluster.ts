@@ -8,7 +8,7 @@ import { kubeConfigConnection, type KubeEnvironment } from './kube-config';
 import { KubernetesApi } from './kubernetes-api';
 import { TokenReviewer } from './token-reviewer';
 import { SyncProblems, type WatchObserver } from './sync-errors';
-import { WatchedNamespaceOwners } from './watched-namespace-owners';
+import { WatchedNamespaceOwners } from './watched-objects';
 
 interface ClusterOptions {
   readonly environment: KubeEnvironment;

@@ -1,6 +1,5 @@
-import { BackOff } from '../concurrency/back-off';
+import { BackOff, type MonotonicTime } from '../time/clock';
 import type { LogEvent } from '../logging/log';
-import type { MonotonicTime } from '../time/clock';
 import type { KubernetesFailure } from './kubernetes-api';
 
 /** The state of one informer, as it is observed. */

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { Clock, MonotonicTime } from '../time/clock';
 import { FairQueue } from '../concurrency/fair-queue';
-import { SingleFlight } from '../concurrency/single-flight';
+import { SingleFlight } from '../concurrency/keyed-work';
 import { fieldsOf, itemsOf, ownField } from '../json/json';
 import { IdentityUnavailable, TooManyRequests } from '../errors/request-errors';
 import { canonicalAddress, type ServiceAccountName } from '../authn/peer-verifier';

@@ -4,7 +4,7 @@ import { errorCodeOf } from '../errors/domain-error';
 import type { IdentityDependency } from '../authn/identity-dependency';
 import { UserDirectory, type VerifiedToken } from '../authn/tokens';
 import { FairQueue } from '../concurrency/fair-queue';
-import { SingleFlight } from '../concurrency/single-flight';
+import { SingleFlight } from '../concurrency/keyed-work';
 import { TooManyRequests, IdentityUnavailable } from '../errors/request-errors';
 import type { Clock, MonotonicTime } from '../time/clock';
 import { fieldsOf, jsonIn } from '../json/json';

@@ -11,9 +11,8 @@ import type { RouteOptions } from '../stores/infisical/transport/transport-route
 import { UpstreamRateLimits } from '../stores/infisical/transport/upstream-rate-limits';
 import { InfisicalCallFailed } from '../stores/infisical/versions/infisical-call-failed';
 import { ApiVersionProbe } from '../stores/infisical/versions/version-probe';
-import type { Clock, MonotonicTime } from '../time/clock';
+import { type Clock, type MonotonicTime, deadlineIn, waitFor } from '../time/clock';
 import { type CallContext, UNATTENDED } from '../secrets/call-context';
-import { deadlineIn, waitFor } from '../time/deadline';
 import { type KnownProject, MigrationFailed } from './predecessor-inventory';
 import { MigrationInterrupted, type SourceSecret } from './secret-copier';
 

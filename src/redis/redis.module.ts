@@ -1,8 +1,8 @@
 import { Global, Module, type OnApplicationShutdown } from '@nestjs/common';
 import { factory, Runtime, ServiceCredentials, trustedAuthorities } from '../bootstrap/runtime.module';
-import { ScopeLock, NO_OTHER_REPLICA } from '../concurrency/keyed-mutex';
+import { ScopeLock, NO_OTHER_REPLICA } from '../concurrency/keyed-work';
 import { redisServerFrom } from '../config/redis-settings';
-import { textFrom } from '../config/secret-source';
+import { textFrom } from '../config/environment-reader';
 import { ServiceProblems } from '../http/controllers/health.controller';
 import { LocalRateLimits, RateLimits } from '../limits/rate-limits';
 import { WatchedFiles } from '../reloadable/reloadable';

@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
-import type { HeldScope, ScopeLock } from '../concurrency/keyed-mutex';
+import type { HeldScope, ScopeLock } from '../concurrency/keyed-work';
 import type { LockOutcome, RedisClient } from './redis-client';
 
 /** A replica that ended while it held a lock blocks the scope no longer than this. */

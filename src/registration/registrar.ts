@@ -5,7 +5,7 @@ import { type StaticGrant, StaticGrants } from '../authz/static-grants';
 import { fieldsOf } from '../json/json';
 import type { InformerDeps } from '../kubernetes/informer';
 import type { KubeObject } from '../kubernetes/kube-object';
-import type { WatchedNamespaceOwners } from '../kubernetes/watched-namespace-owners';
+import type { WatchedNamespaceOwners } from '../kubernetes/watched-objects';
 import { AccessRegistrar, type RoleGrants } from './access-registrar';
 import type { AccessRoleOptions } from './access-roles';
 import {

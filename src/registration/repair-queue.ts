@@ -1,4 +1,4 @@
-import { BackOff } from '../concurrency/back-off';
+import { BackOff } from '../time/clock';
 import type { InformerDeps } from '../kubernetes/informer';
 
 /** The writes of one object after which it was not synced. */

@@ -1,6 +1,5 @@
 import { setMaxListeners } from 'node:events';
-import type { MonotonicTime } from '../time/clock';
-import type { Deadline } from '../time/deadline';
+import type { MonotonicTime, Deadline } from '../time/clock';
 import type { SecretScope } from './secret';
 
 /** How long a call of the store may take, and whether anybody still waits for it. */

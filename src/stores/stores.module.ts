@@ -1,6 +1,6 @@
 import { Global, Module, type DynamicModule, type OnApplicationShutdown } from '@nestjs/common';
 import { Audit } from '../audit/audit.module';
-import { AuditedSecretStore } from '../audit/audited.secret-store';
+import { AuditedSecretStore } from '../audit/audit-trail';
 import { factory, Runtime } from '../bootstrap/runtime.module';
 import { ServiceProblems } from '../http/controllers/health.controller';
 import { type ScopeSource, SecretStore, UserWorkspaces, type StoreAdapter } from '../secrets/secret-store';

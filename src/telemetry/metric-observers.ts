@@ -9,15 +9,14 @@ import type { RedisObserver } from '../redis/redis-client';
 import type { SecretStore } from '../secrets/secret-store';
 import type { CacheObserver } from '../stores/cached/cache-entries';
 import type { DiskObserver } from '../stores/embedded/disk-space';
-import type { InfisicalObserver } from '../stores/infisical/infisical-observer';
+import type { InfisicalObserver } from '../stores/infisical/versions/calls';
 import type { QuotaObserver } from '../stores/quota/usage-counters';
 import {
   BREAKER_STATES,
   type QueueFigures,
   type StoreLoadObserver,
 } from '../stores/resilience/circuit-breaker.secret-store';
-import type { Clock } from '../time/clock';
-import { waitFor } from '../time/deadline';
+import { type Clock, waitFor } from '../time/clock';
 import type { Metrics } from './metrics';
 
 // Each function makes the metrics of one feature, and the observer that sets them. Counters of few known labels are exposed from the

@@ -7,7 +7,7 @@ import type { LimitsObserver } from '../limits/rate-limits';
 import type { RedisObserver } from '../redis/redis-client';
 import type { CacheObserver } from '../stores/cached/cache-entries';
 import type { DiskObserver } from '../stores/embedded/disk-space';
-import type { InfisicalObserver } from '../stores/infisical/infisical-observer';
+import type { InfisicalObserver } from '../stores/infisical/versions/calls';
 import type { QuotaObserver } from '../stores/quota/usage-counters';
 import type { StoreLoadObserver } from '../stores/resilience/circuit-breaker.secret-store';
 import type { ObservedService } from './metric-observers';

@@ -1,4 +1,4 @@
-import { waitFor } from '../time/deadline';
+import { waitFor } from '../time/clock';
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { IncomingHttpHeaders } from 'node:http';
 import { ExportResultCode, type ExportResult, W3CTraceContextPropagator } from '@opentelemetry/core';
@@ -32,7 +32,7 @@ import type {
   InfisicalFigures,
   InfisicalObserver,
   ObservedCall,
-} from '../stores/infisical/infisical-observer';
+} from '../stores/infisical/versions/calls';
 import type { Spans } from './telemetry';
 
 /** For the spans that are left in the queue. */

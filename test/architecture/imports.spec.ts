@@ -251,7 +251,7 @@ describe('the architecture', () => {
         to === 'src/secrets/secret-store.ts' && !COMPOSITION.test(file) && !/^src\/stores\//.test(file),
     );
     expect(users.map(({ file }) => file).sort()).toEqual([
-      'src/audit/audited.secret-store.ts',
+      'src/audit/audit-trail.ts',
       'src/http/controllers/health.controller.ts',
       'src/secrets/secrets.service.ts',
       'src/telemetry/metric-observers.ts',

@@ -1,4 +1,4 @@
-import { type Claim, WorkspaceHolders } from '../../src/authz/workspace-holders';
+import { type Claim, WorkspaceHolders } from '../../src/authz/grant';
 
 const holder = (app: string, installedAtMs: number, source = `of-${app}`): Claim => ({
   source,

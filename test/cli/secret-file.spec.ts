@@ -1,5 +1,5 @@
 import type { Secret } from '../../src/client/index';
-import { CommandFailure } from '../../src/cli/command-errors';
+import { CommandFailure } from '../../src/cli/console';
 import { formatSecrets, parseSecrets, type TextFormat } from '../../src/cli/files/secret-file';
 import { isSecretName, isSecretValue, MAX_VALUE_BYTES } from '../../src/secrets/secret';
 import fc from '../support/fast-check';

@@ -1,4 +1,4 @@
-import { CommandFailure, WrongUse } from '../../src/cli/command-errors';
+import { CommandFailure, WrongUse } from '../../src/cli/console';
 import { secretVariables } from '../../src/cli/secret-variables';
 
 const NO_VARIABLES = {};

@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { inspect } from 'node:util';
 import { errorOf } from '../../src/client/errors';
 import { SecretVault, SecretVaultError, UnavailableError } from '../../src/client/index';
-import { watchValue } from '../../src/client/watch';
+import { watchValue } from '../../src/client/repeated-reads';
 import { AlicesSystemServer } from '../support/alices-system-server';
 import { exampleApps, OTMOICLP, READER } from '../support/example-apps';
 import { httpCall } from '../support/http-call';

@@ -1,5 +1,5 @@
 import { UNATTENDED } from '../../src/secrets/call-context';
-import type { ScopeLock } from '../../src/concurrency/keyed-mutex';
+import type { ScopeLock } from '../../src/concurrency/keyed-work';
 
 /** The locks of some replicas; one where there can be no other. */
 export interface ScopeLockUnderTest {

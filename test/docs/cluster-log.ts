@@ -1,4 +1,4 @@
-import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-namespace-owners';
+import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-objects';
 import { Writable } from 'node:stream';
 import { createLog, logEvent } from '../../src/logging/log';
 import { Registrar } from '../../src/registration/registrar';

@@ -1,5 +1,5 @@
 import { SyncProblems } from '../../src/kubernetes/sync-errors';
-import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-namespace-owners';
+import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-objects';
 import { type Logged, informerDepsOf } from '../kubernetes/informer-deps';
 import { permissionOf } from '../support/application-permission';
 import { openPermissions } from '../support/permission-feed';

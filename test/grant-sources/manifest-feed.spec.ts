@@ -3,7 +3,7 @@ import { GrantsService } from '../../src/authz/grants.service';
 import { KubernetesGrantSource } from '../../src/grant-sources/kubernetes/kubernetes.grant-source';
 import { manifestFeed } from '../../src/grant-sources/kubernetes/manifest-feed';
 import { WatchedGrantApprovals } from '../../src/grant-sources/kubernetes/watched-grant-approvals';
-import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-namespace-owners';
+import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-objects';
 import { describeGrantSource } from '../conformance/grant-source.conformance';
 import { type Logged, informerDepsOf } from '../kubernetes/informer-deps';
 import { eventually } from '../support/eventually';

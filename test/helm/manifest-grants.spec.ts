@@ -4,7 +4,7 @@ import { parseAllDocuments } from 'yaml';
 import { KubernetesGrantSource } from '../../src/grant-sources/kubernetes/kubernetes.grant-source';
 import { manifestFeed } from '../../src/grant-sources/kubernetes/manifest-feed';
 import { WatchedGrantApprovals } from '../../src/grant-sources/kubernetes/watched-grant-approvals';
-import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-namespace-owners';
+import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-objects';
 import { SystemMonotonicTime } from '../../src/time/clock';
 import { informerDepsOf } from '../kubernetes/informer-deps';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';

@@ -1,4 +1,4 @@
-import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-namespace-owners';
+import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-objects';
 import { Registrar } from '../../src/registration/registrar';
 import { permissionOf } from '../support/application-permission';
 import { openPermissions } from '../support/permission-feed';

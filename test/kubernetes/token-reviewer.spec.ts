@@ -1,7 +1,7 @@
 import { TooManyRequests, IdentityUnavailable, Unauthenticated } from '../../src/errors/request-errors';
 import { ServiceAccountAuthenticator } from '../../src/authn/caller';
 import { TokenReviewer } from '../../src/kubernetes/token-reviewer';
-import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-namespace-owners';
+import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-objects';
 import { eventually } from '../support/eventually';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
 import { FixedClock } from '../support/fixed-clock';

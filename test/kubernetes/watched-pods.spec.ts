@@ -1,7 +1,7 @@
 import type { ServiceAccountName } from '../../src/authn/peer-verifier';
 import { ClusterPeerVerifier } from '../../src/kubernetes/cluster.peer-verifier';
 import { TokenReviewer } from '../../src/kubernetes/token-reviewer';
-import { WatchedPods } from '../../src/kubernetes/watched-pods';
+import { WatchedPods } from '../../src/kubernetes/watched-objects';
 import { eventually } from '../support/eventually';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
 import { FixedClock } from '../support/fixed-clock';

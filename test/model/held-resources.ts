@@ -1,5 +1,5 @@
 import type { LimitsObserver } from '../../src/limits/rate-limits';
-import type { InfisicalObserver } from '../../src/stores/infisical/infisical-observer';
+import type { InfisicalObserver } from '../../src/stores/infisical/versions/calls';
 import type { StoreLoadObserver } from '../../src/stores/resilience/circuit-breaker.secret-store';
 import { type Spans, Telemetry } from '../../src/telemetry/telemetry';
 import { eventually } from '../support/eventually';

@@ -5,7 +5,7 @@ import type { Settings } from '../../src/config/settings';
 import type { ScopeSource, StoreAdapter } from '../../src/secrets/secret-store';
 import { EmbeddedSecretStore } from '../../src/stores/embedded/embedded.secret-store';
 import { createInfisicalSecretStore } from '../../src/stores/infisical/create-infisical-secret-store';
-import type { InfisicalObserver } from '../../src/stores/infisical/infisical-observer';
+import type { InfisicalObserver } from '../../src/stores/infisical/versions/calls';
 import type { Clock, MonotonicTime } from '../../src/time/clock';
 import type { Fault } from '../support/fake-infisical/fake-faults';
 import { FakeInfisical } from '../support/fake-infisical/fake-infisical';

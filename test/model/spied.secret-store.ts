@@ -1,5 +1,5 @@
 import type { AuditRecord } from '../../src/audit/audit-sink';
-import { KeyedMutex } from '../../src/concurrency/keyed-mutex';
+import { KeyedMutex } from '../../src/concurrency/keyed-work';
 import { TooManyRequests } from '../../src/errors/request-errors';
 import { StoreOutcomeUnknown, StoreUnavailable, StoreUnreachable } from '../../src/errors/store-errors';
 import type { CallContext } from '../../src/secrets/call-context';

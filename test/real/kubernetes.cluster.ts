@@ -2,7 +2,7 @@ import { parseOp } from '../../src/authz/sys-data';
 import { KubernetesGrantSource } from '../../src/grant-sources/kubernetes/kubernetes.grant-source';
 import { manifestFeed } from '../../src/grant-sources/kubernetes/manifest-feed';
 import { WatchedGrantApprovals } from '../../src/grant-sources/kubernetes/watched-grant-approvals';
-import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-namespace-owners';
+import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-objects';
 import { type AppToInstall, describeGrantSource } from '../conformance/grant-source.conformance';
 import { approvalMap, manifestMap, manifestText } from '../support/manifest-config-map';
 import { permissionOf } from '../support/application-permission';

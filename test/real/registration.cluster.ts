@@ -1,4 +1,4 @@
-import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-namespace-owners';
+import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-objects';
 import { Registrar } from '../../src/registration/registrar';
 import { unregister } from '../../src/registration/unregister';
 import { api, insist, makeNamespace, send, time } from './scratch-cluster';

@@ -1,6 +1,6 @@
 import { UNATTENDED } from '../../src/secrets/call-context';
 import { StoreClient } from '../support/store-client';
-import { NO_OTHER_REPLICA } from '../../src/concurrency/keyed-mutex';
+import { NO_OTHER_REPLICA } from '../../src/concurrency/keyed-work';
 import { RedisScopeLock } from '../../src/redis/redis.scope-lock';
 import { SystemClock } from '../../src/time/clock';
 import { createInfisicalSecretStore } from '../../src/stores/infisical/create-infisical-secret-store';

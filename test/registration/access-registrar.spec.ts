@@ -2,7 +2,7 @@ import { SystemMonotonicTime, type MonotonicTime } from '../../src/time/clock';
 import type { StaticGrant } from '../../src/authz/static-grants';
 import { AccessRegistrar } from '../../src/registration/access-registrar';
 import { StaticRoleGrants } from '../../src/registration/registrar';
-import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-namespace-owners';
+import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-objects';
 import { type Logged, informerDepsOf } from '../kubernetes/informer-deps';
 import { eventually } from '../support/eventually';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';

@@ -1,5 +1,5 @@
 import { type MonotonicTime, SystemMonotonicTime } from '../../src/time/clock';
-import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-namespace-owners';
+import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-objects';
 import { Registrar } from '../../src/registration/registrar';
 import { type Logged, informerDepsOf } from '../kubernetes/informer-deps';
 import { eventually } from '../support/eventually';

@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { keyFrom } from '../../src/config/secret-source';
+import { keyFrom } from '../../src/config/environment-reader';
 import { type Reloadable, WatchedFiles } from '../../src/reloadable/reloadable';
 import { FixedClock } from '../support/fixed-clock';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';

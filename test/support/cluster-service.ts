@@ -3,7 +3,7 @@ import type { Settings } from '../../src/config/settings';
 import type { ServiceAccountName } from '../../src/authn/peer-verifier';
 import { ClusterPeerVerifier } from '../../src/kubernetes/cluster.peer-verifier';
 import { TokenReviewer } from '../../src/kubernetes/token-reviewer';
-import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-namespace-owners';
+import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-objects';
 import { informerDepsOf } from '../kubernetes/informer-deps';
 import { permissionOf } from './application-permission';
 import { openPermissions } from './permission-feed';

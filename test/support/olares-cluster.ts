@@ -4,7 +4,7 @@ import { manifestFeed } from '../../src/grant-sources/kubernetes/manifest-feed';
 import { WatchedGrantApprovals } from '../../src/grant-sources/kubernetes/watched-grant-approvals';
 import { ClusterPeerVerifier } from '../../src/kubernetes/cluster.peer-verifier';
 import { TokenReviewer } from '../../src/kubernetes/token-reviewer';
-import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-namespace-owners';
+import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-objects';
 import { AccessRegistrar } from '../../src/registration/access-registrar';
 import { informerDepsOf, type Logged } from '../kubernetes/informer-deps';
 import { eventually } from './eventually';

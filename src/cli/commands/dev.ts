@@ -5,7 +5,7 @@ import { errorCodeOf } from '../../errors/domain-error';
 import type { EnvironmentVariables } from '../../config/environment-reader';
 import { LIMIT_DEFINITIONS, QUOTA_DEFINITIONS } from '../../config/setting-definition';
 import type { Settings } from '../../config/settings';
-import { CommandFailure, printable, WrongUse } from '../command-errors';
+import { CommandFailure, printable, WrongUse } from '../console';
 
 interface DevArguments {
   readonly manifest: string;

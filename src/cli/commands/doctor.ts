@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { CheckResult } from '../doctor/checks';
-import { printableJson, printableLine, WrongUse } from '../command-errors';
+import { printableJson, printableLine, WrongUse } from '../console';
 
 interface DoctorArguments {
   readonly json?: boolean;

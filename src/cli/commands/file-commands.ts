@@ -3,7 +3,7 @@ import { link, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { errorCodeOf } from '../../errors/domain-error';
-import { CommandFailure, printable, printableJson, WrongUse } from '../command-errors';
+import { CommandFailure, printable, printableJson, WrongUse } from '../console';
 import { type VaultConnection, openVault, withConnection } from '../connection';
 import type { ArchiveOptions } from '../files/age-archive';
 import { shown } from './read-commands';
@@ -53,7 +53,7 @@ export function addImportCommand(program: Command): void {
 
 async function importFile(path: string, options: ImportOptions): Promise<void> {
   const format = formatOf(path, options.format);
-  const { inputName, readInput, readText } = await import('../read-input.js');
+  const { inputName, readInput, readText } = await import('../console.js');
   const { parseSecrets } = await import('../files/secret-file.js');
   const text =
     format === 'age'

@@ -4,8 +4,15 @@ import { type Command, Option } from 'commander';
 import { SECRET_OPERATIONS, WORKSPACE_NAME, WORKSPACE_RULE } from '../../authz/grant';
 import type { CheckedManifest, ManifestFinding } from '../../authz/manifest-check';
 import type { ManifestExplanation } from '../../authz/manifest-explanation';
-import { CommandFailure, printable, printableJson, printableLine, WrongUse } from '../command-errors';
-import { readInput, utf8Text } from '../read-input';
+import {
+  CommandFailure,
+  printable,
+  printableJson,
+  printableLine,
+  WrongUse,
+  readInput,
+  utf8Text,
+} from '../console';
 
 const CONFIG_MAP_OPTION = [
   '--config-map',

@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import type { Environment } from '../../client/index.js';
-import { printable, printableJson, printableLine, WrongUse } from '../command-errors';
+import { printable, printableJson, printableLine, WrongUse, inputName, readText } from '../console';
 import {
   allSecrets,
   environmentOption,
@@ -9,7 +9,6 @@ import {
   withConnection,
 } from '../connection';
 import type { TextFormat } from '../files/secret-file';
-import { inputName, readText } from '../read-input';
 
 interface ReadCommandOptions extends VaultConnection {
   readonly reveal?: true;

@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import type { Command } from 'commander';
-import { watchValue } from '../../client/watch.js';
-import { CommandFailure, failureOf, WrongUse } from '../command-errors';
+import { watchValue } from '../../client/repeated-reads.js';
+import { CommandFailure, failureOf, WrongUse } from '../console';
 import {
   allSecrets,
   environmentWithoutOurs,

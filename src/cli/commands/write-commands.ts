@@ -19,9 +19,8 @@ import { createInterface } from 'node:readline/promises';
 import type { Command } from 'commander';
 import { SecretVaultError } from '../../client/errors.js';
 import type { SecretVault } from '../../client/index.js';
-import { CommandFailure, WrongUse } from '../command-errors';
+import { CommandFailure, WrongUse, askHidden, readText, untilEnded, utf8Text } from '../console';
 import { environmentWithoutOurs, openVault, type VaultConnection, withConnection } from '../connection';
-import { askHidden, readText, untilEnded, utf8Text } from '../read-input';
 
 /** More than the service takes, so that it is the one that says how much that is. */
 const MAX_VALUE_BYTES = 1024 * 1024;

@@ -1,4 +1,4 @@
-import { waitFor } from '../../time/deadline';
+import { waitFor } from '../../time/clock';
 
 type CheckState = 'ok' | 'warn' | 'fail' | 'skip';
 

@@ -1,7 +1,14 @@
 import { once } from 'node:events';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
-import { CommandFailure, type FailureCode, failureOf, WrongUse } from '../command-errors';
-import { askHidden, readInput, utf8Text } from '../read-input';
+import {
+  CommandFailure,
+  type FailureCode,
+  failureOf,
+  WrongUse,
+  askHidden,
+  readInput,
+  utf8Text,
+} from '../console';
 
 /** For whom an archive is encrypted: whoever knows the passphrase, or the holders of the identities of these recipients. */
 export type ArchiveReaders = { readonly passphrase: string } | { readonly recipients: readonly string[] };

@@ -3,7 +3,7 @@ import { isMap, isScalar, LineCounter, parseDocument, stringify } from 'yaml';
 import type { Secret } from '../../client/index.js';
 import { CLOSE_LIST, CLOSE_OBJECT, COMMA, endOfString, OPEN_LIST, OPEN_OBJECT, QUOTE } from '../../json/json';
 import { isSecretName, isSecretValue, NAME_RULE, VALUE_RULE } from '../../secrets/secret';
-import { CommandFailure } from '../command-errors';
+import { CommandFailure } from '../console';
 
 /** The texts in which secrets are kept in a file. An archive is an encrypted `json`. */
 export type TextFormat = 'dotenv' | 'json' | 'yaml';

@@ -7,7 +7,7 @@ import {
   UnauthenticatedError,
 } from '../../client/errors.js';
 import type { Secret, SecretVault } from '../../client/index.js';
-import { printableLine } from '../command-errors';
+import { printableLine } from '../console';
 
 /** `same`: it has this value already; `left`: it exists and keeps its value; `not-tried`: the service was gone by then. */
 const IMPORT_OUTCOMES = ['created', 'changed', 'same', 'left', 'failed', 'not-tried'] as const;

@@ -1,8 +1,7 @@
-import type { GrantStatements, InstalledApp } from '../../authz/grant';
+import type { GrantStatements, InstalledApp, Claim, SharedWorkspace } from '../../authz/grant';
 import { GrantIndex, type GrantProblem, nameOf } from '../../authz/grant-index';
 import { GrantSource, type GrantSourceStatus } from '../../authz/grant-source';
 import type { SysDataWarning } from '../../authz/sys-data';
-import type { Claim, SharedWorkspace } from '../../authz/workspace-holders';
 import type { InformerDeps } from '../../kubernetes/informer';
 import type { OlaresRelease } from '../../kubernetes/olares-release';
 import { GrantLog } from '../grant-log';

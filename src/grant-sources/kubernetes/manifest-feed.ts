@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { dividedGrants } from '../../authz/grant-approvals';
 import { Informer, type InformerDeps } from '../../kubernetes/informer';
 import { type KubeObject, namespaceInKey } from '../../kubernetes/kube-object';
-import type { WatchedNamespaceOwners } from '../../kubernetes/watched-namespace-owners';
+import type { WatchedNamespaceOwners } from '../../kubernetes/watched-objects';
 import type {
   GrantFeed,
   GrantFeedObserver,

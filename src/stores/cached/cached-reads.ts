@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import { SingleFlight } from '../../concurrency/single-flight';
+import { SingleFlight } from '../../concurrency/keyed-work';
 import {
   isOwnToTheCall,
   isRefusedRead,

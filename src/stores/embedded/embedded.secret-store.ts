@@ -1,4 +1,4 @@
-import { KeyedMutex } from '../../concurrency/keyed-mutex';
+import { KeyedMutex } from '../../concurrency/keyed-work';
 import { DomainError } from '../../errors/domain-error';
 import { StoreUnavailable } from '../../errors/store-errors';
 import type { Precondition, Secret, SecretScope, ScopeUsage, Usage } from '../../secrets/secret';

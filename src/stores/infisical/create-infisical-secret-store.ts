@@ -7,10 +7,9 @@ import { InfisicalSecretStore, type InfisicalStoreDeps } from './infisical.secre
 import { ListedLocations } from './listed-locations';
 import { loginMethod, type LoginCredentials } from './auth/login-method';
 import { MachineSession } from './auth/machine-session';
-import { Operations } from './operations';
+import { Operations, PingProbe } from './operations';
 import { ProjectDirectory } from './projects/project-directory';
 import { OrganizationCheck } from './projects/organization-check';
-import { PingProbe } from './ping-probe';
 import { DELETION_JOBS_PROJECT, type ProjectNaming, WORKSPACE_PROJECTS } from './projects/project-slug';
 import { UpstreamRateLimits } from './transport/upstream-rate-limits';
 import { ScopeReader } from './scope-reader';
@@ -21,9 +20,8 @@ import { SecretAlreadyExists, SecretNotFound, StoreUnavailable } from '../../err
 import { UNATTENDED } from '../../secrets/call-context';
 import type { SecretScope } from '../../secrets/secret';
 import type { SecretStore } from '../../secrets/secret-store';
-import type { InfisicalObserver } from './infisical-observer';
-import type { ApiVersionName } from './versions/calls';
-import { NO_OTHER_REPLICA, type ScopeLock } from '../../concurrency/keyed-mutex';
+import type { InfisicalObserver, ApiVersionName } from './versions/calls';
+import { NO_OTHER_REPLICA, type ScopeLock } from '../../concurrency/keyed-work';
 import type { RouteOptions } from './transport/transport-route';
 
 export type InfisicalOptions = LoginCredentials & ConnectionOptions;

@@ -1,7 +1,7 @@
 import { Module, type DynamicModule } from '@nestjs/common';
 import { factory, Runtime, trustedAuthorities } from '../../bootstrap/runtime.module';
-import { ScopeLock } from '../../concurrency/keyed-mutex';
-import { textFrom } from '../../config/secret-source';
+import { ScopeLock } from '../../concurrency/keyed-work';
+import { textFrom } from '../../config/environment-reader';
 import type { Settings } from '../../config/settings';
 import type { ConnectionSettings, InfisicalStoreSettings } from '../../config/store-settings';
 import { ServiceProblems } from '../../http/controllers/health.controller';

@@ -20,8 +20,7 @@ import {
 } from '../../secrets/secret-store';
 import type { CallContext } from '../../secrets/call-context';
 import { distinctRows, preferredRow, type ProjectEnvironment } from './api/secret-calls';
-import type { Operations } from './operations';
-import type { PingProbe } from './ping-probe';
+import type { Operations, PingProbe } from './operations';
 import type { ProjectDirectory } from './projects/project-directory';
 import type { UserProjects } from './projects/user-projects';
 import { rowsIn, type ScopeReader } from './scope-reader';

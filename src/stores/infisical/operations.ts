@@ -8,15 +8,17 @@ import {
   StoreUnreachable,
 } from '../../errors/store-errors';
 import { type FailureReason, meaningOf } from './versions/calls';
-import { InfisicalCallFailed } from './versions/infisical-call-failed';
+import { InfisicalCallFailed, isRefusedWrite } from './versions/infisical-call-failed';
 import { KUBERNETES_LOGIN } from './auth/login-method';
-import { isRefusedWrite } from './versions/refused-write';
-import type { MonotonicTime } from '../../time/clock';
+import { type MonotonicTime, deadlineIn, remainingMs, type Clock } from '../../time/clock';
 import type { SecretScope } from '../../secrets/secret';
-import type { CallContext } from '../../secrets/call-context';
-import { deadlineIn, remainingMs } from '../../time/deadline';
+import { type CallContext, UNATTENDED } from '../../secrets/call-context';
 import type { LogEvent } from '../../logging/log';
-import { KeyedMutex, type ScopeLock } from '../../concurrency/keyed-mutex';
+import { KeyedMutex, type ScopeLock, SingleFlight } from '../../concurrency/keyed-work';
+import { parseProject, parseProjects } from './api/answers';
+import type { InfisicalApi } from './api/infisical-api';
+import type { TransportAnswer } from './transport/infisical-client';
+import { OTHER_ORGANIZATION, type OrganizationCheck } from './projects/organization-check';
 
 const DEFAULT_WAIT_MS = 60_000;
 
@@ -166,5 +168,65 @@ export class Operations {
     } finally {
       this.#writesUnderWay -= 1;
     }
+  }
+}
+
+/** Infisical is pinged at most this often, however often readiness asks. */
+const RESULT_TTL_MS = 5_000;
+const PROBE_TIMEOUT_MS = 5_000;
+
+type PingResult = Readonly<{ atMs: number; failure: StoreUnavailable | undefined }>;
+
+/** Pings Infisical by a read that needs a valid token and a working database; `/api/status` needs neither. */
+export class PingProbe {
+  readonly #probes = new SingleFlight<PingResult>();
+  #last: PingResult | undefined;
+
+  constructor(
+    private readonly api: InfisicalApi,
+    private readonly organization: OrganizationCheck,
+    private readonly deps: Readonly<{ clock: Clock; time: MonotonicTime; log: LogEvent }>,
+  ) {}
+
+  /** @throws StoreUnavailable with a message for an operator */
+  async ping(): Promise<void> {
+    const { failure } = this.#recent() ?? (await this.#probes.run('ping', () => this.#probe()));
+    if (failure !== undefined) throw failure;
+  }
+
+  #recent(): PingResult | undefined {
+    const ageMs = this.deps.clock.nowMs() - (this.#last?.atMs ?? -Infinity);
+    // After the clock was set back, nothing is recent.
+    return ageMs >= 0 && ageMs < RESULT_TTL_MS ? this.#last : undefined;
+  }
+
+  async #probe(): Promise<PingResult> {
+    const failure = await this.#failure();
+    this.#last = { atMs: this.deps.clock.nowMs(), failure };
+    return this.#last;
+  }
+
+  async #failure(): Promise<StoreUnavailable | undefined> {
+    const deadline = deadlineIn(PROBE_TIMEOUT_MS, this.deps.time);
+    const context = { deadline, signal: UNATTENDED.signal };
+    try {
+      await this.#send(context);
+      await this.organization.require(context);
+      return undefined;
+    } catch (error: unknown) {
+      if (error instanceof StoreUnavailable) return new StoreUnavailable(OTHER_ORGANIZATION);
+      if (!(error instanceof InfisicalCallFailed)) throw error;
+      const failure = notReadyBecause(error);
+      const { reason, status = 0 } = error;
+      this.deps.log('warn', 'infisical_ping_failed', { reason, status, advice: failure.message });
+      return failure;
+    }
+  }
+
+  /** A refusal that arrives here proves that the server works. */
+  async #send(context: CallContext): Promise<void> {
+    const parse = (body: unknown, { status }: TransportAnswer) =>
+      status < 300 ? (parseProjects(body) ?? parseProject(body)) : body;
+    await this.api.call('ping', () => ({}), parse, context);
   }
 }

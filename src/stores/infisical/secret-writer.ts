@@ -8,7 +8,7 @@ import {
 } from '../../errors/store-errors';
 import { type SecretRow, keysOf } from './secret-codec';
 import { type CallContext, uncancelled } from '../../secrets/call-context';
-import { earlierBy } from '../../time/deadline';
+import { earlierBy } from '../../time/clock';
 import type { InfisicalApi } from './api/infisical-api';
 import { InfisicalCallFailed } from './versions/infisical-call-failed';
 import type { LogEvent } from '../../logging/log';

@@ -7,8 +7,7 @@ import {
 import { type Precondition, type Secret, secretBytes, type SecretScope } from '../../secrets/secret';
 import type { CallContext } from '../../secrets/call-context';
 import { type StoredWorkspace, SecretStoreDecorator, type StoreAdapter } from '../../secrets/secret-store';
-import type { MonotonicTime } from '../../time/clock';
-import { waitFor } from '../../time/deadline';
+import { type MonotonicTime, waitFor } from '../../time/clock';
 import { MeasuredUsage } from './measured-usage';
 import {
   type CountedWrite,

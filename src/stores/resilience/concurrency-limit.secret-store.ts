@@ -18,8 +18,7 @@ import {
   SecretStoreDecorator,
   type StoreAdapter,
 } from '../../secrets/secret-store';
-import type { MonotonicTime } from '../../time/clock';
-import { remainingMs, waitFor } from '../../time/deadline';
+import { type MonotonicTime, remainingMs, waitFor } from '../../time/clock';
 import {
   CircuitBreakerSecretStore,
   type CircuitBreakerDeps,

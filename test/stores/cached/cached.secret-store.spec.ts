@@ -1,4 +1,4 @@
-import { deadlineIn } from '../../../src/time/deadline';
+import { deadlineIn } from '../../../src/time/clock';
 import { StoreClient } from '../../support/store-client';
 import type { ReadOutcome, CacheOptions } from '../../../src/stores/cached/cache-entries';
 import { CachedSecretStore } from '../../../src/stores/cached/cached.secret-store';

@@ -4,7 +4,7 @@ import {
   type BatchWriter,
   type WriteOperation,
 } from '../../../src/stores/embedded/vault/commit-queue';
-import { KeyedMutex } from '../../../src/concurrency/keyed-mutex';
+import { KeyedMutex } from '../../../src/concurrency/keyed-work';
 
 /** A database that remembers its batches and fails one of them; it takes one turn of the loop for each. */
 class BatchesInMemory implements BatchWriter {

@@ -1,9 +1,8 @@
 import { StoreUnreachable } from '../../../src/errors/store-errors';
 import { UNATTENDED } from '../../../src/secrets/call-context';
-import { SystemMonotonicTime } from '../../../src/time/clock';
-import { deadlineIn, remainingMs } from '../../../src/time/deadline';
+import { SystemMonotonicTime, deadlineIn, remainingMs } from '../../../src/time/clock';
 import { Operations } from '../../../src/stores/infisical/operations';
-import { NO_OTHER_REPLICA } from '../../../src/concurrency/keyed-mutex';
+import { NO_OTHER_REPLICA } from '../../../src/concurrency/keyed-work';
 import { at, openStore } from './opened-store';
 import { FixedMonotonicTime } from '../../support/fixed-monotonic-time';
 

@@ -1,4 +1,4 @@
-import { SingleFlight } from '../../../src/concurrency/single-flight';
+import { SingleFlight } from '../../../src/concurrency/keyed-work';
 
 describe('work that is shared', () => {
   const ended = (works: Promise<string>[]) =>

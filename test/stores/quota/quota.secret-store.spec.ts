@@ -1,5 +1,5 @@
 import { UNATTENDED } from '../../../src/secrets/call-context';
-import { deadlineIn } from '../../../src/time/deadline';
+import { deadlineIn } from '../../../src/time/clock';
 import { StoreClient } from '../../support/store-client';
 import {
   ListTooLarge,

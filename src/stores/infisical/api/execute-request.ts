@@ -1,8 +1,14 @@
 import type { InfisicalClient, TransportAnswer, TransportRequest } from '../transport/infisical-client';
 import type { ApiVersion } from '../versions/api-version';
 import { type CallName, classifyFailure, type FailureReason } from '../versions/calls';
-import { type CallFailure, InfisicalCallFailed, reasonsByVersion } from '../versions/infisical-call-failed';
-import { isRefusedWrite, refusalSentence, type SentSecret } from '../versions/refused-write';
+import {
+  type CallFailure,
+  InfisicalCallFailed,
+  reasonsByVersion,
+  isRefusedWrite,
+  refusalSentence,
+  type SentSecret,
+} from '../versions/infisical-call-failed';
 
 /** The parts of a request that a caller fills in. */
 export interface CallParts {

@@ -1,8 +1,7 @@
-import type { Clock, MonotonicTime } from '../../../time/clock';
+import { type Clock, type MonotonicTime, remainingMs, type Wait, waitFor } from '../../../time/clock';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { CallContext } from '../../../secrets/call-context';
-import { remainingMs, type Wait, waitFor } from '../../../time/deadline';
-import type { SingleFlight } from '../../../concurrency/single-flight';
+import type { SingleFlight } from '../../../concurrency/keyed-work';
 import type { MachineSession } from '../auth/machine-session';
 import type { InfisicalClient, TransportAnswer, TransportRequest } from '../transport/infisical-client';
 import type { ApiVersion } from '../versions/api-version';

@@ -1,4 +1,4 @@
-import { SingleFlight } from '../../../concurrency/single-flight';
+import { SingleFlight } from '../../../concurrency/keyed-work';
 import type { LogEvent } from '../../../logging/log';
 import type { Reloadable } from '../../../reloadable/reloadable';
 import type { Clock } from '../../../time/clock';

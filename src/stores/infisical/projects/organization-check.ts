@@ -8,7 +8,7 @@ import type { FailureReason } from '../versions/calls';
 import type { InfisicalApi } from '../api/infisical-api';
 import { InfisicalCallFailed } from '../versions/infisical-call-failed';
 import type { LogEvent } from '../../../logging/log';
-import { SingleFlight } from '../../../concurrency/single-flight';
+import { SingleFlight } from '../../../concurrency/keyed-work';
 
 /** While the setting is wrong or the server does not answer, the check is repeated at most this often. */
 const RETRY_AFTER_MS = 5_000;

@@ -10,9 +10,8 @@ import { failedBecause, leavesIndeterminate } from '../versions/infisical-call-f
 import type { LogEvent } from '../../../logging/log';
 import type { OrganizationCheck } from './organization-check';
 import { ENVIRONMENT_NAMES, PAGE_ADVICE, type ProjectNaming, type UserWorkspace } from './project-slug';
-import { KeyedMutex } from '../../../concurrency/keyed-mutex';
-import { SingleFlight } from '../../../concurrency/single-flight';
-import type { Wait } from '../../../time/deadline';
+import { KeyedMutex, SingleFlight } from '../../../concurrency/keyed-work';
+import type { Wait } from '../../../time/clock';
 
 /** How often a project is read again while another instance may still add the environment, before this one adds it. */
 const MAX_ATTEMPTS = 3;

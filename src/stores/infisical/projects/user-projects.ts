@@ -10,7 +10,7 @@ import type { LogEvent } from '../../../logging/log';
 import type { OrganizationCheck } from './organization-check';
 import type { ProjectDirectory } from './project-directory';
 import { userSlugPrefix } from './project-slug';
-import { SingleFlight } from '../../../concurrency/single-flight';
+import { SingleFlight } from '../../../concurrency/keyed-work';
 
 /** The identity learns its organization only from projects, and listing a user's projects creates none. */
 const NO_ORGANIZATION_YET =

@@ -1,8 +1,7 @@
 import { fieldsOf } from '../../../json/json';
 import type { Route } from '../versions/calls';
 import type { InfisicalClient } from '../transport/infisical-client';
-import { InfisicalCallFailed } from '../versions/infisical-call-failed';
-import { operatorSentence } from '../versions/refused-write';
+import { InfisicalCallFailed, operatorSentence } from '../versions/infisical-call-failed';
 import { identityIn } from '../projects/organization-check';
 import type { KubernetesTarget } from './setup-arguments';
 

@@ -1,6 +1,5 @@
 import { Semaphore } from 'async-mutex';
-import { type MonotonicTime, SystemMonotonicTime } from '../../../time/clock';
-import { type Wait, waitFor } from '../../../time/deadline';
+import { type MonotonicTime, SystemMonotonicTime, type Wait, waitFor } from '../../../time/clock';
 
 /**
  * The time limits of one call: `timeoutMs` for the server, and `maxWaitMs` after which the call ends in any case. Time for which we

@@ -1,8 +1,13 @@
 import type { Readable } from 'node:stream';
 import axios, { AxiosHeaders, type AxiosRequestConfig, type AxiosResponse } from 'axios';
 import { type MonotonicTime, SystemMonotonicTime } from '../../../time/clock';
-import { type CallUnderWay, outcomeOf, type InfisicalObserver } from '../infisical-observer';
-import type { CallLabel, FailureReason } from '../versions/calls';
+import {
+  type CallUnderWay,
+  outcomeOf,
+  type InfisicalObserver,
+  type CallLabel,
+  type FailureReason,
+} from '../versions/calls';
 import { InfisicalCallFailed } from '../versions/infisical-call-failed';
 import { AnswerBodies, AnswerTooLarge } from './answer-body';
 import { CallTime, type WriteSlot, WriteSlots } from './call-time';

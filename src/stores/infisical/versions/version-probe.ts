@@ -1,5 +1,5 @@
 import { fieldsOf } from '../../../json/json';
-import { SingleFlight } from '../../../concurrency/single-flight';
+import { SingleFlight } from '../../../concurrency/keyed-work';
 import type { LogEvent } from '../../../logging/log';
 import type { Clock } from '../../../time/clock';
 import type { InfisicalClient, TransportAnswer } from '../transport/infisical-client';
