@@ -8,14 +8,13 @@ import { type Log, type LogDestination, nestLogger } from './logging/log';
 import { RedisModule } from './redis/redis.module';
 import { RegistrationModule } from './registration/registration.module';
 import { StoresModule } from './stores/stores.module';
-import { TelemetryModule } from './telemetry/telemetry.module';
+import { TelemetryModule, Telemetry } from './telemetry/telemetry.module';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import type { Express } from 'express';
 import { GrantSource } from './authz/grant-source';
 import { Drain } from './http/guards/admission.guard';
 import { Registration } from './registration/registered-objects';
 import { SecretStore } from './secrets/secret-store';
-import { Telemetry } from './telemetry/telemetry';
 import { UserDeprovisioning } from './user-deprovisioning/user-deprovisioning';
 
 /**

@@ -10,7 +10,7 @@ import { KubernetesGrantSource } from '../../src/grant-sources/kubernetes/kubern
 import { manifestFeed } from '../../src/grant-sources/kubernetes/manifest-feed';
 import { WatchedGrantApprovals } from '../../src/grant-sources/kubernetes/watched-grant-approvals';
 import type { Caller } from '../../src/authn/caller';
-import { openCluster } from '../../src/kubernetes/open-cluster';
+import { openCluster } from '../../src/kubernetes/cluster';
 import { KubernetesApi } from '../../src/kubernetes/kubernetes-api';
 import { OWN_NAMESPACE } from '../../test/support/manifest-config-map';
 import { permissionOf } from '../../test/support/application-permission';

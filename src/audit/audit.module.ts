@@ -3,7 +3,7 @@ import { factory, Runtime } from '../bootstrap/runtime.module';
 import type { AuditSettings } from '../config/settings';
 import { ServiceProblems } from '../http/controllers/health.controller';
 import { LogDestination } from '../logging/log';
-import { Telemetry } from '../telemetry/telemetry';
+import { Telemetry } from '../telemetry/telemetry.module';
 import { Clock, MonotonicTime } from '../time/clock';
 import { AuditChain } from './audit-chain';
 import { AuditSink, BothAuditSinks, StdoutAuditSink } from './audit-sink';

@@ -1,7 +1,7 @@
 import { Module } from '@nestjs/common';
 import { factory, Runtime, ServiceCredentials } from '../bootstrap/runtime.module';
 import { ServiceProblems } from '../http/controllers/health.controller';
-import { Telemetry } from '../telemetry/telemetry';
+import { Telemetry } from '../telemetry/telemetry.module';
 import { Clock, MonotonicTime } from '../time/clock';
 import { AccessTokens, UserDirectory, UserTokenVerifier } from './tokens';
 import { AppProofVerifier } from './app-proof.verifier';

@@ -1,7 +1,7 @@
 import { LineCounter } from 'yaml';
 import { itemsOf } from '../json/json';
 import { type Grant, grantKey, PROVIDER, SECRET_OPERATIONS } from './grant';
-import { dividedGrants, SYSTEM_WORKSPACES } from './grant-approvals';
+import { dividedGrants, SYSTEM_WORKSPACES } from './grant-source';
 import { readManifest, textOf } from './manifest';
 import { RefusedFile, refusalOf } from './plain-yaml';
 import { parseOp, type SysDataWarning } from './sys-data';

@@ -1,7 +1,6 @@
 import { grantSet, type SecretOperation } from './grant';
-import { dividedGrants, SYSTEM_WORKSPACES } from './grant-approvals';
+import { dividedGrants, SYSTEM_WORKSPACES, GrantSource, type GrantSourceStatus } from './grant-source';
 import { GrantIndex } from './grant-index';
-import { GrantSource, type GrantSourceStatus } from './grant-source';
 import { type Explanation, GrantsService } from './grants.service';
 import { type Manifest, parseManifest } from './manifest';
 

@@ -18,9 +18,12 @@ import {
   jsonFile,
   type MigrationArguments,
   parseMigrationArguments,
-} from '../migration/migration-arguments';
+  isClean,
+  printedProgress,
+  reportOf,
+  reportText,
+} from '../migration/migration-command';
 import { migrate } from '../migration/migration';
-import { isClean, printedProgress, reportOf, reportText } from '../migration/migration-report';
 import { type MigrationEnds, MigrationState } from '../migration/migration-state';
 import {
   INVENTORY_QUERY,

@@ -1,7 +1,6 @@
 import { join } from 'node:path';
 import { type InstalledApp, type SecretOperation, SECRET_OPERATIONS } from '../authz/grant';
-import { dividedGrants, SYSTEM_WORKSPACES } from '../authz/grant-approvals';
-import type { GrantSource } from '../authz/grant-source';
+import { dividedGrants, SYSTEM_WORKSPACES, type GrantSource } from '../authz/grant-source';
 import { envFileIn, headersFileIn, mainWorkspace } from './development-app';
 import { operationsByWorkspace } from './example-caller';
 

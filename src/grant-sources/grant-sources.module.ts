@@ -1,15 +1,14 @@
 import { Global, Module, type OnApplicationShutdown } from '@nestjs/common';
 import { NoPeerVerifier, PeerVerifier } from '../authn/peer-verifier';
 import { UserPresence, ServiceAccountAuthenticator } from '../authn/caller';
-import { GrantApprovals, SYSTEM_WORKSPACES } from '../authz/grant-approvals';
-import { GrantSource } from '../authz/grant-source';
+import { GrantApprovals, SYSTEM_WORKSPACES, GrantSource } from '../authz/grant-source';
 import { StaticCallers } from '../authz/static-grants';
 import { factory, Runtime } from '../bootstrap/runtime.module';
 import type { Settings } from '../config/settings';
 import { ServiceProblems } from '../http/controllers/health.controller';
 import type { InformerDeps } from '../kubernetes/informer';
 import type { WatchedNamespaceOwners } from '../kubernetes/watched-objects';
-import { Telemetry } from '../telemetry/telemetry';
+import { Telemetry } from '../telemetry/telemetry.module';
 import { Clock, MonotonicTime } from '../time/clock';
 import type { WatchedGrantApprovals } from './kubernetes/watched-grant-approvals';
 
@@ -35,7 +34,7 @@ async function openCluster(
   problems: ServiceProblems,
 ): Promise<Cluster> {
   if (grants.kind === 'directory') return NO_CLUSTER;
-  const { openCluster: open } = await import('../kubernetes/open-cluster.js');
+  const { openCluster: open } = await import('../kubernetes/cluster.js');
   const cluster = open(grants, clock, log, telemetry, time);
   problems.add(cluster.problems);
   if (grants.approvalsNamespace === undefined) return { ...cluster, approvals: undefined };

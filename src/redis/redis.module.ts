@@ -7,7 +7,7 @@ import { ServiceProblems } from '../http/controllers/health.controller';
 import { LocalRateLimits, RateLimits } from '../limits/rate-limits';
 import { WatchedFiles } from '../reloadable/reloadable';
 import { InvalidationBus, NoInvalidationBus } from '../stores/cached/invalidation-bus';
-import { Telemetry } from '../telemetry/telemetry';
+import { Telemetry } from '../telemetry/telemetry.module';
 import { MonotonicTime } from '../time/clock';
 import type { RedisServer } from './redis-connection';
 

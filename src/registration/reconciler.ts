@@ -10,8 +10,7 @@ import {
   type ObserveOptions,
   type RegistrationObject,
 } from './registered-objects';
-import { ReconcileFailures } from './reconcile-failures';
-import { RepairQueue, type WritePace } from './repair-queue';
+import { ReconcileFailures, RepairQueue, type WritePace } from './reconciled-writes';
 
 export interface ReconcilerOptions extends ObserveOptions {
   /** The root of the API group, such as `/apis/sys.bytetrade.io/v1alpha1`. */

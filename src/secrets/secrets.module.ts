@@ -6,7 +6,7 @@ import { GrantsService } from '../authz/grants.service';
 import { StaticGrants } from '../authz/static-grants';
 import { factory, Runtime } from '../bootstrap/runtime.module';
 import { TracedGrantsService } from '../telemetry/traced';
-import { Telemetry } from '../telemetry/telemetry';
+import { Telemetry } from '../telemetry/telemetry.module';
 import { SecretsService, AppSecretsService } from './secrets.service';
 
 /** Provides the use-cases, and the authorisation that each of them begins with. */

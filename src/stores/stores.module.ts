@@ -5,7 +5,7 @@ import { factory, Runtime } from '../bootstrap/runtime.module';
 import { ServiceProblems } from '../http/controllers/health.controller';
 import { type ScopeSource, SecretStore, UserWorkspaces, type StoreAdapter } from '../secrets/secret-store';
 import { TracedSecretStore } from '../telemetry/traced';
-import { Telemetry } from '../telemetry/telemetry';
+import { Telemetry } from '../telemetry/telemetry.module';
 import { MonotonicTime } from '../time/clock';
 import { DeletionJobStorage } from '../user-deprovisioning/deletion-jobs';
 import { InvalidationBus } from './cached/invalidation-bus';

@@ -4,7 +4,6 @@ import type { SecretOperation } from '../authz/grant';
 import type { GrantSource } from '../authz/grant-source';
 import { GrantsService, type GrantedScope, type WorkspaceSharing } from '../authz/grants.service';
 import type { Caller } from '../authn/caller';
-import type { Spans } from './telemetry';
 import type { AuthenticationGuard } from '../http/guards/authentication.guard';
 import type { CallContext } from '../secrets/call-context';
 import type { Precondition, Secret, SecretScope } from '../secrets/secret';
@@ -14,6 +13,13 @@ import {
   SecretStoreDecorator,
   type StoreAdapter,
 } from '../secrets/secret-store';
+
+/** Records parts of a request as spans, with nothing of their result or error but the reason. */
+export interface Spans {
+  /** Does the work within a span; outside of a traced request, without one. */
+  during<T>(name: string, work: () => Promise<T>): Promise<T>;
+  duringSync<T>(name: string, work: () => T): T;
+}
 
 /** Records each authorisation as a span. */
 export class TracedGrantsService extends GrantsService {

@@ -33,7 +33,7 @@ import type {
   InfisicalObserver,
   ObservedCall,
 } from '../stores/infisical/versions/calls';
-import type { Spans } from './telemetry';
+import type { Spans } from './traced';
 
 /** For the spans that are left in the queue. */
 const SHUTDOWN_TIMEOUT_MS = 2_000;

@@ -106,7 +106,7 @@ export async function waitFor<T>(work: Promise<T>, { maxMs = Infinity, late, sig
   }
 }
 
-export interface BackOffOptions {
+interface BackOffOptions {
   readonly firstMs: number;
   readonly maxMs: number;
   /** Returns 0 up to 1, as Math.random() does. */

@@ -4,10 +4,10 @@ import {
   type GrantApproval,
   GrantApprovals,
   GrantApprovalService,
-} from '../../src/authz/grant-approvals';
+  GrantSource,
+} from '../../src/authz/grant-source';
 import type { Grant, InstalledApp } from '../../src/authz/grant';
 import { GrantIndex } from '../../src/authz/grant-index';
-import { GrantSource } from '../../src/authz/grant-source';
 import { outcome } from '../conformance/secret-store.conformance';
 
 const LIST: Grant = { operation: 'ListSecret', workspace: 'desk' };

@@ -1,4 +1,4 @@
-import { ClusterPeerVerifier } from '../../src/kubernetes/cluster.peer-verifier';
+import { ClusterPeerVerifier } from '../../src/kubernetes/cluster';
 import { canonicalAddress } from '../../src/authn/peer-verifier';
 import { TokenReviewer } from '../../src/kubernetes/token-reviewer';
 import { eventually } from '../support/eventually';

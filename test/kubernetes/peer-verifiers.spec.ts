@@ -1,4 +1,4 @@
-import { ClusterPeerVerifier } from '../../src/kubernetes/cluster.peer-verifier';
+import { ClusterPeerVerifier } from '../../src/kubernetes/cluster';
 import { TokenReviewer } from '../../src/kubernetes/token-reviewer';
 import { describePeerVerifier } from '../conformance/peer-verifier.conformance';
 import { eventually } from '../support/eventually';

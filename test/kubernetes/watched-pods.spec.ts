@@ -1,5 +1,5 @@
 import type { ServiceAccountName } from '../../src/authn/peer-verifier';
-import { ClusterPeerVerifier } from '../../src/kubernetes/cluster.peer-verifier';
+import { ClusterPeerVerifier } from '../../src/kubernetes/cluster';
 import { TokenReviewer } from '../../src/kubernetes/token-reviewer';
 import { WatchedPods } from '../../src/kubernetes/watched-objects';
 import { eventually } from '../support/eventually';

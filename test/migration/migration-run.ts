@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { migrate } from '../../src/migration/migration';
-import { type MigrationReport, reportOf } from '../../src/migration/migration-report';
+import { type MigrationReport, reportOf } from '../../src/migration/migration-command';
 import { MigrationState } from '../../src/migration/migration-state';
 import { parseInventory, parseUsers, planOf } from '../../src/migration/predecessor-inventory';
 import { PredecessorServer } from '../../src/migration/predecessor-server';

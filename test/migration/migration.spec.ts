@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { QuotaExceeded, StoreUnavailable } from '../../src/errors/store-errors';
-import { isClean, reportText } from '../../src/migration/migration-report';
+import { isClean, reportText } from '../../src/migration/migration-command';
 import { createInfisicalStores } from '../../src/stores/infisical/create-infisical-secret-store';
 import { MonotonicTime, SystemClock, SystemMonotonicTime } from '../../src/time/clock';
 import { MigrationScene, targetOf } from './migration-run';

@@ -1,7 +1,8 @@
 import type { LimitsObserver } from '../../src/limits/rate-limits';
 import type { InfisicalObserver } from '../../src/stores/infisical/versions/calls';
 import type { StoreLoadObserver } from '../../src/stores/resilience/circuit-breaker.secret-store';
-import { type Spans, Telemetry } from '../../src/telemetry/telemetry';
+import { Telemetry } from '../../src/telemetry/telemetry.module';
+import type { Spans } from '../../src/telemetry/traced';
 import { eventually } from '../support/eventually';
 
 /** Counts all that requests hold: permits, memory, places in queues, locks, calls and spans. */

@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import type { MigrationReport } from '../../src/migration/migration-report';
+import type { MigrationReport } from '../../src/migration/migration-command';
 import { EmbeddedSecretStore } from '../../src/stores/embedded/embedded.secret-store';
 import { ENVIRONMENTS } from '../../src/secrets/secret';
 import { eventually } from '../support/eventually';

@@ -1,5 +1,5 @@
 import { SystemClock } from '../../src/time/clock';
-import { openCluster } from '../../src/kubernetes/open-cluster';
+import { openCluster } from '../../src/kubernetes/cluster';
 import { AUDIENCE } from '../support/service-account-tokens';
 import { makeNamespace, send } from './scratch-cluster';
 import { eventually } from '../support/eventually';

@@ -1,7 +1,7 @@
 import { ServiceAccountAuthenticator } from '../../src/authn/caller';
 import type { Settings } from '../../src/config/settings';
 import type { ServiceAccountName } from '../../src/authn/peer-verifier';
-import { ClusterPeerVerifier } from '../../src/kubernetes/cluster.peer-verifier';
+import { ClusterPeerVerifier } from '../../src/kubernetes/cluster';
 import { TokenReviewer } from '../../src/kubernetes/token-reviewer';
 import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-objects';
 import { informerDepsOf } from '../kubernetes/informer-deps';

@@ -20,7 +20,7 @@ import { Registration } from '../../src/registration/registered-objects';
 import { WatchedFiles } from '../../src/reloadable/reloadable';
 import { SecretStore, UserWorkspaces, type StoreAdapter } from '../../src/secrets/secret-store';
 import { StoreBackend } from '../../src/stores/stores.module';
-import { Telemetry } from '../../src/telemetry/telemetry';
+import { Telemetry } from '../../src/telemetry/telemetry.module';
 import { TracedSecretStore } from '../../src/telemetry/traced';
 import type { DeletionJobStorage } from '../../src/user-deprovisioning/deletion-jobs';
 import { Clock, MonotonicTime } from '../../src/time/clock';

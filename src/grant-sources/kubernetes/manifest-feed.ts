@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { dividedGrants } from '../../authz/grant-approvals';
+import { dividedGrants } from '../../authz/grant-source';
 import { Informer, type InformerDeps } from '../../kubernetes/informer';
 import { type KubeObject, namespaceInKey } from '../../kubernetes/kube-object';
 import type { WatchedNamespaceOwners } from '../../kubernetes/watched-objects';

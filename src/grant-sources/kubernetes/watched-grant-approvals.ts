@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { GrantApprovalFailed } from '../../errors/request-errors';
 import { APP_NAME, grantKey, SECRET_OPERATIONS, WORKSPACE_NAME } from '../../authz/grant';
-import { type GrantApproval, GrantApprovals } from '../../authz/grant-approvals';
+import { type GrantApproval, GrantApprovals } from '../../authz/grant-source';
 import { Informer, type InformerDeps } from '../../kubernetes/informer';
 import { isBeingDeleted, type KubeObject } from '../../kubernetes/kube-object';
 import { type ApiCall, kubernetesFailureOf } from '../../kubernetes/kubernetes-api';

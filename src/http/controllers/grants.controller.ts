@@ -2,7 +2,7 @@ import { Body, Controller, Param, Post } from '@nestjs/common';
 import type { Caller } from '../../authn/caller';
 import { type Explanation, GrantsService } from '../../authz/grants.service';
 import { SECRET_OPERATIONS, type SecretOperation, WORKSPACE_NAME, WORKSPACE_RULE } from '../../authz/grant';
-import { GrantApprovalService } from '../../authz/grant-approvals';
+import { GrantApprovalService } from '../../authz/grant-source';
 import { DONE, ok, type Envelope } from '../answers/envelope';
 import { CurrentCaller, CurrentUser, UserRoute } from '../request/provider-request';
 import { IsIn, IsOptional, IsString, Matches } from './request-validation';

@@ -1,7 +1,7 @@
 import { Module, type DynamicModule } from '@nestjs/common';
 import { factory, Runtime } from '../../bootstrap/runtime.module';
 import { ServiceProblems } from '../../http/controllers/health.controller';
-import { Telemetry } from '../../telemetry/telemetry';
+import { Telemetry } from '../../telemetry/telemetry.module';
 import { StoreBackend } from '../stores.module';
 import { type EmbeddedStoreOptions, EmbeddedSecretStore } from './embedded.secret-store';
 import { tornTailsIn } from './vault/vault-database';

@@ -6,7 +6,7 @@ import type { Settings } from '../../config/settings';
 import type { ConnectionSettings, InfisicalStoreSettings } from '../../config/store-settings';
 import { ServiceProblems } from '../../http/controllers/health.controller';
 import { WatchedFiles } from '../../reloadable/reloadable';
-import { Telemetry } from '../../telemetry/telemetry';
+import { Telemetry } from '../../telemetry/telemetry.module';
 import { Clock, MonotonicTime } from '../../time/clock';
 import { StoreBackend } from '../stores.module';
 import type { ReloadableCredentials, UniversalAuthCredentials } from './auth/login-method';
