@@ -1,21 +1,14 @@
 import { Module, type DynamicModule } from '@nestjs/common';
 import { AuditModule } from './audit/audit.module';
-import { RuntimeModule, Runtime } from './bootstrap/runtime.module';
+import { RuntimeModule } from './bootstrap/runtime.module';
 import type { Settings } from './config/settings';
 import { GrantSourcesModule } from './grant-sources/grant-sources.module';
 import { HttpModule } from './http/http.module';
-import { type Log, type LogDestination, nestLogger } from './logging/log';
+import type { Log, LogDestination } from './logging/log';
 import { RedisModule } from './redis/redis.module';
 import { RegistrationModule } from './registration/registration.module';
 import { StoresModule } from './stores/stores.module';
-import { TelemetryModule, Telemetry } from './telemetry/telemetry.module';
-import type { NestExpressApplication } from '@nestjs/platform-express';
-import type { Express } from 'express';
-import { GrantSource } from './authz/grant-source';
-import { Drain } from './http/guards/admission.guard';
-import { Registration } from './registration/registered-objects';
-import { SecretStore } from './secrets/secret-store';
-import { UserDeprovisioning } from './user-deprovisioning/user-deprovisioning';
+import { TelemetryModule } from './telemetry/telemetry.module';
 
 /**
  * The service. A stop ends its modules in the reverse order of this list, except that the registration ends before the
@@ -48,31 +41,4 @@ export async function storeBackend({ store, credentialFiles }: Settings): Promis
   }
   const { InfisicalModule } = await import('./stores/infisical/infisical.module.js');
   return InfisicalModule.register({ ...store, credentialFiles });
-}
-
-export const applicationOptions = (log: Log) =>
-  ({ bodyParser: false, abortOnError: false, logger: nestLogger(log) }) as const;
-
-/** Serves metrics and the probes on a port of their own, where configured, and returns the port. */
-export async function listenForMetrics(app: NestExpressApplication): Promise<number | undefined> {
-  const deprovisioning = app.get(UserDeprovisioning);
-  const registration = app.get<Registration | undefined>(Registration);
-  const service = {
-    store: app.get(SecretStore),
-    grantSource: app.get(GrantSource),
-    userRemovalsPending: () => deprovisioning.pending,
-    registrationsFailing: registration && (() => registration.failing()),
-  };
-  const probes: Express = app.getHttpAdapter().getInstance();
-  return app.get(Telemetry).listen(service, probes);
-}
-
-/**
- * Waits for the requests in flight and refuses new ones with 503, then closes server and adapters.
- * Resolves to false where requests had to be cut off after SHUTDOWN_TIMEOUT_MS.
- */
-export async function shutDown(app: NestExpressApplication): Promise<boolean> {
-  await app.close();
-  app.get(Runtime).log('info', 'stopped');
-  return !app.get(Drain).hasCutOff;
 }

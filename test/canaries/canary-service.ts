@@ -3,7 +3,7 @@ import { type AuditRecord, AuditSink, AuditSinkFailed } from '../../src/audit/au
 import { PeerVerifier } from '../../src/authn/peer-verifier';
 import { UserDirectory } from '../../src/authn/tokens';
 import { grantKey, SECRET_OPERATIONS } from '../../src/authz/grant';
-import { listenForMetrics } from '../../src/app.module';
+import { listenForMetrics } from '../../src/bootstrap/application';
 import type { Settings } from '../../src/config/settings';
 import { IdentityUnavailable } from '../../src/errors/request-errors';
 import { startTelemetry } from '../../src/telemetry/telemetry.module';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { promisify } from 'node:util';
-import { listenForMetrics } from '../../src/app.module';
+import { listenForMetrics } from '../../src/bootstrap/application';
 import type { Settings } from '../../src/config/settings';
 import { TooManyRequests } from '../../src/errors/request-errors';
 import { StoreUnavailable } from '../../src/errors/store-errors';

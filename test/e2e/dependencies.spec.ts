@@ -2,7 +2,7 @@ import { UNATTENDED } from '../../src/secrets/call-context';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { listenForMetrics } from '../../src/app.module';
+import { listenForMetrics } from '../../src/bootstrap/application';
 import type { Settings } from '../../src/config/settings';
 import { SecretStore } from '../../src/secrets/secret-store';
 import { eventually } from '../support/eventually';

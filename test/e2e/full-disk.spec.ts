@@ -1,5 +1,5 @@
 import { loadSettings } from '../../src/config/settings';
-import { listenForMetrics } from '../../src/app.module';
+import { listenForMetrics } from '../../src/bootstrap/application';
 import { GrantsFolder } from '../grant-sources/grants-folder';
 import { describeWith } from '../support/describe-with';
 import { eventually } from '../support/eventually';

@@ -4,7 +4,7 @@ import { decodeProtectedHeader, jwtVerify } from 'jose';
 import { loadSettings } from '../../src/config/settings';
 import { AccessTokens } from '../../src/authn/tokens';
 import { WatchedFiles } from '../../src/reloadable/reloadable';
-import { shutDown } from '../../src/app.module';
+import { shutDown } from '../../src/bootstrap/application';
 import { TestAuthority } from '../support/certificates';
 import { CredentialFolder, WAYS_TO_REPLACE, type Files } from '../support/credential-folder';
 import { OTMOICLP, exampleApps } from '../support/example-apps';

@@ -1,4 +1,4 @@
-import { shutDown } from '../../src/app.module';
+import { shutDown } from '../../src/bootstrap/application';
 import { WatchedFiles } from '../../src/reloadable/reloadable';
 import { eventually } from '../support/eventually';
 import { OTMOICLP, exampleApps } from '../support/example-apps';

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { connect } from 'node:tls';
 import { tlsPaths, type TlsSettings } from '../../src/config/tls-settings';
 import { WatchedFiles } from '../../src/reloadable/reloadable';
-import { shutDown } from '../../src/app.module';
+import { shutDown } from '../../src/bootstrap/application';
 import { type KeyAndCertificate, TestAuthority } from '../support/certificates';
 import { eventually } from '../support/eventually';
 import { OTMOICLP, exampleApps } from '../support/example-apps';

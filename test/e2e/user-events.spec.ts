@@ -7,7 +7,7 @@ import type { Settings } from '../../src/config/settings';
 import { StoreUnavailable } from '../../src/errors/store-errors';
 import { PeerVerifier } from '../../src/authn/peer-verifier';
 import type { DeletionJobStorage } from '../../src/user-deprovisioning/deletion-jobs';
-import { shutDown } from '../../src/app.module';
+import { shutDown } from '../../src/bootstrap/application';
 import { EmbeddedSecretStore } from '../../src/stores/embedded/embedded.secret-store';
 import { eventually } from '../support/eventually';
 import { exampleApps } from '../support/example-apps';

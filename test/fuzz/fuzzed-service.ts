@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type AuditRecord, AuditSink } from '../../src/audit/audit-sink';
-import { listenForMetrics } from '../../src/app.module';
+import { listenForMetrics } from '../../src/bootstrap/application';
 import type { Settings } from '../../src/config/settings';
 import type { RequestObserver } from '../../src/http/request/begin-request';
 import { Drain } from '../../src/http/guards/admission.guard';

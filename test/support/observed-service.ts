@@ -1,5 +1,5 @@
 import type { AuditSink } from '../../src/audit/audit-sink';
-import { listenForMetrics } from '../../src/app.module';
+import { listenForMetrics } from '../../src/bootstrap/application';
 import type { MonotonicTime } from '../../src/time/clock';
 import type { Settings } from '../../src/config/settings';
 import type { CacheSettings } from '../../src/config/store-settings';
