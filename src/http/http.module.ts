@@ -19,13 +19,12 @@ import { UserDeprovisioningModule } from '../user-deprovisioning/user-deprovisio
 import { EntityTags } from './answers/entity-tags';
 import { AnswerForms, ErrorFilter } from './answers/envelope';
 import { RequestValidationPipe } from './controllers/request-validation';
-import { AccessController } from './controllers/access.controller';
+import { AccessController, UserEventsController } from './controllers/olares.controller';
 import { ApiDocumentController } from './controllers/api-document.controller';
 import { AppSecretsController } from './controllers/app-secrets.controller';
 import { ExplainController, GrantApprovalsController } from './controllers/grants.controller';
 import { HealthController } from './controllers/health.controller';
 import { SecretsController } from './controllers/secrets.controller';
-import { UserEventsController } from './controllers/user-events.controller';
 import { AdmissionGuard, Drain, EarlyRefusals, ThrottledCredentials } from './guards/admission.guard';
 import { AuthenticationGuard, RequestAuthenticator, SettingsCallers } from './guards/authentication.guard';
 import { CONNECTION_BOUNDS, ConnectionBounds } from './server/accepted-connections';

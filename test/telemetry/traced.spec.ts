@@ -1,7 +1,6 @@
 import { StoreClient } from '../support/store-client';
 import { SecretNotFound } from '../../src/errors/store-errors';
-import type { Spans } from '../../src/telemetry/traced';
-import { TracedGrantsService, TracedSecretStore } from '../../src/telemetry/traced';
+import { type Spans, TracedGrantsService, TracedSecretStore } from '../../src/telemetry/traced';
 import { describeGrantsService } from '../conformance/grants-service.conformance';
 import { describeSecretOperations } from '../conformance/secret-store.conformance';
 import { MemorySecretStore } from '../support/memory.secret-store';

@@ -2,12 +2,11 @@ import { PATH_METADATA, METHOD_METADATA, ROUTE_ARGS_METADATA } from '@nestjs/com
 import { RequestMethod } from '@nestjs/common';
 import { RouteParamtypes } from '@nestjs/common/enums/route-paramtypes.enum';
 import type { Reason } from '../../errors/domain-error';
-import { AccessController } from '../controllers/access.controller';
+import { AccessController, UserEventsController } from '../controllers/olares.controller';
 import { AppSecretsController } from '../controllers/app-secrets.controller';
 import { ExplainController, GrantApprovalsController } from '../controllers/grants.controller';
 import { HealthController } from '../controllers/health.controller';
 import { SecretsController } from '../controllers/secrets.controller';
-import { UserEventsController } from '../controllers/user-events.controller';
 import { ROUTE_ACCESS, type RouteAccess } from '../request/provider-request';
 import type { DataSchema, PARSED_BODIES } from './openapi-schemas';
 import type { RequestClass } from '../controllers/request-validation';

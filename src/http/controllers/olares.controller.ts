@@ -1,13 +1,19 @@
 import { Body, Controller, Post, Req } from '@nestjs/common';
-import { type RequestedPermission, AccessService } from '../../authz/access.service';
 import type { AppProof } from '../../authn/app-proof.verifier';
-import { type ProviderRequest, PublicRoute } from '../request/provider-request';
+import { type RequestedPermission, AccessService } from '../../authz/access.service';
+import { InvalidRequest } from '../../errors/request-errors';
+import { fieldsOf } from '../../json/json';
+import { UserDeprovisioning } from '../../user-deprovisioning/user-deprovisioning';
+import { DONE, type Envelope } from '../answers/envelope';
+import { PLAIN_USER } from '../request/credential-headers';
+import { EventRoute, type ProviderRequest, PublicRoute } from '../request/provider-request';
 
 const MAX_OPS = 64;
 const MAX_TEXT_LENGTH = 1024;
 const NOT_OF_THE_FORM = 'the request is not of the form {app_key, timestamp, token, perm}';
 const TOO_MANY_OPS = `the request has more than ${MAX_OPS} ops; ask for those that are needed, or twice`;
 
+/** Issues access tokens in the form of Olares' system-server (contract, section 4), which today's clients read. */
 @Controller('permission/v1alpha1')
 @PublicRoute()
 export class AccessController {
@@ -76,4 +82,31 @@ function isObject(value: unknown): value is Record<string, unknown> {
 
 function isText(value: unknown): value is string {
   return typeof value === 'string' && value !== '' && value.length <= MAX_TEXT_LENGTH;
+}
+
+/** Receives system events of Olares (contract, section 7). Their sender waits 2 s and repeats every event that is answered with 400 or more. */
+@Controller('user')
+@EventRoute()
+export class UserEventsController {
+  constructor(private readonly userDeprovisioning: UserDeprovisioning) {}
+
+  @Post('create')
+  async created(@Body() body: unknown): Promise<Envelope<''>> {
+    await this.userDeprovisioning.userCreated(userOfEvent(body));
+    return DONE;
+  }
+
+  /** Answers once the deletion job is stored; the job itself runs in the background. */
+  @Post('delete')
+  async deleted(@Body() body: unknown): Promise<Envelope<''>> {
+    await this.userDeprovisioning.userDeleted(userOfEvent(body));
+    return DONE;
+  }
+}
+
+/** Returns the user whom a system event names, and ignores its other fields. @throws InvalidRequest */
+function userOfEvent(body: unknown): string {
+  const { name } = fieldsOf(body);
+  if (typeof name === 'string' && PLAIN_USER.test(name)) return name;
+  throw new InvalidRequest('name', 'must be the name of one user');
 }
