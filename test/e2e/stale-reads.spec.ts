@@ -34,6 +34,7 @@ const notes = ({ headers }: Answer) => [headers['age'], headers['cache-status']]
 describe('an answer from the cache', () => {
   it('has no Cache-Status while it is fresh', async () => {
     expect(notes(await call('RetrieveSecret', { name: 'k' }))).toEqual([undefined, undefined]);
+    expect(service.logLines().at(-1)).not.toHaveProperty('staleForMs');
   });
 
   it('has Age and Cache-Status when the store is unavailable, and is otherwise an ordinary answer', async () => {
@@ -45,6 +46,8 @@ describe('an answer from the cache', () => {
     expect(notes(retrieved)).toEqual(told);
     expect(notes(await call('ListSecret', {}))).toEqual(told);
     expect(notes(await call('RetrieveSecret', { name: 'absent' }))).toEqual(told);
+    const logged = service.logLines().filter(({ msg }) => msg === 'request_completed');
+    expect(logged.slice(-3).map(({ staleForMs }) => staleForMs)).toEqual([12_300, 12_300, 12_300]);
     expect((await httpCall(`${service.url}/readyz`, { method: 'GET' })).status).toBe(200);
   });
 

@@ -32,11 +32,16 @@ export function ok<T>(data: T): Envelope<T> {
   return { code: 200, message: '', data };
 }
 
-/** Sets `Age` and `Cache-Status` (RFC 9211) of an answer from the cache; `ttl` is minus the age, the longest that it can have been stale. */
+/**
+ * Sets `Age` and `Cache-Status` (RFC 9211) of an answer from the cache, and notes it for the log; `ttl` is minus the age, the longest
+ * that it can have been stale.
+ */
 export function showStaleness(response: Response | undefined, staleForMs: number): void {
+  if (response === undefined) return;
   const ageS = Math.ceil(staleForMs / 1000);
-  response?.setHeader('Age', String(ageS));
-  response?.setHeader('Cache-Status', `olares-secret-provider; hit; ttl=-${ageS}; detail=STORE_UNAVAILABLE`);
+  (response.req as ProviderRequest).staleForMs = Math.round(staleForMs);
+  response.setHeader('Age', String(ageS));
+  response.setHeader('Cache-Status', `olares-secret-provider; hit; ttl=-${ageS}; detail=STORE_UNAVAILABLE`);
 }
 
 /** The documented answer to a successful write. */

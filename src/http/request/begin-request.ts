@@ -103,6 +103,7 @@ function outcomeOf(request: ProviderRequest, response: Response) {
     workspace: typeof workspace === 'string' && WORKSPACE_NAME.test(workspace) ? workspace : undefined,
     code: reason === undefined ? response.statusCode : STATUS_OF[reason],
     reason,
+    staleForMs: request.staleForMs,
     cause: access?.cause,
     skewS: access?.skewS,
     // False where the client went away before the answer did.

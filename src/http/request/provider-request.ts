@@ -45,6 +45,8 @@ export interface ProviderRequest extends Request {
   audit?: RequestAudit;
   /** Why the request failed; set by the error filter, or by the route for access tokens. */
   failure?: Reason;
+  /** How old the answer is, where it is from the cache since the store could not be asked; for the log only. */
+  staleForMs?: number;
   /** Set by the route for access tokens, for the log only. */
   access?: AccessAttempt;
 }
