@@ -153,8 +153,9 @@ export class VaultWriter {
 const MAX_PENDING = 1_000;
 /** A compaction of the whole database is done in so many parts, between which it can be closed. */
 const PARTS = 16;
-/** After a compaction for which there was too little space; twice as long after each further one, up to a minute. */
-const RETRY_RECLAIM_AFTER_MS = [2_000, 4_000, 8_000, 16_000, 32_000, 60_000];
+/** After a compaction for which there was too little space; while nobody writes, twice as long each time. */
+const RETRY_RECLAIM_AFTER_MS = 2_000;
+const MAX_RETRY_RECLAIM_AFTER_MS = 60_000;
 /** With less free space than this, no compaction is begun. */
 const MIN_FREE_BYTES = 2 * 1024 * 1024;
 
@@ -169,7 +170,7 @@ class SpaceReclaim {
   private readonly pending = new Map<string, KeyRange>();
   private running: Promise<void> | undefined;
   private notBeforeMs = -Infinity;
-  private failures = 0;
+  private retryAfterMs = RETRY_RECLAIM_AFTER_MS;
   private cancelRetry: (() => void) | undefined;
   private closed = false;
 
@@ -189,23 +190,24 @@ class SpaceReclaim {
     else this.pending.set(gte.toString('latin1'), [gte, lte]);
   }
 
-  /** Begins to compact in the background, where the disk is nearly full; later, where there was too little space for it a moment ago. */
+  /** Begins to compact in the background, where the disk is nearly full; called with each write, and goes on by itself. */
   start(): void {
     if (!this.disk.isLow || this.closed || this.pending.size === 0 || this.running !== undefined) return;
-    const waitMs = this.notBeforeMs - this.time.nowMs();
-    if (waitMs > 0) {
-      this.cancelRetry ??= this.time.after(waitMs, () => {
-        this.cancelRetry = undefined;
-        this.start();
-      });
-      return;
-    }
+    if (this.time.nowMs() < this.notBeforeMs) return this.retryLater();
     this.running = this.run()
       .catch(() => undefined)
       .finally(() => {
         this.running = undefined;
         this.start();
       });
+  }
+
+  private retryLater(): void {
+    this.cancelRetry ??= this.time.after(this.retryAfterMs, () => {
+      this.cancelRetry = undefined;
+      this.retryAfterMs = Math.min(2 * this.retryAfterMs, MAX_RETRY_RECLAIM_AFTER_MS);
+      this.start();
+    });
   }
 
   /** Resolves when no compaction runs, and none will. */
@@ -216,8 +218,7 @@ class SpaceReclaim {
   }
 
   private async run(): Promise<void> {
-    this.notBeforeMs = this.time.nowMs() + (RETRY_RECLAIM_AFTER_MS[this.failures] ?? 60_000);
-    this.failures += 1;
+    this.notBeforeMs = this.time.nowMs() + RETRY_RECLAIM_AFTER_MS;
     for (const [from, range] of this.pending) {
       if (this.closed) break;
       if ((await this.disk.freeUp(this.disk.wantedReserve)) < MIN_FREE_BYTES) return;
@@ -228,7 +229,7 @@ class SpaceReclaim {
       return;
     }
     this.notBeforeMs = -Infinity;
-    this.failures = 0;
+    this.retryAfterMs = RETRY_RECLAIM_AFTER_MS;
     await this.disk.measure();
   }
 
