@@ -86,5 +86,6 @@ describeWith('small disk', 'a service whose disk is full', () => {
     // Space is given back until the disk is not nearly full any more, whether or not anybody writes.
     await eventually(async () => expect((await readiness()).body.data.problems).toEqual([]));
     expect(await storable()).toBeGreaterThan(2 * 1024 * 1024);
+    expect((await call('CreateSecret', { name: 'large', value: 'v'.repeat(500_000) })).status).toBe(200);
   }, 60_000);
 });

@@ -20,11 +20,7 @@ describe('DeletionJobs', () => {
   let userDeprovisioning: ReturnType<typeof deprovisioning>;
   let users: StatedUsers;
 
-  beforeEach(() => {
-    store = new MemorySecretStore();
-    storage = new MemoryDeletionJobStorage();
-    clock = new FixedClock();
-    time = new FixedMonotonicTime();
+  const begin = (): void => {
     logged = [];
     users = new StatedUsers();
     const log = (_: string, event: string) => void logged.push(event);
@@ -38,6 +34,13 @@ describe('DeletionJobs', () => {
       users,
     });
     userDeprovisioning.onApplicationBootstrap();
+  };
+  beforeEach(() => {
+    store = new MemorySecretStore();
+    storage = new MemoryDeletionJobStorage();
+    clock = new FixedClock();
+    time = new FixedMonotonicTime();
+    begin();
   });
   afterEach(async () => {
     const stopped = userDeprovisioning.beforeApplicationShutdown();
@@ -121,19 +124,7 @@ describe('DeletionJobs', () => {
     const stopped = userDeprovisioning.beforeApplicationShutdown();
     time.advance(10_000);
     await stopped;
-    logged = [];
-    users = new StatedUsers();
-    const log = (_: string, event: string) => void logged.push(event);
-    userDeprovisioning = deprovisioning({
-      store,
-      workspaces: store,
-      jobStorage: storage,
-      clock,
-      time,
-      log,
-      users,
-    });
-    userDeprovisioning.onApplicationBootstrap();
+    begin();
   };
 
   it('records the workspaces found, so that one the store no longer lists stays due for the next process', async () => {
