@@ -17,7 +17,7 @@ import {
   textOf,
 } from './audit-records';
 import { AuditReport, reportLines } from './audit-report';
-import { WrongUse } from './console';
+import { UsageError } from '../errors/usage-error';
 
 const USAGE = `The command is one of
   verify FILE…                  checks the chain over the files, the oldest first
@@ -39,7 +39,7 @@ async function main(): Promise<void> {
   if (command === 'verify' && args.length > 0) process.exitCode = verify(args);
   else if (command === 'verify-value' && args.length > 1) process.exitCode = await verifyValue(args);
   else if (command === 'grep' || command === 'tail' || command === 'report') await read(command, args);
-  else throw new WrongUse(USAGE);
+  else throw new UsageError(USAGE);
 }
 
 const TEXT = { type: 'string' } as const;
@@ -63,7 +63,8 @@ const OPTIONS = {
 async function read(command: 'grep' | 'tail' | 'report', args: readonly string[]): Promise<void> {
   const { values, positionals: files } = parsed(args);
   const { outcome, json = false, follow = false } = values;
-  if (files.length === 0 || (outcome !== undefined && !OUTCOMES.includes(outcome))) throw new WrongUse(USAGE);
+  if (files.length === 0 || (outcome !== undefined && !OUTCOMES.includes(outcome)))
+    throw new UsageError(USAGE);
   const filter = { ...values, fromMs: timeIn(values.from), toMs: timeIn(values.to) };
   const shown = (record: SeenRecord, line: Buffer) => (json ? line.toString('utf8') : textOf(record));
   if (command === 'tail') return tail(files, filter, numberIn(values.lines, 10), follow, shown);
@@ -83,7 +84,7 @@ function parsed(args: readonly string[]) {
   try {
     return parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true });
   } catch {
-    throw new WrongUse(USAGE);
+    throw new UsageError(USAGE);
   }
 }
 
@@ -95,7 +96,7 @@ async function tail(
   follow: boolean,
   shown: (record: SeenRecord, line: Buffer) => string,
 ): Promise<void> {
-  if (others.length > 0) throw new WrongUse(USAGE);
+  if (others.length > 0) throw new UsageError(USAGE);
   const last: string[] = [];
   let isFirst = true;
   const file = new FollowedFile(path, (line) => {
@@ -115,13 +116,13 @@ async function tail(
 function timeIn(text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   const ms = Date.parse(text);
-  if (Number.isNaN(ms)) throw new WrongUse(USAGE);
+  if (Number.isNaN(ms)) throw new UsageError(USAGE);
   return ms;
 }
 
 function numberIn(text: string | undefined, otherwise: number): number {
   if (text === undefined) return otherwise;
-  if (!/^\d{1,5}$/.test(text)) throw new WrongUse(USAGE);
+  if (!/^\d{1,5}$/.test(text)) throw new UsageError(USAGE);
   return Number(text);
 }
 
@@ -167,11 +168,11 @@ async function verifyValue([seq = '', ...files]: readonly string[]): Promise<num
     for (const { line } of linesOf(file)) {
       const parsed = chain.parse(line);
       if (parsed?.seq !== Number(seq)) continue;
-      if (!parsed.isGenuine) throw new WrongUse('The record was changed, or the key is another.\n');
+      if (!parsed.isGenuine) throw new UsageError('The record was changed, or the key is another.\n');
       return compare(chain, JSON.parse(line.toString('utf8')) as WrittenValue);
     }
   }
-  throw new WrongUse('No file has a record of that number.\n');
+  throw new UsageError('No file has a record of that number.\n');
 }
 
 /** The fields of a record that say what was written where. */
@@ -187,7 +188,7 @@ async function compare(
   chain: AuditChain,
   { user = '', workspace = '', environment = '', name = '', valueMac }: WrittenValue,
 ): Promise<number> {
-  if (valueMac === undefined) throw new WrongUse('The record is not of a write with a value.\n');
+  if (valueMac === undefined) throw new UsageError('The record is not of a write with a value.\n');
   const value = await text(process.stdin);
   const isIt = chain.valueMac({ user, workspace, environment, name }, value) === valueMac;
   print(isIt ? 'It is the value that was written.' : 'It is another value.');
@@ -202,7 +203,7 @@ function auditKey(): Uint8Array {
   } catch {
     // The sentence below says it too.
   }
-  throw new WrongUse(USAGE);
+  throw new UsageError(USAGE);
 }
 
 function print(line: string): void {
@@ -218,6 +219,6 @@ async function printAll(line: string): Promise<void> {
 process.stdout.on('error', () => process.exit());
 
 main().catch((error: unknown) => {
-  process.stderr.write(error instanceof WrongUse ? error.message : 'audit: a file cannot be read\n');
+  process.stderr.write(error instanceof UsageError ? error.message : 'audit: a file cannot be read\n');
   process.exitCode = 2;
 });

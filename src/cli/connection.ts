@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs';
 import { type Command, Option } from 'commander';
 // Only types: the client is loaded when it is used.
 import type { CallOptions, Environment, SecretVault } from '../client/index.js';
-import { CommandFailure, WrongUse } from './console';
+import { UsageError } from '../errors/usage-error';
+import { CommandFailure } from './console';
 
 const ENVIRONMENTS: readonly Environment[] = ['test', 'dev', 'staging', 'prod'];
 
@@ -37,7 +38,7 @@ export function environmentOption(flags: string, description: string): Option {
 
 /**
  * Returns the secrets of the workspace that the options and the environment variables name. Nothing is asked of the service yet.
- * @throws WrongUse, which names all that is missing
+ * @throws UsageError, which names all that is missing
  */
 export async function openVault({ url, workspace, env: environment }: VaultConnection): Promise<SecretVault> {
   const { env } = process;
@@ -50,9 +51,9 @@ export async function openVault({ url, workspace, env: environment }: VaultConne
       : [`the app's credentials (${APP_KEY} with ${APP_SECRET} or ${APP_SECRET}_FILE; or ${TOKEN_FILE})`]),
   ];
   if (!isSet(url) || !isSet(workspace) || missing.length > 0)
-    throw new WrongUse(`This is not given: ${missing.join(', ')}.`);
+    throw new UsageError(`This is not given: ${missing.join(', ')}.`);
   if (isSet(env[TOKEN_FILE]) && isSet(env[APP_KEY]))
-    throw new WrongUse(`Either ${TOKEN_FILE} or ${APP_KEY} may be given, not both.`);
+    throw new UsageError(`Either ${TOKEN_FILE} or ${APP_KEY} may be given, not both.`);
   const options = { url: addressIn(url), workspace, environment };
   const credentials = isSet(env[TOKEN_FILE])
     ? { serviceAccountTokenFile: env[TOKEN_FILE] }
@@ -66,7 +67,7 @@ export async function openVault({ url, workspace, env: environment }: VaultConne
 function secretIn(env: NodeJS.ProcessEnv, name: string): (() => string) | undefined {
   const [given, file] = [env[name], env[`${name}_FILE`]];
   if (isSet(given) && isSet(file))
-    throw new WrongUse(`Either ${name} or ${name}_FILE may be given, not both.`);
+    throw new UsageError(`Either ${name} or ${name}_FILE may be given, not both.`);
   if (isSet(file)) return () => oneLine(`the file of ${name}_FILE`, readFileSync(file, 'utf8').trim());
   return isSet(given) ? () => oneLine(name, given) : undefined;
 }
@@ -74,15 +75,15 @@ function secretIn(env: NodeJS.ProcessEnv, name: string): (() => string) | undefi
 /** It becomes a header, or a part of one. */
 function oneLine(name: string, secret: string): string {
   if (/^[\x20-\x7e]+$/.test(secret)) return secret;
-  throw new WrongUse(`What ${name} holds is empty, or not one line of ASCII.`);
+  throw new UsageError(`What ${name} holds is empty, or not one line of ASCII.`);
 }
 
 function addressIn(url: string): string {
   const address = URL.canParse(url) ? new URL(url) : undefined;
   if (address === undefined || !/^https?:$/.test(address.protocol))
-    throw new WrongUse('The address of the service must begin with http:// or https://.');
+    throw new UsageError('The address of the service must begin with http:// or https://.');
   if (address.username !== '' || address.password !== '' || address.search !== '' || address.hash !== '')
-    throw new WrongUse('The address of the service must have no credentials, query or fragment.');
+    throw new UsageError('The address of the service must have no credentials, query or fragment.');
   return url;
 }
 

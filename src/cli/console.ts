@@ -1,4 +1,5 @@
 import { type Reason, SecretVaultError } from '../client/errors.js';
+import { UsageError } from '../errors/usage-error';
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline/promises';
 import { Writable } from 'node:stream';
@@ -19,13 +20,6 @@ export class CommandFailure extends Error {
   }
 }
 
-/** Wrong use: an option, an argument or a setting that cannot be meant so. The exit code is 2. */
-export class WrongUse extends CommandFailure {
-  constructor(message: string) {
-    super(2, message);
-  }
-}
-
 /** What the reader of standard output has heard enough of; the command ends without a word. */
 export function endWithReader(error: NodeJS.ErrnoException): void {
   if (error.code !== 'EPIPE') throw error;
@@ -35,6 +29,7 @@ export function endWithReader(error: NodeJS.ErrnoException): void {
 /** Returns what to print of an error, and the exit code. The message of a foreign error may have anything in it, and is not printed. */
 export function failureOf(error: unknown): { readonly exitCode: FailureCode; readonly message: string } {
   if (error instanceof CommandFailure) return { exitCode: error.exitCode, message: printable(error.message) };
+  if (error instanceof UsageError) return { exitCode: 2, message: printable(error.message) };
   if (error instanceof SecretVaultError) return vaultFailureOf(error);
   if (isFileError(error))
     return { exitCode: 3, message: printable(`${error.path} cannot be used: ${error.code}.`) };

@@ -4,13 +4,9 @@ import { connectionSettings } from '../config/store-settings';
 import { EnvironmentReader, type EnvironmentVariables, readTextFile } from '../config/environment-reader';
 import { infisicalConnection } from '../stores/infisical/infisical.module';
 import type { LoginCredentials } from '../stores/infisical/auth/login-method';
+import { UsageError } from '../errors/usage-error';
 import { runSetup } from '../stores/infisical/setup/run-setup';
-import {
-  HELP,
-  parseSetupArguments,
-  WrongUsage,
-  type SetupEnvironment,
-} from '../stores/infisical/setup/setup-arguments';
+import { HELP, parseSetupArguments, type SetupEnvironment } from '../stores/infisical/setup/setup-arguments';
 import { BootstrapUnfinished, SetupFailed } from '../stores/infisical/setup/admin-calls';
 import type { RouteOptions } from '../stores/infisical/transport/transport-route';
 
@@ -43,10 +39,10 @@ export async function infisicalSetup({
     const print = (text: string): void => stdout.write(text);
     return (await runSetup(parsed, environment(env, parsed.url), new SystemClock(), print)) ? 0 : 1;
   } catch (error: unknown) {
-    const isOurs = error instanceof WrongUsage || error instanceof SetupFailed;
+    const isOurs = error instanceof UsageError || error instanceof SetupFailed;
     const kind = error instanceof Error ? error.constructor.name : typeof error;
     stderr.write(`infisical:setup: ${isOurs ? error.message : `it failed unexpectedly (${kind}).`}\n`);
-    return error instanceof WrongUsage ? 2 : error instanceof BootstrapUnfinished ? 3 : 1;
+    return error instanceof UsageError ? 2 : error instanceof BootstrapUnfinished ? 3 : 1;
   }
 }
 
@@ -65,14 +61,14 @@ function environment(env: EnvironmentVariables, url: string): SetupEnvironment {
   };
 }
 
-/** Reads how an Infisical is connected to from the same variables as the service. @throws WrongUsage */
+/** Reads how an Infisical is connected to from the same variables as the service. @throws UsageError */
 export function connectionTo(
   url: string,
   env: EnvironmentVariables,
 ): Pick<RouteOptions, 'authorities' | 'proxyUrl'> {
   const read = new EnvironmentReader(env);
   const settings = connectionSettings(read, env, url);
-  if (read.problems.length > 0) throw new WrongUsage(read.problems.join('; '));
+  if (read.problems.length > 0) throw new UsageError(read.problems.join('; '));
   return infisicalConnection(settings);
 }
 
@@ -85,14 +81,14 @@ function credentials(given: (name: string) => string | undefined): LoginCredenti
   return clientId === undefined || clientSecret === undefined ? undefined : { clientId, clientSecret };
 }
 
-/** Returns a variable, or the content of the file that `<NAME>_FILE` names; undefined where it is empty. @throws WrongUsage */
+/** Returns a variable, or the content of the file that `<NAME>_FILE` names; undefined where it is empty. @throws UsageError */
 export function givenIn(env: EnvironmentVariables, name: string): string | undefined {
   const file = name.endsWith('_FILE') ? undefined : env[`${name}_FILE`];
   try {
     const value = file === undefined || file === '' ? env[name] : readTextFile(file);
     return value === '' ? undefined : value;
   } catch {
-    throw new WrongUsage(`The file of ${name}_FILE cannot be read.`);
+    throw new UsageError(`The file of ${name}_FILE cannot be read.`);
   }
 }
 

@@ -42,7 +42,7 @@ import { UNATTENDED } from '../secrets/call-context';
 import { SecretStore } from '../secrets/secret-store';
 import type { LoginCredentials } from '../stores/infisical/auth/login-method';
 import { EmbeddedStoreUnusable } from '../stores/embedded/embedded-store-unusable';
-import { WrongUsage } from '../stores/infisical/setup/setup-arguments';
+import { UsageError } from '../errors/usage-error';
 import { StoresModule } from '../stores/stores.module';
 import { TelemetryModule } from '../telemetry/telemetry.module';
 import { SystemClock, SystemMonotonicTime } from '../time/clock';
@@ -72,7 +72,7 @@ async function run(): Promise<number> {
   const options = predecessorOptions(settings);
   const plan = planOf(await inventory(args), await users(args), args.users);
   if (plan.strangers.length > 0)
-    throw new WrongUsage(`There is no user ${JSON.stringify(plan.strangers[0])}.`);
+    throw new UsageError(`There is no user ${JSON.stringify(plan.strangers[0])}.`);
   const interruption = new AbortController();
   const interrupt = (): void => {
     // The second one ends the process at once; --resume takes back what is left.
@@ -131,11 +131,11 @@ async function inventory({ projectsFile }: MigrationArguments): Promise<readonly
   if (projectsFile !== undefined) return parseInventory(jsonFile(projectsFile));
   const url = process.env['TAPR_DATABASE_URL'] ?? '';
   if (!/^postgres(ql)?:\/\/[^\s]+$/.test(url))
-    throw new WrongUsage(
+    throw new UsageError(
       'TAPR_DATABASE_URL must be postgres://user@host:5432/database; --projects FILE goes without.',
     );
   if (URL.canParse(url) && new URL(url).password !== '')
-    throw new WrongUsage(
+    throw new UsageError(
       'TAPR_DATABASE_URL must be without a password: give it as TAPR_DATABASE_PASSWORD_FILE.',
     );
   return inventoryOfDatabase({ url, password: given('TAPR_DATABASE_PASSWORD') });
@@ -164,7 +164,7 @@ function predecessorOptions({ store }: Settings): PredecessorOptions {
   const own = store.kind === 'infisical' ? store : undefined;
   const url = (process.env['TAPR_INFISICAL_URL'] || own?.url)?.replace(/\/+$/, '');
   if (url === undefined || !/^https?:\/\/[^\s@?#]+$/.test(url))
-    throw new WrongUsage(
+    throw new UsageError(
       'TAPR_INFISICAL_URL must be the http or https address of the Infisical of the predecessor.',
     );
   const connection = connectionTo(url, process.env);
@@ -183,7 +183,7 @@ function login(own: InfisicalStoreSettings | undefined): LoginCredentials {
   const clientSecret = given('TAPR_INFISICAL_CLIENT_SECRET');
   if (clientId !== undefined && clientSecret !== undefined) return { clientId, clientSecret };
   if (own === undefined || clientId !== undefined || clientSecret !== undefined)
-    throw new WrongUsage(
+    throw new UsageError(
       'TAPR_INFISICAL_CLIENT_ID and TAPR_INFISICAL_CLIENT_SECRET must name the machine identity.',
     );
   return own;
@@ -221,7 +221,7 @@ function targetOf(store: SecretStore): SecretTarget {
 
 /** Returns one sentence for the operator; nothing of a foreign error is printed but its class. */
 function explain(error: unknown): string {
-  const isOurs = [WrongUsage, MigrationFailed, InvalidSettings, EmbeddedStoreUnusable].some(
+  const isOurs = [UsageError, MigrationFailed, InvalidSettings, EmbeddedStoreUnusable].some(
     (kind) => error instanceof kind,
   );
   if (isOurs && error instanceof Error) return error.message;
@@ -230,5 +230,5 @@ function explain(error: unknown): string {
 
 main().catch((error: unknown) => {
   process.stderr.write(`migrate-from-tapr: ${explain(error)}\n`);
-  process.exitCode = error instanceof WrongUsage || error instanceof InvalidSettings ? 2 : 1;
+  process.exitCode = error instanceof UsageError || error instanceof InvalidSettings ? 2 : 1;
 });

@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 import '../bootstrap/hardened-process';
 import { CommanderError } from 'commander';
-import { endWithReader, type FailureCode, failureOf, WrongUse } from './console';
+import { UsageError } from '../errors/usage-error';
+import { endWithReader, type FailureCode, failureOf } from './console';
 import { olaresSecretsProgram } from './program';
 
 /** The command `olares-secrets`: one place says how a failure ends, with a sentence and no stack. */
@@ -14,7 +15,7 @@ async function main(): Promise<void> {
     // Help and version that were asked for are done; a command without its command, which commander answers with its help, is wrong use.
     if (error.exitCode === 0) return;
     if (error.code === 'commander.help') process.exitCode = 2 satisfies FailureCode;
-    else throw new WrongUse(sentenceOf(error));
+    else throw new UsageError(sentenceOf(error));
   }
 }
 

@@ -1,4 +1,5 @@
-import { CommandFailure, WrongUse } from './console';
+import { UsageError } from '../errors/usage-error';
+import { CommandFailure } from './console';
 
 /** How the names of secrets become the names of environment variables. */
 export interface Naming {
@@ -28,7 +29,7 @@ const MAX_VARIABLE_BYTES = 131_072;
 /**
  * Returns the variables of the secrets. A name becomes upper case, and every character but A–Z, 0–9 and _ becomes _; a digit at the
  * beginning gets a _ in front.
- * @throws WrongUse for a broken prefix
+ * @throws UsageError for a broken prefix
  * @throws CommandFailure where two secrets become one variable, or one that is set already or steers programs, or a value is too long
  */
 export function secretVariables(
@@ -37,7 +38,7 @@ export function secretVariables(
   inherited: Readonly<Record<string, string>>,
 ): Readonly<Record<string, string>> {
   if (prefix !== '' && !PREFIX.test(prefix))
-    throw new WrongUse('--prefix must be letters, digits and _, and begin with no digit.');
+    throw new UsageError('--prefix must be letters, digits and _, and begin with no digit.');
   const nameOf = new Map<string, string>();
   const variables: Record<string, string> = {};
   for (const [name, value] of secrets) {

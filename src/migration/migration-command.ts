@@ -2,7 +2,7 @@ import type { MigrationOutcome, MigrationProgress, ProjectOutcome } from './migr
 import type { MigrationPlan } from './predecessor-inventory';
 import { readFileSync } from 'node:fs';
 import { errorCodeOf } from '../errors/domain-error';
-import { strictArguments, WrongUsage } from '../stores/infisical/setup/setup-arguments';
+import { strictArguments, UsageError } from '../errors/usage-error';
 
 export interface MigrationArguments {
   /** The file of projects, in place of the database. */
@@ -51,12 +51,12 @@ Each secret also as ..._FILE. The store: the service's own settings.
 Exit codes: 0 all is well; 1 something differs, was skipped or failed; 2 wrong use, nothing was done; 130 interrupted.
 `;
 
-/** Parses the arguments strictly: an unknown one is refused. @throws WrongUsage */
+/** Parses the arguments strictly: an unknown one is refused. @throws UsageError */
 export function parseMigrationArguments(args: readonly string[]): MigrationArguments | 'help' | 'query' {
   const values = strictArguments(args, OPTIONS);
   if (values.help) return 'help';
   if (values['print-query']) return 'query';
-  if (values.state === '') throw new WrongUsage('--state must name a file.');
+  if (values.state === '') throw new UsageError('--state must name a file.');
   return {
     projectsFile: values.projects,
     usersFile: values['users-file'],
@@ -67,18 +67,18 @@ export function parseMigrationArguments(args: readonly string[]): MigrationArgum
   };
 }
 
-/** Reads a file that an argument names. @throws WrongUsage */
+/** Reads a file that an argument names. @throws UsageError */
 export function jsonFile(path: string): unknown {
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
   } catch (error: unknown) {
-    throw new WrongUsage(`${path} cannot be read (${errorCodeOf(error) ?? 'unknown error'}).`);
+    throw new UsageError(`${path} cannot be read (${errorCodeOf(error) ?? 'unknown error'}).`);
   }
   try {
     return JSON.parse(text) as unknown;
   } catch {
-    throw new WrongUsage(`${path} is not JSON.`);
+    throw new UsageError(`${path} is not JSON.`);
   }
 }
 

@@ -2,7 +2,7 @@ import { constants } from 'node:fs';
 import { open, readFile, rename, rm } from 'node:fs/promises';
 import { errorCodeOf } from '../errors/domain-error';
 import { fieldsOf } from '../json/json';
-import { WrongUsage } from '../stores/infisical/setup/setup-arguments';
+import { UsageError } from '../errors/usage-error';
 import { type AssignedProject, MigrationFailed } from './predecessor-inventory';
 
 export interface SkippedSecret {
@@ -61,16 +61,16 @@ export class MigrationState {
     this.#done = content.done;
   }
 
-  /** @throws WrongUsage where there is a state of an earlier run and `resume` is not set; MigrationFailed where it cannot be used */
+  /** @throws UsageError where there is a state of an earlier run and `resume` is not set; MigrationFailed where it cannot be used */
   static async open(path: string, options: StateOptions): Promise<MigrationState> {
     const content = await readState(path);
     if (content !== undefined && !options.resume)
-      throw new WrongUsage(
+      throw new UsageError(
         `${path} is of a run that did not end: --resume goes on with it, and takes back the roles that it left.`,
       );
     for (const end of ['source', 'target'] as const)
       if (content !== undefined && content[end] !== options[end])
-        throw new WrongUsage(
+        throw new UsageError(
           `${path} is of a run with another ${end} (Infisical, folder or machine identity): --state names another file.`,
         );
     // What a dry run has read was not written.

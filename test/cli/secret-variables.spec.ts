@@ -1,4 +1,5 @@
-import { CommandFailure, WrongUse } from '../../src/cli/console';
+import { UsageError } from '../../src/errors/usage-error';
+import { CommandFailure } from '../../src/cli/console';
 import { secretVariables } from '../../src/cli/secret-variables';
 
 const NO_VARIABLES = {};
@@ -25,7 +26,7 @@ describe('the variables that secrets become', () => {
   it('begin with the prefix, which makes a digit no beginning', () => {
     expect(variablesOf(['2fa', 'path'], { prefix: 'app_' })).toEqual({ app_2FA: 'v', app_PATH: 'v' });
     for (const prefix of ['1', 'A-', 'A=', 'Ä'])
-      expect(() => variablesOf(['a'], { prefix })).toThrow(WrongUse);
+      expect(() => variablesOf(['a'], { prefix })).toThrow(UsageError);
   });
 
   it('are refused where two secrets would be one, naming both', () => {

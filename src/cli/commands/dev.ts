@@ -5,7 +5,8 @@ import { errorCodeOf } from '../../errors/domain-error';
 import type { EnvironmentVariables } from '../../config/environment-reader';
 import { LIMIT_DEFINITIONS, QUOTA_DEFINITIONS } from '../../config/setting-definition';
 import type { Settings } from '../../config/settings';
-import { CommandFailure, printable, WrongUse } from '../console';
+import { UsageError } from '../../errors/usage-error';
+import { CommandFailure, printable } from '../console';
 
 interface DevArguments {
   readonly manifest: string;
@@ -43,9 +44,9 @@ export function addDevCommand(program: Command): void {
 
 async function dev(asked: DevArguments): Promise<void> {
   const { APP_NAME, APP_NAME_RULE } = await import('../../authz/grant.js');
-  if (!APP_NAME.test(asked.user)) throw new WrongUse(`--user ${APP_NAME_RULE}.`);
+  if (!APP_NAME.test(asked.user)) throw new UsageError(`--user ${APP_NAME_RULE}.`);
   if (!/^\d{1,5}$/.test(asked.port) || Number(asked.port) > 65_535)
-    throw new WrongUse('--port must be a number from 0 to 65535.');
+    throw new UsageError('--port must be a number from 0 to 65535.');
   const manifest = resolve(asked.manifest);
   const app = await appNameIn(manifest, asked.manifest);
   try {
@@ -151,7 +152,7 @@ async function failureOfStart(error: unknown, { port }: DevArguments): Promise<u
   if (error instanceof EmbeddedStoreUnusable && error.reason === 'IN_USE')
     return failure(`${error.message} Stop the other one, or choose another folder with --data-dir.`);
   if (error instanceof EmbeddedStoreUnusable) return failure(`${error.message} --fresh makes a new one.`);
-  return error instanceof InvalidSettings ? new WrongUse(error.message) : error;
+  return error instanceof InvalidSettings ? new UsageError(error.message) : error;
 }
 
 /** Notes go to standard error: standard output is the log, of JSON lines where it is not a terminal. */

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { CheckResult } from '../doctor/checks';
-import { printableJson, printableLine, WrongUse } from '../console';
+import { UsageError } from '../../errors/usage-error';
+import { printableJson, printableLine } from '../console';
 
 interface DoctorArguments {
   readonly json?: boolean;
@@ -28,7 +29,7 @@ export function addDoctorCommand(program: Command): void {
 
 async function doctor({ json = false, timeout }: DoctorArguments): Promise<void> {
   if (!/^\d{1,3}(\.\d)?$/.test(timeout) || Number(timeout) < 0.1)
-    throw new WrongUse('--timeout must be a number of seconds from 0.1 to 999.');
+    throw new UsageError('--timeout must be a number of seconds from 0.1 to 999.');
   const { examine } = await import('../doctor/examine.js');
   const results = await examine(process.env, Number(timeout) * 1000);
   process.stdout.write(json ? `${printableJson(results, 2)}\n` : textOf(results));

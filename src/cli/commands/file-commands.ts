@@ -3,7 +3,8 @@ import { link, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { errorCodeOf } from '../../errors/domain-error';
-import { CommandFailure, printable, printableJson, WrongUse } from '../console';
+import { UsageError } from '../../errors/usage-error';
+import { CommandFailure, printable, printableJson } from '../console';
 import { type VaultConnection, openVault, withConnection } from '../connection';
 import type { ArchiveOptions } from '../files/age-archive';
 import { shown } from './read-commands';
@@ -112,7 +113,7 @@ export function addExportCommand(program: Command): void {
 async function exportFile(path: string, options: ExportOptions): Promise<void> {
   const format = formatOf(path, options.format);
   if (path === '-' && process.stdout.isTTY && options.reveal !== true)
-    throw new WrongUse('The values would be seen on the terminal: name a file, or use --reveal.');
+    throw new UsageError('The values would be seen on the terminal: name a file, or use --reveal.');
   const vault = await openVault(options);
   const { formatSecrets } = await import('../files/secret-file.js');
   const { archiveInWorker, readersIn } = await import('../files/age-archive.js');
@@ -168,13 +169,13 @@ function formatOption(): Option {
   );
 }
 
-/** `.env` and `prod.env` are dotenv, and so is `.env.prod`. @throws WrongUse */
+/** `.env` and `prod.env` are dotenv, and so is `.env.prod`. @throws UsageError */
 function formatOf(path: string, given: FileFormat | undefined): FileFormat {
   if (given !== undefined) return given;
   const ending = /(?:^|\/)\.env[^/]*$/.test(path) ? 'env' : (/\.([a-z]+)$/.exec(path)?.[1] ?? '');
   const format = Object.hasOwn(ENDINGS, ending) ? ENDINGS[ending] : undefined;
   if (format === undefined)
-    throw new WrongUse(`--format must say what the file is: ${FILE_FORMATS.join(', ')}.`);
+    throw new UsageError(`--format must say what the file is: ${FILE_FORMATS.join(', ')}.`);
   return format;
 }
 

@@ -4,15 +4,8 @@ import { type Command, Option } from 'commander';
 import { SECRET_OPERATIONS, WORKSPACE_NAME, WORKSPACE_RULE } from '../../authz/grant';
 import type { CheckedManifest, ManifestFinding } from '../../authz/manifest-check';
 import type { ManifestExplanation } from '../../authz/manifest-explanation';
-import {
-  CommandFailure,
-  printable,
-  printableJson,
-  printableLine,
-  WrongUse,
-  readInput,
-  utf8Text,
-} from '../console';
+import { UsageError } from '../../errors/usage-error';
+import { CommandFailure, printable, printableJson, printableLine, readInput, utf8Text } from '../console';
 
 const CONFIG_MAP_OPTION = [
   '--config-map',
@@ -98,7 +91,7 @@ function manifestsAt(path: string): readonly string[] {
   const below = filesBelow(path).filter(isRead);
   const others = readdirSync(path).filter((file) => file.endsWith('.yaml'));
   const found = below.length > 0 ? below : others.map((file) => join(path, file));
-  if (found.length === 0) throw new WrongUse(`${path} has no ${MANIFEST_NAME} in it, and no other *.yaml.`);
+  if (found.length === 0) throw new UsageError(`${path} has no ${MANIFEST_NAME} in it, and no other *.yaml.`);
   return [...found].sort();
 }
 
@@ -208,8 +201,8 @@ export function addExplainCommand(program: Command): void {
 
 async function explain({ manifest: path, op, workspace, ...options }: ExplainOptions): Promise<void> {
   const operation = SECRET_OPERATIONS.find((one) => one === op);
-  if (operation === undefined) throw new WrongUse(`--op must be one of ${SECRET_OPERATIONS.join(', ')}.`);
-  if (!WORKSPACE_NAME.test(workspace)) throw new WrongUse(`--workspace ${WORKSPACE_RULE}.`);
+  if (operation === undefined) throw new UsageError(`--op must be one of ${SECRET_OPERATIONS.join(', ')}.`);
+  if (!WORKSPACE_NAME.test(workspace)) throw new UsageError(`--workspace ${WORKSPACE_RULE}.`);
   const { MANIFEST } = await import('../../grant-sources/directory/app-folder.js');
   const text = utf8Text(await readInput(path, MANIFEST.maxBytes));
   if (text === undefined) throw new CommandFailure(3, `${path} is not UTF-8 text.`);

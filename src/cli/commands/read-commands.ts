@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander';
 import type { Environment } from '../../client/index.js';
-import { printable, printableJson, printableLine, WrongUse, inputName, readText } from '../console';
+import { UsageError } from '../../errors/usage-error';
+import { printable, printableJson, printableLine, inputName, readText } from '../console';
 import {
   allSecrets,
   environmentOption,
@@ -114,8 +115,9 @@ export function addDiffCommand(program: Command): void {
     .action(async (file: string | undefined, options: DiffOptions) => {
       const { toEnv, ...from } = options;
       if ((file === undefined) === (toEnv === undefined))
-        throw new WrongUse('Either a file or --to-env must be given.');
-      if (toEnv === from.env) throw new WrongUse('--to-env names the environment that is compared with it.');
+        throw new UsageError('Either a file or --to-env must be given.');
+      if (toEnv === from.env)
+        throw new UsageError('--to-env names the environment that is compared with it.');
       const right = file === undefined ? undefined : await valuesOfFile(file, options.format);
       const left = await allSecrets(await openVault(from));
       const other = { ...from, env: toEnv ?? from.env };

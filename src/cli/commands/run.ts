@@ -2,7 +2,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import type { Command } from 'commander';
 import { watchValue } from '../../client/repeated-reads.js';
-import { CommandFailure, failureOf, WrongUse } from '../console';
+import { UsageError } from '../../errors/usage-error';
+import { CommandFailure, failureOf } from '../console';
 import {
   allSecrets,
   environmentWithoutOurs,
@@ -68,7 +69,7 @@ function collected(name: string, before: readonly string[] = []): readonly strin
 function secondsIn(text: string): number {
   const seconds = Number(text);
   if (/^\d+$/.test(text) && seconds >= MIN_INTERVAL_S && seconds <= MAX_INTERVAL_S) return seconds;
-  throw new WrongUse(`--interval must be ${MIN_INTERVAL_S} to ${MAX_INTERVAL_S} seconds.`);
+  throw new UsageError(`--interval must be ${MIN_INTERVAL_S} to ${MAX_INTERVAL_S} seconds.`);
 }
 
 const FORWARDED = ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const;

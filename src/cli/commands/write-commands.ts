@@ -19,7 +19,8 @@ import { createInterface } from 'node:readline/promises';
 import type { Command } from 'commander';
 import { SecretVaultError } from '../../client/errors.js';
 import type { SecretVault } from '../../client/index.js';
-import { CommandFailure, WrongUse, askHidden, readText, untilEnded, utf8Text } from '../console';
+import { UsageError } from '../../errors/usage-error';
+import { CommandFailure, askHidden, readText, untilEnded, utf8Text } from '../console';
 import { environmentWithoutOurs, openVault, type VaultConnection, withConnection } from '../connection';
 
 /** More than the service takes, so that it is the one that says how much that is. */
@@ -45,7 +46,7 @@ export function addSetCommand(program: Command): void {
       const vault = await openVault(options);
       const value = await valueFor(name, options);
       if (value === '' && options.allowEmpty !== true)
-        throw new WrongUse('The value is empty; --allow-empty stores it all the same.');
+        throw new UsageError('The value is empty; --allow-empty stores it all the same.');
       await store(vault, name, value, options.overwrite);
       process.stderr.write(`${name} is stored.\n`);
     });

@@ -1,14 +1,7 @@
 import { once } from 'node:events';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
-import {
-  CommandFailure,
-  type FailureCode,
-  failureOf,
-  WrongUse,
-  askHidden,
-  readInput,
-  utf8Text,
-} from '../console';
+import { UsageError } from '../../errors/usage-error';
+import { CommandFailure, type FailureCode, failureOf, askHidden, readInput, utf8Text } from '../console';
 
 /** For whom an archive is encrypted: whoever knows the passphrase, or the holders of the identities of these recipients. */
 export type ArchiveReaders = { readonly passphrase: string } | { readonly recipients: readonly string[] };
@@ -16,7 +9,7 @@ export type ArchiveReaders = { readonly passphrase: string } | { readonly recipi
 /** What decrypts an archive. An identity is a secret key, `AGE-SECRET-KEY-…`. */
 export type ArchiveKeys = { readonly passphrase: string } | { readonly identities: readonly string[] };
 
-/** Returns a file in the format of age (age-encryption.org/v1). @throws WrongUse for a recipient that is none */
+/** Returns a file in the format of age (age-encryption.org/v1). @throws UsageError for a recipient that is none */
 export async function encryptArchive(
   text: string,
   readers: ArchiveReaders,
@@ -31,7 +24,7 @@ export async function encryptArchive(
         encrypter.addRecipient(recipient);
       } catch {
         // It may be an identity by mistake, which is a secret.
-        throw new WrongUse('A recipient must be one of age, which begins with age1.');
+        throw new UsageError('A recipient must be one of age, which begins with age1.');
       }
     }
   const archive = await encrypter.encrypt(text);
@@ -68,7 +61,7 @@ export async function decryptArchive(archive: Uint8Array, keys: ArchiveKeys): Pr
       try {
         decrypter.addIdentity(identity);
       } catch {
-        throw new WrongUse(
+        throw new UsageError(
           'An identity must be a line that begins with AGE-SECRET-KEY-; plugins are not supported.',
         );
       }
@@ -95,7 +88,7 @@ export interface ArchiveOptions {
 
 const MAX_KEY_FILE_BYTES = 64 * 1024;
 
-/** Returns whom the options of `export` name. @throws WrongUse for none, or for both kinds */
+/** Returns whom the options of `export` name. @throws UsageError for none, or for both kinds */
 export async function readersIn({
   recipient,
   recipientsFile,
@@ -104,24 +97,24 @@ export async function readersIn({
   const inFile = recipientsFile === undefined ? [] : await linesIn(recipientsFile);
   const recipients = [...recipient, ...inFile];
   if (recipients.length > 0 && passphraseFile !== undefined)
-    throw new WrongUse('An archive is for recipients or for a passphrase, not for both.');
+    throw new UsageError('An archive is for recipients or for a passphrase, not for both.');
   if (recipients.length > 0) return { recipients };
   return { passphrase: await passphraseFrom(passphraseFile, true) };
 }
 
-/** Returns the keys that the options of `import` name. @throws WrongUse where they are of the other kind than the archive's */
+/** Returns the keys that the options of `import` name. @throws UsageError where they are of the other kind than the archive's */
 export async function keysIn(
   { identity, passphraseFile }: ArchiveOptions,
   needsPassphrase: boolean,
 ): Promise<ArchiveKeys> {
   if (needsPassphrase) {
     if (identity.length > 0)
-      throw new WrongUse('The archive is for a passphrase, so that no --identity opens it.');
+      throw new UsageError('The archive is for a passphrase, so that no --identity opens it.');
     return { passphrase: await passphraseFrom(passphraseFile, false) };
   }
   const identities = (await Promise.all(identity.map(linesIn))).flat();
   if (identities.length === 0)
-    throw new WrongUse('The archive is for recipients: --identity FILE must name the file of one.');
+    throw new UsageError('The archive is for recipients: --identity FILE must name the file of one.');
   return { identities };
 }
 
@@ -134,10 +127,10 @@ async function linesIn(path: string): Promise<readonly string[]> {
 async function passphraseFrom(path: string | undefined, isNew: boolean): Promise<string> {
   if (path === undefined) {
     if (!process.stdin.isTTY)
-      throw new WrongUse('Without a terminal the archive needs --passphrase-file FILE.');
+      throw new UsageError('Without a terminal the archive needs --passphrase-file FILE.');
     const passphrase = await askHidden('Passphrase (not shown): ');
     if (isNew && (await askHidden('The same again: ')) !== passphrase)
-      throw new WrongUse('The two passphrases differ.');
+      throw new UsageError('The two passphrases differ.');
     return nonEmpty(passphrase);
   }
   const text = utf8Text(await readInput(path, MAX_KEY_FILE_BYTES));
@@ -146,7 +139,7 @@ async function passphraseFrom(path: string | undefined, isNew: boolean): Promise
 }
 
 function nonEmpty(passphrase: string): string {
-  if (passphrase === '') throw new WrongUse('The passphrase is empty.');
+  if (passphrase === '') throw new UsageError('The passphrase is empty.');
   return passphrase;
 }
 

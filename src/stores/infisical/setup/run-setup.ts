@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { UsageError } from '../../../errors/usage-error';
 import { fieldsOf } from '../../../json/json';
 import type { Clock } from '../../../time/clock';
 import type { LoginCredentials } from '../auth/login-method';
@@ -25,7 +26,6 @@ import {
   type SetupArguments,
   type SetupEnvironment,
   WHERE_TO,
-  WrongUsage,
 } from './setup-arguments';
 import { helmValues, type OutputFiles, outputFiles, secretManifest } from './setup-output';
 
@@ -51,7 +51,7 @@ interface AdminRun extends SetupRun {
 /** Sets the identity up as an admin: by a bootstrap, a token or a login. */
 type SetUpAsAdmin = (client: InfisicalClient, run: SetupRun) => Promise<boolean>;
 
-/** Returns whether every check passed. @throws WrongUsage before anything is changed, SetupFailed */
+/** Returns whether every check passed. @throws UsageError before anything is changed, SetupFailed */
 export async function runSetup(
   args: SetupArguments,
   env: SetupEnvironment,
@@ -79,13 +79,13 @@ export async function runSetup(
   }
 }
 
-/** @throws WrongUsage */
+/** @throws UsageError */
 function required<T>(value: T | undefined, why: string): T {
-  if (value === undefined) throw new WrongUsage(why);
+  if (value === undefined) throw new UsageError(why);
   return value;
 }
 
-/** Bootstraps the server, which is possible only once and shows the token only once: it is written before the next step. @throws WrongUsage */
+/** Bootstraps the server, which is possible only once and shows the token only once: it is written before the next step. @throws UsageError */
 function bootstrapAs(env: SetupEnvironment): SetUpAsAdmin {
   const email = required(env.email, '--bootstrap needs INFISICAL_ADMIN_EMAIL.');
   const password = required(
@@ -143,11 +143,11 @@ function goOn(kept: string, organizationId: string | undefined): string {
   ].join(' ');
 }
 
-/** Acts as a machine identity with the organization role admin, by its token or its credentials. @throws WrongUsage */
+/** Acts as a machine identity with the organization role admin, by its token or its credentials. @throws UsageError */
 function adminAs(args: SetupArguments, env: SetupEnvironment): SetUpAsAdmin {
   const { adminToken, adminClientId: clientId, adminClientSecret: clientSecret } = env;
   if (adminToken === undefined && (clientId === undefined || clientSecret === undefined))
-    throw new WrongUsage(
+    throw new UsageError(
       'INFISICAL_ADMIN_TOKEN or INFISICAL_ADMIN_TOKEN_FILE must hold the token of an admin, or INFISICAL_ADMIN_CLIENT_ID and INFISICAL_ADMIN_CLIENT_SECRET what it logs in with.',
     );
   return async (client, run) => {
@@ -160,7 +160,7 @@ function adminAs(args: SetupArguments, env: SetupEnvironment): SetUpAsAdmin {
   };
 }
 
-/** @throws WrongUsage where the server does not name it; SetupFailed where it refuses the token */
+/** @throws UsageError where the server does not name it; SetupFailed where it refuses the token */
 async function organizationOf(calls: AdminCalls, token: string): Promise<string> {
   const identityId = identityIn(token) ?? 'unknown';
   const call = ['GET', '/api/v1/identities/{identityId}', { identityId }] as const;
@@ -168,7 +168,7 @@ async function organizationOf(calls: AdminCalls, token: string): Promise<string>
   const organizationId = fieldsOf(answer.body['identity'])['orgId'];
   if (typeof organizationId === 'string') return organizationId;
   if (answer.status === 404)
-    throw new WrongUsage(
+    throw new UsageError(
       "Infisical does not tell the organization: say --organization-id. Infisical's page shows it in the address bar, /org/<id>/overview.",
     );
   const why = 'The organization could not be found out; --organization-id names it';
@@ -182,7 +182,7 @@ async function setUp(run: AdminRun): Promise<boolean> {
     args.kubernetes === undefined &&
     (found === undefined || !(await hasUsableSecret(calls, found, clock.nowMs())) || args.newSecret);
   // Checked before anything is created.
-  if (makesSecret && args.secretManifest === undefined && !args.printSecret) throw new WrongUsage(WHERE_TO);
+  if (makesSecret && args.secretManifest === undefined && !args.printSecret) throw new UsageError(WHERE_TO);
   const identityId = found ?? (await makeIdentity(calls, organizationId, args.identityName));
   say(`The machine identity ${found === undefined ? 'was created' : 'is there already'}.\n`);
   return args.kubernetes === undefined

@@ -1,9 +1,6 @@
-import { parseArgs, type ParseArgsConfig } from 'node:util';
+import { strictArguments, UsageError } from '../../../errors/usage-error';
 import type { LoginCredentials } from '../auth/login-method';
 import type { RouteOptions } from '../transport/transport-route';
-
-/** Wrong use of the command: exit code 2. The message says what to write instead. */
-export class WrongUsage extends Error {}
 
 export interface KubernetesTarget {
   /** The address of the cluster's API, as Infisical reaches it. */
@@ -104,7 +101,7 @@ comes after it failed: what was got is kept.
 /**
  * Parses the arguments strictly: an unknown one is refused.
  * @param service the service's own settings, used where there are no arguments
- * @throws WrongUsage
+ * @throws UsageError
  */
 export function parseSetupArguments(
   args: readonly string[],
@@ -114,14 +111,14 @@ export function parseSetupArguments(
   if (values.help) return 'help';
   const url = values.url ?? service.url ?? '';
   if (!/^https?:\/\/[^\s@?#]+$/.test(url))
-    throw new WrongUsage('--url (or INFISICAL_URL) must be the http or https address of Infisical.');
-  if (values.bootstrap && values.check) throw new WrongUsage('--bootstrap and --check do not go together.');
+    throw new UsageError('--url (or INFISICAL_URL) must be the http or https address of Infisical.');
+  if (values.bootstrap && values.check) throw new UsageError('--bootstrap and --check do not go together.');
   if (values.kubernetes && !values.check && values.namespace === undefined)
-    throw new WrongUsage('--kubernetes needs --namespace, in which the service runs.');
+    throw new UsageError('--kubernetes needs --namespace, in which the service runs.');
   const makesSecret = (values.bootstrap || values['new-secret']) && !values.kubernetes;
   // A server can be bootstrapped only once, so missing arguments must be found before.
   if (makesSecret && values['secret-manifest'] === undefined && !values['print-secret'])
-    throw new WrongUsage(WHERE_TO);
+    throw new UsageError(WHERE_TO);
   refuseIdle(values);
   return {
     url: url.replace(/\/+$/, ''),
@@ -148,27 +145,27 @@ export function parseSetupArguments(
 
 type Values = ReturnType<typeof strictArguments<typeof OPTIONS>>;
 
-/** @throws WrongUsage for an argument without effect, which was surely meant differently */
+/** @throws UsageError for an argument without effect, which was surely meant differently */
 function refuseIdle(values: Values): void {
   const makes = (['new-secret', 'print-secret', 'secret-manifest'] as const).filter((name) => values[name]);
   if (values.check && makes.length > 0)
-    throw new WrongUsage('--check makes nothing: leave out what says where a secret goes.');
+    throw new UsageError('--check makes nothing: leave out what says where a secret goes.');
   if (values.kubernetes && (values['new-secret'] || values['secret-manifest'] !== undefined))
-    throw new WrongUsage(
+    throw new UsageError(
       '--kubernetes makes no client secret: leave out --new-secret and --secret-manifest.',
     );
   if (values['admin-token-file'] !== undefined && !values.bootstrap)
-    throw new WrongUsage(
+    throw new UsageError(
       '--admin-token-file is where --bootstrap writes its token; INFISICAL_ADMIN_TOKEN_FILE is one to read.',
     );
   if (!/^https?:\/\/[^\s@?#]+$/.test(values['kubernetes-host']))
-    throw new WrongUsage(
+    throw new UsageError(
       '--kubernetes-host must be the http or https address of the API server, as Infisical reaches it.',
     );
   if (!/^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$/.test(values['secret-name']))
-    throw new WrongUsage('--secret-name must be a name that Kubernetes takes.');
+    throw new UsageError('--secret-name must be a name that Kubernetes takes.');
   if (values.bootstrap && tokenFileOf(values) === undefined && !values['print-secret'])
-    throw new WrongUsage(
+    throw new UsageError(
       'A bootstrap gives its admin token once: say where it goes, --admin-token-file FILE or --print-secret.',
     );
 }
@@ -180,17 +177,4 @@ function tokenFileOf(values: Values): string | undefined {
 
 export function besideManifest(manifest: string | undefined): string | undefined {
   return manifest === undefined ? undefined : `${manifest}.admin-token`;
-}
-
-/** Parses arguments of a command. Does not repeat an unknown one: it may be a secret in the wrong position. @throws WrongUsage */
-export function strictArguments<const Options extends NonNullable<ParseArgsConfig['options']>>(
-  args: readonly string[],
-  options: Options,
-) {
-  try {
-    return parseArgs({ args: [...args], options, strict: true, allowPositionals: false }).values;
-  } catch {
-    const known = Object.keys(options).map((name) => `--${name}`);
-    throw new WrongUsage(`An argument is unknown or lacks its value; there are ${known.join(', ')}.`);
-  }
 }

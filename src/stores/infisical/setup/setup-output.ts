@@ -1,7 +1,8 @@
 import { fieldsOf } from '../../../json/json';
 import { randomBytes } from 'node:crypto';
 import { open, rename, rm, type FileHandle } from 'node:fs/promises';
-import { type SetupArguments, WrongUsage } from './setup-arguments';
+import { UsageError } from '../../../errors/usage-error';
+import type { SetupArguments } from './setup-arguments';
 import { SetupFailed } from './admin-calls';
 
 /** Returns the values for the chart. */
@@ -49,7 +50,7 @@ export class PrivateFile {
   /**
    * @param option the argument that names it
    * @param force whether a file that is there may be replaced
-   * @throws WrongUsage where there is one that may not; SetupFailed where none can be written
+   * @throws UsageError where there is one that may not; SetupFailed where none can be written
    */
   static async open(path: string, option: string, force: boolean): Promise<PrivateFile> {
     const draft = `${path}.${randomBytes(4).toString('hex')}`;
@@ -58,7 +59,7 @@ export class PrivateFile {
       if (!force) await (await open(path, 'wx', 0o600)).close();
     } catch (error: unknown) {
       if (fieldsOf(error)['code'] === 'EEXIST')
-        throw new WrongUsage(
+        throw new UsageError(
           `The file of ${option} is there already: --force replaces it, nothing was done.`,
         );
       throw new SetupFailed(`The file of ${option} cannot be written.`);
