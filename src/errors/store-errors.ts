@@ -46,6 +46,13 @@ export class StoreUnavailable extends DomainError {
 /** The backend could not be asked, so nothing is known of its state; what a cache holds may still be current. */
 export class StoreUnreachable extends StoreUnavailable {}
 
+/** Others wrote to the same workspace and environment for as long as the call could wait; nothing was changed, and it says nothing about the backend. */
+export class ScopeBusy extends StoreUnavailable {
+  constructor() {
+    super('Others write to this workspace all the time; nothing was changed. Try again.');
+  }
+}
+
 /** The call's deadline passed before the store could be asked; a call with more time may succeed. */
 export class StoreOutOfTime extends StoreUnreachable {}
 
@@ -126,6 +133,7 @@ export class QuotaExceeded extends DomainError {
 export function leftAsItWas(error: unknown): boolean {
   return (
     mayServeStaleAfter(error) ||
+    error instanceof ScopeBusy ||
     error instanceof ClientGone ||
     error instanceof ApprovalRequired ||
     error instanceof StoreRefused ||

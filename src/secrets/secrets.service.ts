@@ -70,10 +70,11 @@ export class SecretsService {
   }
 }
 
-/** A secret of an app, without its value. */
-interface AppSecretName {
-  readonly workspace: string;
-  readonly name: string;
+/** The secrets of an app, without their values. */
+interface AppSecretNames {
+  readonly names: readonly { readonly workspace: string; readonly name: string }[];
+  /** The age of the oldest list among them that the cache answered, in milliseconds, if the store did not answer in time. */
+  readonly staleForMs?: number;
 }
 
 export interface AppExplanation extends Explanation, Pick<HeldWorkspace, 'sharedWith'> {}
@@ -109,10 +110,10 @@ export class AppSecretsService {
     return { ...explanation, sharedWith: held?.sharedWith ?? [] };
   }
 
-  async names(user: string, app: string, context: CallContext): Promise<readonly AppSecretName[]> {
+  async names(user: string, app: string, context: CallContext): Promise<AppSecretNames> {
     const scopes = this.grants.workspacesOf(user, app) ?? [];
     const lists = await Promise.all(scopes.map((scope) => this.namesIn(scope, context)));
-    return lists.flat();
+    return { names: lists.flatMap(({ names }) => names), ...oldestOf(lists) };
   }
 
   /** @throws WorkspaceNeeded where the app has several workspaces and the caller names none, SecretAlreadyExists */
@@ -138,9 +139,9 @@ export class AppSecretsService {
   ): Promise<GrantedScope> {
     const candidates = this.candidates(location);
     if (candidates.length === 1) return candidates[0];
-    const names = await Promise.all(candidates.map((scope) => this.namesIn(scope, context)));
-    const [holder, another] = candidates.filter((_, at) => names[at]?.some((one) => one.name === name));
-    if (holder === undefined) throw new SecretNotFound(name);
+    const lists = await Promise.all(candidates.map((scope) => this.namesIn(scope, context)));
+    const [holder, another] = candidates.filter((_, at) => lists[at]?.names.some((one) => one.name === name));
+    if (holder === undefined) throw new SecretNotFound(name, oldestOf(lists).staleForMs);
     if (another !== undefined) throw new WorkspaceNeeded(location.app);
     return holder;
   }
@@ -153,12 +154,20 @@ export class AppSecretsService {
     return [first, ...rest];
   }
 
-  private async namesIn(scope: GrantedScope, context: CallContext): Promise<readonly AppSecretName[]> {
-    const { secrets, unreadable = [] } = await this.store.list(inProd(scope), context);
+  private async namesIn(scope: GrantedScope, context: CallContext): Promise<AppSecretNames> {
+    const { secrets, unreadable = [], staleForMs } = await this.store.list(inProd(scope), context);
     // A name whose value cannot be read can still be written and deleted.
     const names = [...unreadable, ...secrets.map(({ name }) => name)];
-    return names.sort().map((name) => ({ workspace: scope.workspace, name }));
+    return {
+      names: names.sort().map((name) => ({ workspace: scope.workspace, name })),
+      ...(staleForMs !== undefined && { staleForMs }),
+    };
   }
+}
+
+function oldestOf(lists: readonly Pick<AppSecretNames, 'staleForMs'>[]): Pick<AppSecretNames, 'staleForMs'> {
+  const agesMs = lists.flatMap(({ staleForMs }) => staleForMs ?? []);
+  return agesMs.length === 0 ? {} : { staleForMs: Math.max(...agesMs) };
 }
 
 function inProd({ user, workspace }: GrantedScope): SecretScope {

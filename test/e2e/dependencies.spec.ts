@@ -80,7 +80,7 @@ describe('a dependency that fails is named in the log, in readiness and in the m
       expect(await service.store.list(scope, UNATTENDED)).toEqual({ secrets: [] });
       await fake.close();
       const said =
-        'Infisical does not answer. What was read lately is served from memory, all else is refused with 503.';
+        'Infisical does not answer. What was read lately is served from memory, all else is refused.';
       // What was asked of Infisical is believed for five seconds.
       for (const untilMs = Date.now() + 8_000; Date.now() < untilMs;) {
         if ((await service.ready()).data.problems.length > 0) break;

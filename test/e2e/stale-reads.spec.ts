@@ -29,6 +29,11 @@ afterAll(async () => service.close());
 
 const call = async (operation: string, body: object): Promise<Answer> =>
   httpCall(`${service.url}/${operation}?workspace=otmoic`, { headers: credentials, body });
+const namesInSettings = async (): Promise<Answer> =>
+  httpCall(`${service.url}/admin/secret/otmoiclp`, {
+    method: 'GET',
+    headers: { 'x-authorization': String(credentials['x-authorization']) },
+  });
 const notes = ({ headers }: Answer) => [headers['age'], headers['cache-status']];
 
 describe('an answer from the cache', () => {
@@ -46,8 +51,10 @@ describe('an answer from the cache', () => {
     expect(notes(retrieved)).toEqual(told);
     expect(notes(await call('ListSecret', {}))).toEqual(told);
     expect(notes(await call('RetrieveSecret', { name: 'absent' }))).toEqual(told);
+    const names = await namesInSettings();
+    expect([names.body.data, notes(names)]).toEqual([[{ Workspace: 'otmoic', Key: 'k' }], told]);
     const logged = service.logLines().filter(({ msg }) => msg === 'request_completed');
-    expect(logged.slice(-3).map(({ staleForMs }) => staleForMs)).toEqual([12_300, 12_300, 12_300]);
+    expect(logged.slice(-4).map(({ staleForMs }) => staleForMs)).toEqual([12_300, 12_300, 12_300, 12_300]);
     expect((await httpCall(`${service.url}/readyz`, { method: 'GET' })).status).toBe(200);
   });
 

@@ -45,19 +45,21 @@ describe('the secrets of an app in the Settings app', () => {
     service.update(of(app, workspace), { name, value: 'new' }, UNATTENDED);
 
   it('are named for every workspace on which it holds a grant, without values and in environment prod alone', async () => {
-    expect(await service.names('alice', 'two', UNATTENDED)).toEqual([
-      { workspace: 'attic', name: 'z' },
-      { workspace: 'desk', name: 'a' },
-      { workspace: 'desk', name: 'c' },
-    ]);
-    for (const app of ['none', 'not-installed']) expect(await service.names('alice', app, UNATTENDED)).toEqual([]);
+    expect(await service.names('alice', 'two', UNATTENDED)).toEqual({
+      names: [
+        { workspace: 'attic', name: 'z' },
+        { workspace: 'desk', name: 'a' },
+        { workspace: 'desk', name: 'c' },
+      ],
+    });
+    for (const app of ['none', 'not-installed']) expect(await service.names('alice', app, UNATTENDED)).toEqual({ names: [] });
   }); // prettier-ignore
 
   it('are named in order where a value cannot be read too', async () => {
     open(new PartlyUnreadableStore());
     await store.create(inProd('desk'), { name: 'c', value: 'v' });
     await store.create(inProd('desk'), { name: 'a', value: 'v' });
-    const names = await service.names('alice', 'one', UNATTENDED);
+    const { names } = await service.names('alice', 'one', UNATTENDED);
     expect(names.map(({ name }) => name)).toEqual(['a', 'b', 'c']);
   });
 
@@ -93,7 +95,10 @@ describe('the secrets of an app in the Settings app', () => {
     await write('two', 'z');
     expect(await valueOf('attic', 'z')).toBe('new');
     await service.delete(of('two'), 'a', UNATTENDED);
-    expect((await service.names('alice', 'two', UNATTENDED)).map(({ name }) => name)).toEqual(['z', 'c']);
+    expect((await service.names('alice', 'two', UNATTENDED)).names.map(({ name }) => name)).toEqual([
+      'z',
+      'c',
+    ]);
   });
 
   it('are found without a look into its only workspace', async () => {

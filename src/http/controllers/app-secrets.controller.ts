@@ -10,7 +10,7 @@ import {
 } from '../../secrets/secrets.service';
 import { CallContexts } from '../../secrets/call-context';
 import { type ProviderRequest, CurrentUser, UserRoute } from '../request/provider-request';
-import { DONE, ok, type Envelope } from '../answers/envelope';
+import { DONE, ok, showStaleness, type Envelope } from '../answers/envelope';
 import { ExplainAppQuery } from './grants.controller';
 
 /** An app's name, or the `namespace:name` of one of the system's own callers. */
@@ -66,7 +66,8 @@ export class AppSecretsController {
     @Param('app') app: string,
     @Req() request: ProviderRequest,
   ): Promise<Envelope<{ Workspace: string; Key: string }[]>> {
-    const names = await this.secrets.names(user, app, this.contexts.of(request));
+    const { names, staleForMs } = await this.secrets.names(user, app, this.contexts.of(request));
+    if (staleForMs !== undefined) showStaleness(request.res, staleForMs);
     return ok(names.map(({ workspace, name }) => ({ Workspace: workspace, Key: name })));
   }
 

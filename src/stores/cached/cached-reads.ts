@@ -1,11 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { SingleFlight } from '../../concurrency/keyed-work';
-import {
-  isOwnToTheCall,
-  isRefusedRead,
-  mayServeStaleAfter,
-  StoreUnreachable,
-} from '../../errors/store-errors';
+import { isOwnToTheCall, isRefusedRead, mayServeStaleAfter } from '../../errors/store-errors';
 import type { CallContext } from '../../secrets/call-context';
 import { scopeKeyOf, type SecretScope } from '../../secrets/secret';
 import type { ListedSecrets, ScopeContents, ScopeSource, SecretStore } from '../../secrets/secret-store';
@@ -167,11 +162,10 @@ export class CachedReads {
     this.#entries.close();
   }
 
-  /** Returns a stale entry; undefined where none may be served. @throws StoreUnreachable where a write may have changed the secret */
+  /** Returns a stale entry; undefined if none may be served, as where a write may have changed the secret. */
   #stale(key: string, name: string | undefined, isAlone: boolean): CachedRead | undefined {
     const snapshot = this.#entries.get(key, name, isAlone);
-    if (!this.#mayServeStale(snapshot)) return undefined;
-    if (this.#indeterminate.has(key, name)) throw new StoreUnreachable();
+    if (!this.#mayServeStale(snapshot) || this.#indeterminate.has(key, name)) return undefined;
     this.deps.observer?.read('stale');
     return { snapshot, staleForMs: this.#ageMs(snapshot) };
   }

@@ -38,7 +38,7 @@ interface Written {
   readonly value?: string;
 }
 
-const SERVED_FROM_MEMORY = 'What was read lately is served from memory, all else is refused with 503.';
+const SERVED_FROM_MEMORY = 'What was read lately is served from memory, all else is refused.';
 
 /**
  * A decorator that caches reads for a short time. A read that begins after a write has ended sees that write; writes of other

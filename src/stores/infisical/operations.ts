@@ -2,6 +2,7 @@ import type { DomainError } from '../../errors/domain-error';
 import { TooManyRequests } from '../../errors/request-errors';
 import {
   ListTooLarge,
+  ScopeBusy,
   StoreOutOfTime,
   StoreRefused,
   StoreUnavailable,
@@ -91,8 +92,6 @@ export function notReadyBecause({
 
 type Operation<T> = (context: CallContext) => Promise<T>;
 
-const ALWAYS_WRITTEN = 'Others write to this workspace all the time; nothing was changed. Try again.';
-
 /** Runs the operations of the store: each gets a deadline, writes of a scope are serialized, and failures become domain errors. */
 export class Operations {
   readonly #scopeQueue = new KeyedMutex();
@@ -138,7 +137,7 @@ export class Operations {
     return this.#countWrite(context, ({ deadline, signal }) => {
       const writeLocked = async (): Promise<T> => {
         const held = await this.lock.hold(key, remainingMs(deadline, this.time), signal);
-        if (held === undefined) throw new StoreUnreachable(ALWAYS_WRITTEN);
+        if (held === undefined) throw new ScopeBusy();
         try {
           signal.throwIfAborted();
           return await this.#underWay(operation, { deadline, signal });

@@ -1,7 +1,7 @@
 import { circuitBreaker, CircuitState, ConsecutiveBreaker, handleType } from 'cockatiel';
 import type { MonotonicTime } from '../../time/clock';
 import { ClientGone, InvalidRequest, TooManyRequests } from '../../errors/request-errors';
-import { StoreOutcomeUnknown, StoreUnreachable } from '../../errors/store-errors';
+import { ScopeBusy, StoreOutcomeUnknown, StoreUnreachable } from '../../errors/store-errors';
 import type { LogEvent } from '../../logging/log';
 import type { CallContext } from '../../secrets/call-context';
 import type { Precondition, ScopeUsage, Secret, SecretScope } from '../../secrets/secret';
@@ -190,6 +190,6 @@ export class CircuitBreakerSecretStore extends SecretStoreDecorator implements S
 function failureIn(error: unknown): Unanswered | Inconclusive | undefined {
   if (error instanceof StoreUnreachable || error instanceof StoreOutcomeUnknown) return new Unanswered();
   if (error instanceof ClientGone) return new Cancelled();
-  const isInconclusive = error instanceof TooManyRequests || error instanceof InvalidRequest;
+  const isInconclusive = [TooManyRequests, InvalidRequest, ScopeBusy].some((kind) => error instanceof kind);
   return isInconclusive ? new Inconclusive() : undefined;
 }

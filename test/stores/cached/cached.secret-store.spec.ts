@@ -9,6 +9,7 @@ import {
 } from '../../../src/stores/cached/invalidation-bus';
 import { InvalidRequest, TooManyRequests } from '../../../src/errors/request-errors';
 import {
+  ScopeBusy,
   StoreOutcomeUnknown,
   StoreOutOfTime,
   StoreUnavailable,
@@ -335,6 +336,7 @@ describe('a write', () => {
     ['that the store refused', new StoreUnavailable(), 1],
     ['that never reached the store', new StoreUnreachable(), 0],
     ['that was one too many', new TooManyRequests(1), 0],
+    ['that waited for those of others in vain', new ScopeBusy(), 0],
   ])('%s makes the next read ask: %#', async (_which, failure, asked) => {
     const { inner, store, get, reads } = await warmed();
     inner.failure = failure;
@@ -361,6 +363,21 @@ describe('a write', () => {
     inner.failure = new StoreUnreachable();
     time.advance(10_000);
     expect([await get(), (await store.list(SCOPE)).length]).toEqual(['first', 2]);
+  });
+
+  it('whose outcome is unknown is told by the store, however slow that is', async () => {
+    const { inner, store, get, time, stale } = await warmed();
+    inner.failure = new StoreOutcomeUnknown();
+    await outcome(store.update(SCOPE, { name: 'k', value: 'second' }));
+    inner.failure = undefined;
+    const slow = gate();
+    inner.gate = slow.opened;
+    const reading = get();
+    await settled();
+    time.advance(2_000);
+    await settled();
+    slow.open();
+    expect([await reading, stale]).toEqual(['first', []]);
   });
 
   it.each([

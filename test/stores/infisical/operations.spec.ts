@@ -1,8 +1,8 @@
-import { StoreUnreachable } from '../../../src/errors/store-errors';
+import { ScopeBusy, StoreUnreachable } from '../../../src/errors/store-errors';
 import { UNATTENDED } from '../../../src/secrets/call-context';
 import { SystemMonotonicTime, deadlineIn, remainingMs } from '../../../src/time/clock';
 import { Operations } from '../../../src/stores/infisical/operations';
-import { NO_OTHER_REPLICA } from '../../../src/concurrency/keyed-work';
+import { NO_OTHER_REPLICA, type ScopeLock } from '../../../src/concurrency/keyed-work';
 import { at, openStore } from './opened-store';
 import { FixedMonotonicTime } from '../../support/fixed-monotonic-time';
 
@@ -18,6 +18,18 @@ describe('an operation on Infisical', () => {
     expect(leftMs()).toBe(20_000);
     expect(leftMs(deadlineIn(17_000, time))).toBe(17_000);
     expect(leftMs(deadlineIn(60_000, time))).toBe(20_000);
+  });
+});
+
+describe('a write to a scope that other replicas write to all the time', () => {
+  it('is not begun, and says that nothing was changed', async () => {
+    const busy: ScopeLock = { hold: async () => undefined };
+    const operations = new Operations(20_000, new FixedMonotonicTime(), () => undefined, busy);
+    let begun = 0;
+    const writing = operations.writeSerialized(at(), UNATTENDED, async () => (begun += 1));
+    await expect(writing).rejects.toThrow(ScopeBusy);
+    await expect(writing).rejects.toThrow('nothing was changed');
+    expect(begun).toBe(0);
   });
 });
 

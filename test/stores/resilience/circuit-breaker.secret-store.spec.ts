@@ -1,6 +1,11 @@
 import { StoreClient } from '../../support/store-client';
 import { ClientGone, InvalidRequest, TooManyRequests } from '../../../src/errors/request-errors';
-import { StoreOutcomeUnknown, StoreUnavailable, StoreUnreachable } from '../../../src/errors/store-errors';
+import {
+  ScopeBusy,
+  StoreOutcomeUnknown,
+  StoreUnavailable,
+  StoreUnreachable,
+} from '../../../src/errors/store-errors';
 import {
   CircuitBreakerSecretStore,
   type BreakerState,
@@ -73,6 +78,7 @@ describe('the circuit breaker', () => {
     ['was busy', new TooManyRequests(1)],
     ['refused us', new StoreUnavailable()],
     ['was asked for what cannot be', new InvalidRequest('name', 'must be another')],
+    ['is written to by others all the time', new ScopeBusy()],
   ])('goes on asking a store that %s, however often', async (_, failure) => {
     const { list, failing, state } = build();
     await failing(failure, 20);
