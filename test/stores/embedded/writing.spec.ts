@@ -94,6 +94,20 @@ describe('The commit queue', () => {
     expect(await endOf(new CommitQueue(database, always).commit([del]))).toBe('NotWritten');
   });
 
+  it('says of writes that failed behind a delete of what was not there that they were not written', async () => {
+    const database = new BatchesInMemory(2);
+    const queue = new CommitQueue(database, always);
+    const del: WriteOperation = { type: 'del', key: Buffer.from([9]) };
+    const ends = [[put(0)], [del], [put(1)], [put(2)]].map((operations) => endOf(queue.commit(operations)));
+    expect(await Promise.all(ends)).toEqual(['done', 'NotWritten', 'NotWritten', 'NotWritten']);
+  });
+
+  it('compares the last operation of each key', async () => {
+    const del: WriteOperation = { type: 'del', key: Buffer.from([0]) };
+    const queue = new CommitQueue(new BatchesInMemory(1), always);
+    expect(await endOf(queue.commit([put(0), del]))).toBe('done');
+  });
+
   it('takes writes again once the database could be opened anew', async () => {
     let isRoom = false;
     const queue = new CommitQueue(new BatchesInMemory(1), async () => isRoom);

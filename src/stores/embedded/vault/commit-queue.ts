@@ -41,7 +41,7 @@ export class CommitQueue {
   ) {}
 
   /**
-   * Resolves when all operations are on disk. The first operation must change something.
+   * Resolves when all operations are on disk.
    * @throws StoreOutcomeUnknown, or NotWritten and StoreUnavailable where nothing was written
    */
   async commit(operations: readonly WriteOperation[]): Promise<void> {
@@ -84,13 +84,20 @@ export class CommitQueue {
     }
   }
 
-  /** A batch is stored as a whole or not at all, so its first operation tells. Returns undefined where it cannot be read. */
+  /**
+   * Returns whether the database is as after the batch, which is stored as a whole or not at all; undefined if it cannot be read. All
+   * keys are compared, since some operations change nothing: a delete of what is not there does not tell.
+   */
   private async isWritten(commits: readonly Commit[]): Promise<boolean | undefined> {
-    const first = commits[0]?.operations[0];
-    if (first === undefined) return true;
+    const operations = commits.flatMap((commit) => commit.operations);
+    const lastOfKey = new Map(operations.map((operation) => [operation.key.toString('latin1'), operation]));
     try {
-      const value = await this.database.get(first.key);
-      return first.type === 'del' ? value === undefined : value?.equals(first.value) === true;
+      for (const operation of lastOfKey.values()) {
+        const value = await this.database.get(operation.key);
+        const expected = operation.type === 'put' ? operation.value : undefined;
+        if (expected === undefined ? value !== undefined : value?.equals(expected) !== true) return false;
+      }
+      return true;
     } catch {
       return undefined;
     }

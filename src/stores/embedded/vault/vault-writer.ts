@@ -219,12 +219,13 @@ class SpaceReclaim {
 
   private async run(): Promise<void> {
     this.notBeforeMs = this.time.nowMs() + RETRY_RECLAIM_AFTER_MS;
-    for (const [from, range] of this.pending) {
+    // Writes meanwhile note more ranges: those are for the next run, if the disk is nearly full then.
+    for (const [from, range] of [...this.pending]) {
       if (this.closed) break;
       if ((await this.disk.freeUp(this.disk.wantedReserve)) < MIN_FREE_BYTES) return;
       this.pending.delete(from);
-      await this.database.compactRange(...range);
-      if (await this.takesWrites()) continue;
+      const taken = this.database.compactRange(...range).then(() => this.takesWrites());
+      if (await taken.catch(() => false)) continue;
       this.pending.set(from, range);
       return;
     }
@@ -233,18 +234,14 @@ class SpaceReclaim {
     await this.disk.measure();
   }
 
+  /** Secrets have the keys that begin with a 3 and a hash. */
   private addEverything(): void {
     this.pending.clear();
-    for (let part = 0; part < PARTS; part++) {
-      const range = rangeOfPart(part);
-      this.pending.set(range[0].toString('latin1'), range);
+    const width = 256 / PARTS;
+    for (let first = 0; first < 256; first += width) {
+      const from = Buffer.from([3, first]);
+      const to = first + width < 256 ? Buffer.from([3, first + width]) : Buffer.from([4]);
+      this.pending.set(from.toString('latin1'), [from, to]);
     }
   }
-}
-
-/** Returns a part of the range of secrets, whose keys are a hash behind a 3. */
-function rangeOfPart(part: number): KeyRange {
-  const width = 256 / PARTS;
-  const end = part + 1 < PARTS ? Buffer.from([3, (part + 1) * width]) : Buffer.from([4]);
-  return [Buffer.from([3, part * width]), end];
 }
