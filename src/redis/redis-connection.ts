@@ -223,7 +223,8 @@ export class RedisConnection {
 
   /** Connects with the new credentials, or to the new address. */
   #reconnect(): void {
-    Object.assign(this.#client.options, clientOptions(this.options));
+    const withoutTls = { tls: undefined, enableTLSForSentinelMode: false };
+    Object.assign(this.#client.options, withoutTls, clientOptions(this.options));
     this.#client.disconnect(true);
   }
 

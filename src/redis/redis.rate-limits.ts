@@ -50,6 +50,8 @@ interface TokenBatch {
 class PrefetchedTokens {
   readonly #batches = new LRUCache<string, TokenBatch>({ max: MAX_ACCOUNTS });
   readonly #batchSize: number;
+  /** How long Redis collects tokens: those of more time would be lost. */
+  readonly #fullAfterMs: number;
 
   constructor(
     readonly budget: Budget,
@@ -57,6 +59,7 @@ class PrefetchedTokens {
     private readonly rate: RateLimit,
     private readonly redis: Pick<RedisClient, 'commands' | 'options' | 'deps'>,
   ) {
+    this.#fullAfterMs = (rate.burst / rate.perSecond) * 1000;
     this.#batchSize = Math.max(1, Math.min(rate.burst, Math.floor(rate.perSecond * PREFETCH_SECONDS)));
   }
 
@@ -92,16 +95,20 @@ class PrefetchedTokens {
   async #fetchNow(account: string, batch: TokenBatch): Promise<void> {
     const { commands, deps } = this.redis;
     const { perSecond, burst } = this.rate;
+    const debt = Math.max(0, -batch.tokens);
+    const wanted = this.#batchSize + Math.ceil(debt);
     const answer = await deps.time.within(
       MAX_WAIT_MS,
-      commands.run((client) => client.eval(TAKE, 1, this.#keyOf(account), perSecond, burst, this.#batchSize)),
+      commands.run((client) => client.eval(TAKE, 1, this.#keyOf(account), perSecond, burst, wanted)),
       () => {
         throw new RedisUnavailable('timedOut');
       },
     );
     const [taken, waitMs] = parseAnswer(answer);
     batch.tokens += taken;
-    batch.emptyUntilMs = deps.time.nowMs() + waitMs;
+    const debtMs = (debt / perSecond) * 1000;
+    batch.emptyUntilMs =
+      deps.time.nowMs() + (waitMs === 0 ? 0 : Math.min(waitMs + debtMs, this.#fullAfterMs));
   }
 
   /** Hashes the account: Redis must not see the names of users and apps. */

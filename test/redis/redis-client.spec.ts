@@ -150,6 +150,20 @@ describeWith('redis-server', 'TLS to Redis', () => {
     });
   });
 
+  it('is left when the address says so', async () => {
+    const [secured, plain] = [await redis({ tls }), await redis()];
+    const { server, change } = changing({ ...LOCAL, port: secured.port, tls: true });
+    const one = link({}, { server, authorities: () => [authority.cert] });
+    await up(one);
+    change({ ...LOCAL, port: plain.port });
+    await eventually(async () =>
+      expect(await one.link.commands.run((client) => client.config('GET', 'port'))).toEqual([
+        'port',
+        String(plain.port),
+      ]),
+    );
+  });
+
   it('requires a certificate for the host', async () => {
     const server = await redis({ tls: { ...authority.certificateFor('other.test'), ca: authority.cert } });
     const one = link({ port: server.port, tls: true }, { authorities: () => [authority.cert] });

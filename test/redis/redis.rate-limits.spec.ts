@@ -69,6 +69,21 @@ describeWith('redis-server', 'budgets of requests over Redis', () => {
     expect(passed(taken)).toBeLessThanOrEqual(2);
   });
 
+  it('collect a debt at once, and say when it is paid', async () => {
+    const a = await replica({ app: { read: { perSecond: 20, burst: 100 } } });
+    await take(a);
+    const { commands } = a.link;
+    const run = commands.run.bind(commands);
+    let calls = 0;
+    commands.run = (command) => ((calls += 1), run(command));
+    a.rateLimits.charge('read', notes, 150);
+    const exceeded = await take(a);
+    commands.run = run;
+    expect(calls).toBeLessThanOrEqual(2);
+    expect(exceeded?.retryAfterMs).toBeGreaterThan(2_000);
+    expect(exceeded?.retryAfterMs).toBeLessThanOrEqual(5_000);
+  });
+
   it('take from the limits of the app and the user, or from neither', async () => {
     const a = await replica({ app: { read: slow(2) }, user: { read: slow(3) } });
     const apps = ['notes', 'notes', 'notes', 'mail', 'mail', 'mail'];

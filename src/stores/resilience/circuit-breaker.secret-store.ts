@@ -169,6 +169,8 @@ export class CircuitBreakerSecretStore extends SecretStoreDecorator implements S
     const failure = await (isTrial
       ? this.deps.time.within(TRIAL_TIMEOUT_MS, outcome, () => new Unanswered())
       : outcome);
+    // What began before the breaker opened tells nothing about the trial.
+    if (!isTrial && this.#policy.state !== CircuitState.Closed) throw new Inconclusive();
     if (failure === undefined) return;
     if (!isTrial) throw failure;
     // A trial that proves nothing counts as a failed one, so that the breaker stays open; after a cancelled one the next call is the trial.

@@ -18,7 +18,7 @@ import {
   SecretStoreDecorator,
   type StoreAdapter,
 } from '../../secrets/secret-store';
-import { type MonotonicTime, remainingMs, waitFor } from '../../time/clock';
+import { type MonotonicTime, remainingMs, type Wait, waitFor } from '../../time/clock';
 import {
   CircuitBreakerSecretStore,
   type CircuitBreakerDeps,
@@ -65,7 +65,7 @@ export class ConcurrencyLimitSecretStore extends SecretStoreDecorator implements
 
   /** Of several creates of one name, one at a time is in the queue; the others wait for its outcome. */
   override create(scope: SecretScope, secret: Secret, context: CallContext): Promise<void> {
-    return this.#creates.run(scope, secret.name, context.signal, async () => {
+    return this.#creates.run(scope, secret.name, this.#waitOf(context), async () => {
       const key = keyOf(scope);
       const release = this.#queue.tryAcquire(key) ?? (await this.#permit(key, context));
       return this.inner.create(scope, secret, context).finally(release);
@@ -141,8 +141,16 @@ export class ConcurrencyLimitSecretStore extends SecretStoreDecorator implements
 
   /** @throws TooManyRequests without a call to the store, or the reason of the signal */
   #permit(key: string, { deadline, signal }: CallContext): Promise<ReleasePermit> {
-    const maxWaitMs = remainingMs(deadline, this.time) - this.bounds.reserveMs;
-    return this.#queue.acquire(key, { maxWaitMs, signal });
+    return this.#queue.acquire(key, { maxWaitMs: this.#maxWaitMs(deadline), signal });
+  }
+
+  /** Returns how a create waits for another one of its name: no longer than for a permit. */
+  #waitOf({ deadline, signal }: CallContext): () => Wait {
+    return () => ({ maxMs: this.#maxWaitMs(deadline), late: () => new TooManyRequests(1), signal });
+  }
+
+  #maxWaitMs(deadline: CallContext['deadline']): number {
+    return remainingMs(deadline, this.time) - this.bounds.reserveMs;
   }
 }
 
@@ -161,19 +169,15 @@ class SharedCreates {
 
   /**
    * Waits for the outcome of another create of the same name: where that stored the secret, this one fails, otherwise it is sent.
+   * @param wait how long it may wait from now on
    * @throws SecretAlreadyExists, TooManyRequests, the reason of the signal
    */
-  async run(
-    scope: SecretScope,
-    name: string,
-    signal: AbortSignal,
-    create: () => Promise<void>,
-  ): Promise<void> {
+  async run(scope: SecretScope, name: string, wait: () => Wait, create: () => Promise<void>): Promise<void> {
     const [scopeKey, key] = [scopeKeyOf(scope), JSON.stringify([scopeKeyOf(scope), name])];
     for (;;) {
       const underWay = this.#underWay.get(key);
       if (underWay === undefined) break;
-      if (await this.#outcomeOf(scopeKey, underWay, signal)) throw new SecretAlreadyExists(name);
+      if (await this.#outcomeOf(scopeKey, underWay, wait())) throw new SecretAlreadyExists(name);
     }
     const created = create();
     const exists = created.then(
@@ -187,12 +191,12 @@ class SharedCreates {
     await created;
   }
 
-  async #outcomeOf(scopeKey: string, underWay: Promise<boolean>, signal: AbortSignal): Promise<boolean> {
+  async #outcomeOf(scopeKey: string, underWay: Promise<boolean>, wait: Wait): Promise<boolean> {
     const waiting = this.#waiting.get(scopeKey) ?? 0;
     if (waiting >= this.maxWaitingPerKey) throw new TooManyRequests(1);
     this.#waiting.set(scopeKey, waiting + 1);
     try {
-      return await waitFor(underWay, { signal });
+      return await waitFor(underWay, wait);
     } finally {
       const left = (this.#waiting.get(scopeKey) ?? 1) - 1;
       if (left === 0) this.#waiting.delete(scopeKey);

@@ -12,6 +12,7 @@ import {
   withKubernetesAuth,
   type FakeCluster,
 } from '../../support/fake-infisical/fake-kubernetes';
+import { eventually } from '../../support/eventually';
 import { FixedClock } from '../../support/fixed-clock';
 import { at } from './opened-store';
 
@@ -78,7 +79,7 @@ describe.each(['fork', 'v3', 'v4'] as const)('Kubernetes Auth (%s)', (apiVersion
     writeFileSync(tokenFile, 'canary-jwt-2');
     clock.advance(TTL_MS * 0.85);
     await store.list(at());
-    expect(cluster.seen).toEqual([JWT, 'canary-jwt-2']);
+    await eventually(() => expect(cluster.seen).toEqual([JWT, 'canary-jwt-2']));
   });
 
   it.each([

@@ -1,5 +1,6 @@
 import { outcome } from '../../conformance/secret-store.conformance';
 import { fixed } from '../../../src/reloadable/reloadable';
+import { eventually } from '../../support/eventually';
 import { FixedClock } from '../../support/fixed-clock';
 import { at, openStore, routesOf, type Opened } from './opened-store';
 
@@ -79,6 +80,18 @@ describe.each(['v3', 'fork', 'v4'] as const)('the session of the Infisical store
     clock.advance(30_000);
     await store.list(at());
     expect(logins()).toHaveLength(3);
+  });
+
+  it('is used while its renewal hangs, and is not waited for', async () => {
+    const { fake, another } = opened;
+    const store = another({ operationTimeoutMs: 2_000, requestTimeoutMs: 1_500 });
+    await store.list(at());
+    fake.fail({ template: routes.login, times: 99, fault: { kind: 'hang', when: 'before' } });
+    advanceTo(0.85);
+    const started = performance.now();
+    expect([await outcome(store.list(at())), await outcome(store.list(at()))]).toEqual(['done', 'done']);
+    expect(performance.now() - started).toBeLessThan(1_000);
+    await eventually(() => expect(logins()).toHaveLength(2));
   });
 
   it('has no token left once a renewal failed to the end of its life', async () => {

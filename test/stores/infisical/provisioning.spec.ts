@@ -316,6 +316,27 @@ describe('a server with ten database connections', () => {
   });
 });
 
+describe('a plan that allows three environments', () => {
+  it.each(['v3', 'v4'] as const)('refuses only what needs the fourth (%s)', async (apiVersion) => {
+    const { fake, store } = await openStore({ apiVersion });
+    const { environments } = routesOf(apiVersion);
+    const body = {
+      statusCode: 400,
+      error: 'BadRequest',
+      message: 'Failed to create environment due to plan',
+    };
+    fake.fail({
+      method: 'POST',
+      template: environments,
+      times: 99,
+      fault: { kind: 'answer', status: 400, body },
+    });
+    await store.create(at(), { name: 'k', value: 'v' });
+    expect(rowsOf(fake, at())).toEqual([['k', 'v']]);
+    expect(await outcome(store.create(at('ws', 'test'), { name: 'k', value: 'v' }))).toBe('STORE_REFUSED');
+  });
+});
+
 describe('an environment of the fork whose position another one took', () => {
   it('was rolled back, whatever its slug, so that it is asked for again', async () => {
     const { fake, store } = await openStore({ apiVersion: 'fork' });

@@ -161,6 +161,26 @@ describe('the circuit breaker', () => {
     expect((await hangs)[0]).toBe('done');
   });
 
+  it('closes after a successful trial, whatever becomes of calls that began before it opened', async () => {
+    const { inner, time, list, failing, state } = build();
+    let fail = (): void => undefined;
+    inner.gate = new Promise((resolve) => (fail = resolve));
+    const old = list();
+    inner.gate = Promise.resolve();
+    await failing(new StoreUnreachable(), 5);
+    time.advance(2_000);
+    inner.failure = undefined;
+    let open = (): void => undefined;
+    inner.gate = new Promise((resolve) => (open = resolve));
+    const trial = list();
+    inner.failure = new StoreUnreachable();
+    fail();
+    await old;
+    inner.failure = undefined;
+    open();
+    expect([await trial, state()]).toEqual([['done', true], 'closed']);
+  });
+
   it('forwards a ping to the store', async () => {
     const { inner, store, failing } = build();
     await failing(new StoreUnreachable(), 5);

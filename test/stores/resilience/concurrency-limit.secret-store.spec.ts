@@ -230,6 +230,16 @@ describe('concurrent creates of one name', () => {
     ]);
   });
 
+  it('wait no longer than for a permit, and are then too many, so that no time runs out on the store', async () => {
+    const { inner, store } = build({ reserveMs: 5_000 });
+    inner.gate = new Promise(() => undefined);
+    const time = new FixedMonotonicTime();
+    const context = { deadline: deadlineIn(5_010, time), signal: UNATTENDED.signal };
+    const create = () => outcome(store.store.create(SCOPE, { name: 'k', value: 'v' }, context));
+    void create();
+    expect(await Promise.all([create(), create()])).toEqual(['TOO_MANY_REQUESTS', 'TOO_MANY_REQUESTS']);
+  });
+
   it('are refused when too many of them wait', async () => {
     const { inner, create } = build({ maxWaitingPerKey: 2 });
     let open = (): void => undefined;

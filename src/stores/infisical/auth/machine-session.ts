@@ -63,9 +63,18 @@ export class MachineSession {
     return this.#token?.endsAtMs ?? (this.#renewAtMs > 0 ? 0 : undefined);
   }
 
-  /** Returns a token, after a login where it is time for one. @throws InfisicalCallFailed, without a login during a pause after refused credentials */
+  /**
+   * Returns a token, after a login if there is none; one that is due for renewal is used while the login is under way.
+   * @throws InfisicalCallFailed, without a login during a pause after refused credentials
+   */
   async token(): Promise<string> {
-    return this.ready() ?? this.#logins.run('login', () => this.#renew());
+    const ready = this.ready();
+    if (ready !== undefined) return ready;
+    const renewal = this.#logins.run('login', () => this.#renew());
+    const token = this.#token;
+    if (token === undefined || this.clock.nowMs() >= token.endsAtMs) return renewal;
+    renewal.catch(() => undefined);
+    return token.accessToken;
   }
 
   /**
@@ -99,7 +108,7 @@ export class MachineSession {
       if (failedBecause(error, 'credentialsRefused') && error !== this.#refusal) this.#pause(error);
       const token = this.#token;
       if (token === undefined || this.clock.nowMs() >= token.endsAtMs) throw error;
-      // The old token still has a fifth of its lifetime: use it, and try to renew it a little later.
+      // The old token still has a fifth of its lifetime: try to renew it a little later.
       this.#renewAtMs = this.clock.nowMs() + RENEWAL_PAUSE_MS;
       return token.accessToken;
     }

@@ -6,7 +6,12 @@ import { parseProject, type Project } from '../api/answers';
 import { type CallContext, uncancelled } from '../../../secrets/call-context';
 import type { ApiVersion } from '../versions/api-version';
 import { anyBody, type InfisicalApi } from '../api/infisical-api';
-import { failedBecause, leavesIndeterminate } from '../versions/infisical-call-failed';
+import {
+  failedBecause,
+  InfisicalCallFailed,
+  isRefusedWrite,
+  leavesIndeterminate,
+} from '../versions/infisical-call-failed';
 import type { LogEvent } from '../../../logging/log';
 import type { OrganizationCheck } from './organization-check';
 import { ENVIRONMENT_NAMES, PAGE_ADVICE, type ProjectNaming, type UserWorkspace } from './project-slug';
@@ -85,12 +90,13 @@ export class ProjectDirectory {
     if (found === undefined) {
       const created = await this.#create(owner, slug, context);
       // What was begun is finished: others would wait in vain for its environments.
-      if (created !== undefined) return this.#complete(slug, created, ENVIRONMENTS, uncancelled(context));
+      if (created !== undefined)
+        return this.#complete(slug, created, ENVIRONMENTS, environment, uncancelled(context));
     }
     const project = found ?? (await this.#findProject(slug, context));
     if (project === undefined) throw new StoreUnavailable();
     const latest = await this.#waitForEnvironment(slug, project, environment, context);
-    return this.#complete(slug, latest, [environment], context);
+    return this.#complete(slug, latest, [environment], environment, context);
   }
 
   async #findProject(slug: string, context: CallContext): Promise<Project | undefined> {
@@ -128,11 +134,15 @@ export class ProjectDirectory {
     }
   }
 
-  /** Adds the missing environments one after the other: at once they would race for one position on the server. */
+  /**
+   * Adds the missing environments one after the other: at once they would race for one position on the server. One that Infisical
+   * refuses, as where a plan allows three, is left out unless it is needed.
+   */
   async #complete(
     slug: string,
     project: Project,
     wanted: readonly Environment[],
+    needed: Environment,
     context: CallContext,
   ): Promise<Project> {
     const missing = wanted.find((environment) => !project.environments.has(environment));
@@ -142,11 +152,13 @@ export class ProjectDirectory {
     try {
       await this.api.call('createEnvironment', () => parts, anyBody, context);
     } catch (error: unknown) {
+      const isRefused = error instanceof InfisicalCallFailed && isRefusedWrite(error);
+      if (isRefused && missing !== needed) return this.#complete(slug, project, [needed], needed, context);
       const latest = await this.#readAfterFailure(error, slug, missing, context);
-      return this.#complete(slug, latest, wanted, context);
+      return this.#complete(slug, latest, wanted, needed, context);
     }
     const extended = { ...project, environments: new Set([...project.environments, missing]) };
-    return this.#complete(slug, this.#remember(slug, extended), wanted, context);
+    return this.#complete(slug, this.#remember(slug, extended), wanted, needed, context);
   }
 
   /** Returns the project as it is now, where the environment exists after all, or only conflicted with another one. @throws the error */
