@@ -2,6 +2,11 @@
 {{- .Values.fullnameOverride | default .Release.Name | trunc 47 | trimSuffix "-" -}}
 {{- end -}}
 
+{{/* The address at which callers reach the service, by which its registrations are known. */}}
+{{- define "provider.endpoint" -}}
+{{- printf "%s.%s:%d" (include "provider.name" .) .Release.Namespace (int64 .Values.service.port) -}}
+{{- end -}}
+
 {{/* Labels of every object. managed-by is Helm's word; what the service registers by itself says otherwise. */}}
 {{- define "provider.labels" -}}
 {{ include "provider.instance" . }}

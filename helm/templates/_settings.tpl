@@ -63,7 +63,7 @@ SETTINGS_ROUTES: {{ .Values.settingsRoutes.mode | default "off" | quote }}
 SETTINGS_SERVICE_ACCOUNTS: {{ join "," . | quote }}
 {{- end }}
 {{- if .Values.registration.enabled }}
-PROVIDER_ENDPOINT: {{ printf "%s.%s:%d" $name .Release.Namespace (int64 .Values.service.port) | quote }}
+PROVIDER_ENDPOINT: {{ include "provider.endpoint" . | quote }}
 PROVIDER_REGISTRATION: {{ .Values.registration.kind }}
 {{- if include "provider.byRoles" . }}
 PROVIDER_NAME: {{ .Values.registration.providerName }}

@@ -15,7 +15,7 @@ const PROBE_EVERY_MS = 6_000;
 
 const SENTENCE_OF = {
   lldap: (reason) =>
-    `LLDAP does not answer (${reason}): calls with a user token are refused with 503. LLDAP_URL says where it is asked.`,
+    `LLDAP does not answer (${reason}): calls with a user token are refused. LLDAP_URL says where it is asked.`,
   token_review: (reason) =>
     `The Kubernetes API server reviews no tokens (${reason}): pods that prove themselves by a ServiceAccount token are refused with 503.`,
 } as const satisfies Record<IdentityDependencyName, (reason: string) => string>;

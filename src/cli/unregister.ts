@@ -1,11 +1,14 @@
 import '../bootstrap/hardened-process';
+import { UsageError } from '../errors/usage-error';
 import { SystemMonotonicTime } from '../time/clock';
 import { kubeConfigConnection } from '../kubernetes/kube-config';
 import { KubeConfigUnusable, KubernetesApi, kubernetesFailureOf } from '../kubernetes/kubernetes-api';
+import { endpointIn } from '../config/grant-settings';
 import { unregister } from '../registration/unregister';
 
 /**
- * The command `node dist/cli/unregister.js`, which the chart's uninstall runs: one sentence, exit code 1 on failure. With
+ * The command `node dist/cli/unregister.js`, which the chart's uninstall runs: one sentence, exit code 1 on failure. It removes what was registered for
+ * PROVIDER_ENDPOINT. With
  * PROVIDER_REGISTRATION=provider-registry it does not ask for ClusterRoles, which need rights of their own.
  */
 async function main(): Promise<void> {
@@ -13,9 +16,12 @@ async function main(): Promise<void> {
   const awake = setInterval(() => undefined, 1000);
   try {
     const time = new SystemMonotonicTime();
+    const endpoint = endpointIn(process.env['PROVIDER_ENDPOINT'] ?? '');
+    if (endpoint === undefined)
+      throw new UsageError('PROVIDER_ENDPOINT must be <service>.<namespace>:<port>, as the service had it.');
     const withRoles = process.env['PROVIDER_REGISTRATION'] !== 'provider-registry';
     const api = new KubernetesApi(kubeConfigConnection(process.env), time);
-    const removed = await unregister(api, time, { withRoles });
+    const removed = await unregister(api, time, endpoint, { withRoles });
     process.stdout.write(`${removed} registrations were removed.\n`);
   } finally {
     clearInterval(awake);
@@ -23,7 +29,8 @@ async function main(): Promise<void> {
 }
 
 main().catch((error: unknown) => {
-  const reason = error instanceof KubeConfigUnusable ? error.message : kubernetesFailureOf(error).message;
+  const isOurs = error instanceof KubeConfigUnusable || error instanceof UsageError;
+  const reason = isOurs ? error.message : kubernetesFailureOf(error).message;
   process.stderr.write(`The registrations could not be removed: ${reason}\n`);
   process.exit(1);
 });

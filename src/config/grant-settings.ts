@@ -179,11 +179,18 @@ function registrationSetting(read: EnvironmentReader): RegistrationSettings | un
     read.problem('PROVIDER_NAME', 'must be 1-63 of a-z, 0-9 and -, and neither begin nor end with a -');
   const text = read.text('PROVIDER_ENDPOINT');
   if (text === undefined) return undefined;
-  const [, service, , namespace, , digits] = ENDPOINT.exec(text) ?? [];
-  const port = Number(digits);
-  if (service === undefined || namespace === undefined || port < 1 || port > 65_535) {
+  const endpoint = endpointIn(text);
+  if (endpoint === undefined) {
     read.problem('PROVIDER_ENDPOINT', 'must be <service>.<namespace>:<port>');
     return undefined;
   }
-  return { kind, endpoint: { service, namespace, port }, providerName };
+  return { kind, endpoint, providerName };
+}
+
+/** Returns the parts of `<service>.<namespace>:<port>`; undefined for another text. */
+export function endpointIn(text: string): RegistrationSettings['endpoint'] | undefined {
+  const [, service, , namespace, , digits] = ENDPOINT.exec(text) ?? [];
+  const port = Number(digits);
+  if (service === undefined || namespace === undefined || port < 1 || port > 65_535) return undefined;
+  return { service, namespace, port };
 }

@@ -35,20 +35,21 @@ const NOT_FROM_LLDAP = new Set([429, 502, 503, 504]);
 export const PROBE_TOKEN = 'probe';
 
 /**
- * Asks LLDAP by `POST /auth/token/verify`. A 200 that does not say "invalid token" accepts the token; any other answer of
- * LLDAP refuses it for good. Answers are remembered by the token's hash, and concurrent questions about one token are one call.
+ * Asks LLDAP by `POST /auth/token/verify`. A 200 that does not say "invalid token" accepts the token, any other answer refuses
+ * it. Answers about the token are remembered by its hash: an acceptance for a minute, a refusal for as long as the token lives; that LLDAP
+ * is in trouble, or something else, is no answer about it. Concurrent questions about one token are one call.
  */
 export class LldapUserDirectory extends UserDirectory {
-  private readonly answers = new LRUCache<string, { readonly accepted: boolean; readonly untilMs: number }>({
-    max: MAX_REMEMBERED_TOKENS,
-  });
+  private readonly refusedUntilMs = new LRUCache<string, number>({ max: MAX_REMEMBERED_TOKENS });
+  /** When LLDAP accepted a token, by monotonic time: a clock that is set back must not prolong it. */
+  private readonly acceptedAtMs = new LRUCache<string, number>({ max: MAX_REMEMBERED_TOKENS });
   private readonly calls = new SingleFlight<boolean>();
   private readonly queue: FairQueue;
 
   constructor(
     private readonly options: LldapOptions,
     private readonly clock: Clock,
-    time: MonotonicTime,
+    private readonly time: MonotonicTime,
     private readonly dependency?: IdentityDependency,
   ) {
     super();
@@ -58,25 +59,26 @@ export class LldapUserDirectory extends UserDirectory {
 
   async accepts(verified: VerifiedToken): Promise<boolean> {
     const key = createHash('sha256').update(verified.token).digest('base64');
-    const known = this.answers.get(key);
-    if (known !== undefined && this.clock.nowMs() < known.untilMs) return known.accepted;
+    if (this.clock.nowMs() < (this.refusedUntilMs.get(key) ?? 0)) return false;
+    if (this.time.nowMs() - (this.acceptedAtMs.get(key) ?? -Infinity) < MAX_ACCEPTED_MS) return true;
     return this.calls.run(key, () => this.queue.run(verified.user, () => this.ask(key, verified)));
   }
 
   private async ask(key: string, { token, expiresAtMs }: VerifiedToken): Promise<boolean> {
-    const accepted = await this.verify(token);
-    const untilMs = accepted ? Math.min(expiresAtMs, this.clock.nowMs() + MAX_ACCEPTED_MS) : expiresAtMs;
-    this.answers.set(key, { accepted, untilMs });
+    const askedAtMs = this.time.nowMs();
+    const { accepted, isFinal } = await this.verify(token);
+    if (accepted) this.acceptedAtMs.set(key, askedAtMs);
+    else if (isFinal) this.refusedUntilMs.set(key, expiresAtMs);
     return accepted;
   }
 
   /** @throws IdentityUnavailable (503) */
-  private async verify(token: string): Promise<boolean> {
+  private async verify(token: string): Promise<Verdict> {
     try {
-      const { accepted, unlikeLldap } = await verifyAtLldap(this.options, token);
-      if (unlikeLldap === undefined) this.dependency?.answered();
-      else this.dependency?.failed(unlikeLldap);
-      return accepted;
+      const verdict = await verifyAtLldap(this.options, token);
+      if (verdict.unlikeLldap === undefined) this.dependency?.answered();
+      else this.dependency?.failed(verdict.unlikeLldap);
+      return verdict;
     } catch (error: unknown) {
       // An error of fetch may quote the request, so only its code is passed on.
       this.dependency?.failed(lldapFailureOf(error));
@@ -87,6 +89,8 @@ export class LldapUserDirectory extends UserDirectory {
 
 interface Verdict {
   readonly accepted: boolean;
+  /** Whether LLDAP refused this token, and not whatever it was asked in that moment. */
+  readonly isFinal?: boolean;
   /** Why the answer seems not to come from LLDAP, for the operator; the token is refused all the same. */
   readonly unlikeLldap?: string;
   /** What LLDAP's own clock said, in milliseconds since the epoch, to the second. */
@@ -125,11 +129,13 @@ async function textOf({ body }: Response): Promise<string | undefined> {
 
 function verdictOf(status: number, text: string | undefined): Verdict {
   if (status === 404) return { accepted: false, unlikeLldap: 'status 404' };
-  if (status !== 200 || text === undefined) return { accepted: false };
+  if (status !== 200 || text === undefined)
+    return { accepted: false, isFinal: status === 400 || status === 401 };
   const body = jsonIn(text);
   if (body === undefined) return { accepted: false, unlikeLldap: 'no JSON' };
   if (typeof body !== 'object' || body === null) return { accepted: false, unlikeLldap: 'no object' };
-  return { accepted: fieldsOf(body)['status'] !== 'invalid token' };
+  const isInvalid = fieldsOf(body)['status'] === 'invalid token';
+  return { accepted: !isInvalid, isFinal: isInvalid };
 }
 
 /** Returns a word that is safe to log; the texts of fetch's errors contain the address and the request. */

@@ -99,15 +99,10 @@ function objectsOf(
   };
 }
 
-/** Returns true for a role or a binding that this service made: by our label, our annotation and our form of name. */
-export function isAccessObject(object: KubeObject): boolean {
-  const isLabelled = Object.entries(OURS).every(([label, value]) => labelOf(object, label) === value);
-  return isLabelled && ROLE_NAME.test(object.name) && typeof annotationOf(object, OWNER) === 'string';
-}
-
-/** Returns true for one that this installation of the service made. */
+/** Returns true for a role or a binding that this installation of the service made: by our label, our annotation and our form of name. */
 export function isOwnAccessObject(object: KubeObject, endpoint: ProviderEndpoint): boolean {
-  return isAccessObject(object) && annotationOf(object, OWNER) === ownerOf(endpoint);
+  const isLabelled = Object.entries(OURS).every(([label, value]) => labelOf(object, label) === value);
+  return isLabelled && ROLE_NAME.test(object.name) && annotationOf(object, OWNER) === ownerOf(endpoint);
 }
 
 function ownerOf({ namespace, service }: ProviderEndpoint): string {

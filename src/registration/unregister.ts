@@ -1,27 +1,44 @@
 import type { MonotonicTime } from '../time/clock';
 import { type KubeObject, ObjectLister } from '../kubernetes/kube-object';
 import { type KubernetesApi, kubernetesFailureOf, KubernetesFailure } from '../kubernetes/kubernetes-api';
-import { isAccessObject, RBAC_ROOT } from './access-roles';
-import { collectionPath, OURS_SELECTOR } from './registered-objects';
+import { ownField } from '../json/json';
+import { isOwnAccessObject, RBAC_ROOT } from './access-roles';
+import { collectionPath, OURS_SELECTOR, type ProviderEndpoint } from './registered-objects';
 
 interface Collection {
   readonly root: string;
   readonly plural: string;
-  /** Returns true for an object of ours; by default every one with our label is. */
-  readonly isOurs?: (object: KubeObject) => boolean;
+  /** Of all namespaces, where it is absent. */
+  readonly namespace?: string;
+  /** Returns true for an object of this installation. Others have the same label. */
+  readonly isOwn: (object: KubeObject) => boolean;
 }
 
-const COLLECTIONS: readonly Collection[] = [
-  { root: '/apis/sys.bytetrade.io/v1alpha1', plural: 'providerregistries' },
-  { root: '/apis/apr.bytetrade.io/v1alpha1', plural: 'syseventregistries' },
-];
+function collectionsOf(endpoint: ProviderEndpoint): readonly Collection[] {
+  const { service, namespace } = endpoint;
+  const callbackRoot = `http://${service}.${namespace}:`;
+  const specOf = ({ body }: KubeObject, field: string): unknown => ownField(body['spec'], field);
+  return [
+    {
+      root: '/apis/sys.bytetrade.io/v1alpha1',
+      plural: 'providerregistries',
+      isOwn: (object) =>
+        specOf(object, 'deployment') === service && specOf(object, 'namespace') === namespace,
+    },
+    {
+      root: '/apis/apr.bytetrade.io/v1alpha1',
+      plural: 'syseventregistries',
+      namespace,
+      isOwn: (object) => String(specOf(object, 'callback')).startsWith(callbackRoot),
+    },
+  ];
+}
 
 /** Bindings first: what is left when it is broken off then lets nobody through. */
-const ACCESS_COLLECTIONS: readonly Collection[] = ['clusterrolebindings', 'clusterroles'].map((plural) => ({
-  root: RBAC_ROOT,
-  plural,
-  isOurs: isAccessObject,
-}));
+function accessCollectionsOf(endpoint: ProviderEndpoint): readonly Collection[] {
+  const isOwn = (object: KubeObject): boolean => isOwnAccessObject(object, endpoint);
+  return ['clusterrolebindings', 'clusterroles'].map((plural) => ({ root: RBAC_ROOT, plural, isOwn }));
+}
 
 const TIMEOUT_MS = 30_000;
 /** A replica of ours that is still terminating may create an object again. */
@@ -30,16 +47,18 @@ const MAX_ROUNDS = 10;
 const DELETES_AT_ONCE = 8;
 
 /**
- * Removes every object that this service registered, until two rounds in a row find none. Returns how many were removed.
+ * Removes every object that this installation of the service registered, until two rounds in a row find none. Returns how many were removed.
+ * @param endpoint the address that was registered, which tells the installations apart
  * @param withRoles false where there are no ClusterRoles of ours, and no right to list them
  * @throws KubernetesFailure
  */
 export async function unregister(
   api: KubernetesApi,
   time: MonotonicTime,
+  endpoint: ProviderEndpoint,
   { withRoles = true }: { readonly withRoles?: boolean } = {},
 ): Promise<number> {
-  const collections = withRoles ? [...COLLECTIONS, ...ACCESS_COLLECTIONS] : COLLECTIONS;
+  const collections = [...collectionsOf(endpoint), ...(withRoles ? accessCollectionsOf(endpoint) : [])];
   let removed = 0;
   for (let round = 1, emptyRounds = 0; emptyRounds < 2; round++) {
     if (round > 1) await time.pause(ROUND_EVERY_MS, new AbortController().signal);
@@ -53,8 +72,8 @@ export async function unregister(
 
 async function removeOnce(api: KubernetesApi, collections: readonly Collection[]): Promise<number> {
   let removed = 0;
-  for (const { root, plural, isOurs = () => true } of collections) {
-    const ours = (await labelledIn(api, `${root}/${plural}`)).filter(isOurs);
+  for (const { root, plural, namespace: listed, isOwn } of collections) {
+    const ours = (await labelledIn(api, collectionPath(root, plural, listed))).filter(isOwn);
     for (let from = 0; from < ours.length; from += DELETES_AT_ONCE) {
       const paths = ours
         .slice(from, from + DELETES_AT_ONCE)

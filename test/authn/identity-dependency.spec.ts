@@ -67,7 +67,7 @@ describe('an LLDAP that does not answer', () => {
       expect(await outcome(directory.accepts(token()))).toBe('IDENTITY_UNAVAILABLE');
     expect(parts.logged).toEqual(['warn dependency_lost {"dependency":"lldap","reason":"ECONNREFUSED"}']);
     expect(parts.dependency.sentences()).toEqual([
-      'LLDAP does not answer (ECONNREFUSED): calls with a user token are refused with 503. LLDAP_URL says where it is asked.',
+      'LLDAP does not answer (ECONNREFUSED): calls with a user token are refused. LLDAP_URL says where it is asked.',
     ]);
     await listen(where);
     // Nobody calls: it is asked again by itself.

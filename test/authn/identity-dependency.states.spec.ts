@@ -28,7 +28,7 @@ describe('a service that verifies callers', () => {
     dependency.failed('500');
     expect([logged, states]).toEqual([[LOST], [['lldap', false]]]);
     expect(dependency.sentences()).toEqual([
-      'LLDAP does not answer (500): calls with a user token are refused with 503. LLDAP_URL says where it is asked.',
+      'LLDAP does not answer (500): calls with a user token are refused. LLDAP_URL says where it is asked.',
     ]);
   });
 

@@ -1,4 +1,6 @@
 import type { LimitSettings } from '../../src/config/settings';
+import { ThrottledCredentials } from '../../src/http/guards/admission.guard';
+import type { ProviderRequest } from '../../src/http/request/provider-request';
 import { AlicesSystemServer } from '../support/alices-system-server';
 import { BOBS_OTMOICLP, exampleApps, OTMOICLP, READER } from '../support/example-apps';
 import { FixedClock } from '../support/fixed-clock';
@@ -132,6 +134,29 @@ describe('the rate limits of requests', () => {
     }
     expect((await httpCall(url, { body: {} })).status).toBe(401);
     expect((await httpCall(`${service.url}/readyz`, { method: 'GET', headers: spent })).status).toBe(200);
+  });
+
+  it('refuse no other caller that is known by its address and sends the token of the same user', () => {
+    const throttled = new ThrottledCredentials(time, undefined);
+    const from = (remoteAddress: string, more: object = {}) =>
+      ({
+        target: { kind: 'read', path: '/ListSecret', query: {} },
+        headersDistinct: { 'x-authorization': ['of alice'], ...more },
+        socket: { remoteAddress },
+      }) as unknown as ProviderRequest;
+    const refuses = (request: ProviderRequest): boolean => {
+      try {
+        throttled.requireUnthrottled(request);
+        return false;
+      } catch {
+        return true;
+      }
+    };
+    throttled.refusal(from('10.0.0.1'), 'read', { budget: 'app', retryAfterMs: 1_000 });
+    expect([refuses(from('10.0.0.1')), refuses(from('10.0.0.2'))]).toEqual([true, false]);
+    const own = { 'x-access-token': ['of notes'] };
+    throttled.refusal(from('10.0.0.1', own), 'read', { budget: 'app', retryAfterMs: 1_000 });
+    expect(refuses(from('10.0.0.2', own))).toBe(true);
   });
 
   it('refuse no other app of the same system-server', async () => {

@@ -74,6 +74,9 @@ describe('the routes of the Settings app', () => {
     expect((await call('DELETE', 'secret/notes', { Key: 'o' })).status).toBe(200);
     expect((await call('GET', 'secret/notes')).body).toEqual(ok([{ Workspace: 'shared', Key: 'k' }]));
     await call('POST', 'secret/notes', { Key: 'k', Value: 'v', Workspace: 'notes' });
+    expect((await call('POST', 'secret/otmoiclp', { Key: 'null', Value: 'v', Workspace: null })).status).toBe(
+      200,
+    );
     for (const [method, body] of [
       ['POST', { Key: 'new', Value: 'v' }],
       ['PUT', { Key: 'k', Value: 'v' }],

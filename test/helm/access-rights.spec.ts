@@ -142,7 +142,7 @@ describe("with the rights of the chart's own ServiceAccounts alone", () => {
     await registrar?.close();
     const time = new FixedMonotonicTime();
     let removed: number | undefined;
-    void unregister(apiAs('vault-unregister'), time).then((count) => (removed = count));
+    void unregister(apiAs('vault-unregister'), time, OPTIONS.endpoint).then((count) => (removed = count));
     await eventually(() => {
       time.advance(1000);
       expect(removed).toBe(4);

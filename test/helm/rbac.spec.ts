@@ -164,9 +164,8 @@ describe("the uninstall's ServiceAccount", () => {
 
   it('may find and remove registrations, and nothing more', () => {
     expect(rightsOf(manifests, 'vault-unregister')).toEqual([
-      'everywhere apr.bytetrade.io/syseventregistries: list',
       'everywhere sys.bytetrade.io/providerregistries: list, delete',
-      'os-platform apr.bytetrade.io/syseventregistries: delete',
+      'os-platform apr.bytetrade.io/syseventregistries: list, delete',
     ]);
   });
 
@@ -185,8 +184,14 @@ describe("the uninstall's ServiceAccount", () => {
       (all) => all.find(({ kind }) => kind === 'Job')!['spec'].template.spec.containers[0].env,
     );
     expect(told).toEqual([
-      [{ name: 'PROVIDER_REGISTRATION', value: 'provider-registry' }],
-      [{ name: 'PROVIDER_REGISTRATION', value: 'rbac' }],
+      [
+        { name: 'PROVIDER_REGISTRATION', value: 'provider-registry' },
+        { name: 'PROVIDER_ENDPOINT', value: 'vault.os-platform:8080' },
+      ],
+      [
+        { name: 'PROVIDER_REGISTRATION', value: 'rbac' },
+        { name: 'PROVIDER_ENDPOINT', value: 'vault.os-protected:8080' },
+      ],
     ]);
   });
 

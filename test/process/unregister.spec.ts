@@ -25,8 +25,14 @@ describe('node dist/cli/unregister.js', () => {
     rmSync(dir, { recursive: true });
   });
 
-  async function run() {
-    const env = { PATH: process.env['PATH'] ?? '', KUBECONFIG: kubeconfigOf(server, dir) };
+  async function run(more: Readonly<Record<string, string>> = {}) {
+    const { service, namespace, port } = ENDPOINT;
+    const env = {
+      PATH: process.env['PATH'] ?? '',
+      KUBECONFIG: kubeconfigOf(server, dir),
+      PROVIDER_ENDPOINT: `${service}.${namespace}:${port}`,
+      ...more,
+    };
     const child = spawn(process.execPath, ['--import', SHORT_PAUSES, COMMAND], {
       env,
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -42,6 +48,16 @@ describe('node dist/cli/unregister.js', () => {
     server.of('providerregistries').put({ ...providerRegistry(ENDPOINT, 'user-system-alice') });
     expect(await run()).toEqual({ code: 0, output: '1 registrations were removed.\n' });
     expect(server.of('providerregistries').list()).toEqual([]);
+  });
+
+  it('removes nothing unless it is told for which address', async () => {
+    server.of('providerregistries').put({ ...providerRegistry(ENDPOINT, 'user-system-alice') });
+    const { code, output } = await run({ PROVIDER_ENDPOINT: '' });
+    expect([code, output]).toEqual([
+      1,
+      expect.stringContaining('PROVIDER_ENDPOINT must be <service>.<namespace>:<port>'),
+    ]);
+    expect(server.of('providerregistries').list()).toHaveLength(1);
   });
 
   it('ends with code 1 and one sentence where it may not', async () => {

@@ -76,7 +76,7 @@ export function describeAccessRoles(): void {
       } finally {
         await registrar.close();
       }
-      const removed = await unregister(await apiAs(NAMESPACE, 'vault-unregister'), time);
+      const removed = await unregister(await apiAs(NAMESPACE, 'vault-unregister'), time, endpoint);
       expect(removed).toBe(4);
       await isGone(`${ROOT}/clusterroles/${NAME}`);
     });

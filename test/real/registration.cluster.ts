@@ -41,7 +41,7 @@ export function describeRegistration(): void {
       await untilRight(({ metadata: now }) => now.uid !== metadata.uid);
       await registrar.close();
       await namespaces.close();
-      expect(await unregister(api, time)).toBeGreaterThanOrEqual(3);
+      expect(await unregister(api, time, endpoint)).toBeGreaterThanOrEqual(3);
       await expect(provider()).rejects.toMatchObject({ status: 404 });
     });
   });

@@ -375,6 +375,8 @@ describe('the registration as provider', () => {
     open();
     await eventually(() => expect(provider('alice')).toBeDefined());
     await registrars[0]?.close();
+    // What was sent before that may arrive a little later.
+    await new Promise((resolve) => setTimeout(resolve, 100));
     const before = writes();
     providers().delete('user-system-alice', 'secret-provider');
     addNamespace('user-system-late');

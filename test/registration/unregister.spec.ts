@@ -21,7 +21,7 @@ describe('the uninstall of the registrations', () => {
   /** Lets time pass until it has ended. */
   async function unregistered(): Promise<number> {
     let ended = false;
-    const result = unregister(apiOf(server, time), time).finally(() => (ended = true));
+    const result = unregister(apiOf(server, time), time, ENDPOINT).finally(() => (ended = true));
     result.catch(() => undefined);
     await eventually(() => {
       time.advance(1000);
@@ -48,6 +48,28 @@ describe('the uninstall of the registrations', () => {
       ).toEqual(['theirs']);
   });
 
+  it('leaves alone what another installation registered, and asks for nothing that it has no right to', async () => {
+    const other = { ...ENDPOINT, namespace: 'os-protected' };
+    const grants = new Set(['ListSecret?workspace=notes']);
+    const notes = { user: 'alice', app: 'notes', namespace: 'notes-alice', grants };
+    const [access] = accessObjects(notes, { endpoint: other, providerName: 'secret-provider' });
+    server.of('providerregistries').put({ ...providerRegistry(other, 'user-system-alice') });
+    for (const manifest of sysEventRegistries(other)) server.of('syseventregistries').put({ ...manifest });
+    server.of('clusterroles').put({ ...access?.role } as KubeObject);
+    server.of('clusterrolebindings').put({ ...access?.binding } as KubeObject);
+    for (const manifest of sysEventRegistries(ENDPOINT)) server.of('syseventregistries').put({ ...manifest });
+    expect(await unregistered()).toBe(2);
+    const kinds = [
+      'providerregistries',
+      'syseventregistries',
+      'clusterroles',
+      'clusterrolebindings',
+    ] as const;
+    expect(kinds.map((kind) => server.of(kind).list().length)).toEqual([1, 2, 1, 1]);
+    const lists = server.requests.filter(({ path }) => path.includes('syseventregistries'));
+    expect(lists.filter(({ path }) => !path.includes(`/namespaces/${ENDPOINT.namespace}/`))).toEqual([]);
+  });
+
   it('runs again for objects that a terminating replica has created meanwhile', async () => {
     register('alice');
     const objects = server.of('providerregistries');
@@ -65,7 +87,7 @@ describe('the uninstall of the registrations', () => {
 
   it('runs once more where the first round found nothing', async () => {
     const listsOf = (plural: string) => server.requests.filter(({ path }) => path.endsWith(plural)).length;
-    const result = unregister(apiOf(server, time), time);
+    const result = unregister(apiOf(server, time), time, ENDPOINT);
     await eventually(() => expect(listsOf('syseventregistries')).toBe(1));
     register('late');
     await new Promise((resolve) => setTimeout(resolve, 20));
@@ -104,7 +126,7 @@ describe('the uninstall of the registrations', () => {
   });
 
   it('asks for no ClusterRoles where it is told that there are none', async () => {
-    const done = unregister(apiOf(server, time), time, { withRoles: false });
+    const done = unregister(apiOf(server, time), time, ENDPOINT, { withRoles: false });
     let ended = false;
     void done.finally(() => (ended = true));
     await eventually(() => {

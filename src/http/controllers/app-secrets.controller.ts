@@ -108,5 +108,6 @@ export class AppSecretsController {
 }
 
 function locationOf(user: string, app: string, { Workspace }: AppSecretKeyRequest): AppSecretLocation {
-  return { user, app, ...(Workspace === undefined ? {} : { workspace: Workspace }) };
+  // A null is as good as none, as for all fields that may be missing.
+  return { user, app, ...(typeof Workspace === 'string' && { workspace: Workspace }) };
 }

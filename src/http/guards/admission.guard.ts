@@ -89,7 +89,8 @@ interface Throttled {
   readonly untilMs: number;
 }
 
-const CREDENTIALS = ['x-authorization', 'x-access-token', 'authorization'];
+const APP_CREDENTIALS = ['x-access-token', 'authorization'];
+const CREDENTIALS = ['x-authorization', ...APP_CREDENTIALS];
 /** The headers that identify a caller: requests that agree in all of them, and name no caller in their body, have the same one. */
 const IDENTIFYING_HEADERS = [...CREDENTIALS, 'x-bfl-user', 'x-remote-user'];
 /** Credentials are refused for at least this long, so that a flood stays cheap; tokens that are added meanwhile are not lost. */
@@ -154,8 +155,11 @@ function credentialsKeyOf(request: ProviderRequest, kind: RequestKind): string {
   const isUsers = path.startsWith('/admin/');
   const calledBy = isUsers ? ['user', query['user'], loginCookiesIn(request)] : ['app'];
   const headers = IDENTIFYING_HEADERS.map((name) => request.headersDistinct[name] ?? []);
+  // Without a credential of its own an app is known by its address, and several may send the same user's token.
+  const hasOwn = APP_CREDENTIALS.some((name) => request.headersDistinct[name] !== undefined);
+  const address = hasOwn ? undefined : request.socket.remoteAddress;
   return createHash('sha256')
-    .update(JSON.stringify([kind, calledBy, headers]))
+    .update(JSON.stringify([kind, calledBy, headers, address]))
     .digest('base64');
 }
 

@@ -169,8 +169,18 @@ export class AuditedRequest implements RequestAudit {
   }
 
   #appInPath(): string | undefined {
-    const [, app] = /^\/admin\/[a-z]+\/([^/]+)/.exec(this.request.target.path) ?? [];
+    const [, encoded = ''] = /^\/admin\/[a-z]+\/([^/]+)/.exec(this.request.target.path) ?? [];
+    // The routes get it decoded.
+    const app = decoded(encoded);
     return app !== undefined && APP_NAME.test(app) ? app : undefined;
+  }
+}
+
+function decoded(segment: string): string | undefined {
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    return undefined;
   }
 }
 
