@@ -51,7 +51,7 @@ export class CallerAddresses {
 
 /** Steps by address, of which there are not too many, and none for a while where connections come in. */
 class BoundedLine<T> extends Line<T> {
-  #postponedSinceMs: number | undefined;
+  postponedSinceMs: number | undefined;
 
   constructor(
     private readonly bounds: TurnBounds,
@@ -62,10 +62,10 @@ class BoundedLine<T> extends Line<T> {
 
   /** Returns whether nothing is begun in a turn, since it accepted a connection and has not been postponed for long. */
   postpones(hasAccepted: boolean, nowMs: number): boolean {
-    this.#postponedSinceMs = hasAccepted ? (this.#postponedSinceMs ?? nowMs) : undefined;
-    if (this.#postponedSinceMs === undefined) return false;
-    if (nowMs - this.#postponedSinceMs < this.maxPostponedMs) return true;
-    this.#postponedSinceMs = undefined;
+    this.postponedSinceMs = hasAccepted ? (this.postponedSinceMs ?? nowMs) : undefined;
+    if (this.postponedSinceMs === undefined) return false;
+    if (nowMs - this.postponedSinceMs < this.maxPostponedMs) return true;
+    this.postponedSinceMs = undefined;
     return false;
   }
 
@@ -105,6 +105,8 @@ class BoundedLine<T> extends Line<T> {
 export class FairTurns<T> {
   readonly #ofCallers: BoundedLine<T>;
   readonly #ofStrangers: BoundedLine<T>;
+  /** The step that waits while no other does: it is the next one in whichever line, and is put into one only once another comes. */
+  #only: { readonly address: string; readonly item: T } | undefined;
   #steps = 0;
   #isDue = false;
   #isPausing = false;
@@ -128,25 +130,42 @@ export class FairTurns<T> {
 
   /** Adds a step; one is shed where its address has too many, or there are too many. */
   add(address: string, item: T): void {
+    const isFirst = this.#ofCallers.waiting + this.#ofStrangers.waiting === 0 && this.#only === undefined;
+    if (isFirst && this.bounds.ofStrangers === undefined) this.#only = { address, item };
+    else {
+      this.#lineUpOnly();
+      this.#lineUp(address, item);
+    }
+    this.#wake();
+  }
+
+  #lineUpOnly(): void {
+    if (this.#only === undefined) return;
+    const { address, item } = this.#only;
+    this.#only = undefined;
+    this.#lineUp(address, item);
+  }
+
+  #lineUp(address: string, item: T): void {
     const isCallers = this.callers.has(address);
     if (isCallers) this.#ofStrangers.moveTo(this.#ofCallers, address);
     const shed = (isCallers ? this.#ofCallers : this.#ofStrangers).add(address, item);
     if (shed !== undefined) this.work.shed(shed);
-    this.#wake();
   }
 
   shedAll(): void {
+    this.#lineUpOnly();
     for (const line of [this.#ofCallers, this.#ofStrangers])
       for (let item = line.take(); item !== undefined; item = line.take()) this.work.shed(item);
   }
 
   /** How many steps wait. */
   get waiting(): number {
-    return this.#ofCallers.waiting + this.#ofStrangers.waiting;
+    return this.#ofCallers.waiting + this.#ofStrangers.waiting + (this.#only === undefined ? 0 : 1);
   }
 
   #wake(): void {
-    if (this.#isDue || this.waiting === 0) return;
+    if (this.#isDue) return;
     this.#isDue = true;
     setImmediate(() => {
       this.#isDue = false;
@@ -159,11 +178,17 @@ export class FairTurns<T> {
     this.#isPausing = true;
     setTimeout(() => {
       this.#isPausing = false;
-      this.#wake();
+      if (this.waiting > 0) this.#wake();
     }, PAUSE_MS);
   }
 
   async #turn(): Promise<void> {
+    if (this.#only !== undefined && !this.#hasAccepted) {
+      const { item } = this.#only;
+      this.#only = this.#ofCallers.postponedSinceMs = this.#ofStrangers.postponedSinceMs = undefined;
+      return this.work.begin(item);
+    }
+    this.#lineUpOnly();
     const beganMs = this.time.nowMs();
     const mayBegin = {
       callers: !this.#ofCallers.postpones(this.#hasAccepted, beganMs),
@@ -174,12 +199,13 @@ export class FairTurns<T> {
     for (let begun = 0; begun < maxPerTurn && this.time.nowMs() - beganMs < TURN_MS; begun += 1) {
       const item = this.#take(mayBegin);
       // What waits then and is not postponed comes too often.
-      if (item === undefined) return mayBegin.callers && mayBegin.strangers ? this.#pause() : this.#wake();
+      if (item === undefined && mayBegin.callers && mayBegin.strangers) return this.#pause();
+      if (item === undefined) break;
       this.work.begin(item);
       // The microtasks of the begun step run first, and count.
       await Promise.resolve();
     }
-    this.#wake();
+    if (this.waiting > 0) this.#wake();
   }
 
   /** Returns undefined where nothing may begin yet. */
