@@ -1,4 +1,4 @@
-import { createHmac, createSecretKey, type Hmac, hkdfSync, type KeyObject } from 'node:crypto';
+import { createHmac, createSecretKey, hkdfSync, type KeyObject } from 'node:crypto';
 import { Body, Controller, Post, Query, Req } from '@nestjs/common';
 import type { Caller } from '../../authn/caller';
 import { LARGE_STEP_BYTES, quietTurn } from '../../concurrency/quiet-turn';
@@ -8,7 +8,7 @@ import type { Reloadable, Version } from '../../reloadable/reloadable';
 import type { Environment, Precondition, Secret, SecretScope } from '../../secrets/secret';
 import { SecretsService } from '../../secrets/secrets.service';
 import { CallContexts, CurrentCaller, type ProviderRequest } from '../request/provider-request';
-import { DONE, ok, showStaleness, type Envelope } from '../answers/envelope';
+import { DONE, showStaleness, type Envelope } from '../answers/envelope';
 import { ListSecretRequest, NamedSecretRequest, SecretRequest, WorkspaceQuery } from './request-validation';
 
 /** A secret as the contract shows it; `env` is the effective one, also where the request left it out. */
@@ -57,15 +57,15 @@ export class EntityTags {
       JSON.stringify(['list', user, workspace, environment]),
     );
     let chars = 0;
-    for (const secret of secrets) {
-      chars += secret.value.length;
+    for (const { name, value } of secrets) {
+      chars += value.length;
       if (chars >= LARGE_STEP_BYTES) {
         chars = 0;
         await quietTurn('hash', user);
       }
-      addSecret(hmac, secret);
+      hmac.update(`${name.length}:${name}${value.length}:`).update(value);
     }
-    return tagOf(hmac);
+    return `"${hmac.digest('base64url').slice(0, TAG_LENGTH)}"`;
   }
 
   /**
@@ -93,18 +93,14 @@ function derivedFrom(accessTokenKey: Uint8Array): KeyObject {
   return createSecretKey(new Uint8Array(hkdfSync('sha256', accessTokenKey, '', PURPOSE, 32)));
 }
 
-function tagOfSecret({ user, workspace, environment }: SecretScope, secret: Secret, key: KeyObject): string {
+/** The lengths separate the texts, so that no two places and secrets are hashed alike. */
+function tagOfSecret(
+  { user, workspace, environment }: SecretScope,
+  { name, value }: Secret,
+  key: KeyObject,
+): string {
   const hmac = createHmac('sha256', key).update(JSON.stringify(['secret', user, workspace, environment]));
-  addSecret(hmac, secret);
-  return tagOf(hmac);
-}
-
-/** The lengths separate the texts, so that no two sequences are hashed alike. */
-function addSecret(hmac: Hmac, { name, value }: Secret): void {
   hmac.update(`${name.length}:${name}${value.length}:`).update(value);
-}
-
-function tagOf(hmac: Hmac): string {
   return `"${hmac.digest('base64url').slice(0, TAG_LENGTH)}"`;
 }
 
@@ -129,7 +125,7 @@ export class SecretsController {
     const { secret, staleForMs } = await this.secrets.retrieve(caller, scope, name, context);
     if (staleForMs !== undefined) showStaleness(request.res, staleForMs);
     request.res?.setHeader('ETag', await this.tags.ofSecret(scope, secret));
-    return ok({ ...secret, env });
+    return { code: 200, message: '', data: { ...secret, env } };
   }
 
   @Post('CreateSecret')
@@ -182,7 +178,7 @@ export class SecretsController {
     const { secrets, staleForMs, unreadable } = await this.secrets.list(caller, scope, context);
     if (staleForMs !== undefined) showStaleness(request.res, staleForMs);
     request.res?.setHeader('ETag', await this.tags.ofList(scope, secrets));
-    const answer = ok(secrets.map((secret) => ({ ...secret, env })));
-    return unreadable === undefined ? answer : { ...answer, unreadable };
+    const data = secrets.map((secret) => ({ ...secret, env }));
+    return { code: 200, message: '', data, ...(unreadable !== undefined && { unreadable }) };
   }
 }

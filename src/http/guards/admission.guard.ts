@@ -41,7 +41,7 @@ export class EarlyRefusals {
         throw new Unauthenticated('client certificate');
       this.drain.admit(request.cleanup);
       this.throttledCredentials.requireUnthrottled(request);
-      this.admission.requireLoopInTime();
+      if (this.admission.loop?.isTooLate === true) this.admission.refuseForLoop();
     }
     next();
   };

@@ -103,12 +103,13 @@ class BoundedLine<T> extends Line<T> {
  * one begins nothing, for a while, since more connections may be waiting.
  */
 export class FairTurns<T> {
+  /** The next turn; at most one is due. */
+  private due: NodeJS.Immediate | undefined;
   readonly #ofCallers: BoundedLine<T>;
   readonly #ofStrangers: BoundedLine<T>;
   /** The step that waits while no other does: it is the next one in whichever line, and is put into one only once another comes. */
   #only: { readonly address: string; readonly item: T } | undefined;
   #steps = 0;
-  #isDue = false;
   #isPausing = false;
   #strangers: TokenBucket | undefined;
   #hasAccepted = false;
@@ -136,7 +137,7 @@ export class FairTurns<T> {
       this.#lineUpOnly();
       this.#lineUp(address, item);
     }
-    this.#wake();
+    this.due ??= setImmediate(this.#turn);
   }
 
   #lineUpOnly(): void {
@@ -164,30 +165,27 @@ export class FairTurns<T> {
     return this.#ofCallers.waiting + this.#ofStrangers.waiting + (this.#only === undefined ? 0 : 1);
   }
 
-  #wake(): void {
-    if (this.#isDue) return;
-    this.#isDue = true;
-    setImmediate(() => {
-      this.#isDue = false;
-      void this.#turn();
-    });
-  }
-
   #pause(): void {
     if (this.#isPausing || this.waiting === 0) return;
     this.#isPausing = true;
     setTimeout(() => {
       this.#isPausing = false;
-      if (this.waiting > 0) this.#wake();
+      if (this.waiting > 0) this.due ??= setImmediate(this.#turn);
     }, PAUSE_MS);
   }
 
-  async #turn(): Promise<void> {
-    if (this.#only !== undefined && !this.#hasAccepted) {
-      const { item } = this.#only;
-      this.#only = this.#ofCallers.postponedSinceMs = this.#ofStrangers.postponedSinceMs = undefined;
-      return this.work.begin(item);
+  readonly #turn = (): void => {
+    this.due = undefined;
+    if (this.#only === undefined || this.#hasAccepted) {
+      void this.#turnOfLines();
+      return;
     }
+    const { item } = this.#only;
+    this.#only = this.#ofCallers.postponedSinceMs = this.#ofStrangers.postponedSinceMs = undefined;
+    this.work.begin(item);
+  };
+
+  async #turnOfLines(): Promise<void> {
     this.#lineUpOnly();
     const beganMs = this.time.nowMs();
     const mayBegin = {
@@ -205,7 +203,7 @@ export class FairTurns<T> {
       // The microtasks of the begun step run first, and count.
       await Promise.resolve();
     }
-    if (this.waiting > 0) this.#wake();
+    if (this.waiting > 0) this.due ??= setImmediate(this.#turn);
   }
 
   /** Returns undefined where nothing may begin yet. */

@@ -59,15 +59,16 @@ export class StoredSecrets {
   async retrieve(scope: SecretScope, name: string, context: CallContext): Promise<Secret> {
     const recordKey = this.recordKeys.ofSecret(scope, name);
     let record = await this.database.get(recordKey);
-    if (record !== undefined && record.length >= LARGE_STEP_BYTES) {
+    if (record === undefined) throw new SecretNotFound(name);
+    if (record.length >= LARGE_STEP_BYTES) {
       // Read again afterwards: however many wait for their turn, also of clients that have gone, none holds its record.
       record = undefined;
       await quietTurn('open', scope.user);
       context.signal.throwIfAborted();
-      record = await this.database.get(recordKey);
     }
-    if (record === undefined) throw new SecretNotFound(name);
     const dataKey = (await this.workspaces.findKey(scope)) ?? keyIsMissing();
+    record ??= await this.database.get(recordKey);
+    if (record === undefined) throw new SecretNotFound(name);
     return unsealSecret(dataKey, { scope, recordKey }, record);
   }
 
