@@ -107,7 +107,7 @@ export class FairTurns<T> {
   private due: NodeJS.Immediate | undefined;
   readonly #ofCallers: BoundedLine<T>;
   readonly #ofStrangers: BoundedLine<T>;
-  /** The step that waits while no other does: it is the next one in whichever line, and is put into one only once another comes. */
+  /** The step that waits while no other does: it is the next one in either line, so that it is put into one only when it must wait behind something. */
   #only: { readonly address: string; readonly item: T } | undefined;
   #steps = 0;
   #isPausing = false;
@@ -132,6 +132,7 @@ export class FairTurns<T> {
   /** Adds a step; one is shed where its address has too many, or there are too many. */
   add(address: string, item: T): void {
     const isFirst = this.#ofCallers.waiting + this.#ofStrangers.waiting === 0 && this.#only === undefined;
+    // Where strangers are limited, it matters whose each step is.
     if (isFirst && this.bounds.ofStrangers === undefined) this.#only = { address, item };
     else {
       this.#lineUpOnly();
