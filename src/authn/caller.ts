@@ -47,8 +47,9 @@ export class CallerAuthenticator {
   }
 
   /** Authenticates a user without an app; the token is never optional here. @throws as authenticate */
-  authenticateUser(userToken: string | undefined): Promise<VerifiedUser> {
-    return this.userTokens.verify(userToken);
+  async authenticateUser(userToken: string | undefined): Promise<VerifiedUser> {
+    const { user, groups } = await this.userTokens.verify(userToken);
+    return { user, groups };
   }
 
   private async verifyPod(token: string, peerAddress: string | undefined): Promise<Caller> {

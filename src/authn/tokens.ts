@@ -46,36 +46,56 @@ export class VerifiedTokens<T extends object> {
     protected readonly clock: Clock,
     /** Reads the claims; returns undefined where they are not as they must be. Its result is shared by all uses of the token. */
     private readonly read: (claims: JWTPayload) => T | undefined,
+    /** Asked each time that a token verifies; undefined where nobody but us knows of the tokens. */
+    private readonly isAccepted?: (token: string, value: T) => Promise<boolean>,
   ) {}
 
   /**
    * A remembered token counts from when it was verified (so not before its `nbf`, even on a clock that was put back) to its
    * `exp`, and only while its key does.
-   * @throws Unauthenticated (401) with one text, whatever is wrong with the token
+   * @throws Unauthenticated (401) with one text, whatever is wrong with the token; what `isAccepted` throws
    */
-  async verify(token: string): Promise<T> {
+  async verify(token: string | undefined): Promise<T> {
+    if (token === undefined) throw new Unauthenticated(this.rules.header);
     const nowMs = this.clock.nowMs();
     const { versions } = this.key;
     const keys = versions
       .filter((_, index) => nowMs < (versions[index - 1]?.sinceMs ?? Infinity) + this.graceMs)
       .map(({ value }) => value);
     const digest = hash('sha256', token, 'base64');
-    const known = this.#verified.get(digest);
-    if (known && nowMs >= known.verifiedAtMs && nowMs < known.untilMs && keys.includes(known.key))
-      return known.value;
+    let verified = this.#verified.get(digest);
+    const isKnown =
+      verified !== undefined &&
+      nowMs >= verified.verifiedAtMs &&
+      nowMs < verified.untilMs &&
+      keys.includes(verified.key);
+    if (verified === undefined || !isKnown) verified = await this.#verifyAnew(token, digest, keys, nowMs);
+    const { value } = verified;
+    if (this.isAccepted !== undefined && !(await this.isAccepted(token, value)))
+      throw new Unauthenticated(this.rules.header);
+    return value;
+  }
+
+  async #verifyAnew(
+    token: string,
+    digest: string,
+    keys: readonly Uint8Array[],
+    nowMs: number,
+  ): Promise<Verified<T>> {
     const { header, algorithm, ...rules } = this.rules;
     const key = keys.find((one) => isSignedWith(one, token, algorithm));
     const options = { ...rules, algorithms: [algorithm], currentDate: new Date(nowMs) };
     // jose's error carries the claims, so nothing of it may be passed on.
-    const verified = key && (await jwtVerify(token, key, options).catch(() => undefined));
-    const value = verified && this.read(verified.payload);
-    if (key === undefined || verified === undefined || value === undefined) {
+    const jwt = key && (await jwtVerify(token, key, options).catch(() => undefined));
+    const value = jwt && this.read(jwt.payload);
+    if (key === undefined || jwt === undefined || value === undefined) {
       this.#verified.delete(digest);
       throw new Unauthenticated(header);
     }
-    const untilMs = Math.min((verified.payload.exp ?? -Infinity) * 1000, nowMs + MAX_REMEMBERED_MS);
-    this.#verified.set(digest, { value, key, verifiedAtMs: nowMs, untilMs }, { size: token.length });
-    return value;
+    const untilMs = Math.min((jwt.payload.exp ?? -Infinity) * 1000, nowMs + MAX_REMEMBERED_MS);
+    const verified = { value, key, verifiedAtMs: nowMs, untilMs };
+    this.#verified.set(digest, verified, { size: token.length });
+    return verified;
   }
 }
 
@@ -185,26 +205,13 @@ const USER_TOKEN_RULES: TokenRules = {
 export const USER_TOKEN_GRACE_MS = 5 * 60_000;
 
 /** Verifies X-Authorization: a JWT of LLDAP, HS512 and no other, whose header has no `typ`; `exp` is required, and the user is `username`. */
-export class UserTokenVerifier {
-  private readonly verified: VerifiedTokens<UserClaims>;
-
-  constructor(
-    secret: Reloadable<Uint8Array>,
-    clock: Clock,
-    /** Asked for every token that verifies, where configured: only it knows who logged out. */
-    private readonly directory?: UserDirectory,
-  ) {
-    this.verified = new VerifiedTokens(USER_TOKEN_RULES, secret, USER_TOKEN_GRACE_MS, clock, userFrom);
-  }
-
-  /** @throws Unauthenticated (401), IdentityUnavailable (503), TooManyRequests (429) */
-  async verify(token: string | undefined): Promise<VerifiedUser> {
-    if (token === undefined) throw new Unauthenticated('X-Authorization');
-    const { user, groups, expiresAtMs } = await this.verified.verify(token);
-    if (this.directory !== undefined && !(await this.directory.accepts({ token, user, expiresAtMs }))) {
-      throw new Unauthenticated('X-Authorization');
-    }
-    return { user, groups };
+export class UserTokenVerifier extends VerifiedTokens<UserClaims> {
+  /** @param directory asked for every token that verifies, where configured: only it knows who logged out; it may throw IdentityUnavailable (503) or TooManyRequests (429) */
+  constructor(secret: Reloadable<Uint8Array>, clock: Clock, directory?: UserDirectory) {
+    const isAccepted =
+      directory &&
+      ((token: string, { user, expiresAtMs }: UserClaims) => directory.accepts({ token, user, expiresAtMs }));
+    super(USER_TOKEN_RULES, secret, USER_TOKEN_GRACE_MS, clock, userFrom, isAccepted);
   }
 }
 

@@ -118,7 +118,8 @@ export class GrantIndex {
   }
 
   find(user: string, app: string): InstalledApp | undefined {
-    return this.apps.get(nameOf({ user, app }));
+    // The same as nameOf(), without an object for each request.
+    return this.apps.get(`${user.length}:${user}${app}`);
   }
 
   findByKey(appKey: string): InstalledApp | undefined {

@@ -126,7 +126,7 @@ export class GrantsService {
       const refusal = new NotGranted(app, operation, workspace, isInstalled);
       return { by: isInstalled ? 'no_grant' : 'no_manifest', installed, refusal };
     }
-    if (ofSystem === undefined && !this.mayUse(installed, workspace))
+    if (ofSystem === undefined && this.sharing !== 'allow' && !this.mayUse(installed, workspace))
       return { by: 'other_app', installed, refusal: new WorkspaceTaken(app, operation, workspace) };
     if (operations !== 'any' && !operations.has(key))
       return { by: 'access_token', installed, refusal: new NotInAccessToken(app, operation, workspace) };

@@ -94,7 +94,8 @@ export class Admission implements OnModuleDestroy {
 
   constructor(
     maxInFlight: number,
-    private readonly loop: Pick<LoopDelay, 'isTooLate' | 'close'> | undefined,
+    /** Nothing is done for a request that comes while it is too late. */
+    readonly loop: Pick<LoopDelay, 'isTooLate' | 'close'> | undefined,
     private readonly observer: LimitsObserver | undefined,
     bounds = MEMORY_BOUNDS,
   ) {
@@ -114,9 +115,8 @@ export class Admission implements OnModuleDestroy {
     }));
   }
 
-  /** To be called before anything is done for a request. @throws Overloaded while the event loop runs late */
-  requireLoopInTime(): void {
-    if (this.loop?.isTooLate !== true) return;
+  /** Refuses a request since the event loop runs late. @throws Overloaded */
+  refuseForLoop(): never {
     this.observer?.shed('event_loop');
     throw new Overloaded();
   }

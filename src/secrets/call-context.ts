@@ -1,5 +1,5 @@
 import { setMaxListeners } from 'node:events';
-import type { MonotonicTime, Deadline } from '../time/clock';
+import type { Deadline } from '../time/clock';
 import type { SecretScope } from './secret';
 
 /** How long a call of the store may take, and whether anybody still waits for it. */
@@ -30,27 +30,4 @@ export const UNATTENDED: CallContext = { deadline: { endsAtMs: Infinity }, signa
 /** Returns the context of work that must be finished, since a part of it was sent. */
 export function uncancelled({ deadline }: CallContext): CallContext {
   return { deadline, signal: NEVER };
-}
-
-/** Makes the contexts of requests. */
-export class CallContexts {
-  /** @param timeoutMs how long the calls of one request may take */
-  constructor(
-    private readonly timeoutMs: number,
-    private readonly time: MonotonicTime,
-  ) {}
-
-  /** The signal is asked for only by a call that waits: making one takes longer than a read from memory. */
-  of({
-    cleanup,
-    audit,
-  }: Pick<CallContext, 'audit'> & { readonly cleanup: Pick<CallContext, 'signal'> }): CallContext {
-    return {
-      deadline: { endsAtMs: this.time.nowMs() + this.timeoutMs },
-      get signal() {
-        return cleanup.signal;
-      },
-      audit,
-    };
-  }
 }

@@ -1,4 +1,4 @@
-import { EntityTags } from '../../src/http/answers/entity-tags';
+import { EntityTags } from '../../src/http/controllers/secrets.controller';
 import { PreconditionFailed } from '../../src/errors/store-errors';
 import { fixed, type Reloadable } from '../../src/reloadable/reloadable';
 

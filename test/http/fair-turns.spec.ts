@@ -29,6 +29,70 @@ describe('steps of addresses without a caller', () => {
   });
 });
 
+describe('a step that comes while no other waits', () => {
+  const setUp = () => {
+    const time = new FixedMonotonicTime();
+    const callers = new CallerAddresses(time);
+    callers.add('10.1.0.1');
+    const begun: string[] = [];
+    const shed: string[] = [];
+    const work = {
+      begin: (step: string) => void begun.push(step),
+      shed: (step: string) => void shed.push(step),
+    };
+    const turns = new FairTurns<string>({ max: 100, maxOfAddress: 100 }, time, work, callers);
+    return { time, turns, begun, shed };
+  };
+
+  it('waits until the next turn, and begins in it alone', async () => {
+    const { turns, begun } = setUp();
+    for (const step of ['one', 'other']) {
+      turns.add('10.0.0.1', step);
+      expect(turns.waiting).toBe(1);
+      expect(begun).not.toContain(step);
+      await nextTurn();
+      expect(turns.waiting).toBe(0);
+      expect(begun).toContain(step);
+    }
+  });
+
+  it('of a stranger does not begin before that of a caller which comes in the same turn', async () => {
+    const { turns, begun } = setUp();
+    turns.add('10.0.0.1', 'stranger');
+    turns.add('10.1.0.1', 'caller');
+    await nextTurn();
+    expect(begun).toEqual(['caller', 'stranger']);
+  });
+
+  it('is postponed in a turn that accepted a connection, and does not then keep its line from being postponed as long again', async () => {
+    const { time, turns, begun } = setUp();
+    const postponedTurns = async (): Promise<number> => {
+      const before = begun.length;
+      turns.add('10.1.0.1', 'caller');
+      let postponed = 0;
+      for (; begun.length === before; postponed += 1) {
+        turns.connectionAccepted();
+        await nextTurn();
+        time.advance(0.5);
+      }
+      return postponed;
+    };
+    const first = await postponedTurns();
+    expect(first).toBeGreaterThan(1);
+    turns.add('10.1.0.1', 'caller');
+    await nextTurn();
+    expect(await postponedTurns()).toBe(first);
+  });
+
+  it('is shed with all others', async () => {
+    const { turns, begun, shed } = setUp();
+    turns.add('10.0.0.1', 'stranger');
+    turns.shedAll();
+    await nextTurn();
+    expect([begun, shed]).toEqual([[], ['stranger']]);
+  });
+});
+
 describe('each step', () => {
   const ADDRESSES = ['10.0.0.1', '10.0.0.2', '10.0.0.3'];
   const action = fc.oneof(

@@ -3,7 +3,7 @@ import { grantKey, SECRET_OPERATIONS } from '../../src/authz/grant';
 import { DomainError, type Reason, STATUS_OF } from '../../src/errors/domain-error';
 import { AuditUnavailable, ClientGone } from '../../src/errors/request-errors';
 import { PreconditionFailed } from '../../src/errors/store-errors';
-import { EntityTags } from '../../src/http/answers/entity-tags';
+import { EntityTags } from '../../src/http/controllers/secrets.controller';
 import type { CallContext } from '../../src/secrets/call-context';
 import { type Precondition, scopeKeyOf, type Secret } from '../../src/secrets/secret';
 import { SecretsService } from '../../src/secrets/secrets.service';

@@ -1,6 +1,7 @@
 import { DomainError } from '../../src/errors/domain-error';
 import { SecretNotFound } from '../../src/errors/store-errors';
-import { type CallAudit, CallContexts, uncancelled, UNATTENDED } from '../../src/secrets/call-context';
+import { CallContexts } from '../../src/http/request/provider-request';
+import { type CallAudit, uncancelled, UNATTENDED } from '../../src/secrets/call-context';
 import {
   countedNameLength,
   ENVIRONMENTS,

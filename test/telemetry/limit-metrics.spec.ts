@@ -39,7 +39,7 @@ describe('the metrics of the limits', () => {
     expect(await linesOf(metrics, 'osp_requests_in_flight')).toEqual(['osp_requests_in_flight 1']);
     leave();
     loop.isTooLate = true;
-    for (let i = 0; i < 2; i += 1) expect(() => admission.requireLoopInTime()).toThrow(Overloaded);
+    for (let i = 0; i < 2; i += 1) expect(() => admission.refuseForLoop()).toThrow(Overloaded);
     const shed = await linesOf(metrics, 'osp_requests_shed_total');
     expect(shed.filter((line) => !line.endsWith(' 0'))).toEqual([
       'osp_requests_shed_total{cause="in_flight"} 1',

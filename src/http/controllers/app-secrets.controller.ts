@@ -8,8 +8,7 @@ import {
   AppSecretsService,
   type AppSecretLocation,
 } from '../../secrets/secrets.service';
-import { CallContexts } from '../../secrets/call-context';
-import { type ProviderRequest, CurrentUser, UserRoute } from '../request/provider-request';
+import { CallContexts, CurrentUser, type ProviderRequest, UserRoute } from '../request/provider-request';
 import { DONE, ok, showStaleness, type Envelope } from '../answers/envelope';
 import { ExplainAppQuery } from './grants.controller';
 

@@ -13,7 +13,12 @@ import {
 import type { LogEvent } from '../../logging/log';
 import type { MonotonicTime } from '../../time/clock';
 import { loginCookiesIn } from '../request/credential-headers';
-import { chargeBytes, type ProviderRequest, subjectOf } from '../request/provider-request';
+import {
+  BYTES_OF_ONE_REQUEST,
+  chargeBytes,
+  type ProviderRequest,
+  subjectOf,
+} from '../request/provider-request';
 import { RequestBodies } from '../server/request-bodies';
 import type { RequestCleanup } from '../server/request-cleanup';
 import { hasSubjectOf } from '../server/secure-server';
@@ -36,7 +41,7 @@ export class EarlyRefusals {
         throw new Unauthenticated('client certificate');
       this.drain.admit(request.cleanup);
       this.throttledCredentials.requireUnthrottled(request);
-      this.admission.requireLoopInTime();
+      if (this.admission.loop?.isTooLate === true) this.admission.refuseForLoop();
     }
     next();
   };
@@ -188,7 +193,8 @@ export class AdmissionGuard implements CanActivate {
     try {
       await this.bodies.read(request);
     } finally {
-      chargeBytes(this.rateLimits, subject, request.bodyBytes ?? 0);
+      const { bodyBytes = 0 } = request;
+      if (bodyBytes >= BYTES_OF_ONE_REQUEST) chargeBytes(this.rateLimits, subject, bodyBytes);
     }
     // The ProxyRequests of proven peers were unwrapped by RequestAuthenticator; any other one is forged.
     const isOperation = request.target.operation !== undefined;

@@ -39,7 +39,7 @@ const MAX_HEADER_PAIRS = 100;
 
 /**
  * Returns the middleware that every request passes first. It gives the request its id, its cleanup and its target, and sets
- * the headers that every answer has. It refuses what could be read in two ways, and reports how each request ended.
+ * the headers that every answer has. It refuses what could be read in two ways, and reports who called, what for, and how it ended.
  */
 export function beginRequests(log: Log, observer?: RequestObserver, trail?: AuditTrail): RequestHandler {
   return function beginRequest(arrived: Request, response: Response, next: NextFunction): void {
@@ -73,40 +73,37 @@ export function beginRequests(log: Log, observer?: RequestObserver, trail?: Audi
     const { remoteAddress: peer } = request.socket;
     request.cleanup.add(() => {
       const durationMs = performance.now() - beganMs;
-      const fields = { ...outcomeOf(request, response), peer, durationMs: Math.round(durationMs) };
-      const { op = 'other', code, reason } = fields;
+      const { access, caller, cleanup, user } = request;
+      // The target of a ProxyRequest is another one by now.
+      const { operation, path, query } = request.target;
+      const { workspace } = query;
+      const reason = request.failure ?? (cleanup.isAnswered ? undefined : (cleanup.cutFor ?? 'CLIENT_GONE'));
+      const code = reason === undefined ? response.statusCode : STATUS_OF[reason];
+      const op = path === '/permission/v1alpha1/access' ? 'access' : operation;
+      // The fields are listed here and nothing else is written: no header, body, URL or foreign error object.
+      const fields = {
+        requestId: request.id,
+        method: request.method,
+        op,
+        app: caller?.app ?? access?.app,
+        user: caller?.user ?? user ?? access?.user,
+        claimedApp: access?.claimedApp,
+        claimedUser: access?.claimedUser,
+        workspace: typeof workspace === 'string' && WORKSPACE_NAME.test(workspace) ? workspace : undefined,
+        code,
+        reason,
+        staleForMs: request.staleForMs,
+        cause: access?.cause,
+        skewS: access?.skewS,
+        // False where the client went away before the answer did; the operation may still have been done.
+        completed: cleanup.isAnswered,
+        peer,
+        durationMs: Math.round(durationMs),
+      };
       log[code >= 500 ? 'error' : 'info'](fields, 'request_completed');
-      observed?.ended({ op, code, reason, durationMs });
+      observed?.ended({ op: op ?? 'other', code, reason, durationMs });
     });
     if (observed === undefined) next(refusal);
     else observed.run(() => next(refusal));
-  };
-}
-
-/**
- * Returns who called, what for, and how it ended. The fields are listed here and nothing else is written: no header, body,
- * URL or foreign error object. Where the client went away, the operation may still have been done.
- */
-function outcomeOf(request: ProviderRequest, response: Response) {
-  const { access, caller, cleanup, target, user } = request;
-  const { workspace } = target.query;
-  const reason = request.failure ?? (cleanup.isAnswered ? undefined : (cleanup.cutFor ?? 'CLIENT_GONE'));
-  const op = target.path === '/permission/v1alpha1/access' ? ('access' as const) : target.operation;
-  return {
-    requestId: request.id,
-    method: request.method,
-    op,
-    app: caller?.app ?? access?.app,
-    user: caller?.user ?? user ?? access?.user,
-    claimedApp: access?.claimedApp,
-    claimedUser: access?.claimedUser,
-    workspace: typeof workspace === 'string' && WORKSPACE_NAME.test(workspace) ? workspace : undefined,
-    code: reason === undefined ? response.statusCode : STATUS_OF[reason],
-    reason,
-    staleForMs: request.staleForMs,
-    cause: access?.cause,
-    skewS: access?.skewS,
-    // False where the client went away before the answer did.
-    completed: cleanup.isAnswered,
   };
 }

@@ -9,7 +9,8 @@ import type { IncomingMessage } from 'node:http';
 import type { Request } from 'express';
 import { PROVIDER, SECRET_OPERATIONS, type SecretOperation } from '../../authz/grant';
 import type { Reason } from '../../errors/domain-error';
-import type { CallAudit } from '../../secrets/call-context';
+import type { CallAudit, CallContext } from '../../secrets/call-context';
+import type { MonotonicTime } from '../../time/clock';
 import type { Caller } from '../../authn/caller';
 import type { Subject } from '../../limits/admission';
 import {
@@ -164,12 +165,35 @@ export function subjectOf({ caller, user, target, socket, hasProvenPeer }: Provi
 }
 
 /** A body or an answer costs as much as one more request for each of these bytes, and is charged so. */
-const BYTES_OF_ONE_REQUEST = 64 * 1024;
+export const BYTES_OF_ONE_REQUEST = 64 * 1024;
 
 /** Charges the rate limit of the authenticated caller for a body or an answer. */
 export function chargeBytes(rateLimits: RateLimits, { kind, limited }: RequestSubject, bytes: number): void {
   const requests = Math.floor(bytes / BYTES_OF_ONE_REQUEST);
   if (requests > 0 && kind !== undefined && limited !== undefined) rateLimits.charge(kind, limited, requests);
+}
+
+/** Makes the contexts of the calls that a request makes of the store. */
+export class CallContexts {
+  /** @param timeoutMs how long the calls of one request may take */
+  constructor(
+    private readonly timeoutMs: number,
+    private readonly time: MonotonicTime,
+  ) {}
+
+  /** The signal is asked for only by a call that waits: making one takes longer than a read from memory. */
+  of({
+    cleanup,
+    audit,
+  }: Pick<CallContext, 'audit'> & { readonly cleanup: Pick<CallContext, 'signal'> }): CallContext {
+    return {
+      deadline: { endsAtMs: this.time.nowMs() + this.timeoutMs },
+      get signal() {
+        return cleanup.signal;
+      },
+      audit,
+    };
+  }
 }
 
 /** Who may call a route. A route that is not marked is an app's. */

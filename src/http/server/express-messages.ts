@@ -36,7 +36,7 @@ export function expressMessages(
     /** Takes a piece of the body as the parser made it, or null at its end. Too many short ones cut the connection. */
     override push(piece: Buffer | null): boolean {
       if (piece === null) {
-        this.pushJoined();
+        if (this.joined !== undefined) this.pushJoined(this.joined);
         return super.push(null);
       }
       this.receivedPieces += 1;
@@ -49,18 +49,19 @@ export function expressMessages(
       // Most bodies are one piece, which is not copied.
       if (this.receivedPieces === 1) return super.push(piece);
       const isFull = this.joinedBytes + Math.max(piece.length, SHORT_BYTES) > JOINED_BYTES;
-      const mayGoOn = isFull || piece.length >= SHORT_BYTES ? this.pushJoined() : true;
+      const isLast = isFull || piece.length >= SHORT_BYTES;
+      const mayGoOn = isLast && this.joined !== undefined ? this.pushJoined(this.joined) : true;
       if (piece.length >= SHORT_BYTES) return super.push(piece) && mayGoOn;
       this.joined ??= Buffer.allocUnsafe(JOINED_BYTES);
       this.joinedBytes += piece.copy(this.joined, this.joinedBytes);
       return mayGoOn;
     }
 
-    private pushJoined(): boolean {
-      const { joined, joinedBytes } = this;
+    private pushJoined(joined: Buffer): boolean {
+      const { joinedBytes } = this;
       this.joined = undefined;
       this.joinedBytes = 0;
-      return joined === undefined || super.push(joined.subarray(0, joinedBytes));
+      return super.push(joined.subarray(0, joinedBytes));
     }
   }
   class ExpressResponse<R extends IncomingMessage> extends ServerResponse<R> {}

@@ -51,7 +51,7 @@ export class CallerAddresses {
 
 /** Steps by address, of which there are not too many, and none for a while where connections come in. */
 class BoundedLine<T> extends Line<T> {
-  #postponedSinceMs: number | undefined;
+  postponedSinceMs: number | undefined;
 
   constructor(
     private readonly bounds: TurnBounds,
@@ -62,10 +62,10 @@ class BoundedLine<T> extends Line<T> {
 
   /** Returns whether nothing is begun in a turn, since it accepted a connection and has not been postponed for long. */
   postpones(hasAccepted: boolean, nowMs: number): boolean {
-    this.#postponedSinceMs = hasAccepted ? (this.#postponedSinceMs ?? nowMs) : undefined;
-    if (this.#postponedSinceMs === undefined) return false;
-    if (nowMs - this.#postponedSinceMs < this.maxPostponedMs) return true;
-    this.#postponedSinceMs = undefined;
+    this.postponedSinceMs = hasAccepted ? (this.postponedSinceMs ?? nowMs) : undefined;
+    if (this.postponedSinceMs === undefined) return false;
+    if (nowMs - this.postponedSinceMs < this.maxPostponedMs) return true;
+    this.postponedSinceMs = undefined;
     return false;
   }
 
@@ -103,10 +103,13 @@ class BoundedLine<T> extends Line<T> {
  * one begins nothing, for a while, since more connections may be waiting.
  */
 export class FairTurns<T> {
+  /** The next turn; at most one is due. */
+  private due: NodeJS.Immediate | undefined;
   readonly #ofCallers: BoundedLine<T>;
   readonly #ofStrangers: BoundedLine<T>;
+  /** The step that waits while no other does: it is the next one in either line, so that it is put into one only when it must wait behind something. */
+  #only: { readonly address: string; readonly item: T } | undefined;
   #steps = 0;
-  #isDue = false;
   #isPausing = false;
   #strangers: TokenBucket | undefined;
   #hasAccepted = false;
@@ -128,30 +131,39 @@ export class FairTurns<T> {
 
   /** Adds a step; one is shed where its address has too many, or there are too many. */
   add(address: string, item: T): void {
+    const isFirst = this.#ofCallers.waiting + this.#ofStrangers.waiting === 0 && this.#only === undefined;
+    // Where strangers are limited, it matters whose each step is.
+    if (isFirst && this.bounds.ofStrangers === undefined) this.#only = { address, item };
+    else {
+      this.#lineUpOnly();
+      this.#lineUp(address, item);
+    }
+    this.due ??= setImmediate(this.#turn);
+  }
+
+  #lineUpOnly(): void {
+    if (this.#only === undefined) return;
+    const { address, item } = this.#only;
+    this.#only = undefined;
+    this.#lineUp(address, item);
+  }
+
+  #lineUp(address: string, item: T): void {
     const isCallers = this.callers.has(address);
     if (isCallers) this.#ofStrangers.moveTo(this.#ofCallers, address);
     const shed = (isCallers ? this.#ofCallers : this.#ofStrangers).add(address, item);
     if (shed !== undefined) this.work.shed(shed);
-    this.#wake();
   }
 
   shedAll(): void {
+    this.#lineUpOnly();
     for (const line of [this.#ofCallers, this.#ofStrangers])
       for (let item = line.take(); item !== undefined; item = line.take()) this.work.shed(item);
   }
 
   /** How many steps wait. */
   get waiting(): number {
-    return this.#ofCallers.waiting + this.#ofStrangers.waiting;
-  }
-
-  #wake(): void {
-    if (this.#isDue || this.waiting === 0) return;
-    this.#isDue = true;
-    setImmediate(() => {
-      this.#isDue = false;
-      void this.#turn();
-    });
+    return this.#ofCallers.waiting + this.#ofStrangers.waiting + (this.#only === undefined ? 0 : 1);
   }
 
   #pause(): void {
@@ -159,11 +171,23 @@ export class FairTurns<T> {
     this.#isPausing = true;
     setTimeout(() => {
       this.#isPausing = false;
-      this.#wake();
+      if (this.waiting > 0) this.due ??= setImmediate(this.#turn);
     }, PAUSE_MS);
   }
 
-  async #turn(): Promise<void> {
+  readonly #turn = (): void => {
+    this.due = undefined;
+    if (this.#only === undefined || this.#hasAccepted) {
+      void this.#turnOfLines();
+      return;
+    }
+    const { item } = this.#only;
+    this.#only = this.#ofCallers.postponedSinceMs = this.#ofStrangers.postponedSinceMs = undefined;
+    this.work.begin(item);
+  };
+
+  async #turnOfLines(): Promise<void> {
+    this.#lineUpOnly();
     const beganMs = this.time.nowMs();
     const mayBegin = {
       callers: !this.#ofCallers.postpones(this.#hasAccepted, beganMs),
@@ -174,12 +198,13 @@ export class FairTurns<T> {
     for (let begun = 0; begun < maxPerTurn && this.time.nowMs() - beganMs < TURN_MS; begun += 1) {
       const item = this.#take(mayBegin);
       // What waits then and is not postponed comes too often.
-      if (item === undefined) return mayBegin.callers && mayBegin.strangers ? this.#pause() : this.#wake();
+      if (item === undefined && mayBegin.callers && mayBegin.strangers) return this.#pause();
+      if (item === undefined) break;
       this.work.begin(item);
       // The microtasks of the begun step run first, and count.
       await Promise.resolve();
     }
-    this.#wake();
+    if (this.waiting > 0) this.due ??= setImmediate(this.#turn);
   }
 
   /** Returns undefined where nothing may begin yet. */

@@ -66,7 +66,20 @@ export class RequestBodies {
       throw error;
     }
     request.bodyBytes = received.length;
-    const body = parseBody(received);
+    // Broken UTF-8 would be replaced silently, and the value would not come back as it was sent.
+    if (!isUtf8(received)) throw new BodyUnreadable();
+    if (!isShallowJson(received))
+      throw new InvalidRequest(
+        'body',
+        `must be a JSON object of at most ${MAX_ITEMS} fields, nested ${MAX_DEPTH} deep at most`,
+      );
+    const text = received.toString();
+    let body: unknown = {};
+    try {
+      if (text !== '') body = JSON.parse(text.startsWith(BYTE_ORDER_MARK) ? text.slice(1) : text);
+    } catch {
+      throw new BodyUnreadable();
+    }
     requireObject(body, 'body');
     request.body = body;
   }
@@ -91,23 +104,6 @@ export function requireObject(body: unknown, field: string): void {
 /** A body that is not plain UTF-8, not JSON, or incomplete. The parser's message could quote it; the error filter reads the status. */
 class BodyUnreadable extends Error {
   readonly status = 400;
-}
-
-function parseBody(bytes: Buffer): unknown {
-  if (bytes.length === 0) return {};
-  // Broken UTF-8 would be replaced silently, and the value would not come back as it was sent.
-  if (!isUtf8(bytes)) throw new BodyUnreadable();
-  if (!isShallowJson(bytes))
-    throw new InvalidRequest(
-      'body',
-      `must be a JSON object of at most ${MAX_ITEMS} fields, nested ${MAX_DEPTH} deep at most`,
-    );
-  const text = bytes.toString();
-  try {
-    return JSON.parse(text.startsWith(BYTE_ORDER_MARK) ? text.slice(1) : text) as unknown;
-  } catch {
-    throw new BodyUnreadable();
-  }
 }
 
 /** About 20 MB a second of all addresses together; with more, garbage collection delays every request. */

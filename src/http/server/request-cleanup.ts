@@ -4,6 +4,8 @@ import type { Socket } from 'node:net';
 import type { Reason } from '../../errors/domain-error';
 import { ClientGone } from '../../errors/request-errors';
 
+const NO_REQUESTS: ReadonlySet<RequestCleanup> = new Set();
+
 /**
  * Owns what one request holds: its count among the requests in flight, memory, its line in the log. Everything is
  * released once, in reverse order, when the answer has ended or the connection has closed, whichever comes first; what is
@@ -12,6 +14,8 @@ import { ClientGone } from '../../errors/request-errors';
 export class RequestCleanup {
   #releases: (() => void)[] = [];
   #clientGone: AbortController | undefined;
+  /** The requests of its connection that have not ended, this one among them. */
+  onConnection: ReadonlySet<RequestCleanup> = NO_REQUESTS;
   /** True once the whole answer was handed to the operating system. */
   isAnswered = false;
   /** True once the answer has ended or its client has gone. */
@@ -61,6 +65,7 @@ export function beginCleanup(
   }
   const cleanup = (request.cleanup = new RequestCleanup());
   open.add(cleanup);
+  cleanup.onConnection = open;
   latestRequests.set(socket, request);
   // node:http emits `finish` for an answer that was cut off too.
   response.once('finish', () => (cleanup.isAnswered = !socket.destroyed));

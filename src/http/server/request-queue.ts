@@ -4,7 +4,7 @@ import type { LimitsObserver } from '../../limits/rate-limits';
 import type { MonotonicTime } from '../../time/clock';
 import { cut } from './express-messages';
 import { CallerAddresses, FairTurns } from './fair-turns';
-import { beginCleanup, openRequestsOn } from './request-cleanup';
+import { beginCleanup } from './request-cleanup';
 
 /** For how long sockets are read in one turn of the event loop, those of all strangers, of one address with callers, and of all; no read ends before it has taken what it found. */
 const READS_MS = { ofStrangers: 1, ofAddress: 2, ofAll: 8 };
@@ -85,7 +85,7 @@ export class FairReads {
 
   #wasRead(socket: ReadSocket): void {
     const nowMs = this.time.nowMs();
-    this.#begin(nowMs);
+    if (this.#beganMs === undefined) this.#begin(nowMs);
     const { remoteAddress = '' } = socket;
     const beforeMs = this.#tookMs.get(remoteAddress) ?? 0;
     const ofAddressMs = beforeMs + nowMs - this.#readMs;
@@ -96,14 +96,13 @@ export class FairReads {
     else if (ofAllMs >= READS_MS.ofStrangers && this.#ended === 'nothing') this.#end('strangers');
     else if (ofAddressMs >= READS_MS.ofAddress && beforeMs < READS_MS.ofAddress) this.#stopThose();
     if (this.#fresh.delete(socket)) this.#sockets.add(socket);
-    // Node would read it many times in this turn if it has more.
-    if (this.#sockets.has(socket)) this.#stop(socket);
     // node:http may have begun to read it although it waits for its turn.
-    else socket._handle?.readStop?.();
+    if (!this.#sockets.has(socket)) socket._handle?.readStop?.();
+    // Node would read it many times in this turn if it has more.
+    else if (this.#ended !== 'nothing' || ofAddressMs >= READS_MS.ofAddress) this.#stop(socket);
   }
 
   #begin(nowMs: number): void {
-    if (this.#beganMs !== undefined) return;
     this.#beganMs = this.#readMs = nowMs;
     // It comes after all reads of this turn.
     setImmediate(() => {
@@ -114,7 +113,7 @@ export class FairReads {
   }
 
   #end(what: 'strangers' | 'everything'): void {
-    this.#begin(this.time.nowMs());
+    if (this.#beganMs === undefined) this.#begin(this.time.nowMs());
     this.#ended = what;
     this.#stopThose();
   }
@@ -178,11 +177,11 @@ export class RequestQueue {
   listener(listener: RequestListener): RequestListener {
     return (request, response) => {
       const { socket } = request;
-      if (openRequestsOn(socket) >= MAX_PIPELINED) {
+      const { onConnection } = beginCleanup(request, response);
+      if (onConnection.size > MAX_PIPELINED) {
         this.observer?.shed('pipelined');
         cut(socket, 'TOO_MANY_REQUESTS');
       }
-      beginCleanup(request, response);
       // A request behind an answer that ended the connection cannot be answered; it counts, since node:http holds it until the connection closes.
       if (!socket.writable) return;
       this.#turns.add(socket.remoteAddress ?? '', { request, response, listener });

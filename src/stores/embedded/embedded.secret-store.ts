@@ -101,8 +101,8 @@ export class EmbeddedSecretStore extends SecretStore implements UsageSource, Use
     await this.write(scope, context, (workspaceKey) => this.secrets.planCreate(workspaceKey, scope, secret));
   }
 
-  async retrieve(scope: SecretScope, name: string, { signal }: CallContext): Promise<RetrievedSecret> {
-    return this.whileOpen(async () => ({ secret: await this.secrets.retrieve(scope, name, signal) }));
+  async retrieve(scope: SecretScope, name: string, context: CallContext): Promise<RetrievedSecret> {
+    return this.whileOpen(async () => ({ secret: await this.secrets.retrieve(scope, name, context) }));
   }
 
   async update(

@@ -135,6 +135,9 @@ export function parseLengthPrefixed(bytes: Buffer): readonly string[] {
 /** The length of the name, which a sealed secret begins with. */
 const LENGTH_BYTES = 4;
 
+/** What the associated data of a sealed secret begins with; where it belongs follows. */
+const SECRET_CONTEXT = ['secret', `v${FORMAT_VERSION}`] as const;
+
 /** Where a record belongs. `recordKey` is the keyed hash of scope and name, and stands for the name. */
 interface RecordLocation {
   readonly scope: SecretScope;
@@ -142,18 +145,28 @@ interface RecordLocation {
 }
 
 /** Seals length of name (4 bytes, big endian) | name | value, so that the record opens at its own location only. */
-export function sealSecret(dataKey: KeyObject, location: RecordLocation, { name, value }: Secret): Buffer {
+export function sealSecret(
+  dataKey: KeyObject,
+  { scope: { user, workspace, environment }, recordKey }: RecordLocation,
+  { name, value }: Secret,
+): Buffer {
   const plaintext = Buffer.concat([lengthPrefixed(name), Buffer.from(value, 'utf8')]);
   try {
-    return seal(dataKey, plaintext, secretContext(location));
+    const context = lengthPrefixed(...SECRET_CONTEXT, user, workspace, environment, recordKey);
+    return seal(dataKey, plaintext, context);
   } finally {
     plaintext.fill(0);
   }
 }
 
 /** @throws NotAuthentic when the record is damaged, of another location or of another format version */
-export function unsealSecret(dataKey: KeyObject, location: RecordLocation, record: Uint8Array): Secret {
-  const plaintext = unseal(dataKey, record, secretContext(location));
+export function unsealSecret(
+  dataKey: KeyObject,
+  { scope: { user, workspace, environment }, recordKey }: RecordLocation,
+  record: Uint8Array,
+): Secret {
+  const context = lengthPrefixed(...SECRET_CONTEXT, user, workspace, environment, recordKey);
+  const plaintext = unseal(dataKey, record, context);
   try {
     if (plaintext.length < LENGTH_BYTES) throw new NotAuthentic();
     const valueAt = LENGTH_BYTES + plaintext.readUInt32BE(0);
@@ -164,11 +177,6 @@ export function unsealSecret(dataKey: KeyObject, location: RecordLocation, recor
   } finally {
     plaintext.fill(0);
   }
-}
-
-function secretContext({ scope, recordKey }: RecordLocation): Buffer {
-  const { user, workspace, environment } = scope;
-  return lengthPrefixed('secret', `v${FORMAT_VERSION}`, user, workspace, environment, recordKey);
 }
 
 /** Returns the size of a record's name and value, as the size of the record tells it without opening it. */

@@ -1,9 +1,15 @@
 import type { KeyObject } from 'node:crypto';
+import type { CallContext } from '../../secrets/call-context';
 import type { MonotonicTime } from '../../time/clock';
 import { FairQueue, type FairQueueBounds } from '../../concurrency/fair-queue';
 import { LARGE_STEP_BYTES, quietTurn } from '../../concurrency/quiet-turn';
 import { TooManyRequests } from '../../errors/request-errors';
-import { ListTooLarge, SecretAlreadyExists, SecretNotFound } from '../../errors/store-errors';
+import {
+  ListTooLarge,
+  SecretAlreadyExists,
+  SecretNotFound,
+  StoreUnavailable,
+} from '../../errors/store-errors';
 import type { Precondition, Secret, SecretScope } from '../../secrets/secret';
 import {
   recordBatches,
@@ -49,23 +55,21 @@ export class StoredSecrets {
     this.largeLists = new FairQueue(LARGE_LISTS, time, () => new TooManyRequests(1));
   }
 
-  /** @throws SecretNotFound, the reason of the signal */
-  async retrieve(scope: SecretScope, name: string, signal: AbortSignal): Promise<Secret> {
+  /** @throws SecretNotFound, the reason of the context's signal, which is asked for only where the secret is large */
+  async retrieve(scope: SecretScope, name: string, context: CallContext): Promise<Secret> {
     const recordKey = this.recordKeys.ofSecret(scope, name);
-    const recordOf = async (): Promise<Buffer> => {
-      const record = await this.database.get(recordKey);
-      if (record === undefined) throw new SecretNotFound(name);
-      return record;
-    };
-    let record: Buffer | undefined = await recordOf();
+    let record = await this.database.get(recordKey);
+    if (record === undefined) throw new SecretNotFound(name);
     if (record.length >= LARGE_STEP_BYTES) {
       // Read again afterwards: however many wait for their turn, also of clients that have gone, none holds its record.
       record = undefined;
       await quietTurn('open', scope.user);
-      signal.throwIfAborted();
+      context.signal.throwIfAborted();
     }
-    const dataKey = await this.workspaces.keyOf(scope);
-    return unsealSecret(dataKey, { scope, recordKey }, record ?? (await recordOf()));
+    const dataKey = (await this.workspaces.findKey(scope)) ?? keyIsMissing();
+    record ??= await this.database.get(recordKey);
+    if (record === undefined) throw new SecretNotFound(name);
+    return unsealSecret(dataKey, { scope, recordKey }, record);
   }
 
   /**
@@ -109,7 +113,11 @@ export class StoredSecrets {
     precondition: Precondition | undefined,
   ): Promise<readonly WriteOperation[]> {
     const recordKey = await this.existing(scope, secret.name, precondition);
-    const value = sealSecret(await this.workspaces.keyOf(scope), { scope, recordKey }, secret);
+    const value = sealSecret(
+      (await this.workspaces.findKey(scope)) ?? keyIsMissing(),
+      { scope, recordKey },
+      secret,
+    );
     return [{ type: 'put', key: recordKey, value }];
   }
 
@@ -135,7 +143,9 @@ export class StoredSecrets {
     }
     const record = await this.database.get(recordKey);
     if (record === undefined) throw new SecretNotFound(name);
-    precondition(unsealSecret(await this.workspaces.keyOf(scope), { scope, recordKey }, record));
+    precondition(
+      unsealSecret((await this.workspaces.findKey(scope)) ?? keyIsMissing(), { scope, recordKey }, record),
+    );
     return recordKey;
   }
 
@@ -147,10 +157,15 @@ export class StoredSecrets {
       const before = bytes;
       for (const [, record] of batch) bytes += secretBytesOf(record) + SECRET_OVERHEAD_BYTES;
       if (bytes > maxBytes) return undefined;
-      const key = await this.workspaces.keyOf(scope);
+      const key = (await this.workspaces.findKey(scope)) ?? keyIsMissing();
       if (bytes - before >= LARGE_STEP_BYTES) await quietTurn('open', scope.user);
       for (const [recordKey, record] of batch) secrets.push(unsealSecret(key, { scope, recordKey }, record));
     }
     return secrets.sort((a, b) => (a.name < b.name ? -1 : 1));
   }
+}
+
+/** A workspace that has secrets has a data key: that it has none is damage. */
+function keyIsMissing(): never {
+  throw new StoreUnavailable();
 }

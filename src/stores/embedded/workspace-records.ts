@@ -1,6 +1,5 @@
 import { randomBytes, type KeyObject } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
-import { StoreUnavailable } from '../../errors/store-errors';
 import { ENVIRONMENTS, type Usage } from '../../secrets/secret';
 import type { StoredWorkspace } from '../../secrets/secret-store';
 import {
@@ -67,13 +66,6 @@ export class WorkspaceRecords {
     if (sealed === undefined) return undefined;
     const { key } = openWorkspaceRecord(this.wrappingKey, workspaceKey, sealed);
     if (removals === this.removals) this.unwrapped.set(cacheKey, { key, workspaceKey });
-    return key;
-  }
-
-  /** Returns the data key of a workspace that has secrets. @throws StoreUnavailable where it has none: that is damage */
-  async keyOf(workspace: WorkspaceOfUser): Promise<KeyObject> {
-    const key = await this.findKey(workspace);
-    if (key === undefined) throw new StoreUnavailable();
     return key;
   }
 
