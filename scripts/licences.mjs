@@ -9,6 +9,11 @@ const ALLOWED_TO_BUILD = [...ALLOWED, 'CC-BY-4.0', 'CC0-1.0', 'PSF-2.0', 'Python
 /** What the lock file does not tell, since these packages state it by the field `licenses`, which npm has given up. */
 const STATED = { 'busboy@1.6.0': 'MIT', 'exit@0.1.2': 'MIT', 'streamsearch@1.1.0': 'MIT' };
 
+/** Packages that only the build needs, and of which it copies files beside the code. */
+const copied = JSON.parse(readFileSync('nest-cli.json', 'utf8')).compilerOptions.assets.map(
+  ({ include }) => /node_modules\/(?:@[^/]+\/)?[^/]+/.exec(include)[0],
+);
+
 /** Whether one alternative of an SPDX expression without nested parentheses has only allowed licences. */
 const isAllowed = (expression, allowed) =>
   expression
@@ -22,7 +27,8 @@ const rows = Object.entries(JSON.parse(readFileSync(lock, 'utf8')).packages)
   .filter(([path]) => path !== '')
   .map(([path, { name, version, license, dev, devOptional }]) => {
     const title = `${name ?? path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length)}@${version}`;
-    return { title, licence: license ?? STATED[title] ?? 'none', inImage: !dev && !devOptional };
+    const inImage = (!dev && !devOptional) || copied.includes(path);
+    return { title, licence: license ?? STATED[title] ?? 'none', inImage };
   })
   .filter(({ inImage }) => isAll || inImage);
 

@@ -4,6 +4,10 @@
 import { Buffer } from 'node:buffer';
 import { readFileSync } from 'node:fs';
 
+/** Packages that only the build needs, and of which it copies files beside the code. */
+const copied = JSON.parse(readFileSync('nest-cli.json', 'utf8')).compilerOptions.assets.map(
+  ({ include }) => /node_modules\/(?:@[^/]+\/)?[^/]+/.exec(include)[0],
+);
 const { name, version, license, packages } = {
   ...JSON.parse(readFileSync('package.json', 'utf8')),
   ...JSON.parse(readFileSync('package-lock.json', 'utf8')),
@@ -30,7 +34,7 @@ function component([path, entry]) {
 }
 
 const installed = Object.entries(packages).filter(
-  ([path, entry]) => path !== '' && !entry.dev && !entry.devOptional,
+  ([path, entry]) => path !== '' && ((!entry.dev && !entry.devOptional) || copied.includes(path)),
 );
 const bom = {
   bomFormat: 'CycloneDX',

@@ -8,28 +8,28 @@ import { Clock, MonotonicTime } from '../time/clock';
 import { AuditChain } from './audit-chain';
 import { AuditSink, BothAuditSinks, StdoutAuditSink } from './audit-sink';
 import { AuditTrail } from './audit-trail';
-import { FileAuditSink } from './file.audit-sink';
 
 /** The audit trail of the service, where it has one. */
 export abstract class Audit {
   abstract readonly trail: AuditTrail | undefined;
 }
 
-function sinkOf(settings: AuditSettings, { lines, log }: Runtime, clock: Clock): AuditSink {
+async function sinkOf(settings: AuditSettings, { lines, log }: Runtime, clock: Clock): Promise<AuditSink> {
   const { key, file } = settings;
-  const chained = file && new FileAuditSink(file, new AuditChain(key), { clock, log });
-  if (chained !== undefined && settings.sinks === 'file') return chained;
-  const stdout = new StdoutAuditSink(lines ?? new LogDestination());
-  return chained === undefined ? stdout : new BothAuditSinks(chained, stdout);
+  if (file === undefined) return new StdoutAuditSink(lines ?? new LogDestination());
+  const { FileAuditSink } = await import('./file.audit-sink.js');
+  const chained = new FileAuditSink(file, new AuditChain(key), { clock, log });
+  if (settings.sinks === 'file') return chained;
+  return new BothAuditSinks(chained, new StdoutAuditSink(lines ?? new LogDestination()));
 }
 
 /** Provides the audit trail that the settings ask for, and closes it after everything that it records. */
 @Global()
 @Module({
   providers: [
-    factory(AuditSink, [Runtime, Clock], (runtime, clock) => {
+    factory(AuditSink, [Runtime, Clock], async (runtime, clock) => {
       const { audit } = runtime.settings;
-      return audit && sinkOf(audit, runtime, clock);
+      return audit && (await sinkOf(audit, runtime, clock));
     }),
     factory(
       Audit,

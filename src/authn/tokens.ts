@@ -26,6 +26,8 @@ const MAX_REMEMBERED_MS = 60_000;
 const MAX_REMEMBERED_TOKENS = 10_000;
 /** The length of all remembered tokens together; what is read from one is about as long as itself. */
 const MAX_REMEMBERED_LENGTH = 16 * 2 ** 20;
+/** A shorter token counts as this long, which bounds their number: a bound of its own (`max`) would have the cache take the memory of 10,000 at the start. */
+const MIN_COUNTED_LENGTH = Math.ceil(MAX_REMEMBERED_LENGTH / MAX_REMEMBERED_TOKENS);
 
 /**
  * Verifies tokens, and remembers those that verified within the last minute by the hash of the whole token, signature
@@ -33,10 +35,7 @@ const MAX_REMEMBERED_LENGTH = 16 * 2 ** 20;
  * A refusal is not remembered.
  */
 export class VerifiedTokens<T extends object> {
-  readonly #verified = new LRUCache<string, Verified<T>>({
-    max: MAX_REMEMBERED_TOKENS,
-    maxSize: MAX_REMEMBERED_LENGTH,
-  });
+  readonly #verified = new LRUCache<string, Verified<T>>({ maxSize: MAX_REMEMBERED_LENGTH });
 
   constructor(
     private readonly rules: TokenRules,
@@ -94,7 +93,7 @@ export class VerifiedTokens<T extends object> {
     }
     const untilMs = Math.min((jwt.payload.exp ?? -Infinity) * 1000, nowMs + MAX_REMEMBERED_MS);
     const verified = { value, key, verifiedAtMs: nowMs, untilMs };
-    this.#verified.set(digest, verified, { size: token.length });
+    this.#verified.set(digest, verified, { size: Math.max(token.length, MIN_COUNTED_LENGTH) });
     return verified;
   }
 }

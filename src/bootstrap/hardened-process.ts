@@ -25,6 +25,22 @@ export function logInspectorSignal(log: LogEvent): void {
   void inspectorSignal.then(() => log('warn', 'inspector_signal_ignored'));
 }
 
+/**
+ * Nest makes two formatters of dates for a logger that this service does not use, as soon as Nest is loaded, and the first formatter of a process
+ * has Node read ICU's calendars: 8 MB of memory. So a formatter is made when something is read from it, and wrong arguments throw only then.
+ */
+Intl.DateTimeFormat = new Proxy(Intl.DateTimeFormat, {
+  construct(target, parameters, newTarget) {
+    let made: object | undefined;
+    const get = (_: object, name: PropertyKey): unknown => {
+      made ??= Reflect.construct(target, parameters, newTarget) as object;
+      const value: unknown = Reflect.get(made, name, made);
+      return typeof value === 'function' ? (value.bind(made) as unknown) : value;
+    };
+    return new Proxy(Object.create(target.prototype) as object, { get });
+  },
+});
+
 /*
  * The rest closes the objects that JavaScript itself brings, so that nothing in the process can add a property that all objects inherit
  * ("prototype pollution") or put another function in the place of `JSON.parse` or `Array.prototype.map`. Node's

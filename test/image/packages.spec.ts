@@ -72,6 +72,15 @@ describe('the packages that this is made of', () => {
       expect(list).toMatch(new RegExp(`^${name}@${version}\t\\S`, 'm'));
   });
 
+  it('are held to the licences of the image where the build copies their files into it', () => {
+    const { refused } = licencesOf({
+      'node_modules/swagger-ui-dist': { version: '1.0.0', license: 'CC-BY-4.0', dev: true },
+    });
+    expect(refused).toEqual([
+      'swagger-ui-dist@1.0.0 has the licence CC-BY-4.0, which is not allowed in the image.',
+    ]);
+  });
+
   it('are refused with another licence, with none, and where what only builds may not be in the image', () => {
     const planted = (license: string | undefined, dev = false) => ({
       version: '1.0.0',

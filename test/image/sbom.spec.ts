@@ -33,6 +33,8 @@ describe('npm run sbom', () => {
     const listed = new Set(sbom.components.flatMap(({ name, version }) => [name, `${name}@${version}`]));
     for (const [name, version] of Object.entries(dependencies))
       expect(listed).toContain(`${name}@${version}`);
+    // Only the build needs it, which copies its files beside the code.
+    expect(listed).toContain(`swagger-ui-dist@${devDependencies['swagger-ui-dist']}`);
     for (const name of ['jest', 'typescript', 'eslint', '@nestjs/cli', '@nestjs/testing']) {
       expect(devDependencies[name]).toBeDefined();
       expect([name, listed.has(name)]).toEqual([name, false]);

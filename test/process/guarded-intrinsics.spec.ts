@@ -83,6 +83,22 @@ describe('in a process of the service, behind its first import', () => {
     ).toEqual([]);
   });
 
+  it('a formatter of dates, which is made when it is first used, formats as that of Node does', () => {
+    const options = "'en-GB', { timeZone: 'Asia/Tokyo', dateStyle: 'full', timeStyle: 'long' }";
+    const used = (of: string): string =>
+      `(() => { const made = ${of}; const { format } = made;
+        return [format(0), made.formatToParts(0), made.resolvedOptions(), made instanceof Intl.DateTimeFormat]; })()`;
+    const [ours, nodes, wrong] = printedBy(
+      `const OwnOfNode = Intl.DateTimeFormat.prototype.constructor;
+      const wrong = new Intl.DateTimeFormat('en', { timeZone: 'Nowhere' }); let thrown;
+      try { wrong.format(0) } catch (error) { thrown = error.name }
+      console.log(JSON.stringify([${used(`new Intl.DateTimeFormat(${options})`)}, ${used(`new OwnOfNode(${options})`)}, thrown]))`,
+    ) as readonly unknown[];
+    expect(ours).toEqual(nodes);
+    expect(JSON.stringify(ours)).toContain('Thursday');
+    expect(wrong).toBe('RangeError');
+  });
+
   it('what libraries assign to objects of their own still works', () => {
     const harmless = [
       'const error = new Error("x"); error.name = "Named"; error.constructor = Object',

@@ -60,8 +60,7 @@ export class ApiDocumentController {
     if (file === 'page.js') return send(response, 200, [PAGE_SCRIPT], undefined, 'text/javascript');
     const type = VIEWER_FILES.get(file);
     if (type === undefined) throw new RouteNotFound();
-    const viewer = join(require.resolve('swagger-ui-dist/package.json'), '..');
-    const bytes = await this.kept(file, () => readFile(join(viewer, file)));
+    const bytes = await this.kept(file, () => viewerFile(file));
     this.sendCounted(request, response, type, bytes);
   }
 
@@ -81,4 +80,11 @@ export class ApiDocumentController {
     whenReceived(request, this.admission.strangersAnswers.take(subjectOf(request), length));
     sendLarge(response, 200, [bytes], undefined, type);
   }
+}
+
+/** The build copies the files of the viewer beside the code (nest-cli.json). Code that was not built so, as in the tests, takes them from the package. */
+function viewerFile(file: string): Promise<Buffer> {
+  return readFile(join(__dirname, '../../swagger-ui-dist', file)).catch(() =>
+    readFile(join(require.resolve('swagger-ui-dist/package.json'), '..', file)),
+  );
 }

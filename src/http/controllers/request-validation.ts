@@ -112,7 +112,11 @@ export class RequestValidationPipe implements PipeTransform<unknown, unknown> {
     validatorPackage: validator,
   });
   readonly #valid = new Map(
-    REPEATED.map((metatype) => [metatype, new LRUCache<string, object>({ max: MAX_REMEMBERED })]),
+    // Without `max`, which would have them take the memory of all that they may hold at the start.
+    REPEATED.map((metatype) => [
+      metatype,
+      new LRUCache<string, object>({ maxSize: MAX_REMEMBERED, sizeCalculation: () => 1 }),
+    ]),
   );
 
   transform(value: unknown, metadata: ArgumentMetadata): unknown {

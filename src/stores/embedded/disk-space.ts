@@ -35,8 +35,8 @@ const REFUSAL_TTL_MS = 100;
 /** Pause after the disk had less space than the file system reported, as under a quota of the user. */
 const SHORTAGE_MS = 5_000;
 
-/** The reserve grows by random bytes of this length, and shrinks by whole blocks, which are what file systems give back. */
-const CHUNK_BYTES = MEBIBYTE;
+/** The reserve grows by random bytes of this length, more than file systems compress at once, and shrinks by whole blocks, which are what file systems give back. */
+const CHUNK_BYTES = 256 * 1024;
 const BLOCK_BYTES = 64 * 1024;
 
 interface DiskSources {
