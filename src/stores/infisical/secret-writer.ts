@@ -36,7 +36,10 @@ const MAX_VERIFY_MS = 2_500;
 /** The maximum number of updates for a name with duplicate rows: the servers were seen to leave two to twenty rows. */
 const MAX_UPDATES = 8;
 
-/** Sends each write once, and verifies it where its outcome is unknown. The caller serializes the writes of a scope. */
+/**
+ * Sends writes, and verifies one whose outcome is unknown. What certainly was not carried out InfisicalApi sends again, nothing else. The
+ * caller serializes the writes of a scope.
+ */
 export class SecretWriter {
   constructor(
     private readonly api: InfisicalApi,
@@ -133,7 +136,7 @@ export class SecretWriter {
     return true;
   }
 
-  /** Verifies a failed write by a read; the write is never sent twice. */
+  /** Verifies a failed write by a read; a write that may have been carried out is never sent again. */
   async #verify(
     location: ProjectEnvironment,
     write: SecretWrite,

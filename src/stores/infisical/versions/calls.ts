@@ -50,8 +50,8 @@ const REFUSED = { write: 'none' } as const;
 const UNSENT = { write: 'none', isNoAnswer: true } as const;
 
 /**
- * Why a call to Infisical failed. `notInfisical` is the answer of something in front of Infisical, such as a proxy or a login page; with a
- * status of 400 or more the write has ended.
+ * Why a call to Infisical failed. `notInfisical` is the answer of something in front of Infisical, such as a proxy or a login page; what
+ * its status says about a write is decided by InfisicalCallFailed.
  */
 const FAILURES = {
   credentialsRefused: REFUSED,
