@@ -143,15 +143,15 @@ export class SecretWriter {
     failure: InfisicalCallFailed,
     context: CallContext,
   ): Promise<void> {
-    const { call, reason, indeterminate } = failure;
-    if (indeterminate === 'none') throw failure;
+    const { call, reason, writeOutcome } = failure;
+    if (writeOutcome === 'notApplied') throw failure;
     const happened = await this.#hasHappened(location, write, context);
-    if (call === 'createSecret' && indeterminate === 'unending')
+    if (call === 'createSecret' && writeOutcome === 'maybeRunning')
       this.locations.indeterminateCreate(location, write.name);
     this.log('info', 'infisical_write_verified', { call, reason, happened: String(happened) });
     if (happened === true) return;
-    if (happened === 'another' && indeterminate === 'ended') throw new SecretAlreadyExists(write.name);
-    throw happened === false && indeterminate === 'ended' ? failure : new StoreOutcomeUnknown();
+    if (happened === 'another' && writeOutcome === 'finished') throw new SecretAlreadyExists(write.name);
+    throw happened === false && writeOutcome === 'finished' ? failure : new StoreOutcomeUnknown();
   }
 
   /**

@@ -5,10 +5,10 @@ import {
   type CallName,
   classifyFailure,
   type FailureReason,
-  type IndeterminateWrite,
   meaningOf,
   recordedReason,
   parseFailure,
+  type WriteOutcome,
 } from './calls';
 
 /** A failed call; every field may be logged. */
@@ -54,10 +54,10 @@ export class InfisicalCallFailed extends Error {
     return this.#failure.said;
   }
 
-  /** Whether the call may have been carried out. A login and a probe change nothing. */
-  get indeterminate(): IndeterminateWrite {
-    if (this.call === 'login' || this.call === 'probe') return 'none';
-    if (this.reason === 'notInfisical' && (this.status ?? 0) >= 400) return 'ended';
+  /** What became of the call, if it is a write. A login and a probe change nothing. */
+  get writeOutcome(): WriteOutcome {
+    if (this.call === 'login' || this.call === 'probe') return 'notApplied';
+    if (this.reason === 'notInfisical' && (this.status ?? 0) >= 400) return 'finished';
     return meaningOf(this.reason).write;
   }
 
@@ -81,7 +81,7 @@ export function failedBecause(
 
 /** Returns whether the call may have been carried out, or may still be. */
 export function leavesIndeterminate(error: unknown): boolean {
-  return error instanceof InfisicalCallFailed && error.indeterminate !== 'none';
+  return error instanceof InfisicalCallFailed && error.writeOutcome !== 'notApplied';
 }
 
 /** Returns whether a call failed because it had no time left: another caller may have more. */
