@@ -212,7 +212,7 @@ class ManifestFeed implements GrantFeed {
   private readingOf(namespace: string, object: ManifestObject, isOneOfSeveral: boolean): GrantReading {
     const owned = this.owners.informer.get(namespace);
     // ConfigMaps and namespaces are watched apart, so that the ConfigMap of a new namespace may come first.
-    if (owned === undefined) return { kind: 'outside' };
+    if (owned === undefined) return { kind: 'notInstalled' };
     const of = this.owners.appIn(namespace);
     if (owned.owner === '') return refused('its namespace has no label bytetrade.io/ns-owner', NO_CLAIM);
     if (of === undefined || NO_APPS.test(namespace))
