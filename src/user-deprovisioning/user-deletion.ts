@@ -10,7 +10,7 @@ const MAX_ROUNDS = 10;
 
 /**
  * `stopped`: the process is about to end. `overtaken`: another replica finished first. `held`: the cluster still has the
- * user, so the event was premature, or it was about another user.
+ * user, so the event was premature, or it was about another user. All but `done` are log events, `user_removal_<result>`.
  */
 export type DeletionResult = 'done' | 'overtaken' | 'stopped' | 'held';
 
