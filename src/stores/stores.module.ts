@@ -17,7 +17,10 @@ export abstract class StoreBackend {
   abstract readonly deletionJobs: DeletionJobStorage;
 }
 
-/** The store within its decorators. */
+/**
+ * The store within quotas, cache and resilience. SecretStore is this one within audit trail and traces, which are about operations of callers;
+ * UserWorkspaces is this one itself, since no caller asks for a removal.
+ */
 abstract class DecoratedStore {
   abstract readonly store: StoreAdapter;
 }
