@@ -9,15 +9,18 @@ import {
   PROVIDER,
   SECRET_OPERATIONS,
   type SecretOperation,
-  workspacesOf,
+  workspacesIn,
 } from './grant';
 import type { GrantSource } from './grant-source';
 import type { StaticGrants } from './static-grants';
 
 const checked: unique symbol = Symbol('checked');
 
-/** The proof that the grant was checked. The symbol is private to this file, so that no other code can make one. */
-export interface GrantedScope {
+/**
+ * A workspace on which an app holds a grant. Only this file can make it, since the symbol is private to it: `authorize()` for one
+ * operation, `grantedWorkspaces()` for the Settings app.
+ */
+export interface GrantedWorkspace {
   readonly user: string;
   readonly workspace: string;
   readonly [checked]: true;
@@ -102,7 +105,7 @@ export class GrantsService {
    * a withdrawn grant is refused although a token that names it is still valid.
    * @throws NotGranted, WorkspaceTaken, NotInAccessToken (403), GrantsUnavailable (503)
    */
-  authorize(caller: Caller, operation: SecretOperation, workspace: string): GrantedScope {
+  authorize(caller: Caller, operation: SecretOperation, workspace: string): GrantedWorkspace {
     const decision = this.decide(caller, operation, workspace);
     if ('refusal' in decision) throw decision.refusal;
     return { user: decision.installed.user, workspace, [checked]: true };
@@ -138,18 +141,18 @@ export class GrantsService {
    * Undefined where the app is not installed for the user; [] where it holds no grant.
    * @throws GrantsUnavailable (503)
    */
-  workspacesOf(user: string, app: string): readonly GrantedScope[] | undefined {
-    return this.explain(user, app)
+  grantedWorkspaces(user: string, app: string): readonly GrantedWorkspace[] | undefined {
+    return this.heldWorkspaces(user, app)
       ?.filter(({ usable }) => usable)
       .map(({ workspace }) => ({ user, workspace, [checked]: true }));
   }
 
   /** Returns what an app holds, by workspace; undefined where it is not installed. @throws GrantsUnavailable (503) */
-  explain(user: string, app: string): readonly HeldWorkspace[] | undefined {
+  heldWorkspaces(user: string, app: string): readonly HeldWorkspace[] | undefined {
     const installed = this.source.requireIndex().find(user, app);
     if (installed === undefined) return undefined;
     const { grants, pending = new Set<string>() } = installed;
-    const stated = new Set([...workspacesOf(installed), ...workspacesOf({ grants: pending })]);
+    const stated = new Set([...workspacesIn(installed), ...workspacesIn({ grants: pending })]);
     return [...stated].sort().map((workspace) => {
       const operations = operationsIn(grants, workspace);
       const awaited = operationsIn(pending, workspace);

@@ -2,7 +2,7 @@ import type { StaticGrants } from '../authz/static-grants';
 import type { CanActivate, ExecutionContext } from '@nestjs/common';
 import type { SecretOperation } from '../authz/grant';
 import type { GrantSource } from '../authz/grant-source';
-import { GrantsService, type GrantedScope, type WorkspaceSharing } from '../authz/grants.service';
+import { GrantsService, type GrantedWorkspace, type WorkspaceSharing } from '../authz/grants.service';
 import type { Caller } from '../authn/caller';
 import type { AuthenticationGuard } from '../http/guards/authentication.guard';
 import type { CallContext } from '../secrets/call-context';
@@ -32,7 +32,7 @@ export class TracedGrantsService extends GrantsService {
     super(source, sharing, statics);
   }
 
-  override authorize(caller: Caller, operation: SecretOperation, workspace: string): GrantedScope {
+  override authorize(caller: Caller, operation: SecretOperation, workspace: string): GrantedWorkspace {
     return this.spans.duringSync('authorise', () => super.authorize(caller, operation, workspace));
   }
 }
