@@ -35,25 +35,29 @@ export interface HeldWorkspace {
   readonly operations: readonly SecretOperation[];
   /** Other apps of the user that hold grants on it. */
   readonly sharedWith: readonly string[];
-  /** False where WORKSPACE_SHARING=deny leaves it to an app that was installed earlier. */
+  /** False if WORKSPACE_SHARING=deny leaves the workspace to an app that was installed earlier, or if all is pending. */
   readonly usable: boolean;
-  /** What the app states here and nobody has approved, so that it is not granted; absent where that is nothing. */
+  /** The operations that the app states and nobody has approved yet, so that they are not granted; absent if there are none. */
   readonly pending?: readonly SecretOperation[];
 }
 
-/**
- * What decides whether an app may do an operation: `grant`, `approval` and `static_grant` allow it. It is refused by `no_grant`,
- * where the manifest does not state it; by `no_manifest`, where none is known; by `pending_approval`; by `other_app`, which was
- * installed earlier and holds the workspace; and by `access_token`, which was not issued for it.
- */
+/** What decides whether an app may do an operation; the first three allow it. */
 export const DECIDED_BY = [
+  /** The app states it. */
   'grant',
+  /** The app states it, and it was approved. */
   'approval',
+  /** The operator grants it by STATIC_GRANTS. */
   'static_grant',
+  /** The app does not state it. */
   'no_grant',
+  /** The app is not installed for the user, or not known to be. */
   'no_manifest',
+  /** The app states it, and nobody has approved it yet. */
   'pending_approval',
+  /** Another app holds the workspace: WORKSPACE_SHARING is `deny`, and that app was installed earlier. */
   'other_app',
+  /** The access token was not issued for it. */
   'access_token',
 ] as const;
 type DecidedBy = (typeof DECIDED_BY)[number];
@@ -138,7 +142,7 @@ export class GrantsService {
 
   /**
    * Returns what a user reaches in the Settings app: every workspace on which the app holds any grant for that user.
-   * Undefined where the app is not installed for the user; [] where it holds no grant.
+   * Undefined if the app is not installed for the user; [] if it holds no grant.
    * @throws GrantsUnavailable (503)
    */
   grantedWorkspaces(user: string, app: string): readonly GrantedWorkspace[] | undefined {
@@ -147,7 +151,7 @@ export class GrantsService {
       .map(({ workspace }) => ({ user, workspace, [checked]: true }));
   }
 
-  /** Returns what an app holds, by workspace; undefined where it is not installed. @throws GrantsUnavailable (503) */
+  /** Returns the workspaces on which an app states anything, sorted by name; undefined if the app is not installed. @throws GrantsUnavailable (503) */
   heldWorkspaces(user: string, app: string): readonly HeldWorkspace[] | undefined {
     const installed = this.source.requireIndex().find(user, app);
     if (installed === undefined) return undefined;
