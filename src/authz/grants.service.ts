@@ -51,11 +51,11 @@ export const DECIDED_BY = [
   'static_grant',
   /** The app does not state it. */
   'no_grant',
-  /** The app is not installed for the user, or not known to be. */
+  /** No manifest of the app is known for the user. */
   'no_manifest',
   /** The app states it, and nobody has approved it yet. */
   'pending_approval',
-  /** Another app holds the workspace: WORKSPACE_SHARING is `deny`, and that app was installed earlier. */
+  /** WORKSPACE_SHARING is `deny`, and an app that was installed earlier holds the workspace, or a caller of the system's own does. */
   'other_app',
   /** The access token was not issued for it. */
   'access_token',
@@ -124,8 +124,8 @@ export class GrantsService {
   /** @throws GrantsUnavailable (503) */
   private decide({ app, user, operations }: Caller, operation: SecretOperation, workspace: string): Decision {
     const key = grantKey(operation, workspace);
-    const ofSystem = this.statics?.find(user, app);
-    const installed = ofSystem ?? this.source.requireIndex().find(user, app);
+    const staticApp = this.statics?.find(user, app);
+    const installed = staticApp ?? this.source.requireIndex().find(user, app);
     if (!installed?.grants.has(key)) {
       if (installed?.pending?.has(key) === true)
         return { by: 'pending_approval', installed, refusal: new GrantPending(app, operation, workspace) };
@@ -133,11 +133,11 @@ export class GrantsService {
       const refusal = new NotGranted(app, operation, workspace, isInstalled);
       return { by: isInstalled ? 'no_grant' : 'no_manifest', installed, refusal };
     }
-    if (ofSystem === undefined && !this.mayUse(installed, workspace))
+    if (staticApp === undefined && !this.isOpenTo(installed, workspace))
       return { by: 'other_app', installed, refusal: new WorkspaceTaken(app, operation, workspace) };
     if (operations !== 'any' && !operations.has(key))
       return { by: 'access_token', installed, refusal: new NotInAccessToken(app, operation, workspace) };
-    return { by: ofSystem === undefined ? 'grant' : 'static_grant', installed };
+    return { by: staticApp === undefined ? 'grant' : 'static_grant', installed };
   }
 
   /**
@@ -164,14 +164,14 @@ export class GrantsService {
         workspace,
         operations,
         sharedWith: this.source.holdersOf(user, workspace).filter((other) => other !== app),
-        usable: operations.length > 0 && this.mayUse(installed, workspace),
+        usable: operations.length > 0 && this.isOpenTo(installed, workspace),
         ...(awaited.length > 0 && { pending: awaited }),
       };
     });
   }
 
-  /** Returns whether WORKSPACE_SHARING leaves the workspace to this app; it does not check that the app holds a grant there. */
-  mayUse({ user, app }: InstalledApp, workspace: string): boolean {
+  /** Returns whether WORKSPACE_SHARING lets this app use the workspace. Grants are not checked. */
+  isOpenTo({ user, app }: InstalledApp, workspace: string): boolean {
     if (this.sharing === 'allow') return true;
     // The system's own callers were there before any app.
     return this.statics?.use(workspace) !== true && this.source.holdersOf(user, workspace)[0] === app;
