@@ -11,7 +11,7 @@ import {
   type ListedSecrets,
   type RetrievedSecret,
   SecretStoreDecorator,
-  type StoreAdapter,
+  type CompleteSecretStore,
 } from '../secrets/secret-store';
 
 /** Records parts of a request as spans, with nothing of their result or error but the reason. */
@@ -52,7 +52,7 @@ export class TracedGuard implements CanActivate {
 /** Records each operation on secrets as a span. */
 export class TracedSecretStore extends SecretStoreDecorator {
   constructor(
-    inner: StoreAdapter,
+    inner: CompleteSecretStore,
     private readonly spans: Spans,
   ) {
     super(inner);
