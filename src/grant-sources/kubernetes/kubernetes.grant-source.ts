@@ -6,7 +6,7 @@ import type { InformerDeps } from '../../kubernetes/informer';
 import type { OlaresRelease } from '../../kubernetes/olares-release';
 import { GrantLog } from '../grant-log';
 
-/** The claim that an app keeps while it grants nothing; undefined where it cannot be read. */
+/** The claim that an app keeps while its resource grants nothing; undefined if the claim cannot be read. */
 export type StatedClaim = Omit<Claim, 'source'>;
 
 /** The result of reading one resource. */
@@ -31,7 +31,7 @@ export type GrantReading =
       /** 1-based, in the text of a manifest. */
       readonly line?: number;
       readonly claim: StatedClaim | undefined;
-      /** The app whose resource it is by its place, where that alone says so. */
+      /** The app whose resource this is, if the resource's namespace or name alone says so. */
       readonly of?: Pick<InstalledApp, 'user' | 'app'>;
     };
 
@@ -48,9 +48,9 @@ export interface GrantFeedObserver {
 
 /** The resources of one kind that state grants. */
 export interface GrantFeed {
-  /** Plural, for operators: `ApplicationPermissions`; empty where it states no grants. */
+  /** Plural, for operators: `ApplicationPermissions`; empty for a feed that states no grants. */
   readonly name: string;
-  /** Which Olares was found, where the feed finds that out. */
+  /** Which Olares was found, if the feed finds that out. */
   readonly olares?: OlaresRelease;
   start(): void;
   /** Resolves with the first complete list, or with the first failure if that comes first. */
@@ -73,7 +73,7 @@ const FIRST_LIST_MS = 2_000;
 /** Reads grants from the resources of a cluster, which it lists and then watches, by one feed for each kind. */
 export class KubernetesGrantSource extends GrantSource {
   protected readonly index = new GrantIndex((user, app) => this.appChanged(user, app));
-  /** The problems by source, each with the nameOf() the app whose resource it is, where that is known. */
+  /** The problems by source, each with the nameOf() of the app whose resource it is, if that is known. */
   private readonly refused = new Map<string, { readonly problem: GrantProblem; readonly name?: string }>();
   private readonly feeds: readonly GrantFeed[];
   private readonly log: GrantLog;
@@ -95,7 +95,7 @@ export class KubernetesGrantSource extends GrantSource {
   }
 
   /**
-   * Resolves with the first full lists, or without them where the API server refuses or is slow.
+   * Resolves with the first full lists, or without them if the API server refuses or is slow.
    * @param maxAgeMs older grants are not used for decisions
    * @param otherSourceNames what else states grants, for the status
    */
