@@ -83,12 +83,12 @@ export abstract class UserPresence {
 }
 
 /** System pods of users run in these namespaces; they are no apps, whatever label the namespace has. */
-const NO_APPS = /^user-(system|space)-/;
+const USER_SYSTEM_NAMESPACE = /^user-(system|space)-/;
 
 /** Returns the app that has this namespace, by its owner alone; undefined where the namespace is no app's. */
 export function appInNamespace(namespace: string, owner: string): string | undefined {
   const suffix = `-${owner}`;
-  if (owner === '' || NO_APPS.test(namespace) || !namespace.endsWith(suffix)) return undefined;
+  if (owner === '' || USER_SYSTEM_NAMESPACE.test(namespace) || !namespace.endsWith(suffix)) return undefined;
   return namespace.slice(0, -suffix.length) || undefined;
 }
 

@@ -66,7 +66,7 @@ export class AccessService {
       const parsed = parseOp(op, installed.app);
       if ('problem' in parsed || !installed.grants.has(grantKey(parsed.operation, parsed.workspace)))
         return { missing: `app ${installed.app} has no grant for ${op.slice(0, 128)}` };
-      if (!this.grants.mayUse(installed, parsed.workspace))
+      if (!this.grants.isOpenTo(installed, parsed.workspace))
         return { missing: `workspace ${parsed.workspace} belongs to another app of this user` };
       operations.push(grantKey(parsed.operation, parsed.workspace));
     }

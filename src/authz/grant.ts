@@ -129,7 +129,7 @@ export class WorkspaceHolders {
 
   add(holder: Claim): void {
     const { user } = holder.installed;
-    for (const workspace of workspacesOf(holder.installed)) {
+    for (const workspace of workspacesIn(holder.installed)) {
       const others = this.at(user, workspace);
       const before = others.findLastIndex((other) => byInstallation(other, holder) < 0);
       this.set(user, workspace, others.toSpliced(before + 1, 0, holder));
@@ -138,7 +138,7 @@ export class WorkspaceHolders {
 
   remove(holder: Claim): void {
     const { user } = holder.installed;
-    for (const workspace of workspacesOf(holder.installed)) {
+    for (const workspace of workspacesIn(holder.installed)) {
       this.set(
         user,
         workspace,
@@ -179,7 +179,7 @@ export class WorkspaceHolders {
 }
 
 /** Returns the workspaces on which an app holds any grant. */
-export function workspacesOf({ grants }: Pick<InstalledApp, 'grants'>): ReadonlySet<string> {
+export function workspacesIn({ grants }: Pick<InstalledApp, 'grants'>): ReadonlySet<string> {
   return new Set([...grants].map((key) => key.slice(key.indexOf('=') + 1)));
 }
 

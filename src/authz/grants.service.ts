@@ -9,15 +9,18 @@ import {
   PROVIDER,
   SECRET_OPERATIONS,
   type SecretOperation,
-  workspacesOf,
+  workspacesIn,
 } from './grant';
 import type { GrantSource } from './grant-source';
 import type { StaticGrants } from './static-grants';
 
 const checked: unique symbol = Symbol('checked');
 
-/** The proof that the grant was checked. The symbol is private to this file, so that no other code can make one. */
-export interface GrantedScope {
+/**
+ * A workspace on which an app holds a grant. Only this file can make it, since the symbol is private to it: `authorize()` for one
+ * operation, `grantedWorkspaces()` for the Settings app.
+ */
+export interface GrantedWorkspace {
   readonly user: string;
   readonly workspace: string;
   readonly [checked]: true;
@@ -32,25 +35,29 @@ export interface HeldWorkspace {
   readonly operations: readonly SecretOperation[];
   /** Other apps of the user that hold grants on it. */
   readonly sharedWith: readonly string[];
-  /** False where WORKSPACE_SHARING=deny leaves it to an app that was installed earlier. */
+  /** False if WORKSPACE_SHARING=deny leaves the workspace to an app that was installed earlier, or if all is pending. */
   readonly usable: boolean;
-  /** What the app states here and nobody has approved, so that it is not granted; absent where that is nothing. */
+  /** The operations that the app states and nobody has approved yet, so that they are not granted; absent if there are none. */
   readonly pending?: readonly SecretOperation[];
 }
 
-/**
- * What decides whether an app may do an operation: `grant`, `approval` and `static_grant` allow it. It is refused by `no_grant`,
- * where the manifest does not state it; by `no_manifest`, where none is known; by `pending_approval`; by `other_app`, which was
- * installed earlier and holds the workspace; and by `access_token`, which was not issued for it.
- */
+/** What decides whether an app may do an operation; the first three allow it. */
 export const DECIDED_BY = [
+  /** The app states it. */
   'grant',
+  /** The app states it, and it was approved. */
   'approval',
+  /** The operator grants it by STATIC_GRANTS. */
   'static_grant',
+  /** The app does not state it. */
   'no_grant',
+  /** No manifest of the app is known for the user. */
   'no_manifest',
+  /** The app states it, and nobody has approved it yet. */
   'pending_approval',
+  /** WORKSPACE_SHARING is `deny`, and an app that was installed earlier holds the workspace, or a caller of the system's own does. */
   'other_app',
+  /** The access token was not issued for it. */
   'access_token',
 ] as const;
 type DecidedBy = (typeof DECIDED_BY)[number];
@@ -102,7 +109,7 @@ export class GrantsService {
    * a withdrawn grant is refused although a token that names it is still valid.
    * @throws NotGranted, WorkspaceTaken, NotInAccessToken (403), GrantsUnavailable (503)
    */
-  authorize(caller: Caller, operation: SecretOperation, workspace: string): GrantedScope {
+  authorize(caller: Caller, operation: SecretOperation, workspace: string): GrantedWorkspace {
     const decision = this.decide(caller, operation, workspace);
     if ('refusal' in decision) throw decision.refusal;
     return { user: decision.installed.user, workspace, [checked]: true };
@@ -117,8 +124,8 @@ export class GrantsService {
   /** @throws GrantsUnavailable (503) */
   private decide({ app, user, operations }: Caller, operation: SecretOperation, workspace: string): Decision {
     const key = grantKey(operation, workspace);
-    const ofSystem = this.statics?.find(user, app);
-    const installed = ofSystem ?? this.source.requireIndex().find(user, app);
+    const staticApp = this.statics?.find(user, app);
+    const installed = staticApp ?? this.source.requireIndex().find(user, app);
     if (!installed?.grants.has(key)) {
       if (installed?.pending?.has(key) === true)
         return { by: 'pending_approval', installed, refusal: new GrantPending(app, operation, workspace) };
@@ -126,30 +133,30 @@ export class GrantsService {
       const refusal = new NotGranted(app, operation, workspace, isInstalled);
       return { by: isInstalled ? 'no_grant' : 'no_manifest', installed, refusal };
     }
-    if (ofSystem === undefined && this.sharing !== 'allow' && !this.mayUse(installed, workspace))
+    if (staticApp === undefined && this.sharing !== 'allow' && !this.isOpenTo(installed, workspace))
       return { by: 'other_app', installed, refusal: new WorkspaceTaken(app, operation, workspace) };
     if (operations !== 'any' && !operations.has(key))
       return { by: 'access_token', installed, refusal: new NotInAccessToken(app, operation, workspace) };
-    return { by: ofSystem === undefined ? 'grant' : 'static_grant', installed };
+    return { by: staticApp === undefined ? 'grant' : 'static_grant', installed };
   }
 
   /**
    * Returns what a user reaches in the Settings app: every workspace on which the app holds any grant for that user.
-   * Undefined where the app is not installed for the user; [] where it holds no grant.
+   * Undefined if the app is not installed for the user; [] if it holds no grant.
    * @throws GrantsUnavailable (503)
    */
-  workspacesOf(user: string, app: string): readonly GrantedScope[] | undefined {
-    return this.explain(user, app)
+  grantedWorkspaces(user: string, app: string): readonly GrantedWorkspace[] | undefined {
+    return this.heldWorkspaces(user, app)
       ?.filter(({ usable }) => usable)
       .map(({ workspace }) => ({ user, workspace, [checked]: true }));
   }
 
-  /** Returns what an app holds, by workspace; undefined where it is not installed. @throws GrantsUnavailable (503) */
-  explain(user: string, app: string): readonly HeldWorkspace[] | undefined {
+  /** Returns the workspaces on which an app states anything, sorted by name; undefined if the app is not installed. @throws GrantsUnavailable (503) */
+  heldWorkspaces(user: string, app: string): readonly HeldWorkspace[] | undefined {
     const installed = this.source.requireIndex().find(user, app);
     if (installed === undefined) return undefined;
     const { grants, pending = new Set<string>() } = installed;
-    const stated = new Set([...workspacesOf(installed), ...workspacesOf({ grants: pending })]);
+    const stated = new Set([...workspacesIn(installed), ...workspacesIn({ grants: pending })]);
     return [...stated].sort().map((workspace) => {
       const operations = operationsIn(grants, workspace);
       const awaited = operationsIn(pending, workspace);
@@ -157,14 +164,14 @@ export class GrantsService {
         workspace,
         operations,
         sharedWith: this.source.holdersOf(user, workspace).filter((other) => other !== app),
-        usable: operations.length > 0 && this.mayUse(installed, workspace),
+        usable: operations.length > 0 && this.isOpenTo(installed, workspace),
         ...(awaited.length > 0 && { pending: awaited }),
       };
     });
   }
 
-  /** Returns whether WORKSPACE_SHARING leaves the workspace to this app; it does not check that the app holds a grant there. */
-  mayUse({ user, app }: InstalledApp, workspace: string): boolean {
+  /** Returns whether WORKSPACE_SHARING lets this app use the workspace. Grants are not checked. */
+  isOpenTo({ user, app }: InstalledApp, workspace: string): boolean {
     if (this.sharing === 'allow') return true;
     // The system's own callers were there before any app.
     return this.statics?.use(workspace) !== true && this.source.holdersOf(user, workspace)[0] === app;

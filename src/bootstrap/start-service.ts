@@ -13,7 +13,7 @@ import { createLog, type Log, LogDestination, logEvent } from '../logging/log';
 import { Registration } from '../registration/registered-objects';
 import { SecretStore } from '../secrets/secret-store';
 import { EmbeddedStoreUnusable } from '../stores/embedded/embedded-store-unusable';
-import { AddressUnusable } from '../telemetry/telemetry.module';
+import { AddressUnusable } from '../telemetry/metrics-server';
 import { logInspectorSignal } from './hardened-process';
 
 /** How long the end of the process waits for a reader of the log that is behind. */

@@ -1,4 +1,4 @@
-import type { SettingDefinition } from './setting-definition';
+import type { SettingDefinition } from './setting-groups';
 import { SETTING_DEFINITIONS, type SecretSettingName, type SettingName } from './setting-definitions';
 import { readFileSync } from 'node:fs';
 

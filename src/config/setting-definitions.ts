@@ -4,32 +4,9 @@ import {
   LIMIT_DEFINITIONS,
   OLARES_DEFINITIONS,
   QUOTA_DEFINITIONS,
+  REDIS_DEFINITIONS,
   type SettingDefinition,
-} from './setting-definition';
-
-/** Redis, which replicas share; spread into SETTING_DEFINITIONS. */
-const REDIS_SETTING_DEFINITIONS = {
-  REDIS_URL: {
-    secret: true,
-    description:
-      'Redis that all replicas share, `redis://user:password@host:6379/0`, or `rediss://` for TLS; unset, there is none. See docs/redis.md.',
-  },
-  REDIS_CA_FILE: {
-    description: "PEM file of certificate authorities to trust for Redis beside Node's own.",
-  },
-  REDIS_KEY_PREFIX: {
-    default: 'osp:',
-    description: 'Prefix of the names of keys and of the channel, for a Redis that serves others too.',
-  },
-  REDIS_SENTINEL_HOSTS: {
-    description:
-      "Sentinels as `host:port`, separated by commas; set, they name the primary's address, and `REDIS_URL` its user, password and database.",
-  },
-  REDIS_SENTINEL_MASTER_NAME: { default: 'mymaster', description: 'Name of the primary at the Sentinels.' },
-  REDIS_SENTINEL_USERNAME: { description: 'User at the Sentinels, if they need one.' },
-  REDIS_SENTINEL_PASSWORD: { secret: true, description: 'Password at the Sentinels.' },
-  REDIS_SENTINEL_ENABLE_TLS: { default: 'false', description: '`true`: the Sentinels speak TLS.' },
-} as const;
+} from './setting-groups';
 
 /**
  * Every variable that the service reads, in the order in which the README shows them.
@@ -218,7 +195,7 @@ export const SETTING_DEFINITIONS = {
   },
   CACHE_MAX_ENTRIES: { default: '10000', description: 'How many workspaces (by environment) are cached.' },
   CACHE_MAX_MIB: { default: '32', description: 'How much memory they may take, in MiB.' },
-  ...REDIS_SETTING_DEFINITIONS,
+  ...REDIS_DEFINITIONS,
   ...AUDIT_DEFINITIONS,
   ...LIMIT_DEFINITIONS,
   ...QUOTA_DEFINITIONS,

@@ -5,7 +5,7 @@ import type { MonotonicTime } from '../time/clock';
 export type SharedBound = 'in_flight' | 'bodies' | 'answers';
 
 /** Why an authenticated caller got 429: its rate limit is exceeded, or it already holds its share. */
-export type RefusedFor = RateLimitExceeded['budget'] | SharedBound;
+export type RefusedFor = RateLimitExceeded['limitOf'] | SharedBound;
 
 /** Why a request was refused regardless of its sender. */
 export type ShedFor = SharedBound | 'event_loop' | 'queue' | 'connections' | 'pipelined' | 'pieces';
@@ -34,7 +34,7 @@ export interface RateLimitSubject {
 
 export interface RateLimitExceeded {
   /** Whose limit was exceeded. */
-  readonly budget: 'app' | 'user';
+  readonly limitOf: 'app' | 'user';
   /** When one more request will be allowed, if no other takes its place. */
   readonly retryAfterMs: number;
 }
@@ -47,7 +47,7 @@ export abstract class RateLimits {
     subject: RateLimitSubject,
   ): RateLimitExceeded | undefined | Promise<RateLimitExceeded | undefined>;
 
-  /** Counts so many more requests for one that turned out to cost as much; they may leave a debt. */
+  /** Charges a large request as several; the balance may become negative. */
   abstract charge(kind: RequestKind, subject: RateLimitSubject, requests: number): void;
 }
 
@@ -68,12 +68,12 @@ export interface RateLimitsByKind {
   readonly user: Readonly<Partial<Record<RequestKind, RateLimit>>>;
 }
 
-/** Returns whose account a request counts against; undefined where there is none. With its length, a user name cannot run into that of an app. */
+/** Returns whose account a request counts against; undefined if there is none. The length prefix makes the key unambiguous. */
 export function accountOf(
-  budget: RateLimitExceeded['budget'],
+  limitOf: RateLimitExceeded['limitOf'],
   { app, user }: RateLimitSubject,
 ): string | undefined {
-  if (budget === 'user') return user;
+  if (limitOf === 'user') return user;
   return app === undefined ? undefined : `${user.length}:${user}${app}`;
 }
 
@@ -84,9 +84,9 @@ export class LocalRateLimits extends RateLimits {
   constructor(rates: RateLimitsByKind, time: MonotonicTime) {
     super();
     const bucketsFor = (kind: RequestKind): readonly TokenBuckets[] =>
-      (['app', 'user'] as const).flatMap((budget) => {
-        const rate = rates[budget][kind];
-        return rate === undefined ? [] : [new TokenBuckets(budget, rate, time)];
+      (['app', 'user'] as const).flatMap((limitOf) => {
+        const rate = rates[limitOf][kind];
+        return rate === undefined ? [] : [new TokenBuckets(limitOf, rate, time)];
       });
     this.#limits = { read: bucketsFor('read'), write: bucketsFor('write') };
   }
@@ -99,7 +99,7 @@ export class LocalRateLimits extends RateLimits {
       const missing = 1 - bucket.tokens;
       if (missing > 0) {
         const retryAfterMs = Math.max(1, Math.ceil((missing / limit.rate.perSecond) * 1000 - ROUNDING));
-        return { budget: limit.budget, retryAfterMs };
+        return { limitOf: limit.limitOf, retryAfterMs };
       }
       buckets.push(bucket);
     }
@@ -147,7 +147,7 @@ export class TokenBuckets {
   readonly #buckets: LRUCache<string, TokenBucket>;
 
   constructor(
-    readonly budget: RateLimitExceeded['budget'],
+    readonly limitOf: RateLimitExceeded['limitOf'],
     readonly rate: RateLimit,
     private readonly time: MonotonicTime,
     maxBuckets = MAX_BUCKETS,
@@ -162,7 +162,7 @@ export class TokenBuckets {
 
   /** Returns the bucket as it is now; undefined for a subject that has no account. */
   bucketOf(subject: RateLimitSubject): TokenBucket | undefined {
-    const account = accountOf(this.budget, subject);
+    const account = accountOf(this.limitOf, subject);
     if (account === undefined) return undefined;
     const nowMs = this.time.nowMs();
     const known = this.#buckets.get(account);

@@ -37,7 +37,7 @@ const TAKE = `
   if taken > 0 then return { taken, 0 } end
   return { 0, math.max(1, math.ceil((1 - tokens) / rate * 1000)) }`;
 
-type Budget = RateLimitExceeded['budget'];
+type LimitOf = RateLimitExceeded['limitOf'];
 
 interface TokenBatch {
   tokens: number;
@@ -54,7 +54,7 @@ class PrefetchedTokens {
   readonly #fullAfterMs: number;
 
   constructor(
-    readonly budget: Budget,
+    readonly limitOf: LimitOf,
     readonly kind: RequestKind,
     private readonly rate: RateLimit,
     private readonly redis: Pick<RedisClient, 'commands' | 'options' | 'deps'>,
@@ -114,7 +114,7 @@ class PrefetchedTokens {
   /** Hashes the account: Redis must not see the names of users and apps. */
   #keyOf(account: string): string {
     const digest = createHash('sha256').update(account).digest('base64url');
-    return `${this.redis.options.keyPrefix}budget:${this.budget}:${this.kind}:${digest}`;
+    return `${this.redis.options.keyPrefix}budget:${this.limitOf}:${this.kind}:${digest}`;
   }
 }
 
@@ -140,10 +140,10 @@ export class RedisRateLimits extends RateLimits {
     private readonly alone: RateLimits,
   ) {
     super();
-    this.#tokens = (['app', 'user'] as const).flatMap((budget) =>
+    this.#tokens = (['app', 'user'] as const).flatMap((limitOf) =>
       (['read', 'write'] as const).flatMap((kind) => {
-        const rate = rates[budget][kind];
-        return rate === undefined ? [] : [new PrefetchedTokens(budget, kind, rate, redis)];
+        const rate = rates[limitOf][kind];
+        return rate === undefined ? [] : [new PrefetchedTokens(limitOf, kind, rate, redis)];
       }),
     );
   }
@@ -165,7 +165,7 @@ export class RedisRateLimits extends RateLimits {
 
   #limitsOf(kind: RequestKind, rateLimitSubject: RateLimitSubject): readonly AppliedLimit[] {
     return this.#tokens.flatMap((tokens) => {
-      const account = accountOf(tokens.budget, rateLimitSubject);
+      const account = accountOf(tokens.limitOf, rateLimitSubject);
       return tokens.kind !== kind || account === undefined ? [] : [{ tokens, account }];
     });
   }
@@ -182,7 +182,7 @@ export class RedisRateLimits extends RateLimits {
           if (tokens.has(account)) continue;
           if (tokens.waitMs(account) === 0) await tokens.fetch(account);
           const retryAfterMs = tokens.waitMs(account);
-          if (!tokens.has(account) && retryAfterMs > 0) return { budget: tokens.budget, retryAfterMs };
+          if (!tokens.has(account) && retryAfterMs > 0) return { limitOf: tokens.limitOf, retryAfterMs };
         }
       }
       return undefined;

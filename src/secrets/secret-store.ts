@@ -12,7 +12,7 @@ import {
 /** The result of retrieve(). */
 export interface RetrievedSecret {
   readonly secret: Secret;
-  /** Present where the backend could not be asked: the answer is from a cache, and of that age. */
+  /** The age of an answer that was served from memory, since the store did not answer in time; absent if the store answered. */
   readonly staleForMs?: number;
 }
 
@@ -22,7 +22,7 @@ export interface ListedSecrets {
   readonly secrets: readonly Secret[];
   /** As in RetrievedSecret. */
   readonly staleForMs?: number;
-  /** Names that exist and are missing in `secrets`, since their values cannot be read; present where there are any. */
+  /** Names that exist and are missing in `secrets`, since their values cannot be read; present if there are any. */
   readonly unreadable?: readonly string[];
 }
 
@@ -36,7 +36,7 @@ export interface ListedSecrets {
  * Any method may throw StoreUnavailable (503) or TooManyRequests (429), and a write StoreOutcomeUnknown (503) or ApprovalRequired (409);
  * a call whose context is aborted throws the reason of that, and a write then changed nothing;
  * no error carries a value or a credential, not even in `cause`.
- * The writes of one scope are carried out, and answered, one after the other: cache and quotas count on their order.
+ * The writes of one scope are carried out, and answered, one after the other. The cache and the quotas rely on this order.
  */
 export abstract class SecretStore {
   /** Makes the scope if needed. @throws SecretAlreadyExists, and then keeps the old value */
@@ -64,14 +64,14 @@ export abstract class SecretStore {
   abstract close(): Promise<void>;
 }
 
-/** The result of readScope(): the whole scope where the store lists, or the one name alone. */
+/** The result of readScope(): the whole scope if the store lists, or else the one name alone. */
 export interface ScopeContents {
   readonly whole: boolean;
   /** The readable secrets, by name ascending by UTF-16 code unit. */
   readonly secrets: readonly Secret[];
   /** Names that exist and cannot be read; a retrieve says why. */
   readonly unreadable: ReadonlySet<string>;
-  /** Present where the store can say later whether the scope has changed since. */
+  /** Present if the store can say later whether the scope has changed since. */
   readonly revision?: string;
 }
 
@@ -93,7 +93,7 @@ export interface ScopeSource {
 export interface UsageSource {
   /** Returns how much the secrets of a scope take, unreadable ones included as far as the store knows them. */
   measure(scope: SecretScope, context: CallContext): Promise<ScopeUsage>;
-  /** Returns the size of one secret in bytes; undefined where there is none. */
+  /** Returns the size of one secret in bytes; undefined if there is none. */
   sizeOf(scope: SecretScope, name: string, context: CallContext): Promise<number | undefined>;
   /** Returns how much all secrets of a user take; undefined for a store that cannot know it without asking scope by scope. */
   measureUser(user: string, context: CallContext): Promise<Usage | undefined>;
@@ -130,12 +130,12 @@ export async function sizeByRetrieving(
   }
 }
 
-/** What every adapter implements. */
-export type StoreAdapter = SecretStore & UsageSource & UserWorkspaces;
+/** The store with all that quotas and user deprovisioning need of it. Adapters and decorators implement it. */
+export type CompleteSecretStore = SecretStore & UsageSource & UserWorkspaces;
 
 /** A store that forwards every call to an inner store. A subclass overrides what it does differently. */
 export abstract class SecretStoreDecorator extends SecretStore implements UsageSource, UserWorkspaces {
-  constructor(protected readonly inner: StoreAdapter) {
+  constructor(protected readonly inner: CompleteSecretStore) {
     super();
   }
 

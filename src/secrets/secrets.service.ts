@@ -3,7 +3,7 @@ import type { Caller } from '../authn/caller';
 import {
   type Explanation,
   GrantsService,
-  type GrantedScope,
+  type GrantedWorkspace,
   type HeldWorkspace,
 } from '../authz/grants.service';
 import type { SecretOperation } from '../authz/grant';
@@ -95,12 +95,12 @@ export class AppSecretsService {
   ) {}
 
   holdsGrant(user: string, app: string): boolean {
-    return (this.grants.workspacesOf(user, app) ?? []).length > 0;
+    return (this.grants.grantedWorkspaces(user, app) ?? []).length > 0;
   }
 
   /** Returns the grants of the app and the apps that share them; [] where it is not installed. */
   explain(user: string, app: string): readonly HeldWorkspace[] {
-    return this.grants.explain(user, app) ?? [];
+    return this.grants.heldWorkspaces(user, app) ?? [];
   }
 
   /** Returns what decides an operation of the app, and which other apps of the user hold grants on the workspace. */
@@ -111,7 +111,7 @@ export class AppSecretsService {
   }
 
   async names(user: string, app: string, context: CallContext): Promise<AppSecretNames> {
-    const scopes = this.grants.workspacesOf(user, app) ?? [];
+    const scopes = this.grants.grantedWorkspaces(user, app) ?? [];
     const lists = await Promise.all(scopes.map((scope) => this.namesIn(scope, context)));
     return { names: lists.flatMap(({ names }) => names), ...oldestOf(lists) };
   }
@@ -136,7 +136,7 @@ export class AppSecretsService {
     location: AppSecretLocation,
     name: string,
     context: CallContext,
-  ): Promise<GrantedScope> {
+  ): Promise<GrantedWorkspace> {
     const candidates = this.candidates(location);
     if (candidates.length === 1) return candidates[0];
     const lists = await Promise.all(candidates.map((scope) => this.namesIn(scope, context)));
@@ -146,15 +146,15 @@ export class AppSecretsService {
     return holder;
   }
 
-  private candidates(location: AppSecretLocation): readonly [GrantedScope, ...GrantedScope[]] {
+  private candidates(location: AppSecretLocation): readonly [GrantedWorkspace, ...GrantedWorkspace[]] {
     const { user, app, workspace: named } = location;
-    const scopes = this.grants.workspacesOf(user, app) ?? [];
+    const scopes = this.grants.grantedWorkspaces(user, app) ?? [];
     const [first, ...rest] = scopes.filter(({ workspace }) => named === undefined || workspace === named);
     if (first === undefined) throw new AppHasNoWorkspace(app);
     return [first, ...rest];
   }
 
-  private async namesIn(scope: GrantedScope, context: CallContext): Promise<AppSecretNames> {
+  private async namesIn(scope: GrantedWorkspace, context: CallContext): Promise<AppSecretNames> {
     const { secrets, unreadable = [], staleForMs } = await this.store.list(inProd(scope), context);
     // A name whose value cannot be read can still be written and deleted.
     const names = [...unreadable, ...secrets.map(({ name }) => name)];
@@ -170,6 +170,6 @@ function oldestOf(lists: readonly Pick<AppSecretNames, 'staleForMs'>[]): Pick<Ap
   return agesMs.length === 0 ? {} : { staleForMs: Math.max(...agesMs) };
 }
 
-function inProd({ user, workspace }: GrantedScope): SecretScope {
+function inProd({ user, workspace }: GrantedWorkspace): SecretScope {
   return { user, workspace, environment: 'prod' };
 }

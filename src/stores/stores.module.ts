@@ -3,7 +3,12 @@ import { Audit } from '../audit/audit.module';
 import { AuditedSecretStore } from '../audit/audit-trail';
 import { factory, Runtime } from '../bootstrap/runtime.module';
 import { ServiceProblems } from '../http/controllers/health.controller';
-import { type ScopeSource, SecretStore, UserWorkspaces, type StoreAdapter } from '../secrets/secret-store';
+import {
+  type ScopeSource,
+  SecretStore,
+  UserWorkspaces,
+  type CompleteSecretStore,
+} from '../secrets/secret-store';
 import { TracedSecretStore } from '../telemetry/traced';
 import { Telemetry } from '../telemetry/telemetry.module';
 import { MonotonicTime } from '../time/clock';
@@ -13,13 +18,16 @@ import { QuotaSecretStore } from './quota/quota.secret-store';
 
 /** The store without its decorators, and where the deletion jobs are; a backend's module provides it. */
 export abstract class StoreBackend {
-  abstract readonly store: StoreAdapter & Partial<ScopeSource>;
+  abstract readonly store: CompleteSecretStore & Partial<ScopeSource>;
   abstract readonly deletionJobs: DeletionJobStorage;
 }
 
-/** The store within its decorators. */
+/**
+ * The store within quotas, cache and resilience. SecretStore is this one within audit trail and traces, which are about operations of callers;
+ * UserWorkspaces is this one itself, since no caller asks for a removal.
+ */
 abstract class DecoratedStore {
-  abstract readonly store: StoreAdapter;
+  abstract readonly store: CompleteSecretStore;
 }
 
 /** Puts the decorators that the settings choose around the backend, the innermost first. */
@@ -31,7 +39,7 @@ async function decorated(
   telemetry: Telemetry,
   problems: ServiceProblems,
 ): Promise<DecoratedStore> {
-  let outermost: StoreAdapter = backend;
+  let outermost: CompleteSecretStore = backend;
   if (store.kind === 'infisical' && readsScopes(backend)) {
     const { resilientStore } = await import('./resilience/concurrency-limit.secret-store.js');
     const resilient = resilientStore(backend, store.timeoutMs, { time, log, observer: telemetry.storeLoad });
@@ -59,7 +67,7 @@ async function decorated(
   return { store: outermost };
 }
 
-function readsScopes(store: StoreBackend['store']): store is StoreAdapter & ScopeSource {
+function readsScopes(store: StoreBackend['store']): store is CompleteSecretStore & ScopeSource {
   return store.readScope !== undefined;
 }
 

@@ -105,7 +105,7 @@ export const METRIC_DEFINITIONS = {
   }),
   osp_watch_age_seconds: gauge(
     'How long ago the API server last proved that nothing of a resource was missed; +Inf before the first list.',
-    { resource: 'the same' },
+    { resource: 'the plural of the resource, e.g. `applicationpermissions`' },
   ),
   osp_registrations_failing: gauge(
     'Objects that register this service and cannot be created, patched or removed. Absent where nothing is registered.',
@@ -150,7 +150,7 @@ export const METRIC_DEFINITIONS = {
     { state: '`closed`: calls pass; `open`: they fail at once; `half_open`: one passes, as a trial' },
   ),
   osp_store_breaker_transitions_total: counter('How often the breaker changed its state.', {
-    to: 'the same',
+    to: 'the new state: `closed`, `open` or `half_open`',
   }),
   osp_event_loop_delay_seconds: summary('How late the event loop ran since the last scrape.', {
     quantile: '`0.5`, `0.9`, `0.99` and `1`, the longest',

@@ -2,7 +2,7 @@ import type { StaticGrants } from '../authz/static-grants';
 import type { CanActivate, ExecutionContext } from '@nestjs/common';
 import type { SecretOperation } from '../authz/grant';
 import type { GrantSource } from '../authz/grant-source';
-import { GrantsService, type GrantedScope, type WorkspaceSharing } from '../authz/grants.service';
+import { GrantsService, type GrantedWorkspace, type WorkspaceSharing } from '../authz/grants.service';
 import type { Caller } from '../authn/caller';
 import type { AuthenticationGuard } from '../http/guards/authentication.guard';
 import type { CallContext } from '../secrets/call-context';
@@ -11,7 +11,7 @@ import {
   type ListedSecrets,
   type RetrievedSecret,
   SecretStoreDecorator,
-  type StoreAdapter,
+  type CompleteSecretStore,
 } from '../secrets/secret-store';
 
 /** Records parts of a request as spans, with nothing of their result or error but the reason. */
@@ -32,7 +32,7 @@ export class TracedGrantsService extends GrantsService {
     super(source, sharing, statics);
   }
 
-  override authorize(caller: Caller, operation: SecretOperation, workspace: string): GrantedScope {
+  override authorize(caller: Caller, operation: SecretOperation, workspace: string): GrantedWorkspace {
     return this.spans.duringSync('authorise', () => super.authorize(caller, operation, workspace));
   }
 }
@@ -52,7 +52,7 @@ export class TracedGuard implements CanActivate {
 /** Records each operation on secrets as a span. */
 export class TracedSecretStore extends SecretStoreDecorator {
   constructor(
-    inner: StoreAdapter,
+    inner: CompleteSecretStore,
     private readonly spans: Spans,
   ) {
     super(inner);

@@ -1,4 +1,7 @@
-/** The only source of time, so that tests can set it. */
+/**
+ * The time of day by which the service decides, so that tests can set it. The records of the audit trail, the client, the command line and
+ * what makes credentials on a laptop ask the machine themselves.
+ */
 export abstract class Clock {
   /** Milliseconds since the epoch. */
   abstract nowMs(): number;
@@ -10,7 +13,10 @@ export class SystemClock extends Clock {
   }
 }
 
-/** Time for durations and waits: it only goes forward, whatever happens to the wall clock, and a test can let an hour pass at once. */
+/**
+ * Time for durations and waits: it only goes forward, whatever happens to the wall clock, and a test can let an hour pass at once. Sockets, turns
+ * of the event loop and figures ask performance.now() and setTimeout() themselves: their tests measure real time.
+ */
 export abstract class MonotonicTime {
   /** Milliseconds since an arbitrary moment; only differences mean anything. */
   abstract nowMs(): number;

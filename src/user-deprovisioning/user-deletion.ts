@@ -10,7 +10,7 @@ const MAX_ROUNDS = 10;
 
 /**
  * `stopped`: the process is about to end. `overtaken`: another replica finished first. `held`: the cluster still has the
- * user, so the event was premature, or it was about another user.
+ * user, so the event was premature, or it was about another user. All but `done` are log events, `user_removal_<result>`.
  */
 export type DeletionResult = 'done' | 'overtaken' | 'stopped' | 'held';
 
@@ -44,8 +44,8 @@ export class UserDeletion {
         this.log('info', 'user_removal_done', { user, workspaces: removed.size });
         return 'done';
       }
-      // Workspaces that were listed before a job was last seen belong to the old user: a new user is not acknowledged while
-      // a job is due. A workspace that is made later has another id and is not among these.
+      // As long as a job is due, no new user of that name is accepted, so all listed workspaces are the old user's. A workspace
+      // that is made later has another id and is not among these.
       if (stillDue.length === 0) return 'overtaken';
       await this.jobs.addFound(
         stillDue,

@@ -64,18 +64,18 @@ describe('an app that states what nobody has approved', () => {
   it('is shown as such beside what is granted', () => {
     source.index.put('b', notes({ app: 'mail', grants: new Set(), pending: new Set([READ]) }));
     const service = new GrantsService(source);
-    expect(service.explain('alice', 'notes')).toEqual([
+    expect(service.heldWorkspaces('alice', 'notes')).toEqual([
       { workspace: 'desk', operations: ['ListSecret'], sharedWith: [], usable: true, pending: ['RetrieveSecret'] },
     ]); // prettier-ignore
-    expect(service.explain('alice', 'mail')).toEqual([
+    expect(service.heldWorkspaces('alice', 'mail')).toEqual([
       { workspace: 'desk', operations: [], sharedWith: ['notes'], usable: false, pending: ['RetrieveSecret'] },
     ]); // prettier-ignore
-    expect(service.workspacesOf('alice', 'mail')).toEqual([]);
+    expect(service.grantedWorkspaces('alice', 'mail')).toEqual([]);
   });
 
   it('is shown its workspaces in alphabetical order', () => {
     source.index.put('b', notes({ app: 'mail', grants: new Set(['ListSecret?workspace=z', 'ListSecret?workspace=m']), pending: new Set(['ListSecret?workspace=a']) })); // prettier-ignore
-    const shown = new GrantsService(source).explain('alice', 'mail') ?? [];
+    const shown = new GrantsService(source).heldWorkspaces('alice', 'mail') ?? [];
     expect(shown.map(({ workspace }) => workspace)).toEqual(['a', 'm', 'z']);
   });
 });

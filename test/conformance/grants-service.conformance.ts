@@ -75,8 +75,8 @@ export function describeGrantsService(title: string, make: MakeGrantsService): v
       const service = opened('allow', from);
       const refusals = [
         () => service.authorize(any('notes'), 'RetrieveSecret', 'desk'),
-        () => service.workspacesOf('alice', 'notes'),
-        () => service.explain('alice', 'notes'),
+        () => service.grantedWorkspaces('alice', 'notes'),
+        () => service.heldWorkspaces('alice', 'notes'),
       ].map(refusal);
       expect(new Set(refusals)).toEqual(new Set(['GrantsUnavailable']));
     });
@@ -87,20 +87,20 @@ export function describeGrantsService(title: string, make: MakeGrantsService): v
         refusal(() => service.authorize(any(app), 'RetrieveSecret', 'desk')),
       );
       expect(refusals).toEqual(['done', 'WorkspaceTaken']);
-      expect(service.workspacesOf('alice', 'mail')).toEqual([]);
+      expect(service.grantedWorkspaces('alice', 'mail')).toEqual([]);
     });
 
     it('says what an app holds', () => {
       const service = opened();
-      expect(service.explain('alice', 'notes')).toEqual([
+      expect(service.heldWorkspaces('alice', 'notes')).toEqual([
         { workspace: 'desk', operations: ['RetrieveSecret'], sharedWith: ['mail'], usable: true },
         { workspace: 'notes', operations: ['ListSecret'], sharedWith: [], usable: true },
       ]);
-      expect(service.workspacesOf('alice', 'notes')?.map(({ workspace }) => workspace)).toEqual([
+      expect(service.grantedWorkspaces('alice', 'notes')?.map(({ workspace }) => workspace)).toEqual([
         'desk',
         'notes',
       ]);
-      expect([service.explain('bob', 'notes'), service.workspacesOf('alice', 'x')]).toEqual([
+      expect([service.heldWorkspaces('bob', 'notes'), service.grantedWorkspaces('alice', 'x')]).toEqual([
         undefined,
         undefined,
       ]);

@@ -3,14 +3,14 @@ import { QuotaExceeded, type QuotaLimit } from '../../src/errors/store-errors';
 import { QuotaSecretStore, type QuotaDependencies } from '../../src/stores/quota/quota.secret-store';
 import type { Quotas } from '../../src/stores/quota/usage-counters';
 import { ENVIRONMENTS, type Secret, type SecretScope, type Usage } from '../../src/secrets/secret';
-import type { StoreAdapter } from '../../src/secrets/secret-store';
+import type { CompleteSecretStore } from '../../src/secrets/secret-store';
 import { StoreClient } from '../support/store-client';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { outcome } from './secret-store.conformance';
 
 export interface StoreUnderQuota {
   /** A store without quotas. */
-  open(): Promise<{ store: StoreAdapter; dispose(): Promise<void> }>;
+  open(): Promise<{ store: CompleteSecretStore; dispose(): Promise<void> }>;
   /** Whether it can tell what a user has in workspaces that nobody wrote to since the start. */
   readonly tellsUsers: boolean;
   /** Of the properties. */
@@ -26,7 +26,7 @@ export const secretOf = (name: string, bytes: number): Secret => ({
 });
 
 export function withQuotas(
-  store: StoreAdapter,
+  store: CompleteSecretStore,
   quotas: { [K in keyof Quotas]?: Partial<Quotas[K]> },
   deps: Partial<QuotaDependencies> = {},
 ): QuotaSecretStore {

@@ -26,7 +26,7 @@ export function describeRateLimits(title: string, subject: RateLimitsUnderTest):
       ...requests: readonly Parameters<RateLimits['take']>[]
     ): Promise<readonly ('app' | 'user' | undefined)[]> {
       const told: ('app' | 'user' | undefined)[] = [];
-      for (const request of requests) told.push((await rateLimits.take(...request))?.budget);
+      for (const request of requests) told.push((await rateLimits.take(...request))?.limitOf);
       return told;
     }
 
@@ -38,7 +38,7 @@ export function describeRateLimits(title: string, subject: RateLimitsUnderTest):
         undefined,
       ]);
       const exceeded = await rateLimits.take('read', NOTES);
-      expect(exceeded?.budget).toBe('app');
+      expect(exceeded?.limitOf).toBe('app');
       expect(exceeded?.retryAfterMs).toBeGreaterThan(90_000);
       expect(exceeded?.retryAfterMs).toBeLessThanOrEqual(100_000);
     });

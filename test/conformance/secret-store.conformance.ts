@@ -1,11 +1,11 @@
 import { DomainError, type Reason } from '../../src/errors/domain-error';
 import { type Precondition, ENVIRONMENTS, MAX_VALUE_BYTES, type SecretScope } from '../../src/secrets/secret';
 import { PreconditionFailed } from '../../src/errors/store-errors';
-import type { SecretStore, StoreAdapter } from '../../src/secrets/secret-store';
+import type { SecretStore, CompleteSecretStore } from '../../src/secrets/secret-store';
 import { StoreClient } from '../support/store-client';
 
 /** What a suite needs of a store: a fresh one. */
-export interface StoreUnderTest<S extends SecretStore = StoreAdapter> {
+export interface StoreUnderTest<S extends SecretStore = CompleteSecretStore> {
   open(): Promise<{ store: S; dispose(): Promise<void> }>;
 }
 

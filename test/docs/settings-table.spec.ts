@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { SETTING_DEFINITIONS } from '../../src/config/setting-definitions';
-import type { SettingDefinition } from '../../src/config/setting-definition';
+import type { SettingDefinition } from '../../src/config/setting-groups';
 
 const README = join(__dirname, '../../README.md');
 const SECTION = /(<!-- settings: [^>]*-->\n)[\s\S]*(<!-- \/settings -->)/;

@@ -105,7 +105,7 @@ describe('large answers', () => {
     cleanup.run();
     await expect(answers.textOf(request, body)).rejects.toBeInstanceOf(ClientGone);
     await expect(answers.textOf(request, body)).rejects.toBeInstanceOf(ClientGone);
-    expect(rateLimits.take('read', caller)).toMatchObject({ budget: 'app' });
+    expect(rateLimits.take('read', caller)).toMatchObject({ limitOf: 'app' });
   });
 
   it('are refused with 507 where they exceed the largest answer', async () => {

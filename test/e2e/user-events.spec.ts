@@ -1,4 +1,4 @@
-import type { StoreAdapter } from '../../src/secrets/secret-store';
+import type { CompleteSecretStore } from '../../src/secrets/secret-store';
 import { UNATTENDED } from '../../src/secrets/call-context';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -58,7 +58,7 @@ describe('system events of users', () => {
   afterEach(async () => Promise.all(services.splice(0).map(async (service) => service.close())));
 
   const start = async (
-    on: StoreAdapter = store,
+    on: CompleteSecretStore = store,
     settings: Partial<Settings> = {},
     deletionJobs: DeletionJobStorage = jobs,
   ): Promise<Service> => {

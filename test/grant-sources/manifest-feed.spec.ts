@@ -324,7 +324,7 @@ describe('manifests in ConfigMaps', () => {
       const grants = new GrantsService(source);
       const caller = { app: 'notes', user: 'alice', operations: 'any' } as const;
       expect(() => grants.authorize(caller, 'ListSecret', 'mail')).toThrow('must approve it');
-      expect(grants.explain('alice', 'notes')).toEqual([
+      expect(grants.heldWorkspaces('alice', 'notes')).toEqual([
         { workspace: 'mail', operations: [], sharedWith: ['mail'], usable: false, pending: ['ListSecret'] },
         { workspace: 'notes-desk', operations: ['ListSecret'], sharedWith: [], usable: true },
       ]);

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { loadSettings, type Settings } from '../../src/config/settings';
 import { SETTING_DEFINITIONS } from '../../src/config/setting-definitions';
-import type { SettingDefinition } from '../../src/config/setting-definition';
+import type { SettingDefinition } from '../../src/config/setting-groups';
 import { TestAuthority } from '../support/certificates';
 import { chartFile, listOf, one, renderProfile, ROOT, type Values } from './chart';
 import { filePathsOf, podRoot, type PodRoot, settingsOf, workloadOf } from './pod-files';

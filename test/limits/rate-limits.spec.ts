@@ -18,9 +18,9 @@ describe('LocalRateLimits', () => {
   it('allows the burst at once, and then one request for each new token', () => {
     const some = rateLimits({ app: { read: { perSecond: 10, burst: 3 } } });
     const taken = [1, 2, 3, 4].map(() => some.take('read', notes));
-    expect(taken).toEqual([undefined, undefined, undefined, { budget: 'app', retryAfterMs: 100 }]);
+    expect(taken).toEqual([undefined, undefined, undefined, { limitOf: 'app', retryAfterMs: 100 }]);
     time.advance(99);
-    expect(some.take('read', notes)).toEqual({ budget: 'app', retryAfterMs: 1 });
+    expect(some.take('read', notes)).toEqual({ limitOf: 'app', retryAfterMs: 1 });
     time.advance(1);
     expect([some.take('read', notes), some.take('read', notes)?.retryAfterMs]).toEqual([undefined, 100]);
   });
@@ -29,7 +29,7 @@ describe('LocalRateLimits', () => {
     const some = rateLimits({ user: { write: { perSecond: 1000, burst: 2 } } });
     some.take('write', notes);
     time.advance(3_600_000);
-    expect([1, 2, 3].map(() => some.take('write', notes)?.budget)).toEqual([undefined, undefined, 'user']);
+    expect([1, 2, 3].map(() => some.take('write', notes)?.limitOf)).toEqual([undefined, undefined, 'user']);
   });
 
   it('limits reads and writes, the apps of one user, and the users of one app separately', () => {
@@ -42,14 +42,14 @@ describe('LocalRateLimits', () => {
         undefined,
       ]);
     }
-    for (const rateLimitSubject of subjects) expect(some.take('read', rateLimitSubject)?.budget).toBe('app');
+    for (const rateLimitSubject of subjects) expect(some.take('read', rateLimitSubject)?.limitOf).toBe('app');
   });
 
   it("counts the calls of all apps of a user, and the user's own, against the user's limit", () => {
     const some = rateLimits({ user: { read: { perSecond: 1, burst: 2 } } });
     expect(some.take('read', notes)).toBeUndefined();
     expect(some.take('read', { user: 'alice' })).toBeUndefined();
-    expect(some.take('read', { app: 'mail', user: 'alice' })?.budget).toBe('user');
+    expect(some.take('read', { app: 'mail', user: 'alice' })?.limitOf).toBe('user');
     expect(some.take('read', { app: 'mail', user: 'bob' })).toBeUndefined();
   });
 
@@ -59,10 +59,10 @@ describe('LocalRateLimits', () => {
       user: { read: { perSecond: 0.5, burst: 2 } },
     });
     expect(some.take('read', notes)).toBeUndefined();
-    for (let i = 0; i < 10; i += 1) expect(some.take('read', notes)?.budget).toBe('app');
+    for (let i = 0; i < 10; i += 1) expect(some.take('read', notes)?.limitOf).toBe('app');
     expect(some.take('read', { user: 'alice' })).toBeUndefined();
     const mail = { app: 'mail', user: 'alice' };
-    for (let i = 0; i < 10; i += 1) expect(some.take('read', mail)?.budget).toBe('user');
+    for (let i = 0; i < 10; i += 1) expect(some.take('read', mail)?.limitOf).toBe('user');
     time.advance(2_000);
     expect(some.take('read', mail)).toBeUndefined();
   });
@@ -74,20 +74,20 @@ describe('LocalRateLimits', () => {
       user: { read: { perSecond: 100, burst: 10 } },
     });
     some.charge('read', notes, 14);
-    expect(some.take('read', notes)).toEqual({ budget: 'app', retryAfterMs: 1_000 });
+    expect(some.take('read', notes)).toEqual({ limitOf: 'app', retryAfterMs: 1_000 });
     expect(some.take('write', notes)).toBeUndefined();
-    expect(some.take('read', { user: 'alice' })).toEqual({ budget: 'user', retryAfterMs: 50 });
+    expect(some.take('read', { user: 'alice' })).toEqual({ limitOf: 'user', retryAfterMs: 50 });
     time.advance(1_000);
-    expect([some.take('read', notes), some.take('read', notes)?.budget]).toEqual([undefined, 'app']);
+    expect([some.take('read', notes), some.take('read', notes)?.limitOf]).toEqual([undefined, 'app']);
   });
 
   it('limits the debt to the tokens of ten seconds, or to a burst where that is more', () => {
     const some = rateLimits({ app: { read: { perSecond: 10, burst: 5 } } });
     for (let at = 0; at < 50; at += 1) some.charge('read', notes, 100);
-    expect(some.take('read', notes)).toEqual({ budget: 'app', retryAfterMs: 10_100 });
+    expect(some.take('read', notes)).toEqual({ limitOf: 'app', retryAfterMs: 10_100 });
     const slow = rateLimits({ app: { read: { perSecond: 0.1, burst: 5 } } });
     for (let at = 0; at < 50; at += 1) slow.charge('read', notes, 100);
-    expect(slow.take('read', notes)).toEqual({ budget: 'app', retryAfterMs: 60_000 });
+    expect(slow.take('read', notes)).toEqual({ limitOf: 'app', retryAfterMs: 60_000 });
   });
 
   it('remembers a bounded number of accounts', () => {

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Settings } from '../../src/config/settings';
-import type { ScopeSource, StoreAdapter } from '../../src/secrets/secret-store';
+import type { ScopeSource, CompleteSecretStore } from '../../src/secrets/secret-store';
 import { EmbeddedSecretStore } from '../../src/stores/embedded/embedded.secret-store';
 import { createInfisicalSecretStore } from '../../src/stores/infisical/create-infisical-secret-store';
 import type { InfisicalObserver } from '../../src/stores/infisical/versions/calls';
@@ -25,7 +25,7 @@ export interface ModelledBackend {
   readonly store: Settings['store'];
   /** Faults of the backend itself, by number; where there are none, the spy fails its calls. */
   readonly faults: number;
-  open(deps: BackendDeps): Promise<StoreAdapter & Partial<ScopeSource>>;
+  open(deps: BackendDeps): Promise<CompleteSecretStore & Partial<ScopeSource>>;
   fail(fault: number): void;
   heal(): void;
   remove(): Promise<void>;

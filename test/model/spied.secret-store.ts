@@ -16,7 +16,7 @@ import {
   type ScopeContents,
   type ScopeSource,
   SecretStoreDecorator,
-  type StoreAdapter,
+  type CompleteSecretStore,
 } from '../../src/secrets/secret-store';
 import { type ModelCommand, writes } from './secrets-model';
 
@@ -49,7 +49,7 @@ export class SpiedSecretStore extends SecretStoreDecorator implements ScopeSourc
 
   /** @param calls to which calls are added */
   constructor(
-    protected override readonly inner: StoreAdapter & Partial<ScopeSource>,
+    protected override readonly inner: CompleteSecretStore & Partial<ScopeSource>,
     readonly calls: StoreCall[],
   ) {
     super(inner);

@@ -7,14 +7,14 @@ import {
   type RetrievedSecret,
   type StoredWorkspace,
   SecretStoreDecorator,
-  type StoreAdapter,
+  type CompleteSecretStore,
 } from '../../src/secrets/secret-store';
 import { projectSlug } from '../../src/stores/infisical/projects/project-slug';
 
 /** Each user becomes a user of this run alone, and each workspace that was named is remembered for the clean-up. */
 export class RunScopedSecretStore extends SecretStoreDecorator {
   constructor(
-    store: StoreAdapter,
+    store: CompleteSecretStore,
     private readonly run: string,
     private readonly slugs: Set<string>,
   ) {

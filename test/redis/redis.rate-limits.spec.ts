@@ -54,7 +54,7 @@ describeWith('redis-server', 'budgets of requests over Redis', () => {
     const taken = await Promise.all(Array.from({ length: 20 }, (_, i) => take(i % 2 === 0 ? a : b)));
     expect(passed(taken)).toBe(7);
     for (const exceeded of taken.filter((one) => one !== undefined)) {
-      expect(exceeded.budget).toBe('app');
+      expect(exceeded.limitOf).toBe('app');
       expect(exceeded.retryAfterMs).toBeGreaterThan(90_000);
       expect(exceeded.retryAfterMs).toBeLessThanOrEqual(100_000);
     }
@@ -89,7 +89,7 @@ describeWith('redis-server', 'budgets of requests over Redis', () => {
     const apps = ['notes', 'notes', 'notes', 'mail', 'mail', 'mail'];
     const taken: (RateLimitExceeded | undefined)[] = [];
     for (const app of apps) taken.push(await take(a, { app, user: 'alice' }));
-    expect(taken.map((exceeded) => exceeded?.budget)).toEqual([
+    expect(taken.map((exceeded) => exceeded?.limitOf)).toEqual([
       undefined,
       undefined,
       'app',
@@ -104,8 +104,8 @@ describeWith('redis-server', 'budgets of requests over Redis', () => {
     const a = await replica({ user: { read: one, write: one } });
     const outcomes = [];
     for (const user of ['alice', 'bob', 'alice']) {
-      outcomes.push((await a.rateLimits.take('read', { user }))?.budget);
-      outcomes.push((await a.rateLimits.take('write', { user }))?.budget);
+      outcomes.push((await a.rateLimits.take('read', { user }))?.limitOf);
+      outcomes.push((await a.rateLimits.take('write', { user }))?.limitOf);
     }
     expect(outcomes).toEqual([undefined, undefined, undefined, undefined, 'user', 'user']);
     expect(await a.rateLimits.take('read', { app: 'notes', user: 'carol' })).toBeUndefined();

@@ -5,7 +5,7 @@ import type { Settings } from '../../src/config/settings';
 import type { CacheSettings } from '../../src/config/store-settings';
 import type { GrantSource } from '../../src/authz/grant-source';
 import type { LogEvent } from '../../src/logging/log';
-import type { StoreAdapter } from '../../src/secrets/secret-store';
+import type { CompleteSecretStore } from '../../src/secrets/secret-store';
 import type { Registration } from '../../src/registration/registered-objects';
 import { startTelemetry } from '../../src/telemetry/telemetry.module';
 import { exampleApps, OTMOICLP } from './example-apps';
@@ -20,7 +20,7 @@ export interface ObservedParts {
   readonly registration?: Registration;
   readonly settings?: Partial<Settings>;
   /** In place of a store on a fake Infisical. */
-  readonly store?: StoreAdapter;
+  readonly store?: CompleteSecretStore;
   readonly grantSource?: GrantSource;
   readonly time?: MonotonicTime;
   readonly auditSink?: AuditSink;

@@ -19,7 +19,7 @@ import { RateLimits } from '../../src/limits/rate-limits';
 import { createLog } from '../../src/logging/log';
 import { Registration } from '../../src/registration/registered-objects';
 import { WatchedFiles } from '../../src/reloadable/reloadable';
-import { SecretStore, UserWorkspaces, type StoreAdapter } from '../../src/secrets/secret-store';
+import { SecretStore, UserWorkspaces, type CompleteSecretStore } from '../../src/secrets/secret-store';
 import { StoreBackend } from '../../src/stores/stores.module';
 import { Telemetry } from '../../src/telemetry/telemetry.module';
 import { TracedSecretStore } from '../../src/telemetry/traced';
@@ -35,7 +35,7 @@ export interface Adapters {
   readonly clock?: Clock;
   readonly time?: MonotonicTime;
   readonly files?: WatchedFiles;
-  readonly store?: StoreAdapter;
+  readonly store?: CompleteSecretStore;
   /** In place of the settings' backend, within the decorators that the settings choose; `store` has none of them. */
   readonly backend?: StoreBackend['store'];
   /** In memory by default. */

@@ -5,15 +5,15 @@ import type {
   ScopeSource,
   SecretStore,
   StoredWorkspace,
-  StoreAdapter,
+  CompleteSecretStore,
 } from '../../src/secrets/secret-store';
 
 /** A store that an adapter of its own stands behind: it implements the ports of quotas and removals too. */
-type Whole = StoreClient<StoreAdapter & Partial<ScopeSource>>;
+type Whole = StoreClient<CompleteSecretStore & Partial<ScopeSource>>;
 
 /** Calls a store as somebody does who waits as long as it takes, and wants nothing but the secrets. */
 export class StoreClient<
-  S extends SecretStore & { problems?(): readonly string[] } = StoreAdapter & Partial<ScopeSource>,
+  S extends SecretStore & { problems?(): readonly string[] } = CompleteSecretStore & Partial<ScopeSource>,
 > {
   constructor(readonly store: S) {}
 

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import type { RequestListener } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { Metrics } from '../../src/telemetry/metrics';
-import { serveMetrics, type MetricsServer } from '../../src/telemetry/telemetry.module';
+import { serveMetrics, type MetricsServer } from '../../src/telemetry/metrics-server';
 import { eventually } from '../support/eventually';
 import { httpCall } from '../support/http-call';
 

@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { errorCodeOf } from '../../errors/domain-error';
 import type { EnvironmentVariables } from '../../config/environment-reader';
-import { LIMIT_DEFINITIONS, QUOTA_DEFINITIONS } from '../../config/setting-definition';
+import { LIMIT_DEFINITIONS, QUOTA_DEFINITIONS } from '../../config/setting-groups';
 import type { Settings } from '../../config/settings';
 import { UsageError } from '../../errors/usage-error';
 import { CommandFailure, printable } from '../console';

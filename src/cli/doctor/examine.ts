@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { EnvironmentVariables } from '../../config/environment-reader';
-import type { SettingDefinition } from '../../config/setting-definition';
+import type { SettingDefinition } from '../../config/setting-groups';
 import { SETTING_DEFINITIONS } from '../../config/setting-definitions';
 import { InvalidSettings, loadSettings, type Settings } from '../../config/settings';
 import { withDevelopmentCredentials } from '../../development/development';

@@ -6,7 +6,7 @@ import type { InformerDeps } from '../../kubernetes/informer';
 import type { OlaresRelease } from '../../kubernetes/olares-release';
 import { GrantLog } from '../grant-log';
 
-/** The claim that an app keeps while it grants nothing; undefined where it cannot be read. */
+/** The claim that an app keeps while its resource grants nothing; undefined if the claim cannot be read. */
 export type StatedClaim = Omit<Claim, 'source'>;
 
 /** The result of reading one resource. */
@@ -19,7 +19,7 @@ export type GrantReading =
       readonly statements?: Pick<GrantStatements, 'lines' | 'approved'>;
     }
   /** The app is not installed, or not yet: the resource counts for nothing. */
-  | { readonly kind: 'outside' }
+  | { readonly kind: 'notInstalled' }
   /** Its state says that it grants nothing now. */
   | { readonly kind: 'inactive'; readonly claim: StatedClaim | undefined }
   /** What is left of an app that is not installed, or of an Olares that has no such resources: it counts for nothing. */
@@ -31,7 +31,7 @@ export type GrantReading =
       /** 1-based, in the text of a manifest. */
       readonly line?: number;
       readonly claim: StatedClaim | undefined;
-      /** The app whose resource it is by its place, where that alone says so. */
+      /** The app whose resource this is, if the resource's namespace or name alone says so. */
       readonly of?: Pick<InstalledApp, 'user' | 'app'>;
     };
 
@@ -48,9 +48,9 @@ export interface GrantFeedObserver {
 
 /** The resources of one kind that state grants. */
 export interface GrantFeed {
-  /** Plural, for operators: `ApplicationPermissions`; empty where it states no grants. */
+  /** Plural, for operators: `ApplicationPermissions`; empty for a feed that states no grants. */
   readonly name: string;
-  /** Which Olares was found, where the feed finds that out. */
+  /** Which Olares was found, if the feed finds that out. */
   readonly olares?: OlaresRelease;
   start(): void;
   /** Resolves with the first complete list, or with the first failure if that comes first. */
@@ -73,21 +73,21 @@ const FIRST_LIST_MS = 2_000;
 /** Reads grants from the resources of a cluster, which it lists and then watches, by one feed for each kind. */
 export class KubernetesGrantSource extends GrantSource {
   protected readonly index = new GrantIndex((user, app) => this.appChanged(user, app));
-  /** The problems by source, each with the nameOf() the app whose resource it is, where that is known. */
+  /** The problems by source, each with the nameOf() of the app whose resource it is, if that is known. */
   private readonly refused = new Map<string, { readonly problem: GrantProblem; readonly name?: string }>();
   private readonly feeds: readonly GrantFeed[];
   private readonly log: GrantLog;
   private logged = this.current;
   private loggedShared: readonly SharedWorkspace[] = [];
   private loggedSharingChanges = 0;
-  private isStatusOld = false;
+  private isStatusDirty = false;
   private isLoggedUnavailable = false;
 
   private constructor(
     private readonly deps: InformerDeps,
     private readonly maxAgeMs: number,
     feeds: readonly OpenGrantFeed[],
-    private readonly others: readonly string[],
+    private readonly otherSourceNames: readonly string[],
   ) {
     super();
     this.log = new GrantLog(deps.log);
@@ -95,17 +95,17 @@ export class KubernetesGrantSource extends GrantSource {
   }
 
   /**
-   * Resolves with the first full lists, or without them where the API server refuses or is slow.
+   * Resolves with the first full lists, or without them if the API server refuses or is slow.
    * @param maxAgeMs older grants are not used for decisions
-   * @param others what else states grants, which the status names
+   * @param otherSourceNames what else states grants, for the status
    */
   static async open(
     deps: InformerDeps,
     maxAgeMs: number,
     feeds: readonly OpenGrantFeed[],
-    others: readonly string[] = [],
+    otherSourceNames: readonly string[] = [],
   ): Promise<KubernetesGrantSource> {
-    const source = new KubernetesGrantSource(deps, maxAgeMs, feeds, others);
+    const source = new KubernetesGrantSource(deps, maxAgeMs, feeds, otherSourceNames);
     for (const feed of source.feeds) feed.start();
     const waitLimit = new AbortController();
     await Promise.race([
@@ -129,7 +129,7 @@ export class KubernetesGrantSource extends GrantSource {
     const olares = this.feeds.find((feed) => feed.olares !== undefined)?.olares;
     return {
       ...this.current,
-      feeds: [...this.feeds.map(({ name }) => name).filter((name) => name !== ''), ...this.others],
+      feeds: [...this.feeds.map(({ name }) => name).filter((name) => name !== ''), ...this.otherSourceNames],
       ...(olares !== undefined && { olares }),
       ...(because !== undefined && { ready: false, unavailableBecause: because }),
     };
@@ -181,7 +181,7 @@ export class KubernetesGrantSource extends GrantSource {
   }
 
   private put(kind: string, source: string, reading: GrantReading): void {
-    if (reading.kind === 'outside') return this.remove(source);
+    if (reading.kind === 'notInstalled') return this.remove(source);
     this.statusChanged();
     this.refused.delete(source);
     if (reading.kind === 'leftover') {
@@ -217,8 +217,8 @@ export class KubernetesGrantSource extends GrantSource {
 
   /** A list changes thousands of apps in one synchronous step, and its outcome is logged once after it. */
   private statusChanged(): void {
-    if (this.isStatusOld) return;
-    this.isStatusOld = true;
+    if (this.isStatusDirty) return;
+    this.isStatusDirty = true;
     queueMicrotask(() => {
       this.refresh();
       this.log.status(this.current, this.logged);
@@ -238,8 +238,8 @@ export class KubernetesGrantSource extends GrantSource {
   }
 
   private refresh(): void {
-    if (!this.isStatusOld) return;
-    this.isStatusOld = false;
+    if (!this.isStatusDirty) return;
+    this.isStatusDirty = false;
     const refused = [...this.refused.values()].map(({ problem }) => problem);
     const problems = [...refused, ...this.index.problems()];
     const { size: installedApps, pendingGrants } = this.index;

@@ -90,7 +90,7 @@ export class Drain implements OnModuleDestroy {
 interface Throttled {
   readonly caller: ProviderRequest['caller'] | undefined;
   readonly user: string | undefined;
-  readonly budget: RateLimitExceeded['budget'];
+  readonly budget: RateLimitExceeded['limitOf'];
   readonly untilMs: number;
 }
 
@@ -120,7 +120,7 @@ export class ThrottledCredentials {
   refusal(
     request: ProviderRequest,
     kind: RequestKind,
-    { budget, retryAfterMs }: RateLimitExceeded,
+    { limitOf: budget, retryAfterMs }: RateLimitExceeded,
   ): TooManyRequests {
     const { caller, user } = request;
     const hasCookie = user !== undefined && loginCookiesIn(request).length > 0;
@@ -148,7 +148,7 @@ export class ThrottledCredentials {
     throw this.#refused(kind, budget, untilMs - nowMs);
   }
 
-  #refused(kind: RequestKind, budget: RateLimitExceeded['budget'], retryAfterMs: number): TooManyRequests {
+  #refused(kind: RequestKind, budget: RateLimitExceeded['limitOf'], retryAfterMs: number): TooManyRequests {
     this.observer?.refused(budget, kind);
     return new TooManyRequests(Math.ceil(retryAfterMs / 1000));
   }

@@ -21,7 +21,7 @@ import {
   sizeByRetrieving,
   type StoredWorkspace,
   SecretStoreDecorator,
-  type StoreAdapter,
+  type CompleteSecretStore,
 } from '../../secrets/secret-store';
 import type { CacheDeps, CacheOptions } from './cache-entries';
 import { CachedReads } from './cached-reads';
@@ -51,7 +51,7 @@ export class CachedSecretStore extends SecretStoreDecorator {
   #unreachableBecause: string | undefined;
 
   constructor(
-    inner: StoreAdapter & ScopeSource,
+    inner: CompleteSecretStore & ScopeSource,
     options: CacheOptions,
     private readonly deps: CacheDeps,
   ) {

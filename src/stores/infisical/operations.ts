@@ -28,7 +28,7 @@ export function storeErrorAfter(failure: InfisicalCallFailed): DomainError {
   if (failure.reason === 'answerTooLarge' && failure.call === 'listSecrets') return new ListTooLarge();
   if (isRefusedWrite(failure)) return new StoreRefused(failure.said);
   if (failure.reason === 'outOfTime') return new StoreOutOfTime();
-  if (meaningOf(failure.reason).isNoAnswer) return new StoreUnreachable();
+  if (meaningOf(failure.reason).isInconclusive) return new StoreUnreachable();
   if (failure.reason !== 'rateLimited') return new StoreUnavailable();
   return new TooManyRequests(Math.max(1, Math.ceil((failure.retryAfterMs ?? DEFAULT_WAIT_MS) / 1000)));
 }
@@ -85,7 +85,7 @@ export function notReadyBecause({
     return new StoreUnavailable(NOT_INFISICAL(status));
   const other = `Infisical answers, but not as it should (${reason}, status ${status ?? 'none'}).`;
   const advice = ADVICE[reason] ?? other;
-  return meaningOf(reason).isNoAnswer || reason === 'rateLimited'
+  return meaningOf(reason).isInconclusive || reason === 'rateLimited'
     ? new StoreUnreachable(advice)
     : new StoreUnavailable(advice);
 }

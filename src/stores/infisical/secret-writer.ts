@@ -36,7 +36,10 @@ const MAX_VERIFY_MS = 2_500;
 /** The maximum number of updates for a name with duplicate rows: the servers were seen to leave two to twenty rows. */
 const MAX_UPDATES = 8;
 
-/** Sends each write once, and verifies it where its outcome is unknown. The caller serializes the writes of a scope. */
+/**
+ * Sends writes, and verifies one whose outcome is unknown. What certainly was not carried out InfisicalApi sends again, nothing else. The
+ * caller serializes the writes of a scope.
+ */
 export class SecretWriter {
   constructor(
     private readonly api: InfisicalApi,
@@ -133,22 +136,22 @@ export class SecretWriter {
     return true;
   }
 
-  /** Verifies a failed write by a read; the write is never sent twice. */
+  /** Verifies a failed write by a read; a write that may have been carried out is never sent again. */
   async #verify(
     location: ProjectEnvironment,
     write: SecretWrite,
     failure: InfisicalCallFailed,
     context: CallContext,
   ): Promise<void> {
-    const { call, reason, indeterminate } = failure;
-    if (indeterminate === 'none') throw failure;
+    const { call, reason, writeOutcome } = failure;
+    if (writeOutcome === 'notApplied') throw failure;
     const happened = await this.#hasHappened(location, write, context);
-    if (call === 'createSecret' && indeterminate === 'unending')
+    if (call === 'createSecret' && writeOutcome === 'maybeRunning')
       this.locations.indeterminateCreate(location, write.name);
     this.log('info', 'infisical_write_verified', { call, reason, happened: String(happened) });
     if (happened === true) return;
-    if (happened === 'another' && indeterminate === 'ended') throw new SecretAlreadyExists(write.name);
-    throw happened === false && indeterminate === 'ended' ? failure : new StoreOutcomeUnknown();
+    if (happened === 'another' && writeOutcome === 'finished') throw new SecretAlreadyExists(write.name);
+    throw happened === false && writeOutcome === 'finished' ? failure : new StoreOutcomeUnknown();
   }
 
   /**

@@ -6,7 +6,11 @@ import {
 } from '../../errors/store-errors';
 import { type Precondition, type Secret, secretBytes, type SecretScope } from '../../secrets/secret';
 import type { CallContext } from '../../secrets/call-context';
-import { type StoredWorkspace, SecretStoreDecorator, type StoreAdapter } from '../../secrets/secret-store';
+import {
+  type StoredWorkspace,
+  SecretStoreDecorator,
+  type CompleteSecretStore,
+} from '../../secrets/secret-store';
 import { type MonotonicTime, waitFor } from '../../time/clock';
 import { MeasuredUsage } from './measured-usage';
 import {
@@ -36,7 +40,7 @@ export class QuotaSecretStore extends SecretStoreDecorator {
   readonly #usage: MeasuredUsage;
 
   constructor(
-    inner: StoreAdapter,
+    inner: CompleteSecretStore,
     private readonly quotas: Quotas,
     private readonly deps: QuotaDependencies,
   ) {

@@ -12,7 +12,7 @@ import {
   type ScopeSource,
   type StoredWorkspace,
   SecretStoreDecorator,
-  type StoreAdapter,
+  type CompleteSecretStore,
 } from '../../secrets/secret-store';
 
 export const BREAKER_STATES = ['closed', 'open', 'half_open'] as const;
@@ -75,7 +75,7 @@ export class CircuitBreakerSecretStore extends SecretStoreDecorator implements S
   #openMs = HALF_OPEN_AFTER_MS;
 
   constructor(
-    protected override readonly inner: StoreAdapter & ScopeSource,
+    protected override readonly inner: CompleteSecretStore & ScopeSource,
     private readonly deps: CircuitBreakerDeps,
   ) {
     super(inner);

@@ -16,7 +16,7 @@ import {
   type ScopeSource,
   type StoredWorkspace,
   SecretStoreDecorator,
-  type StoreAdapter,
+  type CompleteSecretStore,
 } from '../../secrets/secret-store';
 import { type MonotonicTime, remainingMs, type Wait, waitFor } from '../../time/clock';
 import {
@@ -49,7 +49,7 @@ export class ConcurrencyLimitSecretStore extends SecretStoreDecorator implements
   readonly #creates: SharedCreates;
 
   constructor(
-    protected override readonly inner: StoreAdapter & ScopeSource,
+    protected override readonly inner: CompleteSecretStore & ScopeSource,
     private readonly bounds: ConcurrencyBounds,
     private readonly time: MonotonicTime,
     observer: StoreLoadObserver | undefined,
@@ -213,10 +213,10 @@ const WAIT_SHARE = 3 / 4;
  * @param timeoutMs the time of one operation, its wait in the queue included
  */
 export function resilientStore(
-  store: StoreAdapter & ScopeSource,
+  store: CompleteSecretStore & ScopeSource,
   timeoutMs: number,
   deps: CircuitBreakerDeps,
-): StoreAdapter & ScopeSource {
+): CompleteSecretStore & ScopeSource {
   const maxWaitMs = timeoutMs * WAIT_SHARE;
   const bounds = { ...QUEUE_BOUNDS, maxWaitMs, reserveMs: timeoutMs - maxWaitMs };
   const limited = new ConcurrencyLimitSecretStore(store, bounds, deps.time, deps.observer);

@@ -3,7 +3,7 @@ import { CachedSecretStore } from '../../../src/stores/cached/cached.secret-stor
 import { NoInvalidationBus } from '../../../src/stores/cached/invalidation-bus';
 import { SystemClock } from '../../../src/time/clock';
 import { UNATTENDED } from '../../../src/secrets/call-context';
-import type { ScopeSource, StoreAdapter } from '../../../src/secrets/secret-store';
+import type { ScopeSource, CompleteSecretStore } from '../../../src/secrets/secret-store';
 import { createInfisicalSecretStore } from '../../../src/stores/infisical/create-infisical-secret-store';
 import { projectSlug } from '../../../src/stores/infisical/projects/project-slug';
 import { describeSecretStore, outcome } from '../../conformance/secret-store.conformance';
@@ -13,7 +13,10 @@ import { at, callsOf, openStore, routesOf } from './opened-store';
 
 const OPTIONS = { ttlMs: 5_000, maxStaleMs: 60_000, maxEntries: 1_000, maxBytes: 64 * 1024 * 1024 };
 
-function cached(inner: StoreAdapter & ScopeSource, time = new FixedMonotonicTime()): CachedSecretStore {
+function cached(
+  inner: CompleteSecretStore & ScopeSource,
+  time = new FixedMonotonicTime(),
+): CachedSecretStore {
   return new CachedSecretStore(inner, OPTIONS, { time, invalidationBus: new NoInvalidationBus() });
 }
 

@@ -1,7 +1,7 @@
 import type { StoreClient } from '../../support/store-client';
 import type { DomainError } from '../../../src/errors/domain-error';
 import { leftAsItWas } from '../../../src/errors/store-errors';
-import { refusalSentence } from '../../../src/stores/infisical/versions/infisical-call-failed';
+import { refusalSentence } from '../../../src/stores/infisical/versions/refusal-sentence';
 import { outcome } from '../../conformance/secret-store.conformance';
 import type { Fault } from '../../support/fake-infisical/fake-faults';
 import { at, openStore, routesOf, rowsOf } from './opened-store';

@@ -5,7 +5,7 @@ import { StoreUnreachable } from '../../../src/errors/store-errors';
 import { resilientStore } from '../../../src/stores/resilience/concurrency-limit.secret-store';
 import type { SecretScope } from '../../../src/secrets/secret';
 import { UNATTENDED } from '../../../src/secrets/call-context';
-import type { ScopeContents, ScopeSource, StoreAdapter } from '../../../src/secrets/secret-store';
+import type { ScopeContents, ScopeSource, CompleteSecretStore } from '../../../src/secrets/secret-store';
 import { StoreClient } from '../../support/store-client';
 import { describeSecretStore, outcome } from '../../conformance/secret-store.conformance';
 import { FixedMonotonicTime } from '../../support/fixed-monotonic-time';
@@ -13,12 +13,12 @@ import { MemorySecretStore } from '../../support/memory.secret-store';
 
 const SCOPE = { user: 'alice', workspace: 'notes', environment: 'prod' } as const;
 const time = new FixedMonotonicTime();
-type WholeStore = StoreAdapter & ScopeSource;
+type WholeStore = CompleteSecretStore & ScopeSource;
 const resilient = (store: WholeStore): WholeStore =>
   resilientStore(store, 20_000, { time, log: () => undefined });
 
 const CACHE = { ttlMs: 5_000, maxStaleMs: 60_000, maxEntries: 100, maxBytes: 8 * 1024 * 1024 };
-const cached = (store: WholeStore): StoreAdapter =>
+const cached = (store: WholeStore): CompleteSecretStore =>
   new CachedSecretStore(store, CACHE, { time, invalidationBus: new NoInvalidationBus() });
 
 describeSecretStore('the cache before breaker and queue', {

@@ -6,9 +6,8 @@ import {
   InfisicalCallFailed,
   reasonsByVersion,
   isRefusedWrite,
-  refusalSentence,
-  type SentSecret,
 } from '../versions/infisical-call-failed';
+import { refusalSentence, type SentSecret } from '../versions/refusal-sentence';
 
 /** The parts of a request that a caller fills in. */
 export interface CallParts {

@@ -1,7 +1,8 @@
 import { fieldsOf } from '../../../json/json';
 import type { Route } from '../versions/calls';
 import type { InfisicalClient } from '../transport/infisical-client';
-import { InfisicalCallFailed, operatorSentence } from '../versions/infisical-call-failed';
+import { InfisicalCallFailed } from '../versions/infisical-call-failed';
+import { operatorSentence } from '../versions/refusal-sentence';
 import { identityIn } from '../projects/organization-check';
 import type { KubernetesTarget } from './setup-arguments';
 

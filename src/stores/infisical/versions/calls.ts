@@ -29,29 +29,29 @@ export interface Route {
 }
 
 /**
- * Whether a failed write may have been carried out: `none`, it was not; `ended`, the server has finished it, so a read shows
- * the outcome; `unending`, it may still be carried out after a read (the servers cut the connection at 30 s and go on).
+ * What became of a write that failed: `notApplied`, nothing was changed; `finished`, the server is done with it, so a read shows the
+ * outcome; `maybeRunning`, it may still be carried out after a read (the servers cut the connection at 30 s and go on).
  */
-export type IndeterminateWrite = 'none' | 'ended' | 'unending';
+export type WriteOutcome = 'notApplied' | 'finished' | 'maybeRunning';
 
 /** What a failure means for the call and for those who wait for it. */
 interface FailureMeaning {
-  readonly write: IndeterminateWrite;
+  readonly write: WriteOutcome;
   /** Whether it is a correct answer, such as that of a missing secret, and no failure of Infisical. */
   readonly isOrdinary?: true;
-  /** Whether Infisical answered nothing about the request: neither that it is permitted, nor what it found. */
-  readonly isNoAnswer?: true;
+  /** Whether it says nothing about what Infisical stores and permits. */
+  readonly isInconclusive?: true;
   /** The requests that may be repeated: all where it was certainly not carried out, or those that change nothing. */
   readonly repeats?: 'all' | 'reads';
 }
 
-const ORDINARY = { write: 'none', isOrdinary: true } as const;
-const REFUSED = { write: 'none' } as const;
-const UNSENT = { write: 'none', isNoAnswer: true } as const;
+const ORDINARY = { write: 'notApplied', isOrdinary: true } as const;
+const REFUSED = { write: 'notApplied' } as const;
+const UNSENT = { write: 'notApplied', isInconclusive: true } as const;
 
 /**
- * Why a call to Infisical failed. `notInfisical` is the answer of something in front of Infisical, such as a proxy or a login page; with a
- * status of 400 or more the write has ended.
+ * Why a call to Infisical failed. `notInfisical` is the answer of something in front of Infisical, such as a proxy or a login page; what
+ * its status says about a write is decided by InfisicalCallFailed.
  */
 const FAILURES = {
   credentialsRefused: REFUSED,
@@ -70,26 +70,26 @@ const FAILURES = {
   invalidRequest: ORDINARY,
   nameRefused: ORDINARY,
   tooLarge: ORDINARY,
-  rateLimited: { write: 'none', repeats: 'all' },
+  rateLimited: { write: 'notApplied', repeats: 'all' },
   routeNotFound: REFUSED,
-  serverFailure: { write: 'ended', isNoAnswer: true },
-  gatewayFailure: { write: 'unending', isNoAnswer: true, repeats: 'reads' },
-  unexpectedAnswer: { write: 'unending' },
-  notUnderstood: { write: 'ended' },
-  notInfisical: { write: 'unending', isNoAnswer: true },
-  unreachable: { write: 'none', isNoAnswer: true, repeats: 'all' },
+  serverFailure: { write: 'finished', isInconclusive: true },
+  gatewayFailure: { write: 'maybeRunning', isInconclusive: true, repeats: 'reads' },
+  unexpectedAnswer: { write: 'maybeRunning' },
+  notUnderstood: { write: 'finished' },
+  notInfisical: { write: 'maybeRunning', isInconclusive: true },
+  unreachable: { write: 'notApplied', isInconclusive: true, repeats: 'all' },
   'certificate:unknownAuthority': UNSENT,
   'certificate:wrongHost': UNSENT,
   'certificate:expired': UNSENT,
   'certificate:notYetValid': UNSENT,
   'certificate:refused': UNSENT,
   tlsFailed: UNSENT,
-  proxyFailed: { write: 'none', isNoAnswer: true, repeats: 'all' },
+  proxyFailed: { write: 'notApplied', isInconclusive: true, repeats: 'all' },
   proxyRefused: UNSENT,
   outOfTime: UNSENT,
-  connectionLost: { write: 'unending', isNoAnswer: true, repeats: 'reads' },
-  timedOut: { write: 'unending', isNoAnswer: true },
-  answerTooLarge: { write: 'unending' },
+  connectionLost: { write: 'maybeRunning', isInconclusive: true, repeats: 'reads' },
+  timedOut: { write: 'maybeRunning', isInconclusive: true },
+  answerTooLarge: { write: 'maybeRunning' },
 } as const satisfies Readonly<Record<string, FailureMeaning>>;
 
 export type FailureReason = keyof typeof FAILURES;

@@ -1,7 +1,7 @@
 import type { FailureRule } from './calls';
 
 // The failures of each API version, as recorded. The first rule that matches decides; the status alone never does:
-// a 401 of v3 may be a dead token or a wrong body, a 500 of the fork an expired token.
+// a 401 of v3 may be a dead token or a wrong body, a 500 of the fork an expired token. A 429 needs no rule: classifyFailure() knows it.
 
 const ROUTE_NOT_FOUND: FailureRule = {
   status: 404,
@@ -13,7 +13,6 @@ const ROUTE_NOT_FOUND: FailureRule = {
 /** The same on the fork and on v3. */
 const RECORDED_ON_BOTH: readonly FailureRule[] = [
   ROUTE_NOT_FOUND,
-  { status: 429, reason: 'rateLimited' },
   { status: 413, reason: 'tooLarge' },
   {
     status: 400,
@@ -152,7 +151,6 @@ const ANY_ERROR = /./;
 /** As recorded from a server of July 2026, and as documents and the published source say of others. */
 export const V4_FAILURES: readonly FailureRule[] = [
   ROUTE_NOT_FOUND,
-  { status: 429, reason: 'rateLimited' },
   { status: 413, reason: 'tooLarge' },
   NAME_REFUSED,
   { status: 422, reason: 'invalidRequest' },

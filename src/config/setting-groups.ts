@@ -1,4 +1,4 @@
-/** One environment variable. The README's table is generated from these. */
+/** One environment variable. The README's table is generated from these. The groups below are parts of SETTING_DEFINITIONS. */
 export interface SettingDefinition {
   readonly description: string;
   /** Used when the variable is absent or empty. */
@@ -7,7 +7,7 @@ export interface SettingDefinition {
   readonly secret?: true;
 }
 
-/** How requests are answered, a part of SETTING_DEFINITIONS. */
+/** How requests are answered. */
 export const ANSWER_DEFINITIONS = {
   RESPONSE_STYLE: {
     default: 'documented',
@@ -21,7 +21,7 @@ export const ANSWER_DEFINITIONS = {
   },
 } as const satisfies Record<string, SettingDefinition>;
 
-/** The audit trail, a part of SETTING_DEFINITIONS. */
+/** The audit trail. */
 export const AUDIT_DEFINITIONS = {
   AUDIT: {
     default: 'off',
@@ -52,7 +52,7 @@ export const AUDIT_DEFINITIONS = {
   },
 } as const satisfies Record<string, SettingDefinition>;
 
-/** The variables that bound load, which are a part of SETTING_DEFINITIONS. */
+/** How much load is taken. */
 export const LIMIT_DEFINITIONS = {
   RATE_LIMIT_APP_READS: {
     default: '200:400',
@@ -77,7 +77,7 @@ export const LIMIT_DEFINITIONS = {
   },
 } as const satisfies Record<string, SettingDefinition>;
 
-/** The variables that bound the stored secrets, which are a part of SETTING_DEFINITIONS. */
+/** How much may be stored. */
 export const QUOTA_DEFINITIONS = {
   QUOTA_WORKSPACE_SECRETS: {
     default: '1000',
@@ -98,7 +98,7 @@ export const QUOTA_DEFINITIONS = {
   },
 } as const satisfies Record<string, SettingDefinition>;
 
-/** What differs between the releases of Olares, and what its own callers may do; spread into SETTING_DEFINITIONS. */
+/** What differs between the releases of Olares, and what its own callers may do. */
 export const OLARES_DEFINITIONS = {
   OLARES_RELEASE: {
     default: 'auto',
@@ -128,4 +128,28 @@ export const OLARES_DEFINITIONS = {
     description:
       "With `kubernetes`: `true` says that this service also stands at `infisical-service.os-protected`, the predecessor's name, where `SYSTEM_SERVER_PROOF` must be `off`.",
   },
+} as const satisfies Record<string, SettingDefinition>;
+
+/** Redis, which replicas share. */
+export const REDIS_DEFINITIONS = {
+  REDIS_URL: {
+    secret: true,
+    description:
+      'Redis that all replicas share, `redis://user:password@host:6379/0`, or `rediss://` for TLS; unset, there is none. See docs/redis.md.',
+  },
+  REDIS_CA_FILE: {
+    description: "PEM file of certificate authorities to trust for Redis beside Node's own.",
+  },
+  REDIS_KEY_PREFIX: {
+    default: 'osp:',
+    description: 'Prefix of the names of keys and of the channel, for a Redis that serves others too.',
+  },
+  REDIS_SENTINEL_HOSTS: {
+    description:
+      "Sentinels as `host:port`, separated by commas; set, they name the primary's address, and `REDIS_URL` its user, password and database.",
+  },
+  REDIS_SENTINEL_MASTER_NAME: { default: 'mymaster', description: 'Name of the primary at the Sentinels.' },
+  REDIS_SENTINEL_USERNAME: { description: 'User at the Sentinels, if they need one.' },
+  REDIS_SENTINEL_PASSWORD: { secret: true, description: 'Password at the Sentinels.' },
+  REDIS_SENTINEL_ENABLE_TLS: { default: 'false', description: '`true`: the Sentinels speak TLS.' },
 } as const satisfies Record<string, SettingDefinition>;
