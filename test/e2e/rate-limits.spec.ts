@@ -152,10 +152,10 @@ describe('the rate limits of requests', () => {
         return true;
       }
     };
-    throttled.refusal(from('10.0.0.1'), 'read', { budget: 'app', retryAfterMs: 1_000 });
+    throttled.refusal(from('10.0.0.1'), 'read', { limitOf: 'app', retryAfterMs: 1_000 });
     expect([refuses(from('10.0.0.1')), refuses(from('10.0.0.2'))]).toEqual([true, false]);
     const own = { 'x-access-token': ['of notes'] };
-    throttled.refusal(from('10.0.0.1', own), 'read', { budget: 'app', retryAfterMs: 1_000 });
+    throttled.refusal(from('10.0.0.1', own), 'read', { limitOf: 'app', retryAfterMs: 1_000 });
     expect(refuses(from('10.0.0.2', own))).toBe(true);
   });
 
