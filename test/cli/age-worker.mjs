@@ -3,6 +3,7 @@
 import { Buffer } from 'node:buffer';
 import { text } from 'node:stream/consumers';
 import { decryptArchive, encryptArchive, readArchive } from '../../dist/cli/files/age-archive.js';
+import { failureOf } from '../../dist/cli/console.js';
 
 async function outcomeOf({ encrypt, decrypt, readers, keys, armored = false }) {
   try {
@@ -11,7 +12,7 @@ async function outcomeOf({ encrypt, decrypt, readers, keys, armored = false }) {
     const { archive, needsPassphrase } = await readArchive(Buffer.from(decrypt, 'base64'));
     return { needsPassphrase, ...(keys !== undefined && { text: await decryptArchive(archive, keys) }) };
   } catch (error) {
-    return { exitCode: error.exitCode, message: error.message };
+    return failureOf(error);
   }
 }
 
