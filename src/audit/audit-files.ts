@@ -1,14 +1,7 @@
-import {
-  closeSync,
-  existsSync,
-  fstatSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  readSync,
-  statSync,
-} from 'node:fs';
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, readSync, statSync } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { errorCodeOf } from '../errors/domain-error';
 import { type AuditChain, CHAIN_BEGIN, type ChainEnd } from './audit-chain';
 
 /** Longer than any record. */
@@ -19,13 +12,17 @@ const NEWLINE = 0x0a;
 /** Returns the rotated files of an audit file, the oldest first. */
 export function rotatedFilesOf(path: string): readonly string[] {
   const folder = dirname(path);
-  if (!existsSync(folder)) return [];
+  return existsSync(folder) ? rotatedAmong(readdirSync(folder), path) : [];
+}
+
+/** Returns those of the files in its folder, the oldest first. */
+export function rotatedAmong(names: readonly string[], path: string): readonly string[] {
   const isRotated = (name: string): boolean =>
     name.startsWith(`${basename(path)}.`) && /^\d{15}$/.test(name.slice(basename(path).length + 1));
-  return readdirSync(folder)
+  return names
     .filter(isRotated)
     .sort()
-    .map((name) => join(folder, name));
+    .map((name) => join(dirname(path), name));
 }
 
 /** Returns which file lies at a path; undefined where none does. */
@@ -34,10 +31,12 @@ export function inodeAt(path: string): number | undefined {
 }
 
 /** Returns the last whole line of a file, without its newline, and how many bytes follow it. */
-export function lastLineOf(fd: number): { readonly line: Buffer | undefined; readonly tornBytes: number } {
-  const { size } = fstatSync(fd);
+export async function lastLineOf(
+  file: FileHandle,
+): Promise<{ readonly line: Buffer | undefined; readonly tornBytes: number }> {
+  const { size } = await file.stat();
   const from = Math.max(0, size - MAX_LINE_BYTES);
-  const bytes = readAt(fd, from, size - from);
+  const bytes = await readAt(file, from, size - from);
   const end = bytes.lastIndexOf(NEWLINE);
   if (end < 0) return { line: undefined, tornBytes: bytes.length };
   const begin = end === 0 ? 0 : bytes.lastIndexOf(NEWLINE, end - 1) + 1;
@@ -45,25 +44,37 @@ export function lastLineOf(fd: number): { readonly line: Buffer | undefined; rea
 }
 
 /** Returns the first line of a file, without its newline. */
-export function firstLineOf(fd: number): Buffer {
-  const bytes = readAt(fd, 0, MAX_LINE_BYTES);
+export async function firstLineOf(file: FileHandle): Promise<Buffer> {
+  const bytes = await readAt(file, 0, MAX_LINE_BYTES);
   const end = bytes.indexOf(NEWLINE);
   return end < 0 ? bytes : bytes.subarray(0, end);
 }
 
 /** Opens a file for some work, and closes it. A file that is made is for its owner alone. */
-export function withFile<T>(path: string, flags: string | number, work: (fd: number) => T): T {
-  const fd = openSync(path, flags, 0o600);
+export async function withFile<T>(
+  path: string,
+  flags: string | number,
+  work: (file: FileHandle) => Promise<T>,
+): Promise<T> {
+  const file = await open(path, flags, 0o600);
   try {
-    return work(fd);
+    return await work(file);
   } finally {
-    closeSync(fd);
+    await file.close();
   }
 }
 
-function readAt(fd: number, from: number, length: number): Buffer {
+/** Resolves to undefined where the file that is read is missing. */
+export function unlessMissing<T>(reading: Promise<T>): Promise<T | undefined> {
+  return reading.catch((error: unknown) => {
+    if (!['ENOENT', 'ENOTDIR'].includes(errorCodeOf(error) ?? '')) throw error;
+    return undefined;
+  });
+}
+
+async function readAt(file: FileHandle, from: number, length: number): Promise<Buffer> {
   const bytes = Buffer.alloc(length);
-  return bytes.subarray(0, readSync(fd, bytes, 0, length, from));
+  return bytes.subarray(0, (await file.read(bytes, 0, length, from)).bytesRead);
 }
 
 /** A line of an audit file, without its newline. */

@@ -1,10 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { SecretNotFound, StoreUnavailable } from '../errors/store-errors';
 import { fieldsOf, jsonIn } from '../json/json';
 import type { LogEvent } from '../logging/log';
-import { UNATTENDED } from '../secrets/call-context';
-import type { SecretScope } from '../secrets/secret';
-import type { SecretStore } from '../secrets/secret-store';
 import type { Clock, MonotonicTime } from '../time/clock';
 
 /** A deletion job in the form in which it is stored. */
@@ -43,29 +39,56 @@ export interface DeletionJob {
   readonly confirmedAtMs?: number;
   /** A done job is kept for a while, since another job of the same event may still appear. */
   readonly doneAtMs?: number;
-  /** When a new user of that name was acknowledged: older jobs no longer count. */
+  /** When a new user of that name was acknowledged: older jobs no longer count. It has a record of its own, done from the first. */
   readonly userBackAtMs?: number;
   /** Ids of workspaces that were found and are not known to be removed: a store may stop listing one before it is removed. */
   readonly found?: readonly string[];
 }
 
-/** The durable list of deletion jobs, shared by all replicas. */
+/** The event of a deleted user. */
+export interface DeletionEvent {
+  readonly job: DeletionJob;
+  /** By a clock that nobody sets. */
+  readonly arrivedMs: number;
+}
+
+/** Jobs that are stored elsewhere. */
+interface JobsElsewhere {
+  /** Resolves once no job is elsewhere alone. */
+  carryOver(): Promise<void>;
+}
+
+/** How far the clocks of two replicas may differ. */
+const MAX_CLOCK_DIFFERENCE_MS = 1_000;
+
+/**
+ * The durable list of deletion jobs, shared by all replicas. The storage knows no compare-and-set, so that an update may undo that of
+ * another replica. Nothing but a job's progress can be lost so, which makes it due again: that a user is back is never updated.
+ */
 export class DeletionJobs {
   constructor(
     private readonly storage: DeletionJobStorage,
-    private readonly earlier: EarlierDeletionJobs,
+    private readonly earlier: JobsElsewhere,
     private readonly clock: Clock,
+    private readonly time: MonotonicTime,
     private readonly log: LogEvent,
   ) {}
 
-  /** Makes a job as of now; it counts once it is added. */
-  newJob(user: string): DeletionJob {
-    return { id: `removal-${randomUUID()}`, user, requestedAtMs: this.clock.nowMs() };
+  /** Makes a job of an event that arrives now; it counts once it is added. */
+  newJob(user: string): DeletionEvent {
+    return { job: jobAsOf(user, this.clock.nowMs()), arrivedMs: this.time.nowMs() };
   }
 
-  /** Resolves once the job is durable. */
-  async add(job: DeletionJob): Promise<void> {
+  /**
+   * Resolves once the job is durable. Where it seems older than a new user who was acknowledged before the event arrived, the clock was
+   * set back, and the job is stored again with a later time. A user who came back after the arrival is spared.
+   */
+  async add({ job, arrivedMs }: DeletionEvent): Promise<void> {
     await this.storage.create(encodeJob(job));
+    const backAtMs = (await this.read()).lastBackAtMsOf(job.user);
+    const nowMs = job.requestedAtMs + this.time.nowMs() - arrivedMs;
+    if (backAtMs > nowMs + MAX_CLOCK_DIFFERENCE_MS)
+      await this.storage.create(encodeJob(jobAsOf(job.user, backAtMs + 1)));
   }
 
   async read(): Promise<DeletionJobSnapshot> {
@@ -78,7 +101,8 @@ export class DeletionJobs {
 
   /** Notes that the cluster is without the user: from now on the jobs are carried out, even if a new user of that name comes. */
   async confirm(jobs: readonly DeletionJob[]): Promise<void> {
-    for (const job of jobs) await this.change({ ...job, confirmedAtMs: this.clock.nowMs() });
+    for (const job of jobs)
+      if (job.confirmedAtMs === undefined) await this.change({ ...job, confirmedAtMs: this.clock.nowMs() });
   }
 
   /** Resolves once the ids of workspaces to remove are durable, so that another process can go on with the removal. */
@@ -104,9 +128,14 @@ export class DeletionJobs {
     for (const job of due) await this.change({ ...job, doneAtMs: this.clock.nowMs() });
   }
 
-  /** Notes that a new user of that name exists: no older job of this name counts from now on. */
-  async userIsBack(lastDone: DeletionJob): Promise<void> {
-    await this.change({ ...lastDone, userBackAtMs: this.clock.nowMs() });
+  /**
+   * Notes that a new user of that name exists: no older job of this name counts from now on. This is a new record, since one that is
+   * there could be replaced by a slow replica which still holds it as it was.
+   */
+  async userIsBack(user: string, snapshot: DeletionJobSnapshot): Promise<void> {
+    const atMs = Math.max(this.clock.nowMs(), snapshot.lastTimeMsOf(user) + 1);
+    const back = { ...jobAsOf(user, atMs), doneAtMs: this.clock.nowMs(), userBackAtMs: atMs };
+    await this.storage.create(encodeJob(back));
   }
 
   async delete({ id }: DeletionJob): Promise<void> {
@@ -133,10 +162,18 @@ export class DeletionJobSnapshot {
     return this.of(user).filter((job) => this.isDue(job));
   }
 
-  /** Returns the done job that will be kept for the longest. */
-  lastDoneOf(user: string): DeletionJob | undefined {
-    const done = this.of(user).filter(({ doneAtMs }) => doneAtMs !== undefined);
-    return done.sort((a, b) => (b.doneAtMs ?? 0) - (a.doneAtMs ?? 0))[0];
+  hasDoneJobOf(user: string): boolean {
+    return this.of(user).some(({ doneAtMs }) => doneAtMs !== undefined);
+  }
+
+  /** Returns when a new user of that name was last acknowledged. */
+  lastBackAtMsOf(user: string): number {
+    return Math.max(...this.of(user).map(({ userBackAtMs = -Infinity }) => userBackAtMs));
+  }
+
+  /** Returns the latest time by which jobs of that user are ordered; it may lie ahead of a clock that was set back. */
+  lastTimeMsOf(user: string): number {
+    return Math.max(...this.of(user).map(({ requestedAtMs }) => requestedAtMs), this.lastBackAtMsOf(user));
   }
 
   /** Returns unfinished jobs that appeared only after a new user of that name was acknowledged. */
@@ -144,8 +181,10 @@ export class DeletionJobSnapshot {
     return this.jobs.filter((job) => job.doneAtMs === undefined && this.isSuperseded(job));
   }
 
+  /** Returns jobs that were done before that time, those that supersede others last. */
   doneBefore(timeMs: number): readonly DeletionJob[] {
-    return this.jobs.filter(({ doneAtMs }) => doneAtMs !== undefined && doneAtMs < timeMs);
+    const done = this.jobs.filter(({ doneAtMs }) => doneAtMs !== undefined && doneAtMs < timeMs);
+    return done.sort((a, b) => (a.userBackAtMs ?? 0) - (b.userBackAtMs ?? 0));
   }
 
   private of(user: string): readonly DeletionJob[] {
@@ -157,8 +196,12 @@ export class DeletionJobSnapshot {
   }
 
   private isSuperseded({ user, requestedAtMs }: DeletionJob): boolean {
-    return this.of(user).some(({ userBackAtMs = -Infinity }) => userBackAtMs > requestedAtMs);
+    return this.lastBackAtMsOf(user) > requestedAtMs;
   }
+}
+
+function jobAsOf(user: string, requestedAtMs: number): DeletionJob {
+  return { id: `removal-${randomUUID()}`, user, requestedAtMs };
 }
 
 function encodeJob({ id, ...fields }: DeletionJob): StoredDeletionJob {
@@ -178,57 +221,4 @@ function parseJob({ id, text }: StoredDeletionJob): DeletionJob | undefined {
     ...(typeof userBackAtMs === 'number' && { userBackAtMs }),
     ...(Array.isArray(found) && found.every((one) => typeof one === 'string') && { found }),
   };
-}
-
-/**
- * Where versions up to 0.2.0 kept the deletion jobs: as secrets of a user whom nobody can be, since the name contains a '/', which
- * no namespace may, and is longer than a user name in a token may be.
- */
-const EARLIER_SCOPE: SecretScope = {
-  user: 'olares-secret-provider/departed-users'.padEnd(300, '/'),
-  workspace: 'removal-orders',
-  environment: 'prod',
-};
-
-/** How long after the start the place is read: during an upgrade a replica of the old version may still write to it. */
-const READ_FOR_MS = 3_600_000;
-
-/** Carries the deletion jobs that earlier versions left into the storage of today. */
-export class EarlierDeletionJobs {
-  private readonly readUntilMs: number;
-  private isRead = false;
-
-  constructor(
-    private readonly store: SecretStore,
-    private readonly storage: DeletionJobStorage,
-    private readonly time: MonotonicTime,
-    private readonly log: LogEvent,
-  ) {
-    this.readUntilMs = time.nowMs() + READ_FOR_MS;
-  }
-
-  /**
-   * Resolves once no job is in the earlier place alone. A job is stored in the new place before it is deleted from the earlier one, and
-   * is not replaced there, so that it may be interrupted and repeated, also by several replicas at once.
-   */
-  async carryOver(): Promise<void> {
-    if (this.isRead && this.time.nowMs() >= this.readUntilMs) return;
-    const { secrets: jobs, unreadable } = await this.store.list(EARLIER_SCOPE, UNATTENDED);
-    if (unreadable !== undefined) throw new StoreUnavailable();
-    for (const { name, value } of jobs) {
-      await this.storage.create({ id: name, text: value });
-      await this.deleteEarlier(name);
-    }
-    this.isRead = true;
-    if (jobs.length > 0) this.log('info', 'user_removal_jobs_carried_over', { count: jobs.length });
-  }
-
-  private async deleteEarlier(name: string): Promise<void> {
-    try {
-      await this.store.delete(EARLIER_SCOPE, name, UNATTENDED);
-    } catch (error: unknown) {
-      // Another replica has carried it over at the same time.
-      if (!(error instanceof SecretNotFound)) throw error;
-    }
-  }
 }

@@ -1,9 +1,11 @@
 import type { UserPresence } from '../authn/caller';
-import { StoreUnavailable } from '../errors/store-errors';
+import { SecretNotFound, StoreUnavailable } from '../errors/store-errors';
 import type { LogEvent } from '../logging/log';
 import { UNATTENDED } from '../secrets/call-context';
-import type { StoredWorkspace, UserWorkspaces } from '../secrets/secret-store';
-import type { DeletionJobSnapshot, DeletionJob, DeletionJobs } from './deletion-jobs';
+import type { SecretScope } from '../secrets/secret';
+import type { SecretStore, StoredWorkspace, UserWorkspaces } from '../secrets/secret-store';
+import type { MonotonicTime } from '../time/clock';
+import type { DeletionJob, DeletionJobs, DeletionJobStorage } from './deletion-jobs';
 
 /** After so many rounds somebody still writes; the rest is left to a later attempt. */
 const MAX_ROUNDS = 10;
@@ -23,12 +25,16 @@ export class UserDeletion {
     private readonly log: LogEvent,
   ) {}
 
-  async run(user: string, snapshot: DeletionJobSnapshot, signal: AbortSignal): Promise<DeletionResult> {
-    const due = snapshot.dueOf(user);
-    if (due.every(({ confirmedAtMs }) => confirmedAtMs === undefined)) {
-      if (this.users?.isHere(user) !== false) return 'held';
-      await this.jobs.confirm(due);
-    }
+  async run(user: string, signal: AbortSignal): Promise<DeletionResult> {
+    // Read anew for each user: the removal of another one may have taken minutes, in which this one was removed elsewhere, and came back.
+    const waiting = (await this.jobs.read()).dueOf(user);
+    if (waiting.length === 0) return 'overtaken';
+    const isGone = this.users?.isHere(user) === false;
+    if (isGone) await this.jobs.confirm(waiting);
+    // What was confirmed is about an earlier user, even where one of that name is here; another event is about this one.
+    const due = isGone ? waiting : waiting.filter(({ confirmedAtMs }) => confirmedAtMs !== undefined);
+    if (due.length === 0) return 'held';
+    const dueIds = new Set(due.map(({ id }) => id));
     this.log('info', 'user_removal_started', { user });
     const removed = new Set<string>();
     for (let round = 1, known = due; round <= MAX_ROUNDS; round++) {
@@ -36,13 +42,13 @@ export class UserDeletion {
         ? []
         : await this.workspaces.workspacesOf(user, UNATTENDED);
       if (signal.aborted) return 'stopped';
-      const stillDue = (await this.jobs.read()).dueOf(user);
+      const stillDue = (await this.jobs.read()).dueOf(user).filter(({ id }) => dueIds.has(id));
       known = stillDue;
       const found = unionOf(listed, stillDue, removed);
       if (found.length === 0) {
         await this.jobs.complete(user, due);
         this.log('info', 'user_removal_done', { user, workspaces: removed.size });
-        return 'done';
+        return due.length < waiting.length ? 'held' : 'done';
       }
       // As long as a job is due, no new user of that name is accepted, so all listed workspaces are the old user's. A workspace
       // that is made later has another id and is not among these.
@@ -94,4 +100,57 @@ function unionOf(
 ): readonly StoredWorkspace[] {
   const known = due.flatMap(({ found = [] }) => found).filter((id) => !removed.has(id));
   return [...new Set([...listed.map(({ id }) => id), ...known])].map((id) => ({ id }));
+}
+
+/**
+ * Where versions up to 0.2.0 kept the deletion jobs: as secrets of a user whom nobody can be, since the name contains a '/', which
+ * no namespace may, and is longer than a user name in a token may be.
+ */
+const EARLIER_SCOPE: SecretScope = {
+  user: 'olares-secret-provider/departed-users'.padEnd(300, '/'),
+  workspace: 'removal-orders',
+  environment: 'prod',
+};
+
+/** How long after the start the place is read: during an upgrade a replica of the old version may still write to it. */
+const READ_FOR_MS = 3_600_000;
+
+/** Carries the deletion jobs that earlier versions left into the storage of today. */
+export class EarlierDeletionJobs {
+  private readonly readUntilMs: number;
+  private isRead = false;
+
+  constructor(
+    private readonly store: SecretStore,
+    private readonly storage: DeletionJobStorage,
+    private readonly time: MonotonicTime,
+    private readonly log: LogEvent,
+  ) {
+    this.readUntilMs = time.nowMs() + READ_FOR_MS;
+  }
+
+  /**
+   * Resolves once no job is in the earlier place alone. A job is stored in the new place before it is deleted from the earlier one, and
+   * is not replaced there, so that it may be interrupted and repeated, also by several replicas at once.
+   */
+  async carryOver(): Promise<void> {
+    if (this.isRead && this.time.nowMs() >= this.readUntilMs) return;
+    const { secrets: jobs, unreadable } = await this.store.list(EARLIER_SCOPE, UNATTENDED);
+    if (unreadable !== undefined) throw new StoreUnavailable();
+    for (const { name, value } of jobs) {
+      await this.storage.create({ id: name, text: value });
+      await this.deleteEarlier(name);
+    }
+    this.isRead = true;
+    if (jobs.length > 0) this.log('info', 'user_removal_jobs_carried_over', { count: jobs.length });
+  }
+
+  private async deleteEarlier(name: string): Promise<void> {
+    try {
+      await this.store.delete(EARLIER_SCOPE, name, UNATTENDED);
+    } catch (error: unknown) {
+      // Another replica has carried it over at the same time.
+      if (!(error instanceof SecretNotFound)) throw error;
+    }
+  }
 }

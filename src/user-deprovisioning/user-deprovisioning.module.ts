@@ -4,8 +4,8 @@ import { factory, Runtime } from '../bootstrap/runtime.module';
 import type { LogEvent } from '../logging/log';
 import { SecretStore, UserWorkspaces } from '../secrets/secret-store';
 import { Clock, MonotonicTime } from '../time/clock';
-import { DeletionJobs, DeletionJobStorage, EarlierDeletionJobs } from './deletion-jobs';
-import { UserDeletion } from './user-deletion';
+import { DeletionJobs, DeletionJobStorage } from './deletion-jobs';
+import { EarlierDeletionJobs, UserDeletion } from './user-deletion';
 import { UserDeprovisioning } from './user-deprovisioning';
 
 interface DeprovisioningOptions {
@@ -23,7 +23,7 @@ interface DeprovisioningOptions {
 export function deprovisioning(options: DeprovisioningOptions): UserDeprovisioning {
   const { store, workspaces, jobStorage, clock, time, log, users } = options;
   const earlier = new EarlierDeletionJobs(store, jobStorage, time, log);
-  const jobs = new DeletionJobs(jobStorage, earlier, clock, log);
+  const jobs = new DeletionJobs(jobStorage, earlier, clock, time, log);
   const deletion = new UserDeletion(workspaces, jobs, users, log);
   const deps = { clock, time, log, random: Math.random };
   const made = new UserDeprovisioning(jobs, deletion, deps, users !== undefined);

@@ -63,8 +63,8 @@ export class UserDeprovisioning implements OnApplicationBootstrap, BeforeApplica
   /** Resolves once it is durable that the user is to be removed. The same event may come again. */
   async userDeleted(user: string): Promise<void> {
     // The job's time is that of the event and not that of the mutex, so that it spares a user who returns meanwhile.
-    const job = this.jobs.newJob(user);
-    await this.mutex.runExclusive(() => this.jobs.add(job));
+    const event = this.jobs.newJob(user);
+    await this.mutex.runExclusive(() => this.jobs.add(event));
     this.wake(user);
   }
 
@@ -80,8 +80,7 @@ export class UserDeprovisioning implements OnApplicationBootstrap, BeforeApplica
         this.wake(user);
         throw new UserRemovalPending();
       }
-      const done = snapshot.lastDoneOf(user);
-      if (done !== undefined) await this.jobs.userIsBack(done);
+      if (snapshot.hasDoneJobOf(user)) await this.jobs.userIsBack(user, snapshot);
     });
   }
 
@@ -130,7 +129,7 @@ export class UserDeprovisioning implements OnApplicationBootstrap, BeforeApplica
       for (const user of this.delays.keys()) if (!this.due.has(user)) this.delays.delete(user);
       for (const user of [...this.due]) {
         if (this.stopped) return 0;
-        if (this.isReady(user)) await this.attempt(user, snapshot);
+        if (this.isReady(user)) await this.attempt(user);
       }
       const waitsMs = [...this.delays.values()].map(
         ({ notBeforeMs }) => notBeforeMs - this.deps.time.nowMs(),
@@ -145,11 +144,11 @@ export class UserDeprovisioning implements OnApplicationBootstrap, BeforeApplica
     }
   }
 
-  private async attempt(user: string, snapshot: DeletionJobSnapshot): Promise<void> {
+  private async attempt(user: string): Promise<void> {
     const { log } = this.deps;
     const attempts = (this.delays.get(user)?.attempts ?? 0) + 1;
     try {
-      const result = await this.deletion.run(user, snapshot, this.stopping.signal);
+      const result = await this.deletion.run(user, this.stopping.signal);
       if (result === 'held') {
         if (attempts === 1) log('warn', 'user_removal_held', { user });
         return this.delay(user, attempts, this.pauseMs(attempts));

@@ -256,7 +256,6 @@ describe('the architecture', () => {
       'src/secrets/secrets.service.ts',
       'src/telemetry/metric-observers.ts',
       'src/telemetry/traced.ts',
-      'src/user-deprovisioning/deletion-jobs.ts',
       'src/user-deprovisioning/user-deletion.ts',
     ]);
   });

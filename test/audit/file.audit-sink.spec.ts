@@ -67,6 +67,23 @@ describe.each(['os', 'fsync'] as const)('with durability %s', (durability) => {
 });
 
 describe('FileAuditSink', () => {
+  it('waits for the file system in no call that holds the event loop', () => {
+    const source = fs.readFileSync(join(__dirname, '../../src/audit/file.audit-sink.ts'), 'utf8');
+    expect(source.match(/\w+Sync\b/g) ?? []).toEqual([]);
+  });
+
+  it('takes a record that is appended while it closes', async () => {
+    const { sink, path } = opened();
+    await sink.append(auditRecord('before'));
+    const closed = sink.close();
+    await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+    await sink.append(auditRecord('meanwhile'));
+    await closed;
+    expect(linesIn(path)).toHaveLength(2);
+    await sink.close();
+    expect(verdictOf(path)).toMatchObject({ records: 2, last: { seq: 2 }, faults: [] });
+  });
+
   it('goes on with the chain over rotations by size and restarts', async () => {
     const { sink, path } = opened({ maxFileBytes: 2_000 });
     for (let at = 0; at < 20; at += 1) await sink.append(auditRecord(`a${at}`));

@@ -44,6 +44,9 @@ case "$*" in
   "get pods" | "get pods -A -o wide" | "describe pod") echo found ;;
   "get applicationpermissions.sys.bytetrade.io -A") echo found ;;
   "rollout restart deployment/vault" | "rollout restart statefulset/vault") echo restarted ;;
+  "patch pvc data-vault-0 -p {\\"spec\\":{\\"resources\\":{\\"requests\\":{\\"storage\\":\\"5Gi\\"}}}}") echo patched ;;
+  "get pvc data-vault-0 -o jsonpath="*) echo found ;;
+  "delete statefulset vault --cascade=orphan" | "delete pod vault-0") echo deleted ;;
   "get customresourcedefinitions providerregistries.sys.bytetrade.io -o yaml") echo found ;;
   *) echo "unknown: $*" >&2; exit 1 ;;
 esac
@@ -135,6 +138,13 @@ describe('docs/runbook.md', () => {
     expect(blocks.length).toBeGreaterThanOrEqual(7);
     expect(commands.filter((command) => command.includes('kubectl logs')).length).toBeGreaterThanOrEqual(6);
     expect(commands.join('\n')).toMatch(/curl .*readyz[\s\S]*kubectl get pods/);
+  });
+
+  it('names the claim and the pod of the embedded store as the chart does, whose template nobody may change', () => {
+    const workload = readFileSync(join(__dirname, '../../helm/templates/workload.yaml'), 'utf8');
+    const [, template = ''] = /volumeClaimTemplates:\n +- metadata: \{ name: (\w+) \}/.exec(workload) ?? [];
+    expect(PAGE).toContain(`kubectl patch pvc ${template}-<release>-0 `);
+    expect(PAGE).not.toMatch(/[Ee]nlarge[^.]*`embedded\.size`/);
   });
 
   it.each(commands)('has a command that finds what it looks for: %s', async (command) => {

@@ -1,7 +1,10 @@
 import {
   appendFileSync,
+  closeSync,
+  constants,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -132,6 +135,40 @@ describe('a service whose audit trail takes no records', () => {
     expect(await call('RetrieveSecret', { name: 'meanwhile' })).toEqual([404, 'SECRET_NOT_FOUND']);
     expect(await service.end()).toBe(0);
     const verified = spawnSync(process.execPath, [CLI, 'verify', path], {
+      env: { AUDIT_KEY: KEY },
+      encoding: 'utf8',
+    });
+    expect(verified).toMatchObject({ status: 0, stdout: expect.stringContaining('The trail is whole.') });
+  });
+
+  it('refuses reads and writes in time while its file system hangs, and goes on with all else', async () => {
+    const hanging = join(root, 'hanging', 'audit.log');
+    const service = await ChildService.start({ ...env, AUDIT: 'file', AUDIT_FILE: hanging });
+    const call = await callerOf(service);
+    const probe = async () => {
+      const url = `http://127.0.0.1:${service.ports.main}/livez`;
+      return (await httpCall(url, { method: 'GET' })).status;
+    };
+    expect(await call('CreateSecret', { name: 'hung', value: 'v' })).toEqual([200, undefined]);
+    await eventually(() => readFileSync(`${hanging}.head`));
+    // Whoever opens a pipe to write to it waits until somebody opens it to read, as for a server of files that is away.
+    rmSync(`${hanging}.head`);
+    expect(spawnSync('mkfifo', [`${hanging}.head`]).status).toBe(0);
+    await eventually(async () => expect(await call('RetrieveSecret', { name: 'hung' })).toEqual(UNAVAILABLE));
+    for (const operation of ['RetrieveSecret', 'DeleteSecret']) {
+      const beganMs = performance.now();
+      expect(await call(operation, { name: 'hung' })).toEqual(UNAVAILABLE);
+      expect(performance.now() - beganMs).toBeLessThan(2_000);
+      expect(await probe()).toBe(200);
+    }
+    const reader = openSync(`${hanging}.head`, constants.O_RDONLY | constants.O_NONBLOCK);
+    rmSync(`${hanging}.head`);
+    await eventually(async () =>
+      expect(await call('RetrieveSecret', { name: 'hung' })).toEqual([200, undefined]),
+    );
+    closeSync(reader);
+    expect(await service.end()).toBe(0);
+    const verified = spawnSync(process.execPath, [CLI, 'verify', hanging], {
       env: { AUDIT_KEY: KEY },
       encoding: 'utf8',
     });

@@ -1,5 +1,6 @@
 import { deprovisioning } from '../../src/user-deprovisioning/user-deprovisioning.module';
-import { DeletionJobs, EarlierDeletionJobs } from '../../src/user-deprovisioning/deletion-jobs';
+import { EarlierDeletionJobs } from '../../src/user-deprovisioning/user-deletion';
+import { DeletionJobs } from '../../src/user-deprovisioning/deletion-jobs';
 import { StoreUnavailable } from '../../src/errors/store-errors';
 import { eventually } from '../support/eventually';
 import { FixedClock } from '../support/fixed-clock';
@@ -100,8 +101,8 @@ describe('DeletionJobs', () => {
   });
 
   it('ignores a job that another replica has deleted, but not a store that fails', async () => {
-    const jobs = new DeletionJobs(storage, earlierJobs(), clock, () => undefined);
-    const job = jobs.newJob('bob');
+    const jobs = new DeletionJobs(storage, earlierJobs(), clock, time, () => undefined);
+    const { job } = jobs.newJob('bob');
     await expect(jobs.delete(job)).resolves.toBeUndefined();
     await expect(jobs.confirm([job])).resolves.toBeUndefined();
     storage.failure = new StoreUnavailable();

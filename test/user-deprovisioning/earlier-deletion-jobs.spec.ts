@@ -1,5 +1,6 @@
 import { StoreUnavailable } from '../../src/errors/store-errors';
-import { DeletionJobs, EarlierDeletionJobs } from '../../src/user-deprovisioning/deletion-jobs';
+import { DeletionJobs } from '../../src/user-deprovisioning/deletion-jobs';
+import { EarlierDeletionJobs } from '../../src/user-deprovisioning/user-deletion';
 import { FixedClock } from '../support/fixed-clock';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { MemoryDeletionJobStorage } from '../support/memory.deletion-job-storage';
@@ -37,6 +38,7 @@ describe('the deletion jobs of versions up to 0.2.0', () => {
       storage,
       new EarlierDeletionJobs(store, storage, time, log),
       new FixedClock(),
+      time,
       log,
     );
   };
