@@ -836,6 +836,20 @@ describe('memory', () => {
       expect(texts().at(-1)).toBe('\0'.repeat(900));
     });
 
+    it('when a list that was being made of it has ended', async () => {
+      const { inner, store, invalidationBus } = opened();
+      for (const name of ['a', 'b', 'c']) await inner.create(SCOPE, { name, value: 'x'.repeat(70_000) });
+      await store.list(SCOPE);
+      const listing = store.list(SCOPE);
+      await settled();
+      invalidationBus.tell({ scope: scopeKeyOf(SCOPE) });
+      await settled();
+      expect(texts()[0]?.replaceAll('x', '')).toBe('');
+      expect((await listing).map(({ value }) => value.length)).toEqual(Array(3).fill(70_000));
+      await settled();
+      expect(texts()[0]?.replaceAll('\0', '')).toBe('');
+    });
+
     it('when a write ended before it was read', async () => {
       const { inner, get, invalidationBus } = opened();
       await inner.create(SCOPE, { name: 'k', value: 'first' });
@@ -976,13 +990,29 @@ describe('a write to a store that reads name by name', () => {
     await inner.create(SCOPE, { name: 'd', value: 'v-d' });
     await store.list(SCOPE);
     time.advance(6_000);
+    await inner.update(SCOPE, { name: 'c', value: 'by hand' });
     await get('c');
-    for (const name of ['a', 'c']) await store.update(SCOPE, { name, value: 'new' });
+    await store.update(SCOPE, { name: 'a', value: 'new' });
     await store.delete(SCOPE, 'b');
     inner.failure = new StoreUnreachable();
     expect([await get('a'), await outcome(get('b'))]).toEqual(['new', 'SECRET_NOT_FOUND']);
-    expect([await get('c'), await get('d')]).toEqual(['new', 'v-d']);
-    expect((await store.list(SCOPE)).map(({ value }) => value)).toEqual(['new', 'new', 'v-d']);
+    expect([await get('c'), await get('d')]).toEqual(['by hand', 'v-d']);
+    expect((await store.list(SCOPE)).map(({ value }) => value)).toEqual(['new', 'v-c', 'v-d']);
+  });
+
+  it('whose outcome is unknown is not told by a read that cannot show the value', async () => {
+    const { inner, store, get } = await warmByName();
+    await store.list(SCOPE);
+    inner.failure = new StoreOutcomeUnknown();
+    await outcome(store.update(SCOPE, { name: 'a', value: 'new' }));
+    inner.failure = undefined;
+    const readScope = inner.readScope.bind(inner);
+    inner.readScope = async () => ({ whole: false, secrets: [], unreadable: new Set(['a']) });
+    inner.retrieve = () => Promise.reject(new StoreUnavailable());
+    expect(await outcome(get('a'))).toBe('STORE_UNAVAILABLE');
+    inner.readScope = readScope;
+    inner.failure = new StoreUnreachable();
+    expect([await outcome(store.list(SCOPE)), await get('b')]).toEqual(['STORE_UNAVAILABLE', 'v-b']);
   });
 
   it.each([
@@ -1031,7 +1061,8 @@ describe('a name that no secret can have', () => {
 describe('a value that the store cannot show', () => {
   it('is asked for once by a hundred reads, and again after the time to live', async () => {
     const { inner, store, time } = opened();
-    inner.readScope = async () => ({ whole: true, secrets: [], unreadable: new Set(['hidden']) });
+    const contents = { whole: true, secrets: [], unreadable: new Set(['hidden']), revision: 'r' };
+    inner.readScope = async (_scope, _name, ifRevision) => (ifRevision === 'r' ? 'unchanged' : contents);
     let asked = 0;
     inner.retrieve = () => Promise.reject(new StoreUnavailable(`asked ${(asked += 1)} times`));
     const message = () => store.retrieve(SCOPE, 'hidden').catch((error: Error) => error.message);
