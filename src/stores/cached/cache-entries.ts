@@ -33,35 +33,33 @@ export interface CacheDeps {
   readonly observer?: CacheObserver | undefined;
 }
 
-const MAX_INDETERMINATE_SCOPES = 1_000;
-
-interface IndeterminateWrites {
-  readonly names: Set<string>;
-  /** The generation of the last indeterminate write. */
-  since: number;
+/** Returns how long an entry may be served, whether or not the store can be asked. */
+export function usableForMs({ ttlMs, maxStaleMs }: CacheOptions): number {
+  return Math.max(ttlMs, maxStaleMs);
 }
+
+const MAX_INDETERMINATE_SCOPES = 1_000;
 
 /** Names whose last write may or may not have happened: they are answered by the store itself only. */
 export class IndeterminateNames {
-  readonly #ofScope = new LRUCache<string, IndeterminateWrites>({ max: MAX_INDETERMINATE_SCOPES });
+  readonly #ofScope = new LRUCache<string, Set<string>>({ max: MAX_INDETERMINATE_SCOPES });
 
-  add(scope: string, name: string, since: number): void {
-    const indeterminate = this.#ofScope.get(scope) ?? { names: new Set<string>(), since };
-    indeterminate.names.add(name);
-    indeterminate.since = since;
-    this.#ofScope.set(scope, indeterminate);
+  add(scope: string, name: string): void {
+    this.#ofScope.set(scope, (this.#ofScope.get(scope) ?? new Set()).add(name));
   }
 
-  /** Notes that a read of the scope began in this generation: where that was after the writes, their outcome is known. */
-  settle(scope: string, generationAtStart: number): void {
-    const indeterminate = this.#ofScope.get(scope);
-    if (indeterminate !== undefined && generationAtStart >= indeterminate.since) this.#ofScope.delete(scope);
+  /** Notes that the outcome of the writes to this name is known, or of all writes to the scope. Returns whether one was not. */
+  settle(scope: string, name?: string): boolean {
+    const names = this.#ofScope.get(scope);
+    if (names === undefined || (name !== undefined && !names.delete(name))) return false;
+    if (name === undefined || names.size === 0) this.#ofScope.delete(scope);
+    return true;
   }
 
   /** @param name any name of the scope where it is undefined */
   has(scope: string, name?: string): boolean {
-    const indeterminate = this.#ofScope.get(scope);
-    return indeterminate !== undefined && (name === undefined || indeterminate.names.has(name));
+    const names = this.#ofScope.get(scope);
+    return names !== undefined && (name === undefined || names.has(name));
   }
 }
 
@@ -147,7 +145,7 @@ export class CacheEntries {
       maxEntrySize: Math.max(1, Math.floor(maxBytes * MAX_ENTRY_SHARE)),
       sizeCalculation: ({ bytes }) => bytes,
       dispose: (snapshot, _key, why) => {
-        wipeSoon(snapshot);
+        snapshot.wipeSoon();
         if (why === 'evict') evicted();
       },
     });
@@ -162,11 +160,19 @@ export class CacheEntries {
     return this.#entries.calculatedSize;
   }
 
-  /** Returns the entry of a scope, or else that of the name; with `isAlone` only that of the name. */
-  get(scope: string, name?: string, isAlone = false): Snapshot | undefined {
-    const entry = this.#entries.get(entryKeyOf(scope, isAlone ? name : undefined));
-    if (entry !== undefined && this.#isValid(scope, entry)) return entry;
-    return name === undefined || isAlone ? undefined : this.get(scope, name, true);
+  /** Returns the entry of the name, or else that of the whole scope. */
+  get(scope: string, name?: string): Snapshot | undefined {
+    if (name !== undefined && this.hasNames(scope)) {
+      const own = this.#entries.get(entryKeyOf(scope, name));
+      if (own !== undefined && this.#isValid(scope, own)) return own;
+    }
+    const whole = this.#entries.get(entryKeyOf(scope));
+    return whole !== undefined && this.#isValid(scope, whole) ? whole : undefined;
+  }
+
+  /** Returns whether there may be entries of single names of a scope. */
+  hasNames(scope: string): boolean {
+    return this.#scopesWithNames.has(scope);
   }
 
   /** Returns the entries of single names of a scope. */
@@ -176,21 +182,20 @@ export class CacheEntries {
   }
 
   /**
-   * Sets an entry; that of a whole scope replaces those of its single names. One that is too large is not cached, and the entry
-   * before it is removed.
+   * Sets an entry; that of a whole scope replaces those of its single names that were not read after it. One that is too large is not
+   * cached, and the entry before it is removed.
    */
   set(scope: string, snapshot: Snapshot): void {
     const key = entryKeyOf(scope, snapshot.only);
-    if (snapshot.only === undefined)
-      for (const [nameKey] of this.#namesOf(scope)) this.#entries.delete(nameKey);
-    if (snapshot.only === undefined) this.#scopesWithNames.delete(scope);
+    if (snapshot.isWhole) this.#deleteNames(scope, snapshot.time.atMs);
     else this.#scopesWithNames.set(scope, true);
     this.#entries.set(key, snapshot);
-    if (this.#entries.peek(key) !== snapshot) wipeSoon(snapshot);
+    if (this.#entries.peek(key) !== snapshot) snapshot.wipeSoon();
   }
 
-  /** Removes the entry of a scope. */
+  /** Removes the entries of a scope and of its single names. */
   delete(scope: string): void {
+    this.#deleteNames(scope, Infinity);
     this.#entries.delete(entryKeyOf(scope));
   }
 
@@ -206,15 +211,22 @@ export class CacheEntries {
   /** Removes expired entries, which no read may ever ask for again. */
   #sweepLater(): void {
     this.#cancelSweep = this.time.after(SWEEP_EVERY_MS, () => {
-      const minAtMs = this.time.nowMs() - this.options.maxStaleMs;
+      const minAtMs = this.time.nowMs() - usableForMs(this.options);
       for (const [key, { time }] of [...this.#entries.entries()])
         if (time.atMs < minAtMs) this.#entries.delete(key);
       this.#sweepLater();
     });
   }
 
+  #deleteNames(scope: string, untilMs: number): void {
+    const names = this.#namesOf(scope);
+    const replaced = names.filter(([, { time }]) => time.atMs <= untilMs);
+    for (const [key] of replaced) this.#entries.delete(key);
+    if (replaced.length === names.length) this.#scopesWithNames.delete(scope);
+  }
+
   #namesOf(scope: string): readonly (readonly [key: string, snapshot: Snapshot])[] {
-    if (!this.#scopesWithNames.has(scope)) return [];
+    if (!this.hasNames(scope)) return [];
     const isOfScope = ([key, { only }]: [string, Snapshot]) => only !== undefined && key.startsWith(scope);
     return [...this.#entries.entries()].filter(isOfScope);
   }
@@ -227,9 +239,4 @@ export class CacheEntries {
 /** A scope's key is JSON, so no key is the beginning of another. */
 function entryKeyOf(scope: string, name = ''): string {
   return scope + name;
-}
-
-/** Wipes in a later turn of the event loop: callers that waited for this read take its answer in the present one. */
-function wipeSoon(snapshot: Snapshot): void {
-  setImmediate(() => snapshot.wipe());
 }

@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { SingleFlight } from '../../concurrency/keyed-work';
-import { isOwnToTheCall, isRefusedRead, mayServeStaleAfter } from '../../errors/store-errors';
+import { isOwnToTheCall, isRefusedRead, ListTooLarge, mayServeStaleAfter } from '../../errors/store-errors';
 import type { CallContext } from '../../secrets/call-context';
 import { scopeKeyOf, type SecretScope } from '../../secrets/secret';
 import type { ListedSecrets, ScopeContents, ScopeSource, SecretStore } from '../../secrets/secret-store';
@@ -10,6 +10,7 @@ import {
   type CacheOptions,
   IndeterminateNames,
   ScopeGenerations,
+  usableForMs,
 } from './cache-entries';
 import { Snapshot, type SnapshotTime } from './snapshot';
 
@@ -55,25 +56,26 @@ export class CachedReads {
   }
 
   /**
-   * Returns a fresh entry that covers this name, or else the whole scope; it reads from the store where there is none, and returns
-   * a stale one where the store cannot be asked: docs/cache.md. @throws DomainError
+   * Returns a fresh entry that covers this name, or the whole scope where no name is given; it reads from the store where there is none,
+   * and returns a stale one where the store cannot be asked: docs/cache.md. @throws DomainError
    */
   async get(scope: SecretScope, name: string | undefined, context: CallContext): Promise<CachedRead> {
     const key = scopeKeyOf(scope);
-    for (let isAlone = name !== undefined && this.#readByName.has(key); ; isAlone = true) {
-      const cached = this.#entries.get(key, name, isAlone);
+    for (let isRepeated = false; ; isRepeated = true) {
+      const cached = this.#entries.get(key, name);
       if (cached !== undefined && this.#isFresh(cached, name)) {
         this.deps.observer?.read('hit');
         return { snapshot: cached };
       }
+      const isAlone = isRepeated || (name !== undefined && this.#readByName.has(key));
       // A read that began before the last write is not shared.
       const reading = this.#flights.run(
         [this.#generations.lastOf(key), key, isAlone, isAlone ? name : ''].join(' '),
         async (signal) => {
-          const time = { generationAtStart: this.#generations.now, atMs: this.deps.time.nowMs() };
           const flight = { deadline: context.deadline, signal };
           try {
             for (let known = cached; ; known = undefined) {
+              const time = { generationAtStart: this.#generations.now, atMs: this.deps.time.nowMs() };
               const contents =
                 name === undefined
                   ? contentsOf(await this.store.list(scope, flight))
@@ -82,15 +84,15 @@ export class CachedReads {
               if (snapshot !== undefined) return snapshot;
             }
           } catch (error: unknown) {
-            // A failed read leaves the entries as they are, unless the store itself refused it.
-            if (isRefusedRead(error)) this.invalidate(key);
+            // A failed read leaves the entries as they are, unless the store itself refused it; one that is too large refutes none.
+            if (isRefusedRead(error) && !(error instanceof ListTooLarge)) this.invalidate(key);
             throw error;
           }
         },
         { signal: context.signal, isOwn: isOwnToTheCall },
       );
       const read = await (this.#mayServeStale(cached) ? this.#inTime(reading) : reading);
-      if (read === undefined) return this.#stale(key, name, isAlone) ?? { snapshot: await reading };
+      if (read === undefined) return this.#stale(key, name) ?? { snapshot: await reading };
       this.deps.observer?.read('miss');
       // A read that was shared with other calls may have been of another name.
       if (name === undefined ? read.isWhole : read.covers(name)) return { snapshot: read };
@@ -109,17 +111,14 @@ export class CachedReads {
   }
 
   /**
-   * Applies a successful write of ours to the entry of its scope. The entry is confirmed by the store before it is served, unless
-   * the store is unreachable. `value` is undefined where the name was deleted.
+   * Applies a successful write of ours to the entry of its scope, and to that of its name where names have their own. The entries
+   * are confirmed by the store before they are served, unless the store is unreachable. `value` is undefined where the name was deleted.
    */
   applyWrite(scope: string, name: string, value: string | undefined): void {
-    const entry = this.#entries.get(scope);
-    if (entry !== undefined && !entry.isWiped) {
-      this.#generations.raise(scope);
-      this.#entries.set(scope, entry.withWrite(name, value, this.#generations.now));
-      return;
-    }
+    const whole = this.#entries.get(scope);
     const generationAtStart = this.requireConfirmation(scope);
+    if (whole !== undefined) this.#entries.set(scope, whole.withWrite(name, value));
+    if (whole !== undefined && !this.#entries.hasNames(scope)) return;
     const secrets = value === undefined ? [] : [{ name, value }];
     const time = { generationAtStart, atMs: this.deps.time.nowMs() };
     const written = new Snapshot({ only: name, unreadable: new Set() }, secrets, time);
@@ -140,7 +139,8 @@ export class CachedReads {
 
   /** Notes that the last write to this name may have happened: only the store itself answers for it. */
   markNameIndeterminate(scope: string, name: string): void {
-    this.#indeterminate.add(scope, name, this.requireConfirmation(scope));
+    this.requireConfirmation(scope);
+    this.#indeterminate.add(scope, name);
   }
 
   /** Returns whether a valid entry contains this name. */
@@ -155,7 +155,8 @@ export class CachedReads {
 
   /** Whether reads can be answered from the cache although the store is unreachable for a moment. */
   get canServeAlone(): boolean {
-    return this.#entries.size > 0 && this.deps.time.nowMs() - this.#lastAnswerMs <= this.options.maxStaleMs;
+    const sinceAnswerMs = this.deps.time.nowMs() - this.#lastAnswerMs;
+    return this.#entries.size > 0 && sinceAnswerMs <= usableForMs(this.options);
   }
 
   close(): void {
@@ -163,14 +164,14 @@ export class CachedReads {
   }
 
   /** Returns a stale entry; undefined if none may be served, as where a write may have changed the secret. */
-  #stale(key: string, name: string | undefined, isAlone: boolean): CachedRead | undefined {
-    const snapshot = this.#entries.get(key, name, isAlone);
+  #stale(key: string, name: string | undefined): CachedRead | undefined {
+    const snapshot = this.#entries.get(key, name);
     if (!this.#mayServeStale(snapshot) || this.#indeterminate.has(key, name)) return undefined;
     this.deps.observer?.read('stale');
     return { snapshot, staleForMs: this.#ageMs(snapshot) };
   }
 
-  /** Caches what was read, unless a write has ended meanwhile. Returns undefined where an unchanged entry was wiped. */
+  /** Caches what was read, unless a write has ended meanwhile. Returns undefined where an unchanged entry has left the cache. */
   #snapshotOf(
     key: string,
     name: string | undefined,
@@ -178,24 +179,29 @@ export class CachedReads {
     time: SnapshotTime,
     known: Snapshot | undefined,
   ): Snapshot | undefined {
-    this.#indeterminate.settle(key, time.generationAtStart);
-    let snapshot = known;
-    if (contents === 'unchanged') {
-      if (known?.confirm(time) !== true) return undefined;
-    } else {
-      const { whole, secrets, ...extent } = contents;
-      if (!whole) this.#readByName.set(key, true);
-      else if (name !== undefined) this.#readByName.delete(key);
-      snapshot = new Snapshot(
-        { ...extent, ...(!whole && name !== undefined && { only: name }) },
-        secrets,
-        time,
-      );
-    }
+    const snapshot = contents === 'unchanged' ? known : snapshotOf(contents, name, time);
+    if (snapshot === undefined || snapshot.isWipeDue) return undefined;
     this.answered();
-    if (snapshot !== undefined && !this.#generations.hasInvalidatedSince(key, time.generationAtStart))
-      this.#entries.set(key, snapshot);
+    if (!snapshot.isWhole) this.#readByName.set(key, true);
+    else if (name !== undefined) this.#readByName.delete(key);
+    if (this.#generations.hasInvalidatedSince(key, time.generationAtStart)) {
+      // It settles and confirms nothing: an entry may include the write, which the read need not.
+      if (snapshot !== known) snapshot.wipeSoon();
+      return snapshot;
+    }
+    snapshot.confirm(time);
+    this.#settle(key, snapshot);
+    this.#entries.set(key, snapshot);
     return snapshot;
+  }
+
+  /** Notes that the outcome of writes is known by this read; where it was of one name, the entry of the whole scope includes it. */
+  #settle(key: string, snapshot: Snapshot): void {
+    const { only, unreadable } = snapshot;
+    if (only !== undefined && unreadable.has(only)) return;
+    const whole = this.#indeterminate.settle(key, only) ? this.#entries.get(key) : undefined;
+    if (whole !== undefined && only !== undefined)
+      this.#entries.set(key, whole.withWrite(only, snapshot.secret(only)?.value));
   }
 
   /** An entry without the name, and an empty one, lives for a shorter time. */
@@ -224,6 +230,14 @@ export class CachedReads {
   #ageMs({ time }: Snapshot): number {
     return this.deps.time.nowMs() - time.atMs;
   }
+}
+
+function snapshotOf(
+  { whole, secrets, ...extent }: ScopeContents,
+  name: string | undefined,
+  time: SnapshotTime,
+): Snapshot {
+  return new Snapshot({ ...extent, ...(!whole && name !== undefined && { only: name }) }, secrets, time);
 }
 
 function contentsOf({ secrets, unreadable = [] }: ListedSecrets): ScopeContents {

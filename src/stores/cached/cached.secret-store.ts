@@ -1,4 +1,6 @@
 import {
+  isOwnToTheCall,
+  isRefusedRead,
   mayServeStaleAfter,
   leftAsItWas,
   SecretAlreadyExists,
@@ -25,11 +27,8 @@ import {
 } from '../../secrets/secret-store';
 import type { CacheDeps, CacheOptions } from './cache-entries';
 import { CachedReads } from './cached-reads';
-import type { MonotonicTime } from '../../time/clock';
-import { FairQueue, type FairQueueBounds } from '../../concurrency/fair-queue';
-import { LARGE_STEP_BYTES, quietTurn } from '../../concurrency/quiet-turn';
-import { Overloaded } from '../../errors/request-errors';
-import type { Snapshot } from './snapshot';
+import { SingleFlight } from '../../concurrency/keyed-work';
+import { LargeTexts, type Snapshot } from './snapshot';
 
 /** A secret after a write, in the scope of this key: without a value where it was deleted. */
 interface Written {
@@ -38,6 +37,8 @@ interface Written {
   readonly value?: string;
 }
 
+/** How often a read takes a snapshot that may be wiped before its text is made; it then asks the store alone. */
+const MAX_ATTEMPTS = 3;
 const SERVED_FROM_MEMORY = 'What was read lately is served from memory, all else is refused.';
 
 /**
@@ -47,6 +48,7 @@ const SERVED_FROM_MEMORY = 'What was read lately is served from memory, all else
 export class CachedSecretStore extends SecretStoreDecorator {
   readonly #reads: CachedReads;
   readonly #texts: LargeTexts;
+  readonly #unreadable = new SingleFlight<RetrievedSecret>();
   /** Why the last ping found the store unreachable. */
   #unreachableBecause: string | undefined;
 
@@ -93,20 +95,27 @@ export class CachedSecretStore extends SecretStoreDecorator {
   }
 
   override async retrieve(scope: SecretScope, name: string, context: CallContext): Promise<RetrievedSecret> {
-    const { snapshot, ...age } = await this.#reads.get(scope, name, context);
-    if (snapshot.unreadable.has(name)) return this.inner.retrieve(scope, name, context);
-    const secret = await this.#texts.secret(scopeKeyOf(scope), snapshot, name, context);
-    if (secret === 'wiped') return this.inner.retrieve(scope, name, context);
-    if (secret !== undefined) return { secret, ...age };
-    this.inner.requireName(name);
-    throw new SecretNotFound(name, age.staleForMs);
+    for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt += 1) {
+      const { snapshot, ...age } = await this.#reads.get(scope, name, context);
+      if (snapshot.unreadable.has(name)) return this.#retrieveUnreadable(scope, name, snapshot, context);
+      const secret = await this.#texts.secret(scopeKeyOf(scope), snapshot, name, context);
+      if (secret === 'wiped') continue;
+      if (secret !== undefined) return { secret, ...age };
+      this.inner.requireName(name);
+      throw new SecretNotFound(name, age.staleForMs);
+    }
+    return this.inner.retrieve(scope, name, context);
   }
 
   override async list(scope: SecretScope, context: CallContext): Promise<ListedSecrets> {
-    const { snapshot, ...age } = await this.#reads.get(scope, undefined, context);
-    const secrets = await this.#texts.secrets(scopeKeyOf(scope), snapshot, context);
-    if (secrets === 'wiped') return this.inner.list(scope, context);
-    return { secrets, ...age, ...(snapshot.unreadable.size > 0 && { unreadable: [...snapshot.unreadable] }) };
+    for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt += 1) {
+      const { snapshot, ...age } = await this.#reads.get(scope, undefined, context);
+      const secrets = await this.#texts.secrets(scopeKeyOf(scope), snapshot, context);
+      if (secrets === 'wiped') continue;
+      const { unreadable } = snapshot;
+      return { secrets, ...age, ...(unreadable.size > 0 && { unreadable: [...unreadable] }) };
+    }
+    return this.inner.list(scope, context);
   }
 
   /** Measures the cached entry, where there is one of the whole scope. */
@@ -145,6 +154,26 @@ export class CachedSecretStore extends SecretStoreDecorator {
     await this.inner.close();
   }
 
+  /** Has the store itself say why a value cannot be read, once for all callers, as long as the snapshot is fresh. */
+  async #retrieveUnreadable(
+    scope: SecretScope,
+    name: string,
+    { refusals, time }: Snapshot,
+    { deadline, signal: ownSignal }: CallContext,
+  ): Promise<RetrievedSecret> {
+    if (refusals.has(name)) throw refusals.get(name);
+    try {
+      return await this.#unreadable.run(
+        [time.generationAtStart, scopeKeyOf(scope), name].join(' '),
+        (signal) => this.inner.retrieve(scope, name, { deadline, signal }),
+        { signal: ownSignal, isOwn: isOwnToTheCall },
+      );
+    } catch (error: unknown) {
+      if (isRefusedRead(error)) refusals.set(name, error);
+      throw error;
+    }
+  }
+
   /** @param written undefined for a write to an unknown scope */
   async #write(write: () => Promise<void>, written?: Written): Promise<void> {
     const publish = () =>
@@ -174,69 +203,4 @@ export class CachedSecretStore extends SecretStoreDecorator {
       this.#reads.markNameIndeterminate(scope, name);
     else this.#reads.invalidate(scope);
   }
-}
-
-const LARGE_TEXTS: FairQueueBounds = {
-  maxRunning: 1,
-  maxRunningPerKey: 1,
-  maxWaiting: 2_048,
-  maxWaitingPerKey: 1_024,
-  maxWaitMs: 10_000,
-};
-
-/**
- * Makes strings of the values in snapshots. Large ones are made one after the other, fairly between scopes, and a part in each turn of
- * the event loop. Returns 'wiped' where the snapshot was wiped meanwhile. @throws Overloaded where too many wait
- */
-class LargeTexts {
-  readonly #queue: FairQueue;
-
-  constructor(time: MonotonicTime) {
-    this.#queue = new FairQueue(LARGE_TEXTS, time, () => new Overloaded());
-  }
-
-  secret(
-    scope: string,
-    snapshot: Snapshot,
-    name: string,
-    context: CallContext,
-  ): Secret | undefined | Promise<Secret | undefined | 'wiped'> {
-    if (snapshot.bytesOf(name) <= LARGE_STEP_BYTES) return snapshot.secret(name);
-    const make = async (): Promise<Secret | undefined | 'wiped'> => {
-      await quietTurn('open', scope);
-      return snapshot.isWiped ? 'wiped' : snapshot.secret(name);
-    };
-    return this.#queue.run(scope, make, { signal: context.signal });
-  }
-
-  secrets(
-    scope: string,
-    snapshot: Snapshot,
-    context: CallContext,
-  ): readonly Secret[] | Promise<readonly Secret[] | 'wiped'> {
-    if (snapshot.bytes <= LARGE_STEP_BYTES) return [...snapshot.secrets()];
-    const make = async (): Promise<readonly Secret[] | 'wiped'> => {
-      if (snapshot.isWiped) return 'wiped';
-      const release = snapshot.hold();
-      try {
-        return await inParts(scope, snapshot);
-      } finally {
-        release();
-      }
-    };
-    return this.#queue.run(scope, make, { signal: context.signal });
-  }
-}
-
-async function inParts(scope: string, snapshot: Snapshot): Promise<readonly Secret[]> {
-  const secrets: Secret[] = [];
-  let bytes = 0;
-  for (const secret of snapshot.secrets()) {
-    secrets.push(secret);
-    bytes += snapshot.bytesOf(secret.name);
-    if (bytes < LARGE_STEP_BYTES) continue;
-    bytes = 0;
-    await quietTurn('open', scope);
-  }
-  return secrets;
 }

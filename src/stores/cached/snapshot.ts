@@ -1,4 +1,9 @@
+import { FairQueue, type FairQueueBounds } from '../../concurrency/fair-queue';
+import { LARGE_STEP_BYTES, quietTurn } from '../../concurrency/quiet-turn';
+import { Overloaded } from '../../errors/request-errors';
+import type { CallContext } from '../../secrets/call-context';
 import type { Secret } from '../../secrets/secret';
+import type { MonotonicTime } from '../../time/clock';
 
 /** About the memory that the maps and objects of one secret take beside its own bytes. */
 const SECRET_OVERHEAD_BYTES = 160;
@@ -25,11 +30,13 @@ export interface SnapshotExtent {
 export class Snapshot {
   /** The single name that it covers; undefined where it covers the whole scope. */
   readonly only: string | undefined;
-  /** Names that exist and cannot be read; the store itself then answers with its error. */
+  /** Names that exist and cannot be read; the store itself says why. */
   readonly unreadable: ReadonlySet<string>;
   readonly revision: string | undefined;
   /** About how much memory it takes. */
   readonly bytes: number;
+  /** The errors by which the store refused unreadable names since this was read, or last confirmed. */
+  readonly refusals = new Map<string, unknown>();
   /** The positions of the values in the block, by name. */
   readonly #positions = new Map<string, readonly [start: number, end: number]>();
   #block: Buffer | undefined;
@@ -61,10 +68,10 @@ export class Snapshot {
   }
 
   /**
-   * Returns a snapshot of the whole scope that includes a write of ours, as far as is known; it is indeterminate.
+   * Returns a snapshot of the whole scope that includes a write of ours, as far as is known; it must be confirmed.
    * @param value undefined where the name was deleted
    */
-  withWrite(name: string, value: string | undefined, generationAtStart: number): Snapshot {
+  withWrite(name: string, value: string | undefined): Snapshot {
     const unreadable = new Set([...this.unreadable].filter((other) => other !== name));
     const block = this.#block ?? Buffer.alloc(0);
     const secrets: { name: string; value: string | Buffer }[] = [...this.#positions]
@@ -72,7 +79,7 @@ export class Snapshot {
       .map(([other, [start, end]]) => ({ name: other, value: block.subarray(start, end) }));
     if (value !== undefined) secrets.push({ name, value });
     secrets.sort((one, other) => (one.name < other.name ? -1 : 1));
-    const next = new Snapshot({ unreadable }, secrets, { ...this.#time, generationAtStart });
+    const next = new Snapshot({ unreadable }, secrets, this.#time);
     next.#needsConfirmation = true;
     return next;
   }
@@ -87,12 +94,11 @@ export class Snapshot {
     return this.#time;
   }
 
-  /** Notes that the store confirmed it. Returns false where it was wiped meanwhile. */
-  confirm(time: SnapshotTime): boolean {
-    if (this.#block === undefined) return false;
+  /** Notes that the store confirmed it. */
+  confirm(time: SnapshotTime): void {
     this.#time = time;
     this.#needsConfirmation = false;
-    return true;
+    this.refusals.clear();
   }
 
   /** Notes that a write may have changed it: it stays valid in this generation, but must be confirmed where that is possible. */
@@ -146,25 +152,95 @@ export class Snapshot {
     return sizes;
   }
 
-  /** Overwrites the values, once no caller holds them. Strings that were made from them are left to the garbage collector. */
-  wipe(): void {
-    this.#isWipeDue = true;
-    if (this.#holders > 0) return;
-    this.#block?.fill(0);
-    this.#block = undefined;
+  /** Whether it is wiped or soon will be, so that it must not be cached any more. */
+  get isWipeDue(): boolean {
+    return this.#isWipeDue;
   }
 
-  /** Delays wiping until the returned function is called. */
-  hold(): () => void {
+  /**
+   * Overwrites the values in a later turn of the event loop, since callers that waited for this read take its answer in the present one,
+   * and once no caller holds them. Strings that were made from them are left to the garbage collector.
+   */
+  wipeSoon(): void {
+    this.#isWipeDue = true;
+    setImmediate(() => {
+      if (this.#holders > 0) return;
+      this.#block?.fill(0);
+      this.#block = undefined;
+    });
+  }
+
+  /** Does work that takes several turns of the event loop; it is not wiped before that has ended. */
+  async hold<T>(work: () => Promise<T>): Promise<T> {
     this.#holders += 1;
-    return () => {
+    try {
+      return await work();
+    } finally {
       this.#holders -= 1;
-      if (this.#isWipeDue) this.wipe();
-    };
+      if (this.#isWipeDue) this.wipeSoon();
+    }
   }
 
   #text([start, end]: readonly [number, number]): string {
     if (this.#block === undefined) throw new Error('A snapshot was read after it had been wiped.');
     return this.#block.toString('utf8', start, end);
   }
+}
+
+const LARGE_TEXTS: FairQueueBounds = {
+  maxRunning: 1,
+  maxRunningPerKey: 1,
+  maxWaiting: 2_048,
+  maxWaitingPerKey: 1_024,
+  maxWaitMs: 10_000,
+};
+
+/**
+ * Makes strings of the values in snapshots. Large ones are made one after the other, fairly between scopes, and a part in each turn of
+ * the event loop. Returns 'wiped' where the snapshot was wiped meanwhile. @throws Overloaded where too many wait
+ */
+export class LargeTexts {
+  readonly #queue: FairQueue;
+
+  constructor(time: MonotonicTime) {
+    this.#queue = new FairQueue(LARGE_TEXTS, time, () => new Overloaded());
+  }
+
+  secret(
+    scope: string,
+    snapshot: Snapshot,
+    name: string,
+    context: CallContext,
+  ): Secret | undefined | Promise<Secret | undefined | 'wiped'> {
+    if (snapshot.bytesOf(name) <= LARGE_STEP_BYTES) return snapshot.secret(name);
+    const make = async (): Promise<Secret | undefined | 'wiped'> => {
+      await quietTurn('open', scope);
+      return snapshot.isWiped ? 'wiped' : snapshot.secret(name);
+    };
+    return this.#queue.run(scope, make, { signal: context.signal });
+  }
+
+  secrets(
+    scope: string,
+    snapshot: Snapshot,
+    context: CallContext,
+  ): readonly Secret[] | Promise<readonly Secret[] | 'wiped'> {
+    if (snapshot.bytes <= LARGE_STEP_BYTES) return [...snapshot.secrets()];
+    const make = async (): Promise<readonly Secret[] | 'wiped'> =>
+      snapshot.isWiped ? 'wiped' : snapshot.hold(() => inParts(scope, snapshot));
+    return this.#queue.run(scope, make, { signal: context.signal });
+  }
+}
+
+async function inParts(scope: string, snapshot: Snapshot): Promise<readonly Secret[]> {
+  const secrets: Secret[] = [];
+  let bytes = 0;
+  for (const secret of snapshot.secrets()) {
+    secrets.push(secret);
+    bytes += snapshot.bytesOf(secret.name);
+    if (bytes < LARGE_STEP_BYTES) continue;
+    bytes = 0;
+    await quietTurn('open', scope);
+  }
+  return secrets;
 }

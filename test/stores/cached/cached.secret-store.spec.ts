@@ -9,6 +9,7 @@ import {
 } from '../../../src/stores/cached/invalidation-bus';
 import { InvalidRequest, TooManyRequests } from '../../../src/errors/request-errors';
 import {
+  ListTooLarge,
   ScopeBusy,
   StoreOutcomeUnknown,
   StoreOutOfTime,
@@ -187,6 +188,24 @@ describe('a read within the time to live', () => {
     },
   );
 
+  it.each([
+    ['lists', (store: StoreClient) => store.list(SCOPE)],
+    ['values', (store: StoreClient) => store.retrieve(SCOPE, 'n1')],
+  ])('asks once more for many large %s that wait while a write ends', async (_, read) => {
+    const { inner, store, reads } = opened();
+    for (let n = 0; n < 10; n += 1)
+      for (const scope of [SCOPE, ELSEWHERE])
+        await inner.create(scope, { name: `n${n}`, value: 'x'.repeat(100_000) });
+    await Promise.all([store.list(SCOPE), store.list(ELSEWHERE)]);
+    const before = reads();
+    const elsewhere = store.list(ELSEWHERE);
+    const reading = Promise.all(Array.from({ length: 50 }, () => read(store)));
+    await settled();
+    await store.update(SCOPE, { name: 'n0', value: 'new' });
+    await Promise.all([elsewhere, reading]);
+    expect(reads() - before).toBe(1);
+  });
+
   it('answers with a scope that is too large to be cached, and reads it at most twice', async () => {
     const { inner, store } = opened({ maxBytes: 1024 * 1024 });
     for (const name of ['a', 'b']) await inner.create(SCOPE, { name, value: 'x'.repeat(400_000) });
@@ -363,6 +382,28 @@ describe('a write', () => {
     inner.failure = new StoreUnreachable();
     time.advance(10_000);
     expect([await get(), (await store.list(SCOPE)).length]).toEqual(['first', 2]);
+  });
+
+  it('whose outcome is unknown is not settled by a read that is not cached, since another write ended meanwhile', async () => {
+    const { inner, store, get } = await warmed();
+    await inner.create(SCOPE, { name: 'other', value: 'o' });
+    const update = inner.update.bind(inner);
+    inner.update = async (...call) => {
+      await update(...call);
+      throw new StoreOutcomeUnknown();
+    };
+    await outcome(store.update(SCOPE, { name: 'k', value: 'second' }));
+    inner.update = update;
+    const slow = gate();
+    inner.gate = slow.opened;
+    const reading = get();
+    await settled();
+    inner.gate = Promise.resolve();
+    await store.update(SCOPE, { name: 'other', value: 'p' });
+    slow.open();
+    expect(await reading).toBe('second');
+    inner.failure = new StoreUnreachable();
+    expect([await outcome(get()), await get('other')]).toEqual(['STORE_UNAVAILABLE', 'p']);
   });
 
   it('whose outcome is unknown is told by the store, however slow that is', async () => {
@@ -623,8 +664,8 @@ describe('while the store cannot be asked', () => {
 });
 
 describe('a store that can tell whether anything has changed', () => {
-  async function tagged() {
-    const house = opened();
+  async function tagged(options: Partial<CacheOptions> = {}) {
+    const house = opened(options);
     await house.inner.create(SCOPE, { name: 'k', value: 'v' });
     const readScope = house.inner.readScope.bind(house.inner);
     const asked: (string | undefined)[] = [];
@@ -664,6 +705,51 @@ describe('a store that can tell whether anything has changed', () => {
     expect(asked).toEqual([undefined, expect.any(String), undefined]);
   });
 
+  it.each([
+    ['in the same turn', false],
+    ['while a list was made of it', true],
+  ])('is read again when the entry was evicted %s, and is then cached', async (_, isListed) => {
+    const { get, time, inner, store, reads } = await tagged({ maxEntries: 1 });
+    await inner.create(ELSEWHERE, { name: 'k', value: 'elsewhere' });
+    for (let n = 0; n < 30; n += 1) await inner.create(SCOPE, { name: `n${n}`, value: 'x'.repeat(50_000) });
+    await get();
+    const listing = isListed ? store.list(SCOPE) : Promise.resolve([]);
+    await Promise.resolve();
+    time.advance(5_001);
+    const slow = gate();
+    inner.gate = slow.opened;
+    const reading = get();
+    await Promise.resolve();
+    inner.gate = Promise.resolve();
+    await get('k', ELSEWHERE);
+    slow.open();
+    expect(await reading).toBe('v');
+    expect(await listing).toHaveLength(isListed ? 31 : 0);
+    await settled();
+    const before = reads();
+    expect([await get(), reads() - before]).toEqual(['v', 0]);
+  });
+
+  it('leaves what it read served while it is gone, also where a write of unknown outcome ended before it said no', async () => {
+    const { get, time, inner, store } = await tagged();
+    await inner.create(SCOPE, { name: 'other', value: 'o' });
+    await get();
+    time.advance(5_001);
+    const slow = gate();
+    inner.gate = slow.opened;
+    const reading = get();
+    await settled();
+    inner.gate = Promise.resolve();
+    const update = inner.update.bind(inner);
+    inner.update = () => Promise.reject(new StoreOutcomeUnknown());
+    await outcome(store.update(SCOPE, { name: 'k', value: 'new' }));
+    inner.update = update;
+    slow.open();
+    await reading;
+    inner.failure = new StoreUnreachable();
+    expect([await get('other'), await outcome(get())]).toEqual(['o', 'STORE_UNAVAILABLE']);
+  });
+
   it('is asked once after a write whose outcome is unknown, and no ends the doubt', async () => {
     const { get, asked, store, inner } = await tagged();
     await get();
@@ -699,6 +785,24 @@ describe('memory', () => {
     expect(reads() - before).toBe(2);
   });
 
+  it.each([
+    ['less', 300_000, 60_000],
+    ['never', 5_000, 0],
+  ])(
+    'holds what it read for the time to live, although that may be served stale %s',
+    async (_, ttlMs, maxStaleMs) => {
+      const { get, reads, time, figures, inner, store } = opened({ ttlMs, maxStaleMs });
+      await inner.create(SCOPE, { name: 'k', value: 'v' });
+      time.advance(7_000);
+      await get();
+      inner.failure = new StoreUnreachable();
+      time.advance(ttlMs);
+      expect([await get(), reads(), await outcome(store.ping())]).toEqual(['v', 1, 'done']);
+      time.advance(10_000);
+      expect([figures.now().entries, await outcome(store.ping())]).toEqual([0, 'STORE_UNAVAILABLE']);
+    },
+  );
+
   it('is let go of when nobody asks any more', async () => {
     const { time, figures } = await warmed();
     expect(figures.now().entries).toBe(1);
@@ -706,43 +810,82 @@ describe('memory', () => {
     expect(figures.now()).toEqual({ entries: 0, bytes: 0 });
   });
 
-  it('is overwritten when it is evicted, or was too large to be cached', async () => {
+  describe('is overwritten', () => {
     const blocks: Buffer[] = [];
-    const allocate = jest.spyOn(Buffer, 'allocUnsafeSlow').mockImplementation((size) => {
-      const block = Buffer.alloc(size);
-      blocks.push(block);
-      return block;
+    const texts = () => blocks.map((block) => block.toString());
+    beforeEach(() => {
+      blocks.length = 0;
+      jest.spyOn(Buffer, 'allocUnsafeSlow').mockImplementation((size) => {
+        const block = Buffer.alloc(size);
+        blocks.push(block);
+        return block;
+      });
     });
-    try {
+    afterEach(() => jest.restoreAllMocks());
+
+    it('when it is replaced, or was too large to be cached', async () => {
       const { store } = await warmed();
-      const [block] = blocks;
-      expect(block?.toString()).toBe('first');
+      expect(texts()).toEqual(['first']);
       await store.update(SCOPE, { name: 'k', value: 'second' });
       await settled();
-      expect(block?.every((byte) => byte === 0)).toBe(true);
+      expect(texts()[0]).toBe('\0'.repeat(5));
       const { inner: large, get } = opened({ maxBytes: 1_000 });
       await large.create(SCOPE, { name: 'k', value: 'x'.repeat(900) });
       await get();
       await settled();
-      expect(blocks.at(-1)?.length).toBe(900);
-      expect(blocks.at(-1)?.every((byte) => byte === 0)).toBe(true);
-    } finally {
-      allocate.mockRestore();
-    }
+      expect(texts().at(-1)).toBe('\0'.repeat(900));
+    });
+
+    it('when a list that was being made of it has ended', async () => {
+      const { inner, store, invalidationBus } = opened();
+      for (const name of ['a', 'b', 'c']) await inner.create(SCOPE, { name, value: 'x'.repeat(70_000) });
+      await store.list(SCOPE);
+      const listing = store.list(SCOPE);
+      await settled();
+      invalidationBus.tell({ scope: scopeKeyOf(SCOPE) });
+      await settled();
+      expect(texts()[0]?.replaceAll('x', '')).toBe('');
+      expect((await listing).map(({ value }) => value.length)).toEqual(Array(3).fill(70_000));
+      await settled();
+      expect(texts()[0]?.replaceAll('\0', '')).toBe('');
+    });
+
+    it('when a write ended before it was read', async () => {
+      const { inner, get, invalidationBus } = opened();
+      await inner.create(SCOPE, { name: 'k', value: 'first' });
+      const slow = gate();
+      inner.gate = slow.opened;
+      const reading = get();
+      await settled();
+      invalidationBus.tell({ scope: scopeKeyOf(SCOPE) });
+      slow.open();
+      expect([await reading, texts()]).toEqual(['first', ['first']]);
+      await settled();
+      expect(texts()).toEqual(['\0'.repeat(5)]);
+    });
+
+    it('when another replica wrote, also where names were read one by one', async () => {
+      const { get, invalidationBus } = await byName();
+      expect([await get('a'), await get('b'), texts()]).toEqual(['v-a', 'v-b', ['v-a', 'v-b']]);
+      invalidationBus.tell({ scope: scopeKeyOf(SCOPE) });
+      await settled();
+      expect(texts()).toEqual(['\0\0\0', '\0\0\0']);
+    });
   });
 });
 
-describe('a store that reads name by name', () => {
-  async function byName() {
-    const house = opened();
-    house.inner.readScope = async (scope, name) => {
-      const secrets = (await house.inner.list(scope)).secrets.filter((secret) => secret.name === name);
-      return { whole: false, secrets, unreadable: new Set() };
-    };
-    for (const name of ['a', 'b']) await house.inner.create(SCOPE, { name, value: `v-${name}` });
-    return house;
-  }
+/** A cache of a store that reads name by name. */
+async function byName() {
+  const house = opened();
+  house.inner.readScope = async (scope, name) => {
+    const secrets = (await house.inner.list(scope)).secrets.filter((secret) => secret.name === name);
+    return { whole: false, secrets, unreadable: new Set() };
+  };
+  for (const name of ['a', 'b']) await house.inner.create(SCOPE, { name, value: `v-${name}` });
+  return house;
+}
 
+describe('a store that reads name by name', () => {
   it('is asked once for each name', async () => {
     const { get, reads, store } = await byName();
     for (let n = 0; n < 3; n += 1) expect([await get('a'), await get('b')]).toEqual(['v-a', 'v-b']);
@@ -762,6 +905,42 @@ describe('a store that reads name by name', () => {
     expect([value, listed.map(({ name }) => name)]).toEqual(['v-a', ['a', 'b']]);
     // One for the read of the name, one for the list that joined it, and one for the list itself.
     expect(outcomes).toEqual(['miss', 'miss', 'miss']);
+  });
+
+  it('answers with a list that is fresh, and with a name that was read after it', async () => {
+    const { inner, get, store, reads, time } = await byName();
+    await get('a');
+    time.advance(5_001);
+    await store.list(SCOPE);
+    expect([await get('a'), await get('b'), reads()]).toEqual(['v-a', 'v-b', 2]);
+    await inner.update(SCOPE, { name: 'a', value: 'by hand' });
+    time.advance(5_001);
+    expect([await get('a'), await get('a'), reads()]).toEqual(['by hand', 'by hand', 3]);
+    inner.failure = new StoreUnreachable();
+    time.advance(5_001);
+    expect(await get('a')).toBe('by hand');
+  });
+
+  it('leaves a list served while it is gone, and each name of it', async () => {
+    const { inner, get, store, time, stale } = await byName();
+    await store.list(SCOPE);
+    time.advance(6_000);
+    await get('a');
+    inner.failure = new StoreUnreachable();
+    expect([await get('a'), await get('b'), stale]).toEqual(['v-a', 'v-b', [6_000]]);
+    expect(await store.list(SCOPE)).toHaveLength(2);
+  });
+
+  it('leaves names served while it is gone, although the list of all became too large', async () => {
+    const { inner, get, store, time } = await byName();
+    await get('a');
+    const list = inner.list.bind(inner);
+    inner.list = () => Promise.reject(new ListTooLarge());
+    expect(await outcome(store.list(SCOPE))).toBe('LIST_TOO_LARGE');
+    inner.list = list;
+    inner.failure = new StoreUnreachable();
+    time.advance(6_000);
+    expect(await get('a')).toBe('v-a');
   });
 
   it('shows a write to the next read', async () => {
@@ -806,6 +985,60 @@ describe('a write to a store that reads name by name', () => {
     expect([await outcome(get('a')), await get('b')]).toEqual(['STORE_UNAVAILABLE', 'v-b']);
   });
 
+  it('is served with a list that was read before, while the store is gone', async () => {
+    const { inner, store, get, time } = await warmByName();
+    await inner.create(SCOPE, { name: 'd', value: 'v-d' });
+    await store.list(SCOPE);
+    time.advance(6_000);
+    await inner.update(SCOPE, { name: 'c', value: 'by hand' });
+    await get('c');
+    await store.update(SCOPE, { name: 'a', value: 'new' });
+    await store.delete(SCOPE, 'b');
+    inner.failure = new StoreUnreachable();
+    expect([await get('a'), await outcome(get('b'))]).toEqual(['new', 'SECRET_NOT_FOUND']);
+    expect([await get('c'), await get('d')]).toEqual(['by hand', 'v-d']);
+    expect((await store.list(SCOPE)).map(({ value }) => value)).toEqual(['new', 'v-c', 'v-d']);
+  });
+
+  it('whose outcome is unknown is not told by a read that cannot show the value', async () => {
+    const { inner, store, get } = await warmByName();
+    await store.list(SCOPE);
+    inner.failure = new StoreOutcomeUnknown();
+    await outcome(store.update(SCOPE, { name: 'a', value: 'new' }));
+    inner.failure = undefined;
+    const readScope = inner.readScope.bind(inner);
+    inner.readScope = async () => ({ whole: false, secrets: [], unreadable: new Set(['a']) });
+    inner.retrieve = () => Promise.reject(new StoreUnavailable());
+    expect(await outcome(get('a'))).toBe('STORE_UNAVAILABLE');
+    inner.readScope = readScope;
+    inner.failure = new StoreUnreachable();
+    expect([await outcome(store.list(SCOPE)), await get('b')]).toEqual(['STORE_UNAVAILABLE', 'v-b']);
+  });
+
+  it.each([
+    ['happened', true],
+    ['did not', false],
+  ])('whose outcome is unknown is told by a read of its own name only, and %s', async (_, happened) => {
+    const { inner, store, get, time } = await warmByName();
+    const current = happened ? 'new' : 'v-a';
+    await store.list(SCOPE);
+    const update = inner.update.bind(inner);
+    inner.update = async (...call) => {
+      if (happened) await update(...call);
+      throw new StoreOutcomeUnknown();
+    };
+    await outcome(store.update(SCOPE, { name: 'a', value: 'new' }));
+    await get('b');
+    inner.failure = new StoreUnreachable();
+    for (const read of [get('a'), store.list(SCOPE)]) expect(await outcome(read)).toBe('STORE_UNAVAILABLE');
+    inner.failure = undefined;
+    expect(await get('a')).toBe(current);
+    inner.failure = new StoreUnreachable();
+    time.advance(6_000);
+    expect([await get('a'), await get('b')]).toEqual([current, 'v-b']);
+    expect((await store.list(SCOPE)).map(({ value }) => value)).toEqual([current, 'v-b', 'v-c']);
+  });
+
   it('of a whole workspace leaves nothing served', async () => {
     const { inner, store, get } = await warmByName();
     await store.removeWorkspace({ id: 'x' });
@@ -826,6 +1059,28 @@ describe('a name that no secret can have', () => {
 });
 
 describe('a value that the store cannot show', () => {
+  it('is asked for once by a hundred reads, and again after the time to live', async () => {
+    const { inner, store, time } = opened();
+    const contents = { whole: true, secrets: [], unreadable: new Set(['hidden']), revision: 'r' };
+    inner.readScope = async (_scope, _name, ifRevision) => (ifRevision === 'r' ? 'unchanged' : contents);
+    let asked = 0;
+    inner.retrieve = () => Promise.reject(new StoreUnavailable(`asked ${(asked += 1)} times`));
+    const message = () => store.retrieve(SCOPE, 'hidden').catch((error: Error) => error.message);
+    const messages = new Set(await Promise.all(Array.from({ length: 100 }, message)));
+    expect([...messages.add(await message())]).toEqual(['asked 1 times']);
+    time.advance(5_001);
+    expect([await message(), await message()]).toEqual(['asked 2 times', 'asked 2 times']);
+  });
+
+  it('is asked for again where the store did not answer', async () => {
+    const { inner, store } = opened();
+    inner.readScope = async () => ({ whole: true, secrets: [], unreadable: new Set(['hidden']) });
+    const failures = [new StoreUnreachable('gone'), new StoreUnavailable('hidden')];
+    inner.retrieve = () => Promise.reject(failures.shift() ?? new Error('asked too often'));
+    for (const message of ['gone', 'hidden', 'hidden'])
+      await expect(store.retrieve(SCOPE, 'hidden')).rejects.toThrow(message);
+  });
+
   it('is told of by the store itself, and hides no other', async () => {
     const { inner, get, store, cache } = opened();
     await inner.create(SCOPE, { name: 'k', value: 'v' });

@@ -82,6 +82,23 @@ describe.each(['fork', 'v3', 'v4'] as const)('the cache in front of Infisical (%
     expect((await store.retrieve(at(), 'k')).value).toBe('v');
   });
 
+  it('serves what a list held while the server is gone, with our write in it, also where names are read one by one', async () => {
+    const { fake, store, time } = await warm();
+    const value = 'x'.repeat(250_000);
+    for (const name of ['a', 'b', 'c', 'd', 'e', 'f']) await store.create(at(), { name, value });
+    await store.list(at());
+    for (let n = 0; n < 2; n += 1) {
+      time.advance(6_000);
+      await store.retrieve(at(), 'a');
+    }
+    await store.update(at(), { name: 'k', value: 'w' });
+    await fake.goDown();
+    const lengths = [];
+    for (const name of ['a', 'b', 'k']) lengths.push((await store.retrieve(at(), name)).value.length);
+    expect(lengths).toEqual([250_000, 250_000, 1]);
+    expect((await store.list(at())).at(-1)).toEqual({ name: 'k', value: 'w' });
+  });
+
   it('serves nothing of a project that we may not read any more, nor of one that is gone', async () => {
     for (const act of ['shut out', 'delete'] as const) {
       const { fake, store, time } = await warm();
