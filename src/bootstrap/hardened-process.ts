@@ -15,6 +15,19 @@ process.on('uncaughtException', (error: unknown) => {
 });
 
 /**
+ * Process 1, as in a container, gets no signal that it does not listen to: without this one that comes while it is loaded would be lost, and
+ * the process be killed after the time that it has for its end. Where the entry point listens by then, its listener decides.
+ */
+if (process.pid === 1)
+  for (const [signal, number] of [
+    ['SIGINT', 2],
+    ['SIGTERM', 15],
+  ] as const)
+    process.on(signal, () => {
+      if (process.listenerCount(signal) === 1) process.exit(128 + number);
+    });
+
+/**
  * On SIGUSR1 Node opens its inspector, which reads all memory. A listener replaces that. `--disable-sigusr1` in the image covers the
  * moments before.
  */

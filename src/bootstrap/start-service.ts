@@ -32,41 +32,52 @@ interface StartedService {
   readonly log: Log;
 }
 
-/** Starts the service; SIGTERM and SIGINT end the process, with 0 where all requests were answered, else with 1. */
+/**
+ * Starts the service; SIGTERM and SIGINT end the process, with 0 where all requests were answered, else with 1. During the start they end it
+ * at once with 0: nothing was answered yet, nothing is in the cluster, and a database is as after a crash, which it survives.
+ */
 export async function startService(settings: Settings, options: StartOptions = {}): Promise<StartedService> {
   const output = new LogDestination(1, (dropped) => log.warn({ lines: dropped }, 'log_lines_dropped'));
   const log = createLog(settings.logLevel, await formatted(output.lines, settings.logFormat, options));
   logInspectorSignal(logEvent(log));
+  let stopping = false;
+  let serving: NestExpressApplication | undefined = undefined;
+  const exit = (code: number): void => {
+    options.onStopped?.();
+    void output.flush(MAX_FLUSH_MS).then(() => process.exit(code));
+  };
+  const stop = (): void => {
+    if (stopping) return;
+    stopping = true;
+    if (serving === undefined) {
+      log.info('stopped');
+      exit(0);
+      return;
+    }
+    void shutDown(serving).then(
+      (drained) => exit(drained ? 0 : 1),
+      () => exit(1),
+    );
+  };
+  // Before anything that takes time: as process 1 of a container Node gets no signal that it does not listen to.
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
+
   const app = await NestFactory.create<NestExpressApplication>(
     AppModule.register(settings, log, output),
     new StrictExpressAdapter(),
     applicationOptions(log),
   );
   await app.listen(settings.port, settings.host);
+  serving = app;
   const metricsPort = await listenForMetrics(app);
-  // Registered only now, so that a start that failed leaves nothing in the cluster.
-  app.get<Registration | undefined>(Registration)?.start();
+  // Registered only now, so that a start that failed or was stopped leaves nothing in the cluster.
+  if (!stopping) app.get<Registration | undefined>(Registration)?.start();
   // The ping has a wrongly configured store logged before the first request.
   void app
     .get(SecretStore)
     .ping()
     .catch(() => undefined);
-
-  const exit = (code: number): void => {
-    options.onStopped?.();
-    void output.flush(MAX_FLUSH_MS).then(() => process.exit(code));
-  };
-  let stopping = false;
-  const stop = (): void => {
-    if (stopping) return;
-    stopping = true;
-    void shutDown(app).then(
-      (drained) => exit(drained ? 0 : 1),
-      () => exit(1),
-    );
-  };
-  process.on('SIGTERM', stop);
-  process.on('SIGINT', stop);
 
   const { address, port } = (app.getHttpServer() as { address(): AddressInfo }).address();
   log.info({ address, port, metricsPort, store: settings.store.kind }, 'listening');

@@ -14,16 +14,15 @@ import { kubeConfigConnection } from '../kubernetes/kube-config';
 import { ObjectLister } from '../kubernetes/kube-object';
 import { createLog, type LogEvent } from '../logging/log';
 import {
+  hasEnded,
   HELP,
   jsonFile,
   type MigrationArguments,
   parseMigrationArguments,
-  isClean,
-  printedProgress,
   reportOf,
   reportText,
 } from '../migration/migration-command';
-import { migrate } from '../migration/migration';
+import { migrate, printedProgress } from '../migration/migration';
 import { type MigrationEnds, MigrationState } from '../migration/migration-state';
 import {
   INVENTORY_QUERY,
@@ -102,9 +101,10 @@ async function run(): Promise<number> {
     const outcome = await migrate(plan, { server, copier, state, signal, progress });
     const report = reportOf(plan, outcome, dryRun);
     // What a complete run has noted is of no use; any other goes on with --resume.
-    if (report.failure === undefined && report.rolesLeft.length === 0) await state.remove();
+    if (hasEnded(report)) await state.remove();
     process.stdout.write(process.stdout.isTTY ? reportText(report) : `${JSON.stringify(report)}\n`);
-    return signal.aborted ? INTERRUPTED : isClean(report) ? 0 : 1;
+    if (report.clean || (args.exitZero && hasEnded(report))) return 0;
+    return signal.aborted ? INTERRUPTED : 1;
   } finally {
     server.close();
     if (state.isEmpty) await state.remove();

@@ -50,8 +50,6 @@ export class ReadCache {
 }
 
 const MAX_PAUSE_MS = 5 * 60_000;
-/** A longer timer ends at once. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /**
  * Yields a value now and after each change; undefined where there is none. It reads again and again, less often while the service cannot
@@ -76,7 +74,7 @@ export async function* watchValue(
       failures += 1;
       const backOffMs = Math.min(MAX_PAUSE_MS, intervalMs * 2 ** Math.min(failures, 10));
       const askedMs = (error.details.retryAfterSeconds ?? 0) * 1000;
-      waitMs = Math.min(LONGEST_TIMER_MS, Math.max(backOffMs, askedMs));
+      waitMs = Math.max(backOffMs, askedMs);
     }
     try {
       await pause(waitMs, signal);

@@ -27,6 +27,8 @@ export interface TransportOptions {
 /** The service answers with less: what has more is something else, or does not mean well. */
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
 const PAUSE_MS = { first: 100, max: 5_000 };
+/** A longer timer ends after a millisecond. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
 /** A longer wait is the caller's to decide. */
 export const MAX_RETRY_AFTER_MS = 30_000;
 
@@ -59,20 +61,11 @@ export function pauseMs(retries: number, retryAfterSeconds?: number): number {
   return Math.max(backOffMs, (retryAfterSeconds ?? 0) * 1000);
 }
 
-/** @throws the reason of the signal when it aborts */
+/** Waits, for 24 days at most. @throws the reason of the signal when it aborts */
 export async function pause(ms: number, signal?: AbortSignal): Promise<void> {
-  signal?.throwIfAborted();
-  await new Promise<void>((resolve, reject) => {
-    const abort = (): void => {
-      clearTimeout(timer);
-      reject(signal?.reason as Error);
-    };
-    const timer = setTimeout(() => {
-      signal?.removeEventListener('abort', abort);
-      resolve();
-    }, ms);
-    signal?.addEventListener('abort', abort, { once: true });
-  });
+  let timer: NodeJS.Timeout | undefined;
+  const over = new Promise<void>((resolve) => (timer = setTimeout(resolve, Math.min(ms, LONGEST_TIMER_MS))));
+  await untilAborted(over, signal).finally(() => clearTimeout(timer));
 }
 
 /** Waits for work that others may share and that goes on. @throws the reason of the signal when it aborts */
@@ -122,7 +115,7 @@ export async function post(
   const controller = new AbortController();
   const abort = (): void => controller.abort();
   signal?.addEventListener('abort', abort, { once: true });
-  const timer = setTimeout(abort, timeoutMs);
+  const timer = setTimeout(abort, Math.min(timeoutMs, LONGEST_TIMER_MS));
   const exchange = async () => {
     const response = await fetch(url, {
       method: 'POST',

@@ -1,4 +1,4 @@
-import type { MigrationOutcome, MigrationProgress, ProjectOutcome } from './migration';
+import type { MigrationOutcome, ProjectOutcome } from './migration';
 import type { MigrationPlan } from './predecessor-inventory';
 import { readFileSync } from 'node:fs';
 import { errorCodeOf } from '../errors/domain-error';
@@ -14,6 +14,8 @@ export interface MigrationArguments {
   readonly dryRun: boolean;
   readonly resume: boolean;
   readonly stateFile: string;
+  /** Exits with 0 however many secrets differ or were skipped. */
+  readonly exitZero: boolean;
 }
 
 const OPTIONS = {
@@ -23,6 +25,7 @@ const OPTIONS = {
   'dry-run': { type: 'boolean', default: false },
   resume: { type: 'boolean', default: false },
   state: { type: 'string', default: 'migrate-from-tapr.state.json' },
+  'exit-zero': { type: 'boolean', default: false },
   'print-query': { type: 'boolean', default: false },
   help: { type: 'boolean', default: false },
 } as const;
@@ -37,6 +40,7 @@ what is in the store already is compared and left as it is, and nothing of the p
   --state FILE       where the run notes how far it is, without values (migrate-from-tapr.state.json)
   --projects FILE    the projects as JSON, in place of the database
   --users-file FILE  the output of: kubectl get users.iam.kubesphere.io -o json, in place of the cluster
+  --exit-zero        exit with 0 also where something differs or was skipped, so that a Job does not run this again; a failure is still 1
   --print-query      print the SQL statement whose result is the file of --projects
   --help             this text
 
@@ -64,6 +68,7 @@ export function parseMigrationArguments(args: readonly string[]): MigrationArgum
     dryRun: values['dry-run'],
     resume: values.resume,
     stateFile: values.state,
+    exitZero: values['exit-zero'],
   };
 }
 
@@ -104,6 +109,8 @@ export interface MigrationReport {
   readonly dryRun: boolean;
   /** False where the run ended early, or a project could not be read. */
   readonly complete: boolean;
+  /** Whether everything of the users is in the store as it was in the predecessor. What belongs to no user does not count. */
+  readonly clean: boolean;
   readonly failure?: string;
   readonly totals: ReportCounts;
   readonly users: readonly UserReport[];
@@ -119,15 +126,24 @@ export function reportOf(plan: MigrationPlan, outcome: MigrationOutcome, dryRun:
   const users = [...byUser]
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([user, projects]) => userReport(user, projects));
-  const totals = COUNTS.map((count) => [count, users.reduce((sum, one) => sum + one[count], 0)] as const);
+  const totals = Object.fromEntries(
+    COUNTS.map((count) => [count, users.reduce((sum, one) => sum + one[count], 0)] as const),
+  ) as ReportCounts;
+  const complete =
+    outcome.failure === undefined &&
+    outcome.rolesLeft.length === 0 &&
+    outcome.projects.every(({ failure }) => failure === undefined);
+  const isAllThere =
+    totals.different === 0 &&
+    totals.skipped === 0 &&
+    users.every(({ skippedEnvironments }) => skippedEnvironments.length === 0) &&
+    !plan.unassigned.some(({ reason }) => OF_SOME_USER.has(reason));
   return {
     dryRun,
-    complete:
-      outcome.failure === undefined &&
-      outcome.rolesLeft.length === 0 &&
-      outcome.projects.every(({ failure }) => failure === undefined),
+    complete,
+    clean: complete && isAllThere,
     ...(outcome.failure !== undefined && { failure: outcome.failure.message }),
-    totals: Object.fromEntries(totals) as ReportCounts,
+    totals,
     users,
     unassignedProjects: plan.unassigned,
     rolesLeft: outcome.rolesLeft,
@@ -166,9 +182,15 @@ function userReport(user: string, projects: readonly ProjectOutcome[]): UserRepo
   };
 }
 
-/** Returns whether everything of the users is in the store as it was in the predecessor. What belongs to no user does not count. */
-export function isClean({ complete, totals }: MigrationReport): boolean {
-  return complete && totals.different === 0 && totals.skipped === 0;
+/** Reasons of projects that are of a user, though nobody can say of which one. */
+const OF_SOME_USER: ReadonlySet<MigrationPlan['unassigned'][number]['reason']> = new Set([
+  'several_members',
+  'email_of_several_users',
+]);
+
+/** Whether there is nothing to go on with: all was looked at, and no role is left. */
+export function hasEnded({ failure, rolesLeft }: MigrationReport): boolean {
+  return failure === undefined && rolesLeft.length === 0;
 }
 
 /** Returns the report for people. Names are quoted, since anything may be in them. */
@@ -217,22 +239,4 @@ function quoted(name: string): string {
       .map((at) => `\\u${character.charCodeAt(at).toString(16).padStart(4, '0')}`)
       .join(''),
   );
-}
-
-const PROGRESS_EACH_MS = 10_000;
-
-/** Returns what tells of the progress: on a terminal in one line, else as a line of JSON each ten seconds. */
-export function printedProgress(
-  print: (text: string) => void,
-  isTerminal: boolean,
-  nowMs: () => number,
-): MigrationProgress {
-  let lastMs = -Infinity;
-  return (environments, ofAll, secrets) => {
-    const end = environments === ofAll ? '\n' : '';
-    if (isTerminal) return print(`\r${environments} of ${ofAll} environments, ${secrets} secrets${end}`);
-    if (nowMs() - lastMs < PROGRESS_EACH_MS) return;
-    lastMs = nowMs();
-    print(`${JSON.stringify({ event: 'progress', environments, ofAll, secrets })}\n`);
-  };
 }

@@ -164,3 +164,21 @@ function failureOf(error: unknown): MigrationFailed {
   const kind = error instanceof Error ? error.constructor.name : typeof error;
   return new MigrationFailed(`The run failed unexpectedly (${kind}).`);
 }
+
+const PROGRESS_EACH_MS = 10_000;
+
+/** Returns what tells of the progress: on a terminal in one line, else as a line of JSON each ten seconds. */
+export function printedProgress(
+  print: (text: string) => void,
+  isTerminal: boolean,
+  nowMs: () => number,
+): MigrationProgress {
+  let lastMs = -Infinity;
+  return (environments, ofAll, secrets) => {
+    const end = environments === ofAll ? '\n' : '';
+    if (isTerminal) return print(`\r${environments} of ${ofAll} environments, ${secrets} secrets${end}`);
+    if (nowMs() - lastMs < PROGRESS_EACH_MS) return;
+    lastMs = nowMs();
+    print(`${JSON.stringify({ event: 'progress', environments, ofAll, secrets })}\n`);
+  };
+}

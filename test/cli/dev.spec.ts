@@ -139,6 +139,51 @@ describe('olares-secrets dev', () => {
     await gateway.end('SIGTERM');
   });
 
+  it('leaves a folder that holds something else as it is, also with --fresh, for which it does not ask there', () => {
+    const cases: readonly (readonly [folder: string, files: readonly string[]])[] = [
+      ['photos', ['wedding.jpg']],
+      // What LevelDB has too: with a file of such a name, a folder of somebody else looks like a damaged store.
+      ['logs', ['000001.log', 'notes.txt']],
+      ['links', ['CURRENT', 'notes.txt']],
+    ];
+    for (const [name, files] of cases) {
+      const data = join(dir, name);
+      mkdirSync(join(data, 'vault'), { recursive: true });
+      for (const file of files) writeFileSync(join(data, 'vault', file), 'of somebody else');
+      for (const more of [[], ['--fresh']]) {
+        const { status, stderr } = refused('--port', '0', '--data-dir', data, ...more);
+        expect([name, status, stderr.split('\n').at(-2)]).toEqual([
+          name,
+          3,
+          expect.stringMatching(/^olares-secrets: The folder of the embedded store holds something else /),
+        ]);
+        expect(stderr).not.toContain('--fresh');
+        expect(readdirSync(join(data, 'vault'))).toEqual(expect.arrayContaining([...files]));
+        for (const file of files)
+          expect(readFileSync(join(data, 'vault', file), 'utf8')).toBe('of somebody else');
+      }
+    }
+    const file = join(dir, 'one-file');
+    mkdirSync(file);
+    writeFileSync(join(file, 'vault'), 'of somebody else');
+    expect(refused('--port', '0', '--data-dir', file, '--fresh').status).toBe(3);
+    expect(readFileSync(join(file, 'vault'), 'utf8')).toBe('of somebody else');
+  });
+
+  it('says of a store that cannot be opened that --fresh deletes it, which makes a new one', async () => {
+    const data = join(dir, 'damaged');
+    const first = await start('--port', '0', '--data-dir', data);
+    await first.end('SIGTERM');
+    rmSync(join(data, 'vault/CURRENT'));
+    expect(refused('--port', '0', '--data-dir', data)).toMatchObject({
+      status: 3,
+      stderr: expect.stringMatching(/is missing\)\. --fresh deletes it and makes a new one\.\n$/),
+    });
+    const second = await start('--port', '0', '--data-dir', data, '--fresh');
+    expect(second.notes).toContain('(an empty store)');
+    await second.end('SIGTERM');
+  });
+
   it('tells which grants come and go with the manifest, and keeps the earlier ones while it is refused', async () => {
     const gateway = await start('--port', '0', '--fresh', '--user', 'bob');
     expect(gateway.notes).toContain('(an empty store)');

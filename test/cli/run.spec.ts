@@ -123,6 +123,53 @@ describe('run', () => {
     expect(await result).toMatchObject({ status: 0, stdout: expect.stringMatching(/two\nends\n$/) });
     expect(noted).not.toContain(CANARY);
   });
+
+  it('starts a program again with --watch that has survived SIGHUP and SIGINT, and not one that they end', async () => {
+    await commands.vault.put('survived', 'one');
+    const watch = ['run', '--watch', '--interval', '1', '--only', 'survived'];
+    const survivor =
+      'for (const one of ["SIGHUP", "SIGINT"]) process.on(one, () => console.log(one));' +
+      'setInterval(() => {}, 1e6); console.log(process.env.SURVIVED)';
+    const child = commands.spawn([...watch, ...node(survivor)]);
+    const result = ended(child);
+    let printed = '';
+    child.stdout.on('data', (chunk: Buffer) => (printed += chunk.toString()));
+    // This one takes longer for its end than until the change is seen.
+    const slow = 'process.on("SIGHUP", () => setTimeout(() => process.exit(7), 4_000));';
+    const ending = commands.spawn([...watch, ...node(`${slow} setInterval(() => {}, 1e6); console.log(1)`)]);
+    const endingResult = ended(ending);
+    let started = '';
+    ending.stdout.on('data', (chunk: Buffer) => (started += chunk.toString()));
+    await eventually(() => expect([printed, started]).toEqual(['one\n', '1\n']));
+    child.kill('SIGHUP');
+    await eventually(() => expect(printed).toBe('one\nSIGHUP\n'));
+    child.kill('SIGINT');
+    await eventually(() => expect(printed).toBe('one\nSIGHUP\nSIGINT\n'));
+    ending.kill('SIGHUP');
+    await commands.vault.update('survived', 'two');
+    expect(await endingResult).toMatchObject({ status: 7, stdout: '1\n', stderr: '' });
+    await eventually(() => expect(printed).toBe('one\nSIGHUP\nSIGINT\ntwo\n'), 20_000);
+    child.kill('SIGTERM');
+    expect(await result).toMatchObject({ status: 143 });
+  }, 60_000);
+
+  it('starts no program again where a signal comes while the earlier one is ended for it', async () => {
+    await commands.vault.put('ended', 'one');
+    const program =
+      'process.on("SIGTERM", () => { console.log("ends"); setTimeout(() => process.exit(5), 1_500); });' +
+      'process.on("SIGHUP", () => console.log("SIGHUP"));' +
+      'setInterval(() => {}, 1e6); console.log(process.env.ENDED)';
+    const watch = ['run', '--watch', '--interval', '1', '--only', 'ended'];
+    const child = commands.spawn([...watch, ...node(program)]);
+    const result = ended(child);
+    let printed = '';
+    child.stdout.on('data', (chunk: Buffer) => (printed += chunk.toString()));
+    await eventually(() => expect(printed).toBe('one\n'));
+    await commands.vault.update('ended', 'two');
+    await eventually(() => expect(printed).toBe('one\nends\n'));
+    child.kill('SIGHUP');
+    expect(await result).toMatchObject({ status: 5, stdout: 'one\nends\nSIGHUP\n' });
+  });
 });
 
 describeWith('pseudo-terminal', 'run on a terminal', () => {

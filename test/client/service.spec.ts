@@ -166,6 +166,20 @@ describe('the client of the service', () => {
     expect(reads).toBe(1);
   });
 
+  it.each([2 ** 31, Infinity])(
+    'waits before it asks again, and for an answer, where no timer is as long as it was told: %d ms',
+    async (ms) => {
+      let reads = 0;
+      const read = (): Promise<string> => Promise.resolve(`${(reads += 1)}`);
+      const signal = AbortSignal.timeout(300);
+      for await (const value of watchValue(read, { intervalMs: ms, signal })) expect(value).toBe('1');
+      expect(reads).toBe(1);
+      const vault = vaultOf(OTMOICLP, { timeoutMs: ms, maxRetries: 0 });
+      await vault.put('waited-for', 'v');
+      expect(await vault.retrieve('waited-for')).toBe('v');
+    },
+  );
+
   it('gives up at once when its signal aborts', async () => {
     let release = (): void => undefined;
     store.gate = new Promise<void>((resolve) => (release = resolve));

@@ -18,11 +18,12 @@ describe("the chart's migration", () => {
     expect(renderProfile('olares').filter(({ metadata }) => /migration/.test(metadata.name))).toEqual([]);
   });
 
-  it('runs the command with --resume, by files in place of secrets in its environment', () => {
+  it('runs the command with --resume, and once where it ends with a report, by files in place of secrets in its environment', () => {
     const [container] = jobOf({ arguments: ['--dry-run'] })['spec'].template.spec.containers;
     expect(container.command).toEqual(['node', ...HARDENING_FLAGS, 'dist/cli/migrate-from-tapr.js']);
     expect(container.args).toEqual([
       '--resume',
+      '--exit-zero',
       '--state',
       '/state/migrate-from-tapr.state.json',
       '--dry-run',

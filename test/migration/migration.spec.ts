@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { QuotaExceeded, StoreUnavailable } from '../../src/errors/store-errors';
-import { isClean, reportText } from '../../src/migration/migration-command';
+import { reportText } from '../../src/migration/migration-command';
 import { createInfisicalStores } from '../../src/stores/infisical/create-infisical-secret-store';
 import { MonotonicTime, SystemClock, SystemMonotonicTime } from '../../src/time/clock';
 import { MigrationScene, targetOf } from './migration-run';
@@ -58,7 +58,7 @@ describe('a migration', () => {
     scene.store.calls.length = 0;
     const report = await scene.run();
     expect(report.totals).toMatchObject({ read: 2, written: 0, equal: 2, different: 0 });
-    expect(isClean(report)).toBe(true);
+    expect(report.clean).toBe(true);
     expect(scene.store.calls.filter((call) => call.startsWith('create'))).toEqual([]);
   });
 
@@ -72,7 +72,7 @@ describe('a migration', () => {
       { workspace: 'notes', environment: 'prod', name: 'k' },
     ]);
     expect((await scene.stored(['alice', 'notes']))['alice notes prod k']).toBe('changed since');
-    expect(isClean(report)).toBe(false);
+    expect(report.clean).toBe(false);
     expect(reportText(report) + JSON.stringify(report)).not.toContain(CANARY);
   });
 
@@ -134,6 +134,29 @@ describe('a migration', () => {
     expect(scene.predecessor.granted).toEqual([]);
   });
 
+  it.each([
+    ['an environment that has no place here', 'environment', false],
+    ['a project of several members', 'shared', false],
+    ['a project whose member has the address of several users', 'twin', false],
+    ['nothing but a project of a deleted user and one of nobody', 'nobody', true],
+  ])('says whether everything of the users is in our store: %s', async (_title, what, clean) => {
+    const project = scene.project('alice', 'notes', { k: 'v' });
+    if (what === 'environment') scene.predecessor.fake.world.addEnvironment(project, 'qa', 'QA');
+    if (what === 'shared')
+      scene.predecessor.addProject('shared-alice', scene.person('alice'), scene.person('bob'));
+    if (what === 'twin') {
+      scene.people.set('bob2', scene.person('bob'));
+      scene.project('bob', 'notes');
+    }
+    if (what === 'nobody') {
+      scene.project('gone', 'notes', { k: CANARY });
+      scene.deleted.add('gone');
+      scene.predecessor.addProject('notes-alice');
+    }
+    const report = await scene.run();
+    expect(report).toMatchObject({ complete: true, clean, totals: { different: 0, skipped: 0 } });
+  });
+
   it('leaves a role that the identity has in a project as it is', async () => {
     const { identity } = scene.predecessor.fake;
     const admin = scene.project('alice', 'notes', { k: 'v' });
@@ -170,7 +193,9 @@ describe('a migration', () => {
   it('tells of environments that have no place here, and of values that have none', async () => {
     const project = scene.project('alice', 'notes', { k: '<hidden-by-infisical>', nul: 'a\0b' });
     scene.predecessor.fake.world.addEnvironment(project, 'qa', 'QA');
-    const [user] = (await scene.run()).users;
+    const { users, complete, clean } = await scene.run();
+    expect([complete, clean]).toEqual([true, false]);
+    const [user] = users;
     expect(user?.skippedEnvironments).toEqual([{ workspace: 'notes', environment: 'qa' }]);
     expect(user?.skippedSecrets.map(({ name, reason }) => [name, reason])).toEqual([
       ['k', 'value_hidden'],

@@ -181,6 +181,30 @@ describe('node dist/cli/migrate-from-tapr.js', () => {
     FULL ? 400_000 : 120_000,
   );
 
+  it('ends with 1 where something differs, with --exit-zero with 0 and the same report, but not where it fails', async () => {
+    const person = predecessor.addPerson('alice@example.org');
+    people.set('alice', person);
+    const project = predecessor.addProject('notes-alice', person);
+    predecessor.addSecret(project, 'prod', 'changed', `${VALUE} 1`, 1);
+    writeLists();
+    expect((await run(...LISTS)).code).toBe(0);
+    predecessor.addSecret(project, 'prod', 'changed', `${VALUE} 2`, 2);
+    const plain = await run(...LISTS);
+    expect([plain.code, plain.report.clean, plain.report.totals.different]).toEqual([1, false, 1]);
+    const inJob = await run('--resume', '--exit-zero', ...LISTS);
+    expect(inJob).toEqual({ code: 0, report: plain.report });
+    expect(existsSync(join(dir, 'migrate-from-tapr.state.json'))).toBe(false);
+
+    const template = '/api/v2/workspace/{projectId}/identity-memberships/{identityId}';
+    const refusal = { kind: 'answer', status: 400, body: {} } as const;
+    predecessor.fake.fail({ method: 'DELETE', template, times: 1, fault: refusal });
+    const failed = await run('--resume', '--exit-zero', ...LISTS);
+    expect([failed.code, failed.report.rolesLeft]).toEqual([1, ['notes-alice']]);
+    const next = await run('--resume', '--exit-zero', ...LISTS);
+    expect(next).toEqual({ code: 0, report: plain.report });
+    expectNothingSecretPrinted();
+  }, 60_000);
+
   it('ends with 130 after SIGINT, with its roles taken away, and says how to go on', async () => {
     fill();
     writeLists();

@@ -1,10 +1,14 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { describeWith } from '../support/describe-with';
 import { FakeInfisical } from '../support/fake-infisical/fake-infisical';
 import { NODE_FLAGS } from '../image/recipe';
 import { httpCall } from '../support/http-call';
+import { kubeconfigOf } from '../support/kubeconfig';
 
 const ROOT = resolve(__dirname, '../..');
 
@@ -16,8 +20,13 @@ interface Running {
 }
 
 /** The built service as a process of its own, as an operator starts it. `npm test` builds it first. */
-function run(script: string, env: Record<string, string>, flags: readonly string[]): Running {
-  const child = spawn(process.execPath, [...flags, join(ROOT, 'dist', script)], {
+function run(
+  script: string,
+  env: Record<string, string>,
+  node: readonly string[] = [process.execPath],
+): Running {
+  const [file = '', ...args] = [...node, join(ROOT, 'dist', script)];
+  const child = spawn(file, args, {
     cwd: ROOT,
     env: { PATH: process.env['PATH'] ?? '', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -50,8 +59,12 @@ const PRODUCTION = {
 describe('the process', () => {
   const dir = mkdtempSync(join(tmpdir(), 'process-'));
   const started: Running[] = [];
-  const start = (env: Record<string, string>, script = 'main.js', flags: readonly string[] = []): Running => {
-    const running = run(script, env, flags);
+  const start = (
+    env: Record<string, string>,
+    script = 'main.js',
+    node: readonly string[] = [process.execPath],
+  ): Running => {
+    const running = run(script, env, node);
     started.push(running);
     return running;
   };
@@ -90,6 +103,69 @@ describe('the process', () => {
 
     service.child.kill('SIGTERM');
     expect(await service.ended).toBe(0);
+  });
+
+  it.each(['SIGTERM', 'SIGINT'] as const)(
+    'ends with 0 at once on %s while it starts, and does not listen any more',
+    async (signal) => {
+      const waiting: Socket[] = [];
+      // An API server that does not answer, for which the start waits.
+      const silent = createServer((socket) => waiting.push(socket.on('error', () => undefined)));
+      silent.listen(0, '127.0.0.1');
+      await once(silent, 'listening');
+      const url = `https://127.0.0.1:${(silent.address() as AddressInfo).port}`;
+      const key = 'k'.repeat(64);
+      const service = start({
+        DATA_DIR: join(dir, signal),
+        PORT: '0',
+        GRANTS_SOURCE: 'kubernetes',
+        KUBECONFIG: kubeconfigOf({ url, token: 'token' }, dir),
+        PROVIDER_ENDPOINT: 'secrets.os:8080',
+        MASTER_KEY: key,
+        ACCESS_TOKEN_KEY: key,
+        USER_TOKEN_SECRET: key,
+      });
+      await once(silent, 'connection').catch(() => undefined);
+      service.child.kill(signal);
+      expect([await service.ended, service.errors()]).toEqual([0, '']);
+      const events = service.output().trim().split('\n').map((line) => (JSON.parse(line) as { msg: string }).msg); // prettier-ignore
+      expect([events.at(-1), events.includes('listening')]).toEqual(['stopped', false]);
+      for (const socket of waiting) socket.destroy();
+      silent.close();
+    },
+  );
+
+  describeWith('pid namespace', 'as process 1, which gets no signal that it does not listen to', () => {
+    const inNamespace = async (script: string, env: Record<string, string>): Promise<number | null> => {
+      const { ended, child } = start(env, script, ['unshare', '-rpf', '--kill-child', process.execPath]);
+      const late = setTimeout(() => child.kill('SIGKILL'), 15_000);
+      return ended.finally(() => clearTimeout(late));
+    };
+
+    it('ends with 0 on a SIGTERM that comes while it is loaded', async () => {
+      const preload = join(dir, 'signal-while-loading.js');
+      writeFileSync(
+        preload,
+        `const Module = require('node:module');
+        const load = Module._load;
+        Module._load = function (request, ...rest) {
+          if (request === './bootstrap/start-service') process.kill(process.pid, 'SIGTERM');
+          return load.call(this, request, ...rest);
+        };`,
+      );
+      const env = { DATA_DIR: join(dir, 'first'), PORT: '0', NODE_OPTIONS: `--require ${preload}` };
+      expect(await inNamespace('main.js', env)).toBe(0);
+    }, 30_000);
+
+    it('ends a command that does not listen to it with the number of the signal', async () => {
+      const command = join(dir, 'command.js');
+      const imported = JSON.stringify(join(ROOT, 'dist/bootstrap/hardened-process.js'));
+      writeFileSync(
+        command,
+        `require(${imported}); process.kill(process.pid, 'SIGTERM'); setInterval(() => {}, 1e6);`,
+      );
+      expect(await inNamespace(command, {})).toBe(143);
+    }, 30_000);
   });
 
   it('serves the same calls from Infisical with three settings more', async () => {
@@ -198,7 +274,7 @@ describe('the process', () => {
     let residentMb = 0;
     for (let round = 0; round < 3; round++) {
       const data = { ...env, DATA_DIR: join(dir, `small-${round}`) };
-      const service = start(data, 'main.js', flags);
+      const service = start(data, 'main.js', [process.execPath, ...flags]);
       const url = await listening(service);
       expect((await httpCall(`${url}/readyz`, { method: 'GET' })).status).toBe(200);
       workMs.push(processorMs(service.child.pid));

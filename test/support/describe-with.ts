@@ -32,6 +32,8 @@ const NEEDS = {
   /** Of util-linux, as in Debian's essential bsdutils; elsewhere `script` takes other arguments. */
   'pseudo-terminal': () =>
     unless('script', ['-qec', 'true', '/dev/null'], 'script (bsdutils) opens no pseudo-terminal'),
+  /** Running as process 1, as in a container. */
+  'pid namespace': () => unless('unshare', ['-rpf', 'true'], 'unshare (util-linux) makes no pid namespace'),
   /** A memory limit that kills the process, as a pod's does. */
   'memory cgroup': whyNoMemoryCgroup,
   /** A small file system. */

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { FakeApiServer } from './fake-api-server/fake-api-server';
 
 /** Writes a kubeconfig for the fake into this folder, and returns its path. */
-export function kubeconfigOf(server: FakeApiServer, dir: string): string {
+export function kubeconfigOf(server: Pick<FakeApiServer, 'url' | 'token'>, dir: string): string {
   const file = join(dir, 'kubeconfig');
   const config = {
     clusters: [{ name: 'a', cluster: { server: server.url, 'insecure-skip-tls-verify': true } }],

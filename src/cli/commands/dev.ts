@@ -1,4 +1,4 @@
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { errorCodeOf } from '../../errors/domain-error';
@@ -6,6 +6,7 @@ import type { EnvironmentVariables } from '../../config/environment-reader';
 import { LIMIT_DEFINITIONS, QUOTA_DEFINITIONS } from '../../config/setting-groups';
 import type { Settings } from '../../config/settings';
 import { UsageError } from '../../errors/usage-error';
+import type { UnusableReason } from '../../stores/embedded/embedded-store-unusable';
 import { CommandFailure, printable } from '../console';
 
 interface DevArguments {
@@ -105,7 +106,10 @@ async function start(asked: DevArguments, manifest: string, name: string): Promi
   tellManifestChanges({ source, manifest, appNow }, (text) => print(`\n${text}\n\n`), renewed);
 }
 
-/** @param fresh deletes what is stored. @throws EmbeddedStoreUnusable */
+/**
+ * Opens and closes the store. @param fresh deletes what is stored, also where it cannot be opened, but nothing that is not a store of ours
+ * @throws EmbeddedStoreUnusable
+ */
 async function requireUnusedStore(store: Settings['store'], fresh: boolean): Promise<void> {
   if (store.kind !== 'embedded') return;
   const { vaultFolderIn } = await import('../../stores/embedded/vault/vault-database.js');
@@ -116,11 +120,26 @@ async function requireUnusedStore(store: Settings['store'], fresh: boolean): Pro
   try {
     await (await EmbeddedSecretStore.open(store)).close();
   } catch (error: unknown) {
-    const isInUse = !(error instanceof EmbeddedStoreUnusable) || error.reason === 'IN_USE';
-    if (isInUse || !fresh) throw error;
+    if (!(error instanceof EmbeddedStoreUnusable) || !FRESH_REPLACES.has(error.reason)) throw error;
+    // A folder of somebody else in which a file has such a name looks like a damaged store.
+    const strange = readdirSync(folder).find((name) => !FILE_OF_STORE.test(name));
+    if (strange !== undefined)
+      throw new EmbeddedStoreUnusable('FOREIGN', `${folder}: ${strange} is no file of a store`);
+    if (!fresh) throw error;
   }
   if (fresh) rmSync(folder, { recursive: true });
 }
+
+/** Of a store of ours that cannot be opened. All else, such as a folder that holds something else, is left as it is. */
+const FRESH_REPLACES: ReadonlySet<UnusableReason> = new Set([
+  'WRONG_MASTER_KEY',
+  'DAMAGED',
+  'UNSUPPORTED_VERSION',
+]);
+
+/** LevelDB's files, and what the store puts beside them. */
+const FILE_OF_STORE =
+  /^(CURRENT|LOCK|LOG(\.old)?|MANIFEST-\d+|\d+\.(log|ldb|sst|dbtmp)|(MANIFEST-\d+|\d+\.log)\.torn(-\d+)?)$/;
 
 /** A shell that has the settings of a real installation must not lead to its Infisical or Redis. */
 function settingsThatCount(env: EnvironmentVariables): EnvironmentVariables {
@@ -151,7 +170,10 @@ async function failureOfStart(error: unknown, { port }: DevArguments): Promise<u
     return failure(`Port ${port} may not be used by this user: choose one from 1024 on with --port.`);
   if (error instanceof EmbeddedStoreUnusable && error.reason === 'IN_USE')
     return failure(`${error.message} Stop the other one, or choose another folder with --data-dir.`);
-  if (error instanceof EmbeddedStoreUnusable) return failure(`${error.message} --fresh makes a new one.`);
+  if (error instanceof EmbeddedStoreUnusable && FRESH_REPLACES.has(error.reason))
+    return failure(`${error.message} --fresh deletes it and makes a new one.`);
+  if (error instanceof EmbeddedStoreUnusable)
+    return failure(`${error.message} Choose another folder with --data-dir.`);
   return error instanceof InvalidSettings ? new UsageError(error.message) : error;
 }
 

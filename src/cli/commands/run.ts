@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import type { Command } from 'commander';
 import { watchValue } from '../../client/repeated-reads.js';
+import { pause } from '../../client/transport.js';
 import { UsageError } from '../../errors/usage-error';
 import { CommandFailure, failureOf } from '../console';
 import {
@@ -75,8 +76,17 @@ function secondsIn(text: string): number {
 const FORWARDED = ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const;
 /** A terminal sends these to the program as well; it would have them twice. */
 const FROM_TERMINAL: ReadonlySet<NodeJS.Signals> = new Set(['SIGINT', 'SIGQUIT', 'SIGHUP']);
-/** After these no other program is started. */
-const ENDING: ReadonlySet<NodeJS.Signals> = new Set(['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT']);
+/**
+ * How long after a signal that may end the program it may still be ending, so that it is not started again. One that runs for longer has
+ * survived it: a daemon reads its configuration anew on SIGHUP, and an interactive program goes on after Ctrl-C.
+ */
+const ENDING_MS: Readonly<Partial<Record<NodeJS.Signals, number>>> = {
+  SIGINT: 10_000,
+  SIGHUP: 10_000,
+  // Servers answer what they have begun before they end.
+  SIGTERM: 60_000,
+  SIGQUIT: 60_000,
+};
 
 /** How long a program that is to be started again has for its end. */
 const STOP_TIMEOUT_MS = 10_000;
@@ -91,8 +101,11 @@ class SecretProgram {
   readonly ended: Promise<number>;
   #end: (exitCode: number) => void = () => undefined;
   #child: ChildProcess | undefined;
-  #isEnding = false;
+  /** Until when the program may be ending because of a signal. */
+  #endingUntilMs = -Infinity;
   #isRestarting = false;
+  /** Whether such a signal came while the program was ended to be started again: it is not started then. */
+  #isStopped = false;
   readonly #watching = new AbortController();
 
   constructor(
@@ -109,7 +122,7 @@ class SecretProgram {
     this.#child = child;
     child.once('error', (error: NodeJS.ErrnoException) => this.#notStarted(error));
     child.once('exit', (code, signal) => {
-      if (this.#isRestarting && !this.#isEnding) return;
+      if (this.#isRestarting && !this.#isStopped) return;
       this.#finish(signal === null ? (code ?? 0) : 128 + constants.signals[signal]);
     });
   }
@@ -133,10 +146,20 @@ class SecretProgram {
       for await (const key of watchValue(readKey, { intervalMs, signal })) {
         if (key === undefined || key === current) continue;
         current = key;
+        await this.#survivedSignals();
         await this.#restart(environmentOf, latest);
       }
     } catch (error: unknown) {
       if (!signal.aborted) note(`${failureOf(error).message} Changes are no longer looked for.`);
+    }
+  }
+
+  /** Waits as long as the program may be ending because of a signal. @throws the reason of `#watching` where it ends meanwhile */
+  async #survivedSignals(): Promise<void> {
+    for (;;) {
+      const leftMs = this.#endingUntilMs - performance.now();
+      if (leftMs <= 0) return;
+      await pause(leftMs, this.#watching.signal);
     }
   }
 
@@ -154,7 +177,7 @@ class SecretProgram {
     this.#isRestarting = true;
     await this.#stop();
     this.#isRestarting = false;
-    if (this.#isEnding) return;
+    if (this.#isStopped) return;
     try {
       this.start(env);
     } catch (error: unknown) {
@@ -196,7 +219,11 @@ class SecretProgram {
   }
 
   #forward(signal: NodeJS.Signals): void {
-    this.#isEnding ||= ENDING.has(signal);
+    const endingMs = ENDING_MS[signal];
+    if (endingMs !== undefined) {
+      this.#endingUntilMs = Math.max(this.#endingUntilMs, performance.now() + endingMs);
+      this.#isStopped ||= this.#isRestarting;
+    }
     if (!(process.stdin.isTTY && FROM_TERMINAL.has(signal))) this.#child?.kill(signal);
   }
 
