@@ -25,7 +25,7 @@ function run(
   env: Record<string, string>,
   node: readonly string[] = [process.execPath],
 ): Running {
-  const [file = '', ...args] = [...node, join(ROOT, 'dist', script)];
+  const [file = '', ...args] = [...node, resolve(ROOT, 'dist', script)];
   const child = spawn(file, args, {
     cwd: ROOT,
     env: { PATH: process.env['PATH'] ?? '', ...env },
