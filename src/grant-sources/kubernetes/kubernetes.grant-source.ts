@@ -19,7 +19,7 @@ export type GrantReading =
       readonly statements?: Pick<GrantStatements, 'lines' | 'approved'>;
     }
   /** The app is not installed, or not yet: the resource counts for nothing. */
-  | { readonly kind: 'outside' }
+  | { readonly kind: 'notInstalled' }
   /** Its state says that it grants nothing now. */
   | { readonly kind: 'inactive'; readonly claim: StatedClaim | undefined }
   /** What is left of an app that is not installed, or of an Olares that has no such resources: it counts for nothing. */
@@ -80,14 +80,14 @@ export class KubernetesGrantSource extends GrantSource {
   private logged = this.current;
   private loggedShared: readonly SharedWorkspace[] = [];
   private loggedSharingChanges = 0;
-  private isStatusOld = false;
+  private isStatusDirty = false;
   private isLoggedUnavailable = false;
 
   private constructor(
     private readonly deps: InformerDeps,
     private readonly maxAgeMs: number,
     feeds: readonly OpenGrantFeed[],
-    private readonly others: readonly string[],
+    private readonly otherSourceNames: readonly string[],
   ) {
     super();
     this.log = new GrantLog(deps.log);
@@ -97,15 +97,15 @@ export class KubernetesGrantSource extends GrantSource {
   /**
    * Resolves with the first full lists, or without them where the API server refuses or is slow.
    * @param maxAgeMs older grants are not used for decisions
-   * @param others what else states grants, which the status names
+   * @param otherSourceNames what else states grants, for the status
    */
   static async open(
     deps: InformerDeps,
     maxAgeMs: number,
     feeds: readonly OpenGrantFeed[],
-    others: readonly string[] = [],
+    otherSourceNames: readonly string[] = [],
   ): Promise<KubernetesGrantSource> {
-    const source = new KubernetesGrantSource(deps, maxAgeMs, feeds, others);
+    const source = new KubernetesGrantSource(deps, maxAgeMs, feeds, otherSourceNames);
     for (const feed of source.feeds) feed.start();
     const waitLimit = new AbortController();
     await Promise.race([
@@ -129,7 +129,7 @@ export class KubernetesGrantSource extends GrantSource {
     const olares = this.feeds.find((feed) => feed.olares !== undefined)?.olares;
     return {
       ...this.current,
-      feeds: [...this.feeds.map(({ name }) => name).filter((name) => name !== ''), ...this.others],
+      feeds: [...this.feeds.map(({ name }) => name).filter((name) => name !== ''), ...this.otherSourceNames],
       ...(olares !== undefined && { olares }),
       ...(because !== undefined && { ready: false, unavailableBecause: because }),
     };
@@ -181,7 +181,7 @@ export class KubernetesGrantSource extends GrantSource {
   }
 
   private put(kind: string, source: string, reading: GrantReading): void {
-    if (reading.kind === 'outside') return this.remove(source);
+    if (reading.kind === 'notInstalled') return this.remove(source);
     this.statusChanged();
     this.refused.delete(source);
     if (reading.kind === 'leftover') {
@@ -217,8 +217,8 @@ export class KubernetesGrantSource extends GrantSource {
 
   /** A list changes thousands of apps in one synchronous step, and its outcome is logged once after it. */
   private statusChanged(): void {
-    if (this.isStatusOld) return;
-    this.isStatusOld = true;
+    if (this.isStatusDirty) return;
+    this.isStatusDirty = true;
     queueMicrotask(() => {
       this.refresh();
       this.log.status(this.current, this.logged);
@@ -238,8 +238,8 @@ export class KubernetesGrantSource extends GrantSource {
   }
 
   private refresh(): void {
-    if (!this.isStatusOld) return;
-    this.isStatusOld = false;
+    if (!this.isStatusDirty) return;
+    this.isStatusDirty = false;
     const refused = [...this.refused.values()].map(({ problem }) => problem);
     const problems = [...refused, ...this.index.problems()];
     const { size: installedApps, pendingGrants } = this.index;

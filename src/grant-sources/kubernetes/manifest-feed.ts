@@ -17,7 +17,7 @@ const KIND = 'ConfigMap';
 /** One page of a list: anybody who may make ConfigMaps may make large ones. */
 const MAX_PAGE_BYTES = 16 * 1024 * 1024;
 /** Namespaces of the system and of shared apps, whatever their label says. */
-const NO_APPS = /^(os|kube)-|-shared$/;
+const SYSTEM_OR_SHARED_NAMESPACE = /^(os|kube)-|-shared$/;
 
 /** Leaves no workspace to an app that the namespace does not prove. */
 const NO_CLAIM: StatedClaim = { installed: { app: '', user: '', grants: new Set() }, installedAtMs: 0 };
@@ -212,10 +212,10 @@ class ManifestFeed implements GrantFeed {
   private readingOf(namespace: string, object: ManifestObject, isOneOfSeveral: boolean): GrantReading {
     const owned = this.owners.informer.get(namespace);
     // ConfigMaps and namespaces are watched apart, so that the ConfigMap of a new namespace may come first.
-    if (owned === undefined) return { kind: 'outside' };
+    if (owned === undefined) return { kind: 'notInstalled' };
     const of = this.owners.appIn(namespace);
     if (owned.owner === '') return refused('its namespace has no label bytetrade.io/ns-owner', NO_CLAIM);
-    if (of === undefined || NO_APPS.test(namespace))
+    if (of === undefined || SYSTEM_OR_SHARED_NAMESPACE.test(namespace))
       return refused("its namespace is no app's: it must be named <app>-<owner of the namespace>", NO_CLAIM);
     if (owned.isBeingDeleted || object.isBeingDeleted) return { kind: 'inactive', claim: undefined };
     if (isOneOfSeveral)

@@ -202,7 +202,7 @@ class OlaresFeed implements GrantFeed {
    * manager. Later releases withdraw no permission, so that only an app which is certainly installed may keep its own.
    */
   private leftoverBecause(reading: GrantReading): string | undefined {
-    if (reading.kind === 'outside') return undefined;
+    if (reading.kind === 'notInstalled') return undefined;
     const isSince = this.probe.release === 'since-1.12.1';
     if (isSince && this.options.leftovers === 'deny')
       return 'leftover: Olares 1.12.1 and later neither makes nor withdraws ApplicationPermissions';

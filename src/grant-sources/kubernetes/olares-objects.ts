@@ -20,7 +20,7 @@ import { createdAtMs, isBeingDeleted, type KubeObject } from '../../kubernetes/k
 import { parseSysData, type SysDataRefusal, type SysDataWarning } from '../../authz/sys-data';
 import type { GrantReading, StatedClaim } from './kubernetes.grant-source';
 
-const OUTSIDE: GrantReading = { kind: 'outside' };
+const NOT_INSTALLED: GrantReading = { kind: 'notInstalled' };
 
 export const APPLICATION_PERMISSIONS = '/apis/sys.bytetrade.io/v1alpha1/applicationpermissions';
 
@@ -35,7 +35,7 @@ export function readApplicationPermission(object: KubeObject): GrantReading {
   const { namespace, body } = object;
   const { spec, status } = body;
   const state = ownField(status, 'state');
-  if (OUTSIDE_STATES.includes(state)) return OUTSIDE;
+  if (OUTSIDE_STATES.includes(state)) return NOT_INSTALLED;
   const user = namespace.startsWith(SYSTEM_NAMESPACE) ? namespace.slice(SYSTEM_NAMESPACE.length) : '';
   const app = ownField(spec, 'app');
   const appKey = ownField(spec, 'key');
@@ -128,9 +128,9 @@ export function applicationManagerReader(
       ? 'uninstalled'
       : (STATES.get(ownField(status, 'state')) ?? 'underway');
     const mayGrant = provider !== undefined && (state === 'installed' || state === 'stopped');
-    if (!mayGrant) return { app, user, state, reading: OUTSIDE };
+    if (!mayGrant) return { app, user, state, reading: NOT_INSTALLED };
     const stated = statedIn(ownField(spec, 'config'), provider);
-    if (stated === undefined) return { app, user, state, reading: OUTSIDE };
+    if (stated === undefined) return { app, user, state, reading: NOT_INSTALLED };
     const reason = 'refused' in stated ? stated.refused : refusalOf(app, user, spec, reserved);
     if (reason !== undefined || 'refused' in stated)
       return { app, user, state, reading: { kind: 'refused', reason: reason ?? '', claim: undefined } };

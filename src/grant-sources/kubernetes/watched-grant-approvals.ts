@@ -66,7 +66,7 @@ export class WatchedGrantApprovals extends GrantApprovals {
   }
 
   async approve(approval: GrantApproval): Promise<void> {
-    const name = nameOf(approval);
+    const name = objectNameOf(approval);
     const { operations, ...of } = approval;
     const body = {
       apiVersion: 'v1',
@@ -82,7 +82,7 @@ export class WatchedGrantApprovals extends GrantApprovals {
   }
 
   async revoke(of: Omit<GrantApproval, 'operations'>): Promise<void> {
-    await this.send({ method: 'DELETE', path: `${this.path}/${nameOf(of)}` }, 404);
+    await this.send({ method: 'DELETE', path: `${this.path}/${objectNameOf(of)}` }, 404);
   }
 
   /**
@@ -92,7 +92,7 @@ export class WatchedGrantApprovals extends GrantApprovals {
   uninstalled(isGone: (user: string, app: string) => boolean): void {
     for (const [key, approval] of this.held) {
       const { user, app, workspace } = approval;
-      const isOurs = user !== ANY_USER && key === `${this.namespace}/${nameOf(approval)}`;
+      const isOurs = user !== ANY_USER && key === `${this.namespace}/${objectNameOf(approval)}`;
       if (!isOurs || !isGone(user, app)) continue;
       this.revoke(approval).then(
         () => this.deps.log('info', 'grant_revoked', { user, app, workspace }),
@@ -144,7 +144,7 @@ function countKey(user: string, app: string, key: string): string {
   return `${user}/${app}/${key}`;
 }
 
-function nameOf({ user, app, workspace }: Omit<GrantApproval, 'operations'>): string {
+function objectNameOf({ user, app, workspace }: Omit<GrantApproval, 'operations'>): string {
   const digest = createHash('sha256').update(`${user}/${app}/${workspace}`).digest('hex');
   return `secret-grant-${digest.slice(0, 40)}`;
 }
