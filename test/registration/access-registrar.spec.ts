@@ -134,7 +134,7 @@ describe('the roles of the RBAC proxy', () => {
       await eventually(() => expect(count()).toEqual([0, 0]));
     };
     for (let round = 0; round < 10; round += 1) await toggle();
-    expect(writes().length).toBeLessThanOrEqual(16);
+    expect(writes().length).toBeLessThanOrEqual(24);
     grants.set([app('alice', 'notes')]);
     await eventually(() => {
       time.advance(1_000);
