@@ -44,6 +44,8 @@ export class GrantIndex {
   private readonly byName = new Map<string, readonly InstalledClaim[]>();
   private readonly byKey = new Map<string, readonly InstalledClaim[]>();
   private readonly conflicting = new Set<InstalledClaim>();
+  /** A counter that grows with each change of problems(). */
+  conflictChanges = 0;
   /** The claims of apps that exist without being served, by source. */
   private readonly withheld = new Map<string, Claim>();
   private readonly holders = new WorkspaceHolders();
@@ -96,7 +98,7 @@ export class GrantIndex {
     if (candidate === undefined) return [];
     const { installed } = candidate;
     this.bySource.delete(source);
-    this.conflicting.delete(candidate);
+    if (this.conflicting.delete(candidate)) this.conflictChanges += 1;
     this.holders.remove(candidate);
     const sameName = leave(this.byName, nameOf(installed), candidate);
     const sameKey = installed.appKey === undefined ? [] : leave(this.byKey, installed.appKey, candidate);
@@ -180,6 +182,7 @@ export class GrantIndex {
     for (const candidate of candidates) {
       if (this.bySource.get(candidate.source) !== candidate) continue;
       const rivals = this.rivalsByName(candidate).length + this.rivalsByKey(candidate).length;
+      if (this.conflicting.has(candidate) !== rivals > 0) this.conflictChanges += 1;
       if (rivals > 0) this.conflicting.add(candidate);
       else this.conflicting.delete(candidate);
     }
@@ -191,8 +194,7 @@ export class GrantIndex {
   /** Unites the claims of one app anew. Returns whether that changed anything. */
   private unite(name: string): boolean {
     const before = this.apps.get(name);
-    const claims = (this.byName.get(name) ?? []).filter((claim) => !this.conflicting.has(claim));
-    const now = united(claims);
+    const now = united((this.byName.get(name) ?? []).filter((claim) => !this.conflicting.has(claim)));
     if (now === undefined) this.apps.delete(name);
     else this.apps.set(name, now);
     this.pendingGrants += (now?.pending?.size ?? 0) - (before?.pending?.size ?? 0);

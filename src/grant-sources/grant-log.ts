@@ -1,13 +1,51 @@
+import { isDeepStrictEqual } from 'node:util';
+import { type GrantProblem, nameOf } from '../authz/grant-index';
 import type { GrantSourceStatus } from '../authz/grant-source';
 import type { ManifestWarning } from '../authz/manifest';
 import type { SysDataWarning } from '../authz/sys-data';
-import type { SharedWorkspace } from '../authz/grant';
+import type { InstalledApp, SharedWorkspace } from '../authz/grant';
 import type { LogEvent } from '../logging/log';
 import type { AppFolder } from './directory/app-folder';
 
 const MAX_WARNINGS = 20;
 /** How many problems of one change are logged: a list may bring thousands. */
 const MAX_PROBLEMS = 100;
+
+type NamedApp = Pick<InstalledApp, 'user' | 'app'>;
+
+/** Why a resource is refused, and whose it is where that is known: by its place, or by what it states. */
+interface ResourceRefusal extends Pick<GrantProblem, 'reason' | 'line'> {
+  readonly of?: NamedApp;
+  readonly claim?: { readonly installed: NamedApp } | undefined;
+}
+
+/** The problems of the resources that are refused. */
+export class RefusedResources {
+  private readonly bySource = new Map<string, { readonly problem: GrantProblem; readonly name?: string }>();
+  /** A counter that grows with each change of problems(). */
+  changes = 0;
+
+  put(source: string, { reason, line, claim, of = claim?.installed }: ResourceRefusal): void {
+    const problem = { source, reason, ...(line !== undefined && { line }), servedFromLastGood: false };
+    const refused = { problem, ...(of !== undefined && { name: nameOf(of) }) };
+    if (isDeepStrictEqual(this.bySource.get(source), refused)) return;
+    this.bySource.set(source, refused);
+    this.changes += 1;
+  }
+
+  remove(source: string): void {
+    if (this.bySource.delete(source)) this.changes += 1;
+  }
+
+  problems(): readonly GrantProblem[] {
+    return [...this.bySource.values()].map(({ problem }) => problem);
+  }
+
+  problemsOf(user: string, app: string): readonly GrantProblem[] {
+    const name = nameOf({ user, app });
+    return [...this.bySource.values()].filter((one) => one.name === name).map(({ problem }) => problem);
+  }
+}
 
 /** Logs each problem, warning, pending grant and shared workspace once, when it begins. */
 export class GrantLog {
@@ -18,20 +56,24 @@ export class GrantLog {
   constructor(private readonly log: LogEvent) {}
 
   status(now: GrantSourceStatus, before: GrantSourceStatus): void {
-    const begun = newIn(now.problems, before.problems);
+    if (now.problems !== before.problems) this.problems(now.problems, before.problems);
+    if (now.ready !== before.ready || now.installedApps !== before.installedApps) {
+      this.log('info', 'grants_loaded', { installedApps: now.installedApps, problems: now.problems.length });
+    }
+  }
+
+  private problems(now: readonly GrantProblem[], before: readonly GrantProblem[]): void {
+    const begun = newIn(now, before);
     for (const problem of begun.slice(0, MAX_PROBLEMS)) {
       this.log(problem.servedFromLastGood ? 'warn' : 'error', 'grants_problem', { ...problem });
     }
     if (begun.length > MAX_PROBLEMS) {
       this.log('warn', 'grants_problems_omitted', { leftOff: begun.length - MAX_PROBLEMS });
     }
-    const sources = new Set(now.problems.map(({ source }) => source));
-    const solved = newIn(before.problems, now.problems).filter(({ source }) => !sources.has(source));
+    const sources = new Set(now.map(({ source }) => source));
+    const solved = newIn(before, now).filter(({ source }) => !sources.has(source));
     for (const { source } of solved.slice(0, MAX_PROBLEMS))
       this.log('info', 'grants_problem_solved', { source });
-    if (now.ready !== before.ready || now.installedApps !== before.installedApps) {
-      this.log('info', 'grants_loaded', { installedApps: now.installedApps, problems: now.problems.length });
-    }
   }
 
   /** Logs new shared workspaces, so that an operator notices two apps that can read each other's secrets. */

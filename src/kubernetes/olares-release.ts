@@ -14,6 +14,8 @@ const OURS = 'olares-secret-provider';
 /** How soon it is asked again: after a failure, and for an upgrade or for rights that we did not have. */
 const RETRY_MS = 5_000;
 const AGAIN_MS = 600_000;
+/** An API server that has just started refuses everybody until it has read its roles, so that fewer refusals in a row say nothing. */
+const LASTING_REFUSALS = 3;
 
 /**
  * Finds out which Olares runs the cluster: by its ClusterRoles, unless the settings say it. Once 1.12.1 is seen that stays so.
@@ -21,6 +23,8 @@ const AGAIN_MS = 600_000;
 export class OlaresReleaseProbe {
   private found: OlaresRelease;
   private hasAnswer: boolean;
+  private refusalsInARow = 0;
+  private failure: KubernetesFailure | undefined;
   private running: Promise<void> | undefined;
   private readonly stopping = new AbortController();
   /** One of Olares' own says enough. */
@@ -45,9 +49,14 @@ export class OlaresReleaseProbe {
     return this.found;
   }
 
-  /** True once the API server has answered, also with a refusal; before, nothing may be decided by `release`. */
+  /** True once the API server has answered, or refuses it for good; before, nothing may be decided by `release`. */
   get settled(): boolean {
     return this.hasAnswer;
+  }
+
+  /** Why the API server did not answer the latest time, in a few words. */
+  get syncError(): string | undefined {
+    return this.failure?.message;
   }
 
   start(): void {
@@ -73,14 +82,18 @@ export class OlaresReleaseProbe {
   private async ask(signal: AbortSignal): Promise<number> {
     try {
       const { objects } = await this.roles.list(new Map(), signal);
+      this.refusalsInARow = 0;
+      this.failure = undefined;
       this.settle([...objects.values()].includes(true) ? 'since-1.12.1' : 'up-to-1.12.0');
       return AGAIN_MS;
     } catch (error: unknown) {
       const failure = kubernetesFailureOf(error);
-      if (!isRefusal(failure)) return RETRY_MS;
+      this.failure = failure;
+      this.refusalsInARow = isRefusal(failure) ? this.refusalsInARow + 1 : 0;
+      if (this.refusalsInARow < LASTING_REFUSALS) return RETRY_MS;
       if (!this.hasAnswer) this.deps.log('warn', 'olares_release_unknown', { reason: failure.message });
       this.settle(this.found);
-      return AGAIN_MS;
+      return Math.min(AGAIN_MS, RETRY_MS * 2 ** (this.refusalsInARow - LASTING_REFUSALS));
     }
   }
 
@@ -97,7 +110,7 @@ function isOfOlares(role: KubeObject): boolean {
   );
 }
 
-/** A server that refuses us will go on doing so; anything else may pass. */
+/** Where a server refuses us again and again it will go on doing so; anything else may pass. */
 function isRefusal({ status }: KubernetesFailure): boolean {
   return status === 401 || status === 403;
 }

@@ -56,18 +56,20 @@ export class RepairQueue {
     return this.isStuck ? this.waiting() : [];
   }
 
-  /** @param isUrgent true for a change of now, which overtakes those that were added as one of many */
-  add(key: string, isUrgent = true): void {
+  /**
+   * @param isUrgent true for a change of now, which overtakes those that were added as one of many
+   * @param writesAtOnce an object that was not written more often does not wait
+   */
+  add(key: string, isUrgent: boolean, writesAtOnce: number): void {
     const isNew = !this.urgent.has(key) && !this.due.has(key);
     if (isUrgent) this.due.delete(key);
     if (isUrgent) this.urgent.add(key);
     else if (isNew) this.due.add(key);
-    if (!isNew) return;
     const known = this.repairs.get(key);
-    if (known === undefined) return;
+    if (!isNew || known === undefined) return;
     const nowMs = this.deps.time.nowMs();
     if (nowMs - known.lastMs > SETTLED_MS) this.repairs.delete(key);
-    else known.notBeforeMs = nowMs + known.backOff.nextMs();
+    else known.notBeforeMs = known.count <= writesAtOnce ? NEVER : nowMs + known.backOff.nextMs();
   }
 
   /** Takes a synced object out of the queue; its earlier writes are remembered for a while. */
@@ -76,7 +78,7 @@ export class RepairQueue {
     this.due.delete(key);
   }
 
-  /** Forgets an object that is no longer wanted. */
+  /** Forgets the writes of an object that is another one now. */
   forget(key: string): void {
     this.settled(key);
     this.repairs.delete(key);
@@ -106,8 +108,7 @@ export class RepairQueue {
   begin(key: string): void {
     this.settled(key);
     this.running.add(key);
-    const known = this.repairs.get(key);
-    const lastMs = this.deps.time.nowMs();
+    const [known, lastMs] = [this.repairs.get(key), this.deps.time.nowMs()];
     this.paceUntilMs = Math.max(this.paceUntilMs, lastMs) + 1000 / this.pace.perSecond;
     this.sweep(lastMs);
     if (known === undefined)
@@ -200,8 +201,7 @@ export class ReconcileFailures {
     if (loggedAtMs === undefined && this.loggedAtMs.size >= MAX_REASONS) return;
     if (loggedAtMs !== undefined && nowMs - loggedAtMs < LOG_AGAIN_MS) return;
     this.loggedAtMs.set(message, nowMs);
-    const { plural } = this;
-    this.deps.log('warn', 'registration_failed', { plural, object: key, reason, status, field });
+    this.deps.log('warn', 'registration_failed', { plural: this.plural, object: key, reason, status, field });
   }
 
   /** Ends the failure of an object that is synced, or no longer wanted. */

@@ -30,6 +30,9 @@ export interface ReconcilerOptions extends ObserveOptions {
   readonly after?: Reconciler;
 }
 
+/** One that is wanted again after its first removal is made at once, and later ones ever more slowly. */
+const MADE_AND_REMOVED = 2;
+
 /** Keeps the wanted objects synced: creates missing ones, patches those that drifted, and may remove those of ours that are not wanted. */
 export class Reconciler {
   private readonly wanted = new Map<string, { namespace: string; name: string; digest: string }>();
@@ -81,18 +84,17 @@ export class Reconciler {
     const before = this.wanted.get(key);
     if (before?.digest === digest) return;
     this.wanted.set(key, { namespace, name, digest });
-    // What was written before was another object: it says nothing about this one.
-    this.queue.forget(key);
-    this.check(key, isUrgent);
+    // What was written before was another object: it says nothing about this one. One that comes and goes may be the same.
+    if (before !== undefined) this.queue.forget(key);
+    this.check(key, isUrgent, MADE_AND_REMOVED);
   }
 
   /** Stops reconciling an object, which is removed where `removes` allows it. */
   unwant(namespace: string, name: string): void {
     const key = objectKeyOf(namespace, name);
     if (!this.wanted.delete(key)) return;
-    this.queue.forget(key);
-    this.failures.recovered(key);
-    this.check(key);
+    this.settled(key);
+    this.check(key, true, Infinity);
   }
 
   /** Compares every object anew. */
@@ -134,16 +136,18 @@ export class Reconciler {
     return wanted !== undefined && found?.owner === 'us' && found.digest === wanted.digest;
   }
 
-  private check(key: string, isUrgent = true): void {
+  /** @param writesAtOnce how many earlier writes delay nothing */
+  private check(key: string, isUrgent = true, writesAtOnce = 0): void {
     if (!this.informer.listed) return;
     const { after, removes } = this.options;
     if (this.isSynced(key)) {
       this.settled(key);
-      for (const next of this.next) next.check(key, isUrgent);
+      // Those follow at the pace of this one.
+      for (const next of this.next) next.check(key, isUrgent, Infinity);
     } else if (
       this.wanted.has(key) ? after?.isSynced(key) !== false : this.isLeft(key) && removes?.() === true
     ) {
-      this.queue.add(key, isUrgent);
+      this.queue.add(key, isUrgent, writesAtOnce);
       this.waking.abort();
     } else this.settled(key);
   }

@@ -252,6 +252,31 @@ describe('the ApplicationPermissions of a cluster', () => {
     ]);
   });
 
+  it('cost no time for the problems of others when one changes, and tell each change of a problem', async () => {
+    for (let at = 0; at < 1_000; at += 1)
+      put({ ...NOTES, app: `bad-${at}`, appKey: `key-${at}` }, { spec: { app: 'x' } });
+    const source = await open(new SystemMonotonicTime());
+    expect(source.status().problems).toHaveLength(1_000);
+    const [stringify, { problems }] = [jest.spyOn(JSON, 'stringify'), source.status()];
+    put();
+    await eventually(() => expect(source.find('alice', 'notes')).toBeDefined());
+    await quiet();
+    expect(stringify.mock.calls.length).toBeLessThan(100);
+    stringify.mockRestore();
+    expect(source.status().problems).toBe(problems);
+    const events = () => logged.map(({ event, reason }) => `${event} ${String(reason)}`);
+    put({ ...NOTES, app: 'other' });
+    await eventually(() => expect(source.status().problems).toHaveLength(1_002));
+    await eventually(() => expect(events()).toContainEqual(expect.stringContaining('the same app key')));
+    server.of('applicationpermissions').delete('user-system-alice', 'other');
+    await eventually(() => expect(source.status().problems).toHaveLength(1_000));
+    server.of('applicationpermissions').delete('user-system-alice', 'bad-0');
+    await eventually(() => expect(source.status().problems).toHaveLength(999));
+    await eventually(() =>
+      expect(events().filter((event) => event.startsWith('grants_problem_solved'))).toHaveLength(3),
+    );
+  });
+
   it('say in the log when they have become too old, although nobody asks for them', async () => {
     put();
     const time = new FixedMonotonicTime();

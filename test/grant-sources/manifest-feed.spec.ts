@@ -1,7 +1,10 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { SystemMonotonicTime } from '../../src/time/clock';
 import { GrantsService } from '../../src/authz/grants.service';
 import { KubernetesGrantSource } from '../../src/grant-sources/kubernetes/kubernetes.grant-source';
 import { manifestFeed } from '../../src/grant-sources/kubernetes/manifest-feed';
+import { ManifestNamespace } from '../../src/grant-sources/kubernetes/manifest-object';
 import { WatchedGrantApprovals } from '../../src/grant-sources/kubernetes/watched-grant-approvals';
 import { WatchedNamespaceOwners } from '../../src/kubernetes/watched-objects';
 import { describeGrantSource } from '../conformance/grant-source.conformance';
@@ -9,6 +12,7 @@ import { type Logged, informerDepsOf } from '../kubernetes/informer-deps';
 import { eventually } from '../support/eventually';
 import type { ApiCall } from '../../src/kubernetes/kubernetes-api';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
+import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import {
   approvalMap,
   approveAll,
@@ -20,6 +24,14 @@ import {
 } from '../support/manifest-config-map';
 
 const MAX_AGE_MS = 600_000;
+
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
+
+function liveHeapMiB(): number {
+  collectGarbage();
+  return process.memoryUsage().heapUsed / 1024 / 1024;
+}
 
 async function openSource(server: FakeApiServer, reserved: readonly string[] = []) {
   const deps = informerDepsOf(server, new SystemMonotonicTime());
@@ -258,6 +270,77 @@ describe('manifests in ConfigMaps', () => {
       server.of('configmaps').delete('notes-alice', `map-${count}`);
     await eventually(() => expect(reasons()).toEqual([expect.stringContaining('changed too often')]));
   });
+
+  it('hold the text of one manifest while a list has a thousand of one namespace', async () => {
+    installApp(server, { app: 'mail', user: 'alice', ops: ['ListSecret'] });
+    server.of('namespaces').put(namespaceObject('notes-alice', 'alice'));
+    const filler = Buffer.alloc(63 * 1024, 'x');
+    for (let at = 0; at < 1_000; at += 1) {
+      // Made from bytes, so that the server does not copy it when it first sends it.
+      const text = Buffer.concat([Buffer.from(`a: ${at}`), filler]).toString('latin1');
+      put('notes-alice', text, `map-${String(at).padStart(4, '0')}`);
+    }
+    const heapMiB: number[] = [];
+    const push = server.requests.push.bind(server.requests);
+    server.requests.push = (...requests) => {
+      if (requests.some(({ query }) => query.get('continue') !== null)) heapMiB.push(liveHeapMiB());
+      return push(...requests);
+    };
+    await open();
+    await eventually(() => expect(grantsOf('alice', 'mail')).toEqual(['ListSecret?workspace=mail']));
+    await eventually(() => expect(reasons()).toEqual([expect.stringContaining('several manifests')]));
+    expect(heapMiB.length).toBeGreaterThan(10);
+    expect((heapMiB.at(-1) ?? Infinity) - (heapMiB[0] ?? 0)).toBeLessThan(15);
+  });
+
+  it('hold the content of no more than a few of one namespace, however slowly they come', async () => {
+    const time = new FixedMonotonicTime();
+    const namespace = new ManifestNamespace(time, () => undefined);
+    const ops = Array.from({ length: 1_000 }, (_, at) => `ListSecret?workspace=notes-${at}`);
+    const beforeMiB = liveHeapMiB();
+    for (let at = 0; at < 200; at += 1) {
+      const body = {
+        data: {
+          'OlaresManifest.yaml': manifestText('notes', [...ops, `ListSecret?workspace=n-${at}`].slice(1)),
+        },
+      };
+      const object = { namespace: 'notes-alice', name: `map-${at}`, version: '1', body };
+      const key = `notes-alice/map-${at}`;
+      namespace.put(key, namespace.read(key, object));
+      time.advance(2_000);
+    }
+    expect(namespace.size).toBe(200);
+    expect(liveHeapMiB() - beforeMiB).toBeLessThan(20);
+  });
+
+  it.each<[string, readonly string[]]>([
+    ['a second one', ['second']],
+    ['two, each in place of the other', ['second', 'olares-manifest']],
+  ])(
+    'begin to grant once in a second while an app makes and deletes %s all the time, and end at once',
+    async (_, names) => {
+      installApp(server, { app: 'notes', user: 'alice', ops: [OWN] });
+      await open();
+      let changes = 0;
+      source.onChange(() => (changes += 1));
+      for (let round = 0; round < 100; round += 1) {
+        const name = names[round % names.length] ?? '';
+        put('notes-alice', manifestText('notes', [OWN]), name);
+        await new Promise((resolve) => setTimeout(resolve, 10));
+        const deleted = names.length === 1 ? name : (names[(round + 1) % names.length] ?? '');
+        server.of('configmaps').delete('notes-alice', deleted);
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+      expect(changes).toBeLessThan(30);
+      expect(logged.length).toBeLessThan(100);
+      // Of one that came beside another too often no text was held.
+      if (names.length > 1)
+        return eventually(() => expect(reasons()).toEqual([expect.stringContaining('changed too often')]));
+      await eventually(() => expect(grantsOf('alice', 'notes')).toEqual([OWN]), 3_000);
+      put('notes-alice', manifestText('notes', [OWN]), 'third');
+      return eventually(() => expect(grantsOf('alice', 'notes')).toEqual(['not installed']), 500);
+    },
+  );
 
   it('are read once in a second while an app changes its own all the time, and then as it is in the end', async () => {
     installApp(server, { app: 'notes', user: 'alice', ops: [OWN] });

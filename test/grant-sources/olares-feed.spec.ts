@@ -1,6 +1,9 @@
 import { GrantsService } from '../../src/authz/grants.service';
 import { SECRET_OPERATIONS } from '../../src/authz/grant';
-import { KubernetesGrantSource } from '../../src/grant-sources/kubernetes/kubernetes.grant-source';
+import {
+  KubernetesGrantSource,
+  type OpenGrantFeed,
+} from '../../src/grant-sources/kubernetes/kubernetes.grant-source';
 import { olaresFeed, type OlaresFeedOptions } from '../../src/grant-sources/kubernetes/olares-feed';
 import { SystemMonotonicTime } from '../../src/time/clock';
 import { type AppToInstall, describeGrantSource } from '../conformance/grant-source.conformance';
@@ -8,6 +11,7 @@ import { type Logged, informerDepsOf } from '../kubernetes/informer-deps';
 import { type AppToManage, managerOf, US } from '../support/application-manager';
 import { permissionOf } from '../support/application-permission';
 import { eventually } from '../support/eventually';
+import { permissionsAlone } from '../support/permission-feed';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
 
 const PERMISSIONS: OlaresFeedOptions = {
@@ -72,10 +76,13 @@ describe('what Olares itself writes', () => {
     await server.stop();
   });
 
-  const open = async (options: OlaresFeedOptions): Promise<KubernetesGrantSource> => {
+  const open = async (
+    options: OlaresFeedOptions,
+    ...others: readonly OpenGrantFeed[]
+  ): Promise<KubernetesGrantSource> => {
     const deps = informerDepsOf(server, new SystemMonotonicTime());
     logged = deps.logged;
-    source = await KubernetesGrantSource.open(deps, 600_000, [olaresFeed(options)]);
+    source = await KubernetesGrantSource.open(deps, 600_000, [olaresFeed(options), ...others]);
     return source;
   };
   const install = (app = NOTES) => server.of('applicationpermissions').put(permissionOf(app, app.app));
@@ -287,6 +294,16 @@ describe('what Olares itself writes', () => {
       await open(PERMISSIONS);
       await eventually(() => expect(source.status().ready).toBe(true), 5000);
       expect(source.find('alice', 'notes')).toBeDefined();
+      // The managers count as refused until they are listed, and not as never listed while the API server is away.
+      await server.stop();
+      for (let seconds = 0; seconds < 10; seconds += 1) {
+        expect(source.status()).toMatchObject({ ready: true, installedApps: 1 });
+        await new Promise((resolve) => setTimeout(resolve, 1000));
+      }
+      server.forbidden.clear();
+      manage({ app: 'notes', user: 'alice', state: 'uninstalled' });
+      await server.listen();
+      await eventually(() => expect(reasons()).toEqual(['leftover: the app was uninstalled']));
     });
 
     it('are all of them from 1.12.1 on, and grant nothing', async () => {
@@ -364,15 +381,50 @@ describe('what Olares itself writes', () => {
       expect(source.status()).toMatchObject({ olares: 'up-to-1.12.0' });
     });
 
-    it('stays unknown where the API server refuses to list ClusterRoles, and permissions then count', async () => {
+    it('stays unknown where the API server refuses three times to list ClusterRoles, and permissions then count', async () => {
       install();
       server.forbidden.add('clusterroles');
       await open(auto);
-      expect(source.status()).toMatchObject({ ready: true, olares: 'unknown' });
+      expect(source.status()).toMatchObject({ ready: false, olares: 'unknown' });
+      expect(logged).toContainEqual(
+        expect.objectContaining({ event: 'grants_unavailable', reason: '403 Forbidden' }),
+      );
+      await eventually(() => expect(source.status()).toMatchObject({ ready: true, olares: 'unknown' }));
       expect(source.find('alice', 'notes')).toBeDefined();
       expect(logged).toContainEqual(
         expect.objectContaining({ level: 'warn', event: 'olares_release_unknown', reason: '403 Forbidden' }),
       );
+    });
+
+    it.each([
+      ['before the refusals last', 1],
+      ['after they lasted', 3],
+    ])('is found soon after an API server that has just started refused us, %s', async (_, refusals) => {
+      install();
+      server.of('clusterroles').put(OLARES_ROLE);
+      server.forbidden.add('clusterroles');
+      await open(auto);
+      const asked = () => server.requests.filter(({ path }) => path.endsWith('/clusterroles')).length;
+      await eventually(() => expect(asked()).toBe(refusals));
+      const mayCount = refusals >= 3;
+      expect(source.status().ready && !mayCount).toBe(false);
+      server.forbidden.clear();
+      await eventually(() => expect(source.status().olares).toBe('since-1.12.1'), 15_000);
+      expect(source.status()).toMatchObject({ ready: true, installedApps: 0 });
+    });
+
+    it('is waited for only where ApplicationPermissions are read', async () => {
+      install();
+      manage({ app: 'notes', user: 'alice' });
+      server.absent.add('clusterroles');
+      await open({ ...PROVIDERS, release: 'auto' });
+      expect(source.status()).toMatchObject({ ready: true, installedApps: 1, olares: 'unknown' });
+      await source.close();
+      await open({ ...auto, permissions: false }, permissionsAlone);
+      expect(source.status()).toMatchObject({ ready: true, feeds: ['ApplicationPermissions'] });
+      await source.close();
+      await open(auto);
+      expect(source.status()).toMatchObject({ ready: false });
     });
   });
 });

@@ -123,6 +123,25 @@ describe('the roles of the RBAC proxy', () => {
     await within(() => expect(count()).toEqual([0, 0]));
   });
 
+  it('of grants that come and go are removed at once, and made again ever more slowly', async () => {
+    const time = new FixedMonotonicTime();
+    open(time);
+    await eventually(() => expect(server.watches.size).toBe(2));
+    const toggle = async (): Promise<void> => {
+      grants.set([app('alice', 'notes')]);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      grants.set([]);
+      await eventually(() => expect(count()).toEqual([0, 0]));
+    };
+    for (let round = 0; round < 10; round += 1) await toggle();
+    expect(writes().length).toBeLessThanOrEqual(24);
+    grants.set([app('alice', 'notes')]);
+    await eventually(() => {
+      time.advance(1_000);
+      expect(count()).toEqual([2, 2]);
+    });
+  });
+
   it('move with the ServiceAccount of the app', async () => {
     grants.set([app('alice', 'notes')]);
     open();

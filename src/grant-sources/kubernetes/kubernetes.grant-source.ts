@@ -1,10 +1,10 @@
 import type { GrantStatements, InstalledApp, Claim, SharedWorkspace } from '../../authz/grant';
-import { GrantIndex, type GrantProblem, nameOf } from '../../authz/grant-index';
+import { GrantIndex, type GrantProblem } from '../../authz/grant-index';
 import { GrantSource, type GrantSourceStatus } from '../../authz/grant-source';
 import type { SysDataWarning } from '../../authz/sys-data';
 import type { InformerDeps } from '../../kubernetes/informer';
 import type { OlaresRelease } from '../../kubernetes/olares-release';
-import { GrantLog } from '../grant-log';
+import { GrantLog, RefusedResources } from '../grant-log';
 
 /** The claim that an app keeps while its resource grants nothing; undefined if the claim cannot be read. */
 export type StatedClaim = Omit<Claim, 'source'>;
@@ -73,8 +73,9 @@ const FIRST_LIST_MS = 2_000;
 /** Reads grants from the resources of a cluster, which it lists and then watches, by one feed for each kind. */
 export class KubernetesGrantSource extends GrantSource {
   protected readonly index = new GrantIndex((user, app) => this.appChanged(user, app));
-  /** The problems by source, each with the nameOf() of the app whose resource it is, if that is known. */
-  private readonly refused = new Map<string, { readonly problem: GrantProblem; readonly name?: string }>();
+  private readonly refused = new RefusedResources();
+  /** How many changes the problems of the status are made of. */
+  private problemChanges = 0;
   private readonly feeds: readonly GrantFeed[];
   private readonly log: GrantLog;
   private logged = this.current;
@@ -136,9 +137,7 @@ export class KubernetesGrantSource extends GrantSource {
   }
 
   override problemsOf(user: string, app: string): readonly GrantProblem[] {
-    const name = nameOf({ user, app });
-    const refused = [...this.refused.values()].filter((one) => one.name === name);
-    return [...refused.map(({ problem }) => problem), ...super.problemsOf(user, app)];
+    return [...this.refused.problemsOf(user, app), ...super.problemsOf(user, app)];
   }
 
   async close(): Promise<void> {
@@ -183,18 +182,14 @@ export class KubernetesGrantSource extends GrantSource {
   private put(kind: string, source: string, reading: GrantReading): void {
     if (reading.kind === 'notInstalled') return this.remove(source);
     this.statusChanged();
-    this.refused.delete(source);
+    if (reading.kind === 'leftover' || reading.kind === 'refused') this.refused.put(source, reading);
+    else this.refused.remove(source);
     if (reading.kind === 'leftover') {
       if (this.index.remove(source)) this.logWithdrawn(source);
-      this.refused.set(source, { problem: { source, reason: reading.reason, servedFromLastGood: false } });
       return;
     }
     if (reading.kind !== 'installed') {
       if (this.index.withhold(source, reading.claim)) this.logWithdrawn(source);
-      if (reading.kind === 'inactive') return;
-      const { reason, line, claim, of = claim?.installed } = reading;
-      const problem = { source, reason, ...(line !== undefined && { line }), servedFromLastGood: false };
-      this.refused.set(source, { problem, ...(of !== undefined && { name: nameOf(of) }) });
       return;
     }
     const { installed, installedAtMs, warnings, statements } = reading;
@@ -207,7 +202,7 @@ export class KubernetesGrantSource extends GrantSource {
 
   private remove(source: string): void {
     this.statusChanged();
-    this.refused.delete(source);
+    this.refused.remove(source);
     if (this.index.remove(source)) this.logWithdrawn(source);
   }
 
@@ -237,13 +232,19 @@ export class KubernetesGrantSource extends GrantSource {
     this.loggedShared = shared;
   }
 
+  /** Made anew only after a change: with 20,000 problems each event would take a tenth of a second. */
+  private problems(): readonly GrantProblem[] {
+    const changes = this.refused.changes + this.index.conflictChanges;
+    if (changes === this.problemChanges) return this.current.problems;
+    this.problemChanges = changes;
+    return [...this.refused.problems(), ...this.index.problems()];
+  }
+
   private refresh(): void {
     if (!this.isStatusDirty) return;
     this.isStatusDirty = false;
-    const refused = [...this.refused.values()].map(({ problem }) => problem);
-    const problems = [...refused, ...this.index.problems()];
     const { size: installedApps, pendingGrants } = this.index;
     const ready = this.feeds.every(({ listed }) => listed);
-    this.current = { ready, installedApps, problems, pendingGrants };
+    this.current = { ready, installedApps, problems: this.problems(), pendingGrants };
   }
 }

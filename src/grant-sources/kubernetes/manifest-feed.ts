@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { dividedGrants } from '../../authz/grant-source';
 import { Informer, type InformerDeps } from '../../kubernetes/informer';
-import { type KubeObject, namespaceInKey } from '../../kubernetes/kube-object';
+import { namespaceInKey, objectKeyOf } from '../../kubernetes/kube-object';
 import type { WatchedNamespaceOwners } from '../../kubernetes/watched-objects';
 import type {
   GrantFeed,
@@ -10,7 +10,7 @@ import type {
   OpenGrantFeed,
   StatedClaim,
 } from './kubernetes.grant-source';
-import { ManifestObject } from './manifest-object';
+import { ManifestNamespace, type ManifestObject } from './manifest-object';
 import type { WatchedGrantApprovals } from './watched-grant-approvals';
 
 const KIND = 'ConfigMap';
@@ -29,19 +29,10 @@ interface ManifestDeps {
   readonly approvals: WatchedGrantApprovals;
 }
 
-/** So many changes of one namespace are read at once, and then one in each second: an app may change its ConfigMap all the time. */
-const CHANGES_AT_ONCE = 10;
-const CHANGE_EVERY_MS = 1_000;
-
-/** The ConfigMaps of one namespace, in the order in which they came. */
-class ManifestNamespace {
-  readonly objects = new Map<string, ManifestObject>();
-  /** What was reported, for the first of them at that time. */
-  reported: { readonly key: string; readonly reading: GrantReading } | undefined;
-  /** Until when its changes use up what is read at once. */
-  busyUntilMs = 0;
-  /** True while a change waits to be read. */
-  isWaiting = false;
+/** What a namespace grants, as it was reported for its first ConfigMap. */
+interface ReportedReading {
+  readonly key: string;
+  readonly reading: GrantReading;
 }
 
 export function manifestFeed({ owners, approvals, reservedWorkspaces }: ManifestDeps): OpenGrantFeed {
@@ -60,6 +51,8 @@ class ManifestFeed implements GrantFeed {
   readonly name = 'manifests in ConfigMaps';
   readonly firstOutcome: Promise<void>;
   private readonly namespaces = new Map<string, ManifestNamespace>();
+  /** By namespace. */
+  private readonly reported = new Map<string, ReportedReading>();
   private readonly informer: Informer<ManifestObject>;
   private isEvaluated = false;
 
@@ -75,7 +68,7 @@ class ManifestFeed implements GrantFeed {
         path: '/api/v1/configmaps',
         labelSelector: 'secrets.olares.com/manifest=true',
         maxPageBytes: MAX_PAGE_BYTES,
-        read: (object) => this.read(object),
+        read: (object) => this.at(object.namespace).read(objectKeyOf(object.namespace, object.name), object),
         onPut: (key, object) => this.put(key, object),
         onRemoved: (key) => this.remove(key),
         onListed: () => this.wasListed(),
@@ -135,43 +128,19 @@ class ManifestFeed implements GrantFeed {
     await Promise.all([this.informer.stop(), this.approvals.informer.stop()]);
   }
 
-  /** Parses the manifest unless its namespace changes too often. */
-  private read(object: KubeObject): ManifestObject {
-    const of = this.at(object.namespace);
-    const read = new ManifestObject(object);
-    const nowMs = this.deps.time.nowMs();
-    const busyUntilMs = Math.max(of.busyUntilMs, nowMs) + CHANGE_EVERY_MS;
-    if (busyUntilMs - nowMs > CHANGES_AT_ONCE * CHANGE_EVERY_MS) return read;
-    of.busyUntilMs = busyUntilMs;
-    read.manifest();
-    return read;
-  }
-
   private put(key: string, object: ManifestObject): void {
     const namespace = namespaceInKey(key);
-    const of = this.at(namespace);
-    of.objects.set(key, object);
-    // None of several counts, and texts that nobody parses are not held.
-    if (!object.isParsed && of.objects.size > 1) object.drop();
-    if (!object.isParsed && !of.isWaiting) {
-      of.isWaiting = true;
-      this.deps.time.after(CHANGE_EVERY_MS, () => {
-        of.isWaiting = false;
-        of.busyUntilMs += CHANGE_EVERY_MS;
-        this.evaluate(namespace);
-      });
-    }
+    this.at(namespace).put(key, object);
     this.evaluate(namespace);
   }
 
   private remove(key: string): void {
     const namespace = namespaceInKey(key);
     const of = this.at(namespace);
-    of.objects.delete(key);
-    if (of.reported?.key === key) this.withdraw(of);
+    of.remove(key);
+    if (this.reported.get(namespace)?.key === key) this.withdraw(namespace);
     this.evaluate(namespace);
-    const isQuiet = of.busyUntilMs <= this.deps.time.nowMs() + CHANGE_EVERY_MS;
-    if (of.objects.size === 0 && isQuiet && !of.isWaiting) this.namespaces.delete(namespace);
+    if (of.isForgettable) this.namespaces.delete(namespace);
   }
 
   private wasListed(): void {
@@ -187,29 +156,37 @@ class ManifestFeed implements GrantFeed {
   /** Reports what the first ConfigMap of a namespace grants, where that changed; before all was listed nobody can say. */
   private evaluate(namespace: string): void {
     const of = this.namespaces.get(namespace);
-    const [first] = of?.objects ?? [];
-    if (!this.isEvaluated || of === undefined || first === undefined) return;
-    const [key, object] = first;
-    if (of.objects.size === 1 && !object.isParsed && of.isWaiting) return;
-    const reading = this.readingOf(namespace, object, of.objects.size > 1);
-    if (of.reported?.key === key && isDeepStrictEqual(of.reported.reading, reading)) return;
-    if (of.reported !== undefined && of.reported.key !== key) this.withdraw(of);
-    of.reported = { key, reading };
+    const [key, object] = of?.first ?? [];
+    if (!this.isEvaluated || of === undefined || key === undefined || object === undefined) return;
+    const before = this.reported.get(namespace);
+    if (of.isWaiting && before?.reading.kind !== 'installed') return;
+    const reading = this.readingOf(namespace, of, object);
+    if (reading === undefined || (before?.key === key && isDeepStrictEqual(before.reading, reading))) return;
+    if (before !== undefined && before.key !== key) this.withdraw(namespace);
+    this.reported.set(namespace, { key, reading });
     this.observer.put(sourceOf(key), reading);
   }
 
-  private withdraw(of: ManifestNamespace): void {
-    if (of.reported !== undefined) this.observer.remove(sourceOf(of.reported.key));
-    of.reported = undefined;
+  private withdraw(namespace: string): void {
+    const reported = this.reported.get(namespace);
+    if (reported !== undefined) this.observer.remove(sourceOf(reported.key));
+    this.reported.delete(namespace);
   }
 
   private at(namespace: string): ManifestNamespace {
-    const of = this.namespaces.get(namespace) ?? new ManifestNamespace();
+    const known = this.namespaces.get(namespace);
+    if (known !== undefined) return known;
+    const of = new ManifestNamespace(this.deps.time, () => this.evaluate(namespace));
     this.namespaces.set(namespace, of);
     return of;
   }
 
-  private readingOf(namespace: string, object: ManifestObject, isOneOfSeveral: boolean): GrantReading {
+  /** Returns undefined where that is to be seen at the namespace's next turn. */
+  private readingOf(
+    namespace: string,
+    { size, isWaiting }: ManifestNamespace,
+    object: ManifestObject,
+  ): GrantReading | undefined {
     const owned = this.owners.informer.get(namespace);
     // ConfigMaps and namespaces are watched apart, so that the ConfigMap of a new namespace may come first.
     if (owned === undefined) return { kind: 'notInstalled' };
@@ -218,8 +195,9 @@ class ManifestFeed implements GrantFeed {
     if (of === undefined || SYSTEM_OR_SHARED_NAMESPACE.test(namespace))
       return refused("its namespace is no app's: it must be named <app>-<owner of the namespace>", NO_CLAIM);
     if (owned.isBeingDeleted || object.isBeingDeleted) return { kind: 'inactive', claim: undefined };
-    if (isOneOfSeveral)
+    if (size > 1)
       return { ...refused('its namespace has several manifests, so that none of them counts'), of };
+    if (isWaiting && !object.isParsed) return undefined;
     const manifest = object.manifest();
     if ('refused' in manifest) return { ...refused(manifest.refused), line: manifest.line, of };
     if (manifest.app !== of.app)

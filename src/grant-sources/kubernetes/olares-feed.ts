@@ -46,6 +46,12 @@ class OlaresFeed implements GrantFeed {
   /** By user, the keys of the ApplicationPermissions. */
   private readonly keysOfUser = new Map<string, Set<string>>();
   private readonly managed = new Map<string, ManagedApp>();
+  /**
+   * True where the API server refuses us the ApplicationManagers, as with the roles of an older chart, until it lists them: that
+   * it is away for a while changes nothing. Without `provider` they only tell leftovers, and ApplicationPermissions then count
+   * as they always did.
+   */
+  private isUnreadable = false;
   /** By app and user, the keys of the ApplicationManagers. */
   private readonly managersOf = new Map<string, readonly string[]>();
   /** Why ApplicationPermissions are leftovers, by key. */
@@ -75,13 +81,15 @@ class OlaresFeed implements GrantFeed {
     return this.probe.release;
   }
 
+  /** The release says which ApplicationPermissions are leftovers, and nothing else depends on it. */
   get listed(): boolean {
-    if (!this.probe.settled || this.permissions?.listed === false) return false;
-    return this.managers?.listed !== false || this.isUnreadable;
+    const knowsPermissions = this.permissions?.listed !== false;
+    const tellsLeftovers = this.permissions === undefined || this.probe.settled;
+    return knowsPermissions && tellsLeftovers && (this.managers?.listed !== false || this.isUnreadable);
   }
 
   get syncError(): string | undefined {
-    return this.permissions?.syncError ?? this.managers?.syncError;
+    return this.permissions?.syncError ?? this.managers?.syncError ?? this.probe.syncError;
   }
 
   start(): void {
@@ -97,15 +105,6 @@ class OlaresFeed implements GrantFeed {
 
   async stop(): Promise<void> {
     await Promise.all([this.probe.stop(), this.permissions?.stop(), this.managers?.stop()]);
-  }
-
-  /**
-   * True where the API server refuses us the ApplicationManagers, as with the roles of an older chart. Without `provider` they
-   * only tell leftovers, and ApplicationPermissions then count as they always did.
-   */
-  private get isUnreadable(): boolean {
-    const lasting = this.managers?.lasting;
-    return this.options.provider === undefined && lasting?.of === 'list' && lasting.failure.status === 403;
   }
 
   private permissionInformer(deps: InformerDeps): Informer<GrantReading> {
@@ -152,10 +151,16 @@ class OlaresFeed implements GrantFeed {
           this.regroup(key, before, undefined);
           if (provider !== undefined) this.ofManagers.remove(sourceOf(key));
         },
-        onListed: () => this.ofManagers.listed(),
+        onListed: () => {
+          this.isUnreadable = false;
+          this.ofManagers.listed();
+        },
         // Refused for good, they are no longer waited for.
         onFailed: () => {
-          if (this.isUnreadable) this.ofManagers.listed();
+          const lasting = this.managers?.lasting;
+          if (this.isUnreadable || lasting?.of !== 'list' || lasting.failure.status !== 403) return;
+          this.isUnreadable = provider === undefined;
+          this.ofManagers.listed();
         },
         onOutdated: () => this.ofManagers.outdated(),
       },
