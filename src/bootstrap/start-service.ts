@@ -12,7 +12,7 @@ import { KubeConfigUnusable } from '../kubernetes/kubernetes-api';
 import { createLog, type Log, LogDestination, logEvent } from '../logging/log';
 import { Registration } from '../registration/registered-objects';
 import { SecretStore } from '../secrets/secret-store';
-import { EmbeddedStoreUnusable } from '../stores/embedded/embedded-store-unusable';
+import { EmbeddedStoreUnusable } from '../errors/operator-errors';
 import { AddressUnusable } from '../telemetry/metrics-server';
 import { logInspectorSignal } from './hardened-process';
 

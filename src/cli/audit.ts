@@ -17,7 +17,7 @@ import {
   textOf,
 } from './audit-records';
 import { AuditReport, reportLines } from './audit-report';
-import { UsageError } from '../errors/usage-error';
+import { UsageError } from '../errors/operator-errors';
 
 const USAGE = `The command is one of
   verify FILE…                  checks the chain over the files, the oldest first

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { type Command, Option } from 'commander';
 // Only types: the client is loaded when it is used.
 import type { CallOptions, Environment, SecretVault } from '../client/index.js';
-import { UsageError } from '../errors/usage-error';
+import { UsageError } from '../errors/operator-errors';
 import { CommandFailure } from './console';
 
 const ENVIRONMENTS: readonly Environment[] = ['test', 'dev', 'staging', 'prod'];

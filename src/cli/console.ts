@@ -1,5 +1,5 @@
 import { type Reason, SecretVaultError } from '../client/errors.js';
-import { UsageError } from '../errors/usage-error';
+import { UsageError } from '../errors/operator-errors';
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline/promises';
 import { Writable } from 'node:stream';

@@ -4,7 +4,7 @@ import { connectionSettings } from '../config/store-settings';
 import { EnvironmentReader, type EnvironmentVariables, readTextFile } from '../config/environment-reader';
 import { infisicalConnection } from '../stores/infisical/infisical.module';
 import type { LoginCredentials } from '../stores/infisical/auth/login-method';
-import { UsageError } from '../errors/usage-error';
+import { UsageError } from '../errors/operator-errors';
 import { runSetup } from '../stores/infisical/setup/run-setup';
 import { HELP, parseSetupArguments, type SetupEnvironment } from '../stores/infisical/setup/setup-arguments';
 import { BootstrapUnfinished, SetupFailed } from '../stores/infisical/setup/admin-calls';

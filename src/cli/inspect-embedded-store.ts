@@ -1,5 +1,5 @@
 import '../bootstrap/hardened-process';
-import { EmbeddedStoreUnusable } from '../stores/embedded/embedded-store-unusable';
+import { EmbeddedStoreUnusable } from '../errors/operator-errors';
 import { inspectEmbeddedStore } from '../stores/embedded/vault/vault-database';
 
 const CUT = '--cut-torn-end';

@@ -37,11 +37,9 @@ import {
 import { type PredecessorOptions, PredecessorServer } from '../migration/predecessor-server';
 import { SecretCopier, type SecretTarget } from '../migration/secret-copier';
 import { RedisModule } from '../redis/redis.module';
-import { UNATTENDED } from '../secrets/call-context';
-import { SecretStore } from '../secrets/secret-store';
+import { UNATTENDED, SecretStore } from '../secrets/secret-store';
 import type { LoginCredentials } from '../stores/infisical/auth/login-method';
-import { EmbeddedStoreUnusable } from '../stores/embedded/embedded-store-unusable';
-import { UsageError } from '../errors/usage-error';
+import { EmbeddedStoreUnusable, UsageError } from '../errors/operator-errors';
 import { StoresModule } from '../stores/stores.module';
 import { TelemetryModule } from '../telemetry/telemetry.module';
 import { SystemClock, SystemMonotonicTime } from '../time/clock';

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import '../bootstrap/hardened-process';
 import { CommanderError } from 'commander';
-import { UsageError } from '../errors/usage-error';
+import { UsageError } from '../errors/operator-errors';
 import { endWithReader, type FailureCode, failureOf } from './console';
 import { olaresSecretsProgram } from './program';
 

@@ -1,6 +1,6 @@
 import '../bootstrap/hardened-process';
 import { readKeyFile } from '../config/environment-reader';
-import { EmbeddedStoreUnusable, type UnusableReason } from '../stores/embedded/embedded-store-unusable';
+import { EmbeddedStoreUnusable, type UnusableReason } from '../errors/operator-errors';
 import { rotateMasterKey, type RotationResult } from '../stores/embedded/vault/vault';
 
 const SENTENCES = {

@@ -1,4 +1,4 @@
-import { UsageError } from '../errors/usage-error';
+import { UsageError } from '../errors/operator-errors';
 import { CommandFailure } from './console';
 
 /** How the names of secrets become the names of environment variables. */

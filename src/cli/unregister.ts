@@ -1,5 +1,5 @@
 import '../bootstrap/hardened-process';
-import { UsageError } from '../errors/usage-error';
+import { UsageError } from '../errors/operator-errors';
 import { SystemMonotonicTime } from '../time/clock';
 import { kubeConfigConnection } from '../kubernetes/kube-config';
 import { KubeConfigUnusable, KubernetesApi, kubernetesFailureOf } from '../kubernetes/kubernetes-api';

@@ -2,7 +2,7 @@ import type { MigrationOutcome, ProjectOutcome } from './migration';
 import type { MigrationPlan } from './predecessor-inventory';
 import { readFileSync } from 'node:fs';
 import { errorCodeOf } from '../errors/domain-error';
-import { strictArguments, UsageError } from '../errors/usage-error';
+import { strictArguments, UsageError } from '../errors/operator-errors';
 
 export interface MigrationArguments {
   /** The file of projects, in place of the database. */

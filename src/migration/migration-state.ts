@@ -2,7 +2,7 @@ import { constants } from 'node:fs';
 import { open, readFile, rename, rm } from 'node:fs/promises';
 import { errorCodeOf } from '../errors/domain-error';
 import { fieldsOf } from '../json/json';
-import { UsageError } from '../errors/usage-error';
+import { UsageError } from '../errors/operator-errors';
 import { type AssignedProject, MigrationFailed } from './predecessor-inventory';
 
 export interface SkippedSecret {

@@ -5,14 +5,14 @@ import type { GrantSource } from '../authz/grant-source';
 import { GrantsService, type GrantedWorkspace, type WorkspaceSharing } from '../authz/grants.service';
 import type { Caller } from '../authn/caller';
 import type { AuthenticationGuard } from '../http/guards/authentication.guard';
-import type { CallContext } from '../secrets/call-context';
-import type { Precondition, Secret, SecretScope } from '../secrets/secret';
 import {
+  type CallContext,
   type ListedSecrets,
   type RetrievedSecret,
   SecretStoreDecorator,
   type CompleteSecretStore,
 } from '../secrets/secret-store';
+import type { Precondition, Secret, SecretScope } from '../secrets/secret';
 
 /** Records parts of a request as spans, with nothing of their result or error but the reason. */
 export interface Spans {

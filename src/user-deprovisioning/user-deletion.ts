@@ -1,9 +1,13 @@
 import type { UserPresence } from '../authn/caller';
 import { SecretNotFound, StoreUnavailable } from '../errors/store-errors';
 import type { LogEvent } from '../logging/log';
-import { UNATTENDED } from '../secrets/call-context';
+import {
+  UNATTENDED,
+  type SecretStore,
+  type StoredWorkspace,
+  type UserWorkspaces,
+} from '../secrets/secret-store';
 import type { SecretScope } from '../secrets/secret';
-import type { SecretStore, StoredWorkspace, UserWorkspaces } from '../secrets/secret-store';
 import type { MonotonicTime } from '../time/clock';
 import type { DeletionJob, DeletionJobs, DeletionJobStorage } from './deletion-jobs';
 

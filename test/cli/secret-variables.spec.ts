@@ -1,4 +1,4 @@
-import { UsageError } from '../../src/errors/usage-error';
+import { UsageError } from '../../src/errors/operator-errors';
 import { CommandFailure } from '../../src/cli/console';
 import { secretVariables } from '../../src/cli/secret-variables';
 

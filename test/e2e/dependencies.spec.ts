@@ -1,10 +1,9 @@
-import { UNATTENDED } from '../../src/secrets/call-context';
+import { UNATTENDED, SecretStore } from '../../src/secrets/secret-store';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { listenForMetrics } from '../../src/bootstrap/application';
 import type { Settings } from '../../src/config/settings';
-import { SecretStore } from '../../src/secrets/secret-store';
 import { eventually } from '../support/eventually';
 import { FakeInfisical } from '../support/fake-infisical/fake-infisical';
 import { httpCall } from '../support/http-call';

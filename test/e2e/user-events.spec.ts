@@ -1,5 +1,4 @@
-import type { CompleteSecretStore } from '../../src/secrets/secret-store';
-import { UNATTENDED } from '../../src/secrets/call-context';
+import { type CompleteSecretStore, UNATTENDED } from '../../src/secrets/secret-store';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

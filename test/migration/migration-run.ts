@@ -8,8 +8,7 @@ import { parseInventory, parseUsers, planOf } from '../../src/migration/predeces
 import { PredecessorServer } from '../../src/migration/predecessor-server';
 import { SecretCopier, type SecretTarget } from '../../src/migration/secret-copier';
 import { ENVIRONMENTS, type SecretScope } from '../../src/secrets/secret';
-import { UNATTENDED } from '../../src/secrets/call-context';
-import type { SecretStore } from '../../src/secrets/secret-store';
+import { UNATTENDED, type SecretStore } from '../../src/secrets/secret-store';
 import { type MonotonicTime, SystemClock, SystemMonotonicTime } from '../../src/time/clock';
 import { FakePredecessor, type FakePerson } from '../support/fake-predecessor';
 import { MemorySecretStore } from '../support/memory.secret-store';

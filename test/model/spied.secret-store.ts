@@ -2,15 +2,8 @@ import type { AuditRecord } from '../../src/audit/audit-sink';
 import { KeyedMutex } from '../../src/concurrency/keyed-work';
 import { TooManyRequests } from '../../src/errors/request-errors';
 import { StoreOutcomeUnknown, StoreUnavailable, StoreUnreachable } from '../../src/errors/store-errors';
-import type { CallContext } from '../../src/secrets/call-context';
 import {
-  type Precondition,
-  scopeKeyOf,
-  type ScopeUsage,
-  type Secret,
-  type SecretScope,
-} from '../../src/secrets/secret';
-import {
+  type CallContext,
   type ListedSecrets,
   type RetrievedSecret,
   type ScopeContents,
@@ -18,6 +11,13 @@ import {
   SecretStoreDecorator,
   type CompleteSecretStore,
 } from '../../src/secrets/secret-store';
+import {
+  type Precondition,
+  scopeKeyOf,
+  type ScopeUsage,
+  type Secret,
+  type SecretScope,
+} from '../../src/secrets/secret';
 import { type ModelCommand, writes } from './secrets-model';
 
 type StoreWrite = 'create' | 'update' | 'delete';

@@ -1,9 +1,8 @@
-import { UNATTENDED } from '../../src/secrets/call-context';
+import { UNATTENDED, SecretStore } from '../../src/secrets/secret-store';
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { ServiceProblems } from '../../src/http/controllers/health.controller';
-import { SecretStore } from '../../src/secrets/secret-store';
 import { openModules } from '../support/service';
 import { at, freshFolder, masterKeyOf, withStore } from '../stores/embedded/vault-under-test';
 

@@ -1,4 +1,4 @@
-import { UNATTENDED } from '../../src/secrets/call-context';
+import { UNATTENDED } from '../../src/secrets/secret-store';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,8 +1,8 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { TooManyRequests } from '../../src/errors/request-errors';
 import type { Precondition, Secret, SecretScope } from '../../src/secrets/secret';
-import type { CallContext } from '../../src/secrets/call-context';
 import {
+  type CallContext,
   type ListedSecrets,
   type RetrievedSecret,
   type StoredWorkspace,

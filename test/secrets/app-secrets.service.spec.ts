@@ -1,8 +1,7 @@
 import { GrantsService } from '../../src/authz/grants.service';
 import { AppSecretsService } from '../../src/secrets/secrets.service';
-import { UNATTENDED } from '../../src/secrets/call-context';
+import { UNATTENDED, type ListedSecrets } from '../../src/secrets/secret-store';
 import type { SecretScope } from '../../src/secrets/secret';
-import type { ListedSecrets } from '../../src/secrets/secret-store';
 import { outcome } from '../conformance/secret-store.conformance';
 import { FixedGrantSource } from '../support/fixed-grant-source';
 import { MemorySecretStore } from '../support/memory.secret-store';

@@ -1,7 +1,13 @@
 import { DomainError } from '../../src/errors/domain-error';
 import { SecretNotFound } from '../../src/errors/store-errors';
 import { CallContexts } from '../../src/http/request/provider-request';
-import { type CallAudit, uncancelled, UNATTENDED } from '../../src/secrets/call-context';
+import {
+  type CallAudit,
+  uncancelled,
+  UNATTENDED,
+  sizeByRetrieving,
+  SecretStoreDecorator,
+} from '../../src/secrets/secret-store';
 import {
   countedNameLength,
   ENVIRONMENTS,
@@ -12,7 +18,6 @@ import {
   secretBytes,
   usageOf,
 } from '../../src/secrets/secret';
-import { sizeByRetrieving, SecretStoreDecorator } from '../../src/secrets/secret-store';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { MemorySecretStore } from '../support/memory.secret-store';
 

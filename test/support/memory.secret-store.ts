@@ -1,15 +1,7 @@
 import { SecretAlreadyExists, SecretNotFound } from '../../src/errors/store-errors';
-import { type CallContext, UNATTENDED } from '../../src/secrets/call-context';
 import {
-  type Precondition,
-  secretBytes,
-  usageOf,
-  type ScopeUsage,
-  type Secret,
-  type SecretScope,
-  type Usage,
-} from '../../src/secrets/secret';
-import {
+  type CallContext,
+  UNATTENDED,
   type ListedSecrets,
   type RetrievedSecret,
   type ScopeContents,
@@ -20,6 +12,15 @@ import {
   type UsageSource,
   type UserWorkspaces,
 } from '../../src/secrets/secret-store';
+import {
+  type Precondition,
+  secretBytes,
+  usageOf,
+  type ScopeUsage,
+  type Secret,
+  type SecretScope,
+  type Usage,
+} from '../../src/secrets/secret';
 
 /** A store in memory that records its calls, and can be made to fail. */
 export class MemorySecretStore extends SecretStore implements ScopeSource, UsageSource, UserWorkspaces {

@@ -1,12 +1,12 @@
-import { UNATTENDED } from '../../src/secrets/call-context';
-import type { Precondition, ScopeUsage, Secret, SecretScope, Usage } from '../../src/secrets/secret';
-import type {
-  ScopeContents,
-  ScopeSource,
-  SecretStore,
-  StoredWorkspace,
-  CompleteSecretStore,
+import {
+  UNATTENDED,
+  type ScopeContents,
+  type ScopeSource,
+  type SecretStore,
+  type StoredWorkspace,
+  type CompleteSecretStore,
 } from '../../src/secrets/secret-store';
+import type { Precondition, ScopeUsage, Secret, SecretScope, Usage } from '../../src/secrets/secret';
 
 /** A store that an adapter of its own stands behind: it implements the ports of quotas and removals too. */
 type Whole = StoreClient<CompleteSecretStore & Partial<ScopeSource>>;

@@ -1,4 +1,4 @@
-import { UNATTENDED } from '../../src/secrets/call-context';
+import { UNATTENDED } from '../../src/secrets/secret-store';
 import { Overloaded } from '../../src/errors/request-errors';
 import { StoreUnreachable } from '../../src/errors/store-errors';
 import { Admission } from '../../src/limits/admission';

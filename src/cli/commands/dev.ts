@@ -5,8 +5,7 @@ import { errorCodeOf } from '../../errors/domain-error';
 import type { EnvironmentVariables } from '../../config/environment-reader';
 import { LIMIT_DEFINITIONS, QUOTA_DEFINITIONS } from '../../config/setting-groups';
 import type { Settings } from '../../config/settings';
-import { UsageError } from '../../errors/usage-error';
-import type { UnusableReason } from '../../stores/embedded/embedded-store-unusable';
+import { UsageError, type UnusableReason } from '../../errors/operator-errors';
 import { CommandFailure, printable } from '../console';
 
 interface DevArguments {
@@ -114,7 +113,7 @@ async function requireUnusedStore(store: Settings['store'], fresh: boolean): Pro
   if (store.kind !== 'embedded') return;
   const { vaultFolderIn } = await import('../../stores/embedded/vault/vault-database.js');
   const { EmbeddedSecretStore } = await import('../../stores/embedded/embedded.secret-store.js');
-  const { EmbeddedStoreUnusable } = await import('../../stores/embedded/embedded-store-unusable.js');
+  const { EmbeddedStoreUnusable } = await import('../../errors/operator-errors.js');
   const folder = vaultFolderIn(store.dataDir);
   if (!existsSync(folder)) return;
   try {
@@ -160,7 +159,7 @@ async function appNameIn(path: string, asked: string): Promise<string> {
 }
 
 async function failureOfStart(error: unknown, { port }: DevArguments): Promise<unknown> {
-  const { EmbeddedStoreUnusable } = await import('../../stores/embedded/embedded-store-unusable.js');
+  const { EmbeddedStoreUnusable } = await import('../../errors/operator-errors.js');
   const { InvalidSettings } = await import('../../config/settings.js');
   const code = errorCodeOf(error);
   const failure = (sentence: string): CommandFailure => new CommandFailure(3, sentence);

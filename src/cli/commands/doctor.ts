@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { CheckResult } from '../doctor/checks';
-import { UsageError } from '../../errors/usage-error';
+import { UsageError } from '../../errors/operator-errors';
 import { printableJson, printableLine } from '../console';
 
 interface DoctorArguments {

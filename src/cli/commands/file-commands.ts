@@ -3,7 +3,7 @@ import { link, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { errorCodeOf } from '../../errors/domain-error';
-import { UsageError } from '../../errors/usage-error';
+import { UsageError } from '../../errors/operator-errors';
 import { CommandFailure, printable, printableJson } from '../console';
 import { type VaultConnection, openVault, withConnection } from '../connection';
 import type { ArchiveOptions } from '../files/age-archive';

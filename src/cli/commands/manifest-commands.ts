@@ -4,7 +4,7 @@ import { type Command, Option } from 'commander';
 import { SECRET_OPERATIONS, WORKSPACE_NAME, WORKSPACE_RULE } from '../../authz/grant';
 import type { CheckedManifest, ManifestFinding } from '../../authz/manifest-check';
 import type { ManifestExplanation } from '../../authz/manifest-explanation';
-import { UsageError } from '../../errors/usage-error';
+import { UsageError } from '../../errors/operator-errors';
 import { CommandFailure, printable, printableJson, printableLine, readInput, utf8Text } from '../console';
 
 const CONFIG_MAP_OPTION = [

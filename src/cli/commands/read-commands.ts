@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import type { Environment } from '../../client/index.js';
-import { UsageError } from '../../errors/usage-error';
+import { UsageError } from '../../errors/operator-errors';
 import { printable, printableJson, printableLine, inputName, readText } from '../console';
 import {
   allSecrets,

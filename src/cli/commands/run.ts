@@ -3,7 +3,7 @@ import { constants } from 'node:os';
 import type { Command } from 'commander';
 import { watchValue } from '../../client/repeated-reads.js';
 import { pause } from '../../client/transport.js';
-import { UsageError } from '../../errors/usage-error';
+import { UsageError } from '../../errors/operator-errors';
 import { CommandFailure, failureOf } from '../console';
 import {
   allSecrets,

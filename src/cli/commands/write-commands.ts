@@ -19,7 +19,7 @@ import { createInterface } from 'node:readline/promises';
 import type { Command } from 'commander';
 import { SecretVaultError } from '../../client/errors.js';
 import type { SecretVault } from '../../client/index.js';
-import { UsageError } from '../../errors/usage-error';
+import { UsageError } from '../../errors/operator-errors';
 import { CommandFailure, askHidden, readText, untilEnded, utf8Text } from '../console';
 import { environmentWithoutOurs, openVault, type VaultConnection, withConnection } from '../connection';
 

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
-import { UsageError } from '../../errors/usage-error';
+import { UsageError } from '../../errors/operator-errors';
 import { CommandFailure, type FailureCode, failureOf, askHidden, readInput, utf8Text } from '../console';
 
 /** For whom an archive is encrypted: whoever knows the passphrase, or the holders of the identities of these recipients. */

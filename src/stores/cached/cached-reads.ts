@@ -1,9 +1,14 @@
 import { LRUCache } from 'lru-cache';
 import { SingleFlight } from '../../concurrency/keyed-work';
 import { isOwnToTheCall, isRefusedRead, ListTooLarge, mayServeStaleAfter } from '../../errors/store-errors';
-import type { CallContext } from '../../secrets/call-context';
+import type {
+  CallContext,
+  ListedSecrets,
+  ScopeContents,
+  ScopeSource,
+  SecretStore,
+} from '../../secrets/secret-store';
 import { scopeKeyOf, type SecretScope } from '../../secrets/secret';
-import type { ListedSecrets, ScopeContents, ScopeSource, SecretStore } from '../../secrets/secret-store';
 import {
   type CacheDeps,
   CacheEntries,

@@ -7,16 +7,8 @@ import {
   SecretNotFound,
   StoreOutcomeUnknown,
 } from '../../errors/store-errors';
-import type { CallContext } from '../../secrets/call-context';
 import {
-  type Precondition,
-  scopeKeyOf,
-  type Secret,
-  type SecretScope,
-  usageOf,
-  type ScopeUsage,
-} from '../../secrets/secret';
-import {
+  type CallContext,
   type ListedSecrets,
   type RetrievedSecret,
   type ScopeSource,
@@ -25,6 +17,14 @@ import {
   SecretStoreDecorator,
   type CompleteSecretStore,
 } from '../../secrets/secret-store';
+import {
+  type Precondition,
+  scopeKeyOf,
+  type Secret,
+  type SecretScope,
+  usageOf,
+  type ScopeUsage,
+} from '../../secrets/secret';
 import type { CacheDeps, CacheOptions } from './cache-entries';
 import { CachedReads } from './cached-reads';
 import { SingleFlight } from '../../concurrency/keyed-work';

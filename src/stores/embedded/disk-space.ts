@@ -3,7 +3,7 @@ import { open, rm, stat, statfs, truncate } from 'node:fs/promises';
 import { Mutex } from 'async-mutex';
 import type { MonotonicTime } from '../../time/clock';
 import { StoreFull } from '../../errors/store-errors';
-import { systemCode } from './embedded-store-unusable';
+import { systemCode } from '../../errors/operator-errors';
 
 export interface DiskFigures {
   /** Bytes that may be stored before creates and updates are refused; 0 while they are refused. */

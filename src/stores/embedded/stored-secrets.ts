@@ -1,5 +1,5 @@
 import type { KeyObject } from 'node:crypto';
-import type { CallContext } from '../../secrets/call-context';
+import type { CallContext } from '../../secrets/secret-store';
 import type { MonotonicTime } from '../../time/clock';
 import { FairQueue, type FairQueueBounds } from '../../concurrency/fair-queue';
 import { LARGE_STEP_BYTES, quietTurn } from '../../concurrency/quiet-turn';

@@ -17,8 +17,8 @@ import {
   type StoredWorkspace,
   type UsageSource,
   type UserWorkspaces,
+  type CallContext,
 } from '../../secrets/secret-store';
-import type { CallContext } from '../../secrets/call-context';
 import { distinctRows, preferredRow, type ProjectEnvironment } from './api/secret-calls';
 import type { Operations, PingProbe } from './operations';
 import type { ProjectDirectory } from './projects/project-directory';

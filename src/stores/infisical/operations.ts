@@ -13,7 +13,7 @@ import { InfisicalCallFailed, isRefusedWrite } from './versions/infisical-call-f
 import { KUBERNETES_LOGIN } from './auth/login-method';
 import { type MonotonicTime, deadlineIn, remainingMs, type Clock } from '../../time/clock';
 import type { SecretScope } from '../../secrets/secret';
-import { type CallContext, UNATTENDED } from '../../secrets/call-context';
+import { type CallContext, UNATTENDED } from '../../secrets/secret-store';
 import type { LogEvent } from '../../logging/log';
 import { KeyedMutex, type ScopeLock, SingleFlight } from '../../concurrency/keyed-work';
 import { parseProject, parseProjects } from './api/answers';

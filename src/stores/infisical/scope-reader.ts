@@ -1,6 +1,6 @@
 import type { LogEvent } from '../../logging/log';
 import type { SecretScope } from '../../secrets/secret';
-import type { CallContext } from '../../secrets/call-context';
+import type { CallContext } from '../../secrets/secret-store';
 import { type SecretRow, keysOf } from './secret-codec';
 import type { InfisicalApi } from './api/infisical-api';
 import {

@@ -2,8 +2,7 @@ import { LRUCache } from 'lru-cache';
 import type { MonotonicTime } from '../../time/clock';
 import { ListTooLarge, type QuotaLimit } from '../../errors/store-errors';
 import { scopeKeyOf, type SecretScope, type ScopeUsage, type Usage } from '../../secrets/secret';
-import { UNATTENDED } from '../../secrets/call-context';
-import type { UsageSource } from '../../secrets/secret-store';
+import { UNATTENDED, type UsageSource } from '../../secrets/secret-store';
 import { difference, ScopeUsageCounter, UserUsageCounter, type UsageCounters } from './usage-counters';
 
 /** How long a measurement is valid, since others may write to a scope without our notice. */

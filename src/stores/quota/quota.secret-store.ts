@@ -5,8 +5,8 @@ import {
   StoreOutcomeUnknown,
 } from '../../errors/store-errors';
 import { type Precondition, type Secret, secretBytes, type SecretScope } from '../../secrets/secret';
-import type { CallContext } from '../../secrets/call-context';
 import {
+  type CallContext,
   type StoredWorkspace,
   SecretStoreDecorator,
   type CompleteSecretStore,

@@ -3,9 +3,8 @@ import type { MonotonicTime } from '../../time/clock';
 import { ClientGone, InvalidRequest, TooManyRequests } from '../../errors/request-errors';
 import { ScopeBusy, StoreOutcomeUnknown, StoreUnreachable } from '../../errors/store-errors';
 import type { LogEvent } from '../../logging/log';
-import type { CallContext } from '../../secrets/call-context';
-import type { Precondition, ScopeUsage, Secret, SecretScope } from '../../secrets/secret';
 import {
+  type CallContext,
   type ListedSecrets,
   type RetrievedSecret,
   type ScopeContents,
@@ -14,6 +13,7 @@ import {
   SecretStoreDecorator,
   type CompleteSecretStore,
 } from '../../secrets/secret-store';
+import type { Precondition, ScopeUsage, Secret, SecretScope } from '../../secrets/secret';
 
 export const BREAKER_STATES = ['closed', 'open', 'half_open'] as const;
 /** Closed: calls pass. Open: they fail at once. Half open: one call passes, to find out whether the store is back. */

@@ -1,15 +1,8 @@
 import { TooManyRequests } from '../../errors/request-errors';
 import { SecretAlreadyExists } from '../../errors/store-errors';
 import { FairQueue, type FairQueueBounds, type ReleasePermit } from '../../concurrency/fair-queue';
-import type { CallContext } from '../../secrets/call-context';
 import {
-  type Precondition,
-  scopeKeyOf,
-  type SecretScope,
-  type Secret,
-  type ScopeUsage,
-} from '../../secrets/secret';
-import {
+  type CallContext,
   type ListedSecrets,
   type RetrievedSecret,
   type ScopeContents,
@@ -18,6 +11,13 @@ import {
   SecretStoreDecorator,
   type CompleteSecretStore,
 } from '../../secrets/secret-store';
+import {
+  type Precondition,
+  scopeKeyOf,
+  type SecretScope,
+  type Secret,
+  type ScopeUsage,
+} from '../../secrets/secret';
 import { type MonotonicTime, remainingMs, type Wait, waitFor } from '../../time/clock';
 import {
   CircuitBreakerSecretStore,

@@ -17,8 +17,7 @@ import {
   StoreUnreachable,
 } from '../../../src/errors/store-errors';
 import { type SecretScope, scopeKeyOf } from '../../../src/secrets/secret';
-import { UNATTENDED } from '../../../src/secrets/call-context';
-import type { ScopeContents } from '../../../src/secrets/secret-store';
+import { UNATTENDED, type ScopeContents } from '../../../src/secrets/secret-store';
 import { describeSecretStore, outcome } from '../../conformance/secret-store.conformance';
 import { FixedMonotonicTime } from '../../support/fixed-monotonic-time';
 import { MemorySecretStore } from '../../support/memory.secret-store';

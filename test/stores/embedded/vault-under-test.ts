@@ -6,7 +6,7 @@ import { ClassicLevel } from 'classic-level';
 import type { SecretScope } from '../../../src/secrets/secret';
 import { EmbeddedSecretStore } from '../../../src/stores/embedded/embedded.secret-store';
 import { StoreClient } from '../../support/store-client';
-import { EmbeddedStoreUnusable } from '../../../src/stores/embedded/embedded-store-unusable';
+import { EmbeddedStoreUnusable } from '../../../src/errors/operator-errors';
 
 /** A temporary folder of this test; the caller removes it. */
 export function freshFolder(): { readonly path: string; remove(): void } {

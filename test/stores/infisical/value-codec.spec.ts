@@ -1,4 +1,4 @@
-import { UNATTENDED } from '../../../src/secrets/call-context';
+import { UNATTENDED } from '../../../src/secrets/secret-store';
 import fc from '../../support/fast-check';
 import { MAX_VALUE_BYTES } from '../../../src/secrets/secret';
 import { decodeValue, encodeValue, UnreadableValue } from '../../../src/stores/infisical/secret-codec';

@@ -1,4 +1,4 @@
-import { UNATTENDED } from '../../../src/secrets/call-context';
+import { UNATTENDED } from '../../../src/secrets/secret-store';
 import { deadlineIn } from '../../../src/time/clock';
 import { StoreClient } from '../../support/store-client';
 import {

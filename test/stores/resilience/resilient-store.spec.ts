@@ -4,8 +4,12 @@ import { InvalidRequest } from '../../../src/errors/request-errors';
 import { StoreUnreachable } from '../../../src/errors/store-errors';
 import { resilientStore } from '../../../src/stores/resilience/concurrency-limit.secret-store';
 import type { SecretScope } from '../../../src/secrets/secret';
-import { UNATTENDED } from '../../../src/secrets/call-context';
-import type { ScopeContents, ScopeSource, CompleteSecretStore } from '../../../src/secrets/secret-store';
+import {
+  UNATTENDED,
+  type ScopeContents,
+  type ScopeSource,
+  type CompleteSecretStore,
+} from '../../../src/secrets/secret-store';
 import { StoreClient } from '../../support/store-client';
 import { describeSecretStore, outcome } from '../../conformance/secret-store.conformance';
 import { FixedMonotonicTime } from '../../support/fixed-monotonic-time';

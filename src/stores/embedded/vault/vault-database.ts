@@ -13,7 +13,7 @@ import {
 import { join } from 'node:path';
 import { ClassicLevel } from 'classic-level';
 import { freeBytesAt, ReserveFile } from '../disk-space';
-import { EmbeddedStoreUnusable, systemCode } from '../embedded-store-unusable';
+import { EmbeddedStoreUnusable, systemCode } from '../../../errors/operator-errors';
 import { checkLevelDbFiles } from '../leveldb-files/check-leveldb-files';
 import { DamagedFile, TornTail } from '../leveldb-files/log-records';
 import type { VaultDatabase } from '../records';

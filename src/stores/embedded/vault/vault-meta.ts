@@ -1,5 +1,5 @@
 import { createHash, createSecretKey, hkdfSync, type KeyObject, randomBytes } from 'node:crypto';
-import { EmbeddedStoreUnusable } from '../embedded-store-unusable';
+import { EmbeddedStoreUnusable } from '../../../errors/operator-errors';
 import { FORMAT_VERSION, lengthPrefixed, seal, SEAL_BYTES, unseal } from '../records';
 
 const MIN_MASTER_KEY_BYTES = 32;

@@ -1,7 +1,7 @@
 import { StoreFull, StoreUnavailable } from '../../../errors/store-errors';
 import type { MonotonicTime } from '../../../time/clock';
 import type { DiskSpace } from '../disk-space';
-import { foreignField } from '../embedded-store-unusable';
+import { foreignField } from '../../../errors/operator-errors';
 import { isSecretKey, scopeRangeOf, type VaultDatabase } from '../records';
 import { batchBytes, CommitQueue, NotWritten, type WriteOperation } from './commit-queue';
 import { bytesToOpen } from './vault-database';

@@ -1,7 +1,7 @@
 import type { KeyObject } from 'node:crypto';
 import { mkdir, mkdtemp, open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { EmbeddedStoreUnusable, systemCode } from '../embedded-store-unusable';
+import { EmbeddedStoreUnusable, systemCode } from '../../../errors/operator-errors';
 import {
   META_RECORD_KEY,
   NotAuthentic,

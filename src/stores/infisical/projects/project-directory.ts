@@ -3,7 +3,7 @@ import { LRUCache } from 'lru-cache';
 import { StoreUnavailable } from '../../../errors/store-errors';
 import { ENVIRONMENTS, type Environment } from '../../../secrets/secret';
 import { parseProject, type Project } from '../api/answers';
-import { type CallContext, uncancelled } from '../../../secrets/call-context';
+import { type CallContext, uncancelled } from '../../../secrets/secret-store';
 import type { ApiVersion } from '../versions/api-version';
 import { anyBody, type InfisicalApi } from '../api/infisical-api';
 import {

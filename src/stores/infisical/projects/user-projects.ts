@@ -1,8 +1,7 @@
 import { LRUCache } from 'lru-cache';
-import type { StoredWorkspace } from '../../../secrets/secret-store';
+import type { StoredWorkspace, CallContext } from '../../../secrets/secret-store';
 import { StoreUnavailable } from '../../../errors/store-errors';
 import { parseProjects } from '../api/answers';
-import type { CallContext } from '../../../secrets/call-context';
 import type { ApiVersion } from '../versions/api-version';
 import { anyBody, type InfisicalApi } from '../api/infisical-api';
 import { failedBecause, leavesIndeterminate } from '../versions/infisical-call-failed';

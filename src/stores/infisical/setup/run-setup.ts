@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { UsageError } from '../../../errors/usage-error';
+import { UsageError } from '../../../errors/operator-errors';
 import { fieldsOf } from '../../../json/json';
 import type { Clock } from '../../../time/clock';
 import type { LoginCredentials } from '../auth/login-method';

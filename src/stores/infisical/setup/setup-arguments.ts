@@ -1,4 +1,4 @@
-import { strictArguments, UsageError } from '../../../errors/usage-error';
+import { strictArguments, UsageError } from '../../../errors/operator-errors';
 import type { LoginCredentials } from '../auth/login-method';
 import type { RouteOptions } from '../transport/transport-route';
 

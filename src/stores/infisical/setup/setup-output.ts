@@ -1,7 +1,7 @@
 import { fieldsOf } from '../../../json/json';
 import { randomBytes } from 'node:crypto';
 import { open, rename, rm, type FileHandle } from 'node:fs/promises';
-import { UsageError } from '../../../errors/usage-error';
+import { UsageError } from '../../../errors/operator-errors';
 import type { SetupArguments } from './setup-arguments';
 import { SetupFailed } from './admin-calls';
 
