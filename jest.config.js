@@ -20,6 +20,7 @@ const SERIAL = [
   'grant-sources/directory.grant-source',
   'grant-sources/growth',
   'grant-sources/kubernetes.grant-source',
+  'grant-sources/manifest-feed',
   'http/discard-body',
   'http/json-structure',
   'lldap/lldap.user-directory',
