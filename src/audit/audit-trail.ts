@@ -4,12 +4,8 @@ import { type MonotonicTime, waitFor } from '../time/clock';
 import type { AuditChain, SecretPlace } from './audit-chain';
 import { type AuditRecord, type AuditSink, AuditSinkFailed } from './audit-sink';
 import { SecretNotFound } from '../errors/store-errors';
-import {
-  type CallContext,
-  type ListedSecrets,
-  type RetrievedSecret,
-  SecretStoreDecorator,
-} from '../secrets/secret-store';
+import type { CallContext, ListedSecrets, RetrievedSecret } from '../secrets/secret-store';
+import { SecretStoreDecorator } from '../secrets/secret-store';
 import type { Precondition, Secret, SecretScope } from '../secrets/secret';
 
 /** How long refusals are counted until their number is recorded. */

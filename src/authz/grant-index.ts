@@ -1,12 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
-import {
-  type GrantStatements,
-  type InstalledApp,
-  unitedGrants,
-  type Claim,
-  type SharedWorkspace,
-  WorkspaceHolders,
-} from './grant';
+import type { Claim, GrantStatements, InstalledApp, SharedWorkspace } from './grant';
+import { unitedGrants, WorkspaceHolders } from './grant';
 
 /** A problem that an operator should fix; it may name files and apps, never a key or a secret. */
 export interface GrantProblem {
