@@ -158,8 +158,9 @@ class OlaresFeed implements GrantFeed {
         // Refused for good, they are no longer waited for.
         onFailed: () => {
           const lasting = this.managers?.lasting;
-          if (this.isUnreadable || lasting?.of !== 'list' || lasting.failure.status !== 403) return;
-          this.isUnreadable = provider === undefined;
+          const isRefused = lasting?.of === 'list' && lasting.failure.status === 403;
+          if (provider !== undefined || this.isUnreadable || !isRefused) return;
+          this.isUnreadable = true;
           this.ofManagers.listed();
         },
         onOutdated: () => this.ofManagers.outdated(),
