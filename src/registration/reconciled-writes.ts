@@ -65,11 +65,11 @@ export class RepairQueue {
     if (isUrgent) this.due.delete(key);
     if (isUrgent) this.urgent.add(key);
     else if (isNew) this.due.add(key);
-    const known = this.repairs.get(key);
-    if (!isNew || known === undefined) return;
-    const nowMs = this.deps.time.nowMs();
-    if (nowMs - known.lastMs > SETTLED_MS) this.repairs.delete(key);
-    else known.notBeforeMs = known.count <= writesAtOnce ? NEVER : nowMs + known.backOff.nextMs();
+    const [known, nowMs] = [this.repairs.get(key), this.deps.time.nowMs()];
+    if (known === undefined) return;
+    if (known.count <= writesAtOnce) known.notBeforeMs = NEVER;
+    else if (isNew && nowMs - known.lastMs > SETTLED_MS) this.repairs.delete(key);
+    else if (isNew) known.notBeforeMs = nowMs + known.backOff.nextMs();
   }
 
   /** Takes a synced object out of the queue; its earlier writes are remembered for a while. */

@@ -30,7 +30,7 @@ export interface ReconcilerOptions extends ObserveOptions {
   readonly after?: Reconciler;
 }
 
-/** One that is wanted again after its first removal is made at once, and later ones ever more slowly. */
+/** One that is missing after its first removal is made again at once, and then ever more slowly. */
 const MADE_AND_REMOVED = 2;
 
 /** Keeps the wanted objects synced: creates missing ones, patches those that drifted, and may remove those of ours that are not wanted. */
@@ -128,7 +128,8 @@ export class Reconciler {
     else this.ours.delete(key);
     this.unseen.delete(key);
     this.failures.conflict(key, observed?.owner === 'a conflict');
-    this.check(key);
+    const whileWanted = observed === undefined ? MADE_AND_REMOVED : 0;
+    this.check(key, true, this.wanted.has(key) ? whileWanted : Infinity);
   }
 
   private isSynced(key: string): boolean {
@@ -142,8 +143,7 @@ export class Reconciler {
     const { after, removes } = this.options;
     if (this.isSynced(key)) {
       this.settled(key);
-      // Those follow at the pace of this one.
-      for (const next of this.next) next.check(key, isUrgent, Infinity);
+      for (const next of this.next) next.check(key, isUrgent, MADE_AND_REMOVED);
     } else if (
       this.wanted.has(key) ? after?.isSynced(key) !== false : this.isLeft(key) && removes?.() === true
     ) {
