@@ -214,7 +214,7 @@ export class FileAuditSink extends AuditSink {
     await rename(path, `${path}.${String(file.firstSeq).padStart(15, '0')}`);
     await this.#closeFile();
     const rotated = rotatedAmong(await readdir(dirname(path)), path);
-    if (keptFiles > 0) for (const old of rotated.slice(0, -keptFiles)) await rm(old);
+    if (keptFiles > 0) for (const old of rotated.slice(0, -keptFiles)) await rm(old, { force: true });
   }
 
   /** Removes a batch that was not written whole. Where that fails too, the next batch opens the file anew and cuts it then. */

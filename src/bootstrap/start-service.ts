@@ -69,8 +69,8 @@ export async function startService(settings: Settings, options: StartOptions = {
     applicationOptions(log),
   );
   await app.listen(settings.port, settings.host);
-  serving = app;
   const metricsPort = await listenForMetrics(app);
+  serving = app;
   // Registered only now, so that a start that failed or was stopped leaves nothing in the cluster.
   if (!stopping) app.get<Registration | undefined>(Registration)?.start();
   // The ping has a wrongly configured store logged before the first request.

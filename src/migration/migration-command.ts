@@ -40,7 +40,7 @@ what is in the store already is compared and left as it is, and nothing of the p
   --state FILE       where the run notes how far it is, without values (migrate-from-tapr.state.json)
   --projects FILE    the projects as JSON, in place of the database
   --users-file FILE  the output of: kubectl get users.iam.kubesphere.io -o json, in place of the cluster
-  --exit-zero        exit with 0 also where something differs or was skipped, so that a Job does not run this again; a failure is still 1
+  --exit-zero        exit with 0 also where something differs or was skipped, so that a Job does not run this again; a run that ends early is still 1
   --print-query      print the SQL statement whose result is the file of --projects
   --help             this text
 

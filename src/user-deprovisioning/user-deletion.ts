@@ -56,7 +56,7 @@ export class UserDeletion {
       }
       // As long as a job is due, no new user of that name is accepted, so all listed workspaces are the old user's. A workspace
       // that is made later has another id and is not among these.
-      if (stillDue.length === 0) return 'overtaken';
+      if (stillDue.length === 0) return due.length < waiting.length ? 'held' : 'overtaken';
       await this.jobs.addFound(
         stillDue,
         found.map(({ id }) => id),

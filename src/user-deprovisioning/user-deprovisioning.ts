@@ -64,8 +64,8 @@ export class UserDeprovisioning implements OnApplicationBootstrap, BeforeApplica
   async userDeleted(user: string): Promise<void> {
     // The job's time is that of the event and not that of the mutex, so that it spares a user who returns meanwhile.
     const event = this.jobs.newJob(user);
-    await this.mutex.runExclusive(() => this.jobs.add(event));
-    this.wake(user);
+    // It may be durable although this fails.
+    await this.mutex.runExclusive(() => this.jobs.add(event)).finally(() => this.wake(user));
   }
 
   /**

@@ -89,7 +89,8 @@ class OlaresFeed implements GrantFeed {
   }
 
   get syncError(): string | undefined {
-    return this.permissions?.syncError ?? this.managers?.syncError ?? this.probe.syncError;
+    const ofProbe = this.probe.settled ? undefined : this.probe.syncError;
+    return this.permissions?.syncError ?? this.managers?.syncError ?? ofProbe;
   }
 
   start(): void {

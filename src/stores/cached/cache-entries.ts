@@ -39,19 +39,23 @@ export function usableForMs({ ttlMs, maxStaleMs }: CacheOptions): number {
 }
 
 const MAX_INDETERMINATE_SCOPES = 1_000;
+/** Beyond it all names of the scope count as uncertain, until it is read whole. */
+const MAX_INDETERMINATE_NAMES = 1_000;
 
 /** Names whose last write may or may not have happened: they are answered by the store itself only. */
 export class IndeterminateNames {
   readonly #ofScope = new LRUCache<string, Set<string>>({ max: MAX_INDETERMINATE_SCOPES });
 
   add(scope: string, name: string): void {
-    this.#ofScope.set(scope, (this.#ofScope.get(scope) ?? new Set()).add(name));
+    const names = this.#ofScope.get(scope) ?? new Set();
+    if (names.size < MAX_INDETERMINATE_NAMES) names.add(name);
+    this.#ofScope.set(scope, names);
   }
 
   /** Notes that the outcome of the writes to this name is known, or of all writes to the scope. Returns whether one was not. */
   settle(scope: string, name?: string): boolean {
     const names = this.#ofScope.get(scope);
-    if (names === undefined || (name !== undefined && !names.delete(name))) return false;
+    if (names === undefined || (name !== undefined && (isFull(names) || !names.delete(name)))) return false;
     if (name === undefined || names.size === 0) this.#ofScope.delete(scope);
     return true;
   }
@@ -59,8 +63,12 @@ export class IndeterminateNames {
   /** @param name any name of the scope where it is undefined */
   has(scope: string, name?: string): boolean {
     const names = this.#ofScope.get(scope);
-    return names !== undefined && (name === undefined || names.has(name));
+    return names !== undefined && (name === undefined || isFull(names) || names.has(name));
   }
+}
+
+function isFull(names: ReadonlySet<string>): boolean {
+  return names.size >= MAX_INDETERMINATE_NAMES;
 }
 
 /** The number of remembered scopes; any other is assumed to have been written to when the last forgotten one was. */

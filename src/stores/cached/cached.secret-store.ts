@@ -97,8 +97,11 @@ export class CachedSecretStore extends SecretStoreDecorator {
   override async retrieve(scope: SecretScope, name: string, context: CallContext): Promise<RetrievedSecret> {
     for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt += 1) {
       const { snapshot, ...age } = await this.#reads.get(scope, name, context);
+      const isUncached = snapshot.isWipeDue;
       if (snapshot.unreadable.has(name)) return this.#retrieveUnreadable(scope, name, snapshot, context);
       const secret = await this.#texts.secret(scopeKeyOf(scope), snapshot, name, context);
+      // What was never cached would be wiped each time.
+      if (secret === 'wiped' && isUncached) break;
       if (secret === 'wiped') continue;
       if (secret !== undefined) return { secret, ...age };
       this.inner.requireName(name);
@@ -110,7 +113,9 @@ export class CachedSecretStore extends SecretStoreDecorator {
   override async list(scope: SecretScope, context: CallContext): Promise<ListedSecrets> {
     for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt += 1) {
       const { snapshot, ...age } = await this.#reads.get(scope, undefined, context);
+      const isUncached = snapshot.isWipeDue;
       const secrets = await this.#texts.secrets(scopeKeyOf(scope), snapshot, context);
+      if (secrets === 'wiped' && isUncached) break;
       if (secrets === 'wiped') continue;
       const { unreadable } = snapshot;
       return { secrets, ...age, ...(unreadable.size > 0 && { unreadable: [...unreadable] }) };

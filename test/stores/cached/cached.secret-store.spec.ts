@@ -206,12 +206,15 @@ describe('a read within the time to live', () => {
   });
 
   it('answers with a scope that is too large to be cached, and reads it at most twice', async () => {
-    const { inner, store } = opened({ maxBytes: 1024 * 1024 });
+    const { inner, store, reads } = opened({ maxBytes: 1024 * 1024 });
     for (const name of ['a', 'b']) await inner.create(SCOPE, { name, value: 'x'.repeat(400_000) });
     const lists = await Promise.all(Array.from({ length: 5 }, () => store.list(SCOPE)));
     expect(lists.map((list) => list.length)).toEqual([2, 2, 2, 2, 2]);
     const values = await Promise.all(Array.from({ length: 5 }, () => store.retrieve(SCOPE, 'a')));
     expect(values.map(({ value }) => value.length)).toEqual(Array(5).fill(400_000));
+    const before = reads();
+    await store.retrieve(SCOPE, 'a');
+    expect(reads() - before).toBeLessThanOrEqual(2);
   });
 
   it('names unreadable secrets once, also when a list is too large to be cached', async () => {

@@ -13,6 +13,7 @@ import { CachedSecretStore } from '../../../src/stores/cached/cached.secret-stor
 import { NoInvalidationBus } from '../../../src/stores/cached/invalidation-bus';
 import { SystemMonotonicTime } from '../../../src/time/clock';
 import { resilientStore } from '../../../src/stores/resilience/concurrency-limit.secret-store';
+import { eventually } from '../../support/eventually';
 import { outcome } from '../../conformance/secret-store.conformance';
 import { failureAnswer, type FakeAnswer } from '../../support/fake-infisical/fake-answer';
 import { sendAnswer } from '../../support/fake-infisical/fake-faults';
@@ -173,10 +174,11 @@ async function readersOf(apiVersion: 'fork' | 'v3' | 'v4') {
     fake,
     served,
     failed,
-    /** From now on, for so long. */
+    /** From now on, for so long, and until a read that began in it has ended: some wait for half a second. */
     phase: async (title: string, ms: number) => {
       phase = title;
       await pause(ms);
+      await eventually(() => expect(served.has(title) || failed.size > 0).toBe(true));
     },
     write: async (workspace: string, value: string) => {
       await store.update(at(workspace), { name: 'k', value });
