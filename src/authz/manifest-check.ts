@@ -1,5 +1,5 @@
 import { LineCounter } from 'yaml';
-import { itemsOf } from '../json/json';
+import { itemsOf, percentDecoded } from '../json/json';
 import { type Grant, grantKey, PROVIDER, SECRET_OPERATIONS } from './grant';
 import { dividedGrants, SYSTEM_WORKSPACES } from './grant-source';
 import { readManifest, textOf } from './manifest';
@@ -89,10 +89,17 @@ function check(text: string, placeOf: PlaceOf, isInConfigMap: boolean): CheckedM
   const { app, sysData, stated, rangeOf } = readManifest(text);
   const placeAt = (path: Path): ManifestPlace => placeOf(...rangeOf(path));
   const grants = stated.grants.map((grant, at) => ({ ...grant, ...placeAt(stated.paths[at] ?? []) }));
-  const isBare = stated.paths.map((path) => !String(valueAt(sysData, path)).includes('?'));
+  // The place of a block scalar includes its line end, so that nothing fits in there.
+  const unlessBlock = (path: Path, fix: string | undefined): string | undefined =>
+    '|>'.includes(text.charAt(rangeOf(path)[0])) ? undefined : fix;
   const findings = [
     ...stated.warnings.map(({ path, reason }) =>
-      finding('grants-nothing', placeAt(path), reason, fixOf(path, valueAt(sysData, path), app)),
+      finding(
+        'grants-nothing',
+        placeAt(path),
+        reason,
+        unlessBlock(path, fixOf(path, valueAt(sysData, path), app)),
+      ),
     ),
     ...groupsNearOurs(sysData).map(([index, group]) =>
       finding(
@@ -103,16 +110,12 @@ function check(text: string, placeOf: PlaceOf, isInConfigMap: boolean): CheckedM
       ),
     ),
     ...statedTwice(grants),
-    ...grants
-      .filter((_, at) => isBare[at])
-      .map((grant) =>
-        finding(
-          'bare-op',
-          grant,
-          `${grant.operation} names no workspace, so it is granted on ${app}`,
-          grantKey(grant.operation, app),
-        ),
-      ),
+    ...grants.flatMap((grant, at) => {
+      const path = stated.paths[at] ?? [];
+      if (String(valueAt(sysData, path)).includes('?')) return [];
+      const message = `${grant.operation} names no workspace, so it is granted on ${app}`;
+      return finding('bare-op', grant, message, unlessBlock(path, grantKey(grant.operation, app)));
+    }),
     ...foreignWorkspaces(app, grants, isInConfigMap ? 'warning' : 'note'),
   ];
   return { app, grants, findings: findings.sort((a, b) => a.line - b.line || a.column - b.column) };
@@ -194,7 +197,9 @@ function fixOf(path: Path, value: unknown, app: string): string | undefined {
   const field = Object.entries(PROVIDER).find(([name]) => path.length === 2 && path[1] === name);
   if (field !== undefined) return field[1];
   if (path[1] !== 'ops' || typeof value !== 'string') return undefined;
-  return path.length === 2 ? `[${value}]` : opNear(value, app);
+  if (path.length > 2) return opNear(value, app);
+  const isListOfOps = value.split(',').every((op) => !('problem' in parseOp(op.trim(), app)));
+  return isListOfOps ? `[${value}]` : undefined;
 }
 
 /** Other words for what the operations do. */
@@ -223,16 +228,8 @@ function opNear(op: string, app: string): string | undefined {
     ([, stated = '']) => stated,
   );
   if (second !== undefined) return undefined;
-  const near = query === undefined ? operation : grantKey(operation, decoded(workspace));
+  const near = query === undefined ? operation : grantKey(operation, percentDecoded(workspace) ?? workspace);
   return near !== op && !('problem' in parseOp(near, app)) ? near : undefined;
-}
-
-function decoded(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
 }
 
 /** Returns how many characters must be added, removed or replaced to make one text of the other. */

@@ -88,7 +88,9 @@ function parse(text: string): Manifest {
 }
 
 /** @throws RefusedFile, and whatever a hostile file makes the YAML parser throw: refusalOf() takes both */
-export function readManifest(text: string): ManifestReading {
+export function readManifest(source: string): ManifestReading {
+  // YAML takes neither as the end of a line, and regular expressions do. Nothing that is read may contain them.
+  const text = source.replace(/[\u2028\u2029]/g, '\ufffd');
   const layout = layOut(text);
   const permissionBlock = blockOf(layout, 'permission');
   if (permissionBlock) requirePlain(text, layout.actions, contentOf(layout, permissionBlock));

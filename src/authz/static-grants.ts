@@ -44,7 +44,7 @@ export class StaticCallers {
   ) {}
 
   /**
-   * Returns undefined where the peer is none of them. An account of a user's namespace is that user's, whomever a header names;
+   * Returns undefined where the peer is none of them. An account of a user's namespace is that user's, whomever a header names or its entry believes;
    * one of a shared namespace is believed about the user only where its entry says so and it speaks for itself.
    * @throws IdentityUnavailable (503), TooManyRequests (429)
    */
@@ -55,7 +55,8 @@ export class StaticCallers {
     const owner = this.serviceAccounts.userOf(account.namespace);
     const grant = this.grants.find((one) => isSame(accountFor(one, owner), account));
     if (grant === undefined) return undefined;
-    const user = grant.userFrom === 'namespace' ? owner : isForwarded ? undefined : named;
+    const believed = grant.userFrom === 'namespace' || isForwarded ? undefined : named;
+    const user = owner ?? believed;
     if (user === undefined || this.serviceAccounts.userOf(`user-system-${user}`) !== user) return undefined;
     return {
       caller: { app: appNameOf(account), user, operations: 'any' },

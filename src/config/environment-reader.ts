@@ -62,10 +62,10 @@ export class EnvironmentReader {
     const value = this.text(name);
     if (value === undefined) return undefined;
     const parsed = URL.canParse(value) ? new URL(value) : undefined;
-    const plain =
-      parsed?.username === '' && parsed.password === '' && parsed.search === '' && parsed.hash === '';
-    if (plain && (parsed.protocol === 'http:' || parsed.protocol === 'https:'))
-      return value.replace(/\/+$/, '');
+    // An empty query or fragment is none to URL, which also takes spaces around it.
+    const isPlain = parsed?.username === '' && parsed.password === '' && !/[\s?#]/.test(value);
+    if (isPlain && (parsed.protocol === 'http:' || parsed.protocol === 'https:'))
+      return parsed.href.replace(/\/+$/, '');
     this.problem(name, 'must be an http or https URL without credentials, query or fragment');
     return undefined;
   }

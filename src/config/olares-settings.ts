@@ -103,9 +103,9 @@ function staticGrant(entry: unknown, problem: Problem): StaticGrantSetting | und
   if (userFrom === undefined) problem('.userFrom', 'must be namespace or X-BFL-USER');
   const isOfUser = account?.namespace.endsWith('<user>');
   if (isOfUser === false && userFrom === 'namespace')
-    problem('.userFrom', 'must be X-BFL-USER where the namespace is that of no user');
+    problem('.userFrom', 'must be X-BFL-USER where the namespace does not end with <user>');
   if (isOfUser === true && userFrom === 'X-BFL-USER')
-    problem('.userFrom', 'must be namespace where the namespace is that of a user');
+    problem('.userFrom', 'must be namespace where the namespace ends with <user>');
   const userToken = oneOf(own(entry, 'userToken') ?? 'required', TOKEN_RULES);
   if (userToken === undefined) problem('.userToken', 'must be required, optional or unless-own-token');
   const style = own(entry, 'responseStyle');

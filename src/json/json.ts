@@ -40,3 +40,12 @@ export function ownField(value: unknown, name: string): unknown {
 export function itemsOf(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? (value as readonly unknown[]) : [];
 }
+
+/** Returns percent-decoded text; undefined for text that cannot be decoded. */
+export function percentDecoded(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return undefined;
+  }
+}

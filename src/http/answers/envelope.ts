@@ -9,7 +9,7 @@ import {
   TooManyRequests,
 } from '../../errors/request-errors';
 import { SecretNotFound } from '../../errors/store-errors';
-import { fieldsOf } from '../../json/json';
+import { fieldsOf, percentDecoded } from '../../json/json';
 import type { LogEvent } from '../../logging/log';
 import type { ProviderRequest } from '../request/provider-request';
 import { send } from '../server/json-answers';
@@ -145,7 +145,8 @@ export function failure(error: DomainError, requestId: string): Envelope<Failure
 /** Maps the errors of Nest and raw-body by their status alone: their messages may quote the body. */
 function toDomainError(thrown: unknown, request: ProviderRequest): DomainError {
   if (thrown instanceof DomainError) return thrown;
-  if (!isDecodable(request.target.path)) return new RouteNotFound();
+  // Nest answers a broken percent escape with the same 400 as a broken body.
+  if (percentDecoded(request.target.path) === undefined) return new RouteNotFound();
   switch (statusOf(thrown)) {
     case 404:
     case 405:
@@ -167,16 +168,6 @@ function toDomainError(thrown: unknown, request: ProviderRequest): DomainError {
 function statusOf(thrown: unknown): unknown {
   if (thrown instanceof HttpException) return thrown.getStatus();
   return thrown instanceof Error ? fieldsOf(thrown)['status'] : undefined;
-}
-
-/** Returns false for a path with a broken percent escape: Nest answers it with the same 400 as a broken body. */
-function isDecodable(path: string): boolean {
-  try {
-    decodeURIComponent(path);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 function retryAfterOf(error: DomainError): number | undefined {

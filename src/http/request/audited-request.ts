@@ -1,4 +1,4 @@
-import { fieldsOf } from '../../json/json';
+import { fieldsOf, percentDecoded } from '../../json/json';
 import { type AuditRecord, OUTCOME_OF } from '../../audit/audit-sink';
 import type { AuditTrail } from '../../audit/audit-trail';
 import { APP_NAME, grantKey, SECRET_OPERATIONS, WORKSPACE_NAME } from '../../authz/grant';
@@ -171,16 +171,8 @@ export class AuditedRequest implements RequestAudit {
   #appInPath(): string | undefined {
     const [, encoded = ''] = /^\/admin\/[a-z]+\/([^/]+)/.exec(this.request.target.path) ?? [];
     // The routes get it decoded.
-    const app = decoded(encoded);
+    const app = percentDecoded(encoded);
     return app !== undefined && APP_NAME.test(app) ? app : undefined;
-  }
-}
-
-function decoded(segment: string): string | undefined {
-  try {
-    return decodeURIComponent(segment);
-  } catch {
-    return undefined;
   }
 }
 
