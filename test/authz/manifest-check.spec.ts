@@ -46,6 +46,20 @@ describe('the check of a manifest', () => {
     expect(found(manifestText('notes', [op]))).toEqual([fix === undefined ? at : `${at} -> ${fix}`]);
   });
 
+  it('says nothing to write in place of a block scalar, whose place includes its line end, nor a list of what are no operations', () => {
+    const withOps = (ops: string) =>
+      manifestText('notes', ['ListSecret']).replace(/ops:[^]*"ListSecret"/, ops);
+    const [retrieve, bare] = ['retrievesecret?workspace=notes', 'ListSecret'];
+    expect(found(withOps(`ops:\n        - |\n          ${retrieve}\n`))).toEqual([
+      '9:11 error grants-nothing',
+    ]);
+    expect(found(withOps(`ops:\n        - |-\n          ${bare}\n`))).toEqual([
+      expect.not.stringContaining('->'),
+    ]);
+    expect(found(withOps('ops: All'))).toEqual([expect.not.stringContaining('->')]);
+    expect(found(withOps('ops: ListSecret'))).toEqual([expect.stringMatching(/-> \[ListSecret\]$/)]);
+  });
+
   it('says what the parser of the service says', () => {
     expect(messages(manifestText('notes', ['All']))).toEqual([
       'op "All": the operation is none of RetrieveSecret, CreateSecret, UpdateSecret, DeleteSecret, ListSecret',

@@ -24,6 +24,10 @@ const refusal = (line: number, reason: string) => ({ line, refused: expect.strin
 describe('a manifest is taken', () => {
   it.each<[string, string]>([
     ['as it is written', `${METADATA}${PERMISSION}`],
+    [
+      'with what looks like the end of a line in a text that is not read',
+      `${METADATA}spec:\n  text: |\n    one\u2028permission: two\n  more: '{{ .Values.x }}'\n${PERMISSION}`,
+    ],
     ['without a line end', `${METADATA}${PERMISSION}`.trimEnd()],
     ['with CRLF', `${METADATA}${PERMISSION}`.replaceAll('\n', '\r\n')],
     ['with a byte order mark', `\ufeff${METADATA}${PERMISSION}`],
@@ -205,6 +209,14 @@ describe('a manifest is refused, with the line,', () => {
       'contains a template directive',
       `${METADATA}${PERMISSION}{{- if .a }}\n    - All\n{{- end }}\n`,
     ],
+    ...['\u2028permission: y', '\u2029metadata: y', '\u2028foo: y'].map(
+      (hidden): [string, number, string, string] => [
+        `a conditional op behind ${JSON.stringify(hidden)}`,
+        11,
+        'contains a template directive',
+        `${METADATA}permission:\n  appData: true # x${hidden}\n${ENTRY}{{ if .a }}\n    - DeleteSecret?workspace=desk\n{{ end }}\n`,
+      ],
+    ),
     ['an include inside', 10, 'could continue it', `${METADATA}${PERMISSION}{{ include "a" . }}\n`],
     ['an include that glues', 10, 'could continue it', `${METADATA}${PERMISSION}{{- include "a" . }}\n`],
     [

@@ -71,6 +71,11 @@ describe('one of the system’s own callers', () => {
     expect(await callerOf(ALICES, { user: 'bob', isForwarded: true })).toEqual(expected);
   });
 
+  it('is the user of its namespace also where an entry of that namespace believes a header', async () => {
+    const literal = { ...INTEGRATION, account: ALICES };
+    expect((await callerOf(ALICES, { user: 'bob' }, [literal]))?.caller.user).toBe('alice');
+  });
+
   it('of a shared namespace is believed about the user where its entry says so', async () => {
     expect(await callerOf(SHARED, { user: 'bob' })).toEqual({
       caller: { app: 'os-protected:infisical-sa', user: 'bob', operations: 'any' },

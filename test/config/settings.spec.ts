@@ -229,6 +229,13 @@ describe('the settings', () => {
     expect(problems.join()).not.toContain('canary');
   });
 
+  it.each(['https://lldap ', ' https://lldap', 'https://lldap/?', 'https://lldap/#', 'https://lld ap'])(
+    'say that %j is no address',
+    (LLDAP_URL) => {
+      expect(problemsOf({ LLDAP_URL }).filter((problem) => problem.startsWith('LLDAP_URL '))).toHaveLength(1);
+    },
+  );
+
   it.each(['MASTER_KEY', 'USER_TOKEN_SECRET', 'ACCESS_TOKEN_KEY'])(
     '%s: empty, short, twice or unreadable stops the start',
     (name) => {
@@ -361,7 +368,7 @@ describe('the settings', () => {
   it('do not let the certificate of LLDAP go unverified', () => {
     const env = { ...GOOD, NODE_TLS_REJECT_UNAUTHORIZED: '0' };
     expect(problemsOf({ ...env, LLDAP_URL: 'http://lldap:17170' })).toEqual([]);
-    expect(problemsOf({ ...env, LLDAP_URL: 'https://lldap:17170' })).toEqual([
+    expect(problemsOf({ ...env, LLDAP_URL: 'HTTPS://lldap:17170' })).toEqual([
       "NODE_TLS_REJECT_UNAUTHORIZED must not be 0: LLDAP's certificate would go unverified",
     ]);
   });

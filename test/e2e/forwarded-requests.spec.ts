@@ -1,4 +1,6 @@
-import { connect } from 'node:net';
+import type { IncomingMessage } from 'node:http';
+import { connect, Socket } from 'node:net';
+import { isForwarded, recordForwarding } from '../../src/http/request/credential-headers';
 import { ClusterService, PEERS, PROXY_REQUEST } from '../support/cluster-service';
 import { httpCall } from '../support/http-call';
 
@@ -43,6 +45,16 @@ describe('a request that a proven proxy forwards', () => {
     // Without the first, it is system-server's own.
     expect(await conversation(cluster.url, '', FORGED, true)).toContain('canary-victim');
   });
+});
+
+it('may be forwarded where it has more headers than Node shows, and so may all behind it', () => {
+  const socket = new Socket();
+  const request = (pairs: number) =>
+    ({ headersDistinct: {}, rawHeaders: Array(2 * pairs).fill('a'), socket }) as unknown as IncomingMessage;
+  recordForwarding(request(100));
+  expect(isForwarded(request(1))).toBe(false);
+  recordForwarding(request(1_000));
+  expect(isForwarded(request(1))).toBe(true);
 });
 
 /** Both on one connection from alice's system-server, at once or one after the other's answer. */

@@ -116,8 +116,10 @@ describe('each step', () => {
         const time = new FixedMonotonicTime();
         const callers = new CallerAddresses(time);
         const ended: number[] = [];
+        const begun: number[] = [];
+        const addressOf: string[] = [];
         const work = {
-          begin: (step: number) => void ended.push(step),
+          begin: (step: number) => void (ended.push(step), begun.push(step)),
           shed: (step: number) => void ended.push(step),
         };
         const turns = new FairTurns<number>({ max: 16, maxOfAddress: 8 }, time, work, callers);
@@ -125,10 +127,18 @@ describe('each step', () => {
         for (const one of actions) {
           if (one.kind === 'authenticate') callers.add(one.address);
           else if (one.kind === 'pass') time.advance(one.ms);
-          else for (let at = 0; at < one.count; at += 1) turns.add(one.address, added++);
+          else
+            for (let at = 0; at < one.count; at += 1) {
+              addressOf.push(one.address);
+              turns.add(one.address, added++);
+            }
         }
         await eventually(() => expect(ended).toHaveLength(added));
         expect(new Set(ended).size).toBe(added);
+        for (const address of new Set(addressOf)) {
+          const ofAddress = begun.filter((step) => addressOf[step] === address);
+          expect(ofAddress).toEqual([...ofAddress].sort((a, b) => a - b));
+        }
         // All places are free again: as many steps as there are places are begun in their order.
         const before = ended.length;
         for (let at = 0; at < 16; at += 1) turns.add(`10.9.0.${at}`, added++);

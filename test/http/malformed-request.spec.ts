@@ -71,4 +71,14 @@ describe('a request that is too slow to arrive', () => {
     await eventually(() => expect(isClosed).toBe(true));
     expect(text).not.toContain('400');
   });
+
+  it('gets no second answer where the rest of its body is malformed', async () => {
+    socket.write(
+      HEAD.replace('slow', 'refused').replace(/Content-Length: \d+/, 'Transfer-Encoding: chunked'),
+    );
+    await eventually(() => expect(text).toContain('HTTP/1.1 401'));
+    socket.write('ZZ\r\n');
+    await eventually(() => expect(isClosed).toBe(true));
+    expect(text).not.toContain('400');
+  });
 });

@@ -8,7 +8,7 @@ import { HeadersTooLarge, InvalidRequest } from '../../errors/request-errors';
 import type { Log } from '../../logging/log';
 import { beginCleanup } from '../server/request-cleanup';
 import { AuditedRequest, auditedOperation } from './audited-request';
-import { recordForwarding } from './credential-headers';
+import { MAX_HEADER_PAIRS, recordForwarding } from './credential-headers';
 import { NO_TARGET, parseTarget, type ProviderRequest, SYSTEM_SERVER_PREFIX } from './provider-request';
 
 /** Observes every request but the probes. */
@@ -34,9 +34,6 @@ export interface EndedRequest {
 
 const REQUEST_ID = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/;
 
-/** Browsers send about twenty headers, and proxies add a few. Node silently drops all after the first 1,000. */
-const MAX_HEADER_PAIRS = 100;
-
 /**
  * Returns the middleware that every request passes first. It gives the request its id, its cleanup and its target, and sets
  * the headers that every answer has. It refuses what could be read in two ways, and reports who called, what for, and how it ended.
@@ -61,7 +58,6 @@ export function beginRequests(log: Log, observer?: RequestObserver, trail?: Audi
     response.setHeader('X-Request-Id', request.id);
     response.setHeader('Cache-Control', 'no-store');
     response.setHeader('X-Content-Type-Options', 'nosniff');
-    // Whatever follows on the connection comes from the same sender.
     if (refusal !== undefined) response.setHeader('Connection', 'close');
     if (target.isProbe) return next(refusal);
     if (trail !== undefined) {

@@ -49,15 +49,18 @@ export function isForwarded(request: IncomingMessage): boolean {
   return forwardingConnections.has(request.socket);
 }
 
+/** Browsers send about twenty headers, and proxies add a few. Node silently drops all after the first 1,000. */
+export const MAX_HEADER_PAIRS = 100;
+
 /**
- * Records whether the request was forwarded; to be called for every request, in the order of arrival. A proxy that is
+ * Records whether the request was forwarded, or may have been since it has too many headers; to be called for every request, in the order of arrival. A proxy that is
  * asked for a WebSocket may hand the connection over to its client, whatever we answer (system-server's does): everything
  * that follows on the connection is then the client's.
  */
 export function recordForwarding(request: IncomingMessage): void {
-  const { headersDistinct, socket } = request;
-  if (FORWARDING_HEADERS.some((name) => headersDistinct[name] !== undefined))
-    forwardingConnections.add(socket);
+  const { headersDistinct, rawHeaders, socket } = request;
+  const isKnown = FORWARDING_HEADERS.some((name) => headersDistinct[name] !== undefined);
+  if (isKnown || rawHeaders.length > 2 * MAX_HEADER_PAIRS) forwardingConnections.add(socket);
 }
 
 /** The cookie in which Olares keeps the user's token after the login. */

@@ -78,6 +78,10 @@ class BoundedLine<T> extends Line<T> {
     return shed;
   }
 
+  holds(address: string): boolean {
+    return this.queues.has(address);
+  }
+
   /** Moves the steps of an address to another line, behind those that it has there: it was a caller's before. */
   moveTo(other: BoundedLine<T>, address: string): void {
     const queue = this.queues.get(address);
@@ -149,7 +153,8 @@ export class FairTurns<T> {
   }
 
   #lineUp(address: string, item: T): void {
-    const isCallers = this.callers.has(address);
+    // An address that stops being a caller's while something of it waits stays in line, so that its steps keep their order.
+    const isCallers = this.callers.has(address) || this.#ofCallers.holds(address);
     if (isCallers) this.#ofStrangers.moveTo(this.#ofCallers, address);
     const shed = (isCallers ? this.#ofCallers : this.#ofStrangers).add(address, item);
     if (shed !== undefined) this.work.shed(shed);

@@ -171,6 +171,8 @@ export function answerMalformedRequests(server: Server): void {
       error.code === 'ECONNRESET' ||
       !socket.writable ||
       openRequestsOn(socket) !== (isSlow ? 1 : 0) ||
+      // This is the rest of a body whose request was answered.
+      (!isSlow && isReceivingBodyOn(socket)) ||
       // The client could not read an answer.
       /^(ERR_SSL|ERR_TLS|EPROTO)/.test(error.code ?? '')
     ) {
