@@ -4,9 +4,8 @@ import { type MonotonicTime, waitFor } from '../time/clock';
 import type { AuditChain, SecretPlace } from './audit-chain';
 import { type AuditRecord, type AuditSink, AuditSinkFailed } from './audit-sink';
 import { SecretNotFound } from '../errors/store-errors';
-import type { CallContext, ListedSecrets, RetrievedSecret } from '../secrets/secret-store';
-import { SecretStoreDecorator } from '../secrets/secret-store';
-import type { Precondition, Secret, SecretScope } from '../secrets/secret';
+import { type ListedSecrets, type RetrievedSecret, SecretStoreDecorator } from '../secrets/secret-store';
+import type { Precondition, Secret, SecretScope, CallContext } from '../secrets/secret';
 
 /** How long refusals are counted until their number is recorded. */
 const RECORD_COUNTS_AFTER_MS = 10_000;

@@ -37,7 +37,8 @@ import {
 import { type PredecessorOptions, PredecessorServer } from '../migration/predecessor-server';
 import { SecretCopier, type SecretTarget } from '../migration/secret-copier';
 import { RedisModule } from '../redis/redis.module';
-import { UNATTENDED, SecretStore } from '../secrets/secret-store';
+import { UNATTENDED } from '../secrets/secret';
+import { SecretStore } from '../secrets/secret-store';
 import type { LoginCredentials } from '../stores/infisical/auth/login-method';
 import { EmbeddedStoreUnusable, UsageError } from '../errors/operator-errors';
 import { StoresModule } from '../stores/stores.module';

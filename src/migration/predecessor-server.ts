@@ -12,7 +12,7 @@ import { UpstreamRateLimits } from '../stores/infisical/transport/upstream-rate-
 import { InfisicalCallFailed } from '../stores/infisical/versions/infisical-call-failed';
 import { ApiVersionProbe } from '../stores/infisical/versions/version-probe';
 import { type Clock, type MonotonicTime, deadlineIn, waitFor } from '../time/clock';
-import { type CallContext, UNATTENDED } from '../secrets/secret-store';
+import { type CallContext, UNATTENDED } from '../secrets/secret';
 import { type KnownProject, MigrationFailed } from './predecessor-inventory';
 import { MigrationInterrupted, type SourceSecret } from './secret-copier';
 

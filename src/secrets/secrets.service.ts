@@ -9,8 +9,8 @@ import {
 import type { SecretOperation } from '../authz/grant';
 import { AppHasNoWorkspace, WorkspaceNeeded } from '../errors/request-errors';
 import { SecretNotFound } from '../errors/store-errors';
-import { type CallContext, type ListedSecrets, type RetrievedSecret, SecretStore } from './secret-store';
-import type { Environment, Precondition, Secret, SecretScope } from './secret';
+import { type ListedSecrets, type RetrievedSecret, SecretStore } from './secret-store';
+import type { Environment, Precondition, Secret, SecretScope, CallContext } from './secret';
 
 /** The place that a caller names; the grant is checked before anything is read from it. */
 interface SecretLocation {

@@ -6,13 +6,12 @@ import { GrantsService, type GrantedWorkspace, type WorkspaceSharing } from '../
 import type { Caller } from '../authn/caller';
 import type { AuthenticationGuard } from '../http/guards/authentication.guard';
 import {
-  type CallContext,
   type ListedSecrets,
   type RetrievedSecret,
   SecretStoreDecorator,
   type CompleteSecretStore,
 } from '../secrets/secret-store';
-import type { Precondition, Secret, SecretScope } from '../secrets/secret';
+import type { Precondition, Secret, SecretScope, CallContext } from '../secrets/secret';
 
 /** Records parts of a request as spans, with nothing of their result or error but the reason. */
 export interface Spans {

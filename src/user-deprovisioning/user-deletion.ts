@@ -1,13 +1,8 @@
 import type { UserPresence } from '../authn/caller';
 import { SecretNotFound, StoreUnavailable } from '../errors/store-errors';
 import type { LogEvent } from '../logging/log';
-import {
-  UNATTENDED,
-  type SecretStore,
-  type StoredWorkspace,
-  type UserWorkspaces,
-} from '../secrets/secret-store';
-import type { SecretScope } from '../secrets/secret';
+import type { SecretStore, StoredWorkspace, UserWorkspaces } from '../secrets/secret-store';
+import { type SecretScope, UNATTENDED } from '../secrets/secret';
 import type { MonotonicTime } from '../time/clock';
 import type { DeletionJob, DeletionJobs, DeletionJobStorage } from './deletion-jobs';
 

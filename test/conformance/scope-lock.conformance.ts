@@ -1,4 +1,4 @@
-import { UNATTENDED } from '../../src/secrets/secret-store';
+import { UNATTENDED } from '../../src/secrets/secret';
 import type { ScopeLock } from '../../src/concurrency/keyed-work';
 
 /** The locks of some replicas; one where there can be no other. */

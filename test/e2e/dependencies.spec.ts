@@ -1,4 +1,5 @@
-import { UNATTENDED, SecretStore } from '../../src/secrets/secret-store';
+import { UNATTENDED } from '../../src/secrets/secret';
+import { SecretStore } from '../../src/secrets/secret-store';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

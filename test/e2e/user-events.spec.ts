@@ -1,4 +1,5 @@
-import { type CompleteSecretStore, UNATTENDED } from '../../src/secrets/secret-store';
+import { UNATTENDED } from '../../src/secrets/secret';
+import type { CompleteSecretStore } from '../../src/secrets/secret-store';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

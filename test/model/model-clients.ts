@@ -4,8 +4,7 @@ import { DomainError, type Reason, STATUS_OF } from '../../src/errors/domain-err
 import { AuditUnavailable, ClientGone } from '../../src/errors/request-errors';
 import { PreconditionFailed } from '../../src/errors/store-errors';
 import { EntityTags } from '../../src/http/controllers/secrets.controller';
-import type { CallContext } from '../../src/secrets/secret-store';
-import { type Precondition, scopeKeyOf, type Secret } from '../../src/secrets/secret';
+import { type Precondition, scopeKeyOf, type Secret, type CallContext } from '../../src/secrets/secret';
 import { SecretsService } from '../../src/secrets/secrets.service';
 import type { Clock } from '../../src/time/clock';
 import { type Answer, httpCall } from '../support/http-call';

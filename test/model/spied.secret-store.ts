@@ -3,7 +3,6 @@ import { KeyedMutex } from '../../src/concurrency/keyed-work';
 import { TooManyRequests } from '../../src/errors/request-errors';
 import { StoreOutcomeUnknown, StoreUnavailable, StoreUnreachable } from '../../src/errors/store-errors';
 import {
-  type CallContext,
   type ListedSecrets,
   type RetrievedSecret,
   type ScopeContents,
@@ -17,6 +16,7 @@ import {
   type ScopeUsage,
   type Secret,
   type SecretScope,
+  type CallContext,
 } from '../../src/secrets/secret';
 import { type ModelCommand, writes } from './secrets-model';
 

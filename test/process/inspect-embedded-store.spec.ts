@@ -1,4 +1,5 @@
-import { UNATTENDED, SecretStore } from '../../src/secrets/secret-store';
+import { UNATTENDED } from '../../src/secrets/secret';
+import { SecretStore } from '../../src/secrets/secret-store';
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';

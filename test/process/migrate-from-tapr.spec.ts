@@ -1,11 +1,10 @@
-import { UNATTENDED } from '../../src/secrets/secret-store';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { MigrationReport } from '../../src/migration/migration-command';
 import { EmbeddedSecretStore } from '../../src/stores/embedded/embedded.secret-store';
-import { ENVIRONMENTS } from '../../src/secrets/secret';
+import { ENVIRONMENTS, UNATTENDED } from '../../src/secrets/secret';
 import { eventually } from '../support/eventually';
 import { FakePredecessor, type FakePerson } from '../support/fake-predecessor';
 

@@ -1,8 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { TooManyRequests } from '../../src/errors/request-errors';
-import type { Precondition, Secret, SecretScope } from '../../src/secrets/secret';
+import type { Precondition, Secret, SecretScope, CallContext } from '../../src/secrets/secret';
 import {
-  type CallContext,
   type ListedSecrets,
   type RetrievedSecret,
   type StoredWorkspace,

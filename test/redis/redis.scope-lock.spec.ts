@@ -1,4 +1,4 @@
-import { UNATTENDED } from '../../src/secrets/secret-store';
+import { UNATTENDED } from '../../src/secrets/secret';
 import { StoreClient } from '../support/store-client';
 import { NO_OTHER_REPLICA } from '../../src/concurrency/keyed-work';
 import { RedisScopeLock } from '../../src/redis/redis.scope-lock';

@@ -1,7 +1,7 @@
 import { GrantsService } from '../../src/authz/grants.service';
 import { AppSecretsService } from '../../src/secrets/secrets.service';
-import { UNATTENDED, type ListedSecrets } from '../../src/secrets/secret-store';
-import type { SecretScope } from '../../src/secrets/secret';
+import type { ListedSecrets } from '../../src/secrets/secret-store';
+import { type SecretScope, UNATTENDED } from '../../src/secrets/secret';
 import { outcome } from '../conformance/secret-store.conformance';
 import { FixedGrantSource } from '../support/fixed-grant-source';
 import { MemorySecretStore } from '../support/memory.secret-store';

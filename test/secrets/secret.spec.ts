@@ -1,13 +1,7 @@
 import { DomainError } from '../../src/errors/domain-error';
 import { SecretNotFound } from '../../src/errors/store-errors';
 import { CallContexts } from '../../src/http/request/provider-request';
-import {
-  type CallAudit,
-  uncancelled,
-  UNATTENDED,
-  sizeByRetrieving,
-  SecretStoreDecorator,
-} from '../../src/secrets/secret-store';
+import { sizeByRetrieving, SecretStoreDecorator } from '../../src/secrets/secret-store';
 import {
   countedNameLength,
   ENVIRONMENTS,
@@ -17,6 +11,9 @@ import {
   scopeKeyOf,
   secretBytes,
   usageOf,
+  type CallAudit,
+  uncancelled,
+  UNATTENDED,
 } from '../../src/secrets/secret';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { MemorySecretStore } from '../support/memory.secret-store';

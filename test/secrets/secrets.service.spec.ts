@@ -1,7 +1,7 @@
 import type { Caller } from '../../src/authn/caller';
 import { SECRET_OPERATIONS, type SecretOperation } from '../../src/authz/grant';
 import { GrantsService } from '../../src/authz/grants.service';
-import { UNATTENDED } from '../../src/secrets/secret-store';
+import { UNATTENDED } from '../../src/secrets/secret';
 import { SecretsService } from '../../src/secrets/secrets.service';
 import { outcome } from '../conformance/secret-store.conformance';
 import { FixedGrantSource } from '../support/fixed-grant-source';

@@ -1,7 +1,5 @@
 import { SecretAlreadyExists, SecretNotFound } from '../../src/errors/store-errors';
 import {
-  type CallContext,
-  UNATTENDED,
   type ListedSecrets,
   type RetrievedSecret,
   type ScopeContents,
@@ -20,6 +18,8 @@ import {
   type Secret,
   type SecretScope,
   type Usage,
+  type CallContext,
+  UNATTENDED,
 } from '../../src/secrets/secret';
 
 /** A store in memory that records its calls, and can be made to fail. */

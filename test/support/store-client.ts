@@ -1,12 +1,18 @@
-import {
-  UNATTENDED,
-  type ScopeContents,
-  type ScopeSource,
-  type SecretStore,
-  type StoredWorkspace,
-  type CompleteSecretStore,
+import type {
+  ScopeContents,
+  ScopeSource,
+  SecretStore,
+  StoredWorkspace,
+  CompleteSecretStore,
 } from '../../src/secrets/secret-store';
-import type { Precondition, ScopeUsage, Secret, SecretScope, Usage } from '../../src/secrets/secret';
+import {
+  type Precondition,
+  type ScopeUsage,
+  type Secret,
+  type SecretScope,
+  type Usage,
+  UNATTENDED,
+} from '../../src/secrets/secret';
 
 /** A store that an adapter of its own stands behind: it implements the ports of quotas and removals too. */
 type Whole = StoreClient<CompleteSecretStore & Partial<ScopeSource>>;

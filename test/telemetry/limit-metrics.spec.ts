@@ -1,4 +1,4 @@
-import { UNATTENDED } from '../../src/secrets/secret-store';
+import { UNATTENDED } from '../../src/secrets/secret';
 import { Overloaded } from '../../src/errors/request-errors';
 import { StoreUnreachable } from '../../src/errors/store-errors';
 import { Admission } from '../../src/limits/admission';

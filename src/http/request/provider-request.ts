@@ -9,7 +9,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Request } from 'express';
 import { PROVIDER, SECRET_OPERATIONS, type SecretOperation } from '../../authz/grant';
 import type { Reason } from '../../errors/domain-error';
-import type { CallAudit, CallContext } from '../../secrets/secret-store';
+import type { CallAudit, CallContext } from '../../secrets/secret';
 import type { MonotonicTime } from '../../time/clock';
 import type { Caller } from '../../authn/caller';
 import type { Subject } from '../../limits/admission';

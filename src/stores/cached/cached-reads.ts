@@ -1,14 +1,8 @@
 import { LRUCache } from 'lru-cache';
 import { SingleFlight } from '../../concurrency/keyed-work';
 import { isOwnToTheCall, isRefusedRead, ListTooLarge, mayServeStaleAfter } from '../../errors/store-errors';
-import type {
-  CallContext,
-  ListedSecrets,
-  ScopeContents,
-  ScopeSource,
-  SecretStore,
-} from '../../secrets/secret-store';
-import { scopeKeyOf, type SecretScope } from '../../secrets/secret';
+import type { ListedSecrets, ScopeContents, ScopeSource, SecretStore } from '../../secrets/secret-store';
+import { scopeKeyOf, type SecretScope, type CallContext } from '../../secrets/secret';
 import {
   type CacheDeps,
   CacheEntries,

@@ -8,7 +8,6 @@ import {
   StoreOutcomeUnknown,
 } from '../../errors/store-errors';
 import {
-  type CallContext,
   type ListedSecrets,
   type RetrievedSecret,
   type ScopeSource,
@@ -24,6 +23,7 @@ import {
   type SecretScope,
   usageOf,
   type ScopeUsage,
+  type CallContext,
 } from '../../secrets/secret';
 import type { CacheDeps, CacheOptions } from './cache-entries';
 import { CachedReads } from './cached-reads';

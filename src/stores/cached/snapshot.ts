@@ -1,8 +1,7 @@
 import { FairQueue, type FairQueueBounds } from '../../concurrency/fair-queue';
 import { LARGE_STEP_BYTES, quietTurn } from '../../concurrency/quiet-turn';
 import { Overloaded } from '../../errors/request-errors';
-import type { CallContext } from '../../secrets/secret-store';
-import type { Secret } from '../../secrets/secret';
+import type { Secret, CallContext } from '../../secrets/secret';
 import type { MonotonicTime } from '../../time/clock';
 
 /** About the memory that the maps and objects of one secret take beside its own bytes. */

@@ -1,9 +1,8 @@
 import { KeyedMutex } from '../../concurrency/keyed-work';
 import { DomainError } from '../../errors/domain-error';
 import { StoreUnavailable } from '../../errors/store-errors';
-import type { Precondition, Secret, SecretScope, ScopeUsage, Usage } from '../../secrets/secret';
+import type { Precondition, Secret, SecretScope, ScopeUsage, Usage, CallContext } from '../../secrets/secret';
 import {
-  type CallContext,
   type ListedSecrets,
   type RetrievedSecret,
   SecretStore,

@@ -1,5 +1,4 @@
 import type { KeyObject } from 'node:crypto';
-import type { CallContext } from '../../secrets/secret-store';
 import type { MonotonicTime } from '../../time/clock';
 import { FairQueue, type FairQueueBounds } from '../../concurrency/fair-queue';
 import { LARGE_STEP_BYTES, quietTurn } from '../../concurrency/quiet-turn';
@@ -10,7 +9,7 @@ import {
   SecretNotFound,
   StoreUnavailable,
 } from '../../errors/store-errors';
-import type { Precondition, Secret, SecretScope } from '../../secrets/secret';
+import type { Precondition, Secret, SecretScope, CallContext } from '../../secrets/secret';
 import {
   recordBatches,
   type RecordKeys,

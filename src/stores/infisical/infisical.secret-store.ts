@@ -6,6 +6,7 @@ import {
   type Secret,
   type SecretScope,
   usageOf,
+  type CallContext,
 } from '../../secrets/secret';
 import {
   type ListedSecrets,
@@ -17,7 +18,6 @@ import {
   type StoredWorkspace,
   type UsageSource,
   type UserWorkspaces,
-  type CallContext,
 } from '../../secrets/secret-store';
 import { distinctRows, preferredRow, type ProjectEnvironment } from './api/secret-calls';
 import type { Operations, PingProbe } from './operations';

@@ -1,6 +1,5 @@
 import type { LogEvent } from '../../logging/log';
-import type { SecretScope } from '../../secrets/secret';
-import type { CallContext } from '../../secrets/secret-store';
+import type { SecretScope, CallContext } from '../../secrets/secret';
 import { type SecretRow, keysOf } from './secret-codec';
 import type { InfisicalApi } from './api/infisical-api';
 import {

@@ -7,7 +7,7 @@ import {
   StoreOutcomeUnknown,
 } from '../../errors/store-errors';
 import { type SecretRow, keysOf } from './secret-codec';
-import { type CallContext, uncancelled } from '../../secrets/secret-store';
+import { type CallContext, uncancelled } from '../../secrets/secret';
 import { earlierBy } from '../../time/clock';
 import type { InfisicalApi } from './api/infisical-api';
 import { InfisicalCallFailed } from './versions/infisical-call-failed';

@@ -1,8 +1,8 @@
 import { LRUCache } from 'lru-cache';
 import type { MonotonicTime } from '../../time/clock';
 import { ListTooLarge, type QuotaLimit } from '../../errors/store-errors';
-import { scopeKeyOf, type SecretScope, type ScopeUsage, type Usage } from '../../secrets/secret';
-import { UNATTENDED, type UsageSource } from '../../secrets/secret-store';
+import { scopeKeyOf, type SecretScope, type ScopeUsage, type Usage, UNATTENDED } from '../../secrets/secret';
+import type { UsageSource } from '../../secrets/secret-store';
 import { difference, ScopeUsageCounter, UserUsageCounter, type UsageCounters } from './usage-counters';
 
 /** How long a measurement is valid, since others may write to a scope without our notice. */

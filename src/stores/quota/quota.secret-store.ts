@@ -4,9 +4,14 @@ import {
   SecretNotFound,
   StoreOutcomeUnknown,
 } from '../../errors/store-errors';
-import { type Precondition, type Secret, secretBytes, type SecretScope } from '../../secrets/secret';
 import {
+  type Precondition,
+  type Secret,
+  secretBytes,
+  type SecretScope,
   type CallContext,
+} from '../../secrets/secret';
+import {
   type StoredWorkspace,
   SecretStoreDecorator,
   type CompleteSecretStore,

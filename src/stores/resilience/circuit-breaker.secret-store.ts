@@ -4,7 +4,6 @@ import { ClientGone, InvalidRequest, TooManyRequests } from '../../errors/reques
 import { ScopeBusy, StoreOutcomeUnknown, StoreUnreachable } from '../../errors/store-errors';
 import type { LogEvent } from '../../logging/log';
 import {
-  type CallContext,
   type ListedSecrets,
   type RetrievedSecret,
   type ScopeContents,
@@ -13,7 +12,7 @@ import {
   SecretStoreDecorator,
   type CompleteSecretStore,
 } from '../../secrets/secret-store';
-import type { Precondition, ScopeUsage, Secret, SecretScope } from '../../secrets/secret';
+import type { Precondition, ScopeUsage, Secret, SecretScope, CallContext } from '../../secrets/secret';
 
 export const BREAKER_STATES = ['closed', 'open', 'half_open'] as const;
 /** Closed: calls pass. Open: they fail at once. Half open: one call passes, to find out whether the store is back. */

@@ -2,7 +2,6 @@ import { TooManyRequests } from '../../errors/request-errors';
 import { SecretAlreadyExists } from '../../errors/store-errors';
 import { FairQueue, type FairQueueBounds, type ReleasePermit } from '../../concurrency/fair-queue';
 import {
-  type CallContext,
   type ListedSecrets,
   type RetrievedSecret,
   type ScopeContents,
@@ -17,6 +16,7 @@ import {
   type SecretScope,
   type Secret,
   type ScopeUsage,
+  type CallContext,
 } from '../../secrets/secret';
 import { type MonotonicTime, remainingMs, type Wait, waitFor } from '../../time/clock';
 import {

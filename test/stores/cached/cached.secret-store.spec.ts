@@ -16,8 +16,8 @@ import {
   StoreUnavailable,
   StoreUnreachable,
 } from '../../../src/errors/store-errors';
-import { type SecretScope, scopeKeyOf } from '../../../src/secrets/secret';
-import { UNATTENDED, type ScopeContents } from '../../../src/secrets/secret-store';
+import { type SecretScope, scopeKeyOf, UNATTENDED } from '../../../src/secrets/secret';
+import type { ScopeContents } from '../../../src/secrets/secret-store';
 import { describeSecretStore, outcome } from '../../conformance/secret-store.conformance';
 import { FixedMonotonicTime } from '../../support/fixed-monotonic-time';
 import { MemorySecretStore } from '../../support/memory.secret-store';

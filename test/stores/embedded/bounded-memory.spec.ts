@@ -1,8 +1,7 @@
 import { outcome } from '../../conformance/secret-store.conformance';
 import { quietTurn } from '../../../src/concurrency/quiet-turn';
 import { ClientGone } from '../../../src/errors/request-errors';
-import { UNATTENDED } from '../../../src/secrets/secret-store';
-import type { SecretScope } from '../../../src/secrets/secret';
+import { type SecretScope, UNATTENDED } from '../../../src/secrets/secret';
 import { RecordKeys, sealSecret } from '../../../src/stores/embedded/records';
 import { openVault } from '../../../src/stores/embedded/vault/vault';
 import { WorkspaceRecords } from '../../../src/stores/embedded/workspace-records';

@@ -1,7 +1,7 @@
 import inspector, { type Runtime } from 'node:inspector';
 import axios from 'axios';
 import { GrantsService } from '../../../src/authz/grants.service';
-import { UNATTENDED } from '../../../src/secrets/secret-store';
+import { UNATTENDED } from '../../../src/secrets/secret';
 import { SecretsService } from '../../../src/secrets/secrets.service';
 import { CachedSecretStore } from '../../../src/stores/cached/cached.secret-store';
 import { QuotaSecretStore } from '../../../src/stores/quota/quota.secret-store';

@@ -1,5 +1,5 @@
 import { ScopeBusy, StoreUnreachable } from '../../../src/errors/store-errors';
-import { UNATTENDED } from '../../../src/secrets/secret-store';
+import { UNATTENDED } from '../../../src/secrets/secret';
 import { SystemMonotonicTime, deadlineIn, remainingMs } from '../../../src/time/clock';
 import { Operations } from '../../../src/stores/infisical/operations';
 import { NO_OTHER_REPLICA, type ScopeLock } from '../../../src/concurrency/keyed-work';

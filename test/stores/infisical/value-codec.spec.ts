@@ -1,6 +1,5 @@
-import { UNATTENDED } from '../../../src/secrets/secret-store';
 import fc from '../../support/fast-check';
-import { MAX_VALUE_BYTES } from '../../../src/secrets/secret';
+import { MAX_VALUE_BYTES, UNATTENDED } from '../../../src/secrets/secret';
 import { decodeValue, encodeValue, UnreadableValue } from '../../../src/stores/infisical/secret-codec';
 import { ODD_VALUES, outcome } from '../../conformance/secret-store.conformance';
 import { trimmedValue } from '../../support/fake-infisical/fake-validation';

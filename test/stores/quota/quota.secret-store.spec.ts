@@ -1,4 +1,3 @@
-import { UNATTENDED } from '../../../src/secrets/secret-store';
 import { deadlineIn } from '../../../src/time/clock';
 import { StoreClient } from '../../support/store-client';
 import {
@@ -7,7 +6,13 @@ import {
   StoreUnavailable,
   StoreUnreachable,
 } from '../../../src/errors/store-errors';
-import { scopeKeyOf, type Secret, type SecretScope, type ScopeUsage } from '../../../src/secrets/secret';
+import {
+  scopeKeyOf,
+  type Secret,
+  type SecretScope,
+  type ScopeUsage,
+  UNATTENDED,
+} from '../../../src/secrets/secret';
 import { refusal, secretOf, withQuotas } from '../../conformance/quotas.conformance';
 import { outcome } from '../../conformance/secret-store.conformance';
 import { FixedMonotonicTime } from '../../support/fixed-monotonic-time';

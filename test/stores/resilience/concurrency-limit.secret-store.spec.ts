@@ -9,7 +9,8 @@ import type {
   QueueFigures,
   StoreLoadObserver,
 } from '../../../src/stores/resilience/circuit-breaker.secret-store';
-import { UNATTENDED, type ListedSecrets } from '../../../src/secrets/secret-store';
+import { UNATTENDED } from '../../../src/secrets/secret';
+import type { ListedSecrets } from '../../../src/secrets/secret-store';
 import { deadlineIn } from '../../../src/time/clock';
 import { StoreClient } from '../../support/store-client';
 import { describeSecretStore, outcome } from '../../conformance/secret-store.conformance';

@@ -3,13 +3,8 @@ import { NoInvalidationBus } from '../../../src/stores/cached/invalidation-bus';
 import { InvalidRequest } from '../../../src/errors/request-errors';
 import { StoreUnreachable } from '../../../src/errors/store-errors';
 import { resilientStore } from '../../../src/stores/resilience/concurrency-limit.secret-store';
-import type { SecretScope } from '../../../src/secrets/secret';
-import {
-  UNATTENDED,
-  type ScopeContents,
-  type ScopeSource,
-  type CompleteSecretStore,
-} from '../../../src/secrets/secret-store';
+import { type SecretScope, UNATTENDED } from '../../../src/secrets/secret';
+import type { ScopeContents, ScopeSource, CompleteSecretStore } from '../../../src/secrets/secret-store';
 import { StoreClient } from '../../support/store-client';
 import { describeSecretStore, outcome } from '../../conformance/secret-store.conformance';
 import { FixedMonotonicTime } from '../../support/fixed-monotonic-time';

@@ -1,6 +1,6 @@
 import { type Clock, type MonotonicTime, remainingMs, type Wait, waitFor } from '../../../time/clock';
 import { setTimeout as pause } from 'node:timers/promises';
-import type { CallContext } from '../../../secrets/secret-store';
+import type { CallContext } from '../../../secrets/secret';
 import type { SingleFlight } from '../../../concurrency/keyed-work';
 import type { MachineSession } from '../auth/machine-session';
 import type { InfisicalClient, TransportAnswer, TransportRequest } from '../transport/infisical-client';

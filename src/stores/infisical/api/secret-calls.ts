@@ -1,4 +1,4 @@
-import type { CallContext } from '../../../secrets/secret-store';
+import type { CallContext } from '../../../secrets/secret';
 import { type ApiVersion, READ_FLAGS } from '../versions/api-version';
 import { parseSecret, parseSecrets, parseWrite } from './answers';
 import type { SecretRow } from '../secret-codec';

@@ -2,7 +2,7 @@ import type { Clock } from '../../../time/clock';
 import { StoreUnavailable } from '../../../errors/store-errors';
 import { fieldsOf } from '../../../json/json';
 import { isId, parseIdentityOrganization, parseProjects, type Project } from '../api/answers';
-import type { CallContext } from '../../../secrets/secret-store';
+import type { CallContext } from '../../../secrets/secret';
 import type { ApiVersion } from '../versions/api-version';
 import type { FailureReason } from '../versions/calls';
 import type { InfisicalApi } from '../api/infisical-api';

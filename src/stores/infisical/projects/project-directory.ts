@@ -1,9 +1,8 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
 import { StoreUnavailable } from '../../../errors/store-errors';
-import { ENVIRONMENTS, type Environment } from '../../../secrets/secret';
+import { ENVIRONMENTS, type Environment, type CallContext, uncancelled } from '../../../secrets/secret';
 import { parseProject, type Project } from '../api/answers';
-import { type CallContext, uncancelled } from '../../../secrets/secret-store';
 import type { ApiVersion } from '../versions/api-version';
 import { anyBody, type InfisicalApi } from '../api/infisical-api';
 import {

@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache';
-import type { StoredWorkspace, CallContext } from '../../../secrets/secret-store';
+import type { CallContext } from '../../../secrets/secret';
+import type { StoredWorkspace } from '../../../secrets/secret-store';
 import { StoreUnavailable } from '../../../errors/store-errors';
 import { parseProjects } from '../api/answers';
 import type { ApiVersion } from '../versions/api-version';
