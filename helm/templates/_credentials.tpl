@@ -39,10 +39,10 @@ a value goes into the chart's own Secret, one that is generated into a Secret of
 {{- $valueAt := .valueAt | default (printf "%s.value" .at) }}
 {{- if and .existing .value }}{{ fail (printf "%s.existingSecret and %s are both set; choose one." .at $valueAt) }}{{ end }}
 {{- $secret := "" }}
-{{- if .existing }}{{ $secret = .existing }}
+{{- if .existing }}{{ $secret = .existing }}{{ include "provider.refuseOwn" (list $ .at $secret) }}
 {{- else if .value }}{{ $secret = printf "%s-credentials" $name }}
 {{- else if .generated }}{{ $secret = .generated }}
-{{- else if $joint }}{{ $secret = $joint }}
+{{- else if $joint }}{{ $secret = $joint }}{{ include "provider.refuseOwn" (list $ "credentials" $secret) }}
 {{- else }}{{ fail (printf "%s.existingSecret: name the Secret of this namespace whose key %s is %s (or set credentials.existingSecret for all of them, or %s)." .at .key .setting $valueAt) }}
 {{- end }}
 - setting: {{ .setting }}
@@ -55,6 +55,19 @@ a value goes into the chart's own Secret, one that is generated into a Secret of
   generated: true
   {{- end }}
 {{- end }}
+{{- end -}}
+
+{{/* What the chart made and is now named as somebody else's is no longer rendered, so that this very upgrade would remove it: refused. */}}
+{{- define "provider.refuseOwn" -}}
+{{- $root := index . 0 -}}
+{{- $secret := index . 2 -}}
+{{- if hasPrefix (include "provider.name" $root) $secret -}}
+{{- $metadata := get (lookup "v1" "Secret" $root.Release.Namespace $secret | default dict) "metadata" | default dict -}}
+{{- $of := get $metadata "annotations" | default dict -}}
+{{- if and (eq (get $of "meta.helm.sh/release-name") $root.Release.Name) (eq (get $of "meta.helm.sh/release-namespace") $root.Release.Namespace) (ne (get $of "helm.sh/resource-policy") "keep") -}}
+{{- fail (printf "%s.existingSecret: Secret %s was made by this release, which would remove it now, as it is no longer the chart's own. Leave the value as it was, or have Helm keep the Secret first: kubectl annotate secret %s -n %s helm.sh/resource-policy=keep" (index . 1) $secret $secret $root.Release.Namespace) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{/* Another generation is another Secret: each revision of the release has the key that it was made with, also after a rollback. */}}

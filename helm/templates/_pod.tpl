@@ -20,6 +20,14 @@ runAsNonRoot: true
 capabilities: { drop: [ALL] }
 {{- end -}}
 
+{{/* How long a start may take, in seconds: the embedded store is read and checked as a whole before any port is opened, 20 MiB a second at least. */}}
+{{- define "provider.startupSeconds" -}}
+{{- $size := .Values.embedded.size | toString -}}
+{{- $factor := get (dict "Mi" 1 "Gi" 1024 "Ti" 1048576) (regexFind "[A-Z]i$" $size) | int64 -}}
+{{- $sizeMiB := mul (regexFind "^[0-9]+" $size | int64) $factor -}}
+{{- ternary 60 (add 60 (div $sizeMiB 20)) (ne .Values.infisical.url "") -}}
+{{- end -}}
+
 {{/* Pods that run once and end. */}}
 {{- define "provider.smallResources" -}}
 requests: { cpu: 20m, memory: 128Mi }
@@ -46,9 +54,12 @@ imagePullSecrets:
 {{- end -}}
 {{- end -}}
 
-{{/* Annotations of what the uninstall brings along; a smaller weight comes first. */}}
+{{/*
+Annotations of what takes the registrations back, after an uninstall, and while nothing is registered after an upgrade or a rollback too,
+which may have switched it off. A smaller weight comes first.
+*/}}
 {{- define "provider.uninstallHook" -}}
-helm.sh/hook: post-delete
-helm.sh/hook-weight: {{ . | quote }}
+helm.sh/hook: {{ ternary "post-delete" "post-delete,post-upgrade,post-rollback" (index . 0).Values.registration.enabled }}
+helm.sh/hook-weight: {{ index . 1 | quote }}
 helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end -}}

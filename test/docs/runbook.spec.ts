@@ -31,7 +31,7 @@ const blocks = [...PAGE.matchAll(/```sh\n([\s\S]*?)```/g)].flatMap(([, text = ''
 const inline = [...PAGE.matchAll(/`((?:kubectl|npm|helm|curl|grep|redis-cli)(?: [^`]+))`/g)]
   .map(([, command = '']) => command)
   // As it is introduced, and what `npm run infisical:setup` is: test/process/infisical-setup.spec.ts runs those.
-  .filter((command) => !/^(kubectl -n <|npm run infisical:setup|helm upgrade$)/.test(command));
+  .filter((command) => !/^(kubectl -n <|npm run infisical:setup|helm (upgrade|rollback)$)/.test(command));
 const commands = [...new Set([...blocks, ...inline])].filter((command) => !command.startsWith('npm run '));
 
 /** What stands behind `kubectl` here: the pods' log, and what is in the cluster; test/helm/monitoring.spec.ts holds both to the chart. */
@@ -42,7 +42,7 @@ case "$*" in
   "port-forward svc/vault-metrics 9464") ;;
   "apply -f secret.yaml") echo configured ;;
   "get pods" | "get pods -A -o wide" | "describe pod") echo found ;;
-  "get applicationpermissions.sys.bytetrade.io -A") echo found ;;
+  "get applicationpermissions.sys.bytetrade.io -A" | "get configmaps -A -l secrets.olares.com/manifest=true") echo found ;;
   "rollout restart deployment/vault" | "rollout restart statefulset/vault") echo restarted ;;
   "patch pvc data-vault-0 -p {\\"spec\\":{\\"resources\\":{\\"requests\\":{\\"storage\\":\\"5Gi\\"}}}}") echo patched ;;
   "get pvc data-vault-0 -o jsonpath="*) echo found ;;

@@ -36,6 +36,8 @@ const OF_THE_RELEASE = {
 export class FakeDiscovery {
   /** Data of Secrets by name, base64 as ever. */
   readonly secrets = new Map<string, Readonly<Record<string, string>>>();
+  /** Names of those that an operator had Helm keep. */
+  readonly kept = new Set<string>();
   readonly #server: Server = createServer(({ url = '/' }, response) => {
     const path = new URL(url, 'http://fake').pathname;
     const body = discoveryAnswer(path) ?? this.#secretAt(path);
@@ -63,7 +65,11 @@ export class FakeDiscovery {
   #secretAt(path: string): object | undefined {
     const [, name = ''] = /\/secrets\/(.+)$/.exec(path) ?? [];
     const data = this.secrets.get(name);
-    return data && { apiVersion: 'v1', kind: 'Secret', metadata: { name, ...OF_THE_RELEASE }, data };
+    if (data === undefined) return undefined;
+    const { labels, annotations } = OF_THE_RELEASE;
+    const kept = this.kept.has(name) ? { 'helm.sh/resource-policy': 'keep' } : {};
+    const metadata = { name, labels, annotations: { ...annotations, ...kept } };
+    return { apiVersion: 'v1', kind: 'Secret', metadata, data };
   }
 }
 

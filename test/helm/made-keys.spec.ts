@@ -33,10 +33,13 @@ afterAll(async () => {
   await cluster.close();
   rmSync(folder, { recursive: true });
 });
-beforeEach(() => cluster.secrets.clear());
+beforeEach(() => {
+  cluster.secrets.clear();
+  cluster.kept.clear();
+});
 
 /** As `helm upgrade` renders: with a cluster to look into. */
-async function renderInCluster(family: Family): Promise<readonly KubeManifest[]> {
+async function renderInCluster(family: Family, ...sets: readonly string[]): Promise<readonly KubeManifest[]> {
   const profile = join(CHART, 'values/standalone-embedded.yaml');
   const args = [
     'template',
@@ -49,7 +52,7 @@ async function renderInCluster(family: Family): Promise<readonly KubeManifest[]>
   ];
   const { stdout } = await promisify(execFile)(
     tool(family, 'helm'),
-    [...args, '-f', profile, '-f', join(folder, 'values')],
+    [...args, '-f', profile, '-f', join(folder, 'values'), ...sets.flatMap((set) => ['--set', set])],
     { env: { HOME: folder, KUBECONFIG: join(folder, 'kubeconfig') } },
   );
   return parseAllDocuments(stdout).map((document) => document.toJS() as KubeManifest);
@@ -109,6 +112,28 @@ describe('the keys that the chart makes', () => {
     const upgraded = await renderInCluster(family);
     for (const name of NAMES) expect(secretOf(upgraded, name)['data']).toEqual(cluster.secrets.get(name));
   });
+
+  it.each(FAMILIES)(
+    'are not removed by %s since they are named as Secrets of somebody else',
+    async (family) => {
+      const secrets = ['vault-access-token-key', 'vault-access-token-key-2', 'vault-credentials'];
+      for (const name of secrets) {
+        cluster.secrets.set(name, { 'access-token-key': 'eA==' });
+        await expect(renderInCluster(family, `accessToken.existingSecret=${name}`)).rejects.toThrow(
+          `kubectl annotate secret ${name} -n os-platform helm.sh/resource-policy=keep`,
+        );
+      }
+      await expect(
+        renderInCluster(family, 'userToken.existingSecret=', 'credentials.existingSecret=vault-credentials'),
+      ).rejects.toThrow('credentials.existingSecret: Secret vault-credentials was made by this release');
+      cluster.kept.add('vault-access-token-key');
+      const rendered = await renderInCluster(family, 'accessToken.existingSecret=vault-access-token-key');
+      expect(JSON.stringify(one(rendered, 'StatefulSet'))).toContain('"vault-access-token-key"');
+      await expect(
+        renderInCluster(family, 'accessToken.existingSecret=vault-of-mine'),
+      ).resolves.toBeDefined();
+    },
+  );
 
   it.each(FAMILIES)('are not made anew by %s where their Secret is there without them', async (family) => {
     cluster.secrets.set('vault-master-key', { other: 'eA==' });

@@ -2,11 +2,14 @@ import { HARDENING_FLAGS } from '../image/recipe';
 import { type KubeManifest, renderProfile, type Values } from './chart';
 
 const DATABASE = 'postgres://infisical_os_protected@database:5433/os_protected_infisical';
-const rendered = (values: Values = {}): readonly KubeManifest[] =>
-  renderProfile('olares', { migration: { enabled: true, database: { url: DATABASE }, ...values } });
+const rendered = (values: Values = {}, others: Values = {}): readonly KubeManifest[] =>
+  renderProfile('olares', {
+    ...others,
+    migration: { enabled: true, database: { url: DATABASE }, ...values },
+  });
 
-const jobOf = (values: Values = {}): KubeManifest => {
-  const [job] = rendered(values).filter(
+const jobOf = (values: Values = {}, others: Values = {}): KubeManifest => {
+  const [job] = rendered(values, others).filter(
     ({ kind, metadata }) => kind === 'Job' && /migration/.test(metadata.name),
   );
   if (job === undefined) throw new Error('there is no Job');
@@ -41,6 +44,12 @@ describe("the chart's migration", () => {
     const other = jobOf({ arguments: ['--dry-run'] });
     expect(other['metadata'].name).not.toBe(job['metadata'].name);
     expect(jobOf()['metadata'].name).toBe(job['metadata'].name);
+  });
+
+  it('has a name that Kubernetes takes, however long that of the release is', () => {
+    const { name } = jobOf({}, { fullnameOverride: 'v'.repeat(47) })['metadata'];
+    expect(name).toMatch(/^v+-migration-[0-9a-f]{8}$/);
+    expect(name.length).toBeLessThanOrEqual(63);
   });
 
   it('may list the users of the cluster, and nothing else', () => {

@@ -177,6 +177,10 @@ describe('an outage that readiness does not show', () => {
     );
   });
 
+  it('of one pod, while others are healthy, is told by the one that does not answer', () => {
+    expect(exprOf('SecretProviderPodDown')).toMatch(/^min\(up\{.*\}\) == 0$/);
+  });
+
   it('of Redis, while each replica goes on alone, is told by its connections', () => {
     expect(exprOf('SecretProviderRedisDown')).toMatch(/^min\(osp_redis_up\{.*\}\) == 0$/);
   });

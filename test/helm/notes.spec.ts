@@ -25,6 +25,12 @@ describe('after an install', () => {
     expect(notes).toContain('There is one pod');
   });
 
+  it('one reads a command that runs Node where the image has it', () => {
+    expect(notesOf('standalone-embedded', { image: { node: '/nodejs/bin/node' } })).toContain(
+      '-- /nodejs/bin/node dist/cli/olares-secrets.js doctor',
+    );
+  });
+
   it('one reads what is open: the network, and deleted users whom nobody tells of', () => {
     const open = { networkPolicy: { enabled: false }, identity: { systemEventServiceAccounts: [] } };
     expect(notesOf('olares-1.12.0', open)).toContain('every pod of the cluster may reach the service');

@@ -132,7 +132,7 @@ describe('the policy that holds the service to roles of its own', () => {
     expect(policies('olares-1.12.0', true)).toEqual([]);
   });
 
-  it('binds the ServiceAccount of the service, and no other', () => {
+  it('holds the ServiceAccount of the service, and no other, to roles of URLs alone and to bindings of its own roles', () => {
     const [policy, binding] = policies('olares', true);
     expect(policy?.['spec'].matchConditions).toEqual([
       {
@@ -144,6 +144,13 @@ describe('the policy that holds the service to roles of its own', () => {
       operations: ['CREATE', 'UPDATE', 'DELETE'],
       resources: ['clusterroles', 'clusterrolebindings'],
     });
+    const rules = listOf(policy?.['spec'].validations).map(({ expression }) => String(expression));
+    expect(rules).toContain(
+      "request.operation == 'DELETE' || request.resource.resource != 'clusterroles' || object.rules.all(rule, has(rule.nonResourceURLs) && !has(rule.resources))",
+    );
+    expect(rules).toContain(
+      "request.operation == 'DELETE' || request.resource.resource != 'clusterrolebindings' || object.roleRef.name.startsWith('osp:')",
+    );
     expect(binding?.['spec']).toEqual({
       policyName: policy?.['metadata'].name,
       validationActions: ['Deny'],

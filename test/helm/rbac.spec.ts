@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { HARDENING_FLAGS } from '../image/recipe';
-import { type KubeManifest, listOf, renderProfile, ROOT } from './chart';
+import { type KubeManifest, listOf, one, renderProfile, ROOT, type Values } from './chart';
 import { renderVariant, VARIANT_NAMES } from './variants';
 
 /** `<where> <group>/<resource>: <verbs>`, of every account that a binding names. */
@@ -65,11 +65,14 @@ const ROLES = [
   'everywhere rbac.authorization.k8s.io/clusterroles: list, watch, create, patch, delete',
 ];
 
+const isOfHook = ({ annotations }: KubeManifest['metadata']): boolean =>
+  annotations?.['helm.sh/hook'] !== undefined;
+
 describe("the service's ServiceAccount", () => {
   it('holds what is watched everywhere, and nothing more', () => {
     const manifests = renderProfile('olares-1.12.0', { registration: { enabled: false } });
     expect(rightsOf(manifests, 'vault')).toEqual(WATCHED);
-    expect(manifests.filter(({ kind }) => kind === 'Job')).toEqual([]);
+    expect(manifests.filter(({ kind, metadata }) => kind === 'Job' && !isOfHook(metadata))).toEqual([]);
   });
 
   it('reads the ConfigMaps of the cluster, and keeps approvals in its own namespace, only where apps bring their manifests', () => {
@@ -162,37 +165,34 @@ describe("the uninstall's ServiceAccount", () => {
   const manifests = renderVariant('olares-1.12.0');
   const hooks = manifests.filter(({ metadata }) => metadata.annotations?.['helm.sh/hook'] === 'post-delete');
 
-  it('may find and remove registrations, and nothing more', () => {
-    expect(rightsOf(manifests, 'vault-unregister')).toEqual([
+  it.each<[string, Values]>([
+    ['with registration by ProviderRegistries', { registration: { kind: 'provider-registry' } }],
+    ['with registration both ways', { registration: { kind: 'both' } }],
+    ['once registration is off', { registration: { enabled: false } }],
+  ])('may find and remove what any kind of registration has left, and nothing more: %s', (_name, values) => {
+    const rendered = renderProfile('olares-1.12.0', values);
+    expect(rightsOf(rendered, 'vault-unregister')).toEqual([
+      'everywhere rbac.authorization.k8s.io/clusterrolebindings: list, delete',
+      'everywhere rbac.authorization.k8s.io/clusterroles: list, delete',
       'everywhere sys.bytetrade.io/providerregistries: list, delete',
       'os-platform apr.bytetrade.io/syseventregistries: list, delete',
     ]);
+    const { env } = one(rendered, 'Job')['spec'].template.spec.containers[0];
+    expect(env).toEqual([{ name: 'PROVIDER_ENDPOINT', value: 'vault.os-platform:8080' }]);
   });
 
-  it('may find and remove roles where the service makes them, and asks for none elsewhere', () => {
-    const byRoles = renderVariant('olares');
-    expect(rightsOf(byRoles, 'vault-unregister', 'os-protected')).toEqual(
-      [
-        ...rightsOf(manifests, 'vault-unregister').map((right) =>
-          right.replace('os-platform', 'os-protected'),
-        ),
-        'everywhere rbac.authorization.k8s.io/clusterrolebindings: list, delete',
-        'everywhere rbac.authorization.k8s.io/clusterroles: list, delete',
-      ].sort(),
-    );
-    const told = [manifests, byRoles].map(
-      (all) => all.find(({ kind }) => kind === 'Job')!['spec'].template.spec.containers[0].env,
-    );
-    expect(told).toEqual([
-      [
-        { name: 'PROVIDER_REGISTRATION', value: 'provider-registry' },
-        { name: 'PROVIDER_ENDPOINT', value: 'vault.os-platform:8080' },
-      ],
-      [
-        { name: 'PROVIDER_REGISTRATION', value: 'rbac' },
-        { name: 'PROVIDER_ENDPOINT', value: 'vault.os-protected:8080' },
-      ],
+  it('comes with upgrades and rollbacks too while registration is off, and never where there is no cluster', () => {
+    const eventsOf = (rendered: readonly KubeManifest[]): readonly string[] => {
+      const hooks = rendered.filter(
+        ({ metadata }) => isOfHook(metadata) && /unregister$/.test(metadata.name),
+      );
+      return [...new Set(hooks.map(({ metadata }) => String(metadata.annotations['helm.sh/hook'])))];
+    };
+    expect(eventsOf(manifests)).toEqual(['post-delete']);
+    expect(eventsOf(renderProfile('olares-1.12.0', { registration: { enabled: false } }))).toEqual([
+      'post-delete,post-upgrade,post-rollback',
     ]);
+    expect(eventsOf(renderVariant('standalone-embedded'))).toEqual([]);
   });
 
   it('comes with the job, which needs nothing of the release that is gone', () => {

@@ -100,6 +100,7 @@ const WRONG_TOGETHER: Readonly<Record<string, Refusal>> = {
   'no ServiceAccount': olares({ serviceAccount: { create: false } }, 'serviceAccount.name'),
   'half a test': olares({ test: { app: { workspace: 'x' } } }, 'test.app: existingSecret and workspace go together'),
   'two credentials under one key': standalone({ userToken: { existingSecret: '', value: 'canary-'.repeat(5), key: 'k' }, accessToken: { value: 'other-'.repeat(6), key: 'k' } }, 'ACCESS_TOKEN_KEY', 'another credential', 'the key k too'),
+  'a Secret of its own that holds values alone': standalone({ userToken: { existingSecret: 'vault-credentials' }, accessToken: { value: 'canary-'.repeat(5) } }, 'USER_TOKEN_SECRET: Secret vault-credentials holds what is given as values', 'name another Secret'),
   'a short key': standalone({ embedded: { masterKey: { value: 'canary-short' } } }, 'MASTER_KEY', '32 bytes'),
   'a setting that the chart sets itself': olares({ extraSettings: { LOG_LEVEL: 'debug' } }, 'extraSettings.LOG_LEVEL', 'a value of its own'),
 }; // prettier-ignore

@@ -125,6 +125,16 @@ describe.each(FAMILIES)('a release of %s', (family: Family) => {
     expect(cluster.names()).toEqual(REGISTERED);
   });
 
+  it('runs the job that takes the registrations back at the upgrade that switches them off, and not before', async () => {
+    await apply('install');
+    cluster.jobStatus = FAILED;
+    await apply('upgrade');
+    await expect(apply('upgrade', { registration: { enabled: false } })).rejects.toThrow('post-upgrade');
+    cluster.jobStatus = { succeeded: 1, conditions: [{ type: 'Complete', status: 'True' }] };
+    await apply('upgrade', { registration: { enabled: false } });
+    expect(cluster.names().filter((name) => name.includes('unregister'))).toEqual([]);
+  });
+
   it('has its pods made anew by the commands that docs/runbook.md has for a token that counts no more', async () => {
     await apply('install');
     const runbook = readFileSync(join(ROOT, 'docs/runbook.md'), 'utf8');

@@ -84,15 +84,24 @@ describe.each(VARIANT_NAMES)('the chart for %s', (name) => {
 
 describe('replicas that are spread over nodes', () => {
   const args = ['template', 'vault', CHART, '-f', `${CHART}/values/high-availability.yaml`, '-f', '-'];
-  const spreadBy = (version: string): readonly KubeManifest[] => {
+  const renderBy = (version: string): readonly KubeManifest[] => {
     const { stdout } = helm(
       'helm 4',
       [...args, '--kube-version', version],
       THREE_VALUES['high-availability'],
     );
-    const manifests = parseAllDocuments(stdout).map((document) => document.toJS() as KubeManifest);
-    return one(manifests, 'Deployment')['spec'].template.spec.topologySpreadConstraints;
+    return parseAllDocuments(stdout).map((document) => document.toJS() as KubeManifest);
   };
+  const spreadBy = (version: string): readonly KubeManifest[] =>
+    one(renderBy(version), 'Deployment')['spec'].template.spec.topologySpreadConstraints;
+
+  it.each([
+    ['1.27.0', 'AlwaysAllow'],
+    ['1.26.9', undefined],
+  ])('may be taken from a node while they serve nobody, on Kubernetes %s: %s', (version, policy) => {
+    const budget = one(renderBy(version), 'PodDisruptionBudget')['spec'];
+    expect(budget.unhealthyPodEvictionPolicy).toBe(policy);
+  });
 
   // Else three pods on three workers beside a tainted control plane could never be updated: a fourth would find no node.
   it('leave room for an update and a drain: nodes that take no pod and pods of the version before do not count', () => {

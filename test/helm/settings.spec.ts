@@ -4,7 +4,7 @@ import { loadSettings, type Settings } from '../../src/config/settings';
 import { SETTING_DEFINITIONS } from '../../src/config/setting-definitions';
 import type { SettingDefinition } from '../../src/config/setting-groups';
 import { TestAuthority } from '../support/certificates';
-import { chartFile, listOf, one, renderProfile, ROOT, type Values } from './chart';
+import { chartFile, type KubeManifest, listOf, one, renderProfile, ROOT, type Values } from './chart';
 import { filePathsOf, podRoot, type PodRoot, settingsOf, workloadOf } from './pod-files';
 import { renderVariant, VARIANT_NAMES } from './variants';
 
@@ -50,12 +50,16 @@ describe.each(VARIANT_NAMES)('the settings for %s', (name) => {
     expect(filePathsOf(manifests).filter((path) => !used.has(path))).toEqual([]);
   });
 
-  it('leave the pod the time that preStop, the drain and the end of the store need', () => {
+  it('leave the pod the time that preStop, the drain and the ends of store and audit trail need', () => {
     const pod = workloadOf(manifests)['spec'].template.spec;
     const command: string[] = pod.containers[0].lifecycle?.preStop.exec.command ?? [];
     const preStopMs = Number(/(\d+)\)$/.exec(command.at(-1) ?? '0)')?.[1]);
     const drainMs = Number(settingsOf(manifests)['SHUTDOWN_TIMEOUT_MS']);
-    expect(pod.terminationGracePeriodSeconds).toBe(preStopMs / 1000 + Math.ceil(drainMs / 1000) + 5);
+    const { AUDIT = '', AUDIT_DEADLINE_MS } = settingsOf(manifests);
+    const auditSeconds = /file|both/.test(AUDIT) ? Math.ceil((2 * Number(AUDIT_DEADLINE_MS)) / 1000) + 5 : 0;
+    expect(pod.terminationGracePeriodSeconds).toBe(
+      preStopMs / 1000 + Math.ceil(drainMs / 1000) + 5 + auditSeconds,
+    );
   });
 });
 
@@ -147,6 +151,23 @@ describe('the chart', () => {
     ]);
     expect(settingsOf(renderVariant(variant))['METRICS_PORT']).toBe('9464');
   });
+
+  it.each<[string, number]>([
+    ['1Gi', 111],
+    ['64Mi', 63],
+    ['1Ti', 52_488],
+  ])(
+    'lets a start with an embedded store of %s take %d s, by which it is read as a whole',
+    (size, seconds) => {
+      const startOf = (manifests: readonly KubeManifest[]) =>
+        workloadOf(manifests)['spec'].template.spec.containers[0].startupProbe;
+      expect(startOf(renderProfile('standalone-embedded', { embedded: { size } }))).toMatchObject({
+        periodSeconds: 1,
+        failureThreshold: seconds,
+      });
+      expect(startOf(renderVariant('olares')).failureThreshold).toBe(60);
+    },
+  );
 
   it('lets nobody but the kubelet to a metrics port that is not to be scraped', () => {
     const manifests = renderProfile('olares-1.12.0', { metrics: { enabled: false } });

@@ -127,7 +127,7 @@ const RULES: readonly Rule[] = [
   { like: /^helm install /, run: rendered, shows: /^kind: (Deployment|StatefulSet)$/m },
   { like: /^\s*kubectl /, page: 'helm/README.md', by: 'test/helm/release.spec.ts' },
   { like: /^kubectl (logs <pod> -c write-secrets|rollout restart)$/, page: 'docs/interoperation.md', notHere: CLUSTER },
-  { like: /^helm (template|test|list|rollback|uninstall)( |$)/, notHere: CLUSTER },
+  { like: /^helm (template|test|list|upgrade|rollback|uninstall)( |$)/, notHere: CLUSTER },
   { like: /^DATA_DIR=… node dist\/cli\/inspect-embedded-store.js$/, run: onTheStore, shows: /is whole/ },
   { like: /^DATA_DIR=… .* node dist\/cli\/rotate-master-key.js$/, run: onTheStore, shows: /\w/ },
   { like: /^npm run (rotate-master-key|inspect-embedded-store)$/, run: onTheStore, shows: /\w/ },
