@@ -59,9 +59,9 @@ describe('check-manifest', () => {
   });
 
   it('lets no manifest write lines of its own, or characters that a terminal obeys', () => {
-    const text = manifestText('notes', []).replace('ops: []', 'ops: "a\\n::error::b\\u009b2J"');
+    const text = manifestText('notes', []).replace('ops: []', 'ops: ["a\\n::error::b\\u009b2J"]');
     const name = file('lines.yaml', text);
-    expect(check(name).stdout).toContain('\n    write: [a\ufffd::error::b\ufffd2J]\n');
+    expect(check(name).stdout).toContain('op "a\\n::error::b\ufffd2J": ');
     for (const form of ['--json', '--sarif']) expect(check(form, name).stdout).not.toContain('\u009b');
   });
 
