@@ -4,6 +4,7 @@ import {
   lstatSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -91,6 +92,37 @@ describe('import and export', () => {
     await commands.run(['export', 'phrase.age', '--passphrase-file', 'passphrase', '--env', 'test']);
     expect(read('phrase.age')).toMatch(/^age-encryption\.org\/v1\n-> scrypt \S+ 18\n/);
     expect(existsSync(path('no.age'))).toBe(false);
+  });
+
+  it('encrypt where the last ending says so, and refuse options of an archive for every other file', async () => {
+    write('reader.txt', 'battery staple\n');
+    for (const name of ['.env.age', '.env.prod.AGE']) {
+      const args = ['export', name, '--passphrase-file', 'reader.txt', '--env', 'test'];
+      expect(await commands.run(args)).toMatchObject({ status: 0 });
+      expect(read(name)).toMatch(/^age-encryption\.org\/v1\n/);
+      rmSync(path(name));
+    }
+    write('.env.json', { A: '1' });
+    expect(await commands.run(['import', '.env.json', '--dry-run'])).toMatchObject({
+      status: 0,
+      stdout: 'would be created A\n',
+    });
+    rmSync(path('.env.json'));
+    for (const args of [
+      ['export', '.env.prod', '--recipient', 'age1x'],
+      ['export', 'x.json', '--recipients-file', 'reader.txt'],
+      ['export', 'x.yaml', '--passphrase-file', 'reader.txt'],
+      ['export', '--format', 'dotenv', '--armor'],
+      ['import', 'hard.json', '--identity', 'reader.txt'],
+      ['import', 'hard.json', '--passphrase-file', 'reader.txt'],
+    ]) {
+      const { status, stdout, stderr } = await commands.run(args);
+      expect([args, status, stdout]).toEqual([args, 2, '']);
+      expect(stderr).toContain('--format age makes it one');
+    }
+    expect(existsSync(path('.env.prod')) || existsSync(path('x.json')) || existsSync(path('x.yaml'))).toBe(
+      false,
+    );
   });
 
   it('write a file that its owner alone can read, never over another one unless told, and leave nothing beside it', async () => {

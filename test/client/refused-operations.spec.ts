@@ -50,6 +50,21 @@ describe('the TypeScript client', () => {
       return [...before, ...(await both())];
     }));
 
+  it('says that the clock is off where system-server finds the proof too old', async () => {
+    const refused = { status: 200, body: { code: 1, message: 'request time expired' } };
+    const server = await ScriptedServer.start([DONE], [refused]);
+    const vault = new SecretVault({ url: server.url, workspace: 'ws', ...APP });
+    await expect(vault.update('k', 'v')).rejects.toThrow('The clock is off');
+    await server.close();
+  });
+
+  it('takes the scheme of an address in capitals for one', async () => {
+    const server = await ScriptedServer.start([DONE]);
+    const url = server.url.replace('http', 'HTTP');
+    await new SecretVault({ url, workspace: 'ws', ...APP }).update('k', 'v');
+    await server.close();
+  });
+
   it('serves a cached value no more once its reading was refused', async () => {
     const away = answer(503, { reason: 'STORE_UNAVAILABLE' });
     const answers = [answer(200, { name: 'k', value: 'v', env: 'prod' }), away, NOT_GRANTED, away];

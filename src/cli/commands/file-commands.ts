@@ -53,7 +53,7 @@ export function addImportCommand(program: Command): void {
 }
 
 async function importFile(path: string, options: ImportOptions): Promise<void> {
-  const format = formatOf(path, options.format);
+  const format = formatOf(path, options);
   const { inputName, readInput, readText } = await import('../console.js');
   const { parseSecrets } = await import('../files/secret-file.js');
   const text =
@@ -111,7 +111,7 @@ export function addExportCommand(program: Command): void {
 }
 
 async function exportFile(path: string, options: ExportOptions): Promise<void> {
-  const format = formatOf(path, options.format);
+  const format = formatOf(path, options);
   if (path === '-' && process.stdout.isTTY && options.reveal !== true)
     throw new UsageError('The values would be seen on the terminal: name a file, or use --reveal.');
   const vault = await openVault(options);
@@ -169,13 +169,24 @@ function formatOption(): Option {
   );
 }
 
-/** `.env` and `prod.env` are dotenv, and so is `.env.prod`. @throws UsageError */
-function formatOf(path: string, given: FileFormat | undefined): FileFormat {
-  if (given !== undefined) return given;
-  const ending = /(?:^|\/)\.env[^/]*$/.test(path) ? 'env' : (/\.([a-z]+)$/.exec(path)?.[1] ?? '');
-  const format = Object.hasOwn(ENDINGS, ending) ? ENDINGS[ending] : undefined;
+/**
+ * `.env` and `prod.env` are dotenv, and so is `.env.prod`; of `.env.age` the ending counts.
+ * @throws UsageError where it cannot be told, and where options of an archive are given for another form: nothing would be encrypted
+ */
+function formatOf(path: string, options: ImportOptions | ExportOptions): FileFormat {
+  const ending = /\.([a-z]+)$/i.exec(path)?.[1]?.toLowerCase() ?? '';
+  const byName = Object.hasOwn(ENDINGS, ending) ? ENDINGS[ending] : undefined;
+  const format = options.format ?? byName ?? (/(?:^|\/)\.env[^/]*$/.test(path) ? 'dotenv' : undefined);
   if (format === undefined)
     throw new UsageError(`--format must say what the file is: ${FILE_FORMATS.join(', ')}.`);
+  const { recipient = [], recipientsFile, identity = [], passphraseFile, armor } = options;
+  const isForArchive =
+    [...recipient, ...identity].length > 0 ||
+    [recipientsFile, passphraseFile, armor].some((option) => option !== undefined);
+  if (isForArchive && format !== 'age')
+    throw new UsageError(
+      `Recipients, identities, passphrases and --armor are of an archive, and this file is ${format}; --format age makes it one.`,
+    );
   return format;
 }
 
