@@ -1,7 +1,10 @@
+import { spawnSync } from 'node:child_process';
 import {
+  closeSync,
   cpSync,
   existsSync,
   lstatSync,
+  openSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -13,8 +16,10 @@ import { join } from 'node:path';
 import { type Environment, SecretVault } from '../../src/client/index';
 import { MAX_VALUE_BYTES } from '../../src/secrets/secret';
 import { describeWith } from '../support/describe-with';
+import { eventually } from '../support/eventually';
 import { OTMOICLP, READER } from '../support/example-apps';
-import { BuiltCommands } from './built-commands';
+import { MAIN } from './built-command';
+import { BuiltCommands, ended } from './built-commands';
 
 const FIXTURES = join(__dirname, '../fixtures/age');
 const CANARY = 'canary-9d21';
@@ -147,6 +152,34 @@ describe('import and export', () => {
     expect([read('linked'), lstatSync(path('link.json')).isSymbolicLink()]).toEqual(['theirs', false]);
     expect(await commands.run(['export', 'missing/a.json'])).toMatchObject({ status: 3, stdout: '' });
     expect(readdirSync(commands.dir).filter((name) => name.startsWith('.'))).toEqual([]);
+  });
+
+  it('leave nothing beside the file where a signal ends them', async () => {
+    // The file is written, and does not get its name.
+    write(
+      'hang.cjs',
+      "require('node:fs/promises').link = () => new Promise(() => setInterval(() => {}, 1e6))",
+    );
+    const env = { NODE_OPTIONS: `--require ${path('hang.cjs')}` };
+    const unnamed = () => readdirSync(commands.dir).filter((name) => name.startsWith('.ended.json'));
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+      const child = commands.spawn(['export', 'ended.json', '--env', 'test'], env);
+      const result = ended(child);
+      await eventually(() => expect(unnamed()).toHaveLength(1));
+      child.kill(signal);
+      expect(await result).toMatchObject({ status: signal });
+      expect(unnamed()).toEqual([]);
+    }
+  });
+
+  it('say in one sentence that standard output is full, with exit code 3', () => {
+    const full = openSync('/dev/full', 'w');
+    const { status, stderr } = spawnSync(process.execPath, [MAIN, 'help', 'export'], {
+      stdio: ['ignore', full, 'pipe'],
+      encoding: 'utf8',
+    });
+    closeSync(full);
+    expect([status, stderr]).toEqual([3, 'olares-secrets: Standard output cannot be written: ENOSPC.\n']);
   });
 
   it('refuse by name what dotenv cannot hold, before a file is there', async () => {

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { rmSync } from 'node:fs';
 import { link, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { type Command, Option } from 'commander';
@@ -22,6 +23,8 @@ const ENDINGS: Readonly<Record<string, FileFormat>> = {
 
 /** Four times what a user may store by default. */
 const MAX_FILE_BYTES = 256 * 1024 * 1024;
+
+const ENDING = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 interface ImportOptions extends VaultConnection, ArchiveOptions {
   readonly format?: FileFormat;
@@ -136,7 +139,7 @@ async function exportFile(path: string, options: ExportOptions): Promise<void> {
 }
 
 /**
- * Writes a file that its owner alone can read, whole or not at all: it gets its name when it is on the disk.
+ * Writes a file that its owner alone can read, whole or not at all: it gets its name when it is on the disk. A signal leaves none.
  * @param mayReplace otherwise a file of that name, also one that appears meanwhile, stays as it is
  * @throws CommandFailure (1) where there is one, and the file system's error
  */
@@ -146,6 +149,12 @@ async function writePrivateFile(
   mayReplace: boolean,
 ): Promise<void> {
   const unnamed = join(dirname(path), `.${basename(path)}.${randomUUID()}`);
+  const end = (signal: NodeJS.Signals): void => {
+    rmSync(unnamed, { force: true });
+    // Nothing listens for it any more: it ends the process.
+    process.kill(process.pid, signal);
+  };
+  for (const signal of ENDING) process.once(signal, end);
   const file = await open(unnamed, 'wx', 0o600);
   try {
     await file.writeFile(content);
@@ -160,6 +169,7 @@ async function writePrivateFile(
     throw error;
   } finally {
     await rm(unnamed, { force: true });
+    for (const signal of ENDING) process.off(signal, end);
   }
 }
 
