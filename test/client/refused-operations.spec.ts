@@ -1,5 +1,7 @@
+import { spawnSync } from 'node:child_process';
+import { resolve } from 'node:path';
 import { SecretVault, SecretVaultError } from '../../src/client/index';
-import { describeWith } from '../support/describe-with';
+import { describeWith, pythonWithBcrypt } from '../support/describe-with';
 import { python } from './drivers';
 import { ScriptedServer, type ScriptedAnswer } from './scripted-server';
 
@@ -79,6 +81,29 @@ describe('the TypeScript client', () => {
 });
 
 describeWith('python3-bcrypt', 'the Python client', () => {
+  it('takes the port of the scheme where an address of IPv6 has none', () => {
+    const script = `
+import sys
+sys.path.insert(0, sys.argv[1])
+import olares_secrets
+def connect(connection):
+    print(connection.host, connection.port)
+    raise OSError
+olares_secrets.http.client.HTTPConnection.connect = connect
+for url in ("http://[fd00::1]", "http://[fd00::1]:81"):
+    vault = olares_secrets.SecretVault(workspace="ws", url=url, app_key="k", app_secret="s")
+    try:
+        vault._post("/", {}, {}, True)
+    except olares_secrets.SecretVaultError:
+        pass
+`;
+    const folder = resolve(__dirname, '../../examples/clients');
+    const { stdout } = spawnSync(pythonWithBcrypt() ?? '', ['-B', '-c', script, folder], {
+      encoding: 'utf8',
+    });
+    expect(stdout).toBe('fd00::1 80\nfd00::1 81\n');
+  });
+
   it('asks for an operation that was refused again after a minute', () =>
     asksAgain(async (url) => {
       const both = [
