@@ -263,11 +263,10 @@ func New(workspace string, options ...Option) (*Vault, error) {
 	case v.tokenFile != "":
 		v.credentials = &tokenFiles{ours: v.tokenFile, pods: v.podTokenFile}
 	case v.appKey != "" && v.appSecret != "":
-		tokens := &accessTokens{post: v.post, key: v.appKey, secret: v.appSecret}
+		tokens := &accessTokens{all: v.tokensFor(operations...), each: map[string]*tokensFor{}}
 		for _, operation := range operations {
-			tokens.allOps = append(tokens.allOps, operation+"?workspace="+workspace)
+			tokens.each[operation] = v.tokensFor(operation)
 		}
-		tokens.ops = tokens.allOps
 		v.credentials = tokens
 	default:
 		return nil, errors.New("olaressecrets: either WithApp or WithTokenFile is needed")
@@ -359,6 +358,7 @@ func (v *Vault) Put(ctx context.Context, name, value string) error {
 // answer to its write was lost. Returning the value as it is leaves the secret as it is; an error of change is returned.
 func (v *Vault) UpdateFunc(ctx context.Context, name string, change func(current string) (string, error)) (string, error) {
 	var unconfirmed *string
+	unknown := 0
 	for attempt := 0; ; attempt++ {
 		current, etag, err := v.inner().read(ctx, name)
 		if err != nil {
@@ -384,11 +384,12 @@ func (v *Vault) UpdateFunc(ctx context.Context, name string, change func(current
 		unconfirmed = nil
 		if isReason(err, OutcomeUnknown) {
 			unconfirmed = &value
+			unknown++
 		} else if !isReason(err, PreconditionFailed) {
 			return "", err
 		}
 		wait := min(int64(maxConflictPause), int64(backOff(attempt%8)))
-		if attempt >= maxAttempts || pause(ctx, time.Duration(float64(wait)*random())) != nil {
+		if unknown > v.inner().maxRetries || attempt >= maxAttempts || pause(ctx, time.Duration(float64(wait)*random())) != nil {
 			return "", err
 		}
 	}
@@ -537,8 +538,44 @@ func (v *vault) post(ctx context.Context, target string, body any, headers map[s
 	}
 }
 
-// accessTokens gets access tokens: one at a time, and a new one when four fifths of its life are over.
+// accessTokens gets one access token for all that the app holds. The service names the operation that it refuses; system-server does not, so
+// that from then on there is a token for each operation.
 type accessTokens struct {
+	all          *tokensFor
+	each         map[string]*tokensFor
+	isNoneForAll atomic.Bool
+}
+
+func (t *accessTokens) headers(ctx context.Context, operation string) (map[string]string, error) {
+	if !t.isNoneForAll.Load() {
+		headers, err := t.all.headers(ctx, operation)
+		var failed *Error
+		if !errors.As(err, &failed) || failed.Reason != NotGranted || failed.Grant != "" {
+			return headers, err
+		}
+		t.isNoneForAll.Store(true)
+	}
+	return t.each[operation].headers(ctx, operation)
+}
+
+func (t *accessTokens) refused(headers map[string]string) {
+	t.all.refused(headers)
+	for _, tokens := range t.each {
+		tokens.refused(headers)
+	}
+}
+
+func (v *vault) tokensFor(operations ...string) *tokensFor {
+	tokens := &tokensFor{post: v.post, key: v.appKey, secret: v.appSecret}
+	for _, operation := range operations {
+		tokens.allOps = append(tokens.allOps, operation+"?workspace="+v.workspace)
+	}
+	tokens.ops = tokens.allOps
+	return tokens
+}
+
+// tokensFor gets access tokens for some operations: one at a time, and a new one when four fifths of its life are over.
+type tokensFor struct {
 	post        func(ctx context.Context, target string, body any, headers map[string]string, isRead bool) (answer, error)
 	key, secret string
 
@@ -559,7 +596,7 @@ type tokenRequest struct {
 	err   error
 }
 
-func (t *accessTokens) headers(ctx context.Context, operation string) (map[string]string, error) {
+func (t *tokensFor) headers(ctx context.Context, operation string) (map[string]string, error) {
 	t.mu.Lock()
 	if t.pending == nil && time.Since(t.withdrawnAt) >= askAgainAfter && !t.asksFor(operation) {
 		t.ops, t.token = t.allOps, ""
@@ -583,7 +620,7 @@ func (t *accessTokens) headers(ctx context.Context, operation string) (map[strin
 	}
 }
 
-func (t *accessTokens) refused(headers map[string]string) {
+func (t *tokensFor) refused(headers map[string]string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if headers["X-Access-Token"] == t.token {
@@ -591,7 +628,7 @@ func (t *accessTokens) refused(headers map[string]string) {
 	}
 }
 
-func (t *accessTokens) request(request *tokenRequest) {
+func (t *tokensFor) request(request *tokenRequest) {
 	token, renewAt, err := t.ask()
 	for attempt := 1; err != nil; attempt++ {
 		var failed *Error
@@ -618,7 +655,7 @@ func (t *accessTokens) request(request *tokenRequest) {
 	close(request.done)
 }
 
-func (t *accessTokens) asksFor(operation string) bool {
+func (t *tokensFor) asksFor(operation string) bool {
 	for _, op := range t.ops {
 		if strings.HasPrefix(op, operation+"?") {
 			return true
@@ -628,7 +665,7 @@ func (t *accessTokens) asksFor(operation string) bool {
 }
 
 // withdraw asks no more, for askAgainAfter, for an operation that was refused, as long as there are others.
-func (t *accessTokens) withdraw(refused string) bool {
+func (t *tokensFor) withdraw(refused string) bool {
 	for index, op := range t.ops {
 		if op == refused && len(t.ops) > 1 {
 			t.ops = append(t.ops[:index:index], t.ops[index+1:]...)
@@ -639,7 +676,7 @@ func (t *accessTokens) withdraw(refused string) bool {
 	return false
 }
 
-func (t *accessTokens) ask() (token string, renewAt time.Time, err error) {
+func (t *tokensFor) ask() (token string, renewAt time.Time, err error) {
 	now := time.Now()
 	proof := []byte(t.key + strconv.FormatInt(now.Unix(), 10) + t.secret)
 	hash, err := bcrypt.GenerateFromPassword(proof[:min(len(proof), bcryptBytes)], bcryptCost)
@@ -672,11 +709,14 @@ func refusal(answer answer, got any, ops []string) error {
 	case strings.HasPrefix(message, "permission required is not allowed"):
 		failed.Reason, failed.Message = NotGranted, "the app holds no grant for what it asks for"
 		for _, op := range ops {
-			if strings.HasSuffix(message, op) {
+			// system-server names none.
+			if strings.HasSuffix(message, op) || len(ops) == 1 {
 				failed.Grant = op
 			}
 		}
-	case field(got, "code") == float64(100001):
+	case strings.Contains(message, "request time expired"):
+		failed.Reason, failed.Message = Unauthenticated, "the clock is off by more than system-server allows"
+	case field(got, "code") == float64(100001), strings.Contains(message, "invalid auth token"), strings.Contains(message, "app not found"):
 		failed.Reason = Unauthenticated
 		failed.Message = "the app's key or secret was refused, or the clock is more than 10 s off"
 	case answer.status == http.StatusTooManyRequests:
@@ -749,16 +789,23 @@ func unwrap(answer answer, isRead bool) (result, error) {
 	envelope := parse(answer.body)
 	code, hasCode := field(envelope, "code").(float64)
 	isOK, status := answer.status == http.StatusOK, answer.status
-	if isOK && hasCode && code == 100001 {
+	message, _ := field(envelope, "message").(string)
+	isForgotten := strings.HasPrefix(message, "token not found in cache or expired") || strings.HasPrefix(message, "data access denied")
+	if isOK && hasCode && (code == 100001 || code == 1 && isForgotten) {
 		return result{}, &Error{Reason: Unauthenticated, Message: "system-server refused the access token", Status: status}
 	}
 	isFailure := !isOK
 	if isOK && hasCode && code == 1 {
-		// system-server's sentence: the status of what it called, and the answer.
+		// system-server's sentence: the status of what it called, and the answer; or that there was none.
 		isFailure = true
-		message, _ := field(envelope, "message").(string)
 		if called := calledStatus.FindStringSubmatch(message); called != nil {
 			status, _ = strconv.Atoi(called[1])
+		} else if strings.HasPrefix(message, "invoke provider err: ") {
+			failed := &Error{Reason: Unreachable, Message: "system-server had no answer"}
+			if !isRead {
+				failed.Reason = OutcomeUnknown
+			}
+			return result{}, failed
 		}
 		envelope = nil
 		if begin := strings.IndexByte(message, '{'); begin >= 0 {

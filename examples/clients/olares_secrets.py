@@ -28,6 +28,8 @@ SYSTEM_SERVER_PATH = "/system-server/v1alpha1/secret/secret.infisical/v1"
 # With these nothing was done, so that also a write may be sent again.
 NOTHING_DONE = {"TOO_MANY_REQUESTS", "OVERLOADED", "SHUTTING_DOWN", "STORE_UNAVAILABLE", "GRANTS_UNAVAILABLE",
                 "IDENTITY_UNAVAILABLE", "AUDIT_UNAVAILABLE", "UNREACHABLE"}
+# What system-server says of an access token that it knows no more, as after a restart.
+TOKEN_FORGOTTEN = ("token not found in cache or expired", "data access denied")
 MAX_RETRY_AFTER_SECONDS = 30
 MAX_ATTEMPTS = 1000
 MAX_TOKEN_ATTEMPTS = 5
@@ -156,12 +158,12 @@ class SecretVault:
 
         With a function no update of anybody else is lost: where another writer was faster, `change` is called again with
         that value. It may be called with a value that it has made, where the answer to its write was lost. Returning None leaves
-        the secret as it is. Raises SecretNotFound, and OutcomeUnknown for a text.
+        the secret as it is. Raises SecretNotFound, and OutcomeUnknown, for a function where its writes are never confirmed.
         """
         if isinstance(change, str):
             self._call("UpdateSecret", {"name": name, "value": change})
             return change
-        unconfirmed = None
+        unconfirmed, unknown = None, 0
         for attempt in range(MAX_ATTEMPTS):
             current, etag = self._read(name)
             if current == unconfirmed:
@@ -177,7 +179,9 @@ class SecretVault:
             except PreconditionFailed:
                 unconfirmed = None
             except OutcomeUnknown:
-                unconfirmed = value
+                unconfirmed, unknown = value, unknown + 1
+                if unknown > self._max_retries:
+                    raise
             time.sleep(random.random() * min(0.25, _pause(attempt % 8)))
         raise _error("PRECONDITION_FAILED", "Others write this secret all the time.")
 
@@ -222,7 +226,8 @@ class SecretVault:
         """Returns the status, the headers and the text of one request."""
         url = urllib.parse.urlsplit(self._root)
         kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
-        connection = kind(url.hostname, url.port, timeout=self._timeout)
+        # Without a port http.client takes the end of an IPv6 address for one.
+        connection = kind(url.hostname, url.port or kind.default_port, timeout=self._timeout)
         try:
             try:
                 connection.connect()
@@ -248,12 +253,38 @@ class SecretVault:
 
 
 class _AccessTokens:
-    """Gets access tokens, one at a time, and a new one when four fifths of its life are over."""
+    """Gets one access token for all that the app holds.
 
-    def __init__(self, post, app_key, app_secret, workspace):
+    The service names the operation that it refuses; system-server does not, so that from then on there is a token for each.
+    """
+
+    def __init__(self, *app):
+        self._for_all = _TokensFor(OPERATIONS, *app)
+        self._for_each = {operation: _TokensFor((operation,), *app) for operation in OPERATIONS}
+        self._is_none_for_all = False
+
+    def headers(self, operation):
+        if not self._is_none_for_all:
+            try:
+                return self._for_all.headers(operation)
+            except SecretVaultError as error:
+                if error.reason != "NOT_GRANTED" or error.grant is not None:
+                    raise
+                self._is_none_for_all = True
+        return self._for_each[operation].headers(operation)
+
+    def refused(self, headers):
+        for tokens in (self._for_all, *self._for_each.values()):
+            tokens.refused(headers)
+
+
+class _TokensFor:
+    """Gets access tokens for some operations, one at a time, and a new one when four fifths of its life are over."""
+
+    def __init__(self, operations, post, app_key, app_secret, workspace):
         self._post = post
         self._key, self._secret = app_key, app_secret
-        self._all_ops = {operation: f"{operation}?workspace={workspace}" for operation in OPERATIONS}
+        self._all_ops = {operation: f"{operation}?workspace={workspace}" for operation in operations}
         self._ops, self._withdrawn_at = [*self._all_ops.values()], 0.0
         self._lock = threading.Lock()
         self._token, self._renew_at = None, 0.0
@@ -306,16 +337,21 @@ class _AccessTokens:
         data, message = answer.get("data"), str(answer.get("message", ""))
         if status == 200 and answer.get("code") == 0:
             try:
-                expires = datetime.fromisoformat(data["expired_at"].replace("Z", "+00:00")).timestamp()
+                # Go writes nine digits of a second, of which Python reads six since 3.11 alone.
+                seconds = re.sub(r"\.\d+", "", data["expired_at"]).replace("Z", "+00:00")
+                expires = datetime.fromisoformat(seconds).timestamp()
                 if _is_token(data["access_token"]):
                     return data["access_token"], now + 0.8 * (expires - now)
             except (TypeError, KeyError, ValueError, AttributeError):
                 pass
         details = {"status": status, "retry_after": _retry_after(headers, data)}
         if message.startswith("permission required is not allowed"):
-            grant = next((op for op in self._ops if message.endswith(op)), None)
+            # system-server names none.
+            grant = next((op for op in self._ops if message.endswith(op) or len(self._ops) == 1), None)
             raise _error("NOT_GRANTED", "The app holds no grant for what it asks for.", grant=grant, **details)
-        if answer.get("code") == 100001:
+        if "request time expired" in message:
+            raise _error("UNAUTHENTICATED", "The clock is off by more than system-server allows.", **details)
+        if answer.get("code") == 100001 or "invalid auth token" in message or "app not found" in message:
             raise _error("UNAUTHENTICATED", "The app's key or secret was refused, or the clock is more than 10 s off.",
                          **details)
         reason = "TOO_MANY_REQUESTS" if status == 429 else "UNREACHABLE" if status >= 500 else "NOT_UNDERSTOOD"
@@ -357,12 +393,14 @@ def _unwrap(answer, is_read):
     is_ok = status == 200
     envelope = _parse(text)
     code, wrapped = envelope.get("code") if is_ok else None, envelope.get("data")
-    if code == 100001:
+    message = str(envelope.get("message"))
+    if code == 100001 or (code == 1 and message.startswith(TOKEN_FORGOTTEN)):
         raise _error("UNAUTHENTICATED", "system-server refused the access token.", status=status)
     if code == 1:
-        # system-server's sentence: the status of what it called, and the answer.
-        message = str(envelope.get("message"))
+        # system-server's sentence: the status of what it called, and the answer; or that there was none.
         called = re.match(r"invoke provider err: code (\d{3})\b", message)
+        if called is None and message.startswith("invoke provider err: "):
+            raise _error("UNREACHABLE" if is_read else "STORE_OUTCOME_UNKNOWN", "system-server had no answer.")
         status = int(called[1]) if called else status
         envelope = _parse(message[message.index("{"):]) if "{" in message else {}
     elif code == 0 and isinstance(wrapped, dict) and "code" in wrapped:

@@ -93,10 +93,14 @@ export function textOf(record: SeenRecord): string {
   const claimed = claimedApp !== undefined && `claimed ${plain(claimedUser)}/${plain(claimedApp)}`;
   const place = [workspace ?? workspaces?.join(','), environment, name].filter((part) => part !== undefined);
   const parts = [
-    record.time,
-    record.event === 'outcome' ? record.outcome : record.event,
-    record.reason,
-    record.operation,
+    ...[
+      record.time,
+      record.event === 'outcome' ? record.outcome : record.event,
+      record.reason,
+      record.operation,
+    ]
+      .filter((part) => part !== undefined)
+      .map(plain),
     user !== undefined || app !== undefined ? `${plain(user)}/${plain(app)}` : claimed || '-',
     place.map(plain).join('/') || '-',
     administrator !== undefined && `by administrator ${plain(administrator)}`,

@@ -215,8 +215,12 @@ async function printAll(line: string): Promise<void> {
   if (!process.stdout.write(`${line}\n`)) await once(process.stdout, 'drain');
 }
 
-// Whoever reads only the beginning, as `head` does, ends the command.
-process.stdout.on('error', () => process.exit());
+// Whoever reads only the beginning, as `head` does, ends the command; a full disk does not let a part be taken for all.
+process.stdout.on('error', ({ code }: NodeJS.ErrnoException) => {
+  if (code === 'EPIPE') process.exit();
+  process.stderr.write('audit: standard output cannot be written\n');
+  process.exit(2);
+});
 
 main().catch((error: unknown) => {
   process.stderr.write(error instanceof UsageError ? error.message : 'audit: a file cannot be read\n');

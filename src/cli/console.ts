@@ -3,6 +3,7 @@ import { UsageError } from '../errors/operator-errors';
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline/promises';
 import { Writable } from 'node:stream';
+import { setTimeout as pause } from 'node:timers/promises';
 
 /**
  * How a command ends: 0 done; 1 the answer is no (a difference, a finding, a secret that is not there, a refusal);
@@ -20,10 +21,11 @@ export class CommandFailure extends Error {
   }
 }
 
-/** What the reader of standard output has heard enough of; the command ends without a word. */
-export function endWithReader(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'EPIPE') throw error;
-  process.exit();
+/** Ends the command where standard output takes no more: without a word where its reader has heard enough, else as a file that cannot be used. */
+export function endWithReader({ code = 'no reason is known' }: NodeJS.ErrnoException): void {
+  if (code === 'EPIPE') process.exit();
+  process.stderr.write(`olares-secrets: Standard output cannot be written: ${code}.\n`);
+  process.exit(3 satisfies FailureCode);
 }
 
 /** Returns what to print of an error, and the exit code. The message of a foreign error may have anything in it, and is not printed. */
@@ -126,13 +128,21 @@ export function utf8Text(bytes: Uint8Array): string | undefined {
   }
 }
 
-/** Asks on the terminal, which shows nothing of what is typed. */
+/** How long the rest of what was pasted may take to arrive. */
+const PASTED_MS = 50;
+
+/** Asks on the terminal, which shows nothing of what is typed. @throws UsageError for several lines, as they are pasted: one would be stored */
 export async function askHidden(prompt: string): Promise<string> {
   const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() });
   const lines = createInterface({ input: process.stdin, output: nowhere, terminal: true, historySize: 0 });
+  let more = 0;
+  lines.on('line', () => (more += 1));
   process.stderr.write(prompt);
   try {
-    return await untilEnded(lines.question(''), lines);
+    const answer = await untilEnded(lines.question(''), lines);
+    await pause(PASTED_MS);
+    if (more === 0 && lines.line === '') return answer;
+    throw new UsageError('These are several lines, of which nothing was taken: pipe them, or name a file.');
   } finally {
     lines.close();
     process.stderr.write('\n');

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { hash } from 'bcryptjs';
-import { errorOf, mayPass, SecretVaultError } from './errors.js';
+import { errorOf, mayPass, NotGrantedError, SecretVaultError } from './errors.js';
 import type { SecretVaultOptions } from './options.js';
 import {
   field,
@@ -52,23 +52,58 @@ interface AccessToken {
   readonly renewAtMs: number;
 }
 
-/** Gets access tokens by the app's key and secret: one at a time, and a new one when four fifths of its life are over. */
+/**
+ * Gets one access token for all that the app holds. The service names the operation that it refuses; system-server does not, so that from
+ * then on there is a token for each operation.
+ */
 class AccessTokens implements Credentials {
+  readonly #forAll: AccessTokensFor;
+  readonly #forEach: Readonly<Record<Operation, AccessTokensFor>>;
+  #isNoneForAll = false;
+
+  constructor(proof: AppProof) {
+    this.#forAll = new AccessTokensFor(OPERATIONS, proof);
+    this.#forEach = Object.fromEntries(
+      OPERATIONS.map((operation) => [operation, new AccessTokensFor([operation], proof)]),
+    ) as Record<Operation, AccessTokensFor>;
+  }
+
+  async headers(operation: Operation): Promise<Readonly<Record<string, string>>> {
+    if (!this.#isNoneForAll)
+      try {
+        return await this.#forAll.headers(operation);
+      } catch (error: unknown) {
+        if (!(error instanceof NotGrantedError) || error.details.grant !== undefined) throw error;
+        this.#isNoneForAll = true;
+      }
+    return this.#forEach[operation].headers(operation);
+  }
+
+  refused(headers: Readonly<Record<string, string>>): boolean {
+    for (const tokens of [this.#forAll, ...Object.values(this.#forEach)]) tokens.refused(headers);
+    return true;
+  }
+}
+
+/** Gets access tokens for some operations by the app's key and secret: one at a time, and a new one when four fifths of its life are over. */
+class AccessTokensFor {
   readonly #proof: AppProof;
+  readonly #all: readonly Operation[];
   #token: AccessToken | undefined;
   #pending: Promise<AccessToken> | undefined;
   /** Those that the app holds: the service refuses a token for more. */
-  #operations = OPERATIONS;
+  #operations: readonly Operation[];
   #withdrawnAtMs = 0;
 
-  constructor(proof: AppProof) {
+  constructor(operations: readonly Operation[], proof: AppProof) {
+    this.#all = this.#operations = operations;
     this.#proof = proof;
   }
 
   async headers(operation: Operation): Promise<Readonly<Record<string, string>>> {
     const isWithdrawn = this.#pending === undefined && !this.#operations.includes(operation);
     if (isWithdrawn && Date.now() - this.#withdrawnAtMs >= ASK_AGAIN_MS) {
-      this.#operations = OPERATIONS;
+      this.#operations = this.#all;
       this.#token = undefined;
     }
     if (this.#token === undefined || Date.now() >= this.#token.renewAtMs) {
@@ -78,9 +113,8 @@ class AccessTokens implements Credentials {
     return { 'x-access-token': this.#token.token };
   }
 
-  refused(headers: Readonly<Record<string, string>>): boolean {
+  refused(headers: Readonly<Record<string, string>>): void {
     if (headers['x-access-token'] === this.#token?.token) this.#token = undefined;
-    return true;
   }
 
   async #request(): Promise<AccessToken> {
@@ -122,32 +156,31 @@ class AccessTokens implements Credentials {
       exchange = await post(`${url}/permission/v1alpha1/access`, request, {}, timeoutMs);
     } catch (error: unknown) {
       if (error instanceof SecretVaultError) throw error;
-      throw errorOf(
-        'UNREACHABLE',
-        'No access token: the service cannot be reached, or gave no answer in time.',
-      );
+      throw errorOf('UNREACHABLE', 'No access token: the service cannot be reached, or did not answer.');
     }
     const body = parsed(exchange.text);
     const data = field(body, 'data');
-    const [accessToken, expiredAt] = [
-      field(data, 'access_token'),
-      Date.parse(String(field(data, 'expired_at'))),
-    ];
+    const accessToken = field(data, 'access_token');
+    const expiredAt = Date.parse(String(field(data, 'expired_at')));
     const isIssued = exchange.response.status === 200 && field(body, 'code') === 0;
     if (isIssued && isToken(accessToken) && Number.isFinite(expiredAt))
       return { token: accessToken, renewAtMs: askedAtMs + 0.8 * (expiredAt - askedAtMs) };
-    throw refusal(exchange.response, body);
+    throw refusal(exchange.response, body, perm.ops);
   }
 }
 
-function refusal({ status, headers }: Response, body: unknown): SecretVaultError {
-  const message = field(body, 'message');
+/** @param ops that were asked for; system-server names none of them, of a single one it is clear */
+function refusal({ status, headers }: Response, body: unknown, ops: readonly string[]): SecretVaultError {
+  const message = String(field(body, 'message'));
   const details = given({ status, retryAfterSeconds: retryAfterSeconds(headers, field(body, 'data')) });
-  if (typeof message === 'string' && message.startsWith('permission required is not allowed')) {
-    const [grant] = /\w+Secret\?workspace=[\w.-]+/.exec(message) ?? [];
+  if (message.startsWith('permission required is not allowed')) {
+    const [named] = /\w+Secret\?workspace=[\w.-]+/.exec(message) ?? [];
+    const grant = named ?? (ops.length === 1 ? ops[0] : undefined);
     return errorOf('NOT_GRANTED', 'The app holds no grant for what it asks for.', given({ status, grant }));
   }
-  if (field(body, 'code') === 100001)
+  if (message.includes('request time expired'))
+    return errorOf('UNAUTHENTICATED', 'The clock is off by more than system-server allows.', details);
+  if (field(body, 'code') === 100001 || /invalid auth token|app not found/.test(message))
     return errorOf(
       'UNAUTHENTICATED',
       "The app's key or secret was refused, or the clock is more than 10 s off.",
@@ -156,11 +189,7 @@ function refusal({ status, headers }: Response, body: unknown): SecretVaultError
   if (status === 429) return errorOf('TOO_MANY_REQUESTS', 'Too many requests for access tokens.', details);
   if (status >= 500)
     return errorOf('UNREACHABLE', `No access token: the service answered ${status}.`, details);
-  return errorOf(
-    'NOT_UNDERSTOOD',
-    `No access token: what answered (${status}) is not the secret service.`,
-    details,
-  );
+  return errorOf('NOT_UNDERSTOOD', `No access token: the answer (${status}) is not the service's.`, details);
 }
 
 interface TokenFiles {
@@ -208,14 +237,6 @@ async function tokenIn(file: string): Promise<string> {
   }
   if (!isToken(text)) throw errorOf('UNAUTHENTICATED', `The file ${file} holds no token.`);
   return text;
-}
-
-/** Returns the address that everything is relative to. */
-export function rootOf(url: string | undefined, systemServer: string | undefined): string {
-  const given = url ?? systemServer;
-  if (given === undefined || (url !== undefined && systemServer !== undefined))
-    throw new TypeError('SecretVault needs either url or systemServer.');
-  return (/^https?:\/\//.test(given) ? given : `http://${given}`).replace(/\/+$/, '');
 }
 
 /** @param url of rootOf() */

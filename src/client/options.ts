@@ -57,3 +57,11 @@ export interface WatchOptions extends CallOptions {
   /** Between two reads, in milliseconds; 30,000 where it is not given. */
   readonly intervalMs?: number;
 }
+
+/** Returns the address that everything is relative to. */
+export function rootOf(url: string | undefined, systemServer: string | undefined): string {
+  const given = url ?? systemServer;
+  if (given === undefined || (url !== undefined && systemServer !== undefined))
+    throw new TypeError('SecretVault needs either url or systemServer.');
+  return (/^https?:\/\//i.test(given) ? given : `http://${given}`).replace(/\/+$/, '');
+}

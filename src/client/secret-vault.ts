@@ -1,4 +1,4 @@
-import { type Credentials, credentialsOf, rootOf } from './credentials.js';
+import { type Credentials, credentialsOf } from './credentials.js';
 import {
   errorOf,
   OutcomeUnknownError,
@@ -10,14 +10,15 @@ import {
   UnauthenticatedError,
   UnavailableError,
 } from './errors.js';
-import type {
-  CallOptions,
-  Environment,
-  ListOptions,
-  ReadOptions,
-  Secret,
-  SecretVaultOptions,
-  WatchOptions,
+import {
+  type CallOptions,
+  type Environment,
+  type ListOptions,
+  type ReadOptions,
+  rootOf,
+  type Secret,
+  type SecretVaultOptions,
+  type WatchOptions,
 } from './options.js';
 import { ReadCache, watchValue } from './repeated-reads.js';
 import {
@@ -120,7 +121,7 @@ export class SecretVault {
    * another writer was faster, `change` is called again with its value. It must not have effects of its own, and may be called again with
    * a value that it has made, where the answer to its write was lost. Returning undefined leaves the secret as it is.
    * @returns the value that the secret has now
-   * @throws SecretNotFoundError, OutcomeUnknownError (of a plain value)
+   * @throws SecretNotFoundError, OutcomeUnknownError (of `change` where the writes are never confirmed)
    */
   async update(
     name: string,
@@ -133,6 +134,7 @@ export class SecretVault {
       return change;
     }
     let unconfirmed: string | undefined;
+    let unknown = 0;
     for (let attempts = 1; ; attempts++) {
       const { value: current, etag } = await this.#read(name, signal);
       if (current === unconfirmed) return current;
@@ -148,7 +150,10 @@ export class SecretVault {
         return value;
       } catch (error: unknown) {
         const isLost = error instanceof OutcomeUnknownError;
-        if (!(isLost || error instanceof PreconditionFailedError) || attempts >= MAX_ATTEMPTS) throw error;
+        const mayGoOn = isLost
+          ? unknown++ < this.#transport.maxRetries
+          : error instanceof PreconditionFailedError;
+        if (!mayGoOn || attempts >= MAX_ATTEMPTS) throw error;
         unconfirmed = isLost ? value : undefined;
       }
       await pause(Math.min(MAX_CONFLICT_PAUSE_MS, pauseMs(attempts % 8)) * Math.random(), signal);

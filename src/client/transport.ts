@@ -156,6 +156,8 @@ async function textOf({ body }: Response): Promise<string> {
 
 /** system-server's sentence about a provider whose answer was 400 or more. */
 const CALLED_STATUS = /^invoke provider err: code (\d{3})\b/;
+/** Its sentences about an access token that it knows no more, as after a restart. */
+const TOKEN_FORGOTTEN = /^(?:token not found in cache or expired|data access denied)/;
 
 /** Reads the envelope in each of the forms in which it arrives: documented, the predecessor's, wrapped by system-server. */
 function answerIn(response: Response, text: string, isRead: boolean): Answer {
@@ -164,11 +166,14 @@ function answerIn(response: Response, text: string, isRead: boolean): Answer {
   let envelope = parsed(text);
   const code = isOk ? field(envelope, 'code') : undefined;
   const wrapped = field(envelope, 'data');
-  if (code === 100001)
+  const message = String(field(envelope, 'message'));
+  if (code === 100001 || (code === 1 && TOKEN_FORGOTTEN.test(message)))
     throw errorOf('UNAUTHENTICATED', 'system-server refused the access token.', { status });
   if (code === 1) {
-    const message = String(field(envelope, 'message'));
-    status = Number(CALLED_STATUS.exec(message)?.[1] ?? status);
+    const called = CALLED_STATUS.exec(message)?.[1];
+    if (called === undefined && message.startsWith('invoke provider err: '))
+      throw errorOf(isRead ? 'UNREACHABLE' : 'STORE_OUTCOME_UNKNOWN', 'system-server had no answer.');
+    status = Number(called ?? status);
     envelope = parsed(/{[^]*/.exec(message)?.[0] ?? '');
   } else if (code === 0 && field(wrapped, 'code') !== undefined) envelope = wrapped;
   const outcome = field(envelope, 'code');

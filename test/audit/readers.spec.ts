@@ -83,6 +83,10 @@ describe('the records of audit files that are asked for', () => {
     );
     expect(textOf({ time: day(0), operation: 'IssueAccessToken', event: 'outcome', outcome: 'denied', claimedApp: 'mail', claimedUser: 'bob' })) // prettier-ignore
       .toBe(`${day(0)} denied IssueAccessToken claimed bob/mail -`);
+    const escape = '\u001b[2J';
+    const forged = { time: `${day(0)} (${escape})`, outcome: escape, reason: escape, operation: escape };
+    for (const event of ['outcome', escape])
+      expect(textOf(read({ ...forged, event } as Partial<SeenRecord>))).not.toContain('\u001b');
   });
 
   it('come from rotated files before the file that they belong to', () => {

@@ -88,8 +88,12 @@ export class BuiltCommands {
     args: readonly string[],
     answers: readonly (readonly [shown: string, typed: string | ((screen: string) => void)])[] = [],
     env: Readonly<Record<string, string>> = {},
+    /** What runs the command. */
+    before: readonly string[] = [],
   ): Promise<{ readonly status: number | null; readonly screen: string }> {
-    const words = [process.execPath, MAIN, ...args].map((word) => `'${word.replaceAll("'", `'\\''`)}'`);
+    const words = [...before, process.execPath, MAIN, ...args].map(
+      (word) => `'${word.replaceAll("'", `'\\''`)}'`,
+    );
     const child = spawn('script', ['-qec', `exec ${words.join(' ')}`, '/dev/null'], {
       cwd: this.dir,
       env: { ...this.env, SHELL: '/bin/sh', ...env },

@@ -1,9 +1,13 @@
+import { spawnSync } from 'node:child_process';
 import {
+  closeSync,
   cpSync,
   existsSync,
   lstatSync,
+  openSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -12,8 +16,10 @@ import { join } from 'node:path';
 import { type Environment, SecretVault } from '../../src/client/index';
 import { MAX_VALUE_BYTES } from '../../src/secrets/secret';
 import { describeWith } from '../support/describe-with';
+import { eventually } from '../support/eventually';
 import { OTMOICLP, READER } from '../support/example-apps';
-import { BuiltCommands } from './built-commands';
+import { MAIN } from './built-command';
+import { BuiltCommands, ended } from './built-commands';
 
 const FIXTURES = join(__dirname, '../fixtures/age');
 const CANARY = 'canary-9d21';
@@ -93,6 +99,37 @@ describe('import and export', () => {
     expect(existsSync(path('no.age'))).toBe(false);
   });
 
+  it('encrypt where the last ending says so, and refuse options of an archive for every other file', async () => {
+    write('reader.txt', 'battery staple\n');
+    for (const name of ['.env.age', '.env.prod.AGE']) {
+      const args = ['export', name, '--passphrase-file', 'reader.txt', '--env', 'test'];
+      expect(await commands.run(args)).toMatchObject({ status: 0 });
+      expect(read(name)).toMatch(/^age-encryption\.org\/v1\n/);
+      rmSync(path(name));
+    }
+    write('.env.json', { A: '1' });
+    expect(await commands.run(['import', '.env.json', '--dry-run'])).toMatchObject({
+      status: 0,
+      stdout: 'would be created A\n',
+    });
+    rmSync(path('.env.json'));
+    for (const args of [
+      ['export', '.env.prod', '--recipient', 'age1x'],
+      ['export', 'x.json', '--recipients-file', 'reader.txt'],
+      ['export', 'x.yaml', '--passphrase-file', 'reader.txt'],
+      ['export', '--format', 'dotenv', '--armor'],
+      ['import', 'hard.json', '--identity', 'reader.txt'],
+      ['import', 'hard.json', '--passphrase-file', 'reader.txt'],
+    ]) {
+      const { status, stdout, stderr } = await commands.run(args);
+      expect([args, status, stdout]).toEqual([args, 2, '']);
+      expect(stderr).toContain('--format age makes it one');
+    }
+    expect(existsSync(path('.env.prod')) || existsSync(path('x.json')) || existsSync(path('x.yaml'))).toBe(
+      false,
+    );
+  });
+
   it('write a file that its owner alone can read, never over another one unless told, and leave nothing beside it', async () => {
     write('kept.env', 'theirs');
     write('linked', 'theirs');
@@ -115,6 +152,34 @@ describe('import and export', () => {
     expect([read('linked'), lstatSync(path('link.json')).isSymbolicLink()]).toEqual(['theirs', false]);
     expect(await commands.run(['export', 'missing/a.json'])).toMatchObject({ status: 3, stdout: '' });
     expect(readdirSync(commands.dir).filter((name) => name.startsWith('.'))).toEqual([]);
+  });
+
+  it('leave nothing beside the file where a signal ends them', async () => {
+    // The file is written, and does not get its name.
+    write(
+      'hang.cjs',
+      "require('node:fs/promises').link = () => new Promise(() => setInterval(() => {}, 1e6))",
+    );
+    const env = { NODE_OPTIONS: `--require ${path('hang.cjs')}` };
+    const unnamed = () => readdirSync(commands.dir).filter((name) => name.startsWith('.ended.json'));
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+      const child = commands.spawn(['export', 'ended.json', '--env', 'test'], env);
+      const result = ended(child);
+      await eventually(() => expect(unnamed()).toHaveLength(1));
+      child.kill(signal);
+      expect(await result).toMatchObject({ status: signal });
+      expect(unnamed()).toEqual([]);
+    }
+  });
+
+  it('say in one sentence that standard output is full, with exit code 3', () => {
+    const full = openSync('/dev/full', 'w');
+    const { status, stderr } = spawnSync(process.execPath, [MAIN, 'help', 'export'], {
+      stdio: ['ignore', full, 'pipe'],
+      encoding: 'utf8',
+    });
+    closeSync(full);
+    expect([status, stderr]).toEqual([3, 'olares-secrets: Standard output cannot be written: ENOSPC.\n']);
   });
 
   it('refuse by name what dotenv cannot hold, before a file is there', async () => {

@@ -1,4 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { createServer, request as httpRequest } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { describeWith } from '../support/describe-with';
 import { eventually } from '../support/eventually';
@@ -153,6 +155,41 @@ describe('run', () => {
     expect(await result).toMatchObject({ status: 143 });
   }, 60_000);
 
+  it('ends with its program although --watch waits for an access token', async () => {
+    let isAsked = false;
+    let reads = 0;
+    const service = new URL(commands.service.url);
+    // Passes everything on, but refuses the token of the second read, and does not answer when another one is asked for.
+    const proxy = createServer((request, response) => {
+      const isRead = request.url?.startsWith('/RetrieveSecret') === true;
+      if (isRead && reads++ > 0) {
+        response.writeHead(401, { 'content-type': 'application/json' });
+        response.end('{"code":401,"message":"no","data":{"reason":"UNAUTHENTICATED","requestId":"r"}}');
+        return;
+      }
+      isAsked = reads > 1;
+      if (isAsked) return;
+      const { method, url: path, headers } = request;
+      const passed = httpRequest({ host: service.hostname, port: service.port, method, path, headers });
+      passed.on('response', (answer) => {
+        response.writeHead(answer.statusCode ?? 500, answer.headers);
+        answer.pipe(response);
+      });
+      request.pipe(passed);
+    });
+    await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+    const env = { OLARES_SECRETS_URL: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}` };
+    const args = ['run', '--watch', '--interval', '1', '--only', 'api.token'];
+    const child = commands.spawn([...args, ...node('setInterval(() => {}, 1e6)')], env);
+    const result = ended(child);
+    await eventually(() => expect(isAsked).toBe(true));
+    child.kill('SIGTERM');
+    // The request would keep it for longer than a test may take.
+    expect(await result).toMatchObject({ status: 143 });
+    proxy.closeAllConnections();
+    proxy.close();
+  });
+
   it('starts no program again where a signal comes while the earlier one is ended for it', async () => {
     await commands.vault.put('ended', 'one');
     const program =
@@ -173,25 +210,33 @@ describe('run', () => {
 });
 
 describeWith('pseudo-terminal', 'run on a terminal', () => {
-  it('lets the terminal alone tell the program of Ctrl-C, so that it has it once', async () => {
-    const program =
-      'let count = 0; process.on("SIGINT", () => console.log(`interrupted ${++count}`));' +
-      'process.on("SIGUSR1", () => setTimeout(() => process.exit(count), 500)); setInterval(() => {}, 1e6); console.log(`ready ${process.ppid};`)';
-    const { status, screen } = await commands.onTerminal(
-      ['run', '--only', 'api.token', ...node(program)],
-      [
-        [';', '\u0003'],
+  it.each([
+    ['its standard input is', []],
+    ['its standard output is', ['sh', '-c', 'exec "$@" </dev/null 2>/dev/null', 'sh']],
+  ])(
+    'lets the terminal alone tell the program of Ctrl-C where %s, so that it has it once',
+    async (_title, before) => {
+      const program =
+        'let count = 0; process.on("SIGINT", () => console.log(`interrupted ${++count}`));' +
+        'process.on("SIGUSR1", () => setTimeout(() => process.exit(count), 500)); setInterval(() => {}, 1e6); console.log(`ready ${process.ppid};`)';
+      const { status, screen } = await commands.onTerminal(
+        ['run', '--only', 'api.token', ...node(program)],
         [
-          'interrupted 1',
-          (screen) => {
-            // As the terminal does for every process of the group; the program has had its own.
-            const command = Number(/ready (\d+);/.exec(screen)?.[1]);
-            process.kill(command, 'SIGINT');
-            process.kill(command, 'SIGUSR1');
-          },
+          [';', '\u0003'],
+          [
+            'interrupted 1',
+            (screen) => {
+              // As the terminal does for every process of the group; the program has had its own.
+              const command = Number(/ready (\d+);/.exec(screen)?.[1]);
+              process.kill(command, 'SIGINT');
+              process.kill(command, 'SIGUSR1');
+            },
+          ],
         ],
-      ],
-    );
-    expect([status, screen.includes('interrupted 2')]).toEqual([1, false]);
-  });
+        {},
+        before,
+      );
+      expect([status, screen.includes('interrupted 2')]).toEqual([1, false]);
+    },
+  );
 });

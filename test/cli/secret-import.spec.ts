@@ -1,3 +1,4 @@
+import { errorOf } from '../../src/client/errors';
 import { SecretVault } from '../../src/client/index';
 import { countedOutcomes, importReport, importSecrets } from '../../src/cli/files/secret-import';
 import type { SecretOperation } from '../../src/authz/grant';
@@ -109,6 +110,35 @@ describe('an import', () => {
     await expect(outcomes(blind, ['a'], false, true)).rejects.toMatchObject({ reason: 'NOT_GRANTED' });
   });
 
+  it('keeps its report where the file of a credential cannot be read in the middle', async () => {
+    const vault = vaultWith(...ALL);
+    const create = vault.create.bind(vault);
+    jest.spyOn(vault, 'create').mockImplementation(async (name, value) => {
+      if (name === 'b') throw Object.assign(new Error(), { code: 'ENOENT', path: '/token', syscall: 'open' });
+      await create(name, value);
+    });
+    expect(await importSecrets(vault, named('a', 'b', 'c'), { overwrites: false, isDryRun: false })).toEqual([
+      { name: 'a', outcome: 'created' },
+      { name: 'b', outcome: 'failed', message: '/token cannot be used: ENOENT.' },
+      { name: 'c', outcome: 'not-tried', message: '/token cannot be used: ENOENT.' },
+    ]);
+  });
+
+  it.each([false, true])(
+    'tries no more after a write of unknown outcome that nobody can confirm (overwrites: %s)',
+    async (overwrites) => {
+      const vault = vaultWith(...ALL);
+      for (const name of ['b', 'c']) if (overwrites) await vault.create(name, 'theirs');
+      const unknown = errorOf('STORE_OUTCOME_UNKNOWN', 'no answer');
+      jest.spyOn(vault, overwrites ? 'put' : 'create').mockRejectedValue(unknown);
+      jest.spyOn(vault, 'getOr').mockRejectedValue(errorOf('UNREACHABLE', 'no answer'));
+      expect(await outcomes(vault, ['b', 'c'], overwrites)).toEqual([
+        'b failed STORE_OUTCOME_UNKNOWN',
+        'c not-tried STORE_OUTCOME_UNKNOWN',
+      ]);
+    },
+  );
+
   it('stores nothing in a dry run', async () => {
     const vault = vaultWith(...ALL);
     await vault.create('a', 'theirs');
@@ -123,7 +153,10 @@ describe('an import', () => {
     const unreadable: string[] = [];
     expect(await vault.list({ onUnreadable: (names) => unreadable.push(...names) })).toEqual([]);
     expect(unreadable).toEqual(['odd']);
-    expect(await outcomes(vault, ['odd'])).toEqual(['odd left']);
+    for (const isDryRun of [true, false])
+      expect(await outcomes(vault, ['odd'], false, isDryRun)).toEqual(['odd left']);
+    for (const isDryRun of [true, false])
+      expect(await outcomes(vault, ['odd'], true, isDryRun)).toEqual(['odd changed']);
   });
 
   it('is reported in one line for each secret, whatever a server says of it', () => {

@@ -246,6 +246,15 @@ describeWith('pseudo-terminal', 'on a terminal', () => {
     expect(await commands.vault.retrieve('asked')).toBe(CANARY);
   });
 
+  it('set stores nothing of a value of several lines that was pasted', async () => {
+    for (const pasted of [`first\r${CANARY}2\r`, 'first\rrest without an end']) {
+      const { status, screen } = await commands.onTerminal(['set', 'pasted'], [['Value of pasted', pasted]]);
+      expect([status, screen.includes(CANARY)]).toEqual([2, false]);
+      expect(screen).toContain('several lines');
+    }
+    expect(await commands.vault.getOr('pasted', undefined)).toBeUndefined();
+  });
+
   it('delete asks whether it is meant', async () => {
     await commands.vault.put('doomed', 'x');
     expect((await commands.onTerminal(['delete', 'doomed'], [['[y/N]', '\r']])).status).toBe(1);

@@ -1,5 +1,7 @@
+import { spawnSync } from 'node:child_process';
+import { resolve } from 'node:path';
 import { SecretVault, SecretVaultError } from '../../src/client/index';
-import { describeWith } from '../support/describe-with';
+import { describeWith, pythonWithBcrypt } from '../support/describe-with';
 import { python } from './drivers';
 import { ScriptedServer, type ScriptedAnswer } from './scripted-server';
 
@@ -50,6 +52,21 @@ describe('the TypeScript client', () => {
       return [...before, ...(await both())];
     }));
 
+  it('says that the clock is off where system-server finds the proof too old', async () => {
+    const refused = { status: 200, body: { code: 1, message: 'request time expired' } };
+    const server = await ScriptedServer.start([DONE], [refused]);
+    const vault = new SecretVault({ url: server.url, workspace: 'ws', ...APP });
+    await expect(vault.update('k', 'v')).rejects.toThrow('The clock is off');
+    await server.close();
+  });
+
+  it('takes the scheme of an address in capitals for one', async () => {
+    const server = await ScriptedServer.start([DONE]);
+    const url = server.url.replace('http', 'HTTP');
+    await new SecretVault({ url, workspace: 'ws', ...APP }).update('k', 'v');
+    await server.close();
+  });
+
   it('serves a cached value no more once its reading was refused', async () => {
     const away = answer(503, { reason: 'STORE_UNAVAILABLE' });
     const answers = [answer(200, { name: 'k', value: 'v', env: 'prod' }), away, NOT_GRANTED, away];
@@ -64,6 +81,29 @@ describe('the TypeScript client', () => {
 });
 
 describeWith('python3-bcrypt', 'the Python client', () => {
+  it('takes the port of the scheme where an address of IPv6 has none', () => {
+    const script = `
+import sys
+sys.path.insert(0, sys.argv[1])
+import olares_secrets
+def connect(connection):
+    print(connection.host, connection.port)
+    raise OSError
+olares_secrets.http.client.HTTPConnection.connect = connect
+for url in ("http://[fd00::1]", "http://[fd00::1]:81"):
+    vault = olares_secrets.SecretVault(workspace="ws", url=url, app_key="k", app_secret="s")
+    try:
+        vault._post("/", {}, {}, True)
+    except olares_secrets.SecretVaultError:
+        pass
+`;
+    const folder = resolve(__dirname, '../../examples/clients');
+    const { stdout } = spawnSync(pythonWithBcrypt() ?? '', ['-B', '-c', script, folder], {
+      encoding: 'utf8',
+    });
+    expect(stdout).toBe('fd00::1 80\nfd00::1 81\n');
+  });
+
   it('asks for an operation that was refused again after a minute', () =>
     asksAgain(async (url) => {
       const both = [

@@ -25,6 +25,8 @@ export interface Vector {
     readonly headers?: Readonly<Record<string, string>>;
   }[];
   readonly tokens?: number;
+  /** Of each request for an access token the operations that it asked for. */
+  readonly ops?: readonly (readonly string[])[];
   readonly minimalMs?: number;
   readonly userToken?: string;
   readonly accessAnswers?: readonly (ScriptedAnswer | 'issue')[];
@@ -44,6 +46,8 @@ interface Arrived {
 /** Issues access tokens, and answers operations as a vector says. */
 export class ScriptedServer {
   readonly arrived: Arrived[] = [];
+  /** The operations of each request for an access token. */
+  readonly ops: unknown[] = [];
   tokens = 0;
   /** Of any request. */
   firstAtMs = 0;
@@ -86,6 +90,7 @@ export class ScriptedServer {
     if (pathname === '/permission/v1alpha1/access') {
       const scripted = inTurn(this.accessAnswers, this.tokens);
       this.tokens += 1;
+      this.ops.push((body as { readonly perm?: { readonly ops?: unknown } }).perm?.ops);
       const data = {
         access_token: `token-${this.tokens}`,
         expired_at: new Date(Date.now() + 300_000).toISOString(),

@@ -84,6 +84,7 @@ function keepsVectors(client: Client): void {
         const lastAtMs = server.arrived.at(-1)?.atMs ?? server.firstAtMs;
         expect(lastAtMs + 5 - server.firstAtMs).toBeGreaterThanOrEqual(vector.minimalMs ?? 0);
         expect(server.tokens).toBe(vector.tokens ?? 1);
+        if (vector.ops !== undefined) expect(server.ops).toEqual(vector.ops);
         for (const { headers, workspace } of server.arrived) {
           expect([workspace, headers['x-authorization']]).toEqual(['ws', 'fake-user-token']);
           expect(headers['x-access-token']).toMatch(/^token-\d$/);

@@ -281,6 +281,14 @@ describe('audit grep, tail and report', () => {
     expect([result.stdout.trim(), result.stderr]).toEqual(['1', '']);
   });
 
+  it('end with exit code 2 and a sentence where standard output is full', () => {
+    const full = openSync('/dev/full', 'w');
+    const stdio = ['ignore', full, 'pipe'] as const;
+    const result = spawnSync(process.execPath, [CLI, 'grep', path], { stdio: [...stdio], encoding: 'utf8' });
+    closeSync(full);
+    expect([result.status, result.stderr]).toEqual([2, 'audit: standard output cannot be written\n']);
+  });
+
   it('follow a file until they are ended', async () => {
     const child = spawn(process.execPath, [CLI, 'tail', '--follow', '--lines', '0', path], { env: {} });
     let text = '';

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { rmSync } from 'node:fs';
 import { link, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { type Command, Option } from 'commander';
@@ -22,6 +23,8 @@ const ENDINGS: Readonly<Record<string, FileFormat>> = {
 
 /** Four times what a user may store by default. */
 const MAX_FILE_BYTES = 256 * 1024 * 1024;
+
+const ENDING = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 interface ImportOptions extends VaultConnection, ArchiveOptions {
   readonly format?: FileFormat;
@@ -53,7 +56,7 @@ export function addImportCommand(program: Command): void {
 }
 
 async function importFile(path: string, options: ImportOptions): Promise<void> {
-  const format = formatOf(path, options.format);
+  const format = formatOf(path, options);
   const { inputName, readInput, readText } = await import('../console.js');
   const { parseSecrets } = await import('../files/secret-file.js');
   const text =
@@ -111,7 +114,7 @@ export function addExportCommand(program: Command): void {
 }
 
 async function exportFile(path: string, options: ExportOptions): Promise<void> {
-  const format = formatOf(path, options.format);
+  const format = formatOf(path, options);
   if (path === '-' && process.stdout.isTTY && options.reveal !== true)
     throw new UsageError('The values would be seen on the terminal: name a file, or use --reveal.');
   const vault = await openVault(options);
@@ -136,7 +139,7 @@ async function exportFile(path: string, options: ExportOptions): Promise<void> {
 }
 
 /**
- * Writes a file that its owner alone can read, whole or not at all: it gets its name when it is on the disk.
+ * Writes a file that its owner alone can read, whole or not at all: it gets its name when it is on the disk. A signal leaves none.
  * @param mayReplace otherwise a file of that name, also one that appears meanwhile, stays as it is
  * @throws CommandFailure (1) where there is one, and the file system's error
  */
@@ -146,6 +149,12 @@ async function writePrivateFile(
   mayReplace: boolean,
 ): Promise<void> {
   const unnamed = join(dirname(path), `.${basename(path)}.${randomUUID()}`);
+  const end = (signal: NodeJS.Signals): void => {
+    rmSync(unnamed, { force: true });
+    // Nothing listens for it any more: it ends the process.
+    process.kill(process.pid, signal);
+  };
+  for (const signal of ENDING) process.once(signal, end);
   const file = await open(unnamed, 'wx', 0o600);
   try {
     await file.writeFile(content);
@@ -160,6 +169,7 @@ async function writePrivateFile(
     throw error;
   } finally {
     await rm(unnamed, { force: true });
+    for (const signal of ENDING) process.off(signal, end);
   }
 }
 
@@ -169,13 +179,24 @@ function formatOption(): Option {
   );
 }
 
-/** `.env` and `prod.env` are dotenv, and so is `.env.prod`. @throws UsageError */
-function formatOf(path: string, given: FileFormat | undefined): FileFormat {
-  if (given !== undefined) return given;
-  const ending = /(?:^|\/)\.env[^/]*$/.test(path) ? 'env' : (/\.([a-z]+)$/.exec(path)?.[1] ?? '');
-  const format = Object.hasOwn(ENDINGS, ending) ? ENDINGS[ending] : undefined;
+/**
+ * `.env` and `prod.env` are dotenv, and so is `.env.prod`; of `.env.age` the ending counts.
+ * @throws UsageError where it cannot be told, and where options of an archive are given for another form: nothing would be encrypted
+ */
+function formatOf(path: string, options: ImportOptions | ExportOptions): FileFormat {
+  const ending = /\.([a-z]+)$/i.exec(path)?.[1]?.toLowerCase() ?? '';
+  const byName = Object.hasOwn(ENDINGS, ending) ? ENDINGS[ending] : undefined;
+  const format = options.format ?? byName ?? (/(?:^|\/)\.env[^/]*$/.test(path) ? 'dotenv' : undefined);
   if (format === undefined)
     throw new UsageError(`--format must say what the file is: ${FILE_FORMATS.join(', ')}.`);
+  const { recipient = [], recipientsFile, identity = [], passphraseFile, armor } = options;
+  const isForArchive =
+    [...recipient, ...identity].length > 0 ||
+    [recipientsFile, passphraseFile, armor].some((option) => option !== undefined);
+  if (isForArchive && format !== 'age')
+    throw new UsageError(
+      `Recipients, identities, passphrases and --armor are of an archive, and this file is ${format}; --format age makes it one.`,
+    );
   return format;
 }
 

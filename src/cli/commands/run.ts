@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { constants } from 'node:os';
+import { isatty } from 'node:tty';
 import type { Command } from 'commander';
 import { watchValue } from '../../client/repeated-reads.js';
 import { pause } from '../../client/transport.js';
@@ -59,7 +60,8 @@ export function addRunCommand(program: Command): void {
       running.start(environmentOf(secrets));
       if (options.watch === true)
         void running.restartOnChange(secrets, read, environmentOf, options.interval * 1000);
-      process.exitCode = await running.ended;
+      // What --watch has under way must not keep the process.
+      process.exit(await running.ended);
     });
 }
 
@@ -224,7 +226,8 @@ class SecretProgram {
       this.#endingUntilMs = Math.max(this.#endingUntilMs, performance.now() + endingMs);
       this.#isStopped ||= this.#isRestarting;
     }
-    if (!(process.stdin.isTTY && FROM_TERMINAL.has(signal))) this.#child?.kill(signal);
+    const isFromTerminal = FROM_TERMINAL.has(signal) && [0, 1, 2].some((descriptor) => isatty(descriptor));
+    if (!isFromTerminal) this.#child?.kill(signal);
   }
 
   #finish(exitCode: number): void {

@@ -7,7 +7,7 @@ import {
   UnauthenticatedError,
 } from '../../client/errors.js';
 import type { Secret, SecretVault } from '../../client/index.js';
-import { printableLine } from '../console';
+import { failureOf, printableLine } from '../console';
 
 /** `same`: it has this value already; `left`: it exists and keeps its value; `not-tried`: the service was gone by then. */
 const IMPORT_OUTCOMES = ['created', 'changed', 'same', 'left', 'failed', 'not-tried'] as const;
@@ -29,8 +29,15 @@ interface ImportChoice {
 
 const LEFT = 'it exists with another value, which --overwrite replaces';
 
+/** A failure of one secret after which no other is tried. */
+class ImportEnd extends Error {
+  constructor(readonly failure: unknown) {
+    super();
+  }
+}
+
 /**
- * Stores secrets one after the other. The failure of one does not stop the others, unless the service cannot be asked at all.
+ * Stores secrets one after the other. The failure of one does not stop the others, unless the service or a credential cannot be asked at all.
  * @throws SecretVaultError where nothing can be read of the workspace, which a dry run needs
  */
 export async function importSecrets(
@@ -40,33 +47,48 @@ export async function importSecrets(
 ): Promise<readonly ImportResult[]> {
   const current = await currentValues(vault, secrets, choice.isDryRun);
   const results: ImportResult[] = [];
-  let end: SecretVaultError | undefined;
+  let end: Pick<ImportResult, 'reason' | 'message'> | undefined;
   for (const secret of secrets) {
     const { name } = secret;
     if (end !== undefined) {
-      results.push({ name, outcome: 'not-tried', reason: end.reason, message: end.message });
+      results.push({ name, outcome: 'not-tried', ...end });
       continue;
     }
     try {
-      const outcome = await importOne(vault, secret, current?.get(name), choice);
+      const outcome = await importOne(vault, secret, current, choice);
       results.push({ name, outcome, ...(outcome === 'left' && { message: LEFT }) });
     } catch (error: unknown) {
-      if (!(error instanceof SecretVaultError)) throw error;
-      results.push({ name, outcome: 'failed', reason: error.reason, message: error.message });
-      if (error instanceof UnauthenticatedError || mayPass(error)) end = error;
+      const failure = error instanceof ImportEnd ? error.failure : error;
+      const why =
+        failure instanceof SecretVaultError
+          ? { reason: failure.reason, message: failure.message }
+          : { message: failureOf(failure).message };
+      results.push({ name, outcome: 'failed', ...why });
+      if (error instanceof ImportEnd || isEnd(error)) end = why;
     }
   }
   return results;
 }
+
+/** Whether the other secrets would fail for the same reason; a credential's file that cannot be read is no error of the service. */
+function isEnd(error: unknown): boolean {
+  return !(error instanceof SecretVaultError) || error instanceof UnauthenticatedError || mayPass(error);
+}
+
+/** A value that the store cannot show is undefined. */
+type CurrentValues = ReadonlyMap<string, string | undefined>;
 
 /** Returns the values that secrets of these names have now; undefined where the app may not read, which an import can do without. */
 async function currentValues(
   vault: SecretVault,
   secrets: readonly Secret[],
   isNeeded: boolean,
-): Promise<ReadonlyMap<string, string> | undefined> {
+): Promise<CurrentValues | undefined> {
   try {
-    return new Map((await vault.list()).map(({ name, value }) => [name, value]));
+    const values = new Map<string, string | undefined>();
+    const onUnreadable = (names: readonly string[]) => names.forEach((name) => values.set(name, undefined));
+    for (const { name, value } of await vault.list({ onUnreadable })) values.set(name, value);
+    return values;
   } catch (error: unknown) {
     const isOfListsAlone = error instanceof SecretVaultError && error.reason === 'LIST_TOO_LARGE';
     if (!isOfListsAlone && !(error instanceof NotGrantedError)) throw error;
@@ -87,31 +109,42 @@ async function currentValues(
 async function importOne(
   vault: SecretVault,
   { name, value }: Secret,
-  current: string | undefined,
+  current: CurrentValues | undefined,
   { overwrites, isDryRun }: ImportChoice,
 ): Promise<ImportOutcome> {
-  if (current === value) return 'same';
-  if (current !== undefined && !overwrites) return 'left';
-  if (isDryRun) return current === undefined ? 'created' : 'changed';
-  if (current === undefined) {
-    const isCreated = await create(vault, name, value);
+  if (current?.get(name) === value) return 'same';
+  const exists = current?.has(name) === true;
+  if (exists && !overwrites) return 'left';
+  if (isDryRun) return exists ? 'changed' : 'created';
+  if (!exists) {
+    const isCreated = await confirmed(vault, { name, value }, () => vault.create(name, value));
     if (isCreated) return 'created';
     // Somebody else has created it meanwhile, or we may not read what there is.
     if (!overwrites) return (await valueIfReadable(vault, name)) === value ? 'same' : 'left';
   }
-  await vault.put(name, value);
+  await confirmed(vault, { name, value }, () => vault.put(name, value));
   return 'changed';
 }
 
-/** Returns false where there is a secret of that name. */
-async function create(vault: SecretVault, name: string, value: string): Promise<boolean> {
+/**
+ * Makes a write, and reads whether it happened where that is unknown. Returns false where there is a secret of that name.
+ * @throws ImportEnd where that cannot be read either
+ */
+async function confirmed(
+  vault: SecretVault,
+  { name, value }: Secret,
+  write: () => Promise<void>,
+): Promise<boolean> {
   try {
-    await vault.create(name, value);
+    await write();
     return true;
   } catch (error: unknown) {
     if (error instanceof SecretAlreadyExistsError) return false;
-    const isStored = error instanceof OutcomeUnknownError && (await valueIfReadable(vault, name)) === value;
-    if (!isStored) throw error;
+    if (!(error instanceof OutcomeUnknownError)) throw error;
+    const found = await vault.getOr(name, undefined).catch((unread: unknown) => {
+      throw isEnd(unread) ? new ImportEnd(error) : error;
+    });
+    if (found !== value) throw error;
     return true;
   }
 }
