@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync 
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { describeWith } from '../support/describe-with';
+import { describeWith, inPidNamespace } from '../support/describe-with';
 import { FakeInfisical } from '../support/fake-infisical/fake-infisical';
 import { NODE_FLAGS } from '../image/recipe';
 import { httpCall } from '../support/http-call';
@@ -137,7 +137,7 @@ describe('the process', () => {
 
   describeWith('pid namespace', 'as process 1, which gets no signal that it does not listen to', () => {
     const inNamespace = async (script: string, env: Record<string, string>): Promise<number | null> => {
-      const { ended, child } = start(env, script, ['unshare', '-rpf', '--kill-child', process.execPath]);
+      const { ended, child } = start(env, script, [...(inPidNamespace() ?? []), process.execPath]);
       const late = setTimeout(() => child.kill('SIGKILL'), 15_000);
       return ended.finally(() => clearTimeout(late));
     };

@@ -33,7 +33,8 @@ const NEEDS = {
   'pseudo-terminal': () =>
     unless('script', ['-qec', 'true', '/dev/null'], 'script (bsdutils) opens no pseudo-terminal'),
   /** Running as process 1, as in a container. */
-  'pid namespace': () => unless('unshare', ['-rpf', 'true'], 'unshare (util-linux) makes no pid namespace'),
+  'pid namespace': () =>
+    inPidNamespace() === undefined ? 'unshare (util-linux) makes no pid namespace' : undefined,
   /** A memory limit that kills the process, as a pod's does. */
   'memory cgroup': whyNoMemoryCgroup,
   /** A small file system. */
@@ -41,6 +42,14 @@ const NEEDS = {
 } satisfies Record<string, () => string | undefined>;
 
 type Need = keyof typeof NEEDS;
+
+/** Returns the command that runs another one as process 1: by root's own right, which a chroot leaves, or else in a user namespace. */
+export function inPidNamespace(): readonly string[] | undefined {
+  return [
+    ['unshare', '-pf', '--kill-child'],
+    ['unshare', '-rpf', '--kill-child'],
+  ].find(([command = '', ...args]) => spawnSync(command, [...args, 'true']).status === 0);
+}
 
 /** Returns its path. Debian's comes second: a version manager may have put another one first in PATH. */
 export function pythonWithBcrypt(): string | undefined {
