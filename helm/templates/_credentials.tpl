@@ -61,12 +61,10 @@ a value goes into the chart's own Secret, one that is generated into a Secret of
 {{- define "provider.refuseOwn" -}}
 {{- $root := index . 0 -}}
 {{- $secret := index . 2 -}}
-{{- if hasPrefix (include "provider.name" $root) $secret -}}
 {{- $metadata := get (lookup "v1" "Secret" $root.Release.Namespace $secret | default dict) "metadata" | default dict -}}
 {{- $of := get $metadata "annotations" | default dict -}}
 {{- if and (eq (get $of "meta.helm.sh/release-name") $root.Release.Name) (eq (get $of "meta.helm.sh/release-namespace") $root.Release.Namespace) (ne (get $of "helm.sh/resource-policy") "keep") -}}
 {{- fail (printf "%s.existingSecret: Secret %s was made by this release, which would remove it now, as it is no longer the chart's own. Leave the value as it was, or have Helm keep the Secret first: kubectl annotate secret %s -n %s helm.sh/resource-policy=keep" (index . 1) $secret $secret $root.Release.Namespace) -}}
-{{- end -}}
 {{- end -}}
 {{- end -}}
 

@@ -8,8 +8,7 @@ import { unregister } from '../registration/unregister';
 
 /**
  * The command `node dist/cli/unregister.js`, which the chart's uninstall runs: one sentence, exit code 1 on failure. It removes what was registered for
- * PROVIDER_ENDPOINT. With
- * PROVIDER_REGISTRATION=provider-registry it does not ask for ClusterRoles, which need rights of their own.
+ * PROVIDER_ENDPOINT, of every kind.
  */
 async function main(): Promise<void> {
   // The pauses of MonotonicTime do not keep the process alive.
@@ -19,9 +18,8 @@ async function main(): Promise<void> {
     const endpoint = endpointIn(process.env['PROVIDER_ENDPOINT'] ?? '');
     if (endpoint === undefined)
       throw new UsageError('PROVIDER_ENDPOINT must be <service>.<namespace>:<port>, as the service had it.');
-    const withRoles = process.env['PROVIDER_REGISTRATION'] !== 'provider-registry';
     const api = new KubernetesApi(kubeConfigConnection(process.env), time);
-    const removed = await unregister(api, time, endpoint, { withRoles });
+    const removed = await unregister(api, time, endpoint);
     process.stdout.write(`${removed} registrations were removed.\n`);
   } finally {
     clearInterval(awake);

@@ -16,6 +16,7 @@ interface Collection {
 
 function collectionsOf(endpoint: ProviderEndpoint): readonly Collection[] {
   const { service, namespace } = endpoint;
+  const isOwnAccess = (object: KubeObject): boolean => isOwnAccessObject(object, endpoint);
   const callbackRoot = `http://${service}.${namespace}:`;
   const specOf = ({ body }: KubeObject, field: string): unknown => ownField(body['spec'], field);
   return [
@@ -31,13 +32,10 @@ function collectionsOf(endpoint: ProviderEndpoint): readonly Collection[] {
       namespace,
       isOwn: (object) => String(specOf(object, 'callback')).startsWith(callbackRoot),
     },
+    // Bindings first: what is left when it is broken off then lets nobody through.
+    { root: RBAC_ROOT, plural: 'clusterrolebindings', isOwn: isOwnAccess },
+    { root: RBAC_ROOT, plural: 'clusterroles', isOwn: isOwnAccess },
   ];
-}
-
-/** Bindings first: what is left when it is broken off then lets nobody through. */
-function accessCollectionsOf(endpoint: ProviderEndpoint): readonly Collection[] {
-  const isOwn = (object: KubeObject): boolean => isOwnAccessObject(object, endpoint);
-  return ['clusterrolebindings', 'clusterroles'].map((plural) => ({ root: RBAC_ROOT, plural, isOwn }));
 }
 
 const TIMEOUT_MS = 30_000;
@@ -49,16 +47,14 @@ const DELETES_AT_ONCE = 8;
 /**
  * Removes every object that this installation of the service registered, until two rounds in a row find none. Returns how many were removed.
  * @param endpoint the address that was registered, which tells the installations apart
- * @param withRoles false where there are no ClusterRoles of ours, and no right to list them
  * @throws KubernetesFailure
  */
 export async function unregister(
   api: KubernetesApi,
   time: MonotonicTime,
   endpoint: ProviderEndpoint,
-  { withRoles = true }: { readonly withRoles?: boolean } = {},
 ): Promise<number> {
-  const collections = [...collectionsOf(endpoint), ...(withRoles ? accessCollectionsOf(endpoint) : [])];
+  const collections = collectionsOf(endpoint);
   let removed = 0;
   for (let round = 1, emptyRounds = 0; emptyRounds < 2; round++) {
     if (round > 1) await time.pause(ROUND_EVERY_MS, new AbortController().signal);

@@ -98,7 +98,7 @@ export const METRIC_DEFINITIONS = {
   ),
   osp_shared_workspaces: gauge('Workspaces on which several apps of one user hold grants.'),
   osp_user_removals_pending: gauge(
-    'Deleted users whose workspaces are not removed yet, as this replica last saw it.',
+    'Deleted users whose workspaces are not removed yet, without those who are still in the cluster (user_removal_held), as this replica last saw it.',
   ),
   osp_watch_up: gauge('Whether all watches of a resource of the Kubernetes API work, 1 or 0.', {
     resource: 'the plural of the resource, e.g. `applicationpermissions`',

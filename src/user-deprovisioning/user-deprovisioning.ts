@@ -27,6 +27,8 @@ const MAX_STOP_WAIT_MS = 2_000;
 interface Delay {
   readonly attempts: number;
   readonly notBeforeMs: number;
+  /** The cluster still has that user. */
+  readonly isHeld: boolean;
 }
 
 /**
@@ -55,9 +57,9 @@ export class UserDeprovisioning implements OnApplicationBootstrap, BeforeApplica
     if (this.enabled) this.running = this.work();
   }
 
-  /** The number of users with unfinished jobs when they were last read. */
+  /** The number of users with unfinished jobs when they were last read, without those whom the cluster still has. */
   get pending(): number {
-    return this.due.size;
+    return [...this.due].filter((user) => this.delays.get(user)?.isHeld !== true).length;
   }
 
   /** Resolves once it is durable that the user is to be removed. The same event may come again. */
@@ -151,7 +153,7 @@ export class UserDeprovisioning implements OnApplicationBootstrap, BeforeApplica
       const result = await this.deletion.run(user, this.stopping.signal);
       if (result === 'held') {
         if (attempts === 1) log('warn', 'user_removal_held', { user });
-        return this.delay(user, attempts, this.pauseMs(attempts));
+        return this.delay(user, attempts, this.pauseMs(attempts), true);
       }
       this.due.delete(user);
       if (result !== 'done') log('info', `user_removal_${result}`, { user });
@@ -161,12 +163,12 @@ export class UserDeprovisioning implements OnApplicationBootstrap, BeforeApplica
       if (this.stopped) return;
       const pauseMs = this.pauseMs(attempts);
       log('warn', 'user_removal_failed', { user, attempt: attempts, reason: reasonOf(error), pauseMs });
-      this.delay(user, attempts, pauseMs);
+      this.delay(user, attempts, pauseMs, false);
     }
   }
 
-  private delay(user: string, attempts: number, pauseMs: number): void {
-    this.delays.set(user, { attempts, notBeforeMs: this.deps.time.nowMs() + pauseMs });
+  private delay(user: string, attempts: number, pauseMs: number, isHeld: boolean): void {
+    this.delays.set(user, { attempts, notBeforeMs: this.deps.time.nowMs() + pauseMs, isHeld });
   }
 
   private async deleteOld(snapshot: DeletionJobSnapshot): Promise<void> {

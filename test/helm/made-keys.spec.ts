@@ -126,6 +126,14 @@ describe('the keys that the chart makes', () => {
       await expect(
         renderInCluster(family, 'userToken.existingSecret=', 'credentials.existingSecret=vault-credentials'),
       ).rejects.toThrow('credentials.existingSecret: Secret vault-credentials was made by this release');
+      cluster.secrets.set('vault-access-token-key', { 'access-token-key': 'eA==' });
+      await expect(
+        renderInCluster(
+          family,
+          'fullnameOverride=renamed',
+          'accessToken.existingSecret=vault-access-token-key',
+        ),
+      ).rejects.toThrow('Secret vault-access-token-key was made by this release');
       cluster.kept.add('vault-access-token-key');
       const rendered = await renderInCluster(family, 'accessToken.existingSecret=vault-access-token-key');
       expect(JSON.stringify(one(rendered, 'StatefulSet'))).toContain('"vault-access-token-key"');

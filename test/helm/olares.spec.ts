@@ -9,6 +9,7 @@ import {
   render,
   renderProfile,
   THREE_VALUES,
+  type Values,
 } from './chart';
 import { settingsOf, workloadOf } from './pod-files';
 
@@ -117,8 +118,9 @@ describe('the policy that holds the service to roles of its own', () => {
     profile: Profile,
     admissionPolicy: boolean | 'auto',
     served: readonly string[] = apiVersions,
+    others: Values = {},
   ): readonly KubeManifest[] => {
-    const values = merged(THREE_VALUES[profile], { registration: { admissionPolicy } });
+    const values = merged(THREE_VALUES[profile], { registration: { admissionPolicy }, ...others });
     return render({ profiles: [profile], values, apiVersions: served }).filter(({ kind }) =>
       String(kind).startsWith('ValidatingAdmissionPolicy'),
     );
@@ -128,6 +130,8 @@ describe('the policy that holds the service to roles of its own', () => {
     expect(policies('olares', 'auto')).toHaveLength(2);
     expect(policies('olares', 'auto', [])).toEqual([]);
     expect(policies('olares', true, [])).toHaveLength(2);
+    expect(policies('olares', true, [], { rbac: { create: false } })).toHaveLength(2);
+    expect(policies('olares', 'auto', apiVersions, { rbac: { create: false } })).toEqual([]);
     expect(policies('olares', false)).toEqual([]);
     expect(policies('olares-1.12.0', true)).toEqual([]);
   });
@@ -146,7 +150,7 @@ describe('the policy that holds the service to roles of its own', () => {
     });
     const rules = listOf(policy?.['spec'].validations).map(({ expression }) => String(expression));
     expect(rules).toContain(
-      "request.operation == 'DELETE' || request.resource.resource != 'clusterroles' || object.rules.all(rule, has(rule.nonResourceURLs) && !has(rule.resources))",
+      "request.operation == 'DELETE' || request.resource.resource != 'clusterroles' || object.rules.all(rule, has(rule.nonResourceURLs) && !has(rule.resources) && rule.nonResourceURLs.all(url, url.matches('^/(Retrieve|Create|Update|Delete|List)Secret[?]workspace=')))",
     );
     expect(rules).toContain(
       "request.operation == 'DELETE' || request.resource.resource != 'clusterrolebindings' || object.roleRef.name.startsWith('osp:')",

@@ -181,7 +181,7 @@ describe("the uninstall's ServiceAccount", () => {
     expect(env).toEqual([{ name: 'PROVIDER_ENDPOINT', value: 'vault.os-platform:8080' }]);
   });
 
-  it('comes with upgrades and rollbacks too while registration is off, and never where there is no cluster', () => {
+  it('comes with upgrades and rollbacks too while registration is off, and never where there is no cluster, or where the chart makes no roles', () => {
     const eventsOf = (rendered: readonly KubeManifest[]): readonly string[] => {
       const hooks = rendered.filter(
         ({ metadata }) => isOfHook(metadata) && /unregister$/.test(metadata.name),
@@ -193,6 +193,8 @@ describe("the uninstall's ServiceAccount", () => {
       'post-delete,post-upgrade,post-rollback',
     ]);
     expect(eventsOf(renderVariant('standalone-embedded'))).toEqual([]);
+    const withoutRoles = renderProfile('olares-1.12.0', { rbac: { create: false } });
+    expect(withoutRoles.filter(({ kind }) => /Role|^Job$/.test(kind))).toEqual([]);
   });
 
   it('comes with the job, which needs nothing of the release that is gone', () => {

@@ -125,18 +125,6 @@ describe('the uninstall of the registrations', () => {
       expect(server.of(kind).list()).toHaveLength(3);
   });
 
-  it('asks for no ClusterRoles where it is told that there are none', async () => {
-    const done = unregister(apiOf(server, time), time, ENDPOINT, { withRoles: false });
-    let ended = false;
-    void done.finally(() => (ended = true));
-    await eventually(() => {
-      time.advance(1000);
-      expect(ended).toBe(true);
-    });
-    expect(server.requests.filter(({ path }) => path.includes('rbac'))).toEqual([]);
-    expect(server.requests.length).toBeGreaterThan(0);
-  });
-
   it('finds nothing where the kinds are not installed', async () => {
     server.failing = { status: 404, reason: 'NotFound' };
     expect(await unregistered()).toBe(0);

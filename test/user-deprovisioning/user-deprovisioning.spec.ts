@@ -258,6 +258,7 @@ describe('UserDeprovisioning', () => {
       await quiet(5);
     }
     expect(logged).toEqual(['user_removal_held']);
+    expect(userDeprovisioning.pending).toBe(0);
     expect((await store.list(WS)).secrets).toHaveLength(1);
     // A workspace that the old user's apps write meanwhile is removed too.
     await store.create({ ...WS, workspace: 'late' }, { name: 'k', value: 'v' });
