@@ -11,8 +11,9 @@ export interface ChainEnd {
 /** What the first record of a chain has as `prev`. */
 export const CHAIN_BEGIN: ChainEnd = { seq: 0, mac: '-' };
 
-/** `,"mac":"`, 43 characters of base64url, `"}`. */
 const MAC_FIELD = ',"mac":"';
+const TAIL = /^,"mac":"([\w-]{43})"\}$/;
+/** As long as what TAIL matches. */
 const TAIL_LENGTH = MAC_FIELD.length + 43 + 2;
 const HEAD = /^\{"audit":1,"seq":(\d{1,15}),"prev":"([\w-]+)",/;
 /** As long as the longest beginning that HEAD matches. */
@@ -22,6 +23,7 @@ const HEAD_LENGTH = 90;
 interface ChainedLine {
   readonly seq: number;
   readonly prev: string;
+  /** `-` where it has none. */
   readonly mac: string;
   /** False where the line is not as it was written. */
   readonly isGenuine: boolean;
@@ -58,10 +60,9 @@ export class AuditChain {
     const [, seq, prev] = HEAD.exec(line.toString('latin1', 0, HEAD_LENGTH)) ?? [];
     const at = line.length - TAIL_LENGTH;
     if (seq === undefined || prev === undefined || at < 0) return undefined;
-    const tail = line.toString('latin1', at);
-    const mac = tail.slice(MAC_FIELD.length, -2);
-    const isWhole = tail.startsWith(MAC_FIELD) && tail.endsWith('"}');
-    return { seq: Number(seq), prev, mac, isGenuine: isWhole && this.#macOf(line.subarray(0, at)) === mac };
+    // Whatever stands there would otherwise get to a terminal, and into our next record.
+    const [, mac = CHAIN_BEGIN.mac] = TAIL.exec(line.toString('latin1', at)) ?? [];
+    return { seq: Number(seq), prev, mac, isGenuine: this.#macOf(line.subarray(0, at)) === mac };
   }
 
   /** Returns the text of the file that remembers the end of the chain. */

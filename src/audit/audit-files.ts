@@ -140,7 +140,7 @@ export interface AuditFault {
   readonly to?: number;
 }
 
-export interface AuditVerdict {
+interface AuditVerdict {
   readonly records: number;
   readonly first: number;
   readonly last: ChainEnd;
@@ -152,7 +152,7 @@ const MAX_FAULTS = 100;
 
 /**
  * Checks the chain over audit files, the oldest first: each record is as it was written, and follows the one before it.
- * @param headFile the file that remembers the end of the chain
+ * @param headFile the file that remembers the end of the chain, where it is there
  */
 export function verifyAuditFiles(
   files: readonly string[],
@@ -161,7 +161,7 @@ export function verifyAuditFiles(
 ): AuditVerdict {
   const check = new ChainCheck(chain);
   for (const file of files) check.file(file);
-  if (headFile !== undefined && existsSync(headFile)) check.head(headFile);
+  if (headFile !== undefined) check.head(headFile);
   return check.verdict();
 }
 

@@ -44,7 +44,7 @@ export interface AuditRecord {
   /** Absent for the event `suppressed`. */
   readonly requestId?: string;
   /**
-   * `attempt`: the write is about to be sent to the store; the record of its outcome has the same request id. `suppressed`: how many
+   * `attempt`: the change is about to be made, such as a write sent to the store; the record of its outcome has the same request id. `suppressed`: how many
    * refusals of strangers at `peer`, or of an app beyond its rate limit, have no record of their own.
    */
   readonly event: 'outcome' | 'attempt' | 'suppressed';

@@ -138,7 +138,8 @@ export class FileAuditSink extends AuditSink {
   /** Returns the file to append to: opened, in its place, and rotated where it is due. */
   async #openedFile(): Promise<OpenFile> {
     const { path, maxFileBytes, maxFileAgeMs } = this.options;
-    if (this.#file !== undefined && (await unlessMissing(stat(path)))?.ino !== this.#file.inode) {
+    const found = this.#file && (await unlessMissing(stat(path)));
+    if (this.#file !== undefined && (found?.ino !== this.#file.inode || found.size < this.#file.bytes)) {
       this.deps.log('error', 'audit_file_replaced', { seq: this.#end?.seq });
       await this.#closeFile();
     }
@@ -193,8 +194,9 @@ export class FileAuditSink extends AuditSink {
   async #recoveredEnd(lastLine: Buffer | undefined): Promise<ChainEnd> {
     const parsed = this.chain.parse(lastLine ?? (await this.#lastRotatedLine()) ?? Buffer.alloc(0));
     const found: ChainEnd = parsed === undefined ? CHAIN_BEGIN : { seq: parsed.seq, mac: parsed.mac };
-    const head = await unlessMissing(readFile(`${this.options.path}.head`, 'utf8'));
-    const remembered = head === undefined ? CHAIN_BEGIN : this.chain.parseHead(head);
+    const head = (await unlessMissing(readFile(`${this.options.path}.head`, 'utf8'))) ?? '';
+    // Where there are records, somebody removed it.
+    const remembered = head === '' && parsed === undefined ? CHAIN_BEGIN : this.chain.parseHead(head);
     const isWhole = remembered !== undefined && remembered.seq <= found.seq && parsed?.isGenuine !== false;
     // The chain goes on from the later end, so that `audit verify` finds what is missing from then on.
     if (!isWhole)

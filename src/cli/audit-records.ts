@@ -2,6 +2,7 @@ import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { inodeAt, LineSplitter, linesOf, rotatedFilesOf } from '../audit/audit-files';
 import { type AuditRecord, OUTCOME_OF } from '../audit/audit-sink';
+import { printableJson } from './console';
 
 /** A record as it was read: of whoever could write the file, so each field may be missing. */
 export type SeenRecord = Partial<AuditRecord> & { readonly time: string; readonly operation: string };
@@ -23,14 +24,54 @@ export const OUTCOMES: readonly string[] = [...new Set(Object.values(OUTCOME_OF)
 
 const BEGIN = Buffer.from('{"audit":1,');
 
-/** Returns the record in a line; undefined for any other line, such as one of the log. */
+const isText = (value: unknown): boolean => typeof value === 'string';
+const isNumber = (value: unknown): boolean => typeof value === 'number';
+const isTrue = (value: unknown): boolean => value === true;
+const areTexts = (value: unknown): boolean => Array.isArray(value) && value.every(isText);
+const areCounts = (value: unknown): boolean =>
+  typeof value === 'object' && value !== null && Object.values(value).every(isNumber);
+
+const TYPES = {
+  time: isText,
+  requestId: isText,
+  event: isText,
+  outcome: isText,
+  reason: isText,
+  operation: isText,
+  app: isText,
+  user: isText,
+  claimedApp: isText,
+  claimedUser: isText,
+  administrator: isText,
+  provenBy: areTexts,
+  peer: isText,
+  workspace: isText,
+  workspaces: areTexts,
+  environment: isText,
+  name: isText,
+  grants: areTexts,
+  approved: areTexts,
+  valueMac: isText,
+  durationMs: isNumber,
+  staleForMs: isNumber,
+  refusals: areCounts,
+  suppressing: isTrue,
+  clientGone: isTrue,
+} as const satisfies Record<keyof AuditRecord, (value: unknown) => boolean>;
+const FIELDS = Object.entries(TYPES);
+
+/**
+ * Returns the record in a line; undefined for any other line, such as one of the log. A field of another type than a record's is left
+ * out, so that one record that somebody edited does not keep the ones behind it from being read.
+ */
 function recordIn(line: Buffer): SeenRecord | undefined {
   if (!line.subarray(0, BEGIN.length).equals(BEGIN)) return undefined;
   try {
-    const record = JSON.parse(line.toString('utf8')) as Partial<Record<string, unknown>>;
+    const read = JSON.parse(line.toString('utf8')) as Partial<Record<string, unknown>>;
+    const fields = FIELDS.filter(([field, isOfType]) => isOfType(read[field]));
+    const record = Object.fromEntries(fields.map(([field]) => [field, read[field]])) as Partial<AuditRecord>;
     const { time, operation } = record;
-    if (typeof time !== 'string' || typeof operation !== 'string') return undefined;
-    return record as SeenRecord;
+    return time === undefined || operation === undefined ? undefined : { ...record, time, operation };
   } catch {
     return undefined;
   }
@@ -105,7 +146,7 @@ export function textOf(record: SeenRecord): string {
     place.map(plain).join('/') || '-',
     administrator !== undefined && `by administrator ${plain(administrator)}`,
     record.peer !== undefined && `from ${plain(record.peer)}`,
-    record.provenBy !== undefined && `by ${plain([record.provenBy].flat().join(','))}`,
+    record.provenBy !== undefined && `by ${plain(record.provenBy.join(','))}`,
     record.refusals !== undefined && plain(JSON.stringify(record.refusals)),
     record.suppressing === true && 'further ones are counted',
     record.requestId !== undefined && `[${plain(record.requestId)}]`,
@@ -113,10 +154,10 @@ export function textOf(record: SeenRecord): string {
   return parts.filter((part) => part !== undefined && part !== false).join(' ');
 }
 
-/** A file that somebody edited may hold anything: what a terminal could act upon is escaped. */
+/** A file that somebody edited may hold anything: what a terminal could act upon is escaped, as in printableJson(). */
 export function plain(text: string | undefined): string {
   if (text === undefined) return '-';
-  return /^[\p{L}\p{N}\p{P}\p{S}]+$/u.test(text) ? text : JSON.stringify(text);
+  return /^[\p{L}\p{N}\p{P}\p{S}]+$/u.test(text) ? text : printableJson(text);
 }
 
 const POLL_MS = 250;

@@ -102,7 +102,6 @@ export class AuditReport {
   #suppressed({ refusals = {}, time }: SeenRecord): void {
     for (const [key, count] of Object.entries(refusals)) {
       const [, outcome = 'denied', reason = 'unknown'] = key.split(' ');
-      if (typeof count !== 'number') continue;
       this.#outcomes.set(outcome, (this.#outcomes.get(outcome) ?? 0) + count);
       this.#refused(reason, outcome, time, count);
     }
@@ -153,11 +152,11 @@ function byText<Row>(of: (row: Row) => readonly string[]): (a: Row, b: Row) => n
 
 /** Returns the report for people; of each table so many rows at most. */
 export function* reportLines(summary: ReturnType<AuditReport['summary']>, rows: number): Generator<string> {
-  const { records, from = '-', to = '-', outcomes, unusedForDays } = summary;
-  yield `${records} records, ${from} to ${to}.`;
+  const { records, from, to, outcomes, unusedForDays } = summary;
+  yield `${records} records, ${plain(from)} to ${plain(to)}.`;
   yield `Outcomes: ${
     Object.entries(outcomes)
-      .map(([outcome, count]) => `${outcome} ${count}`)
+      .map(([outcome, count]) => `${plain(outcome)} ${count}`)
       .join(', ') || 'none'
   }.`;
   const tables: readonly (readonly [string, readonly (readonly unknown[])[]])[] = [

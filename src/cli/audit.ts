@@ -1,6 +1,6 @@
 import '../bootstrap/hardened-process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
 import { parseArgs } from 'node:util';
 import { AuditChain } from '../audit/audit-chain';
@@ -11,12 +11,14 @@ import {
   matchIn,
   oldestFirst,
   OUTCOMES,
+  plain,
   type RecordFilter,
   recordsIn,
   type SeenRecord,
   textOf,
 } from './audit-records';
 import { AuditReport, reportLines } from './audit-report';
+import { printableJson } from './console';
 import { UsageError } from '../errors/operator-errors';
 
 const USAGE = `The command is one of
@@ -33,7 +35,7 @@ const USAGE = `The command is one of
 AUDIT_KEY or AUDIT_KEY_FILE must hold the key that the records were made with, for verify and verify-value.
 `;
 
-/** The command `node dist/cli/audit.js`: exit code 0 for a whole trail or the right value, 1 for another, 2 for wrong use. */
+/** The command `node dist/cli/audit.js`: exit code 0 for a trail that is known to be whole or the right value, 1 for another, 2 for wrong use. */
 async function main(): Promise<void> {
   const [command, ...args] = process.argv.slice(2);
   if (command === 'verify' && args.length > 0) process.exitCode = verify(args);
@@ -66,7 +68,8 @@ async function read(command: 'grep' | 'tail' | 'report', args: readonly string[]
   if (files.length === 0 || (outcome !== undefined && !OUTCOMES.includes(outcome)))
     throw new UsageError(USAGE);
   const filter = { ...values, fromMs: timeIn(values.from), toMs: timeIn(values.to) };
-  const shown = (record: SeenRecord, line: Buffer) => (json ? line.toString('utf8') : textOf(record));
+  const shown = (record: SeenRecord, line: Buffer) =>
+    json ? printableJson(JSON.parse(line.toString('utf8'))) : textOf(record);
   if (command === 'tail') return tail(files, filter, numberIn(values.lines, 10), follow, shown);
   if (command === 'grep') {
     for (const { record, line } of recordsIn(oldestFirst(files), filter)) await printAll(shown(record, line));
@@ -76,7 +79,7 @@ async function read(command: 'grep' | 'tail' | 'report', args: readonly string[]
   for (const grant of heldGrants(values.grants)) report.holds(...grant);
   for (const { record } of recordsIn(oldestFirst(files), filter)) report.add(record);
   const summary = report.summary();
-  if (json) await printAll(JSON.stringify(summary));
+  if (json) await printAll(printableJson(summary));
   else for (const line of reportLines(summary, numberIn(values.rows, 20))) await printAll(line);
 }
 
@@ -139,12 +142,18 @@ function verify(paths: readonly string[]): number {
   const chain = new AuditChain(auditKey());
   const files = paths.filter((path) => !path.endsWith('.head'));
   const ordered = oldestFirst(files);
-  const { records, first, last, faults } = verifyAuditFiles(ordered, `${ordered.at(-1) ?? ''}.head`, chain);
+  const newest = ordered.at(-1);
+  if (newest === undefined) throw new UsageError(USAGE);
+  const head = `${newest}.head`;
+  const hasHead = existsSync(head);
+  const { records, first, last, faults } = verifyAuditFiles(ordered, hasHead ? head : undefined, chain);
   for (const fault of faults) print(sentenceOf(fault));
   print(`${records} records, ${first} to ${last.seq}; the last is ${last.mac}.`);
   if (first > 1) print(`The records before ${first} are in files that were not given.`);
-  print(faults.length === 0 ? 'The trail is whole.' : `The trail has ${faults.length} fault(s).`);
-  return faults.length === 0 ? 0 : 1;
+  if (!hasHead) print(`There is no ${plain(head)}: records that are missing at the end are not noticed.`);
+  if (faults.length > 0) print(`The trail has ${faults.length} fault(s).`);
+  else if (hasHead) print('The trail is whole.');
+  return faults.length === 0 && hasHead ? 0 : 1;
 }
 
 const WHAT = {
@@ -157,7 +166,7 @@ const WHAT = {
 } as const satisfies Record<AuditFault['kind'], string>;
 
 function sentenceOf({ kind, file, line, from, to }: AuditFault): string {
-  const where = line === undefined ? file : `${file}, line ${line}`;
+  const where = line === undefined ? plain(file) : `${plain(file)}, line ${line}`;
   const records = from === undefined ? 'it' : from === to ? `record ${from}` : `records ${from} to ${to}`;
   return `${kind.toUpperCase()} ${where}: ${records} ${WHAT[kind]}.`;
 }

@@ -77,10 +77,10 @@ export class StoreOutcomeUnknown extends fixedError(
   'The secret store did not confirm the write; read the secret before trying again, it may have been stored.',
 ) {}
 
-/** A write was sent, and the audit trail took its attempt but not its outcome: the caller is not told how it ended. */
+/** A write was sent, or a grant or a user changed, and the audit trail took the attempt but not the outcome: the caller is not told how it ended. */
 export class WriteNotAudited extends fixedError(
   'STORE_OUTCOME_UNKNOWN',
-  'The write was sent, and the audit trail did not take the record of its outcome; read the secret before trying again.',
+  'The audit trail did not take the record of how this ended: it may have been done; read what there is before trying again.',
 ) {}
 
 /** A human must approve the write at the backend; nothing was changed yet. */

@@ -137,7 +137,7 @@ export const METRIC_DEFINITIONS = {
     { limit: '`workspace_secrets`, `workspace_bytes`, `user_secrets` or `user_bytes`' },
   ),
   osp_disk_storable_bytes: gauge(
-    'What the disk of the embedded store can take before creates and updates are refused; 0: they are. Absent with Infisical.',
+    'What the disk of the embedded store can take before creates and updates are refused; 0: they are. Absent with Infisical, and while the disk does not answer.',
   ),
   osp_store_queue_calls: gauge('Operations on Infisical, by where they are.', {
     state: '`waiting` in the queue, or `under_way`',

@@ -17,7 +17,7 @@ import {
   type StoreLoadObserver,
 } from '../stores/resilience/circuit-breaker.secret-store';
 import { type Clock, waitFor } from '../time/clock';
-import type { Metrics } from './metrics';
+import { MAX_WAIT_MS, type Metrics } from './metrics';
 
 // Each function makes the metrics of one feature, and the observer that sets them. Counters of few known labels are exposed from the
 // start, so that the first refusal is an increase.
@@ -214,9 +214,6 @@ export interface ObservedService {
   /** By plural; undefined where nothing is registered. */
   readonly registrationsFailing?: (() => ReadonlyMap<string, number>) | undefined;
 }
-
-/** A store that hangs must not delay the metrics: the next scrape shows its answer. */
-const MAX_WAIT_MS = 250;
 
 /** Makes the metrics of the service as a whole. */
 export function serviceMetrics(metrics: Metrics, service: ObservedService): void {

@@ -1,6 +1,10 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry, Summary } from 'prom-client';
+import { waitFor } from '../time/clock';
 import { METRIC_DEFINITIONS, type MetricName, type NameOf } from './metric-definitions';
+
+/** A store or a disk that hangs must not delay the metrics: the next scrape shows its answer. */
+export const MAX_WAIT_MS = 250;
 
 /** Counts of sockets and timers by kind: costly with many connections, named like counters, and with unbounded labels. */
 const OMITTED = /^nodejs_active_/;
@@ -33,9 +37,26 @@ export class Metrics {
     });
   }
 
-  /** Makes a gauge without labels that is read at each scrape. */
+  /**
+   * Makes a gauge without labels that is read at each scrape. What cannot be read is left out, and so is what has hung since the
+   * scrape before.
+   */
   figure(name: NameOf<'gauge'>, read: () => number | Promise<number>): void {
-    this.gauge(name, async (gauge) => gauge.set(await read()));
+    let reading: Promise<void> | undefined;
+    const readInto = async (gauge: Gauge): Promise<void> => {
+      try {
+        gauge.set(await read());
+      } catch {
+        gauge.remove();
+      }
+    };
+    const made = this.gauge(name, async (gauge) => {
+      if (reading !== undefined) gauge.remove();
+      reading ??= readInto(gauge).finally(() => (reading = undefined));
+      await waitFor(reading, { maxMs: MAX_WAIT_MS }).catch(() => undefined);
+    });
+    // It would be 0 until it is read.
+    made.remove();
   }
 
   histogram(name: NameOf<'histogram'>): Histogram {

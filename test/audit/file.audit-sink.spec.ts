@@ -114,17 +114,23 @@ describe('FileAuditSink', () => {
     expect(fs.statSync(join(path, '..')).mode & 0o777).toBe(0o700);
   });
 
-  it('begins another file where its own was removed, says so, and the check finds what is missing', async () => {
-    const { sink, path, events } = opened();
-    await sink.append(auditRecord('one'));
-    fs.rmSync(path);
-    await sink.append(auditRecord('two'));
-    await sink.append(auditRecord('three'));
-    await sink.close();
-    expect(events).toContain('audit_file_replaced');
-    expect(linesIn(path)).toHaveLength(2);
-    expect(verdictOf(path)).toMatchObject({ records: 2, first: 2, last: { seq: 3 } });
-  });
+  it.each([
+    ['removed', (path: string) => fs.rmSync(path)],
+    ['made shorter', (path: string) => fs.truncateSync(path)],
+  ])(
+    'begins another file where its own was %s, says so, and the check finds what is missing',
+    async (_how, spoil) => {
+      const { sink, path, events } = opened();
+      await sink.append(auditRecord('one'));
+      spoil(path);
+      await sink.append(auditRecord('two'));
+      await sink.append(auditRecord('three'));
+      await sink.close();
+      expect(events).toContain('audit_file_replaced');
+      expect(linesIn(path)).toHaveLength(2);
+      expect(verdictOf(path)).toMatchObject({ records: 2, first: 2, last: { seq: 3 } });
+    },
+  );
 
   it('cuts off a record that a crash left unfinished, and goes on behind the last whole one', async () => {
     const { sink, path } = opened();
@@ -166,6 +172,19 @@ describe('FileAuditSink', () => {
     await again.sink.close();
     expect(again.events).toContain('audit_records_missing');
     expect(verdictOf(path).faults).toEqual([{ kind: 'missing', file: 'audit.log', line: 4, from: 4, to: 5 }]);
+  });
+
+  it('says at the start that the file that remembers the end is missing, and nothing of a trail that begins', async () => {
+    const { sink, path, events } = opened();
+    await sink.append(auditRecord('one'));
+    await sink.close();
+    expect(events).not.toContain('audit_records_missing');
+    fs.rmSync(`${path}.head`);
+    const again = opened({ path });
+    await again.sink.append(auditRecord('two'));
+    await again.sink.close();
+    expect(again.events).toContain('audit_records_missing');
+    expect(verdictOf(path)).toMatchObject({ records: 2, last: { seq: 2 }, faults: [] });
   });
 
   itWith('small disk', 'refuses records while the disk is full, and leaves none half written', async () => {

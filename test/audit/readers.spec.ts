@@ -87,7 +87,19 @@ describe('the records of audit files that are asked for', () => {
     const forged = { time: `${day(0)} (${escape})`, outcome: escape, reason: escape, operation: escape };
     for (const event of ['outcome', escape])
       expect(textOf(read({ ...forged, event } as Partial<SeenRecord>))).not.toContain('\u001b');
+    expect(textOf(read({ name: '\u009b2J\u202e' }))).toContain('"\\u009b2J\\u202e"');
   });
+
+  it('lack what is of another type than a record has it, and hide none behind them', () => {
+    const edited = { time: day(0), operation: 'y', app: 5, workspaces: 'z', grants: 3, approved: [4], provenBy: {}, refusals: null, event: 'suppressed' };
+    const found = [...recordsIn([fileOf([edited, { ...edited, refusals: { x: 'y' } }, read({ time: day(1) })])], {})];
+    const left = { time: day(0), operation: 'y', event: 'suppressed' };
+    expect(found.map(({ record }) => record)).toEqual([left, left, read({ time: day(1) })]);
+    const report = new AuditReport(30);
+    for (const { record } of found) report.add(record);
+    expect(found.map(({ record }) => textOf(record))).toHaveLength(3);
+    expect(report.summary()).toMatchObject({ records: 3, outcomes: { allowed: 1 } });
+  }); // prettier-ignore
 
   it('come from rotated files before the file that they belong to', () => {
     const [a, b] = ['/x/audit.log.000000000000001', '/x/audit.log.000000000000901'];

@@ -56,6 +56,12 @@ describe('the check of an audit trail', () => {
     expect(verdictOf(changed(10, () => forged)).faults).toEqual([fault('edited', 10, 10)]);
   });
 
+  it('repeats nothing of what stands in the place of a mac', () => {
+    const obeyed = '\u001b[2J\u001b[HThe trail is whole.\u001b[8m'.padEnd(43);
+    const { faults, last } = verdictOf(changed(10, (line) => `${line.slice(0, -45)}${obeyed}"}`));
+    expect([faults, last]).toEqual([[fault('edited', 10, 10)], { seq: 10, mac: '-' }]);
+  });
+
   it('finds a genuine record of another trail in the place of one', () => {
     const other = chain.lineAfter({ seq: 4, mac: 'x'.repeat(43) }, auditRecord('other')).line;
     expect(verdictOf(changed(5, () => other)).faults.length).toBeGreaterThan(0);

@@ -4,6 +4,7 @@ import { eventually } from '../support/eventually';
 import { OTMOICLP } from '../support/example-apps';
 import { type Call, httpCall } from '../support/http-call';
 import { AUDIT_SETTINGS, MemoryAuditSink } from '../support/memory.audit-sink';
+import { MemoryDeletionJobStorage } from '../support/memory.deletion-job-storage';
 import { accessToken, USER_TOKEN_SECRET, userToken } from '../support/tokens';
 
 const FRONTEND = { namespace: 'user-space-<user>', name: 'system-frontend' };
@@ -43,12 +44,13 @@ const SETTINGS: Partial<Settings> = {
 /** The cluster's own ways to prove who calls; each record says which one it was, and from which address. */
 describe('a record says who called and how that was proven', () => {
   const sink = new MemoryAuditSink();
+  const deletionJobs = new MemoryDeletionJobStorage();
   let cluster: ClusterService;
   let alice: string;
   let carol: string;
   let pod: string;
   beforeAll(async () => {
-    cluster = await ClusterService.start(SETTINGS, [FRONTEND], 'address', { auditSink: sink });
+    cluster = await ClusterService.start(SETTINGS, [FRONTEND], 'address', { auditSink: sink, deletionJobs });
     const { server, clock } = cluster;
     server.of('namespaces').put({ metadata: { name: 'os-protected' } });
     for (const [ip, namespace, serviceAccountName] of [
@@ -72,7 +74,10 @@ describe('a record says who called and how that was proven', () => {
     });
   });
   afterAll(() => cluster.close());
-  beforeEach(() => sink.records.splice(0));
+  beforeEach(() => {
+    sink.records.splice(0);
+    sink.refuse = () => false;
+  });
 
   const from = (address: string) => ({ peer: expect.stringContaining(address), event: 'outcome' });
   const LIST = 'ListSecret?workspace=otmoic';
@@ -107,6 +112,26 @@ describe('a record says who called and how that was proven', () => {
     expect(outcomes[0]).toMatchObject({ ...from(sent.from), ...definedIn(expected) });
     for (const [field, value] of Object.entries(expected))
       if (value === undefined) expect(outcomes[0]).not.toHaveProperty(field);
+  });
+
+  it.each([
+    ['UserCreated', 'user/create'],
+    ['UserDeleted', 'user/delete'],
+  ])('as an attempt too of %s, before anything is done about it', async (operation, target) => {
+    const authorization = `Bearer ${cluster.token(EVENTS.namespace, { name: EVENTS.name })}`;
+    const send = async () => {
+      const call = { from: PEERS.nobody, headers: { authorization }, body: { name: 'erin' } };
+      const { status, body } = await httpCall(`${cluster.url}/${target}`, call);
+      return [status, body.data.reason];
+    };
+    sink.refuse = () => true;
+    expect(await send()).toEqual([503, 'AUDIT_UNAVAILABLE']);
+    expect(deletionJobs.calls).not.toContain('create');
+    sink.refuse = ({ event }) => event === 'outcome';
+    expect(await send()).toEqual([503, 'STORE_OUTCOME_UNKNOWN']);
+    expect(sink.records).toMatchObject([
+      { event: 'attempt', operation, user: 'erin', provenBy: ['event_sender'] },
+    ]);
   });
 
   it('for an administrator who acts for another user', async () => {

@@ -174,15 +174,37 @@ describe('apps that bring their manifest in a ConfigMap', () => {
     await settings('grants/notes/approve', approval, { as: ['notes-alice', 'default'] });
     const of = { app: 'notes', workspace: 'mail', peer: expect.stringContaining('127.0.0.1') };
     const byAlice = { ...of, user: 'alice', provenBy: ['user_token', 'settings_app'] };
-    expect(auditSink.records).toMatchObject([
+    const records = auditSink.records.filter(({ event }) => event === 'outcome');
+    expect(records).toMatchObject([
       { ...byAlice, operation: 'ApproveGrant', outcome: 'allowed', approved: [READ_MAIL] },
       { ...byAlice, operation: 'RevokeGrant', outcome: 'allowed' },
       { ...byAlice, operation: 'ApproveGrant', outcome: 'failed', reason: 'INVALID_REQUEST' },
       { ...of, operation: 'ApproveGrant', outcome: 'allowed', user: 'alice', administrator: 'bob' },
       { operation: 'ApproveGrant', outcome: 'denied', reason: 'NOT_SETTINGS_APP', app: 'notes' },
     ]);
-    expect(auditSink.records[2]).toMatchObject({ approved: ['DeleteSecret?workspace=mail'] });
-    expect(auditSink.records[4]).not.toHaveProperty('user');
+    expect(records[2]).toMatchObject({ approved: ['DeleteSecret?workspace=mail'] });
+    expect(records[4]).not.toHaveProperty('user');
+  });
+
+  it.each([
+    ['approve', approval],
+    ['revoke', { workspace: 'mail' }],
+  ])('%s nothing whose attempt is not recorded, and nothing without a trace', async (route, body) => {
+    if (route === 'revoke') await settings('grants/notes/approve', approval);
+    const before = server.of('configmaps').list(OWN_NAMESPACE);
+    const act = async () => {
+      const { status, body: answer } = await settings(`grants/notes/${route}`, body);
+      return [status, answer.data.reason];
+    };
+    auditSink.records.splice(0);
+    auditSink.refuse = () => true;
+    expect(await act()).toEqual([503, 'AUDIT_UNAVAILABLE']);
+    expect(server.of('configmaps').list(OWN_NAMESPACE)).toEqual(before);
+    auditSink.refuse = ({ event }) => event === 'outcome';
+    expect(await act()).toEqual([503, 'STORE_OUTCOME_UNKNOWN']);
+    expect(server.of('configmaps').list(OWN_NAMESPACE)).not.toEqual(before);
+    const attempt = { event: 'attempt', user: 'alice', app: 'notes', workspace: 'mail' };
+    expect(auditSink.records).toMatchObject([attempt]);
   });
 
   it('hold exactly the operations of the latest approval', async () => {

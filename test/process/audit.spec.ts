@@ -222,6 +222,30 @@ describe('audit verify-value', () => {
   });
 });
 
+describe('audit verify', () => {
+  const root = mkdtempSync(join(tmpdir(), 'audit-verify-'));
+  const path = join(root, 'audit.log');
+  const head = `${path}.head`;
+  afterAll(() => rmSync(root, { recursive: true }));
+  const chain = new AuditChain(Buffer.from(KEY));
+  const { line, end } = chain.lineAfter(CHAIN_BEGIN, auditRecord('one'));
+  const verify = (...files: string[]) =>
+    spawnSync(process.execPath, [CLI, 'verify', ...files], { env: { AUDIT_KEY: KEY }, encoding: 'utf8' });
+
+  it('calls no trail whole whose end nothing tells, and says so', () => {
+    for (const text of [`${line}\n`, '']) {
+      writeFileSync(path, text);
+      rmSync(head, { force: true });
+      const { status, stdout } = verify(path);
+      expect([status, stdout]).toEqual([1, expect.stringContaining(`There is no ${head}: records that are missing at the end are not noticed.`)]); // prettier-ignore
+      expect(stdout).not.toContain('whole');
+      writeFileSync(head, chain.headText(end));
+      expect(verify(path, head).status).toBe(text === '' ? 1 : 0);
+    }
+    expect(verify(head)).toMatchObject({ status: 2, stdout: '' });
+  });
+});
+
 describe('audit grep, tail and report', () => {
   const root = mkdtempSync(join(tmpdir(), 'audit-read-'));
   const path = join(root, 'audit.log');
@@ -253,6 +277,24 @@ describe('audit grep, tail and report', () => {
       'Grants that were not used within 30 days (user, app, grant, last use): 1\n  alice  notes  ListSecret?workspace=notes  never\n',
     );
   });
+
+  it('print nothing that a terminal obeys, whatever somebody wrote into the file', () => {
+    const obeyed = '\u001b[2J\u0007\u007f\u009b2J\u202e\u2066';
+    const time = `2026-11-27 10:00 (${obeyed})`;
+    const texts = { time, event: obeyed, reason: obeyed, operation: obeyed, app: obeyed, user: obeyed, administrator: obeyed, provenBy: [obeyed], peer: obeyed, workspace: obeyed, environment: obeyed, name: obeyed, requestId: obeyed };
+    const used = { ...texts, event: 'outcome', outcome: 'allowed', operation: 'ListSecret', grants: [obeyed], approved: [obeyed] };
+    const records = [texts, used, { ...used, app: `2${obeyed}` }, { ...used, outcome: obeyed }, { ...texts, event: 'suppressed', refusals: { [`a ${obeyed} b`]: 1 } }];
+    // Edited by hand: a return between two fields. JSON may have some of the characters as they are, and the mac of `verify` is read without it.
+    const lines = records.map((record) => `{"audit":1,\r${JSON.stringify(record).slice(1)}`);
+    const forged = join(root, `forged.log.${obeyed}`);
+    writeFileSync(forged, [...lines, `{"audit":1,"seq":1,"prev":"-","x":1,"mac":"${obeyed.padEnd(43)}"}`].join('\n').concat('\n'));
+    const verified = spawnSync(process.execPath, [CLI, 'verify', forged], { env: { AUDIT_KEY: KEY }, encoding: 'utf8' });
+    const printed = [['grep', forged], ['grep', '--json', forged], ['tail', forged], ['tail', '--json', forged], ['report', forged], ['report', '--json', forged]].map((args) => run(args));
+    for (const { stdout, stderr } of [verified, ...printed]) {
+      expect(stdout.length).toBeGreaterThan(300);
+      expect(stdout + stderr).not.toMatch(/(?!\n)[\p{Cc}\u202a-\u202e\u2066-\u2069]/u);
+    }
+  }); // prettier-ignore
 
   it.each([
     ['grep'],

@@ -1,6 +1,8 @@
 import { StoreUnavailable } from '../../src/errors/store-errors';
 import { SECRET_OPERATIONS } from '../../src/authz/grant';
 import { METRIC_DEFINITIONS } from '../../src/telemetry/metric-definitions';
+import { diskMetrics, limitMetrics } from '../../src/telemetry/metric-observers';
+import { Metrics } from '../../src/telemetry/metrics';
 import { EXAMPLE_APPS } from '../support/example-apps';
 import { FixedGrantSource } from '../support/fixed-grant-source';
 import { httpCall } from '../support/http-call';
@@ -195,6 +197,39 @@ describe('the metrics', () => {
     expect(performance.now() - beganMs).toBeLessThan(2_000);
     answer(new Error('gone'));
     expect(await one.value('osp_store_ready')).toBe(0);
+  });
+
+  it.each([
+    ['fails', () => Promise.reject(new Error('EIO'))],
+    ['hangs', () => new Promise<never>(() => undefined)],
+  ])('are all there within a second but for what a disk holds that %s', async (_how, figures) => {
+    const metrics = new Metrics();
+    diskMetrics(metrics).opened(figures);
+    limitMetrics(metrics).connectionsOpened(() => 7);
+    for (const _scrape of [1, 2]) {
+      const beganMs = performance.now();
+      const text = await metrics.exposition();
+      expect(performance.now() - beganMs).toBeLessThan(1_000);
+      expect(valueIn(text, 'osp_connections')).toBe(7);
+      expect(valueIn(text, 'osp_disk_storable_bytes')).toBeUndefined();
+    }
+  });
+
+  it('show with the next scrape what a slow disk holds, and nothing of it while it hangs further', async () => {
+    const metrics = new Metrics();
+    const answers: ((storableBytes: number) => void)[] = [];
+    const figures = () =>
+      new Promise<{ storableBytes: number }>((resolve) =>
+        answers.push((storableBytes) => resolve({ storableBytes })),
+      );
+    diskMetrics(metrics).opened(figures);
+    const storable = async () => valueIn(await metrics.exposition(), 'osp_disk_storable_bytes');
+    expect(await storable()).toBeUndefined();
+    answers[0]?.(5_000);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(await storable()).toBe(5_000);
+    expect(await storable()).toBeUndefined();
+    expect(answers).toHaveLength(2);
   });
 
   it('show how late the event loop ran since the last scrape', async () => {

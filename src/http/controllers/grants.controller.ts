@@ -1,10 +1,10 @@
-import { Body, Controller, Param, Post } from '@nestjs/common';
+import { Body, Controller, Param, Post, Req } from '@nestjs/common';
 import type { Caller } from '../../authn/caller';
 import { type Explanation, GrantsService } from '../../authz/grants.service';
 import { SECRET_OPERATIONS, type SecretOperation, WORKSPACE_NAME, WORKSPACE_RULE } from '../../authz/grant';
 import { GrantApprovalService } from '../../authz/grant-source';
 import { DONE, ok, type Envelope } from '../answers/envelope';
-import { CurrentCaller, CurrentUser, UserRoute } from '../request/provider-request';
+import { CurrentCaller, CurrentUser, type ProviderRequest, UserRoute } from '../request/provider-request';
 import { IsIn, IsOptional, IsString, Matches } from './request-validation';
 
 const OPERATION_RULE = `must be one of ${SECRET_OPERATIONS.join(', ')}`;
@@ -74,9 +74,11 @@ export class GrantApprovalsController {
     @CurrentUser() user: string,
     @Param('app') app: string,
     @Body() { workspace, operations: stated }: GrantApprovalRequest,
+    @Req() { audit }: ProviderRequest,
   ): Promise<Envelope<''>> {
     const asked = stated.split(',');
     const operations = SECRET_OPERATIONS.filter((operation) => asked.includes(operation));
+    await audit?.changes();
     await this.approvals.approve({ user, app, workspace, operations });
     return DONE;
   }
@@ -86,7 +88,9 @@ export class GrantApprovalsController {
     @CurrentUser() user: string,
     @Param('app') app: string,
     @Body() { workspace }: GrantRevocationRequest,
+    @Req() { audit }: ProviderRequest,
   ): Promise<Envelope<''>> {
+    await audit?.changes();
     await this.approvals.revoke({ user, app, workspace });
     return DONE;
   }

@@ -91,15 +91,19 @@ export class UserEventsController {
   constructor(private readonly userDeprovisioning: UserDeprovisioning) {}
 
   @Post('create')
-  async created(@Body() body: unknown): Promise<Envelope<''>> {
-    await this.userDeprovisioning.userCreated(userOfEvent(body));
+  async created(@Body() body: unknown, @Req() { audit }: ProviderRequest): Promise<Envelope<''>> {
+    const user = userOfEvent(body);
+    await audit?.changes();
+    await this.userDeprovisioning.userCreated(user);
     return DONE;
   }
 
   /** Answers once the deletion job is stored; the job itself runs in the background. */
   @Post('delete')
-  async deleted(@Body() body: unknown): Promise<Envelope<''>> {
-    await this.userDeprovisioning.userDeleted(userOfEvent(body));
+  async deleted(@Body() body: unknown, @Req() { audit }: ProviderRequest): Promise<Envelope<''>> {
+    const user = userOfEvent(body);
+    await audit?.changes();
+    await this.userDeprovisioning.userDeleted(user);
     return DONE;
   }
 }

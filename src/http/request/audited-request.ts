@@ -31,13 +31,13 @@ export function auditedOperation({ method, target }: ProviderRequest): string | 
   return OTHER_OPERATIONS.find(([pattern]) => pattern.test(line))?.[1];
 }
 
-/** Makes the records of one request: an attempt before each write, and one of how it ended before the answer leaves. */
+/** Makes the records of one request: an attempt before each change, and one of how it ended before the answer leaves. */
 export class AuditedRequest implements RequestAudit {
   #scopes: SecretScope[] = [];
   #name: string | undefined;
   #valueMac: string | undefined;
   #staleForMs: number | undefined;
-  #wasSent = false;
+  #isAttempted = false;
   #isOver = false;
   readonly #peer: string | undefined;
 
@@ -60,6 +60,10 @@ export class AuditedRequest implements RequestAudit {
     this.#scopes = [scope];
     this.#name = name;
     if (value !== undefined) this.#valueMac = this.trail.valueMac({ ...scope, name }, value);
+    await this.changes();
+  }
+
+  async changes(): Promise<void> {
     try {
       await this.trail.take({ ...this.#common(), event: 'attempt' });
     } catch (error: unknown) {
@@ -67,14 +71,14 @@ export class AuditedRequest implements RequestAudit {
       this.#isOver = true;
       throw error;
     }
-    this.#wasSent = true;
+    this.#isAttempted = true;
   }
 
   answeredStale(forMs: number): void {
     this.#staleForMs = Math.max(forMs, this.#staleForMs ?? 0);
   }
 
-  /** Records the outcome, unless that was tried before. @throws AuditUnavailable (503), WriteNotAudited (503) where a write was sent */
+  /** Records the outcome, unless that was tried before. @throws AuditUnavailable (503), WriteNotAudited (503) behind an attempt */
   async ended(): Promise<void> {
     if (this.#isOver) return;
     this.#isOver = true;
@@ -93,7 +97,7 @@ export class AuditedRequest implements RequestAudit {
       const isUnbounded = record.provenBy === undefined || reason === 'TOO_MANY_REQUESTS';
       await (reason !== undefined && isUnbounded ? this.trail.takeRefusal(record) : this.trail.take(record));
     } catch (error: unknown) {
-      throw this.#wasSent ? new WriteNotAudited() : error;
+      throw this.#isAttempted ? new WriteNotAudited() : error;
     }
   }
 

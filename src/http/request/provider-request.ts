@@ -54,6 +54,8 @@ export interface ProviderRequest extends Request {
 
 /** Records the request in the audit trail. */
 export interface RequestAudit extends CallAudit {
+  /** Resolves once the attempt of a change is recorded that is no write of a secret. @throws AuditUnavailable (503); nothing may be changed then */
+  changes(): Promise<void>;
   /** Resolves once the outcome is recorded. @throws AuditUnavailable, WriteNotAudited (503): the answer must not leave */
   ended(): Promise<void>;
 }
