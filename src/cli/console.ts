@@ -33,8 +33,11 @@ export function failureOf(error: unknown): { readonly exitCode: FailureCode; rea
   if (error instanceof CommandFailure) return { exitCode: error.exitCode, message: printable(error.message) };
   if (error instanceof UsageError) return { exitCode: 2, message: printable(error.message) };
   if (error instanceof SecretVaultError) return vaultFailureOf(error);
-  if (isFileError(error))
-    return { exitCode: 3, message: printable(`${error.path} cannot be used: ${error.code}.`) };
+  if (isSystemError(error)) {
+    const { path, syscall, code } = error;
+    const message = path === undefined ? `The system call ${syscall} failed` : `${path} cannot be used`;
+    return { exitCode: 3, message: printable(`${message}: ${code}.`) };
+  }
   const name = error instanceof Error ? error.constructor.name : typeof error;
   return { exitCode: 3, message: `This is a fault of the command itself (${name}); please report it.` };
 }
@@ -60,10 +63,18 @@ function vaultFailureOf({ reason, message, details: { requestId } }: SecretVault
   return { exitCode, message: printable(`${reason}: ${sentence}${id}`) };
 }
 
-function isFileError(error: unknown): error is Error & { readonly code: string; readonly path: string } {
+type SystemError = Error & { readonly code: string; readonly syscall: string; readonly path?: string };
+
+/** An error that came by a file's descriptor, as of a full disk, has no path. */
+function isSystemError(error: unknown): error is SystemError {
   if (!(error instanceof Error)) return false;
-  const { code, path, syscall } = error as NodeJS.ErrnoException;
-  return typeof code === 'string' && typeof path === 'string' && typeof syscall === 'string';
+  const { code, syscall } = error as NodeJS.ErrnoException;
+  return typeof code === 'string' && typeof syscall === 'string';
+}
+
+/** Returns an error of the file system as one that names the file by the path that was given; any other as it is. */
+export function ofFile(path: string, error: unknown): unknown {
+  return isSystemError(error) ? new CommandFailure(3, `${path} cannot be used: ${error.code}.`) : error;
 }
 
 /** What a terminal obeys: control characters, and those that show text in another order than it has. A newline and a tab are none. */
@@ -79,6 +90,16 @@ export function printableLine(text: string): string {
   return printable(text.replace(/[\t\n\u2028\u2029]/g, '\ufffd'));
 }
 
+/** A terminal obeys control characters: they are replaced, and said to be. */
+export function shown(value: string): string {
+  const visible = printable(value);
+  if (visible !== value.trimEnd())
+    process.stderr.write(
+      'Characters that a terminal would obey are replaced; pipe the output to have them.\n',
+    );
+  return `${visible}\n`;
+}
+
 /** Returns JSON, which by itself escapes less than a terminal obeys. */
 export function printableJson(value: unknown, space?: number): string {
   return JSON.stringify(value, undefined, space).replace(
@@ -89,16 +110,20 @@ export function printableJson(value: unknown, space?: number): string {
 
 /**
  * Reads a file whole, or standard input where the path is `-`.
- * @throws CommandFailure where it is larger, and the file system's error
+ * @throws CommandFailure where it is larger or cannot be read
  */
 export async function readInput(path: string, maxBytes: number): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let length = 0;
-  for await (const chunk of path === '-' ? process.stdin : createReadStream(path)) {
-    chunks.push(chunk as Buffer);
-    length += (chunk as Buffer).length;
-    if (length > maxBytes)
-      throw new CommandFailure(3, `${inputName(path)} is larger than ${maxBytes} bytes.`);
+  try {
+    for await (const chunk of path === '-' ? process.stdin : createReadStream(path)) {
+      chunks.push(chunk as Buffer);
+      length += (chunk as Buffer).length;
+      if (length > maxBytes)
+        throw new CommandFailure(3, `${inputName(path)} is larger than ${maxBytes} bytes.`);
+    }
+  } catch (error: unknown) {
+    throw ofFile(inputName(path), error);
   }
   return Buffer.concat(chunks);
 }
@@ -128,8 +153,8 @@ export function utf8Text(bytes: Uint8Array): string | undefined {
   }
 }
 
-/** How long the rest of what was pasted may take to arrive. */
-const PASTED_MS = 50;
+/** What was pasted has arrived where nothing has come for this long. */
+const PASTED_MS = 200;
 
 /** Asks on the terminal, which shows nothing of what is typed. @throws UsageError for several lines, as they are pasted: one would be stored */
 export async function askHidden(prompt: string): Promise<string> {
@@ -140,7 +165,9 @@ export async function askHidden(prompt: string): Promise<string> {
   process.stderr.write(prompt);
   try {
     const answer = await untilEnded(lines.question(''), lines);
-    await pause(PASTED_MS);
+    // What is not read here the shell would take for commands.
+    for (let read = -1; read !== process.stdin.bytesRead; await pause(PASTED_MS))
+      read = process.stdin.bytesRead;
     if (more === 0 && lines.line === '') return answer;
     throw new UsageError('These are several lines, of which nothing was taken: pipe them, or name a file.');
   } finally {

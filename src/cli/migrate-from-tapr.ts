@@ -106,8 +106,11 @@ async function run(): Promise<number> {
     return signal.aborted ? INTERRUPTED : 1;
   } finally {
     server.close();
-    if (state.isEmpty) await state.remove();
-    await stores.close();
+    try {
+      if (state.isEmpty) await state.remove();
+    } finally {
+      await stores.close();
+    }
   }
 }
 
@@ -226,6 +229,9 @@ function explain(error: unknown): string {
   if (isOurs && error instanceof Error) return error.message;
   return `It failed unexpectedly (${error instanceof Error ? error.constructor.name : typeof error}).`;
 }
+
+// Progress that cannot be told ends no run, which would leave its roles.
+process.stderr.on('error', () => undefined);
 
 main().catch((error: unknown) => {
   process.stderr.write(`migrate-from-tapr: ${explain(error)}\n`);

@@ -30,6 +30,8 @@ function sentenceOf({ message }: CommanderError): string {
 }
 
 process.stdout.on('error', endWithReader);
+// What is told beside a result may be lost; the work of a command goes on.
+process.stderr.on('error', () => undefined);
 
 main().catch((error: unknown) => {
   const { exitCode, message } = failureOf(error);

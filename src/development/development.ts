@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { type EnvironmentVariables, fileErrorCode } from '../config/environment-reader';
 import { SETTING_DEFINITIONS } from '../config/setting-definitions';
 import { InvalidSettings } from '../config/settings';
@@ -23,17 +23,18 @@ export interface Development {
 /**
  * Generates the settings that a laptop lacks. With NODE_ENV=production, or on an address that others reach, it generates
  * nothing, so that missing settings are reported.
+ * @param generates false takes what an earlier start has generated, or nothing where a part of it is missing
  * @throws InvalidSettings where the folder cannot be written
  */
-export function withDevelopmentCredentials(env: EnvironmentVariables): Development {
+export function withDevelopmentCredentials(env: EnvironmentVariables, generates = true): Development {
   try {
-    return filledIn(env);
+    return filledIn(env, generates);
   } catch (error: unknown) {
     throw new InvalidSettings([`DATA_DIR cannot hold the development credentials (${fileErrorCode(error)})`]);
   }
 }
 
-function filledIn(env: EnvironmentVariables): Development {
+function filledIn(env: EnvironmentVariables, generates: boolean): Development {
   const host = env['HOST'] || SETTING_DEFINITIONS.HOST.default;
   const folder = resolve(env['DATA_DIR'] || SETTING_DEFINITIONS.DATA_DIR.default, 'development');
   if (env['NODE_ENV'] === 'production' || !LOOPBACK.has(host)) return { env, folder, selfContained: false };
@@ -42,11 +43,14 @@ function filledIn(env: EnvironmentVariables): Development {
   const missing = GENERATED_KEYS.filter(
     (name) => env[name] === undefined && env[`${name}_FILE`] === undefined,
   );
-  for (const name of missing) {
-    if (name === 'MASTER_KEY' && env['INFISICAL_URL']) continue;
-    filled[`${name}_FILE`] = keyFile(folder, name);
-  }
+  const keys = missing.filter((name) => name !== 'MASTER_KEY' || !env['INFISICAL_URL']);
   const exampleGrants = !env['GRANTS_DIR'] && env['GRANTS_SOURCE'] !== 'kubernetes';
+  const files = [
+    ...keys.map((name) => keyFileIn(folder, name)),
+    ...(exampleGrants ? [exampleAppIn(folder)] : []),
+  ];
+  if (!generates && !files.every((file) => existsSync(file))) return { env, folder, selfContained: false };
+  for (const name of keys) filled[`${name}_FILE`] = keyFile(folder, name);
   if (exampleGrants) filled['GRANTS_DIR'] = exampleApps(folder);
   const ownIdentities = missing.includes('USER_TOKEN_SECRET') && missing.includes('ACCESS_TOKEN_KEY');
   const selfContained = ownIdentities && exampleGrants;
@@ -55,8 +59,12 @@ function filledIn(env: EnvironmentVariables): Development {
   return { env: filled, folder, selfContained };
 }
 
+function keyFileIn(folder: string, name: string): string {
+  return join(folder, `${name.toLowerCase().replaceAll('_', '-')}.key`);
+}
+
 function keyFile(folder: string, name: string): string {
-  const path = join(folder, `${name.toLowerCase().replaceAll('_', '-')}.key`);
+  const path = keyFileIn(folder, name);
   if (!existsSync(path)) {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     writeFileSync(path, `${randomBytes(32).toString('hex')}\n`, { mode: 0o600, flag: 'wx' });
@@ -64,16 +72,20 @@ function keyFile(folder: string, name: string): string {
   return path;
 }
 
+function exampleAppIn(folder: string): string {
+  return join(folder, 'apps/otmoiclp/app.yaml');
+}
+
 /** Installs the example app: the real manifest of otmoiclp, for user alice, with a random app key and secret. */
 function exampleApps(folder: string): string {
-  const apps = join(folder, 'apps');
-  const app = join(apps, 'otmoiclp');
-  if (!existsSync(join(app, 'app.yaml'))) {
+  const credentials = exampleAppIn(folder);
+  const app = dirname(credentials);
+  if (!existsSync(credentials)) {
     mkdirSync(app, { recursive: true, mode: 0o700 });
     copyFileSync(EXAMPLE_MANIFEST, join(app, 'OlaresManifest.yaml'));
-    writeFileSync(join(app, 'app.yaml'), appCredentials('otmoiclp', 'alice'), { mode: 0o600 });
+    writeFileSync(credentials, appCredentials('otmoiclp', 'alice'), { mode: 0o600 });
   }
-  return apps;
+  return dirname(app);
 }
 
 /** Returns the `app.yaml` of an app that is installed for a user, with a random app key and secret. */

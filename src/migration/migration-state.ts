@@ -1,5 +1,6 @@
 import { constants } from 'node:fs';
-import { open, readFile, rename, rm } from 'node:fs/promises';
+import { type FileHandle, open, readFile, rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { errorCodeOf } from '../errors/domain-error';
 import { fieldsOf } from '../json/json';
 import { UsageError } from '../errors/operator-errors';
@@ -109,16 +110,18 @@ export class MigrationState {
   }
 
   async remove(): Promise<void> {
-    await this.#saving;
+    await this.#saving.catch(() => undefined);
     await rm(this.path, { force: true });
   }
 
-  /** Changes that come while the file is being written are written together after it. */
+  /** Changes that come while the file is being written are written together after it, also where that fails. */
   #save(): Promise<void> {
-    this.#waiting ??= this.#saving.then(() => {
-      this.#waiting = undefined;
-      return this.#write();
-    });
+    this.#waiting ??= this.#saving
+      .catch(() => undefined)
+      .then(() => {
+        this.#waiting = undefined;
+        return this.#write();
+      });
     this.#saving = this.#waiting;
     return this.#saving;
   }
@@ -131,17 +134,23 @@ export class MigrationState {
     try {
       await rm(draft, { force: true });
       const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
-      const file = await open(draft, flags, 0o600);
-      try {
+      await withOpen(await open(draft, flags, 0o600), async (file) => {
         await file.writeFile(JSON.stringify(content));
         await file.sync();
-      } finally {
-        await file.close();
-      }
+      });
       await rename(draft, this.path);
+      await withOpen(await open(dirname(this.path)), (folder) => folder.sync());
     } catch {
       throw new MigrationFailed(`The state of the run cannot be written to ${this.path}.`);
     }
+  }
+}
+
+async function withOpen(handle: FileHandle, use: (handle: FileHandle) => Promise<void>): Promise<void> {
+  try {
+    await use(handle);
+  } finally {
+    await handle.close();
   }
 }
 

@@ -17,7 +17,7 @@ interface MigrationDeps {
 }
 
 /** Called after each environment, with how many environments and secrets were moved. */
-export type MigrationProgress = (environments: number, ofAll: number, secrets: number) => void;
+type MigrationProgress = (environments: number, ofAll: number, secrets: number) => void;
 
 export interface ProjectOutcome {
   readonly project: AssignedProject;

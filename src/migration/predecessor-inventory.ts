@@ -221,6 +221,7 @@ export interface MigrationPlan {
   readonly projects: readonly AssignedProject[];
   /** All that there are, those of nobody among them: an earlier run may have left a role in one. */
   readonly known: readonly KnownProject[];
+  /** Where users are chosen, those alone of which one of them is a member. */
   readonly unassigned: readonly UnassignedProject[];
   /** Chosen users whom the cluster does not have. */
   readonly strangers: readonly string[];
@@ -233,15 +234,17 @@ export function planOf(
   chosen: readonly string[],
 ): MigrationPlan {
   const assigned = inventory.map((project) => assign(project, users));
-  const all = assigned.filter((project) => 'workspace' in project);
-  const names = new Set([...users.values()].flat());
+  const names = [...users.values()].flat();
+  const isChosen = (user: string): boolean => chosen.length === 0 || chosen.includes(user);
+  const isOfChosen = ({ emails }: UnassignedProject): boolean =>
+    chosen.length === 0 || emails.some((email) => users.get(email)?.some(isChosen));
   return {
     known: inventory.map((project) => ({
       ...project,
       member: project.members.find(({ session }) => session !== undefined),
     })),
-    projects: chosen.length === 0 ? all : all.filter(({ user }) => chosen.includes(user)),
-    unassigned: assigned.filter((project) => 'reason' in project),
-    strangers: chosen.filter((user) => !names.has(user)),
+    projects: assigned.filter((project) => 'workspace' in project).filter(({ user }) => isChosen(user)),
+    unassigned: assigned.filter((project) => 'reason' in project).filter(isOfChosen),
+    strangers: chosen.filter((user) => !names.includes(user)),
   };
 }

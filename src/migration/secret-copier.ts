@@ -1,6 +1,7 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { DomainError } from '../errors/domain-error';
 import { TooManyRequests } from '../errors/request-errors';
+import { ListTooLarge } from '../errors/store-errors';
 import { isSecretName, isSecretValue, type Secret, type SecretScope } from '../secrets/secret';
 import type { MonotonicTime } from '../time/clock';
 import type { EnvironmentResult, SkippedSecret } from './migration-state';
@@ -61,13 +62,17 @@ export class SecretCopier {
       else values.set(name, value);
     }
     const before = await this.#stored(scope);
-    const missing = [...values].filter(([name]) => !before.has(name));
+    const missing = before === undefined ? [] : [...values].filter(([name]) => !before.has(name));
     if (!this.dryRun) await this.#createAll(scope, missing, skip);
     const after = this.dryRun || missing.length === 0 ? before : await this.#stored(scope);
     const refused = new Set(skipped.map(({ name }) => name));
     const result = { written: 0, equal: 0, different: [] as string[] };
     for (const [name, value] of values) {
       if (refused.has(name)) continue;
+      if (before === undefined || after === undefined) {
+        skip(name, 'list_too_large');
+        continue;
+      }
       const stored = after.get(name);
       const isSame = stored instanceof Buffer && timingSafeEqual(stored, this.#hmac(value));
       const wasMissing = !before.has(name);
@@ -111,8 +116,16 @@ export class SecretCopier {
     });
   }
 
-  async #stored(scope: SecretScope): Promise<ReadonlyMap<string, Buffer | 'unreadable'>> {
-    const { secrets, unreadable } = await this.#persistently(() => this.target.list(scope));
+  /** Returns undefined where the store has more there than one list holds, which no later attempt changes. */
+  async #stored(scope: SecretScope): Promise<ReadonlyMap<string, Buffer | 'unreadable'> | undefined> {
+    const listed = await this.#persistently(() =>
+      this.target.list(scope).catch((error: unknown) => {
+        if (error instanceof ListTooLarge) return undefined;
+        throw error;
+      }),
+    );
+    if (listed === undefined) return undefined;
+    const { secrets, unreadable } = listed;
     return new Map<string, Buffer | 'unreadable'>([
       ...secrets.map(({ name, value }) => [name, this.#hmac(value)] as const),
       ...unreadable.map((name) => [name, 'unreadable'] as const),

@@ -148,7 +148,9 @@ describe('olares-secrets dev', () => {
     ];
     for (const [name, files] of cases) {
       const data = join(dir, name);
-      mkdirSync(join(data, 'vault'), { recursive: true });
+      // The folder has been used before, so that the store alone is looked at.
+      for (const folder of ['vault', 'development']) mkdirSync(join(data, folder), { recursive: true });
+      writeFileSync(join(data, 'development/master-key.key'), 'k'.repeat(32));
       for (const file of files) writeFileSync(join(data, 'vault', file), 'of somebody else');
       for (const more of [[], ['--fresh']]) {
         const { status, stderr } = refused('--port', '0', '--data-dir', data, ...more);
@@ -168,6 +170,23 @@ describe('olares-secrets dev', () => {
     writeFileSync(join(file, 'vault'), 'of somebody else');
     expect(refused('--port', '0', '--data-dir', file, '--fresh').status).toBe(3);
     expect(readFileSync(join(file, 'vault'), 'utf8')).toBe('of somebody else');
+  });
+
+  it('writes no credentials into a folder of somebody else', () => {
+    const data = join(dir, 'project');
+    mkdirSync(data);
+    writeFileSync(join(data, 'env'), 'of somebody else');
+    for (const more of [[], ['--fresh']]) {
+      const { status, stderr } = refused('--port', '0', '--data-dir', data, ...more);
+      expect([status, stderr.split('\n').at(-2)]).toEqual([
+        3,
+        `olares-secrets: The folder of the embedded store holds something else (${data}: env is not of olares-secrets dev). Choose another folder with --data-dir.`,
+      ]);
+      expect([readdirSync(data), readFileSync(join(data, 'env'), 'utf8')]).toEqual([
+        ['env'],
+        'of somebody else',
+      ]);
+    }
   });
 
   it('says of a store that cannot be opened that --fresh deletes it, which makes a new one', async () => {

@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { SecretVault } from '../../src/client/index';
 import { BuiltCommands } from './built-commands';
@@ -48,11 +48,16 @@ describe('diff', () => {
     writeFileSync(join(commands.dir, 'other.json'), JSON.stringify({ same: 'x', added: CANARY }));
     const { status, stdout } = await commands.run(['diff', 'other.json']);
     expect([status, stdout]).toEqual([1, '+ added\n- changed\n- removed\n~ same\n']);
+    renameSync(join(commands.dir, 'other.json'), join(commands.dir, 'OTHER.JSON'));
+    expect(await commands.run(['diff', 'OTHER.JSON'])).toEqual({ status, stdout, stderr: '' });
   });
 
   it.each([
     ['nothing to compare with', []],
     ['a file and an environment', ['same.env', '--to-env', 'dev']],
+    ['standard input of a form that is not stated', ['-']],
+    ['a file whose name does not tell its form', ['secrets']],
+    ['an archive', ['same.age']],
     ['an environment with itself', ['--to-env', 'prod']],
   ])('exits with 2 for %s', async (_, args) => {
     expect(await commands.run(['diff', ...args])).toMatchObject({ status: 2, stdout: '' });

@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'; // prettier-ignore
 import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -10,6 +10,7 @@ import { examine } from '../../src/cli/doctor/examine';
 import { checkNode, HARDENING, spaceOf } from '../../src/cli/doctor/machine-checks';
 import { grantSettings } from '../../src/config/grant-settings';
 import { EnvironmentReader } from '../../src/config/environment-reader';
+import { withDevelopmentCredentials } from '../../src/development/development';
 import { HARDENING_FLAGS } from '../image/recipe';
 import { TestAuthority } from '../support/certificates';
 import { describeWith } from '../support/describe-with';
@@ -179,6 +180,20 @@ describe('olares-secrets doctor', () => {
     expect(found['infisical']).toBe('skip Not checked, since the configuration is not valid.');
   });
 
+  it('changes nothing, and takes the credentials of a laptop where npm start has made all of them', async () => {
+    const data = join(dir, 'laptop');
+    mkdirSync(join(data, 'development'), { recursive: true, mode: 0o700 });
+    const given = Object.keys(env).map((name) => [name, '']);
+    const onLaptop = { ...Object.fromEntries(given), DATA_DIR: data };
+    const before = await examined(onLaptop);
+    expect(before['configuration']).toContain('fail USER_TOKEN_SECRET');
+    expect(readdirSync(data, { recursive: true })).toEqual(['development']);
+    withDevelopmentCredentials({ DATA_DIR: data });
+    const files = readdirSync(data, { recursive: true });
+    expect((await examined(onLaptop))['configuration']).toMatch(/^ok All /);
+    expect(readdirSync(data, { recursive: true })).toEqual(files);
+  });
+
   it('does not wait for ever for a pipe in the place of a key file', async () => {
     const pipe = join(dir, 'pipe');
     execFileSync('mkfifo', [pipe]);
@@ -238,6 +253,19 @@ describe('olares-secrets doctor', () => {
     expect([...new Set(asked)].sort()).toEqual([...new Set(listed)].sort());
     const urls = neededRights(grants).flatMap((right) => ('url' in right ? [`\`${right.url}\``] : []));
     expect([urls.length, urls.filter((url) => !section.includes(url))]).toEqual([5, []]);
+  });
+
+  it('says why the rights are not known where the API server fails at a review', async () => {
+    const url = await serverThat((request, response) => {
+      const isVersion = request.url === '/version';
+      response.writeHead(isVersion ? 200 : 429, { 'content-type': 'application/json' });
+      response.end(isVersion ? '{"gitVersion":"v1.30.2"}' : '{"reason":"TooManyRequests"}');
+    });
+    const found = await examined({ KUBECONFIG: kubeconfigOf({ url, token: 'canary' }, dir) });
+    expect([found['cluster'], found['cluster-rights']]).toEqual([
+      'ok The API server answers; it is Kubernetes v1.30.2.',
+      'fail The API server does not say what the ServiceAccount may (429 TooManyRequests).',
+    ]);
   });
 
   it('compares the clock with the servers that it reached: more than the window of access tokens is a failure', async () => {

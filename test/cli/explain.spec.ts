@@ -78,7 +78,12 @@ describe('explain', () => {
     expect(explain(...args)).toMatchObject({ status: 2, stdout: '' });
   });
 
-  it('exits with 3 for a file that is not there', () => {
+  it('exits with 3 for a file that is not there, and for a folder', () => {
+    expect(explain(...asked('.', 'ListSecret', 'desk'))).toEqual({
+      status: 3,
+      stdout: '',
+      stderr: 'olares-secrets: . cannot be used: EISDIR.\n',
+    });
     expect(explain(...asked('missing.yaml', 'ListSecret', 'desk'))).toEqual({
       status: 3,
       stdout: '',

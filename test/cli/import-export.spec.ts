@@ -13,6 +13,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { failureOf } from '../../src/cli/console';
 import { type Environment, SecretVault } from '../../src/client/index';
 import { MAX_VALUE_BYTES } from '../../src/secrets/secret';
 import { describeWith } from '../support/describe-with';
@@ -162,7 +163,7 @@ describe('import and export', () => {
     );
     const env = { NODE_OPTIONS: `--require ${path('hang.cjs')}` };
     const unnamed = () => readdirSync(commands.dir).filter((name) => name.startsWith('.ended.json'));
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const) {
       const child = commands.spawn(['export', 'ended.json', '--env', 'test'], env);
       const result = ended(child);
       await eventually(() => expect(unnamed()).toHaveLength(1));
@@ -170,6 +171,44 @@ describe('import and export', () => {
       expect(await result).toMatchObject({ status: signal });
       expect(unnamed()).toEqual([]);
     }
+  });
+
+  it('name the file that cannot be used, with exit code 3, also where the system names none', async () => {
+    const isFolder = { status: 3, stdout: '', stderr: 'olares-secrets: . cannot be used: EISDIR.\n' };
+    expect(await commands.run(['import', '.', '--format', 'json'])).toEqual(isFolder);
+    expect(await commands.run(['set', 'x', '--file', '.'])).toEqual(isFolder);
+    write(
+      'full.cjs',
+      `const promises = require('node:fs/promises');
+      const { open } = promises;
+      promises.open = (path, ...how) => String(path).includes('full.json') ? open('/dev/full', 'w') : open(path, ...how);`,
+    );
+    const env = { NODE_OPTIONS: `--require ${path('full.cjs')}` };
+    expect(await commands.run(['export', 'full.json', '--env', 'test'], { env })).toEqual({
+      status: 3,
+      stdout: '',
+      stderr: 'olares-secrets: full.json cannot be used: ENOSPC.\n',
+    });
+    expect(existsSync(path('full.json'))).toBe(false);
+    const unnamed = Object.assign(new Error(), { code: 'ENOSPC', syscall: 'write' });
+    expect(failureOf(unnamed)).toEqual({ exitCode: 3, message: 'The system call write failed: ENOSPC.' });
+  });
+
+  it('write a new file, and no other, where the file system has no links', async () => {
+    write(
+      'fat.cjs',
+      `require('node:fs/promises').link = () =>
+        Promise.reject(Object.assign(new Error('EPERM'), { code: 'EPERM', syscall: 'link' }));`,
+    );
+    const env = { NODE_OPTIONS: `--require ${path('fat.cjs')}` };
+    const args = ['export', 'stick.json', '--env', 'test'];
+    expect(await commands.run(args, { env })).toMatchObject({ status: 0 });
+    expect([JSON.parse(read('stick.json')), mode('stick.json')]).toEqual([HARD, '600']);
+    expect(await commands.run(args, { env })).toMatchObject({
+      status: 1,
+      stderr: 'olares-secrets: stick.json exists; --force replaces it.\n',
+    });
+    expect(readdirSync(commands.dir).filter((name) => name.startsWith('.'))).toEqual([]);
   });
 
   it('say in one sentence that standard output is full, with exit code 3', () => {

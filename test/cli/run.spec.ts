@@ -1,9 +1,12 @@
+import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { createServer, request as httpRequest } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { describeWith } from '../support/describe-with';
 import { eventually } from '../support/eventually';
+import { MAIN } from './built-command';
 import { BuiltCommands, ended } from './built-commands';
 
 const CANARY = 'canary-81d2ab';
@@ -124,6 +127,53 @@ describe('run', () => {
     child.kill('SIGTERM');
     expect(await result).toMatchObject({ status: 0, stdout: expect.stringMatching(/two\nends\n$/) });
     expect(noted).not.toContain(CANARY);
+  });
+
+  it('goes on where standard error takes nothing, and starts the program again with --watch', async () => {
+    await commands.vault.put('unheard', 'one');
+    const onFull = (...args: readonly string[]) =>
+      spawn('sh', ['-c', 'exec "$@" 2>/dev/full', 'sh', process.execPath, MAIN, ...args], {
+        cwd: commands.dir,
+        env: commands.env,
+      });
+    const set = onFull('set', 'told-nowhere');
+    set.stdin.end('x');
+    expect(await ended(set)).toMatchObject({ status: 0 });
+    const program = 'setInterval(() => {}, 1e6); console.log(process.env.UNHEARD)';
+    const child = onFull('run', '--watch', '--interval', '1', '--only', 'unheard', ...node(program));
+    const result = ended(child);
+    try {
+      let printed = '';
+      child.stdout.on('data', (chunk: Buffer) => (printed += chunk.toString()));
+      await eventually(() => expect(printed).toBe('one\n'));
+      await commands.vault.update('unheard', 'two');
+      await eventually(() => expect(printed).toBe('one\ntwo\n'));
+    } finally {
+      child.kill('SIGTERM');
+    }
+    expect(await result).toMatchObject({ status: 143 });
+  });
+
+  it('does not start the program again with --watch where a refused change was taken back', async () => {
+    await commands.vault.put('kept', 'one');
+    const program =
+      'process.on("SIGTERM", () => { console.log("ends"); process.exit(0); });' +
+      'setInterval(() => {}, 1e6); console.log(process.env.KEPT)';
+    const child = commands.spawn(['run', '--watch', '--interval', '1', ...node(program)]);
+    const result = ended(child);
+    let [printed, noted] = ['', ''];
+    child.stdout.on('data', (chunk: Buffer) => (printed += chunk.toString()));
+    child.stderr.on('data', (chunk: Buffer) => (noted += chunk.toString()));
+    await eventually(() => expect(printed).toBe('one\n'));
+    await commands.vault.create('ld.preload', '/tmp/evil.so');
+    await eventually(() => expect(noted).toContain('The program goes on with the earlier ones.'));
+    await commands.vault.delete('ld.preload');
+    // For as long as it takes to look twice.
+    await pause(2_500);
+    await commands.vault.update('kept', 'two');
+    await eventually(() => expect(printed).toMatch(/two\n$/));
+    child.kill('SIGTERM');
+    expect(await result).toMatchObject({ status: 0, stdout: 'one\nends\ntwo\nends\n' });
   });
 
   it('starts a program again with --watch that has survived SIGHUP and SIGINT, and not one that they end', async () => {

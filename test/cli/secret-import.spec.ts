@@ -3,7 +3,7 @@ import { SecretVault } from '../../src/client/index';
 import { countedOutcomes, importReport, importSecrets } from '../../src/cli/files/secret-import';
 import type { SecretOperation } from '../../src/authz/grant';
 import { ListTooLarge, StoreOutcomeUnknown, StoreUnavailable } from '../../src/errors/store-errors';
-import type { ListedSecrets } from '../../src/secrets/secret-store';
+import type { ListedSecrets, RetrievedSecret } from '../../src/secrets/secret-store';
 import type { Secret, SecretScope } from '../../src/secrets/secret';
 import { OTMOICLP } from '../support/example-apps';
 import { FixedGrantSource } from '../support/fixed-grant-source';
@@ -23,6 +23,12 @@ class TroubledStore extends MemorySecretStore {
     if (secret.name.startsWith('raced')) await super.create(scope, { ...secret, value: 'theirs' });
     await super.create(scope, secret);
     if (secret.name === 'stored-unseen') throw new StoreOutcomeUnknown();
+  }
+
+  override async retrieve(scope: SecretScope, name: string): Promise<RetrievedSecret> {
+    // As the store answers of a value that it cannot show.
+    if (name.startsWith('hidden')) throw new StoreUnavailable();
+    return super.retrieve(scope, name);
   }
 
   override async list(scope: SecretScope): Promise<ListedSecrets> {
@@ -108,6 +114,32 @@ describe('an import', () => {
     await blind.create('a', 'mine');
     expect(await outcomes(blind, ['a', 'b'])).toEqual(['a left', 'b created']);
     await expect(outcomes(blind, ['a'], false, true)).rejects.toMatchObject({ reason: 'NOT_GRANTED' });
+  });
+
+  it('reads past one value that the store cannot show, and ends where it is the store that fails', async () => {
+    const unlisted = vaultWith('RetrieveSecret', 'CreateSecret', 'UpdateSecret');
+    await unlisted.create('hidden', 'theirs');
+    expect(await outcomes(unlisted, ['a', 'hidden', 'c'], false)).toEqual([
+      'a created',
+      'hidden left',
+      'c created',
+    ]);
+    expect(await outcomes(unlisted, ['a', 'hidden', 'd'], true, true)).toEqual([
+      'a same',
+      'hidden changed',
+      'd created',
+    ]);
+    expect(await outcomes(unlisted, ['hidden'], true)).toEqual(['hidden changed']);
+    const twice = outcomes(unlisted, ['hidden', 'hidden-too', 'e']);
+    await expect(twice).rejects.toMatchObject({ reason: 'STORE_UNAVAILABLE' });
+  });
+
+  it('tries no more after a write of unknown outcome where the app may not read', async () => {
+    expect(await outcomes(vaultWith('CreateSecret'), ['a', 'never-stored', 'b'])).toEqual([
+      'a created',
+      'never-stored failed STORE_OUTCOME_UNKNOWN',
+      'b not-tried STORE_OUTCOME_UNKNOWN',
+    ]);
   });
 
   it('keeps its report where the file of a credential cannot be read in the middle', async () => {

@@ -255,6 +255,19 @@ describeWith('pseudo-terminal', 'on a terminal', () => {
     expect(await commands.vault.getOr('pasted', undefined)).toBeUndefined();
   });
 
+  it('set leaves nothing of a long value that was pasted to the shell', async () => {
+    const lines = `${'x'.repeat(70)}\r`.repeat(10_000);
+    const script = '"$@"; code=$?; timeout --foreground 1 cat >/dev/null; exit $code';
+    const { status, screen } = await commands.onTerminal(
+      ['set', 'pasted'],
+      [['Value of pasted', `first\r${lines}${CANARY}\r`]],
+      {},
+      ['sh', '-c', script, 'sh'],
+    );
+    // A terminal would show what the shell is given.
+    expect([status, screen.includes(CANARY), screen.includes('xxx')]).toEqual([2, false, false]);
+  });
+
   it('delete asks whether it is meant', async () => {
     await commands.vault.put('doomed', 'x');
     expect((await commands.onTerminal(['delete', 'doomed'], [['[y/N]', '\r']])).status).toBe(1);

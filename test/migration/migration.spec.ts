@@ -1,6 +1,8 @@
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { QuotaExceeded, StoreUnavailable } from '../../src/errors/store-errors';
+import { existsSync, mkdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from 'node:fs';
+import { ListTooLarge, QuotaExceeded, StoreUnavailable } from '../../src/errors/store-errors';
 import { reportText } from '../../src/migration/migration-command';
+import { MigrationState } from '../../src/migration/migration-state';
+import type { SecretTarget } from '../../src/migration/secret-copier';
 import { createInfisicalStores } from '../../src/stores/infisical/create-infisical-secret-store';
 import { MonotonicTime, SystemClock, SystemMonotonicTime } from '../../src/time/clock';
 import { MigrationScene, targetOf } from './migration-run';
@@ -109,6 +111,18 @@ describe('a migration', () => {
     expect(report.users.map(({ user }) => user)).toEqual(['bob']);
     expect(await scene.stored(['alice', 'notes'])).toEqual({});
     expect(scene.predecessor.granted).toHaveLength(1);
+  });
+
+  it('counts of the projects that nobody can assign those of the chosen users alone', async () => {
+    scene.project('alice', 'notes', { k: 'v' });
+    scene.predecessor.addProject('shared', scene.person('bob'), scene.person('carol'));
+    scene.predecessor.addProject('nobodys');
+    expect(await scene.run({ users: ['alice'] })).toMatchObject({ clean: true, unassignedProjects: [] });
+    expect(await scene.run({ users: ['bob'] })).toMatchObject({
+      clean: false,
+      unassignedProjects: [{ name: 'shared', reason: 'several_members' }],
+    });
+    expect((await scene.run()).unassignedProjects).toHaveLength(2);
   });
 
   it('assigns no project by its name, and says why', async () => {
@@ -230,6 +244,54 @@ describe('a migration that cannot go on', () => {
     const report = await scene.run({ target: limited });
     expect(report.totals).toMatchObject({ read: 2, written: 1, skipped: 1 });
     expect(report.users[0]?.skippedSecrets[0]).toMatchObject({ name: 'k', reason: 'quota_exceeded' });
+  });
+
+  it.each([
+    ['before', 1, []],
+    ['once the secrets are written', 2, ['k', 'l']],
+  ])('skips an environment that our store cannot list %s, and goes on', async (_title, from, created) => {
+    scene.project('alice', 'large', { k: 'v', l: 'v' });
+    scene.project('bob', 'notes', { k: 'v' });
+    const target = targetOf(scene.store);
+    let lists = 0;
+    const listing: SecretTarget = {
+      ...target,
+      list: (scope) => {
+        const isLarge = scope.workspace === 'large' && scope.environment === 'prod';
+        return isLarge && ++lists >= from ? Promise.reject(new ListTooLarge()) : target.list(scope);
+      },
+    };
+    const report = await scene.run({ target: listing });
+    expect(report).toMatchObject({
+      complete: true,
+      clean: false,
+      totals: { read: 3, written: 1, skipped: 2 },
+    });
+    expect(lists).toBe(from);
+    expect(report.users[0]?.skippedSecrets.map(({ name, reason }) => `${name} ${reason}`)).toEqual([
+      'k list_too_large',
+      'l list_too_large',
+    ]);
+    const stored = await scene.stored(['alice', 'large'], ['bob', 'notes']);
+    expect(stored).toEqual({
+      ...Object.fromEntries(created.map((name) => [`alice large prod ${name}`, 'v'])),
+      'bob notes prod k': 'v',
+    });
+  });
+
+  it('notes again how far it is once its state can be written again', async () => {
+    const options = { source: 'a', target: 'b', dryRun: false, resume: false };
+    const state = await MigrationState.open(scene.stateFile, options);
+    mkdirSync(`${scene.stateFile}.new`);
+    await expect(state.setGranted('p', true)).rejects.toThrow('The state of the run cannot be written');
+    await expect(state.setGranted('q', true)).rejects.toThrow('The state of the run cannot be written');
+    rmdirSync(`${scene.stateFile}.new`);
+    await state.setGranted('p', false);
+    expect(JSON.parse(readFileSync(scene.stateFile, 'utf8'))).toMatchObject({ granted: ['q'] });
+    mkdirSync(`${scene.stateFile}.new`);
+    await expect(state.setGranted('q', false)).rejects.toThrow('The state of the run cannot be written');
+    await state.remove();
+    expect(existsSync(scene.stateFile)).toBe(false);
   });
 
   it('tells which roles it could not take away, and the next run takes them back first', async () => {

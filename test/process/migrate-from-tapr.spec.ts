@@ -66,11 +66,17 @@ function writeLists(): void {
   writeFileSync(join(dir, 'jwt'), predecessor.jwtSecret);
 }
 
-function start(...args: readonly string[]): {
-  child: ChildProcess;
-  ended: Promise<number | null>;
-  out: () => string;
-} {
+interface Started {
+  readonly child: ChildProcess;
+  readonly ended: Promise<number | null>;
+  readonly out: () => string;
+}
+
+function start(...args: readonly string[]): Started {
+  return startBy(process.execPath, COMMAND, ...args);
+}
+
+function startBy(program: string, ...args: readonly string[]): Started {
   const { clientId, clientSecret } = predecessor.fake.identity;
   const env = {
     PATH: process.env['PATH'] ?? '',
@@ -85,7 +91,7 @@ function start(...args: readonly string[]): {
     TAPR_INFISICAL_CLIENT_SECRET: clientSecret,
     TAPR_JWT_AUTH_SECRET_FILE: join(dir, 'jwt'),
   };
-  const child = spawn(process.execPath, [COMMAND, ...args], {
+  const child = spawn(program, args, {
     env,
     cwd: dir,
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -203,6 +209,16 @@ describe('node dist/cli/migrate-from-tapr.js', () => {
     expect(next).toEqual({ code: 0, report: plain.report });
     expectNothingSecretPrinted();
   }, 60_000);
+
+  it('goes on where standard error takes no progress', async () => {
+    fill();
+    writeLists();
+    const onFull = ['-c', 'exec "$@" 2>/dev/full', 'sh', process.execPath, COMMAND];
+    const { ended, out } = startBy('sh', ...onFull, ...LISTS);
+    expect(await ended).toBe(0);
+    expect(JSON.parse(out())).toMatchObject({ clean: true, rolesLeft: [] });
+    expect(predecessor.roles()).toEqual([]);
+  }, 120_000);
 
   it('ends with 130 after SIGINT, with its roles taken away, and says how to go on', async () => {
     fill();

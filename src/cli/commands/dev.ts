@@ -1,11 +1,11 @@
 import { existsSync, readdirSync, rmSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { errorCodeOf } from '../../errors/domain-error';
 import type { EnvironmentVariables } from '../../config/environment-reader';
 import { LIMIT_DEFINITIONS, QUOTA_DEFINITIONS } from '../../config/setting-groups';
 import type { Settings } from '../../config/settings';
-import { UsageError, type UnusableReason } from '../../errors/operator-errors';
+import { EmbeddedStoreUnusable, UsageError, type UnusableReason } from '../../errors/operator-errors';
 import { CommandFailure, printable } from '../console';
 
 interface DevArguments {
@@ -70,6 +70,7 @@ async function start(asked: DevArguments, manifest: string, name: string): Promi
   const dataDir =
     asked.dataDir === undefined ? development.stateFolderOf(name, process.env) : resolve(asked.dataDir);
   print(`olares-secrets dev starts with app ${name} for user ${user}.\n\n`);
+  requireOwnFolder(dataDir);
   const { env } = withDevelopmentCredentials({
     ...settingsThatCount(process.env),
     HOST,
@@ -105,6 +106,14 @@ async function start(asked: DevArguments, manifest: string, name: string): Promi
   tellManifestChanges({ source, manifest, appNow }, (text) => print(`\n${text}\n\n`), renewed);
 }
 
+/** A folder that holds something else, and was never used here, gets no keys between its files. @throws EmbeddedStoreUnusable */
+function requireOwnFolder(dataDir: string): void {
+  if (!existsSync(dataDir) || existsSync(join(dataDir, 'development/master-key.key'))) return;
+  const [strange] = readdirSync(dataDir);
+  if (strange !== undefined)
+    throw new EmbeddedStoreUnusable('FOREIGN', `${dataDir}: ${strange} is not of olares-secrets dev`);
+}
+
 /**
  * Opens and closes the store. @param fresh deletes what is stored, also where it cannot be opened, but nothing that is not a store of ours
  * @throws EmbeddedStoreUnusable
@@ -113,7 +122,6 @@ async function requireUnusedStore(store: Settings['store'], fresh: boolean): Pro
   if (store.kind !== 'embedded') return;
   const { vaultFolderIn } = await import('../../stores/embedded/vault/vault-database.js');
   const { EmbeddedSecretStore } = await import('../../stores/embedded/embedded.secret-store.js');
-  const { EmbeddedStoreUnusable } = await import('../../errors/operator-errors.js');
   const folder = vaultFolderIn(store.dataDir);
   if (!existsSync(folder)) return;
   try {
@@ -159,7 +167,6 @@ async function appNameIn(path: string, asked: string): Promise<string> {
 }
 
 async function failureOfStart(error: unknown, { port }: DevArguments): Promise<unknown> {
-  const { EmbeddedStoreUnusable } = await import('../../errors/operator-errors.js');
   const { InvalidSettings } = await import('../../config/settings.js');
   const code = errorCodeOf(error);
   const failure = (sentence: string): CommandFailure => new CommandFailure(3, sentence);

@@ -5,10 +5,9 @@ import { basename, dirname, join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { errorCodeOf } from '../../errors/domain-error';
 import { UsageError } from '../../errors/operator-errors';
-import { CommandFailure, printable, printableJson } from '../console';
+import { CommandFailure, ofFile, printable, printableJson, shown } from '../console';
 import { type VaultConnection, openVault, withConnection } from '../connection';
 import type { ArchiveOptions } from '../files/age-archive';
-import { shown } from './read-commands';
 
 const FILE_FORMATS = ['dotenv', 'json', 'yaml', 'age'] as const;
 type FileFormat = (typeof FILE_FORMATS)[number];
@@ -24,7 +23,7 @@ const ENDINGS: Readonly<Record<string, FileFormat>> = {
 /** Four times what a user may store by default. */
 const MAX_FILE_BYTES = 256 * 1024 * 1024;
 
-const ENDING = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+const ENDING = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const;
 
 interface ImportOptions extends VaultConnection, ArchiveOptions {
   readonly format?: FileFormat;
@@ -141,7 +140,7 @@ async function exportFile(path: string, options: ExportOptions): Promise<void> {
 /**
  * Writes a file that its owner alone can read, whole or not at all: it gets its name when it is on the disk. A signal leaves none.
  * @param mayReplace otherwise a file of that name, also one that appears meanwhile, stays as it is
- * @throws CommandFailure (1) where there is one, and the file system's error
+ * @throws CommandFailure: 1 where there is one, 3 where it cannot be written
  */
 async function writePrivateFile(
   path: string,
@@ -155,21 +154,34 @@ async function writePrivateFile(
     process.kill(process.pid, signal);
   };
   for (const signal of ENDING) process.once(signal, end);
-  const file = await open(unnamed, 'wx', 0o600);
   try {
-    await file.writeFile(content);
-    await file.sync();
-    await file.close();
-    // A link is only made where no file has the name; a rename replaces it.
+    const file = await open(unnamed, 'wx', 0o600);
+    try {
+      await file.writeFile(content);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
     if (mayReplace) await rename(unnamed, path);
-    else await link(unnamed, path);
+    else await takeName(unnamed, path);
   } catch (error: unknown) {
-    await file.close();
     if (errorCodeOf(error) === 'EEXIST') throw new CommandFailure(1, `${path} exists; --force replaces it.`);
-    throw error;
+    throw ofFile(path, error);
   } finally {
     await rm(unnamed, { force: true });
     for (const signal of ENDING) process.off(signal, end);
+  }
+}
+
+/** Gives a file a name that no file has, where a rename would replace it. */
+async function takeName(unnamed: string, path: string): Promise<void> {
+  try {
+    await link(unnamed, path);
+  } catch (error: unknown) {
+    if (errorCodeOf(error) === 'EEXIST') throw error;
+    // On a memory stick (FAT) there are no links: an empty file takes the name, and is replaced.
+    await (await open(path, 'wx', 0o600)).close();
+    await rename(unnamed, path);
   }
 }
 
@@ -180,15 +192,26 @@ function formatOption(): Option {
 }
 
 /**
- * `.env` and `prod.env` are dotenv, and so is `.env.prod`; of `.env.age` the ending counts.
- * @throws UsageError where it cannot be told, and where options of an archive are given for another form: nothing would be encrypted
+ * Returns the form of a file that is stated, or that its name tells: `.env` and `prod.env` are dotenv, and so is `.env.prod`; of
+ * `.env.age` the ending counts.
+ * @throws UsageError where it cannot be told, or is none of those that are possible
  */
-function formatOf(path: string, options: ImportOptions | ExportOptions): FileFormat {
+export function formatOfFile<Format extends FileFormat>(
+  path: string,
+  stated: Format | undefined,
+  possible: readonly Format[],
+): Format {
   const ending = /\.([a-z]+)$/i.exec(path)?.[1]?.toLowerCase() ?? '';
-  const byName = Object.hasOwn(ENDINGS, ending) ? ENDINGS[ending] : undefined;
-  const format = options.format ?? byName ?? (/(?:^|\/)\.env[^/]*$/.test(path) ? 'dotenv' : undefined);
-  if (format === undefined)
-    throw new UsageError(`--format must say what the file is: ${FILE_FORMATS.join(', ')}.`);
+  const byEnding = Object.hasOwn(ENDINGS, ending) ? ENDINGS[ending] : undefined;
+  const byName = byEnding ?? (/(?:^|\/)\.env[^/]*$/.test(path) ? 'dotenv' : undefined);
+  const format = stated ?? possible.find((one) => one === byName);
+  if (format !== undefined) return format;
+  throw new UsageError(`--format must say what the file is: ${possible.join(', ')}.`);
+}
+
+/** @throws UsageError as formatOfFile(), and where options of an archive are given for another form: nothing would be encrypted */
+function formatOf(path: string, options: ImportOptions | ExportOptions): FileFormat {
+  const format = formatOfFile(path, options.format, FILE_FORMATS);
   const { recipient = [], recipientsFile, identity = [], passphraseFile, armor } = options;
   const isForArchive =
     [...recipient, ...identity].length > 0 ||

@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import type { Environment } from '../../client/index.js';
 import { UsageError } from '../../errors/operator-errors';
-import { printable, printableJson, printableLine, inputName, readText } from '../console';
+import { inputName, printableJson, printableLine, readText, shown } from '../console';
 import {
   allSecrets,
   environmentOption,
@@ -10,6 +10,7 @@ import {
   withConnection,
 } from '../connection';
 import type { TextFormat } from '../files/secret-file';
+import { formatOfFile } from './file-commands';
 
 interface ReadCommandOptions extends VaultConnection {
   readonly reveal?: true;
@@ -38,16 +39,6 @@ export function addGetCommand(program: Command): void {
         process.stderr.write('The value is masked on a terminal; --reveal shows it.\n');
       } else process.stdout.write(process.stdout.isTTY ? shown(value) : value);
     });
-}
-
-/** A terminal obeys control characters: they are replaced, and said to be. */
-export function shown(value: string): string {
-  const visible = printable(value);
-  if (visible !== value.trimEnd())
-    process.stderr.write(
-      'Characters that a terminal would obey are replaced; pipe the output to have them.\n',
-    );
-  return `${visible}\n`;
 }
 
 /** `list`: the names; with `--reveal` the values too, as JSON texts, so that a secret is one line. */
@@ -91,6 +82,7 @@ interface Difference {
 }
 
 const MAX_FILE_BYTES = 64 * 1024 * 1024;
+const TEXT_FORMATS = ['dotenv', 'json', 'yaml'] as const;
 
 /** `diff FILE` or `diff --to-env ENV`: which secrets differ; exit code 1 where one does. */
 export function addDiffCommand(program: Command): void {
@@ -103,11 +95,9 @@ export function addDiffCommand(program: Command): void {
     .argument('[file]', 'a file of dotenv, JSON or YAML; - is standard input')
     .addOption(environmentOption('--to-env <name>', 'compare with this environment of the workspace'))
     .addOption(
-      new Option('--format <format>', "of the file, where its name's ending does not say it").choices([
-        'dotenv',
-        'json',
-        'yaml',
-      ]),
+      new Option('--format <format>', "of the file, where its name's ending does not say it").choices(
+        TEXT_FORMATS,
+      ),
     )
     .option('--reveal', 'show the values, as JSON texts')
     .option('--json', 'print {"added", "removed", "changed"}: names; with --reveal objects')
@@ -127,16 +117,12 @@ export function addDiffCommand(program: Command): void {
     });
 }
 
-async function valuesOfFile(path: string, format: TextFormat | undefined): Promise<ValuesByName> {
+async function valuesOfFile(path: string, stated: TextFormat | undefined): Promise<ValuesByName> {
+  const format = formatOfFile(path, stated, TEXT_FORMATS);
   const text = await readText(path, MAX_FILE_BYTES);
   const { parseSecrets } = await import('../files/secret-file.js');
-  const secrets = parseSecrets(format ?? formatFor(path), text, inputName(path));
+  const secrets = parseSecrets(format, text, inputName(path));
   return new Map(secrets.map(({ name, value }) => [name, value]));
-}
-
-function formatFor(path: string): TextFormat {
-  if (path.endsWith('.json')) return 'json';
-  return /\.ya?ml$/.test(path) ? 'yaml' : 'dotenv';
 }
 
 /** Returns the differences by name. */

@@ -147,9 +147,8 @@ class SecretProgram {
     try {
       for await (const key of watchValue(readKey, { intervalMs, signal })) {
         if (key === undefined || key === current) continue;
-        current = key;
         await this.#survivedSignals();
-        await this.#restart(environmentOf, latest);
+        if (await this.#restart(environmentOf, latest)) current = key;
       }
     } catch (error: unknown) {
       if (!signal.aborted) note(`${failureOf(error).message} Changes are no longer looked for.`);
@@ -165,7 +164,8 @@ class SecretProgram {
     }
   }
 
-  async #restart(environmentOf: (of: Secrets) => Variables, secrets: Secrets): Promise<void> {
+  /** Returns false where the program goes on with the earlier secrets. */
+  async #restart(environmentOf: (of: Secrets) => Variables, secrets: Secrets): Promise<boolean> {
     let env: Variables;
     try {
       env = environmentOf(secrets);
@@ -173,13 +173,13 @@ class SecretProgram {
       note(
         `The secrets have changed. ${failureOf(error).message} The program goes on with the earlier ones.`,
       );
-      return;
+      return false;
     }
     note('The secrets have changed; the program is started again.');
     this.#isRestarting = true;
     await this.#stop();
     this.#isRestarting = false;
-    if (this.#isStopped) return;
+    if (this.#isStopped) return true;
     try {
       this.start(env);
     } catch (error: unknown) {
@@ -187,6 +187,7 @@ class SecretProgram {
       note(message);
       this.#finish(exitCode);
     }
+    return true;
   }
 
   async #stop(): Promise<void> {

@@ -86,20 +86,27 @@ export async function checkCluster(
       skipped(rights, 'Not asked for, since the API server did not answer.'),
     ];
   if (reached.dateMs !== undefined) noteSkew('the API server', skewOf(reached.dateMs));
+  const answered = ok(name, `The API server answers; it is Kubernetes ${reached.version}.`);
   const asked = neededRights(grants).flatMap((right) => right.verbs.map((verb) => ({ right, verb })));
-  const answers = await Promise.all(
-    asked.map(async (one) => ((await mayDo(api, one, timeoutMs)) ? [] : [wordsFor(one)])),
-  );
-  const missing = answers.flat();
-  return [
-    ok(name, `The API server answers; it is Kubernetes ${reached.version}.`),
-    missing.length === 0
-      ? ok(rights, `The ServiceAccount has all ${asked.length} rights that these settings need.`)
-      : failed(
-          rights,
-          `The ServiceAccount may not ${missing.join(', ')}: docs/kubernetes.md lists what it needs.`,
-        ),
-  ];
+  try {
+    const answers = await Promise.all(
+      asked.map(async (one) => ((await mayDo(api, one, timeoutMs)) ? [] : [wordsFor(one)])),
+    );
+    const missing = answers.flat().join(', ');
+    if (missing === '')
+      return [
+        answered,
+        ok(rights, `The ServiceAccount has all ${asked.length} rights that these settings need.`),
+      ];
+    const sentence = `The ServiceAccount may not ${missing}: docs/kubernetes.md lists what it needs.`;
+    return [answered, failed(rights, sentence)];
+  } catch (error: unknown) {
+    const { message } = kubernetesFailureOf(error);
+    return [
+      answered,
+      failed(rights, `The API server does not say what the ServiceAccount may (${message}).`),
+    ];
+  }
 }
 
 const ADVICE: Readonly<Record<string, string>> = {

@@ -1,6 +1,4 @@
-import { existsSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { resolve } from 'node:path';
 import type { EnvironmentVariables } from '../../config/environment-reader';
 import type { SettingDefinition } from '../../config/setting-groups';
 import { SETTING_DEFINITIONS } from '../../config/setting-definitions';
@@ -80,7 +78,7 @@ async function checkConfiguration(
     return { results: [...irregular.map((sentence) => failed(NAME, sentence)), ...strangers] };
   const given = DEFINITIONS.map(([name]) => name).filter((name) => isGiven(env, name));
   try {
-    const settings = loadSettings(ownEnvironment(env));
+    const settings = loadSettings(withDevelopmentCredentials(env, false).env);
     const told = given.length === 0 ? 'none is set' : `set are ${given.join(', ')}`;
     return {
       results: [ok(NAME, `All ${SETTINGS.size} settings are valid; ${told}.`), ...strangers],
@@ -94,12 +92,6 @@ async function checkConfiguration(
     const problems = error.problems.map((problem) => failed(NAME, `${problem}.`));
     return { results: [...problems, ...hint, ...strangers] };
   }
-}
-
-/** Nothing is written where there are no development credentials yet. */
-function ownEnvironment(env: EnvironmentVariables): EnvironmentVariables {
-  const folder = resolve(env['DATA_DIR'] || SETTING_DEFINITIONS.DATA_DIR.default, 'development');
-  return existsSync(folder) ? withDevelopmentCredentials(env).env : env;
 }
 
 function isGiven(env: EnvironmentVariables, name: string): boolean {

@@ -94,10 +94,20 @@ async function currentValues(
     if (!isOfListsAlone && !(error instanceof NotGrantedError)) throw error;
   }
   try {
-    const values = new Map<string, string>();
+    const values = new Map<string, string | undefined>();
+    let isAfterFailure = false;
     for (const { name } of secrets) {
-      const value = await vault.getOr(name, undefined);
-      if (value !== undefined) values.set(name, value);
+      try {
+        const value = await vault.getOr(name, undefined);
+        if (value !== undefined) values.set(name, value);
+        isAfterFailure = false;
+      } catch (error: unknown) {
+        // The answer for a value that the store cannot show; twice in a row it is the store that fails.
+        const isOfValue = error instanceof SecretVaultError && error.reason === 'STORE_UNAVAILABLE';
+        if (!isOfValue || isAfterFailure) throw error;
+        values.set(name, undefined);
+        isAfterFailure = true;
+      }
     }
     return values;
   } catch (error: unknown) {
@@ -141,8 +151,8 @@ async function confirmed(
   } catch (error: unknown) {
     if (error instanceof SecretAlreadyExistsError) return false;
     if (!(error instanceof OutcomeUnknownError)) throw error;
-    const found = await vault.getOr(name, undefined).catch((unread: unknown) => {
-      throw isEnd(unread) ? new ImportEnd(error) : error;
+    const found = await vault.getOr(name, undefined).catch(() => {
+      throw new ImportEnd(error);
     });
     if (found !== value) throw error;
     return true;
