@@ -265,7 +265,7 @@ describe('the folder of manifests', () => {
           ],
         });
       });
-      expect(source.findByKey(NOTES.appKey)).toBeUndefined();
+      expect(source.requireIndex().findByKey(NOTES.appKey)).toBeUndefined();
     });
 
     it('forgets it when its folder becomes a file', async () => {
@@ -363,7 +363,7 @@ describe('the folder of manifests', () => {
       change();
       await eventually(() => expect(source.status().installedApps).toBe(0));
       expect(source.status().problems).toMatchObject([{ servedFromLastGood: false }]);
-      expect(source.findByKey(NOTES.appKey)).toBeUndefined();
+      expect(source.requireIndex().findByKey(NOTES.appKey)).toBeUndefined();
     });
 
     it('serves no new app from two halves that were never good together', async () => {
