@@ -59,7 +59,7 @@ export class VerifiedTokens<T extends object> {
     const nowMs = this.clock.nowMs();
     const { versions } = this.key;
     const keys = versions
-      .filter((_, index) => nowMs < (versions[index - 1]?.sinceMs ?? Infinity) + this.graceMs)
+      .filter((_, index) => (versions[index - 1]?.ageMs() ?? -Infinity) < this.graceMs)
       .map(({ value }) => value);
     const digest = hash('sha256', token, 'base64');
     let verified = this.#verified.get(digest);
@@ -156,8 +156,7 @@ export class AccessTokens extends VerifiedTokens<AccessClaims> {
   /** A new key verifies at once, and signs once every replica has it. */
   private signingKey(): Uint8Array {
     const { versions } = this.key;
-    const knownSinceMs = this.clock.nowMs() - REPLICAS_AGREE_WITHIN_MS;
-    const known = versions.find(({ sinceMs }) => sinceMs <= knownSinceMs) ?? versions.at(-1);
+    const known = versions.find(({ ageMs }) => ageMs() >= REPLICAS_AGREE_WITHIN_MS) ?? versions.at(-1);
     return known?.value ?? this.key.current();
   }
 }

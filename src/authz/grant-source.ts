@@ -48,10 +48,6 @@ export abstract class GrantSource {
     return this.index.find(user, app);
   }
 
-  findByKey(appKey: string): InstalledApp | undefined {
-    return this.index.findByKey(appKey);
-  }
-
   /** Returns all apps that are served. */
   installedApps(): Iterable<InstalledApp> {
     return this.index.served();
@@ -117,9 +113,9 @@ export interface GrantApproval {
 
 /** Keeps the approvals of grants outside of an app's own workspaces. */
 export abstract class GrantApprovals {
-  /** Replaces what was approved for this user, app and workspace before. @throws GrantsUnavailable (503) */
+  /** Replaces what was approved for this user, app and workspace before. @throws GrantApprovalFailed (503) */
   abstract approve(approval: GrantApproval): Promise<void>;
-  /** Withdraws it; there may be none. @throws GrantsUnavailable (503) */
+  /** Withdraws it; there may be none. @throws GrantApprovalFailed (503) */
   abstract revoke(of: Omit<GrantApproval, 'operations'>): Promise<void>;
 }
 

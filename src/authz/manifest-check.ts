@@ -4,7 +4,7 @@ import { type Grant, grantKey, PROVIDER, SECRET_OPERATIONS } from './grant';
 import { dividedGrants, SYSTEM_WORKSPACES } from './grant-source';
 import { readManifest, textOf } from './manifest';
 import { RefusedFile, refusalOf } from './plain-yaml';
-import { parseOp, type SysDataWarning } from './sys-data';
+import { parseOp, type SysDataWarning, trimmed } from './sys-data';
 
 /** What a manifest is checked for, by the name under which a finding is reported, with what that is worth where nothing else says so. */
 export const MANIFEST_RULES = {
@@ -106,7 +106,7 @@ function check(text: string, placeOf: PlaceOf, isInConfigMap: boolean): CheckedM
         'unknown-group',
         placeAt([index, 'group']),
         `the entry of ${JSON.stringify(group)} is not ours and grants nothing here`,
-        PROVIDER.group,
+        unlessBlock([index, 'group'], PROVIDER.group),
       ),
     ),
     ...statedTwice(grants),
@@ -187,7 +187,7 @@ function groupsNearOurs(sysData: unknown): readonly (readonly [index: number, gr
   return itemsOf(sysData).flatMap((entry, index) => {
     const group = valueAt(entry, ['group']);
     if (typeof group !== 'string' || group.length > 2 * PROVIDER.group.length) return [];
-    const difference = editDistance(group.trim().toLowerCase(), PROVIDER.group);
+    const difference = editDistance(trimmed(group).toLowerCase(), PROVIDER.group);
     return difference > 0 && difference <= NEAR_GROUP ? [[index, group] as const] : [];
   });
 }
@@ -215,7 +215,7 @@ const LONGEST_OP = 200;
 /** Returns the op that was meant: other letters, other words, a wrong character, parameters that there are not. */
 function opNear(op: string, app: string): string | undefined {
   if (op.length > LONGEST_OP) return undefined;
-  const [name = '', query] = op.trim().split(/[?:](.*)/s, 2);
+  const [name = '', query] = trimmed(op).split(/[?:](.*)/s, 2);
   const lower = name.trim().toLowerCase();
   const nearest = SECRET_OPERATIONS.map((known) => ({
     known,

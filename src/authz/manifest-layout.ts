@@ -9,8 +9,7 @@ interface TemplateAction {
   readonly kind: 'open' | 'else' | 'end' | 'silent' | 'output';
   /** Whether it may render text in its place. */
   readonly emits: boolean;
-  /** `{{-` and `-}}` remove the white space beside them, line ends included. */
-  readonly trimsBefore: boolean;
+  /** `-}}` removes the white space after it, line ends included. */
   readonly trimsAfter: boolean;
   /** The start of the action that opened the control structure to which this one belongs. */
   readonly group: number;
@@ -82,7 +81,7 @@ function scanTemplate(text: string): readonly TemplateAction[] {
     if (group === undefined && (kind === 'else' || kind === 'end')) {
       throw new RefusedFile(start, `{{ ${kind} }} without an {{ if }}`);
     }
-    actions.push({ start, end, kind, emits, trimsBefore, trimsAfter, group: group ?? start });
+    actions.push({ start, end, kind, emits, trimsAfter, group: group ?? start });
     if (kind === 'end') open.pop();
     start = text.indexOf('{{', end);
   }

@@ -89,8 +89,8 @@ function parse(text: string): Manifest {
 
 /** @throws RefusedFile, and whatever a hostile file makes the YAML parser throw: refusalOf() takes both */
 export function readManifest(source: string): ManifestReading {
-  // YAML takes neither as the end of a line, and regular expressions do. Nothing that is read may contain them.
-  const text = source.replace(/[\u2028\u2029]/g, '\ufffd');
+  // White space to regular expressions and trim(), content to YAML and to templates: none of it is left from here on.
+  const text = source.replace(/[^\S \t\n\v\f\r]/g, '\ufffd');
   const layout = layOut(text);
   const permissionBlock = blockOf(layout, 'permission');
   if (permissionBlock) requirePlain(text, layout.actions, contentOf(layout, permissionBlock));

@@ -78,8 +78,13 @@ const PROVIDER_FIELDS = Object.keys(PROVIDER) as ProviderField[];
 /** Returns the fields of our tuple that an entry states differently; undefined for an entry of another provider's group. */
 function wrongFieldsOf(entry: unknown): readonly ProviderField[] | undefined {
   const group = ownField(entry, 'group');
-  if (typeof group !== 'string' || group.trim().toLowerCase() !== PROVIDER.group) return undefined;
+  if (typeof group !== 'string' || trimmed(group).toLowerCase() !== PROVIDER.group) return undefined;
   return PROVIDER_FIELDS.filter((field) => ownField(entry, field) !== PROVIDER[field]);
+}
+
+/** Returns a text without the spaces around it, of which those that YAML does not know are U+FFFD where they come from a manifest. */
+export function trimmed(text: string): string {
+  return text.replaceAll('\ufffd', ' ').trim();
 }
 
 function inexactEntry(index: number, entry: unknown, wrong: readonly ProviderField[]): SysDataWarning {

@@ -9,8 +9,8 @@ import {
 } from './setting-groups';
 
 /**
- * Every variable that the service reads, in the order in which the README shows them.
- * settings.ts reads them by these names and no other.
+ * Every setting of the service, in the order in which the README shows them; settings.ts reads them by these names. Beside them it
+ * reads the variables by which Kubernetes tools find their cluster (grant-settings.ts), and NODE_TLS_REJECT_UNAUTHORIZED.
  */
 export const SETTING_DEFINITIONS = {
   NODE_ENV: {
@@ -28,7 +28,7 @@ export const SETTING_DEFINITIONS = {
   ...ANSWER_DEFINITIONS,
   TLS_CERT_FILE: {
     description:
-      "PEM file of the service's certificate with its chain; set, callers must speak https. Read anew when it changes, as every file here. See docs/tls.md.",
+      "PEM file of the service's certificate with its chain; set, callers must speak https. Read anew when it changes, as most files here: see docs/tls.md.",
   },
   TLS_KEY_FILE: { description: 'PEM file of its private key.' },
   TLS_CLIENT_CA_FILE: {

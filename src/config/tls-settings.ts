@@ -34,9 +34,11 @@ export function readCertificates(path: string): readonly string[] {
 
 /** Parses the certificates of a file that was read already. @throws as readCertificates */
 export function certificatesFrom(path: string, bytes: Uint8Array): readonly string[] {
-  const certificates = textFrom(bytes).match(CERTIFICATE) ?? [];
+  const text = textFrom(bytes);
+  const certificates = text.match(CERTIFICATE) ?? [];
   if (certificates.length === 0) throw new Error(`${path} holds no PEM certificate`);
-  if (!certificates.every(isCertificate)) throw new Error(`${path} holds a damaged certificate`);
+  const isWhole = text.split('-----BEGIN CERTIFICATE-----').length === certificates.length + 1;
+  if (!isWhole || !certificates.every(isCertificate)) throw new Error(`${path} holds a damaged certificate`);
   return certificates;
 }
 

@@ -242,7 +242,7 @@ export class Informer<T> implements ObservedWatch {
     this.ageAlarm.renewed();
   }
 
-  private logOutdated(isOutdated: boolean): void {
+  logOutdated(isOutdated: boolean): void {
     const { path } = this;
     if (isOutdated) this.deps.log('error', 'kubernetes_outdated', { path, reason: this.syncError });
     else this.deps.log('info', 'kubernetes_outdated_ended', { path });

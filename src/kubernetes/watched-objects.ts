@@ -21,6 +21,8 @@ export interface NamespaceListener {
   readonly changed: (namespace: string, users: readonly string[]) => void;
   /** All namespaces were listed. */
   readonly listed?: () => void;
+  /** They have become too old to count, or no longer are. */
+  readonly outdated?: () => void;
 }
 
 /** Watches the namespaces of the cluster for the label of their owner; a user exists as long as their system namespace does. */
@@ -44,8 +46,10 @@ export class WatchedNamespaceOwners extends NamespaceOwners implements UserPrese
         read: ownerIn,
         onPut: (name, namespace) => this.put(name, namespace),
         onRemoved: (name) => this.removed(name),
-        onListed: () => {
-          for (const { listed } of this.listeners) listed?.();
+        onListed: () => this.listeners.forEach(({ listed }) => listed?.()),
+        onOutdated: (isOutdated) => {
+          this.namespaces.logOutdated(isOutdated);
+          this.listeners.forEach(({ outdated }) => outdated?.());
         },
       },
       deps,

@@ -31,13 +31,14 @@ const MAX_ANSWER_BYTES = 64 * 1024;
 
 /** A proxy before LLDAP answers so, and not LLDAP: these say nothing about the token. */
 const NOT_FROM_LLDAP = new Set([429, 502, 503, 504]);
-/** Not a token: any answer to it shows that LLDAP is up. */
+/** Not a token: LLDAP's refusal of it shows that LLDAP is up. */
 export const PROBE_TOKEN = 'probe';
 
 /**
- * Asks LLDAP by `POST /auth/token/verify`. A 200 that does not say "invalid token" accepts the token, any other answer refuses
- * it. Answers about the token are remembered by its hash: an acceptance for a minute, a refusal for as long as the token lives; that LLDAP
- * is in trouble, or something else, is no answer about it. Concurrent questions about one token are one call.
+ * Asks LLDAP by `POST /auth/token/verify`. A 200 with a JSON object accepts the token, unless that says "invalid token"; this, 400
+ * and 401 refuse it. These are remembered by the token's hash, an acceptance for a minute, a refusal for as long as the token lives.
+ * Whatever else is answered says nothing about the token and lets nobody in: 503 for what a proxy says while LLDAP is away, a refusal
+ * this once for the rest. Concurrent questions about one token are one call.
  */
 export class LldapUserDirectory extends UserDirectory {
   private readonly refusedUntilMs = new LRUCache<string, number>({ max: MAX_REMEMBERED_TOKENS });
@@ -91,7 +92,7 @@ interface Verdict {
   readonly accepted: boolean;
   /** Whether LLDAP refused this token, and not whatever it was asked in that moment. */
   readonly isFinal?: boolean;
-  /** Why the answer seems not to come from LLDAP, for the operator; the token is refused all the same. */
+  /** Why the answer is none that LLDAP gives about a token, for the operator; the token is refused all the same. */
   readonly unlikeLldap?: string;
   /** What LLDAP's own clock said, in milliseconds since the epoch, to the second. */
   readonly dateMs?: number;
@@ -128,9 +129,9 @@ async function textOf({ body }: Response): Promise<string | undefined> {
 }
 
 function verdictOf(status: number, text: string | undefined): Verdict {
-  if (status === 404) return { accepted: false, unlikeLldap: 'status 404' };
-  if (status !== 200 || text === undefined)
-    return { accepted: false, isFinal: status === 400 || status === 401 };
+  if (status === 400 || status === 401) return { accepted: false, isFinal: true };
+  if (status !== 200) return { accepted: false, unlikeLldap: `status ${status}` };
+  if (text === undefined) return { accepted: false, unlikeLldap: 'too long' };
   const body = jsonIn(text);
   if (body === undefined) return { accepted: false, unlikeLldap: 'no JSON' };
   if (typeof body !== 'object' || body === null) return { accepted: false, unlikeLldap: 'no object' };

@@ -5,8 +5,8 @@ import type { LogEvent } from '../logging/log';
 
 export interface Version<T> {
   readonly value: T;
-  /** When it became the current one, in milliseconds since the epoch; -Infinity for the one at the start. */
-  readonly sinceMs: number;
+  /** How long ago it became the current one, whatever was done to the clock since; Infinity for the one at the start. */
+  readonly ageMs: () => number;
 }
 
 /** A value that an operator may replace while we run, such as a credential in a file. */
@@ -25,7 +25,7 @@ export function fixed<T>(value: T): Reloadable<T> {
   return {
     current: () => value,
     renewed: () => value,
-    versions: [{ value, sinceMs: -Infinity }],
+    versions: [{ value, ageMs: () => Infinity }],
     whenChanged: () => undefined,
   };
 }
@@ -58,7 +58,7 @@ export class WatchedFiles {
 
   /** @param initial the value when the settings were read; a newer one in the files counts at once */
   follow<T>(files: FilesOfValue<T>, initial: T): Reloadable<T> {
-    const reloaded = new ReloadedFiles(files, initial, this.clock, this.log);
+    const reloaded = new ReloadedFiles(files, initial, this.clock, this.time, this.log);
     reloaded.renewed();
     this.#reloaded.push(reloaded as ReloadedFiles<unknown>);
     if (this.#reloaded.length === 1) this.#pollLater();
@@ -109,9 +109,10 @@ class ReloadedFiles<T> implements Reloadable<T> {
     private readonly files: FilesOfValue<T>,
     initial: T,
     private readonly clock: Clock,
+    private readonly time: MonotonicTime,
     private readonly log: LogEvent,
   ) {
-    this.versions = [{ value: initial, sinceMs: -Infinity }];
+    this.versions = [{ value: initial, ageMs: () => Infinity }];
   }
 
   current(): T {
@@ -142,12 +143,13 @@ class ReloadedFiles<T> implements Reloadable<T> {
     const { kind, name, describe, parse } = this.files;
     try {
       if ('problem' in contents) throw new Error(contents.problem);
-      const sinceMs = this.clock.nowMs();
-      const value = parse(contents, sinceMs);
+      const value = parse(contents, this.clock.nowMs());
       const isFirst = this.#good === undefined;
       this.#good = contents;
       if (isFirst && isDeepStrictEqual(value, this.current())) return;
-      this.versions = [{ value, sinceMs }, ...this.versions.slice(0, MAX_VERSIONS - 1)];
+      const sinceMs = this.time.nowMs();
+      const ageMs = (): number => this.time.nowMs() - sinceMs;
+      this.versions = [{ value, ageMs }, ...this.versions.slice(0, MAX_VERSIONS - 1)];
       this.log('info', `${kind}_reloaded`, { name, ...describe?.(value) });
       for (const listener of this.#listeners) listener(value);
     } catch (error: unknown) {

@@ -1,8 +1,12 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { decodeJwt, decodeProtectedHeader, SignJWT } from 'jose';
 import { AccessTokens } from '../../src/authn/tokens';
-import { fixed, type Reloadable, type Version } from '../../src/reloadable/reloadable';
+import { fixed, type Reloadable, type Version, WatchedFiles } from '../../src/reloadable/reloadable';
 import { outcome } from '../conformance/secret-store.conformance';
 import { FixedClock } from '../support/fixed-clock';
+import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { ACCESS_TOKEN_KEY, accessToken } from '../support/tokens';
 
 const OPS = ['RetrieveSecret?workspace=desk', 'ListSecret?workspace=desk'];
@@ -77,7 +81,7 @@ describe('an access token', () => {
   });
 
   it('is signed with a new key only once every replica has it, two minutes later', async () => {
-    tokens = new AccessTokens(replaced(ACCESS_TOKEN_KEY, NEW_KEY, clock.nowMs()), clock);
+    tokens = new AccessTokens(replaced(ACCESS_TOKEN_KEY, NEW_KEY, clock), clock);
     const isSignedWith = async (key: Uint8Array) => {
       const { token } = await tokens.issue('notes', 'alice', OPS);
       return (await outcome(new AccessTokens(fixed(key), clock).verify(token))) === 'done';
@@ -90,9 +94,9 @@ describe('an access token', () => {
 
   it('is signed with the oldest key where no key is old enough', async () => {
     const versions = [
-      { value: NEW_KEY, sinceMs: clock.nowMs() },
-      { value: NEW_KEY, sinceMs: clock.nowMs() },
-      { value: ACCESS_TOKEN_KEY, sinceMs: clock.nowMs() },
+      { value: NEW_KEY, ageMs: () => 0 },
+      { value: NEW_KEY, ageMs: () => 0 },
+      { value: ACCESS_TOKEN_KEY, ageMs: () => 0 },
     ];
     const { token } = await new AccessTokens({ ...fixed(NEW_KEY), versions }, clock).issue(
       'notes',
@@ -103,19 +107,48 @@ describe('an access token', () => {
   });
 
   it('verifies with a replaced key for as long as a replica may have signed with it and the token lives', async () => {
-    tokens = new AccessTokens(replaced(ACCESS_TOKEN_KEY, NEW_KEY, clock.nowMs()), clock);
+    tokens = new AccessTokens(replaced(ACCESS_TOKEN_KEY, NEW_KEY, clock), clock);
     const old = () => accessToken('notes', 'alice', OPS, clock.nowMs());
     clock.advance(2 * 120_000 + 300_000 - 1);
     expect(await outcome(tokens.verify(await old()))).toBe('done');
     clock.advance(1);
     expect(await outcome(tokens.verify(await old()))).toBe('UNAUTHENTICATED');
   });
+
+  it('is signed and verified with the keys that every replica has, although the clock was put back after a change', async () => {
+    const path = join(mkdtempSync(join(tmpdir(), 'key-')), 'key');
+    writeFileSync(path, ACCESS_TOKEN_KEY);
+    const time = new FixedMonotonicTime();
+    const files = new WatchedFiles(clock, time, () => undefined);
+    const parse = (bytes: Uint8Array): Uint8Array => Buffer.from(bytes);
+    tokens = new AccessTokens(
+      files.followFile('ACCESS_TOKEN_KEY', path, parse, Buffer.from(ACCESS_TOKEN_KEY)),
+      clock,
+    );
+    const pass = (ms: number): void => {
+      time.advance(ms);
+      clock.advance(ms);
+    };
+    writeFileSync(path, NEW_KEY);
+    for (let look = 0; look < 2; look += 1) pass(1_000);
+    clock.advance(-3_600_000);
+    pass(120_000);
+    const { token } = await tokens.issue('notes', 'alice', OPS);
+    expect(await outcome(new AccessTokens(fixed(NEW_KEY), clock).verify(token))).toBe('done');
+    const old = () => accessToken('notes', 'alice', OPS, clock.nowMs());
+    expect(await outcome(tokens.verify(await old()))).toBe('done');
+    pass(120_000 + 300_000);
+    expect(await outcome(tokens.verify(await old()))).toBe('UNAUTHENTICATED');
+    files.close();
+    rmSync(dirname(path), { recursive: true });
+  });
 });
 
-function replaced(old: Uint8Array, by: Uint8Array, sinceMs: number): Reloadable<Uint8Array> {
+function replaced(old: Uint8Array, by: Uint8Array, clock: FixedClock): Reloadable<Uint8Array> {
+  const sinceMs = clock.nowMs();
   const versions: readonly Version<Uint8Array>[] = [
-    { value: by, sinceMs },
-    { value: old, sinceMs: -Infinity },
+    { value: by, ageMs: () => clock.nowMs() - sinceMs },
+    { value: old, ageMs: () => Infinity },
   ];
   return { ...fixed(by), versions };
 }

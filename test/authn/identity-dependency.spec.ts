@@ -112,6 +112,14 @@ describe('an LLDAP that does not answer', () => {
 
   it.each<[string, string, (response: ServerResponse) => void]>([
     ['status 404', 'another server answers there', (response) => response.writeHead(404).end()],
+    [
+      'status 302',
+      'a login page is in front of it',
+      (response) => response.writeHead(302, { location: '/' }).end(),
+    ],
+    ['status 403', 'a policy keeps us out', (response) => response.writeHead(403).end()],
+    ['status 500', 'it fails', (response) => response.writeHead(500).end('{}')],
+    ['too long', 'a large page is served there', (response) => response.end('x'.repeat(65 * 1024))],
     ['no JSON', 'a page is served there', (response) => response.end('<html>')],
     ['no object', 'something else is served there', (response) => response.end('1')],
     ['Timeout', 'it takes the call and says nothing', () => undefined],
@@ -129,8 +137,8 @@ describe('an LLDAP that does not answer', () => {
 
   it.each([
     ['"invalid token"', 200, '{"status":"invalid token"}'],
+    ['a 400', 400, '"invalid token"'],
     ['a 401', 401, ''],
-    ['a 500', 500, '{}'],
   ])('is one that answers where it refuses the token with %s', async (_title, status, body) => {
     answer = (response) => response.writeHead(status).end(body);
     const parts = told('lldap');

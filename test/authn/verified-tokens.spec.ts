@@ -63,7 +63,7 @@ describe('a token that verified a moment ago', () => {
     verifier = new UserTokenVerifier(reloadable, clock);
     const token = await userToken('alice', clock.nowMs());
     await verifier.verify(token);
-    reloadable.replace(Buffer.from('n'.repeat(64)), clock.nowMs());
+    reloadable.replace(Buffer.from('n'.repeat(64)), clock);
     clock.advance(USER_TOKEN_GRACE_MS - 1);
     await expect(verifier.verify(token)).resolves.toMatchObject({ user: 'alice' });
     clock.advance(1);
@@ -112,14 +112,17 @@ function flipped(part: string): string {
 
 function replaceable(
   first: Uint8Array,
-): Reloadable<Uint8Array> & { replace(by: Uint8Array, sinceMs: number): void } {
-  const versions: Version<Uint8Array>[] = [{ value: first, sinceMs: -Infinity }];
+): Reloadable<Uint8Array> & { replace(by: Uint8Array, clock: FixedClock): void } {
+  const versions: Version<Uint8Array>[] = [{ value: first, ageMs: () => Infinity }];
   const current = (): Uint8Array => versions[0]?.value ?? first;
   return {
     current,
     renewed: current,
     versions,
     whenChanged: () => undefined,
-    replace: (value, sinceMs) => versions.unshift({ value, sinceMs }),
+    replace: (value, clock) => {
+      const sinceMs = clock.nowMs();
+      versions.unshift({ value, ageMs: () => clock.nowMs() - sinceMs });
+    },
   };
 }

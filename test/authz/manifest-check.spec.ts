@@ -33,6 +33,7 @@ describe('the check of a manifest', () => {
     ['ReadSecret', 'RetrieveSecret'],
     ['AddSecret?workspace=a%2Fb', undefined],
     [' ListSecret ', 'ListSecret'],
+    ['ListSecret?workspace=notes\u00a0', 'ListSecret?workspace=notes'],
     ['UpdSecret', 'UpdateSecret'],
     ['UpSecret', undefined],
     ['All', undefined],
@@ -56,6 +57,11 @@ describe('the check of a manifest', () => {
     expect(found(withOps(`ops:\n        - |-\n          ${bare}\n`))).toEqual([
       expect.not.stringContaining('->'),
     ]);
+    const text = manifestText('notes', ['ListSecret?workspace=notes']);
+    for (const group of ['secret.infiscal', 'Secret.Infisical'])
+      expect(found(text.replace('secret.infisical', `|-\n          ${group}`))).toEqual([
+        expect.not.stringContaining('->'),
+      ]);
     expect(found(withOps('ops: All'))).toEqual([expect.not.stringContaining('->')]);
     expect(found(withOps('ops: ListSecret'))).toEqual([expect.stringMatching(/-> \[ListSecret\]$/)]);
   });
@@ -79,6 +85,9 @@ describe('the check of a manifest', () => {
     ]);
     expect(found(text.replace('secret.infisical', 'secret.infiscal'))).toEqual([
       '6:14 warning unknown-group -> secret.infisical',
+    ]);
+    expect(found(text.replace('secret.infisical', 'secret.infisical\u00a0'))).toEqual([
+      '6:14 error grants-nothing -> secret.infisical',
     ]);
     expect(found(text.replace('secret.infisical', '" SECRET.infisic "'))).toEqual([
       '6:14 warning unknown-group -> secret.infisical',

@@ -48,6 +48,8 @@ const OTHER_LINES = [
   'a: >-',
   '  name: mail',
   '\u2028',
+  // White space to JavaScript, content to YAML.
+  ...['\u00a0', '\ufeff', '\u2003', '\u3000'].flatMap((space) => [space, `  ${space}# comment`]),
   '}',
   'a: {',
   '    - DeleteSecret?workspace=desk',

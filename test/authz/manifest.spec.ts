@@ -13,6 +13,10 @@ const ENTRY = [
 ].join('\n');
 const PERMISSION = `permission:\n${ENTRY}`;
 const GRANT = 'ListSecret?workspace=desk';
+/** White space to JavaScript, and not to YAML: a `#` behind it begins no comment. */
+const ODD_SPACES = ['\u00a0', '\ufeff', '\u1680', '\u2003', '\u2028', '\u202f', '\u205f', '\u3000'];
+const FLOW_ENTRY =
+  '{dataType: secret, group: secret.infisical, version: v1, ops: [ListSecret, DeleteSecret?workspace=other]}';
 
 function read(text: string): string[] | { line: number; refused: string } {
   const parsed = parseManifest(text);
@@ -216,6 +220,18 @@ describe('a manifest is refused, with the line,', () => {
         'contains a template directive',
         `${METADATA}permission:\n  appData: true # x${hidden}\n${ENTRY}{{ if .a }}\n    - DeleteSecret?workspace=desk\n{{ end }}\n`,
       ],
+    ),
+    ...ODD_SPACES.flatMap((space) =>
+      [
+        `  sysData: [\n    ${space}#{{ if .Values.a }}, ${FLOW_ENTRY}, ${space}#{{ end }} ]\n`,
+        `  sysData: [${FLOW_ENTRY.replace('[', `[\n  ${space}#{{ if .Values.a }}, `)}, ${space}#{{ end }} ]\n`,
+        `  sysData: [${FLOW_ENTRY}]\n  ${space}#{{ .Values.a }}: 1\n`,
+      ].map((permission): [string, number, string, string] => [
+        `a directive behind ${JSON.stringify(`${space}#`)}`,
+        5,
+        'the permission block contains a template directive',
+        `${METADATA}permission:\n${permission}`,
+      ]),
     ),
     ['an include inside', 10, 'could continue it', `${METADATA}${PERMISSION}{{ include "a" . }}\n`],
     ['an include that glues', 10, 'could continue it', `${METADATA}${PERMISSION}{{- include "a" . }}\n`],

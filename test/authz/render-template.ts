@@ -14,8 +14,8 @@ export function renderTemplate(
   for (const [index, piece] of pieces.entries()) {
     if (index % 2 === 0) {
       let text = piece;
-      if (pieces[index - 1]?.endsWith('-}}')) text = text.trimStart();
-      if (pieces[index + 1]?.startsWith('{{-')) text = text.trimEnd();
+      if (pieces[index - 1]?.endsWith('-}}')) text = text.replace(/^[ \t\r\n]+/, '');
+      if (pieces[index + 1]?.startsWith('{{-')) text = text.replace(/[ \t\r\n]+$/, '');
       if (text.includes('{{')) return undefined;
       if (emits()) out += text;
       continue;

@@ -125,6 +125,15 @@ describe('olares-secrets doctor', () => {
     });
   });
 
+  it('tells what is in the place of LLDAP from LLDAP', async () => {
+    const LLDAP_URL = await serverThat((_request, response) =>
+      response.writeHead(302, { location: '/' }).end(),
+    );
+    expect((await examined({ LLDAP_URL }))['lldap']).toMatch(
+      /^fail What LLDAP_URL leads to does not answer as LLDAP does \(status 302\)/,
+    );
+  });
+
   it('is a command that exits with 1 where something fails, and prints lines, or JSON for machines', () => {
     const folder = join(dir, 'data\u001b[2J');
     mkdirSync(folder, { mode: 0o700 });

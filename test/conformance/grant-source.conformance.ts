@@ -70,7 +70,7 @@ export function describeGrantSource(title: string, subject: GrantSourceUnderTest
       const { source } = await open();
       expect(source.status()).toMatchObject({ ready: true, installedApps: 0, problems: [] });
       expect(source.find('alice', 'notes')).toBeUndefined();
-      expect(source.findByKey('')).toBeUndefined();
+      expect(source.requireIndex().findByKey('')).toBeUndefined();
     });
 
     it('finds an app by user and name, and by its key if it has one, with everything that was stated', async () => {
@@ -83,7 +83,8 @@ export function describeGrantSource(title: string, subject: GrantSourceUnderTest
         grants: new Set(['RetrieveSecret?workspace=desk', 'ListSecret?workspace=desk']),
       };
       expect(source.find('alice', 'notes')).toMatchObject(expected);
-      if (hasKeys) expect(source.findByKey(notes.appKey)).toEqual(source.find('alice', 'notes'));
+      if (hasKeys)
+        expect(source.requireIndex().findByKey(notes.appKey)).toEqual(source.find('alice', 'notes'));
       expect(source.status()).toMatchObject({ ready: true, installedApps: 1, problems: [] });
     });
 
@@ -111,7 +112,7 @@ export function describeGrantSource(title: string, subject: GrantSourceUnderTest
         'constructor',
         'toString',
       ]) {
-        expect(source.findByKey(other)).toBeUndefined();
+        expect(source.requireIndex().findByKey(other)).toBeUndefined();
       }
     });
 
@@ -178,8 +179,8 @@ export function describeGrantSource(title: string, subject: GrantSourceUnderTest
       await install([rotated, app('mail', 'alice')]);
       await eventually(() => {
         expect(grantsOf(source, 'alice', 'notes')).toEqual(['ListSecret?workspace=desk']);
-        if (hasKeys) expect(source.findByKey('another_key')?.app).toBe('notes');
-        expect(source.findByKey(`${KEY}_notes_of_alice`)).toBeUndefined();
+        if (hasKeys) expect(source.requireIndex().findByKey('another_key')?.app).toBe('notes');
+        expect(source.requireIndex().findByKey(`${KEY}_notes_of_alice`)).toBeUndefined();
         expect(source.find('alice', 'mail')?.app).toBe('mail');
         expect(source.status().installedApps).toBe(2);
       });
@@ -201,7 +202,7 @@ export function describeGrantSource(title: string, subject: GrantSourceUnderTest
       await install([app('mail', 'alice')]);
       await eventually(() => {
         expect(source.find('alice', 'notes')).toBeUndefined();
-        expect(source.findByKey(`${KEY}_notes_of_alice`)).toBeUndefined();
+        expect(source.requireIndex().findByKey(`${KEY}_notes_of_alice`)).toBeUndefined();
         expect(source.status()).toMatchObject({ ready: true, installedApps: 1, problems: [] });
       });
     });
@@ -211,7 +212,7 @@ export function describeGrantSource(title: string, subject: GrantSourceUnderTest
         const notes = app('notes', 'alice', ['ListSecret']);
         const thief = { ...app('thief', 'bob', ['ListSecret']), appKey: notes.appKey };
         const { source, install } = await open(notes, thief, app('mail', 'alice'));
-        expect(source.findByKey(notes.appKey)).toBeUndefined();
+        expect(source.requireIndex().findByKey(notes.appKey)).toBeUndefined();
         expect(source.find('alice', 'notes')).toBeUndefined();
         expect(source.find('bob', 'thief')).toBeUndefined();
         expect(source.find('alice', 'mail')?.app).toBe('mail');
@@ -220,7 +221,7 @@ export function describeGrantSource(title: string, subject: GrantSourceUnderTest
         expect(source.status().problems.every(({ servedFromLastGood }) => !servedFromLastGood)).toBe(true);
         await install([notes, { ...thief, appKey: 'a_key_of_its_own' }, app('mail', 'alice')]);
         await eventually(() => {
-          expect(source.findByKey(notes.appKey)?.app).toBe('notes');
+          expect(source.requireIndex().findByKey(notes.appKey)?.app).toBe('notes');
           expect(source.find('bob', 'thief')?.appKey).toBe('a_key_of_its_own');
           expect(source.status()).toMatchObject({ ready: true, installedApps: 3, problems: [] });
         });
@@ -232,8 +233,8 @@ export function describeGrantSource(title: string, subject: GrantSourceUnderTest
       const second = { ...app('notes', 'alice', ['CreateSecret']), appKey: 'second_key' };
       const { source } = await open(first, second);
       expect(source.find('alice', 'notes')).toBeUndefined();
-      expect(source.findByKey(first.appKey)).toBeUndefined();
-      expect(source.findByKey('second_key')).toBeUndefined();
+      expect(source.requireIndex().findByKey(first.appKey)).toBeUndefined();
+      expect(source.requireIndex().findByKey('second_key')).toBeUndefined();
       expect(source.status()).toMatchObject({ ready: true, installedApps: 0 });
       expect(source.status().problems).not.toHaveLength(0);
     });

@@ -149,6 +149,31 @@ describe('the folder of manifests', () => {
       await eventually(() => expect(grants(source, 'mail')).toHaveLength(1));
     });
 
+    it('that is removed and made again at once is followed, although it may have the same inode', async () => {
+      folder.install('notes', NOTES);
+      const source = await open();
+      rmSync(folder.dir, { recursive: true });
+      mkdirSync(folder.dir);
+      await eventually(() => expect(source.status().installedApps).toBe(0));
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      folder.install('mail', MAIL);
+      await eventually(() => expect(grants(source, 'mail')).toHaveLength(1));
+    });
+
+    it('whose folders could not be read in the beginning tells the order of installation all the same', async () => {
+      folder.install('b', NOTES);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      folder.install('a', { ...MAIL, ops: [LIST] });
+      await withoutPrivileges(folder.root, async () => {
+        chmodSync(folder.dir, 0o400);
+        const source = await open();
+        expect(source.status()).toMatchObject({ installedApps: 0 });
+        chmodSync(folder.dir, 0o700);
+        await eventually(() => expect(source.status()).toMatchObject({ installedApps: 2, problems: [] }));
+        expect(source.holdersOf('alice', 'desk')).toEqual(['notes', 'mail']);
+      });
+    });
+
     it('may itself be a link', async () => {
       folder.install('notes', NOTES);
       symlinkSync(folder.dir, join(folder.root, 'link'));
@@ -240,7 +265,7 @@ describe('the folder of manifests', () => {
           ],
         });
       });
-      expect(source.findByKey(NOTES.appKey)).toBeUndefined();
+      expect(source.requireIndex().findByKey(NOTES.appKey)).toBeUndefined();
     });
 
     it('forgets it when its folder becomes a file', async () => {
@@ -338,7 +363,7 @@ describe('the folder of manifests', () => {
       change();
       await eventually(() => expect(source.status().installedApps).toBe(0));
       expect(source.status().problems).toMatchObject([{ servedFromLastGood: false }]);
-      expect(source.findByKey(NOTES.appKey)).toBeUndefined();
+      expect(source.requireIndex().findByKey(NOTES.appKey)).toBeUndefined();
     });
 
     it('serves no new app from two halves that were never good together', async () => {

@@ -28,7 +28,7 @@ function decide(source: FixedGrantSource, apps: number): number {
   for (let turn = 0; turn < DECISIONS; turn++) {
     const caller = callers[turn % callers.length];
     if (caller) service.authorize(caller, 'ListSecret', 'desk');
-    source.findByKey(`key-${turn % apps}`);
+    source.requireIndex().findByKey(`key-${turn % apps}`);
   }
   return performance.now() - startedMs;
 }

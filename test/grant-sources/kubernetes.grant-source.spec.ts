@@ -77,7 +77,7 @@ describe('the ApplicationPermissions of a cluster', () => {
       put(NOTES, { status: { state } });
       const source = await open(new SystemMonotonicTime());
       expect(source.find('alice', 'notes')).toBeUndefined();
-      expect(source.findByKey(NOTES.appKey)).toBeUndefined();
+      expect(source.requireIndex().findByKey(NOTES.appKey)).toBeUndefined();
       expect(source.status()).toMatchObject({ ready: true, installedApps: 0, problems: [] });
     },
   );
@@ -94,7 +94,7 @@ describe('the ApplicationPermissions of a cluster', () => {
     const { metadata } = permissionOf(NOTES, 'notes');
     put(NOTES, 'deletionTimestamp' in change ? { metadata: { ...metadata, ...change } } : change);
     await eventually(() => expect(decide(source)).toThrow('no grant'), 1000);
-    expect(source.findByKey(NOTES.appKey)).toBeUndefined();
+    expect(source.requireIndex().findByKey(NOTES.appKey)).toBeUndefined();
     expect(logged).toContainEqual(expect.objectContaining({ event: 'grants_withdrawn' }));
   });
 
@@ -111,7 +111,7 @@ describe('the ApplicationPermissions of a cluster', () => {
     const source = await open(new SystemMonotonicTime());
     expect(source.status()).toMatchObject({ ready: true, installedApps: 0 });
     expect(source.status().problems).toHaveLength(1);
-    expect(source.findByKey(NOTES.appKey)).toBeUndefined();
+    expect(source.requireIndex().findByKey(NOTES.appKey)).toBeUndefined();
   });
 
   it('take the whole rest of the namespace for the user, and nothing that the resource says', async () => {

@@ -1,6 +1,6 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { SystemMonotonicTime } from '../../src/time/clock';
+import { type MonotonicTime, SystemMonotonicTime } from '../../src/time/clock';
 import { GrantsService } from '../../src/authz/grants.service';
 import { KubernetesGrantSource } from '../../src/grant-sources/kubernetes/kubernetes.grant-source';
 import { manifestFeed } from '../../src/grant-sources/kubernetes/manifest-feed';
@@ -33,8 +33,12 @@ function liveHeapMiB(): number {
   return process.memoryUsage().heapUsed / 1024 / 1024;
 }
 
-async function openSource(server: FakeApiServer, reserved: readonly string[] = []) {
-  const deps = informerDepsOf(server, new SystemMonotonicTime());
+async function openSource(
+  server: FakeApiServer,
+  reserved: readonly string[] = [],
+  time: MonotonicTime = new SystemMonotonicTime(),
+) {
+  const deps = informerDepsOf(server, time);
   const owners = new WatchedNamespaceOwners(deps, MAX_AGE_MS);
   const approvals = new WatchedGrantApprovals(OWN_NAMESPACE, deps);
   const source = await KubernetesGrantSource.open(deps, MAX_AGE_MS, [
@@ -624,6 +628,43 @@ describe('manifests in ConfigMaps', () => {
     server.forbidden.clear();
     await eventually(() => expect(source.status()).toMatchObject({ ready: true, installedApps: 1 }), 5_000);
   });
+
+  it.each<[string, () => void]>([
+    ['the namespaces alone', () => server.forbidden.add('namespaces')],
+    ['all', () => (server.failing = { status: 500, reason: 'InternalError' })],
+  ])(
+    'are unavailable by one line of the log from which on every request is 503 where %s cannot be read, and available by one',
+    async (_what, fail) => {
+      installApp(server, { app: 'notes', user: 'alice', ops: [OWN] });
+      const time = new FixedMonotonicTime();
+      server.time = time;
+      ({ source, logged, close } = await openSource(server, [], time));
+      const pass = async (seconds: number): Promise<void> => {
+        for (let second = 0; second < seconds; second += 2) {
+          time.advance(2_000);
+          await new Promise((resolve) => setTimeout(resolve, 6));
+        }
+      };
+      const told = () =>
+        logged.map(({ event }) => event).filter((event) => /^grants_(un)?available$/.test(event));
+      fail();
+      server.dropConnections();
+      await pass(590);
+      expect([source.status().ready, told()]).toEqual([true, []]);
+      await pass(40);
+      expect([source.status().ready, told()]).toEqual([false, ['grants_unavailable']]);
+      // One kind of resource after the other can be read again.
+      server.forbidden.add('namespaces');
+      server.failing = undefined;
+      await pass(60);
+      expect([source.status().ready, told()]).toEqual([false, ['grants_unavailable']]);
+      server.forbidden.clear();
+      await pass(60);
+      expect([source.status().ready, told()]).toEqual([true, ['grants_unavailable', 'grants_available']]);
+      expect(logged.map(({ event }) => event)).toContain('kubernetes_outdated_ended');
+    },
+    60_000,
+  );
 
   it('are not told as pending at a start only since the approvals are listed after the manifests', async () => {
     installApp(server, { app: 'notes', user: 'alice', ops: [FOREIGN] });

@@ -272,7 +272,7 @@ describe('what Olares itself writes', () => {
       expect(source.find('alice', 'notes')).toBeDefined();
       manage({ app: 'notes', user: 'alice', state: 'uninstalled' });
       await eventually(() => expect(source.find('alice', 'notes')).toBeUndefined());
-      expect(source.findByKey(NOTES.appKey)).toBeUndefined();
+      expect(source.requireIndex().findByKey(NOTES.appKey)).toBeUndefined();
       expect(source.holdersOf('alice', 'desk')).toEqual([]);
       expect(reasons()).toEqual(['leftover: the app was uninstalled']);
       manage({ app: 'notes', user: 'alice', state: 'running' });
@@ -311,7 +311,7 @@ describe('what Olares itself writes', () => {
       manage({ app: 'notes', user: 'alice' });
       await open({ ...PERMISSIONS, release: 'since-1.12.1' });
       expect(source.find('alice', 'notes')).toBeUndefined();
-      expect(source.findByKey(NOTES.appKey)).toBeUndefined();
+      expect(source.requireIndex().findByKey(NOTES.appKey)).toBeUndefined();
       expect(reasons()).toEqual([expect.stringMatching(/^leftover: Olares 1\.12\.1/)]);
     });
 

@@ -17,8 +17,8 @@ describe('an entity tag', () => {
 
   it('of the key before is accepted after the key was replaced, and of an unknown key is not', () => {
     const versions = [
-      { value: newKey, sinceMs: 1 },
-      { value: oldKey, sinceMs: -Infinity },
+      { value: newKey, ageMs: () => 1 },
+      { value: oldKey, ageMs: () => Infinity },
     ];
     const replaced: Reloadable<Uint8Array> = { ...fixed(newKey), versions };
     const isAccepted = (key: Uint8Array) =>

@@ -44,7 +44,7 @@ function changing(initial: ServerOptions) {
   const server: Reloadable<ServerOptions> = {
     current: () => current,
     renewed: () => current,
-    versions: [{ value: initial, sinceMs: 0 }],
+    versions: [{ value: initial, ageMs: () => Infinity }],
     whenChanged: (listener) => void listeners.push(listener),
   };
   const change = (value: ServerOptions): void => {

@@ -83,7 +83,10 @@ export async function checkLldap(
     const { unlikeLldap, dateMs } = await verifyAtLldap({ url: lldapUrl, timeoutMs }, PROBE_TOKEN);
     if (dateMs !== undefined) noteSkew('LLDAP', skewOf(dateMs));
     if (unlikeLldap !== undefined)
-      return failed(name, `LLDAP_URL leads to something that is not LLDAP (${unlikeLldap}): correct it.`);
+      return failed(
+        name,
+        `What LLDAP_URL leads to does not answer as LLDAP does (${unlikeLldap}): correct it, or see the log of LLDAP.`,
+      );
     return ok(name, 'LLDAP answers.');
   } catch (error: unknown) {
     const advice = 'check LLDAP_URL, and whether the network policy lets us out';

@@ -80,7 +80,7 @@ async function readAppFolder(dir: string, name: string, before?: AppFolder): Pro
   const [manifest, credentials, installedAtMs] = await Promise.all([
     readWatchedFile(join(path, MANIFEST.name), MANIFEST, before?.manifest),
     readWatchedFile(join(path, CREDENTIALS.name), CREDENTIALS, before?.credentials),
-    before?.installedAtMs ??
+    before?.installedAtMs ||
       stat(path).then(
         ({ birthtimeMs }) => birthtimeMs,
         () => 0,

@@ -153,8 +153,9 @@ export class FolderWatch {
   /** Returns the identity of the folder. The watch of a folder that is gone is closed: it does not work again when the folder returns. */
   private async identityNow(): Promise<string> {
     try {
-      const { dev, ino } = await stat(this.dir);
-      return `${dev}:${ino}`;
+      // A folder that is removed and made again may get the number of the old one.
+      const { dev, ino, birthtimeMs } = await stat(this.dir);
+      return `${dev}:${ino}:${birthtimeMs}`;
     } catch (error: unknown) {
       await this.close();
       throw error;

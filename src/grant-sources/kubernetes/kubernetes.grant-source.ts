@@ -171,12 +171,12 @@ export class KubernetesGrantSource extends GrantSource {
   /** Logs that every request is refused from now on, or no longer; a start that succeeds is not logged. */
   private logAvailability(): void {
     const because = this.unavailableBecause();
-    if (because !== undefined) {
-      const failing = this.feeds.find(({ syncError }) => syncError !== undefined);
-      const reason = failing?.syncError ?? 'no answer yet';
-      this.deps.log('error', 'grants_unavailable', { because, reason });
-    } else if (this.isLoggedUnavailable) this.deps.log('info', 'grants_available');
+    if (this.isLoggedUnavailable === (because !== undefined)) return;
     this.isLoggedUnavailable = because !== undefined;
+    if (because === undefined) return this.deps.log('info', 'grants_available');
+    const failing = this.feeds.find(({ syncError }) => syncError !== undefined);
+    const reason = failing?.syncError ?? 'no answer yet';
+    this.deps.log('error', 'grants_unavailable', { because, reason });
   }
 
   private put(kind: string, source: string, reading: GrantReading): void {

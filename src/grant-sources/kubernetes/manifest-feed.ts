@@ -86,6 +86,7 @@ class ManifestFeed implements GrantFeed {
           for (const app of owners.appsOf(user)) this.evaluate(namespaceOf(app, user));
       },
       listed: () => this.wasListed(),
+      outdated: () => observer.outdated(),
     });
     approvals.listen({
       changed: (user, app) => {

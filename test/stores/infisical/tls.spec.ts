@@ -88,14 +88,20 @@ describe('an Infisical behind a certificate of an own authority', () => {
     await expect(store.retrieve(at(), 'n')).rejects.toBeInstanceOf(StoreUnavailable);
     writeFileSync(caFile, `${stranger.cert}${stranger.cert}`);
     expect(await store.retrieve(at(), 'n')).toEqual({ name: 'n', value: 'v' });
-    writeFileSync(caFile, 'half-written');
-    front.cut();
-    expect(await store.retrieve(at(), 'n')).toEqual({ name: 'n', value: 'v' });
+    for (const halfWritten of ['half-written', `${authority.cert}${stranger.cert.slice(0, 300)}`]) {
+      writeFileSync(caFile, halfWritten);
+      front.cut();
+      expect(await store.retrieve(at(), 'n')).toEqual({ name: 'n', value: 'v' });
+    }
     expect(problems).toEqual([
       ['credential_reloaded', { name: 'INFISICAL_CA_FILE' }],
       [
         'credential_reload_failed',
         { name: 'INFISICAL_CA_FILE', problem: `${caFile} holds no PEM certificate` },
+      ],
+      [
+        'credential_reload_failed',
+        { name: 'INFISICAL_CA_FILE', problem: `${caFile} holds a damaged certificate` },
       ],
     ]);
     // Who is not trusted any more is not let in by an old session.
