@@ -14,7 +14,7 @@ export interface SnapshotTime {
 }
 
 /** The names that a read covered. */
-export interface SnapshotExtent {
+interface SnapshotExtent {
   /** The single name that was read; undefined where the whole scope was. */
   readonly only?: string;
   readonly unreadable: ReadonlySet<string>;
