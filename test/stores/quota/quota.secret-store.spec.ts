@@ -311,9 +311,7 @@ describe('a store behind quotas', () => {
     const { inner, time, limited } = opened({ workspace: { secrets: 2 } });
     inner.measure = () => new Promise(() => undefined);
     const context = { deadline: deadlineIn(100, time), signal: UNATTENDED.signal };
-    const begunAtMs = performance.now();
     expect(await outcome(limited.create(SCOPE, secretOf('a', 10), context))).toBe('STORE_UNAVAILABLE');
-    expect(performance.now() - begunAtMs).toBeGreaterThan(90);
     expect(inner.calls).toEqual([]);
   });
 
