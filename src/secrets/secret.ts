@@ -81,7 +81,7 @@ export function usageOf(sizes: ReadonlyMap<string, number>): ScopeUsage {
 
 /** How long a call of the store may take, and whether anybody still waits for it. */
 export interface CallContext {
-  /** When the call must have ended, with all that it waits for. */
+  /** Beyond it the call waits neither for another server nor for its turn at one; work of this process ends when it ends. */
   readonly deadline: Deadline;
   /** Aborts, with a DomainError, when the caller has gone: what waits then fails with it, and so does a read; a write that was sent is finished. */
   readonly signal: AbortSignal;

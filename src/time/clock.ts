@@ -89,6 +89,8 @@ export interface Wait {
   readonly late?: () => Error;
   /** Ends the wait with its reason. */
   readonly signal?: AbortSignal;
+  /** Never read: it keeps out the context of a call, whose deadline is a moment and has to be made `maxMs`. */
+  readonly deadline?: never;
 }
 
 /** Settles as the work does, unless the wait ends before; the work then goes on unattended. */

@@ -6,7 +6,7 @@ import type { Snapshot } from './snapshot';
 /** How a read was answered: from the cache, by the store, or from the cache because the store was unreachable. */
 export type ReadOutcome = 'hit' | 'miss' | 'stale';
 
-export interface CacheFigures {
+interface CacheFigures {
   readonly entries: number;
   readonly bytes: number;
 }
@@ -39,7 +39,7 @@ export function usableForMs({ ttlMs, maxStaleMs }: CacheOptions): number {
 }
 
 const MAX_INDETERMINATE_SCOPES = 1_000;
-/** Beyond it all names of the scope count as uncertain, until it is read whole. */
+/** With so many all names of the scope count as uncertain, until it is read whole. */
 const MAX_INDETERMINATE_NAMES = 1_000;
 
 /** Names whose last write may or may not have happened: they are answered by the store itself only. */
@@ -84,13 +84,6 @@ export class ScopeGenerations {
   /** Scopes in the order of their last write. */
   readonly #raised = new Map<string, number>();
 
-  constructor(private readonly maxScopes = MAX_SCOPES) {}
-
-  /** The number of remembered scopes. */
-  get remembered(): number {
-    return this.#raised.size;
-  }
-
   /** The generation of a read that begins now. */
   get now(): number {
     return this.#now;
@@ -101,7 +94,7 @@ export class ScopeGenerations {
     this.#now += 1;
     this.#raised.delete(scope);
     this.#raised.set(scope, this.#now);
-    const [oldest] = this.#raised.size > this.maxScopes ? this.#raised : [];
+    const [oldest] = this.#raised.size > MAX_SCOPES ? this.#raised : [];
     if (oldest === undefined) return;
     this.#raised.delete(oldest[0]);
     this.#forgotten = oldest[1];

@@ -88,7 +88,11 @@ export class CachedReads {
             throw error;
           }
         },
-        { signal: context.signal, isOwn: isOwnToTheCall },
+        {
+          signal: context.signal,
+          // A scope that is too large to be listed, or to be read for some other name, may be read for this one.
+          isOwn: (error) => isOwnToTheCall(error) || (name !== undefined && error instanceof ListTooLarge),
+        },
       );
       const read = await (this.#mayServeStale(cached) ? this.#inTime(reading) : reading);
       if (read === undefined) return this.#stale(key, name) ?? { snapshot: await reading };
@@ -203,7 +207,7 @@ export class CachedReads {
       this.#entries.set(key, whole.withWrite(only, snapshot.secret(only)?.value));
   }
 
-  /** An entry without the name, and an empty one, lives for a shorter time. */
+  /** An entry without the name, and an empty one, lives for a shorter time; names that cannot be read are there. */
   #isFresh(entry: Snapshot, name?: string): boolean {
     const { ttlMs: usualMs } = this.options;
     const ttlMs = this.deps.invalidationBus.received ? usualMs : Math.min(usualMs, DISCONNECTED_TTL_MS);

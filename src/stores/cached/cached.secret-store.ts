@@ -186,7 +186,8 @@ export class CachedSecretStore extends SecretStoreDecorator {
     try {
       await write();
     } catch (error: unknown) {
-      if (leftAsItWas(error)) throw error;
+      // A removal may be sent more than once: how the last attempt failed does not tell what became of the others.
+      if (written !== undefined && leftAsItWas(error)) throw error;
       if (written === undefined) this.#reads.invalidate();
       else this.#invalidateAfterFailure(written, error);
       await publish();

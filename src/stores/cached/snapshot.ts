@@ -14,7 +14,7 @@ export interface SnapshotTime {
 }
 
 /** The names that a read covered. */
-export interface SnapshotExtent {
+interface SnapshotExtent {
   /** The single name that was read; undefined where the whole scope was. */
   readonly only?: string;
   readonly unreadable: ReadonlySet<string>;
@@ -115,11 +115,12 @@ export class Snapshot {
   }
 
   get isEmpty(): boolean {
-    return this.#positions.size === 0;
+    return this.#positions.size === 0 && this.unreadable.size === 0;
   }
 
+  /** Returns whether there is a secret of this name, readable or not. */
   has(name: string): boolean {
-    return this.#positions.has(name);
+    return this.#positions.has(name) || this.unreadable.has(name);
   }
 
   /** Returns the size of a value; 0 where there is none. */

@@ -113,10 +113,10 @@ export class DiskSpace {
     return free < neededBytes ? this.freeUp(neededBytes, 0) : free;
   }
 
-  /** Measures the disk, and grows the reserve to the size that it should have, as far as there is space. */
+  /** Measures the disk, cuts the reserve to what it may be, and grows it to the size that it should have, as far as there is space. */
   measure(): Promise<void> {
     this.measuring ??= this.changes
-      .runExclusive(() => this.measureAndGrow())
+      .runExclusive(() => this.measureAndAdjust())
       .finally(() => (this.measuring = undefined));
     return this.measuring;
   }
@@ -137,8 +137,12 @@ export class DiskSpace {
     return { storableBytes: Math.max(0, this.storable) };
   }
 
-  private async measureAndGrow(): Promise<void> {
+  private async measureAndAdjust(): Promise<void> {
     await this.readSizes();
+    if (this.reserved > this.maxReserveBytes) {
+      await this.sources.reserve.shrinkBy(this.reserved - this.maxReserveBytes, this.maxReserveBytes);
+      await this.readSizes();
+    }
     const missingToOpen = Math.min(RESERVED_TO_OPEN_BYTES, this.wantedReserve) - this.reserved;
     const growth = Math.max(
       Math.min(this.missingReserve, this.free - this.headroom),

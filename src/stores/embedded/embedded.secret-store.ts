@@ -150,9 +150,13 @@ export class EmbeddedSecretStore extends SecretStore implements UsageSource, Use
     await this.whileOpen(async () => {
       const workspaceKey = workspaceKeyOf(workspace);
       await this.workspaceLocks.run(workspaceKey.toString('latin1'), async () => {
-        for await (const deletes of this.workspaces.removal(workspace))
-          await this.writer.write(deletes, true);
-        this.workspaces.forgetKey(workspaceKey);
+        try {
+          for await (const deletes of this.workspaces.removal(workspace))
+            await this.writer.write(deletes, true);
+        } finally {
+          // Also where nobody knows whether the key is deleted: what was sealed under it then could never be read.
+          this.workspaces.forgetKey(workspaceKey);
+        }
       });
     });
   }

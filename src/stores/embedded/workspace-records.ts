@@ -87,7 +87,7 @@ export class WorkspaceRecords {
     }
   }
 
-  /** Removes the data key from the cache once its record is deleted: secrets sealed under a key that is stored nowhere are lost. */
+  /** Removes the data key from the cache once its record is deleted, or may be: secrets sealed under a key that is stored nowhere are lost. */
   forgetKey(workspaceKey: Buffer): void {
     this.removals += 1;
     for (const [name, cached] of [...this.unwrapped])

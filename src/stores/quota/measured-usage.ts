@@ -142,7 +142,8 @@ export class MeasuredUsage {
     for (const [name, bytes] of measured.sizes ?? []) this.written(usage, name, bytes);
     const change = difference(measured, usage);
     usage.add(change);
-    if (!usage.user.isWhole) usage.user.add(change);
+    // One that was evicted meanwhile counts no more: there may be a second one of its scope.
+    if (!usage.user.isWhole && usage.user.scopes.has(usage)) usage.user.add(change);
   }
 
   /** Returns undefined where it fails and the earlier measurement has to be used. */

@@ -3,6 +3,7 @@ import {
   SecretAlreadyExists,
   SecretNotFound,
   StoreOutcomeUnknown,
+  StoreOutOfTime,
 } from '../../errors/store-errors';
 import {
   type Precondition,
@@ -16,7 +17,7 @@ import {
   SecretStoreDecorator,
   type CompleteSecretStore,
 } from '../../secrets/secret-store';
-import { type MonotonicTime, waitFor } from '../../time/clock';
+import { type MonotonicTime, remainingMs, waitFor } from '../../time/clock';
 import { MeasuredUsage } from './measured-usage';
 import {
   type CountedWrite,
@@ -137,7 +138,7 @@ export class QuotaSecretStore extends SecretStoreDecorator {
       const isSizeMissing =
         kind !== 'create' && size === undefined && storedSize === undefined && !usage.isBusy(name);
       const measured = this.#usage.measured(usage, attempt <= MAX_MEASUREMENTS);
-      if (measured !== undefined) await waitFor(measured, context);
+      if (measured !== undefined) await this.#inTime(measured, context);
       else if (isSizeMissing) storedSize = { size: await this.#sizeInStore(scope, name, context) };
       else {
         const counted = usage.begin(write, size);
@@ -146,16 +147,22 @@ export class QuotaSecretStore extends SecretStoreDecorator {
         counted.end('failed');
         const sum = attempt <= MAX_MEASUREMENTS ? this.#usage.measuredSum(usage.user) : undefined;
         if (sum !== undefined) {
-          await waitFor(sum, context);
+          await this.#inTime(sum, context);
           continue;
         }
         const failed = this.#usage.failedFor(usage, refusal.limit);
-        if (attempt <= MAX_MEASUREMENTS && (await waitFor(this.#usage.retry(failed), context))) continue;
+        if (attempt <= MAX_MEASUREMENTS && (await this.#inTime(this.#usage.retry(failed), context))) continue;
         const other = (await this.#otherRefusal(scope, write, context)) ?? failed[0]?.failed?.error;
         if (other === undefined) this.deps.observer?.quotaExceeded(refusal.limit);
         throw other ?? refusal;
       }
     }
+  }
+
+  /** Waits for a measurement, which others may wait for too, as long as this call may. @throws StoreOutOfTime, the reason of the signal */
+  #inTime<T>(measuring: Promise<T>, { deadline, signal }: CallContext): Promise<T> {
+    const maxMs = remainingMs(deadline, this.deps.time);
+    return waitFor(measuring, { maxMs, signal, late: () => new StoreOutOfTime() });
   }
 
   /** Sends the write. After a delete that was not counted, the next write measures the usage that is left. */

@@ -143,6 +143,17 @@ describe('The space on the disk of the embedded store', () => {
     expect(await store(space, 1)).toBe('done');
   });
 
+  it.each([0, 16])(
+    'gets back what the reserve takes beyond a bound of %d MiB that was lowered',
+    async (mebibytes) => {
+      const space = spaceOn(64, mebibytes);
+      disk.reserved = 64 * MIB;
+      await space.measure();
+      expect(disk.reserved).toBe(mebibytes * MIB);
+      expect(await store(space, MIB / 2)).toBe('done');
+    },
+  );
+
   it('has no reserve where that is wanted', async () => {
     const space = spaceOn(2, 0);
     expect(await store(space, MIB / 2)).toBe('done');

@@ -1,5 +1,7 @@
 import type { StoreClient } from '../../support/store-client';
 import { createSecretKey } from 'node:crypto';
+import { StoreOutcomeUnknown } from '../../../src/errors/store-errors';
+import type { VaultWriter } from '../../../src/stores/embedded/vault/vault-writer';
 import { outcome } from '../../conformance/secret-store.conformance';
 import { ENVIRONMENTS } from '../../../src/secrets/secret';
 import type { EmbeddedSecretStore } from '../../../src/stores/embedded/embedded.secret-store';
@@ -51,6 +53,27 @@ describe('Removing the workspaces of a user from the embedded store', () => {
     });
     await withStore(folder.path, async (store) => {
       expect(await store.list(scope)).toEqual([{ name: 'after', value: 'v' }]);
+      await removeAll(store, 'gone');
+    });
+  });
+
+  it('forgets the data key also where nobody knows whether it is deleted', async () => {
+    const scopes = ['one', 'two'].map((workspace) => at('gone', workspace));
+    await withStore(folder.path, async (store) => {
+      for (const scope of scopes) await store.retrieve(scope, 'k');
+      const writer = Reflect.get(store.store, 'writer') as VaultWriter;
+      const write = writer.write.bind(writer);
+      writer.write = async (...operations) => {
+        await write(...operations);
+        throw new StoreOutcomeUnknown();
+      };
+      for (const workspace of await store.workspacesOf('gone'))
+        expect(await outcome(store.removeWorkspace(workspace))).toBe('STORE_OUTCOME_UNKNOWN');
+      writer.write = write;
+      for (const scope of scopes) await store.create(scope, { name: 'after', value: 'v' });
+    });
+    await withStore(folder.path, async (store) => {
+      for (const scope of scopes) expect(await store.list(scope)).toEqual([{ name: 'after', value: 'v' }]);
       await removeAll(store, 'gone');
     });
   });

@@ -5,6 +5,10 @@ import {
   type WriteOperation,
 } from '../../../src/stores/embedded/vault/commit-queue';
 import { KeyedMutex } from '../../../src/concurrency/keyed-work';
+import type { DiskSpace } from '../../../src/stores/embedded/disk-space';
+import type { VaultDatabase } from '../../../src/stores/embedded/records';
+import { type DatabaseRecovery, VaultWriter } from '../../../src/stores/embedded/vault/vault-writer';
+import { FixedMonotonicTime } from '../../support/fixed-monotonic-time';
 
 /** A database that remembers its batches and fails one of them; it takes one turn of the loop for each. */
 class BatchesInMemory implements BatchWriter {
@@ -165,5 +169,76 @@ describe('Keyed locks', () => {
     await expect(failing).rejects.toThrow('mine');
     expect(await next).toBe('done');
     expect(locks.size).toBe(0);
+  });
+});
+
+describe('Space that is given back on a nearly full disk', () => {
+  const turns = async (): Promise<void> => {
+    for (let turn = 0; turn < 20; turn++) await new Promise((done) => setImmediate(done));
+  };
+  const failing = (compactionMs: number) => {
+    const time = new FixedMonotonicTime();
+    const begun: number[] = [];
+    const database = Object.assign(new BatchesInMemory(), {
+      compactRange: async (): Promise<void> => {
+        begun.push(time.nowMs());
+        time.advance(compactionMs);
+        await new Promise((done) => setImmediate(done));
+        throw new Error('no space left');
+      },
+    });
+    const disk = {
+      isLow: true,
+      wantedReserve: 0,
+      freeUp: async () => 1024 ** 3,
+      prepareDelete: async () => undefined,
+    };
+    const writer = new VaultWriter(
+      database as unknown as VaultDatabase,
+      disk as unknown as DiskSpace,
+      { generation: 0, recoverFrom: never } as unknown as DatabaseRecovery,
+      time,
+    );
+    const write = async (): Promise<void> => {
+      await writer.write([{ type: 'del', key: Buffer.from([3, 7]) }], false);
+      await turns();
+    };
+    return { time, begun, writer, write };
+  };
+
+  it('is tried again 2 s after a compaction that failed, however long that took, later after up to a minute', async () => {
+    const { time, begun, write, writer } = failing(3_000);
+    const firstMs = time.nowMs();
+    await write();
+    for (let second = 0; second < 130; second++) {
+      time.advance(1_000);
+      await turns();
+    }
+    const pausesMs = begun.map((atMs, n) => atMs - (begun[n - 1] ?? firstMs) - (n === 0 ? 0 : 3_000));
+    expect(pausesMs).toEqual([0, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000]);
+    await writer.close();
+    time.advance(100_000);
+    await turns();
+    expect(begun).toHaveLength(7);
+  });
+
+  it('is tried again by a write that comes 2 s after one that failed, and not by an earlier one', async () => {
+    const { time, begun, write } = failing(3_000);
+    await write();
+    time.advance(2_000);
+    await turns();
+    time.advance(1_999);
+    await write();
+    expect(begun).toHaveLength(2);
+    time.advance(1);
+    await write();
+    expect(begun).toHaveLength(3);
+    // The pause begins anew, and is as long as it was.
+    time.advance(3_999);
+    await turns();
+    expect(begun).toHaveLength(3);
+    time.advance(1);
+    await turns();
+    expect(begun).toHaveLength(4);
   });
 });

@@ -307,6 +307,55 @@ describe('a store behind quotas', () => {
     expect(inner.endsAtMs - time.nowMs()).toBe(17_000);
   });
 
+  it('waits for a measurement no longer than the deadline of the write, and then sends none', async () => {
+    const { inner, time, limited } = opened({ workspace: { secrets: 2 } });
+    inner.measure = () => new Promise(() => undefined);
+    const context = { deadline: deadlineIn(100, time), signal: UNATTENDED.signal };
+    expect(await outcome(limited.create(SCOPE, secretOf('a', 10), context))).toBe('STORE_UNAVAILABLE');
+    expect(inner.calls).toEqual([]);
+  });
+
+  it('waits for the writes of others no longer either, where a workspace has to be measured again', async () => {
+    const { inner, limited, store, time } = opened({ workspace: { secrets: 2 } });
+    for (const name of ['a', 'b']) await store.create(SCOPE, secretOf(name, 10));
+    limited.writtenElsewhere(scopeKeyOf(SCOPE));
+    inner.measure = async () => Promise.reject(new StoreUnavailable());
+    await store.update(SCOPE, secretOf('b', 10));
+    time.advance(1_000);
+    let open: () => void = () => undefined;
+    inner.gate = new Promise((resolve) => (open = resolve));
+    const update = store.update(SCOPE, secretOf('b', 5));
+    const context = { deadline: deadlineIn(20, time), signal: UNATTENDED.signal };
+    expect(await outcome(limited.create(SCOPE, secretOf('c', 10), context))).toBe('STORE_UNAVAILABLE');
+    open();
+    await update;
+  });
+
+  it('counts a workspace once for its user that leaves the memory while it is measured', async () => {
+    const { inner, limited, store } = opened({ user: { secrets: 3 } });
+    await inner.create(SCOPE, secretOf('a', 10));
+    await inner.create(SCOPE, secretOf('b', 10));
+    const slow = { measured: (): void => undefined };
+    const hangUp = new AbortController();
+    const measure = inner.measure.bind(inner);
+    inner.measure = async (scope) => {
+      await new Promise<void>((resolve) => (slow.measured = resolve));
+      return measure(scope);
+    };
+    const context = { deadline: UNATTENDED.deadline, signal: hangUp.signal };
+    const gone = limited.create(SCOPE, secretOf('c', 10), context).catch(() => 'gone');
+    await new Promise(setImmediate);
+    hangUp.abort();
+    expect(await gone).toBe('gone');
+    Reflect.deleteProperty(inner, 'measure');
+    const at = (i: number): SecretScope => ({ ...SCOPE, user: `user-${i % 2_500}`, workspace: `ws-${i}` });
+    for (let i = 0; i < 5_000; i++) await store.create(at(i), secretOf('a', 10));
+    slow.measured();
+    await new Promise(setImmediate);
+    expect(await outcome(store.create(SCOPE, secretOf('c', 10)))).toBe('done');
+    expect(await refusal(store.create(SCOPE, secretOf('d', 10)))).toMatchObject({ used: 3 });
+  });
+
   it('caches a bounded number of workspaces, and measures evicted ones again', async () => {
     const { inner, store, measurements } = opened({ workspace: { secrets: 1 }, user: { secrets: 10 } });
     const at = (i: number): SecretScope => ({ ...SCOPE, user: `user-${i % 600}`, workspace: `ws-${i}` });

@@ -167,7 +167,7 @@ function liveFilesOf(manifest: Buffer): LiveFiles {
 }
 
 /** Reads LevelDB's varints and byte strings one after the other. */
-export class ByteReader {
+class ByteReader {
   private at = 0;
 
   constructor(private readonly bytes: Buffer) {}

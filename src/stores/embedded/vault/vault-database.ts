@@ -133,7 +133,7 @@ const ASIDE = /\.torn(-\d+)?$/;
  * database open.
  * @throws an error with LevelDB's code where one has, or that of the file system
  */
-export async function cutTornTail(folder: string, { path, at }: TornTail): Promise<string> {
+async function cutTornTail(folder: string, { path, at }: TornTail): Promise<string> {
   return whileLocked(folder, async () => {
     const file = await open(path, 'r+');
     try {
@@ -189,7 +189,7 @@ async function whileLocked<T>(folder: string, work: () => Promise<T>): Promise<T
   }
 }
 
-export interface Inspection {
+interface Inspection {
   readonly isWhole: boolean;
   /** A report for an operator. It names files and positions, and nothing of what is in them. */
   readonly text: string;

@@ -153,7 +153,7 @@ export class VaultWriter {
 const MAX_PENDING = 1_000;
 /** A compaction of the whole database is done in so many parts, between which it can be closed. */
 const PARTS = 16;
-/** After a compaction for which there was too little space; while nobody writes, twice as long each time. */
+/** After a compaction that failed, or for which there was too little space; while nobody writes, twice as long each time. */
 const RETRY_RECLAIM_AFTER_MS = 2_000;
 const MAX_RETRY_RECLAIM_AFTER_MS = 60_000;
 /** With less free space than this, no compaction is begun. */
@@ -193,19 +193,23 @@ class SpaceReclaim {
   /** Begins to compact in the background, where the disk is nearly full; called with each write, and goes on by itself. */
   start(): void {
     if (!this.disk.isLow || this.closed || this.pending.size === 0 || this.running !== undefined) return;
-    if (this.time.nowMs() < this.notBeforeMs) return this.retryLater();
+    if (this.time.nowMs() < this.notBeforeMs) return;
+    this.cancelRetry?.();
     this.running = this.run()
-      .catch(() => undefined)
-      .finally(() => {
+      .catch(() => false)
+      .then((isDone) => {
         this.running = undefined;
+        if (!isDone) return this.pause();
+        this.retryAfterMs = RETRY_RECLAIM_AFTER_MS;
         this.start();
       });
   }
 
-  private retryLater(): void {
-    this.cancelRetry ??= this.time.after(this.retryAfterMs, () => {
-      this.cancelRetry = undefined;
+  private pause(): void {
+    this.notBeforeMs = this.time.nowMs() + RETRY_RECLAIM_AFTER_MS;
+    this.cancelRetry = this.time.after(this.retryAfterMs, () => {
       this.retryAfterMs = Math.min(2 * this.retryAfterMs, MAX_RETRY_RECLAIM_AFTER_MS);
+      this.notBeforeMs = -Infinity;
       this.start();
     });
   }
@@ -213,25 +217,24 @@ class SpaceReclaim {
   /** Resolves when no compaction runs, and none will. */
   async close(): Promise<void> {
     this.closed = true;
-    this.cancelRetry?.();
     await this.running;
+    this.cancelRetry?.();
   }
 
-  private async run(): Promise<void> {
-    this.notBeforeMs = this.time.nowMs() + RETRY_RECLAIM_AFTER_MS;
+  /** Returns false where there was too little space, or a compaction failed. */
+  private async run(): Promise<boolean> {
     // Writes meanwhile note more ranges: those are for the next run, if the disk is nearly full then.
     for (const [from, range] of [...this.pending]) {
       if (this.closed) break;
-      if ((await this.disk.freeUp(this.disk.wantedReserve)) < MIN_FREE_BYTES) return;
+      if ((await this.disk.freeUp(this.disk.wantedReserve)) < MIN_FREE_BYTES) return false;
       this.pending.delete(from);
       const taken = this.database.compactRange(...range).then(() => this.takesWrites());
       if (await taken.catch(() => false)) continue;
       this.pending.set(from, range);
-      return;
+      return false;
     }
-    this.notBeforeMs = -Infinity;
-    this.retryAfterMs = RETRY_RECLAIM_AFTER_MS;
     await this.disk.measure();
+    return true;
   }
 
   /** Secrets have the keys that begin with a 3 and a hash. */
