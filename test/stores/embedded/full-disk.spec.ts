@@ -76,6 +76,13 @@ describeWith('small disk', 'The embedded store on a small disk', () => {
       await new Promise((resume) => setTimeout(resume, 20));
     }
   };
+  /** A compaction has the reserve, which somebody who fills the disk would take too. */
+  const noMoreCompactions = async (): Promise<void> => {
+    for (let [quietFor, free] = [0, 0]; quietFor < 10; free = disk.freeBytes) {
+      await new Promise((resume) => setTimeout(resume, 50));
+      quietFor = disk.freeBytes === free ? quietFor + 1 : 0;
+    }
+  };
   const reserveBytes = () => statSync(join(disk.path, 'vault.reserve')).size;
 
   it.each([
@@ -110,6 +117,7 @@ describeWith('small disk', 'The embedded store on a small disk', () => {
     disk = new SmallDisk(32);
     const store = await openStore(disk.path);
     await writeUntilRefused(store);
+    await noMoreCompactions();
     disk.fill();
     const { deletionJobs } = store.store;
     expect(await outcome(deletionJobs.create({ id: 'a', text: 'job' }))).toBe('done');
@@ -123,6 +131,7 @@ describeWith('small disk', 'The embedded store on a small disk', () => {
     disk = new SmallDisk(32);
     const store = await openStore(disk.path);
     await writeUntilRefused(store);
+    await noMoreCompactions();
     disk.fill();
     for (const workspace of await store.workspacesOf(FULL_SCOPE.user)) await store.removeWorkspace(workspace);
     disk.clear();
@@ -200,10 +209,12 @@ describeWith('small disk', 'The embedded store on a small disk', () => {
         else if (end === 'begins') model.set(name, new Set([...(model.get(name) ?? [0]), Number(version)]));
         else if (end === 'done') model.set(name, new Set([Number(version)]));
         else if (end === 'STORE_FULL') model.set(name, without(model.get(name), Number(version)));
-        if (end !== '' && end !== 'begins') ends.add(`${version === '0' ? 'delete' : 'write'} ${end}`);
+        const outcome = `${version === '0' ? 'delete' : 'write'} ${end}`;
+        // Whoever fills the disk while a compaction has the reserve takes that too (docs/embedded-store.md).
+        const isExcused = seen >= fillAt && outcome === 'delete STORE_UNAVAILABLE';
+        if (end !== '' && end !== 'begins' && !isExcused) ends.add(outcome);
         seen += 1;
         if (seen === fillAt) {
-          // Somebody who fills it once: one who takes what the reserve gives back meanwhile can keep deletes from being written.
           child.process.kill('SIGSTOP');
           disk.fill();
           child.process.kill('SIGCONT');
