@@ -313,6 +313,33 @@ describe('manifests in ConfigMaps', () => {
     expect(liveHeapMiB() - beforeMiB).toBeLessThan(20);
   });
 
+  const LONG_NAME = 'notes-application';
+  // Without quotes, so that each value is a part of the text.
+  const PLAIN = manifestText(
+    LONG_NAME,
+    ['ListSecret', `CreateSecret?workspace=${LONG_NAME}-desk`],
+    `  serviceAccount: ${LONG_NAME}\n`,
+  ).replaceAll('"', '');
+
+  it.each<[string, (text: string) => string]>([
+    ['in a comment', (text) => `${PLAIN}# ${text}`],
+    ['where the parser quotes it', (text) => `${PLAIN}a: |${text}\n`],
+    ['in an op', (text) => PLAIN.replace('ListSecret', text)],
+  ])('hold no text once it is parsed, of one that an app changes all the time %s', async (_, changed) => {
+    const time = new FixedMonotonicTime();
+    const namespace = new ManifestNamespace(time, () => undefined);
+    const filler = Buffer.alloc(60 * 1024, 'x');
+    const beforeMiB = liveHeapMiB();
+    for (let at = 0; at < 200; at += 1) {
+      const text = changed(Buffer.concat([Buffer.from(String(at)), filler]).toString('latin1'));
+      const body = { data: { 'OlaresManifest.yaml': text } };
+      const object = { namespace: 'x', name: 'map', version: '1', body };
+      namespace.put('x/map', namespace.read('x/map', object));
+      time.advance(1_000);
+    }
+    expect(liveHeapMiB() - beforeMiB).toBeLessThan(5);
+  });
+
   it.each<[string, readonly string[]]>([
     ['a second one', ['second']],
     ['two, each in place of the other', ['second', 'olares-manifest']],
