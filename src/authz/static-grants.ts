@@ -1,5 +1,5 @@
 import type { Caller, ServiceAccountAuthenticator } from '../authn/caller';
-import type { Peer, PeerVerifier, ServiceAccountName } from '../authn/peer-verifier';
+import { type Peer, type PeerVerifier, type ServiceAccountName, USER } from '../authn/peer-verifier';
 import { grantSet, type InstalledApp, type SecretOperation } from './grant';
 
 /** What one of the system's own callers may do, as the operator states it. */
@@ -31,8 +31,6 @@ interface CallByAccount {
   /** Whether the peer forwards what somebody else wrote. */
   readonly isForwarded: boolean;
 }
-
-const USER = '<user>';
 
 /** Finds out which of the system's own callers calls: those that STATIC_GRANTS names. */
 export class StaticCallers {

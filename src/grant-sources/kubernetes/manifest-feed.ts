@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { dividedGrants } from '../../authz/grant-source';
 import { Informer, type InformerDeps } from '../../kubernetes/informer';
-import { namespaceInKey, objectKeyOf } from '../../kubernetes/kube-object';
+import { namespaceInKey, objectKeyOf, STRANGERS_PAGE_BYTES } from '../../kubernetes/kube-object';
 import type { WatchedNamespaceOwners } from '../../kubernetes/watched-objects';
 import type {
   GrantFeed,
@@ -14,8 +14,6 @@ import { ManifestNamespace, type ManifestObject } from './manifest-object';
 import type { WatchedGrantApprovals } from './watched-grant-approvals';
 
 const KIND = 'ConfigMap';
-/** One page of a list: anybody who may make ConfigMaps may make large ones. */
-const MAX_PAGE_BYTES = 16 * 1024 * 1024;
 /** Namespaces of the system and of shared apps, whatever their label says. */
 const SYSTEM_OR_SHARED_NAMESPACE = /^(os|kube)-|-shared$/;
 
@@ -67,7 +65,7 @@ class ManifestFeed implements GrantFeed {
       {
         path: '/api/v1/configmaps',
         labelSelector: 'secrets.olares.com/manifest=true',
-        maxPageBytes: MAX_PAGE_BYTES,
+        maxPageBytes: STRANGERS_PAGE_BYTES,
         read: (object) => this.at(object.namespace).read(objectKeyOf(object.namespace, object.name), object),
         onPut: (key, object) => this.put(key, object),
         onRemoved: (key) => this.remove(key),
