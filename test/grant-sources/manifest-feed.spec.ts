@@ -603,6 +603,37 @@ describe('manifests in ConfigMaps', () => {
       await eventually(() => expect(grantsOf('alice', 'notes')).toHaveLength(2));
     });
 
+    it.each<[string, () => void]>([
+      ['its manifest cannot be read', () => void put('notes-alice', '[')],
+      ['its manifest names another app', () => void put('notes-alice', manifestText('mail', []))],
+      ['it has a second manifest', () => void put('notes-alice', manifestText('notes', []), 'second')],
+      [
+        'its manifest is being deleted for good',
+        () => {
+          const map = manifestMap('notes-alice', manifestText('notes', [OWN]));
+          const metadata = { ...map.metadata, deletionTimestamp: 'x', finalizers: ['example.com/x'] };
+          server.of('configmaps').put({ ...map, metadata });
+        },
+      ],
+    ])('an app holds no later app’s own workspace by what it stated before, where %s', async (_, breaks) => {
+      const ops = ['ListSecret?workspace=notes-pro', OWN];
+      installApp(server, { app: 'notes', user: 'alice', ops });
+      await open();
+      expect(source.holdersOf('alice', 'notes-pro')).toEqual(['notes']);
+      breaks();
+      await eventually(() => expect(grantsOf('alice', 'notes')).toEqual(['not installed']));
+      // It keeps its workspaces although it is not served.
+      expect(source.holdersOf('alice', 'notes-pro')).toEqual(['notes']);
+      installApp(server, { app: 'notes-pro', user: 'alice', ops: ['ListSecret'] });
+      await eventually(() => expect(source.find('alice', 'notes-pro')).toBeDefined());
+      const caller = { app: 'notes-pro', user: 'alice', operations: 'any' } as const;
+      new GrantsService(source, 'deny').authorize(caller, 'ListSecret', 'notes-pro');
+      expect(source.holdersOf('alice', 'notes-desk')).toEqual(['notes']);
+      server.of('configmaps').delete('notes-pro-alice', 'olares-manifest');
+      server.of('namespaces').delete(undefined, 'notes-pro-alice');
+      await eventually(() => expect(source.holdersOf('alice', 'notes-pro')).toEqual(['notes']));
+    });
+
     it('an app has no workspace by its name that a caller without manifest holds', async () => {
       const ops = ['ListSecret', OWN];
       installApp(server, { app: 'notes', user: 'alice', ops });

@@ -1,5 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
+import type { InstalledApp } from '../../authz/grant';
 import { dividedGrants } from '../../authz/grant-source';
+import type { Manifest } from '../../authz/manifest';
 import { Informer, type InformerDeps } from '../../kubernetes/informer';
 import { namespaceInKey, objectKeyOf, STRANGERS_PAGE_BYTES } from '../../kubernetes/kube-object';
 import type { WatchedNamespaceOwners } from '../../kubernetes/watched-objects';
@@ -17,8 +19,10 @@ const KIND = 'ConfigMap';
 /** Namespaces of the system and of shared apps, whatever their label says. */
 const SYSTEM_OR_SHARED_NAMESPACE = /^(os|kube)-|-shared$/;
 
-/** Leaves no workspace to an app that the namespace does not prove. */
+/** Leaves no workspace to an app that the namespace does not prove, or that has stated nothing. */
 const NO_CLAIM: StatedClaim = { installed: { app: '', user: '', grants: new Set() }, installedAtMs: 0 };
+
+type NamedApp = Pick<InstalledApp, 'user' | 'app'>;
 
 interface ManifestDeps {
   /** Workspaces that are no app's own: those of Olares' components and of STATIC_GRANTS. */
@@ -31,6 +35,8 @@ interface ManifestDeps {
 interface ReportedReading {
   readonly key: string;
   readonly reading: GrantReading;
+  /** The ConfigMap as it was when it last granted anything: what its app claims while it cannot be read. */
+  readonly readable: ManifestObject | undefined;
 }
 
 export function manifestFeed({ owners, approvals, reservedWorkspaces }: ManifestDeps): OpenGrantFeed {
@@ -159,9 +165,9 @@ class ManifestFeed implements GrantFeed {
     const before = this.reported.get(namespace);
     if (of.isWaiting && before?.reading.kind !== 'installed') return;
     const reading = this.readingOf(namespace, of, object);
-    if (reading === undefined || (before?.key === key && isDeepStrictEqual(before.reading, reading))) return;
-    if (before !== undefined && before.key !== key) this.withdraw(namespace);
-    this.reported.set(namespace, { key, reading });
+    if (reading === undefined || isDeepStrictEqual(before?.reading, reading)) return;
+    const readable = reading.kind === 'installed' ? object : before?.readable;
+    this.reported.set(namespace, { key, reading, readable });
     this.observer.put(sourceOf(key), reading);
   }
 
@@ -192,26 +198,39 @@ class ManifestFeed implements GrantFeed {
     if (owned.owner === '') return refused('its namespace has no label bytetrade.io/ns-owner', NO_CLAIM);
     if (of === undefined || SYSTEM_OR_SHARED_NAMESPACE.test(namespace))
       return refused("its namespace is no app's: it must be named <app>-<owner of the namespace>", NO_CLAIM);
-    if (owned.isBeingDeleted || object.isBeingDeleted) return { kind: 'inactive', claim: undefined };
+    const claim = this.claimOf(namespace, of);
+    if (owned.isBeingDeleted || object.isBeingDeleted) return { kind: 'inactive', claim };
     if (size > 1)
-      return { ...refused('its namespace has several manifests, so that none of them counts'), of };
+      return { ...refused('its namespace has several manifests, so that none of them counts', claim), of };
     if (isWaiting && !object.isParsed) return undefined;
     const manifest = object.manifest();
-    if ('refused' in manifest) return { ...refused(manifest.refused), line: manifest.line, of };
+    if ('refused' in manifest) return { ...refused(manifest.refused, claim), line: manifest.line, of };
     if (manifest.app !== of.app)
-      return { ...refused('metadata.name is not the app that its namespace is named after'), of };
-    const ofUser = { apps: this.owners.appsOf(of.user), reserved: this.reserved };
-    const isApproved = (key: string) => this.approvals.isApproved(of.user, of.app, key);
-    const { approved, ...divided } = dividedGrants(manifest.grants, of.app, ofUser, isApproved);
+      return { ...refused('metadata.name is not the app that its namespace is named after', claim), of };
+    const { approved, ...divided } = this.divided(manifest, of);
     const { serviceAccount, warnings, lines } = manifest;
     const installed = { ...of, ...divided, namespace, serviceAccount };
     const statements = { lines, approved };
     return { kind: 'installed', installed, installedAtMs: object.createdAtMs, warnings, statements };
   }
+
+  /** Returns what an app keeps while its manifest cannot be read: what that stated last, as far as it is the app's by now. */
+  private claimOf(namespace: string, of: NamedApp): StatedClaim {
+    const readable = this.reported.get(namespace)?.readable;
+    const manifest = readable?.manifest();
+    if (readable === undefined || manifest === undefined || 'refused' in manifest) return NO_CLAIM;
+    if (manifest.app !== of.app) return NO_CLAIM;
+    const { grants } = this.divided(manifest, of);
+    return { installed: { ...of, grants }, installedAtMs: readable.createdAtMs };
+  }
+
+  private divided({ grants }: Manifest, { user, app }: NamedApp) {
+    const ofUser = { apps: this.owners.appsOf(user), reserved: this.reserved };
+    return dividedGrants(grants, app, ofUser, (key) => this.approvals.isApproved(user, app, key));
+  }
 }
 
-/** @param claim undefined where the app keeps its workspaces although it is not served */
-function refused(reason: string, claim?: StatedClaim): Extract<GrantReading, { readonly kind: 'refused' }> {
+function refused(reason: string, claim: StatedClaim): Extract<GrantReading, { readonly kind: 'refused' }> {
   return { kind: 'refused', reason, claim };
 }
 
