@@ -313,6 +313,26 @@ describe('manifests in ConfigMaps', () => {
     expect(liveHeapMiB() - beforeMiB).toBeLessThan(20);
   });
 
+  it('hold nothing of a namespace whose last one went while it changed often', async () => {
+    await open();
+    const removals = jest.spyOn(ManifestNamespace.prototype, 'remove');
+    for (let user = 0; user < 20; user += 1) {
+      const namespace = `notes-user-${user}`;
+      for (let change = 0; change < 3; change += 1) put(namespace, manifestText('notes', [`op-${change}`]));
+      server.of('configmaps').delete(namespace, 'olares-manifest');
+    }
+    await eventually(() => expect(removals.mock.contexts).toHaveLength(20));
+    const left = removals.mock.contexts.map((namespace) => new WeakRef(namespace));
+    removals.mockRestore();
+    await new Promise((resolve) => setTimeout(resolve, 4_000));
+    // Everything is listed again.
+    server.dropConnections();
+    await eventually(() => {
+      collectGarbage();
+      expect(left.filter((namespace) => namespace.deref() !== undefined).length).toBe(0);
+    });
+  });
+
   const LONG_NAME = 'notes-application';
   // Without quotes, so that each value is a part of the text.
   const PLAIN = manifestText(

@@ -140,14 +140,13 @@ class ManifestFeed implements GrantFeed {
 
   private remove(key: string): void {
     const namespace = namespaceInKey(key);
-    const of = this.at(namespace);
-    of.remove(key);
+    this.at(namespace).remove(key);
     if (this.reported.get(namespace)?.key === key) this.withdraw(namespace);
     this.evaluate(namespace);
-    if (of.isForgettable) this.namespaces.delete(namespace);
   }
 
   private wasListed(): void {
+    for (const [namespace, of] of this.namespaces) if (of.isForgettable) this.namespaces.delete(namespace);
     if (!this.isEvaluated && this.listed) {
       this.isEvaluated = true;
       // Of those that were uninstalled while this service was away, too.
