@@ -22,8 +22,6 @@ const SYSTEM_OR_SHARED_NAMESPACE = /^(os|kube)-|-shared$/;
 /** Leaves no workspace to an app that the namespace does not prove, or that has stated nothing. */
 const NO_CLAIM: StatedClaim = { installed: { app: '', user: '', grants: new Set() }, installedAtMs: 0 };
 
-type NamedApp = Pick<InstalledApp, 'user' | 'app'>;
-
 interface ManifestDeps {
   /** Workspaces that are no app's own: those of Olares' components and of STATIC_GRANTS. */
   readonly reservedWorkspaces: ReadonlySet<string>;
@@ -214,7 +212,7 @@ class ManifestFeed implements GrantFeed {
   }
 
   /** Returns what an app keeps while its manifest cannot be read: what that stated last, as far as it is the app's by now. */
-  private claimOf(namespace: string, of: NamedApp): StatedClaim {
+  private claimOf(namespace: string, of: Pick<InstalledApp, 'user' | 'app'>): StatedClaim {
     const readable = this.reported.get(namespace)?.readable;
     const manifest = readable?.manifest();
     if (readable === undefined || manifest === undefined || 'refused' in manifest) return NO_CLAIM;
@@ -223,7 +221,7 @@ class ManifestFeed implements GrantFeed {
     return { installed: { ...of, grants }, installedAtMs: readable.createdAtMs };
   }
 
-  private divided({ grants }: Manifest, { user, app }: NamedApp) {
+  private divided({ grants }: Manifest, { user, app }: Pick<InstalledApp, 'user' | 'app'>) {
     const ofUser = { apps: this.owners.appsOf(user), reserved: this.reserved };
     return dividedGrants(grants, app, ofUser, (key) => this.approvals.isApproved(user, app, key));
   }
