@@ -14,9 +14,27 @@ export function canonicalAddress(address: string): string | undefined {
   return bytes.join('.');
 }
 
+/** Returns those of the values that are addresses. */
+export function canonicalAddresses(values: readonly unknown[]): readonly string[] {
+  return values
+    .map((value) => (typeof value === 'string' ? canonicalAddress(value) : undefined))
+    .filter((address) => address !== undefined);
+}
+
 export interface ServiceAccountName {
   readonly namespace: string;
   readonly name: string;
+}
+
+/** Stands for the user in the namespace of an account that each user has. */
+export const USER = '<user>';
+
+/** Returns whether the account can be in this namespace, for one user or another. */
+export function canBeIn({ namespace: of }: ServiceAccountName, namespace: string): boolean {
+  const [before = '', after] = of.split(USER);
+  if (after === undefined) return namespace === of;
+  const leavesUser = namespace.length > before.length + after.length;
+  return leavesUser && namespace.startsWith(before) && namespace.endsWith(after);
 }
 
 /** The evidence of who is at the other end of a connection. */

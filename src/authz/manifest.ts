@@ -1,4 +1,5 @@
 import {
+  faultOf,
   readYaml,
   requireFewTokens,
   RefusedFile,
@@ -99,7 +100,7 @@ export function readManifest(source: string): ManifestReading {
   const lines = new LineCounter();
   const document = readYaml(withoutTemplatedBlocks(layout), lines);
   const [error] = document.errors;
-  if (error) throw new RefusedFile(error.pos[0], `not valid YAML: ${error.message}`);
+  if (error) throw new RefusedFile(error.pos[0], `not valid YAML: ${faultOf(error)}`);
   const root = document.contents;
   if (!isMap(root) || root.flow)
     throw new RefusedFile(offsetOf(root), 'the file must be a YAML block mapping');
@@ -161,7 +162,7 @@ function blankOf(text: string): string {
 function requireClosed(block: string, start: number): void {
   const { errors } = readYaml(block);
   const unclosed = errors.find(({ message }) => /^Missing closing|end with a/.test(message));
-  if (unclosed) throw new RefusedFile(start + unclosed.pos[0], `not valid YAML: ${unclosed.message}`);
+  if (unclosed) throw new RefusedFile(start + unclosed.pos[0], `not valid YAML: ${faultOf(unclosed)}`);
 }
 
 /** Finds nodes by their paths, and each step of a path once: thousands of paths lead through the same maps. */

@@ -8,6 +8,7 @@ import {
   parseDocument,
   type Document,
   type Node,
+  type YAMLError,
 } from 'yaml';
 
 /** Why a whole file is not accepted. The reason never repeats a value. */
@@ -26,6 +27,13 @@ export class RefusedFile extends Error {
     super(reason);
     this.name = 'RefusedFile';
   }
+}
+
+/** Returns the parser's words for a fault, without what it quotes of the text: that may be all of it. */
+export function faultOf({ code, message }: YAMLError): string {
+  if (code === 'TAG_RESOLVE_FAILED') return 'a tag that means nothing here';
+  if (code === 'BAD_DIRECTIVE') return 'a directive that means nothing here';
+  return copyOf(message.replace(/(?<=\w): .*/s, ''));
 }
 
 export function refusalOf(error: unknown, text: string): Refusal {
@@ -96,7 +104,7 @@ export function plainValue(node: unknown): unknown {
   if (node === null || node === undefined) return null;
   if (!isNode(node)) throw new RefusedFile(0, 'not a YAML node');
   requireUndecorated(node);
-  if (isScalar(node)) return node.value;
+  if (isScalar(node)) return typeof node.value === 'string' ? copyOf(node.value) : node.value;
   if (isSeq(node)) return node.items.map(plainValue);
   if (!isMap(node)) throw new RefusedFile(offsetOf(node), 'a YAML alias');
   const value = Object.create(null) as Record<string, unknown>;
@@ -106,6 +114,11 @@ export function plainValue(node: unknown): unknown {
     value[name] = plainValue(item);
   }
   return value;
+}
+
+/** A part of a text refers to all of it, as V8 keeps it: a name would hold its manifest for as long as it is known itself. */
+function copyOf(part: string): string {
+  return Buffer.from(part).toString();
 }
 
 function plainKey(key: unknown, owner: Node): string {

@@ -1,5 +1,5 @@
 import type { Caller, ServiceAccountAuthenticator } from '../authn/caller';
-import type { Peer, PeerVerifier, ServiceAccountName } from '../authn/peer-verifier';
+import { type Peer, type PeerVerifier, type ServiceAccountName, USER } from '../authn/peer-verifier';
 import { grantSet, type InstalledApp, type SecretOperation } from './grant';
 
 /** What one of the system's own callers may do, as the operator states it. */
@@ -31,8 +31,6 @@ interface CallByAccount {
   /** Whether the peer forwards what somebody else wrote. */
   readonly isForwarded: boolean;
 }
-
-const USER = '<user>';
 
 /** Finds out which of the system's own callers calls: those that STATIC_GRANTS names. */
 export class StaticCallers {
@@ -71,15 +69,20 @@ export class StaticCallers {
 export class StaticGrants {
   private readonly workspaces: ReadonlySet<string>;
 
-  constructor(private readonly grants: readonly StaticGrant[]) {
+  constructor(
+    private readonly grants: readonly StaticGrant[],
+    /** Undefined where nobody asks for an account that belongs to another user. */
+    private readonly serviceAccounts?: Pick<ServiceAccountAuthenticator, 'userOf'>,
+  ) {
     this.workspaces = new Set(grants.flatMap(({ workspaces }) => workspaces));
   }
 
-  /** Returns undefined for an app, and for an account that holds none. */
+  /** Returns undefined for an app, and for an account that holds none or is another user's. @throws IdentityUnavailable (503) */
   find(user: string, app: string): InstalledApp | undefined {
     if (!app.includes(':')) return undefined;
     const grant = this.grants.find((one) => appNameOf(accountFor(one, user)) === app);
-    return grant && heldBy(grant, user);
+    const owner = grant && this.serviceAccounts?.userOf(grant.account.namespace);
+    return grant && (owner ?? user) === user ? heldBy(grant, user) : undefined;
   }
 
   /** Returns what they hold for a user. */

@@ -7,6 +7,8 @@ import {
   type PeerEvidence,
   PeerVerifier,
   canonicalAddress,
+  canonicalAddresses,
+  USER,
 } from '../authn/peer-verifier';
 import { ServiceAccountAuthenticator, type ServiceAccountReviewer } from '../authn/caller';
 import type { LogEvent } from '../logging/log';
@@ -14,9 +16,9 @@ import { kubeConfigConnection, type KubeEnvironment } from './kube-config';
 import { KubernetesApi } from './kubernetes-api';
 import { TokenReviewer } from './token-reviewer';
 import { SyncProblems, type WatchObserver } from './sync-errors';
-import { WatchedNamespaceOwners, canonicalAddresses, USER, WatchedPods } from './watched-objects';
+import { WatchedNamespaceOwners, WatchedPods } from './watched-objects';
 import { fieldsOf, itemsOf, ownField } from '../json/json';
-import { type KubeObject, namespaceInKey } from './kube-object';
+import { type KubeObject, namespaceInKey, STRANGERS_PAGE_BYTES } from './kube-object';
 import { Informer, type InformerDeps } from './informer';
 
 interface ClusterOptions {
@@ -89,6 +91,14 @@ interface ClusterPeerOptions {
 }
 
 const SERVICE = 'system-server';
+const NAMESPACE = 'user-system-';
+
+/** The addresses of a system-server's pods: `ready` for what one of them proves, `all` for what it must not prove. */
+interface SliceAddresses {
+  readonly all: ReadonlySet<string>;
+  readonly ready: ReadonlySet<string>;
+}
+type Slices = ReadonlyMap<string, SliceAddresses>;
 
 /**
  * Verifies peers with the cluster: by the EndpointSlices of each user's system-server, by the pods of the configured
@@ -96,8 +106,8 @@ const SERVICE = 'system-server';
  */
 export class ClusterPeerVerifier extends PeerVerifier {
   /** Addresses by namespace, then by slice: a service has one slice, or a few. */
-  private readonly addresses = new Map<string, Map<string, ReadonlySet<string>>>();
-  private readonly slices: Informer<ReadonlySet<string>>;
+  private readonly addresses = new Map<string, Map<string, SliceAddresses>>();
+  private readonly slices: Informer<SliceAddresses>;
   private readonly pods: WatchedPods;
 
   constructor(
@@ -113,6 +123,7 @@ export class ClusterPeerVerifier extends PeerVerifier {
       {
         path: '/apis/discovery.k8s.io/v1/endpointslices',
         labelSelector: `kubernetes.io/service-name=${SERVICE}`,
+        maxPageBytes: STRANGERS_PAGE_BYTES,
         read: addressesIn,
         onPut: (key, addresses) => this.put(key, addresses),
         onRemoved: (key) => this.remove(key),
@@ -123,15 +134,8 @@ export class ClusterPeerVerifier extends PeerVerifier {
   }
 
   provesSystemServer(peerAddress: string | undefined, user: string): boolean {
-    return this.options.systemServerProof === 'address' && this.isSystemServerOf(user, peerAddress);
-  }
-
-  private isSystemServerOf(user: string, peerAddress: string | undefined): boolean {
-    if (this.slices.ageMs() > this.options.maxAgeMs) return false;
-    const address = canonicalAddress(peerAddress ?? '');
-    const slices = this.addresses.get(`user-system-${user}`);
-    if (address === undefined || user === '' || slices === undefined) return false;
-    return [...slices.values()].some((addresses) => addresses.has(address));
+    if (this.options.systemServerProof === 'off' || this.isOutdated) return false;
+    return hasAddress(this.addresses.get(NAMESPACE + user), peerAddress, 'ready');
   }
 
   trustedServiceAccountOf(peer: Peer, by?: PeerEvidence): Promise<ServiceAccountName | undefined> {
@@ -151,7 +155,7 @@ export class ClusterPeerVerifier extends PeerVerifier {
       .map(({ namespace, name }) => ({ namespace: namespace.replace(USER, () => user), name }))
       .filter((account) => maySpeakFor(account, user));
     if (bearer !== undefined) return (await this.oneOf(accounts, { address, bearer }, 'token')) !== undefined;
-    if (this.slices.ageMs() > this.options.maxAgeMs || this.isSystemServerOf(user, address)) return false;
+    if (this.isOutdated || hasAddress(this.addresses.get(NAMESPACE + user), address, 'all')) return false;
     return (await this.oneOf(accounts, { address, bearer })) !== undefined;
   }
 
@@ -187,16 +191,19 @@ export class ClusterPeerVerifier extends PeerVerifier {
 
   /** Returns true where the address is that of any user's system-server, or may be one. */
   private isSystemServer(peerAddress: string | undefined): boolean {
-    if (this.slices.ageMs() > this.options.maxAgeMs) return true;
-    const canonical = canonicalAddress(peerAddress ?? '') ?? '';
-    return [...this.addresses.values()].some((slices) =>
-      [...slices.values()].some((addresses) => addresses.has(canonical)),
+    return (
+      this.isOutdated || [...this.addresses.values()].some((slices) => hasAddress(slices, peerAddress, 'all'))
     );
   }
 
-  private put(key: string, addresses: ReadonlySet<string>): void {
+  private get isOutdated(): boolean {
+    return this.slices.ageMs() > this.options.maxAgeMs;
+  }
+
+  private put(key: string, addresses: SliceAddresses): void {
+    if (addresses.all.size === 0) return this.remove(key);
     const namespace = namespaceInKey(key);
-    const slices = this.addresses.get(namespace) ?? new Map<string, ReadonlySet<string>>();
+    const slices = this.addresses.get(namespace) ?? new Map<string, SliceAddresses>();
     this.addresses.set(namespace, slices.set(key, addresses));
   }
 
@@ -208,10 +215,23 @@ export class ClusterPeerVerifier extends PeerVerifier {
   }
 }
 
-/** Returns the addresses of ready pods; an unset condition means ready. A terminating pod may lose its address any moment. */
-function addressesIn({ body }: KubeObject): ReadonlySet<string> {
-  const ready = itemsOf(body['endpoints'])
-    .map(fieldsOf)
-    .filter(({ conditions }) => ownField(conditions, 'ready') !== false);
-  return new Set(ready.flatMap(({ addresses }) => canonicalAddresses(itemsOf(addresses))));
+function hasAddress(slices: Slices | undefined, peerAddress: string | undefined, of: keyof SliceAddresses) {
+  const address = canonicalAddress(peerAddress ?? '') ?? '';
+  return [...(slices?.values() ?? [])].some((slice) => slice[of].has(address));
+}
+
+/**
+ * Returns the addresses in a slice of a user's system-server; those in other namespaces, which an app may make, are nobody's. An
+ * unset condition means ready; a pod that is not, or ends, may lose its address any moment. Only the first address of an endpoint
+ * counts, as for Kubernetes itself.
+ */
+function addressesIn({ namespace, body }: KubeObject): SliceAddresses {
+  const isOfUser = namespace.startsWith(NAMESPACE) && namespace !== NAMESPACE;
+  const endpoints = isOfUser ? itemsOf(body['endpoints']).map(fieldsOf) : [];
+  const ready = endpoints.filter(({ conditions }) => ownField(conditions, 'ready') !== false);
+  const first = ({ addresses }: (typeof endpoints)[number]) => itemsOf(addresses)[0];
+  return {
+    all: new Set(canonicalAddresses(endpoints.map(first))),
+    ready: new Set(canonicalAddresses(ready.map(first))),
+  };
 }

@@ -16,7 +16,7 @@ export interface InformerOptions<T> extends ListOptions<T> {
   /** Called after each complete list and its puts and removals. */
   readonly onListed?: () => void;
   /** Called after each failure, before the pause that follows. */
-  readonly onFailed?: () => void;
+  readonly onFailed?: (failure: KubernetesFailure) => void;
   /** Called when the mirror has become older than `maxAgeMs`, and when it is synced again. Without it, both are logged. */
   readonly onOutdated?: (isOutdated: boolean) => void;
 }
@@ -168,7 +168,7 @@ export class Informer<T> implements ObservedWatch {
       const refused = failure.status !== undefined && lastedMs < SHORT_WATCH_MS;
       const what = watchingSinceMs === undefined ? 'list' : refused ? 'refused watch' : 'watch';
       const waitMs = this.syncErrors.failed(failure, what, this.listTookMs);
-      this.options.onFailed?.();
+      this.options.onFailed?.(failure);
       return waitMs;
     } finally {
       this.settleFirst();

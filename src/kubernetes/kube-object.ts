@@ -107,6 +107,8 @@ function recordOf(value: unknown): Readonly<Record<string, unknown>> {
 }
 
 const PAGE_SIZE = 500;
+/** The `maxPageBytes` of a kind that an app's own chart may make, large and many. */
+export const STRANGERS_PAGE_BYTES = 16 * 1024 * 1024;
 const PAGE_TIMEOUT_MS = 30_000;
 /** After this time other work of the event loop gets a chance. */
 const READ_AT_ONCE_MS = 10;

@@ -15,7 +15,7 @@ const OURS = 'olares-secret-provider';
 const RETRY_MS = 5_000;
 const AGAIN_MS = 600_000;
 /** An API server that has just started refuses everybody until it has read its roles, so that fewer refusals in a row say nothing. */
-const LASTING_REFUSALS = 3;
+export const LASTING_REFUSALS = 3;
 
 /**
  * Finds out which Olares runs the cluster: by its ClusterRoles, unless the settings say it. Once 1.12.1 is seen that stays so.

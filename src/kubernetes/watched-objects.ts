@@ -1,8 +1,20 @@
 import { IdentityUnavailable } from '../errors/request-errors';
 import { appInNamespace, NamespaceOwners, type UserPresence } from '../authn/caller';
 import { Informer, type InformerDeps } from './informer';
-import { isBeingDeleted, type KubeObject, labelOf, type ListOptions } from './kube-object';
-import { type ServiceAccountName, canonicalAddress } from '../authn/peer-verifier';
+import {
+  isBeingDeleted,
+  type KubeObject,
+  labelOf,
+  type ListOptions,
+  STRANGERS_PAGE_BYTES,
+} from './kube-object';
+import {
+  type ServiceAccountName,
+  canBeIn,
+  canonicalAddress,
+  canonicalAddresses,
+  USER,
+} from '../authn/peer-verifier';
 import { fieldsOf, itemsOf, ownField } from '../json/json';
 
 const OWNER = 'bytetrade.io/ns-owner';
@@ -145,9 +157,6 @@ function ownerIn(namespace: KubeObject): OwnedNamespace {
   return { owner: typeof owner === 'string' ? owner : '', isBeingDeleted: isBeingDeleted(namespace) };
 }
 
-/** Stands for the user in the namespace of an account that each user has. */
-export const USER = '<user>';
-
 /** Watches the pods of ServiceAccounts and finds them by their address. */
 export class WatchedPods {
   private readonly informers: readonly Informer<Pod>[];
@@ -166,7 +175,8 @@ export class WatchedPods {
       const informer: Informer<Pod> = new Informer(
         {
           ...selection,
-          read: podIn,
+          maxPageBytes: STRANGERS_PAGE_BYTES,
+          read: (pod) => podIn(pod, accounts),
           onPut: (key, pod) => this.put(`${index} ${key}`, { ...pod, informer }),
           onRemoved: (key) => this.remove(`${index} ${key}`),
         },
@@ -229,22 +239,16 @@ function podsOf({ namespace, name }: ServiceAccountName): Pick<ListOptions<Pod>,
   return { path: '/api/v1/pods', fieldSelector: `spec.serviceAccountName=${name}` };
 }
 
-/** Reads a pod. One on the network of the host shares the address of its node, and one that has ended has no address. */
-function podIn(pod: KubeObject): Pod {
+/** Reads a pod. It has no address of its own on the host's network, once it has ended, and where none of the accounts can be: anybody may state one there. */
+function podIn(pod: KubeObject, accounts: readonly ServiceAccountName[]): Pod {
   const { serviceAccountName: name, hostNetwork = false } = fieldsOf(pod.body['spec']);
   const { phase, podIPs } = fieldsOf(pod.body['status']);
   const hasOwn = hostNetwork === false && phase !== 'Succeeded' && phase !== 'Failed';
-  const ips = hasOwn ? itemsOf(podIPs).map((entry) => ownField(entry, 'ip')) : [];
+  const counts = hasOwn && accounts.some((account) => canBeIn(account, pod.namespace));
+  const ips = counts ? itemsOf(podIPs).map((entry) => ownField(entry, 'ip')) : [];
   return {
     account: { namespace: pod.namespace, name: typeof name === 'string' ? name : '' },
     addresses: canonicalAddresses(ips),
     isRunning: phase === 'Running' && !isBeingDeleted(pod),
   };
-}
-
-/** Returns those of the values that are addresses. */
-export function canonicalAddresses(values: readonly unknown[]): readonly string[] {
-  return values
-    .map((value) => (typeof value === 'string' ? canonicalAddress(value) : undefined))
-    .filter((address) => address !== undefined);
 }

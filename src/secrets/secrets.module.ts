@@ -1,5 +1,6 @@
 import { Module } from '@nestjs/common';
 import { AuthnModule } from '../authn/authn.module';
+import { ServiceAccountAuthenticator } from '../authn/caller';
 import { AccessService, ProxiedCallerService } from '../authz/access.service';
 import { GrantSource } from '../authz/grant-source';
 import { GrantsService } from '../authz/grants.service';
@@ -13,14 +14,18 @@ import { SecretsService, AppSecretsService } from './secrets.service';
 @Module({
   imports: [AuthnModule],
   providers: [
-    factory(GrantsService, [GrantSource, Runtime, Telemetry], (source, { settings }, { spans }) => {
-      const { workspaceSharing, grants } = settings;
-      const granted = grants.kind === 'kubernetes' ? grants.staticGrants : [];
-      const statics = granted.length > 0 ? new StaticGrants(granted) : undefined;
-      return spans === undefined
-        ? new GrantsService(source, workspaceSharing, statics)
-        : new TracedGrantsService(source, workspaceSharing, spans, statics);
-    }),
+    factory(
+      GrantsService,
+      [GrantSource, Runtime, Telemetry, ServiceAccountAuthenticator],
+      (source, { settings }, { spans }, pods) => {
+        const { workspaceSharing, grants } = settings;
+        const granted = grants.kind === 'kubernetes' ? grants.staticGrants : [];
+        const statics = granted.length > 0 ? new StaticGrants(granted, pods) : undefined;
+        return spans === undefined
+          ? new GrantsService(source, workspaceSharing, statics)
+          : new TracedGrantsService(source, workspaceSharing, spans, statics);
+      },
+    ),
     AccessService,
     ProxiedCallerService,
     SecretsService,

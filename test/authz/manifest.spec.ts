@@ -521,6 +521,19 @@ describe('a manifest is refused, with the line,', () => {
   });
 });
 
+describe('the reason of a refusal', () => {
+  it.each([
+    ['a header of a block scalar', 'a: |canary\n', 'Block scalar header includes extra characters'],
+    ['an unexpected token', 'a: 1\n]canary', 'Unexpected flow-seq-end token in YAML stream'],
+    ['an unknown tag', 'a: !canary!b c\n', 'a tag that means nothing here'],
+    ['a tag without an end', 'a: !canary! c\n', 'a tag that means nothing here'],
+    ['a wrong version of YAML', '%YAML canary\n---\n', 'a directive that means nothing here'],
+    ['a missing comma', 'a: {"b" "canary"}\n', 'Missing , or : between flow map items'],
+  ])('repeats no text of the manifest where that has %s', (_, text, reason) => {
+    expect(parseManifest(`${text}${METADATA}`)).toHaveProperty('refused', `not valid YAML: ${reason}`);
+  });
+});
+
 describe('what a manifest says besides its grants', () => {
   it.each([
     ['notes-sa', 'notes-sa'],

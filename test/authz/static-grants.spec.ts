@@ -166,6 +166,15 @@ describe('what STATIC_GRANTS grants', () => {
     expect(statics.find(user, app)).toBeUndefined();
   });
 
+  it('is nothing for another user than the one to whom the namespace of an entry belongs', () => {
+    const serviceAccounts = new ServiceAccountAuthenticator(new NoReviewer(), new StatedOwners(OWNERS));
+    const literal = { ...INTEGRATION, account: ALICES };
+    const asked = new StaticGrants([literal, INTEGRATION], serviceAccounts);
+    expect(asked.find('alice', 'user-space-alice:system-frontend')?.user).toBe('alice');
+    expect(asked.find('bob', 'user-space-alice:system-frontend')).toBeUndefined();
+    expect(asked.find('bob', 'os-protected:infisical-sa')?.user).toBe('bob');
+  });
+
   it('takes a user’s name as it is, be it a pattern of replacement', () => {
     expect(statics.find('$&', 'user-space-$&:system-frontend')?.user).toBe('$&');
   });

@@ -48,7 +48,9 @@ const PODS: readonly Pod[] = [
   { ...frontendOf('alice', AT.starting), phase: 'Pending' },
   { ...frontendOf('alice', AT.going), deleted: true },
   frontendOf('alice', AT.claimedTwice),
-  { ip: AT.claimedTwice, namespace: 'otmoiclp-alice', account: 'system-frontend' },
+  frontendOf('bob', AT.claimedTwice),
+  // What an app may state itself takes nobody's address.
+  { ip: AT.alicesFrontend, namespace: 'otmoiclp-alice', account: 'system-frontend' },
   { ip: PEERS.alicesSystemServer, namespace: 'user-system-alice', account: 'sys-ops' },
   // Each watch tells of these last.
   { ip: AT.besideSystemServer, namespace: 'user-system-alice', account: 'sys-ops' },
@@ -191,7 +193,7 @@ describe('the Settings routes in a cluster', () => {
     ['from a frontend on the host’s network', () => ({ from: AT.onTheHostsNetwork })],
     ['from a frontend that has not started', () => ({ from: AT.starting })],
     ['from a frontend that goes', () => ({ from: AT.going })],
-    ['from an address that an app’s pod claims too', () => ({ from: AT.claimedTwice })],
+    ['from an address that another user’s frontend has too', () => ({ from: AT.claimedTwice })],
     ['with every header of a proxy', () => ({ from: AT.alicesApp, headers: EVERY_HEADER })],
     [
       'with every header of a proxy, through system-server',

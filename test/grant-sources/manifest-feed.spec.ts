@@ -317,6 +317,53 @@ describe('manifests in ConfigMaps', () => {
     expect(liveHeapMiB() - beforeMiB).toBeLessThan(20);
   });
 
+  it('hold nothing of a namespace whose last one went while it changed often', async () => {
+    await open();
+    const removals = jest.spyOn(ManifestNamespace.prototype, 'remove');
+    for (let user = 0; user < 20; user += 1) {
+      const namespace = `notes-user-${user}`;
+      for (let change = 0; change < 3; change += 1) put(namespace, manifestText('notes', [`op-${change}`]));
+      server.of('configmaps').delete(namespace, 'olares-manifest');
+    }
+    await eventually(() => expect(removals.mock.contexts).toHaveLength(20));
+    const left = removals.mock.contexts.map((namespace) => new WeakRef(namespace));
+    removals.mockRestore();
+    await new Promise((resolve) => setTimeout(resolve, 4_000));
+    // Everything is listed again.
+    server.dropConnections();
+    await eventually(() => {
+      collectGarbage();
+      expect(left.filter((namespace) => namespace.deref() !== undefined).length).toBe(0);
+    });
+  });
+
+  const LONG_NAME = 'notes-application';
+  // Without quotes, so that each value is a part of the text.
+  const PLAIN = manifestText(
+    LONG_NAME,
+    ['ListSecret', `CreateSecret?workspace=${LONG_NAME}-desk`],
+    `  serviceAccount: ${LONG_NAME}\n`,
+  ).replaceAll('"', '');
+
+  it.each<[string, (text: string) => string]>([
+    ['in a comment', (text) => `${PLAIN}# ${text}`],
+    ['where the parser quotes it', (text) => `${PLAIN}a: |${text}\n`],
+    ['in an op', (text) => PLAIN.replace('ListSecret', text)],
+  ])('hold no text once it is parsed, of one that an app changes all the time %s', async (_, changed) => {
+    const time = new FixedMonotonicTime();
+    const namespace = new ManifestNamespace(time, () => undefined);
+    const filler = Buffer.alloc(60 * 1024, 'x');
+    const beforeMiB = liveHeapMiB();
+    for (let at = 0; at < 200; at += 1) {
+      const text = changed(Buffer.concat([Buffer.from(String(at)), filler]).toString('latin1'));
+      const body = { data: { 'OlaresManifest.yaml': text } };
+      const object = { namespace: 'x', name: 'map', version: '1', body };
+      namespace.put('x/map', namespace.read('x/map', object));
+      time.advance(1_000);
+    }
+    expect(liveHeapMiB() - beforeMiB).toBeLessThan(5);
+  });
+
   it.each<[string, readonly string[]]>([
     ['a second one', ['second']],
     ['two, each in place of the other', ['second', 'olares-manifest']],
@@ -578,6 +625,37 @@ describe('manifests in ConfigMaps', () => {
       await eventually(() => expect(grantsOf('alice', 'notes-pro')).toHaveLength(2));
       server.of('namespaces').delete(undefined, 'notes-pro-alice');
       await eventually(() => expect(grantsOf('alice', 'notes')).toHaveLength(2));
+    });
+
+    it.each<[string, () => void]>([
+      ['its manifest cannot be read', () => void put('notes-alice', '[')],
+      ['its manifest names another app', () => void put('notes-alice', manifestText('mail', []))],
+      ['it has a second manifest', () => void put('notes-alice', manifestText('notes', []), 'second')],
+      [
+        'its manifest is being deleted for good',
+        () => {
+          const map = manifestMap('notes-alice', manifestText('notes', [OWN]));
+          const metadata = { ...map.metadata, deletionTimestamp: 'x', finalizers: ['example.com/x'] };
+          server.of('configmaps').put({ ...map, metadata });
+        },
+      ],
+    ])('an app holds no later app’s own workspace by what it stated before, where %s', async (_, breaks) => {
+      const ops = ['ListSecret?workspace=notes-pro', OWN];
+      installApp(server, { app: 'notes', user: 'alice', ops });
+      await open();
+      expect(source.holdersOf('alice', 'notes-pro')).toEqual(['notes']);
+      breaks();
+      await eventually(() => expect(grantsOf('alice', 'notes')).toEqual(['not installed']));
+      // It keeps its workspaces although it is not served.
+      expect(source.holdersOf('alice', 'notes-pro')).toEqual(['notes']);
+      installApp(server, { app: 'notes-pro', user: 'alice', ops: ['ListSecret'] });
+      await eventually(() => expect(source.find('alice', 'notes-pro')).toBeDefined());
+      const caller = { app: 'notes-pro', user: 'alice', operations: 'any' } as const;
+      new GrantsService(source, 'deny').authorize(caller, 'ListSecret', 'notes-pro');
+      expect(source.holdersOf('alice', 'notes-desk')).toEqual(['notes']);
+      server.of('configmaps').delete('notes-pro-alice', 'olares-manifest');
+      server.of('namespaces').delete(undefined, 'notes-pro-alice');
+      await eventually(() => expect(source.holdersOf('alice', 'notes-pro')).toEqual(['notes']));
     });
 
     it('an app has no workspace by its name that a caller without manifest holds', async () => {

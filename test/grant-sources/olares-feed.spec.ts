@@ -5,6 +5,7 @@ import {
   type OpenGrantFeed,
 } from '../../src/grant-sources/kubernetes/kubernetes.grant-source';
 import { olaresFeed, type OlaresFeedOptions } from '../../src/grant-sources/kubernetes/olares-feed';
+import { type ApiCall, KubernetesFailure } from '../../src/kubernetes/kubernetes-api';
 import { SystemMonotonicTime } from '../../src/time/clock';
 import { type AppToInstall, describeGrantSource } from '../conformance/grant-source.conformance';
 import { type Logged, informerDepsOf } from '../kubernetes/informer-deps';
@@ -305,6 +306,39 @@ describe('what Olares itself writes', () => {
       await server.listen();
       await eventually(() => expect(reasons()).toEqual(['leftover: the app was uninstalled']));
     });
+
+    const OFF = new KubernetesFailure('ECONNREFUSED');
+    const REFUSED = new KubernetesFailure('Forbidden', 403);
+    it.each<[string, readonly KubernetesFailure[], readonly KubernetesFailure[]]>([
+      ['was away and then refuses once', [], [OFF, REFUSED]],
+      ['refuses twice', [], [REFUSED, REFUSED]],
+      ['refuses again and again between failures', [], [REFUSED, REFUSED, OFF, REFUSED]],
+      ['refuses everything', [REFUSED, REFUSED, REFUSED], [REFUSED, REFUSED, REFUSED]],
+    ])(
+      'are not served for a moment where an API server that starts %s',
+      async (_, ofPermissions, ofManagers) => {
+        install();
+        manage({ app: 'notes', user: 'alice', state: 'uninstalled' });
+        const deps = informerDepsOf(server, new SystemMonotonicTime());
+        const [permissions, managers] = [[...ofPermissions], [...ofManagers]];
+        const send = async (call: ApiCall) => {
+          const isManagers = call.path.endsWith('/applicationmanagers');
+          const failure = (isManagers ? managers : permissions).shift();
+          if (failure !== undefined) throw failure;
+          if (isManagers) await new Promise((resolve) => setTimeout(resolve, 500));
+          return deps.api.send(call);
+        };
+        const api = { send, watch: deps.api.watch.bind(deps.api) } as typeof deps.api;
+        source = await KubernetesGrantSource.open({ ...deps, api }, 600_000, [olaresFeed(PERMISSIONS)]);
+        let wasServed = false;
+        await eventually(() => {
+          if (source.status().ready && source.find('alice', 'notes') !== undefined) wasServed = true;
+          expect(reasons()).toEqual(['leftover: the app was uninstalled']);
+        });
+        expect(wasServed).toBe(false);
+      },
+      30_000,
+    );
 
     it('are all of them from 1.12.1 on, and grant nothing', async () => {
       install();

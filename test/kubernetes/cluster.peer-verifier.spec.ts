@@ -1,5 +1,5 @@
 import { ClusterPeerVerifier } from '../../src/kubernetes/cluster';
-import { canonicalAddress } from '../../src/authn/peer-verifier';
+import { canonicalAddress, type ServiceAccountName } from '../../src/authn/peer-verifier';
 import { TokenReviewer } from '../../src/kubernetes/token-reviewer';
 import { eventually } from '../support/eventually';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
@@ -23,25 +23,30 @@ describe('the proof of a peer', () => {
     await server.stop();
   });
 
-  const open = async (
-    ...trusted: readonly { namespace: string; name: string }[]
+  const open = (...trusted: readonly ServiceAccountName[]): Promise<ClusterPeerVerifier> =>
+    openWith({ trusted });
+  const openWith = async (
+    options: Partial<ConstructorParameters<typeof ClusterPeerVerifier>[1]>,
   ): Promise<ClusterPeerVerifier> => {
     const deps = informerDepsOf(server, time);
     const reviewer = new TokenReviewer(deps.api, AUDIENCE, clock, time);
     const proof = new ClusterPeerVerifier(
       reviewer,
       {
-        trusted,
+        trusted: [],
         eventSenders: [],
         settings: [],
         statics: [],
         systemServerProof: 'address',
         maxAgeMs: 600_000,
+        ...options,
       },
       deps,
     );
     opened.push(proof);
-    const watched = 1 + new Set(trusted.map(({ namespace }) => namespace)).size;
+    const accounts = ['trusted', 'eventSenders', 'settings', 'statics'] as const;
+    const namespaces = accounts.flatMap((name) => (options[name] ?? []).map(({ namespace }) => namespace));
+    const watched = 1 + new Set(namespaces).size;
     await eventually(() => expect(server.watches.size).toBe(watched));
     return proof;
   };
@@ -87,6 +92,15 @@ describe('the proof of a peer', () => {
       expect(proof.provesSystemServer(address, 'alice')).toBe(false);
     }
     expect(proof.provesSystemServer('10.0.0.5', '')).toBe(false);
+  });
+
+  it('is the first address of each endpoint, as Kubernetes takes them, so that nobody states a hundred thousand', async () => {
+    slice('user-system-alice', 's', [{ addresses: ['fd00::1', 'fd00::2'] }, { addresses: ['10.0.0.1'] }]);
+    const proof = await open();
+    const proven = ['fd00::1', '10.0.0.1', 'fd00::2'].map((address) =>
+      proof.provesSystemServer(address, 'alice'),
+    );
+    expect(proven).toEqual([true, true, false]);
   });
 
   it('is no longer an address of a slice that was given to another service', async () => {
@@ -141,6 +155,71 @@ describe('the proof of a peer', () => {
     expect(await proof.trustedServiceAccountOf(another, 'token')).toBeUndefined();
     expect(await proof.trustedServiceAccountOf(from(token(namespace, name)), 'token')).toEqual({ namespace, name });
   }); // prettier-ignore
+
+  describe('of an account whose pod has the address of a slice', () => {
+    const ACCOUNT = { namespace: 'os-protected', name: 'infisical-sa' };
+    const AT = { address: '10.0.0.1', bearer: undefined };
+    const proofsOf = async (proof: ClusterPeerVerifier) => [
+      await proof.trustedServiceAccountOf(AT),
+      await proof.provesEventSender(AT),
+      await proof.provesSettings(AT, 'alice'),
+      await proof.staticAccountOf(AT),
+    ];
+    const openAccount = async () => {
+      server.of('pods').put({
+        metadata: { name: 'p', namespace: ACCOUNT.namespace },
+        spec: { serviceAccountName: ACCOUNT.name },
+        status: { phase: 'Running', podIPs: [{ ip: AT.address }] },
+      });
+      const all = [ACCOUNT];
+      return openWith({
+        trusted: all,
+        eventSenders: all,
+        settings: all,
+        statics: all,
+        systemServerProof: 'off',
+      });
+    };
+
+    it('counts although an app states the address in a slice of its own namespace', async () => {
+      for (const namespace of ['evil-alice', 'user-space-alice', 'user-system', 'user-system-'])
+        slice(namespace, 'x', [pod(AT.address)]);
+      expect(await proofsOf(await openAccount())).toEqual([ACCOUNT, true, true, ACCOUNT]);
+    });
+
+    it.each([true, false])(
+      'counts for nothing where it is a system-server’s, ready: %s, since that forwards what anybody writes',
+      async (ready) => {
+        slice('user-system-alice', 's', [pod(AT.address, ready)]);
+        expect(await proofsOf(await openAccount())).toEqual([undefined, false, false, undefined]);
+      },
+    );
+  });
+
+  it('is listed in small pages where an app fills its namespace with large slices and pods', async () => {
+    for (let at = 0; at < 20; at += 1) {
+      const annotations = { padding: 'x'.repeat(1024 * 1024) };
+      server.of('endpointslices').put({
+        metadata: {
+          namespace: 'evil-alice',
+          name: `s-${at}`,
+          labels: { 'kubernetes.io/service-name': 'system-server' },
+          annotations,
+        },
+      });
+      server.of('pods').put({
+        metadata: { namespace: 'evil-alice', name: `p-${at}`, annotations },
+        spec: { serviceAccountName: 'system-frontend' },
+      });
+    }
+    await openWith({ settings: [{ namespace: 'user-space-<user>', name: 'system-frontend' }] });
+    for (const path of ['/apis/discovery.k8s.io/v1/endpointslices', '/api/v1/pods']) {
+      const limits = server.requests
+        .filter((request) => request.path === path && request.query.get('watch') === null)
+        .map(({ query }) => query.get('limit'));
+      expect(limits.slice(0, 3)).toEqual(['500', '63', '8']);
+    }
+  });
 
   it('causes no call where no ServiceAccount is configured', async () => {
     const proof = await open();

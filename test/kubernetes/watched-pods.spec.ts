@@ -223,6 +223,20 @@ describe('a peer that is verified by the address of its pod', () => {
       await server.listen();
     });
 
+    it('is believed although an app gives its address to a pod of its own, of an account of that name', async () => {
+      put(ofAlice);
+      for (const namespace of ['evil-alice', 'user-space-', 'x-user-space-alice'])
+        put({ ...ofAlice, namespace });
+      const proof = await open([], [], [FRONTEND]);
+      expect(await proof.provesSettings(at('10.0.0.1'), 'alice')).toBe(true);
+      put({ ...ofAlice, namespace: 'user-space-bob' });
+      let proven: boolean | undefined;
+      await eventually(() => {
+        void proof.provesSettings(at('10.0.0.1'), 'alice').then((is) => (proven = is));
+        expect(proven).toBe(false);
+      });
+    });
+
     it('may speak for one user where it is in that user’s namespace, and for all users from a namespace of nobody', async () => {
       put(ofAlice);
       put({ namespace: 'os-settings', account: 'settings', ips: [{ ip: '10.0.0.5' }] });

@@ -1,7 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
+import type { InstalledApp } from '../../authz/grant';
 import { dividedGrants } from '../../authz/grant-source';
+import type { Manifest } from '../../authz/manifest';
 import { Informer, type InformerDeps } from '../../kubernetes/informer';
-import { namespaceInKey, objectKeyOf } from '../../kubernetes/kube-object';
+import { namespaceInKey, objectKeyOf, STRANGERS_PAGE_BYTES } from '../../kubernetes/kube-object';
 import type { WatchedNamespaceOwners } from '../../kubernetes/watched-objects';
 import type {
   GrantFeed,
@@ -14,12 +16,10 @@ import { ManifestNamespace, type ManifestObject } from './manifest-object';
 import type { WatchedGrantApprovals } from './watched-grant-approvals';
 
 const KIND = 'ConfigMap';
-/** One page of a list: anybody who may make ConfigMaps may make large ones. */
-const MAX_PAGE_BYTES = 16 * 1024 * 1024;
 /** Namespaces of the system and of shared apps, whatever their label says. */
 const SYSTEM_OR_SHARED_NAMESPACE = /^(os|kube)-|-shared$/;
 
-/** Leaves no workspace to an app that the namespace does not prove. */
+/** Leaves no workspace to an app that the namespace does not prove, or that has stated nothing. */
 const NO_CLAIM: StatedClaim = { installed: { app: '', user: '', grants: new Set() }, installedAtMs: 0 };
 
 interface ManifestDeps {
@@ -33,6 +33,8 @@ interface ManifestDeps {
 interface ReportedReading {
   readonly key: string;
   readonly reading: GrantReading;
+  /** The ConfigMap as it was when it last granted anything: what its app claims while it cannot be read. */
+  readonly readable: ManifestObject | undefined;
 }
 
 export function manifestFeed({ owners, approvals, reservedWorkspaces }: ManifestDeps): OpenGrantFeed {
@@ -67,7 +69,7 @@ class ManifestFeed implements GrantFeed {
       {
         path: '/api/v1/configmaps',
         labelSelector: 'secrets.olares.com/manifest=true',
-        maxPageBytes: MAX_PAGE_BYTES,
+        maxPageBytes: STRANGERS_PAGE_BYTES,
         read: (object) => this.at(object.namespace).read(objectKeyOf(object.namespace, object.name), object),
         onPut: (key, object) => this.put(key, object),
         onRemoved: (key) => this.remove(key),
@@ -137,14 +139,13 @@ class ManifestFeed implements GrantFeed {
 
   private remove(key: string): void {
     const namespace = namespaceInKey(key);
-    const of = this.at(namespace);
-    of.remove(key);
+    this.at(namespace).remove(key);
     if (this.reported.get(namespace)?.key === key) this.withdraw(namespace);
     this.evaluate(namespace);
-    if (of.isForgettable) this.namespaces.delete(namespace);
   }
 
   private wasListed(): void {
+    for (const [namespace, of] of this.namespaces) if (of.isForgettable) this.namespaces.delete(namespace);
     if (!this.isEvaluated && this.listed) {
       this.isEvaluated = true;
       // Of those that were uninstalled while this service was away, too.
@@ -162,9 +163,9 @@ class ManifestFeed implements GrantFeed {
     const before = this.reported.get(namespace);
     if (of.isWaiting && before?.reading.kind !== 'installed') return;
     const reading = this.readingOf(namespace, of, object);
-    if (reading === undefined || (before?.key === key && isDeepStrictEqual(before.reading, reading))) return;
-    if (before !== undefined && before.key !== key) this.withdraw(namespace);
-    this.reported.set(namespace, { key, reading });
+    if (reading === undefined || isDeepStrictEqual(before?.reading, reading)) return;
+    const readable = reading.kind === 'installed' ? object : before?.readable;
+    this.reported.set(namespace, { key, reading, readable });
     this.observer.put(sourceOf(key), reading);
   }
 
@@ -195,26 +196,39 @@ class ManifestFeed implements GrantFeed {
     if (owned.owner === '') return refused('its namespace has no label bytetrade.io/ns-owner', NO_CLAIM);
     if (of === undefined || SYSTEM_OR_SHARED_NAMESPACE.test(namespace))
       return refused("its namespace is no app's: it must be named <app>-<owner of the namespace>", NO_CLAIM);
-    if (owned.isBeingDeleted || object.isBeingDeleted) return { kind: 'inactive', claim: undefined };
+    const claim = this.claimOf(namespace, of);
+    if (owned.isBeingDeleted || object.isBeingDeleted) return { kind: 'inactive', claim };
     if (size > 1)
-      return { ...refused('its namespace has several manifests, so that none of them counts'), of };
+      return { ...refused('its namespace has several manifests, so that none of them counts', claim), of };
     if (isWaiting && !object.isParsed) return undefined;
     const manifest = object.manifest();
-    if ('refused' in manifest) return { ...refused(manifest.refused), line: manifest.line, of };
+    if ('refused' in manifest) return { ...refused(manifest.refused, claim), line: manifest.line, of };
     if (manifest.app !== of.app)
-      return { ...refused('metadata.name is not the app that its namespace is named after'), of };
-    const ofUser = { apps: this.owners.appsOf(of.user), reserved: this.reserved };
-    const isApproved = (key: string) => this.approvals.isApproved(of.user, of.app, key);
-    const { approved, ...divided } = dividedGrants(manifest.grants, of.app, ofUser, isApproved);
+      return { ...refused('metadata.name is not the app that its namespace is named after', claim), of };
+    const { approved, ...divided } = this.divided(manifest, of);
     const { serviceAccount, warnings, lines } = manifest;
     const installed = { ...of, ...divided, namespace, serviceAccount };
     const statements = { lines, approved };
     return { kind: 'installed', installed, installedAtMs: object.createdAtMs, warnings, statements };
   }
+
+  /** Returns what an app keeps while its manifest cannot be read: what that stated last, as far as it is the app's by now. */
+  private claimOf(namespace: string, of: Pick<InstalledApp, 'user' | 'app'>): StatedClaim {
+    const readable = this.reported.get(namespace)?.readable;
+    const manifest = readable?.manifest();
+    if (readable === undefined || manifest === undefined || 'refused' in manifest) return NO_CLAIM;
+    if (manifest.app !== of.app) return NO_CLAIM;
+    const { grants } = this.divided(manifest, of);
+    return { installed: { ...of, grants }, installedAtMs: readable.createdAtMs };
+  }
+
+  private divided({ grants }: Manifest, { user, app }: Pick<InstalledApp, 'user' | 'app'>) {
+    const ofUser = { apps: this.owners.appsOf(user), reserved: this.reserved };
+    return dividedGrants(grants, app, ofUser, (key) => this.approvals.isApproved(user, app, key));
+  }
 }
 
-/** @param claim undefined where the app keeps its workspaces although it is not served */
-function refused(reason: string, claim?: StatedClaim): Extract<GrantReading, { readonly kind: 'refused' }> {
+function refused(reason: string, claim: StatedClaim): Extract<GrantReading, { readonly kind: 'refused' }> {
   return { kind: 'refused', reason, claim };
 }
 

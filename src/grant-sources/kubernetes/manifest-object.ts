@@ -9,8 +9,9 @@ import { createdAtMs, isBeingDeleted, type KubeObject } from '../../kubernetes/k
 const DATA_KEY = 'OlaresManifest.yaml';
 const MAX_BYTES = 64 * 1024;
 
-/** Installations of one app have one manifest, which is parsed once. */
+/** Installations of one app have one manifest, which is parsed once. An app may change its own all the time, so few are known. */
 const known = new LRUCache<string, Manifest | Refusal>({
+  max: 1_000,
   maxSize: 50_000,
   sizeCalculation: (manifest) =>
     'refused' in manifest ? 1 : 1 + 2 * manifest.grants.length + manifest.warnings.length,

@@ -1,7 +1,7 @@
 import { namespaceInKey } from '../../kubernetes/kube-object';
 import { nameOf } from '../../authz/grant-index';
 import { Informer, type InformerDeps } from '../../kubernetes/informer';
-import { type OlaresRelease, OlaresReleaseProbe } from '../../kubernetes/olares-release';
+import { LASTING_REFUSALS, type OlaresRelease, OlaresReleaseProbe } from '../../kubernetes/olares-release';
 import {
   APPLICATION_MANAGERS,
   APPLICATION_PERMISSIONS,
@@ -52,6 +52,7 @@ class OlaresFeed implements GrantFeed {
    * as they always did.
    */
   private isUnreadable = false;
+  private managerRefusals = 0;
   /** By app and user, the keys of the ApplicationManagers. */
   private readonly managersOf = new Map<string, readonly string[]>();
   /** Why ApplicationPermissions are leftovers, by key. */
@@ -154,12 +155,13 @@ class OlaresFeed implements GrantFeed {
         },
         onListed: () => {
           this.isUnreadable = false;
+          this.managerRefusals = 0;
           this.ofManagers.listed();
         },
-        // Refused for good, they are no longer waited for.
-        onFailed: () => {
-          const lasting = this.managers?.lasting;
-          const isRefused = lasting?.of === 'list' && lasting.failure.status === 403;
+        // Refused for good, they are no longer waited for; an API server that has just started refuses us everything.
+        onFailed: ({ status }) => {
+          this.managerRefusals = status === 403 ? this.managerRefusals + 1 : 0;
+          const isRefused = this.managerRefusals >= LASTING_REFUSALS && this.permissions?.up === true;
           if (provider !== undefined || this.isUnreadable || !isRefused) return;
           this.isUnreadable = true;
           this.ofManagers.listed();
