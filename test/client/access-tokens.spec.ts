@@ -35,11 +35,13 @@ describe('the TypeScript client', () => {
 
   it("gives up at once when its signal aborts while it waits for the user's token", async () => {
     const server = await ScriptedServer.start([FOUND]);
-    const userToken = () => new Promise<string>(() => undefined);
-    const vault = new SecretVault({ url: server.url, ...APP, userToken });
     const aborted = new AbortController();
+    const userToken = () => {
+      setTimeout(() => aborted.abort(new Error('enough')), 100);
+      return new Promise<string>(() => undefined);
+    };
+    const vault = new SecretVault({ url: server.url, ...APP, userToken });
     const call = vault.retrieve('k', { signal: aborted.signal });
-    setTimeout(() => aborted.abort(new Error('enough')), 300);
     await expect(call).rejects.toThrow('enough');
     await server.close();
   });
