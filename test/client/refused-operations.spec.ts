@@ -11,6 +11,7 @@ const answer = (status: number, data: unknown): ScriptedAnswer => ({
 });
 const DONE = answer(200, '');
 const NOT_GRANTED = answer(403, { reason: 'NOT_GRANTED' });
+const SET_BACK_MS = -3_600_000;
 const APP = { appKey: 'fake-key', appSecret: 'fake-secret', userToken: 'fake-user-token' };
 
 /** What a client that may not delete meets when it updates and deletes, and a minute later does so again. */
@@ -130,7 +131,7 @@ describe('the TypeScript client', () => {
       const before = await both();
       jest.spyOn(performance, 'now').mockReturnValue(performance.now() + 60_000);
       // The time that a clock shows may be set back meanwhile.
-      jest.spyOn(Date, 'now').mockReturnValue(Date.now() - 3_600_000);
+      jest.spyOn(Date, 'now').mockReturnValue(Date.now() + SET_BACK_MS);
       return [...before, ...(await both())];
     }));
 
