@@ -50,6 +50,8 @@ const (
 	maxRetryAfter      = 30 * time.Second
 	maxConflictPause   = 250 * time.Millisecond
 	readTokenFileAgain = time.Minute
+	// How often the renewal of a token that is still good is tried where it fails.
+	renewAgainAfter = 5 * time.Second
 	// How often Put and UpdateFunc begin anew while others write the same secret.
 	maxAttempts      = 1000
 	maxTokenAttempts = 5
@@ -121,7 +123,7 @@ type Error struct {
 	RequestID string
 	// RetryAfter is how long the service asks to wait; 0 where it does not say.
 	RetryAfter time.Duration
-	// Grant is, of NotGranted, the line that the manifest needs.
+	// Grant is, of NotGranted, the line that the manifest needs, where it is a line that is missing.
 	Grant string
 	// ended is why the context of a write ended whose outcome is therefore unknown.
 	ended error
@@ -240,8 +242,12 @@ func New(workspace string, options ...Option) (*Vault, error) {
 		v.root = "http://" + v.root
 	}
 	v.root = strings.TrimRight(v.root, "/")
-	if _, err := url.Parse(v.root); err != nil {
-		return nil, errors.New("olaressecrets: the address is not a URL")
+	at, err := url.Parse(v.root)
+	if err != nil || at.Hostname() == "" || (at.Scheme != "http" && at.Scheme != "https") {
+		return nil, errors.New("olaressecrets: the address is not a URL of http or https")
+	}
+	if at.User != nil || strings.ContainsAny(v.root, "?# \t") {
+		return nil, errors.New("olaressecrets: the address may have no credentials, query, fragment or white space")
 	}
 	if v.systemServer != "" {
 		v.path = systemServerPath
@@ -347,8 +353,11 @@ func (v *Vault) Put(ctx context.Context, name, value string) error {
 		} else if !isReason(err, SecretNotFound, SecretAlreadyExists) {
 			return err
 		}
-		if unknown > v.inner().maxRetries || attempt >= maxAttempts || pause(ctx, backOff(min(attempt, 5))) != nil {
+		if unknown > v.inner().maxRetries || attempt >= maxAttempts {
 			return err
+		}
+		if ended := pause(ctx, backOff(min(attempt, 5))); ended != nil {
+			return endedAfter(err, ended)
 		}
 	}
 }
@@ -388,11 +397,25 @@ func (v *Vault) UpdateFunc(ctx context.Context, name string, change func(current
 		} else if !isReason(err, PreconditionFailed) {
 			return "", err
 		}
-		wait := min(int64(maxConflictPause), int64(backOff(attempt%8)))
-		if unknown > v.inner().maxRetries || attempt >= maxAttempts || pause(ctx, time.Duration(float64(wait)*random())) != nil {
+		if unknown > v.inner().maxRetries || attempt >= maxAttempts {
 			return "", err
 		}
+		wait := min(int64(maxConflictPause), int64(backOff(attempt%8)))
+		if ended := pause(ctx, time.Duration(float64(wait)*random())); ended != nil {
+			return "", endedAfter(err, ended)
+		}
 	}
+}
+
+// endedAfter returns the error of a context that ended after a failure; of a write that may have happened, it says that too.
+func endedAfter(err, ended error) error {
+	var failed *Error
+	if !errors.As(err, &failed) || failed.Reason != OutcomeUnknown {
+		return ended
+	}
+	unknown := *failed
+	unknown.ended = ended
+	return &unknown
 }
 
 func (v *vault) read(ctx context.Context, name string) (value, etag string, err error) {
@@ -549,8 +572,7 @@ type accessTokens struct {
 func (t *accessTokens) headers(ctx context.Context, operation string) (map[string]string, error) {
 	if !t.isNoneForAll.Load() {
 		headers, err := t.all.headers(ctx, operation)
-		var failed *Error
-		if !errors.As(err, &failed) || failed.Reason != NotGranted || failed.Grant != "" {
+		if err != errUnnamed {
 			return headers, err
 		}
 		t.isNoneForAll.Store(true)
@@ -566,27 +588,42 @@ func (t *accessTokens) refused(headers map[string]string) {
 }
 
 func (v *vault) tokensFor(operations ...string) *tokensFor {
-	tokens := &tokensFor{post: v.post, key: v.appKey, secret: v.appSecret}
+	tokens := &tokensFor{post: v.post, key: v.appKey, secret: v.appSecret, workspace: v.workspace, refusals: map[string]refused{}}
 	for _, operation := range operations {
-		tokens.allOps = append(tokens.allOps, operation+"?workspace="+v.workspace)
+		tokens.all = append(tokens.all, tokens.op(operation))
 	}
-	tokens.ops = tokens.allOps
 	return tokens
 }
 
-// tokensFor gets access tokens for some operations: one at a time, and a new one when four fifths of its life are over.
+// errUnnamed is of system-server, which has refused a token for several operations and does not say which of them the app does not hold.
+var errUnnamed = errors.New("a token for several operations was refused")
+
+// tokensFor gets access tokens for some operations: one at a time, and a new one when four fifths of its life are over. The old one is used
+// until it ends. An operation that was refused is sent with the token of the others: the service says why it is refused.
 type tokensFor struct {
 	post        func(ctx context.Context, target string, body any, headers map[string]string, isRead bool) (answer, error)
 	key, secret string
+	workspace   string
+	all         []string
 
 	mu      sync.Mutex
-	token   string
-	renewAt time.Time
+	token   accessToken
 	pending *tokenRequest
-	// Those that the app holds: the service issues no token for more. Only the one pending request uses it.
-	ops         []string
-	allOps      []string
-	withdrawnAt time.Time
+	// What the app does not hold: the service issues no token for it.
+	refusals map[string]refused
+}
+
+// accessToken is empty where there is none. Its ops are those that it is for.
+type accessToken struct {
+	text      string
+	ops       []string
+	renewAt   time.Time
+	expiresAt time.Time
+}
+
+type refused struct {
+	err error
+	at  time.Time
 }
 
 // tokenRequest is waited for by all who need the token. It goes on where one of them gives up.
@@ -596,98 +633,139 @@ type tokenRequest struct {
 	err   error
 }
 
+func (t *tokensFor) op(operation string) string { return operation + "?workspace=" + t.workspace }
+
 func (t *tokensFor) headers(ctx context.Context, operation string) (map[string]string, error) {
+	op := t.op(operation)
 	t.mu.Lock()
-	if t.pending == nil && time.Since(t.withdrawnAt) >= askAgainAfter && !t.asksFor(operation) {
-		t.ops, t.token = t.allOps, ""
+	refusal, isRefused := t.refusals[op]
+	if isRefused && time.Since(refusal.at) >= askAgainAfter {
+		isRefused = false
+		delete(t.refusals, op)
 	}
-	if t.token != "" && time.Now().Before(t.renewAt) {
-		defer t.mu.Unlock()
-		return map[string]string{"X-Access-Token": t.token}, nil
+	now := time.Now()
+	isGood := now.Before(t.token.expiresAt) && (isRefused || contains(t.token.ops, op))
+	if isRefused && !isGood {
+		t.mu.Unlock()
+		return nil, refusal.err
 	}
-	request := t.pending
-	if request == nil {
+	token, request := t.token.text, t.pending
+	isDue := isGood && !isRefused && !now.Before(t.token.renewAt)
+	if isDue {
+		t.token.renewAt = now.Add(renewAgainAfter)
+	}
+	if request == nil && (isDue || !isGood) {
 		request = &tokenRequest{done: make(chan struct{})}
 		t.pending = request
 		go t.request(request)
 	}
 	t.mu.Unlock()
+	if isGood {
+		return map[string]string{"X-Access-Token": token}, nil
+	}
 	select {
 	case <-request.done:
-		return map[string]string{"X-Access-Token": request.token}, request.err
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+	if request.err == nil {
+		return map[string]string{"X-Access-Token": request.token}, nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if refusal, isRefused := t.refusals[op]; isRefused {
+		return nil, refusal.err
+	}
+	return nil, request.err
 }
 
 func (t *tokensFor) refused(headers map[string]string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if headers["X-Access-Token"] == t.token {
-		t.token = ""
+	if headers["X-Access-Token"] == t.token.text {
+		t.token = accessToken{}
 	}
 }
 
 func (t *tokensFor) request(request *tokenRequest) {
-	token, renewAt, err := t.ask()
-	for attempt := 1; err != nil; attempt++ {
+	var token accessToken
+	var err error
+	for attempt := 1; ; {
+		ops := t.notRefused()
+		token, err = t.ask(ops)
 		var failed *Error
-		if !errors.As(err, &failed) {
+		if err == nil || !errors.As(err, &failed) {
 			break
+		}
+		if failed.Reason == NotGranted && t.withdraw(ops, failed) {
+			continue
 		}
 		wait := backOff(attempt)
 		if failed.RetryAfter > wait {
 			wait = failed.RetryAfter
 		}
-		if failed.Reason == NotGranted && t.withdraw(failed.Grant) {
-			attempt--
-		} else if !isReason(err, Unreachable, TooManyRequests) || attempt >= maxTokenAttempts || wait > maxRetryAfter {
+		if !isReason(err, Unreachable, TooManyRequests) || attempt >= maxTokenAttempts || wait > maxRetryAfter {
 			break
-		} else {
-			time.Sleep(wait)
 		}
-		token, renewAt, err = t.ask()
+		time.Sleep(wait)
+		attempt++
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.token, t.renewAt, t.pending = token, renewAt, nil
-	request.token, request.err = token, err
+	if err == nil {
+		t.token = token
+	}
+	t.pending, request.token, request.err = nil, token.text, err
 	close(request.done)
 }
 
-func (t *tokensFor) asksFor(operation string) bool {
-	for _, op := range t.ops {
-		if strings.HasPrefix(op, operation+"?") {
+func (t *tokensFor) notRefused() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var ops []string
+	for _, op := range t.all {
+		if _, isRefused := t.refusals[op]; !isRefused {
+			ops = append(ops, op)
+		}
+	}
+	return ops
+}
+
+// withdraw notes what was refused: all where the error names none. It returns whether there are others to ask for.
+func (t *tokensFor) withdraw(ops []string, failed *Error) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	count := 0
+	for _, op := range ops {
+		if failed.Grant == "" || failed.Grant == op {
+			t.refusals[op] = refused{failed, time.Now()}
+			count++
+		}
+	}
+	return count > 0 && count < len(ops)
+}
+
+func contains(texts []string, wanted string) bool {
+	for _, text := range texts {
+		if text == wanted {
 			return true
 		}
 	}
 	return false
 }
 
-// withdraw asks no more, for askAgainAfter, for an operation that was refused, as long as there are others.
-func (t *tokensFor) withdraw(refused string) bool {
-	for index, op := range t.ops {
-		if op == refused && len(t.ops) > 1 {
-			t.ops = append(t.ops[:index:index], t.ops[index+1:]...)
-			t.withdrawnAt = time.Now()
-			return true
-		}
-	}
-	return false
-}
-
-func (t *tokensFor) ask() (token string, renewAt time.Time, err error) {
+func (t *tokensFor) ask(ops []string) (accessToken, error) {
 	now := time.Now()
 	proof := []byte(t.key + strconv.FormatInt(now.Unix(), 10) + t.secret)
 	hash, err := bcrypt.GenerateFromPassword(proof[:min(len(proof), bcryptBytes)], bcryptCost)
 	if err != nil {
-		return "", now, &Error{Reason: Unauthenticated, Message: "no proof can be made of the app's key and secret"}
+		return accessToken{}, &Error{Reason: Unauthenticated, Message: "no proof can be made of the app's key and secret"}
 	}
-	perm := map[string]any{"dataType": "secret", "group": "secret.infisical", "version": "v1", "ops": t.ops}
+	perm := map[string]any{"dataType": "secret", "group": "secret.infisical", "version": "v1", "ops": ops}
 	body := map[string]any{"app_key": t.key, "timestamp": now.Unix(), "token": string(hash), "perm": perm}
 	answer, err := t.post(context.Background(), "/permission/v1alpha1/access", body, nil, true)
 	if err != nil {
-		return "", now, err
+		return accessToken{}, err
 	}
 	got := parse(answer.body)
 	code, hasCode := field(got, "code").(float64)
@@ -696,23 +774,27 @@ func (t *tokensFor) ask() (token string, renewAt time.Time, err error) {
 		expiredAt, _ := field(field(got, "data"), "expired_at").(string)
 		expires, err := time.Parse(time.RFC3339, expiredAt)
 		if isText && tokenForm.MatchString(token) && err == nil {
-			return token, now.Add(expires.Sub(now) / 5 * 4), nil
+			return accessToken{token, ops, now.Add(expires.Sub(now) / 5 * 4), expires}, nil
 		}
 	}
-	return "", now, refusal(answer, got, t.ops)
+	return accessToken{}, refusal(answer, got, ops)
 }
 
 func refusal(answer answer, got any, ops []string) error {
 	failed := &Error{Status: answer.status, RetryAfter: retryAfter(answer.headers, field(got, "data"))}
 	message, _ := field(got, "message").(string)
 	switch {
+	case strings.HasSuffix(message, "belongs to another app of this user"):
+		failed.Reason, failed.Message = NotGranted, "the workspace belongs to another app of this user"
 	case strings.HasPrefix(message, "permission required is not allowed"):
 		failed.Reason, failed.Message = NotGranted, "the app holds no grant for what it asks for"
 		for _, op := range ops {
-			// system-server names none.
 			if strings.HasSuffix(message, op) || len(ops) == 1 {
 				failed.Grant = op
 			}
+		}
+		if failed.Grant == "" {
+			return errUnnamed
 		}
 	case strings.Contains(message, "request time expired"):
 		failed.Reason, failed.Message = Unauthenticated, "the clock is off by more than system-server allows"

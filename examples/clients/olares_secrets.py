@@ -35,6 +35,8 @@ MAX_ATTEMPTS = 1000
 MAX_TOKEN_ATTEMPTS = 5
 # How long an operation that was refused is not asked for: its grant may have been approved since.
 ASK_AGAIN_SECONDS = 60
+# How often the renewal of a token that is still good is tried where it fails.
+RENEW_AGAIN_SECONDS = 5
 BCRYPT_COST = 10
 # bcrypt reads no more, and later versions of the package refuse more.
 BCRYPT_BYTES = 72
@@ -93,7 +95,7 @@ class SecretVault:
         root = url or system_server
         if root is None or (url and system_server):
             raise TypeError("SecretVault needs either url or system_server.")
-        self._root = (root if "://" in root else f"http://{root}").rstrip("/")
+        self._root = _root_of(root)
         self._path = SYSTEM_SERVER_PATH if system_server else ""
         self._query = "?workspace=" + urllib.parse.quote(workspace, safe="")
         self._environment = environment
@@ -122,6 +124,8 @@ class SecretVault:
         """Returns {name: value}, by name ascending."""
         data, _ = self._call("ListSecret", {})
         try:
+            if not isinstance(data, list):
+                raise TypeError
             return {_text(secret["name"]): _text(secret["value"]) for secret in data}
         except (TypeError, KeyError):
             raise _error("NOT_UNDERSTOOD", "What answered is not the secret service.") from None
@@ -267,9 +271,7 @@ class _AccessTokens:
         if not self._is_none_for_all:
             try:
                 return self._for_all.headers(operation)
-            except SecretVaultError as error:
-                if error.reason != "NOT_GRANTED" or error.grant is not None:
-                    raise
+            except _UnnamedRefusal:
                 self._is_none_for_all = True
         return self._for_each[operation].headers(operation)
 
@@ -278,50 +280,119 @@ class _AccessTokens:
             tokens.refused(headers)
 
 
+class _UnnamedRefusal(Exception):
+    """system-server has refused a token for several operations, and does not say which of them the app does not hold."""
+
+
+class _Token:
+    """An access token, and the operations that it is for."""
+
+    def __init__(self, text, renew_at, expires_at, ops):
+        self.text, self.renew_at, self.expires_at, self.ops = text, renew_at, expires_at, ops
+
+
+class _Request:
+    """A request for an access token, whose outcome is shared by all who wait for it."""
+
+    def __init__(self):
+        self.done = threading.Event()
+        self.token = self.error = None
+
+
 class _TokensFor:
-    """Gets access tokens for some operations, one at a time, and a new one when four fifths of its life are over."""
+    """Gets access tokens for some operations, one at a time, and a new one when four fifths of its life are over.
+
+    The old one is used until it ends. An operation that was refused is sent with the token of the others: the service says why
+    it is refused.
+    """
 
     def __init__(self, operations, post, app_key, app_secret, workspace):
         self._post = post
         self._key, self._secret = app_key, app_secret
         self._all_ops = {operation: f"{operation}?workspace={workspace}" for operation in operations}
-        self._ops, self._withdrawn_at = [*self._all_ops.values()], 0.0
+        # What the app does not hold, by the clock that nobody sets: the service issues no token for it.
+        self._refusals = {}
+        # Is not held while something is waited for.
         self._lock = threading.Lock()
-        self._token, self._renew_at = None, 0.0
+        self._token = self._pending = None
 
     def headers(self, operation):
-        with self._lock:
-            is_withdrawn = self._all_ops[operation] not in self._ops
-            if is_withdrawn and time.time() - self._withdrawn_at >= ASK_AGAIN_SECONDS:
-                self._ops, self._token = [*self._all_ops.values()], None
-            if self._token is None or time.time() >= self._renew_at:
-                self._token, self._renew_at = self._request()
-            return {"X-Access-Token": self._token}
+        op = self._all_ops[operation]
+        while True:
+            with self._lock:
+                token, is_due = self._good_token(op)
+                request = self._pending
+                is_ours = request is None and (token is None or is_due)
+                if is_ours:
+                    request = self._pending = _Request()
+            if is_ours:
+                # Others use the old token meanwhile, where there is one.
+                self._request(request, MAX_TOKEN_ATTEMPTS if token is None else 1)
+                token = request.token or token
+            elif token is None:
+                request.done.wait()
+                token = request.token
+            if token is not None:
+                return {"X-Access-Token": token.text}
+            if request.error is not None:
+                raise self._refusals.get(op, (request.error,))[0].with_traceback(None)
+            # Whoever asked was interrupted.
+
+    def _good_token(self, op):
+        """Returns the token where it is good for this, or for others where this was refused; and whether to renew it."""
+        token, now = self._token, time.time()
+        refusal, refused_at = self._refusals.get(op, (None, 0.0))
+        is_refused = refusal is not None and time.monotonic() - refused_at < ASK_AGAIN_SECONDS
+        if not is_refused:
+            self._refusals.pop(op, None)
+        if token is not None and now < token.expires_at and (is_refused or op in token.ops):
+            is_due = now >= token.renew_at and not is_refused
+            if is_due:
+                token.renew_at = now + RENEW_AGAIN_SECONDS
+            return token, is_due
+        if is_refused:
+            raise refusal.with_traceback(None)
+        return None, False
 
     def refused(self, headers):
         with self._lock:
-            if headers.get("X-Access-Token") == self._token:
+            if self._token is not None and headers.get("X-Access-Token") == self._token.text:
                 self._token = None
 
-    def _request(self):
+    def _request(self, request, max_attempts):
+        """Asks for what was not refused, and notes the outcome for all who wait for it."""
         attempt = 1
-        while True:
-            try:
-                return self._ask()
-            except SecretVaultError as error:
-                if error.reason == "NOT_GRANTED" and error.grant in self._ops and len(self._ops) > 1:
-                    # The service issues no token for more than the app holds.
-                    self._ops.remove(error.grant)
-                    self._withdrawn_at = time.time()
-                    continue
-                wait = max(_pause(attempt), error.retry_after or 0)
-                if (error.reason not in ("UNREACHABLE", "TOO_MANY_REQUESTS") or attempt == MAX_TOKEN_ATTEMPTS
-                        or wait > MAX_RETRY_AFTER_SECONDS):
-                    raise
-            time.sleep(wait)
-            attempt += 1
+        try:
+            while request.token is None and request.error is None:
+                ops = [op for op in self._all_ops.values() if op not in self._refusals]
+                try:
+                    request.token = self._ask(ops)
+                except _UnnamedRefusal as error:
+                    request.error = error
+                except SecretVaultError as error:
+                    wait = max(_pause(attempt), error.retry_after or 0)
+                    if error.reason == "NOT_GRANTED" and self._withdraw(ops, error):
+                        continue
+                    if (error.reason not in ("UNREACHABLE", "TOO_MANY_REQUESTS") or attempt == max_attempts
+                            or wait > MAX_RETRY_AFTER_SECONDS):
+                        request.error = error
+                    else:
+                        time.sleep(wait)
+                        attempt += 1
+        finally:
+            with self._lock:
+                self._pending, self._token = None, request.token or self._token
+            request.done.set()
 
-    def _ask(self):
+    def _withdraw(self, ops, error):
+        """Notes what was refused: all where the error names none. Returns whether there are others to ask for."""
+        refused = [op for op in ops if error.grant in (None, op)]
+        for op in refused:
+            self._refusals[op] = (error, time.monotonic())
+        return 0 < len(refused) < len(ops)
+
+    def _ask(self, ops):
+        """Returns a token, when it is to be renewed, when it ends, and what it is for."""
         import bcrypt
 
         now = time.time()
@@ -330,7 +401,7 @@ class _TokensFor:
             "app_key": self._key,
             "timestamp": int(now),
             "token": bcrypt.hashpw(proof[:BCRYPT_BYTES], bcrypt.gensalt(BCRYPT_COST)).decode(),
-            "perm": {"dataType": "secret", "group": "secret.infisical", "version": "v1", "ops": self._ops},
+            "perm": {"dataType": "secret", "group": "secret.infisical", "version": "v1", "ops": ops},
         }
         status, headers, text = self._post("/permission/v1alpha1/access", body, {}, True)
         answer = _parse(text)
@@ -341,13 +412,16 @@ class _TokensFor:
                 seconds = re.sub(r"\.\d+", "", data["expired_at"]).replace("Z", "+00:00")
                 expires = datetime.fromisoformat(seconds).timestamp()
                 if _is_token(data["access_token"]):
-                    return data["access_token"], now + 0.8 * (expires - now)
+                    return _Token(data["access_token"], now + 0.8 * (expires - now), expires, ops)
             except (TypeError, KeyError, ValueError, AttributeError):
                 pass
         details = {"status": status, "retry_after": _retry_after(headers, data)}
+        if message.endswith("belongs to another app of this user"):
+            raise _error("NOT_GRANTED", "The workspace belongs to another app of this user.", **details)
         if message.startswith("permission required is not allowed"):
-            # system-server names none.
-            grant = next((op for op in self._ops if message.endswith(op) or len(self._ops) == 1), None)
+            grant = next((op for op in ops if message.endswith(op) or len(ops) == 1), None)
+            if grant is None:
+                raise _UnnamedRefusal
             raise _error("NOT_GRANTED", "The app holds no grant for what it asks for.", grant=grant, **details)
         if "request time expired" in message:
             raise _error("UNAUTHENTICATED", "The clock is off by more than system-server allows.", **details)
@@ -366,11 +440,14 @@ class _TokenFiles:
         self._headers, self._read_at = None, 0.0
 
     def headers(self, _operation):
-        if self._headers is None or time.monotonic() - self._read_at > READ_TOKEN_FILE_AGAIN_SECONDS:
+        # Other threads may have its token refused meanwhile.
+        headers = self._headers
+        if headers is None or time.monotonic() - self._read_at > READ_TOKEN_FILE_AGAIN_SECONDS:
             ours = "Bearer " + self._token_in(self._ours)
             own = {"Authorization": "Bearer " + self._token_in(self._pods), "Temp-Authorization": ours} if self._pods else {}
-            self._headers, self._read_at = own or {"Authorization": ours}, time.monotonic()
-        return self._headers
+            headers = own or {"Authorization": ours}
+            self._headers, self._read_at = headers, time.monotonic()
+        return headers
 
     def refused(self, _headers):
         self._headers = None
@@ -385,6 +462,18 @@ class _TokenFiles:
         if not _is_token(token):
             raise _error("UNAUTHENTICATED", f"The file {path} holds no token.")
         return token
+
+
+def _root_of(address):
+    root = address if "://" in address else f"http://{address}"
+    try:
+        url = urllib.parse.urlsplit(root)
+        is_one = url.scheme in ("http", "https") and url.hostname and url.port != 0
+    except ValueError:
+        is_one = False
+    if not is_one or "@" in url.netloc or re.search(r"[?#\s]", root):
+        raise TypeError("SecretVault needs an address of http or https without credentials, query and fragment.") from None
+    return root.rstrip("/")
 
 
 def _unwrap(answer, is_read):

@@ -82,8 +82,11 @@ function addressIn(url: string): string {
   const address = URL.canParse(url) ? new URL(url) : undefined;
   if (address === undefined || !/^https?:$/.test(address.protocol))
     throw new UsageError('The address of the service must begin with http:// or https://.');
-  if (address.username !== '' || address.password !== '' || address.search !== '' || address.hash !== '')
-    throw new UsageError('The address of the service must have no credentials, query or fragment.');
+  // An empty query is none for URL.
+  if (address.username !== '' || address.password !== '' || /[?#\s]/.test(url))
+    throw new UsageError(
+      'The address of the service must have no credentials, query, fragment or white space.',
+    );
   return url;
 }
 

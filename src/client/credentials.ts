@@ -1,19 +1,16 @@
 import { readFile } from 'node:fs/promises';
 import { hash } from 'bcryptjs';
-import { errorOf, mayPass, NotGrantedError, SecretVaultError } from './errors.js';
-import type { SecretVaultOptions } from './options.js';
 import {
+  errorOf,
   field,
-  given,
-  isToken,
-  MAX_RETRY_AFTER_MS,
-  type Operation,
-  parsed,
-  pause,
-  pauseMs,
-  post,
-  retryAfterSeconds,
-} from './transport.js';
+  mayPass,
+  NotGrantedError,
+  refusalIn,
+  SecretVaultError,
+  UnnamedRefusal,
+} from './errors.js';
+import type { SecretVaultOptions } from './options.js';
+import { isToken, MAX_RETRY_AFTER_MS, type Operation, parsed, pause, pauseMs, post } from './transport.js';
 
 /** What a request is sent with, and how to get another of it where it was refused. */
 export interface Credentials {
@@ -37,6 +34,8 @@ const BCRYPT_COST = 10;
 const MAX_ATTEMPTS = 5;
 /** How long an operation that was refused is not asked for: its grant may have been approved since. */
 const ASK_AGAIN_MS = 60_000;
+/** How often the renewal of a token that is still good is tried where it fails. */
+const RENEW_AGAIN_MS = 5_000;
 const PROVIDER = { dataType: 'secret', group: 'secret.infisical', version: 'v1' };
 
 const OPERATIONS: readonly Operation[] = [
@@ -49,7 +48,9 @@ const OPERATIONS: readonly Operation[] = [
 
 interface AccessToken {
   readonly token: string;
+  readonly operations: readonly Operation[];
   readonly renewAtMs: number;
+  readonly expiresAtMs: number;
 }
 
 /**
@@ -73,7 +74,7 @@ class AccessTokens implements Credentials {
       try {
         return await this.#forAll.headers(operation);
       } catch (error: unknown) {
-        if (!(error instanceof NotGrantedError) || error.details.grant !== undefined) throw error;
+        if (!(error instanceof UnnamedRefusal)) throw error;
         this.#isNoneForAll = true;
       }
     return this.#forEach[operation].headers(operation);
@@ -85,71 +86,86 @@ class AccessTokens implements Credentials {
   }
 }
 
-/** Gets access tokens for some operations by the app's key and secret: one at a time, and a new one when four fifths of its life are over. */
+/**
+ * Gets access tokens for some operations by the app's key and secret: one at a time, and a new one when four fifths of its life are over.
+ * The old one is used until it ends. An operation that was refused is sent with the token of the others: the service says why it is refused.
+ */
 class AccessTokensFor {
   readonly #proof: AppProof;
   readonly #all: readonly Operation[];
   #token: AccessToken | undefined;
   #pending: Promise<AccessToken> | undefined;
-  /** Those that the app holds: the service refuses a token for more. */
-  #operations: readonly Operation[];
-  #withdrawnAtMs = 0;
+  /** What the app does not hold, by the clock that nobody sets: the service issues no token for it. */
+  readonly #refusals = new Map<Operation, { readonly error: SecretVaultError; readonly atMs: number }>();
 
   constructor(operations: readonly Operation[], proof: AppProof) {
-    this.#all = this.#operations = operations;
+    this.#all = operations;
     this.#proof = proof;
   }
 
   async headers(operation: Operation): Promise<Readonly<Record<string, string>>> {
-    const isWithdrawn = this.#pending === undefined && !this.#operations.includes(operation);
-    if (isWithdrawn && Date.now() - this.#withdrawnAtMs >= ASK_AGAIN_MS) {
-      this.#operations = this.#all;
-      this.#token = undefined;
+    const refusal = this.#refusals.get(operation);
+    const isRefused = refusal !== undefined && performance.now() - refusal.atMs < ASK_AGAIN_MS;
+    if (!isRefused) this.#refusals.delete(operation);
+    const [token, nowMs] = [this.#token, Date.now()];
+    const isGood = token !== undefined && nowMs < token.expiresAtMs;
+    if (isGood && (isRefused || token.operations.includes(operation))) {
+      if (nowMs >= token.renewAtMs && !isRefused) {
+        this.#token = { ...token, renewAtMs: nowMs + RENEW_AGAIN_MS };
+        this.#renewed().catch(() => undefined);
+      }
+      return { 'x-access-token': token.token };
     }
-    if (this.#token === undefined || Date.now() >= this.#token.renewAtMs) {
-      this.#pending ??= this.#request().finally(() => (this.#pending = undefined));
-      this.#token = await this.#pending;
+    if (isRefused) throw refusal.error;
+    try {
+      return { 'x-access-token': (await this.#renewed()).token };
+    } catch (error: unknown) {
+      throw this.#refusals.get(operation)?.error ?? error;
     }
-    return { 'x-access-token': this.#token.token };
   }
 
   refused(headers: Readonly<Record<string, string>>): void {
     if (headers['x-access-token'] === this.#token?.token) this.#token = undefined;
   }
 
+  #renewed(): Promise<AccessToken> {
+    this.#pending ??= this.#request().finally(() => (this.#pending = undefined));
+    return this.#pending;
+  }
+
   async #request(): Promise<AccessToken> {
-    for (let attempts = 1; ; attempts++) {
+    for (let attempts = 1; ;) {
+      const operations = this.#all.filter((operation) => !this.#refusals.has(operation));
       try {
-        return await this.#ask();
+        return (this.#token = await this.#ask(operations));
       } catch (error: unknown) {
         if (!(error instanceof SecretVaultError)) throw error;
-        if (error.reason === 'NOT_GRANTED' && this.#withdraw(error.details.grant)) continue;
+        if (error instanceof NotGrantedError && this.#withdraw(operations, error)) continue;
         const waitMs = mayPass(error) ? pauseMs(attempts, error.details.retryAfterSeconds) : Infinity;
-        if (attempts >= MAX_ATTEMPTS || waitMs > MAX_RETRY_AFTER_MS) throw error;
+        if (attempts++ >= MAX_ATTEMPTS || waitMs > MAX_RETRY_AFTER_MS) throw error;
         await pause(waitMs);
       }
     }
   }
 
-  /** Asks for a token without the operation that was refused, as long as there are others. */
-  #withdraw(refused: string | undefined): boolean {
-    const rest = this.#operations.filter((operation) => refused !== this.#op(operation));
-    if (rest.length === 0 || rest.length === this.#operations.length) return false;
-    this.#operations = rest;
-    this.#withdrawnAtMs = Date.now();
-    return true;
+  /** Notes what was refused: all where the error names none. Returns whether there are others to ask for. */
+  #withdraw(operations: readonly Operation[], error: NotGrantedError): boolean {
+    const { grant } = error.details;
+    const refused = operations.filter((operation) => grant === undefined || grant === this.#op(operation));
+    for (const operation of refused) this.#refusals.set(operation, { error, atMs: performance.now() });
+    return refused.length > 0 && refused.length < operations.length;
   }
 
   #op(operation: Operation): string {
     return `${operation}?workspace=${this.#proof.workspace}`;
   }
 
-  async #ask(): Promise<AccessToken> {
+  async #ask(operations: readonly Operation[]): Promise<AccessToken> {
     const { url, appKey, appSecret, timeoutMs } = this.#proof;
     const askedAtMs = Date.now();
     const timestamp = Math.floor(askedAtMs / 1000);
     const token = await hash(`${appKey}${timestamp}${appSecret}`, BCRYPT_COST);
-    const perm = { ...PROVIDER, ops: this.#operations.map((operation) => this.#op(operation)) };
+    const perm = { ...PROVIDER, ops: operations.map((operation) => this.#op(operation)) };
     const request = { app_key: appKey, timestamp, token, perm };
     let exchange: Awaited<ReturnType<typeof post>>;
     try {
@@ -163,33 +179,12 @@ class AccessTokensFor {
     const accessToken = field(data, 'access_token');
     const expiredAt = Date.parse(String(field(data, 'expired_at')));
     const isIssued = exchange.response.status === 200 && field(body, 'code') === 0;
-    if (isIssued && isToken(accessToken) && Number.isFinite(expiredAt))
-      return { token: accessToken, renewAtMs: askedAtMs + 0.8 * (expiredAt - askedAtMs) };
-    throw refusal(exchange.response, body, perm.ops);
+    if (isIssued && isToken(accessToken) && Number.isFinite(expiredAt)) {
+      const renewAtMs = askedAtMs + 0.8 * (expiredAt - askedAtMs);
+      return { token: accessToken, operations, renewAtMs, expiresAtMs: expiredAt };
+    }
+    throw refusalIn(exchange.response, body, perm.ops);
   }
-}
-
-/** @param ops that were asked for; system-server names none of them, of a single one it is clear */
-function refusal({ status, headers }: Response, body: unknown, ops: readonly string[]): SecretVaultError {
-  const message = String(field(body, 'message'));
-  const details = given({ status, retryAfterSeconds: retryAfterSeconds(headers, field(body, 'data')) });
-  if (message.startsWith('permission required is not allowed')) {
-    const [named] = /\w+Secret\?workspace=[\w.-]+/.exec(message) ?? [];
-    const grant = named ?? (ops.length === 1 ? ops[0] : undefined);
-    return errorOf('NOT_GRANTED', 'The app holds no grant for what it asks for.', given({ status, grant }));
-  }
-  if (message.includes('request time expired'))
-    return errorOf('UNAUTHENTICATED', 'The clock is off by more than system-server allows.', details);
-  if (field(body, 'code') === 100001 || /invalid auth token|app not found/.test(message))
-    return errorOf(
-      'UNAUTHENTICATED',
-      "The app's key or secret was refused, or the clock is more than 10 s off.",
-      details,
-    );
-  if (status === 429) return errorOf('TOO_MANY_REQUESTS', 'Too many requests for access tokens.', details);
-  if (status >= 500)
-    return errorOf('UNREACHABLE', `No access token: the service answered ${status}.`, details);
-  return errorOf('NOT_UNDERSTOOD', `No access token: the answer (${status}) is not the service's.`, details);
 }
 
 interface TokenFiles {

@@ -42,7 +42,7 @@ export class SecretVaultError extends Error {
       /** Finds the line in the service's log. */
       readonly requestId?: string;
       readonly retryAfterSeconds?: number;
-      /** Of NOT_GRANTED: the line that the manifest needs. */
+      /** Of NOT_GRANTED: the line that the manifest needs, where it is a line that is missing. */
       readonly grant?: string;
     } = {},
   ) {
@@ -57,7 +57,7 @@ export class SecretNotFoundError extends SecretVaultError {}
 export class SecretAlreadyExistsError extends SecretVaultError {}
 /** The secret has changed since it was read; nothing was written. */
 export class PreconditionFailedError extends SecretVaultError {}
-/** The app holds no grant for this operation; `details.grant` is the line that its manifest needs. */
+/** The app holds no grant for this operation; `details.grant` is the line that its manifest needs. Without it the workspace is another app's. */
 export class NotGrantedError extends SecretVaultError {}
 /** A credential is missing or was refused. */
 export class UnauthenticatedError extends SecretVaultError {}
@@ -98,4 +98,85 @@ export function errorOf(
 /** Returns whether the call may be made again, also a write: nothing was done, and the cause may pass. */
 export function mayPass(error: unknown): error is SecretVaultError {
   return error instanceof UnavailableError || error instanceof RateLimitedError;
+}
+
+/** Returns what the answer to an operation means where it is no success. */
+export function failureIn(
+  { headers }: Response,
+  envelope: unknown,
+  status: number,
+  isRead: boolean,
+): SecretVaultError {
+  const data = field(envelope, 'data');
+  const [reason, grant, requestId] = [field(data, 'reason'), field(data, 'grant'), field(data, 'requestId')];
+  const details = given({
+    status,
+    requestId: typeof requestId === 'string' ? requestId : (headers.get('x-request-id') ?? undefined),
+    retryAfterSeconds: retryAfterSeconds(headers, data),
+    grant: typeof grant === 'string' ? grant : undefined,
+  });
+  const message = field(envelope, 'message');
+  if (typeof reason === 'string' && /^[A-Z_]{3,40}$/.test(reason))
+    return errorOf(reason as Reason, typeof message === 'string' ? message : reason, details);
+  // A gateway in between: it may have passed a write on.
+  if (status === 429) return errorOf('TOO_MANY_REQUESTS', 'Too many requests.', details);
+  if (status >= 500)
+    return errorOf(
+      isRead ? 'UNREACHABLE' : 'STORE_OUTCOME_UNKNOWN',
+      `Something between here and the service answered ${status}.`,
+      details,
+    );
+  return errorOf('NOT_UNDERSTOOD', `What answered (${status}) is not the secret service.`, details);
+}
+
+/**
+ * Returns what the answer to a request for an access token means where it is none.
+ * @param ops that were asked for; system-server names none of them, of a single one it is clear
+ */
+export function refusalIn({ status, headers }: Response, body: unknown, ops: readonly string[]): Error {
+  const message = String(field(body, 'message'));
+  const details = given({ status, retryAfterSeconds: retryAfterSeconds(headers, field(body, 'data')) });
+  if (message.endsWith('belongs to another app of this user'))
+    return errorOf('NOT_GRANTED', 'The workspace belongs to another app of this user.', { status });
+  if (message.startsWith('permission required is not allowed')) {
+    const grant = ops.find((op) => message.endsWith(op) || ops.length === 1);
+    if (grant === undefined) return new UnnamedRefusal();
+    return errorOf('NOT_GRANTED', 'The app holds no grant for what it asks for.', { status, grant });
+  }
+  if (message.includes('request time expired'))
+    return errorOf('UNAUTHENTICATED', 'The clock is off by more than system-server allows.', details);
+  if (field(body, 'code') === 100001 || /invalid auth token|app not found/.test(message))
+    return errorOf(
+      'UNAUTHENTICATED',
+      "The app's key or secret was refused, or the clock is more than 10 s off.",
+      details,
+    );
+  if (status === 429) return errorOf('TOO_MANY_REQUESTS', 'Too many requests for access tokens.', details);
+  if (status >= 500)
+    return errorOf('UNREACHABLE', `No access token: the service answered ${status}.`, details);
+  return errorOf('NOT_UNDERSTOOD', `No access token: the answer (${status}) is not the service's.`, details);
+}
+
+/** system-server has refused a token for several operations, and does not say which of them the app does not hold. */
+export class UnnamedRefusal extends Error {}
+
+/** Returns undefined for a date, as a gateway may send it. */
+function retryAfterSeconds(headers: Headers, data: unknown): number | undefined {
+  const stated = Number(headers.get('retry-after') ?? NaN);
+  const inBody = field(data, 'retryAfterSeconds');
+  if (Number.isFinite(stated)) return stated;
+  return typeof inBody === 'number' ? inBody : undefined;
+}
+
+/** Returns the fields that are there. */
+function given<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]?: Exclude<T[K], undefined>;
+  };
+}
+
+export function field(object: unknown, name: string): unknown {
+  return typeof object === 'object' && object !== null
+    ? (object as Record<string, unknown>)[name]
+    : undefined;
 }

@@ -58,10 +58,29 @@ export interface WatchOptions extends CallOptions {
   readonly intervalMs?: number;
 }
 
-/** Returns the address that everything is relative to. */
+/** Returns the address that everything is relative to. @throws TypeError where there is none, or more than one */
 export function rootOf(url: string | undefined, systemServer: string | undefined): string {
   const given = url ?? systemServer;
   if (given === undefined || (url !== undefined && systemServer !== undefined))
     throw new TypeError('SecretVault needs either url or systemServer.');
-  return (/^https?:\/\//i.test(given) ? given : `http://${given}`).replace(/\/+$/, '');
+  const address = addressIn(given.includes('://') ? given : `http://${given}`);
+  // An empty query is none for URL, and what is appended to it would not be the path.
+  if (
+    !/^https?:$/.test(address.protocol) ||
+    address.username + address.password !== '' ||
+    /[?#\s]/.test(given)
+  )
+    throw new TypeError(
+      'SecretVault needs an address of http or https without credentials, query and fragment.',
+    );
+  return address.href.replace(/\/+$/, '');
+}
+
+/** The error of URL holds what it was given. */
+function addressIn(text: string): URL {
+  try {
+    return new URL(text);
+  } catch {
+    throw new TypeError('The address that SecretVault was given is no URL.');
+  }
 }

@@ -49,6 +49,7 @@ export class ReadCache {
   }
 }
 
+/** Of an interval that is shorter. */
 const MAX_PAUSE_MS = 5 * 60_000;
 
 /**
@@ -74,7 +75,7 @@ export async function* watchValue(
       failures += 1;
       const backOffMs = Math.min(MAX_PAUSE_MS, intervalMs * 2 ** Math.min(failures, 10));
       const askedMs = (error.details.retryAfterSeconds ?? 0) * 1000;
-      waitMs = Math.max(backOffMs, askedMs);
+      waitMs = Math.max(intervalMs, backOffMs, askedMs);
     }
     try {
       await pause(waitMs, signal);

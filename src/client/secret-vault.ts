@@ -1,6 +1,7 @@
 import { type Credentials, credentialsOf } from './credentials.js';
 import {
   errorOf,
+  field,
   OutcomeUnknownError,
   PreconditionFailedError,
   SecretAlreadyExistsError,
@@ -23,7 +24,6 @@ import {
 import { ReadCache, watchValue } from './repeated-reads.js';
 import {
   type Answer,
-  field,
   isToken,
   type Operation,
   pause,
@@ -46,7 +46,7 @@ export class SecretVault {
   readonly #query: string;
   readonly #environment: Environment;
   readonly #credentials: Credentials;
-  readonly #userToken: SecretVaultOptions['userToken'];
+  readonly #userToken: () => Promise<string | undefined>;
   readonly #transport: TransportOptions;
   readonly #cache: ReadCache | undefined;
 
@@ -66,7 +66,7 @@ export class SecretVault {
     this.#query = `?workspace=${encodeURIComponent(workspace)}`;
     this.#environment = environment;
     this.#credentials = credentialsOf(options, root, timeoutMs);
-    this.#userToken = userToken;
+    this.#userToken = async () => (typeof userToken === 'function' ? userToken() : userToken);
     this.#transport = { timeoutMs, maxRetries };
     this.#cache = options.cache && new ReadCache(options.cache);
   }
@@ -223,8 +223,8 @@ export class SecretVault {
   ): Promise<Answer> {
     const isRead = operation === 'RetrieveSecret' || operation === 'ListSecret';
     for (let isRepeated = false; ; isRepeated = true) {
-      const own = await untilAborted(this.#credentials.headers(operation), signal);
-      const userToken = typeof this.#userToken === 'function' ? await this.#userToken() : this.#userToken;
+      const own = await untilAborted(() => this.#credentials.headers(operation), signal);
+      const userToken = await untilAborted(this.#userToken, signal);
       if (userToken !== undefined && !isToken(userToken))
         throw errorOf('UNAUTHENTICATED', "The user's token is empty, or cannot be sent in a header.");
       const headers = { ...own, ...(userToken !== undefined && { 'x-authorization': userToken }), ...more };

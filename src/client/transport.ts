@@ -1,4 +1,4 @@
-import { errorOf, mayPass, OutcomeUnknownError, type Reason, SecretVaultError } from './errors.js';
+import { errorOf, failureIn, field, mayPass, OutcomeUnknownError, SecretVaultError } from './errors.js';
 
 export type Operation = 'RetrieveSecret' | 'CreateSecret' | 'UpdateSecret' | 'DeleteSecret' | 'ListSecret';
 
@@ -32,15 +32,12 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 /** A longer wait is the caller's to decide. */
 export const MAX_RETRY_AFTER_MS = 30_000;
 
-/** With these no connection was made, so that nothing was sent. */
-const NOT_CONNECTED: ReadonlySet<unknown> = new Set([
-  'ECONNREFUSED',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'UND_ERR_CONNECT_TIMEOUT',
-]);
+/**
+ * With these there was no connection yet on which something could be sent. No other error of TLS is here: whoever sits in between can make
+ * some of them also afterwards, as that of a wrong version.
+ */
+const NOT_CONNECTED =
+  /^(?:UND_ERR_CONNECT_TIMEOUT|CERT_\w+|\w*SELF_SIGNED_\w+|UNABLE_TO_\w+|ERR_TLS_CERT_\w+|ERR_SSL_.+_ALERT_(?:HANDSHAKE_FAILURE|PROTOCOL_VERSION))$/;
 
 /** Sends a call, and repeats it where that is safe. @throws SecretVaultError, or the reason of the caller's signal */
 export async function send(call: Call, options: TransportOptions): Promise<Answer> {
@@ -64,20 +61,24 @@ export function pauseMs(retries: number, retryAfterSeconds?: number): number {
 /** Waits, for 24 days at most. @throws the reason of the signal when it aborts */
 export async function pause(ms: number, signal?: AbortSignal): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
-  const over = new Promise<void>((resolve) => (timer = setTimeout(resolve, Math.min(ms, LONGEST_TIMER_MS))));
+  const over = () =>
+    new Promise<void>((resolve) => (timer = setTimeout(resolve, Math.min(ms, LONGEST_TIMER_MS))));
   await untilAborted(over, signal).finally(() => clearTimeout(timer));
 }
 
-/** Waits for work that others may share and that goes on. @throws the reason of the signal when it aborts */
-export async function untilAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return work;
+/**
+ * Waits for work that others may share and that goes on. None is begun for a signal that has aborted already: nobody would handle its failure.
+ * @throws the reason of the signal when it aborts
+ */
+export async function untilAborted<T>(work: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return work();
   signal.throwIfAborted();
   let abort = (): void => undefined;
   const aborted = new Promise<never>((_resolve, reject) => {
     abort = () => reject(signal.reason as Error);
     signal.addEventListener('abort', abort, { once: true });
   });
-  return Promise.race([work, aborted]).finally(() => signal.removeEventListener('abort', abort));
+  return Promise.race([work(), aborted]).finally(() => signal.removeEventListener('abort', abort));
 }
 
 async function attempt({ url, body, headers, isRead, signal }: Call, timeoutMs: number): Promise<Answer> {
@@ -89,7 +90,7 @@ async function attempt({ url, body, headers, isRead, signal }: Call, timeoutMs: 
     signal?.throwIfAborted();
     if (error instanceof SecretVaultError) throw error;
     // The error of fetch is not its cause: it may hold the address with its query, and more in later versions.
-    if (isRead || NOT_CONNECTED.has(field(field(error, 'cause'), 'code')))
+    if (isRead || isUnconnected(field(error, 'cause')))
       throw errorOf('UNREACHABLE', 'The service cannot be reached, or gave no answer in time.');
     throw new OutcomeUnknownError(
       'STORE_OUTCOME_UNKNOWN',
@@ -97,6 +98,18 @@ async function attempt({ url, body, headers, isRead, signal }: Call, timeoutMs: 
     );
   }
   return answerIn(response, text, isRead);
+}
+
+/** Returns whether no connection was made, so that nothing was sent: to none of the addresses, where there are `errors`. */
+function isUnconnected(cause: unknown): boolean {
+  const syscall = field(cause, 'syscall');
+  const isOfAll = Array.isArray(field(cause, 'errors'));
+  return (
+    isOfAll ||
+    syscall === 'connect' ||
+    syscall === 'getaddrinfo' ||
+    NOT_CONNECTED.test(String(field(cause, 'code')))
+  );
 }
 
 /**
@@ -128,7 +141,7 @@ export async function post(
     return { response, text: await textOf(response) };
   };
   try {
-    return await untilAborted(exchange(), controller.signal);
+    return await untilAborted(exchange, controller.signal);
   } finally {
     clearTimeout(timer);
     signal?.removeEventListener('abort', abort);
@@ -185,52 +198,9 @@ function answerIn(response: Response, text: string, isRead: boolean): Answer {
   throw failureIn(response, envelope, status, isRead);
 }
 
-function failureIn(
-  { headers }: Response,
-  envelope: unknown,
-  status: number,
-  isRead: boolean,
-): SecretVaultError {
-  const data = field(envelope, 'data');
-  const [reason, grant, requestId] = [field(data, 'reason'), field(data, 'grant'), field(data, 'requestId')];
-  const details = given({
-    status,
-    requestId: typeof requestId === 'string' ? requestId : (headers.get('x-request-id') ?? undefined),
-    retryAfterSeconds: retryAfterSeconds(headers, data),
-    grant: typeof grant === 'string' ? grant : undefined,
-  });
-  const message = field(envelope, 'message');
-  if (typeof reason === 'string' && /^[A-Z_]{3,40}$/.test(reason))
-    return errorOf(reason as Reason, typeof message === 'string' ? message : reason, details);
-  // A gateway in between: it may have passed a write on.
-  if (status === 429) return errorOf('TOO_MANY_REQUESTS', 'Too many requests.', details);
-  if (status >= 500)
-    return errorOf(
-      isRead ? 'UNREACHABLE' : 'STORE_OUTCOME_UNKNOWN',
-      `Something between here and the service answered ${status}.`,
-      details,
-    );
-  return errorOf('NOT_UNDERSTOOD', `What answered (${status}) is not the secret service.`, details);
-}
-
-/** Returns undefined for a date, as a gateway may send it. */
-export function retryAfterSeconds(headers: Headers, data: unknown): number | undefined {
-  const stated = Number(headers.get('retry-after') ?? NaN);
-  const inBody = field(data, 'retryAfterSeconds');
-  if (Number.isFinite(stated)) return stated;
-  return typeof inBody === 'number' ? inBody : undefined;
-}
-
 /** Whether a text may be sent in a header. */
 export function isToken(text: unknown): text is string {
   return typeof text === 'string' && /^[\x21-\x7e]+$/.test(text);
-}
-
-/** Returns the fields that are there. */
-export function given<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
-    [K in keyof T]?: Exclude<T[K], undefined>;
-  };
 }
 
 export function parsed(text: string): unknown {
@@ -239,10 +209,4 @@ export function parsed(text: string): unknown {
   } catch {
     return undefined;
   }
-}
-
-export function field(object: unknown, name: string): unknown {
-  return typeof object === 'object' && object !== null
-    ? (object as Record<string, unknown>)[name]
-    : undefined;
 }

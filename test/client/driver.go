@@ -13,7 +13,7 @@ import (
 )
 
 type call struct {
-	Method, Name, Value, Suffix, Fallback string
+	Method, Of, Name, Value, Suffix, Fallback string
 }
 
 func main() {
@@ -64,6 +64,18 @@ func do(vault *olaressecrets.Vault, asked call) (any, error) {
 		return nil, vault.Put(ctx, asked.Name, asked.Value)
 	case "delete":
 		return nil, vault.Delete(ctx, asked.Name)
+	case "grantOf":
+		// Of a call that must be refused, the grant that the refusal names.
+		asked.Method = asked.Of
+		_, err := do(vault, asked)
+		var failed *olaressecrets.Error
+		if !errors.As(err, &failed) || failed.Reason != olaressecrets.NotGranted {
+			return nil, fmt.Errorf("it was not refused: %v", err)
+		}
+		if failed.Grant == "" {
+			return nil, nil
+		}
+		return failed.Grant, nil
 	}
 	return nil, fmt.Errorf("a vector has the unknown method %s", asked.Method)
 }

@@ -20,8 +20,20 @@ methods = {
     "update": lambda call: vault.update(call["name"], call["value"]) and None,
     "put": lambda call: vault.put(call["name"], call["value"]),
     "delete": lambda call: vault.delete(call["name"]),
+    "grantOf": lambda call: grant_of(methods[call["of"]], call),
     "aMinuteLater": lambda _call: setattr(olares_secrets, "ASK_AGAIN_SECONDS", 0),
 }
+
+
+def grant_of(method, call):
+    """Makes a call that must be refused. Returns the grant that the refusal names."""
+    try:
+        method(call)
+    except SecretVaultError as error:
+        if error.reason == "NOT_GRANTED":
+            return error.grant
+        raise
+    raise AssertionError("it was not refused")
 
 
 def outcome(call):

@@ -282,3 +282,90 @@ func TestAnOperationThatWasRefusedIsAskedForAgainAfterAMinute(t *testing.T) {
 		t.Fatalf("asked for %s, then for %s", asked[1], asked[2])
 	}
 }
+
+func TestPutAndUpdateFuncReturnTheErrorOfAContextThatEndsWhileTheyPause(t *testing.T) {
+	taken := `{"code":409,"message":"no","data":{"reason":"SECRET_ALREADY_EXISTS"}}`
+	changed := `{"code":412,"message":"no","data":{"reason":"PRECONDITION_FAILED"}}`
+	var isLost atomic.Bool
+	url, _ := service(t, func(response http.ResponseWriter, request *http.Request) {
+		response.Header().Set("ETag", `"one"`)
+		switch {
+		case strings.HasPrefix(request.URL.Path, "/RetrieveSecret"):
+			answers(200, found)(response, request)
+		case isLost.Load():
+			panic(http.ErrAbortHandler)
+		case request.Header.Get("If-Match") != "":
+			answers(412, changed)(response, request)
+		case strings.HasPrefix(request.URL.Path, "/UpdateSecret"):
+			answers(404, notFound)(response, request)
+		default:
+			answers(409, taken)(response, request)
+		}
+	})
+	vault := open(t, url, olaressecrets.WithTokenFile(file(t, "fake-token")), olaressecrets.WithMaxRetries(1000))
+	ended := func() context.Context {
+		ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
+		t.Cleanup(cancel)
+		return ctx
+	}
+	put := func() error { return vault.Put(ended(), "k", "v") }
+	update := func() error {
+		_, err := vault.UpdateFunc(ended(), "k", func(string) (string, error) { return "other", nil })
+		return err
+	}
+	for _, call := range []func() error{put, update} {
+		isLost.Store(false)
+		if err := call(); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%v", err)
+		}
+		isLost.Store(true)
+		if err := call(); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, olaressecrets.OutcomeUnknown) {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+func TestATokenIsUsedUntilItEndsWhereItsRenewalFails(t *testing.T) {
+	var requests atomic.Int32
+	var seen atomic.Value
+	server := httptest.NewServer(http.HandlerFunc(func(response http.ResponseWriter, request *http.Request) {
+		if request.URL.Path != "/permission/v1alpha1/access" {
+			seen.Store(request.Header.Get("X-Access-Token"))
+			_, _ = io.WriteString(response, found)
+			return
+		}
+		number := requests.Add(1)
+		if number == 2 {
+			response.WriteHeader(http.StatusNotFound)
+			return
+		}
+		expires := time.Now().Add(5 * time.Minute).UTC().Format(time.RFC3339)
+		fmt.Fprintf(response, `{"code":0,"data":{"access_token":"token-%d","expired_at":%q}}`, number, expires)
+	}))
+	t.Cleanup(server.Close)
+	vault := open(t, server.URL)
+	retrieve := func(token string) {
+		t.Helper()
+		if _, err := vault.Retrieve(context.Background(), "k"); err != nil || seen.Load() != token {
+			t.Fatalf("%v with %v", err, seen.Load())
+		}
+	}
+	retrieve("token-1")
+	for _, wanted := range []int32{2, 3} {
+		vault.RenewNow()
+		retrieve("token-1")
+		for end := time.Now().Add(20 * time.Second); requests.Load() < wanted && time.Now().Before(end); {
+			time.Sleep(10 * time.Millisecond)
+		}
+		vault.AwaitRequest()
+	}
+	retrieve("token-3")
+}
+
+func TestAnAddressThatIsNoneIsRefused(t *testing.T) {
+	for _, address := range []string{"http://a b", "http://h:x", "ftp://h", "http://k:s@h", "http://h?", "http://h#"} {
+		if _, err := olaressecrets.New("ws", olaressecrets.WithURL(address), olaressecrets.WithApp("k", "s")); err == nil {
+			t.Errorf("%s", address)
+		}
+	}
+}

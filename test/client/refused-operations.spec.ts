@@ -1,8 +1,8 @@
 import { spawnSync } from 'node:child_process';
 import { resolve } from 'node:path';
-import { SecretVault, SecretVaultError } from '../../src/client/index';
+import { NotGrantedError, SecretVault, SecretVaultError } from '../../src/client/index';
 import { describeWith, pythonWithBcrypt } from '../support/describe-with';
-import { python } from './drivers';
+import { type Driver, go, python } from './drivers';
 import { ScriptedServer, type ScriptedAnswer } from './scripted-server';
 
 const answer = (status: number, data: unknown): ScriptedAnswer => ({
@@ -11,6 +11,7 @@ const answer = (status: number, data: unknown): ScriptedAnswer => ({
 });
 const DONE = answer(200, '');
 const NOT_GRANTED = answer(403, { reason: 'NOT_GRANTED' });
+const SET_BACK_MS = -3_600_000;
 const APP = { appKey: 'fake-key', appSecret: 'fake-secret', userToken: 'fake-user-token' };
 
 /** What a client that may not delete meets when it updates and deletes, and a minute later does so again. */
@@ -40,7 +41,87 @@ const reasonOf = (call: Promise<unknown>): Promise<string | undefined> =>
     },
   );
 
+/** Returns the grants that the refusals of calls of these methods name, one after the other; null where one names none. */
+type GrantsOf = (at: { url: string } | { systemServer: string }, methods: Method[]) => Promise<unknown>;
+type Method = 'retrieve' | 'update' | 'delete' | 'list';
+
+const typescript: GrantsOf = async (at, methods) => {
+  const vault = new SecretVault({ ...at, workspace: 'ws', ...APP });
+  const calls = {
+    retrieve: () => vault.retrieve('k'),
+    update: () => vault.update('k', 'v'),
+    delete: () => vault.delete('k'),
+    list: () => vault.list(),
+  };
+  const grants: unknown[] = [];
+  for (const method of methods) {
+    const error: unknown = await calls[method]().catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(NotGrantedError);
+    grants.push((error as NotGrantedError).details.grant ?? null);
+  }
+  return grants;
+};
+
+const driven =
+  (driver: Driver): GrantsOf =>
+  async (at, methods) => {
+    const outcomes = await driver(
+      methods.map((of) => ({ method: 'grantOf', of, name: 'k', value: 'v' })),
+      {
+        URL: 'url' in at ? at.url : at.systemServer,
+        VIA_SYSTEM_SERVER: 'url' in at ? '' : 'yes',
+        WORKSPACE: 'ws',
+        APP_KEY: APP.appKey,
+        APP_SECRET: APP.appSecret,
+        USER_TOKEN: APP.userToken,
+      },
+    );
+    return outcomes.map((outcome) => (outcome as { result?: unknown }).result);
+  };
+
+const refusalOf = (why: string): ScriptedAnswer => ({
+  status: 200,
+  body: { code: 1, message: `permission required is not allowed${why}` },
+});
+
+function namesTheGrantThatIsMissing(grantsOf: GrantsOf): void {
+  it('names the line that the manifest needs for the called operation, and asks for a refused one once a minute at most', async () => {
+    const operations = ['RetrieveSecret', 'CreateSecret', 'UpdateSecret', 'DeleteSecret', 'ListSecret'];
+    const ofEach = operations.map((name) => refusalOf(`: app a has no grant for ${name}?workspace=ws`));
+    const server = await ScriptedServer.start([], [...ofEach, 'issue']);
+    expect(await grantsOf({ url: server.url }, ['retrieve', 'retrieve', 'list', 'delete'])).toEqual([
+      'RetrieveSecret?workspace=ws',
+      'RetrieveSecret?workspace=ws',
+      'ListSecret?workspace=ws',
+      'DeleteSecret?workspace=ws',
+    ]);
+    expect(server.tokens).toBe(operations.length);
+    await server.close();
+  });
+
+  it('asks for a refused operation once a minute at most also where system-server names none', async () => {
+    const server = await ScriptedServer.start([], [refusalOf('')]);
+    const methods: Method[] = ['retrieve', 'retrieve', 'update', 'retrieve', 'update'];
+    const grants = await grantsOf({ systemServer: server.url.replace('http://', '') }, methods);
+    expect(grants).toEqual(
+      methods.map((method) => `${method === 'update' ? 'Update' : 'Retrieve'}Secret?workspace=ws`),
+    );
+    expect(server.ops.slice(1)).toEqual([['RetrieveSecret?workspace=ws'], ['UpdateSecret?workspace=ws']]);
+    await server.close();
+  });
+
+  it("names no line that the manifest needs where the workspace is another app's, and asks once a minute at most", async () => {
+    const taken = refusalOf(': workspace ws belongs to another app of this user');
+    const server = await ScriptedServer.start([], [taken]);
+    expect(await grantsOf({ url: server.url }, ['retrieve', 'list', 'retrieve'])).toEqual([null, null, null]);
+    expect(server.tokens).toBe(1);
+    await server.close();
+  });
+}
+
 describe('the TypeScript client', () => {
+  namesTheGrantThatIsMissing(typescript);
+
   afterEach(() => jest.restoreAllMocks());
 
   it('asks for an operation that was refused again after a minute', () =>
@@ -48,7 +129,9 @@ describe('the TypeScript client', () => {
       const vault = new SecretVault({ url, workspace: 'ws', ...APP });
       const both = async () => [await reasonOf(vault.update('k', 'v')), await reasonOf(vault.delete('k'))];
       const before = await both();
-      jest.spyOn(Date, 'now').mockReturnValue(Date.now() + 60_000);
+      jest.spyOn(performance, 'now').mockReturnValue(performance.now() + 60_000);
+      // The time that a clock shows may be set back meanwhile.
+      jest.spyOn(Date, 'now').mockReturnValue(Date.now() + SET_BACK_MS);
       return [...before, ...(await both())];
     }));
 
@@ -80,7 +163,11 @@ describe('the TypeScript client', () => {
   });
 });
 
+describeWith('go', 'the Go client', () => namesTheGrantThatIsMissing(driven(go)));
+
 describeWith('python3-bcrypt', 'the Python client', () => {
+  namesTheGrantThatIsMissing(driven(python));
+
   it('takes the port of the scheme where an address of IPv6 has none', () => {
     const script = `
 import sys

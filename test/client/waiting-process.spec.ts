@@ -27,3 +27,28 @@ it.each([
     expect([status, stdout]).toEqual([0, 'UNREACHABLE']);
   },
 );
+
+it.each([
+  [
+    'while the service is away',
+    `{ appKey: 'fake-key', appSecret: 'fake-secret' }`,
+    'AbortSignal.timeout(300)',
+  ],
+  [
+    'before they begin, where the file of the token cannot be read',
+    `{ serviceAccountTokenFile: '/none' }`,
+    'AbortSignal.abort()',
+  ],
+])('calls that end by their signal %s are rejected with its reason, and nothing else', (_when, app, made) => {
+  const program = `
+    const { SecretVault } = await import(${CLIENT});
+    const vault = new SecretVault({ url: 'http://127.0.0.1:9', workspace: 'ws', ...${app} });
+    const signal = ${made};
+    for (const name of ['a', 'b'])
+      await vault.retrieve(name, { signal }).catch((error) => { if (error !== signal.reason) throw error; });
+    setTimeout(() => process.stdout.write('alive'), 4_000);`;
+  const { status, stdout } = spawnSync(process.execPath, ['--input-type=module', '--eval', program], {
+    encoding: 'utf8',
+  });
+  expect([status, stdout]).toEqual([0, 'alive']);
+});
