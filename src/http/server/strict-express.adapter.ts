@@ -154,7 +154,7 @@ function strictExpress(): Express {
   return instance;
 }
 
-/** How long a client may take to close a connection that we have answered and ended. */
+/** How long a client has to read an answer with which its connection ends, while nothing more is read of it. */
 const LINGER_MS = 1_000;
 
 /** Answers in our form what node:http refuses before there is a request: no HTTP, headers that are too large or too slow. */
