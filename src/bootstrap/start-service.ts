@@ -69,17 +69,19 @@ export async function startService(settings: Settings, options: StartOptions = {
     applicationOptions(log),
   );
   await app.listen(settings.port, settings.host);
-  const metricsPort = await listenForMetrics(app);
+  // From here on there may be requests, and the server has no address any more once it is closed.
   serving = app;
+  const { address, port } = (app.getHttpServer() as { address(): AddressInfo }).address();
+  const metricsPort = await listenForMetrics(app);
+  if (stopping) return { app, port, log };
   // Registered only now, so that a start that failed or was stopped leaves nothing in the cluster.
-  if (!stopping) app.get<Registration | undefined>(Registration)?.start();
+  app.get<Registration | undefined>(Registration)?.start();
   // The ping has a wrongly configured store logged before the first request.
   void app
     .get(SecretStore)
     .ping()
     .catch(() => undefined);
 
-  const { address, port } = (app.getHttpServer() as { address(): AddressInfo }).address();
   log.info({ address, port, metricsPort, store: settings.store.kind }, 'listening');
   return { app, port, log };
 }

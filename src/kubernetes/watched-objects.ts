@@ -1,20 +1,10 @@
 import { IdentityUnavailable } from '../errors/request-errors';
 import { appInNamespace, NamespaceOwners, type UserPresence } from '../authn/caller';
 import { Informer, type InformerDeps } from './informer';
-import {
-  isBeingDeleted,
-  type KubeObject,
-  labelOf,
-  type ListOptions,
-  STRANGERS_PAGE_BYTES,
-} from './kube-object';
-import {
-  type ServiceAccountName,
-  canBeIn,
-  canonicalAddress,
-  canonicalAddresses,
-  USER,
-} from '../authn/peer-verifier';
+import type { KubeObject, ListOptions } from './kube-object';
+import { isBeingDeleted, labelOf, STRANGERS_PAGE_BYTES } from './kube-object';
+import type { ServiceAccountName } from '../authn/peer-verifier';
+import { canBeIn, canonicalAddress, canonicalAddresses, USER } from '../authn/peer-verifier';
 import { fieldsOf, itemsOf, ownField } from '../json/json';
 
 const OWNER = 'bytetrade.io/ns-owner';

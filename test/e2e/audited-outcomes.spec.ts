@@ -167,6 +167,39 @@ describe('a record says how an operation ended', () => {
     expect(refused.text).not.toContain('vvvv');
   });
 
+  it('and where it is not taken, no header tells of what was read: neither that it is there, nor whether it has changed, nor of when it is', async () => {
+    await start();
+    await write('CreateSecret', 'k');
+    await call('ListSecret');
+    sink.refuse = () => true;
+    const refused = async (): Promise<void> => {
+      const known = await call('RetrieveSecret', { name: 'k' });
+      const { headers: unknown } = await call('RetrieveSecret', { name: 'absent' });
+      expect([known.status, known.body.data.reason]).toEqual([503, 'AUDIT_UNAVAILABLE']);
+      expect(Object.keys(known.headers)).toEqual(Object.keys(unknown));
+      for (const name of ['etag', 'age', 'cache-status']) expect(known.headers[name]).toBeUndefined();
+    };
+    await refused();
+    inner.failure = new StoreUnreachable();
+    time.advance(12_300);
+    await refused();
+    sink.refuse = () => false;
+    expect(JSON.stringify(service.logLines())).not.toContain('staleForMs');
+    expect((await call('RetrieveSecret', { name: 'k' })).headers['cache-status']).toContain('hit');
+  });
+
+  it('failed, where the service cut the connection off, for the reason that the log has', async () => {
+    await start();
+    const all = { host: 'h', 'content-type': 'application/json', 'transfer-encoding': 'chunked', ...headers };
+    const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
+    const socket = openSocket(service.url);
+    socket.write(`POST /ListSecret?workspace=otmoic HTTP/1.1\r\n${lines.join('')}\r\n1\r\n{\r\n`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    socket.write('ZZ\r\n');
+    await eventually(() => expect(sink.records).toHaveLength(1));
+    expect(sink.records).toMatchObject([{ outcome: 'failed', reason: 'INVALID_REQUEST', clientGone: true }]);
+  });
+
   it('of a request for an access token: issued, not granted, not proven, not of the form', async () => {
     await start();
     const ask = async (app: typeof OTMOICLP, ops: readonly string[], secret = app.appSecret) => {

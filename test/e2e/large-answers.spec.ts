@@ -114,6 +114,7 @@ describe('large answers', () => {
     const call = { headers: await headersOf(OTMOICLP), body: { env: 'dev' } };
     const answer = await httpCall(`${service.url}/ListSecret?workspace=otmoic`, call);
     expect([answer.status, answer.body.data.reason]).toEqual([507, 'LIST_TOO_LARGE']);
+    expect(answer.headers['etag']).toBeUndefined();
   });
 });
 

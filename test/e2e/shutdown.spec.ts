@@ -103,6 +103,8 @@ describe('on SIGTERM', () => {
     expect(await shutDown(service.app)).toBe(false);
     expect(Date.now() - began).toBeLessThan(1500);
     expect(await hanging).toBe('ECONNRESET');
+    const line = { msg: 'request_completed', code: 503, reason: 'SHUTTING_DOWN', completed: false };
+    await eventually(() => expect(service.logLines()).toContainEqual(expect.objectContaining(line)));
   });
 
   it('ends at once where nothing is in flight, despite idle connections', async () => {

@@ -3,7 +3,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import { connect, type TLSSocket } from 'node:tls';
 import { limitConnections } from '../../src/http/server/connection-limit';
 import { CONNECTION_BOUNDS } from '../../src/http/server/accepted-connections';
-import { beginCleanup } from '../../src/http/server/request-cleanup';
+import { beginCleanup, type RequestCleanup } from '../../src/http/server/request-cleanup';
 import { secureServer } from '../../src/http/server/secure-server';
 import { fixed } from '../../src/reloadable/reloadable';
 import { TestAuthority } from '../support/certificates';
@@ -20,11 +20,13 @@ describe('the connections of a server', () => {
   let open = (): number => 0;
   const time = new FixedMonotonicTime();
   let hanging = 0;
+  let cleanups: RequestCleanup[] = [];
   const shed: string[] = [];
   const sockets: Socket[] = [];
   beforeEach(async () => {
+    cleanups = [];
     server = createServer((request, response) => {
-      beginCleanup(request, response);
+      cleanups.push(beginCleanup(request, response));
       const { url: path = '' } = request;
       if (path.endsWith('of-a-caller')) Object.assign(request, { caller: {} });
       // As in the answer styles whose status is always 200.
@@ -110,6 +112,18 @@ describe('the connections of a server', () => {
     await eventually(() => expect(hanging).toBe(1));
     await connect('127.0.0.2', 60);
     expect(isClosed).toBe(false);
+  });
+
+  it('are logged as what was too much where they wait for an answer and make room', async () => {
+    for (let address = 2; address < 6; address += 1) {
+      await connect(`127.0.0.${address}`, 10);
+      const waiting = sockets.slice(-10);
+      for (const socket of waiting) socket.write('GET /hanging HTTP/1.1\r\nHost: x\r\n\r\n');
+      await eventually(() => expect(cleanups.filter(({ hasRun }) => !hasRun)).toHaveLength(sockets.length));
+    }
+    expect(await connect('127.0.0.1', 1)).toBe(1);
+    await eventually(() => expect(cleanups.filter(({ hasRun }) => hasRun)).toHaveLength(1));
+    expect(cleanups.find(({ hasRun }) => hasRun)?.cutFor).toBe('OVERLOADED');
   });
 
   it('are refused where an address opens more than it may in a second, unless callers are authenticated on them', async () => {

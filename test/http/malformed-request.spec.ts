@@ -1,6 +1,7 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { answerMalformedRequests } from '../../src/http/server/strict-express.adapter';
+import { send } from '../../src/http/server/json-answers';
 import { beginCleanup } from '../../src/http/server/request-cleanup';
 import { RequestQueue } from '../../src/http/server/request-queue';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
@@ -29,6 +30,7 @@ describe('a request that is too slow to arrive', () => {
         held += 1;
         cleanup.add(() => (held -= 1));
         if (request.url === '/refused') return void response.writeHead(401, { 'Content-Length': 0 }).end();
+        if (request.url === '/ended') return send(response.setHeader('Connection', 'close'), 401, ['{}']);
         request.resume().on('end', () => {
           if (cleanup.hasRun) return;
           done += 1;
@@ -63,6 +65,14 @@ describe('a request that is too slow to arrive', () => {
     socket.write('POST /slow HT');
     await eventually(() => expect(text).toContain('HTTP/1.1 400'));
     await eventually(() => expect(isClosed).toBe(true));
+  });
+
+  it('has its connection closed where that ended with an answer and waits for the rest of the body', async () => {
+    socket.write(`${HEAD.replace('slow', 'ended')}12345`);
+    await eventually(() => expect(text).toContain('HTTP/1.1 401'));
+    // Long before any other time-out would close it.
+    await eventually(() => expect(isClosed).toBe(true), 10_000);
+    expect(text).not.toContain('400');
   });
 
   it('gets no second answer where it was answered before its body arrived', async () => {

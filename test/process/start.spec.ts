@@ -135,6 +135,38 @@ describe('the process', () => {
     },
   );
 
+  it('waits at a SIGTERM for the requests in flight as soon as it listens, be the metrics port open or not', async () => {
+    const preload = join(dir, 'signal-before-metrics.js');
+    writeFileSync(
+      preload,
+      `const Module = require('node:module');
+      const { connect } = require('node:net');
+      const { setTimeout: pause } = require('node:timers/promises');
+      const load = Module._load;
+      const listenLate = (listenForMetrics) => async (app) => {
+        const socket = connect(app.getHttpServer().address().port, '127.0.0.1');
+        socket.once('data', (answer) => process.stderr.write(answer.subarray(0, 12)));
+        socket.write('POST /permission/v1alpha1/access HTTP/1.1\\r\\nHost: x\\r\\n');
+        socket.write('Content-Type: application/json\\r\\nContent-Length: 2\\r\\n\\r\\n{');
+        await pause(300);
+        process.kill(process.pid, 'SIGTERM');
+        await pause(300);
+        socket.write('}');
+        await pause(300);
+        return listenForMetrics(app);
+      };
+      Module._load = function (request, ...rest) {
+        const loaded = load.call(this, request, ...rest);
+        if (request !== './application' || loaded.listenForMetrics === undefined) return loaded;
+        return { ...loaded, listenForMetrics: listenLate(loaded.listenForMetrics) };
+      };`,
+    );
+    const env = { DATA_DIR: join(dir, 'window'), PORT: '0', METRICS_PORT: '0', LOG_FORMAT: 'json' };
+    const service = start({ ...env, NODE_OPTIONS: `--require ${preload}` });
+    expect([await service.ended, service.errors()]).toEqual([0, 'HTTP/1.1 200']);
+    expect(service.output()).not.toContain('"msg":"listening"');
+  });
+
   describeWith('pid namespace', 'as process 1, which gets no signal that it does not listen to', () => {
     const inNamespace = async (script: string, env: Record<string, string>): Promise<number | null> => {
       const { ended, child } = start(env, script, [...(inPidNamespace() ?? []), process.execPath]);

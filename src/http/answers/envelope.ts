@@ -2,6 +2,7 @@ import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from '
 import type { Response } from 'express';
 import { DomainError, type Reason, traceOf } from '../../errors/domain-error';
 import {
+  ClientGone,
   InvalidRequest,
   RequestTooLarge,
   RouteNotFound,
@@ -22,7 +23,7 @@ export interface Envelope<T> {
 }
 
 /** The `data` of a failure: its reason, the request id, and the details of the error. */
-export interface FailureData {
+interface FailureData {
   readonly reason: Reason;
   readonly requestId: string;
   readonly credential?: unknown;
@@ -104,7 +105,8 @@ export class ErrorFilter implements ExceptionFilter {
     const request = http.getRequest<ProviderRequest>();
     const requestId = request.id;
     const error = toDomainError(thrown, request);
-    request.failure = error.reason;
+    // Where we cut the connection off, the log says why.
+    request.failure = (error instanceof ClientGone ? request.cleanup.cutFor : undefined) ?? error.reason;
     if (error.reason === 'INTERNAL') {
       this.log('error', 'request_failed', { requestId, context: ErrorFilter.name, ...traceOf(thrown) });
     }
@@ -123,6 +125,9 @@ export class ErrorFilter implements ExceptionFilter {
 
   #send(error: DomainError, request: ProviderRequest, response: Response): void {
     request.failure = error.reason;
+    // Set for what is refused now: a tag would tell that there is a secret, and whether it has changed.
+    for (const name of ['ETag', 'Age', 'Cache-Status']) response.removeHeader(name);
+    delete request.staleForMs;
     const retryAfterSeconds = retryAfterOf(error);
     if (retryAfterSeconds !== undefined) response.setHeader('Retry-After', String(retryAfterSeconds));
     if (error instanceof SecretNotFound && error.staleForMs !== undefined)

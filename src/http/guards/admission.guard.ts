@@ -47,9 +47,9 @@ export class EarlyRefusals {
   };
 }
 
-/** Counts the requests in flight; once draining, refuses new ones and resolves when the last has ended. */
+/** Knows the requests in flight; once draining, refuses new ones and resolves when the last has ended. */
 export class Drain implements OnModuleDestroy {
-  #inFlight = 0;
+  readonly #inFlight = new Set<RequestCleanup>();
   #onEmpty: (() => void) | undefined;
   draining = false;
   /** True where requests were still in flight when the time had passed. */
@@ -65,7 +65,7 @@ export class Drain implements OnModuleDestroy {
     if (this.draining) return;
     this.log('info', 'draining', { timeoutMs: this.timeoutMs });
     this.draining = true;
-    if (this.#inFlight === 0) return;
+    if (this.#inFlight.size === 0) return;
     this.hasCutOff = await new Promise<boolean>((resolve) => {
       const timer = setTimeout(() => resolve(true), this.timeoutMs);
       this.#onEmpty = () => {
@@ -73,16 +73,18 @@ export class Drain implements OnModuleDestroy {
         resolve(false);
       };
     });
-    if (this.hasCutOff) this.log('warn', 'requests_cut_off');
+    if (!this.hasCutOff) return;
+    for (const cleanup of this.#inFlight) cleanup.cutFor ??= 'SHUTTING_DOWN';
+    this.log('warn', 'requests_cut_off');
   }
 
-  /** Counts a request until it ends. @throws ShuttingDown */
+  /** Notes a request until it ends. @throws ShuttingDown */
   admit(cleanup: RequestCleanup): void {
     if (this.draining) throw new ShuttingDown();
-    this.#inFlight += 1;
+    this.#inFlight.add(cleanup);
     cleanup.add(() => {
-      this.#inFlight -= 1;
-      if (this.#inFlight === 0) this.#onEmpty?.();
+      this.#inFlight.delete(cleanup);
+      if (this.#inFlight.size === 0) this.#onEmpty?.();
     });
   }
 }

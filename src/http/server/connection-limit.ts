@@ -10,7 +10,7 @@ import {
   ConnectionRates,
 } from './accepted-connections';
 import { CallerAddresses } from './fair-turns';
-import { openRequestsOn } from './request-cleanup';
+import { noteCut, openRequestsOn } from './request-cleanup';
 
 /** How many of the oldest sockets are searched for one without a request. */
 const MAX_EXAMINED = 16;
@@ -33,7 +33,7 @@ export class FairSockets {
 
   constructor(
     private readonly max: number,
-    private readonly onClosed: () => void = () => undefined,
+    private readonly onClosed: (socket: Socket) => void = () => undefined,
     private readonly time: Pick<MonotonicTime, 'nowMs'> = new SystemMonotonicTime(),
     private readonly requestsOn: (socket: Socket) => number = openRequestsOn,
   ) {}
@@ -104,7 +104,7 @@ export class FairSockets {
   #close(socket: Socket | undefined): void {
     if (socket === undefined) return;
     this.delete(socket);
-    this.onClosed();
+    this.onClosed(socket);
     socket.destroy();
   }
 }
@@ -131,9 +131,12 @@ export function limitConnections(
   // Requests arrive on the TLS sockets, and not on those that were accepted.
   const secured = socketsByPeer(server, 'secureConnection');
   const onShed = (): void => observer?.shed('connections');
-  const connections = new FairSockets(max, onShed, time, (socket) =>
-    openRequestsOn(secured.get(connectionKeyOf(socket)) ?? socket),
-  );
+  const withRequests = (socket: Socket): Socket => secured.get(connectionKeyOf(socket)) ?? socket;
+  const onClosed = (socket: Socket): void => {
+    onShed();
+    noteCut(withRequests(socket), 'OVERLOADED');
+  };
+  const connections = new FairSockets(max, onClosed, time, (socket) => openRequestsOn(withRequests(socket)));
   observer?.connectionsOpened(() => connections.count);
   const isBeyondShare = (address: string): boolean => connections.refuses(address);
   const isRefused = (address: string): boolean =>

@@ -17,7 +17,7 @@ const CALLER_FOR_MS = 60_000;
 const MAX_CALLERS = 10_000;
 
 /** What is done with what waits. */
-export interface TurnWork<T> {
+interface TurnWork<T> {
   begin(item: T): void;
   /** Ends what will not be begun, since too much waits. */
   shed(item: T): void;

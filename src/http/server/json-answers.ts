@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
+import { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { quietTurn } from '../../concurrency/quiet-turn';
 import { ClientGone } from '../../errors/request-errors';
@@ -33,13 +33,30 @@ export function send(
   response.statusCode = status;
   response.setHeader('Content-Type', `${type}; charset=utf-8`);
   response.setHeader('Content-Length', length);
-  if (!response.req.complete) void discardBody(response.req);
+  if (!response.req.complete) endBehindBody(response.req.socket, discardBody(response.req));
   response.socket?.setTimeout(stalledMs);
   response.once('timeout', cut);
   const last = parts.length - 1;
   if (last > 0) response.cork();
   for (const part of parts.slice(0, last)) response.write(part);
   response.end(parts[last]);
+}
+
+/** The last body of each connection that was discarded, or still is. */
+const discardedBodies = new WeakMap<Socket, Promise<void>>();
+
+/**
+ * Has a connection that ends with an answer closed behind the body that is still to come. Node would close it with the answer, and what then
+ * arrives of the body would reset it before its client has read the answer. What bounds a request's time, its connection and discarded bodies bounds this too.
+ */
+function endBehindBody(socket: Socket, received: Promise<void>): void {
+  discardedBodies.set(socket, received);
+  // It is that of a large answer, which waits for its client, or was set for an earlier body.
+  if (Object.hasOwn(socket, 'destroySoon')) return;
+  socket.destroySoon = () => {
+    socket.end();
+    void discardedBodies.get(socket)?.then(() => Socket.prototype.destroySoon.call(socket));
+  };
 }
 
 /** Calls a function when a client has read all of a large answer, or has gone. */

@@ -12,6 +12,7 @@ import { CLOSE_LIST, CLOSE_OBJECT, COMMA, endOfString, OPEN_LIST, OPEN_OBJECT, Q
 import { Admission } from '../../limits/admission';
 import { MAX_VALUE_BYTES } from '../../secrets/secret';
 import { carriesBody, type ProviderRequest, subjectOf } from '../request/provider-request';
+import { cut } from './express-messages';
 
 /** JSON may escape each byte of a value as six (`\u0001`); the rest is for the other fields. */
 const MAX_BODY_BYTES = 6 * MAX_VALUE_BYTES + 16 * 1024;
@@ -122,7 +123,7 @@ const discardQueue = new FairQueue(
 /**
  * Discards the rest of the body of a refused request, a chunk of 64 KiB at a time and fairly among the addresses. Were it
  * not read, a reset would end the connection before the client has read its refusal; that happens where too many wait.
- * Resolves at the end of the body.
+ * Resolves at the end of the body, or of a connection on which the request was not answered.
  */
 export function discardBody(request: IncomingMessage): Promise<void> {
   const { remoteAddress = '' } = request.socket;
@@ -136,7 +137,7 @@ export function discardBody(request: IncomingMessage): Promise<void> {
       request.pause();
       discardQueue
         .run(remoteAddress, () => pause(CHUNK_EVERY_MS))
-        .then(() => request.resume(), () => (request.complete ? request.resume() : request.socket.destroy())); // prettier-ignore
+        .then(() => request.resume(), () => (request.complete ? request.resume() : cut(request.socket, 'OVERLOADED'))); // prettier-ignore
     });
     // Unless reading has begun, node:http discards the body at full speed when the answer has ended.
     request.read(0);

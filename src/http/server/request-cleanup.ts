@@ -77,9 +77,9 @@ export function beginCleanup(
   return cleanup;
 }
 
-/** Returns true while the body of a request is still to come on this connection, be the request answered or not. */
-export function isReceivingBodyOn(socket: Socket): boolean {
-  return latestRequests.get(socket)?.complete === false;
+/** Returns the request whose head arrived last on this connection, be it answered or not. It is not `complete` while its body is still to come. */
+export function latestRequestOn(socket: Socket): IncomingMessage | undefined {
+  return latestRequests.get(socket);
 }
 
 /** Notes for the log and the metrics why a connection with unanswered requests is cut off. */

@@ -26,7 +26,7 @@ import { randomUUID } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { DomainError } from '../../errors/domain-error';
 import { HeadersTooLarge, InvalidRequest } from '../../errors/request-errors';
-import { endRequestsOn, isReceivingBodyOn, openRequestsOn } from './request-cleanup';
+import { endRequestsOn, latestRequestOn, noteCut, openRequestsOn } from './request-cleanup';
 
 /** Times are in milliseconds. */
 const LIMITS = {
@@ -154,7 +154,7 @@ function strictExpress(): Express {
   return instance;
 }
 
-/** How long a client may take to close a connection that we have answered and ended. */
+/** How long a client has to read an answer with which its connection ends, while nothing more is read of it. */
 const LINGER_MS = 1_000;
 
 /** Answers in our form what node:http refuses before there is a request: no HTTP, headers that are too large or too slow. */
@@ -162,19 +162,25 @@ export function answerMalformedRequests(server: Server): void {
   // By default node:http answers an unknown Expect header with an empty body. The route answers instead.
   server.on('checkExpectation', (request, response) => server.emit('request', request, response));
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
+    const { code = '' } = error;
+    const latest: { readonly complete: boolean; readonly id?: string } | undefined = latestRequestOn(socket);
+    const isReceivingBody = latest?.complete === false;
     // With a request under way on this connection, our 400 would be read as its answer, though it may have been done.
     // (A request whose body is too slow to arrive has not been done: it gets the 400, unless it was already answered.)
-    const isSlow = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && isReceivingBodyOn(socket);
+    const isSlow = code === 'ERR_HTTP_REQUEST_TIMEOUT' && isReceivingBody;
+    const refusal = refusalFor(code, isReceivingBody);
+    // It is not the client who ends the requests on this connection then.
+    if (/^(HPE_(?!INVALID_EOF_STATE)|ERR_HTTP_REQUEST_TIMEOUT)/.test(code)) noteCut(socket, refusal.reason);
     // The client of a request that was cut short has gone; and the request may have been answered already.
     if (
-      error.code === 'HPE_INVALID_EOF_STATE' ||
-      error.code === 'ECONNRESET' ||
+      code === 'HPE_INVALID_EOF_STATE' ||
+      code === 'ECONNRESET' ||
       !socket.writable ||
       openRequestsOn(socket) !== (isSlow ? 1 : 0) ||
       // This is the rest of a body whose request was answered.
-      (!isSlow && isReceivingBodyOn(socket)) ||
+      (!isSlow && isReceivingBody) ||
       // The client could not read an answer.
-      /^(ERR_SSL|ERR_TLS|EPROTO)/.test(error.code ?? '')
+      /^(ERR_SSL|ERR_TLS|EPROTO)/.test(code)
     ) {
       socket.destroy();
       return;
@@ -183,8 +189,9 @@ export function answerMalformedRequests(server: Server): void {
     endRequestsOn(socket);
     // Destroyed at once, the rest of what the client sends would reset the connection before it has read the answer.
     setTimeout(() => socket.destroy(), LINGER_MS).unref();
-    const requestId = randomUUID();
-    const envelope = failure(refusalFor(error), requestId);
+    // A request that has begun has its line in the log, by its id.
+    const requestId = (isSlow ? latest?.id : undefined) ?? randomUUID();
+    const envelope = failure(refusal, requestId);
     const body = JSON.stringify(envelope);
     socket.end(
       [
@@ -198,11 +205,17 @@ export function answerMalformedRequests(server: Server): void {
         body,
       ].join('\r\n'),
     );
+    // The next packet would be an error again, which destroys the connection.
+    socket.pause();
   });
 }
 
-function refusalFor({ code }: NodeJS.ErrnoException): DomainError {
+function refusalFor(code: string, isReceivingBody: boolean): DomainError {
   if (code === 'HPE_HEADER_OVERFLOW') return new HeadersTooLarge();
-  const isSlow = code === 'ERR_HTTP_REQUEST_TIMEOUT';
-  return new InvalidRequest('request', isSlow ? 'must arrive within 30 s' : 'must be well-formed HTTP/1.1');
+  if (code !== 'ERR_HTTP_REQUEST_TIMEOUT')
+    return new InvalidRequest('request', 'must be well-formed HTTP/1.1');
+  const rule = isReceivingBody
+    ? 'must arrive within 30 s'
+    : 'must have all of its headers arrive within 10 s';
+  return new InvalidRequest('request', rule);
 }
