@@ -14,7 +14,7 @@ import type { ProjectDirectory } from './projects/project-directory';
 import { failedBecause, type InfisicalCallFailed } from './versions/infisical-call-failed';
 
 /** The rows of a whole location, or of a single name. */
-export interface ScopeRead {
+interface ScopeRead {
   readonly whole: boolean;
   readonly rows: readonly SecretRow[];
   readonly revision?: string;

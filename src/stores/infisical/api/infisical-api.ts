@@ -10,7 +10,7 @@ import { InfisicalCallFailed, ranOutOfTime } from '../versions/infisical-call-fa
 import type { ApiVersionSource } from '../versions/version-probe';
 import { callFailureOf, type CallParts, requestOf, successIn } from './execute-request';
 
-export interface ApiSettings {
+interface ApiSettings {
   readonly apiVersions: ApiVersionSource;
   readonly requestTimeoutMs: number;
   /** A call with less time left than this is not sent: it would be cut off before it could be answered. */
