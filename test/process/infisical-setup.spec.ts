@@ -351,6 +351,16 @@ describe.each(['fork', 'v3', 'v4'] as const)('infisical:setup (%s)', (apiVersion
     expect(err).toContain('Infisical says "… … is weak; … was seen, … for nobody@example.org"');
   });
 
+  it('takes each address that the service takes, and prints it as the service writes it', async () => {
+    const address = ['--url', `${fake.url.replace('http:', 'HTTP:')}//`];
+    const { code, out } = await asAdmin(['--print-secret'], {}, (args, env) => setup(args, env, address));
+    printed = '';
+    expect(code).toBe(0);
+    expect(out).toContain(`url: ${JSON.stringify(fake.url)}\n`);
+    const bad = await setup(['--print-secret'], {}, ['--url', 'http://[::1']);
+    expect([bad.code, bad.err]).toEqual([2, expect.stringContaining('must be the http or https address')]);
+  });
+
   it('makes nothing where it could not tell the client secret, or keep it', async () => {
     const before = admin.members.length;
     for (const args of [

@@ -56,7 +56,7 @@ function reloadedLogin(
 }
 
 /** The store's settings, and the files of its credentials. */
-export type InfisicalModuleOptions = InfisicalStoreSettings & Pick<Settings, 'credentialFiles'>;
+type InfisicalModuleOptions = InfisicalStoreSettings & Pick<Settings, 'credentialFiles'>;
 
 /** Provides the store on Infisical. */
 @Module({})

@@ -3,15 +3,27 @@ import type { Clock } from '../../time/clock';
 import type { SecretRow } from './secret-codec';
 import { type ProjectEnvironment, duplicateNames, listBytes } from './api/secret-calls';
 
-/** The result of the last list of a location, or of its failure. */
-export interface ListResult {
+/** The result of the last list of a location that came, and how later ones failed. */
+interface ListResult {
   readonly atMs: number;
   /** The names with duplicate rows in the last list that succeeded, however long ago; undefined where none has. */
   readonly duplicated: ReadonlySet<string> | undefined;
   readonly huge: boolean;
   /** Whether the list was larger than the limit of an answer. */
   readonly tooLarge: boolean;
+  /** How many lists in a row did not come in time since then. */
+  readonly timeouts: number;
 }
+
+const NEVER_LISTED: ListResult = {
+  atMs: -Infinity,
+  duplicated: undefined,
+  huge: false,
+  tooLarge: false,
+  timeouts: 0,
+};
+/** One may be a stall of the server or of the network; the second in a row shows that the list itself is too slow. */
+const MAX_TIMEOUTS = 2;
 
 const MAX_LOCATIONS = 10_000;
 /** How long a list is trusted to show all duplicate rows. Only other writers make them, such as people in the page, and rarely. */
@@ -37,25 +49,35 @@ export class ListedLocations {
       duplicated: duplicateNames(rows),
       huge: listBytes(rows) > HUGE_LIST_BYTES,
       tooLarge: false,
+      timeouts: 0,
     });
   }
 
   /** Notes that the list has not changed since the last one. */
   unchanged(location: ProjectEnvironment): void {
     const result = this.last(location);
-    if (result !== undefined) this.#remember(location, result);
+    if (result !== undefined) this.#remember(location, { ...result, timeouts: 0 });
+  }
+
+  /** Notes that a list was too large. No later one is expected to show duplicate rows either; known ones stay known. */
+  tooLarge(location: ProjectEnvironment): void {
+    const duplicated = this.last(location)?.duplicated ?? NONE;
+    this.#remember(location, { duplicated, huge: true, tooLarge: true, timeouts: 0 });
   }
 
   /**
-   * Notes that a list was too large or too slow. With `forGood`, no later list is expected to show duplicate rows either;
-   * known ones stay known.
+   * Notes that a list did not come in time; from the second in a row on it counts as one that is too large.
+   * @param before how many had not come when it began: lists that are waited for side by side count once
    */
-  unlistable(
-    location: ProjectEnvironment,
-    { forGood, tooLarge }: { readonly forGood: boolean; readonly tooLarge: boolean },
-  ): void {
-    const known = this.last(location)?.duplicated;
-    this.#remember(location, { duplicated: forGood ? (known ?? NONE) : known, huge: true, tooLarge });
+  timedOut(location: ProjectEnvironment, before: number): void {
+    const result = { ...(this.last(location) ?? NEVER_LISTED), timeouts: before + 1 };
+    if (isUnlistable(result)) this.#remember(location, { ...result, duplicated: result.duplicated ?? NONE });
+    else this.#results.set(locationKeyOf(location), result);
+  }
+
+  /** Returns whether a caller that wants one name can do without a list, as none can be had, or only a huge one. */
+  isUnlistable(location: ProjectEnvironment): boolean {
+    return isUnlistable(this.last(location) ?? NEVER_LISTED);
   }
 
   /** Notes that a create of this name may still be carried out beside another one, so that no list proves yet that it has a single row. */
@@ -87,12 +109,12 @@ export class ListedLocations {
   }
 
   /**
-   * Returns whether to retrieve this name instead of listing: in a huge location, unless the server would have to choose between
+   * Returns whether to retrieve this name instead of listing: in a huge or slow location, unless the server would have to choose between
    * rows. A result expires, so that a location that shrank is listed again, by one caller and not by all of them.
    */
   isToReadByName(location: ProjectEnvironment, name: string): boolean {
     const result = this.last(location);
-    if (result?.huge !== true || result.duplicated?.has(name) === true) return false;
+    if (result === undefined || !isUnlistable(result) || result.duplicated?.has(name) === true) return false;
     if (this.#isIndeterminate(location, name, result)) return false;
     return this.#isRecent(result) || this.#beingListed.has(locationKeyOf(location));
   }
@@ -117,6 +139,10 @@ export class ListedLocations {
     const ageMs = this.clock.nowMs() - atMs;
     return ageMs >= 0 && ageMs < TRUSTED_MS;
   }
+}
+
+function isUnlistable({ huge, timeouts }: ListResult): boolean {
+  return huge || timeouts >= MAX_TIMEOUTS;
 }
 
 function locationKeyOf({ projectId, environment }: ProjectEnvironment): string {

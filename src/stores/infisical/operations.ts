@@ -9,7 +9,7 @@ import {
   StoreUnreachable,
 } from '../../errors/store-errors';
 import { type FailureReason, meaningOf } from './versions/calls';
-import { InfisicalCallFailed, isRefusedWrite } from './versions/infisical-call-failed';
+import { failedBecause, InfisicalCallFailed, isRefusedWrite } from './versions/infisical-call-failed';
 import { KUBERNETES_LOGIN } from './auth/login-method';
 import { type MonotonicTime, deadlineIn, remainingMs, type Clock } from '../../time/clock';
 import { type SecretScope, type CallContext, UNATTENDED } from '../../secrets/secret';
@@ -89,6 +89,9 @@ export function notReadyBecause({
     : new StoreUnavailable(advice);
 }
 
+/** A write that waited longer for those before it might have had time enough without them. */
+const SHORT_WAIT_MS = 100;
+
 type Operation<T> = (context: CallContext) => Promise<T>;
 
 /** Runs the operations of the store: each gets a deadline, writes of a scope are serialized, and failures become domain errors. */
@@ -134,12 +137,16 @@ export class Operations {
   writeSerialized<T>(scope: SecretScope, context: CallContext, operation: Operation<T>): Promise<T> {
     const key = JSON.stringify([scope.user, scope.workspace, scope.environment]);
     return this.#countWrite(context, ({ deadline, signal }) => {
+      const startedAtMs = this.time.nowMs();
       const writeLocked = async (): Promise<T> => {
         const held = await this.lock.hold(key, remainingMs(deadline, this.time), signal);
         if (held === undefined) throw new ScopeBusy();
+        const waitedMs = this.time.nowMs() - startedAtMs;
         try {
           signal.throwIfAborted();
           return await this.#underWay(operation, { deadline, signal });
+        } catch (error: unknown) {
+          throw waitedMs > SHORT_WAIT_MS && failedBecause(error, 'outOfTime') ? new ScopeBusy() : error;
         } finally {
           held.release();
         }

@@ -11,10 +11,10 @@ import {
 } from './api/secret-calls';
 import type { ListedLocations } from './listed-locations';
 import type { ProjectDirectory } from './projects/project-directory';
-import { failedBecause } from './versions/infisical-call-failed';
+import { failedBecause, type InfisicalCallFailed } from './versions/infisical-call-failed';
 
 /** The rows of a whole location, or of a single name. */
-export interface ScopeRead {
+interface ScopeRead {
   readonly whole: boolean;
   readonly rows: readonly SecretRow[];
   readonly revision?: string;
@@ -85,11 +85,13 @@ export class ScopeReader {
     const byName = name !== undefined && (cheap || this.locations.last(location)?.tooLarge === true);
     if (byName && this.locations.isToReadByName(location, name))
       return this.#retrieve(location, name, context);
+    const timeouts = this.locations.last(location)?.timeouts ?? 0;
     const ended = this.locations.beginListing(location);
     try {
       const { parts, parse } = listing(location, ifRevision);
       return this.#listed(location, await this.api.call('listSecrets', parts, parse, context));
     } catch (error: unknown) {
+      this.#noteFailure(location, error, timeouts, context);
       if (name === undefined || !this.#isDispensable(location, name, error, cheap)) throw error;
     } finally {
       ended();
@@ -141,17 +143,21 @@ export class ScopeReader {
     return { whole: true, ...list };
   }
 
+  /** Notes the failure of a list. One that was cut off with its caller's time says nothing about the list. */
+  #noteFailure(location: ProjectEnvironment, error: unknown, timeouts: number, context: CallContext): void {
+    if (!isOfList(error)) return;
+    if (error.reason === 'answerTooLarge') this.locations.tooLarge(location);
+    else if (this.api.hasTime(context)) this.locations.timedOut(location, timeouts);
+  }
+
   /**
-   * Notes the failure of a list. Returns whether a caller that wants one name can go on without it: where it is too large, or with
-   * `evenIfSlow` timed out for the second time, and the name is not known to have duplicate rows.
+   * Returns whether a caller that wants one name can go on without the list that failed: where it is too large, or with `evenIfSlow` too slow,
+   * and the name is not known to have duplicate rows.
    */
   #isDispensable(location: ProjectEnvironment, name: string, error: unknown, evenIfSlow: boolean): boolean {
-    if (!failedBecause(error, 'answerTooLarge', 'timedOut') || error.call !== 'listSecrets') return false;
-    const { duplicated, huge } = this.locations.last(location) ?? {};
-    const tooLarge = error.reason === 'answerTooLarge';
-    const forGood = tooLarge || huge === true;
-    this.locations.unlistable(location, { forGood, tooLarge });
-    if (!forGood || duplicated?.has(name) === true || !(tooLarge || evenIfSlow)) return false;
+    if (!isOfList(error) || !this.locations.isUnlistable(location)) return false;
+    if (this.locations.last(location)?.duplicated?.has(name) === true) return false;
+    if (error.reason !== 'answerTooLarge' && !evenIfSlow) return false;
     this.log('warn', 'infisical_list_skipped', { reason: error.reason });
     return true;
   }
@@ -166,6 +172,11 @@ export class ScopeReader {
     }
     return { whole: false, rows: [] };
   }
+}
+
+/** Returns whether a list failed for its size or its time. */
+function isOfList(error: unknown): error is InfisicalCallFailed {
+  return failedBecause(error, 'answerTooLarge', 'timedOut') && error.call === 'listSecrets';
 }
 
 /** Returns the rows of one name, or all rows. A read without a revision is never 'unchanged'. */

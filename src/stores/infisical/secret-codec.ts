@@ -50,8 +50,8 @@ export function nameOfKey(key: string): string {
 }
 
 /**
- * Returns the keys under which a server may hold the secret of this name, the most probable first. A key that differs from the name is the
- * one to create where it comes first; where it comes second, the server must have refused the name for its spaces, which only its answer shows.
+ * Returns the keys under which a server may hold the secret of this name, in the order of precedence. The first is the one to create; only a
+ * name with spaces comes before its escaped key, which is created where the server refuses those spaces, and only its answer shows that.
  */
 export function keysOf(name: string, { routesOfNames, routesOfNewNames }: ApiVersion): readonly string[] {
   const key = escapeName(name);
@@ -61,7 +61,12 @@ export function keysOf(name: string, { routesOfNames, routesOfNewNames }: ApiVer
   }
   if (routesOfNames.includes(name)) return [key];
   if (routesOfNewNames.includes(name)) return [key, name];
-  return name.includes(' ') && fits(key) ? [name, key] : [name];
+  return isSentAsItIsFirst(name) && fits(key) ? [name, key] : [name];
+}
+
+/** Returns whether this row's key comes after the other one of its name. */
+export function hasLaterKey({ name, key }: SecretRow): boolean {
+  return isSentAsItIsFirst(name) ? key !== name : key === name;
 }
 
 function escapeName(name: string): string {
@@ -74,8 +79,12 @@ function fits(key: string): boolean {
   return key.length <= MAX_NAME_LENGTH;
 }
 
+function isSentAsItIsFirst(name: string): boolean {
+  return name.includes(' ') && !isAlwaysEscaped(name);
+}
+
 /** Returns whether this name is escaped on every server, also on those that would hold it: they may be upgraded to one that does not. */
-function isAlwaysEscaped(name: string): boolean {
+export function isAlwaysEscaped(name: string): boolean {
   // The servers group by name on a plain object: '__proto__', 'constructor', 'toString' and the like answer 500.
   return /[:/]/.test(name) || name in Object.prototype || isEscaped(name);
 }

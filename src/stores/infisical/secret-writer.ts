@@ -6,7 +6,7 @@ import {
   SecretNotFound,
   StoreOutcomeUnknown,
 } from '../../errors/store-errors';
-import { type SecretRow, keysOf } from './secret-codec';
+import { isAlwaysEscaped, type SecretRow, keysOf } from './secret-codec';
 import { type CallContext, uncancelled } from '../../secrets/secret';
 import { earlierBy } from '../../time/clock';
 import type { InfisicalApi } from './api/infisical-api';
@@ -101,18 +101,24 @@ export class SecretWriter {
     this.locations.deleted(location, name);
   }
 
-  /** Writes under the key of the name; under another one where the server has no such secret, or refuses that key. */
+  /**
+   * Writes under the first key of the name; under the other one where the server has no such secret, or refuses that key. A name that only some
+   * servers take may be stored under either since before an upgrade: a create looks for both first, and a delete deletes both.
+   */
   async #write(location: ProjectEnvironment, write: SecretWrite, context: CallContext): Promise<void> {
-    const isCreate = write.call === 'createSecret';
-    const [first = write.name, second] = keysOf(write.name, await this.api.apiVersion(context));
-    if (await this.#writeKey(location, first, write, context)) return;
-    if (second !== undefined && (!isCreate || first === write.name)) {
-      // An older version of the server may have taken the name as it is.
-      if (isCreate && (await this.reader.retrieveFrom(location, write.name, context)).length > 0)
-        throw new SecretAlreadyExists(write.name);
-      if (await this.#writeKey(location, second, write, context)) return;
+    const { call, name } = write;
+    const isCreate = call === 'createSecret';
+    const keys = keysOf(name, await this.api.apiVersion(context));
+    const mayBeEither = keys.length > 1 && !isAlwaysEscaped(name);
+    if (isCreate && mayBeEither && (await this.reader.retrieveFrom(location, name, context)).length > 0)
+      throw new SecretAlreadyExists(name);
+    let isWritten = false;
+    for (const key of isCreate && keys[0] !== name ? keys.slice(0, 1) : keys) {
+      if (!(await this.#writeKey(location, key, write, context))) continue;
+      isWritten = true;
+      if (call !== 'deleteSecret' || !mayBeEither) break;
     }
-    throw isCreate ? refusedName(write.name) : new SecretNotFound(write.name);
+    if (!isWritten) throw isCreate ? refusedName(name) : new SecretNotFound(name);
   }
 
   /** Returns false where the server has no secret of this key to change, or refuses the key. */

@@ -1,4 +1,10 @@
 import { outcome } from '../../conformance/secret-store.conformance';
+import { UNATTENDED } from '../../../src/secrets/secret';
+import type { ScopeContents } from '../../../src/secrets/secret-store';
+import { CachedSecretStore } from '../../../src/stores/cached/cached.secret-store';
+import { NoInvalidationBus } from '../../../src/stores/cached/invalidation-bus';
+import { FixedMonotonicTime } from '../../support/fixed-monotonic-time';
+import { StoreClient } from '../../support/store-client';
 import type { Fault } from '../../support/fake-infisical/fake-faults';
 import { projectSlug } from '../../../src/stores/infisical/projects/project-slug';
 import { FixedClock } from '../../support/fixed-clock';
@@ -161,16 +167,63 @@ describe.each(['v3', 'v4'] as const)('a scope whose list is larger than 1 MiB (%
     expect(callsOf(fake)).toEqual([`POST ${routes.secret}`, BY_NAME]);
   });
 
-  it('is read by name when a list of it does not come in time, and before that fails once', async () => {
-    const opened = await openRoom(apiVersion, { bytes: 0, options: { requestTimeoutMs: 400 } });
-    const never: Fault = { kind: 'hang', when: 'before' };
-    opened.fake.fail({ method: 'GET', template: routes.list, times: 99, fault: never });
+  // docs/infisical.md: "from two lists in a row that do not come in time".
+  const never: Fault = { kind: 'hang', when: 'before' };
+  const openSlow = async (times: number, options: Choices = {}) => {
+    const opened = await openRoom(apiVersion, { bytes: 0, options: { requestTimeoutMs: 400, ...options } });
+    opened.fake.fail({ method: 'GET', template: routes.list, times, fault: never });
+    return opened;
+  };
+
+  it('is read by name when two lists of it in a row do not come in time, and before that fails once', async () => {
+    const opened = await openSlow(99);
     expect(await retrieve(opened)).toBe('STORE_UNAVAILABLE');
     expect(await retrieve(opened)).toBe('done');
-    expect(callsOf(opened.fake)).toEqual([LIST, BY_NAME]);
+    expect(await retrieve(opened)).toBe('done');
+    expect(callsOf(opened.fake)).toEqual([LIST, LIST, BY_NAME, BY_NAME]);
     opened.clock.advance(10 * MINUTES_MS);
     expect(await retrieve(opened)).toBe('done');
     expect(callsOf(opened.fake)).toEqual([LIST, BY_NAME]);
+  });
+
+  it('a small one is listed as ever after a stall, of however many lists at once', async () => {
+    const opened = await openSlow(3);
+    const stalled = await Promise.all([1, 2, 3].map(() => retrieve(opened)));
+    expect(stalled).toEqual(Array(3).fill('STORE_UNAVAILABLE'));
+    opened.fake.calls.splice(0);
+    for (let i = 0; i < 3; i++) expect(await retrieve(opened)).toBe('done');
+    expect(callsOf(opened.fake)).toEqual([LIST, LIST, LIST]);
+  });
+
+  it('behind the cache, one list answers all its names after a stall', async () => {
+    const opened = await openSlow(1);
+    const bounds = { ttlMs: 60_000, maxStaleMs: 60_000, maxEntries: 10, maxBytes: 1 << 20 };
+    const around = { time: new FixedMonotonicTime(), invalidationBus: new NoInvalidationBus() };
+    const cached = new StoreClient(new CachedSecretStore(opened.store.store, bounds, around));
+    for (let i = 0; i < 20; i++) opened.fake.world.addSecret(opened.location, `small-${i}`, 'v');
+    expect(await outcome(cached.retrieve(at(), 'small-0'))).toBe('STORE_UNAVAILABLE');
+    for (let i = 0; i < 20; i++) await cached.retrieve(at(), `small-${i}`);
+    expect(callsOf(opened.fake)).toEqual([LIST, LIST]);
+  });
+
+  it('a list that is cut off with the time of its caller does not count', async () => {
+    const opened = await openSlow(3, { requestTimeoutMs: 8_000, operationTimeoutMs: 600 });
+    for (let i = 0; i < 3; i++) expect(await retrieve(opened)).toBe('STORE_UNAVAILABLE');
+    expect(await retrieve(opened)).toBe('done');
+    expect(callsOf(opened.fake)).toEqual([LIST, LIST, LIST, LIST]);
+  });
+
+  it('a list that comes again unchanged ends the reads by name of a small one', async () => {
+    const opened = await openSlow(0);
+    const revision = await opened.store.store.readScope(at(), 'k', undefined, UNATTENDED);
+    opened.fake.fail({ method: 'GET', template: routes.list, times: 2, fault: never });
+    expect([await retrieve(opened), await retrieve(opened)]).toEqual(['STORE_UNAVAILABLE', 'done']);
+    opened.clock.advance(10 * MINUTES_MS);
+    const { revision: known } = revision as ScopeContents;
+    expect(await opened.store.store.readScope(at(), 'k', known, UNATTENDED)).toBe('unchanged');
+    opened.fake.calls.splice(0);
+    expect(await retrieve(opened)).toBe('done');
+    expect(callsOf(opened.fake)).toEqual([LIST]);
   });
 
   it('an update lists duplicate rows although the last list did not come in time', async () => {

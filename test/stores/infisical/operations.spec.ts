@@ -1,8 +1,11 @@
 import { ScopeBusy, StoreUnreachable } from '../../../src/errors/store-errors';
+import type { LogEvent } from '../../../src/logging/log';
 import { UNATTENDED } from '../../../src/secrets/secret';
 import { SystemMonotonicTime, deadlineIn, remainingMs } from '../../../src/time/clock';
 import { Operations } from '../../../src/stores/infisical/operations';
 import { NO_OTHER_REPLICA, type ScopeLock } from '../../../src/concurrency/keyed-work';
+import { CircuitBreakerSecretStore } from '../../../src/stores/resilience/circuit-breaker.secret-store';
+import { StoreClient } from '../../support/store-client';
 import { at, openStore } from './opened-store';
 import { FixedMonotonicTime } from '../../support/fixed-monotonic-time';
 
@@ -30,6 +33,33 @@ describe('a write to a scope that other replicas write to all the time', () => {
     await expect(writing).rejects.toThrow(ScopeBusy);
     await expect(writing).rejects.toThrow('nothing was changed');
     expect(begun).toBe(0);
+  });
+});
+
+// ScopeBusy "says nothing about the backend": five in a row must not open the circuit breaker, which is everybody's.
+describe('writes that wait for a slow one of their own workspace until no time is left', () => {
+  it('are not sent, say that nothing was changed, and do not count as failures of Infisical', async () => {
+    const { fake, store } = await openStore({ apiVersion: 'v3' }, { operationTimeoutMs: 1_500 });
+    const states: string[] = [];
+    const log: LogEvent = (_level, event) => void states.push(event);
+    const around = { time: new SystemMonotonicTime(), log };
+    const breaker = new StoreClient(new CircuitBreakerSecretStore(store.store, around));
+    for (const workspace of ['ws', 'other']) {
+      for (let i = 0; i < 4; i++) await breaker.create(at(workspace), { name: `k${i}`, value: 'v' });
+      await breaker.list(at(workspace));
+    }
+    fake.calls.splice(0);
+    // Carried out, as a read shows that is made at three quarters of the time.
+    fake.fail({ method: 'PATCH', times: 2, fault: { kind: 'hang', when: 'after' } });
+    const updates = ['ws', 'other'].flatMap((workspace) =>
+      [0, 1, 2, 3].map((i) => breaker.update(at(workspace), { name: `k${i}`, value: 'w' })),
+    );
+    const ended = await Promise.all(updates.map((update) => update.catch((error: unknown) => error)));
+    const busy = Array<unknown>(3).fill(expect.any(ScopeBusy));
+    expect(ended).toEqual([undefined, ...busy, undefined, ...busy]);
+    expect(fake.count('PATCH')).toBe(2);
+    expect(states).toEqual([]);
+    await breaker.update(at(), { name: 'k0', value: 'x' });
   });
 });
 

@@ -43,7 +43,7 @@ const CUT_SHORT: readonly (FakeAnswer | 'reset')[] = [
   CLOSING,
 ];
 
-/** What proxies answer whose only server is away: nginx, HAProxy, Traefik, a gate that asks for a login, a page of maintenance. */
+/** What proxies answer whose only server is away: nginx, HAProxy, Traefik, a gate that asks for a login, pages of maintenance. */
 const PAGES: readonly FakeAnswer[] = [
   page(502, '502 Bad Gateway'),
   { ...page(503, ''), raw: 'no available server' },
@@ -52,6 +52,7 @@ const PAGES: readonly FakeAnswer[] = [
   page(403, '403 Forbidden'),
   page(401, '401 Authorization Required'),
   page(200, 'Down for maintenance'),
+  { status: 200, body: { status: 'maintenance', environment: 'production' } },
   { ...page(302, 'Found'), headers: { location: 'https://status.example/' } },
 ];
 

@@ -2,7 +2,9 @@ import { outcome } from '../../conformance/secret-store.conformance';
 import { FakeInfisical } from '../../support/fake-infisical/fake-infisical';
 import type { FakeEnvironment } from '../../support/fake-infisical/fake-world';
 import { failuresOf2025 } from '../../support/fake-infisical/recordings';
-import { at, openStore, ROUTES, rowsOf } from './opened-store';
+import { keysOf } from '../../../src/stores/infisical/secret-codec';
+import { API_VERSIONS } from '../../../src/stores/infisical/versions/api-version';
+import { at, openStore, ROUTES, routesOf, rowsOf } from './opened-store';
 
 const REFUSED: Readonly<Record<string, string>> = {
   '': 'must be 1 to 100 characters',
@@ -201,6 +203,47 @@ describe('a name with a space inside, on a server of June 2025', () => {
       fault: { kind: 'answer', status, body: answer },
     });
     expect(await outcome(store.create(at(), { name, value: 'v' }))).toBe('STORE_REFUSED');
+  });
+});
+
+// docs/infisical.md: a name that only some servers take "may be stored under either key since before an upgrade".
+describe.each([
+  ['a b', 'osp.v1.a~20b', 'an upgrade from June 2025'],
+  ['move', 'move', 'an upgrade from v3'],
+  ['duplicate', 'duplicate', 'an upgrade from v3'],
+  ['backfill-secret-references', 'backfill-secret-references', 'an upgrade from v3'],
+])('the name %s on v4, stored as %s since before %s', (name, key) => {
+  const openUpgraded = async (more: readonly string[] = []) => {
+    const opened = await openStore({ apiVersion: 'v4' });
+    await opened.store.create(at(), { name: 'k', value: 'v' });
+    opened.fake.world.addSecret(prodOf(opened.fake), key, 'old');
+    for (const other of more) opened.fake.world.addSecret(prodOf(opened.fake), other, 'newer');
+    return opened;
+  };
+
+  it('exists for a create, and is retrieved, updated and deleted', async () => {
+    const { fake, store } = await openUpgraded();
+    expect(await outcome(store.create(at(), { name, value: 'new' }))).toBe('SECRET_ALREADY_EXISTS');
+    expect(await store.retrieve(at(), name)).toEqual({ name, value: 'old' });
+    await store.update(at(), { name, value: 'changed' });
+    expect(await store.retrieve(at(), name)).toEqual({ name, value: 'changed' });
+    await store.delete(at(), name);
+    expect(await outcome(store.retrieve(at(), name))).toBe('SECRET_NOT_FOUND');
+    expect(rowsOf(fake, at())).toEqual([['k', 'v']]);
+  });
+
+  it('and under the other key too, is one secret: reads by list and by name, updates and deletes agree', async () => {
+    const [created = ''] = keysOf(name, API_VERSIONS.v4);
+    const { fake, store, another } = await openUpgraded([created]);
+    fake.world.addSecret(prodOf(fake), 'filler', 'x'.repeat(100_000));
+    for (const reader of [store, another({ maxAnswerBytes: 50_000 })])
+      expect(await reader.retrieve(at(), name)).toEqual({ name, value: 'newer' });
+    expect(fake.count('GET', routesOf('v4').secret)).toBe(1);
+    await store.update(at(), { name, value: 'changed' });
+    expect((await store.list(at())).find((secret) => secret.name === name)?.value).toBe('changed');
+    expect(fake.count('PATCH', routesOf('v4').secret)).toBe(1);
+    await store.delete(at(), name);
+    expect((await store.list(at())).map((secret) => secret.name)).not.toContain(name);
   });
 });
 

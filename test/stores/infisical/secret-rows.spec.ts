@@ -22,6 +22,14 @@ describe('of duplicate rows, reads return', () => {
       ],
       'b',
     ],
+    [
+      'a name with spaces as it is before its escaped key, as writes do',
+      [
+        { ...row('a', 1), name: 'k l', key: 'k l' },
+        { ...row('b', 9), name: 'k l', key: 'osp.v1.k~20l' },
+      ],
+      'a',
+    ],
     ['of equal ones the lowest id', [row('b', 2, 1), row('a', 2, 1), row('c', 2, 1)], 'a'],
   ])('%s, in whatever order they come', (_rule, rows, id) => {
     for (const ordered of [rows, [...rows].reverse()]) {

@@ -99,9 +99,16 @@ describe.each(['fork', 'v3', 'v4'] as const)('an answer of %s', (apiVersion) => 
     },
   );
 
-  it.each([200, 302])('with %d that is not JSON allows stale entries to be served', (status) => {
-    expect(new Set(afterAnswer(apiVersion, status, undefined))).toEqual(new Set(['served stale']));
-    expect(new Set(afterAnswer(apiVersion, 200, {}))).toEqual(new Set(['asked']));
+  // docs/cache.md: "where something in front of it answers in its place".
+  it.each([200, 302])('with %d that is not of its route allows stale entries to be served', (status) => {
+    for (const body of [undefined, {}, { status: 'maintenance' }, ['secrets'], 'secrets'])
+      expect(new Set(afterAnswer(apiVersion, status, body))).toEqual(new Set(['served stale']));
+  });
+
+  it("with 200 that has its route's own field in another form is Infisical's", () => {
+    const fields = ['accessToken', 'identity', 'project', 'workspace', 'workspaces', 'environment', 'secrets', 'secret']; // prettier-ignore
+    const body = Object.fromEntries(fields.map((field) => [field, 'x']));
+    expect(new Set(afterAnswer(apiVersion, 200, body))).toEqual(new Set(['asked']));
   });
 
   it.each([429, 500, 501, 502, 503, 504])('with %d allows stale entries to be served', (status) => {

@@ -89,6 +89,7 @@ describe.each(['v3', 'fork', 'v4'] as const)("a user's projects (%s)", (apiVersi
     for (const [fault, calls] of [
       [answer(400, 'Bad Request', 'Project delete protection is enabled'), 1],
       [answer(500, 'Internal Server Error', 'Something went wrong'), 2],
+      [{ kind: 'answer', status: 200, body: { status: 'maintenance' } }, 2],
     ] as const) {
       const before = deletes();
       fail(fault, 2);

@@ -49,7 +49,7 @@ export function isId(value: unknown): value is string {
 }
 
 /** A project as the list shows it. */
-export interface ListedProject {
+interface ListedProject {
   readonly id: string;
   readonly slug: string;
 }

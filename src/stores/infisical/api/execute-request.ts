@@ -1,6 +1,6 @@
 import type { InfisicalClient, TransportAnswer, TransportRequest } from '../transport/infisical-client';
 import type { ApiVersion } from '../versions/api-version';
-import { type CallName, classifyFailure, type FailureReason } from '../versions/calls';
+import { type CallName, classifyFailure, type FailureReason, isAnswerTo } from '../versions/calls';
 import {
   type CallFailure,
   InfisicalCallFailed,
@@ -78,7 +78,7 @@ function reasonOf(
   { ifNoneMatch }: CallParts,
   { status, body }: TransportAnswer,
 ): FailureReason | undefined {
-  if (status >= 200 && status < 300 && body !== undefined) return undefined;
+  if (status >= 200 && status < 300 && isAnswerTo(name, body)) return undefined;
   if (status === 304 && ifNoneMatch !== undefined) return undefined;
   const reason = classifyFailure(failures, name, status, body);
   return name === 'ping' && aliveReasons.includes(reason) ? undefined : reason;

@@ -10,7 +10,7 @@ import { InfisicalCallFailed, ranOutOfTime } from '../versions/infisical-call-fa
 import type { ApiVersionSource } from '../versions/version-probe';
 import { callFailureOf, type CallParts, requestOf, successIn } from './execute-request';
 
-export interface ApiSettings {
+interface ApiSettings {
   readonly apiVersions: ApiVersionSource;
   readonly requestTimeoutMs: number;
   /** A call with less time left than this is not sent: it would be cut off before it could be answered. */
@@ -129,12 +129,17 @@ export class InfisicalApi {
   #timeFor(
     apiVersion: ApiVersion,
     name: CallName,
-    { deadline }: CallContext,
+    context: CallContext,
   ): Pick<TransportRequest, 'timeoutMs' | 'maxWaitMs' | 'minCallMs'> {
+    if (!this.hasTime(context)) throw callFailureOf(apiVersion, name, 'outOfTime');
     const { requestTimeoutMs, minCallMs } = this.settings;
-    const maxWaitMs = remainingMs(deadline, this.time);
-    if (maxWaitMs < minCallMs) throw callFailureOf(apiVersion, name, 'outOfTime');
+    const maxWaitMs = remainingMs(context.deadline, this.time);
     return { timeoutMs: Math.min(requestTimeoutMs, maxWaitMs), maxWaitMs, minCallMs };
+  }
+
+  /** Returns whether enough time is left for a call. */
+  hasTime({ deadline }: CallContext): boolean {
+    return remainingMs(deadline, this.time) >= this.settings.minCallMs;
   }
 
   /** Returns our token, after a login where there is none. @throws InfisicalCallFailed */

@@ -1,7 +1,7 @@
 import type { CallContext } from '../../../secrets/secret';
 import { type ApiVersion, READ_FLAGS } from '../versions/api-version';
 import { parseSecret, parseSecrets, parseWrite } from './answers';
-import type { SecretRow } from '../secret-codec';
+import { hasLaterKey, type SecretRow } from '../secret-codec';
 import type { TransportAnswer } from '../transport/infisical-client';
 import type { InfisicalApi, PartsIn } from './infisical-api';
 
@@ -96,9 +96,9 @@ function addressOf(apiVersion: ApiVersion, location: ProjectEnvironment): Readon
 }
 
 /**
- * Returns the row that represents a name, the same for every reader: an escaped key before the name as it is, which only a person
- * stores beside it; then the highest version, the latest update, and the lowest id. An update raises one row's version and makes it this one, at once or soon; a create that is carried out late is
- * never this one after an update.
+ * Returns the row that represents a name, the same for every reader, and the one that writes change first: by the precedence of its keys, then
+ * the highest version, the latest update, and the lowest id. An update raises one row's version and makes it this one, at once or soon; a
+ * create that is carried out late is never this one after an update.
  */
 export function preferredRow(rows: readonly SecretRow[]): SecretRow | undefined {
   return [...rows].sort(byPrecedence)[0];
@@ -134,6 +134,6 @@ export function listBytes(rows: readonly SecretRow[]): number {
 }
 
 function byPrecedence(a: SecretRow, b: SecretRow): number {
-  const escapedFirst = Number(b.key !== b.name) - Number(a.key !== a.name);
-  return escapedFirst || b.version - a.version || b.updatedAtMs - a.updatedAtMs || (a.id < b.id ? -1 : 1);
+  const byKey = Number(hasLaterKey(a)) - Number(hasLaterKey(b));
+  return byKey || b.version - a.version || b.updatedAtMs - a.updatedAtMs || (a.id < b.id ? -1 : 1);
 }

@@ -24,7 +24,7 @@ import { InfisicalCallFailed } from '../versions/infisical-call-failed';
 import { notReadyBecause } from '../operations';
 import { AdminCalls, EXCESS, LEAST_ROLE, ownRole, SetupFailed, unlessFailed } from './admin-calls';
 
-export interface CheckOutcome {
+interface CheckOutcome {
   readonly apiVersion: string;
   /** One sentence for each right that is missing or too much; empty where every check passed. */
   readonly findings: readonly string[];
@@ -157,7 +157,7 @@ interface InspectedPart {
   readonly isMinor?: boolean;
 }
 
-export interface InfisicalInspection {
+interface InfisicalInspection {
   /** In the order in which each needs the one before; what could not be looked at is missing. */
   readonly parts: Partial<Readonly<Record<'server' | 'login' | 'organization' | 'projects', InspectedPart>>>;
   readonly apiVersion?: string;

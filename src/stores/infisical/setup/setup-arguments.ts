@@ -110,7 +110,7 @@ export function parseSetupArguments(
   const values = strictArguments(args, OPTIONS);
   if (values.help) return 'help';
   const url = values.url ?? service.url ?? '';
-  if (!/^https?:\/\/[^\s@?#]+$/.test(url))
+  if (!isAddress(url))
     throw new UsageError('--url (or INFISICAL_URL) must be the http or https address of Infisical.');
   if (values.bootstrap && values.check) throw new UsageError('--bootstrap and --check do not go together.');
   if (values.kubernetes && !values.check && values.namespace === undefined)
@@ -121,7 +121,8 @@ export function parseSetupArguments(
     throw new UsageError(WHERE_TO);
   refuseIdle(values);
   return {
-    url: url.replace(/\/+$/, ''),
+    // As the service writes it.
+    url: new URL(url).href.replace(/\/+$/, ''),
     identityName: values.name,
     organizationId: (values['organization-id'] ?? service.organizationId)?.toLowerCase(),
     mode: values.check ? 'check' : values.bootstrap ? 'bootstrap' : 'setup',
@@ -143,6 +144,10 @@ export function parseSetupArguments(
   };
 }
 
+function isAddress(text: string): boolean {
+  return /^https?:\/\/[^\s@?#]+$/i.test(text) && URL.canParse(text);
+}
+
 type Values = ReturnType<typeof strictArguments<typeof OPTIONS>>;
 
 /** @throws UsageError for an argument without effect, which was surely meant differently */
@@ -158,7 +163,7 @@ function refuseIdle(values: Values): void {
     throw new UsageError(
       '--admin-token-file is where --bootstrap writes its token; INFISICAL_ADMIN_TOKEN_FILE is one to read.',
     );
-  if (!/^https?:\/\/[^\s@?#]+$/.test(values['kubernetes-host']))
+  if (!isAddress(values['kubernetes-host']))
     throw new UsageError(
       '--kubernetes-host must be the http or https address of the API server, as Infisical reaches it.',
     );

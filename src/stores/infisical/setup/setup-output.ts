@@ -37,7 +37,7 @@ stringData:
 }
 
 /** A file that is opened before there is a secret to write, since a secret that cannot be written would be lost. */
-export class PrivateFile {
+class PrivateFile {
   #written = false;
 
   private constructor(

@@ -107,8 +107,11 @@ export class InfisicalClient {
         const headers = headersOf(request, body, observed);
         const sent = { ...this.#settings, method, url, headers, data: body, signal: time.signal };
         const response = (await this.#sendOverHttp(sent)) as AxiosResponse<Readable>;
-        // Only a proxy answers 407, and it did not forward the request.
-        if (response.status === 407) throw failure(request, 'proxyRefused');
+        // Only a proxy answers 407, and it did not forward the request. A connection whose answer is not read is lost to others.
+        if (response.status === 407) {
+          response.data.destroy();
+          throw failure(request, 'proxyRefused');
+        }
         const read = await this.#bodies.read(response, this.options.maxAnswerBytes, time);
         const answer = answerOf(request, response, read);
         observed?.ended(outcomeOf((request.reasonOf ?? serverFailureOf)(answer)), answer.status);
@@ -192,10 +195,8 @@ function failureOf(request: TransportRequest, error: unknown, isTimeUp: boolean)
   if (error instanceof InfisicalCallFailed) return error;
   // A write that timed out before its connection was established was not sent, so its outcome is known.
   if (isTimeUp) return failure(request, isWrite(request) && isUnsent(error) ? 'outOfTime' : 'timedOut');
-  return failure(
-    request,
-    error instanceof AnswerTooLarge ? 'answerTooLarge' : reasonOfTransportFailure(error),
-  );
+  if (error instanceof AnswerTooLarge) return failure(request, 'answerTooLarge');
+  return failure(request, reasonOfTransportFailure(error));
 }
 
 function failure(

@@ -116,7 +116,7 @@ export function classifyFailure(
   status: number,
   body: unknown,
 ): FailureReason {
-  return recordedReason(rules, on, status, body) ?? fallbackReason(status, body);
+  return recordedReason(rules, on, status, body) ?? fallbackReason(on, status, body);
 }
 
 /** Returns undefined where no rule matches. */
@@ -138,14 +138,38 @@ export function recordedReason(
 }
 
 /** Classifies by status alone. A 5xx in Infisical's own form is an ended request; any other comes from something in front of it. */
-function fallbackReason(status: number, body: unknown): FailureReason {
+function fallbackReason(on: CallName | undefined, status: number, body: unknown): FailureReason {
   const { error } = parseFailure(body);
   if (status === 429) return 'rateLimited';
   if (status >= 500)
     return error !== '' && (status === 500 || status > 504) ? 'serverFailure' : 'gatewayFailure';
   if (status >= 400) return error === '' ? 'notInfisical' : 'notUnderstood';
-  // Infisical redirects no call, and answers each with JSON.
-  return status === 304 || (status < 300 && body !== undefined) ? 'unexpectedAnswer' : 'notInfisical';
+  // Infisical redirects no call, and answers each with the fields of its route.
+  return status === 304 || (status < 300 && isAnswerTo(on, body)) ? 'unexpectedAnswer' : 'notInfisical';
+}
+
+const WRITTEN = ['secret', 'approval'];
+/** The outer fields of the servers' answers, one of which each success has. A project that was found by its slug is not wrapped. */
+const OUTER_FIELDS: Readonly<Record<CallName, readonly string[]>> = {
+  login: ['accessToken'],
+  ping: ['workspaces', 'project', 'environments'],
+  checkOrganization: ['identity', 'workspaces'],
+  findProject: ['project', 'environments'],
+  createProject: ['project'],
+  listProjects: ['workspaces', 'projects'],
+  deleteProject: ['workspace', 'project'],
+  createEnvironment: ['environment'],
+  listSecrets: ['secrets'],
+  retrieveSecret: ['secret'],
+  createSecret: WRITTEN,
+  updateSecret: WRITTEN,
+  deleteSecret: WRITTEN,
+};
+
+/** Returns whether the body of a 2xx is that of a call; a page of something in front of Infisical may be JSON too. */
+export function isAnswerTo(on: CallName | undefined, body: unknown): boolean {
+  const fields = fieldsOf(body);
+  return on !== undefined && OUTER_FIELDS[on].some((field) => fields[field] !== undefined);
 }
 
 /** Parses `{statusCode, message, error}`; a field that is missing or of another type is empty. An issue is `<field>: <message>`. */
