@@ -190,13 +190,13 @@ export class FileAuditSink extends AuditSink {
       : this.#end;
   }
 
-  /** Returns where the chain ended before a restart: at the last record, or later where records have gone. */
+  /** Returns where the chain ended before a restart: at the last record, or later where records have gone. A head that is missing beside lines was removed. */
   async #recoveredEnd(lastLine: Buffer | undefined): Promise<ChainEnd> {
-    const parsed = this.chain.parse(lastLine ?? (await this.#lastRotatedLine()) ?? Buffer.alloc(0));
+    const line = lastLine ?? (await this.#lastRotatedLine());
+    const parsed = line && this.chain.parse(line);
     const found: ChainEnd = parsed === undefined ? CHAIN_BEGIN : { seq: parsed.seq, mac: parsed.mac };
     const head = (await unlessMissing(readFile(`${this.options.path}.head`, 'utf8'))) ?? '';
-    // Where there are records, somebody removed it.
-    const remembered = head === '' && parsed === undefined ? CHAIN_BEGIN : this.chain.parseHead(head);
+    const remembered = head === '' && line === undefined ? CHAIN_BEGIN : this.chain.parseHead(head);
     const isWhole = remembered !== undefined && remembered.seq <= found.seq && parsed?.isGenuine !== false;
     // The chain goes on from the later end, so that `audit verify` finds what is missing from then on.
     if (!isWhole)

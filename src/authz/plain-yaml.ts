@@ -33,6 +33,7 @@ export class RefusedFile extends Error {
 export function faultOf({ code, message }: YAMLError): string {
   if (code === 'TAG_RESOLVE_FAILED') return 'a tag that means nothing here';
   if (code === 'BAD_DIRECTIVE') return 'a directive that means nothing here';
+  if (code === 'BAD_DQ_ESCAPE') return 'an escape sequence that means nothing here';
   return copyOf(message.replace(/(?<=\w): .*/s, ''));
 }
 

@@ -55,10 +55,12 @@ function isCertificate(pem: string): boolean {
   }
 }
 
-/** Ignores a file that cannot be read, as Node does, which has already warned of it. */
+/** Ignores a file that cannot be read, as Node does, which has already warned of it, and a certificate in it that is damaged. */
 function certificatesIfAny(path: string | undefined): readonly string[] {
   try {
-    return path === undefined ? [] : readCertificates(path);
+    return path === undefined
+      ? []
+      : (textFrom(readFile(path)).match(CERTIFICATE) ?? []).filter(isCertificate);
   } catch {
     return [];
   }

@@ -187,6 +187,18 @@ describe('FileAuditSink', () => {
     expect(verdictOf(path)).toMatchObject({ records: 2, last: { seq: 2 }, faults: [] });
   });
 
+  it('says so too where the last line beside it is no record', async () => {
+    const { sink, path } = opened();
+    await sink.append(auditRecord('one'));
+    await sink.close();
+    fs.rmSync(`${path}.head`);
+    fs.writeFileSync(path, 'no record\n');
+    const again = opened({ path });
+    await again.sink.append(auditRecord('two'));
+    await again.sink.close();
+    expect(again.events).toContain('audit_records_missing');
+  });
+
   itWith('small disk', 'refuses records while the disk is full, and leaves none half written', async () => {
     const disk = new SmallDisk(1);
     try {

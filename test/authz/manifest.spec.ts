@@ -528,6 +528,7 @@ describe('the reason of a refusal', () => {
     ['an unknown tag', 'a: !canary!b c\n', 'a tag that means nothing here'],
     ['a tag without an end', 'a: !canary! c\n', 'a tag that means nothing here'],
     ['a wrong version of YAML', '%YAML canary\n---\n', 'a directive that means nothing here'],
+    ['a wrong escape', 'a: "\\Ucanary12"\n', 'an escape sequence that means nothing here'],
     ['a missing comma', 'a: {"b" "canary"}\n', 'Missing , or : between flow map items'],
   ])('repeats no text of the manifest where that has %s', (_, text, reason) => {
     expect(parseManifest(`${text}${METADATA}`)).toHaveProperty('refused', `not valid YAML: ${reason}`);

@@ -307,6 +307,17 @@ describe('what Olares itself writes', () => {
       await eventually(() => expect(reasons()).toEqual(['leftover: the app was uninstalled']));
     });
 
+    it('count where the API server refuses to show us the managers, and to let us watch the permissions', async () => {
+      install();
+      server.forbidden.add('applicationmanagers');
+      const deps = informerDepsOf(server, new SystemMonotonicTime());
+      const watch = (): Promise<never> => Promise.reject(new KubernetesFailure('Forbidden', 403));
+      const api = { send: deps.api.send.bind(deps.api), watch } as unknown as typeof deps.api;
+      source = await KubernetesGrantSource.open({ ...deps, api }, 600_000, [olaresFeed(PERMISSIONS)]);
+      await eventually(() => expect(source.find('alice', 'notes')).toBeDefined());
+      await eventually(() => expect(source.status().ready).toBe(true));
+    }, 60_000);
+
     const OFF = new KubernetesFailure('ECONNREFUSED');
     const REFUSED = new KubernetesFailure('Forbidden', 403);
     it.each<[string, readonly KubernetesFailure[], readonly KubernetesFailure[]]>([

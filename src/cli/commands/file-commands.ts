@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { rmSync } from 'node:fs';
+import { closeSync, openSync, renameSync, rmSync } from 'node:fs';
 import { link, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { type Command, Option } from 'commander';
@@ -179,9 +179,14 @@ async function takeName(unnamed: string, path: string): Promise<void> {
     await link(unnamed, path);
   } catch (error: unknown) {
     if (errorCodeOf(error) === 'EEXIST') throw error;
-    // On a memory stick (FAT) there are no links: an empty file takes the name, and is replaced.
-    await (await open(path, 'wx', 0o600)).close();
-    await rename(unnamed, path);
+    // On a memory stick (FAT) there are no links: an empty file takes the name, and is replaced before any signal is handled.
+    closeSync(openSync(path, 'wx', 0o600));
+    try {
+      renameSync(unnamed, path);
+    } catch (failure: unknown) {
+      rmSync(path, { force: true });
+      throw failure;
+    }
   }
 }
 

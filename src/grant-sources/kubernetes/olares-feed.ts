@@ -161,7 +161,7 @@ class OlaresFeed implements GrantFeed {
         // Refused for good, they are no longer waited for; an API server that has just started refuses us everything.
         onFailed: ({ status }) => {
           this.managerRefusals = status === 403 ? this.managerRefusals + 1 : 0;
-          const isRefused = this.managerRefusals >= LASTING_REFUSALS && this.permissions?.up === true;
+          const isRefused = this.managerRefusals >= LASTING_REFUSALS && this.arePermissionsShown;
           if (provider !== undefined || this.isUnreadable || !isRefused) return;
           this.isUnreadable = true;
           this.ofManagers.listed();
@@ -170,6 +170,12 @@ class OlaresFeed implements GrantFeed {
       },
       deps,
     );
+  }
+
+  /** True also where they are shown by lists alone, as each watch is refused. */
+  private get arePermissionsShown(): boolean {
+    const { up, listed, lasting } = this.permissions ?? {};
+    return up === true || (listed === true && lasting?.of === 'watch');
   }
 
   /** Notes which app a manager is about, and judges the permissions of its user anew. */

@@ -119,6 +119,9 @@ describe('an Infisical behind a certificate of an own authority', () => {
     const all = trusted(extraCaFile);
     const trim = (pem: string) => pem.replace(/\r/g, '').trim();
     expect(all.map(trim)).toEqual([...rootCertificates, stranger.cert, authority.cert].map(trim));
+    // One that is being written costs that one.
+    writeFileSync(extraCaFile, `${stranger.cert}\n${authority.cert.slice(0, 200)}`);
+    expect(trusted(extraCaFile)).toHaveLength(rootCertificates.length + 2);
     expect(trusted(join(dir, 'absent'))).toHaveLength(rootCertificates.length + 1);
   });
 
