@@ -67,9 +67,10 @@ export class ListedLocations {
 
   /**
    * Notes that a list did not come in time; from the second in a row on it counts as one that is too large.
-   * @param before how many had not come when it began: lists that are waited for side by side count once
+   * @param before how many had not come when it began: lists that are waited for side by side count once, and none where another came meanwhile
    */
   timedOut(location: ProjectEnvironment, before: number): void {
+    if ((this.last(location)?.timeouts ?? 0) < before) return;
     const result = { ...(this.last(location) ?? NEVER_LISTED), timeouts: before + 1 };
     if (isUnlistable(result)) this.#remember(location, { ...result, duplicated: result.duplicated ?? NONE });
     else this.#results.set(locationKeyOf(location), result);

@@ -26,6 +26,8 @@ export class ScopeReader {
     private readonly api: InfisicalApi,
     private readonly projects: ProjectDirectory,
     private readonly locations: ListedLocations,
+    /** How much time a list has at least, unless its caller had less than an operation takes, or spent it on something else. */
+    private readonly fullListMs: number,
     private readonly log: LogEvent,
   ) {}
 
@@ -86,12 +88,13 @@ export class ScopeReader {
     if (byName && this.locations.isToReadByName(location, name))
       return this.#retrieve(location, name, context);
     const timeouts = this.locations.last(location)?.timeouts ?? 0;
+    const hasFullTime = this.api.hasTime(context, this.fullListMs);
     const ended = this.locations.beginListing(location);
     try {
       const { parts, parse } = listing(location, ifRevision);
       return this.#listed(location, await this.api.call('listSecrets', parts, parse, context));
     } catch (error: unknown) {
-      this.#noteFailure(location, error, timeouts, context);
+      this.#noteFailure(location, error, hasFullTime ? timeouts : undefined);
       if (name === undefined || !this.#isDispensable(location, name, error, cheap)) throw error;
     } finally {
       ended();
@@ -143,11 +146,14 @@ export class ScopeReader {
     return { whole: true, ...list };
   }
 
-  /** Notes the failure of a list. One that was cut off with its caller's time says nothing about the list. */
-  #noteFailure(location: ProjectEnvironment, error: unknown, timeouts: number, context: CallContext): void {
+  /**
+   * Notes the failure of a list.
+   * @param timeouts how many had not come when it began; undefined where its caller had so little time that a timeout says nothing about the list
+   */
+  #noteFailure(location: ProjectEnvironment, error: unknown, timeouts: number | undefined): void {
     if (!isOfList(error)) return;
     if (error.reason === 'answerTooLarge') this.locations.tooLarge(location);
-    else if (this.api.hasTime(context)) this.locations.timedOut(location, timeouts);
+    else if (timeouts !== undefined) this.locations.timedOut(location, timeouts);
   }
 
   /**

@@ -114,7 +114,13 @@ export class SecretWriter {
       throw new SecretAlreadyExists(name);
     let isWritten = false;
     for (const key of isCreate && keys[0] !== name ? keys.slice(0, 1) : keys) {
-      if (!(await this.#writeKey(location, key, write, context))) continue;
+      try {
+        if (!(await this.#writeKey(location, key, write, isWritten ? uncancelled(context) : context)))
+          continue;
+      } catch (error: unknown) {
+        if (!isWritten) throw error;
+        await this.#verifyRest(location, write, error, uncancelled(context));
+      }
       isWritten = true;
       if (call !== 'deleteSecret' || !mayBeEither) break;
     }
@@ -158,6 +164,25 @@ export class SecretWriter {
     if (happened === true) return;
     if (happened === 'another' && writeOutcome === 'finished') throw new SecretAlreadyExists(write.name);
     throw happened === false && writeOutcome === 'finished' ? failure : new StoreOutcomeUnknown();
+  }
+
+  /**
+   * Verifies a delete of two rows whose first one is gone when the second fails: "nothing was changed" would be true of the second alone.
+   * @throws StoreOutcomeUnknown unless a read finds neither
+   */
+  async #verifyRest(
+    location: ProjectEnvironment,
+    write: SecretWrite,
+    failure: unknown,
+    context: CallContext,
+  ): Promise<void> {
+    if (!(failure instanceof InfisicalCallFailed || failure instanceof DomainError)) throw failure;
+    const happened = await this.#hasHappened(location, write, context);
+    if (failure instanceof InfisicalCallFailed) {
+      const { call, reason } = failure;
+      this.log('info', 'infisical_write_verified', { call, reason, happened: String(happened) });
+    }
+    if (happened !== true) throw new StoreOutcomeUnknown();
   }
 
   /**

@@ -4,10 +4,12 @@ import type { ScopeContents } from '../../../src/secrets/secret-store';
 import { CachedSecretStore } from '../../../src/stores/cached/cached.secret-store';
 import { NoInvalidationBus } from '../../../src/stores/cached/invalidation-bus';
 import { FixedMonotonicTime } from '../../support/fixed-monotonic-time';
+import { eventually } from '../../support/eventually';
 import { StoreClient } from '../../support/store-client';
 import type { Fault } from '../../support/fake-infisical/fake-faults';
 import { projectSlug } from '../../../src/stores/infisical/projects/project-slug';
 import { FixedClock } from '../../support/fixed-clock';
+import { SystemMonotonicTime, deadlineIn } from '../../../src/time/clock';
 import { at, callsOf, openStore, routesOf, rowsOf, type Choices, type Opened } from './opened-store';
 
 const MINUTES_MS = 60_000;
@@ -206,11 +208,34 @@ describe.each(['v3', 'v4'] as const)('a scope whose list is larger than 1 MiB (%
     expect(callsOf(opened.fake)).toEqual([LIST, LIST]);
   });
 
+  it('a list that does not come in time does not count where another one came meanwhile', async () => {
+    const opened = await openSlow(2);
+    expect(await retrieve(opened)).toBe('STORE_UNAVAILABLE');
+    const second = retrieve(opened);
+    await eventually(() => expect(opened.fake.count('GET', routes.list)).toBe(2));
+    await opened.store.list(at());
+    expect(await second).toBe('STORE_UNAVAILABLE');
+    opened.fake.calls.splice(0);
+    expect(await retrieve(opened)).toBe('done');
+    expect(callsOf(opened.fake)).toEqual([LIST]);
+  });
+
   it('a list that is cut off with the time of its caller does not count', async () => {
-    const opened = await openSlow(3, { requestTimeoutMs: 8_000, operationTimeoutMs: 600 });
-    for (let i = 0; i < 3; i++) expect(await retrieve(opened)).toBe('STORE_UNAVAILABLE');
+    const opened = await openSlow(3, { requestTimeoutMs: 8_000, operationTimeoutMs: 6_000 });
+    for (let i = 0; i < 3; i++) {
+      const context = { ...UNATTENDED, deadline: deadlineIn(600, new SystemMonotonicTime()) };
+      expect(await outcome(opened.store.store.retrieve(at(), 'k', context))).toBe('STORE_UNAVAILABLE');
+    }
     expect(await retrieve(opened)).toBe('done');
     expect(callsOf(opened.fake)).toEqual([LIST, LIST, LIST, LIST]);
+  });
+
+  it('lists that are given the whole time of an operation, as it is shorter than that of a request, count', async () => {
+    const opened = await openSlow(99, { requestTimeoutMs: 8_000, operationTimeoutMs: 600 });
+    // No time is left to read it by name after the second one.
+    for (let i = 0; i < 2; i++) expect(await retrieve(opened)).toBe('STORE_UNAVAILABLE');
+    expect(await retrieve(opened)).toBe('done');
+    expect(callsOf(opened.fake)).toEqual([LIST, LIST, BY_NAME]);
   });
 
   it('a list that comes again unchanged ends the reads by name of a small one', async () => {

@@ -39,7 +39,7 @@ describe('a write to a scope that other replicas write to all the time', () => {
 // ScopeBusy "says nothing about the backend": five in a row must not open the circuit breaker, which is everybody's.
 describe('writes that wait for a slow one of their own workspace until no time is left', () => {
   it('are not sent, say that nothing was changed, and do not count as failures of Infisical', async () => {
-    const { fake, store } = await openStore({ apiVersion: 'v3' }, { operationTimeoutMs: 1_500 });
+    const { fake, store } = await openStore({ apiVersion: 'v3' }, { operationTimeoutMs: 6_000 });
     const states: string[] = [];
     const log: LogEvent = (_level, event) => void states.push(event);
     const around = { time: new SystemMonotonicTime(), log };

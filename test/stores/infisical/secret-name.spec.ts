@@ -1,7 +1,11 @@
 import { outcome } from '../../conformance/secret-store.conformance';
+import { eventually } from '../../support/eventually';
+import type { Fault } from '../../support/fake-infisical/fake-faults';
 import { FakeInfisical } from '../../support/fake-infisical/fake-infisical';
 import type { FakeEnvironment } from '../../support/fake-infisical/fake-world';
 import { failuresOf2025 } from '../../support/fake-infisical/recordings';
+import { ClientGone } from '../../../src/errors/request-errors';
+import { UNATTENDED } from '../../../src/secrets/secret';
 import { keysOf } from '../../../src/stores/infisical/secret-codec';
 import { API_VERSIONS } from '../../../src/stores/infisical/versions/api-version';
 import { at, openStore, ROUTES, routesOf, rowsOf } from './opened-store';
@@ -213,6 +217,7 @@ describe.each([
   ['duplicate', 'duplicate', 'an upgrade from v3'],
   ['backfill-secret-references', 'backfill-secret-references', 'an upgrade from v3'],
 ])('the name %s on v4, stored as %s since before %s', (name, key) => {
+  const [otherKey = ''] = keysOf(name, API_VERSIONS.v4);
   const openUpgraded = async (more: readonly string[] = []) => {
     const opened = await openStore({ apiVersion: 'v4' });
     await opened.store.create(at(), { name: 'k', value: 'v' });
@@ -233,8 +238,7 @@ describe.each([
   });
 
   it('and under the other key too, is one secret: reads by list and by name, updates and deletes agree', async () => {
-    const [created = ''] = keysOf(name, API_VERSIONS.v4);
-    const { fake, store, another } = await openUpgraded([created]);
+    const { fake, store, another } = await openUpgraded([otherKey]);
     fake.world.addSecret(prodOf(fake), 'filler', 'x'.repeat(100_000));
     for (const reader of [store, another({ maxAnswerBytes: 50_000 })])
       expect(await reader.retrieve(at(), name)).toEqual({ name, value: 'newer' });
@@ -244,6 +248,29 @@ describe.each([
     expect(fake.count('PATCH', routesOf('v4').secret)).toBe(1);
     await store.delete(at(), name);
     expect((await store.list(at())).map((secret) => secret.name)).not.toContain(name);
+  });
+
+  it('and under the other key too, is never said to be left as it was once one of them is deleted', async () => {
+    const refused: Fault = { kind: 'answer', status: 429, headers: { 'retry-after': '60' }, body: {} };
+    const forbidden: Fault = { kind: 'answer', status: 403, body: { error: 'PermissionDenied' } };
+    for (const fault of [refused, forbidden]) {
+      const { fake, store } = await openUpgraded([otherKey]);
+      fake.fail({ method: 'DELETE', fault: { kind: 'delay', ms: 0 } });
+      fake.fail({ method: 'DELETE', times: 9, fault });
+      expect(await outcome(store.delete(at(), name))).toBe('STORE_OUTCOME_UNKNOWN');
+      expect(rowsOf(fake, at())).toHaveLength(2);
+    }
+  });
+
+  it('and under the other key too, is deleted under both although the caller goes away in between', async () => {
+    const { fake, store } = await openUpgraded([otherKey]);
+    const caller = new AbortController();
+    fake.fail({ method: 'DELETE', fault: { kind: 'delay', ms: 500 } });
+    const deleting = outcome(store.store.delete(at(), name, { ...UNATTENDED, signal: caller.signal }));
+    await eventually(() => expect(fake.count('DELETE')).toBe(1));
+    caller.abort(new ClientGone());
+    expect(await deleting).toBe('done');
+    expect(rowsOf(fake, at())).toEqual([['k', 'v']]);
   });
 });
 

@@ -137,9 +137,9 @@ export class InfisicalApi {
     return { timeoutMs: Math.min(requestTimeoutMs, maxWaitMs), maxWaitMs, minCallMs };
   }
 
-  /** Returns whether enough time is left for a call. */
-  hasTime({ deadline }: CallContext): boolean {
-    return remainingMs(deadline, this.time) >= this.settings.minCallMs;
+  /** Returns whether enough time is left for a call, or for one that takes this long. */
+  hasTime({ deadline }: CallContext, callMs = this.settings.minCallMs): boolean {
+    return remainingMs(deadline, this.time) >= callMs;
   }
 
   /** Returns our token, after a login where there is none. @throws InfisicalCallFailed */
