@@ -125,7 +125,7 @@ type Error struct {
 	RetryAfter time.Duration
 	// Grant is, of NotGranted, the line that the manifest needs, where it is a line that is missing.
 	Grant string
-	// ended is why the context of a write ended whose outcome is therefore unknown.
+	// ended is, of a write whose outcome is unknown, what ended the call: the context, or the function of the user's token.
 	ended error
 }
 
@@ -136,7 +136,7 @@ func (e *Error) Is(target error) bool {
 	return target == error(e.Reason) || (target == Unavailable && unavailable[e.Reason])
 }
 
-// Unwrap returns why the context ended, if that is what ended the call.
+// Unwrap returns why the context ended, or the error of the function of the user's token, if that is what ended the call.
 func (e *Error) Unwrap() error { return e.ended }
 
 func isReason(err error, reasons ...Reason) bool {
@@ -338,6 +338,7 @@ func (v *Vault) Delete(ctx context.Context, name string) error {
 
 // Put stores the value, whether there is a secret of this name or not. The last of several writers wins.
 func (v *Vault) Put(ctx context.Context, name, value string) error {
+	var lost error
 	unknown := 0
 	for attempt := 0; ; attempt++ {
 		var err error
@@ -350,14 +351,15 @@ func (v *Vault) Put(ctx context.Context, name, value string) error {
 		if isReason(err, OutcomeUnknown) {
 			// The same value once more does no harm.
 			unknown++
+			lost = err
 		} else if !isReason(err, SecretNotFound, SecretAlreadyExists) {
-			return err
+			return orLost(lost, err)
 		}
 		if unknown > v.inner().maxRetries || attempt >= maxAttempts {
-			return err
+			return orLost(lost, err)
 		}
 		if ended := pause(ctx, backOff(min(attempt, 5))); ended != nil {
-			return endedAfter(err, ended)
+			return orLost(lost, ended)
 		}
 	}
 }
@@ -366,16 +368,18 @@ func (v *Vault) Put(ctx context.Context, name, value string) error {
 // lost: where another writer was faster, change is called again with that value. It may be called with a value that it has made, where the
 // answer to its write was lost. Returning the value as it is leaves the secret as it is; an error of change is returned.
 func (v *Vault) UpdateFunc(ctx context.Context, name string, change func(current string) (string, error)) (string, error) {
-	var unconfirmed *string
+	var lost error
+	var unconfirmed string
 	unknown := 0
 	for attempt := 0; ; attempt++ {
 		current, etag, err := v.inner().read(ctx, name)
 		if err != nil {
-			return "", err
+			return "", orLost(lost, err)
 		}
-		if unconfirmed != nil && current == *unconfirmed {
+		if lost != nil && current == unconfirmed {
 			return current, nil
 		}
+		lost = nil
 		if etag == "" {
 			return "", &Error{Reason: NoConditionalWrites, Message: "nothing between here and the service may take the ETag away"}
 		}
@@ -390,9 +394,8 @@ func (v *Vault) UpdateFunc(ctx context.Context, name string, change func(current
 		if err == nil {
 			return value, nil
 		}
-		unconfirmed = nil
 		if isReason(err, OutcomeUnknown) {
-			unconfirmed = &value
+			lost, unconfirmed = err, value
 			unknown++
 		} else if !isReason(err, PreconditionFailed) {
 			return "", err
@@ -402,19 +405,21 @@ func (v *Vault) UpdateFunc(ctx context.Context, name string, change func(current
 		}
 		wait := min(int64(maxConflictPause), int64(backOff(attempt%8)))
 		if ended := pause(ctx, time.Duration(float64(wait)*random())); ended != nil {
-			return "", endedAfter(err, ended)
+			return "", orLost(lost, ended)
 		}
 	}
 }
 
-// endedAfter returns the error of a context that ended after a failure; of a write that may have happened, it says that too.
-func endedAfter(err, ended error) error {
+// orLost returns err, or that of a write before it that may have happened.
+func orLost(lost, err error) error {
 	var failed *Error
-	if !errors.As(err, &failed) || failed.Reason != OutcomeUnknown {
-		return ended
+	if err == nil || !errors.As(lost, &failed) || isReason(err, OutcomeUnknown) {
+		return err
 	}
 	unknown := *failed
-	unknown.ended = ended
+	if !errors.As(err, new(*Error)) {
+		unknown.ended = err
+	}
 	return &unknown
 }
 

@@ -140,7 +140,7 @@ class SecretVault:
 
     def put(self, name, value):
         """Creates or updates. The last of several writers wins."""
-        unknown = 0
+        lost, unknown = None, 0
         for attempt in range(MAX_ATTEMPTS):
             for operation in ("UpdateSecret", "CreateSecret"):
                 try:
@@ -148,14 +148,16 @@ class SecretVault:
                     return
                 except (SecretNotFound, SecretAlreadyExists):
                     continue
-                except OutcomeUnknown:
+                except OutcomeUnknown as error:
                     # The same value once more does no harm.
-                    unknown += 1
+                    lost, unknown = error, unknown + 1
                     if unknown > self._max_retries:
                         raise
                     break
+                except SecretVaultError as error:
+                    raise lost or error
             time.sleep(_pause(min(attempt, 5)))
-        raise _error("PRECONDITION_FAILED", "Others create and delete this secret all the time.")
+        raise lost or _error("PRECONDITION_FAILED", "Others create and delete this secret all the time.")
 
     def update(self, name, change):
         """Overwrites a secret with a text, or with what the function `change` makes of its value; returns the value it has then.
@@ -167,9 +169,12 @@ class SecretVault:
         if isinstance(change, str):
             self._call("UpdateSecret", {"name": name, "value": change})
             return change
-        unconfirmed, unknown = None, 0
+        unconfirmed, lost, unknown = None, None, 0
         for attempt in range(MAX_ATTEMPTS):
-            current, etag = self._read(name)
+            try:
+                current, etag = self._read(name)
+            except SecretVaultError as error:
+                raise lost or error
             if current == unconfirmed:
                 return current
             if etag is None:
@@ -181,13 +186,13 @@ class SecretVault:
                 self._call("UpdateSecret", {"name": name, "value": value}, {"If-Match": etag})
                 return value
             except PreconditionFailed:
-                unconfirmed = None
-            except OutcomeUnknown:
-                unconfirmed, unknown = value, unknown + 1
+                unconfirmed = lost = None
+            except OutcomeUnknown as error:
+                unconfirmed, lost, unknown = value, error, unknown + 1
                 if unknown > self._max_retries:
                     raise
             time.sleep(random.random() * min(0.25, _pause(attempt % 8)))
-        raise _error("PRECONDITION_FAILED", "Others write this secret all the time.")
+        raise lost or _error("PRECONDITION_FAILED", "Others write this secret all the time.")
 
     def _read(self, name):
         data, etag = self._call("RetrieveSecret", {"name": name})

@@ -95,6 +95,15 @@ export function errorOf(
   return new (CLASSES[reason] ?? SecretVaultError)(reason, message, details);
 }
 
+/** Returns the error that ends a call, or in its place that of a write before it that may have happened. */
+export function orLost(lost: OutcomeUnknownError | undefined, error: unknown): unknown {
+  return error instanceof SecretVaultError ? (lost ?? error) : error;
+}
+
+export function notUnderstood(operation: string): SecretVaultError {
+  return errorOf('NOT_UNDERSTOOD', `What answered ${operation} is not the secret service.`);
+}
+
 /** Returns whether the call may be made again, also a write: nothing was done, and the cause may pass. */
 export function mayPass(error: unknown): error is SecretVaultError {
   return error instanceof UnavailableError || error instanceof RateLimitedError;

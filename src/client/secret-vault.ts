@@ -2,12 +2,13 @@ import { type Credentials, credentialsOf } from './credentials.js';
 import {
   errorOf,
   field,
+  notUnderstood,
+  orLost,
   OutcomeUnknownError,
   PreconditionFailedError,
   SecretAlreadyExistsError,
   NotGrantedError,
   SecretNotFoundError,
-  type SecretVaultError,
   UnauthenticatedError,
   UnavailableError,
 } from './errors.js';
@@ -133,11 +134,12 @@ export class SecretVault {
       await this.#write('UpdateSecret', { name, value: change }, signal);
       return change;
     }
-    let unconfirmed: string | undefined;
-    let unknown = 0;
-    for (let attempts = 1; ; attempts++) {
-      const { value: current, etag } = await this.#read(name, signal);
-      if (current === unconfirmed) return current;
+    let lost: { readonly value: string; readonly error: OutcomeUnknownError } | undefined;
+    for (let attempts = 1, unknown = 0; ; attempts++) {
+      const { value: current, etag } = await this.#read(name, signal).catch((error: unknown) => {
+        throw orLost(lost?.error, error);
+      });
+      if (current === lost?.value) return current;
       if (etag === undefined)
         throw errorOf(
           'NO_CONDITIONAL_WRITES',
@@ -154,7 +156,7 @@ export class SecretVault {
           ? unknown++ < this.#transport.maxRetries
           : error instanceof PreconditionFailedError;
         if (!mayGoOn || attempts >= MAX_ATTEMPTS) throw error;
-        unconfirmed = isLost ? value : undefined;
+        lost = isLost ? { value, error } : undefined;
       }
       await pause(Math.min(MAX_CONFLICT_PAUSE_MS, pauseMs(attempts % 8)) * Math.random(), signal);
     }
@@ -162,16 +164,17 @@ export class SecretVault {
 
   /** Stores the value, whether there is a secret of this name or not. The last of several writers wins. */
   async put(name: string, value: string, options: CallOptions = {}): Promise<void> {
-    let unknown = 0;
-    for (let attempts = 1; ; attempts++) {
+    let lost: OutcomeUnknownError | undefined;
+    for (let attempts = 1, unknown = 0; ; attempts++) {
       for (const operation of ['UpdateSecret', 'CreateSecret'] as const) {
         try {
           return await this.#write(operation, { name, value }, options.signal);
         } catch (error: unknown) {
           const isRaced = error instanceof SecretNotFoundError || error instanceof SecretAlreadyExistsError;
+          if (error instanceof OutcomeUnknownError) lost = error;
           // The same value once more does no harm.
-          const isUnknown = error instanceof OutcomeUnknownError && unknown++ < this.#transport.maxRetries;
-          if (!(isRaced || isUnknown) || attempts >= MAX_ATTEMPTS) throw error;
+          const isUnknown = error === lost && unknown++ < this.#transport.maxRetries;
+          if (!(isRaced || isUnknown) || attempts >= MAX_ATTEMPTS) throw orLost(lost, error);
           if (!isRaced) break;
         }
       }
@@ -243,8 +246,4 @@ export class SecretVault {
       }
     }
   }
-}
-
-function notUnderstood(operation: Operation): SecretVaultError {
-  return errorOf('NOT_UNDERSTOOD', `What answered ${operation} is not the secret service.`);
 }

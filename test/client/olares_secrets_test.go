@@ -286,13 +286,27 @@ func TestAnOperationThatWasRefusedIsAskedForAgainAfterAMinute(t *testing.T) {
 func TestPutAndUpdateFuncReturnTheErrorOfAContextThatEndsWhileTheyPause(t *testing.T) {
 	taken := `{"code":409,"message":"no","data":{"reason":"SECRET_ALREADY_EXISTS"}}`
 	changed := `{"code":412,"message":"no","data":{"reason":"PRECONDITION_FAILED"}}`
-	var isLost atomic.Bool
+	away := `{"code":503,"message":"no","data":{"reason":"SHUTTING_DOWN"}}`
+	const (
+		answered = iota
+		lost
+		lostOnce
+		gone
+	)
+	var stage atomic.Int32
+	// Whether the value was read since the last write: then it is known.
+	var isRead atomic.Bool
 	url, _ := service(t, func(response http.ResponseWriter, request *http.Request) {
 		response.Header().Set("ETag", `"one"`)
 		switch {
+		case stage.Load() == gone:
+			answers(503, away)(response, request)
 		case strings.HasPrefix(request.URL.Path, "/RetrieveSecret"):
+			isRead.Store(true)
 			answers(200, found)(response, request)
-		case isLost.Load():
+		case stage.Load() != answered:
+			isRead.Store(false)
+			stage.CompareAndSwap(lostOnce, gone)
 			panic(http.ErrAbortHandler)
 		case request.Header.Get("If-Match") != "":
 			answers(412, changed)(response, request)
@@ -314,13 +328,13 @@ func TestPutAndUpdateFuncReturnTheErrorOfAContextThatEndsWhileTheyPause(t *testi
 		return err
 	}
 	for _, call := range []func() error{put, update} {
-		isLost.Store(false)
-		if err := call(); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("%v", err)
-		}
-		isLost.Store(true)
-		if err := call(); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, olaressecrets.OutcomeUnknown) {
-			t.Errorf("%v", err)
+		for _, at := range []int32{answered, lost, lostOnce} {
+			stage.Store(at)
+			err := call()
+			isUnsaid := at != answered && !isRead.Load() && !errors.Is(err, olaressecrets.OutcomeUnknown)
+			if isUnsaid || !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%d: %v", at, err)
+			}
 		}
 	}
 }
