@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { hash } from 'bcrypt';
 import type { Settings } from '../../src/config/settings';
 import { StoreOutcomeUnknown, StoreUnreachable } from '../../src/errors/store-errors';
@@ -193,8 +194,10 @@ describe('a record says how an operation ended', () => {
     const all = { host: 'h', 'content-type': 'application/json', 'transfer-encoding': 'chunked', ...headers };
     const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
     const socket = openSocket(service.url);
+    const arrived = once(service.app.getHttpServer(), 'request');
     socket.write(`POST /ListSecret?workspace=otmoic HTTP/1.1\r\n${lines.join('')}\r\n1\r\n{\r\n`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    const [request] = await arrived;
+    await eventually(() => expect(request.id).toBeDefined());
     socket.write('ZZ\r\n');
     await eventually(() => expect(sink.records).toHaveLength(1));
     expect(sink.records).toMatchObject([{ outcome: 'failed', reason: 'INVALID_REQUEST', clientGone: true }]);

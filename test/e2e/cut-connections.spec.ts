@@ -75,8 +75,10 @@ describe('a connection that the service cuts off', () => {
     const before = completed().length;
     const socket = openSocket(service.url);
     const closed = once(socket, 'close');
+    const arrived = once(service.app.getHttpServer(), 'request');
     socket.write(`${head}Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    const [request] = await arrived;
+    await eventually(() => expect(request.id).toBeDefined());
     socket.write('ZZ\r\n');
     await closed;
     await eventually(() => expect(completed().slice(before)).toEqual([{ code: 400, reason: 'INVALID_REQUEST', completed: false }])); // prettier-ignore

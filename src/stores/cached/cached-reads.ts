@@ -67,10 +67,12 @@ export class CachedReads {
         return { snapshot: cached };
       }
       const isAlone = isRepeated || (name !== undefined && this.#readByName.has(key));
+      let hasBegun = false;
       // A read that began before the last write is not shared.
       const reading = this.#flights.run(
         [this.#generations.lastOf(key), key, isAlone, isAlone ? name : ''].join(' '),
         async (signal) => {
+          hasBegun = true;
           const flight = { deadline: context.deadline, signal };
           try {
             for (let known = cached; ; known = undefined) {
@@ -88,17 +90,18 @@ export class CachedReads {
             throw error;
           }
         },
-        {
-          signal: context.signal,
-          // A scope that is too large to be listed, or to be read for some other name, may be read for this one.
-          isOwn: (error) => isOwnToTheCall(error) || (name !== undefined && error instanceof ListTooLarge),
-        },
+        { signal: context.signal, isOwn: isOwnToTheCall },
       );
-      const read = await (this.#mayServeStale(cached) ? this.#inTime(reading) : reading);
-      if (read === undefined) return this.#stale(key, name) ?? { snapshot: await reading };
-      this.deps.observer?.read('miss');
-      // A read that was shared with other calls may have been of another name.
-      if (name === undefined ? read.isWhole : read.covers(name)) return { snapshot: read };
+      try {
+        const read = await (this.#mayServeStale(cached) ? this.#inTime(reading) : reading);
+        if (read === undefined) return this.#stale(key, name) ?? { snapshot: await reading };
+        this.deps.observer?.read('miss');
+        // A read that was shared with other calls may have been of another name.
+        if (name === undefined ? read.isWhole : read.covers(name)) return { snapshot: read };
+      } catch (error: unknown) {
+        // What was too large for those whose read this joined may be read for this name alone.
+        if (name === undefined || isAlone || hasBegun || !(error instanceof ListTooLarge)) throw error;
+      }
     }
   }
 
@@ -158,8 +161,7 @@ export class CachedReads {
 
   /** Whether reads can be answered from the cache although the store is unreachable for a moment. */
   get canServeAlone(): boolean {
-    const sinceAnswerMs = this.deps.time.nowMs() - this.#lastAnswerMs;
-    return this.#entries.size > 0 && sinceAnswerMs <= usableForMs(this.options);
+    return this.#entries.size > 0 && this.deps.time.nowMs() - this.#lastAnswerMs <= usableForMs(this.options);
   }
 
   close(): void {

@@ -1,4 +1,3 @@
-import { KeyedMutex } from '../../concurrency/keyed-work';
 import { DomainError } from '../../errors/domain-error';
 import { StoreUnavailable } from '../../errors/store-errors';
 import type { Precondition, Secret, SecretScope, ScopeUsage, Usage, CallContext } from '../../secrets/secret';
@@ -33,7 +32,7 @@ import type { WriteOperation } from './vault/commit-queue';
 import { openVault, type Vault, type VaultOptions } from './vault/vault';
 import { unusable, vaultFolderIn } from './vault/vault-database';
 import { VaultWriter, DatabaseRecovery } from './vault/vault-writer';
-import { workspaceKeyOf, WorkspaceRecords } from './workspace-records';
+import { workspaceKeyOf, WorkspaceLocks, WorkspaceRecords } from './workspace-records';
 
 export interface EmbeddedStoreOptions extends VaultOptions {
   /** How much disk space is reserved for deletes and the next start, at most; 0 reserves none. */
@@ -52,7 +51,7 @@ export class EmbeddedSecretStore extends SecretStore implements UsageSource, Use
   private readonly secrets: StoredSecrets;
   private readonly recovery: DatabaseRecovery;
   private readonly writer: VaultWriter;
-  private readonly workspaceLocks = new KeyedMutex();
+  private readonly workspaceLocks: WorkspaceLocks;
   private callsUnderWay = 0;
   private lastCallEnded: (() => void) | undefined;
   private closed: Promise<void> | undefined;
@@ -69,6 +68,7 @@ export class EmbeddedSecretStore extends SecretStore implements UsageSource, Use
     this.secrets = new StoredSecrets(database, this.recordKeys, this.workspaces, time);
     this.recovery = new DatabaseRecovery(database, disk, time);
     this.writer = new VaultWriter(database, disk, this.recovery, time);
+    this.workspaceLocks = new WorkspaceLocks(this.workspaces, () => this.writer.repair());
     const whileOpen: WhileOpen = (work) => this.whileOpen(work);
     this.deletionJobs = new EmbeddedDeletionJobStorage(database, keys.indexKey, this.writer, whileOpen);
   }
@@ -149,14 +149,10 @@ export class EmbeddedSecretStore extends SecretStore implements UsageSource, Use
   async removeWorkspace(workspace: StoredWorkspace): Promise<void> {
     await this.whileOpen(async () => {
       const workspaceKey = workspaceKeyOf(workspace);
-      await this.workspaceLocks.run(workspaceKey.toString('latin1'), async () => {
-        try {
-          for await (const deletes of this.workspaces.removal(workspace))
-            await this.writer.write(deletes, true);
-        } finally {
-          // Also where nobody knows whether the key is deleted: what was sealed under it then could never be read.
-          this.workspaces.forgetKey(workspaceKey);
-        }
+      await this.workspaceLocks.run(workspaceKey, async () => {
+        for await (const deletes of this.workspaces.removal(workspace))
+          await this.writer.write(deletes, true);
+        this.workspaces.forgetKey(workspaceKey);
       });
     });
   }
@@ -187,7 +183,7 @@ export class EmbeddedSecretStore extends SecretStore implements UsageSource, Use
     await this.whileOpen(async () => {
       const workspaceKey = this.recordKeys.ofWorkspace(scope);
       const planAndWrite = async (): Promise<void> => this.writer.write(await plan(workspaceKey), false);
-      await this.workspaceLocks.run(workspaceKey.toString('latin1'), planAndWrite, { signal });
+      await this.workspaceLocks.run(workspaceKey, planAndWrite, { signal });
     });
   }
 

@@ -1,7 +1,10 @@
 import { randomBytes, type KeyObject } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
+import { KeyedMutex } from '../../concurrency/keyed-work';
+import { StoreOutcomeUnknown, StoreUnavailable } from '../../errors/store-errors';
 import { ENVIRONMENTS, type Usage } from '../../secrets/secret';
 import type { StoredWorkspace } from '../../secrets/secret-store';
+import type { Wait } from '../../time/clock';
 import {
   FORMAT_VERSION,
   keyBatches,
@@ -157,6 +160,42 @@ export class WorkspaceRecords {
       if (error instanceof NotAuthentic) return undefined;
       throw error;
     }
+  }
+}
+
+/**
+ * Lets one write at a time plan and change a workspace. One after a write whose outcome nobody knows begins once the database shows it:
+ * what was planned on an older state could be sealed under a data key that is deleted, or replace one that is needed.
+ */
+export class WorkspaceLocks {
+  private readonly locks = new KeyedMutex();
+  /** Keys of workspaces whose last write may have happened. */
+  private readonly uncertain = new Set<string>();
+
+  constructor(
+    private readonly workspaces: WorkspaceRecords,
+    /** Reopens the database after a failed write. Returns whether it shows how that ended. */
+    private readonly repair: () => Promise<boolean>,
+  ) {}
+
+  /** @throws StoreUnavailable where the outcome of the last write is still unknown; what `wait` says */
+  async run(workspaceKey: Buffer, write: () => Promise<void>, wait?: Wait): Promise<void> {
+    const key = workspaceKey.toString('latin1');
+    const settleAndWrite = async (): Promise<void> => {
+      if (this.uncertain.has(key)) {
+        if (!(await this.repair())) throw new StoreUnavailable();
+        // Reads of the older state may have cached it.
+        this.workspaces.forgetKey(workspaceKey);
+        this.uncertain.delete(key);
+      }
+      try {
+        await write();
+      } catch (error: unknown) {
+        if (error instanceof StoreOutcomeUnknown) this.uncertain.add(key);
+        throw error;
+      }
+    };
+    await this.locks.run(key, settleAndWrite, wait);
   }
 }
 

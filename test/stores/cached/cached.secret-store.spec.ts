@@ -946,6 +946,19 @@ describe('a store that reads name by name', () => {
     expect(await Promise.all(together)).toEqual(['LIST_TOO_LARGE', 'v-a', 'v-b']);
   });
 
+  it('asks at most twice for all that come together for a name for which the too large list is needed', async () => {
+    const { inner, store } = await byName();
+    let asked = 0;
+    inner.readScope = async () => {
+      asked += 1;
+      await settled();
+      throw new ListTooLarge();
+    };
+    const together = Array.from({ length: 20 }, () => outcome(store.retrieve(SCOPE, 'twice')));
+    expect(await Promise.all(together)).toEqual(Array(20).fill('LIST_TOO_LARGE'));
+    expect(asked).toBeLessThanOrEqual(2);
+  });
+
   it('answers with a list that is fresh, and with a name that was read after it', async () => {
     const { inner, get, store, reads, time } = await byName();
     await get('a');

@@ -1,7 +1,9 @@
 import type { StoreClient } from '../../support/store-client';
 import { createSecretKey } from 'node:crypto';
 import { StoreOutcomeUnknown } from '../../../src/errors/store-errors';
-import type { VaultWriter } from '../../../src/stores/embedded/vault/vault-writer';
+import type { DiskSpace } from '../../../src/stores/embedded/disk-space';
+import type { BatchWriter } from '../../../src/stores/embedded/vault/commit-queue';
+import type { DatabaseRecovery, VaultWriter } from '../../../src/stores/embedded/vault/vault-writer';
 import { outcome } from '../../conformance/secret-store.conformance';
 import { ENVIRONMENTS } from '../../../src/secrets/secret';
 import type { EmbeddedSecretStore } from '../../../src/stores/embedded/embedded.secret-store';
@@ -14,6 +16,30 @@ const WORKSPACE_RECORD = 2;
 
 async function removeAll(store: StoreClient<EmbeddedSecretStore>, user: string): Promise<void> {
   for (const workspace of await store.workspacesOf(user)) await store.removeWorkspace(workspace);
+}
+
+/** Lets the next write fail as on a full disk, and writes wait for the returned function; the database has that write once it is reopened. */
+function failing({ store }: StoreClient<EmbeddedSecretStore>): () => void {
+  const database = Reflect.get(store, 'database') as BatchWriter & { open(): Promise<void> };
+  const disk = Reflect.get(store, 'disk') as DiskSpace;
+  const recovery = Reflect.get(store, 'recovery') as DatabaseRecovery;
+  const batch = database.batch.bind(database);
+  const open = database.open.bind(database);
+  const freeUpToOpen = disk.freeUpToOpen.bind(disk);
+  disk.freeUpToOpen = async () => 0;
+  database.batch = async (operations, options) => {
+    database.batch = batch;
+    database.open = async () => {
+      database.open = open;
+      await open();
+      await batch(operations, options);
+    };
+    throw new Error('IO error: vault/000005.log: No space left on device');
+  };
+  return () => {
+    disk.freeUpToOpen = freeUpToOpen;
+    Reflect.set(recovery, 'notBeforeMs', -Infinity);
+  };
 }
 
 describe('Removing the workspaces of a user from the embedded store', () => {
@@ -77,6 +103,51 @@ describe('Removing the workspaces of a user from the embedded store', () => {
       await removeAll(store, 'gone');
     });
   });
+
+  describe.each(['a check of the store', 'the next write'])(
+    'plans no write on what was there before one whose outcome nobody knows, where %s reopens the database',
+    (by) => {
+      const reopen = async (store: StoreClient<EmbeddedSecretStore>) => {
+        if (by === 'a check of the store') await store.store.ping();
+      };
+
+      it('and the data key is deleted then, although a read found it meanwhile', async () => {
+        const scope = at('gone', 'only');
+        await withStore(folder.path, async (store) => {
+          await removeAll(store, 'gone');
+          await store.create(scope, { name: 'k', value: 'v' });
+          const mend = failing(store);
+          const [workspace] = await store.workspacesOf('gone');
+          expect(await outcome(store.removeWorkspace(workspace!))).toBe('STORE_OUTCOME_UNKNOWN');
+          expect(await store.retrieve(scope, 'k')).toEqual({ name: 'k', value: 'v' });
+          expect(await outcome(store.create(scope, { name: 'after', value: 'v' }))).toBe('STORE_UNAVAILABLE');
+          mend();
+          await reopen(store);
+          await store.create(scope, { name: 'after', value: 'v' });
+        });
+        await withStore(folder.path, async (store) => {
+          expect(await store.list(scope)).toEqual([{ name: 'after', value: 'v' }]);
+          await removeAll(store, 'gone');
+        });
+      });
+
+      it('and the data key is there then', async () => {
+        const scope = at('gone', 'new');
+        await withStore(folder.path, async (store) => {
+          const mend = failing(store);
+          expect(await outcome(store.create(scope, { name: 'a', value: 'v' }))).toBe('STORE_OUTCOME_UNKNOWN');
+          expect(await store.list(scope)).toEqual([]);
+          mend();
+          await reopen(store);
+          await store.create(scope, { name: 'b', value: 'v' });
+        });
+        await withStore(folder.path, async (store) => {
+          expect((await store.list(scope)).map(({ name }) => name)).toEqual(['a', 'b']);
+          await removeAll(store, 'gone');
+        });
+      });
+    },
+  );
 
   it('goes on around a workspace that does not open', async () => {
     await withRecords(folder.path, async (all) => {

@@ -112,6 +112,26 @@ describe('The commit queue', () => {
     expect(await endOf(queue.commit([put(0), del]))).toBe('done');
   });
 
+  it('opens the database anew once for all that wait for it, and not again once it is open', async () => {
+    let openings = 0;
+    const ends: Promise<boolean>[] = [];
+    const queue = new CommitQueue(new BatchesInMemory(1), async () => {
+      openings += 1;
+      // Others ask at every step in which the opening ends.
+      void (async () => {
+        for (let step = 0; step < 20; step++) {
+          await Promise.resolve();
+          ends.push(queue.repair());
+        }
+      })();
+      return true;
+    });
+    expect(await endOf(queue.commit([put(0)]))).toBe('NotWritten');
+    await new Promise((done) => setImmediate(done));
+    expect(await Promise.all(ends)).toEqual(Array(20).fill(true));
+    expect(openings).toBe(1);
+  });
+
   it('takes writes again once the database could be opened anew', async () => {
     let isRoom = false;
     const queue = new CommitQueue(new BatchesInMemory(1), async () => isRoom);

@@ -19,6 +19,12 @@ interface Commit {
   readonly failed: (error: Error) => void;
 }
 
+interface Failure {
+  readonly error: unknown;
+  /** The attempt to recover from it that is under way, or has succeeded. */
+  recovery?: Promise<boolean> | undefined;
+}
+
 const MAX_COMMITS_PER_BATCH = 32;
 /** Exceeded only by a single larger commit: all of a batch is in one log, for which an opening needs disk space. */
 const MAX_BYTES_PER_BATCH = 1024 * 1024;
@@ -32,7 +38,7 @@ const MAX_BYTES_PER_BATCH = 1024 * 1024;
 export class CommitQueue {
   private readonly waiting: Commit[] = [];
   private running = false;
-  private failure: { readonly error: unknown } | undefined;
+  private failure: Failure | undefined;
 
   constructor(
     private readonly database: BatchWriter,
@@ -53,7 +59,12 @@ export class CommitQueue {
 
   /** Tries to recover from the last failure. Returns whether writes are taken. */
   async repair(): Promise<boolean> {
-    if (this.failure !== undefined && (await this.recover(this.failure.error))) this.failure = undefined;
+    const { failure } = this;
+    if (failure === undefined) return true;
+    // Shared until the failure is gone: a second reopening could begin as the next write does.
+    failure.recovery ??= this.recover(failure.error);
+    if (!(await failure.recovery)) failure.recovery = undefined;
+    else if (this.failure === failure) this.failure = undefined;
     return this.failure === undefined;
   }
 
