@@ -3,14 +3,8 @@ import { SingleFlight } from '../../concurrency/keyed-work';
 import { isOwnToTheCall, isRefusedRead, ListTooLarge, mayServeStaleAfter } from '../../errors/store-errors';
 import type { ListedSecrets, ScopeContents, ScopeSource, SecretStore } from '../../secrets/secret-store';
 import { scopeKeyOf, type SecretScope, type CallContext } from '../../secrets/secret';
-import {
-  type CacheDeps,
-  CacheEntries,
-  type CacheOptions,
-  IndeterminateNames,
-  ScopeGenerations,
-  usableForMs,
-} from './cache-entries';
+import type { CacheDeps, CacheOptions } from './cache-entries';
+import { CacheEntries, IndeterminateNames, ScopeGenerations, usableForMs } from './cache-entries';
 import { Snapshot, type SnapshotTime } from './snapshot';
 
 /** How long a read waits for the store where an entry may be served stale. */
@@ -93,8 +87,10 @@ export class CachedReads {
         { signal: context.signal, isOwn: isOwnToTheCall },
       );
       try {
-        const read = await (this.#mayServeStale(cached) ? this.#inTime(reading) : reading);
-        if (read === undefined) return this.#stale(key, name) ?? { snapshot: await reading };
+        const inTime = await (this.#mayServeStale(cached) ? this.#inTime(reading) : reading);
+        const stale = inTime === undefined ? this.#stale(key, name) : undefined;
+        if (stale !== undefined) return stale;
+        const read = inTime ?? (await reading);
         this.deps.observer?.read('miss');
         // A read that was shared with other calls may have been of another name.
         if (name === undefined ? read.isWhole : read.covers(name)) return { snapshot: read };

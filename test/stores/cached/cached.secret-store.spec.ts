@@ -946,6 +946,25 @@ describe('a store that reads name by name', () => {
     expect(await Promise.all(together)).toEqual(['LIST_TOO_LARGE', 'v-a', 'v-b']);
   });
 
+  it('gives a name of its own also to a read that joined that of another name, is slow, and may not be stale', async () => {
+    const { inner, get, store, time } = opened();
+    for (const name of ['a', 'b']) await inner.create(SCOPE, { name, value: `v-${name}` });
+    await get('a');
+    inner.update = () => Promise.reject(new StoreOutcomeUnknown());
+    await outcome(store.update(SCOPE, { name: 'b', value: 'new' }));
+    const slow = gate();
+    inner.readScope = async (_scope, name) => {
+      await slow.opened;
+      return { whole: false, secrets: [{ name, value: `w-${name}` }], unreadable: new Set() };
+    };
+    const together = [get('a'), get('b')];
+    await settled();
+    time.advance(600);
+    await settled();
+    slow.open();
+    expect(await Promise.all(together)).toEqual(['v-a', 'w-b']);
+  });
+
   it('asks at most twice for all that come together for a name for which the too large list is needed', async () => {
     const { inner, store } = await byName();
     let asked = 0;
