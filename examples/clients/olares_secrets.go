@@ -366,22 +366,23 @@ func (v *Vault) Put(ctx context.Context, name, value string) error {
 
 // UpdateFunc overwrites a secret with what change makes of its value, and returns the value that it has then. No update of anybody else is
 // lost: where another writer was faster, change is called again with that value. It may be called with a value that it has made, where the
-// answer to its write was lost. Returning the value as it is leaves the secret as it is; an error of change is returned.
+// answer to its write was lost. Returning the value as it is leaves the secret as it is; an error of change is returned. Each other failure
+// after a write that was not confirmed is OutcomeUnknown.
 func (v *Vault) UpdateFunc(ctx context.Context, name string, change func(current string) (string, error)) (string, error) {
+	// Kept to the end: a write that was not confirmed may happen after later ones were refused.
 	var lost error
-	var unconfirmed string
+	var unconfirmed *string
 	unknown := 0
 	for attempt := 0; ; attempt++ {
 		current, etag, err := v.inner().read(ctx, name)
 		if err != nil {
 			return "", orLost(lost, err)
 		}
-		if lost != nil && current == unconfirmed {
+		if unconfirmed != nil && current == *unconfirmed {
 			return current, nil
 		}
-		lost = nil
 		if etag == "" {
-			return "", &Error{Reason: NoConditionalWrites, Message: "nothing between here and the service may take the ETag away"}
+			return "", orLost(lost, &Error{Reason: NoConditionalWrites, Message: "nothing between here and the service may take the ETag away"})
 		}
 		value, err := change(current)
 		if err != nil {
@@ -394,14 +395,15 @@ func (v *Vault) UpdateFunc(ctx context.Context, name string, change func(current
 		if err == nil {
 			return value, nil
 		}
+		unconfirmed = nil
 		if isReason(err, OutcomeUnknown) {
-			lost, unconfirmed = err, value
+			lost, unconfirmed = err, &value
 			unknown++
 		} else if !isReason(err, PreconditionFailed) {
-			return "", err
+			return "", orLost(lost, err)
 		}
 		if unknown > v.inner().maxRetries || attempt >= maxAttempts {
-			return "", err
+			return "", orLost(lost, err)
 		}
 		wait := min(int64(maxConflictPause), int64(backOff(attempt%8)))
 		if ended := pause(ctx, time.Duration(float64(wait)*random())); ended != nil {

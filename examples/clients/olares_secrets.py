@@ -164,11 +164,13 @@ class SecretVault:
 
         With a function no update of anybody else is lost: where another writer was faster, `change` is called again with
         that value. It may be called with a value that it has made, where the answer to its write was lost. Returning None leaves
-        the secret as it is. Raises SecretNotFound, and OutcomeUnknown, for a function where its writes are never confirmed.
+        the secret as it is. Raises SecretNotFound, and OutcomeUnknown, for a function in place of each failure after a write
+        that was not confirmed.
         """
         if isinstance(change, str):
             self._call("UpdateSecret", {"name": name, "value": change})
             return change
+        # The error is kept to the end: a write that was not confirmed may happen after later ones were refused.
         unconfirmed, lost, unknown = None, None, 0
         for attempt in range(MAX_ATTEMPTS):
             try:
@@ -178,7 +180,7 @@ class SecretVault:
             if current == unconfirmed:
                 return current
             if etag is None:
-                raise _error("NO_CONDITIONAL_WRITES", "Nothing between here and the service may take the ETag away.")
+                raise lost or _error("NO_CONDITIONAL_WRITES", "Nothing between here and the service may take the ETag away.")
             value = change(current)
             if value is None or value == current:
                 return current
@@ -186,11 +188,13 @@ class SecretVault:
                 self._call("UpdateSecret", {"name": name, "value": value}, {"If-Match": etag})
                 return value
             except PreconditionFailed:
-                unconfirmed = lost = None
+                unconfirmed = None
             except OutcomeUnknown as error:
                 unconfirmed, lost, unknown = value, error, unknown + 1
                 if unknown > self._max_retries:
                     raise
+            except SecretVaultError as error:
+                raise lost or error
             time.sleep(random.random() * min(0.25, _pause(attempt % 8)))
         raise lost or _error("PRECONDITION_FAILED", "Others write this secret all the time.")
 

@@ -104,6 +104,10 @@ export function notUnderstood(operation: string): SecretVaultError {
   return errorOf('NOT_UNDERSTOOD', `What answered ${operation} is not the secret service.`);
 }
 
+export function noConditionalWrites(): SecretVaultError {
+  return errorOf('NO_CONDITIONAL_WRITES', 'Nothing between here and the service may take the ETag away.');
+}
+
 /** Returns whether the call may be made again, also a write: nothing was done, and the cause may pass. */
 export function mayPass(error: unknown): error is SecretVaultError {
   return error instanceof UnavailableError || error instanceof RateLimitedError;

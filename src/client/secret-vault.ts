@@ -2,6 +2,7 @@ import { type Credentials, credentialsOf } from './credentials.js';
 import {
   errorOf,
   field,
+  noConditionalWrites,
   notUnderstood,
   orLost,
   OutcomeUnknownError,
@@ -122,7 +123,7 @@ export class SecretVault {
    * another writer was faster, `change` is called again with its value. It must not have effects of its own, and may be called again with
    * a value that it has made, where the answer to its write was lost. Returning undefined leaves the secret as it is.
    * @returns the value that the secret has now
-   * @throws SecretNotFoundError, OutcomeUnknownError (of `change` where the writes are never confirmed)
+   * @throws SecretNotFoundError, OutcomeUnknownError (of `change` in place of each failure after a write that was not confirmed)
    */
   async update(
     name: string,
@@ -130,21 +131,20 @@ export class SecretVault {
     options: CallOptions = {},
   ): Promise<string> {
     const { signal } = options;
+    const { maxRetries } = this.#transport;
     if (typeof change === 'string') {
       await this.#write('UpdateSecret', { name, value: change }, signal);
       return change;
     }
-    let lost: { readonly value: string; readonly error: OutcomeUnknownError } | undefined;
+    // Kept to the end: a write that was not confirmed may happen after later ones were refused.
+    let lostError: OutcomeUnknownError | undefined;
+    let unconfirmed: string | undefined;
     for (let attempts = 1, unknown = 0; ; attempts++) {
       const { value: current, etag } = await this.#read(name, signal).catch((error: unknown) => {
-        throw orLost(lost?.error, error);
+        throw orLost(lostError, error);
       });
-      if (current === lost?.value) return current;
-      if (etag === undefined)
-        throw errorOf(
-          'NO_CONDITIONAL_WRITES',
-          'Nothing between here and the service may take the ETag away.',
-        );
+      if (current === unconfirmed) return current;
+      if (etag === undefined) throw orLost(lostError, noConditionalWrites());
       const value = await change(current);
       if (value === undefined || value === current) return current;
       try {
@@ -152,11 +152,10 @@ export class SecretVault {
         return value;
       } catch (error: unknown) {
         const isLost = error instanceof OutcomeUnknownError;
-        const mayGoOn = isLost
-          ? unknown++ < this.#transport.maxRetries
-          : error instanceof PreconditionFailedError;
-        if (!mayGoOn || attempts >= MAX_ATTEMPTS) throw error;
-        lost = isLost ? { value, error } : undefined;
+        if (isLost) lostError = error;
+        const mayGoOn = isLost ? unknown++ < maxRetries : error instanceof PreconditionFailedError;
+        if (!mayGoOn || attempts >= MAX_ATTEMPTS) throw orLost(lostError, error);
+        unconfirmed = isLost ? value : undefined;
       }
       await pause(Math.min(MAX_CONFLICT_PAUSE_MS, pauseMs(attempts % 8)) * Math.random(), signal);
     }

@@ -1,14 +1,18 @@
 // Adds COUNT marks to the list in the secret `shared`, each by an update that depends on the current value.
 import { setTimeout as pause } from 'node:timers/promises';
 import {
+  OutcomeUnknownError,
   RateLimitedError,
   SecretVault,
   UnauthenticatedError,
   UnavailableError,
 } from '../../client/dist/esm/index.js';
 
-/** What ends when the service is back; a token is refused once where the key changed between two attempts. */
-const PASSING = [UnavailableError, RateLimitedError, UnauthenticatedError];
+/**
+ * What ends when the service is back; a token is refused once where the key changed between two attempts. A write whose outcome is unknown
+ * may be repeated: its mark is recognised.
+ */
+const PASSING = [UnavailableError, RateLimitedError, UnauthenticatedError, OutcomeUnknownError];
 
 const {
   URL: url,
