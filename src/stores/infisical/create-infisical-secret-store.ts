@@ -94,19 +94,24 @@ export function createInfisicalStores(
   const apiVersion = () => apiVersions.current();
   const login = loginMethod(client, apiVersion, settings, settings.requestTimeoutMs);
   const session = new MachineSession(login, clock, log);
+  const minCallMs = Math.min(MIN_CALL_MS, settings.operationTimeoutMs * MIN_CALL_SHARE);
   const api = new InfisicalApi(client, session, time, {
     apiVersions,
     requestTimeoutMs: settings.requestTimeoutMs,
     budget: new RetryBudget(clock),
-    minCallMs: Math.min(MIN_CALL_MS, settings.operationTimeoutMs * MIN_CALL_SHARE),
+    minCallMs,
   });
   const organization = new OrganizationCheck(api, settings.organizationId, clock, log);
   const probe = new PingProbe(api, organization, { clock, time, log });
   const depsFor = (naming: ProjectNaming): InfisicalStoreDeps => {
     const projects = new ProjectDirectory(api, organization, log, naming, settings.maxKnownProjects);
     const locations = new ListedLocations(clock);
-    const fullListMs = Math.min(settings.requestTimeoutMs, settings.operationTimeoutMs * FULL_LIST_SHARE);
-    const reader = new ScopeReader(api, projects, locations, fullListMs, log);
+    const fullList = {
+      ms: Math.min(settings.requestTimeoutMs, settings.operationTimeoutMs * FULL_LIST_SHARE),
+      // Looking for the project takes some of the time, and what is left must be enough for a call.
+      leavesTime: settings.operationTimeoutMs >= settings.requestTimeoutMs + 2 * minCallMs,
+    };
+    const reader = new ScopeReader(api, projects, locations, fullList, log);
     const writer = new SecretWriter(api, reader, locations, settings.operationTimeoutMs, log);
     const users = new UserProjects(api, organization, projects, log);
     return { projects, reader, writer, users, probe, close: () => client.close() };

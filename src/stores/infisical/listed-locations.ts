@@ -67,7 +67,7 @@ export class ListedLocations {
 
   /**
    * Notes that a list did not come in time; from the second in a row on it counts as one that is too large.
-   * @param before how many had not come when it began: lists that are waited for side by side count once, and none where another came meanwhile
+   * @param before how many had not come when it began: lists that are waited for side by side count once, and no second one where another came meanwhile
    */
   timedOut(location: ProjectEnvironment, before: number): void {
     if ((this.last(location)?.timeouts ?? 0) < before) return;

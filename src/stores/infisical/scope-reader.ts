@@ -20,14 +20,21 @@ interface ScopeRead {
   readonly revision?: string;
 }
 
+/** The time of a list whose caller had all that an operation takes, and spent none on something else. */
+interface FullListTime {
+  /** How much it has at least. */
+  readonly ms: number;
+  /** Whether it leaves its caller time for another call, even where it takes all of its own. */
+  readonly leavesTime: boolean;
+}
+
 /** Reads a scope by listing its location, or by retrieving a single name where the list is huge and a retrieve is cheap. */
 export class ScopeReader {
   constructor(
     private readonly api: InfisicalApi,
     private readonly projects: ProjectDirectory,
     private readonly locations: ListedLocations,
-    /** How much time a list has at least, unless its caller had less than an operation takes, or spent it on something else. */
-    private readonly fullListMs: number,
+    private readonly fullList: FullListTime,
     private readonly log: LogEvent,
   ) {}
 
@@ -88,13 +95,15 @@ export class ScopeReader {
     if (byName && this.locations.isToReadByName(location, name))
       return this.#retrieve(location, name, context);
     const timeouts = this.locations.last(location)?.timeouts ?? 0;
-    const hasFullTime = this.api.hasTime(context, this.fullListMs);
+    const hasFullTime = this.api.hasTime(context, this.fullList.ms);
     const ended = this.locations.beginListing(location);
     try {
       const { parts, parse } = listing(location, ifRevision);
       return this.#listed(location, await this.api.call('listSecrets', parts, parse, context));
     } catch (error: unknown) {
-      this.#noteFailure(location, error, hasFullTime ? timeouts : undefined);
+      // Without time left it may have begun late, after a wait for a login or for its turn.
+      const hadFullTime = hasFullTime && (!this.fullList.leavesTime || this.api.hasTime(context));
+      this.#noteFailure(location, error, hadFullTime ? timeouts : undefined);
       if (name === undefined || !this.#isDispensable(location, name, error, cheap)) throw error;
     } finally {
       ended();

@@ -143,21 +143,22 @@ export class SecretWriter {
       if (!(error instanceof InfisicalCallFailed)) throw error;
       if (error.reason === 'alreadyExists:secret') throw new SecretAlreadyExists(write.name);
       if (error.reason === 'notFound:secret' || error.reason === 'nameRefused') return false;
-      await this.#verify(location, write, error, uncancelled(context));
+      await this.#verify(location, key, write, error, uncancelled(context));
     }
     return true;
   }
 
-  /** Verifies a failed write by a read; a write that may have been carried out is never sent again. */
+  /** Verifies a failed write of this key by a read; a write that may have been carried out is never sent again. */
   async #verify(
     location: ProjectEnvironment,
+    key: string,
     write: SecretWrite,
     failure: InfisicalCallFailed,
     context: CallContext,
   ): Promise<void> {
     const { call, reason, writeOutcome } = failure;
     if (writeOutcome === 'notApplied') throw failure;
-    const happened = await this.#hasHappened(location, write, context);
+    const happened = await this.#hasHappened(location, write, context, key);
     if (call === 'createSecret' && writeOutcome === 'maybeRunning')
       this.locations.indeterminateCreate(location, write.name);
     this.log('info', 'infisical_write_verified', { call, reason, happened: String(happened) });
@@ -188,15 +189,17 @@ export class SecretWriter {
   /**
    * Returns undefined where the read failed too, or cannot tell; `another` where another create stored the name and nothing
    * has updated it since, so that it cannot have been this one.
+   * @param key the only key that a delete was to remove, as the name may be stored under its other one too; both without it
    */
   async #hasHappened(
     location: ProjectEnvironment,
     write: SecretWrite,
     context: CallContext,
+    key?: string,
   ): Promise<boolean | 'another' | undefined> {
     try {
       const rows = await this.reader.retrieveFrom(location, write.name, context);
-      if (write.call === 'deleteSecret') return rows.length === 0;
+      if (write.call === 'deleteSecret') return !rows.some((row) => key === undefined || row.key === key);
       const isFresh = (row: SecretRow) => write.call === 'updateSecret' || row.version <= 1;
       if (rows.some((row) => row.stored === write.stored && isFresh(row))) return true;
       if (write.call === 'updateSecret' || rows.length === 0) return false;

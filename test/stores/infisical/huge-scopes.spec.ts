@@ -209,7 +209,7 @@ describe.each(['v3', 'v4'] as const)('a scope whose list is larger than 1 MiB (%
   });
 
   it('a list that does not come in time does not count where another one came meanwhile', async () => {
-    const opened = await openSlow(2);
+    const opened = await openSlow(2, { requestTimeoutMs: 2_000 });
     expect(await retrieve(opened)).toBe('STORE_UNAVAILABLE');
     const second = retrieve(opened);
     await eventually(() => expect(opened.fake.count('GET', routes.list)).toBe(2));
@@ -230,8 +230,24 @@ describe.each(['v3', 'v4'] as const)('a scope whose list is larger than 1 MiB (%
     expect(callsOf(opened.fake)).toEqual([LIST, LIST, LIST, LIST]);
   });
 
+  it('a list that began late, as it waited for a login, and is cut off with the time of its caller does not count', async () => {
+    const opened = await openSlow(0, { requestTimeoutMs: 1_500, operationTimeoutMs: 6_000 });
+    for (let i = 0; i < 2; i++) {
+      // The first list is refused for its token, the second one hangs.
+      opened.fake.killTokens('unknown');
+      for (const fault of [{ kind: 'delay', ms: 0 }, never] as const)
+        opened.fake.fail({ method: 'GET', template: routes.list, fault });
+      opened.fake.fail({ method: 'POST', template: routes.login, fault: { kind: 'delay', ms: 1_200 } });
+      const context = { ...UNATTENDED, deadline: deadlineIn(2_000, new SystemMonotonicTime()) };
+      expect(await outcome(opened.store.store.retrieve(at(), 'k', context))).toBe('STORE_UNAVAILABLE');
+    }
+    opened.fake.calls.splice(0);
+    expect(await retrieve(opened)).toBe('done');
+    expect(callsOf(opened.fake)).toEqual([LIST]);
+  });
+
   it('lists that are given the whole time of an operation, as it is shorter than that of a request, count', async () => {
-    const opened = await openSlow(99, { requestTimeoutMs: 8_000, operationTimeoutMs: 600 });
+    const opened = await openSlow(99, { requestTimeoutMs: 8_000, operationTimeoutMs: 3_000 });
     // No time is left to read it by name after the second one.
     for (let i = 0; i < 2; i++) expect(await retrieve(opened)).toBe('STORE_UNAVAILABLE');
     expect(await retrieve(opened)).toBe('done');

@@ -262,6 +262,15 @@ describe.each([
     }
   });
 
+  it('and under the other key too, is deleted under both although the answer to the first one is a failure', async () => {
+    const body = { statusCode: 500, message: 'Something went wrong', error: 'InternalServerError' };
+    const { fake, store } = await openUpgraded([otherKey]);
+    fake.fail({ method: 'DELETE', fault: { kind: 'answer', when: 'after', status: 500, body } });
+    expect(await outcome(store.delete(at(), name))).toBe('done');
+    expect(rowsOf(fake, at())).toEqual([['k', 'v']]);
+    expect(fake.count('DELETE')).toBe(2);
+  });
+
   it('and under the other key too, is deleted under both although the caller goes away in between', async () => {
     const { fake, store } = await openUpgraded([otherKey]);
     const caller = new AbortController();
