@@ -68,7 +68,7 @@ export const METRIC_DEFINITIONS = {
   }),
   osp_cache_reads_total: counter('Reads by how they were answered.', {
     outcome:
-      '`hit`: from memory; `miss`: by the store; `stale`: from memory, since the store could not be asked',
+      '`hit`: from memory; `miss`: by the store; `stale`: from memory, since the store could not be asked or did not answer in time',
   }),
   osp_cache_evictions_total: counter('Workspaces that were evicted from the cache since it was full.'),
   osp_cache_entries: gauge('Workspaces (by environment) that the cache holds.'),
