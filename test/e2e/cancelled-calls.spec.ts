@@ -70,7 +70,7 @@ describe('a client that hangs up while its call is with the store', () => {
     fake.fail({ method, template, times: 99, fault: { kind: 'delay', ms } });
 
   it('leaves the queue: the call is never sent, and the permits of the others are back afterwards', async () => {
-    slow('POST', SECRET, 1_000);
+    slow('POST', SECRET, 3_000);
     const writes = Array.from({ length: AT_ONCE }, (_, n) =>
       send('CreateSecret', { name: `a${n}`, value: 'v' }),
     );
@@ -93,7 +93,7 @@ describe('a client that hangs up while its call is with the store', () => {
     await eventually(() => expect(count('GET', LIST)).toBe(1));
     expect(queue().underWay).toBe(1);
     socket.destroy();
-    await eventually(() => expect(queue()).toEqual({ waiting: 0, underWay: 0 }), 2_000);
+    await eventually(() => expect(queue()).toEqual({ waiting: 0, underWay: 0 }), 8_000);
   }, 30_000);
 
   it('leaves a read to the others that wait for it', async () => {
@@ -115,7 +115,7 @@ describe('a client that hangs up while its call is with the store', () => {
     const socket = send('UpdateSecret', { name: 'k', value: 'new' });
     await eventually(() => expect(count('PATCH', SECRET)).toBe(1));
     socket.destroy();
-    await eventually(() => expect(queue()).toEqual({ waiting: 0, underWay: 0 }), 5_000);
+    await eventually(() => expect(queue()).toEqual({ waiting: 0, underWay: 0 }));
     const answer = await httpCall(`${service.url}/RetrieveSecret?workspace=otmoic`, {
       headers: credentials,
       body: { name: 'k' },
