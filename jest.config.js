@@ -26,6 +26,7 @@ const SERIAL = [
   'lldap/lldap.user-directory',
   'logging/log-destination',
   'migration/migration',
+  'migration/rate-limits',
   'process/embedded-memory',
   'process/limits',
   'process/memory',

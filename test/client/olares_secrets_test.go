@@ -115,7 +115,7 @@ func TestAWriteWhoseContextEndsIsOfUnknownOutcomeAndAReadIsNot(t *testing.T) {
 	defer close(release)
 	vault := open(t, url, olaressecrets.WithTokenFile(file(t, "fake-token")))
 	ended := func() context.Context {
-		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+		ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
 		t.Cleanup(cancel)
 		return ctx
 	}

@@ -58,7 +58,7 @@ export class ScriptedServer {
     private readonly accessAnswers: NonNullable<Vector['accessAnswers']>,
   ) {
     this.server = createServer((request, response) => {
-      this.firstAtMs ||= Date.now();
+      this.firstAtMs ||= performance.now();
       const chunks: Buffer[] = [];
       request.on('data', (chunk: Buffer) => chunks.push(chunk));
       request.on('end', () =>
@@ -107,7 +107,7 @@ export class ScriptedServer {
       workspace: searchParams.get('workspace'),
       body,
       headers,
-      atMs: Date.now(),
+      atMs: performance.now(),
     });
     send(response, answer);
   }

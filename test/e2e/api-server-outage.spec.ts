@@ -11,6 +11,7 @@ import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { httpCall } from '../support/http-call';
 import { MemorySecretStore } from '../support/memory.secret-store';
 import { type Service, startService } from '../support/service';
+import { socketsSettle } from '../support/sockets-settle';
 import { accessToken, userToken } from '../support/tokens';
 
 describe('a service whose API server refuses it or is unavailable', () => {
@@ -44,7 +45,7 @@ describe('a service whose API server refuses it or is unavailable', () => {
   const pass = async (seconds: number) => {
     for (let second = 0; second < seconds; second += 2) {
       time.advance(2000);
-      await new Promise((resolve) => setTimeout(resolve, 6));
+      await socketsSettle(6);
     }
   };
   const ready = async () => {
@@ -95,10 +96,12 @@ describe('a service whose API server refuses it or is unavailable', () => {
       if (status === undefined) await server.listen();
       server.failing = undefined;
       await pass(16);
-      expect(await listed()).toBe(200);
-      expect(toldOf('grants_available')).toHaveLength(1);
-      expect(toldOf('kubernetes_outdated_ended')).toHaveLength(1);
-      expect((await ready()).problems).toEqual([]);
+      await eventually(async () => expect(await listed()).toBe(200));
+      await eventually(() => {
+        for (const event of ['grants_available', 'kubernetes_outdated_ended'])
+          expect(toldOf(event)).toHaveLength(1);
+      });
+      await eventually(async () => expect((await ready()).problems).toEqual([]));
     },
   );
 });

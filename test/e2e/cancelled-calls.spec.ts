@@ -66,11 +66,12 @@ describe('a client that hangs up while its call is with the store', () => {
     return socket;
   }
   const count = (method: string, template: string) => fake.count(method, template);
-  const slow = (method: string, template: string, ms: number) =>
-    fake.fail({ method, template, times: 99, fault: { kind: 'delay', ms } });
+  const slow = (method: string, template: string, ms: number, times = 99) =>
+    fake.fail({ method, template, times, fault: { kind: 'delay', ms } });
 
   it('leaves the queue: the call is never sent, and the permits of the others are back afterwards', async () => {
-    slow('POST', SECRET, 1_000);
+    // The store writes a workspace one call after the other: the others wait with their permits.
+    slow('POST', SECRET, 3_000, 1);
     const writes = Array.from({ length: AT_ONCE }, (_, n) =>
       send('CreateSecret', { name: `a${n}`, value: 'v' }),
     );
@@ -79,7 +80,7 @@ describe('a client that hangs up while its call is with the store', () => {
     await eventually(() => expect(queue().waiting).toBe(1));
     gone.destroy();
     await eventually(() => expect(queue()).toEqual({ waiting: 0, underWay: AT_ONCE }));
-    await eventually(() => expect(queue()).toEqual({ waiting: 0, underWay: 0 }), 10_000);
+    await eventually(() => expect(queue()).toEqual({ waiting: 0, underWay: 0 }));
     for (const socket of writes) socket.destroy();
     const names = fake.world.projects.flatMap(({ environments }) =>
       environments.flatMap(({ secrets }) => secrets.map(({ key }) => key)),
@@ -93,7 +94,7 @@ describe('a client that hangs up while its call is with the store', () => {
     await eventually(() => expect(count('GET', LIST)).toBe(1));
     expect(queue().underWay).toBe(1);
     socket.destroy();
-    await eventually(() => expect(queue()).toEqual({ waiting: 0, underWay: 0 }), 2_000);
+    await eventually(() => expect(queue()).toEqual({ waiting: 0, underWay: 0 }), 8_000);
   }, 30_000);
 
   it('leaves a read to the others that wait for it', async () => {
@@ -115,7 +116,7 @@ describe('a client that hangs up while its call is with the store', () => {
     const socket = send('UpdateSecret', { name: 'k', value: 'new' });
     await eventually(() => expect(count('PATCH', SECRET)).toBe(1));
     socket.destroy();
-    await eventually(() => expect(queue()).toEqual({ waiting: 0, underWay: 0 }), 5_000);
+    await eventually(() => expect(queue()).toEqual({ waiting: 0, underWay: 0 }));
     const answer = await httpCall(`${service.url}/RetrieveSecret?workspace=otmoic`, {
       headers: credentials,
       body: { name: 'k' },

@@ -65,7 +65,8 @@ function conversation(url: string, first: string, second: string, together: bool
     let text = '';
     const wanted = first === '' ? 1 : 2;
     let sent = together;
-    socket.setTimeout(500, () => socket.destroy());
+    // Of those that are sent at once, the second may have no answer; who waits for one has time.
+    socket.setTimeout(together && wanted === 2 ? 500 : 2_000, () => socket.destroy());
     socket.on('error', reject).on('close', () => resolve(text));
     socket.on('data', (chunk: Buffer) => {
       text += chunk.toString();

@@ -148,7 +148,7 @@ describe('apps that bring their manifest in a ConfigMap', () => {
       statedAt: [{ source, line: 12 }],
     });
     expect((await settings('grants/notes/approve', approval)).body).toMatchObject({ code: 200 });
-    await eventually(async () => expect((await retrieve()).status).toBe(200), 1_000);
+    await eventually(async () => expect((await retrieve()).status).toBe(200));
     expect((await call('notes-alice', 'explain', asked)).body.data).toMatchObject({
       allowed: true,
       decidedBy: 'approval',
@@ -160,7 +160,7 @@ describe('apps that bring their manifest in a ConfigMap', () => {
     ]);
 
     expect((await settings('grants/notes/revoke', { workspace: 'mail' })).status).toBe(200);
-    await eventually(async () => expect((await retrieve()).status).toBe(403), 1_000);
+    await eventually(async () => expect((await retrieve()).status).toBe(403));
     expect((await settings('grants/notes/revoke', { workspace: 'mail' })).status).toBe(200);
     expect(service.log()).not.toContain('canary');
   });

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { shutDown } from '../../src/bootstrap/application';
 import { WatchedFiles } from '../../src/reloadable/reloadable';
 import { eventually } from '../support/eventually';
@@ -6,6 +7,7 @@ import { FixedClock } from '../support/fixed-clock';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
 import { httpCall, type Answer } from '../support/http-call';
 import { MemorySecretStore } from '../support/memory.secret-store';
+import { openSocket } from '../support/raw-exchange';
 import { startService, type Service } from '../support/service';
 import { accessToken, userToken } from '../support/tokens';
 
@@ -17,13 +19,15 @@ describe('on SIGTERM', () => {
   beforeEach(async () => {
     store = new MemorySecretStore();
     store.gate = new Promise((resolve) => (open = resolve));
-    service = await startService({ clock, store, grantSource: exampleApps() }, { shutdownTimeoutMs: 200 });
+    service = await start(20_000);
   });
   afterEach(async () => {
     open();
     await service.close();
   });
 
+  const start = (shutdownTimeoutMs: number) =>
+    startService({ clock, store, grantSource: exampleApps() }, { shutdownTimeoutMs });
   const list = async (url = service.url): Promise<Answer> =>
     httpCall(`${url}/ListSecret?workspace=otmoic`, {
       headers: {
@@ -77,14 +81,15 @@ describe('on SIGTERM', () => {
       problems: () => [],
       failing: () => new Map<string, number>(),
     };
-    const stopping = await startService({
+    const adapters = {
       clock,
       store: Object.assign(store, { close: noted('store') }),
       grantSource: Object.assign(exampleApps(), { close: noted('grants') }),
       telemetry: { listen: () => Promise.resolve(undefined), close: noted('telemetry') },
       registration: { ...registration, close: noted('registration') },
       files: Object.assign(files, { close: () => void order.push('files') }),
-    });
+    };
+    const stopping = await startService(adapters, { shutdownTimeoutMs: 20_000 });
     const first = list(stopping.url);
     await inFlight();
     const stopped = shutDown(stopping.app);
@@ -97,19 +102,26 @@ describe('on SIGTERM', () => {
   });
 
   it('ends within the configured time although a request hangs', async () => {
-    const hanging = list().catch((error: NodeJS.ErrnoException) => error.code);
+    const ending = await start(200);
+    const hanging = list(ending.url).catch((error: NodeJS.ErrnoException) => error.code);
     await inFlight();
     const began = Date.now();
-    expect(await shutDown(service.app)).toBe(false);
+    expect(await shutDown(ending.app)).toBe(false);
     expect(Date.now() - began).toBeLessThan(1500);
     expect(await hanging).toBe('ECONNRESET');
     const line = { msg: 'request_completed', code: 503, reason: 'SHUTTING_DOWN', completed: false };
-    await eventually(() => expect(service.logLines()).toContainEqual(expect.objectContaining(line)));
+    await eventually(() => expect(ending.logLines()).toContainEqual(expect.objectContaining(line)));
   });
 
-  it('ends at once where nothing is in flight, despite idle connections', async () => {
+  it('ends at once where nothing is in flight, and closes connections that are silent or kept for more', async () => {
+    const [silent, kept] = [openSocket(service.url).resume(), openSocket(service.url).resume()];
+    await once(silent, 'connect');
+    kept.write('GET /livez HTTP/1.1\r\nHost: x\r\n\r\n');
+    expect(String(await once(kept, 'data'))).toMatch(/^HTTP\/1.1 200 .*^Connection: keep-alive/ms);
+    const closed = Promise.all([once(silent, 'close'), once(kept, 'close')]);
     const began = Date.now();
     expect(await shutDown(service.app)).toBe(true);
     expect(Date.now() - began).toBeLessThan(2500);
+    await closed;
   });
 });

@@ -10,6 +10,7 @@ import { openPermissions } from '../support/permission-feed';
 import { eventually } from '../support/eventually';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
+import { socketsSettle } from '../support/sockets-settle';
 
 describeGrantSource('the ApplicationPermissions of a cluster', {
   inForceWithinMs: 1000,
@@ -286,7 +287,7 @@ describe('the ApplicationPermissions of a cluster', () => {
     await server.stop();
     for (let second = 0; second < 120; second++) {
       time.advance(1000);
-      await new Promise((resolve) => setTimeout(resolve, 3));
+      await socketsSettle(3);
     }
     const told = logged.filter(({ event }) => event === 'grants_unavailable');
     expect(told).toEqual([
@@ -308,9 +309,9 @@ describe('the ApplicationPermissions of a cluster', () => {
     server.of('applicationpermissions').delete('user-system-alice', 'notes');
     for (let second = 0; second < 60; second += 5) {
       time.advance(5_000);
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      await socketsSettle(20);
     }
-    expect(decide(source)).toThrow('no grant');
+    await eventually(() => expect(decide(source)).toThrow('no grant'));
     expect(server.requests.length).toBeLessThan(5);
   });
 

@@ -13,6 +13,7 @@ import { eventually } from '../support/eventually';
 import type { ApiCall } from '../../src/kubernetes/kubernetes-api';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
+import { socketsSettle } from '../support/sockets-settle';
 import {
   approvalMap,
   approveAll,
@@ -720,7 +721,7 @@ describe('manifests in ConfigMaps', () => {
       const pass = async (seconds: number): Promise<void> => {
         for (let second = 0; second < seconds; second += 2) {
           time.advance(2_000);
-          await new Promise((resolve) => setTimeout(resolve, 6));
+          await socketsSettle(6);
         }
       };
       const told = () =>

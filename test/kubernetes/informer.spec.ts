@@ -2,6 +2,7 @@ import { SystemMonotonicTime, type MonotonicTime } from '../../src/time/clock';
 import { eventually } from '../support/eventually';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
+import { socketsSettle } from '../support/sockets-settle';
 import { WatchedNamespaces, namespace } from './informer-deps';
 
 /** Real sockets settle within this, while no fixed time passes. */
@@ -120,20 +121,20 @@ describe('an informer', () => {
       await server.stop();
       for (let turn = 0; turn < 60; turn++) {
         time.advance(60_000);
-        await new Promise((resolve) => setTimeout(resolve, 15));
+        await socketsSettle();
       }
       remove('a');
       server.compact();
       const passSecond = async () => {
         time.advance(1000);
-        await new Promise((resolve) => setTimeout(resolve, 15));
+        await socketsSettle();
       };
       server.failing = statuses[0] === undefined ? undefined : { status: statuses[0], reason: 'Starting' };
       await server.listen();
       for (const _second of statuses) await passSecond();
       server.failing = undefined;
       for (let second = 0; second < 5 && informer.size > 0; second++) await passSecond();
-      expect(events.slice(2)).toEqual(['removed a', 'listed']);
+      await eventually(() => expect(events.slice(2)).toEqual(['removed a', 'listed']));
     },
   );
 
@@ -194,7 +195,7 @@ describe('an informer', () => {
     await eventually(() => expect(server.count('watch')).toBe(1));
     for (let second = 0; second < 60; second++) {
       time.advance(1000);
-      await new Promise((resolve) => setTimeout(resolve, 15));
+      await socketsSettle();
     }
     // 1, 2, 4, 8, 15, 15, 15 s apart: seven rounds in a minute, each a list and a watch.
     expect(server.requests.length).toBeGreaterThan(6);
@@ -232,9 +233,9 @@ describe('an informer', () => {
     remove('a');
     for (let second = 0; second < 40; second += 5) {
       time.advance(5_000);
-      await new Promise((resolve) => setTimeout(resolve, 15));
+      await socketsSettle();
     }
-    expect(informer.get('a')).toBeUndefined();
+    await eventually(() => expect(informer.get('a')).toBeUndefined());
     expect(server.requests.length).toBeLessThan(9);
   });
 
@@ -266,7 +267,7 @@ describe('an informer', () => {
     await informer.firstOutcome;
     for (let second = 0; second < 60; second++) {
       time.advance(1000);
-      await new Promise((resolve) => setTimeout(resolve, 5));
+      await socketsSettle(5);
     }
     expect(server.requests.length).toBeLessThan(requests);
     expect(logged[0]).toMatchObject({ level: 'warn', event: 'kubernetes_watch_failed', status, reason });
@@ -282,7 +283,7 @@ describe('an informer', () => {
     await eventually(() => expect(failures()).toEqual([failed(503)]));
     for (let round = 0; round < 19; round++) {
       time.advance(15_000);
-      await new Promise((resolve) => setTimeout(resolve, 15));
+      await socketsSettle();
     }
     expect(failures()).toEqual([failed(503)]);
     await eventually(() => {
@@ -351,7 +352,7 @@ describe('an informer', () => {
     await opened(time);
     for (let second = 0; second < 60; second++) {
       for (const watch of server.watches) watch.end();
-      await new Promise((resolve) => setTimeout(resolve, 5));
+      await socketsSettle(5);
       time.advance(1000);
     }
     expect(server.requests.length).toBeLessThanOrEqual(14);

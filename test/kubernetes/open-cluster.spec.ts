@@ -121,7 +121,7 @@ describe('the adapters of a cluster', () => {
       user: 'alice',
     });
     server.of('applicationpermissions').delete('user-system-alice', 'notes');
-    await eventually(() => expect(grantSource.find('alice', 'notes')).toBeUndefined(), 1000);
+    await eventually(() => expect(grantSource.find('alice', 'notes')).toBeUndefined());
     expect(log()).not.toContain('canary');
   });
 

@@ -2,6 +2,7 @@ import { SyncProblems } from '../../src/kubernetes/sync-errors';
 import { eventually } from '../support/eventually';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
+import { socketsSettle } from '../support/sockets-settle';
 import { Informer } from '../../src/kubernetes/informer';
 import { WatchedNamespaces, namespace, informerDepsOf } from './informer-deps';
 
@@ -9,7 +10,7 @@ import { WatchedNamespaces, namespace, informerDepsOf } from './informer-deps';
 const pass = async (time: FixedMonotonicTime, seconds: number, until: () => boolean = () => false) => {
   for (let second = 1; second <= seconds; second++) {
     time.advance(1000);
-    await new Promise((resolve) => setTimeout(resolve, 15));
+    await socketsSettle();
     if (until()) return second;
   }
   return seconds;
@@ -91,7 +92,9 @@ describe('an informer whose watch is refused while lists are answered', () => {
       expect(problems.sentences()).toEqual([expect.stringMatching(sentence)]);
       server.failing = undefined;
       await pass(time, 20);
-      expect(problems.sentences()).toEqual([expect.stringMatching(/changes are learnt from lists/)]);
+      await eventually(() =>
+        expect(problems.sentences()).toEqual([expect.stringMatching(/changes are learnt from lists/)]),
+      );
     },
   );
 
@@ -110,7 +113,7 @@ describe('an informer whose watch is refused while lists are answered', () => {
     ]);
     await server.listen();
     await pass(time, 5);
-    expect(problems.sentences()).toEqual([]);
+    await eventually(() => expect(problems.sentences()).toEqual([]));
     await pods.stop();
   });
 

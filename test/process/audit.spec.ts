@@ -100,7 +100,7 @@ describe('a service whose audit trail takes no records', () => {
     USER_TOKEN_SECRET: USER_TOKEN_SECRET.toString(),
     ACCESS_TOKEN_KEY: ACCESS_TOKEN_KEY.toString(),
     AUDIT_KEY: KEY,
-    AUDIT_DEADLINE_MS: '300',
+    AUDIT_DEADLINE_MS: '1000',
     RATE_LIMIT_APP_WRITES: '0',
     RATE_LIMIT_APP_READS: '0',
     RATE_LIMIT_USER_WRITES: '0',

@@ -4,12 +4,13 @@ import { KNOWN_NODE_FLAGS } from '../image/recipe';
 
 const ROOT = resolve(__dirname, '../..');
 
+const FIRST_IMPORT = `require(${JSON.stringify(join(ROOT, 'dist/bootstrap/hardened-process.js'))});`;
+
 /** Runs a script behind the first import of every entry point, with the image's flags of Node; returns what it printed. */
-function printedBy(script: string): unknown {
-  const first = JSON.stringify(join(ROOT, 'dist/bootstrap/hardened-process.js'));
+function printedBy(script: string, before = FIRST_IMPORT): unknown {
   const { stdout, stderr } = spawnSync(
     process.execPath,
-    [...KNOWN_NODE_FLAGS, '-e', `'use strict'; require(${first}); ${script}; process.exit(0)`],
+    [...KNOWN_NODE_FLAGS, '-e', `'use strict'; ${before} ${script}; process.exit(0)`],
     { cwd: ROOT, encoding: 'utf8' },
   );
   expect(stderr).toBe('');
@@ -23,42 +24,43 @@ const attempts = (statements: readonly string[]): string =>
     try { attempt(); done.push(text); } catch {}
   console.log(JSON.stringify(done))`;
 
+const ADDITIONS = [
+  'Object.prototype.isAdmin = true',
+  'Object.prototype[Symbol.toPrimitive] = () => 1',
+  'Object.defineProperty(Object.prototype, "isAdmin", { value: true })',
+  '({}).constructor.prototype.isAdmin = true',
+  'Array.prototype[7] = "seven"',
+  'Function.prototype.user = "root"',
+  'Error.prototype.status = 200',
+  'Promise.prototype.cancel = () => 1',
+  'Object.getPrototypeOf([][Symbol.iterator]()).return = () => ({})',
+  'Object.setPrototypeOf(Array.prototype, { isAdmin: true })',
+];
+const REPLACEMENTS = [
+  'JSON.parse = () => ({ user: "root" })',
+  'Array.prototype.includes = () => true',
+  'Map.prototype.get = () => ({})',
+  'RegExp.prototype.test = () => true',
+  'String.prototype.startsWith = () => true',
+  'Object.keys = () => []',
+  'Object.defineProperty(Object.getPrototypeOf(Buffer.prototype), "fill", { value: () => 1 })',
+  'Object.getPrototypeOf(Uint8Array.prototype).fill = () => 1',
+  'Promise.prototype.then = () => 1',
+  'delete Object.prototype.hasOwnProperty',
+];
+
 describe('in a process of the service, behind its first import', () => {
   it('nothing can add a property that other objects inherit', () => {
-    expect(
-      printedBy(
-        attempts([
-          'Object.prototype.isAdmin = true',
-          'Object.prototype[Symbol.toPrimitive] = () => 1',
-          'Object.defineProperty(Object.prototype, "isAdmin", { value: true })',
-          '({}).constructor.prototype.isAdmin = true',
-          'Array.prototype[7] = "seven"',
-          'Function.prototype.user = "root"',
-          'Error.prototype.status = 200',
-          'Promise.prototype.cancel = () => 1',
-          'Object.getPrototypeOf([][Symbol.iterator]()).return = () => 1',
-          'Object.setPrototypeOf(Array.prototype, { isAdmin: true })',
-        ]),
-      ),
-    ).toEqual([]);
+    expect(printedBy(attempts(ADDITIONS))).toEqual([]);
   });
 
   it('nothing can put another function in the place of one that code relies on', () => {
-    expect(
-      printedBy(
-        attempts([
-          'JSON.parse = () => ({ user: "root" })',
-          'Array.prototype.includes = () => true',
-          'Map.prototype.get = () => ({})',
-          'RegExp.prototype.test = () => true',
-          'String.prototype.startsWith = () => true',
-          'Object.keys = () => []',
-          'Buffer.from("a").__proto__.__proto__.fill = () => 1',
-          'Promise.prototype.then = () => 1',
-          'delete Object.prototype.hasOwnProperty',
-        ]),
-      ),
-    ).toEqual([]);
+    expect(printedBy(attempts(REPLACEMENTS))).toEqual([]);
+  });
+
+  it('nothing but the import refuses these: without it, with the same flags, each succeeds', () => {
+    for (const statements of [ADDITIONS, REPLACEMENTS])
+      expect(printedBy(attempts(statements), '')).toEqual(statements);
   });
 
   it('an object has no __proto__ by which its prototype is reached or replaced', () => {

@@ -5,6 +5,7 @@ import { type Logged, informerDepsOf } from '../kubernetes/informer-deps';
 import { eventually } from '../support/eventually';
 import { FakeApiServer } from '../support/fake-api-server/fake-api-server';
 import { FixedMonotonicTime } from '../support/fixed-monotonic-time';
+import { socketsSettle } from '../support/sockets-settle';
 
 const ENDPOINT = { service: 'olares-secret-provider', namespace: 'os-secrets', port: 8080 };
 
@@ -200,7 +201,7 @@ describe('the registration as provider', () => {
     // 1, 2, 4, … seconds apart, up to five minutes.
     for (let minute = 0; minute < 60; minute++) {
       time.advance(60_000);
-      await new Promise((resolve) => setTimeout(resolve, 5));
+      await socketsSettle(5);
     }
     expect(writes()).toBeLessThan(30);
     expect(writes()).toBeGreaterThan(5);

@@ -1,13 +1,13 @@
 import { Readable } from 'node:stream';
-import { SystemMonotonicTime } from '../../../src/time/clock';
 import { CallTime } from '../../../src/stores/infisical/transport/call-time';
 import { AnswerBodies, AnswerTooLarge } from '../../../src/stores/infisical/transport/answer-body';
+import { FixedMonotonicTime } from '../../support/fixed-monotonic-time';
 
 const MEBIBYTE = 1_048_576;
 const CAP = 8 * MEBIBYTE;
-const callOf = (ms: number) => new CallTime(ms, ms, new SystemMonotonicTime());
+const time = new FixedMonotonicTime();
+const callOf = (ms: number) => new CallTime(ms, ms, time);
 const never = callOf(60_000);
-afterAll(() => never.end());
 
 /** A body of so many bytes that counts how much of it was asked for. */
 function body(bytes: number, { chunk = 65_536, announced = false } = {}) {
@@ -75,8 +75,12 @@ describe('the bodies of answers', () => {
     const first = bodies.read({ data: held, headers: {} }, CAP, callOf(200));
     await settled();
     const second = body(2 * MEBIBYTE);
-    await expect(bodies.read(second, CAP, callOf(50))).rejects.toThrow();
-    expect(second.data.destroyed).toBe(true);
+    const late = bodies.read(second, CAP, callOf(50));
+    await settled();
+    time.advance(50);
+    await expect(late).rejects.toThrow();
+    expect([second.data.destroyed, held.destroyed]).toEqual([true, false]);
+    time.advance(150);
     await expect(first).rejects.toThrow();
     expect(await bodies.read(body(2 * MEBIBYTE), CAP, never)).toHaveLength(2 * MEBIBYTE);
   });
@@ -87,14 +91,14 @@ describe('the bodies of answers', () => {
     held.push(`"${'x'.repeat(MEBIBYTE)}`);
     const first = bodies.read({ data: held, headers: {} }, CAP, never);
     await settled();
-    const time = new CallTime(100, 60_000, new SystemMonotonicTime());
-    const second = bodies.read(body(2 * MEBIBYTE), CAP, time);
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    const call = new CallTime(100, 60_000, time);
+    const second = bodies.read(body(2 * MEBIBYTE), CAP, call);
+    await settled();
+    time.advance(200);
     held.push('"');
     held.push(null);
     await first;
     expect(await second).toHaveLength(2 * MEBIBYTE);
-    time.end();
   });
 
   it('that fail midway fail, and leave their place to the next', async () => {

@@ -71,7 +71,7 @@ describe('a call that got no whole answer', () => {
 
   it('is not in doubt where it never got a connection, since all were taken', async () => {
     fake.fail({ times: 4, fault: { kind: 'hang', when: 'before' } });
-    const reads = { method: 'GET', call: 'listSecrets', timeoutMs: 400 } as const;
+    const reads = { method: 'GET', call: 'listSecrets', timeoutMs: 2_000 } as const;
     const hung = Array.from({ length: 4 }, () => failureOf(reads));
     expect(await failureOf({ timeoutMs: 100 })).toMatchObject({ reason: 'outOfTime' });
     expect(await failureOf({ ...reads, timeoutMs: 100 })).toMatchObject({ reason: 'timedOut' });

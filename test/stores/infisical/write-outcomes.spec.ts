@@ -215,7 +215,7 @@ describe.each(['v3', 'fork', 'v4'] as const)('writes of the Infisical store (%s)
   it('no more than four writes are on the wire at once', async () => {
     const { fake, store } = await openStore(
       { apiVersion },
-      { requestTimeoutMs: 400, operationTimeoutMs: 4_000 },
+      { requestTimeoutMs: 1_500, operationTimeoutMs: 8_000 },
     );
     for (let i = 0; i < 6; i++) await store.create(at(`w${i}`), { name: 'k', value: 'v' });
     fake.calls.splice(0);
